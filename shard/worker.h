@@ -1,0 +1,42 @@
+/*
+ * worker.h: a thread that does for one shard what may block (LMDB, files). The shard posts jobs, the worker runs them
+ * one at a time, the shard takes them back in the order in which they were finished. Jobs have a lane: a lower lane is
+ * served first. Posting and taking are on the shard's thread and never block; job->run is on the worker's.
+ *
+ * The worker wakes the shard through `wake` (called on the worker's thread) only if the shard's sleeper says that it sleeps.
+ */
+#ifndef CHITCHAT_SHARD_WORKER_H
+#define CHITCHAT_SHARD_WORKER_H
+
+#include "shard/mailbox.h"
+
+#define WORKER_LANES 3
+#define WORKER_JOBS_MAX 4095 /* under way at once in one lane; the shard counts */
+
+struct worker;
+
+struct worker_job {
+    void (*run)(struct worker_job *job);  /* on the worker's thread */
+    void (*done)(struct worker_job *job); /* on the shard's thread, from worker_take_all */
+};
+
+struct worker_options {
+    const char *name;           /* thread name, at most 15 bytes */
+    struct sleeper *shard;      /* the shard's flag */
+    void (*wake)(void *context);
+    void *wake_context;
+};
+
+int worker_open(struct worker **worker_r, const struct worker_options *options);
+/* Runs what was posted to the end, joins the thread. Jobs not taken back yet are not called `done`: take first. Nulls *worker. */
+void worker_close(struct worker **worker);
+
+/* Borrows `job` until its `done`. At most WORKER_JOBS_MAX of one lane under way: asserted. */
+void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job);
+/* Jobs posted and not yet taken back, in all lanes. */
+uint32_t worker_jobs_under_way(const struct worker *worker);
+/* Calls `done` of all finished jobs; returns how many. */
+uint32_t worker_take_all(struct worker *worker);
+bool worker_has_finished(struct worker *worker);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * bytes.h: integers to and from bytes in memory, alignment not needed. le is little endian (log and rows),
+ * be big endian (LMDB keys, so that memcmp orders them).
+ */
+#ifndef CHITCHAT_BASE_BYTES_H
+#define CHITCHAT_BASE_BYTES_H
+
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline uint16_t bytes_load_le16(const void *from)
+{
+    uint16_t value;
+    memcpy(&value, from, sizeof value);
+    return le16toh(value);
+}
+
+static inline uint32_t bytes_load_le32(const void *from)
+{
+    uint32_t value;
+    memcpy(&value, from, sizeof value);
+    return le32toh(value);
+}
+
+static inline uint64_t bytes_load_le64(const void *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return le64toh(value);
+}
+
+static inline uint64_t bytes_load_be64(const void *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return be64toh(value);
+}
+
+static inline void bytes_store_le16(void *to, uint16_t value)
+{
+    value = htole16(value);
+    memcpy(to, &value, sizeof value);
+}
+
+static inline void bytes_store_le32(void *to, uint32_t value)
+{
+    value = htole32(value);
+    memcpy(to, &value, sizeof value);
+}
+
+static inline void bytes_store_le64(void *to, uint64_t value)
+{
+    value = htole64(value);
+    memcpy(to, &value, sizeof value);
+}
+
+static inline void bytes_store_be64(void *to, uint64_t value)
+{
+    value = htobe64(value);
+    memcpy(to, &value, sizeof value);
+}
+
+#endif

@@ -1,0 +1,28 @@
+#include "base/clock.h"
+
+#include <time.h>
+
+static uint64_t read_us(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t system_wall_us(struct clock *clock)
+{
+    (void)clock;
+    return read_us(CLOCK_REALTIME);
+}
+
+static uint64_t system_monotonic_us(struct clock *clock)
+{
+    (void)clock;
+    return read_us(CLOCK_MONOTONIC);
+}
+
+void clock_init_system(struct clock *clock)
+{
+    clock->wall_us = system_wall_us;
+    clock->monotonic_us = system_monotonic_us;
+}

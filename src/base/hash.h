@@ -1,0 +1,26 @@
+/*
+ * hash.h: SipHash-1-3 with 64 bits of result, keyed, so that nobody can choose names that collide; and
+ * CRC32C (Castagnoli) for what goes to the disk. Pure; any thread.
+ *
+ * Sources: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), with one compression and three
+ * finalisation rounds; CRC32C by RFC 3720, appendix B.4, with SSE4.2 where the processor has it.
+ */
+#ifndef CHITCHAT_BASE_HASH_H
+#define CHITCHAT_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+
+struct hash_key {
+    uint64_t k0;
+    uint64_t k1;
+};
+
+uint64_t hash_siphash13(struct hash_key key, struct span bytes);
+
+/* The CRC of `data` on top of `crc`; start with 0 or with a seed. */
+uint32_t hash_crc32c(uint32_t crc, const void *data, size_t bytes);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * list.h: an intrusive, circular, doubly linked list. A head and a node are the same struct; a node that is
+ * in no list points to itself. Nothing is owned or allocated. One thread.
+ */
+#ifndef CHITCHAT_BASE_LIST_H
+#define CHITCHAT_BASE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct list {
+    struct list *prev;
+    struct list *next;
+};
+
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+static inline void list_init(struct list *node)
+{
+    node->prev = node;
+    node->next = node;
+}
+
+static inline bool list_is_empty(const struct list *head)
+{
+    return head->next == head;
+}
+
+/* Puts `node`, which is in no list, before `position`: with a head, at the end. */
+static inline void list_insert_before(struct list *position, struct list *node)
+{
+    node->prev = position->prev;
+    node->next = position;
+    position->prev->next = node;
+    position->prev = node;
+}
+
+static inline void list_append(struct list *head, struct list *node)
+{
+    list_insert_before(head, node);
+}
+
+static inline void list_prepend(struct list *head, struct list *node)
+{
+    list_insert_before(head->next, node);
+}
+
+/* Takes `node` out of whatever list it is in; it may be in none. */
+static inline void list_remove(struct list *node)
+{
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+    list_init(node);
+}
+
+/* Takes the first node out and returns it, NULL if the list is empty. */
+static inline struct list *list_shift(struct list *head)
+{
+    if (list_is_empty(head))
+        return NULL;
+    struct list *first = head->next;
+    list_remove(first);
+    return first;
+}
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * span.h: a borrowed run of bytes, not terminated. Whoever made it says how long the bytes stand.
+ */
+#ifndef CHITCHAT_BASE_SPAN_H
+#define CHITCHAT_BASE_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct span {
+    const char *data;
+    size_t bytes;
+};
+
+#define SPAN_LITERAL(literal) ((struct span){(literal), sizeof(literal) - 1})
+
+static inline struct span span_of(const char *text)
+{
+    return (struct span){text, strlen(text)};
+}
+
+static inline bool span_equal(struct span a, struct span b)
+{
+    return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
+}
+
+/* Orders as memcmp does, a prefix first. Returns < 0, 0 or > 0. */
+static inline int span_compare(struct span a, struct span b)
+{
+    size_t common = a.bytes < b.bytes ? a.bytes : b.bytes;
+    int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+    if (order != 0)
+        return order;
+    return a.bytes < b.bytes ? -1 : a.bytes > b.bytes;
+}
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * store.h: the one door to LMDB: one shard's runs and the manifest that names them.
+ *
+ * A run is one immutable LMDB file (the rows of record.h), written once by MDB_APPEND and then only read. The
+ * manifest is a small LMDB environment in full durability; its commit is the one point at which runs come and
+ * go, and with them the applied position of the log and the last ts. What the manifest does not name is removed
+ * at open; a named run whose size or row count differs is damage and refused.
+ *
+ * Threads: store_open, store_close, main or recovery, alone. store_add_run: the checkpoint thread. store_merge_*:
+ * the merge thread. A store_reader: the one thread that opened it. The list of runs is swapped under a lock held
+ * for a few instructions; a reader pins the list for one call. store_info may be called by any of these threads.
+ *
+ * Errors: -EIO and LMDB's own mapped to errno; -EBADMSG is damage. The text of the last error, with file and what to do, is in
+ * struct store_error where a call takes one.
+ */
+#ifndef CHITCHAT_STORAGE_STORE_H
+#define CHITCHAT_STORAGE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "storage/record.h"
+#include "storage/run_source.h"
+
+struct store;
+struct store_reader;
+
+struct store_error {
+    char text[512]; /* one line: file, what is wrong, what to do */
+};
+
+/* Where the log stands: everything below (generation, bytes) is in the runs. */
+struct store_position {
+    uint64_t generation; /* of the WAL segment; 0: none yet */
+    uint64_t bytes;      /* offset in it */
+};
+
+struct store_options {
+    uint32_t runs_max;     /* past it store_add_run waits for merges; 24 */
+    uint32_t fan_out;      /* runs of one level, adjacent in time, that a merge makes into one; 6 */
+};
+
+struct store_info {
+    uint32_t run_count;
+    uint64_t row_count;      /* timeline rows over all runs */
+    uint64_t ts_max;         /* newest ts in any run; 0: none */
+    uint64_t last_ts;        /* of the last manifest commit: newest ts that the shard had given */
+    struct store_position applied;
+};
+
+/* Opens DIR (made if missing; it holds `manifest.mdb` and `run-NNNNNNNNNNNN.mdb`), removes strays, checks runs.
+ * Returns 0 or -errno with *error_r told. The caller owns *store_r. */
+int store_open(struct store **store_r, const char *dir, const struct store_options *options,
+               struct store_error *error_r);
+/* No reader, checkpoint or merge may be under way. Nulls *store. */
+void store_close(struct store **store);
+void store_info(struct store *store, struct store_info *info_r);
+
+/* Checkpoint thread: writes `source` as a run and commits it with `applied` and `last_ts`, in the order of DESIGN
+ * (write, sync, close, fsync the directory, open read-only, manifest commit, swap). An empty source commits only
+ * the marks. On any error nothing has changed, the file is dropped, and it may be tried again. */
+int store_add_run(struct store *store, struct run_source *source, struct store_position applied, uint64_t last_ts,
+                  struct store_error *error_r);
+/* Whether the run count is at runs_max, so that store_add_run should wait for a merge. Any thread. */
+bool store_is_at_cap(struct store *store);
+
+/* Merge thread: whether some `fan_out` adjacent runs of a level are there to be merged. */
+bool store_merge_is_due(struct store *store);
+/* Merges the lowest level that is due, whole: new run written, one commit {+ new, - olds}, swap, unlink; old runs are
+ * closed when their last reader lets go, here on the merge thread. `should_stop` is asked between slices (may be
+ * NULL); when it says true the half-written run is dropped and -ECANCELED returned. Returns 0 or -errno. */
+int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
+                    struct store_error *error_r);
+
+/* A reader of its own: one per thread. 0 or -errno. */
+int store_reader_open(struct store_reader **reader_r, struct store *store);
+void store_reader_close(struct store_reader **reader);
+
+/* Rows read by one call, as views. Rows are copied into memory of the page, so that they stand until it is
+ * reset: the runs are let go before the call returns. */
+struct store_page;
+int store_page_open(struct store_page **page_r);
+void store_page_close(struct store_page **page);
+uint32_t store_page_count(const struct store_page *page);
+/* The view of row `index`, ascending by ts; borrows the page. `user` is the timeline's, as given to the read. */
+struct message store_page_message(const struct store_page *page, uint32_t index);
+
+struct store_range {
+    uint64_t after;   /* exclusive */
+    uint64_t before;  /* exclusive */
+    bool oldest_first;/* which end a short page takes; the page itself is always ascending */
+    uint32_t rows_max;
+    uint32_t bytes_max; /* of row values; at least one row is given if the range holds one */
+};
+
+/* Reader thread: the rows of `user` in the range, over all runs, equal keys once. *more_r: the range holds more.
+ * Resets the page first. 0 or -errno (-EBADMSG a row that cannot be read). */
+int store_reader_range(struct store_reader *reader, struct span user, const struct store_range *range,
+                       struct store_page *page, bool *more_r);
+
+/* Reader thread: the newest ts of `user` below `before`, 0 if none. */
+int store_reader_newest(struct store_reader *reader, struct span user, uint64_t before, uint64_t *ts_r);
+
+struct store_keyed {
+    uint64_t ts;
+    uint64_t hash;
+};
+
+/* Reader thread: the newest rows of the key index of `user` with ts >= since, newest first, at most keyed_max. */
+int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t since, struct store_keyed *keyed,
+                       uint32_t keyed_max, uint32_t *count_r);
+
+/* Reader thread: walks every timeline row of every run in key order, equal keys once (verify, dump). `visit` returns 0 to go
+ * on, else the walk ends and returns that. */
+int store_reader_walk(struct store_reader *reader,
+                      int (*visit)(void *context, struct span user, const struct message *message), void *context);
+
+#endif
