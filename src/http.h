@@ -1,0 +1,52 @@
+/*
+ * http.h: the HTTP head of a connection: read, judged, answered. Pure: bytes in, a verdict and bytes out.
+ *
+ * The head is gathered (at most LIMIT_HTTP_HEAD_BYTES, its blank line included) and parsed with llhttp as it comes, so
+ * that nonsense is refused at its first byte and a byte-by-byte sender costs no more than any other. Rules: PROTOCOL.md,
+ * "HTTP". Every answer but the upgrade has Connection: close; a connection serves one request.
+ */
+#ifndef CHITCHAT_HTTP_H
+#define CHITCHAT_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/span.h"
+
+struct http_head; /* the parser and the bytes gathered; one for each connection in its HTTP phase */
+
+struct http_options {
+    bool any_path;                  /* the echo server upgrades on every path and without Origin check */
+    const char *const *origins;     /* allowed beside the server's own ("*": all), NULL-terminated; borrowed */
+    struct span page;               /* what GET / gives, text/html; borrowed */
+};
+
+/* malloc'ed: the caller owns it. NULL: no memory. */
+struct http_head *http_head_open(const struct http_options *options);
+void http_head_close(struct http_head **head);
+
+enum http_verdict {
+    HTTP_MORE,    /* the head is not complete */
+    HTTP_UPGRADE, /* send `answer` (101), then it is a WebSocket */
+    HTTP_ANSWER,  /* send `answer`, then close */
+};
+
+struct http_result {
+    enum http_verdict verdict;
+    uint32_t used;       /* of the bytes fed: what follows belongs to the WebSocket */
+    uint16_t status;
+    struct span answer;  /* borrowed from the head or from the options; stands until http_head_close */
+    struct span body;    /* to be sent after `answer` (the page); borrowed from the options */
+};
+
+/* Takes `bytes` at `data`. After a verdict other than HTTP_MORE it is not called again. */
+struct http_result http_head_feed(struct http_head *head, const char *data, size_t bytes);
+
+/* The answer of a full server: 503 with Retry-After. Static. */
+struct span http_answer_full(void);
+
+/* The value of Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2): 28 characters and a NUL. */
+void http_accept_value(struct span key, char out[29]);
+
+#endif
