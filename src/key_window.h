@@ -30,7 +30,7 @@ void key_window_close(struct key_window **window);
 
 /* Adds what was read: `count` sends, newest first, no ts twice. May be called for each source (memory, runs) in any order,
  * also after key_window_add: a ts that is in already is skipped, and only the newest LIMIT_KEYS of all stay. Borrows
- * `keyed`. 0 or -ENOMEM and nothing changed. */
+ * `keyed`. 0, or nothing changed and -ENOMEM, or -EBADMSG if the order is another or a ts is none (a damaged run). */
 int key_window_load(struct key_window *window, const struct memtable_keyed *keyed, uint32_t count);
 
 /* Adds a send; `ts` is above every other: asserted. With LIMIT_KEYS in, the oldest goes. 0 or -ENOMEM. */
