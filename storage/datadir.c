@@ -1,0 +1,271 @@
+#include "storage/datadir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "storage/datadir_make.h"
+#include "storage/datadir_meta.h"
+
+struct datadir {
+    /* Set by open, then only read. */
+    char *path;
+    int fd;      /* of the directory, until open is done */
+    int lock_fd; /* holds the flock while the data set is open */
+    struct datadir_meta meta;
+};
+
+static int __attribute__((format(printf, 3, 4))) refuse(struct datadir_error *error, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+/* `errno` while `doing` something to the directory, as a refusal. */
+static int refuse_errno(struct datadir_error *error, const char *doing, const char *path)
+{
+    int code = -errno;
+    const char *advice = "see what is wrong there, or choose another data directory";
+    if (code == -EACCES || code == -EPERM || code == -EROFS)
+        advice = "let the server's user read and write it, or choose another data directory";
+    if (code == -ENOSPC || code == -EDQUOT)
+        advice = "make room on its disk";
+    if (code == -ENOENT)
+        advice = "make the directory above it first";
+    if (code == -ENOTDIR || code == -EEXIST)
+        advice = "it must be a directory; choose another one";
+    return refuse(error, code, "cannot %s %.200s (%s): %s", doing, path, strerror(-code), advice);
+}
+
+/* -- looking, without touching -- */
+
+/* META as it stands. 0 or a refusal. */
+static int meta_load(struct datadir *dir, struct datadir_error *error)
+{
+    char text[DATADIR_META_BYTES];
+    int fd = openat(dir->fd, DATADIR_META, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return refuse_errno(error, "open META in", dir->path);
+    ssize_t bytes = read(fd, text, sizeof text);
+    if (bytes < 0) {
+        int code = refuse_errno(error, "read META in", dir->path);
+        close(fd);
+        return code;
+    }
+    close(fd);
+    int result = datadir_meta_read((struct span){text, (size_t)bytes}, &dir->meta);
+    if (result == -EPROTO)
+        return refuse(error, result,
+                      "%.200s has data format %u and this chitchat reads format %u: start the version that made it, or "
+                      "choose another data directory",
+                      dir->path, dir->meta.format, DATADIR_FORMAT);
+    if (result != 0)
+        return refuse(error, result, "%.200s/META is damaged: restore that file, or all of the directory, from a backup",
+                      dir->path);
+    return 0;
+}
+
+static int shards_check(const struct datadir *dir, uint32_t shards_wanted, struct datadir_error *error)
+{
+    if (shards_wanted != 0 && shards_wanted != dir->meta.shards)
+        return refuse(error, -EINVAL,
+                      "%.200s was made for %u shards and cannot be served by %u: leave --shards out or say --shards %u, "
+                      "or choose another data directory",
+                      dir->path, dir->meta.shards, shards_wanted, dir->meta.shards);
+    char name[DATADIR_NAME_BYTES];
+    for (uint32_t shard = 0; shard < dir->meta.shards; shard++)
+        if (!datadir_has_shard(dir->fd, shard, name))
+            return refuse(error, -EBADMSG,
+                          "%.200s/%s is not there though META names %u shards: restore it from a backup", dir->path,
+                          name, dir->meta.shards);
+    return 0;
+}
+
+/* Decides what the directory is. 0, *is_made_r and, if it is, its META; or a refusal. */
+static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r, struct datadir_error *error)
+{
+    struct datadir_survey survey;
+    if (datadir_survey(dir->fd, &survey) != 0)
+        return refuse_errno(error, "list", dir->path);
+    *is_made_r = survey.has_meta;
+    if (survey.has_meta) {
+        int result = meta_load(dir, error);
+        return result == 0 ? shards_check(dir, shards_wanted, error) : result;
+    }
+    if (survey.stranger[0] != '\0')
+        return refuse(error, -EEXIST,
+                      "%.200s is not empty and no data directory of chitchat (it has %.64s): choose another one",
+                      dir->path, survey.stranger);
+    if (survey.has_shards && (!survey.has_new_meta || survey.has_content))
+        return refuse(error, -EEXIST,
+                      "%.200s has shards of chitchat but no META, without which they cannot be read: restore META from "
+                      "a backup, or choose another data directory",
+                      dir->path);
+    return 0;
+}
+
+/* -- opening -- */
+
+/* The descriptor, or -1 and errno. */
+static int dir_open(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return -1;
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int refuse_locked(const struct datadir *dir, struct datadir_error *error)
+{
+    char text[16] = "";
+    ssize_t bytes = pread(dir->lock_fd, text, sizeof text - 1, 0);
+    long process = bytes > 0 ? strtol(text, NULL, 10) : 0;
+    char who[48] = "";
+    if (process > 0)
+        (void)snprintf(who, sizeof who, " (process %ld)", process);
+    return refuse(error, -EBUSY, "%.200s is in use by another chitchat%s: stop that one, or choose another data directory",
+                  dir->path, who);
+}
+
+static int lock_take(struct datadir *dir, struct datadir_error *error)
+{
+    dir->lock_fd = openat(dir->fd, DATADIR_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (dir->lock_fd < 0)
+        return refuse_errno(error, "write to", dir->path);
+    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? refuse_locked(dir, error) : refuse_errno(error, "lock", dir->path);
+    /* Only to be named in the refusal above: a failure harms nothing. */
+    char text[16];
+    int bytes = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    ssize_t ignored = ftruncate(dir->lock_fd, 0) == 0 ? pwrite(dir->lock_fd, text, (size_t)bytes, 0) : -1;
+    (void)ignored;
+    return 0;
+}
+
+/* Looks, locks, and looks again: another server may have made it, or be making it, meanwhile. */
+static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t shards_default,
+                       struct datadir_error *error)
+{
+    bool is_made;
+    int result = examine(dir, shards_wanted, &is_made, error);
+    if (result == 0)
+        result = lock_take(dir, error);
+    if (result == 0)
+        result = examine(dir, shards_wanted, &is_made, error);
+    if (result != 0 || is_made)
+        return result;
+    result = datadir_make(dir->fd, shards_wanted != 0 ? shards_wanted : shards_default, &dir->meta);
+    if (result == 0)
+        return 0;
+    errno = -result;
+    return refuse_errno(error, "make a data directory of", dir->path);
+}
+
+int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
+                 struct datadir_error *error_r)
+{
+    ASSERT(shards_wanted <= LIMIT_SHARDS);
+    ASSERT(shards_default >= 1 && shards_default <= LIMIT_SHARDS);
+    struct datadir *dir = calloc(1, sizeof *dir);
+    if (dir == NULL)
+        return refuse(error_r, -ENOMEM, "no memory to open %.200s", path);
+    int result = -ENOMEM;
+    dir->fd = dir->lock_fd = -1;
+    dir->path = strdup(path);
+    if (dir->path == NULL) {
+        result = refuse(error_r, -ENOMEM, "no memory to open %.200s", path);
+        goto close_dir;
+    }
+    dir->fd = dir_open(path);
+    if (dir->fd < 0) {
+        result = refuse_errno(error_r, "open", path);
+        goto close_dir;
+    }
+    result = open_locked(dir, shards_wanted, shards_default, error_r);
+    if (result != 0)
+        goto close_dir;
+    close(dir->fd);
+    dir->fd = -1;
+    *dir_r = dir;
+    return 0;
+
+close_dir:
+    datadir_close(&dir);
+    return result;
+}
+
+void datadir_close(struct datadir **dir)
+{
+    struct datadir *closing = *dir;
+    if (closing == NULL)
+        return;
+    if (closing->lock_fd >= 0)
+        close(closing->lock_fd);
+    if (closing->fd >= 0)
+        close(closing->fd);
+    free(closing->path);
+    free(closing);
+    *dir = NULL;
+}
+
+/* -- getters -- */
+
+uint32_t datadir_shards(const struct datadir *dir)
+{
+    return dir->meta.shards;
+}
+
+const char *datadir_epoch(const struct datadir *dir)
+{
+    return dir->meta.epoch;
+}
+
+struct hash_key datadir_name_seed(const struct datadir *dir)
+{
+    return dir->meta.name_seed;
+}
+
+struct hash_key datadir_key_seed(const struct datadir *dir)
+{
+    return dir->meta.key_seed;
+}
+
+const char *datadir_path(const struct datadir *dir)
+{
+    return dir->path;
+}
+
+static int shard_path(const struct datadir *dir, uint32_t shard, const char *part, char *out, size_t out_bytes)
+{
+    ASSERT(shard < dir->meta.shards);
+    int bytes = snprintf(out, out_bytes, "%s/" DATADIR_SHARD_FORMAT "/%s", dir->path, shard, part);
+    return bytes > 0 && (size_t)bytes < out_bytes ? 0 : -ENAMETOOLONG;
+}
+
+int datadir_wal_path(const struct datadir *dir, uint32_t shard, char *out, size_t out_bytes)
+{
+    return shard_path(dir, shard, DATADIR_WAL, out, out_bytes);
+}
+
+int datadir_runs_path(const struct datadir *dir, uint32_t shard, char *out, size_t out_bytes)
+{
+    return shard_path(dir, shard, DATADIR_RUNS, out, out_bytes);
+}
+
+uint32_t datadir_shard_of(const struct datadir *dir, struct span user)
+{
+    uint64_t upper = hash_siphash13(dir->meta.name_seed, user) >> 32;
+    return (uint32_t)(upper * dir->meta.shards >> 32);
+}

@@ -1,0 +1,197 @@
+#include "storage/datadir_make.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* -- surveying -- */
+
+/* Calls `visit` for each entry of the directory `name` in `fd` but . and ..; 0, or -1 and errno. A false of `visit`
+ * ends it with 0. */
+static int each_entry(int fd, const char *name, bool (*visit)(void *context, int dir_fd, const char *entry), void *context)
+{
+    int dir_fd = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -1;
+    DIR *dir = fdopendir(dir_fd);
+    if (dir == NULL) {
+        close(dir_fd);
+        return -1;
+    }
+    struct dirent *entry;
+    errno = 0;
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0
+            && !visit(context, dirfd(dir), entry->d_name))
+            break;
+        errno = 0;
+    }
+    int failed = entry == NULL ? errno : 0;
+    closedir(dir);
+    errno = failed;
+    return failed == 0 ? 0 : -1;
+}
+
+static bool note_entry(void *context, int dir_fd, const char *entry)
+{
+    (void)dir_fd;
+    (void)entry;
+    *(bool *)context = true;
+    return false;
+}
+
+/* What cannot be listed counts as content, so that it is not taken for new. */
+static bool note_part(void *context, int dir_fd, const char *entry)
+{
+    bool *has_content = context;
+    bool is_part = strcmp(entry, DATADIR_WAL) == 0 || strcmp(entry, DATADIR_RUNS) == 0;
+    if (!is_part || each_entry(dir_fd, entry, note_entry, has_content) != 0)
+        *has_content = true;
+    return !*has_content;
+}
+
+static bool is_shard(const char *name)
+{
+    unsigned shard;
+    char made[DATADIR_NAME_BYTES];
+    if (sscanf(name, DATADIR_SHARD_FORMAT, &shard) != 1 || shard >= LIMIT_SHARDS)
+        return false;
+    (void)snprintf(made, sizeof made, DATADIR_SHARD_FORMAT, shard);
+    return strcmp(made, name) == 0;
+}
+
+static bool survey_entry(void *context, int dir_fd, const char *entry)
+{
+    struct datadir_survey *survey = context;
+    if (strcmp(entry, DATADIR_META) == 0) {
+        survey->has_meta = true;
+    } else if (strcmp(entry, DATADIR_META_NEW) == 0) {
+        survey->has_new_meta = true;
+    } else if (is_shard(entry)) {
+        survey->has_shards = true;
+        if (each_entry(dir_fd, entry, note_part, &survey->has_content) != 0)
+            survey->has_content = true;
+    } else if (strcmp(entry, DATADIR_LOCK) != 0 && strcmp(entry, "lost+found") != 0) {
+        (void)snprintf(survey->stranger, sizeof survey->stranger, "%.63s", entry);
+    }
+    return true;
+}
+
+int datadir_survey(int fd, struct datadir_survey *survey_r)
+{
+    *survey_r = (struct datadir_survey){.has_meta = false};
+    return each_entry(fd, ".", survey_entry, survey_r);
+}
+
+static const char *const parts[] = {DATADIR_WAL, DATADIR_RUNS};
+
+bool datadir_has_shard(int fd, uint32_t shard, char name[DATADIR_NAME_BYTES])
+{
+    for (int i = 0; i < 2; i++) {
+        struct stat stat;
+        (void)snprintf(name, DATADIR_NAME_BYTES, DATADIR_SHARD_FORMAT "/%s", shard, parts[i]);
+        if (fstatat(fd, name, &stat, 0) != 0 || !S_ISDIR(stat.st_mode))
+            return false;
+    }
+    return true;
+}
+
+/* -- making -- */
+
+/* Takes the empty directories of an attempt that ended half way, which may have been of more shards. */
+static bool remove_shard(void *context, int dir_fd, const char *entry)
+{
+    (void)context;
+    char name[DATADIR_NAME_BYTES];
+    if (!is_shard(entry))
+        return true;
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(name, sizeof name, "%.16s/%s", entry, parts[i]);
+        if (unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+            return true;
+    }
+    (void)unlinkat(dir_fd, entry, AT_REMOVEDIR);
+    return true;
+}
+
+static int sync_dir(int fd, const char *name)
+{
+    int dir_fd = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -errno;
+    int result = fsync(dir_fd) == 0 ? 0 : -errno;
+    close(dir_fd);
+    return result;
+}
+
+static int make_shard(int fd, uint32_t shard)
+{
+    char name[DATADIR_NAME_BYTES];
+    (void)snprintf(name, sizeof name, DATADIR_SHARD_FORMAT, shard);
+    if (mkdirat(fd, name, 0700) != 0 && errno != EEXIST)
+        return -errno;
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(name, sizeof name, DATADIR_SHARD_FORMAT "/%s", shard, parts[i]);
+        if (mkdirat(fd, name, 0700) != 0 && errno != EEXIST)
+            return -errno;
+    }
+    (void)snprintf(name, sizeof name, DATADIR_SHARD_FORMAT, shard);
+    return sync_dir(fd, name);
+}
+
+static int write_new_meta(int fd, const struct datadir_meta *meta)
+{
+    char text[DATADIR_META_BYTES];
+    size_t bytes = datadir_meta_write(meta, text);
+    int file = openat(fd, DATADIR_META_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file < 0)
+        return -errno;
+    ssize_t written = write(file, text, bytes);
+    int result = written < 0 ? -errno : written == (ssize_t)bytes ? 0 : -ENOSPC;
+    if (result == 0 && fsync(file) != 0)
+        result = -errno;
+    close(file);
+    return result == 0 ? sync_dir(fd, ".") : result;
+}
+
+static int draw(uint32_t shards, struct datadir_meta *meta_r)
+{
+    uint64_t random[6];
+    if (getentropy(random, sizeof random) != 0)
+        return -errno;
+    *meta_r = (struct datadir_meta){
+        .format = DATADIR_FORMAT,
+        .shards = shards,
+        .name_seed = {random[0], random[1]},
+        .key_seed = {random[2], random[3]},
+    };
+    (void)snprintf(meta_r->epoch, sizeof meta_r->epoch, "%016" PRIx64 "%016" PRIx64, random[4], random[5]);
+    return 0;
+}
+
+/* The new META first: it marks the empty shard directories as those of an attempt. Its rename is the one commit point. */
+int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
+{
+    int result = draw(shards, meta_r);
+    if (result == 0)
+        result = write_new_meta(fd, meta_r);
+    if (result == 0 && each_entry(fd, ".", remove_shard, NULL) != 0)
+        result = -errno;
+    for (uint32_t shard = 0; shard < shards && result == 0; shard++)
+        result = make_shard(fd, shard);
+    if (result == 0)
+        result = sync_dir(fd, ".");
+    if (result == 0 && renameat(fd, DATADIR_META_NEW, fd, DATADIR_META) != 0)
+        result = -errno;
+    if (result == 0)
+        result = sync_dir(fd, ".");
+    if (result != 0)
+        return result;
+    /* The directory's own name. Where the one above may not be read, its name was there before. */
+    result = sync_dir(fd, "..");
+    return result == -EACCES ? 0 : result;
+}

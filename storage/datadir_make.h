@@ -1,0 +1,39 @@
+/*
+ * datadir_make.h: what stands in a data directory, and how an empty one becomes one (see datadir.h for the layout).
+ * Blocks: main's thread, holding the lock for datadir_make.
+ */
+#ifndef CHITCHAT_STORAGE_DATADIR_MAKE_H
+#define CHITCHAT_STORAGE_DATADIR_MAKE_H
+
+#include <stdbool.h>
+
+#include "storage/datadir_meta.h"
+
+#define DATADIR_LOCK "LOCK"
+#define DATADIR_META "META"
+#define DATADIR_META_NEW "META.new"
+#define DATADIR_SHARD_FORMAT "shard-%04u"
+#define DATADIR_WAL "wal"
+#define DATADIR_RUNS "runs"
+/* Room for shard-NNNN/runs. */
+#define DATADIR_NAME_BYTES 32u
+
+struct datadir_survey {
+    bool has_meta;
+    bool has_new_meta;
+    bool has_shards;
+    bool has_content;  /* a shard directory holds more than an empty wal and an empty runs */
+    char stranger[64]; /* the name of something that is not of chitchat, cut; "": none */
+};
+
+/* Looks at the directory `fd`. 0, or -1 and errno. */
+int datadir_survey(int fd, struct datadir_survey *survey_r);
+
+/* Whether both directories of the shard are there; if not, `name` says which is missing. */
+bool datadir_has_shard(int fd, uint32_t shard, char name[DATADIR_NAME_BYTES]);
+
+/* Makes a data set of `shards` shards with new seeds in `fd`, which was surveyed as empty or half made. Durable when it
+ * returns 0; -errno otherwise: half made. */
+int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r);
+
+#endif
