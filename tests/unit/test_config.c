@@ -1,0 +1,328 @@
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "config_value.h"
+
+#define ARGUMENTS_MAX 128
+
+static struct config config;
+static char text[CONFIG_TEXT_BYTES];
+
+/* Parses `chitchat` and the words of `line`, which are divided by blanks, under `environment`. */
+static enum config_action parse_in(char *const *environment, const char *line)
+{
+    static char words[4096];
+    char *argv[ARGUMENTS_MAX] = {"chitchat"};
+    int argc = 1;
+    (void)snprintf(words, sizeof words, "%s", line);
+    for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    memset(&config, 0xa5, sizeof config);
+    return config_parse(argc, argv, environment, &config, text, sizeof text);
+}
+
+static enum config_action parse(const char *line)
+{
+    return parse_in(NULL, line);
+}
+
+static void assert_error(const char *line, const char *said, const char *also_said)
+{
+    cr_assert_eq(parse(line), CONFIG_ERROR, "%s", line);
+    cr_assert_not_null(strstr(text, said), "%s", text);
+    cr_assert_not_null(strstr(text, also_said), "%s", text);
+    cr_assert_null(strchr(text, '\n'), "one line");
+}
+
+Test(config, without_options_all_defaults_stand)
+{
+    cr_assert_eq(parse("serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.listen_count, 1);
+    cr_assert_str_eq(config.listens[0].text, "127.0.0.1:8080");
+    cr_assert_str_eq(config.data_dir, "./data");
+    cr_assert_eq(config.shards, 0);
+    cr_assert_eq(config.origin_count, 0);
+    cr_assert_null(config.origins[0]);
+    cr_assert_eq(config.frame_rate, 0);
+    cr_assert_eq(config.send_rate, 0);
+    cr_assert_eq(config.user_connections, 1024);
+    cr_assert_eq(config.login_time_s, 10);
+    cr_assert_eq(config.ping_s, 25);
+    cr_assert_eq(config.output_bytes, 4u << 20);
+    cr_assert_eq(config.memtable_bytes, 96u << 20);
+    cr_assert_eq(config.checkpoint_s, 60);
+    cr_assert_eq(config.wal_segment_bytes, 32u << 20);
+    cr_assert_eq(config.connections, 100000);
+    cr_assert_eq(config.stop_time_s, 5);
+}
+
+Test(config, every_option_reaches_its_field)
+{
+    cr_assert_eq(parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --frame-rate 11 "
+                       "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
+                       "--memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 --stop-time-s 18"),
+                 CONFIG_SERVE, "%s", text);
+    cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
+    cr_assert_str_eq(config.data_dir, "/srv/chat");
+    cr_assert_eq(config.shards, 7);
+    cr_assert_str_eq(config.origins[0], "https://a.example");
+    cr_assert_null(config.origins[1]);
+    cr_assert_eq(config.frame_rate, 11);
+    cr_assert_eq(config.send_rate, 12);
+    cr_assert_eq(config.user_connections, 13);
+    cr_assert_eq(config.login_time_s, 14);
+    cr_assert_eq(config.ping_s, 15);
+    cr_assert_eq(config.output_bytes, 128u << 10);
+    cr_assert_eq(config.memtable_bytes, UINT64_C(5) << 30);
+    cr_assert_eq(config.checkpoint_s, 16);
+    cr_assert_eq(config.wal_segment_bytes, 8u << 20);
+    cr_assert_eq(config.connections, 17);
+    cr_assert_eq(config.stop_time_s, 18);
+}
+
+Test(config, a_value_may_follow_an_equals_sign_and_the_last_one_counts)
+{
+    cr_assert_eq(parse("serve --ping-s=5 --data=/a=b --ping-s 6"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.ping_s, 6);
+    cr_assert_str_eq(config.data_dir, "/a=b");
+}
+
+Test(config, addresses_replace_the_default_and_add_up)
+{
+    cr_assert_eq(parse("serve --listen 0.0.0.0:1 --listen [::1]:65535 --listen 127.0.0.1:0"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.listen_count, 3);
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&config.listens[0].address;
+    cr_assert_eq(in->sin_family, AF_INET);
+    cr_assert_eq(ntohs(in->sin_port), 1);
+    cr_assert_eq(in->sin_addr.s_addr, INADDR_ANY);
+    cr_assert_eq(config.listens[0].address_bytes, sizeof *in);
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&config.listens[1].address;
+    cr_assert_eq(in6->sin6_family, AF_INET6);
+    cr_assert_eq(ntohs(in6->sin6_port), 65535);
+    cr_assert(IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
+    cr_assert_eq(config.listens[1].address_bytes, sizeof *in6);
+    cr_assert_str_eq(config.listens[1].text, "[::1]:65535");
+    cr_assert_str_eq(config.listens[2].text, "127.0.0.1:0");
+}
+
+Test(config, what_is_no_address_is_refused_with_how_it_looks)
+{
+    const char *const bad[] = {"8080",       "localhost:80", "127.0.0.1",    "127.0.0.1:",  "127.0.0.1:65536", "::1:80",
+                               "[::1]",      "[::1]80",      "[127.0.0.1]:80", "1.2.3:80",  ":80",             "[]:80",
+                               "1.2.3.4:-1", "1.2.3.4:+1",   "1.2.3.4:1x",   "[::1%lo]:80", "[:80",            "]:80"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "serve --listen %s", bad[i]);
+        assert_error(line, "--listen", "[::1]:8080");
+        cr_assert_not_null(strstr(text, bad[i]), "%s", text);
+    }
+}
+
+Test(config, sixteen_addresses_and_origins_are_the_most)
+{
+    char line[2048] = "serve";
+    for (int i = 0; i < 16; i++)
+        (void)snprintf(line + strlen(line), sizeof line - strlen(line), " --listen 1.2.3.4:%d --origin http://h%d", i, i);
+    cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.listen_count, 16);
+    cr_assert_eq(config.origin_count, 16);
+    cr_assert_str_eq(config.origins[15], "http://h15");
+    cr_assert_null(config.origins[16]);
+    size_t used = strlen(line);
+    (void)snprintf(line + used, sizeof line - used, " --listen 1.2.3.4:17");
+    assert_error(line, "--listen", "16");
+    (void)snprintf(line + used, sizeof line - used, " --origin http://h17");
+    assert_error(line, "--origin", "16");
+}
+
+Test(config, bounds_are_allowed_and_one_past_them_is_not)
+{
+    const struct {
+        const char *option, *low, *below, *high, *above;
+    } cases[] = {
+        {"--shards", "1", "0", "64", "65"},
+        {"--ping-s", "1", "0", "3600", "3601"},
+        {"--frame-rate", "0", "-1", "1000000", "1000001"},
+        {"--output-bytes", "64K", "65535", "1G", "1073741825"},
+        {"--memtable-bytes", "1M", "1023K", "64G", "65G"},
+        {"--wal-segment-bytes", "4M", "4095K", "1048576K", "1025M"},
+        {"--connections", "1", "0", "10000000", "10000001"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "serve %s %s", cases[i].option, cases[i].low);
+        cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+        (void)snprintf(line, sizeof line, "serve %s %s", cases[i].option, cases[i].high);
+        cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+        (void)snprintf(line, sizeof line, "serve %s %s", cases[i].option, cases[i].below);
+        assert_error(line, cases[i].option, cases[i].below);
+        (void)snprintf(line, sizeof line, "serve %s %s", cases[i].option, cases[i].above);
+        assert_error(line, cases[i].option, cases[i].above);
+    }
+}
+
+Test(config, an_error_of_a_number_names_what_is_allowed)
+{
+    assert_error("serve --shards 65", "--shards 65", "from 1 to 64");
+    assert_error("serve --memtable-bytes 12X", "--memtable-bytes 12X", "from 1M to 64G");
+    assert_error("serve --wal-segment-bytes 4194305", "--wal-segment-bytes", "multiple of 4096");
+    assert_error("serve --ping-s 5K", "--ping-s 5K", "from 1 to 3600");
+    assert_error("serve --ping-s 1.5", "--ping-s 1.5", "whole number");
+    assert_error("serve --ping-s 18446744073709551617", "--ping-s", "whole number");
+}
+
+Test(config, what_is_unknown_or_incomplete_is_named)
+{
+    assert_error("serve --pings 5", "unknown option --pings", "--help");
+    assert_error("serve -p", "unknown option -p", "--help");
+    assert_error("serve here", "unknown option here", "--help");
+    assert_error("serve --", "unknown option --", "--help");
+    assert_error("serve --ping-s", "--ping-s", "needs a value");
+    assert_error("serve --data=", "--data", "must name a directory");
+    assert_error("sing", "unknown command sing", "chitchat serve");
+    assert_error("", "no command", "chitchat serve");
+}
+
+Test(config, an_error_stays_one_line_whatever_was_given)
+{
+    char *argv[] = {"chitchat", "serve", "--ping-s", "a\nb\x1b[2J", NULL};
+    cr_assert_eq(config_parse(4, argv, NULL, &config, text, sizeof text), CONFIG_ERROR);
+    cr_assert_null(strchr(text, '\n'));
+    cr_assert_null(strchr(text, 0x1b));
+    char small[16];
+    cr_assert_eq(config_parse(4, argv, NULL, &config, small, sizeof small), CONFIG_ERROR);
+    cr_assert_lt(strlen(small), sizeof small);
+}
+
+Test(config, origins_are_taken_as_browsers_write_them)
+{
+    cr_assert_eq(parse("serve --origin https://a.example --origin http://localhost:3000 --origin * --origin null"),
+                 CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.origin_count, 4);
+    cr_assert_str_eq(config.origins[2], "*");
+    assert_error("serve --origin example.org", "--origin example.org", "scheme://host");
+    assert_error("serve --origin https://a.example/", "--origin", "without a path");
+    assert_error("serve --origin ://a", "--origin", "scheme://host");
+    assert_error("serve --origin https://", "--origin", "scheme://host");
+    assert_error("serve --origin https://a@b", "--origin", "scheme://host");
+    char line[400] = "serve --origin http://";
+    memset(line + strlen(line), 'a', 249);
+    assert_error(line, "--origin", "scheme://host");
+}
+
+Test(config, the_environment_gives_every_option)
+{
+    char *const environment[] = {"PATH=/bin",
+                                 "CHITCHAT_LISTEN=1.2.3.4:5,[::]:6",
+                                 "CHITCHAT_DATA=/srv/x",
+                                 "CHITCHAT_ORIGIN=https://a.example,https://b.example",
+                                 "CHITCHAT_WAL_SEGMENT_BYTES=16M",
+                                 "CHITCHAT_USER_CONNECTIONS=3",
+                                 "CHITCHAT_PING_S=",
+                                 NULL};
+    cr_assert_eq(parse_in(environment, "serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.listen_count, 2);
+    cr_assert_str_eq(config.listens[1].text, "[::]:6");
+    cr_assert_str_eq(config.data_dir, "/srv/x");
+    cr_assert_eq(config.origin_count, 2);
+    cr_assert_str_eq(config.origins[0], "https://a.example");
+    cr_assert_str_eq(config.origins[1], "https://b.example");
+    cr_assert_eq(config.wal_segment_bytes, 16u << 20);
+    cr_assert_eq(config.user_connections, 3);
+    cr_assert_eq(config.ping_s, 25, "set to nothing is not set");
+}
+
+Test(config, the_command_line_wins_over_the_environment)
+{
+    char *const environment[] = {"CHITCHAT_LISTEN=1.2.3.4:5,1.2.3.4:6", "CHITCHAT_ORIGIN=https://a.example",
+                                 "CHITCHAT_PING_S=7", "CHITCHAT_DATA=/srv/x", NULL};
+    cr_assert_eq(parse_in(environment, "serve --listen 9.9.9.9:9 --origin https://b.example --ping-s 8"), CONFIG_SERVE,
+                 "%s", text);
+    cr_assert_eq(config.listen_count, 1);
+    cr_assert_str_eq(config.listens[0].text, "9.9.9.9:9");
+    cr_assert_eq(config.origin_count, 1);
+    cr_assert_str_eq(config.origins[0], "https://b.example");
+    cr_assert_null(config.origins[1]);
+    cr_assert_eq(config.ping_s, 8);
+    cr_assert_str_eq(config.data_dir, "/srv/x");
+}
+
+Test(config, a_bad_value_in_the_environment_is_told_by_its_name_there)
+{
+    char *const number[] = {"CHITCHAT_PING_S=often", NULL};
+    cr_assert_eq(parse_in(number, "serve"), CONFIG_ERROR);
+    cr_assert_not_null(strstr(text, "CHITCHAT_PING_S often"), "%s", text);
+    char *const list[] = {"CHITCHAT_LISTEN=1.2.3.4:5,,1.2.3.4:6", NULL};
+    cr_assert_eq(parse_in(list, "serve"), CONFIG_ERROR);
+    cr_assert_not_null(strstr(text, "CHITCHAT_LISTEN"), "%s", text);
+    char *const trailing[] = {"CHITCHAT_LISTEN=1.2.3.4:5,", NULL};
+    cr_assert_eq(parse_in(trailing, "serve"), CONFIG_ERROR);
+}
+
+Test(config, other_names_in_the_environment_are_left_alone)
+{
+    char *const environment[] = {"CHITCHAT_PORT=tcp://10.0.0.1:80", "CHITCHAT_PING=3", "CHITCHAT_PING_SS=x", NULL};
+    cr_assert_eq(parse_in(environment, "serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.ping_s, 25);
+}
+
+Test(config, help_names_every_option_within_the_width_of_a_terminal)
+{
+    const char *const names[] = {"--listen",       "--data",          "--shards",         "--origin",      "--frame-rate",
+                                 "--send-rate",    "--user-connections", "--login-time-s", "--ping-s",     "--output-bytes",
+                                 "--memtable-bytes", "--checkpoint-s", "--wal-segment-bytes", "--connections",
+                                 "--stop-time-s",  "--help",          "--version",        "CHITCHAT_"};
+    cr_assert_eq(parse("--help"), CONFIG_HELP);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        cr_assert_not_null(strstr(text, names[i]), "%s", names[i]);
+    cr_assert_eq(text[strlen(text) - 1], '\n');
+    for (const char *line = text; *line != '\0'; line = strchr(line, '\n') + 1)
+        cr_assert_leq(strcspn(line, "\n"), 110, "%.120s", line);
+}
+
+Test(config, help_and_version_come_in_their_usual_forms)
+{
+    cr_assert_eq(parse("help"), CONFIG_HELP);
+    cr_assert_eq(parse("-h"), CONFIG_HELP);
+    cr_assert_eq(parse("serve --help"), CONFIG_HELP);
+    cr_assert_eq(parse("serve --shards 99 --help"), CONFIG_HELP, "help is given also to whom something went wrong");
+    cr_assert_eq(parse("--version"), CONFIG_VERSION);
+    cr_assert_str_eq(text, "chitchat " CHITCHAT_VERSION "\n");
+    cr_assert_eq(parse("version"), CONFIG_VERSION);
+    cr_assert_eq(parse("-V"), CONFIG_VERSION);
+}
+
+Test(config_value, numbers_are_read_to_their_last_bit)
+{
+    uint64_t value;
+    cr_assert(config_value_number("18446744073709551615", false, &value) && value == UINT64_MAX);
+    cr_assert_not(config_value_number("18446744073709551616", false, &value));
+    cr_assert(config_value_number("17179869183G", true, &value) && value == UINT64_C(17179869183) << 30);
+    cr_assert_not(config_value_number("17179869184G", true, &value));
+    cr_assert(config_value_number("3k", true, &value) && value == 3072);
+    cr_assert_not(config_value_number("3k", false, &value));
+    const char *const bad[] = {"", "K", "-1", "+1", " 1", "1 ", "0x10", "1KK", "1KB", "1T", "1e3"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_not(config_value_number(bad[i], true, &value), "%s", bad[i]);
+}
+
+Test(config_value, numbers_are_written_with_the_largest_suffix)
+{
+    char out[24];
+    config_value_write(0, true, out);
+    cr_assert_str_eq(out, "0");
+    config_value_write(64u << 10, true, out);
+    cr_assert_str_eq(out, "64K");
+    config_value_write(UINT64_C(1) << 40, true, out);
+    cr_assert_str_eq(out, "1024G");
+    config_value_write(1025, true, out);
+    cr_assert_str_eq(out, "1025");
+    config_value_write(1024, false, out);
+    cr_assert_str_eq(out, "1024");
+    config_value_write(UINT64_MAX, true, out);
+    cr_assert_str_eq(out, "18446744073709551615");
+}
