@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "config_value.h"
+#include "rate.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
@@ -51,8 +52,10 @@ static const struct option options[] = {
     {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1, "connections at a time"},
     {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
      "connections of one user at a time"},
-    {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, 1000000, 0, 1, "frames a second of one connection, 0: no limit"},
-    {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, 1000000, 0, 1, "sends a second of one user, 0: no limit"},
+    {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
+     "frames a second of one connection, 0: no limit"},
+    {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
+     "sends a second of one user, 0: no limit"},
     {"login-time-s", "S", OPTION_NUMBER, FIELD(login_time_s), 1, 3600, 10, 1,
      "seconds from the accept to the complete login"},
     {"ping-s", "S", OPTION_NUMBER, FIELD(ping_s), 1, 3600, 25, 1,
@@ -257,8 +260,8 @@ static enum config_action take_argument(struct parser *parser, char **argv, int 
     const struct option *option = strncmp(argument, "--", 2) == 0 ? option_find(argument + 2, bytes - 2) : NULL;
     (void)snprintf(parser->name, sizeof parser->name, "%.*s", (int)(bytes < 60 ? bytes : 60), argument);
     if (option == NULL) {
-        (void)snprintf(parser->text, parser->text_bytes, "chitchat: unknown option %.200s: `chitchat --help` lists them all",
-                       argument);
+        (void)snprintf(parser->text, parser->text_bytes,
+                       "chitchat: unknown option %.200s: `chitchat --help` lists them all", argument);
         return CONFIG_ERROR;
     }
     const char *given = argument[bytes] == '=' ? argument + bytes + 1 : NULL;
@@ -358,7 +361,8 @@ static bool is_one_of(const char *argument, const char *one, const char *other, 
 static enum config_action parse_serve(struct parser *parser, int argc, char **argv, char *const *environment)
 {
     if (argc < 2 || strcmp(argv[1], "serve") != 0) {
-        (void)snprintf(parser->text, parser->text_bytes, "chitchat: %s%.200s: say `chitchat serve`; `chitchat --help` tells more",
+        (void)snprintf(parser->text, parser->text_bytes,
+                       "chitchat: %s%.200s: say `chitchat serve`; `chitchat --help` tells more",
                        argc < 2 ? "no command given" : "unknown command ", argc < 2 ? "" : argv[1]);
         return CONFIG_ERROR;
     }

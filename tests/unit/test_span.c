@@ -1,0 +1,43 @@
+#include <criterion/criterion.h>
+
+#include "base/span.h"
+
+Test(span, lengths_do_not_count_the_end_of_the_string)
+{
+    cr_assert_eq(span_of("abc").bytes, 3);
+    cr_assert_eq(span_of("").bytes, 0);
+    cr_assert_eq(SPAN_LITERAL("abc").bytes, 3);
+    cr_assert_eq(SPAN_LITERAL("a\0c").bytes, 3);
+}
+
+Test(span, equal_is_of_all_bytes_and_the_length)
+{
+    const char other[] = {'a', 'b', 'c'};
+    cr_assert(span_equal(SPAN_LITERAL("abc"), (struct span){other, 3}));
+    cr_assert_not(span_equal(SPAN_LITERAL("abc"), SPAN_LITERAL("abd")));
+    cr_assert_not(span_equal(SPAN_LITERAL("abc"), SPAN_LITERAL("ab")));
+    cr_assert_not(span_equal(SPAN_LITERAL("a\0b"), SPAN_LITERAL("a\0c")));
+}
+
+Test(span, an_empty_one_may_have_no_data)
+{
+    struct span none = {NULL, 0};
+    cr_assert(span_equal(none, SPAN_LITERAL("")));
+    cr_assert_not(span_equal(none, SPAN_LITERAL("a")));
+    cr_assert_eq(span_compare(none, none), 0);
+    cr_assert_lt(span_compare(none, SPAN_LITERAL("a")), 0);
+    cr_assert_gt(span_compare(SPAN_LITERAL("a"), none), 0);
+}
+
+Test(span, compare_orders_as_memcmp_with_prefixes_first)
+{
+    const struct span ascending[] = {SPAN_LITERAL(""), SPAN_LITERAL("\0"), SPAN_LITERAL("A"), SPAN_LITERAL("a"),
+                                     SPAN_LITERAL("a\0"), SPAN_LITERAL("aa"), SPAN_LITERAL("b"), SPAN_LITERAL("\x80"),
+                                     SPAN_LITERAL("\xff")};
+    const size_t count = sizeof ascending / sizeof ascending[0];
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++) {
+            int order = span_compare(ascending[i], ascending[j]);
+            cr_assert_eq((order > 0) - (order < 0), (i > j) - (i < j), "%zu %zu", i, j);
+        }
+}
