@@ -1,0 +1,113 @@
+#include "shard/timers.h"
+
+#include "base/assert.h"
+
+static uint64_t slot_of(uint64_t at_us)
+{
+    return at_us / TIMERS_SLOT_US;
+}
+
+/* The slot whose beginning is not before `at_us`: looked at when its time has come, the timer is due. */
+static uint64_t slot_due(uint64_t at_us)
+{
+    return slot_of(at_us) + (at_us % TIMERS_SLOT_US != 0);
+}
+
+void timers_init(struct timers *timers, uint64_t now_us)
+{
+    timers->slot_now = slot_of(now_us) + 1;
+    timers->count = 0;
+    for (uint32_t i = 0; i < TIMERS_SLOTS; i++)
+        list_init(&timers->slots[i]);
+}
+
+void timer_init(struct timer *timer)
+{
+    list_init(&timer->link);
+    timer->at_us = 0;
+}
+
+bool timer_is_set(const struct timer *timer)
+{
+    return !list_is_empty(&timer->link);
+}
+
+void timers_set(struct timers *timers, struct timer *timer, uint64_t at_us)
+{
+    timers_clear(timers, timer);
+    timer->at_us = at_us;
+    uint64_t slot = slot_due(at_us);
+    /* What is overdue waits for the next slot: set within on_timer, it cannot keep that slot's list from ending. */
+    if (slot < timers->slot_now)
+        slot = timers->slot_now;
+    list_append(&timers->slots[slot % TIMERS_SLOTS], &timer->link);
+    timers->count++;
+}
+
+void timers_clear(struct timers *timers, struct timer *timer)
+{
+    if (!timer_is_set(timer))
+        return;
+    ASSERT(timers->count > 0);
+    list_remove(&timer->link);
+    timers->count--;
+}
+
+/* Moves a slot's list to `due`, so that a timer set anew into the same slot is not met in the same round. */
+static void slot_shift(struct list *slot, struct list *due)
+{
+    list_init(due);
+    if (list_is_empty(slot))
+        return;
+    *due = *slot;
+    due->next->prev = due;
+    due->prev->next = due;
+    list_init(slot);
+}
+
+static void slot_fire(struct timers *timers, struct list *slot, uint64_t now_us,
+                      void (*on_timer)(void *context, struct timer *timer), void *context)
+{
+    struct list due;
+    slot_shift(slot, &due);
+    while (!list_is_empty(&due)) {
+        struct list *link = list_shift(&due);
+        struct timer *timer = container_of(link, struct timer, link);
+        if (timer->at_us > now_us) { /* in a later turn of the wheel */
+            list_append(slot, link);
+            continue;
+        }
+        timers->count--;
+        on_timer(context, timer);
+    }
+}
+
+void timers_advance(struct timers *timers, uint64_t now_us, void (*on_timer)(void *context, struct timer *timer),
+                    void *context)
+{
+    uint64_t end = slot_of(now_us) + 1;
+    if (end <= timers->slot_now)
+        return;
+    /* After a long sleep each slot needs one look only. */
+    if (end - timers->slot_now > TIMERS_SLOTS)
+        timers->slot_now = end - TIMERS_SLOTS;
+    while (timers->slot_now < end) {
+        uint64_t slot = timers->slot_now++;
+        slot_fire(timers, &timers->slots[slot % TIMERS_SLOTS], now_us, on_timer, context);
+    }
+}
+
+uint64_t timers_wait_us(const struct timers *timers, uint64_t now_us, uint64_t limit_us)
+{
+    if (timers->count == 0)
+        return limit_us;
+    for (uint64_t slot = timers->slot_now; slot < timers->slot_now + TIMERS_SLOTS; slot++) {
+        uint64_t at_us = slot * TIMERS_SLOT_US;
+        uint64_t wait_us = at_us > now_us ? at_us - now_us : 0;
+        if (wait_us >= limit_us)
+            return limit_us;
+        if (!list_is_empty(&timers->slots[slot % TIMERS_SLOTS]))
+            return wait_us;
+    }
+    return limit_us;
+}
