@@ -1,0 +1,229 @@
+#include "storage/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+
+/* Where the fields of a record in the log stand. */
+enum record_offset {
+    RECORD_BYTES = 0,
+    RECORD_TS_FROM = 4,
+    RECORD_TS_TO = 12,
+    RECORD_MID = 20,
+    RECORD_FROM_BYTES = RECORD_MID + LIMIT_MID_BYTES,
+    RECORD_TO_BYTES,
+    RECORD_KEY_BYTES,
+    RECORD_TEXT_BYTES,
+    RECORD_BODY = RECORD_TEXT_BYTES + 2,
+};
+_Static_assert(RECORD_BODY + LIMIT_RECORD_BODY_BYTES <= LIMIT_RECORD_BYTES, "a record in the log keeps its limit");
+_Static_assert(LIMIT_USER_BYTES <= UINT8_MAX && LIMIT_KEY_BYTES <= UINT8_MAX, "names and keys have a byte of length");
+_Static_assert(LIMIT_TEXT_BYTES <= UINT16_MAX, "a text has two bytes of length");
+
+/* Where the fields of a row's value stand. */
+enum row_offset {
+    ROW_ROLE = 0,
+    ROW_OTHER_TS = 1,
+    ROW_MID = 9,
+    ROW_OTHER_BYTES = ROW_MID + LIMIT_MID_BYTES,
+    ROW_KEY_BYTES,
+    ROW_BODY,
+};
+_Static_assert(ROW_BODY + LIMIT_USER_BYTES + LIMIT_KEY_BYTES + LIMIT_TEXT_BYTES == ROW_VALUE_BYTES_MAX,
+               "the largest row has the bytes that the header says");
+
+#define KEY_TAIL_BYTES (1 + 8) /* 0x00 and ts */
+
+static bool is_user_bytes(size_t bytes)
+{
+    return bytes >= 1 && bytes <= LIMIT_USER_BYTES;
+}
+
+/* Cuts `bytes` off the front of `rest`, which has them. */
+static struct span cut(struct span *rest, size_t bytes)
+{
+    struct span front = {rest->data, bytes};
+    rest->data += bytes;
+    rest->bytes -= bytes;
+    return front;
+}
+
+/* Copies `span`, which may be empty, and returns the place behind it. */
+static uint8_t *put(uint8_t *out, struct span span)
+{
+    if (span.bytes > 0)
+        memcpy(out, span.data, span.bytes);
+    return out + span.bytes;
+}
+
+struct message record_view(const struct record *record, enum role role)
+{
+    bool is_received = role == ROLE_RECEIVED;
+    ASSERT(role == ROLE_SENT || role == ROLE_RECEIVED || role == ROLE_SELF);
+    return (struct message){
+        .ts = is_received ? record->ts_to : record->ts_from,
+        .other_ts = role == ROLE_SENT ? record->ts_to : record->ts_from,
+        .role = role,
+        .mid = record->mid,
+        .from = record_from(record),
+        .to = record_to(record),
+        .key = is_received ? (struct span){record->body, 0} : record_key(record),
+        .text = record_text(record),
+    };
+}
+
+uint32_t record_encoded_bytes(const struct record *record)
+{
+    return RECORD_BODY + record_body_bytes(record);
+}
+
+uint32_t record_encode(const struct record *record, void *out)
+{
+    uint8_t *to = out;
+    uint32_t bytes = record_encoded_bytes(record);
+    ASSERT(bytes <= LIMIT_RECORD_BYTES);
+    bytes_store_le32(to + RECORD_BYTES, bytes);
+    bytes_store_le64(to + RECORD_TS_FROM, record->ts_from);
+    bytes_store_le64(to + RECORD_TS_TO, record->ts_to);
+    memcpy(to + RECORD_MID, record->mid, LIMIT_MID_BYTES);
+    to[RECORD_FROM_BYTES] = record->from_bytes;
+    to[RECORD_TO_BYTES] = record->to_bytes;
+    to[RECORD_KEY_BYTES] = record->key_bytes;
+    bytes_store_le16(to + RECORD_TEXT_BYTES, record->text_bytes);
+    memcpy(to + RECORD_BODY, record->body, record_body_bytes(record));
+    return bytes;
+}
+
+int record_decode(const void *data, size_t bytes, struct record_fields *fields_r)
+{
+    const uint8_t *in = data;
+    if (bytes < RECORD_BODY)
+        return -EBADMSG;
+    uint32_t record_bytes = bytes_load_le32(in + RECORD_BYTES);
+    uint8_t from_bytes = in[RECORD_FROM_BYTES];
+    uint8_t to_bytes = in[RECORD_TO_BYTES];
+    uint8_t key_bytes = in[RECORD_KEY_BYTES];
+    uint16_t text_bytes = bytes_load_le16(in + RECORD_TEXT_BYTES);
+    if (!is_user_bytes(from_bytes) || !is_user_bytes(to_bytes))
+        return -EBADMSG;
+    if (key_bytes > LIMIT_KEY_BYTES || text_bytes > LIMIT_TEXT_BYTES)
+        return -EBADMSG;
+    uint32_t body_bytes = (uint32_t)from_bytes + to_bytes + key_bytes + text_bytes;
+    if (record_bytes != RECORD_BODY + body_bytes || record_bytes > bytes)
+        return -EBADMSG;
+    struct span body = {(const char *)in + RECORD_BODY, body_bytes};
+    fields_r->ts_from = bytes_load_le64(in + RECORD_TS_FROM);
+    fields_r->ts_to = bytes_load_le64(in + RECORD_TS_TO);
+    fields_r->mid = in + RECORD_MID;
+    fields_r->from = cut(&body, from_bytes);
+    fields_r->to = cut(&body, to_bytes);
+    fields_r->key = cut(&body, key_bytes);
+    fields_r->text = body;
+    return (int)record_bytes;
+}
+
+uint32_t row_key(struct span user, uint64_t ts, uint8_t *out)
+{
+    ASSERT(is_user_bytes(user.bytes));
+    uint8_t *tail = put(out, user);
+    *tail = 0;
+    bytes_store_be64(tail + 1, ts);
+    return (uint32_t)user.bytes + KEY_TAIL_BYTES;
+}
+
+uint32_t row_key_index(struct span user, uint64_t ts, uint8_t *out)
+{
+    *out = ROW_KEY_INDEX_PREFIX;
+    return 1 + row_key(user, ts, out + 1);
+}
+
+int row_key_parse(struct span key, struct span *user_r, uint64_t *ts_r, bool *is_index_r)
+{
+    bool is_index = key.bytes > 0 && key.data[0] == ROW_KEY_INDEX_PREFIX;
+    if (is_index)
+        cut(&key, 1);
+    if (key.bytes <= KEY_TAIL_BYTES || !is_user_bytes(key.bytes - KEY_TAIL_BYTES))
+        return -EBADMSG;
+    struct span user = cut(&key, key.bytes - KEY_TAIL_BYTES);
+    /* The first zero ends the name: with one inside, the rows of two users would stand mixed. */
+    if (key.data[0] != 0 || memchr(user.data, 0, user.bytes) != NULL)
+        return -EBADMSG;
+    *user_r = user;
+    *ts_r = bytes_load_be64(key.data + 1);
+    *is_index_r = is_index;
+    return 0;
+}
+
+static struct span message_other(const struct message *message)
+{
+    switch (message->role) {
+    case ROLE_SENT:
+        return message->to;
+    case ROLE_RECEIVED:
+        return message->from;
+    case ROLE_SELF:
+        break;
+    }
+    ASSERT(message->role == ROLE_SELF);
+    return (struct span){message->from.data, 0};
+}
+
+static struct span message_key(const struct message *message)
+{
+    return message->role == ROLE_RECEIVED ? (struct span){message->text.data, 0} : message->key;
+}
+
+uint32_t row_encoded_bytes(const struct message *message)
+{
+    return (uint32_t)(ROW_BODY + message_other(message).bytes + message_key(message).bytes + message->text.bytes);
+}
+
+uint32_t row_encode(const struct message *message, void *out)
+{
+    struct span other = message_other(message);
+    struct span key = message_key(message);
+    ASSERT(other.bytes <= LIMIT_USER_BYTES && key.bytes <= LIMIT_KEY_BYTES);
+    ASSERT(message->text.bytes <= LIMIT_TEXT_BYTES);
+    uint8_t *to = out;
+    to[ROW_ROLE] = (uint8_t)message->role;
+    bytes_store_le64(to + ROW_OTHER_TS, message->other_ts);
+    memcpy(to + ROW_MID, message->mid, LIMIT_MID_BYTES);
+    to[ROW_OTHER_BYTES] = (uint8_t)other.bytes;
+    to[ROW_KEY_BYTES] = (uint8_t)key.bytes;
+    uint8_t *end = put(put(put(to + ROW_BODY, other), key), message->text);
+    return (uint32_t)(end - to);
+}
+
+/* Whether the lengths of other and key are ones that `role` can have. */
+static bool is_row_shape(uint8_t role, uint8_t other_bytes, uint8_t key_bytes)
+{
+    if (role == ROLE_SELF)
+        return other_bytes == 0 && key_bytes <= LIMIT_KEY_BYTES;
+    if (role == ROLE_SENT)
+        return is_user_bytes(other_bytes) && key_bytes <= LIMIT_KEY_BYTES;
+    return role == ROLE_RECEIVED && is_user_bytes(other_bytes) && key_bytes == 0;
+}
+
+int row_decode(struct span user, uint64_t ts, struct span value, struct message *message_r)
+{
+    const uint8_t *in = (const uint8_t *)value.data;
+    if (value.bytes < ROW_BODY || !is_row_shape(in[ROW_ROLE], in[ROW_OTHER_BYTES], in[ROW_KEY_BYTES]))
+        return -EBADMSG;
+    size_t named_bytes = (size_t)in[ROW_OTHER_BYTES] + in[ROW_KEY_BYTES];
+    struct span rest = {value.data + ROW_BODY, value.bytes - ROW_BODY};
+    if (rest.bytes < named_bytes || rest.bytes - named_bytes > LIMIT_TEXT_BYTES)
+        return -EBADMSG;
+    enum role role = (enum role)in[ROW_ROLE];
+    struct span other = role == ROLE_SELF ? user : cut(&rest, in[ROW_OTHER_BYTES]);
+    message_r->ts = ts;
+    message_r->other_ts = bytes_load_le64(in + ROW_OTHER_TS);
+    message_r->role = role;
+    message_r->mid = in + ROW_MID;
+    message_r->from = role == ROLE_RECEIVED ? other : user;
+    message_r->to = role == ROLE_RECEIVED ? user : other;
+    message_r->key = cut(&rest, in[ROW_KEY_BYTES]);
+    message_r->text = rest;
+    return 0;
+}
