@@ -1,0 +1,46 @@
+/*
+ * json_scan.h: eight bytes of a JSON string at a time. Both the reader and the writer of strings pass over what stands for
+ * itself and stop at `"`, `\` and control characters; the reader also stops at bytes beyond ASCII, to see whether they are
+ * UTF-8. Pure; any thread.
+ */
+#ifndef CHITCHAT_JSON_SCAN_H
+#define CHITCHAT_JSON_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define JSON_SCAN_BYTES 8u
+#define JSON_SCAN_EACH(byte) ((byte) * UINT64_C(0x0101010101010101))
+#define JSON_SCAN_TOPS JSON_SCAN_EACH(0x80)
+
+/*
+ * `word` is loaded little endian. The top bit of each byte that is `"`, `\` or below 0x20. A borrow may mark bytes above a
+ * byte rightly marked, never below: only the lowest mark is to be trusted, and zero.
+ */
+static inline uint64_t json_scan_escapes(uint64_t word)
+{
+    uint64_t quote = word ^ JSON_SCAN_EACH('"');
+    uint64_t backslash = word ^ JSON_SCAN_EACH('\\');
+    uint64_t marks = ((quote - JSON_SCAN_EACH(1)) & ~quote) | ((backslash - JSON_SCAN_EACH(1)) & ~backslash)
+                     | ((word - JSON_SCAN_EACH(0x20)) & ~word);
+    return marks & JSON_SCAN_TOPS;
+}
+
+/* The same, and bytes of 0x80 and above. */
+static inline uint64_t json_scan_stops(uint64_t word)
+{
+    return json_scan_escapes(word) | (word & JSON_SCAN_TOPS);
+}
+
+/* How many bytes stand before the lowest mark; `marks` is not 0. */
+static inline unsigned json_scan_index(uint64_t marks)
+{
+    return (unsigned)__builtin_ctzll(marks) / 8;
+}
+
+static inline bool json_is_escape(unsigned char byte)
+{
+    return byte < 0x20 || byte == '"' || byte == '\\';
+}
+
+#endif
