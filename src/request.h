@@ -91,11 +91,11 @@ struct request {
     };
 };
 
-/* 0 or -ENOMEM. */
+/* 0 or -errno. */
 int request_reader_open(struct request_reader **reader_r);
 void request_reader_close(struct request_reader **reader);
 
-/* Reads the whole frame and its id. True, or false and *error_r (bad_json, bad_request). Keeps the members in the reader for
+/* `bytes` is at most LIMIT_FRAME_BYTES. Reads the whole frame and its id. True, or false and *error_r (bad_json, bad_request). Keeps the members in the reader for
  * the next two steps. `data` is valid UTF-8 (ws.h saw to that); it is changed. */
 bool request_read(struct request_reader *reader, char *data, size_t bytes, struct request *request_r,
                   struct request_error *error_r);
