@@ -1,0 +1,238 @@
+/* conn_read.c: input of a connection: HTTP head, frames, requests; stashed where they cannot be taken up yet. */
+#include <stdlib.h>
+
+#include "core.h"
+#include "ops.h"
+
+static bool may_read(const struct core *core, const struct conn *conn)
+{
+    if (core->stop_step > 0 && conn->state != CONN_CLOSING)
+        return false;
+    switch (conn->state) {
+    case CONN_HTTP:
+    case CONN_OPEN:
+    case CONN_CLOSING:
+        return true;
+    case CONN_REPLAY:
+    case CONN_LIVE:
+        return conn->unanswered < LIMIT_UNANSWERED && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
+    default:
+        return false;
+    }
+}
+
+static void take_request(struct core *core, struct conn *conn, char *data, size_t bytes)
+{
+    struct request request;
+    struct request_error error;
+    uint32_t retry_after_ms = 0;
+    conn->unanswered++;
+    if (!request_read(core->reader, data, bytes, &request, &error)) {
+        conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
+        return;
+    }
+    if (!rate_take(&conn->frame_rate, core->server->config->frame_rate, shard_monotonic_us(core->shard),
+                   &retry_after_ms)) {
+        conn_reply_error(core, conn, &request.id, ERROR_RATE_LIMITED, "too many frames on this connection: wait",
+                         retry_after_ms);
+        return;
+    }
+    if (!request_read_op(core->reader, &request, &error)) {
+        conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
+        return;
+    }
+    ops_run(core, conn, &request);
+}
+
+static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *event)
+{
+    switch (event->kind) {
+    case WS_EVENT_MESSAGE:
+        take_request(core, conn, event->data, event->bytes);
+        return;
+    case WS_EVENT_PING: {
+        uint8_t header[WS_HEADER_BYTES_MAX];
+        uint32_t header_bytes = ws_header_write(header, WS_PONG, event->bytes);
+        conn_write(core, conn, (const char *)header, header_bytes);
+        conn_write(core, conn, event->data, event->bytes);
+        return;
+    }
+    case WS_EVENT_CLOSE:
+        conn->has_peer_closed = true;
+        conn_close(core, conn, event->code, "");
+        return;
+    case WS_EVENT_ERROR:
+        conn_close(core, conn, event->code, event->reason);
+        return;
+    case WS_EVENT_PONG:
+    case WS_EVENT_MORE:
+        return;
+    }
+}
+
+/* After our close frame only the peer's close frame matters; after a broken rule nothing does. */
+static void discard(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    struct ws_event event;
+    while (conn->is_websocket && !conn->ws.closed && *bytes > 0) {
+        ws_next(&conn->ws, core->ws_pool, data, bytes, &event);
+        if (event.kind == WS_EVENT_CLOSE || event.kind == WS_EVENT_ERROR)
+            conn->has_peer_closed = event.kind == WS_EVENT_CLOSE;
+    }
+    *bytes = 0;
+    if (conn->has_peer_closed)
+        conn_closing_step(core, conn);
+}
+
+static void take_http(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    if (conn->head == NULL)
+        conn->head = http_head_open(&core->http);
+    if (conn->head == NULL) {
+        conn_drop(core, conn);
+        return;
+    }
+    struct http_result result = http_head_feed(conn->head, *data, *bytes);
+    if (result.verdict == HTTP_MORE) {
+        *bytes = 0;
+        return;
+    }
+    *data += result.used;
+    *bytes -= result.used;
+    conn_write(core, conn, result.answer.data, result.answer.bytes);
+    if (result.body.bytes > 0)
+        conn_write(core, conn, result.body.data, result.body.bytes);
+    http_head_close(&conn->head);
+    if (result.verdict == HTTP_ANSWER) {
+        conn_close_http(core, conn);
+        return;
+    }
+    conn->is_websocket = true;
+    conn_set_state(conn, CONN_OPEN);
+}
+
+/* Takes up what may be taken up; moves *data and *bytes on. */
+static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    struct ws_event event;
+    while (*bytes > 0 && may_read(core, conn)) {
+        if (conn->state == CONN_HTTP) {
+            take_http(core, conn, data, bytes);
+        } else if (conn->state == CONN_CLOSING) {
+            discard(core, conn, data, bytes);
+        } else {
+            ws_next(&conn->ws, core->ws_pool, data, bytes, &event);
+            on_ws_event(core, conn, &event);
+        }
+    }
+}
+
+static int stash_add(struct conn *conn, const char *data, size_t bytes)
+{
+    struct conn_stash *stash = conn->stash;
+    if (stash == NULL)
+        stash = conn->stash = calloc(1, sizeof *stash);
+    if (stash == NULL)
+        return -1;
+    if (stash->end + bytes > stash->bytes) {
+        uint32_t wanted = (uint32_t)(stash->end + bytes) * 2;
+        char *grown = realloc(stash->data, wanted);
+        if (grown == NULL)
+            return -1;
+        stash->data = grown;
+        stash->bytes = wanted;
+    }
+    memcpy(stash->data + stash->end, data, bytes);
+    stash->end += (uint32_t)bytes;
+    return 0;
+}
+
+static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
+{
+    if (stash_add(conn, data, bytes) != 0) {
+        conn_drop(core, conn);
+        return;
+    }
+    if (conn_is_logged_in(conn) && !conn->is_reading_stopped
+        && conn->stash->end - conn->stash->begin > CONN_STASH_PAUSE_BYTES) {
+        conn->is_reading_stopped = true;
+        io_recv_stop(shard_io(core->shard), &conn->socket);
+    }
+}
+
+void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
+{
+    if (conn->stash == NULL || conn->state == CONN_CLOSING)
+        consume(core, conn, &data, &bytes);
+    if (bytes > 0 && conn->state != CONN_CLOSED)
+        stash_bytes(core, conn, data, bytes);
+}
+
+void conn_wants_resume(struct core *core, struct conn *conn)
+{
+    if ((conn->stash != NULL || conn->is_reading_stopped) && may_read(core, conn) && list_is_empty(&conn->resume_link))
+        list_append(&core->resume_conns, &conn->resume_link);
+}
+
+void conn_resume(struct core *core, struct conn *conn)
+{
+    list_remove(&conn->resume_link);
+    if (conn->stash != NULL) {
+        struct conn_stash *stash = conn->stash;
+        char *data = stash->data + stash->begin;
+        size_t bytes = stash->end - stash->begin;
+        consume(core, conn, &data, &bytes);
+        stash->begin = stash->end - (uint32_t)bytes;
+        if (bytes > 0)
+            return;
+        free(stash->data);
+        free(stash);
+        conn->stash = NULL;
+    }
+    conn_receive(core, conn);
+}
+
+void conn_receive(struct core *core, struct conn *conn)
+{
+    struct io *io = shard_io(core->shard);
+    switch (conn->state) {
+    case CONN_HTTP:
+    case CONN_OPEN:
+        if (!conn->is_read_requested)
+            io_recv_once(io, &conn->socket);
+        conn->is_read_requested = true;
+        return;
+    case CONN_REPLAY:
+    case CONN_LIVE:
+    case CONN_CLOSING:
+        if (conn->is_read_requested)
+            return;
+        conn->is_reading_stopped = false;
+        io_recv_start(io, &conn->socket);
+        return;
+    default:
+        return;
+    }
+}
+
+static void on_end(struct core *core, struct conn *conn, int result)
+{
+    conn->has_peer_closed = true;
+    if (conn->state != CONN_CLOSING || result < 0)
+        conn_drop(core, conn);
+    else
+        conn_closing_step(core, conn);
+}
+
+void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
+{
+    conn->is_read_requested = false;
+    if (result <= 0) {
+        on_end(core, conn, result);
+        return;
+    }
+    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    conn_take_bytes(core, conn, data, (size_t)result);
+    if (!conn_is_logged_in(conn))
+        conn_receive(core, conn);
+}

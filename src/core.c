@@ -1,0 +1,405 @@
+#include "core.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "checkpoint.h"
+#include "delivery.h"
+#include "fanout.h"
+#include "gate.h"
+#include "keeper.h"
+#include "move.h"
+#include "reads.h"
+#include "replay.h"
+#include "reply.h"
+#include "stop.h"
+
+#define TICK_US 1000000u
+#define RETRY_SLOW_MS 1000u
+#define RETRY_FULL_MS 250u
+
+/* -- open and close -- */
+
+/* The bits of the name seed choose the shard; the tables of one shard need others. */
+static struct hash_key table_seed(const struct server *server)
+{
+    struct hash_key seed = datadir_name_seed(server->datadir);
+    return (struct hash_key){~seed.k0, seed.k1};
+}
+
+static void init_lists(struct core *core)
+{
+    list_init(&core->output_conns);
+    list_init(&core->resume_conns);
+    list_init(&core->moving_conns);
+    list_init(&core->arrivals);
+    list_init(&core->log_waiting);
+    list_init(&core->fanout_users);
+    list_init(&core->replay_conns);
+    list_init(&core->key_users);
+    for (uint32_t lane = 0; lane < WORKER_LANES; lane++)
+        list_init(&core->jobs[lane]);
+    timer_init(&core->tick_timer);
+    timer_init(&core->stop_timer);
+}
+
+static int open_parts(struct core *core)
+{
+    uint32_t count = core->server->core_count;
+    core->peers = calloc(count, sizeof *core->peers);
+    core->quiet_letters = calloc(count, sizeof *core->quiet_letters);
+    core->scratch = malloc(CORE_SCRATCH_BYTES);
+    core->push_scratch = malloc(LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES));
+    if (core->peers == NULL || core->quiet_letters == NULL || core->scratch == NULL || core->push_scratch == NULL)
+        return -ENOMEM;
+    int status = user_table_init(&core->users, table_seed(core->server));
+    if (status == 0)
+        status = ws_pool_open(&core->ws_pool, LIMIT_FRAME_BYTES, false);
+    if (status == 0)
+        status = request_reader_open(&core->reader);
+    if (status == 0)
+        status = checkpoint_open(&core->checkpoint, core);
+    return status;
+}
+
+int core_open(struct core **core_r, struct server *server, uint32_t index)
+{
+    struct core *core = calloc(1, sizeof *core);
+    if (core == NULL)
+        return -ENOMEM;
+    core->server = server;
+    core->index = index;
+    core->http = (struct http_options){.origins = server->config->origins, .page = server->page};
+    core->key_memory.bytes_max = CORE_KEY_BYTES_MAX;
+    core->fanout_left = CORE_FANOUT_TURN_MAX;
+    init_lists(core);
+    conn_table_init(&core->conns);
+    pool_init(&core->chunk_pool, sizeof(struct conn_chunk));
+    pool_init(&core->delivery_pool, sizeof(struct delivery));
+    pool_init(&core->arrival_pool, sizeof(struct arrival));
+    pool_init(&core->waiter_pool, sizeof(struct delivery_waiter));
+    int status = open_parts(core);
+    if (status != 0)
+        core_close(&core);
+    *core_r = core;
+    return status;
+}
+
+/* What is still in the queues: only after a failed log write. */
+static void drop_pending(struct core *core)
+{
+    for (uint32_t i = 0; core->users.slots != NULL && i < core->users.slot_count; i++) {
+        struct user *user = core->users.slots[i];
+        if (user == NULL)
+            continue;
+        for (struct list *at; (at = list_shift(&user->timeline.pending)) != NULL;)
+            record_heap_unref(core->heap, &container_of(at, struct entry, link)->record);
+    }
+}
+
+void core_close(struct core **core_p)
+{
+    struct core *core = *core_p;
+    *core_p = NULL;
+    if (core == NULL)
+        return;
+    drop_pending(core);
+    checkpoint_close(&core->checkpoint);
+    keeper_close(&core->keeper);
+    wal_close(&core->wal);
+    memtable_close(&core->frozen);
+    memtable_close(&core->filling);
+    record_heap_close(&core->heap);
+    store_reader_close(&core->store_reader);
+    store_close(&core->store);
+    request_reader_close(&core->reader);
+    ws_pool_close(&core->ws_pool);
+    user_table_fini(&core->users);
+    conn_table_fini(&core->conns);
+    pool_fini(&core->chunk_pool);
+    pool_fini(&core->delivery_pool);
+    pool_fini(&core->arrival_pool);
+    pool_fini(&core->waiter_pool);
+    free(core->push_scratch);
+    free(core->scratch);
+    free(core->quiet_letters);
+    free(core->peers);
+    free(core);
+}
+
+int core_open_memtable(struct core *core, struct memtable **table_r)
+{
+    return memtable_open(table_r, core->heap, table_seed(core->server), datadir_key_seed(core->server->datadir));
+}
+
+/* -- small questions -- */
+
+uint64_t core_next_ts(struct core *core)
+{
+    uint64_t now_us = shard_wall_us(core->shard);
+    core->last_ts = now_us > core->last_ts ? now_us : core->last_ts + 1;
+    return core->last_ts;
+}
+
+uint32_t core_shard_of(const struct core *core, struct span user)
+{
+    return datadir_shard_of(core->server->datadir, user);
+}
+
+bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r)
+{
+    *code_r = ERROR_BUSY;
+    *retry_after_ms_r = RETRY_FULL_MS;
+    if (atomic_load_explicit(&core->server->store_failed, memory_order_relaxed)) {
+        *code_r = ERROR_UNAVAILABLE;
+        *message_r = "the store has failed: send again with the same key when the server has been restarted";
+        *retry_after_ms_r = 0;
+        return false;
+    }
+    if (core->log_write_at_us != 0
+        && shard_monotonic_us(core->shard) - core->log_write_at_us > CORE_WRITE_SLOW_US) {
+        *message_r = "the disk is slow: wait and send again";
+        *retry_after_ms_r = RETRY_SLOW_MS;
+        return false;
+    }
+    if (memtable_bytes(core->filling) >= core->server->config->memtable_bytes
+        || record_heap_bytes_used(core->heap) + CORE_HEAP_RESERVE_BYTES > record_heap_bytes_max(core->heap)) {
+        *message_r = "the disk falls behind: wait and send again";
+        return false;
+    }
+    return true;
+}
+
+/* -- the handlers -- */
+
+static struct conn *conn_of(struct io_socket *socket)
+{
+    return container_of(socket, struct conn, socket);
+}
+
+/* A full server says so and closes. */
+static void turn_away(struct core *core, struct conn *conn)
+{
+    struct span answer = http_answer_full();
+    conn_write(core, conn, answer.data, answer.bytes);
+    conn_close_http(core, conn);
+}
+
+static void on_accept(void *context, uint32_t listener, int fd)
+{
+    struct core *core = context;
+    (void)listener;
+    if (fd < 0) {
+        log_line(LOG_WARN, "accept_failed", "shard=%u errno=%d error=\"%s\"", core->index, -fd, strerror(-fd));
+        return;
+    }
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+    struct conn *conn = conn_open(core, fd, CONN_HTTP);
+    if (conn == NULL) {
+        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+        return;
+    }
+    if (count >= core->server->config->connections) {
+        turn_away(core, conn);
+        return;
+    }
+    conn->login_at_us =
+        shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
+    timers_set(shard_timers(core->shard), &conn->timer, conn->login_at_us);
+    conn_receive(core, conn);
+}
+
+static void on_recv(void *context, struct io_socket *socket, char *data, int result)
+{
+    conn_on_recv(context, conn_of(socket), data, result);
+}
+
+static void on_sent(void *context, struct io_socket *socket, int result)
+{
+    conn_on_sent(context, conn_of(socket), result);
+}
+
+static void on_closed(void *context, struct io_socket *socket)
+{
+    conn_free(context, conn_of(socket));
+}
+
+static void on_released(void *context, struct io_socket *socket, int fd)
+{
+    move_on_released(context, conn_of(socket), fd);
+}
+
+static void on_log_failed(struct core *core)
+{
+    log_line(LOG_ERROR, "log_failed",
+             "shard=%u error=\"a write of the log failed: no more sends are taken; look at the disk and restart\"",
+             core->index);
+    atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
+    delivery_on_log_failed(core);
+}
+
+static void on_written(void *context, struct io_write *write, int result)
+{
+    struct core *core = context;
+    uint64_t sequence;
+    (void)write;
+    core->log_write_at_us = 0;
+    if (wal_write_done(core->wal, result, &sequence) != 0)
+        on_log_failed(core);
+    else
+        delivery_on_durable(core, sequence);
+}
+
+static void on_letter(void *context, uint32_t from, void *pointer)
+{
+    struct core *core = context;
+    struct letter *letter = pointer;
+    switch ((enum letter_kind)letter->kind) {
+    case LETTER_SEND:
+        delivery_arrive(core, from, container_of(letter, struct delivery, letter));
+        return;
+    case LETTER_SENT:
+        delivery_come_home(core, container_of(letter, struct delivery, letter));
+        return;
+    case LETTER_MOVE:
+        move_arrive(core, from, letter);
+        return;
+    case LETTER_MOVED:
+        move_come_home(core, from, letter);
+        return;
+    case LETTER_ROUND_END:
+        checkpoint_on_end(core, container_of(letter, struct letter_control, letter)->round);
+        return;
+    case LETTER_ROUND_DONE:
+        checkpoint_on_done(core, container_of(letter, struct letter_control, letter)->round);
+        return;
+    case LETTER_QUIET:
+        stop_on_quiet(core);
+        return;
+    }
+}
+
+static void set_tick(struct core *core)
+{
+    timers_set(shard_timers(core->shard), &core->tick_timer, shard_monotonic_us(core->shard) + TICK_US);
+}
+
+static void on_timer(void *context, struct timer *timer)
+{
+    struct core *core = context;
+    if (timer == &core->tick_timer) {
+        checkpoint_tick(core);
+        keeper_tick(core);
+        set_tick(core);
+    } else if (timer != &core->stop_timer) {
+        conn_on_timer(core, container_of(timer, struct conn, timer));
+    }
+}
+
+/* One write of all that gathered, if none is in flight: group commit. */
+static void write_log(struct core *core)
+{
+    struct wal_write write;
+    delivery_drain_waiting(core);
+    if (!wal_write_take(core->wal, &write))
+        return;
+    core->log_write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
+    core->log_write_at_us = shard_monotonic_us(core->shard);
+    io_write_submit(shard_io(core->shard), &core->log_write);
+    delivery_drain_waiting(core);
+}
+
+static bool resume_conns(struct core *core)
+{
+    struct list conns;
+    list_init(&conns);
+    while (!list_is_empty(&core->resume_conns))
+        list_append(&conns, list_shift(&core->resume_conns));
+    while (!list_is_empty(&conns))
+        conn_resume(core, container_of(conns.next, struct conn, resume_link));
+    return !list_is_empty(&core->resume_conns);
+}
+
+static void flush_conns(struct core *core)
+{
+    while (!list_is_empty(&core->output_conns)) {
+        struct conn *conn = container_of(core->output_conns.next, struct conn, output_link);
+        conn_flush(core, conn);
+        if (conn->state == CONN_CLOSING)
+            conn_closing_step(core, conn);
+    }
+}
+
+static bool on_turn_end(void *context)
+{
+    struct core *core = context;
+    bool more = fanout_continue(core);
+    if ((shard_signals(core->shard) & SIGNAL_STOP) != 0)
+        stop_begin(core);
+    more |= resume_conns(core);
+    more |= replay_step_all(core);
+    write_log(core);
+    more |= checkpoint_step(core);
+    keeper_step(core);
+    move_step_all(core);
+    if (core->stop_step != STOP_NOT)
+        stop_step(core);
+    flush_conns(core);
+    return more;
+}
+
+static void open_worker(struct core *core, const char *name, struct worker **worker_r)
+{
+    int status = shard_worker_open(core->shard, name, worker_r);
+    if (status == 0)
+        return;
+    log_line(LOG_ERROR, "thread_failed", "name=%s errno=%d error=\"%s\"", name, -status, strerror(-status));
+    _exit(1);
+}
+
+static void on_start(void *context)
+{
+    struct core *core = context;
+    uint32_t count = core->server->config->listen_count;
+    open_worker(core, "reader", &core->reader_worker);
+    open_worker(core, "checkpoint", &core->checkpoint_worker);
+    open_worker(core, "merge", &core->merge_worker);
+    open_worker(core, "keeper", &core->keeper_worker);
+    set_tick(core);
+    for (uint32_t i = 0; i < count; i++)
+        io_accept_start(shard_io(core->shard), i, core->server->listen_fds[core->index * count + i]);
+}
+
+static void on_finish(void *context)
+{
+    struct core *core = context;
+    shard_worker_close(core->shard, &core->reader_worker);
+    shard_worker_close(core->shard, &core->checkpoint_worker);
+    shard_worker_close(core->shard, &core->merge_worker);
+    shard_worker_close(core->shard, &core->keeper_worker);
+}
+
+const struct shard_handlers *core_handlers(void)
+{
+    static const struct shard_handlers handlers = {
+        .io = {.on_accept = on_accept,
+               .on_recv = on_recv,
+               .on_sent = on_sent,
+               .on_closed = on_closed,
+               .on_released = on_released,
+               .on_written = on_written},
+        .on_start = on_start,
+        .on_letter = on_letter,
+        .on_timer = on_timer,
+        .on_turn_end = on_turn_end,
+        .on_finish = on_finish,
+    };
+    return &handlers;
+}

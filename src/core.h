@@ -1,0 +1,168 @@
+/*
+ * core.h: one shard's share of the chat: its connections, its users, its sends on the way, its recent messages, its log.
+ * It is the first argument of whatever runs on that shard. Nothing in it is shared with another shard but `server`.
+ *
+ * core.c is the glue to shard.h: what comes in is handed to conn, delivery, replay, checkpoint; what gathered leaves at the
+ * end of the turn.
+ */
+#ifndef CHITCHAT_CORE_H
+#define CHITCHAT_CORE_H
+
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "config.h"
+#include "conn.h"
+#include "key_window.h"
+#include "letter.h"
+#include "shard/shard.h"
+#include "storage/datadir.h"
+#include "storage/memtable.h"
+#include "storage/store.h"
+#include "storage/wal.h"
+#include "user.h"
+
+struct core;
+struct checkpoint;
+struct keeper;
+
+/* What all shards share. Set before the threads start, then only read, but for the atomics. */
+struct server {
+    const struct config *config;
+    const struct datadir *datadir;
+    struct clock *clock;
+    struct core **cores;
+    uint32_t core_count;
+    uint64_t start_random;  /* 56 bits, drawn at each start: mids are unique for ever */
+    struct span page;       /* the web client */
+    int *listen_fds;        /* core_count times config->listen_count */
+
+    /* Shared. */
+    atomic_bool store_failed; /* a log write failed: no shard takes sends any more */
+    atomic_uint conn_count;
+    atomic_uint calm_count;    /* stopping (stop.h) */
+    atomic_ullong final_round;
+};
+
+/* Bits of shard_group_signal. */
+#define SIGNAL_STOP 1u
+
+/* Limits between a pair of shards, so that posting never fails (shard.h: SHARD_MAILBOX_LETTERS). */
+#define CORE_SENDS_OUT_MAX 8192u
+#define CORE_SEND_BYTES_OUT_MAX (32u << 20)
+#define CORE_MOVES_OUT_MAX 4096u
+_Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
+               "both sides' sends and moves, going and coming home, and control letters fit the mailbox");
+
+/* Pushes that a turn gives out; the rest waits for the next turn, so that one user with very many connections does
+ * not hold up the others. */
+#define CORE_FANOUT_TURN_MAX 2048u
+
+/* A log write that takes longer makes the shard refuse sends until it is done. */
+#define CORE_WRITE_SLOW_US 2000000u
+
+/* Keys kept as hashes, over all users of the shard. */
+#define CORE_KEY_BYTES_MAX (64u << 20)
+
+/* Runs of a shard, and how many of a level a merge makes into one. */
+#define CORE_RUNS_MAX 24u
+#define CORE_RUNS_FAN_OUT 6u
+
+/* Memory of records beside two generations: what is under way, and blocks not wholly used. It is address space, taken as
+ * it is used. */
+#define CORE_HEAP_SPARE_BYTES (UINT64_C(512) << 20)
+/* With less than this left, sends are refused. */
+#define CORE_HEAP_RESERVE_BYTES (UINT64_C(32) << 20)
+
+/* Letters of this shard that are with another one. */
+struct core_peer {
+    uint32_t sends_out;
+    uint32_t send_bytes_out;
+    uint32_t moves_out;
+};
+
+struct core {
+    /* Set by open, then only read. */
+    struct server *server;
+    uint32_t index;
+    struct shard *shard;
+
+    /* Owned by the shard's thread: connections. */
+    struct conn_table conns;
+    struct ws_pool *ws_pool;
+    struct request_reader *reader;
+    struct pool chunk_pool;
+    struct http_options http;
+    struct list output_conns;
+    struct list resume_conns;
+    struct list moving_conns; /* waiting for their output to leave, or for room to the other shard */
+    char *scratch;            /* SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
+    bool scratch_in_reply;    /* conn_reply_begin gave it out */
+    char *push_scratch;       /* a push that several connections share */
+
+    /* Users and their sends. */
+    struct user_table users;
+    uint64_t last_ts;         /* newest ts ever given */
+    struct pool delivery_pool;
+    struct pool arrival_pool;
+    struct pool waiter_pool;
+    struct core_peer *peers;  /* one for each shard */
+    uint32_t deliveries_out;  /* sends of this shard's users that are not home yet */
+    struct list arrivals;     /* in the log, not yet durable; in order of batch */
+    struct list log_waiting;  /* sends (deliveries) that wait for a place in the filling batch */
+    struct list fanout_users;
+    uint32_t fanout_left;     /* pushes left in this turn */
+    struct list replay_conns; /* replays that can go on */
+    struct key_memory key_memory;
+    struct list key_users;    /* users with a key window, least recently used first */
+
+    /* Storage. */
+    struct record_heap *heap;
+    struct memtable *filling;
+    struct memtable *frozen;  /* being written by the checkpoint thread, or NULL */
+    struct wal *wal;
+    struct io_write log_write;
+    uint64_t log_write_at_us; /* when the write in flight was given, 0: none */
+    struct store *store;
+    uint64_t runs_ts_max;     /* newest ts in a run, as of the last generation that was let go */
+    uint32_t run_count;
+    struct checkpoint *checkpoint;
+    struct keeper *keeper;
+
+    /* Threads beside the shard. */
+    struct worker *reader_worker;
+    struct list jobs[WORKER_LANES]; /* struct reader_job that wait for a place */
+    uint32_t jobs_out[WORKER_LANES];
+    struct store_reader *store_reader; /* used on the reader's thread only */
+    struct worker *checkpoint_worker;
+    struct worker *merge_worker;
+    struct worker *keeper_worker;   /* makes and recycles segment files */
+
+    struct timer tick_timer;
+
+    /* Stopping (stop.h). */
+    uint8_t stop_step;
+    uint32_t quiet_count;     /* shards that said LETTER_QUIET */
+    struct timer stop_timer;
+    struct letter_control *quiet_letters; /* one for each shard */
+};
+
+#define CORE_SCRATCH_BYTES (REPLY_PAGE_BYTES_MAX + 4096u)
+
+/* Makes a core without its storage (recovery.h brings that) and without its shard. 0 or -errno. */
+int core_open(struct core **core_r, struct server *server, uint32_t index);
+void core_close(struct core **core);
+
+/* The handlers of every shard; their context is a struct core. Static. */
+const struct shard_handlers *core_handlers(void);
+
+/* A new ts: max(now, last + 1). */
+uint64_t core_next_ts(struct core *core);
+/* The shard of a user. */
+uint32_t core_shard_of(const struct core *core, struct span user);
+/* Whether sends are taken: not stopping, store sound, log not slow, memory free. Else *code_r and *retry_after_ms_r, and the static text of the refusal. */
+bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
+/* A new, empty generation. 0 or -ENOMEM. */
+int core_open_memtable(struct core *core, struct memtable **table_r);
+
+#endif

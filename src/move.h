@@ -1,0 +1,30 @@
+/*
+ * move.h: a connection goes to the shard of its user: when a login is asked for, its output has left and nothing of it is
+ * with the kernel, its descriptor travels in a letter, with its parser, the bytes after the login frame and its times. The
+ * other shard goes on with the login. Shard's thread.
+ */
+#ifndef CHITCHAT_MOVE_H
+#define CHITCHAT_MOVE_H
+
+#include <stdint.h>
+
+#include "letter.h"
+
+struct conn;
+struct core;
+
+/* `conn` is open and its `login` is of another shard's user. */
+void move_begin(struct core *core, struct conn *conn);
+/* Something may have changed: it leaves if it can. */
+void move_step(struct core *core, struct conn *conn);
+/* End of a turn: all that wait. */
+void move_step_all(struct core *core);
+/* From io.h: the descriptor is quiet. */
+void move_on_released(struct core *core, struct conn *conn, int fd);
+
+/* LETTER_MOVE came: takes the connection and posts the letter back. */
+void move_arrive(struct core *core, uint32_t from, struct letter *letter);
+/* LETTER_MOVED: frees it. */
+void move_come_home(struct core *core, uint32_t to, struct letter *letter);
+
+#endif

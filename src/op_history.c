@@ -1,0 +1,263 @@
+/* op_history.c: pages of a timeline, gathered from memory and runs. With a filter a page may take several reads. */
+#include <stdlib.h>
+
+#include "core.h"
+#include "history.h"
+#include "ops.h"
+#include "reads.h"
+#include "reply.h"
+
+#define READ_BYTES_MAX (256u << 10)
+
+struct history {
+    struct history *next;
+    struct core *core;
+    struct conn *conn;
+    struct request_id id;
+    bool oldest_first;
+    bool has_with;
+    bool is_reading; /* steps do nothing until it is back */
+    uint8_t with_bytes;
+    char with[LIMIT_USER_BYTES];
+    uint32_t limit;
+    uint64_t after;  /* what is left to look at, exclusive */
+    uint64_t before;
+    uint32_t looked;
+    struct range_read *read;
+
+    /* What the page will hold, in the order of looking; texts copied to `bytes`. */
+    struct message *messages;
+    uint32_t count;
+    char *bytes;
+    size_t bytes_used;
+    size_t page_used; /* as written in the page */
+};
+
+/* Room for names, key, mid and text of a page full of messages: raw bytes are never more than written ones. */
+#define COPY_BYTES_MAX (LIMIT_PAGE_BYTES + LIMIT_RECORD_BYTES)
+/* {"op":"history","id":"…","messages":[],"more":false,"next":…} */
+#define PAGE_FRAME_BYTES (128u + LIMIT_ESCAPED_BYTES(LIMIT_ID_BYTES))
+
+static void history_free(struct history *history)
+{
+    range_read_close(&history->read);
+    free(history->messages);
+    free(history->bytes);
+    free(history);
+}
+
+void history_drop_all(struct core *core, struct conn *conn)
+{
+    (void)core;
+    while (conn->histories != NULL) {
+        struct history *history = conn->histories;
+        conn->histories = history->next;
+        history_free(history);
+    }
+}
+
+static struct history *history_make(struct core *core, struct conn *conn, const struct request *request)
+{
+    const struct request_history *asked = &request->history;
+    struct history *history = calloc(1, sizeof *history);
+    if (history == NULL)
+        return NULL;
+    history->core = core;
+    history->conn = conn;
+    history->id = request->id;
+    history->oldest_first = asked->has_after;
+    history->has_with = asked->has_with;
+    history->limit = asked->limit;
+    history->after = asked->after;
+    history->before = asked->before;
+    if (asked->has_with) {
+        history->with_bytes = (uint8_t)asked->with.bytes;
+        memcpy(history->with, asked->with.data, asked->with.bytes);
+    }
+    return history;
+}
+
+/* -- what a page holds -- */
+
+static bool is_wanted(const struct history *history, const struct message *message)
+{
+    if (!history->has_with)
+        return true;
+    struct span with = {history->with, history->with_bytes};
+    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
+    return span_equal(other, with);
+}
+
+static struct span copy_span(struct history *history, struct span span)
+{
+    char *to = history->bytes + history->bytes_used;
+    ASSERT(history->bytes_used + span.bytes <= COPY_BYTES_MAX);
+    if (span.bytes > 0)
+        memcpy(to, span.data, span.bytes);
+    history->bytes_used += span.bytes;
+    return (struct span){to, span.bytes};
+}
+
+/* False: the page is full. */
+static bool keep(struct history *history, const struct message *message)
+{
+    size_t bytes = reply_page_message_bytes(message) + 1;
+    if (history->count == history->limit)
+        return false;
+    if (history->count > 0 && history->page_used + bytes + PAGE_FRAME_BYTES > LIMIT_PAGE_BYTES)
+        return false;
+    struct message *copy = &history->messages[history->count++];
+    *copy = *message;
+    copy->mid = (const uint8_t *)copy_span(history, (struct span){(const char *)message->mid, LIMIT_MID_BYTES}).data;
+    copy->from = copy_span(history, message->from);
+    copy->to = copy_span(history, message->to);
+    copy->key = copy_span(history, message->key);
+    copy->text = copy_span(history, message->text);
+    history->page_used += bytes;
+    return true;
+}
+
+enum look { LOOK_ON, LOOK_END, LOOK_MORE };
+
+/* Looks at one entry: kept, skipped, or the page is full before it. */
+static enum look look_at(struct history *history, const struct message *message)
+{
+    if (history->has_with && history->looked == LIMIT_WITH_ENTRIES)
+        return LOOK_MORE;
+    if (is_wanted(history, message) && !keep(history, message))
+        return LOOK_MORE;
+    history->looked++;
+    if (history->oldest_first)
+        history->after = message->ts;
+    else
+        history->before = message->ts;
+    return LOOK_ON;
+}
+
+static enum look look_at_read(struct history *history)
+{
+    uint32_t count;
+    bool more;
+    const struct message *messages = range_read_messages(history->read, &count, &more);
+    for (uint32_t i = 0; i < count; i++) {
+        enum look look = look_at(history, &messages[history->oldest_first ? i : count - 1 - i]);
+        if (look != LOOK_ON)
+            return look;
+    }
+    if (!more)
+        return LOOK_END;
+    return !history->has_with && history->count == history->limit ? LOOK_MORE : LOOK_ON;
+}
+
+/* -- the page -- */
+
+static void page_write(struct core *core, struct history *history, bool more)
+{
+    struct conn *conn = history->conn;
+    struct reply_page page;
+    size_t bytes;
+    reply_page_begin(&page, core->scratch, &history->id);
+    for (uint32_t i = 0; i < history->count; i++) {
+        uint32_t at = history->oldest_first ? i : history->count - 1 - i;
+        ASSERT(reply_page_add(&page, &history->messages[at]));
+    }
+    char *frame = reply_page_end(&page, more, history->oldest_first ? history->after : history->before, &bytes);
+    conn_write(core, conn, frame, bytes);
+}
+
+/* Takes the first of the connection's pages off and counts it as answered. */
+static void history_end(struct core *core, struct conn *conn)
+{
+    struct history *history = conn->histories;
+    conn->histories = history->next;
+    history_free(history);
+    conn_answered(core, conn);
+}
+
+static void history_fail(struct core *core, struct conn *conn, enum error_code code, const char *message,
+                         uint32_t retry_after_ms)
+{
+    struct history *history = conn->histories;
+    conn->histories = history->next;
+    conn_reply_error(core, conn, &history->id, code, message, retry_after_ms);
+    history_free(history);
+}
+
+static void history_look(struct core *core, struct history *history)
+{
+    struct conn *conn = history->conn;
+    enum look look = look_at_read(history);
+    range_read_close(&history->read);
+    if (look == LOOK_ON)
+        return;
+    page_write(core, history, look == LOOK_MORE);
+    history_end(core, conn);
+}
+
+static void on_read(void *context, int result)
+{
+    struct history *history = context;
+    struct core *core = history->core;
+    struct conn *conn = history->conn;
+    history->is_reading = false;
+    if (result == 0)
+        history_look(core, history);
+    else
+        history_fail(core, conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
+    history_step(core, conn);
+}
+
+/* The next read of the page, answered by memory or given to the reader. */
+static bool history_read(struct core *core, struct history *history)
+{
+    uint64_t mark = reads_bound(core, history->conn->user);
+    struct store_range range = {.after = history->after,
+                                .before = history->before < mark ? history->before : mark,
+                                .oldest_first = history->oldest_first,
+                                .rows_max = history->has_with ? LIMIT_PAGE_ENTRIES : history->limit,
+                                .bytes_max = READ_BYTES_MAX};
+    if (range.after >= range.before)
+        range.before = range.after;
+    if (history->messages == NULL)
+        history->messages = malloc(history->limit * sizeof *history->messages);
+    if (history->bytes == NULL)
+        history->bytes = malloc(COPY_BYTES_MAX);
+    if (history->messages == NULL || history->bytes == NULL)
+        return false;
+    history->read = range_read_open(core, user_name(history->conn->user), &range);
+    return history->read != NULL;
+}
+
+void history_step(struct core *core, struct conn *conn)
+{
+    while (conn->histories != NULL && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES) {
+        struct history *history = conn->histories;
+        if (history->is_reading)
+            return;
+        if (!history_read(core, history)) {
+            history_fail(core, conn, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
+            continue;
+        }
+        if (range_read_needs_runs(history->read)) {
+            history->is_reading = true;
+            range_read_post(history->read, READS_HISTORY, on_read, history);
+            return;
+        }
+        history_look(core, history);
+    }
+}
+
+void op_history(struct core *core, struct conn *conn, const struct request *request)
+{
+    struct history *history = history_make(core, conn, request);
+    if (history == NULL) {
+        conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
+        return;
+    }
+    struct history **last = &conn->histories;
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = history;
+    if (conn->histories == history)
+        history_step(core, conn);
+}

@@ -1,0 +1,212 @@
+#include "replay.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "core.h"
+#include "reads.h"
+#include "reply.h"
+
+#define PAGE_ENTRIES 256u
+#define PAGE_BYTES (64u << 10)
+
+struct expected_ok {
+    struct list link;
+    uint64_t ts;
+    struct request_id id;
+};
+
+struct replay {
+    struct conn *conn;
+    struct core *core;
+    struct list link;      /* in core->replay_conns */
+    struct range_read *read; /* under way at the reader, or NULL */
+    struct list oks;       /* ascending in ts */
+    uint64_t prev;         /* of the next entry, if is_prev_known */
+    bool is_prev_known;
+};
+
+void replay_start(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_REPLAY && conn->replay == NULL);
+    struct replay *replay = calloc(1, sizeof *replay);
+    if (replay == NULL) {
+        conn_close(core, conn, 1011, "no memory: come back");
+        return;
+    }
+    replay->conn = conn;
+    replay->core = core;
+    replay->is_prev_known = conn->cursor == 0;
+    list_init(&replay->link);
+    list_init(&replay->oks);
+    conn->replay = replay;
+    replay_wants_step(core, conn);
+}
+
+bool replay_expect_ok(struct conn *conn, uint64_t ts, const struct request_id *id)
+{
+    struct expected_ok *ok = malloc(sizeof *ok);
+    if (ok == NULL)
+        return false;
+    ok->ts = ts;
+    ok->id = *id;
+    list_init(&ok->link);
+    list_append(&conn->replay->oks, &ok->link);
+    return true;
+}
+
+void replay_wants_step(struct core *core, struct conn *conn)
+{
+    struct replay *replay = conn->replay;
+    if (replay != NULL && replay->read == NULL && list_is_empty(&replay->link)
+        && conn->out_bytes < REPLAY_OUTPUT_PAUSE_BYTES)
+        list_append(&core->replay_conns, &replay->link);
+}
+
+void replay_drop(struct core *core, struct conn *conn)
+{
+    struct replay *replay = conn->replay;
+    (void)core;
+    if (replay == NULL)
+        return;
+    conn->replay = NULL;
+    list_remove(&replay->link);
+    range_read_close(&replay->read);
+    for (struct list *at; (at = list_shift(&replay->oks)) != NULL;)
+        free(container_of(at, struct expected_ok, link));
+    free(replay);
+}
+
+static struct expected_ok *take_ok(struct replay *replay, uint64_t ts)
+{
+    if (list_is_empty(&replay->oks))
+        return NULL;
+    struct expected_ok *ok = container_of(replay->oks.next, struct expected_ok, link);
+    ASSERT(ok->ts >= ts);
+    if (ok->ts > ts)
+        return NULL;
+    list_remove(&ok->link);
+    return ok;
+}
+
+static void give(struct core *core, struct replay *replay, const struct message *message)
+{
+    struct conn *conn = replay->conn;
+    struct expected_ok *ok = take_ok(replay, message->ts);
+    if (ok != NULL) {
+        char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+        conn_reply_end(core, conn, reply_write_sent(out, &ok->id, message->ts, replay->prev, message->mid));
+        conn_answered(core, conn);
+        free(ok);
+    } else {
+        char *out = conn_reply_begin(core, conn, LIMIT_MSG_BYTES(message->text.bytes));
+        conn_reply_end(core, conn, reply_write_msg(out, message, replay->prev));
+    }
+    replay->prev = message->ts;
+    conn->cursor = message->ts;
+}
+
+/* All is given: from here on the fan-out sees to it. */
+static void go_live(struct core *core, struct conn *conn)
+{
+    ASSERT(list_is_empty(&conn->replay->oks));
+    replay_drop(core, conn);
+    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    conn_reply_end(core, conn, reply_write_live(out));
+    conn_set_state(conn, CONN_LIVE);
+    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+}
+
+/* False if nothing was there though the timeline says that there is more. */
+static bool page_give(struct core *core, struct replay *replay)
+{
+    bool was_prev_known = replay->is_prev_known;
+    uint32_t count;
+    bool more;
+    const struct message *messages = range_read_messages(replay->read, &count, &more);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!replay->is_prev_known) {
+            /* The first page was the newest entry up to the cursor. */
+            replay->prev = messages[i].ts;
+            continue;
+        }
+        give(core, replay, &messages[i]);
+    }
+    replay->is_prev_known = true;
+    range_read_close(&replay->read);
+    return count > 0 || !was_prev_known;
+}
+
+static void page_take_up(struct core *core, struct replay *replay)
+{
+    struct conn *conn = replay->conn;
+    if (page_give(core, replay)) {
+        replay_wants_step(core, conn);
+        return;
+    }
+    log_line(LOG_ERROR, "replay_hole", "shard=%u cursor=%" PRIu64 " last=%" PRIu64, core->index, conn->cursor,
+             conn->user->timeline.last);
+    conn_close(core, conn, 1011, "the messages cannot be read: come back");
+}
+
+static void on_page(void *context, int result)
+{
+    struct replay *replay = context;
+    struct core *core = replay->core;
+    struct conn *conn = replay->conn;
+    if (result != 0) {
+        range_read_close(&replay->read);
+        conn_close(core, conn, 1011, "the messages cannot be read: come back");
+        return;
+    }
+    page_take_up(core, replay);
+}
+
+/* The next page; before the first one, the entry that the cursor stands at, for its prev. */
+static struct range_read *page_open(struct core *core, struct replay *replay)
+{
+    struct conn *conn = replay->conn;
+    struct store_range range = {.after = conn->cursor,
+                                .before = reads_bound(core, conn->user),
+                                .oldest_first = true,
+                                .rows_max = PAGE_ENTRIES,
+                                .bytes_max = PAGE_BYTES};
+    if (!replay->is_prev_known) {
+        range.after = 0;
+        range.before = conn->cursor + 1;
+        range.oldest_first = false;
+        range.rows_max = 1;
+    }
+    return range_read_open(core, user_name(conn->user), &range);
+}
+
+static void replay_step(struct core *core, struct replay *replay)
+{
+    struct conn *conn = replay->conn;
+    if (replay->is_prev_known && conn->cursor == conn->user->timeline.last) {
+        go_live(core, conn);
+        return;
+    }
+    replay->read = page_open(core, replay);
+    if (replay->read == NULL) {
+        conn_close(core, conn, 1011, "no memory: come back");
+        return;
+    }
+    if (range_read_needs_runs(replay->read)) {
+        range_read_post(replay->read, READS_REPLAY, on_page, replay);
+        return;
+    }
+    page_take_up(core, replay);
+}
+
+bool replay_step_all(struct core *core)
+{
+    struct list replays;
+    list_init(&replays);
+    while (!list_is_empty(&core->replay_conns))
+        list_append(&replays, list_shift(&core->replay_conns));
+    while (!list_is_empty(&replays))
+        replay_step(core, container_of(list_shift(&replays), struct replay, link));
+    return !list_is_empty(&core->replay_conns);
+}

@@ -1,0 +1,182 @@
+#include "serve.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "core.h"
+#include "listen.h"
+#include "mid.h"
+#include "page.h"
+#include "recovery.h"
+
+#define TEXT_BYTES 1024u
+
+static int complain(const char *text)
+{
+    fprintf(stderr, "chitchat: %s\n", text);
+    return 1;
+}
+
+static uint32_t cores_available(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    int count = CPU_COUNT(&set);
+    return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
+}
+
+/* Connections need descriptors: all that the system allows. */
+static void raise_descriptors(const struct config *config)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < config->connections)
+        log_line(LOG_WARN, "few_descriptors",
+                 "limit=%llu connections=%u hint=\"raise the hard limit of open files to carry that many\"",
+                 (unsigned long long)limit.rlim_cur, config->connections);
+}
+
+/* Signals are main's: the threads inherit the mask. */
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int open_cores(struct server *server, void **contexts)
+{
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        int status = core_open(&server->cores[i], server, i);
+        if (status != 0)
+            return status;
+        contexts[i] = server->cores[i];
+    }
+    return 0;
+}
+
+static void say_ready(const struct server *server, const struct recovery_report *report)
+{
+    char listens[CONFIG_LISTENS_MAX * (sizeof server->config->listens[0].text + 1)] = "";
+    for (uint32_t i = 0; i < server->config->listen_count; i++) {
+        strcat(listens, i > 0 ? "," : "");
+        strcat(listens, server->config->listens[i].text);
+    }
+    log_line(LOG_INFO, "ready", "listen=%s shards=%u data=\"%s\" replayed=%" PRIu64, listens, server->core_count,
+             server->config->data_dir, report->records);
+}
+
+/* Until a signal comes; then within the stop time. True if all ended well. */
+static bool run_until_signal(struct shard_group *group, const struct config *config, const sigset_t *signals)
+{
+    int number = 0;
+    while (sigwait(signals, &number) != 0)
+        continue;
+    log_line(LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+    shard_group_signal(group, SIGNAL_STOP);
+    return shard_group_join(group, (uint64_t)config->stop_time_s * 900000);
+}
+
+static int serve_cores(struct server *server, struct config *config, void **contexts, const sigset_t *signals)
+{
+    char text[TEXT_BYTES];
+    struct recovery_report report;
+    struct recovery_error error;
+    struct shard_group *group;
+    struct shard_options options = {.shard_count = server->core_count,
+                                    .pin = true,
+                                    .clock = server->clock,
+                                    .io = {.recv_buffer_bytes = 4096, .recv_buffer_count = 1024}};
+    if (recovery_run(server, &report, &error) != 0)
+        return complain(error.text);
+    int status = shard_group_open(&group, &options, core_handlers(), contexts);
+    if (status == 0) {
+        for (uint32_t i = 0; i < server->core_count; i++)
+            server->cores[i]->shard = shard_group_shard(group, i);
+        status = shard_group_start(group);
+    }
+    if (status != 0) {
+        snprintf(text, sizeof text, "the shards cannot be started: %s: give --shards less, or raise the limits",
+                 strerror(-status));
+        return complain(text);
+    }
+    say_ready(server, &report);
+    if (!run_until_signal(group, config, signals)) {
+        log_line(LOG_WARN, "stopped", "clean=false hint=\"not all was written in time; the log holds it all\"");
+        _exit(0);
+    }
+    shard_group_close(&group);
+    log_line(LOG_INFO, "stopped", "clean=true");
+    return 0;
+}
+
+static int serve_listening(struct server *server, struct config *config, const sigset_t *signals)
+{
+    char text[TEXT_BYTES];
+    uint32_t fd_count = server->core_count * config->listen_count;
+    void **contexts = calloc(server->core_count, sizeof *contexts);
+    server->cores = calloc(server->core_count, sizeof *server->cores);
+    server->listen_fds = calloc(fd_count, sizeof *server->listen_fds);
+    int code = 1;
+    if (contexts == NULL || server->cores == NULL || server->listen_fds == NULL || open_cores(server, contexts) != 0)
+        complain("no memory: give --shards less");
+    else if (listen_open(config->listens, config->listen_count, server->core_count, server->listen_fds, text,
+                         sizeof text)
+             != 0)
+        complain(text);
+    else {
+        code = serve_cores(server, config, contexts, signals);
+        listen_close(server->listen_fds, fd_count);
+    }
+    for (uint32_t i = 0; server->cores != NULL && i < server->core_count; i++)
+        core_close(&server->cores[i]);
+    free(server->listen_fds);
+    free(server->cores);
+    free(contexts);
+    return code;
+}
+
+int serve(struct config *config)
+{
+    char text[TEXT_BYTES];
+    sigset_t signals;
+    struct clock clock;
+    struct datadir *datadir;
+    struct datadir_error error;
+    clock_init_system(&clock);
+    if (io_check_kernel(text, sizeof text) != 0)
+        return complain(text);
+    if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)
+        return complain(text);
+    if (datadir_open(&datadir, config->data_dir, config->shards, cores_available(), &error) != 0)
+        return complain(error.text);
+    struct server server = {.config = config,
+                            .datadir = datadir,
+                            .clock = &clock,
+                            .core_count = datadir_shards(datadir),
+                            .page = {page_html(), page_html_bytes()}};
+    uint64_t drawn;
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
+        return complain("the system gives no random numbers");
+    server.start_random = drawn & MID_RANDOM_MAX;
+    block_signals(&signals);
+    raise_descriptors(config);
+    int code = serve_listening(&server, config, &signals);
+    datadir_close(&datadir);
+    return code;
+}
