@@ -28,14 +28,15 @@ size_t reply_write_dup(char *out, const struct request_id *id, uint64_t ts, cons
 /* ok of a ping. */
 size_t reply_write_ok(char *out, const struct request_id *id);
 size_t reply_write_live(char *out);
-/* `message` is cut to 512 bytes. retry_after_ms 0: the field is left out. */
+/* `message` is cut to 512 bytes as written, escapes counted. retry_after_ms 0: the field is left out. */
 size_t reply_write_error(char *out, const struct request_id *id, enum error_code code, const char *message,
                          uint32_t retry_after_ms);
 
 /* A `msg`. Room: LIMIT_MSG_BYTES(text.bytes). `key` is written if it is there. */
 size_t reply_write_msg(char *out, const struct message *message, uint64_t prev);
 
-/* A history page, written piece by piece into `bytes_max` bytes at `out`; the frame is at most LIMIT_PAGE_BYTES of payload. */
+/* A history page, written piece by piece into REPLY_PAGE_BYTES_MAX bytes at `out`; the frame, its header included, is at most
+ * LIMIT_PAGE_BYTES. */
 struct reply_page {
     char *out;
     size_t used;        /* of the payload so far, closing parts not counted */
@@ -43,7 +44,7 @@ struct reply_page {
 };
 #define REPLY_PAGE_BYTES_MAX (LIMIT_PAGE_BYTES + 16u)
 void reply_page_begin(struct reply_page *page, char *out, const struct request_id *id);
-/* Bytes that the message takes in a page (exact). */
+/* Bytes that the message takes in a page (exact), without the comma before all but the first. */
 size_t reply_page_message_bytes(const struct message *message);
 /* False if it would not leave the page within LIMIT_PAGE_BYTES; nothing is written then. The first always fits. */
 bool reply_page_add(struct reply_page *page, const struct message *message);
