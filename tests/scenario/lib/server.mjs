@@ -1,0 +1,154 @@
+// A server under test: the real binary, a data directory of its own, a port that the system chose. It is only ever
+// ended by its process id.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+
+export const BIN = path.resolve(process.env.CHITCHAT_BIN ?? "../../build/release/chitchat");
+// Under sanitizers everything takes longer, so those runs are smaller.
+export const SHORT = process.env.CHITCHAT_SCENARIO === "short";
+export const SHARDS = SHORT ? [2] : [1, 2, 4];
+export const DEADLINE_MS = SHORT ? 120000 : 60000;
+export const scaled = (count) => (SHORT ? Math.ceil(count / 10) : count);
+
+export function makeDataDir() {
+  return fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-scenario-"));
+}
+
+export function removeDataDir(data) {
+  fs.rmSync(data, { recursive: true, force: true });
+}
+
+// Runs the binary to its end: { status, stdout, stderr }.
+export function runToEnd(args, env = {}) {
+  return spawnSync(BIN, args, { encoding: "utf8", env: { ...process.env, ...env }, timeout: DEADLINE_MS });
+}
+
+export class Server {
+  // Set by start, then only read.
+  #child;
+  #ownsData;
+  #ended; // resolves to { code, signal }
+  address; // of the first --listen: { host, port }
+  addresses;
+  data;
+  pid;
+  stderr = "";
+
+  // shards: null leaves the option out. data: a new directory if not given, removed in the end. options: further
+  // arguments. shellPrefix: what a shell does before it becomes the server.
+  static async start({ shards = 2, data, options = [], listen = ["127.0.0.1:0"], env = {}, shellPrefix } = {}) {
+    const server = new Server();
+    server.#ownsData = data === undefined;
+    server.data = data ?? makeDataDir();
+    const args = ["serve", ...listen.flatMap((at) => ["--listen", at]), "--data", server.data];
+    if (shards !== null) args.push("--shards", String(shards));
+    if (!options.includes("--wal-segment-bytes")) args.push("--wal-segment-bytes", "4M");
+    args.push(...options);
+    server.#spawn(args, env, shellPrefix);
+    await server.#ready();
+    return server;
+  }
+
+  // With a prefix a shell runs it first and then becomes the server: same process id.
+  #spawn(args, env, shellPrefix) {
+    const command = shellPrefix ? "/bin/sh" : BIN;
+    const all = shellPrefix ? ["-c", `${shellPrefix}; exec "$0" "$@"`, BIN, ...args] : args;
+    this.#child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } });
+    this.pid = this.#child.pid;
+    this.#child.stderr.setEncoding("utf8");
+    this.#child.stderr.on("data", (text) => (this.stderr += text));
+    this.#ended = new Promise((resolve) => {
+      this.#child.on("error", (error) => resolve({ code: null, signal: null, error }));
+      this.#child.on("close", (code, signal) => resolve({ code, signal }));
+    });
+  }
+
+  async #ready() {
+    const line = await Promise.race([
+      this.logLine("ready"),
+      this.#ended.then((end) => {
+        throw new Error(`the server ended before it was ready: ${JSON.stringify(end)}\n${this.stderr}`);
+      }),
+    ]);
+    this.addresses = /listen=(\S+)/.exec(line)[1].replaceAll('"', "").split(",").map(splitAddress);
+    this.address = this.addresses[0];
+  }
+
+  // The first line of the log with event=NAME, as soon as it is there.
+  async logLine(event) {
+    const found = new RegExp(`^.*\\bevent=${event}\\b.*\\n`, "m");
+    const end = Date.now() + DEADLINE_MS;
+    while (!found.test(this.stderr)) {
+      if (Date.now() > end) throw new Error(`no event=${event} in the log:\n${this.stderr}`);
+      await sleep(5);
+    }
+    return found.exec(this.stderr)[0];
+  }
+
+  url(path = "/ws", at = this.address) {
+    return `ws://${at.host}:${at.port}${path}`;
+  }
+
+  signal(name) {
+    process.kill(this.pid, name);
+  }
+
+  // { code, signal }, when the process has ended.
+  ended() {
+    return within(DEADLINE_MS, "the end of the server", this.#ended);
+  }
+
+  isRunning() {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  // SIGTERM: all must end well.
+  async stop() {
+    assert.ok(this.isRunning(), `the server had ended before:\n${this.stderr}`);
+    this.signal("SIGTERM");
+    const end = await this.ended();
+    this.checkLog();
+    assert.deepEqual(end, { code: 0, signal: null }, this.stderr);
+  }
+
+  async kill() {
+    if (this.isRunning()) this.signal("SIGKILL");
+    await this.ended();
+    this.checkLog();
+  }
+
+  checkLog() {
+    assert.doesNotMatch(this.stderr, /Sanitizer|runtime error|assertion|level=error/i);
+  }
+
+  // Whatever the test did: no process and no directory is left.
+  async clean() {
+    if (this.isRunning()) this.signal("SIGKILL");
+    await this.#ended;
+    if (this.#ownsData) removeDataDir(this.data);
+  }
+}
+
+function splitAddress(text) {
+  const at = text.lastIndexOf(":");
+  return { host: text.slice(0, at), port: Number(text.slice(at + 1)) };
+}
+
+export function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+export async function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${ms} ms in vain for ${what}`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
