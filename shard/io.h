@@ -1,5 +1,5 @@
 /*
- * io.h: the one door to sockets, wake-ups and log writes: one io_uring of one thread (io_uring.c), or the
+ * io.h: the one door to sockets, wake-ups and log writes: one io_uring of one thread (io_uring.c, io_socket.c), or the
  * simulator's double. All calls on the owner's thread but io_wake_from_thread; callbacks come only from within
  * io_gather, on the owner's thread.
  *
@@ -7,10 +7,11 @@
  * connection) must stand until on_closed. Closing goes in steps: io_close says so; the kernel lets go of receive
  * and send; then the descriptor is closed and on_closed comes. No other callback of that socket comes after
  * io_close, but for on_closed. io_release is the same without closing: the descriptor, quiet, is the caller's again,
- * for another shard's io_adopt; bytes that come in the meantime are still given to on_recv.
+ * for another shard's io_adopt; bytes that come in the meantime are still given to on_recv, while an end or an error is
+ * left for the next owner to find. io_close may still come after io_release; on_closed then comes instead of on_released.
  *
  * What is asked for is queued and leaves with the next io_gather, all in one system call. Nothing here blocks but
- * io_gather with a timeout.
+ * io_wait and io_gather with a timeout.
  */
 #ifndef CHITCHAT_SHARD_IO_H
 #define CHITCHAT_SHARD_IO_H
@@ -23,9 +24,9 @@
 struct io;
 
 struct io_socket {
-    /* Owned by io.c; read with the functions below. */
+    /* Owned by io_socket.c; read with the functions below. */
     int fd;
-    uint8_t flags;      /* receiving, sending, cancelling, closing, … */
+    uint16_t flags;      /* receiving, sending, cancelling, closing, … */
     uint32_t send_bytes; /* of the send in flight */
 };
 
@@ -39,7 +40,8 @@ struct io_write {
 
 struct io_handlers {
     /* A connection was accepted by listener number `listener`; owns `fd` (non-blocking not needed). A negative `fd` is
-     * -errno: out of descriptors, say; accepting goes on. */
+     * -errno: out of descriptors, say; accepting goes on after a pause. Those that the kernel had accepted before
+     * io_accept_stop still come. */
     void (*on_accept)(void *context, uint32_t listener, int fd);
     /* `result` > 0: that many bytes at `data`, which may be changed in place and stand until the callback returns.
      * 0: the peer has ended its side. < 0: -errno, the connection is dead. After 0 or < 0 no more comes. */
@@ -56,7 +58,7 @@ struct io_handlers {
 
 struct io_options {
     uint32_t recv_buffer_bytes; /* provided buffers; 4096 */
-    uint32_t recv_buffer_count; /* power of two; 1024 */
+    uint32_t recv_buffer_count; /* power of two, at most 32768; 1024 */
 };
 
 /* Checks that the kernel has what io needs. 0, or -ENOSYS with a line in `text` (of `text_bytes`) that says what is missing. */
@@ -68,15 +70,19 @@ int io_open(struct io **io_r, const struct io_options *options, const struct io_
 /* All sockets must be closed or released. Nulls *io. */
 void io_close_loop(struct io **io);
 
-/* Accepts on a listening socket from now on (`listener` is given back to on_accept). Borrows fd. */
+/* Accepts on a listening socket from now on (`listener` is given back to on_accept). Borrows fd until io_is_accepting
+ * is false. At most IO_LISTENERS_MAX in the life of a loop. */
+#define IO_LISTENERS_MAX 16
 void io_accept_start(struct io *io, uint32_t listener, int fd);
 /* Stops all accepting; complete when io_is_accepting is false. */
 void io_accept_stop(struct io *io);
 bool io_is_accepting(const struct io *io);
 
-/* Makes `socket` that of descriptor `fd`, which it owns from now on. */
+/* Makes `socket` that of descriptor `fd`, which it owns from now on and which must not be O_NONBLOCK (the kernel would not
+ * wait for bytes then). */
 void io_adopt(struct io *io, struct io_socket *socket, int fd);
-/* One buffer's worth (one shot), or all that comes (multishot) until io_recv_stop. */
+/* One buffer's worth (one shot), or all that comes (multishot) until io_recv_stop. Asking again for what is under way
+ * changes nothing. */
 void io_recv_once(struct io *io, struct io_socket *socket);
 void io_recv_start(struct io *io, struct io_socket *socket);
 /* Ends a multishot receive; bytes already taken in by the kernel still come to on_recv for a moment. io_recv_start
@@ -89,7 +95,9 @@ bool io_is_sending(const struct io_socket *socket);
 void io_send(struct io *io, struct io_socket *socket, const struct iovec *vectors, uint32_t count);
 /* Ends our side after what is being sent (TCP FIN), so that the peer can read to the end. */
 void io_shutdown_send(struct io *io, struct io_socket *socket);
+/* Once. What is in flight is broken off: a caller that wants its last bytes to go out waits for on_sent first. */
 void io_close(struct io *io, struct io_socket *socket);
+/* Once, while no send is in flight. */
 void io_release(struct io *io, struct io_socket *socket);
 
 /* Log writes; several may be in flight (the shard keeps to one). */
@@ -100,8 +108,11 @@ void io_wake(struct io *io, struct io *target);
 /* Wakes a loop from a thread that has none. Any thread. */
 void io_wake_from_thread(struct io *target);
 
-/* Submits what is queued, takes in what is there (all of it: FINDINGS, "what a turn gathers"), calls back. If nothing
- * is there it waits up to `wait_us` (0: does not wait). Returns the number of completions, or -errno. */
+/* Submits what is queued; if nothing is there then, it waits up to `wait_us` (0: does not wait). Calls nothing back: that is
+ * left to io_gather, so that a caller can read its clock in between. 0, or -errno if the loop is broken. */
+int io_wait(struct io *io, uint64_t wait_us);
+/* io_wait, then takes in what is there, asking the kernel for more as long as it has some (bounded): what a turn gathers
+ * before it answers decides what a message costs. Calls back. Returns the number of completions, or -errno. */
 int io_gather(struct io *io, uint64_t wait_us);
 
 #endif

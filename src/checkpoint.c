@@ -308,6 +308,8 @@ bool checkpoint_step(struct core *core)
         && memtable_bytes(core->filling) >= core->server->config->memtable_bytes / 4 * 3)
         core->checkpoint->is_wanted = true;
     merge_start(core);
+    if (core->stop_step > 0)
+        atomic_store_explicit(&core->checkpoint->merge_stop, true, memory_order_relaxed);
     if (core->checkpoint->phase == PHASE_RELEASING)
         return step(core); /* one slice a turn */
     while (step(core))
@@ -325,8 +327,6 @@ void checkpoint_tick(struct core *core)
     if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->filling) > 0
         && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
         checkpoint->is_wanted = true;
-    if (core->stop_step > 0)
-        atomic_store_explicit(&checkpoint->merge_stop, true, memory_order_relaxed);
     if (!checkpoint->is_merging)
         checkpoint->merge_is_wanted = true;
 }

@@ -10,9 +10,10 @@ static bool may_read(const struct core *core, const struct conn *conn)
         return false;
     switch (conn->state) {
     case CONN_HTTP:
-    case CONN_OPEN:
     case CONN_CLOSING:
         return true;
+    case CONN_OPEN:
+        return conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
     case CONN_REPLAY:
     case CONN_LIVE:
         return conn->unanswered < LIMIT_UNANSWERED && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
@@ -198,9 +199,10 @@ void conn_receive(struct core *core, struct conn *conn)
     switch (conn->state) {
     case CONN_HTTP:
     case CONN_OPEN:
-        if (!conn->is_read_requested)
-            io_recv_once(io, &conn->socket);
+        if (conn->is_read_requested || conn->stash != NULL)
+            return;
         conn->is_read_requested = true;
+        io_recv_once(io, &conn->socket);
         return;
     case CONN_REPLAY:
     case CONN_LIVE:

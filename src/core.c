@@ -198,6 +198,10 @@ static void on_accept(void *context, uint32_t listener, int fd)
         log_line(LOG_WARN, "accept_failed", "shard=%u errno=%d error=\"%s\"", core->index, -fd, strerror(-fd));
         return;
     }
+    if (core->stop_step > 0) {
+        close(fd);
+        return;
+    }
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);

@@ -31,6 +31,9 @@ int memtable_open(struct memtable **table_r, struct record_heap *heap, struct ha
                   struct hash_key key_seed);
 /* Gives back all references and memory. On the shard's thread. Nulls *table. */
 void memtable_close(struct memtable **table);
+/* The same in slices, so that a large generation stalls no turn: gives back up to `entries_max` references. True when
+ * all is done and *table is nulled (or was); else it is to be called again, and nothing else may be done with the table. */
+bool memtable_close_some(struct memtable **table, uint32_t entries_max);
 
 /* Puts `record` into the timeline of its sender (ROLE_SENT), its recipient (ROLE_RECEIVED) or both in one
  * (ROLE_SELF), at that timeline's ts; takes a reference of its own. Returns 0, or -ENOMEM and nothing changed. */

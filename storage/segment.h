@@ -14,6 +14,10 @@ int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struc
 /* Opens an existing file for being recycled as a spare. 0 or -errno; -EINVAL if its size differs. */
 int segment_reopen(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r);
 
+/* Overwrites the header of a file that is to be recycled with zeros, durably: what the file held before is not read again,
+ * should the first write of its new life be torn. 0 or -errno. */
+int segment_clear(struct wal_spare spare);
+
 /* Closes (if open) and removes the file. */
 int segment_remove(const char *dir, struct wal_spare spare);
 

@@ -1,0 +1,437 @@
+#include "storage/memtable.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "storage/memtable_private.h"
+
+#define BLOCK_BYTES (1u << 20)
+/* Blocks that one call of memtable_close_some gives back to the system. */
+#define CLOSE_BLOCKS 4u
+
+/* -- index memory -- */
+
+/* `bytes` of zeroed memory that stands as long as the table does; NULL: no memory. */
+static void *block_take(struct memtable *table, size_t bytes)
+{
+    bytes = (bytes + 7) / 8 * 8;
+    struct mem_block *block = table->blocks;
+    if (block == NULL || block->used + bytes > BLOCK_BYTES) {
+        block = malloc(BLOCK_BYTES);
+        if (block == NULL)
+            return NULL;
+        block->next = table->blocks;
+        block->used = (sizeof *block + 7) / 8 * 8;
+        table->blocks = block;
+    }
+    ASSERT(block->used + bytes <= BLOCK_BYTES);
+    char *memory = (char *)block + block->used;
+    block->used += (uint32_t)bytes;
+    table->bytes += bytes;
+    return memset(memory, 0, bytes);
+}
+
+int memtable_open(struct memtable **table_r, struct record_heap *heap, struct hash_key name_seed,
+                  struct hash_key key_seed)
+{
+    struct memtable *table = calloc(1, sizeof *table);
+    if (table == NULL)
+        return -ENOMEM;
+    table->heads = calloc(MEMTABLE_HEADS, sizeof *table->heads);
+    if (table->heads == NULL) {
+        free(table);
+        return -ENOMEM;
+    }
+    table->heap = heap;
+    table->name_seed = name_seed;
+    table->key_seed = key_seed;
+    *table_r = table;
+    return 0;
+}
+
+/* Gives references back, at most *entries_left. */
+static void close_user(struct memtable *table, uint32_t *entries_left)
+{
+    struct mem_user *user = table->close_user;
+    while (table->close_chunk < user->chunk_count) {
+        struct mem_chunk *chunk = user->chunks[table->close_chunk];
+        while (table->close_entry < chunk->count) {
+            if (*entries_left == 0)
+                return;
+            --*entries_left;
+            record_heap_unref(table->heap, &chunk->entries[table->close_entry++].record);
+        }
+        table->close_chunk++;
+        table->close_entry = 0;
+    }
+    table->close_user = user->next_all;
+    table->close_chunk = 0;
+}
+
+bool memtable_close_some(struct memtable **table_p, uint32_t entries_max)
+{
+    struct memtable *table = *table_p;
+    if (table == NULL)
+        return true;
+    if (!table->is_closing) {
+        table->is_closing = true;
+        table->close_user = table->all_first;
+    }
+    while (table->close_user != NULL) {
+        close_user(table, &entries_max);
+        if (entries_max == 0 && table->close_user != NULL)
+            return false;
+    }
+    for (uint32_t i = 0; i < CLOSE_BLOCKS && table->blocks != NULL; i++) {
+        struct mem_block *block = table->blocks;
+        table->blocks = block->next;
+        free(block);
+    }
+    if (table->blocks != NULL)
+        return false;
+    free(table->heads);
+    free(table);
+    *table_p = NULL;
+    return true;
+}
+
+void memtable_close(struct memtable **table)
+{
+    while (!memtable_close_some(table, UINT32_MAX))
+        continue;
+}
+
+/* -- users -- */
+
+static struct mem_user *user_find(const struct memtable *table, uint64_t hash, struct span name)
+{
+    struct mem_user *user = table->heads[hash % MEMTABLE_HEADS];
+    while (user != NULL && (user->hash != hash || !span_equal(mem_user_name(user), name)))
+        user = user->next;
+    return user;
+}
+
+static const struct mem_user *user_of(const struct memtable *table, struct span name)
+{
+    return user_find(table, hash_siphash13(table->name_seed, name), name);
+}
+
+static struct mem_user *user_make(struct memtable *table, uint64_t hash, struct span name)
+{
+    struct mem_user *user = block_take(table, sizeof *user + name.bytes);
+    if (user == NULL)
+        return NULL;
+    user->hash = hash;
+    user->name_bytes = (uint8_t)name.bytes;
+    memcpy(user->name, name.data, name.bytes);
+    user->chunks = &user->one;
+    user->chunk_room = 1;
+    user->next = table->heads[hash % MEMTABLE_HEADS];
+    table->heads[hash % MEMTABLE_HEADS] = user;
+    if (table->all_last == NULL)
+        table->all_first = user;
+    else
+        table->all_last->next_all = user;
+    table->all_last = user;
+    table->user_count++;
+    return user;
+}
+
+/* -- entries -- */
+
+static struct mem_chunk *chunk_make(struct memtable *table, uint32_t room)
+{
+    struct mem_chunk *chunk = block_take(table, sizeof *chunk + room * sizeof chunk->entries[0]);
+    if (chunk != NULL)
+        chunk->room = room;
+    return chunk;
+}
+
+/* Room for another chunk after `at`; its slot is empty then. */
+static int directory_open(struct memtable *table, struct mem_user *user, uint32_t at)
+{
+    if (user->chunk_count == user->chunk_room) {
+        struct mem_chunk **chunks = block_take(table, 2 * (size_t)user->chunk_room * sizeof *chunks);
+        if (chunks == NULL)
+            return -ENOMEM;
+        memcpy(chunks, user->chunks, user->chunk_count * sizeof *chunks);
+        user->chunks = chunks;
+        user->chunk_room *= 2;
+    }
+    memmove(&user->chunks[at + 1], &user->chunks[at], (user->chunk_count - at) * sizeof *user->chunks);
+    user->chunk_count++;
+    return 0;
+}
+
+/* A full chunk becomes two: at the end of the timeline a new one is begun, elsewhere it is halved. */
+static int chunk_split(struct memtable *table, struct mem_user *user, uint32_t at, bool at_end)
+{
+    struct mem_chunk *chunk = user->chunks[at];
+    struct mem_chunk *fresh = chunk_make(table, MEMTABLE_CHUNK_ENTRIES);
+    if (fresh == NULL || directory_open(table, user, at + 1) != 0)
+        return -ENOMEM;
+    uint32_t keep = at_end ? chunk->count : chunk->count / 2;
+    fresh->count = chunk->count - keep;
+    memcpy(fresh->entries, &chunk->entries[keep], fresh->count * sizeof fresh->entries[0]);
+    chunk->count = keep;
+    user->chunks[at + 1] = fresh;
+    return 0;
+}
+
+static int chunk_grow(struct memtable *table, struct mem_user *user, uint32_t at)
+{
+    struct mem_chunk *chunk = user->chunks[at];
+    struct mem_chunk *larger = chunk_make(table, chunk->room * 2);
+    if (larger == NULL)
+        return -ENOMEM;
+    larger->count = chunk->count;
+    memcpy(larger->entries, chunk->entries, chunk->count * sizeof chunk->entries[0]);
+    user->chunks[at] = larger;
+    return 0;
+}
+
+/* The first entry of the chunk with a ts of at least `ts`. */
+static uint32_t chunk_seek(const struct mem_chunk *chunk, uint64_t ts)
+{
+    uint32_t low = 0;
+    uint32_t high = chunk->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (mem_entry_ts(&chunk->entries[middle]) < ts)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The last chunk whose first entry is at or below `ts`; the first one if there is none. */
+static uint32_t directory_seek(const struct mem_user *user, uint64_t ts)
+{
+    uint32_t low = 0;
+    uint32_t high = user->chunk_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (mem_entry_ts(&user->chunks[middle]->entries[0]) <= ts)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Where an entry of `ts` stands or would stand. */
+struct place {
+    uint32_t chunk;
+    uint32_t entry;
+};
+
+static struct place seek(const struct mem_user *user, uint64_t ts)
+{
+    uint32_t chunk = directory_seek(user, ts);
+    return (struct place){chunk, chunk_seek(user->chunks[chunk], ts)};
+}
+
+/* Makes room for one more entry in the chunk where `ts` belongs. */
+static int make_room(struct memtable *table, struct mem_user *user, uint64_t ts)
+{
+    if (user->chunk_count == 0) {
+        struct mem_chunk *chunk = chunk_make(table, MEMTABLE_CHUNK_ENTRIES_FIRST);
+        if (chunk == NULL)
+            return -ENOMEM;
+        user->chunks[user->chunk_count++] = chunk;
+        return 0;
+    }
+    struct place place = seek(user, ts);
+    const struct mem_chunk *chunk = user->chunks[place.chunk];
+    if (chunk->count < chunk->room)
+        return 0;
+    if (chunk->room < MEMTABLE_CHUNK_ENTRIES)
+        return chunk_grow(table, user, place.chunk);
+    bool at_end = place.chunk == user->chunk_count - 1 && place.entry == chunk->count;
+    return chunk_split(table, user, place.chunk, at_end);
+}
+
+/* After a split at the end the new chunk is empty: the entry belongs there. */
+static struct place place_for(const struct mem_user *user, uint64_t ts)
+{
+    uint32_t last = user->chunk_count - 1;
+    if (user->chunks[last]->count == 0)
+        return (struct place){last, 0};
+    return seek(user, ts);
+}
+
+static void entry_put(struct memtable *table, struct mem_user *user, struct record *record, uint64_t ts,
+                      enum role role)
+{
+    struct place place = place_for(user, ts);
+    struct mem_chunk *chunk = user->chunks[place.chunk];
+    struct mem_entry *entry = &chunk->entries[place.entry];
+    memmove(entry + 1, entry, (chunk->count - place.entry) * sizeof *entry);
+    *entry = (struct mem_entry){ts << 2 | role, record_ref(record)};
+    chunk->count++;
+    table->entry_count++;
+    table->bytes += sizeof *record + record_body_bytes(record);
+    if (mem_entry_is_keyed(entry)) {
+        user->keyed_count++;
+        table->keyed_count++;
+    }
+}
+
+static bool is_in(const struct mem_user *user, uint64_t ts)
+{
+    if (user->chunk_count == 0)
+        return false;
+    struct place place = seek(user, ts);
+    const struct mem_chunk *chunk = user->chunks[place.chunk];
+    return place.entry < chunk->count && mem_entry_ts(&chunk->entries[place.entry]) == ts;
+}
+
+int memtable_insert(struct memtable *table, struct record *record, enum role role)
+{
+    ASSERT(!table->is_frozen);
+    uint64_t ts = role == ROLE_RECEIVED ? record->ts_to : record->ts_from;
+    ASSERT(ts > 0 && ts <= LIMIT_TS_MAX);
+    struct span name = role == ROLE_RECEIVED ? record_to(record) : record_from(record);
+    uint64_t hash = hash_siphash13(table->name_seed, name);
+    struct mem_user *user = user_find(table, hash, name);
+    if (user == NULL)
+        user = user_make(table, hash, name);
+    if (user == NULL)
+        return -ENOMEM;
+    if (is_in(user, ts))
+        return 0;
+    if (make_room(table, user, ts) != 0)
+        return -ENOMEM;
+    entry_put(table, user, record, ts, role);
+    return 0;
+}
+
+void memtable_freeze(struct memtable *table)
+{
+    table->is_frozen = true;
+}
+
+uint64_t memtable_entry_count(const struct memtable *table)
+{
+    return table->entry_count;
+}
+
+uint64_t memtable_bytes(const struct memtable *table)
+{
+    return table->bytes;
+}
+
+/* -- reads -- */
+
+/* One entry before `place`. False at the beginning. */
+static bool step_back(const struct mem_user *user, struct place *place)
+{
+    while (place->entry == 0) {
+        if (place->chunk == 0)
+            return false;
+        place->chunk--;
+        place->entry = user->chunks[place->chunk]->count;
+    }
+    place->entry--;
+    return true;
+}
+
+/* From a place that may be past a chunk's end to the entry there. False at the end. */
+static bool settle(const struct mem_user *user, struct place *place)
+{
+    while (place->entry == user->chunks[place->chunk]->count) {
+        if (place->chunk + 1 == user->chunk_count)
+            return false;
+        place->chunk++;
+        place->entry = 0;
+    }
+    return true;
+}
+
+static struct memtable_hit hit_at(const struct mem_user *user, struct place place)
+{
+    const struct mem_entry *entry = &user->chunks[place.chunk]->entries[place.entry];
+    return (struct memtable_hit){mem_entry_ts(entry), entry->record, mem_entry_role(entry)};
+}
+
+static uint32_t range_oldest(const struct mem_user *user, uint64_t after, uint64_t before, struct memtable_hit *hits,
+                             uint32_t hits_max)
+{
+    uint32_t count = 0;
+    struct place place = seek(user, after + 1);
+    while (count < hits_max && settle(user, &place)) {
+        struct memtable_hit hit = hit_at(user, place);
+        if (hit.ts >= before)
+            break;
+        hits[count++] = hit;
+        place.entry++;
+    }
+    return count;
+}
+
+static uint32_t range_newest(const struct mem_user *user, uint64_t after, uint64_t before, struct memtable_hit *hits,
+                             uint32_t hits_max)
+{
+    uint32_t count = 0;
+    struct place place = seek(user, before);
+    while (count < hits_max && step_back(user, &place)) {
+        struct memtable_hit hit = hit_at(user, place);
+        if (hit.ts <= after)
+            break;
+        hits[count++] = hit;
+    }
+    for (uint32_t i = 0; i < count / 2; i++) {
+        struct memtable_hit swap = hits[i];
+        hits[i] = hits[count - 1 - i];
+        hits[count - 1 - i] = swap;
+    }
+    return count;
+}
+
+uint32_t memtable_range(const struct memtable *table, struct span name, uint64_t after, uint64_t before,
+                        bool oldest_first, struct memtable_hit *hits, uint32_t hits_max)
+{
+    const struct mem_user *user = user_of(table, name);
+    if (user == NULL || user->chunk_count == 0 || after >= before)
+        return 0;
+    if (oldest_first)
+        return range_oldest(user, after, before, hits, hits_max);
+    return range_newest(user, after, before, hits, hits_max);
+}
+
+uint64_t memtable_newest(const struct memtable *table, struct span name, uint64_t before)
+{
+    struct memtable_hit hit;
+    return memtable_range(table, name, 0, before, false, &hit, 1) == 1 ? hit.ts : 0;
+}
+
+bool memtable_find(const struct memtable *table, struct span name, uint64_t ts, struct memtable_hit *hit_r)
+{
+    return ts > 0 && memtable_range(table, name, ts - 1, ts + 1, true, hit_r, 1) == 1;
+}
+
+uint64_t memtable_key_hash(struct hash_key key_seed, struct span key)
+{
+    return hash_siphash13(key_seed, key);
+}
+
+uint32_t memtable_keyed(const struct memtable *table, struct span name, uint64_t since, struct memtable_keyed *keyed,
+                        uint32_t keyed_max)
+{
+    const struct mem_user *user = user_of(table, name);
+    uint32_t count = 0;
+    if (user == NULL || user->chunk_count == 0)
+        return 0;
+    struct place place = {user->chunk_count - 1, user->chunks[user->chunk_count - 1]->count};
+    while (count < keyed_max && count < user->keyed_count && step_back(user, &place)) {
+        const struct mem_entry *entry = &user->chunks[place.chunk]->entries[place.entry];
+        if (mem_entry_ts(entry) < since)
+            break;
+        if (mem_entry_is_keyed(entry))
+            keyed[count++] = (struct memtable_keyed){
+                mem_entry_ts(entry), memtable_key_hash(table->key_seed, record_key(entry->record))};
+    }
+    return count;
+}

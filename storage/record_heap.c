@@ -1,0 +1,173 @@
+#include "storage/record_heap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/assert.h"
+
+#define NO_BLOCK UINT32_MAX
+#define PIECE_ALIGN 8u
+
+/* Blocks that are empty and kept, before their pages are given back to the system. */
+#define WARM_BLOCKS 64u
+
+struct block {
+    uint32_t pieces; /* live */
+    uint32_t next;   /* of the free ones */
+};
+
+struct record_heap {
+    char *memory;
+    uint32_t block_count;
+    uint32_t blocks_touched; /* below this they were used at least once */
+    uint32_t blocks_free;    /* in the chain */
+    uint32_t free_first;
+    uint32_t filling;        /* NO_BLOCK: none */
+    uint32_t fill_bytes;
+    uint32_t used_count;     /* that hold a live piece, or are being filled */
+    struct block blocks[];
+};
+
+int record_heap_open(struct record_heap **heap_r, uint64_t bytes_max)
+{
+    uint64_t count = (bytes_max + RECORD_HEAP_BLOCK_BYTES - 1) / RECORD_HEAP_BLOCK_BYTES;
+    if (count < 4)
+        count = 4;
+    struct record_heap *heap = calloc(1, sizeof *heap + count * sizeof heap->blocks[0]);
+    if (heap == NULL)
+        return -ENOMEM;
+    heap->memory = mmap(NULL, count * RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (heap->memory == MAP_FAILED) {
+        free(heap);
+        return -ENOMEM;
+    }
+    heap->block_count = (uint32_t)count;
+    heap->free_first = NO_BLOCK;
+    heap->filling = NO_BLOCK;
+    *heap_r = heap;
+    return 0;
+}
+
+void record_heap_close(struct record_heap **heap_p)
+{
+    struct record_heap *heap = *heap_p;
+    *heap_p = NULL;
+    if (heap == NULL)
+        return;
+    for (uint32_t i = 0; i < heap->blocks_touched; i++)
+        ASSERT(heap->blocks[i].pieces == 0);
+    munmap(heap->memory, (size_t)heap->block_count * RECORD_HEAP_BLOCK_BYTES);
+    free(heap);
+}
+
+static char *block_memory(const struct record_heap *heap, uint32_t block)
+{
+    return heap->memory + (size_t)block * RECORD_HEAP_BLOCK_BYTES;
+}
+
+static void block_give(struct record_heap *heap, uint32_t block)
+{
+    heap->used_count--;
+    if (heap->blocks_free >= WARM_BLOCKS)
+        madvise(block_memory(heap, block), RECORD_HEAP_BLOCK_BYTES, MADV_DONTNEED);
+    heap->blocks[block].next = heap->free_first;
+    heap->free_first = block;
+    heap->blocks_free++;
+}
+
+static uint32_t block_take(struct record_heap *heap)
+{
+    uint32_t block = heap->free_first;
+    if (block != NO_BLOCK) {
+        heap->free_first = heap->blocks[block].next;
+        heap->blocks_free--;
+    } else if (heap->blocks_touched < heap->block_count) {
+        block = heap->blocks_touched++;
+    } else {
+        return NO_BLOCK;
+    }
+    heap->used_count++;
+    return block;
+}
+
+/* Goes on to another block; the one before is free at once if nothing in it is live. False: full. */
+static bool fill_next(struct record_heap *heap)
+{
+    uint32_t block = block_take(heap);
+    if (block == NO_BLOCK)
+        return false;
+    uint32_t before = heap->filling;
+    heap->filling = block;
+    heap->fill_bytes = 0;
+    if (before != NO_BLOCK && heap->blocks[before].pieces == 0)
+        block_give(heap, before);
+    return true;
+}
+
+static struct record *piece_take(struct record_heap *heap, uint32_t bytes)
+{
+    ASSERT(bytes <= RECORD_HEAP_PIECE_MAX);
+    bytes = (bytes + PIECE_ALIGN - 1) / PIECE_ALIGN * PIECE_ALIGN;
+    if (heap->filling == NO_BLOCK || heap->fill_bytes + bytes > RECORD_HEAP_BLOCK_BYTES) {
+        if (!fill_next(heap))
+            return NULL;
+    }
+    struct record *record = (struct record *)(void *)(block_memory(heap, heap->filling) + heap->fill_bytes);
+    heap->fill_bytes += bytes;
+    heap->blocks[heap->filling].pieces++;
+    record->block = heap->filling;
+    return record;
+}
+
+static char *put(char *at, struct span span)
+{
+    if (span.bytes > 0)
+        memcpy(at, span.data, span.bytes);
+    return at + span.bytes;
+}
+
+struct record *record_heap_take(struct record_heap *heap, struct span from, struct span to, struct span key,
+                                struct span text)
+{
+    ASSERT(from.bytes <= LIMIT_USER_BYTES && to.bytes <= LIMIT_USER_BYTES);
+    ASSERT(key.bytes <= LIMIT_KEY_BYTES && text.bytes <= LIMIT_TEXT_BYTES);
+    uint32_t body_bytes = (uint32_t)(from.bytes + to.bytes + key.bytes + text.bytes);
+    struct record *record = piece_take(heap, (uint32_t)sizeof *record + body_bytes);
+    if (record == NULL)
+        return NULL;
+    record->refs = 1;
+    record->ts_from = 0;
+    record->ts_to = 0;
+    memset(record->mid, 0, sizeof record->mid);
+    record->from_bytes = (uint8_t)from.bytes;
+    record->to_bytes = (uint8_t)to.bytes;
+    record->key_bytes = (uint8_t)key.bytes;
+    record->text_bytes = (uint16_t)text.bytes;
+    put(put(put(put(record->body, from), to), key), text);
+    return record;
+}
+
+void record_heap_unref(struct record_heap *heap, struct record **record_p)
+{
+    struct record *record = *record_p;
+    *record_p = NULL;
+    ASSERT(record->refs > 0);
+    if (--record->refs > 0)
+        return;
+    struct block *block = &heap->blocks[record->block];
+    ASSERT(block->pieces > 0);
+    if (--block->pieces == 0 && record->block != heap->filling)
+        block_give(heap, record->block);
+}
+
+uint64_t record_heap_bytes_used(const struct record_heap *heap)
+{
+    return (uint64_t)heap->used_count * RECORD_HEAP_BLOCK_BYTES;
+}
+
+uint64_t record_heap_bytes_max(const struct record_heap *heap)
+{
+    return (uint64_t)heap->block_count * RECORD_HEAP_BLOCK_BYTES;
+}

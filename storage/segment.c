@@ -1,0 +1,228 @@
+#include "storage/segment.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ZERO_BYTES (1u << 20)
+
+static int segment_path(const char *dir, uint32_t file, char out[PATH_MAX])
+{
+    int bytes = snprintf(out, PATH_MAX, "%s/segment-%06u.wal", dir, file);
+    return bytes < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+int segment_sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int status = fsync(fd) == 0 ? 0 : -errno;
+    close(fd);
+    return status;
+}
+
+static int write_all(int fd, const char *data, size_t bytes, off_t offset)
+{
+    while (bytes > 0) {
+        ssize_t written = pwrite(fd, data, bytes, offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return written < 0 ? -errno : -EIO;
+        data += written;
+        bytes -= (size_t)written;
+        offset += written;
+    }
+    return 0;
+}
+
+/* Written, not just allocated: a write into unwritten extents costs the file system a commit of its own. */
+static int zero_fill(int fd, uint32_t segment_bytes)
+{
+    char *zeros = calloc(1, ZERO_BYTES);
+    if (zeros == NULL)
+        return -ENOMEM;
+    int status = 0;
+    for (uint32_t at = 0; at < segment_bytes && status == 0; at += ZERO_BYTES) {
+        uint32_t piece = segment_bytes - at < ZERO_BYTES ? segment_bytes - at : ZERO_BYTES;
+        status = write_all(fd, zeros, piece, at);
+    }
+    free(zeros);
+    if (status == 0 && fsync(fd) != 0)
+        status = -errno;
+    return status;
+}
+
+/* For the log's writes; where the file system has no O_DIRECT they go through the page cache and are as durable. */
+static int open_direct(const char *path)
+{
+    int fd = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
+    if (fd < 0 && errno == EINVAL)
+        fd = open(path, O_RDWR | O_DSYNC | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r)
+{
+    char path[PATH_MAX];
+    int status = segment_path(dir, file, path);
+    if (status != 0)
+        return status;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    status = zero_fill(fd, segment_bytes);
+    close(fd);
+    if (status == 0)
+        status = segment_sync_dir(dir);
+    if (status == 0) {
+        fd = open_direct(path);
+        status = fd < 0 ? fd : 0;
+    }
+    if (status != 0) {
+        unlink(path);
+        return status;
+    }
+    *spare_r = (struct wal_spare){file, fd};
+    return 0;
+}
+
+int segment_reopen(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r)
+{
+    char path[PATH_MAX];
+    struct stat info;
+    int status = segment_path(dir, file, path);
+    if (status != 0)
+        return status;
+    int fd = open_direct(path);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &info) != 0 || info.st_size != (off_t)segment_bytes) {
+        close(fd);
+        return -EINVAL;
+    }
+    *spare_r = (struct wal_spare){file, fd};
+    return 0;
+}
+
+int segment_clear(struct wal_spare spare)
+{
+    char *block = aligned_alloc(WAL_BLOCK_BYTES, WAL_BLOCK_BYTES);
+    if (block == NULL)
+        return -ENOMEM;
+    memset(block, 0, WAL_BLOCK_BYTES);
+    int status = write_all(spare.fd, block, WAL_BLOCK_BYTES, 0);
+    free(block);
+    return status;
+}
+
+int segment_remove(const char *dir, struct wal_spare spare)
+{
+    char path[PATH_MAX];
+    if (spare.fd >= 0)
+        close(spare.fd);
+    int status = segment_path(dir, spare.file, path);
+    if (status == 0 && unlink(path) != 0)
+        status = -errno;
+    return status;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* The number in a segment's file name; false for any other file. */
+static bool parse_name(const char *name, uint32_t *file_r)
+{
+    int end = 0;
+    return sscanf(name, "segment-%u.wal%n", file_r, &end) == 1 && end > 0 && name[end] == '\0';
+}
+
+static int add_number(uint32_t **files, uint32_t *count, uint32_t file)
+{
+    uint32_t *grown = realloc(*files, (*count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return -ENOMEM;
+    grown[(*count)++] = file;
+    *files = grown;
+    return 0;
+}
+
+int segment_list(const char *dir, uint32_t **files_r, uint32_t *count_r)
+{
+    uint32_t *files = NULL;
+    uint32_t count = 0;
+    uint32_t file;
+    int status = 0;
+    DIR *handle = opendir(dir);
+    if (handle == NULL)
+        return -errno;
+    for (struct dirent *entry; status == 0 && (entry = readdir(handle)) != NULL;)
+        if (parse_name(entry->d_name, &file))
+            status = add_number(&files, &count, file);
+    closedir(handle);
+    if (status != 0) {
+        free(files);
+        return status;
+    }
+    if (count > 1)
+        qsort(files, count, sizeof *files, compare_numbers);
+    *files_r = files;
+    *count_r = count;
+    return 0;
+}
+
+int segment_map(const char *dir, uint32_t file, struct segment_map *map_r)
+{
+    char path[PATH_MAX];
+    struct stat info;
+    int status = segment_path(dir, file, path);
+    if (status != 0)
+        return status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    *map_r = (struct segment_map){NULL, 0};
+    if (fstat(fd, &info) != 0) {
+        status = -errno;
+    } else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (data == MAP_FAILED)
+            status = -errno;
+        else
+            *map_r = (struct segment_map){data, (uint64_t)info.st_size};
+    }
+    close(fd);
+    return status;
+}
+
+void segment_unmap(struct segment_map *map)
+{
+    if (map->data != NULL)
+        munmap((void *)(uintptr_t)map->data, map->bytes);
+    *map = (struct segment_map){NULL, 0};
+}
+
+int segment_sync(const char *dir, uint32_t file)
+{
+    char path[PATH_MAX];
+    int status = segment_path(dir, file, path);
+    if (status != 0)
+        return status;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    status = fdatasync(fd) == 0 ? 0 : -errno;
+    close(fd);
+    return status;
+}

@@ -1,0 +1,230 @@
+#include "world.h"
+
+#include <criterion/criterion.h>
+#include <ftw.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "mid.h"
+#include "recovery.h"
+#include "world_double.h"
+
+#define SETTLE_ROUNDS_MAX 200000u
+
+static uint64_t clock_wall(struct clock *clock)
+{
+    return container_of(clock, struct world, clock)->wall_us;
+}
+
+static uint64_t clock_monotonic(struct clock *clock)
+{
+    return container_of(clock, struct world, clock)->monotonic_us;
+}
+
+/* -- directories -- */
+
+void world_dir_make(char out[64])
+{
+    strcpy(out, "/tmp/chitchat-world-XXXXXX");
+    cr_assert(mkdtemp(out) != NULL);
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
+{
+    (void)status, (void)kind, (void)ftw;
+    return remove(path);
+}
+
+void world_dir_remove(const char *dir)
+{
+    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* -- open and close -- */
+
+static void set_config(struct world *world, const struct world_options *options)
+{
+    char *argv[] = {"chitchat", "serve", NULL};
+    char *environment[] = {NULL};
+    char text[CONFIG_TEXT_BYTES];
+    cr_assert(config_parse(2, argv, environment, &world->config, text, sizeof text) == CONFIG_SERVE, "%s", text);
+    world->config.shards = options->shards;
+    world->config.data_dir = world->dir;
+    world->config.listen_count = 0;
+    world->config.memtable_bytes = options->memtable_bytes == 0 ? 1u << 20 : options->memtable_bytes;
+    world->config.wal_segment_bytes = 4u << 20;
+    world->config.checkpoint_s = 3600;
+    world->config.connections = 1000;
+}
+
+static struct world *world_prepare(const struct world_options *options)
+{
+    struct world *world = calloc(1, sizeof *world);
+    cr_assert(world != NULL && options->shards <= WORLD_SHARDS_MAX);
+    world->clock = (struct clock){clock_wall, clock_monotonic};
+    struct clock system;
+    clock_init_system(&system);
+    world->wall_us = clock_wall_us(&system);
+    world->monotonic_us = 1000000;
+    world->next_fd = 1;
+    world->owns_dir = options->dir == NULL;
+    if (world->owns_dir)
+        world_dir_make(world->dir);
+    else
+        strcpy(world->dir, options->dir);
+    set_config(world, options);
+    struct datadir_error error;
+    cr_assert(datadir_open(&world->datadir, world->dir, options->shards, 1, &error) == 0, "%s", error.text);
+    world->server = (struct server){.config = &world->config,
+                                    .datadir = world->datadir,
+                                    .clock = &world->clock,
+                                    .cores = world->cores,
+                                    .core_count = options->shards,
+                                    .start_random = world->wall_us & MID_RANDOM_MAX};
+    for (uint32_t i = 0; i < options->shards; i++)
+        cr_assert(core_open(&world->cores[i], &world->server, i) == 0);
+    return world;
+}
+
+static void world_free(struct world *world)
+{
+    for (uint32_t i = 0; i < world->config.shards; i++)
+        core_close(&world->cores[i]);
+    for (struct client *client = world->clients, *next; client != NULL; client = next) {
+        next = client->next;
+        free(client->in);
+        free(client->out);
+        free(client);
+    }
+    for (uint32_t i = 0; i < WORLD_SHARDS_MAX; i++)
+        for (uint32_t k = 0; k < WORLD_SHARDS_MAX; k++)
+            free(world->letters[i][k].items);
+    datadir_close(&world->datadir);
+    if (world->owns_dir)
+        world_dir_remove(world->dir);
+    free(world);
+}
+
+struct world *world_open(const struct world_options *options)
+{
+    struct world *world = world_prepare(options);
+    struct recovery_report report;
+    struct recovery_error error;
+    cr_assert(recovery_run(&world->server, &report, &error) == 0, "%s", error.text);
+    for (uint32_t i = 0; i < options->shards; i++) {
+        struct shard *shard = &world->shards[i];
+        *shard = (struct shard){.world = world, .index = i, .context = world->cores[i]};
+        shard->io = (struct io){.world = world, .shard = shard};
+        timers_init(&shard->timers, world->monotonic_us);
+        world->cores[i]->shard = shard;
+    }
+    world_settle(world);
+    return world;
+}
+
+const char *world_refusal(const char *dir, uint32_t shards)
+{
+    static struct recovery_error error;
+    struct recovery_report report;
+    struct world *world = world_prepare(&(struct world_options){.shards = shards, .dir = dir});
+    int status = recovery_run(&world->server, &report, &error);
+    world_free(world);
+    return status == 0 ? NULL : error.text;
+}
+
+void world_close(struct world *world)
+{
+    for (uint32_t i = 0; i < world->config.shards; i++)
+        world->shards[i].signals = SIGNAL_STOP;
+    for (uint32_t round = 0; round < 200; round++) {
+        world_settle(world);
+        world_advance(world, 100000);
+    }
+    for (uint32_t i = 0; i < world->config.shards; i++)
+        cr_assert(world->shards[i].is_finished, "shard %u did not end", i);
+    world_free(world);
+}
+
+/* -- small things -- */
+
+struct core *world_core(struct world *world, uint32_t shard)
+{
+    return world->cores[shard];
+}
+
+const char *world_name(struct world *world, uint32_t shard, uint32_t n)
+{
+    uint32_t found = 0;
+    char *name = world->names[shard][n];
+    for (uint32_t i = 0;; i++) {
+        snprintf(name, sizeof world->names[0][0], "user%u", i);
+        if (datadir_shard_of(world->datadir, span_of(name)) == shard && found++ == n)
+            return name;
+    }
+}
+
+uint64_t world_now(const struct world *world)
+{
+    return world->wall_us;
+}
+
+void world_advance(struct world *world, int64_t us)
+{
+    world->wall_us += (uint64_t)us;
+    if (us > 0)
+        world->monotonic_us += (uint64_t)us;
+}
+
+void world_settle(struct world *world)
+{
+    for (uint32_t round = 0; round < SETTLE_ROUNDS_MAX; round++) {
+        uint64_t before = world->activity;
+        for (uint32_t i = 0; i < world->config.shards; i++)
+            world_turn(world, i);
+        if (world->activity == before && round > 0)
+            return;
+    }
+    cr_assert_fail("the world does not come to rest");
+}
+
+void world_hold_writes(struct world *world, uint32_t shard, bool held)
+{
+    world->shards[shard].io.hold_writes = held;
+}
+
+void world_fail_writes(struct world *world, uint32_t shard)
+{
+    world->shards[shard].io.fail_writes = true;
+}
+
+void world_hold_letters(struct world *world, uint32_t from, uint32_t to, bool held)
+{
+    world->letters[from][to].held = held;
+}
+
+uint32_t world_letters(const struct world *world, uint32_t from, uint32_t to)
+{
+    return world->letters[from][to].end - world->letters[from][to].begin;
+}
+
+static struct worker *find_worker(struct world *world, uint32_t shard, enum world_worker kind)
+{
+    static const char *const names[] = {"reader", "checkpoint", "merge", "keeper"};
+    struct worker *worker = world->shards[shard].workers;
+    while (worker != NULL && strcmp(worker->name, names[kind]) != 0)
+        worker = worker->next;
+    cr_assert(worker != NULL);
+    return worker;
+}
+
+void world_hold_jobs(struct world *world, uint32_t shard, enum world_worker worker, bool held)
+{
+    find_worker(world, shard, worker)->hold = held;
+}
+
+void world_hold_results(struct world *world, uint32_t shard, enum world_worker worker, bool held)
+{
+    find_worker(world, shard, worker)->hold_results = held;
+}

@@ -1,0 +1,82 @@
+/*
+ * world.h: all shards of a server in one thread, under the control of a test: it says when a log write becomes durable, when
+ * a letter arrives, when a job beside the shard is done, and what time it is. The code under test is that of the server;
+ * only io.h, shard.h, worker.h and the clock are doubles (world_io.c, world_shard.c). Files are real.
+ *
+ * Nothing happens unless world_turn or world_settle is called. What is held stays where it is until it is let go.
+ *
+ * A crash is a fork: the child does what comes before it and ends with _exit; the parent opens the same directory.
+ */
+#ifndef CHITCHAT_TESTS_WORLD_H
+#define CHITCHAT_TESTS_WORLD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core.h"
+
+#define WORLD_SHARDS_MAX 8u
+
+struct world;
+struct client;
+
+struct world_options {
+    uint32_t shards;
+    const char *dir;         /* NULL: a new one under /tmp, removed by world_close */
+    uint64_t memtable_bytes; /* 0: 1 MiB */
+};
+
+/* Recovers and starts; ends the test if that fails. */
+struct world *world_open(const struct world_options *options);
+/* Stops as on SIGTERM, until all shards have ended. */
+void world_close(struct world *world);
+/* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the world's own. */
+const char *world_refusal(const char *dir, uint32_t shards);
+
+/* A directory of its own, removed with world_dir_remove. */
+void world_dir_make(char out[64]);
+void world_dir_remove(const char *dir);
+
+struct core *world_core(struct world *world, uint32_t shard);
+/* A name that shard `shard` owns: the `n`th. Stands until world_close. */
+const char *world_name(struct world *world, uint32_t shard, uint32_t n);
+uint64_t world_now(const struct world *world);
+void world_advance(struct world *world, int64_t us); /* wall time may step back, monotonic does not */
+
+/* One turn of one shard: takes in what came and is not held. */
+void world_turn(struct world *world, uint32_t shard);
+/* Turns of all shards until nothing happens any more. */
+void world_settle(struct world *world);
+
+/* Holding. */
+void world_hold_writes(struct world *world, uint32_t shard, bool held);
+void world_fail_writes(struct world *world, uint32_t shard); /* from now on they end with -EIO, nothing written */
+void world_hold_letters(struct world *world, uint32_t from, uint32_t to, bool held);
+enum world_worker { WORLD_READER, WORLD_CHECKPOINT, WORLD_MERGE, WORLD_KEEPER };
+/* Jobs are run at once but not yet given back (`held_after`), or not even run. */
+void world_hold_jobs(struct world *world, uint32_t shard, enum world_worker worker, bool held);
+void world_hold_results(struct world *world, uint32_t shard, enum world_worker worker, bool held);
+uint32_t world_letters(const struct world *world, uint32_t from, uint32_t to);
+
+/* A connection accepted by `shard`, upgraded. Owned by the world. */
+struct client *client_connect(struct world *world, uint32_t shard);
+/* A client frame of text, formatted. */
+void client_send(struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The next frame that was received, NULL if there is none: the caller owns it. A close frame comes as {"close":code}. */
+json_t *client_next(struct client *client);
+/* Nothing is taken from the server any more (and it sees its sends not end), or again. */
+void client_stall(struct client *client, bool stalled);
+void client_drop(struct client *client); /* the peer is gone */
+bool client_is_closed(const struct client *client);
+
+/* Connects, logs in (extra: further fields, like ",\"after\":0"), settles; the reply is taken off and checked to be `ok`. */
+struct client *client_login(struct world *world, uint32_t shard, const char *user, const char *extra);
+/* Takes frames off until one has `op`; ends the test if there is none. The caller owns it. */
+json_t *client_expect(struct client *client, const char *op);
+uint64_t frame_number(const json_t *frame, const char *field);
+const char *frame_text(const json_t *frame, const char *field);
+/* The texts of `messages`, or of all `msg` and `ok`s that wait, joined by blanks. Static memory. */
+const char *history_texts(struct client *client, const char *fields);
+
+#endif

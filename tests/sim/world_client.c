@@ -1,0 +1,165 @@
+/* world_client.c: clients of the world: frames in, frames out. */
+#include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "world_double.h"
+
+struct client *world_client_of(struct world *world, int fd)
+{
+    struct client *client = world->clients;
+    while (client != NULL && client->fd != fd)
+        client = client->next;
+    ASSERT(client != NULL);
+    return client;
+}
+
+static void add(struct client *client, const void *data, size_t bytes)
+{
+    cr_assert(client->out_bytes + bytes <= CLIENT_BYTES);
+    memcpy(client->out + client->out_bytes, data, bytes);
+    client->out_bytes += bytes;
+}
+
+struct client *client_connect(struct world *world, uint32_t shard)
+{
+    static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    struct client *client = calloc(1, sizeof *client);
+    cr_assert(client != NULL);
+    client->world = world;
+    client->fd = world->next_fd++;
+    client->in = malloc(CLIENT_BYTES);
+    client->out = malloc(CLIENT_BYTES);
+    client->next = world->clients;
+    world->clients = client;
+    core_handlers()->io.on_accept(world->cores[shard], 0, client->fd);
+    add(client, head, sizeof head - 1);
+    world_settle(world);
+    char *end = memmem(client->in, client->in_bytes, "\r\n\r\n", 4);
+    cr_assert(end != NULL && memcmp(client->in, "HTTP/1.1 101", 12) == 0, "no upgrade");
+    client->in_taken = (size_t)(end + 4 - client->in);
+    return client;
+}
+
+void client_send(struct client *client, const char *format, ...)
+{
+    char text[LIMIT_FRAME_BYTES];
+    uint8_t header[8] = {0x81};
+    uint32_t header_bytes = 2;
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    cr_assert(bytes >= 0 && bytes < 65536);
+    if (bytes < 126) {
+        header[1] = (uint8_t)(0x80 | bytes);
+    } else {
+        header[1] = 0x80 | 126;
+        header[2] = (uint8_t)(bytes >> 8);
+        header[3] = (uint8_t)bytes;
+        header_bytes = 4;
+    }
+    add(client, header, header_bytes);
+    add(client, "\0\0\0\0", 4); /* a mask that changes nothing */
+    add(client, text, (size_t)bytes);
+}
+
+/* Header bytes of the frame at `at`, and its payload's length. 0: not all there. */
+static size_t frame_header(const uint8_t *at, size_t bytes, size_t *payload_bytes)
+{
+    size_t header_bytes = bytes < 2 ? 0 : at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;
+    if (header_bytes == 0 || bytes < header_bytes)
+        return 0;
+    *payload_bytes = at[1];
+    if (header_bytes > 2) {
+        *payload_bytes = 0;
+        for (size_t i = 2; i < header_bytes; i++)
+            *payload_bytes = *payload_bytes << 8 | at[i];
+    }
+    return bytes < header_bytes + *payload_bytes ? 0 : header_bytes;
+}
+
+json_t *client_next(struct client *client)
+{
+    json_error_t error;
+    for (;;) {
+        const uint8_t *at = (const uint8_t *)client->in + client->in_taken;
+        size_t payload_bytes;
+        size_t header_bytes = frame_header(at, client->in_bytes - client->in_taken, &payload_bytes);
+        if (header_bytes == 0)
+            return NULL;
+        client->in_taken += header_bytes + payload_bytes;
+        if (at[0] == 0x88)
+            return json_pack("{s:i}", "close", payload_bytes < 2 ? 1005 : at[2] << 8 | at[3]);
+        if (at[0] != 0x81)
+            continue; /* ping, pong */
+        json_t *frame = json_loadb((const char *)at + header_bytes, payload_bytes, JSON_REJECT_DUPLICATES, &error);
+        cr_assert(frame != NULL, "%s", error.text);
+        return frame;
+    }
+}
+
+void client_stall(struct client *client, bool stalled)
+{
+    client->is_stalled = stalled;
+}
+
+void client_drop(struct client *client)
+{
+    client->is_gone = true;
+}
+
+bool client_is_closed(const struct client *client)
+{
+    return client->is_closed;
+}
+
+struct client *client_login(struct world *world, uint32_t shard, const char *user, const char *extra)
+{
+    struct client *client = client_connect(world, shard);
+    client_send(client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\"%s}", user, extra);
+    world_settle(world);
+    json_decref(client_expect(client, "ok"));
+    return client;
+}
+
+json_t *client_expect(struct client *client, const char *op)
+{
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
+        if (strcmp(frame_text(frame, "op"), op) == 0)
+            return frame;
+    cr_assert_fail("no frame `%s` came", op);
+    return NULL;
+}
+
+uint64_t frame_number(const json_t *frame, const char *field)
+{
+    json_t *value = json_object_get(frame, field);
+    cr_assert(json_is_integer(value), "no number %s", field);
+    return (uint64_t)json_integer_value(value);
+}
+
+const char *frame_text(const json_t *frame, const char *field)
+{
+    const char *text = json_string_value(json_object_get(frame, field));
+    return text == NULL ? "" : text;
+}
+
+const char *history_texts(struct client *client, const char *fields)
+{
+    static char texts[65536];
+    size_t at = 0;
+    size_t index;
+    json_t *message;
+    client_send(client, "{\"op\":\"history\",\"id\":77%s}", fields);
+    world_settle(client->world);
+    json_t *frame = client_expect(client, "history");
+    texts[0] = '\0';
+    json_array_foreach(json_object_get(frame, "messages"), index, message)
+        at += (size_t)snprintf(texts + at, sizeof texts - at, "%s%s", index == 0 ? "" : " ",
+                               frame_text(message, "text"));
+    json_decref(frame);
+    return texts;
+}

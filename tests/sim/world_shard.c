@@ -1,0 +1,153 @@
+/* world_shard.c: the doubles of shard/shard.h and shard/worker.h: one thread, letters and jobs that wait to be let go. */
+#include <stdlib.h>
+
+#include "world_double.h"
+
+uint32_t shard_index(const struct shard *shard)
+{
+    return shard->index;
+}
+
+uint32_t shard_count(const struct shard *shard)
+{
+    return shard->world->config.shards;
+}
+
+struct io *shard_io(struct shard *shard)
+{
+    return &shard->io;
+}
+
+struct timers *shard_timers(struct shard *shard)
+{
+    return &shard->timers;
+}
+
+uint32_t shard_signals(struct shard *shard)
+{
+    return shard->signals;
+}
+
+uint64_t shard_wall_us(const struct shard *shard)
+{
+    return shard->world->wall_us;
+}
+
+uint64_t shard_monotonic_us(const struct shard *shard)
+{
+    return shard->world->monotonic_us;
+}
+
+bool shard_is_current(const struct shard *shard)
+{
+    (void)shard;
+    return true;
+}
+
+void shard_finish(struct shard *shard)
+{
+    shard->is_finished = true;
+}
+
+void shard_post(struct shard *shard, uint32_t to, void *letter)
+{
+    struct letters *letters = &shard->world->letters[shard->index][to];
+    if (letters->end == letters->room) {
+        letters->room = letters->room == 0 ? 64 : letters->room * 2;
+        letters->items = realloc(letters->items, letters->room * sizeof *letters->items);
+        ASSERT(letters->items != NULL);
+    }
+    letters->items[letters->end++] = letter;
+    ASSERT(letters->end - letters->begin < SHARD_MAILBOX_LETTERS);
+}
+
+static void letters_turn(struct world *world, uint32_t from, uint32_t to)
+{
+    struct letters *letters = &world->letters[from][to];
+    uint32_t end = letters->held ? letters->begin : letters->end;
+    while (letters->begin < end) {
+        world->activity++;
+        core_handlers()->on_letter(world->shards[to].context, from, letters->items[letters->begin++]);
+    }
+}
+
+int shard_worker_open(struct shard *shard, const char *name, struct worker **worker_r)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    ASSERT(worker != NULL && strlen(name) < sizeof worker->name);
+    worker->shard = shard;
+    memcpy(worker->name, name, strlen(name));
+    worker->next = shard->workers;
+    shard->workers = worker;
+    *worker_r = worker;
+    return 0;
+}
+
+void shard_worker_close(struct shard *shard, struct worker **worker)
+{
+    struct worker **at = &shard->workers;
+    while (*at != *worker)
+        at = &(*at)->next;
+    *at = (*worker)->next;
+    free(*worker);
+    *worker = NULL;
+}
+
+void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job)
+{
+    (void)lane;
+    ASSERT(worker->end - worker->begin < 4096);
+    worker->jobs[worker->end++ % 4096] = job;
+}
+
+uint32_t worker_jobs_under_way(const struct worker *worker)
+{
+    return worker->end - worker->begin;
+}
+
+static void worker_turn(struct worker *worker)
+{
+    while (!worker->hold && worker->run != worker->end) {
+        worker->shard->world->activity++;
+        struct worker_job *job = worker->jobs[worker->run++ % 4096];
+        job->run(job);
+    }
+    while (!worker->hold_results && worker->begin != worker->run) {
+        worker->shard->world->activity++;
+        struct worker_job *job = worker->jobs[worker->begin++ % 4096];
+        job->done(job);
+    }
+}
+
+void world_workers_turn(struct shard *shard)
+{
+    for (struct worker *worker = shard->workers; worker != NULL; worker = worker->next)
+        worker_turn(worker);
+}
+
+static void on_timer(void *context, struct timer *timer)
+{
+    struct shard *shard = context;
+    core_handlers()->on_timer(shard->context, timer);
+}
+
+void world_turn(struct world *world, uint32_t index)
+{
+    struct shard *shard = &world->shards[index];
+    if (shard->is_finished)
+        return;
+    if (!shard->is_started) {
+        shard->is_started = true;
+        core_handlers()->on_start(shard->context);
+    }
+    world_io_turn(&shard->io);
+    for (uint32_t from = 0; from < world->config.shards; from++)
+        letters_turn(world, from, index);
+    world_workers_turn(shard);
+    timers_advance(&shard->timers, world->monotonic_us, on_timer, shard);
+    shard->has_more = core_handlers()->on_turn_end(shard->context);
+    if (shard->has_more)
+        world->activity++;
+    if (shard->is_finished)
+        core_handlers()->on_finish(shard->context);
+}
