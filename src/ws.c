@@ -148,7 +148,7 @@ static uint32_t header_need(const struct ws_parser *parser)
     if (parser->header_bytes < 2)
         return 2;
     uint32_t length = parser->header[1] & 0x7Fu;
-    return 2 + (length == 126 ? 2 : length == 127 ? 8 : 0) + ((parser->header[1] & 0x80) != 0 ? 4 : 0);
+    return 2u + (length == 126 ? 2u : length == 127 ? 8u : 0u) + ((parser->header[1] & 0x80) != 0 ? 4u : 0u);
 }
 
 static uint64_t header_length(const struct ws_parser *parser)
