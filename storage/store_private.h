@@ -1,0 +1,58 @@
+/*
+ * store_private.h: what store.c (open, add), store_merge.c and store_read.c share. Nobody else includes it.
+ */
+#ifndef CHITCHAT_STORAGE_STORE_PRIVATE_H
+#define CHITCHAT_STORAGE_STORE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "storage/run.h"
+
+/* The live runs at one moment, oldest first. It never changes; a commit makes a new one. */
+struct run_list {
+    uint32_t refs; /* under the store's lock: one of the store while it is the current one, one of each pin */
+    uint32_t count;
+    struct run *runs[];
+};
+
+struct store {
+    /* Set by open, then only read. */
+    char *dir;
+    struct store_options options;
+    struct manifest *manifest;
+
+    /* Serialises commits: checkpoint and merge thread. Taken before `lock`. */
+    pthread_mutex_t commit_lock;
+    bool is_in_doubt;
+
+    /* Under `lock`, held for a few instructions. */
+    pthread_mutex_t lock;
+    struct run_list *list;
+    struct run *dead; /* to be closed by the merge thread */
+    struct manifest_marks marks;
+    uint32_t reader_count; /* ever opened: their slots */
+};
+
+/* The current list, which stands until it is unpinned. Any thread. */
+struct run_list *store_pin(struct store *store);
+void store_unpin(struct store *store, struct run_list *list);
+
+/* A number for a new file. Any thread. */
+uint64_t store_take_id(struct store *store);
+/* As they stand, numbers that were taken included. Any thread. */
+struct manifest_marks store_marks(struct store *store);
+
+/* Under commit_lock: one commit of {+ added, - removed} and the marks, then the list is swapped. `added` is open (or NULL) and is
+ * the store's from now on, if 0 is returned. On an error nothing has changed, or the store is in doubt. */
+int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added,
+                 struct run *const *removed, uint32_t removed_count);
+
+/* Closes the runs that nobody has pinned any more: merge thread, or close. */
+void store_close_dead(struct store *store);
+
+/* The rows of `runs` in key order, equal keys once, without filters; borrows the runs, which are pinned. 0 or -errno. */
+int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count);
+
+int store_tell(struct store_error *error_r, int status, const char *dir, const char *what);
+
+#endif

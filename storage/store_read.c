@@ -1,0 +1,274 @@
+/*
+ * store_read.c: one user's rows over all runs, merged by ts in either direction. A run is looked into only when its range of ts
+ * says that the next row may lie there, and only if its filter may hold the user.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "storage/store_page.h"
+#include "storage/store_private.h"
+
+struct store_reader {
+    struct store *store;
+    uint32_t slot; /* of the runs */
+};
+
+/* Rows of one prefix (user and 0x00, or with the key index's 0x01 before) with after < ts < before. */
+struct seek {
+    uint8_t key[ROW_KEY_BYTES_MAX]; /* the prefix, then room for a ts */
+    uint32_t prefix_bytes;
+    uint64_t after;
+    uint64_t before;
+    bool oldest_first;
+};
+
+/* One run in the merge: `ts` is that of its next row or, until it is positioned, a bound that none of its rows passes. */
+struct head {
+    struct run *run;
+    MDB_cursor *cursor; /* NULL: not positioned yet */
+    uint64_t ts;
+    struct span value;
+};
+
+struct walk {
+    struct seek seek;
+    uint32_t slot;
+    uint64_t last_ts; /* given last; 0: none */
+    uint32_t count;
+    struct head *heads;
+};
+
+int store_reader_open(struct store_reader **reader_r, struct store *store)
+{
+    struct store_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return -ENOMEM;
+    reader->store = store;
+    pthread_mutex_lock(&store->lock);
+    reader->slot = store->reader_count;
+    if (reader->slot < RUN_READERS_MAX)
+        store->reader_count++;
+    pthread_mutex_unlock(&store->lock);
+    if (reader->slot == RUN_READERS_MAX) {
+        free(reader);
+        return -EMFILE;
+    }
+    *reader_r = reader;
+    return 0;
+}
+
+void store_reader_close(struct store_reader **reader)
+{
+    free(*reader);
+    *reader = NULL;
+}
+
+static void seek_init(struct seek *seek, struct span user, bool is_index, uint64_t after, uint64_t before,
+                      bool oldest_first)
+{
+    uint32_t bytes = is_index ? row_key_index(user, 0, seek->key) : row_key(user, 0, seek->key);
+    seek->prefix_bytes = bytes - 8;
+    seek->after = after;
+    seek->before = before;
+    seek->oldest_first = oldest_first;
+}
+
+/* Takes over the row at the cursor, if it is one of the range; else the head has no more. */
+static bool head_take(const struct seek *seek, struct head *head, const MDB_val *key, const MDB_val *value)
+{
+    if (key->mv_size != seek->prefix_bytes + 8 || memcmp(key->mv_data, seek->key, seek->prefix_bytes) != 0)
+        return false;
+    head->ts = bytes_load_be64((const uint8_t *)key->mv_data + seek->prefix_bytes);
+    head->value = (struct span){value->mv_data, value->mv_size};
+    return head->ts > seek->after && head->ts < seek->before;
+}
+
+/* 1: the head stands at a row; 0: it has no more; -errno. */
+static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op op, MDB_val key)
+{
+    MDB_val value;
+    int result = mdb_cursor_get(head->cursor, &key, &value, op);
+    if (op == MDB_SET_RANGE && !seek->oldest_first)
+        result = mdb_cursor_get(head->cursor, &key, &value, result == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
+    if (result == MDB_NOTFOUND)
+        return 0;
+    if (result != 0)
+        return manifest_errno(result);
+    return head_take(seek, head, &key, &value) ? 1 : 0;
+}
+
+static int head_position(struct walk *walk, struct head *head)
+{
+    struct seek *seek = &walk->seek;
+    int status = run_slot_cursor(head->run, walk->slot, &head->cursor);
+    if (status != 0)
+        return status;
+    bytes_store_be64(seek->key + seek->prefix_bytes, seek->oldest_first ? seek->after + 1 : seek->before);
+    return head_move(seek, head, MDB_SET_RANGE, (MDB_val){seek->prefix_bytes + 8, seek->key});
+}
+
+static int head_next(const struct walk *walk, struct head *head)
+{
+    return head_move(&walk->seek, head, walk->seek.oldest_first ? MDB_NEXT : MDB_PREV, (MDB_val){0, NULL});
+}
+
+static void walk_init(struct walk *walk, struct store_reader *reader, const struct run_list *list, struct head *heads,
+                      struct span user)
+{
+    const struct seek *seek = &walk->seek;
+    uint64_t hash = filter_hash(user);
+    walk->slot = reader->slot;
+    walk->last_ts = 0;
+    walk->count = 0;
+    walk->heads = heads;
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct run *run = list->runs[i];
+        bool overlaps = run->entry.ts_max > seek->after && run->entry.ts_min < seek->before;
+        if (!overlaps || !filter_may_hold(&run->filter, hash))
+            continue;
+        heads[walk->count++] =
+            (struct head){.run = run, .ts = seek->oldest_first ? run->entry.ts_min : run->entry.ts_max};
+    }
+}
+
+static struct head *walk_first(struct walk *walk)
+{
+    struct head *best = &walk->heads[0];
+    for (uint32_t i = 1; i < walk->count; i++) {
+        struct head *head = &walk->heads[i];
+        if (walk->seek.oldest_first ? head->ts < best->ts : head->ts > best->ts)
+            best = head;
+    }
+    return best;
+}
+
+/* The next row that was not given yet: 1 with ts and value (borrowed until the next call), 0 at the end, or -errno. */
+static int walk_next(struct walk *walk, uint64_t *ts_r, struct span *value_r)
+{
+    while (walk->count > 0) {
+        struct head *head = walk_first(walk);
+        int status;
+        if (head->cursor == NULL) {
+            status = head_position(walk, head);
+        } else if (head->ts == walk->last_ts) {
+            status = head_next(walk, head);
+        } else {
+            walk->last_ts = *ts_r = head->ts;
+            *value_r = head->value;
+            return 1;
+        }
+        if (status < 0)
+            return status;
+        if (status == 0)
+            *head = walk->heads[--walk->count];
+    }
+    return 0;
+}
+
+static int fill_page(struct walk *walk, const struct store_range *range, struct store_page *page, bool *more_r)
+{
+    uint64_t ts;
+    struct span value;
+    int more;
+    while ((more = walk_next(walk, &ts, &value)) == 1) {
+        bool is_full = page->count >= range->rows_max || page->byte_count + value.bytes > range->bytes_max;
+        if (page->count > 0 && is_full) {
+            *more_r = true;
+            return 0;
+        }
+        int status = store_page_add(page, ts, value);
+        if (status != 0)
+            return status;
+    }
+    return more;
+}
+
+int store_reader_range(struct store_reader *reader, struct span user, const struct store_range *range,
+                       struct store_page *page, bool *more_r)
+{
+    struct walk walk;
+    ASSERT(range->rows_max > 0);
+    store_page_reset(page, user);
+    *more_r = false;
+    if (range->before == 0 || range->after >= range->before - 1)
+        return 0;
+    seek_init(&walk.seek, user, false, range->after, range->before, range->oldest_first);
+    struct run_list *list = store_pin(reader->store);
+    struct head heads[list->count + 1];
+    walk_init(&walk, reader, list, heads, user);
+    int status = fill_page(&walk, range, page, more_r);
+    store_unpin(reader->store, list);
+    if (!range->oldest_first)
+        store_page_reverse(page);
+    return status;
+}
+
+int store_reader_newest(struct store_reader *reader, struct span user, uint64_t before, uint64_t *ts_r)
+{
+    struct walk walk;
+    struct span value;
+    *ts_r = 0;
+    seek_init(&walk.seek, user, false, 0, before, false);
+    struct run_list *list = store_pin(reader->store);
+    struct head heads[list->count + 1];
+    walk_init(&walk, reader, list, heads, user);
+    int status = walk_next(&walk, ts_r, &value);
+    store_unpin(reader->store, list);
+    return status < 0 ? status : 0;
+}
+
+int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t since, struct store_keyed *keyed,
+                       uint32_t keyed_max, uint32_t *count_r)
+{
+    struct walk walk;
+    uint64_t ts;
+    struct span value;
+    int more = 1;
+    *count_r = 0;
+    seek_init(&walk.seek, user, true, since == 0 ? 0 : since - 1, UINT64_MAX, false);
+    struct run_list *list = store_pin(reader->store);
+    struct head heads[list->count + 1];
+    walk_init(&walk, reader, list, heads, user);
+    while (*count_r < keyed_max && (more = walk_next(&walk, &ts, &value)) == 1) {
+        if (value.bytes != 8) {
+            more = -EBADMSG;
+            break;
+        }
+        keyed[(*count_r)++] = (struct store_keyed){ts, bytes_load_le64(value.data)};
+    }
+    store_unpin(reader->store, list);
+    return more < 0 ? more : 0;
+}
+
+static int visit_row(struct span key, struct span value,
+                     int (*visit)(void *context, struct span user, const struct message *message), void *context)
+{
+    struct span user;
+    struct message message;
+    uint64_t ts;
+    bool is_index;
+    int status = row_key_parse(key, &user, &ts, &is_index);
+    if (status != 0 || is_index)
+        return status;
+    status = row_decode(user, ts, value, &message);
+    return status == 0 ? visit(context, user, &message) : status;
+}
+
+int store_reader_walk(struct store_reader *reader,
+                      int (*visit)(void *context, struct span user, const struct message *message), void *context)
+{
+    struct run_source *source;
+    struct span key, value;
+    struct run_list *list = store_pin(reader->store);
+    int status = merge_source_open(&source, list->runs, list->count);
+    if (status == 0) {
+        int more;
+        while (status == 0 && (more = run_source_next(source, &key, &value)) != 0)
+            status = more < 0 ? more : visit_row(key, value, visit, context);
+        run_source_close(&source);
+    }
+    store_unpin(reader->store, list);
+    return status;
+}
