@@ -8,6 +8,8 @@
 #ifndef CHITCHAT_SHARD_WORKER_H
 #define CHITCHAT_SHARD_WORKER_H
 
+#include <sched.h>
+
 #include "shard/mailbox.h"
 
 #define WORKER_LANES 3
@@ -25,6 +27,7 @@ struct worker_options {
     struct sleeper *shard;      /* the shard's flag */
     void (*wake)(void *context);
     void *wake_context;
+    const cpu_set_t *cpus;      /* where the thread may run; NULL: where its opener may */
 };
 
 int worker_open(struct worker **worker_r, const struct worker_options *options);

@@ -27,7 +27,7 @@ struct store;
 struct store_reader;
 
 struct store_error {
-    char text[512]; /* one line: file, what is wrong, what to do */
+    char text[2048]; /* one line: file, what is wrong, what to do */
 };
 
 /* Where the log stands: everything below (generation, bytes) is in the runs. */

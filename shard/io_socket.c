@@ -1,0 +1,267 @@
+/*
+ * io_socket.c: a socket's receive, send and end. Its flags say what the kernel holds of it and what is wished; after each
+ * completion `step` does what has become possible.
+ */
+#include <errno.h>
+
+#include "base/assert.h"
+#include "shard/io_private.h"
+
+enum socket_flag {
+    /* In the kernel's hands. */
+    SOCKET_RECEIVING = 1 << 0,
+    SOCKET_SENDING = 1 << 1,
+    SOCKET_CANCELLING = 1 << 2, /* the receive */
+    SOCKET_LEAVING = 1 << 3,    /* the last operation: close, or the one that brings on_released */
+    /* Wished. */
+    SOCKET_WANTS_ONE = 1 << 4,
+    SOCKET_WANTS_ALL = 1 << 5,
+    SOCKET_WANTS_SHUTDOWN = 1 << 6,
+    SOCKET_CLOSING = 1 << 7,
+    SOCKET_RELEASING = 1 << 8,
+    /* Known. */
+    SOCKET_ENDED = 1 << 9 /* the peer's side: nothing more comes */
+};
+
+static bool is_any(const struct io_socket *socket, unsigned flags)
+{
+    return (socket->flags & flags) != 0;
+}
+
+static void set(struct io_socket *socket, unsigned flags)
+{
+    socket->flags = (uint16_t)(socket->flags | flags);
+}
+
+static void clear(struct io_socket *socket, unsigned flags)
+{
+    socket->flags = (uint16_t)(socket->flags & ~flags);
+}
+
+static void recv_arm(struct io *io, struct io_socket *socket)
+{
+    struct io_uring_sqe *sqe = io_sqe(io);
+    if (is_any(socket, SOCKET_WANTS_ALL))
+        io_uring_prep_recv_multishot(sqe, socket->fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv(sqe, socket->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    io_sqe_mark(sqe, IO_RECV, socket);
+    set(socket, SOCKET_RECEIVING);
+}
+
+static void recv_cancel(struct io *io, struct io_socket *socket)
+{
+    struct io_uring_sqe *sqe = io_sqe(io);
+    io_uring_prep_cancel64(sqe, io_user_data(IO_RECV, socket), 0);
+    io_sqe_mark(sqe, IO_RECV_CANCEL, socket);
+    set(socket, SOCKET_CANCELLING);
+}
+
+/* The kernel holds nothing of the socket any more; the completion of this brings the last callback. */
+static void leave(struct io *io, struct io_socket *socket)
+{
+    struct io_uring_sqe *sqe = io_sqe(io);
+    if (is_any(socket, SOCKET_CLOSING)) {
+        io_uring_prep_close(sqe, socket->fd);
+        io_sqe_mark(sqe, IO_CLOSE, socket);
+    } else {
+        io_uring_prep_nop(sqe);
+        io_sqe_mark(sqe, IO_RELEASE, socket);
+    }
+    set(socket, SOCKET_LEAVING);
+}
+
+/* A receive is armed only when no cancel is under way: it could hit the new one. */
+static void step(struct io *io, struct io_socket *socket)
+{
+    if (is_any(socket, SOCKET_CANCELLING | SOCKET_LEAVING))
+        return;
+    if (is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING)) {
+        if (!is_any(socket, SOCKET_RECEIVING | SOCKET_SENDING))
+            leave(io, socket);
+    } else if (is_any(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL) && !is_any(socket, SOCKET_RECEIVING)) {
+        recv_arm(io, socket);
+    }
+}
+
+void io_adopt(struct io *io, struct io_socket *socket, int fd)
+{
+    ASSERT(fd >= 0);
+    *socket = (struct io_socket){.fd = fd};
+    io->socket_count++;
+}
+
+static void recv_want(struct io *io, struct io_socket *socket, enum socket_flag want)
+{
+    ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
+    if (is_any(socket, SOCKET_ENDED))
+        return;
+    set(socket, want);
+    step(io, socket);
+}
+
+void io_recv_once(struct io *io, struct io_socket *socket)
+{
+    recv_want(io, socket, SOCKET_WANTS_ONE);
+}
+
+void io_recv_start(struct io *io, struct io_socket *socket)
+{
+    recv_want(io, socket, SOCKET_WANTS_ALL);
+}
+
+void io_recv_stop(struct io *io, struct io_socket *socket)
+{
+    ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
+    clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
+    if (is_any(socket, SOCKET_RECEIVING) && !is_any(socket, SOCKET_CANCELLING))
+        recv_cancel(io, socket);
+}
+
+bool io_is_sending(const struct io_socket *socket)
+{
+    return is_any(socket, SOCKET_SENDING);
+}
+
+/* The message stands until the kernel has taken the entry (IORING_FEAT_SUBMIT_STABLE); then its place is free again. */
+static const struct msghdr *message_make(struct io *io, const struct iovec *vectors, uint32_t count)
+{
+    struct io_message *message = &io->messages[io->message_count++];
+    for (uint32_t i = 0; i < count; i++)
+        message->vectors[i] = vectors[i];
+    message->header = (struct msghdr){.msg_iov = message->vectors, .msg_iovlen = count};
+    return &message->header;
+}
+
+void io_send(struct io *io, struct io_socket *socket, const struct iovec *vectors, uint32_t count)
+{
+    ASSERT(count >= 1 && count <= IO_SEND_VECTORS_MAX);
+    ASSERT(!is_any(socket, SOCKET_SENDING | SOCKET_CLOSING | SOCKET_RELEASING));
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += vectors[i].iov_len;
+    ASSERT(bytes > 0 && bytes <= INT32_MAX);
+    int flags = MSG_WAITALL | MSG_NOSIGNAL;
+    struct io_uring_sqe *sqe = io_sqe(io); /* first: it may submit, and then the messages begin anew */
+    if (count == 1)
+        io_uring_prep_send(sqe, socket->fd, vectors[0].iov_base, vectors[0].iov_len, flags);
+    else
+        io_uring_prep_sendmsg(sqe, socket->fd, message_make(io, vectors, count), (unsigned)flags);
+    io_sqe_mark(sqe, IO_SEND, socket);
+    socket->send_bytes = (uint32_t)bytes;
+    set(socket, SOCKET_SENDING);
+}
+
+/* Called directly: the ring would give shutdown to a kernel thread. Errors mean that the connection is gone already. */
+void io_shutdown_send(struct io *io, struct io_socket *socket)
+{
+    (void)io;
+    ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
+    if (is_any(socket, SOCKET_SENDING))
+        set(socket, SOCKET_WANTS_SHUTDOWN);
+    else
+        (void)shutdown(socket->fd, SHUT_WR);
+}
+
+/* Shutting down makes receive and send complete, without a search in the kernel for what to cancel. */
+void io_close(struct io *io, struct io_socket *socket)
+{
+    ASSERT(!is_any(socket, SOCKET_CLOSING));
+    set(socket, SOCKET_CLOSING);
+    clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL | SOCKET_WANTS_SHUTDOWN);
+    if (is_any(socket, SOCKET_RECEIVING | SOCKET_SENDING))
+        (void)shutdown(socket->fd, SHUT_RDWR);
+    step(io, socket);
+}
+
+void io_release(struct io *io, struct io_socket *socket)
+{
+    ASSERT(!is_any(socket, SOCKET_SENDING | SOCKET_CLOSING | SOCKET_RELEASING));
+    set(socket, SOCKET_RELEASING);
+    clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
+    if (is_any(socket, SOCKET_RECEIVING) && !is_any(socket, SOCKET_CANCELLING))
+        recv_cancel(io, socket);
+    step(io, socket);
+}
+
+/* What is wanted goes on by itself: a multishot receive that ended (no buffer, cancelled, its entry lost) is armed anew. */
+static void recv_ended(struct io_socket *socket, const struct io_uring_cqe *cqe)
+{
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
+        clear(socket, SOCKET_RECEIVING);
+    if (cqe->res > 0)
+        clear(socket, SOCKET_WANTS_ONE);
+}
+
+static bool is_passing(int result)
+{
+    return result == -ENOBUFS || result == -ECANCELED || result == -EINTR;
+}
+
+static void recv_end(struct io *io, struct io_socket *socket, int result)
+{
+    if (is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING))
+        return;
+    set(socket, SOCKET_ENDED);
+    clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
+    io->handlers->on_recv(io->context, socket, NULL, result);
+}
+
+void io_socket_on_recv(struct io *io, struct io_socket *socket, const struct io_uring_cqe *cqe)
+{
+    recv_ended(socket, cqe);
+    if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
+        uint32_t buffer_id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        if (cqe->res > 0 && !is_any(socket, SOCKET_CLOSING))
+            io->handlers->on_recv(io->context, socket, io_buffer(io, buffer_id), cqe->res);
+        io_buffer_give(io, buffer_id);
+    }
+    if (cqe->res <= 0 && !is_passing(cqe->res))
+        recv_end(io, socket, cqe->res);
+    step(io, socket);
+}
+
+void io_socket_on_send(struct io *io, struct io_socket *socket, int result)
+{
+    ASSERT(is_any(socket, SOCKET_SENDING));
+    clear(socket, SOCKET_SENDING);
+    if (is_any(socket, SOCKET_WANTS_SHUTDOWN)) {
+        clear(socket, SOCKET_WANTS_SHUTDOWN);
+        (void)shutdown(socket->fd, SHUT_WR);
+    }
+    if (!is_any(socket, SOCKET_CLOSING)) {
+        int status = result < 0 ? result : (uint32_t)result < socket->send_bytes ? -EPIPE : 0;
+        io->handlers->on_sent(io->context, socket, status);
+    }
+    step(io, socket);
+}
+
+/* Whatever it says: the receive has told its own end, or will. */
+void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int result)
+{
+    (void)result;
+    clear(socket, SOCKET_CANCELLING);
+    step(io, socket);
+}
+
+void io_socket_on_close(struct io *io, struct io_socket *socket)
+{
+    socket->fd = -1;
+    io->socket_count--;
+    io->handlers->on_closed(io->context, socket);
+}
+
+void io_socket_on_release(struct io *io, struct io_socket *socket)
+{
+    clear(socket, SOCKET_LEAVING);
+    if (is_any(socket, SOCKET_CLOSING)) { /* io_close came in between */
+        step(io, socket);
+        return;
+    }
+    int fd = socket->fd;
+    socket->fd = -1;
+    io->socket_count--;
+    io->handlers->on_released(io->context, socket, fd);
+}

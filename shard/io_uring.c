@@ -1,0 +1,336 @@
+/* io_uring.c: the ring of one thread: its set-up, its entries, its completions, its wake-ups. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "shard/io_private.h"
+
+#define SQ_ENTRIES 2048u
+#define CQ_ENTRIES 16384u
+#define BUFFER_GROUP 0
+#define KIND_SHIFT 56
+/* The kernel hands out what is ready in portions; a turn takes so many of them before it answers. */
+#define GATHER_ROUNDS_MAX 64
+#define SUBMIT_TRIES_MAX 1000
+
+static const unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL
+    | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED;
+
+uint64_t io_user_data(enum io_kind kind, const void *pointer)
+{
+    return (uint64_t)kind << KIND_SHIFT | (uint64_t)(uintptr_t)pointer;
+}
+
+void io_sqe_mark(struct io_uring_sqe *sqe, enum io_kind kind, const void *pointer)
+{
+    io_uring_sqe_set_data64(sqe, io_user_data(kind, pointer));
+}
+
+/* What is queued is the kernel's; messages have been read by it. */
+static int submit(struct io *io)
+{
+    int result = io_uring_submit(&io->ring);
+    io->message_count = 0;
+    return result;
+}
+
+struct io_uring_sqe *io_sqe(struct io *io)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
+    for (int i = 0; sqe == NULL && i < SUBMIT_TRIES_MAX; i++) {
+        submit(io);
+        sqe = io_uring_get_sqe(&io->ring);
+    }
+    ASSERT(sqe != NULL);
+    return sqe;
+}
+
+char *io_buffer(struct io *io, uint32_t buffer_id)
+{
+    ASSERT(buffer_id < io->options.recv_buffer_count);
+    return io->buffers + (size_t)buffer_id * io->options.recv_buffer_bytes;
+}
+
+void io_buffer_give(struct io *io, uint32_t buffer_id)
+{
+    int mask = io_uring_buf_ring_mask(io->options.recv_buffer_count);
+    io_uring_buf_ring_add(io->buffer_ring, io_buffer(io, buffer_id), io->options.recv_buffer_bytes,
+                          (unsigned short)buffer_id, mask, 0);
+    io_uring_buf_ring_advance(io->buffer_ring, 1);
+}
+
+static int ring_open(struct io_uring *ring)
+{
+    struct io_uring_params params = {.flags = setup_flags, .cq_entries = CQ_ENTRIES};
+    return io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+}
+
+static int buffers_open(struct io *io)
+{
+    uint32_t count = io->options.recv_buffer_count;
+    io->buffer_ring_bytes = count * sizeof(struct io_uring_buf);
+    io->buffer_ring =
+        mmap(NULL, io->buffer_ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (io->buffer_ring == MAP_FAILED) {
+        io->buffer_ring = NULL;
+        return -errno;
+    }
+    io->buffers = malloc((size_t)count * io->options.recv_buffer_bytes);
+    if (io->buffers == NULL)
+        return -ENOMEM;
+    struct io_uring_buf_reg reg = {
+        .ring_addr = (uint64_t)(uintptr_t)io->buffer_ring, .ring_entries = count, .bgid = BUFFER_GROUP};
+    int status = io_uring_register_buf_ring(&io->ring, &reg, 0);
+    if (status != 0)
+        return status;
+    io_uring_buf_ring_init(io->buffer_ring);
+    for (uint32_t i = 0; i < count; i++)
+        io_buffer_give(io, i);
+    return 0;
+}
+
+static int open_all(struct io *io)
+{
+    io->messages = malloc(SQ_ENTRIES * sizeof *io->messages);
+    io->event_fd = eventfd(0, EFD_CLOEXEC);
+    if (io->messages == NULL)
+        return -ENOMEM;
+    return io->event_fd < 0 ? -errno : buffers_open(io);
+}
+
+int io_open(struct io **io_r, const struct io_options *options, const struct io_handlers *handlers, void *context)
+{
+    ASSERT(options->recv_buffer_count > 0 && (options->recv_buffer_count & (options->recv_buffer_count - 1)) == 0);
+    struct io *io = calloc(1, sizeof *io);
+    if (io == NULL)
+        return -ENOMEM;
+    io->options = *options;
+    io->handlers = handlers;
+    io->context = context;
+    io->event_fd = -1;
+    int status = ring_open(&io->ring);
+    if (status != 0) {
+        free(io);
+        return status;
+    }
+    status = open_all(io);
+    if (status != 0) {
+        io_close_loop(&io);
+        return status;
+    }
+    *io_r = io;
+    return 0;
+}
+
+void io_close_loop(struct io **io)
+{
+    struct io *closing = *io;
+    if (closing == NULL)
+        return;
+    ASSERT(closing->socket_count == 0);
+    io_uring_queue_exit(&closing->ring);
+    if (closing->event_fd >= 0)
+        close(closing->event_fd);
+    if (closing->buffer_ring != NULL)
+        munmap(closing->buffer_ring, closing->buffer_ring_bytes);
+    free(closing->buffers);
+    free(closing->messages);
+    free(closing);
+    *io = NULL;
+}
+
+void io_write_submit(struct io *io, struct io_write *write)
+{
+    struct io_uring_sqe *sqe = io_sqe(io);
+    io_uring_prep_write(sqe, write->fd, write->data, write->bytes, write->offset);
+    io_sqe_mark(sqe, IO_WRITE, write);
+}
+
+void io_wake(struct io *io, struct io *target)
+{
+    struct io_uring_sqe *sqe = io_sqe(io);
+    io_uring_prep_msg_ring(sqe, target->ring.ring_fd, 0, io_user_data(IO_WOKEN, NULL), 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_sqe_mark(sqe, IO_WAKE, target);
+}
+
+void io_wake_from_thread(struct io *target)
+{
+    uint64_t one = 1;
+    ssize_t written;
+    do
+        written = write(target->event_fd, &one, sizeof one);
+    while (written < 0 && errno == EINTR);
+}
+
+static void event_arm(struct io *io)
+{
+    struct io_uring_sqe *sqe = io_sqe(io);
+    io_uring_prep_read(sqe, io->event_fd, &io->event_value, sizeof io->event_value, 0);
+    io_sqe_mark(sqe, IO_WOKEN_EVENT, NULL);
+}
+
+/* On the thread that owns the loop from now on. */
+static int enable(struct io *io)
+{
+    /* liburing 2.3 declares io_uring_enable_rings, but does not export it. */
+    if (syscall(__NR_io_uring_register, io->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0)
+        return -errno;
+    int status = io_uring_register_ring_fd(&io->ring);
+    if (status < 0)
+        return status;
+    io->is_enabled = true;
+    event_arm(io);
+    return 0;
+}
+
+static bool has_kernel_more(const struct io *io)
+{
+    unsigned flags = IO_URING_READ_ONCE(*io->ring.sq.kflags);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+static int broken(int result)
+{
+    bool is_fine = result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;
+    return is_fine ? 0 : result;
+}
+
+int io_wait(struct io *io, uint64_t wait_us)
+{
+    if (!io->is_enabled) {
+        int status = enable(io);
+        if (status != 0)
+            return status;
+    }
+    int result;
+    if (wait_us == 0 || io_uring_cq_ready(&io->ring) > 0) {
+        result = io_uring_submit_and_get_events(&io->ring);
+    } else {
+        struct io_uring_cqe *cqe;
+        struct __kernel_timespec time = {.tv_sec = (long long)(wait_us / 1000000),
+                                         .tv_nsec = (long long)(wait_us % 1000000) * 1000};
+        result = io_uring_submit_and_wait_timeout(&io->ring, &cqe, 1, &time, NULL);
+    }
+    io->message_count = 0;
+    return broken(result);
+}
+
+static void complete(struct io *io, const struct io_uring_cqe *cqe)
+{
+    void *pointer = (void *)(uintptr_t)(cqe->user_data & ((UINT64_C(1) << KIND_SHIFT) - 1));
+    switch ((enum io_kind)(cqe->user_data >> KIND_SHIFT)) {
+    case IO_RECV: io_socket_on_recv(io, pointer, cqe); return;
+    case IO_SEND: io_socket_on_send(io, pointer, cqe->res); return;
+    case IO_RECV_CANCEL: io_socket_on_recv_cancel(io, pointer, cqe->res); return;
+    case IO_CLOSE: io_socket_on_close(io, pointer); return;
+    case IO_RELEASE: io_socket_on_release(io, pointer); return;
+    case IO_WRITE: io->handlers->on_written(io->context, pointer, cqe->res); return;
+    case IO_ACCEPT: io_accept_on_accept(io, pointer, cqe); return;
+    case IO_ACCEPT_PAUSE: io_accept_on_pause(io, pointer); return;
+    case IO_WAKE: io_wake_from_thread(pointer); return;
+    case IO_WOKEN_EVENT: event_arm(io); return;
+    case IO_ACCEPT_CANCEL:
+    case IO_WOKEN: return;
+    }
+    ASSERT(!"a completion of an unknown kind");
+}
+
+/* A copy of each entry, so that its place is free before a callback queues more. */
+static int take_completions(struct io *io)
+{
+    struct io_uring_cqe *cqe;
+    int count = 0;
+    while (io_uring_peek_cqe(&io->ring, &cqe) == 0 && cqe != NULL) {
+        struct io_uring_cqe copy = {.user_data = cqe->user_data, .res = cqe->res, .flags = cqe->flags};
+        io_uring_cqe_seen(&io->ring, cqe);
+        complete(io, &copy);
+        count++;
+        if (io_uring_cq_ready(&io->ring) == 0)
+            break;
+    }
+    return count;
+}
+
+int io_gather(struct io *io, uint64_t wait_us)
+{
+    int count = 0;
+    bool is_idle = io_uring_cq_ready(&io->ring) == 0 || !io->is_enabled;
+    if (wait_us > 0 || is_idle || io_uring_sq_ready(&io->ring) > 0) {
+        int status = io_wait(io, wait_us);
+        if (status != 0)
+            return status;
+    }
+    for (int round = 0; round < GATHER_ROUNDS_MAX; round++) {
+        if (io_uring_cq_ready(&io->ring) > 0)
+            count += take_completions(io);
+        if (!has_kernel_more(io))
+            break;
+        io_uring_get_events(&io->ring);
+    }
+    return count;
+}
+
+static int explain(char *text, size_t text_bytes, const char *what)
+{
+    struct utsname name = {.release = "unknown"};
+    uname(&name);
+    snprintf(text, text_bytes, "the kernel (%s) %s; Linux 6.1 or newer with io_uring is needed", name.release, what);
+    return -ENOSYS;
+}
+
+static const char *missing_operation(struct io_uring *ring)
+{
+    static const struct {
+        int operation;
+        const char *name;
+    } wanted[] = {
+        {IORING_OP_ACCEPT, "cannot accept through io_uring"},
+        {IORING_OP_RECV, "cannot receive through io_uring"},
+        {IORING_OP_SEND, "cannot send through io_uring"},
+        {IORING_OP_SENDMSG, "has no sendmsg in io_uring"},
+        {IORING_OP_READ, "cannot read through io_uring"},
+        {IORING_OP_WRITE, "cannot write through io_uring"},
+        {IORING_OP_CLOSE, "cannot close through io_uring"},
+        {IORING_OP_TIMEOUT, "has no timeouts in io_uring"},
+        {IORING_OP_ASYNC_CANCEL, "cannot cancel in io_uring"},
+        {IORING_OP_MSG_RING, "has no messages between rings"},
+    };
+    struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+    const char *missing = probe == NULL ? "cannot be asked for its io_uring operations" : NULL;
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && missing == NULL; i++)
+        if (!io_uring_opcode_supported(probe, wanted[i].operation))
+            missing = wanted[i].name;
+    if (probe != NULL)
+        io_uring_free_probe(probe);
+    return missing;
+}
+
+int io_check_kernel(char *text, size_t text_bytes)
+{
+    static const struct io_handlers handlers = {0};
+    static const struct io_options options = {.recv_buffer_bytes = 64, .recv_buffer_count = 4};
+    struct io *io;
+    int status = io_open(&io, &options, &handlers, NULL);
+    if (status == -EPERM || status == -EACCES)
+        return explain(text, text_bytes, "does not let this process use io_uring (see the sysctl kernel.io_uring_disabled)");
+    if (status == -ENOSYS)
+        return explain(text, text_bytes, "has no io_uring, or a seccomp filter hides it");
+    if (status == -EINVAL)
+        return explain(text, text_bytes, "lacks io_uring's DEFER_TASKRUN, SINGLE_ISSUER or provided buffer rings");
+    if (status != 0) {
+        snprintf(text, text_bytes, "io_uring cannot be set up: %s: raise the limits of memory and open files",
+                 strerror(-status));
+        return -ENOSYS;
+    }
+    const char *missing = missing_operation(&io->ring);
+    io_close_loop(&io);
+    return missing == NULL ? 0 : explain(text, text_bytes, missing);
+}

@@ -1,0 +1,168 @@
+#include "shard/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+#define LANE_CAPACITY (WORKER_JOBS_MAX + 1)
+#define DONE_CAPACITY 16384u
+_Static_assert(WORKER_LANES * WORKER_JOBS_MAX < DONE_CAPACITY, "finished jobs always find room");
+#define NAME_BYTES 16
+
+struct worker {
+    /* Set by open, then only read. */
+    struct worker_options options;
+    char name[NAME_BYTES];
+    pthread_t thread;
+    struct mailbox *lanes[WORKER_LANES];
+    struct mailbox *done;
+
+    /* Shared. */
+    struct sleeper sleeper; /* the worker's */
+    sem_t woken;
+    atomic_bool is_stopping;
+
+    /* Owned by the shard's thread. */
+    uint32_t under_way;
+};
+
+static struct worker_job *take_job(struct worker *worker)
+{
+    struct worker_job *job = NULL;
+    for (uint32_t lane = 0; lane < WORKER_LANES && job == NULL; lane++)
+        job = mailbox_take(worker->lanes[lane]);
+    return job;
+}
+
+static bool has_job(struct worker *worker)
+{
+    for (uint32_t lane = 0; lane < WORKER_LANES; lane++)
+        if (!mailbox_is_empty(worker->lanes[lane]))
+            return true;
+    return false;
+}
+
+static void run_job(struct worker *worker, struct worker_job *job)
+{
+    job->run(job);
+    bool has_room = mailbox_post(worker->done, job);
+    ASSERT(has_room);
+    if (sleeper_must_wake(worker->options.shard))
+        worker->options.wake(worker->options.wake_context);
+}
+
+static void wait_for_jobs(struct worker *worker)
+{
+    sleeper_prepare(&worker->sleeper);
+    if (!has_job(worker) && !atomic_load(&worker->is_stopping))
+        while (sem_wait(&worker->woken) != 0)
+            ASSERT(errno == EINTR);
+    sleeper_awake(&worker->sleeper);
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    pthread_setname_np(pthread_self(), worker->name);
+    for (;;) {
+        struct worker_job *job = take_job(worker);
+        if (job != NULL)
+            run_job(worker, job);
+        else if (atomic_load(&worker->is_stopping) && !has_job(worker))
+            return NULL;
+        else
+            wait_for_jobs(worker);
+    }
+}
+
+static void free_parts(struct worker *worker)
+{
+    for (uint32_t lane = 0; lane < WORKER_LANES; lane++)
+        mailbox_close(&worker->lanes[lane]);
+    mailbox_close(&worker->done);
+    sem_destroy(&worker->woken);
+    free(worker);
+}
+
+static int start_thread(struct worker *worker)
+{
+    pthread_attr_t attributes;
+    int result = pthread_attr_init(&attributes);
+    if (result != 0)
+        return -result;
+    if (worker->options.cpus != NULL)
+        result = pthread_attr_setaffinity_np(&attributes, sizeof(cpu_set_t), worker->options.cpus);
+    if (result == 0)
+        result = pthread_create(&worker->thread, &attributes, worker_main, worker);
+    pthread_attr_destroy(&attributes);
+    return -result;
+}
+
+int worker_open(struct worker **worker_r, const struct worker_options *options)
+{
+    ASSERT(strlen(options->name) < NAME_BYTES);
+    struct worker *worker = aligned_alloc(_Alignof(struct worker), sizeof *worker);
+    if (worker == NULL)
+        return -ENOMEM;
+    memset(worker, 0, sizeof *worker);
+    worker->options = *options;
+    memcpy(worker->name, options->name, strlen(options->name));
+    sem_init(&worker->woken, 0, 0);
+    int status = mailbox_open(&worker->done, DONE_CAPACITY);
+    for (uint32_t lane = 0; lane < WORKER_LANES && status == 0; lane++)
+        status = mailbox_open(&worker->lanes[lane], LANE_CAPACITY);
+    if (status == 0)
+        status = start_thread(worker);
+    if (status != 0) {
+        free_parts(worker);
+        return status;
+    }
+    *worker_r = worker;
+    return 0;
+}
+
+void worker_close(struct worker **worker)
+{
+    if (*worker == NULL)
+        return;
+    atomic_store(&(*worker)->is_stopping, true);
+    sem_post(&(*worker)->woken);
+    pthread_join((*worker)->thread, NULL);
+    free_parts(*worker);
+    *worker = NULL;
+}
+
+void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job)
+{
+    ASSERT(lane < WORKER_LANES);
+    bool has_room = mailbox_post(worker->lanes[lane], job);
+    ASSERT(has_room);
+    worker->under_way++;
+    if (sleeper_must_wake(&worker->sleeper))
+        sem_post(&worker->woken);
+}
+
+uint32_t worker_jobs_under_way(const struct worker *worker)
+{
+    return worker->under_way;
+}
+
+uint32_t worker_take_all(struct worker *worker)
+{
+    uint32_t count = 0;
+    for (struct worker_job *job; (job = mailbox_take(worker->done)) != NULL; count++) {
+        ASSERT(worker->under_way > 0);
+        worker->under_way--;
+        job->done(job);
+    }
+    return count;
+}
+
+bool worker_has_finished(struct worker *worker)
+{
+    return !mailbox_is_empty(worker->done);
+}

@@ -1,0 +1,25 @@
+/* main.c: the command line, and what it asks for. */
+#include <stdio.h>
+
+#include "config.h"
+#include "serve.h"
+
+extern char **environ;
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    char text[CONFIG_TEXT_BYTES];
+    switch (config_parse(argc, argv, environ, &config, text, sizeof text)) {
+    case CONFIG_SERVE:
+        return serve(&config);
+    case CONFIG_HELP:
+    case CONFIG_VERSION:
+        fputs(text, stdout);
+        return 0;
+    case CONFIG_ERROR:
+        break;
+    }
+    fprintf(stderr, "%s\n", text);
+    return 2;
+}
