@@ -75,6 +75,7 @@ struct conn {
     bool is_reading_stopped; /* a multishot receive was stopped because the stash is full */
     bool has_peer_closed;    /* its close frame or its end came */
     bool has_shut_down;      /* our side was ended */
+    bool is_turned_away;     /* by a full server: it takes no room */
     bool is_websocket;       /* a close frame means something */
     bool is_read_requested;  /* a one-shot receive is armed */
     struct ws ws;

@@ -53,7 +53,8 @@ void conn_drop(struct core *core, struct conn *conn)
     conn_set_state(conn, CONN_CLOSED);
     timers_clear(shard_timers(core->shard), &conn->timer);
     list_remove(&conn->output_link);
-    atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+    if (!conn->is_turned_away)
+        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
     io_close(shard_io(core->shard), &conn->socket);
 }
 

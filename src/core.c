@@ -182,9 +182,11 @@ static struct conn *conn_of(struct io_socket *socket)
     return container_of(socket, struct conn, socket);
 }
 
-/* A full server says so and closes. */
+/* A full server says so and closes. Whom it turns away takes no room while saying good-bye. */
 static void turn_away(struct core *core, struct conn *conn)
 {
+    conn->is_turned_away = true;
+    atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
     struct span answer = http_answer_full();
     conn_write(core, conn, answer.data, answer.bytes);
     conn_close_http(core, conn);
