@@ -154,6 +154,8 @@ static void write_done(struct worker_job *job)
     store_info(core->store, &info);
     core->runs_ts_max = info.ts_max;
     core->run_count = info.run_count;
+    core->leaving = core->frozen;
+    core->frozen = NULL;
     checkpoint->phase = PHASE_RELEASING;
 }
 
@@ -217,7 +219,7 @@ static void merge_start(struct core *core)
 static bool step_begin(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
-    if (!checkpoint->is_wanted || core->frozen != NULL)
+    if (!checkpoint->is_wanted)
         return false;
     checkpoint->is_wanted = false;
     checkpoint->begun_us = shard_monotonic_us(core->shard);
@@ -255,10 +257,10 @@ static bool step_freeze(struct core *core)
     return true;
 }
 
-/* The run is committed and what reads from now on sees it: the generation goes, a slice a turn. */
+/* The run is committed, so nothing reads the generation any more: it goes, a slice a turn. */
 static bool step_release(struct core *core)
 {
-    if (!memtable_close_some(&core->frozen, RELEASE_ENTRIES_PER_TURN))
+    if (!memtable_close_some(&core->leaving, RELEASE_ENTRIES_PER_TURN))
         return true;
     core->checkpoint->phase = PHASE_DONE;
     say(core, LETTER_ROUND_DONE);

@@ -112,6 +112,7 @@ void core_close(struct core **core_p)
     checkpoint_close(&core->checkpoint);
     keeper_close(&core->keeper);
     wal_close(&core->wal);
+    memtable_close(&core->leaving);
     memtable_close(&core->frozen);
     memtable_close(&core->filling);
     record_heap_close(&core->heap);

@@ -120,6 +120,7 @@ struct core {
     struct record_heap *heap;
     struct memtable *filling;
     struct memtable *frozen;  /* being written by the checkpoint thread, or NULL */
+    struct memtable *leaving; /* in a run by now, read by nobody: given back a slice a turn, or NULL */
     struct wal *wal;
     struct io_write log_write;
     uint64_t log_write_at_us; /* when the write in flight was given, 0: none */

@@ -1,0 +1,271 @@
+/* DESIGN, "One send": queues, marks, prev, letters. */
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+static struct world *open_world(uint32_t shards)
+{
+    return world_open(&(struct world_options){.shards = shards});
+}
+
+static void send_text(struct client *client, uint32_t id, const char *to, const char *text)
+{
+    client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"}", id, to, text);
+}
+
+static void expect_nothing(struct client *client)
+{
+    json_t *frame = client_next(client);
+    cr_assert(frame == NULL, "%s", frame == NULL ? "" : json_dumps(frame, 0));
+}
+
+/* Takes the next frame, an entry of the timeline, and checks the chain. Returns its ts. */
+static uint64_t expect_entry(struct client *client, const char *op, const char *text, uint64_t prev)
+{
+    json_t *frame = client_next(client);
+    cr_assert(frame != NULL, "no %s %s", op, text);
+    cr_assert_str_eq(frame_text(frame, "op"), op);
+    if (strcmp(op, "msg") == 0)
+        cr_assert_str_eq(frame_text(frame, "text"), text);
+    cr_assert_eq(frame_number(frame, "prev"), prev);
+    uint64_t ts = frame_number(frame, "ts");
+    json_decref(frame);
+    return ts;
+}
+
+Test(queue, nothing_is_pushed_or_acknowledged_before_it_is_durable)
+{
+    struct world *world = open_world(2);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    world_hold_writes(world, 1, true);
+    send_text(alice, 1, world_name(world, 1, 0), "hi");
+    world_settle(world);
+    expect_nothing(alice);
+    expect_nothing(bob);
+    cr_assert_str_eq(history_texts(bob, ""), "");
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    expect_entry(alice, "ok", "hi", 0);
+    expect_entry(bob, "msg", "hi", 0);
+    world_close(world);
+}
+
+Test(queue, what_settles_early_waits_for_the_older_entry_and_the_chain_follows_the_order_of_ts)
+{
+    struct world *world = open_world(3);
+    const char *alice_name = world_name(world, 0, 0);
+    struct client *alice = client_login(world, 0, alice_name, "");
+    struct client *other = client_login(world, 0, alice_name, "");
+    world_hold_writes(world, 1, true);
+    send_text(alice, 1, world_name(world, 1, 0), "first");
+    send_text(alice, 2, world_name(world, 2, 0), "second");
+    world_settle(world);
+    expect_nothing(alice);
+    expect_nothing(other);
+    cr_assert_str_eq(history_texts(alice, ""), "", "visible is what lies below the oldest pending entry");
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    uint64_t first = expect_entry(alice, "ok", "first", 0);
+    uint64_t second = expect_entry(alice, "ok", "second", first);
+    cr_assert_gt(second, first);
+    cr_assert_eq(expect_entry(other, "msg", "first", 0), first);
+    cr_assert_eq(expect_entry(other, "msg", "second", first), second);
+    cr_assert_str_eq(history_texts(alice, ""), "first second");
+    world_close(world);
+}
+
+Test(queue, a_login_sees_last_below_the_oldest_pending_entry)
+{
+    struct world *world = open_world(3);
+    const char *alice_name = world_name(world, 0, 0);
+    struct client *alice = client_login(world, 0, alice_name, "");
+    send_text(alice, 1, world_name(world, 2, 0), "zero");
+    world_settle(world);
+    uint64_t zero = expect_entry(alice, "ok", "zero", 0);
+    world_hold_writes(world, 1, true);
+    send_text(alice, 2, world_name(world, 1, 0), "first");
+    send_text(alice, 3, world_name(world, 2, 0), "second");
+    world_settle(world);
+    struct client *late = client_connect(world, 0);
+    client_send(late, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", alice_name);
+    world_settle(world);
+    json_t *login = client_expect(late, "ok");
+    cr_assert_eq(frame_number(login, "last"), zero);
+    json_decref(login);
+    expect_entry(late, "msg", "zero", 0);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    json_decref(client_expect(late, "live"));
+    uint64_t first = expect_entry(late, "msg", "first", zero);
+    expect_entry(late, "msg", "second", first);
+    world_close(world);
+}
+
+Test(queue, a_write_that_lands_puts_both_copies_into_memory_though_their_queues_wait)
+{
+    struct world *world = open_world(3);
+    const char *bob_name = world_name(world, 2, 0);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_writes(world, 1, true);
+    send_text(alice, 1, world_name(world, 1, 0), "stuck");
+    send_text(alice, 2, bob_name, "through");
+    world_settle(world);
+    struct memtable_hit hit;
+    struct span alice_span = span_of(world_name(world, 0, 0));
+    cr_assert_eq(memtable_range(world_core(world, 0)->filling, alice_span, 0, UINT64_MAX, true, &hit, 1), 1,
+                 "the letter is home, so the sender's copy is in memory");
+    cr_assert_eq(memtable_range(world_core(world, 2)->filling, span_of(bob_name), 0, UINT64_MAX, true, &hit, 1), 1);
+    struct client *bob = client_login(world, 2, bob_name, "");
+    cr_assert_str_eq(history_texts(bob, ""), "through", "the recipient's queue does not wait for the sender's");
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    world_close(world);
+}
+
+Test(queue, a_message_to_oneself_stands_once_and_its_ok_is_the_entry)
+{
+    struct world *world = open_world(2);
+    const char *name = world_name(world, 0, 0);
+    struct client *here = client_login(world, 0, name, "");
+    struct client *there = client_login(world, 1, name, "");
+    client_send(here, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"note\",\"key\":\"k\"}", name);
+    world_settle(world);
+    uint64_t ts = expect_entry(here, "ok", "note", 0);
+    json_t *frame = client_next(there);
+    cr_assert_eq(frame_number(frame, "ts"), ts);
+    cr_assert_str_eq(frame_text(frame, "key"), "k");
+    json_decref(frame);
+    expect_nothing(here);
+    expect_nothing(there);
+    cr_assert_str_eq(history_texts(here, ""), "note");
+    world_close(world);
+}
+
+Test(queue, the_recipient_never_gets_the_key)
+{
+    struct world *world = open_world(2);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"x\",\"key\":\"secret\"}", world_name(world, 1, 0));
+    world_settle(world);
+    json_t *frame = client_expect(bob, "msg");
+    cr_assert_null(json_object_get(frame, "key"));
+    json_decref(frame);
+    client_send(bob, "{\"op\":\"history\",\"id\":2}");
+    world_settle(world);
+    frame = client_expect(bob, "history");
+    cr_assert_null(json_object_get(json_array_get(json_object_get(frame, "messages"), 0), "key"));
+    json_decref(frame);
+    world_close(world);
+}
+
+Test(queue, ts_rises_though_the_clock_steps_back)
+{
+    struct world *world = open_world(2);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < 5; i++) {
+        send_text(alice, i, world_name(world, 1, 0), "x");
+        world_settle(world);
+        last = expect_entry(alice, "ok", "x", last);
+        world_advance(world, -3600000000);
+    }
+    world_close(world);
+}
+
+Test(queue, a_sender_that_left_gets_its_entry_into_the_timeline_all_the_same)
+{
+    struct world *world = open_world(2);
+    const char *alice_name = world_name(world, 0, 0);
+    struct client *alice = client_login(world, 0, alice_name, "");
+    world_hold_writes(world, 1, true);
+    send_text(alice, 1, world_name(world, 1, 0), "farewell");
+    world_settle(world);
+    client_drop(alice);
+    world_settle(world);
+    cr_assert(client_is_closed(alice));
+    /* Its slot is taken again: the letter's generation tells the two apart. */
+    struct client *again = client_login(world, 0, alice_name, "");
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    expect_entry(again, "msg", "farewell", 0);
+    expect_nothing(again);
+    world_close(world);
+}
+
+Test(queue, a_queue_that_is_full_answers_busy_and_nothing_of_that_is_stored)
+{
+    enum { SENDERS = 10, EACH = 1000 };
+    struct world *world = open_world(2);
+    struct client *alices[SENDERS];
+    uint32_t busy = 0;
+    for (uint32_t i = 0; i < SENDERS; i++)
+        alices[i] = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_writes(world, 1, true);
+    for (uint32_t i = 0; i < SENDERS; i++)
+        for (uint32_t k = 0; k < EACH; k++)
+            send_text(alices[i], k, world_name(world, 1, 0), "x");
+    world_settle(world);
+    for (uint32_t i = 0; i < SENDERS; i++)
+        for (json_t *frame; (frame = client_next(alices[i])) != NULL; json_decref(frame)) {
+            cr_assert_str_eq(frame_text(frame, "code"), "busy");
+            cr_assert_gt(frame_number(frame, "retry_after"), 0);
+            busy++;
+        }
+    cr_assert_gt(busy, 0);
+    cr_assert_lt(busy, SENDERS * EACH);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    uint64_t prev = 0;
+    uint32_t entries = 0;
+    for (json_t *frame; (frame = client_next(alices[0])) != NULL; json_decref(frame), entries++) {
+        cr_assert_eq(frame_number(frame, "prev"), prev);
+        prev = frame_number(frame, "ts");
+    }
+    cr_assert_eq(entries, SENDERS * EACH - busy);
+    world_close(world);
+}
+
+Test(queue, a_log_write_that_takes_too_long_makes_its_shard_refuse_sends_until_it_ends)
+{
+    struct world *world = open_world(2);
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    world_hold_writes(world, 1, true);
+    send_text(bob, 1, world_name(world, 1, 1), "slow");
+    world_settle(world);
+    world_advance(world, 10000000);
+    send_text(bob, 2, world_name(world, 1, 1), "refused");
+    world_settle(world);
+    json_t *frame = client_expect(bob, "error");
+    cr_assert_str_eq(frame_text(frame, "code"), "busy");
+    cr_assert_eq(frame_number(frame, "id"), 2);
+    json_decref(frame);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    uint64_t slow = expect_entry(bob, "ok", "slow", 0);
+    send_text(bob, 3, world_name(world, 1, 1), "again");
+    world_settle(world);
+    expect_entry(bob, "ok", "again", slow);
+    cr_assert_str_eq(history_texts(bob, ""), "slow again");
+    world_close(world);
+}
+
+Test(queue, letters_held_between_the_shards_hold_only_what_they_carry)
+{
+    struct world *world = open_world(2);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    world_hold_letters(world, 1, 0, true); /* the way home */
+    send_text(alice, 1, world_name(world, 1, 0), "durable");
+    world_settle(world);
+    expect_entry(bob, "msg", "durable", 0);
+    expect_nothing(alice);
+    send_text(bob, 1, world_name(world, 1, 0), "to oneself");
+    world_settle(world);
+    json_decref(client_expect(bob, "ok"));
+    world_hold_letters(world, 1, 0, false);
+    world_settle(world);
+    expect_entry(alice, "ok", "durable", 0);
+    world_close(world);
+}

@@ -1,0 +1,301 @@
+/* DESIGN, "What survives": failed writes, crashes, recovery, stop. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "world.h"
+
+/* What a life before the crash tells the one after it. */
+struct legacy {
+    uint64_t ts[16];
+    char mid[24];
+};
+
+/* Runs `life` in a process of its own, which ends without a word, as kill -9 does. */
+static struct legacy *live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy))
+{
+    struct legacy *legacy =
+        mmap(NULL, sizeof *legacy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status;
+    cr_assert(legacy != MAP_FAILED);
+    pid_t pid = fork();
+    cr_assert(pid >= 0);
+    if (pid == 0) {
+        life(dir, legacy);
+        _exit(0);
+    }
+    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return legacy;
+}
+
+static void send_text(struct client *client, uint32_t id, const char *to, const char *text, const char *key)
+{
+    client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"%s%s%s}", id, to, text,
+                key == NULL ? "" : ",\"key\":\"", key == NULL ? "" : key, key == NULL ? "" : "\"");
+}
+
+static void life_of_two_messages(const char *dir, struct legacy *legacy)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "one", "k1");
+    send_text(alice, 2, world_name(world, 0, 1), "two", NULL);
+    world_settle(world);
+    for (int i = 0; i < 2; i++) {
+        json_t *frame = client_expect(alice, "ok");
+        legacy->ts[i] = frame_number(frame, "ts");
+        if (i == 0)
+            strcpy(legacy->mid, frame_text(frame, "mid"));
+        json_decref(frame);
+    }
+}
+
+Test(recovery, what_was_acknowledged_stands_in_both_timelines_once_after_a_crash)
+{
+    char dir[64];
+    world_dir_make(dir);
+    struct legacy *legacy = live_and_die(dir, life_of_two_messages);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
+    struct client *carol = client_login(world, 0, world_name(world, 0, 1), "");
+    cr_assert_str_eq(history_texts(alice, ""), "one two");
+    cr_assert_str_eq(history_texts(bob, ""), "one");
+    cr_assert_str_eq(history_texts(carol, ""), "two");
+    /* The key too. */
+    send_text(alice, 3, world_name(world, 1, 0), "one", "k1");
+    world_settle(world);
+    json_t *frame = client_expect(alice, "ok");
+    cr_assert(json_is_true(json_object_get(frame, "dup")));
+    cr_assert_str_eq(frame_text(frame, "mid"), legacy->mid);
+    json_decref(frame);
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+Test(recovery, ts_goes_on_above_what_stands_in_the_logs_of_other_shards_though_the_clock_went_back)
+{
+    char dir[64];
+    world_dir_make(dir);
+    struct legacy *legacy = live_and_die(dir, life_of_two_messages);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    world_advance(world, -7200000000);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 0, 1), "later", NULL);
+    world_settle(world);
+    json_t *frame = client_expect(alice, "ok");
+    cr_assert_gt(frame_number(frame, "ts"), legacy->ts[1]);
+    cr_assert_gt(legacy->ts[1], legacy->ts[0]);
+    json_decref(frame);
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+static void life_with_a_write_that_never_lands(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "kept", NULL);
+    world_settle(world);
+    world_hold_writes(world, 1, true);
+    send_text(alice, 2, world_name(world, 1, 0), "lost", NULL);
+    world_settle(world);
+}
+
+Test(recovery, what_was_not_written_is_in_neither_timeline)
+{
+    char dir[64];
+    world_dir_make(dir);
+    live_and_die(dir, life_with_a_write_that_never_lands);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    cr_assert_str_eq(history_texts(alice, ""), "kept");
+    cr_assert_str_eq(history_texts(bob, ""), "kept");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+Test(recovery, lives_that_follow_each_other_lose_nothing)
+{
+    char dir[64];
+    world_dir_make(dir);
+    for (int i = 0; i < 5; i++)
+        live_and_die(dir, life_of_two_messages);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
+    struct client *carol = client_login(world, 0, world_name(world, 0, 1), "");
+    /* The key k1 stores its message in the first life only. */
+    cr_assert_str_eq(history_texts(bob, ""), "one");
+    cr_assert_str_eq(history_texts(carol, ""), "two two two two two");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+Test(recovery, a_stop_keeps_all_and_the_next_start_finds_it_in_the_runs)
+{
+    char dir[64];
+    world_dir_make(dir);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "one", NULL);
+    world_settle(world);
+    world_close(world);
+    world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    cr_assert_eq(memtable_entry_count(world_core(world, 1)->filling), 0, "nothing was left to replay");
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    cr_assert_str_eq(history_texts(bob, ""), "one");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+/* The newest segment of a shard's log that has batches, opened. */
+static int open_log(const char *dir, uint32_t shard, const char *text, off_t *at_r)
+{
+    static char bytes[8 << 20];
+    char path[256];
+    for (int number = 1; number < 10; number++) {
+        snprintf(path, sizeof path, "%s/shard-%04u/wal/segment-%06d.wal", dir, shard, number);
+        int fd = open(path, O_RDWR);
+        if (fd < 0)
+            continue;
+        ssize_t count = read(fd, bytes, sizeof bytes);
+        char *at = count <= 0 ? NULL : memmem(bytes, (size_t)count, text, strlen(text));
+        if (at != NULL) {
+            *at_r = at - bytes;
+            return fd;
+        }
+        close(fd);
+    }
+    cr_assert_fail("%s is in no segment", text);
+    return -1;
+}
+
+static void life_of_three_batches(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    static const char *const texts[] = {"first-batch", "second-batch", "third-batch"};
+    for (uint32_t i = 0; i < 3; i++) {
+        send_text(alice, i, world_name(world, 1, 0), texts[i], NULL);
+        world_settle(world);
+    }
+}
+
+static void garble(const char *dir, const char *text)
+{
+    off_t at;
+    int fd = open_log(dir, 1, text, &at);
+    cr_assert(pwrite(fd, "?", 1, at) == 1);
+    close(fd);
+}
+
+Test(recovery, a_garbled_last_batch_is_a_torn_tail_and_is_cut)
+{
+    char dir[64];
+    world_dir_make(dir);
+    live_and_die(dir, life_of_three_batches);
+    garble(dir, "third-batch");
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    cr_assert_str_eq(history_texts(alice, ""), "first-batch second-batch");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+Test(recovery, damage_before_a_valid_batch_is_refused_with_file_and_offset_and_nothing_is_touched)
+{
+    char dir[64];
+    world_dir_make(dir);
+    live_and_die(dir, life_of_three_batches);
+    garble(dir, "second-batch");
+    const char *text = world_refusal(dir, 2);
+    cr_assert_not_null(text);
+    cr_assert_not_null(strstr(text, "segment-"), "%s", text);
+    cr_assert_not_null(strstr(text, "offset"), "%s", text);
+    cr_assert_not_null(world_refusal(dir, 2), "it is refused again");
+    world_dir_remove(dir);
+}
+
+/* A write that the killed process had issued lands after the next start: what lies beyond the cut is ignored for ever. */
+Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
+{
+    char dir[64];
+    static char batch[4096];
+    world_dir_make(dir);
+    live_and_die(dir, life_of_three_batches);
+    off_t at;
+    int fd = open_log(dir, 1, "third-batch", &at);
+    off_t begin = at / 4096 * 4096;
+    cr_assert(pread(fd, batch, sizeof batch, begin) == sizeof batch);
+    char zero[4096] = {0};
+    cr_assert(pwrite(fd, zero, sizeof zero, begin) == sizeof zero);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    cr_assert(pwrite(fd, batch, sizeof batch, begin) == sizeof batch);
+    close(fd);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "after", NULL);
+    world_settle(world);
+    cr_assert_str_eq(history_texts(alice, ""), "first-batch second-batch after");
+    world_close(world);
+    world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    cr_assert_str_eq(history_texts(bob, ""), "first-batch second-batch after");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+static void life_with_a_failed_write(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "kept", NULL);
+    world_settle(world);
+    json_decref(client_expect(alice, "ok"));
+    world_fail_writes(world, 1);
+    send_text(alice, 2, world_name(world, 1, 0), "unknown", NULL);
+    send_text(alice, 3, world_name(world, 0, 1), "elsewhere", NULL);
+    world_settle(world);
+    json_t *frame = client_expect(alice, "error");
+    cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
+    cr_assert_eq(frame_number(frame, "id"), 2);
+    json_decref(frame);
+    /* The whole store takes no more sends, whichever shard they go to. */
+    send_text(alice, 4, world_name(world, 0, 1), "refused", NULL);
+    world_settle(world);
+    frame = client_expect(alice, "error");
+    cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
+    json_decref(frame);
+    /* Login, history and replay go on up to the marks as they stand: the unknown entry is pending for ever. */
+    struct client *again = client_login(world, 1, world_name(world, 0, 0), "");
+    cr_assert_str_eq(history_texts(again, ""), "kept");
+    struct client *bob = client_connect(world, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 1, 0));
+    world_settle(world);
+    frame = client_expect(bob, "msg");
+    cr_assert_str_eq(frame_text(frame, "text"), "kept");
+    json_decref(frame);
+    json_decref(client_expect(bob, "live"));
+}
+
+Test(recovery, a_failed_log_write_settles_nothing_and_the_restart_decides)
+{
+    char dir[64];
+    world_dir_make(dir);
+    live_and_die(dir, life_with_a_failed_write);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    cr_assert_str_eq(history_texts(bob, ""), "kept", "it was not on the disk");
+    send_text(bob, 1, world_name(world, 0, 0), "again", NULL);
+    world_settle(world);
+    json_decref(client_expect(bob, "ok"));
+    world_close(world);
+    world_dir_remove(dir);
+}
