@@ -55,7 +55,7 @@ static void set_config(struct world *world, const struct world_options *options)
     world->config.listen_count = 0;
     world->config.memtable_bytes = options->memtable_bytes == 0 ? 1u << 20 : options->memtable_bytes;
     world->config.wal_segment_bytes = 4u << 20;
-    world->config.checkpoint_s = 3600;
+    world->config.checkpoint_s = 5;
     world->config.connections = 1000;
 }
 
@@ -134,10 +134,15 @@ const char *world_refusal(const char *dir, uint32_t shards)
     return status == 0 ? NULL : error.text;
 }
 
-void world_close(struct world *world)
+void world_stop(struct world *world)
 {
     for (uint32_t i = 0; i < world->config.shards; i++)
         world->shards[i].signals = SIGNAL_STOP;
+}
+
+void world_close(struct world *world)
+{
+    world_stop(world);
     for (uint32_t round = 0; round < 200; round++) {
         world_settle(world);
         world_advance(world, 100000);

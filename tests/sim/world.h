@@ -29,7 +29,9 @@ struct world_options {
 
 /* Recovers and starts; ends the test if that fails. */
 struct world *world_open(const struct world_options *options);
-/* Stops as on SIGTERM, until all shards have ended. */
+/* As SIGTERM does: the shards begin to stop with their next turns. */
+void world_stop(struct world *world);
+/* Stops, until all shards have ended. */
 void world_close(struct world *world);
 /* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the world's own. */
 const char *world_refusal(const char *dir, uint32_t shards);

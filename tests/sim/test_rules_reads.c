@@ -1,0 +1,253 @@
+/* DESIGN, "Reads": marks first, then memory, then runs; logins and replays that overlap with what goes on. */
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+#define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
+
+static void send_text(struct client *client, uint32_t id, const char *to, const char *text)
+{
+    client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"}", id, to, text);
+}
+
+static void settle_and_forget(struct world *world, struct client *client)
+{
+    world_settle(world);
+    for (json_t *frame; (frame = client_next(client)) != NULL;)
+        json_decref(frame);
+}
+
+/* alice has sent `count` messages m0, m1, … to bob; they are in runs. */
+static struct client *begin_with_runs(struct world *world, uint32_t count)
+{
+    char text[16];
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(text, sizeof text, "m%u", i);
+        send_text(alice, i, world_name(world, 1, 0), text);
+        settle_and_forget(world, alice);
+    }
+    world_advance(world, ROUND_US);
+    settle_and_forget(world, alice);
+    cr_assert_eq(memtable_entry_count(world_core(world, 1)->filling), 0);
+    return alice;
+}
+
+/* Takes all entries off, checks the chain from `prev`, and says what they were. */
+static const char *entries(struct client *client, uint64_t prev)
+{
+    static char texts[8192];
+    texts[0] = '\0';
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame)) {
+        if (strcmp(frame_text(frame, "op"), "msg") == 0) {
+            cr_assert_eq(frame_number(frame, "prev"), prev);
+            prev = frame_number(frame, "ts");
+        }
+        strcat(texts, texts[0] == '\0' ? "" : " ");
+        strcat(texts, strcmp(frame_text(frame, "op"), "msg") == 0 ? frame_text(frame, "text") : frame_text(frame, "op"));
+    }
+    return texts;
+}
+
+Test(reads, what_is_released_while_a_login_reads_the_runs_is_not_missed)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 2);
+    world_hold_jobs(world, 1, WORLD_READER, true);
+    struct client *bob = client_connect(world, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
+    world_settle(world);
+    cr_assert_null(client_next(bob));
+    send_text(alice, 9, world_name(world, 1, 0), "meanwhile");
+    world_settle(world);
+    json_t *ok = client_expect(alice, "ok");
+    json_decref(ok);
+    world_hold_jobs(world, 1, WORLD_READER, false);
+    world_settle(world);
+    ok = client_expect(bob, "ok");
+    uint64_t last = frame_number(ok, "last");
+    json_decref(ok);
+    send_text(alice, 10, world_name(world, 1, 0), "after");
+    world_settle(world);
+    json_t *first = client_next(bob);
+    cr_assert_not_null(first);
+    if (strcmp(frame_text(first, "text"), "meanwhile") == 0) {
+        cr_assert_eq(frame_number(first, "prev"), last);
+        last = frame_number(first, "ts");
+        json_decref(first);
+        first = client_next(bob);
+    }
+    cr_assert_str_eq(frame_text(first, "text"), "after");
+    cr_assert_eq(frame_number(first, "prev"), last, "history up to `last` and the pushes after it leave no gap");
+    json_decref(first);
+    cr_assert_str_eq(history_texts(bob, ""), "m0 m1 meanwhile after");
+    world_close(world);
+}
+
+Test(reads, the_same_when_the_result_is_late)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 1);
+    world_hold_results(world, 1, WORLD_READER, true);
+    struct client *bob = client_connect(world, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 1, 0));
+    world_settle(world);
+    send_text(alice, 9, world_name(world, 1, 0), "meanwhile");
+    world_settle(world);
+    world_hold_results(world, 1, WORLD_READER, false);
+    world_settle(world);
+    cr_assert_str_eq(entries(bob, 0), "ok m0 meanwhile live");
+    world_close(world);
+}
+
+Test(reads, a_replay_goes_live_only_when_its_cursor_is_at_the_mark)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 3);
+    struct client *bob = client_connect(world, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 1, 0));
+    for (uint32_t i = 0; i < 12; i++) {
+        send_text(alice, 100 + i, world_name(world, 1, 0), "new");
+        for (uint32_t shard = 0; shard < 2; shard++)
+            world_turn(world, shard);
+    }
+    world_settle(world);
+    const char *texts = entries(bob, 0);
+    cr_assert(strncmp(texts, "ok m0 m1 m2 new", 15) == 0, "%s", texts);
+    uint32_t lives = 0, news = 0;
+    for (const char *at = texts; (at = strstr(at, "new")) != NULL; at += 3)
+        news++;
+    for (const char *at = texts; (at = strstr(at, "live")) != NULL; at += 4)
+        lives++;
+    cr_assert_eq(lives, 1);
+    cr_assert_eq(news, 12);
+    world_close(world);
+}
+
+Test(reads, a_page_that_was_asked_before_a_checkpoint_and_read_after_it_has_all)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 2);
+    send_text(alice, 9, world_name(world, 1, 0), "in memory");
+    settle_and_forget(world, alice);
+    world_hold_jobs(world, 0, WORLD_READER, true);
+    client_send(alice, "{\"op\":\"history\",\"id\":1}");
+    world_settle(world);
+    world_advance(world, ROUND_US);
+    world_settle(world); /* the generation that was looked at has become a run, and is gone */
+    cr_assert_eq(memtable_entry_count(world_core(world, 0)->filling), 0);
+    world_hold_jobs(world, 0, WORLD_READER, false);
+    world_settle(world);
+    json_t *page = client_expect(alice, "history");
+    cr_assert_eq(json_array_size(json_object_get(page, "messages")), 3);
+    json_decref(page);
+    world_close(world);
+}
+
+/* An entry above the mark settles early and gets into memory; a page asked for below the mark must not show it. */
+Test(reads, a_page_shows_nothing_above_the_mark_though_it_lies_in_memory_or_in_a_run)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 3});
+    struct client *alice = begin_with_runs(world, 2);
+    world_hold_writes(world, 1, true);
+    send_text(alice, 10, world_name(world, 1, 0), "first");
+    send_text(alice, 11, world_name(world, 2, 0), "second");
+    world_settle(world);
+    world_hold_jobs(world, 0, WORLD_READER, true);
+    client_send(alice, "{\"op\":\"history\",\"id\":1}");
+    world_settle(world);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    world_hold_jobs(world, 0, WORLD_READER, false);
+    world_settle(world);
+    json_t *page = client_expect(alice, "history");
+    json_t *messages = json_object_get(page, "messages");
+    size_t count = json_array_size(messages);
+    cr_assert(count == 2 || count == 4, "a page with `second` and without `first` would be a hole");
+    json_decref(page);
+    cr_assert_str_eq(history_texts(alice, ""), "m0 m1 first second");
+    world_close(world);
+}
+
+Test(reads, the_ok_of_a_send_during_a_replay_comes_in_its_place)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    begin_with_runs(world, 3);
+    struct client *again = client_connect(world, 0);
+    world_hold_jobs(world, 0, WORLD_READER, true);
+    client_send(again, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 0, 0));
+    world_settle(world);
+    send_text(again, 2, world_name(world, 1, 0), "mine");
+    world_settle(world);
+    world_hold_jobs(world, 0, WORLD_READER, false);
+    world_settle(world);
+    const char *texts = entries(again, 0);
+    cr_assert(strcmp(texts, "ok m0 m1 m2 ok live") == 0 || strcmp(texts, "ok m0 m1 m2 live ok") == 0, "%s", texts);
+    world_close(world);
+}
+
+Test(reads, an_epoch_that_differs_resets_and_replays_nothing)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    begin_with_runs(world, 2);
+    struct client *bob = client_connect(world, 0);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0,\"epoch\":\"other\"}", world_name(world, 1, 0));
+    world_settle(world);
+    json_t *ok = client_expect(bob, "ok");
+    cr_assert(json_is_true(json_object_get(ok, "reset")));
+    json_decref(ok);
+    cr_assert_str_eq(entries(bob, 0), "live");
+    world_close(world);
+}
+
+Test(reads, a_page_goes_over_memory_and_runs_in_both_directions)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 3);
+    send_text(alice, 50, world_name(world, 1, 0), "n0");
+    send_text(alice, 51, world_name(world, 1, 1), "n1");
+    settle_and_forget(world, alice);
+    cr_assert_str_eq(history_texts(alice, ",\"limit\":2"), "n0 n1");
+    cr_assert_str_eq(history_texts(alice, ",\"limit\":4,\"after\":0"), "m0 m1 m2 n0");
+    cr_assert_str_eq(history_texts(alice, ",\"limit\":3"), "m2 n0 n1");
+    char with[64];
+    snprintf(with, sizeof with, ",\"with\":\"%s\",\"limit\":2", world_name(world, 1, 0));
+    cr_assert_str_eq(history_texts(alice, with), "m2 n0");
+    world_close(world);
+}
+
+Test(stop, all_that_was_on_its_way_is_answered_before_1001)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_writes(world, 1, true);
+    send_text(alice, 1, world_name(world, 1, 0), "last words");
+    world_settle(world);
+    world_stop(world);
+    world_settle(world);
+    cr_assert_null(client_next(alice), "it waits for the write");
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    json_t *frame = client_next(alice);
+    cr_assert_str_eq(frame_text(frame, "op"), "ok");
+    json_decref(frame);
+    frame = client_next(alice);
+    cr_assert_eq(frame_number(frame, "close"), 1001);
+    json_decref(frame);
+    world_close(world);
+}
+
+Test(stop, requests_that_come_after_the_signal_are_not_read)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_stop(world);
+    world_turn(world, 0);
+    send_text(alice, 1, world_name(world, 1, 0), "too late");
+    world_settle(world);
+    json_t *frame = client_next(alice);
+    cr_assert_eq(frame_number(frame, "close"), 1001);
+    json_decref(frame);
+    cr_assert_null(client_next(alice));
+    world_close(world);
+}

@@ -1,0 +1,215 @@
+/* DESIGN, "Rounds": rotate, freeze, write, done, in step over all shards. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "world.h"
+
+#define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
+
+static void send_text(struct client *client, uint32_t id, const char *to, const char *text)
+{
+    client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"}", id, to, text);
+}
+
+static void want_round(struct world *world)
+{
+    world_advance(world, ROUND_US);
+    world_settle(world);
+}
+
+static struct store_info info_of(struct world *world, uint32_t shard)
+{
+    struct store_info info;
+    store_info(world_core(world, shard)->store, &info);
+    return info;
+}
+
+Test(rounds, a_round_brings_memory_into_a_run_and_history_goes_on_showing_it_once)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "one");
+    world_settle(world);
+    want_round(world);
+    cr_assert_eq(info_of(world, 0).row_count, 1);
+    cr_assert_eq(info_of(world, 1).row_count, 1);
+    cr_assert_eq(memtable_entry_count(world_core(world, 0)->filling), 0);
+    send_text(alice, 2, world_name(world, 1, 0), "two");
+    world_settle(world);
+    cr_assert_str_eq(history_texts(alice, ""), "one two");
+    world_close(world);
+}
+
+Test(rounds, no_shard_freezes_before_it_has_the_end_of_every_shard)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *dora = client_login(world, 1, world_name(world, 1, 1), "");
+    send_text(alice, 1, world_name(world, 0, 1), "on shard 0");
+    send_text(dora, 1, world_name(world, 1, 0), "on shard 1");
+    world_settle(world);
+    world_hold_letters(world, 1, 0, true);
+    want_round(world);
+    cr_assert_eq(info_of(world, 0).run_count, 0, "shard 0 lacks the end of shard 1");
+    cr_assert_null(world_core(world, 0)->frozen);
+    cr_assert_eq(info_of(world, 1).run_count, 1, "shard 1 has both");
+    world_hold_letters(world, 1, 0, false);
+    world_settle(world);
+    cr_assert_eq(info_of(world, 0).run_count, 1);
+    world_close(world);
+}
+
+Test(rounds, a_shard_with_a_write_in_flight_does_not_announce_its_end)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 0, 1), "zero");
+    world_settle(world);
+    world_hold_writes(world, 1, true);
+    send_text(alice, 2, world_name(world, 1, 0), "one");
+    world_settle(world);
+    want_round(world);
+    cr_assert_eq(info_of(world, 0).run_count, 0);
+    cr_assert_eq(info_of(world, 1).run_count, 0);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    cr_assert_eq(info_of(world, 0).row_count, 3, "the copy of the sender of `one` is of this round too");
+    cr_assert_eq(info_of(world, 1).row_count, 1);
+    world_close(world);
+}
+
+Test(rounds, shards_with_nothing_to_write_take_part)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 4});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    for (uint32_t round = 0; round < 5; round++) {
+        send_text(alice, round, world_name(world, 0, 1), "x");
+        world_settle(world);
+        want_round(world);
+        cr_assert_eq(info_of(world, 0).row_count, 2 * (round + 1));
+        cr_assert_eq(memtable_entry_count(world_core(world, 0)->filling), 0);
+    }
+    cr_assert_leq(wal_live_segments(world_core(world, 0)->wal), 2, "the segments of old rounds have gone");
+    world_close(world);
+}
+
+/* bob's shard has his copy in a run; alice's copy is only in bob's log: its segment must stay until her shard is done. */
+static void life_until_one_shard_is_done(const char *dir)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "one");
+    world_turn(world, 0);
+    world_settle(world);
+    world_hold_jobs(world, 0, WORLD_CHECKPOINT, true);
+    want_round(world);
+    cr_assert_eq(info_of(world, 1).row_count, 1);
+    cr_assert_eq(info_of(world, 0).row_count, 0);
+    /* Another round is wanted and cannot begin: the first one is not done everywhere. */
+    want_round(world);
+}
+
+static void live_and_die(const char *dir, void (*life)(const char *dir))
+{
+    int status;
+    pid_t pid = fork();
+    cr_assert(pid >= 0);
+    if (pid == 0) {
+        life(dir);
+        _exit(0);
+    }
+    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+Test(rounds, a_segment_stays_until_every_shard_is_done_and_rows_that_a_run_holds_already_are_shown_once)
+{
+    char dir[64];
+    world_dir_make(dir);
+    live_and_die(dir, life_until_one_shard_is_done);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    cr_assert_str_eq(history_texts(alice, ""), "one", "her copy came from the log of the other shard");
+    cr_assert_str_eq(history_texts(bob, ""), "one", "his is in a run and was replayed besides");
+    want_round(world);
+    want_round(world);
+    cr_assert_str_eq(history_texts(bob, ""), "one");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+Test(rounds, a_checkpoint_that_fails_is_tried_again_and_nothing_is_lost)
+{
+    char dir[64], runs[128], aside[128];
+    world_dir_make(dir);
+    struct world *world = world_open(&(struct world_options){.shards = 1, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 0, 1), "one");
+    world_settle(world);
+    snprintf(runs, sizeof runs, "%s/shard-0000/runs", dir);
+    snprintf(aside, sizeof aside, "%s/aside", dir);
+    cr_assert(rename(runs, aside) == 0);
+    want_round(world);
+    cr_assert_eq(info_of(world, 0).run_count, 0);
+    cr_assert_str_eq(history_texts(alice, ""), "one");
+    cr_assert(rename(aside, runs) == 0);
+    for (int i = 0; i < 20 && info_of(world, 0).run_count == 0; i++) {
+        world_advance(world, 1000000);
+        world_settle(world);
+    }
+    cr_assert_eq(info_of(world, 0).run_count, 1);
+    cr_assert_str_eq(history_texts(alice, ""), "one");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+/* A bug once: a generation was given back in slices while reads still looked into it. */
+Test(rounds, reads_in_the_turns_in_which_a_generation_is_given_back_see_all)
+{
+    enum { COUNT = 9000, PART = 500 };
+    struct world *world = world_open(&(struct world_options){.shards = 1, .memtable_bytes = 64u << 20});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    for (uint32_t i = 0; i < COUNT; i++) {
+        send_text(alice, i, world_name(world, 0, 0), "x");
+        if (i % PART == PART - 1) {
+            world_settle(world);
+            for (json_t *frame; (frame = client_next(alice)) != NULL;)
+                json_decref(frame);
+        }
+    }
+    world_advance(world, ROUND_US);
+    uint32_t pages = 0;
+    for (uint32_t turn = 0; turn < 40; turn++) {
+        client_send(alice, "{\"op\":\"history\",\"id\":1,\"after\":0,\"limit\":1000}");
+        world_turn(world, 0);
+        for (json_t *frame; (frame = client_next(alice)) != NULL; json_decref(frame), pages++)
+            cr_assert_eq(json_array_size(json_object_get(frame, "messages")), 1000);
+    }
+    cr_assert_gt(pages, 20);
+    cr_assert_eq(info_of(world, 0).row_count, COUNT);
+    world_close(world);
+}
+
+Test(rounds, runs_are_merged_and_lose_nothing)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    const char *alice_name = world_name(world, 0, 0);
+    struct client *alice = client_login(world, 0, alice_name, "");
+    char wanted[4096] = "", text[16];
+    for (uint32_t i = 0; i < 14; i++) {
+        snprintf(text, sizeof text, "m%u", i);
+        send_text(alice, i, world_name(world, 1, 0), text);
+        strcat(wanted, i == 0 ? "" : " ");
+        strcat(wanted, text);
+        world_settle(world);
+        want_round(world);
+    }
+    cr_assert_lt(info_of(world, 0).run_count, 14);
+    cr_assert_eq(info_of(world, 0).row_count, 14);
+    struct client *later = client_login(world, 0, alice_name, "");
+    cr_assert_str_eq(history_texts(later, ""), wanted);
+    world_close(world);
+}
