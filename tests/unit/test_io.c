@@ -1,0 +1,433 @@
+/* io.h on the kernel's own ring, with socket pairs and files. */
+#include "shard/io.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TURN_US 50000
+
+struct bed {
+    struct io *io;
+    struct io_socket socket;
+    int peer;
+
+    char got[1 << 20];
+    size_t got_bytes;
+    uint32_t recv_calls;
+    int recv_end; /* 1: none yet */
+    uint32_t sent_calls;
+    int sent_result;
+    bool is_closed;
+    int released_fd;
+    int accepted[8];
+    uint32_t accepted_count;
+    int written_result;
+    uint32_t written_calls;
+    bool close_on_recv;
+};
+
+static void on_accept(void *context, uint32_t listener, int fd)
+{
+    struct bed *bed = context;
+    cr_assert_eq(listener, 5);
+    bed->accepted[bed->accepted_count++] = fd;
+}
+
+static void on_recv(void *context, struct io_socket *socket, char *data, int result)
+{
+    struct bed *bed = context;
+    bed->recv_calls++;
+    if (result <= 0) {
+        bed->recv_end = result;
+        return;
+    }
+    memcpy(bed->got + bed->got_bytes, data, (size_t)result);
+    bed->got_bytes += (size_t)result;
+    memset(data, 0xEE, (size_t)result); /* the bytes are ours until we return */
+    if (bed->close_on_recv)
+        io_close(bed->io, socket);
+}
+
+static void on_sent(void *context, struct io_socket *socket, int result)
+{
+    struct bed *bed = context;
+    (void)socket;
+    bed->sent_calls++;
+    bed->sent_result = result;
+}
+
+static void on_closed(void *context, struct io_socket *socket)
+{
+    struct bed *bed = context;
+    cr_assert_eq(socket, &bed->socket);
+    bed->is_closed = true;
+}
+
+static void on_released(void *context, struct io_socket *socket, int fd)
+{
+    struct bed *bed = context;
+    cr_assert_eq(socket->fd, -1);
+    bed->released_fd = fd;
+}
+
+static void on_written(void *context, struct io_write *write, int result)
+{
+    struct bed *bed = context;
+    (void)write;
+    bed->written_calls++;
+    bed->written_result = result;
+}
+
+static const struct io_handlers handlers = {on_accept, on_recv, on_sent, on_closed, on_released, on_written};
+
+static struct bed *bed_open(void)
+{
+    struct bed *bed = calloc(1, sizeof *bed);
+    struct io_options options = {.recv_buffer_bytes = 256, .recv_buffer_count = 4};
+    int ends[2];
+    bed->recv_end = 1;
+    bed->released_fd = -1;
+    cr_assert_eq(io_open(&bed->io, &options, &handlers, bed), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    io_adopt(bed->io, &bed->socket, ends[0]);
+    bed->peer = ends[1];
+    return bed;
+}
+
+/* Turns until `condition` holds; the test ends when it never does. */
+#define TURN_UNTIL(bed, condition)                              \
+    do {                                                        \
+        for (int turn = 0; turn < 200 && !(condition); turn++)  \
+            cr_assert_geq(io_gather((bed)->io, TURN_US), 0);    \
+        cr_assert(condition);                                   \
+    } while (0)
+
+/* A few turns in which nothing is waited for. */
+static void turn_some(struct bed *bed)
+{
+    for (int i = 0; i < 5; i++)
+        cr_assert_geq(io_gather(bed->io, 1000), 0);
+}
+
+static void bed_close(struct bed *bed)
+{
+    if (bed->socket.fd >= 0 && !bed->is_closed) {
+        io_close(bed->io, &bed->socket);
+        TURN_UNTIL(bed, bed->is_closed);
+    }
+    io_close_loop(&bed->io);
+    cr_assert_null(bed->io);
+    close(bed->peer);
+    free(bed);
+}
+
+static void peer_write(struct bed *bed, const char *text)
+{
+    cr_assert_eq(write(bed->peer, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+Test(io, the_kernel_has_what_is_needed)
+{
+    char text[256] = "";
+    cr_assert_eq(io_check_kernel(text, sizeof text), 0, "%s", text);
+}
+
+Test(io, a_receive_once_gives_one_piece_and_no_more)
+{
+    struct bed *bed = bed_open();
+    io_recv_once(bed->io, &bed->socket);
+    peer_write(bed, "first");
+    TURN_UNTIL(bed, bed->recv_calls == 1);
+    peer_write(bed, "second");
+    turn_some(bed);
+    cr_assert_eq(bed->recv_calls, 1);
+    io_recv_once(bed->io, &bed->socket);
+    io_recv_once(bed->io, &bed->socket);
+    TURN_UNTIL(bed, bed->recv_calls == 2);
+    cr_assert_eq(bed->got_bytes, 11);
+    cr_assert_arr_eq(bed->got, "firstsecond", 11);
+    bed_close(bed);
+}
+
+Test(io, a_receive_goes_on_past_the_number_of_buffers_and_keeps_every_byte)
+{
+    struct bed *bed = bed_open();
+    static char pattern[200000];
+    for (size_t i = 0; i < sizeof pattern; i++)
+        pattern[i] = (char)(i * 7 + i / 251);
+    io_recv_start(bed->io, &bed->socket);
+    for (size_t at = 0; at < sizeof pattern;) {
+        ssize_t bytes = send(bed->peer, pattern + at, sizeof pattern - at, MSG_DONTWAIT);
+        if (bytes > 0)
+            at += (size_t)bytes;
+        cr_assert_geq(io_gather(bed->io, 100), 0);
+    }
+    TURN_UNTIL(bed, bed->got_bytes == sizeof pattern);
+    cr_assert_arr_eq(bed->got, pattern, sizeof pattern);
+    bed_close(bed);
+}
+
+Test(io, the_end_of_the_peer_is_told_once)
+{
+    struct bed *bed = bed_open();
+    io_recv_start(bed->io, &bed->socket);
+    peer_write(bed, "bye");
+    shutdown(bed->peer, SHUT_WR);
+    TURN_UNTIL(bed, bed->recv_end == 0);
+    turn_some(bed);
+    cr_assert_eq(bed->recv_calls, 2);
+    cr_assert_eq(bed->got_bytes, 3);
+    io_recv_start(bed->io, &bed->socket); /* nothing more can come: it is not armed */
+    turn_some(bed);
+    cr_assert_eq(bed->recv_calls, 2);
+    bed_close(bed);
+}
+
+Test(io, a_stopped_receive_gives_nothing_until_it_is_started_again)
+{
+    struct bed *bed = bed_open();
+    io_recv_start(bed->io, &bed->socket);
+    turn_some(bed);
+    io_recv_stop(bed->io, &bed->socket);
+    turn_some(bed);
+    peer_write(bed, "waits");
+    turn_some(bed);
+    cr_assert_eq(bed->recv_calls, 0);
+    io_recv_start(bed->io, &bed->socket);
+    TURN_UNTIL(bed, bed->got_bytes == 5);
+    io_recv_stop(bed->io, &bed->socket);
+    io_recv_start(bed->io, &bed->socket); /* before the old one has ended */
+    peer_write(bed, "again");
+    TURN_UNTIL(bed, bed->got_bytes == 10);
+    bed_close(bed);
+}
+
+Test(io, a_send_of_several_pieces_arrives_whole_and_is_told_once)
+{
+    struct bed *bed = bed_open();
+    static char big[300000], back[400000];
+    memset(big, 'x', sizeof big);
+    struct iovec vectors[] = {{(void *)"head", 4}, {big, sizeof big}, {(void *)"tail", 4}};
+    io_send(bed->io, &bed->socket, vectors, 3);
+    cr_assert(io_is_sending(&bed->socket));
+    size_t got = 0;
+    while (got < sizeof big + 8) {
+        cr_assert_geq(io_gather(bed->io, 1000), 0);
+        ssize_t bytes = recv(bed->peer, back + got, sizeof back - got, MSG_DONTWAIT);
+        got += bytes > 0 ? (size_t)bytes : 0;
+    }
+    TURN_UNTIL(bed, bed->sent_calls == 1);
+    cr_assert_eq(bed->sent_result, 0);
+    cr_assert_not(io_is_sending(&bed->socket));
+    cr_assert_arr_eq(back, "head", 4);
+    cr_assert_arr_eq(back + 4 + sizeof big, "tail", 4);
+    bed_close(bed);
+}
+
+Test(io, a_send_to_a_peer_that_is_gone_fails)
+{
+    struct bed *bed = bed_open();
+    close(bed->peer);
+    struct iovec vector = {(void *)"x", 1};
+    io_send(bed->io, &bed->socket, &vector, 1);
+    TURN_UNTIL(bed, bed->sent_calls == 1);
+    cr_assert_lt(bed->sent_result, 0);
+    bed->peer = open("/dev/null", O_RDONLY);
+    bed_close(bed);
+}
+
+Test(io, closing_breaks_off_what_is_in_flight_and_is_told_last)
+{
+    struct bed *bed = bed_open();
+    static char big[4 << 20];
+    struct iovec vector = {big, sizeof big};
+    io_recv_start(bed->io, &bed->socket);
+    io_send(bed->io, &bed->socket, &vector, 1); /* nobody reads it */
+    turn_some(bed);
+    cr_assert(io_is_sending(&bed->socket));
+    io_close(bed->io, &bed->socket);
+    (void)!send(bed->peer, "ignored", 7, MSG_NOSIGNAL);
+    TURN_UNTIL(bed, bed->is_closed);
+    cr_assert_eq(bed->sent_calls, 0);
+    cr_assert_eq(bed->recv_calls, 0);
+    bed_close(bed);
+}
+
+Test(io, a_socket_may_be_closed_from_within_its_callback)
+{
+    struct bed *bed = bed_open();
+    bed->close_on_recv = true;
+    io_recv_start(bed->io, &bed->socket);
+    peer_write(bed, "x");
+    TURN_UNTIL(bed, bed->is_closed);
+    cr_assert_eq(bed->recv_calls, 1);
+    bed_close(bed);
+}
+
+Test(io, a_released_socket_is_quiet_and_goes_on_elsewhere_without_losing_a_byte)
+{
+    struct bed *bed = bed_open();
+    io_recv_start(bed->io, &bed->socket);
+    peer_write(bed, "before ");
+    TURN_UNTIL(bed, bed->got_bytes == 7);
+    peer_write(bed, "while ");
+    io_release(bed->io, &bed->socket);
+    TURN_UNTIL(bed, bed->released_fd >= 0);
+    peer_write(bed, "after");
+    struct io_socket old = bed->socket;
+    cr_assert_eq(old.fd, -1);
+    io_adopt(bed->io, &bed->socket, bed->released_fd);
+    io_recv_start(bed->io, &bed->socket);
+    TURN_UNTIL(bed, bed->got_bytes == 18);
+    cr_assert_arr_eq(bed->got, "before while after", 18);
+    bed_close(bed);
+}
+
+Test(io, closing_may_still_come_after_releasing)
+{
+    struct bed *bed = bed_open();
+    io_recv_start(bed->io, &bed->socket);
+    turn_some(bed);
+    io_release(bed->io, &bed->socket);
+    io_close(bed->io, &bed->socket);
+    TURN_UNTIL(bed, bed->is_closed);
+    cr_assert_eq(bed->released_fd, -1);
+    bed_close(bed);
+}
+
+Test(io, ending_our_side_lets_the_peer_read_to_the_end)
+{
+    struct bed *bed = bed_open();
+    char back[8];
+    struct iovec vector = {(void *)"last", 4};
+    io_send(bed->io, &bed->socket, &vector, 1);
+    io_shutdown_send(bed->io, &bed->socket);
+    TURN_UNTIL(bed, bed->sent_calls == 1);
+    cr_assert_eq(read(bed->peer, back, sizeof back), 4);
+    cr_assert_eq(read(bed->peer, back, sizeof back), 0);
+    bed_close(bed);
+}
+
+static int listen_somewhere(struct sockaddr_in *address_r)
+{
+    socklen_t bytes = sizeof *address_r;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    *address_r = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)address_r, sizeof *address_r) == 0 && listen(fd, 8) == 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)address_r, &bytes), 0);
+    return fd;
+}
+
+Test(io, accepts_until_it_is_told_to_stop)
+{
+    struct bed *bed = bed_open();
+    struct sockaddr_in address;
+    int listener = listen_somewhere(&address);
+    int clients[3];
+    io_accept_start(bed->io, 5, listener);
+    cr_assert(io_is_accepting(bed->io));
+    for (int i = 0; i < 3; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+        cr_assert_eq(connect(clients[i], (struct sockaddr *)&address, sizeof address), 0);
+    }
+    TURN_UNTIL(bed, bed->accepted_count == 3);
+    io_accept_stop(bed->io);
+    TURN_UNTIL(bed, !io_is_accepting(bed->io));
+    close(listener);
+    for (int i = 0; i < 3; i++) {
+        close(clients[i]);
+        close(bed->accepted[i]);
+    }
+    bed_close(bed);
+}
+
+Test(io, a_write_of_the_log_is_told_with_its_bytes_and_a_failed_one_with_its_error)
+{
+    struct bed *bed = bed_open();
+    char path[] = "/tmp/chitchat-io-XXXXXX", back[8] = "";
+    int fd = mkstemp(path);
+    struct io_write write = {.fd = fd, .data = "durable", .bytes = 7, .offset = 100};
+    io_write_submit(bed->io, &write);
+    TURN_UNTIL(bed, bed->written_calls == 1);
+    cr_assert_eq(bed->written_result, 7);
+    cr_assert_eq(pread(fd, back, 7, 100), 7);
+    cr_assert_arr_eq(back, "durable", 7);
+    int read_only = open(path, O_RDONLY);
+    write.fd = read_only;
+    io_write_submit(bed->io, &write);
+    TURN_UNTIL(bed, bed->written_calls == 2);
+    cr_assert_eq(bed->written_result, -EBADF);
+    close(read_only);
+    close(fd);
+    unlink(path);
+    bed_close(bed);
+}
+
+static void *wake_soon(void *argument)
+{
+    usleep(20000);
+    io_wake_from_thread(argument);
+    return NULL;
+}
+
+/* It would time out after a minute, and the test with it. */
+Test(io, a_thread_wakes_a_loop_that_sleeps, .timeout = 30)
+{
+    struct bed *bed = bed_open();
+    pthread_t thread;
+    cr_assert_geq(io_gather(bed->io, 0), 0);
+    for (int i = 0; i < 3; i++) {
+        pthread_create(&thread, NULL, wake_soon, bed->io);
+        cr_assert_geq(io_gather(bed->io, 60000000), 0);
+        pthread_join(thread, NULL);
+    }
+    bed_close(bed);
+}
+
+static void *sleep_long(void *argument)
+{
+    struct io *io = argument;
+    cr_assert_geq(io_gather(io, 60000000), 0);
+    return NULL;
+}
+
+Test(io, a_loop_wakes_another_that_sleeps, .timeout = 30)
+{
+    struct bed *bed = bed_open();
+    struct io_options options = {.recv_buffer_bytes = 256, .recv_buffer_count = 4};
+    struct io *other;
+    pthread_t thread;
+    cr_assert_eq(io_open(&other, &options, &handlers, bed), 0);
+    pthread_create(&thread, NULL, sleep_long, other);
+    usleep(20000);
+    io_wake(bed->io, other);
+    cr_assert_geq(io_gather(bed->io, 0), 0);
+    pthread_join(thread, NULL);
+    io_close_loop(&other);
+    bed_close(bed);
+}
+
+Test(io, more_than_the_queue_has_entries_may_be_asked_for_in_one_turn)
+{
+    enum { WRITES = 5000 };
+    struct bed *bed = bed_open();
+    int wall[2];
+    cr_assert_eq(pipe(wall), 0);
+    struct io_write *writes = calloc(WRITES, sizeof *writes);
+    turn_some(bed);
+    for (uint32_t i = 0; i < WRITES; i++) {
+        writes[i] = (struct io_write){.fd = wall[1], .data = "x", .bytes = 1, .offset = (uint64_t)-1};
+        io_write_submit(bed->io, &writes[i]);
+    }
+    TURN_UNTIL(bed, bed->written_calls == WRITES);
+    free(writes);
+    close(wall[0]);
+    close(wall[1]);
+    bed_close(bed);
+}
