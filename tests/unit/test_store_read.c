@@ -1,0 +1,177 @@
+/* store.h: reads over many runs. */
+#include "store_bed.h"
+
+Test(store, a_range_is_read_from_either_end_with_exclusive_bounds)
+{
+    struct bed bed = bed_open();
+    add_user(&bed, "alice", 10, 10, 5);
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 10, .before = 50)), "20 30 40");
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0, .rows_max = 2)), "10 20 …");
+    cr_assert_str_eq(range(&bed, "alice", NEWEST(.after = 0, .rows_max = 2)), "40 50 …");
+    cr_assert_str_eq(range(&bed, "alice", NEWEST(.after = 30, .rows_max = 2)), "40 50");
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 50)), "");
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 30, .before = 31)), "");
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 40, .before = 20)), "");
+    bed_close(&bed);
+}
+
+Test(store, a_page_holds_at_least_one_row_and_no_more_bytes_than_it_may)
+{
+    struct bed bed = bed_open();
+    add_user(&bed, "alice", 10, 10, 5);
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0, .bytes_max = 1)), "10 …");
+    cr_assert_str_eq(range(&bed, "alice", NEWEST(.after = 0, .bytes_max = 1)), "50 …");
+    bed_close(&bed);
+}
+
+Test(store, users_whose_names_begin_alike_do_not_see_each_others_rows)
+{
+    struct bed bed = bed_open();
+    struct rows *rows = rows_open();
+    const char *users[] = {"al", "alice", "alice!", "alicf", "b"};
+    for (uint32_t i = 0; i < 5; i++)
+        rows_add(rows, users[i], 100 + i, 0);
+    cr_assert_eq(add(&bed, rows), 0);
+    for (uint32_t i = 0; i < 5; i++) {
+        char wanted[16];
+        snprintf(wanted, sizeof wanted, "%u", 100 + i);
+        cr_assert_str_eq(range(&bed, users[i], OLDEST(.after = 0)), wanted);
+        cr_assert_str_eq(range(&bed, users[i], NEWEST(.after = 0)), wanted);
+    }
+    cr_assert_str_eq(range(&bed, "a", OLDEST(.after = 0)), "");
+    cr_assert_str_eq(range(&bed, "zoe", OLDEST(.after = 0)), "");
+    bed_close(&bed);
+}
+
+Test(store, rows_of_many_runs_are_merged_and_equal_ones_given_once)
+{
+    struct bed bed = bed_open();
+    add_user(&bed, "alice", 10, 30, 3); /* 10 40 70 */
+    add_user(&bed, "alice", 20, 30, 3); /* 20 50 80 */
+    add_user(&bed, "alice", 10, 10, 4); /* 10 20 30 40: replayed after a crash */
+    add_user(&bed, "bob", 1, 1, 3);
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0)), "10 20 30 40 50 70 80");
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0, .rows_max = 3)), "10 20 30 …");
+    cr_assert_str_eq(range(&bed, "alice", NEWEST(.after = 0, .rows_max = 4)), "40 50 70 80 …");
+    cr_assert_str_eq(range(&bed, "alice", NEWEST(.after = 15, .before = 45)), "20 30 40");
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 70, .rows_max = 1)), "80");
+    bed_close(&bed);
+}
+
+Test(store, the_newest_is_found_below_a_bound)
+{
+    struct bed bed = bed_open();
+    uint64_t ts;
+    add_user(&bed, "alice", 10, 30, 3);
+    add_user(&bed, "alice", 20, 30, 3);
+    const uint64_t bounds[][2] = {{UINT64_MAX, 80}, {80, 70}, {70, 50}, {11, 10}, {10, 0}};
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert_eq(store_reader_newest(bed.reader, SPAN_LITERAL("alice"), bounds[i][0], &ts), 0);
+        cr_assert_eq(ts, bounds[i][1]);
+    }
+    bed_close(&bed);
+}
+
+Test(store, the_key_index_gives_the_newest_keyed_sends_first)
+{
+    struct bed bed = bed_open();
+    struct store_keyed keyed[8];
+    uint32_t count;
+    for (uint32_t run = 0; run < 2; run++) {
+        struct rows *rows = rows_open();
+        for (uint32_t i = 0; i < 6; i++)
+            rows_add(rows, "alice", 10 * i + run + 1, i % 2 == 0 ? 500 + 10 * i + run : 0);
+        rows_add(rows, "bob", 7, 9);
+        cr_assert_eq(add(&bed, rows), 0);
+    }
+    cr_assert_eq(store_reader_keyed(bed.reader, SPAN_LITERAL("alice"), 21, keyed, 8, &count), 0);
+    cr_assert_eq(count, 4);
+    const uint64_t wanted[] = {42, 41, 22, 21};
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert_eq(keyed[i].ts, wanted[i]);
+        cr_assert_eq(keyed[i].hash, 500 + wanted[i] - 1);
+    }
+    cr_assert_eq(store_reader_keyed(bed.reader, SPAN_LITERAL("alice"), 0, keyed, 3, &count), 0);
+    cr_assert_eq(count, 3);
+    cr_assert_eq(store_reader_keyed(bed.reader, SPAN_LITERAL("bob"), 0, keyed, 8, &count), 0);
+    cr_assert_eq(count, 1, "the same row in two runs is one");
+    cr_assert_eq(store_reader_keyed(bed.reader, SPAN_LITERAL("carol"), 0, keyed, 8, &count), 0);
+    cr_assert_eq(count, 0);
+    bed_close(&bed);
+}
+
+static int visit(void *context, struct span user, const struct message *message)
+{
+    char *text = context;
+    size_t at = strlen(text);
+    snprintf(text + at, 1024 - at, "%.*s:%llu ", (int)user.bytes, user.data, (unsigned long long)message->ts);
+    return message->ts == 999 ? -ECANCELED : 0;
+}
+
+Test(store, a_walk_meets_every_row_once_in_key_order_until_the_visitor_says_no)
+{
+    struct bed bed = bed_open();
+    char text[1024] = "";
+    add_user(&bed, "bob", 1, 1, 2);
+    add_user(&bed, "alice", 5, 5, 2);
+    add_user(&bed, "alice", 10, 5, 2);
+    cr_assert_eq(store_reader_walk(bed.reader, visit, text), 0);
+    cr_assert_str_eq(text, "alice:5 alice:10 alice:15 bob:1 bob:2 ");
+    add_user(&bed, "aaron", 999, 1, 1);
+    text[0] = '\0';
+    cr_assert_eq(store_reader_walk(bed.reader, visit, text), -ECANCELED);
+    cr_assert_str_eq(text, "aaron:999 ");
+    bed_close(&bed);
+}
+
+/* Against a plain sorted array: many runs, users and ranges at random. */
+Test(store, reads_over_random_runs_agree_with_a_sorted_array)
+{
+    enum { USERS = 4, TS_MAX = 300 };
+    struct bed bed = bed_open();
+    struct store_error error;
+    static bool stands[USERS][TS_MAX + 1];
+    bed.options.runs_max = 24;
+    bed_stop(&bed);
+    bed_start(&bed);
+    srand(11);
+    for (uint32_t run = 0; run < 20; run++) {
+        bool taken[USERS][TS_MAX + 1] = {{false}};
+        struct rows *rows = rows_open();
+        for (uint32_t i = 0; i < 60; i++) {
+            uint32_t user = (uint32_t)rand() % USERS;
+            uint32_t ts = 1 + (uint32_t)rand() % TS_MAX;
+            char name[8];
+            snprintf(name, sizeof name, "user%u", user);
+            if (!taken[user][ts])
+                rows_add(rows, name, ts, 0);
+            taken[user][ts] = stands[user][ts] = true;
+        }
+        cr_assert_eq(add(&bed, rows), 0);
+        if (run % 5 == 4)
+            cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
+        for (uint32_t k = 0; k < 200; k++) {
+            uint32_t user = (uint32_t)rand() % USERS;
+            struct store_range asked = {.after = (uint64_t)(rand() % TS_MAX),
+                                        .before = 1 + (uint64_t)(rand() % (TS_MAX + 2)),
+                                        .oldest_first = rand() % 2 == 0,
+                                        .rows_max = 1 + (uint32_t)rand() % 20};
+            char name[8], wanted[4096] = "";
+            uint64_t found[TS_MAX + 1];
+            uint32_t count = 0;
+            snprintf(name, sizeof name, "user%u", user);
+            for (uint64_t ts = asked.after + 1; ts < asked.before && ts <= TS_MAX; ts++)
+                if (stands[user][ts])
+                    found[count++] = ts;
+            uint32_t given = count < asked.rows_max ? count : asked.rows_max;
+            uint32_t first = asked.oldest_first ? 0 : count - given;
+            size_t at = 0;
+            for (uint32_t i = 0; i < given; i++)
+                at += (size_t)snprintf(wanted + at, sizeof wanted - at, "%s%llu", i > 0 ? " " : "",
+                                       (unsigned long long)found[first + i]);
+            strcat(wanted, count > given ? " …" : "");
+            cr_assert_str_eq(range(&bed, name, asked), wanted);
+        }
+    }
+    bed_close(&bed);
+}
