@@ -1,0 +1,297 @@
+/* PROTOCOL, "HTTP": heads by their bytes, whole and split at every byte. */
+#include "http.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PAGE "<!doctype html><p>page"
+
+static const char *const origins[] = {"https://a.example", "https://b.example:8443", NULL};
+static const struct http_options options = {.origins = origins, .page = {PAGE, sizeof PAGE - 1}};
+static const struct http_options echo_options = {.any_path = true};
+
+/* What was answered, copied before the head is closed. */
+struct answer {
+    enum http_verdict verdict;
+    uint16_t status;
+    uint32_t used;
+    char text[2048]; /* answer and body */
+};
+
+/* Feeds `text` in pieces of `piece` bytes, each at an address of its own that is gone when the call returns. */
+static struct answer feed(const struct http_options *chosen, const char *text, size_t bytes, size_t piece)
+{
+    struct http_head *head = http_head_open(chosen);
+    struct http_result result = {.verdict = HTTP_MORE};
+    size_t at = 0;
+    while (at < bytes && result.verdict == HTTP_MORE) {
+        size_t count = bytes - at < piece ? bytes - at : piece;
+        char *copy = malloc(count);
+        memcpy(copy, text + at, count);
+        result = http_head_feed(head, copy, count);
+        free(copy);
+        at += result.verdict == HTTP_MORE ? count : result.used;
+    }
+    struct answer answer = {.verdict = result.verdict, .status = result.status, .used = (uint32_t)at};
+    if (result.verdict != HTTP_MORE)
+        snprintf(answer.text, sizeof answer.text, "%.*s%.*s", (int)result.answer.bytes, result.answer.data,
+                 (int)result.body.bytes, result.body.data == NULL ? "" : result.body.data);
+    http_head_close(&head);
+    cr_assert_null(head);
+    return answer;
+}
+
+static struct answer ask(const char *text)
+{
+    return feed(&options, text, strlen(text), strlen(text));
+}
+
+#define HEAD "GET /ws HTTP/1.1\r\nHost: chat.example\r\n"
+#define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define VERSION "Sec-WebSocket-Version: 13\r\n"
+#define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+#define GOOD HEAD UPGRADE KEY VERSION
+
+/* Refused with `status`, one line that says why, and the end of the connection; however the head is split. */
+static void expect_refused(const char *text, uint16_t status)
+{
+    for (size_t piece = 1; piece <= strlen(text); piece = piece < 3 ? piece + 1 : piece * 3) {
+        struct answer answer = feed(&options, text, strlen(text), piece);
+        cr_assert_eq(answer.verdict, HTTP_ANSWER, "%s", text);
+        cr_assert_eq(answer.status, status, "%u instead of %u for %s", answer.status, status, text);
+        char *body = strstr(answer.text, "\r\n\r\n");
+        cr_assert_not_null(body);
+        cr_assert_not_null(strstr(answer.text, "Connection: close\r\n"));
+        char length[48];
+        snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(body + 4));
+        cr_assert_not_null(strstr(answer.text, length), "%s", answer.text);
+        cr_assert(strlen(body + 4) > 1 && body[4 + strlen(body + 4) - 1] == '\n');
+    }
+}
+
+static void expect_upgrade(const char *text)
+{
+    struct answer answer = ask(text);
+    cr_assert_eq(answer.status, 101, "%s for %s", answer.text, text);
+    cr_assert_eq(answer.verdict, HTTP_UPGRADE);
+    cr_assert_eq(answer.used, strlen(text));
+    cr_assert_not_null(strstr(answer.text, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+}
+
+Test(http, the_key_of_rfc_6455_has_the_accept_value_of_rfc_6455)
+{
+    char out[29];
+    http_accept_value(SPAN_LITERAL("dGhlIHNhbXBsZSBub25jZQ=="), out);
+    cr_assert_str_eq(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
+Test(http, a_correct_upgrade_is_accepted_however_it_is_split)
+{
+    const char *text = GOOD "\r\n";
+    struct answer whole = ask(text);
+    expect_upgrade(text);
+    for (size_t piece = 1; piece < strlen(text); piece++) {
+        struct answer answer = feed(&options, text, strlen(text), piece);
+        cr_assert_eq(answer.verdict, HTTP_UPGRADE);
+        cr_assert_eq(answer.used, strlen(text));
+        cr_assert_str_eq(answer.text, whole.text);
+    }
+}
+
+Test(http, what_follows_the_head_is_left_to_the_websocket)
+{
+    const char *text = GOOD "\r\n\x81\x85 frame";
+    for (size_t piece = 1; piece <= strlen(text); piece++) {
+        struct answer answer = feed(&options, text, strlen(text), piece);
+        cr_assert_eq(answer.verdict, HTTP_UPGRADE);
+        cr_assert_eq(answer.used, strlen(GOOD "\r\n"));
+    }
+}
+
+Test(http, names_and_tokens_are_read_in_any_case_and_lists_searched)
+{
+    expect_upgrade(HEAD "uPGRADE: WebSocket\r\nCONNECTION: keep-alive, Upgrade\r\nsec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==  \r\n"
+                        "SEC-WEBSOCKET-VERSION:\t13\r\n\r\n");
+    expect_upgrade(HEAD "Upgrade: foo, websocket\r\nConnection: keep-alive\r\nConnection: upgrade\r\n" KEY VERSION "\r\n");
+}
+
+Test(http, a_query_and_the_absolute_form_are_understood)
+{
+    expect_upgrade("GET /ws?token=x/y HTTP/1.1\r\nHost: a\r\n" UPGRADE KEY VERSION "\r\n");
+    expect_upgrade("GET http://a/ws HTTP/1.1\r\nHost: a\r\n" UPGRADE KEY VERSION "\r\n");
+    expect_refused("GET http://a/wsx HTTP/1.1\r\nHost: a\r\n\r\n", 404);
+}
+
+Test(http, the_subprotocol_is_given_back_only_if_it_was_offered)
+{
+    cr_assert_null(strstr(ask(GOOD "\r\n").text, "Sec-WebSocket-Protocol"));
+    const char *wanted = "Sec-WebSocket-Protocol: chitchat.v1\r\n";
+    cr_assert_not_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: chitchat.v1\r\n\r\n").text, wanted));
+    cr_assert_not_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: a.v1, chitchat.v1\r\n\r\n").text, wanted));
+    cr_assert_not_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: chitchat.v1\r\n\r\n").text, wanted));
+    cr_assert_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: chitchat.v2\r\n\r\n").text, "Sec-WebSocket-Protocol"));
+}
+
+Test(http, extensions_are_never_accepted)
+{
+    cr_assert_null(strstr(ask(GOOD "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n").text, "Extensions"));
+}
+
+Test(http, a_plain_get_and_other_versions_are_told_what_to_upgrade_to)
+{
+    const char *texts[] = {HEAD "\r\n", HEAD "Upgrade: h2c\r\nConnection: Upgrade\r\n" KEY VERSION "\r\n",
+                           HEAD UPGRADE KEY "\r\n", HEAD UPGRADE KEY "Sec-WebSocket-Version: 8\r\n\r\n",
+                           HEAD UPGRADE KEY "Sec-WebSocket-Version: 13, 8\r\n\r\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        expect_refused(texts[i], 426);
+        cr_assert_not_null(strstr(ask(texts[i]).text, "Upgrade: websocket\r\n"));
+        cr_assert_not_null(strstr(ask(texts[i]).text, "Sec-WebSocket-Version: 13\r\n"));
+    }
+}
+
+Test(http, an_upgrade_that_is_not_correct_is_400)
+{
+    expect_refused("GET /ws HTTP/1.1\r\n" UPGRADE KEY VERSION "\r\n", 400);
+    expect_refused("GET /ws HTTP/1.0\r\nHost: a\r\n" UPGRADE KEY VERSION "\r\n", 400);
+    expect_refused(HEAD "Upgrade: websocket\r\n" KEY VERSION "\r\n", 400);
+    expect_refused(HEAD UPGRADE VERSION "\r\n", 400);
+    const char *keys[] = {"", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ==x", "dGhlIHNhbXBsZSBub25jZQ=!",
+                          "!!!!IHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQAA"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char text[512];
+        snprintf(text, sizeof text, HEAD UPGRADE VERSION "Sec-WebSocket-Key: %s\r\n\r\n", keys[i]);
+        expect_refused(text, 400);
+    }
+}
+
+Test(http, a_header_that_may_come_once_and_comes_twice_is_400)
+{
+    const char *again[] = {KEY, VERSION, "Host: chat.example\r\n", "Upgrade: websocket\r\n",
+                           "Origin: http://chat.example\r\nOrigin: http://chat.example\r\n"};
+    for (size_t i = 0; i < sizeof again / sizeof again[0]; i++) {
+        char text[512];
+        snprintf(text, sizeof text, GOOD "%s\r\n", again[i]);
+        expect_refused(text, 400);
+    }
+}
+
+Test(http, a_body_is_400)
+{
+    expect_refused(GOOD "Content-Length: 1\r\n\r\n", 400);
+    expect_refused(GOOD "Transfer-Encoding: chunked\r\n\r\n", 400);
+    expect_upgrade(GOOD "Content-Length: 0\r\n\r\n");
+}
+
+Test(http, what_is_no_http_is_400)
+{
+    const char *texts[] = {"\x16\x03\x01\x02", "nonsense\r\n\r\n", "GET /ws\r\n\r\n", "GET  HTTP/1.1\r\n\r\n",
+                           "GET /ws HTTP/1.1\r\nHost : a\r\n\r\n", "GET /ws HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+                           "GET /ws HTTP/1.1\r\nHost: a\r\nX:\r\n\tfolded\r\n\r\n", "GET /ws HTTP/1.1\r\nX\x01: a\r\n\r\n",
+                           "GET /ws HTTP/3.0\r\nHost: a\r\n\r\n", "get /ws HTTP/1.1\r\nHost: a\r\n\r\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        expect_refused(texts[i], 400);
+}
+
+Test(http, paths_and_methods)
+{
+    expect_refused("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404);
+    expect_refused("GET /ws/ HTTP/1.1\r\nHost: a\r\n\r\n", 404);
+    expect_refused("GET /WS HTTP/1.1\r\nHost: a\r\n\r\n", 404);
+    expect_refused("POST /ws HTTP/1.1\r\nHost: a\r\n\r\n", 405);
+    cr_assert_eq(ask("HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n").status, 405);
+    expect_refused("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 405);
+    cr_assert_not_null(strstr(ask("POST /ws HTTP/1.1\r\nHost: a\r\n\r\n").text, "Allow: GET\r\n"));
+    cr_assert_not_null(strstr(ask("POST / HTTP/1.1\r\nHost: a\r\n\r\n").text, "Allow: GET, HEAD\r\n"));
+}
+
+Test(http, the_page_comes_with_a_policy_and_head_gives_no_body)
+{
+    struct answer answer = ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_assert_eq(answer.status, 200);
+    cr_assert_not_null(strstr(answer.text, "Content-Security-Policy: default-src 'none';"));
+    cr_assert_str_eq(strstr(answer.text, "\r\n\r\n") + 4, PAGE);
+    answer = ask("HEAD /?x HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_assert_eq(answer.status, 200);
+    cr_assert_str_eq(strstr(answer.text, "\r\n\r\n") + 4, "");
+    answer = ask("GET / HTTP/1.0\r\n\r\n");
+    cr_assert_eq(answer.status, 200);
+}
+
+Test(http, health_is_ok)
+{
+    struct answer answer = ask("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_assert_eq(answer.status, 200);
+    cr_assert_str_eq(strstr(answer.text, "\r\n\r\n") + 4, "ok\n");
+}
+
+Test(http, origins_absent_own_or_allowed_upgrade_and_others_are_403)
+{
+    const char *good[] = {"http://chat.example", "https://chat.example", "HTTPS://Chat.Example", "https://a.example",
+                          "https://b.example:8443"};
+    const char *bad[] = {"https://evil.example", "https://a.example.evil", "http://a.example", "https://b.example", "null", "",
+                         "chat.example", "http://chat.example:81"};
+    char text[512];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        snprintf(text, sizeof text, GOOD "Origin: %s\r\n\r\n", good[i]);
+        expect_upgrade(text);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(text, sizeof text, GOOD "Origin: %s\r\n\r\n", bad[i]);
+        expect_refused(text, 403);
+    }
+    static const char *const all[] = {"*", NULL};
+    static const struct http_options open_to_all = {.origins = all};
+    snprintf(text, sizeof text, GOOD "Origin: https://evil.example\r\n\r\n");
+    cr_assert_eq(feed(&open_to_all, text, strlen(text), 7).verdict, HTTP_UPGRADE);
+}
+
+/* A head of exactly `bytes`. */
+static const char *head_of(size_t bytes)
+{
+    static char text[10000];
+    int begun = snprintf(text, sizeof text, GOOD "X-Fill: ");
+    memset(text + begun, 'f', bytes - (size_t)begun - 4);
+    memcpy(text + bytes - 4, "\r\n\r\n", 5);
+    return text;
+}
+
+Test(http, a_head_of_8192_bytes_is_accepted_and_one_more_is_431)
+{
+    expect_upgrade(head_of(8192));
+    expect_refused(head_of(8193), 431);
+    char endless[9000];
+    memset(endless, 'f', sizeof endless);
+    memcpy(endless, "GET /ws?", 8);
+    struct answer answer = feed(&options, endless, 8191, 100);
+    cr_assert_eq(answer.verdict, HTTP_MORE);
+    answer = feed(&options, endless, 9000, 100);
+    cr_assert_eq(answer.status, 431);
+}
+
+Test(http, bytes_of_the_websocket_do_not_count_for_the_head)
+{
+    char text[9000];
+    memcpy(text, head_of(8192), 8192);
+    memset(text + 8192, 0x81, 800);
+    struct answer answer = feed(&options, text, 8992, 8992);
+    cr_assert_eq(answer.verdict, HTTP_UPGRADE);
+    cr_assert_eq(answer.used, 8192);
+}
+
+Test(http, the_echo_server_upgrades_anywhere)
+{
+    const char *text = "GET /any/where HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n" UPGRADE KEY VERSION "\r\n";
+    cr_assert_eq(feed(&echo_options, text, strlen(text), 1000).verdict, HTTP_UPGRADE);
+}
+
+Test(http, a_full_server_says_when_to_come_back_and_its_length_is_true)
+{
+    struct span answer = http_answer_full();
+    char text[512], length[48];
+    snprintf(text, sizeof text, "%.*s", (int)answer.bytes, answer.data);
+    cr_assert_eq(strncmp(text, "HTTP/1.1 503 ", 13), 0);
+    cr_assert_not_null(strstr(text, "Retry-After: "));
+    snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(strstr(text, "\r\n\r\n") + 4));
+    cr_assert_not_null(strstr(text, length));
+}
