@@ -129,7 +129,7 @@ static bool read_number(struct parser *parser, struct json_member *member)
     char *start = parser->at;
     if (!take_number(parser))
         return fail(parser, "bad JSON: a number is not written as RFC 8259 says");
-    member->kind = JSON_NUMBER;
+    member->kind = JSON_KIND_NUMBER;
     member->value = (struct span){start, (size_t)(parser->at - start)};
     return true;
 }
@@ -250,14 +250,14 @@ static bool read_inner_object(struct parser *parser, struct json_member *member)
     if (!read_object(parser))
         return false;
     parser->reader->count = first;
-    member->kind = JSON_OBJECT;
+    member->kind = JSON_KIND_OBJECT;
     return true;
 }
 
 static bool read_array(struct parser *parser, struct json_member *member)
 {
     struct json_member element;
-    member->kind = JSON_ARRAY;
+    member->kind = JSON_KIND_ARRAY;
     if (!enter(parser))
         return false;
     if (peek_token(parser) == ']')
@@ -279,18 +279,18 @@ static bool read_value(struct parser *parser, struct json_member *member)
     member->value = (struct span){"", 0};
     switch (peek_token(parser)) {
     case '"':
-        member->kind = JSON_STRING;
+        member->kind = JSON_KIND_STRING;
         return read_string(parser, &member->value);
     case '{':
         return read_inner_object(parser, member);
     case '[':
         return read_array(parser, member);
     case 't':
-        return read_word(parser, SPAN_LITERAL("true"), JSON_TRUE, member);
+        return read_word(parser, SPAN_LITERAL("true"), JSON_KIND_TRUE, member);
     case 'f':
-        return read_word(parser, SPAN_LITERAL("false"), JSON_FALSE, member);
+        return read_word(parser, SPAN_LITERAL("false"), JSON_KIND_FALSE, member);
     case 'n':
-        return read_word(parser, SPAN_LITERAL("null"), JSON_NULL, member);
+        return read_word(parser, SPAN_LITERAL("null"), JSON_KIND_NULL, member);
     case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
         return read_number(parser, member);
     default:
@@ -329,9 +329,9 @@ const struct json_member *json_find(const struct json_reader *reader, struct spa
     return NULL;
 }
 
-bool json_integer(const struct json_member *member, int64_t *value_r)
+bool json_member_integer(const struct json_member *member, int64_t *value_r)
 {
-    if (member->kind != JSON_NUMBER)
+    if (member->kind != JSON_KIND_NUMBER)
         return false;
     struct span digits = member->value;
     bool is_negative = digits.data[0] == '-';

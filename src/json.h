@@ -19,7 +19,7 @@
 
 struct json_reader;
 
-enum json_kind { JSON_NULL, JSON_TRUE, JSON_FALSE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_kind { JSON_KIND_NULL, JSON_KIND_TRUE, JSON_KIND_FALSE, JSON_KIND_NUMBER, JSON_KIND_STRING, JSON_KIND_ARRAY, JSON_KIND_OBJECT };
 
 /* Spans are borrowed from the bytes that were read. */
 struct json_member {
@@ -40,6 +40,6 @@ bool json_read_object(struct json_reader *reader, char *data, size_t bytes, cons
 const struct json_member *json_find(const struct json_reader *reader, struct span name);
 
 /* True and *value_r, if `member` is a number written without fraction and exponent, of magnitude below 2^53. */
-bool json_integer(const struct json_member *member, int64_t *value_r);
+bool json_member_integer(const struct json_member *member, int64_t *value_r);
 
 #endif

@@ -92,7 +92,7 @@ static enum field read_string(const struct request_reader *reader, struct span n
     const struct json_member *member = json_find(reader->json, name);
     if (member == NULL)
         return FIELD_ABSENT;
-    if (member->kind != JSON_STRING || has_nul(member->value))
+    if (member->kind != JSON_KIND_STRING || has_nul(member->value))
         return FIELD_BAD;
     *string_r = member->value;
     return FIELD_GOOD;
@@ -111,7 +111,7 @@ static enum field read_integer(const struct request_reader *reader, struct span 
     const struct json_member *member = json_find(reader->json, name);
     if (member == NULL)
         return FIELD_ABSENT;
-    if (!json_integer(member, &value) || value < 0 || (uint64_t)value < min || (uint64_t)value > max)
+    if (!json_member_integer(member, &value) || value < 0 || (uint64_t)value < min || (uint64_t)value > max)
         return FIELD_BAD;
     *value_r = (uint64_t)value;
     return FIELD_GOOD;
@@ -130,14 +130,14 @@ static bool read_id(const struct request_reader *reader, struct request_id *id_r
     const struct json_member *member = json_find(reader->json, SPAN_LITERAL("id"));
     if (member == NULL)
         return true;
-    if (member->kind == JSON_STRING && member->value.bytes <= LIMIT_ID_BYTES && !has_nul(member->value)) {
+    if (member->kind == JSON_KIND_STRING && member->value.bytes <= LIMIT_ID_BYTES && !has_nul(member->value)) {
         id_r->kind = REQUEST_ID_STRING;
         id_r->bytes = (uint8_t)member->value.bytes;
         if (id_r->bytes > 0)
             memcpy(id_r->string, member->value.data, id_r->bytes);
         return true;
     }
-    if (!json_integer(member, &id_r->integer))
+    if (!json_member_integer(member, &id_r->integer))
         return false;
     id_r->kind = REQUEST_ID_INTEGER;
     return true;
@@ -184,7 +184,7 @@ bool request_read_op(struct request_reader *reader, struct request *request, str
 static void read_token(const struct request_reader *reader, struct request_login *login)
 {
     const struct json_member *member = json_find(reader->json, SPAN_LITERAL("token"));
-    login->has_token = member != NULL && member->kind == JSON_STRING;
+    login->has_token = member != NULL && member->kind == JSON_KIND_STRING;
     if (login->has_token)
         login->token = member->value;
 }
@@ -213,7 +213,7 @@ static bool read_login(const struct request_reader *reader, struct request_login
 static bool read_text(const struct request_reader *reader, struct span *text_r, struct request_error *error_r)
 {
     const struct json_member *member = json_find(reader->json, SPAN_LITERAL("text"));
-    if (member == NULL || member->kind != JSON_STRING || member->value.bytes == 0)
+    if (member == NULL || member->kind != JSON_KIND_STRING || member->value.bytes == 0)
         return refuse_field(error_r, "text must be a string of 1 byte to 16 KiB");
     if (member->value.bytes > LIMIT_TEXT_BYTES)
         return refuse(error_r, ERROR_TOO_LARGE, "text is over 16 KiB (16384 bytes of UTF-8): send it in parts");
