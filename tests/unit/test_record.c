@@ -1,0 +1,226 @@
+#include "storage/record.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "storage/record_heap.h"
+
+static struct record_heap *heap;
+
+static void open_heap(void)
+{
+    cr_assert_eq(record_heap_open(&heap, 8u << 20), 0);
+}
+
+static void close_heap(void)
+{
+    record_heap_close(&heap);
+    cr_assert_null(heap);
+}
+
+TestSuite(record, .init = open_heap, .fini = close_heap);
+TestSuite(record_heap, .init = open_heap, .fini = close_heap);
+
+static struct record *make(const char *from, const char *to, const char *key, const char *text)
+{
+    struct record *record = record_heap_take(heap, span_of(from), span_of(to), span_of(key), span_of(text));
+    cr_assert_not_null(record);
+    record->ts_from = 1763900000000001;
+    record->ts_to = 1763900000000777;
+    for (int i = 0; i < (int)LIMIT_MID_BYTES; i++)
+        record->mid[i] = (uint8_t)(i * 17);
+    return record;
+}
+
+static bool is(struct span span, const char *text)
+{
+    return span_equal(span, span_of(text));
+}
+
+Test(record, its_log_form_is_read_back_as_it_was)
+{
+    struct record *record = make("alice", "bob", "key", "text \x01\xFF");
+    uint8_t *bytes = malloc(record_encoded_bytes(record));
+    cr_assert_eq(record_encode(record, bytes), record_encoded_bytes(record));
+    struct record_fields fields;
+    cr_assert_eq(record_decode(bytes, record_encoded_bytes(record), &fields), (int)record_encoded_bytes(record));
+    cr_assert(fields.ts_from == record->ts_from && fields.ts_to == record->ts_to);
+    cr_assert_arr_eq(fields.mid, record->mid, LIMIT_MID_BYTES);
+    cr_assert(is(fields.from, "alice") && is(fields.to, "bob") && is(fields.key, "key") && is(fields.text, "text \x01\xFF"));
+    free(bytes);
+    record_heap_unref(heap, &record);
+    cr_assert_null(record);
+}
+
+Test(record, one_that_is_cut_anywhere_is_refused)
+{
+    struct record *record = make("alice", "bob", "key", "text");
+    uint32_t whole = record_encoded_bytes(record);
+    uint8_t *bytes = malloc(whole);
+    struct record_fields fields;
+    record_encode(record, bytes);
+    for (uint32_t cut = 0; cut < whole; cut++) {
+        uint8_t *copy = malloc(cut + 1);
+        memcpy(copy, bytes, cut);
+        cr_assert_eq(record_decode(copy, cut, &fields), -EBADMSG, "cut at %u", cut);
+        free(copy);
+    }
+    free(bytes);
+    record_heap_unref(heap, &record);
+}
+
+Test(record, random_bytes_never_lead_the_reader_astray)
+{
+    uint8_t bytes[400];
+    struct record_fields fields;
+    srand(5);
+    for (uint32_t i = 0; i < 200000; i++) {
+        size_t count = (size_t)rand() % sizeof bytes;
+        for (size_t k = 0; k < count; k++)
+            bytes[k] = (uint8_t)(rand() % 8 == 0 ? rand() : rand() % 4);
+        if (count > 4 && i % 2 == 0)
+            bytes_store_le32(bytes, (uint32_t)count);
+        int result = record_decode(bytes, count, &fields);
+        cr_assert(result == -EBADMSG || (result > 0 && (size_t)result <= count));
+        if (result > 0)
+            cr_assert((const uint8_t *)fields.text.data + fields.text.bytes == bytes + result);
+    }
+}
+
+Test(record, views_show_each_timeline_its_own_ts_and_the_recipient_no_key)
+{
+    struct record *record = make("alice", "bob", "key", "text");
+    struct message sent = record_view(record, ROLE_SENT), received = record_view(record, ROLE_RECEIVED);
+    cr_assert(sent.ts == record->ts_from && sent.other_ts == record->ts_to && is(sent.key, "key"));
+    cr_assert(received.ts == record->ts_to && received.other_ts == record->ts_from && received.key.bytes == 0);
+    cr_assert(is(sent.from, "alice") && is(received.from, "alice") && is(sent.to, "bob") && is(received.text, "text"));
+    cr_assert_not(record_is_to_self(record));
+    record_heap_unref(heap, &record);
+    record = make("alice", "alice", "", "note");
+    cr_assert(record_is_to_self(record));
+    record->ts_to = record->ts_from;
+    cr_assert_eq(record_view(record, ROLE_SELF).ts, record_view(record, ROLE_SELF).other_ts);
+    record_heap_unref(heap, &record);
+}
+
+static void expect_row(struct record *record, enum role role, const char *user)
+{
+    struct message message = record_view(record, role), back;
+    uint8_t value[ROW_VALUE_BYTES_MAX];
+    uint32_t bytes = row_encode(&message, value);
+    cr_assert_eq(bytes, row_encoded_bytes(&message));
+    struct span span = {(const char *)value, bytes};
+    cr_assert_eq(row_decode(span_of(user), message.ts, span, &back), 0);
+    cr_assert(back.ts == message.ts && back.other_ts == message.other_ts && back.role == role);
+    cr_assert(span_equal(back.from, message.from) && span_equal(back.to, message.to));
+    cr_assert(span_equal(back.key, message.key) && span_equal(back.text, message.text));
+    cr_assert_arr_eq(back.mid, message.mid, LIMIT_MID_BYTES);
+    for (uint32_t cut = 0; cut < bytes - message.text.bytes; cut++)
+        cr_assert_eq(row_decode(span_of(user), 1, (struct span){(const char *)value, cut}, &back), -EBADMSG);
+    value[0] = 9;
+    cr_assert_eq(row_decode(span_of(user), 1, span, &back), -EBADMSG, "an unknown role");
+}
+
+Test(record, its_rows_are_read_back_in_every_role)
+{
+    struct record *record = make("alice", "bob", "key", "text");
+    expect_row(record, ROLE_SENT, "alice");
+    expect_row(record, ROLE_RECEIVED, "bob");
+    record_heap_unref(heap, &record);
+    record = make("alice", "alice", "key", "text");
+    record->ts_to = record->ts_from;
+    expect_row(record, ROLE_SELF, "alice");
+    record_heap_unref(heap, &record);
+}
+
+Test(record, keys_of_rows_are_taken_apart_and_sort_by_user_then_ts)
+{
+    uint8_t keys[4][ROW_KEY_BYTES_MAX];
+    uint32_t bytes[4];
+    struct span user;
+    uint64_t ts;
+    bool is_index;
+    bytes[0] = row_key_index(SPAN_LITERAL("zoe"), 5, keys[0]);
+    bytes[1] = row_key(SPAN_LITERAL("al"), 900, keys[1]);
+    bytes[2] = row_key(SPAN_LITERAL("alice"), 255, keys[2]);
+    bytes[3] = row_key(SPAN_LITERAL("alice"), 256, keys[3]);
+    for (int i = 0; i < 4; i++) {
+        struct span key = {(const char *)keys[i], bytes[i]};
+        cr_assert_eq(row_key_parse(key, &user, &ts, &is_index), 0);
+        cr_assert_eq(is_index, i == 0);
+        cr_assert(i == 0 || span_compare((struct span){(const char *)keys[i - 1], bytes[i - 1]}, key) < 0);
+        for (uint32_t cut = 0; cut < bytes[i]; cut++)
+            if (row_key_parse((struct span){key.data, cut}, &user, &ts, &is_index) == 0)
+                cr_assert_fail("a key cut at %u", cut);
+    }
+}
+
+/* -- the heap -- */
+
+Test(record_heap, copies_what_it_is_given_and_frees_with_the_last_reference)
+{
+    struct record *record = make("alice", "bob", "k", "text");
+    cr_assert(is(record_from(record), "alice") && is(record_to(record), "bob"));
+    cr_assert(is(record_key(record), "k") && is(record_text(record), "text"));
+    struct record *second = record_ref(record);
+    record_heap_unref(heap, &record);
+    cr_assert(is(record_text(second), "text"));
+    cr_assert_gt(record_heap_bytes_used(heap), 0);
+    record_heap_unref(heap, &second);
+}
+
+Test(record_heap, is_full_at_its_bound_and_has_room_again_when_all_was_given_back)
+{
+    enum { ROUNDS = 3 };
+    static char text[LIMIT_TEXT_BYTES];
+    static struct record *records[4096];
+    uint32_t first = 0;
+    memset(text, 'x', sizeof text);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint32_t count = 0;
+        while ((records[count] = record_heap_take(heap, SPAN_LITERAL("a"), SPAN_LITERAL("b"), SPAN_LITERAL(""),
+                                                  (struct span){text, sizeof text}))
+               != NULL)
+            count++;
+        cr_assert_gt(count, 300);
+        if (round == 0)
+            first = count;
+        cr_assert_geq(count + 64, first, "nothing is lost from round to round");
+        cr_assert_leq(record_heap_bytes_used(heap), record_heap_bytes_max(heap));
+        for (uint32_t i = 0; i < count; i++) /* not in the order in which they were taken */
+            if (records[(i * 7) % count] != NULL)
+                record_heap_unref(heap, &records[(i * 7) % count]);
+        for (uint32_t i = 0; i < count; i++)
+            if (records[i] != NULL)
+                record_heap_unref(heap, &records[i]);
+    }
+}
+
+Test(record_heap, records_of_all_sizes_at_random_keep_their_bytes)
+{
+    enum { LIVE = 300 };
+    struct record *records[LIVE] = {NULL};
+    char text[3000];
+    srand(9);
+    for (uint32_t i = 0; i < 30000; i++) {
+        struct record **at = &records[rand() % LIVE];
+        if (*at != NULL) {
+            struct span body = record_text(*at);
+            for (size_t k = 0; k < body.bytes; k++)
+                cr_assert_eq((uint8_t)body.data[k], (uint8_t)(*at)->ts_from);
+            record_heap_unref(heap, at);
+            continue;
+        }
+        size_t bytes = 1 + (size_t)rand() % sizeof text;
+        memset(text, (int)(i & 0xFF), bytes);
+        *at = record_heap_take(heap, SPAN_LITERAL("a"), SPAN_LITERAL("b"), SPAN_LITERAL(""), (struct span){text, bytes});
+        cr_assert_not_null(*at);
+        cr_assert_eq((*at)->refs, 1);
+        (*at)->ts_from = i;
+    }
+    for (uint32_t i = 0; i < LIVE; i++)
+        if (records[i] != NULL)
+            record_heap_unref(heap, &records[i]);
+}

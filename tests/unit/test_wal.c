@@ -1,0 +1,320 @@
+/* wal.h: the plan of the log. The test does the writes, into memory: one buffer for each segment file. */
+#include "storage/wal.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "storage/record_heap.h"
+
+#define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
+#define FILES_MAX 16
+
+static struct record_heap *heap;
+static struct wal *wal;
+static uint8_t *files[FILES_MAX]; /* by descriptor: the log never uses one itself */
+static uint32_t file_count;
+
+static void give_spare(void)
+{
+    files[file_count] = calloc(1, SEGMENT_BYTES);
+    wal_give_spare(wal, (struct wal_spare){.file = file_count + 1, .fd = (int)file_count});
+    file_count++;
+}
+
+static void open_with(uint64_t generation_last, const struct wal_sealed *sealed, uint32_t count)
+{
+    struct wal_options options = {.shard = 3, .segment_bytes = SEGMENT_BYTES};
+    cr_assert_eq(record_heap_open(&heap, 64u << 20), 0);
+    cr_assert_eq(wal_open(&wal, &options, generation_last, sealed, count), 0);
+}
+
+static void open_wal(void)
+{
+    open_with(10, NULL, 0);
+}
+
+/* The descriptors are no real ones: closing them would hit criterion's. They are taken back first. */
+static void close_wal(void)
+{
+    struct wal_spare spare;
+    wal_rotate(wal, 1000);
+    while (wal_release(wal, 1000, &spare))
+        continue;
+    for (uint32_t i = 0; i < file_count; i++)
+        free(files[i]);
+    file_count = 0;
+    record_heap_close(&heap);
+}
+
+TestSuite(wal, .fini = close_wal);
+
+static int append(size_t text_bytes, uint64_t ts, uint64_t *sequence_r)
+{
+    static char text[LIMIT_TEXT_BYTES];
+    memset(text, 't', sizeof text);
+    struct record *record = record_heap_take(heap, SPAN_LITERAL("alice"), SPAN_LITERAL("bob"), SPAN_LITERAL(""),
+                                             (struct span){text, text_bytes});
+    record->ts_from = ts;
+    record->ts_to = ts + 1;
+    int status = wal_append(wal, record, sequence_r);
+    record_heap_unref(heap, &record);
+    return status;
+}
+
+static void must_append(uint64_t ts)
+{
+    uint64_t sequence;
+    cr_assert_eq(append(100, ts, &sequence), 0);
+}
+
+/* Does the write that is there, if any. Returns the sequence up to which all is durable, 0 if there was none. */
+static uint64_t write_one(void)
+{
+    struct wal_write write;
+    uint64_t sequence;
+    if (!wal_write_take(wal, &write))
+        return 0;
+    cr_assert_eq((uintptr_t)write.data % WAL_BLOCK_BYTES, 0);
+    cr_assert(write.bytes % WAL_BLOCK_BYTES == 0 && write.offset % WAL_BLOCK_BYTES == 0);
+    cr_assert(write.offset + write.bytes <= SEGMENT_BYTES);
+    memcpy(files[write.fd] + write.offset, write.data, write.bytes);
+    cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
+    return sequence;
+}
+
+static uint64_t seen[100000];
+static uint32_t seen_count;
+
+static int see(void *context, const struct record_fields *fields)
+{
+    (void)context;
+    seen[seen_count++] = fields->ts_from;
+    return 0;
+}
+
+/* Scans file `fd` as its header says; appends to `seen`. */
+static struct wal_scan scan(uint32_t fd, struct wal_header *header_r)
+{
+    struct wal_scan result;
+    cr_assert_eq(wal_header_decode(files[fd], header_r), 0);
+    cr_assert_eq(wal_scan(files[fd], SEGMENT_BYTES, header_r->generation, SEGMENT_BYTES, see, NULL, &result), 0);
+    cr_assert_eq(result.end, WAL_END_CLEAN);
+    return result;
+}
+
+Test(wal, without_a_spare_nothing_is_taken, .init = open_wal)
+{
+    uint64_t sequence;
+    cr_assert_gt(wal_spares_wanted(wal), 0);
+    cr_assert_eq(append(10, 1, &sequence), -ENOSPC);
+    give_spare();
+    cr_assert_eq(wal_spare_count(wal), 1);
+    cr_assert_eq(append(10, 1, &sequence), 0);
+    cr_assert_eq(write_one(), sequence);
+}
+
+Test(wal, records_are_found_again_in_order_behind_a_header, .init = open_wal)
+{
+    struct wal_header header;
+    give_spare();
+    for (uint64_t ts = 1; ts <= 50; ts++) {
+        must_append(ts);
+        if (ts % 7 == 0)
+            cr_assert_gt(write_one(), 0);
+    }
+    write_one();
+    cr_assert(wal_is_empty(wal));
+    struct wal_scan result = scan(0, &header);
+    cr_assert_eq(seen_count, 50);
+    for (uint32_t i = 0; i < 50; i++)
+        cr_assert_eq(seen[i], i + 1);
+    cr_assert(header.shard == 3 && header.generation == 11 && header.sealed_count == 0);
+    cr_assert_eq(result.batch_count, 8);
+    struct store_position position = wal_position(wal);
+    cr_assert(position.generation == 11 && position.bytes == result.end_bytes);
+}
+
+Test(wal, one_write_is_in_flight_and_the_next_batch_fills_meanwhile, .init = open_wal)
+{
+    struct wal_write write, second;
+    uint64_t first, next, done;
+    give_spare();
+    cr_assert_eq(append(100, 1, &first), 0);
+    cr_assert(wal_write_take(wal, &write));
+    cr_assert(wal_write_is_in_flight(wal));
+    cr_assert_eq(append(100, 2, &next), 0);
+    cr_assert_gt(next, first);
+    cr_assert_not(wal_write_take(wal, &second));
+    cr_assert_eq(wal_write_done(wal, (int)write.bytes, &done), 0);
+    cr_assert_eq(done, first);
+    cr_assert_eq(write_one(), next);
+}
+
+Test(wal, a_full_batch_says_to_come_back_and_takes_again_after_the_write, .init = open_wal)
+{
+    struct wal_write write;
+    uint64_t sequence, count = 0;
+    give_spare();
+    give_spare();
+    int status;
+    while ((status = append(16000, ++count, &sequence)) == 0)
+        cr_assert_lt(count, 200);
+    cr_assert_eq(status, -EAGAIN);
+    cr_assert(wal_write_take(wal, &write));
+    cr_assert_eq(append(16000, count, &sequence), 0);
+    cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
+}
+
+Test(wal, a_failed_or_short_write_is_final, .init = open_wal)
+{
+    struct wal_write write;
+    uint64_t sequence;
+    give_spare();
+    must_append(1);
+    cr_assert(wal_write_take(wal, &write));
+    cr_assert_eq(wal_write_done(wal, (int)write.bytes - 4096, &sequence), -EIO);
+    cr_assert(wal_has_failed(wal));
+    cr_assert_eq(append(10, 2, &sequence), -EIO);
+    cr_assert_eq(wal_can_append(wal, 10), -EIO);
+    cr_assert_not(wal_write_take(wal, &write));
+    cr_assert_not(wal_is_empty(wal), "it stays unsettled for ever");
+    cr_assert_eq(wal_spares_wanted(wal), 0);
+}
+
+/* Fills segment after segment; the newest header must say where every earlier live one ends. */
+Test(wal, segments_follow_each_other_and_headers_name_the_ends_of_the_earlier_ones, .init = open_wal)
+{
+    struct wal_header header;
+    uint64_t ts = 0, sequence;
+    for (int i = 0; i < 4; i++)
+        give_spare();
+    while (wal_live_segments(wal) < 4) {
+        int status = append(16000, ts + 1, &sequence);
+        ts += status == 0;
+        if (status == -EAGAIN || ts % 20 == 0)
+            write_one();
+    }
+    while (write_one() > 0)
+        continue;
+    uint64_t ends[4];
+    for (uint32_t i = 0; i < 4; i++)
+        ends[i] = scan(i, &header).end_bytes;
+    cr_assert_eq(header.generation, 14);
+    cr_assert_eq(header.previous, 13);
+    cr_assert_eq(header.sealed_count, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        cr_assert(header.sealed[i].generation == 11 + i && header.sealed[i].bytes == ends[i]);
+    cr_assert_eq(seen_count, ts);
+    for (uint32_t i = 0; i < ts; i++)
+        cr_assert_eq(seen[i], i + 1);
+}
+
+Test(wal, a_rotation_begins_a_new_segment_and_releases_the_old_ones_by_their_round, .init = open_wal)
+{
+    struct wal_spare spare;
+    struct wal_header header;
+    for (int i = 0; i < 3; i++)
+        give_spare();
+    must_append(1);
+    write_one();
+    must_append(2); /* filling: it still belongs to round 1 */
+    wal_rotate(wal, 1);
+    cr_assert_not(wal_round_is_written(wal, 1));
+    cr_assert_gt(write_one(), 0);
+    cr_assert(wal_round_is_written(wal, 1));
+    struct store_position end = wal_position(wal);
+    must_append(3);
+    write_one();
+    cr_assert_eq(wal_live_segments(wal), 2);
+    cr_assert_eq(scan(0, &header).end_bytes, end.bytes);
+    cr_assert_eq(header.generation, end.generation);
+    cr_assert_not(wal_release(wal, 0, &spare));
+    cr_assert(wal_release(wal, 1, &spare));
+    cr_assert_eq(spare.file, 1);
+    cr_assert_not(wal_release(wal, 1, &spare), "the segment of round 2 stays");
+    cr_assert_eq(wal_live_segments(wal), 1);
+    wal_give_spare(wal, spare); /* recycled */
+    wal_rotate(wal, 2);
+    cr_assert(wal_round_is_written(wal, 2));
+    must_append(4);
+    write_one();
+    seen_count = 0;
+    scan(2, &header);
+    cr_assert(seen_count == 1 && seen[0] == 4);
+}
+
+Test(wal, what_a_recycled_file_held_is_never_taken_for_valid, .init = open_wal)
+{
+    struct wal_spare spare;
+    struct wal_header header;
+    give_spare();
+    for (uint64_t ts = 1; ts <= 20; ts++) {
+        must_append(ts);
+        write_one();
+    }
+    wal_rotate(wal, 1);
+    cr_assert(wal_release(wal, 1, &spare));
+    wal_give_spare(wal, spare);
+    must_append(100);
+    write_one();
+    scan(0, &header);
+    cr_assert_eq(seen_count, 1, "the 19 batches behind are of an earlier life");
+    cr_assert_eq(seen[0], 100);
+}
+
+static void open_after_recovery(void)
+{
+    struct wal_sealed sealed[] = {{.generation = 5, .bytes = 8192, .file = 7, .fd = -1, .round = 0},
+                                  {.generation = 8, .bytes = 12288, .file = 9, .fd = -1, .round = 0}};
+    open_with(8, sealed, 2);
+}
+
+Test(wal, after_a_recovery_the_first_write_is_a_header_with_the_ends_at_which_it_cut, .init = open_after_recovery)
+{
+    struct wal_write write;
+    struct wal_header header;
+    struct wal_spare spare;
+    uint64_t sequence;
+    struct store_position position = wal_position(wal);
+    cr_assert(position.generation == 8 && position.bytes == 12288);
+    cr_assert_not(wal_write_take_header(wal, &write), "no spare is in hand");
+    give_spare();
+    cr_assert(wal_write_take_header(wal, &write));
+    cr_assert(write.offset == 0 && write.bytes == WAL_BLOCK_BYTES);
+    memcpy(files[write.fd], write.data, write.bytes);
+    cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
+    cr_assert_eq(wal_header_decode(files[0], &header), 0);
+    cr_assert(header.generation > 8 && header.previous == 8 && header.sealed_count == 2);
+    cr_assert(header.sealed[0].generation == 5 && header.sealed[0].bytes == 8192);
+    cr_assert(header.sealed[1].generation == 8 && header.sealed[1].bytes == 12288);
+    cr_assert_eq(wal_live_segments(wal), 3);
+    cr_assert(wal_release(wal, 0, &spare) && spare.file == 7);
+    cr_assert(wal_release(wal, 0, &spare) && spare.file == 9);
+    cr_assert_not(wal_release(wal, 0, &spare));
+    must_append(1);
+    write_one();
+    scan(0, &header);
+    cr_assert_eq(seen_count, 1);
+}
+
+Test(wal, headers_of_another_version_or_garbled_ones_are_told_apart, .init = open_wal)
+{
+    struct wal_header header = {.shard = 1, .generation = 4, .previous = 3, .sealed_count = WAL_LIVE_SEGMENTS_MAX}, back;
+    uint8_t block[WAL_BLOCK_BYTES], zero[WAL_BLOCK_BYTES] = {0};
+    for (uint32_t i = 0; i < WAL_LIVE_SEGMENTS_MAX; i++) {
+        header.sealed[i].generation = i;
+        header.sealed[i].bytes = 4096 * i;
+    }
+    wal_header_encode(&header, block);
+    cr_assert_eq(wal_header_decode(block, &back), 0);
+    cr_assert(back.generation == 4 && back.previous == 3 && back.sealed_count == WAL_LIVE_SEGMENTS_MAX);
+    cr_assert_eq(back.sealed[127].bytes, 4096 * 127);
+    cr_assert_eq(wal_header_decode(zero, &back), -ENODATA);
+    for (uint32_t i = 0; i < WAL_BLOCK_BYTES; i += 13) {
+        block[i] ^= 0x40;
+        cr_assert_neq(wal_header_decode(block, &back), 0, "byte %u garbled", i);
+        block[i] ^= 0x40;
+    }
+}
