@@ -1,0 +1,163 @@
+// RFC 6455 on the echo server, which has the framing of the chat server: what a conformance suite looks at, in short.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import crypto from "node:crypto";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { WebSocket } from "ws";
+import { OPCODE, Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
+import { BIN, DEADLINE_MS, SHORT } from "./lib/server.mjs";
+
+const ECHO = path.join(path.dirname(BIN), "chitchat-echo");
+const at = { host: "127.0.0.1", port: 0 };
+let child;
+let log = "";
+
+async function raw() {
+  return (await Raw.open({ address: at })).upgrade("/any/path");
+}
+
+// Writes frames and says with which code the server closes.
+async function closedBy(...frames) {
+  const socket = await raw();
+  for (const frame of frames) socket.write(frame);
+  const code = await socket.closeCode();
+  socket.end();
+  await socket.until(() => socket.isEnded, "the end of the connection");
+  return code;
+}
+
+async function echoes(socket, payload, opcode) {
+  const frame = await socket.frame();
+  assert.equal(frame.opcode, opcode);
+  assert.ok(frame.fin);
+  assert.ok(frame.payload.equals(Buffer.from(payload)), `${frame.payload.length} bytes came back`);
+}
+
+describe("echo", { timeout: 4 * DEADLINE_MS }, () => {
+  before(async () => {
+    child = spawn(ECHO, ["0"], { stdio: ["ignore", "pipe", "pipe"] });
+    child.stderr.on("data", (data) => (log += data));
+    at.port = await new Promise((resolve, reject) => {
+      child.stdout.once("data", (data) => resolve(Number(/^ready (\d+)/.exec(data)[1])));
+      child.once("error", reject);
+    });
+  });
+
+  after(async () => {
+    const ended = new Promise((resolve) => child.once("close", (code, signal) => resolve({ code, signal })));
+    child.kill("SIGTERM");
+    assert.deepEqual(await ended, { code: 0, signal: null });
+    assert.equal(log, "");
+  });
+
+  test("text and binary of every length come back as they were", async () => {
+    const socket = await raw();
+    const lengths = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20, SHORT ? 2 << 20 : 16 << 20];
+    for (const length of lengths) {
+      const text = "t".repeat(length);
+      socket.write(frameOf(text));
+      await echoes(socket, text, OPCODE.text);
+      const bytes = crypto.randomBytes(length);
+      socket.write(frameOf(bytes, { opcode: OPCODE.binary }));
+      await echoes(socket, bytes, OPCODE.binary);
+    }
+    socket.destroy();
+  });
+
+  test("a message of many fragments comes back whole, pings between them are answered at once", async () => {
+    const socket = await raw();
+    socket.write(frameOf("a", { fin: false }));
+    socket.write(frameOf("ping", { opcode: OPCODE.ping }));
+    await echoes(socket, "ping", OPCODE.pong);
+    for (let i = 0; i < 100; i++) socket.write(frameOf("b", { opcode: OPCODE.continuation, fin: false }));
+    socket.write(frameOf("c", { opcode: OPCODE.continuation }));
+    await echoes(socket, `a${"b".repeat(100)}c`, OPCODE.text);
+    socket.destroy();
+  });
+
+  test("frames that come byte by byte are read", async () => {
+    const socket = await raw();
+    for (const byte of frameOf("h\u00e9llo \u{1f600}")) socket.write(Buffer.from([byte]));
+    await echoes(socket, "h\u00e9llo \u{1f600}", OPCODE.text);
+    socket.destroy();
+  });
+
+  test("a pong that nobody asked for is let pass", async () => {
+    const socket = await raw();
+    socket.write(frameOf("x", { opcode: OPCODE.pong }));
+    socket.write(frameOf("still here"));
+    await echoes(socket, "still here", OPCODE.text);
+    socket.destroy();
+  });
+
+  test("a close is answered with its code", async () => {
+    const close = (payload) => frameOf(payload, { opcode: OPCODE.close });
+    assert.equal(await closedBy(close(Buffer.from([3, 232]))), 1000);
+    assert.equal(await closedBy(close(Buffer.from([15, 160]))), 4000);
+    assert.equal(await closedBy(close("")), 1000);
+  });
+
+  test("what breaks the protocol is closed with 1002", async () => {
+    const broken = [
+      [frameOf("x", { mask: false })],
+      [frameOf("x", { rsv: 4 })],
+      [frameOf("x", { rsv: 1 })],
+      [frameOf("x", { opcode: 3 })],
+      [frameOf("x", { opcode: 11 })],
+      [frameOf("x".repeat(126), { opcode: OPCODE.ping })],
+      [frameOf("x", { opcode: OPCODE.ping, fin: false })],
+      [frameOf("x", { opcode: OPCODE.continuation })],
+      [frameOf("a", { fin: false }), frameOf("b")],
+      [frameOf("short", { lengthBytes: 2 })],
+      [frameOf("short", { lengthBytes: 8 })],
+      [frameOf(Buffer.from([3]), { opcode: OPCODE.close })],
+      [frameOf(Buffer.from([3, 237]), { opcode: OPCODE.close })],
+    ];
+    for (const frames of broken) assert.equal(await closedBy(...frames), 1002);
+  });
+
+  test("text that is not UTF-8 is closed with 1007, cut by fragments too", async () => {
+    const bad = Buffer.from([0x61, 0xf4, 0x90, 0x80, 0x80]);
+    assert.equal(await closedBy(frameOf(bad)), 1007);
+    for (let cut = 1; cut < bad.length; cut++) {
+      const code = await closedBy(
+        frameOf(bad.subarray(0, cut), { fin: false }),
+        frameOf(bad.subarray(cut), { opcode: OPCODE.continuation }),
+      );
+      assert.equal(code, 1007);
+    }
+    assert.equal(await closedBy(frameOf(Buffer.from([3, 232, 255]), { opcode: OPCODE.close })), 1007);
+  });
+
+  test("a message of more than 16 MiB is closed with 1009 before it has come", async () => {
+    const head = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0]);
+    assert.equal(await closedBy(head), 1009);
+  });
+
+  test("a peer that sends much and reads late gets all of it", async () => {
+    const client = new WebSocket(`ws://127.0.0.1:${at.port}/`, { perMessageDeflate: false });
+    await new Promise((resolve) => client.once("open", resolve));
+    const count = SHORT ? 100 : 400;
+    const payload = crypto.randomBytes(65536);
+    let came = 0;
+    const done = new Promise((resolve) =>
+      client.on("message", (data) => {
+        assert.ok(data.equals(payload));
+        if (++came === count) resolve();
+      }),
+    );
+    client.pause();
+    for (let i = 0; i < count; i++) client.send(payload);
+    setTimeout(() => client.resume(), 200);
+    await done;
+    client.close();
+    await new Promise((resolve) => client.once("close", resolve));
+  });
+
+  test("what is no upgrade is refused", async () => {
+    const socket = await Raw.open({ address: at });
+    socket.write(upgradeRequest({ headers: { "Sec-WebSocket-Key": null } }));
+    assert.equal((await socket.responseToEnd()).status, 400);
+  });
+});
