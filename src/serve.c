@@ -19,6 +19,9 @@
 #include "recovery.h"
 
 #define TEXT_BYTES 1024u
+/* Files beside connections: logs, runs, rings. */
+#define DESCRIPTORS_RESERVED 64u
+#define DESCRIPTORS_PER_SHARD 256u
 
 static int complain(const char *text)
 {
@@ -35,18 +38,19 @@ static uint32_t cores_available(void)
     return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
 }
 
-/* Connections need descriptors: all that the system allows. */
-static void raise_descriptors(const struct config *config)
+/* Connections need descriptors: all that the system allows, and no more connections than those carry, so that a full server
+ * can say so. */
+static void raise_descriptors(struct config *config, uint32_t shard_count)
 {
     struct rlimit limit;
+    uint64_t reserved = DESCRIPTORS_RESERVED + (uint64_t)DESCRIPTORS_PER_SHARD * shard_count;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < config->connections)
-        log_line(LOG_WARN, "few_descriptors",
-                 "limit=%llu connections=%u hint=\"raise the hard limit of open files to carry that many\"",
-                 (unsigned long long)limit.rlim_cur, config->connections);
+    uint64_t carried = limit.rlim_cur > reserved ? limit.rlim_cur - reserved : 1;
+    if (config->connections > carried)
+        config->connections = (uint32_t)carried;
 }
 
 /* Signals are main's: the threads inherit the mask. */
@@ -77,8 +81,8 @@ static void say_ready(const struct server *server, const struct recovery_report 
         strcat(listens, i > 0 ? "," : "");
         strcat(listens, server->config->listens[i].text);
     }
-    log_line(LOG_INFO, "ready", "listen=%s shards=%u data=\"%s\" replayed=%" PRIu64, listens, server->core_count,
-             server->config->data_dir, report->records);
+    log_line(LOG_INFO, "ready", "listen=%s shards=%u data=\"%s\" connections=%u replayed=%" PRIu64, listens,
+             server->core_count, server->config->data_dir, server->config->connections, report->records);
 }
 
 /* Until a signal comes; then within the stop time. True if all ended well. */
@@ -175,7 +179,7 @@ int serve(struct config *config)
         return complain("the system gives no random numbers");
     server.start_random = drawn & MID_RANDOM_MAX;
     block_signals(&signals);
-    raise_descriptors(config);
+    raise_descriptors(config, server.core_count);
     int code = serve_listening(&server, config, &signals);
     datadir_close(&datadir);
     return code;

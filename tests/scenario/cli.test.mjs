@@ -1,0 +1,182 @@
+// The command line: what it says, what it refuses, and that nothing is touched then.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import net from "node:net";
+import path from "node:path";
+import { test } from "node:test";
+import { makeDataDir, removeDataDir, runToEnd } from "./lib/server.mjs";
+import { scenario } from "./lib/world.mjs";
+import { Client } from "./lib/client.mjs";
+
+const PORT_OPEN = "127.0.0.1:0";
+
+// Refused: one line on stderr that says `word`, a status that is not 0, nothing on stdout.
+function refused(args, word, env) {
+  const end = runToEnd(args, env);
+  assert.notEqual(end.status, 0, `${args.join(" ")}: ${end.stderr}`);
+  assert.equal(end.signal, null);
+  assert.match(end.stderr, /^[^\n]+\n$/, "one line");
+  assert.match(end.stderr, word);
+  assert.equal(end.stdout, "");
+  return end;
+}
+
+// Every file below a directory with its bytes and time; locks are touched by whoever looks.
+function treeOf(dir) {
+  const all = {};
+  for (const entry of fs.readdirSync(dir, { recursive: true, withFileTypes: true }))
+    if (entry.isFile() && !/lock$/i.test(entry.name)) {
+      const name = path.join(entry.parentPath ?? entry.path, entry.name);
+      all[name] = `${fs.statSync(name).size} ${fs.statSync(name).mtimeMs}`;
+    }
+  return all;
+}
+
+async function withDir(run) {
+  const dir = makeDataDir();
+  try {
+    return await run(dir);
+  } finally {
+    removeDataDir(dir);
+  }
+}
+
+test("--help and --version say what they should and end with 0", () => {
+  for (const args of [["--help"], ["serve", "--help"]]) {
+    const end = runToEnd(args);
+    assert.equal(end.status, 0);
+    assert.equal(end.stderr, "");
+    for (const option of ["--listen", "--data", "--shards", "--origin", "CHITCHAT_"]) assert.ok(end.stdout.includes(option), option);
+  }
+  const version = runToEnd(["--version"]);
+  assert.equal(version.status, 0);
+  assert.match(version.stdout, /^chitchat \d+\.\d+\.\d+\n$/);
+});
+
+test("what cannot be understood is refused with the word that is wrong, before anything is touched", async () => {
+  await withDir((dir) => {
+    const data = path.join(dir, "data");
+    const bad = [
+      [["serve", "--nonsense"], /--nonsense/],
+      [["nonsense"], /nonsense/],
+      [["serve", "stray"], /stray/],
+      [["serve", "--listen", "nowhere"], /--listen/],
+      [["serve", "--listen", "127.0.0.1:99999"], /--listen/],
+      [["serve", "--listen", "[::1:80"], /--listen/],
+      [["serve", "--shards", "0"], /--shards/],
+      [["serve", "--shards", "65"], /--shards/],
+      [["serve", "--shards", "two"], /--shards/],
+      [["serve", "--shards"], /--shards/],
+      [["serve", "--memtable-bytes", "12Q"], /--memtable-bytes/],
+      [["serve", "--origin", "example.org"], /--origin/],
+      [["serve", "--data", ""], /--data/],
+    ];
+    for (const [args, word] of bad) {
+      const all = args[0] === "serve" && args.length > 1 && !args.includes("--data") ? [...args, "--data", data] : args;
+      refused(args.at(-1).startsWith("--shards") ? args : all, word);
+    }
+    refused(["serve"], /CHITCHAT_SHARDS/, { CHITCHAT_SHARDS: "many", CHITCHAT_DATA: data });
+    assert.ok(!fs.existsSync(data));
+  });
+});
+
+test("a port in use is refused, and the data directory is not made", async () => {
+  const holder = net.createServer();
+  await new Promise((resolve) => holder.listen(0, "127.0.0.1", resolve));
+  await withDir((dir) => {
+    const data = path.join(dir, "data");
+    refused(["serve", "--listen", `127.0.0.1:${holder.address().port}`, "--data", data], /in use/);
+    assert.ok(!fs.existsSync(data));
+  });
+  holder.close();
+});
+
+scenario("a port that another server of ours has is in use too", { shards: [2] }, async (world) => {
+  await world.start();
+  await withDir((dir) => refused(["serve", "--listen", `127.0.0.1:${world.server.address.port}`, "--data", path.join(dir, "d")], /in use/));
+  await world.server.stop();
+});
+
+scenario("a data directory that another server has is refused, and that server goes on", { shards: [2] }, async (world) => {
+  await world.start();
+  const alice = await world.login("alice");
+  await alice.send("bob", "before");
+  refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data], /in use/);
+  await alice.send("bob", "after");
+  await world.server.stop();
+});
+
+scenario("another number of shards is refused with the number that it has; none given takes that", { shards: [2] }, async (world) => {
+  await world.start();
+  const alice = await world.login("alice");
+  await alice.send("bob", "kept");
+  await world.server.stop();
+  const before = treeOf(world.server.data);
+  const end = refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data, "--shards", "3"], /\b2\b/);
+  assert.match(end.stderr, /--shards/);
+  assert.deepEqual(treeOf(world.server.data), before);
+  await world.startAgain({ shards: null });
+  assert.match(world.server.stderr, /shards=2/);
+  assert.equal((await (await world.login("bob")).history()).messages[0].text, "kept");
+  await world.server.stop();
+});
+
+scenario("a data directory of another version, or none of ours, is refused and left as it was", { shards: [2] }, async (world) => {
+  await world.start();
+  await world.server.stop();
+  const meta = path.join(world.server.data, "META");
+  const text = fs.readFileSync(meta, "utf8");
+  fs.writeFileSync(meta, text.replace("chitchat-data 1", "chitchat-data 9"));
+  assert.notEqual(fs.readFileSync(meta, "utf8"), text);
+  const before = treeOf(world.server.data);
+  refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data], /version|format/);
+  assert.deepEqual(treeOf(world.server.data), before);
+  await withDir((dir) => {
+    fs.writeFileSync(path.join(dir, "precious.txt"), "not of chitchat");
+    refused(["serve", "--listen", PORT_OPEN, "--data", dir], /./);
+    assert.deepEqual(fs.readdirSync(dir), ["precious.txt"]);
+  });
+});
+
+scenario("options come from the environment too, and the command line wins", { shards: [1] }, async (world) => {
+  await world.start({ shards: null, env: { CHITCHAT_SHARDS: "3", CHITCHAT_PING_S: "7", CHITCHAT_ORIGIN: "https://a.example,https://b.example" } });
+  assert.match(world.server.stderr, /shards=3/);
+  const client = await world.login("alice");
+  assert.equal(client.login.ping, 7);
+  await (await Client.open(world.server, { headers: { Origin: "https://b.example" } })).loginAs("bob");
+  await world.server.stop();
+  await world.start({ shards: 2, env: { CHITCHAT_SHARDS: "3" } });
+  assert.match(world.server.stderr, /shards=2/);
+  await world.server.stop();
+});
+
+scenario("the log is logfmt on stderr, with one line when ready, and never the text of a message", { shards: [2] }, async (world) => {
+  await world.start();
+  const alice = await world.login("alice");
+  await alice.send("bob", "a very secret text", { key: "a very secret key" });
+  await alice.error({ op: "send", to: "b b", text: "another secret" }, "bad_request");
+  alice.raw('{"op":"send","to":"bob","text":"broken secret');
+  await alice.until(() => alice.stray.length > 0, "bad_json");
+  await world.server.stop();
+  const lines = world.server.stderr.trim().split("\n");
+  for (const line of lines) assert.match(line, /^time=\d{4}-\d\d-\d\dT[\d:.]+Z level=(info|warn|error) event=[a-z_]+( [a-z_]+=("[^"]*"|[^ "]*))*$/);
+  assert.equal(lines.filter((line) => line.includes("event=ready")).length, 1);
+  assert.match(lines.find((line) => line.includes("event=ready")), new RegExp(`listen=127\\.0\\.0\\.1:${world.server.address.port}\\b`));
+  assert.doesNotMatch(world.server.stderr, /secret/);
+});
+
+scenario("damage in the middle of a log is refused with file and offset, and nothing is touched", { shards: [2] }, async (world) => {
+  await world.start();
+  const alice = await world.login("alice");
+  for (let i = 0; i < 5; i++) await alice.send("bob", `message ${i} with a text to be found`);
+  await world.server.kill();
+  const logs = Object.keys(treeOf(world.server.data)).filter((name) => name.endsWith(".wal"));
+  const log = logs.find((name) => fs.readFileSync(name).includes("message 1 with"));
+  const bytes = fs.readFileSync(log);
+  bytes[bytes.indexOf("message 1 with")] ^= 1;
+  fs.writeFileSync(log, bytes);
+  const before = treeOf(world.server.data);
+  const end = refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data], /segment-\d+\.wal/);
+  assert.match(end.stderr, /offset/);
+  assert.deepEqual(treeOf(world.server.data), before);
+});

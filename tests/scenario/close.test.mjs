@@ -1,0 +1,153 @@
+// PROTOCOL, close codes: each with what brings it about.
+import assert from "node:assert/strict";
+import { onServers, scenario } from "./lib/world.mjs";
+import { OPCODE, Raw, frameOf } from "./lib/raw.mjs";
+import { pump, wholeTimeline } from "./lib/traffic.mjs";
+
+onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
+  async function closedBy(...frames) {
+    const raw = await (await Raw.open(world.server)).upgrade();
+    for (const frame of frames) raw.write(frame);
+    const code = await raw.closeCode();
+    raw.end();
+    await raw.until(() => raw.isEnded, "the end");
+    return code;
+  }
+
+  it("1002 for what breaks the framing", async () => {
+    assert.equal(await closedBy(frameOf("x", { mask: false })), 1002);
+    assert.equal(await closedBy(frameOf("x", { rsv: 2 })), 1002);
+    assert.equal(await closedBy(frameOf("x", { opcode: 5 })), 1002);
+    assert.equal(await closedBy(frameOf("x", { opcode: OPCODE.continuation })), 1002);
+  });
+
+  it("1003 for a binary frame", async () => {
+    assert.equal(await closedBy(frameOf("{}", { opcode: OPCODE.binary })), 1003);
+  });
+
+  it("1007 for text that is not UTF-8", async () => {
+    assert.equal(await closedBy(frameOf(Buffer.from([0x7b, 0xff]))), 1007);
+  });
+
+  it("1009 for a message over 128 KiB, also in fragments; 128 KiB exactly is fine", async () => {
+    const fill = (bytes) => `{"op":"ping","x":"${"x".repeat(bytes - 20)}"}`;
+    assert.equal(fill(131072).length, 131072);
+    assert.equal(await closedBy(frameOf(fill(131073))), 1009);
+    assert.equal(await closedBy(frameOf("x".repeat(131072), { fin: false }), frameOf("x", { opcode: OPCODE.continuation })), 1009);
+    const client = await world.login(world.name());
+    assert.equal((await client.strayAfter(fill(131072))).op, "ok");
+  });
+
+  it("a close of the client is answered with its code", async () => {
+    const close = (code) => frameOf(Buffer.from([code >> 8, code & 255]), { opcode: OPCODE.close });
+    assert.equal(await closedBy(close(1000)), 1000);
+    assert.equal(await closedBy(close(4999)), 4999);
+    assert.equal(await closedBy(frameOf("", { opcode: OPCODE.close })), 1000);
+  });
+
+  it("4002 without a login within the login time, which pings do not extend", async () => {
+    const raw = await (await Raw.open(world.server)).upgrade();
+    const pings = setInterval(() => raw.write(frameOf("", { opcode: OPCODE.ping })), 200);
+    const code = await raw.closeCode();
+    clearInterval(pings);
+    assert.equal(code, 4002);
+    raw.destroy();
+  });
+
+  it("4002 also when the login frame never becomes complete", async () => {
+    const raw = await (await Raw.open(world.server)).upgrade();
+    raw.write(frameOf(`{"op":"login","user":"${world.name()}"}`).subarray(0, 20));
+    assert.equal(await raw.closeCode(), 4002);
+    raw.destroy();
+  });
+
+  it("a connection that does not even send its HTTP head is closed at the login time", async () => {
+    const raw = await Raw.open(world.server);
+    raw.write("GET /ws HTTP/1.1\r\n");
+    await raw.until(() => raw.isEnded, "the end");
+    raw.destroy();
+  });
+
+  it("a logged-in connection outlives the login time", async () => {
+    const client = await world.login(world.name());
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await client.ok({ op: "ping" });
+  });
+});
+
+scenario("4001 for one that does not read what it gets; it has lost nothing", {}, async (world) => {
+  await world.start({ options: ["--output-bytes", "1M"] });
+  const alice = await world.login("alice");
+  const slow = await world.login("bob");
+  const quick = await world.login("bob");
+  slow.pause();
+  const count = 1500;
+  await pump(alice, { to: "bob", count, text: (n) => "x".repeat(16000) + n, window: 20 });
+  await quick.untilMessages(count);
+  slow.resume();
+  const closed = await slow.untilClosed();
+  assert.ok(closed.code === 4001 || closed.code === 1006, `${closed.code}`);
+  assert.ok(slow.messages.length < count);
+  slow.check();
+  const back = await world.login("bob", { after: slow.cursor, epoch: slow.epoch });
+  await back.untilLive();
+  assert.equal(slow.messages.length + back.messages.length, count);
+  await world.server.stop();
+});
+
+scenario("4002 for a silent connection; the server pings first, and a pong keeps it", { shards: [2] }, async (world) => {
+  await world.start({ options: ["--ping-s", "1"] });
+  const raw = await (await Raw.open(world.server)).upgrade();
+  raw.write(frameOf('{"op":"login","user":"silent"}'));
+  let pings = 0;
+  for (;;) {
+    const frame = await raw.frame();
+    if (frame.opcode === OPCODE.ping) pings++;
+    if (frame.opcode === OPCODE.close) {
+      assert.equal(frame.payload.readUInt16BE(0), 4002);
+      break;
+    }
+  }
+  assert.ok(pings >= 1);
+  raw.destroy();
+  const answering = await world.login("answering"); // `ws` answers pings by itself
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  await answering.ok({ op: "ping" });
+  await world.server.stop();
+});
+
+scenario("4201 for one connection of a user too many, until one leaves", {}, async (world) => {
+  await world.start({ options: ["--user-connections", "3"] });
+  const clients = [];
+  for (let i = 0; i < 3; i++) clients.push(await world.login("alice"));
+  const extra = await world.client();
+  assert.equal((await extra.request({ op: "login", user: "alice" })).code, 4201);
+  await world.login("bob");
+  await clients[0].close();
+  for (;;) {
+    const again = await world.client();
+    const reply = await again.request({ op: "login", user: "alice" });
+    if (reply.op === "ok") break;
+    assert.equal(reply.code, 4201);
+  }
+  await world.server.stop();
+});
+
+scenario("rate_limited says how long to wait, and then it goes on", { shards: [2] }, async (world) => {
+  await world.start({ options: ["--send-rate", "50", "--frame-rate", "200"] });
+  const alice = await world.login("alice");
+  const replies = await Promise.all(Array.from({ length: 150 }, (_, n) => alice.request({ op: "send", to: "bob", text: `${n}` })));
+  const refused = replies.filter((reply) => reply.op === "error");
+  assert.ok(refused.length > 0 && refused.length < 150);
+  for (const reply of refused) {
+    assert.equal(reply.code, "rate_limited");
+    assert.ok(reply.retry_after > 0);
+  }
+  await new Promise((resolve) => setTimeout(resolve, refused.at(-1).retry_after + 50));
+  await alice.send("bob", "after waiting");
+  assert.equal((await wholeTimeline(alice)).length, 150 - refused.length + 1);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const pings = await Promise.all(Array.from({ length: 600 }, () => alice.request({ op: "ping" })));
+  assert.ok(pings.some((reply) => reply.code === "rate_limited"));
+  await world.server.stop();
+});
