@@ -50,7 +50,7 @@ static const struct option options[] = {
      "web pages of this origin (https://example.org) may connect, beside those\n"
      "that the server itself gives; * for all; may be given up to 16 times"},
     {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,
-     "connections at a time; fewer where the limit of open files is lower"},
+     "connections at a time; fewer where the system's limit of open files\nis lower"},
     {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
      "connections of one user at a time"},
     {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
