@@ -8,7 +8,8 @@
  * and send; then the descriptor is closed and on_closed comes. No other callback of that socket comes after
  * io_close, but for on_closed. io_release is the same without closing: the descriptor, quiet, is the caller's again,
  * for another shard's io_adopt; bytes that come in the meantime are still given to on_recv, while an end or an error is
- * left for the next owner to find. io_close may still come after io_release; on_closed then comes instead of on_released.
+ * left for the next owner to find. io_close may still come after io_release; on_closed then comes instead of
+ * on_released.
  *
  * What is asked for is queued and leaves with the next io_gather, all in one system call. Nothing here blocks but
  * io_wait and io_gather with a timeout.
@@ -61,7 +62,8 @@ struct io_options {
     uint32_t recv_buffer_count; /* power of two, at most 32768; 1024 */
 };
 
-/* Checks that the kernel has what io needs. 0, or -ENOSYS with a line in `text` (of `text_bytes`) that says what is missing. */
+/* Checks that the kernel has what io needs. 0, or -ENOSYS with a line in `text` (of `text_bytes`) that says what is
+ * missing. */
 int io_check_kernel(char *text, size_t text_bytes);
 
 /* A loop for the calling thread's later use; it becomes the property of the thread that first calls io_gather.
@@ -78,8 +80,8 @@ void io_accept_start(struct io *io, uint32_t listener, int fd);
 void io_accept_stop(struct io *io);
 bool io_is_accepting(const struct io *io);
 
-/* Makes `socket` that of descriptor `fd`, which it owns from now on and which must not be O_NONBLOCK (the kernel would not
- * wait for bytes then). */
+/* Makes `socket` that of descriptor `fd`, which it owns from now on and which must not be O_NONBLOCK (the kernel would
+ * not wait for bytes then). */
 void io_adopt(struct io *io, struct io_socket *socket, int fd);
 /* One buffer's worth (one shot), or all that comes (multishot) until io_recv_stop. Asking again for what is under way
  * changes nothing. */
@@ -108,11 +110,11 @@ void io_wake(struct io *io, struct io *target);
 /* Wakes a loop from a thread that has none. Any thread. */
 void io_wake_from_thread(struct io *target);
 
-/* Submits what is queued; if nothing is there then, it waits up to `wait_us` (0: does not wait). Calls nothing back: that is
- * left to io_gather, so that a caller can read its clock in between. 0, or -errno if the loop is broken. */
+/* Submits what is queued; if nothing is there then, it waits up to `wait_us` (0: does not wait). Calls nothing back:
+ * that is left to io_gather, so that a caller can read its clock in between. 0, or -errno if the loop is broken. */
 int io_wait(struct io *io, uint64_t wait_us);
-/* io_wait, then takes in what is there, asking the kernel for more as long as it has some (bounded): what a turn gathers
- * before it answers decides what a message costs. Calls back. Returns the number of completions, or -errno. */
+/* io_wait, then takes in what is there, asking the kernel for more as long as it has some (bounded): what a turn
+ * gathers before it answers decides what a message costs. Calls back. Returns the number of completions, or -errno. */
 int io_gather(struct io *io, uint64_t wait_us);
 
 #endif

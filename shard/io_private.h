@@ -21,9 +21,9 @@ enum io_kind {
     IO_ACCEPT,      /* struct io_listener */
     IO_ACCEPT_CANCEL,
     IO_ACCEPT_PAUSE,
-    IO_WAKE,        /* struct io, the target: only if it failed */
-    IO_WOKEN,       /* nothing: another loop's message */
-    IO_WOKEN_EVENT  /* nothing: the eventfd was read */
+    IO_WAKE,       /* struct io, the target: only if it failed */
+    IO_WOKEN,      /* nothing: another loop's message */
+    IO_WOKEN_EVENT /* nothing: the eventfd was read */
 };
 
 enum io_listener_state { LISTENER_IDLE, LISTENER_ACCEPTING, LISTENER_PAUSED, LISTENER_STOPPING };
@@ -62,8 +62,8 @@ struct io {
     struct io_listener listeners[IO_LISTENERS_MAX];
 };
 
-/* An empty entry of the submission queue, which is submitted to make room if it is full: never NULL. The caller prepares it,
- * then gives it its kind and pointer. */
+/* An empty entry of the submission queue, which is submitted to make room if it is full: never NULL. The caller
+ * prepares it, then gives it its kind and pointer. */
 struct io_uring_sqe *io_sqe(struct io *io);
 void io_sqe_mark(struct io_uring_sqe *sqe, enum io_kind kind, const void *pointer);
 uint64_t io_user_data(enum io_kind kind, const void *pointer);

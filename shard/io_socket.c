@@ -1,6 +1,6 @@
 /*
- * io_socket.c: a socket's receive, send and end. Its flags say what the kernel holds of it and what is wished; after each
- * completion `step` does what has become possible.
+ * io_socket.c: a socket's receive, send and end. Its flags say what the kernel holds of it and what is wished; after
+ * each completion `step` does what has become possible.
  */
 #include <errno.h>
 
@@ -186,7 +186,8 @@ void io_release(struct io *io, struct io_socket *socket)
     step(io, socket);
 }
 
-/* What is wanted goes on by itself: a multishot receive that ended (no buffer, cancelled, its entry lost) is armed anew. */
+/* What is wanted goes on by itself: a multishot receive that ended (no buffer, cancelled, its entry lost) is armed
+ * anew. */
 static void recv_ended(struct io_socket *socket, const struct io_uring_cqe *cqe)
 {
     if ((cqe->flags & IORING_CQE_F_MORE) == 0)

@@ -21,7 +21,8 @@
 #define SUBMIT_TRIES_MAX 1000
 
 static const unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL
-    | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED;
+                                    | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG
+                                    | IORING_SETUP_R_DISABLED;
 
 uint64_t io_user_data(enum io_kind kind, const void *pointer)
 {
@@ -76,8 +77,7 @@ static int buffers_open(struct io *io)
 {
     uint32_t count = io->options.recv_buffer_count;
     io->buffer_ring_bytes = count * sizeof(struct io_uring_buf);
-    io->buffer_ring =
-        mmap(NULL, io->buffer_ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    io->buffer_ring = mmap(NULL, io->buffer_ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     if (io->buffer_ring == MAP_FAILED) {
         io->buffer_ring = NULL;
         return -errno;
@@ -292,16 +292,11 @@ static const char *missing_operation(struct io_uring *ring)
         int operation;
         const char *name;
     } wanted[] = {
-        {IORING_OP_ACCEPT, "cannot accept through io_uring"},
-        {IORING_OP_RECV, "cannot receive through io_uring"},
-        {IORING_OP_SEND, "cannot send through io_uring"},
-        {IORING_OP_SENDMSG, "has no sendmsg in io_uring"},
-        {IORING_OP_READ, "cannot read through io_uring"},
-        {IORING_OP_WRITE, "cannot write through io_uring"},
-        {IORING_OP_CLOSE, "cannot close through io_uring"},
-        {IORING_OP_TIMEOUT, "has no timeouts in io_uring"},
-        {IORING_OP_ASYNC_CANCEL, "cannot cancel in io_uring"},
-        {IORING_OP_MSG_RING, "has no messages between rings"},
+        {IORING_OP_ACCEPT, "cannot accept through io_uring"},  {IORING_OP_RECV, "cannot receive through io_uring"},
+        {IORING_OP_SEND, "cannot send through io_uring"},      {IORING_OP_SENDMSG, "has no sendmsg in io_uring"},
+        {IORING_OP_READ, "cannot read through io_uring"},      {IORING_OP_WRITE, "cannot write through io_uring"},
+        {IORING_OP_CLOSE, "cannot close through io_uring"},    {IORING_OP_TIMEOUT, "has no timeouts in io_uring"},
+        {IORING_OP_ASYNC_CANCEL, "cannot cancel in io_uring"}, {IORING_OP_MSG_RING, "has no messages between rings"},
     };
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     const char *missing = probe == NULL ? "cannot be asked for its io_uring operations" : NULL;
@@ -320,7 +315,8 @@ int io_check_kernel(char *text, size_t text_bytes)
     struct io *io;
     int status = io_open(&io, &options, &handlers, NULL);
     if (status == -EPERM || status == -EACCES)
-        return explain(text, text_bytes, "does not let this process use io_uring (see the sysctl kernel.io_uring_disabled)");
+        return explain(text, text_bytes,
+                       "does not let this process use io_uring (see the sysctl kernel.io_uring_disabled)");
     if (status == -ENOSYS)
         return explain(text, text_bytes, "has no io_uring, or a seccomp filter hides it");
     if (status == -EINVAL)

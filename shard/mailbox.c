@@ -48,7 +48,7 @@ static void *ring_get(struct mailbox *mailbox)
 static bool ring_is_empty(struct mailbox *mailbox)
 {
     return atomic_load_explicit(&mailbox->head, memory_order_relaxed)
-        == atomic_load_explicit(&mailbox->tail, memory_order_acquire);
+           == atomic_load_explicit(&mailbox->tail, memory_order_acquire);
 }
 
 #else
@@ -131,8 +131,8 @@ bool mailbox_is_empty(struct mailbox *mailbox)
 
 /*
  * Flag and mailboxes are written by one side and read by the other, crosswise: each side writes its own, then a fence,
- * then reads the other's, so that at least one of the two sees. TSan does not know fences; in its builds the flag is only
- * ever exchanged, which always reads the newest value and carries what was posted before along.
+ * then reads the other's, so that at least one of the two sees. TSan does not know fences; in its builds the flag is
+ * only ever exchanged, which always reads the newest value and carries what was posted before along.
  */
 #ifdef CHITCHAT_TSAN
 

@@ -1,7 +1,7 @@
 /*
  * mailbox.h: a bounded queue of pointers from one thread to one other, without locks (ck_ring, single producer, single
- * consumer; C11 atomics in TSan builds, which cannot see into ck). First in, first out. What is behind a pointer belongs to
- * whoever the users of the mailbox say; after mailbox_post the poster does not touch it.
+ * consumer; C11 atomics in TSan builds, which cannot see into ck). First in, first out. What is behind a pointer
+ * belongs to whoever the users of the mailbox say; after mailbox_post the poster does not touch it.
  *
  * A sleeper is the flag of a consumer: it says "I may sleep", looks once more, and sleeps; a producer that sees the
  * flag takes it and wakes the consumer. So a wake-up is sent only to one that sleeps, and never lost.

@@ -5,8 +5,9 @@
  *     on_turn_end: all that gathered leaves at once
  *     wake each shard that was written to, once, if it sleeps;   sleep if nothing is left to do
  *
- * Letters are pointers through one mailbox per ordered pair of shards: in order, never lost. Posting never fails: the users of a
- * shard keep their letters under way within SHARD_MAILBOX_LETTERS per pair (asserted). It knows nothing of chat.
+ * Letters are pointers through one mailbox per ordered pair of shards: in order, never lost. Posting never fails: the
+ * users of a shard keep their letters under way within SHARD_MAILBOX_LETTERS per pair (asserted). It knows nothing of
+ * chat.
  *
  * shard_group_open, _start, _stop and _close are main's; everything else is for the shard's own thread.
  */
@@ -25,8 +26,8 @@ struct shard_group;
 
 struct shard_handlers {
     struct io_handlers io;
-    void (*on_start)(void *context);                                /* on the shard's thread, first */
-    void (*on_letter)(void *context, uint32_t from, void *letter);  /* from another shard, or shard_post to itself */
+    void (*on_start)(void *context);                               /* on the shard's thread, first */
+    void (*on_letter)(void *context, uint32_t from, void *letter); /* from another shard, or shard_post to itself */
     void (*on_timer)(void *context, struct timer *timer);
     /* At the end of a turn. True: there is more to do, take the next turn without sleeping. */
     bool (*on_turn_end)(void *context);
@@ -36,8 +37,8 @@ struct shard_handlers {
 
 struct shard_options {
     uint32_t shard_count;
-    bool pin;             /* shard i to the i-th CPU that the process may use, modulo their number */
-    struct clock *clock;  /* borrowed */
+    bool pin;            /* shard i to the i-th CPU that the process may use, modulo their number */
+    struct clock *clock; /* borrowed */
     struct io_options io;
 };
 
@@ -59,7 +60,7 @@ uint32_t shard_index(const struct shard *shard);
 uint32_t shard_count(const struct shard *shard);
 struct io *shard_io(struct shard *shard);
 struct timers *shard_timers(struct shard *shard);
-uint32_t shard_signals(struct shard *shard);      /* all signals so far */
+uint32_t shard_signals(struct shard *shard);            /* all signals so far */
 uint64_t shard_wall_us(const struct shard *shard);      /* as of this turn */
 uint64_t shard_monotonic_us(const struct shard *shard); /* as of this turn */
 /* Puts a letter into the mailbox of shard `to`; to itself it is taken in the next turn. */

@@ -1,7 +1,7 @@
 /*
  * timers.h: a hashed timing wheel (Varghese and Lauck, 1987, scheme 6): 1,024 slots of 64 ms, one turn 65.5 s; a
- * timer further away goes round. Setting, moving and clearing are constant. A timer fires at its time or up to one slot later, never
- * before. One thread; the caller gives the time (monotonic µs), which never steps back.
+ * timer further away goes round. Setting, moving and clearing are constant. A timer fires at its time or up to one slot
+ * later, never before. One thread; the caller gives the time (monotonic µs), which never steps back.
  */
 #ifndef CHITCHAT_SHARD_TIMERS_H
 #define CHITCHAT_SHARD_TIMERS_H
@@ -37,7 +37,8 @@ void timers_clear(struct timers *timers, struct timer *timer);
 void timers_advance(struct timers *timers, uint64_t now_us, void (*on_timer)(void *context, struct timer *timer),
                     void *context);
 
-/* Microseconds until the next slot that holds a timer (no search further than `limit_us`, which is returned if none). */
+/* Microseconds until the next slot that holds a timer (no search further than `limit_us`, which is returned if none).
+ */
 uint64_t timers_wait_us(const struct timers *timers, uint64_t now_us, uint64_t limit_us);
 
 #endif

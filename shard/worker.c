@@ -10,7 +10,7 @@
 
 #define LANE_CAPACITY (WORKER_JOBS_MAX + 1)
 #define DONE_CAPACITY 16384u
-_Static_assert(WORKER_LANES * WORKER_JOBS_MAX < DONE_CAPACITY, "finished jobs always find room");
+_Static_assert(WORKER_LANES *WORKER_JOBS_MAX < DONE_CAPACITY, "finished jobs always find room");
 #define NAME_BYTES 16
 
 struct worker {

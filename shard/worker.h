@@ -3,7 +3,8 @@
  * one at a time, the shard takes them back in the order in which they were finished. Jobs have a lane: a lower lane is
  * served first. Posting and taking are on the shard's thread and never block; job->run is on the worker's.
  *
- * The worker wakes the shard through `wake` (called on the worker's thread) only if the shard's sleeper says that it sleeps.
+ * The worker wakes the shard through `wake` (called on the worker's thread) only if the shard's sleeper says that it
+ * sleeps.
  */
 #ifndef CHITCHAT_SHARD_WORKER_H
 #define CHITCHAT_SHARD_WORKER_H
@@ -23,15 +24,16 @@ struct worker_job {
 };
 
 struct worker_options {
-    const char *name;           /* thread name, at most 15 bytes */
-    struct sleeper *shard;      /* the shard's flag */
+    const char *name;      /* thread name, at most 15 bytes */
+    struct sleeper *shard; /* the shard's flag */
     void (*wake)(void *context);
     void *wake_context;
-    const cpu_set_t *cpus;      /* where the thread may run; NULL: where its opener may */
+    const cpu_set_t *cpus; /* where the thread may run; NULL: where its opener may */
 };
 
 int worker_open(struct worker **worker_r, const struct worker_options *options);
-/* Runs what was posted to the end, joins the thread. Jobs not taken back yet are not called `done`: take first. Nulls *worker. */
+/* Runs what was posted to the end, joins the thread. Jobs not taken back yet are not called `done`: take first. Nulls
+ * *worker. */
 void worker_close(struct worker **worker);
 
 /* Borrows `job` until its `done`. At most WORKER_JOBS_MAX of one lane under way: asserted. */

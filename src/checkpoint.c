@@ -15,8 +15,8 @@ enum phase { PHASE_IDLE, PHASE_ENDING, PHASE_ENDED, PHASE_WRITING, PHASE_RETRY, 
 
 struct checkpoint {
     struct core *core;
-    uint64_t round;     /* the one under way, or the next */
-    uint64_t begun_us;  /* when the last round began */
+    uint64_t round;    /* the one under way, or the next */
+    uint64_t begun_us; /* when the last round began */
     uint8_t phase;
     bool is_wanted;
     /* By parity of the round: another shard may be one round ahead, never two. */
@@ -25,7 +25,7 @@ struct checkpoint {
     struct letter_control *letters; /* END, then DONE, of each parity, for each shard */
 
     struct worker_job job;
-    struct memtable *writing;   /* the frozen generation, as the job sees it */
+    struct memtable *writing; /* the frozen generation, as the job sees it */
     struct store_position applied;
     uint64_t last_ts;
     int result;
@@ -133,8 +133,8 @@ static void write_run(struct worker_job *job)
     checkpoint->result = memtable_source_open(&source, checkpoint->writing);
     if (checkpoint->result != 0)
         return;
-    checkpoint->result = store_add_run(checkpoint->core->store, source, checkpoint->applied, checkpoint->last_ts,
-                                       &checkpoint->error);
+    checkpoint->result =
+        store_add_run(checkpoint->core->store, source, checkpoint->applied, checkpoint->last_ts, &checkpoint->error);
     run_source_close(&source);
 }
 
@@ -287,19 +287,13 @@ static bool step_done(struct core *core)
 static bool step(struct core *core)
 {
     switch ((enum phase)core->checkpoint->phase) {
-    case PHASE_IDLE:
-        return step_begin(core);
-    case PHASE_ENDING:
-        return step_end(core);
-    case PHASE_ENDED:
-        return step_freeze(core);
-    case PHASE_RELEASING:
-        return step_release(core);
-    case PHASE_DONE:
-        return step_done(core);
+    case PHASE_IDLE: return step_begin(core);
+    case PHASE_ENDING: return step_end(core);
+    case PHASE_ENDED: return step_freeze(core);
+    case PHASE_RELEASING: return step_release(core);
+    case PHASE_DONE: return step_done(core);
     case PHASE_WRITING:
-    case PHASE_RETRY:
-        return false;
+    case PHASE_RETRY: return false;
     }
     return false;
 }

@@ -1,6 +1,6 @@
 /*
- * checkpoint.h: rounds. In a round every shard moves what its log held into a run, so that the log's old segments may go.
- * All shards go through the same rounds, in step:
+ * checkpoint.h: rounds. In a round every shard moves what its log held into a run, so that the log's old segments may
+ * go. All shards go through the same rounds, in step:
  *
  *     idle     a generation is full, or old enough, or another shard has begun
  *              -> the log is rotated: what is appended from now on belongs to the next round
@@ -15,8 +15,8 @@
  *
  * A letter home travels before the END of the same shard (mailboxes are in order), and enters the memtable when it
  * arrives: so whatever a segment of the round holds, the sender's copy too, is in a generation that was frozen at
- * the latest in this round. An idle shard takes part with an empty run, which commits only its marks. A checkpoint that fails is
- * tried again; meanwhile the memtable's bound makes sends `busy`. Shard's thread.
+ * the latest in this round. An idle shard takes part with an empty run, which commits only its marks. A checkpoint that
+ * fails is tried again; meanwhile the memtable's bound makes sends `busy`. Shard's thread.
  */
 #ifndef CHITCHAT_CHECKPOINT_H
 #define CHITCHAT_CHECKPOINT_H

@@ -116,8 +116,8 @@ static enum config_action complain_of_number(struct parser *parser, const struct
 static enum config_action take_number(struct parser *parser, const struct option *option, const char *given)
 {
     uint64_t value;
-    if (!config_value_number(given, option->kind == OPTION_BYTES, &value) || value < option->min
-        || value > option->max || value % option->step != 0)
+    if (!config_value_number(given, option->kind == OPTION_BYTES, &value) || value < option->min || value > option->max
+        || value % option->step != 0)
         return complain_of_number(parser, option, given);
     field_store(parser->config, option, value);
     return CONFIG_SERVE;
@@ -235,8 +235,8 @@ static enum config_action take_environment(struct parser *parser, char *const *e
         const char *given = environment_value(environment, parser->name);
         if (given == NULL)
             continue;
-        enum config_action action = is_repeatable(&options[i]) ? take_list(parser, &options[i], given)
-                                                               : take_value(parser, &options[i], given);
+        enum config_action action =
+            is_repeatable(&options[i]) ? take_list(parser, &options[i], given) : take_value(parser, &options[i], given);
         if (action != CONFIG_SERVE)
             return action;
     }

@@ -1,8 +1,9 @@
 /*
- * config.h: what the user asks for on the command line and in the environment, checked and complete. Pure; main's thread.
+ * config.h: what the user asks for on the command line and in the environment, checked and complete. Pure; main's
+ * thread.
  *
- * `chitchat serve` takes the options of one table (config.c), as `--name value` or `--name=value`; each may also stand in
- * the environment as CHITCHAT_NAME (upper case, _ for -), where the command line wins. Options that repeat are comma
+ * `chitchat serve` takes the options of one table (config.c), as `--name value` or `--name=value`; each may also stand
+ * in the environment as CHITCHAT_NAME (upper case, _ for -), where the command line wins. Options that repeat are comma
  * separated in the environment; on the command line they replace what the environment says. Whatever is wrong is told
  * in one line that names the option and says what is allowed.
  */
@@ -36,27 +37,27 @@ struct config_listen {
 
 struct config {
     struct config_listen listens[CONFIG_LISTENS_MAX];
-    uint32_t listen_count; /* at least 1 */
-    const char *data_dir;  /* borrowed from argv or the environment */
-    uint32_t shards;       /* 0: what the data directory has; for a new one, the cores */
+    uint32_t listen_count;                       /* at least 1 */
+    const char *data_dir;                        /* borrowed from argv or the environment */
+    uint32_t shards;                             /* 0: what the data directory has; for a new one, the cores */
     const char *origins[CONFIG_ORIGINS_MAX + 1]; /* NULL-terminated, as http.h takes them; point into origin_texts */
     uint32_t origin_count;
-    uint32_t frame_rate;        /* frames a second of one connection, 0: no limit */
-    uint32_t send_rate;         /* sends a second of one user, 0: no limit */
-    uint32_t user_connections;  /* of one user at a time */
-    uint32_t login_time_s;      /* from the accept to the complete login frame */
-    uint32_t ping_s;            /* silence before a ping; three times that closes */
-    uint32_t output_bytes;      /* waiting for one connection before it is cut off */
-    uint64_t memtable_bytes;    /* of one generation */
-    uint32_t checkpoint_s;      /* between checkpoints at most */
+    uint32_t frame_rate;       /* frames a second of one connection, 0: no limit */
+    uint32_t send_rate;        /* sends a second of one user, 0: no limit */
+    uint32_t user_connections; /* of one user at a time */
+    uint32_t login_time_s;     /* from the accept to the complete login frame */
+    uint32_t ping_s;           /* silence before a ping; three times that closes */
+    uint32_t output_bytes;     /* waiting for one connection before it is cut off */
+    uint64_t memtable_bytes;   /* of one generation */
+    uint32_t checkpoint_s;     /* between checkpoints at most */
     uint32_t wal_segment_bytes;
-    uint32_t connections;       /* of the whole server */
+    uint32_t connections; /* of the whole server */
     uint32_t stop_time_s;
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
 };
 
-/* Reads `argv` (argv[0] is the program, argv[1] the command) and `environment` (NULL-terminated, or NULL), which must stand
- * as long as *config_r. *config_r points into itself: do not copy it. `text` has room for `text_bytes`
+/* Reads `argv` (argv[0] is the program, argv[1] the command) and `environment` (NULL-terminated, or NULL), which must
+ * stand as long as *config_r. *config_r points into itself: do not copy it. `text` has room for `text_bytes`
  * (CONFIG_TEXT_BYTES is enough); what is longer is cut. */
 enum config_action config_parse(int argc, char **argv, char *const *environment, struct config *config_r, char *text,
                                 size_t text_bytes);

@@ -167,20 +167,12 @@ void conn_on_timer(struct core *core, struct conn *conn)
     uint64_t now_us = shard_monotonic_us(core->shard);
     uint32_t ping_s = core->server->config->ping_s;
     switch (conn->state) {
-    case CONN_HTTP:
-        conn_drop(core, conn);
-        return;
-    case CONN_OPEN:
-        conn_close(core, conn, 4002, "no login within the login time");
-        return;
-    case CONN_CLOSING:
-        conn_drop(core, conn);
-        return;
+    case CONN_HTTP: conn_drop(core, conn); return;
+    case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
+    case CONN_CLOSING: conn_drop(core, conn); return;
     case CONN_REPLAY:
-    case CONN_LIVE:
-        break;
-    default:
-        return;
+    case CONN_LIVE: break;
+    default: return;
     }
     uint64_t heard_us = (uint64_t)conn->heard_s * 1000000;
     uint64_t silent_us = now_us - heard_us;

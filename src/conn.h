@@ -1,17 +1,18 @@
 /*
  * conn.h: one connection, from accept to close. The shard's thread.
  *
- * A connection goes through the states of enum conn_state; conn_set_state is their one writer and knows the moves that are
- * allowed. It is accepted on any shard, speaks HTTP, becomes a WebSocket, and at login moves to the shard of its user,
- * where it stays. It goes in steps: a close frame is queued (CONN_CLOSING), the output drains, our side is ended, the
- * peer's end or a timer closes the socket (CONN_CLOSED), and when the kernel has let go of its buffers the slot is free.
+ * A connection goes through the states of enum conn_state; conn_set_state is their one writer and knows the moves that
+ * are allowed. It is accepted on any shard, speaks HTTP, becomes a WebSocket, and at login moves to the shard of its
+ * user, where it stays. It goes in steps: a close frame is queued (CONN_CLOSING), the output drains, our side is ended,
+ * the peer's end or a timer closes the socket (CONN_CLOSED), and when the kernel has let go of its buffers the slot is
+ * free.
  *
- * Reading. Bytes come to conn_on_bytes; frames are taken up one by one while conn_may_read says so. What cannot be taken
- * up yet (a login under way, too many requests unanswered, too much output waiting) is stashed and the receive is
+ * Reading. Bytes come to conn_on_bytes; frames are taken up one by one while conn_may_read says so. What cannot be
+ * taken up yet (a login under way, too many requests unanswered, too much output waiting) is stashed and the receive is
  * stopped until it can: the peer is slowed down by TCP, nothing is lost.
  *
- * Writing. conn_reply_begin gives room, conn_reply_end says how much was written; at the end of the turn all output of a
- * connection leaves in one send. Output waits in chunks from a shared pool; an idle connection has none.
+ * Writing. conn_reply_begin gives room, conn_reply_end says how much was written; at the end of the turn all output of
+ * a connection leaves in one send. Output waits in chunks from a shared pool; an idle connection has none.
  */
 #ifndef CHITCHAT_CONN_H
 #define CHITCHAT_CONN_H
@@ -91,16 +92,16 @@ struct conn {
 
     struct conn_chunk *out_first;
     struct conn_chunk *out_last;
-    uint32_t out_bytes;  /* waiting and in flight */
-    uint32_t out_flying; /* in flight */
+    uint32_t out_bytes;      /* waiting and in flight */
+    uint32_t out_flying;     /* in flight */
     struct list output_link; /* in core->output_conns: something to send at the end of the turn */
     struct list resume_link; /* in core->resume_conns: the stash may be read on */
 
     struct conn_stash *stash;
-    struct http_head *head;     /* CONN_HTTP */
-    struct login *login;        /* CONN_MOVING, CONN_LOGIN: what was asked */
-    struct replay *replay;      /* CONN_REPLAY */
-    struct history *histories;  /* pages asked for, oldest first */
+    struct http_head *head;    /* CONN_HTTP */
+    struct login *login;       /* CONN_MOVING, CONN_LOGIN: what was asked */
+    struct replay *replay;     /* CONN_REPLAY */
+    struct history *histories; /* pages asked for, oldest first */
 };
 
 /* A login that was asked for: kept while the connection moves and `last` is read. malloc'ed. */

@@ -10,15 +10,11 @@ static bool may_read(const struct core *core, const struct conn *conn)
         return false;
     switch (conn->state) {
     case CONN_HTTP:
-    case CONN_CLOSING:
-        return true;
-    case CONN_OPEN:
-        return conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
+    case CONN_CLOSING: return true;
+    case CONN_OPEN: return conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
     case CONN_REPLAY:
-    case CONN_LIVE:
-        return conn->unanswered < LIMIT_UNANSWERED && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
-    default:
-        return false;
+    case CONN_LIVE: return conn->unanswered < LIMIT_UNANSWERED && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
+    default: return false;
     }
 }
 
@@ -48,9 +44,7 @@ static void take_request(struct core *core, struct conn *conn, char *data, size_
 static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *event)
 {
     switch (event->kind) {
-    case WS_EVENT_MESSAGE:
-        take_request(core, conn, event->data, event->bytes);
-        return;
+    case WS_EVENT_MESSAGE: take_request(core, conn, event->data, event->bytes); return;
     case WS_EVENT_PING: {
         uint8_t header[WS_HEADER_BYTES_MAX];
         uint32_t header_bytes = ws_header_write(header, WS_PONG, event->bytes);
@@ -62,12 +56,9 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
         conn->has_peer_closed = true;
         conn_close(core, conn, event->code, "");
         return;
-    case WS_EVENT_ERROR:
-        conn_close(core, conn, event->code, event->reason);
-        return;
+    case WS_EVENT_ERROR: conn_close(core, conn, event->code, event->reason); return;
     case WS_EVENT_PONG:
-    case WS_EVENT_MORE:
-        return;
+    case WS_EVENT_MORE: return;
     }
 }
 
@@ -212,8 +203,7 @@ void conn_receive(struct core *core, struct conn *conn)
         conn->is_reading_stopped = false;
         io_recv_start(io, &conn->socket);
         return;
-    default:
-        return;
+    default: return;
     }
 }
 

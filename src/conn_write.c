@@ -86,7 +86,8 @@ void conn_flush(struct core *core, struct conn *conn)
     struct iovec vectors[IO_SEND_VECTORS_MAX];
     uint32_t count = 0;
     conn->out_flying = 0;
-    for (struct conn_chunk *chunk = conn->out_first; chunk != NULL && count < IO_SEND_VECTORS_MAX; chunk = chunk->next) {
+    for (struct conn_chunk *chunk = conn->out_first; chunk != NULL && count < IO_SEND_VECTORS_MAX;
+         chunk = chunk->next) {
         if (chunk->used == chunk->sent)
             continue;
         vectors[count++] = (struct iovec){chunk->data + chunk->sent, chunk->used - chunk->sent};
@@ -130,14 +131,9 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
         conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
         replay_wants_step(core, conn);
         break;
-    case CONN_MOVING:
-        move_step(core, conn);
-        return;
-    case CONN_CLOSING:
-        conn_closing_step(core, conn);
-        return;
-    default:
-        break;
+    case CONN_MOVING: move_step(core, conn); return;
+    case CONN_CLOSING: conn_closing_step(core, conn); return;
+    default: break;
     }
     if (conn->histories != NULL)
         history_step(core, conn);

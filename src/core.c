@@ -162,8 +162,7 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
         *retry_after_ms_r = 0;
         return false;
     }
-    if (core->log_write_at_us != 0
-        && shard_monotonic_us(core->shard) - core->log_write_at_us > CORE_WRITE_SLOW_US) {
+    if (core->log_write_at_us != 0 && shard_monotonic_us(core->shard) - core->log_write_at_us > CORE_WRITE_SLOW_US) {
         *message_r = "the disk is slow: wait and send again";
         *retry_after_ms_r = RETRY_SLOW_MS;
         return false;
@@ -217,8 +216,7 @@ static void on_accept(void *context, uint32_t listener, int fd)
         turn_away(core, conn);
         return;
     }
-    conn->login_at_us =
-        shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
+    conn->login_at_us = shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
     timers_set(shard_timers(core->shard), &conn->timer, conn->login_at_us);
     conn_receive(core, conn);
 }
@@ -269,27 +267,15 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     struct core *core = context;
     struct letter *letter = pointer;
     switch ((enum letter_kind)letter->kind) {
-    case LETTER_SEND:
-        delivery_arrive(core, from, container_of(letter, struct delivery, letter));
-        return;
-    case LETTER_SENT:
-        delivery_come_home(core, container_of(letter, struct delivery, letter));
-        return;
-    case LETTER_MOVE:
-        move_arrive(core, from, letter);
-        return;
-    case LETTER_MOVED:
-        move_come_home(core, from, letter);
-        return;
-    case LETTER_ROUND_END:
-        checkpoint_on_end(core, container_of(letter, struct letter_control, letter)->round);
-        return;
+    case LETTER_SEND: delivery_arrive(core, from, container_of(letter, struct delivery, letter)); return;
+    case LETTER_SENT: delivery_come_home(core, container_of(letter, struct delivery, letter)); return;
+    case LETTER_MOVE: move_arrive(core, from, letter); return;
+    case LETTER_MOVED: move_come_home(core, from, letter); return;
+    case LETTER_ROUND_END: checkpoint_on_end(core, container_of(letter, struct letter_control, letter)->round); return;
     case LETTER_ROUND_DONE:
         checkpoint_on_done(core, container_of(letter, struct letter_control, letter)->round);
         return;
-    case LETTER_QUIET:
-        stop_on_quiet(core);
-        return;
+    case LETTER_QUIET: stop_on_quiet(core); return;
     }
 }
 

@@ -1,9 +1,10 @@
 /*
- * core.h: one shard's share of the chat: its connections, its users, its sends on the way, its recent messages, its log.
- * It is the first argument of whatever runs on that shard. Nothing in it is shared with another shard but `server`.
+ * core.h: one shard's share of the chat: its connections, its users, its sends on the way, its recent messages, its
+ * log. It is the first argument of whatever runs on that shard. Nothing in it is shared with another shard but
+ * `server`.
  *
- * core.c is the glue to shard.h: what comes in is handed to conn, delivery, replay, checkpoint; what gathered leaves at the
- * end of the turn.
+ * core.c is the glue to shard.h: what comes in is handed to conn, delivery, replay, checkpoint; what gathered leaves at
+ * the end of the turn.
  */
 #ifndef CHITCHAT_CORE_H
 #define CHITCHAT_CORE_H
@@ -33,14 +34,14 @@ struct server {
     struct clock *clock;
     struct core **cores;
     uint32_t core_count;
-    uint64_t start_random;  /* 56 bits, drawn at each start: mids are unique for ever */
-    struct span page;       /* the web client */
-    int *listen_fds;        /* core_count times config->listen_count */
+    uint64_t start_random; /* 56 bits, drawn at each start: mids are unique for ever */
+    struct span page;      /* the web client */
+    int *listen_fds;       /* core_count times config->listen_count */
 
     /* Shared. */
     atomic_bool store_failed; /* a log write failed: no shard takes sends any more */
     atomic_uint conn_count;
-    atomic_uint calm_count;    /* stopping (stop.h) */
+    atomic_uint calm_count; /* stopping (stop.h) */
     atomic_ullong final_round;
 };
 
@@ -68,8 +69,8 @@ _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MA
 #define CORE_RUNS_MAX 24u
 #define CORE_RUNS_FAN_OUT 6u
 
-/* Memory of records beside two generations: what is under way, and blocks not wholly used. It is address space, taken as
- * it is used. */
+/* Memory of records beside two generations: what is under way, and blocks not wholly used. It is address space, taken
+ * as it is used. */
 #define CORE_HEAP_SPARE_BYTES (UINT64_C(512) << 20)
 /* With less than this left, sends are refused. */
 #define CORE_HEAP_RESERVE_BYTES (UINT64_C(32) << 20)
@@ -102,19 +103,19 @@ struct core {
 
     /* Users and their sends. */
     struct user_table users;
-    uint64_t last_ts;         /* newest ts ever given */
+    uint64_t last_ts; /* newest ts ever given */
     struct pool delivery_pool;
     struct pool arrival_pool;
     struct pool waiter_pool;
-    struct core_peer *peers;  /* one for each shard */
-    uint32_t deliveries_out;  /* sends of this shard's users that are not home yet */
-    struct list arrivals;     /* in the log, not yet durable; in order of batch */
-    struct list log_waiting;  /* sends (deliveries) that wait for a place in the filling batch */
+    struct core_peer *peers; /* one for each shard */
+    uint32_t deliveries_out; /* sends of this shard's users that are not home yet */
+    struct list arrivals;    /* in the log, not yet durable; in order of batch */
+    struct list log_waiting; /* sends (deliveries) that wait for a place in the filling batch */
     struct list fanout_users;
     uint32_t fanout_left;     /* pushes left in this turn */
     struct list replay_conns; /* replays that can go on */
     struct key_memory key_memory;
-    struct list key_users;    /* users with a key window, least recently used first */
+    struct list key_users; /* users with a key window, least recently used first */
 
     /* Storage. */
     struct record_heap *heap;
@@ -125,7 +126,7 @@ struct core {
     struct io_write log_write;
     uint64_t log_write_at_us; /* when the write in flight was given, 0: none */
     struct store *store;
-    uint64_t runs_ts_max;     /* newest ts in a run, as of the last generation that was let go */
+    uint64_t runs_ts_max; /* newest ts in a run, as of the last generation that was let go */
     uint32_t run_count;
     struct checkpoint *checkpoint;
     struct keeper *keeper;
@@ -137,13 +138,13 @@ struct core {
     struct store_reader *store_reader; /* used on the reader's thread only */
     struct worker *checkpoint_worker;
     struct worker *merge_worker;
-    struct worker *keeper_worker;   /* makes and recycles segment files */
+    struct worker *keeper_worker; /* makes and recycles segment files */
 
     struct timer tick_timer;
 
     /* Stopping (stop.h). */
     uint8_t stop_step;
-    uint32_t quiet_count;     /* shards that said LETTER_QUIET */
+    uint32_t quiet_count; /* shards that said LETTER_QUIET */
     struct timer stop_timer;
     struct letter_control *quiet_letters; /* one for each shard */
 };
@@ -161,7 +162,8 @@ const struct shard_handlers *core_handlers(void);
 uint64_t core_next_ts(struct core *core);
 /* The shard of a user. */
 uint32_t core_shard_of(const struct core *core, struct span user);
-/* Whether sends are taken: not stopping, store sound, log not slow, memory free. Else *code_r and *retry_after_ms_r, and the static text of the refusal. */
+/* Whether sends are taken: not stopping, store sound, log not slow, memory free. Else *code_r and *retry_after_ms_r,
+ * and the static text of the refusal. */
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
 /* A new, empty generation. 0 or -ENOMEM. */
 int core_open_memtable(struct core *core, struct memtable **table_r);

@@ -197,15 +197,11 @@ void delivery_come_home(struct core *core, struct delivery *delivery)
     core->deliveries_out--;
     delivery->is_home = true;
     switch (delivery->outcome) {
-    case DELIVERY_STORED:
-        come_home_stored(core, delivery);
-        return;
+    case DELIVERY_STORED: come_home_stored(core, delivery); return;
     case DELIVERY_UNKNOWN: /* the entry stays pending until the process ends */
         tell_all_error(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
         return;
-    default:
-        come_home_refused(core, delivery);
-        return;
+    default: come_home_refused(core, delivery); return;
     }
 }
 
@@ -311,14 +307,9 @@ static void arrival_try(struct core *core, struct arrival *arrival)
 {
     switch (arrival_append(core, arrival)) {
     case 0:
-    case -EAGAIN:
-        return;
-    case -EIO:
-        arrival_refuse(core, arrival, DELIVERY_REFUSED);
-        return;
-    default:
-        arrival_refuse(core, arrival, DELIVERY_BUSY);
-        return;
+    case -EAGAIN: return;
+    case -EIO: arrival_refuse(core, arrival, DELIVERY_REFUSED); return;
+    default: arrival_refuse(core, arrival, DELIVERY_BUSY); return;
     }
 }
 

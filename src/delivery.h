@@ -1,15 +1,15 @@
 /*
- * delivery.h: one send on its way: from the sender's shard (a struct delivery) to the recipient's (a struct arrival), into
- * the log there, and home.
+ * delivery.h: one send on its way: from the sender's shard (a struct delivery) to the recipient's (a struct arrival),
+ * into the log there, and home.
  *
- * On the sender's shard the delivery takes ts_a and stands pending at the end of the sender's timeline; as a letter it goes
- * to the recipient's shard. There an arrival takes ts_b, stands pending in the recipient's timeline, and one record goes into
- * the log's batch. When the batch is durable the record enters the recipient's memtable at once and the letter goes home,
- * where it enters the sender's memtable at once. Each timeline lets its entries leave in order; what left is given to the
- * connections by fanout.h, which hands the entry back to delivery_finish.
+ * On the sender's shard the delivery takes ts_a and stands pending at the end of the sender's timeline; as a letter it
+ * goes to the recipient's shard. There an arrival takes ts_b, stands pending in the recipient's timeline, and one
+ * record goes into the log's batch. When the batch is durable the record enters the recipient's memtable at once and
+ * the letter goes home, where it enters the sender's memtable at once. Each timeline lets its entries leave in order;
+ * what left is given to the connections by fanout.h, which hands the entry back to delivery_finish.
  *
- * Whoever refuses (busy) says so in the letter; then nothing was stored. After a failed log write the outcome is unknown: the
- * entries stay pending for ever. Shard's thread.
+ * Whoever refuses (busy) says so in the letter; then nothing was stored. After a failed log write the outcome is
+ * unknown: the entries stay pending for ever. Shard's thread.
  */
 #ifndef CHITCHAT_DELIVERY_H
 #define CHITCHAT_DELIVERY_H
@@ -46,9 +46,9 @@ struct delivery {
     struct entry entry;   /* ROLE_SENT or ROLE_SELF; its record is shown to the recipient's shard */
     struct conn_ref conn; /* who asked */
     struct request_id id;
-    bool is_told;         /* its answer was given, or belongs to a replay now */
+    bool is_told; /* its answer was given, or belongs to a replay now */
     bool is_home;
-    uint64_t key_hash;    /* if the record has a key */
+    uint64_t key_hash; /* if the record has a key */
     struct list waiters;
 
     /* Written by the recipient's shard. */
@@ -60,14 +60,14 @@ struct arrival {
     struct list link;          /* in core->log_waiting, then in core->arrivals */
     struct delivery *delivery; /* borrowed from `from` until it is answered; then NULL */
     uint32_t from;
-    struct user *user;         /* the recipient, held */
-    bool is_to_self;           /* the sender's entry is the only one */
+    struct user *user; /* the recipient, held */
+    bool is_to_self;   /* the sender's entry is the only one */
     struct entry entry;
-    uint64_t sequence;         /* the log's batch */
+    uint64_t sequence; /* the log's batch */
 };
 
-/* A delivery of `conn`'s user, with a record of its own made from the request's spans; not yet under way. NULL: no room, the
- * answer is `busy`. The caller gives it to the gate. */
+/* A delivery of `conn`'s user, with a record of its own made from the request's spans; not yet under way. NULL: no
+ * room, the answer is `busy`. The caller gives it to the gate. */
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send);
 /* Sends it off; or answers and frees it. */

@@ -70,8 +70,7 @@ static void give_ok(struct core *core, struct conn *conn, struct entry *entry)
     struct delivery *delivery = delivery_of_entry(entry);
     delivery->is_told = true;
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
-    conn_reply_end(core, conn,
-                   reply_write_sent(out, &delivery->id, entry->ts, entry->prev, entry->record->mid));
+    conn_reply_end(core, conn, reply_write_sent(out, &delivery->id, entry->ts, entry->prev, entry->record->mid));
     conn_answered(core, conn);
 }
 

@@ -1,7 +1,7 @@
 /*
  * fanout.h: gives each entry that has left a timeline to all connections of its user, in order: a `msg`, or the `ok` on
- * the connection that sent it. The frame is built once and copied; a turn gives out at most CORE_FANOUT_TURN_MAX and goes on
- * with the rest in the next, each connection keeping its order. Shard's thread.
+ * the connection that sent it. The frame is built once and copied; a turn gives out at most CORE_FANOUT_TURN_MAX and
+ * goes on with the rest in the next, each connection keeping its order. Shard's thread.
  */
 #ifndef CHITCHAT_FANOUT_H
 #define CHITCHAT_FANOUT_H

@@ -239,8 +239,7 @@ static void verify_run(struct reader_job *job)
     bool more;
     keys->result = store_page_open(&keys->page);
     if (keys->result == 0)
-        keys->result =
-            store_reader_range(job->core->store_reader, user_name(keys->user), &range, keys->page, &more);
+        keys->result = store_reader_range(job->core->store_reader, user_name(keys->user), &range, keys->page, &more);
 }
 
 static enum verdict verify_verdict(struct core *core, struct user_keys *keys, struct delivery *delivery)

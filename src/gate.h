@@ -1,13 +1,13 @@
 /*
  * gate.h: every send goes through the gate of its user, in order: it finds out whether a key was used before.
  *
- * At the first keyed send of a user his window of keys (key_window.h) is read: first what is in the queue and in memory, then
- * what runs hold. Until it is there all his sends are parked, and so they are while a hit is verified on a record that
- * only runs hold. After that a keyed send without a hit costs one look-up in memory.
+ * At the first keyed send of a user his window of keys (key_window.h) is read: first what is in the queue and in
+ * memory, then what runs hold. Until it is there all his sends are parked, and so they are while a hit is verified on a
+ * record that only runs hold. After that a keyed send without a hit costs one look-up in memory.
  *
  * A hit on an entry that is still in the queue waits for it and shares its fate; else it is `dup` or `key_conflict`.
- * Windows are kept while the user is connected, within CORE_KEY_BYTES_MAX for all: those not used for longest go. Shard's
- * thread.
+ * Windows are kept while the user is connected, within CORE_KEY_BYTES_MAX for all: those not used for longest go.
+ * Shard's thread.
  */
 #ifndef CHITCHAT_GATE_H
 #define CHITCHAT_GATE_H

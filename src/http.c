@@ -223,11 +223,11 @@ static struct http_result answer_line(struct http_head *head, uint16_t status, c
 {
     bool is_head = head->is_complete && head->parser.method == HTTP_HEAD;
     struct http_result result = {.verdict = HTTP_ANSWER, .status = status};
-    result.answer = answer_write(head,
-                                 "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                                 "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n%s%s",
-                                 status, status_name(status), more, strlen(line) + 1, is_head ? "" : line,
-                                 is_head ? "" : "\n");
+    result.answer =
+        answer_write(head,
+                     "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                     "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n%s%s",
+                     status, status_name(status), more, strlen(line) + 1, is_head ? "" : line, is_head ? "" : "\n");
     return result;
 }
 
@@ -278,7 +278,8 @@ static bool is_key(struct span key)
         return false;
     for (size_t i = 0; i < KEY_CHARS - 2; i++) {
         char c = key.data[i];
-        bool is_base64 = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+        bool is_base64 =
+            (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
         if (!is_base64)
             return false;
     }
@@ -313,7 +314,7 @@ static bool has_body(const struct http_head *head)
 {
     struct span length = head->headers[HEADER_CONTENT_LENGTH];
     return head->headers[HEADER_TRANSFER_ENCODING].data != NULL
-        || (length.data != NULL && !span_equal(length, SPAN_LITERAL("0")));
+           || (length.data != NULL && !span_equal(length, SPAN_LITERAL("0")));
 }
 
 static struct http_result upgrade(struct http_head *head)
@@ -342,7 +343,8 @@ static struct http_result judge_upgrade(struct http_head *head)
     if (!is_key(head->headers[HEADER_KEY]))
         return answer_line(head, 400, "", "Sec-WebSocket-Key must be 16 bytes in base64");
     if (!is_allowed_origin(head))
-        return answer_line(head, 403, "", "web pages of this Origin may not connect: the server allows more with --origin");
+        return answer_line(head, 403, "",
+                           "web pages of this Origin may not connect: the server allows more with --origin");
     return upgrade(head);
 }
 
@@ -369,7 +371,8 @@ static struct http_result judge(struct http_head *head)
     return is_page ? answer_page(head) : answer_line(head, 200, "Cache-Control: no-store\r\n", "ok");
 }
 
-/* A line that goes on in the next one (obs-fold, RFC 9112, 5.2), which llhttp would take. Looks at the bytes from `begin`. */
+/* A line that goes on in the next one (obs-fold, RFC 9112, 5.2), which llhttp would take. Looks at the bytes from
+ * `begin`. */
 static bool has_fold(const struct http_head *head, uint32_t begin, uint32_t end)
 {
     for (uint32_t i = begin > 0 ? begin : 1; i < end; i++)

@@ -2,8 +2,8 @@
  * http.h: the HTTP head of a connection: read, judged, answered. Pure: bytes in, a verdict and bytes out.
  *
  * The head is gathered (at most LIMIT_HTTP_HEAD_BYTES, its blank line included) and parsed with llhttp as it comes, so
- * that nonsense is refused at its first byte and a byte-by-byte sender costs no more than any other. Rules: PROTOCOL.md,
- * "HTTP". Every answer but the upgrade has Connection: close; a connection serves one request.
+ * that nonsense is refused at its first byte and a byte-by-byte sender costs no more than any other. Rules:
+ * PROTOCOL.md, "HTTP". Every answer but the upgrade has Connection: close; a connection serves one request.
  */
 #ifndef CHITCHAT_HTTP_H
 #define CHITCHAT_HTTP_H
@@ -17,9 +17,9 @@
 struct http_head; /* the parser and the bytes gathered; one for each connection in its HTTP phase */
 
 struct http_options {
-    bool any_path;                  /* the echo server upgrades on every path and without Origin check */
-    const char *const *origins;     /* allowed beside the server's own ("*": all), NULL-terminated; borrowed */
-    struct span page;               /* what GET / gives, text/html; borrowed */
+    bool any_path;              /* the echo server upgrades on every path and without Origin check */
+    const char *const *origins; /* allowed beside the server's own ("*": all), NULL-terminated; borrowed */
+    struct span page;           /* what GET / gives, text/html; borrowed */
 };
 
 /* malloc'ed: the caller owns it. NULL: no memory. */
@@ -34,10 +34,10 @@ enum http_verdict {
 
 struct http_result {
     enum http_verdict verdict;
-    uint32_t used;       /* of the bytes fed: what follows belongs to the WebSocket */
+    uint32_t used; /* of the bytes fed: what follows belongs to the WebSocket */
     uint16_t status;
-    struct span answer;  /* borrowed from the head or from the options; stands until http_head_close */
-    struct span body;    /* to be sent after `answer` (the page); borrowed from the options */
+    struct span answer; /* borrowed from the head or from the options; stands until http_head_close */
+    struct span body;   /* to be sent after `answer` (the page); borrowed from the options */
 };
 
 /* Takes `bytes` at `data`. After a verdict other than HTTP_MORE it is not called again. */

@@ -278,23 +278,24 @@ static bool read_value(struct parser *parser, struct json_member *member)
 {
     member->value = (struct span){"", 0};
     switch (peek_token(parser)) {
-    case '"':
-        member->kind = JSON_KIND_STRING;
-        return read_string(parser, &member->value);
-    case '{':
-        return read_inner_object(parser, member);
-    case '[':
-        return read_array(parser, member);
-    case 't':
-        return read_word(parser, SPAN_LITERAL("true"), JSON_KIND_TRUE, member);
-    case 'f':
-        return read_word(parser, SPAN_LITERAL("false"), JSON_KIND_FALSE, member);
-    case 'n':
-        return read_word(parser, SPAN_LITERAL("null"), JSON_KIND_NULL, member);
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        return read_number(parser, member);
-    default:
-        return fail(parser, "bad JSON: a value is neither string, number, object, array, true, false nor null");
+    case '"': member->kind = JSON_KIND_STRING; return read_string(parser, &member->value);
+    case '{': return read_inner_object(parser, member);
+    case '[': return read_array(parser, member);
+    case 't': return read_word(parser, SPAN_LITERAL("true"), JSON_KIND_TRUE, member);
+    case 'f': return read_word(parser, SPAN_LITERAL("false"), JSON_KIND_FALSE, member);
+    case 'n': return read_word(parser, SPAN_LITERAL("null"), JSON_KIND_NULL, member);
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': return read_number(parser, member);
+    default: return fail(parser, "bad JSON: a value is neither string, number, object, array, true, false nor null");
     }
 }
 

@@ -1,6 +1,6 @@
 /*
- * json_put.h: pieces of JSON appended at `at`; each function returns where the next piece goes. The caller has seen to room.
- * Pure; any thread.
+ * json_put.h: pieces of JSON appended at `at`; each function returns where the next piece goes. The caller has seen to
+ * room. Pure; any thread.
  */
 #ifndef CHITCHAT_JSON_PUT_H
 #define CHITCHAT_JSON_PUT_H
@@ -29,8 +29,8 @@ uint32_t json_unsigned_bytes(uint64_t value);
 char *json_put_escaped(char *at, struct span text);
 /* How many bytes json_put_escaped writes. */
 size_t json_escaped_bytes(struct span text);
-/* The longest prefix of `text`, which is UTF-8, that ends with a whole character and of which json_put_escaped writes at most
- * `bytes_max`. */
+/* The longest prefix of `text`, which is UTF-8, that ends with a whole character and of which json_put_escaped writes
+ * at most `bytes_max`. */
 struct span json_cut(struct span text, size_t bytes_max);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * json_scan.h: eight bytes of a JSON string at a time. Both the reader and the writer of strings pass over what stands for
- * itself and stop at `"`, `\` and control characters; the reader also stops at bytes beyond ASCII, to see whether they are
- * UTF-8. Pure; any thread.
+ * json_scan.h: eight bytes of a JSON string at a time. Both the reader and the writer of strings pass over what stands
+ * for itself and stop at `"`, `\` and control characters; the reader also stops at bytes beyond ASCII, to see whether
+ * they are UTF-8. Pure; any thread.
  */
 #ifndef CHITCHAT_JSON_SCAN_H
 #define CHITCHAT_JSON_SCAN_H
@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 #define JSON_SCAN_BYTES 8u
-#define JSON_SCAN_EACH(byte) ((byte) * UINT64_C(0x0101010101010101))
+#define JSON_SCAN_EACH(byte) ((byte)*UINT64_C(0x0101010101010101))
 #define JSON_SCAN_TOPS JSON_SCAN_EACH(0x80)
 
 /*
- * `word` is loaded little endian. The top bit of each byte that is `"`, `\` or below 0x20. A borrow may mark bytes above a
- * byte rightly marked, never below: only the lowest mark is to be trusted, and zero.
+ * `word` is loaded little endian. The top bit of each byte that is `"`, `\` or below 0x20. A borrow may mark bytes
+ * above a byte rightly marked, never below: only the lowest mark is to be trusted, and zero.
  */
 static inline uint64_t json_scan_escapes(uint64_t word)
 {

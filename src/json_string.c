@@ -116,20 +116,15 @@ static const char *unescape_code(char **at, const char *end, char **out)
 static char short_escape(char byte)
 {
     switch (byte) {
-    case '"': case '\\': case '/':
-        return byte;
-    case 'b':
-        return '\b';
-    case 'f':
-        return '\f';
-    case 'n':
-        return '\n';
-    case 'r':
-        return '\r';
-    case 't':
-        return '\t';
-    default:
-        return 0;
+    case '"':
+    case '\\':
+    case '/': return byte;
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    default: return 0;
     }
 }
 

@@ -83,8 +83,8 @@ static void keep_run(struct worker_job *job)
     }
     keeper->result = 0;
     if (keeper->wants_file)
-        keeper->result = segment_create(keeper->dir, keeper->file_next,
-                                        keeper->core->server->config->wal_segment_bytes, &keeper->made);
+        keeper->result = segment_create(keeper->dir, keeper->file_next, keeper->core->server->config->wal_segment_bytes,
+                                        &keeper->made);
 }
 
 static void on_made(struct core *core, struct keeper *keeper)
@@ -122,8 +122,8 @@ void keeper_step(struct core *core)
     uint32_t room = wal_has_failed(core->wal) ? 0 : WAL_SPARES_MAX - 1 - spares;
     keeper->count = keeper->waiting_count;
     keeper->recycle_count = keeper->count < room ? keeper->count : room;
-    keeper->wants_file = !keeper->has_failed && core->stop_step == 0
-                         && wal_spares_wanted(core->wal) > keeper->recycle_count;
+    keeper->wants_file =
+        !keeper->has_failed && core->stop_step == 0 && wal_spares_wanted(core->wal) > keeper->recycle_count;
     if (!keeper->wants_file && keeper->count == 0)
         return;
     memcpy(keeper->released, keeper->waiting, keeper->count * sizeof keeper->waiting[0]);

@@ -1,6 +1,6 @@
 /*
- * keeper.h: sees to it that the log has segment files in hand: made and zero-written on a thread beside the shard, recycled
- * when a round lets them go, removed when there are too many. Shard's thread.
+ * keeper.h: sees to it that the log has segment files in hand: made and zero-written on a thread beside the shard,
+ * recycled when a round lets them go, removed when there are too many. Shard's thread.
  */
 #ifndef CHITCHAT_KEEPER_H
 #define CHITCHAT_KEEPER_H

@@ -8,11 +8,12 @@
 #include <stdint.h>
 
 enum letter_kind {
-    LETTER_SEND,       /* struct delivery: a message for a user of yours; comes back as LETTER_SENT */
-    LETTER_SENT,       /* the same, answered, at home */
-    LETTER_MOVE,       /* struct move: a connection whose user is yours; comes back as LETTER_MOVED */
+    LETTER_SEND, /* struct delivery: a message for a user of yours; comes back as LETTER_SENT */
+    LETTER_SENT, /* the same, answered, at home */
+    LETTER_MOVE, /* struct move: a connection whose user is yours; comes back as LETTER_MOVED */
     LETTER_MOVED,
-    LETTER_ROUND_END,  /* struct letter_control: my last write of the round's segments is done, its letters are before this */
+    LETTER_ROUND_END,  /* struct letter_control: my last write of the round's segments is done, its letters are before
+                          this */
     LETTER_ROUND_DONE, /* my checkpoint of the round is committed */
     LETTER_QUIET,      /* stopping: none of my letters is out */
 };

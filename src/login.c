@@ -21,8 +21,7 @@ struct last_read {
 static void keep_alive(struct core *core, struct conn *conn)
 {
     uint64_t now_us = shard_monotonic_us(core->shard);
-    timers_set(shard_timers(core->shard), &conn->timer,
-               now_us + (uint64_t)core->server->config->ping_s * 1000000);
+    timers_set(shard_timers(core->shard), &conn->timer, now_us + (uint64_t)core->server->config->ping_s * 1000000);
 }
 
 static void read_on(struct core *core, struct conn *conn)
@@ -92,8 +91,7 @@ static void answer_all(struct core *core, struct user *user, void (*answer_one)(
 static void last_run(struct reader_job *job)
 {
     struct last_read *read = container_of(job, struct last_read, job);
-    read->result =
-        store_reader_newest(job->core->store_reader, user_name(read->user), read->before, &read->runs_last);
+    read->result = store_reader_newest(job->core->store_reader, user_name(read->user), read->before, &read->runs_last);
 }
 
 static void last_done(struct reader_job *job)

@@ -1,7 +1,7 @@
 /*
  * login.h: a login on the shard of its user: registers the connection at once, finds out `last`, answers. Entries that
- * leave the timeline while `last` is read count too: it is the greater of what was read and what was released since. Shard's
- * thread.
+ * leave the timeline while `last` is read count too: it is the greater of what was read and what was released since.
+ * Shard's thread.
  */
 #ifndef CHITCHAT_LOGIN_H
 #define CHITCHAT_LOGIN_H

@@ -11,14 +11,10 @@ int main(int argc, char **argv)
     struct config config;
     char text[CONFIG_TEXT_BYTES];
     switch (config_parse(argc, argv, environ, &config, text, sizeof text)) {
-    case CONFIG_SERVE:
-        return serve(&config);
+    case CONFIG_SERVE: return serve(&config);
     case CONFIG_HELP:
-    case CONFIG_VERSION:
-        fputs(text, stdout);
-        return 0;
-    case CONFIG_ERROR:
-        break;
+    case CONFIG_VERSION: fputs(text, stdout); return 0;
+    case CONFIG_ERROR: break;
     }
     fprintf(stderr, "%s\n", text);
     return 2;

@@ -1,7 +1,7 @@
 /*
- * move.h: a connection goes to the shard of its user: when a login is asked for, its output has left and nothing of it is
- * with the kernel, its descriptor travels in a letter, with its parser, the bytes after the login frame and its times. The
- * other shard goes on with the login. Shard's thread.
+ * move.h: a connection goes to the shard of its user: when a login is asked for, its output has left and nothing of it
+ * is with the kernel, its descriptor travels in a letter, with its parser, the bytes after the login frame and its
+ * times. The other shard goes on with the login. Shard's thread.
  */
 #ifndef CHITCHAT_MOVE_H
 #define CHITCHAT_MOVE_H

@@ -20,7 +20,7 @@ struct history {
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
     uint32_t limit;
-    uint64_t after;  /* what is left to look at, exclusive */
+    uint64_t after; /* what is left to look at, exclusive */
     uint64_t before;
     uint32_t looked;
     struct range_read *read;

@@ -144,8 +144,8 @@ static int hits_gather(struct range_read *read)
     uint32_t older_count = 0;
     const struct store_range *range = &read->range;
     if (core->frozen != NULL)
-        older_count = memtable_range(core->frozen, read_user(read), range->after, range->before,
-                                     range->oldest_first, older, rows_max);
+        older_count = memtable_range(core->frozen, read_user(read), range->after, range->before, range->oldest_first,
+                                     older, rows_max);
     uint32_t newer_count = memtable_range(core->filling, read_user(read), range->after, range->before,
                                           range->oldest_first, newer, rows_max);
     read->hits = hits;

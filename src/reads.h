@@ -1,10 +1,10 @@
 /*
  * reads.h: what a shard reads from its memory and its runs, merged.
  *
- * The shard looks into memory itself; what may lie in runs is read by its reader thread, since a cold page must not stall a
- * core. Memory is looked at first, then the runs as they stand after that: rows move from memory to runs, never back, so
- * nothing is missed, and what is seen twice is dropped by its ts. Logins and key checks are served before history,
- * history before replay.
+ * The shard looks into memory itself; what may lie in runs is read by its reader thread, since a cold page must not
+ * stall a core. Memory is looked at first, then the runs as they stand after that: rows move from memory to runs, never
+ * back, so nothing is missed, and what is seen twice is dropped by its ts. Logins and key checks are served before
+ * history, history before replay.
  */
 #ifndef CHITCHAT_READS_H
 #define CHITCHAT_READS_H
@@ -25,15 +25,16 @@ struct reader_job {
     struct list link;
     struct core *core;
     uint8_t lane;
-    void (*run)(struct reader_job *job);  /* on the reader's thread; may use core->store_reader, nothing else of the core */
+    void (*run)(
+        struct reader_job *job); /* on the reader's thread; may use core->store_reader, nothing else of the core */
     void (*done)(struct reader_job *job); /* on the shard's thread */
 };
 
 /* Borrows `job` until its `done`. */
 void reads_post(struct core *core, struct reader_job *job, enum reads_lane lane);
 
-/* What a read of `user`'s timeline may see lies below this: the mark, and all that will ever be given a ts from now on, since
- * the read may go on while entries settle out of order above the mark. */
+/* What a read of `user`'s timeline may see lies below this: the mark, and all that will ever be given a ts from now on,
+ * since the read may go on while entries settle out of order above the mark. */
 uint64_t reads_bound(const struct core *core, const struct user *user);
 /* The newest visible ts of `user` that memory holds below `before`, 0 if none. */
 uint64_t reads_memory_newest(const struct core *core, struct span user, uint64_t before);
@@ -45,7 +46,8 @@ bool reads_runs_reach(const struct core *core, uint64_t after);
 /* A part of a timeline. */
 struct range_read;
 
-/* Takes what memory holds of the range, which must end at the timeline's mark or before. Copies `user`. NULL: no memory. */
+/* Takes what memory holds of the range, which must end at the timeline's mark or before. Copies `user`. NULL: no
+ * memory. */
 struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range);
 /* Whether runs have to be asked too: then range_read_post, else it is complete. */
 bool range_read_needs_runs(const struct range_read *read);

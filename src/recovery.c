@@ -197,7 +197,8 @@ static int survey(struct recovery *recovery, struct log *log)
 
 /* -- replay -- */
 
-/* Writes the generation that was filled as a run; the log's position stays where it was, unless `applied` says otherwise. */
+/* Writes the generation that was filled as a run; the log's position stays where it was, unless `applied` says
+ * otherwise. */
 static int write_out(struct recovery *recovery, struct core *core, struct store_position applied)
 {
     struct run_source *source;
@@ -213,8 +214,9 @@ static int write_out(struct recovery *recovery, struct core *core, struct store_
         run_source_close(&source);
     }
     if (status != 0)
-        return refuse(recovery, status, "shard %u: the log cannot be written to a run: %s (%s): make room and start again",
-                      core->index, error.text, strerror(-status));
+        return refuse(recovery, status,
+                      "shard %u: the log cannot be written to a run: %s (%s): make room and start again", core->index,
+                      error.text, strerror(-status));
     memtable_close(&core->filling);
     status = core_open_memtable(core, &core->filling);
     return status == 0 ? 0 : refuse(recovery, status, "shard %u: no memory", core->index);

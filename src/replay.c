@@ -20,10 +20,10 @@ struct expected_ok {
 struct replay {
     struct conn *conn;
     struct core *core;
-    struct list link;      /* in core->replay_conns */
+    struct list link;        /* in core->replay_conns */
     struct range_read *read; /* under way at the reader, or NULL */
-    struct list oks;       /* ascending in ts */
-    uint64_t prev;         /* of the next entry, if is_prev_known */
+    struct list oks;         /* ascending in ts */
+    uint64_t prev;           /* of the next entry, if is_prev_known */
     bool is_prev_known;
 };
 

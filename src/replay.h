@@ -1,19 +1,20 @@
 /*
- * replay.h: a connection catches up: all entries above its cursor, oldest first, page by page at the pace of its socket,
- * then `live`. It becomes live only in a turn in which its cursor is the timeline's last. Shard's thread.
+ * replay.h: a connection catches up: all entries above its cursor, oldest first, page by page at the pace of its
+ * socket, then `live`. It becomes live only in a turn in which its cursor is the timeline's last. Shard's thread.
  */
 #ifndef CHITCHAT_REPLAY_H
 #define CHITCHAT_REPLAY_H
 
 #include "conn.h"
 
-/* Past this much waiting output a replay waits; less than CONN_OUTPUT_PAUSE_BYTES, so that requests are still answered. */
+/* Past this much waiting output a replay waits; less than CONN_OUTPUT_PAUSE_BYTES, so that requests are still answered.
+ */
 #define REPLAY_OUTPUT_PAUSE_BYTES (32u << 10)
 
 /* Starts from conn->cursor; the connection is in CONN_REPLAY. */
 void replay_start(struct core *core, struct conn *conn);
-/* An entry that `conn` sent has left the timeline and will come in the replay: as the `ok` of request `id`. False: no memory,
- * then it comes as a `msg`. */
+/* An entry that `conn` sent has left the timeline and will come in the replay: as the `ok` of request `id`. False: no
+ * memory, then it comes as a `msg`. */
 bool replay_expect_ok(struct conn *conn, uint64_t ts, const struct request_id *id);
 /* It may be able to go on: looked at at the end of the turn. */
 void replay_wants_step(struct core *core, struct conn *conn);

@@ -50,9 +50,7 @@ static char *put_id(char *at, const struct request_id *id)
         at = JSON_PUT(at, ",\"id\":\"");
         at = json_put_escaped(at, (struct span){id->string, id->bytes});
         return JSON_PUT(at, "\"");
-    default:
-        ASSERT(id->kind == REQUEST_ID_NONE);
-        return at;
+    default: ASSERT(id->kind == REQUEST_ID_NONE); return at;
     }
 }
 
@@ -204,11 +202,12 @@ static char *page_payload(const struct reply_page *page)
 
 #define PAGE_CLOSING(more) "],\"more\":" more
 #define PAGE_NEXT ",\"next\":"
-#define PAGE_CLOSING_BYTES_MAX \
+#define PAGE_CLOSING_BYTES_MAX                                                                                         \
     (sizeof(PAGE_CLOSING("false")) + sizeof(PAGE_NEXT) + JSON_UNSIGNED_BYTES_MAX + sizeof("}"))
 /* Header and payload together are within LIMIT_PAGE_BYTES, however one reads the protocol's "frame". */
 #define PAGE_PAYLOAD_BYTES_MAX (LIMIT_PAGE_BYTES - WS_HEADER_BYTES_MAX)
-#define PAGE_MESSAGE_FIXED_BYTES (sizeof("{\"ts\":,\"mid\":\"\",\"from\":\"\",\"to\":\"\",\"text\":\"\"}") - 1 + LIMIT_MID_CHARS)
+#define PAGE_MESSAGE_FIXED_BYTES                                                                                       \
+    (sizeof("{\"ts\":,\"mid\":\"\",\"from\":\"\",\"to\":\"\",\"text\":\"\"}") - 1 + LIMIT_MID_CHARS)
 
 void reply_page_begin(struct reply_page *page, char *out, const struct request_id *id)
 {

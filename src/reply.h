@@ -1,8 +1,9 @@
 /*
- * reply.h: what the server says, written as whole WebSocket frames (header and JSON) into flat memory. Pure; any thread.
+ * reply.h: what the server says, written as whole WebSocket frames (header and JSON) into flat memory. Pure; any
+ * thread.
  *
- * Each function writes at `out` and returns the bytes written; the caller has seen to room for the …_bytes_max that it says.
- * Strings are escaped as RFC 8259 asks (`"`, `\`, control characters), all else is written as it is (UTF-8).
+ * Each function writes at `out` and returns the bytes written; the caller has seen to room for the …_bytes_max that it
+ * says. Strings are escaped as RFC 8259 asks (`"`, `\`, control characters), all else is written as it is (UTF-8).
  */
 #ifndef CHITCHAT_REPLY_H
 #define CHITCHAT_REPLY_H
@@ -35,11 +36,11 @@ size_t reply_write_error(char *out, const struct request_id *id, enum error_code
 /* A `msg`. Room: LIMIT_MSG_BYTES(text.bytes). `key` is written if it is there. */
 size_t reply_write_msg(char *out, const struct message *message, uint64_t prev);
 
-/* A history page, written piece by piece into REPLY_PAGE_BYTES_MAX bytes at `out`; the frame, its header included, is at most
- * LIMIT_PAGE_BYTES. */
+/* A history page, written piece by piece into REPLY_PAGE_BYTES_MAX bytes at `out`; the frame, its header included, is
+ * at most LIMIT_PAGE_BYTES. */
 struct reply_page {
     char *out;
-    size_t used;        /* of the payload so far, closing parts not counted */
+    size_t used; /* of the payload so far, closing parts not counted */
     uint32_t count;
 };
 #define REPLY_PAGE_BYTES_MAX (LIMIT_PAGE_BYTES + 16u)

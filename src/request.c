@@ -151,8 +151,9 @@ bool request_read(struct request_reader *reader, char *data, size_t bytes, struc
     if (!json_read_object(reader->json, data, bytes, &reason))
         return refuse(error_r, ERROR_BAD_JSON, reason);
     if (!read_id(reader, &request_r->id))
-        return refuse_field(error_r, "id must be an integer of magnitude below 2^53, without fraction and exponent, or a "
-                                     "string of at most 64 bytes without U+0000");
+        return refuse_field(error_r,
+                            "id must be an integer of magnitude below 2^53, without fraction and exponent, or a "
+                            "string of at most 64 bytes without U+0000");
     return true;
 }
 
@@ -198,8 +199,9 @@ static bool read_login(const struct request_reader *reader, struct request_login
     enum field after = read_ts(reader, SPAN_LITERAL("after"), &login->after);
     enum field epoch = read_string(reader, SPAN_LITERAL("epoch"), &login->epoch);
     if (user == FIELD_BAD || (user == FIELD_ABSENT && !wants_token))
-        return refuse_field(error_r, "user must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
-                                     "quotes or backslashes");
+        return refuse_field(error_r,
+                            "user must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
+                            "quotes or backslashes");
     if (after == FIELD_BAD)
         return refuse_field(error_r, "after must be an integer from 0 to 2^53 - 1, without fraction and exponent");
     if (epoch == FIELD_BAD)
@@ -227,8 +229,9 @@ static bool read_send(const struct request_reader *reader, struct request_send *
 {
     *send = (struct request_send){.key = {"", 0}};
     if (read_user_name(reader, SPAN_LITERAL("to"), &send->to) != FIELD_GOOD)
-        return refuse_field(error_r, "to must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
-                                     "quotes or backslashes");
+        return refuse_field(error_r,
+                            "to must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
+                            "quotes or backslashes");
     if (!read_text(reader, &send->text, error_r))
         return false;
     enum field key = read_string(reader, SPAN_LITERAL("key"), &send->key);
@@ -252,8 +255,9 @@ static bool read_history(const struct request_reader *reader, struct request_his
     if (read_integer(reader, SPAN_LITERAL("limit"), 1, LIMIT_PAGE_ENTRIES, &limit) == FIELD_BAD)
         return refuse_field(error_r, "limit must be an integer from 1 to 1000, without fraction and exponent");
     if (with == FIELD_BAD)
-        return refuse_field(error_r, "with must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
-                                     "quotes or backslashes");
+        return refuse_field(error_r,
+                            "with must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
+                            "quotes or backslashes");
     history->limit = (uint32_t)limit;
     history->has_after = after == FIELD_GOOD;
     history->has_before = before == FIELD_GOOD;
@@ -265,14 +269,10 @@ bool request_read_fields(struct request_reader *reader, struct request *request,
                          struct request_error *error_r)
 {
     switch (request->op) {
-    case REQUEST_LOGIN:
-        return read_login(reader, &request->login, wants_token, error_r);
-    case REQUEST_SEND:
-        return read_send(reader, &request->send, error_r);
-    case REQUEST_HISTORY:
-        return read_history(reader, &request->history, error_r);
-    case REQUEST_PING:
-        break;
+    case REQUEST_LOGIN: return read_login(reader, &request->login, wants_token, error_r);
+    case REQUEST_SEND: return read_send(reader, &request->send, error_r);
+    case REQUEST_HISTORY: return read_history(reader, &request->history, error_r);
+    case REQUEST_PING: break;
     }
     ASSERT(request->op == REQUEST_PING);
     return true;

@@ -1,6 +1,7 @@
 /*
- * request.h: a client's frame, read. Our own strict JSON reader (RFC 8259), in place: strings are unescaped where they stand,
- * numbers are kept as written. Pure; one `struct request_reader` for each thread (scratch memory for duplicate keys).
+ * request.h: a client's frame, read. Our own strict JSON reader (RFC 8259), in place: strings are unescaped where they
+ * stand, numbers are kept as written. Pure; one `struct request_reader` for each thread (scratch memory for duplicate
+ * keys).
  *
  * PROTOCOL.md fixes the order of checks, with the rate and the login between them; so it goes in three steps:
  * request_read (JSON, id), request_read_op (op is a string, op is known), request_read_fields.
@@ -56,8 +57,8 @@ struct request_error {
 struct request_login {
     struct span user;
     bool has_user;
-    struct span token;   /* as given; only looked at where the server asks for tokens */
-    bool has_token;      /* present and a string */
+    struct span token; /* as given; only looked at where the server asks for tokens */
+    bool has_token;    /* present and a string */
     bool has_after;
     uint64_t after;
     bool has_epoch;
@@ -95,8 +96,9 @@ struct request {
 int request_reader_open(struct request_reader **reader_r);
 void request_reader_close(struct request_reader **reader);
 
-/* `bytes` is at most LIMIT_FRAME_BYTES. Reads the whole frame and its id. True, or false and *error_r (bad_json, bad_request). Keeps the members in the reader for
- * the next two steps. `data` is valid UTF-8 (ws.h saw to that); it is changed. */
+/* `bytes` is at most LIMIT_FRAME_BYTES. Reads the whole frame and its id. True, or false and *error_r (bad_json,
+ * bad_request). Keeps the members in the reader for the next two steps. `data` is valid UTF-8 (ws.h saw to that); it is
+ * changed. */
 bool request_read(struct request_reader *reader, char *data, size_t bytes, struct request *request_r,
                   struct request_error *error_r);
 /* request->op; bad_request if `op` is absent or no string, unknown_op. */

@@ -38,8 +38,8 @@ static uint32_t cores_available(void)
     return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
 }
 
-/* Connections need descriptors: all that the system allows, and no more connections than those carry, so that a full server
- * can say so. */
+/* Connections need descriptors: all that the system allows, and no more connections than those carry, so that a full
+ * server can say so. */
 static void raise_descriptors(struct config *config, uint32_t shard_count)
 {
     struct rlimit limit;

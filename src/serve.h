@@ -6,8 +6,8 @@
 
 #include "config.h"
 
-/* Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 1 when it could not start (one line on stderr says why). Changes
- * the texts of config->listens where a port was 0. */
+/* Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 1 when it could not start (one line on stderr says why).
+ * Changes the texts of config->listens where a port was 0. */
 int serve(struct config *config);
 
 #endif

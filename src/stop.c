@@ -25,7 +25,8 @@ static bool is_store_failed(const struct core *core)
     return atomic_load_explicit(&core->server->store_failed, memory_order_relaxed);
 }
 
-/* Every send is answered and every connection on its way has arrived. After a failed log write some stay pending for ever. */
+/* Every send is answered and every connection on its way has arrived. After a failed log write some stay pending for
+ * ever. */
 static bool is_drained(const struct core *core)
 {
     for (uint32_t i = 0; i < core->server->core_count; i++)

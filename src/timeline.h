@@ -40,8 +40,8 @@ struct timeline {
     struct list pending;
     uint32_t pending_count;
     uint32_t pending_bytes;
-    uint64_t newest;   /* ts of the last entry that entered or left; 0: none yet */
-    uint64_t last;     /* ts of the last entry that left; means something when last_is_known */
+    uint64_t newest; /* ts of the last entry that entered or left; 0: none yet */
+    uint64_t last;   /* ts of the last entry that left; means something when last_is_known */
     bool last_is_known;
 };
 

@@ -1,6 +1,7 @@
 #include "utf8.h"
 
-/* The first byte of a character of several bytes: how many follow, and what the next one may be (RFC 3629, section 4). */
+/* The first byte of a character of several bytes: how many follow, and what the next one may be (RFC 3629, section 4).
+ */
 static bool begin(struct utf8 *utf8, uint8_t byte)
 {
     utf8->low = 0x80;

@@ -1,6 +1,6 @@
 /*
- * utf8.h: UTF-8 by RFC 3629: no surrogates, nothing above U+10FFFF, no longer form than needed. A text may come in pieces cut
- * anywhere; what can no longer become valid is refused at its first byte. Pure; any thread.
+ * utf8.h: UTF-8 by RFC 3629: no surrogates, nothing above U+10FFFF, no longer form than needed. A text may come in
+ * pieces cut anywhere; what can no longer become valid is refused at its first byte. Pure; any thread.
  */
 #ifndef CHITCHAT_UTF8_H
 #define CHITCHAT_UTF8_H

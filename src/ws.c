@@ -24,7 +24,7 @@ struct ws_parser {
     /* The current frame. */
     uint8_t header[HEADER_BYTES_MAX];
     uint8_t header_bytes;
-    bool in_frame;      /* its header is complete */
+    bool in_frame; /* its header is complete */
     uint8_t opcode;
     bool fin;
     uint64_t frame_left; /* payload bytes still to come */
@@ -173,8 +173,9 @@ static const char *check_first_bytes(const struct ws_parser *parser)
     if (is_control(opcode)) {
         if (opcode > WS_PONG)
             return "unknown opcode";
-        return !fin ? "a control frame is fragmented"
-                    : (parser->header[1] & 0x7F) > CONTROL_BYTES_MAX ? "a control frame is too long" : NULL;
+        return !fin                                             ? "a control frame is fragmented"
+               : (parser->header[1] & 0x7F) > CONTROL_BYTES_MAX ? "a control frame is too long"
+                                                                : NULL;
     }
     if (opcode > WS_BINARY)
         return "unknown opcode";
@@ -347,8 +348,7 @@ static void close_event(struct ws *ws, struct ws_event *event)
         fail(ws, event, 1002, "a close frame has no valid code");
         return;
     }
-    if (parser->control_bytes > 2
-        && !utf8_is_valid((struct span){parser->control + 2, parser->control_bytes - 2})) {
+    if (parser->control_bytes > 2 && !utf8_is_valid((struct span){parser->control + 2, parser->control_bytes - 2})) {
         fail(ws, event, 1007, "the reason of a close frame is not UTF-8");
         return;
     }

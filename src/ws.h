@@ -1,15 +1,15 @@
 /*
  * ws.h: the server side of RFC 6455 framing over wslay's frame API, with the rules that wslay leaves to us: mask
- * required, RSV zero, opcodes known, fragments in order, length of the whole message bounded before it is buffered, UTF-8 over
- * fragments and failing fast, close payloads, binary refused (unless allowed), number of fragments bounded.
+ * required, RSV zero, opcodes known, fragments in order, length of the whole message bounded before it is buffered,
+ * UTF-8 over fragments and failing fast, close payloads, binary refused (unless allowed), number of fragments bounded.
  *
- * Pull style: the caller has bytes and asks for the next event; bytes of frames not yet begun stay with the caller, so it
- * may stop at any event and keep the rest (stash, handover). wslay is never given a byte beyond the frame that it is
+ * Pull style: the caller has bytes and asks for the next event; bytes of frames not yet begun stay with the caller, so
+ * it may stop at any event and keep the rest (stash, handover). wslay is never given a byte beyond the frame that it is
  * reading: at a frame boundary outside a fragmented message a connection owns no parser and no buffer, and all
  * connections of a shard share those of `struct ws_pool`.
  *
- * One thread at a time; a `struct ws` may move to another thread with its pool's parser in it (malloc'ed memory): the other thread
- * gives it back to its own pool.
+ * One thread at a time; a `struct ws` may move to another thread with its pool's parser in it (malloc'ed memory): the
+ * other thread gives it back to its own pool.
  */
 #ifndef CHITCHAT_WS_H
 #define CHITCHAT_WS_H
@@ -44,14 +44,15 @@ enum ws_event_kind {
     WS_EVENT_MESSAGE, /* a whole message: data, bytes, opcode WS_TEXT or WS_BINARY */
     WS_EVENT_PING,    /* data, bytes: to be given back in a pong */
     WS_EVENT_PONG,
-    WS_EVENT_CLOSE,   /* the peer's close frame; `code` is what to answer with (1000 if it had none: see `has_code`) */
-    WS_EVENT_ERROR,   /* a rule was broken; `code` is the close code to send (1002, 1003, 1007, 1009, 1011), `reason` says why */
+    WS_EVENT_CLOSE, /* the peer's close frame; `code` is what to answer with (1000 if it had none: see `has_code`) */
+    WS_EVENT_ERROR, /* a rule was broken; `code` is the close code to send (1002, 1003, 1007, 1009, 1011), `reason` says
+                       why */
 };
 
 struct ws_event {
     enum ws_event_kind kind;
     enum ws_opcode opcode;
-    char *data;        /* may be changed in place; stands until the next call with this pool */
+    char *data; /* may be changed in place; stands until the next call with this pool */
     size_t bytes;
     uint16_t code;
     bool has_code;

@@ -70,18 +70,19 @@ static int meta_load(struct datadir *dir, struct datadir_error *error)
                       "choose another data directory",
                       dir->path, dir->meta.format, DATADIR_FORMAT);
     if (result != 0)
-        return refuse(error, result, "%.200s/META is damaged: restore that file, or all of the directory, from a backup",
-                      dir->path);
+        return refuse(error, result,
+                      "%.200s/META is damaged: restore that file, or all of the directory, from a backup", dir->path);
     return 0;
 }
 
 static int shards_check(const struct datadir *dir, uint32_t shards_wanted, struct datadir_error *error)
 {
     if (shards_wanted != 0 && shards_wanted != dir->meta.shards)
-        return refuse(error, -EINVAL,
-                      "%.200s was made for %u shards and cannot be served by %u: leave --shards out or say --shards %u, "
-                      "or choose another data directory",
-                      dir->path, dir->meta.shards, shards_wanted, dir->meta.shards);
+        return refuse(
+            error, -EINVAL,
+            "%.200s was made for %u shards and cannot be served by %u: leave --shards out or say --shards %u, "
+            "or choose another data directory",
+            dir->path, dir->meta.shards, shards_wanted, dir->meta.shards);
     char name[DATADIR_NAME_BYTES];
     for (uint32_t shard = 0; shard < dir->meta.shards; shard++)
         if (!datadir_has_shard(dir->fd, shard, name))
@@ -135,8 +136,9 @@ static int refuse_locked(const struct datadir *dir, struct datadir_error *error)
     char who[48] = "";
     if (process > 0)
         (void)snprintf(who, sizeof who, " (process %ld)", process);
-    return refuse(error, -EBUSY, "%.200s is in use by another chitchat%s: stop that one, or choose another data directory",
-                  dir->path, who);
+    return refuse(error, -EBUSY,
+                  "%.200s is in use by another chitchat%s: stop that one, or choose another data directory", dir->path,
+                  who);
 }
 
 static int lock_take(struct datadir *dir, struct datadir_error *error)

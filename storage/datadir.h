@@ -1,12 +1,13 @@
 /*
- * datadir.h: the directory that holds a data set, guarded against a second server and against a server that does not fit.
+ * datadir.h: the directory that holds a data set, guarded against a second server and against a server that does not
+ * fit.
  *
  *     LOCK                    flock'ed while open; says the process that holds it
  *     META                    what never changes: format version, shards, epoch, both seeds, and a CRC; text
  *     shard-0000/wal, runs    one for each shard
  *
- * META is written last, by rename, so a directory that has it is complete; a crash while making leaves META.new and empty
- * directories, from which the next start makes it anew. Shard directories with anything in them but without META
+ * META is written last, by rename, so a directory that has it is complete; a crash while making leaves META.new and
+ * empty directories, from which the next start makes it anew. Shard directories with anything in them but without META
  * are never taken for new: that is refused. Whatever is refused is left as it was.
  *
  * Everything here but the getters blocks: main's thread, before the shards start and after they end. The getters only
@@ -35,9 +36,9 @@ struct datadir_error {
 /* Opens the data directory at `path`, or makes it if there is none or it is empty (its parent must be there).
  * `shards_wanted` 0: as stored, or `shards_default` for a new one. Both at most LIMIT_SHARDS. Borrows `path`; the
  * caller owns *dir_r. Returns 0, or -errno and *error_r:
- * -EBUSY in use by another server; -EPROTO another format version; -EINVAL another number of shards; -EEXIST not empty and
- * not of chitchat, or shards without META; -EBADMSG META or a shard directory is damaged or missing; else what the system
- * said. */
+ * -EBUSY in use by another server; -EPROTO another format version; -EINVAL another number of shards; -EEXIST not empty
+ * and not of chitchat, or shards without META; -EBADMSG META or a shard directory is damaged or missing; else what the
+ * system said. */
 int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
                  struct datadir_error *error_r);
 /* Lets go of the lock. Nulls *dir; NULL is fine. */

@@ -12,7 +12,8 @@
 
 /* Calls `visit` for each entry of the directory `name` in `fd` but . and ..; 0, or -1 and errno. A false of `visit`
  * ends it with 0. */
-static int each_entry(int fd, const char *name, bool (*visit)(void *context, int dir_fd, const char *entry), void *context)
+static int each_entry(int fd, const char *name, bool (*visit)(void *context, int dir_fd, const char *entry),
+                      void *context)
 {
     int dir_fd = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
@@ -173,7 +174,8 @@ static int draw(uint32_t shards, struct datadir_meta *meta_r)
     return 0;
 }
 
-/* The new META first: it marks the empty shard directories as those of an attempt. Its rename is the one commit point. */
+/* The new META first: it marks the empty shard directories as those of an attempt. Its rename is the one commit point.
+ */
 int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
 {
     int result = draw(shards, meta_r);

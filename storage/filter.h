@@ -1,10 +1,10 @@
 /*
- * filter.h: which users a run holds: a blocked Bloom filter (Putze, Sanders and Singler, 2007; Bloom, 1970), 10 bits a user, six
- * bits in one cache line. "No" is certain; "yes" is wrong for one or two names in a hundred. Pure; one thread while it is
- * made, then any.
+ * filter.h: which users a run holds: a blocked Bloom filter (Putze, Sanders and Singler, 2007; Bloom, 1970), 10 bits a
+ * user, six bits in one cache line. "No" is certain; "yes" is wrong for one or two names in a hundred. Pure; one thread
+ * while it is made, then any.
  *
- * The hash has a fixed key, since the filter stands in the file; whoever chooses names that collide makes reads slower by
- * one look-up, nothing else.
+ * The hash has a fixed key, since the filter stands in the file; whoever chooses names that collide makes reads slower
+ * by one look-up, nothing else.
  */
 #ifndef CHITCHAT_STORAGE_FILTER_H
 #define CHITCHAT_STORAGE_FILTER_H
@@ -17,7 +17,7 @@
 #define FILTER_BLOCK_BYTES 64u
 
 struct filter {
-    uint8_t *bytes;   /* owned; NULL: no user at all */
+    uint8_t *bytes; /* owned; NULL: no user at all */
     uint64_t blocks;
 };
 

@@ -87,10 +87,8 @@ static int take_marks(const MDB_val *value, struct manifest_marks *marks_r)
     uint32_t version;
     if (value_read(value, &version, numbers, MARKS_NUMBERS) != 0 || version != MANIFEST_VERSION)
         return -EBADMSG;
-    *marks_r = (struct manifest_marks){.applied = {numbers[1], numbers[2]},
-                                       .last_ts = numbers[0],
-                                       .next_id = numbers[3],
-                                       .next_seq = numbers[4]};
+    *marks_r = (struct manifest_marks){
+        .applied = {numbers[1], numbers[2]}, .last_ts = numbers[0], .next_id = numbers[3], .next_seq = numbers[4]};
     return 0;
 }
 
@@ -120,7 +118,8 @@ static int take_run(const MDB_val *key, const MDB_val *value, struct run_entry *
     if (key->mv_size != RUN_KEY_BYTES || memcmp(key->mv_data, "run-", 4) != 0)
         return -EBADMSG;
     memcpy(name, key->mv_data, RUN_KEY_BYTES);
-    if (strspn(name + 4, "0123456789") != RUN_KEY_BYTES - 4 || value_read(value, &entry_r->level, numbers, RUN_NUMBERS) != 0)
+    if (strspn(name + 4, "0123456789") != RUN_KEY_BYTES - 4
+        || value_read(value, &entry_r->level, numbers, RUN_NUMBERS) != 0)
         return -EBADMSG;
     entry_r->id = strtoull(name + 4, NULL, 10);
     entry_r->seq_first = numbers[0];

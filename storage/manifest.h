@@ -1,6 +1,7 @@
 /*
- * manifest.h: the small LMDB environment that names a shard's live runs and says where log and clock stood: `manifest.mdb`.
- * Its commit is the one point at which runs come and go. LMDB's default durability: a commit that returned is on the disk.
+ * manifest.h: the small LMDB environment that names a shard's live runs and says where log and clock stood:
+ * `manifest.mdb`. Its commit is the one point at which runs come and go. LMDB's default durability: a commit that
+ * returned is on the disk.
  *
  * Each value carries a CRC32C. Commits are serialised by the caller; any thread.
  */
@@ -13,15 +14,15 @@ struct manifest;
 
 /* One run, as the manifest knows it. */
 struct run_entry {
-    uint64_t id;         /* of the file: run-NNNNNNNNNNNN.mdb */
-    uint64_t seq_first;  /* the checkpoints that went into it, in order of time: runs are disjoint */
+    uint64_t id;        /* of the file: run-NNNNNNNNNNNN.mdb */
+    uint64_t seq_first; /* the checkpoints that went into it, in order of time: runs are disjoint */
     uint64_t seq_last;
-    uint64_t rows;       /* of timelines */
-    uint64_t entries;    /* all rows of the file: timelines, key index, filter */
-    uint64_t ts_min;     /* over timeline rows */
+    uint64_t rows;    /* of timelines */
+    uint64_t entries; /* all rows of the file: timelines, key index, filter */
+    uint64_t ts_min;  /* over timeline rows */
     uint64_t ts_max;
     uint64_t file_bytes;
-    uint32_t level;      /* 0: of a checkpoint */
+    uint32_t level; /* 0: of a checkpoint */
 };
 
 struct manifest_marks {
@@ -48,7 +49,8 @@ void manifest_close(struct manifest **manifest);
 /* One durable commit: the marks, one run more (may be NULL), `removed_count` runs fewer. 0 or -errno. */
 int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
                     const uint64_t *removed_ids, uint32_t removed_count);
-/* After a failed commit: whether LMDB cannot say what is on the disk, so that no file may be touched till the next start. */
+/* After a failed commit: whether LMDB cannot say what is on the disk, so that no file may be touched till the next
+ * start. */
 bool manifest_is_in_doubt(struct manifest *manifest);
 
 /* LMDB's results as -errno: damage is -EBADMSG, a full map -ENOSPC. */

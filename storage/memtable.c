@@ -262,8 +262,7 @@ static struct place place_for(const struct mem_user *user, uint64_t ts)
     return seek(user, ts);
 }
 
-static void entry_put(struct memtable *table, struct mem_user *user, struct record *record, uint64_t ts,
-                      enum role role)
+static void entry_put(struct memtable *table, struct mem_user *user, struct record *record, uint64_t ts, enum role role)
 {
     struct place place = place_for(user, ts);
     struct mem_chunk *chunk = user->chunks[place.chunk];
@@ -430,8 +429,8 @@ uint32_t memtable_keyed(const struct memtable *table, struct span name, uint64_t
         if (mem_entry_ts(entry) < since)
             break;
         if (mem_entry_is_keyed(entry))
-            keyed[count++] = (struct memtable_keyed){
-                mem_entry_ts(entry), memtable_key_hash(table->key_seed, record_key(entry->record))};
+            keyed[count++] = (struct memtable_keyed){mem_entry_ts(entry),
+                                                     memtable_key_hash(table->key_seed, record_key(entry->record))};
     }
     return count;
 }

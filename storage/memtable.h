@@ -32,7 +32,8 @@ int memtable_open(struct memtable **table_r, struct record_heap *heap, struct ha
 /* Gives back all references and memory. On the shard's thread. Nulls *table. */
 void memtable_close(struct memtable **table);
 /* The same in slices, so that a large generation stalls no turn: gives back up to `entries_max` references. True when
- * all is done and *table is nulled (or was); else it is to be called again, and nothing else may be done with the table. */
+ * all is done and *table is nulled (or was); else it is to be called again, and nothing else may be done with the
+ * table. */
 bool memtable_close_some(struct memtable **table, uint32_t entries_max);
 
 /* Puts `record` into the timeline of its sender (ROLE_SENT), its recipient (ROLE_RECEIVED) or both in one
@@ -66,8 +67,8 @@ struct memtable_keyed {
 uint64_t memtable_key_hash(struct hash_key key_seed, struct span key);
 
 /* The newest keyed sends of `user` with ts >= `since`, at most `keyed_max`, newest first. Returns how many. */
-uint32_t memtable_keyed(const struct memtable *table, struct span user, uint64_t since,
-                        struct memtable_keyed *keyed, uint32_t keyed_max);
+uint32_t memtable_keyed(const struct memtable *table, struct span user, uint64_t since, struct memtable_keyed *keyed,
+                        uint32_t keyed_max);
 
 /* A frozen generation as the rows of a run, in key order: first the key index, then the timelines
  * (see run_source.h). May be called on another thread than the shard's, once the generation is frozen; borrows

@@ -2,9 +2,9 @@
  * memtable_private.h: the inside of a generation, for memtable.c, which fills and asks it, and memtable_source.c, which
  * turns it into rows.
  *
- * Users hang in chains from a table of heads that is large enough from the start (untouched pages cost nothing), so it never
- * grows and no insert ever stalls. A user's entries stand in chunks, each ascending, all of one chunk below all of the
- * next; the chunks are named by a directory that grows by doubling.
+ * Users hang in chains from a table of heads that is large enough from the start (untouched pages cost nothing), so it
+ * never grows and no insert ever stalls. A user's entries stand in chunks, each ascending, all of one chunk below all
+ * of the next; the chunks are named by a directory that grows by doubling.
  */
 #ifndef CHITCHAT_STORAGE_MEMTABLE_PRIVATE_H
 #define CHITCHAT_STORAGE_MEMTABLE_PRIVATE_H
@@ -32,7 +32,7 @@ struct mem_user {
     struct mem_user *next_all; /* in the order in which they came */
     uint64_t hash;
     struct mem_chunk **chunks;
-    struct mem_chunk *one;     /* the directory of a user with one chunk */
+    struct mem_chunk *one; /* the directory of a user with one chunk */
     uint32_t chunk_count;
     uint32_t chunk_room;
     uint32_t keyed_count;

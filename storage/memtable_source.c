@@ -27,7 +27,8 @@ static int compare_users(const void *a, const void *b)
     return span_compare(mem_user_name(*x), mem_user_name(*y));
 }
 
-/* The next entry and its user, NULL at the end of the pass. In the pass over the key index users without keys are skipped. */
+/* The next entry and its user, NULL at the end of the pass. In the pass over the key index users without keys are
+ * skipped. */
 static const struct mem_entry *step(struct memtable_source *source, const struct mem_user **user_r)
 {
     while (source->user < source->table->user_count) {

@@ -159,12 +159,9 @@ int row_key_parse(struct span key, struct span *user_r, uint64_t *ts_r, bool *is
 static struct span message_other(const struct message *message)
 {
     switch (message->role) {
-    case ROLE_SENT:
-        return message->to;
-    case ROLE_RECEIVED:
-        return message->from;
-    case ROLE_SELF:
-        break;
+    case ROLE_SENT: return message->to;
+    case ROLE_RECEIVED: return message->from;
+    case ROLE_SELF: break;
     }
     ASSERT(message->role == ROLE_SELF);
     return (struct span){message->from.data, 0};

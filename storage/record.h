@@ -68,8 +68,7 @@ static inline struct span record_key(const struct record *record)
 
 static inline struct span record_text(const struct record *record)
 {
-    return (struct span){record->body + record->from_bytes + record->to_bytes + record->key_bytes,
-                         record->text_bytes};
+    return (struct span){record->body + record->from_bytes + record->to_bytes + record->key_bytes, record->text_bytes};
 }
 
 static inline uint32_t record_body_bytes(const struct record *record)

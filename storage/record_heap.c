@@ -23,9 +23,9 @@ struct record_heap {
     uint32_t blocks_touched; /* below this they were used at least once */
     uint32_t blocks_free;    /* in the chain */
     uint32_t free_first;
-    uint32_t filling;        /* NO_BLOCK: none */
+    uint32_t filling; /* NO_BLOCK: none */
     uint32_t fill_bytes;
-    uint32_t used_count;     /* that hold a live piece, or are being filled */
+    uint32_t used_count; /* that hold a live piece, or are being filled */
     struct block blocks[];
 };
 

@@ -18,8 +18,8 @@ void run_path(char out[RUN_PATH_BYTES], const char *dir, uint64_t id)
 static int tell(struct store_error *error_r, int status, const char *path, const char *what)
 {
     if (status == -EBADMSG)
-        snprintf(error_r->text, sizeof error_r->text,
-                 "%s %s: damaged; restore the data directory from a backup", path, what);
+        snprintf(error_r->text, sizeof error_r->text, "%s %s: damaged; restore the data directory from a backup", path,
+                 what);
     else
         snprintf(error_r->text, sizeof error_r->text, "%s: %s", path, strerror(-status));
     return status;

@@ -1,6 +1,6 @@
 /*
- * run_write.c: rows in key order into a file, by MDB_APPEND: pages are filled to the brim and written once. The kernel is told
- * to write each slice while the next one is made, so that the sync at the end has little to wait for.
+ * run_write.c: rows in key order into a file, by MDB_APPEND: pages are filled to the brim and written once. The kernel
+ * is told to write each slice while the next one is made, so that the sync at the end has little to wait for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +57,8 @@ static int tell_kernel(struct writer *writer)
         return -EIO;
     if (writer->told_end > writer->told_begin
         && sync_file_range(fd, writer->told_begin, writer->told_end - writer->told_begin,
-                           SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) != 0)
+                           SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
+               != 0)
         return -errno;
     writer->told_begin = writer->told_end;
     writer->told_end = stat.st_size;
@@ -136,8 +137,9 @@ static int put_filter(struct writer *writer)
         uint8_t key[9] = {RUN_FILTER_PREFIX};
         bytes_store_be64(key + 1, at);
         uint64_t left = bytes - at;
-        status = put(writer, (struct span){(const char *)key, sizeof key},
-                     (struct span){(const char *)filter.bytes + at, left < FILTER_CHUNK_BYTES ? left : FILTER_CHUNK_BYTES});
+        status =
+            put(writer, (struct span){(const char *)key, sizeof key},
+                (struct span){(const char *)filter.bytes + at, left < FILTER_CHUNK_BYTES ? left : FILTER_CHUNK_BYTES});
     }
     filter_fini(&filter);
     return status;

@@ -7,15 +7,16 @@
 
 #include "storage/wal.h"
 
-/* Makes a file number `file`, zero-writes it whole, syncs it and the directory, opens it O_DIRECT|O_DSYNC (plain O_DSYNC
- * where the file system has no O_DIRECT). 0 or -errno (-ENOSPC: nothing is left behind). The caller owns spare_r->fd. */
+/* Makes a file number `file`, zero-writes it whole, syncs it and the directory, opens it O_DIRECT|O_DSYNC (plain
+ * O_DSYNC where the file system has no O_DIRECT). 0 or -errno (-ENOSPC: nothing is left behind). The caller owns
+ * spare_r->fd. */
 int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r);
 
 /* Opens an existing file for being recycled as a spare. 0 or -errno; -EINVAL if its size differs. */
 int segment_reopen(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r);
 
-/* Overwrites the header of a file that is to be recycled with zeros, durably: what the file held before is not read again,
- * should the first write of its new life be torn. 0 or -errno. */
+/* Overwrites the header of a file that is to be recycled with zeros, durably: what the file held before is not read
+ * again, should the first write of its new life be torn. 0 or -errno. */
 int segment_clear(struct wal_spare spare);
 
 /* Closes (if open) and removes the file. */

@@ -130,8 +130,8 @@ static void swap_list(struct store *store, struct run_list *list, const struct m
     pthread_mutex_unlock(&store->lock);
 }
 
-int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added,
-                 struct run *const *removed, uint32_t removed_count)
+int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added, struct run *const *removed,
+                 uint32_t removed_count)
 {
     ASSERT(removed_count <= store->options.runs_max);
     uint64_t ids[removed_count + 1];
@@ -183,7 +183,8 @@ static int remove_strays(const char *dir, const struct manifest_state *state, st
             continue;
         if (state->is_new) {
             snprintf(error_r->text, sizeof error_r->text,
-                     "%s holds %s, but its manifest.mdb is missing or empty: restore it from a backup", dir, entry->d_name);
+                     "%s holds %s, but its manifest.mdb is missing or empty: restore it from a backup", dir,
+                     entry->d_name);
             status = -EBADMSG;
             break;
         }

@@ -10,8 +10,8 @@
  * the merge thread. A store_reader: the one thread that opened it. The list of runs is swapped under a lock held
  * for a few instructions; a reader pins the list for one call. store_info may be called by any of these threads.
  *
- * Errors: -EIO and LMDB's own mapped to errno; -EBADMSG is damage. The text of the last error, with file and what to do, is in
- * struct store_error where a call takes one.
+ * Errors: -EIO and LMDB's own mapped to errno; -EBADMSG is damage. The text of the last error, with file and what to
+ * do, is in struct store_error where a call takes one.
  */
 #ifndef CHITCHAT_STORAGE_STORE_H
 #define CHITCHAT_STORAGE_STORE_H
@@ -37,15 +37,15 @@ struct store_position {
 };
 
 struct store_options {
-    uint32_t runs_max;     /* past it store_add_run waits for merges; 24 */
-    uint32_t fan_out;      /* runs of one level, adjacent in time, that a merge makes into one; 6 */
+    uint32_t runs_max; /* past it store_add_run waits for merges; 24 */
+    uint32_t fan_out;  /* runs of one level, adjacent in time, that a merge makes into one; 6 */
 };
 
 struct store_info {
     uint32_t run_count;
-    uint64_t row_count;      /* timeline rows over all runs */
-    uint64_t ts_max;         /* newest ts in any run; 0: none */
-    uint64_t last_ts;        /* of the last manifest commit: newest ts that the shard had given */
+    uint64_t row_count; /* timeline rows over all runs */
+    uint64_t ts_max;    /* newest ts in any run; 0: none */
+    uint64_t last_ts;   /* of the last manifest commit: newest ts that the shard had given */
     struct store_position applied;
 };
 
@@ -87,9 +87,9 @@ uint32_t store_page_count(const struct store_page *page);
 struct message store_page_message(const struct store_page *page, uint32_t index);
 
 struct store_range {
-    uint64_t after;   /* exclusive */
-    uint64_t before;  /* exclusive */
-    bool oldest_first;/* which end a short page takes; the page itself is always ascending */
+    uint64_t after;    /* exclusive */
+    uint64_t before;   /* exclusive */
+    bool oldest_first; /* which end a short page takes; the page itself is always ascending */
     uint32_t rows_max;
     uint32_t bytes_max; /* of row values; at least one row is given if the range holds one */
 };
@@ -111,8 +111,8 @@ struct store_keyed {
 int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t since, struct store_keyed *keyed,
                        uint32_t keyed_max, uint32_t *count_r);
 
-/* Reader thread: walks every timeline row of every run in key order, equal keys once (verify, dump). `visit` returns 0 to go
- * on, else the walk ends and returns that. */
+/* Reader thread: walks every timeline row of every run in key order, equal keys once (verify, dump). `visit` returns 0
+ * to go on, else the walk ends and returns that. */
 int store_reader_walk(struct store_reader *reader,
                       int (*visit)(void *context, struct span user, const struct message *message), void *context);
 

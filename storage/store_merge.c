@@ -10,7 +10,8 @@
 
 #define READAHEAD_BYTES (UINT64_C(4) << 20)
 
-/* One input: its newest row, and how far the kernel has been asked to read ahead (the environment itself reads none). */
+/* One input: its newest row, and how far the kernel has been asked to read ahead (the environment itself reads none).
+ */
 struct merge_input {
     MDB_txn *txn;
     MDB_cursor *cursor;
@@ -77,15 +78,14 @@ static struct merge_input *smallest(struct merge_source *source)
     struct merge_input *best = NULL;
     for (uint32_t i = 0; i < source->count; i++) {
         struct merge_input *input = &source->inputs[i];
-        if (!input->is_at_end
-            && (best == NULL || span_compare(span_of_val(input->key), span_of_val(best->key)) < 0))
+        if (!input->is_at_end && (best == NULL || span_compare(span_of_val(input->key), span_of_val(best->key)) < 0))
             best = input;
     }
     return best;
 }
 
-/* A row that a crash between manifest and log release brought into two runs is given once. The key given last stands in its map
- * until its input has stepped, so the others step over it first. */
+/* A row that a crash between manifest and log release brought into two runs is given once. The key given last stands in
+ * its map until its input has stepped, so the others step over it first. */
 static int step_over_last(struct merge_source *source)
 {
     struct merge_input *last = source->last;
@@ -290,8 +290,7 @@ static int merge(struct store *store, struct run *const *inputs, uint32_t count,
     return status;
 }
 
-int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
-                    struct store_error *error_r)
+int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context, struct store_error *error_r)
 {
     struct stopper stopper = {should_stop, context};
     error_r->text[0] = 0;

@@ -42,15 +42,16 @@ uint64_t store_take_id(struct store *store);
 /* As they stand, numbers that were taken included. Any thread. */
 struct manifest_marks store_marks(struct store *store);
 
-/* Under commit_lock: one commit of {+ added, - removed} and the marks, then the list is swapped. `added` is open (or NULL) and is
- * the store's from now on, if 0 is returned. On an error nothing has changed, or the store is in doubt. */
-int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added,
-                 struct run *const *removed, uint32_t removed_count);
+/* Under commit_lock: one commit of {+ added, - removed} and the marks, then the list is swapped. `added` is open (or
+ * NULL) and is the store's from now on, if 0 is returned. On an error nothing has changed, or the store is in doubt. */
+int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added, struct run *const *removed,
+                 uint32_t removed_count);
 
 /* Closes the runs that nobody has pinned any more: merge thread, or close. */
 void store_close_dead(struct store *store);
 
-/* The rows of `runs` in key order, equal keys once, without filters; borrows the runs, which are pinned. 0 or -errno. */
+/* The rows of `runs` in key order, equal keys once, without filters; borrows the runs, which are pinned. 0 or -errno.
+ */
 int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count);
 
 int store_tell(struct store_error *error_r, int status, const char *dir, const char *what);

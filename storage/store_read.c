@@ -1,6 +1,6 @@
 /*
- * store_read.c: one user's rows over all runs, merged by ts in either direction. A run is looked into only when its range of ts
- * says that the next row may lie there, and only if its filter may hold the user.
+ * store_read.c: one user's rows over all runs, merged by ts in either direction. A run is looked into only when its
+ * range of ts says that the next row may lie there, and only if its filter may hold the user.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +24,8 @@ struct seek {
     bool oldest_first;
 };
 
-/* One run in the merge: `ts` is that of its next row or, until it is positioned, a bound that none of its rows passes. */
+/* One run in the merge: `ts` is that of its next row or, until it is positioned, a bound that none of its rows passes.
+ */
 struct head {
     struct run *run;
     MDB_cursor *cursor; /* NULL: not positioned yet */

@@ -144,8 +144,8 @@ static bool has_current(const struct wal *wal)
 /* A batch of one round never goes into a segment of another: rounds are let go by segments. */
 static bool fits_current(const struct wal *wal, uint64_t round, uint32_t batch_bytes)
 {
-    return has_current(wal) && wal->current.round == round &&
-           wal->current.bytes + wal_block_round(batch_bytes) <= wal->options.segment_bytes;
+    return has_current(wal) && wal->current.round == round
+           && wal->current.bytes + wal_block_round(batch_bytes) <= wal->options.segment_bytes;
 }
 
 static bool can_begin_segment(const struct wal *wal)

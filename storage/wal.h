@@ -25,28 +25,28 @@
 #include "storage/store.h" /* struct store_position */
 
 #define WAL_BLOCK_BYTES 4096u
-#define WAL_BATCH_BYTES_MAX (1u << 20)   /* header and padding included */
+#define WAL_BATCH_BYTES_MAX (1u << 20) /* header and padding included */
 #define WAL_SEGMENT_BYTES_DEFAULT (32u << 20)
 #define WAL_SEGMENT_BYTES_MIN (4u << 20)
-#define WAL_LIVE_SEGMENTS_MAX 128u       /* the header's table holds one entry for each earlier live segment */
-#define WAL_SPARES_WANTED 2u             /* in hand while running: one may be needed for each round of a rotation */
-#define WAL_SPARES_MAX 16u               /* may be given: recycled ones come on top of those wanted */
+#define WAL_LIVE_SEGMENTS_MAX 128u /* the header's table holds one entry for each earlier live segment */
+#define WAL_SPARES_WANTED 2u       /* in hand while running: one may be needed for each round of a rotation */
+#define WAL_SPARES_MAX 16u         /* may be given: recycled ones come on top of those wanted */
 
 struct wal;
 
 /* A zero-written file, ready to become a segment. */
 struct wal_spare {
-    uint32_t file;  /* number in its name, stable over recycling */
-    int fd;         /* O_DIRECT | O_DSYNC */
+    uint32_t file; /* number in its name, stable over recycling */
+    int fd;        /* O_DIRECT | O_DSYNC */
 };
 
 /* One earlier, sealed segment that must not go yet. */
 struct wal_sealed {
     uint64_t generation;
-    uint64_t bytes;  /* its valid end */
+    uint64_t bytes; /* its valid end */
     uint32_t file;
-    int fd;          /* -1 if not open */
-    uint64_t round;  /* checkpoint round whose end lets it go */
+    int fd;         /* -1 if not open */
+    uint64_t round; /* checkpoint round whose end lets it go */
 };
 
 struct wal_options {
@@ -126,7 +126,9 @@ struct wal_header {
     uint64_t generation;
     uint64_t previous; /* newest generation before it, live or not; 0: none */
     uint32_t sealed_count;
-    struct { uint64_t generation, bytes; } sealed[WAL_LIVE_SEGMENTS_MAX];
+    struct {
+        uint64_t generation, bytes;
+    } sealed[WAL_LIVE_SEGMENTS_MAX];
 };
 
 /* Writes block 0. `block` has WAL_BLOCK_BYTES. */
@@ -142,7 +144,7 @@ enum wal_end {
 };
 
 struct wal_scan {
-    uint64_t end_bytes;    /* offset after the last valid batch */
+    uint64_t end_bytes; /* offset after the last valid batch */
     uint64_t batch_count;
     uint64_t record_count;
     enum wal_end end;
@@ -154,8 +156,7 @@ struct wal_scan {
  * ends and returns that. A record that does not decode inside a batch with a good CRC is -EBADMSG. *scan_r is filled
  * whatever it returns; in a sealed segment end_bytes below the sealed length is damage, however it ends. */
 int wal_scan(const void *data, uint64_t bytes, uint64_t generation, uint64_t limit_bytes,
-             int (*visit)(void *context, const struct record_fields *fields), void *context,
-             struct wal_scan *scan_r);
+             int (*visit)(void *context, const struct record_fields *fields), void *context, struct wal_scan *scan_r);
 
 /* What a file without a header still holds. */
 struct wal_stray {

@@ -93,8 +93,7 @@ static int scan_batches(const struct region *region, const struct visitor *visit
 }
 
 int wal_scan(const void *data, uint64_t bytes, uint64_t generation, uint64_t limit_bytes,
-             int (*visit)(void *context, const struct record_fields *fields), void *context,
-             struct wal_scan *scan_r)
+             int (*visit)(void *context, const struct record_fields *fields), void *context, struct wal_scan *scan_r)
 {
     ASSERT(visit != NULL);
     struct region region = {data, bytes < limit_bytes ? bytes : limit_bytes, generation};

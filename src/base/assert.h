@@ -10,7 +10,6 @@
 
 _Noreturn void assert_failed(const char *condition, const char *file, int line);
 
-#define ASSERT(condition) \
-    (__builtin_expect(!!(condition), 1) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
+#define ASSERT(condition) (__builtin_expect(!!(condition), 1) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
 
 #endif

@@ -14,20 +14,20 @@
 #define LIMIT_KEY_BYTES 64u
 #define LIMIT_ID_BYTES 64u
 #define LIMIT_TEXT_BYTES 16384u
-#define LIMIT_FRAME_BYTES 131072u       /* one client message, all fragments */
-#define LIMIT_PAGE_BYTES 262144u        /* one history frame, payload */
+#define LIMIT_FRAME_BYTES 131072u /* one client message, all fragments */
+#define LIMIT_PAGE_BYTES 262144u  /* one history frame, payload */
 #define LIMIT_PAGE_ENTRIES 1000u
 #define LIMIT_PAGE_ENTRIES_DEFAULT 50u
-#define LIMIT_WITH_ENTRIES 10000u       /* looked at by one history request with `with` */
+#define LIMIT_WITH_ENTRIES 10000u /* looked at by one history request with `with` */
 #define LIMIT_HTTP_HEAD_BYTES 8192u
 #define LIMIT_JSON_DEPTH 16
 #define LIMIT_TS_MAX ((UINT64_C(1) << 53) - 1)
-#define LIMIT_MID_BYTES 15u             /* 120 bits: ts 53, shard 10, random 56, one spare */
-#define LIMIT_MID_CHARS 20u             /* as base64url */
-#define LIMIT_EPOCH_CHARS 32u           /* hexadecimal */
+#define LIMIT_MID_BYTES 15u   /* 120 bits: ts 53, shard 10, random 56, one spare */
+#define LIMIT_MID_CHARS 20u   /* as base64url */
+#define LIMIT_EPOCH_CHARS 32u /* hexadecimal */
 
 /* A control character is escaped as \u00XX: six bytes for one. */
-#define LIMIT_ESCAPED_BYTES(bytes) ((bytes) * 6u)
+#define LIMIT_ESCAPED_BYTES(bytes) ((bytes)*6u)
 /* {"op":"msg","ts":…,"prev":…,"mid":"…","from":"…","to":"…","key":"…","text":"…"} and the frame header. */
 #define LIMIT_MSG_BYTES(text_bytes) (256u + 2 * LIMIT_USER_BYTES + LIMIT_ESCAPED_BYTES(LIMIT_KEY_BYTES + (text_bytes)))
 _Static_assert(LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES) < LIMIT_PAGE_BYTES, "a page holds at least one message");
@@ -44,6 +44,6 @@ _Static_assert(LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES) < LIMIT_PAGE_BYTES, "a page hol
 #define LIMIT_SHARDS 1024u
 
 /* Connections. */
-#define LIMIT_UNANSWERED 1024u          /* requests of one connection */
+#define LIMIT_UNANSWERED 1024u /* requests of one connection */
 
 #endif

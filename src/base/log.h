@@ -12,7 +12,6 @@
 enum log_level { LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* `event` is one word; `format` gives the further key=value pairs, values with blanks in quotes. */
-void log_line(enum log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_line(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

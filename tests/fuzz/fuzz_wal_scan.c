@@ -1,5 +1,5 @@
-/* Any bytes as a segment: the scan stays within them and gives only records that decode. With the first byte odd the CRCs are made
- * right first, so that what lies behind them is reached. */
+/* Any bytes as a segment: the scan stays within them and gives only records that decode. With the first byte odd the
+ * CRCs are made right first, so that what lies behind them is reached. */
 #include <errno.h>
 #include <stdlib.h>
 

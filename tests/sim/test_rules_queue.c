@@ -147,7 +147,8 @@ Test(queue, the_recipient_never_gets_the_key)
     struct world *world = open_world(2);
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
     struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
-    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"x\",\"key\":\"secret\"}", world_name(world, 1, 0));
+    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"x\",\"key\":\"secret\"}",
+                world_name(world, 1, 0));
     world_settle(world);
     json_t *frame = client_expect(bob, "msg");
     cr_assert_null(json_object_get(frame, "key"));

@@ -44,7 +44,8 @@ static const char *entries(struct client *client, uint64_t prev)
             prev = frame_number(frame, "ts");
         }
         strcat(texts, texts[0] == '\0' ? "" : " ");
-        strcat(texts, strcmp(frame_text(frame, "op"), "msg") == 0 ? frame_text(frame, "text") : frame_text(frame, "op"));
+        strcat(texts,
+               strcmp(frame_text(frame, "op"), "msg") == 0 ? frame_text(frame, "text") : frame_text(frame, "op"));
     }
     return texts;
 }
@@ -191,7 +192,8 @@ Test(reads, an_epoch_that_differs_resets_and_replays_nothing)
     struct world *world = world_open(&(struct world_options){.shards = 2});
     begin_with_runs(world, 2);
     struct client *bob = client_connect(world, 0);
-    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0,\"epoch\":\"other\"}", world_name(world, 1, 0));
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0,\"epoch\":\"other\"}",
+                world_name(world, 1, 0));
     world_settle(world);
     json_t *ok = client_expect(bob, "ok");
     cr_assert(json_is_true(json_object_get(ok, "reset")));

@@ -18,8 +18,7 @@ struct legacy {
 /* Runs `life` in a process of its own, which ends without a word, as kill -9 does. */
 static struct legacy *live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy))
 {
-    struct legacy *legacy =
-        mmap(NULL, sizeof *legacy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct legacy *legacy = mmap(NULL, sizeof *legacy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status;
     cr_assert(legacy != MAP_FAILED);
     pid_t pid = fork();
@@ -223,7 +222,8 @@ Test(recovery, damage_before_a_valid_batch_is_refused_with_file_and_offset_and_n
     world_dir_remove(dir);
 }
 
-/* A write that the killed process had issued lands after the next start: what lies beyond the cut is ignored for ever. */
+/* A write that the killed process had issued lands after the next start: what lies beyond the cut is ignored for ever.
+ */
 Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
 {
     char dir[64];

@@ -96,7 +96,8 @@ Test(rounds, shards_with_nothing_to_write_take_part)
     world_close(world);
 }
 
-/* bob's shard has his copy in a run; alice's copy is only in bob's log: its segment must stay until her shard is done. */
+/* bob's shard has his copy in a run; alice's copy is only in bob's log: its segment must stay until her shard is done.
+ */
 static void life_until_one_shard_is_done(const char *dir)
 {
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});

@@ -1,7 +1,7 @@
 /*
- * world.h: all shards of a server in one thread, under the control of a test: it says when a log write becomes durable, when
- * a letter arrives, when a job beside the shard is done, and what time it is. The code under test is that of the server;
- * only io.h, shard.h, worker.h and the clock are doubles (world_io.c, world_shard.c). Files are real.
+ * world.h: all shards of a server in one thread, under the control of a test: it says when a log write becomes durable,
+ * when a letter arrives, when a job beside the shard is done, and what time it is. The code under test is that of the
+ * server; only io.h, shard.h, worker.h and the clock are doubles (world_io.c, world_shard.c). Files are real.
  *
  * Nothing happens unless world_turn or world_settle is called. What is held stays where it is until it is let go.
  *
@@ -65,14 +65,16 @@ uint32_t world_letters(const struct world *world, uint32_t from, uint32_t to);
 struct client *client_connect(struct world *world, uint32_t shard);
 /* A client frame of text, formatted. */
 void client_send(struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The next frame that was received, NULL if there is none: the caller owns it. A close frame comes as {"close":code}. */
+/* The next frame that was received, NULL if there is none: the caller owns it. A close frame comes as {"close":code}.
+ */
 json_t *client_next(struct client *client);
 /* Nothing is taken from the server any more (and it sees its sends not end), or again. */
 void client_stall(struct client *client, bool stalled);
 void client_drop(struct client *client); /* the peer is gone */
 bool client_is_closed(const struct client *client);
 
-/* Connects, logs in (extra: further fields, like ",\"after\":0"), settles; the reply is taken off and checked to be `ok`. */
+/* Connects, logs in (extra: further fields, like ",\"after\":0"), settles; the reply is taken off and checked to be
+ * `ok`. */
 struct client *client_login(struct world *world, uint32_t shard, const char *user, const char *extra);
 /* Takes frames off until one has `op`; ends the test if there is none. The caller owns it. */
 json_t *client_expect(struct client *client, const char *op);

@@ -157,9 +157,8 @@ const char *history_texts(struct client *client, const char *fields)
     world_settle(client->world);
     json_t *frame = client_expect(client, "history");
     texts[0] = '\0';
-    json_array_foreach(json_object_get(frame, "messages"), index, message)
-        at += (size_t)snprintf(texts + at, sizeof texts - at, "%s%s", index == 0 ? "" : " ",
-                               frame_text(message, "text"));
+    json_array_foreach(json_object_get(frame, "messages"), index, message) at +=
+        (size_t)snprintf(texts + at, sizeof texts - at, "%s%s", index == 0 ? "" : " ", frame_text(message, "text"));
     json_decref(frame);
     return texts;
 }

@@ -10,7 +10,7 @@
 struct client {
     struct client *next;
     struct world *world;
-    int fd; /* the name by which io knows it: no descriptor of the system */
+    int fd;        /* the name by which io knows it: no descriptor of the system */
     struct io *io; /* the loop that has it, NULL: none */
     struct io_socket *socket;
     /* To the server. */
@@ -21,10 +21,10 @@ struct client {
     size_t in_bytes;
     size_t in_taken;
     bool is_stalled;
-    bool is_gone;    /* the peer ended */
+    bool is_gone; /* the peer ended */
     bool is_end_told;
-    bool is_shut;    /* the server ended its side */
-    bool is_closed;  /* the server closed it */
+    bool is_shut;   /* the server ended its side */
+    bool is_closed; /* the server closed it */
 };
 
 enum { SOCKET_RECV_ONCE = 1, SOCKET_RECV_MANY = 2, SOCKET_SENDING = 4, SOCKET_CLOSING = 8, SOCKET_RELEASING = 16 };

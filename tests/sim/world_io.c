@@ -1,4 +1,5 @@
-/* world_io.c: the double of shard/io.h: sockets are byte queues of clients, log writes become durable when the test lets them. */
+/* world_io.c: the double of shard/io.h: sockets are byte queues of clients, log writes become durable when the test
+ * lets them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-/* world_shard.c: the doubles of shard/shard.h and shard/worker.h: one thread, letters and jobs that wait to be let go. */
+/* world_shard.c: the doubles of shard/shard.h and shard/worker.h: one thread, letters and jobs that wait to be let go.
+ */
 #include <stdlib.h>
 
 #include "world_double.h"

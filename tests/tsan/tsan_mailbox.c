@@ -1,5 +1,5 @@
-/* Two threads pass letters to each other through a pair of mailboxes and sleep when there is nothing: what a letter points to is
- * written on one side and read on the other, so that TSan sees whether the mailbox carries it along. */
+/* Two threads pass letters to each other through a pair of mailboxes and sleep when there is nothing: what a letter
+ * points to is written on one side and read on the other, so that TSan sees whether the mailbox carries it along. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>

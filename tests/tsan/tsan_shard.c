@@ -1,5 +1,5 @@
-/* A group of shards that post letters round and round, give jobs to a worker each and end at a signal from main: memory of
- * letters and jobs is written on one thread and read on another. */
+/* A group of shards that post letters round and round, give jobs to a worker each and end at a signal from main: memory
+ * of letters and jobs is written on one thread and read on another. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ struct member {
     struct letter letters[LETTERS];
     struct worker *worker;
     struct worker_job job;
-    unsigned jobs_run;  /* the worker's while the job is out */
+    unsigned jobs_run; /* the worker's while the job is out */
     unsigned jobs_done;
     unsigned letters_ended;
 };
@@ -78,8 +78,11 @@ static void on_finish(void *context)
 
 int main(void)
 {
-    static const struct shard_handlers handlers = {
-        .on_start = on_start, .on_letter = on_letter, .on_timer = on_timer, .on_turn_end = on_turn_end, .on_finish = on_finish};
+    static const struct shard_handlers handlers = {.on_start = on_start,
+                                                   .on_letter = on_letter,
+                                                   .on_timer = on_timer,
+                                                   .on_turn_end = on_turn_end,
+                                                   .on_finish = on_finish};
     static struct member members[SHARDS];
     struct shard_group *group;
     struct clock clock;

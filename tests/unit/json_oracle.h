@@ -1,5 +1,6 @@
 /*
- * json_oracle.h: what jansson, set as strict as it goes, says of a text; with the protocol's depth, which jansson does not know.
+ * json_oracle.h: what jansson, set as strict as it goes, says of a text; with the protocol's depth, which jansson does
+ * not know.
  */
 #ifndef CHITCHAT_TESTS_JSON_ORACLE_H
 #define CHITCHAT_TESTS_JSON_ORACLE_H
@@ -18,14 +19,16 @@ static inline int oracle_depth(json_t *value)
     json_t *inner;
     size_t i;
     if (json_is_object(value)) {
-        json_object_foreach(value, name, inner) {
+        json_object_foreach(value, name, inner)
+        {
             int depth = oracle_depth(inner);
             deepest = depth > deepest ? depth : deepest;
         }
         return deepest + 1;
     }
     if (json_is_array(value)) {
-        json_array_foreach(value, i, inner) {
+        json_array_foreach(value, i, inner)
+        {
             int depth = oracle_depth(inner);
             deepest = depth > deepest ? depth : deepest;
         }
@@ -34,8 +37,9 @@ static inline int oracle_depth(json_t *value)
     return 0;
 }
 
-/* *object_r is the caller's (json_decref) if it accepts. It cannot say where a number is beyond a double or 64 bits, or a key
- * holds U+0000: RFC 8259 allows both, jansson stops there; nor where a zero byte stands, which it lets pass in places. */
+/* *object_r is the caller's (json_decref) if it accepts. It cannot say where a number is beyond a double or 64 bits, or
+ * a key holds U+0000: RFC 8259 allows both, jansson stops there; nor where a zero byte stands, which it lets pass in
+ * places. */
 static inline enum oracle oracle_read(const char *data, size_t bytes, json_t **object_r)
 {
     json_error_t error;

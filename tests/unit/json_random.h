@@ -52,13 +52,56 @@ static inline void random_put_blank(struct random_text *text)
 
 static inline void random_put_string(struct random_text *text)
 {
-    static const char *const right[] = {"a", "op", "plain text of some length", "/", "\x7f", "\xc3\xa9", "\xe2\x82\xac",
-                                        "\xf0\x9f\x99\x82", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf", "\\\"", "\\\\", "\\/", "\\b",
-                                        "\\f", "\\n", "\\r", "\\t", "\\u0041", "\\u00e9", "\\u20AC", "\\uFFFF", "\\u0001",
-                                        "\\ud83d\\ude42", "\\uDBFF\\uDFFF", "\\u0000", "0123456", "01234567", "01234568"};
-    static const char *const wrong[] = {"\\ud83d", "\\ude42", "\\ud83dx", "\\ud83d\\u0041", "\\ud83d\\n", "\\x", "\\u12",
-                                        "\\u12g4", "\n", "\x1f", "\x80", "\xc0\x80", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80",
-                                        "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\xff", "\""};
+    static const char *const right[] = {"a",
+                                        "op",
+                                        "plain text of some length",
+                                        "/",
+                                        "\x7f",
+                                        "\xc3\xa9",
+                                        "\xe2\x82\xac",
+                                        "\xf0\x9f\x99\x82",
+                                        "\xef\xbf\xbf",
+                                        "\xf4\x8f\xbf\xbf",
+                                        "\\\"",
+                                        "\\\\",
+                                        "\\/",
+                                        "\\b",
+                                        "\\f",
+                                        "\\n",
+                                        "\\r",
+                                        "\\t",
+                                        "\\u0041",
+                                        "\\u00e9",
+                                        "\\u20AC",
+                                        "\\uFFFF",
+                                        "\\u0001",
+                                        "\\ud83d\\ude42",
+                                        "\\uDBFF\\uDFFF",
+                                        "\\u0000",
+                                        "0123456",
+                                        "01234567",
+                                        "01234568"};
+    static const char *const wrong[] = {"\\ud83d",
+                                        "\\ude42",
+                                        "\\ud83dx",
+                                        "\\ud83d\\u0041",
+                                        "\\ud83d\\n",
+                                        "\\x",
+                                        "\\u12",
+                                        "\\u12g4",
+                                        "\n",
+                                        "\x1f",
+                                        "\x80",
+                                        "\xc0\x80",
+                                        "\xc3",
+                                        "\xe0\x80\x80",
+                                        "\xed\xa0\x80",
+                                        "\xf0\x80\x80\x80",
+                                        "\xf4\x90\x80\x80",
+                                        "\xf5\x80\x80\x80",
+                                        "\xe2\x82",
+                                        "\xff",
+                                        "\""};
     random_put_text(text, "\"");
     for (uint32_t pieces = random_below(text, 6); pieces > 0; pieces--)
         random_put_text(text, random_below(text, 400) == 0 ? RANDOM_PICK(text, wrong) : RANDOM_PICK(text, right));
@@ -67,10 +110,28 @@ static inline void random_put_string(struct random_text *text)
 
 static inline void random_put_scalar(struct random_text *text)
 {
-    static const char *const words[] = {"null", "true", "false", "0", "-0", "1", "-1", "10", "9007199254740991",
-                                        "-9007199254740991", "9007199254740992", "9223372036854775807", "0.5", "-0.0", "1e3",
-                                        "1E+3", "2.5e-7", "1.0", "1000", "1001"};
-    static const char *const wrong[] = {"nul", "True", "01", "-", "+1", "1.", ".5", "1e", "1e+", "0x10", "NaN", "--1", "1.e1"};
+    static const char *const words[] = {"null",
+                                        "true",
+                                        "false",
+                                        "0",
+                                        "-0",
+                                        "1",
+                                        "-1",
+                                        "10",
+                                        "9007199254740991",
+                                        "-9007199254740991",
+                                        "9007199254740992",
+                                        "9223372036854775807",
+                                        "0.5",
+                                        "-0.0",
+                                        "1e3",
+                                        "1E+3",
+                                        "2.5e-7",
+                                        "1.0",
+                                        "1000",
+                                        "1001"};
+    static const char *const wrong[] = {"nul", "True", "01",   "-",   "+1",  "1.",  ".5",
+                                        "1e",  "1e+",  "0x10", "NaN", "--1", "1.e1"};
     if (random_below(text, 2) == 0)
         random_put_string(text);
     else
@@ -132,12 +193,8 @@ static inline void random_mutate(struct random_text *text)
     size_t left = text->bytes - at;
     size_t piece = 1 + random_below(text, left < 8 ? (uint32_t)left : 8);
     switch (random_below(text, 5)) {
-    case 0:
-        text->data[at] = RANDOM_PICK(text, bytes);
-        return;
-    case 1:
-        text->data[at] = (char)random_next(text);
-        return;
+    case 0: text->data[at] = RANDOM_PICK(text, bytes); return;
+    case 1: text->data[at] = (char)random_next(text); return;
     case 2:
         memmove(text->data + at, text->data + at + piece, left - piece);
         text->bytes -= piece;
@@ -148,9 +205,7 @@ static inline void random_mutate(struct random_text *text)
         memmove(text->data + at + piece, text->data + at, left);
         text->bytes += piece;
         return;
-    default:
-        text->bytes = at;
-        return;
+    default: text->bytes = at; return;
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * store_bed.h: a store in a directory of its own, rows to fill it with, and ranges as text: for test_store*.c, one thread.
+ * store_bed.h: a store in a directory of its own, rows to fill it with, and ranges as text: for test_store*.c, one
+ * thread.
  */
 #ifndef CHITCHAT_TESTS_STORE_BED_H
 #define CHITCHAT_TESTS_STORE_BED_H
@@ -34,7 +35,7 @@ struct rows {
     struct run_source source;
     struct row rows[ROWS_MAX];
     uint32_t count;
-    uint32_t at; /* over 2 * count */
+    uint32_t at;      /* over 2 * count */
     uint32_t fail_at; /* give -EIO there; 0: never */
     uint8_t key[ROW_KEY_BYTES_MAX];
     uint8_t value[ROW_VALUE_BYTES_MAX];

@@ -62,10 +62,11 @@ Test(config, without_options_all_defaults_stand)
 
 Test(config, every_option_reaches_its_field)
 {
-    cr_assert_eq(parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --frame-rate 11 "
-                       "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
-                       "--memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 --stop-time-s 18"),
-                 CONFIG_SERVE, "%s", text);
+    cr_assert_eq(
+        parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --frame-rate 11 "
+              "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
+              "--memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 --stop-time-s 18"),
+        CONFIG_SERVE, "%s", text);
     cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
     cr_assert_str_eq(config.data_dir, "/srv/chat");
     cr_assert_eq(config.shards, 7);
@@ -111,9 +112,10 @@ Test(config, addresses_replace_the_default_and_add_up)
 
 Test(config, what_is_no_address_is_refused_with_how_it_looks)
 {
-    const char *const bad[] = {"8080",       "localhost:80", "127.0.0.1",    "127.0.0.1:",  "127.0.0.1:65536", "::1:80",
-                               "[::1]",      "[::1]80",      "[127.0.0.1]:80", "1.2.3:80",  ":80",             "[]:80",
-                               "1.2.3.4:-1", "1.2.3.4:+1",   "1.2.3.4:1x",   "[::1%lo]:80", "[:80",            "]:80"};
+    const char *const bad[] = {"8080",        "localhost:80", "127.0.0.1",  "127.0.0.1:",     "127.0.0.1:65536",
+                               "::1:80",      "[::1]",        "[::1]80",    "[127.0.0.1]:80", "1.2.3:80",
+                               ":80",         "[]:80",        "1.2.3.4:-1", "1.2.3.4:+1",     "1.2.3.4:1x",
+                               "[::1%lo]:80", "[:80",         "]:80"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char line[64];
         (void)snprintf(line, sizeof line, "serve --listen %s", bad[i]);
@@ -126,7 +128,8 @@ Test(config, sixteen_addresses_and_origins_are_the_most)
 {
     char line[2048] = "serve";
     for (int i = 0; i < 16; i++)
-        (void)snprintf(line + strlen(line), sizeof line - strlen(line), " --listen 1.2.3.4:%d --origin http://h%d", i, i);
+        (void)snprintf(line + strlen(line), sizeof line - strlen(line), " --listen 1.2.3.4:%d --origin http://h%d", i,
+                       i);
     cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.listen_count, 16);
     cr_assert_eq(config.origin_count, 16);
@@ -272,10 +275,24 @@ Test(config, other_names_in_the_environment_are_left_alone)
 
 Test(config, help_names_every_option_within_the_width_of_a_terminal)
 {
-    const char *const names[] = {"--listen",       "--data",          "--shards",         "--origin",      "--frame-rate",
-                                 "--send-rate",    "--user-connections", "--login-time-s", "--ping-s",     "--output-bytes",
-                                 "--memtable-bytes", "--checkpoint-s", "--wal-segment-bytes", "--connections",
-                                 "--stop-time-s",  "--help",          "--version",        "CHITCHAT_"};
+    const char *const names[] = {"--listen",
+                                 "--data",
+                                 "--shards",
+                                 "--origin",
+                                 "--frame-rate",
+                                 "--send-rate",
+                                 "--user-connections",
+                                 "--login-time-s",
+                                 "--ping-s",
+                                 "--output-bytes",
+                                 "--memtable-bytes",
+                                 "--checkpoint-s",
+                                 "--wal-segment-bytes",
+                                 "--connections",
+                                 "--stop-time-s",
+                                 "--help",
+                                 "--version",
+                                 "CHITCHAT_"};
     cr_assert_eq(parse("--help"), CONFIG_HELP);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         cr_assert_not_null(strstr(text, names[i]), "%s", names[i]);

@@ -111,9 +111,11 @@ Test(http, what_follows_the_head_is_left_to_the_websocket)
 
 Test(http, names_and_tokens_are_read_in_any_case_and_lists_searched)
 {
-    expect_upgrade(HEAD "uPGRADE: WebSocket\r\nCONNECTION: keep-alive, Upgrade\r\nsec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==  \r\n"
-                        "SEC-WEBSOCKET-VERSION:\t13\r\n\r\n");
-    expect_upgrade(HEAD "Upgrade: foo, websocket\r\nConnection: keep-alive\r\nConnection: upgrade\r\n" KEY VERSION "\r\n");
+    expect_upgrade(
+        HEAD "uPGRADE: WebSocket\r\nCONNECTION: keep-alive, Upgrade\r\nsec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==  \r\n"
+             "SEC-WEBSOCKET-VERSION:\t13\r\n\r\n");
+    expect_upgrade(HEAD "Upgrade: foo, websocket\r\nConnection: keep-alive\r\nConnection: upgrade\r\n" KEY VERSION
+                        "\r\n");
 }
 
 Test(http, a_query_and_the_absolute_form_are_understood)
@@ -129,7 +131,8 @@ Test(http, the_subprotocol_is_given_back_only_if_it_was_offered)
     const char *wanted = "Sec-WebSocket-Protocol: chitchat.v1\r\n";
     cr_assert_not_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: chitchat.v1\r\n\r\n").text, wanted));
     cr_assert_not_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: a.v1, chitchat.v1\r\n\r\n").text, wanted));
-    cr_assert_not_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: chitchat.v1\r\n\r\n").text, wanted));
+    cr_assert_not_null(
+        strstr(ask(GOOD "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: chitchat.v1\r\n\r\n").text, wanted));
     cr_assert_null(strstr(ask(GOOD "Sec-WebSocket-Protocol: chitchat.v2\r\n\r\n").text, "Sec-WebSocket-Protocol"));
 }
 
@@ -156,8 +159,13 @@ Test(http, an_upgrade_that_is_not_correct_is_400)
     expect_refused("GET /ws HTTP/1.0\r\nHost: a\r\n" UPGRADE KEY VERSION "\r\n", 400);
     expect_refused(HEAD "Upgrade: websocket\r\n" KEY VERSION "\r\n", 400);
     expect_refused(HEAD UPGRADE VERSION "\r\n", 400);
-    const char *keys[] = {"", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ==x", "dGhlIHNhbXBsZSBub25jZQ=!",
-                          "!!!!IHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQAA"};
+    const char *keys[] = {"",
+                          "short",
+                          "dGhlIHNhbXBsZSBub25jZQ",
+                          "dGhlIHNhbXBsZSBub25jZQ==x",
+                          "dGhlIHNhbXBsZSBub25jZQ=!",
+                          "!!!!IHNhbXBsZSBub25jZQ==",
+                          "dGhlIHNhbXBsZSBub25jZQAA"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char text[512];
         snprintf(text, sizeof text, HEAD UPGRADE VERSION "Sec-WebSocket-Key: %s\r\n\r\n", keys[i]);
@@ -185,10 +193,16 @@ Test(http, a_body_is_400)
 
 Test(http, what_is_no_http_is_400)
 {
-    const char *texts[] = {"\x16\x03\x01\x02", "nonsense\r\n\r\n", "GET /ws\r\n\r\n", "GET  HTTP/1.1\r\n\r\n",
-                           "GET /ws HTTP/1.1\r\nHost : a\r\n\r\n", "GET /ws HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
-                           "GET /ws HTTP/1.1\r\nHost: a\r\nX:\r\n\tfolded\r\n\r\n", "GET /ws HTTP/1.1\r\nX\x01: a\r\n\r\n",
-                           "GET /ws HTTP/3.0\r\nHost: a\r\n\r\n", "get /ws HTTP/1.1\r\nHost: a\r\n\r\n"};
+    const char *texts[] = {"\x16\x03\x01\x02",
+                           "nonsense\r\n\r\n",
+                           "GET /ws\r\n\r\n",
+                           "GET  HTTP/1.1\r\n\r\n",
+                           "GET /ws HTTP/1.1\r\nHost : a\r\n\r\n",
+                           "GET /ws HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+                           "GET /ws HTTP/1.1\r\nHost: a\r\nX:\r\n\tfolded\r\n\r\n",
+                           "GET /ws HTTP/1.1\r\nX\x01: a\r\n\r\n",
+                           "GET /ws HTTP/3.0\r\nHost: a\r\n\r\n",
+                           "get /ws HTTP/1.1\r\nHost: a\r\n\r\n"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         expect_refused(texts[i], 400);
 }
@@ -229,8 +243,9 @@ Test(http, origins_absent_own_or_allowed_upgrade_and_others_are_403)
 {
     const char *good[] = {"http://chat.example", "https://chat.example", "HTTPS://Chat.Example", "https://a.example",
                           "https://b.example:8443"};
-    const char *bad[] = {"https://evil.example", "https://a.example.evil", "http://a.example", "https://b.example", "null", "",
-                         "chat.example", "http://chat.example:81"};
+    const char *bad[] = {
+        "https://evil.example", "https://a.example.evil", "http://a.example", "https://b.example", "null", "",
+        "chat.example",         "http://chat.example:81"};
     char text[512];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         snprintf(text, sizeof text, GOOD "Origin: %s\r\n\r\n", good[i]);

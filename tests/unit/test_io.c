@@ -101,11 +101,11 @@ static struct bed *bed_open(void)
 }
 
 /* Turns until `condition` holds; the test ends when it never does. */
-#define TURN_UNTIL(bed, condition)                              \
-    do {                                                        \
-        for (int turn = 0; turn < 200 && !(condition); turn++)  \
-            cr_assert_geq(io_gather((bed)->io, TURN_US), 0);    \
-        cr_assert(condition);                                   \
+#define TURN_UNTIL(bed, condition)                                                                                     \
+    do {                                                                                                               \
+        for (int turn = 0; turn < 200 && !(condition); turn++)                                                         \
+            cr_assert_geq(io_gather((bed)->io, TURN_US), 0);                                                           \
+        cr_assert(condition);                                                                                          \
     } while (0)
 
 /* A few turns in which nothing is waited for. */

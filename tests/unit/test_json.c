@@ -70,10 +70,12 @@ Test(json, every_kind_of_value_is_told_apart)
         enum json_kind kind;
         const char *value;
     } expected[] = {
-        {"n", JSON_KIND_NULL, ""},     {"t", JSON_KIND_TRUE, ""},   {"f", JSON_KIND_FALSE, ""},  {"i", JSON_KIND_NUMBER, "-12"},
-        {"r", JSON_KIND_NUMBER, "1.5e+7"}, {"s", JSON_KIND_STRING, "x"}, {"a", JSON_KIND_ARRAY, ""}, {"o", JSON_KIND_OBJECT, ""},
+        {"n", JSON_KIND_NULL, ""},      {"t", JSON_KIND_TRUE, ""},         {"f", JSON_KIND_FALSE, ""},
+        {"i", JSON_KIND_NUMBER, "-12"}, {"r", JSON_KIND_NUMBER, "1.5e+7"}, {"s", JSON_KIND_STRING, "x"},
+        {"a", JSON_KIND_ARRAY, ""},     {"o", JSON_KIND_OBJECT, ""},
     };
-    assert_read(" {\"n\":null,\"t\":true , \"f\":false,\"i\":-12,\"r\":1.5e+7,\"s\":\"x\",\"a\":[1,{\"q\":2}],\"o\":{\"p\":3}} ");
+    assert_read(" {\"n\":null,\"t\":true , "
+                "\"f\":false,\"i\":-12,\"r\":1.5e+7,\"s\":\"x\",\"a\":[1,{\"q\":2}],\"o\":{\"p\":3}} ");
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         const struct json_member *member = json_find(reader, span_of(expected[i].name));
         cr_assert_not_null(member, "%s", expected[i].name);
@@ -135,20 +137,24 @@ Test(json, broken_grammar_is_refused)
     assert_refused("{\"a\":fals", "neither");
     assert_refused("{\"a\":truee}", "comma or a closing brace");
     assert_refused("{\"a\":1/*x*/}", "comma or a closing brace");
-    assert_refused("{\"a\":\x0b" "1}", "neither");
+    assert_refused("{\"a\":\x0b"
+                   "1}",
+                   "neither");
 }
 
 Test(json, numbers_are_written_as_the_rfc_says)
 {
-    static const char *const right[] = {"0",   "-0",  "7",    "-7",   "10",     "1.5",     "-0.25",  "1e1",
-                                        "1E1", "1e+1", "1e-1", "0e0", "1.25E-10", "1e999999", "123456789012345678901234567890"};
-    static const char *const wrong[] = {"-",  "+1",  "01",  "-01", "00", ".5", "1.", "1.e1", "1e", "1e+",
+    static const char *const right[] = {"0",    "-0",    "7",        "-7",       "10",
+                                        "1.5",  "-0.25", "1e1",      "1E1",      "1e+1",
+                                        "1e-1", "0e0",   "1.25E-10", "1e999999", "123456789012345678901234567890"};
+    static const char *const wrong[] = {"-",    "+1",  "01",  "-01", "00", ".5",    "1.", "1.e1",     "1e", "1e+",
                                         "1ee1", "0x1", "1_0", "--1", "1a", "1.5.5", "-a", "Infinity", "NaN"};
     char text[64];
     for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
         (void)snprintf(text, sizeof text, "{\"a\":%s}", right[i]);
         assert_read(text);
-        cr_assert(span_equal(json_find(reader, SPAN_LITERAL("a"))->value, span_of(right[i])), "as written: %s", right[i]);
+        cr_assert(span_equal(json_find(reader, SPAN_LITERAL("a"))->value, span_of(right[i])), "as written: %s",
+                  right[i]);
     }
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         (void)snprintf(text, sizeof text, "{\"a\":%s}", wrong[i]);
@@ -183,7 +189,8 @@ Test(json, an_integer_has_no_fraction_and_no_exponent_and_is_below_2_to_the_53)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t value = 77;
         assert_read(cases[i].text);
-        cr_assert_eq(json_member_integer(json_find(reader, SPAN_LITERAL("a")), &value), cases[i].is_integer, "%s", cases[i].text);
+        cr_assert_eq(json_member_integer(json_find(reader, SPAN_LITERAL("a")), &value), cases[i].is_integer, "%s",
+                     cases[i].text);
         cr_assert_eq(value, cases[i].is_integer ? cases[i].value : 77, "%s", cases[i].text);
     }
 }
@@ -195,7 +202,8 @@ Test(json, strings_are_unescaped)
     assert_string("{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}", "\"\\/\b\f\n\r\t", 8);
     assert_string("{\"a\":\"x\\u0041\\u00e9\\u20AC\\ud83d\\ude42y\"}", "xA\xc3\xa9\xe2\x82\xac\xf0\x9f\x99\x82y", 12);
     assert_string("{\"a\":\"\\u0000\"}", "\0", 1);
-    assert_string("{\"a\":\"\\u007f\\u0080\\u07ff\\u0800\\uffff\"}", "\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf", 11);
+    assert_string("{\"a\":\"\\u007f\\u0080\\u07ff\\u0800\\uffff\"}", "\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf",
+                  11);
     assert_string("{\"a\":\"\\uD800\\uDC00\\uDBFF\\uDFFF\"}", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", 8);
     assert_string("{\"\\u0061\":\"a key has escapes too\"}", "a key has escapes too", 21);
 }
@@ -245,8 +253,8 @@ Test(json, raw_control_characters_are_refused_at_every_offset)
 
 Test(json, lone_surrogates_are_refused)
 {
-    static const char *const texts[] = {"\\ud800",       "\\udbff",        "\\udc00",        "\\udfff",
-                                        "\\ud800x",      "\\ud800\\u0041", "\\ud800\\ud800", "\\udc00\\ud800",
+    static const char *const texts[] = {"\\ud800",        "\\udbff",        "\\udc00",        "\\udfff",
+                                        "\\ud800x",       "\\ud800\\u0041", "\\ud800\\ud800", "\\udc00\\ud800",
                                         "\\ud800\\ue000", "\\ud800\\",      "\\ud800\\udc0",  "\\ud800\\n"};
     char text[64];
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -259,11 +267,26 @@ Test(json, lone_surrogates_are_refused)
 
 Test(json, bytes_that_are_no_utf8_are_refused_at_every_offset)
 {
-    static const char *const wrong[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2x", "\xe0\x9f\xbf", "\xe0\xa0",
-                                        "\xed\xa0\x80", "\xed\xbf\xbf", "\xef\xbf", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80",
-                                        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe", "\xff", "\xe2\x28\xa1"};
-    static const char *const right[] = {"\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
-                                        "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
+    static const char *const wrong[] = {"\x80",
+                                        "\xbf",
+                                        "\xc0\x80",
+                                        "\xc1\xbf",
+                                        "\xc2",
+                                        "\xc2x",
+                                        "\xe0\x9f\xbf",
+                                        "\xe0\xa0",
+                                        "\xed\xa0\x80",
+                                        "\xed\xbf\xbf",
+                                        "\xef\xbf",
+                                        "\xf0\x8f\xbf\xbf",
+                                        "\xf0\x90\x80",
+                                        "\xf4\x90\x80\x80",
+                                        "\xf5\x80\x80\x80",
+                                        "\xfe",
+                                        "\xff",
+                                        "\xe2\x28\xa1"};
+    static const char *const right[] = {"\xc2\x80",     "\xdf\xbf",     "\xe0\xa0\x80",     "\xed\x9f\xbf",
+                                        "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
     char text[64];
     for (int before = 0; before < 12; before++) {
         for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -397,8 +420,7 @@ static bool compare(const char *data, size_t bytes)
         return false;
     cr_assert_eq(is_read, oracle == ORACLE_ACCEPTS, "%.*s: %s", (int)bytes, data, is_read ? "read" : reason);
     if (oracle == ORACLE_ACCEPTS) {
-        json_object_foreach(object, name, value)
-            compare_member(json_find(reader, span_of(name)), value);
+        json_object_foreach(object, name, value) compare_member(json_find(reader, span_of(name)), value);
         json_decref(object);
     }
     return true;

@@ -286,7 +286,8 @@ static void load_some(uint64_t *state, uint64_t ts_max)
     model_limit();
 }
 
-/* The hash is a function of the ts, so that a load repeats what was added; removed ones may come back by a load in both. */
+/* The hash is a function of the ts, so that a load repeats what was added; removed ones may come back by a load in
+ * both. */
 static void run_model(uint64_t seed, int steps, unsigned removes_of_16)
 {
     uint64_t state = seed;

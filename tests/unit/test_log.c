@@ -48,9 +48,9 @@ Test(log, a_line_has_time_level_event_and_pairs)
     int year, month, day, hour, minute, second, ms, used = 0;
     log_line(LOG_INFO, "ready", "listen=%s shards=%u", "127.0.0.1:8080", 2u);
     read_write();
-    cr_assert_eq(sscanf(line, "time=%4d-%2d-%2dT%2d:%2d:%2d.%3dZ %n", &year, &month, &day, &hour, &minute, &second, &ms,
-                        &used),
-                 7, "%s", line);
+    cr_assert_eq(
+        sscanf(line, "time=%4d-%2d-%2dT%2d:%2d:%2d.%3dZ %n", &year, &month, &day, &hour, &minute, &second, &ms, &used),
+        7, "%s", line);
     cr_assert_str_eq(line + used, "level=info event=ready listen=127.0.0.1:8080 shards=2\n");
     cr_assert_eq(strlen("time=2026-11-24T10:45:06.123Z "), (size_t)used);
 }

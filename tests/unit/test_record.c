@@ -48,7 +48,8 @@ Test(record, its_log_form_is_read_back_as_it_was)
     cr_assert_eq(record_decode(bytes, record_encoded_bytes(record), &fields), (int)record_encoded_bytes(record));
     cr_assert(fields.ts_from == record->ts_from && fields.ts_to == record->ts_to);
     cr_assert_arr_eq(fields.mid, record->mid, LIMIT_MID_BYTES);
-    cr_assert(is(fields.from, "alice") && is(fields.to, "bob") && is(fields.key, "key") && is(fields.text, "text \x01\xFF"));
+    cr_assert(is(fields.from, "alice") && is(fields.to, "bob") && is(fields.key, "key")
+              && is(fields.text, "text \x01\xFF"));
     free(bytes);
     record_heap_unref(heap, &record);
     cr_assert_null(record);
@@ -215,7 +216,8 @@ Test(record_heap, records_of_all_sizes_at_random_keep_their_bytes)
         }
         size_t bytes = 1 + (size_t)rand() % sizeof text;
         memset(text, (int)(i & 0xFF), bytes);
-        *at = record_heap_take(heap, SPAN_LITERAL("a"), SPAN_LITERAL("b"), SPAN_LITERAL(""), (struct span){text, bytes});
+        *at =
+            record_heap_take(heap, SPAN_LITERAL("a"), SPAN_LITERAL("b"), SPAN_LITERAL(""), (struct span){text, bytes});
         cr_assert_not_null(*at);
         cr_assert_eq((*at)->refs, 1);
         (*at)->ts_from = i;

@@ -59,7 +59,8 @@ Test(reply, each_kind_has_its_fields)
     expect(out, reply_write_dup(out, &seven, 5, mid), "{'op':'ok','id':7,'ts':5,'mid':'" MID_TEXT "','dup':true}");
     expect(out, reply_write_error(out, &seven, ERROR_BUSY, "wait", 100),
            "{'op':'error','id':7,'code':'busy','message':'wait','retry_after':100}");
-    expect(out, reply_write_error(out, &none, ERROR_BAD_JSON, "why", 0), "{'op':'error','code':'bad_json','message':'why'}");
+    expect(out, reply_write_error(out, &none, ERROR_BAD_JSON, "why", 0),
+           "{'op':'error','code':'bad_json','message':'why'}");
     struct reply_login login = {.user = SPAN_LITERAL("alice"), .epoch = SPAN_LITERAL("9f1c"), .last = 12, .ping_s = 25};
     expect(out, reply_write_login(out, &seven, &login),
            "{'op':'ok','id':7,'user':'alice','last':12,'epoch':'9f1c','ping':25,'limits':{'text':16384,'frame':131072},"
@@ -72,8 +73,9 @@ Test(reply, each_kind_has_its_fields)
 
 Test(reply, every_error_has_the_word_of_the_protocol)
 {
-    static const char *const words[] = {"bad_json",   "bad_request", "unknown_op",   "not_logged_in", "already_logged_in", "bad_token",
-                                        "too_large", "key_conflict", "rate_limited", "busy",          "unavailable"};
+    static const char *const words[] = {"bad_json",          "bad_request", "unknown_op", "not_logged_in",
+                                        "already_logged_in", "bad_token",   "too_large",  "key_conflict",
+                                        "rate_limited",      "busy",        "unavailable"};
     for (int code = ERROR_BAD_JSON; code <= ERROR_UNAVAILABLE; code++)
         cr_assert(span_equal(error_code_name((enum error_code)code), span_of(words[code - 1])));
 }
@@ -117,7 +119,8 @@ Test(reply, a_long_message_of_an_error_is_cut_and_stays_json)
 /* A text of `bytes` in which every kind of character stands. */
 static char *make_text(size_t bytes)
 {
-    static const char *const pieces[] = {"plain ", "\"", "\\", "\x01", "\x1F", "\n", "\t", "/", "\x7F", "\xC3\xA9", "\xE2\x80\xA8", "\xF0\x9F\x98\x80"};
+    static const char *const pieces[] = {"plain ", "\"", "\\",   "\x01",     "\x1F",         "\n",
+                                         "\t",     "/",  "\x7F", "\xC3\xA9", "\xE2\x80\xA8", "\xF0\x9F\x98\x80"};
     char *text = malloc(bytes + 8);
     size_t at = 0;
     for (uint32_t i = 0; at + 6 < bytes; i++) {
@@ -131,13 +134,21 @@ static char *make_text(size_t bytes)
 
 static struct message message_of(struct span text, struct span key)
 {
-    return (struct message){.ts = 1763900000200777, .other_ts = 3, .role = ROLE_SENT, .mid = mid, .from = SPAN_LITERAL("alice"),
-                            .to = SPAN_LITERAL("b~[!]"), .key = key, .text = text};
+    return (struct message){.ts = 1763900000200777,
+                            .other_ts = 3,
+                            .role = ROLE_SENT,
+                            .mid = mid,
+                            .from = SPAN_LITERAL("alice"),
+                            .to = SPAN_LITERAL("b~[!]"),
+                            .key = key,
+                            .text = text};
 }
 
 Test(reply, a_msg_of_any_length_is_read_back_as_it_was)
 {
-    for (size_t bytes = 1; bytes <= LIMIT_TEXT_BYTES; bytes = bytes < 200 ? bytes + 1 : bytes < 16000 ? bytes * 2 - 13 : bytes + 97) {
+    for (size_t bytes = 1; bytes <= LIMIT_TEXT_BYTES; bytes = bytes < 200     ? bytes + 1
+                                                              : bytes < 16000 ? bytes * 2 - 13
+                                                                              : bytes + 97) {
         char *text = make_text(bytes);
         char *out = malloc(LIMIT_MSG_BYTES(bytes));
         struct message message = message_of((struct span){text, bytes}, SPAN_LITERAL("k\"\x02"));
@@ -207,8 +218,10 @@ Test(reply, pages_empty_and_small)
     cr_assert_eq(page.count, 2);
     frame = reply_page_end(&page, true, 17, &bytes);
     expect(frame, bytes,
-           "{'op':'history','id':7,'messages':[{'ts':1763900000200777,'mid':'" MID_TEXT "','from':'alice','to':'b~[!]','text':'hi'},"
-           "{'ts':1763900000200777,'mid':'" MID_TEXT "','from':'alice','to':'b~[!]','key':'k','text':'hi'}],'more':true,'next':17}");
+           "{'op':'history','id':7,'messages':[{'ts':1763900000200777,'mid':'" MID_TEXT
+           "','from':'alice','to':'b~[!]','text':'hi'},"
+           "{'ts':1763900000200777,'mid':'" MID_TEXT
+           "','from':'alice','to':'b~[!]','key':'k','text':'hi'}],'more':true,'next':17}");
     free(out);
 }
 
@@ -243,7 +256,8 @@ Test(reply, the_bytes_of_a_message_in_a_page_are_told_exactly)
     for (size_t length = 1; length < 600; length++) {
         struct reply_page page;
         char *text = make_text(length);
-        struct message message = message_of((struct span){text, length}, length % 2 == 0 ? SPAN_LITERAL("\x01k") : SPAN_LITERAL(""));
+        struct message message =
+            message_of((struct span){text, length}, length % 2 == 0 ? SPAN_LITERAL("\x01k") : SPAN_LITERAL(""));
         reply_page_begin(&page, out, &seven);
         size_t before = page.used;
         cr_assert(reply_page_add(&page, &message));

@@ -62,7 +62,8 @@ Test(request, each_op_is_read_with_its_fields)
     cr_assert(is(request.login.user, "alice") && request.login.has_after && request.login.after == 1763900000000000);
     cr_assert(request.login.has_epoch && is(request.login.epoch, "9f1c"));
     expect_good("{\"op\":\"login\",\"user\":\"alice\"}");
-    cr_assert(request.login.has_user && !request.login.has_after && !request.login.has_epoch && !request.login.has_token);
+    cr_assert(request.login.has_user && !request.login.has_after && !request.login.has_epoch
+              && !request.login.has_token);
     expect_good("{\"op\":\"send\",\"to\":\"bob\",\"text\":\"h\\u00e9\\n\",\"key\":\"k\"}");
     cr_assert_eq(request.op, REQUEST_SEND);
     cr_assert(is(request.send.to, "bob") && is(request.send.text, "h\xC3\xA9\n") && is(request.send.key, "k"));
@@ -104,8 +105,16 @@ Test(request, an_id_is_an_integer_or_a_string_of_64_bytes)
     snprintf(text, sizeof text, "{\"op\":\"ping\",\"id\":\"%065d\"}", 1);
     expect_error(text, ERROR_BAD_REQUEST, "id");
     cr_assert_eq(request.id.kind, REQUEST_ID_NONE, "the error of a bad id has none");
-    static const char *const bad[] = {"null", "true", "1.0", "1e3", "9007199254740992", "-9007199254740992", "[]", "{}",
-                                      "\"a\\u0000\"", "99999999999999999999"};
+    static const char *const bad[] = {"null",
+                                      "true",
+                                      "1.0",
+                                      "1e3",
+                                      "9007199254740992",
+                                      "-9007199254740992",
+                                      "[]",
+                                      "{}",
+                                      "\"a\\u0000\"",
+                                      "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(text, sizeof text, "{\"op\":\"ping\",\"id\":%s}", bad[i]);
         expect_error(text, ERROR_BAD_REQUEST, "id");
@@ -128,10 +137,24 @@ Test(request, the_order_of_checks_is_json_id_op_fields)
 
 Test(request, what_is_no_object_of_rfc_8259_is_bad_json)
 {
-    static const char *const bad[] = {"", " ", "null", "7", "[]", "\"x\"", "{", "{}x", "{}{}", "{\"op\":\"ping\",}",
-                                      "{'op':'ping'}", "{\"op\":\"ping\" \"id\":1}", "{\"op\":\"a\",\"op\":\"ping\"}",
-                                      "{\"op\":\"ping\",\"x\":{\"a\":1,\"a\":2}}", "{\"op\":\"\\ud800\"}", "{\"op\":01}",
-                                      "{\"op\":\"\t\"}", "\xEF\xBB\xBF{\"op\":\"ping\"}"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "null",
+                                      "7",
+                                      "[]",
+                                      "\"x\"",
+                                      "{",
+                                      "{}x",
+                                      "{}{}",
+                                      "{\"op\":\"ping\",}",
+                                      "{'op':'ping'}",
+                                      "{\"op\":\"ping\" \"id\":1}",
+                                      "{\"op\":\"a\",\"op\":\"ping\"}",
+                                      "{\"op\":\"ping\",\"x\":{\"a\":1,\"a\":2}}",
+                                      "{\"op\":\"\\ud800\"}",
+                                      "{\"op\":01}",
+                                      "{\"op\":\"\t\"}",
+                                      "\xEF\xBB\xBF{\"op\":\"ping\"}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_error(bad[i], ERROR_BAD_JSON, "");
 }
@@ -145,8 +168,8 @@ Test(request, nesting_goes_to_16_and_no_deeper)
 Test(request, user_names_are_printable_ascii_without_quotes_and_backslashes)
 {
     char text[512];
-    static const char *const bad[] = {"\"\"", "\"a b\"", "\"a\\\"b\"", "\"a\\\\b\"", "\"\\u0000\"", "\"\xC3\xA9\"",
-                                      "\"\\u007f\"", "7", "null", "[\"a\"]"};
+    static const char *const bad[] = {"\"\"",         "\"a b\"",     "\"a\\\"b\"", "\"a\\\\b\"", "\"\\u0000\"",
+                                      "\"\xC3\xA9\"", "\"\\u007f\"", "7",          "null",       "[\"a\"]"};
     static const char *const fields[] = {"\"op\":\"login\",\"user\"", "\"op\":\"send\",\"text\":\"x\",\"to\"",
                                          "\"op\":\"history\",\"with\""};
     static const char *const names[] = {"user", "to", "with"};
@@ -251,7 +274,8 @@ static bool oracle_string(json_t *value, size_t min, size_t max)
 
 static bool oracle_range(json_t *value, json_int_t min, json_int_t max)
 {
-    return value == NULL || (json_is_integer(value) && json_integer_value(value) >= min && json_integer_value(value) <= max);
+    return value == NULL
+           || (json_is_integer(value) && json_integer_value(value) >= min && json_integer_value(value) <= max);
 }
 
 static enum error_code judge(json_t *frame)
@@ -268,11 +292,13 @@ static enum error_code judge(json_t *frame)
         return ERROR_NONE;
     if (strcmp(name, "login") == 0)
         return oracle_user(json_object_get(frame, "user")) && oracle_range(json_object_get(frame, "after"), 0, top)
-                       && (json_object_get(frame, "epoch") == NULL || oracle_string(json_object_get(frame, "epoch"), 0, 1000000))
+                       && (json_object_get(frame, "epoch") == NULL
+                           || oracle_string(json_object_get(frame, "epoch"), 0, 1000000))
                    ? ERROR_NONE
                    : ERROR_BAD_REQUEST;
     if (strcmp(name, "history") == 0)
-        return oracle_range(json_object_get(frame, "after"), 0, top) && oracle_range(json_object_get(frame, "before"), 0, top)
+        return oracle_range(json_object_get(frame, "after"), 0, top)
+                       && oracle_range(json_object_get(frame, "before"), 0, top)
                        && oracle_range(json_object_get(frame, "limit"), 1, 1000)
                        && (json_object_get(frame, "with") == NULL || oracle_user(json_object_get(frame, "with")))
                    ? ERROR_NONE
@@ -293,9 +319,11 @@ static enum error_code judge(json_t *frame)
 static void put_request(struct random_text *text)
 {
     static const char *const ops[] = {"\"login\"", "\"send\"", "\"history\"", "\"ping\"", "\"other\"", "7", "null"};
-    static const char *const fields[] = {"id", "user", "to", "text", "key", "after", "before", "limit", "with", "epoch", "x"};
-    static const char *const values[] = {"1", "\"alice\"", "\"b\\u006fb\"", "0", "1000", "1763900000000000", "\"\"", "-1",
-                                         "null", "\"a b\"", "\"\\u0000\"", "9007199254740992", "2.0", "\"\xC3\xA9\""};
+    static const char *const fields[] = {"id",     "user",  "to",   "text",  "key", "after",
+                                         "before", "limit", "with", "epoch", "x"};
+    static const char *const values[] = {
+        "1",       "\"alice\"",   "\"b\\u006fb\"",    "0",   "1000",        "1763900000000000", "\"\"", "-1", "null",
+        "\"a b\"", "\"\\u0000\"", "9007199254740992", "2.0", "\"\xC3\xA9\""};
     random_put_text(text, "{\"op\":");
     random_put_text(text, RANDOM_PICK(text, ops));
     for (uint32_t i = 0, from = random_below(text, 11); i < random_below(text, 9); i++) {
@@ -326,7 +354,8 @@ Test(request, random_requests_are_judged_as_jansson_and_the_protocol_judge_them)
         if (oracle == ORACLE_CANNOT_SAY)
             continue;
         enum error_code wanted = oracle == ORACLE_REFUSES ? ERROR_BAD_JSON : judge(frame);
-        cr_assert_eq(is_good ? ERROR_NONE : error.code, wanted, "%.*s: %s", (int)text->bytes, text->data, error.message);
+        cr_assert_eq(is_good ? ERROR_NONE : error.code, wanted, "%.*s: %s", (int)text->bytes, text->data,
+                     error.message);
         counts[wanted]++;
         json_decref(frame);
     }

@@ -104,8 +104,11 @@ static void on_finish(void *context)
     member->has_finished = true;
 }
 
-static const struct shard_handlers handlers = {
-    .on_start = on_start, .on_letter = on_letter, .on_timer = on_timer, .on_turn_end = on_turn_end, .on_finish = on_finish};
+static const struct shard_handlers handlers = {.on_start = on_start,
+                                               .on_letter = on_letter,
+                                               .on_timer = on_timer,
+                                               .on_turn_end = on_turn_end,
+                                               .on_finish = on_finish};
 
 static struct shard_group *open_group(struct clock *clock, struct member *members, uint32_t count)
 {

@@ -31,9 +31,9 @@ Test(span, an_empty_one_may_have_no_data)
 
 Test(span, compare_orders_as_memcmp_with_prefixes_first)
 {
-    const struct span ascending[] = {SPAN_LITERAL(""), SPAN_LITERAL("\0"), SPAN_LITERAL("A"), SPAN_LITERAL("a"),
-                                     SPAN_LITERAL("a\0"), SPAN_LITERAL("aa"), SPAN_LITERAL("b"), SPAN_LITERAL("\x80"),
-                                     SPAN_LITERAL("\xff")};
+    const struct span ascending[] = {SPAN_LITERAL(""),  SPAN_LITERAL("\0"),   SPAN_LITERAL("A"),
+                                     SPAN_LITERAL("a"), SPAN_LITERAL("a\0"),  SPAN_LITERAL("aa"),
+                                     SPAN_LITERAL("b"), SPAN_LITERAL("\x80"), SPAN_LITERAL("\xff")};
     const size_t count = sizeof ascending / sizeof ascending[0];
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < count; j++) {

@@ -301,7 +301,8 @@ Test(wal, after_a_recovery_the_first_write_is_a_header_with_the_ends_at_which_it
 
 Test(wal, headers_of_another_version_or_garbled_ones_are_told_apart, .init = open_wal)
 {
-    struct wal_header header = {.shard = 1, .generation = 4, .previous = 3, .sealed_count = WAL_LIVE_SEGMENTS_MAX}, back;
+    struct wal_header header = {.shard = 1, .generation = 4, .previous = 3, .sealed_count = WAL_LIVE_SEGMENTS_MAX},
+                      back;
     uint8_t block[WAL_BLOCK_BYTES], zero[WAL_BLOCK_BYTES] = {0};
     for (uint32_t i = 0; i < WAL_LIVE_SEGMENTS_MAX; i++) {
         header.sealed[i].generation = i;

@@ -91,7 +91,8 @@ Test(worker, serves_a_lower_lane_first)
     sem_t gate;
     sem_init(&gate, 0, 0);
     bed_open(&bed);
-    struct number_job jobs[] = {job_of(&bed, 9, &gate), job_of(&bed, 2, NULL), job_of(&bed, 1, NULL), job_of(&bed, 0, NULL)};
+    struct number_job jobs[] = {job_of(&bed, 9, &gate), job_of(&bed, 2, NULL), job_of(&bed, 1, NULL),
+                                job_of(&bed, 0, NULL)};
     worker_post(bed.worker, 0, &jobs[0].job); /* holds the worker until the others stand in line */
     for (uint32_t i = 1; i < 4; i++)
         worker_post(bed.worker, 3 - i, &jobs[i].job);

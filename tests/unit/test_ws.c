@@ -266,7 +266,10 @@ Test(ws, a_close_is_given_with_what_to_answer)
 {
     expect(of_close("", 0), "close(1000) ");
     expect(of_close("\x03\xE8", 2), "close(1000) ");
-    expect(of_close("\x03\xE9""bye", 5), "close(1001) ");
+    expect(of_close("\x03\xE9"
+                    "bye",
+                    5),
+           "close(1001) ");
     expect(of_close("\x0F\xA1", 2), "close(4001) ");
     expect(of_close("\x0B\xB8", 2), "close(3000) ");
 }
