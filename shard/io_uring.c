@@ -240,7 +240,7 @@ static void complete(struct io *io, const struct io_uring_cqe *cqe)
     case IO_ACCEPT_CANCEL:
     case IO_WOKEN: return;
     }
-    ASSERT(!"a completion of an unknown kind");
+    ASSERT(false); /* a completion of an unknown kind */
 }
 
 /* A copy of each entry, so that its place is free before a callback queues more. */
