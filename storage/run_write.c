@@ -3,7 +3,6 @@
  * is told to write each slice while the next one is made, so that the sync at the end has little to wait for.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "storage/run.h"
+#include "storage/segment.h"
 
 #define SLICE_ENTRIES 12000u
 #define FILTER_CHUNK_BYTES 65536u
@@ -164,16 +164,6 @@ static int put_all(struct writer *writer, struct run_source *source, struct span
     return status == 0 ? slice_end(writer) : status;
 }
 
-static int sync_directory(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int status = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return status;
-}
-
 static int write_file(struct writer *writer, const char *path, struct run_source *source, struct span key,
                       struct span value)
 {
@@ -210,7 +200,7 @@ int run_write(const char *dir, struct run_source *source, struct run_entry *entr
         return -errno;
     int status = write_file(&writer, path, source, key, value);
     if (status == 0)
-        status = stat(path, &stat_now) == 0 ? sync_directory(dir) : -errno;
+        status = stat(path, &stat_now) == 0 ? segment_sync_dir(dir) : -errno;
     if (status != 0) {
         (void)unlink(path);
         return status;

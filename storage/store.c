@@ -3,13 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "storage/segment.h"
 #include "storage/store_private.h"
 
 #define NAME_BYTES_MAX 64 /* of our own files in the directory */
@@ -217,13 +217,8 @@ static int begin_manifest(struct store *store, struct store_error *error_r)
 {
     store->marks = (struct manifest_marks){.next_id = 1, .next_seq = 1};
     int status = manifest_commit(store->manifest, &store->marks, NULL, NULL, 0);
-    if (status == 0) {
-        int fd = open(store->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || fsync(fd) != 0)
-            status = -errno;
-        if (fd >= 0)
-            close(fd);
-    }
+    if (status == 0)
+        status = segment_sync_dir(store->dir);
     return status == 0 ? 0 : store_tell(error_r, status, store->dir, "cannot write manifest.mdb");
 }
 

@@ -3,33 +3,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "world.h"
-
-/* What a life before the crash tells the one after it. */
-struct legacy {
-    uint64_t ts[16];
-    char mid[24];
-};
-
-/* Runs `life` in a process of its own, which ends without a word, as kill -9 does. */
-static struct legacy *live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy))
-{
-    struct legacy *legacy = mmap(NULL, sizeof *legacy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status;
-    cr_assert(legacy != MAP_FAILED);
-    pid_t pid = fork();
-    cr_assert(pid >= 0);
-    if (pid == 0) {
-        life(dir, legacy);
-        _exit(0);
-    }
-    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    return legacy;
-}
 
 static void send_text(struct client *client, uint32_t id, const char *to, const char *text, const char *key)
 {
@@ -57,7 +33,7 @@ Test(recovery, what_was_acknowledged_stands_in_both_timelines_once_after_a_crash
 {
     char dir[64];
     world_dir_make(dir);
-    struct legacy *legacy = live_and_die(dir, life_of_two_messages);
+    struct legacy *legacy = world_live_and_die(dir, life_of_two_messages);
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
     struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
@@ -80,7 +56,7 @@ Test(recovery, ts_goes_on_above_what_stands_in_the_logs_of_other_shards_though_t
 {
     char dir[64];
     world_dir_make(dir);
-    struct legacy *legacy = live_and_die(dir, life_of_two_messages);
+    struct legacy *legacy = world_live_and_die(dir, life_of_two_messages);
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     world_advance(world, -7200000000);
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
@@ -110,7 +86,7 @@ Test(recovery, what_was_not_written_is_in_neither_timeline)
 {
     char dir[64];
     world_dir_make(dir);
-    live_and_die(dir, life_with_a_write_that_never_lands);
+    world_live_and_die(dir, life_with_a_write_that_never_lands);
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
     struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
@@ -125,7 +101,7 @@ Test(recovery, lives_that_follow_each_other_lose_nothing)
     char dir[64];
     world_dir_make(dir);
     for (int i = 0; i < 5; i++)
-        live_and_die(dir, life_of_two_messages);
+        world_live_and_die(dir, life_of_two_messages);
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
     struct client *carol = client_login(world, 0, world_name(world, 0, 1), "");
@@ -199,7 +175,7 @@ Test(recovery, a_garbled_last_batch_is_a_torn_tail_and_is_cut)
 {
     char dir[64];
     world_dir_make(dir);
-    live_and_die(dir, life_of_three_batches);
+    world_live_and_die(dir, life_of_three_batches);
     garble(dir, "third-batch");
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
@@ -212,7 +188,7 @@ Test(recovery, damage_before_a_valid_batch_is_refused_with_file_and_offset_and_n
 {
     char dir[64];
     world_dir_make(dir);
-    live_and_die(dir, life_of_three_batches);
+    world_live_and_die(dir, life_of_three_batches);
     garble(dir, "second-batch");
     const char *text = world_refusal(dir, 2);
     cr_assert_not_null(text);
@@ -229,7 +205,7 @@ Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
     char dir[64];
     static char batch[4096];
     world_dir_make(dir);
-    live_and_die(dir, life_of_three_batches);
+    world_live_and_die(dir, life_of_three_batches);
     off_t at;
     int fd = open_log(dir, 1, "third-batch", &at);
     off_t begin = at / 4096 * 4096;
@@ -289,7 +265,7 @@ Test(recovery, a_failed_log_write_settles_nothing_and_the_restart_decides)
 {
     char dir[64];
     world_dir_make(dir);
-    live_and_die(dir, life_with_a_failed_write);
+    world_live_and_die(dir, life_with_a_failed_write);
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
     cr_assert_str_eq(history_texts(bob, ""), "kept", "it was not on the disk");

@@ -2,8 +2,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "world.h"
 
@@ -98,8 +96,9 @@ Test(rounds, shards_with_nothing_to_write_take_part)
 
 /* bob's shard has his copy in a run; alice's copy is only in bob's log: its segment must stay until her shard is done.
  */
-static void life_until_one_shard_is_done(const char *dir)
+static void life_until_one_shard_is_done(const char *dir, struct legacy *legacy)
 {
+    (void)legacy;
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
     send_text(alice, 1, world_name(world, 1, 0), "one");
@@ -113,23 +112,11 @@ static void life_until_one_shard_is_done(const char *dir)
     want_round(world);
 }
 
-static void live_and_die(const char *dir, void (*life)(const char *dir))
-{
-    int status;
-    pid_t pid = fork();
-    cr_assert(pid >= 0);
-    if (pid == 0) {
-        life(dir);
-        _exit(0);
-    }
-    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
 Test(rounds, a_segment_stays_until_every_shard_is_done_and_rows_that_a_run_holds_already_are_shown_once)
 {
     char dir[64];
     world_dir_make(dir);
-    live_and_die(dir, life_until_one_shard_is_done);
+    world_live_and_die(dir, life_until_one_shard_is_done);
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
     struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");

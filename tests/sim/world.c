@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "mid.h"
@@ -40,6 +42,21 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 void world_dir_remove(const char *dir)
 {
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+struct legacy *world_live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy))
+{
+    struct legacy *legacy = mmap(NULL, sizeof *legacy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status;
+    cr_assert(legacy != MAP_FAILED);
+    pid_t pid = fork();
+    cr_assert(pid >= 0);
+    if (pid == 0) {
+        life(dir, legacy);
+        _exit(0);
+    }
+    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return legacy;
 }
 
 /* -- open and close -- */

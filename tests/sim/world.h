@@ -36,6 +36,15 @@ void world_close(struct world *world);
 /* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the world's own. */
 const char *world_refusal(const char *dir, uint32_t shards);
 
+/* What a life before a crash tells the one after it. */
+struct legacy {
+    uint64_t ts[16];
+    char mid[24];
+};
+/* Runs `life` in a process of its own, which ends without a word, as kill -9 does; ends the test if it ends otherwise. What it
+ * returns stands until the test ends. */
+struct legacy *world_live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy));
+
 /* A directory of its own, removed with world_dir_remove. */
 void world_dir_make(char out[64]);
 void world_dir_remove(const char *dir);
