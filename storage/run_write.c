@@ -3,6 +3,7 @@
  * is told to write each slice while the next one is made, so that the sync at the end has little to wait for.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
