@@ -1,6 +1,5 @@
 #include "world.h"
 
-#include <criterion/criterion.h>
 #include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,12 +24,36 @@ static uint64_t clock_monotonic(struct clock *clock)
     return container_of(clock, struct world, clock)->monotonic_us;
 }
 
+_Noreturn void world_fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    abort();
+}
+
+/* splitmix64 (Steele, Lea and Flood, 2014) */
+uint32_t chaos_below(struct chaos *chaos, uint32_t bound)
+{
+    uint64_t z = (chaos->state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (uint32_t)((z ^ (z >> 31)) % bound);
+}
+
+bool chaos_hits(struct chaos *chaos, uint32_t in)
+{
+    return chaos_below(chaos, in) == 0;
+}
+
 /* -- directories -- */
 
 void world_dir_make(char out[64])
 {
     strcpy(out, "/tmp/chitchat-world-XXXXXX");
-    cr_assert(mkdtemp(out) != NULL);
+    WORLD_MUST(mkdtemp(out) != NULL);
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
@@ -48,14 +71,14 @@ struct legacy *world_live_and_die(const char *dir, void (*life)(const char *dir,
 {
     struct legacy *legacy = mmap(NULL, sizeof *legacy, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status;
-    cr_assert(legacy != MAP_FAILED);
+    WORLD_MUST(legacy != MAP_FAILED);
     pid_t pid = fork();
-    cr_assert(pid >= 0);
+    WORLD_MUST(pid >= 0);
     if (pid == 0) {
         life(dir, legacy);
         _exit(0);
     }
-    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    WORLD_MUST(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     return legacy;
 }
 
@@ -66,7 +89,8 @@ static void set_config(struct world *world, const struct world_options *options)
     char *argv[] = {"chitchat", "serve", NULL};
     char *environment[] = {NULL};
     char text[CONFIG_TEXT_BYTES];
-    cr_assert(config_parse(2, argv, environment, &world->config, text, sizeof text) == CONFIG_SERVE, "%s", text);
+    if (config_parse(2, argv, environment, &world->config, text, sizeof text) != CONFIG_SERVE)
+        world_fail("%s", text);
     world->config.shards = options->shards;
     world->config.data_dir = world->dir;
     world->config.listen_count = 0;
@@ -79,13 +103,14 @@ static void set_config(struct world *world, const struct world_options *options)
 static struct world *world_prepare(const struct world_options *options)
 {
     struct world *world = calloc(1, sizeof *world);
-    cr_assert(world != NULL && options->shards <= WORLD_SHARDS_MAX);
+    WORLD_MUST(world != NULL && options->shards <= WORLD_SHARDS_MAX);
     world->clock = (struct clock){clock_wall, clock_monotonic};
     struct clock system;
     clock_init_system(&system);
     world->wall_us = clock_wall_us(&system);
     world->monotonic_us = 1000000;
     world->next_fd = 1;
+    world->chaos = options->chaos;
     world->owns_dir = options->dir == NULL;
     if (world->owns_dir)
         world_dir_make(world->dir);
@@ -93,7 +118,8 @@ static struct world *world_prepare(const struct world_options *options)
         strcpy(world->dir, options->dir);
     set_config(world, options);
     struct datadir_error error;
-    cr_assert(datadir_open(&world->datadir, world->dir, options->shards, 1, &error) == 0, "%s", error.text);
+    if (datadir_open(&world->datadir, world->dir, options->shards, 1, &error) != 0)
+        world_fail("%s", error.text);
     world->server = (struct server){.config = &world->config,
                                     .datadir = world->datadir,
                                     .clock = &world->clock,
@@ -101,7 +127,7 @@ static struct world *world_prepare(const struct world_options *options)
                                     .core_count = options->shards,
                                     .start_random = world->wall_us & MID_RANDOM_MAX};
     for (uint32_t i = 0; i < options->shards; i++)
-        cr_assert(core_open(&world->cores[i], &world->server, i) == 0);
+        WORLD_MUST(core_open(&world->cores[i], &world->server, i) == 0);
     return world;
 }
 
@@ -129,7 +155,8 @@ struct world *world_open(const struct world_options *options)
     struct world *world = world_prepare(options);
     struct recovery_report report;
     struct recovery_error error;
-    cr_assert(recovery_run(&world->server, &report, &error) == 0, "%s", error.text);
+    if (recovery_run(&world->server, &report, &error) != 0)
+        world_fail("%s", error.text);
     for (uint32_t i = 0; i < options->shards; i++) {
         struct shard *shard = &world->shards[i];
         *shard = (struct shard){.world = world, .index = i, .context = world->cores[i]};
@@ -137,8 +164,36 @@ struct world *world_open(const struct world_options *options)
         timers_init(&shard->timers, world->monotonic_us);
         world->cores[i]->shard = shard;
     }
-    world_settle(world);
+    if (world->chaos == NULL)
+        world_settle(world);
     return world;
+}
+
+#define SECTOR_BYTES 512u
+
+static void crash_write(struct world *world, const struct io_write *write)
+{
+    uint32_t fate = chaos_below(world->chaos, 3);
+    for (uint32_t at = 0; at < write->bytes; at += SECTOR_BYTES) {
+        bool is_kept = fate == 1 || (fate == 2 && chaos_hits(world->chaos, 2));
+        if (is_kept)
+            WORLD_MUST(pwrite(write->fd, (const char *)write->data + at, SECTOR_BYTES, (off_t)(write->offset + at))
+                       == SECTOR_BYTES);
+    }
+    if (fate == 1 && world->chaos->on_durable != NULL)
+        world->chaos->on_durable(world->chaos, write->data, write->bytes);
+}
+
+void world_crash(struct world *world)
+{
+    for (uint32_t i = 0; i < world->config.shards; i++) {
+        struct core *core = world->cores[i];
+        if (world->shards[i].io.write != NULL)
+            crash_write(world, world->shards[i].io.write);
+        store_reader_close(&core->store_reader);
+        store_close(&core->store);
+    }
+    datadir_close(&world->datadir);
 }
 
 const char *world_refusal(const char *dir, uint32_t shards)
@@ -165,7 +220,7 @@ void world_close(struct world *world)
         world_advance(world, 100000);
     }
     for (uint32_t i = 0; i < world->config.shards; i++)
-        cr_assert(world->shards[i].is_finished, "shard %u did not end", i);
+        WORLD_MUST(world->shards[i].is_finished);
     world_free(world);
 }
 
@@ -208,7 +263,7 @@ void world_settle(struct world *world)
         if (world->activity == before && round > 0)
             return;
     }
-    cr_assert_fail("the world does not come to rest");
+    world_fail("the world does not come to rest");
 }
 
 void world_hold_writes(struct world *world, uint32_t shard, bool held)
@@ -237,7 +292,7 @@ static struct worker *find_worker(struct world *world, uint32_t shard, enum worl
     struct worker *worker = world->shards[shard].workers;
     while (worker != NULL && strcmp(worker->name, names[kind]) != 0)
         worker = worker->next;
-    cr_assert(worker != NULL);
+    WORLD_MUST(worker != NULL);
     return worker;
 }
 

@@ -21,10 +21,24 @@
 struct world;
 struct client;
 
+/* Ends the process with a message: in a unit test, the test. */
+_Noreturn void world_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define WORLD_MUST(condition) ((condition) ? (void)0 : world_fail("not so: %s", #condition))
+
+/* Where chance decides (the simulator): NULL in the rule tests, in which all that is not held happens at once. */
+struct chaos {
+    uint64_t state;                                                        /* of the random numbers */
+    void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
+};
+/* A number below `bound`; true once in `in`. */
+uint32_t chaos_below(struct chaos *chaos, uint32_t bound);
+bool chaos_hits(struct chaos *chaos, uint32_t in);
+
 struct world_options {
     uint32_t shards;
     const char *dir;         /* NULL: a new one under /tmp, removed by world_close */
     uint64_t memtable_bytes; /* 0: 1 MiB */
+    struct chaos *chaos;     /* borrowed; NULL: none */
 };
 
 /* Recovers and starts; ends the test if that fails. */
@@ -33,6 +47,9 @@ struct world *world_open(const struct world_options *options);
 void world_stop(struct world *world);
 /* Stops, until all shards have ended. */
 void world_close(struct world *world);
+/* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as chance has
+ * it. Memory that a dead process would leave is left. */
+void world_crash(struct world *world);
 /* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the world's own. */
 const char *world_refusal(const char *dir, uint32_t shards);
 
@@ -80,6 +97,12 @@ json_t *client_next(struct client *client);
 /* Nothing is taken from the server any more (and it sees its sends not end), or again. */
 void client_stall(struct client *client, bool stalled);
 void client_drop(struct client *client); /* the peer is gone */
+/* Accepted by `shard`, its head sent; nothing has been answered yet, so the answer comes first. */
+struct client *client_begin(struct world *world, uint32_t shard);
+/* The head of the answer, taken off: false if it is not all there. */
+bool client_take_head(struct client *client);
+/* When it is closed, or the world is about to go: frees it. Nulls *client. */
+void client_free(struct client **client);
 bool client_is_closed(const struct client *client);
 
 /* Connects, logs in (extra: further fields, like ",\"after\":0"), settles; the reply is taken off and checked to be

@@ -1,5 +1,4 @@
 /* world_client.c: clients of the world: frames in, frames out. */
-#include <criterion/criterion.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +16,17 @@ struct client *world_client_of(struct world *world, int fd)
 
 static void add(struct client *client, const void *data, size_t bytes)
 {
-    cr_assert(client->out_bytes + bytes <= CLIENT_BYTES);
+    WORLD_MUST(client->out_bytes + bytes <= CLIENT_BYTES);
     memcpy(client->out + client->out_bytes, data, bytes);
     client->out_bytes += bytes;
 }
 
-struct client *client_connect(struct world *world, uint32_t shard)
+struct client *client_begin(struct world *world, uint32_t shard)
 {
     static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     struct client *client = calloc(1, sizeof *client);
-    cr_assert(client != NULL);
+    WORLD_MUST(client != NULL);
     client->world = world;
     client->fd = world->next_fd++;
     client->in = malloc(CLIENT_BYTES);
@@ -36,11 +35,37 @@ struct client *client_connect(struct world *world, uint32_t shard)
     world->clients = client;
     core_handlers()->io.on_accept(world->cores[shard], 0, client->fd);
     add(client, head, sizeof head - 1);
-    world_settle(world);
-    char *end = memmem(client->in, client->in_bytes, "\r\n\r\n", 4);
-    cr_assert(end != NULL && memcmp(client->in, "HTTP/1.1 101", 12) == 0, "no upgrade");
-    client->in_taken = (size_t)(end + 4 - client->in);
     return client;
+}
+
+bool client_take_head(struct client *client)
+{
+    char *end = memmem(client->in, client->in_bytes, "\r\n\r\n", 4);
+    if (end == NULL)
+        return false;
+    WORLD_MUST(memcmp(client->in, "HTTP/1.1 101", 12) == 0);
+    client->in_taken = (size_t)(end + 4 - client->in);
+    return true;
+}
+
+struct client *client_connect(struct world *world, uint32_t shard)
+{
+    struct client *client = client_begin(world, shard);
+    world_settle(world);
+    WORLD_MUST(client_take_head(client));
+    return client;
+}
+
+void client_free(struct client **client)
+{
+    struct client **at = &(*client)->world->clients;
+    while (*at != *client)
+        at = &(*at)->next;
+    *at = (*client)->next;
+    free((*client)->in);
+    free((*client)->out);
+    free(*client);
+    *client = NULL;
 }
 
 void client_send(struct client *client, const char *format, ...)
@@ -52,7 +77,7 @@ void client_send(struct client *client, const char *format, ...)
     va_start(arguments, format);
     int bytes = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    cr_assert(bytes >= 0 && bytes < 65536);
+    WORLD_MUST(bytes >= 0 && bytes < 65536);
     if (bytes < 126) {
         header[1] = (uint8_t)(0x80 | bytes);
     } else {
@@ -88,15 +113,20 @@ json_t *client_next(struct client *client)
         const uint8_t *at = (const uint8_t *)client->in + client->in_taken;
         size_t payload_bytes;
         size_t header_bytes = frame_header(at, client->in_bytes - client->in_taken, &payload_bytes);
-        if (header_bytes == 0)
+        if (header_bytes == 0) {
+            memmove(client->in, at, client->in_bytes - client->in_taken);
+            client->in_bytes -= client->in_taken;
+            client->in_taken = 0;
             return NULL;
+        }
         client->in_taken += header_bytes + payload_bytes;
         if (at[0] == 0x88)
             return json_pack("{s:i}", "close", payload_bytes < 2 ? 1005 : at[2] << 8 | at[3]);
         if (at[0] != 0x81)
             continue; /* ping, pong */
         json_t *frame = json_loadb((const char *)at + header_bytes, payload_bytes, JSON_REJECT_DUPLICATES, &error);
-        cr_assert(frame != NULL, "%s", error.text);
+        if (frame == NULL)
+            world_fail("%s", error.text);
         return frame;
     }
 }
@@ -130,14 +160,14 @@ json_t *client_expect(struct client *client, const char *op)
     for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
         if (strcmp(frame_text(frame, "op"), op) == 0)
             return frame;
-    cr_assert_fail("no frame `%s` came", op);
-    return NULL;
+    world_fail("no frame `%s` came", op);
 }
 
 uint64_t frame_number(const json_t *frame, const char *field)
 {
     json_t *value = json_object_get(frame, field);
-    cr_assert(json_is_integer(value), "no number %s", field);
+    if (!json_is_integer(value))
+        world_fail("no number %s", field);
     return (uint64_t)json_integer_value(value);
 }
 

@@ -5,7 +5,7 @@
 #include "shard/shard.h"
 #include "world.h"
 
-#define CLIENT_BYTES (8u << 20)
+#define CLIENT_BYTES (8u << 20) /* touched as far as it is used */
 
 struct client {
     struct client *next;
@@ -69,6 +69,7 @@ struct shard {
 
 struct world {
     struct clock clock;
+    struct chaos *chaos;
     uint64_t wall_us;
     uint64_t monotonic_us;
     struct config config;

@@ -66,6 +66,8 @@ static void letters_turn(struct world *world, uint32_t from, uint32_t to)
 {
     struct letters *letters = &world->letters[from][to];
     uint32_t end = letters->held ? letters->begin : letters->end;
+    if (world->chaos != NULL && end > letters->begin)
+        end = letters->begin + chaos_below(world->chaos, end - letters->begin + 1);
     while (letters->begin < end) {
         world->activity++;
         core_handlers()->on_letter(world->shards[to].context, from, letters->items[letters->begin++]);
@@ -106,14 +108,21 @@ uint32_t worker_jobs_under_way(const struct worker *worker)
     return worker->end - worker->begin;
 }
 
+/* Whether chance lets a job go on now. */
+static bool lets_go(const struct worker *worker)
+{
+    struct chaos *chaos = worker->shard->world->chaos;
+    return chaos == NULL || chaos_hits(chaos, 2);
+}
+
 static void worker_turn(struct worker *worker)
 {
-    while (!worker->hold && worker->run != worker->end) {
+    while (!worker->hold && worker->run != worker->end && lets_go(worker)) {
         worker->shard->world->activity++;
         struct worker_job *job = worker->jobs[worker->run++ % 4096];
         job->run(job);
     }
-    while (!worker->hold_results && worker->begin != worker->run) {
+    while (!worker->hold_results && worker->begin != worker->run && lets_go(worker)) {
         worker->shard->world->activity++;
         struct worker_job *job = worker->jobs[worker->begin++ % 4096];
         job->done(job);
