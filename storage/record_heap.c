@@ -92,17 +92,16 @@ static uint32_t block_take(struct record_heap *heap)
     return block;
 }
 
-/* Goes on to another block; the one before is free at once if nothing in it is live. False: full. */
+/* Goes on to another block, or begins this one again if nothing in it is live. False: full. */
 static bool fill_next(struct record_heap *heap)
 {
-    uint32_t block = block_take(heap);
-    if (block == NO_BLOCK)
-        return false;
-    uint32_t before = heap->filling;
-    heap->filling = block;
+    if (heap->filling == NO_BLOCK || heap->blocks[heap->filling].pieces > 0) {
+        uint32_t block = block_take(heap);
+        if (block == NO_BLOCK)
+            return false;
+        heap->filling = block;
+    }
     heap->fill_bytes = 0;
-    if (before != NO_BLOCK && heap->blocks[before].pieces == 0)
-        block_give(heap, before);
     return true;
 }
 
