@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #define ZERO_BYTES (1u << 20)
+#define NAME_FORMAT "segment-%06u.wal"
+#define NAME_BYTES_MAX sizeof "segment-4294967295.wal"
 
 static int segment_path(const char *dir, uint32_t file, char out[PATH_MAX])
 {
-    int bytes = snprintf(out, PATH_MAX, "%s/segment-%06u.wal", dir, file);
+    int bytes = snprintf(out, PATH_MAX, "%s/" NAME_FORMAT, dir, file);
     return bytes < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
@@ -141,11 +143,15 @@ static int compare_numbers(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-/* The number in a segment's file name; false for any other file. */
+/* The number in a segment's file name; false for any other file, and for a number written in another way: its path
+ * would be that of another file. */
 static bool parse_name(const char *name, uint32_t *file_r)
 {
-    int end = 0;
-    return sscanf(name, "segment-%u.wal%n", file_r, &end) == 1 && end > 0 && name[end] == '\0';
+    char again[NAME_BYTES_MAX];
+    if (sscanf(name, "segment-%u.wal", file_r) != 1)
+        return false;
+    snprintf(again, sizeof again, NAME_FORMAT, *file_r);
+    return strcmp(again, name) == 0;
 }
 
 static int add_number(uint32_t **files, uint32_t *count, uint32_t file)
