@@ -3,23 +3,29 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
+#include "base/hash.h"
 #include "storage/record_heap.h"
+#include "storage/wal_format.h"
 
 #define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
-#define FILES_MAX 16
+#define FILES_MAX 160
+#define FD_BASE 100000 /* descriptors that nobody has: the log only hands them around, and closing them does nothing   \
+                        */
 
 static struct record_heap *heap;
 static struct wal *wal;
-static uint8_t *files[FILES_MAX]; /* by descriptor: the log never uses one itself */
+static uint8_t *files[FILES_MAX]; /* by descriptor - FD_BASE */
 static uint32_t file_count;
 
 static void give_spare(void)
 {
     files[file_count] = calloc(1, SEGMENT_BYTES);
-    wal_give_spare(wal, (struct wal_spare){.file = file_count + 1, .fd = (int)file_count});
+    wal_give_spare(wal, (struct wal_spare){.file = file_count + 1, .fd = FD_BASE + (int)file_count});
     file_count++;
 }
 
@@ -35,13 +41,10 @@ static void open_wal(void)
     open_with(10, NULL, 0);
 }
 
-/* The descriptors are no real ones: closing them would hit criterion's. They are taken back first. */
 static void close_wal(void)
 {
-    struct wal_spare spare;
-    wal_rotate(wal, 1000);
-    while (wal_release(wal, 1000, &spare))
-        continue;
+    wal_close(&wal);
+    cr_assert_null(wal);
     for (uint32_t i = 0; i < file_count; i++)
         free(files[i]);
     file_count = 0;
@@ -79,7 +82,7 @@ static uint64_t write_one(void)
     cr_assert_eq((uintptr_t)write.data % WAL_BLOCK_BYTES, 0);
     cr_assert(write.bytes % WAL_BLOCK_BYTES == 0 && write.offset % WAL_BLOCK_BYTES == 0);
     cr_assert(write.offset + write.bytes <= SEGMENT_BYTES);
-    memcpy(files[write.fd] + write.offset, write.data, write.bytes);
+    memcpy(files[write.fd - FD_BASE] + write.offset, write.data, write.bytes);
     cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
     return sequence;
 }
@@ -283,7 +286,7 @@ Test(wal, after_a_recovery_the_first_write_is_a_header_with_the_ends_at_which_it
     give_spare();
     cr_assert(wal_write_take_header(wal, &write));
     cr_assert(write.offset == 0 && write.bytes == WAL_BLOCK_BYTES);
-    memcpy(files[write.fd], write.data, write.bytes);
+    memcpy(files[write.fd - FD_BASE], write.data, write.bytes);
     cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
     cr_assert_eq(wal_header_decode(files[0], &header), 0);
     cr_assert(header.generation > 8 && header.previous == 8 && header.sealed_count == 2);
@@ -313,9 +316,77 @@ Test(wal, headers_of_another_version_or_garbled_ones_are_told_apart, .init = ope
     cr_assert(back.generation == 4 && back.previous == 3 && back.sealed_count == WAL_LIVE_SEGMENTS_MAX);
     cr_assert_eq(back.sealed[127].bytes, 4096 * 127);
     cr_assert_eq(wal_header_decode(zero, &back), -ENODATA);
-    for (uint32_t i = 0; i < WAL_BLOCK_BYTES; i += 13) {
+    for (uint32_t i = 0; i < WAL_BLOCK_BYTES; i++) {
         block[i] ^= 0x40;
-        cr_assert_neq(wal_header_decode(block, &back), 0, "byte %u garbled", i);
+        cr_assert_eq(wal_header_decode(block, &back), -ENODATA, "byte %u garbled", i);
         block[i] ^= 0x40;
     }
+    for (uint32_t cut = 0; cut < WAL_BLOCK_BYTES; cut += 512) {
+        memcpy(zero, block, cut);
+        cr_assert_eq(wal_header_decode(zero, &back), cut <= 40 + 16 * 127 ? -ENODATA : 0, "cut at %u", cut);
+    }
+    bytes_store_le32(block + 8, WAL_FORMAT_VERSION + 1);
+    cr_assert_eq(wal_header_decode(block, &back), -ENODATA, "a version garbled is no other version");
+    bytes_store_le32(block + 12, 0);
+    bytes_store_le32(block + 12, hash_crc32c(0, block, WAL_BLOCK_BYTES));
+    cr_assert_eq(wal_header_decode(block, &back), -EPROTO);
+}
+
+Test(wal, when_as_many_segments_are_live_as_a_header_can_name_it_is_busy, .init = open_wal)
+{
+    struct wal_header header;
+    struct wal_spare spare;
+    uint64_t sequence, ts = 0;
+    while (wal_live_segments(wal) <= WAL_LIVE_SEGMENTS_MAX) {
+        give_spare();
+        must_append(++ts);
+        cr_assert_gt(write_one(), 0);
+        wal_rotate(wal, ts);
+    }
+    give_spare();
+    cr_assert_eq(append(100, ts + 1, &sequence), -ENOSPC);
+    cr_assert_eq(wal_header_decode(files[file_count - 2], &header), 0);
+    cr_assert_eq(header.sealed_count, WAL_LIVE_SEGMENTS_MAX);
+    cr_assert(wal_release(wal, 1, &spare));
+    cr_assert_eq(append(100, ts + 1, &sequence), 0, "one has gone");
+    cr_assert_eq(write_one(), sequence);
+}
+
+/* What was taken has its place: when the segment is full and no spare in hand, the refusal comes before, not after. */
+Test(wal, what_was_taken_is_written_though_no_spare_is_left, .init = open_wal)
+{
+    uint64_t sequence = 0, taken = 0, durable = 0;
+    int status;
+    give_spare();
+    while ((status = append(16000, 1, &sequence)) != -ENOSPC) {
+        cr_assert(status == 0 || status == -EAGAIN);
+        taken = sequence;
+        if (status == -EAGAIN || sequence % 2 == 0)
+            durable = write_one();
+    }
+    while (!wal_is_empty(wal))
+        durable = write_one();
+    cr_assert_eq(durable, taken);
+    cr_assert_gt(wal_position(wal).bytes, SEGMENT_BYTES - WAL_BATCH_BYTES_MAX, "the segment was used to its end");
+}
+
+Test(wal, it_closes_the_descriptors_that_it_holds, .init = open_wal)
+{
+    int fds[3];
+    uint64_t sequence;
+    struct wal_write write;
+    for (uint32_t i = 0; i < 3; i++) {
+        fds[i] = open("/dev/null", O_RDWR);
+        wal_give_spare(wal, (struct wal_spare){.file = i + 1, .fd = fds[i]});
+    }
+    for (uint64_t ts = 1; ts <= 2; ts++) { /* one sealed, one in use, one spare */
+        must_append(ts);
+        cr_assert(wal_write_take(wal, &write));
+        cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
+        wal_rotate(wal, ts);
+    }
+    cr_assert_eq(wal_live_segments(wal), 2);
+    wal_close(&wal);
+    for (uint32_t i = 0; i < 3; i++)
+        cr_assert(fcntl(fds[i], F_GETFD) == -1 && errno == EBADF);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "storage/record_heap.h"
 #include "storage/wal_format.h"
 
@@ -99,6 +100,28 @@ Test(wal_scan, a_last_batch_torn_at_any_sector_is_cut_there)
     free(whole);
 }
 
+/* Not only whole sectors: what a failing disk leaves may end at any byte, and what follows may be anything. */
+Test(wal_scan, a_last_batch_torn_at_any_byte_is_cut_there)
+{
+    struct wal_batch batch;
+    uint32_t last = starts[BATCHES - 1];
+    cr_assert_eq(wal_batch_decode(file + last, FILE_BYTES - last, GENERATION, &batch), 0);
+    uint32_t bytes = WAL_BATCH_HEADER_BYTES + batch.payload_bytes; /* the last byte is one of a text: not zero */
+    uint8_t *whole = malloc(bytes);
+    memcpy(whole, file + last, bytes);
+    for (uint32_t cut = 0; cut < bytes; cut++) {
+        memcpy(file + last, whole, cut);
+        for (uint32_t i = cut; i < bytes; i++)
+            file[last + i] = cut % 2 == 0 ? 0 : (uint8_t)~whole[i];
+        struct wal_scan scan = scan_all();
+        cr_assert_eq(scan.batch_count, BATCHES - 1, "cut at %u", cut);
+        cr_assert_eq(scan.end_bytes, last);
+        cr_assert_neq(scan.end, WAL_END_DAMAGE);
+        cr_assert(scan.end == WAL_END_CLEAN || scan.damage_bytes == last);
+    }
+    free(whole);
+}
+
 Test(wal_scan, a_last_batch_of_several_blocks_with_any_sector_missing_is_torn)
 {
     memset(file + starts[3], 0, starts[BATCHES] - starts[3]); /* the third is the last now */
@@ -169,6 +192,48 @@ Test(wal_scan, batches_of_another_generation_are_the_clean_end)
     cr_assert(scan.end == WAL_END_CLEAN && scan.end_bytes == starts[BATCHES]);
     put_batch(file + starts[BATCHES], GENERATION + 1, 12, 3, 10, 50);
     cr_assert_eq(scan_all().end, WAL_END_CLEAN);
+}
+
+/* The generation seeds the CRC: a batch of another life is not valid even where its header says this one. */
+Test(wal_scan, a_batch_that_only_claims_this_generation_is_torn)
+{
+    uint8_t *next = file + starts[BATCHES];
+    put_batch(next, GENERATION - 1, BATCHES + 7, 3, 10, 10 * BATCHES);
+    bytes_store_le64(next + 8, GENERATION);
+    struct wal_scan scan = scan_all();
+    cr_assert(scan.end == WAL_END_TORN && scan.batch_count == BATCHES && scan.damage_bytes == starts[BATCHES]);
+    put_batch(next, GENERATION, BATCHES + 7, 3, 10, 10 * BATCHES);
+    cr_assert_eq(scan_all().batch_count, BATCHES + 1, "the same bytes with the right seed are valid");
+}
+
+Test(wal_scan, a_batch_whose_records_do_not_add_up_is_refused_though_its_crc_is_good)
+{
+    static const int changes[] = {-1, 1};
+    for (int i = 0; i < 2; i++) {
+        struct wal_scan scan;
+        struct wal_batch batch;
+        cr_assert_eq(wal_batch_decode(file + starts[1], FILE_BYTES - starts[1], GENERATION, &batch), 0);
+        batch.record_count = (uint32_t)(10 + changes[i]);
+        wal_batch_encode(GENERATION, &batch, file + starts[1]);
+        next_ts = 0;
+        cr_assert_eq(wal_scan(file, FILE_BYTES, GENERATION, FILE_BYTES, see, NULL, &scan), -EBADMSG);
+        cr_assert_eq(scan.end_bytes, starts[1], "where it is, for who reports it");
+    }
+}
+
+/* A killed server's last write may land after the next one has named its cut: torn, whole, or more than one. */
+Test(wal_scan, a_late_write_beyond_the_named_cut_is_ignored)
+{
+    uint64_t cut = starts[BATCHES];
+    uint8_t *late = file + cut;
+    uint32_t bytes = put_batch(late, GENERATION, BATCHES + 7, 10, 2000, 10 * BATCHES);
+    cr_assert_eq(scan_all().batch_count, BATCHES + 1, "without a cut it would count");
+    for (uint32_t landed = bytes + SECTOR_BYTES; landed > 0;) {
+        landed -= SECTOR_BYTES;
+        memset(late + landed, 0, bytes - landed);
+        struct wal_scan scan = scan_up_to(cut);
+        cr_assert(scan.end == WAL_END_CLEAN && scan.batch_count == BATCHES && scan.end_bytes == cut);
+    }
 }
 
 Test(wal_scan, nothing_beyond_the_sealed_length_is_looked_at)
