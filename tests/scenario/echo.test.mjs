@@ -76,6 +76,26 @@ describe("echo", { timeout: 4 * DEADLINE_MS }, () => {
     socket.destroy();
   });
 
+  test("a message of 16 MiB in fragments comes back whole, one byte more is closed with 1009", async () => {
+    const part = crypto.randomBytes(1 << 20);
+    const parts = (last) =>
+      Array.from({ length: 16 }, (_, i) =>
+        frameOf(part, { opcode: i === 0 ? OPCODE.binary : OPCODE.continuation, fin: last && i === 15 }),
+      );
+    const socket = await raw();
+    for (const frame of parts(true)) socket.write(frame);
+    await echoes(socket, Buffer.concat(Array(16).fill(part)), OPCODE.binary);
+    socket.destroy();
+    assert.equal(await closedBy(...parts(false), frameOf("x", { opcode: OPCODE.continuation })), 1009);
+  });
+
+  test("many connections at once get each its own", async () => {
+    const sockets = await Promise.all(Array.from({ length: 200 }, raw));
+    sockets.forEach((socket, i) => socket.write(frameOf(`number ${i}`)));
+    await Promise.all(sockets.map((socket, i) => echoes(socket, `number ${i}`, OPCODE.text)));
+    for (const socket of sockets) socket.destroy();
+  });
+
   test("frames that come byte by byte are read", async () => {
     const socket = await raw();
     for (const byte of frameOf("h\u00e9llo \u{1f600}")) socket.write(Buffer.from([byte]));
