@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
 #include "keeper.h"
@@ -243,7 +244,7 @@ static bool step_freeze(struct core *core)
     struct checkpoint *checkpoint = core->checkpoint;
     uint32_t *ends = &checkpoint->ends[checkpoint->round & 1];
     struct memtable *filling;
-    if (*ends < core->server->core_count || core_open_memtable(core, &filling) != 0)
+    if ((*ends < core->server->core_count && !FAULT(FREEZE_ALONE)) || core_open_memtable(core, &filling) != 0)
         return false;
     *ends = 0;
     checkpoint->is_wanted = false;
@@ -257,12 +258,21 @@ static bool step_freeze(struct core *core)
     return true;
 }
 
+static void release_segments(struct core *core)
+{
+    struct wal_spare spare;
+    while (wal_release(core->wal, core->checkpoint->round, &spare))
+        keeper_recycle(core, spare);
+}
+
 /* The run is committed, so nothing reads the generation any more: it goes, a slice a turn. */
 static bool step_release(struct core *core)
 {
     if (!memtable_close_some(&core->leaving, RELEASE_ENTRIES_PER_TURN))
         return true;
     core->checkpoint->phase = PHASE_DONE;
+    if (FAULT(REUSE_SEGMENT_EARLY))
+        release_segments(core);
     say(core, LETTER_ROUND_DONE);
     return true;
 }
@@ -274,9 +284,7 @@ static bool step_done(struct core *core)
     if (*dones < core->server->core_count)
         return false;
     *dones = 0;
-    struct wal_spare spare;
-    while (wal_release(core->wal, checkpoint->round, &spare))
-        keeper_recycle(core, spare);
+    release_segments(core);
     checkpoint->round++;
     checkpoint->phase = PHASE_IDLE;
     if (checkpoint->ends[checkpoint->round & 1] > 0)

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "checkpoint.h"
 #include "delivery.h"
@@ -100,6 +101,12 @@ static void drop_pending(struct core *core)
         for (struct list *at; (at = list_shift(&user->timeline.pending)) != NULL;)
             record_heap_unref(core->heap, &container_of(at, struct entry, link)->record);
     }
+    /* The arrival of a message to oneself stands in no queue: the sender's entry does. */
+    for (struct list *at; core->arrivals.next != NULL && (at = list_shift(&core->arrivals)) != NULL;) {
+        struct arrival *arrival = container_of(at, struct arrival, link);
+        if (arrival->is_to_self)
+            record_heap_unref(core->heap, &arrival->entry.record);
+    }
 }
 
 void core_close(struct core **core_p)
@@ -143,7 +150,7 @@ int core_open_memtable(struct core *core, struct memtable **table_r)
 uint64_t core_next_ts(struct core *core)
 {
     uint64_t now_us = shard_wall_us(core->shard);
-    core->last_ts = now_us > core->last_ts ? now_us : core->last_ts + 1;
+    core->last_ts = now_us > core->last_ts || FAULT(TS_NOT_MONOTONIC) ? now_us : core->last_ts + 1;
     return core->last_ts;
 }
 
@@ -306,6 +313,8 @@ static void write_log(struct core *core)
     core->log_write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
     core->log_write_at_us = shard_monotonic_us(core->shard);
     io_write_submit(shard_io(core->shard), &core->log_write);
+    if (FAULT(PUSH_BEFORE_FLUSH))
+        delivery_on_durable(core, UINT64_MAX);
     delivery_drain_waiting(core);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "base/fault.h"
 #include "core.h"
 #include "fanout.h"
 #include "gate.h"
@@ -181,7 +182,8 @@ static void come_home_stored(struct core *core, struct delivery *delivery)
     struct user *user = user_hold(delivery->user);
     if (delivery->entry.role == ROLE_SENT) {
         delivery->entry.record->ts_to = delivery->ts_to;
-        ASSERT(memtable_insert(core->filling, delivery->entry.record, ROLE_SENT) == 0);
+        if (!FAULT(ONE_TIMELINE))
+            ASSERT(memtable_insert(core->filling, delivery->entry.record, ROLE_SENT) == 0);
     }
     timeline_settle(&user->timeline, &delivery->entry);
     fanout_release(core, user);
@@ -221,7 +223,7 @@ static void arrival_answer(struct core *core, struct arrival *arrival, enum deli
 {
     struct delivery *delivery = arrival->delivery;
     arrival->delivery = NULL;
-    if (delivery == NULL)
+    if (delivery == NULL || (FAULT(DROP_LETTER) && arrival->entry.ts % 64 == 0))
         return;
     delivery->ts_to = arrival->entry.ts;
     send_home(core, arrival->from, delivery, outcome);
@@ -300,6 +302,8 @@ static int arrival_append(struct core *core, struct arrival *arrival)
     ASSERT(wal_append(core->wal, record, &arrival->sequence) == 0);
     list_remove(&arrival->link);
     list_append(&core->arrivals, &arrival->link);
+    if (FAULT(ACK_BEFORE_FLUSH))
+        arrival_answer(core, arrival, DELIVERY_STORED);
     return 0;
 }
 
@@ -374,7 +378,8 @@ void delivery_on_durable(struct core *core, uint64_t sequence)
 void delivery_on_log_failed(struct core *core)
 {
     for (struct list *at = core->arrivals.next; at != &core->arrivals; at = at->next)
-        arrival_answer(core, container_of(at, struct arrival, link), DELIVERY_UNKNOWN);
+        arrival_answer(core, container_of(at, struct arrival, link),
+                       FAULT(FAILED_WRITE_IS_BUSY) ? DELIVERY_BUSY : DELIVERY_UNKNOWN);
     while (!list_is_empty(&core->log_waiting))
         arrival_refuse(core, container_of(core->log_waiting.next, struct arrival, link), DELIVERY_REFUSED);
 }

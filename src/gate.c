@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "core.h"
 #include "delivery.h"
 #include "reads.h"
@@ -313,7 +314,7 @@ static int load_memory(struct core *core, struct user_keys *keys)
         return -ENOMEM;
     struct span user = user_name(keys->user);
     int status = window_load(core, keys, keyed, queue_keyed(keys->user, keyed));
-    if (status == 0)
+    if (status == 0 && !FAULT(KEY_FORGOTTEN))
         status = window_load(core, keys, keyed, memtable_keyed(core->filling, user, keys->since, keyed, LIMIT_KEYS));
     if (status == 0 && core->frozen != NULL)
         status = window_load(core, keys, keyed, memtable_keyed(core->frozen, user, keys->since, keyed, LIMIT_KEYS));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "core.h"
 
 /* Jobs of one lane that the reader has at once; the others wait in core->jobs. */
@@ -45,7 +46,7 @@ void reads_post(struct core *core, struct reader_job *job, enum reads_lane lane)
 
 uint64_t reads_bound(const struct core *core, const struct user *user)
 {
-    uint64_t mark = timeline_mark(&user->timeline);
+    uint64_t mark = FAULT(MARK_IGNORED) ? TIMELINE_MARK_NONE : timeline_mark(&user->timeline);
     return mark < core->last_ts + 1 ? mark : core->last_ts + 1;
 }
 
@@ -143,7 +144,7 @@ static int hits_gather(struct range_read *read)
     struct memtable_hit *newer = hits + 3 * (size_t)rows_max;
     uint32_t older_count = 0;
     const struct store_range *range = &read->range;
-    if (core->frozen != NULL)
+    if (core->frozen != NULL && !FAULT(LOSE_FROZEN))
         older_count = memtable_range(core->frozen, read_user(read), range->after, range->before, range->oldest_first,
                                      older, rows_max);
     uint32_t newer_count = memtable_range(core->filling, read_user(read), range->after, range->before,

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
 #include "reads.h"
@@ -184,7 +185,7 @@ static struct range_read *page_open(struct core *core, struct replay *replay)
 static void replay_step(struct core *core, struct replay *replay)
 {
     struct conn *conn = replay->conn;
-    if (replay->is_prev_known && conn->cursor == conn->user->timeline.last) {
+    if (replay->is_prev_known && (conn->cursor == conn->user->timeline.last || FAULT(REPLAY_SEAM))) {
         go_live(core, conn);
         return;
     }

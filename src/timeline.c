@@ -1,6 +1,7 @@
 #include "timeline.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 
 void timeline_init(struct timeline *timeline)
 {
@@ -44,6 +45,8 @@ void timeline_refuse(struct timeline *timeline, struct entry *entry)
 {
     ASSERT(entry->state == ENTRY_PENDING);
     entry_leave(timeline, entry);
+    if (FAULT(PREV_OF_REFUSED))
+        timeline->last = entry->ts;
 }
 
 struct entry *timeline_release(struct timeline *timeline)
@@ -69,7 +72,7 @@ uint64_t timeline_mark(const struct timeline *timeline)
 
 void timeline_learn_last(struct timeline *timeline, uint64_t read)
 {
-    if (read > timeline->last)
+    if (read > timeline->last || FAULT(LAST_READ_LATE))
         timeline->last = read;
     if (read > timeline->newest)
         timeline->newest = read;

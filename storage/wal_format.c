@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "base/hash.h"
 
 #define MAGIC_BYTES 8
@@ -81,7 +82,7 @@ int wal_batch_decode(const void *data, uint64_t bytes, uint64_t generation, stru
         return -EBADMSG;
     if (wal_block_round(WAL_BATCH_HEADER_BYTES + payload_bytes) > bytes)
         return -EBADMSG;
-    if (bytes_load_le32(in + BATCH_CRC) != batch_crc(generation, in, payload_bytes))
+    if (bytes_load_le32(in + BATCH_CRC) != batch_crc(generation, in, payload_bytes) && !FAULT(TORN_TAIL_ACCEPTED))
         return -EBADMSG;
     batch_r->sequence = bytes_load_le64(in + BATCH_SEQUENCE);
     batch_r->payload_bytes = payload_bytes;

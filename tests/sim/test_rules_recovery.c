@@ -227,6 +227,21 @@ Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
     world_dir_remove(dir);
 }
 
+Test(recovery, a_server_whose_log_failed_stops_in_order)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_fail_writes(world, 0);
+    world_fail_writes(world, 1);
+    send_text(alice, 1, world_name(world, 0, 0), "to oneself", NULL);
+    send_text(alice, 2, world_name(world, 1, 0), "to another", "key");
+    send_text(alice, 3, world_name(world, 0, 1), "to a neighbour", NULL);
+    world_settle(world);
+    for (int i = 0; i < 3; i++)
+        json_decref(client_expect(alice, "error"));
+    world_close(world);
+}
+
 static void life_with_a_failed_write(const char *dir, struct legacy *legacy)
 {
     (void)legacy;

@@ -180,7 +180,8 @@ static void crash_write(struct world *world, const struct io_write *write)
             WORLD_MUST(pwrite(write->fd, (const char *)write->data + at, SECTOR_BYTES, (off_t)(write->offset + at))
                        == SECTOR_BYTES);
     }
-    if (fate == 1 && world->chaos->on_durable != NULL)
+    /* Where all sectors but padding are kept, it is whole: recovery will say. */
+    if (fate > 0 && world->chaos->on_durable != NULL)
         world->chaos->on_durable(world->chaos, write->data, write->bytes);
 }
 

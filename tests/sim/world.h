@@ -27,7 +27,8 @@ _Noreturn void world_fail(const char *format, ...) __attribute__((format(printf,
 
 /* Where chance decides (the simulator): NULL in the rule tests, in which all that is not held happens at once. */
 struct chaos {
-    uint64_t state;                                                        /* of the random numbers */
+    uint64_t state; /* of the random numbers */
+    bool is_calm;   /* for now all happens at once, as in the rule tests */
     void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
 };
 /* A number below `bound`; true once in `in`. */

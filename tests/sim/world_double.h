@@ -86,6 +86,11 @@ struct world {
     char names[WORLD_SHARDS_MAX][16][16];
 };
 
+static inline bool world_is_chaotic(const struct world *world)
+{
+    return world->chaos != NULL && !world->chaos->is_calm;
+}
+
 struct client *world_client_of(struct world *world, int fd);
 /* Takes in what the loop has: true if something happened. */
 void world_io_turn(struct io *io);

@@ -103,7 +103,7 @@ static void write_turn(struct io *io)
 {
     struct io_write *write = io->write;
     struct chaos *chaos = io->world->chaos;
-    if (write == NULL || io->hold_writes || (chaos != NULL && !chaos_hits(chaos, 3)))
+    if (write == NULL || io->hold_writes || (world_is_chaotic(io->world) && !chaos_hits(chaos, 3)))
         return;
     int result = -EIO;
     if (!io->fail_writes)
@@ -145,7 +145,7 @@ static void recv_turn(struct io *io, struct client *client)
     if (client->out_bytes == 0 && (!client->is_gone || client->is_end_told))
         return;
     size_t bytes = client->out_bytes < sizeof data ? client->out_bytes : sizeof data;
-    if (io->world->chaos != NULL && bytes > 1 && chaos_hits(io->world->chaos, 2))
+    if (world_is_chaotic(io->world) && bytes > 1 && chaos_hits(io->world->chaos, 2))
         bytes = 1 + chaos_below(io->world->chaos, (uint32_t)bytes - 1);
     memcpy(data, client->out, bytes);
     memmove(client->out, client->out + bytes, client->out_bytes - bytes);
@@ -172,9 +172,8 @@ static void client_turn(struct io *io, struct client *client)
 
 void world_io_turn(struct io *io)
 {
-    struct chaos *chaos = io->world->chaos;
     for (struct client *client = io->world->clients; client != NULL; client = client->next)
-        if (client->io == io && (chaos == NULL || chaos_hits(chaos, 2)))
+        if (client->io == io && (!world_is_chaotic(io->world) || chaos_hits(io->world->chaos, 2)))
             client_turn(io, client);
     write_turn(io);
 }

@@ -66,7 +66,7 @@ static void letters_turn(struct world *world, uint32_t from, uint32_t to)
 {
     struct letters *letters = &world->letters[from][to];
     uint32_t end = letters->held ? letters->begin : letters->end;
-    if (world->chaos != NULL && end > letters->begin)
+    if (world_is_chaotic(world) && end > letters->begin)
         end = letters->begin + chaos_below(world->chaos, end - letters->begin + 1);
     while (letters->begin < end) {
         world->activity++;
@@ -111,8 +111,8 @@ uint32_t worker_jobs_under_way(const struct worker *worker)
 /* Whether chance lets a job go on now. */
 static bool lets_go(const struct worker *worker)
 {
-    struct chaos *chaos = worker->shard->world->chaos;
-    return chaos == NULL || chaos_hits(chaos, 2);
+    struct world *world = worker->shard->world;
+    return !world_is_chaotic(world) || chaos_hits(world->chaos, 2);
 }
 
 static void worker_turn(struct worker *worker)

@@ -14,8 +14,9 @@
 
 #define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
 #define FILES_MAX 160
-#define FD_BASE 100000 /* descriptors that nobody has: the log only hands them around, and closing them does nothing   \
-                        */
+#define FD_BASE                                                                                                        \
+    100000 /* descriptors that nobody has: the log only hands them around, and closing them does nothing               \
+            */
 
 static struct record_heap *heap;
 static struct wal *wal;
@@ -246,6 +247,23 @@ Test(wal, a_rotation_begins_a_new_segment_and_releases_the_old_ones_by_their_rou
     seen_count = 0;
     scan(2, &header);
     cr_assert(seen_count == 1 && seen[0] == 4);
+}
+
+Test(wal, a_segment_that_is_being_written_is_not_released, .init = open_wal)
+{
+    struct wal_write write;
+    struct wal_spare spare;
+    uint64_t sequence;
+    give_spare();
+    must_append(1);
+    cr_assert(wal_write_take(wal, &write));
+    wal_rotate(wal, 1);
+    cr_assert_not(wal_round_is_written(wal, 1));
+    cr_assert_not(wal_release(wal, 1, &spare), "the kernel still writes to it");
+    cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
+    cr_assert(wal_round_is_written(wal, 1));
+    cr_assert(wal_release(wal, 1, &spare));
+    cr_assert_eq(wal_live_segments(wal), 0);
 }
 
 Test(wal, what_a_recycled_file_held_is_never_taken_for_valid, .init = open_wal)

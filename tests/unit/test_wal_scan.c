@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "storage/record_heap.h"
 #include "storage/wal_format.h"
 
@@ -194,7 +195,21 @@ Test(wal_scan, batches_of_another_generation_are_the_clean_end)
     cr_assert_eq(scan_all().end, WAL_END_CLEAN);
 }
 
-/* The generation seeds the CRC: a batch of another life is not valid even where its header says this one. */
+/* The bytes on the disk are a promise: computed here by the words of wal_format.h. */
+Test(wal_scan, the_crc_of_a_batch_begins_with_its_generation)
+{
+    const uint8_t *batch = file + starts[2];
+    uint8_t seed[8];
+    bytes_store_le64(seed, GENERATION);
+    uint32_t crc = hash_crc32c(0, seed, sizeof seed);
+    crc = hash_crc32c(crc, batch, 36);
+    crc = hash_crc32c(crc, batch + WAL_BATCH_HEADER_BYTES, bytes_load_le32(batch + 24));
+    cr_assert_eq(bytes_load_le32(batch + 36), crc);
+    cr_assert(bytes_load_le64(batch + 8) == GENERATION && bytes_load_le64(batch + 16) == 9);
+    cr_assert(bytes_load_le32(batch + 28) == 10 && bytes_load_le32(batch + 32) == 0);
+}
+
+/* A batch of another life is not valid even where its header says this one. */
 Test(wal_scan, a_batch_that_only_claims_this_generation_is_torn)
 {
     uint8_t *next = file + starts[BATCHES];

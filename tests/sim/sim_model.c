@@ -1,0 +1,169 @@
+#include "sim_model.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool in_timeline[2][SIM_SENDS_MAX]; /* of the sender, of the recipient: the check in the end */
+
+uint32_t model_send(struct sim_model *model, uint32_t from, uint32_t to, bool is_keyed, uint32_t conn)
+{
+    if (model->count == SIM_SENDS_MAX)
+        sim_fail("too many sends for the model: fewer events");
+    model->sends[model->count] =
+        (struct sim_send){.from = (uint8_t)from, .to = (uint8_t)to, .is_keyed = is_keyed, .conn = conn};
+    return model->count++;
+}
+
+/* The number behind a letter; -1 if that is none. */
+static long number_of(const char *text, char letter)
+{
+    char *end;
+    if (text[0] != letter || !isdigit((unsigned char)text[1]))
+        return -1;
+    unsigned long number = strtoul(text + 1, &end, 10);
+    return *end == '\0' && number < SIM_SENDS_MAX ? (long)number : -1;
+}
+
+/* In a record the text is the last; it is marked off by what the simulator puts around it. */
+void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes)
+{
+    for (uint64_t i = 0; i + 3 < bytes; i++) {
+        if (data[i] != '<' || data[i + 1] != 's')
+            continue;
+        char text[16] = "";
+        for (uint64_t k = 0; k + 1 < sizeof text && i + 1 + k < bytes && data[i + 1 + k] != '>'; k++)
+            text[k] = data[i + 1 + k];
+        long number = number_of(text, 's');
+        if (number >= 0 && (uint64_t)number < model->count)
+            model->sends[number].is_durable = true;
+    }
+}
+
+static struct sim_send *find(struct sim_model *model, const char *text, uint32_t *number_r)
+{
+    char bare[16] = "";
+    size_t bytes = strlen(text);
+    if (bytes > 2 && bytes < sizeof bare && text[0] == '<' && text[bytes - 1] == '>')
+        memcpy(bare, text + 1, bytes - 2);
+    long number = number_of(bare, 's');
+    if (number < 0 || (uint64_t)number >= model->count)
+        sim_fail("a text that nobody sent: %s", text);
+    *number_r = (uint32_t)number;
+    return &model->sends[number];
+}
+
+static void see_mid(struct sim_send *send, uint32_t number, const char *mid)
+{
+    if (strlen(mid) == 0 || strlen(mid) >= SIM_MID_BYTES)
+        sim_fail("s%u has the mid `%s`", number, mid);
+    if (send->mid[0] == '\0')
+        strcpy(send->mid, mid);
+    else if (strcmp(send->mid, mid) != 0)
+        sim_fail("s%u has two mids: %s and %s", number, send->mid, mid);
+}
+
+static void see_ts(uint64_t *ts, uint64_t seen, uint32_t number)
+{
+    if (*ts == 0)
+        *ts = seen;
+    else if (*ts != seen)
+        sim_fail("s%u has moved from ts %llu to %llu", number, (unsigned long long)*ts, (unsigned long long)seen);
+}
+
+static void see_send(struct sim_send *send, uint32_t number, uint32_t user, uint64_t ts, const char *mid)
+{
+    if (send->outcome == SIM_REFUSED)
+        sim_fail("s%u was refused and is seen all the same", number);
+    if (!send->is_durable)
+        sim_fail("s%u is seen before it is durable", number);
+    see_mid(send, number, mid);
+    see_ts(send->from == user ? &send->ts_from : &send->ts_to, ts, number);
+    if (send->from == send->to)
+        send->ts_to = send->ts_from;
+}
+
+void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to, const char *key,
+               uint64_t ts, const char *mid)
+{
+    uint32_t number;
+    char wanted_key[16] = "";
+    struct sim_send *send = find(model, text, &number);
+    if (send->from != user && send->to != user)
+        sim_fail("s%u of user %u to user %u is seen by user %u", number, send->from, send->to, user);
+    if ((uint32_t)atoi(from + 1) != send->from || (uint32_t)atoi(to + 1) != send->to)
+        sim_fail("s%u is said to be from %s to %s", number, from, to);
+    if (send->from == user && send->is_keyed)
+        snprintf(wanted_key, sizeof wanted_key, "k%u", number);
+    if (strcmp(key, wanted_key) != 0)
+        sim_fail("s%u comes with the key `%s` instead of `%s`", number, key, wanted_key);
+    see_send(send, number, user, ts, mid);
+    model->entries++;
+}
+
+void model_ok(struct sim_model *model, uint32_t number, uint64_t ts, const char *mid, bool is_dup)
+{
+    struct sim_send *send = &model->sends[number];
+    if (!is_dup && send->outcome == SIM_STORED)
+        sim_fail("s%u was stored a second time", number);
+    if (!is_dup && send->mid[0] != '\0' && strcmp(send->mid, mid) != 0)
+        sim_fail("s%u was stored again though it had been seen", number);
+    if (is_dup && !send->was_resent)
+        sim_fail("s%u is called dup and was sent once", number);
+    model->acknowledged += send->outcome != SIM_STORED;
+    if (send->outcome == SIM_REFUSED && !send->was_resent)
+        sim_fail("s%u has two replies", number);
+    send->outcome = SIM_UNKNOWN;
+    see_send(send, number, send->from, ts, mid);
+    send->outcome = SIM_STORED;
+    model->entries++;
+}
+
+void model_error(struct sim_model *model, uint32_t number, const char *code)
+{
+    struct sim_send *send = &model->sends[number];
+    bool is_refused = strcmp(code, "busy") == 0 || strcmp(code, "rate_limited") == 0;
+    if (!is_refused && strcmp(code, "unavailable") != 0)
+        sim_fail("s%u has the error %s", number, code);
+    /* A resend that was refused says nothing of the first one. */
+    if (is_refused && !send->was_resent)
+        send->outcome = SIM_REFUSED;
+}
+
+void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t *sends, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sim_send *send = &model->sends[sends[i]];
+        for (int side = 0; side < 2; side++) {
+            if ((side == 0 ? send->from : send->to) != user)
+                continue;
+            if (in_timeline[side][sends[i]])
+                sim_fail("s%u stands twice in the timeline of user %u", sends[i], user);
+            in_timeline[side][sends[i]] = true;
+        }
+    }
+    /* Accepted sends of one connection to one recipient keep their order. */
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sim_send *one = &model->sends[sends[i]];
+        for (uint32_t k = i + 1; k < count && k < i + 64; k++) {
+            const struct sim_send *later = &model->sends[sends[k]];
+            if (one->conn == later->conn && one->to == later->to && !one->was_resent && !later->was_resent
+                && sends[k] < sends[i])
+                sim_fail("s%u stands before s%u, which was sent first", sends[i], sends[k]);
+        }
+    }
+}
+
+void model_check_all(struct sim_model *model)
+{
+    for (uint32_t i = 0; i < model->count; i++) {
+        const struct sim_send *send = &model->sends[i];
+        if (in_timeline[0][i] != in_timeline[1][i])
+            sim_fail("s%u is in one timeline only", i);
+        if (send->outcome == SIM_STORED && !in_timeline[0][i])
+            sim_fail("s%u was acknowledged and is lost", i);
+        if ((send->ts_from != 0 || send->ts_to != 0) && !in_timeline[0][i])
+            sim_fail("s%u was seen and is lost", i);
+    }
+}

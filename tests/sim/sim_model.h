@@ -1,0 +1,63 @@
+/*
+ * sim_model.h: the truth that the simulator judges by: every send with what became of it, and every timeline as its user's
+ * connections have seen it. A broken promise ends the run through sim_fail.
+ *
+ * Texts are names: the text of send 17 is "s17", its key "k17".
+ */
+#ifndef CHITCHAT_TESTS_SIM_MODEL_H
+#define CHITCHAT_TESTS_SIM_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SIM_USERS 6u
+#define SIM_SENDS_MAX 40000u
+#define SIM_MID_BYTES 24u
+
+enum sim_outcome {
+    SIM_UNKNOWN,  /* no reply yet, or none that says */
+    SIM_STORED,   /* `ok` */
+    SIM_REFUSED,  /* `busy` and the like: nothing was stored */
+};
+
+struct sim_send {
+    uint8_t from;
+    uint8_t to;
+    uint8_t outcome;
+    bool is_keyed;
+    bool is_durable;   /* its record has been written to a log */
+    bool was_resent;
+    uint32_t conn;     /* that sent it first, and its place there: the order of pairs */
+    uint64_t ts_from;  /* as seen; 0: not yet */
+    uint64_t ts_to;
+    char mid[SIM_MID_BYTES]; /* as seen; empty: not yet */
+};
+
+struct sim_model {
+    struct sim_send sends[SIM_SENDS_MAX];
+    uint32_t count;
+    uint64_t acknowledged;
+    uint64_t entries; /* judged */
+};
+
+/* The run has failed: says why, and how to repeat it. */
+_Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A new send; its number. */
+uint32_t model_send(struct sim_model *model, uint32_t from, uint32_t to, bool is_keyed, uint32_t conn);
+/* Bytes of a log are on the disk: the texts in them are durable. */
+void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes);
+/* `user` has seen an entry of its timeline: a msg, an ok, a row of a page. */
+void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to, const char *key,
+               uint64_t ts, const char *mid);
+/* The ok of a send: `is_dup` as told. */
+void model_ok(struct sim_model *model, uint32_t send, uint64_t ts, const char *mid, bool is_dup);
+/* An error was the reply. */
+void model_error(struct sim_model *model, uint32_t send, const char *code);
+
+/* In the end: `texts` are the whole timeline of `user`, each the number of a send, ascending by ts. */
+void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t *sends, uint32_t count);
+/* After all timelines: acknowledged ones are in both, and none in one only. */
+void model_check_all(struct sim_model *model);
+
+#endif
