@@ -161,6 +161,87 @@ Test(memtable, random_inserts_agree_with_a_sorted_array)
     }
 }
 
+/* Against a plain array: the newest, single entries and keyed sends, while entries come in random order. */
+Test(memtable, random_keyed_sends_agree_with_a_plain_array)
+{
+    enum { TS_MAX = 12000, ROUNDS = 40, INSERTS = 400 };
+    static uint8_t stands[TS_MAX + 2]; /* 1: without a key, 2: with one */
+    srand(12);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t i = 0; i < INSERTS; i++) {
+            uint64_t ts = 1 + (uint64_t)rand() % TS_MAX;
+            bool is_keyed = rand() % 3 == 0;
+            put("alice", ts, is_keyed ? "k" : "");
+            if (stands[ts] == 0) /* the first one is kept */
+                stands[ts] = is_keyed ? 2 : 1;
+        }
+        for (uint32_t i = 0; i < 200; i++) {
+            struct memtable_hit hit;
+            struct memtable_keyed keyed[64];
+            uint64_t ts = 1 + (uint64_t)rand() % TS_MAX, at = ts;
+            uint32_t max = (uint32_t)rand() % 64;
+            while (--at > 0 && stands[at] == 0)
+                continue;
+            cr_assert_eq(memtable_newest(table, SPAN_LITERAL("alice"), ts), at);
+            cr_assert_eq(memtable_find(table, SPAN_LITERAL("alice"), ts, &hit), stands[ts] != 0);
+            cr_assert(stands[ts] == 0 || (hit.ts == ts && hit.record->key_bytes == (stands[ts] == 2)));
+            uint32_t count = memtable_keyed(table, SPAN_LITERAL("alice"), ts, keyed, max), found = 0;
+            for (uint64_t k = TS_MAX; k >= ts && found < max; k--)
+                if (stands[k] == 2)
+                    cr_assert(found < count && keyed[found++].ts == k);
+            cr_assert_eq(count, found);
+        }
+    }
+    cr_assert_gt(memtable_entry_count(table), 2 * 4096, "it has several chunks");
+}
+
+/* A record stands in the timelines of two users, and may do so in two generations: each holds it for itself. */
+Test(memtable, generations_hold_their_records_apart)
+{
+    struct memtable *second;
+    struct memtable_hit hit;
+    struct record *record = make("alice", "bob", 5, 9, "k");
+    cr_assert_eq(memtable_open(&second, heap, seed, key_seed), 0);
+    cr_assert_eq(memtable_insert(table, record, ROLE_SENT), 0);
+    cr_assert_eq(memtable_insert(second, record, ROLE_RECEIVED), 0);
+    record_heap_unref(heap, &record);
+    memtable_freeze(table);
+    cr_assert(memtable_find(table, SPAN_LITERAL("alice"), 5, &hit), "frozen, it is read as before");
+    cr_assert_eq(hit.record->refs, 2);
+    cr_assert_not(memtable_find(second, SPAN_LITERAL("alice"), 5, &hit));
+    memtable_close(&table);
+    cr_assert(memtable_find(second, SPAN_LITERAL("bob"), 9, &hit));
+    cr_assert_eq(hit.record->refs, 1);
+    cr_assert(span_equal(record_text(hit.record), SPAN_LITERAL("text")));
+    memtable_close(&second);
+}
+
+Test(memtable, it_accounts_for_the_bytes_of_its_records_and_its_index)
+{
+    uint64_t before = memtable_bytes(table);
+    struct record *record = make("alice", "bob", 5, 9, "k");
+    uint64_t record_bytes = sizeof *record + record_body_bytes(record);
+    cr_assert_eq(memtable_insert(table, record, ROLE_SENT), 0);
+    uint64_t first = memtable_bytes(table) - before;
+    cr_assert_gt(first, record_bytes);
+    cr_assert_eq(memtable_insert(table, record, ROLE_SENT), 0);
+    cr_assert_eq(memtable_bytes(table) - before, first, "kept once, counted once");
+    cr_assert_eq(memtable_insert(table, record, ROLE_RECEIVED), 0);
+    cr_assert_geq(memtable_bytes(table) - before, first + record_bytes, "in full for each of its rows");
+    record_heap_unref(heap, &record);
+}
+
+Test(memtable, of_an_empty_generation_the_source_has_no_row)
+{
+    struct run_source *source;
+    struct span key, value;
+    memtable_freeze(table);
+    cr_assert_eq(memtable_source_open(&source, table), 0);
+    cr_assert_eq(run_source_next(source, &key, &value), 0);
+    run_source_close(&source);
+    cr_assert_null(source);
+}
+
 Test(memtable, frozen_it_is_a_source_of_rows_in_key_order_the_key_index_first)
 {
     struct run_source *source;

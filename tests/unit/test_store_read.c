@@ -1,4 +1,7 @@
 /* store.h: reads over many runs. */
+#include <pthread.h>
+
+#include "storage/memtable.h"
 #include "store_bed.h"
 
 Test(store, a_range_is_read_from_either_end_with_exclusive_bounds)
@@ -121,6 +124,134 @@ Test(store, a_walk_meets_every_row_once_in_key_order_until_the_visitor_says_no)
     text[0] = '\0';
     cr_assert_eq(store_reader_walk(bed.reader, visit, text), -ECANCELED);
     cr_assert_str_eq(text, "aaron:999 ");
+    bed_close(&bed);
+}
+
+/* A send with a key whose two values are no rows': as if a page of the run had been garbled. */
+struct garbled {
+    struct run_source source;
+    uint32_t given;
+    uint8_t key[ROW_KEY_BYTES_MAX];
+};
+
+static int garbled_next(struct run_source *base, struct span *key_r, struct span *value_r)
+{
+    struct garbled *garbled = container_of(base, struct garbled, source);
+    if (garbled->given == 2)
+        return 0;
+    bool is_index = garbled->given++ == 0;
+    uint32_t bytes = is_index ? row_key_index(SPAN_LITERAL("alice"), 5, garbled->key)
+                              : row_key(SPAN_LITERAL("alice"), 5, garbled->key);
+    *key_r = (struct span){(const char *)garbled->key, bytes};
+    *value_r = SPAN_LITERAL("?");
+    return 1;
+}
+
+static void garbled_close(struct run_source *base)
+{
+    (void)base;
+}
+
+Test(store, a_row_that_cannot_be_read_is_damage_and_not_an_empty_answer)
+{
+    struct bed bed = bed_open();
+    struct store_error error = {""};
+    struct garbled garbled = {.source = {garbled_next, garbled_close}};
+    struct store_range all = OLDEST(.after = 0, .before = UINT64_MAX, .rows_max = 10, .bytes_max = 1000);
+    struct store_keyed keyed[4];
+    char text[1024] = "";
+    uint32_t count;
+    bool more;
+    add_user(&bed, "bob", 1, 1, 2);
+    cr_assert_eq(store_add_run(bed.store, &garbled.source, (struct store_position){2, 4096}, 9, &error), 0);
+    cr_assert_eq(store_reader_range(bed.reader, SPAN_LITERAL("alice"), &all, bed.page, &more), -EBADMSG);
+    cr_assert_eq(store_reader_keyed(bed.reader, SPAN_LITERAL("alice"), 0, keyed, 4, &count), -EBADMSG);
+    cr_assert_eq(store_reader_walk(bed.reader, visit, text), -EBADMSG);
+    cr_assert_str_eq(range(&bed, "bob", OLDEST(.after = 0)), "1 2", "who has none of it reads on");
+    bed_close(&bed);
+}
+
+Test(store, a_frozen_memtable_is_a_run_and_a_merge_of_runs_reads_the_same)
+{
+    struct bed bed = bed_open();
+    struct store_error error = {""};
+    struct store_keyed keyed[4];
+    const struct hash_key seed = {1, 2}, key_seed = {3, 4};
+    struct record_heap *heap;
+    uint32_t count;
+    cr_assert_eq(record_heap_open(&heap, 8u << 20), 0);
+    for (uint64_t run = 0; run < 3; run++) {
+        struct memtable *table;
+        struct run_source *source;
+        char text[32];
+        cr_assert_eq(memtable_open(&table, heap, seed, key_seed), 0);
+        snprintf(text, sizeof text, "alice-%llu", (unsigned long long)(run + 1));
+        struct record *record =
+            record_heap_take(heap, SPAN_LITERAL("alice"), SPAN_LITERAL("bob"), SPAN_LITERAL("k"), span_of(text));
+        record->ts_from = run + 1;
+        record->ts_to = run + 101;
+        cr_assert_eq(memtable_insert(table, record, ROLE_SENT), 0);
+        cr_assert_eq(memtable_insert(table, record, ROLE_RECEIVED), 0);
+        record_heap_unref(heap, &record);
+        memtable_freeze(table);
+        cr_assert_eq(memtable_source_open(&source, table), 0);
+        cr_assert_eq(store_add_run(bed.store, source, (struct store_position){run + 1, 4096}, run + 101, &error), 0);
+        run_source_close(&source);
+        memtable_close(&table);
+    }
+    record_heap_close(&heap);
+    for (int i = 0; i < 2; i++) {
+        uint64_t ts;
+        cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0)), "1 2 3");
+        cr_assert_eq(store_reader_newest(bed.reader, SPAN_LITERAL("bob"), UINT64_MAX, &ts), 0);
+        cr_assert_eq(ts, 103);
+        cr_assert_eq(store_reader_keyed(bed.reader, SPAN_LITERAL("alice"), 0, keyed, 4, &count), 0);
+        cr_assert(count == 3 && keyed[0].ts == 3 && keyed[0].hash == memtable_key_hash(key_seed, SPAN_LITERAL("k")));
+        cr_assert_eq(store_reader_keyed(bed.reader, SPAN_LITERAL("bob"), 0, keyed, 4, &count), 0);
+        cr_assert_eq(count, 0, "only the sender has keys");
+        cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0, "%s", error.text);
+    }
+    cr_assert_eq(run_count(&bed), 1);
+    bed_close(&bed);
+}
+
+struct merger {
+    struct store *store;
+    int status;
+};
+
+static void *merge_all(void *context)
+{
+    struct merger *merger = context;
+    struct store_error error;
+    while (merger->status == 0 && store_merge_is_due(merger->store))
+        merger->status = store_merge_run(merger->store, NULL, NULL, &error);
+    return NULL;
+}
+
+/* Readers pin the runs: a merge takes them away under their eyes, and no read sees more or less. */
+Test(store, what_is_read_while_runs_are_merged_and_added_is_whole)
+{
+    struct bed bed = bed_open();
+    char wanted[4096] = "";
+    size_t at = 0;
+    for (uint32_t round = 0; round < 6; round++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            uint32_t first = 100 * round + 10 * i + 1;
+            add_user(&bed, "alice", first, 1, 2);
+            at += (size_t)snprintf(wanted + at, sizeof wanted - at, "%s%u %u", at > 0 ? " " : "", first, first + 1);
+        }
+        struct merger merger = {.store = bed.store};
+        pthread_t thread;
+        cr_assert_eq(pthread_create(&thread, NULL, merge_all, &merger), 0);
+        for (uint32_t i = 0; i < 100; i++)
+            cr_assert_str_eq(range(&bed, "alice", i % 2 == 0 ? OLDEST(.after = 0) : NEWEST(.after = 0)), wanted);
+        pthread_join(thread, NULL);
+        cr_assert_eq(merger.status, 0);
+        cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0)), wanted);
+    }
+    cr_assert_leq(run_count(&bed), 4);
+    cr_assert_eq((uint32_t)count_files(bed.dir, "run-"), run_count(&bed));
     bed_close(&bed);
 }
 
