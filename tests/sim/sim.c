@@ -97,6 +97,8 @@ static void on_durable(struct chaos *chaos, const char *data, size_t bytes)
 
 static void begin_life(struct sim *sim, const char *dir)
 {
+    static const uint32_t odds[] = {1, 2, 5, 30};
+    sim->chaos.job_odds = odds[chaos_below(&sim->chaos, 4)];
     struct world_options options = {.shards = sim->shards, .dir = dir, .chaos = &sim->chaos};
     uint64_t wall_us = sim->world == NULL ? 0 : world_now(sim->world);
     sim->world = world_open(&options);

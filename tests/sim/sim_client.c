@@ -10,7 +10,7 @@ static uint32_t below(struct sim *sim, uint32_t bound)
 
 /* -- what comes -- */
 
-static void take_entry(struct sim *sim, struct person *person, const json_t *frame, const char *text)
+static void take_entry(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
 {
     uint64_t ts = frame_number(frame, "ts"), prev = frame_number(frame, "prev");
     if (prev != person->cursor)
@@ -20,12 +20,12 @@ static void take_entry(struct sim *sim, struct person *person, const json_t *fra
         sim_fail("%s: ts %llu does not come after %llu", sim->names[person->user], (unsigned long long)ts,
                  (unsigned long long)prev);
     person->cursor = ts;
-    (void)text;
+    model_prev(&sim->model, person->user, send, prev);
 }
 
 static void take_message(struct sim *sim, struct person *person, const json_t *frame)
 {
-    take_entry(sim, person, frame, frame_text(frame, "text"));
+    take_entry(sim, person, frame, model_number(&sim->model, frame_text(frame, "text")));
     model_see(&sim->model, person->user, frame_text(frame, "text"), frame_text(frame, "from"), frame_text(frame, "to"),
               frame_text(frame, "key"), frame_number(frame, "ts"), frame_text(frame, "mid"));
 }
@@ -54,7 +54,7 @@ static void take_sent(struct sim *sim, struct person *person, const json_t *fram
         return;
     }
     if (!is_dup)
-        take_entry(sim, person, frame, "");
+        take_entry(sim, person, frame, send);
     model_ok(&sim->model, send, frame_number(frame, "ts"), frame_text(frame, "mid"), is_dup);
 }
 
@@ -160,15 +160,16 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
 static void send_number(struct sim *sim, struct person *person, uint32_t send)
 {
     uint32_t id;
-    char key[32] = "";
+    char key[32] = "", text[SIM_TEXT_BYTES];
     struct sim_request *asked = ask(person, ASK_SEND, &id);
     if (asked == NULL)
         return;
     asked->send = send;
     if (sim->model.sends[send].is_keyed)
         snprintf(key, sizeof key, ",\"key\":\"k%u\"", send);
-    client_send(person->client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"<s%u>\"%s}", id,
-                sim->names[sim->model.sends[send].to], send, key);
+    model_text(send, text);
+    client_send(person->client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"%s}", id,
+                sim->names[sim->model.sends[send].to], text, key);
     sim_note("%s sends s%u to %s", sim->names[person->user], send, sim->names[sim->model.sends[send].to]);
 }
 
@@ -271,11 +272,6 @@ void person_act(struct sim *sim, uint32_t index)
 
 /* -- the end -- */
 
-static uint32_t number_in(const json_t *message)
-{
-    return (uint32_t)atoi(frame_text(message, "text") + 2);
-}
-
 static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, bool oldest_first)
 {
     uint32_t count = 0;
@@ -289,7 +285,7 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
         json_t *page = client_expect(client, "history");
         json_t *messages = json_object_get(page, "messages");
         json_array_foreach(messages, index, message)
-            sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] = number_in(message);
+            sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] = model_number(&sim->model, frame_text(message, "text"));
         count += (uint32_t)json_array_size(messages);
         more = json_is_true(json_object_get(page, "more"));
         if (more)
@@ -316,7 +312,7 @@ void people_check(struct sim *sim, uint32_t user)
         if (strcmp(frame_text(frame, "op"), "msg") != 0)
             continue;
         take_message(sim, &person, frame);
-        replayed[count++] = number_in(frame);
+        replayed[count++] = model_number(&sim->model, frame_text(frame, "text"));
     }
     uint32_t forward_count = pages(sim, client, forwards, true);
     uint32_t backward_count = pages(sim, client, backwards, false);

@@ -41,17 +41,26 @@ void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes)
     }
 }
 
-static struct sim_send *find(struct sim_model *model, const char *text, uint32_t *number_r)
+void model_text(uint32_t send, char out[SIM_TEXT_BYTES])
 {
-    char bare[16] = "";
-    size_t bytes = strlen(text);
-    if (bytes > 2 && bytes < sizeof bare && text[0] == '<' && text[bytes - 1] == '>')
-        memcpy(bare, text + 1, bytes - 2);
+    int begun = snprintf(out, SIM_TEXT_BYTES, "<s%u>", send);
+    uint32_t filling = send * 37 % 600;
+    memset(out + begun, '.', filling);
+    out[(uint32_t)begun + filling] = '\0';
+}
+
+uint32_t model_number(struct sim_model *model, const char *text)
+{
+    char bare[16] = "", wanted[SIM_TEXT_BYTES];
+    const char *end = strchr(text, '>');
+    if (text[0] == '<' && end != NULL && (size_t)(end - text) < sizeof bare)
+        memcpy(bare, text + 1, (size_t)(end - text) - 1);
     long number = number_of(bare, 's');
-    if (number < 0 || (uint64_t)number >= model->count)
+    if (number >= 0)
+        model_text((uint32_t)number, wanted);
+    if (number < 0 || (uint64_t)number >= model->count || strcmp(text, wanted) != 0)
         sim_fail("a text that nobody sent: %s", text);
-    *number_r = (uint32_t)number;
-    return &model->sends[number];
+    return (uint32_t)number;
 }
 
 static void see_mid(struct sim_send *send, uint32_t number, const char *mid)
@@ -72,6 +81,15 @@ static void see_ts(uint64_t *ts, uint64_t seen, uint32_t number)
         sim_fail("s%u has moved from ts %llu to %llu", number, (unsigned long long)*ts, (unsigned long long)seen);
 }
 
+void model_prev(struct sim_model *model, uint32_t user, uint32_t number, uint64_t prev)
+{
+    struct sim_send *send = &model->sends[number];
+    uint64_t *seen = send->from == user ? &send->prev_from : &send->prev_to;
+    if (*seen != 0 && *seen != prev + 1)
+        sim_fail("s%u once followed %llu and now %llu", number, (unsigned long long)*seen - 1, (unsigned long long)prev);
+    *seen = prev + 1;
+}
+
 static void see_send(struct sim_send *send, uint32_t number, uint32_t user, uint64_t ts, const char *mid)
 {
     if (send->outcome == SIM_REFUSED)
@@ -87,9 +105,9 @@ static void see_send(struct sim_send *send, uint32_t number, uint32_t user, uint
 void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to, const char *key,
                uint64_t ts, const char *mid)
 {
-    uint32_t number;
     char wanted_key[16] = "";
-    struct sim_send *send = find(model, text, &number);
+    uint32_t number = model_number(model, text);
+    struct sim_send *send = &model->sends[number];
     if (send->from != user && send->to != user)
         sim_fail("s%u of user %u to user %u is seen by user %u", number, send->from, send->to, user);
     if ((uint32_t)atoi(from + 1) != send->from || (uint32_t)atoi(to + 1) != send->to)

@@ -2,7 +2,7 @@
  * sim_model.h: the truth that the simulator judges by: every send with what became of it, and every timeline as its user's
  * connections have seen it. A broken promise ends the run through sim_fail.
  *
- * Texts are names: the text of send 17 is "s17", its key "k17".
+ * Texts are names: the text of send 17 is "<s17>" and a filling of a length that its number gives, its key "k17".
  */
 #ifndef CHITCHAT_TESTS_SIM_MODEL_H
 #define CHITCHAT_TESTS_SIM_MODEL_H
@@ -30,6 +30,8 @@ struct sim_send {
     uint32_t conn;     /* that sent it first, and its place there: the order of pairs */
     uint64_t ts_from;  /* as seen; 0: not yet */
     uint64_t ts_to;
+    uint64_t prev_from; /* of the entry, plus 1; 0: not yet seen */
+    uint64_t prev_to;
     char mid[SIM_MID_BYTES]; /* as seen; empty: not yet */
 };
 
@@ -50,6 +52,13 @@ void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes)
 /* `user` has seen an entry of its timeline: a msg, an ok, a row of a page. */
 void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to, const char *key,
                uint64_t ts, const char *mid);
+/* The text of a send, into `out`. */
+#define SIM_TEXT_BYTES 700u
+void model_text(uint32_t send, char out[SIM_TEXT_BYTES]);
+/* An entry that a connection of `user` got, by msg or ok, named `prev` as the one before it: always the same. */
+void model_prev(struct sim_model *model, uint32_t user, uint32_t send, uint64_t prev);
+/* The number of the send whose text this is. */
+uint32_t model_number(struct sim_model *model, const char *text);
 /* The ok of a send: `is_dup` as told. */
 void model_ok(struct sim_model *model, uint32_t send, uint64_t ts, const char *mid, bool is_dup);
 /* An error was the reply. */

@@ -29,6 +29,7 @@ _Noreturn void world_fail(const char *format, ...) __attribute__((format(printf,
 struct chaos {
     uint64_t state; /* of the random numbers */
     bool is_calm;   /* for now all happens at once, as in the rule tests */
+    uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
     void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
 };
 /* A number below `bound`; true once in `in`. */

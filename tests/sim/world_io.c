@@ -106,13 +106,14 @@ static void write_turn(struct io *io)
     if (write == NULL || io->hold_writes || (world_is_chaotic(io->world) && !chaos_hits(chaos, 3)))
         return;
     int result = -EIO;
-    if (!io->fail_writes)
+    /* A write that fails may have reached the disk all the same. */
+    if (!io->fail_writes || (world_is_chaotic(io->world) && chaos_hits(chaos, 2)))
         result = (int)pwrite(write->fd, write->data, write->bytes, (off_t)write->offset);
     if (result > 0 && chaos != NULL && chaos->on_durable != NULL)
         chaos->on_durable(chaos, write->data, write->bytes);
     io->write = NULL;
     io->world->activity++;
-    handlers()->on_written(io->shard->context, write, result);
+    handlers()->on_written(io->shard->context, write, io->fail_writes ? -EIO : result);
 }
 
 /* Closing and releasing end when no send is in flight. True if the socket is gone. */

@@ -112,7 +112,7 @@ uint32_t worker_jobs_under_way(const struct worker *worker)
 static bool lets_go(const struct worker *worker)
 {
     struct world *world = worker->shard->world;
-    return !world_is_chaotic(world) || chaos_hits(world->chaos, 2);
+    return !world_is_chaotic(world) || chaos_hits(world->chaos, world->chaos->job_odds);
 }
 
 static void worker_turn(struct worker *worker)
