@@ -15,6 +15,7 @@
 
 #include "base/fault.h"
 #include "sim_client.h"
+#include "storage/datadir_meta.h"
 #include "world_double.h"
 
 enum fault fault_active;
@@ -99,13 +100,27 @@ static void begin_life(struct sim *sim, const char *dir)
 {
     static const uint32_t odds[] = {1, 2, 5, 30};
     sim->chaos.job_odds = odds[chaos_below(&sim->chaos, 4)];
-    struct world_options options = {.shards = sim->shards, .dir = dir, .chaos = &sim->chaos};
-    uint64_t wall_us = sim->world == NULL ? 0 : world_now(sim->world);
+    struct world_options options = {.shards = sim->shards, .dir = dir, .chaos = &sim->chaos, .wall_us = sim->wall_us};
     sim->world = world_open(&options);
-    if (wall_us != 0)
-        sim->world->wall_us = wall_us;
-    else
-        sim->world->wall_us = UINT64_C(1800000000000000);
+}
+
+/* A data set whose users live where the seed says, not where a drawn number does. */
+static void make_data_set(const struct sim *sim, const char *dir, uint64_t seed)
+{
+    struct datadir_meta meta = {.format = DATADIR_FORMAT,
+                                .shards = sim->shards,
+                                .name_seed = {seed, 1},
+                                .key_seed = {seed, 2}};
+    struct datadir *datadir;
+    struct datadir_error error;
+    char path[96], text[DATADIR_META_BYTES];
+    WORLD_MUST(datadir_open(&datadir, dir, sim->shards, 1, &error) == 0);
+    datadir_close(&datadir);
+    snprintf(meta.epoch, sizeof meta.epoch, "%032llx", (unsigned long long)seed);
+    size_t bytes = datadir_meta_write(&meta, text);
+    snprintf(path, sizeof path, "%s/META", dir);
+    FILE *file = fopen(path, "w");
+    WORLD_MUST(file != NULL && fwrite(text, 1, bytes, file) == bytes && fclose(file) == 0);
 }
 
 static void crash(struct sim *sim, const char *dir, struct tally *tally)
@@ -113,6 +128,7 @@ static void crash(struct sim *sim, const char *dir, struct tally *tally)
     sim_note("--- crash ---");
     for (uint32_t i = 0; i < SIM_PEOPLE; i++)
         person_lose(sim, i, true);
+    sim->wall_us = world_now(sim->world);
     world_crash(sim->world);
     tally->crashes++;
     begin_life(sim, dir);
@@ -121,7 +137,6 @@ static void crash(struct sim *sim, const char *dir, struct tally *tally)
 static void stop(struct sim *sim, const char *dir, struct tally *tally)
 {
     struct world *old = sim->world;
-    uint64_t wall_us;
     sim_note("--- stop ---");
     sim->chaos.is_calm = true;
     world_stop(old);
@@ -133,13 +148,11 @@ static void stop(struct sim *sim, const char *dir, struct tally *tally)
         person_take(sim, i);
         person_lose(sim, i, false);
     }
-    wall_us = world_now(old);
+    sim->wall_us = world_now(old);
     world_close(old);
-    sim->world = NULL;
     sim->chaos.is_calm = false;
     tally->stops++;
     begin_life(sim, dir);
-    sim->world->wall_us = wall_us;
 }
 
 /* The clock creeps, and now and then jumps, also back. A jump forward brings a checkpoint. */
@@ -223,11 +236,13 @@ static void run_seed(uint64_t seed, uint64_t events, struct tally *tally)
     run.seed = seed;
     run.events = events;
     sim->chaos = (struct chaos){.state = seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
+    sim->wall_us = UINT64_C(1800000000000000);
     sim->shards = 1 + (uint32_t)(seed % 4);
     for (uint32_t i = 0; i < SIM_USERS; i++)
         snprintf(sim->names[i], sizeof sim->names[i], "u%u", i);
     snprintf(dir, sizeof dir, "%s/chitchat-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     WORLD_MUST(mkdtemp(dir) != NULL);
+    make_data_set(sim, dir, seed);
     begin_life(sim, dir);
     for (run.event = 0; run.event < events; run.event++)
         one_event(sim, dir, tally);

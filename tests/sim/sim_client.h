@@ -42,6 +42,7 @@ struct sim {
     struct chaos chaos;
     struct world *world;
     uint32_t shards;
+    uint64_t wall_us; /* at which the next life begins */
     char epoch[64];
     char names[SIM_USERS][16];
     struct person people[SIM_PEOPLE];

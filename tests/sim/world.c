@@ -107,7 +107,7 @@ static struct world *world_prepare(const struct world_options *options)
     world->clock = (struct clock){clock_wall, clock_monotonic};
     struct clock system;
     clock_init_system(&system);
-    world->wall_us = clock_wall_us(&system);
+    world->wall_us = options->wall_us != 0 ? options->wall_us : clock_wall_us(&system);
     world->monotonic_us = 1000000;
     world->next_fd = 1;
     world->chaos = options->chaos;

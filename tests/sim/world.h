@@ -41,6 +41,7 @@ struct world_options {
     const char *dir;         /* NULL: a new one under /tmp, removed by world_close */
     uint64_t memtable_bytes; /* 0: 1 MiB */
     struct chaos *chaos;     /* borrowed; NULL: none */
+    uint64_t wall_us;        /* 0: what the system's clock says */
 };
 
 /* Recovers and starts; ends the test if that fails. */
