@@ -7,11 +7,19 @@
 /* How often a shard that waits for the others looks again. */
 #define LOOK_AGAIN_US 50000u
 
+/* Those that wait for their output to leave before they move: they stay, so that nobody arrives where all is quiet. */
+static void keep_from_moving(struct core *core)
+{
+    for (struct list *at; (at = list_shift(&core->moving_conns)) != NULL;)
+        conn_close(core, container_of(at, struct conn, resume_link), 1001, "the server goes down");
+}
+
 void stop_begin(struct core *core)
 {
     if (core->stop_step != STOP_NOT)
         return;
     core->stop_step = STOP_DRAINING;
+    keep_from_moving(core);
     io_accept_stop(shard_io(core->shard));
 }
 

@@ -239,6 +239,30 @@ Test(stop, all_that_was_on_its_way_is_answered_before_1001)
     world_close(world);
 }
 
+/* A bug once: one that waited for its output to leave moved to a shard that had said that all is quiet. */
+Test(stop, a_connection_that_waits_to_move_is_told_too)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_connect(world, 0);
+    client_stall(alice, true);
+    client_send(alice, "{\"op\":\"ping\"}");
+    world_settle(world); /* an error waits for it, and is not taken */
+    client_send(alice, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
+    world_settle(world);
+    world_hold_letters(world, 1, 0, true); /* shard 0 does not know yet that shard 1 is quiet; shard 1 closes all it has */
+    world_stop(world);
+    world_settle(world);
+    client_stall(alice, false);
+    world_settle(world);
+    world_hold_letters(world, 1, 0, false);
+    world_settle(world);
+    json_decref(client_expect(alice, "error"));
+    json_t *frame = client_next(alice);
+    cr_assert_eq(frame_number(frame, "close"), 1001);
+    json_decref(frame);
+    world_close(world);
+}
+
 Test(stop, requests_that_come_after_the_signal_are_not_read)
 {
     struct world *world = world_open(&(struct world_options){.shards = 2});
