@@ -180,3 +180,33 @@ scenario("damage in the middle of a log is refused with file and offset, and not
   assert.match(end.stderr, /offset/);
   assert.deepEqual(treeOf(world.server.data), before);
 });
+
+test("an option may be written with = too, and values may be bytes with K, M or G", async () => {
+  await withDir((dir) => {
+    const all = ["serve", `--listen=${PORT_OPEN}`, `--data=${path.join(dir, "data")}`];
+    refused([...all, "--memtable-bytes=1K"], /--memtable-bytes/);
+    refused([...all, "--memtable-bytes=1M", "--wal-segment-bytes=4097K"], /--wal-segment-bytes/);
+    refused([...all, "--ping-s="], /--ping-s/);
+    refused([], /./);
+    assert.deepEqual(fs.readdirSync(dir), []);
+  });
+});
+
+test("a data directory that is a file, or lies where nothing can be made, is refused with its name", async () => {
+  await withDir((dir) => {
+    const file = path.join(dir, "file");
+    fs.writeFileSync(file, "mine");
+    for (const data of [file, path.join(file, "below")]) refused(["serve", "--listen", PORT_OPEN, "--data", data], /file/);
+    assert.equal(fs.readFileSync(file, "utf8"), "mine");
+  });
+});
+
+scenario("an environment that sets several addresses is served on all; the command line replaces them", { shards: [1] }, async (world) => {
+  await world.start({ listen: [], env: { CHITCHAT_LISTEN: "127.0.0.1:0,[::1]:0" } });
+  assert.deepEqual(world.server.addresses.map((at) => at.host), ["127.0.0.1", "[::1]"]);
+  for (const at of world.server.addresses) await (await world.client({ at })).loginAs("alice");
+  await world.server.stop();
+  await world.start({ env: { CHITCHAT_LISTEN: "[::1]:0" } });
+  assert.deepEqual(world.server.addresses.map((at) => at.host), ["127.0.0.1"]);
+  await world.server.stop();
+});

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { onServers, scenario } from "./lib/world.mjs";
 import { OPCODE, Raw, frameOf } from "./lib/raw.mjs";
+import { scaled } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
 onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
@@ -21,12 +22,33 @@ onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
     assert.equal(await closedBy(frameOf("x", { opcode: OPCODE.continuation })), 1002);
   });
 
+  it("1002 for control frames that are too long or in pieces, and for closes that say nothing valid", async () => {
+    const close = (...bytes) => frameOf(Buffer.from(bytes), { opcode: OPCODE.close });
+    assert.equal(await closedBy(frameOf("x".repeat(126), { opcode: OPCODE.ping })), 1002);
+    assert.equal(await closedBy(frameOf("x", { opcode: OPCODE.ping, fin: false })), 1002);
+    assert.equal(await closedBy(frameOf("x", { fin: false }), frameOf("x")), 1002);
+    assert.equal(await closedBy(close(3)), 1002);
+    for (const code of [0, 999, 1004, 1005, 1006, 1015, 2999, 5000]) assert.equal(await closedBy(close(code >> 8, code & 255)), 1002, `${code}`);
+  });
+
   it("1003 for a binary frame", async () => {
     assert.equal(await closedBy(frameOf("{}", { opcode: OPCODE.binary })), 1003);
   });
 
   it("1007 for text that is not UTF-8", async () => {
-    assert.equal(await closedBy(frameOf(Buffer.from([0x7b, 0xff]))), 1007);
+    const bad = [[0x7b, 0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]];
+    for (const bytes of bad) assert.equal(await closedBy(frameOf(Buffer.from(bytes))), 1007, `${bytes}`);
+    assert.equal(await closedBy(frameOf(Buffer.from([3, 0xe8, 0xff]), { opcode: OPCODE.close })), 1007);
+  });
+
+  it("a character may be cut between two fragments", async () => {
+    const raw = await (await Raw.open(world.server)).upgrade();
+    const bytes = Buffer.from('{"op":"login","user":"","x":"\u20ac"}');
+    const cut = bytes.indexOf(0x82);
+    raw.write(frameOf(bytes.subarray(0, cut), { fin: false }));
+    raw.write(frameOf(bytes.subarray(cut), { opcode: OPCODE.continuation }));
+    assert.equal(JSON.parse((await raw.frame()).payload).code, "bad_request");
+    raw.destroy();
   });
 
   it("1009 for a message over 128 KiB, also in fragments; 128 KiB exactly is fine", async () => {
@@ -150,4 +172,19 @@ scenario("rate_limited says how long to wait, and then it goes on", { shards: [2
   const pings = await Promise.all(Array.from({ length: 600 }, () => alice.request({ op: "ping" })));
   assert.ok(pings.some((reply) => reply.code === "rate_limited"));
   await world.server.stop();
+});
+
+scenario("1001 for everyone at a stop: idle, not logged in, and in the middle of a replay", {}, async (world) => {
+  await world.start();
+  const alice = await world.login("alice");
+  await pump(alice, { to: "bob", count: scaled(5000), text: (n) => "x".repeat(1000) + n, window: 100 });
+  const stranger = await (await Raw.open(world.server)).upgrade();
+  const replaying = await world.client();
+  replaying.request({ op: "login", user: "bob", after: 0 });
+  await replaying.untilMessages(1);
+  await world.server.stop();
+  assert.equal((await alice.untilClosed()).code, 1001);
+  assert.equal(await stranger.closeCode(), 1001);
+  assert.equal((await replaying.untilClosed()).code, 1001);
+  stranger.destroy();
 });

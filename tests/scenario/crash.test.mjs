@@ -1,7 +1,7 @@
 // Killed under load and started again: what was acknowledged is there, in both timelines, once.
 import assert from "node:assert/strict";
 import { scenario } from "./lib/world.mjs";
-import { SHORT, scaled, sleep } from "./lib/server.mjs";
+import { SHORT, killedAfter, scaled, sleep } from "./lib/server.mjs";
 import { checkHolds, pump, wholeTimeline } from "./lib/traffic.mjs";
 
 const USERS = 10;
@@ -102,4 +102,33 @@ scenario("SIGINT stops too", { shards: [2] }, async (world) => {
   world.server.signal("SIGINT");
   assert.deepEqual(await world.server.ended(), { code: 0, signal: null });
   assert.equal((await client.untilClosed()).code, 1001);
+});
+
+scenario("killed while it starts, again and again: the log stays good for the next start", {}, async (world) => {
+  const options = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
+  await world.start({ options });
+  const acknowledged = await load(world, 1, 800);
+  for (let ms = 2; ms < 200; ms = Math.ceil(ms * 1.7)) killedAfter(ms, world.server.data, options);
+  await world.startAgain({ options });
+  await checkAll(world, acknowledged);
+  await world.server.stop();
+});
+
+scenario("ten restarts, by stop and by kill in turn: one chain of every message, ts ascending", {}, async (world) => {
+  await world.start();
+  const texts = [];
+  for (let round = 0; round < 10; round++) {
+    const alice = await world.login("alice");
+    for (let n = 0; n < 20; n++) {
+      texts.push(`${round}/${n}`);
+      await alice.send(n % 2 ? "alice" : "bob", texts.at(-1));
+    }
+    if (round % 2) await world.server.kill();
+    else await world.server.stop();
+    await world.startAgain();
+  }
+  const alice = await world.login("alice", { after: 0 });
+  await alice.untilLive();
+  assert.deepEqual(alice.messages.map((message) => message.text), texts);
+  await world.server.stop();
 });

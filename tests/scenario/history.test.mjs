@@ -1,6 +1,7 @@
 // PROTOCOL, "history".
 import assert from "node:assert/strict";
 import { onServers } from "./lib/world.mjs";
+import { Raw, frameOf } from "./lib/raw.mjs";
 import { pump, wholeTimeline, wholeTimelineBackwards } from "./lib/traffic.mjs";
 
 // Small generations, so that pages go over memory and runs.
@@ -100,7 +101,17 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
     const page = await client.history({ limit: 1000 });
     assert.ok(page.messages.length >= 1 && page.messages.length < 5);
     assert.equal(page.more, true);
-    assert.ok(Buffer.byteLength(JSON.stringify(page)) <= 256 * 1024);
+    const raw = await (await Raw.open(world.server)).upgrade();
+    raw.write(frameOf(JSON.stringify({ op: "login", user: client.user })));
+    await raw.frame();
+    for (const bound of ["", ',"after":0', `,"before":${timeline[20].ts}`]) {
+      raw.write(frameOf(`{"op":"history","limit":1000${bound}}`));
+      const { payload } = await raw.frame();
+      assert.ok(payload.length <= 256 * 1024, `${payload.length} bytes`);
+      const room = 256 * 1024 - payload.length;
+      assert.ok(room < 100000, "one more of these would not have fitted");
+    }
+    raw.destroy();
     assert.deepEqual(await wholeTimelineBackwards(client), timeline);
     assert.deepEqual(await wholeTimeline(client), timeline);
   });

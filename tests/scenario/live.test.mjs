@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { onServers, scenario } from "./lib/world.mjs";
 import { scaled } from "./lib/server.mjs";
-import { pump, wholeTimeline } from "./lib/traffic.mjs";
+import { checkHolds, pump, wholeTimeline } from "./lib/traffic.mjs";
 
 const all = (count, make) => Promise.all(Array.from({ length: count }, (_, index) => make(index)));
 
@@ -121,7 +121,9 @@ scenario("many users write to each other at random and every timeline is whole",
     await user.untilEntries(2 * scaled(2000));
     const timeline = await wholeTimeline(user);
     assert.deepEqual(timeline.map((entry) => entry.ts), user.entries.map((entry) => entry.ts));
-    for (const sent of acknowledged[index]) assert.ok(sent.mid);
+    checkHolds(timeline.filter((entry) => entry.from === user.user), acknowledged[index], { isSender: true });
+    const sentHere = acknowledged[(index * 3 + 11) % 20]; // who sends to this user: 7 * 3 is 1 modulo 20
+    checkHolds(timeline.filter((entry) => entry.to === user.user), sentHere, { isSender: false });
   }
   await world.server.stop();
 });

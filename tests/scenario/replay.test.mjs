@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { onServers, scenario } from "./lib/world.mjs";
 import { scaled } from "./lib/server.mjs";
+import { Raw, frameOf } from "./lib/raw.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
 onServers("Replay", {}, (world, it) => {
@@ -53,11 +54,13 @@ onServers("Replay", {}, (world, it) => {
   it("an after between two entries is fine", async () => {
     const { name } = await bobWith(3);
     const timeline = await wholeTimeline(await world.login(name));
-    const bob = await world.client();
-    await bob.request({ op: "login", user: name, after: timeline[1].ts - 1 });
-    await bob.until(() => bob.lives.length > 0 || bob.violation, "live").catch(() => {});
-    assert.deepEqual(bob.messages.map((message) => message.ts).slice(0, 1), [timeline[1].ts].slice(0, bob.messages.length));
-    bob.violation = undefined; // its cursor was none: the chain begins at the entry before
+    const raw = await (await Raw.open(world.server)).upgrade(); // `Client` holds `prev` against a cursor, and this is none
+    raw.write(frameOf(JSON.stringify({ op: "login", user: name, after: timeline[1].ts - 1 })));
+    const frames = [];
+    while (frames.at(-1)?.op !== "live") frames.push(JSON.parse((await raw.frame()).payload));
+    raw.destroy();
+    assert.deepEqual(frames.map((frame) => frame.op), ["ok", "msg", "msg", "live"]);
+    assert.deepEqual(frames.slice(1, 3).map((frame) => [frame.ts, frame.prev]), [[timeline[1].ts, timeline[0].ts], [timeline[2].ts, timeline[1].ts]]);
   });
 
   it("another epoch, or an after beyond last, resets: nothing is replayed and live follows at once", async () => {
@@ -136,5 +139,31 @@ scenario("a slow reader of a replay is not cut off and gets all", {}, async (wor
   await bob.untilLive();
   assert.equal(bob.messages.length, count);
   assert.equal(bob.closed, undefined);
+  await world.server.stop();
+});
+
+scenario("the epoch is kept through stop and kill; a store begun anew has another, and a cursor of the old one is void", { shards: [2] }, async (world) => {
+  await world.start();
+  const alice = await world.login("alice");
+  for (const text of ["one", "two"]) await alice.send("bob", text);
+  const first = await world.login("bob", { after: 0 });
+  await first.untilLive();
+  await world.server.stop();
+  await world.startAgain();
+  await (await world.login("alice")).send("bob", "three");
+  await world.server.kill();
+  await world.startAgain();
+  const back = await world.login("bob", { after: first.cursor, epoch: first.epoch });
+  await back.untilLive();
+  assert.equal(back.epoch, first.epoch);
+  assert.deepEqual(back.messages.map((message) => message.text), ["three"]);
+  await world.server.stop();
+  await world.start();
+  const anew = await world.login("bob", { after: first.cursor, epoch: first.epoch });
+  assert.notEqual(anew.epoch, first.epoch);
+  assert.equal(anew.login.reset, true);
+  assert.equal(anew.login.last, 0);
+  await anew.untilLive();
+  assert.equal(anew.entries.length, 0);
   await world.server.stop();
 });

@@ -26,6 +26,13 @@ export function runToEnd(args, env = {}) {
   return spawnSync(BIN, args, { encoding: "utf8", env: { ...process.env, ...env }, timeout: DEADLINE_MS });
 }
 
+// A server on this data directory that is killed so many ms after its start, ready or not.
+export function killedAfter(ms, data, options = []) {
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--wal-segment-bytes", "4M", ...options];
+  const { stderr, error } = spawnSync(BIN, args, { encoding: "utf8", timeout: ms, killSignal: "SIGKILL" });
+  assert.equal(error?.code, "ETIMEDOUT", `it ended by itself: ${stderr}`);
+}
+
 export class Server {
   // Set by start, then only read.
   #child;
