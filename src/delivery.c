@@ -111,7 +111,8 @@ void delivery_wait_for(struct core *core, struct delivery *delivery, struct deli
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
         return;
     }
-    if (first->outcome == DELIVERY_UNKNOWN) {
+    /* Until the letter is home its outcome is the recipient's shard's to write. */
+    if (first->is_home && first->outcome == DELIVERY_UNKNOWN) {
         pool_give(&core->waiter_pool, waiter);
         delivery_reject(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
         return;

@@ -54,6 +54,19 @@ onServers("Keys", {}, (world, it) => {
     assert.equal((await wholeTimeline(connections[0])).length, 1);
   });
 
+  it("keys resent while their first is on its way share its fate, to users of every shard", async () => {
+    const alice = await world.login(world.name());
+    const to = Array.from({ length: 16 }, () => world.name());
+    const count = 300;
+    for (let n = 0; n < count; n++) {
+      const fields = { op: "send", to: to[n % to.length], text: `${n}`, key: `k${n}` };
+      const replies = await Promise.all([fields, fields, { ...fields, text: "other" }, fields].map((one) => alice.request(one)));
+      assert.deepEqual(replies.map((reply) => reply.code ?? reply.dup ?? reply.op), ["ok", true, "key_conflict", true]);
+      for (const reply of [replies[1], replies[3]]) isDupOf(reply, replies[0]);
+    }
+    assert.deepEqual((await wholeTimeline(alice)).map((message) => message.text), Array.from({ length: count }, (_, n) => `${n}`));
+  });
+
   it("a key to oneself works the same", async () => {
     const alice = await world.login(world.name());
     const first = await alice.send(alice.user, "note", { key: "k" });
