@@ -1,0 +1,277 @@
+/*
+ * ceiling.c: `ceiling PORT`: what a relay could do at best: it answers chitchat-load's frames and passes them on, one send a
+ * connection and turn, on the server's own loop; it checks nothing, keeps nothing on a disk, and knows one connection a user.
+ * The server's figures are told as a share of its.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/list.h"
+#include "shard/io.h"
+
+#define USERS_MAX 65536u
+#define FRAME_BYTES_MAX 20000u
+
+struct peer {
+    struct io_socket socket;
+    bool has_upgraded;
+    uint32_t user;
+    uint64_t cursor;
+    char *in;
+    size_t in_bytes;
+    char *out;
+    size_t out_bytes;
+    size_t out_room;
+    char *flying;
+    size_t flying_room;
+    struct list flush_link;
+};
+
+struct relay {
+    struct io *io;
+    struct list flush;
+    struct peer **users;
+    uint64_t ts;
+};
+
+static char *room(struct relay *relay, struct peer *peer, size_t bytes)
+{
+    if (peer->out_bytes + bytes > peer->out_room) {
+        peer->out_room = 2 * (peer->out_bytes + bytes);
+        peer->out = realloc(peer->out, peer->out_room);
+        ASSERT(peer->out != NULL);
+    }
+    if (list_is_empty(&peer->flush_link))
+        list_append(&relay->flush, &peer->flush_link);
+    return peer->out + peer->out_bytes;
+}
+
+static void put_frame(struct relay *relay, struct peer *peer, const char *text, size_t bytes)
+{
+    char *at = room(relay, peer, bytes + 4);
+    *at++ = (char)0x81;
+    if (bytes < 126) {
+        *at++ = (char)bytes;
+    } else {
+        *at++ = 126;
+        *at++ = (char)(bytes >> 8);
+        *at++ = (char)bytes;
+    }
+    memcpy(at, text, bytes);
+    peer->out_bytes = (size_t)(at + bytes - peer->out);
+}
+
+static unsigned long number_behind(const char *frame, size_t bytes, const char *name)
+{
+    const char *at = memmem(frame, bytes, name, strlen(name));
+    return at == NULL ? 0 : strtoul(at + strlen(name), NULL, 10);
+}
+
+static void relay_send(struct relay *relay, struct peer *from, const char *frame, size_t bytes)
+{
+    char text[FRAME_BYTES_MAX + 256];
+    unsigned long id = number_behind(frame, bytes, "\"id\":");
+    unsigned long to = number_behind(frame, bytes, "\"to\":\"load-");
+    const char *body = memmem(frame, bytes, "\"text\":\"", 8);
+    struct peer *other = to < USERS_MAX ? relay->users[to] : NULL;
+    uint64_t ts = ++relay->ts;
+    int count = snprintf(text, sizeof text, "{\"op\":\"ok\",\"id\":%lu,\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\"}", id,
+                         (unsigned long long)ts, (unsigned long long)from->cursor);
+    from->cursor = ts;
+    put_frame(relay, from, text, (size_t)count);
+    if (other == NULL || body == NULL)
+        return;
+    ts = ++relay->ts;
+    count = snprintf(text, sizeof text,
+                     "{\"op\":\"msg\",\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-%u\",\"to\":\"load-%lu\",%.*s",
+                     (unsigned long long)ts, (unsigned long long)other->cursor, from->user, to, (int)(frame + bytes - body), body);
+    other->cursor = ts;
+    put_frame(relay, other, text, (size_t)count);
+}
+
+static void relay_login(struct relay *relay, struct peer *peer, const char *frame, size_t bytes)
+{
+    static const char ok[] = "{\"op\":\"ok\",\"id\":\"login\",\"last\":0}";
+    peer->user = (uint32_t)number_behind(frame, bytes, "\"user\":\"load-");
+    if (peer->user < USERS_MAX)
+        relay->users[peer->user] = peer;
+    put_frame(relay, peer, ok, sizeof ok - 1);
+}
+
+static void unmask(char *payload, size_t bytes, const char *mask)
+{
+    uint64_t wide;
+    uint32_t narrow;
+    memcpy(&narrow, mask, 4);
+    wide = (uint64_t)narrow << 32 | narrow;
+    size_t i = 0;
+    for (; i + 8 <= bytes; i += 8) {
+        uint64_t word;
+        memcpy(&word, payload + i, 8);
+        word ^= wide;
+        memcpy(payload + i, &word, 8);
+    }
+    for (; i < bytes; i++)
+        payload[i] = (char)(payload[i] ^ mask[i % 4]);
+}
+
+static size_t take_frames(struct relay *relay, struct peer *peer, char *data, size_t bytes)
+{
+    size_t at = 0;
+    while (bytes - at >= 6) {
+        const uint8_t *head = (const uint8_t *)data + at;
+        size_t payload = head[1] & 127, head_bytes = 6;
+        if (payload == 126) {
+            if (bytes - at < 8)
+                break;
+            payload = (size_t)head[2] << 8 | head[3];
+            head_bytes = 8;
+        }
+        if (bytes - at < head_bytes + payload)
+            break;
+        char *text = data + at + head_bytes;
+        unmask(text, payload, text - 4);
+        if (text[7] == 'l')
+            relay_login(relay, peer, text, payload);
+        else
+            relay_send(relay, peer, text, payload);
+        at += head_bytes + payload;
+    }
+    return at;
+}
+
+static void on_recv(void *context, struct io_socket *socket, char *data, int result)
+{
+    static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                 "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    struct relay *relay = context;
+    struct peer *peer = container_of(socket, struct peer, socket);
+    size_t bytes = (size_t)result, used = 0;
+    if (result <= 0) {
+        list_remove(&peer->flush_link);
+        io_close(relay->io, socket);
+        return;
+    }
+    if (peer->in_bytes > 0) {
+        peer->in = realloc(peer->in, peer->in_bytes + bytes);
+        ASSERT(peer->in != NULL);
+        memcpy(peer->in + peer->in_bytes, data, bytes);
+        bytes += peer->in_bytes;
+        data = peer->in;
+    }
+    if (!peer->has_upgraded) {
+        char *end = memmem(data, bytes, "\r\n\r\n", 4);
+        if (end != NULL) {
+            peer->has_upgraded = true;
+            memcpy(room(relay, peer, sizeof answer - 1), answer, sizeof answer - 1);
+            peer->out_bytes += sizeof answer - 1;
+            used = (size_t)(end + 4 - data);
+        }
+    }
+    if (peer->has_upgraded)
+        used += take_frames(relay, peer, data + used, bytes - used);
+    if (data != peer->in && used < bytes) {
+        peer->in = realloc(peer->in, bytes - used);
+        ASSERT(peer->in != NULL);
+    }
+    memmove(peer->in, data + used, bytes - used);
+    peer->in_bytes = bytes - used;
+}
+
+static void on_accept(void *context, uint32_t listener, int fd)
+{
+    struct relay *relay = context;
+    int on = 1;
+    (void)listener;
+    if (fd < 0)
+        return;
+    struct peer *peer = calloc(1, sizeof *peer);
+    ASSERT(peer != NULL);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    list_init(&peer->flush_link);
+    io_adopt(relay->io, &peer->socket, fd);
+    io_recv_start(relay->io, &peer->socket);
+}
+
+static void on_sent(void *context, struct io_socket *socket, int result)
+{
+    struct relay *relay = context;
+    struct peer *peer = container_of(socket, struct peer, socket);
+    if (result == 0 && peer->out_bytes > 0 && list_is_empty(&peer->flush_link))
+        list_append(&relay->flush, &peer->flush_link);
+}
+
+static void on_closed(void *context, struct io_socket *socket)
+{
+    struct relay *relay = context;
+    struct peer *peer = container_of(socket, struct peer, socket);
+    if (peer->user < USERS_MAX && relay->users[peer->user] == peer)
+        relay->users[peer->user] = NULL;
+    free(peer->in);
+    free(peer->out);
+    free(peer->flying);
+    free(peer);
+}
+
+static void on_released(void *context, struct io_socket *socket, int fd)
+{
+    (void)context, (void)socket, (void)fd;
+}
+
+static void on_written(void *context, struct io_write *write, int result)
+{
+    (void)context, (void)write, (void)result;
+}
+
+static void flush_all(struct relay *relay)
+{
+    for (struct list *at; (at = list_shift(&relay->flush)) != NULL;) {
+        struct peer *peer = container_of(at, struct peer, flush_link);
+        if (peer->out_bytes == 0 || io_is_sending(&peer->socket))
+            continue;
+        char *data = peer->out;
+        size_t bytes = peer->out_bytes, was_room = peer->out_room;
+        peer->out = peer->flying;
+        peer->out_room = peer->flying_room;
+        peer->out_bytes = 0;
+        peer->flying = data;
+        peer->flying_room = was_room;
+        io_send(relay->io, &peer->socket, &(struct iovec){data, bytes}, 1);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct io_handlers handlers = {on_accept, on_recv, on_sent, on_closed, on_released, on_written};
+    static const struct io_options options = {.recv_buffer_bytes = 4096, .recv_buffer_count = 1024};
+    static struct relay relay;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (argc != 2) {
+        fprintf(stderr, "usage: ceiling PORT\n");
+        return 2;
+    }
+    address.sin_port = htons((uint16_t)atoi(argv[1]));
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 4096) != 0) {
+        fprintf(stderr, "ceiling: 127.0.0.1:%s: %s\n", argv[1], strerror(errno));
+        return 1;
+    }
+    list_init(&relay.flush);
+    relay.ts = (uint64_t)time(NULL) * 1000000;
+    relay.users = calloc(USERS_MAX, sizeof(struct peer *));
+    ASSERT(relay.users != NULL && io_open(&relay.io, &options, &handlers, &relay) == 0);
+    io_accept_start(relay.io, 0, fd);
+    for (;;) {
+        flush_all(&relay);
+        ASSERT(io_gather(relay.io, 1000000) >= 0);
+    }
+}
