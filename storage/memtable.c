@@ -227,6 +227,19 @@ struct place {
     uint32_t entry;
 };
 
+/* Most entries come in order: they need no search. */
+static bool is_newest(const struct mem_user *user, uint64_t ts)
+{
+    const struct mem_chunk *last = user->chunks[user->chunk_count - 1];
+    return last->count > 0 && ts > mem_entry_ts(&last->entries[last->count - 1]);
+}
+
+static struct place end_of(const struct mem_user *user)
+{
+    uint32_t last = user->chunk_count - 1;
+    return (struct place){last, user->chunks[last]->count};
+}
+
 static struct place seek(const struct mem_user *user, uint64_t ts)
 {
     uint32_t chunk = directory_seek(user, ts);
@@ -243,7 +256,7 @@ static int make_room(struct memtable *table, struct mem_user *user, uint64_t ts)
         user->chunks[user->chunk_count++] = chunk;
         return 0;
     }
-    struct place place = seek(user, ts);
+    struct place place = is_newest(user, ts) ? end_of(user) : seek(user, ts);
     const struct mem_chunk *chunk = user->chunks[place.chunk];
     if (chunk->count < chunk->room)
         return 0;
@@ -259,7 +272,7 @@ static struct place place_for(const struct mem_user *user, uint64_t ts)
     uint32_t last = user->chunk_count - 1;
     if (user->chunks[last]->count == 0)
         return (struct place){last, 0};
-    return seek(user, ts);
+    return is_newest(user, ts) ? end_of(user) : seek(user, ts);
 }
 
 static void entry_put(struct memtable *table, struct mem_user *user, struct record *record, uint64_t ts, enum role role)
@@ -280,7 +293,7 @@ static void entry_put(struct memtable *table, struct mem_user *user, struct reco
 
 static bool is_in(const struct mem_user *user, uint64_t ts)
 {
-    if (user->chunk_count == 0)
+    if (user->chunk_count == 0 || is_newest(user, ts))
         return false;
     struct place place = seek(user, ts);
     const struct mem_chunk *chunk = user->chunks[place.chunk];
