@@ -1,0 +1,272 @@
+#include "load_options.h"
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load_text.h"
+
+static const char help_text[] =
+    "chitchat-load: load for a chitchat server, and a judge of all that it delivers.\n"
+    "\n"
+    "Usage: chitchat-load [options] ADDR:PORT\n"
+    "\n"
+    "  --scenario NAME    pairs    every connection sends to others (default)\n"
+    "                     fanout   --users senders, each to a user of its own; the other connections are those users'\n"
+    "                     idle     connections log in and stay: what they cost\n"
+    "                     history  each connection pages backwards through its timeline, again and again\n"
+    "                     replay   each connection drops, comes back from the start and is given all, again and again\n"
+    "                     churn    pairs, while --churn connections a second drop and come back with their cursors\n"
+    "                     storm    pairs, and --storms times all connections drop and come back at once\n"
+    "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
+    "  --ramp N           connections a second at the start (as fast as they are answered)\n"
+    "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
+    "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1)\n"
+    "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to leave\n"
+    "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come back)\n"
+    "  --duration S       measured (10)        --warmup S   before that (2)\n"
+    "  --fill N           sends of each connection before history and replay (500)\n"
+    "  --limit N          messages of a page of history (50)\n"
+    "  --churn N          (a tenth of the connections)            --storms N   (1)\n"
+    "  --threads N        one loop each (1); pin them with taskset\n"
+    "  --source-ips N     connect from N addresses from 127.0.0.2 on; or FIRST+N\n"
+    "  --seed N           (1)                  --prefix P   of user names (load)\n"
+    "  --server-pid PID   tell its CPU and memory\n"
+    "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds (3)\n"
+    "                     under load and start it again; all must come back and nothing be missing\n"
+    "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
+    "\n"
+    "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each connection must have\n"
+    "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run.\n";
+
+enum { KEYS, HELP, SCENARIO, CONNECTIONS, USERS, RAMP, TO, WINDOW, RATE, TEXT, DURATION, WARMUP, FILL, LIMIT, CHURN, STORMS, THREADS,
+       SOURCE_IPS, SEED, PREFIX, SERVER_PID, KILL_SERVER, KILL_EVERY, JSON, HTML };
+
+static const struct option long_options[] = {
+    {"keys", no_argument, NULL, KEYS},
+    {"help", no_argument, NULL, HELP},
+    {"scenario", required_argument, NULL, SCENARIO},
+    {"connections", required_argument, NULL, CONNECTIONS},
+    {"users", required_argument, NULL, USERS},
+    {"ramp", required_argument, NULL, RAMP},
+    {"to", required_argument, NULL, TO},
+    {"window", required_argument, NULL, WINDOW},
+    {"rate", required_argument, NULL, RATE},
+    {"text", required_argument, NULL, TEXT},
+    {"duration", required_argument, NULL, DURATION},
+    {"warmup", required_argument, NULL, WARMUP},
+    {"fill", required_argument, NULL, FILL},
+    {"limit", required_argument, NULL, LIMIT},
+    {"churn", required_argument, NULL, CHURN},
+    {"storms", required_argument, NULL, STORMS},
+    {"threads", required_argument, NULL, THREADS},
+    {"source-ips", required_argument, NULL, SOURCE_IPS},
+    {"seed", required_argument, NULL, SEED},
+    {"prefix", required_argument, NULL, PREFIX},
+    {"server-pid", required_argument, NULL, SERVER_PID},
+    {"kill-server", required_argument, NULL, KILL_SERVER},
+    {"kill-every", required_argument, NULL, KILL_EVERY},
+    {"json", required_argument, NULL, JSON},
+    {"html", required_argument, NULL, HTML},
+    {NULL, 0, NULL, 0},
+};
+
+static const char *const scenario_names[] = {"pairs", "fanout", "idle", "history", "replay", "churn", "storm"};
+
+static bool refuse(const char *name, const char *why)
+{
+    fprintf(stderr, "chitchat-load: %s %s; see --help\n", name, why);
+    return false;
+}
+
+static bool number(const char *name, const char *text, double min, double max, double *number_r)
+{
+    char *end;
+    *number_r = strtod(text, &end);
+    if (end != text && *end == '\0' && *number_r >= min && *number_r <= max)
+        return true;
+    fprintf(stderr, "chitchat-load: %s must be a number from %.12g to %.12g\n", name, min, max);
+    return false;
+}
+
+static bool whole(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *number_r)
+{
+    double value;
+    if (!number(name, text, min, max, &value))
+        return false;
+    *number_r = (uint32_t)value;
+    return (double)*number_r == value || refuse(name, "must be a whole number");
+}
+
+static bool take_scenario(const char *text, struct load_options *options)
+{
+    for (uint32_t i = 0; i < sizeof scenario_names / sizeof scenario_names[0]; i++)
+        if (strcmp(text, scenario_names[i]) == 0) {
+            options->scenario = (enum load_scenario)i;
+            return true;
+        }
+    return refuse("--scenario", "must be one of those that there are");
+}
+
+static bool take_target(const char *text, struct load_options *options)
+{
+    if (strcmp(text, "random") == 0 || strcmp(text, "partner") == 0) {
+        options->to = text[0] == 'r' ? LOAD_TO_RANDOM : LOAD_TO_PARTNER;
+        return true;
+    }
+    options->to = LOAD_TO_ZIPF;
+    if (strncmp(text, "zipf:", 5) != 0)
+        return refuse("--to", "must be random, partner or zipf:S");
+    return number("the exponent of --to zipf:S", text + 5, 0, 10, &options->zipf);
+}
+
+static bool take_source(const char *text, struct load_options *options)
+{
+    char first[INET_ADDRSTRLEN] = "127.0.0.2";
+    const char *plus = strchr(text, '+');
+    if (strchr(text, '.') != NULL) {
+        size_t bytes = plus != NULL ? (size_t)(plus - text) : strlen(text);
+        if (bytes >= sizeof first)
+            return refuse("--source-ips", "must be N or FIRST+N");
+        memcpy(first, text, bytes);
+        first[bytes] = '\0';
+        text = plus != NULL ? plus + 1 : "1";
+    }
+    if (inet_pton(AF_INET, first, &options->source_first) != 1)
+        return refuse("--source-ips", "must be N or FIRST+N, with an IPv4 address");
+    return whole("N of --source-ips", text, 1, 65536, &options->source_count);
+}
+
+static bool take_prefix(const char *text, struct load_options *options)
+{
+    if (*text == '\0' || strlen(text) > LOAD_PREFIX_BYTES_MAX || strpbrk(text, "\"\\ ") != NULL)
+        return refuse("--prefix", "must be 1 to 32 characters of a user name");
+    snprintf(options->prefix, sizeof options->prefix, "%s", text);
+    return true;
+}
+
+static bool take_address(const char *text, struct load_options *options)
+{
+    char host[INET_ADDRSTRLEN];
+    uint32_t port;
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || (size_t)(colon - text) >= sizeof host)
+        return refuse(text, "is no ADDR:PORT");
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    if (!whole("the port", colon + 1, 1, 65535, &port))
+        return false;
+    options->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    snprintf(options->address_text, sizeof options->address_text, "%s", text);
+    return inet_pton(AF_INET, host, &options->address.sin_addr) == 1 || refuse(text, "has no IPv4 address");
+}
+
+static bool take_sizes(int option, const char *text, struct load_options *options)
+{
+    double value = 0;
+    uint32_t pid = 0;
+    switch (option) {
+    case CONNECTIONS: return whole("--connections", text, 1, LOAD_SEATS_MAX - 1, &options->connections);
+    case USERS: return whole("--users", text, 1, LOAD_SEATS_MAX - 1, &options->users);
+    case RAMP: return whole("--ramp", text, 1, 10000000, &options->ramp);
+    case WINDOW: return whole("--window", text, 1, LOAD_WINDOW_MAX, &options->window);
+    case RATE: return whole("--rate", text, 1, 100000000, &options->rate);
+    case TEXT: return whole("--text", text, LOAD_TEXT_BYTES_MIN, LOAD_TEXT_BYTES_MAX, &options->text_bytes);
+    case DURATION: return number("--duration", text, 0.1, 864000, &options->duration_s);
+    case WARMUP: return number("--warmup", text, 0, 86400, &options->warmup_s);
+    case FILL: return whole("--fill", text, 1, 100000000, &options->fill);
+    case LIMIT: return whole("--limit", text, 1, 1000, &options->limit);
+    case CHURN: return whole("--churn", text, 1, 1000000, &options->churn);
+    case STORMS: return whole("--storms", text, 1, 1000, &options->storms);
+    case THREADS: return whole("--threads", text, 1, LOAD_THREADS_MAX, &options->threads);
+    case KILL_EVERY: return number("--kill-every", text, 0.1, 86400, &options->kill_every_s);
+    case SEED:
+        if (!number("--seed", text, 0, 9e15, &value))
+            return false;
+        options->seed = (uint64_t)value;
+        return true;
+    case SERVER_PID:
+        if (!whole("--server-pid", text, 1, INT32_MAX, &pid))
+            return false;
+        options->server_pid = (int)pid;
+        return true;
+    default: return refuse("an option", "is not known");
+    }
+}
+
+static bool take_option(int option, char *text, struct load_options *options)
+{
+    switch (option) {
+    case KEYS: options->has_keys = true; return true;
+    case SCENARIO: return take_scenario(text, options);
+    case TO: return take_target(text, options);
+    case SOURCE_IPS: return take_source(text, options);
+    case PREFIX: return take_prefix(text, options);
+    case KILL_SERVER: options->kill_command = text; return true;
+    case JSON: options->json_path = text; return true;
+    case HTML: options->html_path = text; return true;
+    default: return take_sizes(option, text, options);
+    }
+}
+
+/* What one option asks of another. */
+static bool settle(struct load_options *options)
+{
+    if (options->churn == 0)
+        options->churn = options->connections >= 10 ? options->connections / 10 : 1;
+    if (options->window == 0)
+        options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
+    if (load_options_comes_back(options))
+        options->has_keys = true;
+    if (options->scenario == LOAD_FANOUT) {
+        options->users = options->users == 0 ? 1 : options->users;
+        if (options->connections < 2 * options->users)
+            return refuse("fanout", "needs two connections for each of --users: one that sends and one that receives");
+    }
+    if (options->users == 0 || (options->scenario != LOAD_FANOUT && options->users > options->connections))
+        options->users = options->connections;
+    if (options->threads > options->connections)
+        options->threads = options->connections;
+    return true;
+}
+
+int load_options_parse(struct load_options *options_r, int argc, char **argv)
+{
+    int option;
+    *options_r = (struct load_options){.threads = 1,
+                                       .connections = 100,
+                                       .text_bytes = 64,
+                                       .duration_s = 10,
+                                       .warmup_s = 2,
+                                       .seed = 1,
+                                       .prefix = "load",
+                                       .fill = 500,
+                                       .limit = 50,
+                                       .storms = 1,
+                                       .kill_every_s = 3};
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option == HELP) {
+            fputs(help_text, stdout);
+            return 1;
+        }
+        if (!take_option(option, optarg, options_r))
+            return -1;
+    }
+    if (optind + 1 != argc) {
+        refuse("ADDR:PORT", "of the server must come last");
+        return -1;
+    }
+    return take_address(argv[optind], options_r) && settle(options_r) ? 0 : -1;
+}
+
+const char *load_options_scenario(const struct load_options *options)
+{
+    return scenario_names[options->scenario];
+}
+
+bool load_options_comes_back(const struct load_options *options)
+{
+    return options->scenario == LOAD_CHURN || options->scenario == LOAD_STORM || options->kill_command != NULL;
+}

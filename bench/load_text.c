@@ -1,0 +1,103 @@
+#include "load_text.h"
+
+#include <string.h>
+
+#include "load_random.h"
+
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+enum { AT_RUN = 0, AT_FROM = 4, AT_TO = 8, AT_SEQ = 12, AT_TIME = 18, AT_CHECK = 26 };
+
+static void put(char *out, uint64_t value, uint32_t chars)
+{
+    while (chars > 0) {
+        out[--chars] = letters[value & 63];
+        value >>= 6;
+    }
+}
+
+static int digit_of(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+static bool get(const char *in, uint32_t chars, uint64_t *value_r)
+{
+    uint64_t value = 0;
+    for (uint32_t i = 0; i < chars; i++) {
+        int digit = digit_of(in[i]);
+        if (digit < 0)
+            return false;
+        value = value << 6 | (uint64_t)digit;
+    }
+    *value_r = value;
+    return true;
+}
+
+static uint64_t mix_of(const struct load_text *text)
+{
+    uint64_t mixed = load_random_mix((uint64_t)text->from << 32 | text->seq);
+    return load_random_mix(mixed ^ ((uint64_t)text->run << 32 | text->to) ^ text->sent_us << 20);
+}
+
+static const char *filler_of(const struct load_filler *filler, uint64_t mixed)
+{
+    return filler->bytes + (mixed >> 12) % LOAD_FILLER_STARTS;
+}
+
+void load_filler_init(struct load_filler *filler)
+{
+    uint64_t state = 1;
+    for (uint32_t i = 0; i < sizeof filler->bytes; i++)
+        filler->bytes[i] = letters[load_random_next(&state) & 63];
+}
+
+void load_text_write(char *out, uint32_t bytes, const struct load_text *text, const struct load_filler *filler)
+{
+    uint64_t mixed = mix_of(text);
+    put(out + AT_RUN, text->run, 4);
+    put(out + AT_FROM, text->from, 4);
+    put(out + AT_TO, text->to, 4);
+    put(out + AT_SEQ, text->seq, 6);
+    put(out + AT_TIME, text->sent_us, 8);
+    put(out + AT_CHECK, mixed, 2);
+    memcpy(out + LOAD_TEXT_BYTES_MIN, filler_of(filler, mixed), bytes - LOAD_TEXT_BYTES_MIN);
+}
+
+bool load_text_read(const char *in, uint32_t bytes, const struct load_filler *filler, struct load_text *text_r)
+{
+    uint64_t run, from, to, seq, time, check;
+    if (bytes < LOAD_TEXT_BYTES_MIN || bytes > LOAD_TEXT_BYTES_MAX)
+        return false;
+    if (!get(in + AT_RUN, 4, &run) || !get(in + AT_FROM, 4, &from) || !get(in + AT_TO, 4, &to) || !get(in + AT_SEQ, 6, &seq)
+        || !get(in + AT_TIME, 8, &time) || !get(in + AT_CHECK, 2, &check) || seq > UINT32_MAX)
+        return false;
+    *text_r = (struct load_text){(uint32_t)run, (uint32_t)from, (uint32_t)to, (uint32_t)seq, time};
+    uint64_t mixed = mix_of(text_r);
+    return (mixed & 4095) == check
+           && memcmp(in + LOAD_TEXT_BYTES_MIN, filler_of(filler, mixed), bytes - LOAD_TEXT_BYTES_MIN) == 0;
+}
+
+void load_text_write_key(char *out, const struct load_text *text)
+{
+    put(out, text->run, 4);
+    put(out + 4, text->from, 4);
+    put(out + 8, text->seq, 6);
+}
+
+uint64_t load_text_hash(uint32_t from, uint32_t seq, const char *mid, uint32_t mid_bytes)
+{
+    uint64_t hash = (uint64_t)from << 32 | seq;
+    for (uint32_t at = 0; at < mid_bytes; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, mid + at, mid_bytes - at < 8 ? mid_bytes - at : 8);
+        hash = load_random_mix(hash ^ word) + at;
+    }
+    return load_random_mix(hash);
+}

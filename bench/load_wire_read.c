@@ -1,0 +1,209 @@
+/* load_wire_read.c: what is read: a server's frames, and the flat objects in them, in any order of their fields. */
+#include <string.h>
+
+#include "load_wire.h"
+
+int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_frame *frame_r)
+{
+    const uint8_t *head = (const uint8_t *)data;
+    if (bytes < 2)
+        return 0;
+    if ((head[0] & 0xF0) != 0x80 || (head[1] & 0x80) != 0)
+        return -1;
+    size_t length_bytes = head[1] < 126 ? 0 : head[1] == 126 ? 2 : 8;
+    uint64_t payload_bytes = length_bytes == 0 ? head[1] : 0;
+    if (bytes < 2 + length_bytes)
+        return 0;
+    for (size_t i = 0; i < length_bytes; i++)
+        payload_bytes = payload_bytes << 8 | head[2 + i];
+    if (payload_bytes > 1 << 20)
+        return -1;
+    if (bytes < 2 + length_bytes + payload_bytes)
+        return 0;
+    frame_r->opcode = head[0] & 15;
+    frame_r->payload = (struct span){data + 2 + length_bytes, (size_t)payload_bytes};
+    return (int64_t)(2 + length_bytes + payload_bytes);
+}
+
+bool load_wire_is(struct span span, const char *word)
+{
+    return span.bytes == strlen(word) && memcmp(span.data, word, span.bytes) == 0;
+}
+
+/* A string at its opening quote; returns what follows the closing one. */
+static const char *read_string(const char *at, const char *end, struct span *string_r)
+{
+    const char *begin = ++at;
+    while (at < end && (at = memchr(at, '"', (size_t)(end - at))) != NULL) {
+        const char *slash = at;
+        while (slash > begin && slash[-1] == '\\')
+            slash--;
+        if (((at - slash) & 1) == 0) {
+            *string_r = (struct span){begin, (size_t)(at - begin)};
+            return at + 1;
+        }
+        at++;
+    }
+    return NULL;
+}
+
+static const char *read_number(const char *at, const char *end, uint64_t *number_r)
+{
+    uint64_t number = 0;
+    const char *begin = at;
+    for (; at < end && *at >= '0' && *at <= '9'; at++)
+        number = number * 10 + (uint64_t)(*at - '0');
+    *number_r = number;
+    return at > begin ? at : NULL;
+}
+
+/* An array or object, whatever it holds. */
+static const char *skip_nested(const char *at, const char *end, struct span *nested_r)
+{
+    const char *begin = at;
+    struct span ignored;
+    for (int depth = 0; at != NULL && at < end;) {
+        if (*at == '"') {
+            at = read_string(at, end, &ignored);
+            continue;
+        }
+        depth += *at == '{' || *at == '[';
+        depth -= *at == '}' || *at == ']';
+        at++;
+        if (depth == 0) {
+            *nested_r = (struct span){begin, (size_t)(at - begin)};
+            return at;
+        }
+    }
+    return NULL;
+}
+
+enum kind { STRING, NUMBER, TRUE, OTHER, NESTED };
+struct value {
+    enum kind kind;
+    struct span span;
+    uint64_t number;
+};
+
+static const char *read_word(const char *at, const char *end, struct value *value_r)
+{
+    const char *begin = at;
+    while (at < end && *at >= 'a' && *at <= 'z')
+        at++;
+    value_r->kind = at - begin == 4 && memcmp(begin, "true", 4) == 0 ? TRUE : OTHER;
+    return at > begin ? at : NULL;
+}
+
+static const char *read_value(const char *at, const char *end, struct value *value_r)
+{
+    if (at == end)
+        return NULL;
+    switch (*at) {
+    case '"': value_r->kind = STRING; return read_string(at, end, &value_r->span);
+    case '{':
+    case '[': value_r->kind = NESTED; return skip_nested(at, end, &value_r->span);
+    case 'a':
+    case 'f':
+    case 'n':
+    case 't': return read_word(at, end, value_r);
+    default: value_r->kind = NUMBER; return read_number(at, end, &value_r->number);
+    }
+}
+
+static void take_string(struct load_wire_object *object, struct span name, struct span value)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } fields[] = {
+        {"op", offsetof(struct load_wire_object, op)},     {"mid", offsetof(struct load_wire_object, mid)},
+        {"from", offsetof(struct load_wire_object, from)}, {"to", offsetof(struct load_wire_object, to)},
+        {"text", offsetof(struct load_wire_object, text)}, {"key", offsetof(struct load_wire_object, key)},
+        {"code", offsetof(struct load_wire_object, code)}, {"epoch", offsetof(struct load_wire_object, epoch)},
+        {"user", offsetof(struct load_wire_object, user)},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        if (name.data[0] == fields[i].name[0] && load_wire_is(name, fields[i].name)) {
+            memcpy((char *)object + fields[i].offset, &value, sizeof value);
+            return;
+        }
+}
+
+static void take_number(struct load_wire_object *object, struct span name, uint64_t value)
+{
+    if (load_wire_is(name, "ts")) {
+        object->ts = value;
+        object->has_ts = true;
+    } else if (load_wire_is(name, "prev")) {
+        object->prev = value;
+        object->has_prev = true;
+    } else if (load_wire_is(name, "id")) {
+        object->id = value;
+        object->has_id = true;
+    } else if (load_wire_is(name, "last")) {
+        object->last = value;
+    } else if (load_wire_is(name, "next")) {
+        object->next = value;
+        object->has_next = true;
+    } else if (load_wire_is(name, "retry_after")) {
+        object->retry_after = value;
+    }
+}
+
+static void take_field(struct load_wire_object *object, struct span name, const struct value *value)
+{
+    if (name.bytes == 0)
+        return;
+    if (value->kind == STRING)
+        take_string(object, name, value->span);
+    else if (value->kind == NUMBER)
+        take_number(object, name, value->number);
+    else if (value->kind == NESTED && load_wire_is(name, "messages"))
+        object->messages = value->span;
+    else if (value->kind == TRUE) {
+        object->dup |= load_wire_is(name, "dup");
+        object->reset |= load_wire_is(name, "reset");
+        object->more |= load_wire_is(name, "more");
+    }
+}
+
+/* The server writes no space between tokens, and neither does any that is worth measuring. */
+const char *load_wire_read_object(const char *at, const char *end, struct load_wire_object *object_r)
+{
+    struct span name;
+    struct value value;
+    memset(object_r, 0, sizeof *object_r);
+    if (at == end || *at != '{')
+        return NULL;
+    at++;
+    while (at < end && *at == '"') {
+        at = read_string(at, end, &name);
+        if (at == NULL || at == end || *at != ':')
+            return NULL;
+        at = read_value(at + 1, end, &value);
+        if (at == NULL || at == end)
+            return NULL;
+        take_field(object_r, name, &value);
+        if (*at != ',')
+            break;
+        at++;
+    }
+    return at < end && *at == '}' ? at + 1 : NULL;
+}
+
+bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object_r, bool *is_broken_r)
+{
+    const char *end = messages.data + messages.bytes;
+    *is_broken_r = messages.bytes < 2;
+    if (messages.bytes < 2)
+        return false;
+    if (*at == NULL)
+        *at = messages.data + 1;
+    else if (*at < end && **at == ',')
+        (*at)++;
+    if (*at == end - 1)
+        return false;
+    *at = load_wire_read_object(*at, end, object_r);
+    *is_broken_r = *at == NULL;
+    return *at != NULL;
+}
