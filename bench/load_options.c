@@ -32,7 +32,7 @@ static const char help_text[] =
     "  --churn N          (a tenth of the connections)            --storms N   (1)\n"
     "  --threads N        one loop each (1); pin them with taskset\n"
     "  --source-ips N     connect from N addresses from 127.0.0.2 on; or FIRST+N\n"
-    "  --seed N           (1)                  --prefix P   of user names (load)\n"
+    "  --seed N           (1)                  --prefix P   of user names (load-)\n"
     "  --server-pid PID   tell its CPU and memory\n"
     "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds (3)\n"
     "                     under load and start it again; all must come back and nothing be missing\n"
@@ -241,7 +241,7 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
                                        .duration_s = 10,
                                        .warmup_s = 2,
                                        .seed = 1,
-                                       .prefix = "load",
+                                       .prefix = "load-",
                                        .fill = 500,
                                        .limit = 50,
                                        .storms = 1,

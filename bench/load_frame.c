@@ -1,0 +1,150 @@
+/* load_frame.c: one text frame of the server: what it is, and whether it keeps the protocol's promises. */
+#include <string.h>
+
+#include "load_run.h"
+
+void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry, uint64_t hash,
+                           struct span frame)
+{
+    if (!entry->has_ts || !entry->has_prev || entry->prev != seat->cursor || entry->ts <= entry->prev)
+        load_worker_broken(worker, LOAD_BROKEN_CHAIN, "does not follow the cursor", frame);
+    seat->cursor = entry->ts;
+    seat->got_count++;
+    seat->got_sum += hash;
+    worker->gauges.got++;
+}
+
+/* The sender's own connections see the key, nobody else does. */
+static bool is_key_right(const struct load_worker *worker, bool is_own, const struct load_text *text, struct span key)
+{
+    char wanted[LOAD_KEY_CHARS];
+    if (!is_own || !worker->run->options.has_keys)
+        return key.bytes == 0;
+    load_text_write_key(wanted, text);
+    return key.bytes == LOAD_KEY_CHARS && memcmp(key.data, wanted, LOAD_KEY_CHARS) == 0;
+}
+
+bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat, const struct load_wire_object *message,
+                          struct span frame, struct load_text *text_r)
+{
+    const struct load_run *run = worker->run;
+    uint32_t from, to;
+    const char *why = NULL;
+    if (!load_text_read(message->text.data, (uint32_t)message->text.bytes, &run->filler, text_r))
+        why = "not what was sent";
+    else if (text_r->run != run->number || text_r->from >= run->options.connections)
+        why = "of another run";
+    else if (!load_run_user_number(run, message->from, &from) || run->seats[text_r->from].user != from)
+        why = "another sender";
+    else if (!load_run_user_number(run, message->to, &to) || text_r->to != to || message->text.bytes != run->options.text_bytes)
+        why = "another recipient or length";
+    else if (seat->user != from && seat->user != to)
+        why = "not this user's";
+    else if (message->mid.bytes == 0 || message->mid.bytes > 20)
+        why = "no mid";
+    else if (from != to && !is_key_right(worker, seat->user == from, text_r, message->key))
+        why = "the key";
+    if (why != NULL)
+        load_worker_broken(worker, LOAD_BROKEN_CONTENT, why, frame);
+    return why == NULL;
+}
+
+static void take_message(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *message, struct span frame)
+{
+    struct load_text text;
+    uint64_t hash = 0;
+    bool is_ours = load_frame_read_text(worker, seat, message, frame, &text);
+    if (is_ours)
+        hash = load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
+    load_frame_take_entry(worker, seat, message, hash, frame);
+    if (!is_ours)
+        return;
+    load_worker_check_order(worker, seat, &text, frame);
+    if (seat->state != LOAD_SEAT_LIVE) {
+        worker->stats.counts[LOAD_REPLAYED]++;
+        return;
+    }
+    worker->stats.counts[LOAD_DELIVERED]++;
+    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_DELIVERY], worker->now_us - text.sent_us);
+}
+
+/* The first login tells the data set; it is the same for all. */
+static void take_epoch(struct load_worker *worker, struct load_seat *seat, struct span epoch, struct span frame)
+{
+    struct load_run *run = worker->run;
+    bool is_same = true;
+    if (epoch.bytes == 0 || epoch.bytes > LOAD_EPOCH_BYTES_MAX)
+        return;
+    pthread_mutex_lock(&run->epoch_lock);
+    if (run->epoch[0] == '\0')
+        memcpy(run->epoch, epoch.data, epoch.bytes);
+    else
+        is_same = load_wire_is(epoch, run->epoch);
+    pthread_mutex_unlock(&run->epoch_lock);
+    if (!is_same && seat->was_in)
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "another data set", frame);
+}
+
+static void take_login(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame)
+{
+    worker->stats.counts[LOAD_LOGINS]++;
+    load_histogram_add(&worker->stats.latencies[LOAD_CONNECT_TO_LOGIN], worker->now_us - seat->begun_us);
+    take_epoch(worker, seat, ok->epoch, frame);
+    if (!seat->was_in) {
+        seat->was_in = true;
+        seat->base = seat->cursor = ok->last;
+        load_seat_set_live(worker, seat);
+        return;
+    }
+    if (ok->reset || ok->last < seat->cursor)
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "what was received is unknown", frame);
+    if (seat->from_start) {
+        worker->gauges.got -= seat->got_count;
+        seat->got_count = seat->got_sum = 0;
+        seat->cursor = seat->base;
+        seat->from_start = false;
+        seat->rounds++;
+    }
+    seat->login_last = ok->last;
+    seat->state = LOAD_SEAT_REPLAYING;
+    load_send_resume(worker, seat);
+}
+
+static void take_live(struct load_worker *worker, struct load_seat *seat, struct span frame)
+{
+    if (seat->state != LOAD_SEAT_REPLAYING || seat->cursor < seat->login_last) {
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "live before all was replayed", frame);
+        if (seat->state != LOAD_SEAT_REPLAYING)
+            return;
+    }
+    load_histogram_add(&worker->stats.latencies[LOAD_CONNECT_TO_LIVE], worker->now_us - seat->begun_us);
+    load_seat_set_live(worker, seat);
+}
+
+static void take_ok(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame)
+{
+    if (seat->state == LOAD_SEAT_LOGGING_IN)
+        take_login(worker, seat, ok, frame);
+    else
+        load_send_answered(worker, seat, ok, frame);
+}
+
+void load_frame_take(struct load_worker *worker, struct load_seat *seat, struct span frame)
+{
+    struct load_wire_object object;
+    const char *end = frame.data + frame.bytes;
+    if (load_wire_read_object(frame.data, end, &object) != end)
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "no JSON object", frame);
+    else if (load_wire_is(object.op, "msg"))
+        take_message(worker, seat, &object, frame);
+    else if (load_wire_is(object.op, "ok"))
+        take_ok(worker, seat, &object, frame);
+    else if (load_wire_is(object.op, "history"))
+        load_history_take(worker, seat, &object, frame);
+    else if (load_wire_is(object.op, "live"))
+        take_live(worker, seat, frame);
+    else if (load_wire_is(object.op, "error"))
+        load_send_refused(worker, seat, &object, frame);
+    else
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an op that the protocol has not", frame);
+}

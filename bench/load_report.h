@@ -1,0 +1,65 @@
+/*
+ * load_report.h: what a run has shown: for people (load_report.c), as JSON (load_json.c), as a page (load_html.c), and while it
+ * runs (load_progress.c). Main thread.
+ */
+#ifndef CHITCHAT_BENCH_LOAD_REPORT_H
+#define CHITCHAT_BENCH_LOAD_REPORT_H
+
+#include <stdbool.h>
+
+#include "load_options.h"
+#include "load_proc.h"
+#include "load_stats.h"
+
+#define LOAD_STORMS_MAX 1000u
+
+/* One interval of the measured time. */
+struct load_point {
+    double at_s; /* its end, since measuring began */
+    double acknowledged_per_s, delivered_per_s, pages_per_s;
+    uint64_t p50_us, p99_us, max_us; /* of the run's main latency */
+};
+
+struct load_report {
+    const struct load_options *options; /* borrowed */
+    struct load_stats all;              /* from the first connect to the end */
+    struct load_stats measured;
+    double seconds; /* measured */
+    double connect_s;
+    double own_cpu_s;     /* of all of our threads, in the measured time */
+    double busiest_share; /* of a core, by our busiest loop */
+    struct load_proc idle, seated, before, after; /* no connections; all logged in; around the measured time */
+    uint64_t behind_us;
+    double storm_s[LOAD_STORMS_MAX];
+    uint32_t storm_count;
+    uint32_t kill_count;
+    uint64_t sends_unanswered, entries_missing; /* when the patience of the end was over */
+    struct load_point *points;                  /* owned */
+    uint32_t point_count, point_room;
+    char broken_text[400];
+    bool is_complete; /* it ran to its end */
+};
+
+/* The latency that the scenario is about. */
+enum load_latency load_report_main_latency(const struct load_report *report);
+/* No promise was broken, nothing is missing, and it ran to its end. */
+bool load_report_is_good(const struct load_report *report);
+bool load_report_is_saturated(const struct load_report *report);
+void load_report_add_point(struct load_report *report, const struct load_point *point);
+void load_report_print(const struct load_report *report);
+/* False, told on stderr, if the file cannot be written. */
+bool load_report_write_json(const struct load_report *report, const char *path);
+bool load_report_write_html(const struct load_report *report, const char *path);
+
+/* One line on stderr, written over again and again; nothing if that is no terminal. */
+struct load_progress {
+    const char *phase;
+    double done; /* 0 to 1 */
+    double sends_per_s, deliveries_per_s;
+    uint64_t p99_us;
+    uint64_t broken, live;
+};
+void load_progress_show(const struct load_progress *progress);
+void load_progress_end(void);
+
+#endif

@@ -1,0 +1,191 @@
+#include "load_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+
+uint64_t load_run_now_us(const struct load_run *run)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - run->origin_us;
+}
+
+uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out)
+{
+    char digits[10];
+    uint32_t prefix_bytes = (uint32_t)strlen(run->options.prefix), count = 0;
+    do
+        digits[sizeof digits - ++count] = (char)('0' + user % 10);
+    while ((user /= 10) > 0);
+    memcpy(out, run->options.prefix, prefix_bytes);
+    memcpy(out + prefix_bytes, digits + sizeof digits - count, count);
+    return prefix_bytes + count;
+}
+
+bool load_run_user_number(const struct load_run *run, struct span name, uint32_t *user_r)
+{
+    uint32_t prefix_bytes = (uint32_t)strlen(run->options.prefix), user = 0;
+    if (name.bytes <= prefix_bytes || name.bytes > prefix_bytes + 8 || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
+        return false;
+    for (size_t i = prefix_bytes; i < name.bytes; i++) {
+        if (name.data[i] < '0' || name.data[i] > '9')
+            return false;
+        user = user * 10 + (uint32_t)(name.data[i] - '0');
+    }
+    *user_r = user;
+    return user < run->options.users || user < run->options.connections;
+}
+
+static void init_seat(struct load_run *run, uint32_t index)
+{
+    struct load_seat *seat = &run->seats[index];
+    seat->index = index;
+    seat->user = load_scenario_user(&run->options, index);
+    seat->next_seq = 1;
+    seat->first_free = UINT16_MAX;
+    list_init(&seat->flush_link);
+    list_init(&seat->wait_link);
+    run->seats_of_user[seat->user]++;
+    run->sender_count += load_scenario_sends(&run->options, index);
+}
+
+static int open_worker(struct load_run *run, uint32_t index)
+{
+    struct load_worker *worker = &run->workers[index];
+    uint32_t count = run->options.connections, threads = run->options.threads;
+    worker->run = run;
+    worker->index = index;
+    worker->first_seat = (uint32_t)((uint64_t)count * index / threads);
+    worker->seat_count = (uint32_t)((uint64_t)count * (index + 1) / threads) - worker->first_seat;
+    worker->random = load_random_mix(run->options.seed * LOAD_THREADS_MAX + index);
+    for (uint32_t i = 0; i < worker->seat_count; i++)
+        worker->sender_count += load_scenario_sends(&run->options, worker->first_seat + i);
+    list_init(&worker->flush);
+    list_init(&worker->waiting);
+    list_init(&worker->refused);
+    worker->truth = calloc(count, sizeof *worker->truth);
+    worker->order = calloc(LOAD_ORDER_SLOTS, sizeof *worker->order);
+    return worker->truth != NULL && worker->order != NULL ? -pthread_mutex_init(&worker->lock, NULL) : -ENOMEM;
+}
+
+int load_run_open(struct load_run *run)
+{
+    const struct load_options *options = &run->options;
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    run->origin_us = load_run_now_us(run);
+    run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
+    snprintf(run->host, sizeof run->host, "%s", options->address_text);
+    load_filler_init(&run->filler);
+    run->seats = calloc(options->connections, sizeof *run->seats);
+    run->seats_of_user = calloc(options->connections, sizeof *run->seats_of_user);
+    run->workers = calloc(options->threads, sizeof *run->workers);
+    if (run->seats == NULL || run->seats_of_user == NULL || run->workers == NULL)
+        return -ENOMEM;
+    int status = options->to == LOAD_TO_ZIPF ? load_zipf_open(&run->zipf, options->users, options->zipf) : 0;
+    pthread_mutex_init(&run->epoch_lock, NULL);
+    for (uint32_t i = 0; i < options->connections; i++)
+        init_seat(run, i);
+    for (uint32_t i = 0; i < options->threads && status == 0; i++)
+        status = open_worker(run, i);
+    for (uint32_t i = 0; i < options->threads && status == 0; i++)
+        status = -pthread_create(&run->workers[i].thread, NULL, load_worker_main, &run->workers[i]);
+    return status;
+}
+
+void load_run_join(struct load_run *run)
+{
+    ASSERT(atomic_load(&run->phase) == LOAD_END);
+    for (uint32_t i = 0; i < run->options.threads; i++)
+        pthread_join(run->workers[i].thread, NULL);
+}
+
+void load_run_close(struct load_run *run)
+{
+    for (uint32_t i = 0; i < run->options.threads; i++) {
+        free(run->workers[i].truth);
+        free(run->workers[i].order);
+        pthread_mutex_destroy(&run->workers[i].lock);
+    }
+    for (uint32_t i = 0; i < run->options.connections; i++) {
+        struct load_seat *seat = &run->seats[i];
+        free(seat->in.data);
+        free(seat->out.data);
+        free(seat->flying.data);
+        free(seat->sends);
+    }
+    load_zipf_close(&run->zipf);
+    free(run->workers);
+    free(run->seats_of_user);
+    free(run->seats);
+    pthread_mutex_destroy(&run->epoch_lock);
+}
+
+static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
+{
+    into->live += from->live;
+    into->unanswered += from->unanswered;
+    into->owed += from->owed;
+    into->got += from->got;
+    if (from->behind_us > into->behind_us)
+        into->behind_us = from->behind_us;
+}
+
+/* All are back when the last worker's are. */
+static void add_storm(struct load_gauges *into, const struct load_gauges *from, bool is_first)
+{
+    bool is_back = from->back_us > 0 && (is_first || into->back_us > 0);
+    into->storm = is_first || from->storm < into->storm ? from->storm : into->storm;
+    into->back_us = !is_back ? 0 : from->back_us > into->back_us ? from->back_us : into->back_us;
+}
+
+void load_run_take(struct load_run *run, struct load_stats *stats, struct load_gauges *gauges_r)
+{
+    *gauges_r = (struct load_gauges){0};
+    for (uint32_t i = 0; i < run->options.threads; i++) {
+        struct load_worker *worker = &run->workers[i];
+        pthread_mutex_lock(&worker->lock);
+        for (uint32_t k = 0; k < 2; k++) {
+            load_stats_merge(&stats[k], &worker->published[k]);
+            load_stats_clear(&worker->published[k]);
+        }
+        add_gauges(gauges_r, &worker->published_gauges);
+        add_storm(gauges_r, &worker->published_gauges, i == 0);
+        pthread_mutex_unlock(&worker->lock);
+    }
+}
+
+static struct load_truth truth_of(const struct load_run *run, uint32_t user)
+{
+    struct load_truth truth = {0};
+    for (uint32_t i = 0; i < run->options.threads; i++) {
+        truth.count += run->workers[i].truth[user].count;
+        truth.sum += run->workers[i].truth[user].sum;
+        truth.unsure += run->workers[i].truth[user].unsure;
+    }
+    return truth;
+}
+
+uint64_t load_run_judge(const struct load_run *run, char *text, uint32_t text_bytes)
+{
+    uint64_t wrong = 0;
+    for (uint32_t i = 0; i < run->options.connections; i++) {
+        const struct load_seat *seat = &run->seats[i];
+        struct load_truth truth = truth_of(run, seat->user);
+        bool is_right = truth.unsure == 0 ? seat->got_count == truth.count && seat->got_sum == truth.sum
+                                          : seat->got_count >= truth.count && seat->got_count <= truth.count + truth.unsure;
+        if (is_right || !seat->was_in)
+            continue;
+        if (wrong++ == 0)
+            snprintf(text, text_bytes, "a connection of %s%u got %llu entries%s of the %llu that were acknowledged (+ %llu unknown)",
+                     run->options.prefix, seat->user, (unsigned long long)seat->got_count,
+                     seat->got_count == truth.count ? ", but other ones," : "", (unsigned long long)truth.count,
+                     (unsigned long long)truth.unsure);
+    }
+    return wrong;
+}

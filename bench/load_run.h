@@ -1,0 +1,226 @@
+/*
+ * load_run.h: a run: what all threads share, the workers, their seats.
+ *
+ * A seat is a place at the table: a user's connection, and what is kept when it ends and comes back: cursor, count of sends, what it
+ * got. Each worker (a thread with a loop) owns a range of seats. The main thread says which phase it is, and reads what workers
+ * publish.
+ *
+ * The truth: whoever gets an `ok` writes the entry down for both users (number, and a sum of hashes of sender, count and mid).
+ * Each seat sums up what it got, by `msg` or by `ok`. At the end both must be equal: nothing lost, nothing twice, nothing foreign.
+ */
+#ifndef CHITCHAT_BENCH_LOAD_RUN_H
+#define CHITCHAT_BENCH_LOAD_RUN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "load_options.h"
+#include "load_random.h"
+#include "load_stats.h"
+#include "load_text.h"
+#include "load_wire.h"
+#include "shard/io.h"
+
+/* In this order; the main thread moves on, all workers follow. */
+enum load_phase { LOAD_CONNECT, LOAD_FILL, LOAD_FILLED, LOAD_WARMUP, LOAD_MEASURE, LOAD_DRAIN, LOAD_END };
+
+#define LOAD_USER_BYTES_MAX (LOAD_PREFIX_BYTES_MAX + 10)
+#define LOAD_EPOCH_BYTES_MAX 64u
+#define LOAD_BROKEN_TEXT_BYTES 320u
+#define LOAD_ORDER_SLOTS 65536u
+
+/* A send whose answer is out. Its id: seq * LOAD_WINDOW_MAX + place. */
+enum load_send_state { LOAD_SEND_FREE, LOAD_SEND_OUT, LOAD_SEND_REFUSED, LOAD_SEND_UNSURE };
+struct load_send {
+    uint64_t intended_us; /* since the run began */
+    uint32_t seq;
+    uint32_t to;
+    uint16_t next_free;
+    uint8_t state;
+    bool was_resent;
+};
+
+enum load_seat_state { LOAD_SEAT_AWAY, LOAD_SEAT_UPGRADING, LOAD_SEAT_LOGGING_IN, LOAD_SEAT_REPLAYING, LOAD_SEAT_LIVE, LOAD_SEAT_LEAVING };
+
+struct load_buffer {
+    char *data; /* owned */
+    uint32_t bytes;
+    uint32_t room;
+};
+
+struct load_seat {
+    /* Set at the start, then only read. */
+    uint32_t index;
+    uint32_t user;
+    /* Owned by the worker. */
+    struct io_socket socket;
+    struct list flush_link; /* in worker->flush while there is output and nothing is under way */
+    struct list wait_link;  /* in worker->waiting while away, in worker->refused while live */
+    struct load_buffer in, out, flying;
+    enum load_seat_state state;
+    bool was_in;       /* has been logged in before */
+    bool from_start;   /* comes back with what its first login said, to be given everything */
+    uint64_t due_us;   /* when it connects, or tries again */
+    uint64_t begun_us; /* connect */
+    uint64_t base;     /* `last` of the first login: entries up to here are of other runs */
+    uint64_t cursor;
+    uint64_t login_last;
+    uint64_t got_count, got_sum;
+    struct load_send *sends; /* owned; grows up to the window */
+    uint32_t sends_room;
+    uint16_t first_free;
+    uint32_t unanswered; /* sends that are not free */
+    uint32_t next_seq;
+    _Atomic uint32_t order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
+    uint64_t full_count, full_sum; /* history, replay: what the filled timeline holds */
+    uint32_t rounds;               /* times that it was read from the start */
+    uint64_t asked_us, page_before, walk_count, walk_sum; /* history */
+};
+
+struct load_truth {
+    uint64_t count, sum;
+    uint64_t unsure; /* sends that may or may not have been stored */
+};
+
+struct load_order {
+    uint64_t pair; /* recipient's seat and sender's, plus 1 */
+    uint32_t seq;
+};
+
+struct load_gauges {
+    uint64_t live;
+    uint64_t unanswered;
+    uint64_t owed; /* entries that seats must get, by the acknowledged sends */
+    uint64_t got;
+    uint64_t behind_us; /* open loop: how late the latest send left */
+    uint64_t back_us;   /* when all seats were live again after a storm; 0: not yet */
+    uint64_t storm;     /* the latest that was seen */
+};
+
+struct load_run;
+
+struct load_worker {
+    /* Set at the start, then only read. */
+    struct load_run *run;
+    uint32_t index;
+    uint32_t first_seat, seat_count;
+    uint32_t sender_count; /* of its seats */
+    pthread_t thread;
+    /* Owned by its thread. */
+    struct io *io;
+    struct list flush, waiting, refused;
+    uint64_t now_us;
+    uint64_t random;
+    uint32_t sources;
+    uint32_t connecting;
+    enum load_phase phase;
+    uint64_t storm;
+    uint64_t next_send_ns, next_churn_us, published_us;
+    uint32_t next_sender, next_leaver;
+    struct load_stats stats;
+    struct load_gauges gauges;
+    struct load_truth *truth; /* owned; by user; read by the main thread after the thread has ended */
+    struct load_order *order; /* owned */
+    /* Shared, under the lock. */
+    pthread_mutex_t lock;
+    struct load_stats published[2]; /* not measured, measured; the main thread takes them away */
+    struct load_gauges published_gauges;
+    char first_broken[LOAD_BROKEN_TEXT_BYTES];
+};
+
+struct load_run {
+    /* Set at the start, then only read. */
+    struct load_options options;
+    struct load_filler filler;
+    struct load_zipf zipf;
+    uint32_t number; /* of the run: entries of others are not ours */
+    uint64_t origin_us;
+    struct load_seat *seats;
+    uint32_t *seats_of_user;
+    struct load_worker *workers;
+    uint32_t sender_count;
+    char host[64];
+    /* Shared. */
+    _Atomic int phase;
+    _Atomic uint64_t storm; /* counts up: all drop */
+    _Atomic bool is_down;   /* the server is being started again: do not connect */
+    pthread_mutex_t epoch_lock;
+    char epoch[LOAD_EPOCH_BYTES_MAX + 1]; /* as the first login told it */
+};
+
+/* Microseconds since the run began. */
+uint64_t load_run_now_us(const struct load_run *run);
+/* Opens seats and workers, and starts these; 0 or -errno. */
+int load_run_open(struct load_run *run);
+/* In the phase LOAD_END: waits for the threads. Then the truth may be read. */
+void load_run_join(struct load_run *run);
+void load_run_close(struct load_run *run);
+/* Adds what workers published to stats[0], not measured, and stats[1]; sums up gauges. Main thread. */
+void load_run_take(struct load_run *run, struct load_stats *stats, struct load_gauges *gauges_r);
+/* After join: seats that did not get exactly what was acknowledged; says the first in `text`. */
+uint64_t load_run_judge(const struct load_run *run, char *text, uint32_t text_bytes);
+
+/* The name of a user, at most LOAD_USER_BYTES_MAX at out; returns its bytes. */
+uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out);
+/* The number of a user of this run; false if that is none. */
+bool load_run_user_number(const struct load_run *run, struct span name, uint32_t *user_r);
+
+/* -- a worker's thread only -- */
+
+/* load_worker.c */
+void *load_worker_main(void *worker);
+void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
+/* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. */
+void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text, struct span frame);
+
+/* load_seat.c */
+void load_seat_connect(struct load_worker *worker, struct load_seat *seat);
+/* Ends the connection from our side; it connects again at `due_us`. */
+void load_seat_leave(struct load_worker *worker, struct load_seat *seat, uint64_t due_us);
+void load_seat_on_closed(struct load_worker *worker, struct load_seat *seat);
+/* Room for `bytes` at the end of what goes out; the caller then adds what it wrote to out.bytes. */
+char *load_seat_room(struct load_worker *worker, struct load_seat *seat, uint32_t bytes);
+void load_seat_login(struct load_worker *worker, struct load_seat *seat);
+void load_seat_flush(struct load_worker *worker, struct load_seat *seat);
+/* Bytes that came. */
+void load_seat_take(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes);
+/* The connection has ended, not by us. */
+void load_seat_lost(struct load_worker *worker, struct load_seat *seat, const char *why);
+void load_seat_set_live(struct load_worker *worker, struct load_seat *seat);
+
+/* load_frame.c: one text frame, judged */
+/* Takes an entry into what the seat got, and checks that it follows the one before. */
+void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry, uint64_t hash,
+                           struct span frame);
+/* Whether a message, pushed or on a page, is what was sent, by and to whom it says; broken if not. */
+bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat, const struct load_wire_object *message,
+                          struct span frame, struct load_text *text_r);
+void load_frame_take(struct load_worker *worker, struct load_seat *seat, struct span frame);
+
+/* load_send.c */
+void load_send_new(struct load_worker *worker, struct load_seat *seat, uint32_t to, uint64_t intended_us);
+void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame);
+void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error, struct span frame);
+/* On a new connection: what has no answer yet, once more. Without keys its outcome stays unknown. */
+void load_send_resume(struct load_worker *worker, struct load_seat *seat);
+void load_send_retry(struct load_worker *worker, struct load_seat *seat);
+
+/* load_scenario.c */
+uint32_t load_scenario_user(const struct load_options *options, uint32_t seat);
+bool load_scenario_sends(const struct load_options *options, uint32_t seat);
+void load_scenario_on_phase(struct load_worker *worker);
+void load_scenario_on_turn(struct load_worker *worker);
+/* How long the worker may sleep. */
+uint64_t load_scenario_wait_us(const struct load_worker *worker);
+void load_scenario_on_live(struct load_worker *worker, struct load_seat *seat);
+/* A send has been answered, or a page has come. */
+void load_scenario_on_answer(struct load_worker *worker, struct load_seat *seat);
+
+/* load_history.c */
+void load_history_ask(struct load_worker *worker, struct load_seat *seat);
+void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page, struct span frame);
+
+#endif

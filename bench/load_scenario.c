@@ -1,0 +1,210 @@
+/* load_scenario.c: who sends what to whom and when, who leaves and who comes back. */
+#include "load_run.h"
+
+#define FILL_WINDOW 64u
+#define SENDS_PER_TURN 8192u
+#define SENDERS_TRIED 16u
+
+uint32_t load_scenario_user(const struct load_options *options, uint32_t seat)
+{
+    if (options->scenario != LOAD_FANOUT || seat < options->users)
+        return seat % options->users;
+    return options->users + (seat - options->users) % options->users;
+}
+
+bool load_scenario_sends(const struct load_options *options, uint32_t seat)
+{
+    switch (options->scenario) {
+    case LOAD_PAIRS:
+    case LOAD_CHURN:
+    case LOAD_STORM: return true;
+    case LOAD_FANOUT: return seat < options->users;
+    default: return false;
+    }
+}
+
+static uint32_t target_of(struct load_worker *worker, const struct load_seat *seat)
+{
+    const struct load_options *options = &worker->run->options;
+    uint32_t partner = (seat->user ^ 1u) < options->users ? seat->user ^ 1u : 0;
+    if (options->scenario == LOAD_FANOUT)
+        return options->users + seat->index;
+    if (options->users == 1)
+        return 0;
+    if (options->to == LOAD_TO_PARTNER)
+        return partner;
+    if (options->to == LOAD_TO_ZIPF) {
+        uint32_t user = load_zipf_draw(&worker->run->zipf, &worker->random);
+        return user != seat->user ? user : partner;
+    }
+    uint32_t other = load_random_below(&worker->random, options->users - 1);
+    return other >= seat->user ? other + 1 : other;
+}
+
+static bool is_running(const struct load_worker *worker)
+{
+    return worker->phase == LOAD_WARMUP || worker->phase == LOAD_MEASURE;
+}
+
+static void send_one(struct load_worker *worker, struct load_seat *seat, uint64_t intended_us)
+{
+    load_send_new(worker, seat, target_of(worker, seat), intended_us);
+}
+
+static void fill_timeline(struct load_worker *worker, struct load_seat *seat)
+{
+    while (seat->unanswered < FILL_WINDOW && seat->next_seq <= worker->run->options.fill)
+        send_one(worker, seat, worker->now_us);
+}
+
+/* Whatever the seat has to do next, now that it is live and something has been answered. */
+static void go_on(struct load_worker *worker, struct load_seat *seat)
+{
+    const struct load_options *options = &worker->run->options;
+    if (seat->state != LOAD_SEAT_LIVE)
+        return;
+    if (worker->phase == LOAD_FILL)
+        fill_timeline(worker, seat);
+    if (!is_running(worker))
+        return;
+    if (options->scenario == LOAD_HISTORY && seat->asked_us == 0)
+        load_history_ask(worker, seat);
+    if (options->rate == 0 && load_scenario_sends(options, seat->index))
+        while (seat->unanswered < options->window)
+            send_one(worker, seat, worker->now_us);
+}
+
+static void replay_again(struct load_worker *worker, struct load_seat *seat)
+{
+    seat->from_start = true;
+    load_seat_leave(worker, seat, worker->now_us);
+}
+
+void load_scenario_on_live(struct load_worker *worker, struct load_seat *seat)
+{
+    if (worker->run->options.scenario != LOAD_REPLAY || worker->phase < LOAD_WARMUP) {
+        go_on(worker, seat);
+        return;
+    }
+    if (seat->got_count != seat->full_count || seat->got_sum != seat->full_sum)
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "the replay is not the timeline", (struct span){"", 0});
+    if (is_running(worker))
+        replay_again(worker, seat);
+}
+
+void load_scenario_on_answer(struct load_worker *worker, struct load_seat *seat)
+{
+    go_on(worker, seat);
+}
+
+static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
+{
+    if (worker->phase == LOAD_FILLED) {
+        seat->full_count = seat->got_count;
+        seat->full_sum = seat->got_sum;
+    }
+    if (worker->phase == LOAD_END) {
+        list_remove(&seat->wait_link);
+        load_seat_leave(worker, seat, UINT64_MAX);
+        return;
+    }
+    if (worker->phase == LOAD_WARMUP && worker->run->options.scenario == LOAD_REPLAY)
+        replay_again(worker, seat);
+    go_on(worker, seat);
+}
+
+void load_scenario_on_phase(struct load_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->seat_count; i++)
+        on_seat_phase(worker, &worker->run->seats[worker->first_seat + i]);
+    if (worker->phase == LOAD_WARMUP) {
+        worker->next_send_ns = worker->now_us * 1000;
+        worker->next_churn_us = worker->now_us;
+    }
+}
+
+/* A live sender whose window has room, from a random place on; NULL: all are busy, and the send waits while its clock runs. */
+static struct load_seat *free_sender(struct load_worker *worker)
+{
+    const struct load_options *options = &worker->run->options;
+    uint32_t at = load_random_below(&worker->random, worker->sender_count);
+    for (uint32_t i = 0; i < SENDERS_TRIED; i++) {
+        struct load_seat *seat = &worker->run->seats[worker->first_seat + (at + i) % worker->sender_count];
+        if (seat->state == LOAD_SEAT_LIVE && seat->unanswered < options->window)
+            return seat;
+    }
+    return NULL;
+}
+
+static uint64_t send_step_ns(const struct load_worker *worker)
+{
+    const struct load_run *run = worker->run;
+    return UINT64_C(1000000000) * run->sender_count / ((uint64_t)run->options.rate * worker->sender_count);
+}
+
+/* What the clock says is sent, whether the server keeps up or not. Senders stand first in a worker's seats. */
+static void send_due(struct load_worker *worker)
+{
+    uint64_t step_ns = send_step_ns(worker);
+    for (uint32_t i = 0; i < SENDS_PER_TURN && worker->next_send_ns <= worker->now_us * 1000; i++) {
+        struct load_seat *seat = free_sender(worker);
+        if (seat == NULL)
+            break;
+        send_one(worker, seat, worker->next_send_ns / 1000);
+        worker->next_send_ns += step_ns;
+    }
+    uint64_t due_us = worker->next_send_ns / 1000;
+    uint64_t behind_us = due_us < worker->now_us ? worker->now_us - due_us : 0;
+    if (behind_us > worker->gauges.behind_us)
+        worker->gauges.behind_us = behind_us;
+}
+
+static bool is_open_loop(const struct load_worker *worker)
+{
+    return worker->run->options.rate > 0 && worker->sender_count > 0 && is_running(worker);
+}
+
+static void churn(struct load_worker *worker)
+{
+    const struct load_options *options = &worker->run->options;
+    uint64_t step_us = UINT64_C(1000000) * options->connections / ((uint64_t)options->churn * worker->seat_count);
+    while (worker->next_churn_us <= worker->now_us) {
+        struct load_seat *seat = &worker->run->seats[worker->first_seat + worker->next_leaver++ % worker->seat_count];
+        if (seat->state == LOAD_SEAT_LIVE)
+            load_seat_leave(worker, seat, worker->now_us);
+        worker->next_churn_us += step_us > 0 ? step_us : 1;
+    }
+}
+
+static void follow_storm(struct load_worker *worker)
+{
+    uint64_t storm = atomic_load_explicit(&worker->run->storm, memory_order_relaxed);
+    if (storm == worker->storm)
+        return;
+    worker->storm = worker->gauges.storm = storm;
+    worker->gauges.back_us = 0;
+    for (uint32_t i = 0; i < worker->seat_count; i++)
+        load_seat_leave(worker, &worker->run->seats[worker->first_seat + i], worker->now_us);
+}
+
+void load_scenario_on_turn(struct load_worker *worker)
+{
+    follow_storm(worker);
+    if (worker->run->options.scenario == LOAD_CHURN && is_running(worker))
+        churn(worker);
+    if (is_open_loop(worker))
+        send_due(worker);
+}
+
+uint64_t load_scenario_wait_us(const struct load_worker *worker)
+{
+    uint64_t wait_us = 10000;
+    if (worker->run->options.scenario == LOAD_CHURN && is_running(worker) && worker->next_churn_us < worker->now_us + wait_us)
+        wait_us = worker->next_churn_us > worker->now_us ? worker->next_churn_us - worker->now_us : 0;
+    if (is_open_loop(worker)) {
+        uint64_t due_us = worker->next_send_ns / 1000;
+        uint64_t until_us = due_us > worker->now_us ? due_us - worker->now_us : worker->gauges.behind_us > 0 ? 100 : 0;
+        wait_us = until_us < wait_us ? until_us : wait_us;
+    }
+    return wait_us;
+}

@@ -1,0 +1,225 @@
+/* load_send.c: sends and what becomes of them: acknowledged, refused and tried again, or sent again after a break. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "load_run.h"
+
+#define SENDS_ROOM_MIN 4u
+#define NONE UINT16_MAX
+#define RETRY_US_USUAL 100000u
+#define RETRY_US_UNSURE 500000u
+
+static void grow(struct load_seat *seat)
+{
+    uint32_t room = seat->sends_room == 0 ? SENDS_ROOM_MIN : 2 * seat->sends_room;
+    seat->sends = realloc(seat->sends, room * sizeof *seat->sends);
+    ASSERT(seat->sends != NULL && room <= LOAD_WINDOW_MAX);
+    for (uint32_t i = room; i-- > seat->sends_room;) {
+        seat->sends[i] = (struct load_send){.next_free = seat->first_free};
+        seat->first_free = (uint16_t)i;
+    }
+    seat->sends_room = room;
+}
+
+static void give_back(struct load_worker *worker, struct load_seat *seat, struct load_send *send)
+{
+    send->state = LOAD_SEND_FREE;
+    send->next_free = seat->first_free;
+    seat->first_free = (uint16_t)(send - seat->sends);
+    seat->unanswered--;
+    worker->gauges.unanswered--;
+}
+
+static void transmit(struct load_worker *worker, struct load_seat *seat, struct load_send *send)
+{
+    const struct load_run *run = worker->run;
+    char name[LOAD_USER_BYTES_MAX], key[LOAD_KEY_CHARS], *text_at;
+    struct load_text text = {run->number, seat->index, send->to, send->seq, send->intended_us};
+    struct load_wire_send frame = {
+        .id = (uint64_t)send->seq * LOAD_WINDOW_MAX + (uint64_t)(send - seat->sends),
+        .to = {name, load_run_user_name(run, send->to, name)},
+        .text_bytes = run->options.text_bytes,
+    };
+    if (run->options.has_keys) {
+        load_text_write_key(key, &text);
+        frame.key = (struct span){key, sizeof key};
+    }
+    char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM + frame.text_bytes);
+    char *end = load_wire_begin_send(out, &frame, &text_at);
+    load_text_write(text_at, frame.text_bytes, &text, &run->filler);
+    seat->out.bytes += (uint32_t)load_wire_end_send(out, end, (uint32_t)load_random_next(&worker->random));
+    send->state = LOAD_SEND_OUT;
+}
+
+void load_send_new(struct load_worker *worker, struct load_seat *seat, uint32_t to, uint64_t intended_us)
+{
+    if (seat->first_free == NONE)
+        grow(seat);
+    struct load_send *send = &seat->sends[seat->first_free];
+    seat->first_free = send->next_free;
+    *send = (struct load_send){.intended_us = intended_us, .seq = seat->next_seq++, .to = to};
+    seat->unanswered++;
+    worker->gauges.unanswered++;
+    transmit(worker, seat, send);
+}
+
+/* The send that a reply answers; NULL, and broken, if there is none. */
+static struct load_send *find(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *reply, struct span frame)
+{
+    uint64_t place = reply->id % LOAD_WINDOW_MAX, seq = reply->id / LOAD_WINDOW_MAX;
+    if (reply->has_id && place < seat->sends_room && seat->sends[place].state == LOAD_SEND_OUT && seat->sends[place].seq == seq)
+        return &seat->sends[place];
+    load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to nothing that was asked", frame);
+    return NULL;
+}
+
+/* An entry now stands in both timelines. */
+static void write_down(struct load_worker *worker, const struct load_seat *seat, const struct load_send *send, uint64_t hash)
+{
+    const uint32_t *seats_of_user = worker->run->seats_of_user;
+    worker->truth[seat->user].count++;
+    worker->truth[seat->user].sum += hash;
+    worker->gauges.owed += seats_of_user[seat->user];
+    if (send->to == seat->user)
+        return;
+    worker->truth[send->to].count++;
+    worker->truth[send->to].sum += hash;
+    worker->gauges.owed += seats_of_user[send->to];
+}
+
+void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame)
+{
+    struct load_send *send = find(worker, seat, ok, frame);
+    if (send == NULL)
+        return;
+    struct load_text text = {worker->run->number, seat->index, send->to, send->seq, send->intended_us};
+    uint64_t hash = load_text_hash(seat->index, send->seq, ok->mid.data, (uint32_t)ok->mid.bytes);
+    if (ok->mid.bytes == 0 || ok->mid.bytes > 20)
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "no mid", frame);
+    if (!ok->dup) {
+        load_frame_take_entry(worker, seat, ok, hash, frame);
+        load_worker_check_order(worker, seat, &text, frame);
+    } else if (!send->was_resent || ok->has_prev) {
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "dup, though it was sent once, or with prev", frame);
+    }
+    write_down(worker, seat, send, hash);
+    worker->stats.counts[LOAD_ACKNOWLEDGED]++;
+    worker->stats.counts[LOAD_DUPLICATE_OKS] += ok->dup;
+    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_OK], worker->now_us - send->intended_us);
+    give_back(worker, seat, send);
+    load_scenario_on_answer(worker, seat);
+}
+
+static void leave_unknown(struct load_worker *worker, struct load_seat *seat, struct load_send *send)
+{
+    worker->truth[seat->user].unsure++;
+    worker->truth[send->to].unsure += send->to != seat->user;
+    give_back(worker, seat, send);
+}
+
+static void try_later(struct load_worker *worker, struct load_seat *seat, uint64_t after_us)
+{
+    if (!list_is_empty(&seat->wait_link))
+        return;
+    seat->due_us = worker->now_us + after_us;
+    list_append(&worker->refused, &seat->wait_link);
+}
+
+void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error, struct span frame)
+{
+    bool is_busy = load_wire_is(error->code, "busy") || load_wire_is(error->code, "rate_limited");
+    uint64_t after_us = error->retry_after > 0 ? error->retry_after * 1000 : RETRY_US_USUAL;
+    bool is_unavailable = load_wire_is(error->code, "unavailable");
+    if (!is_busy && !is_unavailable) {
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an error that nothing gave cause for", frame);
+        return;
+    }
+    worker->stats.counts[is_busy ? LOAD_BUSY : LOAD_UNAVAILABLE]++;
+    if (seat->state == LOAD_SEAT_LOGGING_IN) {
+        load_seat_leave(worker, seat, worker->now_us + after_us);
+        return;
+    }
+    if (seat->asked_us > 0 && error->id < LOAD_WINDOW_MAX) {
+        try_later(worker, seat, after_us);
+        return;
+    }
+    struct load_send *send = find(worker, seat, error, frame);
+    if (send == NULL)
+        return;
+    if (is_unavailable && !worker->run->options.has_keys) {
+        leave_unknown(worker, seat, send);
+        return;
+    }
+    send->state = is_busy ? LOAD_SEND_REFUSED : LOAD_SEND_UNSURE;
+    try_later(worker, seat, is_busy ? after_us : RETRY_US_UNSURE);
+}
+
+static int compare_seq(const void *a, const void *b)
+{
+    const struct load_send *const *left = a, *const *right = b;
+    return (*left)->seq < (*right)->seq ? -1 : (*left)->seq > (*right)->seq;
+}
+
+/* Those in `state`, in the order in which they were sent. */
+static uint32_t collect(struct load_seat *seat, uint8_t state, struct load_send **sends)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < seat->sends_room; i++)
+        if (seat->sends[i].state == state)
+            sends[count++] = &seat->sends[i];
+    qsort(sends, count, sizeof(struct load_send *), compare_seq);
+    return count;
+}
+
+/* Nothing was stored, so it is a new send, but for the time at which it was meant to leave. */
+static void send_refused_anew(struct load_worker *worker, struct load_seat *seat)
+{
+    struct load_send *sends[LOAD_WINDOW_MAX];
+    uint32_t count = collect(seat, LOAD_SEND_REFUSED, sends);
+    for (uint32_t i = 0; i < count; i++) {
+        sends[i]->seq = seat->next_seq++;
+        sends[i]->was_resent = false;
+        transmit(worker, seat, sends[i]);
+    }
+}
+
+static void send_unsure_again(struct load_worker *worker, struct load_seat *seat)
+{
+    struct load_send *sends[LOAD_WINDOW_MAX];
+    uint32_t count = collect(seat, LOAD_SEND_UNSURE, sends);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!worker->run->options.has_keys) {
+            leave_unknown(worker, seat, sends[i]);
+            continue;
+        }
+        sends[i]->was_resent = true;
+        transmit(worker, seat, sends[i]);
+    }
+}
+
+void load_send_resume(struct load_worker *worker, struct load_seat *seat)
+{
+    if (seat->unanswered == 0)
+        return;
+    atomic_store(&seat->order_from, seat->next_seq);
+    for (uint32_t i = 0; i < seat->sends_room; i++)
+        if (seat->sends[i].state == LOAD_SEND_OUT)
+            seat->sends[i].state = LOAD_SEND_UNSURE;
+    send_unsure_again(worker, seat);
+    send_refused_anew(worker, seat);
+}
+
+void load_send_retry(struct load_worker *worker, struct load_seat *seat)
+{
+    if (seat->state != LOAD_SEAT_LIVE && seat->state != LOAD_SEAT_REPLAYING)
+        return;
+    if (seat->asked_us > 0) {
+        load_history_ask(worker, seat);
+        return;
+    }
+    atomic_store(&seat->order_from, seat->next_seq);
+    send_unsure_again(worker, seat);
+    send_refused_anew(worker, seat);
+}

@@ -1,0 +1,76 @@
+#include "load_server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLL_MS 20
+#define START_MS 60000
+#define STOP_MS 20000
+
+static void sleep_ms(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+_Noreturn static void run(const char *command)
+{
+    char line[4096];
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    snprintf(line, sizeof line, "exec %s", command);
+    execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+    _exit(127);
+}
+
+static int is_listening(const struct sockaddr_in *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    int status = connect(fd, (const struct sockaddr *)address, sizeof *address);
+    close(fd);
+    return status == 0;
+}
+
+int load_server_start(const char *command, const struct sockaddr_in *address, int *pid_r)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0)
+        run(command);
+    *pid_r = pid;
+    for (int ms = 0; ms < START_MS; ms += POLL_MS) {
+        if (is_listening(address))
+            return 0;
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            return -ECHILD;
+        sleep_ms(POLL_MS);
+    }
+    load_server_kill(pid);
+    return -ETIMEDOUT;
+}
+
+void load_server_kill(int pid)
+{
+    kill(-pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+void load_server_stop(int pid)
+{
+    kill(pid, SIGTERM);
+    for (int ms = 0; ms < STOP_MS; ms += POLL_MS) {
+        if (waitpid(pid, NULL, WNOHANG) != 0)
+            return;
+        sleep_ms(POLL_MS);
+    }
+    load_server_kill(pid);
+}

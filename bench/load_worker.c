@@ -1,0 +1,197 @@
+/* load_worker.c: a thread of the generator: its loop and turns, and what it publishes. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "load_run.h"
+
+#define TURN_US_MAX 10000u
+#define PUBLISH_US 20000u
+#define CONNECTS_PER_TURN 256u
+#define CONNECTING_MAX 512u /* while there is no storm */
+
+void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame)
+{
+    worker->stats.counts[what]++;
+    if (worker->first_broken[0] != '\0')
+        return;
+    int bytes = frame.bytes < 200 ? (int)frame.bytes : 200;
+    pthread_mutex_lock(&worker->lock);
+    snprintf(worker->first_broken, sizeof worker->first_broken, "%s: %s%s%.*s", load_stats_count_text(what), why,
+             bytes > 0 ? ": " : "", bytes, bytes > 0 ? frame.data : "");
+    pthread_mutex_unlock(&worker->lock);
+}
+
+/* A cache of the newest pairs: swapped sends come close together. */
+void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text, struct span frame)
+{
+    uint64_t pair = load_random_mix((uint64_t)seat->index << 32 | text->from);
+    pair = load_random_mix(pair + ((uint64_t)seat->rounds << 32 | text->to)) | 1;
+    struct load_order *order = &worker->order[(pair >> 32) % LOAD_ORDER_SLOTS];
+    if (order->pair == pair && text->seq <= order->seq && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
+        load_worker_broken(worker, LOAD_BROKEN_ORDER, "a later send of the same connection was first", frame);
+    order->pair = pair;
+    order->seq = text->seq;
+}
+
+static void publish(struct load_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    load_stats_merge(&worker->published[worker->phase == LOAD_MEASURE], &worker->stats);
+    worker->published_gauges = worker->gauges;
+    pthread_mutex_unlock(&worker->lock);
+    load_stats_clear(&worker->stats);
+    worker->gauges.behind_us = 0;
+    worker->published_us = worker->now_us;
+}
+
+static void on_accept(void *context, uint32_t listener, int fd)
+{
+    (void)context, (void)listener, (void)fd;
+}
+
+static void on_recv(void *context, struct io_socket *socket, char *data, int result)
+{
+    struct load_worker *worker = context;
+    struct load_seat *seat = container_of(socket, struct load_seat, socket);
+    worker->now_us = load_run_now_us(worker->run);
+    if (result > 0)
+        load_seat_take(worker, seat, data, (uint32_t)result);
+    else
+        load_seat_lost(worker, seat, result == 0 ? "the server ended it" : strerror(-result));
+}
+
+static void on_sent(void *context, struct io_socket *socket, int result)
+{
+    struct load_worker *worker = context;
+    struct load_seat *seat = container_of(socket, struct load_seat, socket);
+    if (result != 0)
+        load_seat_lost(worker, seat, strerror(-result));
+    else if (seat->out.bytes > 0 && list_is_empty(&seat->flush_link))
+        list_append(&worker->flush, &seat->flush_link);
+}
+
+static void on_closed(void *context, struct io_socket *socket)
+{
+    load_seat_on_closed(context, container_of(socket, struct load_seat, socket));
+}
+
+static void on_released(void *context, struct io_socket *socket, int fd)
+{
+    (void)context, (void)socket, (void)fd;
+}
+
+static void on_written(void *context, struct io_write *write, int result)
+{
+    (void)context, (void)write, (void)result;
+}
+
+static const struct io_handlers handlers = {on_accept, on_recv, on_sent, on_closed, on_released, on_written};
+
+static void flush_all(struct load_worker *worker)
+{
+    for (struct list *link; (link = list_shift(&worker->flush)) != NULL;)
+        load_seat_flush(worker, container_of(link, struct load_seat, flush_link));
+}
+
+static void connect_due(struct load_worker *worker)
+{
+    uint32_t connecting_max = worker->storm > 0 ? UINT32_MAX : CONNECTING_MAX;
+    if (worker->phase == LOAD_END || atomic_load_explicit(&worker->run->is_down, memory_order_relaxed))
+        return;
+    for (uint32_t i = 0; i < CONNECTS_PER_TURN && !list_is_empty(&worker->waiting); i++) {
+        struct load_seat *seat = container_of(worker->waiting.next, struct load_seat, wait_link);
+        if (seat->due_us > worker->now_us || worker->connecting >= connecting_max)
+            return;
+        list_remove(&seat->wait_link);
+        load_seat_connect(worker, seat);
+    }
+}
+
+static void retry_due(struct load_worker *worker)
+{
+    while (!list_is_empty(&worker->refused)) {
+        struct load_seat *seat = container_of(worker->refused.next, struct load_seat, wait_link);
+        if (seat->due_us > worker->now_us)
+            return;
+        list_remove(&seat->wait_link);
+        load_send_retry(worker, seat);
+    }
+}
+
+static void follow_phase(struct load_worker *worker)
+{
+    enum load_phase phase = (enum load_phase)atomic_load_explicit(&worker->run->phase, memory_order_acquire);
+    if (phase == worker->phase)
+        return;
+    publish(worker);
+    worker->phase = phase;
+    load_scenario_on_phase(worker);
+}
+
+static uint64_t wait_us(const struct load_worker *worker)
+{
+    uint64_t wait = load_scenario_wait_us(worker);
+    if (!list_is_empty(&worker->waiting)) {
+        const struct load_seat *seat = container_of(worker->waiting.next, struct load_seat, wait_link);
+        uint64_t until = seat->due_us > worker->now_us ? seat->due_us - worker->now_us : 1000;
+        wait = until < wait ? until : wait;
+    }
+    return wait < TURN_US_MAX ? wait : TURN_US_MAX;
+}
+
+static void turn(struct load_worker *worker)
+{
+    int status = io_wait(worker->io, wait_us(worker));
+    worker->now_us = load_run_now_us(worker->run);
+    if (status == 0)
+        status = io_gather(worker->io, 0);
+    ASSERT(status >= 0);
+    worker->now_us = load_run_now_us(worker->run);
+    follow_phase(worker);
+    connect_due(worker);
+    retry_due(worker);
+    load_scenario_on_turn(worker);
+    flush_all(worker);
+    if (worker->now_us - worker->published_us >= PUBLISH_US)
+        publish(worker);
+}
+
+static void seat_all(struct load_worker *worker)
+{
+    struct load_run *run = worker->run;
+    for (uint32_t i = 0; i < worker->seat_count; i++) {
+        struct load_seat *seat = &run->seats[worker->first_seat + i];
+        if (run->options.ramp > 0)
+            seat->due_us = (uint64_t)seat->index * 1000000 / run->options.ramp;
+        if (run->options.threads > 1 && run->options.ramp > 0)
+            seat->due_us = (uint64_t)i * run->options.threads * 1000000 / run->options.ramp;
+        list_append(&worker->waiting, &seat->wait_link);
+    }
+}
+
+static bool is_away(const struct load_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->seat_count; i++)
+        if (worker->run->seats[worker->first_seat + i].state != LOAD_SEAT_AWAY)
+            return false;
+    return true;
+}
+
+void *load_worker_main(void *argument)
+{
+    static const struct io_options options = {.recv_buffer_bytes = 16384, .recv_buffer_count = 1024};
+    struct load_worker *worker = argument;
+    int status = io_open(&worker->io, &options, &handlers, worker);
+    if (status != 0) {
+        fprintf(stderr, "chitchat-load: io_uring: %s\n", strerror(-status));
+        _Exit(2);
+    }
+    seat_all(worker);
+    while (worker->phase != LOAD_END || !is_away(worker))
+        turn(worker);
+    publish(worker);
+    io_close_loop(&worker->io);
+    return NULL;
+}
