@@ -20,7 +20,7 @@ const ALONE = [
   ["history, pages of 50, from memory", ["--scenario", "history", "--connections", "50", "--fill", "1000"]],
   ["replay, 100 users of 20,000 entries", ["--scenario", "replay", "--connections", "100", "--fill", "10000"]],
   ["storm of 10,000", ["--scenario", "storm", "--connections", "10000"]],
-  ["fan-out to 1,000 connections", ["--scenario", "fanout", "--connections", "1001", "--window", "4"]],
+  ["fan-out to 1,000 connections", ["--scenario", "fanout", "--users", "1", "--connections", "1001", "--window", "4"]],
   ["idle, 15,000 connections", ["--scenario", "idle", "--connections", "15000"]],
 ];
 
@@ -111,11 +111,14 @@ for (const [name, args] of ALONE) {
     fact("server CPU us a page", (r) => (r.server_cpu_s * 1e6) / r.pages, 1);
   } else if (args.includes("idle")) {
     fact("RSS bytes a connection", (r) => (r.server_rss - r.server_rss_idle) / r.connections);
+  } else if (args.includes("storm")) {
+    fact("all live again after s", (r) => r.storms[0], 2);
+  } else if (args.includes("replay")) {
+    fact("entries/s", (r) => r.replayed / r.seconds);
+    fact("server CPU us an entry", (r) => (r.server_cpu_s * 1e6) / r.replayed, 2);
   } else {
-    if (!args.includes("storm")) fact("entries/s", (r) => r.delivered / r.seconds);
-    if (!args.includes("fanout")) fact("all live again after s", (r) => r.seconds, 2);
-    if (args.includes("storm")) fact("server CPU us each", (r) => (r.server_cpu_s * 1e6) / r.connections, 1);
-    if (args.includes("fanout")) fact("server CPU us a frame", (r) => (r.server_cpu_s * 1e6) / r.delivered, 2);
+    fact("frames/s", (r) => r.delivered / r.seconds);
+    fact("server CPU us a frame", (r) => (r.server_cpu_s * 1e6) / r.delivered, 2);
   }
   console.log(`- ${name}: ${facts.join("; ")}`);
 }

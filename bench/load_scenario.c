@@ -4,6 +4,7 @@
 #define FILL_WINDOW 64u
 #define SENDS_PER_TURN 8192u
 #define SENDERS_TRIED 16u
+#define BEHIND_WAIT_US 100u /* when all senders' windows are full: an answer wakes us earlier */
 
 uint32_t load_scenario_user(const struct load_options *options, uint32_t seat)
 {
@@ -150,13 +151,12 @@ static void send_due(struct load_worker *worker)
         struct load_seat *seat = free_sender(worker);
         if (seat == NULL)
             break;
-        send_one(worker, seat, worker->next_send_ns / 1000);
+        uint64_t due_us = worker->next_send_ns / 1000;
+        if (worker->now_us - due_us > worker->gauges.behind_us)
+            worker->gauges.behind_us = worker->now_us - due_us;
+        send_one(worker, seat, due_us);
         worker->next_send_ns += step_ns;
     }
-    uint64_t due_us = worker->next_send_ns / 1000;
-    uint64_t behind_us = due_us < worker->now_us ? worker->now_us - due_us : 0;
-    if (behind_us > worker->gauges.behind_us)
-        worker->gauges.behind_us = behind_us;
 }
 
 static bool is_open_loop(const struct load_worker *worker)
@@ -203,7 +203,7 @@ uint64_t load_scenario_wait_us(const struct load_worker *worker)
         wait_us = worker->next_churn_us > worker->now_us ? worker->next_churn_us - worker->now_us : 0;
     if (is_open_loop(worker)) {
         uint64_t due_us = worker->next_send_ns / 1000;
-        uint64_t until_us = due_us > worker->now_us ? due_us - worker->now_us : worker->gauges.behind_us > 0 ? 100 : 0;
+        uint64_t until_us = due_us > worker->now_us ? due_us - worker->now_us : BEHIND_WAIT_US;
         wait_us = until_us < wait_us ? until_us : wait_us;
     }
     return wait_us;
