@@ -40,7 +40,7 @@ static void init_lists(struct core *core)
     list_init(&core->moving_conns);
     list_init(&core->arrivals);
     list_init(&core->log_waiting);
-    list_init(&core->fanout_users);
+    list_init(&core->fanouts);
     list_init(&core->replay_conns);
     list_init(&core->key_users);
     for (uint32_t lane = 0; lane < WORKER_LANES; lane++)
@@ -80,7 +80,10 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
     core->fanout_left = CORE_FANOUT_TURN_MAX;
     init_lists(core);
     conn_table_init(&core->conns);
-    pool_init(&core->chunk_pool, sizeof(struct conn_chunk));
+    pool_init(&core->work_pool, sizeof(struct conn_work));
+    pool_init(&core->chunk_pool, CONN_CHUNK_BYTES);
+    pool_init(&core->small_chunk_pool, CONN_CHUNK_SMALL_BYTES);
+    pool_init(&core->fanout_pool, sizeof(struct fanout));
     pool_init(&core->delivery_pool, sizeof(struct delivery));
     pool_init(&core->arrival_pool, sizeof(struct arrival));
     pool_init(&core->waiter_pool, sizeof(struct delivery_waiter));
@@ -129,7 +132,10 @@ void core_close(struct core **core_p)
     ws_pool_close(&core->ws_pool);
     user_table_fini(&core->users);
     conn_table_fini(&core->conns);
+    pool_fini(&core->work_pool);
     pool_fini(&core->chunk_pool);
+    pool_fini(&core->small_chunk_pool);
+    pool_fini(&core->fanout_pool);
     pool_fini(&core->delivery_pool);
     pool_fini(&core->arrival_pool);
     pool_fini(&core->waiter_pool);
@@ -223,8 +229,9 @@ static void on_accept(void *context, uint32_t listener, int fd)
         turn_away(core, conn);
         return;
     }
-    conn->login_at_us = shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
-    timers_set(shard_timers(core->shard), &conn->timer, conn->login_at_us);
+    struct conn_work *work = conn_work(core, conn);
+    work->login_at_us = shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
+    timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);
     conn_receive(core, conn);
 }
 
@@ -286,6 +293,17 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     }
 }
 
+/* What a burst took and nothing needs any more goes back to the system, a little with each tick. */
+static void trim(struct core *core)
+{
+    struct pool *pools[] = {&core->conns.pool,    &core->work_pool,    &core->chunk_pool,  &core->small_chunk_pool,
+                            &core->delivery_pool, &core->arrival_pool, &core->waiter_pool, &core->fanout_pool};
+    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)
+        pool_trim(pools[i], CORE_TRIM_SLABS_MAX);
+    user_table_trim(&core->users, CORE_TRIM_SLABS_MAX);
+    io_trim(shard_io(core->shard));
+}
+
 static void set_tick(struct core *core)
 {
     timers_set(shard_timers(core->shard), &core->tick_timer, shard_monotonic_us(core->shard) + TICK_US);
@@ -297,6 +315,7 @@ static void on_timer(void *context, struct timer *timer)
     if (timer == &core->tick_timer) {
         checkpoint_tick(core);
         keeper_tick(core);
+        trim(core);
         set_tick(core);
     } else if (timer != &core->stop_timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
@@ -325,7 +344,7 @@ static bool resume_conns(struct core *core)
     while (!list_is_empty(&core->resume_conns))
         list_append(&conns, list_shift(&core->resume_conns));
     while (!list_is_empty(&conns))
-        conn_resume(core, container_of(conns.next, struct conn, resume_link));
+        conn_resume(core, container_of(conns.next, struct conn_work, resume_link)->conn);
     return !list_is_empty(&core->resume_conns);
 }
 
