@@ -158,8 +158,7 @@ void conn_rest(struct core *core, struct conn *conn)
     if (!rate_is_full(&work->frame_rate, shard_monotonic_us(core->shard)))
         return;
     if (work->ws.parser != NULL || work->ws.closed || work->stash.data != NULL || work->head != NULL
-        || work->login != NULL || work->replay != NULL || work->histories != NULL
-        || !list_is_empty(&work->resume_link))
+        || work->login != NULL || work->replay != NULL || work->histories != NULL || !list_is_empty(&work->resume_link))
         return;
     work_give(core, conn);
 }

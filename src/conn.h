@@ -162,7 +162,7 @@ struct conn_work *conn_work(struct core *core, struct conn *conn);
 /* Gives it back if nothing in it is in use. The last thing that a callback does. */
 void conn_rest(struct core *core, struct conn *conn);
 bool conn_has_stash(const struct conn *conn);
-struct replay *conn_replay(const struct conn *conn);      /* NULL: none */
+struct replay *conn_replay(const struct conn *conn);     /* NULL: none */
 struct history *conn_histories(const struct conn *conn); /* the oldest; NULL: none */
 
 /* Callbacks of io.h and of the timers. */

@@ -19,6 +19,7 @@
 #include "replay.h"
 #include "reply.h"
 #include "stop.h"
+#include "trim.h"
 
 #define TICK_US 1000000u
 #define RETRY_SLOW_MS 1000u
@@ -293,17 +294,6 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     }
 }
 
-/* What a burst took and nothing needs any more goes back to the system, a little with each tick. */
-static void trim(struct core *core)
-{
-    struct pool *pools[] = {&core->conns.pool,    &core->work_pool,    &core->chunk_pool,  &core->small_chunk_pool,
-                            &core->delivery_pool, &core->arrival_pool, &core->waiter_pool, &core->fanout_pool};
-    for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)
-        pool_trim(pools[i], CORE_TRIM_SLABS_MAX);
-    user_table_trim(&core->users, CORE_TRIM_SLABS_MAX);
-    io_trim(shard_io(core->shard));
-}
-
 static void set_tick(struct core *core)
 {
     timers_set(shard_timers(core->shard), &core->tick_timer, shard_monotonic_us(core->shard) + TICK_US);
@@ -315,7 +305,7 @@ static void on_timer(void *context, struct timer *timer)
     if (timer == &core->tick_timer) {
         checkpoint_tick(core);
         keeper_tick(core);
-        trim(core);
+        trim_tick(core);
         set_tick(core);
     } else if (timer != &core->stop_timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));

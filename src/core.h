@@ -60,9 +60,6 @@ _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MA
  * not hold up the others. */
 #define CORE_FANOUT_TURN_MAX 2048u
 
-/* Slabs that a pool gives back to the system a second: about 10 us each. */
-#define CORE_TRIM_SLABS_MAX 128u
-
 /* A log write that takes longer makes the shard refuse sends until it is done. */
 #define CORE_WRITE_SLOW_US 2000000u
 

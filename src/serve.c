@@ -173,7 +173,8 @@ int serve(struct config *config)
     struct datadir_error error;
     clock_init_system(&clock);
     if (!is_handshake_right())
-        return complain("libcrypto gives a wrong SHA-1: its installation is broken, or its configuration forbids SHA-1");
+        return complain(
+            "libcrypto gives a wrong SHA-1: its installation is broken, or its configuration forbids SHA-1");
     if (io_check_kernel(text, sizeof text) != 0)
         return complain(text);
     if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)
