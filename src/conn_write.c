@@ -59,8 +59,8 @@ char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max)
 {
     if (bytes_max <= chunk_room(conn->out_last))
         return conn->out_last->data + conn->out_last->used;
-    if (bytes_max <= CONN_CHUNK_ROOM)
-        return chunk_add(core, conn, is_brief(conn, bytes_max))->data;
+    if (bytes_max <= CONN_CHUNK_ROOM && conn_is_logged_in(conn))
+        return chunk_add(core, conn, false)->data;
     ASSERT(bytes_max <= CORE_SCRATCH_BYTES);
     ASSERT(!core->scratch_in_reply);
     core->scratch_in_reply = true;
