@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "config.h"
 #include "conn.h"
+#include "fanout.h"
 #include "key_window.h"
 #include "letter.h"
 #include "shard/shard.h"
@@ -92,7 +93,9 @@ struct core {
     struct conn_table conns;
     struct ws_pool *ws_pool;
     struct request_reader *reader;
+    struct pool work_pool;
     struct pool chunk_pool;
+    struct pool small_chunk_pool;
     struct http_options http;
     struct list output_conns;
     struct list resume_conns;
@@ -111,7 +114,8 @@ struct core {
     uint32_t deliveries_out; /* sends of this shard's users that are not home yet */
     struct list arrivals;    /* in the log, not yet durable; in order of batch */
     struct list log_waiting; /* sends (deliveries) that wait for a place in the filling batch */
-    struct list fanout_users;
+    struct pool fanout_pool;
+    struct list fanouts;
     uint32_t fanout_left;     /* pushes left in this turn */
     struct list replay_conns; /* replays that can go on */
     struct key_memory key_memory;

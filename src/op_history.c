@@ -49,9 +49,9 @@ static void history_free(struct history *history)
 void history_drop_all(struct core *core, struct conn *conn)
 {
     (void)core;
-    while (conn->histories != NULL) {
-        struct history *history = conn->histories;
-        conn->histories = history->next;
+    while (conn_histories(conn) != NULL) {
+        struct history *history = conn->work->histories;
+        conn->work->histories = history->next;
         history_free(history);
     }
 }
@@ -168,8 +168,8 @@ static void page_write(struct core *core, struct history *history, bool more)
 /* Takes the first of the connection's pages off and counts it as answered. */
 static void history_end(struct core *core, struct conn *conn)
 {
-    struct history *history = conn->histories;
-    conn->histories = history->next;
+    struct history *history = conn->work->histories;
+    conn->work->histories = history->next;
     history_free(history);
     conn_answered(core, conn);
 }
@@ -177,8 +177,8 @@ static void history_end(struct core *core, struct conn *conn)
 static void history_fail(struct core *core, struct conn *conn, enum error_code code, const char *message,
                          uint32_t retry_after_ms)
 {
-    struct history *history = conn->histories;
-    conn->histories = history->next;
+    struct history *history = conn->work->histories;
+    conn->work->histories = history->next;
     conn_reply_error(core, conn, &history->id, code, message, retry_after_ms);
     history_free(history);
 }
@@ -230,8 +230,8 @@ static bool history_read(struct core *core, struct history *history)
 
 void history_step(struct core *core, struct conn *conn)
 {
-    while (conn->histories != NULL && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES) {
-        struct history *history = conn->histories;
+    while (conn_histories(conn) != NULL && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES) {
+        struct history *history = conn->work->histories;
         if (history->is_reading)
             return;
         if (!history_read(core, history)) {
@@ -254,10 +254,10 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
         conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
         return;
     }
-    struct history **last = &conn->histories;
+    struct history **last = &conn_work(core, conn)->histories;
     while (*last != NULL)
         last = &(*last)->next;
     *last = history;
-    if (conn->histories == history)
+    if (conn->work->histories == history)
         history_step(core, conn);
 }
