@@ -1,6 +1,6 @@
 /*
  * ceiling.c: `ceiling PORT`: what a relay could do at best: it answers chitchat-load's frames and passes them on, one send a
- * connection and turn, on the server's own loop; it checks nothing, keeps nothing on a disk, and knows one connection a user.
+ * connection and turn, on the server's own loop; it checks nothing and keeps nothing on a disk.
  * The server's figures are told as a share of its.
  */
 #include <arpa/inet.h>
@@ -24,6 +24,7 @@ struct peer {
     struct io_socket socket;
     bool has_upgraded;
     uint32_t user;
+    struct peer *next_of_user;
     uint64_t cursor;
     char *in;
     size_t in_bytes;
@@ -93,16 +94,20 @@ static void relay_send(struct relay *relay, struct peer *from, const char *frame
     count = snprintf(text, sizeof text,
                      "{\"op\":\"msg\",\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-%u\",\"to\":\"load-%lu\",%.*s",
                      (unsigned long long)ts, (unsigned long long)other->cursor, from->user, to, (int)(frame + bytes - body), body);
-    other->cursor = ts;
-    put_frame(relay, other, text, (size_t)count);
+    for (; other != NULL; other = other->next_of_user) {
+        other->cursor = ts;
+        put_frame(relay, other, text, (size_t)count);
+    }
 }
 
 static void relay_login(struct relay *relay, struct peer *peer, const char *frame, size_t bytes)
 {
     static const char ok[] = "{\"op\":\"ok\",\"id\":\"login\",\"last\":0}";
     peer->user = (uint32_t)number_behind(frame, bytes, "\"user\":\"load-");
-    if (peer->user < USERS_MAX)
+    if (peer->user < USERS_MAX) {
+        peer->next_of_user = relay->users[peer->user];
         relay->users[peer->user] = peer;
+    }
     put_frame(relay, peer, ok, sizeof ok - 1);
 }
 
@@ -213,8 +218,12 @@ static void on_closed(void *context, struct io_socket *socket)
 {
     struct relay *relay = context;
     struct peer *peer = container_of(socket, struct peer, socket);
-    if (peer->user < USERS_MAX && relay->users[peer->user] == peer)
-        relay->users[peer->user] = NULL;
+    if (peer->user < USERS_MAX)
+        for (struct peer **at = &relay->users[peer->user]; *at != NULL; at = &(*at)->next_of_user)
+            if (*at == peer) {
+                *at = peer->next_of_user;
+                break;
+            }
     free(peer->in);
     free(peer->out);
     free(peer->flying);

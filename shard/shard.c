@@ -120,8 +120,12 @@ static void wake_shard(void *context)
 int shard_worker_open(struct shard *shard, const char *name, struct worker **worker_r)
 {
     ASSERT(shard->worker_count < WORKERS_MAX);
-    struct worker_options options = {
-        .name = name, .shard = &shard->sleeper, .wake = wake_shard, .wake_context = shard, .cpus = &shard->group->cpus};
+    struct worker_options options = {.name = name,
+                                     .shard = &shard->sleeper,
+                                     .wake = wake_shard,
+                                     .wake_context = shard,
+                                     .clock = shard->group->options.clock,
+                                     .cpus = &shard->group->cpus};
     int status = worker_open(worker_r, &options);
     if (status == 0)
         shard->workers[shard->worker_count++] = *worker_r;

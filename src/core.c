@@ -15,6 +15,7 @@
 #include "gate.h"
 #include "keeper.h"
 #include "move.h"
+#include "range_read.h"
 #include "reads.h"
 #include "replay.h"
 #include "reply.h"
@@ -133,6 +134,7 @@ void core_close(struct core **core_p)
     ws_pool_close(&core->ws_pool);
     user_table_fini(&core->users);
     conn_table_fini(&core->conns);
+    range_reads_free(core);
     pool_fini(&core->work_pool);
     pool_fini(&core->chunk_pool);
     pool_fini(&core->small_chunk_pool);

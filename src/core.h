@@ -140,6 +140,8 @@ struct core {
     struct list jobs[WORKER_LANES]; /* struct reader_job that wait for a place */
     uint32_t jobs_out[WORKER_LANES];
     struct store_reader *store_reader; /* used on the reader's thread only */
+    struct range_read *idle_reads;     /* range_read.c: kept for the next ones */
+    uint32_t idle_read_count;
     struct worker *checkpoint_worker;
     struct worker *merge_worker;
     struct worker *keeper_worker; /* makes and recycles segment files */

@@ -6,7 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
-#include "reads.h"
+#include "range_read.h"
 #include "reply.h"
 
 #define PAGE_ENTRIES 256u
