@@ -272,6 +272,7 @@ static void on_written(void *context, struct io_write *write, int result)
     struct core *core = context;
     uint64_t sequence;
     (void)write;
+    group_commit_on_written(&core->group_commit, clock_monotonic_us(core->server->clock) - core->log_write_at_us);
     core->log_write_at_us = 0;
     if (wal_write_done(core->wal, result, &sequence) != 0)
         on_log_failed(core);
@@ -314,13 +315,26 @@ static void on_timer(void *context, struct timer *timer)
     }
 }
 
+/* Whether the batch should grow a little before it leaves (group_commit.h): then there is a turn soon. */
+static bool should_wait(struct core *core, uint32_t records)
+{
+    if (records == 0 || wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
+        return false;
+    uint64_t wait_us = group_commit_wait_us(&core->group_commit, records, shard_monotonic_us(core->shard));
+    if (wait_us > 0)
+        shard_wake_within(core->shard, wait_us);
+    return wait_us > 0;
+}
+
 /* One write of all that gathered, if none is in flight: group commit. */
 static void write_log(struct core *core)
 {
     struct wal_write write;
     delivery_drain_waiting(core);
-    if (!wal_write_take(core->wal, &write))
+    uint32_t records = wal_filling_records(core->wal);
+    if (should_wait(core, records) || !wal_write_take(core->wal, &write))
         return;
+    group_commit_on_write(&core->group_commit, records);
     core->log_write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
     core->log_write_at_us = shard_monotonic_us(core->shard);
     io_write_submit(shard_io(core->shard), &core->log_write);

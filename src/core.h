@@ -15,6 +15,7 @@
 #include "config.h"
 #include "conn.h"
 #include "fanout.h"
+#include "group_commit.h"
 #include "key_window.h"
 #include "letter.h"
 #include "shard/shard.h"
@@ -129,6 +130,7 @@ struct core {
     struct wal *wal;
     struct io_write log_write;
     uint64_t log_write_at_us; /* when the write in flight was given, 0: none */
+    struct group_commit group_commit;
     struct store *store;
     uint64_t runs_ts_max; /* newest ts in a run, as of the last generation that was let go */
     uint32_t run_count;

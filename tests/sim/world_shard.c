@@ -45,6 +45,13 @@ bool shard_is_current(const struct shard *shard)
     return true;
 }
 
+/* Time passes until then. */
+void shard_wake_within(struct shard *shard, uint64_t us)
+{
+    shard->world->activity++;
+    world_advance(shard->world, (int64_t)us);
+}
+
 void shard_finish(struct shard *shard)
 {
     shard->is_finished = true;
