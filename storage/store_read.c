@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "storage/store_page.h"
 #include "storage/store_private.h"
 
@@ -96,7 +97,7 @@ static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op o
     if (result == MDB_NOTFOUND)
         return 0;
     if (result != 0)
-        return manifest_errno(result);
+        return FAULT(READ_ERROR_IS_END) ? 0 : manifest_errno(result);
     return head_take(seek, head, &key, &value) ? 1 : 0;
 }
 

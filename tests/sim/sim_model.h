@@ -35,15 +35,27 @@ struct sim_send {
     char mid[SIM_MID_BYTES]; /* as seen; empty: not yet */
 };
 
+/* An entry of a timeline that a connection of its user has seen. */
+struct sim_seen {
+    uint64_t ts;
+    uint32_t send;
+};
+
 struct sim_model {
     struct sim_send sends[SIM_SENDS_MAX];
     uint32_t count;
+    struct sim_seen seen[SIM_USERS][SIM_SENDS_MAX]; /* ascending by ts */
+    uint32_t seen_count[SIM_USERS];
     uint64_t acknowledged;
     uint64_t entries; /* judged */
 };
 
+/* What a failed run broke. */
+enum sim_promise { SIM_OTHER, SIM_LOST, SIM_DUPLICATED, SIM_REORDERED, SIM_ONE_SIDED, SIM_PROMISES };
+
 /* The run has failed: says why, and how to repeat it. */
-_Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void sim_broken(enum sim_promise promise, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define sim_fail(...) sim_broken(SIM_OTHER, __VA_ARGS__)
 
 /* A new send; its number. */
 uint32_t model_send(struct sim_model *model, uint32_t from, uint32_t to, bool is_keyed, uint32_t conn);
@@ -61,6 +73,12 @@ void model_prev(struct sim_model *model, uint32_t user, uint32_t send, uint64_t 
 uint32_t model_number(struct sim_model *model, const char *text);
 /* The ok of a send: `is_dup` as told. */
 void model_ok(struct sim_model *model, uint32_t send, uint64_t ts, const char *mid, bool is_dup);
+/* The newest ts that a connection of `user` has seen: up to it the timeline stands as it is. */
+uint64_t model_newest(const struct sim_model *model, uint32_t user);
+/* A page of `user` showed the `count` entries `ts`, ascending: it must hold every entry with after < ts < before that was seen
+ * before it was asked for (`known`), of those that were exchanged with `with` (SIM_USERS: all). */
+void model_page(struct sim_model *model, uint32_t user, uint64_t after, uint64_t before, uint64_t known, uint32_t with,
+                const uint64_t *ts, uint32_t count);
 /* An error was the reply. */
 void model_error(struct sim_model *model, uint32_t send, const char *code);
 

@@ -31,6 +31,8 @@ struct chaos {
     bool is_calm;   /* for now all happens at once, as in the rule tests */
     uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
     void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
+    bool is_beside;        /* a job beside a shard, or recovery, is running (world_disk.h) */
+    struct world *opening; /* the newest world, also before world_open returns it */
 };
 /* A number below `bound`; true once in `in`. */
 uint32_t chaos_below(struct chaos *chaos, uint32_t bound);
@@ -40,12 +42,15 @@ struct world_options {
     uint32_t shards;
     const char *dir;         /* NULL: a new one under /tmp, removed by world_close */
     uint64_t memtable_bytes; /* 0: 1 MiB */
+    uint32_t output_bytes;   /* of one connection, before it is cut off; 0: as configured */
     struct chaos *chaos;     /* borrowed; NULL: none */
     uint64_t wall_us;        /* 0: what the system's clock says */
 };
 
 /* Recovers and starts; ends the test if that fails. */
 struct world *world_open(const struct world_options *options);
+/* The same; NULL if recovery refuses, and what it says, in static memory. */
+struct world *world_try_open(const struct world_options *options, const char **refusal_r);
 /* As SIGTERM does: the shards begin to stop with their next turns. */
 void world_stop(struct world *world);
 /* Stops, until all shards have ended. */
@@ -53,6 +58,8 @@ void world_close(struct world *world);
 /* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as chance has
  * it. Memory that a dead process would leave is left. */
 void world_crash(struct world *world);
+/* The same, when it died inside a job or in recovery: what it had open stays open. */
+void world_crash_inside(struct world *world);
 /* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the world's own. */
 const char *world_refusal(const char *dir, uint32_t shards);
 
