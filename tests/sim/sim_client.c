@@ -166,7 +166,6 @@ void person_act(struct sim *sim, uint32_t index)
         if ((sim->without >> TROUBLE_STALL & 1) != 0)
             return;
         person->is_stalled = !person->is_stalled;
-        person->was_stalled = true;
         client_stall(person->client, person->is_stalled);
         sim_note("person %u %s", index, person->is_stalled ? "goes slow" : "reads again");
     } else if (what < 990 && (sim->without >> TROUBLE_VANISH & 1) == 0) {

@@ -35,7 +35,6 @@ struct person {
     bool wants_live;
     bool is_stalled;
     bool asked_anew; /* by what came */
-    bool was_stalled; /* ever: it may be cut off as slow */
     bool had_after;
     uint64_t asked_after;
     char login_fields[128];

@@ -326,8 +326,9 @@ static void check_answered(struct sim *sim)
             world_settle(sim->world);
             person_take(sim, i);
         } while (person->client != NULL && person->asked_anew);
-        if (person->client != NULL && person->asked_count > 0)
-            sim_fail("person %u: %u requests are never answered", i, person->asked_count);
+        for (uint32_t k = 0; person->client != NULL && k < SIM_REQUESTS_MAX; k++)
+            if (person->asked[k].ask != ASK_NOTHING)
+                sim_fail("person %u: request %u, of kind %u, is never answered", i, k, person->asked[k].ask);
     }
 }
 
@@ -344,8 +345,8 @@ static void finish(struct sim *sim)
     calm_down(sim);
     world_settle(sim->world);
     if (!sim->is_store_failing) {
+        let_time_pass(sim); /* what waits for room is tried again */
         check_answered(sim);
-        let_time_pass(sim);
         if (!disk_told().is_in_doubt)
             people_probe(sim);
     }
