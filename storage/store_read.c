@@ -92,7 +92,7 @@ static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op o
 {
     MDB_val value;
     int result = mdb_cursor_get(head->cursor, &key, &value, op);
-    if (op == MDB_SET_RANGE && !seek->oldest_first)
+    if (op == MDB_SET_RANGE && !seek->oldest_first && (result == 0 || result == MDB_NOTFOUND))
         result = mdb_cursor_get(head->cursor, &key, &value, result == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
     if (result == MDB_NOTFOUND)
         return 0;
