@@ -10,8 +10,8 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "disk.h"
 #include "storage/datadir_meta.h"
-#include "world_disk.h"
 #include "world_double.h"
 
 #define TRACE_LINES 60u

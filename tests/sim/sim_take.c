@@ -1,8 +1,8 @@
 /* sim_take.c: what comes to simulated people, judged. */
 #include <stdio.h>
 
+#include "disk.h"
 #include "sim_client.h"
-#include "world_disk.h"
 
 static void take_entry(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
 {

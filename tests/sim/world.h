@@ -31,7 +31,7 @@ struct chaos {
     bool is_calm;   /* for now all happens at once, as in the rule tests */
     uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
     void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
-    bool is_beside;        /* a job beside a shard, or recovery, is running (world_disk.h) */
+    bool is_beside;        /* a job beside a shard, or recovery, is running (disk.h) */
     struct world *opening; /* the newest world, also before world_open returns it */
 };
 /* A number below `bound`; true once in `in`. */

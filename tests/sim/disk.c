@@ -1,4 +1,4 @@
-#include "world_disk.h"
+#include "disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
