@@ -1,5 +1,5 @@
-/* faulty.c: linked into a server that has a fault built in (base/fault.h), by its number in CHITCHAT_FAULT: what the crash test
- * must find. No other program has this. */
+/* faulty.c: linked into a server that has a fault built in (base/fault.h), by its number in CHITCHAT_FAULT: what the
+ * crash test must find. No other program has this. */
 #include <stdlib.h>
 
 #include "base/fault.h"

@@ -1,11 +1,11 @@
 /*
- * disk.h: the disk under the jobs beside a shard and under recovery, as chance has it: it fills up and has room again, its
- * calls fail, the process dies in the middle of one, and a crash leaves only what was flushed: a run that was not synced is cut
- * short or full of holes, a file that was removed is back unless its directory was synced after that.
+ * disk.h: the disk under the jobs beside a shard and under recovery, as chance has it: it fills up and has room again,
+ * its calls fail, the process dies in the middle of one, and a crash leaves only what was flushed: a run that was not
+ * synced is cut short or full of holes, a file that was removed is back unless its directory was synced after that.
  *
- * The program is linked with --wrap for the calls that storage makes (listed in CMakeLists.txt), so storage is what it is
- * in the server, LMDB included. A commit of LMDB is done whole or not at all. Log writes are not made here (world_io.c).
- * There is one disk: the state is static, as the calls know nothing but their arguments.
+ * The program is linked with --wrap for the calls that storage makes (listed in CMakeLists.txt), so storage is what it
+ * is in the server, LMDB included. A commit of LMDB is done whole or not at all. Log writes are not made here
+ * (world_io.c). There is one disk: the state is static, as the calls know nothing but their arguments.
  */
 #ifndef CHITCHAT_TESTS_DISK_H
 #define CHITCHAT_TESTS_DISK_H

@@ -79,7 +79,8 @@ static void act_send(struct sim *sim, struct person *person)
         send_number(sim, person, unsure);
         return;
     }
-    send_number(sim, person, model_send(&sim->model, person->user, below(sim, SIM_USERS), below(sim, 2) == 0, person->conn));
+    send_number(sim, person,
+                model_send(&sim->model, person->user, below(sim, SIM_USERS), below(sim, 2) == 0, person->conn));
 }
 
 void person_ask_page(struct sim *sim, struct person *person, struct sim_request want)
@@ -187,7 +188,8 @@ void people_probe(struct sim *sim)
         world_settle(sim->world);
         for (json_t *frame; (frame = client_next(person.client)) != NULL; json_decref(frame)) {
             if (strcmp(frame_text(frame, "op"), "error") == 0)
-                sim_fail("the disk is well, and a send of %s is refused: %s", sim->names[user], frame_text(frame, "message"));
+                sim_fail("the disk is well, and a send of %s is refused: %s", sim->names[user],
+                         frame_text(frame, "message"));
             if (json_object_get(frame, "id") != NULL)
                 model_ok(&sim->model, number, frame_number(frame, "ts"), frame_text(frame, "mid"), false);
         }
@@ -209,7 +211,8 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
         json_t *page = client_expect(client, "history");
         json_t *messages = json_object_get(page, "messages");
         json_array_foreach(messages, index, message)
-            sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] = model_number(&sim->model, frame_text(message, "text"));
+            sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] =
+                model_number(&sim->model, frame_text(message, "text"));
         count += (uint32_t)json_array_size(messages);
         more = json_is_true(json_object_get(page, "more"));
         if (more)

@@ -1,6 +1,6 @@
 /*
- * sim_client.h: simulated people: connections of a few users that log in, send, resend after a cut, page history, go slow, vanish;
- * and that judge every frame they get (sim_model.h).
+ * sim_client.h: simulated people: connections of a few users that log in, send, resend after a cut, page history, go
+ * slow, vanish; and that judge every frame they get (sim_model.h).
  */
 #ifndef CHITCHAT_TESTS_SIM_CLIENT_H
 #define CHITCHAT_TESTS_SIM_CLIENT_H
@@ -16,20 +16,20 @@ enum sim_ask { ASK_NOTHING, ASK_LOGIN, ASK_SEND, ASK_HISTORY, ASK_PING };
 
 struct sim_request {
     uint8_t ask;
-    uint32_t send;   /* ASK_SEND */
+    uint32_t send; /* ASK_SEND */
     /* ASK_HISTORY */
     uint64_t after;
     uint64_t before; /* LIMIT_TS_MAX: not given */
     uint64_t known;  /* the newest ts that had been seen when it was asked */
     uint32_t limit;
-    uint8_t with;    /* SIM_USERS: not given */
+    uint8_t with; /* SIM_USERS: not given */
     bool oldest_first;
 };
 
 struct person {
     struct client *client; /* NULL: not connected */
     uint32_t user;
-    uint32_t conn;         /* number of this connection, unique in the run */
+    uint32_t conn; /* number of this connection, unique in the run */
     bool has_head;
     bool is_logged_in;
     bool wants_live;
@@ -38,7 +38,7 @@ struct person {
     bool had_after;
     uint64_t asked_after;
     char login_fields[128];
-    uint64_t cursor;       /* as of the login's rules */
+    uint64_t cursor; /* as of the login's rules */
     uint32_t asked_count;
     struct sim_request asked[SIM_REQUESTS_MAX]; /* by id */
     /* From connection to connection. */
@@ -51,9 +51,9 @@ enum sim_trouble {
     TROUBLE_CRASH,
     TROUBLE_DEATH, /* a crash inside a job or in recovery */
     TROUBLE_STOP,
-    TROUBLE_LOG,   /* log writes fail */
+    TROUBLE_LOG, /* log writes fail */
     TROUBLE_FULL,
-    TROUBLE_DISK,  /* calls of jobs fail */
+    TROUBLE_DISK, /* calls of jobs fail */
     TROUBLE_CLOCK,
     TROUBLE_STALL,
     TROUBLE_VANISH,
@@ -82,9 +82,9 @@ struct sim {
     struct chaos chaos;
     struct world *world;
     char dir[64];
-    uint32_t without;      /* bits: enum sim_trouble */
+    uint32_t without; /* bits: enum sim_trouble */
     bool is_stopping;
-    bool is_store_failing; /* a log write has failed in this life */
+    bool is_store_failing;   /* a log write has failed in this life */
     uint32_t calls_to_death; /* 0: none is near */
     uint64_t memtable_bytes;
     struct sim_tally tally;

@@ -81,7 +81,8 @@ static void see_place(struct sim_model *model, uint32_t user, uint32_t number, u
     for (; at > 0 && seen[at - 1].ts > ts; at--)
         seen[at] = seen[at - 1];
     if (at > 0 && seen[at - 1].ts == ts)
-        sim_broken(SIM_REORDERED, "s%u and s%u stand at the same ts %llu", seen[at - 1].send, number, (unsigned long long)ts);
+        sim_broken(SIM_REORDERED, "s%u and s%u stand at the same ts %llu", seen[at - 1].send, number,
+                   (unsigned long long)ts);
     seen[at] = (struct sim_seen){ts, number};
 }
 
@@ -90,7 +91,8 @@ static void see_ts(struct sim_model *model, uint32_t user, uint64_t *ts, uint64_
     if (*ts == 0)
         see_place(model, user, number, *ts = seen);
     else if (*ts != seen)
-        sim_broken(SIM_REORDERED, "s%u has moved from ts %llu to %llu", number, (unsigned long long)*ts, (unsigned long long)seen);
+        sim_broken(SIM_REORDERED, "s%u has moved from ts %llu to %llu", number, (unsigned long long)*ts,
+                   (unsigned long long)seen);
 }
 
 void model_prev(struct sim_model *model, uint32_t user, uint32_t number, uint64_t prev)
@@ -98,7 +100,8 @@ void model_prev(struct sim_model *model, uint32_t user, uint32_t number, uint64_
     struct sim_send *send = &model->sends[number];
     uint64_t *seen = send->from == user ? &send->prev_from : &send->prev_to;
     if (*seen != 0 && *seen != prev + 1)
-        sim_broken(SIM_REORDERED, "s%u once followed %llu and now %llu", number, (unsigned long long)*seen - 1, (unsigned long long)prev);
+        sim_broken(SIM_REORDERED, "s%u once followed %llu and now %llu", number, (unsigned long long)*seen - 1,
+                   (unsigned long long)prev);
     *seen = prev + 1;
 }
 
@@ -115,8 +118,8 @@ static void see_send(struct sim_model *model, uint32_t number, uint32_t user, ui
         send->ts_to = send->ts_from;
 }
 
-void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to, const char *key,
-               uint64_t ts, const char *mid)
+void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to,
+               const char *key, uint64_t ts, const char *mid)
 {
     char wanted_key[16] = "";
     uint32_t number = model_number(model, text);

@@ -8,11 +8,12 @@ static void take_entry(struct sim *sim, struct person *person, const json_t *fra
 {
     uint64_t ts = frame_number(frame, "ts"), prev = frame_number(frame, "prev");
     if (prev != person->cursor)
-        sim_broken(prev > person->cursor ? SIM_LOST : SIM_DUPLICATED, "%s: an entry at %llu follows %llu, the cursor is %llu", sim->names[person->user], (unsigned long long)ts,
-                 (unsigned long long)prev, (unsigned long long)person->cursor);
+        sim_broken(prev > person->cursor ? SIM_LOST : SIM_DUPLICATED,
+                   "%s: an entry at %llu follows %llu, the cursor is %llu", sim->names[person->user],
+                   (unsigned long long)ts, (unsigned long long)prev, (unsigned long long)person->cursor);
     if (ts <= prev)
-        sim_broken(SIM_REORDERED, "%s: ts %llu does not come after %llu", sim->names[person->user], (unsigned long long)ts,
-                 (unsigned long long)prev);
+        sim_broken(SIM_REORDERED, "%s: ts %llu does not come after %llu", sim->names[person->user],
+                   (unsigned long long)ts, (unsigned long long)prev);
     person->cursor = ts;
     model_prev(&sim->model, person->user, send, prev);
 }
@@ -38,7 +39,8 @@ static void take_login(struct sim *sim, struct person *person, const json_t *fra
     person->cursor = person->had_after ? person->asked_after : last;
 }
 
-/* `unavailable` is for a log that failed, or a store that could not be read; `busy` for a disk or log that is behind. */
+/* `unavailable` is for a log that failed, or a store that could not be read; `busy` for a disk or log that is behind.
+ */
 static void check_refusal(struct sim *sim, const char *code)
 {
     bool is_unavailable = strcmp(code, "unavailable") == 0;
@@ -97,8 +99,8 @@ static void take_page(struct sim *sim, struct person *person, const json_t *fram
         const char *from = frame_text(message, "from"), *to = frame_text(message, "to");
         uint64_t at = frame_number(message, "ts");
         if (at <= last || at >= asked->before)
-            sim_broken(SIM_REORDERED, "%s: a page is out of order or out of its range at %llu", sim->names[person->user],
-                       (unsigned long long)at);
+            sim_broken(SIM_REORDERED, "%s: a page is out of order or out of its range at %llu",
+                       sim->names[person->user], (unsigned long long)at);
         if (asked->with != SIM_USERS && strcmp(from, sim->names[asked->with]) != 0
             && strcmp(to, sim->names[asked->with]) != 0)
             sim_fail("%s: a page with others holds a message of %s to %s", sim->names[person->user], from, to);
@@ -156,8 +158,9 @@ static void take_reply(struct sim *sim, struct person *person, const json_t *fra
 /* Why the server ends a connection must be true. */
 static void take_close(struct sim *sim, const struct person *person, uint64_t code)
 {
-    bool is_true = code == 4002 /* the clock has jumped */ || (code == 1001 && sim->is_stopping)
-                   || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_told().failed_reads > 0);
+    bool is_true =
+        code == 4002 /* the clock has jumped */ || (code == 1001 && sim->is_stopping)
+        || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_told().failed_reads > 0);
     if (!is_true)
         sim_fail("%s: the connection is closed with %llu", sim->names[person->user], (unsigned long long)code);
     sim->tally.slow += code == 4001;

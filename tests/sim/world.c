@@ -214,7 +214,8 @@ static void close_files_below(const char *dir)
     for (int fd = 3; fd < 4096; fd++) {
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         ssize_t bytes = readlink(link, path, sizeof path - 1);
-        if (bytes > 0 && (size_t)bytes > strlen(dir) && strncmp(path, dir, strlen(dir)) == 0 && path[strlen(dir)] == '/')
+        if (bytes > 0 && (size_t)bytes > strlen(dir) && strncmp(path, dir, strlen(dir)) == 0
+            && path[strlen(dir)] == '/')
             close(fd);
     }
 }

@@ -27,8 +27,8 @@ _Noreturn void world_fail(const char *format, ...) __attribute__((format(printf,
 
 /* Where chance decides (the simulator): NULL in the rule tests, in which all that is not held happens at once. */
 struct chaos {
-    uint64_t state; /* of the random numbers */
-    bool is_calm;   /* for now all happens at once, as in the rule tests */
+    uint64_t state;    /* of the random numbers */
+    bool is_calm;      /* for now all happens at once, as in the rule tests */
     uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
     void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
     bool is_beside;        /* a job beside a shard, or recovery, is running (disk.h) */
@@ -55,8 +55,8 @@ struct world *world_try_open(const struct world_options *options, const char **r
 void world_stop(struct world *world);
 /* Stops, until all shards have ended. */
 void world_close(struct world *world);
-/* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as chance has
- * it. Memory that a dead process would leave is left. */
+/* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as
+ * chance has it. Memory that a dead process would leave is left. */
 void world_crash(struct world *world);
 /* The same, when it died inside a job or in recovery: what it had open stays open. */
 void world_crash_inside(struct world *world);
@@ -68,8 +68,8 @@ struct legacy {
     uint64_t ts[16];
     char mid[24];
 };
-/* Runs `life` in a process of its own, which ends without a word, as kill -9 does; ends the test if it ends otherwise. What it
- * returns stands until the test ends. */
+/* Runs `life` in a process of its own, which ends without a word, as kill -9 does; ends the test if it ends otherwise.
+ * What it returns stands until the test ends. */
 struct legacy *world_live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy));
 
 /* A directory of its own, removed with world_dir_remove. */

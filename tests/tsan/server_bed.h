@@ -1,6 +1,6 @@
 /*
- * server_bed.h: the whole server on a thread of this process, and blocking clients for it: for programs under ThreadSanitizer.
- * SIGTERM, as from outside, stops it.
+ * server_bed.h: the whole server on a thread of this process, and blocking clients for it: for programs under
+ * ThreadSanitizer. SIGTERM, as from outside, stops it.
  */
 #ifndef CHITCHAT_TESTS_TSAN_SERVER_BED_H
 #define CHITCHAT_TESTS_TSAN_SERVER_BED_H
@@ -71,7 +71,8 @@ static inline void bed_init(struct bed *bed)
 /* Small memory and segments, so that checkpoints, merges and the keeper have work. */
 static inline void bed_start(struct bed *bed, const char *shards)
 {
-    static const char *const fixed[] = {"--memtable-bytes=1M", "--wal-segment-bytes=4M", "--checkpoint-s=1", "--stop-time-s=120"};
+    static const char *const fixed[] = {"--memtable-bytes=1M", "--wal-segment-bytes=4M", "--checkpoint-s=1",
+                                        "--stop-time-s=120"};
     char *argv[12] = {"chitchat", "serve"};
     char *environment[] = {NULL};
     char text[CONFIG_TEXT_BYTES];
@@ -151,8 +152,8 @@ static inline bool client_flush(struct bed_client *client)
     return true;
 }
 
-/* Connects (for up to a minute, should the server not listen yet); the upgrade and the login are put, not yet written. NULL: it is
- * stopping. */
+/* Connects (for up to a minute, should the server not listen yet); the upgrade and the login are put, not yet written.
+ * NULL: it is stopping. */
 static inline struct bed_client *client_open(struct bed *bed, const char *user, const char *fields)
 {
     static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -1,5 +1,5 @@
-/* Connections move to the shard of their user under flood: upgrade, login and sends come in one write, so that frames travel
- * along; others flood the same users meanwhile. Every send is answered. */
+/* Connections move to the shard of their user under flood: upgrade, login and sends come in one write, so that frames
+ * travel along; others flood the same users meanwhile. Every send is answered. */
 #include "server_bed.h"
 
 enum { VISITORS = 4, VISITS = 60, SENDS = 20, FLOODERS = 2, FLOOD = 32, USERS = 12 };
@@ -14,7 +14,8 @@ struct visitor {
 static void put_send(struct bed_client *client, unsigned id, unsigned to)
 {
     char frame[160];
-    snprintf(frame, sizeof frame, "{\"op\":\"send\",\"id\":%u,\"to\":\"user%u\",\"text\":\"a text of some length\"}", id, to % USERS);
+    snprintf(frame, sizeof frame, "{\"op\":\"send\",\"id\":%u,\"to\":\"user%u\",\"text\":\"a text of some length\"}",
+             id, to % USERS);
     client_frame(client, frame);
 }
 

@@ -1,5 +1,6 @@
-/* Stopped under load, three times on the same data: writers with texts that fill memory and segments (checkpoints, merges and the
- * keeper at work), readers that page and replay (the reader thread). What was acknowledged is there at the next start. */
+/* Stopped under load, three times on the same data: writers with texts that fill memory and segments (checkpoints,
+ * merges and the keeper at work), readers that page and replay (the reader thread). What was acknowledged is there at
+ * the next start. */
 #include "server_bed.h"
 
 enum { LIVES = 3, WRITERS = 4, READERS = 2, WINDOW = 24, TEXT_BYTES = 1500, LIFE_US = 4000000 };
@@ -22,7 +23,8 @@ static void *write_texts(void *argument)
     bool is_open = client_flush(client) && client_take_head(client) && client_await(client, "ok", 1);
     while (is_open) {
         for (unsigned k = 1; k <= WINDOW; k++) {
-            snprintf(frame, sizeof frame, "{\"op\":\"send\",\"id\":%u,\"to\":\"box%u\",\"text\":\"%s\"}", k, k % 4, filling);
+            snprintf(frame, sizeof frame, "{\"op\":\"send\",\"id\":%u,\"to\":\"box%u\",\"text\":\"%s\"}", k, k % 4,
+                     filling);
             client_frame(client, frame);
         }
         is_open = client_flush(client);
@@ -40,7 +42,8 @@ static void *read_pages(void *argument)
 {
     struct person *person = argument;
     for (bool is_open = true; is_open;) {
-        struct bed_client *client = client_open(person->bed, person->index % 2 == 0 ? "box1" : "writer1", ",\"after\":0");
+        struct bed_client *client =
+            client_open(person->bed, person->index % 2 == 0 ? "box1" : "writer1", ",\"after\":0");
         if (client == NULL)
             return NULL;
         client_frame(client, "{\"op\":\"history\",\"id\":1,\"limit\":100}");

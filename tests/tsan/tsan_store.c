@@ -1,5 +1,6 @@
-/* The threads beside a shard at their store, all at once: one writes runs and commits them, one merges, two read ranges, newest
- * rows and keyed rows; every row is there as soon as its run is, and none goes. Then all end and the store is closed. */
+/* The threads beside a shard at their store, all at once: one writes runs and commits them, one merges, two read
+ * ranges, newest rows and keyed rows; every row is there as soon as its run is, and none goes. Then all end and the
+ * store is closed. */
 #include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
@@ -60,7 +61,8 @@ static int rows_next(struct run_source *source, struct span *key_r, struct span 
                                   .text = SPAN_LITERAL("text")};
         value_bytes = row_encode(&message, rows->value);
     }
-    *key_r = (struct span){(char *)rows->key, is_index ? row_key_index(user, ts, rows->key) : row_key(user, ts, rows->key)};
+    *key_r =
+        (struct span){(char *)rows->key, is_index ? row_key_index(user, ts, rows->key) : row_key(user, ts, rows->key)};
     *value_r = (struct span){(char *)rows->value, value_bytes};
     return 1;
 }
