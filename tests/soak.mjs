@@ -1,12 +1,14 @@
-// `./dev soak [MINUTES]`: every proof at length, in turns, and what they saw in one table. Each program ends with a line
+// `./dev soak [MINUTES] [--only STEP,…]`: every proof at length, in turns, and what they saw in one table. Each program ends with a line
 // `name: key=number …`; the numbers are added up. Ends with 1 if any of them failed; their output is kept in build/soak.
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { parseArgs } from "node:util";
 
-const minutes = Number(process.argv[2] ?? 60);
+const { values, positionals } = parseArgs({ options: { only: { type: "string" } }, allowPositionals: true });
+const minutes = Number(positionals[0] ?? 60);
 if (!(minutes > 0)) {
-  console.error(`./dev soak: MINUTES is a number above 0, not "${process.argv[2]}"`);
+  console.error(`./dev soak: MINUTES is a number above 0, not "${positionals[0]}"`);
   process.exit(2);
 }
 
@@ -22,6 +24,13 @@ const STEPS = [
   { name: "fuzz", share: 0.1, command: (s) => ["./dev", "fuzz", String(Math.max(1, Math.floor(s / FUZZ_TARGETS)))] },
   { name: "sanitizers", share: 0.1, command: () => ["./dev", "soak-sanitizers"] },
 ];
+
+const only = values.only?.split(",") ?? STEPS.map((step) => step.name);
+const unknown = only.find((name) => !STEPS.some((step) => step.name === name));
+if (unknown !== undefined) {
+  console.error(`./dev soak: --only knows ${STEPS.map((step) => step.name).join(", ")}, not "${unknown}"`);
+  process.exit(2);
+}
 
 const sums = new Map(STEPS.map((step) => [step.name, { runs: 0, failed: 0, seconds: 0, numbers: {} }]));
 
@@ -81,7 +90,7 @@ function table() {
 }
 
 fs.mkdirSync(DIR, { recursive: true });
-const steps = STEPS.filter((step) => !step.needs || fs.existsSync(step.needs));
+const steps = STEPS.filter((step) => only.includes(step.name) && (!step.needs || fs.existsSync(step.needs)));
 const shares = steps.reduce((sum, step) => sum + step.share, 0);
 const turns = Math.max(1, Math.round(minutes / ROUND_MINUTES));
 for (let turn = 1; turn <= turns; turn++) {

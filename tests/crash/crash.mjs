@@ -148,6 +148,16 @@ class World {
     }
     this.model.checkAll(timelines, replays);
     await this.server.stop();
+    this.#countRuns();
+  }
+
+  // Runs are numbered as they are written; what is no more was merged, or the kill came before its commit.
+  #countRuns() {
+    for (let shard = 0; shard < this.shards; shard++) {
+      const names = fs.readdirSync(path.join(this.data, `shard-${String(shard).padStart(4, "0")}`, "runs")).filter((name) => name.startsWith("run-"));
+      totals.runs.left += names.length;
+      totals.runs.written += Math.max(0, ...names.map((name) => Number(/\d+/.exec(name)[0])));
+    }
   }
 
   async clean(keeps) {
@@ -158,7 +168,7 @@ class World {
 
 // -- rounds --
 
-const totals = { rounds: 0, kills: 0, moments: {}, acknowledged: 0, entries: 0, resent: 0, lost: 0, duplicated: 0, reordered: 0, one_sided: 0 };
+const totals = { rounds: 0, kills: 0, moments: {}, runs: { written: 0, left: 0 }, acknowledged: 0, entries: 0, resent: 0, lost: 0, duplicated: 0, reordered: 0, one_sided: 0 };
 const names = Object.keys(MOMENTS);
 
 function countKill(moment) {
@@ -210,7 +220,7 @@ async function campaign(shards, mayGoOn) {
 function tell(isGood) {
   const moments = Object.entries(totals.moments).map(([name, count]) => `${name}=${count}`);
   const { rounds, kills, acknowledged, entries, resent, lost, duplicated, reordered, one_sided } = totals;
-  console.log(`kills by moment: ${moments.join(" ")}; seed ${values.seed}`);
+  console.log(`kills by moment: ${moments.join(" ")}; runs written ${totals.runs.written}, left ${totals.runs.left}; seed ${values.seed}`);
   console.log(
     `crash: rounds=${rounds} kills=${kills} acknowledged=${acknowledged} judged=${entries} resent=${resent} failed=${isGood ? 0 : 1} ` +
       `lost=${lost} duplicated=${duplicated} reordered=${reordered} one_sided=${one_sided}`,
