@@ -1,6 +1,7 @@
 /* op_history.c: pages of a timeline, gathered from memory and runs. With a filter a page may take several reads. */
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "core.h"
 #include "history.h"
 #include "ops.h"
@@ -168,9 +169,9 @@ static enum look look_at(struct history *history, const struct message *message)
         return LOOK_MORE;
     history->looked++;
     if (history->oldest_first)
-        history->after = message->ts;
+        history->after = message->ts + FAULT(PAGE_BOUND_OFF);
     else
-        history->before = message->ts;
+        history->before = message->ts - FAULT(PAGE_BOUND_OFF);
     return LOOK_ON;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "storage/store_page.h"
 #include "storage/store_private.h"
 
@@ -93,12 +94,12 @@ static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op o
 {
     MDB_val value;
     int result = mdb_cursor_get(head->cursor, &key, &value, op);
-    if (op == MDB_SET_RANGE && !seek->oldest_first)
+    if (op == MDB_SET_RANGE && !seek->oldest_first && (result == 0 || result == MDB_NOTFOUND))
         result = mdb_cursor_get(head->cursor, &key, &value, result == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
     if (result == MDB_NOTFOUND)
         return 0;
     if (result != 0)
-        return manifest_errno(result);
+        return FAULT(READ_ERROR_IS_END) ? 0 : manifest_errno(result);
     return head_take(seek, head, &key, &value) ? 1 : 0;
 }
 
