@@ -44,9 +44,12 @@ static void write_options(FILE *file, const struct load_options *options)
 
 static void write_usage(FILE *file, const struct load_report *report)
 {
-    fprintf(file, ",\n\"server_cpu_s\":%.3f,\"server_rss_idle\":%llu,\"server_rss\":%llu,\"server_rss_end\":%llu",
-            report->after.cpu_s - report->before.cpu_s, (unsigned long long)report->idle.rss_bytes,
-            (unsigned long long)report->seated.rss_bytes, (unsigned long long)report->after.rss_bytes);
+    fprintf(file,
+            ",\n\"server_cpu_s\":%.6f,\"server_login_cpu_s\":%.6f,\"server_rss_idle\":%llu,\"server_rss\":%llu,"
+            "\"server_rss_end\":%llu",
+            report->after.cpu_s - report->before.cpu_s, report->seated.cpu_s - report->idle.cpu_s,
+            (unsigned long long)report->idle.rss_bytes, (unsigned long long)report->seated.rss_bytes,
+            (unsigned long long)report->after.rss_bytes);
     fprintf(file,
             ",\"kernel_idle\":%llu,\"kernel\":%llu,\"own_cpu_s\":%.3f,\"own_busiest_share\":%.3f,\"is_saturated\":%s",
             (unsigned long long)report->idle.kernel_bytes, (unsigned long long)report->seated.kernel_bytes,
@@ -59,6 +62,7 @@ static void write_all(FILE *file, const struct load_report *report)
     fprintf(file, ",\n\"good\":%s,\"seconds\":%.3f,\"connect_s\":%.3f,\"behind_us\":%llu,\"kills\":%u",
             load_report_is_good(report) ? "true" : "false", report->seconds, report->connect_s,
             (unsigned long long)report->behind_us, report->kill_count);
+    fprintf(file, ",\"overdue\":%llu", (unsigned long long)report->overdue);
     fputs(",\"storms\":[", file);
     for (uint32_t i = 0; i < report->storm_count; i++)
         fprintf(file, "%s%.3f", i > 0 ? "," : "", report->storm_s[i]);

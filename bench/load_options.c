@@ -1,10 +1,12 @@
 #include "load_options.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "load_text.h"
 
@@ -48,7 +50,7 @@ static const char help_text[] =
     "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run.\n";
 
 enum {
-    KEYS,
+    KEYS = 1000, /* above all characters */
     HELP,
     SCENARIO,
     CONNECTIONS,
@@ -140,7 +142,7 @@ static bool take_scenario(const char *text, struct load_options *options)
             options->scenario = (enum load_scenario)i;
             return true;
         }
-    return refuse("--scenario", "must be one of those that there are");
+    return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn or storm");
 }
 
 static bool take_target(const char *text, struct load_options *options)
@@ -174,7 +176,10 @@ static bool take_source(const char *text, struct load_options *options)
 
 static bool take_prefix(const char *text, struct load_options *options)
 {
-    if (*text == '\0' || strlen(text) > LOAD_PREFIX_BYTES_MAX || strpbrk(text, "\"\\ ") != NULL)
+    bool is_name = *text != '\0' && strlen(text) <= LOAD_PREFIX_BYTES_MAX;
+    for (const char *at = text; *at != '\0'; at++)
+        is_name &= *at > ' ' && *at <= '~' && *at != '"' && *at != '\\';
+    if (!is_name)
         return refuse("--prefix", "must be 1 to 32 characters of a user name");
     snprintf(options->prefix, sizeof options->prefix, "%s", text);
     return true;
@@ -186,14 +191,14 @@ static bool take_address(const char *text, struct load_options *options)
     uint32_t port;
     const char *colon = strrchr(text, ':');
     if (colon == NULL || (size_t)(colon - text) >= sizeof host)
-        return refuse(text, "is no ADDR:PORT");
+        return refuse(text, "must be ADDR:PORT, such as 127.0.0.1:8080");
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = '\0';
     if (!whole("the port", colon + 1, 1, 65535, &port))
         return false;
     options->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     snprintf(options->address_text, sizeof options->address_text, "%s", text);
-    return inet_pton(AF_INET, host, &options->address.sin_addr) == 1 || refuse(text, "has no IPv4 address");
+    return inet_pton(AF_INET, host, &options->address.sin_addr) == 1 || refuse(text, "must begin with an IPv4 address");
 }
 
 static bool take_sizes(int option, const char *text, struct load_options *options)
@@ -245,39 +250,84 @@ static bool take_option(int option, char *text, struct load_options *options)
     }
 }
 
-static bool settle_recipients(struct load_options *options)
+static bool has_senders(const struct load_options *options)
 {
-    if (options->recipients == 0) {
+    return options->scenario == LOAD_PAIRS || options->scenario == LOAD_FANOUT || options->scenario == LOAD_CHURN
+           || options->scenario == LOAD_STORM;
+}
+
+static bool settle_users(struct load_options *options)
+{
+    bool is_fanout = options->scenario == LOAD_FANOUT;
+    if (options->users == 0)
+        options->users = is_fanout ? 1 : options->connections;
+    if (is_fanout && options->connections / 2 < options->users)
+        return refuse("--scenario fanout",
+                      "needs two --connections for each of --users: one that sends, one that receives");
+    if (options->users > options->connections)
+        return refuse("--users", "must be at most --connections; more names to send to: --recipients");
+    if (options->recipients == 0)
         options->recipients = options->users;
-        return true;
-    }
-    if (options->scenario == LOAD_FANOUT || options->to == LOAD_TO_PARTNER)
-        return refuse("--recipients", "needs sends to random or zipf:S recipients: no fanout, no --to partner");
+    else if (is_fanout || options->to == LOAD_TO_PARTNER)
+        return refuse("--recipients", "is for --to random or zipf:S, and not for --scenario fanout");
     return options->recipients >= options->users
-           || refuse("--recipients", "must be at least the number of connected users");
+           || refuse("--recipients", "must be at least --users, who are the first of them");
+}
+
+static bool settle_server(const struct load_options *options)
+{
+    char path[64];
+    if (options->kill_command == NULL && options->kill_every_s > 0)
+        return refuse("--kill-every", "needs --kill-server CMD");
+    if (options->kill_command != NULL && options->server_pid != 0)
+        return refuse("--server-pid", "must be left out with --kill-server, which starts the server");
+    snprintf(path, sizeof path, "/proc/%d/stat", options->server_pid);
+    return options->server_pid == 0 || access(path, R_OK) == 0
+           || refuse("--server-pid", "must be the id of a running process");
+}
+
+/* Found now, not after the run. */
+static bool is_writable(const char *name, const char *path)
+{
+    FILE *file = path != NULL ? fopen(path, "a") : NULL;
+    if (path == NULL || (file != NULL && fclose(file) == 0))
+        return true;
+    fprintf(stderr, "chitchat-load: %s %s: %s\n", name, path, strerror(errno));
+    return false;
 }
 
 /* What one option asks of another. */
 static bool settle(struct load_options *options)
 {
+    if (!settle_users(options) || !settle_server(options))
+        return false;
+    if (options->threads > options->connections)
+        return refuse("--threads", "must be at most --connections");
+    if (options->rate > 0 && !has_senders(options))
+        return refuse("--rate", "is for scenarios that send: pairs, fanout, churn, storm");
+    if (options->churn > 0 && options->scenario != LOAD_CHURN)
+        return refuse("--churn", "needs --scenario churn");
+    if (options->storms > 0 && options->scenario != LOAD_STORM)
+        return refuse("--storms", "needs --scenario storm");
     if (options->churn == 0)
         options->churn = options->connections >= 10 ? options->connections / 10 : 1;
+    if (options->storms == 0)
+        options->storms = 1;
+    if (options->kill_every_s == 0)
+        options->kill_every_s = 3;
     if (options->window == 0)
         options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
     if (load_options_comes_back(options))
         options->has_keys = true;
-    if (options->scenario == LOAD_FANOUT) {
-        options->users = options->users == 0 ? 1 : options->users;
-        if (options->connections < 2 * options->users)
-            return refuse("fanout", "needs two connections for each of --users: one that sends and one that receives");
-    }
-    if (options->users == 0 || (options->scenario != LOAD_FANOUT && options->users > options->connections))
-        options->users = options->connections;
-    if (!settle_recipients(options))
-        return false;
-    if (options->threads > options->connections)
-        options->threads = options->connections;
-    return true;
+    return is_writable("--json", options->json_path) && is_writable("--html", options->html_path);
+}
+
+/* getopt's own words would be a second line. */
+static bool refuse_unknown(int option, char **argv)
+{
+    const char *word = argv[optind - 1];
+    return option == ':' ? refuse(word, "needs a value")
+                         : refuse(word, "is no option (or is ambiguous, or takes no value)");
 }
 
 int load_options_parse(struct load_options *options_r, int argc, char **argv)
@@ -291,19 +341,20 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
                                        .seed = 1,
                                        .prefix = "load-",
                                        .fill = 500,
-                                       .limit = 50,
-                                       .storms = 1,
-                                       .kill_every_s = 3};
-    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+                                       .limit = 50};
+    opterr = 0;
+    optind = 0; /* glibc: begins anew */
+    while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
         if (option == HELP) {
             fputs(help_text, stdout);
             return 1;
         }
-        if (!take_option(option, optarg, options_r))
+        if (option == '?' || option == ':' ? !refuse_unknown(option, argv) : !take_option(option, optarg, options_r))
             return -1;
     }
     if (optind + 1 != argc) {
-        refuse("ADDR:PORT", "of the server must come last");
+        refuse(optind == argc ? "ADDR:PORT" : argv[optind + 1],
+               optind == argc ? "of the server must come last" : "is one too many");
         return -1;
     }
     return take_address(argv[optind], options_r) && settle(options_r) ? 0 : -1;

@@ -12,6 +12,7 @@
 #include "load_stats.h"
 
 #define LOAD_STORMS_MAX 1000u
+#define LOAD_END_TEXT_BYTES 160u
 
 /* One interval of the measured time. */
 struct load_point {
@@ -37,7 +38,9 @@ struct load_report {
     struct load_point *points;                  /* owned */
     uint32_t point_count, point_room;
     char broken_text[400];
-    bool is_complete; /* it ran to its end */
+    uint64_t overdue;                   /* open loop: due in the measured time, and never sent */
+    char end_text[LOAD_END_TEXT_BYTES]; /* why it ended early */
+    bool is_complete;                   /* it ran to its end */
 };
 
 /* The latency that the scenario is about. */

@@ -134,6 +134,7 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
     into->unanswered += from->unanswered;
     into->owed += from->owed;
     into->got += from->got;
+    into->overdue += from->overdue;
     if (from->behind_us > into->behind_us)
         into->behind_us = from->behind_us;
 }
@@ -158,6 +159,18 @@ void load_run_take(struct load_run *run, struct load_stats *stats, struct load_g
         }
         add_gauges(gauges_r, &worker->published_gauges);
         add_storm(gauges_r, &worker->published_gauges, i == 0);
+        pthread_mutex_unlock(&worker->lock);
+    }
+}
+
+void load_run_last_end(struct load_run *run, char *out, size_t room)
+{
+    snprintf(out, room, "no answer");
+    for (uint32_t i = 0; i < run->options.threads; i++) {
+        struct load_worker *worker = &run->workers[i];
+        pthread_mutex_lock(&worker->lock);
+        if (worker->last_end[0] != '\0')
+            snprintf(out, room, "%s", worker->last_end);
         pthread_mutex_unlock(&worker->lock);
     }
 }

@@ -31,7 +31,7 @@ enum load_phase { LOAD_CONNECT, LOAD_FILL, LOAD_FILLED, LOAD_WARMUP, LOAD_MEASUR
 #define LOAD_USER_BYTES_MAX (LOAD_PREFIX_BYTES_MAX + 10)
 #define LOAD_EPOCH_BYTES_MAX 64u
 #define LOAD_BROKEN_TEXT_BYTES 320u
-#define LOAD_ORDER_SLOTS 65536u
+#define LOAD_ORDER_SLOTS 32768u /* stays in a core's cache */
 
 /* A send whose answer is out. Its id: seq * LOAD_WINDOW_MAX + place. */
 enum load_send_state { LOAD_SEND_FREE, LOAD_SEND_OUT, LOAD_SEND_REFUSED, LOAD_SEND_UNSURE };
@@ -95,7 +95,7 @@ struct load_truth {
 };
 
 struct load_order {
-    uint64_t pair; /* recipient's seat and sender's, plus 1 */
+    uint32_t pair; /* a hash of recipient and sender */
     uint32_t seq;
 };
 
@@ -107,6 +107,7 @@ struct load_gauges {
     uint64_t behind_us; /* open loop: how late the latest send left */
     uint64_t back_us;   /* when all seats were live again after a storm; 0: not yet */
     uint64_t storm;     /* the latest that was seen */
+    uint64_t overdue;   /* open loop: sends that were due when measuring ended, and never left */
 };
 
 struct load_run;
@@ -138,6 +139,7 @@ struct load_worker {
     struct load_stats published[2]; /* not measured, measured; the main thread takes them away */
     struct load_gauges published_gauges;
     char first_broken[LOAD_BROKEN_TEXT_BYTES];
+    char last_end[64]; /* why a connection ended or did not come about */
 };
 
 struct load_run {
@@ -170,6 +172,8 @@ void load_run_join(struct load_run *run);
 void load_run_close(struct load_run *run);
 /* Adds what workers published to stats[0], not measured, and stats[1]; sums up gauges. Main thread. */
 void load_run_take(struct load_run *run, struct load_stats *stats, struct load_gauges *gauges_r);
+/* Why a connection ended last, or did not come about. Main thread. */
+void load_run_last_end(struct load_run *run, char *out, size_t room);
 /* After join: seats that did not get exactly what was acknowledged; says the first in `text`. */
 uint64_t load_run_judge(const struct load_run *run, char *text, uint32_t text_bytes);
 
@@ -182,6 +186,8 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
 
 /* load_worker.c */
 void *load_worker_main(void *worker);
+/* A connection ended, or did not come about. */
+void load_worker_note_end(struct load_worker *worker, const char *why);
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
 /* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. */
 void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,

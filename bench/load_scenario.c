@@ -114,8 +114,23 @@ static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
     go_on(worker, seat);
 }
 
+static uint64_t send_step_ns(const struct load_worker *worker)
+{
+    const struct load_run *run = worker->run;
+    return UINT64_C(1000000000) * run->sender_count / ((uint64_t)run->options.rate * worker->sender_count);
+}
+
+static void count_overdue(struct load_worker *worker)
+{
+    uint64_t now_ns = worker->now_us * 1000;
+    if (worker->run->options.rate > 0 && worker->sender_count > 0 && worker->next_send_ns < now_ns)
+        worker->gauges.overdue = (now_ns - worker->next_send_ns) / send_step_ns(worker);
+}
+
 void load_scenario_on_phase(struct load_worker *worker)
 {
+    if (worker->phase == LOAD_DRAIN)
+        count_overdue(worker);
     for (uint32_t i = 0; i < worker->seat_count; i++)
         on_seat_phase(worker, &worker->run->seats[worker->first_seat + i]);
     if (worker->phase == LOAD_WARMUP) {
@@ -136,12 +151,6 @@ static struct load_seat *free_sender(struct load_worker *worker)
             return seat;
     }
     return NULL;
-}
-
-static uint64_t send_step_ns(const struct load_worker *worker)
-{
-    const struct load_run *run = worker->run;
-    return UINT64_C(1000000000) * run->sender_count / ((uint64_t)run->options.rate * worker->sender_count);
 }
 
 /* What the clock says is sent, whether the server keeps up or not. Senders stand first in a worker's seats. */

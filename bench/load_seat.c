@@ -88,6 +88,7 @@ void load_seat_connect(struct load_worker *worker, struct load_seat *seat)
     int fd = connect_fd(worker);
     if (fd < 0) {
         worker->stats.counts[LOAD_CONNECT_FAILED]++;
+        load_worker_note_end(worker, strerror(-fd));
         wait_again(worker, seat);
         return;
     }
@@ -133,6 +134,7 @@ void load_seat_lost(struct load_worker *worker, struct load_seat *seat, const ch
     bool may_end = worker->run->options.kill_command != NULL || worker->phase == LOAD_END;
     if (seat->state == LOAD_SEAT_AWAY || seat->state == LOAD_SEAT_LEAVING)
         return;
+    load_worker_note_end(worker, why);
     worker->stats.counts[seat->state == LOAD_SEAT_UPGRADING ? LOAD_CONNECT_FAILED : LOAD_CUT_OFF]++;
     if (!may_end && seat->state != LOAD_SEAT_UPGRADING)
         load_worker_broken(worker, LOAD_BROKEN_CLOSE, why, (struct span){"", 0});
