@@ -46,12 +46,19 @@ static void sleep_us(struct director *director, uint64_t us)
 
 static void show(struct director *director, const char *phase, double done)
 {
-    struct load_progress progress = {.phase = phase, .done = done, .live = director->gauges.live};
+    struct load_progress progress = {.phase = phase, .what = "sends", .done = done, .live = director->gauges.live};
     progress.broken = load_stats_broken(&director->stats[0]) + load_stats_broken(&director->stats[1]);
     if (director->report->point_count > 0) {
         const struct load_point *point = &director->report->points[director->report->point_count - 1];
-        progress.sends_per_s = point->acknowledged_per_s;
-        progress.deliveries_per_s = point->delivered_per_s;
+        if (director->run->options.scenario == LOAD_HISTORY) {
+            progress.what = "pages";
+            progress.per_s = point->pages_per_s;
+        } else if (director->run->options.scenario == LOAD_REPLAY) {
+            progress.what = "entries";
+            progress.per_s = point->delivered_per_s;
+        } else {
+            progress.per_s = point->acknowledged_per_s;
+        }
         progress.p99_us = point->p99_us;
     }
     load_progress_show(&progress);

@@ -53,6 +53,8 @@ static int run_all(struct load_run *run, struct load_report *report)
     report->options = options;
     report->idle = load_proc_read(options->server_pid);
     int status = load_run_open(run);
+    if (status == 0)
+        status = load_run_start(run);
     if (status != 0) {
         fprintf(stderr, "chitchat-load: %s\n", strerror(-status));
         return 2;

@@ -57,8 +57,9 @@ bool load_report_write_html(const struct load_report *report, const char *path);
 /* One line on stderr, written over again and again; nothing if that is no terminal. */
 struct load_progress {
     const char *phase;
-    double done; /* 0 to 1 */
-    double sends_per_s, deliveries_per_s;
+    double done;      /* 0 to 1 */
+    const char *what; /* is counted: sends, pages … */
+    double per_s;
     uint64_t p99_us;
     uint64_t broken, live;
 };

@@ -95,7 +95,13 @@ int load_run_open(struct load_run *run)
         init_seat(run, i);
     for (uint32_t i = 0; i < options->threads && status == 0; i++)
         status = open_worker(run, i);
-    for (uint32_t i = 0; i < options->threads && status == 0; i++)
+    return status;
+}
+
+int load_run_start(struct load_run *run)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < run->options.threads && status == 0; i++)
         status = -pthread_create(&run->workers[i].thread, NULL, load_worker_main, &run->workers[i]);
     return status;
 }

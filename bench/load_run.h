@@ -165,8 +165,10 @@ struct load_run {
 
 /* Microseconds since the run began. */
 uint64_t load_run_now_us(const struct load_run *run);
-/* Opens seats and workers, and starts these; 0 or -errno. */
+/* Opens seats and workers, by the options that the caller has set; 0 or -errno. */
 int load_run_open(struct load_run *run);
+/* Starts the workers' threads; 0 or -errno. */
+int load_run_start(struct load_run *run);
 /* In the phase LOAD_END: waits for the threads. Then the truth may be read. */
 void load_run_join(struct load_run *run);
 void load_run_close(struct load_run *run);
