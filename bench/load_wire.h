@@ -64,6 +64,10 @@ const char *load_wire_read_object(const char *at, const char *end, struct load_w
 bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object_r,
                             bool *is_broken_r);
 
-bool load_wire_is(struct span span, const char *word);
+/* In the header, so that the length of a literal is known. */
+static inline bool load_wire_is(struct span span, const char *word)
+{
+    return span.bytes == strlen(word) && memcmp(span.data, word, span.bytes) == 0;
+}
 
 #endif
