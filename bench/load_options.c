@@ -43,6 +43,7 @@ static const char help_text[] =
     "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
     "(3)\n"
     "                     under load and start it again; all must come back and nothing be missing\n"
+    "  --protocol nats    speak to a nats-server with JetStream instead: for pairs and idle, to compare\n"
     "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
     "\n"
     "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each "
@@ -75,7 +76,8 @@ enum {
     KILL_SERVER,
     KILL_EVERY,
     JSON,
-    HTML
+    HTML,
+    PROTOCOL
 };
 
 static const struct option long_options[] = {
@@ -105,6 +107,7 @@ static const struct option long_options[] = {
     {"kill-every", required_argument, NULL, KILL_EVERY},
     {"json", required_argument, NULL, JSON},
     {"html", required_argument, NULL, HTML},
+    {"protocol", required_argument, NULL, PROTOCOL},
     {NULL, 0, NULL, 0},
 };
 
@@ -143,6 +146,13 @@ static bool take_scenario(const char *text, struct load_options *options)
             return true;
         }
     return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn or storm");
+}
+
+static bool take_protocol(const char *text, struct load_options *options)
+{
+    options->protocol = strcmp(text, "nats") == 0 ? LOAD_NATS : LOAD_CHITCHAT;
+    return options->protocol == LOAD_NATS || strcmp(text, "chitchat") == 0
+           || refuse("--protocol", "must be chitchat or nats");
 }
 
 static bool take_target(const char *text, struct load_options *options)
@@ -240,6 +250,7 @@ static bool take_option(int option, char *text, struct load_options *options)
     switch (option) {
     case KEYS: options->has_keys = true; return true;
     case SCENARIO: return take_scenario(text, options);
+    case PROTOCOL: return take_protocol(text, options);
     case TO: return take_target(text, options);
     case SOURCE_IPS: return take_source(text, options);
     case PREFIX: return take_prefix(text, options);
@@ -301,6 +312,11 @@ static bool settle(struct load_options *options)
 {
     if (!settle_users(options) || !settle_server(options))
         return false;
+    if (options->protocol == LOAD_NATS
+        && (options->scenario > LOAD_IDLE || options->scenario == LOAD_FANOUT || options->users < options->connections
+            || options->has_keys || options->kill_command != NULL))
+        return refuse("--protocol nats",
+                      "is for --scenario pairs or idle, one connection a user, no --keys, no --kill-server");
     if (options->threads > options->connections)
         return refuse("--threads", "must be at most --connections");
     if (options->rate > 0 && !has_senders(options))

@@ -17,6 +17,7 @@ enum load_scenario {
     LOAD_CHURN,
     LOAD_STORM,
 };
+enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 
 #define LOAD_WINDOW_MAX 1024u /* what the protocol lets a connection have unanswered */
@@ -28,6 +29,7 @@ struct load_options {
     struct sockaddr_in address;
     char address_text[64];
     enum load_scenario scenario;
+    enum load_protocol protocol;
     enum load_target to;
     double zipf;
     uint32_t threads;

@@ -75,6 +75,9 @@ static void print_title(const struct load_report *report)
            options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s", report->seconds);
     if (options->recipients > options->users && options->scenario != LOAD_FANOUT)
         printf("to %u users, of whom the others are not connected: what they got is not judged\n", options->recipients);
+    if (options->protocol == LOAD_NATS)
+        printf("a nats-server with JetStream: ok is the acknowledgement of the stream; delivery is a plain "
+               "subscription\n");
     if (options->rate > 0)
         printf(
             "open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n",

@@ -229,6 +229,17 @@ void load_send_refused(struct load_worker *worker, struct load_seat *seat, const
 void load_send_resume(struct load_worker *worker, struct load_seat *seat);
 void load_send_retry(struct load_worker *worker, struct load_seat *seat);
 
+/* Answered: the entry that it has become. */
+void load_send_settle(struct load_worker *worker, struct load_seat *seat, struct load_send *send, uint64_t hash);
+/* The send with this id whose answer is out; NULL if there is none. */
+struct load_send *load_send_find(struct load_seat *seat, uint64_t id);
+
+/* load_nats.c: the same with a nats-server */
+/* Takes what is whole; returns the bytes used. */
+uint32_t load_nats_take(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes);
+void load_nats_send(struct load_worker *worker, struct load_seat *seat, const struct load_send *send,
+                    const struct load_text *text);
+
 /* load_scenario.c */
 uint32_t load_scenario_user(const struct load_options *options, uint32_t seat);
 bool load_scenario_sends(const struct load_options *options, uint32_t seat);

@@ -96,8 +96,10 @@ void load_seat_connect(struct load_worker *worker, struct load_seat *seat)
     seat->begun_us = worker->now_us;
     worker->connecting++;
     io_adopt(worker->io, &seat->socket, fd);
-    char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
-    seat->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->host);
+    if (worker->run->options.protocol == LOAD_CHITCHAT) {
+        char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
+        seat->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->host);
+    }
     io_recv_start(worker->io, &seat->socket);
 }
 
@@ -219,6 +221,8 @@ static uint32_t take_whole(struct load_worker *worker, struct load_seat *seat, c
 {
     struct load_wire_frame frame;
     uint32_t used = 0;
+    if (worker->run->options.protocol == LOAD_NATS)
+        return load_nats_take(worker, seat, data, bytes);
     if (seat->state == LOAD_SEAT_UPGRADING) {
         used = take_head(worker, seat, data, bytes);
         if (used == 0)
