@@ -16,12 +16,15 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.
 svg{width:100%;height:auto;display:block}svg text{font-size:12px;fill:currentColor;opacity:.75}
 @media(max-width:38rem){.row{grid-template-columns:1fr auto}.row .bar{grid-column:1/-1;order:3}}`;
 
-// A bar is as long as its share of the longest of the same unit in its group; the thin line is the range.
-function bar(r, longest) {
+// A bar is as long as its share of the longest of the same unit in its group, if there is any to compare; the thin line is the range.
+function bar(r, rows) {
+  const alike = rows.filter((other) => other.unit === r.unit);
+  if (alike.length < 2 || r.unit === "") return "<div></div>";
+  const longest = Math.max(...alike.map((other) => other.figure.max)) || 1;
   const percent = (value) => ((100 * value) / longest).toFixed(2);
   const { median, min, max } = r.figure;
   const range = max > min ? `<u style="left:${percent(min)}%;width:${percent(max - min)}%"></u>` : "";
-  return `<div class="bar${/ceiling|JetStream/.test(r.name) && !/^(share|times)/.test(r.name) ? " other" : ""}"><i style="width:${percent(median)}%"></i>${range}</div>`;
+  return `<div class="bar${/ceiling|JetStream/.test(r.name) ? " other" : ""}"><i style="width:${percent(median)}%"></i>${range}</div>`;
 }
 
 function verdict(r) {
@@ -30,10 +33,7 @@ function verdict(r) {
 }
 
 function group(name, rows) {
-  const lines = rows.map((r) => {
-    const longest = Math.max(...rows.filter((other) => other.unit === r.unit).map((other) => other.figure.max)) || 1;
-    return `<div class=row><div>${escape(r.name)}${verdict(r)}</div>${bar(r, longest)}<div class=v>${escape(showSummary(r.figure))} <small>${escape(r.unit)}</small></div></div>`;
-  });
+  const lines = rows.map((r) => `<div class=row><div>${escape(r.name)}${verdict(r)}</div>${bar(r, rows)}<div class=v>${escape(showSummary(r.figure))} <small>${escape(r.unit)}</small></div></div>`);
   return `<h2>${escape(name)}</h2>${lines.join("\n")}`;
 }
 

@@ -11,7 +11,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // What is not on a disk would make every figure of a durable server a lie.
 export function checkDisk() {
-  const type = spawnSync("stat", ["-f", "-c", "%T", SCRATCH], { encoding: "utf8" }).stdout.trim();
+  const type = spawnSync("findmnt", ["-no", "FSTYPE", "-T", SCRATCH], { encoding: "utf8" }).stdout?.trim() || "an unknown file system";
   if (/tmpfs|ramfs/.test(type)) throw new Error(`${SCRATCH} is on ${type}, not on a disk: clone the project onto one`);
   return type;
 }
