@@ -7,7 +7,7 @@ import os from "node:os";
 
 import { writePage } from "./bench_html.mjs";
 import { peers, promises } from "./bench_peers.mjs";
-import { checkDisk, micro, onCeiling, onServer } from "./bench_run.mjs";
+import { checkDisk, micro, onCeiling, onServer, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 
 const RUNS = Number(process.env.BENCH_RUNS ?? 3);
@@ -25,7 +25,7 @@ const notes = [];
 async function interleaved(...ways) {
   const sets = ways.map(() => []);
   for (let i = 0; i < RUNS; i++) for (const [k, way] of ways.entries()) sets[k].push(await way());
-  for (const report of sets.flat()) if (report.is_saturated) notes.push(`the generator was saturated: ${report.scenario}, ${report.connections} connections`);
+  for (const report of sets.flat()) if (report.is_saturated) notes.push(`the generator was saturated: ${report.scenario}, ${report.connections} x ${report.window}; that rate may be its own`);
   return sets;
 }
 
@@ -148,6 +148,7 @@ const commit = () => {
 };
 
 const begun = Date.now();
+const stolen = stealWatch();
 const withPeers = process.argv.includes("--peers");
 const unknown = process.argv.slice(2).find((word) => word !== "--peers");
 if (unknown) {
@@ -163,6 +164,8 @@ for (const part of [...SET, ...(withPeers ? peers(interleaved, TIMES) : [])]) {
 }
 const took = (Date.now() - begun) / 1000;
 if (withPeers) notes.push(...promises);
+const share = stolen();
+if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: trust CPU and ratios more than rates`);
 console.log(`${facts.machine}; commit ${facts.commit}`);
 console.log(`${RUNS} runs each, in turns, ${SECONDS} s of closed loop; one shard on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
 console.log(markdown(rows));

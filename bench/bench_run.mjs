@@ -16,6 +16,16 @@ export function checkDisk() {
   return type;
 }
 
+// Of the time that the processors had, the share that the host gave to others.
+export function stealWatch() {
+  const read = () => fs.readFileSync("/proc/stat", "utf8").split("\n")[0].trim().split(/\s+/).slice(1, 9).map(Number);
+  const before = read();
+  return () => {
+    const spent = read().map((value, i) => value - before[i]);
+    return spent[7] / spent.reduce((sum, value) => sum + value, 0);
+  };
+}
+
 export function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
@@ -102,9 +112,8 @@ export const onNats = (args, extra = "") =>
 // A small program's figures, from its last line.
 export const micro = (name) =>
   withScratch(async (dir) => {
-    const end = spawnSync("taskset", name === "mailbox" ? ["-c", "0,1", `${BUILD}/bench/micro_${name}`, dir] : ["-c", "1", `${BUILD}/bench/micro_${name}`, dir], {
-      encoding: "utf8",
-    });
+    const cpus = name === "mailbox" ? "0,1" : "1";
+    const end = spawnSync("taskset", ["-c", cpus, `${BUILD}/bench/micro_${name}`, dir], { encoding: "utf8" });
     if (end.status !== 0) throw new Error(`micro_${name}: ${end.stderr}`);
     return JSON.parse(end.stdout.trim().split("\n").at(-1));
   });

@@ -10,7 +10,8 @@
 #include "load_server.h"
 
 #define TICK_US 50000u
-#define POINT_US 250000u
+#define POINT_US_MIN 250000u
+#define POINTS 400u           /* about so many of a long run */
 #define PATIENCE_US 30000000u /* without any progress */
 #define GONE_US 5000000u      /* without any connection, and no storm or kill */
 
@@ -97,7 +98,8 @@ static void take(struct director *director, bool is_measured)
     if (director->gauges.behind_us > director->report->behind_us)
         director->report->behind_us = director->gauges.behind_us;
     uint64_t now_us = load_run_now_us(director->run);
-    if (is_measured && now_us - director->point_us >= POINT_US)
+    uint64_t point_us = (uint64_t)(director->run->options.duration_s * 1e6) / POINTS;
+    if (is_measured && now_us - director->point_us >= (point_us > POINT_US_MIN ? point_us : POINT_US_MIN))
         end_point(director, now_us);
     if (director->gauges.live > 0)
         director->live_us = now_us;

@@ -1,6 +1,7 @@
 /* load_worker.c: a thread of the generator: its loop and turns, and what it publishes. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
