@@ -11,9 +11,10 @@
 
 #define TICK_US 50000u
 #define POINT_US_MIN 250000u
-#define POINTS 400u           /* about so many of a long run */
-#define PATIENCE_US 30000000u /* without any progress */
-#define GONE_US 5000000u      /* without any connection, and no storm or kill */
+#define POINTS 400u                 /* about so many of a long run */
+#define PATIENCE_US 30000000u       /* without any progress */
+#define PATIENCE_US_BROKEN 3000000u /* when it is known already that something is missing */
+#define GONE_US 5000000u            /* without any connection, and no storm or kill */
 
 struct director {
     struct load_run *run;
@@ -120,7 +121,8 @@ static bool is_moving(struct director *director)
         director->progress_mark = mark;
         director->progress_us = now_us;
     }
-    return now_us - director->progress_us < PATIENCE_US;
+    uint64_t broken = load_stats_broken(&director->stats[0]) + load_stats_broken(&director->stats[1]);
+    return now_us - director->progress_us < (broken > 0 ? PATIENCE_US_BROKEN : PATIENCE_US);
 }
 
 static bool is_filled(const struct director *director)
