@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/assert.h"
 #include "load_direct.h"
 #include "load_server.h"
 
@@ -77,22 +78,28 @@ static void block_signals(void)
     sigprocmask(SIG_BLOCK, &signals, NULL);
 }
 
+/* The options have been read. Returns the status of the program. */
+static int run_with_server(struct load_run *run, struct load_report *report)
+{
+    block_signals();
+    if (!raise_limits(&run->options) || !start_server(&run->options))
+        return 2;
+    int status = run_all(run, report);
+    if (run->options.kill_command != NULL && run->options.server_pid != 0)
+        load_server_stop(run->options.server_pid);
+    load_run_close(run);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct load_run *run = calloc(1, sizeof *run);
     struct load_report *report = calloc(1, sizeof *report);
-    if (run == NULL || report == NULL)
-        return 2;
-    int status = load_options_parse(&run->options, argc, argv);
-    if (status != 0)
-        return status > 0 ? 0 : 2;
-    block_signals();
-    if (!raise_limits(&run->options) || !start_server(&run->options))
-        return 2;
-    status = run_all(run, report);
-    if (run->options.kill_command != NULL && run->options.server_pid != 0)
-        load_server_stop(run->options.server_pid);
-    load_run_close(run);
+    ASSERT(run != NULL && report != NULL);
+    int parsed = load_options_parse(&run->options, argc, argv);
+    int status = parsed < 0 ? 2 : 0;
+    if (parsed == 0)
+        status = run_with_server(run, report);
     free(report->points);
     free(report);
     free(run);
