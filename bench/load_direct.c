@@ -85,6 +85,15 @@ static void end_point(struct director *director, uint64_t now_us)
     director->point_us = now_us;
 }
 
+/* Whether the server has answered anything. */
+static bool is_any(const struct load_stats *stats)
+{
+    uint64_t count = 0;
+    for (uint32_t i = LOAD_ACKNOWLEDGED; i <= LOAD_LOGINS; i++)
+        count += stats->counts[i];
+    return count > 0;
+}
+
 /* Takes in what the workers have published. */
 static void take(struct director *director, bool is_measured)
 {
@@ -92,6 +101,7 @@ static void take(struct director *director, bool is_measured)
     if (fresh == NULL)
         return;
     load_run_take(director->run, fresh, &director->gauges);
+    bool is_alive = director->gauges.live > 0 || is_any(&fresh[0]) || is_any(&fresh[1]);
     for (uint32_t i = 0; i < 2; i++)
         load_stats_merge(&director->stats[i], &fresh[i]);
     load_stats_merge(&director->point, &fresh[1]);
@@ -102,7 +112,7 @@ static void take(struct director *director, bool is_measured)
     uint64_t point_us = (uint64_t)(director->run->options.duration_s * 1e6) / POINTS;
     if (is_measured && now_us - director->point_us >= (point_us > POINT_US_MIN ? point_us : POINT_US_MIN))
         end_point(director, now_us);
-    if (director->gauges.live > 0)
+    if (is_alive)
         director->live_us = now_us;
 }
 

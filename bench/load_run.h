@@ -130,7 +130,6 @@ struct load_worker {
     uint64_t storm;
     uint64_t next_send_ns, next_churn_us, published_us;
     uint32_t next_leaver;
-    uint32_t sends_unflushed;
     struct load_stats stats;
     struct load_gauges gauges;
     struct load_truth *truth; /* owned; by user; read by the main thread after the thread has ended */

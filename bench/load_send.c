@@ -37,7 +37,6 @@ static void transmit(struct load_worker *worker, struct load_seat *seat, struct 
     const struct load_run *run = worker->run;
     char name[LOAD_USER_BYTES_MAX], key[LOAD_KEY_CHARS], *text_at;
     struct load_text text = {run->number, seat->index, send->to, send->seq, send->intended_us};
-    worker->sends_unflushed++;
     if (run->options.protocol == LOAD_NATS) {
         load_nats_send(worker, seat, send, &text);
         send->state = LOAD_SEND_OUT;

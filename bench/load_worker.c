@@ -9,7 +9,6 @@
 
 #define TURN_US_MAX 10000u
 #define PUBLISH_US 20000u
-#define SENDS_PER_SUBMIT 32u
 #define CONNECTS_PER_TURN 256u
 #define CONNECTING_MAX 512u /* while there is no storm */
 
@@ -61,18 +60,6 @@ static void flush_all(struct load_worker *worker)
 {
     for (struct list *link; (link = list_shift(&worker->flush)) != NULL;)
         load_seat_flush(worker, container_of(link, struct load_seat, flush_link));
-    worker->sends_unflushed = 0;
-}
-
-/* Does not wait for the end of a turn: else server and generator take turns at being busy, and neither core is ever
- * full. */
-static void submit_early(struct load_worker *worker)
-{
-    if (worker->sends_unflushed < SENDS_PER_SUBMIT)
-        return;
-    flush_all(worker);
-    int status = io_wait(worker->io, 0);
-    ASSERT(status == 0);
 }
 
 static void on_accept(void *context, uint32_t listener, int fd)
@@ -89,7 +76,6 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
         load_seat_take(worker, seat, data, (uint32_t)result);
     else
         load_seat_lost(worker, seat, result == 0 ? "the server ended it" : strerror(-result));
-    submit_early(worker);
 }
 
 static void on_sent(void *context, struct io_socket *socket, int result)
