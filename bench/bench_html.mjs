@@ -8,18 +8,18 @@ const style = `
 @media(prefers-color-scheme:dark){:root{--a:#6cb0f0;--b:#f0a04b;--good:#5cc880;--bad:#ff7b8c}}
 *{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.4rem 0}.dim{opacity:.7}
-.row{display:grid;grid-template-columns:minmax(10rem,1.2fr) 2fr minmax(9rem,1fr);gap:.2rem .8rem;align-items:center;padding:.25rem 0;border-bottom:1px solid var(--line)}
+.row{display:grid;grid-template-columns:minmax(10rem,1.2fr) 2fr minmax(12rem,1fr);gap:.2rem .8rem;align-items:center;padding:.25rem 0;border-bottom:1px solid var(--line)}
 .row .v{text-align:right;font-variant-numeric:tabular-nums}.bar{position:relative;height:.9rem}
 .bar i{position:absolute;inset:0 auto 0 0;background:var(--a);border-radius:2px}.bar.other i{background:var(--b)}
 .bar u{position:absolute;top:45%;height:2px;background:currentColor;opacity:.6}
-.yes{color:var(--good)}.no{color:var(--bad)}.yes,.no{font-weight:600}small{opacity:.75}
+.yes{color:var(--good)}.no{color:var(--bad)}.yes,.no{font-weight:600}small{opacity:.85}
 svg{width:100%;height:auto;display:block}svg text{font-size:12px;fill:currentColor;opacity:.75}
-@media(max-width:38rem){.row{grid-template-columns:1fr auto}.row .bar{grid-column:1/-1;order:3}}`;
+@media(max-width:38rem){.row{grid-template-columns:1fr auto}.row .bar{grid-column:1/-1;order:3}.row .none{display:none}}`;
 
 // A bar is as long as its share of the longest of the same unit in its group, if there is any to compare; the thin line is the range.
 function bar(r, rows) {
   const alike = rows.filter((other) => other.unit === r.unit);
-  if (alike.length < 2 || r.unit === "") return "<div></div>";
+  if (alike.length < 2 || r.unit === "") return `<div class="bar none"></div>`;
   const longest = Math.max(...alike.map((other) => other.figure.max)) || 1;
   const percent = (value) => ((100 * value) / longest).toFixed(2);
   const { median, min, max } = r.figure;
