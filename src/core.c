@@ -1,6 +1,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -204,7 +205,10 @@ static void on_accept(void *context, uint32_t listener, int fd)
     struct core *core = context;
     (void)listener;
     if (fd < 0) {
-        log_line(LOG_WARN, "accept_failed", "shard=%u errno=%d error=\"%s\"", core->index, -fd, strerror(-fd));
+        uint32_t left_out;
+        if (log_limit_take(&core->accept_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+            log_line(LOG_WARN, "accept_failed", "shard=%u errno=%d error=\"%s\" left_out=%u", core->index, -fd,
+                     strerror(-fd), left_out);
         return;
     }
     if (core->stop_step > 0) {
@@ -248,11 +252,14 @@ static void on_released(void *context, struct io_socket *socket, int fd)
     move_on_released(context, conn_of(socket), fd);
 }
 
-static void on_log_failed(struct core *core)
+static void on_log_failed(struct core *core, int result)
 {
+    char dir[PATH_MAX] = "";
+    (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
     log_line(LOG_ERROR, "log_failed",
-             "shard=%u error=\"a write of the log failed: no more sends are taken; look at the disk and restart\"",
-             core->index);
+             "shard=%u dir=\"%s\" bytes=%u result=%d error=\"a write of the log failed: %s; no more sends are taken, "
+             "history goes on: look at the disk, make room, and restart\"",
+             core->index, dir, core->log_write.bytes, result, result < 0 ? strerror(-result) : "it was cut short");
     atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
     delivery_on_log_failed(core);
 }
@@ -264,7 +271,7 @@ static void on_written(void *context, struct io_write *write, int result)
     (void)write;
     core->log_write_at_us = 0;
     if (wal_write_done(core->wal, result, &sequence) != 0)
-        on_log_failed(core);
+        on_log_failed(core, result);
     else
         delivery_on_durable(core, sequence);
 }

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "base/assert.h"
+#include "base/log_limit.h"
 #include "config.h"
 #include "conn.h"
 #include "key_window.h"
@@ -61,6 +62,9 @@ _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MA
 
 /* A log write that takes longer makes the shard refuse sends until it is done. */
 #define CORE_WRITE_SLOW_US 2000000u
+
+/* A line of the log that may come again and again comes once in this time. */
+#define CORE_LOG_INTERVAL_US 60000000u
 
 /* Keys kept as hashes, over all users of the shard. */
 #define CORE_KEY_BYTES_MAX (64u << 20)
@@ -139,6 +143,9 @@ struct core {
     struct worker *checkpoint_worker;
     struct worker *merge_worker;
     struct worker *keeper_worker; /* makes and recycles segment files */
+
+    struct log_limit read_limit;   /* the reader's thread */
+    struct log_limit accept_limit; /* the shard's */
 
     struct timer tick_timer;
 

@@ -4,15 +4,27 @@
 #include <stdlib.h>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "core.h"
 
 /* Jobs of one lane that the reader has at once; the others wait in core->jobs. */
 #define JOBS_IN_LANE_MAX 1024u
 
+/* On the reader's thread. */
+static void log_error(struct core *core)
+{
+    struct store_error error;
+    uint32_t left_out;
+    if (store_reader_take_error(core->store_reader, &error)
+        && log_limit_take(&core->read_limit, clock_monotonic_us(core->server->clock), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(LOG_ERROR, "read_failed", "shard=%u error=\"%s\" left_out=%u", core->index, error.text, left_out);
+}
+
 static void job_run(struct worker_job *job)
 {
     struct reader_job *reader_job = container_of(job, struct reader_job, job);
     reader_job->run(reader_job);
+    log_error(reader_job->core);
 }
 
 static void job_give(struct core *core, struct reader_job *job)

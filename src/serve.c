@@ -17,6 +17,7 @@
 #include "mid.h"
 #include "page.h"
 #include "recovery.h"
+#include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
 /* Files beside connections: logs, runs, rings. */
@@ -179,6 +180,8 @@ int serve(struct config *config)
         return complain("the system gives no random numbers");
     server.start_random = drawn & MID_RANDOM_MAX;
     block_signals(&signals);
+    if (page_guard_install() != 0)
+        return complain("the system lets no handler of SIGBUS be set");
     raise_descriptors(config, server.core_count);
     int code = serve_listening(&server, config, &signals);
     datadir_close(&datadir);

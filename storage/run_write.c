@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "storage/page_guard.h"
 #include "storage/run.h"
 #include "storage/segment.h"
 
@@ -146,9 +147,20 @@ static int put_filter(struct writer *writer)
     return status;
 }
 
-/* `key` and `value` are the first row. */
-static int put_all(struct writer *writer, struct run_source *source, struct span key, struct span value)
+/* What put_all takes. `key` and `value` are the first row. */
+struct rows {
+    struct writer *writer;
+    struct run_source *source;
+    struct span key;
+    struct span value;
+};
+
+static int put_all(void *context)
 {
+    struct rows *rows = context;
+    struct writer *writer = rows->writer;
+    struct run_source *source = rows->source;
+    struct span key = rows->key, value = rows->value;
     int status = slice_begin(writer);
     int more = 1;
     while (status == 0 && more == 1) {
@@ -165,15 +177,15 @@ static int put_all(struct writer *writer, struct run_source *source, struct span
     return status == 0 ? slice_end(writer) : status;
 }
 
-static int write_file(struct writer *writer, const char *path, struct run_source *source, struct span key,
-                      struct span value)
+/* Guarded: a merge reads old runs, and LMDB what it has written. */
+static int write_file(struct writer *writer, const char *path, struct rows *rows)
 {
     int result = mdb_env_create(&writer->env);
     if (result != 0)
         return manifest_errno(result);
     mdb_env_set_mapsize(writer->env, RUN_MAP_BYTES);
     result = mdb_env_open(writer->env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NORDAHEAD | MDB_NOTLS, 0600);
-    int status = result == 0 ? put_all(writer, source, key, value) : manifest_errno(result);
+    int status = result == 0 ? page_guard_run(put_all, rows) : manifest_errno(result);
     if (writer->cursor != NULL)
         mdb_cursor_close(writer->cursor);
     if (writer->txn != NULL)
@@ -185,21 +197,27 @@ static int write_file(struct writer *writer, const char *path, struct run_source
     return status;
 }
 
+static int first_row(void *context)
+{
+    struct rows *rows = context;
+    return run_source_next(rows->source, &rows->key, &rows->value);
+}
+
 int run_write(const char *dir, struct run_source *source, struct run_entry *entry, run_slice_function *on_slice,
               void *context)
 {
     char path[RUN_PATH_BYTES];
-    struct span key, value;
     struct stat stat_now;
     struct writer writer = {.entry = entry, .on_slice = on_slice, .context = context};
+    struct rows rows = {.writer = &writer, .source = source};
     entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
-    int more = run_source_next(source, &key, &value);
+    int more = page_guard_run(first_row, &rows);
     if (more <= 0)
         return more;
     run_path(path, dir, entry->id);
     if (unlink(path) != 0 && errno != ENOENT)
         return -errno;
-    int status = write_file(&writer, path, source, key, value);
+    int status = write_file(&writer, path, &rows);
     if (status == 0)
         status = stat(path, &stat_now) == 0 ? segment_sync_dir(dir) : -errno;
     if (status != 0) {
