@@ -128,14 +128,6 @@ struct conn *conn_find(struct core *core, struct conn_ref ref)
     return conn;
 }
 
-static void stash_free(struct conn *conn)
-{
-    if (conn->stash != NULL)
-        free(conn->stash->data);
-    free(conn->stash);
-    conn->stash = NULL;
-}
-
 /* Gives back all that a connection owns but its socket and its slot. */
 static void conn_strip(struct core *core, struct conn *conn)
 {
@@ -145,7 +137,7 @@ static void conn_strip(struct core *core, struct conn *conn)
         pool_give(&core->chunk_pool, chunk);
     }
     conn->out_last = NULL;
-    stash_free(conn);
+    conn_stash_free(core, conn);
     ws_fini(&conn->ws, core->ws_pool);
     http_head_close(&conn->head);
     free(conn->login);

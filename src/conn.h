@@ -94,6 +94,7 @@ struct conn {
     struct conn_chunk *out_last;
     uint32_t out_bytes;      /* waiting and in flight */
     uint32_t out_flying;     /* in flight */
+    uint32_t sent_s;         /* when it last took some of it, monotonic */
     struct list output_link; /* in core->output_conns: something to send at the end of the turn */
     struct list resume_link; /* in core->resume_conns: the stash may be read on */
 
@@ -151,6 +152,8 @@ void conn_resume(struct core *core, struct conn *conn);
 void conn_wants_resume(struct core *core, struct conn *conn);
 /* Arms the receive that fits its state. */
 void conn_receive(struct core *core, struct conn *conn);
+/* Gives back what is stashed, if anything. */
+void conn_stash_free(struct core *core, struct conn *conn);
 /* What to do with incoming bytes (also from a move). */
 void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes);
 

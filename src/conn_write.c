@@ -2,6 +2,7 @@
 #include "core.h"
 #include "history.h"
 #include "move.h"
+#include "pressure.h"
 #include "replay.h"
 #include "reply.h"
 
@@ -27,6 +28,8 @@ static uint32_t chunk_room(const struct conn_chunk *chunk)
 
 static void output_added(struct core *core, struct conn *conn, size_t bytes)
 {
+    if (conn->out_bytes == 0)
+        conn->sent_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
     conn->out_bytes += (uint32_t)bytes;
     if (list_is_empty(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
@@ -71,7 +74,11 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
 
 void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
-    if (conn->out_bytes + bytes > core->server->config->output_bytes) {
+    if (!pressure_may_push(core, conn, bytes)) {
+        if (pressure_is_tight(core)) {
+            conn_drop(core, conn); /* what waits for it must go now, and no close frame can come before it */
+            return;
+        }
         conn_close(core, conn, 4001, "slow consumer: come back with after");
         return;
     }
@@ -124,6 +131,7 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
         return;
     }
     output_sent(core, conn);
+    conn->sent_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
     if (conn->out_bytes > 0 && list_is_empty(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
     switch (conn->state) {

@@ -16,6 +16,7 @@
 #include "gate.h"
 #include "keeper.h"
 #include "move.h"
+#include "pressure.h"
 #include "reads.h"
 #include "replay.h"
 #include "reply.h"
@@ -61,7 +62,7 @@ static int open_parts(struct core *core)
         return -ENOMEM;
     int status = user_table_init(&core->users, table_seed(core->server));
     if (status == 0)
-        status = ws_pool_open(&core->ws_pool, LIMIT_FRAME_BYTES, false);
+        status = ws_pool_open(&core->ws_pool, LIMIT_FRAME_BYTES, core->budget.message_bytes, false);
     if (status == 0)
         status = request_reader_open(&core->reader);
     if (status == 0)
@@ -77,7 +78,9 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
     core->server = server;
     core->index = index;
     core->http = (struct http_options){.origins = server->config->origins, .page = server->page};
-    core->key_memory.bytes_max = CORE_KEY_BYTES_MAX;
+    uint64_t wanted = budget_make(server->config, server->core_count, &core->budget);
+    ASSERT(wanted == 0);
+    core->key_memory.bytes_max = core->budget.key_bytes;
     core->fanout_left = CORE_FANOUT_TURN_MAX;
     init_lists(core);
     conn_table_init(&core->conns);
@@ -303,6 +306,7 @@ static void on_timer(void *context, struct timer *timer)
     struct core *core = context;
     if (timer == &core->tick_timer) {
         checkpoint_tick(core);
+        pressure_tick(core);
         keeper_tick(core);
         set_tick(core);
     } else if (timer != &core->stop_timer) {
@@ -352,6 +356,7 @@ static bool on_turn_end(void *context)
     bool more = fanout_continue(core);
     if ((shard_signals(core->shard) & SIGNAL_STOP) != 0)
         stop_begin(core);
+    pressure_step(core);
     more |= resume_conns(core);
     more |= replay_step_all(core);
     write_log(core);

@@ -66,6 +66,9 @@ static struct move *move_pack(struct core *core, struct conn *conn, int fd)
                           .heard_s = conn->heard_s,
                           .unanswered = conn->unanswered,
                           .frame_rate = conn->frame_rate};
+    if (conn->stash != NULL)
+        core->stash_bytes -= conn->stash->bytes;
+    ws_leave(&conn->ws, core->ws_pool);
     ws_init(&conn->ws);
     conn->stash = NULL;
     conn->login = NULL;
@@ -82,6 +85,7 @@ void move_on_released(struct core *core, struct conn *conn, int fd)
 
 static void unpack(struct core *core, struct move *move)
 {
+    ws_enter(&move->ws, core->ws_pool);
     struct conn *conn = conn_open(core, move->fd, CONN_OPEN);
     if (conn == NULL) {
         atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
@@ -94,6 +98,8 @@ static void unpack(struct core *core, struct move *move)
     }
     conn->ws = move->ws;
     conn->stash = move->stash;
+    if (conn->stash != NULL)
+        core->stash_bytes += conn->stash->bytes;
     conn->login = move->login;
     conn->login_at_us = move->login_at_us;
     conn->heard_s = move->heard_s;

@@ -4,6 +4,7 @@
 #include "core.h"
 #include "history.h"
 #include "ops.h"
+#include "pressure.h"
 #include "reads.h"
 #include "reply.h"
 
@@ -16,6 +17,7 @@ struct history {
     struct request_id id;
     bool oldest_first;
     bool has_with;
+    bool is_active;  /* its page is being gathered */
     bool is_reading; /* steps do nothing until it is back */
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
@@ -40,6 +42,8 @@ struct history {
 
 static void history_free(struct history *history)
 {
+    history->core->history_count--;
+    history->core->history_active -= history->is_active;
     range_read_close(&history->read);
     free(history->messages);
     free(history->bytes);
@@ -59,9 +63,12 @@ void history_drop_all(struct core *core, struct conn *conn)
 static struct history *history_make(struct core *core, struct conn *conn, const struct request *request)
 {
     const struct request_history *asked = &request->history;
+    if (core->history_count >= core->budget.histories_max)
+        return NULL;
     struct history *history = calloc(1, sizeof *history);
     if (history == NULL)
         return NULL;
+    core->history_count++;
     history->core = core;
     history->conn = conn;
     history->id = request->id;
@@ -228,11 +235,25 @@ static bool history_read(struct core *core, struct history *history)
     return history->read != NULL;
 }
 
+/* So many pages are gathered at once; the others wait, and take no memory. */
+static bool history_begin(struct core *core, struct history *history)
+{
+    if (history->is_active)
+        return true;
+    if (core->history_active >= PRESSURE_HISTORIES_MAX) {
+        pressure_starve(core);
+        return false;
+    }
+    history->is_active = true;
+    core->history_active++;
+    return true;
+}
+
 void history_step(struct core *core, struct conn *conn)
 {
-    while (conn->histories != NULL && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES) {
+    while (conn->histories != NULL && conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES)) {
         struct history *history = conn->histories;
-        if (history->is_reading)
+        if (history->is_reading || !history_begin(core, history))
             return;
         if (!history_read(core, history)) {
             history_fail(core, conn, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);

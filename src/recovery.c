@@ -67,13 +67,12 @@ static int refuse_file(struct recovery *recovery, const struct log *log, uint32_
 
 static int open_storage(struct recovery *recovery, struct core *core)
 {
-    const struct config *config = recovery->server->config;
     struct store_options options = {.runs_max = CORE_RUNS_MAX, .fan_out = CORE_RUNS_FAN_OUT};
     struct store_error error;
     char dir[PATH_MAX];
     int status = datadir_runs_path(recovery->server->datadir, core->index, dir, sizeof dir);
     if (status == 0)
-        status = record_heap_open(&core->heap, 4 * config->memtable_bytes + CORE_HEAP_SPARE_BYTES);
+        status = record_heap_open(&core->heap, core->budget.heap_bytes);
     if (status == 0)
         status = core_open_memtable(core, &core->filling);
     if (status != 0)

@@ -15,6 +15,8 @@
 #include "storage/segment.h"
 
 #define SLICE_ENTRIES 12000u
+/* Of large texts: LMDB keeps what a transaction writes in memory until its commit. */
+#define SLICE_BYTES (8u << 20)
 #define FILTER_CHUNK_BYTES 65536u
 
 struct writer {
@@ -24,6 +26,7 @@ struct writer {
     MDB_cursor *cursor;
     struct run_entry *entry;
     uint32_t slice_entries;
+    uint64_t slice_bytes;
     run_slice_function *on_slice;
     void *context;
 
@@ -47,6 +50,7 @@ static int slice_begin(struct writer *writer)
     if (result == 0)
         result = mdb_cursor_open(writer->txn, writer->dbi, &writer->cursor);
     writer->slice_entries = 0;
+    writer->slice_bytes = 0;
     return manifest_errno(result);
 }
 
@@ -90,7 +94,8 @@ static int put(struct writer *writer, struct span key, struct span value)
     if (result != 0)
         return manifest_errno(result);
     writer->entry->entries++;
-    if (++writer->slice_entries < SLICE_ENTRIES)
+    writer->slice_bytes += key.bytes + value.bytes;
+    if (++writer->slice_entries < SLICE_ENTRIES && writer->slice_bytes < SLICE_BYTES)
         return 0;
     int status = slice_end(writer);
     return status == 0 ? slice_begin(writer) : status;

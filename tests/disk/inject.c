@@ -12,8 +12,10 @@
  *     delay CALLS PATH ms=N                         each call takes so much longer
  *     rate CALLS PATH bytes=N                       all of them together write so many bytes a second
  *
- * CALLS: some of uring pwrite write writev fdatasync fsync sync_file_range ftruncate open mmap unlink, with commas, or *.
- * PATH: a part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS or a number. The first rule that fits
+ * [thread=NAME] at the end of a rule: only on threads whose name begins so.
+ *
+ * CALLS: some of uring pwrite write writev fdatasync fsync sync_file_range ftruncate open mmap unlink, with commas, or
+ * *. PATH: a part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS or a number. The first rule that fits
  * decides whether a call fails; delays add up.
  *
  * Not for builds with sanitizers, whose own libraries must be the first.
@@ -49,6 +51,7 @@ struct rule {
     enum action action;
     char calls[128];
     char path[128];
+    char thread[16];
     int error;
     long long after;
     long long count;
@@ -118,6 +121,8 @@ static void rule_word(struct rule *rule, const char *word)
         rule->ms = atoll(equals + 1);
     else if (strncmp(word, "bytes=", 6) == 0)
         rule->bytes = atoll(equals + 1);
+    else if (strncmp(word, "thread=", 7) == 0)
+        snprintf(rule->thread, sizeof rule->thread, "%s", equals + 1);
 }
 
 static void rule_add(char *line)
@@ -201,12 +206,14 @@ static void apply(struct rule *rule, size_t bytes, struct verdict *verdict)
 static struct verdict judge_path(const char *call, const char *path, size_t bytes)
 {
     struct verdict verdict = {.action = ACTION_DELAY};
+    char thread[16] = "";
+    pthread_getname_np(pthread_self(), thread, sizeof thread);
     pthread_mutex_lock(&inject.lock);
     control_read();
     for (int i = 0; i < inject.rule_count; i++) {
         struct rule *rule = &inject.rules[i];
         bool fits = has_call(rule->calls, call) && (strcmp(rule->path, "*") == 0 || strstr(path, rule->path) != NULL);
-        if (fits)
+        if (fits && strncmp(thread, rule->thread, strlen(rule->thread)) == 0)
             apply(rule, bytes, &verdict);
     }
     pthread_mutex_unlock(&inject.lock);
