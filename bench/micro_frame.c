@@ -65,7 +65,7 @@ int main(void)
 {
     struct micro micro = {.program = "frame"};
     struct ws_pool *pool;
-    ASSERT(ws_pool_open(&pool, LIMIT_FRAME_BYTES, false) == 0);
+    ASSERT(ws_pool_open(&pool, LIMIT_FRAME_BYTES, UINT64_MAX, false) == 0);
     ask(&micro, pool, "parse a frame of 112 bytes, 1 at once", 1, 112, 0);
     ask(&micro, pool, "parse a frame of 112 bytes, 32 at once", 32, 112, 0);
     ask(&micro, pool, "parse a frame of 112 bytes, in pieces of 40", 8, 112, 40);

@@ -11,8 +11,20 @@
 
 /* References of a generation that a turn gives back. */
 #define RELEASE_ENTRIES_PER_TURN 4096u
+/* What failed is tried again after 1, 2, 4, … seconds, at most these: a run is written soon, since the memory that it
+ * frees is wanted; a merge only costs time. */
+#define WRITE_RETRY_MAX_S 8u
+#define MERGE_RETRY_MAX_S 64u
 
 enum phase { PHASE_IDLE, PHASE_ENDING, PHASE_ENDED, PHASE_WRITING, PHASE_RETRY, PHASE_RELEASING, PHASE_DONE };
+
+/* Of what failed and is to be tried again. */
+struct retry {
+    uint32_t failures; /* in a row */
+    uint32_t wait_s;
+    uint32_t left_s;
+    struct log_limit limit;
+};
 
 struct checkpoint {
     struct core *core;
@@ -31,6 +43,7 @@ struct checkpoint {
     uint64_t last_ts;
     int result;
     struct store_error error;
+    struct retry write_retry;
 
     struct worker_job merge_job;
     bool is_merging;
@@ -38,7 +51,23 @@ struct checkpoint {
     atomic_bool merge_stop;
     int merge_result;
     struct store_error merge_error;
+    struct retry merge_retry;
 };
+
+static void retry_failed(struct retry *retry, uint32_t wait_max_s)
+{
+    retry->failures++;
+    retry->wait_s = retry->failures > 6 || 1u << (retry->failures - 1) > wait_max_s ? wait_max_s : 1u << (retry->failures - 1);
+    retry->left_s = retry->wait_s;
+}
+
+/* Once a second: whether it is time. */
+static bool retry_is_due(struct retry *retry)
+{
+    if (retry->left_s > 0)
+        retry->left_s--;
+    return retry->left_s == 0;
+}
 
 int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core)
 {
@@ -139,18 +168,39 @@ static void write_run(struct worker_job *job)
     run_source_close(&source);
 }
 
+static void on_write_failed(struct core *core, struct checkpoint *checkpoint)
+{
+    uint32_t left_out;
+    checkpoint->phase = PHASE_RETRY;
+    if (checkpoint->result == -EAGAIN)
+        return;
+    retry_failed(&checkpoint->write_retry, WRITE_RETRY_MAX_S);
+    if (log_limit_take(&checkpoint->write_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(LOG_ERROR, "checkpoint_failed",
+                 "shard=%u round=%" PRIu64 " errno=%d error=\"%s\" hint=\"recent messages stay in memory and in the "
+                 "log; it is tried again; when memory is full sends get busy: make room or mend the disk\" left_out=%u",
+                 core->index, checkpoint->round, -checkpoint->result,
+                 checkpoint->error.text[0] != '\0' ? checkpoint->error.text : strerror(-checkpoint->result), left_out);
+}
+
+static void on_write_recovered(struct core *core, struct checkpoint *checkpoint)
+{
+    if (checkpoint->write_retry.failures > 0)
+        log_line(LOG_INFO, "checkpoint_recovered", "shard=%u round=%" PRIu64 " failures=%u", core->index,
+                 checkpoint->round, checkpoint->write_retry.failures);
+    checkpoint->write_retry = (struct retry){0};
+}
+
 static void write_done(struct worker_job *job)
 {
     struct checkpoint *checkpoint = container_of(job, struct checkpoint, job);
     struct core *core = checkpoint->core;
-    checkpoint->merge_is_wanted = true;
+    checkpoint->merge_is_wanted = checkpoint->merge_retry.left_s == 0;
     if (checkpoint->result != 0 && !FAULT(FAILED_RUN_RELEASED)) {
-        if (checkpoint->result != -EAGAIN)
-            log_line(LOG_ERROR, "checkpoint_failed", "shard=%u round=%" PRIu64 " errno=%d error=\"%s\"", core->index,
-                     checkpoint->round, -checkpoint->result, checkpoint->error.text);
-        checkpoint->phase = PHASE_RETRY;
+        on_write_failed(core, checkpoint);
         return;
     }
+    on_write_recovered(core, checkpoint);
     struct store_info info;
     store_info(core->store, &info);
     core->runs_ts_max = info.ts_max;
@@ -184,20 +234,35 @@ static void merge_run(struct worker_job *job)
         store_merge_run(checkpoint->core->store, merge_should_stop, checkpoint, &checkpoint->merge_error);
 }
 
+static void on_merge_failed(struct core *core, struct checkpoint *checkpoint)
+{
+    uint32_t left_out;
+    retry_failed(&checkpoint->merge_retry, MERGE_RETRY_MAX_S);
+    if (log_limit_take(&checkpoint->merge_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(LOG_ERROR, "merge_failed",
+                 "shard=%u errno=%d error=\"%s\" hint=\"the runs stay as they are; it is tried again: make room or "
+                 "look at the disk\" left_out=%u",
+                 core->index, -checkpoint->merge_result,
+                 checkpoint->merge_error.text[0] != '\0' ? checkpoint->merge_error.text
+                                                         : strerror(-checkpoint->merge_result),
+                 left_out);
+}
+
 static void merge_done(struct worker_job *job)
 {
     struct checkpoint *checkpoint = container_of(job, struct checkpoint, merge_job);
     struct core *core = checkpoint->core;
     checkpoint->is_merging = false;
-    if (checkpoint->merge_result == 0)
+    if (checkpoint->merge_result == 0) {
         checkpoint->merge_is_wanted = true;
-    else if (checkpoint->merge_result != -ECANCELED)
-        log_line(LOG_ERROR, "merge_failed", "shard=%u errno=%d error=\"%s\"", core->index, -checkpoint->merge_result,
-                 checkpoint->merge_error.text);
+        checkpoint->merge_retry = (struct retry){0};
+    } else if (checkpoint->merge_result != -ECANCELED) {
+        on_merge_failed(core, checkpoint);
+    }
     struct store_info info;
     store_info(core->store, &info);
     core->run_count = info.run_count;
-    if (checkpoint->phase == PHASE_RETRY)
+    if (checkpoint->phase == PHASE_RETRY && checkpoint->result == -EAGAIN)
         write_start(core);
 }
 
@@ -326,11 +391,11 @@ void checkpoint_tick(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
     uint64_t age_us = shard_monotonic_us(core->shard) - checkpoint->begun_us;
-    if (checkpoint->phase == PHASE_RETRY && !checkpoint->is_merging)
+    if (checkpoint->phase == PHASE_RETRY && !checkpoint->is_merging && retry_is_due(&checkpoint->write_retry))
         write_start(core);
     if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->filling) > 0
         && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
         checkpoint->is_wanted = true;
-    if (!checkpoint->is_merging)
+    if (!checkpoint->is_merging && retry_is_due(&checkpoint->merge_retry))
         checkpoint->merge_is_wanted = true;
 }

@@ -63,6 +63,10 @@ static const struct option options[] = {
      "seconds of silence before a ping; three times that closes"},
     {"output-bytes", "BYTES", OPTION_BYTES, FIELD(output_bytes), 64 * KIB, GIB, 4 * MIB, 1,
      "what may wait for one connection before it is cut off as slow"},
+    {"memory", "BYTES", OPTION_BYTES, FIELD(memory_bytes), 256 * MIB, 1024 * GIB, 0, 1,
+     "what the server may use in all, but for mapped files of messages, which\n"
+     "are the system's cache (default: 1G for each shard, or more if\n"
+     "--memtable-bytes and --connections need it)"},
     {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 96 * MIB, 1,
      "recent messages in memory, of each of a shard's two generations"},
     {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},

@@ -48,6 +48,7 @@ struct config {
     uint32_t login_time_s;     /* from the accept to the complete login frame */
     uint32_t ping_s;           /* silence before a ping; three times that closes */
     uint32_t output_bytes;     /* waiting for one connection before it is cut off */
+    uint64_t memory_bytes;     /* of the whole server, 0: as much as budget.h says */
     uint64_t memtable_bytes;   /* of one generation */
     uint32_t checkpoint_s;     /* between checkpoints at most */
     uint32_t wal_segment_bytes;

@@ -185,7 +185,7 @@ static void work_drop(struct core *core, struct conn *conn)
     if (work == NULL)
         return;
     ASSERT(work->replay == NULL && work->histories == NULL && list_is_empty(&work->resume_link));
-    free(work->stash.data);
+    conn_stash_free(core, conn);
     ws_fini(&work->ws, core->ws_pool);
     http_head_close(&work->head);
     free(work->login);

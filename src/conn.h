@@ -60,6 +60,7 @@ struct conn_chunk {
     uint16_t room; /* bytes of data */
     uint16_t used; /* of these, bytes that were written */
     uint16_t sent; /* of these, bytes that have left */
+    uint16_t at_s; /* of the first one: when it came there or lost bytes, seconds modulo 2^16 */
     char data[];
 };
 #define CONN_CHUNK_ROOM (CONN_CHUNK_BYTES - offsetof(struct conn_chunk, data))
@@ -179,6 +180,8 @@ void conn_resume(struct core *core, struct conn *conn);
 void conn_wants_resume(struct core *core, struct conn *conn);
 /* Arms the receive that fits its state. */
 void conn_receive(struct core *core, struct conn *conn);
+/* Gives back what is stashed, if anything. */
+void conn_stash_free(struct core *core, struct conn *conn);
 /* What to do with incoming bytes (also from a move). */
 void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes);
 

@@ -3,17 +3,20 @@
 
 #include "core.h"
 #include "ops.h"
+#include "pressure.h"
 
-static bool may_read(const struct core *core, const struct conn *conn)
+static bool may_read(struct core *core, const struct conn *conn)
 {
     if (core->stop_step > 0 && conn->state != CONN_CLOSING)
         return false;
     switch (conn->state) {
     case CONN_HTTP:
     case CONN_CLOSING: return true;
-    case CONN_OPEN: return conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
+    case CONN_OPEN: return conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES);
     case CONN_REPLAY:
-    case CONN_LIVE: return conn->unanswered < LIMIT_UNANSWERED && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
+    case CONN_LIVE:
+        return conn->unanswered < LIMIT_UNANSWERED
+               && conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES);
     default: return false;
     }
 }
@@ -144,13 +147,26 @@ static void consume(struct core *core, struct conn *conn, char **data, size_t *b
     }
 }
 
-static int stash_add(struct conn_stash *stash, const char *data, size_t bytes)
+void conn_stash_free(struct core *core, struct conn *conn)
+{
+    if (!conn_has_stash(conn))
+        return;
+    struct conn_stash *stash = &conn->work->stash;
+    core->stash_bytes -= stash->bytes;
+    free(stash->data);
+    *stash = (struct conn_stash){.data = NULL};
+}
+
+static int stash_add(struct core *core, struct conn_stash *stash, const char *data, size_t bytes)
 {
     if (stash->end + bytes > stash->bytes) {
         uint32_t wanted = (uint32_t)(stash->end + bytes) * 2;
+        if (core->stash_bytes + wanted - stash->bytes > core->budget.stash_bytes)
+            return -1;
         char *grown = realloc(stash->data, wanted);
         if (grown == NULL)
             return -1;
+        core->stash_bytes += wanted - stash->bytes;
         stash->data = grown;
         stash->bytes = wanted;
     }
@@ -162,11 +178,13 @@ static int stash_add(struct conn_stash *stash, const char *data, size_t bytes)
 static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
     struct conn_stash *stash = &conn_work(core, conn)->stash;
-    if (stash_add(stash, data, bytes) != 0) {
+    if (stash_add(core, stash, data, bytes) != 0) {
         conn_drop(core, conn);
         return;
     }
-    if (conn_is_logged_in(conn) && !conn->is_reading_stopped && stash->end - stash->begin > CONN_STASH_PAUSE_BYTES) {
+    if (conn_is_logged_in(conn) && !conn->is_reading_stopped
+        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES
+            || core->stash_bytes > core->budget.stash_bytes / 2)) {
         conn->is_reading_stopped = true;
         io_recv_stop(shard_io(core->shard), &conn->socket);
     }
@@ -200,8 +218,7 @@ void conn_resume(struct core *core, struct conn *conn)
         stash->begin = stash->end - (uint32_t)bytes;
         if (bytes > 0)
             return;
-        free(stash->data);
-        *stash = (struct conn_stash){.data = NULL};
+        conn_stash_free(core, conn);
     }
     conn_receive(core, conn);
 }

@@ -2,6 +2,7 @@
 #include "core.h"
 #include "history.h"
 #include "move.h"
+#include "pressure.h"
 #include "replay.h"
 #include "reply.h"
 
@@ -48,8 +49,17 @@ void conn_drop_output(struct core *core, struct conn *conn)
         chunk_drop(core, conn);
 }
 
+/* pressure.h looks whether it takes what it is given. */
+static void mark_progress(struct core *core, struct conn *conn)
+{
+    if (conn->out_first != NULL)
+        conn->out_first->at_s = (uint16_t)(shard_monotonic_us(core->shard) / 1000000);
+}
+
 static void output_added(struct core *core, struct conn *conn, size_t bytes)
 {
+    if (conn->out_bytes == 0)
+        mark_progress(core, conn);
     conn->out_bytes += (uint32_t)bytes;
     if (list_is_empty(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
@@ -96,7 +106,11 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
 
 void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
-    if (conn->out_bytes + bytes > core->server->config->output_bytes) {
+    if (!pressure_may_push(core, conn, bytes)) {
+        if (pressure_is_tight(core)) {
+            conn_drop(core, conn); /* what waits for it must go now, and no close frame can come before it */
+            return;
+        }
         conn_close(core, conn, 4001, "slow consumer: come back with after");
         return;
     }
@@ -152,6 +166,7 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
         return;
     }
     output_sent(core, conn);
+    mark_progress(core, conn);
     if (conn->out_bytes > 0 && list_is_empty(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
     switch (conn->state) {

@@ -1,6 +1,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "gate.h"
 #include "keeper.h"
 #include "move.h"
+#include "pressure.h"
 #include "range_read.h"
 #include "reads.h"
 #include "replay.h"
@@ -62,7 +64,7 @@ static int open_parts(struct core *core)
         return -ENOMEM;
     int status = user_table_init(&core->users, table_seed(core->server));
     if (status == 0)
-        status = ws_pool_open(&core->ws_pool, LIMIT_FRAME_BYTES, false);
+        status = ws_pool_open(&core->ws_pool, LIMIT_FRAME_BYTES, core->budget.message_bytes, false);
     if (status == 0)
         status = request_reader_open(&core->reader);
     if (status == 0)
@@ -78,7 +80,9 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
     core->server = server;
     core->index = index;
     core->http = (struct http_options){.origins = server->config->origins, .page = server->page};
-    core->key_memory.bytes_max = CORE_KEY_BYTES_MAX;
+    uint64_t wanted = budget_make(server->config, server->core_count, &core->budget);
+    ASSERT(wanted == 0);
+    core->key_memory.bytes_max = core->budget.key_bytes;
     core->fanout_left = CORE_FANOUT_TURN_MAX;
     init_lists(core);
     conn_table_init(&core->conns);
@@ -213,7 +217,10 @@ static void on_accept(void *context, uint32_t listener, int fd)
     struct core *core = context;
     (void)listener;
     if (fd < 0) {
-        log_line(LOG_WARN, "accept_failed", "shard=%u errno=%d error=\"%s\"", core->index, -fd, strerror(-fd));
+        uint32_t left_out;
+        if (log_limit_take(&core->accept_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+            log_line(LOG_WARN, "accept_failed", "shard=%u errno=%d error=\"%s\" left_out=%u", core->index, -fd,
+                     strerror(-fd), left_out);
         return;
     }
     if (core->stop_step > 0) {
@@ -258,11 +265,14 @@ static void on_released(void *context, struct io_socket *socket, int fd)
     move_on_released(context, conn_of(socket), fd);
 }
 
-static void on_log_failed(struct core *core)
+static void on_log_failed(struct core *core, int result)
 {
+    char dir[PATH_MAX] = "";
+    (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
     log_line(LOG_ERROR, "log_failed",
-             "shard=%u error=\"a write of the log failed: no more sends are taken; look at the disk and restart\"",
-             core->index);
+             "shard=%u dir=\"%s\" bytes=%u result=%d error=\"a write of the log failed: %s; no more sends are taken, "
+             "history goes on: look at the disk, make room, and restart\"",
+             core->index, dir, core->log_write.bytes, result, result < 0 ? strerror(-result) : "it was cut short");
     atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
     delivery_on_log_failed(core);
 }
@@ -275,7 +285,7 @@ static void on_written(void *context, struct io_write *write, int result)
     group_commit_on_written(&core->group_commit, clock_monotonic_us(core->server->clock) - core->log_write_at_us);
     core->log_write_at_us = 0;
     if (wal_write_done(core->wal, result, &sequence) != 0)
-        on_log_failed(core);
+        on_log_failed(core, result);
     else
         delivery_on_durable(core, sequence);
 }
@@ -307,6 +317,7 @@ static void on_timer(void *context, struct timer *timer)
     struct core *core = context;
     if (timer == &core->tick_timer) {
         checkpoint_tick(core);
+        pressure_tick(core);
         keeper_tick(core);
         trim_tick(core);
         set_tick(core);
@@ -370,6 +381,7 @@ static bool on_turn_end(void *context)
     bool more = fanout_continue(core);
     if ((shard_signals(core->shard) & SIGNAL_STOP) != 0)
         stop_begin(core);
+    pressure_step(core);
     more |= resume_conns(core);
     more |= replay_step_all(core);
     write_log(core);

@@ -12,6 +12,8 @@
 #include <stdatomic.h>
 
 #include "base/assert.h"
+#include "base/log_limit.h"
+#include "budget.h"
 #include "config.h"
 #include "conn.h"
 #include "fanout.h"
@@ -64,17 +66,14 @@ _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MA
 /* A log write that takes longer makes the shard refuse sends until it is done. */
 #define CORE_WRITE_SLOW_US 2000000u
 
-/* Keys kept as hashes, over all users of the shard. */
-#define CORE_KEY_BYTES_MAX (64u << 20)
+/* A line of the log that may come again and again comes once in this time. */
+#define CORE_LOG_INTERVAL_US 60000000u
 
 /* Runs of a shard, and how many of a level a merge makes into one. */
 #define CORE_RUNS_MAX 24u
 #define CORE_RUNS_FAN_OUT 6u
 
-/* Memory of records beside two generations: what is under way, and blocks not wholly used. It is address space, taken
- * as it is used. */
-#define CORE_HEAP_SPARE_BYTES (UINT64_C(512) << 20)
-/* With less than this left, sends are refused. */
+/* With less of the records' memory (budget.h) than this left, sends are refused. */
 #define CORE_HEAP_RESERVE_BYTES (UINT64_C(32) << 20)
 
 /* Letters of this shard that are with another one. */
@@ -88,6 +87,7 @@ struct core {
     /* Set by open, then only read. */
     struct server *server;
     uint32_t index;
+    struct budget budget;
     struct shard *shard;
 
     /* Owned by the shard's thread: connections. */
@@ -104,6 +104,11 @@ struct core {
     char *scratch;            /* SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
     bool scratch_in_reply;    /* conn_reply_begin gave it out */
     char *push_scratch;       /* a push that several connections share */
+    uint64_t stash_bytes;     /* of all connections */
+    uint32_t history_count;   /* pages asked for */
+    uint32_t history_active;  /* of these, those that are being gathered */
+    uint32_t starved_at;      /* pressure.h */
+    bool is_starved;
 
     /* Users and their sends. */
     struct user_table users;
@@ -147,6 +152,10 @@ struct core {
     struct worker *checkpoint_worker;
     struct worker *merge_worker;
     struct worker *keeper_worker; /* makes and recycles segment files */
+
+    struct log_limit read_limit;   /* the reader's thread */
+    struct log_limit accept_limit; /* the shard's */
+    struct log_limit output_limit;
 
     struct timer tick_timer;
 

@@ -24,7 +24,8 @@ struct delivery *delivery_of_entry(struct entry *entry)
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send)
 {
-    struct delivery *delivery = pool_take(&core->delivery_pool);
+    bool has_room = core->delivery_pool.taken < core->budget.deliveries_max;
+    struct delivery *delivery = has_room ? pool_take(&core->delivery_pool) : NULL;
     if (delivery == NULL)
         return NULL;
     memset(delivery, 0, sizeof *delivery);
@@ -106,7 +107,8 @@ void delivery_reject_dup(struct core *core, struct delivery *delivery, uint64_t 
 
 void delivery_wait_for(struct core *core, struct delivery *delivery, struct delivery *first)
 {
-    struct delivery_waiter *waiter = pool_take(&core->waiter_pool);
+    bool has_room = core->waiter_pool.taken < core->budget.deliveries_max;
+    struct delivery_waiter *waiter = has_room ? pool_take(&core->waiter_pool) : NULL;
     if (waiter == NULL) {
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
         return;
@@ -261,7 +263,8 @@ static struct record *arrival_record(struct core *core, uint32_t from, struct re
 
 static struct arrival *arrival_make(struct core *core, uint32_t from, struct delivery *delivery)
 {
-    struct arrival *arrival = pool_take(&core->arrival_pool);
+    bool has_room = core->arrival_pool.taken < core->budget.deliveries_max;
+    struct arrival *arrival = has_room ? pool_take(&core->arrival_pool) : NULL;
     if (arrival == NULL)
         return NULL;
     memset(arrival, 0, sizeof *arrival);

@@ -6,7 +6,7 @@
  * record that only runs hold. After that a keyed send without a hit costs one look-up in memory.
  *
  * A hit on an entry that is still in the queue waits for it and shares its fate; else it is `dup` or `key_conflict`.
- * Windows are kept while the user is connected, within CORE_KEY_BYTES_MAX for all: those not used for longest go.
+ * Windows are kept while the user is connected, within core->budget.key_bytes for all: those not used for longest go.
  * Shard's thread.
  */
 #ifndef CHITCHAT_GATE_H

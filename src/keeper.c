@@ -16,7 +16,7 @@ struct keeper {
     struct core *core;
     uint32_t file_next;
     bool has_failed; /* no file could be made; tried again at the next tick */
-    bool is_told;
+    struct log_limit limit;
 
     /* The job's while it is under way. */
     struct worker_job job;
@@ -90,15 +90,19 @@ static void keep_run(struct worker_job *job)
 
 static void on_made(struct core *core, struct keeper *keeper)
 {
+    uint32_t left_out;
     keeper->has_failed = keeper->result != 0;
     if (keeper->result == 0) {
         keeper->file_next++;
-        keeper->is_told = false;
+        if (keeper->limit.next_us > 0)
+            log_line(LOG_INFO, "segment_recovered", "shard=%u", core->index);
+        keeper->limit = (struct log_limit){0};
         wal_give_spare(core->wal, keeper->made);
-    } else if (!keeper->is_told) {
-        keeper->is_told = true;
-        log_line(LOG_ERROR, "segment_failed", "shard=%u errno=%d error=\"no new log segment: %s\"", core->index,
-                 -keeper->result, strerror(-keeper->result));
+    } else if (log_limit_take(&keeper->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out)) {
+        log_line(LOG_ERROR, "segment_failed",
+                 "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be made: %s\" hint=\"it is tried again; when the "
+                 "segments in hand are used up sends get busy: make room or mend the disk\" left_out=%u",
+                 core->index, -keeper->result, keeper->dir, keeper->file_next, strerror(-keeper->result), left_out);
     }
 }
 

@@ -68,6 +68,8 @@ static struct move *move_pack(struct core *core, struct conn *conn, int fd)
                           .heard_s = conn->heard_s,
                           .unanswered = conn->unanswered,
                           .frame_rate = work->frame_rate};
+    core->stash_bytes -= work->stash.bytes;
+    ws_leave(&work->ws, core->ws_pool);
     ws_init(&work->ws);
     work->stash = (struct conn_stash){.data = NULL};
     work->login = NULL;
@@ -84,6 +86,7 @@ void move_on_released(struct core *core, struct conn *conn, int fd)
 
 static void unpack(struct core *core, struct move *move)
 {
+    ws_enter(&move->ws, core->ws_pool);
     struct conn *conn = conn_open(core, move->fd, CONN_OPEN);
     if (conn == NULL) {
         atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
@@ -95,6 +98,7 @@ static void unpack(struct core *core, struct move *move)
     struct conn_work *work = conn_work(core, conn);
     work->ws = move->ws;
     work->stash = move->stash;
+    core->stash_bytes += work->stash.bytes;
     work->login = move->login;
     work->login_at_us = move->login_at_us;
     work->frame_rate = move->frame_rate;

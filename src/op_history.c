@@ -5,6 +5,7 @@
 #include "core.h"
 #include "history.h"
 #include "ops.h"
+#include "pressure.h"
 #include "range_read.h"
 #include "reply.h"
 
@@ -17,6 +18,7 @@ struct history {
     struct request_id id;
     bool oldest_first;
     bool has_with;
+    bool is_active;  /* its page is being gathered */
     bool is_reading; /* steps do nothing until it is back */
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
@@ -36,7 +38,7 @@ struct history {
     bool is_exact;
     uint32_t copied;
     uint32_t count;
-    const struct message *kept[]; /* `limit` of them */
+    const struct message **kept; /* room for `limit` of them, once it is active; owned */
 };
 
 /* Room for names, key, mid and text of a page full of messages: raw bytes are never more than written ones. */
@@ -46,7 +48,10 @@ struct history {
 
 static void history_free(struct history *history)
 {
+    history->core->history_count--;
+    history->core->history_active -= history->is_active;
     range_read_close(&history->read);
+    free(history->kept);
     free(history->copies);
     free(history->bytes);
     free(history);
@@ -65,9 +70,12 @@ void history_drop_all(struct core *core, struct conn *conn)
 static struct history *history_make(struct core *core, struct conn *conn, const struct request *request)
 {
     const struct request_history *asked = &request->history;
-    struct history *history = malloc(sizeof *history + asked->limit * sizeof history->kept[0]);
+    if (core->history_count >= core->budget.histories_max)
+        return NULL;
+    struct history *history = malloc(sizeof *history);
     if (history == NULL)
         return NULL;
+    core->history_count++;
     *history = (struct history){.core = core,
                                 .conn = conn,
                                 .id = request->id,
@@ -272,11 +280,30 @@ static bool history_read(struct core *core, struct history *history)
     return history->read != NULL;
 }
 
+/* So many pages are gathered at once; the others wait, and take no memory. */
+static bool history_begin(struct core *core, struct history *history)
+{
+    if (history->is_active)
+        return true;
+    if (core->history_active >= PRESSURE_HISTORIES_MAX) {
+        pressure_starve(core);
+        return false;
+    }
+    history->kept = malloc(history->limit * sizeof history->kept[0]);
+    if (history->kept == NULL) {
+        pressure_starve(core);
+        return false;
+    }
+    history->is_active = true;
+    core->history_active++;
+    return true;
+}
+
 void history_step(struct core *core, struct conn *conn)
 {
-    while (conn_histories(conn) != NULL && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES) {
+    while (conn_histories(conn) != NULL && conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES)) {
         struct history *history = conn->work->histories;
-        if (history->is_reading)
+        if (history->is_reading || !history_begin(core, history))
             return;
         if (!history_read(core, history)) {
             history_no_memory(core, conn);

@@ -33,6 +33,9 @@ struct reader_job {
 /* Borrows `job` until its `done`. */
 void reads_post(struct core *core, struct reader_job *job, enum reads_lane lane);
 
+/* After a time without room: goes on with what waits. */
+void reads_go_on(struct core *core);
+
 /* What a read of `user`'s timeline may see lies below this: the mark, and all that will ever be given a ts from now on,
  * since the read may go on while entries settle out of order above the mark. */
 uint64_t reads_bound(const struct core *core, const struct user *user);

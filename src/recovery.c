@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "core.h"
 #include "keeper.h"
+#include "storage/page_guard.h"
 #include "storage/segment.h"
 
 /* With so many segments to be kept, everything is written to runs before the start, and they go. */
@@ -36,6 +37,7 @@ struct log {
     struct wal_header newest; /* the header of the newest segment; generation 0: there is none */
     struct store_position applied;
     uint64_t generation_last;
+    uint32_t reading; /* the file that is being looked into */
 };
 
 struct recovery {
@@ -65,13 +67,12 @@ static int refuse_file(struct recovery *recovery, const struct log *log, uint32_
 
 static int open_storage(struct recovery *recovery, struct core *core)
 {
-    const struct config *config = recovery->server->config;
     struct store_options options = {.runs_max = CORE_RUNS_MAX, .fan_out = CORE_RUNS_FAN_OUT};
     struct store_error error;
     char dir[PATH_MAX];
     int status = datadir_runs_path(recovery->server->datadir, core->index, dir, sizeof dir);
     if (status == 0)
-        status = record_heap_open(&core->heap, 4 * config->memtable_bytes + CORE_HEAP_SPARE_BYTES);
+        status = record_heap_open(&core->heap, core->budget.heap_bytes);
     if (status == 0)
         status = core_open_memtable(core, &core->filling);
     if (status != 0)
@@ -90,6 +91,7 @@ static int survey_file(struct recovery *recovery, struct log *log, struct file *
 {
     struct segment_map map;
     struct wal_header header;
+    log->reading = file->number;
     int status = segment_map(log->dir, file->number, &map);
     if (status != 0)
         return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s", log->dir, file->number,
@@ -152,6 +154,7 @@ static int check_strays(struct recovery *recovery, struct log *log)
     for (uint32_t i = 0; i < log->file_count; i++) {
         struct segment_map map;
         struct wal_stray stray;
+        log->reading = log->files[i].number;
         if (log->files[i].has_header || segment_map(log->dir, log->files[i].number, &map) != 0)
             continue;
         wal_scan_stray(map.data, map.bytes, &stray);
@@ -297,6 +300,7 @@ static int replay_file(struct recovery *recovery, struct log *log, struct file *
     struct segment_map map;
     struct wal_scan scan;
     bool is_newest = file->generation == log->newest.generation;
+    log->reading = file->number;
     int status = segment_map(log->dir, file->number, &map);
     if (status != 0)
         return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s", log->dir, file->number,
@@ -318,6 +322,32 @@ static int replay(struct recovery *recovery, struct log *log)
     for (uint32_t i = 0; i < log->file_count && status == 0; i++)
         if (log->files[i].is_live)
             status = replay_file(recovery, log, &log->files[i]);
+    return status;
+}
+
+/* -- under a guard: a page of a mapped segment may be unreadable -- */
+
+struct reading {
+    struct recovery *recovery;
+    struct log *log;
+    int (*read)(struct recovery *recovery, struct log *log);
+};
+
+static int read_log(void *context)
+{
+    const struct reading *reading = context;
+    return reading->read(reading->recovery, reading->log);
+}
+
+static int read_guarded(struct recovery *recovery, struct log *log,
+                        int (*read)(struct recovery *recovery, struct log *log))
+{
+    struct reading reading = {recovery, log, read};
+    recovery->error->text[0] = '\0';
+    int status = page_guard_run(read_log, &reading);
+    if (status != 0 && recovery->error->text[0] == '\0')
+        return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s: look at the disk; nothing was changed",
+                      log->dir, log->reading, strerror(-status));
     return status;
 }
 
@@ -437,10 +467,10 @@ static int recover(struct recovery *recovery)
         recovery->logs[i].core = recovery->server->cores[i];
         status = open_storage(recovery, recovery->logs[i].core);
         if (status == 0)
-            status = survey(recovery, &recovery->logs[i]);
+            status = read_guarded(recovery, &recovery->logs[i], survey);
     }
     for (uint32_t i = 0; i < count && status == 0; i++)
-        status = replay(recovery, &recovery->logs[i]);
+        status = read_guarded(recovery, &recovery->logs[i], replay);
     for (uint32_t i = 0; i < count && status == 0; i++)
         if (sealed_count(&recovery->logs[i]) > sealed_max)
             sealed_max = sealed_count(&recovery->logs[i]);

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
+#include "pressure.h"
 #include "range_read.h"
 #include "reply.h"
 
@@ -61,7 +62,7 @@ void replay_wants_step(struct core *core, struct conn *conn)
 {
     struct replay *replay = conn_replay(conn);
     if (replay != NULL && replay->read == NULL && list_is_empty(&replay->link)
-        && conn->out_bytes < REPLAY_OUTPUT_PAUSE_BYTES)
+        && conn->out_bytes < pressure_pause_bytes(core, REPLAY_OUTPUT_PAUSE_BYTES))
         list_append(&core->replay_conns, &replay->link);
 }
 
@@ -207,7 +208,12 @@ bool replay_step_all(struct core *core)
     list_init(&replays);
     while (!list_is_empty(&core->replay_conns))
         list_append(&replays, list_shift(&core->replay_conns));
-    while (!list_is_empty(&replays))
-        replay_step(core, container_of(list_shift(&replays), struct replay, link));
+    while (!list_is_empty(&replays)) {
+        struct replay *replay = container_of(list_shift(&replays), struct replay, link);
+        if (pressure_is_full(core))
+            pressure_starve(core);
+        else
+            replay_step(core, replay);
+    }
     return !list_is_empty(&core->replay_conns);
 }

@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "budget.h"
 #include "core.h"
 #include "http.h"
 #include "listen.h"
 #include "mid.h"
 #include "page.h"
 #include "recovery.h"
+#include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
 /* Files beside connections: logs, runs, rings. */
@@ -82,8 +84,9 @@ static void say_ready(const struct server *server, const struct recovery_report 
         strcat(listens, i > 0 ? "," : "");
         strcat(listens, server->config->listens[i].text);
     }
-    log_line(LOG_INFO, "ready", "listen=%s shards=%u data=\"%s\" connections=%u replayed=%" PRIu64, listens,
-             server->core_count, server->config->data_dir, server->config->connections, report->records);
+    log_line(LOG_INFO, "ready", "listen=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64,
+             listens, server->core_count, server->config->data_dir, server->config->connections,
+             budget_total(server->config, server->core_count) >> 20, report->records);
 }
 
 /* Until a signal comes; then within the stop time. True if all ended well. */
@@ -164,6 +167,24 @@ static bool is_handshake_right(void)
     return strcmp(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0;
 }
 
+/* After raise_descriptors: no more connections than can be are counted. */
+static bool fits_memory(const struct config *config, uint32_t shards)
+{
+    char text[TEXT_BYTES];
+    struct budget budget;
+    uint64_t wanted = budget_make(config, shards, &budget);
+    if (wanted == 0)
+        return true;
+    snprintf(text, sizeof text,
+             "--memory %" PRIu64 "M is too little for %u shards with --memtable-bytes %" PRIu64
+             "M and %u connections, which "
+             "need %" PRIu64 "M: give --memory more, or --memtable-bytes or --connections less",
+             config->memory_bytes >> 20, shards, config->memtable_bytes >> 20, config->connections,
+             (wanted + (1 << 20) - 1) >> 20);
+    complain(text);
+    return false;
+}
+
 int serve(struct config *config)
 {
     char text[TEXT_BYTES];
@@ -191,8 +212,10 @@ int serve(struct config *config)
         return complain("the system gives no random numbers");
     server.start_random = drawn & MID_RANDOM_MAX;
     block_signals(&signals);
+    if (page_guard_install() != 0)
+        return complain("the system lets no handler of SIGBUS be set");
     raise_descriptors(config, server.core_count);
-    int code = serve_listening(&server, config, &signals);
+    int code = fits_memory(config, server.core_count) ? serve_listening(&server, config, &signals) : 1;
     datadir_close(&datadir);
     return code;
 }

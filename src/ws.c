@@ -12,6 +12,8 @@
 #define BUFFER_BYTES_FIRST 4096u
 /* A buffer that grew past this is not kept for the next message. */
 #define BUFFER_BYTES_KEPT (64u << 10)
+/* What wslay takes for one frame context. */
+#define WSLAY_CONTEXT_BYTES 4256u
 
 struct ws_parser {
     struct ws_parser *next; /* in the pool */
@@ -43,6 +45,8 @@ struct ws_parser {
 
 struct ws_pool {
     uint64_t message_bytes_max;
+    uint64_t bytes_max;
+    uint64_t bytes; /* of all parsers and their buffers */
     bool allow_binary;
     struct ws_parser *free;
 };
@@ -60,7 +64,12 @@ static ssize_t on_wslay_recv(uint8_t *out, size_t bytes, int flags, void *user_d
     return (ssize_t)piece;
 }
 
-static struct ws_parser *parser_make(void)
+static uint64_t parser_bytes(const struct ws_parser *parser)
+{
+    return sizeof *parser + WSLAY_CONTEXT_BYTES + parser->buffer_room;
+}
+
+static struct ws_parser *parser_make(struct ws_pool *pool)
 {
     static const struct wslay_frame_callbacks callbacks = {.recv_callback = on_wslay_recv};
     struct ws_parser *parser = calloc(1, sizeof *parser);
@@ -70,22 +79,25 @@ static struct ws_parser *parser_make(void)
         free(parser);
         return NULL;
     }
+    pool->bytes += parser_bytes(parser);
     return parser;
 }
 
-static void parser_free(struct ws_parser *parser)
+static void parser_free(struct ws_pool *pool, struct ws_parser *parser)
 {
+    pool->bytes -= parser_bytes(parser);
     wslay_frame_context_free(parser->frame);
     free(parser->buffer);
     free(parser);
 }
 
-int ws_pool_open(struct ws_pool **pool_r, uint64_t message_bytes_max, bool allow_binary)
+int ws_pool_open(struct ws_pool **pool_r, uint64_t message_bytes_max, uint64_t bytes_max, bool allow_binary)
 {
     struct ws_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         return -ENOMEM;
     pool->message_bytes_max = message_bytes_max;
+    pool->bytes_max = bytes_max;
     pool->allow_binary = allow_binary;
     *pool_r = pool;
     return 0;
@@ -97,7 +109,7 @@ void ws_pool_close(struct ws_pool **pool)
         return;
     for (struct ws_parser *parser = (*pool)->free, *next; parser != NULL; parser = next) {
         next = parser->next;
-        parser_free(parser);
+        parser_free(*pool, parser);
     }
     free(*pool);
     *pool = NULL;
@@ -107,14 +119,27 @@ static struct ws_parser *pool_take(struct ws_pool *pool)
 {
     struct ws_parser *parser = pool->free;
     if (parser == NULL)
-        return parser_make();
+        return pool->bytes < pool->bytes_max ? parser_make(pool) : NULL;
     pool->free = parser->next;
     if (parser->buffer_room > BUFFER_BYTES_KEPT) {
+        pool->bytes -= parser->buffer_room;
         free(parser->buffer);
         parser->buffer = NULL;
         parser->buffer_room = 0;
     }
     return parser;
+}
+
+void ws_leave(const struct ws *ws, struct ws_pool *pool)
+{
+    if (ws->parser != NULL)
+        pool->bytes -= parser_bytes(ws->parser);
+}
+
+void ws_enter(const struct ws *ws, struct ws_pool *pool)
+{
+    if (ws->parser != NULL)
+        pool->bytes += parser_bytes(ws->parser);
 }
 
 void ws_init(struct ws *ws)
@@ -124,9 +149,8 @@ void ws_init(struct ws *ws)
 
 void ws_fini(struct ws *ws, struct ws_pool *pool)
 {
-    (void)pool;
     if (ws->parser != NULL)
-        parser_free(ws->parser); /* in mid-frame: of no use to another connection */
+        parser_free(pool, ws->parser); /* in mid-frame: of no use to another connection */
     ws->parser = NULL;
 }
 
@@ -267,15 +291,18 @@ static bool take_header(struct ws *ws, const struct ws_pool *pool, char **data, 
     return begin_frame(ws, event);
 }
 
-static bool buffer_add(struct ws_parser *parser, const uint8_t *data, size_t bytes)
+static bool buffer_add(struct ws_pool *pool, struct ws_parser *parser, const uint8_t *data, size_t bytes)
 {
     if (parser->buffer_bytes + bytes > parser->buffer_room) {
         size_t room = parser->buffer_room == 0 ? BUFFER_BYTES_FIRST : parser->buffer_room * 2;
         while (room < parser->buffer_bytes + bytes)
             room *= 2;
+        if (pool->bytes + room - parser->buffer_room > pool->bytes_max)
+            return false;
         char *grown = realloc(parser->buffer, room);
         if (grown == NULL)
             return false;
+        pool->bytes += room - parser->buffer_room;
         parser->buffer = grown;
         parser->buffer_room = room;
     }
@@ -285,7 +312,7 @@ static bool buffer_add(struct ws_parser *parser, const uint8_t *data, size_t byt
 }
 
 /* Unmasked payload. False: *event says what is wrong. */
-static bool add_payload(struct ws *ws, const uint8_t *data, size_t bytes, struct ws_event *event)
+static bool add_payload(struct ws *ws, struct ws_pool *pool, const uint8_t *data, size_t bytes, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
     if (is_control(parser->opcode)) {
@@ -297,14 +324,14 @@ static bool add_payload(struct ws *ws, const uint8_t *data, size_t bytes, struct
         fail(ws, event, 1007, "the text is not UTF-8");
         return false;
     }
-    if (!buffer_add(parser, data, bytes)) {
-        fail(ws, event, 1011, "no memory for the message");
+    if (!buffer_add(pool, parser, data, bytes)) {
+        fail(ws, event, 1011, "no memory for the message: come back");
         return false;
     }
     return true;
 }
 
-static bool take_payload(struct ws *ws, char **data, size_t *bytes, struct ws_event *event)
+static bool take_payload(struct ws *ws, struct ws_pool *pool, char **data, size_t *bytes, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
     struct wslay_frame_iocb iocb;
@@ -316,7 +343,7 @@ static bool take_payload(struct ws *ws, char **data, size_t *bytes, struct ws_ev
             fail(ws, event, 1002, "the frame breaks a rule");
             return false;
         }
-        if (!add_payload(ws, iocb.data, iocb.data_length, event))
+        if (!add_payload(ws, pool, iocb.data, iocb.data_length, event))
             return false;
         left -= iocb.data_length;
     }
@@ -403,7 +430,7 @@ void ws_next(struct ws *ws, struct ws_pool *pool, char **data, size_t *bytes, st
     if (ws->parser == NULL)
         ws->parser = pool_take(pool);
     if (ws->parser == NULL) {
-        fail(ws, event_r, 1011, "no memory");
+        fail(ws, event_r, 1011, "no memory for the message: come back");
         return;
     }
     struct ws_parser *parser = ws->parser;
@@ -411,7 +438,7 @@ void ws_next(struct ws *ws, struct ws_pool *pool, char **data, size_t *bytes, st
         if (!parser->in_frame) {
             if (!take_header(ws, pool, data, bytes, event_r))
                 break;
-        } else if (parser->frame_left > 0 && !take_payload(ws, data, bytes, event_r)) {
+        } else if (parser->frame_left > 0 && !take_payload(ws, pool, data, bytes, event_r)) {
             break;
         }
         if (parser->in_frame && parser->frame_left == 0)

@@ -23,8 +23,9 @@
 struct ws_pool;
 struct ws_parser;
 
-/* Parsers and message buffers at rest, for the connections of one thread. 0 or -ENOMEM. */
-int ws_pool_open(struct ws_pool **pool_r, uint64_t message_bytes_max, bool allow_binary);
+/* Parsers and message buffers, for the connections of one thread; of those at rest and of those that connections have
+ * in mid-frame, together at most `bytes_max`: past it a message that goes on is refused with 1011. 0 or -ENOMEM. */
+int ws_pool_open(struct ws_pool **pool_r, uint64_t message_bytes_max, uint64_t bytes_max, bool allow_binary);
 void ws_pool_close(struct ws_pool **pool);
 
 /* In each connection; 16 bytes. */
@@ -36,6 +37,9 @@ struct ws {
 void ws_init(struct ws *ws);
 /* Gives the parser, if any, back to the pool. */
 void ws_fini(struct ws *ws, struct ws_pool *pool);
+/* A connection moves to another thread, with its parser, if any: from the count of one pool to that of another. */
+void ws_leave(const struct ws *ws, struct ws_pool *pool);
+void ws_enter(const struct ws *ws, struct ws_pool *pool);
 
 enum ws_opcode { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 

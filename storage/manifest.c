@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "storage/page_guard.h"
 
 #define MANIFEST_VERSION 1u
 #define MANIFEST_MAP_BYTES (UINT64_C(64) << 20)
@@ -30,6 +31,7 @@ enum {
 struct manifest {
     MDB_env *env;
     MDB_dbi dbi;
+    bool is_committing;
     bool is_in_doubt;
 };
 
@@ -183,6 +185,17 @@ static int load(struct manifest *manifest, struct manifest_state *state)
     return status;
 }
 
+struct loading {
+    struct manifest *manifest;
+    struct manifest_state *state;
+};
+
+static int load_guarded(void *context)
+{
+    const struct loading *loading = context;
+    return load(loading->manifest, loading->state);
+}
+
 /* A file that was cut short would end the process at the first page that is missing. */
 static int check_size(struct manifest *manifest)
 {
@@ -210,7 +223,7 @@ int manifest_open(struct manifest **manifest_r, const char *path, struct manifes
     int result = mdb_env_open(manifest->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
     int status = result == 0 ? check_size(manifest) : manifest_errno(result);
     if (status == 0)
-        status = load(manifest, state_r);
+        status = page_guard_run(load_guarded, &(struct loading){manifest, state_r});
     if (status == 0) {
         *manifest_r = manifest;
         return 0;
@@ -248,21 +261,53 @@ static int put_changes(struct manifest *manifest, MDB_txn *txn, const struct man
     return result;
 }
 
-int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
-                    const uint64_t *removed_ids, uint32_t removed_count)
+struct change {
+    struct manifest *manifest;
+    const struct manifest_marks *marks;
+    const struct run_entry *added;
+    const uint64_t *removed_ids;
+    uint32_t removed_count;
+};
+
+static int commit(void *context)
 {
+    const struct change *change = context;
+    struct manifest *manifest = change->manifest;
     MDB_txn *txn;
     int result = mdb_txn_begin(manifest->env, NULL, 0, &txn);
     if (result == MDB_PANIC)
         manifest->is_in_doubt = true;
     if (result != 0)
         return manifest_errno(result);
-    result = put_changes(manifest, txn, marks, added, removed_ids, removed_count);
+    result = put_changes(manifest, txn, change->marks, change->added, change->removed_ids, change->removed_count);
     if (result != 0) {
         mdb_txn_abort(txn);
         return manifest_errno(result);
     }
     return manifest_errno(mdb_txn_commit(txn));
+}
+
+static int commit_guarded(void *context)
+{
+    const struct change *change = context;
+    int status = commit(context);
+    change->manifest->is_committing = false;
+    return status;
+}
+
+/* Whether a page of the manifest that cannot be read has left a transaction behind is told by a mark that only a return
+ * takes away: LMDB's own lock may be held then. */
+int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
+                    const uint64_t *removed_ids, uint32_t removed_count)
+{
+    struct change change = {manifest, marks, added, removed_ids, removed_count};
+    if (manifest->is_in_doubt)
+        return -EIO;
+    manifest->is_committing = true;
+    int status = page_guard_run(commit_guarded, &change);
+    if (manifest->is_committing)
+        manifest->is_in_doubt = true;
+    return status;
 }
 
 /* LMDB begins no transaction any more once a meta page may or may not have been written. */

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "storage/page_guard.h"
 
 void run_path(char out[RUN_PATH_BYTES], const char *dir, uint64_t id)
 {
@@ -70,8 +71,9 @@ static int read_filter_chunks(MDB_cursor *cursor, struct run *run)
 }
 
 /* The main database is opened once here: that fills in what later transactions share. */
-static int read_filter(struct run *run)
+static int read_filter(void *context)
 {
+    struct run *run = context;
     MDB_txn *txn;
     MDB_cursor *cursor;
     MDB_stat stat;
@@ -109,7 +111,7 @@ int run_open(struct run **run_r, const char *dir, const struct run_entry *entry,
     run->entry = *entry;
     mdb_env_set_mapsize(run->env, entry->file_bytes);
     int result = mdb_env_open(run->env, path, MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR | MDB_NORDAHEAD | MDB_NOTLS, 0600);
-    status = result == 0 ? read_filter(run) : manifest_errno(result);
+    status = result == 0 ? page_guard_run(read_filter, run) : manifest_errno(result);
     if (status != 0) {
         run_close(&run);
         return tell(error_r, status, path, "does not hold what was written");
@@ -118,17 +120,23 @@ int run_open(struct run **run_r, const char *dir, const struct run_entry *entry,
     return 0;
 }
 
+void run_slot_drop(struct run *run, uint32_t slot)
+{
+    ASSERT(slot < RUN_READERS_MAX);
+    struct run_slot *own = &run->slots[slot];
+    if (own->cursor != NULL)
+        mdb_cursor_close(own->cursor);
+    if (own->txn != NULL)
+        mdb_txn_abort(own->txn);
+    *own = (struct run_slot){NULL, NULL};
+}
+
 void run_close(struct run **run)
 {
     if (*run == NULL)
         return;
-    for (uint32_t i = 0; i < RUN_READERS_MAX; i++) {
-        struct run_slot *slot = &(*run)->slots[i];
-        if (slot->cursor != NULL)
-            mdb_cursor_close(slot->cursor);
-        if (slot->txn != NULL)
-            mdb_txn_abort(slot->txn);
-    }
+    for (uint32_t i = 0; i < RUN_READERS_MAX; i++)
+        run_slot_drop(*run, i);
     mdb_env_close((*run)->env);
     filter_fini(&(*run)->filter);
     free(*run);

@@ -11,10 +11,13 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/fault.h"
+#include "storage/page_guard.h"
 #include "storage/run.h"
 #include "storage/segment.h"
 
 #define SLICE_ENTRIES 12000u
+/* Of large texts: LMDB keeps what a transaction writes in memory until its commit. */
+#define SLICE_BYTES (8u << 20)
 #define FILTER_CHUNK_BYTES 65536u
 
 struct writer {
@@ -24,6 +27,7 @@ struct writer {
     MDB_cursor *cursor;
     struct run_entry *entry;
     uint32_t slice_entries;
+    uint64_t slice_bytes;
     run_slice_function *on_slice;
     void *context;
 
@@ -47,6 +51,7 @@ static int slice_begin(struct writer *writer)
     if (result == 0)
         result = mdb_cursor_open(writer->txn, writer->dbi, &writer->cursor);
     writer->slice_entries = 0;
+    writer->slice_bytes = 0;
     return manifest_errno(result);
 }
 
@@ -90,7 +95,8 @@ static int put(struct writer *writer, struct span key, struct span value)
     if (result != 0)
         return manifest_errno(result);
     writer->entry->entries++;
-    if (++writer->slice_entries < SLICE_ENTRIES)
+    writer->slice_bytes += key.bytes + value.bytes;
+    if (++writer->slice_entries < SLICE_ENTRIES && writer->slice_bytes < SLICE_BYTES)
         return 0;
     int status = slice_end(writer);
     return status == 0 ? slice_begin(writer) : status;
@@ -147,9 +153,20 @@ static int put_filter(struct writer *writer)
     return status;
 }
 
-/* `key` and `value` are the first row. */
-static int put_all(struct writer *writer, struct run_source *source, struct span key, struct span value)
+/* What put_all takes. `key` and `value` are the first row. */
+struct rows {
+    struct writer *writer;
+    struct run_source *source;
+    struct span key;
+    struct span value;
+};
+
+static int put_all(void *context)
 {
+    struct rows *rows = context;
+    struct writer *writer = rows->writer;
+    struct run_source *source = rows->source;
+    struct span key = rows->key, value = rows->value;
     int status = slice_begin(writer);
     int more = 1;
     while (status == 0 && more == 1) {
@@ -166,15 +183,15 @@ static int put_all(struct writer *writer, struct run_source *source, struct span
     return status == 0 ? slice_end(writer) : status;
 }
 
-static int write_file(struct writer *writer, const char *path, struct run_source *source, struct span key,
-                      struct span value)
+/* Guarded: a merge reads old runs, and LMDB what it has written. */
+static int write_file(struct writer *writer, const char *path, struct rows *rows)
 {
     int result = mdb_env_create(&writer->env);
     if (result != 0)
         return manifest_errno(result);
     mdb_env_set_mapsize(writer->env, RUN_MAP_BYTES);
     result = mdb_env_open(writer->env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NORDAHEAD | MDB_NOTLS, 0600);
-    int status = result == 0 ? put_all(writer, source, key, value) : manifest_errno(result);
+    int status = result == 0 ? page_guard_run(put_all, rows) : manifest_errno(result);
     if (writer->cursor != NULL)
         mdb_cursor_close(writer->cursor);
     if (writer->txn != NULL)
@@ -186,21 +203,27 @@ static int write_file(struct writer *writer, const char *path, struct run_source
     return status;
 }
 
+static int first_row(void *context)
+{
+    struct rows *rows = context;
+    return run_source_next(rows->source, &rows->key, &rows->value);
+}
+
 int run_write(const char *dir, struct run_source *source, struct run_entry *entry, run_slice_function *on_slice,
               void *context)
 {
     char path[RUN_PATH_BYTES];
-    struct span key, value;
     struct stat stat_now;
     struct writer writer = {.entry = entry, .on_slice = on_slice, .context = context};
+    struct rows rows = {.writer = &writer, .source = source};
     entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
-    int more = run_source_next(source, &key, &value);
+    int more = page_guard_run(first_row, &rows);
     if (more <= 0)
         return more;
     run_path(path, dir, entry->id);
     if (unlink(path) != 0 && errno != ENOENT)
         return -errno;
-    int status = write_file(&writer, path, source, key, value);
+    int status = write_file(&writer, path, &rows);
     if (status == 0)
         status = stat(path, &stat_now) == 0 ? segment_sync_dir(dir) : -errno;
     if (status != 0) {

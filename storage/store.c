@@ -325,10 +325,25 @@ static int add_file(struct store *store, const struct run_entry *entry, struct m
     return 0;
 }
 
+int store_check_doubt(struct store *store, struct store_error *error_r)
+{
+    pthread_mutex_lock(&store->commit_lock);
+    bool is_in_doubt = store->is_in_doubt;
+    pthread_mutex_unlock(&store->commit_lock);
+    if (!is_in_doubt)
+        return 0;
+    snprintf(error_r->text, sizeof error_r->text,
+             "%s/manifest.mdb: a write failed half way, so nothing more is written to runs: look at the disk and restart",
+             store->dir);
+    return -EIO;
+}
+
 int store_add_run(struct store *store, struct run_source *source, struct store_position applied, uint64_t last_ts,
                   struct store_error *error_r)
 {
     char path[RUN_PATH_BYTES];
+    if (store_check_doubt(store, error_r) != 0)
+        return -EIO;
     struct run_entry entry = {.id = store_take_id(store)};
     if (store_is_at_cap(store))
         return store_tell(error_r, -EAGAIN, store->dir, "too many runs: a merge must come first");

@@ -11,7 +11,9 @@
  * for a few instructions; a reader pins the list for one call. store_info may be called by any of these threads.
  *
  * Errors: -EIO and LMDB's own mapped to errno; -EBADMSG is damage. The text of the last error, with file and what to
- * do, is in struct store_error where a call takes one.
+ * do, is in struct store_error where a call takes one. A page of a run that the disk does not give is -EIO for the call
+ * that came upon it (page_guard.h), and no more than that. When the manifest is in doubt (its commit failed at a point
+ * at which the disk may or may not have it), nothing is written any more until the next start.
  */
 #ifndef CHITCHAT_STORAGE_STORE_H
 #define CHITCHAT_STORAGE_STORE_H
@@ -76,6 +78,9 @@ int store_merge_run(struct store *store, bool (*should_stop)(void *context), voi
 /* A reader of its own: one per thread. 0 or -errno. */
 int store_reader_open(struct store_reader **reader_r, struct store *store);
 void store_reader_close(struct store_reader **reader);
+/* Reader thread: what was wrong with the last read that failed for a run that cannot be read; true once for each. Rows
+ * that lie elsewhere are still served. */
+bool store_reader_take_error(struct store_reader *reader, struct store_error *error_r);
 
 /* Rows read by one call, as views. Rows are copied into memory of the page, so that they stand until it is
  * reset: the runs are let go before the call returns. */

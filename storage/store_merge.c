@@ -284,7 +284,7 @@ static int merge(struct store *store, struct run *const *inputs, uint32_t count,
     if (status == -ECANCELED)
         return status;
     if (status != 0)
-        return store_tell(error_r, status, path, "a merge cannot be written");
+        return store_tell(error_r, status, path, "a merge cannot be read or written");
     for (uint32_t i = 0; i < count && FAULT(UNLINK_BEFORE_COMMIT); i++) {
         run_path(path, store->dir, inputs[i]->entry.id);
         (void)unlink(path);
@@ -301,6 +301,8 @@ int store_merge_run(struct store *store, bool (*should_stop)(void *context), voi
 {
     struct stopper stopper = {should_stop, context};
     error_r->text[0] = 0;
+    if (store_check_doubt(store, error_r) != 0)
+        return -EIO;
     struct run_list *list = store_pin(store);
     struct choice choice = choose(store, list);
     int status = choice.count == 0 ? 0 : merge(store, list->runs + choice.begin, choice.count, &stopper, error_r);

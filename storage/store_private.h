@@ -54,6 +54,9 @@ void store_close_dead(struct store *store);
  */
 int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count);
 
+/* 0, or -EIO and *error_r: nothing may be written to runs any more. */
+int store_check_doubt(struct store *store, struct store_error *error_r);
+
 int store_tell(struct store_error *error_r, int status, const char *dir, const char *what);
 
 #endif

@@ -3,17 +3,20 @@
  * range of ts says that the next row may lie there, and only if its filter may hold the user.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/fault.h"
+#include "storage/page_guard.h"
 #include "storage/store_page.h"
 #include "storage/store_private.h"
 
 struct store_reader {
     struct store *store;
     uint32_t slot; /* of the runs */
+    struct store_error error;
 };
 
 /* Rows of one prefix (user and 0x00, or with the key index's 0x01 before) with after < ts < before. */
@@ -42,6 +45,7 @@ struct walk {
     struct head *heads;
     struct head *front; /* comes first as long as its ts comes before rival_ts; NULL: not known */
     uint64_t rival_ts;  /* of the one that comes next */
+    struct run *at;     /* the run that was looked into last */
 };
 
 int store_reader_open(struct store_reader **reader_r, struct store *store)
@@ -106,6 +110,7 @@ static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op o
 static int head_position(struct walk *walk, struct head *head)
 {
     struct seek *seek = &walk->seek;
+    walk->at = head->run;
     int status = run_slot_cursor(head->run, walk->slot, &head->cursor);
     if (status != 0)
         return status;
@@ -113,8 +118,9 @@ static int head_position(struct walk *walk, struct head *head)
     return head_move(seek, head, MDB_SET_RANGE, (MDB_val){seek->prefix_bytes + 8, seek->key});
 }
 
-static int head_next(const struct walk *walk, struct head *head)
+static int head_next(struct walk *walk, struct head *head)
 {
+    walk->at = head->run;
     return head_move(&walk->seek, head, walk->seek.oldest_first ? MDB_NEXT : MDB_PREV, (MDB_val){0, NULL});
 }
 
@@ -128,6 +134,7 @@ static void walk_init(struct walk *walk, struct store_reader *reader, const stru
     walk->count = 0;
     walk->heads = heads;
     walk->front = NULL;
+    walk->at = NULL;
     for (uint32_t i = 0; i < list->count; i++)
         filter_prefetch(&list->runs[i]->filter, hash);
     for (uint32_t i = 0; i < list->count; i++) {
@@ -189,15 +196,58 @@ static int walk_next(struct walk *walk, uint64_t *ts_r, struct span *value_r)
     return 0;
 }
 
-static int fill_page(struct walk *walk, const struct store_range *range, struct store_page *page, bool *more_r)
+/* What failed, for store_reader_take_error; and what the kernel gave of it is not used again. */
+static int read_failed(struct store_reader *reader, const struct run_list *list, const struct walk *walk, int status)
 {
+    char path[RUN_PATH_BYTES];
+    for (uint32_t i = 0; i < list->count; i++)
+        run_slot_drop(list->runs[i], reader->slot);
+    if (walk->at == NULL || (status != -EIO && status != -EBADMSG))
+        return status;
+    run_path(path, reader->store->dir, walk->at->entry.id);
+    snprintf(reader->error.text, sizeof reader->error.text,
+             status == -EBADMSG ? "%s is damaged (%s): what it holds cannot be read; restore it from a backup"
+                                : "%s cannot be read: %s: what it holds is not served; look at the disk",
+             path, strerror(-status));
+    return status;
+}
+
+/* Runs `rows`, which reads through `walk`, under a guard. */
+static int read_guarded(struct store_reader *reader, const struct run_list *list, const struct walk *walk,
+                        int (*rows)(void *context), void *context)
+{
+    int status = page_guard_run(rows, context);
+    return status < 0 ? read_failed(reader, list, walk, status) : status;
+}
+
+bool store_reader_take_error(struct store_reader *reader, struct store_error *error_r)
+{
+    if (reader->error.text[0] == '\0')
+        return false;
+    *error_r = reader->error;
+    reader->error.text[0] = '\0';
+    return true;
+}
+
+struct page_rows {
+    struct walk *walk;
+    const struct store_range *range;
+    struct store_page *page;
+    bool *more_r;
+};
+
+static int fill_page(void *context)
+{
+    const struct page_rows *rows = context;
+    struct store_page *page = rows->page;
+    const struct store_range *range = rows->range;
     uint64_t ts;
     struct span value;
     int more;
-    while ((more = walk_next(walk, &ts, &value)) == 1) {
+    while ((more = walk_next(rows->walk, &ts, &value)) == 1) {
         bool is_full = page->count >= range->rows_max || page->byte_count + value.bytes > range->bytes_max;
         if (page->count > 0 && is_full) {
-            *more_r = true;
+            *rows->more_r = true;
             return 0;
         }
         int status = store_page_add(page, ts, value);
@@ -220,48 +270,74 @@ int store_reader_range(struct store_reader *reader, struct span user, const stru
     struct run_list *list = store_pin(reader->store);
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
-    int status = fill_page(&walk, range, page, more_r);
+    struct page_rows rows = {&walk, range, page, more_r};
+    int status = read_guarded(reader, list, &walk, fill_page, &rows);
     store_unpin(reader->store, list);
     if (status == 0)
         status = store_page_seal(page, !range->oldest_first);
     return status;
 }
 
+struct newest_row {
+    struct walk *walk;
+    uint64_t *ts_r;
+};
+
+static int newest_row(void *context)
+{
+    const struct newest_row *row = context;
+    struct span value;
+    return walk_next(row->walk, row->ts_r, &value);
+}
+
 int store_reader_newest(struct store_reader *reader, struct span user, uint64_t before, uint64_t *ts_r)
 {
     struct walk walk;
-    struct span value;
     *ts_r = 0;
     seek_init(&walk.seek, user, false, 0, before, false);
     struct run_list *list = store_pin(reader->store);
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
-    int status = walk_next(&walk, ts_r, &value);
+    struct newest_row row = {&walk, ts_r};
+    int status = read_guarded(reader, list, &walk, newest_row, &row);
     store_unpin(reader->store, list);
     return status < 0 ? status : 0;
+}
+
+struct keyed_rows {
+    struct walk *walk;
+    struct store_keyed *keyed;
+    uint32_t keyed_max;
+    uint32_t *count_r;
+};
+
+static int keyed_rows(void *context)
+{
+    const struct keyed_rows *rows = context;
+    uint64_t ts;
+    struct span value;
+    int more = 1;
+    while (*rows->count_r < rows->keyed_max && (more = walk_next(rows->walk, &ts, &value)) == 1) {
+        if (value.bytes != 8)
+            return -EBADMSG;
+        rows->keyed[(*rows->count_r)++] = (struct store_keyed){ts, bytes_load_le64(value.data)};
+    }
+    return more;
 }
 
 int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t since, struct store_keyed *keyed,
                        uint32_t keyed_max, uint32_t *count_r)
 {
     struct walk walk;
-    uint64_t ts;
-    struct span value;
-    int more = 1;
     *count_r = 0;
     seek_init(&walk.seek, user, true, since == 0 ? 0 : since - 1, UINT64_MAX, false);
     struct run_list *list = store_pin(reader->store);
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
-    while (*count_r < keyed_max && (more = walk_next(&walk, &ts, &value)) == 1) {
-        if (value.bytes != 8) {
-            more = -EBADMSG;
-            break;
-        }
-        keyed[(*count_r)++] = (struct store_keyed){ts, bytes_load_le64(value.data)};
-    }
+    struct keyed_rows rows = {&walk, keyed, keyed_max, count_r};
+    int status = read_guarded(reader, list, &walk, keyed_rows, &rows);
     store_unpin(reader->store, list);
-    return more < 0 ? more : 0;
+    return status < 0 ? status : 0;
 }
 
 static int visit_row(struct span key, struct span value,

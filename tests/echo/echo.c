@@ -270,7 +270,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    ASSERT(ws_pool_open(&echo.pool, MESSAGE_BYTES_MAX, true) == 0);
+    ASSERT(ws_pool_open(&echo.pool, MESSAGE_BYTES_MAX, UINT64_MAX, true) == 0);
     ASSERT(pthread_create(&thread, NULL, run, &echo) == 0);
     printf("ready %u\n", bound);
     fflush(stdout);

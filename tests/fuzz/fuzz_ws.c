@@ -15,7 +15,7 @@ static uint32_t digest(const uint8_t *data, size_t bytes, size_t piece, bool all
     struct ws_pool *pool;
     struct ws ws;
     uint32_t sum = 0;
-    ASSERT(ws_pool_open(&pool, MESSAGE_MAX, allow_binary) == 0);
+    ASSERT(ws_pool_open(&pool, MESSAGE_MAX, UINT64_MAX, allow_binary) == 0);
     ws_init(&ws);
     for (size_t at = 0; at < bytes && !ws.closed; at += piece) {
         size_t left = bytes - at < piece ? bytes - at : piece;

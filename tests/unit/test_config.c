@@ -53,6 +53,7 @@ Test(config, without_options_all_defaults_stand)
     cr_assert_eq(config.login_time_s, 10);
     cr_assert_eq(config.ping_s, 25);
     cr_assert_eq(config.output_bytes, 4u << 20);
+    cr_assert_eq(config.memory_bytes, 0, "as budget.h says");
     cr_assert_eq(config.memtable_bytes, 96u << 20);
     cr_assert_eq(config.checkpoint_s, 60);
     cr_assert_eq(config.wal_segment_bytes, 32u << 20);
@@ -65,7 +66,8 @@ Test(config, every_option_reaches_its_field)
     cr_assert_eq(
         parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --frame-rate 11 "
               "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
-              "--memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 --stop-time-s 18"),
+              "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
+              "--stop-time-s 18"),
         CONFIG_SERVE, "%s", text);
     cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
     cr_assert_str_eq(config.data_dir, "/srv/chat");
@@ -78,6 +80,7 @@ Test(config, every_option_reaches_its_field)
     cr_assert_eq(config.login_time_s, 14);
     cr_assert_eq(config.ping_s, 15);
     cr_assert_eq(config.output_bytes, 128u << 10);
+    cr_assert_eq(config.memory_bytes, UINT64_C(12) << 30);
     cr_assert_eq(config.memtable_bytes, UINT64_C(5) << 30);
     cr_assert_eq(config.checkpoint_s, 16);
     cr_assert_eq(config.wal_segment_bytes, 8u << 20);

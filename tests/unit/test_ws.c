@@ -9,6 +9,7 @@
 
 #define FIN 0x80
 #define MESSAGE_MAX 70000u
+#define POOL_MAX (1u << 20)
 
 static const uint8_t mask[4] = {0x37, 0xFA, 0x21, 0x3D};
 
@@ -62,7 +63,7 @@ static const char *events_of(struct input input, size_t first, size_t piece, boo
     struct ws ws;
     size_t at = 0, out = 0;
     text[0] = '\0';
-    cr_assert_eq(ws_pool_open(&pool, MESSAGE_MAX, allow_binary), 0);
+    cr_assert_eq(ws_pool_open(&pool, MESSAGE_MAX, POOL_MAX, allow_binary), 0);
     ws_init(&ws);
     while (at < input.count && !ws.closed) {
         size_t bytes = at == 0 && first > 0 ? first : piece;
@@ -301,7 +302,7 @@ Test(ws, at_a_boundary_a_connection_owns_no_parser)
     struct ws_pool *pool;
     struct ws ws;
     struct ws_event event;
-    cr_assert_eq(ws_pool_open(&pool, MESSAGE_MAX, false), 0);
+    cr_assert_eq(ws_pool_open(&pool, MESSAGE_MAX, POOL_MAX, false), 0);
     ws_init(&ws);
     for (int i = 0; i < 3; i++) {
         struct input input = of_frame(FIN | WS_TEXT, "Hello");
@@ -326,13 +327,16 @@ Test(ws, a_parser_in_the_middle_of_a_message_goes_on_in_another_pool)
     struct ws_pool *here, *there;
     struct ws ws;
     struct ws_event event;
-    cr_assert(ws_pool_open(&here, MESSAGE_MAX, false) == 0 && ws_pool_open(&there, MESSAGE_MAX, false) == 0);
+    cr_assert(ws_pool_open(&here, MESSAGE_MAX, POOL_MAX, false) == 0
+              && ws_pool_open(&there, MESSAGE_MAX, POOL_MAX, false) == 0);
     ws_init(&ws);
     struct input input = of_frame(WS_TEXT, "Hel");
     frame(&input, FIN, "lo", 2);
     char *data = (char *)input.bytes;
     size_t first = 11, rest = input.count - 11;
     ws_next(&ws, here, &data, &first, &event);
+    ws_leave(&ws, here);
+    ws_enter(&ws, there);
     ws_next(&ws, there, &data, &rest, &event);
     cr_assert_eq(event.kind, WS_EVENT_MESSAGE);
     cr_assert_eq(event.bytes, 5);
@@ -341,6 +345,44 @@ Test(ws, a_parser_in_the_middle_of_a_message_goes_on_in_another_pool)
     ws_pool_close(&here);
     ws_pool_close(&there);
     free(input.bytes);
+}
+
+/* The beginnings of messages of 60,000 bytes, on connections that then fall silent. */
+Test(ws, messages_that_are_half_here_take_no_more_memory_than_the_pool_may_have)
+{
+    enum { COUNT = 64 };
+    struct ws_pool *pool;
+    struct ws ws[COUNT];
+    struct ws_event event;
+    uint32_t refused = 0;
+    char *text = malloc(60000);
+    memset(text, 'x', 60000);
+    cr_assert_eq(ws_pool_open(&pool, MESSAGE_MAX, POOL_MAX, false), 0);
+    for (int i = 0; i < COUNT; i++) {
+        struct input input = {0};
+        frame(&input, FIN | WS_TEXT, text, 60000);
+        char *data = (char *)input.bytes;
+        size_t left = input.count - 1;
+        ws_init(&ws[i]);
+        ws_next(&ws[i], pool, &data, &left, &event);
+        if (event.kind == WS_EVENT_ERROR) {
+            cr_assert_eq(event.code, 1011);
+            refused++;
+        }
+        free(input.bytes);
+    }
+    cr_assert_gt(refused, COUNT - 17, "each takes 64 KiB, the pool has 1 MiB");
+    cr_assert_lt(refused, COUNT - 8);
+    for (int i = 0; i < COUNT; i++)
+        ws_fini(&ws[i], pool);
+    struct input input = of_frame(FIN | WS_TEXT, "again");
+    char *data = (char *)input.bytes;
+    ws_init(&ws[0]);
+    ws_next(&ws[0], pool, &data, &input.count, &event);
+    cr_assert_eq(event.kind, WS_EVENT_MESSAGE, "what they had is free again");
+    free(input.bytes);
+    free(text);
+    ws_pool_close(&pool);
 }
 
 Test(ws, headers_are_written_in_their_shortest_form)

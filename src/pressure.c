@@ -1,0 +1,107 @@
+#include "pressure.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "core.h"
+#include "history.h"
+#include "reads.h"
+#include "replay.h"
+
+static uint64_t output_bytes(const struct core *core)
+{
+    return (uint64_t)core->chunk_pool.taken * CONN_CHUNK_BYTES
+           + (uint64_t)core->small_chunk_pool.taken * CONN_CHUNK_SMALL_BYTES;
+}
+
+bool pressure_is_tight(const struct core *core)
+{
+    return output_bytes(core) >= core->budget.output_bytes / 2;
+}
+
+bool pressure_is_full(const struct core *core)
+{
+    return output_bytes(core) >= core->budget.output_bytes / 8 * 7;
+}
+
+void pressure_starve(struct core *core)
+{
+    core->is_starved = true;
+}
+
+uint32_t pressure_pause_bytes(struct core *core, uint32_t bytes)
+{
+    if (!pressure_is_tight(core))
+        return bytes;
+    if (!pressure_is_full(core))
+        return 1;
+    pressure_starve(core);
+    return 0;
+}
+
+bool pressure_may_push(const struct core *core, const struct conn *conn, size_t bytes)
+{
+    uint64_t used = output_bytes(core);
+    uint64_t limit = core->server->config->output_bytes;
+    if (pressure_is_tight(core)) {
+        uint64_t left = core->budget.output_bytes > used ? (core->budget.output_bytes - used) / 8 : 0;
+        limit = left < limit ? left : limit;
+    }
+    return conn->out_bytes + bytes <= limit;
+}
+
+static void go_on(struct core *core, struct conn *conn)
+{
+    if (conn == NULL)
+        return;
+    if (conn_histories(conn) != NULL)
+        history_step(core, conn);
+    if (conn->state == CONN_REPLAY)
+        replay_wants_step(core, conn);
+    conn_wants_resume(core, conn);
+}
+
+/* From where it stopped last time, until something is in want again or all have had their turn. */
+void pressure_step(struct core *core)
+{
+    uint32_t count = core->conns.slot_count;
+    if (!core->is_starved || output_bytes(core) >= core->budget.output_bytes / 4 * 3
+        || core->history_active > PRESSURE_HISTORIES_MAX / 2)
+        return;
+    core->is_starved = false;
+    reads_go_on(core);
+    for (uint32_t i = 0; i < count && !core->is_starved; i++) {
+        core->starved_at = (core->starved_at + 1) % count;
+        go_on(core, conn_at(&core->conns, core->starved_at));
+    }
+}
+
+static bool is_stalled(const struct conn *conn, uint32_t now_s)
+{
+    if (conn == NULL || conn->state == CONN_CLOSED || conn->state == CONN_MOVING || conn->out_bytes == 0)
+        return false;
+    return conn->state == CONN_CLOSING || (uint16_t)(now_s - conn->out_first->at_s) >= PRESSURE_STALL_S;
+}
+
+void pressure_tick(struct core *core)
+{
+    uint32_t now_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    uint32_t cut = 0;
+    uint32_t left_out;
+    uint64_t before = output_bytes(core);
+    if (!pressure_is_full(core))
+        return;
+    for (uint32_t i = 0; i < core->conns.slot_count; i++) {
+        struct conn *conn = conn_at(&core->conns, i);
+        if (!is_stalled(conn, now_s))
+            continue;
+        conn_drop(core, conn);
+        cut++;
+    }
+    pressure_starve(core);
+    if (log_limit_take(&core->output_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(LOG_WARN, "output_full",
+                 "shard=%u bytes=%" PRIu64 " cut=%u hint=\"connections do not read what was sent to them; those that "
+                 "read nothing for %u s are cut off: give --memory more, or --output-bytes less\" left_out=%u",
+                 core->index, before, cut, PRESSURE_STALL_S, left_out);
+}

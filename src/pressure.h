@@ -1,0 +1,41 @@
+/*
+ * pressure.h: what a shard does when much output waits for connections that do not read it. Its part of the memory is
+ * core->budget.output_bytes.
+ *
+ *     calm    less than half: each connection has its own limits
+ *     tight   past half: a connection is read, and gets pages, only when it has read all that it was given; a push may
+ *             wait for it up to an eighth of what is left, and whoever has more waiting is cut off at once
+ *     full    past seven eighths: no requests are taken up, no pages given; who has not read anything for
+ *             PRESSURE_STALL_S is cut off
+ *
+ * Connections that stopped for this go on when there is room again. The same queue is used by pages that wait because
+ * very many are being read. Shard's thread.
+ */
+#ifndef CHITCHAT_PRESSURE_H
+#define CHITCHAT_PRESSURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct core;
+
+#define PRESSURE_STALL_S 5u
+/* Pages of history of one shard that are being read at once. */
+#define PRESSURE_HISTORIES_MAX 128u
+
+bool pressure_is_tight(const struct core *core);
+bool pressure_is_full(const struct core *core);
+/* A connection with less than this waiting may be given more; `bytes` where all is calm. */
+uint32_t pressure_pause_bytes(struct core *core, uint32_t bytes);
+/* Whether a push of `bytes` may wait for it. */
+bool pressure_may_push(const struct core *core, const struct conn *conn, size_t bytes);
+/* Something could not go on. */
+void pressure_starve(struct core *core);
+/* End of a turn: lets go on what can. */
+void pressure_step(struct core *core);
+/* Once a second: cuts off who does not read, if it has to be. */
+void pressure_tick(struct core *core);
+
+#endif

@@ -1,0 +1,426 @@
+/*
+ * inject.c: a disk that fails, fills up, or is slow, for the server as it is: loaded before all other libraries
+ * (LD_PRELOAD), it stands in for the calls by which the server and LMDB reach files, and for liburing's submits, by
+ * which the log is written.
+ *
+ * The file named by CHITCHAT_INJECT says what happens, a rule a line; it is read again whenever it has changed (write
+ * another one and rename it). Without the file nothing happens.
+ *
+ *     fail CALLS PATH ERRNO [after=N] [count=N]     from the (N+1)th call on, or so many times, nothing is done
+ *     land CALLS PATH ERRNO [after=N] [count=N]     the same, but the bytes reach the file
+ *     short uring PATH [after=N] [count=N]          half of the write is done
+ *     delay CALLS PATH ms=N                         each call takes so much longer
+ *     rate CALLS PATH bytes=N                       all of them together write so many bytes a second
+ *
+ * [thread=NAME] at the end of a rule: only on threads whose name begins so.
+ *
+ * CALLS: some of uring pwrite write writev fdatasync fsync sync_file_range ftruncate open mmap unlink, with commas, or
+ * *. PATH: a part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS or a number. The first rule that fits
+ * decides whether a call fails; delays add up.
+ *
+ * Not for builds with sanitizers, whose own libraries must be the first.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sqes.h"
+
+#define RULES_MAX 32
+#define CONTROL_BYTES_MAX 8192
+/* A write that does nothing and has a result of our choice: kernels from 6.10 on. */
+#define NOP_INJECT_RESULT 1u
+
+enum action { ACTION_FAIL, ACTION_LAND, ACTION_SHORT, ACTION_DELAY, ACTION_RATE };
+
+struct rule {
+    enum action action;
+    char calls[128];
+    char path[128];
+    char thread[16];
+    int error;
+    long long after;
+    long long count;
+    long long ms;
+    long long bytes;
+    long long seen;
+    int64_t free_at_ns; /* ACTION_RATE: when the disk has done what it was given */
+};
+
+/* What is to be done to one call. */
+struct verdict {
+    enum action action; /* of FAIL, LAND and SHORT; ACTION_DELAY: none of them */
+    int error;
+    int64_t delay_ns;
+};
+
+/* A preloaded library has nothing to hang its state on but itself. */
+static struct {
+    pthread_mutex_t lock;
+    struct stat control;
+    struct rule rules[RULES_MAX];
+    int rule_count;
+} inject = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* -- rules -- */
+
+static int errno_of(const char *text)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } names[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"ENOMEM", ENOMEM}, {"EROFS", EROFS}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i].name, text) == 0)
+            return names[i].number;
+    return atoi(text);
+}
+
+static bool action_of(const char *text, enum action *action_r)
+{
+    static const char *const names[] = {"fail", "land", "short", "delay", "rate"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], text) == 0) {
+            *action_r = (enum action)i;
+            return true;
+        }
+    return false;
+}
+
+static void rule_word(struct rule *rule, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    if (equals == NULL)
+        rule->error = errno_of(word);
+    else if (strncmp(word, "after=", 6) == 0)
+        rule->after = atoll(equals + 1);
+    else if (strncmp(word, "count=", 6) == 0)
+        rule->count = atoll(equals + 1);
+    else if (strncmp(word, "ms=", 3) == 0)
+        rule->ms = atoll(equals + 1);
+    else if (strncmp(word, "bytes=", 6) == 0)
+        rule->bytes = atoll(equals + 1);
+    else if (strncmp(word, "thread=", 7) == 0)
+        snprintf(rule->thread, sizeof rule->thread, "%s", equals + 1);
+}
+
+static void rule_add(char *line)
+{
+    struct rule rule = {.count = LLONG_MAX};
+    char *rest = NULL;
+    char *action = strtok_r(line, " ", &rest);
+    char *calls = strtok_r(NULL, " ", &rest);
+    char *path = strtok_r(NULL, " ", &rest);
+    if (path == NULL || inject.rule_count == RULES_MAX || !action_of(action, &rule.action)) {
+        fprintf(stderr, "inject: a rule is not understood: %s\n", line);
+        abort();
+    }
+    snprintf(rule.calls, sizeof rule.calls, "%s", calls);
+    snprintf(rule.path, sizeof rule.path, "%s", path);
+    for (char *word; (word = strtok_r(NULL, " ", &rest)) != NULL;)
+        rule_word(&rule, word);
+    inject.rules[inject.rule_count++] = rule;
+}
+
+/* Under the lock. Plain system calls, which are not our own stand-ins. */
+static void control_read(void)
+{
+    const char *path = getenv("CHITCHAT_INJECT");
+    char text[CONTROL_BYTES_MAX];
+    char *rest = NULL;
+    struct stat info;
+    if (path == NULL || stat(path, &info) != 0)
+        return;
+    if (info.st_ino == inject.control.st_ino && info.st_mtim.tv_sec == inject.control.st_mtim.tv_sec
+        && info.st_mtim.tv_nsec == inject.control.st_mtim.tv_nsec)
+        return;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    long bytes = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1);
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    if (bytes < 0)
+        return;
+    text[bytes] = '\0';
+    inject.control = info;
+    inject.rule_count = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+        if (line[0] != '#')
+            rule_add(line);
+}
+
+static bool has_call(const char *calls, const char *call)
+{
+    size_t bytes = strlen(call);
+    if (strcmp(calls, "*") == 0)
+        return true;
+    for (const char *at = calls; (at = strstr(at, call)) != NULL; at += bytes)
+        if ((at == calls || at[-1] == ',') && (at[bytes] == ',' || at[bytes] == '\0'))
+            return true;
+    return false;
+}
+
+/* Under the lock: what rule `rule`, which fits, has to say. */
+static void apply(struct rule *rule, size_t bytes, struct verdict *verdict)
+{
+    int64_t now = now_ns();
+    switch (rule->action) {
+    case ACTION_DELAY: verdict->delay_ns += rule->ms * 1000000; return;
+    case ACTION_RATE:
+        if (rule->free_at_ns < now)
+            rule->free_at_ns = now;
+        rule->free_at_ns += (int64_t)((double)bytes * 1e9 / (double)rule->bytes);
+        verdict->delay_ns += rule->free_at_ns - now;
+        return;
+    case ACTION_FAIL:
+    case ACTION_LAND:
+    case ACTION_SHORT: break;
+    }
+    rule->seen++;
+    if (verdict->action != ACTION_DELAY || rule->seen <= rule->after || rule->seen > rule->after + rule->count)
+        return;
+    verdict->action = rule->action;
+    verdict->error = rule->error;
+}
+
+static struct verdict judge_path(const char *call, const char *path, size_t bytes)
+{
+    struct verdict verdict = {.action = ACTION_DELAY};
+    char thread[16] = "";
+    pthread_getname_np(pthread_self(), thread, sizeof thread);
+    pthread_mutex_lock(&inject.lock);
+    control_read();
+    for (int i = 0; i < inject.rule_count; i++) {
+        struct rule *rule = &inject.rules[i];
+        bool fits = has_call(rule->calls, call) && (strcmp(rule->path, "*") == 0 || strstr(path, rule->path) != NULL);
+        if (fits && strncmp(thread, rule->thread, strlen(rule->thread)) == 0)
+            apply(rule, bytes, &verdict);
+    }
+    pthread_mutex_unlock(&inject.lock);
+    return verdict;
+}
+
+/* Of a descriptor that is no file, nothing is said. */
+static struct verdict judge_fd(const char *call, int fd, size_t bytes)
+{
+    char link[64];
+    char path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = fd > 2 ? readlink(link, path, sizeof path - 1) : -1;
+    if (length <= 0 || path[0] != '/')
+        return (struct verdict){.action = ACTION_DELAY};
+    path[length] = '\0';
+    return judge_path(call, path, bytes);
+}
+
+static void sleep_ns(int64_t ns)
+{
+    struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    while (ns > 0 && nanosleep(&time, &time) != 0 && errno == EINTR)
+        continue;
+}
+
+/* The function that ours stands in front of. */
+static void *next_of(const char *name)
+{
+    void *function = dlsym(RTLD_NEXT, name);
+    if (function == NULL) {
+        fprintf(stderr, "inject: no %s\n", name);
+        abort();
+    }
+    return function;
+}
+
+#define NEXT(type, name) ((type)(uintptr_t)next_of(name))
+
+/* -- plain calls -- */
+
+/* The call as it is, after its delay; `land`: it is done, and said to have failed. */
+#define STAND_IN(judged, call)                                                                                         \
+    do {                                                                                                               \
+        struct verdict verdict = judged;                                                                               \
+        sleep_ns(verdict.delay_ns);                                                                                    \
+        if (verdict.action == ACTION_FAIL || verdict.action == ACTION_LAND) {                                          \
+            if (verdict.action == ACTION_LAND)                                                                         \
+                (void)!(call);                                                                                         \
+            errno = verdict.error;                                                                                     \
+            return -1;                                                                                                 \
+        }                                                                                                              \
+        return call;                                                                                                   \
+    } while (0)
+
+ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
+{
+    typedef ssize_t function(int, const void *, size_t, off_t);
+    STAND_IN(judge_fd("pwrite", fd, bytes), NEXT(function *, "pwrite")(fd, data, bytes, offset));
+}
+
+ssize_t write(int fd, const void *data, size_t bytes)
+{
+    typedef ssize_t function(int, const void *, size_t);
+    STAND_IN(judge_fd("write", fd, bytes), NEXT(function *, "write")(fd, data, bytes));
+}
+
+ssize_t writev(int fd, const struct iovec *vectors, int count)
+{
+    typedef ssize_t function(int, const struct iovec *, int);
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++)
+        bytes += vectors[i].iov_len;
+    STAND_IN(judge_fd("writev", fd, bytes), NEXT(function *, "writev")(fd, vectors, count));
+}
+
+int fdatasync(int fd)
+{
+    typedef int function(int);
+    STAND_IN(judge_fd("fdatasync", fd, 0), NEXT(function *, "fdatasync")(fd));
+}
+
+int fsync(int fd)
+{
+    typedef int function(int);
+    STAND_IN(judge_fd("fsync", fd, 0), NEXT(function *, "fsync")(fd));
+}
+
+int sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags)
+{
+    typedef int function(int, off_t, off_t, unsigned);
+    STAND_IN(judge_fd("sync_file_range", fd, 0), NEXT(function *, "sync_file_range")(fd, offset, bytes, flags));
+}
+
+int ftruncate(int fd, off_t bytes)
+{
+    typedef int function(int, off_t);
+    STAND_IN(judge_fd("ftruncate", fd, 0), NEXT(function *, "ftruncate")(fd, bytes));
+}
+
+int unlink(const char *path)
+{
+    typedef int function(const char *);
+    STAND_IN(judge_path("unlink", path, 0), NEXT(function *, "unlink")(path));
+}
+
+int open(const char *path, int flags, ...)
+{
+    typedef int function(const char *, int, ...);
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    STAND_IN(judge_path("open", path, 0), NEXT(function *, "open")(path, flags, mode));
+}
+
+void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    typedef void *function(void *, size_t, int, int, int, off_t);
+    struct verdict verdict = {.action = ACTION_DELAY};
+    if (fd >= 0 && (flags & MAP_ANONYMOUS) == 0)
+        verdict = judge_fd("mmap", fd, bytes);
+    if (verdict.action == ACTION_FAIL) {
+        errno = verdict.error;
+        return MAP_FAILED;
+    }
+    return NEXT(function *, "mmap")(address, bytes, protection, flags, fd, offset);
+}
+
+/* -- the log: entries of the ring -- */
+
+static void make_nop(struct io_uring_sqe *sqe, int result, uint64_t user_data)
+{
+    io_uring_prep_nop(sqe);
+    sqe->user_data = user_data;
+    sqe->len = (uint32_t)result;
+    sqe->rw_flags = NOP_INJECT_RESULT;
+}
+
+/* The write goes its way unseen; what is told is the result of the entry behind it. */
+static unsigned land(struct io_uring *ring, unsigned index, int error)
+{
+    struct io_uring_sqe *behind = sqes_insert(ring, index + 1);
+    if (behind == NULL)
+        return index;
+    struct io_uring_sqe *sqe = sqes_at(ring, index);
+    sqe->flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+    make_nop(behind, -error, sqe->user_data);
+    return index + 1;
+}
+
+/* A timer stands before it in a chain: the kernel takes the write up when it has run out. */
+static unsigned delay(struct io_uring *ring, unsigned index, int64_t ns, struct __kernel_timespec *time)
+{
+    struct io_uring_sqe *before = sqes_insert(ring, index);
+    if (before == NULL)
+        return index;
+    *time = (struct __kernel_timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    io_uring_prep_timeout(before, time, 0, IORING_TIMEOUT_ETIME_SUCCESS);
+    before->user_data = 0;
+    before->flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+    return index + 1;
+}
+
+#define DELAYS_MAX 64
+
+/* Before each submit. `times` stand until the kernel has read them, in the submit. */
+static void change_entries(struct io_uring *ring, struct __kernel_timespec times[DELAYS_MAX])
+{
+    unsigned time_count = 0;
+    for (unsigned i = 0; i < sqes_count(ring); i++) {
+        struct io_uring_sqe *sqe = sqes_at(ring, i);
+        if (sqe->opcode != IORING_OP_WRITE)
+            continue;
+        struct verdict verdict = judge_fd("uring", sqe->fd, sqe->len);
+        if (verdict.action == ACTION_FAIL)
+            make_nop(sqe, -verdict.error, sqe->user_data);
+        if (verdict.action == ACTION_SHORT)
+            sqe->len = sqe->len / 2 / 512 * 512;
+        if (verdict.delay_ns > 0 && time_count < DELAYS_MAX)
+            i = delay(ring, i, verdict.delay_ns, &times[time_count++]);
+        if (verdict.action == ACTION_LAND)
+            i = land(ring, i, verdict.error);
+    }
+}
+
+int io_uring_submit(struct io_uring *ring)
+{
+    typedef int function(struct io_uring *);
+    struct __kernel_timespec times[DELAYS_MAX];
+    change_entries(ring, times);
+    return NEXT(function *, "io_uring_submit")(ring);
+}
+
+int io_uring_submit_and_get_events(struct io_uring *ring)
+{
+    typedef int function(struct io_uring *);
+    struct __kernel_timespec times[DELAYS_MAX];
+    change_entries(ring, times);
+    return NEXT(function *, "io_uring_submit_and_get_events")(ring);
+}
+
+int io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe, unsigned wait_nr,
+                                     struct __kernel_timespec *time, sigset_t *mask)
+{
+    typedef int function(struct io_uring *, struct io_uring_cqe **, unsigned, struct __kernel_timespec *, sigset_t *);
+    struct __kernel_timespec times[DELAYS_MAX];
+    change_entries(ring, times);
+    return NEXT(function *, "io_uring_submit_and_wait_timeout")(ring, cqe, wait_nr, time, mask);
+}

@@ -1,0 +1,98 @@
+// A disk that fails while the server starts, and one that is really full: what is said, and that nothing was lost by it.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { checkKept, checkReads, filesOf, linesOf, refusal, sendUntil, stopInTrouble, textOf, trouble, until } from "./lib/disk.mjs";
+import { sleep } from "./lib/server.mjs";
+
+const OPTIONS = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
+
+for (const [name, rule, words] of [
+  ["the log cannot be mapped", "fail mmap wal/segment- EIO", [/wal\/segment-\d+\.wal/, /Input\/output error/]],
+  ["the log cannot be opened", "fail open wal/segment- EIO", [/wal\/segment-\d+\.wal/, /Input\/output error/]],
+  ["what was replayed cannot be made durable", "fail fdatasync wal/ EIO", [/shard-\d+\/wal/, /Input\/output error/]],
+  ["there is no room for a new segment", "fail pwrite wal/segment- ENOSPC", [/shard-\d+\/wal/, /make room and start again/]],
+  ["the manifest cannot be opened", "fail open manifest.mdb EIO", [/manifest\.mdb/, /Input\/output error/]],
+  ["a run cannot be opened", "fail open runs/run- EIO", [/runs\/run-\d+\.mdb/, /Input\/output error/]],
+]) {
+  trouble(`at the start ${name}: refused with the file, and the next start has it all`, async (world, disk) => {
+    await world.start({ options: OPTIONS, env: disk.env });
+    const alice = await world.login("alice");
+    const acknowledged = [];
+    const send = async (n) => acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
+    for (let n = 0; n < 100; n++) await send(n);
+    await until("runs", () => filesOf(world, 0, "runs").some((file) => /run-\d+\.mdb$/.test(file)));
+    await send(100);
+    await world.server.kill();
+    disk.rules(rule);
+    const line = refusal(world, disk, OPTIONS);
+    for (const word of words) assert.match(line, word);
+    disk.mend();
+    await world.startAgain({ options: OPTIONS, env: disk.env });
+    await checkKept(world, "alice", "bob", acknowledged);
+    await world.server.stop();
+  }, { shards: [2] });
+}
+
+trouble("a segment of the log whose pages are lost: refused with the file, and the server does not die of it", async (world, disk) => {
+  await world.start({ options: ["--checkpoint-s", "3600"], env: disk.env });
+  const alice = await world.login("alice");
+  const acknowledged = [];
+  for (let n = 0; n < 100; n++) acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
+  await world.server.kill();
+  const file = filesOf(world, 0, "wal").find((one) => fs.readFileSync(one).subarray(4096, 8192).some((byte) => byte !== 0));
+  const bytes = fs.readFileSync(file);
+  fs.truncateSync(file, 8192);
+  assert.match(refusal(world, disk), /segment-\d+\.wal/);
+  fs.writeFileSync(file, bytes, { flag: "r+" });
+  await world.startAgain({});
+  await checkKept(world, "alice", "bob", acknowledged);
+  await world.server.stop();
+}, { shards: [1] });
+
+// A file system of so many bytes; null where this process may not mount.
+function smallDisk(bytes) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-small-"));
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "none", dir]).status === 0) return dir;
+  fs.rmdirSync(dir);
+  return null;
+}
+
+trouble("a file system that is full: busy, history goes on, and with more room it goes on by itself", async (world, disk) => {
+  const dir = smallDisk(48 << 20);
+  if (dir === null) return console.log("# not run: needs the right to mount");
+  try {
+    const data = path.join(dir, "data");
+    await world.start({ options: OPTIONS, data, env: disk.env });
+    const alice = await world.login("alice");
+    const { acknowledged, refused } = await sendUntil(alice, "bob", "busy", { bytes: 16000 });
+    assert.ok(refused.retry_after > 0);
+    // Busy may come before the disk is full: on until it is.
+    for (let first = 100000; linesOf(world.server.stderr, "checkpoint_failed").length === 0; first += 100000) {
+      acknowledged.push(...(await sendUntil(alice, "bob", "busy", { bytes: 16000, first })).acknowledged);
+      await sleep(100);
+    }
+    assert.match(linesOf(world.server.stderr, "checkpoint_failed")[0], /No space left on device.*make room/);
+    await checkReads(world, alice, "bob", acknowledged);
+    assert.equal(spawnSync("mount", ["-o", "remount,size=400M", dir]).status, 0);
+    await world.server.logLine("checkpoint_recovered");
+    const sent = { to: "bob", text: "more room", key: "more room" };
+    const reply = await until("an end of busy", async () => {
+      const one = await alice.request({ op: "send", ...sent });
+      return one.op === "ok" ? one : sleep(one.retry_after);
+    });
+    acknowledged.push({ ...sent, ...reply });
+    await stopInTrouble(world.server);
+    await world.startAgain({ options: OPTIONS });
+    await checkKept(world, "alice", "bob", acknowledged);
+    await world.server.stop();
+  } finally {
+    for (let tries = 0; tries < 50 && spawnSync("umount", [dir]).status !== 0; tries++) {
+      if (world.server?.isRunning()) await world.server.kill().catch(() => {});
+      await sleep(100);
+    }
+    fs.rmdirSync(dir);
+  }
+});

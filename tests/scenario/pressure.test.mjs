@@ -1,0 +1,160 @@
+// The disk is slower than the senders, and connections do not read what they are sent: memory stays under its limit,
+// senders are told to wait, and all that has nothing to do with it goes on.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import net from "node:net";
+import { checkKept, linesOf, refusal, stopInTrouble, textOf, trouble, until } from "./lib/disk.mjs";
+import { sleep } from "./lib/server.mjs";
+import { frameOf, upgradeRequest } from "./lib/raw.mjs";
+
+const MIB = 1 << 20;
+const anonBytes = (server) => 1024 * Number(/RssAnon:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.pid}/status`, "utf8"))[1]);
+
+// The most that the server used from now on, and what it used at the start.
+function watchMemory(server) {
+  const watch = { first: anonBytes(server), most: 0 };
+  const timer = setInterval(() => (watch.most = Math.max(watch.most, anonBytes(server))), 20);
+  watch.stop = () => clearInterval(timer);
+  return watch;
+}
+
+// How long each of them takes while it lasts: what the slowest took, in ms.
+async function slowest(during, ask) {
+  let most = 0;
+  let count = 0;
+  const over = { is: false };
+  during.finally(() => (over.is = true)).catch(() => {});
+  while (!over.is) {
+    const begun = performance.now();
+    await ask();
+    most = Math.max(most, performance.now() - begun);
+    count++;
+    await sleep(20);
+  }
+  return { most, count };
+}
+
+// A connection that logs in, asks for this, and reads nothing of what comes.
+async function deaf(server, user, { after, asks = [] } = {}) {
+  const socket = net.connect({ host: server.address.host, port: server.address.port });
+  socket.on("error", () => {});
+  const seen = { closed: false, socket };
+  socket.on("close", () => (seen.closed = true));
+  await new Promise((resolve) => socket.once("connect", resolve));
+  socket.write(upgradeRequest({ path: "/ws" }));
+  await new Promise((resolve) => socket.once("data", resolve));
+  socket.pause();
+  socket.write(frameOf(JSON.stringify({ op: "login", id: 1, user, ...(after === undefined ? {} : { after }) })));
+  for (const ask of asks) socket.write(frameOf(JSON.stringify(ask)));
+  return seen;
+}
+
+trouble("a disk of 2 MB/s under ten times that: busy with retry_after, memory bounded, reads and pings go on, nothing is lost", async (world, disk) => {
+  const memtable = 8 * MIB;
+  const options = ["--memory", `${world.shards * 400}M`, "--memtable-bytes", "8M", "--checkpoint-s", "2"];
+  await world.start({ options, env: disk.env });
+  const from = await world.login("alice");
+  const reader = await world.login("carol");
+  for (let n = 0; n < 100; n++) await reader.send("dave", `${n}`);
+  const memory = watchMemory(world.server);
+  disk.rules("rate uring,pwrite,writev shard- bytes=2000000");
+  const acknowledged = [];
+  const counts = { busy: 0, offered: 0 };
+  const end = Date.now() + 12000;
+  let next = 0;
+  const worker = async () => {
+    while (Date.now() < end) {
+      const n = next++;
+      const sent = { to: "bob", text: textOf(n, 16000), key: `${n}` };
+      for (;;) {
+        counts.offered += 16000;
+        const reply = await from.request({ op: "send", ...sent });
+        if (reply.op === "ok") {
+          acknowledged.push({ ...sent, ...reply });
+          break;
+        }
+        assert.equal(reply.code, "busy");
+        assert.ok(reply.retry_after > 0);
+        counts.busy++;
+        if (Date.now() > end) break;
+        await sleep(reply.retry_after);
+      }
+    }
+  };
+  const sending = Promise.all(Array.from({ length: 400 }, worker));
+  const pings = slowest(sending, () => reader.ok({ op: "ping" }));
+  const pages = slowest(sending, async () => assert.equal((await reader.history({ limit: 50 })).messages.length, 50));
+  await sending;
+  const [ping, page] = await Promise.all([pings, pages]);
+  disk.mend();
+  memory.stop();
+  console.log(`# ${world.shards} shards: offered ${counts.offered / MIB | 0} MiB, taken ${acknowledged.length * 16000 / MIB | 0} MiB, busy ${counts.busy}, RssAnon ${memory.first / MIB | 0} to ${memory.most / MIB | 0} MiB, slowest ping ${ping.most | 0} ms of ${ping.count}, page ${page.most | 0} ms of ${page.count}`);
+  assert.ok(counts.busy > 0 && counts.offered > 10 * 24e6, JSON.stringify(counts));
+  assert.ok(memory.most < world.shards * 400 * MIB);
+  assert.ok(memory.most - memory.first < world.shards * (2 * memtable + 96 * MIB), `${memory.most} of ${memory.first}`);
+  assert.ok(ping.most < 500 && page.most < 500, `${ping.most} ms, ${page.most} ms`);
+  const after = await until("an end of busy", async () => {
+    const reply = await from.request({ op: "send", to: "bob", text: "after", key: "after" });
+    return reply.op === "ok" ? reply : null;
+  });
+  acknowledged.push({ to: "bob", text: "after", key: "after", ...after });
+  await checkKept(world, "alice", "bob", acknowledged);
+  await world.server.kill();
+  await world.startAgain({ options });
+  await checkKept(world, "alice", "bob", acknowledged);
+  await world.server.stop();
+});
+
+trouble("a hundred connections that read no pushes: they are cut off, memory is bounded, who reads gets all", async (world, disk) => {
+  const limit = world.shards * 400 * MIB;
+  await world.start({ options: ["--memory", `${limit / MIB}M`, "--memtable-bytes", "8M"], env: disk.env });
+  const [alice, crowd] = [await world.login("alice"), await world.login("crowd")];
+  const others = await Promise.all(Array.from({ length: 100 }, () => deaf(world.server, "crowd")));
+  const memory = watchMemory(world.server);
+  const count = 1200;
+  for (let n = 0; n < count; n += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, k) => alice.send("crowd", textOf(n + k, 16000))));
+    await crowd.untilMessages(n + 20);
+  }
+  memory.stop();
+  console.log(`# ${world.shards} shards: ${count * 16000 * 100 / MIB | 0} MiB pushed, RssAnon ${memory.first / MIB | 0} to ${memory.most / MIB | 0} MiB`);
+  assert.ok(memory.most < limit, `${memory.most}`);
+  await alice.ok({ op: "ping" });
+  for (const other of others) other.socket.destroy();
+  await stopInTrouble(world.server);
+});
+
+trouble("hundreds of connections that ask for pages and replays and read nothing: memory is bounded, who reads is served", async (world, disk) => {
+  const limit = world.shards * 400 * MIB;
+  await world.start({ options: ["--memory", `${limit / MIB}M`, "--memtable-bytes", "8M", "--checkpoint-s", "1"], env: disk.env });
+  const alice = await world.login("alice");
+  for (let n = 0; n < 600; n += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, k) => alice.send("bob", textOf(n + k, 16000))));
+  }
+  const memory = watchMemory(world.server);
+  const asks = Array.from({ length: 300 }, (_, id) => ({ op: "history", id, limit: 1000 }));
+  const others = await Promise.all([
+    ...Array.from({ length: 300 }, () => deaf(world.server, "bob", { after: 0 })),
+    ...Array.from({ length: 300 }, () => deaf(world.server, "bob", { asks })),
+  ]);
+  await sleep(8000);
+  const begun = performance.now();
+  const reader = await world.login("bob", { after: 0 });
+  await reader.untilLive();
+  const ms = performance.now() - begun;
+  assert.equal(reader.messages.length, 600);
+  await alice.ok({ op: "ping" });
+  memory.stop();
+  console.log(`# ${world.shards} shards: RssAnon ${memory.first / MIB | 0} to ${memory.most / MIB | 0} MiB, a replay beside it ${ms | 0} ms, ${others.filter((other) => other.closed).length} cut off`);
+  assert.ok(memory.most < limit, `${memory.most}`);
+  assert.ok(ms < 10000);
+  for (const other of others) other.socket.destroy();
+  await stopInTrouble(world.server);
+});
+
+trouble("options that together do not fit --memory are refused at the start, with what would do", async (world, disk) => {
+  await world.start({ options: ["--memtable-bytes", "8M"], env: disk.env });
+  await world.server.stop();
+  const line = refusal(world, disk, ["--memory", "300M", "--memtable-bytes", "64M"]);
+  assert.match(line, /--memory 300M is too little for \d shards with --memtable-bytes 64M and \d+ connections, which need \d+M: give/);
+}, { shards: [2] });

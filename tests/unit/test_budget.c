@@ -1,0 +1,58 @@
+#include <criterion/criterion.h>
+
+#include "budget.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static struct config config_of(uint64_t memory_bytes, uint64_t memtable_bytes, uint32_t connections)
+{
+    return (struct config){.memory_bytes = memory_bytes, .memtable_bytes = memtable_bytes, .connections = connections};
+}
+
+static uint64_t sum_of(const struct config *config, uint32_t shards, const struct budget *budget)
+{
+    /* Sends: 1 KiB each, pages asked for 512 bytes each; places in the memtable: two fifths of the records under way.
+     */
+    uint64_t under_way = budget->heap_bytes - 2 * config->memtable_bytes;
+    return shards
+           * (budget->heap_bytes + under_way / 5 * 2 + budget->output_bytes + budget->stash_bytes
+              + budget->message_bytes + budget->key_bytes + budget->deliveries_max * UINT64_C(1024)
+              + budget->histories_max * UINT64_C(512) + (uint64_t)config->connections * BUDGET_CONN_BYTES / shards
+              + BUDGET_FIXED_BYTES);
+}
+
+Test(budget, all_parts_together_stay_within_the_limit)
+{
+    static const uint64_t limits[] = {0, 700, 1024, 4096, 65536};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        for (uint32_t shards = 1; shards <= 2; shards++) {
+            struct config config = config_of(limits[i] * MIB, 16 * MIB, 20000);
+            struct budget budget;
+            cr_assert_eq(budget_make(&config, shards, &budget), 0);
+            cr_assert_leq(sum_of(&config, shards, &budget), budget_total(&config, shards));
+            cr_assert_gt(budget.deliveries_max, 4096);
+            cr_assert_geq(budget.heap_bytes, 2 * config.memtable_bytes + 48 * MIB);
+        }
+}
+
+Test(budget, a_limit_that_is_too_small_is_told_what_it_must_be)
+{
+    struct config config = config_of(256 * MIB, 96 * MIB, 20000);
+    struct budget budget;
+    uint64_t wanted = budget_make(&config, 4, &budget);
+    cr_assert_gt(wanted, config.memory_bytes);
+    config.memory_bytes = wanted - 4;
+    cr_assert_eq(budget_make(&config, 4, &budget), wanted);
+    config.memory_bytes = wanted;
+    cr_assert_eq(budget_make(&config, 4, &budget), 0);
+}
+
+Test(budget, without_a_limit_large_generations_get_more)
+{
+    struct config config = config_of(0, 96 * MIB, 20000);
+    struct budget budget;
+    cr_assert_eq(budget_total(&config, 2), 2048 * MIB);
+    config.memtable_bytes = 4096 * MIB;
+    cr_assert_gt(budget_total(&config, 1), 8192 * MIB);
+    cr_assert_eq(budget_make(&config, 1, &budget), 0);
+}
