@@ -160,7 +160,14 @@ const rows = [];
 for (const part of [...SET, ...(withPeers ? peers(interleaved, TIMES) : [])]) {
   if (!ONLY.test(part.name)) continue;
   console.error(`${show((Date.now() - begun) / 1000, 0).padStart(4)} s  ${part.name}`);
-  rows.push(...(await part.run()));
+  try {
+    rows.push(...(await part.run()));
+  } catch (error) {
+    // A part that fails has no figures; the others do, and the whole has failed.
+    console.error(error.message);
+    notes.push(`FAILED: ${part.name}: ${error.message.split("\n")[0]}`);
+    process.exitCode = 1;
+  }
 }
 const took = (Date.now() - begun) / 1000;
 if (withPeers) notes.push(...promises);
