@@ -72,7 +72,7 @@ async function withScratch(body) {
   }
 }
 
-// The generator's report. A broken promise ends everything: a figure of a server that loses messages is worth nothing.
+// The generator's report. A broken promise gives none: a figure of a server that loses messages is worth nothing.
 function load(port, pid, dir, args, cpu = "1") {
   const json = path.join(dir, "report.json");
   const all = [...args, "--server-pid", String(pid), "--json", json, `127.0.0.1:${port}`];

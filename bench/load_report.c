@@ -6,6 +6,7 @@
 #include "base/assert.h"
 
 #define SATURATED_SHARE 0.9
+#define OVERDUE_PER_S_MIN 20u /* a twentieth of a second is a late turn, not a slow server */
 #define MEMORY_CONNECTIONS_MIN 1000u
 
 enum load_latency load_report_main_latency(const struct load_report *report)
@@ -95,7 +96,7 @@ static void print_rates(const struct load_report *report)
         if (report->measured.counts[rates[i]] > 0)
             printf("  %-28s %12.0f /s\n", load_stats_count_text(rates[i]),
                    (double)report->measured.counts[rates[i]] / report->seconds);
-    if (report->overdue > 0)
+    if (report->overdue * OVERDUE_PER_S_MIN > report->options->rate)
         printf("  BEHIND: when measuring ended, %llu sends were due and had not left: the server is slower than "
                "--rate, and\n"
                "  their latency is not among those below\n",
