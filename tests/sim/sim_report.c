@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +90,9 @@ _Noreturn void sim_broken(enum sim_promise promise, const char *format, ...)
     _exit(1);
 }
 
+/* A run takes some seconds; one that goes round and round (a fault may make it) is ended by the system. */
+#define RUN_CPU_SECONDS 60u
+
 struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
 {
     int ends[2], status;
@@ -101,6 +105,7 @@ struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
         if (asked->is_quiet)
             WORLD_MUST(freopen("/dev/null", "w", stderr) != NULL);
         run.result_fd = ends[1];
+        setrlimit(RLIMIT_CPU, &(struct rlimit){RUN_CPU_SECONDS, RUN_CPU_SECONDS});
         result.tally = sim_run(asked);
         result.is_kept = true;
         WORLD_MUST(write(ends[1], &result, sizeof result) == sizeof result);
