@@ -23,7 +23,7 @@ for (const [name, rule, words] of [
     const acknowledged = [];
     const send = async (n) => acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
     for (let n = 0; n < 100; n++) await send(n);
-    await until("runs", () => filesOf(world, 0, "runs").some((file) => /run-\d+\.mdb$/.test(file)));
+    await until("runs", () => [0, 1].some((shard) => filesOf(world, shard, "runs").some((file) => /run-\d+\.mdb$/.test(file))));
     await send(100);
     await world.server.kill();
     disk.rules(rule);
