@@ -23,7 +23,7 @@ for (const [name, rule, words] of [
     const acknowledged = [];
     const send = async (n) => acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
     for (let n = 0; n < 100; n++) await send(n);
-    await until("runs", () => filesOf(world, 0, "runs").some((file) => /run-\d+\.mdb$/.test(file)));
+    await until("runs", () => [0, 1].some((shard) => filesOf(world, shard, "runs").some((file) => /run-\d+\.mdb$/.test(file))));
     await send(100);
     await world.server.kill();
     disk.rules(rule);
@@ -35,22 +35,6 @@ for (const [name, rule, words] of [
     await world.server.stop();
   }, { shards: [2] });
 }
-
-trouble("a segment of the log whose pages are lost: refused with the file, and the server does not die of it", async (world, disk) => {
-  await world.start({ options: ["--checkpoint-s", "3600"], env: disk.env });
-  const alice = await world.login("alice");
-  const acknowledged = [];
-  for (let n = 0; n < 100; n++) acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
-  await world.server.kill();
-  const file = filesOf(world, 0, "wal").find((one) => fs.readFileSync(one).subarray(4096, 8192).some((byte) => byte !== 0));
-  const bytes = fs.readFileSync(file);
-  fs.truncateSync(file, 8192);
-  assert.match(refusal(world, disk), /segment-\d+\.wal/);
-  fs.writeFileSync(file, bytes, { flag: "r+" });
-  await world.startAgain({});
-  await checkKept(world, "alice", "bob", acknowledged);
-  await world.server.stop();
-}, { shards: [1] });
 
 // A file system of so many bytes; null where this process may not mount.
 function smallDisk(bytes) {
@@ -74,7 +58,8 @@ trouble("a file system that is full: busy, history goes on, and with more room i
       acknowledged.push(...(await sendUntil(alice, "bob", "busy", { bytes: 16000, first })).acknowledged);
       await sleep(100);
     }
-    assert.match(linesOf(world.server.stderr, "checkpoint_failed")[0], /No space left on device.*make room/);
+    // LMDB calls a write that a full disk cut short an I/O error.
+    assert.match(linesOf(world.server.stderr, "checkpoint_failed")[0], /(No space left on device|Input\/output error).*make room/);
     await checkReads(world, alice, "bob", acknowledged);
     assert.equal(spawnSync("mount", ["-o", "remount,size=400M", dir]).status, 0);
     await world.server.logLine("checkpoint_recovered");
