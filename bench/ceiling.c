@@ -1,7 +1,7 @@
 /*
- * ceiling.c: `ceiling PORT`: what a relay could do at best: it answers chitchat-load's frames and passes them on, one send a
- * connection and turn, on the server's own loop; it checks nothing, keeps nothing on a disk, and knows one connection a user.
- * The server's figures are told as a share of its.
+ * ceiling.c: `ceiling PORT`: what a relay could do at best: it answers chitchat-load's frames and passes them on, one
+ * send a connection and turn, on the server's own loop; it checks nothing, keeps nothing on a disk, and knows one
+ * connection a user. The server's figures are told as a share of its.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -83,7 +83,8 @@ static void relay_send(struct relay *relay, struct peer *from, const char *frame
     const char *body = memmem(frame, bytes, "\"text\":\"", 8);
     struct peer *other = to < USERS_MAX ? relay->users[to] : NULL;
     uint64_t ts = ++relay->ts;
-    int count = snprintf(text, sizeof text, "{\"op\":\"ok\",\"id\":%lu,\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\"}", id,
+    int count = snprintf(text, sizeof text,
+                         "{\"op\":\"ok\",\"id\":%lu,\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\"}", id,
                          (unsigned long long)ts, (unsigned long long)from->cursor);
     from->cursor = ts;
     put_frame(relay, from, text, (size_t)count);
@@ -91,8 +92,10 @@ static void relay_send(struct relay *relay, struct peer *from, const char *frame
         return;
     ts = ++relay->ts;
     count = snprintf(text, sizeof text,
-                     "{\"op\":\"msg\",\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-%u\",\"to\":\"load-%lu\",%.*s",
-                     (unsigned long long)ts, (unsigned long long)other->cursor, from->user, to, (int)(frame + bytes - body), body);
+                     "{\"op\":\"msg\",\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-%u\","
+                     "\"to\":\"load-%lu\",%.*s",
+                     (unsigned long long)ts, (unsigned long long)other->cursor, from->user, to,
+                     (int)(frame + bytes - body), body);
     other->cursor = ts;
     put_frame(relay, other, text, (size_t)count);
 }

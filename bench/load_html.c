@@ -56,8 +56,8 @@ static void y_line(const struct plot *plot, double value, const char *unit)
 {
     char label[32];
     write_number(label, sizeof label, value);
-    fprintf(plot->file, "<path class=g d='M%.1f %.1fH%.1f'/><text x='%.1f' y='%.1f' text-anchor=end>%s%s</text>\n", LEFT,
-            y_of(plot, value), WIDTH - RIGHT, LEFT - 6, y_of(plot, value) + 4, label, unit);
+    fprintf(plot->file, "<path class=g d='M%.1f %.1fH%.1f'/><text x='%.1f' y='%.1f' text-anchor=end>%s%s</text>\n",
+            LEFT, y_of(plot, value), WIDTH - RIGHT, LEFT - 6, y_of(plot, value) + 4, label, unit);
 }
 
 static void begin_plot(const struct plot *plot, const char *title, const char *unit)
@@ -73,8 +73,8 @@ static void begin_plot(const struct plot *plot, const char *title, const char *u
 
 static void x_label(const struct plot *plot, double x, const char *text)
 {
-    fprintf(plot->file, "<path class=g d='M%.1f %.1fV%.1f'/><text x='%.1f' y='%.1f' text-anchor=middle>%s</text>\n", x_of(plot, x), TOP,
-            HEIGHT - BOTTOM, x_of(plot, x), HEIGHT - BOTTOM + 16, text);
+    fprintf(plot->file, "<path class=g d='M%.1f %.1fV%.1f'/><text x='%.1f' y='%.1f' text-anchor=middle>%s</text>\n",
+            x_of(plot, x), TOP, HEIGHT - BOTTOM, x_of(plot, x), HEIGHT - BOTTOM + 16, text);
 }
 
 static void end_plot(const struct plot *plot, const char *legend)
@@ -109,7 +109,8 @@ static void draw_series(const struct plot *plot, const struct load_report *repor
 {
     fprintf(plot->file, "<polyline class='s c%d' points='", colour);
     for (uint32_t i = 0; i < report->point_count; i++)
-        fprintf(plot->file, "%.1f,%.1f ", x_of(plot, report->points[i].at_s), y_of(plot, value_of(&report->points[i], series)));
+        fprintf(plot->file, "%.1f,%.1f ", x_of(plot, report->points[i].at_s),
+                y_of(plot, value_of(&report->points[i], series)));
     fputs("'/>\n", plot->file);
 }
 
@@ -124,13 +125,15 @@ static double most_of(const struct load_report *report, enum series first, enum 
 
 static void plot_rates(FILE *file, const struct load_report *report)
 {
-    struct plot plot = {.file = file, .x_max = report->seconds, .y_max = round_up(most_of(report, ACKNOWLEDGED, PAGES))};
+    struct plot plot = {
+        .file = file, .x_max = report->seconds, .y_max = round_up(most_of(report, ACKNOWLEDGED, PAGES))};
     begin_plot(&plot, "Throughput", "");
     label_seconds(&plot);
     draw_series(&plot, report, ACKNOWLEDGED, 0);
     draw_series(&plot, report, DELIVERED, 1);
     draw_series(&plot, report, PAGES, 2);
-    end_plot(&plot, "a second: <b class=c0>sends acknowledged</b>, <b class=c1>entries delivered or replayed</b>, <b class=c2>pages</b>");
+    end_plot(&plot, "a second: <b class=c0>sends acknowledged</b>, <b class=c1>entries delivered or replayed</b>, <b "
+                    "class=c2>pages</b>");
 }
 
 static double y_min_of(double y_max)
@@ -210,8 +213,8 @@ static void plot_distribution(FILE *file, const struct load_report *report)
         snprintf(text, sizeof text, "%.3g ms", pow(2, bar / 4.0) / 1000);
         if ((last - first < 16 && bar % 2 == 0) || bar % 8 == 0)
             x_label(&plot, bar - first, text);
-        fprintf(file, "<rect class=b x='%.1f' y='%.1f' width='%.1f' height='%.1f'/>\n", x, y, x_of(&plot, bar - first + 1) - x - 1,
-                HEIGHT - BOTTOM - y);
+        fprintf(file, "<rect class=b x='%.1f' y='%.1f' width='%.1f' height='%.1f'/>\n", x, y,
+                x_of(&plot, bar - first + 1) - x - 1, HEIGHT - BOTTOM - y);
     }
     end_plot(&plot, load_stats_latency_text(load_report_main_latency(report)));
 }
@@ -244,7 +247,8 @@ static void write_figures(FILE *file, const struct load_report *report)
     for (uint32_t i = 0; i < LOAD_BROKEN_FIRST; i++)
         if (report->measured.counts[i] > 0)
             fprintf(file, "<tr><td>%s<td>%llu<td>%.0f\n", load_stats_count_text((enum load_count)i),
-                    (unsigned long long)report->measured.counts[i], (double)report->measured.counts[i] / report->seconds);
+                    (unsigned long long)report->measured.counts[i],
+                    (double)report->measured.counts[i] / report->seconds);
     fputs("</table>\n", file);
 }
 
@@ -252,13 +256,15 @@ static void write_summary(FILE *file, const struct load_report *report)
 {
     const struct load_options *options = report->options;
     fprintf(file, "<h1>chitchat-load: %s</h1>\n<p>%u connections, %u bytes of text, %u threads, %.2f s measured. ",
-            load_options_scenario(options), options->connections, options->text_bytes, options->threads, report->seconds);
+            load_options_scenario(options), options->connections, options->text_bytes, options->threads,
+            report->seconds);
     if (options->rate > 0)
         fprintf(file, "Open loop: %u sends/s; latency counts from when each was meant to leave.", options->rate);
     else
         fprintf(file, "Closed loop: window %u.", options->window);
     if (options->server_pid != 0)
-        fprintf(file, " Server: %.2f cores, RSS %.1f MiB.", (report->after.cpu_s - report->before.cpu_s) / report->seconds,
+        fprintf(file, " Server: %.2f cores, RSS %.1f MiB.",
+                (report->after.cpu_s - report->before.cpu_s) / report->seconds,
                 (double)report->after.rss_bytes / (1 << 20));
     fprintf(file, " Generator: busiest loop %.0f %% of a core%s.</p>\n<p class=%s>", report->busiest_share * 100,
             load_report_is_saturated(report) ? ", <b>saturated</b>" : "", load_report_is_good(report) ? "good" : "bad");
@@ -276,12 +282,16 @@ static void write_page(FILE *file, const struct load_report *report)
 {
     fputs("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
           "<title>chitchat-load</title><style>"
-          ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em}"
-          "h2{font-size:1.1em;margin:1.5em 0 .3em}svg{width:100%;height:auto}text{font-size:11px;fill:currentColor;opacity:.75}"
+          ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em "
+          "auto;padding:0 1em}"
+          "h2{font-size:1.1em;margin:1.5em 0 "
+          ".3em}svg{width:100%;height:auto}text{font-size:11px;fill:currentColor;opacity:.75}"
           ".g{stroke:currentColor;opacity:.15}.s{fill:none;stroke-width:1.6;stroke:currentColor}.b{fill:#2a78c2}"
           ".c0{color:#2a78c2}.c1{color:#d9822b}.c2{color:#c23b5a}.c3{color:#3a9a5c}.c4{color:#8456c9}.l{margin:0}"
-          "table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #8884}"
-          "td:first-child,th:first-child{text-align:left}.good{color:#3a9a5c}.bad{color:#c23b5a;font-weight:bold}</style>\n",
+          "table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;text-align:right;border-bottom:1px "
+          "solid #8884}"
+          "td:first-child,th:first-child{text-align:left}.good{color:#3a9a5c}.bad{color:#c23b5a;font-weight:bold}</"
+          "style>\n",
           file);
     write_summary(file, report);
     plot_rates(file, report);

@@ -157,7 +157,8 @@ static void direct_storms(struct director *director, uint64_t now_us)
     double share = (double)(director->storms_begun + 1) / (options->storms + 1);
     bool is_over = director->report.storm_count == director->storms_begun;
     if (!is_over && director->gauges.storm == director->storms_begun && director->gauges.back_us > director->storm_us) {
-        director->report.storm_s[director->report.storm_count++] = (double)(director->gauges.back_us - director->storm_us) / 1e6;
+        director->report.storm_s[director->report.storm_count++] =
+            (double)(director->gauges.back_us - director->storm_us) / 1e6;
         is_over = true;
     }
     if (!is_over || director->storms_begun == options->storms
@@ -233,8 +234,8 @@ static bool direct(struct director *director)
     const struct load_options *options = &director->run->options;
     bool is_filling = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
     if (!wait_until(director, is_seated, "connect")) {
-        fprintf(stderr, "chitchat-load: only %llu of %u connections are logged in\n", (unsigned long long)director->gauges.live,
-                options->connections);
+        fprintf(stderr, "chitchat-load: only %llu of %u connections are logged in\n",
+                (unsigned long long)director->gauges.live, options->connections);
         return false;
     }
     director->report.connect_s = (double)load_run_now_us(director->run) / 1e6;

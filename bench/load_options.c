@@ -24,8 +24,10 @@ static const char help_text[] =
     "  --ramp N           connections a second at the start (as fast as they are answered)\n"
     "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
     "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1)\n"
-    "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to leave\n"
-    "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come back)\n"
+    "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to "
+    "leave\n"
+    "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come "
+    "back)\n"
     "  --duration S       measured (10)        --warmup S   before that (2)\n"
     "  --fill N           sends of each connection before history and replay (500)\n"
     "  --limit N          messages of a page of history (50)\n"
@@ -34,15 +36,42 @@ static const char help_text[] =
     "  --source-ips N     connect from N addresses from 127.0.0.2 on; or FIRST+N\n"
     "  --seed N           (1)                  --prefix P   of user names (load-)\n"
     "  --server-pid PID   tell its CPU and memory\n"
-    "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds (3)\n"
+    "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
+    "(3)\n"
     "                     under load and start it again; all must come back and nothing be missing\n"
     "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
     "\n"
-    "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each connection must have\n"
+    "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each "
+    "connection must have\n"
     "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run.\n";
 
-enum { KEYS, HELP, SCENARIO, CONNECTIONS, USERS, RAMP, TO, WINDOW, RATE, TEXT, DURATION, WARMUP, FILL, LIMIT, CHURN, STORMS, THREADS,
-       SOURCE_IPS, SEED, PREFIX, SERVER_PID, KILL_SERVER, KILL_EVERY, JSON, HTML };
+enum {
+    KEYS,
+    HELP,
+    SCENARIO,
+    CONNECTIONS,
+    USERS,
+    RAMP,
+    TO,
+    WINDOW,
+    RATE,
+    TEXT,
+    DURATION,
+    WARMUP,
+    FILL,
+    LIMIT,
+    CHURN,
+    STORMS,
+    THREADS,
+    SOURCE_IPS,
+    SEED,
+    PREFIX,
+    SERVER_PID,
+    KILL_SERVER,
+    KILL_EVERY,
+    JSON,
+    HTML
+};
 
 static const struct option long_options[] = {
     {"keys", no_argument, NULL, KEYS},

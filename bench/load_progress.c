@@ -15,9 +15,9 @@ void load_progress_show(const struct load_progress *progress)
     memset(bar, '.', BAR_CHARS);
     memset(bar, '#', (size_t)(done * BAR_CHARS));
     bar[BAR_CHARS] = '\0';
-    fprintf(stderr, "\r%-8s [%s] %7llu live  %9.0f sends/s  %9.0f deliveries/s  p99 %8.2f ms  %llu errors \x1b[K", progress->phase, bar,
-            (unsigned long long)progress->live, progress->sends_per_s, progress->deliveries_per_s, (double)progress->p99_us / 1000,
-            (unsigned long long)progress->broken);
+    fprintf(stderr, "\r%-8s [%s] %7llu live  %9.0f sends/s  %9.0f deliveries/s  p99 %8.2f ms  %llu errors \x1b[K",
+            progress->phase, bar, (unsigned long long)progress->live, progress->sends_per_s, progress->deliveries_per_s,
+            (double)progress->p99_us / 1000, (unsigned long long)progress->broken);
 }
 
 void load_progress_end(void)

@@ -19,7 +19,8 @@ enum load_latency load_report_main_latency(const struct load_report *report)
 
 bool load_report_is_good(const struct load_report *report)
 {
-    return report->is_complete && load_stats_broken(&report->all) == 0 && report->sends_unanswered == 0 && report->entries_missing == 0;
+    return report->is_complete && load_stats_broken(&report->all) == 0 && report->sends_unanswered == 0
+           && report->entries_missing == 0;
 }
 
 bool load_report_is_saturated(const struct load_report *report)
@@ -51,7 +52,8 @@ static void print_latency(const char *what, const struct load_histogram *histogr
 static void print_latencies(const struct load_report *report)
 {
     const struct load_stats *stats;
-    printf("\n  %-18s %10s %10s %10s %10s %10s %10s  %12s\n", "latency, ms", "p50", "p90", "p99", "p99.9", "p99.99", "max", "count");
+    printf("\n  %-18s %10s %10s %10s %10s %10s %10s  %12s\n", "latency, ms", "p50", "p90", "p99", "p99.9", "p99.99",
+           "max", "count");
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++) {
         stats = i == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured;
         print_latency(load_stats_latency_text((enum load_latency)i), &stats->latencies[i]);
@@ -67,18 +69,21 @@ static void print_title(const struct load_report *report)
 {
     const struct load_options *options = report->options;
     printf("chitchat-load: %s, %u connections, %u users, %u bytes of text%s, %u thread%s; measured %.2f s\n",
-           load_options_scenario(options), options->connections, options->scenario == LOAD_FANOUT ? 2 * options->users : options->users,
-           options->text_bytes, options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s", report->seconds);
+           load_options_scenario(options), options->connections,
+           options->scenario == LOAD_FANOUT ? 2 * options->users : options->users, options->text_bytes,
+           options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s", report->seconds);
     if (options->rate > 0)
-        printf("open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n", options->rate,
-               (double)report->behind_us / 1000);
+        printf(
+            "open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n",
+            options->rate, (double)report->behind_us / 1000);
     else
         printf("closed loop: window %u; a slow server is asked less, so the tail is a lower bound\n", options->window);
 }
 
 static void print_rates(const struct load_report *report)
 {
-    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED, LOAD_DELIVERED, LOAD_REPLAYED, LOAD_PAGES, LOAD_PAGE_MESSAGES, LOAD_LOGINS};
+    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED, LOAD_DELIVERED,     LOAD_REPLAYED,
+                                            LOAD_PAGES,        LOAD_PAGE_MESSAGES, LOAD_LOGINS};
     printf("\n");
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
         if (report->measured.counts[rates[i]] > 0)
@@ -109,39 +114,46 @@ static void print_server(const struct load_report *report)
     if (counts[LOAD_PAGES] > 0)
         printf(", %.2f us a page", per(cpu_s * 1e6, (double)counts[LOAD_PAGES]));
     if (counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED] > 0)
-        printf(", %.2f us an entry delivered", per(cpu_s * 1e6, (double)(counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED])));
+        printf(", %.2f us an entry delivered",
+               per(cpu_s * 1e6, (double)(counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED])));
     printf("\n  RSS %.1f MiB, at the end %.1f MiB; ", (double)report->seated.rss_bytes / (1 << 20),
            (double)report->after.rss_bytes / (1 << 20));
-    printf("%.0f bytes a connection\n", ((double)report->seated.rss_bytes - (double)report->idle.rss_bytes) / connections);
-    printf("  the kernel: %.0f bytes a connection for both of its ends (slab and TCP buffers, whole system)\n", kernel / connections);
+    printf("%.0f bytes a connection\n",
+           ((double)report->seated.rss_bytes - (double)report->idle.rss_bytes) / connections);
+    printf("  the kernel: %.0f bytes a connection for both of its ends (slab and TCP buffers, whole system)\n",
+           kernel / connections);
 }
 
 static void print_own(const struct load_report *report)
 {
-    printf("generator: %.2f cores, its busiest loop %.0f %% of one%s\n", report->own_cpu_s / report->seconds, report->busiest_share * 100,
+    printf("generator: %.2f cores, its busiest loop %.0f %% of one%s\n", report->own_cpu_s / report->seconds,
+           report->busiest_share * 100,
            load_report_is_saturated(report) ? ": SATURATED, so these figures may be its, not the server's" : "");
 }
 
 static void print_judgement(const struct load_report *report)
 {
-    static const enum load_count told[] = {LOAD_DUPLICATE_OKS, LOAD_BUSY, LOAD_UNAVAILABLE, LOAD_CONNECT_FAILED, LOAD_CUT_OFF};
+    static const enum load_count told[] = {LOAD_DUPLICATE_OKS, LOAD_BUSY, LOAD_UNAVAILABLE, LOAD_CONNECT_FAILED,
+                                           LOAD_CUT_OFF};
     for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
         if (report->all.counts[told[i]] > 0)
             printf("%s: %llu\n", load_stats_count_text(told[i]), (unsigned long long)report->all.counts[told[i]]);
     for (uint32_t i = LOAD_BROKEN_FIRST; i < LOAD_COUNTS; i++)
         if (report->all.counts[i] > 0)
-            printf("BROKEN: %s: %llu\n", load_stats_count_text((enum load_count)i), (unsigned long long)report->all.counts[i]);
+            printf("BROKEN: %s: %llu\n", load_stats_count_text((enum load_count)i),
+                   (unsigned long long)report->all.counts[i]);
     if (report->broken_text[0] != '\0')
         printf("  first: %s\n", report->broken_text);
     if (report->sends_unanswered > 0 || report->entries_missing > 0)
-        printf("BROKEN: %llu sends without an answer, %llu entries missing at the end\n", (unsigned long long)report->sends_unanswered,
-               (unsigned long long)report->entries_missing);
+        printf("BROKEN: %llu sends without an answer, %llu entries missing at the end\n",
+               (unsigned long long)report->sends_unanswered, (unsigned long long)report->entries_missing);
     if (!report->is_complete)
         printf("BROKEN: the run did not come to its end\n");
     if (load_report_is_good(report))
-        printf("verified: %llu sends acknowledged, %llu entries received: none lost, repeated, out of order or changed\n",
-               (unsigned long long)report->all.counts[LOAD_ACKNOWLEDGED],
-               (unsigned long long)(report->all.counts[LOAD_DELIVERED] + report->all.counts[LOAD_REPLAYED]));
+        printf(
+            "verified: %llu sends acknowledged, %llu entries received: none lost, repeated, out of order or changed\n",
+            (unsigned long long)report->all.counts[LOAD_ACKNOWLEDGED],
+            (unsigned long long)(report->all.counts[LOAD_DELIVERED] + report->all.counts[LOAD_REPLAYED]));
 }
 
 void load_report_print(const struct load_report *report)

@@ -1,6 +1,6 @@
 /*
- * load_report.h: what a run has shown: for people (load_report.c), as JSON (load_json.c), as a page (load_html.c), and while it
- * runs (load_progress.c). Main thread.
+ * load_report.h: what a run has shown: for people (load_report.c), as JSON (load_json.c), as a page (load_html.c), and
+ * while it runs (load_progress.c). Main thread.
  */
 #ifndef CHITCHAT_BENCH_LOAD_REPORT_H
 #define CHITCHAT_BENCH_LOAD_REPORT_H
@@ -26,8 +26,8 @@ struct load_report {
     struct load_stats measured;
     double seconds; /* measured */
     double connect_s;
-    double own_cpu_s;     /* of all of our threads, in the measured time */
-    double busiest_share; /* of a core, by our busiest loop */
+    double own_cpu_s;                             /* of all of our threads, in the measured time */
+    double busiest_share;                         /* of a core, by our busiest loop */
     struct load_proc idle, seated, before, after; /* no connections; all logged in; around the measured time */
     uint64_t behind_us;
     double storm_s[LOAD_STORMS_MAX];

@@ -30,7 +30,8 @@ uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out
 bool load_run_user_number(const struct load_run *run, struct span name, uint32_t *user_r)
 {
     uint32_t prefix_bytes = (uint32_t)strlen(run->options.prefix), user = 0;
-    if (name.bytes <= prefix_bytes || name.bytes > prefix_bytes + 8 || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
+    if (name.bytes <= prefix_bytes || name.bytes > prefix_bytes + 8
+        || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
         return false;
     for (size_t i = prefix_bytes; i < name.bytes; i++) {
         if (name.data[i] < '0' || name.data[i] > '9')
@@ -177,12 +178,14 @@ uint64_t load_run_judge(const struct load_run *run, char *text, uint32_t text_by
     for (uint32_t i = 0; i < run->options.connections; i++) {
         const struct load_seat *seat = &run->seats[i];
         struct load_truth truth = truth_of(run, seat->user);
-        bool is_right = truth.unsure == 0 ? seat->got_count == truth.count && seat->got_sum == truth.sum
-                                          : seat->got_count >= truth.count && seat->got_count <= truth.count + truth.unsure;
+        bool is_right = truth.unsure == 0
+                            ? seat->got_count == truth.count && seat->got_sum == truth.sum
+                            : seat->got_count >= truth.count && seat->got_count <= truth.count + truth.unsure;
         if (is_right || !seat->was_in)
             continue;
         if (wrong++ == 0)
-            snprintf(text, text_bytes, "a connection of %s%u got %llu entries%s of the %llu that were acknowledged (+ %llu unknown)",
+            snprintf(text, text_bytes,
+                     "a connection of %s%u got %llu entries%s of the %llu that were acknowledged (+ %llu unknown)",
                      run->options.prefix, seat->user, (unsigned long long)seat->got_count,
                      seat->got_count == truth.count ? ", but other ones," : "", (unsigned long long)truth.count,
                      (unsigned long long)truth.unsure);

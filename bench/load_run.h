@@ -1,12 +1,13 @@
 /*
  * load_run.h: a run: what all threads share, the workers, their seats.
  *
- * A seat is a place at the table: a user's connection, and what is kept when it ends and comes back: cursor, count of sends, what it
- * got. Each worker (a thread with a loop) owns a range of seats. The main thread says which phase it is, and reads what workers
- * publish.
+ * A seat is a place at the table: a user's connection, and what is kept when it ends and comes back: cursor, count of
+ * sends, what it got. Each worker (a thread with a loop) owns a range of seats. The main thread says which phase it is,
+ * and reads what workers publish.
  *
- * The truth: whoever gets an `ok` writes the entry down for both users (number, and a sum of hashes of sender, count and mid).
- * Each seat sums up what it got, by `msg` or by `ok`. At the end both must be equal: nothing lost, nothing twice, nothing foreign.
+ * The truth: whoever gets an `ok` writes the entry down for both users (number, and a sum of hashes of sender, count
+ * and mid). Each seat sums up what it got, by `msg` or by `ok`. At the end both must be equal: nothing lost, nothing
+ * twice, nothing foreign.
  */
 #ifndef CHITCHAT_BENCH_LOAD_RUN_H
 #define CHITCHAT_BENCH_LOAD_RUN_H
@@ -43,7 +44,14 @@ struct load_send {
     bool was_resent;
 };
 
-enum load_seat_state { LOAD_SEAT_AWAY, LOAD_SEAT_UPGRADING, LOAD_SEAT_LOGGING_IN, LOAD_SEAT_REPLAYING, LOAD_SEAT_LIVE, LOAD_SEAT_LEAVING };
+enum load_seat_state {
+    LOAD_SEAT_AWAY,
+    LOAD_SEAT_UPGRADING,
+    LOAD_SEAT_LOGGING_IN,
+    LOAD_SEAT_REPLAYING,
+    LOAD_SEAT_LIVE,
+    LOAD_SEAT_LEAVING
+};
 
 struct load_buffer {
     char *data; /* owned */
@@ -74,9 +82,10 @@ struct load_seat {
     uint16_t first_free;
     uint32_t unanswered; /* sends that are not free */
     uint32_t next_seq;
-    _Atomic uint32_t order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
-    uint64_t full_count, full_sum; /* history, replay: what the filled timeline holds */
-    uint32_t rounds;               /* times that it was read from the start */
+    _Atomic uint32_t
+        order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
+    uint64_t full_count, full_sum;                        /* history, replay: what the filled timeline holds */
+    uint32_t rounds;                                      /* times that it was read from the start */
     uint64_t asked_us, page_before, walk_count, walk_sum; /* history */
 };
 
@@ -174,7 +183,8 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
 void *load_worker_main(void *worker);
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
 /* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. */
-void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text, struct span frame);
+void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
+                             struct span frame);
 
 /* load_seat.c */
 void load_seat_connect(struct load_worker *worker, struct load_seat *seat);
@@ -193,17 +203,19 @@ void load_seat_set_live(struct load_worker *worker, struct load_seat *seat);
 
 /* load_frame.c: one text frame, judged */
 /* Takes an entry into what the seat got, and checks that it follows the one before. */
-void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry, uint64_t hash,
-                           struct span frame);
+void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry,
+                           uint64_t hash, struct span frame);
 /* Whether a message, pushed or on a page, is what was sent, by and to whom it says; broken if not. */
-bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat, const struct load_wire_object *message,
-                          struct span frame, struct load_text *text_r);
+bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat,
+                          const struct load_wire_object *message, struct span frame, struct load_text *text_r);
 void load_frame_take(struct load_worker *worker, struct load_seat *seat, struct span frame);
 
 /* load_send.c */
 void load_send_new(struct load_worker *worker, struct load_seat *seat, uint32_t to, uint64_t intended_us);
-void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame);
-void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error, struct span frame);
+void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok,
+                        struct span frame);
+void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error,
+                       struct span frame);
 /* On a new connection: what has no answer yet, once more. Without keys its outcome stays unknown. */
 void load_send_resume(struct load_worker *worker, struct load_seat *seat);
 void load_send_retry(struct load_worker *worker, struct load_seat *seat);
@@ -221,6 +233,7 @@ void load_scenario_on_answer(struct load_worker *worker, struct load_seat *seat)
 
 /* load_history.c */
 void load_history_ask(struct load_worker *worker, struct load_seat *seat);
-void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page, struct span frame);
+void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,
+                       struct span frame);
 
 #endif

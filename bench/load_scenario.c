@@ -124,7 +124,8 @@ void load_scenario_on_phase(struct load_worker *worker)
     }
 }
 
-/* A live sender whose window has room, from a random place on; NULL: all are busy, and the send waits while its clock runs. */
+/* A live sender whose window has room, from a random place on; NULL: all are busy, and the send waits while its clock
+ * runs. */
 static struct load_seat *free_sender(struct load_worker *worker)
 {
     const struct load_options *options = &worker->run->options;
@@ -199,7 +200,8 @@ void load_scenario_on_turn(struct load_worker *worker)
 uint64_t load_scenario_wait_us(const struct load_worker *worker)
 {
     uint64_t wait_us = 10000;
-    if (worker->run->options.scenario == LOAD_CHURN && is_running(worker) && worker->next_churn_us < worker->now_us + wait_us)
+    if (worker->run->options.scenario == LOAD_CHURN && is_running(worker)
+        && worker->next_churn_us < worker->now_us + wait_us)
         wait_us = worker->next_churn_us > worker->now_us ? worker->next_churn_us - worker->now_us : 0;
     if (is_open_loop(worker)) {
         uint64_t due_us = worker->next_send_ns / 1000;

@@ -40,7 +40,8 @@ char *load_seat_room(struct load_worker *worker, struct load_seat *seat, uint32_
 void load_seat_flush(struct load_worker *worker, struct load_seat *seat)
 {
     struct load_buffer full = seat->out;
-    if (seat->state == LOAD_SEAT_AWAY || seat->state == LOAD_SEAT_LEAVING || full.bytes == 0 || io_is_sending(&seat->socket))
+    if (seat->state == LOAD_SEAT_AWAY || seat->state == LOAD_SEAT_LEAVING || full.bytes == 0
+        || io_is_sending(&seat->socket))
         return;
     seat->out = seat->flying;
     seat->out.bytes = 0;
@@ -64,7 +65,8 @@ static int connect_fd(struct load_worker *worker)
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
         status = bind(fd, (const struct sockaddr *)&source, sizeof source) == 0 ? 0 : -errno;
     }
-    if (status == 0 && connect(fd, (const struct sockaddr *)&options->address, sizeof options->address) != 0 && errno != EINPROGRESS)
+    if (status == 0 && connect(fd, (const struct sockaddr *)&options->address, sizeof options->address) != 0
+        && errno != EINPROGRESS)
         status = -errno;
     if (status == 0 && fcntl(fd, F_SETFL, 0) != 0)
         status = -errno;
@@ -100,7 +102,8 @@ void load_seat_connect(struct load_worker *worker, struct load_seat *seat)
 
 static bool is_connecting(const struct load_seat *seat)
 {
-    return seat->state == LOAD_SEAT_UPGRADING || seat->state == LOAD_SEAT_LOGGING_IN || seat->state == LOAD_SEAT_REPLAYING;
+    return seat->state == LOAD_SEAT_UPGRADING || seat->state == LOAD_SEAT_LOGGING_IN
+           || seat->state == LOAD_SEAT_REPLAYING;
 }
 
 void load_seat_leave(struct load_worker *worker, struct load_seat *seat, uint64_t due_us)

@@ -66,17 +66,20 @@ void load_send_new(struct load_worker *worker, struct load_seat *seat, uint32_t 
 }
 
 /* The send that a reply answers; NULL, and broken, if there is none. */
-static struct load_send *find(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *reply, struct span frame)
+static struct load_send *find(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *reply,
+                              struct span frame)
 {
     uint64_t place = reply->id % LOAD_WINDOW_MAX, seq = reply->id / LOAD_WINDOW_MAX;
-    if (reply->has_id && place < seat->sends_room && seat->sends[place].state == LOAD_SEND_OUT && seat->sends[place].seq == seq)
+    if (reply->has_id && place < seat->sends_room && seat->sends[place].state == LOAD_SEND_OUT
+        && seat->sends[place].seq == seq)
         return &seat->sends[place];
     load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to nothing that was asked", frame);
     return NULL;
 }
 
 /* An entry now stands in both timelines. */
-static void write_down(struct load_worker *worker, const struct load_seat *seat, const struct load_send *send, uint64_t hash)
+static void write_down(struct load_worker *worker, const struct load_seat *seat, const struct load_send *send,
+                       uint64_t hash)
 {
     const uint32_t *seats_of_user = worker->run->seats_of_user;
     worker->truth[seat->user].count++;
@@ -89,7 +92,8 @@ static void write_down(struct load_worker *worker, const struct load_seat *seat,
     worker->gauges.owed += seats_of_user[send->to];
 }
 
-void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame)
+void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok,
+                        struct span frame)
 {
     struct load_send *send = find(worker, seat, ok, frame);
     if (send == NULL)
@@ -127,7 +131,8 @@ static void try_later(struct load_worker *worker, struct load_seat *seat, uint64
     list_append(&worker->refused, &seat->wait_link);
 }
 
-void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error, struct span frame)
+void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error,
+                       struct span frame)
 {
     bool is_busy = load_wire_is(error->code, "busy") || load_wire_is(error->code, "rate_limited");
     uint64_t after_us = error->retry_after > 0 ? error->retry_after * 1000 : RETRY_US_USUAL;

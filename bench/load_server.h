@@ -1,13 +1,14 @@
 /*
- * load_server.h: the server as our own child, so that it can be killed in the middle of everything and started again. Main thread.
+ * load_server.h: the server as our own child, so that it can be killed in the middle of everything and started again.
+ * Main thread.
  */
 #ifndef CHITCHAT_BENCH_LOAD_SERVER_H
 #define CHITCHAT_BENCH_LOAD_SERVER_H
 
 #include <netinet/in.h>
 
-/* Runs the shell command, in a process group of its own, and waits until something listens at `address`; *pid_r is the shell's,
- * which the command replaces. 0 or -errno (-ETIMEDOUT: nobody listens after 60 s; -ECHILD: it ended). */
+/* Runs the shell command, in a process group of its own, and waits until something listens at `address`; *pid_r is the
+ * shell's, which the command replaces. 0 or -errno (-ETIMEDOUT: nobody listens after 60 s; -ECHILD: it ended). */
 int load_server_start(const char *command, const struct sockaddr_in *address, int *pid_r);
 /* SIGKILL, to all of its group, and collects it. */
 void load_server_kill(int pid);

@@ -24,12 +24,14 @@ void load_worker_broken(struct load_worker *worker, enum load_count what, const 
 }
 
 /* A cache of the newest pairs: swapped sends come close together. */
-void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text, struct span frame)
+void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
+                             struct span frame)
 {
     uint64_t pair = load_random_mix((uint64_t)seat->index << 32 | text->from);
     pair = load_random_mix(pair + ((uint64_t)seat->rounds << 32 | text->to)) | 1;
     struct load_order *order = &worker->order[(pair >> 32) % LOAD_ORDER_SLOTS];
-    if (order->pair == pair && text->seq <= order->seq && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
+    if (order->pair == pair && text->seq <= order->seq
+        && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
         load_worker_broken(worker, LOAD_BROKEN_ORDER, "a later send of the same connection was first", frame);
     order->pair = pair;
     order->seq = text->seq;
