@@ -33,11 +33,11 @@ static void write_points(FILE *file, const struct load_report *report)
 
 static void write_options(FILE *file, const struct load_options *options)
 {
-    fprintf(
-        file,
-        "{\"scenario\":\"%s\",\"loop\":\"%s\",\"connections\":%u,\"users\":%u,\"threads\":%u,\"window\":%u,\"rate\":%u",
-        load_options_scenario(options), options->rate > 0 ? "open" : "closed", options->connections, options->users,
-        options->threads, options->window, options->rate);
+    fprintf(file,
+            "{\"scenario\":\"%s\",\"loop\":\"%s\",\"connections\":%u,\"users\":%u,\"recipients\":%u,\"threads\":%u,"
+            "\"window\":%u,\"rate\":%u",
+            load_options_scenario(options), options->rate > 0 ? "open" : "closed", options->connections, options->users,
+            options->recipients, options->threads, options->window, options->rate);
     fprintf(file, ",\"text\":%u,\"keys\":%s,\"seed\":%llu", options->text_bytes, options->has_keys ? "true" : "false",
             (unsigned long long)options->seed);
 }

@@ -23,6 +23,8 @@ static const char help_text[] =
     "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
     "  --ramp N           connections a second at the start (as fast as they are answered)\n"
     "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
+    "  --recipients N     random and zipf draw from N names, of which the first --users are connected (--users);\n"
+    "                     what the others get is stored, and nobody is there to judge it\n"
     "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1)\n"
     "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to "
     "leave\n"
@@ -51,6 +53,7 @@ enum {
     SCENARIO,
     CONNECTIONS,
     USERS,
+    RECIPIENTS,
     RAMP,
     TO,
     WINDOW,
@@ -79,6 +82,7 @@ static const struct option long_options[] = {
     {"scenario", required_argument, NULL, SCENARIO},
     {"connections", required_argument, NULL, CONNECTIONS},
     {"users", required_argument, NULL, USERS},
+    {"recipients", required_argument, NULL, RECIPIENTS},
     {"ramp", required_argument, NULL, RAMP},
     {"to", required_argument, NULL, TO},
     {"window", required_argument, NULL, WINDOW},
@@ -199,6 +203,7 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     switch (option) {
     case CONNECTIONS: return whole("--connections", text, 1, LOAD_SEATS_MAX - 1, &options->connections);
     case USERS: return whole("--users", text, 1, LOAD_SEATS_MAX - 1, &options->users);
+    case RECIPIENTS: return whole("--recipients", text, 2, LOAD_SEATS_MAX - 1, &options->recipients);
     case RAMP: return whole("--ramp", text, 1, 10000000, &options->ramp);
     case WINDOW: return whole("--window", text, 1, LOAD_WINDOW_MAX, &options->window);
     case RATE: return whole("--rate", text, 1, 100000000, &options->rate);
@@ -240,6 +245,18 @@ static bool take_option(int option, char *text, struct load_options *options)
     }
 }
 
+static bool settle_recipients(struct load_options *options)
+{
+    if (options->recipients == 0) {
+        options->recipients = options->users;
+        return true;
+    }
+    if (options->scenario == LOAD_FANOUT || options->to == LOAD_TO_PARTNER)
+        return refuse("--recipients", "needs sends to random or zipf:S recipients: no fanout, no --to partner");
+    return options->recipients >= options->users
+           || refuse("--recipients", "must be at least the number of connected users");
+}
+
 /* What one option asks of another. */
 static bool settle(struct load_options *options)
 {
@@ -256,6 +273,8 @@ static bool settle(struct load_options *options)
     }
     if (options->users == 0 || (options->scenario != LOAD_FANOUT && options->users > options->connections))
         options->users = options->connections;
+    if (!settle_recipients(options))
+        return false;
     if (options->threads > options->connections)
         options->threads = options->connections;
     return true;

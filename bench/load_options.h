@@ -32,9 +32,10 @@ struct load_options {
     double zipf;
     uint32_t threads;
     uint32_t connections;
-    uint32_t users; /* 0: one for each connection; of fanout: pairs of sender and recipient */
-    uint32_t ramp;  /* connections a second; 0: as fast as they are answered */
-    uint32_t rate;  /* sends a second over all, open loop; 0: closed loop */
+    uint32_t users;      /* 0: one for each connection; of fanout: pairs of sender and recipient */
+    uint32_t recipients; /* names that random and zipf draw from; the first `users` of them are connected */
+    uint32_t ramp;       /* connections a second; 0: as fast as they are answered */
+    uint32_t rate;       /* sends a second over all, open loop; 0: closed loop */
     uint32_t window;
     uint32_t text_bytes;
     double duration_s;

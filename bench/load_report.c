@@ -72,6 +72,8 @@ static void print_title(const struct load_report *report)
            load_options_scenario(options), options->connections,
            options->scenario == LOAD_FANOUT ? 2 * options->users : options->users, options->text_bytes,
            options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s", report->seconds);
+    if (options->recipients > options->users && options->scenario != LOAD_FANOUT)
+        printf("to %u users, of whom the others are not connected: what they got is not judged\n", options->recipients);
     if (options->rate > 0)
         printf(
             "open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n",

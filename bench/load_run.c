@@ -39,7 +39,7 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
         user = user * 10 + (uint32_t)(name.data[i] - '0');
     }
     *user_r = user;
-    return user < run->options.users || user < run->options.connections;
+    return user < run->user_count;
 }
 
 static void init_seat(struct load_run *run, uint32_t index)
@@ -69,7 +69,7 @@ static int open_worker(struct load_run *run, uint32_t index)
     list_init(&worker->flush);
     list_init(&worker->waiting);
     list_init(&worker->refused);
-    worker->truth = calloc(count, sizeof *worker->truth);
+    worker->truth = calloc(run->user_count, sizeof *worker->truth);
     worker->order = calloc(LOAD_ORDER_SLOTS, sizeof *worker->order);
     return worker->truth != NULL && worker->order != NULL ? -pthread_mutex_init(&worker->lock, NULL) : -ENOMEM;
 }
@@ -84,11 +84,12 @@ int load_run_open(struct load_run *run)
     snprintf(run->host, sizeof run->host, "%s", options->address_text);
     load_filler_init(&run->filler);
     run->seats = calloc(options->connections, sizeof *run->seats);
-    run->seats_of_user = calloc(options->connections, sizeof *run->seats_of_user);
+    run->user_count = options->scenario == LOAD_FANOUT ? 2 * options->users : options->recipients;
+    run->seats_of_user = calloc(run->user_count, sizeof *run->seats_of_user);
     run->workers = calloc(options->threads, sizeof *run->workers);
     if (run->seats == NULL || run->seats_of_user == NULL || run->workers == NULL)
         return -ENOMEM;
-    int status = options->to == LOAD_TO_ZIPF ? load_zipf_open(&run->zipf, options->users, options->zipf) : 0;
+    int status = options->to == LOAD_TO_ZIPF ? load_zipf_open(&run->zipf, options->recipients, options->zipf) : 0;
     pthread_mutex_init(&run->epoch_lock, NULL);
     for (uint32_t i = 0; i < options->connections; i++)
         init_seat(run, i);

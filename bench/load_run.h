@@ -148,6 +148,7 @@ struct load_run {
     uint32_t number; /* of the run: entries of others are not ours */
     uint64_t origin_us;
     struct load_seat *seats;
+    uint32_t user_count; /* all that are sent to, connected or not */
     uint32_t *seats_of_user;
     struct load_worker *workers;
     uint32_t sender_count;

@@ -27,10 +27,10 @@ bool load_scenario_sends(const struct load_options *options, uint32_t seat)
 static uint32_t target_of(struct load_worker *worker, const struct load_seat *seat)
 {
     const struct load_options *options = &worker->run->options;
-    uint32_t partner = (seat->user ^ 1u) < options->users ? seat->user ^ 1u : 0;
+    uint32_t partner = (seat->user ^ 1u) < options->recipients ? seat->user ^ 1u : 0;
     if (options->scenario == LOAD_FANOUT)
         return options->users + seat->index;
-    if (options->users == 1)
+    if (options->recipients == 1)
         return 0;
     if (options->to == LOAD_TO_PARTNER)
         return partner;
@@ -38,7 +38,7 @@ static uint32_t target_of(struct load_worker *worker, const struct load_seat *se
         uint32_t user = load_zipf_draw(&worker->run->zipf, &worker->random);
         return user != seat->user ? user : partner;
     }
-    uint32_t other = load_random_below(&worker->random, options->users - 1);
+    uint32_t other = load_random_below(&worker->random, options->recipients - 1);
     return other >= seat->user ? other + 1 : other;
 }
 
