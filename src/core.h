@@ -128,6 +128,7 @@ struct core {
     struct store *store;
     uint64_t runs_ts_max; /* newest ts in a run, as of the last generation that was let go */
     uint32_t run_count;
+    uint64_t log_bytes; /* written since the start */
     struct checkpoint *checkpoint;
     struct keeper *keeper;
 
