@@ -277,7 +277,8 @@ int main(int argc, char **argv)
 {
     struct fill fill = {.shards = 1};
     if (argc < 4 || argc > 5 || !number(argv[2], 1, 1000000000, &fill.messages)
-        || !number(argv[3], 2, 100000000, &fill.users) || (argc == 5 && !number(argv[4], 1, SHARDS_MAX, &fill.shards))) {
+        || !number(argv[3], 2, 100000000, &fill.users)
+        || (argc == 5 && !number(argv[4], 1, SHARDS_MAX, &fill.shards))) {
         fputs("Usage: wall-fill DIR MESSAGES USERS [SHARDS]\n", stderr);
         return 2;
     }

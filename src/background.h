@@ -1,7 +1,7 @@
 /*
- * background.h: the pace of what a shard's checkpoint and merge threads write (storage/pace.h), between the shard, which
- * knows what comes in, and those threads, which wait between their slices. Nobody waits when the server stops, nor a
- * checkpoint whose next generation is half full.
+ * background.h: the pace of what a shard's checkpoint and merge threads write (storage/pace.h), between the shard,
+ * which knows what comes in, and those threads, which wait between their slices. Nobody waits when the server stops,
+ * nor a checkpoint whose next generation is half full.
  */
 #ifndef CHITCHAT_BACKGROUND_H
 #define CHITCHAT_BACKGROUND_H

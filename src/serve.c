@@ -94,8 +94,7 @@ static void say_written(const struct server *server)
         log_line(LOG_INFO, "written",
                  "shard=%u log_bytes=%" PRIu64 " checkpoint_bytes=%" PRIu64 " merge_bytes=%" PRIu64
                  " runs=%u runs_most=%u",
-                 i, server->cores[i]->log_bytes, info.run_bytes, info.merge_bytes, info.run_count,
-                 info.run_count_most);
+                 i, server->cores[i]->log_bytes, info.run_bytes, info.merge_bytes, info.run_count, info.run_count_most);
     }
 }
 

@@ -65,9 +65,9 @@ struct store_info {
     uint32_t run_count_most; /* since it was opened */
     uint64_t run_bytes;      /* written since then: by checkpoints */
     uint64_t merge_bytes;    /* by merges */
-    uint64_t row_count; /* timeline rows over all runs */
-    uint64_t ts_max;    /* newest ts in any run; 0: none */
-    uint64_t last_ts;   /* of the last manifest commit: newest ts that the shard had given */
+    uint64_t row_count;      /* timeline rows over all runs */
+    uint64_t ts_max;         /* newest ts in any run; 0: none */
+    uint64_t last_ts;        /* of the last manifest commit: newest ts that the shard had given */
     struct store_position applied;
 };
 
