@@ -31,7 +31,7 @@ echo "filling the store"
 $bin/wall-fill "$work/data" 20000000 1000000
 sync
 $bin/chitchat serve --data "$work/data" --listen "127.0.0.1:$port" --frame-rate 0 --send-rate 0 \
-    --memtable-bytes 192M 2>"$work/log" &
+    2>"$work/log" &
 pid=$!
 for _ in $(seq 100); do
     grep -q event=ready "$work/log" && break
