@@ -43,7 +43,8 @@ struct shard_group {
     /* Set by shard_group_open, then only read. */
     struct shard_options options;
     struct shard_handlers handlers;
-    cpu_set_t cpus; /* of the process */
+    cpu_set_t cpus;        /* of the process */
+    cpu_set_t worker_cpus; /* those without a shard, if there are any */
     struct shard *shards;
     struct mailbox **mailboxes; /* [from * shard_count + to] */
     uint32_t started;
@@ -124,7 +125,7 @@ static void wake_shard(void *context)
     io_wake_from_thread(shard->io);
 }
 
-int shard_worker_open(struct shard *shard, const char *name, struct worker **worker_r)
+int shard_worker_open(struct shard *shard, const char *name, enum shard_worker_kind kind, struct worker **worker_r)
 {
     ASSERT(shard->worker_count < WORKERS_MAX);
     struct worker_options options = {.name = name,
@@ -132,7 +133,8 @@ int shard_worker_open(struct shard *shard, const char *name, struct worker **wor
                                      .wake = wake_shard,
                                      .wake_context = shard,
                                      .clock = shard->group->options.clock,
-                                     .cpus = &shard->group->cpus};
+                                     .cpus = &shard->group->worker_cpus,
+                                     .gives_way = kind == SHARD_WORKER_BACKGROUND};
     int status = worker_open(worker_r, &options);
     if (status == 0)
         shard->workers[shard->worker_count++] = *worker_r;
@@ -233,20 +235,35 @@ static void run_turns(struct shard *shard)
     }
 }
 
+/* The core of a shard: the shards go round over all that the process has. */
+static size_t cpu_of(const struct shard_group *group, uint32_t index)
+{
+    int wanted = (int)(index % (uint32_t)CPU_COUNT(&group->cpus));
+    size_t cpu = 0;
+    while (!CPU_ISSET(cpu, &group->cpus) || wanted-- > 0)
+        cpu++;
+    return cpu;
+}
+
 static void pin(struct shard *shard)
 {
-    const cpu_set_t *all = &shard->group->cpus;
     cpu_set_t own;
-    int wanted = (int)(shard->index % (uint32_t)CPU_COUNT(all));
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, all) || wanted-- > 0)
-            continue;
-        CPU_ZERO(&own);
-        CPU_SET(cpu, &own);
-        if (pthread_setaffinity_np(pthread_self(), sizeof own, &own) != 0)
-            log_line(LOG_WARN, "not_pinned", "shard=%u cpu=%zu", shard->index, cpu);
+    size_t cpu = cpu_of(shard->group, shard->index);
+    CPU_ZERO(&own);
+    CPU_SET(cpu, &own);
+    if (pthread_setaffinity_np(pthread_self(), sizeof own, &own) != 0)
+        log_line(LOG_WARN, "not_pinned", "shard=%u cpu=%zu", shard->index, cpu);
+}
+
+static void find_cpus(struct shard_group *group)
+{
+    if (sched_getaffinity(0, sizeof group->cpus, &group->cpus) != 0)
+        CPU_SET(0, &group->cpus);
+    group->worker_cpus = group->cpus;
+    if (!group->options.pin || group->options.shard_count >= (uint32_t)CPU_COUNT(&group->cpus))
         return;
-    }
+    for (uint32_t i = 0; i < group->options.shard_count; i++)
+        CPU_CLR(cpu_of(group, i), &group->worker_cpus);
 }
 
 static void *shard_main(void *argument)
@@ -308,8 +325,7 @@ int shard_group_open(struct shard_group **group_r, const struct shard_options *o
     group_init_sync(group);
     group->options = *options;
     group->handlers = *handlers;
-    if (sched_getaffinity(0, sizeof group->cpus, &group->cpus) != 0)
-        CPU_SET(0, &group->cpus);
+    find_cpus(group);
     group->mailboxes = calloc((size_t)count * count, sizeof(struct mailbox *));
     group->shards = aligned_alloc(_Alignof(struct shard), count * sizeof *group->shards);
     int status = group->mailboxes == NULL || group->shards == NULL ? -ENOMEM : 0;

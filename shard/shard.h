@@ -65,8 +65,11 @@ uint64_t shard_wall_us(const struct shard *shard);      /* as of this turn */
 uint64_t shard_monotonic_us(const struct shard *shard); /* as of this turn */
 /* Puts a letter into the mailbox of shard `to`; to itself it is taken in the next turn. */
 void shard_post(struct shard *shard, uint32_t to, void *letter);
+/* Prompt: somebody waits for what it does. Background: it has time, and gives way to all others; while the process has
+ * cores without a shard it runs on those. */
+enum shard_worker_kind { SHARD_WORKER_PROMPT, SHARD_WORKER_BACKGROUND };
 /* A worker for this shard: its finished jobs are taken in each turn, before on_turn_end. 0 or -errno. */
-int shard_worker_open(struct shard *shard, const char *name, struct worker **worker_r);
+int shard_worker_open(struct shard *shard, const char *name, enum shard_worker_kind kind, struct worker **worker_r);
 /* Before on_finish returns at the latest. */
 void shard_worker_close(struct shard *shard, struct worker **worker);
 /* The shard takes its next turn in `us` at the latest. Finer than a timer, and for the next turn only. */

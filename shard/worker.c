@@ -5,6 +5,8 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 
@@ -12,6 +14,7 @@
 #define DONE_CAPACITY 16384u
 _Static_assert(WORKER_LANES *WORKER_JOBS_MAX < DONE_CAPACITY, "finished jobs always find room");
 #define NAME_BYTES 16
+#define GIVE_WAY_NICE 5
 
 struct worker {
     /* Set by open, then only read. */
@@ -86,10 +89,20 @@ static void wait_for_jobs(struct worker *worker)
     sleeper_awake(&worker->sleeper);
 }
 
+/* It works in long stretches and is in no hurry. A kernel that refuses is a kernel that shares more evenly. */
+static void give_way(void)
+{
+    struct sched_param none = {0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), GIVE_WAY_NICE);
+}
+
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     pthread_setname_np(pthread_self(), worker->name);
+    if (worker->options.gives_way)
+        give_way();
     for (;;) {
         uint32_t lane;
         struct worker_job *job = take_job(worker, &lane);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "background.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
@@ -45,10 +46,12 @@ struct checkpoint {
     struct store_error error;
     struct retry write_retry;
 
+    uint64_t filled_us; /* when the generation that is being filled began */
+    struct background background;
+
     struct worker_job merge_job;
     bool is_merging;
     bool merge_is_wanted;
-    atomic_bool merge_stop;
     int merge_result;
     struct store_error merge_error;
     struct retry merge_retry;
@@ -82,7 +85,9 @@ int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core)
     checkpoint->core = core;
     checkpoint->round = 1; /* what recovery found is of round 0: it goes with the first */
     checkpoint->begun_us = clock_monotonic_us(core->server->clock);
+    checkpoint->filled_us = checkpoint->begun_us;
     checkpoint->merge_is_wanted = true;
+    background_init(&checkpoint->background, core->server->clock);
     *checkpoint_r = checkpoint;
     return 0;
 }
@@ -94,6 +99,12 @@ void checkpoint_close(struct checkpoint **checkpoint)
     free((*checkpoint)->letters);
     free(*checkpoint);
     *checkpoint = NULL;
+}
+
+void checkpoint_start(struct core *core)
+{
+    struct store_pacer pacer = background_pacer(&core->checkpoint->background);
+    store_set_pacer(core->store, &pacer);
 }
 
 void checkpoint_want(struct core *core)
@@ -224,7 +235,7 @@ static void write_start(struct core *core)
 static bool merge_should_stop(void *context)
 {
     struct checkpoint *checkpoint = context;
-    return atomic_load_explicit(&checkpoint->merge_stop, memory_order_relaxed);
+    return background_is_stopping(&checkpoint->background);
 }
 
 static void merge_run(struct worker_job *job)
@@ -262,8 +273,6 @@ static void merge_done(struct worker_job *job)
     struct store_info info;
     store_info(core->store, &info);
     core->run_count = info.run_count;
-    if (checkpoint->phase == PHASE_RETRY && checkpoint->result == -EAGAIN)
-        write_start(core);
 }
 
 static void merge_start(struct core *core)
@@ -319,6 +328,9 @@ static bool step_freeze(struct core *core)
     checkpoint->writing = core->frozen;
     checkpoint->applied = wal_position(core->wal);
     checkpoint->last_ts = core->last_ts;
+    background_on_freeze(&checkpoint->background, memtable_entry_count(core->frozen),
+                         shard_monotonic_us(core->shard) - checkpoint->filled_us);
+    checkpoint->filled_us = shard_monotonic_us(core->shard);
     write_start(core);
     return true;
 }
@@ -357,6 +369,16 @@ static bool step_done(struct core *core)
     return true;
 }
 
+/* What waits for room for one more run goes on as soon as a merge has made it, even between the slices of a longer one;
+ * what failed, at the next tick. */
+static bool step_retry(struct core *core)
+{
+    if (core->checkpoint->result != -EAGAIN || store_is_at_cap(core->store))
+        return false;
+    write_start(core);
+    return true;
+}
+
 static bool step(struct core *core)
 {
     switch ((enum phase)core->checkpoint->phase) {
@@ -365,20 +387,22 @@ static bool step(struct core *core)
     case PHASE_ENDED: return step_freeze(core);
     case PHASE_RELEASING: return step_release(core);
     case PHASE_DONE: return step_done(core);
-    case PHASE_WRITING:
-    case PHASE_RETRY: return false;
+    case PHASE_RETRY: return step_retry(core);
+    case PHASE_WRITING: return false;
     }
     return false;
 }
 
 bool checkpoint_step(struct core *core)
 {
-    if (core->checkpoint->phase == PHASE_IDLE
-        && memtable_bytes(core->filling) >= core->server->config->memtable_bytes / 4 * 3)
+    uint64_t filled_bytes = memtable_bytes(core->filling);
+    if (core->checkpoint->phase == PHASE_IDLE && filled_bytes >= core->server->config->memtable_bytes / 4 * 3)
         core->checkpoint->is_wanted = true;
+    if (core->checkpoint->phase == PHASE_WRITING && filled_bytes >= core->server->config->memtable_bytes / 2)
+        background_hurry(&core->checkpoint->background);
     merge_start(core);
     if (core->stop_step > 0)
-        atomic_store_explicit(&core->checkpoint->merge_stop, true, memory_order_relaxed);
+        background_stop(&core->checkpoint->background);
     if (core->checkpoint->phase == PHASE_RELEASING)
         return step(core); /* one slice a turn */
     while (step(core))
@@ -391,7 +415,7 @@ void checkpoint_tick(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
     uint64_t age_us = shard_monotonic_us(core->shard) - checkpoint->begun_us;
-    if (checkpoint->phase == PHASE_RETRY && !checkpoint->is_merging && retry_is_due(&checkpoint->write_retry))
+    if (checkpoint->phase == PHASE_RETRY && checkpoint->result != -EAGAIN && retry_is_due(&checkpoint->write_retry))
         write_start(core);
     if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->filling) > 0
         && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)

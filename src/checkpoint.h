@@ -32,6 +32,9 @@ int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core);
 /* Its jobs must be back. Nulls *checkpoint. */
 void checkpoint_close(struct checkpoint **checkpoint);
 
+/* Before the first turn, when the store is there. */
+void checkpoint_start(struct core *core);
+
 /* A round is wanted as soon as none is under way. */
 void checkpoint_want(struct core *core);
 /* The first round that begins from now on. */

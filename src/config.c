@@ -67,7 +67,7 @@ static const struct option options[] = {
      "what the server may use in all, but for mapped files of messages, which\n"
      "are the system's cache (default: 1G for each shard, or more if\n"
      "--memtable-bytes and --connections need it)"},
-    {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 96 * MIB, 1,
+    {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 192 * MIB, 1,
      "recent messages in memory, of each of a shard's two generations"},
     {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},
     {"wal-segment-bytes", "BYTES", OPTION_BYTES, FIELD(wal_segment_bytes), 4 * MIB, GIB, 32 * MIB, 4096,

@@ -284,6 +284,7 @@ static void on_written(void *context, struct io_write *write, int result)
     (void)write;
     group_commit_on_written(&core->group_commit, clock_monotonic_us(core->server->clock) - core->log_write_at_us);
     core->log_write_at_us = 0;
+    core->log_bytes += result > 0 ? (uint64_t)result : 0;
     if (wal_write_done(core->wal, result, &sequence) != 0)
         on_log_failed(core, result);
     else
@@ -394,9 +395,9 @@ static bool on_turn_end(void *context)
     return more;
 }
 
-static void open_worker(struct core *core, const char *name, struct worker **worker_r)
+static void open_worker(struct core *core, const char *name, enum shard_worker_kind kind, struct worker **worker_r)
 {
-    int status = shard_worker_open(core->shard, name, worker_r);
+    int status = shard_worker_open(core->shard, name, kind, worker_r);
     if (status == 0)
         return;
     log_line(LOG_ERROR, "thread_failed", "name=%s errno=%d error=\"%s\"", name, -status, strerror(-status));
@@ -407,10 +408,11 @@ static void on_start(void *context)
 {
     struct core *core = context;
     uint32_t count = core->server->config->listen_count;
-    open_worker(core, "reader", &core->reader_worker);
-    open_worker(core, "checkpoint", &core->checkpoint_worker);
-    open_worker(core, "merge", &core->merge_worker);
-    open_worker(core, "keeper", &core->keeper_worker);
+    checkpoint_start(core);
+    open_worker(core, "reader", SHARD_WORKER_PROMPT, &core->reader_worker);
+    open_worker(core, "checkpoint", SHARD_WORKER_BACKGROUND, &core->checkpoint_worker);
+    open_worker(core, "merge", SHARD_WORKER_BACKGROUND, &core->merge_worker);
+    open_worker(core, "keeper", SHARD_WORKER_PROMPT, &core->keeper_worker);
     set_tick(core);
     for (uint32_t i = 0; i < count; i++)
         io_accept_start(shard_io(core->shard), i, core->server->listen_fds[core->index * count + i]);

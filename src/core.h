@@ -54,6 +54,9 @@ struct server {
 
 /* Limits between a pair of shards, so that posting never fails (shard.h: SHARD_MAILBOX_LETTERS). */
 #define CORE_SENDS_OUT_MAX 8192u
+/* A send within a shard takes no mailbox; only its bytes count, and a stall of the disk or the core for a few tenths of
+ * a second must not become a storm of refusals that come back. */
+#define CORE_SENDS_WITHIN_MAX 65536u
 #define CORE_SEND_BYTES_OUT_MAX (32u << 20)
 #define CORE_MOVES_OUT_MAX 4096u
 _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
@@ -139,6 +142,7 @@ struct core {
     struct store *store;
     uint64_t runs_ts_max; /* newest ts in a run, as of the last generation that was let go */
     uint32_t run_count;
+    uint64_t log_bytes; /* written since the start */
     struct checkpoint *checkpoint;
     struct keeper *keeper;
 

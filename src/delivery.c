@@ -132,7 +132,8 @@ static bool has_way(struct core *core, const struct delivery *delivery)
 {
     uint32_t bytes = record_body_bytes(delivery->entry.record);
     const struct core_peer *peer = &core->peers[delivery->to_shard];
-    return peer->sends_out < CORE_SENDS_OUT_MAX && peer->send_bytes_out + bytes <= CORE_SEND_BYTES_OUT_MAX
+    uint32_t sends_max = delivery->to_shard == core->index ? CORE_SENDS_WITHIN_MAX : CORE_SENDS_OUT_MAX;
+    return peer->sends_out < sends_max && peer->send_bytes_out + bytes <= CORE_SEND_BYTES_OUT_MAX
            && timeline_has_room(&delivery->user->timeline, bytes);
 }
 

@@ -89,6 +89,19 @@ static void say_ready(const struct server *server, const struct recovery_report 
              budget_total(server->config, server->core_count) >> 20, report->records);
 }
 
+/* What it took to keep what came. */
+static void say_written(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        struct store_info info;
+        store_info(server->cores[i]->store, &info);
+        log_line(LOG_INFO, "written",
+                 "shard=%u log_bytes=%" PRIu64 " checkpoint_bytes=%" PRIu64 " merge_bytes=%" PRIu64
+                 " runs=%u runs_most=%u",
+                 i, server->cores[i]->log_bytes, info.run_bytes, info.merge_bytes, info.run_count, info.run_count_most);
+    }
+}
+
 /* Until a signal comes; then within the stop time. True if all ended well. */
 static bool run_until_signal(struct shard_group *group, const struct config *config, const sigset_t *signals)
 {
@@ -129,6 +142,7 @@ static int serve_cores(struct server *server, struct config *config, void **cont
         _exit(0);
     }
     shard_group_close(&group);
+    say_written(server);
     log_line(LOG_INFO, "stopped", "clean=true");
     return 0;
 }

@@ -35,8 +35,11 @@ struct run {
     /* Each owned by one reader's thread while it has the run pinned. */
     struct run_slot slots[RUN_READERS_MAX];
 
+    /* Owned by the merge thread. */
+    bool is_taken; /* a merge under way reads it */
+
     /* Under the store's lock. */
-    uint32_t refs; /* by lists of runs */
+    uint32_t refs; /* by lists of runs, and by merges */
     struct run *next_dead;
 };
 

@@ -38,18 +38,49 @@ struct run_list *store_pin(struct store *store)
 }
 
 /* Under the lock. */
+static void run_unref(struct store *store, struct run *run)
+{
+    if (--run->refs > 0)
+        return;
+    run->next_dead = store->dead;
+    store->dead = run;
+}
+
+/* Under the lock. */
 static void list_unref(struct store *store, struct run_list *list)
 {
     if (--list->refs > 0)
         return;
-    for (uint32_t i = 0; i < list->count; i++) {
-        struct run *run = list->runs[i];
-        if (--run->refs > 0)
-            continue;
-        run->next_dead = store->dead;
-        store->dead = run;
-    }
+    for (uint32_t i = 0; i < list->count; i++)
+        run_unref(store, list->runs[i]);
     free(list);
+}
+
+void store_hold_run(struct store *store, struct run *run)
+{
+    pthread_mutex_lock(&store->lock);
+    run->refs++;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void store_let_run(struct store *store, struct run *run)
+{
+    pthread_mutex_lock(&store->lock);
+    run_unref(store, run);
+    pthread_mutex_unlock(&store->lock);
+}
+
+void store_count_bytes(struct store *store, uint64_t run_bytes, uint64_t merge_bytes)
+{
+    pthread_mutex_lock(&store->lock);
+    store->run_bytes += run_bytes;
+    store->merge_bytes += merge_bytes;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void store_set_pacer(struct store *store, const struct store_pacer *pacer)
+{
+    store->pacer = *pacer;
 }
 
 void store_unpin(struct store *store, struct run_list *list)
@@ -127,6 +158,8 @@ static void swap_list(struct store *store, struct run_list *list, const struct m
         list->runs[i]->refs++;
     list_unref(store, store->list);
     store->list = list;
+    if (list->count > store->run_count_most)
+        store->run_count_most = list->count;
     pthread_mutex_unlock(&store->lock);
 }
 
@@ -209,6 +242,7 @@ static int open_runs(struct store *store, const struct manifest_state *state, st
         run->refs = 1;
         store->list->runs[store->list->count++] = run;
     }
+    store->run_count_most = store->list->count;
     return 0;
 }
 
@@ -243,7 +277,8 @@ static int open_all(struct store *store, struct store_error *error_r)
 int store_open(struct store **store_r, const char *dir, const struct store_options *options,
                struct store_error *error_r)
 {
-    ASSERT(options->runs_max >= 2 && options->fan_out >= 2 && options->fan_out <= options->runs_max);
+    ASSERT(options->runs_max >= 2 && options->fan_out >= 2 && options->fan_out <= options->runs_max
+           && options->fan_out <= STORE_FAN_OUT_MAX);
     error_r->text[0] = 0;
     if (strlen(dir) + NAME_BYTES_MAX > RUN_PATH_BYTES)
         return store_tell(error_r, -ENAMETOOLONG, dir, "cannot be opened");
@@ -288,6 +323,9 @@ void store_info(struct store *store, struct store_info *info_r)
     *info_r = (struct store_info){0};
     pthread_mutex_lock(&store->lock);
     info_r->run_count = store->list->count;
+    info_r->run_count_most = store->run_count_most;
+    info_r->run_bytes = store->run_bytes;
+    info_r->merge_bytes = store->merge_bytes;
     info_r->last_ts = store->marks.last_ts;
     info_r->applied = store->marks.applied;
     for (uint32_t i = 0; i < store->list->count; i++) {
@@ -338,6 +376,14 @@ int store_check_doubt(struct store *store, struct store_error *error_r)
     return -EIO;
 }
 
+static int on_slice(void *context, uint64_t rows)
+{
+    const struct store_pacer *pacer = context;
+    if (pacer->on_checkpoint_slice != NULL)
+        pacer->on_checkpoint_slice(pacer->context, rows);
+    return 0;
+}
+
 int store_add_run(struct store *store, struct run_source *source, struct store_position applied, uint64_t last_ts,
                   struct store_error *error_r)
 {
@@ -348,9 +394,10 @@ int store_add_run(struct store *store, struct run_source *source, struct store_p
     if (store_is_at_cap(store))
         return store_tell(error_r, -EAGAIN, store->dir, "too many runs: a merge must come first");
     run_path(path, store->dir, entry.id);
-    int status = run_write(store->dir, source, &entry, NULL, NULL);
+    int status = run_write(store->dir, source, &entry, on_slice, &store->pacer);
     if (status != 0)
         return store_tell(error_r, status, path, "cannot be written");
+    store_count_bytes(store, entry.file_bytes, 0);
     pthread_mutex_lock(&store->commit_lock);
     struct manifest_marks marks = store_marks(store);
     entry.seq_first = entry.seq_last = marks.next_seq;

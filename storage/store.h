@@ -40,14 +40,36 @@ struct store_position {
 
 struct store_options {
     uint32_t runs_max; /* past it store_add_run waits for merges; 24 */
-    uint32_t fan_out;  /* runs of one level, adjacent in time, that a merge makes into one; 6 */
+    uint32_t fan_out;  /* runs of one level, adjacent in time, that a merge makes into one; 6 (STORE_FAN_OUT_MAX) */
+};
+
+/* Inputs of one merge at most. */
+#define STORE_FAN_OUT_MAX 32u
+
+/* A part of a merge that was written. */
+struct store_slice {
+    uint64_t rows;
+    uint32_t levels; /* that a row rises at present, from its checkpoint to the highest run */
+    uint32_t run_count;
+    uint32_t runs_max;
+};
+
+/* Who keeps the pace of what is written (pace.h): called between slices, on the writing thread, and may wait. Either
+ * may be NULL. */
+struct store_pacer {
+    void (*on_checkpoint_slice)(void *context, uint64_t rows);
+    void (*on_merge_slice)(void *context, const struct store_slice *slice);
+    void *context;
 };
 
 struct store_info {
     uint32_t run_count;
-    uint64_t row_count; /* timeline rows over all runs */
-    uint64_t ts_max;    /* newest ts in any run; 0: none */
-    uint64_t last_ts;   /* of the last manifest commit: newest ts that the shard had given */
+    uint32_t run_count_most; /* since it was opened */
+    uint64_t run_bytes;      /* written since then: by checkpoints */
+    uint64_t merge_bytes;    /* by merges */
+    uint64_t row_count;      /* timeline rows over all runs */
+    uint64_t ts_max;         /* newest ts in any run; 0: none */
+    uint64_t last_ts;        /* of the last manifest commit: newest ts that the shard had given */
     struct store_position applied;
 };
 
@@ -58,6 +80,8 @@ int store_open(struct store **store_r, const char *dir, const struct store_optio
 /* No reader, checkpoint or merge may be under way. Nulls *store. */
 void store_close(struct store **store);
 void store_info(struct store *store, struct store_info *info_r);
+/* Before any checkpoint or merge. Without it they go as fast as they can. */
+void store_set_pacer(struct store *store, const struct store_pacer *pacer);
 
 /* Checkpoint thread: writes `source` as a run and commits it with `applied` and `last_ts`, in the order of DESIGN
  * (write, sync, close, fsync the directory, open read-only, manifest commit, swap). An empty source commits only
@@ -67,10 +91,11 @@ int store_add_run(struct store *store, struct run_source *source, struct store_p
 /* Whether the run count is at runs_max, so that store_add_run should wait for a merge. Any thread. */
 bool store_is_at_cap(struct store *store);
 
-/* Merge thread: whether some `fan_out` adjacent runs of a level are there to be merged. */
+/* Any thread, while no merge is under way: whether some `fan_out` adjacent runs of a level are there to be merged. */
 bool store_merge_is_due(struct store *store);
 /* Merges the lowest level that is due, whole: new run written, one commit {+ new, - olds}, swap, unlink; old runs are
- * closed when their last reader lets go, here on the merge thread. `should_stop` is asked between slices (may be
+ * closed when their last reader lets go, here on the merge thread. Between its slices it does the shorter merges that
+ * have become due meanwhile (merge_rule.h). `should_stop` is asked between slices (may be
  * NULL); when it says true the half-written run is dropped and -ECANCELED returned. Returns 0 or -errno. */
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
                     struct store_error *error_r);

@@ -1,227 +1,73 @@
 /* store_merge.c: several runs, adjacent in time, become one of the next level. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/fault.h"
-#include "base/list.h"
+#include "storage/merge_rule.h"
 #include "storage/store_private.h"
 
-#define READAHEAD_BYTES (UINT64_C(4) << 20)
-
-/* One input: its newest row, and how far the kernel has been asked to read ahead (the environment itself reads none).
- */
-struct merge_input {
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    MDB_val key;
-    MDB_val value;
-    bool is_at_end;
-    int fd;
-    const char *map;
-    uint64_t ahead_bytes;
+/* Who asked for merges. */
+struct caller {
+    bool (*should_stop)(void *context);
+    void *context;
+    struct store_error *error_r;
 };
 
-struct merge_source {
-    struct run_source source;
+/* A merge under way. */
+struct merge {
+    struct store *store;
+    const struct caller *caller;
+    struct merge_outer size;
     uint32_t count;
-    struct merge_input *last; /* whose row was given last: it steps first */
-    struct merge_input inputs[];
+    struct run *inputs[STORE_FAN_OUT_MAX]; /* held */
 };
 
-static struct span span_of_val(MDB_val value)
+static struct merge_choice choose(const struct store *store, const struct run_list *list,
+                                  const struct merge_outer *outer)
 {
-    return (struct span){value.mv_data, value.mv_size};
-}
-
-/* Pages were written in the order of their keys: the place of the row says how far the reading has come. */
-static void read_ahead(struct merge_input *input)
-{
-    uint64_t at = (uint64_t)((const char *)input->key.mv_data - input->map);
-    if (at + READAHEAD_BYTES / 2 < input->ahead_bytes)
-        return;
-    (void)readahead(input->fd, (off64_t)input->ahead_bytes, READAHEAD_BYTES);
-    input->ahead_bytes += READAHEAD_BYTES;
-}
-
-/* The rows end where the filter begins. */
-static int input_step(struct merge_input *input, MDB_cursor_op op)
-{
-    int result = mdb_cursor_get(input->cursor, &input->key, &input->value, op);
-    if (FAULT(MERGE_DROPS_ROWS) && result == 0 && op == MDB_NEXT && *(uint8_t *)input->value.mv_data % 16 == 0)
-        result = mdb_cursor_get(input->cursor, &input->key, &input->value, op);
-    if (result == MDB_NOTFOUND || (result == 0 && *(const uint8_t *)input->key.mv_data == RUN_FILTER_PREFIX)) {
-        input->is_at_end = true;
-        return 0;
-    }
-    if (result == 0)
-        read_ahead(input);
-    return manifest_errno(result);
-}
-
-static int input_open(struct merge_input *input, struct run *run)
-{
-    MDB_envinfo info;
-    int result = mdb_txn_begin(run->env, NULL, MDB_RDONLY, &input->txn);
-    if (result == 0)
-        result = mdb_cursor_open(input->txn, run->dbi, &input->cursor);
-    if (result == 0)
-        result = mdb_env_get_fd(run->env, &input->fd);
-    if (result != 0)
-        return manifest_errno(result);
-    mdb_env_info(run->env, &info);
-    input->map = info.me_mapaddr;
-    return input_step(input, MDB_FIRST);
-}
-
-static struct merge_input *smallest(struct merge_source *source)
-{
-    struct merge_input *best = NULL;
-    for (uint32_t i = 0; i < source->count; i++) {
-        struct merge_input *input = &source->inputs[i];
-        if (!input->is_at_end && (best == NULL || span_compare(span_of_val(input->key), span_of_val(best->key)) < 0))
-            best = input;
-    }
-    return best;
-}
-
-/* A row that a crash between manifest and log release brought into two runs is given once. The key given last stands in
- * its map until its input has stepped, so the others step over it first. */
-static int step_over_last(struct merge_source *source)
-{
-    struct merge_input *last = source->last;
-    for (uint32_t i = 0; i < source->count; i++) {
-        struct merge_input *input = &source->inputs[i];
-        if (input == last || input->is_at_end || !span_equal(span_of_val(input->key), span_of_val(last->key)))
-            continue;
-        int status = input_step(input, MDB_NEXT);
-        if (status != 0)
-            return status;
-    }
-    return input_step(last, MDB_NEXT);
-}
-
-static int source_next(struct run_source *base, struct span *key_r, struct span *value_r)
-{
-    struct merge_source *source = container_of(base, struct merge_source, source);
-    int status = source->last == NULL ? 0 : step_over_last(source);
-    if (status != 0)
-        return status;
-    source->last = smallest(source);
-    if (source->last == NULL)
-        return 0;
-    *key_r = span_of_val(source->last->key);
-    *value_r = span_of_val(source->last->value);
-    return 1;
-}
-
-static void source_close(struct run_source *base)
-{
-    struct merge_source *source = container_of(base, struct merge_source, source);
-    for (uint32_t i = 0; i < source->count; i++) {
-        if (source->inputs[i].cursor != NULL)
-            mdb_cursor_close(source->inputs[i].cursor);
-        if (source->inputs[i].txn != NULL)
-            mdb_txn_abort(source->inputs[i].txn);
-    }
-    free(source);
-}
-
-int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count)
-{
-    struct merge_source *source = calloc(1, sizeof *source + count * sizeof source->inputs[0]);
-    if (source == NULL)
-        return -ENOMEM;
-    source->source = (struct run_source){source_next, source_close};
-    source->count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        int status = input_open(&source->inputs[i], runs[i]);
-        if (status != 0) {
-            source_close(&source->source);
-            return status;
-        }
-    }
-    *source_r = &source->source;
-    return 0;
-}
-
-/* Runs that one merge takes: adjacent in the list. */
-struct choice {
-    uint32_t begin;
-    uint32_t count;
-};
-
-static bool fits(const struct run_list *list, struct choice choice)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < choice.count; i++)
-        bytes += list->runs[choice.begin + i]->entry.file_bytes;
-    return bytes < RUN_MAP_BYTES / 2;
-}
-
-/* The oldest `fan_out` adjacent runs of the lowest level that has so many. */
-static struct choice choose_level(const struct run_list *list, uint32_t fan_out)
-{
-    struct choice best = {0};
-    uint32_t begin = 0;
+    struct merge_options options = {store->options.runs_max, store->options.fan_out, RUN_MAP_BYTES / 2};
+    struct merge_run runs[list->count + 1];
     for (uint32_t i = 0; i < list->count; i++) {
-        if (list->runs[i]->entry.level != list->runs[begin]->entry.level)
-            begin = i;
-        struct choice choice = {begin, fan_out};
-        if (i - begin + 1 < fan_out || !fits(list, choice))
-            continue;
-        if (best.count == 0 || list->runs[begin]->entry.level < list->runs[best.begin]->entry.level)
-            best = choice;
+        const struct run *run = list->runs[i];
+        runs[i] = (struct merge_run){run->entry.level, run->entry.rows, run->entry.file_bytes, run->is_taken};
     }
-    return best;
-}
-
-/* At the cap something must go, though no level is full: the neighbours with the fewest rows. */
-static struct choice choose_smallest(const struct run_list *list, uint32_t fan_out)
-{
-    struct choice best = {0};
-    uint64_t best_rows = 0;
-    for (uint32_t begin = 0; begin + fan_out <= list->count; begin++) {
-        struct choice choice = {begin, fan_out};
-        uint64_t rows = 0;
-        for (uint32_t i = 0; i < fan_out; i++)
-            rows += list->runs[begin + i]->entry.rows;
-        if (fits(list, choice) && (best.count == 0 || rows < best_rows)) {
-            best = choice;
-            best_rows = rows;
-        }
-    }
-    return best;
-}
-
-static struct choice choose(const struct store *store, const struct run_list *list)
-{
-    struct choice choice = choose_level(list, store->options.fan_out);
-    if (choice.count == 0 && list->count >= store->options.runs_max)
-        choice = choose_smallest(list, store->options.fan_out);
-    return choice;
+    return merge_rule_choose(runs, list->count, &options, outer);
 }
 
 bool store_merge_is_due(struct store *store)
 {
     struct run_list *list = store_pin(store);
-    bool is_due = choose(store, list).count > 0;
+    bool is_due = choose(store, list, NULL).count > 0;
     store_unpin(store, list);
     return is_due;
 }
 
-struct stopper {
-    bool (*should_stop)(void *context);
-    void *context;
-};
-
-static int on_slice(void *context, uint64_t entries)
+/* What is to be merged next, its runs held and marked. False: nothing. */
+static bool merge_begin(struct merge *merge, const struct merge_outer *outer)
 {
-    const struct stopper *stopper = context;
-    (void)entries;
-    return stopper->should_stop != NULL && stopper->should_stop(stopper->context) ? -ECANCELED : 0;
+    struct run_list *list = store_pin(merge->store);
+    struct merge_choice choice = choose(merge->store, list, outer);
+    ASSERT(choice.count <= STORE_FAN_OUT_MAX);
+    for (uint32_t i = 0; i < choice.count; i++) {
+        struct run *run = list->runs[choice.begin + i];
+        store_hold_run(merge->store, run);
+        run->is_taken = true;
+        merge->inputs[merge->count++] = run;
+        merge->size.rows += run->entry.rows;
+        merge->size.level = run->entry.level > merge->size.level ? run->entry.level : merge->size.level;
+    }
+    store_unpin(merge->store, list);
+    return merge->count > 0;
+}
+
+static void merge_end(struct merge *merge)
+{
+    for (uint32_t i = 0; i < merge->count; i++) {
+        merge->inputs[i]->is_taken = false;
+        store_let_run(merge->store, merge->inputs[i]);
+    }
+    store_close_dead(merge->store);
 }
 
 static struct run_entry entry_of(struct store *store, struct run *const *inputs, uint32_t count)
@@ -238,14 +84,47 @@ static struct run_entry entry_of(struct store *store, struct run *const *inputs,
     return entry;
 }
 
-static int write_merged(struct store *store, struct run *const *inputs, uint32_t count, struct run_entry *entry,
-                        struct stopper *stopper)
+/* How many levels a row rises at present: to the highest that is there or is being written. */
+static struct store_slice slice_of(struct store *store, uint64_t rows)
+{
+    struct store_slice slice = {.rows = rows, .levels = 1, .runs_max = store->options.runs_max};
+    struct run_list *list = store_pin(store);
+    slice.run_count = list->count;
+    for (uint32_t i = 0; i < list->count; i++) {
+        uint32_t level = list->runs[i]->entry.level + list->runs[i]->is_taken;
+        slice.levels = level > slice.levels ? level : slice.levels;
+    }
+    store_unpin(store, list);
+    return slice;
+}
+
+static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer);
+
+/* Between two slices: keeps the pace, and does what has become due and is shorter. */
+static int on_slice(void *context, uint64_t rows)
+{
+    struct merge *merge = context;
+    const struct caller *caller = merge->caller;
+    const struct store_pacer *pacer = &merge->store->pacer;
+    int status = 1;
+    if (caller->should_stop != NULL && caller->should_stop(caller->context))
+        return -ECANCELED;
+    if (pacer->on_merge_slice != NULL) {
+        struct store_slice slice = slice_of(merge->store, rows);
+        pacer->on_merge_slice(pacer->context, &slice);
+    }
+    while (status == 1)
+        status = merge_next(merge->store, caller, &merge->size);
+    return status;
+}
+
+static int write_merged(struct merge *merge, struct run_entry *entry)
 {
     struct run_source *source;
-    int status = merge_source_open(&source, inputs, count);
+    int status = merge_source_open(&source, merge->inputs, merge->count);
     if (status != 0)
         return status;
-    status = run_write(store->dir, source, entry, on_slice, stopper);
+    status = run_write(merge->store->dir, source, entry, on_slice, merge);
     run_source_close(&source);
     return status;
 }
@@ -274,39 +153,49 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
     return status;
 }
 
-static int merge(struct store *store, struct run *const *inputs, uint32_t count, struct stopper *stopper,
-                 struct store_error *error_r)
+static int merge_run(struct merge *merge)
 {
     char path[RUN_PATH_BYTES];
-    struct run_entry entry = entry_of(store, inputs, count);
+    struct store *store = merge->store;
+    struct store_error *error_r = merge->caller->error_r;
+    struct run_entry entry = entry_of(store, merge->inputs, merge->count);
     run_path(path, store->dir, entry.id);
-    int status = write_merged(store, inputs, count, &entry, stopper);
+    int status = write_merged(merge, &entry);
     if (status == -ECANCELED)
         return status;
     if (status != 0)
-        return store_tell(error_r, status, path, "a merge cannot be read or written");
-    for (uint32_t i = 0; i < count && FAULT(UNLINK_BEFORE_COMMIT); i++) {
-        run_path(path, store->dir, inputs[i]->entry.id);
+        return error_r->text[0] != 0 ? status : store_tell(error_r, status, path, "a merge cannot be read or written");
+    store_count_bytes(store, 0, entry.file_bytes);
+    for (uint32_t i = 0; i < merge->count && FAULT(UNLINK_BEFORE_COMMIT); i++) {
+        run_path(path, store->dir, merge->inputs[i]->entry.id);
         (void)unlink(path);
     }
-    status = commit_merged(store, inputs, count, &entry, error_r);
-    for (uint32_t i = 0; i < count && status == 0; i++) {
-        run_path(path, store->dir, inputs[i]->entry.id);
+    status = commit_merged(store, merge->inputs, merge->count, &entry, error_r);
+    for (uint32_t i = 0; i < merge->count && status == 0; i++) {
+        run_path(path, store->dir, merge->inputs[i]->entry.id);
         (void)unlink(path); /* if it stays, the next start removes it */
     }
     return status;
 }
 
+/* 1: one was merged; 0: nothing is due; or -errno. */
+static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer)
+{
+    struct merge merge = {.store = store, .caller = caller};
+    if (!merge_begin(&merge, outer))
+        return 0;
+    int status = merge_run(&merge);
+    merge_end(&merge);
+    return status == 0 ? 1 : status;
+}
+
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context, struct store_error *error_r)
 {
-    struct stopper stopper = {should_stop, context};
+    struct caller caller = {should_stop, context, error_r};
     error_r->text[0] = 0;
     if (store_check_doubt(store, error_r) != 0)
         return -EIO;
-    struct run_list *list = store_pin(store);
-    struct choice choice = choose(store, list);
-    int status = choice.count == 0 ? 0 : merge(store, list->runs + choice.begin, choice.count, &stopper, error_r);
-    store_unpin(store, list);
+    int status = merge_next(store, &caller, NULL);
     store_close_dead(store);
-    return status;
+    return status < 0 ? status : 0;
 }

@@ -20,6 +20,7 @@ struct store {
     char *dir;
     struct store_options options;
     struct manifest *manifest;
+    struct store_pacer pacer;
 
     /* Serialises commits: checkpoint and merge thread. Taken before `lock`. */
     pthread_mutex_t commit_lock;
@@ -31,11 +32,21 @@ struct store {
     struct run *dead; /* to be closed by the merge thread */
     struct manifest_marks marks;
     uint32_t reader_count; /* ever opened: their slots */
+    uint32_t run_count_most;
+    uint64_t run_bytes;
+    uint64_t merge_bytes;
 };
 
 /* The current list, which stands until it is unpinned. Any thread. */
 struct run_list *store_pin(struct store *store);
 void store_unpin(struct store *store, struct run_list *list);
+
+/* One run stands, as if it were in a pinned list, until it is let go. Any thread. */
+void store_hold_run(struct store *store, struct run *run);
+void store_let_run(struct store *store, struct run *run);
+
+/* For store_info. Any thread. */
+void store_count_bytes(struct store *store, uint64_t run_bytes, uint64_t merge_bytes);
 
 /* A number for a new file. Any thread. */
 uint64_t store_take_id(struct store *store);

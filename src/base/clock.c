@@ -21,8 +21,17 @@ static uint64_t system_monotonic_us(struct clock *clock)
     return read_us(CLOCK_MONOTONIC);
 }
 
+static void system_sleep_us(struct clock *clock, uint64_t us)
+{
+    struct timespec left = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+    (void)clock;
+    while (nanosleep(&left, &left) != 0)
+        continue;
+}
+
 void clock_init_system(struct clock *clock)
 {
+    clock->sleep_us = system_sleep_us;
     clock->wall_us = system_wall_us;
     clock->monotonic_us = system_monotonic_us;
 }

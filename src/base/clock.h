@@ -10,6 +10,7 @@
 struct clock {
     uint64_t (*wall_us)(struct clock *clock);      /* since the Unix epoch; may step back */
     uint64_t (*monotonic_us)(struct clock *clock); /* since some start; never steps back */
+    void (*sleep_us)(struct clock *clock, uint64_t us);
 };
 
 static inline uint64_t clock_wall_us(struct clock *clock)
@@ -20,6 +21,12 @@ static inline uint64_t clock_wall_us(struct clock *clock)
 static inline uint64_t clock_monotonic_us(struct clock *clock)
 {
     return clock->monotonic_us(clock);
+}
+
+/* The calling thread, which may block, waits for so long. */
+static inline void clock_sleep_us(struct clock *clock, uint64_t us)
+{
+    clock->sleep_us(clock, us);
 }
 
 /* Fills `clock` with the kernel's clocks. */

@@ -19,6 +19,12 @@ static uint64_t clock_wall(struct clock *clock)
     return container_of(clock, struct world, clock)->wall_us;
 }
 
+/* Jobs run whole: nothing comes in while one waits. */
+static void clock_sleep(struct clock *clock, uint64_t us)
+{
+    (void)clock, (void)us;
+}
+
 static uint64_t clock_monotonic(struct clock *clock)
 {
     return container_of(clock, struct world, clock)->monotonic_us;
@@ -106,7 +112,7 @@ static struct world *world_prepare(const struct world_options *options)
 {
     struct world *world = calloc(1, sizeof *world);
     WORLD_MUST(world != NULL && options->shards <= WORLD_SHARDS_MAX);
-    world->clock = (struct clock){clock_wall, clock_monotonic};
+    world->clock = (struct clock){clock_wall, clock_monotonic, clock_sleep};
     struct clock system;
     clock_init_system(&system);
     world->wall_us = options->wall_us != 0 ? options->wall_us : clock_wall_us(&system);

@@ -81,8 +81,9 @@ static void letters_turn(struct world *world, uint32_t from, uint32_t to)
     }
 }
 
-int shard_worker_open(struct shard *shard, const char *name, struct worker **worker_r)
+int shard_worker_open(struct shard *shard, const char *name, enum shard_worker_kind kind, struct worker **worker_r)
 {
+    (void)kind;
     struct worker *worker = calloc(1, sizeof *worker);
     ASSERT(worker != NULL && strlen(name) < sizeof worker->name);
     worker->shard = shard;

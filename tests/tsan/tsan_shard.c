@@ -38,7 +38,7 @@ static void job_done(struct worker_job *job)
 static void on_start(void *context)
 {
     struct member *member = context;
-    ASSERT(shard_worker_open(member->shard, "worker", &member->worker) == 0);
+    ASSERT(shard_worker_open(member->shard, "worker", SHARD_WORKER_PROMPT, &member->worker) == 0);
     member->job = (struct worker_job){job_run, job_done};
     worker_post(member->worker, 0, &member->job);
     for (unsigned i = 0; i < LETTERS; i++)

@@ -44,7 +44,7 @@ static uint64_t set_monotonic_us(struct clock *clock)
 
 Test(clock, another_one_may_be_put_in_its_place)
 {
-    struct set_clock set = {{set_wall_us, set_monotonic_us}, 100};
+    struct set_clock set = {{set_wall_us, set_monotonic_us, NULL}, 100};
     cr_assert_eq(clock_wall_us(&set.clock), 100);
     set.wall_us = 50;
     cr_assert_eq(clock_wall_us(&set.clock), 50);

@@ -54,7 +54,7 @@ Test(config, without_options_all_defaults_stand)
     cr_assert_eq(config.ping_s, 25);
     cr_assert_eq(config.output_bytes, 4u << 20);
     cr_assert_eq(config.memory_bytes, 0, "as budget.h says");
-    cr_assert_eq(config.memtable_bytes, 96u << 20);
+    cr_assert_eq(config.memtable_bytes, 192u << 20);
     cr_assert_eq(config.checkpoint_s, 60);
     cr_assert_eq(config.wal_segment_bytes, 32u << 20);
     cr_assert_eq(config.connections, 100000);

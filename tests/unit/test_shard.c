@@ -60,7 +60,7 @@ static void on_start(void *context)
     atomic_store(&member->has_started, true);
     timer_init(&member->timer);
     timers_set(shard_timers(member->shard), &member->timer, shard_monotonic_us(member->shard) + 100000);
-    ASSERT(shard_worker_open(member->shard, "worker", &member->worker) == 0);
+    ASSERT(shard_worker_open(member->shard, "worker", SHARD_WORKER_PROMPT, &member->worker) == 0);
     member->job = (struct worker_job){job_run, job_done};
     worker_post(member->worker, 0, &member->job);
     post_all(member);

@@ -273,3 +273,52 @@ Test(store, a_directory_that_cannot_be_made_is_an_error_with_its_name)
     cr_assert_lt(store_open(&store, "/proc/nowhere/runs", &options, &error), 0);
     cr_assert_not_null(strstr(error.text, "/proc/nowhere/runs"));
 }
+
+/* -- the pace -- */
+
+struct pacer_bed {
+    struct bed *bed;
+    uint32_t slices;
+    uint64_t rows;
+    uint32_t levels;
+    uint32_t runs_max;
+    uint32_t added;
+};
+
+/* While the long merge waits, three more checkpoints come. */
+static void on_merge_slice(void *context, const struct store_slice *slice)
+{
+    struct pacer_bed *pacer = context;
+    pacer->slices++;
+    pacer->rows += slice->rows;
+    pacer->levels = slice->levels > pacer->levels ? slice->levels : pacer->levels;
+    pacer->runs_max = slice->runs_max;
+    for (; pacer->added < 3; pacer->added++)
+        add_user(pacer->bed, "carol", 10 + pacer->added, 1, 1);
+}
+
+Test(store, a_long_merge_tells_its_slices_and_lets_shorter_ones_go_between_them)
+{
+    struct bed bed = bed_open();
+    struct store_error error;
+    struct pacer_bed pacing = {.bed = &bed};
+    for (uint32_t i = 0; i < 9; i++) {
+        add_user(&bed, i % 2 == 0 ? "alice" : "bob", 1 + i * 1000, 1, 1000);
+        if (i % 3 == 2)
+            cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0, "%s", error.text);
+    }
+    cr_assert_eq(run_count(&bed), 3, "three of level 1");
+    store_set_pacer(bed.store, &(struct store_pacer){.on_merge_slice = on_merge_slice, .context = &pacing});
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0, "%s", error.text);
+    struct store_info info;
+    store_info(bed.store, &info);
+    cr_assert_eq(info.run_count, 2, "the long one, and the three that came meanwhile as one");
+    cr_assert_eq(info.row_count, 9003);
+    cr_assert(pacing.slices >= 2 && pacing.rows >= 9003, "both merges told what they wrote");
+    cr_assert_eq(pacing.levels, 2);
+    cr_assert_eq(pacing.runs_max, 8);
+    cr_assert(info.run_count_most == 6 && info.merge_bytes > 0 && info.run_bytes > 0);
+    cr_assert_str_eq(range(&bed, "carol", OLDEST(.after = 0)), "10 11 12");
+    cr_assert_eq(count_files(bed.dir, "run-"), 2);
+    bed_close(&bed);
+}
