@@ -49,18 +49,29 @@ static int write_all(int fd, const char *data, size_t bytes, off_t offset)
 /* Written, not just allocated: a write into unwritten extents costs the file system a commit of its own. */
 static int zero_fill(int fd, uint32_t segment_bytes)
 {
-    char *zeros = calloc(1, ZERO_BYTES);
-    if (zeros == NULL)
+    char *zeros = mmap(NULL, ZERO_BYTES, PROT_READ, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (zeros == MAP_FAILED)
         return -ENOMEM;
     int status = 0;
     for (uint32_t at = 0; at < segment_bytes && status == 0; at += ZERO_BYTES) {
         uint32_t piece = segment_bytes - at < ZERO_BYTES ? segment_bytes - at : ZERO_BYTES;
         status = write_all(fd, zeros, piece, at);
     }
-    free(zeros);
+    munmap(zeros, ZERO_BYTES);
     if (status == 0 && fsync(fd) != 0)
         status = -errno;
     return status;
+}
+
+/* Past the page cache, which nobody would read it from; through it where the file system has no O_DIRECT. */
+static int create_direct(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EINVAL) {
+        (void)unlink(path); /* some file systems make the file before they refuse the flag */
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    }
+    return fd < 0 ? -errno : fd;
 }
 
 /* For the log's writes; where the file system has no O_DIRECT they go through the page cache and are as durable. */
@@ -78,9 +89,9 @@ int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struc
     int status = segment_path(dir, file, path);
     if (status != 0)
         return status;
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = create_direct(path);
     if (fd < 0)
-        return -errno;
+        return fd;
     status = zero_fill(fd, segment_bytes);
     close(fd);
     if (status == 0)
