@@ -127,7 +127,10 @@ static void claim(struct claims *claims, struct claim claim)
 
 static void claim_entry(struct claims *claims, int user, uint32_t n, json_t *frame)
 {
-    struct claim made = {.user = user, .n = n, .ts = number_of(frame, "ts"), .prev = number_of(frame, "prev"),
+    struct claim made = {.user = user,
+                         .n = n,
+                         .ts = number_of(frame, "ts"),
+                         .prev = number_of(frame, "prev"),
                          .has_prev = json_object_get(frame, "prev") != NULL};
     snprintf(made.mid, sizeof made.mid, "%s", text_of(frame, "mid"));
     if (n >= claims->sent_count || !claims->sent[n].is_known || made.ts == 0 || made.mid[0] == '\0')

@@ -46,9 +46,9 @@ struct claims {
     struct claim *items;
     uint32_t count;
     uint32_t room;
-    uint32_t acknowledged; /* `ok`s of sends among them, dups included */
+    uint32_t acknowledged;           /* `ok`s of sends among them, dups included */
     uint64_t last[CLAIMS_USERS_MAX]; /* the greatest `last` that a login told: the timeline has such an entry */
-    struct claims_stream *streams; /* by descriptor */
+    struct claims_stream *streams;   /* by descriptor */
 };
 
 void claims_open(struct claims *claims, const char *journal_path);

@@ -141,8 +141,7 @@ struct disk_names disk_names_after(const struct disk *disk, const bool *is_kept)
     return names;
 }
 
-static void change(struct disk *disk, struct disk_node *dir, const char *name, struct disk_node *target,
-                   uint64_t group)
+static void change(struct disk *disk, struct disk_node *dir, const char *name, struct disk_node *target, uint64_t group)
 {
     struct disk_name *added = names_add(&disk->changes, dir, name, target);
     added->order = disk->order;
@@ -211,11 +210,14 @@ void disk_put(char **data, uint64_t *bytes, uint64_t *room, const struct disk_wr
 static void issue(struct disk *disk, const struct trace_record *record, const void *data)
 {
     struct disk_node *node = node_of(disk, record->node);
-    struct disk_write write = {.id = record->id, .order = disk->order, .offset = record->offset,
-                               .bytes = record->bytes, .is_sync = record->kind == TRACE_WRITE_SYNC};
+    struct disk_write write = {.id = record->id,
+                               .order = disk->order,
+                               .offset = record->offset,
+                               .bytes = record->bytes,
+                               .is_sync = record->kind == TRACE_WRITE_SYNC};
     if (record->kind == TRACE_TRUNCATE)
-        write = (struct disk_write){.id = record->id, .order = disk->order, .returned = disk->order,
-                                    .offset = record->bytes, .is_size = true};
+        write = (struct disk_write){
+            .id = record->id, .order = disk->order, .returned = disk->order, .offset = record->bytes, .is_size = true};
     if (disk->faults.small_sync_writes_are_plain && record->bytes < 4096)
         write.is_sync = false;
     if (record->data_bytes > 0) {
@@ -278,7 +280,7 @@ static void written(struct disk *disk, const struct trace_record *record)
         struct disk_node *node = disk->nodes[i];
         for (uint32_t k = 0; k < node->write_count; k++) {
             struct disk_write *write = &node->writes[k];
-            if (write->id != record->id)
+            if (write->id != record->id || write->returned != 0) /* the ids of another life */
                 continue;
             write->returned = disk->order;
             if (record->id == disk->faults.lost_write_id)
@@ -460,9 +462,7 @@ void disk_apply(struct disk *disk, const struct trace_record *record, const void
     case TRACE_CREATE:
     case TRACE_MKDIR: make_name(disk, record, name); return;
     case TRACE_UNLINK: change(disk, node_of(disk, record->parent), name, NULL, 0); return;
-    case TRACE_RENAME:
-        change_name(disk, node_of(disk, record->parent), data, node_of(disk, record->node));
-        return;
+    case TRACE_RENAME: change_name(disk, node_of(disk, record->parent), data, node_of(disk, record->node)); return;
     case TRACE_WRITE:
     case TRACE_WRITE_SYNC:
     case TRACE_TRUNCATE: issue(disk, record, data); return;

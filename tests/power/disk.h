@@ -58,7 +58,6 @@ bool disk_is_live(const struct disk *disk);
 /* How an image is chosen. */
 enum disk_choice { DISK_NOTHING, DISK_EVERYTHING, DISK_BY_CHANCE };
 /* Makes `dir` and in it one of the images that a cut now could leave. By chance: the one of `seed`. */
-void disk_build(struct disk *disk, const char *dir, enum disk_choice choice, uint64_t seed,
-                struct disk_counts *counts);
+void disk_build(struct disk *disk, const char *dir, enum disk_choice choice, uint64_t seed, struct disk_counts *counts);
 
 #endif

@@ -119,8 +119,7 @@ static void write_piece(int fd, const char *path, const struct disk_write *write
 }
 
 /* The new size. */
-static uint64_t write_torn(struct image *image, int fd, const char *path, const struct disk_write *write,
-                           uint64_t size)
+static uint64_t write_torn(struct image *image, int fd, const char *path, const struct disk_write *write, uint64_t size)
 {
     uint64_t last = (write->offset + write->bytes - 1) / SECTOR_BYTES - write->offset / SECTOR_BYTES;
     struct tear tear = {.kind = (int)below(image, 3), .at = below(image, last + 2)};

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "world.h"
+#include "world_double.h"
 
 #define RESENDS 4u
 
@@ -28,7 +28,7 @@ struct court {
     const struct claims *claims;
     struct judgement *judgement;
     struct world *world;
-    struct line timelines[CLAIMS_USERS_MAX];
+    struct line lines[CLAIMS_USERS_MAX];
 };
 
 /* The first thing that is wrong is what counts. */
@@ -59,7 +59,8 @@ static void check_content(struct court *court, int user, json_t *frame, const st
     const struct sent *sent = &claims->sent[entry->n];
     claims_text(entry->n, sent->bytes, text);
     bool has_key = sent->from == user && sent->key[0] != '\0';
-    if (strcmp(frame_text(frame, "text"), text) != 0 || strcmp(frame_text(frame, "from"), name_of(court, sent->from)) != 0
+    if (strcmp(frame_text(frame, "text"), text) != 0
+        || strcmp(frame_text(frame, "from"), name_of(court, sent->from)) != 0
         || strcmp(frame_text(frame, "to"), name_of(court, sent->to)) != 0
         || strcmp(frame_text(frame, "key"), has_key ? sent->key : "") != 0 || (sent->from != user && sent->to != user))
         condemn(court, VERDICT_INVENTED, "%s has message %u with another text, key or name", name_of(court, user),
@@ -68,27 +69,28 @@ static void check_content(struct court *court, int user, json_t *frame, const st
 
 static void take_entry(struct court *court, int user, json_t *frame)
 {
-    struct line *timeline = &court->timelines[user];
+    struct line *line = &court->lines[user];
     struct told entry = {.n = (uint32_t)strtoul(frame_text(frame, "text"), NULL, 10),
-                          .ts = frame_number(frame, "ts"), .prev = frame_number(frame, "prev")};
+                         .ts = frame_number(frame, "ts"),
+                         .prev = frame_number(frame, "prev")};
     snprintf(entry.mid, sizeof entry.mid, "%s", frame_text(frame, "mid"));
     check_content(court, user, frame, &entry);
-    uint64_t before = timeline->count == 0 ? 0 : timeline->entries[timeline->count - 1].ts;
+    uint64_t before = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
     if (entry.prev != before || entry.ts <= before)
         condemn(court, VERDICT_REORDERED, "%s: ts %llu with prev %llu comes after %llu", name_of(court, user),
                 (unsigned long long)entry.ts, (unsigned long long)entry.prev, (unsigned long long)before);
-    timeline->entries = realloc(timeline->entries, (timeline->count + 1) * sizeof entry);
-    WORLD_MUST(timeline->entries != NULL);
-    timeline->entries[timeline->count++] = entry;
+    line->entries = realloc(line->entries, (line->count + 1) * sizeof entry);
+    WORLD_MUST(line->entries != NULL);
+    line->entries[line->count++] = entry;
 }
 
 static void read_timeline(struct court *court, int user)
 {
-    struct line *timeline = &court->timelines[user];
+    struct line *line = &court->lines[user];
     bool is_live = false;
-    timeline->count = 0;
-    timeline->client = client_login(court->world, 0, name_of(court, user), ",\"after\":0");
-    for (json_t *frame; (frame = client_next(timeline->client)) != NULL; json_decref(frame)) {
+    line->count = 0;
+    line->client = client_login(court->world, 0, name_of(court, user), ",\"after\":0");
+    for (json_t *frame; (frame = client_next(line->client)) != NULL; json_decref(frame)) {
         if (strcmp(frame_text(frame, "op"), "msg") == 0)
             take_entry(court, user, frame);
         is_live |= strcmp(frame_text(frame, "op"), "live") == 0;
@@ -100,11 +102,11 @@ static void read_timeline(struct court *court, int user)
 /* By message number: where it stands in the timeline of each side; 0: nowhere, else the index + 1. */
 static uint32_t *index_of(struct court *court, int user)
 {
-    const struct line *timeline = &court->timelines[user];
+    const struct line *line = &court->lines[user];
     uint32_t *places = calloc(court->claims->sent_count + 1, sizeof *places);
     WORLD_MUST(places != NULL);
-    for (uint32_t i = 0; i < timeline->count; i++) {
-        uint32_t n = timeline->entries[i].n;
+    for (uint32_t i = 0; i < line->count; i++) {
+        uint32_t n = line->entries[i].n;
         if (places[n] != 0)
             condemn(court, VERDICT_DUPLICATED, "%s has message %u twice", name_of(court, user), n);
         places[n] = i + 1;
@@ -124,8 +126,8 @@ static void check_sides(struct court *court, uint32_t *const *places)
             condemn(court, VERDICT_ONE_SIDED, "message %u from %s to %s is only with the %s", n,
                     name_of(court, sent->from), name_of(court, sent->to), of_sender == 0 ? "recipient" : "sender");
         if (of_sender != 0
-            && strcmp(court->timelines[sent->from].entries[of_sender - 1].mid,
-                      court->timelines[sent->to].entries[of_recipient - 1].mid)
+            && strcmp(court->lines[sent->from].entries[of_sender - 1].mid,
+                      court->lines[sent->to].entries[of_recipient - 1].mid)
                    != 0)
             condemn(court, VERDICT_ONE_SIDED, "message %u has two mids", n);
     }
@@ -135,10 +137,10 @@ static void check_sides(struct court *court, uint32_t *const *places)
 static void check_order(struct court *court, int user)
 {
     const struct claims *claims = court->claims;
-    const struct line *timeline = &court->timelines[user];
+    const struct line *line = &court->lines[user];
     uint32_t last[CLAIMS_USERS_MAX][2] = {{0}};
-    for (uint32_t i = 0; i < timeline->count; i++) {
-        uint32_t n = timeline->entries[i].n;
+    for (uint32_t i = 0; i < line->count; i++) {
+        uint32_t n = line->entries[i].n;
         const struct sent *sent = &claims->sent[n];
         uint32_t *newest = &last[sent->from == user ? sent->to : sent->from][sent->from == user];
         if (sent->is_again)
@@ -157,7 +159,7 @@ static void check_claims(struct court *court, uint32_t *const *places)
         if (place == 0)
             condemn(court, VERDICT_LOST, "%s has not message %u, ts %llu, which the server had told",
                     name_of(court, claim->user), claim->n, (unsigned long long)claim->ts);
-        const struct told *entry = &court->timelines[claim->user].entries[place - 1];
+        const struct told *entry = &court->lines[claim->user].entries[place - 1];
         if (entry->ts != claim->ts || strcmp(entry->mid, claim->mid) != 0
             || (claim->has_prev && entry->prev != claim->prev))
             condemn(court, VERDICT_LOST, "%s has message %u as ts %llu prev %llu mid %s, told were %llu %llu %s",
@@ -169,8 +171,8 @@ static void check_claims(struct court *court, uint32_t *const *places)
 
 static void check_last(struct court *court, int user)
 {
-    const struct line *timeline = &court->timelines[user];
-    uint64_t newest = timeline->count == 0 ? 0 : timeline->entries[timeline->count - 1].ts;
+    const struct line *line = &court->lines[user];
+    uint64_t newest = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
     if (court->claims->last[user] > newest)
         condemn(court, VERDICT_LOST, "%s was told a last of %llu, and has only %llu", name_of(court, user),
                 (unsigned long long)court->claims->last[user], (unsigned long long)newest);
@@ -178,34 +180,58 @@ static void check_last(struct court *court, int user)
 
 /* -- going on -- */
 
+/* A full memtable waits for a checkpoint, and that for a segment. */
+static void make_room(struct court *court)
+{
+    for (uint32_t shard = 0; shard < court->world->config.shards; shard++)
+        world_hold_jobs(court->world, shard, WORLD_KEEPER, false);
+    world_advance(court->world, 1000000);
+    world_settle(court->world);
+}
+
+static json_t *reply_to(struct client *client, const char *id)
+{
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
+        if (strcmp(frame_text(frame, "id"), id) == 0)
+            return frame;
+    world_fail("no reply to %s", id);
+}
+
 static json_t *resend(struct court *court, uint32_t n)
 {
-    char text[CLAIMS_TEXT_MAX + 1];
+    char text[CLAIMS_TEXT_MAX + 1], id[16];
     const struct sent *sent = &court->claims->sent[n];
-    struct client *client = court->timelines[sent->from].client;
+    struct client *client = court->lines[sent->from].client;
     claims_text(n, sent->bytes, text);
-    client_send(client, "{\"op\":\"send\",\"id\":\"%u/r\",\"to\":\"%s\",\"key\":\"%s\",\"text\":\"%s\"}", n,
-                name_of(court, sent->to), sent->key, text);
-    world_settle(court->world);
-    json_t *frame = client_expect(client, "ok");
-    return frame;
+    snprintf(id, sizeof id, "%u/r", n);
+    for (int attempt = 0; attempt < 10; attempt++) {
+        client_send(client, "{\"op\":\"send\",\"id\":\"%s\",\"to\":\"%s\",\"key\":\"%s\",\"text\":\"%s\"}", id,
+                    name_of(court, sent->to), sent->key, text);
+        world_settle(court->world);
+        json_t *frame = reply_to(client, id);
+        if (strcmp(frame_text(frame, "code"), "busy") != 0)
+            return frame;
+        json_decref(frame);
+        make_room(court);
+    }
+    world_fail("message %u, sent again, finds the server busy for ever", n);
 }
 
 /* What is there is a dup with its ts and mid; what is not there is stored, and then it is a dup. */
 static void check_key(struct court *court, uint32_t n, uint32_t *const *places)
 {
     const struct sent *sent = &court->claims->sent[n];
-    const struct line *timeline = &court->timelines[sent->from];
+    const struct line *line = &court->lines[sent->from];
     uint32_t place = places[sent->from][n];
-    uint64_t newest = timeline->count == 0 ? 0 : timeline->entries[timeline->count - 1].ts;
+    uint64_t newest = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
     json_t *first = resend(court, n);
     json_t *second = resend(court, n);
-    uint64_t ts = place == 0 ? frame_number(first, "ts") : timeline->entries[place - 1].ts;
+    uint64_t ts = place == 0 ? frame_number(first, "ts") : line->entries[place - 1].ts;
     if (json_is_true(json_object_get(first, "dup")) != (place != 0) || frame_number(first, "ts") != ts
         || (place == 0 && ts <= newest))
         condemn(court, VERDICT_DUPLICATED, "message %u, sent again with its key, is stored again or not at all", n);
-    if (!json_is_true(json_object_get(second, "dup")) || frame_number(second, "ts") != ts
-        || strcmp(frame_text(first, "mid"), frame_text(second, "mid")) != 0)
+    if (strcmp(frame_text(first, "op"), "ok") != 0 || !json_is_true(json_object_get(second, "dup"))
+        || frame_number(second, "ts") != ts || strcmp(frame_text(first, "mid"), frame_text(second, "mid")) != 0)
         condemn(court, VERDICT_DUPLICATED, "message %u, sent a third time with its key, is no dup", n);
     json_decref(first);
     json_decref(second);

@@ -1,7 +1,7 @@
 /*
- * judge.h: starts a server on a directory as a power cut may have left it, asks it for every timeline, and holds what it
- * says against what was claimed before the cut. The server is that of tests/sim/world.h: recovery, store, log, replay
- * and delivery are the real ones; sockets and threads are doubles.
+ * judge.h: starts a server on a directory as a power cut may have left it, asks it for every timeline, and holds what
+ * it says against what was claimed before the cut. The server is that of tests/sim/world.h: recovery, store, log,
+ * replay and delivery are the real ones; sockets and threads are doubles.
  */
 #ifndef CHITCHAT_TESTS_JUDGE_H
 #define CHITCHAT_TESTS_JUDGE_H

@@ -245,8 +245,7 @@ static uint64_t image_seed(const struct power *power, uint64_t index)
 static void save_image(struct power *power)
 {
     char path[PATH_BYTES + 400];
-    disk_build(power->disk, power->options.save, choice_of(power->options.image), power->options.image,
-               &power->counts);
+    disk_build(power->disk, power->options.save, choice_of(power->options.image), power->options.image, &power->counts);
     snprintf(path, sizeof path, "%s.claims", power->options.save);
     claims_save(&power->claims, path);
 }
@@ -368,11 +367,11 @@ static void take_option(struct options *options, int option)
 
 static struct options read_options(int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"journal", 1, NULL, 'j'}, {"claims", 1, NULL, 'C'},  {"work", 1, NULL, 'w'},    {"save", 1, NULL, 's'},
-        {"fault", 1, NULL, 'f'},   {"again", 1, NULL, 'a'},   {"cut", 1, NULL, 'c'},     {"image", 1, NULL, 'i'},
-        {"seed", 1, NULL, 'S'},    {"images", 1, NULL, 'm'},  {"jobs", 1, NULL, 'J'},    {"shards", 1, NULL, 'n'},
-        {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"journal", 1, NULL, 'j'}, {"claims", 1, NULL, 'C'}, {"work", 1, NULL, 'w'},
+                                          {"save", 1, NULL, 's'},    {"fault", 1, NULL, 'f'},  {"again", 1, NULL, 'a'},
+                                          {"cut", 1, NULL, 'c'},     {"image", 1, NULL, 'i'},  {"seed", 1, NULL, 'S'},
+                                          {"images", 1, NULL, 'm'},  {"jobs", 1, NULL, 'J'},   {"shards", 1, NULL, 'n'},
+                                          {NULL, 0, NULL, 0}};
     struct options options = {.images_max = 900, .jobs = 2, .shards = 2, .seed = 1, .again = "(the same)"};
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;)
         take_option(&options, option);
@@ -396,8 +395,8 @@ static void open_all(struct power *power)
     if (power->options.claims != NULL)
         claims_load(&power->claims, power->options.claims);
     for (uint32_t i = 0; i < power->options.jobs; i++) {
-        power->jobs[i].judgement = mmap(NULL, sizeof *power->jobs[i].judgement, PROT_READ | PROT_WRITE,
-                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        power->jobs[i].judgement =
+            mmap(NULL, sizeof *power->jobs[i].judgement, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (power->jobs[i].judgement == MAP_FAILED)
             disk_fail("no memory");
     }
@@ -408,8 +407,8 @@ static int report(const struct power *power)
     uint64_t bad = 0;
     const struct disk_counts *counts = &power->counts;
     printf("{\"cuts\":%llu,\"cuts_all\":%llu,\"images\":%llu,\"acknowledged\":%u,\"claims\":%u",
-           (unsigned long long)power->cuts_taken, (unsigned long long)power->cut,
-           (unsigned long long)counts->images, power->claims.acknowledged, power->claims.count);
+           (unsigned long long)power->cuts_taken, (unsigned long long)power->cut, (unsigned long long)counts->images,
+           power->claims.acknowledged, power->claims.count);
     printf(",\"writes_kept\":%llu,\"writes_dropped\":%llu,\"writes_torn\":%llu,\"names_kept\":%llu,"
            "\"names_dropped\":%llu",
            (unsigned long long)counts->kept, (unsigned long long)counts->dropped, (unsigned long long)counts->torn,

@@ -22,6 +22,7 @@ const { Chance, Journal, Traffic, checkClaims } = await import("./traffic.mjs");
 const RECORDER = path.join(BUILD, "libchitchat-record.so");
 const CUTTER = path.join(BUILD, "chitchat-power");
 const OPTIONS = ["--memtable-bytes", "1M", "--checkpoint-s", "1", "--wal-segment-bytes", "4M"];
+const WITHOUT_CHECKPOINTS = ["--memtable-bytes", "1M", "--checkpoint-s", "3600", "--wal-segment-bytes", "4M"];
 const VERDICTS = ["lost", "duplicated", "reordered", "one_sided", "refused", "invented", "died"];
 const FAULTS = ["log-write-lost", "no-file-sync", "no-dir-sync", "meta-not-dsync"];
 
@@ -77,8 +78,8 @@ class Recording {
     return { LD_PRELOAD: RECORDER, CHITCHAT_RECORD_ROOT: this.root, CHITCHAT_RECORD_TRACE: trace };
   }
 
-  start(recorded = true) {
-    return Server.start({ data: this.data, options: OPTIONS, env: recorded ? this.#environment() : {} });
+  start(recorded = true, options = OPTIONS) {
+    return Server.start({ data: this.data, options, env: recorded ? this.#environment() : {} });
   }
 
   // Writes down what stands there now, so that the trace is compared with it.
@@ -168,7 +169,7 @@ async function lives(chance) {
 async function manySegments(chance) {
   const recording = new Recording(new Journal(users(6)));
   for (let life = 0; life < 66; life++) {
-    const server = await recording.start(false);
+    const server = await recording.start(false, WITHOUT_CHECKPOINTS);
     const traffic = new Traffic(server, recording.journal, chance);
     await traffic.run({ sends: 12, window: 2, bytes: () => chance.from(8, 200) });
     await server.kill();

@@ -50,7 +50,7 @@ void *record_real(const char *name)
 #define REAL(name)                                                                                                     \
     static __typeof__(&name) real_##name;                                                                              \
     if (real_##name == NULL)                                                                                           \
-        *(void **)&real_##name = record_real(#name)
+    *(void **)&real_##name = record_real(#name)
 
 static ssize_t write_plain(int fd, const void *data, size_t bytes)
 {
@@ -354,8 +354,8 @@ int ftruncate(int fd, off_t size)
     uint64_t node = record_node(fd, &is_sync);
     uint64_t id = record_id();
     if (node != 0)
-        record_put(
-            (struct trace_record){.kind = TRACE_TRUNCATE, .id = id, .node = node, .bytes = (uint64_t)size}, NULL, 0);
+        record_put((struct trace_record){.kind = TRACE_TRUNCATE, .id = id, .node = node, .bytes = (uint64_t)size}, NULL,
+                   0);
     return real_ftruncate(fd, size);
 }
 
