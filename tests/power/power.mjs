@@ -16,7 +16,6 @@ const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = path.join(TOP, process.env.CHITCHAT_BUILD ?? "build/release");
 process.env.CHITCHAT_BIN ??= path.join(BUILD, "chitchat");
 const { Server, killedAfter, sleep } = await import("../scenario/lib/server.mjs");
-const { Client } = await import("../scenario/lib/client.mjs");
 const { Chance, Journal, Traffic, checkClaims } = await import("./traffic.mjs");
 
 const RECORDER = path.join(BUILD, "libchitchat-record.so");
@@ -165,10 +164,10 @@ async function lives(chance) {
   return recording;
 }
 
-// So many lives without a checkpoint that the next start writes all their segments to runs: that start is recorded.
+// As many lives without a checkpoint as it takes (SEALED_CHECKPOINT of recovery.c) that the next start writes all their segments to runs: that start is recorded.
 async function manySegments(chance) {
   const recording = new Recording(new Journal(users(6)));
-  for (let life = 0; life < 66; life++) {
+  for (let life = 0; life < 64; life++) {
     const server = await recording.start(false, WITHOUT_CHECKPOINTS);
     const traffic = new Traffic(server, recording.journal, chance);
     await traffic.run({ sends: 12, window: 2, bytes: () => chance.from(8, 200) });
