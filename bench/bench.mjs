@@ -1,124 +1,174 @@
-// `./dev bench`: the server beside the ceiling (bench/ceiling.c), run in turns, each three times; medians and ranges. One shard on
-// CPU 0, the generator on CPU 1, everything durable. The data of a run lies in a new directory below --dir (default: here).
-import { spawn, spawnSync } from "node:child_process";
+// `./dev bench`: a fixed set in under 10 minutes: the server beside the ceiling (bench/ceiling.c) in turns, each three times; the
+// targets that fit into minutes; the small programs. One table of medians and ranges, and a page, build/bench.html.
+// `./dev bench --peers`: nats-server with JetStream beside both.
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
-import path from "node:path";
+import os from "node:os";
 
-const BUILD = path.resolve("build/release");
+import { writePage } from "./bench_html.mjs";
+import { peers, promises } from "./bench_peers.mjs";
+import { checkDisk, micro, onCeiling, onServer, stealWatch } from "./bench_run.mjs";
+import { markdown, row, show } from "./bench_table.mjs";
+
 const RUNS = Number(process.env.BENCH_RUNS ?? 3);
-const SECONDS = process.env.BENCH_SECONDS ?? "5";
-const PORT = { server: 9201, ceiling: 9202 };
+const SECONDS = process.env.BENCH_SECONDS ?? "3";
+const ONLY = process.env.BENCH_ONLY ? new RegExp(process.env.BENCH_ONLY) : /./;
+const TIMES = ["--duration", SECONDS, "--warmup", "0.7"];
+const MICRO = ["mailbox", "wal", "checkpoint", "memtable", "store", "request", "reply", "frame"];
 
-const PAIRS = [
-  ["100 x 16", ["--connections", "100", "--window", "16"]],
-  ["10 x 64", ["--connections", "10", "--window", "64"]],
-  ["1,000 x 1", ["--connections", "1000", "--window", "1"]],
-  ["100 x 1", ["--connections", "100", "--window", "1"]],
+const rate = (r) => r.acknowledged / r.seconds;
+const cpuOf = (r, count) => (r.server_cpu_s * 1e6) / count;
+const cost = (r) => cpuOf(r, r.acknowledged);
+const notes = [];
+
+// In turns, so that what else the machine does strikes all alike.
+async function interleaved(...ways) {
+  const sets = ways.map(() => []);
+  for (let i = 0; i < RUNS; i++) for (const [k, way] of ways.entries()) sets[k].push(await way());
+  for (const report of sets.flat()) if (report.is_saturated) notes.push(`the generator was saturated: ${report.scenario}, ${report.connections} x ${report.window}; that rate may be its own`);
+  return sets;
+}
+
+function pairs(connections, window, targets) {
+  const group = `${show(connections, 0)} x ${window}, sends to random users`;
+  const args = ["--connections", String(connections), "--window", String(window), ...TIMES];
+  return {
+    name: group,
+    async run() {
+      const [ceiling, server] = await interleaved(() => onCeiling(args), () => onServer(args));
+      const against = (of) => server.map((r, i) => of(r) / of(ceiling[i]));
+      return [
+        row(group, "the ceiling: sends", "/s", ceiling.map(rate)),
+        row(group, "chitchat: sends acknowledged, durable", "/s", server.map(rate)),
+        row(group, "share of the ceiling's sends", "", against(rate), { least: targets.share }),
+        row(group, "the ceiling: CPU a send", "us", ceiling.map(cost)),
+        row(group, "chitchat: CPU a send", "us", server.map(cost)),
+        row(group, "times the ceiling's CPU", "", against(cost), targets.cost ? { most: targets.cost } : {}),
+        row(group, "send to ok, p50", "ms", server.map((r) => r.ok.p50 / 1000)),
+        row(group, "send to ok, p99", "ms", server.map((r) => r.ok.p99 / 1000)),
+        row(group, "generator: CPU a send", "us", server.map((r) => (r.own_cpu_s * 1e6) / r.acknowledged)),
+      ];
+    },
+  };
+}
+
+function alone(name, args, rowsOf) {
+  return {
+    name,
+    async run() {
+      const [reports] = await interleaved(() => onServer(args));
+      return rowsOf(reports).map((cells) => row(name, ...cells));
+    },
+  };
+}
+
+let openLoop; // its points over time go into the page
+
+const SET = [
+  pairs(100, 16, { share: 0.5 }),
+  pairs(10, 64, { share: 0.5 }),
+  pairs(1000, 1, { share: 0.7, cost: 1.4 }),
+  pairs(100, 1, { share: 0.7, cost: 1.4 }),
+  alone("open loop, 20 k/s, 1,000 connections", ["--connections", "1000", "--rate", "20000", "--duration", "6", "--warmup", "1"], (reports) => {
+    openLoop = reports[0];
+    return [
+      ["send to ok, p50", "ms", reports.map((r) => r.ok.p50 / 1000), { most: 0.6 }],
+      ["send to ok, p99", "ms", reports.map((r) => r.ok.p99 / 1000), { most: 5 }],
+      ["send to delivery, p50", "ms", reports.map((r) => r.delivery.p50 / 1000), { most: 0.6 }],
+      ["send to delivery, p99", "ms", reports.map((r) => r.delivery.p99 / 1000), { most: 5 }],
+    ];
+  }),
+  alone("idle, 15,000 connections", ["--scenario", "idle", "--connections", "15000", ...TIMES], (reports) => [
+    ["RSS a connection", "bytes", reports.map((r) => (r.server_rss - r.server_rss_idle) / r.connections), { most: 400 }],
+    ["kernel memory a connection, both ends", "bytes", reports.map((r) => (r.kernel - r.kernel_idle) / r.connections)],
+    ["CPU while idle", "% of a core", reports.map((r) => (100 * r.server_cpu_s) / r.seconds), { most: 1 }],
+    ["CPU a connect, upgrade and login", "us", reports.map((r) => (r.server_login_cpu_s * 1e6) / r.connections), { most: 60 }],
+  ]),
+  alone("storm of 10,000", ["--scenario", "storm", "--connections", "10000", "--rate", "1000", "--duration", "6", "--warmup", "0.5"], (reports) => [
+    ["all live again after", "s", reports.map((r) => r.storms[0]), { most: 3 }],
+  ]),
+  alone("history, pages of 50, from memory", ["--scenario", "history", "--connections", "50", "--fill", "1000", ...TIMES], (reports) => [
+    ["pages", "/s", reports.map((r) => r.pages / r.seconds)],
+    ["pages a core of the server", "/s", reports.map((r) => r.pages / r.server_cpu_s), { least: 100000 }],
+    ["CPU a page", "us", reports.map((r) => cpuOf(r, r.pages))],
+  ]),
+  alone("replay, 100 users of 20,000 entries", ["--scenario", "replay", "--connections", "100", "--fill", "10000", ...TIMES], (reports) => [
+    ["entries", "/s", reports.map((r) => r.replayed / r.seconds)],
+    ["entries a core of the server", "/s", reports.map((r) => r.replayed / r.server_cpu_s), { least: 1e6 }],
+  ]),
+  {
+    name: "fan-out to 1,000 connections of a user",
+    async run() {
+      const args = ["--scenario", "fanout", "--users", "1", "--connections", "1001", "--window", "4", ...TIMES];
+      const [ceiling, server] = await interleaved(() => onCeiling(args), () => onServer(args));
+      const frame = (r) => cpuOf(r, r.delivered);
+      return [
+        row(this.name, "chitchat: frames", "/s", server.map((r) => r.delivered / r.seconds)),
+        row(this.name, "the ceiling: CPU a frame", "us", ceiling.map(frame)),
+        row(this.name, "chitchat: CPU a frame", "us", server.map(frame)),
+        row(this.name, "times the ceiling's CPU", "", server.map((r, i) => frame(r) / frame(ceiling[i])), { most: 1.3 }),
+      ];
+    },
+  },
+  {
+    name: "two shards against one",
+    async run() {
+      const args = (connections) => ["--connections", String(connections), "--window", "16", ...TIMES];
+      const way = (shards, connections) => () => onServer(args(connections), { shards, cpus: "0,1", loadCpu: "0,1" });
+      const [one, same, twice] = await interleaved(way(1, 100), way(2, 100), way(2, 200));
+      const against = (reports) => reports.map((r, i) => cost(r) / cost(one[i]));
+      return [
+        row(this.name, "one shard, 100 x 16: CPU a send", "us", one.map(cost)),
+        row(this.name, "two shards, 200 x 16: CPU a send", "us", twice.map(cost)),
+        row(this.name, "times one shard's, as many connections a shard", "", against(twice), { most: 1.1 }),
+        row(this.name, "times one shard's, with the same 100 x 16", "", against(same)),
+      ];
+    },
+  },
+  ...MICRO.map((name) => ({
+    name: `micro_${name}`,
+    async run() {
+      const { figures } = await micro(name);
+      return figures.map((f) => row(this.name, f.name, "ns", [f.ns_min, f.ns, f.ns_max]));
+    },
+  })),
 ];
-const ALONE = [
-  ["open loop, 20 k/s, 1,000 connections", ["--connections", "1000", "--rate", "20000"]],
-  ["history, pages of 50, from memory", ["--scenario", "history", "--connections", "50", "--fill", "1000"]],
-  ["replay, 100 users of 20,000 entries", ["--scenario", "replay", "--connections", "100", "--fill", "10000"]],
-  ["storm of 10,000", ["--scenario", "storm", "--connections", "10000"]],
-  ["fan-out to 1,000 connections", ["--scenario", "fanout", "--users", "1", "--connections", "1001", "--window", "4"]],
-  ["idle, 15,000 connections", ["--scenario", "idle", "--connections", "15000"]],
-];
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const pinned = (cpu) => ["-c", String(cpu)];
-
-async function untilListening(port) {
-  for (let i = 0; i < 200; i++) {
-    const answer = await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(500) }).catch((error) => error);
-    if (answer.status || /reset|closed|Parse|abort/i.test(String(answer.cause ?? answer))) return;
-    await sleep(50);
-  }
-  throw new Error(`nothing listens on port ${port}`);
+function machine() {
+  const kernel = `${os.type()} ${os.release()}`;
+  return `${os.cpus().length} x ${os.cpus()[0].model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${kernel}, ${checkDisk()}`;
 }
 
-async function withProcess(command, port, run) {
-  const child = spawn("taskset", [...pinned(0), ...command], { stdio: ["ignore", "ignore", "ignore"] });
-  const ended = new Promise((resolve) => child.once("close", resolve));
+const commit = () => {
   try {
-    await sleep(200);
-    if (port === PORT.server) await untilListening(port);
-    return run(child.pid);
-  } finally {
-    child.kill("SIGTERM");
-    await ended;
+    return execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return "no git";
   }
-}
+};
 
-function load(port, pid, args) {
-  const json = path.resolve(`build/bench-${process.pid}.json`);
-  const all = [...args, "--duration", SECONDS, "--warmup", "1", "--server-pid", String(pid), "--json", json, `127.0.0.1:${port}`];
-  const end = spawnSync("taskset", [...pinned(1), `${BUILD}/chitchat-load`, ...all], { encoding: "utf8" });
-  if (end.status !== 0) throw new Error(`${args.join(" ")}: ${end.stderr}${end.stdout}`);
-  const report = JSON.parse(fs.readFileSync(json, "utf8"));
-  fs.rmSync(json);
-  return report;
+const begun = Date.now();
+const stolen = stealWatch();
+const withPeers = process.argv.includes("--peers");
+const unknown = process.argv.slice(2).find((word) => word !== "--peers");
+if (unknown) {
+  console.error(`./dev bench: ${unknown} is no option; there is --peers`);
+  process.exit(2);
 }
-
-async function onServer(args) {
-  const data = fs.mkdtempSync(path.resolve("build/bench-data-"));
-  try {
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${PORT.server}`, "--data", `${data}/d`, "--shards", "1"];
-    return await withProcess(command, PORT.server, (pid) => load(PORT.server, pid, args));
-  } finally {
-    fs.rmSync(data, { recursive: true, force: true });
-  }
+const facts = { machine: machine(), commit: commit(), runs: RUNS, seconds: SECONDS };
+const rows = [];
+for (const part of [...SET, ...(withPeers ? peers(interleaved, TIMES) : [])]) {
+  if (!ONLY.test(part.name)) continue;
+  console.error(`${show((Date.now() - begun) / 1000, 0).padStart(4)} s  ${part.name}`);
+  rows.push(...(await part.run()));
 }
-
-const onCeiling = (args) => withProcess([`${BUILD}/ceiling`, String(PORT.ceiling)], PORT.ceiling, (pid) => load(PORT.ceiling, pid, args));
-
-function spread(values, digits = 0) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const show = (value) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  return `${show(sorted[sorted.length >> 1])} (${show(sorted[0])} to ${show(sorted.at(-1))})`;
-}
-
-const rate = (report) => report.acknowledged / report.seconds;
-const cost = (report) => (report.server_cpu_s * 1e6) / report.acknowledged;
-
-console.log(`${RUNS} runs each, in turns, ${SECONDS} s; medians and ranges. One shard, 64 bytes of text, acknowledged means durable.\n`);
-console.log("| connections x window | server, sends/s | share of the ceiling's | CPU us a send | times the ceiling's | ok p99, ms |");
-console.log("|---|---|---|---|---|---|");
-for (const [name, args] of PAIRS) {
-  const pairs = [];
-  for (let i = 0; i < RUNS; i++) pairs.push({ ceiling: await onCeiling(args), server: await onServer(args) });
-  const column = (value, digits) => spread(pairs.map(value), digits);
-  const cells = [
-    column((p) => rate(p.server)),
-    column((p) => rate(p.server) / rate(p.ceiling), 2),
-    column((p) => cost(p.server), 2),
-    column((p) => cost(p.server) / cost(p.ceiling), 2),
-    column((p) => p.server.ok.p99 / 1000, 1),
-  ];
-  console.log(`| ${name} | ${cells.join(" | ")} |`);
-}
-console.log("");
-for (const [name, args] of ALONE) {
-  const reports = [];
-  for (let i = 0; i < RUNS; i++) reports.push(await onServer(args));
-  const facts = [];
-  const fact = (text, value, digits) => facts.push(`${text} ${spread(reports.map(value), digits)}`);
-  if (args.includes("--rate")) {
-    fact("send to ok ms: p50", (r) => r.ok.p50 / 1000, 2);
-    fact("p99", (r) => r.ok.p99 / 1000, 2);
-    fact("send to delivery p99", (r) => r.delivery.p99 / 1000, 2);
-  } else if (args.includes("history")) {
-    fact("pages/s", (r) => r.pages / r.seconds);
-    fact("server CPU us a page", (r) => (r.server_cpu_s * 1e6) / r.pages, 1);
-  } else if (args.includes("idle")) {
-    fact("RSS bytes a connection", (r) => (r.server_rss - r.server_rss_idle) / r.connections);
-  } else if (args.includes("storm")) {
-    fact("all live again after s", (r) => r.storms[0], 2);
-  } else if (args.includes("replay")) {
-    fact("entries/s", (r) => r.replayed / r.seconds);
-    fact("server CPU us an entry", (r) => (r.server_cpu_s * 1e6) / r.replayed, 2);
-  } else {
-    fact("frames/s", (r) => r.delivered / r.seconds);
-    fact("server CPU us a frame", (r) => (r.server_cpu_s * 1e6) / r.delivered, 2);
-  }
-  console.log(`- ${name}: ${facts.join("; ")}`);
-}
+const took = (Date.now() - begun) / 1000;
+if (withPeers) notes.push(...promises);
+const share = stolen();
+if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: trust CPU and ratios more than rates`);
+console.log(`${facts.machine}; commit ${facts.commit}`);
+console.log(`${RUNS} runs each, in turns, ${SECONDS} s of closed loop; one shard on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
+console.log(markdown(rows));
+for (const note of new Set(notes)) console.log(`\n- ${note}`);
+fs.writeFileSync("build/bench.html", writePage({ ...facts, took, rows, notes: [...new Set(notes)], openLoop }));
+console.log(`\n${show(took / 60, 1)} minutes; as a page: build/bench.html`);

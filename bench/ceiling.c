@@ -1,7 +1,7 @@
 /*
- * ceiling.c: `ceiling PORT`: what a relay could do at best: it answers chitchat-load's frames and passes them on, one send a
- * connection and turn, on the server's own loop; it checks nothing, keeps nothing on a disk, and knows one connection a user.
- * The server's figures are told as a share of its.
+ * ceiling.c: `ceiling PORT`: what a relay could do at best: it answers chitchat-load's frames and passes them on to all
+ * connections of the recipient, one send a connection and turn, on the server's own loop; it checks nothing, keeps
+ * nothing on a disk, and gives a sender's other connections nothing. The server's figures are told as a share of its.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +24,7 @@ struct peer {
     struct io_socket socket;
     bool has_upgraded;
     uint32_t user;
-    uint64_t cursor;
+    struct list user_link; /* in user->peers, from its login on */
     char *in;
     size_t in_bytes;
     char *out;
@@ -35,10 +35,15 @@ struct peer {
     struct list flush_link;
 };
 
+struct user {
+    struct list peers;
+    uint64_t cursor;
+};
+
 struct relay {
     struct io *io;
     struct list flush;
-    struct peer **users;
+    struct user *users;
     uint64_t ts;
 };
 
@@ -54,19 +59,43 @@ static char *room(struct relay *relay, struct peer *peer, size_t bytes)
     return peer->out + peer->out_bytes;
 }
 
-static void put_frame(struct relay *relay, struct peer *peer, const char *text, size_t bytes)
+static char *put(char *at, const char *bytes, size_t count)
 {
-    char *at = room(relay, peer, bytes + 4);
-    *at++ = (char)0x81;
+    memcpy(at, bytes, count);
+    return at + count;
+}
+
+#define PUT(at, literal) put((at), (literal), sizeof(literal) - 1)
+
+static char *put_number(char *at, uint64_t number)
+{
+    char digits[20];
+    size_t count = 0;
+    do
+        digits[sizeof digits - ++count] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return put(at, digits + sizeof digits - count, count);
+}
+
+/* The payload stands behind room for the longer header; returns where the frame begins. */
+static char *seal(char *payload, size_t bytes)
+{
     if (bytes < 126) {
-        *at++ = (char)bytes;
-    } else {
-        *at++ = 126;
-        *at++ = (char)(bytes >> 8);
-        *at++ = (char)bytes;
+        payload[-2] = (char)0x81;
+        payload[-1] = (char)bytes;
+        return payload - 2;
     }
-    memcpy(at, text, bytes);
-    peer->out_bytes = (size_t)(at + bytes - peer->out);
+    payload[-4] = (char)0x81;
+    payload[-3] = 126;
+    payload[-2] = (char)(bytes >> 8);
+    payload[-1] = (char)bytes;
+    return payload - 4;
+}
+
+static void put_frame(struct relay *relay, struct peer *peer, const char *frame, size_t bytes)
+{
+    memcpy(room(relay, peer, bytes), frame, bytes);
+    peer->out_bytes += bytes;
 }
 
 static unsigned long number_behind(const char *frame, size_t bytes, const char *name)
@@ -75,35 +104,65 @@ static unsigned long number_behind(const char *frame, size_t bytes, const char *
     return at == NULL ? 0 : strtoul(at + strlen(name), NULL, 10);
 }
 
+static void relay_ok(struct relay *relay, struct peer *from, unsigned long id)
+{
+    struct user *user = &relay->users[from->user];
+    char text[256], *payload = text + 4, *at = PUT(payload, "{\"op\":\"ok\",\"id\":");
+    uint64_t ts = ++relay->ts;
+    at = put_number(at, id);
+    at = PUT(at, ",\"ts\":");
+    at = put_number(at, ts);
+    at = PUT(at, ",\"prev\":");
+    at = put_number(at, user->cursor);
+    at = PUT(at, ",\"mid\":\"AAAAAAAAAAAAAAAAAAAA\"}");
+    user->cursor = ts;
+    char *frame = seal(payload, (size_t)(at - payload));
+    put_frame(relay, from, frame, (size_t)(at - frame));
+}
+
+/* `body`: the text member and all behind it, as it came. */
+static void relay_msg(struct relay *relay, uint32_t from, unsigned long to, const char *body, size_t body_bytes)
+{
+    struct user *user = &relay->users[to];
+    char text[FRAME_BYTES_MAX + 256], *payload = text + 4, *at = PUT(payload, "{\"op\":\"msg\",\"ts\":");
+    uint64_t ts = ++relay->ts;
+    at = put_number(at, ts);
+    at = PUT(at, ",\"prev\":");
+    at = put_number(at, user->cursor);
+    at = PUT(at, ",\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-");
+    at = put_number(at, from);
+    at = PUT(at, "\",\"to\":\"load-");
+    at = put_number(at, to);
+    at = PUT(at, "\",");
+    at = put(at, body, body_bytes);
+    user->cursor = ts;
+    char *frame = seal(payload, (size_t)(at - payload));
+    for (struct list *link = user->peers.next; link != &user->peers; link = link->next)
+        put_frame(relay, container_of(link, struct peer, user_link), frame, (size_t)(at - frame));
+}
+
+/* The members stand as chitchat-load writes them: id, to, text. */
 static void relay_send(struct relay *relay, struct peer *from, const char *frame, size_t bytes)
 {
-    char text[FRAME_BYTES_MAX + 256];
     unsigned long id = number_behind(frame, bytes, "\"id\":");
     unsigned long to = number_behind(frame, bytes, "\"to\":\"load-");
     const char *body = memmem(frame, bytes, "\"text\":\"", 8);
-    struct peer *other = to < USERS_MAX ? relay->users[to] : NULL;
-    uint64_t ts = ++relay->ts;
-    int count = snprintf(text, sizeof text, "{\"op\":\"ok\",\"id\":%lu,\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\"}", id,
-                         (unsigned long long)ts, (unsigned long long)from->cursor);
-    from->cursor = ts;
-    put_frame(relay, from, text, (size_t)count);
-    if (other == NULL || body == NULL)
-        return;
-    ts = ++relay->ts;
-    count = snprintf(text, sizeof text,
-                     "{\"op\":\"msg\",\"ts\":%llu,\"prev\":%llu,\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-%u\",\"to\":\"load-%lu\",%.*s",
-                     (unsigned long long)ts, (unsigned long long)other->cursor, from->user, to, (int)(frame + bytes - body), body);
-    other->cursor = ts;
-    put_frame(relay, other, text, (size_t)count);
+    relay_ok(relay, from, id);
+    if (to < USERS_MAX && body != NULL && bytes < FRAME_BYTES_MAX)
+        relay_msg(relay, from->user, to, body, (size_t)(frame + bytes - body));
 }
 
 static void relay_login(struct relay *relay, struct peer *peer, const char *frame, size_t bytes)
 {
-    static const char ok[] = "{\"op\":\"ok\",\"id\":\"login\",\"last\":0}";
-    peer->user = (uint32_t)number_behind(frame, bytes, "\"user\":\"load-");
-    if (peer->user < USERS_MAX)
-        relay->users[peer->user] = peer;
-    put_frame(relay, peer, ok, sizeof ok - 1);
+    char text[128], *payload = text + 4, *at = PUT(payload, "{\"op\":\"ok\",\"id\":1,\"last\":");
+    unsigned long user = number_behind(frame, bytes, "\"user\":\"load-");
+    ASSERT(user < USERS_MAX);
+    peer->user = (uint32_t)user;
+    list_append(&relay->users[user].peers, &peer->user_link);
+    at = put_number(at, relay->users[user].cursor);
+    at = PUT(at, "}");
+    char *out = seal(payload, (size_t)(at - payload));
+    put_frame(relay, peer, out, (size_t)(at - out));
 }
 
 static void unmask(char *payload, size_t bytes, const char *mask)
@@ -157,6 +216,7 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
     size_t bytes = (size_t)result, used = 0;
     if (result <= 0) {
         list_remove(&peer->flush_link);
+        list_remove(&peer->user_link);
         io_close(relay->io, socket);
         return;
     }
@@ -197,6 +257,7 @@ static void on_accept(void *context, uint32_t listener, int fd)
     ASSERT(peer != NULL);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     list_init(&peer->flush_link);
+    list_init(&peer->user_link);
     io_adopt(relay->io, &peer->socket, fd);
     io_recv_start(relay->io, &peer->socket);
 }
@@ -211,10 +272,8 @@ static void on_sent(void *context, struct io_socket *socket, int result)
 
 static void on_closed(void *context, struct io_socket *socket)
 {
-    struct relay *relay = context;
     struct peer *peer = container_of(socket, struct peer, socket);
-    if (peer->user < USERS_MAX && relay->users[peer->user] == peer)
-        relay->users[peer->user] = NULL;
+    (void)context;
     free(peer->in);
     free(peer->out);
     free(peer->flying);
@@ -267,8 +326,10 @@ int main(int argc, char **argv)
     }
     list_init(&relay.flush);
     relay.ts = (uint64_t)time(NULL) * 1000000;
-    relay.users = calloc(USERS_MAX, sizeof(struct peer *));
+    relay.users = calloc(USERS_MAX, sizeof *relay.users);
     ASSERT(relay.users != NULL && io_open(&relay.io, &options, &handlers, &relay) == 0);
+    for (uint32_t i = 0; i < USERS_MAX; i++)
+        list_init(&relay.users[i].peers);
     io_accept_start(relay.io, 0, fd);
     for (;;) {
         flush_all(&relay);

@@ -3,8 +3,8 @@
 
 #include "load_run.h"
 
-void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry, uint64_t hash,
-                           struct span frame)
+void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry,
+                           uint64_t hash, struct span frame)
 {
     if (!entry->has_ts || !entry->has_prev || entry->prev != seat->cursor || entry->ts <= entry->prev)
         load_worker_broken(worker, LOAD_BROKEN_CHAIN, "does not follow the cursor", frame);
@@ -24,8 +24,8 @@ static bool is_key_right(const struct load_worker *worker, bool is_own, const st
     return key.bytes == LOAD_KEY_CHARS && memcmp(key.data, wanted, LOAD_KEY_CHARS) == 0;
 }
 
-bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat, const struct load_wire_object *message,
-                          struct span frame, struct load_text *text_r)
+bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat,
+                          const struct load_wire_object *message, struct span frame, struct load_text *text_r)
 {
     const struct load_run *run = worker->run;
     uint32_t from, to;
@@ -36,7 +36,8 @@ bool load_frame_read_text(struct load_worker *worker, const struct load_seat *se
         why = "of another run";
     else if (!load_run_user_number(run, message->from, &from) || run->seats[text_r->from].user != from)
         why = "another sender";
-    else if (!load_run_user_number(run, message->to, &to) || text_r->to != to || message->text.bytes != run->options.text_bytes)
+    else if (!load_run_user_number(run, message->to, &to) || text_r->to != to
+             || message->text.bytes != run->options.text_bytes)
         why = "another recipient or length";
     else if (seat->user != from && seat->user != to)
         why = "not this user's";
@@ -49,7 +50,8 @@ bool load_frame_read_text(struct load_worker *worker, const struct load_seat *se
     return why == NULL;
 }
 
-static void take_message(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *message, struct span frame)
+static void take_message(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *message,
+                         struct span frame)
 {
     struct load_text text;
     uint64_t hash = 0;
@@ -85,7 +87,8 @@ static void take_epoch(struct load_worker *worker, struct load_seat *seat, struc
         load_worker_broken(worker, LOAD_BROKEN_RESUME, "another data set", frame);
 }
 
-static void take_login(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame)
+static void take_login(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok,
+                       struct span frame)
 {
     worker->stats.counts[LOAD_LOGINS]++;
     load_histogram_add(&worker->stats.latencies[LOAD_CONNECT_TO_LOGIN], worker->now_us - seat->begun_us);
@@ -121,7 +124,8 @@ static void take_live(struct load_worker *worker, struct load_seat *seat, struct
     load_seat_set_live(worker, seat);
 }
 
-static void take_ok(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame)
+static void take_ok(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok,
+                    struct span frame)
 {
     if (seat->state == LOAD_SEAT_LOGGING_IN)
         take_login(worker, seat, ok, frame);

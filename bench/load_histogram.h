@@ -1,6 +1,7 @@
 /*
- * load_histogram.h: how often which latency came, in microseconds. Buckets as HdrHistogram has them: 64 to each power of two,
- * so that a value is known to 1.6 %, whatever its size. Nothing is allocated. Each thread fills its own; they are merged.
+ * load_histogram.h: how often which latency came, in microseconds. Buckets as HdrHistogram has them: 64 to each power
+ * of two, so that a value is known to 1.6 %, whatever its size. Nothing is allocated. Each thread fills its own; they
+ * are merged.
  */
 #ifndef CHITCHAT_BENCH_LOAD_HISTOGRAM_H
 #define CHITCHAT_BENCH_LOAD_HISTOGRAM_H
@@ -23,8 +24,8 @@ void load_histogram_add(struct load_histogram *histogram, uint64_t us);
 void load_histogram_merge(struct load_histogram *into, const struct load_histogram *from);
 void load_histogram_clear(struct load_histogram *histogram);
 
-/* The smallest value that `fraction` (0 to 1) of all do not exceed, as the upper end of its bucket, never above the maximum;
- * 0 if there is none. */
+/* The smallest value that `fraction` (0 to 1) of all do not exceed, as the upper end of its bucket, never above the
+ * maximum; 0 if there is none. */
 uint64_t load_histogram_quantile(const struct load_histogram *histogram, double fraction);
 
 /* The bucket of a value, and the largest value of a bucket. */

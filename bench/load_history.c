@@ -1,4 +1,5 @@
-/* load_history.c: walks backwards through a timeline, page by page; at its start it must have seen just what the seat had got. */
+/* load_history.c: walks backwards through a timeline, page by page; at its start it must have seen just what the seat
+ * had got. */
 #include "load_run.h"
 
 #define HISTORY_ID 2u
@@ -8,11 +9,13 @@ void load_history_ask(struct load_worker *worker, struct load_seat *seat)
     char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
     uint32_t mask = (uint32_t)load_random_next(&worker->random);
     seat->asked_us = worker->now_us;
-    seat->out.bytes += (uint32_t)load_wire_put_history(out, mask, HISTORY_ID, seat->page_before, worker->run->options.limit);
+    seat->out.bytes +=
+        (uint32_t)load_wire_put_history(out, mask, HISTORY_ID, seat->page_before, worker->run->options.limit);
 }
 
 /* Entries of earlier runs lie below `base`: there the walk ends. */
-static void take_message(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *message, struct span frame)
+static void take_message(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *message,
+                         struct span frame)
 {
     struct load_text text;
     worker->stats.counts[LOAD_PAGE_MESSAGES]++;
@@ -46,7 +49,8 @@ static void end_walk(struct load_worker *worker, struct load_seat *seat, struct 
     seat->walk_count = seat->walk_sum = seat->page_before = 0;
 }
 
-void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page, struct span frame)
+void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,
+                       struct span frame)
 {
     uint64_t first = 0;
     if (!page->has_id || page->id != HISTORY_ID || seat->asked_us == 0) {

@@ -13,7 +13,8 @@ static void write_latency(FILE *file, const char *name, const struct load_histog
     } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"p9999", 0.9999}};
     fprintf(file, ",\n\"%s\":{\"count\":%llu", name, (unsigned long long)histogram->count);
     for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++)
-        fprintf(file, ",\"%s\":%llu", quantiles[i].name, (unsigned long long)load_histogram_quantile(histogram, quantiles[i].fraction));
+        fprintf(file, ",\"%s\":%llu", quantiles[i].name,
+                (unsigned long long)load_histogram_quantile(histogram, quantiles[i].fraction));
     fprintf(file, ",\"max\":%llu}", (unsigned long long)histogram->max_us);
 }
 
@@ -22,18 +23,22 @@ static void write_points(FILE *file, const struct load_report *report)
     fputs(",\n\"points\":[", file);
     for (uint32_t i = 0; i < report->point_count; i++) {
         const struct load_point *point = &report->points[i];
-        fprintf(file, "%s\n{\"at\":%.3f,\"acknowledged_per_s\":%.0f,\"delivered_per_s\":%.0f,\"pages_per_s\":%.0f", i > 0 ? "," : "",
-                point->at_s, point->acknowledged_per_s, point->delivered_per_s, point->pages_per_s);
-        fprintf(file, ",\"p50\":%llu,\"p99\":%llu,\"max\":%llu}", (unsigned long long)point->p50_us, (unsigned long long)point->p99_us,
-                (unsigned long long)point->max_us);
+        fprintf(file, "%s\n{\"at\":%.3f,\"acknowledged_per_s\":%.0f,\"delivered_per_s\":%.0f,\"pages_per_s\":%.0f",
+                i > 0 ? "," : "", point->at_s, point->acknowledged_per_s, point->delivered_per_s, point->pages_per_s);
+        fprintf(file, ",\"p50\":%llu,\"p99\":%llu,\"max\":%llu}", (unsigned long long)point->p50_us,
+                (unsigned long long)point->p99_us, (unsigned long long)point->max_us);
     }
     fputs("]", file);
 }
 
 static void write_options(FILE *file, const struct load_options *options)
 {
-    fprintf(file, "{\"scenario\":\"%s\",\"loop\":\"%s\",\"connections\":%u,\"users\":%u,\"threads\":%u,\"window\":%u,\"rate\":%u",
-            load_options_scenario(options), options->rate > 0 ? "open" : "closed", options->connections, options->users,
+    fprintf(file,
+            "{\"protocol\":\"%s\",\"scenario\":\"%s\",\"loop\":\"%s\",\"connections\":%u,\"users\":%u,\"recipients\":%"
+            "u,\"threads\":%u,"
+            "\"window\":%u,\"rate\":%u",
+            options->protocol == LOAD_NATS ? "nats" : "chitchat", load_options_scenario(options),
+            options->rate > 0 ? "open" : "closed", options->connections, options->users, options->recipients,
             options->threads, options->window, options->rate);
     fprintf(file, ",\"text\":%u,\"keys\":%s,\"seed\":%llu", options->text_bytes, options->has_keys ? "true" : "false",
             (unsigned long long)options->seed);
@@ -41,30 +46,38 @@ static void write_options(FILE *file, const struct load_options *options)
 
 static void write_usage(FILE *file, const struct load_report *report)
 {
-    fprintf(file, ",\n\"server_cpu_s\":%.3f,\"server_rss_idle\":%llu,\"server_rss\":%llu,\"server_rss_end\":%llu",
-            report->after.cpu_s - report->before.cpu_s, (unsigned long long)report->idle.rss_bytes,
-            (unsigned long long)report->seated.rss_bytes, (unsigned long long)report->after.rss_bytes);
-    fprintf(file, ",\"kernel_idle\":%llu,\"kernel\":%llu,\"own_cpu_s\":%.3f,\"own_busiest_share\":%.3f,\"is_saturated\":%s",
-            (unsigned long long)report->idle.kernel_bytes, (unsigned long long)report->seated.kernel_bytes, report->own_cpu_s,
-            report->busiest_share, load_report_is_saturated(report) ? "true" : "false");
+    fprintf(file,
+            ",\n\"server_cpu_s\":%.6f,\"server_login_cpu_s\":%.6f,\"server_rss_idle\":%llu,\"server_rss\":%llu,"
+            "\"server_rss_end\":%llu",
+            report->after.cpu_s - report->before.cpu_s, report->seated.cpu_s - report->idle.cpu_s,
+            (unsigned long long)report->idle.rss_bytes, (unsigned long long)report->seated.rss_bytes,
+            (unsigned long long)report->after.rss_bytes);
+    fprintf(file,
+            ",\"kernel_idle\":%llu,\"kernel\":%llu,\"own_cpu_s\":%.3f,\"own_busiest_share\":%.3f,\"is_saturated\":%s",
+            (unsigned long long)report->idle.kernel_bytes, (unsigned long long)report->seated.kernel_bytes,
+            report->own_cpu_s, report->busiest_share, load_report_is_saturated(report) ? "true" : "false");
 }
 
 static void write_all(FILE *file, const struct load_report *report)
 {
     write_options(file, report->options);
     fprintf(file, ",\n\"good\":%s,\"seconds\":%.3f,\"connect_s\":%.3f,\"behind_us\":%llu,\"kills\":%u",
-            load_report_is_good(report) ? "true" : "false", report->seconds, report->connect_s, (unsigned long long)report->behind_us,
-            report->kill_count);
+            load_report_is_good(report) ? "true" : "false", report->seconds, report->connect_s,
+            (unsigned long long)report->behind_us, report->kill_count);
+    fprintf(file, ",\"overdue\":%llu", (unsigned long long)report->overdue);
     fputs(",\"storms\":[", file);
     for (uint32_t i = 0; i < report->storm_count; i++)
         fprintf(file, "%s%.3f", i > 0 ? "," : "", report->storm_s[i]);
     fputs("]", file);
     for (uint32_t i = 0; i < LOAD_BROKEN_FIRST; i++)
-        fprintf(file, ",\n\"%s\":%llu", load_stats_count_name((enum load_count)i), (unsigned long long)report->measured.counts[i]);
+        fprintf(file, ",\n\"%s\":%llu", load_stats_count_name((enum load_count)i),
+                (unsigned long long)report->measured.counts[i]);
     for (uint32_t i = LOAD_BROKEN_FIRST; i < LOAD_COUNTS; i++)
-        fprintf(file, ",\n\"%s\":%llu", load_stats_count_name((enum load_count)i), (unsigned long long)report->all.counts[i]);
-    fprintf(file, ",\n\"broken\":%llu,\"missing\":%llu,\"unanswered\":%llu", (unsigned long long)load_stats_broken(&report->all),
-            (unsigned long long)report->entries_missing, (unsigned long long)report->sends_unanswered);
+        fprintf(file, ",\n\"%s\":%llu", load_stats_count_name((enum load_count)i),
+                (unsigned long long)report->all.counts[i]);
+    fprintf(file, ",\n\"broken\":%llu,\"missing\":%llu,\"unanswered\":%llu",
+            (unsigned long long)load_stats_broken(&report->all), (unsigned long long)report->entries_missing,
+            (unsigned long long)report->sends_unanswered);
     write_usage(file, report);
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
         write_latency(file, load_stats_latency_name((enum load_latency)i),

@@ -1,10 +1,12 @@
 #include "load_options.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "load_text.h"
 
@@ -23,9 +25,13 @@ static const char help_text[] =
     "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
     "  --ramp N           connections a second at the start (as fast as they are answered)\n"
     "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
+    "  --recipients N     random and zipf draw from N names, of which the first --users are connected (--users);\n"
+    "                     what the others get is stored, and nobody is there to judge it\n"
     "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1)\n"
-    "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to leave\n"
-    "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come back)\n"
+    "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to "
+    "leave\n"
+    "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come "
+    "back)\n"
     "  --duration S       measured (10)        --warmup S   before that (2)\n"
     "  --fill N           sends of each connection before history and replay (500)\n"
     "  --limit N          messages of a page of history (50)\n"
@@ -34,15 +40,45 @@ static const char help_text[] =
     "  --source-ips N     connect from N addresses from 127.0.0.2 on; or FIRST+N\n"
     "  --seed N           (1)                  --prefix P   of user names (load-)\n"
     "  --server-pid PID   tell its CPU and memory\n"
-    "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds (3)\n"
+    "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
+    "(3)\n"
     "                     under load and start it again; all must come back and nothing be missing\n"
+    "  --protocol nats    speak to a nats-server with JetStream instead: for pairs and idle, to compare\n"
     "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
     "\n"
-    "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each connection must have\n"
+    "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each "
+    "connection must have\n"
     "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run.\n";
 
-enum { KEYS, HELP, SCENARIO, CONNECTIONS, USERS, RAMP, TO, WINDOW, RATE, TEXT, DURATION, WARMUP, FILL, LIMIT, CHURN, STORMS, THREADS,
-       SOURCE_IPS, SEED, PREFIX, SERVER_PID, KILL_SERVER, KILL_EVERY, JSON, HTML };
+enum {
+    KEYS = 1000, /* above all characters */
+    HELP,
+    SCENARIO,
+    CONNECTIONS,
+    USERS,
+    RECIPIENTS,
+    RAMP,
+    TO,
+    WINDOW,
+    RATE,
+    TEXT,
+    DURATION,
+    WARMUP,
+    FILL,
+    LIMIT,
+    CHURN,
+    STORMS,
+    THREADS,
+    SOURCE_IPS,
+    SEED,
+    PREFIX,
+    SERVER_PID,
+    KILL_SERVER,
+    KILL_EVERY,
+    JSON,
+    HTML,
+    PROTOCOL
+};
 
 static const struct option long_options[] = {
     {"keys", no_argument, NULL, KEYS},
@@ -50,6 +86,7 @@ static const struct option long_options[] = {
     {"scenario", required_argument, NULL, SCENARIO},
     {"connections", required_argument, NULL, CONNECTIONS},
     {"users", required_argument, NULL, USERS},
+    {"recipients", required_argument, NULL, RECIPIENTS},
     {"ramp", required_argument, NULL, RAMP},
     {"to", required_argument, NULL, TO},
     {"window", required_argument, NULL, WINDOW},
@@ -70,6 +107,7 @@ static const struct option long_options[] = {
     {"kill-every", required_argument, NULL, KILL_EVERY},
     {"json", required_argument, NULL, JSON},
     {"html", required_argument, NULL, HTML},
+    {"protocol", required_argument, NULL, PROTOCOL},
     {NULL, 0, NULL, 0},
 };
 
@@ -107,7 +145,14 @@ static bool take_scenario(const char *text, struct load_options *options)
             options->scenario = (enum load_scenario)i;
             return true;
         }
-    return refuse("--scenario", "must be one of those that there are");
+    return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn or storm");
+}
+
+static bool take_protocol(const char *text, struct load_options *options)
+{
+    options->protocol = strcmp(text, "nats") == 0 ? LOAD_NATS : LOAD_CHITCHAT;
+    return options->protocol == LOAD_NATS || strcmp(text, "chitchat") == 0
+           || refuse("--protocol", "must be chitchat or nats");
 }
 
 static bool take_target(const char *text, struct load_options *options)
@@ -141,7 +186,10 @@ static bool take_source(const char *text, struct load_options *options)
 
 static bool take_prefix(const char *text, struct load_options *options)
 {
-    if (*text == '\0' || strlen(text) > LOAD_PREFIX_BYTES_MAX || strpbrk(text, "\"\\ ") != NULL)
+    bool is_name = *text != '\0' && strlen(text) <= LOAD_PREFIX_BYTES_MAX;
+    for (const char *at = text; *at != '\0'; at++)
+        is_name &= *at > ' ' && *at <= '~' && *at != '"' && *at != '\\';
+    if (!is_name)
         return refuse("--prefix", "must be 1 to 32 characters of a user name");
     snprintf(options->prefix, sizeof options->prefix, "%s", text);
     return true;
@@ -153,14 +201,14 @@ static bool take_address(const char *text, struct load_options *options)
     uint32_t port;
     const char *colon = strrchr(text, ':');
     if (colon == NULL || (size_t)(colon - text) >= sizeof host)
-        return refuse(text, "is no ADDR:PORT");
+        return refuse(text, "must be ADDR:PORT, such as 127.0.0.1:8080");
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = '\0';
     if (!whole("the port", colon + 1, 1, 65535, &port))
         return false;
     options->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     snprintf(options->address_text, sizeof options->address_text, "%s", text);
-    return inet_pton(AF_INET, host, &options->address.sin_addr) == 1 || refuse(text, "has no IPv4 address");
+    return inet_pton(AF_INET, host, &options->address.sin_addr) == 1 || refuse(text, "must begin with an IPv4 address");
 }
 
 static bool take_sizes(int option, const char *text, struct load_options *options)
@@ -170,6 +218,7 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     switch (option) {
     case CONNECTIONS: return whole("--connections", text, 1, LOAD_SEATS_MAX - 1, &options->connections);
     case USERS: return whole("--users", text, 1, LOAD_SEATS_MAX - 1, &options->users);
+    case RECIPIENTS: return whole("--recipients", text, 2, LOAD_SEATS_MAX - 1, &options->recipients);
     case RAMP: return whole("--ramp", text, 1, 10000000, &options->ramp);
     case WINDOW: return whole("--window", text, 1, LOAD_WINDOW_MAX, &options->window);
     case RATE: return whole("--rate", text, 1, 100000000, &options->rate);
@@ -201,6 +250,7 @@ static bool take_option(int option, char *text, struct load_options *options)
     switch (option) {
     case KEYS: options->has_keys = true; return true;
     case SCENARIO: return take_scenario(text, options);
+    case PROTOCOL: return take_protocol(text, options);
     case TO: return take_target(text, options);
     case SOURCE_IPS: return take_source(text, options);
     case PREFIX: return take_prefix(text, options);
@@ -211,25 +261,89 @@ static bool take_option(int option, char *text, struct load_options *options)
     }
 }
 
+static bool has_senders(const struct load_options *options)
+{
+    return options->scenario == LOAD_PAIRS || options->scenario == LOAD_FANOUT || options->scenario == LOAD_CHURN
+           || options->scenario == LOAD_STORM;
+}
+
+static bool settle_users(struct load_options *options)
+{
+    bool is_fanout = options->scenario == LOAD_FANOUT;
+    if (options->users == 0)
+        options->users = is_fanout ? 1 : options->connections;
+    if (is_fanout && options->connections / 2 < options->users)
+        return refuse("--scenario fanout",
+                      "needs two --connections for each of --users: one that sends, one that receives");
+    if (options->users > options->connections)
+        return refuse("--users", "must be at most --connections; more names to send to: --recipients");
+    if (options->recipients == 0)
+        options->recipients = options->users;
+    else if (is_fanout || options->to == LOAD_TO_PARTNER)
+        return refuse("--recipients", "is for --to random or zipf:S, and not for --scenario fanout");
+    return options->recipients >= options->users
+           || refuse("--recipients", "must be at least --users, who are the first of them");
+}
+
+static bool settle_server(const struct load_options *options)
+{
+    char path[64];
+    if (options->kill_command == NULL && options->kill_every_s > 0)
+        return refuse("--kill-every", "needs --kill-server CMD");
+    if (options->kill_command != NULL && options->server_pid != 0)
+        return refuse("--server-pid", "must be left out with --kill-server, which starts the server");
+    snprintf(path, sizeof path, "/proc/%d/stat", options->server_pid);
+    return options->server_pid == 0 || access(path, R_OK) == 0
+           || refuse("--server-pid", "must be the id of a running process");
+}
+
+/* Found now, not after the run. */
+static bool is_writable(const char *name, const char *path)
+{
+    FILE *file = path != NULL ? fopen(path, "a") : NULL;
+    if (path == NULL || (file != NULL && fclose(file) == 0))
+        return true;
+    fprintf(stderr, "chitchat-load: %s %s: %s\n", name, path, strerror(errno));
+    return false;
+}
+
 /* What one option asks of another. */
 static bool settle(struct load_options *options)
 {
+    if (!settle_users(options) || !settle_server(options))
+        return false;
+    if (options->protocol == LOAD_NATS
+        && (options->scenario > LOAD_IDLE || options->scenario == LOAD_FANOUT || options->users < options->connections
+            || options->has_keys || options->kill_command != NULL))
+        return refuse("--protocol nats",
+                      "is for --scenario pairs or idle, one connection a user, no --keys, no --kill-server");
+    if (options->threads > options->connections)
+        return refuse("--threads", "must be at most --connections");
+    if (options->rate > 0 && !has_senders(options))
+        return refuse("--rate", "is for scenarios that send: pairs, fanout, churn, storm");
+    if (options->churn > 0 && options->scenario != LOAD_CHURN)
+        return refuse("--churn", "needs --scenario churn");
+    if (options->storms > 0 && options->scenario != LOAD_STORM)
+        return refuse("--storms", "needs --scenario storm");
     if (options->churn == 0)
         options->churn = options->connections >= 10 ? options->connections / 10 : 1;
+    if (options->storms == 0)
+        options->storms = 1;
+    if (options->kill_every_s == 0)
+        options->kill_every_s = 3;
     if (options->window == 0)
         options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
     if (load_options_comes_back(options))
         options->has_keys = true;
-    if (options->scenario == LOAD_FANOUT) {
-        options->users = options->users == 0 ? 1 : options->users;
-        if (options->connections < 2 * options->users)
-            return refuse("fanout", "needs two connections for each of --users: one that sends and one that receives");
-    }
-    if (options->users == 0 || (options->scenario != LOAD_FANOUT && options->users > options->connections))
-        options->users = options->connections;
-    if (options->threads > options->connections)
-        options->threads = options->connections;
-    return true;
+    return is_writable("--json", options->json_path) && is_writable("--html", options->html_path);
+}
+
+/* getopt's own words would be a second line. */
+static bool refuse_unknown(int option, char **argv)
+{
+    const char *word = argv[optind - 1];
+    return option == ':' ? refuse(word, "needs a value")
+                         : refuse(word, "is no option (or is ambiguous, or takes no value)");
 }
 
 int load_options_parse(struct load_options *options_r, int argc, char **argv)
@@ -243,19 +357,20 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
                                        .seed = 1,
                                        .prefix = "load-",
                                        .fill = 500,
-                                       .limit = 50,
-                                       .storms = 1,
-                                       .kill_every_s = 3};
-    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+                                       .limit = 50};
+    opterr = 0;
+    optind = 0; /* glibc: begins anew */
+    while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
         if (option == HELP) {
             fputs(help_text, stdout);
             return 1;
         }
-        if (!take_option(option, optarg, options_r))
+        if (option == '?' || option == ':' ? !refuse_unknown(option, argv) : !take_option(option, optarg, options_r))
             return -1;
     }
     if (optind + 1 != argc) {
-        refuse("ADDR:PORT", "of the server must come last");
+        refuse(optind == argc ? "ADDR:PORT" : argv[optind + 1],
+               optind == argc ? "of the server must come last" : "is one too many");
         return -1;
     }
     return take_address(argv[optind], options_r) && settle(options_r) ? 0 : -1;

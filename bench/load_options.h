@@ -17,6 +17,7 @@ enum load_scenario {
     LOAD_CHURN,
     LOAD_STORM,
 };
+enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 
 #define LOAD_WINDOW_MAX 1024u /* what the protocol lets a connection have unanswered */
@@ -28,13 +29,15 @@ struct load_options {
     struct sockaddr_in address;
     char address_text[64];
     enum load_scenario scenario;
+    enum load_protocol protocol;
     enum load_target to;
     double zipf;
     uint32_t threads;
     uint32_t connections;
-    uint32_t users;  /* 0: one for each connection; of fanout: pairs of sender and recipient */
-    uint32_t ramp;   /* connections a second; 0: as fast as they are answered */
-    uint32_t rate;   /* sends a second over all, open loop; 0: closed loop */
+    uint32_t users;      /* 0: one for each connection; of fanout: pairs of sender and recipient */
+    uint32_t recipients; /* names that random and zipf draw from; the first `users` of them are connected */
+    uint32_t ramp;       /* connections a second; 0: as fast as they are answered */
+    uint32_t rate;       /* sends a second over all, open loop; 0: closed loop */
     uint32_t window;
     uint32_t text_bytes;
     double duration_s;

@@ -1,5 +1,5 @@
 /*
- * load_proc.h: what processes and the kernel say of themselves in /proc. Zeros where it cannot be read.
+ * load_proc.h: what processes and the kernel say of themselves of their CPU and memory. Zeros where it cannot be read.
  */
 #ifndef CHITCHAT_BENCH_LOAD_PROC_H
 #define CHITCHAT_BENCH_LOAD_PROC_H

@@ -4,7 +4,7 @@
 
 #include "load_report.h"
 
-#define BAR_CHARS 24u
+#define BAR_CHARS 16u
 
 void load_progress_show(const struct load_progress *progress)
 {
@@ -15,8 +15,8 @@ void load_progress_show(const struct load_progress *progress)
     memset(bar, '.', BAR_CHARS);
     memset(bar, '#', (size_t)(done * BAR_CHARS));
     bar[BAR_CHARS] = '\0';
-    fprintf(stderr, "\r%-8s [%s] %7llu live  %9.0f sends/s  %9.0f deliveries/s  p99 %8.2f ms  %llu errors \x1b[K", progress->phase, bar,
-            (unsigned long long)progress->live, progress->sends_per_s, progress->deliveries_per_s, (double)progress->p99_us / 1000,
+    fprintf(stderr, "\r%-7s [%s] %llu live  %.0f %s/s  p99 %.2f ms  %llu errors\x1b[K", progress->phase, bar,
+            (unsigned long long)progress->live, progress->per_s, progress->what, (double)progress->p99_us / 1000,
             (unsigned long long)progress->broken);
 }
 

@@ -1,6 +1,6 @@
 /*
- * load_random.h: numbers by chance from a seed (splitmix64), and users by weight: Zipf's law through Walker's alias table, one
- * look-up a draw. Pure; a table may be read by many threads.
+ * load_random.h: numbers by chance from a seed (splitmix64), and users by weight: Zipf's law through Walker's alias
+ * table, one look-up a draw. Pure; a table may be read by many threads.
  */
 #ifndef CHITCHAT_BENCH_LOAD_RANDOM_H
 #define CHITCHAT_BENCH_LOAD_RANDOM_H

@@ -1,6 +1,6 @@
 /*
- * load_report.h: what a run has shown: for people (load_report.c), as JSON (load_json.c), as a page (load_html.c), and while it
- * runs (load_progress.c). Main thread.
+ * load_report.h: what a run has shown: for people (load_report.c), as JSON (load_json.c), as a page (load_html.c), and
+ * while it runs (load_progress.c). Main thread.
  */
 #ifndef CHITCHAT_BENCH_LOAD_REPORT_H
 #define CHITCHAT_BENCH_LOAD_REPORT_H
@@ -12,6 +12,7 @@
 #include "load_stats.h"
 
 #define LOAD_STORMS_MAX 1000u
+#define LOAD_END_TEXT_BYTES 160u
 
 /* One interval of the measured time. */
 struct load_point {
@@ -26,8 +27,8 @@ struct load_report {
     struct load_stats measured;
     double seconds; /* measured */
     double connect_s;
-    double own_cpu_s;     /* of all of our threads, in the measured time */
-    double busiest_share; /* of a core, by our busiest loop */
+    double own_cpu_s;                             /* of all of our threads, in the measured time */
+    double busiest_share;                         /* of a core, by our busiest loop */
     struct load_proc idle, seated, before, after; /* no connections; all logged in; around the measured time */
     uint64_t behind_us;
     double storm_s[LOAD_STORMS_MAX];
@@ -37,7 +38,9 @@ struct load_report {
     struct load_point *points;                  /* owned */
     uint32_t point_count, point_room;
     char broken_text[400];
-    bool is_complete; /* it ran to its end */
+    uint64_t overdue;                   /* open loop: due in the measured time, and never sent */
+    char end_text[LOAD_END_TEXT_BYTES]; /* why it ended early */
+    bool is_complete;                   /* it ran to its end */
 };
 
 /* The latency that the scenario is about. */
@@ -54,8 +57,9 @@ bool load_report_write_html(const struct load_report *report, const char *path);
 /* One line on stderr, written over again and again; nothing if that is no terminal. */
 struct load_progress {
     const char *phase;
-    double done; /* 0 to 1 */
-    double sends_per_s, deliveries_per_s;
+    double done;      /* 0 to 1 */
+    const char *what; /* is counted: sends, pages … */
+    double per_s;
     uint64_t p99_us;
     uint64_t broken, live;
 };

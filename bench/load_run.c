@@ -30,7 +30,8 @@ uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out
 bool load_run_user_number(const struct load_run *run, struct span name, uint32_t *user_r)
 {
     uint32_t prefix_bytes = (uint32_t)strlen(run->options.prefix), user = 0;
-    if (name.bytes <= prefix_bytes || name.bytes > prefix_bytes + 8 || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
+    if (name.bytes <= prefix_bytes || name.bytes > prefix_bytes + 8
+        || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
         return false;
     for (size_t i = prefix_bytes; i < name.bytes; i++) {
         if (name.data[i] < '0' || name.data[i] > '9')
@@ -38,7 +39,7 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
         user = user * 10 + (uint32_t)(name.data[i] - '0');
     }
     *user_r = user;
-    return user < run->options.users || user < run->options.connections;
+    return user < run->user_count;
 }
 
 static void init_seat(struct load_run *run, uint32_t index)
@@ -68,7 +69,7 @@ static int open_worker(struct load_run *run, uint32_t index)
     list_init(&worker->flush);
     list_init(&worker->waiting);
     list_init(&worker->refused);
-    worker->truth = calloc(count, sizeof *worker->truth);
+    worker->truth = calloc(run->user_count, sizeof *worker->truth);
     worker->order = calloc(LOAD_ORDER_SLOTS, sizeof *worker->order);
     return worker->truth != NULL && worker->order != NULL ? -pthread_mutex_init(&worker->lock, NULL) : -ENOMEM;
 }
@@ -83,17 +84,24 @@ int load_run_open(struct load_run *run)
     snprintf(run->host, sizeof run->host, "%s", options->address_text);
     load_filler_init(&run->filler);
     run->seats = calloc(options->connections, sizeof *run->seats);
-    run->seats_of_user = calloc(options->connections, sizeof *run->seats_of_user);
+    run->user_count = options->scenario == LOAD_FANOUT ? 2 * options->users : options->recipients;
+    run->seats_of_user = calloc(run->user_count, sizeof *run->seats_of_user);
     run->workers = calloc(options->threads, sizeof *run->workers);
     if (run->seats == NULL || run->seats_of_user == NULL || run->workers == NULL)
         return -ENOMEM;
-    int status = options->to == LOAD_TO_ZIPF ? load_zipf_open(&run->zipf, options->users, options->zipf) : 0;
+    int status = options->to == LOAD_TO_ZIPF ? load_zipf_open(&run->zipf, options->recipients, options->zipf) : 0;
     pthread_mutex_init(&run->epoch_lock, NULL);
     for (uint32_t i = 0; i < options->connections; i++)
         init_seat(run, i);
     for (uint32_t i = 0; i < options->threads && status == 0; i++)
         status = open_worker(run, i);
-    for (uint32_t i = 0; i < options->threads && status == 0; i++)
+    return status;
+}
+
+int load_run_start(struct load_run *run)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < run->options.threads && status == 0; i++)
         status = -pthread_create(&run->workers[i].thread, NULL, load_worker_main, &run->workers[i]);
     return status;
 }
@@ -132,6 +140,7 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
     into->unanswered += from->unanswered;
     into->owed += from->owed;
     into->got += from->got;
+    into->overdue += from->overdue;
     if (from->behind_us > into->behind_us)
         into->behind_us = from->behind_us;
 }
@@ -160,6 +169,18 @@ void load_run_take(struct load_run *run, struct load_stats *stats, struct load_g
     }
 }
 
+void load_run_last_end(struct load_run *run, char *out, size_t room)
+{
+    snprintf(out, room, "no answer");
+    for (uint32_t i = 0; i < run->options.threads; i++) {
+        struct load_worker *worker = &run->workers[i];
+        pthread_mutex_lock(&worker->lock);
+        if (worker->last_end[0] != '\0')
+            snprintf(out, room, "%s", worker->last_end);
+        pthread_mutex_unlock(&worker->lock);
+    }
+}
+
 static struct load_truth truth_of(const struct load_run *run, uint32_t user)
 {
     struct load_truth truth = {0};
@@ -177,12 +198,14 @@ uint64_t load_run_judge(const struct load_run *run, char *text, uint32_t text_by
     for (uint32_t i = 0; i < run->options.connections; i++) {
         const struct load_seat *seat = &run->seats[i];
         struct load_truth truth = truth_of(run, seat->user);
-        bool is_right = truth.unsure == 0 ? seat->got_count == truth.count && seat->got_sum == truth.sum
-                                          : seat->got_count >= truth.count && seat->got_count <= truth.count + truth.unsure;
+        bool is_right = truth.unsure == 0
+                            ? seat->got_count == truth.count && seat->got_sum == truth.sum
+                            : seat->got_count >= truth.count && seat->got_count <= truth.count + truth.unsure;
         if (is_right || !seat->was_in)
             continue;
         if (wrong++ == 0)
-            snprintf(text, text_bytes, "a connection of %s%u got %llu entries%s of the %llu that were acknowledged (+ %llu unknown)",
+            snprintf(text, text_bytes,
+                     "a connection of %s%u got %llu entries%s of the %llu that were acknowledged (+ %llu unknown)",
                      run->options.prefix, seat->user, (unsigned long long)seat->got_count,
                      seat->got_count == truth.count ? ", but other ones," : "", (unsigned long long)truth.count,
                      (unsigned long long)truth.unsure);

@@ -1,12 +1,13 @@
 /*
  * load_run.h: a run: what all threads share, the workers, their seats.
  *
- * A seat is a place at the table: a user's connection, and what is kept when it ends and comes back: cursor, count of sends, what it
- * got. Each worker (a thread with a loop) owns a range of seats. The main thread says which phase it is, and reads what workers
- * publish.
+ * A seat is a place at the table: a user's connection, and what is kept when it ends and comes back: cursor, count of
+ * sends, what it got. Each worker (a thread with a loop) owns a range of seats. The main thread says which phase it is,
+ * and reads what workers publish.
  *
- * The truth: whoever gets an `ok` writes the entry down for both users (number, and a sum of hashes of sender, count and mid).
- * Each seat sums up what it got, by `msg` or by `ok`. At the end both must be equal: nothing lost, nothing twice, nothing foreign.
+ * The truth: whoever gets an `ok` writes the entry down for both users (number, and a sum of hashes of sender, count
+ * and mid). Each seat sums up what it got, by `msg` or by `ok`. At the end both must be equal: nothing lost, nothing
+ * twice, nothing foreign.
  */
 #ifndef CHITCHAT_BENCH_LOAD_RUN_H
 #define CHITCHAT_BENCH_LOAD_RUN_H
@@ -30,7 +31,7 @@ enum load_phase { LOAD_CONNECT, LOAD_FILL, LOAD_FILLED, LOAD_WARMUP, LOAD_MEASUR
 #define LOAD_USER_BYTES_MAX (LOAD_PREFIX_BYTES_MAX + 10)
 #define LOAD_EPOCH_BYTES_MAX 64u
 #define LOAD_BROKEN_TEXT_BYTES 320u
-#define LOAD_ORDER_SLOTS 65536u
+#define LOAD_ORDER_SLOTS 32768u /* stays in a core's cache */
 
 /* A send whose answer is out. Its id: seq * LOAD_WINDOW_MAX + place. */
 enum load_send_state { LOAD_SEND_FREE, LOAD_SEND_OUT, LOAD_SEND_REFUSED, LOAD_SEND_UNSURE };
@@ -43,7 +44,14 @@ struct load_send {
     bool was_resent;
 };
 
-enum load_seat_state { LOAD_SEAT_AWAY, LOAD_SEAT_UPGRADING, LOAD_SEAT_LOGGING_IN, LOAD_SEAT_REPLAYING, LOAD_SEAT_LIVE, LOAD_SEAT_LEAVING };
+enum load_seat_state {
+    LOAD_SEAT_AWAY,
+    LOAD_SEAT_UPGRADING,
+    LOAD_SEAT_LOGGING_IN,
+    LOAD_SEAT_REPLAYING,
+    LOAD_SEAT_LIVE,
+    LOAD_SEAT_LEAVING
+};
 
 struct load_buffer {
     char *data; /* owned */
@@ -74,9 +82,10 @@ struct load_seat {
     uint16_t first_free;
     uint32_t unanswered; /* sends that are not free */
     uint32_t next_seq;
-    _Atomic uint32_t order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
-    uint64_t full_count, full_sum; /* history, replay: what the filled timeline holds */
-    uint32_t rounds;               /* times that it was read from the start */
+    _Atomic uint32_t
+        order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
+    uint64_t full_count, full_sum;                        /* history, replay: what the filled timeline holds */
+    uint32_t rounds;                                      /* times that it was read from the start */
     uint64_t asked_us, page_before, walk_count, walk_sum; /* history */
 };
 
@@ -86,7 +95,7 @@ struct load_truth {
 };
 
 struct load_order {
-    uint64_t pair; /* recipient's seat and sender's, plus 1 */
+    uint32_t pair; /* a hash of recipient and sender */
     uint32_t seq;
 };
 
@@ -98,6 +107,7 @@ struct load_gauges {
     uint64_t behind_us; /* open loop: how late the latest send left */
     uint64_t back_us;   /* when all seats were live again after a storm; 0: not yet */
     uint64_t storm;     /* the latest that was seen */
+    uint64_t overdue;   /* open loop: sends that were due when measuring ended, and never left */
 };
 
 struct load_run;
@@ -119,7 +129,7 @@ struct load_worker {
     enum load_phase phase;
     uint64_t storm;
     uint64_t next_send_ns, next_churn_us, published_us;
-    uint32_t next_sender, next_leaver;
+    uint32_t next_leaver;
     struct load_stats stats;
     struct load_gauges gauges;
     struct load_truth *truth; /* owned; by user; read by the main thread after the thread has ended */
@@ -129,6 +139,7 @@ struct load_worker {
     struct load_stats published[2]; /* not measured, measured; the main thread takes them away */
     struct load_gauges published_gauges;
     char first_broken[LOAD_BROKEN_TEXT_BYTES];
+    char last_end[64]; /* why a connection ended or did not come about */
 };
 
 struct load_run {
@@ -139,6 +150,7 @@ struct load_run {
     uint32_t number; /* of the run: entries of others are not ours */
     uint64_t origin_us;
     struct load_seat *seats;
+    uint32_t user_count; /* all that are sent to, connected or not */
     uint32_t *seats_of_user;
     struct load_worker *workers;
     uint32_t sender_count;
@@ -153,13 +165,17 @@ struct load_run {
 
 /* Microseconds since the run began. */
 uint64_t load_run_now_us(const struct load_run *run);
-/* Opens seats and workers, and starts these; 0 or -errno. */
+/* Opens seats and workers, by the options that the caller has set; 0 or -errno. */
 int load_run_open(struct load_run *run);
+/* Starts the workers' threads; 0 or -errno. */
+int load_run_start(struct load_run *run);
 /* In the phase LOAD_END: waits for the threads. Then the truth may be read. */
 void load_run_join(struct load_run *run);
 void load_run_close(struct load_run *run);
 /* Adds what workers published to stats[0], not measured, and stats[1]; sums up gauges. Main thread. */
 void load_run_take(struct load_run *run, struct load_stats *stats, struct load_gauges *gauges_r);
+/* Why a connection ended last, or did not come about. Main thread. */
+void load_run_last_end(struct load_run *run, char *out, size_t room);
 /* After join: seats that did not get exactly what was acknowledged; says the first in `text`. */
 uint64_t load_run_judge(const struct load_run *run, char *text, uint32_t text_bytes);
 
@@ -172,9 +188,12 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
 
 /* load_worker.c */
 void *load_worker_main(void *worker);
+/* A connection ended, or did not come about. */
+void load_worker_note_end(struct load_worker *worker, const char *why);
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
 /* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. */
-void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text, struct span frame);
+void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
+                             struct span frame);
 
 /* load_seat.c */
 void load_seat_connect(struct load_worker *worker, struct load_seat *seat);
@@ -193,20 +212,33 @@ void load_seat_set_live(struct load_worker *worker, struct load_seat *seat);
 
 /* load_frame.c: one text frame, judged */
 /* Takes an entry into what the seat got, and checks that it follows the one before. */
-void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry, uint64_t hash,
-                           struct span frame);
+void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *entry,
+                           uint64_t hash, struct span frame);
 /* Whether a message, pushed or on a page, is what was sent, by and to whom it says; broken if not. */
-bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat, const struct load_wire_object *message,
-                          struct span frame, struct load_text *text_r);
+bool load_frame_read_text(struct load_worker *worker, const struct load_seat *seat,
+                          const struct load_wire_object *message, struct span frame, struct load_text *text_r);
 void load_frame_take(struct load_worker *worker, struct load_seat *seat, struct span frame);
 
 /* load_send.c */
 void load_send_new(struct load_worker *worker, struct load_seat *seat, uint32_t to, uint64_t intended_us);
-void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame);
-void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error, struct span frame);
+void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok,
+                        struct span frame);
+void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error,
+                       struct span frame);
 /* On a new connection: what has no answer yet, once more. Without keys its outcome stays unknown. */
 void load_send_resume(struct load_worker *worker, struct load_seat *seat);
 void load_send_retry(struct load_worker *worker, struct load_seat *seat);
+
+/* Answered: the entry that it has become. */
+void load_send_settle(struct load_worker *worker, struct load_seat *seat, struct load_send *send, uint64_t hash);
+/* The send with this id whose answer is out; NULL if there is none. */
+struct load_send *load_send_find(struct load_seat *seat, uint64_t id);
+
+/* load_nats.c: the same with a nats-server */
+/* Takes what is whole; returns the bytes used. */
+uint32_t load_nats_take(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes);
+void load_nats_send(struct load_worker *worker, struct load_seat *seat, const struct load_send *send,
+                    const struct load_text *text);
 
 /* load_scenario.c */
 uint32_t load_scenario_user(const struct load_options *options, uint32_t seat);
@@ -221,6 +253,7 @@ void load_scenario_on_answer(struct load_worker *worker, struct load_seat *seat)
 
 /* load_history.c */
 void load_history_ask(struct load_worker *worker, struct load_seat *seat);
-void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page, struct span frame);
+void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,
+                       struct span frame);
 
 #endif

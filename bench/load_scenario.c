@@ -27,10 +27,10 @@ bool load_scenario_sends(const struct load_options *options, uint32_t seat)
 static uint32_t target_of(struct load_worker *worker, const struct load_seat *seat)
 {
     const struct load_options *options = &worker->run->options;
-    uint32_t partner = (seat->user ^ 1u) < options->users ? seat->user ^ 1u : 0;
+    uint32_t partner = (seat->user ^ 1u) < options->recipients ? seat->user ^ 1u : 0;
     if (options->scenario == LOAD_FANOUT)
         return options->users + seat->index;
-    if (options->users == 1)
+    if (options->recipients == 1)
         return 0;
     if (options->to == LOAD_TO_PARTNER)
         return partner;
@@ -38,7 +38,7 @@ static uint32_t target_of(struct load_worker *worker, const struct load_seat *se
         uint32_t user = load_zipf_draw(&worker->run->zipf, &worker->random);
         return user != seat->user ? user : partner;
     }
-    uint32_t other = load_random_below(&worker->random, options->users - 1);
+    uint32_t other = load_random_below(&worker->random, options->recipients - 1);
     return other >= seat->user ? other + 1 : other;
 }
 
@@ -114,8 +114,23 @@ static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
     go_on(worker, seat);
 }
 
+static uint64_t send_step_ns(const struct load_worker *worker)
+{
+    const struct load_run *run = worker->run;
+    return UINT64_C(1000000000) * run->sender_count / ((uint64_t)run->options.rate * worker->sender_count);
+}
+
+static void count_overdue(struct load_worker *worker)
+{
+    uint64_t now_ns = worker->now_us * 1000;
+    if (worker->run->options.rate > 0 && worker->sender_count > 0 && worker->next_send_ns < now_ns)
+        worker->gauges.overdue = (now_ns - worker->next_send_ns) / send_step_ns(worker);
+}
+
 void load_scenario_on_phase(struct load_worker *worker)
 {
+    if (worker->phase == LOAD_DRAIN)
+        count_overdue(worker);
     for (uint32_t i = 0; i < worker->seat_count; i++)
         on_seat_phase(worker, &worker->run->seats[worker->first_seat + i]);
     if (worker->phase == LOAD_WARMUP) {
@@ -124,7 +139,8 @@ void load_scenario_on_phase(struct load_worker *worker)
     }
 }
 
-/* A live sender whose window has room, from a random place on; NULL: all are busy, and the send waits while its clock runs. */
+/* A live sender whose window has room, from a random place on; NULL: all are busy, and the send waits while its clock
+ * runs. */
 static struct load_seat *free_sender(struct load_worker *worker)
 {
     const struct load_options *options = &worker->run->options;
@@ -135,12 +151,6 @@ static struct load_seat *free_sender(struct load_worker *worker)
             return seat;
     }
     return NULL;
-}
-
-static uint64_t send_step_ns(const struct load_worker *worker)
-{
-    const struct load_run *run = worker->run;
-    return UINT64_C(1000000000) * run->sender_count / ((uint64_t)run->options.rate * worker->sender_count);
 }
 
 /* What the clock says is sent, whether the server keeps up or not. Senders stand first in a worker's seats. */
@@ -199,7 +209,8 @@ void load_scenario_on_turn(struct load_worker *worker)
 uint64_t load_scenario_wait_us(const struct load_worker *worker)
 {
     uint64_t wait_us = 10000;
-    if (worker->run->options.scenario == LOAD_CHURN && is_running(worker) && worker->next_churn_us < worker->now_us + wait_us)
+    if (worker->run->options.scenario == LOAD_CHURN && is_running(worker)
+        && worker->next_churn_us < worker->now_us + wait_us)
         wait_us = worker->next_churn_us > worker->now_us ? worker->next_churn_us - worker->now_us : 0;
     if (is_open_loop(worker)) {
         uint64_t due_us = worker->next_send_ns / 1000;

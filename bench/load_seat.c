@@ -40,7 +40,8 @@ char *load_seat_room(struct load_worker *worker, struct load_seat *seat, uint32_
 void load_seat_flush(struct load_worker *worker, struct load_seat *seat)
 {
     struct load_buffer full = seat->out;
-    if (seat->state == LOAD_SEAT_AWAY || seat->state == LOAD_SEAT_LEAVING || full.bytes == 0 || io_is_sending(&seat->socket))
+    if (seat->state == LOAD_SEAT_AWAY || seat->state == LOAD_SEAT_LEAVING || full.bytes == 0
+        || io_is_sending(&seat->socket))
         return;
     seat->out = seat->flying;
     seat->out.bytes = 0;
@@ -64,7 +65,8 @@ static int connect_fd(struct load_worker *worker)
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
         status = bind(fd, (const struct sockaddr *)&source, sizeof source) == 0 ? 0 : -errno;
     }
-    if (status == 0 && connect(fd, (const struct sockaddr *)&options->address, sizeof options->address) != 0 && errno != EINPROGRESS)
+    if (status == 0 && connect(fd, (const struct sockaddr *)&options->address, sizeof options->address) != 0
+        && errno != EINPROGRESS)
         status = -errno;
     if (status == 0 && fcntl(fd, F_SETFL, 0) != 0)
         status = -errno;
@@ -86,6 +88,7 @@ void load_seat_connect(struct load_worker *worker, struct load_seat *seat)
     int fd = connect_fd(worker);
     if (fd < 0) {
         worker->stats.counts[LOAD_CONNECT_FAILED]++;
+        load_worker_note_end(worker, strerror(-fd));
         wait_again(worker, seat);
         return;
     }
@@ -93,14 +96,17 @@ void load_seat_connect(struct load_worker *worker, struct load_seat *seat)
     seat->begun_us = worker->now_us;
     worker->connecting++;
     io_adopt(worker->io, &seat->socket, fd);
-    char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
-    seat->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->host);
+    if (worker->run->options.protocol == LOAD_CHITCHAT) {
+        char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
+        seat->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->host);
+    }
     io_recv_start(worker->io, &seat->socket);
 }
 
 static bool is_connecting(const struct load_seat *seat)
 {
-    return seat->state == LOAD_SEAT_UPGRADING || seat->state == LOAD_SEAT_LOGGING_IN || seat->state == LOAD_SEAT_REPLAYING;
+    return seat->state == LOAD_SEAT_UPGRADING || seat->state == LOAD_SEAT_LOGGING_IN
+           || seat->state == LOAD_SEAT_REPLAYING;
 }
 
 void load_seat_leave(struct load_worker *worker, struct load_seat *seat, uint64_t due_us)
@@ -130,6 +136,7 @@ void load_seat_lost(struct load_worker *worker, struct load_seat *seat, const ch
     bool may_end = worker->run->options.kill_command != NULL || worker->phase == LOAD_END;
     if (seat->state == LOAD_SEAT_AWAY || seat->state == LOAD_SEAT_LEAVING)
         return;
+    load_worker_note_end(worker, why);
     worker->stats.counts[seat->state == LOAD_SEAT_UPGRADING ? LOAD_CONNECT_FAILED : LOAD_CUT_OFF]++;
     if (!may_end && seat->state != LOAD_SEAT_UPGRADING)
         load_worker_broken(worker, LOAD_BROKEN_CLOSE, why, (struct span){"", 0});
@@ -214,6 +221,8 @@ static uint32_t take_whole(struct load_worker *worker, struct load_seat *seat, c
 {
     struct load_wire_frame frame;
     uint32_t used = 0;
+    if (worker->run->options.protocol == LOAD_NATS)
+        return load_nats_take(worker, seat, data, bytes);
     if (seat->state == LOAD_SEAT_UPGRADING) {
         used = take_head(worker, seat, data, bytes);
         if (used == 0)

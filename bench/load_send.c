@@ -37,6 +37,11 @@ static void transmit(struct load_worker *worker, struct load_seat *seat, struct 
     const struct load_run *run = worker->run;
     char name[LOAD_USER_BYTES_MAX], key[LOAD_KEY_CHARS], *text_at;
     struct load_text text = {run->number, seat->index, send->to, send->seq, send->intended_us};
+    if (run->options.protocol == LOAD_NATS) {
+        load_nats_send(worker, seat, send, &text);
+        send->state = LOAD_SEND_OUT;
+        return;
+    }
     struct load_wire_send frame = {
         .id = (uint64_t)send->seq * LOAD_WINDOW_MAX + (uint64_t)(send - seat->sends),
         .to = {name, load_run_user_name(run, send->to, name)},
@@ -65,18 +70,27 @@ void load_send_new(struct load_worker *worker, struct load_seat *seat, uint32_t 
     transmit(worker, seat, send);
 }
 
-/* The send that a reply answers; NULL, and broken, if there is none. */
-static struct load_send *find(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *reply, struct span frame)
+struct load_send *load_send_find(struct load_seat *seat, uint64_t id)
 {
-    uint64_t place = reply->id % LOAD_WINDOW_MAX, seq = reply->id / LOAD_WINDOW_MAX;
-    if (reply->has_id && place < seat->sends_room && seat->sends[place].state == LOAD_SEND_OUT && seat->sends[place].seq == seq)
-        return &seat->sends[place];
-    load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to nothing that was asked", frame);
-    return NULL;
+    uint64_t place = id % LOAD_WINDOW_MAX, seq = id / LOAD_WINDOW_MAX;
+    if (place >= seat->sends_room || seat->sends[place].state != LOAD_SEND_OUT || seat->sends[place].seq != seq)
+        return NULL;
+    return &seat->sends[place];
+}
+
+/* The send that a reply answers; NULL, and broken, if there is none. */
+static struct load_send *find(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *reply,
+                              struct span frame)
+{
+    struct load_send *send = reply->has_id ? load_send_find(seat, reply->id) : NULL;
+    if (send == NULL)
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to nothing that was asked", frame);
+    return send;
 }
 
 /* An entry now stands in both timelines. */
-static void write_down(struct load_worker *worker, const struct load_seat *seat, const struct load_send *send, uint64_t hash)
+static void write_down(struct load_worker *worker, const struct load_seat *seat, const struct load_send *send,
+                       uint64_t hash)
 {
     const uint32_t *seats_of_user = worker->run->seats_of_user;
     worker->truth[seat->user].count++;
@@ -89,7 +103,17 @@ static void write_down(struct load_worker *worker, const struct load_seat *seat,
     worker->gauges.owed += seats_of_user[send->to];
 }
 
-void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok, struct span frame)
+void load_send_settle(struct load_worker *worker, struct load_seat *seat, struct load_send *send, uint64_t hash)
+{
+    write_down(worker, seat, send, hash);
+    worker->stats.counts[LOAD_ACKNOWLEDGED]++;
+    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_OK], worker->now_us - send->intended_us);
+    give_back(worker, seat, send);
+    load_scenario_on_answer(worker, seat);
+}
+
+void load_send_answered(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *ok,
+                        struct span frame)
 {
     struct load_send *send = find(worker, seat, ok, frame);
     if (send == NULL)
@@ -104,12 +128,8 @@ void load_send_answered(struct load_worker *worker, struct load_seat *seat, cons
     } else if (!send->was_resent || ok->has_prev) {
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "dup, though it was sent once, or with prev", frame);
     }
-    write_down(worker, seat, send, hash);
-    worker->stats.counts[LOAD_ACKNOWLEDGED]++;
     worker->stats.counts[LOAD_DUPLICATE_OKS] += ok->dup;
-    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_OK], worker->now_us - send->intended_us);
-    give_back(worker, seat, send);
-    load_scenario_on_answer(worker, seat);
+    load_send_settle(worker, seat, send, hash);
 }
 
 static void leave_unknown(struct load_worker *worker, struct load_seat *seat, struct load_send *send)
@@ -127,7 +147,8 @@ static void try_later(struct load_worker *worker, struct load_seat *seat, uint64
     list_append(&worker->refused, &seat->wait_link);
 }
 
-void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error, struct span frame)
+void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error,
+                       struct span frame)
 {
     bool is_busy = load_wire_is(error->code, "busy") || load_wire_is(error->code, "rate_limited");
     uint64_t after_us = error->retry_after > 0 ? error->retry_after * 1000 : RETRY_US_USUAL;

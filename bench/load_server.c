@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,6 +23,9 @@ static void sleep_ms(long ms)
 _Noreturn static void run(const char *command)
 {
     char line[4096];
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     snprintf(line, sizeof line, "exec %s", command);
@@ -29,14 +33,26 @@ _Noreturn static void run(const char *command)
     _exit(127);
 }
 
-static int is_listening(const struct sockaddr_in *address)
+int load_server_probe(const struct sockaddr_in *address)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return 0;
-    int status = connect(fd, (const struct sockaddr *)address, sizeof *address);
+        return -errno;
+    int status = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ? 0 : -errno;
     close(fd);
-    return status == 0;
+    return status;
+}
+
+bool load_server_has_ended(int pid, char *why, size_t room)
+{
+    int status = 0;
+    if (waitpid(pid, &status, WNOHANG) != pid)
+        return false;
+    if (WIFSIGNALED(status))
+        snprintf(why, room, "signal %d, %s", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(why, room, "status %d", WEXITSTATUS(status));
+    return true;
 }
 
 int load_server_start(const char *command, const struct sockaddr_in *address, int *pid_r)
@@ -48,7 +64,7 @@ int load_server_start(const char *command, const struct sockaddr_in *address, in
         run(command);
     *pid_r = pid;
     for (int ms = 0; ms < START_MS; ms += POLL_MS) {
-        if (is_listening(address))
+        if (load_server_probe(address) == 0)
             return 0;
         if (waitpid(pid, NULL, WNOHANG) == pid)
             return -ECHILD;

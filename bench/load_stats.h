@@ -1,6 +1,6 @@
 /*
- * load_stats.h: what a run counts. A worker counts in its own, without a lock, and publishes now and then; the main thread takes
- * what was published and adds it up.
+ * load_stats.h: what a run counts. A worker counts in its own, without a lock, and publishes now and then; the main
+ * thread takes what was published and adds it up.
  */
 #ifndef CHITCHAT_BENCH_LOAD_STATS_H
 #define CHITCHAT_BENCH_LOAD_STATS_H
@@ -22,7 +22,7 @@ enum load_count {
     LOAD_CONNECT_FAILED,
     LOAD_CUT_OFF, /* the server ended a connection: expected where it is killed, else an error */
     /* Promises that were broken. */
-    LOAD_BROKEN_CHAIN,   /* `prev` is not the cursor, or `ts` not above it: something is missing, twice or out of order */
+    LOAD_BROKEN_CHAIN, /* `prev` is not the cursor, or `ts` not above it: something is missing, twice or out of order */
     LOAD_BROKEN_CONTENT, /* not what was sent, or not to whom, or by whom */
     LOAD_BROKEN_ORDER,   /* two sends of one connection to one recipient, swapped */
     LOAD_BROKEN_REPLY,   /* an answer that the protocol has not, or to nothing that was asked */

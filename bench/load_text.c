@@ -75,8 +75,9 @@ bool load_text_read(const char *in, uint32_t bytes, const struct load_filler *fi
     uint64_t run, from, to, seq, time, check;
     if (bytes < LOAD_TEXT_BYTES_MIN || bytes > LOAD_TEXT_BYTES_MAX)
         return false;
-    if (!get(in + AT_RUN, 4, &run) || !get(in + AT_FROM, 4, &from) || !get(in + AT_TO, 4, &to) || !get(in + AT_SEQ, 6, &seq)
-        || !get(in + AT_TIME, 8, &time) || !get(in + AT_CHECK, 2, &check) || seq > UINT32_MAX)
+    if (!get(in + AT_RUN, 4, &run) || !get(in + AT_FROM, 4, &from) || !get(in + AT_TO, 4, &to)
+        || !get(in + AT_SEQ, 6, &seq) || !get(in + AT_TIME, 8, &time) || !get(in + AT_CHECK, 2, &check)
+        || seq > UINT32_MAX)
         return false;
     *text_r = (struct load_text){(uint32_t)run, (uint32_t)from, (uint32_t)to, (uint32_t)seq, time};
     uint64_t mixed = mix_of(text_r);

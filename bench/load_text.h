@@ -1,7 +1,7 @@
 /*
- * load_text.h: what the generator writes into a message, so that whoever receives it can tell whether it is what was sent: the run,
- * the sending seat, the recipient, the seat's count, the time when it was meant to leave; then filler that these choose. ASCII
- * letters that no JSON writer escapes. Pure.
+ * load_text.h: what the generator writes into a message, so that whoever receives it can tell whether it is what was
+ * sent: the run, the sending seat, the recipient, the seat's count, the time when it was meant to leave; then filler
+ * that these choose. ASCII letters that no JSON writer escapes. Pure.
  */
 #ifndef CHITCHAT_BENCH_LOAD_TEXT_H
 #define CHITCHAT_BENCH_LOAD_TEXT_H

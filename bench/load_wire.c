@@ -117,9 +117,10 @@ size_t load_wire_put_pong(char *out, uint32_t mask, struct span payload)
 
 size_t load_wire_put_upgrade(char *out, const char *host)
 {
-    int bytes = snprintf(out, LOAD_WIRE_ROOM,
-                         "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                         "Sec-WebSocket-Protocol: chitchat.v1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                         host);
+    int bytes = snprintf(
+        out, LOAD_WIRE_ROOM,
+        "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Protocol: chitchat.v1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        host);
     return (size_t)bytes;
 }

@@ -1,6 +1,6 @@
 /*
- * load_wire.h: PROTOCOL as a client writes and reads it: masked frames into a buffer that the caller gives, server frames read where
- * they lie. Nothing is allocated, nothing is kept. Pure.
+ * load_wire.h: PROTOCOL as a client writes and reads it: masked frames into a buffer that the caller gives, server
+ * frames read where they lie. Nothing is allocated, nothing is kept. Pure.
  */
 #ifndef CHITCHAT_BENCH_LOAD_WIRE_H
 #define CHITCHAT_BENCH_LOAD_WIRE_H
@@ -45,10 +45,12 @@ struct load_wire_frame {
     uint8_t opcode;
     struct span payload; /* borrows data */
 };
-/* The bytes that the frame takes; 0: it is not whole yet; -1: no server sends this (masked, fragmented, reserved bits). */
+/* The bytes that the frame takes; 0: it is not whole yet; -1: no server sends this (masked, fragmented, reserved bits).
+ */
 int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_frame *frame_r);
 
-/* An object of the protocol: all fields of all operations, those absent empty or 0. Strings are as on the wire, escapes and all. */
+/* An object of the protocol: all fields of all operations, those absent empty or 0. Strings are as on the wire, escapes
+ * and all. */
 struct load_wire_object {
     struct span op, mid, from, to, text, key, code, epoch, user;
     struct span messages; /* the array, with its brackets */
@@ -57,9 +59,15 @@ struct load_wire_object {
 };
 /* Reads one object at `at`; returns what follows it, or NULL if it is none. */
 const char *load_wire_read_object(const char *at, const char *end, struct load_wire_object *object_r);
-/* Goes through the elements of `messages`: *at is NULL at first. False at the end; *is_broken_r if it is no array of objects. */
-bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object_r, bool *is_broken_r);
+/* Goes through the elements of `messages`: *at is NULL at first. False at the end; *is_broken_r if it is no array of
+ * objects. */
+bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object_r,
+                            bool *is_broken_r);
 
-bool load_wire_is(struct span span, const char *word);
+/* In the header, so that the length of a literal is known. */
+static inline bool load_wire_is(struct span span, const char *word)
+{
+    return span.bytes == strlen(word) && memcmp(span.data, word, span.bytes) == 0;
+}
 
 #endif

@@ -25,11 +25,6 @@ int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_fr
     return (int64_t)(2 + length_bytes + payload_bytes);
 }
 
-bool load_wire_is(struct span span, const char *word)
-{
-    return span.bytes == strlen(word) && memcmp(span.data, word, span.bytes) == 0;
-}
-
 /* A string at its opening quote; returns what follows the closing one. */
 static const char *read_string(const char *at, const char *end, struct span *string_r)
 {
@@ -55,6 +50,16 @@ static const char *read_number(const char *at, const char *end, uint64_t *number
         number = number * 10 + (uint64_t)(*at - '0');
     *number_r = number;
     return at > begin ? at : NULL;
+}
+
+/* The name of a member: short, and without escapes in all that the protocol has. */
+static const char *read_name(const char *at, const char *end, struct span *name_r)
+{
+    const char *begin = ++at;
+    while (at < end && *at != '"')
+        at++;
+    *name_r = (struct span){begin, (size_t)(at - begin)};
+    return at < end ? at + 1 : NULL;
 }
 
 /* An array or object, whatever it holds. */
@@ -110,23 +115,27 @@ static const char *read_value(const char *at, const char *end, struct value *val
     }
 }
 
-static void take_string(struct load_wire_object *object, struct span name, struct span value)
+static struct span *string_field(struct load_wire_object *object, struct span name)
 {
     static const struct {
-        const char *name;
+        struct span name;
         size_t offset;
     } fields[] = {
-        {"op", offsetof(struct load_wire_object, op)},     {"mid", offsetof(struct load_wire_object, mid)},
-        {"from", offsetof(struct load_wire_object, from)}, {"to", offsetof(struct load_wire_object, to)},
-        {"text", offsetof(struct load_wire_object, text)}, {"key", offsetof(struct load_wire_object, key)},
-        {"code", offsetof(struct load_wire_object, code)}, {"epoch", offsetof(struct load_wire_object, epoch)},
-        {"user", offsetof(struct load_wire_object, user)},
+#define FIELD(field) {{#field, sizeof #field - 1}, offsetof(struct load_wire_object, field)}
+        FIELD(op), FIELD(mid), FIELD(from), FIELD(to), FIELD(text), FIELD(key), FIELD(code), FIELD(epoch), FIELD(user),
+#undef FIELD
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if (name.data[0] == fields[i].name[0] && load_wire_is(name, fields[i].name)) {
-            memcpy((char *)object + fields[i].offset, &value, sizeof value);
-            return;
-        }
+        if (name.bytes == fields[i].name.bytes && memcmp(name.data, fields[i].name.data, name.bytes) == 0)
+            return (struct span *)((char *)object + fields[i].offset);
+    return NULL;
+}
+
+static void take_string(struct load_wire_object *object, struct span name, struct span value)
+{
+    struct span *field = string_field(object, name);
+    if (field != NULL)
+        *field = value;
 }
 
 static void take_number(struct load_wire_object *object, struct span name, uint64_t value)
@@ -177,7 +186,7 @@ const char *load_wire_read_object(const char *at, const char *end, struct load_w
         return NULL;
     at++;
     while (at < end && *at == '"') {
-        at = read_string(at, end, &name);
+        at = read_name(at, end, &name);
         if (at == NULL || at == end || *at != ':')
             return NULL;
         at = read_value(at + 1, end, &value);

@@ -1,6 +1,7 @@
 /* load_worker.c: a thread of the generator: its loop and turns, and what it publishes. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -23,15 +24,24 @@ void load_worker_broken(struct load_worker *worker, enum load_count what, const 
     pthread_mutex_unlock(&worker->lock);
 }
 
+void load_worker_note_end(struct load_worker *worker, const char *why)
+{
+    pthread_mutex_lock(&worker->lock);
+    snprintf(worker->last_end, sizeof worker->last_end, "%s", why);
+    pthread_mutex_unlock(&worker->lock);
+}
+
 /* A cache of the newest pairs: swapped sends come close together. */
-void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text, struct span frame)
+void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
+                             struct span frame)
 {
     uint64_t pair = load_random_mix((uint64_t)seat->index << 32 | text->from);
     pair = load_random_mix(pair + ((uint64_t)seat->rounds << 32 | text->to)) | 1;
     struct load_order *order = &worker->order[(pair >> 32) % LOAD_ORDER_SLOTS];
-    if (order->pair == pair && text->seq <= order->seq && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
+    if (order->pair == (uint32_t)pair && text->seq <= order->seq
+        && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
         load_worker_broken(worker, LOAD_BROKEN_ORDER, "a later send of the same connection was first", frame);
-    order->pair = pair;
+    order->pair = (uint32_t)pair;
     order->seq = text->seq;
 }
 
@@ -44,6 +54,12 @@ static void publish(struct load_worker *worker)
     load_stats_clear(&worker->stats);
     worker->gauges.behind_us = 0;
     worker->published_us = worker->now_us;
+}
+
+static void flush_all(struct load_worker *worker)
+{
+    for (struct list *link; (link = list_shift(&worker->flush)) != NULL;)
+        load_seat_flush(worker, container_of(link, struct load_seat, flush_link));
 }
 
 static void on_accept(void *context, uint32_t listener, int fd)
@@ -88,12 +104,6 @@ static void on_written(void *context, struct io_write *write, int result)
 }
 
 static const struct io_handlers handlers = {on_accept, on_recv, on_sent, on_closed, on_released, on_written};
-
-static void flush_all(struct load_worker *worker)
-{
-    for (struct list *link; (link = list_shift(&worker->flush)) != NULL;)
-        load_seat_flush(worker, container_of(link, struct load_seat, flush_link));
-}
 
 static void connect_due(struct load_worker *worker)
 {

@@ -59,7 +59,7 @@ struct io_handlers {
 
 struct io_options {
     uint32_t recv_buffer_bytes; /* provided buffers; 4096 */
-    uint32_t recv_buffer_count; /* power of two, at most 32768; 1024 */
+    uint32_t recv_buffer_count; /* power of two, at most 32768; 1024. Used as far as it is needed (io_buffers.h) */
 };
 
 /* Checks that the kernel has what io needs. 0, or -ENOSYS with a line in `text` (of `text_bytes`) that says what is
@@ -92,6 +92,8 @@ void io_recv_start(struct io *io, struct io_socket *socket);
 void io_recv_stop(struct io *io, struct io_socket *socket);
 /* Whether a send is in flight. */
 bool io_is_sending(const struct io_socket *socket);
+/* Of the send in flight, or of the last one. */
+uint32_t io_sent_bytes(const struct io_socket *socket);
 /* Sends all of `vectors` (1 to IO_SEND_VECTORS_MAX, copied); the bytes stand until on_sent. None may be in flight. */
 #define IO_SEND_VECTORS_MAX 16
 void io_send(struct io *io, struct io_socket *socket, const struct iovec *vectors, uint32_t count);
@@ -101,6 +103,9 @@ void io_shutdown_send(struct io *io, struct io_socket *socket);
 void io_close(struct io *io, struct io_socket *socket);
 /* Once, while no send is in flight. */
 void io_release(struct io *io, struct io_socket *socket);
+
+/* Now and then, once a second, say: gives back the memory of buffers that were not needed since the last call. */
+void io_trim(struct io *io);
 
 /* Log writes; several may be in flight (the shard keeps to one). */
 void io_write_submit(struct io *io, struct io_write *write);

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "shard/io.h"
+#include "shard/io_buffers.h"
 
 /* What a completion is of: the upper byte of user_data. The rest is a pointer, of what the line says. */
 enum io_kind {
@@ -44,14 +45,11 @@ struct io {
     /* Set by io_open, then only read. */
     const struct io_handlers *handlers;
     void *context;
-    struct io_options options;
     int event_fd; /* written by any thread */
-    struct io_uring_buf_ring *buffer_ring;
-    size_t buffer_ring_bytes;
-    char *buffers;
 
     /* Owned by the thread of the loop. */
     struct io_uring ring;
+    struct io_buffers buffers;
     bool is_enabled;
     bool is_stopping_accept;
     uint32_t listener_count;
@@ -67,10 +65,6 @@ struct io {
 struct io_uring_sqe *io_sqe(struct io *io);
 void io_sqe_mark(struct io_uring_sqe *sqe, enum io_kind kind, const void *pointer);
 uint64_t io_user_data(enum io_kind kind, const void *pointer);
-
-/* Provided buffers: all in group 0. */
-char *io_buffer(struct io *io, uint32_t buffer_id);
-void io_buffer_give(struct io *io, uint32_t buffer_id);
 
 /* Completions of a socket. It may be gone when these return. */
 void io_socket_on_recv(struct io *io, struct io_socket *socket, const struct io_uring_cqe *cqe);

@@ -120,6 +120,11 @@ void io_recv_stop(struct io *io, struct io_socket *socket)
         recv_cancel(io, socket);
 }
 
+uint32_t io_sent_bytes(const struct io_socket *socket)
+{
+    return socket->send_bytes;
+}
+
 bool io_is_sending(const struct io_socket *socket)
 {
     return is_any(socket, SOCKET_SENDING);
@@ -215,10 +220,13 @@ void io_socket_on_recv(struct io *io, struct io_socket *socket, const struct io_
     recv_ended(socket, cqe);
     if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
         uint32_t buffer_id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        char *data = io_buffers_take(&io->buffers, buffer_id);
         if (cqe->res > 0 && !is_any(socket, SOCKET_CLOSING))
-            io->handlers->on_recv(io->context, socket, io_buffer(io, buffer_id), cqe->res);
-        io_buffer_give(io, buffer_id);
+            io->handlers->on_recv(io->context, socket, data, cqe->res);
+        io_buffers_give(&io->buffers, buffer_id);
     }
+    if (cqe->res == -ENOBUFS)
+        io_buffers_widen(&io->buffers);
     if (cqe->res <= 0 && !is_passing(cqe->res))
         recv_end(io, socket, cqe->res);
     step(io, socket);

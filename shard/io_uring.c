@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -14,7 +13,6 @@
 
 #define SQ_ENTRIES 2048u
 #define CQ_ENTRIES 16384u
-#define BUFFER_GROUP 0
 #define KIND_SHIFT 56
 /* The kernel hands out what is ready in portions; a turn takes so many of them before it answers. */
 #define GATHER_ROUNDS_MAX 64
@@ -53,56 +51,21 @@ struct io_uring_sqe *io_sqe(struct io *io)
     return sqe;
 }
 
-char *io_buffer(struct io *io, uint32_t buffer_id)
-{
-    ASSERT(buffer_id < io->options.recv_buffer_count);
-    return io->buffers + (size_t)buffer_id * io->options.recv_buffer_bytes;
-}
-
-void io_buffer_give(struct io *io, uint32_t buffer_id)
-{
-    int mask = io_uring_buf_ring_mask(io->options.recv_buffer_count);
-    io_uring_buf_ring_add(io->buffer_ring, io_buffer(io, buffer_id), io->options.recv_buffer_bytes,
-                          (unsigned short)buffer_id, mask, 0);
-    io_uring_buf_ring_advance(io->buffer_ring, 1);
-}
-
 static int ring_open(struct io_uring *ring)
 {
     struct io_uring_params params = {.flags = setup_flags, .cq_entries = CQ_ENTRIES};
     return io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
 }
 
-static int buffers_open(struct io *io)
-{
-    uint32_t count = io->options.recv_buffer_count;
-    io->buffer_ring_bytes = count * sizeof(struct io_uring_buf);
-    io->buffer_ring = mmap(NULL, io->buffer_ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    if (io->buffer_ring == MAP_FAILED) {
-        io->buffer_ring = NULL;
-        return -errno;
-    }
-    io->buffers = malloc((size_t)count * io->options.recv_buffer_bytes);
-    if (io->buffers == NULL)
-        return -ENOMEM;
-    struct io_uring_buf_reg reg = {
-        .ring_addr = (uint64_t)(uintptr_t)io->buffer_ring, .ring_entries = count, .bgid = BUFFER_GROUP};
-    int status = io_uring_register_buf_ring(&io->ring, &reg, 0);
-    if (status != 0)
-        return status;
-    io_uring_buf_ring_init(io->buffer_ring);
-    for (uint32_t i = 0; i < count; i++)
-        io_buffer_give(io, i);
-    return 0;
-}
-
-static int open_all(struct io *io)
+static int open_all(struct io *io, const struct io_options *options)
 {
     io->messages = malloc(SQ_ENTRIES * sizeof *io->messages);
     io->event_fd = eventfd(0, EFD_CLOEXEC);
     if (io->messages == NULL)
         return -ENOMEM;
-    return io->event_fd < 0 ? -errno : buffers_open(io);
+    if (io->event_fd < 0)
+        return -errno;
+    return io_buffers_open(&io->buffers, &io->ring, options->recv_buffer_count, options->recv_buffer_bytes);
 }
 
 int io_open(struct io **io_r, const struct io_options *options, const struct io_handlers *handlers, void *context)
@@ -111,7 +74,6 @@ int io_open(struct io **io_r, const struct io_options *options, const struct io_
     struct io *io = calloc(1, sizeof *io);
     if (io == NULL)
         return -ENOMEM;
-    io->options = *options;
     io->handlers = handlers;
     io->context = context;
     io->event_fd = -1;
@@ -120,7 +82,7 @@ int io_open(struct io **io_r, const struct io_options *options, const struct io_
         free(io);
         return status;
     }
-    status = open_all(io);
+    status = open_all(io, options);
     if (status != 0) {
         io_close_loop(&io);
         return status;
@@ -138,12 +100,15 @@ void io_close_loop(struct io **io)
     io_uring_queue_exit(&closing->ring);
     if (closing->event_fd >= 0)
         close(closing->event_fd);
-    if (closing->buffer_ring != NULL)
-        munmap(closing->buffer_ring, closing->buffer_ring_bytes);
-    free(closing->buffers);
+    io_buffers_close(&closing->buffers);
     free(closing->messages);
     free(closing);
     *io = NULL;
+}
+
+void io_trim(struct io *io)
+{
+    io_buffers_trim(&io->buffers);
 }
 
 void io_write_submit(struct io *io, struct io_write *write)

@@ -32,6 +32,7 @@ struct shard {
     uint64_t wall_us;
     uint64_t monotonic_us;
     bool is_finishing;
+    uint64_t sleep_us_max; /* after this turn */
     bool *has_posted; /* to each shard, in this turn */
     struct worker *workers[WORKERS_MAX];
     uint32_t worker_count;
@@ -98,6 +99,12 @@ bool shard_is_current(const struct shard *shard)
     return pthread_equal(shard->self, pthread_self()) != 0;
 }
 
+void shard_wake_within(struct shard *shard, uint64_t us)
+{
+    if (us < shard->sleep_us_max)
+        shard->sleep_us_max = us;
+}
+
 void shard_finish(struct shard *shard)
 {
     shard->is_finishing = true;
@@ -120,8 +127,12 @@ static void wake_shard(void *context)
 int shard_worker_open(struct shard *shard, const char *name, struct worker **worker_r)
 {
     ASSERT(shard->worker_count < WORKERS_MAX);
-    struct worker_options options = {
-        .name = name, .shard = &shard->sleeper, .wake = wake_shard, .wake_context = shard, .cpus = &shard->group->cpus};
+    struct worker_options options = {.name = name,
+                                     .shard = &shard->sleeper,
+                                     .wake = wake_shard,
+                                     .wake_context = shard,
+                                     .clock = shard->group->options.clock,
+                                     .cpus = &shard->group->cpus};
     int status = worker_open(worker_r, &options);
     if (status == 0)
         shard->workers[shard->worker_count++] = *worker_r;
@@ -189,7 +200,7 @@ static int wait_for_work(struct shard *shard, bool has_more, uint32_t seen_signa
         return 0;
     sleeper_prepare(&shard->sleeper);
     bool must_stay = has_inbound(shard) || shard_signals(shard) != seen_signals;
-    uint64_t wait_us = must_stay ? 0 : timers_wait_us(&shard->timers, shard->monotonic_us, SLEEP_US_MAX);
+    uint64_t wait_us = must_stay ? 0 : timers_wait_us(&shard->timers, shard->monotonic_us, shard->sleep_us_max);
     int status = wait_us == 0 ? 0 : io_wait(shard->io, wait_us);
     sleeper_awake(&shard->sleeper);
     return status;
@@ -198,6 +209,7 @@ static int wait_for_work(struct shard *shard, bool has_more, uint32_t seen_signa
 static bool take_turn(struct shard *shard)
 {
     read_clocks(shard);
+    shard->sleep_us_max = SLEEP_US_MAX;
     if (io_gather(shard->io, 0) < 0)
         log_line(LOG_ERROR, "io_broken", "shard=%u", shard->index);
     take_letters(shard);

@@ -69,6 +69,8 @@ void shard_post(struct shard *shard, uint32_t to, void *letter);
 int shard_worker_open(struct shard *shard, const char *name, struct worker **worker_r);
 /* Before on_finish returns at the latest. */
 void shard_worker_close(struct shard *shard, struct worker **worker);
+/* The shard takes its next turn in `us` at the latest. Finer than a timer, and for the next turn only. */
+void shard_wake_within(struct shard *shard, uint64_t us);
 /* The loop ends after this turn. */
 void shard_finish(struct shard *shard);
 /* For ASSERT: whether the calling thread is this shard's. */

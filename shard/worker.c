@@ -26,15 +26,21 @@ struct worker {
     sem_t woken;
     atomic_bool is_stopping;
 
+    /* Owned by the worker's thread. */
+    bool has_news;         /* jobs were finished since the shard was last woken, */
+    uint64_t news_since_us; /* the first of them then */
+
     /* Owned by the shard's thread. */
     uint32_t under_way;
 };
 
-static struct worker_job *take_job(struct worker *worker)
+static struct worker_job *take_job(struct worker *worker, uint32_t *lane_r)
 {
     struct worker_job *job = NULL;
-    for (uint32_t lane = 0; lane < WORKER_LANES && job == NULL; lane++)
+    for (uint32_t lane = 0; lane < WORKER_LANES && job == NULL; lane++) {
         job = mailbox_take(worker->lanes[lane]);
+        *lane_r = lane;
+    }
     return job;
 }
 
@@ -46,11 +52,27 @@ static bool has_job(struct worker *worker)
     return false;
 }
 
-static void run_job(struct worker *worker, struct worker_job *job)
+static bool is_time_to_wake(struct worker *worker, uint32_t lane)
+{
+    struct clock *clock = worker->options.clock;
+    if (lane == 0 || clock == NULL || !has_job(worker))
+        return true;
+    uint64_t now_us = clock_monotonic_us(clock);
+    if (!worker->has_news)
+        worker->news_since_us = now_us;
+    worker->has_news = true;
+    return now_us - worker->news_since_us >= WORKER_WAKE_US;
+}
+
+/* A shard that is awake, or that another job has woken, finds the job by itself. */
+static void run_job(struct worker *worker, struct worker_job *job, uint32_t lane)
 {
     job->run(job);
     bool has_room = mailbox_post(worker->done, job);
     ASSERT(has_room);
+    if (!is_time_to_wake(worker, lane))
+        return;
+    worker->has_news = false;
     if (sleeper_must_wake(worker->options.shard))
         worker->options.wake(worker->options.wake_context);
 }
@@ -69,9 +91,10 @@ static void *worker_main(void *argument)
     struct worker *worker = argument;
     pthread_setname_np(pthread_self(), worker->name);
     for (;;) {
-        struct worker_job *job = take_job(worker);
+        uint32_t lane;
+        struct worker_job *job = take_job(worker, &lane);
         if (job != NULL)
-            run_job(worker, job);
+            run_job(worker, job, lane);
         else if (atomic_load(&worker->is_stopping) && !has_job(worker))
             return NULL;
         else

@@ -4,16 +4,19 @@
  * served first. Posting and taking are on the shard's thread and never block; job->run is on the worker's.
  *
  * The worker wakes the shard through `wake` (called on the worker's thread) only if the shard's sleeper says that it
- * sleeps.
+ * sleeps, and not for each of many short jobs: at once after a job of lane 0, when it has no more to do, or when a
+ * finished job has waited for WORKER_WAKE_US; a job that is being run then is waited for.
  */
 #ifndef CHITCHAT_SHARD_WORKER_H
 #define CHITCHAT_SHARD_WORKER_H
 
 #include <sched.h>
 
+#include "base/clock.h"
 #include "shard/mailbox.h"
 
 #define WORKER_LANES 3
+#define WORKER_WAKE_US 50
 #define WORKER_JOBS_MAX 4095 /* under way at once in one lane; the shard counts */
 
 struct worker;
@@ -28,6 +31,7 @@ struct worker_options {
     struct sleeper *shard; /* the shard's flag */
     void (*wake)(void *context);
     void *wake_context;
+    struct clock *clock;   /* NULL: wakes after each job */
     const cpu_set_t *cpus; /* where the thread may run; NULL: where its opener may */
 };
 

@@ -144,7 +144,7 @@ static void write_done(struct worker_job *job)
     struct checkpoint *checkpoint = container_of(job, struct checkpoint, job);
     struct core *core = checkpoint->core;
     checkpoint->merge_is_wanted = true;
-    if (checkpoint->result != 0) {
+    if (checkpoint->result != 0 && !FAULT(FAILED_RUN_RELEASED)) {
         if (checkpoint->result != -EAGAIN)
             log_line(LOG_ERROR, "checkpoint_failed", "shard=%u round=%" PRIu64 " errno=%d error=\"%s\"", core->index,
                      checkpoint->round, -checkpoint->result, checkpoint->error.text);

@@ -35,55 +35,57 @@ bool conn_is_logged_in(const struct conn *conn)
     return conn->state == CONN_REPLAY || conn->state == CONN_LIVE;
 }
 
+#define SLOTS_FIRST 256u
+
 void conn_table_init(struct conn_table *table)
 {
     *table = (struct conn_table){.taken = 0};
+    pool_init(&table->pool, sizeof(struct conn));
 }
 
 void conn_table_fini(struct conn_table *table)
 {
-    for (uint32_t i = 0; i < table->slab_count; i++)
-        free(table->slabs[i]);
-    free(table->slabs);
+    pool_fini(&table->pool);
+    free(table->slots);
     free(table->free);
     *table = (struct conn_table){.taken = 0};
 }
 
 static int table_grow(struct conn_table *table)
 {
-    uint32_t count = table->slab_count + 1;
-    struct conn **slabs = realloc(table->slabs, count * sizeof *slabs);
-    if (slabs == NULL)
+    uint32_t count = table->slot_count == 0 ? SLOTS_FIRST : 2 * table->slot_count;
+    struct conn **slots = realloc(table->slots, count * sizeof(struct conn *));
+    if (slots == NULL)
         return -ENOMEM;
-    table->slabs = slabs;
-    uint32_t *stack = realloc(table->free, (size_t)count * CONN_SLAB * sizeof *stack);
+    table->slots = slots;
+    uint32_t *stack = realloc(table->free, count * sizeof *stack);
     if (stack == NULL)
         return -ENOMEM;
     table->free = stack;
-    struct conn *slab = calloc(CONN_SLAB, sizeof *slab);
-    if (slab == NULL)
-        return -ENOMEM;
-    for (uint32_t i = CONN_SLAB; i-- > 0;) {
-        slab[i].slot = table->slab_count * CONN_SLAB + i;
-        table->free[table->free_count++] = slab[i].slot;
+    for (uint32_t slot = count; slot-- > table->slot_count;) {
+        table->slots[slot] = NULL;
+        table->free[table->free_count++] = slot;
     }
-    table->slabs[table->slab_count++] = slab;
+    table->slot_count = count;
     return 0;
 }
 
 struct conn *conn_at(const struct conn_table *table, uint32_t slot)
 {
-    return &table->slabs[slot / CONN_SLAB][slot % CONN_SLAB];
+    ASSERT(slot < table->slot_count);
+    return table->slots[slot];
 }
 
 static struct conn *slot_take(struct conn_table *table)
 {
     if (table->free_count == 0 && table_grow(table) != 0)
         return NULL;
-    struct conn *conn = conn_at(table, table->free[--table->free_count]);
-    uint32_t slot = conn->slot;
-    uint32_t generation = conn->generation + 1;
-    *conn = (struct conn){.slot = slot, .generation = generation};
+    struct conn *conn = pool_take(&table->pool);
+    if (conn == NULL)
+        return NULL;
+    uint32_t slot = table->free[--table->free_count];
+    *conn = (struct conn){.slot = slot, .generation = ++table->generation};
+    table->slots[slot] = conn;
     table->taken++;
     return conn;
 }
@@ -91,8 +93,10 @@ static struct conn *slot_take(struct conn_table *table)
 static void slot_give(struct conn_table *table, struct conn *conn)
 {
     conn_set_state(conn, CONN_FREE);
+    table->slots[conn->slot] = NULL;
     table->free[table->free_count++] = conn->slot;
     table->taken--;
+    pool_give(&table->pool, conn);
 }
 
 struct conn *conn_open(struct core *core, int fd, enum conn_state state)
@@ -104,13 +108,10 @@ struct conn *conn_open(struct core *core, int fd, enum conn_state state)
     }
     conn_set_state(conn, state);
     conn->is_websocket = state == CONN_OPEN;
-    ws_init(&conn->ws);
     timer_init(&conn->timer);
     list_init(&conn->user_link);
     list_init(&conn->output_link);
-    list_init(&conn->resume_link);
     conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
-    rate_init(&conn->frame_rate, shard_monotonic_us(core->shard));
     io_adopt(shard_io(core->shard), &conn->socket, fd);
     return conn;
 }
@@ -123,57 +124,90 @@ struct conn_ref conn_ref(const struct conn *conn)
 struct conn *conn_find(struct core *core, struct conn_ref ref)
 {
     struct conn *conn = conn_at(&core->conns, ref.slot);
-    if (conn->generation != ref.generation || !conn_is_logged_in(conn))
+    if (conn == NULL || conn->generation != ref.generation || !conn_is_logged_in(conn))
         return NULL;
     return conn;
 }
 
-static void stash_free(struct conn *conn)
+/* -- work -- */
+
+struct conn_work *conn_work(struct core *core, struct conn *conn)
 {
-    if (conn->stash != NULL)
-        free(conn->stash->data);
-    free(conn->stash);
-    conn->stash = NULL;
+    if (conn->work != NULL)
+        return conn->work;
+    struct conn_work *work = pool_take(&core->work_pool);
+    ASSERT(work != NULL);
+    *work = (struct conn_work){.conn = conn};
+    ws_init(&work->ws);
+    list_init(&work->resume_link);
+    conn->work = work;
+    return work;
 }
 
-/* Gives back all that a connection owns but its socket and its slot. */
-static void conn_strip(struct core *core, struct conn *conn)
+static void work_give(struct core *core, struct conn *conn)
 {
-    while (conn->out_first != NULL) {
-        struct conn_chunk *chunk = conn->out_first;
-        conn->out_first = chunk->next;
-        pool_give(&core->chunk_pool, chunk);
-    }
-    conn->out_last = NULL;
-    stash_free(conn);
-    ws_fini(&conn->ws, core->ws_pool);
-    http_head_close(&conn->head);
-    free(conn->login);
-    conn->login = NULL;
+    pool_give(&core->work_pool, conn->work);
+    conn->work = NULL;
 }
+
+void conn_rest(struct core *core, struct conn *conn)
+{
+    const struct conn_work *work = conn->work;
+    if (work == NULL || conn->state != CONN_LIVE || conn->is_reading_stopped)
+        return;
+    if (!rate_is_full(&work->frame_rate, shard_monotonic_us(core->shard)))
+        return;
+    if (work->ws.parser != NULL || work->ws.closed || work->stash.data != NULL || work->head != NULL
+        || work->login != NULL || work->replay != NULL || work->histories != NULL || !list_is_empty(&work->resume_link))
+        return;
+    work_give(core, conn);
+}
+
+bool conn_has_stash(const struct conn *conn)
+{
+    return conn->work != NULL && conn->work->stash.data != NULL;
+}
+
+struct replay *conn_replay(const struct conn *conn)
+{
+    return conn->work == NULL ? NULL : conn->work->replay;
+}
+
+struct history *conn_histories(const struct conn *conn)
+{
+    return conn->work == NULL ? NULL : conn->work->histories;
+}
+
+/* With all that it owns. */
+static void work_drop(struct core *core, struct conn *conn)
+{
+    struct conn_work *work = conn->work;
+    if (work == NULL)
+        return;
+    ASSERT(work->replay == NULL && work->histories == NULL && list_is_empty(&work->resume_link));
+    free(work->stash.data);
+    ws_fini(&work->ws, core->ws_pool);
+    http_head_close(&work->head);
+    free(work->login);
+    work_give(core, conn);
+}
+
+/* -- the end, and silence -- */
 
 void conn_free(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_CLOSED || conn->state == CONN_MOVING);
-    ASSERT(conn->user == NULL && conn->replay == NULL && conn->histories == NULL);
-    ASSERT(list_is_empty(&conn->output_link) && list_is_empty(&conn->resume_link));
-    conn_strip(core, conn);
+    ASSERT(conn->user == NULL && list_is_empty(&conn->output_link));
+    conn_drop_output(core, conn);
+    work_drop(core, conn);
     slot_give(&core->conns, conn);
 }
 
-/* No login in time; silence; a close that the peer does not answer. */
-void conn_on_timer(struct core *core, struct conn *conn)
+/* Logged in, and nothing was heard for a while: asks, and after the third time gives up. */
+static void on_silence(struct core *core, struct conn *conn)
 {
     uint64_t now_us = shard_monotonic_us(core->shard);
     uint32_t ping_s = core->server->config->ping_s;
-    switch (conn->state) {
-    case CONN_HTTP: conn_drop(core, conn); return;
-    case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
-    case CONN_CLOSING: conn_drop(core, conn); return;
-    case CONN_REPLAY:
-    case CONN_LIVE: break;
-    default: return;
-    }
     uint64_t heard_us = (uint64_t)conn->heard_s * 1000000;
     uint64_t silent_us = now_us - heard_us;
     if (conn->is_reading_stopped)
@@ -186,8 +220,20 @@ void conn_on_timer(struct core *core, struct conn *conn)
         timers_set(shard_timers(core->shard), &conn->timer, now_us - silent_us + (uint64_t)ping_s * 1000000);
         return;
     }
-    uint8_t ping[WS_HEADER_BYTES_MAX];
-    uint32_t bytes = ws_header_write(ping, WS_PING, 0);
-    conn_write(core, conn, (const char *)ping, bytes);
+    conn_ping(core, conn);
     timers_set(shard_timers(core->shard), &conn->timer, now_us + (uint64_t)ping_s * 1000000);
+    conn_rest(core, conn);
+}
+
+/* No login in time; silence; a close that the peer does not answer. */
+void conn_on_timer(struct core *core, struct conn *conn)
+{
+    switch (conn->state) {
+    case CONN_HTTP: conn_drop(core, conn); return;
+    case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
+    case CONN_CLOSING: conn_drop(core, conn); return;
+    case CONN_REPLAY:
+    case CONN_LIVE: on_silence(core, conn); return;
+    default: return;
+    }
 }

@@ -13,10 +13,15 @@
  *
  * Writing. conn_reply_begin gives room, conn_reply_end says how much was written; at the end of the turn all output of
  * a connection leaves in one send. Output waits in chunks from a shared pool; an idle connection has none.
+ *
+ * Idle connections are the many. A struct conn is two cache lines; what one has only while it connects, catches up,
+ * pages or is in mid-frame stands in a struct conn_work, which comes with conn_work and goes by itself (conn_rest) when
+ * nothing in it is in use any more.
  */
 #ifndef CHITCHAT_CONN_H
 #define CHITCHAT_CONN_H
 
+#include "base/pool.h"
 #include "http.h"
 #include "rate.h"
 #include "request.h"
@@ -30,6 +35,9 @@ struct replay;
 struct history;
 
 #define CONN_CHUNK_BYTES 4096u
+/* The answers of a connection that is not logged in yet, and pings, wait in small chunks: a storm of logins or a round
+ * of pings is thousands of them at once. */
+#define CONN_CHUNK_SMALL_BYTES 256u
 /* Past this much waiting output no further request of the connection is taken up, and replay and history pause. */
 #define CONN_OUTPUT_PAUSE_BYTES (64u << 10)
 /* Past this much stashed input the receive is stopped. */
@@ -49,13 +57,17 @@ enum conn_state {
 
 struct conn_chunk {
     struct conn_chunk *next;
-    uint32_t used; /* bytes written into data */
-    uint32_t sent; /* of these, bytes that have left */
-    char data[CONN_CHUNK_BYTES - 16];
+    uint16_t room; /* bytes of data */
+    uint16_t used; /* of these, bytes that were written */
+    uint16_t sent; /* of these, bytes that have left */
+    char data[];
 };
+#define CONN_CHUNK_ROOM (CONN_CHUNK_BYTES - offsetof(struct conn_chunk, data))
+#define CONN_CHUNK_SMALL_ROOM (CONN_CHUNK_SMALL_BYTES - offsetof(struct conn_chunk, data))
 
+/* Bytes that came and cannot be taken up yet. */
 struct conn_stash {
-    char *data;
+    char *data; /* NULL: nothing */
     uint32_t begin;
     uint32_t end;
     uint32_t bytes;
@@ -71,20 +83,18 @@ struct conn {
     struct io_socket socket;
     uint32_t slot;
     uint32_t generation;
+    uint32_t heard_s; /* when the peer was last heard, monotonic */
 
     uint8_t state;
-    bool is_reading_stopped; /* a multishot receive was stopped because the stash is full */
-    bool has_peer_closed;    /* its close frame or its end came */
-    bool has_shut_down;      /* our side was ended */
-    bool is_turned_away;     /* by a full server: it takes no room */
-    bool is_websocket;       /* a close frame means something */
-    bool is_read_requested;  /* a one-shot receive is armed */
-    struct ws ws;
+    bool is_reading_stopped : 1; /* a multishot receive was stopped because the stash is full */
+    bool has_peer_closed : 1;    /* its close frame or its end came */
+    bool has_shut_down : 1;      /* our side was ended */
+    bool is_turned_away : 1;     /* by a full server: it takes no room */
+    bool is_websocket : 1;       /* a close frame means something */
+    bool is_read_requested : 1;  /* a one-shot receive is armed */
+    uint16_t unanswered;
+    uint32_t out_bytes; /* waiting and in flight */
     struct timer timer;
-    uint64_t login_at_us; /* the login must be complete by then */
-    uint32_t heard_s;     /* when the peer was last heard, monotonic */
-    uint32_t unanswered;
-    struct rate frame_rate;
 
     struct user *user;
     struct list user_link; /* in user->conns */
@@ -92,16 +102,25 @@ struct conn {
 
     struct conn_chunk *out_first;
     struct conn_chunk *out_last;
-    uint32_t out_bytes;      /* waiting and in flight */
-    uint32_t out_flying;     /* in flight */
     struct list output_link; /* in core->output_conns: something to send at the end of the turn */
-    struct list resume_link; /* in core->resume_conns: the stash may be read on */
 
-    struct conn_stash *stash;
+    struct conn_work *work; /* owned; NULL: nothing of the kind */
+};
+_Static_assert(sizeof(struct conn) == 128, "two cache lines: there are very many, most of them idle");
+_Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered holds it");
+
+/* From core->work_pool. */
+struct conn_work {
+    struct conn *conn;
+    struct ws ws;            /* in mid-frame or mid-message, or closed */
+    struct list resume_link; /* in core->resume_conns: the stash may be read on; CONN_MOVING: in core->moving_conns */
+    struct conn_stash stash;
+    uint64_t login_at_us;      /* the login must be complete by then */
     struct http_head *head;    /* CONN_HTTP */
     struct login *login;       /* CONN_MOVING, CONN_LOGIN: what was asked */
     struct replay *replay;     /* CONN_REPLAY */
     struct history *histories; /* pages asked for, oldest first */
+    struct rate frame_rate;    /* until it is full again */
 };
 
 /* A login that was asked for: kept while the connection moves and `last` is read. malloc'ed. */
@@ -114,19 +133,20 @@ struct login {
     char user[LIMIT_USER_BYTES];
 };
 
-/* All connections of a shard: slots in slabs, so that a pointer stays good. */
-#define CONN_SLAB 256u
+/* All connections of a shard, by slot. */
 struct conn_table {
-    struct conn **slabs;
-    uint32_t slab_count;
+    struct pool pool;
+    struct conn **slots;
+    uint32_t slot_count;
     uint32_t *free; /* a stack of free slots */
     uint32_t free_count;
     uint32_t taken;
+    uint32_t generation; /* of the newest connection */
 };
 
 void conn_table_init(struct conn_table *table);
 void conn_table_fini(struct conn_table *table);
-/* The connection of a slot below slab_count * CONN_SLAB, free or not. */
+/* The connection of a slot below slot_count, NULL if it is free. */
 struct conn *conn_at(const struct conn_table *table, uint32_t slot);
 
 /* Makes a connection of descriptor `fd` (owned from now on, closed on failure) in `state`. NULL: no memory. */
@@ -136,6 +156,14 @@ struct conn_ref conn_ref(const struct conn *conn);
 struct conn *conn_find(struct core *core, struct conn_ref ref);
 void conn_set_state(struct conn *conn, enum conn_state state);
 bool conn_is_logged_in(const struct conn *conn);
+
+/* What it has only while it is not idle: taken from the pool if it has none. */
+struct conn_work *conn_work(struct core *core, struct conn *conn);
+/* Gives it back if nothing in it is in use. The last thing that a callback does. */
+void conn_rest(struct core *core, struct conn *conn);
+bool conn_has_stash(const struct conn *conn);
+struct replay *conn_replay(const struct conn *conn);     /* NULL: none */
+struct history *conn_histories(const struct conn *conn); /* the oldest; NULL: none */
 
 /* Callbacks of io.h and of the timers. */
 void conn_on_recv(struct core *core, struct conn *conn, char *data, int result);
@@ -162,6 +190,10 @@ void conn_reply_end(struct core *core, struct conn *conn, size_t bytes);
 void conn_write(struct core *core, struct conn *conn, const char *data, size_t bytes);
 /* As conn_write, of a push: past the limit of waiting output the connection is closed with 4001. */
 void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes);
+/* What waits will not be sent. */
+void conn_drop_output(struct core *core, struct conn *conn);
+/* A ping frame. */
+void conn_ping(struct core *core, struct conn *conn);
 /* Sends what waits, if no send is in flight. */
 void conn_flush(struct core *core, struct conn *conn);
 /* A request was answered: counts, and resumes reading if that stopped it. */

@@ -13,7 +13,8 @@
 /* Out of its user, its replay and its pages: nothing will be pushed or answered any more. */
 static void conn_leave(struct core *core, struct conn *conn)
 {
-    list_remove(&conn->resume_link);
+    if (conn->work != NULL)
+        list_remove(&conn->work->resume_link);
     history_drop_all(core, conn);
     replay_drop(core, conn);
     if (conn->user != NULL)

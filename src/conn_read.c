@@ -18,6 +18,14 @@ static bool may_read(const struct core *core, const struct conn *conn)
     }
 }
 
+static bool is_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
+{
+    uint32_t frame_rate = core->server->config->frame_rate;
+    if (frame_rate == 0)
+        return true;
+    return rate_take(&conn_work(core, conn)->frame_rate, frame_rate, shard_monotonic_us(core->shard), retry_after_ms_r);
+}
+
 static void take_request(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
     struct request request;
@@ -28,8 +36,7 @@ static void take_request(struct core *core, struct conn *conn, char *data, size_
         conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
         return;
     }
-    if (!rate_take(&conn->frame_rate, core->server->config->frame_rate, shard_monotonic_us(core->shard),
-                   &retry_after_ms)) {
+    if (!is_within_frame_rate(core, conn, &retry_after_ms)) {
         conn_reply_error(core, conn, &request.id, ERROR_RATE_LIMITED, "too many frames on this connection: wait",
                          retry_after_ms);
         return;
@@ -39,6 +46,23 @@ static void take_request(struct core *core, struct conn *conn, char *data, size_
         return;
     }
     ops_run(core, conn, &request);
+}
+
+/* A connection at a frame boundary has no parser, and needs no place for one. */
+static void next_event(struct core *core, struct conn *conn, char **data, size_t *bytes, struct ws_event *event_r)
+{
+    struct ws ws;
+    ws_init(&ws);
+    if (conn->work != NULL)
+        ws = conn->work->ws;
+    ws_next(&ws, core->ws_pool, data, bytes, event_r);
+    if (conn->work != NULL || ws.parser != NULL || ws.closed)
+        conn_work(core, conn)->ws = ws;
+}
+
+static bool is_ws_closed(const struct conn *conn)
+{
+    return conn->work != NULL && conn->work->ws.closed;
 }
 
 static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *event)
@@ -66,8 +90,8 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
 static void discard(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     struct ws_event event;
-    while (conn->is_websocket && !conn->ws.closed && *bytes > 0) {
-        ws_next(&conn->ws, core->ws_pool, data, bytes, &event);
+    while (conn->is_websocket && !is_ws_closed(conn) && *bytes > 0) {
+        next_event(core, conn, data, bytes, &event);
         if (event.kind == WS_EVENT_CLOSE || event.kind == WS_EVENT_ERROR)
             conn->has_peer_closed = event.kind == WS_EVENT_CLOSE;
     }
@@ -78,13 +102,14 @@ static void discard(struct core *core, struct conn *conn, char **data, size_t *b
 
 static void take_http(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
-    if (conn->head == NULL)
-        conn->head = http_head_open(&core->http);
-    if (conn->head == NULL) {
+    struct conn_work *work = conn_work(core, conn);
+    if (work->head == NULL)
+        work->head = http_head_open(&core->http);
+    if (work->head == NULL) {
         conn_drop(core, conn);
         return;
     }
-    struct http_result result = http_head_feed(conn->head, *data, *bytes);
+    struct http_result result = http_head_feed(work->head, *data, *bytes);
     if (result.verdict == HTTP_MORE) {
         *bytes = 0;
         return;
@@ -94,7 +119,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     conn_write(core, conn, result.answer.data, result.answer.bytes);
     if (result.body.bytes > 0)
         conn_write(core, conn, result.body.data, result.body.bytes);
-    http_head_close(&conn->head);
+    http_head_close(&work->head);
     if (result.verdict == HTTP_ANSWER) {
         conn_close_http(core, conn);
         return;
@@ -113,19 +138,14 @@ static void consume(struct core *core, struct conn *conn, char **data, size_t *b
         } else if (conn->state == CONN_CLOSING) {
             discard(core, conn, data, bytes);
         } else {
-            ws_next(&conn->ws, core->ws_pool, data, bytes, &event);
+            next_event(core, conn, data, bytes, &event);
             on_ws_event(core, conn, &event);
         }
     }
 }
 
-static int stash_add(struct conn *conn, const char *data, size_t bytes)
+static int stash_add(struct conn_stash *stash, const char *data, size_t bytes)
 {
-    struct conn_stash *stash = conn->stash;
-    if (stash == NULL)
-        stash = conn->stash = calloc(1, sizeof *stash);
-    if (stash == NULL)
-        return -1;
     if (stash->end + bytes > stash->bytes) {
         uint32_t wanted = (uint32_t)(stash->end + bytes) * 2;
         char *grown = realloc(stash->data, wanted);
@@ -141,12 +161,12 @@ static int stash_add(struct conn *conn, const char *data, size_t bytes)
 
 static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
-    if (stash_add(conn, data, bytes) != 0) {
+    struct conn_stash *stash = &conn_work(core, conn)->stash;
+    if (stash_add(stash, data, bytes) != 0) {
         conn_drop(core, conn);
         return;
     }
-    if (conn_is_logged_in(conn) && !conn->is_reading_stopped
-        && conn->stash->end - conn->stash->begin > CONN_STASH_PAUSE_BYTES) {
+    if (conn_is_logged_in(conn) && !conn->is_reading_stopped && stash->end - stash->begin > CONN_STASH_PAUSE_BYTES) {
         conn->is_reading_stopped = true;
         io_recv_stop(shard_io(core->shard), &conn->socket);
     }
@@ -154,7 +174,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
 
 void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
-    if (conn->stash == NULL || conn->state == CONN_CLOSING)
+    if (!conn_has_stash(conn) || conn->state == CONN_CLOSING)
         consume(core, conn, &data, &bytes);
     if (bytes > 0 && conn->state != CONN_CLOSED)
         stash_bytes(core, conn, data, bytes);
@@ -162,15 +182,18 @@ void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t by
 
 void conn_wants_resume(struct core *core, struct conn *conn)
 {
-    if ((conn->stash != NULL || conn->is_reading_stopped) && may_read(core, conn) && list_is_empty(&conn->resume_link))
-        list_append(&core->resume_conns, &conn->resume_link);
+    if (!conn_has_stash(conn) && !conn->is_reading_stopped)
+        return;
+    struct conn_work *work = conn_work(core, conn);
+    if (may_read(core, conn) && list_is_empty(&work->resume_link))
+        list_append(&core->resume_conns, &work->resume_link);
 }
 
 void conn_resume(struct core *core, struct conn *conn)
 {
-    list_remove(&conn->resume_link);
-    if (conn->stash != NULL) {
-        struct conn_stash *stash = conn->stash;
+    struct conn_stash *stash = &conn->work->stash;
+    list_remove(&conn->work->resume_link);
+    if (stash->data != NULL) {
         char *data = stash->data + stash->begin;
         size_t bytes = stash->end - stash->begin;
         consume(core, conn, &data, &bytes);
@@ -178,8 +201,7 @@ void conn_resume(struct core *core, struct conn *conn)
         if (bytes > 0)
             return;
         free(stash->data);
-        free(stash);
-        conn->stash = NULL;
+        *stash = (struct conn_stash){.data = NULL};
     }
     conn_receive(core, conn);
 }
@@ -190,7 +212,7 @@ void conn_receive(struct core *core, struct conn *conn)
     switch (conn->state) {
     case CONN_HTTP:
     case CONN_OPEN:
-        if (conn->is_read_requested || conn->stash != NULL)
+        if (conn->is_read_requested || conn_has_stash(conn))
             return;
         conn->is_read_requested = true;
         io_recv_once(io, &conn->socket);
@@ -227,4 +249,5 @@ void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
     conn_take_bytes(core, conn, data, (size_t)result);
     if (!conn_is_logged_in(conn))
         conn_receive(core, conn);
+    conn_rest(core, conn);
 }

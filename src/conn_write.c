@@ -5,11 +5,12 @@
 #include "replay.h"
 #include "reply.h"
 
-static struct conn_chunk *chunk_add(struct core *core, struct conn *conn)
+static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool is_small)
 {
-    struct conn_chunk *chunk = pool_take(&core->chunk_pool);
+    struct conn_chunk *chunk = pool_take(is_small ? &core->small_chunk_pool : &core->chunk_pool);
     ASSERT(chunk != NULL);
     chunk->next = NULL;
+    chunk->room = (uint16_t)(is_small ? CONN_CHUNK_SMALL_ROOM : CONN_CHUNK_ROOM);
     chunk->used = 0;
     chunk->sent = 0;
     if (conn->out_last == NULL)
@@ -22,7 +23,29 @@ static struct conn_chunk *chunk_add(struct core *core, struct conn *conn)
 
 static uint32_t chunk_room(const struct conn_chunk *chunk)
 {
-    return chunk == NULL ? 0 : (uint32_t)sizeof chunk->data - chunk->used;
+    return chunk == NULL ? 0 : (uint32_t)chunk->room - chunk->used;
+}
+
+/* One whose next bytes will be few, and all for now. */
+static bool is_brief(const struct conn *conn, size_t bytes)
+{
+    return bytes <= CONN_CHUNK_SMALL_ROOM && conn->out_first == NULL && !conn_is_logged_in(conn);
+}
+
+/* Takes the first chunk off. */
+static void chunk_drop(struct core *core, struct conn *conn)
+{
+    struct conn_chunk *chunk = conn->out_first;
+    conn->out_first = chunk->next;
+    if (conn->out_first == NULL)
+        conn->out_last = NULL;
+    pool_give(chunk->room == CONN_CHUNK_ROOM ? &core->chunk_pool : &core->small_chunk_pool, chunk);
+}
+
+void conn_drop_output(struct core *core, struct conn *conn)
+{
+    while (conn->out_first != NULL)
+        chunk_drop(core, conn);
 }
 
 static void output_added(struct core *core, struct conn *conn, size_t bytes)
@@ -36,8 +59,8 @@ char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max)
 {
     if (bytes_max <= chunk_room(conn->out_last))
         return conn->out_last->data + conn->out_last->used;
-    if (bytes_max <= sizeof conn->out_last->data)
-        return chunk_add(core, conn)->data;
+    if (bytes_max <= CONN_CHUNK_ROOM && conn_is_logged_in(conn))
+        return chunk_add(core, conn, false)->data;
     ASSERT(bytes_max <= CORE_SCRATCH_BYTES);
     ASSERT(!core->scratch_in_reply);
     core->scratch_in_reply = true;
@@ -52,17 +75,19 @@ void conn_reply_end(struct core *core, struct conn *conn, size_t bytes)
         return;
     }
     ASSERT(bytes <= chunk_room(conn->out_last));
-    conn->out_last->used += (uint32_t)bytes;
+    conn->out_last->used = (uint16_t)(conn->out_last->used + bytes);
     output_added(core, conn, bytes);
 }
 
 void conn_write(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
     for (size_t left = bytes; left > 0;) {
-        struct conn_chunk *chunk = chunk_room(conn->out_last) > 0 ? conn->out_last : chunk_add(core, conn);
+        struct conn_chunk *chunk = conn->out_last;
+        if (chunk_room(chunk) == 0)
+            chunk = chunk_add(core, conn, is_brief(conn, left));
         size_t piece = left < chunk_room(chunk) ? left : chunk_room(chunk);
         memcpy(chunk->data + chunk->used, data, piece);
-        chunk->used += (uint32_t)piece;
+        chunk->used = (uint16_t)(chunk->used + piece);
         data += piece;
         left -= piece;
     }
@@ -78,6 +103,15 @@ void conn_push(struct core *core, struct conn *conn, const char *data, size_t by
     conn_write(core, conn, data, bytes);
 }
 
+void conn_ping(struct core *core, struct conn *conn)
+{
+    uint8_t ping[WS_HEADER_BYTES_MAX];
+    uint32_t bytes = ws_header_write(ping, WS_PING, 0);
+    if (conn->out_first == NULL)
+        chunk_add(core, conn, true);
+    conn_write(core, conn, (const char *)ping, bytes);
+}
+
 void conn_flush(struct core *core, struct conn *conn)
 {
     list_remove(&conn->output_link);
@@ -85,35 +119,29 @@ void conn_flush(struct core *core, struct conn *conn)
         return;
     struct iovec vectors[IO_SEND_VECTORS_MAX];
     uint32_t count = 0;
-    conn->out_flying = 0;
     for (struct conn_chunk *chunk = conn->out_first; chunk != NULL && count < IO_SEND_VECTORS_MAX;
          chunk = chunk->next) {
         if (chunk->used == chunk->sent)
             continue;
-        vectors[count++] = (struct iovec){chunk->data + chunk->sent, chunk->used - chunk->sent};
-        conn->out_flying += chunk->used - chunk->sent;
+        vectors[count++] = (struct iovec){chunk->data + chunk->sent, (size_t)(chunk->used - chunk->sent)};
     }
     io_send(shard_io(core->shard), &conn->socket, vectors, count);
 }
 
-/* Takes `conn->out_flying` bytes off the front, and gives the chunks back that are through. */
+/* Takes what has left off the front, and gives the chunks back that are through. */
 static void output_sent(struct core *core, struct conn *conn)
 {
-    uint32_t left = conn->out_flying;
+    uint32_t left = io_sent_bytes(&conn->socket);
     conn->out_bytes -= left;
-    conn->out_flying = 0;
     while (conn->out_first != NULL) {
         struct conn_chunk *chunk = conn->out_first;
-        uint32_t piece = chunk->used - chunk->sent;
+        uint32_t piece = (uint32_t)(chunk->used - chunk->sent);
         if (left < piece) {
-            chunk->sent += left;
+            chunk->sent = (uint16_t)(chunk->sent + left);
             break;
         }
         left -= piece;
-        conn->out_first = chunk->next;
-        pool_give(&core->chunk_pool, chunk);
-        if (conn->out_first == NULL)
-            conn->out_last = NULL;
+        chunk_drop(core, conn);
     }
 }
 
@@ -135,9 +163,12 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
     case CONN_CLOSING: conn_closing_step(core, conn); return;
     default: break;
     }
-    if (conn->histories != NULL)
+    if (conn->work == NULL)
+        return;
+    if (conn->work->histories != NULL)
         history_step(core, conn);
     conn_wants_resume(core, conn);
+    conn_rest(core, conn);
 }
 
 void conn_answered(struct core *core, struct conn *conn)

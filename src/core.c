@@ -15,10 +15,12 @@
 #include "gate.h"
 #include "keeper.h"
 #include "move.h"
+#include "range_read.h"
 #include "reads.h"
 #include "replay.h"
 #include "reply.h"
 #include "stop.h"
+#include "trim.h"
 
 #define TICK_US 1000000u
 #define RETRY_SLOW_MS 1000u
@@ -40,7 +42,7 @@ static void init_lists(struct core *core)
     list_init(&core->moving_conns);
     list_init(&core->arrivals);
     list_init(&core->log_waiting);
-    list_init(&core->fanout_users);
+    list_init(&core->fanouts);
     list_init(&core->replay_conns);
     list_init(&core->key_users);
     for (uint32_t lane = 0; lane < WORKER_LANES; lane++)
@@ -80,7 +82,10 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
     core->fanout_left = CORE_FANOUT_TURN_MAX;
     init_lists(core);
     conn_table_init(&core->conns);
-    pool_init(&core->chunk_pool, sizeof(struct conn_chunk));
+    pool_init(&core->work_pool, sizeof(struct conn_work));
+    pool_init(&core->chunk_pool, CONN_CHUNK_BYTES);
+    pool_init(&core->small_chunk_pool, CONN_CHUNK_SMALL_BYTES);
+    pool_init(&core->fanout_pool, sizeof(struct fanout));
     pool_init(&core->delivery_pool, sizeof(struct delivery));
     pool_init(&core->arrival_pool, sizeof(struct arrival));
     pool_init(&core->waiter_pool, sizeof(struct delivery_waiter));
@@ -129,7 +134,11 @@ void core_close(struct core **core_p)
     ws_pool_close(&core->ws_pool);
     user_table_fini(&core->users);
     conn_table_fini(&core->conns);
+    range_reads_free(core);
+    pool_fini(&core->work_pool);
     pool_fini(&core->chunk_pool);
+    pool_fini(&core->small_chunk_pool);
+    pool_fini(&core->fanout_pool);
     pool_fini(&core->delivery_pool);
     pool_fini(&core->arrival_pool);
     pool_fini(&core->waiter_pool);
@@ -223,8 +232,9 @@ static void on_accept(void *context, uint32_t listener, int fd)
         turn_away(core, conn);
         return;
     }
-    conn->login_at_us = shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
-    timers_set(shard_timers(core->shard), &conn->timer, conn->login_at_us);
+    struct conn_work *work = conn_work(core, conn);
+    work->login_at_us = shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
+    timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);
     conn_receive(core, conn);
 }
 
@@ -262,6 +272,7 @@ static void on_written(void *context, struct io_write *write, int result)
     struct core *core = context;
     uint64_t sequence;
     (void)write;
+    group_commit_on_written(&core->group_commit, clock_monotonic_us(core->server->clock) - core->log_write_at_us);
     core->log_write_at_us = 0;
     if (wal_write_done(core->wal, result, &sequence) != 0)
         on_log_failed(core);
@@ -297,10 +308,22 @@ static void on_timer(void *context, struct timer *timer)
     if (timer == &core->tick_timer) {
         checkpoint_tick(core);
         keeper_tick(core);
+        trim_tick(core);
         set_tick(core);
     } else if (timer != &core->stop_timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
     }
+}
+
+/* Whether the batch should grow a little before it leaves (group_commit.h): then there is a turn soon. */
+static bool should_wait(struct core *core, uint32_t records)
+{
+    if (records == 0 || wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
+        return false;
+    uint64_t wait_us = group_commit_wait_us(&core->group_commit, records, shard_monotonic_us(core->shard));
+    if (wait_us > 0)
+        shard_wake_within(core->shard, wait_us);
+    return wait_us > 0;
 }
 
 /* One write of all that gathered, if none is in flight: group commit. */
@@ -308,8 +331,10 @@ static void write_log(struct core *core)
 {
     struct wal_write write;
     delivery_drain_waiting(core);
-    if (!wal_write_take(core->wal, &write))
+    uint32_t records = wal_filling_records(core->wal);
+    if (should_wait(core, records) || !wal_write_take(core->wal, &write))
         return;
+    group_commit_on_write(&core->group_commit, records);
     core->log_write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
     core->log_write_at_us = shard_monotonic_us(core->shard);
     io_write_submit(shard_io(core->shard), &core->log_write);
@@ -325,7 +350,7 @@ static bool resume_conns(struct core *core)
     while (!list_is_empty(&core->resume_conns))
         list_append(&conns, list_shift(&core->resume_conns));
     while (!list_is_empty(&conns))
-        conn_resume(core, container_of(conns.next, struct conn, resume_link));
+        conn_resume(core, container_of(conns.next, struct conn_work, resume_link)->conn);
     return !list_is_empty(&core->resume_conns);
 }
 

@@ -14,6 +14,8 @@
 #include "base/assert.h"
 #include "config.h"
 #include "conn.h"
+#include "fanout.h"
+#include "group_commit.h"
 #include "key_window.h"
 #include "letter.h"
 #include "shard/shard.h"
@@ -92,7 +94,9 @@ struct core {
     struct conn_table conns;
     struct ws_pool *ws_pool;
     struct request_reader *reader;
+    struct pool work_pool;
     struct pool chunk_pool;
+    struct pool small_chunk_pool;
     struct http_options http;
     struct list output_conns;
     struct list resume_conns;
@@ -111,7 +115,8 @@ struct core {
     uint32_t deliveries_out; /* sends of this shard's users that are not home yet */
     struct list arrivals;    /* in the log, not yet durable; in order of batch */
     struct list log_waiting; /* sends (deliveries) that wait for a place in the filling batch */
-    struct list fanout_users;
+    struct pool fanout_pool;
+    struct list fanouts;
     uint32_t fanout_left;     /* pushes left in this turn */
     struct list replay_conns; /* replays that can go on */
     struct key_memory key_memory;
@@ -125,6 +130,7 @@ struct core {
     struct wal *wal;
     struct io_write log_write;
     uint64_t log_write_at_us; /* when the write in flight was given, 0: none */
+    struct group_commit group_commit;
     struct store *store;
     uint64_t runs_ts_max; /* newest ts in a run, as of the last generation that was let go */
     uint32_t run_count;
@@ -136,6 +142,8 @@ struct core {
     struct list jobs[WORKER_LANES]; /* struct reader_job that wait for a place */
     uint32_t jobs_out[WORKER_LANES];
     struct store_reader *store_reader; /* used on the reader's thread only */
+    struct range_read *idle_reads;     /* range_read.c: kept for the next ones */
+    uint32_t idle_read_count;
     struct worker *checkpoint_worker;
     struct worker *merge_worker;
     struct worker *keeper_worker; /* makes and recycles segment files */

@@ -16,8 +16,8 @@ void fanout_join(struct conn *conn, struct user *user)
 void fanout_leave(struct core *core, struct conn *conn)
 {
     struct user *user = conn->user;
-    if (user->fanout_at == &conn->user_link)
-        user->fanout_at = conn->user_link.next;
+    if (user->fanout != NULL && user->fanout->at == &conn->user_link)
+        user->fanout->at = conn->user_link.next;
     list_remove(&conn->user_link);
     user->conn_count--;
     conn->user = NULL;
@@ -90,59 +90,76 @@ static void give(struct core *core, struct conn *conn, struct entry *entry, size
 }
 
 /* True when all connections have it; false when the turn's budget is used up. */
-static bool give_to_all(struct core *core, struct user *user, struct entry *entry)
+static bool give_to_all(struct core *core, struct fanout *fanout, struct entry *entry)
 {
     size_t frame_bytes = 0;
-    if (user->fanout_at == NULL)
-        user->fanout_at = user->conns.next;
-    while (user->fanout_at != &user->conns) {
+    struct list *conns = &fanout->user->conns;
+    if (fanout->at == NULL)
+        fanout->at = conns->next;
+    while (fanout->at != conns) {
         if (core->fanout_left == 0)
             return false;
         core->fanout_left--;
-        struct conn *conn = container_of(user->fanout_at, struct conn, user_link);
-        user->fanout_at = user->fanout_at->next; /* giving may take the connection out of the list */
+        struct conn *conn = container_of(fanout->at, struct conn, user_link);
+        fanout->at = fanout->at->next; /* giving may take the connection out of the list */
         give(core, conn, entry, &frame_bytes);
     }
-    user->fanout_at = NULL;
+    fanout->at = NULL;
     return true;
 }
 
-static void fanout_run(struct core *core, struct user *user)
+static struct fanout *fanout_make(struct core *core, struct user *user)
 {
-    if (!list_is_empty(&user->turn_link))
+    struct fanout *fanout = pool_take(&core->fanout_pool);
+    ASSERT(fanout != NULL);
+    *fanout = (struct fanout){.user = user};
+    list_init(&fanout->entries);
+    list_init(&fanout->turn_link);
+    user->fanout = fanout;
+    return fanout;
+}
+
+static void fanout_run(struct core *core, struct fanout *fanout)
+{
+    if (!list_is_empty(&fanout->turn_link))
         return; /* it has had its turn */
-    while (!list_is_empty(&user->fanout)) {
-        struct entry *entry = container_of(user->fanout.next, struct entry, link);
-        if (!give_to_all(core, user, entry)) {
-            list_append(&core->fanout_users, &user->turn_link);
+    while (!list_is_empty(&fanout->entries)) {
+        struct entry *entry = container_of(fanout->entries.next, struct entry, link);
+        if (!give_to_all(core, fanout, entry)) {
+            list_append(&core->fanouts, &fanout->turn_link);
             return;
         }
         list_remove(&entry->link);
         delivery_finish(core, entry);
     }
+    fanout->user->fanout = NULL;
+    pool_give(&core->fanout_pool, fanout);
 }
 
 void fanout_release(struct core *core, struct user *user)
 {
     for (struct entry *entry; (entry = timeline_release(&user->timeline)) != NULL;) {
-        list_append(&user->fanout, &entry->link);
+        struct fanout *fanout = user->fanout != NULL ? user->fanout : fanout_make(core, user);
+        list_append(&fanout->entries, &entry->link);
         if (entry->role != ROLE_RECEIVED)
             on_delivery_left(core, delivery_of_entry(entry));
     }
-    fanout_run(core, user);
+    if (user->fanout != NULL)
+        fanout_run(core, user->fanout);
 }
 
 bool fanout_continue(struct core *core)
 {
-    struct list users;
-    list_init(&users);
+    struct list fanouts;
+    list_init(&fanouts);
     core->fanout_left = CORE_FANOUT_TURN_MAX;
-    while (!list_is_empty(&core->fanout_users))
-        list_append(&users, list_shift(&core->fanout_users));
-    for (struct list *at; (at = list_shift(&users)) != NULL;) {
-        struct user *user = user_hold(container_of(at, struct user, turn_link));
-        fanout_run(core, user);
+    while (!list_is_empty(&core->fanouts))
+        list_append(&fanouts, list_shift(&core->fanouts));
+    for (struct list *at; (at = list_shift(&fanouts)) != NULL;) {
+        struct fanout *fanout = container_of(at, struct fanout, turn_link);
+        struct user *user = user_hold(fanout->user);
+        fanout_run(core, fanout);
         user_drop(&core->users, user);
     }
-    return !list_is_empty(&core->fanout_users);
+    return !list_is_empty(&core->fanouts);
 }

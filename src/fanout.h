@@ -8,9 +8,19 @@
 
 #include <stdbool.h>
 
+#include "base/list.h"
+
 struct conn;
 struct core;
 struct user;
+
+/* What one user's connections are being given: from core->fanout_pool, while there is something to give. */
+struct fanout {
+    struct user *user;
+    struct list entries;   /* struct entry.link: left the timeline, not yet given to all connections */
+    struct list *at;       /* the connection to go on from; NULL: the first entry has not begun */
+    struct list turn_link; /* in core->fanouts while the budget of a turn cut it off */
+};
 
 /* Lets out what may leave the user's timeline, and gives it to the connections. `user` must be held by the caller. */
 void fanout_release(struct core *core, struct user *user);

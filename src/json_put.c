@@ -13,28 +13,48 @@ static const char digit_pairs[] = "000102030405060708091011121314151617181920212
                                   "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
                                   "8081828384858687888990919293949596979899";
 
+static char *put_pair(char *at, uint32_t value)
+{
+    return (char *)memcpy(at, digit_pairs + value * 2, 2) + 2;
+}
+
+/* Eight digits, zeros in front included. The halves do not wait for each other. */
+static char *put_eight(char *at, uint32_t value)
+{
+    uint32_t high = value / 10000;
+    uint32_t low = value % 10000;
+    at = put_pair(at, high / 100);
+    at = put_pair(at, high % 100);
+    at = put_pair(at, low / 100);
+    return put_pair(at, low % 100);
+}
+
+#define EIGHT_DIGITS 100000000u
+
 char *json_put_unsigned(char *at, uint64_t value)
 {
-    char digits[JSON_UNSIGNED_BYTES_MAX];
+    if (value >= EIGHT_DIGITS)
+        return put_eight(json_put_unsigned(at, value / EIGHT_DIGITS), (uint32_t)(value % EIGHT_DIGITS));
+    uint32_t left = (uint32_t)value;
+    if (left >= EIGHT_DIGITS / 10)
+        return put_eight(at, left);
+    char digits[8];
     char *first = digits + sizeof digits;
-    while (value >= 100) {
-        first -= 2;
-        memcpy(first, digit_pairs + value % 100 * 2, 2);
-        value /= 100;
-    }
-    if (value >= 10) {
-        first -= 2;
-        memcpy(first, digit_pairs + value * 2, 2);
-    } else {
-        *--first = (char)('0' + value);
-    }
+    for (; left >= 100; left /= 100)
+        put_pair(first -= 2, left % 100);
+    if (left >= 10)
+        put_pair(first -= 2, left);
+    else
+        *--first = (char)('0' + left);
     return json_put_span(at, (struct span){first, (size_t)(digits + sizeof digits - first)});
 }
 
 uint32_t json_unsigned_bytes(uint64_t value)
 {
     uint32_t bytes = 1;
-    for (; value >= 10; value /= 10)
+    for (; value >= EIGHT_DIGITS; value /= EIGHT_DIGITS)
+        bytes += 8;
+    for (uint32_t left = (uint32_t)value; left >= 10; left /= 10)
         bytes++;
     return bytes;
 }
@@ -55,8 +75,57 @@ static char *put_escape(char *at, unsigned char byte)
     return at + 2;
 }
 
+#ifdef __SSE2__
+/* As many as there are sixteen of; what is left of `text` is less. */
+static char *put_escaped_wide(char *at, struct span *text)
+{
+    const char *from = text->data;
+    size_t left = text->bytes;
+    while (left >= JSON_SCAN_WIDE_BYTES) {
+        __m128i wide = _mm_loadu_si128((const void *)from);
+        unsigned marks = json_scan_wide_escapes(wide);
+        size_t plain = marks == 0 ? JSON_SCAN_WIDE_BYTES : (unsigned)__builtin_ctz(marks);
+        /* All at once: there is room, since each byte left will be written as one at least. */
+        _mm_storeu_si128((void *)at, wide);
+        at += plain;
+        from += plain;
+        left -= plain;
+        if (marks != 0) {
+            at = put_escape(at, (unsigned char)*from++);
+            left--;
+        }
+    }
+    *text = (struct span){from, left};
+    return at;
+}
+
+/* What they are written as beyond themselves; the same of `text` is left. */
+static size_t extra_bytes_wide(struct span *text)
+{
+    size_t extra = 0;
+    for (; text->bytes >= JSON_SCAN_WIDE_BYTES; text->data += JSON_SCAN_WIDE_BYTES, text->bytes -= JSON_SCAN_WIDE_BYTES)
+        for (unsigned marks = json_scan_wide_escapes(_mm_loadu_si128((const void *)text->data)); marks != 0;
+             marks &= marks - 1)
+            extra += extra_bytes[(unsigned char)text->data[__builtin_ctz(marks)]];
+    return extra;
+}
+#else
+static char *put_escaped_wide(char *at, struct span *text)
+{
+    (void)text;
+    return at;
+}
+
+static size_t extra_bytes_wide(struct span *text)
+{
+    (void)text;
+    return 0;
+}
+#endif
+
 char *json_put_escaped(char *at, struct span text)
 {
+    at = put_escaped_wide(at, &text);
     const char *from = text.data;
     size_t left = text.bytes;
     while (left >= JSON_SCAN_BYTES) {
@@ -87,6 +156,7 @@ size_t json_escaped_bytes(struct span text)
 {
     size_t bytes = text.bytes;
     size_t at = 0;
+    bytes += extra_bytes_wide(&text);
     for (; at + JSON_SCAN_BYTES <= text.bytes; at += JSON_SCAN_BYTES) {
         if (json_scan_escapes(bytes_load_le64(text.data + at)) == 0)
             continue;

@@ -1,5 +1,5 @@
 /*
- * json_scan.h: eight bytes of a JSON string at a time. Both the reader and the writer of strings pass over what stands
+ * json_scan.h: eight bytes of a JSON string at a time, sixteen where the machine has SSE2. Both the reader and the writer of strings pass over what stands
  * for itself and stop at `"`, `\` and control characters; the reader also stops at bytes beyond ASCII, to see whether
  * they are UTF-8. Pure; any thread.
  */
@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define JSON_SCAN_BYTES 8u
 #define JSON_SCAN_EACH(byte) ((byte)*UINT64_C(0x0101010101010101))
@@ -26,7 +30,19 @@ static inline uint64_t json_scan_escapes(uint64_t word)
     return marks & JSON_SCAN_TOPS;
 }
 
-/* The same, and bytes of 0x80 and above. */
+#ifdef __SSE2__
+#define JSON_SCAN_WIDE_BYTES 16u
+/* A bit for each byte of `wide` that is `"`, `\` or below 0x20, the first byte's lowest. Every bit is to be trusted. */
+static inline unsigned json_scan_wide_escapes(__m128i wide)
+{
+    __m128i quote = _mm_cmpeq_epi8(wide, _mm_set1_epi8('"'));
+    __m128i backslash = _mm_cmpeq_epi8(wide, _mm_set1_epi8('\\'));
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(wide, _mm_set1_epi8(0x1f)), wide);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control));
+}
+#endif
+
+/* As json_scan_escapes, and bytes of 0x80 and above. */
 static inline uint64_t json_scan_stops(uint64_t word)
 {
     return json_scan_escapes(word) | (word & JSON_SCAN_TOPS);

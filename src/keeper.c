@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
 #include "storage/segment.h"
@@ -135,7 +136,7 @@ void keeper_step(struct core *core)
 
 void keeper_tick(struct core *core)
 {
-    core->keeper->has_failed = false;
+    core->keeper->has_failed &= FAULT(FULL_FOR_EVER);
 }
 
 void keeper_recycle(struct core *core, struct wal_spare spare)

@@ -26,7 +26,7 @@ static void keep_alive(struct core *core, struct conn *conn)
 
 static void read_on(struct core *core, struct conn *conn)
 {
-    if (conn->stash != NULL)
+    if (conn_has_stash(conn))
         conn_wants_resume(core, conn);
     else
         conn_receive(core, conn);
@@ -34,7 +34,7 @@ static void read_on(struct core *core, struct conn *conn)
 
 static void answer(struct core *core, struct conn *conn)
 {
-    const struct login *login = conn->login;
+    const struct login *login = conn->work->login;
     struct timeline *timeline = &conn->user->timeline;
     bool is_beyond = login->has_after && login->after > timeline->last;
     struct reply_login reply = {.user = user_name(conn->user),
@@ -58,8 +58,8 @@ static void answer(struct core *core, struct conn *conn)
     }
     if (!conn_is_logged_in(conn))
         return; /* no memory for the replay: it is closing */
-    free(conn->login);
-    conn->login = NULL;
+    free(conn->work->login);
+    conn->work->login = NULL;
     keep_alive(core, conn);
     conn_answered(core, conn);
     read_on(core, conn);
@@ -68,11 +68,11 @@ static void answer(struct core *core, struct conn *conn)
 /* `last` cannot be read: the client may try again until the login time is up. */
 static void refuse(struct core *core, struct conn *conn)
 {
-    struct login *login = conn->login;
-    conn->login = NULL;
+    struct login *login = conn->work->login;
+    conn->work->login = NULL;
     fanout_leave(core, conn);
     conn_set_state(conn, CONN_OPEN);
-    timers_set(shard_timers(core->shard), &conn->timer, conn->login_at_us);
+    timers_set(shard_timers(core->shard), &conn->timer, conn->work->login_at_us);
     conn_reply_error(core, conn, &login->id, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
     free(login);
     read_on(core, conn);
@@ -134,8 +134,9 @@ static bool read_last(struct core *core, struct user *user)
 
 void login_begin(struct core *core, struct conn *conn)
 {
-    ASSERT(conn->login != NULL && conn->user == NULL);
-    struct user *user = user_take(&core->users, (struct span){conn->login->user, conn->login->user_bytes});
+    const struct login *login = conn->work->login;
+    ASSERT(login != NULL && conn->user == NULL);
+    struct user *user = user_take(&core->users, (struct span){login->user, login->user_bytes});
     if (user == NULL) {
         conn_close(core, conn, 1011, "no memory: come back");
         return;

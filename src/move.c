@@ -10,36 +10,37 @@ struct move {
     struct letter letter;
     int fd;
     struct ws ws;
-    struct conn_stash *stash;
+    struct conn_stash stash;
     struct login *login;
     uint64_t login_at_us;
     uint32_t heard_s;
-    uint32_t unanswered;
+    uint16_t unanswered;
     struct rate frame_rate;
 };
 
 static uint32_t target_of(const struct core *core, const struct conn *conn)
 {
-    return core_shard_of(core, (struct span){conn->login->user, conn->login->user_bytes});
+    const struct login *login = conn->work->login;
+    return core_shard_of(core, (struct span){login->user, login->user_bytes});
 }
 
 void move_begin(struct core *core, struct conn *conn)
 {
     conn_set_state(conn, CONN_MOVING);
     timers_clear(shard_timers(core->shard), &conn->timer);
-    list_append(&core->moving_conns, &conn->resume_link);
+    list_append(&core->moving_conns, &conn->work->resume_link);
 }
 
 void move_step(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_MOVING);
-    if (list_is_empty(&conn->resume_link) || conn->out_bytes > 0 || io_is_sending(&conn->socket))
+    if (list_is_empty(&conn->work->resume_link) || conn->out_bytes > 0 || io_is_sending(&conn->socket))
         return;
     struct core_peer *peer = &core->peers[target_of(core, conn)];
     if (peer->moves_out == CORE_MOVES_OUT_MAX)
         return;
     peer->moves_out++;
-    list_remove(&conn->resume_link);
+    list_remove(&conn->work->resume_link);
     list_remove(&conn->output_link);
     io_release(shard_io(core->shard), &conn->socket);
 }
@@ -48,7 +49,7 @@ void move_step_all(struct core *core)
 {
     for (struct list *at = core->moving_conns.next, *next; at != &core->moving_conns; at = next) {
         next = at->next;
-        move_step(core, container_of(at, struct conn, resume_link));
+        move_step(core, container_of(at, struct conn_work, resume_link)->conn);
     }
 }
 
@@ -56,19 +57,20 @@ void move_step_all(struct core *core)
 static struct move *move_pack(struct core *core, struct conn *conn, int fd)
 {
     struct move *move = malloc(sizeof *move);
+    struct conn_work *work = conn->work;
     ASSERT(move != NULL);
     *move = (struct move){.letter = {.kind = LETTER_MOVE, .from = (uint16_t)core->index},
                           .fd = fd,
-                          .ws = conn->ws,
-                          .stash = conn->stash,
-                          .login = conn->login,
-                          .login_at_us = conn->login_at_us,
+                          .ws = work->ws,
+                          .stash = work->stash,
+                          .login = work->login,
+                          .login_at_us = work->login_at_us,
                           .heard_s = conn->heard_s,
                           .unanswered = conn->unanswered,
-                          .frame_rate = conn->frame_rate};
-    ws_init(&conn->ws);
-    conn->stash = NULL;
-    conn->login = NULL;
+                          .frame_rate = work->frame_rate};
+    ws_init(&work->ws);
+    work->stash = (struct conn_stash){.data = NULL};
+    work->login = NULL;
     return move;
 }
 
@@ -86,19 +88,18 @@ static void unpack(struct core *core, struct move *move)
     if (conn == NULL) {
         atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
         ws_fini(&move->ws, core->ws_pool);
-        if (move->stash != NULL)
-            free(move->stash->data);
-        free(move->stash);
+        free(move->stash.data);
         free(move->login);
         return;
     }
-    conn->ws = move->ws;
-    conn->stash = move->stash;
-    conn->login = move->login;
-    conn->login_at_us = move->login_at_us;
+    struct conn_work *work = conn_work(core, conn);
+    work->ws = move->ws;
+    work->stash = move->stash;
+    work->login = move->login;
+    work->login_at_us = move->login_at_us;
+    work->frame_rate = move->frame_rate;
     conn->heard_s = move->heard_s;
     conn->unanswered = move->unanswered;
-    conn->frame_rate = move->frame_rate;
     login_begin(core, conn);
 }
 

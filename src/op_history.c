@@ -1,10 +1,11 @@
 /* op_history.c: pages of a timeline, gathered from memory and runs. With a filter a page may take several reads. */
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "core.h"
 #include "history.h"
 #include "ops.h"
-#include "reads.h"
+#include "range_read.h"
 #include "reply.h"
 
 #define READ_BYTES_MAX (256u << 10)
@@ -25,12 +26,17 @@ struct history {
     uint32_t looked;
     struct range_read *read;
 
-    /* What the page will hold, in the order of looking; texts copied to `bytes`. */
-    struct message *messages;
-    uint32_t count;
+    /* A page that takes several reads: the messages of the earlier ones, and their bytes. */
+    struct message *copies;
     char *bytes;
     size_t bytes_used;
-    size_t page_used; /* as written in the page */
+
+    /* What the page will hold, in the order of looking: copies, then messages of the read. */
+    size_t page_used; /* as written in the page: at most, until is_exact */
+    bool is_exact;
+    uint32_t copied;
+    uint32_t count;
+    const struct message *kept[]; /* `limit` of them */
 };
 
 /* Room for names, key, mid and text of a page full of messages: raw bytes are never more than written ones. */
@@ -41,7 +47,7 @@ struct history {
 static void history_free(struct history *history)
 {
     range_read_close(&history->read);
-    free(history->messages);
+    free(history->copies);
     free(history->bytes);
     free(history);
 }
@@ -49,9 +55,9 @@ static void history_free(struct history *history)
 void history_drop_all(struct core *core, struct conn *conn)
 {
     (void)core;
-    while (conn->histories != NULL) {
-        struct history *history = conn->histories;
-        conn->histories = history->next;
+    while (conn_histories(conn) != NULL) {
+        struct history *history = conn->work->histories;
+        conn->work->histories = history->next;
         history_free(history);
     }
 }
@@ -59,17 +65,17 @@ void history_drop_all(struct core *core, struct conn *conn)
 static struct history *history_make(struct core *core, struct conn *conn, const struct request *request)
 {
     const struct request_history *asked = &request->history;
-    struct history *history = calloc(1, sizeof *history);
+    struct history *history = malloc(sizeof *history + asked->limit * sizeof history->kept[0]);
     if (history == NULL)
         return NULL;
-    history->core = core;
-    history->conn = conn;
-    history->id = request->id;
-    history->oldest_first = asked->has_after;
-    history->has_with = asked->has_with;
-    history->limit = asked->limit;
-    history->after = asked->after;
-    history->before = asked->before;
+    *history = (struct history){.core = core,
+                                .conn = conn,
+                                .id = request->id,
+                                .oldest_first = asked->has_after,
+                                .has_with = asked->has_with,
+                                .limit = asked->limit,
+                                .after = asked->after,
+                                .before = asked->before};
     if (asked->has_with) {
         history->with_bytes = (uint8_t)asked->with.bytes;
         memcpy(history->with, asked->with.data, asked->with.bytes);
@@ -88,6 +94,34 @@ static bool is_wanted(const struct history *history, const struct message *messa
     return span_equal(other, with);
 }
 
+/* Whether the page has room for the message; then it is counted in. A text is looked through for what will be escaped
+ * only when the page might be full. */
+static bool has_room(struct history *history, const struct message *message)
+{
+    size_t bytes = reply_page_message_bytes_max(message) + 1;
+    if (!history->is_exact && history->page_used + bytes + PAGE_FRAME_BYTES > LIMIT_PAGE_BYTES) {
+        history->is_exact = true;
+        history->page_used = 0;
+        for (uint32_t i = 0; i < history->count; i++)
+            history->page_used += reply_page_message_bytes(history->kept[i]) + 1;
+    }
+    if (history->is_exact)
+        bytes = reply_page_message_bytes(message) + 1;
+    if (history->count > 0 && history->page_used + bytes + PAGE_FRAME_BYTES > LIMIT_PAGE_BYTES)
+        return false;
+    history->page_used += bytes;
+    return true;
+}
+
+/* False: the page is full. */
+static bool keep(struct history *history, const struct message *message)
+{
+    if (history->count == history->limit || !has_room(history, message))
+        return false;
+    history->kept[history->count++] = message;
+    return true;
+}
+
 static struct span copy_span(struct history *history, struct span span)
 {
     char *to = history->bytes + history->bytes_used;
@@ -98,22 +132,29 @@ static struct span copy_span(struct history *history, struct span span)
     return (struct span){to, span.bytes};
 }
 
-/* False: the page is full. */
-static bool keep(struct history *history, const struct message *message)
+/* The read is about to be closed, and the page goes on. False: no memory. */
+static bool copy_kept(struct history *history)
 {
-    size_t bytes = reply_page_message_bytes(message) + 1;
-    if (history->count == history->limit)
+    if (history->copied == history->count)
+        return true;
+    if (history->copies == NULL)
+        history->copies = malloc(history->limit * sizeof *history->copies);
+    if (history->bytes == NULL)
+        history->bytes = malloc(COPY_BYTES_MAX);
+    if (history->copies == NULL || history->bytes == NULL)
         return false;
-    if (history->count > 0 && history->page_used + bytes + PAGE_FRAME_BYTES > LIMIT_PAGE_BYTES)
-        return false;
-    struct message *copy = &history->messages[history->count++];
-    *copy = *message;
-    copy->mid = (const uint8_t *)copy_span(history, (struct span){(const char *)message->mid, LIMIT_MID_BYTES}).data;
-    copy->from = copy_span(history, message->from);
-    copy->to = copy_span(history, message->to);
-    copy->key = copy_span(history, message->key);
-    copy->text = copy_span(history, message->text);
-    history->page_used += bytes;
+    for (; history->copied < history->count; history->copied++) {
+        const struct message *message = history->kept[history->copied];
+        struct message *copy = &history->copies[history->copied];
+        struct span mid = {(const char *)message->mid, LIMIT_MID_BYTES};
+        *copy = *message;
+        copy->mid = (const uint8_t *)copy_span(history, mid).data;
+        copy->from = copy_span(history, message->from);
+        copy->to = copy_span(history, message->to);
+        copy->key = copy_span(history, message->key);
+        copy->text = copy_span(history, message->text);
+        history->kept[history->copied] = copy;
+    }
     return true;
 }
 
@@ -128,9 +169,9 @@ static enum look look_at(struct history *history, const struct message *message)
         return LOOK_MORE;
     history->looked++;
     if (history->oldest_first)
-        history->after = message->ts;
+        history->after = message->ts + FAULT(PAGE_BOUND_OFF);
     else
-        history->before = message->ts;
+        history->before = message->ts - FAULT(PAGE_BOUND_OFF);
     return LOOK_ON;
 }
 
@@ -159,7 +200,7 @@ static void page_write(struct core *core, struct history *history, bool more)
     reply_page_begin(&page, core->scratch, &history->id);
     for (uint32_t i = 0; i < history->count; i++) {
         uint32_t at = history->oldest_first ? i : history->count - 1 - i;
-        ASSERT(reply_page_add(&page, &history->messages[at]));
+        ASSERT(reply_page_add(&page, history->kept[at]));
     }
     char *frame = reply_page_end(&page, more, history->oldest_first ? history->after : history->before, &bytes);
     conn_write(core, conn, frame, bytes);
@@ -168,8 +209,8 @@ static void page_write(struct core *core, struct history *history, bool more)
 /* Takes the first of the connection's pages off and counts it as answered. */
 static void history_end(struct core *core, struct conn *conn)
 {
-    struct history *history = conn->histories;
-    conn->histories = history->next;
+    struct history *history = conn->work->histories;
+    conn->work->histories = history->next;
     history_free(history);
     conn_answered(core, conn);
 }
@@ -177,21 +218,30 @@ static void history_end(struct core *core, struct conn *conn)
 static void history_fail(struct core *core, struct conn *conn, enum error_code code, const char *message,
                          uint32_t retry_after_ms)
 {
-    struct history *history = conn->histories;
-    conn->histories = history->next;
+    struct history *history = conn->work->histories;
+    conn->work->histories = history->next;
     conn_reply_error(core, conn, &history->id, code, message, retry_after_ms);
     history_free(history);
+}
+
+static void history_no_memory(struct core *core, struct conn *conn)
+{
+    history_fail(core, conn, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
 }
 
 static void history_look(struct core *core, struct history *history)
 {
     struct conn *conn = history->conn;
     enum look look = look_at_read(history);
-    range_read_close(&history->read);
-    if (look == LOOK_ON)
+    if (look != LOOK_ON) {
+        page_write(core, history, look == LOOK_MORE);
+        history_end(core, conn);
         return;
-    page_write(core, history, look == LOOK_MORE);
-    history_end(core, conn);
+    }
+    bool is_copied = copy_kept(history);
+    range_read_close(&history->read);
+    if (!is_copied)
+        history_no_memory(core, conn);
 }
 
 static void on_read(void *context, int result)
@@ -214,28 +264,22 @@ static bool history_read(struct core *core, struct history *history)
     struct store_range range = {.after = history->after,
                                 .before = history->before < mark ? history->before : mark,
                                 .oldest_first = history->oldest_first,
-                                .rows_max = history->has_with ? LIMIT_PAGE_ENTRIES : history->limit,
+                                .rows_max = history->has_with ? LIMIT_PAGE_ENTRIES : history->limit - history->count,
                                 .bytes_max = READ_BYTES_MAX};
     if (range.after >= range.before)
         range.before = range.after;
-    if (history->messages == NULL)
-        history->messages = malloc(history->limit * sizeof *history->messages);
-    if (history->bytes == NULL)
-        history->bytes = malloc(COPY_BYTES_MAX);
-    if (history->messages == NULL || history->bytes == NULL)
-        return false;
     history->read = range_read_open(core, user_name(history->conn->user), &range);
     return history->read != NULL;
 }
 
 void history_step(struct core *core, struct conn *conn)
 {
-    while (conn->histories != NULL && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES) {
-        struct history *history = conn->histories;
+    while (conn_histories(conn) != NULL && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES) {
+        struct history *history = conn->work->histories;
         if (history->is_reading)
             return;
         if (!history_read(core, history)) {
-            history_fail(core, conn, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
+            history_no_memory(core, conn);
             continue;
         }
         if (range_read_needs_runs(history->read)) {
@@ -254,10 +298,10 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
         conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
         return;
     }
-    struct history **last = &conn->histories;
+    struct history **last = &conn_work(core, conn)->histories;
     while (*last != NULL)
         last = &(*last)->next;
     *last = history;
-    if (conn->histories == history)
+    if (conn->work->histories == history)
         history_step(core, conn);
 }

@@ -23,11 +23,12 @@ static struct login *login_make(const struct core *core, const struct request *r
 
 void op_login(struct core *core, struct conn *conn, const struct request *request)
 {
-    conn->login = login_make(core, request);
-    if (conn->login == NULL) {
+    struct login *login = login_make(core, request);
+    if (login == NULL) {
         conn_close(core, conn, 1011, "no memory: come back");
         return;
     }
+    conn_work(core, conn)->login = login;
     if (core_shard_of(core, request->login.user) == core->index)
         login_begin(core, conn);
     else

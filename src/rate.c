@@ -22,6 +22,12 @@ static void make_good(struct rate *rate, uint32_t per_second, uint64_t now_us)
         rate->used -= passed_us * per_second;
 }
 
+/* A bucket holds one second's worth. */
+bool rate_is_full(const struct rate *rate, uint64_t now_us)
+{
+    return rate->used == 0 || now_us >= rate->at_us + TAKE;
+}
+
 bool rate_take(struct rate *rate, uint32_t per_second, uint64_t now_us, uint32_t *retry_after_ms_r)
 {
     ASSERT(per_second <= RATE_PER_SECOND_MAX);

@@ -19,6 +19,9 @@ struct rate {
 /* `now_us` is monotonic, here and below. */
 void rate_init(struct rate *rate, uint64_t now_us);
 
+/* Whether all is made good by now, if it was taken at a rate that has not changed: then a struct of zeros is as good.
+ */
+bool rate_is_full(const struct rate *rate, uint64_t now_us);
 /* Takes one. True, or false and *retry_after_ms_r (at least 1): nothing was taken, and after that time, if nobody else
  * takes, one can be. `per_second` 0: always true; at most RATE_PER_SECOND_MAX. It may change between calls. */
 bool rate_take(struct rate *rate, uint32_t per_second, uint64_t now_us, uint32_t *retry_after_ms_r);

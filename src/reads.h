@@ -43,20 +43,4 @@ bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, s
 /* Whether runs may hold anything of a ts above `after`. */
 bool reads_runs_reach(const struct core *core, uint64_t after);
 
-/* A part of a timeline. */
-struct range_read;
-
-/* Takes what memory holds of the range, which must end at the timeline's mark or before. Copies `user`. NULL: no
- * memory. */
-struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range);
-/* Whether runs have to be asked too: then range_read_post, else it is complete. */
-bool range_read_needs_runs(const struct range_read *read);
-/* `on_done` gets `context` and 0 or -errno, on the shard's thread, unless the read was closed before. */
-void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_done)(void *context, int result),
-                     void *context);
-/* The messages, ascending in ts, and whether the range holds more. They stand until close. */
-const struct message *range_read_messages(struct range_read *read, uint32_t *count_r, bool *more_r);
-/* At any time; what the reader still has of it is freed when it comes back. Nulls *read. */
-void range_read_close(struct range_read **read);
-
 #endif

@@ -6,7 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
-#include "reads.h"
+#include "range_read.h"
 #include "reply.h"
 
 #define PAGE_ENTRIES 256u
@@ -30,7 +30,7 @@ struct replay {
 
 void replay_start(struct core *core, struct conn *conn)
 {
-    ASSERT(conn->state == CONN_REPLAY && conn->replay == NULL);
+    ASSERT(conn->state == CONN_REPLAY && conn_replay(conn) == NULL);
     struct replay *replay = calloc(1, sizeof *replay);
     if (replay == NULL) {
         conn_close(core, conn, 1011, "no memory: come back");
@@ -41,7 +41,7 @@ void replay_start(struct core *core, struct conn *conn)
     replay->is_prev_known = conn->cursor == 0;
     list_init(&replay->link);
     list_init(&replay->oks);
-    conn->replay = replay;
+    conn_work(core, conn)->replay = replay;
     replay_wants_step(core, conn);
 }
 
@@ -53,13 +53,13 @@ bool replay_expect_ok(struct conn *conn, uint64_t ts, const struct request_id *i
     ok->ts = ts;
     ok->id = *id;
     list_init(&ok->link);
-    list_append(&conn->replay->oks, &ok->link);
+    list_append(&conn->work->replay->oks, &ok->link);
     return true;
 }
 
 void replay_wants_step(struct core *core, struct conn *conn)
 {
-    struct replay *replay = conn->replay;
+    struct replay *replay = conn_replay(conn);
     if (replay != NULL && replay->read == NULL && list_is_empty(&replay->link)
         && conn->out_bytes < REPLAY_OUTPUT_PAUSE_BYTES)
         list_append(&core->replay_conns, &replay->link);
@@ -67,11 +67,11 @@ void replay_wants_step(struct core *core, struct conn *conn)
 
 void replay_drop(struct core *core, struct conn *conn)
 {
-    struct replay *replay = conn->replay;
+    struct replay *replay = conn_replay(conn);
     (void)core;
     if (replay == NULL)
         return;
-    conn->replay = NULL;
+    conn->work->replay = NULL;
     list_remove(&replay->link);
     range_read_close(&replay->read);
     for (struct list *at; (at = list_shift(&replay->oks)) != NULL;)
@@ -111,7 +111,7 @@ static void give(struct core *core, struct replay *replay, const struct message 
 /* All is given: from here on the fan-out sees to it. */
 static void go_live(struct core *core, struct conn *conn)
 {
-    ASSERT(list_is_empty(&conn->replay->oks));
+    ASSERT(list_is_empty(&conn->work->replay->oks));
     replay_drop(core, conn);
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     conn_reply_end(core, conn, reply_write_live(out));

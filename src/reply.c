@@ -227,24 +227,33 @@ size_t reply_page_message_bytes(const struct message *message)
     return bytes;
 }
 
+size_t reply_page_message_bytes_max(const struct message *message)
+{
+    return PAGE_MESSAGE_FIXED_BYTES + sizeof(",\"key\":\"\"") - 1 + JSON_UNSIGNED_BYTES_MAX + message->from.bytes
+           + message->to.bytes + LIMIT_ESCAPED_BYTES(message->key.bytes + message->text.bytes);
+}
+
+static bool has_page_room(const struct reply_page *page, size_t message_bytes)
+{
+    return page->used + (page->count > 0) + message_bytes + PAGE_CLOSING_BYTES_MAX <= PAGE_PAYLOAD_BYTES_MAX;
+}
+
 bool reply_page_add(struct reply_page *page, const struct message *message)
 {
-    size_t comma_bytes = page->count > 0;
-    size_t bytes = comma_bytes + reply_page_message_bytes(message);
-    if (page->used + bytes + PAGE_CLOSING_BYTES_MAX > PAGE_PAYLOAD_BYTES_MAX)
+    if (!has_page_room(page, reply_page_message_bytes_max(message))
+        && !has_page_room(page, reply_page_message_bytes(message)))
         return false;
     char *at = page_payload(page) + page->used;
-    const char *end = at + bytes;
-    if (comma_bytes > 0)
+    if (page->count > 0)
         *at++ = ',';
     at = JSON_PUT(at, "{\"ts\":");
     at = json_put_unsigned(at, message->ts);
     at = put_mid(at, message->mid);
     at = put_users(at, message);
     at = put_body(at, message);
-    ASSERT(at == end);
-    page->used += bytes;
+    page->used = (size_t)(at - page_payload(page));
     page->count++;
+    ASSERT(page->used + PAGE_CLOSING_BYTES_MAX <= PAGE_PAYLOAD_BYTES_MAX);
     return true;
 }
 

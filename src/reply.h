@@ -47,6 +47,8 @@ struct reply_page {
 void reply_page_begin(struct reply_page *page, char *out, const struct request_id *id);
 /* Bytes that the message takes in a page (exact), without the comma before all but the first. */
 size_t reply_page_message_bytes(const struct message *message);
+/* As many at most, told without a look at the text. */
+size_t reply_page_message_bytes_max(const struct message *message);
 /* False if it would not leave the page within LIMIT_PAGE_BYTES; nothing is written then. The first always fits. */
 bool reply_page_add(struct reply_page *page, const struct message *message);
 /* Returns where the frame starts (within `out`), *bytes_r its bytes. `next` is written only if `more`. */

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "core.h"
+#include "http.h"
 #include "listen.h"
 #include "mid.h"
 #include "page.h"
@@ -155,6 +156,14 @@ static int serve_listening(struct server *server, struct config *config, const s
     return code;
 }
 
+/* The example of RFC 6455, 1.3. What libcrypto loads when it is first asked is loaded before there are connections. */
+static bool is_handshake_right(void)
+{
+    char accept[29];
+    http_accept_value(span_of("dGhlIHNhbXBsZSBub25jZQ=="), accept);
+    return strcmp(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0;
+}
+
 int serve(struct config *config)
 {
     char text[TEXT_BYTES];
@@ -163,6 +172,9 @@ int serve(struct config *config)
     struct datadir *datadir;
     struct datadir_error error;
     clock_init_system(&clock);
+    if (!is_handshake_right())
+        return complain(
+            "libcrypto gives a wrong SHA-1: its installation is broken, or its configuration forbids SHA-1");
     if (io_check_kernel(text, sizeof text) != 0)
         return complain(text);
     if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)

@@ -11,7 +11,7 @@
 static void keep_from_moving(struct core *core)
 {
     for (struct list *at; (at = list_shift(&core->moving_conns)) != NULL;)
-        conn_close(core, container_of(at, struct conn, resume_link), 1001, "the server goes down");
+        conn_close(core, container_of(at, struct conn_work, resume_link)->conn, 1001, "the server goes down");
 }
 
 void stop_begin(struct core *core)
@@ -59,11 +59,13 @@ static void say_quiet(struct core *core)
 
 static void close_conns(struct core *core)
 {
-    for (uint32_t slot = 0; slot < core->conns.slab_count * CONN_SLAB; slot++) {
+    for (uint32_t slot = 0; slot < core->conns.slot_count; slot++) {
         struct conn *conn = conn_at(&core->conns, slot);
+        if (conn == NULL)
+            continue;
         if (conn->state == CONN_HTTP)
             conn_drop(core, conn);
-        else if (conn->state != CONN_FREE && conn->state != CONN_CLOSED)
+        else if (conn->state != CONN_CLOSED)
             conn_close(core, conn, 1001, "the server goes down");
     }
 }

@@ -38,12 +38,14 @@ struct entry {
 
 struct timeline {
     struct list pending;
-    uint32_t pending_count;
-    uint32_t pending_bytes;
     uint64_t newest; /* ts of the last entry that entered or left; 0: none yet */
     uint64_t last;   /* ts of the last entry that left; means something when last_is_known */
+    uint32_t pending_bytes;
+    uint16_t pending_count;
     bool last_is_known;
 };
+_Static_assert(TIMELINE_PENDING_MAX <= UINT16_MAX, "pending_count holds it");
+_Static_assert(sizeof(struct timeline) == 40, "each user that is connected has one");
 
 void timeline_init(struct timeline *timeline);
 

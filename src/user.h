@@ -13,34 +13,36 @@
 #include "rate.h"
 #include "timeline.h"
 
+struct fanout;    /* fanout.h: entries that are being given to the connections */
 struct user_keys; /* gate.h: the keys of a user who sent with keys */
 
+/* Small, since an idle user has one too: what is needed only while something is under way stands apart. */
 struct user {
-    uint64_t hash;
+    struct timeline timeline;
+    struct list conns;     /* struct conn.user_link; those of CONN_LOGIN, CONN_REPLAY and CONN_LIVE */
+    struct fanout *fanout; /* NULL: nothing is being given out */
+    struct user_keys *keys;
+    struct rate send_rate;
+    uint32_t hash; /* of the name, its low half */
     uint32_t holds;
     uint32_t conn_count;
-    struct timeline timeline;
-    struct list conns;      /* struct conn.user_link; those of CONN_LOGIN, CONN_REPLAY and CONN_LIVE */
-    struct list fanout;     /* struct entry.link: left the timeline, not yet given to all connections */
-    struct list *fanout_at; /* the connection to go on from; NULL: the first entry has not begun */
-    struct list turn_link;  /* in core->fanout_users while the budget of a turn cut it off */
     bool is_reading_last;
-    struct rate send_rate;
-    struct user_keys *keys;
     uint8_t name_bytes;
-    char name[];
+    char name[]; /* exactly as long as it is */
 };
+_Static_assert(offsetof(struct user, name) <= 102, "with a name of ten bytes it fits 112");
+
+/* Users come from pools by size: each holds names of 16 bytes more than the one before. */
+#define USER_SIZE_STEP 16u
+#define USER_SIZES (LIMIT_USER_BYTES / USER_SIZE_STEP + 1)
 
 struct user_table {
     struct user **slots; /* open addressing, linear probing; a power of two */
     uint32_t slot_count;
     uint32_t count;
     struct hash_key seed;
-    struct pool small; /* names of at most USER_SMALL_NAME bytes */
-    struct pool large;
+    struct pool pools[USER_SIZES];
 };
-
-#define USER_SMALL_NAME 24u
 
 static inline struct span user_name(const struct user *user)
 {
@@ -60,6 +62,8 @@ static inline struct user *user_hold(struct user *user)
     user->holds++;
     return user;
 }
+/* At rest: gives memory back to the system that was not needed since the last call, at most `slabs_max` of a pool. */
+void user_table_trim(struct user_table *table, uint32_t slabs_max);
 /* Gives a hold back; the last one frees it: no connection, no entry may be left. */
 void user_drop(struct user_table *table, struct user *user);
 

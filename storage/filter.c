@@ -65,6 +65,12 @@ uint64_t filter_bytes(const struct filter *filter)
     return filter->blocks * FILTER_BLOCK_BYTES;
 }
 
+void filter_prefetch(const struct filter *filter, uint64_t hash)
+{
+    if (filter->blocks > 0)
+        __builtin_prefetch(block_of(filter, hash));
+}
+
 bool filter_may_hold(const struct filter *filter, uint64_t hash)
 {
     if (filter->blocks == 0)

@@ -83,8 +83,13 @@ struct store_page;
 int store_page_open(struct store_page **page_r);
 void store_page_close(struct store_page **page);
 uint32_t store_page_count(const struct store_page *page);
-/* The view of row `index`, ascending by ts; borrows the page. `user` is the timeline's, as given to the read. */
+/* The views of the rows, ascending by ts: as many as store_page_count; they borrow the page, whose `user` is the
+ * timeline's, as given to the read. NULL if there never was one. */
+const struct message *store_page_messages(const struct store_page *page);
+/* The view of row `index`. */
 struct message store_page_message(const struct store_page *page, uint32_t index);
+/* Memory that the page keeps for its next use. */
+size_t store_page_bytes_held(const struct store_page *page);
 
 struct store_range {
     uint64_t after;    /* exclusive */
@@ -95,7 +100,7 @@ struct store_range {
 };
 
 /* Reader thread: the rows of `user` in the range, over all runs, equal keys once. *more_r: the range holds more.
- * Resets the page first. 0 or -errno (-EBADMSG a row that cannot be read). */
+ * Resets the page first; on an error it is empty. 0 or -errno (-EBADMSG a row that cannot be read). */
 int store_reader_range(struct store_reader *reader, struct span user, const struct store_range *range,
                        struct store_page *page, bool *more_r);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/list.h"
 #include "storage/store_private.h"
 
@@ -49,6 +50,8 @@ static void read_ahead(struct merge_input *input)
 static int input_step(struct merge_input *input, MDB_cursor_op op)
 {
     int result = mdb_cursor_get(input->cursor, &input->key, &input->value, op);
+    if (FAULT(MERGE_DROPS_ROWS) && result == 0 && op == MDB_NEXT && *(uint8_t *)input->value.mv_data % 16 == 0)
+        result = mdb_cursor_get(input->cursor, &input->key, &input->value, op);
     if (result == MDB_NOTFOUND || (result == 0 && *(const uint8_t *)input->key.mv_data == RUN_FILTER_PREFIX)) {
         input->is_at_end = true;
         return 0;
@@ -282,6 +285,10 @@ static int merge(struct store *store, struct run *const *inputs, uint32_t count,
         return status;
     if (status != 0)
         return store_tell(error_r, status, path, "a merge cannot be written");
+    for (uint32_t i = 0; i < count && FAULT(UNLINK_BEFORE_COMMIT); i++) {
+        run_path(path, store->dir, inputs[i]->entry.id);
+        (void)unlink(path);
+    }
     status = commit_merged(store, inputs, count, &entry, error_r);
     for (uint32_t i = 0; i < count && status == 0; i++) {
         run_path(path, store->dir, inputs[i]->entry.id);

@@ -19,6 +19,7 @@ void store_page_close(struct store_page **page)
     if (*page == NULL)
         return;
     free((*page)->rows);
+    free((*page)->messages);
     free((*page)->bytes);
     free(*page);
     *page = NULL;
@@ -31,6 +32,7 @@ void store_page_reset(struct store_page *page, struct span user)
     page->user_bytes = user.bytes;
     page->count = 0;
     page->byte_count = 0;
+    page->is_sealed = false;
 }
 
 static int reserve(struct store_page *page, size_t bytes)
@@ -58,10 +60,8 @@ static int reserve(struct store_page *page, size_t bytes)
 
 int store_page_add(struct store_page *page, uint64_t ts, struct span value)
 {
-    struct message message;
-    int status = row_decode((struct span){page->user, page->user_bytes}, ts, value, &message);
-    if (status == 0)
-        status = reserve(page, value.bytes);
+    ASSERT(!page->is_sealed);
+    int status = reserve(page, value.bytes);
     if (status != 0)
         return status;
     memcpy(page->bytes + page->byte_count, value.data, value.bytes);
@@ -70,27 +70,49 @@ int store_page_add(struct store_page *page, uint64_t ts, struct span value)
     return 0;
 }
 
-void store_page_reverse(struct store_page *page)
+static int reserve_messages(struct store_page *page)
 {
-    for (uint32_t i = 0, k = page->count; i + 1 < k; i++) {
-        struct store_row row = page->rows[i];
-        page->rows[i] = page->rows[--k];
-        page->rows[k] = row;
+    if (page->message_room >= page->row_room)
+        return 0;
+    struct message *messages = malloc(page->row_room * sizeof *messages);
+    if (messages == NULL)
+        return -ENOMEM;
+    free(page->messages);
+    page->messages = messages;
+    page->message_room = page->row_room;
+    return 0;
+}
+
+int store_page_seal(struct store_page *page, bool is_descending)
+{
+    struct span user = {page->user, page->user_bytes};
+    int status = reserve_messages(page);
+    for (uint32_t i = 0; i < page->count && status == 0; i++) {
+        const struct store_row *row = &page->rows[is_descending ? page->count - 1 - i : i];
+        struct span value = {page->bytes + row->offset, row->bytes};
+        status = row_decode(user, row->ts, value, &page->messages[i]);
     }
+    page->is_sealed = status == 0;
+    return status;
 }
 
 uint32_t store_page_count(const struct store_page *page)
 {
-    return page->count;
+    return page->is_sealed ? page->count : 0;
+}
+
+const struct message *store_page_messages(const struct store_page *page)
+{
+    return page->messages;
 }
 
 struct message store_page_message(const struct store_page *page, uint32_t index)
 {
-    struct message message;
-    ASSERT(index < page->count);
-    const struct store_row *row = &page->rows[index];
-    int status = row_decode((struct span){page->user, page->user_bytes}, row->ts,
-                            (struct span){page->bytes + row->offset, row->bytes}, &message);
-    ASSERT(status == 0); /* store_page_add has read it before */
-    return message;
+    ASSERT(page->is_sealed && index < page->count);
+    return page->messages[index];
+}
+
+size_t store_page_bytes_held(const struct store_page *page)
+{
+    return page->row_room * sizeof *page->rows + page->message_room * sizeof *page->messages + page->byte_room;
 }

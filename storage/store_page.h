@@ -13,9 +13,16 @@ struct store_row {
 };
 
 struct store_page {
+    /* As they were added. */
     struct store_row *rows;
     uint32_t count;
     uint32_t row_room;
+
+    /* Since the page was sealed: the rows, ascending in ts. */
+    struct message *messages;
+    uint32_t message_room;
+    bool is_sealed;
+
     char *bytes;
     size_t byte_count;
     size_t byte_room;
@@ -24,8 +31,10 @@ struct store_page {
 };
 
 void store_page_reset(struct store_page *page, struct span user);
-/* Copies a row. 0, -ENOMEM or -EBADMSG (it cannot be read). */
+/* Copies a row. 0 or -ENOMEM. */
 int store_page_add(struct store_page *page, uint64_t ts, struct span value);
-void store_page_reverse(struct store_page *page);
+/* All rows are in, ascending in ts or, if so said, descending: they become messages. 0, -ENOMEM or -EBADMSG (one cannot
+ * be read; the page is to be reset then). */
+int store_page_seal(struct store_page *page, bool is_descending);
 
 #endif

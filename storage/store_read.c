@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "storage/store_page.h"
 #include "storage/store_private.h"
 
@@ -39,6 +40,8 @@ struct walk {
     uint64_t last_ts; /* given last; 0: none */
     uint32_t count;
     struct head *heads;
+    struct head *front; /* comes first as long as its ts comes before rival_ts; NULL: not known */
+    uint64_t rival_ts;  /* of the one that comes next */
 };
 
 int store_reader_open(struct store_reader **reader_r, struct store *store)
@@ -91,12 +94,12 @@ static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op o
 {
     MDB_val value;
     int result = mdb_cursor_get(head->cursor, &key, &value, op);
-    if (op == MDB_SET_RANGE && !seek->oldest_first)
+    if (op == MDB_SET_RANGE && !seek->oldest_first && (result == 0 || result == MDB_NOTFOUND))
         result = mdb_cursor_get(head->cursor, &key, &value, result == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
     if (result == MDB_NOTFOUND)
         return 0;
     if (result != 0)
-        return manifest_errno(result);
+        return FAULT(READ_ERROR_IS_END) ? 0 : manifest_errno(result);
     return head_take(seek, head, &key, &value) ? 1 : 0;
 }
 
@@ -124,6 +127,9 @@ static void walk_init(struct walk *walk, struct store_reader *reader, const stru
     walk->last_ts = 0;
     walk->count = 0;
     walk->heads = heads;
+    walk->front = NULL;
+    for (uint32_t i = 0; i < list->count; i++)
+        filter_prefetch(&list->runs[i]->filter, hash);
     for (uint32_t i = 0; i < list->count; i++) {
         struct run *run = list->runs[i];
         bool overlaps = run->entry.ts_max > seek->after && run->entry.ts_min < seek->before;
@@ -134,15 +140,28 @@ static void walk_init(struct walk *walk, struct store_reader *reader, const stru
     }
 }
 
+static bool comes_before(const struct walk *walk, uint64_t ts, uint64_t other)
+{
+    return walk->seek.oldest_first ? ts < other : ts > other;
+}
+
+/* Most rows come from the run that the one before came from: the others are looked at only when their turn comes. */
 static struct head *walk_first(struct walk *walk)
 {
+    if (walk->front != NULL && comes_before(walk, walk->front->ts, walk->rival_ts))
+        return walk->front;
     struct head *best = &walk->heads[0];
+    walk->rival_ts = walk->seek.oldest_first ? UINT64_MAX : 0;
     for (uint32_t i = 1; i < walk->count; i++) {
         struct head *head = &walk->heads[i];
-        if (walk->seek.oldest_first ? head->ts < best->ts : head->ts > best->ts)
+        if (comes_before(walk, head->ts, best->ts)) {
+            walk->rival_ts = best->ts;
             best = head;
+        } else if (comes_before(walk, head->ts, walk->rival_ts)) {
+            walk->rival_ts = head->ts;
+        }
     }
-    return best;
+    return walk->front = best;
 }
 
 /* The next row that was not given yet: 1 with ts and value (borrowed until the next call), 0 at the end, or -errno. */
@@ -162,8 +181,10 @@ static int walk_next(struct walk *walk, uint64_t *ts_r, struct span *value_r)
         }
         if (status < 0)
             return status;
-        if (status == 0)
+        if (status == 0) {
             *head = walk->heads[--walk->count];
+            walk->front = NULL;
+        }
     }
     return 0;
 }
@@ -194,15 +215,15 @@ int store_reader_range(struct store_reader *reader, struct span user, const stru
     store_page_reset(page, user);
     *more_r = false;
     if (range->before == 0 || range->after >= range->before - 1)
-        return 0;
+        return store_page_seal(page, false);
     seek_init(&walk.seek, user, false, range->after, range->before, range->oldest_first);
     struct run_list *list = store_pin(reader->store);
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     int status = fill_page(&walk, range, page, more_r);
     store_unpin(reader->store, list);
-    if (!range->oldest_first)
-        store_page_reverse(page);
+    if (status == 0)
+        status = store_page_seal(page, !range->oldest_first);
     return status;
 }
 

@@ -291,6 +291,12 @@ bool wal_is_empty(const struct wal *wal)
     return wal->write_bytes == 0 && wal->buffers[wal->filling].bytes == 0;
 }
 
+uint32_t wal_filling_records(const struct wal *wal)
+{
+    const struct buffer *buffer = &wal->buffers[wal->filling];
+    return buffer->bytes == 0 ? 0 : buffer->record_count;
+}
+
 static void name_round(uint64_t *round_io, uint64_t round)
 {
     if (*round_io == ROUND_OPEN)

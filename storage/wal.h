@@ -100,6 +100,8 @@ bool wal_write_is_in_flight(const struct wal *wal);
 bool wal_has_failed(const struct wal *wal);
 /* Nothing filling, nothing in flight, and no failed write, which stays unsettled for ever. */
 bool wal_is_empty(const struct wal *wal);
+/* Records in the batch that is being filled. */
+uint32_t wal_filling_records(const struct wal *wal);
 
 /* Checkpoint rounds. wal_rotate: what is appended from now on goes to new segments, of a round that the next wal_rotate
  * names (so it is above `round`); segments in use until now belong to rounds up to `round`. The filling batch, if any,

@@ -25,6 +25,13 @@ enum fault {
     FAULT_TORN_TAIL_ACCEPTED,     /* recovery does not look at the CRC of a batch */
     FAULT_PREV_OF_REFUSED,        /* a refused entry moves `prev` */
     FAULT_LAST_READ_LATE,         /* a login forgets what was released while it read */
+    FAULT_RUN_NOT_SYNCED,         /* the manifest names a run that is not on the disk yet */
+    FAULT_MERGE_DROPS_ROWS,       /* a merge leaves rows out */
+    FAULT_UNLINK_BEFORE_COMMIT,   /* a merge removes its inputs before the manifest says so */
+    FAULT_FAILED_RUN_RELEASED,    /* the generation of a failed checkpoint goes all the same */
+    FAULT_FULL_FOR_EVER,          /* what failed for want of room is not tried again */
+    FAULT_READ_ERROR_IS_END,      /* a run that cannot be read is taken for one without more rows */
+    FAULT_PAGE_BOUND_OFF,         /* a page that goes on leaves out the entry beside its bound */
     FAULT_COUNT
 };
 

@@ -1,38 +1,22 @@
 /*
- * sim.c: the deterministic simulator. `chitchat-sim --seed N [--events N] [--fault NAME]` runs one seed; `--seeds N [--first N]`
- * runs many, each in a process of its own; `--faults` shows that every fault built in (base/fault.h) is caught.
+ * sim.c: the deterministic simulator: see `usage` for what it does.
  *
- * All shards run in one thread on the doubles of tests/sim; chance says whose turn it is, which letters arrive, which jobs and
- * log writes come to an end, when a connection stalls or is cut, when the clock jumps, when a write fails, when the process dies
- * (a write in flight leaves nothing, all, or some of its sectors) and starts again. One seed is one run, exactly.
+ * All shards run in one thread on the doubles of tests/sim; chance says whose turn it is, which letters arrive, which
+ * jobs and log writes come to an end, when a connection stalls or is cut, when the clock jumps, when a write fails,
+ * when the disk is full or its calls fail, when the process dies (a write in flight leaves nothing, all, or some of its
+ * sectors; what was not flushed is spoilt), also inside a job or in recovery, and starts again. One seed is one run,
+ * exactly.
  */
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/fault.h"
-#include "sim_client.h"
-#include "storage/datadir_meta.h"
-#include "world_double.h"
+#include "sim_run.h"
 
-enum fault fault_active;
-
-#define TRACE_LINES 60u
-#define LINE_BYTES 160u
 #define EVENTS_DEFAULT 20000u
 #define FAULT_SEEDS 25u /* a fault must be caught within so many */
-
-/* For sim_fail, wherever it is called from. */
-static struct {
-    uint64_t seed;
-    uint64_t event;
-    uint64_t events;
-    char lines[TRACE_LINES][LINE_BYTES];
-    uint64_t line_count;
-} run;
 
 static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_NONE] = "none",
@@ -52,319 +36,257 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_TORN_TAIL_ACCEPTED] = "torn-tail-accepted",
     [FAULT_PREV_OF_REFUSED] = "prev-of-refused",
     [FAULT_LAST_READ_LATE] = "last-read-late",
+    [FAULT_RUN_NOT_SYNCED] = "run-not-synced",
+    [FAULT_MERGE_DROPS_ROWS] = "merge-drops-rows",
+    [FAULT_UNLINK_BEFORE_COMMIT] = "unlink-before-commit",
+    [FAULT_FAILED_RUN_RELEASED] = "failed-run-released",
+    [FAULT_FULL_FOR_EVER] = "full-for-ever",
+    [FAULT_READ_ERROR_IS_END] = "read-error-is-end",
+    [FAULT_PAGE_BOUND_OFF] = "page-bound-off",
 };
 
-void sim_note(const char *format, ...)
+static const char *const promise_names[SIM_PROMISES] = {"other", "lost", "duplicated", "reordered", "one_sided"};
+
+const char *sim_fault_name(uint32_t fault)
 {
-    va_list arguments;
-    char *line = run.lines[run.line_count++ % TRACE_LINES];
-    int begun = snprintf(line, LINE_BYTES, "%8llu  ", (unsigned long long)run.event);
-    va_start(arguments, format);
-    vsnprintf(line + begun, LINE_BYTES - (size_t)begun, format, arguments);
-    va_end(arguments);
+    return fault_names[fault];
 }
 
-_Noreturn void sim_fail(const char *format, ...)
-{
-    va_list arguments;
-    uint64_t first = run.line_count > TRACE_LINES ? run.line_count - TRACE_LINES : 0;
-    for (uint64_t i = first; i < run.line_count; i++)
-        fprintf(stderr, "%s\n", run.lines[i % TRACE_LINES]);
-    fprintf(stderr, "seed %llu, event %llu: ", (unsigned long long)run.seed, (unsigned long long)run.event);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fprintf(stderr, "\nagain with: chitchat-sim --seed %llu --events %llu --fault %s\n", (unsigned long long)run.seed,
-            (unsigned long long)run.events, fault_names[fault_active]);
-    exit(1);
-}
-
-/* -- one run -- */
-
-struct tally {
-    uint64_t crashes;
-    uint64_t stops;
-    uint64_t failed_writes;
-    uint64_t cuts;
-    uint64_t acknowledged;
-    uint64_t entries;
+struct options {
+    uint64_t seed;
+    uint64_t seeds;
+    uint64_t first;
+    uint64_t seconds;
+    uint64_t events;
+    uint32_t without;
+    bool wants_faults;
+    bool wants_shrink;
 };
-
-static void on_durable(struct chaos *chaos, const char *data, size_t bytes)
-{
-    struct sim *sim = container_of(chaos, struct sim, chaos);
-    model_on_durable(&sim->model, data, bytes);
-}
-
-static void begin_life(struct sim *sim, const char *dir)
-{
-    static const uint32_t odds[] = {1, 2, 5, 30};
-    sim->chaos.job_odds = odds[chaos_below(&sim->chaos, 4)];
-    struct world_options options = {.shards = sim->shards, .dir = dir, .chaos = &sim->chaos, .wall_us = sim->wall_us};
-    sim->world = world_open(&options);
-}
-
-/* A data set whose users live where the seed says, not where a drawn number does. */
-static void make_data_set(const struct sim *sim, const char *dir, uint64_t seed)
-{
-    struct datadir_meta meta = {.format = DATADIR_FORMAT,
-                                .shards = sim->shards,
-                                .name_seed = {seed, 1},
-                                .key_seed = {seed, 2}};
-    struct datadir *datadir;
-    struct datadir_error error;
-    char path[96], text[DATADIR_META_BYTES];
-    WORLD_MUST(datadir_open(&datadir, dir, sim->shards, 1, &error) == 0);
-    datadir_close(&datadir);
-    snprintf(meta.epoch, sizeof meta.epoch, "%032llx", (unsigned long long)seed);
-    size_t bytes = datadir_meta_write(&meta, text);
-    snprintf(path, sizeof path, "%s/META", dir);
-    FILE *file = fopen(path, "w");
-    WORLD_MUST(file != NULL && fwrite(text, 1, bytes, file) == bytes && fclose(file) == 0);
-}
-
-static void crash(struct sim *sim, const char *dir, struct tally *tally)
-{
-    sim_note("--- crash ---");
-    for (uint32_t i = 0; i < SIM_PEOPLE; i++)
-        person_lose(sim, i, true);
-    sim->wall_us = world_now(sim->world);
-    world_crash(sim->world);
-    tally->crashes++;
-    begin_life(sim, dir);
-}
-
-static void stop(struct sim *sim, const char *dir, struct tally *tally)
-{
-    struct world *old = sim->world;
-    sim_note("--- stop ---");
-    sim->chaos.is_calm = true;
-    world_stop(old);
-    world_settle(old);
-    for (uint32_t i = 0; i < SIM_PEOPLE; i++) {
-        if (sim->people[i].client != NULL)
-            client_stall(sim->people[i].client, sim->people[i].is_stalled = false);
-        world_settle(old);
-        person_take(sim, i);
-        person_lose(sim, i, false);
-    }
-    sim->wall_us = world_now(old);
-    world_close(old);
-    sim->chaos.is_calm = false;
-    tally->stops++;
-    begin_life(sim, dir);
-}
-
-/* The clock creeps, and now and then jumps, also back. A jump forward brings a checkpoint. */
-static void move_clock(struct sim *sim)
-{
-    if (chaos_hits(&sim->chaos, 2))
-        world_advance(sim->world, chaos_below(&sim->chaos, 200));
-    if (chaos_hits(&sim->chaos, 600)) {
-        sim_note("the clock jumps forward");
-        world_advance(sim->world, 6000000);
-    }
-    if (chaos_hits(&sim->chaos, 3000)) {
-        sim_note("the clock steps back");
-        world_advance(sim->world, -(int64_t)chaos_below(&sim->chaos, 30000000));
-    }
-}
-
-static void fail_a_write(struct sim *sim, struct tally *tally)
-{
-    uint32_t shard = chaos_below(&sim->chaos, sim->shards);
-    sim_note("the log of shard %u fails from now on", shard);
-    world_fail_writes(sim->world, shard);
-    tally->failed_writes++;
-}
-
-static void one_event(struct sim *sim, const char *dir, struct tally *tally)
-{
-    uint32_t what = chaos_below(&sim->chaos, 100);
-    uint32_t person = chaos_below(&sim->chaos, SIM_PEOPLE);
-    move_clock(sim);
-    if (chaos_hits(&sim->chaos, 3500))
-        crash(sim, dir, tally);
-    else if (chaos_hits(&sim->chaos, 9000))
-        stop(sim, dir, tally);
-    else if (chaos_hits(&sim->chaos, 12000))
-        fail_a_write(sim, tally);
-    else if (what < 62)
-        world_turn(sim->world, chaos_below(&sim->chaos, sim->shards));
-    else if (what < 80)
-        person_take(sim, person);
-    else
-        person_act(sim, person);
-}
-
-/* Every send on a connection that lives is answered when all that was held has been let go. */
-static void check_answered(struct sim *sim)
-{
-    for (uint32_t i = 0; i < SIM_PEOPLE; i++) {
-        struct person *person = &sim->people[i];
-        if (person->client == NULL)
-            continue;
-        client_stall(person->client, person->is_stalled = false);
-        world_settle(sim->world);
-        person_take(sim, i);
-        if (person->client != NULL && person->asked_count > 0)
-            sim_fail("person %u: %u requests are never answered", i, person->asked_count);
-    }
-}
-
-static void finish(struct sim *sim, const char *dir, struct tally *tally)
-{
-    bool has_failed = atomic_load(&sim->world->server.store_failed);
-    sim->chaos.is_calm = true;
-    for (uint32_t i = 0; i < sim->shards; i++)
-        has_failed |= sim->world->shards[i].io.fail_writes;
-    world_settle(sim->world);
-    if (!has_failed)
-        check_answered(sim);
-    crash(sim, dir, tally);
-    world_settle(sim->world);
-    for (uint32_t user = 0; user < SIM_USERS; user++)
-        people_check(sim, user);
-    model_check_all(&sim->model);
-}
-
-static void run_seed(uint64_t seed, uint64_t events, struct tally *tally)
-{
-    char dir[64];
-    struct sim *sim = calloc(1, sizeof *sim);
-    WORLD_MUST(sim != NULL);
-    run.seed = seed;
-    run.events = events;
-    sim->chaos = (struct chaos){.state = seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
-    sim->wall_us = UINT64_C(1800000000000000);
-    sim->shards = 1 + (uint32_t)(seed % 4);
-    for (uint32_t i = 0; i < SIM_USERS; i++)
-        snprintf(sim->names[i], sizeof sim->names[i], "u%u", i);
-    snprintf(dir, sizeof dir, "%s/chitchat-sim-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    WORLD_MUST(mkdtemp(dir) != NULL);
-    make_data_set(sim, dir, seed);
-    begin_life(sim, dir);
-    for (run.event = 0; run.event < events; run.event++)
-        one_event(sim, dir, tally);
-    finish(sim, dir, tally);
-    tally->acknowledged = sim->model.acknowledged;
-    tally->entries = sim->model.entries;
-    tally->cuts = sim->conn_count;
-    world_dir_remove(dir);
-}
 
 /* -- many runs -- */
 
-/* In a process of its own: what a crash leaves in memory goes with it. True if all promises were kept. */
-static bool run_apart(uint64_t seed, uint64_t events, bool is_quiet, struct tally *sum)
+struct sums {
+    uint64_t seeds;
+    uint64_t broken[SIM_PROMISES];
+    struct sim_tally tally;
+};
+
+/* The fields of a tally are all of one kind. */
+static void add_tally(struct sim_tally *sum, const struct sim_tally *tally)
 {
-    int ends[2], status;
-    struct tally tally = {0};
-    WORLD_MUST(pipe(ends) == 0);
-    fflush(NULL);
-    pid_t pid = fork();
-    WORLD_MUST(pid >= 0);
-    if (pid == 0) {
-        if (is_quiet)
-            WORLD_MUST(freopen("/dev/null", "w", stderr) != NULL);
-        run_seed(seed, events, &tally);
-        WORLD_MUST(write(ends[1], &tally, sizeof tally) == sizeof tally);
-        _exit(0);
-    }
-    close(ends[1]);
-    bool is_whole = read(ends[0], &tally, sizeof tally) == sizeof tally;
-    close(ends[0]);
-    WORLD_MUST(waitpid(pid, &status, 0) == pid);
-    if (!is_whole || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return false;
-    sum->crashes += tally.crashes;
-    sum->stops += tally.stops;
-    sum->failed_writes += tally.failed_writes;
-    sum->cuts += tally.cuts;
-    sum->acknowledged += tally.acknowledged;
-    sum->entries += tally.entries;
-    return true;
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)tally;
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
+        to[i] += from[i];
 }
 
-static int run_seeds(uint64_t first, uint64_t count, uint64_t events)
+static void run_one(const struct options *options, uint64_t seed, struct sums *sums)
 {
-    struct tally sum = {0};
+    struct sim_request_to_run asked = {.seed = seed, .events = options->events, .without = options->without};
+    struct sim_result result = sim_run_apart(&asked);
+    sums->seeds++;
+    sums->broken[result.broken] += !result.is_kept;
+    add_tally(&sums->tally, &result.tally);
+    if (!result.is_kept)
+        fprintf(stderr, "seed %llu failed\n", (unsigned long long)seed);
+}
+
+#define ULL(number) ((unsigned long long)(number))
+
+static int tell_sums(const struct options *options, const struct sums *sums)
+{
+    const struct sim_tally *tally = &sums->tally;
     uint64_t failed = 0;
-    for (uint64_t seed = first; seed < first + count; seed++)
-        if (!run_apart(seed, events, false, &sum)) {
-            fprintf(stderr, "seed %llu failed\n", (unsigned long long)seed);
-            failed++;
-        }
-    printf("%llu seeds of %llu events: %llu failed; %llu crashes, %llu stops, %llu failing disks, %llu connections, %llu sends "
-           "acknowledged, %llu entries judged\n",
-           (unsigned long long)count, (unsigned long long)events, (unsigned long long)failed,
-           (unsigned long long)sum.crashes, (unsigned long long)sum.stops, (unsigned long long)sum.failed_writes,
-           (unsigned long long)sum.cuts, (unsigned long long)sum.acknowledged, (unsigned long long)sum.entries);
+    for (uint32_t i = 0; i < SIM_PROMISES; i++)
+        failed += sums->broken[i];
+    printf(
+        "%llu stops, %llu failing logs, %llu full disks, %llu times of failing calls, %llu starts without room, %llu "
+        "connections, %llu of them slow, %llu busy, %llu unavailable, %llu pages\n",
+        ULL(tally->stops), ULL(tally->failed_logs), ULL(tally->full_disks), ULL(tally->failed_calls),
+        ULL(tally->refusals), ULL(tally->conns), ULL(tally->slow), ULL(tally->busy), ULL(tally->unavailable),
+        ULL(tally->pages));
+    printf("sim: seeds=%llu events=%llu crashes=%llu inside=%llu acknowledged=%llu judged=%llu failed=%llu",
+           ULL(sums->seeds), ULL(sums->seeds * options->events), ULL(tally->crashes), ULL(tally->deaths),
+           ULL(tally->acknowledged), ULL(tally->entries), ULL(failed));
+    for (uint32_t i = SIM_LOST; i < SIM_PROMISES; i++)
+        printf(" %s=%llu", promise_names[i], ULL(sums->broken[i]));
+    printf("\n");
     return failed == 0 ? 0 : 1;
 }
 
-static int run_faults(uint64_t events)
+static int run_seeds(const struct options *options)
+{
+    struct sums sums = {0};
+    for (uint64_t seed = options->first; seed < options->first + options->seeds; seed++)
+        run_one(options, seed, &sums);
+    return tell_sums(options, &sums);
+}
+
+/* Seeds that no run before had: from the clock, unless told where to begin. */
+static int run_seconds(const struct options *options)
+{
+    struct sums sums = {0};
+    time_t begun = time(NULL);
+    uint64_t seed = options->first > 1 ? options->first : (uint64_t)begun * 1000;
+    printf("seeds from %llu on\n", ULL(seed));
+    while ((uint64_t)(time(NULL) - begun) < options->seconds)
+        run_one(options, seed++, &sums);
+    return tell_sums(options, &sums);
+}
+
+/* -- faults -- */
+
+static int run_faults(const struct options *options)
 {
     int missed = 0;
-    for (int fault = 1; fault < FAULT_COUNT; fault++) {
-        uint64_t seed = 1;
-        struct tally sum = {0};
+    for (uint32_t fault = fault_active == FAULT_NONE ? 1 : fault_active; fault < FAULT_COUNT; fault++) {
+        struct sim_request_to_run asked = {.seed = 1, .events = options->events, .is_quiet = true};
         fault_active = (enum fault)fault;
-        while (seed <= FAULT_SEEDS && run_apart(seed, events, true, &sum))
-            seed++;
-        if (seed <= FAULT_SEEDS) {
-            printf("%-22s caught by seed %llu\n", fault_names[fault], (unsigned long long)seed);
-        } else {
+        while (asked.seed <= FAULT_SEEDS && sim_run_apart(&asked).is_kept)
+            asked.seed++;
+        bool is_caught = asked.seed <= FAULT_SEEDS;
+        missed += !is_caught;
+        if (is_caught)
+            printf("%-22s caught by seed %llu\n", fault_names[fault], ULL(asked.seed));
+        else
             printf("%-22s NOT CAUGHT\n", fault_names[fault]);
-            missed++;
-        }
         fflush(stdout);
     }
     return missed == 0 ? 0 : 1;
 }
 
+/* -- shrinking -- */
+
+/* Whether it still fails; then it need not be longer than up to there. */
+static bool still_fails(struct sim_request_to_run *asked)
+{
+    struct sim_result result = sim_run_apart(asked);
+    if (!result.is_kept && result.event + 1 < asked->events)
+        asked->events = result.event + 1;
+    return !result.is_kept;
+}
+
+static void drop_troubles(struct sim_request_to_run *asked)
+{
+    for (uint32_t i = 0; i < TROUBLE_COUNT; i++) {
+        struct sim_request_to_run fewer = *asked;
+        fewer.without |= 1u << i;
+        if (fewer.without != asked->without && still_fails(&fewer)) {
+            *asked = fewer;
+            printf("fails without %s too, at event %llu\n", sim_trouble_names[i], ULL(asked->events));
+        }
+    }
+}
+
+/* A failure that only the end finds may be there earlier. */
+static void drop_events(struct sim_request_to_run *asked)
+{
+    uint64_t kept = 0;
+    while (asked->events - kept > asked->events / 64 + 1) {
+        struct sim_request_to_run fewer = *asked;
+        fewer.events = kept + (asked->events - kept) / 2;
+        if (still_fails(&fewer))
+            *asked = fewer;
+        else
+            kept = fewer.events;
+    }
+}
+
+static int shrink(const struct options *options)
+{
+    struct sim_request_to_run asked = {
+        .seed = options->seed, .events = options->events, .without = options->without, .is_quiet = true};
+    if (!still_fails(&asked)) {
+        printf("seed %llu keeps all promises: there is nothing to shrink\n", ULL(asked.seed));
+        return 0;
+    }
+    drop_troubles(&asked);
+    drop_events(&asked);
+    asked.is_quiet = false;
+    sim_run_apart(&asked);
+    return 1;
+}
+
+/* -- the command line -- */
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: chitchat-sim --seed N | --seeds N [--first N] | --faults   [--events N] [--fault NAME]\n");
+    fprintf(stderr, "usage: ./dev sim [--seeds N [--first N] | --seconds N | --seed N [--shrink] | --faults]\n"
+                    "                 [--events N] [--fault NAME] [--without TROUBLE]...\ntroubles:");
+    for (uint32_t i = 0; i < TROUBLE_COUNT; i++)
+        fprintf(stderr, " %s", sim_trouble_names[i]);
+    fprintf(stderr, "\nfaults:");
+    for (uint32_t i = 0; i < FAULT_COUNT; i++)
+        fprintf(stderr, " %s", fault_names[i]);
+    fprintf(stderr, "\n");
     return 2;
+}
+
+static bool take_name(const char *value, const char *const *names, uint32_t count, uint32_t *index_r)
+{
+    for (*index_r = 0; *index_r < count; ++*index_r)
+        if (strcmp(value, names[*index_r]) == 0)
+            return true;
+    return false;
+}
+
+static bool take_number(const char *value, uint64_t *number_r)
+{
+    char *end;
+    *number_r = strtoull(value, &end, 10);
+    return end != value && *end == '\0' && *number_r > 0;
+}
+
+static bool take_option(struct options *options, const char *name, const char *value)
+{
+    uint32_t index;
+    if (strcmp(name, "--fault") == 0 && take_name(value, fault_names, FAULT_COUNT, &index)) {
+        fault_active = (enum fault)index;
+        return true;
+    }
+    if (strcmp(name, "--without") == 0 && take_name(value, sim_trouble_names, TROUBLE_COUNT, &index)) {
+        options->without |= 1u << index;
+        return true;
+    }
+    return (strcmp(name, "--seed") == 0 && take_number(value, &options->seed))
+           || (strcmp(name, "--seeds") == 0 && take_number(value, &options->seeds))
+           || (strcmp(name, "--first") == 0 && take_number(value, &options->first))
+           || (strcmp(name, "--seconds") == 0 && take_number(value, &options->seconds))
+           || (strcmp(name, "--events") == 0 && take_number(value, &options->events));
+}
+
+static bool take_options(struct options *options, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--faults") == 0)
+            options->wants_faults = true;
+        else if (strcmp(argv[i], "--shrink") == 0)
+            options->wants_shrink = true;
+        else if (i + 1 == argc || !take_option(options, argv[i], argv[i + 1]))
+            return false;
+        else
+            i++;
+    }
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = 0, seeds = 0, first = 1, events = EVENTS_DEFAULT;
-    bool wants_faults = false;
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--faults") == 0) {
-            wants_faults = true;
-            continue;
-        }
-        if (value == NULL)
-            return usage();
-        i++;
-        if (strcmp(argv[i - 1], "--fault") == 0) {
-            for (int fault = 0; fault < FAULT_COUNT; fault++)
-                if (strcmp(value, fault_names[fault]) == 0)
-                    fault_active = (enum fault)fault;
-            continue;
-        }
-        uint64_t *number = strcmp(argv[i - 1], "--seed") == 0     ? &seed
-                           : strcmp(argv[i - 1], "--seeds") == 0  ? &seeds
-                           : strcmp(argv[i - 1], "--first") == 0  ? &first
-                           : strcmp(argv[i - 1], "--events") == 0 ? &events
-                                                                  : NULL;
-        if (number == NULL)
-            return usage();
-        *number = strtoull(value, NULL, 10);
-    }
-    struct tally tally = {0};
-    if (wants_faults)
-        return run_faults(events);
-    if (seeds > 0)
-        return run_seeds(first, seeds, events);
-    if (seed == 0)
+    struct options options = {.first = 1, .events = EVENTS_DEFAULT};
+    if (!take_options(&options, argc, argv))
         return usage();
-    run_seed(seed, events, &tally);
-    printf("seed %llu: %llu events, all promises kept\n", (unsigned long long)seed, (unsigned long long)events);
+    if (options.wants_faults)
+        return run_faults(&options);
+    if (options.seeds > 0)
+        return run_seeds(&options);
+    if (options.seconds > 0)
+        return run_seconds(&options);
+    if (options.seed == 0)
+        return usage();
+    if (options.wants_shrink)
+        return shrink(&options);
+    struct sim_request_to_run asked = {.seed = options.seed, .events = options.events, .without = options.without};
+    sim_run(&asked);
+    printf("seed %llu: %llu events, all promises kept\n", ULL(options.seed), ULL(options.events));
     return 0;
 }

@@ -8,123 +8,6 @@ static uint32_t below(struct sim *sim, uint32_t bound)
     return chaos_below(&sim->chaos, bound);
 }
 
-/* -- what comes -- */
-
-static void take_entry(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
-{
-    uint64_t ts = frame_number(frame, "ts"), prev = frame_number(frame, "prev");
-    if (prev != person->cursor)
-        sim_fail("%s: an entry at %llu follows %llu, the cursor is %llu", sim->names[person->user], (unsigned long long)ts,
-                 (unsigned long long)prev, (unsigned long long)person->cursor);
-    if (ts <= prev)
-        sim_fail("%s: ts %llu does not come after %llu", sim->names[person->user], (unsigned long long)ts,
-                 (unsigned long long)prev);
-    person->cursor = ts;
-    model_prev(&sim->model, person->user, send, prev);
-}
-
-static void take_message(struct sim *sim, struct person *person, const json_t *frame)
-{
-    take_entry(sim, person, frame, model_number(&sim->model, frame_text(frame, "text")));
-    model_see(&sim->model, person->user, frame_text(frame, "text"), frame_text(frame, "from"), frame_text(frame, "to"),
-              frame_text(frame, "key"), frame_number(frame, "ts"), frame_text(frame, "mid"));
-}
-
-static void take_login(struct sim *sim, struct person *person, const json_t *frame)
-{
-    bool is_reset = json_is_true(json_object_get(frame, "reset"));
-    const char *epoch = frame_text(frame, "epoch");
-    if (sim->epoch[0] == '\0')
-        snprintf(sim->epoch, sizeof sim->epoch, "%s", epoch);
-    if (strcmp(sim->epoch, epoch) != 0 || is_reset)
-        sim_fail("%s: the data set is another one", sim->names[person->user]);
-    uint64_t last = frame_number(frame, "last");
-    person->is_logged_in = true;
-    person->wants_live = person->had_after;
-    person->cursor = person->had_after ? person->asked_after : last;
-}
-
-static void take_sent(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
-{
-    bool is_dup = json_is_true(json_object_get(frame, "dup"));
-    if (strcmp(frame_text(frame, "op"), "error") == 0) {
-        model_error(&sim->model, send, frame_text(frame, "code"));
-        if (sim->model.sends[send].is_keyed && sim->model.sends[send].outcome == SIM_UNKNOWN)
-            sim->unsure[sim->unsure_count++] = send;
-        return;
-    }
-    if (!is_dup)
-        take_entry(sim, person, frame, send);
-    model_ok(&sim->model, send, frame_number(frame, "ts"), frame_text(frame, "mid"), is_dup);
-}
-
-static void take_page(struct sim *sim, struct person *person, const json_t *frame, const struct sim_request *asked)
-{
-    uint64_t last = asked->after;
-    size_t index;
-    json_t *message;
-    json_array_foreach(json_object_get(frame, "messages"), index, message)
-    {
-        uint64_t ts = frame_number(message, "ts");
-        if (ts <= last || (asked->before > 0 && ts >= asked->before))
-            sim_fail("%s: a page is out of order or out of its range at %llu", sim->names[person->user],
-                     (unsigned long long)ts);
-        last = ts;
-        model_see(&sim->model, person->user, frame_text(message, "text"), frame_text(message, "from"),
-                  frame_text(message, "to"), frame_text(message, "key"), ts, frame_text(message, "mid"));
-    }
-}
-
-static void take_reply(struct sim *sim, struct person *person, const json_t *frame)
-{
-    uint64_t id = frame_number(frame, "id");
-    struct sim_request *asked = &person->asked[id % SIM_REQUESTS_MAX];
-    const char *op = frame_text(frame, "op");
-    if (asked->ask == ASK_NOTHING)
-        sim_fail("%s: a reply to nothing, id %llu", sim->names[person->user], (unsigned long long)id);
-    bool is_error = strcmp(op, "error") == 0;
-    if (is_error && asked->ask != ASK_SEND)
-        sim_fail("%s: %s: %s", sim->names[person->user], frame_text(frame, "code"), frame_text(frame, "message"));
-    switch (asked->ask) {
-    case ASK_LOGIN: take_login(sim, person, frame); break;
-    case ASK_SEND: take_sent(sim, person, frame, asked->send); break;
-    case ASK_HISTORY: take_page(sim, person, frame, asked); break;
-    default: break;
-    }
-    asked->ask = ASK_NOTHING;
-    person->asked_count--;
-}
-
-static void take_frame(struct sim *sim, struct person *person, const json_t *frame)
-{
-    const char *op = frame_text(frame, "op");
-    if (json_object_get(frame, "close") != NULL)
-        return; /* the end follows */
-    if (strcmp(op, "msg") == 0) {
-        take_message(sim, person, frame);
-    } else if (strcmp(op, "live") == 0) {
-        if (!person->wants_live)
-            sim_fail("%s: live, which nobody waits for", sim->names[person->user]);
-        person->wants_live = false;
-    } else {
-        take_reply(sim, person, frame);
-    }
-}
-
-void person_take(struct sim *sim, uint32_t index)
-{
-    struct person *person = &sim->people[index];
-    if (person->client == NULL || person->is_stalled)
-        return;
-    if (!person->has_head)
-        person->has_head = client_take_head(person->client);
-    if (person->has_head)
-        for (json_t *frame; (frame = client_next(person->client)) != NULL; json_decref(frame))
-            take_frame(sim, person, frame);
-    if (client_is_closed(person->client))
-        person_lose(sim, index, false);
-}
-
 /* -- what goes -- */
 
 static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_t *id_r)
@@ -143,15 +26,15 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
 {
     struct person *person = &sim->people[index];
     uint32_t id, how = below(sim, 4);
-    char fields[128] = "";
     uint64_t kept = person->kept_user == user ? person->kept_cursor : 0;
     *person = (struct person){.user = user, .kept_user = user, .kept_cursor = kept, .conn = ++sim->conn_count};
     person->client = client_begin(sim->world, below(sim, sim->shards));
     WORLD_MUST(ask(person, ASK_LOGIN, &id) != NULL);
     person->had_after = how > 0;
     person->asked_after = how > 1 ? kept : 0;
+    char *fields = person->login_fields;
     if (person->had_after)
-        snprintf(fields, sizeof fields, ",\"after\":%llu%s%s%s", (unsigned long long)person->asked_after,
+        snprintf(fields, sizeof person->login_fields, ",\"after\":%llu%s%s%s", (unsigned long long)person->asked_after,
                  sim->epoch[0] == '\0' ? "" : ",\"epoch\":\"", sim->epoch, sim->epoch[0] == '\0' ? "" : "\"");
     client_send(person->client, "{\"op\":\"login\",\"id\":%u,\"user\":\"%s\"%s}", id, sim->names[user], fields);
     sim_note("person %u connects as %s%s", index, sim->names[user], fields);
@@ -196,26 +79,47 @@ static void act_send(struct sim *sim, struct person *person)
         send_number(sim, person, unsure);
         return;
     }
-    send_number(sim, person, model_send(&sim->model, person->user, below(sim, SIM_USERS), below(sim, 2) == 0, person->conn));
+    send_number(sim, person,
+                model_send(&sim->model, person->user, below(sim, SIM_USERS), below(sim, 2) == 0, person->conn));
 }
 
-static void act_history(struct sim *sim, struct person *person)
+void person_ask_page(struct sim *sim, struct person *person, struct sim_request want)
 {
-    uint32_t id, how = below(sim, 4);
+    uint32_t id;
+    char fields[160] = "";
     struct sim_request *asked = ask(person, ASK_HISTORY, &id);
     if (asked == NULL)
         return;
-    if ((how & 1) != 0)
-        asked->after = person->cursor > 5000 ? person->cursor - below(sim, 5000) : 0;
-    if ((how & 2) != 0)
-        asked->before = person->cursor + 1;
-    char bounds[96] = "";
-    if ((how & 1) != 0)
-        snprintf(bounds, sizeof bounds, ",\"after\":%llu", (unsigned long long)asked->after);
-    if ((how & 2) != 0)
-        snprintf(bounds + strlen(bounds), sizeof bounds - strlen(bounds), ",\"before\":%llu",
-                 (unsigned long long)asked->before);
-    client_send(person->client, "{\"op\":\"history\",\"id\":%u,\"limit\":%u%s}", id, 1 + below(sim, 60), bounds);
+    want.ask = ASK_HISTORY;
+    person->asked_anew = true;
+    want.known = model_newest(&sim->model, person->user);
+    *asked = want;
+    if (want.oldest_first)
+        snprintf(fields, sizeof fields, ",\"after\":%llu", (unsigned long long)want.after);
+    if (want.before != LIMIT_TS_MAX)
+        snprintf(fields + strlen(fields), sizeof fields - strlen(fields), ",\"before\":%llu",
+                 (unsigned long long)want.before);
+    if (want.with != SIM_USERS)
+        snprintf(fields + strlen(fields), sizeof fields - strlen(fields), ",\"with\":\"%s\"", sim->names[want.with]);
+    client_send(person->client, "{\"op\":\"history\",\"id\":%u,\"limit\":%u%s}", id, want.limit, fields);
+}
+
+/* From somewhere on, or below somewhere backwards, or between; now and then only what was exchanged with one user. */
+static void act_history(struct sim *sim, struct person *person)
+{
+    uint32_t how = below(sim, 4);
+    const struct sim_seen *seen = sim->model.seen[person->user];
+    uint32_t count = sim->model.seen_count[person->user];
+    struct sim_request want = {.before = LIMIT_TS_MAX, .with = SIM_USERS, .limit = 1 + below(sim, SIM_PAGE_LIMIT)};
+    want.oldest_first = (how & 1) != 0;
+    if (want.oldest_first && count > 0 && below(sim, 4) > 0)
+        want.after = seen[below(sim, count)].ts;
+    if ((how & 2) != 0 && count > 0)
+        want.before = seen[below(sim, count)].ts + below(sim, 2);
+    if (below(sim, 4) == 0)
+        want.with = (uint8_t)below(sim, SIM_USERS);
+    if (want.after < want.before)
+        person_ask_page(sim, person, want);
 }
 
 static void act_ping(struct person *person)
@@ -260,10 +164,12 @@ void person_act(struct sim *sim, uint32_t index)
     } else if (what < 950) {
         act_ping(person);
     } else if (what < 975) {
+        if ((sim->without >> TROUBLE_STALL & 1) != 0)
+            return;
         person->is_stalled = !person->is_stalled;
         client_stall(person->client, person->is_stalled);
         sim_note("person %u %s", index, person->is_stalled ? "goes slow" : "reads again");
-    } else if (what < 990) {
+    } else if (what < 990 && (sim->without >> TROUBLE_VANISH & 1) == 0) {
         sim_note("person %u vanishes", index);
         client_drop(person->client);
         person_lose(sim, index, false);
@@ -271,6 +177,26 @@ void person_act(struct sim *sim, uint32_t index)
 }
 
 /* -- the end -- */
+
+void people_probe(struct sim *sim)
+{
+    for (uint32_t user = 0; user < SIM_USERS; user++) {
+        struct person person = {.user = user, .conn = ++sim->conn_count};
+        person.client = client_login(sim->world, below(sim, sim->shards), sim->names[user], "");
+        uint32_t number = model_send(&sim->model, user, below(sim, SIM_USERS), false, person.conn);
+        send_number(sim, &person, number);
+        world_settle(sim->world);
+        for (json_t *frame; (frame = client_next(person.client)) != NULL; json_decref(frame)) {
+            if (strcmp(frame_text(frame, "op"), "error") == 0)
+                sim_fail("the disk is well, and a send of %s is refused: %s", sim->names[user],
+                         frame_text(frame, "message"));
+            if (json_object_get(frame, "id") != NULL)
+                model_ok(&sim->model, number, frame_number(frame, "ts"), frame_text(frame, "mid"), false);
+        }
+        if (sim->model.sends[number].outcome != SIM_STORED)
+            sim_fail("a send of %s is never answered", sim->names[user]);
+    }
+}
 
 static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, bool oldest_first)
 {
@@ -285,7 +211,8 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
         json_t *page = client_expect(client, "history");
         json_t *messages = json_object_get(page, "messages");
         json_array_foreach(messages, index, message)
-            sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] = model_number(&sim->model, frame_text(message, "text"));
+            sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] =
+                model_number(&sim->model, frame_text(message, "text"));
         count += (uint32_t)json_array_size(messages);
         more = json_is_true(json_object_get(page, "more"));
         if (more)
@@ -311,7 +238,7 @@ void people_check(struct sim *sim, uint32_t user)
     for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame)) {
         if (strcmp(frame_text(frame, "op"), "msg") != 0)
             continue;
-        take_message(sim, &person, frame);
+        person_take_message(sim, &person, frame);
         replayed[count++] = model_number(&sim->model, frame_text(frame, "text"));
     }
     uint32_t forward_count = pages(sim, client, forwards, true);

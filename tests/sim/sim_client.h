@@ -1,6 +1,6 @@
 /*
- * sim_client.h: simulated people: connections of a few users that log in, send, resend after a cut, page history, go slow, vanish;
- * and that judge every frame they get (sim_model.h).
+ * sim_client.h: simulated people: connections of a few users that log in, send, resend after a cut, page history, go
+ * slow, vanish; and that judge every frame they get (sim_model.h).
  */
 #ifndef CHITCHAT_TESTS_SIM_CLIENT_H
 #define CHITCHAT_TESTS_SIM_CLIENT_H
@@ -10,27 +10,35 @@
 
 #define SIM_PEOPLE 14u
 #define SIM_REQUESTS_MAX 64u
+#define SIM_PAGE_LIMIT 60u
 
 enum sim_ask { ASK_NOTHING, ASK_LOGIN, ASK_SEND, ASK_HISTORY, ASK_PING };
 
 struct sim_request {
     uint8_t ask;
-    uint32_t send;   /* ASK_SEND */
-    uint64_t after;  /* ASK_HISTORY */
-    uint64_t before;
+    uint32_t send; /* ASK_SEND */
+    /* ASK_HISTORY */
+    uint64_t after;
+    uint64_t before; /* LIMIT_TS_MAX: not given */
+    uint64_t known;  /* the newest ts that had been seen when it was asked */
+    uint32_t limit;
+    uint8_t with; /* SIM_USERS: not given */
+    bool oldest_first;
 };
 
 struct person {
     struct client *client; /* NULL: not connected */
     uint32_t user;
-    uint32_t conn;         /* number of this connection, unique in the run */
+    uint32_t conn; /* number of this connection, unique in the run */
     bool has_head;
     bool is_logged_in;
     bool wants_live;
     bool is_stalled;
+    bool asked_anew; /* by what came */
     bool had_after;
     uint64_t asked_after;
-    uint64_t cursor;       /* as of the login's rules */
+    char login_fields[128];
+    uint64_t cursor; /* as of the login's rules */
     uint32_t asked_count;
     struct sim_request asked[SIM_REQUESTS_MAX]; /* by id */
     /* From connection to connection. */
@@ -38,9 +46,48 @@ struct person {
     uint32_t kept_user;
 };
 
+/* What may befall a run: each may be left out, to find what a failure needs. */
+enum sim_trouble {
+    TROUBLE_CRASH,
+    TROUBLE_DEATH, /* a crash inside a job or in recovery */
+    TROUBLE_STOP,
+    TROUBLE_LOG, /* log writes fail */
+    TROUBLE_FULL,
+    TROUBLE_DISK, /* calls of jobs fail */
+    TROUBLE_CLOCK,
+    TROUBLE_STALL,
+    TROUBLE_VANISH,
+    TROUBLE_COUNT
+};
+
+struct sim_tally {
+    uint64_t crashes; /* deaths among them */
+    uint64_t deaths;
+    uint64_t refusals; /* of recovery, for want of room */
+    uint64_t stops;
+    uint64_t failed_logs;
+    uint64_t full_disks;
+    uint64_t failed_calls;
+    uint64_t slow; /* 4001 */
+    uint64_t busy;
+    uint64_t unavailable;
+    uint64_t conns;
+    uint64_t sent;
+    uint64_t acknowledged;
+    uint64_t entries;
+    uint64_t pages;
+};
+
 struct sim {
     struct chaos chaos;
     struct world *world;
+    char dir[64];
+    uint32_t without; /* bits: enum sim_trouble */
+    bool is_stopping;
+    bool is_store_failing;   /* a log write has failed in this life */
+    uint32_t calls_to_death; /* 0: none is near */
+    uint64_t memtable_bytes;
+    struct sim_tally tally;
     uint32_t shards;
     uint64_t wall_us; /* at which the next life begins */
     char epoch[64];
@@ -55,9 +102,15 @@ struct sim {
 /* One thing that person `index` does, or takes what came. */
 void person_act(struct sim *sim, uint32_t index);
 void person_take(struct sim *sim, uint32_t index);
+/* Asks for a page as `want` says. */
+void person_ask_page(struct sim *sim, struct person *person, struct sim_request want);
+/* A `msg` came: judges it. */
+void person_take_message(struct sim *sim, struct person *person, const json_t *frame);
 /* The connection is gone: what was asked stays unanswered. */
 void person_lose(struct sim *sim, uint32_t index, bool with_world);
 
+/* In the end: a disk that is well takes a send of every user. */
+void people_probe(struct sim *sim);
 /* In the end: a new connection of `user` reads its whole timeline by replay and by pages both ways; they must agree. */
 void people_check(struct sim *sim, uint32_t user);
 /* Something happened, for the trace. */

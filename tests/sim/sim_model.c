@@ -70,15 +70,29 @@ static void see_mid(struct sim_send *send, uint32_t number, const char *mid)
     if (send->mid[0] == '\0')
         strcpy(send->mid, mid);
     else if (strcmp(send->mid, mid) != 0)
-        sim_fail("s%u has two mids: %s and %s", number, send->mid, mid);
+        sim_broken(SIM_DUPLICATED, "s%u has two mids: %s and %s", number, send->mid, mid);
 }
 
-static void see_ts(uint64_t *ts, uint64_t seen, uint32_t number)
+/* Two entries at one ts, or one entry at two, break the order. */
+static void see_place(struct sim_model *model, uint32_t user, uint32_t number, uint64_t ts)
+{
+    struct sim_seen *seen = model->seen[user];
+    uint32_t at = model->seen_count[user]++;
+    for (; at > 0 && seen[at - 1].ts > ts; at--)
+        seen[at] = seen[at - 1];
+    if (at > 0 && seen[at - 1].ts == ts)
+        sim_broken(SIM_REORDERED, "s%u and s%u stand at the same ts %llu", seen[at - 1].send, number,
+                   (unsigned long long)ts);
+    seen[at] = (struct sim_seen){ts, number};
+}
+
+static void see_ts(struct sim_model *model, uint32_t user, uint64_t *ts, uint64_t seen, uint32_t number)
 {
     if (*ts == 0)
-        *ts = seen;
+        see_place(model, user, number, *ts = seen);
     else if (*ts != seen)
-        sim_fail("s%u has moved from ts %llu to %llu", number, (unsigned long long)*ts, (unsigned long long)seen);
+        sim_broken(SIM_REORDERED, "s%u has moved from ts %llu to %llu", number, (unsigned long long)*ts,
+                   (unsigned long long)seen);
 }
 
 void model_prev(struct sim_model *model, uint32_t user, uint32_t number, uint64_t prev)
@@ -86,24 +100,26 @@ void model_prev(struct sim_model *model, uint32_t user, uint32_t number, uint64_
     struct sim_send *send = &model->sends[number];
     uint64_t *seen = send->from == user ? &send->prev_from : &send->prev_to;
     if (*seen != 0 && *seen != prev + 1)
-        sim_fail("s%u once followed %llu and now %llu", number, (unsigned long long)*seen - 1, (unsigned long long)prev);
+        sim_broken(SIM_REORDERED, "s%u once followed %llu and now %llu", number, (unsigned long long)*seen - 1,
+                   (unsigned long long)prev);
     *seen = prev + 1;
 }
 
-static void see_send(struct sim_send *send, uint32_t number, uint32_t user, uint64_t ts, const char *mid)
+static void see_send(struct sim_model *model, uint32_t number, uint32_t user, uint64_t ts, const char *mid)
 {
+    struct sim_send *send = &model->sends[number];
     if (send->outcome == SIM_REFUSED)
         sim_fail("s%u was refused and is seen all the same", number);
     if (!send->is_durable)
         sim_fail("s%u is seen before it is durable", number);
     see_mid(send, number, mid);
-    see_ts(send->from == user ? &send->ts_from : &send->ts_to, ts, number);
+    see_ts(model, user, send->from == user ? &send->ts_from : &send->ts_to, ts, number);
     if (send->from == send->to)
         send->ts_to = send->ts_from;
 }
 
-void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to, const char *key,
-               uint64_t ts, const char *mid)
+void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to,
+               const char *key, uint64_t ts, const char *mid)
 {
     char wanted_key[16] = "";
     uint32_t number = model_number(model, text);
@@ -116,7 +132,7 @@ void model_see(struct sim_model *model, uint32_t user, const char *text, const c
         snprintf(wanted_key, sizeof wanted_key, "k%u", number);
     if (strcmp(key, wanted_key) != 0)
         sim_fail("s%u comes with the key `%s` instead of `%s`", number, key, wanted_key);
-    see_send(send, number, user, ts, mid);
+    see_send(model, number, user, ts, mid);
     model->entries++;
 }
 
@@ -124,18 +140,45 @@ void model_ok(struct sim_model *model, uint32_t number, uint64_t ts, const char 
 {
     struct sim_send *send = &model->sends[number];
     if (!is_dup && send->outcome == SIM_STORED)
-        sim_fail("s%u was stored a second time", number);
+        sim_broken(SIM_DUPLICATED, "s%u was stored a second time", number);
     if (!is_dup && send->mid[0] != '\0' && strcmp(send->mid, mid) != 0)
-        sim_fail("s%u was stored again though it had been seen", number);
+        sim_broken(SIM_DUPLICATED, "s%u was stored again though it had been seen", number);
     if (is_dup && !send->was_resent)
         sim_fail("s%u is called dup and was sent once", number);
     model->acknowledged += send->outcome != SIM_STORED;
     if (send->outcome == SIM_REFUSED && !send->was_resent)
         sim_fail("s%u has two replies", number);
     send->outcome = SIM_UNKNOWN;
-    see_send(send, number, send->from, ts, mid);
+    see_send(model, number, send->from, ts, mid);
     send->outcome = SIM_STORED;
     model->entries++;
+}
+
+uint64_t model_newest(const struct sim_model *model, uint32_t user)
+{
+    uint32_t count = model->seen_count[user];
+    return count == 0 ? 0 : model->seen[user][count - 1].ts;
+}
+
+static bool is_with(const struct sim_send *send, uint32_t user, uint32_t with)
+{
+    return with == SIM_USERS || (send->from == user ? send->to : send->from) == with;
+}
+
+void model_page(struct sim_model *model, uint32_t user, uint64_t after, uint64_t before, uint64_t known, uint32_t with,
+                const uint64_t *ts, uint32_t count)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < model->seen_count[user]; i++) {
+        struct sim_seen seen = model->seen[user][i];
+        if (seen.ts <= after || seen.ts >= before || seen.ts > known || !is_with(&model->sends[seen.send], user, with))
+            continue;
+        while (at < count && ts[at] < seen.ts)
+            at++;
+        if (at == count || ts[at] != seen.ts)
+            sim_broken(SIM_LOST, "a page of user %u from %llu to %llu leaves out s%u at %llu", user,
+                       (unsigned long long)after, (unsigned long long)before, seen.send, (unsigned long long)seen.ts);
+    }
 }
 
 void model_error(struct sim_model *model, uint32_t number, const char *code)
@@ -157,7 +200,7 @@ void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t
             if ((side == 0 ? send->from : send->to) != user)
                 continue;
             if (in_timeline[side][sends[i]])
-                sim_fail("s%u stands twice in the timeline of user %u", sends[i], user);
+                sim_broken(SIM_DUPLICATED, "s%u stands twice in the timeline of user %u", sends[i], user);
             in_timeline[side][sends[i]] = true;
         }
     }
@@ -168,7 +211,7 @@ void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t
             const struct sim_send *later = &model->sends[sends[k]];
             if (one->conn == later->conn && one->to == later->to && !one->was_resent && !later->was_resent
                 && sends[k] < sends[i])
-                sim_fail("s%u stands before s%u, which was sent first", sends[i], sends[k]);
+                sim_broken(SIM_REORDERED, "s%u stands before s%u, which was sent first", sends[i], sends[k]);
         }
     }
 }
@@ -178,10 +221,10 @@ void model_check_all(struct sim_model *model)
     for (uint32_t i = 0; i < model->count; i++) {
         const struct sim_send *send = &model->sends[i];
         if (in_timeline[0][i] != in_timeline[1][i])
-            sim_fail("s%u is in one timeline only", i);
+            sim_broken(SIM_ONE_SIDED, "s%u is in one timeline only", i);
         if (send->outcome == SIM_STORED && !in_timeline[0][i])
-            sim_fail("s%u was acknowledged and is lost", i);
+            sim_broken(SIM_LOST, "s%u was acknowledged and is lost", i);
         if ((send->ts_from != 0 || send->ts_to != 0) && !in_timeline[0][i])
-            sim_fail("s%u was seen and is lost", i);
+            sim_broken(SIM_LOST, "s%u was seen and is lost", i);
     }
 }

@@ -1,6 +1,6 @@
 /*
- * sim_model.h: the truth that the simulator judges by: every send with what became of it, and every timeline as its user's
- * connections have seen it. A broken promise ends the run through sim_fail.
+ * sim_model.h: the truth that the simulator judges by: every send with what became of it, and every timeline as its
+ * user's connections have seen it. A broken promise ends the run through sim_fail.
  *
  * Texts are names: the text of send 17 is "<s17>" and a filling of a length that its number gives, its key "k17".
  */
@@ -15,9 +15,9 @@
 #define SIM_MID_BYTES 24u
 
 enum sim_outcome {
-    SIM_UNKNOWN,  /* no reply yet, or none that says */
-    SIM_STORED,   /* `ok` */
-    SIM_REFUSED,  /* `busy` and the like: nothing was stored */
+    SIM_UNKNOWN, /* no reply yet, or none that says */
+    SIM_STORED,  /* `ok` */
+    SIM_REFUSED, /* `busy` and the like: nothing was stored */
 };
 
 struct sim_send {
@@ -25,33 +25,45 @@ struct sim_send {
     uint8_t to;
     uint8_t outcome;
     bool is_keyed;
-    bool is_durable;   /* its record has been written to a log */
+    bool is_durable; /* its record has been written to a log */
     bool was_resent;
-    uint32_t conn;     /* that sent it first, and its place there: the order of pairs */
-    uint64_t ts_from;  /* as seen; 0: not yet */
+    uint32_t conn;    /* that sent it first, and its place there: the order of pairs */
+    uint64_t ts_from; /* as seen; 0: not yet */
     uint64_t ts_to;
     uint64_t prev_from; /* of the entry, plus 1; 0: not yet seen */
     uint64_t prev_to;
     char mid[SIM_MID_BYTES]; /* as seen; empty: not yet */
 };
 
+/* An entry of a timeline that a connection of its user has seen. */
+struct sim_seen {
+    uint64_t ts;
+    uint32_t send;
+};
+
 struct sim_model {
     struct sim_send sends[SIM_SENDS_MAX];
     uint32_t count;
+    struct sim_seen seen[SIM_USERS][SIM_SENDS_MAX]; /* ascending by ts */
+    uint32_t seen_count[SIM_USERS];
     uint64_t acknowledged;
     uint64_t entries; /* judged */
 };
 
+/* What a failed run broke. */
+enum sim_promise { SIM_OTHER, SIM_LOST, SIM_DUPLICATED, SIM_REORDERED, SIM_ONE_SIDED, SIM_PROMISES };
+
 /* The run has failed: says why, and how to repeat it. */
-_Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void sim_broken(enum sim_promise promise, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define sim_fail(...) sim_broken(SIM_OTHER, __VA_ARGS__)
 
 /* A new send; its number. */
 uint32_t model_send(struct sim_model *model, uint32_t from, uint32_t to, bool is_keyed, uint32_t conn);
 /* Bytes of a log are on the disk: the texts in them are durable. */
 void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes);
 /* `user` has seen an entry of its timeline: a msg, an ok, a row of a page. */
-void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to, const char *key,
-               uint64_t ts, const char *mid);
+void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to,
+               const char *key, uint64_t ts, const char *mid);
 /* The text of a send, into `out`. */
 #define SIM_TEXT_BYTES 700u
 void model_text(uint32_t send, char out[SIM_TEXT_BYTES]);
@@ -61,6 +73,12 @@ void model_prev(struct sim_model *model, uint32_t user, uint32_t send, uint64_t 
 uint32_t model_number(struct sim_model *model, const char *text);
 /* The ok of a send: `is_dup` as told. */
 void model_ok(struct sim_model *model, uint32_t send, uint64_t ts, const char *mid, bool is_dup);
+/* The newest ts that a connection of `user` has seen: up to it the timeline stands as it is. */
+uint64_t model_newest(const struct sim_model *model, uint32_t user);
+/* A page of `user` showed the `count` entries `ts`, ascending: it must hold every entry with after < ts < before that
+ * was seen before it was asked for (`known`), of those that were exchanged with `with` (SIM_USERS: all). */
+void model_page(struct sim_model *model, uint32_t user, uint64_t after, uint64_t before, uint64_t known, uint32_t with,
+                const uint64_t *ts, uint32_t count);
 /* An error was the reply. */
 void model_error(struct sim_model *model, uint32_t send, const char *code);
 

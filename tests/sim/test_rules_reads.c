@@ -249,7 +249,8 @@ Test(stop, a_connection_that_waits_to_move_is_told_too)
     world_settle(world); /* an error waits for it, and is not taken */
     client_send(alice, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
     world_settle(world);
-    world_hold_letters(world, 1, 0, true); /* shard 0 does not know yet that shard 1 is quiet; shard 1 closes all it has */
+    world_hold_letters(world, 1, 0,
+                       true); /* shard 0 does not know yet that shard 1 is quiet; shard 1 closes all it has */
     world_stop(world);
     world_settle(world);
     client_stall(alice, false);

@@ -96,6 +96,8 @@ static void set_config(struct world *world, const struct world_options *options)
     world->config.listen_count = 0;
     world->config.memtable_bytes = options->memtable_bytes == 0 ? 1u << 20 : options->memtable_bytes;
     world->config.wal_segment_bytes = 4u << 20;
+    if (options->output_bytes != 0)
+        world->config.output_bytes = options->output_bytes;
     world->config.checkpoint_s = 5;
     world->config.connections = 1000;
 }
@@ -118,6 +120,8 @@ static struct world *world_prepare(const struct world_options *options)
         strcpy(world->dir, options->dir);
     set_config(world, options);
     struct datadir_error error;
+    if (world->chaos != NULL)
+        world->chaos->opening = world;
     if (datadir_open(&world->datadir, world->dir, options->shards, 1, &error) != 0)
         world_fail("%s", error.text);
     world->server = (struct server){.config = &world->config,
@@ -150,13 +154,22 @@ static void world_free(struct world *world)
     free(world);
 }
 
-struct world *world_open(const struct world_options *options)
+struct world *world_try_open(const struct world_options *options, const char **refusal_r)
 {
+    static struct recovery_error error;
     struct world *world = world_prepare(options);
     struct recovery_report report;
-    struct recovery_error error;
-    if (recovery_run(&world->server, &report, &error) != 0)
-        world_fail("%s", error.text);
+    int status;
+    if (world->chaos != NULL)
+        world->chaos->is_beside = true;
+    status = recovery_run(&world->server, &report, &error);
+    if (world->chaos != NULL)
+        world->chaos->is_beside = false;
+    if (status != 0) {
+        *refusal_r = error.text;
+        world_free(world);
+        return NULL;
+    }
     for (uint32_t i = 0; i < options->shards; i++) {
         struct shard *shard = &world->shards[i];
         *shard = (struct shard){.world = world, .index = i, .context = world->cores[i]};
@@ -166,6 +179,15 @@ struct world *world_open(const struct world_options *options)
     }
     if (world->chaos == NULL)
         world_settle(world);
+    return world;
+}
+
+struct world *world_open(const struct world_options *options)
+{
+    const char *refusal;
+    struct world *world = world_try_open(options, &refusal);
+    if (world == NULL)
+        world_fail("%s", refusal);
     return world;
 }
 
@@ -185,16 +207,37 @@ static void crash_write(struct world *world, const struct io_write *write)
         world->chaos->on_durable(world->chaos, write->data, write->bytes);
 }
 
+/* The process is gone, and its descriptors with it. */
+static void close_files_below(const char *dir)
+{
+    char link[64], path[512];
+    for (int fd = 3; fd < 4096; fd++) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t bytes = readlink(link, path, sizeof path - 1);
+        if (bytes > 0 && (size_t)bytes > strlen(dir) && strncmp(path, dir, strlen(dir)) == 0
+            && path[strlen(dir)] == '/')
+            close(fd);
+    }
+}
+
+void world_crash_inside(struct world *world)
+{
+    if (world->chaos != NULL)
+        world->chaos->is_beside = false;
+    for (uint32_t i = 0; i < world->config.shards; i++)
+        if (world->shards[i].io.write != NULL)
+            crash_write(world, world->shards[i].io.write);
+    datadir_close(&world->datadir);
+    close_files_below(world->dir);
+}
+
 void world_crash(struct world *world)
 {
     for (uint32_t i = 0; i < world->config.shards; i++) {
-        struct core *core = world->cores[i];
-        if (world->shards[i].io.write != NULL)
-            crash_write(world, world->shards[i].io.write);
-        store_reader_close(&core->store_reader);
-        store_close(&core->store);
+        store_reader_close(&world->cores[i]->store_reader);
+        store_close(&world->cores[i]->store);
     }
-    datadir_close(&world->datadir);
+    world_crash_inside(world);
 }
 
 const char *world_refusal(const char *dir, uint32_t shards)

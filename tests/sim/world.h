@@ -27,10 +27,12 @@ _Noreturn void world_fail(const char *format, ...) __attribute__((format(printf,
 
 /* Where chance decides (the simulator): NULL in the rule tests, in which all that is not held happens at once. */
 struct chaos {
-    uint64_t state; /* of the random numbers */
-    bool is_calm;   /* for now all happens at once, as in the rule tests */
+    uint64_t state;    /* of the random numbers */
+    bool is_calm;      /* for now all happens at once, as in the rule tests */
     uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
     void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
+    bool is_beside;        /* a job beside a shard, or recovery, is running (disk.h) */
+    struct world *opening; /* the newest world, also before world_open returns it */
 };
 /* A number below `bound`; true once in `in`. */
 uint32_t chaos_below(struct chaos *chaos, uint32_t bound);
@@ -40,19 +42,24 @@ struct world_options {
     uint32_t shards;
     const char *dir;         /* NULL: a new one under /tmp, removed by world_close */
     uint64_t memtable_bytes; /* 0: 1 MiB */
+    uint32_t output_bytes;   /* of one connection, before it is cut off; 0: as configured */
     struct chaos *chaos;     /* borrowed; NULL: none */
     uint64_t wall_us;        /* 0: what the system's clock says */
 };
 
 /* Recovers and starts; ends the test if that fails. */
 struct world *world_open(const struct world_options *options);
+/* The same; NULL if recovery refuses, and what it says, in static memory. */
+struct world *world_try_open(const struct world_options *options, const char **refusal_r);
 /* As SIGTERM does: the shards begin to stop with their next turns. */
 void world_stop(struct world *world);
 /* Stops, until all shards have ended. */
 void world_close(struct world *world);
-/* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as chance has
- * it. Memory that a dead process would leave is left. */
+/* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as
+ * chance has it. Memory that a dead process would leave is left. */
 void world_crash(struct world *world);
+/* The same, when it died inside a job or in recovery: what it had open stays open. */
+void world_crash_inside(struct world *world);
 /* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the world's own. */
 const char *world_refusal(const char *dir, uint32_t shards);
 
@@ -61,8 +68,8 @@ struct legacy {
     uint64_t ts[16];
     char mid[24];
 };
-/* Runs `life` in a process of its own, which ends without a word, as kill -9 does; ends the test if it ends otherwise. What it
- * returns stands until the test ends. */
+/* Runs `life` in a process of its own, which ends without a word, as kill -9 does; ends the test if it ends otherwise.
+ * What it returns stands until the test ends. */
 struct legacy *world_live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy));
 
 /* A directory of its own, removed with world_dir_remove. */

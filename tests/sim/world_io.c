@@ -63,11 +63,23 @@ bool io_is_sending(const struct io_socket *socket)
     return (socket->flags & SOCKET_SENDING) != 0;
 }
 
+uint32_t io_sent_bytes(const struct io_socket *socket)
+{
+    return socket->send_bytes;
+}
+
+void io_trim(struct io *io)
+{
+    (void)io;
+}
+
 void io_send(struct io *io, struct io_socket *socket, const struct iovec *vectors, uint32_t count)
 {
     ASSERT(!io_is_sending(socket) && count >= 1 && count <= IO_SEND_VECTORS_MAX);
     struct client *client = client_of(io, socket);
+    socket->send_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
+        socket->send_bytes += (uint32_t)vectors[i].iov_len;
         ASSERT(client->in_bytes + vectors[i].iov_len <= CLIENT_BYTES);
         memcpy(client->in + client->in_bytes, vectors[i].iov_base, vectors[i].iov_len);
         client->in_bytes += vectors[i].iov_len;

@@ -45,6 +45,13 @@ bool shard_is_current(const struct shard *shard)
     return true;
 }
 
+/* Time passes until then. */
+void shard_wake_within(struct shard *shard, uint64_t us)
+{
+    shard->world->activity++;
+    world_advance(shard->world, (int64_t)us);
+}
+
 void shard_finish(struct shard *shard)
 {
     shard->is_finished = true;
@@ -115,12 +122,22 @@ static bool lets_go(const struct worker *worker)
     return !world_is_chaotic(world) || chaos_hits(world->chaos, world->chaos->job_odds);
 }
 
+static void run_job(struct worker *worker, struct worker_job *job)
+{
+    struct chaos *chaos = worker->shard->world->chaos;
+    if (chaos != NULL)
+        chaos->is_beside = true;
+    job->run(job);
+    if (chaos != NULL)
+        chaos->is_beside = false;
+}
+
 static void worker_turn(struct worker *worker)
 {
     while (!worker->hold && worker->run != worker->end && lets_go(worker)) {
         worker->shard->world->activity++;
         struct worker_job *job = worker->jobs[worker->run++ % 4096];
-        job->run(job);
+        run_job(worker, job);
     }
     while (!worker->hold_results && worker->begin != worker->run && lets_go(worker)) {
         worker->shard->world->activity++;

@@ -106,3 +106,18 @@ Test(rate, it_may_change_between_calls)
     cr_assert_eq(taken_at_once(&rate, 2, 0), 0);
     cr_assert_gt(taken_at_once(&rate, 2, 100 * SECOND), 0);
 }
+
+Test(rate, is_full_again_a_second_after_the_last_take)
+{
+    struct rate rate;
+    uint32_t retry_after_ms;
+    rate_init(&rate, 5000000);
+    cr_assert(rate_is_full(&rate, 5000000));
+    for (int i = 0; i < 100; i++)
+        rate_take(&rate, 10, 5000000, &retry_after_ms);
+    cr_assert_not(rate_is_full(&rate, 5000000));
+    cr_assert_not(rate_is_full(&rate, 5999999));
+    cr_assert(rate_is_full(&rate, 6000000));
+    for (int i = 0; i < 10; i++)
+        cr_assert(rate_take(&rate, 10, 6000000, &retry_after_ms));
+}

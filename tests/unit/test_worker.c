@@ -143,3 +143,61 @@ Test(worker, wakes_each_time_and_only_a_shard_that_sleeps)
     sem_getvalue(&bed.wakes, &wakes);
     cr_assert_eq(wakes, 0, "the shard was awake");
 }
+
+/* -- many short jobs -- */
+
+struct steps {
+    struct clock clock;
+    uint64_t now_us;
+    uint64_t step_us; /* by which each look at the clock moves it */
+};
+
+static uint64_t step_on(struct clock *clock)
+{
+    struct steps *steps = container_of(clock, struct steps, clock);
+    return steps->now_us += steps->step_us;
+}
+
+struct drowsy_job {
+    struct number_job number;
+    struct bed *bed;
+};
+
+/* The shard has taken what there was, and sleeps again. */
+static void run_beside_a_sleeper(struct worker_job *base)
+{
+    struct drowsy_job *job = container_of(container_of(base, struct number_job, job), struct drowsy_job, number);
+    run(base);
+    sleeper_prepare(&job->bed->sleeper);
+}
+
+static int wakes_of_20_jobs(uint32_t lane, uint64_t step_us)
+{
+    struct bed bed = {0};
+    struct steps steps = {.clock = {step_on, step_on}, .step_us = step_us};
+    struct worker_options options = {
+        .name = "test", .shard = &bed.sleeper, .wake = wake, .wake_context = &bed, .clock = &steps.clock};
+    struct drowsy_job jobs[20];
+    sem_t gate;
+    int wakes;
+    sem_init(&bed.wakes, 0, 0);
+    sem_init(&gate, 0, 0);
+    cr_assert_eq(worker_open(&bed.worker, &options), 0);
+    for (uint32_t i = 0; i < 20; i++) {
+        jobs[i] = (struct drowsy_job){job_of(&bed, i, i == 0 ? &gate : NULL), &bed};
+        jobs[i].number.job.run = run_beside_a_sleeper;
+        worker_post(bed.worker, lane, &jobs[i].number.job);
+    }
+    sem_post(&gate);
+    worker_close(&bed.worker);
+    cr_assert_eq(bed.order[0], 20);
+    sem_getvalue(&bed.wakes, &wakes);
+    return wakes;
+}
+
+Test(worker, wakes_a_shard_once_for_many_short_jobs_and_before_a_result_has_waited_long)
+{
+    cr_assert_eq(wakes_of_20_jobs(1, 0), 1, "all of them are done in no time");
+    cr_assert_eq(wakes_of_20_jobs(1, WORKER_WAKE_US), 10, "each second one: the one before has waited");
+    cr_assert_eq(wakes_of_20_jobs(0, 0), 20, "nothing of lane 0 waits");
+}

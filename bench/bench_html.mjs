@@ -1,0 +1,74 @@
+// The table as one self-contained page: bars of medians with their ranges, by group, the open loop over time, and the machine.
+import { show, showSummary } from "./bench_table.mjs";
+
+const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+
+const style = `
+:root{color-scheme:light dark;--a:#2a6fb5;--b:#c26a1b;--line:#8885;--good:#22773f;--bad:#b3263c}
+@media(prefers-color-scheme:dark){:root{--a:#6cb0f0;--b:#f0a04b;--good:#5cc880;--bad:#ff7b8c}}
+*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.4rem 0}.dim{opacity:.7}
+.row{display:grid;grid-template-columns:minmax(10rem,1.2fr) 2fr minmax(12rem,1fr);gap:.2rem .8rem;align-items:center;padding:.25rem 0;border-bottom:1px solid var(--line)}
+.row .v{text-align:right;font-variant-numeric:tabular-nums}.bar{position:relative;height:.9rem}
+.bar i{position:absolute;inset:0 auto 0 0;background:var(--a);border-radius:2px}.bar.other i{background:var(--b)}
+.bar u{position:absolute;top:45%;height:2px;background:currentColor;opacity:.6}
+.yes{color:var(--good)}.no{color:var(--bad)}.yes,.no{font-weight:600}small{opacity:.85}
+svg{width:100%;height:auto;display:block}svg text{font-size:12px;fill:currentColor;opacity:.75}
+@media(max-width:38rem){.row{grid-template-columns:1fr auto}.row .bar{grid-column:1/-1;order:3}.row .none{display:none}}`;
+
+// A bar is as long as its share of the longest of the same unit in its group, if there is any to compare; the thin line is the range.
+function bar(r, rows) {
+  const alike = rows.filter((other) => other.unit === r.unit);
+  if (alike.length < 2 || r.unit === "") return `<div class="bar none"></div>`;
+  const longest = Math.max(...alike.map((other) => other.figure.max)) || 1;
+  const percent = (value) => ((100 * value) / longest).toFixed(2);
+  const { median, min, max } = r.figure;
+  const range = max > min ? `<u style="left:${percent(min)}%;width:${percent(max - min)}%"></u>` : "";
+  return `<div class="bar${/ceiling|JetStream/.test(r.name) ? " other" : ""}"><i style="width:${percent(median)}%"></i>${range}</div>`;
+}
+
+function verdict(r) {
+  if (!r.wanted) return "";
+  return `<br><small>target: ${escape(r.wanted)} <span class="${r.verdict}">${r.verdict === "yes" ? "✓ met" : "✗ not met"}</span></small>`;
+}
+
+function group(name, rows) {
+  const lines = rows.map((r) => `<div class=row><div>${escape(r.name)}${verdict(r)}</div>${bar(r, rows)}<div class=v>${escape(showSummary(r.figure))} <small>${escape(r.unit)}</small></div></div>`);
+  return `<h2>${escape(name)}</h2>${lines.join("\n")}`;
+}
+
+// p50, p99 and max of each interval, on a logarithmic scale of ms.
+function overTime(report) {
+  const [width, height, left, bottom] = [900, 240, 60, 26];
+  const points = report.points.filter((p) => p.max > 0);
+  if (points.length < 2) return "";
+  const low = 0.01, high = 10 ** Math.ceil(Math.log10(Math.max(...points.map((p) => p.max)) / 1000 + 1e-9));
+  const x = (at) => left + (at / points.at(-1).at) * (width - left - 90);
+  const y = (ms) => height - bottom - (Math.log(Math.max(ms, low) / low) / Math.log(high / low)) * (height - bottom - 12);
+  let out = "";
+  for (let ms = low; ms <= high * 1.01; ms *= 10)
+    out += `<path d="M${left} ${y(ms)}H${width - 90}" stroke="currentColor" opacity=".15"/><text x="${left - 6}" y="${y(ms) + 4}" text-anchor="end">${+ms.toPrecision(1)} ms</text>`;
+  for (const [key, colour] of [["p50", "var(--a)"], ["p99", "var(--b)"], ["max", "var(--bad)"]]) {
+    out += `<polyline fill="none" stroke="${colour}" stroke-width="2" points="${points.map((p) => `${x(p.at).toFixed(1)},${y(p[key] / 1000).toFixed(1)}`).join(" ")}"/>`;
+    out += `<text x="${width - 84}" y="${y(points.at(-1)[key] / 1000) + 4}" style="fill:${colour};opacity:1">${key}</text>`;
+  }
+  for (const share of [0, 0.25, 0.5, 0.75, 1])
+    out += `<text x="${x(points.at(-1).at * share)}" y="${height - 6}" text-anchor="middle">${show(points.at(-1).at * share, 1)} s</text>`;
+  return `<h2>Open loop over time: send to ok</h2><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="latency over time">${out}</svg>`;
+}
+
+export function writePage({ machine, commit, runs, seconds, took, rows, notes, openLoop }) {
+  const names = [...new Set(rows.map((r) => r.group))];
+  const targets = rows.filter((r) => r.wanted), met = targets.filter((r) => r.verdict === "yes");
+  return `<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">
+<title>chitchat: ./dev bench</title><style>${style}</style>
+<h1>chitchat: <code>./dev bench</code></h1>
+<p>${escape(machine)}; commit ${escape(commit)}; ${show(took / 60, 1)} minutes</p>
+<p>Medians of ${runs} runs in turns, ${escape(seconds)} s of closed loop each; the thin line is the range. One shard on CPU 0, the generator on CPU 1,
+text of 64 bytes, everything durable, everything received verified. <b>${met.length} of ${targets.length} targets met.</b></p>
+${names.map((name) => group(name, rows.filter((r) => r.group === name))).join("\n")}
+${openLoop ? overTime(openLoop) : ""}
+${notes.map((note) => `<p class=dim>${escape(note)}</p>`).join("\n")}
+</html>
+`;
+}

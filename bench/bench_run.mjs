@@ -1,0 +1,119 @@
+// Processes of a measurement: one server at a time on CPU 0, the generator on CPU 1, the data in a new directory on a real disk.
+import { spawn, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import path from "node:path";
+
+export const BUILD = path.resolve("build/release");
+const SCRATCH = path.resolve("build");
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// What is not on a disk would make every figure of a durable server a lie.
+export function checkDisk() {
+  const type = spawnSync("findmnt", ["-no", "FSTYPE", "-T", SCRATCH], { encoding: "utf8" }).stdout?.trim() || "an unknown file system";
+  if (/tmpfs|ramfs/.test(type)) throw new Error(`${SCRATCH} is on ${type}, not on a disk: clone the project onto one`);
+  return type;
+}
+
+// Of the time that the processors had, the share that the host gave to others.
+export function stealWatch() {
+  const read = () => fs.readFileSync("/proc/stat", "utf8").split("\n")[0].trim().split(/\s+/).slice(1, 9).map(Number);
+  const before = read();
+  return () => {
+    const spent = read().map((value, i) => value - before[i]);
+    return spent[7] / spent.reduce((sum, value) => sum + value, 0);
+  };
+}
+
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function canConnect(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
+
+// Runs `command` on `cpus` while `body(pid)` does; what it said is told if it ends early or never listens.
+async function withProcess(command, cpus, port, body) {
+  const child = spawn("taskset", ["-c", cpus, ...command], { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said = (said + data).slice(-2000)));
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  try {
+    for (let i = 0; !(await canConnect(port)); i++) {
+      if (i === 200 || child.exitCode !== null) throw new Error(`${command.join(" ")} does not listen on port ${port}: ${said}`);
+      await sleep(50);
+    }
+    return await body(child.pid);
+  } finally {
+    child.kill("SIGTERM");
+    await ended;
+  }
+}
+
+async function withScratch(body) {
+  const dir = fs.mkdtempSync(path.join(SCRATCH, "bench-data-"));
+  try {
+    return await body(dir);
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+// The generator's report. A broken promise ends everything: a figure of a server that loses messages is worth nothing.
+function load(port, pid, dir, args, cpu = "1") {
+  const json = path.join(dir, "report.json");
+  const all = [...args, "--server-pid", String(pid), "--json", json, `127.0.0.1:${port}`];
+  return new Promise((resolve, reject) => {
+    const child = spawn("taskset", ["-c", cpu, `${BUILD}/chitchat-load`, ...all], { stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said += data));
+    child.once("close", (status) => {
+      if (status !== 0) reject(new Error(`chitchat-load ${all.join(" ")}: status ${status}\n${said}`));
+      else resolve(JSON.parse(fs.readFileSync(json, "utf8")));
+    });
+  });
+}
+
+export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1" } = {}) =>
+  withScratch(async (dir) => {
+    const port = await freePort();
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards)];
+    return withProcess(command, cpus, port, (pid) => load(port, pid, dir, args, loadCpu));
+  });
+
+export const onCeiling = (args) =>
+  withScratch(async (dir) => {
+    const port = await freePort();
+    return withProcess([`${BUILD}/ceiling`, String(port)], "0", port, (pid) => load(port, pid, dir, args));
+  });
+
+// JetStream with its store in the scratch directory; `extra`: lines of its jetstream block.
+export const onNats = (args, extra = "") =>
+  withScratch(async (dir) => {
+    const port = await freePort();
+    fs.writeFileSync(`${dir}/nats.conf`, `listen: "127.0.0.1:${port}"\njetstream {\n  store_dir: "${dir}/js"\n  ${extra}\n}\n`);
+    const command = ["env", "GOMAXPROCS=1", "nats-server", "-c", `${dir}/nats.conf`];
+    return withProcess(command, "0", port, (pid) => load(port, pid, dir, ["--protocol", "nats", ...args]));
+  });
+
+// A small program's figures, from its last line.
+export const micro = (name) =>
+  withScratch(async (dir) => {
+    const cpus = name === "mailbox" ? "0,1" : "1";
+    const end = spawnSync("taskset", ["-c", cpus, `${BUILD}/bench/micro_${name}`, dir], { encoding: "utf8" });
+    if (end.status !== 0) throw new Error(`micro_${name}: ${end.stderr}`);
+    return JSON.parse(end.stdout.trim().split("\n").at(-1));
+  });

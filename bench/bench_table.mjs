@@ -1,0 +1,43 @@
+// Medians, ranges, and the one table.
+
+export function summary(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return { median: sorted[sorted.length >> 1], min: sorted[0], max: sorted.at(-1) };
+}
+
+const digitsOf = (value) => (value >= 100 ? 0 : value >= 10 ? 1 : value >= 1 ? 2 : 3);
+
+export function show(value, digits = digitsOf(Math.abs(value))) {
+  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+export function showSummary({ median, min, max }) {
+  const digits = digitsOf(Math.abs(median));
+  return min === max ? show(median, digits) : `${show(median, digits)} (${show(min, digits)} to ${show(max, digits)})`;
+}
+
+// A row: what was asked, one figure with its unit, and the target, if there is one: {least} or {most}.
+export function row(group, name, unit, values, target = {}) {
+  const figure = summary(values);
+  const wanted = target.least !== undefined ? `at least ${show(target.least)}` : target.most !== undefined ? `at most ${show(target.most)}` : "";
+  let verdict = "";
+  if (target.least !== undefined) verdict = figure.median >= target.least ? "yes" : "no";
+  if (target.most !== undefined) verdict = figure.median <= target.most ? "yes" : "no";
+  return { group, name, unit, figure, wanted, verdict };
+}
+
+export function markdown(rows) {
+  const lines = [];
+  const cells = rows.map((r) => [r.name, showSummary(r.figure), r.unit, r.wanted, r.verdict]);
+  const heads = ["what", "median (range)", "unit", "target", "met"];
+  const widths = heads.map((head, i) => Math.max(head.length, ...cells.map((cell) => cell[i].length)));
+  const line = (cell) => `| ${cell.map((text, i) => text.padEnd(widths[i])).join(" | ")} |`;
+  lines.push(line(heads), `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`);
+  let group = "";
+  rows.forEach((r, i) => {
+    if (r.group !== group) lines.push(line([`**${r.group}**`, "", "", "", ""]));
+    group = r.group;
+    lines.push(line(cells[i]));
+  });
+  return lines.join("\n");
+}

@@ -1,0 +1,349 @@
+#include "load_direct.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "load_server.h"
+
+#define TICK_US 50000u
+#define POINT_US_MIN 250000u
+#define POINTS 400u                 /* about so many of a long run */
+#define PATIENCE_US 30000000u       /* without any progress */
+#define PATIENCE_US_BROKEN 3000000u /* when it is known already that something is missing */
+#define GONE_US 5000000u            /* without any connection, and no storm or kill */
+
+struct director {
+    struct load_run *run;
+    struct load_report *report;
+    struct load_stats stats[2]; /* not measured, measured */
+    struct load_stats point;    /* the measured of the interval that is under way */
+    struct load_gauges gauges;
+    uint64_t begun_us; /* of the phase */
+    uint64_t point_us;
+    uint64_t progress_us, progress_mark;
+    uint64_t live_us; /* when a connection was last seen live */
+    uint64_t storm_us, next_kill_us;
+    uint32_t storms_begun;
+    uint32_t interrupts;
+    bool is_lost; /* the server: there is nothing more to wait for */
+    double cpu_before[LOAD_THREADS_MAX], cpu_after[LOAD_THREADS_MAX];
+};
+
+/* The time to wait is the time in which a signal is heard. */
+static void sleep_us(struct director *director, uint64_t us)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    if (sigtimedwait(&signals, NULL, &(struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000}) < 0)
+        return;
+    snprintf(director->report->end_text, sizeof director->report->end_text, "interrupted");
+    director->interrupts++;
+}
+
+static void show(struct director *director, const char *phase, double done)
+{
+    struct load_progress progress = {.phase = phase, .what = "sends", .done = done, .live = director->gauges.live};
+    progress.broken = load_stats_broken(&director->stats[0]) + load_stats_broken(&director->stats[1]);
+    if (director->report->point_count > 0) {
+        const struct load_point *point = &director->report->points[director->report->point_count - 1];
+        if (director->run->options.scenario == LOAD_HISTORY) {
+            progress.what = "pages";
+            progress.per_s = point->pages_per_s;
+        } else if (director->run->options.scenario == LOAD_REPLAY) {
+            progress.what = "entries";
+            progress.per_s = point->delivered_per_s;
+        } else {
+            progress.per_s = point->acknowledged_per_s;
+        }
+        progress.p99_us = point->p99_us;
+    }
+    load_progress_show(&progress);
+}
+
+static void end_point(struct director *director, uint64_t now_us)
+{
+    const struct load_stats *stats = &director->point;
+    const struct load_histogram *latency = &stats->latencies[load_report_main_latency(director->report)];
+    double seconds = (double)(now_us - director->point_us) / 1e6;
+    struct load_point point = {
+        .at_s = (double)(now_us - director->begun_us) / 1e6,
+        .acknowledged_per_s = (double)stats->counts[LOAD_ACKNOWLEDGED] / seconds,
+        .delivered_per_s = (double)(stats->counts[LOAD_DELIVERED] + stats->counts[LOAD_REPLAYED]) / seconds,
+        .pages_per_s = (double)stats->counts[LOAD_PAGES] / seconds,
+        .p50_us = load_histogram_quantile(latency, 0.5),
+        .p99_us = load_histogram_quantile(latency, 0.99),
+        .max_us = latency->max_us,
+    };
+    load_report_add_point(director->report, &point);
+    load_stats_clear(&director->point);
+    director->point_us = now_us;
+}
+
+/* Whether the server has answered anything. */
+static bool is_any(const struct load_stats *stats)
+{
+    uint64_t count = 0;
+    for (uint32_t i = LOAD_ACKNOWLEDGED; i <= LOAD_LOGINS; i++)
+        count += stats->counts[i];
+    return count > 0;
+}
+
+/* Takes in what the workers have published. */
+static void take(struct director *director, bool is_measured)
+{
+    struct load_stats *fresh = calloc(2, sizeof *fresh);
+    if (fresh == NULL)
+        return;
+    load_run_take(director->run, fresh, &director->gauges);
+    bool is_alive = director->gauges.live > 0 || is_any(&fresh[0]) || is_any(&fresh[1]);
+    for (uint32_t i = 0; i < 2; i++)
+        load_stats_merge(&director->stats[i], &fresh[i]);
+    load_stats_merge(&director->point, &fresh[1]);
+    free(fresh);
+    if (director->gauges.behind_us > director->report->behind_us)
+        director->report->behind_us = director->gauges.behind_us;
+    uint64_t now_us = load_run_now_us(director->run);
+    uint64_t point_us = (uint64_t)(director->run->options.duration_s * 1e6) / POINTS;
+    if (is_measured && now_us - director->point_us >= (point_us > POINT_US_MIN ? point_us : POINT_US_MIN))
+        end_point(director, now_us);
+    if (is_alive)
+        director->live_us = now_us;
+}
+
+static void set_phase(struct director *director, enum load_phase phase)
+{
+    atomic_store_explicit(&director->run->phase, phase, memory_order_release);
+    director->begun_us = director->point_us = director->progress_us = load_run_now_us(director->run);
+}
+
+/* False when nothing has moved for too long. */
+static bool is_moving(struct director *director)
+{
+    const struct load_gauges *gauges = &director->gauges;
+    uint64_t mark = gauges->live + gauges->owed + gauges->got, now_us = load_run_now_us(director->run);
+    if (mark != director->progress_mark) {
+        director->progress_mark = mark;
+        director->progress_us = now_us;
+    }
+    uint64_t broken = load_stats_broken(&director->stats[0]) + load_stats_broken(&director->stats[1]);
+    return now_us - director->progress_us < (broken > 0 ? PATIENCE_US_BROKEN : PATIENCE_US);
+}
+
+static bool is_filled(const struct director *director)
+{
+    uint64_t wanted = (uint64_t)director->run->options.fill * director->run->options.connections;
+    return director->stats[0].counts[LOAD_ACKNOWLEDGED] >= wanted && director->gauges.owed == director->gauges.got;
+}
+
+static bool is_seated(const struct director *director)
+{
+    return director->gauges.live == director->run->options.connections;
+}
+
+static bool is_drained(const struct director *director)
+{
+    return is_seated(director) && director->gauges.unanswered == 0 && director->gauges.owed == director->gauges.got;
+}
+
+static void lose(struct director *director, const char *what, const char *why)
+{
+    snprintf(director->report->end_text, sizeof director->report->end_text, "%s: %s", what, why);
+    director->is_lost = true;
+}
+
+/* Whether the server is gone, though nobody killed it. */
+static bool is_lost(struct director *director)
+{
+    struct load_run *run = director->run;
+    char why[100];
+    if (director->is_lost)
+        return true;
+    if (run->options.kill_command != NULL && load_server_has_ended(run->options.server_pid, why, sizeof why)) {
+        run->options.server_pid = 0;
+        lose(director, "the server ended by itself", why);
+    } else if (director->gauges.live == 0 && load_run_now_us(run) - director->live_us > GONE_US) {
+        load_run_last_end(run, why, sizeof why);
+        lose(director, "the server is gone, no connection can log in", why);
+    }
+    return director->is_lost;
+}
+
+/* All that dropped in a storm are back. */
+static bool is_storm_over(struct director *director)
+{
+    const struct load_gauges *gauges = &director->gauges;
+    struct load_report *report = director->report;
+    if (report->storm_count == director->storms_begun)
+        return true;
+    if (gauges->storm != director->storms_begun || gauges->back_us <= director->storm_us)
+        return false;
+    report->storm_s[report->storm_count++] = (double)(gauges->back_us - director->storm_us) / 1e6;
+    return true;
+}
+
+/* Waits for what the phase is about. False: it does not come. */
+static bool wait_until(struct director *director, bool (*is_done)(const struct director *), const char *phase)
+{
+    uint32_t interrupts = director->interrupts;
+    uint64_t ready = 0;
+    for (;;) {
+        sleep_us(director, TICK_US / 5);
+        take(director, false);
+        if (is_storm_over(director) && is_done(director) && ready++ > 0)
+            return true;
+        if (!is_moving(director) || is_lost(director) || director->interrupts > interrupts)
+            return false;
+        show(director, phase, (double)director->gauges.live / director->run->options.connections);
+    }
+}
+
+static void kill_server(struct director *director)
+{
+    struct load_run *run = director->run;
+    atomic_store(&run->is_down, true);
+    /* The next process begins at 0: what this one used stays in the difference. */
+    director->report->before.cpu_s -= load_proc_read(run->options.server_pid).cpu_s;
+    load_server_kill(run->options.server_pid);
+    director->report->kill_count++;
+    int status = load_server_start(run->options.kill_command, &run->options.address, &run->options.server_pid);
+    director->live_us = load_run_now_us(run);
+    if (status == 0)
+        atomic_store(&run->is_down, false);
+    else
+        lose(director, "the killed server does not start again", strerror(-status));
+}
+
+/* Storms are spread over the measured time, none at its very beginning. */
+static void direct_storms(struct director *director, uint64_t now_us)
+{
+    const struct load_options *options = &director->run->options;
+    double share = (double)(director->storms_begun + 1) / (options->storms + 1);
+    if (!is_storm_over(director) || director->storms_begun == options->storms
+        || (double)(now_us - director->begun_us) < share * options->duration_s * 1e6)
+        return;
+    director->storms_begun++;
+    director->storm_us = now_us;
+    atomic_store(&director->run->storm, director->storms_begun);
+}
+
+static void run_for(struct director *director, double seconds, const char *phase, bool is_measured)
+{
+    const struct load_options *options = &director->run->options;
+    uint64_t length_us = (uint64_t)(seconds * 1e6), now_us;
+    director->next_kill_us = director->begun_us + (uint64_t)(options->kill_every_s * 1e6);
+    while ((now_us = load_run_now_us(director->run)) < director->begun_us + length_us && director->interrupts == 0
+           && !is_lost(director)) {
+        uint64_t left_us = director->begun_us + length_us - now_us;
+        sleep_us(director, left_us < TICK_US ? left_us : TICK_US);
+        take(director, is_measured);
+        if (is_measured && options->scenario == LOAD_STORM)
+            direct_storms(director, load_run_now_us(director->run));
+        if (is_measured && options->kill_command != NULL && now_us >= director->next_kill_us) {
+            kill_server(director);
+            director->next_kill_us = load_run_now_us(director->run) + (uint64_t)(options->kill_every_s * 1e6);
+        }
+        show(director, phase, (double)(now_us - director->begun_us) / (double)length_us);
+    }
+}
+
+static void read_cpu(const struct director *director, double *cpu_r)
+{
+    for (uint32_t i = 0; i < director->run->options.threads; i++) {
+        clockid_t clock;
+        struct timespec used = {0};
+        if (pthread_getcpuclockid(director->run->workers[i].thread, &clock) == 0)
+            clock_gettime(clock, &used);
+        cpu_r[i] = (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+    }
+}
+
+static void add_own_cpu(struct director *director)
+{
+    struct load_report *report = director->report;
+    for (uint32_t i = 0; i < director->run->options.threads; i++) {
+        double used = director->cpu_after[i] - director->cpu_before[i];
+        report->own_cpu_s += used;
+        if (used / report->seconds > report->busiest_share)
+            report->busiest_share = used / report->seconds;
+    }
+}
+
+static void measure(struct director *director)
+{
+    const struct load_options *options = &director->run->options;
+    struct load_report *report = director->report;
+    set_phase(director, LOAD_WARMUP);
+    run_for(director, options->warmup_s, "warm-up", false);
+    read_cpu(director, director->cpu_before);
+    report->before = load_proc_read(options->server_pid);
+    set_phase(director, LOAD_MEASURE);
+    uint64_t begun_us = director->begun_us;
+    report->behind_us = 0;
+    run_for(director, options->duration_s, "measure", true);
+    report->after = load_proc_read(options->server_pid);
+    read_cpu(director, director->cpu_after);
+    report->seconds = (double)(load_run_now_us(director->run) - begun_us) / 1e6;
+    set_phase(director, LOAD_DRAIN);
+    add_own_cpu(director);
+}
+
+static bool direct(struct director *director)
+{
+    const struct load_options *options = &director->run->options;
+    bool is_filling = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
+    if (!wait_until(director, is_seated, "connect"))
+        return false;
+    director->report->connect_s = (double)load_run_now_us(director->run) / 1e6;
+    director->report->seated = load_proc_read(options->server_pid);
+    if (is_filling) {
+        set_phase(director, LOAD_FILL);
+        if (!wait_until(director, is_filled, "fill"))
+            return false;
+        set_phase(director, LOAD_FILLED);
+        sleep_us(director, TICK_US);
+    }
+    measure(director);
+    bool is_good = wait_until(director, is_drained, "drain");
+    director->report->overdue = director->gauges.overdue;
+    director->report->sends_unanswered = director->gauges.unanswered;
+    if (director->gauges.owed > director->gauges.got)
+        director->report->entries_missing = director->gauges.owed - director->gauges.got;
+    return is_good;
+}
+
+static void judge(struct director *director)
+{
+    struct load_report *report = director->report;
+    struct load_run *run = director->run;
+    char text[200] = "";
+    load_run_join(run);
+    take(director, false);
+    director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_judge(run, text, sizeof text);
+    report->measured = director->stats[1];
+    report->all = director->stats[0];
+    load_stats_merge(&report->all, &director->stats[1]);
+    for (uint32_t i = 0; i < run->options.threads && report->broken_text[0] == '\0'; i++)
+        snprintf(report->broken_text, sizeof report->broken_text, "%s", run->workers[i].first_broken);
+    if (report->broken_text[0] == '\0')
+        snprintf(report->broken_text, sizeof report->broken_text, "%s", text);
+}
+
+void load_direct(struct load_run *run, struct load_report *report)
+{
+    struct director *director = calloc(1, sizeof *director);
+    ASSERT(director != NULL);
+    director->run = run;
+    director->report = report;
+    director->live_us = load_run_now_us(run);
+    report->is_complete = direct(director);
+    set_phase(director, LOAD_END);
+    judge(director);
+    load_progress_end();
+    free(director);
+}

@@ -1,0 +1,36 @@
+/*
+ * load_plot.h: a plot as SVG, written piece by piece into a page: x linear, y linear from 0 or logarithmic. Colours are
+ * classes c0, c1, … of the page. Main thread.
+ */
+#ifndef CHITCHAT_BENCH_LOAD_PLOT_H
+#define CHITCHAT_BENCH_LOAD_PLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct load_plot {
+    FILE *file;
+    double x_max, y_min, y_max; /* y_min: of a logarithmic one */
+    bool is_log;
+    bool is_ms; /* y is a time, in milliseconds; else a number */
+};
+
+/* Chooses y_max, and y_min of a logarithmic one, so that `least` to `most` stand well in it. */
+void load_plot_fit(struct load_plot *plot, double least, double most);
+/* Title, axis and lines of y. */
+void load_plot_begin(const struct load_plot *plot, const char *title);
+void load_plot_x_label(const struct load_plot *plot, double x, const char *text);
+void load_plot_x_seconds(const struct load_plot *plot);
+/* A line: begin, points, end. The n-th is dashed, so that one which it covers still shows. */
+void load_plot_line_begin(const struct load_plot *plot, uint32_t nth);
+void load_plot_line_point(const struct load_plot *plot, double x, double y);
+void load_plot_line_end(const struct load_plot *plot);
+void load_plot_bar(const struct load_plot *plot, double from, double to, double y);
+/* `legend` is markup. */
+void load_plot_end(const struct load_plot *plot, const char *legend);
+/* "1.2 k"; "250 us", "1.5 ms", "2 s". */
+void load_plot_number(char *out, size_t room, double value);
+void load_plot_time(char *out, size_t room, double ms);
+
+#endif

@@ -1,0 +1,29 @@
+#include "group_commit.h"
+
+#include "base/assert.h"
+
+uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint64_t now_us)
+{
+    ASSERT(records > 0 && now_us > 0);
+    uint64_t limit_us = commit->write_us / 2;
+    if (limit_us > GROUP_COMMIT_WAIT_US_MAX)
+        limit_us = GROUP_COMMIT_WAIT_US_MAX;
+    if (commit->records[0] < GROUP_COMMIT_RECORDS_MIN || records >= commit->records[0] + commit->records[1])
+        return 0;
+    if (commit->since_us == 0)
+        commit->since_us = now_us;
+    uint64_t waited_us = now_us - commit->since_us;
+    return waited_us < limit_us ? limit_us - waited_us : 0;
+}
+
+void group_commit_on_write(struct group_commit *commit, uint32_t records)
+{
+    commit->records[1] = commit->records[0];
+    commit->records[0] = records;
+    commit->since_us = 0;
+}
+
+void group_commit_on_written(struct group_commit *commit, uint64_t took_us)
+{
+    commit->write_us = took_us;
+}

@@ -1,0 +1,32 @@
+/*
+ * group_commit.h: when the log's batch leaves, once the write before it is done. Pure; the shard's thread.
+ *
+ * At once, as a rule. But where many are waiting for an answer, their next sends follow soon after it: a batch that leaves at
+ * the first of them makes two half batches go round in turns, with twice the writes and, since fewer answers to a connection
+ * fall together, more sends on the sockets. So after a write of some size the next batch waits until it holds as many records
+ * as the last two writes together, but never longer than half of what a write takes: a lone sender does not wait, and nobody
+ * waits longer than he would have for a disk half as fast again.
+ */
+#ifndef CHITCHAT_GROUP_COMMIT_H
+#define CHITCHAT_GROUP_COMMIT_H
+
+#include <stdint.h>
+
+/* After a smaller write the next batch leaves at once. */
+#define GROUP_COMMIT_RECORDS_MIN 16u
+#define GROUP_COMMIT_WAIT_US_MAX 150u
+
+struct group_commit {
+    uint32_t records[2]; /* of the last two writes, the newer one first */
+    uint64_t write_us;   /* what the last one took */
+    uint64_t since_us;   /* when the batch could have left; 0: it has not waited */
+};
+
+/* How long a batch of `records` (at least 1) should still wait at `now_us` (monotonic, not 0); 0: it leaves now. */
+uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint64_t now_us);
+/* A write of `records` was given to the kernel. */
+void group_commit_on_write(struct group_commit *commit, uint32_t records);
+/* It is done, after `took_us`. */
+void group_commit_on_written(struct group_commit *commit, uint64_t took_us);
+
+#endif

@@ -1,0 +1,158 @@
+/* The parts of chitchat-load that compute: histogram, chance, text, options. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load_histogram.h"
+#include "load_options.h"
+#include "load_random.h"
+#include "load_text.h"
+
+Test(load_histogram, every_value_lies_in_its_bucket_and_is_known_to_a_sixtieth)
+{
+    for (uint64_t us = 0; us < UINT64_C(1) << 37; us = us < 5000 ? us + 1 : us + us / 7) {
+        uint32_t bucket = load_histogram_bucket(us);
+        uint64_t end = load_histogram_bucket_end(bucket);
+        cr_assert(us <= end && (double)(end - us) <= (double)us / 60, "%llu in a bucket to %llu",
+                  (unsigned long long)us, (unsigned long long)end);
+        cr_assert(bucket == 0 || us > load_histogram_bucket_end(bucket - 1));
+    }
+    cr_expect_eq(load_histogram_bucket(UINT64_MAX), LOAD_HISTOGRAM_BUCKETS - 1);
+}
+
+Test(load_histogram, quantiles_are_those_of_the_sorted_values)
+{
+    struct load_histogram *histogram = calloc(1, sizeof *histogram);
+    cr_expect_eq(load_histogram_quantile(histogram, 0.5), 0);
+    for (uint64_t us = 1; us <= 10000; us++)
+        load_histogram_add(histogram, us);
+    const double fractions[] = {0.5, 0.9, 0.99, 0.999, 0.9999};
+    for (size_t i = 0; i < 5; i++) {
+        double wanted = fractions[i] * 10000, got = (double)load_histogram_quantile(histogram, fractions[i]);
+        cr_expect(got >= wanted && got <= wanted * 1.016, "%g: %g", fractions[i], got);
+    }
+    cr_expect_eq(load_histogram_quantile(histogram, 1), 10000);
+    cr_expect_eq(histogram->max_us, 10000);
+    free(histogram);
+}
+
+Test(load_histogram, what_threads_counted_apart_is_the_same_together)
+{
+    struct load_histogram *all = calloc(3, sizeof *all);
+    for (uint64_t us = 0; us < 5000; us++) {
+        load_histogram_add(&all[0], us * us);
+        load_histogram_add(&all[1 + us % 2], us * us);
+    }
+    load_histogram_merge(&all[1], &all[2]);
+    cr_expect_eq(memcmp(&all[0], &all[1], sizeof all[0]), 0);
+    free(all);
+}
+
+Test(load_random, numbers_below_a_bound_are_all_drawn_about_equally)
+{
+    uint64_t state = 1;
+    uint32_t counts[7] = {0};
+    for (int i = 0; i < 70000; i++)
+        counts[load_random_below(&state, 7)]++;
+    for (int i = 0; i < 7; i++)
+        cr_expect(counts[i] > 9500 && counts[i] < 10500, "%d: %u", i, counts[i]);
+}
+
+Test(load_random, zipf_draws_each_rank_as_often_as_its_law_says)
+{
+    const double exponents[] = {0, 0.8, 1, 1.5};
+    for (size_t k = 0; k < 4; k++) {
+        struct load_zipf zipf;
+        uint64_t state = 3;
+        double sum = 0;
+        uint32_t counts[1000] = {0};
+        cr_assert_eq(load_zipf_open(&zipf, 1000, exponents[k]), 0);
+        for (uint32_t i = 0; i < 1000; i++)
+            sum += pow(i + 1, -exponents[k]);
+        for (uint32_t i = 0; i < 1000000; i++)
+            counts[load_zipf_draw(&zipf, &state)]++;
+        for (uint32_t i = 0; i < 1000; i++) {
+            double wanted = 1e6 * pow(i + 1, -exponents[k]) / sum;
+            cr_expect(fabs(counts[i] - wanted) <= 6 * sqrt(wanted) + 6, "%g: rank %u: %u for %g", exponents[k], i,
+                      counts[i], wanted);
+        }
+        load_zipf_close(&zipf);
+    }
+}
+
+Test(load_text, what_was_written_is_read_again_at_every_size)
+{
+    struct load_filler *filler = malloc(sizeof *filler);
+    char *bytes = malloc(LOAD_TEXT_BYTES_MAX);
+    struct load_text text = {0xABCDEF, 16777215, 3, UINT32_MAX, (UINT64_C(1) << 48) - 1}, read;
+    load_filler_init(filler);
+    for (uint32_t size = LOAD_TEXT_BYTES_MIN; size <= LOAD_TEXT_BYTES_MAX; size = size * 3 / 2) {
+        load_text_write(bytes, size, &text, filler);
+        cr_assert(load_text_read(bytes, size, filler, &read));
+        cr_expect(read.run == text.run && read.from == text.from && read.to == text.to && read.seq == text.seq
+                  && read.sent_us == text.sent_us);
+        cr_expect_not(load_text_read(bytes, size - 1, filler, &read) && size == LOAD_TEXT_BYTES_MIN);
+    }
+    free(bytes);
+    free(filler);
+}
+
+static int parse(struct load_options *options, const char *words)
+{
+    char line[300], *argv[32] = {(char *)(uintptr_t) "chitchat-load"};
+    int argc = 1;
+    snprintf(line, sizeof line, "%s", words);
+    for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    return load_options_parse(options, argc, argv);
+}
+
+Test(load_options, each_default_is_what_the_help_says)
+{
+    struct load_options options;
+    cr_assert_eq(parse(&options, "127.0.0.1:8080"), 0);
+    cr_expect(options.scenario == LOAD_PAIRS && options.connections == 100 && options.users == 100
+              && options.recipients == 100);
+    cr_expect(options.window == 1 && options.rate == 0 && options.text_bytes == 64 && options.threads == 1
+              && !options.has_keys);
+    cr_assert_eq(parse(&options, "--rate 1000 --connections 10 127.0.0.1:8080"), 0);
+    cr_expect_eq(options.window, LOAD_WINDOW_MAX, "an open loop is not held back by a window");
+    cr_assert_eq(parse(&options, "--scenario storm 127.0.0.1:8080"), 0);
+    cr_expect(options.has_keys, "who comes back sends again");
+}
+
+Test(load_options, what_makes_no_sense_is_refused)
+{
+    static const char *const wrong[] = {
+        "",
+        "127.0.0.1",
+        "127.0.0.1:0",
+        "localhost:80",
+        "127.0.0.1:80 more",
+        "--window 0 127.0.0.1:80",
+        "--window 1025 127.0.0.1:80",
+        "--window 2.5 127.0.0.1:80",
+        "--text 27 127.0.0.1:80",
+        "--text 16385 127.0.0.1:80",
+        "--text nan 127.0.0.1:80",
+        "--scenario none 127.0.0.1:80",
+        "--to zipf:-1 127.0.0.1:80",
+        "--to everybody 127.0.0.1:80",
+        "--users 101 127.0.0.1:80",
+        "--recipients 99 127.0.0.1:80",
+        "--recipients 200 --to partner 127.0.0.1:80",
+        "--scenario idle --rate 5 127.0.0.1:80",
+        "--scenario fanout --connections 1 127.0.0.1:80",
+        "--storms 2 127.0.0.1:80",
+        "--churn 2 127.0.0.1:80",
+        "--kill-every 2 127.0.0.1:80",
+        "--threads 5 --connections 4 127.0.0.1:80",
+        "--source-ips 0 127.0.0.1:80",
+        "--json /nowhere/file 127.0.0.1:80",
+        "--no-such-option 127.0.0.1:80",
+    };
+    struct load_options options;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_expect_eq(parse(&options, wrong[i]), -1, "%s", wrong[i]);
+}

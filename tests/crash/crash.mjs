@@ -1,0 +1,237 @@
+// Real kills: the server under load by many clients is killed (SIGKILL) at random and at chosen moments and started again on the
+// same data; the clients come back with `after` and `epoch`, send again with their keys what was not answered, and a model judges
+// all that they ever saw.
+//
+//   node tests/crash/crash.mjs [--rounds N | --seconds N] [--seed N] [--expect-violation]
+//
+// The last line gives the totals. Ends with 1 if a promise was broken; then the data directory is kept. CHITCHAT_BIN is the
+// server; with --expect-violation it is one with a fault (CHITCHAT_FAULT), and it is a failure not to find it.
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { Client } from "../scenario/lib/client.mjs";
+import { Server, killedAfter, sleep } from "../scenario/lib/server.mjs";
+import { wholeTimeline } from "../scenario/lib/traffic.mjs";
+import { Model } from "./model.mjs";
+import { MOMENTS } from "./moments.mjs";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "30" },
+    seconds: { type: "string" },
+    seed: { type: "string", default: String(Date.now() % 1000000) },
+    "expect-violation": { type: "boolean", default: false },
+  },
+});
+
+const USERS = 10;
+const CONNECTIONS = 16; // the first users have two
+const WINDOW = 12;
+const ROUNDS_PER_DATA = 10;
+const SHARDS = [1, 2, 4];
+// Small, so that checkpoints, merges and rotations are always under way.
+const OPTIONS = ["--memtable-bytes", "1M", "--checkpoint-s", "1", "--wal-segment-bytes", "4M"];
+
+// mulberry32; the moments in between are the machine's.
+function randomFrom(seed) {
+  let state = Number(seed) >>> 0;
+  return (bound) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let z = Math.imul(state ^ (state >>> 15), 1 | state);
+    z = (z + Math.imul(z ^ (z >>> 7), 61 | z)) ^ z;
+    return ((z ^ (z >>> 14)) >>> 0) % bound;
+  };
+}
+
+const random = randomFrom(values.seed);
+const userOf = (index) => `user-${index % USERS}`;
+
+class World {
+  data;
+  shards;
+  server;
+  epoch;
+  round = 0;
+  model = new Model();
+  random = random;
+  #cursors = new Map(); // connection -> the newest ts it got
+  #clients = [];
+  #sending = [];
+
+  constructor(shards) {
+    this.shards = shards;
+    this.data = fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-crash-"));
+  }
+
+  async begin() {
+    this.round++;
+    this.server = await Server.start({ shards: this.shards, data: this.data, options: OPTIONS });
+    this.#clients = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => this.#connect(index)));
+    this.#sending = this.#clients.map((client, index) => this.#send(client, index));
+  }
+
+  async #connect(index) {
+    const client = await Client.open(this.server);
+    const fields = { after: this.#cursors.get(index) ?? 0, ...(this.epoch ? { epoch: this.epoch } : {}) };
+    const reply = await client.loginAs(userOf(index), fields);
+    if (reply.reset) this.model.find("lost", `${userOf(index)} is told to begin anew: ${fields.after} lies beyond ${reply.last}`);
+    this.epoch ??= client.epoch;
+    return client;
+  }
+
+  // What was left open first, then new ones, until the connection ends.
+  async #send(client, index) {
+    const again = index < USERS ? this.model.unknown(client.user) : [];
+    let number = 0;
+    const worker = async () => {
+      while (!client.closed) {
+        const send = again.shift();
+        if (send) this.model.resend(send.text);
+        await this.#sendOne(client, send ?? this.#newSend(client, index, number++));
+      }
+    };
+    await Promise.all(Array.from({ length: WINDOW }, worker));
+  }
+
+  #newSend(client, index, number) {
+    const to = userOf(random(USERS));
+    const text = `${this.round}/${index}/${number}/${"x".repeat(random(20) === 0 ? random(5000) : random(300))}`;
+    const send = { from: client.user, to, text, stream: `${this.round}/${index}/${to}`, number };
+    if (random(3) > 0) send.key = `${this.round}/${index}/${number}`;
+    this.model.send(send);
+    return send;
+  }
+
+  async #sendOne(client, { to, text, key }) {
+    for (;;) {
+      const reply = await client.request({ op: "send", to, text, ...(key ? { key } : {}) });
+      this.model.reply(text, reply);
+      if (reply.code !== "busy") return;
+      this.model.resend(text); // its place among the others is another one now
+      await sleep(reply.retry_after);
+    }
+  }
+
+  // Killed by now: what had left it still arrives; then all that was seen is judged.
+  async end() {
+    await this.server.kill();
+    await Promise.all(this.#clients.map((client) => (client.closed ? undefined : client.untilClosed().catch(() => {}))));
+    await Promise.all(this.#sending);
+    this.#clients.forEach((client, index) => {
+      for (const entry of client.entries) this.model.see(client.user, entry);
+      if (client.violation) this.model.find("lost", `${client.user}: ${client.violation.message}`);
+      this.#cursors.set(index, client.cursor);
+    });
+    this.#clients = [];
+  }
+
+  // In the end: every timeline by pages and by replay, and what was left open is sent again.
+  async judge() {
+    this.server = await Server.start({ shards: this.shards, data: this.data, options: OPTIONS });
+    const timelines = new Map();
+    const replays = new Map();
+    for (let index = 0; index < USERS; index++) {
+      const user = userOf(index);
+      const client = await this.#connect(index);
+      for (const send of this.model.unknown(user)) {
+        this.model.resend(send.text);
+        await this.#sendOne(client, send);
+      }
+    }
+    for (let index = 0; index < USERS; index++) {
+      const client = await Client.open(this.server);
+      await client.loginAs(userOf(index), { after: 0, epoch: this.epoch });
+      await client.untilLive();
+      replays.set(client.user, client.entries);
+      timelines.set(client.user, await wholeTimeline(client));
+    }
+    this.model.checkAll(timelines, replays);
+    await this.server.stop();
+    this.#countRuns();
+  }
+
+  // Runs are numbered as they are written; what is no more was merged, or the kill came before its commit.
+  #countRuns() {
+    for (let shard = 0; shard < this.shards; shard++) {
+      const names = fs.readdirSync(path.join(this.data, `shard-${String(shard).padStart(4, "0")}`, "runs")).filter((name) => name.startsWith("run-"));
+      totals.runs.left += names.length;
+      totals.runs.written += Math.max(0, ...names.map((name) => Number(/\d+/.exec(name)[0])));
+    }
+  }
+
+  async clean(keeps) {
+    await this.server?.clean();
+    if (!keeps) fs.rmSync(this.data, { recursive: true, force: true });
+  }
+}
+
+// -- rounds --
+
+const totals = { rounds: 0, kills: 0, moments: {}, runs: { written: 0, left: 0 }, acknowledged: 0, entries: 0, resent: 0, lost: 0, duplicated: 0, reordered: 0, one_sided: 0 };
+const names = Object.keys(MOMENTS);
+
+function countKill(moment) {
+  totals.kills++;
+  totals.moments[moment] = (totals.moments[moment] ?? 0) + 1;
+}
+
+async function oneRound(world, moment) {
+  await world.begin();
+  const hasCome = await MOMENTS[moment](world);
+  if (world.server.isRunning()) world.server.signal("SIGKILL");
+  await world.end();
+  totals.rounds++;
+  countKill(hasCome === false ? "load" : moment);
+  if (moment !== "recovery") return;
+  for (let kills = 1 + random(3); kills > 0; kills--) {
+    killedAfter(1 + random(60), world.data, OPTIONS);
+    countKill("recovery");
+  }
+}
+
+function addModel(model) {
+  for (const name of ["acknowledged", "entries", "resent"]) totals[name] += model[name];
+  for (const [kind, count] of Object.entries(model.broken)) totals[kind] += count;
+}
+
+// Rounds on one data directory, then everything in it is judged. False if a promise was broken.
+async function campaign(shards, mayGoOn) {
+  const world = new World(shards);
+  let error;
+  try {
+    for (let round = 0; round < ROUNDS_PER_DATA && mayGoOn() && !world.model.isBroken; round++) await oneRound(world, names[totals.rounds % names.length]);
+    if (!world.model.isBroken) await world.judge();
+  } catch (caught) {
+    error = caught;
+  }
+  addModel(world.model);
+  const isGood = !error && !world.model.isBroken;
+  if (!isGood && !values["expect-violation"]) {
+    for (const finding of world.model.findings) console.error(finding.length > 300 ? `${finding.slice(0, 300)}…` : finding);
+    if (error) console.error(error);
+    console.error(`seed ${values.seed}, ${shards} shards; the data are kept in ${world.data}; the log of the last server:`);
+    console.error(world.server?.stderr.slice(-3000));
+  }
+  await world.clean(!isGood && !values["expect-violation"]);
+  return isGood;
+}
+
+function tell(isGood) {
+  const moments = Object.entries(totals.moments).map(([name, count]) => `${name}=${count}`);
+  const { rounds, kills, acknowledged, entries, resent, lost, duplicated, reordered, one_sided } = totals;
+  console.log(`kills by moment: ${moments.join(" ")}; runs written ${totals.runs.written}, left ${totals.runs.left}; seed ${values.seed}`);
+  console.log(
+    `crash: rounds=${rounds} kills=${kills} acknowledged=${acknowledged} judged=${entries} resent=${resent} failed=${isGood ? 0 : 1} ` +
+      `lost=${lost} duplicated=${duplicated} reordered=${reordered} one_sided=${one_sided}`,
+  );
+}
+
+const begun = Date.now();
+const mayGoOn = values.seconds ? () => Date.now() - begun < Number(values.seconds) * 1000 : () => totals.rounds < Number(values.rounds);
+let isGood = true;
+for (let index = 0; isGood && mayGoOn(); index++) isGood = await campaign(SHARDS[index % SHARDS.length], mayGoOn);
+tell(isGood);
+const isExpected = isGood !== values["expect-violation"];
+if (values["expect-violation"]) console.log(isGood ? "the fault was NOT CAUGHT" : "the fault was caught");
+process.exit(isExpected ? 0 : 1);

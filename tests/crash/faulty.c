@@ -1,0 +1,14 @@
+/* faulty.c: linked into a server that has a fault built in (base/fault.h), by its number in CHITCHAT_FAULT: what the
+ * crash test must find. No other program has this. */
+#include <stdlib.h>
+
+#include "base/fault.h"
+
+enum fault fault_active;
+
+__attribute__((constructor)) static void take_fault(void)
+{
+    const char *number = getenv("CHITCHAT_FAULT");
+    if (number != NULL)
+        fault_active = (enum fault)atoi(number);
+}

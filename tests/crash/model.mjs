@@ -1,0 +1,114 @@
+// The truth that a crash test holds the server against: every send with what became of it, every timeline as its user's
+// connections saw it, over all lives of the server. A broken promise is counted by its kind and told, it does not throw: one run
+// shows all that it found.
+
+export class Model {
+  broken = { lost: 0, duplicated: 0, reordered: 0, one_sided: 0 };
+  findings = []; // the first of them, in words
+  acknowledged = 0;
+  entries = 0; // judged
+  resent = 0;
+  #sends = new Map(); // text -> send
+  #seen = new Map(); // user -> Map(text -> { ts, mid, prev })
+  #mids = new Map(); // user -> Map(mid -> text)
+
+  find(kind, what) {
+    this.broken[kind]++;
+    if (this.findings.length < 20) this.findings.push(`${kind}: ${what}`);
+  }
+
+  get isBroken() {
+    return Object.values(this.broken).some((count) => count > 0);
+  }
+
+  // A new send: its text names it. `stream` is a connection and a recipient: what it accepts keeps its order.
+  send(send) {
+    this.#sends.set(send.text, { ...send, reply: null, wasResent: false });
+  }
+
+  // Keyed sends of `user` whose fate is not known.
+  unknown(user) {
+    return [...this.#sends.values()].filter((send) => send.from === user && send.key && send.reply === null);
+  }
+
+  resend(text) {
+    this.resent++;
+    this.#sends.get(text).wasResent = true;
+  }
+
+  // The reply to a send; one that says nothing of its fate leaves it open.
+  reply(text, reply) {
+    const send = this.#sends.get(text);
+    if (reply.op !== "ok") return;
+    const seen = this.#seen.get(send.from)?.get(text);
+    if (seen && (seen.mid !== reply.mid || seen.ts !== reply.ts))
+      this.find("duplicated", `${text} has the mid ${reply.mid} at ${reply.ts}, and was seen as ${seen.mid} at ${seen.ts}`);
+    if (send.reply && send.reply.mid !== reply.mid) this.find("duplicated", `${text} was stored twice`);
+    if (reply.dup && !send.wasResent) this.find("duplicated", `${text} is called dup and was sent once`);
+    if (send.reply === null) this.acknowledged++;
+    send.reply = { ts: reply.ts, mid: reply.mid };
+  }
+
+  // An entry that a connection of `user` got; that its prev is the cursor the client itself has checked.
+  see(user, { text, ts, mid, prev }) {
+    const seen = this.#seen.get(user) ?? new Map();
+    const mids = this.#mids.get(user) ?? new Map();
+    this.#seen.set(user, seen);
+    this.#mids.set(user, mids);
+    this.entries++;
+    if (!this.#sends.has(text)) return this.find("duplicated", `${user} got ${text}, which nobody sent`);
+    const before = seen.get(text);
+    if (before && (before.ts !== ts || before.mid !== mid)) this.find("duplicated", `${user} got ${text} at ${before.ts} and at ${ts}`);
+    if (before?.prev !== undefined && prev !== undefined && before.prev !== prev)
+      this.find("reordered", `${text} of ${user} followed ${before.prev} and then ${prev}`);
+    if ((mids.get(mid) ?? text) !== text) this.find("duplicated", `${user} got the mid ${mid} for two messages`);
+    mids.set(mid, text);
+    seen.set(text, { ts, mid, prev: prev ?? before?.prev });
+  }
+
+  // In the end: `timelines` are user -> whole timeline by pages, `replays` the same by replay.
+  checkAll(timelines, replays) {
+    for (const [user, timeline] of timelines) {
+      this.#checkTimeline(user, timeline);
+      const replay = replays.get(user);
+      const differs = replay.length !== timeline.length || replay.some((entry, index) => entry.mid !== timeline[index].mid);
+      if (differs) this.find("lost", `${user}: ${replay.length} entries by replay, ${timeline.length} by pages, or not the same`);
+    }
+    const held = new Map([...timelines].map(([user, timeline]) => [user, new Map(timeline.map((entry) => [entry.text, entry]))]));
+    for (const send of this.#sends.values()) this.#checkSend(send, held);
+  }
+
+  #checkTimeline(user, timeline) {
+    const last = new Map(); // stream -> newest number of it
+    let ts = 0;
+    let prev = 0;
+    const texts = new Set();
+    for (const entry of timeline) {
+      if (entry.ts <= ts) this.find("reordered", `${user}: ${entry.ts} stands behind ${ts}`);
+      if (texts.has(entry.text)) this.find("duplicated", `${entry.text} stands twice in the timeline of ${user}`);
+      texts.add(entry.text);
+      this.see(user, entry);
+      const known = this.#seen.get(user)?.get(entry.text);
+      if (known?.prev !== undefined && known.prev !== prev)
+        this.find("lost", `${user}: ${entry.text} came after ${known.prev} and stands after ${prev}`);
+      const send = this.#sends.get(entry.text);
+      if (send && !send.wasResent) {
+        if ((last.get(send.stream) ?? -1) > send.number) this.find("reordered", `${entry.text} stands behind one that was sent later`);
+        last.set(send.stream, send.number);
+      }
+      ts = prev = entry.ts;
+    }
+    for (const [text] of this.#seen.get(user) ?? []) if (!texts.has(text)) this.find("lost", `${user} has got ${text}, and it is gone`);
+  }
+
+  #checkSend(send, held) {
+    const here = held.get(send.from).get(send.text);
+    const there = held.get(send.to).get(send.text);
+    if (Boolean(here) !== Boolean(there)) this.find("one_sided", `${send.text} is with its ${here ? "sender" : "recipient"} only`);
+    if (here && there && here.mid !== there.mid) this.find("duplicated", `${send.text} has the mids ${here.mid} and ${there.mid}`);
+    if (send.reply === null) return;
+    if (!here && !there) this.find("lost", `${send.text} was acknowledged`);
+    if (here && (here.mid !== send.reply.mid || here.ts !== send.reply.ts))
+      this.find("duplicated", `${send.text} was acknowledged at ${send.reply.ts} and stands at ${here.ts}`);
+  }
+}

@@ -1,0 +1,71 @@
+// What the server holds in memory: little for connections that are idle, and after a burst it gives back what that took.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { after, before, describe, it } from "node:test";
+import { Client } from "./lib/client.mjs";
+import { DEADLINE_MS, SHORT, Server, sleep } from "./lib/server.mjs";
+
+const MIB = 1 << 20;
+const CROWD = 500;
+const ROUNDS = 4;
+
+// The sanitizers hold memory of their own.
+describe("Memory", { skip: SHORT && "sanitizers hold memory of their own", timeout: 4 * DEADLINE_MS }, () => {
+  let server;
+  const clients = [];
+
+  const rss = () => Number(/^VmRSS:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${server.pid}/status`, "utf8"))[1]) * 1024;
+
+  async function login(user) {
+    const client = await Client.open(server);
+    clients.push(client);
+    await client.loginAs(user);
+    return client;
+  }
+
+  // The least that it comes down to, once it is below `bytes`.
+  async function untilBelow(bytes, what) {
+    const end = Date.now() + DEADLINE_MS;
+    while (rss() > bytes) {
+      assert.ok(Date.now() < end, `${what}: ${rss()} bytes are still held, more than ${bytes}`);
+      await sleep(200);
+    }
+  }
+
+  before(async () => {
+    server = await Server.start({ shards: 1, options: ["--user-connections", String(CROWD)] });
+  });
+
+  after(async () => {
+    for (const client of clients) client.terminate();
+    for (const client of clients) client.check();
+    await server.clean();
+  });
+
+  it("a burst to many connections takes memory, and the idle server gives it back", async () => {
+    const sender = await login("sender");
+    await sender.send("nobody", "x".repeat(16384));
+    await Promise.all(Array.from({ length: CROWD }, () => login("crowd")));
+    await sleep(2000);
+    const idle = rss();
+    let most = idle;
+    const watch = setInterval(() => (most = Math.max(most, rss())), 1);
+    for (let i = 0; i < ROUNDS; i++) await Promise.all([0, 1, 2, 3].map((n) => sender.send("crowd", `${n}`.repeat(16384))));
+    await Promise.all(clients.slice(1).map((client) => client.untilMessages(4 * ROUNDS)));
+    clearInterval(watch);
+    assert.ok(most > idle + 8 * MIB, `it took ${most - idle} bytes only: the test shows nothing`);
+    await untilBelow(idle + 4 * MIB, "after the burst");
+  });
+
+  it("connections that are gone leave nothing behind", async () => {
+    const before = rss();
+    for (const client of clients.splice(1)) client.terminate();
+    await untilBelow(before + MIB, "after they left");
+    const many = await Promise.all(Array.from({ length: 1000 }, (_, i) => login(`guest-${i}`)));
+    const full = rss();
+    assert.ok(full - before < 1000 * 1024 + 2 * MIB, `${full - before} bytes for 1,000 connections`);
+    for (const client of many) client.terminate();
+    clients.splice(1);
+    await untilBelow(before + MIB, "after they left too");
+  });
+});

@@ -1,0 +1,119 @@
+/* sim_report.c: the trace of a run, how a broken promise is told, and runs in processes of their own. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "sim_run.h"
+
+#define TRACE_LINES 60u
+#define LINE_BYTES 160u
+
+enum fault fault_active;
+
+const char *const sim_trouble_names[TROUBLE_COUNT] = {
+    [TROUBLE_CRASH] = "crashes",    [TROUBLE_DEATH] = "deaths",    [TROUBLE_STOP] = "stops",
+    [TROUBLE_LOG] = "failing-logs", [TROUBLE_FULL] = "full-disks", [TROUBLE_DISK] = "failing-calls",
+    [TROUBLE_CLOCK] = "clock",      [TROUBLE_STALL] = "stalls",    [TROUBLE_VANISH] = "vanishing"};
+
+/* For sim_broken, wherever it is called from. */
+static struct {
+    struct sim_request_to_run asked;
+    uint64_t event;
+    char lines[TRACE_LINES][LINE_BYTES];
+    uint64_t line_count;
+    int result_fd; /* 0: nobody waits for it */
+} run;
+
+void sim_note(const char *format, ...)
+{
+    va_list arguments;
+    char *line = run.lines[run.line_count++ % TRACE_LINES];
+    int begun = snprintf(line, LINE_BYTES, "%8llu  ", (unsigned long long)run.event);
+    va_start(arguments, format);
+    vsnprintf(line + begun, LINE_BYTES - (size_t)begun, format, arguments);
+    va_end(arguments);
+}
+
+/* The server's log goes into the trace (--wrap). */
+void __wrap_log_line(enum log_level level, const char *event, const char *format, ...);
+void __wrap_log_line(enum log_level level, const char *event, const char *format, ...)
+{
+    char text[LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    sim_note("log, level %d: %s %s", (int)level, event, text);
+}
+
+static void tell_way_back(void)
+{
+    fprintf(stderr, "\nagain with: ./dev sim --seed %llu --events %llu", (unsigned long long)run.asked.seed,
+            (unsigned long long)run.asked.events);
+    if (fault_active != FAULT_NONE)
+        fprintf(stderr, " --fault %s", sim_fault_name(fault_active));
+    for (uint32_t i = 0; i < TROUBLE_COUNT; i++)
+        if ((run.asked.without >> i & 1) != 0)
+            fprintf(stderr, " --without %s", sim_trouble_names[i]);
+    fprintf(stderr, "\n(with --shrink it looks for a shorter run that fails)\n");
+}
+
+void sim_report_begin(const struct sim_request_to_run *asked)
+{
+    run.asked = *asked;
+}
+
+void sim_report_event(uint64_t event)
+{
+    run.event = event;
+}
+
+_Noreturn void sim_broken(enum sim_promise promise, const char *format, ...)
+{
+    va_list arguments;
+    struct sim_result result = {.broken = promise, .event = run.event};
+    uint64_t first = run.line_count > TRACE_LINES ? run.line_count - TRACE_LINES : 0;
+    for (uint64_t i = first; i < run.line_count; i++)
+        fprintf(stderr, "%s\n", run.lines[i % TRACE_LINES]);
+    fprintf(stderr, "seed %llu, event %llu: ", (unsigned long long)run.asked.seed, (unsigned long long)run.event);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    tell_way_back();
+    if (run.result_fd != 0)
+        WORLD_MUST(write(run.result_fd, &result, sizeof result) == sizeof result);
+    _exit(1);
+}
+
+struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
+{
+    int ends[2], status;
+    struct sim_result result = {0};
+    WORLD_MUST(pipe(ends) == 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    WORLD_MUST(pid >= 0);
+    if (pid == 0) {
+        if (asked->is_quiet)
+            WORLD_MUST(freopen("/dev/null", "w", stderr) != NULL);
+        run.result_fd = ends[1];
+        result.tally = sim_run(asked);
+        result.is_kept = true;
+        WORLD_MUST(write(ends[1], &result, sizeof result) == sizeof result);
+        _exit(0);
+    }
+    close(ends[1]);
+    bool is_told = read(ends[0], &result, sizeof result) == sizeof result;
+    close(ends[0]);
+    WORLD_MUST(waitpid(pid, &status, 0) == pid);
+    if (!is_told) /* an assertion, or a signal */
+        result = (struct sim_result){.broken = SIM_OTHER, .event = asked->events};
+    if (!is_told && !asked->is_quiet)
+        fprintf(stderr, "seed %llu: the process ended by itself\n", (unsigned long long)asked->seed);
+    result.is_kept &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return result;
+}

@@ -1,0 +1,325 @@
+#include "sim_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "disk.h"
+#include "storage/datadir_meta.h"
+#include "world_double.h"
+
+#define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
+
+static bool may(const struct sim *sim, enum sim_trouble trouble)
+{
+    return (sim->without >> trouble & 1) == 0;
+}
+
+/* The draw is made whether it may happen or not. */
+static bool befalls(struct sim *sim, enum sim_trouble trouble, uint32_t in)
+{
+    return chaos_hits(&sim->chaos, in) && may(sim, trouble);
+}
+
+/* -- lives -- */
+
+static void on_durable(struct chaos *chaos, const char *data, size_t bytes)
+{
+    model_on_durable(&container_of(chaos, struct sim, chaos)->model, data, bytes);
+}
+
+/* A data set whose users live where the seed says, not where a drawn number does. */
+static void make_data_set(const struct sim *sim, uint64_t seed)
+{
+    struct datadir_meta meta = {
+        .format = DATADIR_FORMAT, .shards = sim->shards, .name_seed = {seed, 1}, .key_seed = {seed, 2}};
+    struct datadir *datadir;
+    struct datadir_error error;
+    char path[96], text[DATADIR_META_BYTES];
+    WORLD_MUST(datadir_open(&datadir, sim->dir, sim->shards, 1, &error) == 0);
+    datadir_close(&datadir);
+    snprintf(meta.epoch, sizeof meta.epoch, "%032llx", (unsigned long long)seed);
+    size_t bytes = datadir_meta_write(&meta, text);
+    snprintf(path, sizeof path, "%s/META", sim->dir);
+    FILE *file = fopen(path, "w");
+    WORLD_MUST(file != NULL && fwrite(text, 1, bytes, file) == bytes && fclose(file) == 0);
+}
+
+static void lose_all(struct sim *sim)
+{
+    for (uint32_t i = 0; i < SIM_PEOPLE; i++)
+        person_lose(sim, i, true);
+    disk_crash();
+    sim->tally.crashes++;
+}
+
+/* One attempt to start: it may die in recovery, or find no room. */
+static bool try_life(struct sim *sim)
+{
+    jmp_buf death;
+    const char *refusal = "";
+    bool has_no_room = disk_is_full();
+    if (setjmp(death) != 0) {
+        sim_note("--- crash in recovery ---");
+        sim->tally.deaths++;
+        world_crash_inside(sim->chaos.opening);
+        lose_all(sim);
+        return false;
+    }
+    if (befalls(sim, TROUBLE_DEATH, 4))
+        disk_die_in(1 + chaos_below(&sim->chaos, 80), &death);
+    struct world_options options = {.shards = sim->shards,
+                                    .dir = sim->dir,
+                                    .chaos = &sim->chaos,
+                                    .wall_us = sim->wall_us,
+                                    .memtable_bytes = sim->memtable_bytes,
+                                    .output_bytes = 64u << 10};
+    sim->world = world_try_open(&options, &refusal);
+    disk_die_in(0, NULL);
+    if (sim->world != NULL)
+        return true;
+    sim_note("--- refused: %s ---", refusal);
+    if (!has_no_room)
+        sim_fail("the start is refused: %s", refusal);
+    sim->tally.refusals++;
+    disk_fill(false);
+    return false;
+}
+
+static void begin_life(struct sim *sim)
+{
+    static const uint32_t odds[] = {1, 2, 5, 30};
+    sim->chaos.job_odds = odds[chaos_below(&sim->chaos, 4)];
+    sim->calls_to_death = 0;
+    disk_fail(0);
+    disk_fill(befalls(sim, TROUBLE_FULL, 12));
+    while (!try_life(sim))
+        continue;
+    disk_fill(false);
+    sim->is_store_failing = false;
+}
+
+static void crash(struct sim *sim)
+{
+    sim_note("--- crash ---");
+    sim->wall_us = world_now(sim->world);
+    world_crash(sim->world);
+    lose_all(sim);
+    begin_life(sim);
+}
+
+static void die_inside(struct sim *sim)
+{
+    sim_note("--- crash in a job ---");
+    sim->wall_us = world_now(sim->world);
+    sim->tally.deaths++;
+    world_crash_inside(sim->world);
+    lose_all(sim);
+    begin_life(sim);
+}
+
+/* What the disk did to it is over. */
+static void calm_down(struct sim *sim)
+{
+    sim->chaos.is_calm = true;
+    disk_fill(false);
+    disk_fail(0);
+    disk_die_in(0, NULL);
+}
+
+static void stop(struct sim *sim)
+{
+    struct world *old = sim->world;
+    sim_note("--- stop ---");
+    calm_down(sim);
+    sim->is_stopping = true;
+    world_stop(old);
+    world_settle(old);
+    for (uint32_t i = 0; i < SIM_PEOPLE; i++) {
+        if (sim->people[i].client != NULL)
+            client_stall(sim->people[i].client, sim->people[i].is_stalled = false);
+        world_settle(old);
+        person_take(sim, i);
+        person_lose(sim, i, false);
+    }
+    sim->is_stopping = false;
+    sim->wall_us = world_now(old);
+    world_close(old);
+    sim->chaos.is_calm = false;
+    sim->tally.stops++;
+    begin_life(sim);
+}
+
+/* -- events -- */
+
+/* The clock creeps, and now and then jumps, also back. A jump forward brings a checkpoint. */
+static void move_clock(struct sim *sim)
+{
+    if (chaos_hits(&sim->chaos, 2))
+        world_advance(sim->world, chaos_below(&sim->chaos, 200));
+    if (befalls(sim, TROUBLE_CLOCK, 600)) {
+        sim_note("the clock jumps forward");
+        world_advance(sim->world, 6000000);
+    }
+    if (befalls(sim, TROUBLE_CLOCK, 3000)) {
+        sim_note("the clock steps back");
+        world_advance(sim->world, -(int64_t)chaos_below(&sim->chaos, 30000000));
+    }
+}
+
+static void fail_log(struct sim *sim)
+{
+    uint32_t shard = chaos_below(&sim->chaos, sim->shards);
+    sim_note("the log of shard %u fails from now on", shard);
+    world_fail_writes(sim->world, shard);
+    sim->is_store_failing = true;
+    sim->tally.failed_logs++;
+}
+
+/* The disk has no room for a while, or its calls fail for a while. */
+static void trouble_disk(struct sim *sim)
+{
+    if (befalls(sim, TROUBLE_FULL, 2500)) {
+        sim_note("the disk is full");
+        disk_fill(true);
+        sim->tally.full_disks++;
+    } else if (disk_is_full() && chaos_hits(&sim->chaos, 400)) {
+        sim_note("the disk has room again");
+        disk_fill(false);
+    }
+    if (befalls(sim, TROUBLE_DISK, 2000)) {
+        sim_note("the disk fails now and then");
+        disk_fail(2 + chaos_below(&sim->chaos, 8));
+        sim->tally.failed_calls++;
+    } else if (chaos_hits(&sim->chaos, 400)) {
+        disk_fail(0);
+    }
+}
+
+static void act(struct sim *sim)
+{
+    uint32_t what = chaos_below(&sim->chaos, 100);
+    uint32_t person = chaos_below(&sim->chaos, SIM_PEOPLE);
+    if (what < 62)
+        world_turn(sim->world, chaos_below(&sim->chaos, sim->shards));
+    else if (what < 80)
+        person_take(sim, person);
+    else
+        person_act(sim, person);
+}
+
+/* A commit of which nobody knows is over only with the next start. */
+static void end_life_at_times(struct sim *sim)
+{
+    if (befalls(sim, TROUBLE_CRASH, 3500))
+        crash(sim);
+    else if (befalls(sim, TROUBLE_STOP, 9000) && !disk_told().is_in_doubt)
+        stop(sim);
+    else if (befalls(sim, TROUBLE_LOG, 12000))
+        fail_log(sim);
+}
+
+static void one_event(struct sim *sim)
+{
+    jmp_buf death;
+    move_clock(sim);
+    trouble_disk(sim);
+    end_life_at_times(sim);
+    if (setjmp(death) != 0) {
+        die_inside(sim);
+        return;
+    }
+    if (befalls(sim, TROUBLE_DEATH, 2500))
+        sim->calls_to_death = 1 + chaos_below(&sim->chaos, 60);
+    disk_die_in(sim->calls_to_death, &death);
+    act(sim);
+    sim->calls_to_death = disk_calls_left();
+    disk_die_in(0, NULL);
+}
+
+/* -- the end -- */
+
+/* Every send on a connection that lives is answered when all that was held has been let go. */
+static void check_answered(struct sim *sim)
+{
+    for (uint32_t i = 0; i < SIM_PEOPLE; i++) {
+        struct person *person = &sim->people[i];
+        if (person->client == NULL)
+            continue;
+        do {
+            client_stall(person->client, person->is_stalled = false);
+            world_settle(sim->world);
+            person_take(sim, i);
+        } while (person->client != NULL && person->asked_anew);
+        for (uint32_t k = 0; person->client != NULL && k < SIM_REQUESTS_MAX; k++)
+            if (person->asked[k].ask != ASK_NOTHING)
+                sim_fail("person %u: request %u, of kind %u, is never answered", i, k, person->asked[k].ask);
+    }
+}
+
+static void let_time_pass(struct sim *sim)
+{
+    for (uint32_t second = 0; second < PROBE_SECONDS; second++) {
+        world_advance(sim->world, 1000000);
+        world_settle(sim->world);
+    }
+}
+
+static void finish(struct sim *sim)
+{
+    calm_down(sim);
+    world_settle(sim->world);
+    if (!sim->is_store_failing) {
+        let_time_pass(sim); /* what waits for room is tried again */
+        check_answered(sim);
+        if (!disk_told().is_in_doubt)
+            people_probe(sim);
+    }
+    sim->without = ~0u;
+    crash(sim);
+    world_settle(sim->world);
+    for (uint32_t user = 0; user < SIM_USERS; user++)
+        people_check(sim, user);
+    model_check_all(&sim->model);
+}
+
+static void make_dir(char *out, size_t bytes, const char *suffix)
+{
+    snprintf(out, bytes, "%s/chitchat-sim%s-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", suffix);
+    WORLD_MUST(mkdtemp(out) != NULL);
+}
+
+struct sim_tally sim_run(const struct sim_request_to_run *asked)
+{
+    static const uint32_t memtable_kib[] = {256, 1024, 4096};
+    char trash[64];
+    struct sim *sim = calloc(1, sizeof *sim);
+    WORLD_MUST(sim != NULL);
+    sim_report_begin(asked);
+    sim->without = asked->without;
+    sim->chaos = (struct chaos){.state = asked->seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
+    sim->wall_us = UINT64_C(1800000000000000);
+    sim->shards = 1 + (uint32_t)(asked->seed % 4);
+    sim->memtable_bytes = (uint64_t)memtable_kib[asked->seed / 4 % 3] << 10;
+    for (uint32_t i = 0; i < SIM_USERS; i++)
+        snprintf(sim->names[i], sizeof sim->names[i], "u%u", i);
+    make_dir(sim->dir, sizeof sim->dir, "");
+    make_dir(trash, sizeof trash, "-trash");
+    disk_begin(&sim->chaos, trash);
+    make_data_set(sim, asked->seed);
+    begin_life(sim);
+    for (uint64_t event = 0; event < asked->events; event++) {
+        sim_report_event(event);
+        one_event(sim);
+    }
+    sim_report_event(asked->events);
+    finish(sim);
+    sim->tally.acknowledged = sim->model.acknowledged;
+    sim->tally.entries = sim->model.entries;
+    sim->tally.sent = sim->model.count;
+    sim->tally.conns = sim->conn_count;
+    world_dir_remove(sim->dir);
+    world_dir_remove(trash);
+    return sim->tally;
+}

@@ -1,0 +1,199 @@
+/* sim_take.c: what comes to simulated people, judged. */
+#include <stdio.h>
+
+#include "disk.h"
+#include "sim_client.h"
+
+static void take_entry(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
+{
+    uint64_t ts = frame_number(frame, "ts"), prev = frame_number(frame, "prev");
+    if (prev != person->cursor)
+        sim_broken(prev > person->cursor ? SIM_LOST : SIM_DUPLICATED,
+                   "%s: an entry at %llu follows %llu, the cursor is %llu", sim->names[person->user],
+                   (unsigned long long)ts, (unsigned long long)prev, (unsigned long long)person->cursor);
+    if (ts <= prev)
+        sim_broken(SIM_REORDERED, "%s: ts %llu does not come after %llu", sim->names[person->user],
+                   (unsigned long long)ts, (unsigned long long)prev);
+    person->cursor = ts;
+    model_prev(&sim->model, person->user, send, prev);
+}
+
+void person_take_message(struct sim *sim, struct person *person, const json_t *frame)
+{
+    take_entry(sim, person, frame, model_number(&sim->model, frame_text(frame, "text")));
+    model_see(&sim->model, person->user, frame_text(frame, "text"), frame_text(frame, "from"), frame_text(frame, "to"),
+              frame_text(frame, "key"), frame_number(frame, "ts"), frame_text(frame, "mid"));
+}
+
+static void take_login(struct sim *sim, struct person *person, const json_t *frame)
+{
+    bool is_reset = json_is_true(json_object_get(frame, "reset"));
+    const char *epoch = frame_text(frame, "epoch");
+    if (sim->epoch[0] == '\0')
+        snprintf(sim->epoch, sizeof sim->epoch, "%s", epoch);
+    if (strcmp(sim->epoch, epoch) != 0 || is_reset)
+        sim_fail("%s: the data set is another one", sim->names[person->user]);
+    uint64_t last = frame_number(frame, "last");
+    person->is_logged_in = true;
+    person->wants_live = person->had_after;
+    person->cursor = person->had_after ? person->asked_after : last;
+}
+
+/* `unavailable` is for a log that failed, or a store that could not be read; `busy` for a disk or log that is behind.
+ */
+static void check_refusal(struct sim *sim, const char *code)
+{
+    bool is_unavailable = strcmp(code, "unavailable") == 0;
+    if (is_unavailable && !sim->is_store_failing && disk_told().failed_reads == 0)
+        sim_fail("a send is answered unavailable, and nothing has failed");
+    sim->tally.unavailable += is_unavailable;
+    sim->tally.busy += strcmp(code, "busy") == 0;
+}
+
+static void take_sent(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
+{
+    bool is_dup = json_is_true(json_object_get(frame, "dup"));
+    if (strcmp(frame_text(frame, "op"), "error") == 0) {
+        check_refusal(sim, frame_text(frame, "code"));
+        model_error(&sim->model, send, frame_text(frame, "code"));
+        if (sim->model.sends[send].is_keyed && sim->model.sends[send].outcome == SIM_UNKNOWN)
+            sim->unsure[sim->unsure_count++] = send;
+        return;
+    }
+    if (!is_dup)
+        take_entry(sim, person, frame, send);
+    model_ok(&sim->model, send, frame_number(frame, "ts"), frame_text(frame, "mid"), is_dup);
+}
+
+/* What the page must hold: from its bound to where it ends, or to the other bound. */
+static void check_page(struct sim *sim, struct person *person, const struct sim_request *asked, const uint64_t *ts,
+                       uint32_t count, bool more, uint64_t next)
+{
+    uint64_t after = asked->after, before = asked->before;
+    if (count > asked->limit)
+        sim_fail("%s: a page of %u entries, %u were asked for", sim->names[person->user], count, asked->limit);
+    if (more && asked->oldest_first)
+        before = next + 1;
+    else if (more)
+        after = next - 1;
+    if (more && (next <= asked->after || next >= asked->before))
+        sim_fail("%s: next %llu does not go on", sim->names[person->user], (unsigned long long)next);
+    model_page(&sim->model, person->user, after, before, asked->known, asked->with, ts, count);
+    sim->tally.pages++;
+    struct sim_request want = *asked;
+    *(asked->oldest_first ? &want.after : &want.before) = next;
+    if (more && chaos_below(&sim->chaos, 2) == 0)
+        person_ask_page(sim, person, want);
+}
+
+static void take_page(struct sim *sim, struct person *person, const json_t *frame, const struct sim_request *asked)
+{
+    struct sim_request copy = *asked; /* its place may be taken by the next page */
+    uint64_t ts[SIM_PAGE_LIMIT + 1];
+    uint64_t last = asked->after;
+    uint32_t count = 0;
+    size_t index;
+    json_t *message;
+    json_array_foreach(json_object_get(frame, "messages"), index, message)
+    {
+        const char *from = frame_text(message, "from"), *to = frame_text(message, "to");
+        uint64_t at = frame_number(message, "ts");
+        if (at <= last || at >= asked->before)
+            sim_broken(SIM_REORDERED, "%s: a page is out of order or out of its range at %llu",
+                       sim->names[person->user], (unsigned long long)at);
+        if (asked->with != SIM_USERS && strcmp(from, sim->names[asked->with]) != 0
+            && strcmp(to, sim->names[asked->with]) != 0)
+            sim_fail("%s: a page with others holds a message of %s to %s", sim->names[person->user], from, to);
+        last = at;
+        if (count <= SIM_PAGE_LIMIT)
+            ts[count++] = at;
+        model_see(&sim->model, person->user, frame_text(message, "text"), from, to, frame_text(message, "key"), at,
+                  frame_text(message, "mid"));
+    }
+    bool more = json_is_true(json_object_get(frame, "more"));
+    check_page(sim, person, &copy, ts, count, more, more ? frame_number(frame, "next") : 0);
+}
+
+/* The store could not be read: nothing is known, so it is asked for again. */
+static bool take_unavailable(struct sim *sim, struct person *person, const struct sim_request *asked, uint32_t id,
+                             const char *code)
+{
+    if (strcmp(code, "unavailable") != 0 || disk_told().failed_reads == 0)
+        return false;
+    if (asked->ask == ASK_LOGIN) {
+        person->asked_count++;
+        person->asked_anew = true;
+        person->asked[id].ask = ASK_LOGIN;
+        client_send(person->client, "{\"op\":\"login\",\"id\":%u,\"user\":\"%s\"%s}", id, sim->names[person->user],
+                    person->login_fields);
+        return true;
+    }
+    if (asked->ask == ASK_HISTORY)
+        person_ask_page(sim, person, *asked);
+    return asked->ask == ASK_HISTORY;
+}
+
+static void take_reply(struct sim *sim, struct person *person, const json_t *frame)
+{
+    uint64_t id = frame_number(frame, "id");
+    struct sim_request asked = person->asked[id % SIM_REQUESTS_MAX];
+    if (asked.ask == ASK_NOTHING)
+        sim_fail("%s: a reply to nothing, id %llu", sim->names[person->user], (unsigned long long)id);
+    bool is_error = strcmp(frame_text(frame, "op"), "error") == 0;
+    person->asked[id % SIM_REQUESTS_MAX].ask = ASK_NOTHING;
+    person->asked_count--;
+    if (is_error && asked.ask != ASK_SEND) {
+        if (!take_unavailable(sim, person, &asked, (uint32_t)id, frame_text(frame, "code")))
+            sim_fail("%s: %s: %s", sim->names[person->user], frame_text(frame, "code"), frame_text(frame, "message"));
+        return;
+    }
+    switch (asked.ask) {
+    case ASK_LOGIN: take_login(sim, person, frame); break;
+    case ASK_SEND: take_sent(sim, person, frame, asked.send); break;
+    case ASK_HISTORY: take_page(sim, person, frame, &asked); break;
+    default: break;
+    }
+}
+
+/* Why the server ends a connection must be true. */
+static void take_close(struct sim *sim, const struct person *person, uint64_t code)
+{
+    bool is_true =
+        code == 4002 /* the clock has jumped */ || (code == 1001 && sim->is_stopping)
+        || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_told().failed_reads > 0);
+    if (!is_true)
+        sim_fail("%s: the connection is closed with %llu", sim->names[person->user], (unsigned long long)code);
+    sim->tally.slow += code == 4001;
+    client_drop(person->client); /* it closes too */
+}
+
+static void take_frame(struct sim *sim, struct person *person, const json_t *frame)
+{
+    const char *op = frame_text(frame, "op");
+    if (json_object_get(frame, "close") != NULL)
+        take_close(sim, person, frame_number(frame, "close")); /* the end follows */
+    else if (strcmp(op, "msg") == 0) {
+        person_take_message(sim, person, frame);
+    } else if (strcmp(op, "live") == 0) {
+        if (!person->wants_live)
+            sim_fail("%s: live, which nobody waits for", sim->names[person->user]);
+        person->wants_live = false;
+    } else {
+        take_reply(sim, person, frame);
+    }
+}
+
+void person_take(struct sim *sim, uint32_t index)
+{
+    struct person *person = &sim->people[index];
+    person->asked_anew = false;
+    if (person->client == NULL || person->is_stalled)
+        return;
+    if (!person->has_head)
+        person->has_head = client_take_head(person->client);
+    if (person->has_head)
+        for (json_t *frame; (frame = client_next(person->client)) != NULL; json_decref(frame))
+            take_frame(sim, person, frame);
+    if (client_is_closed(person->client))
+        person_lose(sim, index, false);
+}

@@ -1,0 +1,120 @@
+/* Stopped under load, three times on the same data: writers with texts that fill memory and segments (checkpoints,
+ * merges and the keeper at work), readers that page and replay (the reader thread). What was acknowledged is there at
+ * the next start. */
+#include "server_bed.h"
+
+enum { LIVES = 3, WRITERS = 4, READERS = 2, WINDOW = 24, TEXT_BYTES = 1500, LIFE_US = 4000000 };
+
+struct person {
+    struct bed *bed;
+    unsigned index;
+    unsigned acknowledged; /* to user "box" and its own */
+    unsigned pages;
+};
+
+static void *write_texts(void *argument)
+{
+    struct person *person = argument;
+    char user[16], frame[TEXT_BYTES + 128], filling[TEXT_BYTES + 1];
+    memset(filling, 'x', TEXT_BYTES);
+    filling[TEXT_BYTES] = '\0';
+    snprintf(user, sizeof user, "writer%u", person->index);
+    struct bed_client *client = client_open(person->bed, user, "");
+    bool is_open = client_flush(client) && client_take_head(client) && client_await(client, "ok", 1);
+    while (is_open) {
+        for (unsigned k = 1; k <= WINDOW; k++) {
+            snprintf(frame, sizeof frame, "{\"op\":\"send\",\"id\":%u,\"to\":\"box%u\",\"text\":\"%s\"}", k, k % 4,
+                     filling);
+            client_frame(client, frame);
+        }
+        is_open = client_flush(client);
+        for (unsigned k = 0; k < WINDOW && is_open; k++) {
+            int good = client_await_replies(client, 1);
+            is_open = good >= 0;
+            person->acknowledged += good > 0;
+        }
+    }
+    client_close(client);
+    return NULL;
+}
+
+static void *read_pages(void *argument)
+{
+    struct person *person = argument;
+    for (bool is_open = true; is_open;) {
+        struct bed_client *client =
+            client_open(person->bed, person->index % 2 == 0 ? "box1" : "writer1", ",\"after\":0");
+        if (client == NULL)
+            return NULL;
+        client_frame(client, "{\"op\":\"history\",\"id\":1,\"limit\":100}");
+        client_frame(client, "{\"op\":\"history\",\"id\":2,\"after\":0,\"limit\":100,\"with\":\"writer2\"}");
+        is_open = client_flush(client) && client_take_head(client) && client_await(client, "history", 2);
+        person->pages += 2 * is_open;
+        client_close(client);
+    }
+    return NULL;
+}
+
+/* Until SIGTERM has its effect: connections end with 1001. */
+static unsigned one_life(struct bed *bed)
+{
+    struct person people[WRITERS + READERS];
+    pthread_t threads[WRITERS + READERS];
+    unsigned acknowledged = 0, pages = 0;
+    bed_start(bed, "3");
+    struct bed_client *first = client_open(bed, "first", "");
+    ASSERT(client_flush(first) && client_take_head(first) && client_await(first, "ok", 1));
+    for (unsigned i = 0; i < WRITERS + READERS; i++) {
+        people[i] = (struct person){.bed = bed, .index = i};
+        ASSERT(pthread_create(&threads[i], NULL, i < WRITERS ? write_texts : read_pages, &people[i]) == 0);
+    }
+    usleep(LIFE_US);
+    atomic_store(&bed->is_stopping, true);
+    kill(getpid(), SIGTERM);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+        acknowledged += people[i].acknowledged;
+    }
+    for (unsigned i = WRITERS; i < WRITERS + READERS; i++) {
+        pthread_join(threads[i], NULL);
+        pages += people[i].pages;
+    }
+    client_close(first);
+    pthread_join(bed->thread, NULL);
+    ASSERT(bed->code == 0 && acknowledged > 0 && pages > 0);
+    return acknowledged;
+}
+
+static unsigned count_entries(struct bed *bed, const char *user)
+{
+    unsigned count = 0;
+    size_t bytes;
+    const char *frame;
+    struct bed_client *client = client_open(bed, user, ",\"after\":0");
+    ASSERT(client_flush(client) && client_take_head(client));
+    while ((frame = client_next(client, &bytes)) != NULL && memcmp(frame, "{\"op\":\"live\"", 12) != 0)
+        count += memcmp(frame, "{\"op\":\"msg\"", 11) == 0;
+    ASSERT(frame != NULL);
+    client_close(client);
+    return count;
+}
+
+int main(void)
+{
+    static struct bed bed;
+    unsigned acknowledged = 0, stored = 0;
+    bed_init(&bed);
+    for (int life = 0; life < LIVES; life++)
+        acknowledged += one_life(&bed);
+    bed_start(&bed, "3");
+    for (int i = 0; i < 4; i++) {
+        char user[16];
+        snprintf(user, sizeof user, "box%d", i);
+        stored += count_entries(&bed, user);
+    }
+    bed_stop(&bed);
+    bed_fini(&bed);
+    printf("%d stops under load: %u acknowledged, %u stored\n", LIVES, acknowledged, stored);
+    ASSERT(stored >= acknowledged);
+    return 0;
+}
