@@ -135,7 +135,8 @@ export class Traffic {
   // Until all is sent, or the server is gone.
   async run({ sends, ...how }) {
     const users = this.#journal.users;
-    const gone = (error) => {
+    const gone = async (error) => {
+      for (let ms = 0; ms < 2000 && this.#server.isRunning(); ms += 20) await sleep(20); // its end is seen later than its sockets'
       if (this.#server.isRunning()) throw error;
     };
     const count = Math.ceil(sends / users.length);
