@@ -361,10 +361,16 @@ static uint32_t sealed_count(const struct log *log)
     return count;
 }
 
-/* All that was replayed goes into runs everywhere; after that no old segment is needed any more. */
+/* All that was replayed goes into runs everywhere; after that no old segment is needed any more. A log is passed only
+ * when the runs of all shards are there: it holds the copies of other shards' users too. */
 static int write_out_all(struct recovery *recovery)
 {
+    struct store_info info;
     int status = 0;
+    for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++) {
+        store_info(recovery->server->cores[i]->store, &info);
+        status = write_out(recovery, recovery->server->cores[i], info.applied);
+    }
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
         status = write_out(recovery, recovery->server->cores[i],
                            (struct store_position){recovery->logs[i].generation_last + 1, 0});

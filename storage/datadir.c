@@ -166,13 +166,14 @@ static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t sha
         result = lock_take(dir, error);
     if (result == 0)
         result = examine(dir, shards_wanted, &is_made, error);
-    if (result != 0 || is_made)
+    if (result != 0)
         return result;
-    result = datadir_make(dir->fd, shards_wanted != 0 ? shards_wanted : shards_default, &dir->meta);
+    result = is_made ? datadir_sync(dir->fd)
+                     : datadir_make(dir->fd, shards_wanted != 0 ? shards_wanted : shards_default, &dir->meta);
     if (result == 0)
         return 0;
     errno = -result;
-    return refuse_errno(error, "make a data directory of", dir->path);
+    return refuse_errno(error, is_made ? "sync" : "make a data directory of", dir->path);
 }
 
 int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,

@@ -174,6 +174,16 @@ static int draw(uint32_t shards, struct datadir_meta *meta_r)
     return 0;
 }
 
+int datadir_sync(int fd)
+{
+    int result = sync_dir(fd, ".");
+    if (result != 0)
+        return result;
+    /* The directory's own name. Where the one above may not be read, its name was there before. */
+    result = sync_dir(fd, "..");
+    return result == -EACCES ? 0 : result;
+}
+
 /* The new META first: it marks the empty shard directories as those of an attempt. Its rename is the one commit point.
  */
 int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
@@ -189,11 +199,5 @@ int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
         result = sync_dir(fd, ".");
     if (result == 0 && renameat(fd, DATADIR_META_NEW, fd, DATADIR_META) != 0)
         result = -errno;
-    if (result == 0)
-        result = sync_dir(fd, ".");
-    if (result != 0)
-        return result;
-    /* The directory's own name. Where the one above may not be read, its name was there before. */
-    result = sync_dir(fd, "..");
-    return result == -EACCES ? 0 : result;
+    return result == 0 ? datadir_sync(fd) : result;
 }

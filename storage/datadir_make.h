@@ -36,4 +36,8 @@ bool datadir_has_shard(int fd, uint32_t shard, char name[DATADIR_NAME_BYTES]);
  * returns 0; -errno otherwise: half made. */
 int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r);
 
+/* Puts the names in `fd`, and its own, on the disk: META may have got its name from a process that was killed before it
+ * could. 0 or -errno. */
+int datadir_sync(int fd);
+
 #endif

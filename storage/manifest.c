@@ -160,8 +160,7 @@ static int take_rows(MDB_cursor *cursor, struct manifest_state *state)
     }
     if (status == 0 && result != MDB_NOTFOUND)
         status = manifest_errno(result);
-    state->is_new = !has_marks;
-    if (status == 0 && !has_marks && state->count > 0)
+    if (status == 0 && !has_marks)
         status = -EBADMSG;
     if (state->count > 0)
         qsort(state->entries, state->count, sizeof *state->entries, compare_entries);
@@ -210,6 +209,35 @@ static int check_size(struct manifest *manifest)
     return (uint64_t)stat.st_size < (info.me_last_pgno + 1) * pages.ms_psize ? -EBADMSG : 0;
 }
 
+static int make_in(MDB_env *env, const char *path, const struct manifest_marks *marks)
+{
+    struct manifest manifest = {.env = env};
+    MDB_txn *txn;
+    mdb_env_set_mapsize(env, MANIFEST_MAP_BYTES);
+    int result = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    if (result == 0)
+        result = mdb_txn_begin(env, NULL, 0, &txn);
+    if (result != 0)
+        return manifest_errno(result);
+    result = mdb_dbi_open(txn, NULL, 0, &manifest.dbi);
+    if (result == 0)
+        result = put_marks(&manifest, txn, marks);
+    if (result == 0)
+        return manifest_errno(mdb_txn_commit(txn));
+    mdb_txn_abort(txn);
+    return manifest_errno(result);
+}
+
+int manifest_make(const char *path, const struct manifest_marks *marks)
+{
+    MDB_env *env;
+    if (mdb_env_create(&env) != 0)
+        return -ENOMEM;
+    int status = make_in(env, path, marks);
+    mdb_env_close(env);
+    return status;
+}
+
 int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
                   struct store_error *error_r)
 {
@@ -221,6 +249,9 @@ int manifest_open(struct manifest **manifest_r, const char *path, struct manifes
     }
     mdb_env_set_mapsize(manifest->env, MANIFEST_MAP_BYTES);
     int result = mdb_env_open(manifest->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+    /* The commit of a process that was killed in it may be in the page cache only. */
+    if (result == 0)
+        result = mdb_env_sync(manifest->env, 1);
     int status = result == 0 ? check_size(manifest) : manifest_errno(result);
     if (status == 0)
         status = page_guard_run(load_guarded, &(struct loading){manifest, state_r});

@@ -37,10 +37,14 @@ struct manifest_state {
     struct manifest_marks marks;
     struct run_entry *entries;
     uint32_t count;
-    bool is_new; /* nothing has been committed yet: the marks are zero */
 };
 
-/* Opens or makes the file at `path` and reads it. 0 or -errno (-EBADMSG: damage) with *error_r told. */
+/* Makes a manifest with these marks and no runs at `path`, where there is none. LMDB writes its first pages without a
+ * care for a power cut: until it returns 0 there may be anything, so it is made under another name. 0 or -errno. */
+int manifest_make(const char *path, const struct manifest_marks *marks);
+
+/* Opens the file at `path` and reads it; what was read is on the disk. 0 or -errno (-EBADMSG: damage) with *error_r
+ * told. */
 int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
                   struct store_error *error_r);
 /* Nulls *manifest; NULL is fine. */

@@ -202,7 +202,7 @@ static bool is_named(const struct manifest_state *state, int64_t id)
     return false;
 }
 
-/* Removes what a crash left half written; a manifest that knows nothing beside files of runs is a lost one. */
+/* Removes what a crash left half written. No state: there is no manifest, so one beside files of runs was lost. */
 static int remove_strays(const char *dir, const struct manifest_state *state, struct store_error *error_r)
 {
     char path[RUN_PATH_BYTES];
@@ -212,12 +212,11 @@ static int remove_strays(const char *dir, const struct manifest_state *state, st
     int status = 0;
     for (struct dirent *entry; status == 0 && (entry = readdir(stream)) != NULL;) {
         int64_t id = id_of(entry->d_name);
-        if (id < 0 || is_named(state, id))
+        if (id < 0 || (state != NULL && is_named(state, id)))
             continue;
-        if (state->is_new) {
+        if (state == NULL) {
             snprintf(error_r->text, sizeof error_r->text,
-                     "%s holds %s, but its manifest.mdb is missing or empty: restore it from a backup", dir,
-                     entry->d_name);
+                     "%s holds %s, but its manifest.mdb is missing: restore it from a backup", dir, entry->d_name);
             status = -EBADMSG;
             break;
         }
@@ -246,14 +245,22 @@ static int open_runs(struct store *store, const struct manifest_state *state, st
     return 0;
 }
 
-/* The manifest of a new store is committed at once, so that one without marks beside runs is known for damage. */
-static int begin_manifest(struct store *store, struct store_error *error_r)
+/* A new store's manifest gets its name when it is whole and on the disk. */
+static int make_manifest(const char *dir, const char *path, struct store_error *error_r)
 {
-    store->marks = (struct manifest_marks){.next_id = 1, .next_seq = 1};
-    int status = manifest_commit(store->manifest, &store->marks, NULL, NULL, 0);
+    char made[RUN_PATH_BYTES];
+    struct manifest_marks marks = {.next_id = 1, .next_seq = 1};
+    int status = remove_strays(dir, NULL, error_r);
+    if (status != 0)
+        return status;
+    snprintf(made, sizeof made, "%s/manifest.new", dir);
+    if (unlink(made) != 0 && errno != ENOENT)
+        status = -errno;
     if (status == 0)
-        status = segment_sync_dir(store->dir);
-    return status == 0 ? 0 : store_tell(error_r, status, store->dir, "cannot write manifest.mdb");
+        status = manifest_make(made, &marks);
+    if (status == 0 && rename(made, path) != 0)
+        status = -errno;
+    return status == 0 ? 0 : store_tell(error_r, status, dir, "cannot write manifest.mdb");
 }
 
 static int open_all(struct store *store, struct store_error *error_r)
@@ -261,15 +268,18 @@ static int open_all(struct store *store, struct store_error *error_r)
     char path[RUN_PATH_BYTES];
     struct manifest_state state;
     snprintf(path, sizeof path, "%s/manifest.mdb", store->dir);
-    int status = manifest_open(&store->manifest, path, &state, error_r);
+    int status = access(path, F_OK) == 0 ? 0 : make_manifest(store->dir, path, error_r);
+    /* Its name too, which a killed process may have given it a moment ago. */
+    if (status == 0 && (status = segment_sync_dir(store->dir)) != 0)
+        store_tell(error_r, status, store->dir, "cannot be synced");
+    if (status == 0)
+        status = manifest_open(&store->manifest, path, &state, error_r);
     if (status != 0)
         return status;
     store->marks = state.marks;
     status = remove_strays(store->dir, &state, error_r);
     if (status == 0)
         status = open_runs(store, &state, error_r);
-    if (status == 0 && state.is_new)
-        status = begin_manifest(store, error_r);
     free(state.entries);
     return status;
 }

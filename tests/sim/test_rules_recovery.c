@@ -1,8 +1,12 @@
 /* DESIGN, "What survives": failed writes, crashes, recovery, stop. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "world.h"
@@ -287,6 +291,69 @@ Test(recovery, a_failed_log_write_settles_nothing_and_the_restart_decides)
     send_text(bob, 1, world_name(world, 0, 0), "again", NULL);
     world_settle(world);
     json_decref(client_expect(bob, "ok"));
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+static void life_of_one_message_to_shard_0(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 1, 0), "");
+    send_text(alice, 1, world_name(world, 0, 0), "x", NULL);
+    world_settle(world);
+    json_decref(client_expect(alice, "ok"));
+}
+
+static bool has_run(const char *dir, const char *shard)
+{
+    char path[128];
+    bool has = false;
+    snprintf(path, sizeof path, "%s/%s/runs", dir, shard);
+    DIR *stream = opendir(path);
+    cr_assert_not_null(stream);
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        has |= strncmp(entry->d_name, "run-", 4) == 0;
+    closedir(stream);
+    return has;
+}
+
+/* LMDB's one writer of the manifest of shard 1 is this process: no other gets past its first commit there. */
+static MDB_env *hold_manifest(const char *dir, MDB_txn **txn_r)
+{
+    char path[128];
+    MDB_env *env;
+    snprintf(path, sizeof path, "%s/shard-0001/runs/manifest.mdb", dir);
+    cr_assert(mdb_env_create(&env) == 0 && mdb_env_open(env, path, MDB_NOSUBDIR, 0600) == 0);
+    cr_assert_eq(mdb_txn_begin(env, NULL, 0, txn_r), 0);
+    return env;
+}
+
+/* 64 finished segments are so many that the start writes them all to runs. */
+Test(recovery, a_start_that_is_cut_between_the_runs_of_two_shards_loses_no_copy)
+{
+    char dir[64];
+    MDB_txn *txn;
+    world_dir_make(dir);
+    for (int i = 0; i < 64; i++)
+        world_live_and_die(dir, life_of_one_message_to_shard_0);
+    MDB_env *env = hold_manifest(dir, &txn);
+    pid_t pid = fork();
+    if (pid == 0) {
+        world_open(&(struct world_options){.shards = 2, .dir = dir});
+        _exit(0);
+    }
+    while (!has_run(dir, "shard-0001"))
+        usleep(1000);
+    cr_assert(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+    cr_assert(has_run(dir, "shard-0000"));
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 1, 0), "");
+    struct client *bob = client_login(world, 0, world_name(world, 0, 0), "");
+    cr_assert_eq(strlen(history_texts(bob, ",\"limit\":100")), 64 * 2 - 1);
+    cr_assert_eq(strlen(history_texts(alice, ",\"limit\":100")), 64 * 2 - 1, "the sender's copies too");
     world_close(world);
     world_dir_remove(dir);
 }

@@ -255,6 +255,35 @@ Test(store, a_manifest_that_is_missing_beside_runs_is_refused_and_the_runs_are_l
     bed_close(&bed);
 }
 
+/* The other half of the proof is tests/power: manifest.mdb is never there before it is whole. */
+Test(store, what_a_power_cut_left_of_a_new_manifest_is_made_anew)
+{
+    char path[128];
+    static const char half[4096] = "half a manifest";
+    struct bed bed = bed_open();
+    bed_stop(&bed);
+    snprintf(path, sizeof path, "%s/manifest.mdb", bed.dir);
+    cr_assert_eq(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/manifest.new", bed.dir);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    cr_assert_eq(write(fd, half, sizeof half), (ssize_t)sizeof half);
+    close(fd);
+    bed_start(&bed);
+    cr_assert_eq(access(path, F_OK), -1);
+    bed_close(&bed);
+}
+
+Test(store, a_manifest_without_marks_is_refused)
+{
+    char path[128];
+    struct bed bed = bed_open();
+    bed_stop(&bed);
+    snprintf(path, sizeof path, "%s/manifest.mdb", bed.dir);
+    cr_assert_eq(truncate(path, 0), 0);
+    expect_refused(&bed, "manifest.mdb is damaged");
+    bed_close(&bed);
+}
+
 Test(store, a_manifest_that_was_cut_short_is_refused)
 {
     char path[128];

@@ -1,0 +1,66 @@
+/*
+ * claims.h: what was sent, and what the server has said of it so far. The journal is the clients' side: each line one
+ * JSON object {n, from, to, bytes, key, again}: message number n, whose text follows from n and bytes; `again`: it may
+ * have been sent more than once, always with the same key. A claim is one entry of one timeline as a frame told it: an
+ * `ok`, a `msg`, a row of a history. Frames are read from what leaves the process (TRACE_SEND), whole ones only.
+ *
+ * One thread. Whatever cannot be read ends the process.
+ */
+#ifndef CHITCHAT_TESTS_CLAIMS_H
+#define CHITCHAT_TESTS_CLAIMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trace.h"
+
+#define CLAIMS_USERS_MAX 64
+#define CLAIMS_TEXT_MAX 16384
+
+struct sent {
+    bool is_known;
+    bool is_again;
+    int from; /* indices of users */
+    int to;
+    uint32_t bytes;
+    char key[65]; /* empty: none */
+};
+
+struct claim {
+    int user; /* whose timeline */
+    uint32_t n;
+    uint64_t ts;
+    uint64_t prev;
+    bool has_prev;
+    char mid[21];
+};
+
+struct claims_stream;
+
+struct claims {
+    char users[CLAIMS_USERS_MAX][129];
+    int user_count;
+    struct sent *sent; /* by n */
+    uint32_t sent_count;
+    struct claim *items;
+    uint32_t count;
+    uint32_t room;
+    uint32_t acknowledged;           /* `ok`s of sends among them, dups included */
+    uint64_t last[CLAIMS_USERS_MAX]; /* the greatest `last` that a login told: the timeline has such an entry */
+    struct claims_stream *streams;   /* by descriptor */
+};
+
+void claims_open(struct claims *claims, const char *journal_path);
+void claims_close(struct claims *claims);
+/* Adds, and writes, claims of an earlier time: each line one {user, n, ts, prev, mid}. */
+void claims_load(struct claims *claims, const char *path);
+void claims_save(const struct claims *claims, const char *path);
+/* SEND, CLOSE and LIFE count. */
+void claims_apply(struct claims *claims, const struct trace_record *record, const void *data);
+
+/* The text of message n, `bytes` long: out has room for one more. */
+void claims_text(uint32_t n, uint32_t bytes, char *out);
+int claims_user(const struct claims *claims, const char *name);
+
+#endif

@@ -1,0 +1,176 @@
+// The clients' side of a recorded run: who sends what, written down before it is sent.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { Client } from "../scenario/lib/client.mjs";
+import { sleep } from "../scenario/lib/server.mjs";
+
+// Numbers from a seed (mulberry32).
+export class Chance {
+  #state;
+
+  constructor(seed) {
+    this.#state = seed >>> 0;
+  }
+
+  next() {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let z = this.#state;
+    z = Math.imul(z ^ (z >>> 15), z | 1);
+    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  from(low, high) {
+    return low + Math.floor(this.next() * (high - low + 1));
+  }
+
+  hits(one_in) {
+    return this.from(1, one_in) === 1;
+  }
+
+  of(list) {
+    return list[this.from(0, list.length - 1)];
+  }
+}
+
+// As claims_text of claims.c.
+export function textOf(n, bytes) {
+  let text = `${n}:`;
+  while (text.length < bytes) text += String.fromCharCode(97 + ((n + text.length) % 26));
+  return text;
+}
+
+// Every message ever sent: { n, from, to, bytes, key, again }, and what the clients know of it.
+export class Journal {
+  users;
+  sent = [];
+  claims = []; // of acknowledged ones: { user, n, ts, prev, mid }
+  unknown = []; // n of keyed sends without an answer
+
+  constructor(users) {
+    this.users = users;
+  }
+
+  copy() {
+    const copy = new Journal(this.users);
+    copy.sent = this.sent.map((sent) => ({ ...sent }));
+    return copy;
+  }
+
+  add(from, to, bytes, keyed) {
+    const n = this.sent.length + 1;
+    const sent = { n, from, to, bytes: Math.max(bytes, 8), ...(keyed ? { key: `key of ${n}` } : {}) };
+    this.sent.push(sent);
+    return sent;
+  }
+
+  save(file) {
+    fs.writeFileSync(file, this.sent.map((sent) => JSON.stringify(sent) + "\n").join(""));
+  }
+
+  saveClaims(file) {
+    fs.writeFileSync(file, this.claims.map((claim) => JSON.stringify(claim) + "\n").join(""));
+  }
+}
+
+// Each user sends on one connection, some have a second one that listens.
+export class Traffic {
+  #server;
+  #journal;
+  #chance;
+  #clients = [];
+
+  constructor(server, journal, chance) {
+    this.#server = server;
+    this.#journal = journal;
+    this.#chance = chance;
+  }
+
+  async #login(user) {
+    const client = await Client.open(this.#server);
+    this.#clients.push(client);
+    await client.loginAs(user, this.#chance.hits(3) ? { after: 0 } : {});
+    return client;
+  }
+
+  async #send(client, sent) {
+    for (let attempt = 0; ; attempt++) {
+      const fields = { op: "send", id: `${sent.n}/${attempt}`, to: sent.to, text: textOf(sent.n, sent.bytes) };
+      const reply = await client.request({ ...fields, ...(sent.key ? { key: sent.key } : {}) });
+      if (reply.op === "ok") {
+        const { ts, prev, mid } = reply;
+        this.#journal.claims.push({ user: sent.from, n: sent.n, ts, mid, ...(prev === undefined ? {} : { prev }) });
+        return;
+      }
+      sent.again = true;
+      if (reply.op === "closed") {
+        if (sent.key) this.#journal.unknown.push(sent);
+        return;
+      }
+      assert.equal(reply.code, "busy", JSON.stringify(reply));
+      await sleep(reply.retry_after);
+    }
+  }
+
+  async #user(user, { count, window, bytes, resend }) {
+    const client = await this.#login(user);
+    if (this.#chance.hits(2)) await this.#login(user);
+    const own = resend ? this.#journal.unknown.filter((sent) => sent.from === user) : [];
+    if (resend) this.#journal.unknown = this.#journal.unknown.filter((sent) => sent.from !== user);
+    for (const sent of own) await this.#send(client, sent);
+    const worker = async () => {
+      while (count-- > 0 && !client.closed) {
+        const sent = this.#journal.add(user, this.#chance.of(this.#journal.users), bytes(), this.#chance.hits(2));
+        await this.#send(client, sent);
+        if (sent.key && this.#chance.hits(8)) {
+          sent.again = true;
+          await this.#send(client, sent);
+        }
+        if (this.#chance.hits(4)) await sleep(this.#chance.from(0, 3));
+      }
+    };
+    await Promise.all(Array.from({ length: window }, worker));
+  }
+
+  // Until all is sent, or the server is gone.
+  async run({ sends, ...how }) {
+    const users = this.#journal.users;
+    const gone = async (error) => {
+      for (let ms = 0; ms < 2000 && this.#server.isRunning(); ms += 20) await sleep(20); // its end is seen later than its sockets'
+      if (this.#server.isRunning()) throw error;
+    };
+    const count = Math.ceil(sends / users.length);
+    await Promise.all(users.map((user) => this.#user(user, { ...how, count }).catch(gone)));
+    for (const client of this.#clients) client.check();
+  }
+
+  end() {
+    for (const client of this.#clients) client.terminate();
+  }
+}
+
+// The real server, asked over sockets for every timeline: what was claimed is there, and each message is with both.
+export async function checkClaims(server, journal, file) {
+  const claims = fs.readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const timelines = new Map();
+  for (const user of journal.users) {
+    const client = await Client.open(server);
+    await client.loginAs(user, { after: 0 });
+    await client.untilLive();
+    client.check();
+    timelines.set(user, new Map(client.entries.map((entry) => [entry.text.split(":")[0], entry])));
+    assert.equal(timelines.get(user).size, client.entries.length, `${user} has a message twice`);
+    client.terminate();
+  }
+  for (const { user, n, ts, prev, mid } of claims) {
+    const entry = timelines.get(user).get(String(n));
+    assert.ok(entry, `${user} has not message ${n}, which the server had told`);
+    assert.deepEqual([entry.ts, entry.mid, prev === undefined ? undefined : entry.prev], [ts, mid, prev]);
+  }
+  for (const [user, timeline] of timelines)
+    for (const [n, entry] of timeline) {
+      const other = timelines.get(entry.from === user ? entry.to : entry.from).get(n);
+      assert.equal(other?.mid, entry.mid, `message ${n} of ${user} is one-sided`);
+      assert.equal(entry.text, textOf(Number(n), journal.sent[n - 1].bytes));
+    }
+}
