@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/hold.h"
+
 /* -- surveying -- */
 
 /* Calls `visit` for each entry of the directory `name` in `fd` but . and ..; 0, or -1 and errno. A false of `visit`
@@ -72,11 +74,15 @@ static bool survey_entry(void *context, int dir_fd, const char *entry)
         survey->has_meta = true;
     } else if (strcmp(entry, DATADIR_META_NEW) == 0) {
         survey->has_new_meta = true;
+    } else if (strcmp(entry, DATADIR_BACKUP) == 0) {
+        survey->has_backup = true;
+    } else if (strcmp(entry, DATADIR_BACKUP_NEW) == 0) {
+        survey->has_new_backup = true;
     } else if (is_shard(entry)) {
         survey->has_shards = true;
         if (each_entry(dir_fd, entry, note_part, &survey->has_content) != 0)
             survey->has_content = true;
-    } else if (strcmp(entry, DATADIR_LOCK) != 0 && strcmp(entry, "lost+found") != 0) {
+    } else if (strcmp(entry, DATADIR_LOCK) != 0 && strcmp(entry, HOLD_NAME) != 0 && strcmp(entry, "lost+found") != 0) {
         (void)snprintf(survey->stranger, sizeof survey->stranger, "%.63s", entry);
     }
     return true;
@@ -144,11 +150,9 @@ static int make_shard(int fd, uint32_t shard)
     return sync_dir(fd, name);
 }
 
-static int write_new_meta(int fd, const struct datadir_meta *meta)
+int datadir_write_file(int fd, const char *name, const char *text, size_t bytes)
 {
-    char text[DATADIR_META_BYTES];
-    size_t bytes = datadir_meta_write(meta, text);
-    int file = openat(fd, DATADIR_META_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int file = openat(fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return -errno;
     ssize_t written = write(file, text, bytes);
@@ -157,6 +161,20 @@ static int write_new_meta(int fd, const struct datadir_meta *meta)
         result = -errno;
     close(file);
     return result == 0 ? sync_dir(fd, ".") : result;
+}
+
+static int write_new_meta(int fd, const struct datadir_meta *meta)
+{
+    char text[DATADIR_META_BYTES];
+    return datadir_write_file(fd, DATADIR_META_NEW, text, datadir_meta_write(meta, text));
+}
+
+int datadir_make_shards(int fd, uint32_t shards)
+{
+    int result = 0;
+    for (uint32_t shard = 0; shard < shards && result == 0; shard++)
+        result = make_shard(fd, shard);
+    return result;
 }
 
 static int draw(uint32_t shards, struct datadir_meta *meta_r)
@@ -183,8 +201,8 @@ int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
         result = write_new_meta(fd, meta_r);
     if (result == 0 && each_entry(fd, ".", remove_shard, NULL) != 0)
         result = -errno;
-    for (uint32_t shard = 0; shard < shards && result == 0; shard++)
-        result = make_shard(fd, shard);
+    if (result == 0)
+        result = datadir_make_shards(fd, shards);
     if (result == 0)
         result = sync_dir(fd, ".");
     if (result == 0 && renameat(fd, DATADIR_META_NEW, fd, DATADIR_META) != 0)
