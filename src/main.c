@@ -1,7 +1,7 @@
 /* main.c: the command line, and what it asks for. */
 #include <stdio.h>
 
-#include "commands.h"
+#include "command.h"
 #include "config.h"
 #include "serve.h"
 

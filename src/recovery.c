@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "core.h"
 #include "keeper.h"
+#include "storage/hold.h"
 #include "storage/segment.h"
 #include "storage/wal_survey.h"
 
@@ -44,7 +45,8 @@ static int __attribute__((format(printf, 3, 4))) refuse(struct recovery *recover
 static int open_storage(struct recovery *recovery, struct core *core)
 {
     const struct config *config = recovery->server->config;
-    struct store_options options = {.runs_max = CORE_RUNS_MAX, .fan_out = CORE_RUNS_FAN_OUT};
+    struct store_options options = {
+        .runs_max = CORE_RUNS_MAX, .fan_out = CORE_RUNS_FAN_OUT, .data_dir = datadir_path(recovery->server->datadir)};
     struct store_error error;
     char dir[PATH_MAX];
     int status = datadir_runs_path(recovery->server->datadir, core->index, dir, sizeof dir);
@@ -285,10 +287,20 @@ static int begin_log(struct recovery *recovery, struct log *log)
     return 0;
 }
 
+/* A start drops segments and runs at once: a backup that holds them, of the server that ran before, is overtaken. */
+static int overtake_backup(struct recovery *recovery)
+{
+    const char *dir = datadir_path(recovery->server->datadir);
+    int hold_fd = hold_share(dir);
+    int status = hold_fd < 0 ? hold_overtake(dir) : 0;
+    hold_give(hold_fd);
+    return status == 0 ? 0 : refuse(recovery, status, "%s/" HOLD_NAME " cannot be written: %s", dir, strerror(-status));
+}
+
 static int recover(struct recovery *recovery)
 {
     uint32_t count = recovery->server->core_count;
-    int status = 0;
+    int status = overtake_backup(recovery);
     uint32_t sealed_max = 0;
     for (uint32_t i = 0; i < count && status == 0; i++) {
         recovery->logs[i].core = recovery->server->cores[i];

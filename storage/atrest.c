@@ -64,7 +64,7 @@ static int open_store(struct atrest *atrest, struct atrest_shard *shard, struct 
 
 /* -- logs -- */
 
-void log_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r)
+void atrest_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r)
 {
     struct record_fields fields;
     int bytes = record_decode(entry->record, LIMIT_RECORD_BYTES, &fields);
@@ -154,8 +154,8 @@ static int compare_entries(const void *a, const void *b)
 {
     struct span user_a, user_b;
     struct message message_a, message_b;
-    log_entry_view(a, &user_a, &message_a);
-    log_entry_view(b, &user_b, &message_b);
+    atrest_entry_view(a, &user_a, &message_a);
+    atrest_entry_view(b, &user_b, &message_b);
     int order = span_compare(user_a, user_b);
     return order != 0 ? order : message_a.ts < message_b.ts ? -1 : message_a.ts > message_b.ts;
 }

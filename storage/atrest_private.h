@@ -36,6 +36,6 @@ struct atrest {
 };
 
 /* The user whose copy it is, and the copy. */
-void log_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r);
+void atrest_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r);
 
 #endif

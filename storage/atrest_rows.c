@@ -88,7 +88,7 @@ static int log_take(struct atrest_rows *rows, struct input *input)
     input->is_at_end = input->entry == input->entry_end;
     if (input->is_at_end)
         return 0;
-    log_entry_view(input->entry, &input->user, &input->message);
+    atrest_entry_view(input->entry, &input->user, &input->message);
     input->is_at_end = rows->only.bytes > 0 && !span_equal(input->user, rows->only);
     return 0;
 }
@@ -129,7 +129,7 @@ static int open_log(struct atrest_rows *rows, struct input *input)
         uint64_t middle = low + (high - low) / 2;
         struct message message;
         struct span user;
-        log_entry_view(&entries[middle], &user, &message);
+        atrest_entry_view(&entries[middle], &user, &message);
         if (span_compare(user, rows->only) < 0)
             low = middle + 1;
         else

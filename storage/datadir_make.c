@@ -177,9 +177,18 @@ int datadir_make_shards(int fd, uint32_t shards)
     return result;
 }
 
+int datadir_draw_epoch(struct datadir_meta *meta)
+{
+    uint64_t random[2];
+    if (getentropy(random, sizeof random) != 0)
+        return -errno;
+    (void)snprintf(meta->epoch, sizeof meta->epoch, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    return 0;
+}
+
 static int draw(uint32_t shards, struct datadir_meta *meta_r)
 {
-    uint64_t random[6];
+    uint64_t random[4];
     if (getentropy(random, sizeof random) != 0)
         return -errno;
     *meta_r = (struct datadir_meta){
@@ -188,8 +197,7 @@ static int draw(uint32_t shards, struct datadir_meta *meta_r)
         .name_seed = {random[0], random[1]},
         .key_seed = {random[2], random[3]},
     };
-    (void)snprintf(meta_r->epoch, sizeof meta_r->epoch, "%016" PRIx64 "%016" PRIx64, random[4], random[5]);
-    return 0;
+    return datadir_draw_epoch(meta_r);
 }
 
 /* The new META first: it marks the empty shard directories as those of an attempt. Its rename is the one commit point.
@@ -211,7 +219,12 @@ int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
         result = sync_dir(fd, ".");
     if (result != 0)
         return result;
-    /* The directory's own name. Where the one above may not be read, its name was there before. */
-    result = sync_dir(fd, "..");
+    return datadir_sync_name(fd);
+}
+
+int datadir_sync_name(int fd)
+{
+    /* Where the directory above may not be read, the name was there before. */
+    int result = sync_dir(fd, "..");
     return result == -EACCES ? 0 : result;
 }

@@ -42,6 +42,12 @@ bool datadir_has_shard(int fd, uint32_t shard, char name[DATADIR_NAME_BYTES]);
 /* Makes the empty directories of `shards` shards. Durable but for the names of the shards in `fd`. 0 or -errno. */
 int datadir_make_shards(int fd, uint32_t shards);
 
+/* Makes the directory's own name durable. 0 or -errno. */
+int datadir_sync_name(int fd);
+
+/* A new epoch. 0 or -errno. */
+int datadir_draw_epoch(struct datadir_meta *meta);
+
 /* Writes a file whole and durably, its name included. 0 or -errno. */
 int datadir_write_file(int fd, const char *name, const char *text, size_t bytes);
 

@@ -16,8 +16,8 @@
 
 #define HOLD_NAME "HOLD"
 
-/* For the server: a descriptor to be given to hold_give when the drop is done; -EBUSY while a backup holds; or -errno,
- * when HOLD cannot be opened: then no backup can hold either. `dir` is the data directory. */
+/* For the server: a descriptor to be given to hold_give when the drop is done; -EBUSY while a backup holds, or -errno:
+ * then one may. `dir` is the data directory. */
 int hold_share(const char *dir);
 /* For a backup: as hold_share, but alone; waits some seconds for those that share it. -EBUSY: another backup holds. */
 int hold_take(const char *dir);

@@ -37,9 +37,13 @@ struct store_position {
 };
 
 struct store_options {
-    uint32_t runs_max; /* past it store_add_run waits for merges; 24 */
-    uint32_t fan_out;  /* runs of one level, adjacent in time, that a merge makes into one; 6 */
+    uint32_t runs_max;    /* past it store_add_run waits for merges; 24 */
+    uint32_t fan_out;     /* runs of one level, adjacent in time, that a merge makes into one; 6 */
+    const char *data_dir; /* where a backup may hold (hold.h), copied; NULL: nowhere */
 };
+
+/* Files of merged runs that stay on the disk for a backup that holds, at most. */
+#define STORE_HELD_MAX 64u
 
 struct store_info {
     uint32_t run_count;
@@ -69,7 +73,9 @@ bool store_is_at_cap(struct store *store);
 bool store_merge_is_due(struct store *store);
 /* Merges the lowest level that is due, whole: new run written, one commit {+ new, - olds}, swap, unlink; old runs are
  * closed when their last reader lets go, here on the merge thread. `should_stop` is asked between slices (may be
- * NULL); when it says true the half-written run is dropped and -ECANCELED returned. Returns 0 or -errno. */
+ * NULL); when it says true the half-written run is dropped and -ECANCELED returned. While a backup holds, old runs are
+ * not unlinked, but at a later call (up to STORE_HELD_MAX of them; then the backup is overtaken), which is due for that
+ * too, and -ECANCELED then means that it still holds. Returns 0 or -errno. */
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
                     struct store_error *error_r);
 

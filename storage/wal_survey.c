@@ -120,10 +120,10 @@ static int compare_files(const void *a, const void *b)
     return x->generation < y->generation ? -1 : x->generation > y->generation;
 }
 
-int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied)
+int wal_survey_headers(struct wal_survey *survey, const char *dir, uint32_t shard)
 {
     uint32_t *numbers = NULL;
-    *survey = (struct wal_survey){.shard = shard, .applied = applied};
+    *survey = (struct wal_survey){.shard = shard};
     ASSERT(strlen(dir) < sizeof survey->dir);
     memcpy(survey->dir, dir, strlen(dir) + 1);
     int status = segment_list(survey->dir, &numbers, &survey->file_count);
@@ -136,12 +136,17 @@ int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, 
         status = survey_file(survey, &survey->files[i]);
     }
     free(numbers);
-    if (status == 0)
-        status = mark_live(survey);
-    if (status == 0)
-        status = check_strays(survey);
     qsort(survey->files, survey->file_count, sizeof *survey->files, compare_files);
     return status;
+}
+
+int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied)
+{
+    int status = wal_survey_headers(survey, dir, shard);
+    survey->applied = applied;
+    if (status == 0)
+        status = mark_live(survey);
+    return status == 0 ? check_strays(survey) : status;
 }
 
 void wal_survey_fini(struct wal_survey *survey)
@@ -173,7 +178,7 @@ int wal_survey_scan_map(struct wal_survey *survey, struct wal_file *file, const 
                         int (*visit)(void *context, const struct record_fields *fields), void *context,
                         struct wal_scan *scan_r)
 {
-    bool is_open = wal_survey_is_newest(survey, file) || file->end_bytes > bytes;
+    bool is_open = wal_survey_is_newest(survey, file) || file->end_bytes == 0 || file->end_bytes > bytes;
     survey->error[0] = '\0';
     int status = wal_scan(data, bytes, file->generation, is_open ? bytes : file->end_bytes, visit, context, scan_r);
     if (status == -EBADMSG)

@@ -20,7 +20,8 @@ struct wal_file {
     bool is_live;
     uint64_t generation;
     uint64_t bytes;     /* of the file */
-    uint64_t end_bytes; /* the sealed length, or 0 for the newest; wal_survey_scan: where the last whole batch ends */
+    uint64_t end_bytes; /* the sealed length, or 0 where the newest header tells none; wal_survey_scan: where the last
+                           whole batch ends */
 };
 
 struct wal_survey {
@@ -37,6 +38,8 @@ struct wal_survey {
 /* Looks at the log of `shard` in `dir` (both copied), of which the runs hold all below `applied`. 0, or -errno and
  * survey->error. wal_survey_fini in either case. */
 int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied);
+/* Only the first part of it: files, with has_header, generation and bytes, and the newest header. */
+int wal_survey_headers(struct wal_survey *survey, const char *dir, uint32_t shard);
 void wal_survey_fini(struct wal_survey *survey);
 
 bool wal_survey_is_newest(const struct wal_survey *survey, const struct wal_file *file);

@@ -45,6 +45,11 @@ export function treeOf(dir) {
   return all;
 }
 
+// The same but for what a change of the number of a file's names does to it: its ctime.
+export function withoutLinks(tree) {
+  return Object.fromEntries(Object.entries(tree).map(([name, text]) => [name, text.split(" ").filter((_, at) => at !== 3).join(" ")]));
+}
+
 export function verify(dir) {
   return runToEnd(["verify", "--data", dir]);
 }
@@ -74,18 +79,18 @@ export function checkBothSides(entries, acknowledged) {
   const byPlace = new Map();
   for (const entry of entries) {
     const place = `${entry.user} ${entry.mid}`;
-    assert.ok(!byPlace.has(place), `${place} stands twice`);
+    if (byPlace.has(place)) assert.fail(`${place} stands twice`);
     byPlace.set(place, entry);
   }
   for (const entry of entries) {
     const other = byPlace.get(`${entry.user === entry.from ? entry.to : entry.from} ${entry.mid}`);
     assert.ok(other, `${entry.mid} is one-sided: it stands with ${entry.user}`);
-    assert.deepEqual([other.from, other.to, other.text], [entry.from, entry.to, entry.text]);
+    assert.ok(other.from === entry.from && other.to === entry.to && other.text === entry.text, `${entry.mid} differs`);
   }
   for (const sent of acknowledged) {
     const own = byPlace.get(`${sent.from} ${sent.mid}`);
     assert.ok(own, `${sent.mid}, which was acknowledged, is missing`);
-    assert.deepEqual([own.ts, own.to, own.text, own.key], [sent.ts, sent.to, sent.text, sent.key]);
+    assert.ok(own.ts === sent.ts && own.to === sent.to && own.text === sent.text && own.key === sent.key, `${sent.mid} is not what was sent`);
   }
 }
 

@@ -1,4 +1,4 @@
-/* verify.c: `chitchat verify`: files one by one, then all timelines together. */
+/* command_verify.c: `chitchat verify`: files one by one, then all timelines together. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "agree.h"
-#include "commands.h"
+#include "command.h"
 #include "storage/atrest.h"
 #include "storage/run_check.h"
 

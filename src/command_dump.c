@@ -1,11 +1,11 @@
-/* dump.c: `chitchat dump`: entries as JSON lines. */
+/* command_dump.c: `chitchat dump`: entries as JSON lines. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "commands.h"
+#include "command.h"
 #include "json_put.h"
 #include "reply.h"
 #include "storage/atrest.h"

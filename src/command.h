@@ -1,9 +1,9 @@
 /*
- * commands.h: the commands beside `serve`, each from a checked configuration to the exit code: 0; 1 for what was found
+ * command.h: the commands beside `serve`, each from a checked configuration to the exit code: 0; 1 for what was found
  * or went wrong; 2 when it could not begin. One line on stderr says why. Main's thread.
  */
-#ifndef CHITCHAT_COMMANDS_H
-#define CHITCHAT_COMMANDS_H
+#ifndef CHITCHAT_COMMAND_H
+#define CHITCHAT_COMMAND_H
 
 #include "config.h"
 
