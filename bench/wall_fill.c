@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <time.h>
 
 #include "base/bytes.h"
@@ -234,14 +235,15 @@ static int open_shard(struct fill *fill, uint32_t shard, struct store_error *err
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return -errno;
     snprintf(path, sizeof path, "%s/manifest.mdb", dir);
-    status = manifest_open(&fill->manifests[shard], path, &state, error_r);
-    if (status != 0)
-        return status;
-    free(state.entries);
-    if (!state.is_new)
+    if (access(path, F_OK) == 0)
         return -EEXIST;
     fill->marks[shard] = (struct manifest_marks){.next_id = 1, .next_seq = 1};
-    return 0;
+    status = manifest_make(path, &fill->marks[shard]);
+    if (status == 0)
+        status = manifest_open(&fill->manifests[shard], path, &state, error_r);
+    if (status == 0)
+        free(state.entries);
+    return status;
 }
 
 static int run(struct fill *fill, const char *path)

@@ -1,12 +1,13 @@
 #include "config.h"
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
+#include "config_command.h"
 #include "config_value.h"
 #include "rate.h"
 
@@ -14,35 +15,16 @@
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 
-enum option_kind {
-    OPTION_LISTEN,
-    OPTION_DIR,
-    OPTION_ORIGIN,
-    OPTION_NUMBER,
-    OPTION_BYTES,
-};
-
-struct option {
-    const char *name;
-    const char *value; /* what stands for the value in the help */
-    enum option_kind kind;
-    size_t offset; /* of numbers and bytes: the field of struct config, of `bytes` bytes */
-    size_t bytes;
-    uint64_t min;
-    uint64_t max;
-    uint64_t fallback;
-    uint64_t step;    /* a multiple of it only */
-    const char *help; /* a line of the help; \n begins another one */
-};
-
 #define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
 #define NO_FIELD 0, 0, 0, 0, 0, 1
+#define TEXT_FIELD(name) offsetof(struct config, name), 0, 0, 0, 0, 1
 
-static const struct option options[] = {
+static const struct option serve_options[] = {
     {"listen", "ADDR:PORT", OPTION_LISTEN, NO_FIELD,
      "where to listen; an IPv6 address stands in brackets, as in [::1]:8080;\n"
      "may be given up to 16 times (default 127.0.0.1:8080)"},
-    {"data", "DIR", OPTION_DIR, NO_FIELD, "where the messages are kept; made if it is not there (default ./data)"},
+    {"data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir),
+     "where the messages are kept; made if it is not there (default ./data)"},
     {"shards", "N", OPTION_NUMBER, FIELD(shards), 1, CONFIG_SHARDS_MAX, 0, 1,
      "threads that serve, each on a core of its own, 1 to 64; set when DIR is\n"
      "made, and kept in it (default: what DIR has, else the cores)"},
@@ -76,10 +58,55 @@ static const struct option options[] = {
      "seconds that a stop may take before it is cut short"},
 };
 
-#define OPTION_COUNT (sizeof options / sizeof options[0])
+#define DATA_OPTION(help)                                                                                              \
+    {                                                                                                                  \
+        "data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir), help                                                          \
+    }
+
+static const struct option verify_options[] = {
+    DATA_OPTION("what to check: a data directory or a backup (default ./data)"),
+};
+
+static const struct option dump_options[] = {
+    DATA_OPTION("what to read: a data directory or a backup (default ./data)"),
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "the timeline of this user alone"},
+};
+
+static const struct option backup_options[] = {
+    DATA_OPTION("what to copy; a server may be running on it (default ./data)"),
+    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir), "where to; made if it is not there, else it must be empty"},
+};
+
+static const struct option restore_options[] = {
+    {"from", "DIR2", OPTION_DIR, TEXT_FIELD(from_dir), "the backup"},
+    DATA_OPTION("where to; made if it is not there, else it must be empty (default ./data)"),
+};
+
+#define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
+
+const struct command config_commands[] = {
+    {"serve", "[options]", "serve until SIGTERM or SIGINT", CONFIG_SERVE, OPTIONS(serve_options), NULL, NULL},
+    {"verify", "[--data DIR]", "check logs and runs, changing nothing", CONFIG_VERIFY, OPTIONS(verify_options), NULL,
+     "Checks the logs, the runs, the manifests, and that both timelines of each message agree. No server may run on\n"
+     "DIR. Nothing is changed. Exits with 0 if all is well, with 1 and a line for each problem if not.\n"},
+    {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,
+     "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts. No server may run on\n"
+     "DIR; of a running server make a backup and dump that.\n"},
+    {"backup", "[--data DIR] --to DIR2", "copy the data, of a running server too", CONFIG_BACKUP,
+     OPTIONS(backup_options), "to",
+     "Copies all that is durable when it begins, both timelines of each message, while the server goes on. Files\n"
+     "that never change again are linked where DIR2 is on the same file system. Check it with `chitchat verify`.\n"},
+    {"restore", "--from DIR2 [--data DIR]", "put a backup back", CONFIG_RESTORE, OPTIONS(restore_options), "from",
+     "Makes DIR from a backup under a new epoch, so that clients that saw later messages are told to begin anew.\n"},
+};
+const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
+
+#define OPTIONS_MAX 64u
+_Static_assert(sizeof serve_options / sizeof serve_options[0] <= OPTIONS_MAX, "is_given has room for all");
 
 /* What is being read, and where complaints go. */
 struct parser {
+    const struct command *command;
     struct config *config;
     char *text;
     size_t text_bytes;
@@ -160,11 +187,14 @@ static enum config_action take_value(struct parser *parser, const struct option 
     case OPTION_ORIGIN: return take_origin(parser, given);
     case OPTION_NUMBER:
     case OPTION_BYTES: return take_number(parser, option, given);
-    case OPTION_DIR: break;
+    case OPTION_DIR:
+    case OPTION_USER: break;
     }
-    if (given[0] == '\0')
+    if (given[0] == '\0' && option->kind == OPTION_DIR)
         return complain(parser, "\"\"", "must name a directory");
-    parser->config->data_dir = given;
+    if (option->kind == OPTION_USER && (given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES))
+        return complain(parser, given[0] == '\0' ? "\"\"" : given, "must be the name of a user, of 1 to 128 bytes");
+    memcpy((char *)parser->config + option->offset, &given, sizeof given);
     return CONFIG_SERVE;
 }
 
@@ -191,9 +221,9 @@ static void set_defaults(struct config *config)
     ASSERT(is_good);
     config->listen_count = 1;
     config->data_dir = "./data";
-    for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (options[i].bytes != 0)
-            field_store(config, &options[i], options[i].fallback);
+    for (size_t i = 0; i < sizeof serve_options / sizeof serve_options[0]; i++)
+        if (serve_options[i].bytes != 0)
+            field_store(config, &serve_options[i], serve_options[i].fallback);
 }
 
 /* -- the environment -- */
@@ -231,29 +261,60 @@ static enum config_action take_list(struct parser *parser, const struct option *
     return action;
 }
 
-/* Other CHITCHAT_ names are left alone: container systems set some for a service of that name. */
+/* All of serve's; of the other commands only what they share with it, so that CHITCHAT_USER and the like, set for
+ * something else, change nothing. */
+static bool is_in_environment(const struct command *command, size_t option)
+{
+    return command->action == CONFIG_SERVE || strcmp(command->options[option].name, "data") == 0;
+}
+
+static bool is_known(const char *variable)
+{
+    char name[64];
+    for (size_t c = 0; c < config_command_count; c++)
+        for (size_t i = 0; i < config_commands[c].option_count; i++) {
+            environment_name(&config_commands[c].options[i], name);
+            size_t bytes = strlen(name);
+            if (is_in_environment(&config_commands[c], i) && strncmp(variable, name, bytes) == 0
+                && variable[bytes] == '=')
+                return true;
+        }
+    return false;
+}
+
+/* No errors, since container systems set CHITCHAT_PORT and the like for a service of that name. */
+static void note_unknown(struct config *config, char *const *environment)
+{
+    for (; environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, "CHITCHAT_", 9) == 0 && !is_known(*environment)
+            && config->unknown_count < CONFIG_UNKNOWN_MAX)
+            config->unknown[config->unknown_count++] = *environment;
+}
+
 static enum config_action take_environment(struct parser *parser, char *const *environment)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        environment_name(&options[i], parser->name);
+    for (size_t i = 0; i < parser->command->option_count; i++) {
+        const struct option *option = &parser->command->options[i];
+        environment_name(option, parser->name);
         const char *given = environment_value(environment, parser->name);
-        if (given == NULL)
+        if (given == NULL || !is_in_environment(parser->command, i))
             continue;
         enum config_action action =
-            is_repeatable(&options[i]) ? take_list(parser, &options[i], given) : take_value(parser, &options[i], given);
+            is_repeatable(option) ? take_list(parser, option, given) : take_value(parser, option, given);
         if (action != CONFIG_SERVE)
             return action;
     }
+    note_unknown(parser->config, environment);
     return CONFIG_SERVE;
 }
 
 /* -- the command line -- */
 
-static const struct option *option_find(const char *name, size_t bytes)
+static const struct option *option_find(const struct command *command, const char *name, size_t bytes)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (strlen(options[i].name) == bytes && memcmp(options[i].name, name, bytes) == 0)
-            return &options[i];
+    for (size_t i = 0; i < command->option_count; i++)
+        if (strlen(command->options[i].name) == bytes && memcmp(command->options[i].name, name, bytes) == 0)
+            return &command->options[i];
     return NULL;
 }
 
@@ -262,11 +323,14 @@ static enum config_action take_argument(struct parser *parser, char **argv, int 
 {
     const char *argument = argv[(*at_inout)++];
     size_t bytes = strcspn(argument, "=");
-    const struct option *option = strncmp(argument, "--", 2) == 0 ? option_find(argument + 2, bytes - 2) : NULL;
+    const struct option *option = NULL;
+    if (strncmp(argument, "--", 2) == 0)
+        option = option_find(parser->command, argument + 2, bytes - 2);
     (void)snprintf(parser->name, sizeof parser->name, "%.*s", (int)(bytes < 60 ? bytes : 60), argument);
     if (option == NULL) {
         (void)snprintf(parser->text, parser->text_bytes,
-                       "chitchat: unknown option %.200s: `chitchat --help` lists them all", argument);
+                       "chitchat: unknown option %.200s: `chitchat %s --help` lists them all", argument,
+                       parser->command->name);
         return CONFIG_ERROR;
     }
     const char *given = argument[bytes] == '=' ? argument + bytes + 1 : NULL;
@@ -274,19 +338,27 @@ static enum config_action take_argument(struct parser *parser, char **argv, int 
         return complain(parser, "", "needs a value after it");
     if (given == NULL)
         given = argv[(*at_inout)++];
-    if (!is_given[option - options])
+    if (!is_given[option - parser->command->options])
         forget(parser->config, option);
-    is_given[option - options] = true;
+    is_given[option - parser->command->options] = true;
     return take_value(parser, option, given);
 }
 
 static enum config_action take_arguments(struct parser *parser, int argc, char **argv)
 {
-    bool is_given[OPTION_COUNT] = {false};
+    const struct command *command = parser->command;
+    bool is_given[OPTIONS_MAX] = {false};
     enum config_action action = CONFIG_SERVE;
     int at = 2;
     while (at < argc && action == CONFIG_SERVE)
         action = take_argument(parser, argv, argc, &at, is_given);
+    for (size_t i = 0; i < command->option_count && action == CONFIG_SERVE; i++)
+        if (command->needed != NULL && strcmp(command->options[i].name, command->needed) == 0 && !is_given[i]) {
+            (void)snprintf(parser->text, parser->text_bytes,
+                           "chitchat: %s needs --%s %s: `chitchat %s --help` tells more", command->name,
+                           command->options[i].name, command->options[i].value, command->name);
+            action = CONFIG_ERROR;
+        }
     return action;
 }
 
@@ -298,74 +370,22 @@ static void make_one_line(char *text)
             *text = '?';
 }
 
-/* -- help -- */
-
-struct writer {
-    char *text;
-    size_t bytes;
-    size_t used;
-};
-
-static void __attribute__((format(printf, 2, 3))) put(struct writer *writer, const char *format, ...);
-
-static void put(struct writer *writer, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int more = vsnprintf(writer->text + writer->used, writer->bytes - writer->used, format, arguments);
-    va_end(arguments);
-    writer->used += more > 0 ? (size_t)more : 0;
-    if (writer->used >= writer->bytes)
-        writer->used = writer->bytes - 1;
-}
-
-#define HELP_INDENT 29
-
-static void put_option(struct writer *writer, const struct option *option)
-{
-    char left[64];
-    (void)snprintf(left, sizeof left, "--%s %s", option->name, option->value);
-    put(writer, "  %-*s", HELP_INDENT - 2, left);
-    for (const char *line = option->help; line != NULL;) {
-        const char *end = strchr(line, '\n');
-        int bytes = end != NULL ? (int)(end - line) : (int)strlen(line);
-        put(writer, "%*s%.*s%s", line == option->help ? 0 : HELP_INDENT, "", bytes, line, end != NULL ? "\n" : "");
-        line = end != NULL ? end + 1 : NULL;
-    }
-    char fallback[24];
-    config_value_write(option->fallback, option->kind == OPTION_BYTES, fallback);
-    if (option->bytes != 0 && option->fallback != 0)
-        put(writer, " (default %s)", fallback);
-    put(writer, "\n");
-}
-
-static enum config_action write_help(char *text, size_t text_bytes)
-{
-    struct writer writer = {text, text_bytes, 0};
-    put(&writer, "chitchat: a chat server over WebSockets that loses nothing.\n\n"
-                 "Usage:\n"
-                 "  chitchat serve [options]   serve until SIGTERM or SIGINT\n"
-                 "  chitchat --help            this text\n"
-                 "  chitchat --version         the version\n\n"
-                 "Options of serve:\n");
-    for (size_t i = 0; i < OPTION_COUNT; i++)
-        put_option(&writer, &options[i]);
-    put(&writer, "\n"
-                 "Every option may be given as --name VALUE or --name=VALUE, or in the environment as\n"
-                 "CHITCHAT_NAME (CHITCHAT_PING_S=25), with commas between values where it repeats;\n"
-                 "the command line wins. BYTES may end in K, M or G (1024, 1024^2, 1024^3).\n\n"
-                 "Clients connect to ws://ADDR:PORT/ws; http://ADDR:PORT/ is a page to try it by.\n");
-    return CONFIG_HELP;
-}
-
 static bool is_one_of(const char *argument, const char *one, const char *other, const char *third)
 {
     return strcmp(argument, one) == 0 || strcmp(argument, other) == 0 || strcmp(argument, third) == 0;
 }
 
-static enum config_action parse_serve(struct parser *parser, int argc, char **argv, char *const *environment)
+static const struct command *command_find(const char *name)
 {
-    if (argc < 2 || strcmp(argv[1], "serve") != 0) {
+    for (size_t i = 0; i < config_command_count; i++)
+        if (strcmp(config_commands[i].name, name) == 0)
+            return &config_commands[i];
+    return NULL;
+}
+
+static enum config_action parse_command(struct parser *parser, int argc, char **argv, char *const *environment)
+{
+    if (parser->command == NULL) {
         (void)snprintf(parser->text, parser->text_bytes,
                        "chitchat: %s%.200s: say `chitchat serve`; `chitchat --help` tells more",
                        argc < 2 ? "no command given" : "unknown command ", argc < 2 ? "" : argv[1]);
@@ -373,7 +393,9 @@ static enum config_action parse_serve(struct parser *parser, int argc, char **ar
     }
     set_defaults(parser->config);
     enum config_action action = take_environment(parser, environment);
-    return action == CONFIG_SERVE ? take_arguments(parser, argc, argv) : action;
+    if (action == CONFIG_SERVE)
+        action = take_arguments(parser, argc, argv);
+    return action == CONFIG_SERVE ? parser->command->action : action;
 }
 
 static bool asks_for_help(int argc, char **argv)
@@ -392,13 +414,16 @@ enum config_action config_parse(int argc, char **argv, char *const *environment,
     ASSERT(text_bytes > 0);
     struct parser parser = {.config = config_r, .text = text, .text_bytes = text_bytes};
     text[0] = '\0';
-    if (asks_for_help(argc, argv))
-        return write_help(text, text_bytes);
+    parser.command = argc > 1 ? command_find(argv[1]) : NULL;
+    if (asks_for_help(argc, argv)) {
+        config_write_help(parser.command, text, text_bytes);
+        return CONFIG_HELP;
+    }
     if (argc > 1 && is_one_of(argv[1], "version", "-V", "--version")) {
         (void)snprintf(text, text_bytes, "chitchat %s\n", CHITCHAT_VERSION);
         return CONFIG_VERSION;
     }
-    enum config_action action = parse_serve(&parser, argc, argv, environment);
+    enum config_action action = parse_command(&parser, argc, argv, environment);
     if (action == CONFIG_ERROR)
         make_one_line(text);
     return action;

@@ -2,10 +2,11 @@
  * config.h: what the user asks for on the command line and in the environment, checked and complete. Pure; main's
  * thread.
  *
- * `chitchat serve` takes the options of one table (config.c), as `--name value` or `--name=value`; each may also stand
- * in the environment as CHITCHAT_NAME (upper case, _ for -), where the command line wins. Options that repeat are comma
- * separated in the environment; on the command line they replace what the environment says. Whatever is wrong is told
- * in one line that names the option and says what is allowed.
+ * Each command takes the options of its table (config.c), as `--name value` or `--name=value`; those of `serve`, and
+ * --data of all, may also stand in the environment as CHITCHAT_NAME (upper case, _ for -), where the command line wins.
+ * Options that repeat are comma separated in the environment; on the command line they replace what the environment
+ * says. Whatever is wrong is told in one line that names the option and says what is allowed. Names in the environment
+ * that begin with CHITCHAT_ and are no option are noted, to be warned of.
  */
 #ifndef CHITCHAT_CONFIG_H
 #define CHITCHAT_CONFIG_H
@@ -19,11 +20,17 @@
 #define CONFIG_ORIGINS_MAX 16u
 #define CONFIG_ORIGIN_BYTES 256u
 #define CONFIG_SHARDS_MAX 64u
+#define CONFIG_UNKNOWN_MAX 16u
 /* Room for the help. */
 #define CONFIG_TEXT_BYTES 8192u
 
 enum config_action {
-    CONFIG_SERVE,   /* *config_r is filled */
+    CONFIG_SERVE, /* *config_r is filled; so it is for the other commands, of which data_dir and their own fields count
+                   */
+    CONFIG_VERIFY,
+    CONFIG_DUMP,
+    CONFIG_BACKUP,
+    CONFIG_RESTORE,
     CONFIG_HELP,    /* print `text` to stdout, exit 0 */
     CONFIG_VERSION, /* the same: one line */
     CONFIG_ERROR,   /* print `text` (one line, no newline at its end) to stderr, exit 2 */
@@ -54,6 +61,11 @@ struct config {
     uint32_t wal_segment_bytes;
     uint32_t connections; /* of the whole server */
     uint32_t stop_time_s;
+    const char *user;                        /* dump: of this user only; NULL: of all */
+    const char *to_dir;                      /* backup */
+    const char *from_dir;                    /* restore */
+    const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment, of no option; borrowed */
+    uint32_t unknown_count;
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
 };
 

@@ -13,6 +13,10 @@
 struct core;
 struct keeper;
 
+/* Segments that are let go of but stay, unused, while a backup holds (hold.h); past it the backup is overtaken, so that
+ * its disk does not fill up. */
+#define KEEPER_HELD_MAX 32u
+
 /* `dir`: of the log's segments, copied. `file_next`: a number above every file's there. 0 or -ENOMEM. */
 int keeper_open(struct keeper **keeper_r, struct core *core, const char *dir, uint32_t file_next);
 /* Its job must be back. Nulls *keeper. */

@@ -1,6 +1,7 @@
 /* main.c: the command line, and what it asks for. */
 #include <stdio.h>
 
+#include "command.h"
 #include "config.h"
 #include "serve.h"
 
@@ -12,6 +13,10 @@ int main(int argc, char **argv)
     char text[CONFIG_TEXT_BYTES];
     switch (config_parse(argc, argv, environ, &config, text, sizeof text)) {
     case CONFIG_SERVE: return serve(&config);
+    case CONFIG_VERIFY: return command_verify(&config);
+    case CONFIG_DUMP: return command_dump(&config);
+    case CONFIG_BACKUP: return command_backup(&config);
+    case CONFIG_RESTORE: return command_restore(&config);
     case CONFIG_HELP:
     case CONFIG_VERSION: fputs(text, stdout); return 0;
     case CONFIG_ERROR: break;

@@ -11,33 +11,18 @@
 #include "base/log.h"
 #include "core.h"
 #include "keeper.h"
+#include "storage/hold.h"
 #include "storage/page_guard.h"
 #include "storage/segment.h"
+#include "storage/wal_survey.h"
 
 /* With so many segments to be kept, everything is written to runs before the start, and they go. */
 #define SEALED_CHECKPOINT 64u
 
-#define RESTORE_TEXT "restore the data directory from a backup; nothing was changed"
-
-/* One file of a log. */
-struct file {
-    uint32_t number;
-    bool has_header;
-    bool is_live;
-    uint64_t generation;
-    uint64_t end_bytes; /* where it was cut, once replayed; before that the sealed length, or 0 for the newest */
-};
-
 /* One shard's log. */
 struct log {
     struct core *core;
-    char dir[PATH_MAX];
-    struct file *files;
-    uint32_t file_count;
-    struct wal_header newest; /* the header of the newest segment; generation 0: there is none */
-    struct store_position applied;
-    uint64_t generation_last;
-    uint32_t reading; /* the file that is being looked into */
+    struct wal_survey survey;
 };
 
 struct recovery {
@@ -56,18 +41,12 @@ static int __attribute__((format(printf, 3, 4))) refuse(struct recovery *recover
     return code;
 }
 
-static int refuse_file(struct recovery *recovery, const struct log *log, uint32_t number, uint64_t offset,
-                       const char *what)
-{
-    return refuse(recovery, -EBADMSG, "%s/segment-%06u.wal at offset %" PRIu64 ": %s: " RESTORE_TEXT, log->dir, number,
-                  offset, what);
-}
-
 /* -- what there is -- */
 
 static int open_storage(struct recovery *recovery, struct core *core)
 {
-    struct store_options options = {.runs_max = CORE_RUNS_MAX, .fan_out = CORE_RUNS_FAN_OUT};
+    struct store_options options = {
+        .runs_max = CORE_RUNS_MAX, .fan_out = CORE_RUNS_FAN_OUT, .data_dir = datadir_path(recovery->server->datadir)};
     struct store_error error;
     char dir[PATH_MAX];
     int status = datadir_runs_path(recovery->server->datadir, core->index, dir, sizeof dir);
@@ -87,115 +66,17 @@ static int open_storage(struct recovery *recovery, struct core *core)
     return 0;
 }
 
-static int survey_file(struct recovery *recovery, struct log *log, struct file *file)
-{
-    struct segment_map map;
-    struct wal_header header;
-    log->reading = file->number;
-    int status = segment_map(log->dir, file->number, &map);
-    if (status != 0)
-        return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s", log->dir, file->number,
-                      strerror(-status));
-    status = map.bytes < WAL_BLOCK_BYTES ? -ENODATA : wal_header_decode(map.data, &header);
-    segment_unmap(&map);
-    if (status == -EPROTO)
-        return refuse(recovery, -EPROTO,
-                      "%s/segment-%06u.wal is of another version of chitchat: start that version; nothing was changed",
-                      log->dir, file->number);
-    file->has_header = status == 0;
-    if (status != 0)
-        return 0;
-    if (header.shard != log->core->index)
-        return refuse_file(recovery, log, file->number, 0, "the segment belongs to another shard");
-    file->generation = header.generation;
-    if (header.generation > log->newest.generation)
-        log->newest = header;
-    return 0;
-}
-
-static struct file *file_of_generation(struct log *log, uint64_t generation)
-{
-    for (uint32_t i = 0; i < log->file_count; i++)
-        if (log->files[i].has_header && log->files[i].generation == generation)
-            return &log->files[i];
-    return NULL;
-}
-
-static bool is_applied(const struct log *log, uint64_t generation, uint64_t bytes)
-{
-    return generation < log->applied.generation
-           || (generation == log->applied.generation && bytes <= log->applied.bytes);
-}
-
-/* The newest segment and those that its header names are live. */
-static int mark_live(struct recovery *recovery, struct log *log)
-{
-    const struct wal_header *newest = &log->newest;
-    log->generation_last = newest->generation > log->applied.generation ? newest->generation : log->applied.generation;
-    if (newest->generation == 0 || newest->generation < log->applied.generation)
-        return 0;
-    file_of_generation(log, newest->generation)->is_live = true;
-    for (uint32_t i = 0; i < newest->sealed_count; i++) {
-        struct file *file = file_of_generation(log, newest->sealed[i].generation);
-        if (file != NULL) {
-            file->is_live = true;
-            file->end_bytes = newest->sealed[i].bytes;
-        } else if (!is_applied(log, newest->sealed[i].generation, newest->sealed[i].bytes)) {
-            return refuse(recovery, -EBADMSG, "%s: the segment of generation %" PRIu64 " is missing: " RESTORE_TEXT,
-                          log->dir, newest->sealed[i].generation);
-        }
-    }
-    return 0;
-}
-
-/* A file without a header is a spare, or the torn first write of one; but not what was once the newest segment. */
-static int check_strays(struct recovery *recovery, struct log *log)
-{
-    for (uint32_t i = 0; i < log->file_count; i++) {
-        struct segment_map map;
-        struct wal_stray stray;
-        log->reading = log->files[i].number;
-        if (log->files[i].has_header || segment_map(log->dir, log->files[i].number, &map) != 0)
-            continue;
-        wal_scan_stray(map.data, map.bytes, &stray);
-        segment_unmap(&map);
-        if (stray.generation > log->generation_last && stray.last_bytes > WAL_BLOCK_BYTES)
-            return refuse_file(recovery, log, log->files[i].number, 0, "the header of the newest segment is lost");
-    }
-    return 0;
-}
-
-static int compare_files(const void *a, const void *b)
-{
-    const struct file *x = a, *y = b;
-    return x->generation < y->generation ? -1 : x->generation > y->generation;
-}
-
 static int survey(struct recovery *recovery, struct log *log)
 {
-    uint32_t *numbers;
     struct store_info info;
+    char dir[PATH_MAX];
     store_info(log->core->store, &info);
-    log->applied = info.applied;
     log->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;
-    int status = datadir_wal_path(recovery->server->datadir, log->core->index, log->dir, sizeof log->dir);
-    if (status == 0)
-        status = segment_list(log->dir, &numbers, &log->file_count);
+    int status = datadir_wal_path(recovery->server->datadir, log->core->index, dir, sizeof dir);
     if (status != 0)
-        return refuse(recovery, status, "%s cannot be read: %s", log->dir, strerror(-status));
-    log->files = calloc(log->file_count + 1, sizeof *log->files);
-    ASSERT(log->files != NULL);
-    for (uint32_t i = 0; i < log->file_count && status == 0; i++) {
-        log->files[i].number = numbers[i];
-        status = survey_file(recovery, log, &log->files[i]);
-    }
-    free(numbers);
-    if (status == 0)
-        status = mark_live(recovery, log);
-    if (status == 0)
-        status = check_strays(recovery, log);
-    qsort(log->files, log->file_count, sizeof *log->files, compare_files);
-    return status;
+        return refuse(recovery, status, "the path of the log of shard %u is too long", log->core->index);
+    status = wal_survey_read(&log->survey, dir, log->core->index, info.applied);
+    return status == 0 ? 0 : refuse(recovery, status, "%s", log->survey.error);
 }
 
 /* -- replay -- */
@@ -266,62 +147,36 @@ static int replay_record(void *context, const struct record_fields *fields)
     recovery->report->records++;
     if (core_shard_of(home, fields->to) != home->index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX)
-        return refuse(recovery, -EBADMSG, "%s holds a record that does not belong there: " RESTORE_TEXT,
-                      replay->log->dir);
+        return refuse(recovery, -EBADMSG, "%s holds a record that does not belong there: " WAL_SURVEY_ADVICE,
+                      replay->log->survey.dir);
     if (span_equal(fields->from, fields->to))
         return insert_copy(recovery, home, fields, ROLE_SELF);
     int status = insert_copy(recovery, home, fields, ROLE_RECEIVED);
     return status == 0 ? insert_copy(recovery, senders, fields, ROLE_SENT) : status;
 }
 
-static int judge(struct recovery *recovery, struct log *log, struct file *file, const struct wal_scan *scan,
-                 bool is_newest)
-{
-    if (scan->end == WAL_END_DAMAGE)
-        return refuse_file(recovery, log, file->number, scan->damage_bytes,
-                           "a batch is damaged, and whole ones follow it");
-    if (!is_newest && scan->end_bytes < file->end_bytes)
-        return refuse_file(recovery, log, file->number, scan->end_bytes, "a finished segment is damaged");
-    if (file->generation == log->applied.generation && scan->end_bytes < log->applied.bytes)
-        return refuse_file(recovery, log, file->number, scan->end_bytes,
-                           "the log ends before what the runs say they took from it");
-    if (scan->end == WAL_END_TORN) {
-        recovery->report->torn_tails++;
-        log_line(LOG_WARN, "torn_tail", "file=%s/segment-%06u.wal offset=%" PRIu64, log->dir, file->number,
-                 scan->end_bytes);
-    }
-    file->end_bytes = scan->end_bytes;
-    return 0;
-}
-
-static int replay_file(struct recovery *recovery, struct log *log, struct file *file)
+static int replay_file(struct recovery *recovery, struct log *log, struct wal_file *file)
 {
     struct replay_context context = {recovery, log};
-    struct segment_map map;
     struct wal_scan scan;
-    bool is_newest = file->generation == log->newest.generation;
-    log->reading = file->number;
-    int status = segment_map(log->dir, file->number, &map);
-    if (status != 0)
-        return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s", log->dir, file->number,
-                      strerror(-status));
-    uint64_t limit = is_newest || file->end_bytes > map.bytes ? map.bytes : file->end_bytes;
     recovery->error->text[0] = '\0';
-    status = wal_scan(map.data, map.bytes, file->generation, limit, replay_record, &context, &scan);
-    segment_unmap(&map);
-    if (status != 0 && recovery->error->text[0] != '\0')
-        return status;
+    int status = wal_survey_scan(&log->survey, file, replay_record, &context, &scan);
     if (status != 0)
-        return refuse_file(recovery, log, file->number, scan.end_bytes, "a record is damaged");
-    return judge(recovery, log, file, &scan, is_newest);
+        return recovery->error->text[0] != '\0' ? status : refuse(recovery, status, "%s", log->survey.error);
+    if (scan.end == WAL_END_TORN) {
+        recovery->report->torn_tails++;
+        log_line(LOG_WARN, "torn_tail", "file=%s/segment-%06u.wal offset=%" PRIu64, log->survey.dir, file->number,
+                 scan.end_bytes);
+    }
+    return 0;
 }
 
 static int replay(struct recovery *recovery, struct log *log)
 {
     int status = 0;
-    for (uint32_t i = 0; i < log->file_count && status == 0; i++)
-        if (log->files[i].is_live)
-            status = replay_file(recovery, log, &log->files[i]);
+    for (uint32_t i = 0; i < log->survey.file_count && status == 0; i++)
+        if (log->survey.files[i].is_live)
+            status = replay_file(recovery, log, &log->survey.files[i]);
     return status;
 }
 
@@ -347,7 +202,7 @@ static int read_guarded(struct recovery *recovery, struct log *log,
     int status = page_guard_run(read_log, &reading);
     if (status != 0 && recovery->error->text[0] == '\0')
         return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s: look at the disk; nothing was changed",
-                      log->dir, log->reading, strerror(-status));
+                      log->survey.dir, log->survey.reading, strerror(-status));
     return status;
 }
 
@@ -356,8 +211,8 @@ static int read_guarded(struct recovery *recovery, struct log *log,
 static uint32_t sealed_count(const struct log *log)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < log->file_count; i++)
-        count += log->files[i].is_live && log->files[i].end_bytes > WAL_BLOCK_BYTES;
+    for (uint32_t i = 0; i < log->survey.file_count; i++)
+        count += log->survey.files[i].is_live && log->survey.files[i].end_bytes > WAL_BLOCK_BYTES;
     return count;
 }
 
@@ -373,10 +228,10 @@ static int write_out_all(struct recovery *recovery)
     }
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
         status = write_out(recovery, recovery->server->cores[i],
-                           (struct store_position){recovery->logs[i].generation_last + 1, 0});
+                           (struct store_position){recovery->logs[i].survey.generation_last + 1, 0});
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
-        for (uint32_t k = 0; k < recovery->logs[i].file_count; k++)
-            recovery->logs[i].files[k].is_live = false;
+        for (uint32_t k = 0; k < recovery->logs[i].survey.file_count; k++)
+            recovery->logs[i].survey.files[k].is_live = false;
     return status;
 }
 
@@ -394,10 +249,10 @@ static int write_header(struct core *core)
 static int sync_live(const struct log *log)
 {
     int status = 0;
-    for (uint32_t i = 0; i < log->file_count && status == 0; i++)
-        if (log->files[i].is_live)
-            status = segment_sync(log->dir, log->files[i].number);
-    return status == 0 ? segment_sync_dir(log->dir) : status;
+    for (uint32_t i = 0; i < log->survey.file_count && status == 0; i++)
+        if (log->survey.files[i].is_live)
+            status = segment_sync(log->survey.dir, log->survey.files[i].number);
+    return status == 0 ? segment_sync_dir(log->survey.dir) : status;
 }
 
 static int open_wal(struct core *core, const struct log *log)
@@ -407,13 +262,13 @@ static int open_wal(struct core *core, const struct log *log)
     struct wal_sealed *sealed = calloc(sealed_count(log) + 1, sizeof *sealed);
     if (sealed == NULL)
         return -ENOMEM;
-    for (uint32_t i = 0; i < log->file_count; i++) {
-        const struct file *file = &log->files[i];
+    for (uint32_t i = 0; i < log->survey.file_count; i++) {
+        const struct wal_file *file = &log->survey.files[i];
         if (file->is_live && file->end_bytes > WAL_BLOCK_BYTES)
             sealed[count++] = (struct wal_sealed){file->generation, file->end_bytes, file->number, -1, 0};
     }
     /* One generation is left out: a write that the killed server began may still land under it. */
-    int status = wal_open(&core->wal, &options, log->generation_last + 1, sealed, count);
+    int status = wal_open(&core->wal, &options, log->survey.generation_last + 1, sealed, count);
     free(sealed);
     return status;
 }
@@ -421,19 +276,19 @@ static int open_wal(struct core *core, const struct log *log)
 static uint32_t file_next(const struct log *log)
 {
     uint32_t next = 1;
-    for (uint32_t i = 0; i < log->file_count; i++)
-        if (log->files[i].number >= next)
-            next = log->files[i].number + 1;
+    for (uint32_t i = 0; i < log->survey.file_count; i++)
+        if (log->survey.files[i].number >= next)
+            next = log->survey.files[i].number + 1;
     return next;
 }
 
 /* Spares of the last life are not used again: a write of it may still land in one. */
 static void remove_others(const struct log *log)
 {
-    for (uint32_t i = 0; i < log->file_count; i++) {
-        const struct file *file = &log->files[i];
+    for (uint32_t i = 0; i < log->survey.file_count; i++) {
+        const struct wal_file *file = &log->survey.files[i];
         if (!file->is_live || file->end_bytes <= WAL_BLOCK_BYTES)
-            segment_remove(log->dir, (struct wal_spare){file->number, -1});
+            segment_remove(log->survey.dir, (struct wal_spare){file->number, -1});
     }
 }
 
@@ -450,24 +305,34 @@ static int begin_log(struct recovery *recovery, struct log *log)
     if (status == 0)
         status = open_wal(core, log);
     if (status == 0)
-        status = segment_create(log->dir, next, recovery->server->config->wal_segment_bytes, &spare);
+        status = segment_create(log->survey.dir, next, recovery->server->config->wal_segment_bytes, &spare);
     if (status == 0) {
         wal_give_spare(core->wal, spare);
         status = write_header(core);
     }
     if (status == 0)
-        status = keeper_open(&core->keeper, core, log->dir, next + 1);
+        status = keeper_open(&core->keeper, core, log->survey.dir, next + 1);
     if (status != 0)
-        return refuse(recovery, status, "%s: no new log segment can be made: %s%s", log->dir, strerror(-status),
+        return refuse(recovery, status, "%s: no new log segment can be made: %s%s", log->survey.dir, strerror(-status),
                       status == -ENOSPC ? ": make room and start again" : "");
     remove_others(log);
     return 0;
 }
 
+/* A start drops segments and runs at once: a backup that holds them, of the server that ran before, is overtaken. */
+static int overtake_backup(struct recovery *recovery)
+{
+    const char *dir = datadir_path(recovery->server->datadir);
+    int hold_fd = hold_share(dir);
+    int status = hold_fd < 0 ? hold_overtake(dir) : 0;
+    hold_give(hold_fd);
+    return status == 0 ? 0 : refuse(recovery, status, "%s/" HOLD_NAME " cannot be written: %s", dir, strerror(-status));
+}
+
 static int recover(struct recovery *recovery)
 {
     uint32_t count = recovery->server->core_count;
-    int status = 0;
+    int status = overtake_backup(recovery);
     uint32_t sealed_max = 0;
     for (uint32_t i = 0; i < count && status == 0; i++) {
         recovery->logs[i].core = recovery->server->cores[i];
@@ -496,7 +361,7 @@ int recovery_run(struct server *server, struct recovery_report *report_r, struct
         return refuse(&recovery, -ENOMEM, "no memory");
     int status = recover(&recovery);
     for (uint32_t i = 0; i < server->core_count; i++)
-        free(recovery.logs[i].files);
+        wal_survey_fini(&recovery.logs[i].survey);
     free(recovery.logs);
     return status;
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -64,6 +65,15 @@ static void block_signals(sigset_t *set)
     sigaddset(set, SIGINT);
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+/* A misspelt name would else be taken for set. Values are not logged: some are secrets. */
+static void warn_of_unknown(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->unknown_count; i++)
+        log_line(LOG_WARN, "unknown_environment",
+                 "name=%.*s hint=\"no option of chitchat has this name: see chitchat --help\"",
+                 (int)strcspn(config->unknown[i], "= \"\n"), config->unknown[i]);
 }
 
 static int open_cores(struct server *server, void **contexts)
@@ -225,6 +235,7 @@ int serve(struct config *config)
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
         return complain("the system gives no random numbers");
     server.start_random = drawn & MID_RANDOM_MAX;
+    warn_of_unknown(config);
     block_signals(&signals);
     if (page_guard_install() != 0)
         return complain("the system lets no handler of SIGBUS be set");

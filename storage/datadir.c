@@ -19,6 +19,8 @@ struct datadir {
     char *path;
     int fd;      /* of the directory, until open is done */
     int lock_fd; /* holds the flock while the data set is open */
+    bool is_live;
+    bool is_backup;
     struct datadir_meta meta;
 };
 
@@ -47,31 +49,35 @@ static int refuse_errno(struct datadir_error *error, const char *doing, const ch
     return refuse(error, code, "cannot %s %.200s (%s): %s", doing, path, strerror(-code), advice);
 }
 
+#define BACKUP_UNFINISHED "%.200s holds a backup that was not finished: remove it, and make another one"
+
 /* -- looking, without touching -- */
 
 /* META as it stands. 0 or a refusal. */
 static int meta_load(struct datadir *dir, struct datadir_error *error)
 {
-    char text[DATADIR_META_BYTES];
-    int fd = openat(dir->fd, DATADIR_META, O_RDONLY | O_CLOEXEC);
+    char text[DATADIR_BACKUP_BYTES];
+    const char *name = dir->is_backup ? DATADIR_BACKUP : DATADIR_META;
+    int fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return refuse_errno(error, "open META in", dir->path);
+        return refuse_errno(error, dir->is_backup ? "open BACKUP in" : "open META in", dir->path);
     ssize_t bytes = read(fd, text, sizeof text);
     if (bytes < 0) {
-        int code = refuse_errno(error, "read META in", dir->path);
+        int code = refuse_errno(error, dir->is_backup ? "read BACKUP in" : "read META in", dir->path);
         close(fd);
         return code;
     }
     close(fd);
-    int result = datadir_meta_read((struct span){text, (size_t)bytes}, &dir->meta);
+    struct span meta = {text, (size_t)bytes};
+    int result = dir->is_backup && !datadir_backup_skip(&meta) ? -EBADMSG : datadir_meta_read(meta, &dir->meta);
     if (result == -EPROTO)
         return refuse(error, result,
                       "%.200s has data format %u and this chitchat reads format %u: start the version that made it, or "
                       "choose another data directory",
                       dir->path, dir->meta.format, DATADIR_FORMAT);
     if (result != 0)
-        return refuse(error, result,
-                      "%.200s/META is damaged: restore that file, or all of the directory, from a backup", dir->path);
+        return refuse(error, result, "%.200s/%s is damaged: restore that file, or all of the directory, from a backup",
+                      dir->path, name);
     return 0;
 }
 
@@ -103,6 +109,12 @@ static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r,
         int result = meta_load(dir, error);
         return result == 0 ? shards_check(dir, shards_wanted, error) : result;
     }
+    if (survey.has_backup)
+        return refuse(error, -EEXIST,
+                      "%.200s is a backup: `chitchat restore --from %.200s --data DIR` makes a data directory of it",
+                      dir->path, dir->path);
+    if (survey.has_new_backup)
+        return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
     if (survey.stranger[0] != '\0')
         return refuse(error, -EEXIST,
                       "%.200s is not empty and no data directory of chitchat (it has %.64s): choose another one",
@@ -134,6 +146,10 @@ static int refuse_locked(const struct datadir *dir, struct datadir_error *error)
     ssize_t bytes = pread(dir->lock_fd, text, sizeof text - 1, 0);
     long process = bytes > 0 ? strtol(text, NULL, 10) : 0;
     char who[48] = "";
+    if (flock(dir->lock_fd, LOCK_SH | LOCK_NB) == 0)
+        return refuse(error, -EBUSY,
+                      "%.200s is being read by chitchat verify, dump, backup or restore: wait until that has ended",
+                      dir->path);
     if (process > 0)
         (void)snprintf(who, sizeof who, " (process %ld)", process);
     return refuse(error, -EBUSY,
@@ -209,6 +225,67 @@ close_dir:
     return result;
 }
 
+/* Shared, so that several may read; a server holds it alone. A backup that was copied here may have no lock. */
+static int lock_share(struct datadir *dir, bool may_be_live, struct datadir_error *error)
+{
+    dir->lock_fd = openat(dir->fd, DATADIR_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir->lock_fd < 0)
+        return errno == ENOENT ? 0 : refuse_errno(error, "open LOCK in", dir->path);
+    if (flock(dir->lock_fd, LOCK_SH | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return refuse_errno(error, "lock", dir->path);
+    dir->is_live = true;
+    if (may_be_live)
+        return 0;
+    return refuse(error, -EBUSY,
+                  "%.200s is in use by a running chitchat: stop that one, or read a copy: `chitchat backup --data "
+                  "%.200s --to DIR2`",
+                  dir->path, dir->path);
+}
+
+static int read_shared(struct datadir *dir, bool may_be_live, struct datadir_error *error)
+{
+    struct datadir_survey survey;
+    if (datadir_survey(dir->fd, &survey) != 0)
+        return refuse_errno(error, "list", dir->path);
+    dir->is_backup = survey.has_backup && !survey.has_meta;
+    if (!dir->is_backup && survey.has_new_backup)
+        return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
+    if (!dir->is_backup && !survey.has_meta)
+        return refuse(error, -ENOENT,
+                      "%.200s is no data directory of chitchat and no backup of one (it has neither META nor BACKUP): "
+                      "name another one",
+                      dir->path);
+    int result = lock_share(dir, may_be_live, error);
+    if (result == 0)
+        result = meta_load(dir, error);
+    return result == 0 ? shards_check(dir, 0, error) : result;
+}
+
+int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live, struct datadir_error *error_r)
+{
+    struct datadir *dir = calloc(1, sizeof *dir);
+    if (dir == NULL)
+        return refuse(error_r, -ENOMEM, "no memory to open %.200s", path);
+    dir->path = strdup(path);
+    dir->lock_fd = -1;
+    dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = -ENOMEM;
+    if (dir->path == NULL)
+        refuse(error_r, result, "no memory to open %.200s", path);
+    else if (dir->fd < 0)
+        result = refuse(error_r, -errno, "cannot open %.200s (%s): name a data directory or a backup", path,
+                        strerror(errno));
+    else
+        result = read_shared(dir, may_be_live, error_r);
+    if (result == 0)
+        *dir_r = dir;
+    else
+        datadir_close(&dir);
+    return result;
+}
+
 void datadir_close(struct datadir **dir)
 {
     struct datadir *closing = *dir;
@@ -243,6 +320,21 @@ struct hash_key datadir_name_seed(const struct datadir *dir)
 struct hash_key datadir_key_seed(const struct datadir *dir)
 {
     return dir->meta.key_seed;
+}
+
+bool datadir_is_live(const struct datadir *dir)
+{
+    return dir->is_live;
+}
+
+bool datadir_is_backup(const struct datadir *dir)
+{
+    return dir->is_backup;
+}
+
+const struct datadir_meta *datadir_meta(const struct datadir *dir)
+{
+    return &dir->meta;
 }
 
 const char *datadir_path(const struct datadir *dir)

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/hold.h"
+
 /* -- surveying -- */
 
 /* Calls `visit` for each entry of the directory `name` in `fd` but . and ..; 0, or -1 and errno. A false of `visit`
@@ -72,11 +74,15 @@ static bool survey_entry(void *context, int dir_fd, const char *entry)
         survey->has_meta = true;
     } else if (strcmp(entry, DATADIR_META_NEW) == 0) {
         survey->has_new_meta = true;
+    } else if (strcmp(entry, DATADIR_BACKUP) == 0) {
+        survey->has_backup = true;
+    } else if (strcmp(entry, DATADIR_BACKUP_NEW) == 0) {
+        survey->has_new_backup = true;
     } else if (is_shard(entry)) {
         survey->has_shards = true;
         if (each_entry(dir_fd, entry, note_part, &survey->has_content) != 0)
             survey->has_content = true;
-    } else if (strcmp(entry, DATADIR_LOCK) != 0 && strcmp(entry, "lost+found") != 0) {
+    } else if (strcmp(entry, DATADIR_LOCK) != 0 && strcmp(entry, HOLD_NAME) != 0 && strcmp(entry, "lost+found") != 0) {
         (void)snprintf(survey->stranger, sizeof survey->stranger, "%.63s", entry);
     }
     return true;
@@ -144,11 +150,9 @@ static int make_shard(int fd, uint32_t shard)
     return sync_dir(fd, name);
 }
 
-static int write_new_meta(int fd, const struct datadir_meta *meta)
+int datadir_write_file(int fd, const char *name, const char *text, size_t bytes)
 {
-    char text[DATADIR_META_BYTES];
-    size_t bytes = datadir_meta_write(meta, text);
-    int file = openat(fd, DATADIR_META_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int file = openat(fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return -errno;
     ssize_t written = write(file, text, bytes);
@@ -159,9 +163,32 @@ static int write_new_meta(int fd, const struct datadir_meta *meta)
     return result == 0 ? sync_dir(fd, ".") : result;
 }
 
+static int write_new_meta(int fd, const struct datadir_meta *meta)
+{
+    char text[DATADIR_META_BYTES];
+    return datadir_write_file(fd, DATADIR_META_NEW, text, datadir_meta_write(meta, text));
+}
+
+int datadir_make_shards(int fd, uint32_t shards)
+{
+    int result = 0;
+    for (uint32_t shard = 0; shard < shards && result == 0; shard++)
+        result = make_shard(fd, shard);
+    return result;
+}
+
+int datadir_draw_epoch(struct datadir_meta *meta)
+{
+    uint64_t random[2];
+    if (getentropy(random, sizeof random) != 0)
+        return -errno;
+    (void)snprintf(meta->epoch, sizeof meta->epoch, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    return 0;
+}
+
 static int draw(uint32_t shards, struct datadir_meta *meta_r)
 {
-    uint64_t random[6];
+    uint64_t random[4];
     if (getentropy(random, sizeof random) != 0)
         return -errno;
     *meta_r = (struct datadir_meta){
@@ -170,18 +197,13 @@ static int draw(uint32_t shards, struct datadir_meta *meta_r)
         .name_seed = {random[0], random[1]},
         .key_seed = {random[2], random[3]},
     };
-    (void)snprintf(meta_r->epoch, sizeof meta_r->epoch, "%016" PRIx64 "%016" PRIx64, random[4], random[5]);
-    return 0;
+    return datadir_draw_epoch(meta_r);
 }
 
 int datadir_sync(int fd)
 {
     int result = sync_dir(fd, ".");
-    if (result != 0)
-        return result;
-    /* The directory's own name. Where the one above may not be read, its name was there before. */
-    result = sync_dir(fd, "..");
-    return result == -EACCES ? 0 : result;
+    return result == 0 ? datadir_sync_name(fd) : result;
 }
 
 /* The new META first: it marks the empty shard directories as those of an attempt. Its rename is the one commit point.
@@ -193,11 +215,18 @@ int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
         result = write_new_meta(fd, meta_r);
     if (result == 0 && each_entry(fd, ".", remove_shard, NULL) != 0)
         result = -errno;
-    for (uint32_t shard = 0; shard < shards && result == 0; shard++)
-        result = make_shard(fd, shard);
+    if (result == 0)
+        result = datadir_make_shards(fd, shards);
     if (result == 0)
         result = sync_dir(fd, ".");
     if (result == 0 && renameat(fd, DATADIR_META_NEW, fd, DATADIR_META) != 0)
         result = -errno;
     return result == 0 ? datadir_sync(fd) : result;
+}
+
+int datadir_sync_name(int fd)
+{
+    /* Where the directory above may not be read, the name was there before. */
+    int result = sync_dir(fd, "..");
+    return result == -EACCES ? 0 : result;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/assert.h"
 
@@ -97,4 +98,27 @@ int datadir_meta_read(struct span text, struct datadir_meta *meta_r)
         return -EBADMSG;
     (void)snprintf(meta_r->epoch, sizeof meta_r->epoch, "%016" PRIx64 "%016" PRIx64, epoch.k0, epoch.k1);
     return 0;
+}
+
+#define BACKUP_WORD "chitchat-backup 1 "
+
+size_t datadir_backup_write(const struct datadir_meta *meta, uint64_t wall_us, char out[DATADIR_BACKUP_BYTES])
+{
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm parts;
+    gmtime_r(&seconds, &parts);
+    size_t used =
+        strftime(out, DATADIR_BACKUP_BYTES - DATADIR_META_BYTES, BACKUP_WORD "made %Y-%m-%dT%H:%M:%SZ\n", &parts);
+    ASSERT(used > 0);
+    return used + datadir_meta_write(meta, out + used);
+}
+
+bool datadir_backup_skip(struct span *text)
+{
+    const char *end = memchr(text->data, '\n', text->bytes);
+    if (end == NULL || !take_word(text, BACKUP_WORD))
+        return false;
+    text->bytes -= (size_t)(end + 1 - text->data);
+    text->data = end + 1;
+    return true;
 }

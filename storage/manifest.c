@@ -238,8 +238,8 @@ int manifest_make(const char *path, const struct manifest_marks *marks)
     return status;
 }
 
-int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
-                  struct store_error *error_r)
+static int open_file(struct manifest **manifest_r, const char *path, unsigned flags, struct manifest_state *state_r,
+                     struct store_error *error_r)
 {
     struct manifest *manifest = calloc(1, sizeof *manifest);
     *state_r = (struct manifest_state){0};
@@ -248,9 +248,9 @@ int manifest_open(struct manifest **manifest_r, const char *path, struct manifes
         return -ENOMEM;
     }
     mdb_env_set_mapsize(manifest->env, MANIFEST_MAP_BYTES);
-    int result = mdb_env_open(manifest->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+    int result = mdb_env_open(manifest->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
     /* The commit of a process that was killed in it may be in the page cache only. */
-    if (result == 0)
+    if (result == 0 && (flags & MDB_RDONLY) == 0)
         result = mdb_env_sync(manifest->env, 1);
     int status = result == 0 ? check_size(manifest) : manifest_errno(result);
     if (status == 0)
@@ -264,6 +264,25 @@ int manifest_open(struct manifest **manifest_r, const char *path, struct manifes
     snprintf(error_r->text, sizeof error_r->text,
              status == -EBADMSG ? "%s is damaged: restore it from a backup of the data directory" : "%s: %s", path,
              strerror(-status));
+    manifest_close(&manifest);
+    return status;
+}
+
+int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
+                  struct store_error *error_r)
+{
+    return open_file(manifest_r, path, 0, state_r, error_r);
+}
+
+int manifest_read(const char *path, bool is_live, struct manifest_state *state_r, struct store_error *error_r)
+{
+    struct manifest *manifest = NULL;
+    int status = open_file(&manifest, path, MDB_RDONLY | (is_live ? 0 : MDB_NOLOCK), state_r, error_r);
+    if (status == -ENOENT) {
+        snprintf(error_r->text, sizeof error_r->text, "%s is missing: restore it from a backup of the data directory",
+                 path);
+        status = -EBADMSG;
+    }
     manifest_close(&manifest);
     return status;
 }

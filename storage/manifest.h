@@ -47,6 +47,9 @@ int manifest_make(const char *path, const struct manifest_marks *marks);
  * told. */
 int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
                   struct store_error *error_r);
+/* Only reads it. `is_live`: a server may be writing it, so the reader is entered in the lock file beside it; else
+ * nothing is touched. 0 or -errno (-EBADMSG: damaged, or not there) with *error_r told. */
+int manifest_read(const char *path, bool is_live, struct manifest_state *state_r, struct store_error *error_r);
 /* Nulls *manifest; NULL is fine. */
 void manifest_close(struct manifest **manifest);
 

@@ -114,6 +114,7 @@ int record_decode(const void *data, size_t bytes, struct record_fields *fields_r
     if (record_bytes != RECORD_BODY + body_bytes || record_bytes > bytes)
         return -EBADMSG;
     struct span body = {(const char *)in + RECORD_BODY, body_bytes};
+    fields_r->data = data;
     fields_r->ts_from = bytes_load_le64(in + RECORD_TS_FROM);
     fields_r->ts_to = bytes_load_le64(in + RECORD_TS_TO);
     fields_r->mid = in + RECORD_MID;
@@ -122,6 +123,22 @@ int record_decode(const void *data, size_t bytes, struct record_fields *fields_r
     fields_r->key = cut(&body, key_bytes);
     fields_r->text = body;
     return (int)record_bytes;
+}
+
+struct message record_fields_view(const struct record_fields *fields, enum role role)
+{
+    bool is_received = role == ROLE_RECEIVED;
+    ASSERT(role == ROLE_SENT || role == ROLE_RECEIVED || role == ROLE_SELF);
+    return (struct message){
+        .ts = is_received ? fields->ts_to : fields->ts_from,
+        .other_ts = role == ROLE_SENT ? fields->ts_to : fields->ts_from,
+        .role = role,
+        .mid = fields->mid,
+        .from = fields->from,
+        .to = fields->to,
+        .key = is_received ? (struct span){fields->key.data, 0} : fields->key,
+        .text = fields->text,
+    };
 }
 
 uint32_t row_key(struct span user, uint64_t ts, uint8_t *out)

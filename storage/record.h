@@ -104,6 +104,7 @@ uint32_t record_encode(const struct record *record, void *out);
 
 /* What record_decode found: fixed fields by value, spans borrowed from `data`. */
 struct record_fields {
+    const void *data; /* the record itself, as given */
     uint64_t ts_from;
     uint64_t ts_to;
     const uint8_t *mid;
@@ -112,6 +113,9 @@ struct record_fields {
     struct span key;
     struct span text;
 };
+
+/* The view of a decoded record, as record_view has it. Borrows what `fields` borrows. */
+struct message record_fields_view(const struct record_fields *fields, enum role role);
 
 /* Reads one record at `data`, which may be anything. Returns the bytes it takes, or -EBADMSG if they are no
  * record (lengths out of range, names that are no user names' lengths, running past `bytes`). */

@@ -8,12 +8,23 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "storage/page_guard.h"
 
 void run_path(char out[RUN_PATH_BYTES], const char *dir, uint64_t id)
 {
     int bytes = snprintf(out, RUN_PATH_BYTES, "%s/run-%012" PRIu64 ".mdb", dir, id);
     ASSERT(bytes > 0 && (uint32_t)bytes < RUN_PATH_BYTES);
+}
+
+uint32_t run_crc(uint32_t crc, struct span key, struct span value)
+{
+    uint8_t lengths[8];
+    bytes_store_le32(lengths, (uint32_t)key.bytes);
+    bytes_store_le32(lengths + 4, (uint32_t)value.bytes);
+    crc = hash_crc32c(crc, lengths, sizeof lengths);
+    crc = hash_crc32c(crc, key.data, key.bytes);
+    return hash_crc32c(crc, value.data, value.bytes);
 }
 
 static int tell(struct store_error *error_r, int status, const char *path, const char *what)
@@ -49,7 +60,8 @@ static int read_filter_chunks(MDB_cursor *cursor, struct run *run)
     uint8_t *bytes = NULL;
     size_t total = 0;
     int result = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    for (; result == 0; result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+    for (; result == 0 && key.mv_size == RUN_FILTER_KEY_BYTES;
+         result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
         uint8_t *grown = realloc(bytes, total + value.mv_size + 1);
         if (grown == NULL) {
             result = ENOMEM;

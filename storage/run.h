@@ -1,6 +1,7 @@
 /*
  * run.h: one run: an immutable LMDB file of rows (record.h), written once in key order, then only read; behind the
- * rows, under keys that begin with 0xFF, the filter of its users.
+ * rows, under keys that begin with 0xFF, the filter of its users and a CRC32C of all rows, for whoever checks them
+ * (run_check.h): reading does not.
  *
  * run_write: one thread per file. run_open: alone. Afterwards any thread may read through a cursor of its own; the
  * store counts who does, and closes a run when nobody does.
@@ -16,6 +17,8 @@
 #define RUN_READERS_MAX 4
 #define RUN_PATH_BYTES 1024u
 #define RUN_FILTER_PREFIX 0xFF
+#define RUN_FILTER_KEY_BYTES 9u /* the prefix, then the offset of the piece, big endian */
+#define RUN_CRC_KEY "\xff\xff"
 /* Virtual, and sparse: the largest file that may be written. */
 #define RUN_MAP_BYTES (UINT64_C(256) << 30)
 
@@ -53,6 +56,9 @@ typedef int run_slice_function(void *context, uint64_t entries);
  * ts_min, ts_max and file_bytes. On an error, -errno, the file is gone again. An empty source: rows 0 and no file. */
 int run_write(const char *dir, struct run_source *source, struct run_entry *entry, run_slice_function *on_slice,
               void *context);
+
+/* The CRC of the rows, one after the other, begun with 0. */
+uint32_t run_crc(uint32_t crc, struct span key, struct span value);
 
 /* Opens and checks against the entry. 0, or -errno with *error_r told (-EBADMSG: not the file that was written). */
 int run_open(struct run **run_r, const char *dir, const struct run_entry *entry, struct store_error *error_r);

@@ -41,6 +41,8 @@ struct writer {
     uint64_t hash_room;
     char user[LIMIT_USER_BYTES];
     size_t user_bytes;
+
+    uint32_t crc; /* of the rows so far, run_crc */
 };
 
 static int slice_begin(struct writer *writer)
@@ -136,6 +138,13 @@ static int note_row(struct writer *writer, struct span key)
     return note_user(writer, user);
 }
 
+static int put_crc(struct writer *writer)
+{
+    uint8_t value[4];
+    bytes_store_le32(value, writer->crc);
+    return put(writer, SPAN_LITERAL(RUN_CRC_KEY), (struct span){(const char *)value, sizeof value});
+}
+
 static int put_filter(struct writer *writer)
 {
     struct filter filter;
@@ -171,6 +180,7 @@ static int put_all(void *context)
     int more = 1;
     while (status == 0 && more == 1) {
         status = note_row(writer, key);
+        writer->crc = run_crc(writer->crc, key, value);
         if (status == 0)
             status = put(writer, key, value);
         if (status == 0)
@@ -180,6 +190,8 @@ static int put_all(void *context)
         status = more;
     if (status == 0)
         status = put_filter(writer);
+    if (status == 0)
+        status = put_crc(writer);
     return status == 0 ? slice_end(writer) : status;
 }
 

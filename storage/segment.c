@@ -13,6 +13,7 @@
 
 #define ZERO_BYTES (1u << 20)
 #define NAME_FORMAT "segment-%06u.wal"
+#define NAME_NEW "segment.new"
 #define NAME_BYTES_MAX sizeof "segment-4294967295.wal"
 
 static int segment_path(const char *dir, uint32_t file, char out[PATH_MAX])
@@ -66,11 +67,9 @@ static int zero_fill(int fd, uint32_t segment_bytes)
 /* Past the page cache, which nobody would read it from; through it where the file system has no O_DIRECT. */
 static int create_direct(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EINVAL) {
-        (void)unlink(path); /* some file systems make the file before they refuse the flag */
-        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    }
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EINVAL)
+        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     return fd < 0 ? -errno : fd;
 }
 
@@ -83,26 +82,40 @@ static int open_direct(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
+/* Under another name until it is whole: so a segment that is too short was cut, and is no half-made one. */
+static int make_file(const char *dir, const char *path, uint32_t segment_bytes)
+{
+    char path_new[PATH_MAX];
+    int bytes = snprintf(path_new, sizeof path_new, "%s/" NAME_NEW, dir);
+    if (bytes >= PATH_MAX)
+        return -ENAMETOOLONG;
+    int fd = create_direct(path_new);
+    if (fd < 0)
+        return fd;
+    int status = zero_fill(fd, segment_bytes);
+    close(fd);
+    if (status == 0 && access(path, F_OK) == 0)
+        status = -EEXIST;
+    if (status == 0 && rename(path_new, path) != 0)
+        status = -errno;
+    if (status != 0)
+        unlink(path_new);
+    return status;
+}
+
 int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r)
 {
     char path[PATH_MAX];
     int status = segment_path(dir, file, path);
+    if (status == 0)
+        status = make_file(dir, path, segment_bytes);
     if (status != 0)
         return status;
-    int fd = create_direct(path);
-    if (fd < 0)
-        return fd;
-    status = zero_fill(fd, segment_bytes);
-    close(fd);
-    if (status == 0)
-        status = segment_sync_dir(dir);
-    if (status == 0) {
-        fd = open_direct(path);
-        status = fd < 0 ? fd : 0;
-    }
-    if (status != 0) {
+    status = segment_sync_dir(dir);
+    int fd = status == 0 ? open_direct(path) : status;
+    if (fd < 0) {
         unlink(path);
-        return status;
+        return fd;
     }
     *spare_r = (struct wal_spare){file, fd};
     return 0;

@@ -301,7 +301,9 @@ int store_open(struct store **store_r, const char *dir, const struct store_optio
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->commit_lock, NULL);
     store->dir = strdup(dir);
-    int status = store->dir == NULL ? store_tell(error_r, -ENOMEM, dir, "cannot be opened") : open_all(store, error_r);
+    store->data_dir = options->data_dir == NULL ? NULL : strdup(options->data_dir);
+    bool has_names = store->dir != NULL && (options->data_dir == NULL || store->data_dir != NULL);
+    int status = !has_names ? store_tell(error_r, -ENOMEM, dir, "cannot be opened") : open_all(store, error_r);
     if (status != 0) {
         store_close(&store);
         return status;
@@ -324,6 +326,7 @@ void store_close(struct store **store)
     pthread_mutex_destroy(&closing->lock);
     pthread_mutex_destroy(&closing->commit_lock);
     free(closing->dir);
+    free(closing->data_dir);
     free(closing);
     *store = NULL;
 }

@@ -41,6 +41,7 @@ struct store_position {
 struct store_options {
     uint32_t runs_max; /* past it store_add_run waits for merges; 24 */
     uint32_t fan_out;  /* runs of one level, adjacent in time, that a merge makes into one; 6 (STORE_FAN_OUT_MAX) */
+    const char *data_dir; /* where a backup may hold (hold.h), copied; NULL: nowhere */
 };
 
 /* Inputs of one merge at most. */
@@ -61,6 +62,9 @@ struct store_pacer {
     void (*on_merge_slice)(void *context, const struct store_slice *slice);
     void *context;
 };
+
+/* Files of merged runs that stay on the disk for a backup that holds, at most. */
+#define STORE_HELD_MAX 64u
 
 struct store_info {
     uint32_t run_count;
@@ -96,7 +100,9 @@ bool store_merge_is_due(struct store *store);
 /* Merges the lowest level that is due, whole: new run written, one commit {+ new, - olds}, swap, unlink; old runs are
  * closed when their last reader lets go, here on the merge thread. Between its slices it does the shorter merges that
  * have become due meanwhile (merge_rule.h). `should_stop` is asked between slices (may be
- * NULL); when it says true the half-written run is dropped and -ECANCELED returned. Returns 0 or -errno. */
+ * NULL); when it says true the half-written run is dropped and -ECANCELED returned. While a backup holds, old runs are
+ * not unlinked, but at a later call (up to STORE_HELD_MAX of them; then the backup is overtaken), which is due for that
+ * too, and -ECANCELED then means that it still holds. Returns 0 or -errno. */
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
                     struct store_error *error_r);
 

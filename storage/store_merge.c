@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "storage/hold.h"
 #include "storage/merge_rule.h"
 #include "storage/store_private.h"
 
@@ -38,7 +39,7 @@ static struct merge_choice choose(const struct store *store, const struct run_li
 bool store_merge_is_due(struct store *store)
 {
     struct run_list *list = store_pin(store);
-    bool is_due = choose(store, list, NULL).count > 0;
+    bool is_due = choose(store, list, NULL).count > 0 || atomic_load(&store->held_count) > 0;
     store_unpin(store, list);
     return is_due;
 }
@@ -153,6 +154,33 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
     return status;
 }
 
+/* Unlinks what is held, if nothing holds it any more, or it is too much. What stays is removed by the next start. */
+static void unlink_held(struct store *store)
+{
+    char path[RUN_PATH_BYTES];
+    uint32_t count = atomic_load(&store->held_count);
+    int hold_fd = store->data_dir == NULL ? -1 : hold_share(store->data_dir);
+    bool is_held = store->data_dir != NULL && hold_fd < 0;
+    if (is_held && (count < STORE_HELD_MAX || hold_overtake(store->data_dir) != 0))
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        run_path(path, store->dir, store->held_ids[i]);
+        (void)unlink(path);
+    }
+    atomic_store(&store->held_count, 0);
+    hold_give(hold_fd);
+}
+
+/* Past the room for them they stay on the disk till the next start. */
+static void drop_files(struct store *store, struct run *const *runs, uint32_t run_count)
+{
+    uint32_t count = atomic_load(&store->held_count);
+    for (uint32_t i = 0; i < run_count && count < STORE_HELD_MAX; i++)
+        store->held_ids[count++] = runs[i]->entry.id;
+    atomic_store(&store->held_count, count);
+    unlink_held(store);
+}
+
 static int merge_run(struct merge *merge)
 {
     char path[RUN_PATH_BYTES];
@@ -171,10 +199,8 @@ static int merge_run(struct merge *merge)
         (void)unlink(path);
     }
     status = commit_merged(store, merge->inputs, merge->count, &entry, error_r);
-    for (uint32_t i = 0; i < merge->count && status == 0; i++) {
-        run_path(path, store->dir, merge->inputs[i]->entry.id);
-        (void)unlink(path); /* if it stays, the next start removes it */
-    }
+    if (status == 0)
+        drop_files(store, merge->inputs, merge->count);
     return status;
 }
 
@@ -195,7 +221,11 @@ int store_merge_run(struct store *store, bool (*should_stop)(void *context), voi
     error_r->text[0] = 0;
     if (store_check_doubt(store, error_r) != 0)
         return -EIO;
+    if (atomic_load(&store->held_count) > 0)
+        unlink_held(store);
     int status = merge_next(store, &caller, NULL);
+    if (status == 0 && atomic_load(&store->held_count) > 0)
+        status = -ECANCELED;
     store_close_dead(store);
     return status < 0 ? status : 0;
 }

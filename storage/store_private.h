@@ -5,6 +5,7 @@
 #define CHITCHAT_STORAGE_STORE_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "storage/run.h"
 
@@ -18,6 +19,7 @@ struct run_list {
 struct store {
     /* Set by open, then only read. */
     char *dir;
+    char *data_dir; /* may be NULL */
     struct store_options options;
     struct manifest *manifest;
     struct store_pacer pacer;
@@ -25,6 +27,10 @@ struct store {
     /* Serialises commits: checkpoint and merge thread. Taken before `lock`. */
     pthread_mutex_t commit_lock;
     bool is_in_doubt;
+
+    /* The merge thread's: runs that no manifest names, whose files a backup holds. */
+    uint64_t held_ids[STORE_HELD_MAX];
+    atomic_uint held_count; /* read by others */
 
     /* Under `lock`, held for a few instructions. */
     pthread_mutex_t lock;

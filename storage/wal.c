@@ -208,6 +208,7 @@ static void begin_segment(struct wal *wal, uint64_t round, void *block)
         .shard = wal->options.shard,
         .generation = wal->generation_last + 1,
         .previous = wal->generation_last,
+        .file_bytes = wal->options.segment_bytes,
         .sealed_count = wal->sealed_count,
     };
     for (uint32_t i = 0; i < wal->sealed_count; i++) {

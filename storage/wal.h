@@ -126,7 +126,8 @@ uint32_t wal_live_segments(const struct wal *wal);
 struct wal_header {
     uint32_t shard;
     uint64_t generation;
-    uint64_t previous; /* newest generation before it, live or not; 0: none */
+    uint64_t previous;   /* newest generation before it, live or not; 0: none */
+    uint64_t file_bytes; /* of the segment's own file, to know one that was cut short; 0: not told */
     uint32_t sealed_count;
     struct {
         uint64_t generation, bytes;
@@ -138,6 +139,9 @@ void wal_header_encode(const struct wal_header *header, void *block);
 /* 0; -ENODATA: no header (a spare file: zeros, or what a torn first write left); -EPROTO: a whole header of another
  * version. */
 int wal_header_decode(const void *block, struct wal_header *header_r);
+/* Whether a block that does not decode is damaged: neither zeros nor what a write of a header leaves when it is torn at
+ * sectors of 512 bytes over zeros, as which every file begins its life as a segment. */
+bool wal_header_is_damaged(const void *block);
 
 enum wal_end {
     WAL_END_CLEAN,  /* the limit, zeros or another generation follow the last batch */

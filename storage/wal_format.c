@@ -31,9 +31,11 @@ enum segment_offset {
     SEGMENT_GENERATION = 24,
     SEGMENT_PREVIOUS = 32,
     SEGMENT_SEALED = 40,
+    SEGMENT_FILE_BYTES = WAL_BLOCK_BYTES - 8,
 };
 #define SEALED_ENTRY_BYTES 16u
-_Static_assert(SEGMENT_SEALED + WAL_LIVE_SEGMENTS_MAX * SEALED_ENTRY_BYTES <= WAL_BLOCK_BYTES,
+#define SECTOR_BYTES 512u
+_Static_assert(SEGMENT_SEALED + WAL_LIVE_SEGMENTS_MAX * SEALED_ENTRY_BYTES <= SEGMENT_FILE_BYTES,
                "a block holds the table");
 
 static uint32_t batch_crc(uint64_t generation, const unsigned char *data, uint32_t payload_bytes)
@@ -110,6 +112,7 @@ void wal_header_encode(const struct wal_header *header, void *block)
     bytes_store_le32(out + SEGMENT_SEALED_COUNT, header->sealed_count);
     bytes_store_le64(out + SEGMENT_GENERATION, header->generation);
     bytes_store_le64(out + SEGMENT_PREVIOUS, header->previous);
+    bytes_store_le64(out + SEGMENT_FILE_BYTES, header->file_bytes);
     for (uint32_t i = 0; i < header->sealed_count; i++) {
         unsigned char *entry = out + SEGMENT_SEALED + i * SEALED_ENTRY_BYTES;
         bytes_store_le64(entry, header->sealed[i].generation);
@@ -129,6 +132,7 @@ int wal_header_decode(const void *block, struct wal_header *header_r)
     header_r->shard = bytes_load_le32(in + SEGMENT_SHARD);
     header_r->generation = bytes_load_le64(in + SEGMENT_GENERATION);
     header_r->previous = bytes_load_le64(in + SEGMENT_PREVIOUS);
+    header_r->file_bytes = bytes_load_le64(in + SEGMENT_FILE_BYTES);
     header_r->sealed_count = sealed_count;
     for (uint32_t i = 0; i < sealed_count; i++) {
         const unsigned char *entry = in + SEGMENT_SEALED + i * SEALED_ENTRY_BYTES;
@@ -136,4 +140,36 @@ int wal_header_decode(const void *block, struct wal_header *header_r)
         header_r->sealed[i].bytes = bytes_load_le64(entry + 8);
     }
     return 0;
+}
+
+static bool is_zero(const unsigned char *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (data[i] != 0)
+            return false;
+    return true;
+}
+
+/* Whether sectors that the whole header fills with something are zeros: the last one, which ends with the file's size,
+ * or one in the table. */
+static bool lacks_a_sector(const unsigned char *in)
+{
+    uint32_t sealed_count = bytes_load_le32(in + SEGMENT_SEALED_COUNT);
+    uint32_t table_end = SEGMENT_SEALED + sealed_count * SEALED_ENTRY_BYTES;
+    if (sealed_count > WAL_LIVE_SEGMENTS_MAX)
+        return false;
+    for (uint32_t at = 0; at < table_end; at += SECTOR_BYTES)
+        if (is_zero(in + at, SECTOR_BYTES))
+            return true;
+    return is_zero(in + WAL_BLOCK_BYTES - SECTOR_BYTES, SECTOR_BYTES);
+}
+
+bool wal_header_is_damaged(const void *block)
+{
+    const unsigned char *in = block;
+    struct wal_header header;
+    /* The first sector is written whole or not at all. */
+    if (is_zero(in, SECTOR_BYTES) || wal_header_decode(block, &header) != -ENODATA)
+        return false;
+    return memcmp(in, segment_magic, MAGIC_BYTES) != 0 || !lacks_a_sector(in);
 }

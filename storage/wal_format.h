@@ -5,7 +5,7 @@
  *     batch    8 magic   u64 generation   u64 sequence   u32 payload bytes   u32 record count   u32 zero   u32 CRC32C
  *              payload   zeros up to a whole block
  *     header   8 magic   u32 version   u32 CRC32C   u32 shard   u32 sealed count   u64 generation   u64 previous
- *              sealed count times {u64 generation   u64 bytes}   zeros up to a whole block
+ *              sealed count times {u64 generation   u64 bytes}   zeros   u64 bytes of the file, which ends the block
  *
  * The CRC of a batch starts with its generation and goes over the 36 bytes before it and the payload. The CRC of a
  * header goes over the whole block with zero in its place. Magic, version and CRC keep their places in every version,

@@ -150,6 +150,34 @@ scenario("options come from the environment too, and the command line wins", { s
   await world.server.stop();
 });
 
+scenario("a name in the environment that no option has is warned of, without its value, and changes nothing", { shards: [1] }, async (world) => {
+  await world.start({ env: { CHITCHAT_PINGS: "secret", CHITCHAT_PORT: "tcp://10.0.0.1:80" } });
+  const warnings = world.server.stderr.split("\n").filter((line) => line.includes("event=unknown_environment"));
+  assert.deepEqual(warnings.map((line) => /name=(\S+)/.exec(line)[1]).sort(), ["CHITCHAT_PINGS", "CHITCHAT_PORT"]);
+  for (const line of warnings) assert.match(line, /level=warn/);
+  assert.doesNotMatch(world.server.stderr, /secret|tcp:/);
+  await world.server.stop();
+});
+
+test("each command has its own options, and tells how it is used", () => {
+  const bad = [
+    [["verify", "--shards", "2"], /unknown option --shards: `chitchat verify --help`/],
+    [["dump", "--to", "x"], /unknown option --to/],
+    [["dump", "--user"], /--user: needs a value/],
+    [["dump", "stray"], /unknown option stray/],
+    [["backup"], /backup needs --to DIR2/],
+    [["restore", "--data", "x"], /restore needs --from DIR2/],
+    [["backup", "--to", ""], /--to .*must name a directory/],
+  ];
+  for (const [args, word] of bad) assert.equal(refused(args, word).status, 2);
+  for (const command of ["verify", "dump", "backup", "restore"]) {
+    const help = runToEnd([command, "--help"]);
+    assert.equal(help.status, 0);
+    assert.match(help.stdout, new RegExp(`^Usage: chitchat ${command} `));
+    assert.doesNotMatch(help.stdout, /--ping-s/);
+  }
+});
+
 scenario("the log is logfmt on stderr, with one line when ready, and never the text of a message", { shards: [2] }, async (world) => {
   await world.start();
   const alice = await world.login("alice");

@@ -269,11 +269,76 @@ Test(config, a_bad_value_in_the_environment_is_told_by_its_name_there)
     cr_assert_eq(parse_in(trailing, "serve"), CONFIG_ERROR);
 }
 
-Test(config, other_names_in_the_environment_are_left_alone)
+Test(config, other_names_in_the_environment_change_nothing_and_are_noted_to_be_warned_of)
 {
-    char *const environment[] = {"CHITCHAT_PORT=tcp://10.0.0.1:80", "CHITCHAT_PING=3", "CHITCHAT_PING_SS=x", NULL};
+    char *const environment[] = {"CHITCHAT_PORT=tcp://10.0.0.1:80",
+                                 "CHITCHAT_PING=3",
+                                 "CHITCHATTY=1",
+                                 "CHITCHAT_DATA=/d",
+                                 "CHITCHAT_PING_SS=x",
+                                 "CHITCHAT_USER=u",
+                                 "CHITCHAT_STOP_TIME_S=",
+                                 NULL};
     cr_assert_eq(parse_in(environment, "serve"), CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.ping_s, 25);
+    cr_assert_eq(config.unknown_count, 4);
+    cr_assert_str_eq(config.unknown[0], "CHITCHAT_PORT=tcp://10.0.0.1:80");
+    cr_assert_str_eq(config.unknown[1], "CHITCHAT_PING=3");
+    cr_assert_str_eq(config.unknown[2], "CHITCHAT_PING_SS=x");
+    cr_assert_str_eq(config.unknown[3], "CHITCHAT_USER=u");
+}
+
+Test(config, each_command_takes_its_own_options)
+{
+    cr_assert_eq(parse("verify"), CONFIG_VERIFY, "%s", text);
+    cr_assert_str_eq(config.data_dir, "./data");
+    cr_assert_eq(parse("verify --data=/v"), CONFIG_VERIFY, "%s", text);
+    cr_assert_str_eq(config.data_dir, "/v");
+    cr_assert_eq(parse("dump --data /d --user alice"), CONFIG_DUMP, "%s", text);
+    cr_assert_str_eq(config.user, "alice");
+    cr_assert_eq(parse("dump"), CONFIG_DUMP);
+    cr_assert_null(config.user);
+    cr_assert_eq(parse("backup --to /b --data /d"), CONFIG_BACKUP, "%s", text);
+    cr_assert_str_eq(config.to_dir, "/b");
+    cr_assert_eq(parse("restore --from=/b --data /d"), CONFIG_RESTORE, "%s", text);
+    cr_assert_str_eq(config.from_dir, "/b");
+    assert_error("verify --user alice", "unknown option --user", "chitchat verify --help");
+    assert_error("dump --shards 2", "unknown option --shards", "chitchat dump --help");
+    assert_error("serve --to /b", "unknown option --to", "chitchat serve --help");
+    assert_error("backup --data /d", "backup needs --to DIR2", "chitchat backup --help");
+    assert_error("restore", "restore needs --from DIR2", "chitchat restore --help");
+    assert_error("backup --to", "--to", "needs a value");
+    assert_error("backup --to=", "--to", "must name a directory");
+    assert_error("dump --user=", "--user", "name of a user");
+    char line[200] = "dump --user ";
+    memset(line + strlen(line), 'a', 129);
+    assert_error(line, "--user", "128 bytes");
+}
+
+Test(config, of_the_environment_the_other_commands_take_only_the_data_directory)
+{
+    char *const environment[] = {"CHITCHAT_DATA=/e", "CHITCHAT_USER=eve", "CHITCHAT_PING_S=often", NULL};
+    cr_assert_eq(parse_in(environment, "dump"), CONFIG_DUMP, "%s", text);
+    cr_assert_str_eq(config.data_dir, "/e");
+    cr_assert_null(config.user);
+    cr_assert_eq(parse_in(environment, "dump --data /d"), CONFIG_DUMP, "%s", text);
+    cr_assert_str_eq(config.data_dir, "/d");
+}
+
+Test(config, each_command_has_a_help_of_its_own)
+{
+    const char *const lines[][3] = {{"verify --help", "chitchat verify", "--data"},
+                                    {"dump --user x --help", "chitchat dump", "--user U"},
+                                    {"backup --help", "chitchat backup", "--to DIR2"},
+                                    {"restore --help", "chitchat restore", "--from DIR2"}};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        cr_assert_eq(parse(lines[i][0]), CONFIG_HELP);
+        cr_assert_not_null(strstr(text, lines[i][1]), "%s", text);
+        cr_assert_not_null(strstr(text, lines[i][2]), "%s", text);
+        cr_assert_null(strstr(text, "--ping-s"), "%s", text);
+        cr_assert_eq(parse("--help"), CONFIG_HELP);
+        cr_assert_not_null(strstr(text, lines[i][1]), "%s", text);
+    }
 }
 
 Test(config, help_names_every_option_within_the_width_of_a_terminal)

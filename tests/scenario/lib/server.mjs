@@ -13,6 +13,9 @@ export const SHARDS = SHORT ? [2] : [1, 2, 4];
 export const DEADLINE_MS = SHORT ? 120000 : 60000;
 export const scaled = (count) => (SHORT ? Math.ceil(count / 10) : count);
 
+// What the environment says of tests is no option of the server.
+const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CHITCHAT_")));
+
 export function makeDataDir() {
   return fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-scenario-"));
 }
@@ -23,13 +26,13 @@ export function removeDataDir(data) {
 
 // Runs the binary to its end: { status, stdout, stderr }.
 export function runToEnd(args, env = {}) {
-  return spawnSync(BIN, args, { encoding: "utf8", env: { ...process.env, ...env }, timeout: DEADLINE_MS });
+  return spawnSync(BIN, args, { encoding: "utf8", env: { ...ENVIRONMENT, ...env }, timeout: DEADLINE_MS, maxBuffer: 1 << 30 });
 }
 
 // A server on this data directory that is killed so many ms after its start, ready or not.
 export function killedAfter(ms, data, options = []) {
   const args = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--wal-segment-bytes", "4M", ...options];
-  const { stderr, error } = spawnSync(BIN, args, { encoding: "utf8", timeout: ms, killSignal: "SIGKILL" });
+  const { stderr, error } = spawnSync(BIN, args, { encoding: "utf8", timeout: ms, killSignal: "SIGKILL", env: ENVIRONMENT });
   assert.equal(error?.code, "ETIMEDOUT", `it ended by itself: ${stderr}`);
 }
 
@@ -63,7 +66,7 @@ export class Server {
   #spawn(args, env, shellPrefix) {
     const command = shellPrefix ? "/bin/sh" : BIN;
     const all = shellPrefix ? ["-c", `${shellPrefix}; exec "$0" "$@"`, BIN, ...args] : args;
-    this.#child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } });
+    this.#child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], env: { ...ENVIRONMENT, ...env } });
     this.pid = this.#child.pid;
     this.#child.stderr.setEncoding("utf8");
     this.#child.stderr.on("data", (text) => (this.stderr += text));

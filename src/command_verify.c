@@ -1,0 +1,215 @@
+/* command_verify.c: `chitchat verify`: files one by one, then all timelines together. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agree.h"
+#include "command.h"
+#include "storage/atrest.h"
+#include "storage/run_check.h"
+
+#define TOLD_MAX 100u
+
+/* Between the process that reads and the one that waits for it. */
+struct shared {
+    char path[4096]; /* what is being read */
+};
+
+struct verify {
+    const struct datadir *datadir;
+    struct shared *shared;
+    struct problems problems;
+    struct atrest *atrest;
+    struct agree *agree;
+    uint64_t entries;
+    uint64_t users;
+    uint64_t keyed;
+};
+
+int command_complain(int code, const char *text)
+{
+    fputs("chitchat: ", stderr);
+    for (; *text != '\0'; text++)
+        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, stderr);
+    fputc('\n', stderr);
+    return code;
+}
+
+static void tell(void *context, const char *text)
+{
+    const struct problems *problems = context;
+    if (problems->count > TOLD_MAX)
+        return;
+    fputs("problem: ", stdout);
+    for (; *text != '\0'; text++)
+        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+    putchar('\n');
+}
+
+static void check_runs(struct verify *verify)
+{
+    for (uint32_t shard = 0; shard < datadir_shards(verify->datadir); shard++) {
+        const char *path;
+        struct run *run;
+        for (uint32_t i = 0; (run = atrest_run(verify->atrest, shard, i, &path)) != NULL; i++) {
+            struct run_check check = {verify->datadir, shard, path, &verify->problems, 0};
+            snprintf(verify->shared->path, sizeof verify->shared->path, "%s", path);
+            run_check(run, &check);
+            verify->keyed += check.keyed_r;
+        }
+    }
+}
+
+/* -- timelines -- */
+
+static int add_entry(struct verify *verify, const struct message *message)
+{
+    agree_add(verify->agree, message);
+    verify->entries++;
+    return 0;
+}
+
+static int gather_entry(struct verify *verify, const struct message *message)
+{
+    return agree_gather(verify->agree, message);
+}
+
+static int walk_shard(struct verify *verify, uint32_t shard, uint64_t *users,
+                      int (*visit)(struct verify *verify, const struct message *message))
+{
+    struct atrest_rows *rows;
+    struct message message;
+    struct span user;
+    char last[LIMIT_USER_BYTES];
+    size_t last_bytes = 0;
+    int more;
+    int status = atrest_rows_open(&rows, verify->atrest, shard, (struct span){"", 0});
+    while (status == 0 && (more = atrest_rows_next(rows, &user, &message)) != 0) {
+        status = more < 0 ? more : visit(verify, &message);
+        if (status == 0 && (user.bytes != last_bytes || memcmp(user.data, last, last_bytes) != 0)) {
+            memcpy(last, user.data, user.bytes);
+            last_bytes = user.bytes;
+            (*users)++;
+        }
+    }
+    atrest_rows_close(&rows);
+    return status;
+}
+
+static int walk(struct verify *verify, int (*visit)(struct verify *verify, const struct message *message))
+{
+    int status = 0;
+    verify->users = 0;
+    for (uint32_t shard = 0; shard < datadir_shards(verify->datadir) && status == 0; shard++)
+        status = walk_shard(verify, shard, &verify->users, visit);
+    return status;
+}
+
+static int check_timelines(struct verify *verify)
+{
+    snprintf(verify->shared->path, sizeof verify->shared->path, "%s", datadir_path(verify->datadir));
+    int status = walk(verify, add_entry);
+    uint64_t found = verify->problems.count;
+    if (status != 0 || agree_bad_parts(verify->agree) == 0)
+        return status;
+    /* What the first walk told of places with two messages would be told again. */
+    struct problems problems = verify->problems;
+    verify->problems.count = TOLD_MAX + 1;
+    status = walk(verify, gather_entry);
+    verify->problems = problems;
+    verify->problems.count = found;
+    if (status == 0)
+        agree_tell(verify->agree, &verify->problems);
+    return status;
+}
+
+/* -- all -- */
+
+static void print_summary(const struct verify *verify, bool has_timelines)
+{
+    struct atrest_counts counts;
+    atrest_count(verify->atrest, &counts);
+    printf("%s %s: %" PRIu32 " shards\n", datadir_is_backup(verify->datadir) ? "backup" : "data",
+           datadir_path(verify->datadir), datadir_shards(verify->datadir));
+    printf("logs: %" PRIu64 " segments, %" PRIu64 " batches, %" PRIu64 " records", counts.segments, counts.batches,
+           counts.records);
+    if (counts.torn_tails > 0)
+        printf(", %" PRIu64 " torn by a crash at the end (cut at the next start; nothing acknowledged was in it)",
+               counts.torn_tails);
+    printf("\nruns: %" PRIu64 " runs, %" PRIu64 " rows, %" PRIu64 " keys\n", counts.runs, counts.rows, verify->keyed);
+    if (has_timelines)
+        printf("timelines: %" PRIu64 " users, %" PRIu64 " entries, %" PRIu64 " messages\n", verify->users,
+               verify->entries, agree_messages(verify->agree));
+    else
+        printf("timelines: not compared, as not all files can be read\n");
+    if (verify->problems.count == 0)
+        printf("no problem found\n");
+    else
+        printf("%" PRIu64 " problems found%s\n", verify->problems.count,
+               verify->problems.count > TOLD_MAX ? "; the first 100 are told" : "");
+}
+
+static int check(struct verify *verify)
+{
+    int status = atrest_open(&verify->atrest, verify->datadir, &verify->problems);
+    if (status == 0)
+        status = agree_open(&verify->agree);
+    if (status != 0)
+        return command_complain(2, strerror(-status));
+    check_runs(verify);
+    bool has_timelines = verify->problems.count == 0;
+    if (has_timelines)
+        status = check_timelines(verify);
+    if (status == -ENOMEM)
+        return command_complain(2, strerror(-status));
+    print_summary(verify, has_timelines && status == 0);
+    agree_close(&verify->agree);
+    atrest_close(&verify->atrest);
+    if (fflush(stdout) != 0)
+        return command_complain(2, "the summary cannot be written");
+    return verify->problems.count == 0 ? 0 : 1;
+}
+
+/* LMDB trusts its pages: where they are damaged, reading them may end the process. So another one reads, and its end is
+ * a finding too. */
+static int check_apart(struct verify *verify)
+{
+    int end;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child < 0)
+        return command_complain(2, "no process can be made to read the data");
+    if (child == 0) {
+        int code = check(verify);
+        _exit(code);
+    }
+    while (waitpid(child, &end, 0) < 0 && errno == EINTR)
+        continue;
+    if (WIFEXITED(end))
+        return WEXITSTATUS(end);
+    printf("problem: %s is damaged, reading it ended with %s: " RUN_ADVICE "\n", verify->shared->path,
+           strsignal(WTERMSIG(end)));
+    fflush(stdout);
+    return 1;
+}
+
+int command_verify(const struct config *config)
+{
+    struct datadir *datadir;
+    struct datadir_error error;
+    int status = datadir_open_read(&datadir, config->data_dir, false, &error);
+    if (status != 0)
+        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
+    struct verify verify = {.datadir = datadir, .problems = {.tell = tell}};
+    verify.problems.context = &verify.problems;
+    verify.shared = mmap(NULL, sizeof *verify.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int code = verify.shared == MAP_FAILED ? command_complain(2, "no memory") : check_apart(&verify);
+    datadir_close(&datadir);
+    return code;
+}

@@ -1,0 +1,240 @@
+#include "storage/atrest.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "storage/atrest_private.h"
+
+/* -- runs -- */
+
+static void open_runs(struct atrest *atrest, struct atrest_shard *shard, const struct manifest_state *state)
+{
+    struct store_error error;
+    for (uint32_t i = 0; i < state->count; i++) {
+        struct run *run;
+        if (run_open(&run, shard->runs_dir, &state->entries[i], &error) != 0) {
+            problems_add(atrest->problems, "%s", error.text);
+            continue;
+        }
+        shard->runs[shard->run_count++] = run;
+        atrest->counts.runs++;
+        atrest->counts.rows += run->entry.rows;
+    }
+}
+
+/* Runs without a manifest mean that it is lost. */
+static bool has_run_files(const struct atrest_shard *shard)
+{
+    char pattern[RUN_PATH_BYTES];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/run-*.mdb", shard->runs_dir);
+    bool has_some = glob(pattern, GLOB_NOSORT, NULL, &found) == 0;
+    if (has_some)
+        globfree(&found);
+    return has_some;
+}
+
+static int open_store(struct atrest *atrest, struct atrest_shard *shard, struct store_position *applied_r)
+{
+    char path[RUN_PATH_BYTES];
+    struct manifest_state state;
+    struct store_error error = {""};
+    *applied_r = (struct store_position){0, 0};
+    int bytes = snprintf(path, sizeof path, "%s/manifest.mdb", shard->runs_dir);
+    if (bytes < 0 || (size_t)bytes >= sizeof path)
+        return -ENAMETOOLONG;
+    if (access(path, F_OK) != 0 && !has_run_files(shard))
+        return 0; /* a first start that was cut off: the next one makes it */
+    int status = manifest_read(path, false, &state, &error);
+    if (status != 0) {
+        problems_add(atrest->problems, "%s", error.text);
+        return status == -ENOMEM ? status : 0;
+    }
+    shard->runs = calloc(state.count + 1, sizeof(struct run *));
+    if (shard->runs != NULL)
+        open_runs(atrest, shard, &state);
+    *applied_r = state.marks.applied;
+    free(state.entries);
+    return shard->runs == NULL ? -ENOMEM : 0;
+}
+
+/* -- logs -- */
+
+void atrest_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r)
+{
+    struct record_fields fields;
+    int bytes = record_decode(entry->record, LIMIT_RECORD_BYTES, &fields);
+    ASSERT(bytes > 0); /* it was decoded when it was found */
+    *message_r = record_fields_view(&fields, (enum role)entry->role);
+    *user_r = entry->role == ROLE_RECEIVED ? fields.to : fields.from;
+}
+
+static int add_entry(struct atrest_shard *shard, const uint8_t *record, enum role role)
+{
+    if (shard->entry_count == shard->entry_room) {
+        uint64_t room = shard->entry_room == 0 ? 4096 : shard->entry_room * 2;
+        struct log_entry *grown = realloc(shard->entries, room * sizeof *grown);
+        if (grown == NULL)
+            return -ENOMEM;
+        shard->entries = grown;
+        shard->entry_room = room;
+    }
+    shard->entries[shard->entry_count++] = (struct log_entry){record, role};
+    return 0;
+}
+
+struct log_context {
+    struct atrest *atrest;
+    struct atrest_shard *home;
+    uint32_t home_index;
+    uint32_t file;
+};
+
+/* One record makes both timelines. */
+static int take_record(void *context, const struct record_fields *fields)
+{
+    struct log_context *log = context;
+    struct atrest *atrest = log->atrest;
+    uint32_t senders = datadir_shard_of(atrest->datadir, fields->from);
+    if (datadir_shard_of(atrest->datadir, fields->to) != log->home_index || fields->ts_from == 0 || fields->ts_to == 0
+        || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX) {
+        problems_add(atrest->problems,
+                     "%s/segment-%06u.wal holds a record that does not belong there: " WAL_SURVEY_ADVICE,
+                     log->home->survey.dir, log->file);
+        return 0;
+    }
+    if (span_equal(fields->from, fields->to))
+        return add_entry(log->home, fields->data, ROLE_SELF);
+    int status = add_entry(log->home, fields->data, ROLE_RECEIVED);
+    return status == 0 ? add_entry(&atrest->shards[senders], fields->data, ROLE_SENT) : status;
+}
+
+static int read_file(struct atrest *atrest, struct atrest_shard *shard, uint32_t index)
+{
+    struct wal_scan scan;
+    struct wal_file *file = &shard->survey.files[index];
+    struct log_context context = {atrest, shard, shard->survey.shard, file->number};
+    struct segment_map *map = &shard->maps[index];
+    int status = segment_map(shard->survey.dir, file->number, map);
+    if (status != 0) {
+        problems_add(atrest->problems, "%s/segment-%06u.wal cannot be read: %s", shard->survey.dir, file->number,
+                     strerror(-status));
+        return 0;
+    }
+    status = wal_survey_scan_map(&shard->survey, file, map->data, map->bytes, take_record, &context, &scan);
+    atrest->counts.segments++;
+    atrest->counts.batches += scan.batch_count;
+    atrest->counts.records += scan.record_count;
+    if (status == -ENOMEM)
+        return status;
+    if (status != 0)
+        problems_add(atrest->problems, "%s", shard->survey.error);
+    else
+        atrest->counts.torn_tails += scan.end == WAL_END_TORN;
+    return 0;
+}
+
+static int read_log(struct atrest *atrest, struct atrest_shard *shard)
+{
+    int status = 0;
+    shard->maps = calloc(shard->survey.file_count + 1, sizeof *shard->maps);
+    if (shard->maps == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < shard->survey.file_count && status == 0; i++)
+        if (shard->survey.files[i].is_live)
+            status = read_file(atrest, shard, i);
+    return status;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    struct span user_a, user_b;
+    struct message message_a, message_b;
+    atrest_entry_view(a, &user_a, &message_a);
+    atrest_entry_view(b, &user_b, &message_b);
+    int order = span_compare(user_a, user_b);
+    return order != 0 ? order : message_a.ts < message_b.ts ? -1 : message_a.ts > message_b.ts;
+}
+
+/* -- all -- */
+
+static int open_shard(struct atrest *atrest, uint32_t index)
+{
+    struct atrest_shard *shard = &atrest->shards[index];
+    struct store_position applied;
+    char dir[PATH_MAX];
+    int status = datadir_runs_path(atrest->datadir, index, shard->runs_dir, sizeof shard->runs_dir - 64);
+    if (status == 0)
+        status = open_store(atrest, shard, &applied);
+    if (status == 0)
+        status = datadir_wal_path(atrest->datadir, index, dir, sizeof dir);
+    if (status == 0 && wal_survey_read(&shard->survey, dir, index, applied) != 0)
+        problems_add(atrest->problems, "%s", shard->survey.error);
+    return status;
+}
+
+int atrest_open(struct atrest **atrest_r, const struct datadir *datadir, struct problems *problems)
+{
+    uint32_t count = datadir_shards(datadir);
+    struct atrest *atrest = calloc(1, sizeof *atrest + count * sizeof atrest->shards[0]);
+    if (atrest == NULL)
+        return -ENOMEM;
+    atrest->datadir = datadir;
+    atrest->problems = problems;
+    atrest->shard_count = count;
+    int status = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = open_shard(atrest, i);
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = read_log(atrest, &atrest->shards[i]);
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        if (atrest->shards[i].entry_count > 1)
+            qsort(atrest->shards[i].entries, atrest->shards[i].entry_count, sizeof(struct log_entry), compare_entries);
+    if (status == 0)
+        *atrest_r = atrest;
+    else
+        atrest_close(&atrest);
+    return status;
+}
+
+static void close_shard(struct atrest_shard *shard)
+{
+    for (uint32_t i = 0; i < shard->run_count; i++)
+        run_close(&shard->runs[i]);
+    for (uint32_t i = 0; shard->maps != NULL && i < shard->survey.file_count; i++)
+        segment_unmap(&shard->maps[i]);
+    wal_survey_fini(&shard->survey);
+    free(shard->runs);
+    free(shard->maps);
+    free(shard->entries);
+}
+
+void atrest_close(struct atrest **atrest)
+{
+    if (*atrest == NULL)
+        return;
+    for (uint32_t i = 0; i < (*atrest)->shard_count; i++)
+        close_shard(&(*atrest)->shards[i]);
+    free(*atrest);
+    *atrest = NULL;
+}
+
+void atrest_count(const struct atrest *atrest, struct atrest_counts *counts_r)
+{
+    *counts_r = atrest->counts;
+}
+
+struct run *atrest_run(struct atrest *atrest, uint32_t shard, uint32_t index, const char **path_r)
+{
+    const struct atrest_shard *own = &atrest->shards[shard];
+    if (index >= own->run_count)
+        return NULL;
+    run_path(atrest->path, own->runs_dir, own->runs[index]->entry.id);
+    *path_r = atrest->path;
+    return own->runs[index];
+}

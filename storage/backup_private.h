@@ -1,0 +1,45 @@
+/*
+ * backup_private.h: what backup.c (order, runs), backup_log.c and backup_restore.c share. Nobody else includes it.
+ */
+#ifndef CHITCHAT_STORAGE_BACKUP_PRIVATE_H
+#define CHITCHAT_STORAGE_BACKUP_PRIVATE_H
+
+#include "storage/backup.h"
+#include "storage/run.h"
+#include "storage/segment.h"
+#include "storage/wal_survey.h"
+
+struct backup_shard {
+    uint32_t index;
+    char from_wal[RUN_PATH_BYTES];
+    char from_runs[RUN_PATH_BYTES];
+    char to_wal[RUN_PATH_BYTES];
+    char to_runs[RUN_PATH_BYTES];
+
+    uint64_t generation_low;     /* of the oldest segment that was live when the server was held */
+    struct manifest_state state; /* owned */
+    int *run_fds;                /* one for each run, -1: linked */
+    uint32_t run_count;
+};
+
+struct backup {
+    const struct datadir *from;
+    struct backup_shard *shards;
+    uint32_t shard_count;
+    int hold_fd;
+    uint64_t overtaken; /* what HOLD said when it was taken */
+    struct backup_report *report;
+    struct backup_error *error;
+};
+
+int backup_refuse(struct backup_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int backup_refuse_copy(struct backup_error *error, int code, const char *path);
+/* Makes the directory, or finds it empty; opens it. */
+int backup_make_target(const char *to, int *fd_r, struct backup_error *error);
+
+/* Before any manifest is read: which segment is the oldest that is live. 0, or -errno told. */
+int backup_note_log(struct backup *backup, struct backup_shard *shard);
+/* After all manifests were read: copies the log. 0, or -errno told. */
+int backup_copy_log(struct backup *backup, struct backup_shard *shard);
+
+#endif

@@ -1,0 +1,17 @@
+#include "storage/problems.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define TEXT_BYTES 4096
+
+void problems_add(struct problems *problems, const char *format, ...)
+{
+    char text[TEXT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    problems->count++;
+    problems->tell(problems->context, text);
+}

@@ -1,0 +1,353 @@
+// `chitchat backup` of a running server, `chitchat restore`, and what a backup costs the server meanwhile.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { World, scenario } from "./lib/world.mjs";
+import { SMALL, USERS, checkBothSides, dump, fill, filesOf, flip, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/atrest.mjs";
+import { BIN, SHORT, Server, makeDataDir, removeDataDir, runToEnd, scaled, sleep } from "./lib/server.mjs";
+import { pump, wholeTimeline } from "./lib/traffic.mjs";
+
+// Runs a command beside the traffic of this process: { status, stdout, stderr }.
+async function run(args, onSpawn = () => {}) {
+  const child = spawn(BIN, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const texts = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"]) child[name].on("data", (text) => (texts[name] += text));
+  const closed = once(child, "close");
+  await onSpawn(child);
+  const [status, signal] = await closed;
+  assert.equal(signal, null);
+  return { status, ...texts };
+}
+
+const backup = (data, to) => run(["backup", "--data", data, "--to", to]);
+
+async function withDir(body) {
+  const dir = makeDataDir();
+  try {
+    return await body(dir);
+  } finally {
+    removeDataDir(dir);
+  }
+}
+
+// All users send to all, some with keys, until stopped; `acknowledged` grows as replies come.
+// Paced, so that what has to be looked at stays small.
+async function traffic(world, tag) {
+  const state = { acknowledged: [], isOver: false };
+  const clients = await Promise.all(USERS.map((user) => world.login(user)));
+  state.done = Promise.all(
+    clients.flatMap((client, index) =>
+      USERS.map(async (to, n) => {
+        let i = 0;
+        while (!state.isOver) {
+          const name = `${tag}/${client.user}/${to}/${i++}`;
+          const text = name + "x".repeat(50 + 150 * (i % 5));
+          const key = (n + index) % 2 ? name : undefined;
+          const [sent] = await pump(client, { to, count: 1, window: 1, text: () => text, key: key && (() => key) });
+          if (sent) state.acknowledged.push({ ...sent, from: client.user });
+          await sleep(10);
+        }
+      }),
+    ),
+  );
+  state.stop = async () => {
+    state.isOver = true;
+    await state.done;
+  };
+  return state;
+}
+
+scenario("backups of a server under load: each verifies, has all that was acknowledged before it, and nothing one-sided", {}, async (world) => {
+  await world.start({ options: SMALL });
+  const load = await traffic(world, "load");
+  await untilRuns(world);
+  await withDir(async (dir) => {
+    const rounds = SHORT ? 3 : 8;
+    for (let round = 0; round < rounds; round++) {
+      await sleep(400);
+      const before = load.acknowledged.slice();
+      const to = path.join(dir, `backup-${round}`);
+      const end = await backup(world.server.data, to);
+      assert.equal(end.status, 0, end.stderr);
+      assert.match(end.stdout, /^backup [^\n]*: \d+ runs \(\d+ files linked\), \d+ segments of logs, \d+ bytes copied\n$/);
+      const tree = withoutLinks(treeOf(to));
+      const counts = verified(to);
+      assert.ok(counts.messages >= before.length, `${counts.messages} of ${before.length}`);
+      checkBothSides(dump(to), before);
+      assert.deepEqual(withoutLinks(treeOf(to)), tree, "neither looking nor the server changes anything in it");
+      assert.deepEqual(fs.readdirSync(to).filter((name) => !name.startsWith("shard-")), ["BACKUP"]);
+    }
+    await load.stop();
+    const logs = fs.readdirSync(dir).flatMap((name) => filesOf(path.join(dir, name), /\.wal$/));
+    const generations = new Set(logs.map((file) => `${path.basename(path.dirname(path.dirname(file)))} ${fs.readFileSync(file).readBigUInt64LE(24)}`));
+    assert.ok(generations.size >= 3, `segments came and went meanwhile: ${generations.size}`);
+    await world.server.stop();
+    // The earlier backups did not change when the server merged and recycled what they were made of.
+    checkBothSides(dump(path.join(dir, "backup-0")), []);
+    verified(path.join(dir, "backup-0"));
+  });
+  checkBothSides(dump(world.server.data), load.acknowledged);
+});
+
+scenario("what was restored is served under a new epoch: cursors of the old one are told, and nothing is missing", {}, async (world) => {
+  await world.start({ options: SMALL });
+  const sent = await fill(world, scaled(900), { pad: 60 });
+  await untilRuns(world);
+  await withDir(async (dir) => {
+    const to = path.join(dir, "backup");
+    const restored = path.join(dir, "restored");
+    assert.equal((await backup(world.server.data, to)).status, 0);
+    const later = await world.login("alice");
+    const lost = await later.send("bob", "after the backup");
+    const epoch = later.epoch;
+    const before = treeOf(to);
+    const end = await run(["restore", "--from", to, "--data", restored]);
+    assert.equal(end.status, 0, end.stderr);
+    assert.deepEqual(withoutLinks(treeOf(to)), withoutLinks(before), "the backup is as it was, but for link counts");
+    verified(restored);
+    await world.server.stop();
+    const server = await Server.start({ data: restored, shards: null, options: SMALL });
+    try {
+      const alice = await world.client({ server });
+      await alice.loginAs("alice", { after: lost.ts, epoch });
+      assert.equal(alice.login.reset, true);
+      assert.notEqual(alice.epoch, epoch);
+      assert.match(server.stderr, new RegExp(`shards=${world.shards}`));
+      const timeline = await wholeTimeline(alice);
+      assert.equal(timeline.filter((entry) => entry.text === "after the backup").length, 0);
+      for (const one of sent.filter((one) => one.from === "alice")) assert.ok(timeline.some((entry) => entry.mid === one.mid && entry.ts === one.ts));
+      const again = sent.find((one) => one.from === "alice" && one.key);
+      const dup = await alice.ok({ op: "send", to: again.to, text: again.text, key: again.key });
+      assert.equal(dup.dup, true, "keys are known");
+      const fresh = await alice.send("bob", "goes on");
+      assert.ok(fresh.ts > timeline.at(-1).ts);
+      await server.stop();
+      verified(restored);
+      assert.deepEqual(withoutLinks(treeOf(to)), withoutLinks(before), "the server changed nothing in the backup");
+      verified(to);
+    } finally {
+      await server.clean();
+    }
+  });
+});
+
+scenario("a backup of a stopped or killed server's directory is as good, and keeps a server from starting meanwhile only", { shards: [2] }, async (world) => {
+  await world.start({ options: SMALL });
+  const sent = await fill(world, 120);
+  await world.server.kill();
+  await withDir(async (dir) => {
+    assert.equal((await backup(world.server.data, path.join(dir, "one"))).status, 0);
+    checkBothSides(dump(path.join(dir, "one")), sent);
+    await world.startAgain({ options: SMALL });
+    await world.server.stop();
+    assert.equal((await backup(world.server.data, path.join(dir, "two"))).status, 0);
+    checkBothSides(dump(path.join(dir, "two")), sent);
+    assert.equal(verified(path.join(dir, "two")).messages, sent.length);
+  });
+});
+
+scenario("wrong directories are refused with what to do, and left as they were", { shards: [2] }, async (world) => {
+  await world.start();
+  await fill(world, 36);
+  await withDir(async (dir) => {
+    const good = path.join(dir, "good");
+    const full = path.join(dir, "full");
+    const data = world.server.data;
+    fs.mkdirSync(full);
+    fs.writeFileSync(path.join(full, "mine"), "mine");
+    assert.equal((await backup(data, good)).status, 0);
+    const refusals = [
+      [["backup", "--data", data, "--to", full], /full is not empty/],
+      [["backup", "--data", data, "--to", good], /good is not empty/],
+      [["backup", "--data", path.join(dir, "none"), "--to", path.join(dir, "x")], /none .*No such file/],
+      [["backup", "--data", good, "--to", path.join(dir, "x")], /is a backup already/],
+      [["backup", "--data", data, "--to", path.join(full, "mine")], /mine.*(Not a directory|File exists)/],
+      [["restore", "--from", good, "--data", full], /full is not empty/],
+      [["restore", "--from", good, "--data", data], /is not empty/],
+      [["restore", "--from", full, "--data", path.join(dir, "x")], /no data directory of chitchat and no backup/],
+      [["serve", "--listen", "127.0.0.1:0", "--data", good], /good is a backup: `chitchat restore --from/],
+    ];
+    for (const [args, word] of refusals) {
+      const end = await run(args);
+      assert.ok(end.status === 1 || end.status === 2, args.join(" "));
+      assert.match(end.stderr, /^chitchat: [^\n]+\n$/);
+      assert.match(end.stderr, word);
+      assert.equal(end.stdout, "");
+    }
+    assert.deepEqual(fs.readdirSync(full), ["mine"]);
+    assert.ok(!fs.existsSync(path.join(dir, "x")));
+    await world.server.stop();
+    const end = await run(["restore", "--from", data, "--data", path.join(dir, "x")]);
+    assert.equal(end.status, 1);
+    assert.match(end.stderr, /is no backup: `chitchat backup/);
+    // A backup that was not finished, and one that was damaged.
+    fs.renameSync(path.join(good, "BACKUP"), path.join(good, "BACKUP.new"));
+    for (const args of [["verify", "--data", good], ["restore", "--from", good, "--data", path.join(dir, "x")], ["serve", "--listen", "127.0.0.1:0", "--data", good]])
+      assert.match((await run(args)).stderr, /a backup that was not finished: remove it/);
+    fs.renameSync(path.join(good, "BACKUP.new"), path.join(good, "BACKUP"));
+    verified(good);
+    const log = filesOf(good, /\.wal$/).sort((a, b) => fs.statSync(b).size - fs.statSync(a).size)[0];
+    flip(log, fs.statSync(log).size - 4096 + 50);
+    assert.equal(verify(good).status, 1, "in a backup nothing is torn: what does not read is damage");
+    const damaged = await run(["restore", "--from", good, "--data", path.join(dir, "x")]);
+    assert.equal(damaged.status, 1);
+    assert.match(damaged.stderr, /segment-\d+\.wal at offset \d+/);
+    assert.ok(!fs.existsSync(path.join(dir, "x")));
+  });
+});
+
+// A lock on HOLD, as a backup has it that copies for ever.
+async function holdFor(data) {
+  const holder = spawn("flock", ["-x", path.join(data, "HOLD"), "sh", "-c", "echo held; exec sleep 600"], { stdio: ["ignore", "pipe", "inherit"], detached: true });
+  await once(holder.stdout, "data");
+  return {
+    async end() {
+      process.kill(-holder.pid, "SIGKILL");
+      await once(holder, "close");
+    },
+  };
+}
+
+const bytesOf = (dir, pattern) => filesOf(dir, pattern).reduce((sum, file) => sum + (fs.existsSync(file) ? fs.statSync(file).size : 0), 0);
+
+scenario("while a backup holds, segments stay up to a limit; past it the server goes on and the backup is overtaken", { shards: [2] }, async (world) => {
+  await world.start({ options: SMALL });
+  const load = await traffic(world, "held");
+  await untilRuns(world);
+  const holder = await holdFor(world.server.data);
+  const count = () => filesOf(world.server.data, /\.wal$/).length;
+  const overtaken = () => Number(fs.readFileSync(path.join(world.server.data, "HOLD"), "utf8") || "0");
+  const before = overtaken();
+  const files = count();
+  let most = files;
+  let acknowledged = load.acknowledged.length;
+  try {
+    const clients = await Promise.all(USERS.map((user) => world.login(user)));
+    const large = clients.map((client, n) => pump(client, { to: USERS[(n + 1) % USERS.length], text: (i) => `large/${n}/${i}`.padEnd(16000, "y"), window: 16, stopped: () => overtaken() > before }));
+    while (overtaken() === before) {
+      most = Math.max(most, count());
+      await sleep(50);
+    }
+    await Promise.all(large);
+    assert.ok(most > files + 20, `segments stayed: ${files}, then ${most}`);
+    // For each shard: 32 that are held, a round's, and spares.
+    assert.ok(most <= world.shards * (32 + 16 + 8), `${most} segments`);
+    acknowledged = load.acknowledged.length;
+    await sleep(1000);
+    assert.ok(load.acknowledged.length > acknowledged, "sends go on while it holds");
+  } finally {
+    await holder.end();
+  }
+  await sleep(2500);
+  assert.ok(count() < most, "they go when nothing holds");
+  await load.stop();
+  await world.server.stop();
+  checkBothSides(dump(world.server.data), load.acknowledged);
+});
+
+scenario("a backup that is stopped while it copies the logs is overtaken, and says so; what it made is known as unfinished", { shards: [2] }, async (world) => {
+  await world.start({ options: ["--memtable-bytes", "64M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"] });
+  await fill(world, 1200, { tag: "big", pad: 15000 });
+  await withDir(async (dir) => {
+    const to = path.join(dir, "b");
+    const wal = path.join(to, "shard-0000/wal");
+    const end = await run(["backup", "--data", world.server.data, "--to", to], async (child) => {
+      while (!fs.existsSync(wal) || fs.readdirSync(wal).length === 0) await new Promise(setImmediate);
+      child.kill("SIGSTOP");
+      assert.ok(!fs.existsSync(path.join(to, "BACKUP")), "it was stopped in time");
+      await world.server.stop();
+      await world.startAgain({ options: SMALL });
+      child.kill("SIGCONT");
+    });
+    assert.equal(end.status, 1, end.stdout);
+    assert.match(end.stderr, /^chitchat: the server was started again, or could not keep old segments[^\n]*make the backup again[^\n]*\n$/);
+    assert.match((await run(["verify", "--data", to])).stderr, /not finished/);
+    const again = await backup(world.server.data, path.join(dir, "c"));
+    assert.equal(again.status, 0, again.stderr);
+    verified(path.join(dir, "c"));
+  });
+  await world.server.stop();
+});
+
+scenario("a backup that was killed holds nothing: the next one goes on at once, and two at a time wait for each other", { shards: [2] }, async (world) => {
+  await world.start({ options: SMALL });
+  await fill(world, 600, { pad: 2000 });
+  await withDir(async (dir) => {
+    const child = spawn(BIN, ["backup", "--data", world.server.data, "--to", path.join(dir, "killed")], { stdio: "ignore" });
+    while (!fs.existsSync(path.join(dir, "killed"))) await new Promise(setImmediate);
+    child.kill("SIGKILL");
+    await once(child, "close");
+    const ends = await Promise.all(["a", "b", "c"].map((name) => backup(world.server.data, path.join(dir, name))));
+    for (const end of ends) assert.equal(end.status, 0, end.stderr);
+    for (const name of ["a", "b", "c"]) verified(path.join(dir, name));
+  });
+  await world.server.stop();
+});
+
+scenario("what cannot be written is told with the file, and the server goes on", { shards: [1] }, async (world) => {
+  await world.start({ options: SMALL });
+  await fill(world, 600, { pad: 500 });
+  await withDir(async (dir) => {
+    const nowhere = await run(["backup", "--data", world.server.data, "--to", "/proc/none"]);
+    assert.equal(nowhere.status, 1);
+    assert.match(nowhere.stderr, /cannot make \/proc\/none: /);
+    const to = path.join(dir, "b");
+    const script = 'trap "" XFSZ; ulimit -f 16; exec "$0" "$@"';
+    const end = spawnSync("/bin/sh", ["-c", script, BIN, "backup", "--data", world.server.data, "--to", to], { encoding: "utf8" });
+    assert.equal(end.status, 1);
+    assert.match(end.stderr, /^chitchat: [^\n]*\/b\/shard-0000\/[^\n]* cannot be written: File too large\n$/);
+    assert.equal(fs.existsSync(path.join(to, "BACKUP")), false);
+  });
+  const alice = await world.login("alice");
+  await alice.send("bob", "still here");
+  await world.server.stop();
+});
+
+const OTHER = "/dev/shm";
+const hasOther = fs.existsSync(OTHER) && fs.statSync(OTHER).dev !== fs.statSync(os.tmpdir()).dev;
+
+test("to another file system runs are copied, while the server merges them away", { skip: !hasOther }, async () => {
+  const dir = fs.mkdtempSync(path.join(OTHER, "chitchat-scenario-"));
+  const world = new World(2);
+  try {
+    await world.start({ options: SMALL });
+    const load = await traffic(world, "other");
+    await untilRuns(world, 8);
+    for (let round = 0; round < 3; round++) {
+      await sleep(500);
+      const before = load.acknowledged.slice();
+      const to = path.join(dir, `${round}`);
+      const end = await backup(world.server.data, to);
+      assert.equal(end.status, 0, end.stderr);
+      assert.match(end.stdout, /\(0 files linked\)/);
+      verified(to);
+      checkBothSides(dump(to), before);
+    }
+    await load.stop();
+    world.checkClients();
+    await world.server.stop();
+  } finally {
+    await world.clean();
+    removeDataDir(dir);
+  }
+});
+
+test("restore goes into a directory that is there and empty too", async () => {
+  await withDir(async (dir) => {
+    const server = await Server.start({ shards: 1 });
+    try {
+      assert.equal((await backup(server.data, path.join(dir, "b"))).status, 0);
+      await server.stop();
+      fs.mkdirSync(path.join(dir, "r"));
+      assert.equal((await run(["restore", "--from", path.join(dir, "b"), "--data", path.join(dir, "r")])).status, 0);
+      assert.equal(runToEnd(["verify", "--data", path.join(dir, "r")]).status, 0);
+      assert.ok(bytesOf(path.join(dir, "r"), /./) > 0);
+    } finally {
+      await server.clean();
+    }
+  });
+});

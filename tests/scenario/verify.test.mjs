@@ -1,0 +1,192 @@
+// `chitchat verify`, and what `chitchat serve` refuses: damage of every kind in logs, runs, manifests and META.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { scenario } from "./lib/world.mjs";
+import { SMALL, cut, dump, fill, filesOf, flip, flipText, treeOf, untilRuns, verified, verify } from "./lib/atrest.mjs";
+import { makeDataDir, removeDataDir, runToEnd, scaled } from "./lib/server.mjs";
+
+const serve = (data) => runToEnd(["serve", "--listen", "127.0.0.1:0", "--data", data]);
+
+// Runs and two live segments of each log, the older one finished. Copied for each kind of damage.
+async function makeStore(world) {
+  await world.start({ options: SMALL });
+  await fill(world, scaled(600), { tag: "run", pad: 200 });
+  await untilRuns(world, 2);
+  await world.server.stop();
+  await world.startAgain({ options: ["--wal-segment-bytes", "4M"] });
+  await fill(world, 60, { tag: "old" });
+  await world.server.kill();
+  await world.startAgain({ options: ["--wal-segment-bytes", "4M"] });
+  await fill(world, 60, { tag: "new" });
+  await world.server.kill();
+  return world.server.data;
+}
+
+const withText = (dir, pattern, text) => filesOf(dir, pattern).find((file) => fs.readFileSync(file).includes(text));
+const newest = (dir) => withText(dir, /\.wal$/, "new/alice/bob/5");
+const older = (dir) => withText(dir, /\.wal$/, "old/alice/bob/5");
+const run = (dir) => filesOf(dir, /run-\d+\.mdb$/)[0];
+const manifest = (dir) => filesOf(dir, /shard-0000\/runs\/manifest\.mdb$/)[0];
+
+// name, which file, what is done to it, what serve says (undefined: at start it cannot be found), what verify says.
+const DAMAGES = [
+  ["the header of the newest segment is flipped", newest, (file) => flip(file, 30), /at offset 0: its header is damaged/, /header/],
+  ["the header of a finished segment is flipped", older, (file) => flip(file, 30), /at offset 0: its header is damaged/, /header/],
+  ["the middle of the newest segment is flipped", newest, (file) => flip(file, 4096 + 60), /at offset \d+: a batch is damaged/, /a batch is damaged/],
+  ["the newest segment is cut short", newest, (file) => cut(file, 8192), /at offset 8192: the newest segment was cut short/, /cut short/],
+  ["the newest segment is cut to nothing", newest, (file) => cut(file, 0), /at offset 0: the file was cut short/, /cut short/],
+  ["the middle of a finished segment is flipped", older, (file) => flipText(file, "old/alice/bob/3"), /at offset \d+: a (batch is|finished segment is) damaged/, /damaged/],
+  ["a finished segment is cut short", older, (file) => cut(file, 8192), /at offset \d+: a finished segment is damaged/, /damaged/],
+  ["a finished segment is missing", older, (file) => fs.rmSync(file), /the segment of generation \d+ is missing/, /missing/],
+  ["a run is cut short", run, (file) => cut(file, fs.statSync(file).size - 4096), /has \d+ bytes instead of \d+/, /instead of/],
+  ["a run is missing", run, (file) => fs.rmSync(file), /is missing, but the manifest names it/, /missing/],
+  ["the meta pages of a run are overwritten", run, overwriteMeta, /damaged/, /damaged/],
+  ["a manifest is missing", manifest, (file) => fs.rmSync(file), /manifest\.mdb is missing or empty/, /missing/],
+  ["the meta pages of a manifest are overwritten", manifest, overwriteMeta, /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
+  ["a manifest is cut short", manifest, (file) => cut(file, 4096), /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
+  ["a value of a manifest is flipped", manifest, flipValues, /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
+  ["META is flipped", (dir) => path.join(dir, "META"), (file) => flipText(file, "epoch"), /META is damaged/, /META is damaged/],
+  ["a text in a run is flipped", (dir) => withText(dir, /run-\d+\.mdb$/, "run/alice/bob/1"), (file) => flipText(file, "run/alice/bob/1"), undefined, /checksum/],
+  ["a page of a run is overwritten", run, overwriteLeaf, undefined, /damaged|cannot be read|order|checksum/],
+];
+
+function overwriteMeta(file) {
+  const fd = fs.openSync(file, "r+");
+  fs.writeSync(fd, Buffer.alloc(8192, 0xee), 0, 8192, 0);
+  fs.closeSync(fd);
+}
+
+// A manifest that is missing is told by its directory, and so is a segment.
+const named = (file) => (fs.existsSync(file) || /run-/.test(file) ? file : path.dirname(file));
+
+// Every copy of the marks, in whatever page it stands.
+function flipValues(file) {
+  const bytes = fs.readFileSync(file);
+  for (let at = bytes.indexOf("marks"); at >= 0; at = bytes.indexOf("marks", at + 1)) bytes[at + 5 + 10] ^= 1;
+  fs.writeFileSync(file, bytes);
+}
+
+// A page with rows in it, in the middle of the file.
+function overwriteLeaf(file) {
+  const bytes = fs.readFileSync(file);
+  const page = Math.floor(bytes.length / 4096 / 2);
+  bytes.fill(0xff, page * 4096 + 16, (page + 1) * 4096);
+  fs.writeFileSync(file, bytes);
+}
+
+scenario("damage is found by verify, and refused at start, with the file and what to do; nothing is changed", { shards: [2] }, async (world) => {
+  const store = await makeStore(world);
+  assert.ok(newest(store) && older(store) && newest(store) !== older(store));
+  const before = treeOf(store);
+  const counts = verified(store);
+  assert.deepEqual(treeOf(store), before, "verify changes nothing");
+  assert.ok(counts.runs >= 2 && counts.segments >= 4 && counts.records >= 100, JSON.stringify(counts));
+  for (const [name, find, damage, atStart, byVerify] of DAMAGES) {
+    const dir = makeDataDir();
+    try {
+      fs.cpSync(store, dir, { recursive: true });
+      const file = find(dir);
+      damage(file);
+      const told = named(file);
+      const damaged = treeOf(dir);
+      const end = verify(dir);
+      assert.equal(end.status, 1, `${name}: ${end.stdout}${end.stderr}`);
+      assert.match(end.stdout + end.stderr, byVerify, name);
+      assert.ok((end.stdout + end.stderr).includes(told), `${name}: ${end.stdout}`);
+      assert.deepEqual(treeOf(dir), damaged, name);
+      if (atStart !== undefined) {
+        const start = serve(dir);
+        assert.equal(start.status, 1, `${name}: ${start.stderr}`);
+        assert.match(start.stderr, /^chitchat: [^\n]+\n$/, name);
+        assert.match(start.stderr, atStart, name);
+        assert.ok(start.stderr.includes(told), `${name}: ${start.stderr}`);
+        assert.match(start.stderr, /restore/, name);
+      }
+    } finally {
+      removeDataDir(dir);
+    }
+  }
+});
+
+scenario("a store in order verifies, after a stop and after a kill, and the counts are those of the messages", {}, async (world) => {
+  await world.start({ options: SMALL });
+  const sent = await fill(world, scaled(1200), { pad: 100 });
+  await untilRuns(world);
+  const more = await fill(world, 60, { tag: "late" });
+  await world.server.kill();
+  const all = [...sent, ...more];
+  const counts = verified(world.server.data);
+  const selfs = all.filter((one) => one.from === one.to).length;
+  assert.equal(counts.shards, world.shards);
+  assert.equal(counts.users, 6);
+  assert.ok(counts.messages >= all.length);
+  assert.equal(counts.entries, 2 * counts.messages - selfs);
+  await world.startAgain({ options: SMALL });
+  await world.server.stop();
+  const stopped = verified(world.server.data);
+  assert.equal(stopped.messages, counts.messages);
+  // All is in runs; what was in a run and, when it was killed, in the log still is in two.
+  assert.ok(stopped.rows >= stopped.entries && stopped.segments <= world.shards, JSON.stringify(stopped));
+  assert.ok(stopped.keys >= all.filter((one) => one.key).length);
+  assert.equal(stopped.entries, counts.entries);
+});
+
+scenario("messages that one timeline lacks are found and named", { shards: [2] }, async (world) => {
+  await world.start({ options: SMALL });
+  await fill(world, 60);
+  await world.server.stop();
+  const shard = path.join(world.server.data, "shard-0001");
+  const kept = `${world.server.data}-kept`;
+  try {
+    fs.cpSync(shard, kept, { recursive: true });
+    await world.startAgain({ options: SMALL });
+    const lost = await fill(world, 36, { tag: "lost" });
+    await world.server.stop();
+    const there = dump(world.server.data);
+    assert.ok(there.some((entry) => entry.text.startsWith("lost/")));
+    fs.rmSync(shard, { recursive: true });
+    fs.renameSync(kept, shard);
+    const end = verify(world.server.data);
+    assert.equal(end.status, 1, end.stdout);
+    const named = end.stdout.split("\n").filter((line) => /^problem: message \S+ from .* stands in the timeline of .*, but not in that of/.test(line));
+    const left = new Set(dump(world.server.data).map((entry) => `${entry.user} ${entry.mid}`));
+    const oneSided = lost.filter((one) => left.has(`${one.from} ${one.mid}`) !== left.has(`${one.to} ${one.mid}`));
+    assert.ok(oneSided.length > 0);
+    assert.equal(named.length, oneSided.length);
+    for (const one of oneSided) assert.ok(named.some((line) => line.includes(one.mid)), one.mid);
+  } finally {
+    fs.rmSync(kept, { recursive: true, force: true });
+  }
+});
+
+scenario("verify and dump refuse a directory on which a server runs, and say what to do; the server goes on", { shards: [2] }, async (world) => {
+  await world.start();
+  const alice = await world.login("alice");
+  for (const command of ["verify", "dump"]) {
+    const end = runToEnd([command, "--data", world.server.data]);
+    assert.equal(end.status, 2);
+    assert.match(end.stderr, /^chitchat: [^\n]*in use by a running chitchat: stop that one, or read a copy: `chitchat backup[^\n]*\n$/);
+    assert.equal(end.stdout, "");
+  }
+  await alice.send("bob", "still here");
+  await world.server.stop();
+});
+
+test("what is no data directory is refused with its name", () => {
+  const dir = makeDataDir();
+  try {
+    for (const command of ["verify", "dump"]) {
+      const empty = runToEnd([command, "--data", dir]);
+      assert.equal(empty.status, 2);
+      assert.match(empty.stderr, /no data directory of chitchat/);
+      const none = runToEnd([command, "--data", path.join(dir, "none")]);
+      assert.equal(none.status, 2);
+      assert.match(none.stderr, /none .*No such file/);
+      assert.deepEqual(fs.readdirSync(dir), []);
+    }
+  } finally {
+    removeDataDir(dir);
+  }
+});
