@@ -1,7 +1,6 @@
 /* command_verify.c: `chitchat verify`: files one by one, then all timelines together. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +150,7 @@ static void print_summary(const struct verify *verify, bool has_timelines)
     if (verify->problems.count == 0)
         printf("no problem found\n");
     else
-        printf("%" PRIu64 " problems found%s\n", verify->problems.count,
+        printf("%" PRIu64 " problem%s found%s\n", verify->problems.count, verify->problems.count == 1 ? "" : "s",
                verify->problems.count > TOLD_MAX ? "; the first 100 are told" : "");
 }
 

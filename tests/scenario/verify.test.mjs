@@ -142,7 +142,7 @@ scenario("messages that one timeline lacks are found and named", { shards: [2] }
   try {
     fs.cpSync(shard, kept, { recursive: true });
     await world.startAgain({ options: SMALL });
-    const lost = await fill(world, 36, { tag: "lost" });
+    const lost = await fill(world, 12, { tag: "lost" });
     await world.server.stop();
     const there = dump(world.server.data);
     assert.ok(there.some((entry) => entry.text.startsWith("lost/")));

@@ -27,7 +27,7 @@ export async function fill(world, count, { tag = "m", pad = 0 } = {}) {
 }
 
 export function filesOf(dir, pattern) {
-  return fs.readdirSync(dir, { recursive: true }).map((name) => path.join(dir, name)).filter((name) => pattern.test(name) && fs.statSync(name).isFile()).sort();
+  return fs.readdirSync(dir, { recursive: true }).map((name) => path.join(dir, name)).filter((name) => pattern.test(name) && fs.statSync(name, { throwIfNoEntry: false })?.isFile()).sort();
 }
 
 export async function untilRuns(world, wanted = 1) {
