@@ -86,10 +86,12 @@ static int write_manifest(struct backup *backup, struct backup_shard *shard)
     struct store_error error = {""};
     snprintf(path, sizeof path, "%.900s/manifest.mdb", shard->to_runs);
     snprintf(lock_path, sizeof lock_path, "%s-lock", path);
-    int status = manifest_open(&manifest, path, &state, &error);
+    int status = manifest_make(path, &shard->state.marks);
+    if (status != 0)
+        return backup_refuse_copy(backup->error, status, path);
+    status = manifest_open(&manifest, path, &state, &error);
     if (status != 0)
         return backup_refuse(backup->error, status, "%s", error.text);
-    status = manifest_commit(manifest, &shard->state.marks, NULL, NULL, 0);
     for (uint32_t i = 0; i < shard->state.count && status == 0; i++)
         status = manifest_commit(manifest, &shard->state.marks, &shard->state.entries[i], NULL, 0);
     manifest_close(&manifest);

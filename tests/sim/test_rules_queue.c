@@ -228,6 +228,36 @@ Test(queue, a_queue_that_is_full_answers_busy_and_nothing_of_that_is_stored)
     world_close(world);
 }
 
+/* Past CORE_SENDS_OUT_MAX on their way, which bounds only what lies in mailboxes. */
+static uint32_t busy_while_held(uint32_t senders_shard, uint32_t recipients_shard)
+{
+    enum { SENDERS = 12, EACH = 800 };
+    _Static_assert(SENDERS * EACH > CORE_SENDS_OUT_MAX && EACH < LIMIT_UNANSWERED, "more than the mailbox takes");
+    uint32_t busy = 0;
+    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *clients[SENDERS];
+    for (uint32_t i = 0; i < SENDERS; i++)
+        clients[i] = client_login(world, senders_shard, world_name(world, senders_shard, i), "");
+    world_hold_writes(world, recipients_shard, true);
+    for (uint32_t n = 0; n < EACH; n++)
+        for (uint32_t i = 0; i < SENDERS; i++)
+            send_text(clients[i], n, world_name(world, recipients_shard, 12 + i % 3), "x");
+    world_settle(world);
+    world_hold_writes(world, recipients_shard, false);
+    world_settle(world);
+    for (uint32_t i = 0; i < SENDERS; i++)
+        for (json_t *frame; (frame = client_next(clients[i])) != NULL; json_decref(frame))
+            busy += strcmp(frame_text(frame, "op"), "error") == 0;
+    world_close(world);
+    return busy;
+}
+
+Test(queue, many_sends_on_their_way_are_refused_between_shards_and_taken_within_one)
+{
+    cr_assert_eq(busy_while_held(0, 0), 0);
+    cr_assert_gt(busy_while_held(0, 1), 0);
+}
+
 Test(queue, a_log_write_that_takes_too_long_makes_its_shard_refuse_sends_until_it_ends)
 {
     struct world *world = open_world(2);
