@@ -11,7 +11,7 @@
 #include "keeper.h"
 
 /* References of a generation that a turn gives back. */
-#define RELEASE_ENTRIES_PER_TURN 4096u
+#define RELEASE_ENTRIES_PER_TURN 1024u
 /* What failed is tried again after 1, 2, 4, … seconds, at most these: a run is written soon, since the memory that it
  * frees is wanted; a merge only costs time. */
 #define WRITE_RETRY_MAX_S 8u
