@@ -152,11 +152,17 @@ static bool read_string(struct parser *parser, struct span *string_r)
     return parser->reason == NULL;
 }
 
+/* Most names differ in their length or their first byte. */
+static inline bool is_name_same(struct span a, struct span b)
+{
+    if (a.bytes != b.bytes)
+        return false;
+    return a.bytes == 0 || (a.data[0] == b.data[0] && span_equal(a, b));
+}
+
 static bool is_pair_same(const struct json_member *a, const struct json_member *b)
 {
-    if (a->name.bytes != b->name.bytes)
-        return false;
-    return a->name.bytes == 0 || (a->name.data[0] == b->name.data[0] && span_equal(a->name, b->name));
+    return is_name_same(a->name, b->name);
 }
 
 static bool are_pairs_unique(const struct json_member *members, uint32_t count)
@@ -325,7 +331,7 @@ bool json_read_object(struct json_reader *reader, char *data, size_t bytes, cons
 const struct json_member *json_find(const struct json_reader *reader, struct span name)
 {
     for (uint32_t i = 0; i < reader->count; i++)
-        if (span_equal(reader->members[i].name, name))
+        if (is_name_same(reader->members[i].name, name))
             return &reader->members[i];
     return NULL;
 }

@@ -23,20 +23,32 @@ static unsigned utf8_bytes(const char *at, const char *end)
     return is_overlong || is_surrogate || is_beyond ? 0 : bytes;
 }
 
+/* The first byte from `at` on that is no ASCII that stands for itself; or `end`. */
+static char *skip_ascii(char *at, char *end)
+{
+#ifdef __SSE2__
+    for (; (size_t)(end - at) >= JSON_SCAN_WIDE_BYTES; at += JSON_SCAN_WIDE_BYTES) {
+        __m128i wide = _mm_loadu_si128((const __m128i *)(const void *)at);
+        unsigned stops = json_scan_wide_escapes(wide) | (unsigned)_mm_movemask_epi8(wide);
+        if (stops != 0)
+            return at + __builtin_ctz(stops);
+    }
+#endif
+    for (; (size_t)(end - at) >= JSON_SCAN_BYTES; at += JSON_SCAN_BYTES) {
+        uint64_t stops = json_scan_stops(bytes_load_le64(at));
+        if (stops != 0)
+            return at + json_scan_index(stops);
+    }
+    while (at < end && (signed char)*at >= 0 && !json_is_escape((unsigned char)*at))
+        at++;
+    return at;
+}
+
 /* The first byte from `at` on that does not stand for itself, or is no UTF-8; or `end`. */
 static char *skip_plain(char *at, char *end)
 {
     for (;;) {
-        while ((size_t)(end - at) >= JSON_SCAN_BYTES) {
-            uint64_t stops = json_scan_stops(bytes_load_le64(at));
-            if (stops != 0) {
-                at += json_scan_index(stops);
-                break;
-            }
-            at += JSON_SCAN_BYTES;
-        }
-        while (at < end && (signed char)*at >= 0 && !json_is_escape((unsigned char)*at))
-            at++;
+        at = skip_ascii(at, end);
         if (at == end || (signed char)*at >= 0)
             return at;
         do {

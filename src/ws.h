@@ -56,7 +56,7 @@ enum ws_event_kind {
 struct ws_event {
     enum ws_event_kind kind;
     enum ws_opcode opcode;
-    char *data; /* may be changed in place; stands until the next call with this pool */
+    char *data; /* may be changed in place; stands until the next call with this pool, and may lie in the bytes given */
     size_t bytes;
     uint16_t code;
     bool has_code;
