@@ -44,7 +44,7 @@ async function busyAndBack(world, disk, fault, { failed, recovered, says }) {
 }
 
 trouble("no room for a new segment of the log: busy, and it ends when there is room", (world, disk) =>
-  busyAndBack(world, disk, ["fail pwrite wal/segment- ENOSPC", "fail pwrite,writev runs/run- ENOSPC"], {
+  busyAndBack(world, disk, ["fail pwrite wal/segment ENOSPC", "fail pwrite,writev runs/run- ENOSPC"], {
     failed: "segment_failed",
     recovered: "segment_recovered",
     says: [/wal\/segment-\d+\.wal/, /No space left/, /make room/],
@@ -136,7 +136,7 @@ trouble("a run that cannot be read: its rows are unavailable, all else goes on, 
   const acknowledged = [];
   for (let n = 0; n < 300; n++) acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
   const runsOf = () => Array.from({ length: world.shards }, (_, shard) => filesOf(world, shard, "runs")).flat().filter((file) => /run-\d+\.mdb$/.test(file));
-  await until("runs", () => runsOf().length >= world.shards);
+  await until("runs", () => runsOf().length > 0); // both users may live on one shard
   await sleep(1500); // all that was sent is in runs, and committed
   const saved = runsOf().map((file) => ({ file, bytes: fs.readFileSync(file) }));
   for (const { file } of saved) fs.truncateSync(file, 8192); // as a sector that is lost: the pages are no longer there

@@ -43,7 +43,7 @@ const DAMAGES = [
   ["a run is cut short", run, (file) => cut(file, fs.statSync(file).size - 4096), /has \d+ bytes instead of \d+/, /instead of/],
   ["a run is missing", run, (file) => fs.rmSync(file), /is missing, but the manifest names it/, /missing/],
   ["the meta pages of a run are overwritten", run, overwriteMeta, /damaged/, /damaged/],
-  ["a manifest is missing", manifest, (file) => fs.rmSync(file), /manifest\.mdb is missing or empty/, /missing/],
+  ["a manifest is missing", manifest, (file) => fs.rmSync(file), /manifest\.mdb is missing/, /missing/],
   ["the meta pages of a manifest are overwritten", manifest, overwriteMeta, /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
   ["a manifest is cut short", manifest, (file) => cut(file, 4096), /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
   ["a value of a manifest is flipped", manifest, flipValues, /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
