@@ -1,8 +1,8 @@
 /*
- * micro_history.c: `micro-history [RUNS [USERS [ROWS]]]`: what a page of 50 costs the reader of a store whose every user
- * has ROWS rows in each of RUNS runs (16, 100,000 and 4, so that a page takes rows from 13 runs). Pages of users drawn at
- * random are read at the newest end, then whole timelines forwards, as a replay does. Fills a directory under TMPDIR, and
- * removes it again. All is warm: the files have just been written and read.
+ * micro_history.c: `micro-history [RUNS [USERS [ROWS]]]`: what a page of 50 costs the reader of a store whose every
+ * user has ROWS rows in each of RUNS runs (16, 100,000 and 4, so that a page takes rows from 13 runs). Pages of users
+ * drawn at random are read at the newest end, then whole timelines forwards, as a replay does. Fills a directory under
+ * TMPDIR, and removes it again. All is warm: the files have just been written and read.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -152,7 +152,8 @@ static uint32_t read_page(struct bench *bench, struct span user, const struct st
 
 static double newest_us(struct bench *bench)
 {
-    const struct store_range range = {.after = 0, .before = LIMIT_TS_MAX, .rows_max = PAGE_ROWS, .bytes_max = 256u << 10};
+    const struct store_range range = {
+        .after = 0, .before = LIMIT_TS_MAX, .rows_max = PAGE_ROWS, .bytes_max = 256u << 10};
     char name[16];
     bool more;
     uint64_t begin_ns = cpu_ns(), rows = 0;

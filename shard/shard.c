@@ -33,7 +33,7 @@ struct shard {
     uint64_t monotonic_us;
     bool is_finishing;
     uint64_t sleep_us_max; /* after this turn */
-    bool *has_posted; /* to each shard, in this turn */
+    bool *has_posted;      /* to each shard, in this turn */
     struct worker *workers[WORKERS_MAX];
     uint32_t worker_count;
     struct timers timers;

@@ -30,7 +30,7 @@ struct worker {
     atomic_bool is_stopping;
 
     /* Owned by the worker's thread. */
-    bool has_news;         /* jobs were finished since the shard was last woken, */
+    bool has_news;          /* jobs were finished since the shard was last woken, */
     uint64_t news_since_us; /* the first of them then */
 
     /* Owned by the shard's thread. */

@@ -60,7 +60,8 @@ struct checkpoint {
 static void retry_failed(struct retry *retry, uint32_t wait_max_s)
 {
     retry->failures++;
-    retry->wait_s = retry->failures > 6 || 1u << (retry->failures - 1) > wait_max_s ? wait_max_s : 1u << (retry->failures - 1);
+    retry->wait_s =
+        retry->failures > 6 || 1u << (retry->failures - 1) > wait_max_s ? wait_max_s : 1u << (retry->failures - 1);
     retry->left_s = retry->wait_s;
 }
 
@@ -186,7 +187,8 @@ static void on_write_failed(struct core *core, struct checkpoint *checkpoint)
     if (checkpoint->result == -EAGAIN)
         return;
     retry_failed(&checkpoint->write_retry, WRITE_RETRY_MAX_S);
-    if (log_limit_take(&checkpoint->write_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+    if (log_limit_take(&checkpoint->write_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
+                       &left_out))
         log_line(LOG_ERROR, "checkpoint_failed",
                  "shard=%u round=%" PRIu64 " errno=%d error=\"%s\" hint=\"recent messages stay in memory and in the "
                  "log; it is tried again; when memory is full sends get busy: make room or mend the disk\" left_out=%u",
@@ -249,7 +251,8 @@ static void on_merge_failed(struct core *core, struct checkpoint *checkpoint)
 {
     uint32_t left_out;
     retry_failed(&checkpoint->merge_retry, MERGE_RETRY_MAX_S);
-    if (log_limit_take(&checkpoint->merge_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+    if (log_limit_take(&checkpoint->merge_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
+                       &left_out))
         log_line(LOG_ERROR, "merge_failed",
                  "shard=%u errno=%d error=\"%s\" hint=\"the runs stay as they are; it is tried again: make room or "
                  "look at the disk\" left_out=%u",

@@ -183,8 +183,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
         return;
     }
     if (conn_is_logged_in(conn) && !conn->is_reading_stopped
-        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES
-            || core->stash_bytes > core->budget.stash_bytes / 2)) {
+        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || core->stash_bytes > core->budget.stash_bytes / 2)) {
         conn->is_reading_stopped = true;
         io_recv_stop(shard_io(core->shard), &conn->socket);
     }

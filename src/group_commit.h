@@ -1,11 +1,11 @@
 /*
  * group_commit.h: when the log's batch leaves, once the write before it is done. Pure; the shard's thread.
  *
- * At once, as a rule. But where many are waiting for an answer, their next sends follow soon after it: a batch that leaves at
- * the first of them makes two half batches go round in turns, with twice the writes and, since fewer answers to a connection
- * fall together, more sends on the sockets. So after a write of some size the next batch waits until it holds as many records
- * as the last two writes together, but never longer than half of what a write takes: a lone sender does not wait, and nobody
- * waits longer than he would have for a disk half as fast again.
+ * At once, as a rule. But where many are waiting for an answer, their next sends follow soon after it: a batch that
+ * leaves at the first of them makes two half batches go round in turns, with twice the writes and, since fewer answers
+ * to a connection fall together, more sends on the sockets. So after a write of some size the next batch waits until it
+ * holds as many records as the last two writes together, but never longer than half of what a write takes: a lone
+ * sender does not wait, and nobody waits longer than he would have for a disk half as fast again.
  */
 #ifndef CHITCHAT_GROUP_COMMIT_H
 #define CHITCHAT_GROUP_COMMIT_H

@@ -1,7 +1,7 @@
 /*
- * json_scan.h: eight bytes of a JSON string at a time, sixteen where the machine has SSE2. Both the reader and the writer of strings pass over what stands
- * for itself and stop at `"`, `\` and control characters; the reader also stops at bytes beyond ASCII, to see whether
- * they are UTF-8. Pure; any thread.
+ * json_scan.h: eight bytes of a JSON string at a time, sixteen where the machine has SSE2. Both the reader and the
+ * writer of strings pass over what stands for itself and stop at `"`, `\` and control characters; the reader also stops
+ * at bytes beyond ASCII, to see whether they are UTF-8. Pure; any thread.
  */
 #ifndef CHITCHAT_JSON_SCAN_H
 #define CHITCHAT_JSON_SCAN_H

@@ -120,10 +120,11 @@ static void on_made(struct core *core, struct keeper *keeper)
         keeper->limit = (struct log_limit){0};
         wal_give_spare(core->wal, keeper->made);
     } else if (log_limit_take(&keeper->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out)) {
-        log_line(LOG_ERROR, "segment_failed",
-                 "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be made: %s\" hint=\"it is tried again; when the "
-                 "segments in hand are used up sends get busy: make room or mend the disk\" left_out=%u",
-                 core->index, -keeper->result, keeper->dir, keeper->file_next, strerror(-keeper->result), left_out);
+        log_line(
+            LOG_ERROR, "segment_failed",
+            "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be made: %s\" hint=\"it is tried again; when the "
+            "segments in hand are used up sends get busy: make room or mend the disk\" left_out=%u",
+            core->index, -keeper->result, keeper->dir, keeper->file_next, strerror(-keeper->result), left_out);
     }
 }
 

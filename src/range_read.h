@@ -1,8 +1,8 @@
 /*
  * range_read.h: a part of a timeline, read from memory and from runs, and merged by ts. Shard's thread.
  *
- * What memory holds is taken at once; if runs have to be asked too, the reader does it (reads.h says in which order, and
- * why nothing is missed). Reads that have ended are kept with their arrays, since a page of history is little work
+ * What memory holds is taken at once; if runs have to be asked too, the reader does it (reads.h says in which order,
+ * and why nothing is missed). Reads that have ended are kept with their arrays, since a page of history is little work
  * beside its allocations.
  */
 #ifndef CHITCHAT_RANGE_READ_H

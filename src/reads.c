@@ -1,6 +1,5 @@
 #include "reads.h"
 
-
 #include "base/fault.h"
 #include "base/log.h"
 #include "core.h"

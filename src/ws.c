@@ -439,9 +439,10 @@ static void unmask(char *payload, size_t bytes, const char *mask)
         payload[at] = (char)(payload[at] ^ mask[at % 4]);
 }
 
-/* What nearly all input is: one masked frame that is a whole text of at most 64 KiB, and all there. It is read where it lies.
- * False: it is something else, and nothing was touched: the parser judges it. */
-static bool take_whole_text(struct ws *ws, const struct ws_pool *pool, char **data, size_t *bytes, struct ws_event *event)
+/* What nearly all input is: one masked frame that is a whole text of at most 64 KiB, and all there. It is read where it
+ * lies. False: it is something else, and nothing was touched: the parser judges it. */
+static bool take_whole_text(struct ws *ws, const struct ws_pool *pool, char **data, size_t *bytes,
+                            struct ws_event *event)
 {
     const uint8_t *head = (const uint8_t *)*data;
     if (*bytes < 6 || head[0] != (0x80 | WS_TEXT) || head[1] < 0x80 || head[1] == 0xFF)

@@ -383,9 +383,10 @@ int store_check_doubt(struct store *store, struct store_error *error_r)
     pthread_mutex_unlock(&store->commit_lock);
     if (!is_in_doubt)
         return 0;
-    snprintf(error_r->text, sizeof error_r->text,
-             "%s/manifest.mdb: a write failed half way, so nothing more is written to runs: look at the disk and restart",
-             store->dir);
+    snprintf(
+        error_r->text, sizeof error_r->text,
+        "%s/manifest.mdb: a write failed half way, so nothing more is written to runs: look at the disk and restart",
+        store->dir);
     return -EIO;
 }
 

@@ -39,8 +39,8 @@ struct store_position {
 };
 
 struct store_options {
-    uint32_t runs_max; /* past it store_add_run waits for merges; 24 */
-    uint32_t fan_out;  /* runs of one level, adjacent in time, that a merge makes into one; 6 (STORE_FAN_OUT_MAX) */
+    uint32_t runs_max;    /* past it store_add_run waits for merges; 24 */
+    uint32_t fan_out;     /* runs of one level, adjacent in time, that a merge makes into one; 6 (STORE_FAN_OUT_MAX) */
     const char *data_dir; /* where a backup may hold (hold.h), copied; NULL: nowhere */
 };
 
