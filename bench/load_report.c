@@ -118,7 +118,9 @@ static void print_cost(const char *what, double cpu_s, uint64_t count)
 static void print_memory(const struct load_report *report)
 {
     double connections = report->options->connections;
-    double rss = (double)report->seated.rss_bytes - (double)report->idle.rss_bytes;
+    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too. */
+    bool stays = report->options->scenario == LOAD_IDLE;
+    double rss = (double)(stays ? report->after : report->seated).rss_bytes - (double)report->idle.rss_bytes;
     double kernel = (double)report->seated.kernel_bytes - (double)report->idle.kernel_bytes;
     printf("  RSS %.1f MiB before, %.1f MiB with all logged in, %.1f MiB at the end",
            (double)report->idle.rss_bytes / (1 << 20), (double)report->seated.rss_bytes / (1 << 20),
