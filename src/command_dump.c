@@ -121,8 +121,8 @@ static int run(struct dump *dump, struct span user)
     if (status == 0)
         status = open_streams(dump, user);
     if (status == 0 && write_all(dump, &status) != 0) {
-        /* Whoever reads has enough: that is no fault. */
-        if (errno == EPIPE)
+        /* Whoever reads has enough (a socket that goes with unread bytes in it is reset): that is no fault. */
+        if (errno == EPIPE || errno == ECONNRESET)
             return 0;
         snprintf(text, sizeof text, "stdout cannot be written: %s: what was written is not all", strerror(errno));
         return command_complain(1, text);
