@@ -418,7 +418,9 @@ void checkpoint_tick(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
     uint64_t age_us = shard_monotonic_us(core->shard) - checkpoint->begun_us;
-    if (checkpoint->phase == PHASE_RETRY && checkpoint->result != -EAGAIN && retry_is_due(&checkpoint->write_retry))
+    bool is_given_up = FAULT(FULL_FOR_EVER) && checkpoint->result == -ENOSPC;
+    if (checkpoint->phase == PHASE_RETRY && checkpoint->result != -EAGAIN && retry_is_due(&checkpoint->write_retry)
+        && !is_given_up)
         write_start(core);
     if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->filling) > 0
         && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
