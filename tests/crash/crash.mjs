@@ -5,7 +5,7 @@
 //   node tests/crash/crash.mjs [--rounds N | --seconds N] [--seed N] [--expect-violation]
 //
 // The last line gives the totals. Ends with 1 if a promise was broken; then the data directory is kept. CHITCHAT_BIN is the
-// server; with --expect-violation it is one with a fault (CHITCHAT_FAULT), and it is a failure not to find it.
+// server; with --expect-violation it is one with a fault (FAULT_NUMBER), and it is a failure not to find it.
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";

@@ -1,4 +1,4 @@
-/* faulty.c: linked into a server that has a fault built in (base/fault.h), by its number in CHITCHAT_FAULT: what the
+/* faulty.c: linked into a server that has a fault built in (base/fault.h), by its number in FAULT_NUMBER: what the
  * crash test must find. No other program has this. */
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@ enum fault fault_active;
 
 __attribute__((constructor)) static void take_fault(void)
 {
-    const char *number = getenv("CHITCHAT_FAULT");
+    const char *number = getenv("FAULT_NUMBER");
     if (number != NULL)
         fault_active = (enum fault)atoi(number);
 }
