@@ -17,6 +17,10 @@
  * arrives: so whatever a segment of the round holds, the sender's copy too, is in a generation that was frozen at
  * the latest in this round. An idle shard takes part with an empty run, which commits only its marks. A checkpoint that
  * fails is tried again; meanwhile the memtable's bound makes sends `busy`. Shard's thread.
+ *
+ * What a round may hold up an ack by: 2 ms. The freeze opens an empty generation (0.02 ms), and a turn gives back at
+ * most 1,024 references of a released one (measured with 500,000 entries: 0.08 ms a turn, 1.4 ms the worst, when the
+ * table's memory goes). All else is done beside the shard, at a pace (background.h).
  */
 #ifndef CHITCHAT_CHECKPOINT_H
 #define CHITCHAT_CHECKPOINT_H
