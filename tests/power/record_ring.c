@@ -7,6 +7,7 @@
 #include <liburing.h>
 #include <stdlib.h>
 
+#include "../disk/sqes.h"
 #include "record.h"
 
 #define RINGS_MAX 256
@@ -84,8 +85,9 @@ static void on_entry(struct ring_state *state, const struct io_uring_sqe *sqe)
 static void before(struct io_uring *ring)
 {
     struct ring_state *state = state_of(ring);
-    for (unsigned at = ring->sq.sqe_head; record_is_on() && at != ring->sq.sqe_tail; at++)
-        on_entry(state, &ring->sq.sqes[at & ring->sq.ring_mask]);
+    unsigned count = sqes_count(ring);
+    for (unsigned i = 0; record_is_on() && i < count; i++)
+        on_entry(state, sqes_at(ring, i));
 }
 
 static void on_completion(struct ring_state *state, const struct io_uring_cqe *cqe)
