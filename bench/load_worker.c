@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "load_run.h"
+#include "load_slice.h"
 
 #define TURN_US_MAX 10000u
 #define PUBLISH_US 20000u
@@ -193,6 +194,7 @@ void *load_worker_main(void *argument)
 {
     static const struct io_options options = {.recv_buffer_bytes = 16384, .recv_buffer_count = 1024};
     struct load_worker *worker = argument;
+    load_slice_ask();
     int status = io_open(&worker->io, &options, &handlers, worker);
     if (status != 0) {
         fprintf(stderr, "chitchat-load: io_uring: %s\n", strerror(-status));
