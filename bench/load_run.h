@@ -128,7 +128,7 @@ struct load_worker {
     uint32_t connecting;
     enum load_phase phase;
     uint64_t storm;
-    uint64_t next_send_ns, next_churn_us, published_us;
+    uint64_t next_send_ns, next_step_us, next_churn_us, published_us;
     uint32_t next_leaver;
     struct load_stats stats;
     struct load_gauges gauges;
