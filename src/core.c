@@ -332,7 +332,8 @@ static bool should_wait(struct core *core, uint32_t records)
 {
     if (records == 0 || wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
         return false;
-    uint64_t wait_us = group_commit_wait_us(&core->group_commit, records, shard_monotonic_us(core->shard));
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    uint64_t wait_us = group_commit_wait_us(&core->group_commit, records, core->log_soles, now_us);
     if (wait_us > 0)
         shard_wake_within(core->shard, wait_us);
     return wait_us > 0;
@@ -347,6 +348,7 @@ static void write_log(struct core *core)
     if (should_wait(core, records) || !wal_write_take(core->wal, &write))
         return;
     group_commit_on_write(&core->group_commit, records);
+    core->log_soles = 0;
     core->log_write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
     core->log_write_at_us = shard_monotonic_us(core->shard);
     io_write_submit(shard_io(core->shard), &core->log_write);

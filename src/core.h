@@ -139,6 +139,7 @@ struct core {
     struct io_write log_write;
     uint64_t log_write_at_us; /* when the write in flight was given, 0: none */
     struct group_commit group_commit;
+    uint32_t log_soles; /* of the records that wait to be written, those of deliveries that are sole */
     struct store *store;
     uint64_t runs_ts_max; /* newest ts in a run, as of the last generation that was let go */
     uint32_t run_count;

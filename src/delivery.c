@@ -41,6 +41,7 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
     delivery->entry.record = record;
     delivery->entry.role = record_is_to_self(record) ? ROLE_SELF : ROLE_SENT;
     delivery->conn = conn_ref(conn);
+    delivery->is_sole = conn->unanswered == 1;
     delivery->id = *id;
     if (send->key.bytes > 0)
         delivery->key_hash = memtable_key_hash(datadir_key_seed(core->server->datadir), send->key);
@@ -305,6 +306,7 @@ static int arrival_append(struct core *core, struct arrival *arrival)
         timeline_append(&arrival->user->timeline, &arrival->entry);
     }
     ASSERT(wal_append(core->wal, record, &arrival->sequence) == 0);
+    core->log_soles += arrival->delivery->is_sole;
     list_remove(&arrival->link);
     list_append(&core->arrivals, &arrival->link);
     if (FAULT(ACK_BEFORE_FLUSH))

@@ -47,6 +47,7 @@ struct delivery {
     struct conn_ref conn; /* who asked */
     struct request_id id;
     bool is_told; /* its answer was given, or belongs to a replay now */
+    bool is_sole; /* nothing else was unanswered on its connection (group_commit.h) */
     bool is_home;
     uint64_t key_hash; /* if the record has a key */
     struct list waiters;

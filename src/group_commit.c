@@ -2,13 +2,13 @@
 
 #include "base/assert.h"
 
-uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint64_t now_us)
+uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint32_t soles, uint64_t now_us)
 {
-    ASSERT(records > 0 && now_us > 0);
+    ASSERT(records > 0 && soles <= records && now_us > 0);
     uint64_t limit_us = commit->write_us / 2;
     if (limit_us > GROUP_COMMIT_WAIT_US_MAX)
         limit_us = GROUP_COMMIT_WAIT_US_MAX;
-    if (commit->records[0] < GROUP_COMMIT_RECORDS_MIN || records >= commit->records[0] + commit->records[1])
+    if (soles < records / 2 || commit->records[0] < GROUP_COMMIT_RECORDS_MIN || records >= commit->records[0] + commit->records[1])
         return 0;
     if (commit->since_us == 0)
         commit->since_us = now_us;

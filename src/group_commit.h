@@ -6,6 +6,10 @@
  * to a connection fall together, more sends on the sockets. So after a write of some size the next batch waits until it
  * holds as many records as the last two writes together, but never longer than half of what a write takes: a lone
  * sender does not wait, and nobody waits longer than he would have for a disk half as fast again.
+ *
+ * Where connections have many sends on their way, their answers fall together anyhow, and two half batches in turns are
+ * better: the server works on one while the disk has the other. Then nothing waits (measured: 10 connections with 64
+ * unanswered sends each, 231 -> 290 k sends/s; with one each, waiting takes 13 % less CPU a send).
  */
 #ifndef CHITCHAT_GROUP_COMMIT_H
 #define CHITCHAT_GROUP_COMMIT_H
@@ -22,8 +26,9 @@ struct group_commit {
     uint64_t since_us;   /* when the batch could have left; 0: it has not waited */
 };
 
-/* How long a batch of `records` (at least 1) should still wait at `now_us` (monotonic, not 0); 0: it leaves now. */
-uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint64_t now_us);
+/* How long a batch of `records` (at least 1) should still wait at `now_us` (monotonic, not 0); 0: it leaves now. `soles`
+ * of the records are of connections that had nothing else unanswered when they sent it. */
+uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint32_t soles, uint64_t now_us);
 /* A write of `records` was given to the kernel. */
 void group_commit_on_write(struct group_commit *commit, uint32_t records);
 /* It is done, after `took_us`. */

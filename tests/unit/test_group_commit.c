@@ -1,4 +1,4 @@
-/* group_commit: a batch waits only where others are about to join it, and never longer than half a write. */
+/* group_commit: a batch waits only where others are about to join it one by one, and never longer than half a write. */
 #include <criterion/criterion.h>
 
 #include "group_commit.h"
@@ -18,53 +18,61 @@ static struct group_commit after_writes(uint32_t older, uint32_t newer, uint64_t
 Test(group_commit, the_first_batch_leaves_at_once)
 {
     struct group_commit commit = {.since_us = 0};
-    cr_assert_eq(group_commit_wait_us(&commit, 1, NOW_US), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 1, 1, NOW_US), 0);
 }
 
 Test(group_commit, a_lone_sender_never_waits)
 {
     struct group_commit commit = after_writes(1, 1, 400);
-    cr_assert_eq(group_commit_wait_us(&commit, 1, NOW_US), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 1, 1, NOW_US), 0);
     commit = after_writes(GROUP_COMMIT_RECORDS_MIN, GROUP_COMMIT_RECORDS_MIN - 1, 400);
-    cr_assert_eq(group_commit_wait_us(&commit, 1, NOW_US), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 1, 1, NOW_US), 0);
 }
 
 Test(group_commit, a_half_batch_waits_for_the_other_half)
 {
     struct group_commit commit = after_writes(50, 50, 200);
-    cr_assert_eq(group_commit_wait_us(&commit, 50, NOW_US), 100);
-    cr_assert_eq(group_commit_wait_us(&commit, 99, NOW_US + 10), 90);
-    cr_assert_eq(group_commit_wait_us(&commit, 100, NOW_US + 20), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 50, 50, NOW_US), 100);
+    cr_assert_eq(group_commit_wait_us(&commit, 99, 99, NOW_US + 10), 90);
+    cr_assert_eq(group_commit_wait_us(&commit, 100, 100, NOW_US + 20), 0);
 }
 
 Test(group_commit, it_waits_half_a_write_and_no_longer)
 {
     struct group_commit commit = after_writes(50, 50, 200);
-    cr_assert_eq(group_commit_wait_us(&commit, 60, NOW_US), 100);
-    cr_assert_eq(group_commit_wait_us(&commit, 60, NOW_US + 99), 1);
-    cr_assert_eq(group_commit_wait_us(&commit, 60, NOW_US + 100), 0);
-    cr_assert_eq(group_commit_wait_us(&commit, 60, NOW_US + 5000), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US), 100);
+    cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US + 99), 1);
+    cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US + 100), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US + 5000), 0);
 }
 
 Test(group_commit, a_slow_disk_does_not_make_it_wait_beyond_its_bound)
 {
     struct group_commit commit = after_writes(50, 50, 30000);
-    cr_assert_eq(group_commit_wait_us(&commit, 50, NOW_US), GROUP_COMMIT_WAIT_US_MAX);
-    cr_assert_eq(group_commit_wait_us(&commit, 50, NOW_US + GROUP_COMMIT_WAIT_US_MAX), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 50, 50, NOW_US), GROUP_COMMIT_WAIT_US_MAX);
+    cr_assert_eq(group_commit_wait_us(&commit, 50, 50, NOW_US + GROUP_COMMIT_WAIT_US_MAX), 0);
 }
 
 Test(group_commit, each_batch_waits_anew)
 {
     struct group_commit commit = after_writes(50, 50, 200);
-    cr_assert_eq(group_commit_wait_us(&commit, 60, NOW_US + 100), 100);
-    cr_assert_eq(group_commit_wait_us(&commit, 60, NOW_US + 200), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US + 100), 100);
+    cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US + 200), 0);
     group_commit_on_write(&commit, 60);
     group_commit_on_written(&commit, 200);
-    cr_assert_eq(group_commit_wait_us(&commit, 60, NOW_US + 1000), 100);
+    cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US + 1000), 100);
 }
 
 Test(group_commit, a_write_that_took_no_time_is_waited_for_not_at_all)
 {
     struct group_commit commit = after_writes(50, 50, 0);
-    cr_assert_eq(group_commit_wait_us(&commit, 20, NOW_US), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 20, 20, NOW_US), 0);
+}
+
+Test(group_commit, connections_with_many_sends_on_their_way_do_not_wait)
+{
+    struct group_commit commit = after_writes(400, 400, 200);
+    cr_assert_eq(group_commit_wait_us(&commit, 400, 199, NOW_US), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 400, 25, NOW_US), 0);
+    cr_assert_eq(group_commit_wait_us(&commit, 400, 200, NOW_US), 100);
 }
