@@ -107,7 +107,8 @@ void io_release(struct io *io, struct io_socket *socket);
 /* Now and then, once a second, say: gives back the memory of buffers that were not needed since the last call. */
 void io_trim(struct io *io);
 
-/* Log writes; several may be in flight (the shard keeps to one). Given to the kernel at once, with all that is queued. */
+/* Log writes; several may be in flight (the shard keeps to one). Given to the kernel at once, with all that is queued.
+ */
 void io_write_submit(struct io *io, struct io_write *write);
 
 /* Wakes another loop that sleeps in io_gather, from this loop; rides on the next io_gather. */

@@ -10,8 +10,8 @@
 #include "core.h"
 #include "keeper.h"
 
-/* References of a generation that a turn gives back. */
-#define RELEASE_ENTRIES_PER_TURN 1024u
+/* Blocks of a generation's memory that a turn gives back, of 1 MiB. */
+#define RELEASE_BLOCKS_PER_TURN 4u
 /* What failed is tried again after 1, 2, 4, … seconds, at most these: a run is written soon, since the memory that it
  * frees is wanted; a merge only costs time. */
 #define WRITE_RETRY_MAX_S 8u
@@ -348,7 +348,7 @@ static void release_segments(struct core *core)
 /* The run is committed, so nothing reads the generation any more: it goes, a slice a turn. */
 static bool step_release(struct core *core)
 {
-    if (!memtable_close_some(&core->leaving, RELEASE_ENTRIES_PER_TURN))
+    if (!memtable_close_some(&core->leaving, RELEASE_BLOCKS_PER_TURN))
         return true;
     core->checkpoint->phase = PHASE_DONE;
     if (FAULT(REUSE_SEGMENT_EARLY))

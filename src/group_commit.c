@@ -8,7 +8,8 @@ uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uin
     uint64_t limit_us = commit->write_us / 2;
     if (limit_us > GROUP_COMMIT_WAIT_US_MAX)
         limit_us = GROUP_COMMIT_WAIT_US_MAX;
-    if (soles < records / 2 || commit->records[0] < GROUP_COMMIT_RECORDS_MIN || records >= commit->records[0] + commit->records[1])
+    if (soles < records / 2 || commit->records[0] < GROUP_COMMIT_RECORDS_MIN
+        || records >= commit->records[0] + commit->records[1])
         return 0;
     if (commit->since_us == 0)
         commit->since_us = now_us;

@@ -26,8 +26,8 @@ struct group_commit {
     uint64_t since_us;   /* when the batch could have left; 0: it has not waited */
 };
 
-/* How long a batch of `records` (at least 1) should still wait at `now_us` (monotonic, not 0); 0: it leaves now. `soles`
- * of the records are of connections that had nothing else unanswered when they sent it. */
+/* How long a batch of `records` (at least 1) should still wait at `now_us` (monotonic, not 0); 0: it leaves now.
+ * `soles` of the records are of connections that had nothing else unanswered when they sent it. */
 uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint32_t soles, uint64_t now_us);
 /* A write of `records` was given to the kernel. */
 void group_commit_on_write(struct group_commit *commit, uint32_t records);

@@ -223,7 +223,7 @@ void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_do
                      void *context)
 {
     for (uint32_t i = 0; i < read->hit_count; i++)
-        record_ref(read->hits[i].record);
+        record_heap_ref(read->core->heap, read->hits[i].record);
     read->holds_records = true;
     read->on_done = on_done;
     read->context = context;

@@ -7,8 +7,6 @@
 #include "storage/memtable_private.h"
 
 #define BLOCK_BYTES (1u << 20)
-/* Blocks that one call of memtable_close_some gives back to the system. */
-#define CLOSE_BLOCKS 4u
 
 /* -- index memory -- */
 
@@ -39,51 +37,30 @@ int memtable_open(struct memtable **table_r, struct record_heap *heap, struct ha
     if (table == NULL)
         return -ENOMEM;
     table->heads = calloc(MEMTABLE_HEADS, sizeof *table->heads);
-    if (table->heads == NULL) {
+    int holder = table->heads == NULL ? -ENOMEM : record_heap_holder_open(heap);
+    if (holder < 0) {
+        free(table->heads);
         free(table);
         return -ENOMEM;
     }
     table->heap = heap;
+    table->holder = (uint32_t)holder;
     table->name_seed = name_seed;
     table->key_seed = key_seed;
     *table_r = table;
     return 0;
 }
 
-/* Gives references back, at most *entries_left. */
-static void close_user(struct memtable *table, uint32_t *entries_left)
-{
-    struct mem_user *user = table->close_user;
-    while (table->close_chunk < user->chunk_count) {
-        struct mem_chunk *chunk = user->chunks[table->close_chunk];
-        while (table->close_entry < chunk->count) {
-            if (*entries_left == 0)
-                return;
-            --*entries_left;
-            record_heap_unref(table->heap, &chunk->entries[table->close_entry++].record);
-        }
-        table->close_chunk++;
-        table->close_entry = 0;
-    }
-    table->close_user = user->next_all;
-    table->close_chunk = 0;
-}
-
-bool memtable_close_some(struct memtable **table_p, uint32_t entries_max)
+bool memtable_close_some(struct memtable **table_p, uint32_t blocks_max)
 {
     struct memtable *table = *table_p;
     if (table == NULL)
         return true;
-    if (!table->is_closing) {
-        table->is_closing = true;
-        table->close_user = table->all_first;
+    if (!table->has_let_go) {
+        table->has_let_go = record_heap_let_go(table->heap, table->holder, blocks_max);
+        return false;
     }
-    while (table->close_user != NULL) {
-        close_user(table, &entries_max);
-        if (entries_max == 0 && table->close_user != NULL)
-            return false;
-    }
-    for (uint32_t i = 0; i < CLOSE_BLOCKS && table->blocks != NULL; i++) {
+    for (uint32_t i = 0; i < blocks_max && table->blocks != NULL; i++) {
         struct mem_block *block = table->blocks;
         table->blocks = block->next;
         free(block);
@@ -281,7 +258,8 @@ static void entry_put(struct memtable *table, struct mem_user *user, struct reco
     struct mem_chunk *chunk = user->chunks[place.chunk];
     struct mem_entry *entry = &chunk->entries[place.entry];
     memmove(entry + 1, entry, (chunk->count - place.entry) * sizeof *entry);
-    *entry = (struct mem_entry){ts << 2 | role, record_ref(record)};
+    *entry = (struct mem_entry){ts << 2 | role, record};
+    record_heap_hold(table->heap, table->holder, record);
     chunk->count++;
     table->entry_count++;
     table->bytes += sizeof *record + record_body_bytes(record);

@@ -29,15 +29,15 @@ struct memtable_hit {
 /* `hash_seed` is the seed of key hashes (stored in the data directory, see memtable_key_hash). 0 or -ENOMEM. */
 int memtable_open(struct memtable **table_r, struct record_heap *heap, struct hash_key name_seed,
                   struct hash_key key_seed);
-/* Gives back all references and memory. On the shard's thread. Nulls *table. */
+/* Lets go of its records and gives its memory back. On the shard's thread. Nulls *table. */
 void memtable_close(struct memtable **table);
-/* The same in slices, so that a large generation stalls no turn: gives back up to `entries_max` references. True when
- * all is done and *table is nulled (or was); else it is to be called again, and nothing else may be done with the
- * table. */
-bool memtable_close_some(struct memtable **table, uint32_t entries_max);
+/* The same in slices, so that a large generation stalls no turn: up to `blocks_max` blocks of 1 MiB, of records or of
+ * its own. True when all is done and *table is nulled (or was); else it is to be called again, and nothing else may be
+ * done with the table. */
+bool memtable_close_some(struct memtable **table, uint32_t blocks_max);
 
 /* Puts `record` into the timeline of its sender (ROLE_SENT), its recipient (ROLE_RECEIVED) or both in one
- * (ROLE_SELF), at that timeline's ts; takes a reference of its own. Returns 0, or -ENOMEM and nothing changed. */
+ * (ROLE_SELF), at that timeline's ts; holds it from now on. Returns 0, or -ENOMEM and nothing changed. */
 int memtable_insert(struct memtable *table, struct record *record, enum role role);
 
 /* After this nothing is inserted. */

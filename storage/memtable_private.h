@@ -18,7 +18,7 @@
 /* The ts above, the role in the two lowest bits: so entries compare as their ts do. */
 struct mem_entry {
     uint64_t ts_role;
-    struct record *record; /* a reference of the table's */
+    struct record *record; /* held by the table */
 };
 
 struct mem_chunk {
@@ -47,6 +47,7 @@ struct mem_block {
 
 struct memtable {
     struct record_heap *heap;
+    uint32_t holder; /* of the heap's records */
     struct hash_key name_seed;
     struct hash_key key_seed;
     struct mem_user **heads;
@@ -58,12 +59,7 @@ struct memtable {
     uint64_t keyed_count;
     uint64_t bytes;
     bool is_frozen;
-
-    /* memtable_close_some: where it stands. */
-    struct mem_user *close_user;
-    uint32_t close_chunk;
-    uint32_t close_entry;
-    bool is_closing;
+    bool has_let_go; /* memtable_close_some: of its records */
 };
 
 static inline uint64_t mem_entry_ts(const struct mem_entry *entry)

@@ -13,8 +13,14 @@
 #define WARM_BLOCKS 64u
 
 struct block {
-    uint32_t pieces; /* live */
-    uint32_t next;   /* of the free ones */
+    uint32_t pieces;  /* live */
+    uint32_t next;    /* of the free ones */
+    uint32_t holders; /* a bit for each */
+};
+
+struct holder {
+    bool is_open;
+    uint32_t let_go_from; /* blocks below are not its own any more */
 };
 
 struct record_heap {
@@ -25,7 +31,8 @@ struct record_heap {
     uint32_t free_first;
     uint32_t filling; /* NO_BLOCK: none */
     uint32_t fill_bytes;
-    uint32_t used_count; /* that hold a live piece, or are being filled */
+    uint32_t used_count; /* that hold a live piece, are held, or are being filled */
+    struct holder holders[RECORD_HEAP_HOLDERS_MAX];
     struct block blocks[];
 };
 
@@ -50,6 +57,11 @@ int record_heap_open(struct record_heap **heap_r, uint64_t bytes_max)
     return 0;
 }
 
+static bool is_in_use(const struct block *block)
+{
+    return block->pieces > 0 || block->holders != 0;
+}
+
 void record_heap_close(struct record_heap **heap_p)
 {
     struct record_heap *heap = *heap_p;
@@ -57,7 +69,7 @@ void record_heap_close(struct record_heap **heap_p)
     if (heap == NULL)
         return;
     for (uint32_t i = 0; i < heap->blocks_touched; i++)
-        ASSERT(heap->blocks[i].pieces == 0);
+        ASSERT(!is_in_use(&heap->blocks[i]));
     munmap(heap->memory, (size_t)heap->block_count * RECORD_HEAP_BLOCK_BYTES);
     free(heap);
 }
@@ -77,6 +89,12 @@ static void block_give(struct record_heap *heap, uint32_t block)
     heap->blocks_free++;
 }
 
+static void give_if_unused(struct record_heap *heap, uint32_t block)
+{
+    if (!is_in_use(&heap->blocks[block]) && block != heap->filling)
+        block_give(heap, block);
+}
+
 static uint32_t block_take(struct record_heap *heap)
 {
     uint32_t block = heap->free_first;
@@ -92,10 +110,10 @@ static uint32_t block_take(struct record_heap *heap)
     return block;
 }
 
-/* Goes on to another block, or begins this one again if nothing in it is live. False: full. */
+/* Goes on to another block, or begins this one again if nothing in it is in use. False: full. */
 static bool fill_next(struct record_heap *heap)
 {
-    if (heap->filling == NO_BLOCK || heap->blocks[heap->filling].pieces > 0) {
+    if (heap->filling == NO_BLOCK || is_in_use(&heap->blocks[heap->filling])) {
         uint32_t block = block_take(heap);
         if (block == NO_BLOCK)
             return false;
@@ -148,6 +166,13 @@ struct record *record_heap_take(struct record_heap *heap, struct span from, stru
     return record;
 }
 
+struct record *record_heap_ref(struct record_heap *heap, struct record *record)
+{
+    if (record->refs++ == 0)
+        heap->blocks[record->block].pieces++;
+    return record;
+}
+
 void record_heap_unref(struct record_heap *heap, struct record **record_p)
 {
     struct record *record = *record_p;
@@ -157,8 +182,42 @@ void record_heap_unref(struct record_heap *heap, struct record **record_p)
         return;
     struct block *block = &heap->blocks[record->block];
     ASSERT(block->pieces > 0);
-    if (--block->pieces == 0 && record->block != heap->filling)
-        block_give(heap, record->block);
+    if (--block->pieces == 0)
+        give_if_unused(heap, record->block);
+}
+
+int record_heap_holder_open(struct record_heap *heap)
+{
+    for (uint32_t i = 0; i < RECORD_HEAP_HOLDERS_MAX; i++) {
+        if (heap->holders[i].is_open)
+            continue;
+        heap->holders[i] = (struct holder){.is_open = true};
+        return (int)i;
+    }
+    return -ENOMEM;
+}
+
+void record_heap_hold(struct record_heap *heap, uint32_t holder, const struct record *record)
+{
+    ASSERT(heap->holders[holder].is_open && heap->holders[holder].let_go_from == 0);
+    heap->blocks[record->block].holders |= 1u << holder;
+}
+
+bool record_heap_let_go(struct record_heap *heap, uint32_t holder, uint32_t blocks_max)
+{
+    struct holder *own = &heap->holders[holder];
+    ASSERT(own->is_open);
+    for (; own->let_go_from < heap->blocks_touched; own->let_go_from++) {
+        struct block *block = &heap->blocks[own->let_go_from];
+        if ((block->holders & 1u << holder) == 0)
+            continue;
+        if (blocks_max-- == 0)
+            return false;
+        block->holders &= ~(1u << holder);
+        give_if_unused(heap, own->let_go_from);
+    }
+    own->is_open = false;
+    return true;
 }
 
 uint64_t record_heap_bytes_used(const struct record_heap *heap)

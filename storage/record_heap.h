@@ -2,15 +2,20 @@
  * record_heap.h: the memory of one shard's records, and of whatever else lives about as long (memtable index).
  *
  * Memory is one sparse mapping of `bytes_max`, cut into blocks of 1 MiB. A block is filled from its start;
- * each piece is counted; when the last piece of a block that is no longer being filled is given back, the
- * block is free again. So taking and giving back are a few instructions, and nothing is ever allocated on the
- * path of a send. Pieces live about as long as each other (a memtable generation), so blocks empty together.
+ * each piece is counted; when the last piece of a block that is no longer being filled is given back, and no holder
+ * has a part of it, the block is free again. So taking and giving back are a few instructions, and nothing is ever
+ * allocated on the path of a send. Pieces live about as long as each other (a memtable generation), so blocks empty
+ * together.
+ *
+ * A holder, such as a memtable generation, keeps records by their blocks: it lets go of all at once and touches none of
+ * them again, when they have long left the caches.
  *
  * All calls on the owner's thread. No piece is larger than RECORD_HEAP_PIECE_MAX.
  */
 #ifndef CHITCHAT_STORAGE_RECORD_HEAP_H
 #define CHITCHAT_STORAGE_RECORD_HEAP_H
 
+#include "base/assert.h"
 #include "storage/record.h"
 
 #define RECORD_HEAP_BLOCK_BYTES (1u << 20)
@@ -28,16 +33,31 @@ void record_heap_close(struct record_heap **heap);
 struct record *record_heap_take(struct record_heap *heap, struct span from, struct span to, struct span key,
                                 struct span text);
 
+/* One reference more, for whoever has one. */
 static inline struct record *record_ref(struct record *record)
 {
+    ASSERT(record->refs > 0);
     record->refs++;
     return record;
 }
 
-/* Gives one reference back; the memory goes with the last. Nulls *record. */
+/* The same for a record that may have none, but is held. */
+struct record *record_heap_ref(struct record_heap *heap, struct record *record);
+/* Gives one reference back; with the last the memory goes, unless it is held. Nulls *record. */
 void record_heap_unref(struct record_heap *heap, struct record **record);
 
-/* Bytes of blocks that hold at least one live piece, and the bound. */
+/* At a time. */
+#define RECORD_HEAP_HOLDERS_MAX 8u
+
+/* A holder of no record yet: its number; -ENOMEM: there are RECORD_HEAP_HOLDERS_MAX. */
+int record_heap_holder_open(struct record_heap *heap);
+/* The record stands until the holder lets go, whether it is referenced or not. */
+void record_heap_hold(struct record_heap *heap, uint32_t holder, const struct record *record);
+/* Lets go of at most `blocks_max` blocks. True: of all, and the number may be given to another; else to be called
+ * again, and nothing else may be done with it. */
+bool record_heap_let_go(struct record_heap *heap, uint32_t holder, uint32_t blocks_max);
+
+/* Bytes of blocks that are in use, and the bound. */
 uint64_t record_heap_bytes_used(const struct record_heap *heap);
 uint64_t record_heap_bytes_max(const struct record_heap *heap);
 
