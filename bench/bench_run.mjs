@@ -87,10 +87,10 @@ function load(port, pid, dir, args, cpu = "1") {
   });
 }
 
-export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1" } = {}) =>
+export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [] } = {}) =>
   withScratch(async (dir) => {
     const port = await freePort();
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards)];
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...options];
     return withProcess(command, cpus, port, (pid) => load(port, pid, dir, args, loadCpu));
   });
 

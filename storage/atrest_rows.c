@@ -1,21 +1,15 @@
 /* atrest_rows.c: the runs of a shard and its log, merged by user and ts. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "storage/atrest_private.h"
-
-#define READAHEAD_BYTES (UINT64_C(4) << 20)
+#include "storage/run_walk.h"
 
 /* A run, or the log (no run): its next entry. */
 struct input {
     struct run *run;
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    const char *map;
-    int fd;
-    uint64_t ahead_bytes;
+    struct run_walk walk;
     const struct log_entry *entry;
     const struct log_entry *entry_end;
 
@@ -41,46 +35,26 @@ static void tell_run(const struct atrest_rows *rows, const struct run *run, cons
     problems_add(rows->atrest->problems, "%s: %s: restore the data directory from a backup", path, what);
 }
 
-/* The environment reads nothing ahead of itself; pages stand in the order of their keys. */
-static void read_ahead(struct input *input, const void *row)
+/* What the walk has come to, after `result`. */
+static int run_take(struct atrest_rows *rows, struct input *input, int result)
 {
-    uint64_t at = (uint64_t)((const char *)row - input->map);
-    if (at + READAHEAD_BYTES / 2 < input->ahead_bytes)
-        return;
-    uint64_t begin = at > input->ahead_bytes ? at : input->ahead_bytes;
-    (void)readahead(input->fd, (off64_t)begin, READAHEAD_BYTES);
-    input->ahead_bytes = begin + READAHEAD_BYTES;
-}
-
-static int run_take(struct atrest_rows *rows, struct input *input, MDB_val key, MDB_val value)
-{
+    const struct run_walk *walk = &input->walk;
     uint64_t ts;
     bool is_index;
-    struct span key_span = {key.mv_data, key.mv_size};
-    input->is_at_end = key.mv_size == 0 || *(const uint8_t *)key.mv_data == RUN_FILTER_PREFIX;
-    if (input->is_at_end)
+    input->is_at_end = walk->is_at_end;
+    if (result != 0) {
+        tell_run(rows, input->run, mdb_strerror(result));
+        return manifest_errno(result);
+    }
+    if (walk->is_at_end)
         return 0;
-    read_ahead(input, key.mv_data);
-    if (row_key_parse(key_span, &input->user, &ts, &is_index) != 0
-        || row_decode(input->user, ts, (struct span){value.mv_data, value.mv_size}, &input->message) != 0) {
+    if (row_key_parse((struct span){walk->key.mv_data, walk->key.mv_size}, &input->user, &ts, &is_index) != 0
+        || row_decode(input->user, ts, (struct span){walk->value.mv_data, walk->value.mv_size}, &input->message) != 0) {
         tell_run(rows, input->run, "a row cannot be read");
         return -EBADMSG;
     }
     input->is_at_end = rows->only.bytes > 0 && !span_equal(input->user, rows->only);
     return 0;
-}
-
-static int run_step(struct atrest_rows *rows, struct input *input, MDB_cursor_op op, MDB_val key)
-{
-    MDB_val value;
-    int result = mdb_cursor_get(input->cursor, &key, &value, op);
-    if (result == 0)
-        return run_take(rows, input, key, value);
-    input->is_at_end = true;
-    if (result == MDB_NOTFOUND)
-        return 0;
-    tell_run(rows, input->run, mdb_strerror(result));
-    return manifest_errno(result);
 }
 
 static int log_take(struct atrest_rows *rows, struct input *input)
@@ -96,7 +70,7 @@ static int log_take(struct atrest_rows *rows, struct input *input)
 static int step(struct atrest_rows *rows, struct input *input)
 {
     if (input->run != NULL)
-        return run_step(rows, input, MDB_NEXT, (MDB_val){0, NULL});
+        return run_take(rows, input, run_walk_step(&input->walk));
     input->entry++;
     return log_take(rows, input);
 }
@@ -106,18 +80,8 @@ static int open_run(struct atrest_rows *rows, struct input *input, struct run *r
     /* Behind the key index, or at the first row of the one user. */
     uint8_t first[ROW_KEY_BYTES_MAX] = {ROW_KEY_INDEX_PREFIX + 1};
     uint32_t bytes = rows->only.bytes > 0 ? row_key(rows->only, 0, first) : 1;
-    MDB_envinfo info;
     input->run = run;
-    int result = mdb_txn_begin(run->env, NULL, MDB_RDONLY, &input->txn);
-    if (result == 0)
-        result = mdb_cursor_open(input->txn, run->dbi, &input->cursor);
-    if (result == 0)
-        result = mdb_env_get_fd(run->env, &input->fd);
-    if (result != 0)
-        return manifest_errno(result);
-    mdb_env_info(run->env, &info);
-    input->map = info.me_mapaddr;
-    return run_step(rows, input, MDB_SET_RANGE, (MDB_val){bytes, first});
+    return run_take(rows, input, run_walk_open(&input->walk, run, (struct span){(const char *)first, bytes}));
 }
 
 /* The first entry of the user, or of all. */
@@ -169,12 +133,8 @@ void atrest_rows_close(struct atrest_rows **rows)
 {
     if (*rows == NULL)
         return;
-    for (uint32_t i = 0; i < (*rows)->count; i++) {
-        if ((*rows)->inputs[i].cursor != NULL)
-            mdb_cursor_close((*rows)->inputs[i].cursor);
-        if ((*rows)->inputs[i].txn != NULL)
-            mdb_txn_abort((*rows)->inputs[i].txn);
-    }
+    for (uint32_t i = 0; i < (*rows)->count; i++)
+        run_walk_close(&(*rows)->inputs[i].walk);
     free(*rows);
     *rows = NULL;
 }
