@@ -1,6 +1,7 @@
 /* memtable_source.c: a frozen generation as the rows of a run: the key index (0x01 …) sorts before every user name. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -14,10 +15,18 @@ _Static_assert(ROW_KEY_INDEX_PREFIX < 0x21, "the key index comes first");
 #define FETCH_BYTES 192u
 #define CACHE_LINE_BYTES 64u
 
+#define BEGIN_WORDS 2u
+
+/* A user with the beginning of his name as a number that compares as it does: sorting looks into few structs. */
+struct sorted_user {
+    uint64_t begin[BEGIN_WORDS];
+    const struct mem_user *user;
+};
+
 struct memtable_source {
     struct run_source source;
     const struct memtable *table;
-    const struct mem_user **users; /* by name */
+    struct sorted_user *users; /* by name */
     uint32_t user;
     uint32_t chunk;
     uint32_t entry;
@@ -28,18 +37,43 @@ struct memtable_source {
 
 static int compare_users(const void *a, const void *b)
 {
-    const struct mem_user *const *x = a, *const *y = b;
-    return span_compare(mem_user_name(*x), mem_user_name(*y));
+    const struct sorted_user *x = a, *y = b;
+    for (size_t i = 0; i < BEGIN_WORDS; i++)
+        if (x->begin[i] != y->begin[i])
+            return x->begin[i] < y->begin[i] ? -1 : 1;
+    return span_compare(mem_user_name(x->user), mem_user_name(y->user));
+}
+
+static struct sorted_user sorted_user(const struct mem_user *user)
+{
+    struct sorted_user sorted = {.user = user};
+    uint8_t begin[sizeof sorted.begin] = {0};
+    memcpy(begin, user->name, user->name_bytes < sizeof begin ? user->name_bytes : sizeof begin);
+    for (size_t i = 0; i < BEGIN_WORDS; i++)
+        sorted.begin[i] = bytes_load_be64(begin + 8 * i);
+    return sorted;
 }
 
 /* Records lie in the order in which they came, not in a user's: they are asked for before they are needed. */
-static void fetch_ahead(const struct mem_chunk *chunk, uint32_t entry)
+static void fetch_record(const struct mem_chunk *chunk, uint32_t entry)
 {
-    if (entry + FETCH_AHEAD >= chunk->count)
+    if (entry >= chunk->count)
         return;
-    const char *record = (const char *)chunk->entries[entry + FETCH_AHEAD].record;
+    const char *record = (const char *)chunk->entries[entry].record;
     for (size_t at = 0; at < FETCH_BYTES; at += CACHE_LINE_BYTES)
         __builtin_prefetch(record + at);
+}
+
+/* And so for users of few entries each: the farthest one's struct, the nearer one's chunk, the nearest one's record. */
+static void fetch_users_ahead(const struct memtable_source *source)
+{
+    const struct sorted_user *users = source->users + source->user;
+    if (source->user + 3 * FETCH_AHEAD >= source->table->user_count)
+        return;
+    __builtin_prefetch(users[3 * FETCH_AHEAD].user);
+    __builtin_prefetch(users[2 * FETCH_AHEAD].user->chunks[0]);
+    if (users[FETCH_AHEAD].user->chunk_count > 0)
+        fetch_record(users[FETCH_AHEAD].user->chunks[0], 0);
 }
 
 /* The next entry and its user, NULL at the end of the pass. In the pass over the key index users without keys are
@@ -47,13 +81,13 @@ static void fetch_ahead(const struct mem_chunk *chunk, uint32_t entry)
 static const struct mem_entry *step(struct memtable_source *source, const struct mem_user **user_r)
 {
     while (source->user < source->table->user_count) {
-        const struct mem_user *user = source->users[source->user];
+        const struct mem_user *user = source->users[source->user].user;
         bool is_wanted = source->is_index_done || user->keyed_count > 0;
         if (is_wanted && source->chunk < user->chunk_count) {
             const struct mem_chunk *chunk = user->chunks[source->chunk];
             if (source->entry < chunk->count) {
                 *user_r = user;
-                fetch_ahead(chunk, source->entry);
+                fetch_record(chunk, source->entry + FETCH_AHEAD);
                 return &chunk->entries[source->entry++];
             }
             source->chunk++;
@@ -63,6 +97,7 @@ static const struct mem_entry *step(struct memtable_source *source, const struct
         source->user++;
         source->chunk = 0;
         source->entry = 0;
+        fetch_users_ahead(source);
     }
     return NULL;
 }
@@ -130,7 +165,7 @@ int memtable_source_open(struct run_source **source_r, const struct memtable *ta
     source->is_index_done = table->keyed_count == 0;
     uint32_t count = 0;
     for (const struct mem_user *user = table->all_first; user != NULL; user = user->next_all)
-        source->users[count++] = user;
+        source->users[count++] = sorted_user(user);
     qsort(source->users, count, sizeof *source->users, compare_users);
     *source_r = &source->source;
     return 0;

@@ -1,9 +1,9 @@
 /*
  * record.h: one message as the storage keeps it, in its three shapes.
  *
- * `struct record` is a message in memory: made once, counted by references, and only read once it has been
- * given to a timeline. The count and the memory belong to one shard's thread; other threads may read a record
- * only while that thread holds a reference for them (a job, a frozen memtable).
+ * `struct record` is a message in memory: made once, kept by references and holders (record_heap.h), and only read
+ * once it has been given to a timeline. The count and the memory belong to one shard's thread; other threads may read a
+ * record only while that thread keeps it for them (a reference of a job, a frozen memtable).
  *
  * In the log it is one unit, little endian, `record_encode` and `record_decode`:
  *

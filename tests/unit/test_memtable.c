@@ -278,6 +278,37 @@ Test(memtable, frozen_it_is_a_source_of_rows_in_key_order_the_key_index_first)
     run_source_close(&source);
 }
 
+/* Names that are alike for longer than what the sort looks at first, and names that end early. */
+Test(memtable, users_come_in_the_order_of_their_names_however_alike_they_are)
+{
+    static const char *const names[] = {
+        "abcdefghijklmnop", "a", "abcdefghijklmnopq", "~", "abcdefghijklmnopa", "a!", "abcdefgh", "b", "abcdefghi",
+        "abcdefg~~",        "A", "abcdefghijklmno~"};
+    struct run_source *source;
+    struct span key, value, user;
+    char last[LIMIT_USER_BYTES + 1] = "", name[LIMIT_USER_BYTES + 1];
+    uint64_t ts;
+    bool is_index;
+    uint32_t count = sizeof names / sizeof names[0], rows = 0;
+    for (uint32_t i = 0; i < count; i++)
+        put(names[i], 100 + i, "");
+    for (uint32_t i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "abcdefghijklmnop%02u", (i * 37) % 100);
+        put(name, 1000 + i, "");
+    }
+    memtable_freeze(table);
+    cr_assert_eq(memtable_source_open(&source, table), 0);
+    while (run_source_next(source, &key, &value) == 1) {
+        cr_assert_eq(row_key_parse(key, &user, &ts, &is_index), 0);
+        snprintf(name, sizeof name, "%.*s", (int)user.bytes, user.data);
+        cr_assert_lt(strcmp(last, name), 0, "%s before %s", last, name);
+        snprintf(last, sizeof last, "%s", name);
+        rows++;
+    }
+    cr_assert_eq(rows, count + 100);
+    run_source_close(&source);
+}
+
 Test(memtable, it_may_be_given_back_in_slices)
 {
     for (uint64_t ts = 1; ts <= 60000; ts++)
