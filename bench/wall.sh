@@ -24,7 +24,7 @@ finish() {
 trap finish EXIT
 
 if [ "$btree" = 1 ]; then
-    $bin/wall-btree "$work/tree.mdb" 20000000 1000000 100 30
+    $bin/wall-btree "$work/tree.mdb" 20000000 1000000 1000 30
     exit
 fi
 echo "filling the store"
