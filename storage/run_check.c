@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "storage/memtable.h"
+#include "storage/run_walk.h"
 
 #define TOLD_MAX 20u
 
@@ -15,6 +16,7 @@ struct pass {
     MDB_cursor *index;
     MDB_val index_key, index_value;
     bool index_is_over;
+    uintptr_t rows_ahead, index_ahead; /* run_read_ahead */
 
     struct run_entry seen;
     uint32_t crc;
@@ -66,6 +68,8 @@ static void index_step(struct pass *pass, MDB_cursor_op op)
     pass->index_is_over = result != 0 || pass->index_key.mv_size == 0
                           || *(const uint8_t *)pass->index_key.mv_data != ROW_KEY_INDEX_PREFIX;
     pass->check->keyed_r += !pass->index_is_over;
+    if (!pass->index_is_over)
+        run_read_ahead(&pass->index_ahead, pass->index_key.mv_data);
 }
 
 /* Index rows below the row of (user, ts) stand for no row. */
@@ -145,6 +149,7 @@ static void check_all(struct pass *pass, MDB_cursor *cursor)
     index_step(pass, MDB_FIRST);
     int result = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
     for (; result == 0; result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+        run_read_ahead(&pass->rows_ahead, key.mv_data);
         check_order(pass, span_of_val(key));
         pass->seen.entries++;
         if (key.mv_size > 0 && *(const uint8_t *)key.mv_data == RUN_FILTER_PREFIX)

@@ -6,14 +6,14 @@
 #define PAGE_BYTES ((uintptr_t)4096)
 
 /* By addresses: LMDB does not tell where the map begins. Behind its end there is nothing to read. */
-static void read_ahead(struct run_walk *walk)
+void run_read_ahead(uintptr_t *ahead, const void *row)
 {
-    uintptr_t at = (uintptr_t)walk->key.mv_data / PAGE_BYTES * PAGE_BYTES;
-    if (at + READAHEAD_BYTES / 2 < walk->ahead)
+    uintptr_t at = (uintptr_t)row / PAGE_BYTES * PAGE_BYTES;
+    if (at + READAHEAD_BYTES / 2 < *ahead)
         return;
-    uintptr_t begin = at > walk->ahead ? at : walk->ahead;
+    uintptr_t begin = at > *ahead ? at : *ahead;
     (void)madvise((void *)begin, READAHEAD_BYTES, MADV_WILLNEED);
-    walk->ahead = begin + READAHEAD_BYTES;
+    *ahead = begin + READAHEAD_BYTES;
 }
 
 static int go(struct run_walk *walk, MDB_cursor_op op)
@@ -21,7 +21,7 @@ static int go(struct run_walk *walk, MDB_cursor_op op)
     int result = mdb_cursor_get(walk->cursor, &walk->key, &walk->value, op);
     walk->is_at_end = result != 0 || walk->key.mv_size == 0 || *(const uint8_t *)walk->key.mv_data == RUN_FILTER_PREFIX;
     if (!walk->is_at_end)
-        read_ahead(walk);
+        run_read_ahead(&walk->ahead, walk->key.mv_data);
     return result == MDB_NOTFOUND ? 0 : result;
 }
 

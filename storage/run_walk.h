@@ -27,4 +27,8 @@ int run_walk_step(struct run_walk *walk);
 /* One of zeros is closed already. */
 void run_walk_close(struct run_walk *walk);
 
+/* For who goes through a run with a cursor of his own and is at `row`, in its map; *ahead, 0 at first, is how far it
+ * has come. */
+void run_read_ahead(uintptr_t *ahead, const void *row);
+
 #endif
