@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ./dev wall [--minutes N] [--rate N] [--connections N] [--dir DIR] [--btree]: 20 M messages of 1 M users in the store,
-# then uniform sends, open loop, with checkpoints and merges. The shard on CPU 0; its other threads and the generator on
-# CPU 1. Needs some 45 GB below DIR for 10 minutes. --btree measures one LMDB B-tree instead: 30 s on as many rows.
+# then uniform sends, open loop, with checkpoints and merges. The server on CPU 0, the generator on CPU 1. Needs
+# some 45 GB below DIR for 10 minutes. --btree measures one LMDB B-tree instead: 30 s on as many rows.
 set -euo pipefail
 minutes=10 rate=100000 connections=4 dir=. btree=0 port=${WALL_PORT:-9203} bin=build/release
 while [ $# -gt 0 ]; do
@@ -30,7 +30,7 @@ fi
 echo "filling the store"
 $bin/wall-fill "$work/data" 20000000 1000000
 sync
-$bin/chitchat serve --data "$work/data" --listen "127.0.0.1:$port" --frame-rate 0 --send-rate 0 \
+taskset -c 0 $bin/chitchat serve --data "$work/data" --listen "127.0.0.1:$port" --frame-rate 0 --send-rate 0 \
     2>"$work/log" &
 pid=$!
 for _ in $(seq 100); do
