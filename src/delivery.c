@@ -253,7 +253,7 @@ static void arrival_refuse(struct core *core, struct arrival *arrival, enum deli
 static struct record *arrival_record(struct core *core, uint32_t from, struct record *sent)
 {
     if (from == core->index)
-        return record_ref(sent);
+        return record_heap_ref(core->heap, sent);
     struct record *copy =
         record_heap_take(core->heap, record_from(sent), record_to(sent), record_key(sent), record_text(sent));
     if (copy == NULL)

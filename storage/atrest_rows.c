@@ -48,8 +48,8 @@ static int run_take(struct atrest_rows *rows, struct input *input, int result)
     }
     if (walk->is_at_end)
         return 0;
-    if (row_key_parse((struct span){walk->key.mv_data, walk->key.mv_size}, &input->user, &ts, &is_index) != 0
-        || row_decode(input->user, ts, (struct span){walk->value.mv_data, walk->value.mv_size}, &input->message) != 0) {
+    if (row_key_parse(walk->key, &input->user, &ts, &is_index) != 0
+        || row_decode(input->user, ts, walk->value, &input->message) != 0) {
         tell_run(rows, input->run, "a row cannot be read");
         return -EBADMSG;
     }

@@ -15,15 +15,10 @@ struct merge_source {
     struct run_walk inputs[];
 };
 
-static struct span span_of_val(MDB_val value)
-{
-    return (struct span){value.mv_data, value.mv_size};
-}
-
 static int input_step(struct run_walk *input)
 {
     int result = run_walk_step(input);
-    if (FAULT(MERGE_DROPS_ROWS) && result == 0 && !input->is_at_end && *(uint8_t *)input->value.mv_data % 16 == 0)
+    if (FAULT(MERGE_DROPS_ROWS) && result == 0 && !input->is_at_end && (uint8_t)input->value.data[0] % 16 == 0)
         result = run_walk_step(input);
     return manifest_errno(result);
 }
@@ -33,7 +28,7 @@ static struct run_walk *smallest(struct merge_source *source)
     struct run_walk *best = NULL;
     for (uint32_t i = 0; i < source->count; i++) {
         struct run_walk *input = &source->inputs[i];
-        if (!input->is_at_end && (best == NULL || span_compare(span_of_val(input->key), span_of_val(best->key)) < 0))
+        if (!input->is_at_end && (best == NULL || span_compare(input->key, best->key) < 0))
             best = input;
     }
     return best;
@@ -46,7 +41,7 @@ static int step_over_last(struct merge_source *source)
     struct run_walk *last = source->last;
     for (uint32_t i = 0; i < source->count; i++) {
         struct run_walk *input = &source->inputs[i];
-        if (input == last || input->is_at_end || !span_equal(span_of_val(input->key), span_of_val(last->key)))
+        if (input == last || input->is_at_end || !span_equal(input->key, last->key))
             continue;
         int status = input_step(input);
         if (status != 0)
@@ -64,8 +59,8 @@ static int source_next(struct run_source *base, struct span *key_r, struct span 
     source->last = smallest(source);
     if (source->last == NULL)
         return 0;
-    *key_r = span_of_val(source->last->key);
-    *value_r = span_of_val(source->last->value);
+    *key_r = source->last->key;
+    *value_r = source->last->value;
     return 1;
 }
 

@@ -15,7 +15,6 @@
 #ifndef CHITCHAT_STORAGE_RECORD_HEAP_H
 #define CHITCHAT_STORAGE_RECORD_HEAP_H
 
-#include "base/assert.h"
 #include "storage/record.h"
 
 #define RECORD_HEAP_BLOCK_BYTES (1u << 20)
@@ -33,15 +32,7 @@ void record_heap_close(struct record_heap **heap);
 struct record *record_heap_take(struct record_heap *heap, struct span from, struct span to, struct span key,
                                 struct span text);
 
-/* One reference more, for whoever has one. */
-static inline struct record *record_ref(struct record *record)
-{
-    ASSERT(record->refs > 0);
-    record->refs++;
-    return record;
-}
-
-/* The same for a record that may have none, but is held. */
+/* One reference more, also for a record that has none and is held. */
 struct record *record_heap_ref(struct record_heap *heap, struct record *record);
 /* Gives one reference back; with the last the memory goes, unless it is held. Nulls *record. */
 void record_heap_unref(struct record_heap *heap, struct record **record);

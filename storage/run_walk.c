@@ -16,12 +16,17 @@ void run_read_ahead(uintptr_t *ahead, const void *row)
     *ahead = begin + READAHEAD_BYTES;
 }
 
-static int go(struct run_walk *walk, MDB_cursor_op op)
+/* `key`: what MDB_SET_RANGE looks for. */
+static int go(struct run_walk *walk, MDB_cursor_op op, MDB_val key)
 {
-    int result = mdb_cursor_get(walk->cursor, &walk->key, &walk->value, op);
-    walk->is_at_end = result != 0 || walk->key.mv_size == 0 || *(const uint8_t *)walk->key.mv_data == RUN_FILTER_PREFIX;
-    if (!walk->is_at_end)
-        run_read_ahead(&walk->ahead, walk->key.mv_data);
+    MDB_val value;
+    int result = mdb_cursor_get(walk->cursor, &key, &value, op);
+    walk->is_at_end = result != 0 || key.mv_size == 0 || *(const uint8_t *)key.mv_data == RUN_FILTER_PREFIX;
+    if (!walk->is_at_end) {
+        walk->key = (struct span){key.mv_data, key.mv_size};
+        walk->value = (struct span){value.mv_data, value.mv_size};
+        run_read_ahead(&walk->ahead, key.mv_data);
+    }
     return result == MDB_NOTFOUND ? 0 : result;
 }
 
@@ -33,15 +38,12 @@ int run_walk_open(struct run_walk *walk, struct run *run, struct span from)
         result = mdb_cursor_open(walk->txn, run->dbi, &walk->cursor);
     if (result != 0)
         return result;
-    if (from.bytes == 0)
-        return go(walk, MDB_FIRST);
-    walk->key = (MDB_val){from.bytes, (void *)(uintptr_t)from.data};
-    return go(walk, MDB_SET_RANGE);
+    return go(walk, from.bytes == 0 ? MDB_FIRST : MDB_SET_RANGE, (MDB_val){from.bytes, (void *)(uintptr_t)from.data});
 }
 
 int run_walk_step(struct run_walk *walk)
 {
-    return go(walk, MDB_NEXT);
+    return go(walk, MDB_NEXT, (MDB_val){0, NULL});
 }
 
 void run_walk_close(struct run_walk *walk)

@@ -11,8 +11,8 @@
 struct run_walk {
     /* The row that it stands at, borrowed from the map until the next step; nothing at the end. */
     bool is_at_end;
-    MDB_val key;
-    MDB_val value;
+    struct span key;
+    struct span value;
 
     MDB_txn *txn;
     MDB_cursor *cursor;

@@ -165,7 +165,7 @@ Test(record_heap, copies_what_it_is_given_and_frees_with_the_last_reference)
     struct record *record = make("alice", "bob", "k", "text");
     cr_assert(is(record_from(record), "alice") && is(record_to(record), "bob"));
     cr_assert(is(record_key(record), "k") && is(record_text(record), "text"));
-    struct record *second = record_ref(record);
+    struct record *second = record_heap_ref(heap, record);
     record_heap_unref(heap, &record);
     cr_assert(is(record_text(second), "text"));
     cr_assert_gt(record_heap_bytes_used(heap), 0);

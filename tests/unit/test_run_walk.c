@@ -75,7 +75,7 @@ static bool stands_at(const struct run_walk *walk, uint32_t at)
 {
     uint8_t key[ROW_KEY_BYTES_MAX];
     uint32_t bytes = key_of(at, key);
-    return !walk->is_at_end && walk->key.mv_size == bytes && memcmp(walk->key.mv_data, key, bytes) == 0;
+    return !walk->is_at_end && span_equal(walk->key, (struct span){(const char *)key, bytes});
 }
 
 Test(run_walk, goes_through_all_rows_and_ends_before_the_filter)
