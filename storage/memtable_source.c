@@ -10,9 +10,10 @@
 
 _Static_assert(ROW_KEY_INDEX_PREFIX < 0x21, "the key index comes first");
 
-/* Entries, and bytes of each record. */
-#define FETCH_AHEAD 6u
+/* Entries, and bytes of each record; users, whose structs and chunks must be there when their entries are looked at. */
+#define FETCH_ENTRIES 12u
 #define FETCH_BYTES 192u
+#define FETCH_USERS 16u
 #define CACHE_LINE_BYTES 64u
 
 #define BEGIN_WORDS 2u
@@ -23,13 +24,18 @@ struct sorted_user {
     const struct mem_user *user;
 };
 
+struct place {
+    uint32_t user;
+    uint32_t chunk;
+    uint32_t entry;
+};
+
 struct memtable_source {
     struct run_source source;
     const struct memtable *table;
     struct sorted_user *users; /* by name */
-    uint32_t user;
-    uint32_t chunk;
-    uint32_t entry;
+    struct place at;
+    struct place ahead; /* FETCH_ENTRIES before `at` */
     bool is_index_done;
     uint8_t key[ROW_KEY_BYTES_MAX];
     uint8_t value[ROW_VALUE_BYTES_MAX];
@@ -54,52 +60,64 @@ static struct sorted_user sorted_user(const struct mem_user *user)
     return sorted;
 }
 
-/* Records lie in the order in which they came, not in a user's: they are asked for before they are needed. */
-static void fetch_record(const struct mem_chunk *chunk, uint32_t entry)
+/* The farther one's struct, the nearer one's chunk. */
+static void fetch_user(const struct memtable_source *source, uint32_t user)
 {
-    if (entry >= chunk->count)
+    if (user + 2 * FETCH_USERS >= source->table->user_count)
         return;
-    const char *record = (const char *)chunk->entries[entry].record;
+    __builtin_prefetch(source->users[user + 2 * FETCH_USERS].user);
+    __builtin_prefetch(source->users[user + FETCH_USERS].user->chunks[0]);
+}
+
+/* The entry at `place`, which goes on, and its user; NULL at the end of the pass. In the pass over the key index users
+ * without keys are skipped. */
+static const struct mem_entry *step(const struct memtable_source *source, struct place *place,
+                                    const struct mem_user **user_r)
+{
+    while (place->user < source->table->user_count) {
+        const struct mem_user *user = source->users[place->user].user;
+        bool is_wanted = source->is_index_done || user->keyed_count > 0;
+        if (is_wanted && place->chunk < user->chunk_count) {
+            const struct mem_chunk *chunk = user->chunks[place->chunk];
+            if (place->entry < chunk->count) {
+                *user_r = user;
+                return &chunk->entries[place->entry++];
+            }
+            place->chunk++;
+            place->entry = 0;
+            continue;
+        }
+        *place = (struct place){.user = place->user + 1};
+    }
+    return NULL;
+}
+
+/* Records lie in the order in which they came, not in a user's: they are asked for before they are needed. */
+static void fetch_next(struct memtable_source *source)
+{
+    const struct mem_user *user;
+    uint32_t before = source->ahead.user;
+    const struct mem_entry *entry = step(source, &source->ahead, &user);
+    if (source->ahead.user != before)
+        fetch_user(source, source->ahead.user);
+    if (entry == NULL)
+        return;
+    const char *record = (const char *)entry->record;
     for (size_t at = 0; at < FETCH_BYTES; at += CACHE_LINE_BYTES)
         __builtin_prefetch(record + at);
 }
 
-/* And so for users of few entries each: the farthest one's struct, the nearer one's chunk, the nearest one's record. */
-static void fetch_users_ahead(const struct memtable_source *source)
+static void begin_pass(struct memtable_source *source)
 {
-    const struct sorted_user *users = source->users + source->user;
-    if (source->user + 3 * FETCH_AHEAD >= source->table->user_count)
-        return;
-    __builtin_prefetch(users[3 * FETCH_AHEAD].user);
-    __builtin_prefetch(users[2 * FETCH_AHEAD].user->chunks[0]);
-    if (users[FETCH_AHEAD].user->chunk_count > 0)
-        fetch_record(users[FETCH_AHEAD].user->chunks[0], 0);
+    source->at = source->ahead = (struct place){0};
+    for (uint32_t i = 0; i < FETCH_ENTRIES; i++)
+        fetch_next(source);
 }
 
-/* The next entry and its user, NULL at the end of the pass. In the pass over the key index users without keys are
- * skipped. */
-static const struct mem_entry *step(struct memtable_source *source, const struct mem_user **user_r)
+static const struct mem_entry *next_entry(struct memtable_source *source, const struct mem_user **user_r)
 {
-    while (source->user < source->table->user_count) {
-        const struct mem_user *user = source->users[source->user].user;
-        bool is_wanted = source->is_index_done || user->keyed_count > 0;
-        if (is_wanted && source->chunk < user->chunk_count) {
-            const struct mem_chunk *chunk = user->chunks[source->chunk];
-            if (source->entry < chunk->count) {
-                *user_r = user;
-                fetch_record(chunk, source->entry + FETCH_AHEAD);
-                return &chunk->entries[source->entry++];
-            }
-            source->chunk++;
-            source->entry = 0;
-            continue;
-        }
-        source->user++;
-        source->chunk = 0;
-        source->entry = 0;
-        fetch_users_ahead(source);
-    }
-    return NULL;
+    fetch_next(source);
+    return step(source, &source->at, user_r);
 }
 
 static void give_index_row(struct memtable_source *source, const struct mem_user *user, const struct mem_entry *entry,
@@ -126,16 +144,16 @@ static int source_next(struct run_source *base, struct span *key_r, struct span 
     const struct mem_user *user;
     const struct mem_entry *entry;
     while (!source->is_index_done) {
-        entry = step(source, &user);
+        entry = next_entry(source, &user);
         if (entry == NULL) {
             source->is_index_done = true;
-            source->user = 0;
+            begin_pass(source);
         } else if (mem_entry_is_keyed(entry)) {
             give_index_row(source, user, entry, key_r, value_r);
             return 1;
         }
     }
-    entry = step(source, &user);
+    entry = next_entry(source, &user);
     if (entry == NULL)
         return 0;
     give_row(source, user, entry, key_r, value_r);
@@ -167,6 +185,7 @@ int memtable_source_open(struct run_source **source_r, const struct memtable *ta
     for (const struct mem_user *user = table->all_first; user != NULL; user = user->next_all)
         source->users[count++] = sorted_user(user);
     qsort(source->users, count, sizeof *source->users, compare_users);
+    begin_pass(source);
     *source_r = &source->source;
     return 0;
 }

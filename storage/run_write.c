@@ -1,39 +1,29 @@
-/*
- * run_write.c: rows in key order into a file, by MDB_APPEND: pages are filled to the brim and written once. The kernel
- * is told to write each slice while the next one is made, so that the sync at the end has little to wait for.
- */
+/* run_write.c: rows in key order into a file: counted, summed and given to run_pages, then their filter and checksum. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/assert.h"
 #include "base/bytes.h"
-#include "base/fault.h"
 #include "storage/page_guard.h"
 #include "storage/run.h"
+#include "storage/run_pages.h"
 #include "storage/segment.h"
 
 #define SLICE_ENTRIES 12000u
-/* Of large texts: LMDB keeps what a transaction writes in memory until its commit. */
+/* Of large texts. */
 #define SLICE_BYTES (8u << 20)
 #define FILTER_CHUNK_BYTES 65536u
+_Static_assert(FILTER_CHUNK_BYTES <= RUN_PAGES_VALUE_BYTES_MAX, "a piece of the filter is a row");
+_Static_assert(ROW_VALUE_BYTES_MAX <= RUN_PAGES_VALUE_BYTES_MAX, "a row is one");
+_Static_assert(ROW_KEY_BYTES_MAX <= RUN_PAGES_KEY_BYTES_MAX, "a key is one");
 
 struct writer {
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi dbi;
-    MDB_cursor *cursor;
+    struct run_pages *pages;
     struct run_entry *entry;
     uint32_t slice_entries;
     uint64_t slice_bytes;
     run_slice_function *on_slice;
     void *context;
-
-    /* What the kernel has been told to write. */
-    off_t told_begin;
-    off_t told_end;
 
     /* The users so far, each once: they come in order. */
     uint64_t *hashes;
@@ -45,63 +35,24 @@ struct writer {
     uint32_t crc; /* of the rows so far, run_crc */
 };
 
-static int slice_begin(struct writer *writer)
-{
-    int result = mdb_txn_begin(writer->env, NULL, 0, &writer->txn);
-    if (result == 0)
-        result = mdb_dbi_open(writer->txn, NULL, 0, &writer->dbi);
-    if (result == 0)
-        result = mdb_cursor_open(writer->txn, writer->dbi, &writer->cursor);
-    writer->slice_entries = 0;
-    writer->slice_bytes = 0;
-    return manifest_errno(result);
-}
-
-/* Waits for the slice before this one, starts this one. */
-static int tell_kernel(struct writer *writer)
-{
-    struct stat stat;
-    int fd;
-    if (mdb_env_get_fd(writer->env, &fd) != 0 || fstat(fd, &stat) != 0)
-        return -EIO;
-    if (writer->told_end > writer->told_begin
-        && sync_file_range(fd, writer->told_begin, writer->told_end - writer->told_begin,
-                           SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
-               != 0)
-        return -errno;
-    writer->told_begin = writer->told_end;
-    writer->told_end = stat.st_size;
-    if (writer->told_end > writer->told_begin
-        && sync_file_range(fd, writer->told_begin, writer->told_end - writer->told_begin, SYNC_FILE_RANGE_WRITE) != 0)
-        return -errno;
-    return 0;
-}
-
 static int slice_end(struct writer *writer)
 {
-    mdb_cursor_close(writer->cursor);
-    writer->cursor = NULL;
-    int result = mdb_txn_commit(writer->txn);
-    writer->txn = NULL;
-    int status = result == 0 ? tell_kernel(writer) : manifest_errno(result);
-    if (status == 0 && writer->on_slice != NULL)
-        status = writer->on_slice(writer->context, writer->slice_entries);
-    return status;
+    uint32_t entries = writer->slice_entries;
+    writer->slice_entries = 0;
+    writer->slice_bytes = 0;
+    return writer->on_slice == NULL ? 0 : writer->on_slice(writer->context, entries);
 }
 
 static int put(struct writer *writer, struct span key, struct span value)
 {
-    MDB_val mdb_key = {key.bytes, (void *)key.data};
-    MDB_val mdb_value = {value.bytes, (void *)value.data};
-    int result = mdb_cursor_put(writer->cursor, &mdb_key, &mdb_value, MDB_APPEND);
-    if (result != 0)
-        return manifest_errno(result);
+    int status = run_pages_put(writer->pages, key, value);
+    if (status != 0)
+        return status;
     writer->entry->entries++;
     writer->slice_bytes += key.bytes + value.bytes;
     if (++writer->slice_entries < SLICE_ENTRIES && writer->slice_bytes < SLICE_BYTES)
         return 0;
-    int status = slice_end(writer);
-    return status == 0 ? slice_begin(writer) : status;
+    return slice_end(writer);
 }
 
 static int note_user(struct writer *writer, struct span user)
@@ -176,8 +127,7 @@ static int put_all(void *context)
     struct writer *writer = rows->writer;
     struct run_source *source = rows->source;
     struct span key = rows->key, value = rows->value;
-    int status = slice_begin(writer);
-    int more = 1;
+    int status = 0, more = 1;
     while (status == 0 && more == 1) {
         status = note_row(writer, key);
         writer->crc = run_crc(writer->crc, key, value);
@@ -195,22 +145,15 @@ static int put_all(void *context)
     return status == 0 ? slice_end(writer) : status;
 }
 
-/* Guarded: a merge reads old runs, and LMDB what it has written. */
+/* Guarded: a merge reads old runs. */
 static int write_file(struct writer *writer, const char *path, struct rows *rows)
 {
-    int result = mdb_env_create(&writer->env);
-    if (result != 0)
-        return manifest_errno(result);
-    mdb_env_set_mapsize(writer->env, RUN_MAP_BYTES);
-    result = mdb_env_open(writer->env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NORDAHEAD | MDB_NOTLS, 0600);
-    int status = result == 0 ? page_guard_run(put_all, rows) : manifest_errno(result);
-    if (writer->cursor != NULL)
-        mdb_cursor_close(writer->cursor);
-    if (writer->txn != NULL)
-        mdb_txn_abort(writer->txn);
-    if (status == 0 && !FAULT(RUN_NOT_SYNCED))
-        status = manifest_errno(mdb_env_sync(writer->env, 1));
-    mdb_env_close(writer->env);
+    int status = run_pages_open(&writer->pages, path);
+    if (status == 0)
+        status = page_guard_run(put_all, rows);
+    if (status == 0)
+        status = run_pages_finish(writer->pages, &writer->entry->file_bytes);
+    run_pages_close(&writer->pages);
     free(writer->hashes);
     return status;
 }
@@ -225,7 +168,6 @@ int run_write(const char *dir, struct run_source *source, struct run_entry *entr
               void *context)
 {
     char path[RUN_PATH_BYTES];
-    struct stat stat_now;
     struct writer writer = {.entry = entry, .on_slice = on_slice, .context = context};
     struct rows rows = {.writer = &writer, .source = source};
     entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
@@ -237,11 +179,10 @@ int run_write(const char *dir, struct run_source *source, struct run_entry *entr
         return -errno;
     int status = write_file(&writer, path, &rows);
     if (status == 0)
-        status = stat(path, &stat_now) == 0 ? segment_sync_dir(dir) : -errno;
+        status = segment_sync_dir(dir);
     if (status != 0) {
         (void)unlink(path);
-        return status;
+        entry->file_bytes = 0;
     }
-    entry->file_bytes = (uint64_t)stat_now.st_size;
-    return 0;
+    return status;
 }

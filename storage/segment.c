@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/direct.h"
+
 #define ZERO_BYTES (1u << 20)
 #define NAME_FORMAT "segment-%06u.wal"
 #define NAME_NEW "segment.new"
@@ -32,21 +34,6 @@ int segment_sync_dir(const char *dir)
     return status;
 }
 
-static int write_all(int fd, const char *data, size_t bytes, off_t offset)
-{
-    while (bytes > 0) {
-        ssize_t written = pwrite(fd, data, bytes, offset);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? -errno : -EIO;
-        data += written;
-        bytes -= (size_t)written;
-        offset += written;
-    }
-    return 0;
-}
-
 /* Written, not just allocated: a write into unwritten extents costs the file system a commit of its own. */
 static int zero_fill(int fd, uint32_t segment_bytes)
 {
@@ -56,21 +43,12 @@ static int zero_fill(int fd, uint32_t segment_bytes)
     int status = 0;
     for (uint32_t at = 0; at < segment_bytes && status == 0; at += ZERO_BYTES) {
         uint32_t piece = segment_bytes - at < ZERO_BYTES ? segment_bytes - at : ZERO_BYTES;
-        status = write_all(fd, zeros, piece, at);
+        status = direct_write(fd, zeros, piece, at);
     }
     munmap(zeros, ZERO_BYTES);
     if (status == 0 && fsync(fd) != 0)
         status = -errno;
     return status;
-}
-
-/* Past the page cache, which nobody would read it from; through it where the file system has no O_DIRECT. */
-static int create_direct(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EINVAL)
-        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    return fd < 0 ? -errno : fd;
 }
 
 /* For the log's writes; where the file system has no O_DIRECT they go through the page cache and are as durable. */
@@ -89,7 +67,7 @@ static int make_file(const char *dir, const char *path, uint32_t segment_bytes)
     int bytes = snprintf(path_new, sizeof path_new, "%s/" NAME_NEW, dir);
     if (bytes >= PATH_MAX)
         return -ENAMETOOLONG;
-    int fd = create_direct(path_new);
+    int fd = direct_create(path_new);
     if (fd < 0)
         return fd;
     int status = zero_fill(fd, segment_bytes);
@@ -145,7 +123,7 @@ int segment_clear(struct wal_spare spare)
     if (block == NULL)
         return -ENOMEM;
     memset(block, 0, WAL_BLOCK_BYTES);
-    int status = write_all(spare.fd, block, WAL_BLOCK_BYTES, 0);
+    int status = direct_write(spare.fd, block, WAL_BLOCK_BYTES, 0);
     free(block);
     return status;
 }

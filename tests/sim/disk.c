@@ -13,11 +13,10 @@
 #define PAGE_BYTES 4096u
 #define READS_PER_WRITE 300u /* there are so many more rows read than calls that write */
 
-/* A manifest, or a run that is being written and not synced yet. */
+/* A manifest; or a run that is being written and not synced yet, which has no environment. */
 struct disk_env {
     MDB_env *env;
     char path[PATH_BYTES];
-    bool is_run;
 };
 
 /* Removed, and its directory not synced since. */
@@ -50,6 +49,7 @@ int __real_mdb_txn_commit(MDB_txn *txn);
 int __real_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *value, MDB_cursor_op op);
 ssize_t __real_pwrite(int fd, const void *data, size_t bytes, off_t offset);
 int __real_fsync(int fd);
+int __real_fdatasync(int fd);
 int __real_unlink(const char *path);
 int __wrap_mdb_env_open(MDB_env *env, const char *path, unsigned flags, mdb_mode_t mode);
 int __wrap_mdb_env_sync(MDB_env *env, int force);
@@ -58,6 +58,7 @@ int __wrap_mdb_txn_commit(MDB_txn *txn);
 int __wrap_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *value, MDB_cursor_op op);
 ssize_t __wrap_pwrite(int fd, const void *data, size_t bytes, off_t offset);
 int __wrap_fsync(int fd);
+int __wrap_fdatasync(int fd);
 int __wrap_unlink(const char *path);
 
 void disk_begin(struct chaos *chaos, const char *trash)
@@ -160,13 +161,38 @@ static bool lies_in(const char *path, const char *dir)
     return strncmp(path, dir, bytes) == 0 && path[bytes] == '/' && strchr(path + bytes + 1, '/') == NULL;
 }
 
+static void path_of(int fd, char path[PATH_BYTES])
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t bytes = readlink(link, path, PATH_BYTES - 1);
+    WORLD_MUST(bytes > 0);
+    path[bytes] = '\0';
+}
+
+static void remember_env(MDB_env *env, const char *path)
+{
+    WORLD_MUST(disk.env_count < FILES_MAX && strlen(path) < PATH_BYTES);
+    struct disk_env *added = &disk.envs[disk.env_count++];
+    added->env = env;
+    strcpy(added->path, path);
+}
+
+/* What is written to a run before it is synced may be lost. */
+static void remember_run(int fd)
+{
+    char path[PATH_BYTES];
+    path_of(fd, path);
+    if (strstr(path, "/run-") == NULL)
+        return;
+    forget_env(path);
+    remember_env(NULL, path);
+}
+
 static void dir_is_synced(int fd)
 {
-    char link[64], dir[PATH_BYTES];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t bytes = readlink(link, dir, sizeof dir - 1);
-    WORLD_MUST(bytes > 0);
-    dir[bytes] = '\0';
+    char dir[PATH_BYTES];
+    path_of(fd, dir);
     for (uint32_t i = 0; i < disk.removed_count; i++)
         if (lies_in(disk.removed[i].path, dir)) {
             __real_unlink(disk.removed[i].trash);
@@ -178,15 +204,11 @@ static void dir_is_synced(int fd)
 
 int __wrap_mdb_env_open(MDB_env *env, const char *path, unsigned flags, mdb_mode_t mode)
 {
-    bool is_run = strstr(path, "/run-") != NULL;
     if (!is_ours() || (flags & MDB_RDONLY) != 0)
         return __real_mdb_env_open(env, path, flags, mode);
     may_die();
     forget_env(path);
-    WORLD_MUST(disk.env_count < FILES_MAX && strlen(path) < PATH_BYTES);
-    struct disk_env *added = &disk.envs[disk.env_count++];
-    *added = (struct disk_env){.env = env, .is_run = is_run};
-    strcpy(added->path, path);
+    remember_env(env, path);
     return __real_mdb_env_open(env, path, flags, mode);
 }
 
@@ -235,11 +257,11 @@ int __wrap_mdb_txn_commit(MDB_txn *txn)
     }
     may_die();
     bool has_failed = fails(1);
-    if (has_failed && !known->is_run && chaos_hits(disk.chaos, 3))
+    if (has_failed && chaos_hits(disk.chaos, 3))
         return leave_in_doubt(txn, env);
-    if (has_failed || (known->is_run && has_no_room())) {
+    if (has_failed) {
         mdb_txn_abort(txn);
-        return has_failed ? EIO : ENOSPC;
+        return EIO;
     }
     int result = __real_mdb_txn_commit(txn);
     may_die();
@@ -260,6 +282,7 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t bytes, off_t offset)
         errno = disk.is_full ? ENOSPC : EIO;
         return -1;
     }
+    remember_run(fd);
     ssize_t written = __real_pwrite(fd, data, bytes, offset);
     may_die();
     return written;
@@ -278,6 +301,23 @@ int __wrap_fsync(int fd)
     WORLD_MUST(fstat(fd, &status) == 0);
     if (S_ISDIR(status.st_mode))
         dir_is_synced(fd);
+    may_die();
+    return 0;
+}
+
+/* Of a run. */
+int __wrap_fdatasync(int fd)
+{
+    char path[PATH_BYTES];
+    if (!is_ours())
+        return __real_fdatasync(fd);
+    may_die();
+    if (fails(1)) {
+        errno = EIO;
+        return -1;
+    }
+    path_of(fd, path);
+    forget_env(path);
     may_die();
     return 0;
 }
@@ -326,7 +366,7 @@ static void spoil(const char *path)
 void disk_crash(void)
 {
     for (uint32_t i = 0; i < disk.env_count; i++)
-        if (disk.envs[i].is_run)
+        if (disk.envs[i].env == NULL)
             spoil(disk.envs[i].path);
     for (uint32_t i = 0; i < disk.removed_count; i++) {
         struct disk_removed *removed = &disk.removed[i];

@@ -1,0 +1,29 @@
+#include "storage/direct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+int direct_create(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EINVAL)
+        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return fd < 0 ? -errno : fd;
+}
+
+int direct_write(int fd, const void *data, size_t bytes, off_t offset)
+{
+    const char *at = data;
+    while (bytes > 0) {
+        ssize_t written = pwrite(fd, at, bytes, offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return written < 0 ? -errno : -EIO;
+        at += written;
+        bytes -= (size_t)written;
+        offset += written;
+    }
+    return 0;
+}
