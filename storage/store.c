@@ -90,17 +90,29 @@ void store_unpin(struct store *store, struct run_list *list)
     pthread_mutex_unlock(&store->lock);
 }
 
-void store_close_dead(struct store *store)
+bool store_has_dead(struct store *store)
 {
+    pthread_mutex_lock(&store->lock);
+    bool has_dead = store->dead != NULL;
+    pthread_mutex_unlock(&store->lock);
+    return has_dead;
+}
+
+uint32_t store_take_dead(struct store *store, uint64_t *ids_r, uint32_t ids_max)
+{
+    uint32_t count = 0;
     pthread_mutex_lock(&store->lock);
     struct run *run = store->dead;
     store->dead = NULL;
     pthread_mutex_unlock(&store->lock);
     while (run != NULL) {
         struct run *next = run->next_dead;
+        if (count < ids_max)
+            ids_r[count++] = run->entry.id;
         run_close(&run);
         run = next;
     }
+    return count;
 }
 
 uint64_t store_take_id(struct store *store)
@@ -321,7 +333,7 @@ void store_close(struct store **store)
         ASSERT(closing->list->refs == 1);
         list_unref(closing, closing->list);
     }
-    store_close_dead(closing);
+    (void)store_take_dead(closing, NULL, 0);
     manifest_close(&closing->manifest);
     pthread_mutex_destroy(&closing->lock);
     pthread_mutex_destroy(&closing->commit_lock);

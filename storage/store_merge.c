@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "storage/hold.h"
 #include "storage/merge_rule.h"
+#include "storage/run_remove.h"
 #include "storage/store_private.h"
 
 /* Who asked for merges. */
@@ -41,7 +42,7 @@ bool store_merge_is_due(struct store *store)
     struct run_list *list = store_pin(store);
     bool is_due = choose(store, list, NULL).count > 0 || atomic_load(&store->held_count) > 0;
     store_unpin(store, list);
-    return is_due;
+    return is_due || store_has_dead(store);
 }
 
 /* What is to be merged next, its runs held and marked. False: nothing. */
@@ -68,7 +69,6 @@ static void merge_end(struct merge *merge)
         merge->inputs[i]->is_taken = false;
         store_let_run(merge->store, merge->inputs[i]);
     }
-    store_close_dead(merge->store);
 }
 
 static struct run_entry entry_of(struct store *store, struct run *const *inputs, uint32_t count)
@@ -154,31 +154,31 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
     return status;
 }
 
-/* Unlinks what is held, if nothing holds it any more, or it is too much. What stays is removed by the next start. */
-static void unlink_held(struct store *store)
+/* Whether a backup may still link to what is to go. One that begins from now on no longer finds it in the manifest. */
+static bool is_held(struct store *store, uint32_t count)
+{
+    int hold_fd = store->data_dir == NULL ? -1 : hold_share(store->data_dir);
+    bool is_held = store->data_dir != NULL && hold_fd < 0;
+    hold_give(hold_fd);
+    return is_held && (count < STORE_HELD_MAX || hold_overtake(store->data_dir) != 0);
+}
+
+/* The files of the runs that were merged and that nobody reads any more. What stays, held by a backup or past the room
+ * for them, is removed at another time, by the next start at the latest. */
+static void remove_files(struct store *store, const struct caller *caller)
 {
     char path[RUN_PATH_BYTES];
     uint32_t count = atomic_load(&store->held_count);
-    int hold_fd = store->data_dir == NULL ? -1 : hold_share(store->data_dir);
-    bool is_held = store->data_dir != NULL && hold_fd < 0;
-    if (is_held && (count < STORE_HELD_MAX || hold_overtake(store->data_dir) != 0))
-        return;
-    for (uint32_t i = 0; i < count; i++) {
-        run_path(path, store->dir, store->held_ids[i]);
-        (void)unlink(path);
-    }
-    atomic_store(&store->held_count, 0);
-    hold_give(hold_fd);
-}
-
-/* Past the room for them they stay on the disk till the next start. */
-static void drop_files(struct store *store, struct run *const *runs, uint32_t run_count)
-{
-    uint32_t count = atomic_load(&store->held_count);
-    for (uint32_t i = 0; i < run_count && count < STORE_HELD_MAX; i++)
-        store->held_ids[count++] = runs[i]->entry.id;
+    count += store_take_dead(store, store->held_ids + count, STORE_HELD_MAX - count);
     atomic_store(&store->held_count, count);
-    unlink_held(store);
+    if (count == 0 || is_held(store, count))
+        return;
+    for (int status = 0; count > 0 && status != -ECANCELED;) {
+        run_path(path, store->dir, store->held_ids[count - 1]);
+        status = run_remove(path, caller->should_stop, caller->context);
+        if (status != -ECANCELED)
+            atomic_store(&store->held_count, --count);
+    }
 }
 
 static int merge_run(struct merge *merge)
@@ -198,10 +198,7 @@ static int merge_run(struct merge *merge)
         run_path(path, store->dir, merge->inputs[i]->entry.id);
         (void)unlink(path);
     }
-    status = commit_merged(store, merge->inputs, merge->count, &entry, error_r);
-    if (status == 0)
-        drop_files(store, merge->inputs, merge->count);
-    return status;
+    return commit_merged(store, merge->inputs, merge->count, &entry, error_r);
 }
 
 /* 1: one was merged; 0: nothing is due; or -errno. */
@@ -212,6 +209,7 @@ static int merge_next(struct store *store, const struct caller *caller, const st
         return 0;
     int status = merge_run(&merge);
     merge_end(&merge);
+    remove_files(store, caller);
     return status == 0 ? 1 : status;
 }
 
@@ -221,11 +219,9 @@ int store_merge_run(struct store *store, bool (*should_stop)(void *context), voi
     error_r->text[0] = 0;
     if (store_check_doubt(store, error_r) != 0)
         return -EIO;
-    if (atomic_load(&store->held_count) > 0)
-        unlink_held(store);
+    remove_files(store, &caller);
     int status = merge_next(store, &caller, NULL);
     if (status == 0 && atomic_load(&store->held_count) > 0)
         status = -ECANCELED;
-    store_close_dead(store);
     return status < 0 ? status : 0;
 }

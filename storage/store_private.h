@@ -28,7 +28,7 @@ struct store {
     pthread_mutex_t commit_lock;
     bool is_in_doubt;
 
-    /* The merge thread's: runs that no manifest names, whose files a backup holds. */
+    /* The merge thread's: runs that no manifest names and nobody reads, whose files are still there. */
     uint64_t held_ids[STORE_HELD_MAX];
     atomic_uint held_count; /* read by others */
 
@@ -64,8 +64,11 @@ struct manifest_marks store_marks(struct store *store);
 int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added, struct run *const *removed,
                  uint32_t removed_count);
 
-/* Closes the runs that nobody has pinned any more: merge thread, or close. */
-void store_close_dead(struct store *store);
+/* Closes the runs that no list holds any more and nobody reads; up to `ids_max` of their numbers: how many. Merge
+ * thread, or close. */
+uint32_t store_take_dead(struct store *store, uint64_t *ids_r, uint32_t ids_max);
+/* Whether there are such. Any thread. */
+bool store_has_dead(struct store *store);
 
 /* The rows of `runs` in key order, equal keys once, without filters; borrows the runs, which are pinned. 0 or -errno.
  */
