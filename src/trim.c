@@ -12,5 +12,6 @@ void trim_tick(struct core *core)
     for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)
         pool_trim(pools[i], SLABS_MAX);
     user_table_trim(&core->users, SLABS_MAX);
+    record_heap_trim(core->heap);
     io_trim(shard_io(core->shard));
 }

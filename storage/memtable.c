@@ -6,28 +6,34 @@
 #include "base/assert.h"
 #include "storage/memtable_private.h"
 
-#define BLOCK_BYTES (1u << 20)
-
 /* -- index memory -- */
 
 /* `bytes` of zeroed memory that stands as long as the table does; NULL: no memory. */
 static void *block_take(struct memtable *table, size_t bytes)
 {
-    bytes = (bytes + 7) / 8 * 8;
     struct mem_block *block = table->blocks;
-    if (block == NULL || block->used + bytes > BLOCK_BYTES) {
-        block = malloc(BLOCK_BYTES);
+    ASSERT(bytes % 8 == 0);
+    if (block == NULL || block->used + bytes > RECORD_HEAP_BLOCK_BYTES) {
+        block = record_heap_loose_take(table->heap);
         if (block == NULL)
             return NULL;
         block->next = table->blocks;
         block->used = (sizeof *block + 7) / 8 * 8;
         table->blocks = block;
     }
-    ASSERT(block->used + bytes <= BLOCK_BYTES);
+    ASSERT(block->used + bytes <= RECORD_HEAP_BLOCK_BYTES);
     char *memory = (char *)block + block->used;
     block->used += (uint32_t)bytes;
-    table->bytes += bytes;
     return memset(memory, 0, bytes);
+}
+
+/* The same, counted as the table's size. */
+static void *take(struct memtable *table, size_t bytes)
+{
+    bytes = (bytes + 7) / 8 * 8;
+    void *memory = block_take(table, bytes);
+    table->bytes += memory == NULL ? 0 : bytes;
+    return memory;
 }
 
 int memtable_open(struct memtable **table_r, struct record_heap *heap, struct hash_key name_seed,
@@ -36,10 +42,8 @@ int memtable_open(struct memtable **table_r, struct record_heap *heap, struct ha
     struct memtable *table = calloc(1, sizeof *table);
     if (table == NULL)
         return -ENOMEM;
-    table->heads = calloc(MEMTABLE_HEADS, sizeof *table->heads);
-    int holder = table->heads == NULL ? -ENOMEM : record_heap_holder_open(heap);
+    int holder = record_heap_holder_open(heap);
     if (holder < 0) {
-        free(table->heads);
         free(table);
         return -ENOMEM;
     }
@@ -63,11 +67,10 @@ bool memtable_close_some(struct memtable **table_p, uint32_t blocks_max)
     for (uint32_t i = 0; i < blocks_max && table->blocks != NULL; i++) {
         struct mem_block *block = table->blocks;
         table->blocks = block->next;
-        free(block);
+        record_heap_loose_give(table->heap, block);
     }
     if (table->blocks != NULL)
         return false;
-    free(table->heads);
     free(table);
     *table_p = NULL;
     return true;
@@ -81,9 +84,15 @@ void memtable_close(struct memtable **table)
 
 /* -- users -- */
 
+static uint64_t place_in_piece(uint64_t hash)
+{
+    return hash / MEMTABLE_PIECES % MEMTABLE_PIECE_HEADS;
+}
+
 static struct mem_user *user_find(const struct memtable *table, uint64_t hash, struct span name)
 {
-    struct mem_user *user = table->heads[hash % MEMTABLE_HEADS];
+    struct mem_user *const *heads = table->heads[hash % MEMTABLE_PIECES];
+    struct mem_user *user = heads == NULL ? NULL : heads[place_in_piece(hash)];
     while (user != NULL && (user->hash != hash || !span_equal(mem_user_name(user), name)))
         user = user->next;
     return user;
@@ -96,16 +105,20 @@ static const struct mem_user *user_of(const struct memtable *table, struct span 
 
 static struct mem_user *user_make(struct memtable *table, uint64_t hash, struct span name)
 {
-    struct mem_user *user = block_take(table, sizeof *user + name.bytes);
+    struct mem_user ***heads = &table->heads[hash % MEMTABLE_PIECES];
+    if (*heads == NULL)
+        *heads = block_take(table, MEMTABLE_PIECE_HEADS * sizeof **heads);
+    struct mem_user *user = *heads == NULL ? NULL : take(table, sizeof *user + name.bytes);
     if (user == NULL)
         return NULL;
+    struct mem_user **head = *heads + place_in_piece(hash);
     user->hash = hash;
     user->name_bytes = (uint8_t)name.bytes;
     memcpy(user->name, name.data, name.bytes);
     user->chunks = &user->one;
     user->chunk_room = 1;
-    user->next = table->heads[hash % MEMTABLE_HEADS];
-    table->heads[hash % MEMTABLE_HEADS] = user;
+    user->next = *head;
+    *head = user;
     if (table->all_last == NULL)
         table->all_first = user;
     else
@@ -119,7 +132,7 @@ static struct mem_user *user_make(struct memtable *table, uint64_t hash, struct 
 
 static struct mem_chunk *chunk_make(struct memtable *table, uint32_t room)
 {
-    struct mem_chunk *chunk = block_take(table, sizeof *chunk + room * sizeof chunk->entries[0]);
+    struct mem_chunk *chunk = take(table, sizeof *chunk + room * sizeof chunk->entries[0]);
     if (chunk != NULL)
         chunk->room = room;
     return chunk;
@@ -129,7 +142,7 @@ static struct mem_chunk *chunk_make(struct memtable *table, uint32_t room)
 static int directory_open(struct memtable *table, struct mem_user *user, uint32_t at)
 {
     if (user->chunk_count == user->chunk_room) {
-        struct mem_chunk **chunks = block_take(table, 2 * (size_t)user->chunk_room * sizeof *chunks);
+        struct mem_chunk **chunks = take(table, 2 * (size_t)user->chunk_room * sizeof *chunks);
         if (chunks == NULL)
             return -ENOMEM;
         memcpy(chunks, user->chunks, user->chunk_count * sizeof *chunks);

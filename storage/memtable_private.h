@@ -2,8 +2,8 @@
  * memtable_private.h: the inside of a generation, for memtable.c, which fills and asks it, and memtable_source.c, which
  * turns it into rows.
  *
- * Users hang in chains from a table of heads that is large enough from the start (untouched pages cost nothing), so it
- * never grows and no insert ever stalls. A user's entries stand in chunks, each ascending, all of one chunk below all
+ * Users hang in chains from a table of heads that is large enough from the start, so it never grows and no insert ever
+ * stalls; it is made piece by piece, where the first user of a piece comes. A user's entries stand in chunks, each ascending, all of one chunk below all
  * of the next; the chunks are named by a directory that grows by doubling.
  */
 #ifndef CHITCHAT_STORAGE_MEMTABLE_PRIVATE_H
@@ -11,7 +11,8 @@
 
 #include "storage/memtable.h"
 
-#define MEMTABLE_HEADS (1u << 20)
+#define MEMTABLE_PIECES 2048u
+#define MEMTABLE_PIECE_HEADS 512u
 #define MEMTABLE_CHUNK_ENTRIES 4096u
 #define MEMTABLE_CHUNK_ENTRIES_FIRST 4u
 
@@ -40,6 +41,7 @@ struct mem_user {
     char name[];
 };
 
+/* RECORD_HEAP_BLOCK_BYTES of index memory. */
 struct mem_block {
     struct mem_block *next;
     uint32_t used;
@@ -50,7 +52,7 @@ struct memtable {
     uint32_t holder; /* of the heap's records */
     struct hash_key name_seed;
     struct hash_key key_seed;
-    struct mem_user **heads;
+    struct mem_user **heads[MEMTABLE_PIECES]; /* NULL: none of its users has come */
     struct mem_user *all_first;
     struct mem_user *all_last;
     struct mem_block *blocks;

@@ -9,8 +9,9 @@
 #define NO_BLOCK UINT32_MAX
 #define PIECE_ALIGN 8u
 
-/* Blocks that are empty and kept, before their pages are given back to the system. */
-#define WARM_BLOCKS 64u
+/* Of what is not needed such a part goes back to the system each time: a burst's memory, by half within 45 s, while a
+ * busy shard, whose generations come and go within seconds, loses next to nothing. */
+#define TRIM_PART 64u
 
 struct block {
     uint32_t pieces;  /* live */
@@ -23,12 +24,21 @@ struct holder {
     uint32_t let_go_from; /* blocks below are not its own any more */
 };
 
+/* At the beginning of a loose block that nobody has. */
+struct loose {
+    struct loose *next;
+};
+
 struct record_heap {
     char *memory;
     uint32_t block_count;
     uint32_t blocks_touched; /* below this they were used at least once */
-    uint32_t blocks_free;    /* in the chain */
-    uint32_t free_first;
+    uint32_t free_first;     /* their chain */
+    uint32_t free_warm;      /* so many of them, the first of the chain, have memory; */
+    uint32_t free_warm_low;  /* at least so many had since the last trim */
+    struct loose *loose; /* that nobody has */
+    uint32_t loose_count;
+    uint32_t loose_low;
     uint32_t filling; /* NO_BLOCK: none */
     uint32_t fill_bytes;
     uint32_t used_count; /* that hold a live piece, are held, or are being filled */
@@ -70,6 +80,8 @@ void record_heap_close(struct record_heap **heap_p)
         return;
     for (uint32_t i = 0; i < heap->blocks_touched; i++)
         ASSERT(!is_in_use(&heap->blocks[i]));
+    while (heap->loose != NULL)
+        munmap(record_heap_loose_take(heap), RECORD_HEAP_BLOCK_BYTES);
     munmap(heap->memory, (size_t)heap->block_count * RECORD_HEAP_BLOCK_BYTES);
     free(heap);
 }
@@ -82,11 +94,9 @@ static char *block_memory(const struct record_heap *heap, uint32_t block)
 static void block_give(struct record_heap *heap, uint32_t block)
 {
     heap->used_count--;
-    if (heap->blocks_free >= WARM_BLOCKS)
-        madvise(block_memory(heap, block), RECORD_HEAP_BLOCK_BYTES, MADV_DONTNEED);
     heap->blocks[block].next = heap->free_first;
     heap->free_first = block;
-    heap->blocks_free++;
+    heap->free_warm++;
 }
 
 static void give_if_unused(struct record_heap *heap, uint32_t block)
@@ -100,7 +110,9 @@ static uint32_t block_take(struct record_heap *heap)
     uint32_t block = heap->free_first;
     if (block != NO_BLOCK) {
         heap->free_first = heap->blocks[block].next;
-        heap->blocks_free--;
+        heap->free_warm -= heap->free_warm > 0;
+        if (heap->free_warm < heap->free_warm_low)
+            heap->free_warm_low = heap->free_warm;
     } else if (heap->blocks_touched < heap->block_count) {
         block = heap->blocks_touched++;
     } else {
@@ -218,6 +230,53 @@ bool record_heap_let_go(struct record_heap *heap, uint32_t holder, uint32_t bloc
     }
     own->is_open = false;
     return true;
+}
+
+void *record_heap_loose_take(struct record_heap *heap)
+{
+    struct loose *block = heap->loose;
+    if (block == NULL) {
+        void *made =
+            mmap(NULL, RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return made == MAP_FAILED ? NULL : made;
+    }
+    heap->loose = block->next;
+    heap->loose_count--;
+    if (heap->loose_count < heap->loose_low)
+        heap->loose_low = heap->loose_count;
+    return block;
+}
+
+void record_heap_loose_give(struct record_heap *heap, void *block)
+{
+    struct loose *given = block;
+    given->next = heap->loose;
+    heap->loose = given;
+    heap->loose_count++;
+}
+
+/* The last `count` of the free blocks that have memory. */
+static void cool(struct record_heap *heap, uint32_t count)
+{
+    uint32_t block = heap->free_first;
+    for (uint32_t i = 0; i < heap->free_warm; i++, block = heap->blocks[block].next)
+        if (i + count >= heap->free_warm)
+            madvise(block_memory(heap, block), RECORD_HEAP_BLOCK_BYTES, MADV_DONTNEED);
+    heap->free_warm -= count;
+}
+
+static uint32_t trim_part(uint32_t unneeded)
+{
+    return (unneeded + TRIM_PART - 1) / TRIM_PART;
+}
+
+void record_heap_trim(struct record_heap *heap)
+{
+    cool(heap, trim_part(heap->free_warm_low));
+    for (uint32_t i = trim_part(heap->loose_low); i > 0; i--)
+        munmap(record_heap_loose_take(heap), RECORD_HEAP_BLOCK_BYTES);
+    heap->free_warm_low = heap->free_warm;
+    heap->loose_low = heap->loose_count;
 }
 
 uint64_t record_heap_bytes_used(const struct record_heap *heap)

@@ -1,5 +1,5 @@
 /*
- * record_heap.h: the memory of one shard's records, and of whatever else lives about as long (memtable index).
+ * record_heap.h: the memory of one shard's records, and of what else lives about as long (memtable index).
  *
  * Memory is one sparse mapping of `bytes_max`, cut into blocks of 1 MiB. A block is filled from its start;
  * each piece is counted; when the last piece of a block that is no longer being filled is given back, and no holder
@@ -47,6 +47,15 @@ void record_heap_hold(struct record_heap *heap, uint32_t holder, const struct re
 /* Lets go of at most `blocks_max` blocks. True: of all, and the number may be given to another; else to be called
  * again, and nothing else may be done with it. */
 bool record_heap_let_go(struct record_heap *heap, uint32_t holder, uint32_t blocks_max);
+
+/* Memory beside that of the records for what lives about as long, a generation's index: RECORD_HEAP_BLOCK_BYTES of no
+ * particular content, and not counted below. NULL: there is no memory. */
+void *record_heap_loose_take(struct record_heap *heap);
+void record_heap_loose_give(struct record_heap *heap, void *block);
+
+/* Gives some of the memory back to the system that nothing needed since the call before; the rest is kept, as pages that
+ * are taken from the system anew cost more than what is written to them. Once a second. */
+void record_heap_trim(struct record_heap *heap);
 
 /* Bytes of blocks that are in use, and the bound. */
 uint64_t record_heap_bytes_used(const struct record_heap *heap);

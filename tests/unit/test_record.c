@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
@@ -250,6 +251,67 @@ Test(record_heap, records_of_all_sizes_at_random_keep_their_bytes)
     for (uint32_t i = 0; i < LIVE; i++)
         if (records[i] != NULL)
             record_heap_unref(heap, &records[i]);
+}
+
+/* -- what it gives back to the system -- */
+
+static size_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    cr_assert_eq(fscanf(file, "%*u %llu", &pages), 1);
+    fclose(file);
+    return (size_t)pages * 4096;
+}
+
+static void fill_and_empty(void)
+{
+    static char text[LIMIT_TEXT_BYTES];
+    static struct record *records[4096];
+    struct span body = {text, sizeof text};
+    uint32_t count = 0;
+    while ((records[count] = record_heap_take(heap, SPAN_LITERAL("a"), SPAN_LITERAL("b"), SPAN_LITERAL(""), body))
+           != NULL)
+        count++;
+    while (count > 0)
+        record_heap_unref(heap, &records[--count]);
+}
+
+Test(record_heap, memory_that_is_needed_again_and_again_stays_and_what_is_not_goes_little_by_little)
+{
+    size_t heap_bytes = (size_t)record_heap_bytes_max(heap), before = resident_bytes();
+    for (int i = 0; i < 100; i++) {
+        fill_and_empty();
+        record_heap_trim(heap);
+    }
+    size_t busy = resident_bytes();
+    cr_assert_geq(busy, before + heap_bytes - RECORD_HEAP_BLOCK_BYTES);
+    record_heap_trim(heap);
+    cr_assert_geq(resident_bytes(), busy - 2 * RECORD_HEAP_BLOCK_BYTES, "not all at once");
+    for (int i = 0; i < 400; i++)
+        record_heap_trim(heap);
+    cr_assert_leq(resident_bytes(), busy - heap_bytes + 2 * RECORD_HEAP_BLOCK_BYTES);
+    fill_and_empty();
+}
+
+Test(record_heap, loose_blocks_are_kept_for_the_next_and_trimmed_too)
+{
+    enum { COUNT = 20 };
+    char *blocks[COUNT];
+    size_t before = resident_bytes();
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = record_heap_loose_take(heap);
+        memset(blocks[i], 'x', RECORD_HEAP_BLOCK_BYTES);
+    }
+    cr_assert_eq(record_heap_bytes_used(heap), 0, "they are not counted");
+    record_heap_loose_give(heap, blocks[7]);
+    cr_assert_eq(record_heap_loose_take(heap), blocks[7]);
+    for (int i = 0; i < COUNT; i++)
+        record_heap_loose_give(heap, blocks[i]);
+    cr_assert_geq(resident_bytes(), before + (COUNT - 1) * RECORD_HEAP_BLOCK_BYTES);
+    for (int i = 0; i < 2 * COUNT; i++)
+        record_heap_trim(heap);
+    cr_assert_leq(resident_bytes(), before + 2 * RECORD_HEAP_BLOCK_BYTES);
 }
 
 /* -- its holders -- */
