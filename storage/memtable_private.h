@@ -3,8 +3,8 @@
  * turns it into rows.
  *
  * Users hang in chains from a table of heads that is large enough from the start, so it never grows and no insert ever
- * stalls; it is made piece by piece, where the first user of a piece comes. A user's entries stand in chunks, each ascending, all of one chunk below all
- * of the next; the chunks are named by a directory that grows by doubling.
+ * stalls; it is made piece by piece, where the first user of a piece comes. A user's entries stand in chunks, each
+ * ascending, all of one chunk below all of the next; the chunks are named by a directory that grows by doubling.
  */
 #ifndef CHITCHAT_STORAGE_MEMTABLE_PRIVATE_H
 #define CHITCHAT_STORAGE_MEMTABLE_PRIVATE_H

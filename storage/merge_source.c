@@ -12,7 +12,7 @@ struct merge_source {
     struct run_source source;
     bool has_given; /* the row of the first in `order`, which stands in its map until it steps */
     uint32_t input_count;
-    uint32_t count;                             /* of those that are not at their end: */
+    uint32_t count;                            /* of those that are not at their end: */
     struct run_walk *order[STORE_FAN_OUT_MAX]; /* by their keys */
     struct run_walk inputs[STORE_FAN_OUT_MAX];
 };

@@ -36,7 +36,7 @@ struct record_heap {
     uint32_t free_first;     /* their chain */
     uint32_t free_warm;      /* so many of them, the first of the chain, have memory; */
     uint32_t free_warm_low;  /* at least so many had since the last trim */
-    struct loose *loose; /* that nobody has */
+    struct loose *loose;     /* that nobody has */
     uint32_t loose_count;
     uint32_t loose_low;
     uint32_t filling; /* NO_BLOCK: none */
@@ -236,8 +236,7 @@ void *record_heap_loose_take(struct record_heap *heap)
 {
     struct loose *block = heap->loose;
     if (block == NULL) {
-        void *made =
-            mmap(NULL, RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *made = mmap(NULL, RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         return made == MAP_FAILED ? NULL : made;
     }
     heap->loose = block->next;

@@ -53,8 +53,8 @@ bool record_heap_let_go(struct record_heap *heap, uint32_t holder, uint32_t bloc
 void *record_heap_loose_take(struct record_heap *heap);
 void record_heap_loose_give(struct record_heap *heap, void *block);
 
-/* Gives some of the memory back to the system that nothing needed since the call before; the rest is kept, as pages that
- * are taken from the system anew cost more than what is written to them. Once a second. */
+/* Gives some of the memory back to the system that nothing needed since the call before; the rest is kept, as pages
+ * that are taken from the system anew cost more than what is written to them. Once a second. */
 void record_heap_trim(struct record_heap *heap);
 
 /* Bytes of blocks that are in use, and the bound. */

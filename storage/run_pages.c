@@ -23,7 +23,8 @@
 #define CHUNK_PAGES 128u
 _Static_assert(OVERFLOW_PAGES(RUN_PAGES_VALUE_BYTES_MAX) < CHUNK_PAGES, "a value fits into a chunk");
 
-/* Branches of the longest keys have seven children, of ours 26 and more: 2^36 pages are fewer than 13 levels of them. */
+/* Branches of the longest keys have seven children, of ours 26 and more: 2^36 pages are fewer than 13 levels of them.
+ */
 #define LEVELS_MAX 13u
 
 enum page_kind { PAGE_BRANCH = 0x01, PAGE_LEAF = 0x02, PAGE_OVERFLOW = 0x04, PAGE_META = 0x08 };
@@ -254,9 +255,8 @@ static uint64_t put_overflow(struct run_pages *pages, struct span value)
 int run_pages_put(struct run_pages *pages, struct span key, struct span value)
 {
     struct level *level = &pages->levels[0];
-    struct node_header node = {.low = (uint16_t)value.bytes,
-                               .middle = (uint16_t)(value.bytes >> 16),
-                               .key_bytes = (uint16_t)key.bytes};
+    struct node_header node = {
+        .low = (uint16_t)value.bytes, .middle = (uint16_t)(value.bytes >> 16), .key_bytes = (uint16_t)key.bytes};
     uint64_t number;
     ASSERT(key.bytes > 0 && key.bytes <= RUN_PAGES_KEY_BYTES_MAX && value.bytes <= RUN_PAGES_VALUE_BYTES_MAX);
     if (node_bytes(key.bytes, value.bytes) > NODE_BYTES_MAX) {

@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 
-#define READAHEAD_BYTES ((uintptr_t)4 << 20)
+/* A log write that comes behind it waits for it: with 4 MiB its slowest hundredth took 16 to 42 ms beside a merge, with
+ * this 10. */
+#define READAHEAD_BYTES ((uintptr_t)512 << 10)
 #define PAGE_BYTES ((uintptr_t)4096)
 
 /* By addresses: LMDB does not tell where the map begins. Behind its end there is nothing to read. */

@@ -1,5 +1,5 @@
 /*
- * run_walk.h: the rows of one run in key order, read far ahead of themselves: for a merge, and for who checks or dumps
+ * run_walk.h: the rows of one run in key order, read ahead of themselves: for a merge, and for who checks or dumps
  * all. A run's environment reads nothing ahead, which suits pages drawn at random; its pages stand in the order of
  * their keys, so the place of a row tells how far a walk has come. One thread; the run must stand longer.
  */

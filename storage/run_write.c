@@ -1,4 +1,5 @@
-/* run_write.c: rows in key order into a file: counted, summed and given to run_pages, then their filter and checksum. */
+/* run_write.c: rows in key order into a file: counted, summed and given to run_pages, then their filter and checksum.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

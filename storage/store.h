@@ -98,11 +98,11 @@ bool store_is_at_cap(struct store *store);
 /* Any thread, while no merge is under way: whether some `fan_out` adjacent runs of a level are there to be merged. */
 bool store_merge_is_due(struct store *store);
 /* Merges the lowest level that is due, whole: new run written, one commit {+ new, - olds}, swap; old runs are closed
- * when their last reader lets go, and their files removed (run_remove.h), here on the merge thread. Between its slices it does the shorter merges that
- * have become due meanwhile (merge_rule.h). `should_stop` is asked between slices (may be
- * NULL); when it says true the half-written run is dropped and -ECANCELED returned. While a backup holds, old runs are
- * not removed, but at a later call (up to STORE_HELD_MAX of them; then the backup is overtaken), which is due for that
- * too, and -ECANCELED then means that it still holds. Returns 0 or -errno. */
+ * when their last reader lets go, and their files removed (run_remove.h), here on the merge thread. Between its slices
+ * it does the shorter merges that have become due meanwhile (merge_rule.h). `should_stop` is asked between slices (may
+ * be NULL); when it says true the half-written run is dropped and -ECANCELED returned. While a backup holds, old runs
+ * are not removed, but at a later call (up to STORE_HELD_MAX of them; then the backup is overtaken), which is due for
+ * that too, and -ECANCELED then means that it still holds. Returns 0 or -errno. */
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
                     struct store_error *error_r);
 

@@ -182,8 +182,8 @@ Test(run_pages, a_value_that_is_too_long_for_a_leaf_stands_on_pages_of_its_own)
         for (uint32_t less = 0; less < 3; less++)
             goes((struct shape){.count = 3, .key_bytes = 20, .value_bytes = pages * 4096 - 16 + 1 - less});
     goes((struct shape){.count = 700, .key_bytes = 40, .value_step = 977, .value_room = 16000});
-    goes((struct shape){.count = 20, .key_bytes = 40, .value_bytes = RUN_PAGES_VALUE_BYTES_MAX - 1, .value_step = 1,
-                        .value_room = 2});
+    goes((struct shape){
+        .count = 20, .key_bytes = 40, .value_bytes = RUN_PAGES_VALUE_BYTES_MAX - 1, .value_step = 1, .value_room = 2});
 }
 
 /* It would not in a tree whose pages contradict each other. */

@@ -139,14 +139,14 @@ Test(run_walk, has_what_comes_next_read_before_it_is_needed)
         cr_skip_test("the file system keeps all pages in memory");
     cr_assert_lt(resident(fd, 64, 512), 100, "opening reads the filter at the end, and no rows");
     cr_assert_eq(run_walk_open(&walk, run, (struct span){"", 0}), 0);
-    for (int i = 0; i < 100 && resident(fd, 64, 512) < 512; i++)
+    for (int i = 0; i < 100 && resident(fd, 8, 112) < 112; i++)
         usleep(20000);
-    cr_assert_eq(resident(fd, 64, 512), 512);
+    cr_assert_eq(resident(fd, 8, 112), 112);
     for (uint32_t i = 0; i < ROWS * 6 / 10; i++)
         cr_assert_eq(run_walk_step(&walk), 0);
-    for (int i = 0; i < 100 && resident(fd, pages * 6 / 10, 256) < 256; i++)
+    for (int i = 0; i < 100 && resident(fd, pages * 6 / 10, 48) < 48; i++)
         usleep(20000);
-    cr_assert_eq(resident(fd, pages * 6 / 10, 256), 256, "and so on");
+    cr_assert_eq(resident(fd, pages * 6 / 10, 48), 48, "and so on");
     run_walk_close(&walk);
     close(fd);
 }
