@@ -178,7 +178,7 @@ static void remember_env(MDB_env *env, const char *path)
     strcpy(added->path, path);
 }
 
-/* What is written to a run before it is synced may be lost. */
+/* What is written to a run before it is synced may be lost. Its first write is at its beginning. */
 static void remember_run(int fd)
 {
     char path[PATH_BYTES];
@@ -282,7 +282,8 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t bytes, off_t offset)
         errno = disk.is_full ? ENOSPC : EIO;
         return -1;
     }
-    remember_run(fd);
+    if (offset == 0)
+        remember_run(fd);
     ssize_t written = __real_pwrite(fd, data, bytes, offset);
     may_die();
     return written;
