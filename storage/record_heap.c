@@ -33,13 +33,14 @@ struct record_heap {
     char *memory;
     uint32_t block_count;
     uint32_t blocks_touched; /* below this they were used at least once */
-    uint32_t free_first;     /* their chain */
+    uint32_t free_first;     /* the chain of those that are free */
     uint32_t free_warm;      /* so many of them, the first of the chain, have memory; */
     uint32_t free_warm_low;  /* at least so many had since the last trim */
-    struct loose *loose;     /* that nobody has */
-    uint32_t loose_count;
-    uint32_t loose_low;
-    uint32_t filling; /* NO_BLOCK: none */
+    struct loose *loose;     /* that nobody has: */
+    uint32_t loose_count;    /* so many; */
+    uint32_t loose_low;      /* at least so many since the last trim */
+    uint32_t loose_total;    /* with those that somebody has */
+    uint32_t filling;        /* NO_BLOCK: none */
     uint32_t fill_bytes;
     uint32_t used_count; /* that hold a live piece, are held, or are being filled */
     struct holder holders[RECORD_HEAP_HOLDERS_MAX];
@@ -72,23 +73,36 @@ static bool is_in_use(const struct block *block)
     return block->pieces > 0 || block->holders != 0;
 }
 
-void record_heap_close(struct record_heap **heap_p)
-{
-    struct record_heap *heap = *heap_p;
-    *heap_p = NULL;
-    if (heap == NULL)
-        return;
-    for (uint32_t i = 0; i < heap->blocks_touched; i++)
-        ASSERT(!is_in_use(&heap->blocks[i]));
-    while (heap->loose != NULL)
-        munmap(record_heap_loose_take(heap), RECORD_HEAP_BLOCK_BYTES);
-    munmap(heap->memory, (size_t)heap->block_count * RECORD_HEAP_BLOCK_BYTES);
-    free(heap);
-}
-
 static char *block_memory(const struct record_heap *heap, uint32_t block)
 {
     return heap->memory + (size_t)block * RECORD_HEAP_BLOCK_BYTES;
+}
+
+static void set_free_warm(struct record_heap *heap, uint32_t count)
+{
+    heap->free_warm = count;
+    if (count < heap->free_warm_low)
+        heap->free_warm_low = count;
+}
+
+/* The last `count` of the free blocks that have memory. */
+static void cool(struct record_heap *heap, uint32_t count)
+{
+    uint32_t block = heap->free_first;
+    for (uint32_t i = 0; i < heap->free_warm; i++, block = heap->blocks[block].next)
+        if (i + count >= heap->free_warm)
+            madvise(block_memory(heap, block), RECORD_HEAP_BLOCK_BYTES, MADV_DONTNEED);
+    set_free_warm(heap, heap->free_warm - count);
+}
+
+/* What is kept and what is loose have no more memory together than the records may have. */
+static void cool_excess(struct record_heap *heap)
+{
+    uint32_t kept_max = heap->block_count > heap->used_count + heap->loose_total
+                            ? heap->block_count - heap->used_count - heap->loose_total
+                            : 0;
+    if (heap->free_warm > kept_max)
+        cool(heap, heap->free_warm - kept_max);
 }
 
 static void block_give(struct record_heap *heap, uint32_t block)
@@ -97,6 +111,7 @@ static void block_give(struct record_heap *heap, uint32_t block)
     heap->blocks[block].next = heap->free_first;
     heap->free_first = block;
     heap->free_warm++;
+    cool_excess(heap);
 }
 
 static void give_if_unused(struct record_heap *heap, uint32_t block)
@@ -110,9 +125,7 @@ static uint32_t block_take(struct record_heap *heap)
     uint32_t block = heap->free_first;
     if (block != NO_BLOCK) {
         heap->free_first = heap->blocks[block].next;
-        heap->free_warm -= heap->free_warm > 0;
-        if (heap->free_warm < heap->free_warm_low)
-            heap->free_warm_low = heap->free_warm;
+        set_free_warm(heap, heap->free_warm - (heap->free_warm > 0));
     } else if (heap->blocks_touched < heap->block_count) {
         block = heap->blocks_touched++;
     } else {
@@ -232,13 +245,27 @@ bool record_heap_let_go(struct record_heap *heap, uint32_t holder, uint32_t bloc
     return true;
 }
 
+static void *loose_make(struct record_heap *heap)
+{
+    void *block = mmap(NULL, RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return NULL;
+    heap->loose_total++;
+    cool_excess(heap);
+    return block;
+}
+
+static void loose_unmake(struct record_heap *heap)
+{
+    munmap(record_heap_loose_take(heap), RECORD_HEAP_BLOCK_BYTES);
+    heap->loose_total--;
+}
+
 void *record_heap_loose_take(struct record_heap *heap)
 {
     struct loose *block = heap->loose;
-    if (block == NULL) {
-        void *made = mmap(NULL, RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        return made == MAP_FAILED ? NULL : made;
-    }
+    if (block == NULL)
+        return loose_make(heap);
     heap->loose = block->next;
     heap->loose_count--;
     if (heap->loose_count < heap->loose_low)
@@ -254,16 +281,6 @@ void record_heap_loose_give(struct record_heap *heap, void *block)
     heap->loose_count++;
 }
 
-/* The last `count` of the free blocks that have memory. */
-static void cool(struct record_heap *heap, uint32_t count)
-{
-    uint32_t block = heap->free_first;
-    for (uint32_t i = 0; i < heap->free_warm; i++, block = heap->blocks[block].next)
-        if (i + count >= heap->free_warm)
-            madvise(block_memory(heap, block), RECORD_HEAP_BLOCK_BYTES, MADV_DONTNEED);
-    heap->free_warm -= count;
-}
-
 static uint32_t trim_part(uint32_t unneeded)
 {
     return (unneeded + TRIM_PART - 1) / TRIM_PART;
@@ -273,9 +290,24 @@ void record_heap_trim(struct record_heap *heap)
 {
     cool(heap, trim_part(heap->free_warm_low));
     for (uint32_t i = trim_part(heap->loose_low); i > 0; i--)
-        munmap(record_heap_loose_take(heap), RECORD_HEAP_BLOCK_BYTES);
+        loose_unmake(heap);
     heap->free_warm_low = heap->free_warm;
     heap->loose_low = heap->loose_count;
+}
+
+void record_heap_close(struct record_heap **heap_p)
+{
+    struct record_heap *heap = *heap_p;
+    *heap_p = NULL;
+    if (heap == NULL)
+        return;
+    for (uint32_t i = 0; i < heap->blocks_touched; i++)
+        ASSERT(!is_in_use(&heap->blocks[i]));
+    while (heap->loose != NULL)
+        loose_unmake(heap);
+    ASSERT(heap->loose_total == 0);
+    munmap(heap->memory, (size_t)heap->block_count * RECORD_HEAP_BLOCK_BYTES);
+    free(heap);
 }
 
 uint64_t record_heap_bytes_used(const struct record_heap *heap)

@@ -314,6 +314,21 @@ Test(record_heap, loose_blocks_are_kept_for_the_next_and_trimmed_too)
     cr_assert_leq(resident_bytes(), before + 2 * RECORD_HEAP_BLOCK_BYTES);
 }
 
+Test(record_heap, what_is_kept_makes_way_for_loose_blocks)
+{
+    enum { COUNT = 3 };
+    char *blocks[COUNT];
+    size_t heap_bytes = (size_t)record_heap_bytes_max(heap), before = resident_bytes();
+    fill_and_empty();
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = record_heap_loose_take(heap);
+        memset(blocks[i], 'x', RECORD_HEAP_BLOCK_BYTES);
+    }
+    cr_assert_leq(resident_bytes(), before + heap_bytes + RECORD_HEAP_BLOCK_BYTES / 2);
+    for (int i = 0; i < COUNT; i++)
+        record_heap_loose_give(heap, blocks[i]);
+}
+
 /* -- its holders -- */
 
 Test(record_heap, a_held_record_stands_without_a_reference_and_may_get_one_again)
