@@ -45,22 +45,25 @@ function canConnect(port) {
   });
 }
 
-// Runs `command` on `cpus` while `body(pid)` does; what it said is told if it ends early or never listens.
-async function withProcess(command, cpus, port, body) {
+// Runs `command` on `cpus` while `body(pid)` does; what it said is told if it ends early or never listens, and to `atEnd`.
+async function withProcess(command, cpus, port, body, atEnd = () => {}) {
   const child = spawn("taskset", ["-c", cpus, ...command], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said = (said + data).slice(-2000)));
   const ended = new Promise((resolve) => child.once("close", resolve));
+  let result;
   try {
     for (let i = 0; !(await canConnect(port)); i++) {
       if (i === 200 || child.exitCode !== null) throw new Error(`${command.join(" ")} does not listen on port ${port}: ${said}`);
       await sleep(50);
     }
-    return await body(child.pid);
+    result = await body(child.pid);
   } finally {
     child.kill("SIGTERM");
     await ended;
   }
+  atEnd(said, result);
+  return result;
 }
 
 async function withScratch(body) {
@@ -87,11 +90,17 @@ function load(port, pid, dir, args, cpu = "1") {
   });
 }
 
-export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [] } = {}) =>
+// `disk`: rules of tests/disk/inject.c for the server's files. The report gets `runs`, as there were at the end.
+export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "" } = {}) =>
   withScratch(async (dir) => {
     const port = await freePort();
     const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...options];
-    return withProcess(command, cpus, port, (pid) => load(port, pid, dir, args, loadCpu));
+    if (disk !== "") {
+      fs.writeFileSync(`${dir}/disk`, `${disk}\n`);
+      command.unshift("env", `LD_PRELOAD=${BUILD}/libinject.so`, `CHITCHAT_INJECT=${dir}/disk`);
+    }
+    const runsOf = (said, report) => (report.runs = Number(/ runs=(\d+)/.exec(said)?.[1] ?? 0));
+    return withProcess(command, cpus, port, (pid) => load(port, pid, dir, args, loadCpu), runsOf);
   });
 
 export const onCeiling = (args) =>

@@ -2,7 +2,7 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,6 +96,7 @@ struct run_pages {
     uint32_t chunk_count;
     uint64_t chunk_begin; /* the number of its first page */
     int fd;
+    bool is_read_soon;
     int status;
     struct tree tree;
     struct level levels[LEVELS_MAX]; /* [0]: of the leaves; tree.depth of them are in use */
@@ -106,8 +107,11 @@ struct run_pages {
 static void write_chunk(struct run_pages *pages)
 {
     size_t bytes = (size_t)pages->chunk_count * PAGE_BYTES;
+    off_t offset = (off_t)(pages->chunk_begin * PAGE_BYTES);
     if (pages->status == 0 && bytes > 0)
-        pages->status = direct_write(pages->fd, pages->chunk, bytes, (off_t)(pages->chunk_begin * PAGE_BYTES));
+        pages->status = direct_write(pages->fd, pages->chunk, bytes, offset);
+    if (pages->status == 0 && pages->is_read_soon)
+        (void)posix_fadvise(pages->fd, offset, (off_t)bytes, POSIX_FADV_WILLNEED);
     pages->chunk_begin += pages->chunk_count;
     pages->chunk_count = 0;
 }
@@ -276,7 +280,7 @@ int run_pages_put(struct run_pages *pages, struct span key, struct span value)
 
 /* -- the file -- */
 
-int run_pages_open(struct run_pages **pages_r, const char *path)
+int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_soon)
 {
     struct run_pages *pages = malloc(sizeof *pages);
     if (pages == NULL)
@@ -293,6 +297,7 @@ int run_pages_open(struct run_pages **pages_r, const char *path)
     memset(pages->chunk, 0, META_PAGES * PAGE_BYTES);
     pages->chunk_count = META_PAGES;
     pages->chunk_begin = 0;
+    pages->is_read_soon = is_read_soon;
     pages->status = 0;
     pages->tree = (struct tree){.depth = 1};
     clear_page(&pages->levels[0], PAGE_LEAF);

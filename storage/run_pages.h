@@ -10,6 +10,7 @@
 #ifndef CHITCHAT_STORAGE_RUN_PAGES_H
 #define CHITCHAT_STORAGE_RUN_PAGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/span.h"
@@ -19,8 +20,9 @@
 
 struct run_pages;
 
-/* Makes or empties the file. 0 or -errno. The caller owns *pages_r. */
-int run_pages_open(struct run_pages **pages_r, const char *path);
+/* Makes or empties the file. `is_read_soon`: what was written is asked for again at once, into the page cache: a read
+ * by the device costs less there than a copy. 0 or -errno. The caller owns *pages_r. */
+int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_soon);
 
 /* The next row; its key is above all before, which is not looked at. Copies both. 0 or -errno. */
 int run_pages_put(struct run_pages *pages, struct span key, struct span value);

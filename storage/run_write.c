@@ -13,6 +13,8 @@
 #define SLICE_ENTRIES 12000u
 /* Of large texts. */
 #define SLICE_BYTES (8u << 20)
+/* Runs up to this level hold what is recent: whoever was away for a while asks for it, and the next merge too. */
+#define CACHED_LEVEL 1u
 #define FILTER_CHUNK_BYTES 65536u
 _Static_assert(FILTER_CHUNK_BYTES <= RUN_PAGES_VALUE_BYTES_MAX, "a piece of the filter is a row");
 _Static_assert(ROW_VALUE_BYTES_MAX <= RUN_PAGES_VALUE_BYTES_MAX, "a row is one");
@@ -149,7 +151,8 @@ static int put_all(void *context)
 /* Guarded: a merge reads old runs. */
 static int write_file(struct writer *writer, const char *path, struct rows *rows)
 {
-    int status = run_pages_open(&writer->pages, path);
+    bool is_read_soon = writer->entry->level <= CACHED_LEVEL;
+    int status = run_pages_open(&writer->pages, path, is_read_soon);
     if (status == 0)
         status = page_guard_run(put_all, rows);
     if (status == 0)

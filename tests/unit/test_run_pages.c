@@ -62,7 +62,7 @@ static void write_rows(const struct shape *shape)
     struct run_pages *pages;
     uint64_t file_bytes;
     struct stat status;
-    cr_assert_eq(run_pages_open(&pages, path), 0);
+    cr_assert_eq(run_pages_open(&pages, path, true), 0);
     for (uint32_t i = 0; i < shape->count; i++)
         cr_assert_eq(run_pages_put(pages, key_of(shape, i, key), value_of(shape, i, value)), 0);
     cr_assert_eq(run_pages_finish(pages, &file_bytes), 0);
@@ -218,7 +218,7 @@ Test(run_pages, an_unfinished_file_is_nothing_to_lmdb)
     struct run_pages *pages;
     MDB_env *env;
     char value[4000] = {0};
-    cr_assert_eq(run_pages_open(&pages, path), 0);
+    cr_assert_eq(run_pages_open(&pages, path, true), 0);
     for (char key = '1'; key <= '9'; key++)
         for (char more = '1'; more <= '9'; more++) {
             char both[] = {key, more};
@@ -233,7 +233,7 @@ Test(run_pages, an_unfinished_file_is_nothing_to_lmdb)
 Test(run_pages, a_file_that_cannot_be_made_is_an_error)
 {
     struct run_pages *pages;
-    cr_assert_eq(run_pages_open(&pages, "/nonexistent/run.mdb"), -ENOENT);
+    cr_assert_eq(run_pages_open(&pages, "/nonexistent/run.mdb", false), -ENOENT);
 }
 
 /* /dev/full takes O_DIRECT and has no room. */
@@ -243,7 +243,7 @@ Test(run_pages, an_error_of_the_disk_stays)
     uint64_t file_bytes;
     char key[16], value[4000] = {0};
     int status = 0;
-    cr_assert_eq(run_pages_open(&pages, "/dev/full"), 0);
+    cr_assert_eq(run_pages_open(&pages, "/dev/full", false), 0);
     for (uint32_t i = 0; i < 200; i++) {
         snprintf(key, sizeof key, "%08u", i);
         status = run_pages_put(pages, (struct span){key, 8}, (struct span){value, sizeof value});
