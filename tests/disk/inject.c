@@ -14,9 +14,9 @@
  *
  * [thread=NAME] at the end of a rule: only on threads whose name begins so.
  *
- * CALLS: some of uring pwrite write writev fdatasync fsync sync_file_range ftruncate open mmap unlink, with commas, or
- * *. PATH: a part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS or a number. The first rule that fits
- * decides whether a call fails; delays add up.
+ * CALLS: some of uring pwrite write writev fdatasync fsync ftruncate open mmap unlink, with commas, or *. PATH: a part
+ * of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS or a number. The first rule that fits decides whether a
+ * call fails; delays add up.
  *
  * Not for builds with sanitizers, whose own libraries must be the first.
  */
@@ -300,12 +300,6 @@ int fsync(int fd)
 {
     typedef int function(int);
     STAND_IN(judge_fd("fsync", fd, 0), NEXT(function *, "fsync")(fd));
-}
-
-int sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags)
-{
-    typedef int function(int, off_t, off_t, unsigned);
-    STAND_IN(judge_fd("sync_file_range", fd, 0), NEXT(function *, "sync_file_range")(fd, offset, bytes, flags));
 }
 
 int ftruncate(int fd, off_t bytes)

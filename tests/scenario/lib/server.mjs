@@ -11,7 +11,7 @@ export const BIN = path.resolve(process.env.CHITCHAT_BIN ?? "../../build/release
 export const SHORT = process.env.CHITCHAT_SCENARIO === "short";
 // Between them the runs have 1, 2 and 4.
 export const SHARDS = SHORT ? [2] : [1, 4];
-export const DEADLINE_MS = SHORT ? 120000 : 60000;
+export const DEADLINE_MS = Number(process.env.TEST_DEADLINE_MS ?? (SHORT ? 120000 : 60000));
 export const scaled = (count) => (SHORT ? Math.ceil(count / 10) : count);
 
 // What the environment says of tests is no option of the server.
