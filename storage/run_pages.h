@@ -2,8 +2,9 @@
  * run_pages.h: rows in key order as the pages of an LMDB file (data format 1, LMDB 0.9: MDB_page, MDB_node and MDB_meta
  * of its mdb.c), which LMDB then opens as its own. The B+tree is built from the bottom up: a leaf is filled to the brim
  * and goes out, its first key goes into the page above it, and so on; every byte is written once, in order, past the
- * page cache. LMDB's own way, MDB_APPEND in transactions, gives the same tree for about three times the CPU: it looks
- * for each row's place, keeps lists of dirty pages and writes them through the page cache.
+ * page cache. LMDB's own way, MDB_APPEND in transactions, gives the same tree for more: it looks for each row's place,
+ * keeps lists of dirty pages and writes them through the page cache. Source of the method: bulk loading of B-trees, as
+ * in Graefe, Modern B-Tree Techniques (2011), 4.4.
  *
  * One thread per file. An error stays: every later call gives it again.
  */
