@@ -3,8 +3,7 @@
  * of its mdb.c), which LMDB then opens as its own. The B+tree is built from the bottom up: a leaf is filled to the brim
  * and goes out, its first key goes into the page above it, and so on; every byte is written once, in order, past the
  * page cache. LMDB's own way, MDB_APPEND in transactions, gives the same tree for more: it looks for each row's place,
- * keeps lists of dirty pages and writes them through the page cache. Source of the method: bulk loading of B-trees, as
- * in Graefe, Modern B-Tree Techniques (2011), 4.4.
+ * keeps lists of dirty pages and writes them through the page cache.
  *
  * One thread per file. An error stays: every later call gives it again.
  */
