@@ -1,8 +1,8 @@
 /* merge_source.c: the rows of several runs as one, in key order: what a merge writes. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/assert.h"
 #include "base/fault.h"
 #include "base/list.h"
 #include "storage/run_walk.h"
@@ -12,9 +12,9 @@ struct merge_source {
     struct run_source source;
     bool has_given; /* the row of the first in `order`, which stands in its map until it steps */
     uint32_t input_count;
-    uint32_t count;                            /* of those that are not at their end: */
-    struct run_walk *order[STORE_FAN_OUT_MAX]; /* by their keys */
-    struct run_walk inputs[STORE_FAN_OUT_MAX];
+    uint32_t count;          /* of those that are not at their end: */
+    struct run_walk **order; /* by their keys; it stands behind the inputs */
+    struct run_walk inputs[];
 };
 
 /* The key of order[at] has grown, or it has come to its end: to where it belongs. */
@@ -84,11 +84,12 @@ static int add_input(struct merge_source *source, struct run *run)
 
 int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count)
 {
-    ASSERT(count <= STORE_FAN_OUT_MAX);
-    struct merge_source *source = calloc(1, sizeof *source);
+    size_t input_bytes = sizeof(struct run_walk) + sizeof(struct run_walk *);
+    struct merge_source *source = calloc(1, sizeof *source + count * input_bytes);
     if (source == NULL)
         return -ENOMEM;
     source->source = (struct run_source){source_next, source_close};
+    source->order = (struct run_walk **)(void *)&source->inputs[count];
     for (uint32_t i = 0; i < count; i++) {
         int status = add_input(source, runs[i]);
         if (status != 0) {

@@ -127,6 +127,22 @@ Test(store, a_walk_meets_every_row_once_in_key_order_until_the_visitor_says_no)
     bed_close(&bed);
 }
 
+Test(store, a_walk_goes_over_more_runs_than_a_merge_does)
+{
+    struct bed bed = bed_open();
+    char text[4096] = "", wanted[4096] = "";
+    bed.options.runs_max = 64;
+    bed_stop(&bed);
+    bed_start(&bed);
+    for (uint32_t i = 0; i < STORE_FAN_OUT_MAX + 8; i++) {
+        add_user(&bed, "alice", 100 + i, 1, 1);
+        sprintf(wanted + strlen(wanted), "alice:%u ", 100 + i);
+    }
+    cr_assert_eq(store_reader_walk(bed.reader, visit, text), 0);
+    cr_assert_str_eq(text, wanted);
+    bed_close(&bed);
+}
+
 /* A send with a key whose two values are no rows': as if a page of the run had been garbled. */
 struct garbled {
     struct run_source source;
