@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/file.h"
+
 #define PIECE_BYTES (1u << 20)
 
 int copy_link(const char *from, const char *to, struct copy_count *count)
@@ -15,20 +17,6 @@ int copy_link(const char *from, const char *to, struct copy_count *count)
     if (link(from, to) != 0)
         return -errno;
     count->linked++;
-    return 0;
-}
-
-static int write_all(int fd, const char *data, uint64_t bytes)
-{
-    while (bytes > 0) {
-        ssize_t written = write(fd, data, bytes);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? -errno : -EIO;
-        data += written;
-        bytes -= (uint64_t)written;
-    }
     return 0;
 }
 
@@ -41,7 +29,7 @@ static int copy_pieces(int from, int to, struct copy_count *count)
         ssize_t bytes = pread(from, piece, PIECE_BYTES, at);
         if (bytes == 0)
             break;
-        status = bytes < 0 ? -errno : write_all(to, piece, (uint64_t)bytes);
+        status = bytes < 0 ? -errno : file_write(to, piece, (size_t)bytes, at);
         at += bytes;
         count->bytes += status == 0 ? (uint64_t)bytes : 0;
     }
@@ -90,7 +78,7 @@ int copy_bytes(const void *data, uint64_t bytes, const char *to, struct copy_cou
     if (file < 0)
         return file;
     count->bytes += bytes;
-    return end_file(file, to, write_all(file, data, bytes), count);
+    return end_file(file, to, file_write(file, data, bytes, 0), count);
 }
 
 int copy_make_dir(const char *path)

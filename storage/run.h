@@ -19,8 +19,8 @@
 #define RUN_FILTER_PREFIX 0xFF
 #define RUN_FILTER_KEY_BYTES 9u /* the prefix, then the offset of the piece, big endian */
 #define RUN_CRC_KEY "\xff\xff"
-/* Virtual, and sparse: the largest file that may be written. */
-#define RUN_MAP_BYTES (UINT64_C(256) << 30)
+/* No merge makes a larger file. */
+#define RUN_BYTES_MAX (UINT64_C(128) << 30)
 
 /* A read transaction and its cursor, kept for the life of the run by the one reader that uses the slot. */
 struct run_slot {

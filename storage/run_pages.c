@@ -9,9 +9,9 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
-#include "storage/direct.h"
+#include "storage/file.h"
 
-#define PAGE_BYTES DIRECT_BLOCK_BYTES
+#define PAGE_BYTES FILE_BLOCK_BYTES
 #define PAGE_HEADER_BYTES 16u
 #define NODE_HEADER_BYTES 8u
 #define SLOT_BYTES sizeof(uint16_t)
@@ -109,7 +109,7 @@ static void write_chunk(struct run_pages *pages)
     size_t bytes = (size_t)pages->chunk_count * PAGE_BYTES;
     off_t offset = (off_t)(pages->chunk_begin * PAGE_BYTES);
     if (pages->status == 0 && bytes > 0)
-        pages->status = direct_write(pages->fd, pages->chunk, bytes, offset);
+        pages->status = file_write(pages->fd, pages->chunk, bytes, offset);
     if (pages->status == 0 && pages->is_read_soon)
         (void)posix_fadvise(pages->fd, offset, (off_t)bytes, POSIX_FADV_WILLNEED);
     pages->chunk_begin += pages->chunk_count;
@@ -173,7 +173,7 @@ static void keep_first_key(struct level *level, struct span key)
 
 static void put_child(struct run_pages *pages, uint32_t height, struct span key, uint64_t child);
 
-/* The page goes out, and into the branch above it; then it is empty. */
+/* The page goes out; then it is empty. */
 static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *number_r)
 {
     struct level *level = &pages->levels[height];
@@ -187,6 +187,7 @@ static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *numb
     clear_page(level, height == 0 ? PAGE_LEAF : PAGE_BRANCH);
 }
 
+/* The page goes out, and into the branch above it. */
 static void hand_up(struct run_pages *pages, uint32_t height)
 {
     const struct level *level = &pages->levels[height];
@@ -285,8 +286,8 @@ int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_so
     struct run_pages *pages = malloc(sizeof *pages);
     if (pages == NULL)
         return -ENOMEM;
-    pages->chunk = aligned_alloc(DIRECT_BLOCK_BYTES, (size_t)CHUNK_PAGES * PAGE_BYTES);
-    pages->fd = pages->chunk == NULL ? -ENOMEM : direct_create(path);
+    pages->chunk = aligned_alloc(FILE_BLOCK_BYTES, (size_t)CHUNK_PAGES * PAGE_BYTES);
+    pages->fd = pages->chunk == NULL ? -ENOMEM : file_open_direct(path, O_CREAT | O_TRUNC);
     if (pages->fd < 0) {
         int status = pages->fd;
         free(pages->chunk);

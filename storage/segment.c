@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/direct.h"
+#include "storage/file.h"
 
 #define ZERO_BYTES (1u << 20)
 #define NAME_FORMAT "segment-%06u.wal"
@@ -43,7 +43,7 @@ static int zero_fill(int fd, uint32_t segment_bytes)
     int status = 0;
     for (uint32_t at = 0; at < segment_bytes && status == 0; at += ZERO_BYTES) {
         uint32_t piece = segment_bytes - at < ZERO_BYTES ? segment_bytes - at : ZERO_BYTES;
-        status = direct_write(fd, zeros, piece, at);
+        status = file_write(fd, zeros, piece, at);
     }
     munmap(zeros, ZERO_BYTES);
     if (status == 0 && fsync(fd) != 0)
@@ -51,13 +51,10 @@ static int zero_fill(int fd, uint32_t segment_bytes)
     return status;
 }
 
-/* For the log's writes; where the file system has no O_DIRECT they go through the page cache and are as durable. */
-static int open_direct(const char *path)
+/* For the log's writes; through the page cache they are as durable. */
+static int open_for_log(const char *path)
 {
-    int fd = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
-    if (fd < 0 && errno == EINVAL)
-        fd = open(path, O_RDWR | O_DSYNC | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    return file_open_direct(path, O_DSYNC);
 }
 
 /* Under another name until it is whole: so a segment that is too short was cut, and is no half-made one. */
@@ -67,7 +64,7 @@ static int make_file(const char *dir, const char *path, uint32_t segment_bytes)
     int bytes = snprintf(path_new, sizeof path_new, "%s/" NAME_NEW, dir);
     if (bytes >= PATH_MAX)
         return -ENAMETOOLONG;
-    int fd = direct_create(path_new);
+    int fd = file_open_direct(path_new, O_CREAT | O_TRUNC);
     if (fd < 0)
         return fd;
     int status = zero_fill(fd, segment_bytes);
@@ -90,7 +87,7 @@ int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struc
     if (status != 0)
         return status;
     status = segment_sync_dir(dir);
-    int fd = status == 0 ? open_direct(path) : status;
+    int fd = status == 0 ? open_for_log(path) : status;
     if (fd < 0) {
         unlink(path);
         return fd;
@@ -106,7 +103,7 @@ int segment_reopen(const char *dir, uint32_t file, uint32_t segment_bytes, struc
     int status = segment_path(dir, file, path);
     if (status != 0)
         return status;
-    int fd = open_direct(path);
+    int fd = open_for_log(path);
     if (fd < 0)
         return fd;
     if (fstat(fd, &info) != 0 || info.st_size != (off_t)segment_bytes) {
@@ -123,7 +120,7 @@ int segment_clear(struct wal_spare spare)
     if (block == NULL)
         return -ENOMEM;
     memset(block, 0, WAL_BLOCK_BYTES);
-    int status = direct_write(spare.fd, block, WAL_BLOCK_BYTES, 0);
+    int status = file_write(spare.fd, block, WAL_BLOCK_BYTES, 0);
     free(block);
     return status;
 }

@@ -28,7 +28,7 @@ struct merge {
 static struct merge_choice choose(const struct store *store, const struct run_list *list,
                                   const struct merge_outer *outer)
 {
-    struct merge_options options = {store->options.runs_max, store->options.fan_out, RUN_MAP_BYTES / 2};
+    struct merge_options options = {store->options.runs_max, store->options.fan_out, RUN_BYTES_MAX};
     struct merge_run runs[list->count + 1];
     for (uint32_t i = 0; i < list->count; i++) {
         const struct run *run = list->runs[i];
@@ -157,10 +157,11 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
 /* Whether a backup may still link to what is to go. One that begins from now on no longer finds it in the manifest. */
 static bool is_held(struct store *store, uint32_t count)
 {
-    int hold_fd = store->data_dir == NULL ? -1 : hold_share(store->data_dir);
-    bool is_held = store->data_dir != NULL && hold_fd < 0;
+    if (store->data_dir == NULL)
+        return false;
+    int hold_fd = hold_share(store->data_dir);
     hold_give(hold_fd);
-    return is_held && (count < STORE_HELD_MAX || hold_overtake(store->data_dir) != 0);
+    return hold_fd < 0 && (count < STORE_HELD_MAX || hold_overtake(store->data_dir) != 0);
 }
 
 /* The files of the runs that were merged and that nobody reads any more. What stays, held by a backup or past the room

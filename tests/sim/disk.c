@@ -172,6 +172,7 @@ static void path_of(int fd, char path[PATH_BYTES])
 
 static void remember_env(MDB_env *env, const char *path)
 {
+    forget_env(path);
     WORLD_MUST(disk.env_count < FILES_MAX && strlen(path) < PATH_BYTES);
     struct disk_env *added = &disk.envs[disk.env_count++];
     added->env = env;
@@ -185,14 +186,11 @@ static void remember_run(int fd)
     path_of(fd, path);
     if (strstr(path, "/run-") == NULL)
         return;
-    forget_env(path);
     remember_env(NULL, path);
 }
 
-static void dir_is_synced(int fd)
+static void dir_is_synced(const char *dir)
 {
-    char dir[PATH_BYTES];
-    path_of(fd, dir);
     for (uint32_t i = 0; i < disk.removed_count; i++)
         if (lies_in(disk.removed[i].path, dir)) {
             __real_unlink(disk.removed[i].trash);
@@ -207,7 +205,6 @@ int __wrap_mdb_env_open(MDB_env *env, const char *path, unsigned flags, mdb_mode
     if (!is_ours() || (flags & MDB_RDONLY) != 0)
         return __real_mdb_env_open(env, path, flags, mode);
     may_die();
-    forget_env(path);
     remember_env(env, path);
     return __real_mdb_env_open(env, path, flags, mode);
 }
@@ -289,38 +286,34 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t bytes, off_t offset)
     return written;
 }
 
-int __wrap_fsync(int fd)
+/* Of a directory: its names. Of a run: all that was written. */
+static int flush(int fd)
 {
     struct stat status;
-    if (!is_ours())
-        return __real_fsync(fd);
+    char path[PATH_BYTES];
     may_die();
     if (fails(1)) {
         errno = EIO;
         return -1;
     }
     WORLD_MUST(fstat(fd, &status) == 0);
+    path_of(fd, path);
     if (S_ISDIR(status.st_mode))
-        dir_is_synced(fd);
+        dir_is_synced(path);
+    else
+        forget_env(path);
     may_die();
     return 0;
 }
 
-/* Of a run. */
+int __wrap_fsync(int fd)
+{
+    return is_ours() ? flush(fd) : __real_fsync(fd);
+}
+
 int __wrap_fdatasync(int fd)
 {
-    char path[PATH_BYTES];
-    if (!is_ours())
-        return __real_fdatasync(fd);
-    may_die();
-    if (fails(1)) {
-        errno = EIO;
-        return -1;
-    }
-    path_of(fd, path);
-    forget_env(path);
-    may_die();
-    return 0;
+    return is_ours() ? flush(fd) : __real_fdatasync(fd);
 }
 
 int __wrap_unlink(const char *path)

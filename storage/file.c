@@ -1,18 +1,19 @@
-#include "storage/direct.h"
+#include "storage/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-int direct_create(const char *path)
+int file_open_direct(const char *path, int flags)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+    flags |= O_RDWR | O_CLOEXEC;
+    int fd = open(path, flags | O_DIRECT, 0600);
     if (fd < 0 && errno == EINVAL)
-        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        fd = open(path, flags, 0600);
     return fd < 0 ? -errno : fd;
 }
 
-int direct_write(int fd, const void *data, size_t bytes, off_t offset)
+int file_write(int fd, const void *data, size_t bytes, off_t offset)
 {
     const char *at = data;
     while (bytes > 0) {
