@@ -18,6 +18,7 @@
 /* Between the process that reads and the one that waits for it. */
 struct shared {
     char path[4096]; /* what is being read */
+    bool is_done;    /* the reader has said all that it had to */
 };
 
 struct verify {
@@ -186,14 +187,16 @@ static int check_apart(struct verify *verify)
         return command_complain(2, "no process can be made to read the data");
     if (child == 0) {
         int code = check(verify);
+        verify->shared->is_done = true;
         _exit(code);
     }
     while (waitpid(child, &end, 0) < 0 && errno == EINTR)
         continue;
-    if (WIFEXITED(end))
+    if (WIFEXITED(end) && verify->shared->is_done)
         return WEXITSTATUS(end);
+    /* A sanitizer exits where the kernel would send a signal. */
     printf("problem: %s is damaged, reading it ended with %s: " RUN_ADVICE "\n", verify->shared->path,
-           strsignal(WTERMSIG(end)));
+           WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "an exit");
     fflush(stdout);
     return 1;
 }
