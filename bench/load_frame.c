@@ -111,6 +111,7 @@ static void take_login(struct load_worker *worker, struct load_seat *seat, const
     seat->login_last = ok->last;
     seat->state = LOAD_SEAT_REPLAYING;
     load_send_resume(worker, seat);
+    load_history_resume(worker, seat);
 }
 
 static void take_live(struct load_worker *worker, struct load_seat *seat, struct span frame)

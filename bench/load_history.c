@@ -1,32 +1,100 @@
-/* load_history.c: walks backwards through a timeline, page by page; at its start it must have seen just what the seat
- * had got. */
+/* load_history.c: walks backwards through a timeline, page by page; at its start each must have seen just what the seat
+ * had got. The walks of one seat stand apart, so that no page is asked for by two at once: the first leads, each other
+ * begins when it is its share of the timeline ahead. */
+#include <stdlib.h>
+
+#include "base/assert.h"
 #include "load_run.h"
 
-#define HISTORY_ID 2u
+#define HISTORY_ID 2u /* of a seat's first walk; the others' follow */
 
-void load_history_ask(struct load_worker *worker, struct load_seat *seat)
+struct load_walk {
+    uint64_t asked_us; /* 0: no page is under way */
+    uint64_t before;   /* where the next page ends; 0: at the newest entry */
+    uint64_t count, sum;
+    uint64_t seen; /* entries of all its rounds together */
+    bool is_refused;
+};
+
+static void ask(struct load_worker *worker, struct load_seat *seat, uint32_t number)
 {
+    struct load_walk *walk = &seat->walks[number];
     char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
     uint32_t mask = (uint32_t)load_random_next(&worker->random);
-    seat->asked_us = worker->now_us;
+    walk->asked_us = worker->now_us;
+    walk->is_refused = false;
     seat->out.bytes +=
-        (uint32_t)load_wire_put_history(out, mask, HISTORY_ID, seat->page_before, worker->run->options.limit);
+        (uint32_t)load_wire_put_history(out, mask, HISTORY_ID + number, walk->before, worker->run->options.limit);
+}
+
+static bool is_due(const struct load_worker *worker, const struct load_seat *seat, uint32_t number)
+{
+    const struct load_walk *walk = &seat->walks[number];
+    uint64_t share = seat->full_count * number / worker->run->options.window;
+    return walk->asked_us == 0 && (walk->seen > 0 || seat->walks[0].seen >= share);
+}
+
+void load_history_go_on(struct load_worker *worker, struct load_seat *seat)
+{
+    uint32_t count = worker->run->options.window;
+    if (seat->walks == NULL)
+        seat->walks = calloc(count, sizeof *seat->walks);
+    ASSERT(seat->walks != NULL);
+    for (uint32_t i = 0; i < count; i++)
+        if (is_due(worker, seat, i))
+            ask(worker, seat, i);
+}
+
+/* The walk that has a page with this id under way; NULL: none. */
+static struct load_walk *walk_of(const struct load_worker *worker, const struct load_seat *seat,
+                                 const struct load_wire_object *reply)
+{
+    if (seat->walks == NULL || !reply->has_id || reply->id < HISTORY_ID
+        || reply->id - HISTORY_ID >= worker->run->options.window)
+        return NULL;
+    struct load_walk *walk = &seat->walks[reply->id - HISTORY_ID];
+    return walk->asked_us > 0 && !walk->is_refused ? walk : NULL;
+}
+
+bool load_history_refused(const struct load_worker *worker, struct load_seat *seat,
+                          const struct load_wire_object *error)
+{
+    struct load_walk *walk = walk_of(worker, seat, error);
+    if (walk != NULL)
+        walk->is_refused = true;
+    return walk != NULL;
+}
+
+void load_history_retry(struct load_worker *worker, struct load_seat *seat)
+{
+    for (uint32_t i = 0; seat->walks != NULL && i < worker->run->options.window; i++)
+        if (seat->walks[i].is_refused)
+            ask(worker, seat, i);
+}
+
+void load_history_resume(struct load_worker *worker, struct load_seat *seat)
+{
+    for (uint32_t i = 0; seat->walks != NULL && i < worker->run->options.window; i++)
+        if (seat->walks[i].asked_us > 0)
+            ask(worker, seat, i);
 }
 
 /* Entries of earlier runs lie below `base`: there the walk ends. */
-static void take_message(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *message,
-                         struct span frame)
+static void take_message(struct load_worker *worker, struct load_seat *seat, struct load_walk *walk,
+                         const struct load_wire_object *message, struct span frame)
 {
     struct load_text text;
     worker->stats.counts[LOAD_PAGE_MESSAGES]++;
     if (message->ts <= seat->base || !load_frame_read_text(worker, seat, message, frame, &text))
         return;
-    seat->walk_count++;
-    seat->walk_sum += load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
+    walk->seen++;
+    walk->count++;
+    walk->sum += load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
 }
 
 /* All messages of a page; the first one's ts, 0 if there is none. False if they are not in order or not in bounds. */
-static bool take_messages(struct load_worker *worker, struct load_seat *seat, struct span messages, uint64_t *first_r)
+static bool take_messages(struct load_worker *worker, struct load_seat *seat, struct load_walk *walk,
+                          struct span messages, uint64_t *first_r)
 {
     struct load_wire_object message;
     const char *at = NULL, *begin;
@@ -34,36 +102,38 @@ static bool take_messages(struct load_worker *worker, struct load_seat *seat, st
     bool is_broken, is_good = true;
     *first_r = 0;
     for (begin = messages.data; load_wire_next_message(messages, &at, &message, &is_broken); begin = at) {
-        is_good &= message.ts > last && (seat->page_before == 0 || message.ts < seat->page_before);
+        is_good &= message.ts > last && (walk->before == 0 || message.ts < walk->before);
         last = message.ts;
         *first_r = *first_r == 0 ? message.ts : *first_r;
-        take_message(worker, seat, &message, (struct span){begin, (size_t)(at - begin)});
+        take_message(worker, seat, walk, &message, (struct span){begin, (size_t)(at - begin)});
     }
     return is_good && !is_broken;
 }
 
-static void end_walk(struct load_worker *worker, struct load_seat *seat, struct span frame)
+static void end_walk(struct load_worker *worker, const struct load_seat *seat, struct load_walk *walk,
+                     struct span frame)
 {
-    if (seat->walk_count != seat->full_count || seat->walk_sum != seat->full_sum)
+    if (walk->count != seat->full_count || walk->sum != seat->full_sum)
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "the pages together are not what the connection got", frame);
-    seat->walk_count = seat->walk_sum = seat->page_before = 0;
+    walk->count = walk->sum = walk->before = 0;
 }
 
 void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,
                        struct span frame)
 {
+    struct load_walk *walk = walk_of(worker, seat, page);
     uint64_t first = 0;
-    if (!page->has_id || page->id != HISTORY_ID || seat->asked_us == 0) {
+    if (walk == NULL) {
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "a page that was not asked for", frame);
         return;
     }
     worker->stats.counts[LOAD_PAGES]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_PAGE], worker->now_us - seat->asked_us);
-    seat->asked_us = 0;
-    if (!take_messages(worker, seat, page->messages, &first) || (page->more && (!page->has_next || first == 0)))
+    load_histogram_add(&worker->stats.latencies[LOAD_PAGE], worker->now_us - walk->asked_us);
+    walk->asked_us = 0;
+    if (!take_messages(worker, seat, walk, page->messages, &first) || (page->more && (!page->has_next || first == 0)))
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "a page out of order or bounds, or more without next", frame);
-    seat->page_before = page->next;
+    walk->before = page->next;
     if (!page->more || first <= seat->base)
-        end_walk(worker, seat, frame);
+        end_walk(worker, seat, walk, frame);
     load_scenario_on_answer(worker, seat);
 }

@@ -27,7 +27,7 @@ static const char help_text[] =
     "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
     "  --recipients N     random and zipf draw from N names, of which the first --users are connected (--users);\n"
     "                     what the others get is stored, and nobody is there to judge it\n"
-    "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1)\n"
+    "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1); of history: pages, to 64\n"
     "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to "
     "leave\n"
     "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come "
@@ -331,6 +331,8 @@ static bool settle(struct load_options *options)
         options->storms = 1;
     if (options->kill_every_s == 0)
         options->kill_every_s = 3;
+    if (options->scenario == LOAD_HISTORY && options->window > LOAD_WALKS_MAX)
+        return refuse("--window", "of --scenario history must be at most 64 pages");
     if (options->window == 0)
         options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
     if (load_options_comes_back(options))

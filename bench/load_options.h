@@ -21,6 +21,7 @@ enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 
 #define LOAD_WINDOW_MAX 1024u /* what the protocol lets a connection have unanswered */
+#define LOAD_WALKS_MAX 64u    /* the window of history */
 #define LOAD_THREADS_MAX 64u
 #define LOAD_SEATS_MAX (1u << 24)
 #define LOAD_PREFIX_BYTES_MAX 32u

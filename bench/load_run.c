@@ -126,6 +126,7 @@ void load_run_close(struct load_run *run)
         free(seat->out.data);
         free(seat->flying.data);
         free(seat->sends);
+        free(seat->walks);
     }
     load_zipf_close(&run->zipf);
     free(run->workers);

@@ -84,9 +84,9 @@ struct load_seat {
     uint32_t next_seq;
     _Atomic uint32_t
         order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
-    uint64_t full_count, full_sum;                        /* history, replay: what the filled timeline holds */
-    uint32_t rounds;                                      /* times that it was read from the start */
-    uint64_t asked_us, page_before, walk_count, walk_sum; /* history */
+    uint64_t full_count, full_sum; /* history, replay: what the filled timeline holds */
+    uint32_t rounds;               /* times that it was read from the start */
+    struct load_walk *walks;       /* history: owned; as many as the window, NULL until it begins */
 };
 
 struct load_truth {
@@ -252,7 +252,14 @@ void load_scenario_on_live(struct load_worker *worker, struct load_seat *seat);
 void load_scenario_on_answer(struct load_worker *worker, struct load_seat *seat);
 
 /* load_history.c */
-void load_history_ask(struct load_worker *worker, struct load_seat *seat);
+/* Asks for the next page of each walk that has none under way, if its time has come. */
+void load_history_go_on(struct load_worker *worker, struct load_seat *seat);
+/* Whether it refuses a page that is under way, which load_history_retry then asks for again. */
+bool load_history_refused(const struct load_worker *worker, struct load_seat *seat,
+                          const struct load_wire_object *error);
+void load_history_retry(struct load_worker *worker, struct load_seat *seat);
+/* On a new connection: asks for what was under way on the last one. */
+void load_history_resume(struct load_worker *worker, struct load_seat *seat);
 void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,
                        struct span frame);
 

@@ -71,8 +71,8 @@ static void go_on(struct load_worker *worker, struct load_seat *seat)
         fill_timeline(worker, seat);
     if (!is_running(worker))
         return;
-    if (options->scenario == LOAD_HISTORY && seat->asked_us == 0)
-        load_history_ask(worker, seat);
+    if (options->scenario == LOAD_HISTORY)
+        load_history_go_on(worker, seat);
     if (options->rate == 0 && load_scenario_sends(options, seat->index))
         while (seat->unanswered < options->window)
             send_one(worker, seat, worker->now_us);

@@ -162,7 +162,7 @@ void load_send_refused(struct load_worker *worker, struct load_seat *seat, const
         load_seat_leave(worker, seat, worker->now_us + after_us);
         return;
     }
-    if (seat->asked_us > 0 && error->id < LOAD_WINDOW_MAX) {
+    if (load_history_refused(worker, seat, error)) {
         try_later(worker, seat, after_us);
         return;
     }
@@ -236,10 +236,7 @@ void load_send_retry(struct load_worker *worker, struct load_seat *seat)
 {
     if (seat->state != LOAD_SEAT_LIVE && seat->state != LOAD_SEAT_REPLAYING)
         return;
-    if (seat->asked_us > 0) {
-        load_history_ask(worker, seat);
-        return;
-    }
+    load_history_retry(worker, seat);
     atomic_store(&seat->order_from, seat->next_seq);
     send_unsure_again(worker, seat);
     send_refused_anew(worker, seat);

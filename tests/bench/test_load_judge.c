@@ -292,14 +292,14 @@ Test(load_judge, a_page_of_history_without_an_entry_is_found)
     struct load_seat *seat = &bed->run.seats[1];
     seat->full_count = seat->got_count;
     seat->full_sum = seat->got_sum;
-    load_history_ask(bed->worker, seat);
+    load_history_go_on(bed->worker, seat);
     say(bed, 1,
         "{\"op\":\"history\",\"id\":2,\"messages\":[{\"ts\":%llu,\"mid\":\"m%llu-0\",\"from\":\"load-0\",\"to\":\"load-"
         "1\",\"text\":\"%s\"}],"
         "\"more\":false}",
         (unsigned long long)bed->cursors[1], (unsigned long long)sent.id, sent.text);
     cr_expect_eq(load_stats_broken(&bed->worker->stats), 0, "%s", bed->worker->first_broken);
-    load_history_ask(bed->worker, seat);
+    load_history_go_on(bed->worker, seat);
     say(bed, 1, "{\"op\":\"history\",\"id\":2,\"messages\":[],\"more\":false}");
     cr_expect_eq(broken(bed, LOAD_BROKEN_HISTORY), 1);
     close_bed(bed);
