@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/span.h"
 
 /* A literal, as it is. */
@@ -15,8 +16,7 @@
 /* Bytes as they are. */
 static inline char *json_put_span(char *at, struct span span)
 {
-    if (span.bytes > 0)
-        memcpy(at, span.data, span.bytes);
+    bytes_copy_short(at, span.data, span.bytes);
     return at + span.bytes;
 }
 

@@ -11,7 +11,7 @@
 #define IDLE_ROWS_MAX 256u
 #define IDLE_PAGE_BYTES_MAX (64u << 10)
 /* How far ahead of its use a record's memory is asked for. */
-#define PREFETCH_AHEAD 6u
+#define PREFETCH_AHEAD 8u
 #define CACHE_LINE_BYTES 64u
 
 struct range_read {
@@ -68,14 +68,32 @@ static uint32_t hits_merge(struct memtable_hit *out, const struct memtable_hit *
     return count;
 }
 
+/* A record lies in two or three lines of memory, and nothing has touched it lately. */
+static void prefetch(const struct record *hit)
+{
+    const char *record = (const char *)hit;
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + CACHE_LINE_BYTES);
+    __builtin_prefetch(record + 2 * CACHE_LINE_BYTES);
+}
+
+/* The hits in the order in which the range looks at them. */
+static const struct memtable_hit *hit_looked(const struct range_read *read, uint32_t index)
+{
+    return &read->hits[read->range.oldest_first ? index : read->hit_count - 1 - index];
+}
+
 /* Keeps what the range's row and byte limits allow, from the end that it asks for. */
 static void hits_cut(struct range_read *read)
 {
     uint32_t keep = 0;
     uint64_t bytes = 0;
+    for (uint32_t i = 0; i < PREFETCH_AHEAD && i < read->hit_count; i++)
+        prefetch(hit_looked(read, i)->record);
     while (keep < read->hit_count && keep < read->range.rows_max) {
-        uint32_t at = read->range.oldest_first ? keep : read->hit_count - 1 - keep;
-        bytes += record_body_bytes(read->hits[at].record);
+        if (keep + PREFETCH_AHEAD < read->hit_count)
+            prefetch(hit_looked(read, keep + PREFETCH_AHEAD)->record);
+        bytes += record_body_bytes(hit_looked(read, keep)->record);
         if (keep > 0 && bytes > read->range.bytes_max)
             break;
         keep++;
@@ -286,25 +304,10 @@ static void messages_merge(struct range_read *read, const struct message *rows, 
     read->count = (uint32_t)(at - read->room);
 }
 
-/* A record lies in two or three lines of memory, and nothing has touched it lately. */
-static void prefetch(const struct range_read *read, uint32_t index)
-{
-    if (index >= read->hit_count)
-        return;
-    const char *record = (const char *)read->hits[index].record;
-    __builtin_prefetch(record);
-    __builtin_prefetch(record + CACHE_LINE_BYTES);
-    __builtin_prefetch(record + 2 * CACHE_LINE_BYTES);
-}
-
 static void messages_of_memory(struct range_read *read)
 {
-    for (uint32_t i = 0; i < PREFETCH_AHEAD; i++)
-        prefetch(read, i);
-    for (uint32_t i = 0; i < read->hit_count; i++) {
-        prefetch(read, i + PREFETCH_AHEAD);
+    for (uint32_t i = 0; i < read->hit_count; i++)
         read->room[i] = record_view(read->hits[i].record, read->hits[i].role);
-    }
     read->count = read->hit_count;
 }
 

@@ -55,10 +55,39 @@ static inline void bytes_store_le64(void *to, uint64_t value)
     memcpy(to, &value, sizeof value);
 }
 
+static inline void bytes_store_be32(void *to, uint32_t value)
+{
+    value = htobe32(value);
+    memcpy(to, &value, sizeof value);
+}
+
 static inline void bytes_store_be64(void *to, uint64_t value)
 {
     value = htobe64(value);
     memcpy(to, &value, sizeof value);
+}
+
+/* memcpy without a call for what is mostly 4 to 16 bytes, such as names: as two words that may overlap. */
+static inline void bytes_copy_short(void *to, const void *from, size_t bytes)
+{
+    uint64_t first, last;
+    uint32_t first_half, last_half;
+    if (bytes - 4 > 12) {
+        if (bytes > 0)
+            memcpy(to, from, bytes);
+        return;
+    }
+    if (bytes >= 8) {
+        memcpy(&first, from, 8);
+        memcpy(&last, (const char *)from + bytes - 8, 8);
+        memcpy(to, &first, 8);
+        memcpy((char *)to + bytes - 8, &last, 8);
+        return;
+    }
+    memcpy(&first_half, from, 4);
+    memcpy(&last_half, (const char *)from + bytes - 4, 4);
+    memcpy(to, &first_half, 4);
+    memcpy((char *)to + bytes - 4, &last_half, 4);
 }
 
 #endif

@@ -44,3 +44,18 @@ Test(bytes, big_endian_bytes_order_as_their_numbers)
         cr_assert_lt(memcmp(one, two, 8), 0);
     }
 }
+
+Test(bytes, a_short_copy_takes_all_and_no_more)
+{
+    char from[40], to[42];
+    for (size_t i = 0; i < sizeof from; i++)
+        from[i] = (char)('A' + i);
+    for (size_t bytes = 0; bytes <= sizeof from; bytes++) {
+        memset(to, '.', sizeof to);
+        bytes_copy_short(to + 1, from, bytes);
+        cr_assert_eq(to[0], '.');
+        cr_assert_arr_eq(to + 1, from, bytes);
+        cr_assert_eq(to[1 + bytes], '.', "%zu", bytes);
+    }
+    bytes_copy_short(to, NULL, 0);
+}

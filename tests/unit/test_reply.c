@@ -144,6 +144,23 @@ static struct message message_of(struct span text, struct span key)
                             .text = text};
 }
 
+Test(reply, a_mid_may_have_each_letter_at_each_place)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (unsigned first = 0; first < 64; first++) {
+        uint8_t bytes[LIMIT_MID_BYTES] = {0};
+        char wanted[LIMIT_MID_CHARS + 1] = "", text[LIMIT_MID_CHARS + 1] = "";
+        for (unsigned i = 0; i < LIMIT_MID_CHARS; i++) {
+            unsigned sextet = (first + 5 * i) % 64;
+            wanted[i] = letters[sextet];
+            for (unsigned bit = 0; bit < 6; bit++)
+                bytes[(6 * i + bit) / 8] |= (uint8_t)((sextet >> (5 - bit) & 1) << (7 - (6 * i + bit) % 8));
+        }
+        reply_write_mid(text, bytes);
+        cr_assert_str_eq(text, wanted);
+    }
+}
+
 Test(reply, a_msg_of_any_length_is_read_back_as_it_was)
 {
     for (size_t bytes = 1; bytes <= LIMIT_TEXT_BYTES; bytes = bytes < 200     ? bytes + 1
