@@ -92,41 +92,35 @@ static char *put_body(char *at, const struct message *message)
     return JSON_PUT(at, "\"}");
 }
 
-/* -- mids: base64url (RFC 4648, 5), eight letters at a time, a byte of a word each -- */
+/* -- mids: base64url (RFC 4648, 5), all letters at once -- */
 
-#define EACH_BYTE UINT64_C(0x0101010101010101)
+typedef int8_t letters __attribute__((vector_size(16)));
 
-/* From 48 bits to eight bytes of six bits, the first on top. */
+/* From 48 bits to eight bytes of six bits, in the order of memory. */
 static uint64_t sextets_of(uint64_t bits)
 {
     bits = (bits & UINT64_C(0xffffff000000)) << 8 | (bits & UINT64_C(0xffffff));
     bits = (bits & UINT64_C(0x00fff00000fff000)) << 4 | (bits & UINT64_C(0x00000fff00000fff));
-    return (bits & UINT64_C(0x0fc00fc00fc00fc0)) << 2 | (bits & UINT64_C(0x003f003f003f003f));
+    bits = (bits & UINT64_C(0x0fc00fc00fc00fc0)) << 2 | (bits & UINT64_C(0x003f003f003f003f));
+    return htobe64(bits);
 }
 
-/* A one in each byte that is `least` or more. */
-static uint64_t at_least(uint64_t sextets, uint64_t least)
+/* A to Z stand for 0 to 25, a to z for 26 to 51, 0 to 9 for 52 to 61, - for 62, _ for 63: each is a step from the one
+ * before. */
+static letters letters_of(uint64_t first, uint64_t second)
 {
-    return (sextets + (128 - least) * EACH_BYTE) >> 7 & EACH_BYTE;
-}
-
-/* A to Z stand for 0 to 25, a to z for 26 to 51, 0 to 9 for 52 to 61, - for 62, _ for 63: each part is a step from the
- * one before. No byte of the sum overflows. */
-static uint64_t letters_of(uint64_t bits)
-{
-    uint64_t sextets = sextets_of(bits);
-    return sextets + 'A' * EACH_BYTE + ('a' - 26 - 'A') * at_least(sextets, 26)
-           - ('a' - 26 - ('0' - 52)) * at_least(sextets, 52) - ('0' - 52 - ('-' - 62)) * at_least(sextets, 62)
-           + ('_' - 63 - ('-' - 62)) * at_least(sextets, 63);
+    letters sextets = (letters)(uint64_t __attribute__((vector_size(16)))){first, second};
+    return sextets + 'A' + ((sextets > 25) & ('a' - 26 - 'A')) - ((sextets > 51) & ('a' - 26 - ('0' - 52)))
+           - ((sextets > 61) & ('0' - 52 - ('-' - 62))) + ((sextets > 62) & ('_' - 63 - ('-' - 62)));
 }
 
 void reply_write_mid(char out[LIMIT_MID_CHARS], const uint8_t mid[LIMIT_MID_BYTES])
 {
     _Static_assert(LIMIT_MID_BYTES == 15 && LIMIT_MID_CHARS == 20, "twice six bytes and three");
-    bytes_store_be64(out, letters_of(bytes_load_be64(mid) >> 16));
-    bytes_store_be64(out + 8, letters_of(bytes_load_be64(mid + 6) >> 16));
-    uint64_t last = letters_of(bytes_load_be64(mid + 7) & 0xffffff);
-    bytes_store_be32(out + 16, (uint32_t)last);
+    letters front = letters_of(sextets_of(bytes_load_be64(mid) >> 16), sextets_of(bytes_load_be64(mid + 6) >> 16));
+    letters back = letters_of(sextets_of(bytes_load_be64(mid + 7) << 24 & UINT64_C(0xffffff000000)), 0);
+    memcpy(out, &front, 16);
+    memcpy(out + 16, &back, 4);
 }
 
 /* -- replies -- */
