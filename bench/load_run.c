@@ -29,7 +29,7 @@ uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out
 
 bool load_run_user_number(const struct load_run *run, struct span name, uint32_t *user_r)
 {
-    uint32_t prefix_bytes = (uint32_t)strlen(run->options.prefix), user = 0;
+    uint32_t prefix_bytes = run->prefix_bytes, user = 0;
     if (name.bytes <= prefix_bytes || name.bytes > prefix_bytes + 8
         || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
         return false;
@@ -82,6 +82,7 @@ int load_run_open(struct load_run *run)
     run->origin_us = load_run_now_us(run);
     run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
     snprintf(run->host, sizeof run->host, "%s", options->address_text);
+    run->prefix_bytes = (uint32_t)strlen(options->prefix);
     load_filler_init(&run->filler);
     run->seats = calloc(options->connections, sizeof *run->seats);
     run->user_count = options->scenario == LOAD_FANOUT ? 2 * options->users : options->recipients;

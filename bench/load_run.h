@@ -146,6 +146,7 @@ struct load_run {
     /* Set at the start, then only read. */
     struct load_options options;
     struct load_filler filler;
+    uint32_t prefix_bytes;
     struct load_zipf zipf;
     uint32_t number; /* of the run: entries of others are not ours */
     uint64_t origin_us;

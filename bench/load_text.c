@@ -16,28 +16,29 @@ static void put(char *out, uint64_t value, uint32_t chars)
     }
 }
 
-static int digit_of(char c)
+/* What a letter stands for; 64: it is none. */
+static uint64_t digit_of(char c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
+    /* Of the letters from '-' to 'z'. */
+    static const uint8_t digits['z' - '-' + 1] = {
+        62, 64, 64, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 64, 64, 64, 64, 64, 64, 64, 0,  1,  2,  3,  4,  5,
+        6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 64, 64, 64, 64, 63, 64,
+        26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51,
+    };
+    unsigned at = (unsigned char)c - (unsigned)'-';
+    return at < sizeof digits ? digits[at] : 64;
 }
 
 static bool get(const char *in, uint32_t chars, uint64_t *value_r)
 {
-    uint64_t value = 0;
+    uint64_t value = 0, seen = 0;
     for (uint32_t i = 0; i < chars; i++) {
-        int digit = digit_of(in[i]);
-        if (digit < 0)
-            return false;
-        value = value << 6 | (uint64_t)digit;
+        uint64_t digit = digit_of(in[i]);
+        seen |= digit;
+        value = value << 6 | digit;
     }
     *value_r = value;
-    return true;
+    return seen < 64;
 }
 
 static uint64_t mix_of(const struct load_text *text)

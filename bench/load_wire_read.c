@@ -62,7 +62,17 @@ static const char *read_name(const char *at, const char *end, struct span *name_
     return at < end ? at + 1 : NULL;
 }
 
-/* An array or object, whatever it holds. */
+/* The array of a page, which is read once only, element by element: no field behind it has a bracket. */
+static const char *skip_messages(const char *at, const char *end, struct span *messages_r)
+{
+    const char *last = memrchr(at, ']', (size_t)(end - at));
+    if (last == NULL)
+        return NULL;
+    *messages_r = (struct span){at, (size_t)(last + 1 - at)};
+    return last + 1;
+}
+
+/* An object, whatever it holds. */
 static const char *skip_nested(const char *at, const char *end, struct span *nested_r)
 {
     const char *begin = at;
@@ -72,8 +82,8 @@ static const char *skip_nested(const char *at, const char *end, struct span *nes
             at = read_string(at, end, &ignored);
             continue;
         }
-        depth += *at == '{' || *at == '[';
-        depth -= *at == '}' || *at == ']';
+        depth += *at == '{';
+        depth -= *at == '}';
         at++;
         if (depth == 0) {
             *nested_r = (struct span){begin, (size_t)(at - begin)};
@@ -105,8 +115,8 @@ static const char *read_value(const char *at, const char *end, struct value *val
         return NULL;
     switch (*at) {
     case '"': value_r->kind = STRING; return read_string(at, end, &value_r->span);
-    case '{':
-    case '[': value_r->kind = NESTED; return skip_nested(at, end, &value_r->span);
+    case '[': value_r->kind = NESTED; return skip_messages(at, end, &value_r->span);
+    case '{': value_r->kind = NESTED; return skip_nested(at, end, &value_r->span);
     case 'a':
     case 'f':
     case 'n':
@@ -115,20 +125,22 @@ static const char *read_value(const char *at, const char *end, struct value *val
     }
 }
 
+/* Of the few names that begin alike the lengths differ, or it is one comparison of a word. */
 static struct span *string_field(struct load_wire_object *object, struct span name)
 {
-    static const struct {
-        struct span name;
-        size_t offset;
-    } fields[] = {
-#define FIELD(field) {{#field, sizeof #field - 1}, offsetof(struct load_wire_object, field)}
-        FIELD(op), FIELD(mid), FIELD(from), FIELD(to), FIELD(text), FIELD(key), FIELD(code), FIELD(epoch), FIELD(user),
+#define FIELD(field) (load_wire_is(name, #field) ? &object->field : NULL)
+    switch (name.data[0]) {
+    case 'c': return FIELD(code);
+    case 'e': return FIELD(epoch);
+    case 'f': return FIELD(from);
+    case 'k': return FIELD(key);
+    case 'm': return FIELD(mid);
+    case 'o': return FIELD(op);
+    case 't': return name.bytes == 2 ? FIELD(to) : FIELD(text);
+    case 'u': return FIELD(user);
+    default: return NULL;
+    }
 #undef FIELD
-    };
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if (name.bytes == fields[i].name.bytes && memcmp(name.data, fields[i].name.data, name.bytes) == 0)
-            return (struct span *)((char *)object + fields[i].offset);
-    return NULL;
 }
 
 static void take_string(struct load_wire_object *object, struct span name, struct span value)
