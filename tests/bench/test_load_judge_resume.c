@@ -39,6 +39,23 @@ Test(load_judge_resume, another_data_set_is_found)
     bed_close(bed);
 }
 
+Test(load_judge_resume, another_data_set_is_found_at_a_first_login_too)
+{
+    struct bed *bed = bed_open((struct load_options){0});
+    bed->run.seats[1].was_in = false;
+    come_back(bed, BED_BASE, "f", "");
+    bed_expect(bed, LOAD_BROKEN_RESUME, 1);
+    bed_close(bed);
+}
+
+Test(load_judge_resume, a_login_that_does_not_tell_the_data_set_is_found)
+{
+    struct bed *bed = bed_open((struct load_options){.has_keys = true});
+    come_back(bed, BED_BASE, "", "");
+    bed_expect(bed, LOAD_BROKEN_RESUME, 1);
+    bed_close(bed);
+}
+
 Test(load_judge_resume, a_reset_is_found)
 {
     struct bed *bed = bed_open((struct load_options){.has_keys = true});
