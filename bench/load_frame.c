@@ -11,6 +11,7 @@ void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, c
     seat->cursor = entry->ts;
     seat->got_count++;
     seat->got_sum += hash;
+    seat->got_places += entry->ts;
     worker->gauges.got++;
 }
 
@@ -100,7 +101,7 @@ static void take_login(struct load_worker *worker, struct load_seat *seat, const
         load_worker_broken(worker, LOAD_BROKEN_RESUME, "what was received is unknown", frame);
     if (seat->from_start) {
         worker->gauges.got -= seat->got_count;
-        seat->got_count = seat->got_sum = 0;
+        seat->got_count = seat->got_sum = seat->got_places = 0;
         seat->cursor = seat->base;
         seat->from_start = false;
         seat->rounds++;

@@ -11,7 +11,7 @@
 struct load_walk {
     uint64_t asked_us; /* 0: no page is under way */
     uint64_t before;   /* where the next page ends; 0: at the newest entry */
-    uint64_t count, sum;
+    uint64_t count, sum, places;
     uint64_t seen; /* entries of all its rounds together */
     bool is_refused;
 };
@@ -89,6 +89,7 @@ static void take_message(struct load_worker *worker, struct load_seat *seat, str
         return;
     walk->seen++;
     walk->count++;
+    walk->places += message->ts;
     walk->sum += load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
 }
 
@@ -113,9 +114,9 @@ static bool take_messages(struct load_worker *worker, struct load_seat *seat, st
 static void end_walk(struct load_worker *worker, const struct load_seat *seat, struct load_walk *walk,
                      struct span frame)
 {
-    if (walk->count != seat->full_count || walk->sum != seat->full_sum)
+    if (walk->count != seat->full_count || walk->sum != seat->full_sum || walk->places != seat->full_places)
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "the pages together are not what the connection got", frame);
-    walk->count = walk->sum = walk->before = 0;
+    walk->count = walk->sum = walk->places = walk->before = 0;
 }
 
 void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,

@@ -83,7 +83,7 @@ Test(load_judge_history, entries_before_the_run_are_no_part_of_it)
     strcpy(book.entries[0].text, "of another run");
     struct load_seat *seat = &book.bed->run.seats[1];
     seat->full_count = 0;
-    seat->full_sum = 0;
+    seat->full_sum = seat->full_places = 0;
     say_page(&book, 2, 0, 1, ",\"more\":true,\"next\":7");
     expect_good(&book);
     cr_expect_str_eq(bed_hear(book.bed, 1), ASKED_FIRST, "there the walk ends");
@@ -117,6 +117,15 @@ Test(load_judge_history, other_entries_are_found_though_they_are_as_many)
     bed_close(book.bed);
 }
 
+Test(load_judge_history, an_entry_at_another_ts_than_the_one_it_was_pushed_with_is_found)
+{
+    struct book book = open_book();
+    book.entries[0].ts--;
+    say_page(&book, 2, 0, FILLED, ",\"more\":false");
+    bed_expect(book.bed, LOAD_BROKEN_HISTORY, 1);
+    bed_close(book.bed);
+}
+
 Test(load_judge_history, a_changed_text_on_a_page_is_found)
 {
     struct book book = open_book();
@@ -137,10 +146,17 @@ Test(load_judge_history, entries_that_change_places_on_a_page_are_found)
     bed_close(book.bed);
 }
 
+/* An entry and the one after it now stand at one ts; the sum of all is what it was. */
+static void put_at_one_ts(struct book *book, uint32_t number)
+{
+    book->entries[0].ts -= book->entries[number + 1].ts - book->entries[number].ts;
+    book->entries[number].ts = book->entries[number + 1].ts;
+}
+
 Test(load_judge_history, two_entries_of_one_ts_are_found)
 {
     struct book book = open_book();
-    book.entries[1].ts = book.entries[2].ts;
+    put_at_one_ts(&book, 1);
     say_page(&book, 2, 0, FILLED, ",\"more\":false");
     bed_expect(book.bed, LOAD_BROKEN_HISTORY, 1);
     bed_close(book.bed);
@@ -151,7 +167,7 @@ Test(load_judge_history, an_entry_at_the_bound_of_its_page_is_found)
     struct book book = open_book();
     say_page_of_more(&book, 2, 2, 2);
     expect_good(&book);
-    book.entries[1].ts = book.entries[2].ts;
+    put_at_one_ts(&book, 1);
     say_page(&book, 2, 0, 2, ",\"more\":false");
     bed_expect(book.bed, LOAD_BROKEN_HISTORY, 1);
     bed_close(book.bed);

@@ -132,6 +132,18 @@ Test(load_judge_resume, a_replay_without_an_entry_is_found_though_its_chain_is_m
     bed_close(bed);
 }
 
+Test(load_judge_resume, an_entry_that_is_replayed_at_another_ts_is_found_though_its_chain_is_mended)
+{
+    struct bed_entry entries[FILLED];
+    struct bed *bed = open_replay(entries);
+    entries[2].prev = --entries[1].ts;
+    for (uint32_t i = 0; i < FILLED; i++)
+        bed_push_entry(bed, 1, &entries[i]);
+    bed_say(bed, 1, "{\"op\":\"live\"}");
+    bed_expect(bed, LOAD_BROKEN_RESUME, 1);
+    bed_close(bed);
+}
+
 Test(load_judge_resume, a_replay_of_as_many_but_other_entries_is_found)
 {
     struct bed_entry entries[FILLED];
