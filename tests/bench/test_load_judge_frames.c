@@ -76,6 +76,21 @@ Test(load_judge_frames, an_entry_out_of_the_chain_is_found_at_an_ok_too)
     bed_close(bed);
 }
 
+Test(load_judge_frames, a_frame_that_goes_on_after_its_object_or_ends_before_it_is_found)
+{
+    static const char *const formats[] = {"{\"op\":\"msg\",%s}}", "{\"op\":\"msg\",%s", "[{\"op\":\"msg\",%s}]"};
+    struct bed *bed = bed_open((struct load_options){0});
+    char members[512], frame[600];
+    for (uint32_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        struct bed_entry entry = next_entry(bed);
+        snprintf(frame, sizeof frame, formats[i], bed_write_entry(members, sizeof members, &entry));
+        bed->cursors[1] = entry.prev; /* not taken */
+        bed_say(bed, 1, "%s", frame);
+        bed_expect(bed, LOAD_BROKEN_REPLY, i + 1);
+    }
+    bed_close(bed);
+}
+
 Test(load_judge_frames, a_text_of_another_run_is_found)
 {
     struct bed *bed = bed_open((struct load_options){0});
@@ -139,8 +154,10 @@ Test(load_judge_frames, a_message_between_two_others_is_found)
 
 Test(load_judge_frames, a_name_that_nobody_has_is_found_as_sender_and_as_recipient)
 {
-    static const char *const senders[] = {"load-3", "load-", "load-0x", "other-0", "load-4294967296", "load-00", ""};
-    static const char *const recipients[] = {"load-3", "load-", "load-1x", "other-1", "load-4294967297", "load-01", ""};
+    static const char *const senders[] = {"load-3",  "load-",           "load-0x", "loaf-0",
+                                          "load-/:", "load-4294967296", "load-00", ""};
+    static const char *const recipients[] = {"load-3",  "load-",           "load-1x", "loaf-1",
+                                             "load-/;", "load-4294967297", "load-01", ""};
     struct bed *bed = bed_open((struct load_options){0});
     uint64_t lies = 0;
     for (uint32_t i = 0; i < sizeof senders / sizeof senders[0]; i++) {

@@ -36,6 +36,18 @@ Test(load_judge_sends, a_mid_of_an_ok_has_20_characters_at_most)
     bed_close(bed);
 }
 
+Test(load_judge_sends, an_ok_for_an_earlier_send_is_found_though_another_is_out_in_its_place)
+{
+    struct bed *bed = bed_open((struct load_options){0});
+    struct bed_sent first = bed_send(bed, 0, 1);
+    bed_answer(bed, &first);
+    struct bed_sent second = bed_send(bed, 0, 1);
+    cr_assert_eq(second.id % LOAD_WINDOW_MAX, first.id % LOAD_WINDOW_MAX);
+    bed_answer(bed, &first);
+    bed_expect(bed, LOAD_BROKEN_REPLY, 1);
+    bed_close(bed);
+}
+
 Test(load_judge_sends, two_sends_to_one_user_that_are_acknowledged_in_another_order_are_found)
 {
     struct bed *bed = bed_open((struct load_options){0});

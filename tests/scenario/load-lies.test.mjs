@@ -104,6 +104,7 @@ const history = {
     "swaps two entries of a page": [page((reply, [a, b, ...rest]) => [{ ...reply, messages: [b, a, ...rest] }]), /BROKEN: history/],
     "changes a character on a page": [page((reply, [first, ...rest]) => [{ ...reply, messages: [changed(first), ...rest] }]), /BROKEN: content/],
     "gives an entry of a page another mid": [page((reply, [first, ...rest]) => [{ ...reply, messages: [renamed(first), ...rest] }]), /BROKEN: history/],
+    "gives an entry of a page another ts": [page((reply, [first, ...rest]) => [{ ...reply, messages: [{ ...first, ts: first.ts - 1 }, ...rest] }]), /BROKEN: history/],
     "gives a page twice": [page((reply) => [reply, reply]), /BROKEN: replies/],
     "says that there is no more": [page((reply) => (reply.more ? [{ ...reply, more: false }] : undefined)), /BROKEN: history/],
     "does not say where it goes on": [page(({ next, ...reply }) => (reply.more ? [reply] : undefined)), /BROKEN: history/],
