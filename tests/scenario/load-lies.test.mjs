@@ -22,15 +22,16 @@ async function through(lie, args, onSpawn) {
   }
 }
 
-// `lie` is told until it gives something: once. What the judge says must match `word`, and nothing be verified.
-async function foundOut(args, lie, word) {
+// `lie` is asked until it gives something, that is once, or ever again. What the judge says must match `word`, and nothing
+// be verified.
+async function foundOut(args, lie, word, isRepeated = false) {
   let isTold = false;
-  const once = (object, link) => {
-    const instead = isTold ? undefined : lie(object, link);
+  const counted = (object, link) => {
+    const instead = isTold && !isRepeated ? undefined : lie(object, link);
     isTold ||= instead !== undefined;
     return instead;
   };
-  const end = await through(once, args);
+  const end = await through(counted, args);
   assert.ok(isTold, "the lie was told");
   assert.equal(end.status, 1, end.stdout + end.stderr);
   assert.match(end.stdout, word);
@@ -105,7 +106,8 @@ const history = {
     "changes a character on a page": [page((reply, [first, ...rest]) => [{ ...reply, messages: [changed(first), ...rest] }]), /BROKEN: content/],
     "gives an entry of a page another mid": [page((reply, [first, ...rest]) => [{ ...reply, messages: [renamed(first), ...rest] }]), /BROKEN: history/],
     "gives an entry of a page another ts": [page((reply, [first, ...rest]) => [{ ...reply, messages: [{ ...first, ts: first.ts - 1 }, ...rest] }]), /BROKEN: history/],
-    "gives a page twice": [page((reply) => [reply, reply]), /BROKEN: replies/],
+    // The second may pass for the answer to the next request, which has the same id.
+    "gives a page twice": [page((reply) => [reply, reply]), /BROKEN: (replies|history)/],
     "says that there is no more": [page((reply) => (reply.more ? [{ ...reply, more: false }] : undefined)), /BROKEN: history/],
     "does not say where it goes on": [page(({ next, ...reply }) => (reply.more ? [reply] : undefined)), /BROKEN: history/],
     "leads on over an entry": [page((reply, messages) => (reply.more ? [{ ...reply, messages: messages.slice(1), next: reply.next }] : undefined)), /BROKEN: history/],
@@ -151,18 +153,12 @@ async function mendsTheChain() {
 
 const isBack = (object, link) => link.number >= 20 && object.op === "ok" && object.last !== undefined;
 const back = (lie) => (object, link) => (isBack(object, link) ? lie(object) : undefined);
-// Only to a user who has been given something is a timeline without it a lie.
-const given = new Set();
-function forget(object, link) {
-  if (isBack(object, link) && given.has(link.user)) return [{ ...object, last: 1 }];
-  if (object.ts !== undefined) given.add(link.user);
-  return undefined;
-}
 
 const churn = {
   args: ["--connections", "20", "--churn", "80", "--window", "4"],
   lies: {
-    "has forgotten what it gave": [forget, /BROKEN: resuming/],
+    // Repeated, for to a connection that had not been given anything yet it is no lie.
+    "has forgotten what it gave": [back((ok) => [{ ...ok, last: 1 }]), /BROKEN: resuming/, true],
     "says that all is void": [back((ok) => [{ ...ok, reset: true }]), /BROKEN: resuming/],
     "comes with another data set": [back((ok) => [{ ...ok, epoch: "another" }]), /BROKEN: resuming/],
     "drops a message after a connection came back": [(object, link) => (link.number >= 20 && object.op === "msg" ? [] : undefined), /BROKEN: (prev chain|resuming)/],
@@ -210,8 +206,8 @@ describe("load before servers that lie", AT_A_TIME, () => {
   after(() => server.stop());
 
   for (const [scenario, { args, lies }] of Object.entries({ pairs, history, replay, churn }))
-    for (const [what, [lie, word]] of Object.entries(lies))
-      test(`${scenario}: a server that ${what} is found out`, () => foundOut(["--scenario", scenario, ...args], lie, word));
+    for (const [what, [lie, ...judged]] of Object.entries(lies))
+      test(`${scenario}: a server that ${what} is found out`, () => foundOut(["--scenario", scenario, ...args], lie, ...judged));
   test("fanout: a server that keeps the last messages from one connection is found out", keepsTheTail);
   test("replay: a server that leaves an entry out and mends the chain is found out", mendsTheChain);
   test("--kill-server: a server that starts from an older copy of its data is found out", startsFromAnOlderCopy);
