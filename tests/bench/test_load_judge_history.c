@@ -173,6 +173,18 @@ Test(load_judge_history, an_entry_at_the_bound_of_its_page_is_found)
     bed_close(book.bed);
 }
 
+Test(load_judge_history, a_page_of_more_entries_than_were_asked_for_is_found)
+{
+    struct book book = open_book();
+    book.bed->run.options.limit = FILLED;
+    say_page(&book, 2, 0, FILLED, ",\"more\":false");
+    expect_good(&book);
+    book.bed->run.options.limit = FILLED - 1;
+    say_page(&book, 2, 0, FILLED, ",\"more\":false");
+    bed_expect(book.bed, LOAD_BROKEN_HISTORY, 1);
+    bed_close(book.bed);
+}
+
 Test(load_judge_history, a_page_that_was_not_asked_for_is_found)
 {
     static const char *const ids[] = {"", ",\"id\":0", ",\"id\":1", ",\"id\":3", ",\"id\":1026"};
