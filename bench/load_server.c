@@ -14,6 +14,7 @@
 #define POLL_MS 20
 #define START_MS 60000
 #define STOP_MS 20000
+#define LET_GO_MS 1000
 
 static void sleep_ms(long ms)
 {
@@ -55,8 +56,17 @@ bool load_server_has_ended(int pid, char *why, size_t room)
     return true;
 }
 
+/* For some ms after a killed server has ended its listener still takes connections: the kernel takes its ring apart in
+ * the background. They would be mistaken for those of the one that is started. */
+static void wait_for_silence(const struct sockaddr_in *address)
+{
+    for (int ms = 0; ms < LET_GO_MS && load_server_probe(address) == 0; ms++)
+        sleep_ms(1);
+}
+
 int load_server_start(const char *command, const struct sockaddr_in *address, int *pid_r)
 {
+    wait_for_silence(address);
     pid_t pid = fork();
     if (pid < 0)
         return -errno;
