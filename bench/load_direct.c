@@ -280,6 +280,10 @@ static void measure(struct director *director)
     struct load_report *report = director->report;
     set_phase(director, LOAD_WARMUP);
     run_for(director, options->warmup_s, "warm-up", false);
+    if (director->interrupts > 0 || is_lost(director)) {
+        set_phase(director, LOAD_DRAIN);
+        return;
+    }
     read_cpu(director, director->cpu_before);
     report->before = load_proc_read(options->server_pid);
     set_phase(director, LOAD_MEASURE);

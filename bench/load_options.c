@@ -223,7 +223,7 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     case WINDOW: return whole("--window", text, 1, LOAD_WINDOW_MAX, &options->window);
     case RATE: return whole("--rate", text, 1, 100000000, &options->rate);
     case TEXT: return whole("--text", text, LOAD_TEXT_BYTES_MIN, LOAD_TEXT_BYTES_MAX, &options->text_bytes);
-    case DURATION: return number("--duration", text, 0.1, 864000, &options->duration_s);
+    case DURATION: return number("--duration", text, LOAD_DURATION_S_MIN, 864000, &options->duration_s);
     case WARMUP: return number("--warmup", text, 0, 86400, &options->warmup_s);
     case FILL: return whole("--fill", text, 1, 100000000, &options->fill);
     case LIMIT: return whole("--limit", text, 1, 1000, &options->limit);

@@ -25,6 +25,7 @@ enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 #define LOAD_THREADS_MAX 64u
 #define LOAD_SEATS_MAX (1u << 24)
 #define LOAD_PREFIX_BYTES_MAX 32u
+#define LOAD_DURATION_S_MIN 0.1
 
 struct load_options {
     struct sockaddr_in address;

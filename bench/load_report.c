@@ -25,6 +25,11 @@ bool load_report_is_good(const struct load_report *report)
            && report->entries_missing == 0;
 }
 
+bool load_report_has_figures(const struct load_report *report)
+{
+    return report->seconds >= LOAD_DURATION_S_MIN;
+}
+
 bool load_report_is_saturated(const struct load_report *report)
 {
     return report->busiest_share > SATURATED_SHARE;
@@ -70,10 +75,14 @@ static void print_latencies(const struct load_report *report)
 static void print_title(const struct load_report *report)
 {
     const struct load_options *options = report->options;
-    printf("chitchat-load: %s, %u connections, %u users, %u bytes of text%s, %u thread%s; measured %.2f s\n",
+    printf("chitchat-load: %s, %u connections, %u users, %u bytes of text%s, %u thread%s",
            load_options_scenario(options), options->connections,
            options->scenario == LOAD_FANOUT ? 2 * options->users : options->users, options->text_bytes,
-           options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s", report->seconds);
+           options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s");
+    if (load_report_has_figures(report))
+        printf("; measured %.2f s\n", report->seconds);
+    else
+        printf("; it ended before anything was measured: no figures\n");
     if (options->recipients > options->users && options->scenario != LOAD_FANOUT)
         printf("to %u users, of whom the others are not connected: what they got is not judged\n", options->recipients);
     if (options->protocol == LOAD_NATS)
@@ -192,9 +201,11 @@ static void print_judgement(const struct load_report *report)
 void load_report_print(const struct load_report *report)
 {
     print_title(report);
-    print_rates(report);
-    print_latencies(report);
-    print_server(report);
-    print_own(report);
+    if (load_report_has_figures(report)) {
+        print_rates(report);
+        print_latencies(report);
+        print_server(report);
+        print_own(report);
+    }
     print_judgement(report);
 }

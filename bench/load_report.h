@@ -47,6 +47,9 @@ struct load_report {
 enum load_latency load_report_main_latency(const struct load_report *report);
 /* No promise was broken, nothing is missing, and it ran to its end. */
 bool load_report_is_good(const struct load_report *report);
+/* Whether enough was measured for figures; else there are only counts and the judgement: nobody logged in, or the run was
+ * interrupted before. */
+bool load_report_has_figures(const struct load_report *report);
 bool load_report_is_saturated(const struct load_report *report);
 void load_report_add_point(struct load_report *report, const struct load_point *point);
 void load_report_print(const struct load_report *report);
