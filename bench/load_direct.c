@@ -118,8 +118,13 @@ static void take(struct director *director, bool is_measured)
 
 static void set_phase(struct director *director, enum load_phase phase)
 {
+    uint64_t now_us = load_run_now_us(director->run);
+    if (phase == LOAD_MEASURE)
+        atomic_store(&director->run->measured_from_us, now_us);
+    if (phase == LOAD_DRAIN)
+        atomic_store(&director->run->measured_until_us, now_us);
     atomic_store_explicit(&director->run->phase, phase, memory_order_release);
-    director->begun_us = director->point_us = director->progress_us = load_run_now_us(director->run);
+    director->begun_us = director->point_us = director->progress_us = now_us;
 }
 
 /* False when nothing has moved for too long. */
@@ -148,7 +153,9 @@ static bool is_seated(const struct director *director)
 
 static bool is_drained(const struct director *director)
 {
-    return is_seated(director) && director->gauges.unanswered == 0 && director->gauges.owed == director->gauges.got;
+    const struct load_gauges *gauges = &director->gauges;
+    return is_seated(director) && gauges->draining == director->run->options.threads && gauges->due == 0
+           && gauges->unanswered == 0 && gauges->owed == gauges->got;
 }
 
 static void lose(struct director *director, const char *what, const char *why)
@@ -292,8 +299,8 @@ static void measure(struct director *director)
     run_for(director, options->duration_s, "measure", true);
     report->after = load_proc_read(options->server_pid);
     read_cpu(director, director->cpu_after);
-    report->seconds = (double)(load_run_now_us(director->run) - begun_us) / 1e6;
     set_phase(director, LOAD_DRAIN);
+    report->seconds = (double)(director->begun_us - begun_us) / 1e6;
     add_own_cpu(director);
 }
 
@@ -314,7 +321,9 @@ static bool direct(struct director *director)
     }
     measure(director);
     bool is_good = wait_until(director, is_drained, "drain");
-    director->report->overdue = director->gauges.overdue;
+    director->report->behind = director->gauges.behind;
+    director->report->is_held = director->gauges.held > 0;
+    director->report->overdue = director->gauges.due + director->gauges.overdue;
     director->report->sends_unanswered = director->gauges.unanswered;
     if (director->gauges.owed > director->gauges.got)
         director->report->entries_missing = director->gauges.owed - director->gauges.got;
@@ -329,6 +338,7 @@ static void judge(struct director *director)
     load_run_join(run);
     take(director, false);
     director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_judge(run, text, sizeof text);
+    memcpy(report->late, director->gauges.late, sizeof report->late);
     report->measured = director->stats[1];
     report->all = director->stats[0];
     load_stats_merge(&report->all, &director->stats[1]);

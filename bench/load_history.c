@@ -128,7 +128,7 @@ void load_history_take(struct load_worker *worker, struct load_seat *seat, const
         return;
     }
     worker->stats.counts[LOAD_PAGES]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_PAGE], worker->now_us - walk->asked_us);
+    load_worker_add_latency(worker, LOAD_PAGE, walk->asked_us);
     walk->asked_us = 0;
     if (!take_messages(worker, seat, walk, page->messages, &first) || (page->more && (!page->has_next || first == 0)))
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "a page out of order or bounds, or more without next", frame);

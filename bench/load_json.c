@@ -64,7 +64,11 @@ static void write_all(FILE *file, const struct load_report *report)
     fprintf(file, ",\n\"good\":%s,\"seconds\":%.3f,\"connect_s\":%.3f,\"behind_us\":%llu,\"kills\":%u",
             load_report_is_good(report) ? "true" : "false", report->seconds, report->connect_s,
             (unsigned long long)report->behind_us, report->kill_count);
-    fprintf(file, ",\"overdue\":%llu", (unsigned long long)report->overdue);
+    fprintf(file, ",\"behind\":%llu,\"held_by_window\":%s,\"overdue\":%llu", (unsigned long long)report->behind,
+            report->is_held ? "true" : "false", (unsigned long long)report->overdue);
+    fprintf(file, ",\"late_sends\":%llu,\"late_pages\":%llu,\"late_replays\":%llu",
+            (unsigned long long)report->late[LOAD_SEND_TO_OK], (unsigned long long)report->late[LOAD_PAGE],
+            (unsigned long long)report->late[LOAD_CONNECT_TO_LIVE]);
     fputs(",\"storms\":[", file);
     for (uint32_t i = 0; i < report->storm_count; i++)
         fprintf(file, "%s%.3f", i > 0 ? "," : "", report->storm_s[i]);

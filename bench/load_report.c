@@ -96,6 +96,38 @@ static void print_title(const struct load_report *report)
         printf("closed loop: window %u; a slow server is asked less, so the tail is a lower bound\n", options->window);
 }
 
+static void print_late(const struct load_report *report)
+{
+    static const struct {
+        enum load_latency latency;
+        const char *text;
+    } told[] = {{LOAD_SEND_TO_OK, "sends"}, {LOAD_PAGE, "pages"}, {LOAD_CONNECT_TO_LIVE, "replays"}};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+        if (report->late[told[i].latency] > 0)
+            printf("  %llu %s of the measured time were answered after it: among the latencies, not in the rates\n",
+                   (unsigned long long)report->late[told[i].latency], told[i].text);
+}
+
+/* Who is to blame cannot be seen from here where a window holds sends back. */
+static void print_behind(const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    printf("  BEHIND: when measuring ended, %llu sends were due and had not left: ", (unsigned long long)report->behind);
+    if (!report->is_held)
+        printf("connections had room,\n  so it is this generator that is slower than --rate: see its CPU below\n");
+    else if (options->window < LOAD_WINDOW_MAX)
+        printf("no connection had room in its\n  --window of %u: the window is too small for --rate, or the server "
+               "too slow; a larger one shows which\n",
+               options->window);
+    else
+        printf("no connection had room for more than\n  the %u unanswered that the protocol allows: the server is "
+               "slower than --rate\n",
+               LOAD_WINDOW_MAX);
+    if (report->overdue > 0)
+        printf("  %llu of them never left: their latency is not among those below\n",
+               (unsigned long long)report->overdue);
+}
+
 static void print_rates(const struct load_report *report)
 {
     static const enum load_count rates[] = {LOAD_ACKNOWLEDGED, LOAD_DELIVERED,     LOAD_REPLAYED,
@@ -105,11 +137,9 @@ static void print_rates(const struct load_report *report)
         if (report->measured.counts[rates[i]] > 0)
             printf("  %-28s %12.0f /s\n", load_stats_count_text(rates[i]),
                    (double)report->measured.counts[rates[i]] / report->seconds);
-    if (report->overdue * OVERDUE_PER_S_MIN > report->options->rate)
-        printf("  BEHIND: when measuring ended, %llu sends were due and had not left: the server is slower than "
-               "--rate, and\n"
-               "  their latency is not among those below\n",
-               (unsigned long long)report->overdue);
+    print_late(report);
+    if (report->behind * OVERDUE_PER_S_MIN > report->options->rate)
+        print_behind(report);
     printf("  all connections live after   %12.3f s\n", report->connect_s);
     for (uint32_t i = 0; i < report->storm_count; i++)
         printf("  storm %u: all live again after %11.3f s\n", i + 1, report->storm_s[i]);

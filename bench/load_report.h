@@ -38,7 +38,10 @@ struct load_report {
     struct load_point *points;                  /* owned */
     uint32_t point_count, point_room;
     char broken_text[400];
-    uint64_t overdue;                   /* open loop: due in the measured time, and never sent */
+    uint64_t behind;                    /* open loop: due in the measured time, and sent after it, or never */
+    uint64_t overdue;                   /* those of them that were never sent */
+    bool is_held;                       /* they waited for room in a window */
+    uint64_t late[LOAD_LATENCIES];      /* begun in the measured time, answered after it: in no rate */
     char end_text[LOAD_END_TEXT_BYTES]; /* why it ended early */
     bool is_complete;                   /* it ran to its end */
 };

@@ -83,6 +83,8 @@ int load_run_open(struct load_run *run)
     run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
     snprintf(run->host, sizeof run->host, "%s", options->address_text);
     run->prefix_bytes = (uint32_t)strlen(options->prefix);
+    atomic_store(&run->measured_from_us, UINT64_MAX);
+    atomic_store(&run->measured_until_us, UINT64_MAX);
     load_filler_init(&run->filler);
     run->seats = calloc(options->connections, sizeof *run->seats);
     run->user_count = options->scenario == LOAD_FANOUT ? 2 * options->users : options->recipients;
@@ -142,7 +144,13 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
     into->unanswered += from->unanswered;
     into->owed += from->owed;
     into->got += from->got;
+    into->behind += from->behind;
+    into->held += from->held;
+    into->due += from->due;
     into->overdue += from->overdue;
+    into->draining += from->draining;
+    for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
+        into->late[i] += from->late[i];
     if (from->behind_us > into->behind_us)
         into->behind_us = from->behind_us;
 }

@@ -105,9 +105,14 @@ struct load_gauges {
     uint64_t owed; /* entries that seats must get, by the acknowledged sends */
     uint64_t got;
     uint64_t behind_us; /* open loop: how late the latest send left */
+    uint64_t behind;    /* open loop: sends that were due when measuring ended, and had not left */
+    uint64_t held;      /* 1: they waited for a connection that had room in its window */
+    uint64_t due;       /* those of them that shall still leave */
+    uint64_t overdue;   /* those of them that never leave */
+    uint64_t late[LOAD_LATENCIES]; /* counted as measured, though their answer came after the measured time */
+    uint64_t draining;             /* workers that measure no more */
     uint64_t back_us;   /* when all seats were live again after a storm; 0: not yet */
     uint64_t storm;     /* the latest that was seen */
-    uint64_t overdue;   /* open loop: sends that were due when measuring ended, and never left */
 };
 
 struct load_run;
@@ -129,8 +134,10 @@ struct load_worker {
     enum load_phase phase;
     uint64_t storm;
     uint64_t next_send_ns, next_step_us, next_churn_us, published_us;
+    uint64_t due_until_ns, drain_us; /* open loop, in LOAD_DRAIN: what was due before leaves still; when it began */
     uint32_t next_leaver;
-    struct load_stats stats;
+    struct load_stats stats;                        /* counts by the time of the answer; latencies not measured */
+    struct load_histogram measured[LOAD_LATENCIES]; /* by the time when it was meant to begin */
     struct load_gauges gauges;
     struct load_truth *truth; /* owned; by user; read by the main thread after the thread has ended */
     struct load_order *order; /* owned */
@@ -158,6 +165,7 @@ struct load_run {
     char host[64];
     /* Shared. */
     _Atomic int phase;
+    _Atomic uint64_t measured_from_us, measured_until_us; /* UINT64_MAX: not known yet */
     _Atomic uint64_t storm; /* counts up: all drop */
     _Atomic bool is_down;   /* the server is being started again: do not connect */
     pthread_mutex_t epoch_lock;
@@ -191,6 +199,9 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
 void *load_worker_main(void *worker);
 /* A connection ended, or did not come about. */
 void load_worker_note_end(struct load_worker *worker, const char *why);
+/* Something that was meant to begin at `since_us` has been answered. It is measured if it was meant to begin in the
+ * measured time, whenever the answer comes: who left out what a stalled server answers too late would flatter it. */
+void load_worker_add_latency(struct load_worker *worker, enum load_latency what, uint64_t since_us);
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
 /* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. */
 void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,

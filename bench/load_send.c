@@ -107,7 +107,7 @@ void load_send_settle(struct load_worker *worker, struct load_seat *seat, struct
 {
     write_down(worker, seat, send, hash);
     worker->stats.counts[LOAD_ACKNOWLEDGED]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_OK], worker->now_us - send->intended_us);
+    load_worker_add_latency(worker, LOAD_SEND_TO_OK, send->intended_us);
     give_back(worker, seat, send);
     load_scenario_on_answer(worker, seat);
 }

@@ -49,6 +49,9 @@ struct load_stats {
 };
 
 void load_stats_merge(struct load_stats *into, const struct load_stats *from);
+/* Half of it each: LOAD_COUNTS counts, LOAD_LATENCIES histograms. */
+void load_stats_add_counts(struct load_stats *into, const uint64_t *counts);
+void load_stats_add_latencies(struct load_stats *into, const struct load_histogram *latencies);
 void load_stats_clear(struct load_stats *stats);
 uint64_t load_stats_broken(const struct load_stats *stats);
 /* For people, and for JSON. */

@@ -25,6 +25,16 @@ void load_worker_broken(struct load_worker *worker, enum load_count what, const 
     pthread_mutex_unlock(&worker->lock);
 }
 
+void load_worker_add_latency(struct load_worker *worker, enum load_latency what, uint64_t since_us)
+{
+    const struct load_run *run = worker->run;
+    bool is_measured = since_us >= atomic_load_explicit(&run->measured_from_us, memory_order_relaxed)
+                       && since_us < atomic_load_explicit(&run->measured_until_us, memory_order_relaxed);
+    load_histogram_add(is_measured ? &worker->measured[what] : &worker->stats.latencies[what],
+                       worker->now_us - since_us);
+    worker->gauges.late[what] += is_measured && worker->phase > LOAD_MEASURE;
+}
+
 void load_worker_note_end(struct load_worker *worker, const char *why)
 {
     pthread_mutex_lock(&worker->lock);
@@ -48,11 +58,16 @@ void load_worker_check_order(struct load_worker *worker, const struct load_seat 
 
 static void publish(struct load_worker *worker)
 {
+    worker->gauges.draining = worker->phase > LOAD_MEASURE;
     pthread_mutex_lock(&worker->lock);
-    load_stats_merge(&worker->published[worker->phase == LOAD_MEASURE], &worker->stats);
+    load_stats_add_counts(&worker->published[worker->phase == LOAD_MEASURE], worker->stats.counts);
+    load_stats_add_latencies(&worker->published[0], worker->stats.latencies);
+    load_stats_add_latencies(&worker->published[1], worker->measured);
     worker->published_gauges = worker->gauges;
     pthread_mutex_unlock(&worker->lock);
     load_stats_clear(&worker->stats);
+    for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
+        load_histogram_clear(&worker->measured[i]);
     worker->gauges.behind_us = 0;
     worker->published_us = worker->now_us;
 }
