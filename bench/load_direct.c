@@ -131,7 +131,7 @@ static void set_phase(struct director *director, enum load_phase phase)
 static bool is_moving(struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
-    uint64_t mark = gauges->live + gauges->owed + gauges->got, now_us = load_run_now_us(director->run);
+    uint64_t mark = gauges->live + gauges->owed + gauges->got - gauges->pages, now_us = load_run_now_us(director->run);
     if (mark != director->progress_mark) {
         director->progress_mark = mark;
         director->progress_us = now_us;
@@ -155,7 +155,7 @@ static bool is_drained(const struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
     return is_seated(director) && gauges->draining == director->run->options.threads && gauges->due == 0
-           && gauges->unanswered == 0 && gauges->owed == gauges->got;
+           && gauges->unanswered == 0 && gauges->pages == 0 && gauges->owed == gauges->got;
 }
 
 static void lose(struct director *director, const char *what, const char *why)
@@ -325,6 +325,7 @@ static bool direct(struct director *director)
     director->report->is_held = director->gauges.held > 0;
     director->report->overdue = director->gauges.due + director->gauges.overdue;
     director->report->sends_unanswered = director->gauges.unanswered;
+    director->report->pages_unanswered = director->gauges.pages;
     if (director->gauges.owed > director->gauges.got)
         director->report->entries_missing = director->gauges.owed - director->gauges.got;
     return is_good;

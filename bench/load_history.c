@@ -21,7 +21,10 @@ static void ask(struct load_worker *worker, struct load_seat *seat, uint32_t num
     struct load_walk *walk = &seat->walks[number];
     char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
     uint32_t mask = (uint32_t)load_random_next(&worker->random);
-    walk->asked_us = worker->now_us;
+    if (walk->asked_us == 0) { /* else it is asked for once more, and its clock runs */
+        walk->asked_us = worker->now_us;
+        worker->gauges.pages++;
+    }
     walk->is_refused = false;
     seat->out.bytes +=
         (uint32_t)load_wire_put_history(out, mask, HISTORY_ID + number, walk->before, worker->run->options.limit);
@@ -130,6 +133,7 @@ void load_history_take(struct load_worker *worker, struct load_seat *seat, const
     worker->stats.counts[LOAD_PAGES]++;
     load_worker_add_latency(worker, LOAD_PAGE, walk->asked_us);
     walk->asked_us = 0;
+    worker->gauges.pages--;
     if (!take_messages(worker, seat, walk, page->messages, &first) || (page->more && (!page->has_next || first == 0)))
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "a page out of order or bounds, or more without next", frame);
     walk->before = page->next;

@@ -79,9 +79,9 @@ static void write_all(FILE *file, const struct load_report *report)
     for (uint32_t i = LOAD_BROKEN_FIRST; i < LOAD_COUNTS; i++)
         fprintf(file, ",\n\"%s\":%llu", load_stats_count_name((enum load_count)i),
                 (unsigned long long)report->all.counts[i]);
-    fprintf(file, ",\n\"broken\":%llu,\"missing\":%llu,\"unanswered\":%llu",
+    fprintf(file, ",\n\"broken\":%llu,\"missing\":%llu,\"unanswered\":%llu,\"pages_unanswered\":%llu",
             (unsigned long long)load_stats_broken(&report->all), (unsigned long long)report->entries_missing,
-            (unsigned long long)report->sends_unanswered);
+            (unsigned long long)report->sends_unanswered, (unsigned long long)report->pages_unanswered);
     write_usage(file, report);
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
         write_latency(file, load_stats_latency_name((enum load_latency)i),

@@ -22,7 +22,7 @@ enum load_latency load_report_main_latency(const struct load_report *report)
 bool load_report_is_good(const struct load_report *report)
 {
     return report->is_complete && load_stats_broken(&report->all) == 0 && report->sends_unanswered == 0
-           && report->entries_missing == 0;
+           && report->pages_unanswered == 0 && report->entries_missing == 0;
 }
 
 bool load_report_has_figures(const struct load_report *report)
@@ -216,6 +216,8 @@ static void print_judgement(const struct load_report *report)
     if (report->sends_unanswered > 0 || report->entries_missing > 0)
         printf("BROKEN: %llu sends without an answer, %llu entries missing at the end\n",
                (unsigned long long)report->sends_unanswered, (unsigned long long)report->entries_missing);
+    if (report->pages_unanswered > 0)
+        printf("BROKEN: %llu pages of history without an answer\n", (unsigned long long)report->pages_unanswered);
     if (!report->is_complete)
         printf("BROKEN: the run did not come to its end%s%s\n", report->end_text[0] != '\0' ? ": " : "",
                report->end_text);

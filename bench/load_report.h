@@ -34,7 +34,7 @@ struct load_report {
     double storm_s[LOAD_STORMS_MAX];
     uint32_t storm_count;
     uint32_t kill_count;
-    uint64_t sends_unanswered, entries_missing; /* when the patience of the end was over */
+    uint64_t sends_unanswered, pages_unanswered, entries_missing; /* when the patience of the end was over */
     struct load_point *points;                  /* owned */
     uint32_t point_count, point_room;
     char broken_text[400];

@@ -102,6 +102,7 @@ struct load_order {
 struct load_gauges {
     uint64_t live;
     uint64_t unanswered;
+    uint64_t pages; /* under way */
     uint64_t owed; /* entries that seats must get, by the acknowledged sends */
     uint64_t got;
     uint64_t behind_us; /* open loop: how late the latest send left */
