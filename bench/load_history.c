@@ -82,6 +82,14 @@ void load_history_resume(struct load_worker *worker, struct load_seat *seat)
             ask(worker, seat, i);
 }
 
+bool load_history_is_waiting(const struct load_worker *worker, const struct load_seat *seat)
+{
+    bool is_waiting = false;
+    for (uint32_t i = 0; seat->walks != NULL && i < worker->run->options.window; i++)
+        is_waiting |= seat->walks[i].asked_us > 0;
+    return is_waiting;
+}
+
 /* Entries of earlier runs lie below `base`: there the walk ends. */
 static void take_message(struct load_worker *worker, struct load_seat *seat, struct load_walk *walk,
                          const struct load_wire_object *message, struct span frame)

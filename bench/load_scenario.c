@@ -1,7 +1,6 @@
 /* load_scenario.c: who sends what to whom and when, who leaves and who comes back. */
 #include "load_run.h"
 
-#define FILL_WINDOW 64u
 #define SENDS_PER_TURN 8192u
 #define SENDERS_TRIED 16u
 #define BEHIND_WAIT_US 100u /* when all senders' windows are full: an answer wakes us earlier */
@@ -58,7 +57,7 @@ static void send_one(struct load_worker *worker, struct load_seat *seat, uint64_
 
 static void fill_timeline(struct load_worker *worker, struct load_seat *seat)
 {
-    while (seat->unanswered < FILL_WINDOW && seat->next_seq <= worker->run->options.fill)
+    while (seat->unanswered < LOAD_FILL_WINDOW && seat->next_seq <= worker->run->options.fill)
         send_one(worker, seat, worker->now_us);
 }
 
@@ -102,6 +101,16 @@ void load_scenario_on_answer(struct load_worker *worker, struct load_seat *seat)
     go_on(worker, seat);
 }
 
+/* Of a run that comes to its end none is stuck. */
+static void note_stuck(struct load_worker *worker, const struct load_seat *seat)
+{
+    struct load_stuck *stuck = &worker->stuck[seat->state];
+    if (seat->state == LOAD_SEAT_LIVE && seat->unanswered == 0 && !load_history_is_waiting(worker, seat))
+        return;
+    if (stuck->count++ == 0)
+        stuck->first = seat->index;
+}
+
 static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
 {
     if (worker->phase == LOAD_FILLED) {
@@ -109,6 +118,7 @@ static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
         seat->full_sum = seat->got_sum;
     }
     if (worker->phase == LOAD_END) {
+        note_stuck(worker, seat);
         list_remove(&seat->wait_link);
         load_seat_leave(worker, seat, UINT64_MAX);
         return;

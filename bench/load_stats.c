@@ -47,6 +47,7 @@ static const struct {
     [LOAD_LOGINS] = {"logins", "logins"},
     [LOAD_DUPLICATE_OKS] = {"dup", "resends known by their key"},
     [LOAD_BUSY] = {"busy", "busy, tried again"},
+    [LOAD_RATE_LIMITED] = {"rate_limited", "rate-limited, tried again"},
     [LOAD_UNAVAILABLE] = {"unavailable", "unavailable"},
     [LOAD_CONNECT_FAILED] = {"connect_failed", "connects refused"},
     [LOAD_CUT_OFF] = {"cut_off", "connections ended by the server"},

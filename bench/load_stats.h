@@ -17,7 +17,8 @@ enum load_count {
     LOAD_PAGE_MESSAGES,
     LOAD_LOGINS,
     LOAD_DUPLICATE_OKS, /* a resend that the key made safe */
-    LOAD_BUSY,          /* told to try again: busy, rate_limited */
+    LOAD_BUSY,          /* told to try again: the server has no room */
+    LOAD_RATE_LIMITED,  /* told to try again: the user has had its share */
     LOAD_UNAVAILABLE,
     LOAD_CONNECT_FAILED,
     LOAD_CUT_OFF, /* the server ended a connection: expected where it is killed, else an error */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "load_run.h"
@@ -42,18 +43,22 @@ void load_worker_note_end(struct load_worker *worker, const char *why)
     pthread_mutex_unlock(&worker->lock);
 }
 
-/* A cache of the newest pairs: swapped sends come close together. */
 void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
                              struct span frame)
 {
-    uint64_t pair = load_random_mix((uint64_t)seat->index << 32 | text->from);
-    pair = load_random_mix(pair + ((uint64_t)seat->rounds << 32 | text->to)) | 1;
-    struct load_order *order = &worker->order[(pair >> 32) % LOAD_ORDER_SLOTS];
-    if (order->pair == (uint32_t)pair && text->seq <= order->seq
-        && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
+    uint64_t place = ((uint64_t)seat->rounds << 32 | seat->index) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t pair = load_random_mix(((uint64_t)text->from << 32 | text->to) + place);
+    uint32_t before = load_order_swap(&worker->order, pair, text->seq);
+    if (before >= text->seq && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
         load_worker_broken(worker, LOAD_BROKEN_ORDER, "a later send of the same connection was first", frame);
-    order->pair = (uint32_t)pair;
-    order->seq = text->seq;
+}
+
+void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_socket_step step, int error)
+{
+    pthread_mutex_lock(&worker->lock);
+    load_socket_explain(&worker->run->options, nth, step, error, worker->obstacle, sizeof worker->obstacle);
+    pthread_mutex_unlock(&worker->lock);
+    atomic_store(&worker->run->is_hopeless, true);
 }
 
 static void publish(struct load_worker *worker)
@@ -210,6 +215,7 @@ void *load_worker_main(void *argument)
     static const struct io_options options = {.recv_buffer_bytes = 16384, .recv_buffer_count = 1024};
     struct load_worker *worker = argument;
     load_slice_ask();
+    atomic_store(&worker->tid, gettid());
     int status = io_open(&worker->io, &options, &handlers, worker);
     if (status != 0) {
         fprintf(stderr, "chitchat-load: io_uring: %s\n", strerror(-status));
