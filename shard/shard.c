@@ -187,6 +187,8 @@ static void wake_others(struct shard *shard)
         if (other != shard && sleeper_must_wake(&other->sleeper))
             io_wake(shard->io, other->io);
     }
+    for (uint32_t i = 0; i < shard->worker_count; i++)
+        worker_wake(shard->workers[i]);
 }
 
 static void read_clocks(struct shard *shard)

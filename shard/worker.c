@@ -35,6 +35,7 @@ struct worker {
 
     /* Owned by the shard's thread. */
     uint32_t under_way;
+    bool has_posted; /* since worker_wake */
 };
 
 static struct worker_job *take_job(struct worker *worker, uint32_t *lane_r)
@@ -178,6 +179,14 @@ void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job)
     bool has_room = mailbox_post(worker->lanes[lane], job);
     ASSERT(has_room);
     worker->under_way++;
+    worker->has_posted = true;
+}
+
+void worker_wake(struct worker *worker)
+{
+    if (!worker->has_posted)
+        return;
+    worker->has_posted = false;
     if (sleeper_must_wake(&worker->sleeper))
         sem_post(&worker->woken);
 }

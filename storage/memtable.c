@@ -154,21 +154,6 @@ static int directory_open(struct memtable *table, struct mem_user *user, uint32_
     return 0;
 }
 
-/* A full chunk becomes two: at the end of the timeline a new one is begun, elsewhere it is halved. */
-static int chunk_split(struct memtable *table, struct mem_user *user, uint32_t at, bool at_end)
-{
-    struct mem_chunk *chunk = user->chunks[at];
-    struct mem_chunk *fresh = chunk_make(table, MEMTABLE_CHUNK_ENTRIES);
-    if (fresh == NULL || directory_open(table, user, at + 1) != 0)
-        return -ENOMEM;
-    uint32_t keep = at_end ? chunk->count : chunk->count / 2;
-    fresh->count = chunk->count - keep;
-    memcpy(fresh->entries, &chunk->entries[keep], fresh->count * sizeof fresh->entries[0]);
-    chunk->count = keep;
-    user->chunks[at + 1] = fresh;
-    return 0;
-}
-
 static int chunk_grow(struct memtable *table, struct mem_user *user, uint32_t at)
 {
     struct mem_chunk *chunk = user->chunks[at];
@@ -211,24 +196,14 @@ static uint32_t directory_seek(const struct mem_user *user, uint64_t ts)
     return low;
 }
 
+/* So far back an entry's place is looked for one by one. */
+#define NEAR_END_ENTRIES 16u
+
 /* Where an entry of `ts` stands or would stand. */
 struct place {
     uint32_t chunk;
     uint32_t entry;
 };
-
-/* Most entries come in order: they need no search. */
-static bool is_newest(const struct mem_user *user, uint64_t ts)
-{
-    const struct mem_chunk *last = user->chunks[user->chunk_count - 1];
-    return last->count > 0 && ts > mem_entry_ts(&last->entries[last->count - 1]);
-}
-
-static struct place end_of(const struct mem_user *user)
-{
-    uint32_t last = user->chunk_count - 1;
-    return (struct place){last, user->chunks[last]->count};
-}
 
 static struct place seek(const struct mem_user *user, uint64_t ts)
 {
@@ -236,59 +211,76 @@ static struct place seek(const struct mem_user *user, uint64_t ts)
     return (struct place){chunk, chunk_seek(user->chunks[chunk], ts)};
 }
 
-/* Makes room for one more entry in the chunk where `ts` belongs. */
-static int make_room(struct memtable *table, struct mem_user *user, uint64_t ts)
-{
-    if (user->chunk_count == 0) {
-        struct mem_chunk *chunk = chunk_make(table, MEMTABLE_CHUNK_ENTRIES_FIRST);
-        if (chunk == NULL)
-            return -ENOMEM;
-        user->chunks[user->chunk_count++] = chunk;
-        return 0;
-    }
-    struct place place = is_newest(user, ts) ? end_of(user) : seek(user, ts);
-    const struct mem_chunk *chunk = user->chunks[place.chunk];
-    if (chunk->count < chunk->room)
-        return 0;
-    if (chunk->room < MEMTABLE_CHUNK_ENTRIES)
-        return chunk_grow(table, user, place.chunk);
-    bool at_end = place.chunk == user->chunk_count - 1 && place.entry == chunk->count;
-    return chunk_split(table, user, place.chunk, at_end);
-}
-
-/* After a split at the end the new chunk is empty: the entry belongs there. */
-static struct place place_for(const struct mem_user *user, uint64_t ts)
+/* Where to insert: most entries come in order, and those of other shards little later. */
+static struct place seek_near_end(const struct mem_user *user, uint64_t ts)
 {
     uint32_t last = user->chunk_count - 1;
-    if (user->chunks[last]->count == 0)
-        return (struct place){last, 0};
-    return is_newest(user, ts) ? end_of(user) : seek(user, ts);
+    const struct mem_chunk *chunk = user->chunks[last];
+    uint32_t lowest = chunk->count > NEAR_END_ENTRIES ? chunk->count - NEAR_END_ENTRIES : 0;
+    for (uint32_t entry = chunk->count; entry > lowest; entry--)
+        if (mem_entry_ts(&chunk->entries[entry - 1]) < ts)
+            return (struct place){last, entry};
+    return seek(user, ts);
 }
 
-static void entry_put(struct memtable *table, struct mem_user *user, struct record *record, uint64_t ts, enum role role)
+static bool is_at(const struct mem_user *user, struct place place, uint64_t ts)
 {
-    struct place place = place_for(user, ts);
+    const struct mem_chunk *chunk = user->chunks[place.chunk];
+    return place.entry < chunk->count && mem_entry_ts(&chunk->entries[place.entry]) == ts;
+}
+
+/* A full chunk becomes two: at the end of the timeline a new one is begun, elsewhere it is halved. The place moves with
+ * it. */
+static int chunk_split(struct memtable *table, struct mem_user *user, struct place *place)
+{
+    struct mem_chunk *chunk = user->chunks[place->chunk];
+    struct mem_chunk *fresh = chunk_make(table, MEMTABLE_CHUNK_ENTRIES);
+    if (fresh == NULL || directory_open(table, user, place->chunk + 1) != 0)
+        return -ENOMEM;
+    bool at_end = place->chunk + 2 == user->chunk_count && place->entry == chunk->count;
+    uint32_t keep = at_end ? chunk->count : chunk->count / 2;
+    fresh->count = chunk->count - keep;
+    memcpy(fresh->entries, &chunk->entries[keep], fresh->count * sizeof fresh->entries[0]);
+    chunk->count = keep;
+    user->chunks[place->chunk + 1] = fresh;
+    if (place->entry >= keep)
+        *place = (struct place){place->chunk + 1, place->entry - keep};
+    return 0;
+}
+
+/* Makes room for one more entry at the place, which may move. */
+static int make_room(struct memtable *table, struct mem_user *user, struct place *place)
+{
+    const struct mem_chunk *chunk = user->chunks[place->chunk];
+    if (chunk->count < chunk->room)
+        return 0;
+    return chunk->room < MEMTABLE_CHUNK_ENTRIES ? chunk_grow(table, user, place->chunk)
+                                                : chunk_split(table, user, place);
+}
+
+static int make_first_room(struct memtable *table, struct mem_user *user)
+{
+    struct mem_chunk *chunk = chunk_make(table, MEMTABLE_CHUNK_ENTRIES_FIRST);
+    if (chunk == NULL)
+        return -ENOMEM;
+    user->chunks[user->chunk_count++] = chunk;
+    return 0;
+}
+
+static void entry_put(struct memtable *table, struct mem_user *user, struct place place, struct mem_entry put)
+{
     struct mem_chunk *chunk = user->chunks[place.chunk];
     struct mem_entry *entry = &chunk->entries[place.entry];
     memmove(entry + 1, entry, (chunk->count - place.entry) * sizeof *entry);
-    *entry = (struct mem_entry){ts << 2 | role, record};
-    record_heap_hold(table->heap, table->holder, record);
+    *entry = put;
+    record_heap_hold(table->heap, table->holder, put.record);
     chunk->count++;
     table->entry_count++;
-    table->bytes += sizeof *record + record_body_bytes(record);
+    table->bytes += sizeof *put.record + record_body_bytes(put.record);
     if (mem_entry_is_keyed(entry)) {
         user->keyed_count++;
         table->keyed_count++;
     }
-}
-
-static bool is_in(const struct mem_user *user, uint64_t ts)
-{
-    if (user->chunk_count == 0 || is_newest(user, ts))
-        return false;
-    struct place place = seek(user, ts);
-    const struct mem_chunk *chunk = user->chunks[place.chunk];
-    return place.entry < chunk->count && mem_entry_ts(&chunk->entries[place.entry]) == ts;
 }
 
 int memtable_insert(struct memtable *table, struct record *record, enum role role)
@@ -303,11 +295,14 @@ int memtable_insert(struct memtable *table, struct record *record, enum role rol
         user = user_make(table, hash, name);
     if (user == NULL)
         return -ENOMEM;
-    if (is_in(user, ts))
-        return 0;
-    if (make_room(table, user, ts) != 0)
+    if (user->chunk_count == 0 && make_first_room(table, user) != 0)
         return -ENOMEM;
-    entry_put(table, user, record, ts, role);
+    struct place place = seek_near_end(user, ts);
+    if (is_at(user, place, ts))
+        return 0;
+    if (make_room(table, user, &place) != 0)
+        return -ENOMEM;
+    entry_put(table, user, place, (struct mem_entry){ts << 2 | role, record});
     return 0;
 }
 

@@ -57,6 +57,7 @@ static struct number_job job_of(struct bed *bed, uint32_t number, sem_t *gate)
 /* As a shard does: prepares to sleep, looks, sleeps. */
 static void wait_until_done(struct bed *bed, uint32_t count)
 {
+    worker_wake(bed->worker);
     while (bed->done[0] < count) {
         sleeper_prepare(&bed->sleeper);
         if (!worker_has_finished(bed->worker))
@@ -94,6 +95,7 @@ Test(worker, serves_a_lower_lane_first)
     struct number_job jobs[] = {job_of(&bed, 9, &gate), job_of(&bed, 2, NULL), job_of(&bed, 1, NULL),
                                 job_of(&bed, 0, NULL)};
     worker_post(bed.worker, 0, &jobs[0].job); /* holds the worker until the others stand in line */
+    worker_wake(bed.worker);
     for (uint32_t i = 1; i < 4; i++)
         worker_post(bed.worker, 3 - i, &jobs[i].job);
     cr_assert_eq(worker_jobs_under_way(bed.worker), 4);
@@ -132,6 +134,7 @@ Test(worker, wakes_each_time_and_only_a_shard_that_sleeps)
         bed.order[0] %= 32; /* room for the numbers */
     }
     worker_post(bed.worker, 0, &job.job);
+    worker_wake(bed.worker);
     while (!worker_has_finished(bed.worker))
         continue;
     int wakes;
