@@ -11,6 +11,7 @@ void load_frame_take_entry(struct load_worker *worker, struct load_seat *seat, c
     seat->cursor = entry->ts;
     seat->got_count++;
     seat->got_sum += hash;
+    seat->got_places += entry->ts;
     worker->gauges.got++;
 }
 
@@ -71,19 +72,16 @@ static void take_message(struct load_worker *worker, struct load_seat *seat, con
 }
 
 /* The first login tells the data set; it is the same for all. */
-static void take_epoch(struct load_worker *worker, struct load_seat *seat, struct span epoch, struct span frame)
+static void take_epoch(struct load_worker *worker, struct span epoch, struct span frame)
 {
     struct load_run *run = worker->run;
-    bool is_same = true;
-    if (epoch.bytes == 0 || epoch.bytes > LOAD_EPOCH_BYTES_MAX)
-        return;
+    bool is_told = epoch.bytes > 0 && epoch.bytes <= LOAD_EPOCH_BYTES_MAX;
     pthread_mutex_lock(&run->epoch_lock);
-    if (run->epoch[0] == '\0')
+    if (is_told && run->epoch[0] == '\0')
         memcpy(run->epoch, epoch.data, epoch.bytes);
-    else
-        is_same = load_wire_is(epoch, run->epoch);
+    bool is_same = is_told && load_wire_is(epoch, run->epoch);
     pthread_mutex_unlock(&run->epoch_lock);
-    if (!is_same && seat->was_in)
+    if (!is_same)
         load_worker_broken(worker, LOAD_BROKEN_RESUME, "another data set", frame);
 }
 
@@ -92,7 +90,7 @@ static void take_login(struct load_worker *worker, struct load_seat *seat, const
 {
     worker->stats.counts[LOAD_LOGINS]++;
     load_worker_add_latency(worker, LOAD_CONNECT_TO_LOGIN, seat->begun_us);
-    take_epoch(worker, seat, ok->epoch, frame);
+    take_epoch(worker, ok->epoch, frame);
     if (!seat->was_in) {
         seat->was_in = true;
         seat->base = seat->cursor = ok->last;
@@ -103,7 +101,7 @@ static void take_login(struct load_worker *worker, struct load_seat *seat, const
         load_worker_broken(worker, LOAD_BROKEN_RESUME, "what was received is unknown", frame);
     if (seat->from_start) {
         worker->gauges.got -= seat->got_count;
-        seat->got_count = seat->got_sum = 0;
+        seat->got_count = seat->got_sum = seat->got_places = 0;
         seat->cursor = seat->base;
         seat->from_start = false;
         seat->rounds++;

@@ -11,7 +11,7 @@
 struct load_walk {
     uint64_t asked_us; /* 0: no page is under way */
     uint64_t before;   /* where the next page ends; 0: at the newest entry */
-    uint64_t count, sum;
+    uint64_t count, sum, places;
     uint64_t seen; /* entries of all its rounds together */
     bool is_refused;
 };
@@ -100,33 +100,37 @@ static void take_message(struct load_worker *worker, struct load_seat *seat, str
         return;
     walk->seen++;
     walk->count++;
+    walk->places += message->ts;
     walk->sum += load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
 }
 
-/* All messages of a page; the first one's ts, 0 if there is none. False if they are not in order or not in bounds. */
+/* All messages of a page; the first one's ts, 0 if there is none. False if they are not in order, not in bounds, or too
+ * many. */
 static bool take_messages(struct load_worker *worker, struct load_seat *seat, struct load_walk *walk,
                           struct span messages, uint64_t *first_r)
 {
     struct load_wire_object message;
     const char *at = NULL, *begin;
     uint64_t last = 0;
+    uint32_t count = 0;
     bool is_broken, is_good = true;
     *first_r = 0;
     for (begin = messages.data; load_wire_next_message(messages, &at, &message, &is_broken); begin = at) {
         is_good &= message.ts > last && (walk->before == 0 || message.ts < walk->before);
         last = message.ts;
+        count++;
         *first_r = *first_r == 0 ? message.ts : *first_r;
         take_message(worker, seat, walk, &message, (struct span){begin, (size_t)(at - begin)});
     }
-    return is_good && !is_broken;
+    return is_good && !is_broken && count <= worker->run->options.limit;
 }
 
 static void end_walk(struct load_worker *worker, const struct load_seat *seat, struct load_walk *walk,
                      struct span frame)
 {
-    if (walk->count != seat->full_count || walk->sum != seat->full_sum)
+    if (walk->count != seat->full_count || walk->sum != seat->full_sum || walk->places != seat->full_places)
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "the pages together are not what the connection got", frame);
-    walk->count = walk->sum = walk->before = 0;
+    walk->count = walk->sum = walk->places = walk->before = 0;
 }
 
 void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,

@@ -77,7 +77,7 @@ static void take_delivery(struct load_worker *worker, struct load_seat *seat, st
     struct load_text text;
     bool is_ours = load_text_read(payload.data, (uint32_t)payload.bytes, &worker->run->filler, &text);
     if (!is_ours || text.run != worker->run->number || text.to != seat->user
-        || text.from >= worker->run->options.connections) {
+        || text.from >= worker->run->options.connections || payload.bytes != worker->run->options.text_bytes) {
         load_worker_broken(worker, LOAD_BROKEN_CONTENT, "not what was sent, or not to this user", payload);
         return;
     }

@@ -33,6 +33,8 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
     if (name.bytes <= prefix_bytes || name.bytes > prefix_bytes + 8
         || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
         return false;
+    if (name.data[prefix_bytes] == '0' && name.bytes > prefix_bytes + 1)
+        return false; /* another name than the one that was sent to */
     for (size_t i = prefix_bytes; i < name.bytes; i++) {
         if (name.data[i] < '0' || name.data[i] > '9')
             return false;

@@ -81,6 +81,7 @@ struct load_seat {
     uint64_t cursor;
     uint64_t login_last;
     uint64_t got_count, got_sum;
+    uint64_t got_places;     /* the sum of their ts */
     struct load_send *sends; /* owned; grows up to the window */
     uint32_t sends_room;
     uint16_t first_free;
@@ -88,9 +89,9 @@ struct load_seat {
     uint32_t next_seq;
     _Atomic uint32_t
         order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
-    uint64_t full_count, full_sum; /* history, replay: what the filled timeline holds */
-    uint32_t rounds;               /* times that it was read from the start */
-    struct load_walk *walks;       /* history: owned; as many as the window, NULL until it begins */
+    uint64_t full_count, full_sum, full_places; /* history, replay: what the filled timeline holds */
+    uint32_t rounds;                            /* times that it was read from the start */
+    struct load_walk *walks;                    /* history: owned; as many as the window, NULL until it begins */
 };
 
 struct load_truth {

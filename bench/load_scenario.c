@@ -90,7 +90,7 @@ void load_scenario_on_live(struct load_worker *worker, struct load_seat *seat)
         go_on(worker, seat);
         return;
     }
-    if (seat->got_count != seat->full_count || seat->got_sum != seat->full_sum)
+    if (seat->got_count != seat->full_count || seat->got_sum != seat->full_sum || seat->got_places != seat->full_places)
         load_worker_broken(worker, LOAD_BROKEN_RESUME, "the replay is not the timeline", (struct span){"", 0});
     if (is_running(worker))
         replay_again(worker, seat);
@@ -116,6 +116,7 @@ static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
     if (worker->phase == LOAD_FILLED) {
         seat->full_count = seat->got_count;
         seat->full_sum = seat->got_sum;
+        seat->full_places = seat->got_places;
     }
     if (worker->phase == LOAD_END) {
         note_stuck(worker, seat);

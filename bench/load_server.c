@@ -14,9 +14,9 @@
 
 #define POLL_MS 20
 #define STOP_MS 20000
-/* What a killed process had in io_uring listens on for a moment, when nobody has it any more. One who listens and
- * cannot be looked into is believed after this time. */
+/* One who listens and cannot be looked into is believed after this time. */
 #define UNSEEN_MS_MAX 2000u
+#define LET_GO_MS 1000
 
 static void sleep_ms(long ms)
 {
@@ -81,10 +81,19 @@ bool load_server_has_ended(struct load_server *server, char *why, size_t room)
     return true;
 }
 
+/* For some ms after a killed server has ended its listener still takes connections: the kernel takes its ring apart in
+ * the background. They would be mistaken for those of the one that is started. */
+static void wait_for_silence(struct load_address *address)
+{
+    for (int ms = 0; ms < LET_GO_MS && load_address_probe(address) == 0; ms++)
+        sleep_ms(1);
+}
+
 int load_server_start(struct load_server *server_r, const char *command, struct load_address *address)
 {
     char ignored[64];
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    wait_for_silence(address);
     pid_t pid = fork();
     if (pid < 0)
         return -errno;
