@@ -7,11 +7,10 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "load_pulse.h"
 #include "load_server.h"
 
 #define TICK_US 50000u
-#define POINT_US_MIN 250000u
-#define POINTS 400u                 /* about so many of a long run */
 #define PATIENCE_US 30000000u       /* without any progress */
 #define PATIENCE_US_BROKEN 3000000u /* when it is known already that something is missing */
 #define GONE_US 5000000u            /* without any connection, and no storm or kill */
@@ -20,17 +19,17 @@ struct director {
     struct load_run *run;
     struct load_report *report;
     struct load_stats stats[2]; /* not measured, measured */
-    struct load_stats point;    /* the measured of the interval that is under way */
+    struct load_pulse pulse;
+    const char *phase_text; /* borrowed */
     struct load_gauges gauges;
     uint64_t begun_us; /* of the phase */
-    uint64_t point_us;
     uint64_t progress_us, progress_mark;
     uint64_t live_us; /* when a connection was last seen live */
     uint64_t storm_us, next_kill_us;
     uint32_t storms_begun;
     uint32_t interrupts;
     bool is_lost; /* the server: there is nothing more to wait for */
-    double cpu_before[LOAD_THREADS_MAX], cpu_after[LOAD_THREADS_MAX];
+    struct load_proc_time before[LOAD_THREADS_MAX], after[LOAD_THREADS_MAX]; /* of the workers */
 };
 
 /* The time to wait is the time in which a signal is heard. */
@@ -40,6 +39,7 @@ static void sleep_us(struct director *director, uint64_t us)
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
     if (sigtimedwait(&signals, NULL, &(struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000}) < 0)
         return;
     snprintf(director->report->end_text, sizeof director->report->end_text, "interrupted");
@@ -48,41 +48,7 @@ static void sleep_us(struct director *director, uint64_t us)
 
 static void show(struct director *director, const char *phase, double done)
 {
-    struct load_progress progress = {.phase = phase, .what = "sends", .done = done, .live = director->gauges.live};
-    progress.broken = load_stats_broken(&director->stats[0]) + load_stats_broken(&director->stats[1]);
-    if (director->report->point_count > 0) {
-        const struct load_point *point = &director->report->points[director->report->point_count - 1];
-        if (director->run->options.scenario == LOAD_HISTORY) {
-            progress.what = "pages";
-            progress.per_s = point->pages_per_s;
-        } else if (director->run->options.scenario == LOAD_REPLAY) {
-            progress.what = "entries";
-            progress.per_s = point->delivered_per_s;
-        } else {
-            progress.per_s = point->acknowledged_per_s;
-        }
-        progress.p99_us = point->p99_us;
-    }
-    load_progress_show(&progress);
-}
-
-static void end_point(struct director *director, uint64_t now_us)
-{
-    const struct load_stats *stats = &director->point;
-    const struct load_histogram *latency = &stats->latencies[load_report_main_latency(director->report)];
-    double seconds = (double)(now_us - director->point_us) / 1e6;
-    struct load_point point = {
-        .at_s = (double)(now_us - director->begun_us) / 1e6,
-        .acknowledged_per_s = (double)stats->counts[LOAD_ACKNOWLEDGED] / seconds,
-        .delivered_per_s = (double)(stats->counts[LOAD_DELIVERED] + stats->counts[LOAD_REPLAYED]) / seconds,
-        .pages_per_s = (double)stats->counts[LOAD_PAGES] / seconds,
-        .p50_us = load_histogram_quantile(latency, 0.5),
-        .p99_us = load_histogram_quantile(latency, 0.99),
-        .max_us = latency->max_us,
-    };
-    load_report_add_point(director->report, &point);
-    load_stats_clear(&director->point);
-    director->point_us = now_us;
+    load_pulse_show(&director->pulse, director->stats, director->gauges.live, phase, done);
 }
 
 /* Whether the server has answered anything. */
@@ -95,38 +61,39 @@ static bool is_any(const struct load_stats *stats)
 }
 
 /* Takes in what the workers have published. */
-static void take(struct director *director, bool is_measured)
+static void take(struct director *director)
 {
     struct load_stats *fresh = calloc(2, sizeof *fresh);
-    if (fresh == NULL)
-        return;
+    uint64_t now_us = load_run_now_us(director->run);
+    ASSERT(fresh != NULL); /* a generator without memory has nothing to measure */
     load_run_take(director->run, fresh, &director->gauges);
-    bool is_alive = director->gauges.live > 0 || is_any(&fresh[0]) || is_any(&fresh[1]);
+    if (director->gauges.live > 0 || is_any(&fresh[0]) || is_any(&fresh[1]))
+        director->live_us = now_us;
     for (uint32_t i = 0; i < 2; i++)
         load_stats_merge(&director->stats[i], &fresh[i]);
-    load_stats_merge(&director->point, &fresh[1]);
+    load_pulse_add(&director->pulse, fresh, now_us);
     free(fresh);
     if (director->gauges.behind_us > director->report->behind_us)
         director->report->behind_us = director->gauges.behind_us;
-    uint64_t now_us = load_run_now_us(director->run);
-    uint64_t point_us = (uint64_t)(director->run->options.duration_s * 1e6) / POINTS;
-    if (is_measured && now_us - director->point_us >= (point_us > POINT_US_MIN ? point_us : POINT_US_MIN))
-        end_point(director, now_us);
-    if (is_alive)
-        director->live_us = now_us;
 }
 
 static void set_phase(struct director *director, enum load_phase phase)
 {
+    uint64_t now_us = load_run_now_us(director->run);
+    if (phase == LOAD_MEASURE)
+        atomic_store(&director->run->measured_from_us, now_us);
+    if (phase == LOAD_DRAIN)
+        atomic_store(&director->run->measured_until_us, now_us);
     atomic_store_explicit(&director->run->phase, phase, memory_order_release);
-    director->begun_us = director->point_us = director->progress_us = load_run_now_us(director->run);
+    director->begun_us = director->progress_us = now_us;
+    load_pulse_begin(&director->pulse, phase, now_us);
 }
 
 /* False when nothing has moved for too long. */
 static bool is_moving(struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
-    uint64_t mark = gauges->live + gauges->owed + gauges->got, now_us = load_run_now_us(director->run);
+    uint64_t mark = gauges->live + gauges->owed + gauges->got - gauges->pages, now_us = load_run_now_us(director->run);
     if (mark != director->progress_mark) {
         director->progress_mark = mark;
         director->progress_us = now_us;
@@ -148,12 +115,23 @@ static bool is_seated(const struct director *director)
 
 static bool is_drained(const struct director *director)
 {
-    return is_seated(director) && director->gauges.unanswered == 0 && director->gauges.owed == director->gauges.got;
+    const struct load_gauges *gauges = &director->gauges;
+    return is_seated(director) && gauges->draining == director->run->options.threads && gauges->due == 0
+           && gauges->unanswered == 0 && gauges->pages == 0 && gauges->owed == gauges->got;
 }
 
 static void lose(struct director *director, const char *what, const char *why)
 {
     snprintf(director->report->end_text, sizeof director->report->end_text, "%s: %s", what, why);
+    director->is_lost = true;
+}
+
+static void take_obstacle(struct director *director)
+{
+    char why[LOAD_OBSTACLE_BYTES - 64];
+    load_run_obstacle(director->run, why, sizeof why);
+    snprintf(director->report->obstacle, sizeof director->report->obstacle, "%s (%llu of %u connections are there)",
+             why, (unsigned long long)director->gauges.live, director->run->options.connections);
     director->is_lost = true;
 }
 
@@ -164,7 +142,11 @@ static bool is_lost(struct director *director)
     char why[100];
     if (director->is_lost)
         return true;
-    if (run->options.kill_command != NULL && load_server_has_ended(run->options.server_pid, why, sizeof why)) {
+    if (atomic_load(&run->is_hopeless)) {
+        take_obstacle(director);
+        return true;
+    }
+    if (run->options.kill_command != NULL && load_server_has_ended(&run->server, why, sizeof why)) {
         run->options.server_pid = 0;
         lose(director, "the server ended by itself", why);
     } else if (director->gauges.live == 0 && load_run_now_us(run) - director->live_us > GONE_US) {
@@ -192,9 +174,10 @@ static bool wait_until(struct director *director, bool (*is_done)(const struct d
 {
     uint32_t interrupts = director->interrupts;
     uint64_t ready = 0;
+    director->phase_text = phase;
     for (;;) {
         sleep_us(director, TICK_US / 5);
-        take(director, false);
+        take(director);
         if (is_storm_over(director) && is_done(director) && ready++ > 0)
             return true;
         if (!is_moving(director) || is_lost(director) || director->interrupts > interrupts)
@@ -209,9 +192,10 @@ static void kill_server(struct director *director)
     atomic_store(&run->is_down, true);
     /* The next process begins at 0: what this one used stays in the difference. */
     director->report->before.cpu_s -= load_proc_read(run->options.server_pid).cpu_s;
-    load_server_kill(run->options.server_pid);
+    load_server_kill(&run->server);
     director->report->kill_count++;
-    int status = load_server_start(run->options.kill_command, &run->options.address, &run->options.server_pid);
+    int status = load_server_start(&run->server, run->options.kill_command, &run->options.address);
+    run->options.server_pid = run->server.pid;
     director->live_us = load_run_now_us(run);
     if (status == 0)
         atomic_store(&run->is_down, false);
@@ -241,7 +225,7 @@ static void run_for(struct director *director, double seconds, const char *phase
            && !is_lost(director)) {
         uint64_t left_us = director->begun_us + length_us - now_us;
         sleep_us(director, left_us < TICK_US ? left_us : TICK_US);
-        take(director, is_measured);
+        take(director);
         if (is_measured && options->scenario == LOAD_STORM)
             direct_storms(director, load_run_now_us(director->run));
         if (is_measured && options->kill_command != NULL && now_us >= director->next_kill_us) {
@@ -252,25 +236,23 @@ static void run_for(struct director *director, double seconds, const char *phase
     }
 }
 
-static void read_cpu(const struct director *director, double *cpu_r)
+static void read_times(const struct director *director, struct load_proc_time *times_r)
 {
-    for (uint32_t i = 0; i < director->run->options.threads; i++) {
-        clockid_t clock;
-        struct timespec used = {0};
-        if (pthread_getcpuclockid(director->run->workers[i].thread, &clock) == 0)
-            clock_gettime(clock, &used);
-        cpu_r[i] = (double)used.tv_sec + (double)used.tv_nsec / 1e9;
-    }
+    for (uint32_t i = 0; i < director->run->options.threads; i++)
+        times_r[i] = load_proc_thread(atomic_load(&director->run->workers[i].tid));
 }
 
-static void add_own_cpu(struct director *director)
+/* The busiest is the one that had least time left: what it waited for a core, it could not work in either. */
+static void tell_loops(struct director *director)
 {
     struct load_report *report = director->report;
     for (uint32_t i = 0; i < director->run->options.threads; i++) {
-        double used = director->cpu_after[i] - director->cpu_before[i];
-        report->own_cpu_s += used;
-        if (used / report->seconds > report->busiest_share)
-            report->busiest_share = used / report->seconds;
+        double run = (director->after[i].run_s - director->before[i].run_s) / report->seconds;
+        double waited = (director->after[i].waited_s - director->before[i].waited_s) / report->seconds;
+        if (run + waited <= report->busiest_share + report->busiest_waited_share)
+            continue;
+        report->busiest_share = run;
+        report->busiest_waited_share = waited;
     }
 }
 
@@ -280,17 +262,23 @@ static void measure(struct director *director)
     struct load_report *report = director->report;
     set_phase(director, LOAD_WARMUP);
     run_for(director, options->warmup_s, "warm-up", false);
-    read_cpu(director, director->cpu_before);
+    if (director->interrupts > 0 || is_lost(director)) {
+        set_phase(director, LOAD_DRAIN);
+        return;
+    }
+    read_times(director, director->before);
+    double own_cpu_s = load_proc_own_cpu_s();
     report->before = load_proc_read(options->server_pid);
     set_phase(director, LOAD_MEASURE);
     uint64_t begun_us = director->begun_us;
     report->behind_us = 0;
     run_for(director, options->duration_s, "measure", true);
     report->after = load_proc_read(options->server_pid);
-    read_cpu(director, director->cpu_after);
-    report->seconds = (double)(load_run_now_us(director->run) - begun_us) / 1e6;
+    read_times(director, director->after);
+    report->own_cpu_s = load_proc_own_cpu_s() - own_cpu_s;
     set_phase(director, LOAD_DRAIN);
-    add_own_cpu(director);
+    report->seconds = (double)(director->begun_us - begun_us) / 1e6;
+    tell_loops(director);
 }
 
 static bool direct(struct director *director)
@@ -310,11 +298,23 @@ static bool direct(struct director *director)
     }
     measure(director);
     bool is_good = wait_until(director, is_drained, "drain");
-    director->report->overdue = director->gauges.overdue;
+    director->report->behind = director->gauges.behind;
+    director->report->is_held = director->gauges.held > 0;
+    director->report->overdue = director->gauges.due + director->gauges.overdue;
     director->report->sends_unanswered = director->gauges.unanswered;
+    director->report->pages_unanswered = director->gauges.pages;
     if (director->gauges.owed > director->gauges.got)
         director->report->entries_missing = director->gauges.owed - director->gauges.got;
     return is_good;
+}
+
+static void tell_stuck(struct director *director)
+{
+    char text[LOAD_STUCK_TEXT_BYTES - 32] = "";
+    load_run_stuck(director->run, text, sizeof text);
+    if (text[0] != '\0')
+        snprintf(director->report->stuck_text, sizeof director->report->stuck_text, "in the phase `%s` %s",
+                 director->phase_text, text);
 }
 
 static void judge(struct director *director)
@@ -323,8 +323,11 @@ static void judge(struct director *director)
     struct load_run *run = director->run;
     char text[200] = "";
     load_run_join(run);
-    take(director, false);
+    take(director);
+    if (!report->is_complete)
+        tell_stuck(director);
     director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_judge(run, text, sizeof text);
+    memcpy(report->late, director->gauges.late, sizeof report->late);
     report->measured = director->stats[1];
     report->all = director->stats[0];
     load_stats_merge(&report->all, &director->stats[1]);
@@ -339,8 +342,10 @@ void load_direct(struct load_run *run, struct load_report *report)
     struct director *director = calloc(1, sizeof *director);
     ASSERT(director != NULL);
     director->run = run;
-    director->report = report;
+    director->report = director->pulse.report = report;
+    director->phase_text = "connect";
     director->live_us = load_run_now_us(run);
+    load_pulse_begin(&director->pulse, LOAD_CONNECT, director->live_us);
     report->is_complete = direct(director);
     set_phase(director, LOAD_END);
     judge(director);

@@ -1,7 +1,7 @@
 /*
  * load_direct.h: a run from the first connect to the judgement: the phases, told to the workers, and what is watched
- * meanwhile. Main thread. SIGINT and SIGTERM, which the caller has blocked, cut the measured time short; what was
- * measured is judged and told.
+ * meanwhile. Main thread. SIGINT, SIGTERM and SIGHUP, which the caller has blocked, cut the measured time short; what
+ * was measured is judged and told.
  */
 #ifndef CHITCHAT_BENCH_LOAD_DIRECT_H
 #define CHITCHAT_BENCH_LOAD_DIRECT_H

@@ -68,7 +68,7 @@ static void take_message(struct load_worker *worker, struct load_seat *seat, con
         return;
     }
     worker->stats.counts[LOAD_DELIVERED]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_DELIVERY], worker->now_us - text.sent_us);
+    load_worker_add_latency(worker, LOAD_SEND_TO_DELIVERY, text.sent_us);
 }
 
 /* The first login tells the data set; it is the same for all. */
@@ -89,7 +89,7 @@ static void take_login(struct load_worker *worker, struct load_seat *seat, const
                        struct span frame)
 {
     worker->stats.counts[LOAD_LOGINS]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_CONNECT_TO_LOGIN], worker->now_us - seat->begun_us);
+    load_worker_add_latency(worker, LOAD_CONNECT_TO_LOGIN, seat->begun_us);
     take_epoch(worker, ok->epoch, frame);
     if (!seat->was_in) {
         seat->was_in = true;
@@ -119,7 +119,7 @@ static void take_live(struct load_worker *worker, struct load_seat *seat, struct
         if (seat->state != LOAD_SEAT_REPLAYING)
             return;
     }
-    load_histogram_add(&worker->stats.latencies[LOAD_CONNECT_TO_LIVE], worker->now_us - seat->begun_us);
+    load_worker_add_latency(worker, LOAD_CONNECT_TO_LIVE, seat->begun_us);
     load_seat_set_live(worker, seat);
 }
 

@@ -21,7 +21,10 @@ static void ask(struct load_worker *worker, struct load_seat *seat, uint32_t num
     struct load_walk *walk = &seat->walks[number];
     char *out = load_seat_room(worker, seat, LOAD_WIRE_ROOM);
     uint32_t mask = (uint32_t)load_random_next(&worker->random);
-    walk->asked_us = worker->now_us;
+    if (walk->asked_us == 0) { /* else it is asked for once more, and its clock runs */
+        walk->asked_us = worker->now_us;
+        worker->gauges.pages++;
+    }
     walk->is_refused = false;
     seat->out.bytes +=
         (uint32_t)load_wire_put_history(out, mask, HISTORY_ID + number, walk->before, worker->run->options.limit);
@@ -79,6 +82,14 @@ void load_history_resume(struct load_worker *worker, struct load_seat *seat)
             ask(worker, seat, i);
 }
 
+bool load_history_is_waiting(const struct load_worker *worker, const struct load_seat *seat)
+{
+    bool is_waiting = false;
+    for (uint32_t i = 0; seat->walks != NULL && i < worker->run->options.window; i++)
+        is_waiting |= seat->walks[i].asked_us > 0;
+    return is_waiting;
+}
+
 /* Entries of earlier runs lie below `base`: there the walk ends. */
 static void take_message(struct load_worker *worker, struct load_seat *seat, struct load_walk *walk,
                          const struct load_wire_object *message, struct span frame)
@@ -132,8 +143,9 @@ void load_history_take(struct load_worker *worker, struct load_seat *seat, const
         return;
     }
     worker->stats.counts[LOAD_PAGES]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_PAGE], worker->now_us - walk->asked_us);
+    load_worker_add_latency(worker, LOAD_PAGE, walk->asked_us);
     walk->asked_us = 0;
+    worker->gauges.pages--;
     if (!take_messages(worker, seat, walk, page->messages, &first) || (page->more && (!page->has_next || first == 0)))
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "a page out of order or bounds, or more without next", frame);
     walk->before = page->next;

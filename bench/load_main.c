@@ -29,20 +29,30 @@ static bool raise_limits(const struct load_options *options)
 }
 
 /* Starts the server, if it is ours; else looks whether it is there. */
-static bool start_server(struct load_options *options)
+static bool start_server(struct load_run *run)
 {
-    int status;
+    struct load_options *options = &run->options;
+    int status = load_address_probe(&options->address);
     if (options->kill_command == NULL) {
-        status = load_server_probe(&options->address);
         if (status != 0)
             fprintf(stderr, "chitchat-load: cannot connect to %s: %s; is the server running there?\n",
-                    options->address_text, strerror(-status));
+                    options->address.text, strerror(-status));
         return status == 0;
     }
-    status = load_server_start(options->kill_command, &options->address, &options->server_pid);
+    if (status == 0) {
+        fprintf(stderr,
+                "chitchat-load: something listens at %s already; --kill-server starts a server of its own there\n",
+                options->address.text);
+        return false;
+    }
+    status = load_server_start(&run->server, options->kill_command, &options->address);
+    options->server_pid = run->server.pid;
     if (status == -ECHILD)
         fprintf(stderr, "chitchat-load: the command of --kill-server ended before anything listened at %s\n",
-                options->address_text);
+                options->address.text);
+    else if (status == -ETIMEDOUT)
+        fprintf(stderr, "chitchat-load: nothing listens at %s %u s after the start of the command of --kill-server\n",
+                options->address.text, LOAD_SERVER_START_S);
     else if (status != 0)
         fprintf(stderr, "chitchat-load: the command of --kill-server: %s\n", strerror(-status));
     return status == 0;
@@ -61,6 +71,10 @@ static int run_all(struct load_run *run, struct load_report *report)
         return 2;
     }
     load_direct(run, report);
+    if (report->obstacle[0] != '\0') {
+        fprintf(stderr, "chitchat-load: %s\n", report->obstacle);
+        return 2;
+    }
     load_report_print(report);
     bool is_written = options->json_path == NULL || load_report_write_json(report, options->json_path);
     if (options->html_path != NULL && !load_report_write_html(report, options->html_path))
@@ -68,13 +82,17 @@ static int run_all(struct load_run *run, struct load_report *report)
     return load_report_is_good(report) && is_written ? 0 : 1;
 }
 
-/* They are heard where the director waits; threads inherit that. */
+/* They are heard where the director waits; threads inherit that. What is ignored, as nohup has it, stays so: blocked it
+ * would be heard. */
 static void block_signals(void)
 {
     sigset_t signals;
+    struct sigaction hangup;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
 }
 
@@ -82,11 +100,11 @@ static void block_signals(void)
 static int run_with_server(struct load_run *run, struct load_report *report)
 {
     block_signals();
-    if (!raise_limits(&run->options) || !start_server(&run->options))
+    if (!raise_limits(&run->options) || !start_server(run))
         return 2;
     int status = run_all(run, report);
-    if (run->options.kill_command != NULL && run->options.server_pid != 0)
-        load_server_stop(run->options.server_pid);
+    if (run->options.kill_command != NULL)
+        load_server_stop(&run->server);
     load_run_close(run);
     return status;
 }

@@ -45,7 +45,7 @@ static void log_in(struct load_worker *worker, struct load_seat *seat)
 static void go_live(struct load_worker *worker, struct load_seat *seat)
 {
     worker->stats.counts[LOAD_LOGINS]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_CONNECT_TO_LOGIN], worker->now_us - seat->begun_us);
+    load_worker_add_latency(worker, LOAD_CONNECT_TO_LOGIN, seat->begun_us);
     seat->was_in = true;
     load_seat_set_live(worker, seat);
 }
@@ -83,7 +83,7 @@ static void take_delivery(struct load_worker *worker, struct load_seat *seat, st
     }
     take_entry(worker, seat, &text, payload);
     worker->stats.counts[LOAD_DELIVERED]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_DELIVERY], worker->now_us - text.sent_us);
+    load_worker_add_latency(worker, LOAD_SEND_TO_DELIVERY, text.sent_us);
 }
 
 static bool holds(struct span span, const char *word)

@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "load_settle.h"
 #include "load_text.h"
 
 static const char help_text[] =
     "chitchat-load: load for a chitchat server, and a judge of all that it delivers.\n"
     "\n"
-    "Usage: chitchat-load [options] ADDR:PORT\n"
+    "Usage: chitchat-load [options] ADDR:PORT      (127.0.0.1:8080, [::1]:8080, localhost:8080)\n"
     "\n"
     "  --scenario NAME    pairs    every connection sends to others (default)\n"
     "                     fanout   --users senders, each to a user of its own; the other connections are those users'\n"
@@ -37,7 +37,7 @@ static const char help_text[] =
     "  --limit N          messages of a page of history (50)\n"
     "  --churn N          (a tenth of the connections)            --storms N   (1)\n"
     "  --threads N        one loop each (1); pin them with taskset\n"
-    "  --source-ips N     connect from N addresses from 127.0.0.2 on; or FIRST+N\n"
+    "  --source-ips N     connect from N IPv4 addresses from 127.0.0.2 on; or FIRST+N\n"
     "  --seed N           (1)                  --prefix P   of user names (load-)\n"
     "  --server-pid PID   tell its CPU and memory\n"
     "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
@@ -48,7 +48,17 @@ static const char help_text[] =
     "\n"
     "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each "
     "connection must have\n"
-    "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run.\n";
+    "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run. Order is looked up "
+    "among the\n"
+    "newest pairs of a sender and a recipient, ten for each send that can be under way (of an open loop: in a second), "
+    "655,360 a\n"
+    "thread at most. What a connection sent before it came back, or before it tried something refused again, may come "
+    "once more\n"
+    "and late: its order is not judged.\n"
+    "\n"
+    "A latency counts if its send, page or replay was meant to begin in the measured time, though the answer may come "
+    "after it; a\n"
+    "rate counts the answers that came in the measured time.\n";
 
 enum {
     KEYS = 1000, /* above all characters */
@@ -119,23 +129,35 @@ static bool refuse(const char *name, const char *why)
     return false;
 }
 
+static bool refuse_range(const char *name, const char *kind, double min, double max)
+{
+    fprintf(stderr, "chitchat-load: %s must be a %s from %.12g to %.12g; see --help\n", name, kind, min, max);
+    return false;
+}
+
 static bool number(const char *name, const char *text, double min, double max, double *number_r)
 {
     char *end;
     *number_r = strtod(text, &end);
-    if (end != text && *end == '\0' && *number_r >= min && *number_r <= max)
-        return true;
-    fprintf(stderr, "chitchat-load: %s must be a number from %.12g to %.12g\n", name, min, max);
-    return false;
+    return (end != text && *end == '\0' && *number_r >= min && *number_r <= max)
+           || refuse_range(name, "number", min, max);
+}
+
+static bool whole_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *number_r)
+{
+    char *end;
+    errno = 0;
+    *number_r = strtoull(text, &end, 10);
+    return (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *number_r >= min && *number_r <= max)
+           || refuse_range(name, "whole number", (double)min, (double)max);
 }
 
 static bool whole(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *number_r)
 {
-    double value;
-    if (!number(name, text, min, max, &value))
-        return false;
+    uint64_t value;
+    bool is_good = whole_number(name, text, min, max, &value);
     *number_r = (uint32_t)value;
-    return (double)*number_r == value || refuse(name, "must be a whole number");
+    return is_good;
 }
 
 static bool take_scenario(const char *text, struct load_options *options)
@@ -197,23 +219,12 @@ static bool take_prefix(const char *text, struct load_options *options)
 
 static bool take_address(const char *text, struct load_options *options)
 {
-    char host[INET_ADDRSTRLEN];
-    uint32_t port;
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || (size_t)(colon - text) >= sizeof host)
-        return refuse(text, "must be ADDR:PORT, such as 127.0.0.1:8080");
-    memcpy(host, text, (size_t)(colon - text));
-    host[colon - text] = '\0';
-    if (!whole("the port", colon + 1, 1, 65535, &port))
-        return false;
-    options->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    snprintf(options->address_text, sizeof options->address_text, "%s", text);
-    return inet_pton(AF_INET, host, &options->address.sin_addr) == 1 || refuse(text, "must begin with an IPv4 address");
+    const char *why = load_address_parse(&options->address, text);
+    return why == NULL || refuse(text, why);
 }
 
 static bool take_sizes(int option, const char *text, struct load_options *options)
 {
-    double value = 0;
     uint32_t pid = 0;
     switch (option) {
     case CONNECTIONS: return whole("--connections", text, 1, LOAD_SEATS_MAX - 1, &options->connections);
@@ -223,7 +234,7 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     case WINDOW: return whole("--window", text, 1, LOAD_WINDOW_MAX, &options->window);
     case RATE: return whole("--rate", text, 1, 100000000, &options->rate);
     case TEXT: return whole("--text", text, LOAD_TEXT_BYTES_MIN, LOAD_TEXT_BYTES_MAX, &options->text_bytes);
-    case DURATION: return number("--duration", text, 0.1, 864000, &options->duration_s);
+    case DURATION: return number("--duration", text, LOAD_DURATION_S_MIN, 864000, &options->duration_s);
     case WARMUP: return number("--warmup", text, 0, 86400, &options->warmup_s);
     case FILL: return whole("--fill", text, 1, 100000000, &options->fill);
     case LIMIT: return whole("--limit", text, 1, 1000, &options->limit);
@@ -231,11 +242,7 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     case STORMS: return whole("--storms", text, 1, 1000, &options->storms);
     case THREADS: return whole("--threads", text, 1, LOAD_THREADS_MAX, &options->threads);
     case KILL_EVERY: return number("--kill-every", text, 0.1, 86400, &options->kill_every_s);
-    case SEED:
-        if (!number("--seed", text, 0, 9e15, &value))
-            return false;
-        options->seed = (uint64_t)value;
-        return true;
+    case SEED: return whole_number("--seed", text, 0, UINT64_C(9000000000000000), &options->seed);
     case SERVER_PID:
         if (!whole("--server-pid", text, 1, INT32_MAX, &pid))
             return false;
@@ -245,8 +252,24 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     }
 }
 
+/* Those that not every scenario heeds. */
+static uint32_t given_of(int option)
+{
+    switch (option) {
+    case TO: return LOAD_GIVEN_TO;
+    case WINDOW: return LOAD_GIVEN_WINDOW;
+    case TEXT: return LOAD_GIVEN_TEXT;
+    case KEYS: return LOAD_GIVEN_KEYS;
+    case FILL: return LOAD_GIVEN_FILL;
+    case LIMIT: return LOAD_GIVEN_LIMIT;
+    case PREFIX: return LOAD_GIVEN_PREFIX;
+    default: return 0;
+    }
+}
+
 static bool take_option(int option, char *text, struct load_options *options)
 {
+    options->given |= given_of(option);
     switch (option) {
     case KEYS: options->has_keys = true; return true;
     case SCENARIO: return take_scenario(text, options);
@@ -259,85 +282,6 @@ static bool take_option(int option, char *text, struct load_options *options)
     case HTML: options->html_path = text; return true;
     default: return take_sizes(option, text, options);
     }
-}
-
-static bool has_senders(const struct load_options *options)
-{
-    return options->scenario == LOAD_PAIRS || options->scenario == LOAD_FANOUT || options->scenario == LOAD_CHURN
-           || options->scenario == LOAD_STORM;
-}
-
-static bool settle_users(struct load_options *options)
-{
-    bool is_fanout = options->scenario == LOAD_FANOUT;
-    if (options->users == 0)
-        options->users = is_fanout ? 1 : options->connections;
-    if (is_fanout && options->connections / 2 < options->users)
-        return refuse("--scenario fanout",
-                      "needs two --connections for each of --users: one that sends, one that receives");
-    if (options->users > options->connections)
-        return refuse("--users", "must be at most --connections; more names to send to: --recipients");
-    if (options->recipients == 0)
-        options->recipients = options->users;
-    else if (is_fanout || options->to == LOAD_TO_PARTNER)
-        return refuse("--recipients", "is for --to random or zipf:S, and not for --scenario fanout");
-    return options->recipients >= options->users
-           || refuse("--recipients", "must be at least --users, who are the first of them");
-}
-
-static bool settle_server(const struct load_options *options)
-{
-    char path[64];
-    if (options->kill_command == NULL && options->kill_every_s > 0)
-        return refuse("--kill-every", "needs --kill-server CMD");
-    if (options->kill_command != NULL && options->server_pid != 0)
-        return refuse("--server-pid", "must be left out with --kill-server, which starts the server");
-    snprintf(path, sizeof path, "/proc/%d/stat", options->server_pid);
-    return options->server_pid == 0 || access(path, R_OK) == 0
-           || refuse("--server-pid", "must be the id of a running process");
-}
-
-/* Found now, not after the run. */
-static bool is_writable(const char *name, const char *path)
-{
-    FILE *file = path != NULL ? fopen(path, "a") : NULL;
-    if (path == NULL || (file != NULL && fclose(file) == 0))
-        return true;
-    fprintf(stderr, "chitchat-load: %s %s: %s\n", name, path, strerror(errno));
-    return false;
-}
-
-/* What one option asks of another. */
-static bool settle(struct load_options *options)
-{
-    if (!settle_users(options) || !settle_server(options))
-        return false;
-    if (options->protocol == LOAD_NATS
-        && (options->scenario > LOAD_IDLE || options->scenario == LOAD_FANOUT || options->users < options->connections
-            || options->has_keys || options->kill_command != NULL))
-        return refuse("--protocol nats",
-                      "is for --scenario pairs or idle, one connection a user, no --keys, no --kill-server");
-    if (options->threads > options->connections)
-        return refuse("--threads", "must be at most --connections");
-    if (options->rate > 0 && !has_senders(options))
-        return refuse("--rate", "is for scenarios that send: pairs, fanout, churn, storm");
-    if (options->churn > 0 && options->scenario != LOAD_CHURN)
-        return refuse("--churn", "needs --scenario churn");
-    if (options->storms > 0 && options->scenario != LOAD_STORM)
-        return refuse("--storms", "needs --scenario storm");
-    if (options->churn == 0)
-        options->churn = options->connections >= 10 ? options->connections / 10 : 1;
-    if (options->storms == 0)
-        options->storms = 1;
-    if (options->kill_every_s == 0)
-        options->kill_every_s = 3;
-    if (options->scenario == LOAD_HISTORY && options->window > LOAD_WALKS_MAX)
-        return refuse("--window", "of --scenario history must be at most 64 pages");
-    if (options->window == 0)
-        options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
-    if (load_options_comes_back(options))
-        options->has_keys = true;
-    return is_writable("--json", options->json_path) && is_writable("--html", options->html_path);
 }
 
 /* getopt's own words would be a second line. */
@@ -375,7 +319,7 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
                optind == argc ? "of the server must come last" : "is one too many");
         return -1;
     }
-    return take_address(argv[optind], options_r) && settle(options_r) ? 0 : -1;
+    return take_address(argv[optind], options_r) && load_settle(options_r) ? 0 : -1;
 }
 
 const char *load_options_scenario(const struct load_options *options)

@@ -4,9 +4,10 @@
 #ifndef CHITCHAT_BENCH_LOAD_OPTIONS_H
 #define CHITCHAT_BENCH_LOAD_OPTIONS_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "load_address.h"
 
 enum load_scenario {
     LOAD_PAIRS,
@@ -17,6 +18,16 @@ enum load_scenario {
     LOAD_CHURN,
     LOAD_STORM,
 };
+/* Whether the command line names it. */
+enum load_given {
+    LOAD_GIVEN_TO = 1,
+    LOAD_GIVEN_WINDOW = 2,
+    LOAD_GIVEN_TEXT = 4,
+    LOAD_GIVEN_KEYS = 8,
+    LOAD_GIVEN_FILL = 16,
+    LOAD_GIVEN_LIMIT = 32,
+    LOAD_GIVEN_PREFIX = 64,
+};
 enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 
@@ -25,10 +36,11 @@ enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 #define LOAD_THREADS_MAX 64u
 #define LOAD_SEATS_MAX (1u << 24)
 #define LOAD_PREFIX_BYTES_MAX 32u
+#define LOAD_DURATION_S_MIN 0.1
 
 struct load_options {
-    struct sockaddr_in address;
-    char address_text[64];
+    struct load_address address;
+    uint32_t given; /* of enum load_given */
     enum load_scenario scenario;
     enum load_protocol protocol;
     enum load_target to;

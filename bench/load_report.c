@@ -5,9 +5,7 @@
 
 #include "base/assert.h"
 
-#define SATURATED_SHARE 0.9
 #define OVERDUE_PER_S_MIN 20u /* a twentieth of a second is a late turn, not a slow server */
-#define MEMORY_CONNECTIONS_MIN 1000u
 
 enum load_latency load_report_main_latency(const struct load_report *report)
 {
@@ -22,12 +20,12 @@ enum load_latency load_report_main_latency(const struct load_report *report)
 bool load_report_is_good(const struct load_report *report)
 {
     return report->is_complete && load_stats_broken(&report->all) == 0 && report->sends_unanswered == 0
-           && report->entries_missing == 0;
+           && report->pages_unanswered == 0 && report->entries_missing == 0;
 }
 
-bool load_report_is_saturated(const struct load_report *report)
+bool load_report_has_figures(const struct load_report *report)
 {
-    return report->busiest_share > SATURATED_SHARE;
+    return report->seconds >= LOAD_DURATION_S_MIN;
 }
 
 void load_report_add_point(struct load_report *report, const struct load_point *point)
@@ -67,24 +65,74 @@ static void print_latencies(const struct load_report *report)
     }
 }
 
+static void print_loop(const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    if (options->rate > 0)
+        printf(
+            "open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n",
+            options->rate, (double)report->behind_us / 1000);
+    else if (options->scenario == LOAD_HISTORY)
+        printf("closed loop: %u page%s under way on a connection; a slow server is asked less, so the tail is a lower "
+               "bound\n",
+               options->window, options->window == 1 ? "" : "s");
+    else if (options->scenario == LOAD_REPLAY)
+        printf("closed loop: one replay under way on a connection; a slow server is asked less, so the tail is a lower "
+               "bound\n");
+    else if (options->scenario != LOAD_IDLE)
+        printf("closed loop: window %u; a slow server is asked less, so the tail is a lower bound\n", options->window);
+}
+
 static void print_title(const struct load_report *report)
 {
     const struct load_options *options = report->options;
-    printf("chitchat-load: %s, %u connections, %u users, %u bytes of text%s, %u thread%s; measured %.2f s\n",
+    printf("chitchat-load: %s, %u connections, %u users, %u bytes of text%s, %u thread%s",
            load_options_scenario(options), options->connections,
            options->scenario == LOAD_FANOUT ? 2 * options->users : options->users, options->text_bytes,
-           options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s", report->seconds);
+           options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s");
+    if (load_report_has_figures(report))
+        printf("; measured %.2f s\n", report->seconds);
+    else
+        printf("; it ended before anything was measured: no figures\n");
     if (options->recipients > options->users && options->scenario != LOAD_FANOUT)
         printf("to %u users, of whom the others are not connected: what they got is not judged\n", options->recipients);
     if (options->protocol == LOAD_NATS)
         printf("a nats-server with JetStream: ok is the acknowledgement of the stream; delivery is a plain "
                "subscription\n");
-    if (options->rate > 0)
-        printf(
-            "open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n",
-            options->rate, (double)report->behind_us / 1000);
-    else if (options->scenario != LOAD_IDLE && options->scenario != LOAD_HISTORY && options->scenario != LOAD_REPLAY)
-        printf("closed loop: window %u; a slow server is asked less, so the tail is a lower bound\n", options->window);
+    print_loop(report);
+}
+
+static void print_late(const struct load_report *report)
+{
+    static const struct {
+        enum load_latency latency;
+        const char *text;
+    } told[] = {{LOAD_SEND_TO_OK, "sends"}, {LOAD_PAGE, "pages"}, {LOAD_CONNECT_TO_LIVE, "replays"}};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+        if (report->late[told[i].latency] > 0)
+            printf("  %llu %s of the measured time were answered after it: among the latencies, not in the rates\n",
+                   (unsigned long long)report->late[told[i].latency], told[i].text);
+}
+
+/* Who is to blame cannot be seen from here where a window holds sends back. */
+static void print_behind(const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    printf("  BEHIND: when measuring ended, %llu sends were due and had not left: ",
+           (unsigned long long)report->behind);
+    if (!report->is_held)
+        printf("connections had room,\n  so it is this generator that is slower than --rate: see its CPU below\n");
+    else if (options->window < LOAD_WINDOW_MAX)
+        printf("no connection had room in its\n  --window of %u: the window is too small for --rate, or the server "
+               "too slow; a larger one shows which\n",
+               options->window);
+    else
+        printf("no connection had room for more than\n  the %u unanswered that the protocol allows: the server is "
+               "slower than --rate\n",
+               LOAD_WINDOW_MAX);
+    if (report->overdue > 0)
+        printf("  %llu of them never left: their latency is not among those below\n",
+               (unsigned long long)report->overdue);
 }
 
 static void print_rates(const struct load_report *report)
@@ -96,11 +144,9 @@ static void print_rates(const struct load_report *report)
         if (report->measured.counts[rates[i]] > 0)
             printf("  %-28s %12.0f /s\n", load_stats_count_text(rates[i]),
                    (double)report->measured.counts[rates[i]] / report->seconds);
-    if (report->overdue * OVERDUE_PER_S_MIN > report->options->rate)
-        printf("  BEHIND: when measuring ended, %llu sends were due and had not left: the server is slower than "
-               "--rate, and\n"
-               "  their latency is not among those below\n",
-               (unsigned long long)report->overdue);
+    print_late(report);
+    if (report->behind * OVERDUE_PER_S_MIN > report->options->rate)
+        print_behind(report);
     printf("  all connections live after   %12.3f s\n", report->connect_s);
     for (uint32_t i = 0; i < report->storm_count; i++)
         printf("  storm %u: all live again after %11.3f s\n", i + 1, report->storm_s[i]);
@@ -108,63 +154,44 @@ static void print_rates(const struct load_report *report)
         printf("  server killed and started    %12u times\n", report->kill_count);
 }
 
-static void print_cost(const char *what, double cpu_s, uint64_t count)
+static void print_end(const struct load_report *report)
 {
-    if (count > 0)
-        printf(", %.2f us %s", cpu_s * 1e6 / (double)count, what);
+    if (!report->is_complete)
+        printf("BROKEN: the run did not come to its end%s%s%s%s\n", report->end_text[0] != '\0' ? ": " : "",
+               report->end_text, report->stuck_text[0] != '\0' ? ": " : "", report->stuck_text);
+    else if (report->end_text[0] != '\0' && load_report_has_figures(report))
+        printf("%s after %.1f s\n", report->end_text, report->seconds);
+    else if (report->end_text[0] != '\0')
+        printf("%s before measuring: no figures\n", report->end_text);
 }
 
-/* Whole-system figures: what a few connections take is lost in what all else does. */
-static void print_memory(const struct load_report *report)
+/* What was judged: of idle connections little else than that they came and stayed. */
+static void print_verified(const struct load_report *report)
 {
-    double connections = report->options->connections;
-    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too. */
-    bool stays = report->options->scenario == LOAD_IDLE;
-    double rss = (double)(stays ? report->after : report->seated).rss_bytes - (double)report->idle.rss_bytes;
-    double kernel = (double)report->seated.kernel_bytes - (double)report->idle.kernel_bytes;
-    printf("  RSS %.1f MiB before, %.1f MiB with all logged in, %.1f MiB at the end",
-           (double)report->idle.rss_bytes / (1 << 20), (double)report->seated.rss_bytes / (1 << 20),
-           (double)report->after.rss_bytes / (1 << 20));
-    if (connections < MEMORY_CONNECTIONS_MIN)
-        printf("; with %u connections and more, and a fresh server, also what one takes\n", MEMORY_CONNECTIONS_MIN);
-    else if (rss <= 0)
-        printf("; earlier connections' memory was used again: start the server anew to see what one takes\n");
-    else
-        printf(": %.0f bytes a connection\n", rss / connections);
-    if (connections >= MEMORY_CONNECTIONS_MIN && kernel > 0)
-        printf("  the kernel: %.0f bytes a connection for both of its ends (slab and TCP buffers, whole system)\n",
-               kernel / connections);
-}
-
-static void print_server(const struct load_report *report)
-{
-    const uint64_t *counts = report->measured.counts;
-    double cpu_s = report->after.cpu_s - report->before.cpu_s;
-    if (report->options->server_pid == 0)
-        return;
-    printf("\nserver: %.*f cores of CPU", cpu_s / report->seconds < 0.1 ? 5 : 2, cpu_s / report->seconds);
-    print_cost("a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
-    print_cost("an entry delivered", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
-    print_cost("a page", cpu_s, counts[LOAD_PAGES]);
-    printf("\n");
-    if (report->options->kill_command == NULL) {
-        printf("  %.2f us of CPU for each connect, upgrade and login at the start\n",
-               (report->seated.cpu_s - report->idle.cpu_s) * 1e6 / report->options->connections);
-        print_memory(report);
+    static const struct {
+        enum load_count count;
+        const char *text;
+    } told[] = {{LOAD_LOGINS, "logins"},
+                {LOAD_ACKNOWLEDGED, "sends acknowledged"},
+                {LOAD_DELIVERED, "entries delivered"},
+                {LOAD_REPLAYED, "entries replayed"},
+                {LOAD_PAGES, "pages of history"},
+                {LOAD_PAGE_MESSAGES, "messages in them"}};
+    const char *separator = "verified: ";
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        if (report->all.counts[told[i].count] == 0)
+            continue;
+        printf("%s%llu %s", separator, (unsigned long long)report->all.counts[told[i].count], told[i].text);
+        separator = ", ";
     }
-}
-
-static void print_own(const struct load_report *report)
-{
-    printf("generator: %.2f cores of CPU, its busiest loop %.0f %% of one%s\n", report->own_cpu_s / report->seconds,
-           report->busiest_share * 100,
-           load_report_is_saturated(report) ? ": SATURATED, so these figures may be its, not the server's" : "");
+    printf(": %s\n", report->options->scenario == LOAD_IDLE ? "each connection stayed, and none was given anything"
+                                                            : "none lost, repeated, out of order or changed");
 }
 
 static void print_judgement(const struct load_report *report)
 {
-    static const enum load_count told[] = {LOAD_DUPLICATE_OKS, LOAD_BUSY, LOAD_UNAVAILABLE, LOAD_CONNECT_FAILED,
-                                           LOAD_CUT_OFF};
+    static const enum load_count told[] = {LOAD_DUPLICATE_OKS, LOAD_BUSY,           LOAD_RATE_LIMITED,
+                                           LOAD_UNAVAILABLE,   LOAD_CONNECT_FAILED, LOAD_CUT_OFF};
     for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
         if (report->all.counts[told[i]] > 0)
             printf("%s: %llu\n", load_stats_count_text(told[i]), (unsigned long long)report->all.counts[told[i]]);
@@ -177,24 +204,20 @@ static void print_judgement(const struct load_report *report)
     if (report->sends_unanswered > 0 || report->entries_missing > 0)
         printf("BROKEN: %llu sends without an answer, %llu entries missing at the end\n",
                (unsigned long long)report->sends_unanswered, (unsigned long long)report->entries_missing);
-    if (!report->is_complete)
-        printf("BROKEN: the run did not come to its end%s%s\n", report->end_text[0] != '\0' ? ": " : "",
-               report->end_text);
-    else if (report->end_text[0] != '\0')
-        printf("%s after %.1f s\n", report->end_text, report->seconds);
+    if (report->pages_unanswered > 0)
+        printf("BROKEN: %llu pages of history without an answer\n", (unsigned long long)report->pages_unanswered);
+    print_end(report);
     if (load_report_is_good(report))
-        printf(
-            "verified: %llu sends acknowledged, %llu entries received: none lost, repeated, out of order or changed\n",
-            (unsigned long long)report->all.counts[LOAD_ACKNOWLEDGED],
-            (unsigned long long)(report->all.counts[LOAD_DELIVERED] + report->all.counts[LOAD_REPLAYED]));
+        print_verified(report);
 }
 
 void load_report_print(const struct load_report *report)
 {
     print_title(report);
-    print_rates(report);
-    print_latencies(report);
-    print_server(report);
-    print_own(report);
+    if (load_report_has_figures(report)) {
+        print_rates(report);
+        print_latencies(report);
+        load_usage_print(report);
+    }
     print_judgement(report);
 }

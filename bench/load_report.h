@@ -9,10 +9,12 @@
 
 #include "load_options.h"
 #include "load_proc.h"
+#include "load_socket.h"
 #include "load_stats.h"
 
 #define LOAD_STORMS_MAX 1000u
 #define LOAD_END_TEXT_BYTES 160u
+#define LOAD_STUCK_TEXT_BYTES 600u
 
 /* One interval of the measured time. */
 struct load_point {
@@ -29,27 +31,40 @@ struct load_report {
     double connect_s;
     double own_cpu_s;                             /* of all of our threads, in the measured time */
     double busiest_share;                         /* of a core, by our busiest loop */
+    double busiest_waited_share;                  /* of the time, in which it could have run, but had no core */
     struct load_proc idle, seated, before, after; /* no connections; all logged in; around the measured time */
     uint64_t behind_us;
     double storm_s[LOAD_STORMS_MAX];
     uint32_t storm_count;
     uint32_t kill_count;
-    uint64_t sends_unanswered, entries_missing; /* when the patience of the end was over */
-    struct load_point *points;                  /* owned */
+    uint64_t sends_unanswered, pages_unanswered, entries_missing; /* when the patience of the end was over */
+    struct load_point *points;                                    /* owned */
     uint32_t point_count, point_room;
     char broken_text[400];
-    uint64_t overdue;                   /* open loop: due in the measured time, and never sent */
-    char end_text[LOAD_END_TEXT_BYTES]; /* why it ended early */
-    bool is_complete;                   /* it ran to its end */
+    uint64_t behind;                        /* open loop: due in the measured time, and sent after it, or never */
+    uint64_t overdue;                       /* those of them that were never sent */
+    bool is_held;                           /* they waited for room in a window */
+    uint64_t late[LOAD_LATENCIES];          /* begun in the measured time, answered after it: in no rate */
+    char end_text[LOAD_END_TEXT_BYTES];     /* why it ended early */
+    char obstacle[LOAD_OBSTACLE_BYTES];     /* why connections could not even begin; empty: they could */
+    char stuck_text[LOAD_STUCK_TEXT_BYTES]; /* if not complete: what connections were waiting for */
+    bool is_complete;                       /* it ran to its end */
 };
 
 /* The latency that the scenario is about. */
 enum load_latency load_report_main_latency(const struct load_report *report);
 /* No promise was broken, nothing is missing, and it ran to its end. */
 bool load_report_is_good(const struct load_report *report);
+/* Whether enough was measured for figures; else there are only counts and the judgement: nobody logged in, or the run
+ * was interrupted before. */
+bool load_report_has_figures(const struct load_report *report);
 bool load_report_is_saturated(const struct load_report *report);
 void load_report_add_point(struct load_report *report, const struct load_point *point);
+/* The server had served before, so what a connection seems to take is too little. */
+bool load_report_was_used(const struct load_report *report);
 void load_report_print(const struct load_report *report);
+/* load_usage.c: the part of it about CPU and memory. */
+void load_usage_print(const struct load_report *report);
 /* False, told on stderr, if the file cannot be written. */
 bool load_report_write_json(const struct load_report *report, const char *path);
 bool load_report_write_html(const struct load_report *report, const char *path);
@@ -59,10 +74,16 @@ struct load_progress {
     const char *phase;
     double done;      /* 0 to 1 */
     const char *what; /* is counted: sends, pages … */
-    double per_s;
+    double per_s;     /* below 0: not known yet */
     uint64_t p99_us;
-    uint64_t broken, live;
+    bool has_p99;
+    uint64_t live;
+    uint64_t busy;    /* told to try again */
+    uint64_t refused; /* connects */
+    uint64_t broken;  /* promises */
 };
+/* The line, without what moves the cursor. */
+void load_progress_format(const struct load_progress *progress, char *out, size_t room);
 void load_progress_show(const struct load_progress *progress);
 void load_progress_end(void);
 

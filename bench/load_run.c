@@ -57,6 +57,16 @@ static void init_seat(struct load_run *run, uint32_t index)
     run->sender_count += load_scenario_sends(&run->options, index);
 }
 
+/* At most, and in an open loop those of a second; each send is an entry of its sender and one of its recipient. */
+static uint64_t entries_under_way(const struct load_worker *worker)
+{
+    const struct load_options *options = &worker->run->options;
+    bool is_filled = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
+    uint64_t entries = UINT64_C(2) * worker->seat_count * (is_filled ? LOAD_FILL_WINDOW : options->window);
+    uint64_t of_a_second = UINT64_C(2) * options->rate / options->threads;
+    return options->rate > 0 && of_a_second < entries ? of_a_second : entries;
+}
+
 static int open_worker(struct load_run *run, uint32_t index)
 {
     struct load_worker *worker = &run->workers[index];
@@ -72,8 +82,10 @@ static int open_worker(struct load_run *run, uint32_t index)
     list_init(&worker->waiting);
     list_init(&worker->refused);
     worker->truth = calloc(run->user_count, sizeof *worker->truth);
-    worker->order = calloc(LOAD_ORDER_SLOTS, sizeof *worker->order);
-    return worker->truth != NULL && worker->order != NULL ? -pthread_mutex_init(&worker->lock, NULL) : -ENOMEM;
+    if (worker->truth == NULL)
+        return -ENOMEM;
+    int status = load_order_open(&worker->order, entries_under_way(worker));
+    return status == 0 ? -pthread_mutex_init(&worker->lock, NULL) : status;
 }
 
 int load_run_open(struct load_run *run)
@@ -83,8 +95,10 @@ int load_run_open(struct load_run *run)
     clock_gettime(CLOCK_REALTIME, &wall);
     run->origin_us = load_run_now_us(run);
     run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
-    snprintf(run->host, sizeof run->host, "%s", options->address_text);
+    snprintf(run->host, sizeof run->host, "%s", options->address.text);
     run->prefix_bytes = (uint32_t)strlen(options->prefix);
+    atomic_store(&run->measured_from_us, UINT64_MAX);
+    atomic_store(&run->measured_until_us, UINT64_MAX);
     load_filler_init(&run->filler);
     run->seats = calloc(options->connections, sizeof *run->seats);
     run->user_count = options->scenario == LOAD_FANOUT ? 2 * options->users : options->recipients;
@@ -120,7 +134,7 @@ void load_run_close(struct load_run *run)
 {
     for (uint32_t i = 0; i < run->options.threads; i++) {
         free(run->workers[i].truth);
-        free(run->workers[i].order);
+        load_order_close(&run->workers[i].order);
         pthread_mutex_destroy(&run->workers[i].lock);
     }
     for (uint32_t i = 0; i < run->options.connections; i++) {
@@ -142,9 +156,16 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
 {
     into->live += from->live;
     into->unanswered += from->unanswered;
+    into->pages += from->pages;
     into->owed += from->owed;
     into->got += from->got;
+    into->behind += from->behind;
+    into->held += from->held;
+    into->due += from->due;
     into->overdue += from->overdue;
+    into->draining += from->draining;
+    for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
+        into->late[i] += from->late[i];
     if (from->behind_us > into->behind_us)
         into->behind_us = from->behind_us;
 }
@@ -182,6 +203,53 @@ void load_run_last_end(struct load_run *run, char *out, size_t room)
         if (worker->last_end[0] != '\0')
             snprintf(out, room, "%s", worker->last_end);
         pthread_mutex_unlock(&worker->lock);
+    }
+}
+
+void load_run_obstacle(struct load_run *run, char *out, size_t room)
+{
+    out[0] = '\0';
+    for (uint32_t i = 0; i < run->options.threads && out[0] == '\0'; i++) {
+        struct load_worker *worker = &run->workers[i];
+        pthread_mutex_lock(&worker->lock);
+        snprintf(out, room, "%s", worker->obstacle);
+        pthread_mutex_unlock(&worker->lock);
+    }
+}
+
+static struct load_stuck stuck_of(const struct load_run *run, uint32_t state)
+{
+    struct load_stuck all = {0};
+    for (uint32_t i = 0; i < run->options.threads; i++) {
+        const struct load_stuck *stuck = &run->workers[i].stuck[state];
+        if (all.count == 0)
+            all.first = stuck->first;
+        all.count += stuck->count;
+    }
+    return all;
+}
+
+void load_run_stuck(const struct load_run *run, char *out, size_t room)
+{
+    static const char *const texts[LOAD_SEAT_STATES][2] = {
+        [LOAD_SEAT_AWAY] = {"connection was not there", "connections were not there"},
+        [LOAD_SEAT_UPGRADING] = {"connection waited for the upgrade", "connections waited for the upgrade"},
+        [LOAD_SEAT_LOGGING_IN] = {"connection waited for the answer to `login`",
+                                  "connections waited for the answer to `login`"},
+        [LOAD_SEAT_REPLAYING] = {"connection waited for `live`", "connections waited for `live`"},
+        [LOAD_SEAT_LIVE] = {"connection waited for an answer", "connections waited for answers"},
+        [LOAD_SEAT_LEAVING] = {"connection was being closed", "connections were being closed"},
+    };
+    char name[LOAD_USER_BYTES_MAX];
+    size_t used = 0;
+    out[0] = '\0';
+    for (uint32_t state = 0; state < LOAD_SEAT_STATES && used < room; state++) {
+        struct load_stuck stuck = stuck_of(run, state);
+        if (stuck.count == 0)
+            continue;
+        uint32_t bytes = load_run_user_name(run, run->seats[stuck.first].user, name);
+        used += (size_t)snprintf(out + used, room - used, "%s%u %s: %.*s%s", used > 0 ? "; " : "", stuck.count,
+                                 texts[state][stuck.count > 1], (int)bytes, name, stuck.count > 1 ? ", ..." : "");
     }
 }
 

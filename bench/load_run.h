@@ -19,7 +19,10 @@
 
 #include "base/list.h"
 #include "load_options.h"
+#include "load_order.h"
 #include "load_random.h"
+#include "load_server.h"
+#include "load_socket.h"
 #include "load_stats.h"
 #include "load_text.h"
 #include "load_wire.h"
@@ -31,7 +34,7 @@ enum load_phase { LOAD_CONNECT, LOAD_FILL, LOAD_FILLED, LOAD_WARMUP, LOAD_MEASUR
 #define LOAD_USER_BYTES_MAX (LOAD_PREFIX_BYTES_MAX + 10)
 #define LOAD_EPOCH_BYTES_MAX 64u
 #define LOAD_BROKEN_TEXT_BYTES 320u
-#define LOAD_ORDER_SLOTS 32768u /* stays in a core's cache */
+#define LOAD_FILL_WINDOW 64u /* sends unanswered on a connection while timelines are filled */
 
 /* A send whose answer is out. Its id: seq * LOAD_WINDOW_MAX + place. */
 enum load_send_state { LOAD_SEND_FREE, LOAD_SEND_OUT, LOAD_SEND_REFUSED, LOAD_SEND_UNSURE };
@@ -50,7 +53,8 @@ enum load_seat_state {
     LOAD_SEAT_LOGGING_IN,
     LOAD_SEAT_REPLAYING,
     LOAD_SEAT_LIVE,
-    LOAD_SEAT_LEAVING
+    LOAD_SEAT_LEAVING,
+    LOAD_SEAT_STATES
 };
 
 struct load_buffer {
@@ -95,20 +99,26 @@ struct load_truth {
     uint64_t unsure; /* sends that may or may not have been stored */
 };
 
-struct load_order {
-    uint32_t pair; /* a hash of recipient and sender */
-    uint32_t seq;
-};
-
 struct load_gauges {
     uint64_t live;
     uint64_t unanswered;
-    uint64_t owed; /* entries that seats must get, by the acknowledged sends */
+    uint64_t pages; /* under way */
+    uint64_t owed;  /* entries that seats must get, by the acknowledged sends */
     uint64_t got;
-    uint64_t behind_us; /* open loop: how late the latest send left */
-    uint64_t back_us;   /* when all seats were live again after a storm; 0: not yet */
-    uint64_t storm;     /* the latest that was seen */
-    uint64_t overdue;   /* open loop: sends that were due when measuring ended, and never left */
+    uint64_t behind_us;            /* open loop: how late the latest send left */
+    uint64_t behind;               /* open loop: sends that were due when measuring ended, and had not left */
+    uint64_t held;                 /* 1: they waited for a connection that had room in its window */
+    uint64_t due;                  /* those of them that shall still leave */
+    uint64_t overdue;              /* those of them that never leave */
+    uint64_t late[LOAD_LATENCIES]; /* counted as measured, though their answer came after the measured time */
+    uint64_t draining;             /* workers that measure no more */
+    uint64_t back_us;              /* when all seats were live again after a storm; 0: not yet */
+    uint64_t storm;                /* the latest that was seen */
+};
+
+/* At the end of a run that did not come to its end: seats that were waiting for the same. */
+struct load_stuck {
+    uint32_t count, first;
 };
 
 struct load_run;
@@ -120,6 +130,7 @@ struct load_worker {
     uint32_t first_seat, seat_count;
     uint32_t sender_count; /* of its seats */
     pthread_t thread;
+    _Atomic int tid; /* set by the thread */
     /* Owned by its thread. */
     struct io *io;
     struct list flush, waiting, refused;
@@ -130,22 +141,27 @@ struct load_worker {
     enum load_phase phase;
     uint64_t storm;
     uint64_t next_send_ns, next_step_us, next_churn_us, published_us;
+    uint64_t due_until_ns, drain_us; /* open loop, in LOAD_DRAIN: what was due before leaves still; when it began */
     uint32_t next_leaver;
-    struct load_stats stats;
+    struct load_stats stats;                        /* counts by the time of the answer; latencies not measured */
+    struct load_histogram measured[LOAD_LATENCIES]; /* by the time when it was meant to begin */
     struct load_gauges gauges;
-    struct load_truth *truth; /* owned; by user; read by the main thread after the thread has ended */
-    struct load_order *order; /* owned */
+    struct load_stuck stuck[LOAD_SEAT_STATES]; /* read by the main thread after the thread has ended, as the next */
+    struct load_truth *truth;                  /* owned; by user; read by the main thread after the thread has ended */
+    struct load_order order;
     /* Shared, under the lock. */
     pthread_mutex_t lock;
     struct load_stats published[2]; /* not measured, measured; the main thread takes them away */
     struct load_gauges published_gauges;
     char first_broken[LOAD_BROKEN_TEXT_BYTES];
-    char last_end[64]; /* why a connection ended or did not come about */
+    char obstacle[LOAD_OBSTACLE_BYTES]; /* why not even the connect can begin, and what to do */
+    char last_end[64];                  /* why a connection ended or did not come about */
 };
 
 struct load_run {
     /* Set at the start, then only read. */
     struct load_options options;
+    struct load_server server; /* if it is ours; main thread */
     struct load_filler filler;
     uint32_t prefix_bytes;
     struct load_zipf zipf;
@@ -156,11 +172,13 @@ struct load_run {
     uint32_t *seats_of_user;
     struct load_worker *workers;
     uint32_t sender_count;
-    char host[64];
+    char host[LOAD_ADDRESS_TEXT_BYTES];
     /* Shared. */
     _Atomic int phase;
-    _Atomic uint64_t storm; /* counts up: all drop */
-    _Atomic bool is_down;   /* the server is being started again: do not connect */
+    _Atomic uint64_t measured_from_us, measured_until_us; /* UINT64_MAX: not known yet */
+    _Atomic uint64_t storm;                               /* counts up: all drop */
+    _Atomic bool is_down;                                 /* the server is being started again: do not connect */
+    _Atomic bool is_hopeless;                             /* a worker has an obstacle */
     pthread_mutex_t epoch_lock;
     char epoch[LOAD_EPOCH_BYTES_MAX + 1]; /* as the first login told it */
 };
@@ -178,8 +196,13 @@ void load_run_close(struct load_run *run);
 void load_run_take(struct load_run *run, struct load_stats *stats, struct load_gauges *gauges_r);
 /* Why a connection ended last, or did not come about. Main thread. */
 void load_run_last_end(struct load_run *run, char *out, size_t room);
+/* Why connections cannot even begin; empty if they can. Main thread. */
+void load_run_obstacle(struct load_run *run, char *out, size_t room);
 /* After join: seats that did not get exactly what was acknowledged; says the first in `text`. */
 uint64_t load_run_judge(const struct load_run *run, char *text, uint32_t text_bytes);
+
+/* After join: what connections were waiting for when the run ended; empty: for nothing. */
+void load_run_stuck(const struct load_run *run, char *out, size_t room);
 
 /* The name of a user, at most LOAD_USER_BYTES_MAX at out; returns its bytes. */
 uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out);
@@ -192,6 +215,11 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
 void *load_worker_main(void *worker);
 /* A connection ended, or did not come about. */
 void load_worker_note_end(struct load_worker *worker, const char *why);
+/* Something that was meant to begin at `since_us` has been answered. It is measured if it was meant to begin in the
+ * measured time, whenever the answer comes: who left out what a stalled server answers too late would flatter it. */
+void load_worker_add_latency(struct load_worker *worker, enum load_latency what, uint64_t since_us);
+/* This machine does not let connections begin: the run ends. */
+void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_socket_step step, int error);
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
 /* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. */
 void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
@@ -262,6 +290,8 @@ bool load_history_refused(const struct load_worker *worker, struct load_seat *se
 void load_history_retry(struct load_worker *worker, struct load_seat *seat);
 /* On a new connection: asks for what was under way on the last one. */
 void load_history_resume(struct load_worker *worker, struct load_seat *seat);
+/* Whether a page is under way. */
+bool load_history_is_waiting(const struct load_worker *worker, const struct load_seat *seat);
 void load_history_take(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *page,
                        struct span frame);
 

@@ -1,13 +1,13 @@
 /* load_scenario.c: who sends what to whom and when, who leaves and who comes back. */
 #include "load_run.h"
 
-#define FILL_WINDOW 64u
 #define SENDS_PER_TURN 8192u
 #define SENDERS_TRIED 16u
 #define BEHIND_WAIT_US 100u /* when all senders' windows are full: an answer wakes us earlier */
 /* An open loop sends at most so often, what is due until then together: a system call for each of 100,000 sends a
  * second would measure the generator. Latency counts from when each was due. */
 #define STEP_US 100u
+#define OVERDUE_US UINT64_C(10000000) /* so long after the measured time what was due in it may still leave */
 
 uint32_t load_scenario_user(const struct load_options *options, uint32_t seat)
 {
@@ -57,7 +57,7 @@ static void send_one(struct load_worker *worker, struct load_seat *seat, uint64_
 
 static void fill_timeline(struct load_worker *worker, struct load_seat *seat)
 {
-    while (seat->unanswered < FILL_WINDOW && seat->next_seq <= worker->run->options.fill)
+    while (seat->unanswered < LOAD_FILL_WINDOW && seat->next_seq <= worker->run->options.fill)
         send_one(worker, seat, worker->now_us);
 }
 
@@ -101,6 +101,16 @@ void load_scenario_on_answer(struct load_worker *worker, struct load_seat *seat)
     go_on(worker, seat);
 }
 
+/* Of a run that comes to its end none is stuck. */
+static void note_stuck(struct load_worker *worker, const struct load_seat *seat)
+{
+    struct load_stuck *stuck = &worker->stuck[seat->state];
+    if (seat->state == LOAD_SEAT_LIVE && seat->unanswered == 0 && !load_history_is_waiting(worker, seat))
+        return;
+    if (stuck->count++ == 0)
+        stuck->first = seat->index;
+}
+
 static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
 {
     if (worker->phase == LOAD_FILLED) {
@@ -109,6 +119,7 @@ static void on_seat_phase(struct load_worker *worker, struct load_seat *seat)
         seat->full_places = seat->got_places;
     }
     if (worker->phase == LOAD_END) {
+        note_stuck(worker, seat);
         list_remove(&seat->wait_link);
         load_seat_leave(worker, seat, UINT64_MAX);
         return;
@@ -124,21 +135,42 @@ static uint64_t send_step_ns(const struct load_worker *worker)
     return UINT64_C(1000000000) * run->sender_count / ((uint64_t)run->options.rate * worker->sender_count);
 }
 
-static void count_overdue(struct load_worker *worker)
+/* Sends that were due in the measured time and have not left. */
+static uint64_t due_sends(const struct load_worker *worker)
 {
-    uint64_t now_ns = worker->now_us * 1000;
-    if (worker->run->options.rate > 0 && worker->sender_count > 0 && worker->next_send_ns < now_ns)
-        worker->gauges.overdue = (now_ns - worker->next_send_ns) / send_step_ns(worker);
+    if (worker->next_send_ns >= worker->due_until_ns)
+        return 0;
+    return (worker->due_until_ns - worker->next_send_ns - 1) / send_step_ns(worker) + 1;
+}
+
+/* What was due leaves still: else a server that stalls over the end would have its slowest sends left out. */
+static void begin_drain(struct load_worker *worker)
+{
+    if (worker->due_until_ns == 0)
+        return;
+    worker->due_until_ns = 1000 * atomic_load(&worker->run->measured_until_us);
+    worker->drain_us = worker->now_us;
+    worker->gauges.behind = worker->gauges.due = due_sends(worker);
+}
+
+static void follow_drain(struct load_worker *worker)
+{
+    worker->gauges.due = due_sends(worker);
+    if (worker->gauges.due == 0 || worker->now_us - worker->drain_us < OVERDUE_US)
+        return;
+    worker->gauges.overdue = worker->gauges.due;
+    worker->gauges.due = worker->due_until_ns = 0;
 }
 
 void load_scenario_on_phase(struct load_worker *worker)
 {
     if (worker->phase == LOAD_DRAIN)
-        count_overdue(worker);
+        begin_drain(worker);
     for (uint32_t i = 0; i < worker->seat_count; i++)
         on_seat_phase(worker, &worker->run->seats[worker->first_seat + i]);
     if (worker->phase == LOAD_WARMUP) {
         worker->next_send_ns = worker->now_us * 1000;
+        worker->due_until_ns = worker->run->options.rate > 0 && worker->sender_count > 0 ? UINT64_MAX : 0;
         worker->next_churn_us = worker->now_us;
     }
 }
@@ -164,8 +196,12 @@ static void send_due(struct load_worker *worker)
     if (worker->now_us < worker->next_step_us)
         return;
     worker->next_step_us = worker->now_us + STEP_US;
-    for (uint32_t i = 0; i < SENDS_PER_TURN && worker->next_send_ns <= worker->now_us * 1000; i++) {
+    for (uint32_t i = 0; i < SENDS_PER_TURN && worker->next_send_ns <= worker->now_us * 1000
+                         && worker->next_send_ns < worker->due_until_ns;
+         i++) {
         struct load_seat *seat = free_sender(worker);
+        if (worker->phase <= LOAD_MEASURE)
+            worker->gauges.held = seat == NULL;
         if (seat == NULL)
             break;
         uint64_t due_us = worker->next_send_ns / 1000;
@@ -178,7 +214,8 @@ static void send_due(struct load_worker *worker)
 
 static bool is_open_loop(const struct load_worker *worker)
 {
-    return worker->run->options.rate > 0 && worker->sender_count > 0 && is_running(worker);
+    return worker->run->options.rate > 0 && worker->sender_count > 0
+           && (is_running(worker) || (worker->phase == LOAD_DRAIN && worker->gauges.due > 0));
 }
 
 static void churn(struct load_worker *worker)
@@ -211,6 +248,8 @@ void load_scenario_on_turn(struct load_worker *worker)
         churn(worker);
     if (is_open_loop(worker))
         send_due(worker);
+    if (worker->phase == LOAD_DRAIN)
+        follow_drain(worker);
 }
 
 uint64_t load_scenario_wait_us(const struct load_worker *worker)

@@ -1,12 +1,6 @@
 /* load_seat.c: a seat's connection: connect, upgrade, log in, bytes out and in, end and come back. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "load_run.h"
@@ -49,33 +43,6 @@ void load_seat_flush(struct load_worker *worker, struct load_seat *seat)
     io_send(worker->io, &seat->socket, &(struct iovec){full.data, full.bytes}, 1);
 }
 
-/* Blocking for the loop's sake, but connected without waiting: the kernel sends when it is connected. -errno if not. */
-static int connect_fd(struct load_worker *worker)
-{
-    const struct load_options *options = &worker->run->options;
-    int on = 1, status = 0;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (options->source_count > 0) {
-        uint32_t nth = worker->sources++ * options->threads + worker->index;
-        uint32_t address = ntohl(options->source_first.s_addr) + nth % options->source_count;
-        struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-        status = bind(fd, (const struct sockaddr *)&source, sizeof source) == 0 ? 0 : -errno;
-    }
-    if (status == 0 && connect(fd, (const struct sockaddr *)&options->address, sizeof options->address) != 0
-        && errno != EINPROGRESS)
-        status = -errno;
-    if (status == 0 && fcntl(fd, F_SETFL, 0) != 0)
-        status = -errno;
-    if (status == 0)
-        return fd;
-    close(fd);
-    return status;
-}
-
 static void wait_again(struct load_worker *worker, struct load_seat *seat)
 {
     seat->due_us = worker->now_us + BACK_US_MIN + load_random_below(&worker->random, BACK_US_MIN);
@@ -85,10 +52,14 @@ static void wait_again(struct load_worker *worker, struct load_seat *seat)
 void load_seat_connect(struct load_worker *worker, struct load_seat *seat)
 {
     ASSERT(seat->state == LOAD_SEAT_AWAY);
-    int fd = connect_fd(worker);
+    enum load_socket_step step;
+    uint32_t nth = worker->sources++ * worker->run->options.threads + worker->index;
+    int fd = load_socket_open(&worker->run->options, nth, &step);
     if (fd < 0) {
         worker->stats.counts[LOAD_CONNECT_FAILED]++;
         load_worker_note_end(worker, strerror(-fd));
+        if (worker->phase == LOAD_CONNECT && load_socket_is_hopeless(-fd))
+            load_worker_give_up(worker, nth, step, -fd);
         wait_again(worker, seat);
         return;
     }

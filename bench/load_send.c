@@ -107,7 +107,7 @@ void load_send_settle(struct load_worker *worker, struct load_seat *seat, struct
 {
     write_down(worker, seat, send, hash);
     worker->stats.counts[LOAD_ACKNOWLEDGED]++;
-    load_histogram_add(&worker->stats.latencies[LOAD_SEND_TO_OK], worker->now_us - send->intended_us);
+    load_worker_add_latency(worker, LOAD_SEND_TO_OK, send->intended_us);
     give_back(worker, seat, send);
     load_scenario_on_answer(worker, seat);
 }
@@ -150,14 +150,15 @@ static void try_later(struct load_worker *worker, struct load_seat *seat, uint64
 void load_send_refused(struct load_worker *worker, struct load_seat *seat, const struct load_wire_object *error,
                        struct span frame)
 {
-    bool is_busy = load_wire_is(error->code, "busy") || load_wire_is(error->code, "rate_limited");
+    bool is_limited = load_wire_is(error->code, "rate_limited");
+    bool is_busy = is_limited || load_wire_is(error->code, "busy");
     uint64_t after_us = error->retry_after > 0 ? error->retry_after * 1000 : RETRY_US_USUAL;
     bool is_unavailable = load_wire_is(error->code, "unavailable");
     if (!is_busy && !is_unavailable) {
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "an error that nothing gave cause for", frame);
         return;
     }
-    worker->stats.counts[is_busy ? LOAD_BUSY : LOAD_UNAVAILABLE]++;
+    worker->stats.counts[is_limited ? LOAD_RATE_LIMITED : is_busy ? LOAD_BUSY : LOAD_UNAVAILABLE]++;
     if (seat->state == LOAD_SEAT_LOGGING_IN) {
         load_seat_leave(worker, seat, worker->now_us + after_us);
         return;

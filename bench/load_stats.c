@@ -2,12 +2,22 @@
 
 #include <string.h>
 
-void load_stats_merge(struct load_stats *into, const struct load_stats *from)
+void load_stats_add_counts(struct load_stats *into, const uint64_t *counts)
 {
     for (uint32_t i = 0; i < LOAD_COUNTS; i++)
-        into->counts[i] += from->counts[i];
+        into->counts[i] += counts[i];
+}
+
+void load_stats_add_latencies(struct load_stats *into, const struct load_histogram *latencies)
+{
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
-        load_histogram_merge(&into->latencies[i], &from->latencies[i]);
+        load_histogram_merge(&into->latencies[i], &latencies[i]);
+}
+
+void load_stats_merge(struct load_stats *into, const struct load_stats *from)
+{
+    load_stats_add_counts(into, from->counts);
+    load_stats_add_latencies(into, from->latencies);
 }
 
 void load_stats_clear(struct load_stats *stats)
@@ -37,6 +47,7 @@ static const struct {
     [LOAD_LOGINS] = {"logins", "logins"},
     [LOAD_DUPLICATE_OKS] = {"dup", "resends known by their key"},
     [LOAD_BUSY] = {"busy", "busy, tried again"},
+    [LOAD_RATE_LIMITED] = {"rate_limited", "rate-limited, tried again"},
     [LOAD_UNAVAILABLE] = {"unavailable", "unavailable"},
     [LOAD_CONNECT_FAILED] = {"connect_failed", "connects refused"},
     [LOAD_CUT_OFF] = {"cut_off", "connections ended by the server"},

@@ -17,7 +17,8 @@ enum load_count {
     LOAD_PAGE_MESSAGES,
     LOAD_LOGINS,
     LOAD_DUPLICATE_OKS, /* a resend that the key made safe */
-    LOAD_BUSY,          /* told to try again: busy, rate_limited */
+    LOAD_BUSY,          /* told to try again: the server has no room */
+    LOAD_RATE_LIMITED,  /* told to try again: the user has had its share */
     LOAD_UNAVAILABLE,
     LOAD_CONNECT_FAILED,
     LOAD_CUT_OFF, /* the server ended a connection: expected where it is killed, else an error */
@@ -49,6 +50,9 @@ struct load_stats {
 };
 
 void load_stats_merge(struct load_stats *into, const struct load_stats *from);
+/* Half of it each: LOAD_COUNTS counts, LOAD_LATENCIES histograms. */
+void load_stats_add_counts(struct load_stats *into, const uint64_t *counts);
+void load_stats_add_latencies(struct load_stats *into, const struct load_histogram *latencies);
 void load_stats_clear(struct load_stats *stats);
 uint64_t load_stats_broken(const struct load_stats *stats);
 /* For people, and for JSON. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "load_run.h"
@@ -25,6 +26,16 @@ void load_worker_broken(struct load_worker *worker, enum load_count what, const 
     pthread_mutex_unlock(&worker->lock);
 }
 
+void load_worker_add_latency(struct load_worker *worker, enum load_latency what, uint64_t since_us)
+{
+    const struct load_run *run = worker->run;
+    bool is_measured = since_us >= atomic_load_explicit(&run->measured_from_us, memory_order_relaxed)
+                       && since_us < atomic_load_explicit(&run->measured_until_us, memory_order_relaxed);
+    load_histogram_add(is_measured ? &worker->measured[what] : &worker->stats.latencies[what],
+                       worker->now_us - since_us);
+    worker->gauges.late[what] += is_measured && worker->phase > LOAD_MEASURE;
+}
+
 void load_worker_note_end(struct load_worker *worker, const char *why)
 {
     pthread_mutex_lock(&worker->lock);
@@ -32,27 +43,36 @@ void load_worker_note_end(struct load_worker *worker, const char *why)
     pthread_mutex_unlock(&worker->lock);
 }
 
-/* A cache of the newest pairs: swapped sends come close together. */
 void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
                              struct span frame)
 {
-    uint64_t pair = load_random_mix((uint64_t)seat->index << 32 | text->from);
-    pair = load_random_mix(pair + ((uint64_t)seat->rounds << 32 | text->to)) | 1;
-    struct load_order *order = &worker->order[(pair >> 32) % LOAD_ORDER_SLOTS];
-    if (order->pair == (uint32_t)pair && text->seq <= order->seq
-        && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
+    uint64_t place = ((uint64_t)seat->rounds << 32 | seat->index) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t pair = load_random_mix(((uint64_t)text->from << 32 | text->to) + place);
+    uint32_t before = load_order_swap(&worker->order, pair, text->seq);
+    if (before >= text->seq && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
         load_worker_broken(worker, LOAD_BROKEN_ORDER, "a later send of the same connection was first", frame);
-    order->pair = (uint32_t)pair;
-    order->seq = text->seq;
+}
+
+void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_socket_step step, int error)
+{
+    pthread_mutex_lock(&worker->lock);
+    load_socket_explain(&worker->run->options, nth, step, error, worker->obstacle, sizeof worker->obstacle);
+    pthread_mutex_unlock(&worker->lock);
+    atomic_store(&worker->run->is_hopeless, true);
 }
 
 static void publish(struct load_worker *worker)
 {
+    worker->gauges.draining = worker->phase > LOAD_MEASURE;
     pthread_mutex_lock(&worker->lock);
-    load_stats_merge(&worker->published[worker->phase == LOAD_MEASURE], &worker->stats);
+    load_stats_add_counts(&worker->published[worker->phase == LOAD_MEASURE], worker->stats.counts);
+    load_stats_add_latencies(&worker->published[0], worker->stats.latencies);
+    load_stats_add_latencies(&worker->published[1], worker->measured);
     worker->published_gauges = worker->gauges;
     pthread_mutex_unlock(&worker->lock);
     load_stats_clear(&worker->stats);
+    for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
+        load_histogram_clear(&worker->measured[i]);
     worker->gauges.behind_us = 0;
     worker->published_us = worker->now_us;
 }
@@ -195,6 +215,7 @@ void *load_worker_main(void *argument)
     static const struct io_options options = {.recv_buffer_bytes = 16384, .recv_buffer_count = 1024};
     struct load_worker *worker = argument;
     load_slice_ask();
+    atomic_store(&worker->tid, gettid());
     int status = io_open(&worker->io, &options, &handlers, worker);
     if (status != 0) {
         fprintf(stderr, "chitchat-load: io_uring: %s\n", strerror(-status));

@@ -1,12 +1,16 @@
-/* The parts of chitchat-load that compute: histogram, chance, text, options. */
+/* The parts of chitchat-load that compute: histogram, chance, text, options, and what is said on the way. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "load_histogram.h"
 #include "load_options.h"
 #include "load_random.h"
+#include "load_report.h"
+#include "load_run.h"
 #include "load_text.h"
 
 Test(load_histogram, every_value_lies_in_its_bucket_and_is_known_to_a_sixtieth)
@@ -128,7 +132,13 @@ Test(load_options, what_makes_no_sense_is_refused)
         "",
         "127.0.0.1",
         "127.0.0.1:0",
-        "localhost:80",
+        "127.0.0.1:",
+        "127.0.0.1:8080x",
+        "127.0.0.1:65536",
+        "::1:8080",
+        "[::1]",
+        "[]:80",
+        ":80",
         "127.0.0.1:80 more",
         "--window 0 127.0.0.1:80",
         "--window 1025 127.0.0.1:80",
@@ -149,10 +159,128 @@ Test(load_options, what_makes_no_sense_is_refused)
         "--kill-every 2 127.0.0.1:80",
         "--threads 5 --connections 4 127.0.0.1:80",
         "--source-ips 0 127.0.0.1:80",
+        "--source-ips 2 [::1]:80",
+        "--window 2 --scenario idle 127.0.0.1:80",
+        "--window 2 --scenario replay 127.0.0.1:80",
+        "--text 100 --scenario idle 127.0.0.1:80",
+        "--keys --scenario idle 127.0.0.1:80",
+        "--to partner --scenario idle 127.0.0.1:80",
+        "--to partner --scenario fanout 127.0.0.1:80",
+        "--recipients 200 --scenario idle 127.0.0.1:80",
+        "--fill 5 127.0.0.1:80",
+        "--limit 5 127.0.0.1:80",
+        "--limit 5 --scenario replay 127.0.0.1:80",
+        "--prefix a --protocol nats 127.0.0.1:80",
+        "--seed 1.5 127.0.0.1:80",
+        "--seed -1 127.0.0.1:80",
         "--json /nowhere/file 127.0.0.1:80",
         "--no-such-option 127.0.0.1:80",
     };
     struct load_options options;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         cr_expect_eq(parse(&options, wrong[i]), -1, "%s", wrong[i]);
+}
+
+Test(load_options, an_address_is_ipv4_ipv6_or_a_name)
+{
+    struct load_options options;
+    cr_assert_eq(parse(&options, "127.0.0.1:8080"), 0);
+    cr_expect_eq(load_address_family(&options.address), AF_INET);
+    cr_assert_eq(parse(&options, "[::1]:8080"), 0);
+    cr_expect_eq(load_address_family(&options.address), AF_INET6);
+    cr_expect_str_eq(options.address.text, "[::1]:8080");
+    cr_assert_eq(parse(&options, "localhost:8080"), 0);
+    cr_expect_geq(options.address.count, 1);
+    cr_expect_eq(options.address.port, 8080);
+}
+
+/* What is said on stderr of these words. */
+static const char *complaint_of(const char *words, char *out, size_t room)
+{
+    struct load_options options;
+    FILE *said = tmpfile();
+    int before = dup(STDERR_FILENO);
+    dup2(fileno(said), STDERR_FILENO);
+    cr_assert_eq(parse(&options, words), -1);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(said);
+    out[fread(out, 1, room - 1, said)] = '\0';
+    fclose(said);
+    return out;
+}
+
+Test(load_options, a_number_out_of_range_is_told_its_range)
+{
+    char said[500];
+    cr_expect_str_eq(complaint_of("--window 2.5 127.0.0.1:80", said, sizeof said),
+                     "chitchat-load: --window must be a whole number from 1 to 1024; see --help\n");
+    cr_expect_str_eq(complaint_of("--duration 0 127.0.0.1:80", said, sizeof said),
+                     "chitchat-load: --duration must be a number from 0.1 to 864000; see --help\n");
+}
+
+Test(load_progress, what_is_not_known_is_a_dash_and_trouble_is_told_apart)
+{
+    char line[200];
+    struct load_progress progress = {.phase = "connect", .what = "logins", .per_s = -1, .done = 0.5, .live = 3};
+    load_progress_format(&progress, line, sizeof line);
+    cr_expect_str_eq(line, "connect [########........] 3 live  - logins/s  p99 -  0 broken");
+    progress.per_s = 12;
+    progress.has_p99 = true;
+    progress.p99_us = 1500;
+    progress.busy = 4;
+    progress.refused = 5;
+    progress.broken = 6;
+    load_progress_format(&progress, line, sizeof line);
+    cr_expect_str_eq(line, "connect [########........] 3 live  12 logins/s  p99 1.50 ms  6 broken  4 busy  5 refused");
+    load_progress_format(&progress, line, 20);
+    cr_expect_str_eq(line, "connect [########..");
+}
+
+Test(load_socket, what_the_machine_refuses_is_told_with_what_to_do)
+{
+    struct load_options options;
+    char said[LOAD_OBSTACLE_BYTES];
+    cr_assert_eq(parse(&options, "--source-ips 10.1.2.3+4 127.0.0.1:80"), 0);
+    load_socket_explain(&options, 5, LOAD_SOCKET_BIND, EADDRNOTAVAIL, said, sizeof said);
+    cr_expect_str_eq(said, "cannot connect from 10.1.2.4, which is no address of this machine: correct --source-ips");
+    load_socket_explain(&options, 4, LOAD_SOCKET_CONNECT, EADDRNOTAVAIL, said, sizeof said);
+    cr_expect_str_eq(
+        said, "no local port is left for one more connection to 127.0.0.1:80 from 10.1.2.3: give more addresses by "
+              "--source-ips, or widen net.ipv4.ip_local_port_range");
+    load_socket_explain(&options, 0, LOAD_SOCKET_OPEN, EMFILE, said, sizeof said);
+    cr_expect_str_eq(said, "Too many open files: raise `ulimit -n`");
+    cr_expect(load_socket_is_hopeless(EACCES) && !load_socket_is_hopeless(ECONNREFUSED));
+}
+
+/* What was counted of one thing that was meant to begin at `since_us` and is answered at 500, in the phase. */
+static void add_latency(struct load_run *run, enum load_phase phase, uint64_t since_us)
+{
+    run->workers[0].phase = phase;
+    run->workers[0].now_us = 500;
+    load_worker_add_latency(&run->workers[0], LOAD_SEND_TO_OK, since_us);
+}
+
+Test(load_latency, it_is_measured_by_when_it_was_meant_to_begin)
+{
+    struct load_run *run = calloc(1, sizeof *run);
+    run->options = (struct load_options){.threads = 1, .connections = 1, .users = 1, .recipients = 2, .window = 1};
+    cr_assert_eq(load_run_open(run), 0);
+    struct load_worker *worker = &run->workers[0];
+    add_latency(run, LOAD_WARMUP, 50);
+    cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 0, "nothing is measured yet");
+    atomic_store(&run->measured_from_us, 100);
+    add_latency(run, LOAD_MEASURE, 99);
+    cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 0, "meant for the warm-up");
+    add_latency(run, LOAD_WARMUP, 100);
+    add_latency(run, LOAD_MEASURE, 100);
+    cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 2);
+    atomic_store(&run->measured_until_us, 200);
+    add_latency(run, LOAD_DRAIN, 199);
+    add_latency(run, LOAD_DRAIN, 200);
+    cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 3);
+    cr_expect_eq(worker->stats.latencies[LOAD_SEND_TO_OK].count, 3);
+    cr_expect_eq(worker->gauges.late[LOAD_SEND_TO_OK], 1);
+    load_run_close(run);
+    free(run);
 }

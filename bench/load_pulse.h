@@ -1,0 +1,27 @@
+/*
+ * load_pulse.h: what a run has done lately: one interval after the other, told on the terminal; those of the measured
+ * time stay as points of the report. Main thread.
+ */
+#ifndef CHITCHAT_BENCH_LOAD_PULSE_H
+#define CHITCHAT_BENCH_LOAD_PULSE_H
+
+#include "load_report.h"
+#include "load_run.h"
+
+struct load_pulse {
+    struct load_report *report; /* borrowed */
+    enum load_phase phase;
+    uint64_t begun_us, interval_us; /* the phase; the interval that is under way */
+    struct load_stats interval;     /* in the measured time: only what is measured */
+    struct load_progress progress;  /* of the interval before */
+};
+
+/* A phase begins: of what it is about nothing is known yet. */
+void load_pulse_begin(struct load_pulse *pulse, enum load_phase phase, uint64_t now_us);
+/* What workers have published: [0] not measured, [1] measured. */
+void load_pulse_add(struct load_pulse *pulse, const struct load_stats *fresh, uint64_t now_us);
+/* `all`: since the run began, [0] and [1] likewise; `done`: the share of the phase, 0 to 1. */
+void load_pulse_show(struct load_pulse *pulse, const struct load_stats *all, uint64_t live, const char *phase,
+                     double done);
+
+#endif

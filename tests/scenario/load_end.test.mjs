@@ -1,0 +1,75 @@
+// chitchat-load where the measured time does not end as it should: a server that stands still over its end.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { BIN, DEADLINE_MS, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
+
+const LOAD = path.join(path.dirname(BIN), "chitchat-load");
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+let dir;
+before(() => (dir = makeDataDir()));
+after(() => removeDataDir(dir));
+
+function load(args, during = async () => {}) {
+  return new Promise((resolve) => {
+    const child = spawn(LOAD, args, { timeout: DEADLINE_MS });
+    const end = { stdout: "", stderr: "" };
+    child.stdout.on("data", (data) => (end.stdout += data));
+    child.stderr.on("data", (data) => (end.stderr += data));
+    const done = during(child);
+    child.once("close", (status) => done.then(() => resolve({ ...end, status })));
+  });
+}
+
+// The server stands still from within the measured 2.5 s (even if connecting and filling took a second) until after their end.
+async function stalledOverTheEnd(args) {
+  const server = await Server.start({ shards: 1 });
+  const json = path.join(dir, `stalled-${server.pid}.json`);
+  const times = ["--warmup", "0.2", "--duration", "2.5", "--json", json];
+  const end = await load([...args, ...times, `127.0.0.1:${server.address.port}`], async () => {
+    await sleep(1500);
+    process.kill(server.pid, "SIGSTOP");
+    await sleep(3000);
+    process.kill(server.pid, "SIGCONT");
+  });
+  await server.stop();
+  assert.equal(end.status, 0, end.stdout + end.stderr);
+  return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
+}
+
+describe("load: a server that stalls over the end of the measured time", { concurrency: true }, () => {
+  it("closed loop: what it answers later is among the latencies", async () => {
+    const { report, stdout } = await stalledOverTheEnd(["--connections", "10", "--window", "4"]);
+    assert.ok(report.ok.max > 2e6, `the longest: ${report.ok.max} us`);
+    assert.ok(report.delivery.max > 2e6, `the longest: ${report.delivery.max} us`);
+    assert.equal(report.late_sends, 40);
+    assert.match(stdout, /^ {2}40 sends of the measured time were answered after it/m);
+    assert.ok(Math.abs(report.ok.count - report.acknowledged) <= 80, "but for those that were under way at either end");
+  });
+
+  it("open loop: each send of the measured time is among the latencies, however late its answer", async () => {
+    const { report, stdout } = await stalledOverTheEnd(["--connections", "10", "--rate", "1000"]);
+    assert.ok(Math.abs(report.ok.count - 2500) < 60, `${report.ok.count} of 2500`);
+    assert.ok(report.ok.p90 > 1e6, `${report.ok.p90} us`);
+    assert.ok(report.late_sends > 900, `${report.late_sends}`);
+    assert.ok(report.acknowledged < 1700, "a rate is of answers in the measured time");
+    assert.doesNotMatch(stdout, /BEHIND/);
+  });
+
+  it("open loop: sends that the window held back leave later, and are measured", async () => {
+    const { report, stdout } = await stalledOverTheEnd(["--connections", "10", "--window", "2", "--rate", "1000"]);
+    assert.ok(Math.abs(report.ok.count - 2500) < 60, `${report.ok.count} of 2500`);
+    assert.ok(report.behind > 900 && report.overdue === 0 && report.held_by_window === true, JSON.stringify(report));
+    assert.match(stdout, /BEHIND: .* no connection had room in its\n {2}--window of 2: the window is too small for --rate, or the server too slow/);
+  });
+
+  it("history: pages that it gives later are among the latencies", async () => {
+    const { report, stdout } = await stalledOverTheEnd(["--scenario", "history", "--connections", "4", "--fill", "100"]);
+    assert.ok(report.page.max > 2e6, `the longest: ${report.page.max} us`);
+    assert.equal(report.late_pages, 4);
+    assert.match(stdout, /^ {2}4 pages of the measured time were answered after it/m);
+  });
+});

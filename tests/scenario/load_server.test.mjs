@@ -1,0 +1,79 @@
+// chitchat-load --kill-server: the command is a shell's, whatever it is made of, and nothing of it is left at the end.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import path from "node:path";
+import { after, before, describe, it, test } from "node:test";
+import { BIN, DEADLINE_MS, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
+
+const LOAD = path.join(path.dirname(BIN), "chitchat-load");
+
+let dir;
+before(() => (dir = makeDataDir()));
+after(() => removeDataDir(dir));
+
+function load(args) {
+  return new Promise((resolve) => {
+    const child = spawn(LOAD, args, { timeout: DEADLINE_MS });
+    const end = { stdout: "", stderr: "" };
+    child.stdout.on("data", (data) => (end.stdout += data));
+    child.stderr.on("data", (data) => (end.stderr += data));
+    child.once("close", (status) => resolve({ ...end, status }));
+  });
+}
+
+async function freePort() {
+  const probe = net.createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => probe.once("listening", resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+// Whether something listens there.
+const listens = (port) =>
+  new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true) ?? socket.destroy());
+    socket.once("error", () => resolve(false));
+  });
+
+const COMMANDS = {
+  "sets a variable": (serve) => `LOAD_TEST=1 ${serve}`,
+  "changes the directory": (serve) => `cd / && ${serve}`,
+  "says exec itself": (serve) => `exec ${serve}`,
+  "goes on after the server": (serve) => `${serve}; true`,
+  "has the server in a process group of its own": (serve) => `timeout 100 ${serve}; true`,
+};
+describe("load: --kill-server", { concurrency: 2 }, () => {
+  for (const [what, commandOf] of Object.entries(COMMANDS))
+    it(`a command that ${what} is killed, started again and stopped`, async () => {
+      const port = await freePort();
+      const json = path.join(dir, `${port}.json`);
+      const serve = `${BIN} serve --data ${dir}/${port} --listen 127.0.0.1:${port} --shards 1 2>/dev/null`;
+      const times = ["--kill-every", "0.7", "--duration", "2", "--warmup", "0.1", "--connections", "10", "--json", json];
+      const end = await load(["--kill-server", commandOf(serve), ...times, `127.0.0.1:${port}`]);
+      assert.equal(end.status, 0, end.stdout + end.stderr);
+      assert.match(end.stdout, /server killed and started +[1-9]/);
+      const report = JSON.parse(fs.readFileSync(json, "utf8"));
+      assert.ok(report.server_cpu_s > 0.001 && report.server_rss_end > 4 << 20, "of the server, not of its shell");
+      assert.match(end.stdout, /^ {2}RSS [1-9].* MiB at the end/m);
+      assert.equal(await listens(port), false, "nothing of it is left");
+    });
+});
+
+test("load: --kill-server refuses to start a server where something listens already", async () => {
+  const server = await Server.start({ shards: 1 });
+  const at = `127.0.0.1:${server.address.port}`;
+  const end = await load(["--kill-server", `${BIN} serve --data ${dir}/second --listen ${at}`, "--duration", "1", at]);
+  assert.equal(await server.stop(), undefined);
+  assert.equal(end.status, 2, end.stdout + end.stderr);
+  assert.equal(end.stderr, `chitchat-load: something listens at ${at} already; --kill-server starts a server of its own there\n`);
+});
+
+test("load: --kill-server says when its command ends before anything listens", async () => {
+  const end = await load(["--kill-server", "exit 3", `127.0.0.1:${await freePort()}`]);
+  assert.equal(end.status, 2);
+  assert.match(end.stderr, /^chitchat-load: the command of --kill-server ended before anything listened at [^\n]+\n$/);
+});

@@ -1,0 +1,203 @@
+// chitchat-load: what it says of a run, on the terminal and in the end, and what it says where there can be none.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import dns from "node:dns/promises";
+import fs from "node:fs";
+import net from "node:net";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { BIN, DEADLINE_MS, makeDataDir, removeDataDir, Server, SHORT } from "./lib/server.mjs";
+
+const LOAD = path.join(path.dirname(BIN), "chitchat-load");
+const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+let server, dir;
+before(async () => {
+  server = await Server.start({ shards: 1 });
+  dir = makeDataDir();
+});
+after(async () => {
+  await server.stop();
+  removeDataDir(dir);
+});
+
+const address = () => `127.0.0.1:${server.address.port}`;
+
+function run(command, args, during = async () => {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { timeout: DEADLINE_MS });
+    const end = { stdout: "", stderr: "" };
+    child.stdout.on("data", (data) => (end.stdout += data));
+    child.stderr.on("data", (data) => (end.stderr += data));
+    const done = during(child);
+    child.once("close", (status) => done.then(() => resolve({ ...end, status })));
+  });
+}
+const load = (args, during) => run(LOAD, args, during);
+
+async function reported(args, at = address()) {
+  const json = path.join(dir, "report.json");
+  const end = await load([...args, "--json", json, at]);
+  return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
+}
+
+// A server of this test only; it is stopped however the test ends.
+async function serverOf(context, options) {
+  const own = await Server.start({ shards: 1, ...options });
+  context.after(() => own.stop().catch(() => {}));
+  return own;
+}
+
+// -- runs that end early --
+
+test("load: where nobody can log in there are no figures, only the judgement", async () => {
+  const silent = net.createServer(() => {}).listen(0, "127.0.0.1");
+  await new Promise((resolve) => silent.once("listening", resolve));
+  const args = ["--connections", "3", ...QUICK, "--server-pid", String(server.pid)];
+  const { status, stdout, report } = await reported(args, `127.0.0.1:${silent.address().port}`);
+  silent.close();
+  assert.equal(status, 1);
+  assert.match(stdout, /it ended before anything was measured: no figures/);
+  assert.match(stdout, /BROKEN: the run did not come to its end: the server is gone, no connection can log in: .*: in the phase `connect` 3 connections waited for the upgrade: load-0, \.\.\./);
+  assert.doesNotMatch(stdout, /nan|inf\b| -\d|cores|latency, ms/);
+  assert.ok(report.good === false && report.has_figures === false && report.acknowledged === undefined && report.ok === undefined);
+  assert.match(report.stuck, /3 connections waited for the upgrade/);
+});
+
+test("load: interrupted in the warm-up it says so, and tells no figures", async () => {
+  const { stdout, report } = await (async () => {
+    const json = path.join(dir, "interrupted.json");
+    const args = ["--warmup", "30", "--server-pid", String(server.pid), "--json", json, address()];
+    const end = await load(args, (child) => sleep(700).then(() => child.kill("SIGINT")));
+    return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
+  })();
+  assert.match(stdout, /^interrupted before measuring: no figures$/m);
+  assert.doesNotMatch(stdout, /nan|inf\b| -\d|cores|latency, ms/);
+  assert.match(stdout, /^verified: 100 logins, /m);
+  assert.ok(report.has_figures === false && report.ended === "interrupted");
+});
+
+test("load: a server that ends while it is measured leaves no negative figures", async (t) => {
+  const other = await serverOf(t);
+  const args = ["--server-pid", String(other.pid), "--duration", "3", "--warmup", "0.1", `127.0.0.1:${other.address.port}`];
+  const end = await load(args, () => sleep(1000).then(() => process.kill(other.pid, "SIGKILL")));
+  assert.equal(end.status, 1);
+  assert.doesNotMatch(end.stdout, /nan|inf\b| -\d/);
+  assert.match(end.stdout, /^server: it has ended/m);
+});
+
+test("load: it says which connections a run without an end was waiting for", async () => {
+  // One connection's `live` is swallowed.
+  let swallowed = false;
+  const proxy = net.createServer((client) => {
+    const upstream = net.connect(server.address.port, "127.0.0.1");
+    let isThatOne = false;
+    for (const socket of [client, upstream]) socket.on("error", () => {});
+    client.pipe(upstream);
+    upstream.on("data", (data) => {
+      if (data.includes('"user":"load-3"')) isThatOne = true;
+      const at = isThatOne && !swallowed ? data.indexOf('{"op":"live"}') : -1;
+      if (at < 0) return client.write(data);
+      swallowed = true;
+      client.write(Buffer.concat([data.subarray(0, at - 2), data.subarray(at + 13)]));
+    });
+    upstream.on("close", () => client.destroy());
+    client.on("close", () => upstream.destroy());
+  });
+  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const args = ["--scenario", "churn", "--connections", "5", "--churn", "20", "--duration", "1", "--warmup", "0.1"];
+  const end = await load([...args, `127.0.0.1:${proxy.address().port}`], (child) => sleep(2500).then(() => child.kill("SIGINT")));
+  proxy.close();
+  assert.equal(end.status, 1, end.stdout + end.stderr);
+  assert.match(end.stdout, /BROKEN: the run did not come to its end: interrupted: in the phase `drain` 1 connection waited for `live`: load-3\n/);
+});
+
+test("load: addresses that are none of this machine's are refused at once, with what to do", async () => {
+  const end = await load(["--source-ips", "10.0.0.1+2", ...QUICK, address()]);
+  assert.equal(end.status, 2, end.stdout);
+  assert.match(end.stderr, /^chitchat-load: cannot connect from 10\.0\.0\.[12], which is no address of this machine: correct --source-ips \(0 of 100 connections are there\)\n$/);
+  assert.equal(end.stdout, "");
+});
+
+// -- words --
+
+test("load: a server's name and an IPv6 address are taken", async (t) => {
+  const known = await dns.lookup("localhost", { all: true });
+  for (const [listen, host] of [["127.0.0.1:0", "localhost"], ["[::1]:0", "localhost"], ["[::1]:0", "[::1]"]]) {
+    if (host === "localhost" && !known.some(({ address }) => listen.includes(address))) continue; // not everywhere both
+    const other = await serverOf(t, { listen: [listen] });
+    const end = await load([...QUICK, "--connections", "5", `${host}:${other.address.port}`]);
+    assert.equal(end.status, 0, `${host} at ${listen}: ${end.stdout}${end.stderr}`);
+  }
+  const end = await load(["--source-ips", "2", "[::1]:80"]);
+  assert.ok(end.status === 2 && end.stderr.includes("--source-ips are IPv4 addresses, so the server's must be one too"), end.stderr);
+});
+
+test("load: each loop is named", async () => {
+  const loopOf = async (args) => (await load([...args, ...QUICK, "--connections", "4", address()])).stdout.split("\n")[1];
+  assert.match(await loopOf(["--scenario", "history", "--fill", "50", "--window", "3"]), /^closed loop: 3 pages under way on a connection; /);
+  assert.match(await loopOf(["--scenario", "replay", "--fill", "50"]), /^closed loop: one replay under way on a connection; /);
+  assert.match(await loopOf(["--window", "2"]), /^closed loop: window 2; /);
+});
+
+test("load: verified says what was judged", async () => {
+  const verifiedOf = async (args) => /^verified: .*$/m.exec((await load([...args, ...QUICK, "--connections", "4", address()])).stdout)?.[0];
+  assert.equal(await verifiedOf(["--scenario", "idle"]), "verified: 4 logins: each connection stayed, and none was given anything");
+  assert.match(
+    await verifiedOf(["--scenario", "history", "--fill", "50"]),
+    /^verified: 4 logins, 200 sends acknowledged, 200 entries delivered, [1-9]\d* pages of history, [1-9]\d* messages in them: none lost/,
+  );
+});
+
+test("load: sends over a user's rate are counted apart from busy ones", async (t) => {
+  const strict = await serverOf(t, { options: ["--send-rate", "20"] });
+  const { status, stdout, report } = await reported(["--connections", "4", "--duration", "1", "--warmup", "0.1"], `127.0.0.1:${strict.address.port}`);
+  assert.equal(status, 0, stdout);
+  assert.ok(report.rate_limited > 0 && report.busy === 0, JSON.stringify([report.rate_limited, report.busy]));
+  assert.match(stdout, /^rate-limited, tried again: [1-9]/m);
+});
+
+test("load: memory of server and kernel are told of few connections too, that of one from 1,000 on, with a warning if it is too little", async (t) => {
+  const fresh = await serverOf(t);
+  const at = `127.0.0.1:${fresh.address.port}`;
+  const pid = ["--server-pid", String(fresh.pid)];
+  const kernel = /^kernel, whole system: TCP buffers \d.* MiB before, \d.* at the end; slab \d.* MiB$/m;
+  const first = await reported(["--scenario", "idle", "--connections", "1000", ...pid, ...QUICK], at);
+  assert.match(first.stdout, /RSS .*: \d+ bytes a connection/);
+  assert.match(first.stdout, kernel);
+  if (!SHORT) assert.doesNotMatch(first.stdout, /USED/); // sanitizers need memory of their own
+  const few = await reported(["--connections", "50", "--window", "16", ...pid, "--duration", "1", "--warmup", "0"], at);
+  assert.match(few.stdout, /RSS .*; with 1000 connections and more also what one takes\n/);
+  assert.match(few.stdout, kernel);
+  assert.ok(few.report.kernel_slab > 0 && few.report.kernel === few.report.kernel_slab + few.report.kernel_tcp);
+  const used = await reported(["--connections", "1000", ...pid, ...QUICK], at);
+  if (!SHORT) assert.equal(first.report.server_was_used, false);
+  assert.equal(used.report.server_was_used, true);
+  assert.match(used.stdout, /USED: before the first connection|memory was used again/);
+});
+
+test("load: a generator that waits for its core is told to be saturated", async () => {
+  const rival = spawn("taskset", ["-c", "0", "sh", "-c", "while :; do :; done"], { stdio: "ignore" });
+  const json = path.join(dir, "waiting.json");
+  const args = ["--connections", "10", "--window", "64", "--duration", "2", "--warmup", "0.2", "--json", json, address()];
+  const end = await run("taskset", ["-c", "0", LOAD, ...args]);
+  rival.kill("SIGKILL");
+  assert.equal(end.status, 0, end.stdout + end.stderr);
+  const report = JSON.parse(fs.readFileSync(json, "utf8"));
+  assert.ok(report.own_waited_share > 0.1, `${report.own_waited_share}`);
+  assert.match(end.stdout, /generator: .*, and it waited \d+ % for a core/);
+  assert.equal(report.is_saturated, report.own_busiest_share + report.own_waited_share > 0.9);
+});
+
+// -- on a terminal --
+
+test("load: on a terminal each phase shows what it does, and a dash where nothing is known", async () => {
+  const line = `${LOAD} --connections 20 --ramp 20 --warmup 0.8 --duration 0.8 ${address()}`;
+  const { stdout } = await run("script", ["-qefc", line, "/dev/null"]);
+  const shown = (phase) => [...stdout.matchAll(new RegExp(`\\r${phase} +\\[[#.]+\\] ([^\\r\\x1b]*)`, "g"))].map((match) => match[1]);
+  assert.match(shown("connect")[0], /^\d+ live  - logins\/s  p99 -  0 broken$/);
+  assert.match(shown("connect").at(-1), /^\d+ live  [1-9]\d* logins\/s  p99 \d+\.\d\d ms  0 broken$/);
+  assert.match(shown("warm-up").at(-1), /^20 live  [1-9]\d* sends\/s  p99 \d+\.\d\d ms  0 broken$/);
+  assert.match(shown("measure").at(-1), /^20 live  [1-9]\d* sends\/s  p99 \d+\.\d\d ms  0 broken$/);
+});
