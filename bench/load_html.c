@@ -7,7 +7,7 @@
 #include "load_report.h"
 #include "load_tables.h"
 
-#define OVERDUE_PER_S_MIN 20u
+#define OVERDUE_PER_S_MIN 20u /* as in load_report.c */
 
 static void write_tile(FILE *file, const char *value, const char *what)
 {
@@ -142,6 +142,24 @@ static void write_loop(FILE *file, const struct load_report *report)
                 options->recipients);
 }
 
+/* Open loop: sends that were due and had not left. Who is to blame cannot be seen where a window holds them back. */
+static void write_behind(FILE *file, const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    const char *why = "no connection had room for more unanswered ones than the protocol allows: the server is slower "
+                      "than --rate";
+    if (!report->is_held)
+        why = "connections had room, so it is this generator that is slower than --rate";
+    else if (options->window < LOAD_WINDOW_MAX)
+        why = "no connection had room in its --window: that is too small for --rate, or the server too slow";
+    fprintf(file, "<p class=bad>Behind: when measuring ended, %llu sends were due and had not left: %s.",
+            (unsigned long long)report->behind, why);
+    if (report->overdue > 0)
+        fprintf(file, " %llu of them never left: their latency is not among those below.",
+                (unsigned long long)report->overdue);
+    fputs("</p>\n", file);
+}
+
 /* What a reader must know before believing a figure. */
 static void write_warnings(FILE *file, const struct load_report *report)
 {
@@ -153,11 +171,8 @@ static void write_warnings(FILE *file, const struct load_report *report)
     if (options->kill_command != NULL)
         fprintf(file, "<p>The server was killed with SIGKILL %u time%s under load and started again.</p>\n",
                 report->kill_count, report->kill_count == 1 ? "" : "s");
-    if (report->overdue * OVERDUE_PER_S_MIN > options->rate)
-        fprintf(file,
-                "<p class=bad>Behind: when measuring ended, %llu sends were due and had not left: the server is slower "
-                "than --rate, and their latency is not among those below.</p>\n",
-                (unsigned long long)report->overdue);
+    if (report->behind * OVERDUE_PER_S_MIN > options->rate)
+        write_behind(file, report);
     if (load_report_is_saturated(report))
         fprintf(file,
                 "<p class=bad>The generator's busiest loop took %.0f %% of a core: it was saturated, and these figures "

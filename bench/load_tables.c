@@ -36,6 +36,17 @@ double load_tables_kernel_each(const struct load_report *report)
                                                                               : 0;
 }
 
+static void write_late(FILE *file, const struct load_report *report)
+{
+    static const enum load_latency told[] = {LOAD_SEND_TO_OK, LOAD_PAGE, LOAD_CONNECT_TO_LIVE};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+        if (report->late[told[i]] > 0)
+            fprintf(
+                file,
+                "<p class=d>%s: %llu of the measured time came after it: they are among these, not in the rates.</p>\n",
+                load_stats_latency_text(told[i]), (unsigned long long)report->late[told[i]]);
+}
+
 void load_tables_latencies(FILE *file, const struct load_report *report)
 {
     static const double fractions[] = {0.5, 0.9, 0.99, 0.999, 0.9999, 1};
@@ -54,6 +65,7 @@ void load_tables_latencies(FILE *file, const struct load_report *report)
         fprintf(file, "<td>%llu\n", (unsigned long long)histogram->count);
     }
     fputs("</table></div>\n", file);
+    write_late(file, report);
 }
 
 void load_tables_counts(FILE *file, const struct load_report *report)
@@ -221,7 +233,7 @@ void load_tables_options(FILE *file, const struct load_report *report)
 {
     const struct load_options *options = report->options;
     fputs("<div class=w><table class=o><tr><th>the run<th>\n", file);
-    write_option(file, "server", options->address_text);
+    write_option(file, "server", options->address.text);
     write_who(file, options);
     write_what(file, options);
     write_number(file, "threads", options->threads);

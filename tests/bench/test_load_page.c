@@ -156,6 +156,25 @@ Test(load_page, a_run_that_was_not_measured_has_no_figures_but_its_judgement)
     free(page);
 }
 
+Test(load_page, sends_that_were_due_and_had_not_left_are_told_first)
+{
+    struct load_options options = {.scenario = LOAD_PAIRS, .rate = 1000, .window = 1};
+    struct load_report *report = make_report(&options);
+    report->behind = 1000;
+    report->overdue = 300;
+    report->is_held = true;
+    report->late[LOAD_SEND_TO_OK] = 700;
+    char *page = page_of(report);
+    cr_expect(has(page, "Behind: when measuring ended, 1000 sends were due and had not left: no connection had room"));
+    cr_expect(has(page, "300 of them never left") && has(page, "send to ok: 700 of the measured time came after it"));
+    free(page);
+    report = make_report(&options);
+    report->behind = 50;
+    page = page_of(report);
+    cr_expect_not(has(page, "Behind"), "a twentieth of a second is a late turn");
+    free(page);
+}
+
 Test(load_page, the_command_line_is_one_for_a_shell_and_for_a_page)
 {
     struct load_options options = {
