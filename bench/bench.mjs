@@ -79,7 +79,7 @@ function history(where, windows, { fill = 1000, warmup, least, runs = 0 }, how =
     if (fewest < runs) throw new Error(`there were only ${fewest} runs`);
     return [
       row(group, `${name(windows[i])}: pages`, "/s", reports.map((r) => r.pages / r.seconds), { of: "pages" }),
-      row(group, `${name(windows[i])}: pages a core of the server`, "/s", reports.map((r) => r.pages / r.server_cpu_s), i === 0 ? { of: "pages", least } : { of: "pages" }),
+      row(group, `${name(windows[i])}: pages a core of the server`, "/s", reports.map((r) => r.pages / r.server_cpu_s), { of: "pages a core", least: i === 0 ? least : undefined }),
       row(group, `${name(windows[i])}: CPU a page`, "us", reports.map((r) => cpuOf(r, r.pages)), { of: "CPU" }),
     ];
   };
@@ -103,8 +103,8 @@ const SET = [
       const ms = (reports, what, quantile) => reports.map((r) => r[what][quantile] / 1000);
       return [
         row(this.name, "the ceiling: send to ok, p50", "ms", ms(ceiling, "ok", "p50"), { of: "p50", who: "other" }),
-        row(this.name, "the ceiling: send to ok, p99", "ms", ms(ceiling, "ok", "p99"), { of: "p99", who: "other" }),
         row(this.name, "chitchat: send to ok, p50", "ms", ms(server, "ok", "p50"), { most: 0.6, of: "p50" }),
+        row(this.name, "the ceiling: send to ok, p99", "ms", ms(ceiling, "ok", "p99"), { of: "p99", who: "other" }),
         row(this.name, "chitchat: send to ok, p99", "ms", ms(server, "ok", "p99"), { most: 5, of: "p99" }),
         row(this.name, "chitchat: send to delivery, p50", "ms", ms(server, "delivery", "p50"), { most: 0.6 }),
         row(this.name, "chitchat: send to delivery, p99", "ms", ms(server, "delivery", "p99"), { most: 5 }),
@@ -205,7 +205,7 @@ if (withPeers) notes.push(...promises);
 const share = stolen();
 if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: trust CPU and ratios more than rates`);
 console.log(`${facts.machine}; commit ${facts.commit}`);
-console.log(`${RUNS} runs each, in turns, ${SECONDS} s of closed loop; one shard on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
+console.log(`${RUNS === 1 ? "One run" : `${RUNS} runs`} each, in turns, ${SECONDS} s of closed loop; one shard on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
 console.log(markdown(rows));
 for (const note of new Set(notes)) console.log(`\n- ${note}`);
 fs.writeFileSync("build/bench.html", writePage({ ...facts, took, rows, notes: [...new Set(notes)], openLoop }));

@@ -8,20 +8,20 @@ const style = `
 @media(prefers-color-scheme:dark){:root{--a:#6cb0f0;--b:#f0a04b;--good:#5cc880;--bad:#ff7b8c}}
 *{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.4rem 0}.dim{opacity:.7}
-.row{display:grid;grid-template-columns:minmax(10rem,1.2fr) 2fr minmax(12rem,1fr);gap:.2rem .8rem;align-items:center;padding:.25rem 0;border-bottom:1px solid var(--line)}
-.row .v{text-align:right;font-variant-numeric:tabular-nums}.bar{position:relative;height:.9rem}
+.row{display:grid;grid-template-columns:minmax(10rem,1.2fr) 1.7fr minmax(15.5rem,1fr);gap:.2rem .8rem;align-items:center;padding:.25rem 0;border-bottom:1px solid var(--line)}
+.wide{grid-column:span 2}.row .v{text-align:right;font-variant-numeric:tabular-nums}.bar{position:relative;height:.9rem}
 .bar i{position:absolute;inset:0 auto 0 0;background:var(--a);border-radius:2px}.key i{display:inline-block;width:.9em;height:.9em;border-radius:2px;background:var(--a);margin:0 .4em -.1em 0}
 .other i{background:var(--b)}.generator i{background:var(--c)}
 .key span{margin-right:1.2em}
 .bar u{position:absolute;top:45%;height:2px;background:currentColor;opacity:.6}
 .yes{color:var(--good)}.no{color:var(--bad)}.yes,.no{font-weight:600}small{opacity:.85}
 .w{overflow-x:auto}svg{width:100%;min-width:36em;height:auto;display:block}svg text{font-size:12px;fill:currentColor;opacity:.75}
-@media(max-width:38rem){.row{grid-template-columns:1fr auto}.row .bar{grid-column:1/-1;order:3}.row .none{display:none}}`;
+@media(max-width:38rem){.row{grid-template-columns:1fr auto}.row .bar{grid-column:1/-1;order:3}.wide{grid-column:auto}}`;
 
 // A bar is as long as its share of the longest that it is compared with (row.of), if there is any; the thin line is the range.
 function bar(r, rows) {
   const alike = rows.filter((other) => other.of === r.of && other.unit === r.unit);
-  if (r.of === "" || alike.length < 2) return `<div class="bar none"></div>`;
+  if (r.of === "" || alike.length < 2) return "";
   const longest = Math.max(...alike.map((other) => other.figure.max)) || 1;
   const percent = (value) => ((100 * value) / longest).toFixed(2);
   const { median, min, max } = r.figure;
@@ -35,7 +35,11 @@ function verdict(r) {
 }
 
 function group(name, rows) {
-  const lines = rows.map((r) => `<div class=row><div>${escape(r.name)}${verdict(r)}</div>${bar(r, rows)}<div class=v>${escape(showSummary(r.figure))} <small>${escape(r.unit)}</small></div></div>`);
+  const lines = rows.map((r) => {
+    const drawn = bar(r, rows);
+    const value = `<div class=v>${escape(showSummary(r.figure))} <small>${escape(r.unit)}</small></div>`;
+    return `<div class=row><div${drawn === "" ? " class=wide" : ""}>${escape(r.name)}${verdict(r)}</div>${drawn}${value}</div>`;
+  });
   return `<h2>${escape(name)}</h2>${lines.join("\n")}`;
 }
 
@@ -95,7 +99,7 @@ export function writePage({ machine, commit, runs, seconds, took, rows, notes, o
 <title>chitchat: ./dev bench</title><style>${style}</style>
 <h1>chitchat: <code>./dev bench</code></h1>
 <p>${escape(machine)}; commit ${escape(commit)}; ${show(took / 60, 1)} minutes</p>
-<p>Medians of ${runs} runs each in turns, ${escape(seconds)} s of closed loop each; the thin line is the range. One shard on CPU 0, the generator on CPU 1,
+<p>${runs === 1 ? "One run" : `Medians of ${runs} runs`} each, in turns, ${escape(seconds)} s of closed loop each; the thin line is the range. One shard on CPU 0, the generator on CPU 1,
 text of 64 bytes, everything durable, everything received verified. <b>${met.length} of ${targets.length} targets met.</b></p>
 ${KEY}
 ${names.map((name) => group(name, rows.filter((r) => r.group === name))).join("\n")}

@@ -107,8 +107,9 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
     if (options->server_pid != 0 && options->kill_command == NULL)
         write_cost(file, "a connect, upgrade and login at the start", report->seated.cpu_s - report->idle.cpu_s,
                    options->connections);
-    fprintf(file, "<tr><td>generator, all its threads<td>%.2f cores\n<tr><td>generator, its busiest loop<td>%.0f %%\n",
-            report->own_cpu_s / report->seconds, report->busiest_share * 100);
+    cores = report->own_cpu_s / report->seconds;
+    fprintf(file, "<tr><td>generator, all its threads<td>%.*f cores\n<tr><td>generator, its busiest loop<td>%.0f %%\n",
+            cores < 0.1 ? 5 : 2, cores, report->busiest_share * 100);
     fputs("</table></div>\n", file);
     if (options->server_pid == 0)
         fputs("<p class=d>The server's CPU and RSS are told with <code>--server-pid</code>.</p>\n", file);

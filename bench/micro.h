@@ -1,7 +1,8 @@
 /*
  * micro.h: the harness of the small programs, one for each question (micro_*.c). A figure is the time of one operation:
  * its body is run a number of times that takes MICRO_SECONDS, that three times over, and the median is told with the
- * range; `./dev bench` runs each program several times, in turns with the others. Figures go to stdout as lines for people; the last line is the same as JSON. Included once by each program.
+ * range; `./dev bench` runs each program several times, in turns with the others. Figures go to stdout as lines for
+ * people; the last line is the same as JSON. Included once by each program.
  */
 #ifndef CHITCHAT_BENCH_MICRO_H
 #define CHITCHAT_BENCH_MICRO_H
