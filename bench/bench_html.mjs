@@ -69,7 +69,7 @@ export function steps(points, x, y) {
 // p50, p99 and max of each interval, on a logarithmic scale of ms.
 function overTime(report) {
   const [width, height, left, bottom] = [900, 240, 60, 26];
-  const SERIES = [["p50", "var(--a)"], ["p99", "var(--b)"], ["max", "var(--bad)"]];
+  const SERIES = [["max", "var(--bad)"], ["p99", "var(--b)"], ["p50", "var(--a)"]];
   const points = report.points, end = points.at(-1)?.at;
   const last = points.findLast((p) => p.max > 0);
   if (!last) return "";
@@ -78,7 +78,7 @@ function overTime(report) {
   const y = (ms) => height - bottom - (Math.log(Math.max(ms, low) / low) / Math.log(high / low)) * (height - bottom - 12);
   let out = "";
   for (let ms = low; ms <= high * 1.01; ms *= 10)
-    out += `<path d="M${left} ${y(ms)}H${width - 90}" stroke="currentColor" opacity=".15"/><text x="${left - 6}" y="${y(ms) + 4}" text-anchor="end">${+ms.toPrecision(1)} ms</text>`;
+    out += `<path d="M${left} ${y(ms)}H${width - 90}" stroke="currentColor" opacity=".15"/><text x="${left - 6}" y="${y(ms) + 4}" text-anchor="end">${ms < 999 ? `${+ms.toPrecision(1)} ms` : `${Math.round(ms / 1000)} s`}</text>`;
   const labels = spread(SERIES.map(([key]) => y(last[key] / 1000) + 4), 13, height - bottom);
   SERIES.forEach(([key, colour], i) => {
     const values = points.map((p, k) => ({ from: k > 0 ? points[k - 1].at : 0, to: p.at, value: p[key] / 1000 }));
