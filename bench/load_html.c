@@ -31,7 +31,8 @@ static void write_rate_tiles(FILE *file, const struct load_report *report)
 static void write_idle_tiles(FILE *file, const struct load_report *report)
 {
     char text[64];
-    double rss = load_tables_rss_each(report), kernel = load_tables_kernel_each(report);
+    bool is_known = report->idle.rss_bytes > 0 && report->after.rss_bytes > 0;
+    double rss = is_known ? load_tables_rss_each(report) : 0, kernel = load_tables_kernel_each(report);
     double login_us = (report->seated.cpu_s - report->idle.cpu_s) * 1e6 / report->options->connections;
     if (rss > 0) {
         snprintf(text, sizeof text, "%.0f bytes", rss);
@@ -41,7 +42,7 @@ static void write_idle_tiles(FILE *file, const struct load_report *report)
         snprintf(text, sizeof text, "%.0f bytes", kernel);
         write_tile(file, text, "kernel memory a connection, both ends");
     }
-    if (report->options->server_pid == 0 || report->options->kill_command != NULL)
+    if (!is_known)
         return;
     snprintf(text, sizeof text, "%.1f us", login_us);
     write_tile(file, text, "CPU of the server a connect, upgrade and login");
@@ -86,14 +87,16 @@ static void write_tiles(FILE *file, const struct load_report *report)
 
 static void write_failure(FILE *file, const struct load_report *report)
 {
-    fprintf(file, "✗ %llu promises broken, %llu entries missing, %llu sends unanswered. ",
+    fprintf(file, "✗ %llu promises broken, %llu entries missing, %llu sends and %llu pages unanswered. ",
             (unsigned long long)load_stats_broken(&report->all), (unsigned long long)report->entries_missing,
-            (unsigned long long)report->sends_unanswered);
+            (unsigned long long)report->sends_unanswered, (unsigned long long)report->pages_unanswered);
     load_tables_escape(file, report->broken_text);
     if (!report->is_complete)
         fprintf(file, "%sThe run did not come to its end%s", report->broken_text[0] != '\0' ? ". " : "",
                 report->end_text[0] != '\0' ? ": " : ".");
     load_tables_escape(file, report->end_text);
+    fputs(report->stuck_text[0] != '\0' ? ": " : "", file);
+    load_tables_escape(file, report->stuck_text);
 }
 
 static void write_judgement(FILE *file, const struct load_report *report)
@@ -101,7 +104,9 @@ static void write_judgement(FILE *file, const struct load_report *report)
     bool is_good = load_report_is_good(report);
     fprintf(file, "<p class=%s>", is_good ? "good" : "bad");
     if (is_good)
-        fputs("✓ verified: nothing lost, repeated, out of order or changed", file);
+        fprintf(file, "✓ verified: %s",
+                report->options->scenario == LOAD_IDLE ? "each connection stayed, and none was given anything"
+                                                       : "nothing lost, repeated, out of order or changed");
     else
         write_failure(file, report);
     fputs("</p>\n", file);
@@ -175,9 +180,9 @@ static void write_warnings(FILE *file, const struct load_report *report)
         write_behind(file, report);
     if (load_report_is_saturated(report))
         fprintf(file,
-                "<p class=bad>The generator's busiest loop took %.0f %% of a core: it was saturated, and these figures "
-                "may be its own.</p>\n",
-                report->busiest_share * 100);
+                "<p class=bad>The generator's busiest loop took %.0f %% of a core and waited %.0f %% for one: it was "
+                "saturated, and these figures may be its own.</p>\n",
+                report->busiest_share * 100, report->busiest_waited_share * 100);
 }
 
 static void write_body(FILE *file, const struct load_report *report)

@@ -19,19 +19,26 @@ void load_tables_escape(FILE *file, const char *text)
         }
 }
 
+/* Whether it told of itself, before and at the end. */
+static bool knows_server(const struct load_report *report)
+{
+    return report->idle.rss_bytes > 0 && report->after.rss_bytes > 0;
+}
+
 double load_tables_rss_each(const struct load_report *report)
 {
     const struct load_options *options = report->options;
-    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too. */
-    bool stays = options->scenario == LOAD_IDLE;
+    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too, or is another process's.
+     */
+    bool stays = options->scenario == LOAD_IDLE && options->kill_command == NULL;
     double rss = (double)(stays ? report->after : report->seated).rss_bytes - (double)report->idle.rss_bytes;
-    bool is_known = options->server_pid != 0 && options->kill_command == NULL;
-    return is_known && options->connections >= EACH_CONNECTIONS_MIN && rss > 0 ? rss / options->connections : 0;
+    return options->connections >= EACH_CONNECTIONS_MIN && rss > 0 ? rss / options->connections : 0;
 }
 
 double load_tables_kernel_each(const struct load_report *report)
 {
-    double kernel = (double)report->seated.kernel_bytes - (double)report->idle.kernel_bytes;
+    const struct load_proc *idle = &report->idle, *seated = &report->seated;
+    double kernel = (double)(seated->tcp_bytes + seated->slab_bytes) - (double)(idle->tcp_bytes + idle->slab_bytes);
     return report->options->connections >= EACH_CONNECTIONS_MIN && kernel > 0 ? kernel / report->options->connections
                                                                               : 0;
 }
@@ -98,59 +105,76 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
     const uint64_t *counts = report->measured.counts;
     double cpu_s = report->after.cpu_s - report->before.cpu_s, cores = cpu_s / report->seconds;
     fputs("<div class=w><table><tr><th>CPU<th>\n", file);
-    if (options->server_pid != 0) {
+    if (knows_server(report)) {
         fprintf(file, "<tr><td>server, while measuring<td>%.*f cores\n", cores < 0.1 ? 5 : 2, cores);
         write_cost(file, "a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
         write_cost(file, "an entry delivered or replayed", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
         write_cost(file, "a page of history", cpu_s, counts[LOAD_PAGES]);
-    }
-    if (options->server_pid != 0 && options->kill_command == NULL)
         write_cost(file, "a connect, upgrade and login at the start", report->seated.cpu_s - report->idle.cpu_s,
                    options->connections);
+    }
     cores = report->own_cpu_s / report->seconds;
-    fprintf(file, "<tr><td>generator, all its threads<td>%.*f cores\n<tr><td>generator, its busiest loop<td>%.0f %%\n",
-            cores < 0.1 ? 5 : 2, cores, report->busiest_share * 100);
+    fprintf(file, "<tr><td>generator, all its threads<td>%.*f cores\n", cores < 0.1 ? 5 : 2, cores);
+    fprintf(file, "<tr><td>generator, its busiest loop<td>%.0f %% of a core\n", report->busiest_share * 100);
+    if (report->busiest_waited_share >= 0.01)
+        fprintf(file, "<tr><td>and that it waited for one<td>%.0f %%\n", report->busiest_waited_share * 100);
     fputs("</table></div>\n", file);
-    if (options->server_pid == 0)
+    if (report->idle.rss_bytes == 0)
         fputs("<p class=d>The server's CPU and RSS are told with <code>--server-pid</code>.</p>\n", file);
+    else if (!knows_server(report))
+        fputs("<p class=d>The server has ended, so there are no figures of its CPU and memory.</p>\n", file);
 }
 
-static void write_memory(FILE *file, const char *what, const uint64_t *bytes, double each, const char *of)
+static void write_memory(FILE *file, const char *what, const uint64_t *bytes)
 {
     fprintf(file, "<tr><td>%s", what);
     for (uint32_t i = 0; i < 3; i++)
         fprintf(file, "<td>%.1f MiB", (double)bytes[i] / MIB);
-    if (each > 0)
-        fprintf(file, "<td>%.0f bytes%s\n", each, of);
-    else
-        fputs("<td>–\n", file);
+    fputc('\n', file);
 }
 
-/* Why there is no figure of one connection. */
-static void write_why_not(FILE *file, const struct load_report *report)
+static void write_each(FILE *file, const char *what, double each)
 {
+    if (each > 0)
+        fprintf(file, "<tr><td>a connection: %s<td><td><td>%.0f bytes\n", what, each);
+}
+
+/* What a reader must know of the figure of one connection, or why there is none. */
+static void write_why(FILE *file, const struct load_report *report)
+{
+    if (report->options->kill_command != NULL)
+        fputs("<p class=d>At the end: of the process that was started last.</p>\n", file);
     if (report->options->connections < EACH_CONNECTIONS_MIN)
-        fprintf(file, "<p class=d>With %u connections and more, and a fresh server, also what one takes.</p>\n",
-                EACH_CONNECTIONS_MIN);
-    else if (report->options->kill_command != NULL)
-        fputs("<p class=d>The server at the end is not the process from before.</p>\n", file);
-    else if (report->options->server_pid != 0 && load_tables_rss_each(report) <= 0)
-        fputs(
-            "<p class=d>Earlier connections' memory was used again: start the server anew to see what one takes.</p>\n",
-            file);
+        fprintf(file, "<p class=d>With %u connections and more also what one takes.</p>\n", EACH_CONNECTIONS_MIN);
+    else if (load_report_was_used(report))
+        fprintf(
+            file,
+            "<p class=d><b>Used:</b> before the first connection the server had %.1f MiB of its own, more than one "
+            "that has just started: what it got free before is used again, and a connection seems to take less than "
+            "it does.</p>\n",
+            (double)report->idle.own_bytes / MIB);
+    else if (load_tables_rss_each(report) <= 0)
+        fputs("<p class=d>Earlier connections' memory was used again: start the server anew to see what one "
+              "takes.</p>\n",
+              file);
 }
 
 void load_tables_memory(FILE *file, const struct load_report *report)
 {
     uint64_t rss[] = {report->idle.rss_bytes, report->seated.rss_bytes, report->after.rss_bytes};
-    uint64_t kernel[] = {report->idle.kernel_bytes, report->seated.kernel_bytes, report->after.kernel_bytes};
-    fputs("<div class=w><table><tr><th>memory<th>before<th>all logged in<th>at the end<th>a connection\n", file);
-    if (report->options->server_pid != 0)
-        write_memory(file, "RSS of the server", rss, load_tables_rss_each(report), "");
-    write_memory(file, "the kernel: slab and TCP buffers, whole system", kernel, load_tables_kernel_each(report),
-                 ", both ends");
+    uint64_t tcp[] = {report->idle.tcp_bytes, report->seated.tcp_bytes, report->after.tcp_bytes};
+    uint64_t slab[] = {report->idle.slab_bytes, report->seated.slab_bytes, report->after.slab_bytes};
+    fputs("<div class=w><table><tr><th>memory<th>before<th>all logged in<th>at the end\n", file);
+    if (knows_server(report))
+        write_memory(file, "RSS of the server", rss);
+    write_memory(file, "the kernel's TCP buffers, whole system", tcp);
+    write_memory(file, "its slab (sockets and all else)", slab);
+    if (knows_server(report))
+        write_each(file, "RSS", load_tables_rss_each(report));
+    write_each(file, "the kernel, for both of its ends", load_tables_kernel_each(report));
     fputs("</table></div>\n", file);
-    write_why_not(file, report);
+    if (knows_server(report))
+        write_why(file, report);
 }
 
 /* A word as a shell would take it. */

@@ -23,8 +23,9 @@ static struct load_report *make_report(struct load_options *options)
     report->options = options;
     report->seconds = 2;
     report->is_complete = true;
-    report->idle = (struct load_proc){.cpu_s = 1, .rss_bytes = 1000000, .kernel_bytes = 5000000};
-    report->seated = (struct load_proc){.cpu_s = 1.2, .rss_bytes = 1600000, .kernel_bytes = 25000000};
+    report->idle = (struct load_proc){.cpu_s = 1, .rss_bytes = 1000000, .tcp_bytes = 1000000, .slab_bytes = 4000000};
+    report->seated =
+        (struct load_proc){.cpu_s = 1.2, .rss_bytes = 1600000, .tcp_bytes = 11000000, .slab_bytes = 14000000};
     report->before = report->after = report->seated;
     return report;
 }
@@ -107,7 +108,7 @@ Test(load_page, kills_and_storms_stand_in_the_plots_and_in_words)
                  "a storm that outlasts the plot ends with it");
     cr_expect(has(page, "server killed, until it listens again (2)") && has(page, "storm, until all are back (1)"));
     cr_expect(has(page, "killed with SIGKILL 2 times"));
-    cr_expect_not(has(page, "bytes a connection") || has(page, "300 bytes"), "another process's memory");
+    cr_expect(has(page, "<td>300 bytes") && has(page, "of the process that was started last"));
     free(page);
 }
 
@@ -131,13 +132,18 @@ Test(load_page, memory_of_a_connection_is_told_only_where_it_can_be_known)
     struct load_report *report = make_report(&options);
     options.connections = 999;
     char *page = page_of(report);
-    cr_expect(has(page, "With 1000 connections and more"));
+    cr_expect(has(page, "With 1000 connections and more also what one takes"));
     cr_expect_not(has(page, "<span>RSS of the server a connection"));
     free(page);
     report = make_report(&options);
     report->after.rss_bytes = report->idle.rss_bytes;
     page = page_of(report);
     cr_expect(has(page, "start the server anew"));
+    free(page);
+    report = make_report(&options);
+    report->after.rss_bytes = 0;
+    page = page_of(report);
+    cr_expect(has(page, "The server has ended") && !has(page, "RSS of the server"));
     free(page);
 }
 
