@@ -110,7 +110,7 @@ static void write_judgement(FILE *file, const struct load_report *report)
     else
         write_failure(file, report);
     fputs("</p>\n", file);
-    if (is_good && report->end_text[0] != '\0')
+    if (is_good && report->end_text[0] != '\0' && load_report_has_figures(report))
         fprintf(file, "<p>Cut short (%s) after %.1f s.</p>\n", report->end_text, report->seconds);
 }
 
@@ -206,7 +206,9 @@ static void write_body(FILE *file, const struct load_report *report)
         load_tables_memory(file, report);
     } else {
         write_judgement(file, report);
-        fputs("<p>It ended before anything was measured.</p>\n", file);
+        fprintf(file, "<p>It ended before anything was measured%s%s.</p>\n",
+                report->is_complete && report->end_text[0] != '\0' ? ": " : "",
+                report->is_complete ? report->end_text : "");
         load_tables_counts(file, report);
     }
     load_tables_options(file, report);
