@@ -238,9 +238,10 @@ static void write_what(FILE *file, const struct load_options *options)
 {
     if (options->rate > 0)
         write_number(file, "sends a second, open loop (--rate)", options->rate);
-    if (does_send(options)) {
+    if (does_send(options) && options->scenario != LOAD_REPLAY)
         write_number(file, options->scenario == LOAD_HISTORY ? "pages under way (--window)" : "window",
                      options->window);
+    if (does_send(options)) {
         write_number(file, "bytes of text", options->text_bytes);
         write_option(file, "keys", options->has_keys ? "yes" : "no");
     }
@@ -262,7 +263,7 @@ void load_tables_options(FILE *file, const struct load_report *report)
     write_who(file, options);
     write_what(file, options);
     write_number(file, "threads", options->threads);
-    write_number(file, "seed", (double)options->seed);
+    fprintf(file, "<tr><td>seed<td>%llu\n", (unsigned long long)options->seed);
     write_number(file, "seconds of warm-up", options->warmup_s);
     write_number(file, "seconds to be measured (--duration)", options->duration_s);
     if (options->kill_command != NULL) {
