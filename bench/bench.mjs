@@ -1,18 +1,17 @@
 // `./dev bench`: a fixed set in under 10 minutes: the server beside the ceiling (bench/ceiling.c) in turns, each three times; the
 // targets that fit into minutes; the small programs. One table of medians and ranges, and a page, build/bench.html.
-// `./dev bench --peers`: nats-server with JetStream beside both.
+// `./dev bench --peers`: nats-server with JetStream beside both. BENCH_RUNS, BENCH_SECONDS, BENCH_ONLY: see `./dev help`.
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 
 import { writePage } from "./bench_html.mjs";
-import { peers, promises } from "./bench_peers.mjs";
-import { checkDisk, micro, onCeiling, onServer, stealWatch } from "./bench_run.mjs";
+import { readOptions } from "./bench_options.mjs";
+import { besideJetStream, promises } from "./bench_peers.mjs";
+import { checkDisk, micro, onCeiling, onNats, onServer, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 
-const RUNS = Number(process.env.BENCH_RUNS ?? 3);
-const SECONDS = process.env.BENCH_SECONDS ?? "3";
-const ONLY = process.env.BENCH_ONLY ? new RegExp(process.env.BENCH_ONLY) : /./;
+const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers } = readOptions(process.argv.slice(2), process.env);
 const TIMES = ["--duration", SECONDS, "--warmup", "0.7"];
 const MICRO = ["mailbox", "wal", "checkpoint", "memtable", "store", "request", "reply", "frame"];
 
@@ -30,23 +29,25 @@ async function interleaved(...ways) {
 }
 
 function pairs(connections, window, targets) {
-  const group = `${show(connections, 0)} x ${window}, sends to random users`;
+  const size = `${show(connections, 0)} x ${window}`, group = `${size}, sends to random users`;
   const args = ["--connections", String(connections), "--window", String(window), ...TIMES];
   return {
     name: group,
     async run() {
-      const [ceiling, server] = await interleaved(() => onCeiling(args), () => onServer(args));
+      const peers = withPeers ? [() => onNats(args)] : [];
+      const [ceiling, server, ...others] = await interleaved(() => onCeiling(args), () => onServer(args), ...peers);
       const against = (of) => server.map((r, i) => of(r) / of(ceiling[i]));
       return [
-        row(group, "the ceiling: sends", "/s", ceiling.map(rate)),
-        row(group, "chitchat: sends acknowledged, durable", "/s", server.map(rate)),
+        row(group, "the ceiling: sends", "/s", ceiling.map(rate), { of: "sends", who: "other" }),
+        row(group, "chitchat: sends acknowledged, durable", "/s", server.map(rate), { of: "sends" }),
         row(group, "share of the ceiling's sends", "", against(rate), { least: targets.share }),
-        row(group, "the ceiling: CPU a send", "us", ceiling.map(cost)),
-        row(group, "chitchat: CPU a send", "us", server.map(cost)),
+        row(group, "the ceiling: CPU a send", "us", ceiling.map(cost), { of: "CPU", who: "other" }),
+        row(group, "chitchat: CPU a send", "us", server.map(cost), { of: "CPU" }),
         row(group, "times the ceiling's CPU", "", against(cost), targets.cost ? { most: targets.cost } : {}),
+        row(group, "generator: CPU a send to chitchat", "us", server.map((r) => (r.own_cpu_s * 1e6) / r.acknowledged), { of: "CPU", who: "generator" }),
         row(group, "send to ok, p50", "ms", server.map((r) => r.ok.p50 / 1000)),
         row(group, "send to ok, p99", "ms", server.map((r) => r.ok.p99 / 1000)),
-        row(group, "generator: CPU a send", "us", server.map((r) => (r.own_cpu_s * 1e6) / r.acknowledged)),
+        ...others.flatMap((nats) => besideJetStream(size, server, nats)),
       ];
     },
   };
@@ -67,18 +68,23 @@ const OFTEN = ["--checkpoint-s", "1"];
 // 12,000 sends of each connection, a run for every 12 MiB of them, and merges fail: so the runs stay, 16 and more.
 const KEEP_RUNS = { options: ["--memtable-bytes", "16M"], disk: "fail pwrite runs/run- EIO thread=merge" };
 
-function history(where, { fill = 1000, warmup, least, runs = 0 }, how = {}) {
+// Once for each of `windows`, the pages that a connection has under way; `least` is for the first. With one, each page waits for the
+// one before it to be there and judged; with 16 the server always has something to do.
+function history(where, windows, { fill = 1000, warmup, least, runs = 0 }, how = {}) {
+  const group = `history, pages of 50, ${where}`;
   const args = ["--scenario", "history", "--connections", "50", "--fill", String(fill), "--warmup", String(warmup), "--duration", SECONDS];
-  const rowsOf = (reports) => {
+  const name = (window) => (window === 1 ? "1 page under way" : `${window} pages under way`);
+  const rowsOf = (reports, i) => {
     const fewest = Math.min(...reports.map((r) => r.runs));
     if (fewest < runs) throw new Error(`there were only ${fewest} runs`);
     return [
-      ["pages", "/s", reports.map((r) => r.pages / r.seconds)],
-      ["pages a core of the server", "/s", reports.map((r) => r.pages / r.server_cpu_s), { least }],
-      ["CPU a page", "us", reports.map((r) => cpuOf(r, r.pages))],
+      row(group, `${name(windows[i])}: pages`, "/s", reports.map((r) => r.pages / r.seconds), { of: "pages" }),
+      row(group, `${name(windows[i])}: pages a core of the server`, "/s", reports.map((r) => r.pages / r.server_cpu_s), { of: "pages a core", least: i === 0 ? least : undefined }),
+      row(group, `${name(windows[i])}: CPU a page`, "us", reports.map((r) => cpuOf(r, r.pages)), { of: "CPU" }),
     ];
   };
-  return alone(`history, pages of 50, ${where}`, args, rowsOf, how);
+  const run = async () => (await interleaved(...windows.map((window) => () => onServer([...args, "--window", String(window)], how)))).flatMap(rowsOf);
+  return { name: group, run };
 }
 
 let openLoop; // its points over time go into the page
@@ -96,12 +102,12 @@ const SET = [
       openLoop = server[0];
       const ms = (reports, what, quantile) => reports.map((r) => r[what][quantile] / 1000);
       return [
-        row(this.name, "the ceiling: send to ok, p50", "ms", ms(ceiling, "ok", "p50")),
-        row(this.name, "the ceiling: send to ok, p99", "ms", ms(ceiling, "ok", "p99")),
-        row(this.name, "send to ok, p50", "ms", ms(server, "ok", "p50"), { most: 0.6 }),
-        row(this.name, "send to ok, p99", "ms", ms(server, "ok", "p99"), { most: 5 }),
-        row(this.name, "send to delivery, p50", "ms", ms(server, "delivery", "p50"), { most: 0.6 }),
-        row(this.name, "send to delivery, p99", "ms", ms(server, "delivery", "p99"), { most: 5 }),
+        row(this.name, "the ceiling: send to ok, p50", "ms", ms(ceiling, "ok", "p50"), { of: "p50", who: "other" }),
+        row(this.name, "chitchat: send to ok, p50", "ms", ms(server, "ok", "p50"), { most: 0.6, of: "p50" }),
+        row(this.name, "the ceiling: send to ok, p99", "ms", ms(ceiling, "ok", "p99"), { of: "p99", who: "other" }),
+        row(this.name, "chitchat: send to ok, p99", "ms", ms(server, "ok", "p99"), { most: 5, of: "p99" }),
+        row(this.name, "chitchat: send to delivery, p50", "ms", ms(server, "delivery", "p50"), { most: 0.6 }),
+        row(this.name, "chitchat: send to delivery, p99", "ms", ms(server, "delivery", "p99"), { most: 5 }),
       ];
     },
   },
@@ -114,9 +120,9 @@ const SET = [
   alone("storm of 10,000", ["--scenario", "storm", "--connections", "10000", "--rate", "1000", "--duration", "6", "--warmup", "0.5"], (reports) => [
     ["all live again after", "s", reports.map((r) => r.storms[0]), { most: 3 }],
   ]),
-  history("from memory", { warmup: 0.7, least: 100000 }),
-  history("from one run", { warmup: 3, least: 100000, runs: 1 }, { options: OFTEN }),
-  history("from 16 runs", { fill: 12000, warmup: 1, least: 30000, runs: 16 }, KEEP_RUNS),
+  history("from memory", [16, 1], { warmup: 0.7, least: 100000 }),
+  history("from one run", [16, 1], { warmup: 3, least: 100000, runs: 1 }, { options: OFTEN }),
+  history("from 16 runs", [1], { fill: 12000, warmup: 1, least: 30000, runs: 16 }, KEEP_RUNS),
   alone("replay, 100 users of 5,000 entries", ["--scenario", "replay", "--connections", "100", "--fill", "2500", "--duration", "4", "--warmup", "1"], (reports) => [
     ["entries", "/s", reports.map((r) => r.replayed / r.seconds)],
     ["entries a core of the server", "/s", reports.map((r) => r.replayed / r.server_cpu_s), { least: 1e6 }],
@@ -129,8 +135,8 @@ const SET = [
       const frame = (r) => cpuOf(r, r.delivered);
       return [
         row(this.name, "chitchat: frames", "/s", server.map((r) => r.delivered / r.seconds)),
-        row(this.name, "the ceiling: CPU a frame", "us", ceiling.map(frame)),
-        row(this.name, "chitchat: CPU a frame", "us", server.map(frame)),
+        row(this.name, "the ceiling: CPU a frame", "us", ceiling.map(frame), { of: "CPU", who: "other" }),
+        row(this.name, "chitchat: CPU a frame", "us", server.map(frame), { of: "CPU" }),
         row(this.name, "times the ceiling's CPU", "", server.map((r, i) => frame(r) / frame(ceiling[i])), { most: 1.3 }),
       ];
     },
@@ -143,20 +149,22 @@ const SET = [
       const [one, same, twice] = await interleaved(way(1, 100), way(2, 100), way(2, 200));
       const against = (reports) => reports.map((r, i) => cost(r) / cost(one[i]));
       return [
-        row(this.name, "one shard, 100 x 16: CPU a send", "us", one.map(cost)),
-        row(this.name, "two shards, 200 x 16: CPU a send", "us", twice.map(cost)),
+        row(this.name, "one shard, 100 x 16: CPU a send", "us", one.map(cost), { of: "CPU" }),
+        row(this.name, "two shards, 200 x 16: CPU a send", "us", twice.map(cost), { of: "CPU" }),
         row(this.name, "times one shard's, as many connections a shard", "", against(twice), { most: 1.1 }),
         row(this.name, "times one shard's, with the same 100 x 16", "", against(same)),
       ];
     },
   },
-  ...MICRO.map((name) => ({
-    name: `micro_${name}`,
+  {
+    names: MICRO.map((name) => `micro_${name}`),
+    name: "the small programs",
     async run() {
-      const { figures } = await micro(name);
-      return figures.map((f) => row(this.name, f.name, "ns", [f.ns_min, f.ns, f.ns_max]));
+      const programs = MICRO.filter((name) => ONLY.test(`micro_${name}`));
+      const sets = await interleaved(...programs.map((name) => () => micro(name)));
+      return sets.flatMap((reports) => reports[0].figures.map(({ name }, i) => row(`micro_${reports[0].program}`, name, "ns", reports.map((r) => r.figures[i].ns))));
     },
-  })),
+  },
 ];
 
 function machine() {
@@ -174,16 +182,14 @@ const commit = () => {
 
 const begun = Date.now();
 const stolen = stealWatch();
-const withPeers = process.argv.includes("--peers");
-const unknown = process.argv.slice(2).find((word) => word !== "--peers");
-if (unknown) {
-  console.error(`./dev bench: ${unknown} is no option; there is --peers`);
-  process.exit(2);
-}
 const facts = { machine: machine(), commit: commit(), runs: RUNS, seconds: SECONDS };
 const rows = [];
-for (const part of [...SET, ...(withPeers ? peers(interleaved, TIMES) : [])]) {
-  if (!ONLY.test(part.name)) continue;
+const parts = SET.filter(({ name, names = [name] }) => names.some((each) => ONLY.test(each)));
+if (parts.length === 0) {
+  console.error(`./dev bench: BENCH_ONLY=${process.env.BENCH_ONLY} matches none of: ${SET.flatMap(({ name, names = [name] }) => names).join("; ")}`);
+  process.exit(2);
+}
+for (const part of parts) {
   console.error(`${show((Date.now() - begun) / 1000, 0).padStart(4)} s  ${part.name}`);
   try {
     rows.push(...(await part.run()));
@@ -199,7 +205,7 @@ if (withPeers) notes.push(...promises);
 const share = stolen();
 if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: trust CPU and ratios more than rates`);
 console.log(`${facts.machine}; commit ${facts.commit}`);
-console.log(`${RUNS} runs each, in turns, ${SECONDS} s of closed loop; one shard on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
+console.log(`${RUNS === 1 ? "One run" : `${RUNS} runs`} each, in turns, ${SECONDS} s of closed loop; one shard on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
 console.log(markdown(rows));
 for (const note of new Set(notes)) console.log(`\n- ${note}`);
 fs.writeFileSync("build/bench.html", writePage({ ...facts, took, rows, notes: [...new Set(notes)], openLoop }));

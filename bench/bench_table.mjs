@@ -16,14 +16,15 @@ export function showSummary({ median, min, max }) {
   return min === max ? show(median, digits) : `${show(median, digits)} (${show(min, digits)} to ${show(max, digits)})`;
 }
 
-// A row: what was asked, one figure with its unit, and the target, if there is one: {least} or {most}.
-export function row(group, name, unit, values, target = {}) {
+// A row: what was asked, one figure with its unit, and how to see it: {least} or {most}, the target; {of}, what is compared (rows of a
+// group with the same one have bars on one scale); {who} it belongs to, if not to chitchat: "other" or "generator".
+export function row(group, name, unit, values, { least, most, of = "", who = "chitchat" } = {}) {
   const figure = summary(values);
-  const wanted = target.least !== undefined ? `at least ${show(target.least)}` : target.most !== undefined ? `at most ${show(target.most)}` : "";
+  const wanted = least !== undefined ? `at least ${show(least)}` : most !== undefined ? `at most ${show(most)}` : "";
   let verdict = "";
-  if (target.least !== undefined) verdict = figure.median >= target.least ? "yes" : "no";
-  if (target.most !== undefined) verdict = figure.median <= target.most ? "yes" : "no";
-  return { group, name, unit, figure, wanted, verdict };
+  if (least !== undefined) verdict = figure.median >= least ? "yes" : "no";
+  if (most !== undefined) verdict = figure.median <= most ? "yes" : "no";
+  return { group, name, unit, figure, wanted, verdict, of, who };
 }
 
 export function markdown(rows) {

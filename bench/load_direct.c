@@ -26,6 +26,7 @@ struct director {
     uint64_t progress_us, progress_mark;
     uint64_t live_us; /* when a connection was last seen live */
     uint64_t storm_us, next_kill_us;
+    struct load_mark *storm_mark; /* of the storm that goes on; NULL: nobody marks it */
     uint32_t storms_begun;
     uint32_t interrupts;
     bool is_lost; /* the server: there is nothing more to wait for */
@@ -165,7 +166,10 @@ static bool is_storm_over(struct director *director)
         return true;
     if (gauges->storm != director->storms_begun || gauges->back_us <= director->storm_us)
         return false;
-    report->storm_s[report->storm_count++] = (double)(gauges->back_us - director->storm_us) / 1e6;
+    double took_s = (double)(gauges->back_us - director->storm_us) / 1e6;
+    report->storm_s[report->storm_count++] = took_s;
+    if (director->storm_mark != NULL)
+        director->storm_mark->until_s += took_s;
     return true;
 }
 
@@ -186,9 +190,22 @@ static bool wait_until(struct director *director, bool (*is_done)(const struct d
     }
 }
 
+/* What happens at `now_us`, for the plots; NULL: there are too many already. */
+static struct load_mark *mark(struct director *director, enum load_mark_kind kind, uint64_t now_us)
+{
+    struct load_report *report = director->report;
+    double at_s = (double)(now_us - director->begun_us) / 1e6;
+    if (report->mark_count == LOAD_MARKS_MAX)
+        return NULL;
+    report->marks[report->mark_count] = (struct load_mark){kind, at_s, at_s};
+    return &report->marks[report->mark_count++];
+}
+
 static void kill_server(struct director *director)
 {
     struct load_run *run = director->run;
+    uint64_t killed_us = load_run_now_us(run);
+    struct load_mark *outage = mark(director, LOAD_MARK_KILL, killed_us);
     atomic_store(&run->is_down, true);
     /* The next process begins at 0: what this one used stays in the difference. */
     director->report->before.cpu_s -= load_proc_read(run->options.server_pid).cpu_s;
@@ -197,6 +214,12 @@ static void kill_server(struct director *director)
     int status = load_server_start(&run->server, run->options.kill_command, &run->options.address);
     run->options.server_pid = run->server.pid;
     director->live_us = load_run_now_us(run);
+    /* What came meanwhile was answered before the kill; the time without a server is an interval of its own. */
+    take(director);
+    load_pulse_end(&director->pulse, killed_us);
+    load_pulse_end(&director->pulse, director->live_us);
+    if (outage != NULL)
+        outage->until_s = (double)(director->live_us - director->begun_us) / 1e6;
     if (status == 0)
         atomic_store(&run->is_down, false);
     else
@@ -213,7 +236,15 @@ static void direct_storms(struct director *director, uint64_t now_us)
         return;
     director->storms_begun++;
     director->storm_us = now_us;
+    director->storm_mark = mark(director, LOAD_MARK_STORM, now_us);
     atomic_store(&director->run->storm, director->storms_begun);
+}
+
+/* Intervals are not to be cut short by what will end one: a kill, or `end_us`. */
+static void watch(struct director *director, uint64_t end_us)
+{
+    bool is_killed = director->pulse.phase == LOAD_MEASURE && director->run->options.kill_command != NULL;
+    load_pulse_watch(&director->pulse, is_killed && director->next_kill_us < end_us ? director->next_kill_us : end_us);
 }
 
 static void run_for(struct director *director, double seconds, const char *phase, bool is_measured)
@@ -221,6 +252,7 @@ static void run_for(struct director *director, double seconds, const char *phase
     const struct load_options *options = &director->run->options;
     uint64_t length_us = (uint64_t)(seconds * 1e6), now_us;
     director->next_kill_us = director->begun_us + (uint64_t)(options->kill_every_s * 1e6);
+    watch(director, director->begun_us + length_us);
     while ((now_us = load_run_now_us(director->run)) < director->begun_us + length_us && director->interrupts == 0
            && !is_lost(director)) {
         uint64_t left_us = director->begun_us + length_us - now_us;
@@ -231,6 +263,7 @@ static void run_for(struct director *director, double seconds, const char *phase
         if (is_measured && options->kill_command != NULL && now_us >= director->next_kill_us) {
             kill_server(director);
             director->next_kill_us = load_run_now_us(director->run) + (uint64_t)(options->kill_every_s * 1e6);
+            watch(director, director->begun_us + length_us);
         }
         show(director, phase, (double)(now_us - director->begun_us) / (double)length_us);
     }
@@ -273,6 +306,7 @@ static void measure(struct director *director)
     uint64_t begun_us = director->begun_us;
     report->behind_us = 0;
     run_for(director, options->duration_s, "measure", true);
+    load_pulse_end(&director->pulse, load_run_now_us(director->run));
     report->after = load_proc_read(options->server_pid);
     read_times(director, director->after);
     report->own_cpu_s = load_proc_own_cpu_s() - own_cpu_s;

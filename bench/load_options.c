@@ -303,7 +303,9 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
                                        .seed = 1,
                                        .prefix = "load-",
                                        .fill = 500,
-                                       .limit = 50};
+                                       .limit = 50,
+                                       .words = argv,
+                                       .word_count = argc};
     opterr = 0;
     optind = 0; /* glibc: begins anew */
     while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {

@@ -69,9 +69,11 @@ struct load_options {
     int server_pid; /* 0: not known */
     const char *json_path;
     const char *html_path;
+    char *const *words; /* the command line, its options first */
+    int word_count;
 };
 
-/* 0: go on; 1: the help was printed; -1: told on stderr. Paths and command borrow argv. */
+/* 0: go on; 1: the help was printed; -1: told on stderr. Paths, command and words borrow argv. */
 int load_options_parse(struct load_options *options_r, int argc, char **argv);
 const char *load_options_scenario(const struct load_options *options);
 /* Whether connections of this run may end and come back, so that sends need keys. */

@@ -95,9 +95,12 @@ void load_plot_x_label(const struct load_plot *plot, double x, const char *text)
             x_of(plot, x), TOP, HEIGHT - BOTTOM, x_of(plot, x), HEIGHT - BOTTOM + 17, text);
 }
 
+/* Labels every 1, 2 or 5 times a power of ten, at most a dozen. */
 void load_plot_x_seconds(const struct load_plot *plot)
 {
-    double step = round_up(plot->x_max / 10);
+    double step = pow(10, floor(log10(plot->x_max / 12)));
+    for (int i = 0; plot->x_max / step > 12; i++)
+        step *= i % 3 == 1 ? 2.5 : 2;
     for (double x = 0; x <= plot->x_max * 1.001; x += step) {
         char text[32];
         snprintf(text, sizeof text, "%.4g s", x);
@@ -118,6 +121,15 @@ void load_plot_line_point(const struct load_plot *plot, double x, double y)
 void load_plot_line_end(const struct load_plot *plot)
 {
     fputs("'/>\n", plot->file);
+}
+
+void load_plot_mark(const struct load_plot *plot, uint32_t kind, double from, double to)
+{
+    double x = x_of(plot, from), end = x_of(plot, fmin(to, plot->x_max));
+    if (from <= plot->x_max)
+        fprintf(plot->file,
+                "<g class=m%u><rect x='%.1f' y='%.1f' width='%.1f' height='%.1f'/><path d='M%.1f %.1fV%.1f'/></g>\n",
+                kind, x, TOP, end - x, HEIGHT - BOTTOM - TOP, x, TOP, HEIGHT - BOTTOM);
 }
 
 void load_plot_bar(const struct load_plot *plot, double from, double to, double y)

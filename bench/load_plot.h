@@ -1,6 +1,6 @@
 /*
  * load_plot.h: a plot as SVG, written piece by piece into a page: x linear, y linear from 0 or logarithmic. Colours are
- * classes c0, c1, … of the page. Main thread.
+ * classes of the page: c0, c1, … of lines, m0, m1, … of marks. Main thread.
  */
 #ifndef CHITCHAT_BENCH_LOAD_PLOT_H
 #define CHITCHAT_BENCH_LOAD_PLOT_H
@@ -26,6 +26,8 @@ void load_plot_x_seconds(const struct load_plot *plot);
 void load_plot_line_begin(const struct load_plot *plot, uint32_t nth);
 void load_plot_line_point(const struct load_plot *plot, double x, double y);
 void load_plot_line_end(const struct load_plot *plot);
+/* A band over all of y, of the class m0, m1, …, as far as it lies in the plot; a line stands at its beginning. */
+void load_plot_mark(const struct load_plot *plot, uint32_t kind, double from, double to);
 void load_plot_bar(const struct load_plot *plot, double from, double to, double y);
 /* `legend` is markup. */
 void load_plot_end(const struct load_plot *plot, const char *legend);

@@ -32,6 +32,7 @@ void load_pulse_begin(struct load_pulse *pulse, enum load_phase phase, uint64_t 
 {
     pulse->phase = phase;
     pulse->begun_us = pulse->interval_us = now_us;
+    pulse->end_us = 0;
     load_stats_clear(&pulse->interval);
     pulse->progress = (struct load_progress){.what = subject_of(pulse).text, .per_s = -1};
 }
@@ -52,8 +53,10 @@ static void add_point(struct load_pulse *pulse, uint64_t now_us, double seconds)
     load_report_add_point(pulse->report, &point);
 }
 
-static void end_interval(struct load_pulse *pulse, uint64_t now_us)
+void load_pulse_end(struct load_pulse *pulse, uint64_t now_us)
 {
+    if (now_us <= pulse->interval_us)
+        return;
     double seconds = (double)(now_us - pulse->interval_us) / 1e6;
     struct subject subject = subject_of(pulse);
     uint64_t count = pulse->interval.counts[subject.counts[0]];
@@ -69,6 +72,11 @@ static void end_interval(struct load_pulse *pulse, uint64_t now_us)
     pulse->interval_us = now_us;
 }
 
+void load_pulse_watch(struct load_pulse *pulse, uint64_t end_us)
+{
+    pulse->end_us = end_us;
+}
+
 void load_pulse_add(struct load_pulse *pulse, const struct load_stats *fresh, uint64_t now_us)
 {
     uint64_t length_us = INTERVAL_US_MIN;
@@ -77,8 +85,9 @@ void load_pulse_add(struct load_pulse *pulse, const struct load_stats *fresh, ui
     load_stats_merge(&pulse->interval, &fresh[1]);
     if (pulse->phase != LOAD_MEASURE)
         load_stats_merge(&pulse->interval, &fresh[0]);
-    if (now_us - pulse->interval_us >= length_us)
-        end_interval(pulse, now_us);
+    bool leaves_enough = pulse->end_us == 0 || now_us + length_us / 2 <= pulse->end_us;
+    if (now_us - pulse->interval_us >= length_us && leaves_enough)
+        load_pulse_end(pulse, now_us);
 }
 
 static uint64_t both(const struct load_stats *all, enum load_count count)

@@ -13,14 +13,22 @@
 #include "load_stats.h"
 
 #define LOAD_STORMS_MAX 1000u
+#define LOAD_MARKS_MAX (2 * LOAD_STORMS_MAX) /* in the plots; what comes after them is only counted */
 #define LOAD_END_TEXT_BYTES 160u
 #define LOAD_STUCK_TEXT_BYTES 600u
 
-/* One interval of the measured time. */
+/* One interval of the measured time; it begins where the one before ends. */
 struct load_point {
     double at_s; /* its end, since measuring began */
     double acknowledged_per_s, delivered_per_s, pages_per_s;
     uint64_t p50_us, p99_us, max_us; /* of the run's main latency */
+};
+
+/* Something that was done to the server or to all connections in the measured time. */
+enum load_mark_kind { LOAD_MARK_KILL, LOAD_MARK_STORM };
+struct load_mark {
+    enum load_mark_kind kind;
+    double at_s, until_s; /* until it listened again, all were back; at_s if that never came */
 };
 
 struct load_report {
@@ -40,6 +48,8 @@ struct load_report {
     uint64_t sends_unanswered, pages_unanswered, entries_missing; /* when the patience of the end was over */
     struct load_point *points;                                    /* owned */
     uint32_t point_count, point_room;
+    struct load_mark marks[LOAD_MARKS_MAX]; /* as they came */
+    uint32_t mark_count;
     char broken_text[400];
     uint64_t behind;                        /* open loop: due in the measured time, and sent after it, or never */
     uint64_t overdue;                       /* those of them that were never sent */

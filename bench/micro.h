@@ -1,7 +1,8 @@
 /*
  * micro.h: the harness of the small programs, one for each question (micro_*.c). A figure is the time of one operation:
- * its body is run a number of times that takes MICRO_SECONDS, that five times over, and the median is told with the
- * range. Figures go to stdout as lines for people; the last line is the same as JSON. Included once by each program.
+ * its body is run a number of times that takes MICRO_SECONDS, that three times over, and the median is told with the
+ * range; `./dev bench` runs each program several times, in turns with the others. Figures go to stdout as lines for
+ * people; the last line is the same as JSON. Included once by each program.
  */
 #ifndef CHITCHAT_BENCH_MICRO_H
 #define CHITCHAT_BENCH_MICRO_H
@@ -16,8 +17,8 @@
 
 #include "base/assert.h"
 
-#define MICRO_SECONDS 0.1
-#define MICRO_REPEATS 5u
+#define MICRO_SECONDS 0.05
+#define MICRO_REPEATS 3u
 #define MICRO_FIGURES_MAX 32u
 
 struct micro_figure {

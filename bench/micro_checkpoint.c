@@ -32,7 +32,7 @@ int main(int argc, char **argv)
     ASSERT(store_merge_is_due(store.store));
     ASSERT(store_merge_run(store.store, NULL, NULL, &error) == 0);
     ns[0] = (micro_now() - begun) * 1e9 / (2 * RECORDS * MERGED);
-    micro_add(&micro, "merge 6 such runs, per row (once)", ns, 1);
+    micro_add(&micro, "merge 6 such runs, per row", ns, 1);
     micro_store_close(&store);
     micro_end(&micro);
     return 0;

@@ -2,7 +2,8 @@
  * each page has to be gathered from 16 runs? */
 #include "micro_store.h"
 
-#define USERS 2000u
+#define USERS 1000u
+
 struct question {
     struct store_reader *reader;
     struct store_page *page;

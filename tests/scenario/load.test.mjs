@@ -61,18 +61,38 @@ test("load: a report as JSON and as a page", async () => {
   const report = JSON.parse(fs.readFileSync(json, "utf8"));
   assert.equal(report.good, true);
   assert.ok(report.acknowledged > 0 && report.ok.p50 > 0 && report.ok.max >= report.ok.p9999 && report.server_cpu_s > 0);
+  assert.ok(Math.abs(report.points.at(-1).at - report.seconds) < 0.05, "the plots end where measuring ended");
   const page = fs.readFileSync(html, "utf8");
   assert.match(page, /<svg/);
   assert.doesNotMatch(page, /https?:\/\//, "needs nothing else");
+});
+
+test("load: the page of idle connections says what one takes, not what is sent", async () => {
+  const html = path.join(dir, "idle.html");
+  const fresh = await Server.start({ shards: 1 });
+  const args = ["--scenario", "idle", "--connections", "1000", "--server-pid", String(fresh.pid), "--html", html, ...QUICK];
+  const end = await load([...args, `127.0.0.1:${fresh.address.port}`]);
+  await fresh.stop();
+  assert.equal(end.status, 0, end.stdout + end.stderr);
+  const page = fs.readFileSync(html, "utf8");
+  assert.match(page, /<b>\d+ bytes<\/b><span>RSS of the server a connection/);
+  assert.match(page, /<b>[\d.]+ us<\/b><span>CPU of the server a connect, upgrade and login/);
+  assert.match(page, /<svg/);
+  assert.doesNotMatch(page, /of text/);
 });
 
 test("load: a server that is killed again and again loses nothing", async () => {
   const port = await freePort();
   const command = `${BIN} serve --data ${dir}/killed --listen 127.0.0.1:${port} --shards 2 2>/dev/null`;
   const args = ["--kill-server", command, "--kill-every", "0.7", "--duration", "2.5", "--warmup", "0.2", "--connections", "20", "--window", "8"];
-  const end = await load([...args, `127.0.0.1:${port}`]);
+  const end = await load([...args, "--html", `${dir}/killed.html`, "--json", `${dir}/killed.json`, `127.0.0.1:${port}`]);
   assert.equal(end.status, 0, end.stdout + end.stderr);
   assert.match(end.stdout, /server killed and started +[1-9]/);
+  const page = fs.readFileSync(`${dir}/killed.html`, "utf8");
+  const { kills, points } = JSON.parse(fs.readFileSync(`${dir}/killed.json`, "utf8"));
+  assert.match(page, new RegExp(`killed with SIGKILL ${kills} time`));
+  assert.equal(page.split("<g class=m0>").length - 1, 2 * kills, "a mark for each, in both plots over time");
+  assert.ok(points.filter((point) => point.max === 0 && point.acknowledged_per_s === 0).length >= kills, "each outage is an interval of its own");
 });
 
 test("load: a server that is slow to start is not killed before it listens", async () => {
@@ -94,9 +114,12 @@ exec '${BIN}' serve --data '${dir}/slow' --listen 127.0.0.1:${port} --shards 1 -
 test("load: a server that dies by itself under --kill-server is no success", async () => {
   const port = await freePort();
   const command = `timeout -s KILL 1.5 ${BIN} serve --data ${dir}/dies --listen 127.0.0.1:${port} --shards 1 2>/dev/null`;
-  const end = await load(["--kill-server", command, "--kill-every", "60", "--duration", "5", `127.0.0.1:${port}`]);
+  const end = await load(["--kill-server", command, "--kill-every", "60", "--duration", "5", "--html", `${dir}/dies.html`, `127.0.0.1:${port}`]);
   assert.equal(end.status, 1, end.stdout + end.stderr);
   assert.match(end.stdout, /the server ended by itself: (signal 9|status 137)/);
+  const page = fs.readFileSync(`${dir}/dies.html`, "utf8");
+  assert.match(page, /ended before anything was measured/);
+  assert.doesNotMatch(page, /\b(nan|inf)\b|<svg/i);
 });
 
 test("load: a server that is not there is told in one line", async () => {

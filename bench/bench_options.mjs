@@ -1,0 +1,21 @@
+// What `./dev bench` is asked for: --peers, and in the environment BENCH_RUNS, BENCH_SECONDS and BENCH_ONLY. Ends with 2 if that is wrong.
+function refuse(why) {
+  console.error(`./dev bench: ${why}`);
+  process.exit(2);
+}
+
+function only(text) {
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    return refuse(`BENCH_ONLY must be a regular expression: ${error.message}`);
+  }
+}
+
+export function readOptions(words, { BENCH_RUNS = "3", BENCH_SECONDS = "3", BENCH_ONLY = "" }) {
+  const unknown = words.find((word) => word !== "--peers");
+  if (unknown !== undefined) refuse(`${unknown} is no option; there is --peers`);
+  if (!/^[1-9]\d?$/.test(BENCH_RUNS)) refuse(`BENCH_RUNS must be a whole number from 1 to 99, and is ${BENCH_RUNS}`);
+  if (!/^\d+(\.\d+)?$/.test(BENCH_SECONDS) || Number(BENCH_SECONDS) < 0.1) refuse(`BENCH_SECONDS must be at least 0.1, and is ${BENCH_SECONDS}`);
+  return { runs: Number(BENCH_RUNS), seconds: BENCH_SECONDS, only: only(BENCH_ONLY), withPeers: words.includes("--peers") };
+}
