@@ -44,8 +44,8 @@ void worker_close(struct worker **worker);
 /* Borrows `job` until its `done`. At most WORKER_JOBS_MAX of one lane under way: asserted. A worker that sleeps runs it
  * after worker_wake. */
 void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job);
-/* Once for all that a turn has posted: on a core that both share, a worker woken by the first would run it alone, before
- * the shard can post the next. */
+/* Once for all that a turn has posted: on a core that both share, a worker woken by the first would run it alone,
+ * before the shard can post the next. */
 void worker_wake(struct worker *worker);
 /* Jobs posted and not yet taken back, in all lanes. */
 uint32_t worker_jobs_under_way(const struct worker *worker);
