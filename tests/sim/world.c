@@ -1,5 +1,6 @@
 #include "world.h"
 
+#include <dirent.h>
 #include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -216,14 +217,16 @@ static void crash_write(struct world *world, const struct io_write *write)
 /* The process is gone, and its descriptors with it. */
 static void close_files_below(const char *dir)
 {
-    char link[64], path[512];
-    for (int fd = 3; fd < 4096; fd++) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        ssize_t bytes = readlink(link, path, sizeof path - 1);
+    char path[512];
+    DIR *fds = opendir("/proc/self/fd");
+    WORLD_MUST(fds != NULL);
+    for (struct dirent *entry; (entry = readdir(fds)) != NULL;) {
+        ssize_t bytes = readlinkat(dirfd(fds), entry->d_name, path, sizeof path - 1);
         if (bytes > 0 && (size_t)bytes > strlen(dir) && strncmp(path, dir, strlen(dir)) == 0
             && path[strlen(dir)] == '/')
-            close(fd);
+            close((int)strtol(entry->d_name, NULL, 10));
     }
+    closedir(fds);
 }
 
 void world_crash_inside(struct world *world)
