@@ -55,12 +55,6 @@ static inline void bytes_store_le64(void *to, uint64_t value)
     memcpy(to, &value, sizeof value);
 }
 
-static inline void bytes_store_be32(void *to, uint32_t value)
-{
-    value = htobe32(value);
-    memcpy(to, &value, sizeof value);
-}
-
 static inline void bytes_store_be64(void *to, uint64_t value)
 {
     value = htobe64(value);
