@@ -7,8 +7,6 @@
 #include "load_report.h"
 #include "load_tables.h"
 
-#define OVERDUE_PER_S_MIN 20u /* as in load_report.c */
-
 static void write_tile(FILE *file, const char *value, const char *what)
 {
     fprintf(file, "<div><b>%s</b><span>%s</span></div>\n", value, what);
@@ -176,7 +174,7 @@ static void write_warnings(FILE *file, const struct load_report *report)
     if (options->kill_command != NULL)
         fprintf(file, "<p>The server was killed with SIGKILL %u time%s under load and started again.</p>\n",
                 report->kill_count, report->kill_count == 1 ? "" : "s");
-    if (report->behind * OVERDUE_PER_S_MIN > options->rate)
+    if (load_report_is_behind(report))
         write_behind(file, report);
     if (load_report_is_saturated(report))
         fprintf(file,

@@ -28,6 +28,11 @@ bool load_report_has_figures(const struct load_report *report)
     return report->seconds >= LOAD_DURATION_S_MIN;
 }
 
+bool load_report_is_behind(const struct load_report *report)
+{
+    return report->behind * OVERDUE_PER_S_MIN > report->options->rate;
+}
+
 void load_report_add_point(struct load_report *report, const struct load_point *point)
 {
     if (report->point_count == report->point_room) {
@@ -145,7 +150,7 @@ static void print_rates(const struct load_report *report)
             printf("  %-28s %12.0f /s\n", load_stats_count_text(rates[i]),
                    (double)report->measured.counts[rates[i]] / report->seconds);
     print_late(report);
-    if (report->behind * OVERDUE_PER_S_MIN > report->options->rate)
+    if (load_report_is_behind(report))
         print_behind(report);
     printf("  all connections live after   %12.3f s\n", report->connect_s);
     for (uint32_t i = 0; i < report->storm_count; i++)

@@ -69,6 +69,8 @@ bool load_report_is_good(const struct load_report *report);
  * was interrupted before. */
 bool load_report_has_figures(const struct load_report *report);
 bool load_report_is_saturated(const struct load_report *report);
+/* More sends of an open loop were late at the end than one late turn makes. */
+bool load_report_is_behind(const struct load_report *report);
 void load_report_add_point(struct load_report *report, const struct load_point *point);
 /* The server had served before, so what a connection seems to take is too little. */
 bool load_report_was_used(const struct load_report *report);

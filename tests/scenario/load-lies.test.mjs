@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { freePort, load, startLiar } from "./lib/liar.mjs";
+import { startLiar } from "./lib/liar.mjs";
+import { freePort, load } from "./lib/load.mjs";
 import { BIN, makeDataDir, removeDataDir, Server, sleep } from "./lib/server.mjs";
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { freePort, load } from "./lib/liar.mjs";
+import { freePort, load } from "./lib/load.mjs";
 import { BIN, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];

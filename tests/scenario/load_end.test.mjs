@@ -1,28 +1,16 @@
 // chitchat-load where the measured time does not end as it should: a server that stands still over its end.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { BIN, DEADLINE_MS, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
+import { load } from "./lib/load.mjs";
+import { makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
 
-const LOAD = path.join(path.dirname(BIN), "chitchat-load");
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let dir;
 before(() => (dir = makeDataDir()));
 after(() => removeDataDir(dir));
-
-function load(args, during = async () => {}) {
-  return new Promise((resolve) => {
-    const child = spawn(LOAD, args, { timeout: DEADLINE_MS });
-    const end = { stdout: "", stderr: "" };
-    child.stdout.on("data", (data) => (end.stdout += data));
-    child.stderr.on("data", (data) => (end.stderr += data));
-    const done = during(child);
-    child.once("close", (status) => done.then(() => resolve({ ...end, status })));
-  });
-}
 
 // The server stands still from within the measured 2.5 s (even if connecting and filling took a second) until after their end.
 async function stalledOverTheEnd(args) {

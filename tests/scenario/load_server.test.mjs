@@ -1,35 +1,15 @@
 // chitchat-load --kill-server: the command is a shell's, whatever it is made of, and nothing of it is left at the end.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, describe, it, test } from "node:test";
-import { BIN, DEADLINE_MS, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
-
-const LOAD = path.join(path.dirname(BIN), "chitchat-load");
+import { freePort, load } from "./lib/load.mjs";
+import { BIN, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
 
 let dir;
 before(() => (dir = makeDataDir()));
 after(() => removeDataDir(dir));
-
-function load(args) {
-  return new Promise((resolve) => {
-    const child = spawn(LOAD, args, { timeout: DEADLINE_MS });
-    const end = { stdout: "", stderr: "" };
-    child.stdout.on("data", (data) => (end.stdout += data));
-    child.stderr.on("data", (data) => (end.stderr += data));
-    child.once("close", (status) => resolve({ ...end, status }));
-  });
-}
-
-async function freePort() {
-  const probe = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 // Whether something listens there.
 const listens = (port) =>

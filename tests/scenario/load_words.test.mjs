@@ -6,9 +6,9 @@ import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { BIN, DEADLINE_MS, makeDataDir, removeDataDir, Server, SHORT } from "./lib/server.mjs";
+import { load, LOAD, run } from "./lib/load.mjs";
+import { makeDataDir, removeDataDir, Server, SHORT } from "./lib/server.mjs";
 
-const LOAD = path.join(path.dirname(BIN), "chitchat-load");
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -23,18 +23,6 @@ after(async () => {
 });
 
 const address = () => `127.0.0.1:${server.address.port}`;
-
-function run(command, args, during = async () => {}) {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, { timeout: DEADLINE_MS });
-    const end = { stdout: "", stderr: "" };
-    child.stdout.on("data", (data) => (end.stdout += data));
-    child.stderr.on("data", (data) => (end.stderr += data));
-    const done = during(child);
-    child.once("close", (status) => done.then(() => resolve({ ...end, status })));
-  });
-}
-const load = (args, during) => run(LOAD, args, during);
 
 async function reported(args, at = address()) {
   const json = path.join(dir, "report.json");

@@ -1,30 +1,5 @@
-// chitchat-load, run to its end; and a proxy between it and the server that tells lies.
-import { spawn } from "node:child_process";
+// A proxy between chitchat-load and the server that tells lies.
 import net from "node:net";
-import path from "node:path";
-import { BIN, DEADLINE_MS } from "./server.mjs";
-
-const LOAD = path.join(path.dirname(BIN), "chitchat-load");
-
-// Not spawnSync: proxies live in this process. Resolves to { status, stdout, stderr }; `onSpawn` gets the child.
-export function load(args, onSpawn = () => {}) {
-  return new Promise((resolve) => {
-    const child = spawn(LOAD, args, { timeout: DEADLINE_MS });
-    const end = { stdout: "", stderr: "" };
-    child.stdout.on("data", (data) => (end.stdout += data));
-    child.stderr.on("data", (data) => (end.stderr += data));
-    child.once("close", (status) => resolve({ ...end, status }));
-    onSpawn(child);
-  });
-}
-
-export async function freePort() {
-  const probe = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 // The server's frames, as many as are whole: { bytes, head } each, where the payload begins at `head`.
 function splitFrames(bytes) {
