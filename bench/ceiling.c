@@ -154,7 +154,7 @@ static void relay_send(struct relay *relay, struct peer *from, const char *frame
 
 static void relay_login(struct relay *relay, struct peer *peer, const char *frame, size_t bytes)
 {
-    char text[128], *payload = text + 4, *at = PUT(payload, "{\"op\":\"ok\",\"id\":1,\"last\":");
+    char text[128], *payload = text + 4, *at = PUT(payload, "{\"op\":\"ok\",\"id\":1,\"epoch\":\"e\",\"last\":");
     unsigned long user = number_behind(frame, bytes, "\"user\":\"load-");
     ASSERT(user < USERS_MAX);
     peer->user = (uint32_t)user;
