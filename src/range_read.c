@@ -12,7 +12,6 @@
 #define IDLE_PAGE_BYTES_MAX (64u << 10)
 /* How far ahead of its use a record's memory is asked for. */
 #define PREFETCH_AHEAD 8u
-#define CACHE_LINE_BYTES 64u
 
 struct range_read {
     struct reader_job job;
@@ -68,15 +67,6 @@ static uint32_t hits_merge(struct memtable_hit *out, const struct memtable_hit *
     return count;
 }
 
-/* A record lies in two or three lines of memory, and nothing has touched it lately. */
-static void prefetch(const struct record *hit)
-{
-    const char *record = (const char *)hit;
-    __builtin_prefetch(record);
-    __builtin_prefetch(record + CACHE_LINE_BYTES);
-    __builtin_prefetch(record + 2 * CACHE_LINE_BYTES);
-}
-
 /* The hits in the order in which the range looks at them. */
 static const struct memtable_hit *hit_looked(const struct range_read *read, uint32_t index)
 {
@@ -89,10 +79,10 @@ static void hits_cut(struct range_read *read)
     uint32_t keep = 0;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < read->hit_count; i++)
-        prefetch(hit_looked(read, i)->record);
+        record_prefetch(hit_looked(read, i)->record);
     while (keep < read->hit_count && keep < read->range.rows_max) {
         if (keep + PREFETCH_AHEAD < read->hit_count)
-            prefetch(hit_looked(read, keep + PREFETCH_AHEAD)->record);
+            record_prefetch(hit_looked(read, keep + PREFETCH_AHEAD)->record);
         bytes += record_body_bytes(hit_looked(read, keep)->record);
         if (keep > 0 && bytes > read->range.bytes_max)
             break;

@@ -10,11 +10,9 @@
 
 _Static_assert(ROW_KEY_INDEX_PREFIX < 0x21, "the key index comes first");
 
-/* Entries, and bytes of each record; users, whose structs and chunks must be there when their entries are looked at. */
+/* Entries, for their records; users, whose structs and chunks must be there when their entries are looked at. */
 #define FETCH_ENTRIES 12u
-#define FETCH_BYTES 192u
 #define FETCH_USERS 16u
-#define CACHE_LINE_BYTES 64u
 
 #define BEGIN_WORDS 2u
 
@@ -100,11 +98,8 @@ static void fetch_next(struct memtable_source *source)
     const struct mem_entry *entry = step(source, &source->ahead, &user);
     if (source->ahead.user != before)
         fetch_user(source, source->ahead.user);
-    if (entry == NULL)
-        return;
-    const char *record = (const char *)entry->record;
-    for (size_t at = 0; at < FETCH_BYTES; at += CACHE_LINE_BYTES)
-        __builtin_prefetch(record + at);
+    if (entry != NULL)
+        record_prefetch(entry->record);
 }
 
 static void begin_pass(struct memtable_source *source)

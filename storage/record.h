@@ -76,6 +76,13 @@ static inline uint32_t record_body_bytes(const struct record *record)
     return (uint32_t)record->from_bytes + record->to_bytes + record->key_bytes + record->text_bytes;
 }
 
+/* Asks for a record's memory, which nothing has touched lately: most lie in two or three lines. */
+static inline void record_prefetch(const struct record *record)
+{
+    for (size_t at = 0; at < 192; at += 64)
+        __builtin_prefetch((const char *)record + at);
+}
+
 static inline bool record_is_to_self(const struct record *record)
 {
     return span_equal(record_from(record), record_to(record));
