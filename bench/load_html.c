@@ -29,8 +29,8 @@ static void write_rate_tiles(FILE *file, const struct load_report *report)
 static void write_idle_tiles(FILE *file, const struct load_report *report)
 {
     char text[64];
-    bool is_known = report->idle.rss_bytes > 0 && report->after.rss_bytes > 0;
-    double rss = is_known ? load_tables_rss_each(report) : 0, kernel = load_tables_kernel_each(report);
+    bool is_known = load_report_knows_server(report);
+    double rss = is_known ? load_report_rss_each(report) : 0, kernel = load_report_kernel_each(report);
     double login_us = (report->seated.cpu_s - report->idle.cpu_s) * 1e6 / report->options->connections;
     if (rss > 0) {
         snprintf(text, sizeof text, "%.0f bytes", rss);
@@ -53,8 +53,7 @@ static void write_latency_tiles(FILE *file, const struct load_report *report)
     static const double fractions[] = {0.5, 0.99, 1};
     static const char *const names[] = {"p50", "p99", "max"};
     enum load_latency main = load_report_main_latency(report);
-    const struct load_histogram *latency =
-        &(main == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured)->latencies[main];
+    const struct load_histogram *latency = load_report_latency(report, main);
     char text[64], what[64];
     for (size_t i = 0; i < 3 && latency->count > 0; i++) {
         load_plot_time(text, sizeof text, (double)load_histogram_quantile(latency, fractions[i]) / 1000);

@@ -104,7 +104,7 @@ static void write_figures(FILE *file, const struct load_report *report)
     write_usage(file, report);
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
         write_latency(file, load_stats_latency_name((enum load_latency)i),
-                      &(i == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured)->latencies[i]);
+                      load_report_latency(report, (enum load_latency)i));
     write_points(file, report);
 }
 

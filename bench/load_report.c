@@ -17,6 +17,11 @@ enum load_latency load_report_main_latency(const struct load_report *report)
     }
 }
 
+const struct load_histogram *load_report_latency(const struct load_report *report, enum load_latency latency)
+{
+    return &(latency == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured)->latencies[latency];
+}
+
 bool load_report_is_good(const struct load_report *report)
 {
     return report->is_complete && load_stats_broken(&report->all) == 0 && report->sends_unanswered == 0
@@ -56,13 +61,10 @@ static void print_latency(const char *what, const struct load_histogram *histogr
 
 static void print_latencies(const struct load_report *report)
 {
-    const struct load_stats *stats;
     printf("\n  %-18s %10s %10s %10s %10s %10s %10s  %12s\n", "latency, ms", "p50", "p90", "p99", "p99.9", "p99.99",
            "max", "count");
-    for (uint32_t i = 0; i < LOAD_LATENCIES; i++) {
-        stats = i == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured;
-        print_latency(load_stats_latency_text((enum load_latency)i), &stats->latencies[i]);
-    }
+    for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
+        print_latency(load_stats_latency_text((enum load_latency)i), load_report_latency(report, (enum load_latency)i));
     const struct load_histogram *main = &report->measured.latencies[load_report_main_latency(report)];
     if (main->count > 0) {
         printf("\n%s, by powers of two:\n", load_stats_latency_text(load_report_main_latency(report)));

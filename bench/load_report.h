@@ -63,6 +63,8 @@ struct load_report {
 
 /* The latency that the scenario is about. */
 enum load_latency load_report_main_latency(const struct load_report *report);
+/* What is told of a latency: most logins come before anything is measured, so of those all. */
+const struct load_histogram *load_report_latency(const struct load_report *report, enum load_latency latency);
 /* No promise was broken, nothing is missing, and it ran to its end. */
 bool load_report_is_good(const struct load_report *report);
 /* Whether enough was measured for figures; else there are only counts and the judgement: nobody logged in, or the run
@@ -72,10 +74,17 @@ bool load_report_is_saturated(const struct load_report *report);
 /* More sends of an open loop were late at the end than one late turn makes. */
 bool load_report_is_behind(const struct load_report *report);
 void load_report_add_point(struct load_report *report, const struct load_point *point);
+/* load_usage.c: whether the server told of itself, before and at the end. */
+bool load_report_knows_server(const struct load_report *report);
+/* Bytes of the server's RSS, and of the kernel, that a connection takes; 0 if that cannot be told: fewer connections
+ * than this, whose part is lost in what all else takes, or the server had the memory already. */
+#define LOAD_EACH_CONNECTIONS_MIN 1000u
+double load_report_rss_each(const struct load_report *report);
+double load_report_kernel_each(const struct load_report *report);
 /* The server had served before, so what a connection seems to take is too little. */
 bool load_report_was_used(const struct load_report *report);
 void load_report_print(const struct load_report *report);
-/* load_usage.c: the part of it about CPU and memory. */
+/* The part of it about CPU and memory. */
 void load_usage_print(const struct load_report *report);
 /* False, told on stderr, if the file cannot be written. */
 bool load_report_write_json(const struct load_report *report, const char *path);

@@ -6,7 +6,6 @@
 #include "load_plot.h"
 
 #define MIB (1 << 20)
-#define EACH_CONNECTIONS_MIN 1000u /* what fewer take is lost in what all else does */
 
 void load_tables_escape(FILE *file, const char *text)
 {
@@ -17,30 +16,6 @@ void load_tables_escape(FILE *file, const char *text)
         case '&': fputs("&amp;", file); break;
         default: fputc(*text, file); break;
         }
-}
-
-/* Whether it told of itself, before and at the end. */
-static bool knows_server(const struct load_report *report)
-{
-    return report->idle.rss_bytes > 0 && report->after.rss_bytes > 0;
-}
-
-double load_tables_rss_each(const struct load_report *report)
-{
-    const struct load_options *options = report->options;
-    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too, or is another process's.
-     */
-    bool stays = options->scenario == LOAD_IDLE && options->kill_command == NULL;
-    double rss = (double)(stays ? report->after : report->seated).rss_bytes - (double)report->idle.rss_bytes;
-    return options->connections >= EACH_CONNECTIONS_MIN && rss > 0 ? rss / options->connections : 0;
-}
-
-double load_tables_kernel_each(const struct load_report *report)
-{
-    const struct load_proc *idle = &report->idle, *seated = &report->seated;
-    double kernel = (double)(seated->tcp_bytes + seated->slab_bytes) - (double)(idle->tcp_bytes + idle->slab_bytes);
-    return report->options->connections >= EACH_CONNECTIONS_MIN && kernel > 0 ? kernel / report->options->connections
-                                                                              : 0;
 }
 
 static void write_late(FILE *file, const struct load_report *report)
@@ -59,8 +34,7 @@ void load_tables_latencies(FILE *file, const struct load_report *report)
     static const double fractions[] = {0.5, 0.9, 0.99, 0.999, 0.9999, 1};
     fputs("<div class=w><table><tr><th>latency<th>p50<th>p90<th>p99<th>p99.9<th>p99.99<th>max<th>count\n", file);
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++) {
-        const struct load_histogram *histogram =
-            &(i == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured)->latencies[i];
+        const struct load_histogram *histogram = load_report_latency(report, (enum load_latency)i);
         if (histogram->count == 0)
             continue;
         fprintf(file, "<tr><td>%s", load_stats_latency_text((enum load_latency)i));
@@ -105,7 +79,7 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
     const uint64_t *counts = report->measured.counts;
     double cpu_s = report->after.cpu_s - report->before.cpu_s, cores = cpu_s / report->seconds;
     fputs("<div class=w><table><tr><th>CPU<th>\n", file);
-    if (knows_server(report)) {
+    if (load_report_knows_server(report)) {
         fprintf(file, "<tr><td>server, while measuring<td>%.*f cores\n", cores < 0.1 ? 5 : 2, cores);
         write_cost(file, "a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
         write_cost(file, "an entry delivered or replayed", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
@@ -121,7 +95,7 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
     fputs("</table></div>\n", file);
     if (report->idle.rss_bytes == 0)
         fputs("<p class=d>The server's CPU and RSS are told with <code>--server-pid</code>.</p>\n", file);
-    else if (!knows_server(report))
+    else if (!load_report_knows_server(report))
         fputs("<p class=d>The server has ended, so there are no figures of its CPU and memory.</p>\n", file);
 }
 
@@ -144,8 +118,8 @@ static void write_why(FILE *file, const struct load_report *report)
 {
     if (report->options->kill_command != NULL)
         fputs("<p class=d>At the end: of the process that was started last.</p>\n", file);
-    if (report->options->connections < EACH_CONNECTIONS_MIN)
-        fprintf(file, "<p class=d>With %u connections and more also what one takes.</p>\n", EACH_CONNECTIONS_MIN);
+    if (report->options->connections < LOAD_EACH_CONNECTIONS_MIN)
+        fprintf(file, "<p class=d>With %u connections and more also what one takes.</p>\n", LOAD_EACH_CONNECTIONS_MIN);
     else if (load_report_was_used(report))
         fprintf(
             file,
@@ -153,7 +127,7 @@ static void write_why(FILE *file, const struct load_report *report)
             "that has just started: what it got free before is used again, and a connection seems to take less than "
             "it does.</p>\n",
             (double)report->idle.own_bytes / MIB);
-    else if (load_tables_rss_each(report) <= 0)
+    else if (load_report_rss_each(report) <= 0)
         fputs("<p class=d>Earlier connections' memory was used again: start the server anew to see what one "
               "takes.</p>\n",
               file);
@@ -165,15 +139,15 @@ void load_tables_memory(FILE *file, const struct load_report *report)
     uint64_t tcp[] = {report->idle.tcp_bytes, report->seated.tcp_bytes, report->after.tcp_bytes};
     uint64_t slab[] = {report->idle.slab_bytes, report->seated.slab_bytes, report->after.slab_bytes};
     fputs("<div class=w><table><tr><th>memory<th>before<th>all logged in<th>at the end\n", file);
-    if (knows_server(report))
+    if (load_report_knows_server(report))
         write_memory(file, "RSS of the server", rss);
     write_memory(file, "the kernel's TCP buffers, whole system", tcp);
     write_memory(file, "its slab (sockets and all else)", slab);
-    if (knows_server(report))
-        write_each(file, "RSS", load_tables_rss_each(report));
-    write_each(file, "the kernel, for both of its ends", load_tables_kernel_each(report));
+    if (load_report_knows_server(report))
+        write_each(file, "RSS", load_report_rss_each(report));
+    write_each(file, "the kernel, for both of its ends", load_report_kernel_each(report));
     fputs("</table></div>\n", file);
-    if (knows_server(report))
+    if (load_report_knows_server(report))
         write_why(file, report);
 }
 

@@ -21,9 +21,5 @@ void load_tables_options(FILE *file, const struct load_report *report);
 
 /* `text` as it shows in a page. */
 void load_tables_escape(FILE *file, const char *text);
-/* Bytes of the server's RSS, and of the kernel, that a connection takes; 0 if that cannot be told: too few connections,
- * or the server had the memory already. */
-double load_tables_rss_each(const struct load_report *report);
-double load_tables_kernel_each(const struct load_report *report);
 
 #endif

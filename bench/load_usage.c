@@ -5,7 +5,6 @@
 #include "load_report.h"
 
 #define SATURATED_SHARE 0.9
-#define MEMORY_CONNECTIONS_MIN 1000u
 #define MIB (1 << 20)
 
 bool load_report_is_saturated(const struct load_report *report)
@@ -19,23 +18,44 @@ static void print_cost(const char *what, double cpu_s, uint64_t count)
         printf(", %.2f us %s", cpu_s * 1e6 / (double)count, what);
 }
 
-/* Of few connections what each takes is lost in what the server takes anyway. */
+bool load_report_knows_server(const struct load_report *report)
+{
+    return report->idle.rss_bytes > 0 && report->after.rss_bytes > 0;
+}
+
+static double each(const struct load_report *report, uint64_t before, uint64_t after)
+{
+    uint32_t connections = report->options->connections;
+    return connections >= LOAD_EACH_CONNECTIONS_MIN && after > before ? (double)(after - before) / connections : 0;
+}
+
+double load_report_rss_each(const struct load_report *report)
+{
+    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too, or is another process's.
+     */
+    bool stays = report->options->scenario == LOAD_IDLE && report->options->kill_command == NULL;
+    return each(report, report->idle.rss_bytes, (stays ? &report->after : &report->seated)->rss_bytes);
+}
+
+double load_report_kernel_each(const struct load_report *report)
+{
+    return each(report, report->idle.tcp_bytes + report->idle.slab_bytes,
+                report->seated.tcp_bytes + report->seated.slab_bytes);
+}
+
 static void print_rss(const struct load_report *report)
 {
-    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too. */
-    bool stays = report->options->scenario == LOAD_IDLE;
-    uint32_t connections = report->options->connections;
-    double rss = (double)(stays ? report->after : report->seated).rss_bytes - (double)report->idle.rss_bytes;
+    double rss = load_report_rss_each(report);
     printf("  RSS %.1f MiB before, %.1f MiB with all logged in, %.1f MiB at the end",
            (double)report->idle.rss_bytes / MIB, (double)report->seated.rss_bytes / MIB,
            (double)report->after.rss_bytes / MIB);
-    if (connections < MEMORY_CONNECTIONS_MIN)
-        printf("; with %u connections and more also what one takes\n", MEMORY_CONNECTIONS_MIN);
-    else if (rss <= 0)
+    if (report->options->connections < LOAD_EACH_CONNECTIONS_MIN)
+        printf("; with %u connections and more also what one takes\n", LOAD_EACH_CONNECTIONS_MIN);
+    else if (rss == 0)
         printf("; earlier connections' memory was used again: start the server anew to see what one takes\n");
     else
-        printf(": %.0f bytes a connection\n", rss / connections);
-    if (connections >= MEMORY_CONNECTIONS_MIN && rss > 0 && load_report_was_used(report))
+        printf(": %.0f bytes a connection\n", rss);
+    if (rss > 0 && load_report_was_used(report))
         printf("  USED: before the first connection the server had %.1f MiB of its own, more than one that has just\n"
                "  started: what it got free before is used again, and a connection seems to take less than it does\n",
                (double)report->idle.own_bytes / MIB);
@@ -50,14 +70,14 @@ bool load_report_was_used(const struct load_report *report)
 static void print_kernel(const struct load_report *report)
 {
     const struct load_proc *idle = &report->idle, *seated = &report->seated, *after = &report->after;
-    double grown = (double)(seated->tcp_bytes + seated->slab_bytes) - (double)(idle->tcp_bytes + idle->slab_bytes);
+    double grown = load_report_kernel_each(report);
     printf(
         "kernel, whole system: TCP buffers %.1f MiB before, %.1f with all logged in, %.1f at the end; slab %.1f, %.1f, "
         "%.1f MiB\n",
         (double)idle->tcp_bytes / MIB, (double)seated->tcp_bytes / MIB, (double)after->tcp_bytes / MIB,
         (double)idle->slab_bytes / MIB, (double)seated->slab_bytes / MIB, (double)after->slab_bytes / MIB);
-    if (report->options->connections >= MEMORY_CONNECTIONS_MIN && grown > 0)
-        printf("  %.0f bytes a connection for both of its ends\n", grown / report->options->connections);
+    if (grown > 0)
+        printf("  %.0f bytes a connection for both of its ends\n", grown);
 }
 
 static void print_server(const struct load_report *report)
