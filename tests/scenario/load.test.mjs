@@ -1,9 +1,10 @@
 // chitchat-load against the real server: every scenario verifies. Before servers that lie: load-lies.test.mjs.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { freePort, load } from "./lib/load.mjs";
+import { freePort, listens, load } from "./lib/load.mjs";
 import { BIN, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
@@ -79,6 +80,20 @@ test("load: the page of idle connections says what one takes, not what is sent",
   assert.match(page, /<b>[\d.]+ us<\/b><span>CPU of the server a connect, upgrade and login/);
   assert.match(page, /<svg/);
   assert.doesNotMatch(page, /of text/);
+});
+
+test("load: the ceiling that the server is compared with keeps what of the protocol is judged", async () => {
+  const port = await freePort();
+  const ceiling = spawn(path.join(path.dirname(BIN), "ceiling"), [String(port)], { stdio: "ignore" });
+  try {
+    for (let tries = 0; tries < 500 && !(await listens(port)); tries++) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const args of [["--window", "16"], ["--rate", "1000"], ["--scenario", "fanout", "--window", "4"]]) {
+      const end = await load([...args, ...QUICK, `127.0.0.1:${port}`]);
+      assert.equal(end.status, 0, end.stdout + end.stderr);
+    }
+  } finally {
+    ceiling.kill("SIGKILL");
+  }
 });
 
 test("load: a server that is killed again and again loses nothing", async () => {

@@ -1,23 +1,14 @@
 // chitchat-load --kill-server: the command is a shell's, whatever it is made of, and nothing of it is left at the end.
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import net from "node:net";
 import path from "node:path";
 import { after, before, describe, it, test } from "node:test";
-import { freePort, load } from "./lib/load.mjs";
+import { freePort, listens, load } from "./lib/load.mjs";
 import { BIN, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
 
 let dir;
 before(() => (dir = makeDataDir()));
 after(() => removeDataDir(dir));
-
-// Whether something listens there.
-const listens = (port) =>
-  new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true) ?? socket.destroy());
-    socket.once("error", () => resolve(false));
-  });
 
 const COMMANDS = {
   "sets a variable": (serve) => `LOAD_TEST=1 ${serve}`,

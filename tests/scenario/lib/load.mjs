@@ -28,3 +28,11 @@ export async function freePort() {
   await new Promise((resolve) => probe.close(resolve));
   return port;
 }
+
+// Whether something listens there.
+export const listens = (port) =>
+  new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true) ?? socket.destroy());
+    socket.once("error", () => resolve(false));
+  });
