@@ -238,12 +238,14 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
     }
     if (peer->has_upgraded)
         used += take_frames(relay, peer, data + used, bytes - used);
-    if (data != peer->in && used < bytes) {
-        peer->in = realloc(peer->in, bytes - used);
+    peer->in_bytes = bytes - used;
+    if (peer->in_bytes == 0)
+        return;
+    if (data != peer->in) {
+        peer->in = realloc(peer->in, peer->in_bytes);
         ASSERT(peer->in != NULL);
     }
-    memmove(peer->in, data + used, bytes - used);
-    peer->in_bytes = bytes - used;
+    memmove(peer->in, data + used, peer->in_bytes);
 }
 
 static void on_accept(void *context, uint32_t listener, int fd)
