@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "load_random.h"
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -16,35 +17,31 @@ static void put(char *out, uint64_t value, uint32_t chars)
     }
 }
 
-/* What a letter stands for; 64: it is none. */
-static uint64_t digit_of(char c)
-{
-    /* Of the letters from '-' to 'z'. */
-    static const uint8_t digits['z' - '-' + 1] = {
-        62, 64, 64, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 64, 64, 64, 64, 64, 64, 64, 0,  1,  2,  3,  4,  5,
-        6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 64, 64, 64, 64, 63, 64,
-        26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51,
-    };
-    unsigned at = (unsigned char)c - (unsigned)'-';
-    return at < sizeof digits ? digits[at] : 64;
-}
+/* What a letter stands for, and 64; 0: it is none. */
+static const uint8_t digits[256] = {
+    ['-'] = 126, 0,  0,   116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 0,   0,   0,   0,   0,   0,  0,
+    64,          65, 66,  67,  68,  69,  70,  71,  72,  73,  74,  75,  76,  77,  78,  79,  80,  81,  82, 83,
+    84,          85, 86,  87,  88,  89,  0,   0,   0,   0,   127, 0,   90,  91,  92,  93,  94,  95,  96, 97,
+    98,          99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115,
+};
 
 static bool get(const char *in, uint32_t chars, uint64_t *value_r)
 {
-    uint64_t value = 0, seen = 0;
+    uint64_t value = 0, marks = 64;
     for (uint32_t i = 0; i < chars; i++) {
-        uint64_t digit = digit_of(in[i]);
-        seen |= digit;
-        value = value << 6 | digit;
+        uint8_t digit = digits[(unsigned char)in[i]];
+        marks &= digit;
+        value = value << 6 | (digit & 63);
     }
     *value_r = value;
-    return seen < 64;
+    return marks == 64;
 }
 
 static uint64_t mix_of(const struct load_text *text)
 {
     uint64_t mixed = load_random_mix((uint64_t)text->from << 32 | text->seq);
-    return load_random_mix(mixed ^ ((uint64_t)text->run << 32 | text->to) ^ text->sent_us << 20);
+    uint64_t time = text->sent_us << 20 | text->sent_us >> 44; /* all its bits */
+    return load_random_mix(mixed ^ ((uint64_t)text->run << 32 | text->to) ^ time);
 }
 
 static const char *filler_of(const struct load_filler *filler, uint64_t mixed)
@@ -96,10 +93,11 @@ void load_text_write_key(char *out, const struct load_text *text)
 uint64_t load_text_hash(uint32_t from, uint32_t seq, const char *mid, uint32_t mid_bytes)
 {
     uint64_t hash = (uint64_t)from << 32 | seq;
-    for (uint32_t at = 0; at < mid_bytes; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, mid + at, mid_bytes - at < 8 ? mid_bytes - at : 8);
-        hash = load_random_mix(hash ^ word) + at;
-    }
-    return load_random_mix(hash);
+    uint32_t at = 0;
+    for (; mid_bytes - at >= 8; at += 8)
+        hash = load_random_mix(hash ^ bytes_load_le64(mid + at)) + at;
+    uint64_t last = 0;
+    for (; at < mid_bytes; at++)
+        last = last << 8 | (unsigned char)mid[at];
+    return load_random_mix(hash ^ last);
 }

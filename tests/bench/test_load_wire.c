@@ -1,0 +1,158 @@
+/* What the judge reads: each object lies at the very end of its own memory, so that a sanitizer sees a step beyond. */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load_text.h"
+#include "load_wire.h"
+
+static char *held;
+
+/* Reads a copy of the bytes; true if they are one object and nothing else. The object borrows `held`. */
+static bool read_bytes(const char *bytes, size_t count, struct load_wire_object *object)
+{
+    free(held);
+    held = malloc(count);
+    cr_assert(count == 0 || held != NULL);
+    if (count > 0)
+        memcpy(held, bytes, count);
+    const char *end = held + count;
+    return count > 0 && load_wire_read_object(held, end, object) == end;
+}
+
+static bool read_json(const char *json, struct load_wire_object *object)
+{
+    return read_bytes(json, strlen(json), object);
+}
+
+static void check_text(const char *text)
+{
+    char json[256];
+    struct load_wire_object object;
+    snprintf(json, sizeof json, "{\"from\":\"ann\",\"text\":\"%s\",\"to\":\"bob\"}", text);
+    cr_assert(read_json(json, &object), "%s", json);
+    cr_expect_eq(object.text.bytes, strlen(text));
+    cr_expect_eq(memcmp(object.text.data, text, strlen(text)), 0);
+    cr_expect(load_wire_is(object.from, "ann") && load_wire_is(object.to, "bob"), "%s", json);
+}
+
+Test(load_wire, a_string_ends_at_the_first_quote_that_no_backslash_takes)
+{
+    char text[80];
+    for (size_t bytes = 0; bytes < 70; bytes++) {
+        memset(text, 'x', bytes);
+        text[bytes] = '\0';
+        check_text(text);
+        for (size_t at = 0; at + 2 <= bytes; at++) {
+            memset(text, 'x', bytes);
+            text[at] = '\\';
+            text[at + 1] = at % 2 == 0 ? '"' : '\\';
+            check_text(text);
+        }
+    }
+    check_text("\\\\\\\"\\\\");
+}
+
+Test(load_wire, a_number_is_read_at_every_length)
+{
+    uint64_t numbers[] = {0,
+                          7,
+                          10,
+                          9999999,
+                          10000000,
+                          12345678,
+                          99999999,
+                          100000000,
+                          1234567890123456,
+                          9876543210987654,
+                          UINT64_C(12345678901234567890)};
+    char json[128];
+    struct load_wire_object object;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        snprintf(json, sizeof json, "{\"ts\":%" PRIu64 ",\"prev\":%" PRIu64 "}", numbers[i], numbers[i]);
+        cr_assert(read_json(json, &object), "%s", json);
+        cr_expect(object.has_ts && object.ts == numbers[i] && object.prev == numbers[i], "%s", json);
+    }
+}
+
+Test(load_wire, what_is_no_digit_ends_a_number_wherever_it_stands)
+{
+    static const char others[] = {'/', ':', ' ', 'a', '.', '-', '\0', '\x7f', '\x80', (char)0xb0, (char)0xb9, '\xff'};
+    struct load_wire_object object;
+    for (size_t at = 0; at < 16; at++) {
+        for (size_t i = 0; i < sizeof others; i++) {
+            char json[] = "{\"ts\":1234567890123456}";
+            json[6 + at] = others[i];
+            cr_expect_not(read_bytes(json, sizeof json - 1, &object), "byte %d at %zu", others[i], at);
+        }
+    }
+}
+
+Test(load_wire, no_beginning_of_an_object_is_one)
+{
+    static const char json[] =
+        "{\"op\":\"msg\",\"ts\":1763900000200002,\"prev\":0,\"mid\":\"abcdefghijklmnopqrst\",\"from\":"
+        "\"ann\",\"to\":\"bob\",\"text\":\"say \\\"hi\\\"\",\"more\":true,\"messages\":[{\"ts\":1}]}";
+    struct load_wire_object object;
+    cr_assert(read_bytes(json, sizeof json - 1, &object));
+    for (size_t bytes = 0; bytes < sizeof json - 1; bytes++)
+        cr_expect_not(read_bytes(json, bytes, &object), "%zu bytes", bytes);
+}
+
+Test(load_wire, a_field_that_is_absent_is_empty_after_any_other_object)
+{
+    struct load_wire_object object;
+    memset(&object, 0xff, sizeof object);
+    cr_assert(read_json("{}", &object));
+    const struct span strings[] = {object.op,  object.mid,  object.from,  object.to,   object.text,
+                                   object.key, object.code, object.epoch, object.user, object.messages};
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
+        cr_expect_eq(strings[i].bytes, 0, "string %zu", i);
+    cr_expect_eq(object.id | object.ts | object.prev | object.last | object.next | object.retry_after, 0);
+    cr_expect_not(object.has_id || object.has_prev || object.has_ts || object.has_next);
+    cr_expect_not(object.dup || object.reset || object.more);
+}
+
+Test(load_text, each_character_of_a_mid_counts_and_so_does_its_place)
+{
+    char mid[] = "abcdefghijklmnopqrst";
+    for (uint32_t bytes = 1; bytes <= 20; bytes++) {
+        uint64_t hash = load_text_hash(1, 2, mid, bytes);
+        cr_expect_neq(hash, load_text_hash(2, 1, mid, bytes));
+        cr_expect_neq(hash, load_text_hash(1, 2, mid, bytes - 1));
+        for (uint32_t at = 0; at < bytes; at++) {
+            char kept = mid[at];
+            mid[at] = 'Z';
+            cr_expect_neq(hash, load_text_hash(1, 2, mid, bytes), "%u of %u", at, bytes);
+            mid[at] = kept;
+        }
+        for (uint32_t at = 0; at + 1 < bytes; at++) {
+            char swapped[20];
+            memcpy(swapped, mid, bytes);
+            swapped[at] = mid[at + 1];
+            swapped[at + 1] = mid[at];
+            cr_expect_neq(hash, load_text_hash(1, 2, swapped, bytes), "%u and the next of %u", at, bytes);
+        }
+    }
+}
+
+Test(load_text, a_character_that_no_send_has_is_seen_wherever_it_stands)
+{
+    struct load_filler filler;
+    struct load_text text = {.run = 3, .from = 5, .to = 7, .seq = 11, .sent_us = 13}, read;
+    char bytes[64];
+    load_filler_init(&filler);
+    load_text_write(bytes, sizeof bytes, &text, &filler);
+    for (size_t at = 0; at < sizeof bytes; at++) {
+        for (int byte = 0; byte < 256; byte++) {
+            char kept = bytes[at];
+            if ((unsigned char)kept == byte)
+                continue;
+            bytes[at] = (char)byte;
+            cr_expect_not(load_text_read(bytes, sizeof bytes, &filler, &read), "byte %d at %zu", byte, at);
+            bytes[at] = kept;
+        }
+    }
+}
