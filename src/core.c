@@ -195,6 +195,47 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
     return true;
 }
 
+/* -- the log -- */
+
+/* Whether the batch should grow a little before it leaves (group_commit.h): then there is a turn soon. */
+static bool should_wait(struct core *core, uint32_t records)
+{
+    if (records == 0 || wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
+        return false;
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    uint64_t wait_us = group_commit_wait_us(&core->group_commit, records, core->log_soles, now_us);
+    if (wait_us > 0)
+        shard_wake_within(core->shard, wait_us);
+    return wait_us > 0;
+}
+
+/* One write of all that gathered, if none is in flight: group commit. */
+static void write_log(struct core *core)
+{
+    struct wal_write write;
+    delivery_drain_waiting(core);
+    uint32_t records = wal_filling_records(core->wal);
+    if (should_wait(core, records) || !wal_write_take(core->wal, &write))
+        return;
+    group_commit_on_write(&core->group_commit, records);
+    core->log_soles = 0;
+    core->log_write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
+    core->log_write_at_us = shard_monotonic_us(core->shard);
+    io_write_submit(shard_io(core->shard), &core->log_write);
+    if (FAULT(PUSH_BEFORE_FLUSH))
+        delivery_on_durable(core, UINT64_MAX);
+    delivery_drain_waiting(core);
+}
+
+/* In the midst of a turn, if that is worth it. */
+static void write_half(struct core *core)
+{
+    if (wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
+        return;
+    if (group_commit_is_half(&core->group_commit, wal_filling_records(core->wal), core->log_soles))
+        write_log(core);
+}
+
 /* -- the handlers -- */
 
 static struct conn *conn_of(struct io_socket *socket)
@@ -248,6 +289,7 @@ static void on_accept(void *context, uint32_t listener, int fd)
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)
 {
     conn_on_recv(context, conn_of(socket), data, result);
+    write_half(context);
 }
 
 static void on_sent(void *context, struct io_socket *socket, int result)
@@ -285,10 +327,12 @@ static void on_written(void *context, struct io_write *write, int result)
     group_commit_on_written(&core->group_commit, clock_monotonic_us(core->server->clock) - core->log_write_at_us);
     core->log_write_at_us = 0;
     core->log_bytes += result > 0 ? (uint64_t)result : 0;
-    if (wal_write_done(core->wal, result, &sequence) != 0)
+    if (wal_write_done(core->wal, result, &sequence) != 0) {
         on_log_failed(core, result);
-    else
-        delivery_on_durable(core, sequence);
+        return;
+    }
+    write_half(core); /* the disk has it while what it has written is delivered */
+    delivery_on_durable(core, sequence);
 }
 
 static void on_letter(void *context, uint32_t from, void *pointer)
@@ -325,36 +369,6 @@ static void on_timer(void *context, struct timer *timer)
     } else if (timer != &core->stop_timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
     }
-}
-
-/* Whether the batch should grow a little before it leaves (group_commit.h): then there is a turn soon. */
-static bool should_wait(struct core *core, uint32_t records)
-{
-    if (records == 0 || wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
-        return false;
-    uint64_t now_us = shard_monotonic_us(core->shard);
-    uint64_t wait_us = group_commit_wait_us(&core->group_commit, records, core->log_soles, now_us);
-    if (wait_us > 0)
-        shard_wake_within(core->shard, wait_us);
-    return wait_us > 0;
-}
-
-/* One write of all that gathered, if none is in flight: group commit. */
-static void write_log(struct core *core)
-{
-    struct wal_write write;
-    delivery_drain_waiting(core);
-    uint32_t records = wal_filling_records(core->wal);
-    if (should_wait(core, records) || !wal_write_take(core->wal, &write))
-        return;
-    group_commit_on_write(&core->group_commit, records);
-    core->log_soles = 0;
-    core->log_write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
-    core->log_write_at_us = shard_monotonic_us(core->shard);
-    io_write_submit(shard_io(core->shard), &core->log_write);
-    if (FAULT(PUSH_BEFORE_FLUSH))
-        delivery_on_durable(core, UINT64_MAX);
-    delivery_drain_waiting(core);
 }
 
 static bool resume_conns(struct core *core)

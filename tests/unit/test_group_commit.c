@@ -76,3 +76,24 @@ Test(group_commit, connections_with_many_sends_on_their_way_do_not_wait)
     cr_assert_eq(group_commit_wait_us(&commit, 400, 25, NOW_US), 0);
     cr_assert_eq(group_commit_wait_us(&commit, 400, 200, NOW_US), 100);
 }
+
+Test(group_commit, half_of_what_is_on_its_way_leaves_before_the_turn_ends)
+{
+    struct group_commit commit = after_writes(1600, 0, 200);
+    cr_expect(group_commit_is_half(&commit, 800, 0));
+    cr_expect_not(group_commit_is_half(&commit, 799, 0));
+    commit = after_writes(700, 900, 200);
+    cr_expect(group_commit_is_half(&commit, 800, 399));
+    cr_expect_not(group_commit_is_half(&commit, 799, 0));
+    cr_expect_not(group_commit_is_half(&commit, 800, 400), "they are sent one at a time: all should leave together");
+}
+
+Test(group_commit, little_is_not_halved)
+{
+    struct group_commit commit = {.since_us = 0};
+    cr_expect_not(group_commit_is_half(&commit, 1, 0));
+    commit = after_writes(GROUP_COMMIT_HALVED_RECORDS_MIN - 1, 0, 200);
+    cr_expect_not(group_commit_is_half(&commit, GROUP_COMMIT_HALVED_RECORDS_MIN, 0));
+    commit = after_writes(GROUP_COMMIT_HALVED_RECORDS_MIN, 0, 200);
+    cr_expect(group_commit_is_half(&commit, GROUP_COMMIT_HALVED_RECORDS_MIN, 0));
+}
