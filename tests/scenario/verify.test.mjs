@@ -82,7 +82,8 @@ scenario("damage is found by verify, and refused at start, with the file and wha
   const before = treeOf(store);
   const counts = verified(store);
   assert.deepEqual(treeOf(store), before, "verify changes nothing");
-  assert.ok(counts.runs >= 2 && counts.segments >= 4 && counts.records >= 100, JSON.stringify(counts));
+  // At least: by the data set's own seed all users may be at home on one shard.
+  assert.ok(counts.runs >= 2 && counts.segments >= 2 && counts.records >= 100, JSON.stringify(counts));
   for (const [name, find, damage, atStart, byVerify] of DAMAGES) {
     const dir = makeDataDir();
     try {
