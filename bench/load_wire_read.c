@@ -40,7 +40,7 @@ static const char *find_quote(const char *at, const char *end)
             return at + __builtin_ctz(marks);
     }
 #endif
-    return at < end ? memchr(at, '"', (size_t)(end - at)) : NULL;
+    return memchr(at, '"', (size_t)(end - at));
 }
 
 /* A string at its opening quote; returns what follows the closing one. */
@@ -63,8 +63,7 @@ static const char *read_string(const char *at, const char *end, struct span *str
 static bool read_eight(const char *at, uint64_t *number_r)
 {
     uint64_t ones = bytes_load_le64(at) ^ UINT64_C(0x3030303030303030);
-    if (((ones + UINT64_C(0x7676767676767676)) & UINT64_C(0x8080808080808080)) != 0
-        || (ones & UINT64_C(0x8080808080808080)) != 0)
+    if (((ones | (ones + UINT64_C(0x7676767676767676))) & UINT64_C(0x8080808080808080)) != 0)
         return false;
     uint64_t twos = (ones * 10 + (ones >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
     uint64_t fours = (twos * 100 + (twos >> 16)) & UINT64_C(0x0000ffff0000ffff);

@@ -197,10 +197,16 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
 
 /* -- the log -- */
 
+/* Whether the batch may leave or grow: no write is in flight, and nothing waits for a place in it. */
+static bool is_batch_open(const struct core *core)
+{
+    return !wal_write_is_in_flight(core->wal) && list_is_empty(&core->log_waiting);
+}
+
 /* Whether the batch should grow a little before it leaves (group_commit.h): then there is a turn soon. */
 static bool should_wait(struct core *core, uint32_t records)
 {
-    if (records == 0 || wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
+    if (records == 0 || !is_batch_open(core))
         return false;
     uint64_t now_us = shard_monotonic_us(core->shard);
     uint64_t wait_us = group_commit_wait_us(&core->group_commit, records, core->log_soles, now_us);
@@ -230,9 +236,8 @@ static void write_log(struct core *core)
 /* In the midst of a turn, if that is worth it. */
 static void write_half(struct core *core)
 {
-    if (wal_write_is_in_flight(core->wal) || !list_is_empty(&core->log_waiting))
-        return;
-    if (group_commit_is_half(&core->group_commit, wal_filling_records(core->wal), core->log_soles))
+    if (is_batch_open(core)
+        && group_commit_is_half(&core->group_commit, wal_filling_records(core->wal), core->log_soles))
         write_log(core);
 }
 
