@@ -204,7 +204,7 @@ describe("load before servers that lie", AT_A_TIME, () => {
   before(async () => {
     server = await Server.start({ shards: 2 });
   });
-  after(() => server.stop());
+  after(() => server.end());
 
   for (const [scenario, { args, lies }] of Object.entries({ pairs, history, replay, churn }))
     for (const [what, [lie, ...judged]] of Object.entries(lies))

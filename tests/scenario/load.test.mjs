@@ -16,7 +16,7 @@ before(async () => {
   dir = makeDataDir();
 });
 after(async () => {
-  await server.stop();
+  await server.end();
   removeDataDir(dir);
 });
 
@@ -73,7 +73,7 @@ test("load: the page of idle connections says what one takes, not what is sent",
   const fresh = await Server.start({ shards: 1 });
   const args = ["--scenario", "idle", "--connections", "1000", "--server-pid", String(fresh.pid), "--html", html, ...QUICK];
   const end = await load([...args, `127.0.0.1:${fresh.address.port}`]);
-  await fresh.stop();
+  await fresh.end();
   assert.equal(end.status, 0, end.stdout + end.stderr);
   const page = fs.readFileSync(html, "utf8");
   assert.match(page, /<b>\d+ bytes<\/b><span>RSS of the server a connection/);

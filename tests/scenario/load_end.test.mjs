@@ -23,7 +23,7 @@ async function stalledOverTheEnd(args) {
     await sleep(3000);
     process.kill(server.pid, "SIGCONT");
   });
-  await server.stop();
+  await server.end();
   assert.equal(end.status, 0, end.stdout + end.stderr);
   return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
 }

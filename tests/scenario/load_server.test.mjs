@@ -38,7 +38,7 @@ test("load: --kill-server refuses to start a server where something listens alre
   const server = await Server.start({ shards: 1 });
   const at = `127.0.0.1:${server.address.port}`;
   const end = await load(["--kill-server", `${BIN} serve --data ${dir}/second --listen ${at}`, "--duration", "1", at]);
-  assert.equal(await server.stop(), undefined);
+  assert.equal(await server.end(), undefined);
   assert.equal(end.status, 2, end.stdout + end.stderr);
   assert.equal(end.stderr, `chitchat-load: something listens at ${at} already; --kill-server starts a server of its own there\n`);
 });

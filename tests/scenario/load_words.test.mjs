@@ -18,7 +18,7 @@ before(async () => {
   dir = makeDataDir();
 });
 after(async () => {
-  await server.stop();
+  await server.end();
   removeDataDir(dir);
 });
 
@@ -33,7 +33,7 @@ async function reported(args, at = address()) {
 // A server of this test only; it is stopped however the test ends.
 async function serverOf(context, options) {
   const own = await Server.start({ shards: 1, ...options });
-  context.after(() => own.stop().catch(() => {}));
+  context.after(() => own.clean());
   return own;
 }
 

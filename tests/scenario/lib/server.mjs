@@ -137,6 +137,15 @@ export class Server {
     assert.doesNotMatch(this.stderr, /Sanitizer|runtime error|assertion|level=error/i);
   }
 
+  // The end of a server that its tests are done with.
+  async end() {
+    try {
+      await this.stop();
+    } finally {
+      await this.clean();
+    }
+  }
+
   // Whatever the test did: no process and no directory is left.
   async clean() {
     if (this.isRunning()) this.signal("SIGKILL");
