@@ -220,16 +220,10 @@ static void keep(struct load_buffer *in, const char *data, uint32_t bytes)
     in->bytes += bytes;
 }
 
-void load_seat_take(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes)
+/* What was kept is taken as far as it is whole. */
+static void take_kept(struct load_worker *worker, struct load_seat *seat)
 {
     struct load_buffer *in = &seat->in;
-    if (in->bytes == 0) {
-        uint32_t used = take_whole(worker, seat, data, bytes);
-        if (used < bytes)
-            keep(in, data + used, bytes - used);
-        return;
-    }
-    keep(in, data, bytes);
     uint32_t used = take_whole(worker, seat, in->data, in->bytes);
     in->bytes -= used;
     memmove(in->data, in->data + used, in->bytes);
@@ -237,4 +231,30 @@ void load_seat_take(struct load_worker *worker, struct load_seat *seat, const ch
         free(in->data);
         *in = (struct load_buffer){0};
     }
+}
+
+/* How many bytes more the kept ones need: of a frame only its own, so that what follows it is read where it lies. */
+static uint32_t missing(const struct load_worker *worker, const struct load_seat *seat)
+{
+    struct load_wire_frame frame;
+    if (worker->run->options.protocol == LOAD_NATS || seat->state == LOAD_SEAT_UPGRADING
+        || load_wire_read_frame(seat->in.data, seat->in.bytes, &frame) != 0)
+        return UINT32_MAX;
+    return (uint32_t)frame.wanted_bytes - seat->in.bytes;
+}
+
+void load_seat_take(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes)
+{
+    uint32_t taken = 0;
+    while (seat->in.bytes > 0 && taken < bytes) {
+        uint32_t part = missing(worker, seat);
+        part = part < bytes - taken ? part : bytes - taken;
+        keep(&seat->in, data + taken, part);
+        taken += part;
+        take_kept(worker, seat);
+    }
+    if (taken < bytes)
+        taken += take_whole(worker, seat, data + taken, bytes - taken);
+    if (taken < bytes)
+        keep(&seat->in, data + taken, bytes - taken);
 }

@@ -25,9 +25,10 @@ static const uint8_t digits[256] = {
     98,          99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115,
 };
 
-static bool get(const char *in, uint32_t chars, uint64_t *value_r)
+static inline bool get(const char *in, uint32_t chars, uint64_t *value_r)
 {
     uint64_t value = 0, marks = 64;
+#pragma GCC unroll 8
     for (uint32_t i = 0; i < chars; i++) {
         uint8_t digit = digits[(unsigned char)in[i]];
         marks &= digit;

@@ -44,6 +44,7 @@ enum { LOAD_WIRE_TEXT = 1, LOAD_WIRE_CLOSE = 8, LOAD_WIRE_PING = 9, LOAD_WIRE_PO
 struct load_wire_frame {
     uint8_t opcode;
     struct span payload; /* borrows data */
+    size_t wanted_bytes; /* of one that is not whole: with fewer than so many it stays so */
 };
 /* The bytes that the frame takes; 0: it is not whole yet; -1: no server sends this (masked, fragmented, reserved bits).
  */

@@ -10,23 +10,26 @@
 int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_frame *frame_r)
 {
     const uint8_t *head = (const uint8_t *)data;
+    frame_r->wanted_bytes = 2;
     if (bytes < 2)
         return 0;
     if ((head[0] & 0xF0) != 0x80 || (head[1] & 0x80) != 0)
         return -1;
-    size_t length_bytes = head[1] < 126 ? 0 : head[1] == 126 ? 2 : 8;
-    uint64_t payload_bytes = length_bytes == 0 ? head[1] : 0;
-    if (bytes < 2 + length_bytes)
+    size_t head_bytes = head[1] < 126 ? 2 : head[1] == 126 ? 4 : 10;
+    uint64_t payload_bytes = head_bytes == 2 ? head[1] : 0;
+    frame_r->wanted_bytes = head_bytes;
+    if (bytes < head_bytes)
         return 0;
-    for (size_t i = 0; i < length_bytes; i++)
-        payload_bytes = payload_bytes << 8 | head[2 + i];
+    for (size_t i = 2; i < head_bytes; i++)
+        payload_bytes = payload_bytes << 8 | head[i];
     if (payload_bytes > 1 << 20)
         return -1;
-    if (bytes < 2 + length_bytes + payload_bytes)
+    frame_r->wanted_bytes = head_bytes + payload_bytes;
+    if (bytes < frame_r->wanted_bytes)
         return 0;
     frame_r->opcode = head[0] & 15;
-    frame_r->payload = (struct span){data + 2 + length_bytes, (size_t)payload_bytes};
-    return (int64_t)(2 + length_bytes + payload_bytes);
+    frame_r->payload = (struct span){data + head_bytes, (size_t)payload_bytes};
+    return (int64_t)frame_r->wanted_bytes;
 }
 
 /* The next quote, or NULL. Most strings are short: sixteen bytes at a time, where they are there to be read. */
@@ -231,12 +234,80 @@ static void clear(struct load_wire_object *object)
     object->dup = object->reset = object->more = false;
 }
 
+/* -- the two objects that most of the bytes are, in the order in which the server writes their fields -- */
+
+#define SKIP(at, end, literal) skip((at), (end), (literal), sizeof(literal) - 1)
+
+static inline bool skip(const char **at, const char *end, const char *literal, size_t bytes)
+{
+    if ((size_t)(end - *at) < bytes || memcmp(*at, literal, bytes) != 0)
+        return false;
+    *at += bytes;
+    return true;
+}
+
+/* The rest of a string behind its opening quote. False: it has an escape, or no end. */
+static inline bool read_plain(const char **at, const char *end, struct span *string_r)
+{
+    const char *begin = *at, *mark = begin;
+#ifdef __SSE2__
+    for (; end - mark >= 16; mark += 16) {
+        __m128i bytes = _mm_loadu_si128((const void *)mark);
+        __m128i marks =
+            _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+        unsigned mask = (unsigned)_mm_movemask_epi8(marks);
+        if (mask != 0) {
+            mark += __builtin_ctz(mask);
+            break;
+        }
+    }
+#endif
+    while (mark < end && *mark != '"' && *mark != '\\')
+        mark++;
+    if (mark == end || *mark == '\\')
+        return false;
+    *string_r = (struct span){begin, (size_t)(mark - begin)};
+    *at = mark + 1;
+    return true;
+}
+
+static inline bool read_digits(const char **at, const char *end, uint64_t *number_r)
+{
+    *at = read_number(*at, end, number_r);
+    return *at != NULL;
+}
+
+/* A message of a page, or one pushed. NULL: it is something else, or one with escapes. */
+static const char *read_message(const char *at, const char *end, struct load_wire_object *object)
+{
+    static const char op[] = "msg";
+    bool is_good, is_pushed = !SKIP(&at, end, "{\"ts\":");
+    if (!is_pushed)
+        is_good = read_digits(&at, end, &object->ts);
+    else
+        is_good = SKIP(&at, end, "{\"op\":\"msg\",\"ts\":") && read_digits(&at, end, &object->ts)
+                  && SKIP(&at, end, ",\"prev\":") && read_digits(&at, end, &object->prev);
+    is_good = is_good && SKIP(&at, end, ",\"mid\":\"") && read_plain(&at, end, &object->mid)
+              && SKIP(&at, end, ",\"from\":\"") && read_plain(&at, end, &object->from) && SKIP(&at, end, ",\"to\":\"")
+              && read_plain(&at, end, &object->to);
+    if (is_good && SKIP(&at, end, ",\"key\":\""))
+        is_good = read_plain(&at, end, &object->key);
+    if (!is_good || !SKIP(&at, end, ",\"text\":\"") || !read_plain(&at, end, &object->text) || !SKIP(&at, end, "}"))
+        return NULL;
+    object->has_ts = true;
+    object->has_prev = is_pushed;
+    if (is_pushed)
+        object->op = (struct span){op, sizeof op - 1};
+    return at;
+}
+
+/* -- any object -- */
+
 /* The server writes no space between tokens, and neither does any that is worth measuring. */
-const char *load_wire_read_object(const char *at, const char *end, struct load_wire_object *object_r)
+static const char *read_any(const char *at, const char *end, struct load_wire_object *object_r)
 {
     struct span name;
     struct value value;
-    clear(object_r);
     if (at == end || *at != '{')
         return NULL;
     at++;
@@ -253,6 +324,16 @@ const char *load_wire_read_object(const char *at, const char *end, struct load_w
         at++;
     }
     return at < end && *at == '}' ? at + 1 : NULL;
+}
+
+const char *load_wire_read_object(const char *at, const char *end, struct load_wire_object *object_r)
+{
+    clear(object_r);
+    const char *next = read_message(at, end, object_r);
+    if (next != NULL)
+        return next;
+    clear(object_r); /* of what was read before it turned out to be something else */
+    return read_any(at, end, object_r);
 }
 
 bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object_r, bool *is_broken_r)

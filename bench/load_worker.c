@@ -212,7 +212,7 @@ static bool is_away(const struct load_worker *worker)
 
 void *load_worker_main(void *argument)
 {
-    static const struct io_options options = {.recv_buffer_bytes = 16384, .recv_buffer_count = 1024};
+    static const struct io_options options = {.recv_buffer_bytes = 65536, .recv_buffer_count = 256};
     struct load_worker *worker = argument;
     load_slice_ask();
     atomic_store(&worker->tid, gettid());

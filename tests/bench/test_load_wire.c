@@ -115,6 +115,80 @@ Test(load_wire, a_field_that_is_absent_is_empty_after_any_other_object)
     cr_expect_not(object.dup || object.reset || object.more);
 }
 
+static void check_span(struct span one, struct span other, const char *name, const char *json)
+{
+    cr_assert(one.bytes == other.bytes && (one.bytes == 0 || memcmp(one.data, other.data, one.bytes) == 0), "%s of %s",
+              name, json);
+}
+
+/* The same fields behind one that nobody knows are read the general way. */
+static void check_as_behind_unknown(const char *json)
+{
+    char behind[512];
+    struct load_wire_object object = {0}, general = {0};
+    snprintf(behind, sizeof behind, "{\"unknown\":1,%s", json + 1);
+    const char *end = behind + strlen(behind);
+    bool is_object = load_wire_read_object(behind, end, &general) == end;
+    cr_assert_eq(read_json(json, &object), is_object, "%s", json);
+    if (!is_object)
+        return;
+    check_span(object.op, general.op, "op", json);
+    check_span(object.mid, general.mid, "mid", json);
+    check_span(object.from, general.from, "from", json);
+    check_span(object.to, general.to, "to", json);
+    check_span(object.key, general.key, "key", json);
+    check_span(object.text, general.text, "text", json);
+    check_span(object.code, general.code, "code", json);
+    cr_assert(object.ts == general.ts && object.prev == general.prev && object.id == general.id, "%s", json);
+    cr_assert(object.has_ts == general.has_ts && object.has_prev == general.has_prev, "%s", json);
+}
+
+Test(load_wire, a_message_as_the_server_writes_it_is_read_as_one_in_any_order_whatever_byte_is_another)
+{
+    static const char *messages[] = {
+        "{\"ts\":1763900000200002,\"mid\":\"abcdefghijklmnopqrst\",\"from\":\"ann\",\"to\":\"bob\",\"text\":\"hello\"}",
+        "{\"ts\":5,\"mid\":\"m\",\"from\":\"ann\",\"to\":\"a name of eighteen\",\"key\":\"k\",\"text\":\"\"}",
+        "{\"op\":\"msg\",\"ts\":1763900000200002,\"prev\":1763900000200001,\"mid\":\"abc\",\"from\":\"ann\",\"to\":"
+        "\"bob\","
+        "\"text\":\"a text that is longer than sixteen bytes\"}",
+        "{\"op\":\"ok\",\"id\":7,\"ts\":1763900000200002,\"prev\":3,\"mid\":\"abcdefghijklmnopqrst\",\"dup\":true}",
+    };
+    static const char others[] = {'"', '\\', ',', ':', '}', '{', '0', 'x'};
+    for (size_t m = 0; m < sizeof messages / sizeof messages[0]; m++) {
+        char json[256];
+        snprintf(json, sizeof json, "%s", messages[m]);
+        check_as_behind_unknown(json);
+        for (size_t at = 1; json[at] != '\0'; at++) {
+            for (size_t i = 0; i < sizeof others; i++) {
+                json[at] = others[i];
+                check_as_behind_unknown(json);
+            }
+            json[at] = messages[m][at];
+        }
+    }
+}
+
+Test(load_wire, a_frame_tells_what_it_wants_until_it_is_whole)
+{
+    static const size_t payloads[] = {0, 1, 125, 126, 65535, 65536};
+    static char bytes[10 + 65536];
+    struct load_wire_frame frame;
+    for (size_t i = 0; i < sizeof payloads / sizeof payloads[0]; i++) {
+        size_t payload = payloads[i], head = payload < 126 ? 2 : payload < 65536 ? 4 : 10;
+        bytes[0] = (char)0x81;
+        bytes[1] = (char)(head == 2 ? payload : head == 4 ? 126 : 127);
+        for (size_t at = head - 1, rest = payload; at >= 2; at--, rest >>= 8)
+            bytes[at] = (char)rest;
+        cr_expect(load_wire_read_frame(bytes, 1, &frame) == 0 && frame.wanted_bytes == 2);
+        for (size_t have = 2; have < head + payload; have += have < head ? 1 : 997) {
+            cr_expect_eq(load_wire_read_frame(bytes, have, &frame), 0);
+            cr_expect_eq(frame.wanted_bytes, have < head ? head : head + payload, "%zu of %zu", have, head + payload);
+        }
+        cr_expect_eq(load_wire_read_frame(bytes, head + payload + 3, &frame), (int64_t)(head + payload));
+        cr_expect_eq(frame.payload.bytes, payload);
+    }
+}
+
 Test(load_text, each_character_of_a_mid_counts_and_so_does_its_place)
 {
     char mid[] = "abcdefghijklmnopqrst";
