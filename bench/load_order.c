@@ -33,9 +33,19 @@ void load_order_close(struct load_order *order)
     *order = (struct load_order){0};
 }
 
+static struct load_order_set *set_of(const struct load_order *order, uint64_t pair)
+{
+    return &order->sets[(pair >> 32) & order->mask];
+}
+
+void load_order_prefetch(const struct load_order *order, uint64_t pair)
+{
+    __builtin_prefetch(set_of(order, pair), 1);
+}
+
 uint32_t load_order_swap(struct load_order *order, uint64_t pair, uint32_t seq)
 {
-    struct load_order_set *set = &order->sets[(pair >> 32) & order->mask];
+    struct load_order_set *set = set_of(order, pair);
     uint32_t at = 0;
     while (at < LOAD_ORDER_WAYS - 1 && set->pairs[at] != pair)
         at++;

@@ -22,6 +22,8 @@ struct load_order {
 /* For so many entries under way; 0 or -ENOMEM. */
 int load_order_open(struct load_order *order_r, uint64_t entries);
 void load_order_close(struct load_order *order);
+/* The pair is looked up soon: most are in no near cache. */
+void load_order_prefetch(const struct load_order *order, uint64_t pair);
 /* Remembers the pair's newest count, above 0, and returns the one before; 0 if it is not known. `pair` is a hash of 64
  * bits: of fewer, two pairs are soon mistaken for one. */
 uint32_t load_order_swap(struct load_order *order, uint64_t pair, uint32_t seq);

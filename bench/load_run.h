@@ -123,6 +123,14 @@ struct load_stuck {
 
 struct load_run;
 
+/* A check of order under way: its cache line is on its way too. */
+struct load_order_check {
+    uint64_t pair;
+    uint32_t from, seq;
+    struct span frame;
+};
+enum { LOAD_ORDER_CHECKS = 8 };
+
 struct load_worker {
     /* Set at the start, then only read. */
     struct load_run *run;
@@ -149,6 +157,8 @@ struct load_worker {
     struct load_stuck stuck[LOAD_SEAT_STATES]; /* read by the main thread after the thread has ended, as the next */
     struct load_truth *truth;                  /* owned; by user; read by the main thread after the thread has ended */
     struct load_order order;
+    struct load_order_check checks[LOAD_ORDER_CHECKS]; /* a ring, of which these were begun and settled */
+    uint32_t checks_begun, checks_settled;
     /* Shared, under the lock. */
     pthread_mutex_t lock;
     struct load_stats published[2]; /* not measured, measured; the main thread takes them away */
@@ -221,9 +231,11 @@ void load_worker_add_latency(struct load_worker *worker, enum load_latency what,
 /* This machine does not let connections begin: the run ends. */
 void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_socket_step step, int error);
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
-/* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. */
+/* Two sends of seat `from` to one user must come to `seat` in the order of `seq`. The frame must be there until
+ * load_worker_settle_order. */
 void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
                              struct span frame);
+void load_worker_settle_order(struct load_worker *worker);
 
 /* load_seat.c */
 void load_seat_connect(struct load_worker *worker, struct load_seat *seat);

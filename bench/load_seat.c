@@ -188,7 +188,7 @@ static uint32_t take_head(struct load_worker *worker, struct load_seat *seat, co
 }
 
 /* Takes what is whole; returns the bytes used. */
-static uint32_t take_whole(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes)
+static uint32_t take_frames(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes)
 {
     struct load_wire_frame frame;
     uint32_t used = 0;
@@ -211,6 +211,14 @@ static uint32_t take_whole(struct load_worker *worker, struct load_seat *seat, c
         used += (uint32_t)frame_bytes;
     }
     return is_here(seat) ? used : bytes;
+}
+
+/* What it says of order is judged before its bytes go. */
+static uint32_t take_whole(struct load_worker *worker, struct load_seat *seat, const char *data, uint32_t bytes)
+{
+    uint32_t used = take_frames(worker, seat, data, bytes);
+    load_worker_settle_order(worker);
+    return used;
 }
 
 static void keep(struct load_buffer *in, const char *data, uint32_t bytes)

@@ -43,14 +43,30 @@ void load_worker_note_end(struct load_worker *worker, const char *why)
     pthread_mutex_unlock(&worker->lock);
 }
 
+static void settle_oldest(struct load_worker *worker)
+{
+    const struct load_order_check *check = &worker->checks[worker->checks_settled++ % LOAD_ORDER_CHECKS];
+    uint32_t before = load_order_swap(&worker->order, check->pair, check->seq);
+    if (before >= check->seq && check->seq >= atomic_load(&worker->run->seats[check->from].order_from))
+        load_worker_broken(worker, LOAD_BROKEN_ORDER, "a later send of the same connection was first", check->frame);
+}
+
 void load_worker_check_order(struct load_worker *worker, const struct load_seat *seat, const struct load_text *text,
                              struct span frame)
 {
     uint64_t place = ((uint64_t)seat->rounds << 32 | seat->index) * UINT64_C(0x9e3779b97f4a7c15);
     uint64_t pair = load_random_mix(((uint64_t)text->from << 32 | text->to) + place);
-    uint32_t before = load_order_swap(&worker->order, pair, text->seq);
-    if (before >= text->seq && text->seq >= atomic_load(&worker->run->seats[text->from].order_from))
-        load_worker_broken(worker, LOAD_BROKEN_ORDER, "a later send of the same connection was first", frame);
+    load_order_prefetch(&worker->order, pair);
+    if (worker->checks_begun - worker->checks_settled == LOAD_ORDER_CHECKS)
+        settle_oldest(worker);
+    worker->checks[worker->checks_begun++ % LOAD_ORDER_CHECKS] =
+        (struct load_order_check){pair, text->from, text->seq, frame};
+}
+
+void load_worker_settle_order(struct load_worker *worker)
+{
+    while (worker->checks_settled != worker->checks_begun)
+        settle_oldest(worker);
 }
 
 void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_socket_step step, int error)

@@ -101,6 +101,7 @@ void bed_say(struct bed *bed, uint32_t seat, const char *format, ...)
     va_end(arguments);
     cr_assert_lt(bytes, (int)sizeof frame);
     load_frame_take(bed->worker, &bed->run.seats[seat], (struct span){frame, (size_t)bytes});
+    load_worker_settle_order(bed->worker);
 }
 
 /* A masked frame at `data`; its payload, as a line, is added to `out`. Returns the bytes of the frame. */

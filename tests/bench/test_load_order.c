@@ -31,8 +31,9 @@ static void take(struct load_run *run, uint32_t from, uint32_t to, uint32_t seq)
     load_worker_check_order(&run->workers[0], &run->seats[to], &text, (struct span){"", 0});
 }
 
-static uint64_t broken(const struct load_run *run)
+static uint64_t broken(struct load_run *run)
 {
+    load_worker_settle_order(&run->workers[0]);
     return run->workers[0].stats.counts[LOAD_BROKEN_ORDER];
 }
 
