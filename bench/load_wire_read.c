@@ -32,34 +32,35 @@ int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_fr
     return (int64_t)frame_r->wanted_bytes;
 }
 
-/* The next quote, or NULL. Most strings are short: sixteen bytes at a time, where they are there to be read. */
-static const char *find_quote(const char *at, const char *end)
+/* The next quote or backslash, or `end`. Most strings are short: sixteen bytes at a time, where they are there to be
+ * read. */
+static inline const char *find_mark(const char *at, const char *end)
 {
 #ifdef __SSE2__
     for (; end - at >= 16; at += 16) {
-        __m128i quotes = _mm_cmpeq_epi8(_mm_loadu_si128((const void *)at), _mm_set1_epi8('"'));
-        unsigned marks = (unsigned)_mm_movemask_epi8(quotes);
+        __m128i bytes = _mm_loadu_si128((const void *)at);
+        __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+        __m128i slashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+        unsigned marks = (unsigned)_mm_movemask_epi8(_mm_or_si128(quotes, slashes));
         if (marks != 0)
             return at + __builtin_ctz(marks);
     }
 #endif
-    return memchr(at, '"', (size_t)(end - at));
+    while (at < end && *at != '"' && *at != '\\')
+        at++;
+    return at;
 }
 
-/* A string at its opening quote; returns what follows the closing one. */
+/* A string at its opening quote; returns what follows the closing one, or NULL. */
 static const char *read_string(const char *at, const char *end, struct span *string_r)
 {
-    const char *begin = ++at;
-    for (; (at = find_quote(at, end)) != NULL; at++) {
-        const char *slash = at;
-        while (slash > begin && slash[-1] == '\\')
-            slash--;
-        if (((at - slash) & 1) == 0) {
-            *string_r = (struct span){begin, (size_t)(at - begin)};
-            return at + 1;
-        }
-    }
-    return NULL;
+    const char *begin = at + 1;
+    for (at = find_mark(begin, end); end - at >= 2 && *at == '\\';)
+        at = find_mark(at + 2, end);
+    if (at == end || *at != '"')
+        return NULL;
+    *string_r = (struct span){begin, (size_t)(at - begin)};
+    return at + 1;
 }
 
 /* Eight digits at `at`: pairs, then fours, then all, each step for all parts at once. False: other bytes. */
@@ -84,17 +85,6 @@ static const char *read_number(const char *at, const char *end, uint64_t *number
         number = number * 10 + (uint64_t)(*at - '0');
     *number_r = number;
     return at > begin ? at : NULL;
-}
-
-/* The name of a member: short, and without escapes in all that the protocol has. */
-static const char *read_name(const char *at, const char *end, struct span *name_r)
-{
-    const char *begin = ++at;
-    at = find_quote(at, end);
-    if (at == NULL)
-        return NULL;
-    *name_r = (struct span){begin, (size_t)(at - begin)};
-    return at + 1;
 }
 
 /* The array of a page, which is read once only, element by element: no field behind it has a bracket. */
@@ -249,22 +239,8 @@ static inline bool skip(const char **at, const char *end, const char *literal, s
 /* The rest of a string behind its opening quote. False: it has an escape, or no end. */
 static inline bool read_plain(const char **at, const char *end, struct span *string_r)
 {
-    const char *begin = *at, *mark = begin;
-#ifdef __SSE2__
-    for (; end - mark >= 16; mark += 16) {
-        __m128i bytes = _mm_loadu_si128((const void *)mark);
-        __m128i marks =
-            _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-        unsigned mask = (unsigned)_mm_movemask_epi8(marks);
-        if (mask != 0) {
-            mark += __builtin_ctz(mask);
-            break;
-        }
-    }
-#endif
-    while (mark < end && *mark != '"' && *mark != '\\')
-        mark++;
-    if (mark == end || *mark == '\\')
+    const char *begin = *at, *mark = find_mark(begin, end);
+    if (mark == end || *mark != '"')
         return false;
     *string_r = (struct span){begin, (size_t)(mark - begin)};
     *at = mark + 1;
@@ -312,7 +288,7 @@ static const char *read_any(const char *at, const char *end, struct load_wire_ob
         return NULL;
     at++;
     while (at < end && *at == '"') {
-        at = read_name(at, end, &name);
+        at = read_string(at, end, &name);
         if (at == NULL || at == end || *at != ':')
             return NULL;
         at = read_value(at + 1, end, &value);
