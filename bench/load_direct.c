@@ -105,8 +105,9 @@ static bool is_moving(struct director *director)
 
 static bool is_filled(const struct director *director)
 {
+    const struct load_gauges *gauges = &director->gauges;
     uint64_t wanted = (uint64_t)director->run->options.fill * director->run->options.connections;
-    return director->stats[0].counts[LOAD_ACKNOWLEDGED] >= wanted && director->gauges.owed == director->gauges.got;
+    return gauges->filled == wanted && gauges->unanswered == 0 && gauges->owed == gauges->got;
 }
 
 static bool is_seated(const struct director *director)

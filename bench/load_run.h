@@ -87,6 +87,7 @@ struct load_seat {
     uint16_t first_free;
     uint32_t unanswered; /* sends that are not free */
     uint32_t next_seq;
+    uint32_t filled; /* sends begun to fill timelines; one that was refused and tried anew is the same */
     _Atomic uint32_t
         order_from; /* below it sends may have been sent again; read by other workers when order seems broken */
     uint64_t full_count, full_sum, full_places; /* history, replay: what the filled timeline holds */
@@ -102,8 +103,9 @@ struct load_truth {
 struct load_gauges {
     uint64_t live;
     uint64_t unanswered;
-    uint64_t pages; /* under way */
-    uint64_t owed;  /* entries that seats must get, by the acknowledged sends */
+    uint64_t filled; /* sends begun to fill timelines */
+    uint64_t pages;  /* under way */
+    uint64_t owed;   /* entries that seats must get, by the acknowledged sends */
     uint64_t got;
     uint64_t behind_us;            /* open loop: how late the latest send left */
     uint64_t behind;               /* open loop: sends that were due when measuring ended, and had not left */

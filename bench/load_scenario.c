@@ -57,8 +57,10 @@ static void send_one(struct load_worker *worker, struct load_seat *seat, uint64_
 
 static void fill_timeline(struct load_worker *worker, struct load_seat *seat)
 {
-    while (seat->unanswered < LOAD_FILL_WINDOW && seat->next_seq <= worker->run->options.fill)
+    for (; seat->unanswered < LOAD_FILL_WINDOW && seat->filled < worker->run->options.fill; seat->filled++) {
         send_one(worker, seat, worker->now_us);
+        worker->gauges.filled++;
+    }
 }
 
 /* Whatever the seat has to do next, now that it is live and something has been answered. */

@@ -146,6 +146,15 @@ test("load: sends over a user's rate are counted apart from busy ones", async (t
   assert.match(stdout, /^rate-limited, tried again: [1-9]/m);
 });
 
+test("load: timelines are filled though the server refuses sends and they are tried anew", async (t) => {
+  const strict = await serverOf(t, { options: ["--send-rate", "50"] });
+  const { status, stdout, report } = await reported(["--scenario", "history", "--fill", "150", "--connections", "2", "--duration", "0.3", "--warmup", "0.1"], `127.0.0.1:${strict.address.port}`);
+  assert.equal(status, 0, stdout);
+  assert.ok(report.pages > 0, stdout);
+  assert.match(stdout, /^rate-limited, tried again: [1-9]/m);
+  assert.match(stdout, /^verified: 2 logins, 300 sends acknowledged/m);
+});
+
 test("load: memory of server and kernel are told of few connections too, that of one from 1,000 on, with a warning if it is too little", async (t) => {
   const fresh = await serverOf(t);
   const at = `127.0.0.1:${fresh.address.port}`;
