@@ -21,7 +21,7 @@ struct load_text {
     uint64_t sent_us; /* 48 bits: since the run began */
 };
 
-#define LOAD_FILLER_STARTS 512u
+#define LOAD_FILLER_STARTS 512u /* few, so that those bytes stay in the nearest cache */
 struct load_filler {
     char bytes[LOAD_FILLER_STARTS + LOAD_TEXT_BYTES_MAX];
 };

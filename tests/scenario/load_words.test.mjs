@@ -30,7 +30,7 @@ async function reported(args, at = address()) {
   return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
 }
 
-// A server of this test only; it is stopped however the test ends.
+// A server of this test only; it is ended, and its data removed, however the test ends.
 async function serverOf(context, options) {
   const own = await Server.start({ shards: 1, ...options });
   context.after(() => own.clean());
