@@ -8,7 +8,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { World, scenario } from "./lib/world.mjs";
 import { SMALL, USERS, checkBothSides, dump, fill, filesOf, flip, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/atrest.mjs";
-import { BIN, SHORT, Server, makeDataDir, removeDataDir, runToEnd, scaled, sleep } from "./lib/server.mjs";
+import { BIN, SHORT, Server, makeDataDir, removeDataDir, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
 // Runs a command beside the traffic of this process: { status, stdout, stderr }.
@@ -43,7 +43,7 @@ async function traffic(world, tag) {
     clients.flatMap((client, index) =>
       USERS.map(async (to, n) => {
         let i = 0;
-        while (!state.isOver) {
+        while (!state.isOver && !client.closed) {
           const name = `${tag}/${client.user}/${to}/${i++}`;
           const text = name + "x".repeat(50 + 150 * (i % 5));
           const key = (n + index) % 2 ? name : undefined;
@@ -228,10 +228,10 @@ scenario("while a backup holds, segments stay up to a limit; past it the server 
   try {
     const clients = await Promise.all(USERS.map((user) => world.login(user)));
     const large = clients.map((client, n) => pump(client, { to: USERS[(n + 1) % USERS.length], text: (i) => `large/${n}/${i}`.padEnd(16000, "y"), window: 16, stopped: () => overtaken() > before }));
-    while (overtaken() === before) {
+    await until("a backup that is overtaken", () => {
       most = Math.max(most, count());
-      await sleep(50);
-    }
+      return overtaken() !== before;
+    });
     await Promise.all(large);
     assert.ok(most > files + 20, `segments stayed: ${files}, then ${most}`);
     // For each shard: 32 that are held, a round's, and spares.
@@ -256,7 +256,7 @@ scenario("a backup that is stopped while it copies the logs is overtaken, and sa
     const to = path.join(dir, "b");
     const wal = path.join(to, "shard-0000/wal");
     const end = await run(["backup", "--data", world.server.data, "--to", to], async (child) => {
-      while (!fs.existsSync(wal) || fs.readdirSync(wal).length === 0) await new Promise(setImmediate);
+      await until("a copied log", () => fs.existsSync(wal) && fs.readdirSync(wal).length > 0, { every: 0 });
       child.kill("SIGSTOP");
       assert.ok(!fs.existsSync(path.join(to, "BACKUP")), "it was stopped in time");
       await world.server.stop();
@@ -278,7 +278,7 @@ scenario("a backup that was killed holds nothing: the next one goes on at once, 
   await fill(world, 600, { pad: 2000 });
   await withDir(async (dir) => {
     const child = spawn(BIN, ["backup", "--data", world.server.data, "--to", path.join(dir, "killed")], { stdio: "ignore" });
-    while (!fs.existsSync(path.join(dir, "killed"))) await new Promise(setImmediate);
+    await until("the backup's directory", () => fs.existsSync(path.join(dir, "killed")), { every: 0 });
     child.kill("SIGKILL");
     await once(child, "close");
     const ends = await Promise.all(["a", "b", "c"].map((name) => backup(world.server.data, path.join(dir, name))));

@@ -4,8 +4,8 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { checkKept, checkReads, filesOf, linesOf, refusal, sendUntil, stopInTrouble, textOf, trouble, until } from "./lib/disk.mjs";
-import { sleep } from "./lib/server.mjs";
+import { checkKept, checkReads, filesOf, linesOf, refusal, sendUntil, stopInTrouble, textOf, trouble } from "./lib/disk.mjs";
+import { sleep, until } from "./lib/server.mjs";
 
 const OPTIONS = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
 
@@ -56,10 +56,12 @@ trouble("a file system that is full: busy, history goes on, and with more room i
     const { acknowledged, refused } = await sendUntil(alice, "bob", "busy", { bytes: 16000 });
     assert.ok(refused.retry_after > 0);
     // Busy may come before the disk is full: on until it is.
-    for (let first = 100000; linesOf(world.server.stderr, "checkpoint_failed").length === 0; first += 100000) {
-      acknowledged.push(...(await sendUntil(alice, "bob", "busy", { bytes: 16000, first })).acknowledged);
-      await sleep(100);
-    }
+    let first = 0;
+    await until("a checkpoint that fails", async () => {
+      if (linesOf(world.server.stderr, "checkpoint_failed").length > 0) return true;
+      acknowledged.push(...(await sendUntil(alice, "bob", "busy", { bytes: 16000, first: (first += 100000) })).acknowledged);
+      return false;
+    }, { every: 100 });
     // LMDB calls a write that a full disk cut short an I/O error.
     assert.match(linesOf(world.server.stderr, "checkpoint_failed")[0], /(No space left on device|Input\/output error).*make room/);
     await checkReads(world, alice, "bob", acknowledged);

@@ -2,8 +2,8 @@
 // nothing acknowledged is lost, whatever comes after.
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import { checkKept, checkReads, filesOf, linesOf, sendUntil, settleKeys, stopInTrouble, textOf, trouble, until } from "./lib/disk.mjs";
-import { sleep } from "./lib/server.mjs";
+import { checkKept, checkReads, filesOf, linesOf, sendUntil, settleKeys, stopInTrouble, textOf, trouble } from "./lib/disk.mjs";
+import { sleep, until } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
 const SMALL = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
@@ -110,11 +110,12 @@ trouble("EIO in a merge: the old runs stay and are read, and it is merged when t
   const alice = await startSmall(world, disk);
   disk.rules("fail pwrite,writev runs/run- EIO thread=merge");
   const acknowledged = [];
-  for (let n = 0; linesOf(world.server.stderr, "merge_failed").length === 0; n++) {
+  await until("a merge that fails", async () => {
+    const n = acknowledged.length;
     const sent = { to: "bob", text: textOf(n, 200), key: `${n}` };
     acknowledged.push({ ...sent, ...(await alice.send("bob", sent.text, { key: sent.key })) });
-    await sleep(20);
-  }
+    return linesOf(world.server.stderr, "merge_failed").length > 0;
+  });
   assert.match(linesOf(world.server.stderr, "merge_failed")[0], /runs\/run-\d+\.mdb.*Input\/output error/);
   const runsOf = () => Array.from({ length: world.shards }, (_, shard) => filesOf(world, shard, "runs").filter((file) => /run-\d+\.mdb$/.test(file)).length);
   const most = Math.max(...runsOf());

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import net from "node:net";
-import { checkKept, linesOf, refusal, stopInTrouble, textOf, trouble, until } from "./lib/disk.mjs";
-import { sleep } from "./lib/server.mjs";
+import { checkKept, linesOf, refusal, stopInTrouble, textOf, trouble } from "./lib/disk.mjs";
+import { sleep, until } from "./lib/server.mjs";
 import { frameOf, upgradeRequest } from "./lib/raw.mjs";
 
 const MIB = 1 << 20;

@@ -4,15 +4,14 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { scenario } from "./lib/world.mjs";
-import { SMALL, cut, dump, fill, filesOf, flip, flipText, treeOf, untilRuns, verified, verify } from "./lib/atrest.mjs";
+import { SMALL, cut, dump, fill, filesOf, flip, flipText, startFilled, treeOf, untilRuns, verified, verify } from "./lib/atrest.mjs";
 import { makeDataDir, removeDataDir, runToEnd, scaled } from "./lib/server.mjs";
 
 const serve = (data) => runToEnd(["serve", "--listen", "127.0.0.1:0", "--data", data]);
 
 // Runs and two live segments of each log, the older one finished. Copied for each kind of damage.
 async function makeStore(world) {
-  await world.start({ options: SMALL });
-  await fill(world, scaled(600), { tag: "run", pad: 200 });
+  await startFilled(world, scaled(600), { tag: "run", pad: 200 });
   await untilRuns(world, 2);
   await world.server.stop();
   await world.startAgain({ options: ["--wal-segment-bytes", "4M"] });
@@ -82,10 +81,7 @@ scenario("damage is found by verify, and refused at start, with the file and wha
   const before = treeOf(store);
   const counts = verified(store);
   assert.deepEqual(treeOf(store), before, "verify changes nothing");
-  // By the data set's own seed all users may be at home on one shard: only logs with messages have two segments of them.
-  const written = filesOf(store, /\.wal$/).filter((file) => /(run|old|new)\/\w+\/\w+\/\d/.test(fs.readFileSync(file, "latin1")));
-  const homes = new Set(written.map((file) => path.dirname(file))).size;
-  assert.ok(counts.runs >= 2 && counts.segments >= 2 * homes && counts.records >= 100, JSON.stringify({ homes, ...counts }));
+  assert.ok(counts.runs >= 2 && counts.segments >= 4 && counts.records >= 100, JSON.stringify(counts));
   for (const [name, find, damage, atStart, byVerify] of DAMAGES) {
     const dir = makeDataDir();
     try {
@@ -137,8 +133,7 @@ scenario("a store in order verifies, after a stop and after a kill, and the coun
 });
 
 scenario("messages that one timeline lacks are found and named", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  await fill(world, 60);
+  await startFilled(world, 60);
   await world.server.stop();
   const shard = path.join(world.server.data, "shard-0001");
   const kept = `${world.server.data}-kept`;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import crypto from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { runToEnd, sleep } from "./server.mjs";
+import { runToEnd, until } from "./server.mjs";
 import { pump } from "./traffic.mjs";
 
 // Small generations and segments, so that checkpoints and merges happen at once.
@@ -26,12 +26,25 @@ export async function fill(world, count, { tag = "m", pad = 0 } = {}) {
   return lists.flat();
 }
 
+// A new data set, filled, with messages on every shard. By its own seed all users may be at home on one: then another
+// one is begun.
+export async function startFilled(world, count, { tag = "m", pad = 0, options = SMALL } = {}) {
+  const holdsSome = (shard) => filesOf(shard, /\.(wal|mdb)$/).some((file) => fs.readFileSync(file).includes(`${tag}/`));
+  for (;;) {
+    await world.start({ options });
+    await fill(world, count, { tag, pad });
+    const shards = fs.readdirSync(world.server.data).filter((name) => name.startsWith("shard-"));
+    if (shards.every((name) => holdsSome(path.join(world.server.data, name)))) return;
+    await world.server.stop();
+  }
+}
+
 export function filesOf(dir, pattern) {
   return fs.readdirSync(dir, { recursive: true }).map((name) => path.join(dir, name)).filter((name) => pattern.test(name) && fs.statSync(name, { throwIfNoEntry: false })?.isFile()).sort();
 }
 
 export async function untilRuns(world, wanted = 1) {
-  while (filesOf(world.server.data, /run-\d+\.mdb$/).length < wanted) await sleep(50);
+  await until(`${wanted} runs`, () => filesOf(world.server.data, /run-\d+\.mdb$/).length >= wanted);
 }
 
 // Every name below a directory with its kind, bytes, times and content.

@@ -68,14 +68,6 @@ export const filesOf = (world, shard, part) => {
   return fs.readdirSync(dir).sort().map((name) => path.join(dir, name));
 };
 
-export async function until(what, condition, ms = DEADLINE_MS) {
-  for (const end = Date.now() + ms; ; await sleep(20)) {
-    const value = await condition();
-    if (value) return value;
-    assert.ok(Date.now() < end, `waited ${ms} ms in vain for ${what}`);
-  }
-}
-
 export const textOf = (n, bytes = 4000) => `${n} `.padEnd(bytes, "x");
 
 // Sends one after the other, each with a key, until one is answered with `code`. What was acknowledged, and the refusal.

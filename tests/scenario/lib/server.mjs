@@ -14,6 +14,18 @@ export const SHARDS = SHORT ? [2] : [1, 4];
 export const DEADLINE_MS = Number(process.env.TEST_DEADLINE_MS ?? (SHORT ? 120000 : 60000));
 export const scaled = (count) => (SHORT ? Math.ceil(count / 10) : count);
 
+// A test that is out of time goes on as long as it likes: under `node --test` its file ends then, as failed, and no
+// server outlives a file.
+const FILE_MS = Number(process.env.TEST_FILE_MS ?? 600000);
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+if (process.env.NODE_TEST_CONTEXT) setTimeout(endFile, FILE_MS).unref();
+
+function endFile() {
+  console.error(`still at work after ${FILE_MS / 1000} s: ended`);
+  process.exit(1);
+}
+
 // What the environment says of tests is no option of the server.
 const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CHITCHAT_")));
 
@@ -71,11 +83,15 @@ export class Server {
     const all = shellPrefix ? ["-c", `${shellPrefix}; exec "$0" "$@"`, BIN, ...args] : args;
     this.#child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], env: { ...ENVIRONMENT, ...env } });
     this.pid = this.#child.pid;
+    running.add(this.#child);
     this.#child.stderr.setEncoding("utf8");
     this.#child.stderr.on("data", (text) => (this.stderr += text));
     this.#ended = new Promise((resolve) => {
       this.#child.on("error", (error) => resolve({ code: null, signal: null, error }));
-      this.#child.on("close", (code, signal) => resolve({ code, signal }));
+      this.#child.on("close", (code, signal) => {
+        running.delete(this.#child);
+        resolve({ code, signal });
+      });
     });
   }
 
@@ -93,12 +109,8 @@ export class Server {
   // The first line of the log with event=NAME, as soon as it is there.
   async logLine(event) {
     const found = new RegExp(`^.*\\bevent=${event}\\b.*\\n`, "m");
-    const end = Date.now() + DEADLINE_MS;
-    while (!found.test(this.stderr)) {
-      if (Date.now() > end) throw new Error(`no event=${event} in the log:\n${this.stderr}`);
-      await sleep(5);
-    }
-    return found.exec(this.stderr)[0];
+    const [line] = await until(`event=${event} in the log`, () => found.exec(this.stderr), { every: 5 });
+    return line;
   }
 
   url(path = "/ws", at = this.address) {
@@ -161,6 +173,15 @@ function splitAddress(text) {
 
 export function sleep(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+// What `condition` gives, as soon as it is true; looked at every `every` ms, or with 0 as often as can be.
+export async function until(what, condition, { ms = DEADLINE_MS, every = 20 } = {}) {
+  for (const end = Date.now() + ms; ; await (every ? sleep(every) : new Promise(setImmediate))) {
+    const value = await condition();
+    if (value) return value;
+    assert.ok(Date.now() < end, `waited ${ms} ms in vain for ${what}`);
+  }
 }
 
 export async function within(ms, what, promise) {
