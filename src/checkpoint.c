@@ -10,8 +10,8 @@
 #include "core.h"
 #include "keeper.h"
 
-/* Blocks of a generation's memory that a turn gives back, of 2 MiB. */
-#define RELEASE_BLOCKS_PER_TURN 2u
+/* Blocks of a generation's memory that a turn gives back, of 1 MiB. */
+#define RELEASE_BLOCKS_PER_TURN 4u
 /* What failed is tried again after 1, 2, 4, … seconds, at most these: a run is written soon, since the memory that it
  * frees is wanted; a merge only costs time. */
 #define WRITE_RETRY_MAX_S 8u

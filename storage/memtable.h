@@ -8,7 +8,7 @@
  *
  * Per user: a sorted array of {ts, record} in two levels (chunks of at most 4,096 entries; a small user's only
  * chunk grows by doubling), so that appending is constant, a seek is a binary search, and nothing larger than a
- * chunk is ever moved. Index memory comes from the generation's own blocks (2 MiB of the record heap each, all given
+ * chunk is ever moved. Index memory comes from the generation's own blocks (malloc'ed by the MiB, all given
  * back at close), not one malloc an entry.
  */
 #ifndef CHITCHAT_STORAGE_MEMTABLE_H
@@ -31,7 +31,7 @@ int memtable_open(struct memtable **table_r, struct record_heap *heap, struct ha
                   struct hash_key key_seed);
 /* Lets go of its records and gives its memory back. On the shard's thread. Nulls *table. */
 void memtable_close(struct memtable **table);
-/* The same in slices, so that a large generation stalls no turn: up to `blocks_max` blocks of 2 MiB, of records or of
+/* The same in slices, so that a large generation stalls no turn: up to `blocks_max` blocks of 1 MiB, of records or of
  * its own. True when all is done and *table is nulled (or was); else it is to be called again, and nothing else may be
  * done with the table. */
 bool memtable_close_some(struct memtable **table, uint32_t blocks_max);

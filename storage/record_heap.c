@@ -47,22 +47,6 @@ struct record_heap {
     struct block blocks[];
 };
 
-/* Aligned to a block. With huge pages where the kernel has them: records are read in no order, from places far apart,
- * and a page of 2 MiB is one entry of the TLB. NULL: no memory. */
-static char *map(size_t bytes, int flags)
-{
-    size_t all = bytes + RECORD_HEAP_BLOCK_BYTES;
-    char *data = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    if (data == MAP_FAILED)
-        return NULL;
-    size_t before = -(uintptr_t)data % RECORD_HEAP_BLOCK_BYTES;
-    if (before > 0)
-        munmap(data, before);
-    munmap(data + before + bytes, all - before - bytes);
-    (void)madvise(data + before, bytes, MADV_HUGEPAGE);
-    return data + before;
-}
-
 int record_heap_open(struct record_heap **heap_r, uint64_t bytes_max)
 {
     uint64_t count = (bytes_max + RECORD_HEAP_BLOCK_BYTES - 1) / RECORD_HEAP_BLOCK_BYTES;
@@ -71,8 +55,9 @@ int record_heap_open(struct record_heap **heap_r, uint64_t bytes_max)
     struct record_heap *heap = calloc(1, sizeof *heap + count * sizeof heap->blocks[0]);
     if (heap == NULL)
         return -ENOMEM;
-    heap->memory = map(count * RECORD_HEAP_BLOCK_BYTES, MAP_NORESERVE);
-    if (heap->memory == NULL) {
+    heap->memory = mmap(NULL, count * RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (heap->memory == MAP_FAILED) {
         free(heap);
         return -ENOMEM;
     }
@@ -262,8 +247,8 @@ bool record_heap_let_go(struct record_heap *heap, uint32_t holder, uint32_t bloc
 
 static void *loose_make(struct record_heap *heap)
 {
-    void *block = map(RECORD_HEAP_BLOCK_BYTES, 0);
-    if (block == NULL)
+    void *block = mmap(NULL, RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
         return NULL;
     heap->loose_total++;
     cool_excess(heap);

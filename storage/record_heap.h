@@ -1,7 +1,7 @@
 /*
  * record_heap.h: the memory of one shard's records, and of what else lives about as long (memtable index).
  *
- * Memory is one sparse mapping of `bytes_max`, cut into blocks of 2 MiB. A block is filled from its start;
+ * Memory is one sparse mapping of `bytes_max`, cut into blocks of 1 MiB. A block is filled from its start;
  * each piece is counted; when the last piece of a block that is no longer being filled is given back, and no holder
  * has a part of it, the block is free again. So taking and giving back are a few instructions, and nothing is ever
  * allocated on the path of a send. Pieces live about as long as each other (a memtable generation), so blocks empty
@@ -17,7 +17,7 @@
 
 #include "storage/record.h"
 
-#define RECORD_HEAP_BLOCK_BYTES (2u << 20)
+#define RECORD_HEAP_BLOCK_BYTES (1u << 20)
 #define RECORD_HEAP_PIECE_MAX (1u << 17)
 
 struct record_heap;

@@ -331,7 +331,7 @@ Test(memtable, users_come_in_the_order_of_their_names_however_alike_they_are)
 
 Test(memtable, it_may_be_given_back_in_slices)
 {
-    for (uint64_t ts = 1; ts <= 120000; ts++)
+    for (uint64_t ts = 1; ts <= 60000; ts++)
         put(ts % 3 == 0 ? "alice" : "bob", ts, "");
     uint64_t blocks = record_heap_bytes_used(heap) / RECORD_HEAP_BLOCK_BYTES;
     cr_assert_geq(blocks, 4);

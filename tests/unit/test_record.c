@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "storage/record_heap.h"
@@ -13,7 +12,7 @@ static struct record_heap *heap;
 
 static void open_heap(void)
 {
-    cr_assert_eq(record_heap_open(&heap, 16u << 20), 0);
+    cr_assert_eq(record_heap_open(&heap, 8u << 20), 0);
 }
 
 static void close_heap(void)
@@ -293,35 +292,6 @@ Test(record_heap, memory_that_is_needed_again_and_again_stays_and_what_is_not_go
         record_heap_trim(heap);
     cr_assert_leq(resident_bytes(), busy - heap_bytes + 2 * RECORD_HEAP_BLOCK_BYTES);
     fill_and_empty();
-}
-
-/* Whether the mapping that holds `memory` may have huge pages: the kernel lists `hg` among its flags. */
-static bool may_be_huge(const void *memory)
-{
-    char line[512];
-    bool is_in = false, is_huge = false;
-    FILE *file = fopen("/proc/self/smaps", "r");
-    cr_assert_not_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        unsigned long long begin, end;
-        if (sscanf(line, "%llx-%llx ", &begin, &end) == 2)
-            is_in = begin <= (uintptr_t)memory && (uintptr_t)memory < end;
-        is_huge |= is_in && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg") != NULL;
-    }
-    fclose(file);
-    return is_huge;
-}
-
-Test(record_heap, blocks_are_aligned_and_may_be_huge_pages)
-{
-    struct record *record = make("alice", "bob", "", "text");
-    void *loose = record_heap_loose_take(heap);
-    cr_assert_eq((uintptr_t)record % RECORD_HEAP_BLOCK_BYTES, 0, "the first of a block");
-    cr_assert_eq((uintptr_t)loose % RECORD_HEAP_BLOCK_BYTES, 0);
-    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
-        cr_assert(may_be_huge(record) && may_be_huge(loose));
-    record_heap_loose_give(heap, loose);
-    record_heap_unref(heap, &record);
 }
 
 Test(record_heap, loose_blocks_are_kept_for_the_next_and_trimmed_too)
