@@ -110,7 +110,6 @@ struct core {
     uint64_t stash_bytes;     /* of all connections */
     uint32_t history_count;   /* pages asked for */
     uint32_t history_active;  /* of these, those that are being gathered */
-    uint32_t history_ahead;   /* and those that are read before their turn */
     uint32_t starved_at;      /* pressure.h */
     bool is_starved;
 
@@ -134,7 +133,6 @@ struct core {
     /* Storage. */
     struct record_heap *heap;
     struct memtable *filling;
-    uint32_t filling_number;  /* of generations, by which a user's place in it is known (user.h) */
     struct memtable *frozen;  /* being written by the checkpoint thread, or NULL */
     struct memtable *leaving; /* in a run by now, read by nobody: given back a slice a turn, or NULL */
     struct wal *wal;
@@ -189,9 +187,7 @@ uint32_t core_shard_of(const struct core *core, struct span user);
 /* Whether sends are taken: not stopping, store sound, log not slow, memory free. Else *code_r and *retry_after_ms_r,
  * and the static text of the refusal. */
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
-/* A new, empty generation, to be filled from now on. 0 or -ENOMEM. */
+/* A new, empty generation. 0 or -ENOMEM. */
 int core_open_memtable(struct core *core, struct memtable **table_r);
-/* Puts `record` into the generation that is being filled, in the timeline of `user`. */
-void core_remember(struct core *core, struct user *user, struct record *record, enum role role);
 
 #endif

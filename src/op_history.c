@@ -10,14 +10,6 @@
 #include "reply.h"
 
 #define READ_BYTES_MAX (256u << 10)
-/* Read ahead: so many pages of a connection and of a shard, each of so much at most; a page that has more is read on
- * when it is the first. (budget.h counts their memory.) */
-#define AHEAD_OF_CONN_MAX 8u
-#define AHEAD_MAX 256u
-#define AHEAD_ROWS_MAX 64u
-#define AHEAD_BYTES_MAX (16u << 10)
-/* How far ahead of its use a record's memory is asked for. */
-#define PREFETCH_AHEAD 8u
 
 struct history {
     struct history *next;
@@ -28,9 +20,6 @@ struct history {
     bool has_with;
     bool is_active;  /* its page is being gathered */
     bool is_reading; /* steps do nothing until it is back */
-    bool is_ahead;   /* it was not the first when its read was posted */
-    bool is_read;    /* ahead, and came back with `result` */
-    int result;
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
     uint32_t limit;
@@ -49,7 +38,7 @@ struct history {
     bool is_exact;
     uint32_t copied;
     uint32_t count;
-    const struct message **kept; /* room for `limit` of them, once one is looked at; owned */
+    const struct message **kept; /* room for `limit` of them, once it is active; owned */
 };
 
 /* Room for names, key, mid and text of a page full of messages: raw bytes are never more than written ones. */
@@ -61,7 +50,6 @@ static void history_free(struct history *history)
 {
     history->core->history_count--;
     history->core->history_active -= history->is_active;
-    history->core->history_ahead -= history->is_ahead;
     range_read_close(&history->read);
     free(history->kept);
     free(history->copies);
@@ -178,15 +166,6 @@ static bool copy_kept(struct history *history)
     return true;
 }
 
-/* All up to the entry at `ts` has been looked at. */
-static void move_bound(struct history *history, uint64_t ts)
-{
-    if (history->oldest_first)
-        history->after = ts + FAULT(PAGE_BOUND_OFF);
-    else
-        history->before = ts - FAULT(PAGE_BOUND_OFF);
-}
-
 enum look { LOOK_ON, LOOK_END, LOOK_MORE };
 
 /* Looks at one entry: kept, skipped, or the page is full before it. */
@@ -197,7 +176,10 @@ static enum look look_at(struct history *history, const struct message *message)
     if (is_wanted(history, message) && !keep(history, message))
         return LOOK_MORE;
     history->looked++;
-    move_bound(history, message->ts);
+    if (history->oldest_first)
+        history->after = message->ts + FAULT(PAGE_BOUND_OFF);
+    else
+        history->before = message->ts - FAULT(PAGE_BOUND_OFF);
     return LOOK_ON;
 }
 
@@ -218,6 +200,20 @@ static enum look look_at_read(struct history *history)
 
 /* -- the page -- */
 
+static void page_write(struct core *core, struct history *history, bool more)
+{
+    struct conn *conn = history->conn;
+    struct reply_page page;
+    size_t bytes;
+    reply_page_begin(&page, core->scratch, &history->id);
+    for (uint32_t i = 0; i < history->count; i++) {
+        uint32_t at = history->oldest_first ? i : history->count - 1 - i;
+        ASSERT(reply_page_add(&page, history->kept[at]));
+    }
+    char *frame = reply_page_end(&page, more, history->oldest_first ? history->after : history->before, &bytes);
+    conn_write(core, conn, frame, bytes);
+}
+
 /* Takes the first of the connection's pages off and counts it as answered. */
 static void history_end(struct core *core, struct conn *conn)
 {
@@ -225,82 +221,6 @@ static void history_end(struct core *core, struct conn *conn)
     conn->work->histories = history->next;
     history_free(history);
     conn_answered(core, conn);
-}
-
-/* The page stands in core->scratch. */
-static void page_give(struct core *core, struct history *history, struct reply_page *page, bool more)
-{
-    struct conn *conn = history->conn;
-    size_t bytes;
-    char *frame = reply_page_end(page, more, history->oldest_first ? history->after : history->before, &bytes);
-    conn_write(core, conn, frame, bytes);
-    history_end(core, conn);
-}
-
-static void page_write(struct core *core, struct history *history, bool more)
-{
-    struct reply_page page;
-    reply_page_begin(&page, core->scratch, &history->id);
-    for (uint32_t i = 0; i < history->count; i++) {
-        uint32_t at = history->oldest_first ? i : history->count - 1 - i;
-        ASSERT(reply_page_add(&page, history->kept[at]));
-    }
-    page_give(core, history, &page, more);
-}
-
-/* -- pages that one read gives as a whole, written as they are looked at: most are of this kind, and have room for all
- * of it. False: there is more to be looked at, and nothing was done. -- */
-
-static bool is_all_wanted(const struct history *history)
-{
-    return !history->has_with && history->count == 0;
-}
-
-/* The page holds the entries from `first` to `last`. */
-static void page_give_all(struct core *core, struct history *history, struct reply_page *page, bool more,
-                          uint64_t first, uint64_t last)
-{
-    if (page->count > 0)
-        move_bound(history, history->oldest_first ? last : first);
-    page_give(core, history, page, more);
-}
-
-static bool page_write_hits(struct core *core, struct history *history)
-{
-    uint32_t count;
-    bool more;
-    struct reply_page page;
-    const struct memtable_hit *hits = range_read_hits(history->read, &count, &more);
-    if (!is_all_wanted(history))
-        return false;
-    reply_page_begin(&page, core->scratch, &history->id);
-    for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
-        record_prefetch(hits[i].record);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + PREFETCH_AHEAD < count)
-            record_prefetch(hits[i + PREFETCH_AHEAD].record);
-        struct message message = record_view(hits[i].record, hits[i].role);
-        if (!reply_page_add(&page, &message))
-            return false;
-    }
-    page_give_all(core, history, &page, more, count > 0 ? hits[0].ts : 0, count > 0 ? hits[count - 1].ts : 0);
-    return true;
-}
-
-static bool page_write_messages(struct core *core, struct history *history)
-{
-    uint32_t count;
-    bool more;
-    struct reply_page page;
-    const struct message *messages = range_read_messages(history->read, &count, &more);
-    if (!is_all_wanted(history) || (more && count < history->limit))
-        return false;
-    reply_page_begin(&page, core->scratch, &history->id);
-    for (uint32_t i = 0; i < count; i++)
-        if (!reply_page_add(&page, &messages[i]))
-            return false;
-    page_give_all(core, history, &page, more, count > 0 ? messages[0].ts : 0, count > 0 ? messages[count - 1].ts : 0);
-    return true;
 }
 
 static void history_fail(struct core *core, struct conn *conn, enum error_code code, const char *message,
@@ -320,15 +240,10 @@ static void history_no_memory(struct core *core, struct conn *conn)
 static void history_look(struct core *core, struct history *history)
 {
     struct conn *conn = history->conn;
-    if (history->kept == NULL)
-        history->kept = malloc(history->limit * sizeof history->kept[0]);
-    if (history->kept == NULL) {
-        history_no_memory(core, conn);
-        return;
-    }
     enum look look = look_at_read(history);
     if (look != LOOK_ON) {
         page_write(core, history, look == LOOK_MORE);
+        history_end(core, conn);
         return;
     }
     bool is_copied = copy_kept(history);
@@ -337,39 +252,28 @@ static void history_look(struct core *core, struct history *history)
         history_no_memory(core, conn);
 }
 
-/* The first of the connection's pages was read. */
-static void history_take_read(struct core *core, struct history *history, int result)
-{
-    if (result != 0)
-        history_fail(core, history->conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
-    else if (!page_write_messages(core, history))
-        history_look(core, history);
-}
-
 static void on_read(void *context, int result)
 {
     struct history *history = context;
     struct core *core = history->core;
     struct conn *conn = history->conn;
     history->is_reading = false;
-    if (history != conn->work->histories) {
-        history->is_read = true;
-        history->result = result;
-        return;
-    }
-    history_take_read(core, history, result);
+    if (result == 0)
+        history_look(core, history);
+    else
+        history_fail(core, conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
     history_step(core, conn);
 }
 
 /* The next read of the page, answered by memory or given to the reader. */
-static bool history_read(struct core *core, struct history *history, uint32_t bytes_max)
+static bool history_read(struct core *core, struct history *history)
 {
     uint64_t mark = reads_bound(core, history->conn->user);
     struct store_range range = {.after = history->after,
                                 .before = history->before < mark ? history->before : mark,
                                 .oldest_first = history->oldest_first,
                                 .rows_max = history->has_with ? LIMIT_PAGE_ENTRIES : history->limit - history->count,
-                                .bytes_max = bytes_max};
+                                .bytes_max = READ_BYTES_MAX};
     if (range.after >= range.before)
         range.before = range.after;
     history->read = range_read_open(core, user_name(history->conn->user), &range);
@@ -385,67 +289,32 @@ static bool history_begin(struct core *core, struct history *history)
         pressure_starve(core);
         return false;
     }
+    history->kept = malloc(history->limit * sizeof history->kept[0]);
+    if (history->kept == NULL) {
+        pressure_starve(core);
+        return false;
+    }
     history->is_active = true;
     core->history_active++;
     return true;
-}
-
-static void history_post(struct history *history)
-{
-    history->is_reading = true;
-    range_read_post(history->read, READS_HISTORY, on_read, history);
-}
-
-/* Reads a page that is not the first. False: it has to wait until it is. */
-static bool history_read_ahead(struct core *core, struct history *history)
-{
-    if (history->has_with || history->limit > AHEAD_ROWS_MAX || core->history_ahead >= AHEAD_MAX
-        || pressure_is_tight(core) || !history_read(core, history, AHEAD_BYTES_MAX))
-        return false;
-    if (!range_read_needs_runs(history->read)) {
-        range_read_close(&history->read); /* it would borrow from memory */
-        return false;
-    }
-    history->is_ahead = true;
-    core->history_ahead++;
-    history_post(history);
-    return true;
-}
-
-/* While the reader has the first of the connection's pages it is given the next ones too: those that come back together
- * leave in one send. */
-static void history_look_ahead(struct core *core, struct conn *conn)
-{
-    uint32_t ahead = 0;
-    for (struct history *at = conn->work->histories->next; at != NULL && ahead < AHEAD_OF_CONN_MAX; at = at->next) {
-        if (!at->is_ahead && !history_read_ahead(core, at))
-            return;
-        ahead++;
-    }
 }
 
 void history_step(struct core *core, struct conn *conn)
 {
     while (conn_histories(conn) != NULL && conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES)) {
         struct history *history = conn->work->histories;
-        if (history->is_read) {
-            history->is_read = false;
-            history_take_read(core, history, history->result);
-            continue;
-        }
         if (history->is_reading || !history_begin(core, history))
             return;
-        if (!history_read(core, history, READ_BYTES_MAX)) {
+        if (!history_read(core, history)) {
             history_no_memory(core, conn);
             continue;
         }
         if (range_read_needs_runs(history->read)) {
-            history_post(history);
-            history_look_ahead(core, conn);
+            history->is_reading = true;
+            range_read_post(history->read, READS_HISTORY, on_read, history);
             return;
         }
-        if (!page_write_hits(core, history))
-            history_look(core, history);
+        history_look(core, history);
     }
 }
 
@@ -462,6 +331,4 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
     *last = history;
     if (conn->work->histories == history)
         history_step(core, conn);
-    else if (conn->work->histories->is_reading)
-        history_look_ahead(core, conn);
 }

@@ -8,12 +8,14 @@ import { sleep, until } from "./lib/server.mjs";
 import { frameOf, upgradeRequest } from "./lib/raw.mjs";
 
 const MIB = 1 << 20;
-const anonBytes = (server) => 1024 * Number(/RssAnon:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.pid}/status`, "utf8"))[1]);
+// 0 when it has ended.
+const anonBytes = (server) => 1024 * Number(/RssAnon:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.pid}/status`, "utf8"))?.[1] ?? 0);
 
 // The most that the server used from now on, and what it used at the start.
 function watchMemory(server) {
   const watch = { first: anonBytes(server), most: 0 };
-  const timer = setInterval(() => (watch.most = Math.max(watch.most, anonBytes(server))), 20);
+  // A test that failed does not stop it: then it ends with the server.
+  const timer = setInterval(() => (server.isRunning() ? (watch.most = Math.max(watch.most, anonBytes(server))) : watch.stop()), 20);
   watch.stop = () => clearInterval(timer);
   return watch;
 }
