@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { Client } from "./lib/client.mjs";
-import { DEADLINE_MS, SHORT, Server, sleep } from "./lib/server.mjs";
+import { DEADLINE_MS, SHORT, Server, sleep, until } from "./lib/server.mjs";
 
 const MIB = 1 << 20;
 const CROWD = 500;
@@ -25,11 +25,7 @@ describe("Memory", { skip: SHORT && "sanitizers hold memory of their own", timeo
 
   // The least that it comes down to, once it is below `bytes`.
   async function untilBelow(bytes, what) {
-    const end = Date.now() + DEADLINE_MS;
-    while (rss() > bytes) {
-      assert.ok(Date.now() < end, `${what}: ${rss()} bytes are still held, more than ${bytes}`);
-      await sleep(200);
-    }
+    await until(() => `${what}: ${rss()} bytes are still held, more than ${bytes}`, () => rss() <= bytes, { every: 200 });
   }
 
   before(async () => {

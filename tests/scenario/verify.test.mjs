@@ -4,16 +4,14 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { scenario } from "./lib/world.mjs";
-import { SMALL, cut, dump, fill, filesOf, flip, flipText, startFilled, treeOf, untilRuns, verified, verify } from "./lib/atrest.mjs";
+import { SMALL, cut, dump, fill, filesOf, flip, flipText, makeFilled, treeOf, untilRuns, verified, verify } from "./lib/atrest.mjs";
 import { makeDataDir, removeDataDir, runToEnd, scaled } from "./lib/server.mjs";
 
 const serve = (data) => runToEnd(["serve", "--listen", "127.0.0.1:0", "--data", data]);
 
 // Runs and two live segments of each log, the older one finished. Copied for each kind of damage.
 async function makeStore(world) {
-  await startFilled(world, scaled(600), { tag: "run", pad: 200 });
-  await untilRuns(world, 2);
-  await world.server.stop();
+  await makeFilled(world, scaled(600), { tag: "run", pad: 200 });
   await world.startAgain({ options: ["--wal-segment-bytes", "4M"] });
   await fill(world, 60, { tag: "old" });
   await world.server.kill();
@@ -133,8 +131,7 @@ scenario("a store in order verifies, after a stop and after a kill, and the coun
 });
 
 scenario("messages that one timeline lacks are found and named", { shards: [2] }, async (world) => {
-  await startFilled(world, 60);
-  await world.server.stop();
+  await makeFilled(world, 60);
   const shard = path.join(world.server.data, "shard-0001");
   const kept = `${world.server.data}-kept`;
   try {

@@ -26,25 +26,26 @@ export async function fill(world, count, { tag = "m", pad = 0 } = {}) {
   return lists.flat();
 }
 
-// A new data set, filled, with messages on every shard. By its own seed all users may be at home on one: then another
-// one is begun.
-export async function startFilled(world, count, { tag = "m", pad = 0, options = SMALL } = {}) {
-  const holdsSome = (shard) => filesOf(shard, /\.(wal|mdb)$/).some((file) => fs.readFileSync(file).includes(`${tag}/`));
-  for (;;) {
-    await world.start({ options });
-    await fill(world, count, { tag, pad });
-    const shards = fs.readdirSync(world.server.data).filter((name) => name.startsWith("shard-"));
-    if (shards.every((name) => holdsSome(path.join(world.server.data, name)))) return;
+// A new data set, filled and stopped, so that all is in runs, with messages on every shard. By its own seed all users
+// may be at home on one: then another one is begun.
+export async function makeFilled(world, count, how) {
+  let homes;
+  do {
+    await world.start({ options: SMALL });
+    await fill(world, count, how);
     await world.server.stop();
-  }
+    homes = new Set(runsOf(world).map((file) => path.dirname(file)));
+  } while (homes.size < world.shards);
 }
 
 export function filesOf(dir, pattern) {
   return fs.readdirSync(dir, { recursive: true }).map((name) => path.join(dir, name)).filter((name) => pattern.test(name) && fs.statSync(name, { throwIfNoEntry: false })?.isFile()).sort();
 }
 
+const runsOf = (world) => filesOf(world.server.data, /run-\d+\.mdb$/);
+
 export async function untilRuns(world, wanted = 1) {
-  await until(`${wanted} runs`, () => filesOf(world.server.data, /run-\d+\.mdb$/).length >= wanted);
+  await until(`${wanted} runs`, () => runsOf(world).length >= wanted);
 }
 
 // Every name below a directory with its kind, bytes, times and content.

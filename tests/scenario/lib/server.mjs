@@ -109,7 +109,7 @@ export class Server {
   // The first line of the log with event=NAME, as soon as it is there.
   async logLine(event) {
     const found = new RegExp(`^.*\\bevent=${event}\\b.*\\n`, "m");
-    const [line] = await until(`event=${event} in the log`, () => found.exec(this.stderr), { every: 5 });
+    const [line] = await until(() => `event=${event} in the log:\n${this.stderr}`, () => found.exec(this.stderr), { every: 5 });
     return line;
   }
 
@@ -175,12 +175,13 @@ export function sleep(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-// What `condition` gives, as soon as it is true; looked at every `every` ms, or with 0 as often as can be.
-export async function until(what, condition, { ms = DEADLINE_MS, every = 20 } = {}) {
-  for (const end = Date.now() + ms; ; await (every ? sleep(every) : new Promise(setImmediate))) {
+// What `condition` gives, as soon as it is true; looked at every `every` ms, or with 0 as often as can be. `what` may be
+// a function, for words that are known only in the end.
+export async function until(what, condition, { every = 20 } = {}) {
+  for (const end = Date.now() + DEADLINE_MS; ; await (every ? sleep(every) : new Promise(setImmediate))) {
     const value = await condition();
     if (value) return value;
-    assert.ok(Date.now() < end, `waited ${ms} ms in vain for ${what}`);
+    if (Date.now() >= end) throw new Error(`waited ${DEADLINE_MS} ms in vain for ${typeof what === "function" ? what() : what}`);
   }
 }
 
