@@ -38,6 +38,11 @@ static void clear(struct io_socket *socket, unsigned flags)
     socket->flags = (uint16_t)(socket->flags & ~flags);
 }
 
+static bool is_recv_wanted(const struct io_socket *socket)
+{
+    return is_any(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
+}
+
 static void recv_arm(struct io *io, struct io_socket *socket)
 {
     struct io_uring_sqe *sqe = io_sqe(io);
@@ -57,6 +62,7 @@ static void recv_cancel(struct io *io, struct io_socket *socket)
     io_uring_prep_cancel64(sqe, io_user_data(IO_RECV, socket), 0);
     io_sqe_mark(sqe, IO_RECV_CANCEL, socket);
     set(socket, SOCKET_CANCELLING);
+    io->has_queued_cancel = true;
 }
 
 /* The kernel holds nothing of the socket any more; the completion of this brings the last callback. */
@@ -81,7 +87,7 @@ static void step(struct io *io, struct io_socket *socket)
     if (is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING)) {
         if (!is_any(socket, SOCKET_RECEIVING | SOCKET_SENDING))
             leave(io, socket);
-    } else if (is_any(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL) && !is_any(socket, SOCKET_RECEIVING)) {
+    } else if (is_recv_wanted(socket) && !is_any(socket, SOCKET_RECEIVING)) {
         recv_arm(io, socket);
     }
 }
@@ -247,11 +253,14 @@ void io_socket_on_send(struct io *io, struct io_socket *socket, int result)
     step(io, socket);
 }
 
-/* Whatever it says: the receive has told its own end, or will. */
+/* The receive has told its own end, or will; but between two portions of what it reads the kernel may not find it, and
+ * then it goes on. */
 void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int result)
 {
-    (void)result;
     clear(socket, SOCKET_CANCELLING);
+    if (result == -ENOENT && is_any(socket, SOCKET_RECEIVING) && !is_recv_wanted(socket)
+        && !is_any(socket, SOCKET_CLOSING))
+        recv_cancel(io, socket);
     step(io, socket);
 }
 

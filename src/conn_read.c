@@ -157,29 +157,49 @@ void conn_stash_free(struct core *core, struct conn *conn)
     *stash = (struct conn_stash){.data = NULL};
 }
 
+/* To twice what is needed, if the budget has it. */
+static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
+{
+    uint64_t others = core->stash_bytes - stash->bytes;
+    uint64_t budget = core->budget.stash_bytes;
+    if (others + bytes > budget)
+        return -1;
+    uint32_t wanted = (uint32_t)(others + 2 * bytes > budget ? budget - others : 2 * bytes);
+    char *grown = realloc(stash->data, wanted);
+    if (grown == NULL)
+        return -1;
+    core->stash_bytes = others + wanted;
+    stash->data = grown;
+    stash->bytes = wanted;
+    return 0;
+}
+
 static int stash_add(struct core *core, struct conn_stash *stash, const char *data, size_t bytes)
 {
-    if (stash->end + bytes > stash->bytes) {
-        uint32_t wanted = (uint32_t)(stash->end + bytes) * 2;
-        if (core->stash_bytes + wanted - stash->bytes > core->budget.stash_bytes)
-            return -1;
-        char *grown = realloc(stash->data, wanted);
-        if (grown == NULL)
-            return -1;
-        core->stash_bytes += wanted - stash->bytes;
-        stash->data = grown;
-        stash->bytes = wanted;
-    }
+    if (stash->end + bytes > stash->bytes && stash_grow(core, stash, stash->end + bytes) != 0)
+        return -1;
     memcpy(stash->data + stash->end, data, bytes);
     stash->end += (uint32_t)bytes;
     return 0;
+}
+
+/* A part of its input is lost: what comes after it means nothing. */
+static void refuse_input(struct core *core, struct conn *conn)
+{
+    if (conn->state == CONN_MOVING) {
+        conn_drop(core, conn);
+        return;
+    }
+    conn_stash_free(core, conn);
+    conn_work(core, conn)->ws.closed = true;
+    conn_close(core, conn, 1011, "the memory for input is used up: come back");
 }
 
 static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
     struct conn_stash *stash = &conn_work(core, conn)->stash;
     if (stash_add(core, stash, data, bytes) != 0) {
-        conn_drop(core, conn);
+        refuse_input(core, conn);
         return;
     }
     if (conn_is_logged_in(conn) && !conn->is_reading_stopped

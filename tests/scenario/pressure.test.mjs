@@ -153,6 +153,43 @@ trouble("hundreds of connections that ask for pages and replays and read nothing
   await stopInTrouble(world.server);
 });
 
+trouble("hundreds of connections that write much while they read nothing: reading from them stops, those that find no room are told so", async (world, disk) => {
+  const limit = world.shards * 400 * MIB;
+  await world.start({ options: ["--memory", `${limit / MIB}M`, "--memtable-bytes", "8M"], env: disk.env });
+  const alice = await world.login("alice");
+  for (let n = 0; n < 300; n += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, k) => alice.send("bob", textOf(n + k, 16000))));
+  }
+  const memory = watchMemory(world.server);
+  const asks = Array.from({ length: 4 }, (_, id) => ({ op: "history", id, limit: 1000 }));
+  const others = await Promise.all(Array.from({ length: 300 }, () => deaf(world.server, "bob", { asks })));
+  await sleep(500);
+  const pings = Buffer.concat(Array.from({ length: 20000 }, (_, id) => frameOf(JSON.stringify({ op: "ping", id }))));
+  for (const other of others) other.socket.write(pings);
+  await sleep(500);
+  const begun = performance.now();
+  await alice.ok({ op: "ping" });
+  const ms = performance.now() - begun;
+  assert.ok(ms < 500, `${ms} ms`);
+  for (const other of others) {
+    other.end = Buffer.alloc(0);
+    other.socket.on("data", (data) => (other.end = Buffer.concat([other.end, data]).subarray(-100)));
+    other.socket.resume();
+  }
+  const isTold = (other) => other.closed && other.end.includes("memory for input");
+  const isServed = (other) => !other.closed && other.end.includes('"id":19999');
+  await until("all to be served or closed", () => others.every((other) => other.closed || isServed(other)));
+  const [told, served] = [others.filter(isTold).length, others.filter(isServed).length];
+  memory.stop();
+  console.log(`# ${world.shards} shards: RssAnon ${memory.first / MIB | 0} to ${memory.most / MIB | 0} MiB, ${served} served, ${told} of ${300 - served} told`);
+  // Some have too much to read before the server ends them.
+  assert.ok(served > 30 && told >= (300 - served) * 0.8, `${served} served, ${told} told`);
+  assert.ok(memory.most < limit, `${memory.most}`);
+  await alice.send("bob", "after");
+  for (const other of others) other.socket.destroy();
+  await stopInTrouble(world.server);
+});
+
 trouble("options that together do not fit --memory are refused at the start, with what would do", async (world, disk) => {
   await world.start({ options: ["--memtable-bytes", "8M"], env: disk.env });
   await world.server.stop();

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define TURN_US 50000
+#define BUFFER_BYTES 256u
 
 struct bed {
     struct io *io;
@@ -30,6 +31,7 @@ struct bed {
     int written_result;
     uint32_t written_calls;
     bool close_on_recv;
+    bool stop_on_recv;
 };
 
 static void on_accept(void *context, uint32_t listener, int fd)
@@ -52,6 +54,8 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
     memset(data, 0xEE, (size_t)result); /* the bytes are ours until we return */
     if (bed->close_on_recv)
         io_close(bed->io, socket);
+    if (bed->stop_on_recv)
+        io_recv_stop(bed->io, socket);
 }
 
 static void on_sent(void *context, struct io_socket *socket, int result)
@@ -86,18 +90,47 @@ static void on_written(void *context, struct io_write *write, int result)
 
 static const struct io_handlers handlers = {on_accept, on_recv, on_sent, on_closed, on_released, on_written};
 
-static struct bed *bed_open(void)
+static struct bed *bed_make(uint32_t buffer_count, int fd, int peer)
 {
     struct bed *bed = calloc(1, sizeof *bed);
-    struct io_options options = {.recv_buffer_bytes = 256, .recv_buffer_count = 4};
-    int ends[2];
+    struct io_options options = {.recv_buffer_bytes = BUFFER_BYTES, .recv_buffer_count = buffer_count};
     bed->recv_end = 1;
     bed->released_fd = -1;
     cr_assert_eq(io_open(&bed->io, &options, &handlers, bed), 0);
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    io_adopt(bed->io, &bed->socket, ends[0]);
-    bed->peer = ends[1];
+    io_adopt(bed->io, &bed->socket, fd);
+    bed->peer = peer;
     return bed;
+}
+
+static struct bed *bed_open(void)
+{
+    int ends[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    return bed_make(4, ends[0], ends[1]);
+}
+
+static int listen_somewhere(struct sockaddr_in *address_r)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t bytes = sizeof *address_r;
+    *address_r = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    cr_assert_eq(bind(fd, (struct sockaddr *)address_r, sizeof *address_r), 0);
+    cr_assert_eq(listen(fd, 16), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)address_r, &bytes), 0);
+    return fd;
+}
+
+/* Two ends of a TCP connection, whose receives say whether they left something behind. */
+static struct bed *bed_open_tcp(uint32_t buffer_count)
+{
+    struct sockaddr_in address;
+    int listener = listen_somewhere(&address);
+    int peer = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(peer, (struct sockaddr *)&address, sizeof address), 0);
+    int fd = accept(listener, NULL, NULL);
+    cr_assert_geq(fd, 0);
+    close(listener);
+    return bed_make(buffer_count, fd, peer);
 }
 
 /* Turns until `condition` holds; the test ends when it never does. */
@@ -125,6 +158,14 @@ static void bed_close(struct bed *bed)
     cr_assert_null(bed->io);
     close(bed->peer);
     free(bed);
+}
+
+/* How much of `bytes` the socket took. */
+static size_t peer_writes_what_fits(struct bed *bed, const char *data, size_t bytes)
+{
+    ssize_t written = send(bed->peer, data, bytes, MSG_DONTWAIT);
+    cr_assert_geq(written, 1 << 17);
+    return (size_t)written;
 }
 
 static void peer_write(struct bed *bed, const char *text)
@@ -205,6 +246,52 @@ Test(io, a_stopped_receive_gives_nothing_until_it_is_started_again)
     io_recv_start(bed->io, &bed->socket); /* before the old one has ended */
     peer_write(bed, "again");
     TURN_UNTIL(bed, bed->got_bytes == 10);
+    bed_close(bed);
+}
+
+/* What a turn takes in goes round after round, in which a receive that was stopped must have no part. */
+static void stops_when_much_comes(bool is_there_already)
+{
+    struct bed *bed = bed_open_tcp(64);
+    static char much[512 << 10];
+    bed->stop_on_recv = true;
+    if (is_there_already)
+        peer_writes_what_fits(bed, much, sizeof much);
+    io_recv_start(bed->io, &bed->socket);
+    if (!is_there_already) {
+        turn_some(bed);
+        peer_writes_what_fits(bed, much, sizeof much);
+    }
+    TURN_UNTIL(bed, bed->got_bytes > 0);
+    turn_some(bed);
+    cr_assert_leq(bed->got_bytes, 64 * BUFFER_BYTES, "%zu bytes", bed->got_bytes);
+    bed_close(bed);
+}
+
+Test(io, a_receive_that_waited_is_stopped_at_once_when_much_comes)
+{
+    stops_when_much_comes(false);
+}
+
+Test(io, a_receive_of_much_that_is_there_already_is_stopped_at_once)
+{
+    stops_when_much_comes(true);
+}
+
+Test(io, a_receive_of_much_goes_on_where_it_was_stopped_and_keeps_every_byte)
+{
+    struct bed *bed = bed_open_tcp(64);
+    static char much[256 << 10];
+    for (size_t i = 0; i < sizeof much; i++)
+        much[i] = (char)(i * 7 + i / 251);
+    bed->stop_on_recv = true;
+    size_t written = peer_writes_what_fits(bed, much, sizeof much);
+    for (int turn = 0; turn < 5000 && bed->got_bytes < written; turn++) {
+        io_recv_start(bed->io, &bed->socket);
+        cr_assert_geq(io_gather(bed->io, TURN_US), 0);
+    }
+    cr_assert_eq(bed->got_bytes, written);
+    cr_assert_arr_eq(bed->got, much, written);
     bed_close(bed);
 }
 
@@ -312,16 +399,6 @@ Test(io, ending_our_side_lets_the_peer_read_to_the_end)
     cr_assert_eq(read(bed->peer, back, sizeof back), 4);
     cr_assert_eq(read(bed->peer, back, sizeof back), 0);
     bed_close(bed);
-}
-
-static int listen_somewhere(struct sockaddr_in *address_r)
-{
-    socklen_t bytes = sizeof *address_r;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    *address_r = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)address_r, sizeof *address_r) == 0 && listen(fd, 8) == 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)address_r, &bytes), 0);
-    return fd;
 }
 
 Test(io, accepts_until_it_is_told_to_stop)
