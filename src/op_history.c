@@ -10,6 +10,8 @@
 #include "reply.h"
 
 #define READ_BYTES_MAX (256u << 10)
+/* How far ahead of its use a record's memory is asked for. */
+#define PREFETCH_AHEAD 8u
 
 struct history {
     struct history *next;
@@ -38,7 +40,7 @@ struct history {
     bool is_exact;
     uint32_t copied;
     uint32_t count;
-    const struct message **kept; /* room for `limit` of them, once it is active; owned */
+    const struct message **kept; /* room for `limit` of them, once one is looked at; owned */
 };
 
 /* Room for names, key, mid and text of a page full of messages: raw bytes are never more than written ones. */
@@ -166,6 +168,15 @@ static bool copy_kept(struct history *history)
     return true;
 }
 
+/* All up to the entry at `ts` has been looked at. */
+static void move_bound(struct history *history, uint64_t ts)
+{
+    if (history->oldest_first)
+        history->after = ts + FAULT(PAGE_BOUND_OFF);
+    else
+        history->before = ts - FAULT(PAGE_BOUND_OFF);
+}
+
 enum look { LOOK_ON, LOOK_END, LOOK_MORE };
 
 /* Looks at one entry: kept, skipped, or the page is full before it. */
@@ -176,10 +187,7 @@ static enum look look_at(struct history *history, const struct message *message)
     if (is_wanted(history, message) && !keep(history, message))
         return LOOK_MORE;
     history->looked++;
-    if (history->oldest_first)
-        history->after = message->ts + FAULT(PAGE_BOUND_OFF);
-    else
-        history->before = message->ts - FAULT(PAGE_BOUND_OFF);
+    move_bound(history, message->ts);
     return LOOK_ON;
 }
 
@@ -200,20 +208,6 @@ static enum look look_at_read(struct history *history)
 
 /* -- the page -- */
 
-static void page_write(struct core *core, struct history *history, bool more)
-{
-    struct conn *conn = history->conn;
-    struct reply_page page;
-    size_t bytes;
-    reply_page_begin(&page, core->scratch, &history->id);
-    for (uint32_t i = 0; i < history->count; i++) {
-        uint32_t at = history->oldest_first ? i : history->count - 1 - i;
-        ASSERT(reply_page_add(&page, history->kept[at]));
-    }
-    char *frame = reply_page_end(&page, more, history->oldest_first ? history->after : history->before, &bytes);
-    conn_write(core, conn, frame, bytes);
-}
-
 /* Takes the first of the connection's pages off and counts it as answered. */
 static void history_end(struct core *core, struct conn *conn)
 {
@@ -221,6 +215,53 @@ static void history_end(struct core *core, struct conn *conn)
     conn->work->histories = history->next;
     history_free(history);
     conn_answered(core, conn);
+}
+
+/* The page stands in core->scratch. */
+static void page_give(struct core *core, struct history *history, struct reply_page *page, bool more)
+{
+    struct conn *conn = history->conn;
+    size_t bytes;
+    char *frame = reply_page_end(page, more, history->oldest_first ? history->after : history->before, &bytes);
+    conn_write(core, conn, frame, bytes);
+    history_end(core, conn);
+}
+
+static void page_write(struct core *core, struct history *history, bool more)
+{
+    struct reply_page page;
+    reply_page_begin(&page, core->scratch, &history->id);
+    for (uint32_t i = 0; i < history->count; i++) {
+        uint32_t at = history->oldest_first ? i : history->count - 1 - i;
+        ASSERT(reply_page_add(&page, history->kept[at]));
+    }
+    page_give(core, history, &page, more);
+}
+
+/* A page of what memory holds, written as it is looked at: most pages are of recent messages, and all of them have
+ * room. False: it has to be gathered first. */
+static bool page_write_at_once(struct core *core, struct history *history)
+{
+    uint32_t count;
+    bool more;
+    struct reply_page page;
+    const struct memtable_hit *hits = range_read_hits(history->read, &count, &more);
+    if (history->has_with || history->count > 0)
+        return false;
+    reply_page_begin(&page, core->scratch, &history->id);
+    for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
+        record_prefetch(hits[i].record);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + PREFETCH_AHEAD < count)
+            record_prefetch(hits[i + PREFETCH_AHEAD].record);
+        struct message message = record_view(hits[i].record, hits[i].role);
+        if (!reply_page_add(&page, &message))
+            return false;
+    }
+    if (count > 0)
+        move_bound(history, hits[history->oldest_first ? count - 1 : 0].ts);
+    page_give(core, history, &page, more);
+    return true;
 }
 
 static void history_fail(struct core *core, struct conn *conn, enum error_code code, const char *message,
@@ -240,10 +281,15 @@ static void history_no_memory(struct core *core, struct conn *conn)
 static void history_look(struct core *core, struct history *history)
 {
     struct conn *conn = history->conn;
+    if (history->kept == NULL)
+        history->kept = malloc(history->limit * sizeof history->kept[0]);
+    if (history->kept == NULL) {
+        history_no_memory(core, conn);
+        return;
+    }
     enum look look = look_at_read(history);
     if (look != LOOK_ON) {
         page_write(core, history, look == LOOK_MORE);
-        history_end(core, conn);
         return;
     }
     bool is_copied = copy_kept(history);
@@ -289,11 +335,6 @@ static bool history_begin(struct core *core, struct history *history)
         pressure_starve(core);
         return false;
     }
-    history->kept = malloc(history->limit * sizeof history->kept[0]);
-    if (history->kept == NULL) {
-        pressure_starve(core);
-        return false;
-    }
     history->is_active = true;
     core->history_active++;
     return true;
@@ -314,7 +355,8 @@ void history_step(struct core *core, struct conn *conn)
             range_read_post(history->read, READS_HISTORY, on_read, history);
             return;
         }
-        history_look(core, history);
+        if (!page_write_at_once(core, history))
+            history_look(core, history);
     }
 }
 

@@ -73,14 +73,30 @@ static const struct memtable_hit *hit_looked(const struct range_read *read, uint
     return &read->hits[read->range.oldest_first ? index : read->hit_count - 1 - index];
 }
 
-/* Keeps what the range's row and byte limits allow, from the end that it asks for. */
-static void hits_cut(struct range_read *read)
+/* Keeps so many hits, from the end that the range asks for. */
+static void hits_keep(struct range_read *read, uint32_t keep)
+{
+    if (keep == read->hit_count)
+        return;
+    read->memory_has_more = true;
+    if (!read->range.oldest_first)
+        memmove(read->hits, read->hits + (read->hit_count - keep), keep * sizeof *read->hits);
+    read->hit_count = keep;
+}
+
+static void hits_cut_rows(struct range_read *read)
+{
+    hits_keep(read, read->hit_count < read->range.rows_max ? read->hit_count : read->range.rows_max);
+}
+
+/* Apart, since it looks into the records. */
+static void hits_cut_bytes(struct range_read *read)
 {
     uint32_t keep = 0;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < read->hit_count; i++)
         record_prefetch(hit_looked(read, i)->record);
-    while (keep < read->hit_count && keep < read->range.rows_max) {
+    while (keep < read->hit_count) {
         if (keep + PREFETCH_AHEAD < read->hit_count)
             record_prefetch(hit_looked(read, keep + PREFETCH_AHEAD)->record);
         bytes += record_body_bytes(hit_looked(read, keep)->record);
@@ -88,10 +104,7 @@ static void hits_cut(struct range_read *read)
             break;
         keep++;
     }
-    read->memory_has_more = keep < read->hit_count;
-    if (!read->range.oldest_first)
-        memmove(read->hits, read->hits + (read->hit_count - keep), keep * sizeof *read->hits);
-    read->hit_count = keep;
+    hits_keep(read, keep);
 }
 
 static int reserve_hits(struct range_read *read, uint32_t count)
@@ -130,7 +143,7 @@ static int hits_gather(struct range_read *read)
     } else {
         read->hit_count = hits_of(read, core->filling, read->hits, rows_max);
     }
-    hits_cut(read);
+    hits_cut_rows(read);
     return 0;
 }
 
@@ -207,6 +220,13 @@ bool range_read_needs_runs(const struct range_read *read)
     return !read->memory_has_more || read->hits[0].ts <= read->core->runs_ts_max;
 }
 
+const struct memtable_hit *range_read_hits(const struct range_read *read, uint32_t *count_r, bool *more_r)
+{
+    *count_r = read->hit_count;
+    *more_r = read->memory_has_more;
+    return read->hits;
+}
+
 static void range_run(struct reader_job *job)
 {
     struct range_read *read = container_of(job, struct range_read, job);
@@ -230,6 +250,7 @@ static void range_done(struct reader_job *job)
 void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_done)(void *context, int result),
                      void *context)
 {
+    hits_cut_bytes(read);
     for (uint32_t i = 0; i < read->hit_count; i++)
         record_heap_ref(read->core->heap, read->hits[i].record);
     read->holds_records = true;
@@ -314,6 +335,8 @@ static void reserve_messages(struct range_read *read, uint32_t count)
 /* What only one side has is not merged. */
 static void messages_make(struct range_read *read)
 {
+    if (!read->holds_records) /* else it was done when they were taken */
+        hits_cut_bytes(read);
     uint32_t row_count = read->has_rows ? store_page_count(read->page) : 0;
     const struct message *rows = row_count == 0 ? NULL : store_page_messages(read->page);
     read->has_more = read->memory_has_more || read->runs_have_more;

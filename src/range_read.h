@@ -21,6 +21,9 @@ void range_reads_free(struct core *core);
 struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range);
 /* Whether runs have to be asked too: then range_read_post, else it is complete. */
 bool range_read_needs_runs(const struct range_read *read);
+/* What memory holds of a read that needs no runs, at most rows_max of it, ascending in ts, and whether the range holds
+ * more; bytes_max is not kept to. Borrowed from memory like the messages below. */
+const struct memtable_hit *range_read_hits(const struct range_read *read, uint32_t *count_r, bool *more_r);
 /* `on_done` gets `context` and 0 or -errno, on the shard's thread, unless the read was closed before. */
 void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_done)(void *context, int result),
                      void *context);
