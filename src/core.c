@@ -155,7 +155,18 @@ void core_close(struct core **core_p)
 
 int core_open_memtable(struct core *core, struct memtable **table_r)
 {
+    core->filling_number++;
     return memtable_open(table_r, core->heap, table_seed(core->server), datadir_key_seed(core->server->datadir));
+}
+
+void core_remember(struct core *core, struct user *user, struct record *record, enum role role)
+{
+    if (user->entries_in != core->filling_number) {
+        user->entries = memtable_user(core->filling, user_name(user));
+        user->entries_in = core->filling_number;
+    }
+    ASSERT(user->entries != NULL);
+    ASSERT(memtable_insert_at(core->filling, user->entries, record, role) == 0);
 }
 
 /* -- small questions -- */

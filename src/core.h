@@ -133,6 +133,7 @@ struct core {
     /* Storage. */
     struct record_heap *heap;
     struct memtable *filling;
+    uint32_t filling_number;  /* of generations, by which a user's place in it is known (user.h) */
     struct memtable *frozen;  /* being written by the checkpoint thread, or NULL */
     struct memtable *leaving; /* in a run by now, read by nobody: given back a slice a turn, or NULL */
     struct wal *wal;
@@ -187,7 +188,9 @@ uint32_t core_shard_of(const struct core *core, struct span user);
 /* Whether sends are taken: not stopping, store sound, log not slow, memory free. Else *code_r and *retry_after_ms_r,
  * and the static text of the refusal. */
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
-/* A new, empty generation. 0 or -ENOMEM. */
+/* A new, empty generation, to be filled from now on. 0 or -ENOMEM. */
 int core_open_memtable(struct core *core, struct memtable **table_r);
+/* Puts `record` into the generation that is being filled, in the timeline of `user`. */
+void core_remember(struct core *core, struct user *user, struct record *record, enum role role);
 
 #endif

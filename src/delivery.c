@@ -28,13 +28,13 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
     struct delivery *delivery = has_room ? pool_take(&core->delivery_pool) : NULL;
     if (delivery == NULL)
         return NULL;
-    memset(delivery, 0, sizeof *delivery);
     struct span from = user_name(conn->user);
     struct record *record = record_heap_take(core->heap, from, send->to, send->key, send->text);
     if (record == NULL) {
         pool_give(&core->delivery_pool, delivery);
         return NULL;
     }
+    memset(delivery, 0, offsetof(struct delivery, id));
     delivery->letter = (struct letter){.kind = LETTER_SEND, .from = (uint16_t)core->index};
     delivery->to_shard = core_shard_of(core, send->to);
     delivery->user = user_hold(conn->user);
@@ -42,10 +42,9 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
     delivery->entry.role = record_is_to_self(record) ? ROLE_SELF : ROLE_SENT;
     delivery->conn = conn_ref(conn);
     delivery->is_sole = conn->unanswered == 1;
-    delivery->id = *id;
+    request_id_copy(&delivery->id, id);
     if (send->key.bytes > 0)
         delivery->key_hash = memtable_key_hash(datadir_key_seed(core->server->datadir), send->key);
-    list_init(&delivery->link);
     list_init(&delivery->entry.link);
     list_init(&delivery->waiters);
     return delivery;
@@ -188,7 +187,7 @@ static void come_home_stored(struct core *core, struct delivery *delivery)
     if (delivery->entry.role == ROLE_SENT) {
         delivery->entry.record->ts_to = delivery->ts_to;
         if (!FAULT(ONE_TIMELINE))
-            ASSERT(memtable_insert(core->filling, delivery->entry.record, ROLE_SENT) == 0);
+            core_remember(core, user, delivery->entry.record, ROLE_SENT);
     }
     timeline_settle(&user->timeline, &delivery->entry);
     fanout_release(core, user);
@@ -359,7 +358,7 @@ static void arrival_on_durable(struct core *core, struct arrival *arrival)
 {
     struct record *record = arrival->entry.record;
     list_remove(&arrival->link);
-    ASSERT(memtable_insert(core->filling, record, arrival->is_to_self ? ROLE_SELF : ROLE_RECEIVED) == 0);
+    core_remember(core, arrival->user, record, arrival->is_to_self ? ROLE_SELF : ROLE_RECEIVED);
     if (arrival->is_to_self) {
         arrival_answer(core, arrival, DELIVERY_STORED);
         arrival_free(core, arrival);

@@ -36,33 +36,35 @@ struct delivery_waiter {
     struct request_id id;
 };
 
+/* Two cache lines, and a third for an id that is a long string: thousands are under way at once. */
 struct delivery {
     struct letter letter;
     uint32_t to_shard;
 
+    /* Written by the recipient's shard. */
+    uint64_t ts_to;
+    uint8_t outcome;
+
     /* Owned by the sender's shard. */
-    struct list link;     /* parked by the gate (gate.h) */
-    struct user *user;    /* the sender, held */
-    struct entry entry;   /* ROLE_SENT or ROLE_SELF; its record is shown to the recipient's shard */
-    struct conn_ref conn; /* who asked */
-    struct request_id id;
     bool is_told; /* its answer was given, or belongs to a replay now */
     bool is_sole; /* nothing else was unanswered on its connection (group_commit.h) */
     bool is_home;
-    uint64_t key_hash; /* if the record has a key */
+    struct user *user;  /* the sender, held */
+    struct entry entry; /* ROLE_SENT or ROLE_SELF; its record is shown to the recipient's shard; parked by the gate
+                           (gate.h) before it enters the timeline */
     struct list waiters;
-
-    /* Written by the recipient's shard. */
-    uint8_t outcome;
-    uint64_t ts_to;
+    uint64_t key_hash;    /* if the record has a key */
+    struct conn_ref conn; /* who asked */
+    struct request_id id;
 };
+_Static_assert(offsetof(struct delivery, id.integer) + sizeof(int64_t) <= 128, "what every send has is in two lines");
 
 struct arrival {
     struct list link;          /* in core->log_waiting, then in core->arrivals */
     struct delivery *delivery; /* borrowed from `from` until it is answered; then NULL */
     uint32_t from;
-    struct user *user; /* the recipient, held */
     bool is_to_self;   /* the sender's entry is the only one */
+    struct user *user; /* the recipient, held */
     struct entry entry;
     uint64_t sequence; /* the log's batch */
 };

@@ -212,7 +212,7 @@ static void open_gate(struct core *core, struct user_keys *keys)
     while (user->keys == keys && keys->state == GATE_READY && !list_is_empty(&keys->parked)) {
         struct list *first = list_shift(&keys->parked);
         keys->parked_count--;
-        pass(core, keys, container_of(first, struct delivery, link));
+        pass(core, keys, container_of(first, struct delivery, entry.link));
     }
     if (user->conn_count == 0)
         gate_on_idle(core, user);
@@ -223,7 +223,7 @@ static void reject_parked(struct core *core, struct user_keys *keys, enum error_
                           uint32_t retry_after_ms)
 {
     for (struct list *at; (at = list_shift(&keys->parked)) != NULL;)
-        delivery_reject(core, container_of(at, struct delivery, link), code, message, retry_after_ms);
+        delivery_reject(core, container_of(at, struct delivery, entry.link), code, message, retry_after_ms);
     keys->parked_count = 0;
 }
 
@@ -401,7 +401,7 @@ static void park(struct core *core, struct user_keys *keys, struct delivery *del
                         RETRY_BUSY_MS);
         return;
     }
-    list_append(&keys->parked, &delivery->link);
+    list_append(&keys->parked, &delivery->entry.link);
     keys->parked_count++;
 }
 

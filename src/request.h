@@ -29,6 +29,17 @@ struct request_id {
     };
 };
 
+/* Of a string only what it has. */
+static inline void request_id_copy(struct request_id *to, const struct request_id *from)
+{
+    to->kind = from->kind;
+    to->bytes = from->bytes;
+    if (from->kind == REQUEST_ID_INTEGER)
+        to->integer = from->integer;
+    else if (from->kind == REQUEST_ID_STRING)
+        memcpy(to->string, from->string, from->bytes);
+}
+
 enum request_op { REQUEST_LOGIN, REQUEST_SEND, REQUEST_HISTORY, REQUEST_PING };
 
 enum error_code {

@@ -13,6 +13,7 @@
 #include "rate.h"
 #include "timeline.h"
 
+struct mem_user;  /* storage/memtable.h: one user's entries in a generation */
 struct fanout;    /* fanout.h: entries that are being given to the connections */
 struct user_keys; /* gate.h: the keys of a user who sent with keys */
 
@@ -23,6 +24,8 @@ struct user {
     struct fanout *fanout; /* NULL: nothing is being given out */
     struct user_keys *keys;
     struct rate send_rate;
+    struct mem_user *entries; /* in the generation that is being filled, if that is number entries_in */
+    uint32_t entries_in;
     uint32_t hash; /* of the name, its low half */
     uint32_t holds;
     uint32_t conn_count;
@@ -30,7 +33,7 @@ struct user {
     uint8_t name_bytes;
     char name[]; /* exactly as long as it is */
 };
-_Static_assert(offsetof(struct user, name) <= 102, "with a name of ten bytes it fits 112");
+_Static_assert(offsetof(struct user, name) <= 118, "with a name of ten bytes it fits 128");
 
 /* Users come from pools by size: each holds names of 16 bytes more than the one before. */
 #define USER_SIZE_STEP 16u

@@ -361,6 +361,8 @@ int datadir_runs_path(const struct datadir *dir, uint32_t shard, char *out, size
 
 uint32_t datadir_shard_of(const struct datadir *dir, struct span user)
 {
+    if (dir->meta.shards == 1)
+        return 0;
     uint64_t upper = hash_siphash13(dir->meta.name_seed, user) >> 32;
     return (uint32_t)(upper * dir->meta.shards >> 32);
 }

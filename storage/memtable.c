@@ -283,18 +283,18 @@ static void entry_put(struct memtable *table, struct mem_user *user, struct plac
     }
 }
 
-int memtable_insert(struct memtable *table, struct record *record, enum role role)
+struct mem_user *memtable_user(struct memtable *table, struct span name)
+{
+    uint64_t hash = hash_siphash13(table->name_seed, name);
+    struct mem_user *user = user_find(table, hash, name);
+    return user != NULL ? user : user_make(table, hash, name);
+}
+
+int memtable_insert_at(struct memtable *table, struct mem_user *user, struct record *record, enum role role)
 {
     ASSERT(!table->is_frozen);
     uint64_t ts = role == ROLE_RECEIVED ? record->ts_to : record->ts_from;
     ASSERT(ts > 0 && ts <= LIMIT_TS_MAX);
-    struct span name = role == ROLE_RECEIVED ? record_to(record) : record_from(record);
-    uint64_t hash = hash_siphash13(table->name_seed, name);
-    struct mem_user *user = user_find(table, hash, name);
-    if (user == NULL)
-        user = user_make(table, hash, name);
-    if (user == NULL)
-        return -ENOMEM;
     if (user->chunk_count == 0 && make_first_room(table, user) != 0)
         return -ENOMEM;
     struct place place = seek_near_end(user, ts);
@@ -304,6 +304,13 @@ int memtable_insert(struct memtable *table, struct record *record, enum role rol
         return -ENOMEM;
     entry_put(table, user, place, (struct mem_entry){ts << 2 | role, record});
     return 0;
+}
+
+int memtable_insert(struct memtable *table, struct record *record, enum role role)
+{
+    struct span name = role == ROLE_RECEIVED ? record_to(record) : record_from(record);
+    struct mem_user *user = memtable_user(table, name);
+    return user == NULL ? -ENOMEM : memtable_insert_at(table, user, record, role);
 }
 
 void memtable_freeze(struct memtable *table)

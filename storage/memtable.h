@@ -40,6 +40,13 @@ bool memtable_close_some(struct memtable **table, uint32_t blocks_max);
  * (ROLE_SELF), at that timeline's ts; holds it from now on. Returns 0, or -ENOMEM and nothing changed. */
 int memtable_insert(struct memtable *table, struct record *record, enum role role);
 
+/* The entries of one user; they stand as long as the generation. */
+struct mem_user;
+/* Those of `user`, made if none is there. NULL: no memory. */
+struct mem_user *memtable_user(struct memtable *table, struct span user);
+/* memtable_insert for whoever knows the place: `user` is that of the timeline. */
+int memtable_insert_at(struct memtable *table, struct mem_user *user, struct record *record, enum role role);
+
 /* After this nothing is inserted. */
 void memtable_freeze(struct memtable *table);
 

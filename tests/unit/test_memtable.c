@@ -105,6 +105,24 @@ Test(memtable, the_same_entry_twice_is_kept_once)
     record_heap_unref(heap, &record);
 }
 
+Test(memtable, a_users_place_stands_from_before_his_first_entry)
+{
+    struct mem_user *alice = memtable_user(table, SPAN_LITERAL("alice"));
+    struct mem_user *bob = memtable_user(table, SPAN_LITERAL("bob"));
+    cr_assert(alice != NULL && bob != NULL && alice != bob);
+    cr_assert_eq(memtable_newest(table, SPAN_LITERAL("alice"), UINT64_MAX), 0, "no entry yet");
+    for (uint64_t ts = 10; ts < 10000; ts += 10) {
+        struct record *record = make("alice", "bob", ts, ts + 1, "");
+        cr_assert_eq(memtable_insert_at(table, alice, record, ROLE_SENT), 0);
+        cr_assert_eq(memtable_insert_at(table, bob, record, ROLE_RECEIVED), 0);
+        record_heap_unref(heap, &record);
+    }
+    cr_assert_eq(memtable_user(table, SPAN_LITERAL("alice")), alice);
+    cr_assert_eq(memtable_newest(table, SPAN_LITERAL("alice"), UINT64_MAX), 9990);
+    cr_assert_eq(memtable_newest(table, SPAN_LITERAL("bob"), UINT64_MAX), 9991);
+    cr_assert_eq(memtable_entry_count(table), 2 * 999);
+}
+
 Test(memtable, keyed_sends_are_given_newest_first_and_only_those)
 {
     struct memtable_keyed keyed[8];
