@@ -238,15 +238,30 @@ static void page_write(struct core *core, struct history *history, bool more)
     page_give(core, history, &page, more);
 }
 
-/* A page of what memory holds, written as it is looked at: most pages are of recent messages, and all of them have
- * room. False: it has to be gathered first. */
-static bool page_write_at_once(struct core *core, struct history *history)
+/* -- pages that one read gives as a whole, written as they are looked at: most are of this kind, and have room for all
+ * of it. False: there is more to be looked at, and nothing was done. -- */
+
+static bool is_all_wanted(const struct history *history)
+{
+    return !history->has_with && history->count == 0;
+}
+
+/* The page holds the entries from `first` to `last`. */
+static void page_give_all(struct core *core, struct history *history, struct reply_page *page, bool more,
+                          uint64_t first, uint64_t last)
+{
+    if (page->count > 0)
+        move_bound(history, history->oldest_first ? last : first);
+    page_give(core, history, page, more);
+}
+
+static bool page_write_hits(struct core *core, struct history *history)
 {
     uint32_t count;
     bool more;
     struct reply_page page;
     const struct memtable_hit *hits = range_read_hits(history->read, &count, &more);
-    if (history->has_with || history->count > 0)
+    if (!is_all_wanted(history))
         return false;
     reply_page_begin(&page, core->scratch, &history->id);
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
@@ -258,9 +273,23 @@ static bool page_write_at_once(struct core *core, struct history *history)
         if (!reply_page_add(&page, &message))
             return false;
     }
-    if (count > 0)
-        move_bound(history, hits[history->oldest_first ? count - 1 : 0].ts);
-    page_give(core, history, &page, more);
+    page_give_all(core, history, &page, more, count > 0 ? hits[0].ts : 0, count > 0 ? hits[count - 1].ts : 0);
+    return true;
+}
+
+static bool page_write_messages(struct core *core, struct history *history)
+{
+    uint32_t count;
+    bool more;
+    struct reply_page page;
+    const struct message *messages = range_read_messages(history->read, &count, &more);
+    if (!is_all_wanted(history) || (more && count < history->limit))
+        return false;
+    reply_page_begin(&page, core->scratch, &history->id);
+    for (uint32_t i = 0; i < count; i++)
+        if (!reply_page_add(&page, &messages[i]))
+            return false;
+    page_give_all(core, history, &page, more, count > 0 ? messages[0].ts : 0, count > 0 ? messages[count - 1].ts : 0);
     return true;
 }
 
@@ -304,10 +333,10 @@ static void on_read(void *context, int result)
     struct core *core = history->core;
     struct conn *conn = history->conn;
     history->is_reading = false;
-    if (result == 0)
-        history_look(core, history);
-    else
+    if (result != 0)
         history_fail(core, conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
+    else if (!page_write_messages(core, history))
+        history_look(core, history);
     history_step(core, conn);
 }
 
@@ -355,7 +384,7 @@ void history_step(struct core *core, struct conn *conn)
             range_read_post(history->read, READS_HISTORY, on_read, history);
             return;
         }
-        if (!page_write_at_once(core, history))
+        if (!page_write_hits(core, history))
             history_look(core, history);
     }
 }
