@@ -24,9 +24,9 @@
 /* struct conn, its slot, its user. */
 #define BUDGET_CONN_BYTES 1024u
 /* Log: 2 batches, 2 MiB. Rings and their buffers: 6. Pages on their way from the reader: 64 in each of three lanes, of
- * at most 512 KiB, 160 KiB and 64 KiB: 46. Slices of a checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24.
- * Scratch and code: 18. */
-#define BUDGET_FIXED_BYTES (UINT64_C(96) << 20)
+ * at most 512 KiB, 160 KiB and 64 KiB: 46. Pages of history read ahead: 256 of at most 64 KiB: 16. Slices of a
+ * checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */
+#define BUDGET_FIXED_BYTES (UINT64_C(112) << 20)
 /* With less than this left to be cut up, a shard cannot work. */
 #define BUDGET_REST_MIN_BYTES (UINT64_C(192) << 20)
 /* Where the user sets no limit: so much for each shard, or more if its generations need it. */

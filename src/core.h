@@ -110,6 +110,7 @@ struct core {
     uint64_t stash_bytes;     /* of all connections */
     uint32_t history_count;   /* pages asked for */
     uint32_t history_active;  /* of these, those that are being gathered */
+    uint32_t history_ahead;   /* and those that are read before their turn */
     uint32_t starved_at;      /* pressure.h */
     bool is_starved;
 

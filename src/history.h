@@ -1,6 +1,7 @@
 /*
- * history.h: pages of a timeline. A connection's pages are read one after the other, in the order in which they were
- * asked for, and only while little output waits for it. Shard's thread.
+ * history.h: pages of a timeline. A connection's pages are answered in the order in which they were asked for, and only
+ * while little output waits for it; while the reader has the first, it is given the next few too (not those with a
+ * filter, which may take several reads). Shard's thread.
  */
 #ifndef CHITCHAT_HISTORY_H
 #define CHITCHAT_HISTORY_H

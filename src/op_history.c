@@ -10,6 +10,12 @@
 #include "reply.h"
 
 #define READ_BYTES_MAX (256u << 10)
+/* Read ahead: so many pages of a connection and of a shard, each of so much at most; a page that has more is read on
+ * when it is the first. (budget.h counts their memory.) */
+#define AHEAD_OF_CONN_MAX 8u
+#define AHEAD_MAX 256u
+#define AHEAD_ROWS_MAX 64u
+#define AHEAD_BYTES_MAX (16u << 10)
 /* How far ahead of its use a record's memory is asked for. */
 #define PREFETCH_AHEAD 8u
 
@@ -22,6 +28,9 @@ struct history {
     bool has_with;
     bool is_active;  /* its page is being gathered */
     bool is_reading; /* steps do nothing until it is back */
+    bool is_ahead;   /* it was not the first when its read was posted */
+    bool is_read;    /* ahead, and came back with `result` */
+    int result;
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
     uint32_t limit;
@@ -52,6 +61,7 @@ static void history_free(struct history *history)
 {
     history->core->history_count--;
     history->core->history_active -= history->is_active;
+    history->core->history_ahead -= history->is_ahead;
     range_read_close(&history->read);
     free(history->kept);
     free(history->copies);
@@ -327,28 +337,39 @@ static void history_look(struct core *core, struct history *history)
         history_no_memory(core, conn);
 }
 
+/* The first of the connection's pages was read. */
+static void history_take_read(struct core *core, struct history *history, int result)
+{
+    if (result != 0)
+        history_fail(core, history->conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
+    else if (!page_write_messages(core, history))
+        history_look(core, history);
+}
+
 static void on_read(void *context, int result)
 {
     struct history *history = context;
     struct core *core = history->core;
     struct conn *conn = history->conn;
     history->is_reading = false;
-    if (result != 0)
-        history_fail(core, conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
-    else if (!page_write_messages(core, history))
-        history_look(core, history);
+    if (history != conn->work->histories) {
+        history->is_read = true;
+        history->result = result;
+        return;
+    }
+    history_take_read(core, history, result);
     history_step(core, conn);
 }
 
 /* The next read of the page, answered by memory or given to the reader. */
-static bool history_read(struct core *core, struct history *history)
+static bool history_read(struct core *core, struct history *history, uint32_t bytes_max)
 {
     uint64_t mark = reads_bound(core, history->conn->user);
     struct store_range range = {.after = history->after,
                                 .before = history->before < mark ? history->before : mark,
                                 .oldest_first = history->oldest_first,
                                 .rows_max = history->has_with ? LIMIT_PAGE_ENTRIES : history->limit - history->count,
-                                .bytes_max = READ_BYTES_MAX};
+                                .bytes_max = bytes_max};
     if (range.after >= range.before)
         range.before = range.after;
     history->read = range_read_open(core, user_name(history->conn->user), &range);
@@ -369,19 +390,58 @@ static bool history_begin(struct core *core, struct history *history)
     return true;
 }
 
+static void history_post(struct history *history)
+{
+    history->is_reading = true;
+    range_read_post(history->read, READS_HISTORY, on_read, history);
+}
+
+/* Reads a page that is not the first. False: it has to wait until it is. */
+static bool history_read_ahead(struct core *core, struct history *history)
+{
+    if (history->has_with || history->limit > AHEAD_ROWS_MAX || core->history_ahead >= AHEAD_MAX
+        || pressure_is_tight(core) || !history_read(core, history, AHEAD_BYTES_MAX))
+        return false;
+    if (!range_read_needs_runs(history->read)) {
+        range_read_close(&history->read); /* it would borrow from memory */
+        return false;
+    }
+    history->is_ahead = true;
+    core->history_ahead++;
+    history_post(history);
+    return true;
+}
+
+/* While the reader has the first of the connection's pages it is given the next ones too: those that come back together
+ * leave in one send. */
+static void history_look_ahead(struct core *core, struct conn *conn)
+{
+    uint32_t ahead = 0;
+    for (struct history *at = conn->work->histories->next; at != NULL && ahead < AHEAD_OF_CONN_MAX; at = at->next) {
+        if (!at->is_ahead && !history_read_ahead(core, at))
+            return;
+        ahead++;
+    }
+}
+
 void history_step(struct core *core, struct conn *conn)
 {
     while (conn_histories(conn) != NULL && conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES)) {
         struct history *history = conn->work->histories;
+        if (history->is_read) {
+            history->is_read = false;
+            history_take_read(core, history, history->result);
+            continue;
+        }
         if (history->is_reading || !history_begin(core, history))
             return;
-        if (!history_read(core, history)) {
+        if (!history_read(core, history, READ_BYTES_MAX)) {
             history_no_memory(core, conn);
             continue;
         }
         if (range_read_needs_runs(history->read)) {
-            history->is_reading = true;
-            range_read_post(history->read, READS_HISTORY, on_read, history);
+            history_post(history);
+            history_look_ahead(core, conn);
             return;
         }
         if (!page_write_hits(core, history))
@@ -402,4 +462,6 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
     *last = history;
     if (conn->work->histories == history)
         history_step(core, conn);
+    else if (conn->work->histories->is_reading)
+        history_look_ahead(core, conn);
 }

@@ -160,7 +160,8 @@ void person_act(struct sim *sim, uint32_t index)
         for (uint32_t i = 1 + below(sim, 4); i > 0; i--)
             act_send(sim, person);
     } else if (what < 850) {
-        act_history(sim, person);
+        for (uint32_t i = 1 + below(sim, 3); i > 0; i--)
+            act_history(sim, person);
     } else if (what < 950) {
         act_ping(person);
     } else if (what < 975) {

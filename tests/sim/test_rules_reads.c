@@ -125,6 +125,127 @@ Test(reads, a_replay_goes_live_only_when_its_cursor_is_at_the_mark)
     world_close(world);
 }
 
+/* The texts of the next frame, which must be the page with `id`. */
+static const char *page_texts(struct client *client, uint64_t id)
+{
+    static char texts[256];
+    size_t at = 0;
+    size_t index;
+    json_t *message;
+    json_t *frame = client_next(client);
+    cr_assert_not_null(frame);
+    cr_assert_str_eq(frame_text(frame, "op"), "history");
+    cr_assert_eq(frame_number(frame, "id"), id, "in the order in which they were asked for");
+    texts[0] = '\0';
+    json_array_foreach(json_object_get(frame, "messages"), index, message) at +=
+        (size_t)snprintf(texts + at, sizeof texts - at, "%s%.6s", index == 0 ? "" : " ", frame_text(message, "text"));
+    json_decref(frame);
+    return texts;
+}
+
+/* The ts of the entries m0, m1, … of the user. */
+static void page_places(struct world *world, struct client *client, uint64_t *ts, size_t count)
+{
+    client_send(client, "{\"op\":\"history\",\"id\":0,\"after\":0,\"limit\":1000}");
+    world_settle(world);
+    json_t *frame = client_expect(client, "history");
+    cr_assert_eq(json_array_size(json_object_get(frame, "messages")), count);
+    for (size_t i = 0; i < count; i++)
+        ts[i] = frame_number(json_array_get(json_object_get(frame, "messages"), i), "ts");
+    json_decref(frame);
+}
+
+/* Pages of every kind at once: forwards, backwards, with a filter (read when its turn comes), too large to be read
+ * ahead. */
+static void ask_six_pages(struct world *world, struct client *alice, const uint64_t *ts)
+{
+    client_send(alice, "{\"op\":\"history\",\"id\":1,\"limit\":2}");
+    client_send(alice, "{\"op\":\"history\",\"id\":2,\"limit\":2,\"before\":%llu}", (unsigned long long)ts[4]);
+    client_send(alice, "{\"op\":\"history\",\"id\":3,\"limit\":3,\"after\":%llu}", (unsigned long long)ts[0]);
+    client_send(alice, "{\"op\":\"history\",\"id\":4,\"with\":\"%s\"}", world_name(world, 1, 1));
+    client_send(alice, "{\"op\":\"history\",\"id\":5,\"limit\":1000}");
+    client_send(alice, "{\"op\":\"history\",\"id\":6,\"limit\":1,\"after\":0}");
+    world_settle(world);
+}
+
+static void expect_six_pages(struct client *alice)
+{
+    cr_assert_str_eq(page_texts(alice, 1), "m4 m5");
+    cr_assert_str_eq(page_texts(alice, 2), "m2 m3");
+    cr_assert_str_eq(page_texts(alice, 3), "m1 m2 m3");
+    cr_assert_str_eq(page_texts(alice, 4), "");
+    cr_assert_str_eq(page_texts(alice, 5), "m0 m1 m2 m3 m4 m5");
+    cr_assert_str_eq(page_texts(alice, 6), "m0");
+}
+
+Test(reads, pages_are_read_ahead_and_answered_in_the_order_in_which_they_were_asked_for)
+{
+    uint64_t ts[6];
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 6);
+    const struct core *core = world_core(world, 0);
+    page_places(world, alice, ts, 6);
+    world_hold_jobs(world, 0, WORLD_READER, true);
+    ask_six_pages(world, alice, ts);
+    cr_assert_null(client_next(alice));
+    cr_assert_eq(core->history_ahead, 2, "up to the one with a filter");
+    world_hold_jobs(world, 0, WORLD_READER, false);
+    world_settle(world);
+    expect_six_pages(alice);
+    cr_assert_eq(core->history_ahead, 0);
+    cr_assert_eq(core->history_count, 0);
+    world_close(world);
+}
+
+Test(reads, pages_that_were_read_ahead_wait_for_a_first_one_that_takes_longer)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 1);
+    const struct core *core = world_core(world, 0);
+    char text[12001];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    for (uint32_t i = 0; i < 5; i++) {
+        send_text(alice, i, world_name(world, 1, 0), text);
+        settle_and_forget(world, alice);
+    }
+    world_advance(world, ROUND_US);
+    settle_and_forget(world, alice);
+    world_hold_jobs(world, 0, WORLD_READER, true);
+    for (uint32_t id = 1; id <= 4; id++)
+        client_send(alice, "{\"op\":\"history\",\"id\":%u}", id);
+    world_settle(world);
+    cr_assert_eq(core->history_ahead, 3);
+    world_hold_jobs(world, 0, WORLD_READER, false);
+    world_settle(world);
+    /* More than one is read ahead of: each goes on when it is the first. */
+    for (uint32_t id = 1; id <= 4; id++)
+        cr_assert_str_eq(page_texts(alice, id), "m0 xxxxxx xxxxxx xxxxxx xxxxxx xxxxxx");
+    cr_assert_eq(core->history_count + core->history_ahead + core->history_active, 0);
+    world_close(world);
+}
+
+Test(reads, who_leaves_while_pages_are_read_ahead_leaves_nothing_behind)
+{
+    uint64_t ts[6];
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = begin_with_runs(world, 6);
+    const struct core *core = world_core(world, 0);
+    page_places(world, alice, ts, 6);
+    world_hold_results(world, 0, WORLD_READER, true);
+    ask_six_pages(world, alice, ts);
+    cr_assert_eq(core->history_ahead, 2);
+    client_drop(alice);
+    world_settle(world);
+    cr_assert_eq(core->history_count + core->history_ahead + core->history_active, 0);
+    world_hold_results(world, 0, WORLD_READER, false);
+    world_settle(world);
+    struct client *again = client_login(world, 0, world_name(world, 0, 0), "");
+    ask_six_pages(world, again, ts);
+    expect_six_pages(again);
+    world_close(world);
+}
+
 Test(reads, a_page_that_was_asked_before_a_checkpoint_and_read_after_it_has_all)
 {
     struct world *world = world_open(&(struct world_options){.shards = 2});
