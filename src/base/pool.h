@@ -21,6 +21,7 @@
 struct pool {
     size_t object_bytes;
     uint32_t slab_objects; /* of a slab */
+    uint32_t first;        /* where they begin in it */
     uint32_t taken;
     struct list some;  /* slabs with something taken and something free */
     struct list full;  /* nothing free */
