@@ -121,6 +121,7 @@ struct conn_work {
     struct login *login;       /* CONN_MOVING, CONN_LOGIN: what was asked */
     struct replay *replay;     /* CONN_REPLAY */
     struct history *histories; /* pages asked for, oldest first */
+    struct history *histories_last;
     struct rate frame_rate;    /* until it is full again */
 };
 

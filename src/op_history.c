@@ -456,12 +456,15 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
         conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
         return;
     }
-    struct history **last = &conn_work(core, conn)->histories;
-    while (*last != NULL)
-        last = &(*last)->next;
-    *last = history;
-    if (conn->work->histories == history)
+    struct conn_work *work = conn_work(core, conn);
+    struct history *before = work->histories == NULL ? NULL : work->histories_last;
+    work->histories_last = history;
+    if (before == NULL) {
+        work->histories = history;
         history_step(core, conn);
-    else if (conn->work->histories->is_reading)
+        return;
+    }
+    before->next = history;
+    if (work->histories->is_reading && (before == work->histories || before->is_ahead))
         history_look_ahead(core, conn);
 }
