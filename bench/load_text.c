@@ -25,17 +25,17 @@ static const uint8_t digits[256] = {
     98,          99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115,
 };
 
-static inline bool get(const char *in, uint32_t chars, uint64_t *value_r)
+/* *marks keeps 64 as long as all are letters. */
+static inline uint64_t get(const char *in, uint32_t chars, uint32_t *marks)
 {
-    uint64_t value = 0, marks = 64;
+    uint64_t value = 0;
 #pragma GCC unroll 8 /* the longest part: 4 % of a page's CPU */
     for (uint32_t i = 0; i < chars; i++) {
-        uint8_t digit = digits[(unsigned char)in[i]];
-        marks &= digit;
+        uint32_t digit = digits[(unsigned char)in[i]];
+        *marks &= digit;
         value = value << 6 | (digit & 63);
     }
-    *value_r = value;
-    return marks == 64;
+    return value;
 }
 
 static uint64_t mix_of(const struct load_text *text)
@@ -71,16 +71,18 @@ void load_text_write(char *out, uint32_t bytes, const struct load_text *text, co
 
 bool load_text_read(const char *in, uint32_t bytes, const struct load_filler *filler, struct load_text *text_r)
 {
-    uint64_t run, from, to, seq, time, check;
+    uint32_t marks = 64;
     if (bytes < LOAD_TEXT_BYTES_MIN || bytes > LOAD_TEXT_BYTES_MAX)
         return false;
-    if (!get(in + AT_RUN, 4, &run) || !get(in + AT_FROM, 4, &from) || !get(in + AT_TO, 4, &to)
-        || !get(in + AT_SEQ, 6, &seq) || !get(in + AT_TIME, 8, &time) || !get(in + AT_CHECK, 2, &check)
-        || seq > UINT32_MAX)
-        return false;
-    *text_r = (struct load_text){(uint32_t)run, (uint32_t)from, (uint32_t)to, (uint32_t)seq, time};
+    uint64_t seq = get(in + AT_SEQ, 6, &marks);
+    *text_r = (struct load_text){.run = (uint32_t)get(in + AT_RUN, 4, &marks),
+                                 .from = (uint32_t)get(in + AT_FROM, 4, &marks),
+                                 .to = (uint32_t)get(in + AT_TO, 4, &marks),
+                                 .seq = (uint32_t)seq,
+                                 .sent_us = get(in + AT_TIME, 8, &marks)};
+    uint64_t check = get(in + AT_CHECK, 2, &marks);
     uint64_t mixed = mix_of(text_r);
-    return (mixed & 4095) == check
+    return marks == 64 && seq <= UINT32_MAX && (mixed & 4095) == check
            && memcmp(in + LOAD_TEXT_BYTES_MIN, filler_of(filler, mixed), bytes - LOAD_TEXT_BYTES_MIN) == 0;
 }
 
