@@ -13,6 +13,7 @@
 
 #define WORKERS_MAX 8
 #define SLEEP_US_MAX 1000000u
+#define LETTERS_AHEAD 16u
 #define NAME_BYTES 16
 
 struct shard {
@@ -160,15 +161,56 @@ static bool has_inbound(struct shard *shard)
     return false;
 }
 
+/* Letters, and what they name, lie in another core's cache: the lines of a letter are asked for as soon as it is out of
+ * the mailbox, what it names a little later. Each counts letters of the turn. */
+struct letters {
+    void *ring[LETTERS_AHEAD];
+    uint32_t taken;
+    uint32_t announced;
+    uint32_t given;
+};
+
+static void letters_take(struct letters *letters, struct mailbox *mailbox)
+{
+    while (letters->taken - letters->given < LETTERS_AHEAD && letters->taken < SHARD_MAILBOX_LETTERS) {
+        void *letter = mailbox_take(mailbox);
+        if (letter == NULL)
+            return;
+        __builtin_prefetch(letter);
+        __builtin_prefetch((char *)letter + 64);
+        letters->ring[letters->taken++ % LETTERS_AHEAD] = letter;
+    }
+}
+
+static void letters_announce(const struct shard *shard, struct letters *letters)
+{
+    const struct shard_handlers *handlers = &shard->group->handlers;
+    while (letters->announced < letters->taken && letters->announced - letters->given <= LETTERS_AHEAD / 2) {
+        if (handlers->on_letter_soon != NULL)
+            handlers->on_letter_soon(shard->context, letters->ring[letters->announced % LETTERS_AHEAD]);
+        letters->announced++;
+    }
+}
+
 /* A letter that is answered to the same mailbox within the turn waits for the next one: the number is bounded. */
+static void take_from(struct shard *shard, uint32_t from)
+{
+    struct mailbox *mailbox = mailbox_of(shard->group, from, shard->index);
+    struct letters letters;
+    letters.taken = letters.announced = letters.given = 0;
+    for (;;) {
+        letters_take(&letters, mailbox);
+        letters_announce(shard, &letters);
+        if (letters.given == letters.taken)
+            return;
+        shard->group->handlers.on_letter(shard->context, from, letters.ring[letters.given++ % LETTERS_AHEAD]);
+    }
+}
+
 static void take_letters(struct shard *shard)
 {
-    for (uint32_t from = 0; from < shard_count(shard); from++) {
-        struct mailbox *mailbox = mailbox_of(shard->group, from, shard->index);
-        void *letter;
-        for (uint32_t i = 0; i < SHARD_MAILBOX_LETTERS && (letter = mailbox_take(mailbox)) != NULL; i++)
-            shard->group->handlers.on_letter(shard->context, from, letter);
-    }
+    for (uint32_t from = 0; from < shard_count(shard); from++)
+        take_from(shard, from);
 }
 
 static void on_timer(void *context, struct timer *timer)

@@ -28,6 +28,8 @@ struct shard_handlers {
     struct io_handlers io;
     void (*on_start)(void *context);                               /* on the shard's thread, first */
     void (*on_letter)(void *context, uint32_t from, void *letter); /* from another shard, or shard_post to itself */
+    /* A few letters before its turn, in any order: what it needs may be asked for; nothing is done yet. Or NULL. */
+    void (*on_letter_soon)(void *context, void *letter);
     void (*on_timer)(void *context, struct timer *timer);
     /* At the end of a turn. True: there is more to do, take the next turn without sleeping. */
     bool (*on_turn_end)(void *context);

@@ -122,7 +122,7 @@ struct conn_work {
     struct replay *replay;     /* CONN_REPLAY */
     struct history *histories; /* pages asked for, oldest first */
     struct history *histories_last;
-    struct rate frame_rate;    /* until it is full again */
+    struct rate frame_rate; /* until it is full again */
 };
 
 /* A login that was asked for: kept while the connection moves and `last` is read. malloc'ed. */

@@ -368,6 +368,14 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     }
 }
 
+static void on_letter_soon(void *context, void *pointer)
+{
+    (void)context;
+    const struct letter *letter = pointer;
+    if (letter->kind == LETTER_SEND || letter->kind == LETTER_SENT)
+        delivery_fetch(container_of(letter, const struct delivery, letter));
+}
+
 static void set_tick(struct core *core)
 {
     timers_set(shard_timers(core->shard), &core->tick_timer, shard_monotonic_us(core->shard) + TICK_US);
@@ -470,6 +478,7 @@ const struct shard_handlers *core_handlers(void)
                .on_written = on_written},
         .on_start = on_start,
         .on_letter = on_letter,
+        .on_letter_soon = on_letter_soon,
         .on_timer = on_timer,
         .on_turn_end = on_turn_end,
         .on_finish = on_finish,

@@ -323,6 +323,11 @@ static void arrival_try(struct core *core, struct arrival *arrival)
     }
 }
 
+void delivery_fetch(const struct delivery *delivery)
+{
+    record_prefetch(delivery->entry.record);
+}
+
 void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery)
 {
     enum error_code code;

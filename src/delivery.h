@@ -85,6 +85,8 @@ void delivery_wait_for(struct core *core, struct delivery *delivery, struct deli
 /* The delivery behind an entry of the sender's timeline. */
 struct delivery *delivery_of_entry(struct entry *entry);
 
+/* As a letter it will be here soon: asks for the memory of what it names. */
+void delivery_fetch(const struct delivery *delivery);
 /* LETTER_SEND came from shard `from` (or from this one). */
 void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery);
 /* LETTER_SENT: it is home again. */

@@ -13,12 +13,15 @@
 struct letter {
     uint32_t hops;
     uint32_t owner;
+    uint32_t number;
+    uint32_t announced; /* on_letter_soon: once for each hop */
 };
 
 struct member {
     struct shard *shard;
     struct letter letters[SHARDS][64];
     uint32_t letters_home;
+    uint32_t letters_from[SHARDS];
     uint32_t letters_wanted;
     struct timer timer;
     bool has_timer_fired;
@@ -35,7 +38,7 @@ static void post_all(struct member *member)
     uint32_t index = shard_index(member->shard);
     for (uint32_t to = 0; to < shard_count(member->shard); to++)
         for (uint32_t i = 0; i < 64; i++) {
-            member->letters[to][i] = (struct letter){.hops = 0, .owner = index};
+            member->letters[to][i] = (struct letter){.owner = index, .number = i};
             shard_post(member->shard, to, &member->letters[to][i]);
             member->letters_wanted++;
         }
@@ -66,12 +69,21 @@ static void on_start(void *context)
     post_all(member);
 }
 
+static void on_letter_soon(void *context, void *pointer)
+{
+    struct letter *letter = pointer;
+    (void)context;
+    ASSERT(letter->announced == letter->hops);
+    letter->announced++;
+}
+
 static void on_letter(void *context, uint32_t from, void *pointer)
 {
     struct member *member = context;
     struct letter *letter = pointer;
+    ASSERT(letter->announced == letter->hops + 1);
     if (letter->hops == 0) {
-        ASSERT(letter->owner == from);
+        ASSERT(letter->owner == from && letter->number == member->letters_from[from]++);
         letter->hops = 1;
         shard_post(member->shard, from, letter);
     } else {
@@ -106,6 +118,7 @@ static void on_finish(void *context)
 
 static const struct shard_handlers handlers = {.on_start = on_start,
                                                .on_letter = on_letter,
+                                               .on_letter_soon = on_letter_soon,
                                                .on_timer = on_timer,
                                                .on_turn_end = on_turn_end,
                                                .on_finish = on_finish};
