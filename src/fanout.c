@@ -141,6 +141,7 @@ void fanout_release(struct core *core, struct user *user)
     for (struct entry *entry; (entry = timeline_release(&user->timeline)) != NULL;) {
         struct fanout *fanout = user->fanout != NULL ? user->fanout : fanout_make(core, user);
         list_append(&fanout->entries, &entry->link);
+        record_prefetch(entry->record);
         if (entry->role != ROLE_RECEIVED)
             on_delivery_left(core, delivery_of_entry(entry));
     }

@@ -49,6 +49,13 @@ void timeline_refuse(struct timeline *timeline, struct entry *entry)
         timeline->last = entry->ts;
 }
 
+/* With thousands on their way the next one lies in no near cache; it may stand across two lines. */
+static void entry_fetch(const struct list *link)
+{
+    __builtin_prefetch(link);
+    __builtin_prefetch((const char *)link + sizeof(struct entry) - 1);
+}
+
 struct entry *timeline_release(struct timeline *timeline)
 {
     if (list_is_empty(&timeline->pending))
@@ -57,6 +64,7 @@ struct entry *timeline_release(struct timeline *timeline)
     if (entry->state != ENTRY_SETTLED)
         return NULL;
     entry_leave(timeline, entry);
+    entry_fetch(timeline->pending.next);
     ASSERT(entry->ts > timeline->last);
     entry->prev = timeline->last;
     timeline->last = entry->ts;
