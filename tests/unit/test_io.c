@@ -120,7 +120,7 @@ static int listen_somewhere(struct sockaddr_in *address_r)
     return fd;
 }
 
-/* Two ends of a TCP connection, whose receives say whether they left something behind. */
+/* Two ends of a TCP connection, which takes more at once than a socket pair does. */
 static struct bed *bed_open_tcp(uint32_t buffer_count)
 {
     struct sockaddr_in address;
