@@ -65,7 +65,7 @@ function alone(name, args, rowsOf, how = {}) {
 
 // Everything is in runs a moment after it was sent.
 const OFTEN = ["--checkpoint-s", "1"];
-// 13,500 sends of each connection, a run for every 12 MiB of them, and merges fail: so the runs stay, 16 and more.
+// 15,000 sends of each connection, a run for every 12 MiB of them, and merges fail: so the runs stay, 16 and more.
 const KEEP_RUNS = { options: ["--memtable-bytes", "16M"], disk: "fail pwrite runs/run- EIO thread=merge" };
 
 // Once for each of `windows`, the pages that a connection has under way; `least` is for the first. With one, each page waits for the
@@ -122,7 +122,7 @@ const SET = [
   ]),
   history("from memory", [16, 1], { warmup: 0.7, least: 100000 }),
   history("from one run", [16, 1], { warmup: 3, least: 100000, runs: 1 }, { options: OFTEN }),
-  history("from 16 runs", [1], { fill: 13500, warmup: 1, least: 30000, runs: 16 }, KEEP_RUNS),
+  history("from 16 runs", [1], { fill: 15000, warmup: 1, least: 30000, runs: 16 }, KEEP_RUNS),
   alone("replay, 100 users of 5,000 entries", ["--scenario", "replay", "--connections", "100", "--fill", "2500", "--duration", "4", "--warmup", "1"], (reports) => [
     ["entries", "/s", reports.map((r) => r.replayed / r.seconds)],
     ["entries a core of the server", "/s", reports.map((r) => r.replayed / r.server_cpu_s), { least: 1e6 }],

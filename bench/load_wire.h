@@ -57,13 +57,13 @@ struct load_wire_object {
     struct span messages; /* the array, with its brackets */
     uint64_t id, ts, prev, last, next, retry_after;
     bool has_id, has_prev, has_ts, has_next, dup, reset, more;
+    bool is_any; /* not one of the two that are read at once: any field may be set */
 };
 /* Reads one object at `at`; returns what follows it, or NULL if it is none. */
 const char *load_wire_read_object(const char *at, const char *end, struct load_wire_object *object_r);
-/* Goes through the elements of `messages`: *at is NULL at first. False at the end; *is_broken_r if it is no array of
- * objects. */
-bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object_r,
-                            bool *is_broken_r);
+/* Goes through the elements of `messages`: *at is NULL at first, and *object is the same for all. False at the end;
+ * *is_broken_r if it is no array of objects. */
+bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object, bool *is_broken_r);
 
 /* In the header, so that the length of a literal is known. */
 static inline bool load_wire_is(struct span span, const char *word)

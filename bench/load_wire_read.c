@@ -221,7 +221,7 @@ static void clear(struct load_wire_object *object)
     object->key = object->code = object->epoch = object->user = object->messages = none;
     object->id = object->ts = object->prev = object->last = object->next = object->retry_after = 0;
     object->has_id = object->has_prev = object->has_ts = object->has_next = false;
-    object->dup = object->reset = object->more = false;
+    object->dup = object->reset = object->more = object->is_any = false;
 }
 
 /* -- the two objects that most of the bytes are, in the order in which the server writes their fields -- */
@@ -309,22 +309,34 @@ const char *load_wire_read_object(const char *at, const char *end, struct load_w
     if (next != NULL)
         return next;
     clear(object_r); /* of what was read before it turned out to be something else */
+    object_r->is_any = true;
     return read_any(at, end, object_r);
 }
 
-bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object_r, bool *is_broken_r)
+/* Of messages that follow one another the same fields are set each time: the rest stays as it was cleared. */
+static const char *read_another(const char *at, const char *end, struct load_wire_object *object)
+{
+    static const struct span none = {NULL, 0};
+    object->op = object->key = none; /* what one may have and the next may not */
+    object->prev = 0;
+    const char *next = object->is_any ? NULL : read_message(at, end, object);
+    return next != NULL ? next : load_wire_read_object(at, end, object);
+}
+
+bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object, bool *is_broken_r)
 {
     const char *end = messages.data + messages.bytes;
+    bool is_first = *at == NULL;
     *is_broken_r = messages.bytes < 2;
     if (messages.bytes < 2)
         return false;
-    if (*at == NULL)
+    if (is_first)
         *at = messages.data + 1;
     else if (*at < end && **at == ',')
         (*at)++;
     if (*at == end - 1)
         return false;
-    *at = load_wire_read_object(*at, end, object_r);
+    *at = is_first ? load_wire_read_object(*at, end, object) : read_another(*at, end, object);
     *is_broken_r = *at == NULL;
     return *at != NULL;
 }

@@ -121,6 +121,19 @@ static void check_span(struct span one, struct span other, const char *name, con
               name, json);
 }
 
+static void check_same(const struct load_wire_object *one, const struct load_wire_object *other, const char *json)
+{
+    check_span(one->op, other->op, "op", json);
+    check_span(one->mid, other->mid, "mid", json);
+    check_span(one->from, other->from, "from", json);
+    check_span(one->to, other->to, "to", json);
+    check_span(one->key, other->key, "key", json);
+    check_span(one->text, other->text, "text", json);
+    check_span(one->code, other->code, "code", json);
+    cr_assert(one->ts == other->ts && one->prev == other->prev && one->id == other->id, "%s", json);
+    cr_assert(one->has_ts == other->has_ts && one->has_prev == other->has_prev, "%s", json);
+}
+
 /* The same fields behind one that nobody knows are read the general way. */
 static void check_as_behind_unknown(const char *json)
 {
@@ -132,15 +145,7 @@ static void check_as_behind_unknown(const char *json)
     cr_assert_eq(read_json(json, &object), is_object, "%s", json);
     if (!is_object)
         return;
-    check_span(object.op, general.op, "op", json);
-    check_span(object.mid, general.mid, "mid", json);
-    check_span(object.from, general.from, "from", json);
-    check_span(object.to, general.to, "to", json);
-    check_span(object.key, general.key, "key", json);
-    check_span(object.text, general.text, "text", json);
-    check_span(object.code, general.code, "code", json);
-    cr_assert(object.ts == general.ts && object.prev == general.prev && object.id == general.id, "%s", json);
-    cr_assert(object.has_ts == general.has_ts && object.has_prev == general.has_prev, "%s", json);
+    check_same(&object, &general, json);
 }
 
 Test(load_wire, a_message_as_the_server_writes_it_is_read_as_one_in_any_order_whatever_byte_is_another)
@@ -165,6 +170,32 @@ Test(load_wire, a_message_as_the_server_writes_it_is_read_as_one_in_any_order_wh
             }
             json[at] = messages[m][at];
         }
+    }
+}
+
+Test(load_wire, of_messages_in_a_row_each_is_as_if_it_were_alone)
+{
+    static const char *const messages[] = {
+        "{\"ts\":3,\"mid\":\"m\",\"from\":\"a\",\"to\":\"b\",\"text\":\"t\"}",
+        "{\"ts\":4,\"mid\":\"n\",\"from\":\"b\",\"to\":\"a\",\"key\":\"k\",\"text\":\"\"}",
+        "{\"ts\":5,\"mid\":\"o\",\"from\":\"b\",\"to\":\"a\",\"text\":\"\\\"\"}",
+        "{\"op\":\"msg\",\"ts\":6,\"prev\":5,\"mid\":\"p\",\"from\":\"b\",\"to\":\"a\",\"text\":\"t\"}",
+        "{\"code\":\"busy\",\"id\":7,\"user\":\"u\",\"ts\":7}",
+    };
+    enum { COUNT = sizeof messages / sizeof messages[0] };
+    for (size_t pair = 0; pair < COUNT * COUNT; pair++) {
+        char json[512];
+        struct load_wire_object alone, object;
+        const char *at = NULL;
+        bool is_broken;
+        size_t order[] = {pair / COUNT, pair % COUNT};
+        size_t bytes = (size_t)snprintf(json, sizeof json, "[%s,%s]", messages[order[0]], messages[order[1]]);
+        for (size_t i = 0; i < 2; i++) {
+            cr_assert(load_wire_next_message((struct span){json, bytes}, &at, &object, &is_broken));
+            cr_assert(read_json(messages[order[i]], &alone));
+            check_same(&object, &alone, json);
+        }
+        cr_assert(!load_wire_next_message((struct span){json, bytes}, &at, &object, &is_broken) && !is_broken);
     }
 }
 
