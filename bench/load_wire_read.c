@@ -302,25 +302,32 @@ static const char *read_any(const char *at, const char *end, struct load_wire_ob
     return at < end && *at == '}' ? at + 1 : NULL;
 }
 
+/* What is set before it turns out to be no message is cleared again. */
+static const char *read_either(const char *at, const char *end, struct load_wire_object *object)
+{
+    const char *next = read_message(at, end, object);
+    if (next != NULL)
+        return next;
+    clear(object);
+    object->is_any = true;
+    return read_any(at, end, object);
+}
+
 const char *load_wire_read_object(const char *at, const char *end, struct load_wire_object *object_r)
 {
     clear(object_r);
-    const char *next = read_message(at, end, object_r);
-    if (next != NULL)
-        return next;
-    clear(object_r); /* of what was read before it turned out to be something else */
-    object_r->is_any = true;
-    return read_any(at, end, object_r);
+    return read_either(at, end, object_r);
 }
 
 /* Of messages that follow one another the same fields are set each time: the rest stays as it was cleared. */
 static const char *read_another(const char *at, const char *end, struct load_wire_object *object)
 {
     static const struct span none = {NULL, 0};
+    if (object->is_any)
+        return load_wire_read_object(at, end, object);
     object->op = object->key = none; /* what one may have and the next may not */
     object->prev = 0;
-    const char *next = object->is_any ? NULL : read_message(at, end, object);
-    return next != NULL ? next : load_wire_read_object(at, end, object);
+    return read_either(at, end, object);
 }
 
 bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object, bool *is_broken_r)

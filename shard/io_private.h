@@ -52,7 +52,6 @@ struct io {
     struct io_buffers buffers;
     bool is_enabled;
     bool is_stopping_accept;
-    bool has_queued_cancel; /* of a receive, not submitted yet: until then more comes */
     uint32_t listener_count;
     uint32_t socket_count;  /* adopted, neither closed nor released */
     uint32_t message_count; /* in use, of messages: those not submitted yet */

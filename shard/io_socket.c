@@ -62,7 +62,6 @@ static void recv_cancel(struct io *io, struct io_socket *socket)
     io_uring_prep_cancel64(sqe, io_user_data(IO_RECV, socket), 0);
     io_sqe_mark(sqe, IO_RECV_CANCEL, socket);
     set(socket, SOCKET_CANCELLING);
-    io->has_queued_cancel = true;
 }
 
 /* The kernel holds nothing of the socket any more; the completion of this brings the last callback. */

@@ -37,7 +37,6 @@ static int submit(struct io *io)
 {
     int result = io_uring_submit(&io->ring);
     io->message_count = 0;
-    io->has_queued_cancel = false;
     return result;
 }
 
@@ -189,7 +188,6 @@ int io_wait(struct io *io, uint64_t wait_us)
         result = io_uring_submit_and_wait_timeout(&io->ring, &cqe, 1, &time, NULL);
     }
     io->message_count = 0;
-    io->has_queued_cancel = false;
     return broken(result);
 }
 
@@ -229,15 +227,6 @@ static int take_completions(struct io *io)
     return count;
 }
 
-/* The kernel is asked for its next portion; a receive that was stopped has no part in it. */
-static int more(struct io *io)
-{
-    if (io->has_queued_cancel)
-        return io_wait(io, 0);
-    io_uring_get_events(&io->ring);
-    return 0;
-}
-
 int io_gather(struct io *io, uint64_t wait_us)
 {
     int count = 0;
@@ -252,7 +241,7 @@ int io_gather(struct io *io, uint64_t wait_us)
             count += take_completions(io);
         if (!has_kernel_more(io))
             break;
-        int status = more(io);
+        int status = io_wait(io, 0); /* what is queued goes first: a receive that was stopped has no part in more */
         if (status != 0)
             return status;
     }

@@ -44,14 +44,19 @@ struct pool_slab {
     uint16_t free[]; /* the places of those that were given back, the last one last */
 };
 
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
 void pool_init(struct pool *pool, size_t object_bytes)
 {
     ASSERT(object_bytes >= 16 && object_bytes <= 16384);
-    *pool = (struct pool){.object_bytes = (object_bytes + UNIT_BYTES - 1) & ~(size_t)(UNIT_BYTES - 1)};
+    *pool = (struct pool){.object_bytes = round_up(object_bytes, UNIT_BYTES)};
     size_t room = POOL_SLAB_BYTES - sizeof(struct pool_slab) - FIRST_ALIGNMENT;
     pool->slab_objects = (uint32_t)(room / (pool->object_bytes + sizeof(uint16_t)));
     size_t head = sizeof(struct pool_slab) + pool->slab_objects * sizeof(uint16_t);
-    pool->first = (uint32_t)((head + FIRST_ALIGNMENT - 1) & ~(size_t)(FIRST_ALIGNMENT - 1));
+    pool->first = (uint32_t)round_up(head, FIRST_ALIGNMENT);
     list_init(&pool->some);
     list_init(&pool->full);
     list_init(&pool->empty);

@@ -20,6 +20,14 @@ function watchMemory(server) {
   return watch;
 }
 
+// Twenty at a time, of 16,000 bytes; `after` is awaited when so many have been acknowledged.
+async function sendTexts(from, to, count, after = () => {}) {
+  for (let n = 0; n < count; n += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, k) => from.send(to, textOf(n + k, 16000))));
+    await after(n + 20);
+  }
+}
+
 // How long each of them takes while it lasts: what the slowest took, in ms.
 async function slowest(during, ask) {
   let most = 0;
@@ -113,10 +121,7 @@ trouble("a hundred connections that read no pushes: they are cut off, memory is 
   const others = await Promise.all(Array.from({ length: 100 }, () => deaf(world.server, "crowd")));
   const memory = watchMemory(world.server);
   const count = 1200;
-  for (let n = 0; n < count; n += 20) {
-    await Promise.all(Array.from({ length: 20 }, (_, k) => alice.send("crowd", textOf(n + k, 16000))));
-    await crowd.untilMessages(n + 20);
-  }
+  await sendTexts(alice, "crowd", count, (sent) => crowd.untilMessages(sent));
   memory.stop();
   console.log(`# ${world.shards} shards: ${count * 16000 * 100 / MIB | 0} MiB pushed, RssAnon ${memory.first / MIB | 0} to ${memory.most / MIB | 0} MiB`);
   assert.ok(memory.most < limit, `${memory.most}`);
@@ -129,9 +134,7 @@ trouble("hundreds of connections that ask for pages and replays and read nothing
   const limit = world.shards * 400 * MIB;
   await world.start({ options: ["--memory", `${limit / MIB}M`, "--memtable-bytes", "8M", "--checkpoint-s", "1"], env: disk.env });
   const alice = await world.login("alice");
-  for (let n = 0; n < 600; n += 20) {
-    await Promise.all(Array.from({ length: 20 }, (_, k) => alice.send("bob", textOf(n + k, 16000))));
-  }
+  await sendTexts(alice, "bob", 600);
   const memory = watchMemory(world.server);
   const asks = Array.from({ length: 300 }, (_, id) => ({ op: "history", id, limit: 1000 }));
   const others = await Promise.all([
@@ -157,9 +160,7 @@ trouble("hundreds of connections that write much while they read nothing: readin
   const limit = world.shards * 400 * MIB;
   await world.start({ options: ["--memory", `${limit / MIB}M`, "--memtable-bytes", "8M"], env: disk.env });
   const alice = await world.login("alice");
-  for (let n = 0; n < 300; n += 20) {
-    await Promise.all(Array.from({ length: 20 }, (_, k) => alice.send("bob", textOf(n + k, 16000))));
-  }
+  await sendTexts(alice, "bob", 300);
   const memory = watchMemory(world.server);
   const asks = Array.from({ length: 4 }, (_, id) => ({ op: "history", id, limit: 1000 }));
   const others = await Promise.all(Array.from({ length: 300 }, () => deaf(world.server, "bob", { asks })));
