@@ -8,7 +8,7 @@ import os from "node:os";
 import { writePage } from "./bench_html.mjs";
 import { readOptions } from "./bench_options.mjs";
 import { besideJetStream, promises } from "./bench_peers.mjs";
-import { checkDisk, micro, onCeiling, onNats, onServer, stealWatch } from "./bench_run.mjs";
+import { checkDisk, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 
 const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers } = readOptions(process.argv.slice(2), process.env);
@@ -35,12 +35,15 @@ function pairs(connections, window, targets) {
     name: group,
     async run() {
       const peers = withPeers ? [() => onNats(args)] : [];
-      const [ceiling, server, ...others] = await interleaved(() => onCeiling(args), () => onServer(args), ...peers);
-      const against = (of) => server.map((r, i) => of(r) / of(ceiling[i]));
+      const noDisk = targets.tellsDisk ? [() => onServer(args, { where: "/dev/shm" })] : [];
+      const [ceiling, server, ...others] = await interleaved(() => onCeiling(args), () => onServer(args), ...noDisk, ...peers);
+      const against = (of, reports = server) => reports.map((r, i) => of(r) / of(ceiling[i]));
+      const inMemory = others.splice(0, noDisk.length);
       return [
         row(group, "the ceiling: sends", "/s", ceiling.map(rate), { of: "sends", who: "other" }),
         row(group, "chitchat: sends acknowledged, durable", "/s", server.map(rate), { of: "sends" }),
         row(group, "share of the ceiling's sends", "", against(rate), { least: targets.share }),
+        ...inMemory.map((reports) => row(group, "the same if the disk were memory, not durable", "", against(rate, reports))),
         row(group, "the ceiling: CPU a send", "us", ceiling.map(cost), { of: "CPU", who: "other" }),
         row(group, "chitchat: CPU a send", "us", server.map(cost), { of: "CPU" }),
         row(group, "times the ceiling's CPU", "", against(cost), targets.cost ? { most: targets.cost } : {}),
@@ -93,7 +96,7 @@ const SET = [
   pairs(100, 16, { share: 0.5 }),
   pairs(10, 64, { share: 0.5 }),
   pairs(1000, 1, { share: 0.7, cost: 1.4 }),
-  pairs(100, 1, { share: 0.7, cost: 1.4 }),
+  pairs(100, 1, { share: 0.7, cost: 1.4, tellsDisk: true }),
   {
     name: "open loop, 20 k/s, 1,000 connections, a checkpoint every second",
     async run() {
@@ -145,14 +148,16 @@ const SET = [
     name: "two shards against one",
     async run() {
       // A shard that has less to do at once spends more on each: 64 under way keep the cores busy.
-      const way = (shards, window) => () =>
-        onServer(["--connections", String(100 * shards), "--window", String(window), ...TIMES], { shards, cpus: "0,1", loadCpu: "0,1" });
-      const [one64, two64, one16, two16] = await interleaved(way(1, 64), way(2, 64), way(1, 16), way(2, 16));
+      const args = (connections, window) => ["--connections", String(connections), "--window", String(window), ...TIMES];
+      const way = (shards, window) => () => onServer(args(100 * shards, window), { shards, cpus: "0,1", loadCpu: "0,1" });
+      const apart = () => onTwoServers(args(100, 64)); // what the machine itself asks for two busy processors
+      const [one64, two64, apart64, one16, two16] = await interleaved(way(1, 64), way(2, 64), apart, way(1, 16), way(2, 16));
       const times = (two, one) => two.map((r, i) => cost(r) / cost(one[i]));
       return [
         row(this.name, "one shard, 100 x 64: CPU a send", "us", one64.map(cost), { of: "CPU" }),
         row(this.name, "two shards, 200 x 64: CPU a send", "us", two64.map(cost), { of: "CPU" }),
         row(this.name, "times one shard's, 64 deep", "", times(two64, one64), { most: 1.1 }),
+        row(this.name, "the same of two servers of one shard each, at once", "", times(apart64, one64)),
         row(this.name, "times one shard's, 200 x 16 against 100 x 16", "", times(two16, one16), { most: 1.1 }),
       ];
     },

@@ -66,8 +66,8 @@ async function withProcess(command, cpus, port, body, atEnd = () => {}) {
   return result;
 }
 
-async function withScratch(body) {
-  const dir = fs.mkdtempSync(path.join(SCRATCH, "bench-data-"));
+async function withScratch(body, where = SCRATCH) {
+  const dir = fs.mkdtempSync(path.join(where, "bench-data-"));
   try {
     return await body(dir);
   } finally {
@@ -90,8 +90,9 @@ function load(port, pid, dir, args, cpu = "1") {
   });
 }
 
-// `disk`: rules of tests/disk/inject.c for the server's files. The report gets `runs`, as there were at the end.
-export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "" } = {}) =>
+// `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report. The report gets
+// `runs`, as there were at the end.
+export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where } = {}) =>
   withScratch(async (dir) => {
     const port = await freePort();
     const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...options];
@@ -101,7 +102,14 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
     }
     const runsOf = (said, report) => (report.runs = Number(/ runs=(\d+)/.exec(said)?.[1] ?? 0));
     return withProcess(command, cpus, port, (pid) => load(port, pid, dir, args, loadCpu), runsOf);
-  });
+  }, where);
+
+// A server on each of two processors, with nothing in common but the machine: sends and CPU of both.
+export async function onTwoServers(args) {
+  const reports = await Promise.all(["0", "1"].map((cpus) => onServer(args, { cpus, loadCpu: "0,1" })));
+  const sum = (of) => reports.reduce((total, report) => total + of(report), 0);
+  return { ...reports[0], acknowledged: sum((r) => r.acknowledged), server_cpu_s: sum((r) => r.server_cpu_s) };
+}
 
 export const onCeiling = (args) =>
   withScratch(async (dir) => {

@@ -4,9 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { load } from "./lib/load.mjs";
-import { makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+import { makeDataDir, removeDataDir, Server, sleep } from "./lib/server.mjs";
 
 let dir;
 before(() => (dir = makeDataDir()));

@@ -7,10 +7,9 @@ import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { load, LOAD, run } from "./lib/load.mjs";
-import { makeDataDir, removeDataDir, Server, SHORT } from "./lib/server.mjs";
+import { makeDataDir, removeDataDir, Server, SHORT, sleep } from "./lib/server.mjs";
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let server, dir;
 before(async () => {

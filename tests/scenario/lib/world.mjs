@@ -54,6 +54,15 @@ export class World {
     for (const client of clients) client.check();
   }
 
+  // The server that is left ends well, and nothing of the others is left.
+  async end() {
+    try {
+      await this.server.stop();
+    } finally {
+      await this.clean();
+    }
+  }
+
   async clean() {
     for (const client of this.#clients) client.terminate();
     for (const server of this.#servers.reverse()) await server.clean();
@@ -67,13 +76,7 @@ export function onServers(title, { shards = SHARDS, options = [] }, body) {
       const world = new World(count);
       before(() => world.start({ options }), { timeout: TEST_MS });
       afterEach(() => world.checkClients());
-      after(async () => {
-        try {
-          await world.server.stop();
-        } finally {
-          await world.clean();
-        }
-      }, { timeout: TEST_MS });
+      after(() => world.end(), { timeout: TEST_MS });
       body(world, (name, run) => test(name, { timeout: TEST_MS }, run));
     });
   }
