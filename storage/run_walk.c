@@ -5,12 +5,11 @@
 /* A log write that comes behind it waits for it: with 4 MiB its slowest hundredth took 16 to 42 ms beside a merge, with
  * this 10. */
 #define READAHEAD_BYTES ((uintptr_t)512 << 10)
-#define PAGE_BYTES ((uintptr_t)4096)
 
 /* By addresses: LMDB does not tell where the map begins. Behind its end there is nothing to read. */
 void run_read_ahead(uintptr_t *ahead, const void *row)
 {
-    uintptr_t at = (uintptr_t)row / PAGE_BYTES * PAGE_BYTES;
+    uintptr_t at = (uintptr_t)row / RUN_PAGE_BYTES * RUN_PAGE_BYTES;
     if (at + READAHEAD_BYTES / 2 < *ahead)
         return;
     uintptr_t begin = at > *ahead ? at : *ahead;
