@@ -28,9 +28,9 @@ void timeline_append(struct timeline *timeline, struct entry *entry)
 
 void timeline_settle(struct timeline *timeline, struct entry *entry)
 {
-    (void)timeline;
     ASSERT(entry->state == ENTRY_PENDING);
     entry->state = ENTRY_SETTLED;
+    timeline->settled_count++;
 }
 
 static void entry_leave(struct timeline *timeline, struct entry *entry)
@@ -58,11 +58,12 @@ static void entry_fetch(const struct list *link)
 
 struct entry *timeline_release(struct timeline *timeline)
 {
-    if (list_is_empty(&timeline->pending))
+    if (timeline->settled_count == 0)
         return NULL;
     struct entry *entry = container_of(timeline->pending.next, struct entry, link);
     if (entry->state != ENTRY_SETTLED)
         return NULL;
+    timeline->settled_count--;
     entry_leave(timeline, entry);
     entry_fetch(timeline->pending.next);
     ASSERT(entry->ts > timeline->last);

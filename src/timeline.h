@@ -41,10 +41,11 @@ struct timeline {
     uint64_t newest; /* ts of the last entry that entered or left; 0: none yet */
     uint64_t last;   /* ts of the last entry that left; means something when last_is_known */
     uint32_t pending_bytes;
-    uint16_t pending_count;
-    bool last_is_known;
+    uint16_t settled_count;      /* without one nobody need look at the oldest, which lies in no near cache */
+    uint16_t pending_count : 15; /* those that are settled too */
+    uint16_t last_is_known : 1;
 };
-_Static_assert(TIMELINE_PENDING_MAX <= UINT16_MAX, "pending_count holds it");
+_Static_assert(TIMELINE_PENDING_MAX < 1u << 15, "both counts hold it");
 _Static_assert(sizeof(struct timeline) == 40, "each user that is connected has one");
 
 void timeline_init(struct timeline *timeline);

@@ -216,6 +216,8 @@ static struct place seek_near_end(const struct mem_user *user, uint64_t ts)
 {
     uint32_t last = user->chunk_count - 1;
     const struct mem_chunk *chunk = user->chunks[last];
+    if (ts > user->newest)
+        return (struct place){last, chunk->count};
     uint32_t lowest = chunk->count > NEAR_END_ENTRIES ? chunk->count - NEAR_END_ENTRIES : 0;
     for (uint32_t entry = chunk->count; entry > lowest; entry--)
         if (mem_entry_ts(&chunk->entries[entry - 1]) < ts)
@@ -271,13 +273,16 @@ static void entry_put(struct memtable *table, struct mem_user *user, struct plac
 {
     struct mem_chunk *chunk = user->chunks[place.chunk];
     struct mem_entry *entry = &chunk->entries[place.entry];
-    memmove(entry + 1, entry, (chunk->count - place.entry) * sizeof *entry);
+    if (mem_entry_ts(&put) > user->newest)
+        user->newest = mem_entry_ts(&put);
+    else
+        memmove(entry + 1, entry, (chunk->count - place.entry) * sizeof *entry);
     *entry = put;
     record_heap_hold(table->heap, table->holder, put.record);
     chunk->count++;
     table->entry_count++;
     table->bytes += sizeof *put.record + record_body_bytes(put.record);
-    if (mem_entry_is_keyed(entry)) {
+    if (mem_entry_is_keyed(&put)) {
         user->keyed_count++;
         table->keyed_count++;
     }

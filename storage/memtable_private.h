@@ -34,6 +34,7 @@ struct mem_user {
     uint64_t hash;
     struct mem_chunk **chunks;
     struct mem_chunk *one; /* the directory of a user with one chunk */
+    uint64_t newest;       /* ts of the last entry, so that it need not be looked at */
     uint32_t chunk_count;
     uint32_t chunk_room;
     uint32_t keyed_count;
