@@ -10,8 +10,10 @@
 
 _Static_assert(ROW_KEY_INDEX_PREFIX < 0x21, "the key index comes first");
 
-/* Entries, for their records; users, whose structs and chunks must be there when their entries are looked at. */
+/* Entries, for their records, some at once, so that the processor looks up their pages side by side; users, whose
+ * structs and chunks must be there when their entries are looked at. */
 #define FETCH_ENTRIES 12u
+#define FETCH_AT_ONCE 8u
 #define FETCH_USERS 16u
 
 #define BEGIN_WORDS 2u
@@ -33,7 +35,8 @@ struct memtable_source {
     const struct memtable *table;
     struct sorted_user *users; /* by name */
     struct place at;
-    struct place ahead; /* FETCH_ENTRIES before `at` */
+    struct place ahead;  /* FETCH_ENTRIES before `at` and up to FETCH_AT_ONCE more */
+    uint32_t more_ahead; /* those */
     bool is_index_done;
     uint8_t key[ROW_KEY_BYTES_MAX];
     uint8_t value[ROW_VALUE_BYTES_MAX];
@@ -105,13 +108,19 @@ static void fetch_next(struct memtable_source *source)
 static void begin_pass(struct memtable_source *source)
 {
     source->at = source->ahead = (struct place){0};
+    source->more_ahead = 0;
     for (uint32_t i = 0; i < FETCH_ENTRIES; i++)
         fetch_next(source);
 }
 
 static const struct mem_entry *next_entry(struct memtable_source *source, const struct mem_user **user_r)
 {
-    fetch_next(source);
+    if (source->more_ahead == 0)
+        while (source->more_ahead < FETCH_AT_ONCE) {
+            fetch_next(source);
+            source->more_ahead++;
+        }
+    source->more_ahead--;
     return step(source, &source->at, user_r);
 }
 
