@@ -8,7 +8,7 @@ import os from "node:os";
 import { writePage } from "./bench_html.mjs";
 import { readOptions } from "./bench_options.mjs";
 import { besideJetStream, promises } from "./bench_peers.mjs";
-import { checkDisk, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
+import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 
 const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers } = readOptions(process.argv.slice(2), process.env);
@@ -35,7 +35,8 @@ function pairs(connections, window, targets) {
     name: group,
     async run() {
       const peers = withPeers ? [() => onNats(args)] : [];
-      const noDisk = targets.tellsDisk ? [() => onServer(args, { where: "/dev/shm" })] : [];
+      const where = targets.tellsDisk ? memoryDir() : undefined;
+      const noDisk = where ? [() => onServer(args, { where })] : [];
       const [ceiling, server, ...others] = await interleaved(() => onCeiling(args), () => onServer(args), ...noDisk, ...peers);
       const against = (of, reports = server) => reports.map((r, i) => of(r) / of(ceiling[i]));
       const inMemory = others.splice(0, noDisk.length);

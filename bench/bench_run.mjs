@@ -16,6 +16,14 @@ export function checkDisk() {
   return type;
 }
 
+// A directory in memory with room for a server's data, if there is one.
+export function memoryDir() {
+  const dir = "/dev/shm";
+  if (!fs.existsSync(dir)) return undefined;
+  const { bavail, bsize } = fs.statfsSync(dir);
+  return bavail * bsize >= 2 ** 30 ? dir : undefined;
+}
+
 // Of the time that the processors had, the share that the host gave to others.
 export function stealWatch() {
   const read = () => fs.readFileSync("/proc/stat", "utf8").split("\n")[0].trim().split(/\s+/).slice(1, 9).map(Number);
