@@ -116,10 +116,8 @@ static void begin_pass(struct memtable_source *source)
 static const struct mem_entry *next_entry(struct memtable_source *source, const struct mem_user **user_r)
 {
     if (source->more_ahead == 0)
-        while (source->more_ahead < FETCH_AT_ONCE) {
+        for (; source->more_ahead < FETCH_AT_ONCE; source->more_ahead++)
             fetch_next(source);
-            source->more_ahead++;
-        }
     source->more_ahead--;
     return step(source, &source->at, user_r);
 }

@@ -16,7 +16,6 @@
 
 #define RUN_READERS_MAX 4
 #define RUN_PATH_BYTES 1024u
-#define RUN_PAGE_BYTES 4096u /* as run_pages.c writes them; the map begins with one */
 #define RUN_FILTER_PREFIX 0xFF
 #define RUN_FILTER_KEY_BYTES 9u /* the prefix, then the offset of the piece, big endian */
 #define RUN_CRC_KEY "\xff\xff"

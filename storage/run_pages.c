@@ -9,16 +9,14 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
-#include "storage/file.h"
 
-#define PAGE_BYTES FILE_BLOCK_BYTES
 #define PAGE_HEADER_BYTES 16u
 #define NODE_HEADER_BYTES 8u
 #define SLOT_BYTES sizeof(uint16_t)
 /* LMDB's: two nodes fit into a page; a row that is larger has its value on overflow pages. */
-#define NODE_BYTES_MAX (((PAGE_BYTES - PAGE_HEADER_BYTES) / 2 & ~1u) - SLOT_BYTES)
+#define NODE_BYTES_MAX (((RUN_PAGE_BYTES - PAGE_HEADER_BYTES) / 2 & ~1u) - SLOT_BYTES)
 #define META_PAGES 2u
-#define OVERFLOW_PAGES(bytes) ((PAGE_HEADER_BYTES + (bytes) + PAGE_BYTES - 1) / PAGE_BYTES)
+#define OVERFLOW_PAGES(bytes) ((PAGE_HEADER_BYTES + (bytes) + RUN_PAGE_BYTES - 1) / RUN_PAGE_BYTES)
 /* What goes to the disk at once: a log write that comes behind it waits for some 0.5 ms. */
 #define CHUNK_PAGES 128u
 _Static_assert(OVERFLOW_PAGES(RUN_PAGES_VALUE_BYTES_MAX) < CHUNK_PAGES, "a value fits into a chunk");
@@ -86,7 +84,7 @@ struct meta {
 /* The page of a level that is being filled. Its first key also stands beside it: a branch has none for its first
  * child. */
 struct level {
-    _Alignas(8) uint8_t page[PAGE_BYTES];
+    _Alignas(8) uint8_t page[RUN_PAGE_BYTES];
     uint8_t first_key[RUN_PAGES_KEY_BYTES_MAX];
     uint32_t first_key_bytes;
 };
@@ -106,8 +104,8 @@ struct run_pages {
 
 static void write_chunk(struct run_pages *pages)
 {
-    size_t bytes = (size_t)pages->chunk_count * PAGE_BYTES;
-    off_t offset = (off_t)(pages->chunk_begin * PAGE_BYTES);
+    size_t bytes = (size_t)pages->chunk_count * RUN_PAGE_BYTES;
+    off_t offset = (off_t)(pages->chunk_begin * RUN_PAGE_BYTES);
     if (pages->status == 0 && bytes > 0)
         pages->status = file_write(pages->fd, pages->chunk, bytes, offset);
     if (pages->status == 0 && pages->is_read_soon)
@@ -121,7 +119,7 @@ static uint8_t *take_pages(struct run_pages *pages, uint32_t count, uint64_t *nu
 {
     if (pages->chunk_count + count > CHUNK_PAGES)
         write_chunk(pages);
-    uint8_t *at = pages->chunk + (size_t)pages->chunk_count * PAGE_BYTES;
+    uint8_t *at = pages->chunk + (size_t)pages->chunk_count * RUN_PAGE_BYTES;
     *number_r = pages->chunk_begin + pages->chunk_count;
     pages->chunk_count += count;
     return at;
@@ -136,7 +134,7 @@ static struct page_header *header_of(struct level *level)
 
 static void clear_page(struct level *level, enum page_kind kind)
 {
-    *header_of(level) = (struct page_header){.kind = kind, .lower = PAGE_HEADER_BYTES, .upper = PAGE_BYTES};
+    *header_of(level) = (struct page_header){.kind = kind, .lower = PAGE_HEADER_BYTES, .upper = RUN_PAGE_BYTES};
 }
 
 static uint32_t node_bytes(size_t key_bytes, size_t value_bytes)
@@ -182,7 +180,7 @@ static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *numb
     header->number = *number_r;
     memcpy(out, level->page, header->lower);
     memset(out + header->lower, 0, (size_t)(header->upper - header->lower));
-    memcpy(out + header->upper, level->page + header->upper, PAGE_BYTES - header->upper);
+    memcpy(out + header->upper, level->page + header->upper, RUN_PAGE_BYTES - header->upper);
     *(height == 0 ? &pages->tree.leaf_pages : &pages->tree.branch_pages) += 1;
     clear_page(level, height == 0 ? PAGE_LEAF : PAGE_BRANCH);
 }
@@ -252,7 +250,7 @@ static uint64_t put_overflow(struct run_pages *pages, struct span value)
     struct page_header header = {.number = number, .kind = PAGE_OVERFLOW, .overflow_pages = count};
     memcpy(out, &header, sizeof header);
     memcpy(out + sizeof header, value.data, value.bytes);
-    memset(out + sizeof header + value.bytes, 0, (size_t)count * PAGE_BYTES - sizeof header - value.bytes);
+    memset(out + sizeof header + value.bytes, 0, (size_t)count * RUN_PAGE_BYTES - sizeof header - value.bytes);
     pages->tree.overflow_pages += count;
     return number;
 }
@@ -286,7 +284,7 @@ int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_so
     struct run_pages *pages = malloc(sizeof *pages);
     if (pages == NULL)
         return -ENOMEM;
-    pages->chunk = aligned_alloc(FILE_BLOCK_BYTES, (size_t)CHUNK_PAGES * PAGE_BYTES);
+    pages->chunk = aligned_alloc(FILE_BLOCK_BYTES, (size_t)CHUNK_PAGES * RUN_PAGE_BYTES);
     pages->fd = pages->chunk == NULL ? -ENOMEM : file_open_direct(path, O_CREAT | O_TRUNC);
     if (pages->fd < 0) {
         int status = pages->fd;
@@ -295,7 +293,7 @@ int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_so
         return status;
     }
     /* The meta pages are zeros until all else is there. */
-    memset(pages->chunk, 0, META_PAGES * PAGE_BYTES);
+    memset(pages->chunk, 0, META_PAGES * RUN_PAGE_BYTES);
     pages->chunk_count = META_PAGES;
     pages->chunk_begin = 0;
     pages->is_read_soon = is_read_soon;
@@ -319,13 +317,13 @@ static void write_meta(struct run_pages *pages, uint64_t page_count)
 {
     struct meta meta = {.magic = META_MAGIC,
                         .version = META_VERSION,
-                        .map_bytes = page_count * PAGE_BYTES,
-                        .free_pages = {.pad = PAGE_BYTES, .flags = TREE_INTEGER_KEYS, .root = NO_PAGE},
+                        .map_bytes = page_count * RUN_PAGE_BYTES,
+                        .free_pages = {.pad = RUN_PAGE_BYTES, .flags = TREE_INTEGER_KEYS, .root = NO_PAGE},
                         .rows = {.root = NO_PAGE},
                         .last_page = META_PAGES - 1};
-    memset(pages->chunk, 0, META_PAGES * PAGE_BYTES);
+    memset(pages->chunk, 0, META_PAGES * RUN_PAGE_BYTES);
     for (uint64_t i = 0; i < META_PAGES; i++) {
-        uint8_t *out = pages->chunk + i * PAGE_BYTES;
+        uint8_t *out = pages->chunk + i * RUN_PAGE_BYTES;
         struct page_header header = {.number = i, .kind = PAGE_META};
         memcpy(out, &header, sizeof header);
         memcpy(out + sizeof header, &meta, sizeof meta);
@@ -347,7 +345,7 @@ int run_pages_finish(struct run_pages *pages, uint64_t *file_bytes_r)
     write_meta(pages, page_count);
     if (pages->status == 0 && !FAULT(RUN_NOT_SYNCED) && fdatasync(pages->fd) != 0)
         pages->status = -errno;
-    *file_bytes_r = page_count * PAGE_BYTES;
+    *file_bytes_r = page_count * RUN_PAGE_BYTES;
     return pages->status;
 }
 

@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "storage/file.h"
 
-#define RUN_PAGES_KEY_BYTES_MAX 511u /* LMDB's */
+#define RUN_PAGE_BYTES FILE_BLOCK_BYTES /* the map of a run begins with one */
+#define RUN_PAGES_KEY_BYTES_MAX 511u    /* LMDB's */
 #define RUN_PAGES_VALUE_BYTES_MAX 131072u
 
 struct run_pages;

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/fault.h"
 #include "storage/page_guard.h"
+#include "storage/run_pages.h"
 #include "storage/store_page.h"
 #include "storage/store_private.h"
 
@@ -86,8 +87,8 @@ static void seek_init(struct seek *seek, struct span user, bool is_index, uint64
     seek->oldest_first = oldest_first;
 }
 
-/* Asks for what is read a little later than the row at `row`: later rows lie before the earlier ones in a page, pages in
- * the order of their rows; of the next page its header, when this one is entered. */
+/* Asks for what is read a little later than the row at `row`: later rows lie before the earlier ones in a page, pages
+ * in the order of their rows; of the next page its header, when this one is entered. */
 static void fetch_next_rows(const struct seek *seek, const struct head *head, const char *row)
 {
     uintptr_t page = (uintptr_t)row / RUN_PAGE_BYTES;
