@@ -122,5 +122,7 @@ int io_wait(struct io *io, uint64_t wait_us);
 /* io_wait, then takes in what is there, asking the kernel for more as long as it has some (bounded): what a turn
  * gathers before it answers decides what a message costs. Calls back. Returns the number of completions, or -errno. */
 int io_gather(struct io *io, uint64_t wait_us);
+/* From a callback of io_gather: it asks the kernel for no more and soon returns; the rest comes with the next one. */
+void io_gather_less(struct io *io);
 
 #endif

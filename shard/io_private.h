@@ -52,6 +52,7 @@ struct io {
     struct io_buffers buffers;
     bool is_enabled;
     bool is_stopping_accept;
+    bool gathers_less;
     uint32_t listener_count;
     uint32_t socket_count;  /* adopted, neither closed nor released */
     uint32_t message_count; /* in use, of messages: those not submitted yet */

@@ -16,6 +16,8 @@
 #define KIND_SHIFT 56
 /* The kernel hands out what is ready in portions; a turn takes so many of them before it answers. */
 #define GATHER_ROUNDS_MAX 64
+/* When it is told to gather less, so many more of those that are there. */
+#define LESS_COMPLETIONS_MAX 128
 #define SUBMIT_TRIES_MAX 1000
 
 static const unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL
@@ -215,12 +217,13 @@ static void complete(struct io *io, const struct io_uring_cqe *cqe)
 static int take_completions(struct io *io)
 {
     struct io_uring_cqe *cqe;
-    int count = 0;
-    while (io_uring_peek_cqe(&io->ring, &cqe) == 0 && cqe != NULL) {
+    int count = 0, left = LESS_COMPLETIONS_MAX;
+    while (left > 0 && io_uring_peek_cqe(&io->ring, &cqe) == 0 && cqe != NULL) {
         struct io_uring_cqe copy = {.user_data = cqe->user_data, .res = cqe->res, .flags = cqe->flags};
         io_uring_cqe_seen(&io->ring, cqe);
         complete(io, &copy);
         count++;
+        left -= io->gathers_less;
         if (io_uring_cq_ready(&io->ring) == 0)
             break;
     }
@@ -230,6 +233,7 @@ static int take_completions(struct io *io)
 int io_gather(struct io *io, uint64_t wait_us)
 {
     int count = 0;
+    io->gathers_less = false;
     bool is_idle = io_uring_cq_ready(&io->ring) == 0 || !io->is_enabled;
     if (wait_us > 0 || is_idle || io_uring_sq_ready(&io->ring) > 0) {
         int status = io_wait(io, wait_us);
@@ -239,13 +243,18 @@ int io_gather(struct io *io, uint64_t wait_us)
     for (int round = 0; round < GATHER_ROUNDS_MAX; round++) {
         if (io_uring_cq_ready(&io->ring) > 0)
             count += take_completions(io);
-        if (!has_kernel_more(io))
+        if (io->gathers_less || !has_kernel_more(io))
             break;
         int status = io_wait(io, 0); /* what is queued goes first: a receive that was stopped has no part in more */
         if (status != 0)
             return status;
     }
     return count;
+}
+
+void io_gather_less(struct io *io)
+{
+    io->gathers_less = true;
 }
 
 static int explain(char *text, size_t text_bytes, const char *what)

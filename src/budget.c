@@ -1,8 +1,10 @@
 #include "budget.h"
 
 #define KEY_BYTES_MAX (UINT64_C(64) << 20)
-/* struct delivery, struct arrival and a waiter, with what their pools waste. */
+/* struct delivery, struct arrival, a waiter and an `ok` that waits for a replay, with what their pools waste. */
 #define SEND_BYTES 1024u
+/* A head of HTTP in its pool. */
+#define HEAD_BYTES (11u << 10)
 /* struct history. */
 #define HISTORY_BYTES 512u
 
@@ -36,6 +38,7 @@ uint64_t budget_make(const struct config *config, uint32_t shards, struct budget
                                 .message_bytes = part,
                                 .key_bytes = part < KEY_BYTES_MAX ? part : KEY_BYTES_MAX,
                                 .deliveries_max = sends < UINT32_MAX ? (uint32_t)sends : UINT32_MAX,
-                                .histories_max = histories < UINT32_MAX ? (uint32_t)histories : UINT32_MAX};
+                                .histories_max = histories < UINT32_MAX ? (uint32_t)histories : UINT32_MAX,
+                                .heads_max = (uint32_t)(part / 2 / HEAD_BYTES)};
     return 0;
 }

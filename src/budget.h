@@ -11,7 +11,8 @@
  *     connections themselves                  --connections x BUDGET_CONN_BYTES, spread over the shards
  *     buffers of a fixed size                 BUDGET_FIXED_BYTES
  *     the rest, in sixteenths:   5 records under way, 2 their places in the memtable, 1 sends under way,
- *                                4 output that waits, 2 input that waits, 1 keys, 1 left over
+ *                                4 output that waits, 2 input that waits, 1 keys, a half HTTP heads of which a part has
+ *                                come, a half left over
  *
  * Whatever reaches its part makes the server refuse (`busy`), read more slowly, or cut off who does not read; it never
  * takes from another part. Pure.
@@ -40,6 +41,7 @@ struct budget {
     uint64_t key_bytes;      /* hashes of keys */
     uint32_t deliveries_max; /* sends of this shard's users under way, and as many to them */
     uint32_t histories_max;  /* pages asked for */
+    uint32_t heads_max;      /* of HTTP, of which a part has come */
 };
 
 /* What the server may use, whether the user said so or not. */

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "core.h"
+#include "delivery.h"
 #include "keeper.h"
 
 /* Blocks of a generation's memory that a turn gives back, of 1 MiB. */
@@ -309,7 +310,7 @@ static bool step_begin(struct core *core)
 static bool step_end(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
-    if (!wal_round_is_written(core->wal, checkpoint->round))
+    if (!wal_round_is_written(core->wal, checkpoint->round) || delivery_is_behind(core))
         return false;
     checkpoint->phase = PHASE_ENDED;
     say(core, LETTER_ROUND_END);

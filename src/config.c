@@ -56,6 +56,9 @@ static const struct option serve_options[] = {
      "size of a file of the log"},
     {"stop-time-s", "S", OPTION_NUMBER, FIELD(stop_time_s), 1, 3600, 5, 1,
      "seconds that a stop may take before it is cut short"},
+    {"log-level", "LEVEL", OPTION_LEVEL, NO_FIELD,
+     "info, or debug: each second the longest turn of each shard, and what is\n"
+     "still taken when nobody is connected (default info)"},
 };
 
 #define DATA_OPTION(help)                                                                                              \
@@ -180,6 +183,15 @@ static enum config_action take_origin(struct parser *parser, const char *given)
     return CONFIG_SERVE;
 }
 
+static enum config_action take_level(struct parser *parser, const char *given)
+{
+    bool is_debug = strcmp(given, "debug") == 0;
+    if (!is_debug && strcmp(given, "info") != 0)
+        return complain(parser, given, "must be info or debug");
+    parser->config->log_level = is_debug ? LOG_DEBUG : LOG_INFO;
+    return CONFIG_SERVE;
+}
+
 static enum config_action take_value(struct parser *parser, const struct option *option, const char *given)
 {
     switch (option->kind) {
@@ -187,6 +199,7 @@ static enum config_action take_value(struct parser *parser, const struct option 
     case OPTION_ORIGIN: return take_origin(parser, given);
     case OPTION_NUMBER:
     case OPTION_BYTES: return take_number(parser, option, given);
+    case OPTION_LEVEL: return take_level(parser, given);
     case OPTION_DIR:
     case OPTION_USER: break;
     }
@@ -221,6 +234,7 @@ static void set_defaults(struct config *config)
     ASSERT(is_good);
     config->listen_count = 1;
     config->data_dir = "./data";
+    config->log_level = LOG_INFO;
     for (size_t i = 0; i < sizeof serve_options / sizeof serve_options[0]; i++)
         if (serve_options[i].bytes != 0)
             field_store(config, &serve_options[i], serve_options[i].fallback);

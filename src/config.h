@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
+
 #define CONFIG_LISTENS_MAX 16u
 #define CONFIG_ORIGINS_MAX 16u
 #define CONFIG_ORIGIN_BYTES 256u
@@ -61,6 +63,7 @@ struct config {
     uint32_t wal_segment_bytes;
     uint32_t connections; /* of the whole server */
     uint32_t stop_time_s;
+    enum log_level log_level;                /* LOG_INFO or LOG_DEBUG */
     const char *user;                        /* dump: of this user only; NULL: of all */
     const char *to_dir;                      /* backup */
     const char *from_dir;                    /* restore */

@@ -16,6 +16,7 @@ enum option_kind {
     OPTION_NUMBER,
     OPTION_BYTES,
     OPTION_USER,
+    OPTION_LEVEL,
 };
 
 struct option {

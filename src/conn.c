@@ -140,6 +140,8 @@ struct conn_work *conn_work(struct core *core, struct conn *conn)
     *work = (struct conn_work){.conn = conn};
     ws_init(&work->ws);
     list_init(&work->resume_link);
+    list_init(&work->moving_link);
+    list_init(&work->history_link);
     conn->work = work;
     return work;
 }
@@ -158,7 +160,8 @@ void conn_rest(struct core *core, struct conn *conn)
     if (!rate_is_full(&work->frame_rate, shard_monotonic_us(core->shard)))
         return;
     if (work->ws.parser != NULL || work->ws.closed || work->stash.data != NULL || work->head != NULL
-        || work->login != NULL || work->replay != NULL || work->histories != NULL || !list_is_empty(&work->resume_link))
+        || work->login != NULL || work->replay != NULL || work->histories != NULL || list_is_linked(&work->resume_link)
+        || work->fragment_retry_after_ms != 0)
         return;
     work_give(core, conn);
 }
@@ -184,10 +187,12 @@ static void work_drop(struct core *core, struct conn *conn)
     struct conn_work *work = conn->work;
     if (work == NULL)
         return;
-    ASSERT(work->replay == NULL && work->histories == NULL && list_is_empty(&work->resume_link));
+    ASSERT(work->replay == NULL && work->histories == NULL);
+    ASSERT(!list_is_linked(&work->resume_link) && !list_is_linked(&work->moving_link));
+    ASSERT(!list_is_linked(&work->history_link));
     conn_stash_free(core, conn);
     ws_fini(&work->ws, core->ws_pool);
-    http_head_close(&work->head);
+    conn_head_free(core, conn);
     free(work->login);
     work_give(core, conn);
 }
@@ -231,6 +236,7 @@ void conn_on_timer(struct core *core, struct conn *conn)
     switch (conn->state) {
     case CONN_HTTP: conn_drop(core, conn); return;
     case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
+    case CONN_MOVING: conn_drop(core, conn); return; /* the peer does not read what is before the login's answer */
     case CONN_CLOSING: conn_drop(core, conn); return;
     case CONN_REPLAY:
     case CONN_LIVE: on_silence(core, conn); return;

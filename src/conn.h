@@ -7,9 +7,10 @@
  * the peer's end or a timer closes the socket (CONN_CLOSED), and when the kernel has let go of its buffers the slot is
  * free.
  *
- * Reading. Bytes come to conn_on_bytes; frames are taken up one by one while conn_may_read says so. What cannot be
- * taken up yet (a login under way, too many requests unanswered, too much output waiting) is stashed and the receive is
- * stopped until it can: the peer is slowed down by TCP, nothing is lost.
+ * Reading. Bytes come to conn_on_recv; frames are taken up one by one, at most a share at a time and within the budget
+ * of the turn (turn.h). What cannot be taken up yet (that is used up, a login under way, too many requests unanswered,
+ * too much output waiting) is stashed, and past CONN_STASH_PAUSE_BYTES the receive is stopped until it can: the peer is
+ * slowed down by TCP, nothing is lost.
  *
  * Writing. conn_reply_begin gives room, conn_reply_end says how much was written; at the end of the turn all output of
  * a connection leaves in one send. Output waits in chunks from a shared pool; an idle connection has none.
@@ -113,16 +114,19 @@ _Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered holds it");
 /* From core->work_pool. */
 struct conn_work {
     struct conn *conn;
-    struct ws ws;            /* in mid-frame or mid-message, or closed */
-    struct list resume_link; /* in core->resume_conns: the stash may be read on; CONN_MOVING: in core->moving_conns */
+    struct ws ws;             /* in mid-frame or mid-message, or closed */
+    struct list resume_link;  /* in core->resume_conns: the stash may be read on */
+    struct list moving_link;  /* in core->moving_conns: CONN_MOVING, until the socket is released */
+    struct list history_link; /* in core->history_conns: the next page may be gathered */
     struct conn_stash stash;
     uint64_t login_at_us;      /* the login must be complete by then */
-    struct http_head *head;    /* CONN_HTTP */
+    struct http_head *head;    /* CONN_HTTP; from core->head_pool */
     struct login *login;       /* CONN_MOVING, CONN_LOGIN: what was asked */
     struct replay *replay;     /* CONN_REPLAY */
     struct history *histories; /* pages asked for, oldest first */
     struct history *histories_last;
-    struct rate frame_rate; /* until it is full again */
+    struct rate frame_rate;           /* until it is full again */
+    uint32_t fragment_retry_after_ms; /* a fragment of the message under way was over the rate; 0: none */
 };
 
 /* A login that was asked for: kept while the connection moves and `last` is read. malloc'ed. */
@@ -175,12 +179,15 @@ void conn_on_timer(struct core *core, struct conn *conn);
 void conn_free(struct core *core, struct conn *conn);
 
 /* -- reading (conn_read.c) -- */
-/* Reads on what is stashed, as far as may be, and receives again. */
-void conn_resume(struct core *core, struct conn *conn);
-/* Puts it on the list of those to be resumed at the end of the turn, if it has reason to. */
+/* End of a turn: connections of core->resume_conns read on what is stashed, a share each, and receive again when
+ * nothing is left. True: some still wait. */
+bool conn_resume_all(struct core *core);
+/* Puts it into core->resume_conns, if it has reason to. */
 void conn_wants_resume(struct core *core, struct conn *conn);
 /* Arms the receive that fits its state. */
 void conn_receive(struct core *core, struct conn *conn);
+/* Gives back the head of HTTP, if there is one. */
+void conn_head_free(struct core *core, struct conn *conn);
 /* Gives back what is stashed, if anything. */
 void conn_stash_free(struct core *core, struct conn *conn);
 /* What to do with incoming bytes (also from a move). */
@@ -211,6 +218,8 @@ void conn_reply_error(struct core *core, struct conn *conn, const struct request
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason);
 /* The same without a close frame: after an HTTP answer. */
 void conn_close_http(struct core *core, struct conn *conn);
+/* CONN_HTTP: there is no room for it. Answers 503 and closes. */
+void conn_refuse_full(struct core *core, struct conn *conn);
 /* At once: the peer is gone. */
 void conn_drop(struct core *core, struct conn *conn);
 /* CONN_CLOSING: goes on when output has drained. */

@@ -4,6 +4,7 @@
 #include "core.h"
 #include "fanout.h"
 #include "history.h"
+#include "move.h"
 #include "replay.h"
 
 /* How long the peer may take to end its side, and a slow consumer to read what was waiting for it. */
@@ -13,6 +14,8 @@
 /* Out of its user, its replay and its pages: nothing will be pushed or answered any more. */
 static void conn_leave(struct core *core, struct conn *conn)
 {
+    if (conn->state == CONN_MOVING)
+        move_cancel(core, conn);
     if (conn->work != NULL)
         list_remove(&conn->work->resume_link);
     history_drop_all(core, conn);
@@ -41,21 +44,26 @@ void conn_close_http(struct core *core, struct conn *conn)
     conn_set_state(conn, CONN_CLOSING);
     timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_LINGER_US);
     conn_receive(core, conn);
+    conn_wants_resume(core, conn);
     if (list_is_empty(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
+}
+
+void conn_refuse_full(struct core *core, struct conn *conn)
+{
+    struct span answer = http_answer_full();
+    conn_write(core, conn, answer.data, answer.bytes);
+    conn_close_http(core, conn);
 }
 
 void conn_drop(struct core *core, struct conn *conn)
 {
     if (conn->state == CONN_CLOSED)
         return;
-    if (conn->state != CONN_CLOSING)
-        conn_leave(core, conn);
+    conn_leave(core, conn);
     conn_set_state(conn, CONN_CLOSED);
     timers_clear(shard_timers(core->shard), &conn->timer);
     list_remove(&conn->output_link);
-    if (!conn->is_turned_away)
-        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
     io_close(shard_io(core->shard), &conn->socket);
 }
 

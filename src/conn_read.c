@@ -21,12 +21,33 @@ static bool may_read(struct core *core, const struct conn *conn)
     }
 }
 
+/* Counts a frame of any kind. */
 static bool is_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
     uint32_t frame_rate = core->server->config->frame_rate;
     if (frame_rate == 0)
         return true;
     return rate_take(&conn_work(core, conn)->frame_rate, frame_rate, shard_monotonic_us(core->shard), retry_after_ms_r);
+}
+
+/* A fragment over the rate is kept, and its message is refused when it is whole. */
+static void count_fragment(struct core *core, struct conn *conn)
+{
+    uint32_t retry_after_ms;
+    if (!is_within_frame_rate(core, conn, &retry_after_ms))
+        conn_work(core, conn)->fragment_retry_after_ms = retry_after_ms;
+}
+
+/* The last frame of a message. */
+static bool is_message_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
+{
+    bool is_within = is_within_frame_rate(core, conn, retry_after_ms_r);
+    if (conn->work == NULL || conn->work->fragment_retry_after_ms == 0)
+        return is_within;
+    if (is_within)
+        *retry_after_ms_r = conn->work->fragment_retry_after_ms;
+    conn->work->fragment_retry_after_ms = 0;
+    return false;
 }
 
 static void take_request(struct core *core, struct conn *conn, char *data, size_t bytes)
@@ -39,7 +60,7 @@ static void take_request(struct core *core, struct conn *conn, char *data, size_
         conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
         return;
     }
-    if (!is_within_frame_rate(core, conn, &retry_after_ms)) {
+    if (!is_message_within_frame_rate(core, conn, &retry_after_ms)) {
         conn_reply_error(core, conn, &request.id, ERROR_RATE_LIMITED, "too many frames on this connection: wait",
                          retry_after_ms);
         return;
@@ -68,23 +89,36 @@ static bool is_ws_closed(const struct conn *conn)
     return conn->work != NULL && conn->work->ws.closed;
 }
 
+/* A ping over the rate has no answer. */
+static void take_ping(struct core *core, struct conn *conn, const struct ws_event *event)
+{
+    uint8_t header[WS_HEADER_BYTES_MAX];
+    uint32_t retry_after_ms;
+    if (!is_within_frame_rate(core, conn, &retry_after_ms))
+        return;
+    uint32_t header_bytes = ws_header_write(header, WS_PONG, event->bytes);
+    conn_write(core, conn, (const char *)header, header_bytes);
+    conn_write(core, conn, event->data, event->bytes);
+}
+
+static void take_pong(struct core *core, struct conn *conn)
+{
+    uint32_t retry_after_ms;
+    (void)is_within_frame_rate(core, conn, &retry_after_ms);
+}
+
 static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *event)
 {
     switch (event->kind) {
     case WS_EVENT_MESSAGE: take_request(core, conn, event->data, event->bytes); return;
-    case WS_EVENT_PING: {
-        uint8_t header[WS_HEADER_BYTES_MAX];
-        uint32_t header_bytes = ws_header_write(header, WS_PONG, event->bytes);
-        conn_write(core, conn, (const char *)header, header_bytes);
-        conn_write(core, conn, event->data, event->bytes);
-        return;
-    }
+    case WS_EVENT_PING: take_ping(core, conn, event); return;
+    case WS_EVENT_PONG: take_pong(core, conn); return;
+    case WS_EVENT_FRAGMENT: count_fragment(core, conn); return;
     case WS_EVENT_CLOSE:
         conn->has_peer_closed = true;
         conn_close(core, conn, event->code, "");
         return;
     case WS_EVENT_ERROR: conn_close(core, conn, event->code, event->reason); return;
-    case WS_EVENT_PONG:
     case WS_EVENT_MORE: return;
     }
 }
@@ -93,28 +127,44 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
 static void discard(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     struct ws_event event;
-    while (conn->is_websocket && !is_ws_closed(conn) && *bytes > 0) {
+    if (conn->is_websocket && !is_ws_closed(conn)) {
         next_event(core, conn, data, bytes, &event);
         if (event.kind == WS_EVENT_CLOSE || event.kind == WS_EVENT_ERROR)
             conn->has_peer_closed = event.kind == WS_EVENT_CLOSE;
+    } else {
+        *bytes = 0;
     }
-    *bytes = 0;
     if (conn->has_peer_closed)
         conn_closing_step(core, conn);
+}
+
+void conn_head_free(struct core *core, struct conn *conn)
+{
+    if (conn->work == NULL || conn->work->head == NULL)
+        return;
+    pool_give(&core->head_pool, conn->work->head);
+    conn->work->head = NULL;
+}
+
+/* So many heads may wait for their rest; one that came whole waits for nothing. */
+static void keep_head(struct core *core, struct conn *conn)
+{
+    if (core->head_pool.taken > core->budget.heads_max)
+        conn_refuse_full(core, conn);
 }
 
 static void take_http(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     struct conn_work *work = conn_work(core, conn);
-    if (work->head == NULL)
-        work->head = http_head_open(&core->http);
     if (work->head == NULL) {
-        conn_drop(core, conn);
-        return;
+        void *memory = pool_take(&core->head_pool);
+        ASSERT(memory != NULL);
+        work->head = http_head_begin(memory, &core->http);
     }
     struct http_result result = http_head_feed(work->head, *data, *bytes);
     if (result.verdict == HTTP_MORE) {
         *bytes = 0;
+        keep_head(core, conn);
         return;
     }
     *data += result.used;
@@ -122,7 +172,8 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     conn_write(core, conn, result.answer.data, result.answer.bytes);
     if (result.body.bytes > 0)
         conn_write(core, conn, result.body.data, result.body.bytes);
-    http_head_close(&work->head);
+    conn_head_free(core, conn);
+    turn_spend(&core->turn, TURN_INPUT, TURN_HEAD_FRAMES);
     if (result.verdict == HTTP_ANSWER) {
         conn_close_http(core, conn);
         return;
@@ -131,19 +182,30 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     conn_set_state(conn, CONN_OPEN);
 }
 
-/* Takes up what may be taken up; moves *data and *bytes on. */
-static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes)
+/* A frame, or what there is of it. */
+static void take_one(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     struct ws_event event;
-    while (*bytes > 0 && may_read(core, conn)) {
-        if (conn->state == CONN_HTTP) {
-            take_http(core, conn, data, bytes);
-        } else if (conn->state == CONN_CLOSING) {
-            discard(core, conn, data, bytes);
-        } else {
-            next_event(core, conn, data, bytes, &event);
-            on_ws_event(core, conn, &event);
-        }
+    if (conn->state == CONN_HTTP) {
+        take_http(core, conn, data, bytes);
+    } else if (conn->state == CONN_CLOSING) {
+        discard(core, conn, data, bytes);
+    } else {
+        next_event(core, conn, data, bytes, &event);
+        on_ws_event(core, conn, &event);
+    }
+}
+
+/* Takes up what may be taken up, a share at most; moves *data and *bytes on. */
+static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    uint32_t share = TURN_INPUT_SHARE;
+    while (*bytes > 0 && share > 0 && may_read(core, conn) && turn_may(&core->turn, TURN_INPUT)) {
+        size_t before = *bytes;
+        take_one(core, conn, data, bytes);
+        uint32_t frames = 1 + (uint32_t)((before - *bytes) / TURN_FRAME_BYTES);
+        turn_spend(&core->turn, TURN_INPUT, frames);
+        share -= frames < share ? frames : share;
     }
 }
 
@@ -176,6 +238,11 @@ static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
 
 static int stash_add(struct core *core, struct conn_stash *stash, const char *data, size_t bytes)
 {
+    if (stash->begin > 0 && stash->end + bytes > stash->bytes) {
+        memmove(stash->data, stash->data + stash->begin, stash->end - stash->begin);
+        stash->end -= stash->begin;
+        stash->begin = 0;
+    }
     if (stash->end + bytes > stash->bytes && stash_grow(core, stash, stash->end + bytes) != 0)
         return -1;
     memcpy(stash->data + stash->end, data, bytes);
@@ -211,10 +278,12 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
 
 void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
-    if (!conn_has_stash(conn) || conn->state == CONN_CLOSING)
+    if (!conn_has_stash(conn))
         consume(core, conn, &data, &bytes);
-    if (bytes > 0 && conn->state != CONN_CLOSED)
-        stash_bytes(core, conn, data, bytes);
+    if (bytes == 0 || conn->state == CONN_CLOSED)
+        return;
+    stash_bytes(core, conn, data, bytes);
+    conn_wants_resume(core, conn);
 }
 
 void conn_wants_resume(struct core *core, struct conn *conn)
@@ -222,24 +291,38 @@ void conn_wants_resume(struct core *core, struct conn *conn)
     if (!conn_has_stash(conn) && !conn->is_reading_stopped)
         return;
     struct conn_work *work = conn_work(core, conn);
-    if (may_read(core, conn) && list_is_empty(&work->resume_link))
+    if (may_read(core, conn) && !list_is_linked(&work->resume_link))
         list_append(&core->resume_conns, &work->resume_link);
 }
 
-void conn_resume(struct core *core, struct conn *conn)
+/* Answers given while it reads on put the connection back into the queue, where it belongs only if something is left.
+ */
+static void conn_resume(struct core *core, struct conn *conn)
 {
-    struct conn_stash *stash = &conn->work->stash;
-    list_remove(&conn->work->resume_link);
-    if (stash->data != NULL) {
-        char *data = stash->data + stash->begin;
-        size_t bytes = stash->end - stash->begin;
+    struct conn_work *work = conn->work;
+    if (conn_has_stash(conn)) {
+        char *data = work->stash.data + work->stash.begin;
+        size_t bytes = work->stash.end - work->stash.begin;
         consume(core, conn, &data, &bytes);
-        stash->begin = stash->end - (uint32_t)bytes;
-        if (bytes > 0)
+        work->stash.begin = work->stash.end - (uint32_t)bytes;
+        list_remove(&work->resume_link);
+        if (bytes > 0) {
+            conn_wants_resume(core, conn);
             return;
+        }
         conn_stash_free(core, conn);
     }
     conn_receive(core, conn);
+}
+
+bool conn_resume_all(struct core *core)
+{
+    while (!list_is_empty(&core->resume_conns) && turn_may_carry(&core->turn, TURN_INPUT)) {
+        struct list *link = list_shift(&core->resume_conns);
+        turn_spend(&core->turn, TURN_INPUT, 1);
+        conn_resume(core, container_of(link, struct conn_work, resume_link)->conn);
+    }
+    return !list_is_empty(&core->resume_conns);
 }
 
 void conn_receive(struct core *core, struct conn *conn)

@@ -14,6 +14,7 @@
 #include "delivery.h"
 #include "fanout.h"
 #include "gate.h"
+#include "history.h"
 #include "keeper.h"
 #include "move.h"
 #include "pressure.h"
@@ -21,6 +22,7 @@
 #include "reads.h"
 #include "replay.h"
 #include "reply.h"
+#include "rest.h"
 #include "stop.h"
 #include "trim.h"
 
@@ -42,6 +44,7 @@ static void init_lists(struct core *core)
     list_init(&core->output_conns);
     list_init(&core->resume_conns);
     list_init(&core->moving_conns);
+    list_init(&core->history_conns);
     list_init(&core->arrivals);
     list_init(&core->log_waiting);
     list_init(&core->fanouts);
@@ -83,16 +86,18 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
     uint64_t wanted = budget_make(server->config, server->core_count, &core->budget);
     ASSERT(wanted == 0);
     core->key_memory.bytes_max = core->budget.key_bytes;
-    core->fanout_left = CORE_FANOUT_TURN_MAX;
+    turn_renew(&core->turn);
     init_lists(core);
     conn_table_init(&core->conns);
     pool_init(&core->work_pool, sizeof(struct conn_work));
+    pool_init(&core->head_pool, http_head_bytes());
     pool_init(&core->chunk_pool, CONN_CHUNK_BYTES);
     pool_init(&core->small_chunk_pool, CONN_CHUNK_SMALL_BYTES);
     pool_init(&core->fanout_pool, sizeof(struct fanout));
     pool_init(&core->delivery_pool, sizeof(struct delivery));
     pool_init(&core->arrival_pool, sizeof(struct arrival));
     pool_init(&core->waiter_pool, sizeof(struct delivery_waiter));
+    replay_oks_init(&core->ok_pool);
     int status = open_parts(core);
     if (status != 0)
         core_close(&core);
@@ -140,12 +145,14 @@ void core_close(struct core **core_p)
     conn_table_fini(&core->conns);
     range_reads_free(core);
     pool_fini(&core->work_pool);
+    pool_fini(&core->head_pool);
     pool_fini(&core->chunk_pool);
     pool_fini(&core->small_chunk_pool);
     pool_fini(&core->fanout_pool);
     pool_fini(&core->delivery_pool);
     pool_fini(&core->arrival_pool);
     pool_fini(&core->waiter_pool);
+    pool_fini(&core->ok_pool);
     free(core->push_scratch);
     free(core->scratch);
     free(core->quiet_letters);
@@ -259,14 +266,56 @@ static struct conn *conn_of(struct io_socket *socket)
     return container_of(socket, struct conn, socket);
 }
 
-/* A full server says so and closes. Whom it turns away takes no room while saying good-bye. */
-static void turn_away(struct core *core, struct conn *conn)
+static void log_full(struct core *core)
 {
-    conn->is_turned_away = true;
-    atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+    uint32_t left_out;
+    if (log_limit_take(&core->full_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(
+            LOG_WARN, "full",
+            "shard=%u connections=%u hint=\"new connections get 503: give --connections more, and the limit of open "
+            "files (ulimit -n) if that is what keeps it low\" left_out=%u",
+            core->index, core->server->config->connections, left_out);
+}
+
+/* What the socket does not take at once is lost, and so may the answer be, where the request has come already. */
+static void turn_away_at_once(int fd)
+{
     struct span answer = http_answer_full();
-    conn_write(core, conn, answer.data, answer.bytes);
-    conn_close_http(core, conn);
+    ssize_t ignored = send(fd, answer.data, answer.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)ignored;
+    close(fd);
+}
+
+/* A full server says so and closes. */
+static void turn_away(struct core *core, int fd)
+{
+    log_full(core);
+    if (core->turned_away == CORE_TURNED_AWAY_MAX) {
+        turn_away_at_once(fd);
+        return;
+    }
+    struct conn *conn = conn_open(core, fd, CONN_HTTP);
+    if (conn == NULL)
+        return;
+    conn->is_turned_away = true;
+    core->turned_away++;
+    conn_refuse_full(core, conn);
+}
+
+/* One connection less: its descriptor is closed. */
+static void count_closed(struct core *core, const struct conn *conn)
+{
+    if (conn->is_turned_away)
+        core->turned_away--;
+    else
+        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+}
+
+/* What is left in the kernel waits for the next turn. */
+static void bound_gathering(struct core *core)
+{
+    if (!turn_may(&core->turn, TURN_INPUT))
+        io_gather_less(shard_io(core->shard));
 }
 
 static void on_accept(void *context, uint32_t listener, int fd)
@@ -286,16 +335,17 @@ static void on_accept(void *context, uint32_t listener, int fd)
     }
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    turn_spend(&core->turn, TURN_INPUT, TURN_ACCEPT_FRAMES);
+    bound_gathering(core);
     uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);
-    struct conn *conn = conn_open(core, fd, CONN_HTTP);
-    if (conn == NULL) {
+    bool is_full = count >= core->server->config->connections;
+    struct conn *conn = is_full ? NULL : conn_open(core, fd, CONN_HTTP);
+    if (conn == NULL)
         atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+    if (is_full)
+        turn_away(core, fd);
+    if (conn == NULL)
         return;
-    }
-    if (count >= core->server->config->connections) {
-        turn_away(core, conn);
-        return;
-    }
     struct conn_work *work = conn_work(core, conn);
     work->login_at_us = shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
     timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);
@@ -305,6 +355,7 @@ static void on_accept(void *context, uint32_t listener, int fd)
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)
 {
     conn_on_recv(context, conn_of(socket), data, result);
+    bound_gathering(context);
     write_half(context);
 }
 
@@ -315,6 +366,7 @@ static void on_sent(void *context, struct io_socket *socket, int result)
 
 static void on_closed(void *context, struct io_socket *socket)
 {
+    count_closed(context, conn_of(socket));
     conn_free(context, conn_of(socket));
 }
 
@@ -389,21 +441,11 @@ static void on_timer(void *context, struct timer *timer)
         pressure_tick(core);
         keeper_tick(core);
         trim_tick(core);
+        rest_tick(core);
         set_tick(core);
     } else if (timer != &core->stop_timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
     }
-}
-
-static bool resume_conns(struct core *core)
-{
-    struct list conns;
-    list_init(&conns);
-    while (!list_is_empty(&core->resume_conns))
-        list_append(&conns, list_shift(&core->resume_conns));
-    while (!list_is_empty(&conns))
-        conn_resume(core, container_of(conns.next, struct conn_work, resume_link)->conn);
-    return !list_is_empty(&core->resume_conns);
 }
 
 static void flush_conns(struct core *core)
@@ -419,11 +461,14 @@ static void flush_conns(struct core *core)
 static bool on_turn_end(void *context)
 {
     struct core *core = context;
-    bool more = fanout_continue(core);
+    turn_renew(&core->turn);
+    bool more = delivery_continue(core);
+    more |= fanout_continue(core);
     if ((shard_signals(core->shard) & SIGNAL_STOP) != 0)
         stop_begin(core);
-    pressure_step(core);
-    more |= resume_conns(core);
+    more |= pressure_step(core);
+    more |= history_continue(core);
+    more |= conn_resume_all(core);
     more |= replay_step_all(core);
     write_log(core);
     more |= checkpoint_step(core);
@@ -432,6 +477,7 @@ static bool on_turn_end(void *context)
     if (core->stop_step != STOP_NOT)
         stop_step(core);
     flush_conns(core);
+    turn_over(&core->turn, clock_monotonic_us(core->server->clock) - shard_monotonic_us(core->shard));
     return more;
 }
 

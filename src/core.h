@@ -25,6 +25,7 @@
 #include "storage/memtable.h"
 #include "storage/store.h"
 #include "storage/wal.h"
+#include "turn.h"
 #include "user.h"
 
 struct core;
@@ -62,10 +63,6 @@ struct server {
 _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
                "both sides' sends and moves, going and coming home, and control letters fit the mailbox");
 
-/* Pushes that a turn gives out; the rest waits for the next turn, so that one user with very many connections does
- * not hold up the others. */
-#define CORE_FANOUT_TURN_MAX 2048u
-
 /* A log write that takes longer makes the shard refuse sends until it is done. */
 #define CORE_WRITE_SLOW_US 2000000u
 
@@ -75,6 +72,10 @@ _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_MOVES_OUT_MAX + 1024 < SHARD_MA
 /* Runs of a shard, and how many of a level a merge makes into one. */
 #define CORE_RUNS_MAX 24u
 #define CORE_RUNS_FAN_OUT 6u
+
+/* Connections of a shard that a full server lets linger to tell them so; more are closed at once. Descriptors are
+ * reserved for them (serve.c). */
+#define CORE_TURNED_AWAY_MAX 64u
 
 /* With less of the records' memory (budget.h) than this left, sends are refused. */
 #define CORE_HEAP_RESERVE_BYTES (UINT64_C(32) << 20)
@@ -93,25 +94,32 @@ struct core {
     struct budget budget;
     struct shard *shard;
 
-    /* Owned by the shard's thread: connections. */
+    /* Owned by the shard's thread. */
+    struct turn turn;
+
+    /* Connections. */
     struct conn_table conns;
     struct ws_pool *ws_pool;
     struct request_reader *reader;
     struct pool work_pool;
+    struct pool head_pool; /* heads of HTTP of which a part has come */
     struct pool chunk_pool;
     struct pool small_chunk_pool;
     struct http_options http;
     struct list output_conns;
     struct list resume_conns;
     struct list moving_conns; /* waiting for their output to leave, or for room to the other shard */
-    char *scratch;            /* SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
-    bool scratch_in_reply;    /* conn_reply_begin gave it out */
-    char *push_scratch;       /* a push that several connections share */
-    uint64_t stash_bytes;     /* of all connections */
-    uint32_t history_count;   /* pages asked for */
-    uint32_t history_active;  /* of these, those that are being gathered */
-    uint32_t history_ahead;   /* and those that are read before their turn */
-    uint32_t starved_at;      /* pressure.h */
+    struct list history_conns;
+    char *scratch;           /* SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
+    bool scratch_in_reply;   /* conn_reply_begin gave it out */
+    char *push_scratch;      /* a push that several connections share */
+    uint64_t stash_bytes;    /* of all connections */
+    uint32_t turned_away;    /* connections of a full server that are being told so */
+    uint32_t history_count;  /* pages asked for */
+    uint32_t history_active; /* of these, those that are being gathered */
+    uint32_t history_ahead;  /* and those that are read before their turn */
+    uint32_t starved_at;     /* pressure.h */
+    uint32_t starved_left;
     bool is_starved;
 
     /* Users and their sends. */
@@ -120,13 +128,15 @@ struct core {
     struct pool delivery_pool;
     struct pool arrival_pool;
     struct pool waiter_pool;
+    struct pool ok_pool;     /* of sends whose `ok` waits for a replay */
+    uint32_t oks_reserved;   /* places in it for sends that are under way */
     struct core_peer *peers; /* one for each shard */
     uint32_t deliveries_out; /* sends of this shard's users that are not home yet */
-    struct list arrivals;    /* in the log, not yet durable; in order of batch */
+    struct list arrivals;    /* in the log; in order of batch */
+    uint64_t durable_to;     /* the newest batch that is on the disk */
     struct list log_waiting; /* sends (deliveries) that wait for a place in the filling batch */
     struct pool fanout_pool;
     struct list fanouts;
-    uint32_t fanout_left;     /* pushes left in this turn */
     struct list replay_conns; /* replays that can go on */
     struct key_memory key_memory;
     struct list key_users; /* users with a key window, least recently used first */
@@ -163,8 +173,10 @@ struct core {
     struct log_limit read_limit;   /* the reader's thread */
     struct log_limit accept_limit; /* the shard's */
     struct log_limit output_limit;
+    struct log_limit full_limit;
 
     struct timer tick_timer;
+    bool is_rest_logged; /* rest.h */
 
     /* Stopping (stop.h). */
     uint8_t stop_step;

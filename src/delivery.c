@@ -21,10 +21,17 @@ struct delivery *delivery_of_entry(struct entry *entry)
     return container_of(entry, struct delivery, entry);
 }
 
+/* On a connection that catches up the `ok` waits for the replay (replay.h), and may do so long after the delivery is
+ * gone. */
+static bool has_ok_place(const struct core *core, const struct conn *conn)
+{
+    return conn->state != CONN_REPLAY || core->ok_pool.taken + core->oks_reserved < core->budget.deliveries_max;
+}
+
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send)
 {
-    bool has_room = core->delivery_pool.taken < core->budget.deliveries_max;
+    bool has_room = core->delivery_pool.taken < core->budget.deliveries_max && has_ok_place(core, conn);
     struct delivery *delivery = has_room ? pool_take(&core->delivery_pool) : NULL;
     if (delivery == NULL)
         return NULL;
@@ -42,6 +49,8 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
     delivery->entry.role = record_is_to_self(record) ? ROLE_SELF : ROLE_SENT;
     delivery->conn = conn_ref(conn);
     delivery->is_sole = conn->unanswered == 1;
+    delivery->has_ok_place = conn->state == CONN_REPLAY;
+    core->oks_reserved += delivery->has_ok_place;
     request_id_copy(&delivery->id, id);
     if (send->key.bytes > 0)
         delivery->key_hash = memtable_key_hash(datadir_key_seed(core->server->datadir), send->key);
@@ -53,6 +62,7 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
 static void delivery_free(struct core *core, struct delivery *delivery)
 {
     ASSERT(list_is_empty(&delivery->waiters));
+    core->oks_reserved -= delivery->has_ok_place;
     record_heap_unref(core->heap, &delivery->entry.record);
     user_drop(&core->users, delivery->user);
     pool_give(&core->delivery_pool, delivery);
@@ -134,7 +144,7 @@ static bool has_way(struct core *core, const struct delivery *delivery)
     const struct core_peer *peer = &core->peers[delivery->to_shard];
     uint32_t sends_max = delivery->to_shard == core->index ? CORE_SENDS_WITHIN_MAX : CORE_SENDS_OUT_MAX;
     return peer->sends_out < sends_max && peer->send_bytes_out + bytes <= CORE_SEND_BYTES_OUT_MAX
-           && timeline_has_room(&delivery->user->timeline, bytes);
+           && fanout_has_room(delivery->user, bytes);
 }
 
 void delivery_dispatch(struct core *core, struct delivery *delivery)
@@ -298,7 +308,7 @@ static int arrival_append(struct core *core, struct arrival *arrival)
     if (status != 0)
         return status;
     if (!arrival->is_to_self) {
-        if (!timeline_has_room(&arrival->user->timeline, record_body_bytes(record)))
+        if (!fanout_has_room(arrival->user, record_body_bytes(record)))
             return -ENOSPC;
         arrival->entry.ts = core_next_ts(core);
         record->ts_to = arrival->entry.ts;
@@ -376,18 +386,36 @@ static void arrival_on_durable(struct core *core, struct arrival *arrival)
     user_drop(&core->users, user);
 }
 
+bool delivery_is_behind(const struct core *core)
+{
+    return !list_is_empty(&core->arrivals)
+           && container_of(core->arrivals.next, struct arrival, link)->sequence <= core->durable_to;
+}
+
+static void take_up_first(struct core *core)
+{
+    turn_spend(&core->turn, TURN_ARRIVALS, 1);
+    arrival_on_durable(core, container_of(core->arrivals.next, struct arrival, link));
+}
+
+bool delivery_continue(struct core *core)
+{
+    while (delivery_is_behind(core) && turn_may(&core->turn, TURN_ARRIVALS))
+        take_up_first(core);
+    return delivery_is_behind(core);
+}
+
 void delivery_on_durable(struct core *core, uint64_t sequence)
 {
-    while (!list_is_empty(&core->arrivals)) {
-        struct arrival *arrival = container_of(core->arrivals.next, struct arrival, link);
-        if (arrival->sequence > sequence)
-            return;
-        arrival_on_durable(core, arrival);
-    }
+    if (sequence > core->durable_to)
+        core->durable_to = sequence;
+    (void)delivery_continue(core);
 }
 
 void delivery_on_log_failed(struct core *core)
 {
+    while (delivery_is_behind(core))
+        take_up_first(core);
     for (struct list *at = core->arrivals.next; at != &core->arrivals; at = at->next)
         arrival_answer(core, container_of(at, struct arrival, link),
                        FAULT(FAILED_WRITE_IS_BUSY) ? DELIVERY_BUSY : DELIVERY_UNKNOWN);

@@ -46,8 +46,9 @@ struct delivery {
     uint8_t outcome;
 
     /* Owned by the sender's shard. */
-    bool is_told; /* its answer was given, or belongs to a replay now */
-    bool is_sole; /* nothing else was unanswered on its connection (group_commit.h) */
+    bool is_told;      /* its answer was given, or belongs to a replay now */
+    bool is_sole;      /* nothing else was unanswered on its connection (group_commit.h) */
+    bool has_ok_place; /* its connection was catching up: core->oks_reserved counts it */
     bool is_home;
     struct user *user;  /* the sender, held */
     struct entry entry; /* ROLE_SENT or ROLE_SELF; its record is shown to the recipient's shard; parked by the gate
@@ -94,8 +95,12 @@ void delivery_come_home(struct core *core, struct delivery *delivery);
 
 /* End of a turn: arrivals that waited for a place in the log's batch. */
 void delivery_drain_waiting(struct core *core);
-/* All of the log's batches up to `sequence` are durable. */
+/* All of the log's batches up to `sequence` are durable: their arrivals are taken up, as many as the turn allows. */
 void delivery_on_durable(struct core *core, uint64_t sequence);
+/* End of a turn: goes on with those. True: some are left. */
+bool delivery_continue(struct core *core);
+/* Whether some are left: durable, not yet in the timeline, and their letters not yet posted. */
+bool delivery_is_behind(const struct core *core);
 /* The log has failed. */
 void delivery_on_log_failed(struct core *core);
 /* An entry that left its timeline was given to all connections: frees what it belongs to. */

@@ -41,15 +41,6 @@ static void tell_waiters(struct core *core, struct delivery *delivery)
     }
 }
 
-/* The connection that sent it may be catching up: then its `ok` comes there, in its place. */
-static void on_delivery_left(struct core *core, struct delivery *delivery)
-{
-    struct conn *conn = conn_find(core, delivery->conn);
-    if (conn != NULL && conn->state == CONN_REPLAY)
-        delivery->is_told = replay_expect_ok(conn, delivery->entry.ts, &delivery->id);
-    tell_waiters(core, delivery);
-}
-
 /* The frame of `entry` for those who did not send it, in core->push_scratch. */
 static size_t frame_build(struct core *core, const struct entry *entry)
 {
@@ -74,12 +65,19 @@ static void give_ok(struct core *core, struct conn *conn, struct entry *entry)
     conn_answered(core, conn);
 }
 
+/* What writing to `conn` costs beside the entry: nothing if it is written to in this turn anyway. */
+static uint32_t conn_pushes(const struct conn *conn)
+{
+    return list_is_linked(&conn->output_link) ? 0 : TURN_CONN_PUSHES;
+}
+
 static void give(struct core *core, struct conn *conn, struct entry *entry, size_t *frame_bytes)
 {
     if (conn->state != CONN_LIVE || conn->cursor >= entry->ts)
         return;
     ASSERT(conn->cursor == entry->prev);
     conn->cursor = entry->ts;
+    turn_spend(&core->turn, TURN_PUSHES, 1 + conn_pushes(conn));
     if (is_senders(entry, conn)) {
         give_ok(core, conn, entry);
         return;
@@ -89,24 +87,46 @@ static void give(struct core *core, struct conn *conn, struct entry *entry, size
     conn_push(core, conn, core->push_scratch, *frame_bytes);
 }
 
-/* True when all connections have it; false when the turn's budget is used up. */
-static bool give_to_all(struct core *core, struct fanout *fanout, struct entry *entry)
+/* The connection that sent it: catching up, it gets the `ok` in its place; if it has all before it, at once. */
+static void on_delivery_left(struct core *core, struct delivery *delivery)
 {
+    struct entry *entry = &delivery->entry;
+    struct conn *conn = conn_find(core, delivery->conn);
     size_t frame_bytes = 0;
-    struct list *conns = &fanout->user->conns;
-    if (fanout->at == NULL)
-        fanout->at = conns->next;
-    while (fanout->at != conns) {
-        if (core->fanout_left == 0)
-            return false;
-        core->fanout_left--;
-        struct conn *conn = container_of(fanout->at, struct conn, user_link);
-        fanout->at = fanout->at->next; /* giving may take the connection out of the list */
+    if (conn != NULL && conn->state == CONN_REPLAY) {
+        replay_expect_ok(core, conn, entry->ts, &delivery->id);
+        delivery->is_told = true;
+    } else if (conn != NULL && conn->cursor == entry->prev) {
         give(core, conn, entry, &frame_bytes);
     }
-    fanout->at = NULL;
-    return true;
+    tell_waiters(core, delivery);
 }
+
+/* -- at once -- */
+
+/* So few connections that an entry costs little more than it did to come here. */
+#define FEW_CONNS 2u
+/* More, but not worth a round while the turn has room. */
+#define SOME_CONNS 16u
+
+static bool may_give_at_once(const struct core *core, const struct user *user)
+{
+    if (user->fanout != NULL)
+        return false;
+    return user->conn_count <= FEW_CONNS || (user->conn_count <= SOME_CONNS && turn_may(&core->turn, TURN_PUSHES));
+}
+
+static void give_at_once(struct core *core, struct user *user, struct entry *entry)
+{
+    size_t frame_bytes = 0;
+    for (struct list *at = user->conns.next, *next; at != &user->conns; at = next) {
+        next = at->next; /* giving may take the connection out of the list */
+        give(core, container_of(at, struct conn, user_link), entry, &frame_bytes);
+    }
+    delivery_finish(core, entry);
+}
+
+/* -- in rounds -- */
 
 static struct fanout *fanout_make(struct core *core, struct user *user)
 {
@@ -119,18 +139,76 @@ static struct fanout *fanout_make(struct core *core, struct user *user)
     return fanout;
 }
 
+static void fanout_add(struct core *core, struct user *user, struct entry *entry)
+{
+    struct fanout *fanout = user->fanout != NULL ? user->fanout : fanout_make(core, user);
+    list_append(&fanout->entries, &entry->link);
+    fanout->count++;
+    fanout->bytes += record_body_bytes(entry->record);
+}
+
+static void round_begin(struct fanout *fanout)
+{
+    fanout->round = fanout->count < FANOUT_ROUND_MAX ? fanout->count : FANOUT_ROUND_MAX;
+    fanout->at = fanout->user->conns.next;
+}
+
+static void round_end(struct core *core, struct fanout *fanout)
+{
+    fanout->at = NULL;
+    fanout->count -= fanout->round;
+    for (; fanout->round > 0; fanout->round--) {
+        struct entry *entry = container_of(list_shift(&fanout->entries), struct entry, link);
+        fanout->bytes -= record_body_bytes(entry->record);
+        delivery_finish(core, entry);
+    }
+}
+
+/* The next connections of the round, as many as `pushes` are enough for, but one at least. */
+#define SLICE_CONNS_MAX 64u
+
+static uint32_t slice_take(struct fanout *fanout, uint32_t pushes, struct conn **conns)
+{
+    uint32_t count = 0, wanted = 0;
+    while (fanout->at != &fanout->user->conns && count < SLICE_CONNS_MAX && wanted < pushes) {
+        conns[count] = container_of(fanout->at, struct conn, user_link);
+        wanted += fanout->round + conn_pushes(conns[count++]);
+        fanout->at = fanout->at->next;
+    }
+    return count;
+}
+
+/* Entry by entry, so that a frame is built once. A connection that is closed on the way is passed over from then on. */
+static void slice_give(struct core *core, struct fanout *fanout, struct conn *const *conns, uint32_t count)
+{
+    struct list *link = fanout->entries.next;
+    for (uint32_t i = 0; i < fanout->round; i++, link = link->next) {
+        struct entry *entry = container_of(link, struct entry, link);
+        size_t frame_bytes = 0;
+        if (i + 1 < fanout->round)
+            record_prefetch(container_of(link->next, struct entry, link)->record);
+        for (uint32_t k = 0; k < count; k++)
+            give(core, conns[k], entry, &frame_bytes);
+    }
+}
+
+/* A share of the turn; what is left then waits in the queue. Where nothing is left the fan-out is over, and gone. */
 static void fanout_run(struct core *core, struct fanout *fanout)
 {
-    if (!list_is_empty(&fanout->turn_link))
-        return; /* it has had its turn */
-    while (!list_is_empty(&fanout->entries)) {
-        struct entry *entry = container_of(fanout->entries.next, struct entry, link);
-        if (!give_to_all(core, fanout, entry)) {
+    struct conn *conns[SLICE_CONNS_MAX];
+    uint32_t had = core->turn.had[TURN_PUSHES];
+    while (fanout->count > 0) {
+        uint32_t used = core->turn.had[TURN_PUSHES] - had;
+        if (used >= TURN_PUSHES_SHARE || !turn_may(&core->turn, TURN_PUSHES)) {
             list_append(&core->fanouts, &fanout->turn_link);
             return;
         }
-        list_remove(&entry->link);
-        delivery_finish(core, entry);
+        if (fanout->at == NULL)
+            round_begin(fanout);
+        slice_give(core, fanout, conns, slice_take(fanout, TURN_PUSHES_SHARE - used, conns));
+        turn_spend(&core->turn, TURN_PUSHES, 1);
+        if (fanout->at == &fanout->user->conns)
+            round_end(core, fanout);
     }
     fanout->user->fanout = NULL;
     pool_give(&core->fanout_pool, fanout);
@@ -139,28 +217,34 @@ static void fanout_run(struct core *core, struct fanout *fanout)
 void fanout_release(struct core *core, struct user *user)
 {
     for (struct entry *entry; (entry = timeline_release(&user->timeline)) != NULL;) {
-        struct fanout *fanout = user->fanout != NULL ? user->fanout : fanout_make(core, user);
-        list_append(&fanout->entries, &entry->link);
-        record_prefetch(entry->record);
         if (entry->role != ROLE_RECEIVED)
             on_delivery_left(core, delivery_of_entry(entry));
+        if (may_give_at_once(core, user))
+            give_at_once(core, user, entry);
+        else
+            fanout_add(core, user, entry);
     }
-    if (user->fanout != NULL)
+    if (user->fanout != NULL && !list_is_linked(&user->fanout->turn_link))
         fanout_run(core, user->fanout);
 }
 
 bool fanout_continue(struct core *core)
 {
-    struct list fanouts;
-    list_init(&fanouts);
-    core->fanout_left = CORE_FANOUT_TURN_MAX;
-    while (!list_is_empty(&core->fanouts))
-        list_append(&fanouts, list_shift(&core->fanouts));
-    for (struct list *at; (at = list_shift(&fanouts)) != NULL;) {
-        struct fanout *fanout = container_of(at, struct fanout, turn_link);
+    while (!list_is_empty(&core->fanouts) && turn_may_carry(&core->turn, TURN_PUSHES)) {
+        struct fanout *fanout = container_of(list_shift(&core->fanouts), struct fanout, turn_link);
         struct user *user = user_hold(fanout->user);
         fanout_run(core, fanout);
         user_drop(&core->users, user);
     }
     return !list_is_empty(&core->fanouts);
+}
+
+bool fanout_has_room(const struct user *user, uint32_t bytes)
+{
+    const struct fanout *fanout = user->fanout;
+    uint32_t count = fanout == NULL ? 0 : fanout->count;
+    if (!timeline_has_room(&user->timeline, count, bytes + (fanout == NULL ? 0 : fanout->bytes)))
+        return false;
+    return user->conn_count <= FEW_CONNS
+           || (uint64_t)(user->timeline.pending_count + count) * user->conn_count < FANOUT_PUSHES_MAX;
 }

@@ -155,17 +155,26 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-struct http_head *http_head_open(const struct http_options *options)
+size_t http_head_bytes(void)
 {
-    struct http_head *head = malloc(sizeof *head);
-    if (head == NULL)
-        return NULL;
+    return sizeof(struct http_head);
+}
+
+struct http_head *http_head_begin(void *memory, const struct http_options *options)
+{
+    struct http_head *head = memory;
     memset(head, 0, offsetof(struct http_head, text));
     head->options = options;
     head->repeated = HEADER_COUNT;
     llhttp_init(&head->parser, HTTP_REQUEST, &settings);
     head->parser.data = head;
     return head;
+}
+
+struct http_head *http_head_open(const struct http_options *options)
+{
+    void *memory = malloc(sizeof(struct http_head));
+    return memory == NULL ? NULL : http_head_begin(memory, options);
 }
 
 void http_head_close(struct http_head **head)

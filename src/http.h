@@ -22,7 +22,10 @@ struct http_options {
     struct span page;           /* what GET / gives, text/html; borrowed */
 };
 
-/* malloc'ed: the caller owns it. NULL: no memory. */
+/* A head in `memory` of http_head_bytes, which the caller owns and may take back at any time. */
+size_t http_head_bytes(void);
+struct http_head *http_head_begin(void *memory, const struct http_options *options);
+/* The same in malloc'ed memory. NULL: no memory. */
 struct http_head *http_head_open(const struct http_options *options);
 void http_head_close(struct http_head **head);
 

@@ -27,21 +27,31 @@ static uint32_t target_of(const struct core *core, const struct conn *conn)
 void move_begin(struct core *core, struct conn *conn)
 {
     conn_set_state(conn, CONN_MOVING);
-    timers_clear(shard_timers(core->shard), &conn->timer);
-    list_append(&core->moving_conns, &conn->work->resume_link);
+    list_append(&core->moving_conns, &conn->work->moving_link);
+}
+
+/* Its place among those that are under way is given back when its letter is, or here. */
+void move_cancel(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_MOVING);
+    if (list_is_linked(&conn->work->moving_link))
+        list_remove(&conn->work->moving_link);
+    else
+        core->peers[target_of(core, conn)].moves_out--;
 }
 
 void move_step(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_MOVING);
-    if (list_is_empty(&conn->work->resume_link) || conn->out_bytes > 0 || io_is_sending(&conn->socket))
+    if (!list_is_linked(&conn->work->moving_link) || conn->out_bytes > 0 || io_is_sending(&conn->socket))
         return;
     struct core_peer *peer = &core->peers[target_of(core, conn)];
     if (peer->moves_out == CORE_MOVES_OUT_MAX)
         return;
     peer->moves_out++;
-    list_remove(&conn->work->resume_link);
+    list_remove(&conn->work->moving_link);
     list_remove(&conn->output_link);
+    timers_clear(shard_timers(core->shard), &conn->timer);
     io_release(shard_io(core->shard), &conn->socket);
 }
 
@@ -49,7 +59,7 @@ void move_step_all(struct core *core)
 {
     for (struct list *at = core->moving_conns.next, *next; at != &core->moving_conns; at = next) {
         next = at->next;
-        move_step(core, container_of(at, struct conn_work, resume_link)->conn);
+        move_step(core, container_of(at, struct conn_work, moving_link)->conn);
     }
 }
 

@@ -29,7 +29,7 @@ struct history {
     bool is_active;  /* its page is being gathered */
     bool is_reading; /* steps do nothing until it is back */
     bool is_ahead;   /* it was not the first when its read was posted */
-    bool is_read;    /* ahead, and came back with `result` */
+    bool is_read;    /* it came back with `result`, and is taken up in its turn */
     int result;
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
@@ -72,6 +72,8 @@ static void history_free(struct history *history)
 void history_drop_all(struct core *core, struct conn *conn)
 {
     (void)core;
+    if (conn->work != NULL)
+        list_remove(&conn->work->history_link);
     while (conn_histories(conn) != NULL) {
         struct history *history = conn->work->histories;
         conn->work->histories = history->next;
@@ -262,6 +264,7 @@ static void page_give_all(struct core *core, struct history *history, struct rep
 {
     if (page->count > 0)
         move_bound(history, history->oldest_first ? last : first);
+    turn_spend(&core->turn, TURN_READS, page->count);
     page_give(core, history, page, more);
 }
 
@@ -320,6 +323,7 @@ static void history_no_memory(struct core *core, struct conn *conn)
 static void history_look(struct core *core, struct history *history)
 {
     struct conn *conn = history->conn;
+    uint32_t looked = history->looked;
     if (history->kept == NULL)
         history->kept = malloc(history->limit * sizeof history->kept[0]);
     if (history->kept == NULL) {
@@ -327,6 +331,7 @@ static void history_look(struct core *core, struct history *history)
         return;
     }
     enum look look = look_at_read(history);
+    turn_spend(&core->turn, TURN_READS, history->looked - looked);
     if (look != LOOK_ON) {
         page_write(core, history, look == LOOK_MORE);
         return;
@@ -352,13 +357,10 @@ static void on_read(void *context, int result)
     struct core *core = history->core;
     struct conn *conn = history->conn;
     history->is_reading = false;
-    if (history != conn->work->histories) {
-        history->is_read = true;
-        history->result = result;
-        return;
-    }
-    history_take_read(core, history, result);
-    history_step(core, conn);
+    history->is_read = true;
+    history->result = result;
+    if (history == conn->work->histories)
+        history_step(core, conn);
 }
 
 /* The next read of the page, answered by memory or given to the reader. */
@@ -424,29 +426,58 @@ static void history_look_ahead(struct core *core, struct conn *conn)
     }
 }
 
+/* The first page, or a part of it, as far as that can be done now. False: it waits for the reader, or for others' pages
+ * (then something makes history_step go on). */
+static bool history_go_on(struct core *core, struct conn *conn)
+{
+    struct history *history = conn->work->histories;
+    if (history->is_read) {
+        history->is_read = false;
+        history_take_read(core, history, history->result);
+        return true;
+    }
+    if (history->is_reading || !history_begin(core, history))
+        return false;
+    if (!history_read(core, history, READ_BYTES_MAX)) {
+        history_no_memory(core, conn);
+        return true;
+    }
+    if (range_read_needs_runs(history->read)) {
+        history_post(history);
+        history_look_ahead(core, conn);
+        return false;
+    }
+    if (!page_write_hits(core, history))
+        history_look(core, history);
+    return true;
+}
+
+static bool may_have_page(struct core *core, const struct conn *conn)
+{
+    return conn_histories(conn) != NULL && conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES);
+}
+
 void history_step(struct core *core, struct conn *conn)
 {
-    while (conn_histories(conn) != NULL && conn->out_bytes < pressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES)) {
-        struct history *history = conn->work->histories;
-        if (history->is_read) {
-            history->is_read = false;
-            history_take_read(core, history, history->result);
-            continue;
-        }
-        if (history->is_reading || !history_begin(core, history))
-            return;
-        if (!history_read(core, history, READ_BYTES_MAX)) {
-            history_no_memory(core, conn);
-            continue;
-        }
-        if (range_read_needs_runs(history->read)) {
-            history_post(history);
-            history_look_ahead(core, conn);
+    uint32_t had = core->turn.had[TURN_READS];
+    bool goes_on = !list_is_linked(&conn->work->history_link);
+    while (goes_on && may_have_page(core, conn)) {
+        if (!turn_may(&core->turn, TURN_READS) || core->turn.had[TURN_READS] - had >= TURN_READS_SHARE) {
+            list_append(&core->history_conns, &conn->work->history_link);
             return;
         }
-        if (!page_write_hits(core, history))
-            history_look(core, history);
+        turn_spend(&core->turn, TURN_READS, TURN_PAGE_READS);
+        goes_on = history_go_on(core, conn);
     }
+}
+
+bool history_continue(struct core *core)
+{
+    while (!list_is_empty(&core->history_conns) && turn_may_carry(&core->turn, TURN_READS)) {
+        struct list *link = list_shift(&core->history_conns);
+        history_step(core, container_of(link, struct conn_work, history_link)->conn);
+    }
+    return !list_is_empty(&core->history_conns);
 }
 
 void op_history(struct core *core, struct conn *conn, const struct request *request)

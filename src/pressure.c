@@ -8,6 +8,9 @@
 #include "reads.h"
 #include "replay.h"
 
+/* Connections that a turn looks at for what may go on. */
+#define STEP_SLOTS_MAX 1024u
+
 static uint64_t output_bytes(const struct core *core)
 {
     return (uint64_t)core->chunk_pool.taken * CONN_CHUNK_BYTES
@@ -62,18 +65,21 @@ static void go_on(struct core *core, struct conn *conn)
 }
 
 /* From where it stopped last time, until something is in want again or all have had their turn. */
-void pressure_step(struct core *core)
+bool pressure_step(struct core *core)
 {
-    uint32_t count = core->conns.slot_count;
-    if (!core->is_starved || output_bytes(core) >= core->budget.output_bytes / 4 * 3
-        || core->history_active > PRESSURE_HISTORIES_MAX / 2)
-        return;
-    core->is_starved = false;
-    reads_go_on(core);
-    for (uint32_t i = 0; i < count && !core->is_starved; i++) {
-        core->starved_at = (core->starved_at + 1) % count;
+    bool has_room =
+        output_bytes(core) < core->budget.output_bytes / 4 * 3 && core->history_active <= PRESSURE_HISTORIES_MAX / 2;
+    if (core->is_starved && has_room) {
+        core->is_starved = false;
+        core->starved_left = core->conns.slot_count;
+        reads_go_on(core);
+    }
+    for (uint32_t i = 0; i < STEP_SLOTS_MAX && core->starved_left > 0 && !core->is_starved; i++) {
+        core->starved_left--;
+        core->starved_at = (core->starved_at + 1) % core->conns.slot_count;
         go_on(core, conn_at(&core->conns, core->starved_at));
     }
+    return core->starved_left > 0 && !core->is_starved;
 }
 
 static bool is_stalled(const struct conn *conn, uint32_t now_s)

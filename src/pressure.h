@@ -33,8 +33,8 @@ uint32_t pressure_pause_bytes(struct core *core, uint32_t bytes);
 bool pressure_may_push(const struct core *core, const struct conn *conn, size_t bytes);
 /* Something could not go on. */
 void pressure_starve(struct core *core);
-/* End of a turn: lets go on what can. */
-void pressure_step(struct core *core);
+/* End of a turn: lets go on what can, some of the connections in a turn. True: there are more. */
+bool pressure_step(struct core *core);
 /* Once a second: cuts off who does not read, if it has to be. */
 void pressure_tick(struct core *core);
 

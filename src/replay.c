@@ -23,7 +23,9 @@ struct replay {
     struct conn *conn;
     struct core *core;
     struct list link;        /* in core->replay_conns */
-    struct range_read *read; /* under way at the reader, or NULL */
+    struct range_read *read; /* the page under way at the reader, or back from it; or NULL */
+    bool is_reading;         /* the reader has it */
+    int result;              /* of a page that is back */
     struct list oks;         /* ascending in ts */
     uint64_t prev;           /* of the next entry, if is_prev_known */
     bool is_prev_known;
@@ -46,22 +48,25 @@ void replay_start(struct core *core, struct conn *conn)
     replay_wants_step(core, conn);
 }
 
-bool replay_expect_ok(struct conn *conn, uint64_t ts, const struct request_id *id)
+void replay_oks_init(struct pool *pool)
 {
-    struct expected_ok *ok = malloc(sizeof *ok);
-    if (ok == NULL)
-        return false;
+    pool_init(pool, sizeof(struct expected_ok));
+}
+
+void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id)
+{
+    struct expected_ok *ok = pool_take(&core->ok_pool);
+    ASSERT(ok != NULL);
     ok->ts = ts;
     ok->id = *id;
     list_init(&ok->link);
     list_append(&conn->work->replay->oks, &ok->link);
-    return true;
 }
 
 void replay_wants_step(struct core *core, struct conn *conn)
 {
     struct replay *replay = conn_replay(conn);
-    if (replay != NULL && replay->read == NULL && list_is_empty(&replay->link)
+    if (replay != NULL && !replay->is_reading && !list_is_linked(&replay->link)
         && conn->out_bytes < pressure_pause_bytes(core, REPLAY_OUTPUT_PAUSE_BYTES))
         list_append(&core->replay_conns, &replay->link);
 }
@@ -69,14 +74,13 @@ void replay_wants_step(struct core *core, struct conn *conn)
 void replay_drop(struct core *core, struct conn *conn)
 {
     struct replay *replay = conn_replay(conn);
-    (void)core;
     if (replay == NULL)
         return;
     conn->work->replay = NULL;
     list_remove(&replay->link);
     range_read_close(&replay->read);
     for (struct list *at; (at = list_shift(&replay->oks)) != NULL;)
-        free(container_of(at, struct expected_ok, link));
+        pool_give(&core->ok_pool, container_of(at, struct expected_ok, link));
     free(replay);
 }
 
@@ -100,7 +104,7 @@ static void give(struct core *core, struct replay *replay, const struct message 
         char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
         conn_reply_end(core, conn, reply_write_sent(out, &ok->id, message->ts, replay->prev, message->mid));
         conn_answered(core, conn);
-        free(ok);
+        pool_give(&core->ok_pool, ok);
     } else {
         char *out = conn_reply_begin(core, conn, LIMIT_MSG_BYTES(message->text.bytes));
         conn_reply_end(core, conn, reply_write_msg(out, message, replay->prev));
@@ -127,6 +131,7 @@ static bool page_give(struct core *core, struct replay *replay)
     uint32_t count;
     bool more;
     const struct message *messages = range_read_messages(replay->read, &count, &more);
+    turn_spend(&core->turn, TURN_REPLAYS, 1 + count);
     for (uint32_t i = 0; i < count; i++) {
         if (!replay->is_prev_known) {
             /* The first page was the newest entry up to the cursor. */
@@ -143,6 +148,11 @@ static bool page_give(struct core *core, struct replay *replay)
 static void page_take_up(struct core *core, struct replay *replay)
 {
     struct conn *conn = replay->conn;
+    if (replay->result != 0) {
+        range_read_close(&replay->read);
+        conn_close(core, conn, 1011, "the messages cannot be read: come back");
+        return;
+    }
     if (page_give(core, replay)) {
         replay_wants_step(core, conn);
         return;
@@ -152,17 +162,13 @@ static void page_take_up(struct core *core, struct replay *replay)
     conn_close(core, conn, 1011, "the messages cannot be read: come back");
 }
 
+/* It is taken up in its turn. */
 static void on_page(void *context, int result)
 {
     struct replay *replay = context;
-    struct core *core = replay->core;
-    struct conn *conn = replay->conn;
-    if (result != 0) {
-        range_read_close(&replay->read);
-        conn_close(core, conn, 1011, "the messages cannot be read: come back");
-        return;
-    }
-    page_take_up(core, replay);
+    replay->is_reading = false;
+    replay->result = result;
+    list_append(&replay->core->replay_conns, &replay->link);
 }
 
 /* The next page; before the first one, the entry that the cursor stands at, for its prev. */
@@ -186,6 +192,10 @@ static struct range_read *page_open(struct core *core, struct replay *replay)
 static void replay_step(struct core *core, struct replay *replay)
 {
     struct conn *conn = replay->conn;
+    if (replay->read != NULL) {
+        page_take_up(core, replay);
+        return;
+    }
     if (replay->is_prev_known && (conn->cursor == conn->user->timeline.last || FAULT(REPLAY_SEAM))) {
         go_live(core, conn);
         return;
@@ -195,7 +205,9 @@ static void replay_step(struct core *core, struct replay *replay)
         conn_close(core, conn, 1011, "no memory: come back");
         return;
     }
+    replay->result = 0;
     if (range_read_needs_runs(replay->read)) {
+        replay->is_reading = true;
         range_read_post(replay->read, READS_REPLAY, on_page, replay);
         return;
     }
@@ -204,12 +216,9 @@ static void replay_step(struct core *core, struct replay *replay)
 
 bool replay_step_all(struct core *core)
 {
-    struct list replays;
-    list_init(&replays);
-    while (!list_is_empty(&core->replay_conns))
-        list_append(&replays, list_shift(&core->replay_conns));
-    while (!list_is_empty(&replays)) {
-        struct replay *replay = container_of(list_shift(&replays), struct replay, link);
+    while (!list_is_empty(&core->replay_conns) && turn_may(&core->turn, TURN_REPLAYS)) {
+        struct replay *replay = container_of(list_shift(&core->replay_conns), struct replay, link);
+        turn_spend(&core->turn, TURN_REPLAYS, 1);
         if (pressure_is_full(core))
             pressure_starve(core);
         else

@@ -13,12 +13,14 @@
 
 /* Starts from conn->cursor; the connection is in CONN_REPLAY. */
 void replay_start(struct core *core, struct conn *conn);
-/* An entry that `conn` sent has left the timeline and will come in the replay: as the `ok` of request `id`. False: no
- * memory, then it comes as a `msg`. */
-bool replay_expect_ok(struct conn *conn, uint64_t ts, const struct request_id *id);
+/* An entry that `conn` sent has left the timeline and will come in the replay: as the `ok` of request `id`. Its place
+ * in core->ok_pool was reserved when it was sent (core->oks_reserved). */
+void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id);
+/* The pool of those places. */
+void replay_oks_init(struct pool *pool);
 /* It may be able to go on: looked at at the end of the turn. */
 void replay_wants_step(struct core *core, struct conn *conn);
-/* End of a turn: each replay that can goes on by a page. True: there is more to do. */
+/* End of a turn: replays that can go on by a page each, within the budget of the turn. True: there is more to do. */
 bool replay_step_all(struct core *core);
 /* The connection is leaving. */
 void replay_drop(struct core *core, struct conn *conn);

@@ -23,9 +23,9 @@
 #include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
-/* Files beside connections: logs, runs, rings. */
+/* Files beside connections: logs, runs, rings; and those that a full server turns away. */
 #define DESCRIPTORS_RESERVED 64u
-#define DESCRIPTORS_PER_SHARD 256u
+#define DESCRIPTORS_PER_SHARD (256u + CORE_TURNED_AWAY_MAX)
 
 static int complain(const char *text)
 {

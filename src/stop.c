@@ -10,8 +10,9 @@
 /* Those that wait for their output to leave before they move: they stay, so that nobody arrives where all is quiet. */
 static void keep_from_moving(struct core *core)
 {
-    for (struct list *at; (at = list_shift(&core->moving_conns)) != NULL;)
-        conn_close(core, container_of(at, struct conn_work, resume_link)->conn, 1001, "the server goes down");
+    while (!list_is_empty(&core->moving_conns))
+        conn_close(core, container_of(core->moving_conns.next, struct conn_work, moving_link)->conn, 1001,
+                   "the server goes down");
 }
 
 void stop_begin(struct core *core)

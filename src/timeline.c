@@ -9,9 +9,9 @@ void timeline_init(struct timeline *timeline)
     list_init(&timeline->pending);
 }
 
-bool timeline_has_room(const struct timeline *timeline, uint32_t bytes)
+bool timeline_has_room(const struct timeline *timeline, uint32_t others, uint32_t bytes)
 {
-    return timeline->pending_count < TIMELINE_PENDING_MAX
+    return timeline->pending_count + others < TIMELINE_PENDING_MAX
            && timeline->pending_bytes + bytes <= TIMELINE_PENDING_BYTES_MAX;
 }
 

@@ -50,8 +50,9 @@ _Static_assert(sizeof(struct timeline) == 40, "each user that is connected has o
 
 void timeline_init(struct timeline *timeline);
 
-/* Whether another entry of `bytes` would stay within the limits. */
-bool timeline_has_room(const struct timeline *timeline, uint32_t bytes);
+/* Whether another entry of `bytes` would stay within the limits, beside `others` that have left and count still
+ * (`bytes` are theirs too). */
+bool timeline_has_room(const struct timeline *timeline, uint32_t others, uint32_t bytes);
 /* Puts `entry` (ts, record and role set) at the end, pending. Its ts is above every earlier one's: asserted. */
 void timeline_append(struct timeline *timeline, struct entry *entry);
 /* It is durable. It stays until all before it have left. */

@@ -115,6 +115,14 @@ void ws_pool_close(struct ws_pool **pool)
     *pool = NULL;
 }
 
+uint64_t ws_pool_bytes_out(const struct ws_pool *pool)
+{
+    uint64_t bytes = pool->bytes;
+    for (const struct ws_parser *parser = pool->free; parser != NULL; parser = parser->next)
+        bytes -= parser_bytes(parser);
+    return bytes;
+}
+
 static struct ws_parser *pool_take(struct ws_pool *pool)
 {
     struct ws_parser *parser = pool->free;
@@ -409,7 +417,7 @@ static void message_event(struct ws *ws, struct ws_event *event)
                                .bytes = parser->buffer_bytes};
 }
 
-/* The frame is whole: an event, unless it was a fragment. */
+/* The frame is whole. */
 static void end_frame(struct ws *ws, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
@@ -419,6 +427,8 @@ static void end_frame(struct ws *ws, struct ws_event *event)
         control_event(ws, event);
     else if (parser->fin)
         message_event(ws, event);
+    else
+        event->kind = WS_EVENT_FRAGMENT;
 }
 
 /* -- whole frames -- */

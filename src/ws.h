@@ -1,7 +1,8 @@
 /*
  * ws.h: the server side of RFC 6455 framing over wslay's frame API, with the rules that wslay leaves to us: mask
  * required, RSV zero, opcodes known, fragments in order, length of the whole message bounded before it is buffered,
- * UTF-8 over fragments and failing fast, close payloads, binary refused (unless allowed), number of fragments bounded.
+ * UTF-8 over fragments and failing fast, close payloads, binary refused (unless allowed). The number of fragments is
+ * not bounded, since an empty one takes no memory; each is an event, so that the caller can count and pause.
  *
  * Pull style: the caller has bytes and asks for the next event; bytes of frames not yet begun stay with the caller, so
  * it may stop at any event and keep the rest (stash, handover). wslay is never given a byte beyond the frame that it is
@@ -28,6 +29,9 @@ struct ws_parser;
 int ws_pool_open(struct ws_pool **pool_r, uint64_t message_bytes_max, uint64_t bytes_max, bool allow_binary);
 void ws_pool_close(struct ws_pool **pool);
 
+/* Bytes of the parsers that connections have, and of their buffers. */
+uint64_t ws_pool_bytes_out(const struct ws_pool *pool);
+
 /* In each connection; 16 bytes. */
 struct ws {
     struct ws_parser *parser; /* NULL at a boundary */
@@ -44,9 +48,10 @@ void ws_enter(const struct ws *ws, struct ws_pool *pool);
 enum ws_opcode { WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 
 enum ws_event_kind {
-    WS_EVENT_MORE,    /* all bytes used up, no event */
-    WS_EVENT_MESSAGE, /* a whole message: data, bytes, opcode WS_TEXT or WS_BINARY */
-    WS_EVENT_PING,    /* data, bytes: to be given back in a pong */
+    WS_EVENT_MORE,     /* all bytes used up, no event */
+    WS_EVENT_FRAGMENT, /* a frame of a message that goes on */
+    WS_EVENT_MESSAGE,  /* a whole message: data, bytes, opcode WS_TEXT or WS_BINARY */
+    WS_EVENT_PING,     /* data, bytes: to be given back in a pong */
     WS_EVENT_PONG,
     WS_EVENT_CLOSE, /* the peer's close frame; `code` is what to answer with (1000 if it had none: see `has_code`) */
     WS_EVENT_ERROR, /* a rule was broken; `code` is the close code to send (1002, 1003, 1007, 1009, 1011), `reason` says

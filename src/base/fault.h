@@ -32,6 +32,7 @@ enum fault {
     FAULT_FULL_FOR_EVER,        /* what failed for want of room is not tried again */
     FAULT_READ_ERROR_IS_END,    /* a run that cannot be read is taken for one without more rows */
     FAULT_PAGE_BOUND_OFF,       /* a page that goes on leaves out the entry beside its bound */
+    FAULT_TURN_WITHOUT_END,     /* no kind of work has a budget */
     FAULT_COUNT
 };
 

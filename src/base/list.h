@@ -1,12 +1,17 @@
 /*
  * list.h: an intrusive, circular, doubly linked list. A head and a node are the same struct; a node that is
  * in no list points to itself. Nothing is owned or allocated. One thread.
+ *
+ * A node serves one list, and is in it at most once: linking a node that is linked already would make two lists of one
+ * (a loop that never ends), so inserting asserts that it is not.
  */
 #ifndef CHITCHAT_BASE_LIST_H
 #define CHITCHAT_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "base/assert.h"
 
 struct list {
     struct list *prev;
@@ -26,9 +31,16 @@ static inline bool list_is_empty(const struct list *head)
     return head->next == head;
 }
 
-/* Puts `node`, which is in no list, before `position`: with a head, at the end. */
+/* Whether `node`, which is no head, is in a list. */
+static inline bool list_is_linked(const struct list *node)
+{
+    return node->next != node;
+}
+
+/* Puts `node`, which is in no list (asserted), before `position`: with a head, at the end. */
 static inline void list_insert_before(struct list *position, struct list *node)
 {
+    ASSERT(!list_is_linked(node));
     node->prev = position->prev;
     node->next = position;
     position->prev->next = node;

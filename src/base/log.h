@@ -9,7 +9,8 @@
 #ifndef CHITCHAT_BASE_LOG_H
 #define CHITCHAT_BASE_LOG_H
 
-enum log_level { LOG_INFO, LOG_WARN, LOG_ERROR };
+/* LOG_DEBUG is for whoever asked for it (--log-level): the caller looks before it calls. */
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* `event` is one word; `format` gives the further key=value pairs, values with blanks in quotes. */
 void log_line(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -90,6 +90,7 @@ static struct pool_slab *slab_add(struct pool *pool)
     slab->taken = slab->used = slab->free_count = 0;
     pool_poison((char *)slab + pool->first, POOL_SLAB_BYTES - pool->first);
     pool_show(slab);
+    list_init(&slab->link);
     list_append(&pool->some, &slab->link);
     return slab;
 }

@@ -116,6 +116,7 @@ static void on_event(struct peer *peer, const struct ws_event *event)
         return;
     case WS_EVENT_ERROR: put_close(peer, event->code, event->reason); return;
     case WS_EVENT_PONG:
+    case WS_EVENT_FRAGMENT:
     case WS_EVENT_MORE: return;
     }
 }

@@ -43,6 +43,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_FULL_FOR_EVER] = "full-for-ever",
     [FAULT_READ_ERROR_IS_END] = "read-error-is-end",
     [FAULT_PAGE_BOUND_OFF] = "page-bound-off",
+    [FAULT_TURN_WITHOUT_END] = "turn-without-end",
 };
 
 static const char *const promise_names[SIM_PROMISES] = {"other", "lost", "duplicated", "reordered", "one_sided"};

@@ -68,6 +68,11 @@ uint32_t io_sent_bytes(const struct io_socket *socket)
     return socket->send_bytes;
 }
 
+void io_gather_less(struct io *io)
+{
+    (void)io;
+}
+
 void io_trim(struct io *io)
 {
     (void)io;

@@ -37,6 +37,7 @@ static struct entry *append(uint32_t index, uint64_t ts)
 {
     struct entry *entry = &entries[index];
     *entry = (struct entry){.ts = ts, .record = record, .role = ROLE_SENT};
+    list_init(&entry->link);
     timeline_append(&timeline, entry);
     return entry;
 }
@@ -262,18 +263,18 @@ Test(timeline, what_was_read_lies_below_all_that_comes)
 Test(timeline, there_is_room_up_to_the_limit_of_entries)
 {
     for (uint32_t i = 0; i < TIMELINE_PENDING_MAX; i++) {
-        cr_assert(timeline_has_room(&timeline, 100), "%u", i);
+        cr_assert(timeline_has_room(&timeline, 0, 100), "%u", i);
         append(i, i + 1);
     }
-    cr_assert_not(timeline_has_room(&timeline, 0));
+    cr_assert_not(timeline_has_room(&timeline, 0, 0));
     settle(0);
-    cr_assert_not(timeline_has_room(&timeline, 0), "a settled entry takes its place until it leaves");
+    cr_assert_not(timeline_has_room(&timeline, 0, 0), "a settled entry takes its place until it leaves");
     assert_leaves(0, 0);
-    cr_assert(timeline_has_room(&timeline, 100));
+    cr_assert(timeline_has_room(&timeline, 0, 100));
     append(TIMELINE_PENDING_MAX, TIMELINE_PENDING_MAX + 1);
-    cr_assert_not(timeline_has_room(&timeline, 0));
+    cr_assert_not(timeline_has_room(&timeline, 0, 0));
     refuse(5);
-    cr_assert(timeline_has_room(&timeline, 100));
+    cr_assert(timeline_has_room(&timeline, 0, 100));
 }
 
 Test(timeline, there_is_room_up_to_the_limit_of_bytes)
@@ -282,7 +283,7 @@ Test(timeline, there_is_room_up_to_the_limit_of_bytes)
     uint32_t count = 0;
     record->text_bytes = LIMIT_TEXT_BYTES;
     const uint32_t each = record_body_bytes(record);
-    while (timeline_has_room(&timeline, each)) {
+    while (timeline_has_room(&timeline, 0, each)) {
         append(count, count + 1);
         count++;
         bytes += each;
@@ -290,10 +291,10 @@ Test(timeline, there_is_room_up_to_the_limit_of_bytes)
     cr_assert_lt(count, TIMELINE_PENDING_MAX);
     cr_assert_eq(count, TIMELINE_PENDING_BYTES_MAX / each);
     cr_assert_eq(timeline.pending_bytes, bytes);
-    cr_assert(timeline_has_room(&timeline, TIMELINE_PENDING_BYTES_MAX - bytes), "to the last byte");
-    cr_assert_not(timeline_has_room(&timeline, TIMELINE_PENDING_BYTES_MAX - bytes + 1));
+    cr_assert(timeline_has_room(&timeline, 0, TIMELINE_PENDING_BYTES_MAX - bytes), "to the last byte");
+    cr_assert_not(timeline_has_room(&timeline, 0, TIMELINE_PENDING_BYTES_MAX - bytes + 1));
     refuse(1);
-    cr_assert(timeline_has_room(&timeline, each));
+    cr_assert(timeline_has_room(&timeline, 0, each));
     settle(0);
     assert_leaves(0, 0);
     cr_assert_eq(timeline.pending_bytes, bytes - 2 * each);

@@ -77,8 +77,12 @@ static const char *events_of(struct input input, size_t first, size_t piece, boo
             size_t before = left;
             ws_next(&ws, pool, &data, &left, &event);
             cr_assert(left < before || event.kind != WS_EVENT_MORE);
-            static const char *const names[] = {"", "", "ping", "pong", "close", "error"};
+            static const char *const names[] = {[WS_EVENT_PING] = "ping",
+                                                [WS_EVENT_PONG] = "pong",
+                                                [WS_EVENT_CLOSE] = "close",
+                                                [WS_EVENT_ERROR] = "error"};
             switch (event.kind) {
+            case WS_EVENT_FRAGMENT:
             case WS_EVENT_MORE: continue;
             case WS_EVENT_MESSAGE:
             case WS_EVENT_PING:
@@ -335,6 +339,10 @@ Test(ws, a_parser_in_the_middle_of_a_message_goes_on_in_another_pool)
     char *data = (char *)input.bytes;
     size_t first = 11, rest = input.count - 11;
     ws_next(&ws, here, &data, &first, &event);
+    cr_assert_eq(event.kind, WS_EVENT_FRAGMENT);
+    cr_assert_eq(first, 2, "the next frame's first bytes are the caller's");
+    ws_next(&ws, here, &data, &first, &event);
+    cr_assert_eq(event.kind, WS_EVENT_MORE);
     ws_leave(&ws, here);
     ws_enter(&ws, there);
     ws_next(&ws, there, &data, &rest, &event);
