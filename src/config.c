@@ -31,6 +31,10 @@ static const struct option serve_options[] = {
     {"origin", "ORIGIN", OPTION_ORIGIN, NO_FIELD,
      "web pages of this origin (https://example.org) may connect, beside those\n"
      "that the server itself gives; * for all; may be given up to 16 times"},
+    {"host", "NAME[:PORT]", OPTION_HOST, NO_FIELD,
+     "a name of this server (chat.example.org): the web pages that it gives under\n"
+     "this name may connect, with PORT only those at that port; localhost and IP\n"
+     "addresses need no option; may be given up to 16 times"},
     {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,
      "connections at a time; fewer where the system's limit of open files\nis lower"},
     {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
@@ -192,11 +196,29 @@ static enum config_action take_level(struct parser *parser, const char *given)
     return CONFIG_SERVE;
 }
 
+static enum config_action take_host(struct parser *parser, const char *given)
+{
+    struct config *config = parser->config;
+    struct host host;
+    if (config->host_count == CONFIG_HOSTS_MAX)
+        return complain(parser, given, "is one too many: 16 hosts at most");
+    if (!config_value_host(given, &host))
+        return complain(parser, given[0] == '\0' ? "\"\"" : given,
+                        "must be a host name, as chat.example.org, or with a port from 1 to 65535, as "
+                        "chat.example.org:8443; no URL and no wildcard");
+    char *text = config->host_texts[config->host_count];
+    memcpy(text, given, strlen(given) + 1);
+    bool is_good = config_value_host(text, &config->hosts[config->host_count++]);
+    ASSERT(is_good);
+    return CONFIG_SERVE;
+}
+
 static enum config_action take_value(struct parser *parser, const struct option *option, const char *given)
 {
     switch (option->kind) {
     case OPTION_LISTEN: return take_listen(parser, given);
     case OPTION_ORIGIN: return take_origin(parser, given);
+    case OPTION_HOST: return take_host(parser, given);
     case OPTION_NUMBER:
     case OPTION_BYTES: return take_number(parser, option, given);
     case OPTION_LEVEL: return take_level(parser, given);
@@ -216,6 +238,8 @@ static void forget(struct config *config, const struct option *option)
 {
     if (option->kind == OPTION_LISTEN)
         config->listen_count = 0;
+    if (option->kind == OPTION_HOST)
+        config->host_count = 0;
     if (option->kind == OPTION_ORIGIN) {
         config->origin_count = 0;
         config->origins[0] = NULL;
@@ -224,7 +248,7 @@ static void forget(struct config *config, const struct option *option)
 
 static bool is_repeatable(const struct option *option)
 {
-    return option->kind == OPTION_LISTEN || option->kind == OPTION_ORIGIN;
+    return option->kind == OPTION_LISTEN || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST;
 }
 
 static void set_defaults(struct config *config)
@@ -259,12 +283,14 @@ static const char *environment_value(char *const *environment, const char *name)
     return NULL;
 }
 
+_Static_assert(CONFIG_HOST_BYTES >= CONFIG_ORIGIN_BYTES, "what is too long for a value of a list still is when cut");
+
 static enum config_action take_list(struct parser *parser, const struct option *option, const char *given)
 {
     enum config_action action = CONFIG_SERVE;
     forget(parser->config, option);
     while (action == CONFIG_SERVE) {
-        char piece[CONFIG_ORIGIN_BYTES + 1];
+        char piece[CONFIG_HOST_BYTES + 1];
         size_t bytes = strcspn(given, ",");
         (void)snprintf(piece, sizeof piece, "%.*s", (int)(bytes < sizeof piece ? bytes : sizeof piece), given);
         action = take_value(parser, option, piece);

@@ -17,10 +17,13 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "host.h"
 
 #define CONFIG_LISTENS_MAX 16u
 #define CONFIG_ORIGINS_MAX 16u
 #define CONFIG_ORIGIN_BYTES 256u
+#define CONFIG_HOSTS_MAX 16u
+#define CONFIG_HOST_BYTES (HOST_TEXT_BYTES_MAX + 1)
 #define CONFIG_SHARDS_MAX 64u
 #define CONFIG_UNKNOWN_MAX 16u
 /* Room for the help. */
@@ -51,6 +54,8 @@ struct config {
     uint32_t shards;                             /* 0: what the data directory has; for a new one, the cores */
     const char *origins[CONFIG_ORIGINS_MAX + 1]; /* NULL-terminated, as http.h takes them; point into origin_texts */
     uint32_t origin_count;
+    struct host hosts[CONFIG_HOSTS_MAX]; /* names of the server, as http.h takes them; point into host_texts */
+    uint32_t host_count;
     uint32_t frame_rate;       /* frames a second of one connection, 0: no limit */
     uint32_t send_rate;        /* sends a second of one user, 0: no limit */
     uint32_t user_connections; /* of one user at a time */
@@ -70,6 +75,7 @@ struct config {
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment, of no option; borrowed */
     uint32_t unknown_count;
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
+    char host_texts[CONFIG_HOSTS_MAX][CONFIG_HOST_BYTES];
 };
 
 /* Reads `argv` (argv[0] is the program, argv[1] the command) and `environment` (NULL-terminated, or NULL), which must

@@ -13,6 +13,7 @@ enum option_kind {
     OPTION_LISTEN,
     OPTION_DIR,
     OPTION_ORIGIN,
+    OPTION_HOST,
     OPTION_NUMBER,
     OPTION_BYTES,
     OPTION_USER,

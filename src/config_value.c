@@ -95,3 +95,11 @@ bool config_value_is_origin(const char *text)
             return false;
     return strpbrk(host + 3, "/?#@\\") == NULL;
 }
+
+bool config_value_host(const char *text, struct host *host_r)
+{
+    size_t bytes = strlen(text);
+    if (bytes == 0 || bytes > HOST_TEXT_BYTES_MAX || text[bytes - 1] == ':')
+        return false;
+    return host_parse((struct span){text, bytes}, host_r) && (!host_r->has_port || host_r->port != 0);
+}

@@ -22,4 +22,7 @@ bool config_value_listen(const char *text, struct config_listen *listen_r);
 /* What a browser may send as Origin: scheme://host[:port]; or "*", or "null". */
 bool config_value_is_origin(const char *text);
 
+/* HOST or HOST:PORT, port 1 to 65535; *host_r borrows `text`. */
+bool config_value_host(const char *text, struct host *host_r);
+
 #endif

@@ -47,6 +47,7 @@ Test(config, without_options_all_defaults_stand)
     cr_assert_eq(config.shards, 0);
     cr_assert_eq(config.origin_count, 0);
     cr_assert_null(config.origins[0]);
+    cr_assert_eq(config.host_count, 0);
     cr_assert_eq(config.frame_rate, 0);
     cr_assert_eq(config.send_rate, 0);
     cr_assert_eq(config.user_connections, 1024);
@@ -63,17 +64,19 @@ Test(config, without_options_all_defaults_stand)
 
 Test(config, every_option_reaches_its_field)
 {
-    cr_assert_eq(
-        parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --frame-rate 11 "
-              "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
-              "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
-              "--stop-time-s 18"),
-        CONFIG_SERVE, "%s", text);
+    cr_assert_eq(parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --host "
+                       "b.example --frame-rate 11 "
+                       "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
+                       "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
+                       "--stop-time-s 18"),
+                 CONFIG_SERVE, "%s", text);
     cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
     cr_assert_str_eq(config.data_dir, "/srv/chat");
     cr_assert_eq(config.shards, 7);
     cr_assert_str_eq(config.origins[0], "https://a.example");
     cr_assert_null(config.origins[1]);
+    cr_assert_eq(config.host_count, 1);
+    cr_assert(span_equal(config.hosts[0].name, SPAN_LITERAL("b.example")));
     cr_assert_eq(config.frame_rate, 11);
     cr_assert_eq(config.send_rate, 12);
     cr_assert_eq(config.user_connections, 13);
@@ -127,22 +130,26 @@ Test(config, what_is_no_address_is_refused_with_how_it_looks)
     }
 }
 
-Test(config, sixteen_addresses_and_origins_are_the_most)
+Test(config, sixteen_addresses_origins_and_hosts_are_the_most)
 {
     char line[2048] = "serve";
     for (int i = 0; i < 16; i++)
-        (void)snprintf(line + strlen(line), sizeof line - strlen(line), " --listen 1.2.3.4:%d --origin http://h%d", i,
-                       i);
+        (void)snprintf(line + strlen(line), sizeof line - strlen(line),
+                       " --listen 1.2.3.4:%d --origin http://h%d --host h%d", i, i, i);
     cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.listen_count, 16);
     cr_assert_eq(config.origin_count, 16);
     cr_assert_str_eq(config.origins[15], "http://h15");
     cr_assert_null(config.origins[16]);
+    cr_assert_eq(config.host_count, 16);
+    cr_assert(span_equal(config.hosts[15].name, SPAN_LITERAL("h15")));
     size_t used = strlen(line);
     (void)snprintf(line + used, sizeof line - used, " --listen 1.2.3.4:17");
     assert_error(line, "--listen", "16");
     (void)snprintf(line + used, sizeof line - used, " --origin http://h17");
     assert_error(line, "--origin", "16");
+    (void)snprintf(line + used, sizeof line - used, " --host h17");
+    assert_error(line, "--host", "16");
 }
 
 Test(config, bounds_are_allowed_and_one_past_them_is_not)
@@ -218,6 +225,68 @@ Test(config, origins_are_taken_as_browsers_write_them)
     char line[400] = "serve --origin http://";
     memset(line + strlen(line), 'a', 249);
     assert_error(line, "--origin", "scheme://host");
+}
+
+Test(config, hosts_are_taken_with_and_without_a_port)
+{
+    char line[400] = "serve --host chat.example.org --host CHAT.example.org.:8443 --host [::1]:80 --host ";
+    size_t used = strlen(line);
+    memset(line + used, 'a', 253);
+    cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.host_count, 4);
+    cr_assert(span_equal(config.hosts[0].name, SPAN_LITERAL("chat.example.org")));
+    cr_assert_not(config.hosts[0].has_port);
+    cr_assert(host_equal(&config.hosts[0], &config.hosts[1]));
+    cr_assert_eq(config.hosts[1].port, 8443);
+    cr_assert_eq(config.hosts[2].kind, HOST_IPV6);
+    cr_assert_eq(config.hosts[3].name.bytes, 253);
+    line[used + 253] = 'a';
+    assert_error(line, "--host", "must be a host name");
+}
+
+Test(config, what_is_no_host_is_refused_with_how_it_looks)
+{
+    const char *const bad[] = {"https://chat.example.org",
+                               "chat.example.org/",
+                               "*",
+                               "*.example.org",
+                               "chat.example.org:0",
+                               "chat.example.org:65536",
+                               "chat.example.org:",
+                               "chat.example.org:https",
+                               "u@chat.example.org",
+                               "::1",
+                               "a,b",
+                               "."};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "serve --host %s", bad[i]);
+        assert_error(line, "--host", "chat.example.org:8443; no URL and no wildcard");
+        cr_assert_not_null(strstr(text, bad[i]), "%s", text);
+    }
+    assert_error("serve --host=", "--host \"\"", "must be a host name");
+}
+
+Test(config, the_environment_gives_hosts_between_commas_and_cuts_none_to_one_that_fits)
+{
+    char *const two[] = {"CHITCHAT_HOST=a.example,b.example:8443", NULL};
+    cr_assert_eq(parse_in(two, "serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.host_count, 2);
+    cr_assert(span_equal(config.hosts[0].name, SPAN_LITERAL("a.example")));
+    cr_assert_eq(config.hosts[1].port, 8443);
+    cr_assert_eq(parse_in(two, "serve --host c.example"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.host_count, 1, "the command line wins");
+    cr_assert(span_equal(config.hosts[0].name, SPAN_LITERAL("c.example")));
+    static char variable[400] = "CHITCHAT_HOST=";
+    memset(variable + strlen(variable), 'a', 253);
+    strcat(variable, ".:65535,b");
+    char *const longest[] = {variable, NULL};
+    cr_assert_eq(parse_in(longest, "serve"), CONFIG_SERVE, "%s", text);
+    *strchr(variable, ',') = '5';
+    cr_assert_eq(parse_in(longest, "serve"), CONFIG_ERROR);
+    char *const empty[] = {"CHITCHAT_HOST=a.example,", NULL};
+    cr_assert_eq(parse_in(empty, "serve"), CONFIG_ERROR);
+    cr_assert_not_null(strstr(text, "CHITCHAT_HOST"), "%s", text);
 }
 
 Test(config, the_environment_gives_every_option)
@@ -343,23 +412,15 @@ Test(config, each_command_has_a_help_of_its_own)
 
 Test(config, help_names_every_option_within_the_width_of_a_terminal)
 {
-    const char *const names[] = {"--listen",
-                                 "--data",
-                                 "--shards",
-                                 "--origin",
-                                 "--frame-rate",
-                                 "--send-rate",
-                                 "--user-connections",
-                                 "--login-time-s",
-                                 "--ping-s",
-                                 "--output-bytes",
-                                 "--memtable-bytes",
-                                 "--checkpoint-s",
-                                 "--wal-segment-bytes",
-                                 "--connections",
-                                 "--stop-time-s",
-                                 "--help",
-                                 "--version",
+    const char *const names[] = {"--listen",       "--data",
+                                 "--shards",       "--origin",
+                                 "--host",         "--frame-rate",
+                                 "--send-rate",    "--user-connections",
+                                 "--login-time-s", "--ping-s",
+                                 "--output-bytes", "--memtable-bytes",
+                                 "--checkpoint-s", "--wal-segment-bytes",
+                                 "--connections",  "--stop-time-s",
+                                 "--help",         "--version",
                                  "CHITCHAT_"};
     cr_assert_eq(parse("--help"), CONFIG_HELP);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
