@@ -82,7 +82,10 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
         return -ENOMEM;
     core->server = server;
     core->index = index;
-    core->http = (struct http_options){.origins = server->config->origins, .page = server->page};
+    core->http = (struct http_options){.origins = server->config->origins,
+                                       .hosts = server->config->hosts,
+                                       .host_count = server->config->host_count,
+                                       .page = server->page};
     uint64_t wanted = budget_make(server->config, server->core_count, &core->budget);
     ASSERT(wanted == 0);
     core->key_memory.bytes_max = core->budget.key_bytes;

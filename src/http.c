@@ -53,6 +53,7 @@ struct http_head {
     struct span name;
     struct span value;
     struct span headers[HEADER_COUNT]; /* of the last of its name; data NULL: absent */
+    struct host host;                  /* of the Host header; HOST_NONE: absent or empty */
     char text[LIMIT_HTTP_HEAD_BYTES];
     char answer[ANSWER_BYTES_MAX];
 };
@@ -295,28 +296,67 @@ static bool is_key(struct span key)
     return true;
 }
 
-static bool is_own_origin(struct span origin, struct span host)
+static bool is_allowed_origin(const struct http_options *options, struct span origin)
 {
-    static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < 2; i++) {
-        size_t bytes = strlen(schemes[i]);
-        if (origin.bytes == bytes + host.bytes && host.bytes > 0 && strncasecmp(origin.data, schemes[i], bytes) == 0
-            && strncasecmp(origin.data + bytes, host.data, host.bytes) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool is_allowed_origin(const struct http_head *head)
-{
-    struct span origin = head->headers[HEADER_ORIGIN];
-    if (head->options->any_path || origin.data == NULL || is_own_origin(origin, head->headers[HEADER_HOST]))
-        return true;
-    const char *const *origins = head->options->origins;
+    const char *const *origins = options->origins;
     for (; origins != NULL && *origins != NULL; origins++)
         if (strcmp(*origins, "*") == 0 || equals_ignoring_case(origin, *origins))
             return true;
     return false;
+}
+
+/* An origin of http or https; false if it is another one. */
+static bool parse_origin(struct span origin, struct host *host_r, uint16_t *default_port_r)
+{
+    static const struct {
+        const char *prefix;
+        uint16_t default_port;
+    } schemes[] = {{"http://", 80}, {"https://", 443}};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t bytes = strlen(schemes[i].prefix);
+        if (origin.bytes <= bytes || strncasecmp(origin.data, schemes[i].prefix, bytes) != 0)
+            continue;
+        *default_port_r = schemes[i].default_port;
+        return host_parse((struct span){origin.data + bytes, origin.bytes - bytes}, host_r);
+    }
+    return false;
+}
+
+static uint16_t port_or(const struct host *host, uint16_t default_port)
+{
+    return host->has_port ? host->port : default_port;
+}
+
+static bool is_known_host(const struct http_options *options, const struct host *host, uint16_t port)
+{
+    if (host->kind != HOST_NAME || equals_ignoring_case(host->name, "localhost"))
+        return true;
+    for (uint32_t i = 0; i < options->host_count; i++)
+        if (host_equal(&options->hosts[i], host) && port_or(&options->hosts[i], port) == port)
+            return true;
+    return false;
+}
+
+enum page_verdict {
+    PAGE_ALLOWED,
+    PAGE_FOREIGN,      /* its origin is neither the Host nor allowed */
+    PAGE_UNKNOWN_HOST, /* its origin is the Host, which is not known */
+};
+
+/* Of the web page that asks for the upgrade: see http.h. */
+static enum page_verdict judge_page(const struct http_head *head)
+{
+    struct span origin = head->headers[HEADER_ORIGIN];
+    struct host page;
+    uint16_t default_port;
+    if (head->options->any_path || origin.data == NULL || is_allowed_origin(head->options, origin))
+        return PAGE_ALLOWED;
+    if (!parse_origin(origin, &page, &default_port) || !host_equal(&page, &head->host))
+        return PAGE_FOREIGN;
+    uint16_t port = port_or(&head->host, default_port);
+    if (port_or(&page, default_port) != port)
+        return PAGE_FOREIGN;
+    return is_known_host(head->options, &head->host, port) ? PAGE_ALLOWED : PAGE_UNKNOWN_HOST;
 }
 
 static bool has_body(const struct http_head *head)
@@ -338,6 +378,16 @@ static struct http_result upgrade(struct http_head *head)
     return result;
 }
 
+static struct http_result refuse_unknown_host(struct http_head *head)
+{
+    char line[HOST_NAME_BYTES_MAX + 128];
+    ASSERT(head->host.kind == HOST_NAME);
+    (void)snprintf(line, sizeof line,
+                   "web pages of this Host may not connect: if it is a name of this server, start it with --host %.*s",
+                   (int)head->host.name.bytes, head->host.name.data);
+    return answer_line(head, 403, "", line);
+}
+
 static struct http_result judge_upgrade(struct http_head *head)
 {
     struct span wanted = head->headers[HEADER_UPGRADE];
@@ -351,10 +401,21 @@ static struct http_result judge_upgrade(struct http_head *head)
         return answer_line(head, 400, "", "an upgrade needs Connection: Upgrade");
     if (!is_key(head->headers[HEADER_KEY]))
         return answer_line(head, 400, "", "Sec-WebSocket-Key must be 16 bytes in base64");
-    if (!is_allowed_origin(head))
+    switch (judge_page(head)) {
+    case PAGE_ALLOWED: break;
+    case PAGE_FOREIGN:
         return answer_line(head, 403, "",
                            "web pages of this Origin may not connect: the server allows more with --origin");
+    case PAGE_UNKNOWN_HOST: return refuse_unknown_host(head);
+    }
     return upgrade(head);
+}
+
+/* Whether Host is absent, empty or a host; head->host is what it says. */
+static bool take_host(struct http_head *head)
+{
+    struct span text = head->headers[HEADER_HOST];
+    return text.bytes == 0 || host_parse(text, &head->host);
 }
 
 static struct http_result judge(struct http_head *head)
@@ -373,6 +434,8 @@ static struct http_result judge(struct http_head *head)
         return answer_line(head, 405, is_socket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n", "only GET works here");
     if (head->headers[HEADER_HOST].data == NULL && head->parser.http_minor >= 1)
         return answer_line(head, 400, "", "the Host header is missing");
+    if (!take_host(head))
+        return answer_line(head, 400, "", "the Host header must be HOST or HOST:PORT");
     if (has_body(head))
         return answer_line(head, 400, "", "a request with a body is not taken");
     if (is_socket)

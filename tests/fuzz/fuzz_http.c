@@ -8,7 +8,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static const char *const origins[] = {"https://a.example", NULL};
-static const struct http_options options = {.origins = origins, .page = {"page", 4}};
+static const struct host hosts[] = {{.kind = HOST_NAME, .name = {"b.example", 9}, .has_port = true, .port = 8443}};
+static const struct http_options options = {.origins = origins, .hosts = hosts, .host_count = 1, .page = {"page", 4}};
 
 static uint32_t answer(const uint8_t *data, size_t bytes, size_t piece, enum http_verdict *verdict_r)
 {

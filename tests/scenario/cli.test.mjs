@@ -46,7 +46,7 @@ test("--help and --version say what they should and end with 0", () => {
     const end = runToEnd(args);
     assert.equal(end.status, 0);
     assert.equal(end.stderr, "");
-    for (const option of ["--listen", "--data", "--shards", "--origin", "CHITCHAT_"]) assert.ok(end.stdout.includes(option), option);
+    for (const option of ["--listen", "--data", "--shards", "--origin", "--host", "CHITCHAT_"]) assert.ok(end.stdout.includes(option), option);
   }
   const version = runToEnd(["--version"]);
   assert.equal(version.status, 0);
@@ -69,6 +69,9 @@ test("what cannot be understood is refused with the word that is wrong, before a
       [["serve", "--shards"], /--shards/],
       [["serve", "--memtable-bytes", "12Q"], /--memtable-bytes/],
       [["serve", "--origin", "example.org"], /--origin/],
+      [["serve", "--host", "https://chat.example.org"], /--host.*no URL/],
+      [["serve", "--host", "chat.example.org:65536"], /--host.*port/],
+      [["serve", "--host", "*.example.org"], /--host.*no wildcard/],
       [["serve", "--data", ""], /--data/],
     ];
     for (const [args, word] of bad) {
@@ -139,11 +142,12 @@ scenario("a data directory of another version, or none of ours, is refused and l
 });
 
 scenario("options come from the environment too, and the command line wins", { shards: [1] }, async (world) => {
-  await world.start({ shards: null, env: { CHITCHAT_SHARDS: "3", CHITCHAT_PING_S: "7", CHITCHAT_ORIGIN: "https://a.example,https://b.example" } });
+  await world.start({ shards: null, env: { CHITCHAT_SHARDS: "3", CHITCHAT_PING_S: "7", CHITCHAT_ORIGIN: "https://a.example,https://b.example", CHITCHAT_HOST: "c.example,d.example:81" } });
   assert.match(world.server.stderr, /shards=3/);
   const client = await world.login("alice");
   assert.equal(client.login.ping, 7);
   await (await Client.open(world.server, { headers: { Origin: "https://b.example" } })).loginAs("bob");
+  await (await Client.open(world.server, { headers: { Host: "d.example:81", Origin: "http://d.example:81" } })).loginAs("carol");
   await world.server.stop();
   await world.start({ shards: 2, env: { CHITCHAT_SHARDS: "3" } });
   assert.match(world.server.stderr, /shards=2/);

@@ -23,7 +23,35 @@ function headOf(bytes) {
   return upgradeRequest({ headers: { "X-Fill": "f".repeat(bytes - bare.length) } });
 }
 
-onServers("HTTP", { options: ["--origin", "https://a.example", "--origin", "https://b.example:8443"] }, (world, it) => {
+// The answer to an upgrade under `Host` by a page of `Origin`; of a refusal with its body.
+async function answerToPage(world, Host, Origin) {
+  const raw = await Raw.open(world.server);
+  raw.write(upgradeRequest({ headers: { Host, Origin } }));
+  const answer = await raw.response();
+  if (answer.status === 101) raw.destroy();
+  else {
+    await raw.until(() => raw.isEnded, "the end of the connection");
+    answer.body = raw.received.toString("utf8");
+  }
+  return answer;
+}
+
+async function upgradesPage(world, Host, Origin) {
+  assert.equal((await answerToPage(world, Host, Origin)).status, 101, `Host ${Host}, Origin ${Origin}`);
+}
+
+// Refused with a line that names `option`.
+async function refusesPage(world, Host, Origin, option) {
+  const answer = await answerToPage(world, Host, Origin);
+  assert.equal(answer.status, 403, `Host ${Host}, Origin ${Origin}`);
+  assert.match(answer.body, /^[ -~]+\n$/, "one line that says why");
+  assert.ok(answer.body.includes(option), answer.body);
+}
+
+const ORIGINS = ["--origin", "https://a.example", "--origin", "https://b.example:8443"];
+const HOSTS = ["--host", "chat.example", "--host", "port.example:8443"];
+
+onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
   it("GET /ws with the headers of RFC 6455 upgrades and answers its key", async () => {
     const raw = await Raw.open(world.server);
     raw.write(upgradeRequest());
@@ -167,6 +195,66 @@ onServers("HTTP", { options: ["--origin", "https://a.example", "--origin", "http
     for (const Origin of origins) await refuses(world, upgradeRequest({ headers: { Origin } }), 403);
   });
 
+  it("a page under a name that DNS rebinding brought here is 403 with the option that would allow the name", async () => {
+    await refusesPage(world, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
+    await refusesPage(world, "evil.example", "https://evil.example", "--host evil.example");
+    await refusesPage(world, "chat.example.evil.example", "http://chat.example.evil.example", "--host chat.example.evil.example");
+    await refusesPage(world, "a.localhost:8080", "http://a.localhost:8080", "--host a.localhost");
+  });
+
+  it("a page that this server gave connects, by address and as localhost", async () => {
+    const { port } = world.server.address;
+    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST:${port}`]) {
+      const page = await answerTo(world, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      assert.equal(page.status, 200);
+      await upgradesPage(world, host, `http://${host.toLowerCase()}`);
+    }
+    const client = await world.client({ headers: { Origin: `http://127.0.0.1:${port}` } });
+    await client.loginAs(world.name());
+  });
+
+  it("every IP address is the server's own if the page has it as origin, compared by value", async () => {
+    await upgradesPage(world, "192.168.1.7:8080", "http://192.168.1.7:8080");
+    await upgradesPage(world, "[::1]:8080", "http://[::1]:8080");
+    await upgradesPage(world, "[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080");
+    await refusesPage(world, "127.0.0.1:8080", "http://127.0.0.1:8081", "--origin");
+    await refusesPage(world, "127.0.0.1:8080", "http://evil.example:8080", "--origin");
+    await refusesPage(world, "127.0.0.1:8080", "http://1.2.3.4:8080", "--origin");
+  });
+
+  it("a name of --host is the server's own at its port, or at any", async () => {
+    await upgradesPage(world, "chat.example:81", "http://chat.example:81");
+    await upgradesPage(world, "Chat.Example", "https://chat.example");
+    await upgradesPage(world, "port.example:8443", "https://port.example:8443");
+    await refusesPage(world, "port.example", "https://port.example", "--host port.example");
+    await refusesPage(world, "port.example:81", "http://port.example:81", "--host port.example");
+  });
+
+  it("the default port may be written or left out", async () => {
+    await upgradesPage(world, "chat.example:443", "https://chat.example");
+    await upgradesPage(world, "chat.example", "https://chat.example:443");
+    await upgradesPage(world, "chat.example:80", "http://chat.example");
+    await refusesPage(world, "chat.example:443", "http://chat.example", "--origin");
+    await refusesPage(world, "chat.example:80", "https://chat.example", "--origin");
+  });
+
+  it("whoever is no web page, and an allowed origin, connects under any Host", async () => {
+    await upgradesPage(world, "evil.example:8080", null);
+    await upgradesPage(world, "evil.example:8080", "https://a.example");
+  });
+
+  it("a Host that is no host is 400", async () => {
+    for (const Host of ["user@chat.example", "http://chat.example", "chat.example:99999", "[::1", "a b"]) {
+      await refuses(world, upgradeRequest({ headers: { Host } }), 400);
+      await refuses(world, `GET / HTTP/1.1\r\nHost: ${Host}\r\n\r\n`, 400);
+    }
+  });
+
+  it("the page and health are given under any Host", async () => {
+    for (const path of ["/", "/healthz"])
+      assert.equal((await answerTo(world, `GET ${path} HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n`)).status, 200);
+  });
+
   it("a head of exactly 8,192 bytes is accepted", async () => {
     const raw = await Raw.open(world.server);
     const head = headOf(8192);
@@ -204,6 +292,18 @@ scenario("a full server answers 503 with Retry-After until one leaves", {}, asyn
   assert.ok(again, "there is room again");
   await again.loginAs(world.name());
   again.terminate();
+  await world.server.stop();
+});
+
+scenario("without --host, pages under a name are refused and those of every --listen address connect", { shards: [1] }, async (world) => {
+  await world.start({ listen: ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] });
+  await refusesPage(world, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
+  await refusesPage(world, "chat.example", "https://chat.example", "--host chat.example");
+  for (const at of world.server.addresses) {
+    const host = at.host === "0.0.0.0" ? "127.0.0.1" : at.host;
+    const client = await world.client({ at: { ...at, host }, headers: { Origin: `http://${host}:${at.port}` } });
+    await client.loginAs(world.name());
+  }
   await world.server.stop();
 });
 

@@ -8,7 +8,13 @@
 #define PAGE "<!doctype html><p>page"
 
 static const char *const origins[] = {"https://a.example", "https://b.example:8443", NULL};
-static const struct http_options options = {.origins = origins, .page = {PAGE, sizeof PAGE - 1}};
+static const struct host hosts[] = {
+    {.kind = HOST_NAME, .name = {"chat.example", 12}},
+    {.kind = HOST_NAME, .name = {"port.example", 12}, .has_port = true, .port = 8443},
+    {.kind = HOST_NAME, .name = {"tls.example", 11}, .has_port = true, .port = 443},
+};
+static const struct http_options options = {
+    .origins = origins, .hosts = hosts, .host_count = 3, .page = {PAGE, sizeof PAGE - 1}};
 static const struct http_options echo_options = {.any_path = true};
 
 /* What was answered, copied before the head is closed. */
@@ -259,6 +265,181 @@ Test(http, origins_absent_own_or_allowed_upgrade_and_others_are_403)
     static const struct http_options open_to_all = {.origins = all};
     snprintf(text, sizeof text, GOOD "Origin: https://evil.example\r\n\r\n");
     cr_assert_eq(feed(&open_to_all, text, strlen(text), 7).verdict, HTTP_UPGRADE);
+}
+
+/* An upgrade under `host` by a page of `origin` (NULL: without Origin). */
+static const char *upgrade_by_page(const char *host, const char *origin)
+{
+    static char text[1024];
+    snprintf(text, sizeof text, "GET /ws HTTP/1.1\r\nHost: %s\r\n%s%s%s" UPGRADE KEY VERSION "\r\n", host,
+             origin == NULL ? "" : "Origin: ", origin == NULL ? "" : origin, origin == NULL ? "" : "\r\n");
+    return text;
+}
+
+Test(http, a_page_whose_origin_is_a_known_host_upgrades)
+{
+    const char *const cases[][2] = {
+        /* Addresses, in whichever form they come. */
+        {"127.0.0.1:8080", "http://127.0.0.1:8080"},
+        {"192.168.1.7", "http://192.168.1.7"},
+        {"10.0.0.1:443", "https://10.0.0.1"},
+        {"[::1]:8080", "http://[::1]:8080"},
+        {"[0:0::0:1]:8080", "http://[::1]:8080"},
+        {"[2001:DB8::A]", "https://[2001:db8::a]"},
+        /* Names that stand for themselves. */
+        {"localhost:8080", "http://localhost:8080"},
+        {"LocalHost", "http://localhost"},
+        {"localhost.:8080", "http://localhost.:8080"},
+        /* Names of the option, at any port if it gives none. */
+        {"chat.example", "http://chat.example"},
+        {"chat.example", "https://chat.example"},
+        {"chat.example:8080", "http://chat.example:8080"},
+        {"chat.example:8080", "https://chat.example:8080"},
+        {"CHAT.example", "https://Chat.EXAMPLE"},
+        {"chat.example.", "https://chat.example."},
+        {"port.example:8443", "https://port.example:8443"},
+        {"port.example:8443", "http://port.example:8443"},
+        {"tls.example", "https://tls.example"},
+        {"tls.example:443", "https://tls.example"},
+        /* The default port, written by one or by both. */
+        {"chat.example:443", "https://chat.example"},
+        {"chat.example", "https://chat.example:443"},
+        {"chat.example:80", "http://chat.example"},
+        {"chat.example", "http://chat.example:80"},
+        {"chat.example:443", "HTTPS://chat.example:443"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_upgrade(upgrade_by_page(cases[i][0], cases[i][1]));
+}
+
+Test(http, a_page_under_a_host_that_is_not_known_is_403_and_told_of_the_option)
+{
+    const char *const cases[][3] = {
+        {"evil.example:8080", "http://evil.example:8080", "--host evil.example\n"},
+        {"evil.example", "https://evil.example", "--host evil.example\n"},
+        {"Evil.Example.", "http://evil.example", "--host Evil.Example\n"},
+        {"xchat.example", "http://xchat.example", "--host xchat.example\n"},
+        {"chat.example.evil", "http://chat.example.evil", "--host chat.example.evil\n"},
+        {"a.localhost:8080", "http://a.localhost:8080", "--host a.localhost\n"},
+        {"localhost.evil", "http://localhost.evil", "--host localhost.evil\n"},
+        /* Known at another port only. */
+        {"port.example", "http://port.example", "--host port.example\n"},
+        {"port.example:8080", "http://port.example:8080", "--host port.example\n"},
+        {"tls.example", "http://tls.example", "--host tls.example\n"},
+        /* What a browser would never send as an address is a name. */
+        {"127.1:8080", "http://127.1:8080", "--host 127.1\n"},
+        {"1.2.3.4.", "http://1.2.3.4.", "--host 1.2.3.4\n"},
+        /* An allowed origin as Host makes no host known. */
+        {"b.example", "https://b.example", "--host b.example\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *text = upgrade_by_page(cases[i][0], cases[i][1]);
+        expect_refused(text, 403);
+        cr_assert_not_null(strstr(ask(text).text, cases[i][2]), "%s", ask(text).text);
+    }
+    char host[254], origin[sizeof host + 7];
+    memset(host, 'e', 253);
+    host[253] = '\0';
+    snprintf(origin, sizeof origin, "http://%s", host);
+    expect_refused(upgrade_by_page(host, origin), 403);
+    cr_assert_not_null(strstr(ask(upgrade_by_page(host, origin)).text, host), "the longest name fits the answer");
+}
+
+Test(http, a_page_whose_origin_is_not_the_host_is_403)
+{
+    const char *const cases[][2] = {
+        {"127.0.0.1:8080", "http://evil.example:8080"},
+        {"127.0.0.1:8080", "http://127.0.0.1:8081"},
+        {"127.0.0.1:8080", "http://127.0.0.1"},
+        {"127.0.0.1:8080", "http://localhost:8080"},
+        {"127.0.0.1:8080", "http://127.0.0.2:8080"},
+        {"127.0.0.1:8080", "ftp://127.0.0.1:8080"},
+        {"127.0.0.1:8080", "ws://127.0.0.1:8080"},
+        {"127.0.0.1:8080", "//127.0.0.1:8080"},
+        {"127.0.0.1:8080", "127.0.0.1:8080"},
+        {"127.0.0.1:8080", "null"},
+        {"127.0.0.1:8080", "file://"},
+        {"127.0.0.1:8080", ""},
+        {"127.0.0.1:8080", "http://"},
+        {"127.0.0.1:8080", "http://127.0.0.1:8080/"},
+        {"127.0.0.1:8080", "http://evil@127.0.0.1:8080"},
+        {"127.0.0.1:8080", "http://127.0.0.1:8080 http://evil.example"},
+        {"[::1]:8080", "http://[::2]:8080"},
+        {"[::1]:8080", "http://127.0.0.1:8080"},
+        {"chat.example:80", "https://chat.example"},
+        {"chat.example:443", "http://chat.example"},
+        {"chat.example", "http://chat.example:8080"},
+        {"chat.example:8080", "http://chat.example"},
+        {"chat.example", "http://evil.chat.example"},
+        {"evil.example", "http://chat.example"},
+        {"", "http://chat.example"},
+        {"", "http://"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *text = upgrade_by_page(cases[i][0], cases[i][1]);
+        expect_refused(text, 403);
+        cr_assert_not_null(strstr(ask(text).text, "--origin"), "%s", ask(text).text);
+    }
+}
+
+Test(http, without_origin_or_with_an_allowed_one_any_host_upgrades)
+{
+    const char *const some[] = {"evil.example:8080", "chat.example", "127.1", ""};
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        expect_upgrade(upgrade_by_page(some[i], NULL));
+        expect_upgrade(upgrade_by_page(some[i], "https://a.example"));
+        expect_upgrade(upgrade_by_page(some[i], "HTTPS://B.example:8443"));
+    }
+}
+
+Test(http, without_options_addresses_and_localhost_are_known_alone)
+{
+    static const struct http_options bare = {0};
+    const struct {
+        const char *host, *origin;
+        uint16_t status;
+    } cases[] = {{"127.0.0.1:8080", "http://127.0.0.1:8080", 101},
+                 {"[::1]", "http://[::1]", 101},
+                 {"localhost", "https://localhost", 101},
+                 {"chat.example", "http://chat.example", 403}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *text = upgrade_by_page(cases[i].host, cases[i].origin);
+        cr_assert_eq(feed(&bare, text, strlen(text), 9).status, cases[i].status, "%s", cases[i].host);
+    }
+}
+
+Test(http, a_host_header_that_is_no_host_is_400)
+{
+    const char *const bad[] = {"user@chat.example",
+                               "http://chat.example",
+                               "chat.example/",
+                               "chat.example:99999",
+                               "chat.example:x",
+                               "chat example",
+                               "[::1",
+                               "[::1%25lo]:8080",
+                               "a,b",
+                               "chat..example",
+                               "*.chat.example",
+                               "<script>"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        expect_refused(upgrade_by_page(bad[i], NULL), 400);
+        expect_refused(upgrade_by_page(bad[i], "https://a.example"), 400);
+    }
+    expect_refused("GET / HTTP/1.1\r\nHost: user@a\r\n\r\n", 400);
+    expect_refused("GET /healthz HTTP/1.1\r\nHost: user@a\r\n\r\n", 400);
+}
+
+Test(http, the_page_and_health_are_given_under_every_host)
+{
+    const char *const some[] = {"evil.example:8080", "127.0.0.1", "[::1]:1", ""};
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", some[i]);
+        cr_assert_eq(ask(text).status, 200, "%s", text);
+        snprintf(text, sizeof text, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", some[i]);
+        cr_assert_eq(ask(text).status, 200, "%s", text);
+    }
 }
 
 /* A head of exactly `bytes`. */
