@@ -196,11 +196,23 @@ static void take_one(struct core *core, struct conn *conn, char **data, size_t *
     }
 }
 
+static bool is_stash_tight(const struct core *core)
+{
+    return core->stash_bytes > core->budget.stash_bytes / 2;
+}
+
+/* Whether the turn has room for another frame. Where the memory for what waits is short, what need not wait does not.
+ */
+static bool may_take(const struct core *core)
+{
+    return turn_may(&core->turn, TURN_INPUT) || is_stash_tight(core);
+}
+
 /* Takes up what may be taken up, a share at most; moves *data and *bytes on. */
 static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     uint32_t share = TURN_INPUT_SHARE;
-    while (*bytes > 0 && share > 0 && may_read(core, conn) && turn_may(&core->turn, TURN_INPUT)) {
+    while (*bytes > 0 && share > 0 && may_read(core, conn) && may_take(core)) {
         size_t before = *bytes;
         take_one(core, conn, data, bytes);
         uint32_t frames = 1 + (uint32_t)((before - *bytes) / TURN_FRAME_BYTES);
@@ -270,7 +282,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
         return;
     }
     if (conn_is_logged_in(conn) && !conn->is_reading_stopped
-        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || core->stash_bytes > core->budget.stash_bytes / 2)) {
+        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_tight(core))) {
         conn->is_reading_stopped = true;
         io_recv_stop(shard_io(core->shard), &conn->socket);
     }

@@ -77,13 +77,15 @@ static void give(struct core *core, struct conn *conn, struct entry *entry, size
         return;
     ASSERT(conn->cursor == entry->prev);
     conn->cursor = entry->ts;
-    turn_spend(&core->turn, TURN_PUSHES, 1 + conn_pushes(conn));
+    uint32_t pushes = 1 + conn_pushes(conn);
     if (is_senders(entry, conn)) {
+        turn_spend(&core->turn, TURN_PUSHES, pushes);
         give_ok(core, conn, entry);
         return;
     }
     if (*frame_bytes == 0)
         *frame_bytes = frame_build(core, entry);
+    turn_spend(&core->turn, TURN_PUSHES, pushes + TURN_OUTPUT(*frame_bytes));
     conn_push(core, conn, core->push_scratch, *frame_bytes);
 }
 
@@ -149,7 +151,16 @@ static void fanout_add(struct core *core, struct user *user, struct entry *entry
 
 static void round_begin(struct fanout *fanout)
 {
-    fanout->round = fanout->count < FANOUT_ROUND_MAX ? fanout->count : FANOUT_ROUND_MAX;
+    uint32_t bytes = 0;
+    fanout->round = 0;
+    for (struct list *at = fanout->entries.next; at != &fanout->entries && fanout->round < FANOUT_ROUND_MAX;
+         at = at->next) {
+        bytes += record_body_bytes(container_of(at, struct entry, link)->record);
+        if (fanout->round > 0 && bytes > FANOUT_ROUND_BYTES)
+            break;
+        fanout->round++;
+        fanout->round_pushes = fanout->round + TURN_OUTPUT(bytes);
+    }
     fanout->at = fanout->user->conns.next;
 }
 
@@ -172,7 +183,7 @@ static uint32_t slice_take(struct fanout *fanout, uint32_t pushes, struct conn *
     uint32_t count = 0, wanted = 0;
     while (fanout->at != &fanout->user->conns && count < SLICE_CONNS_MAX && wanted < pushes) {
         conns[count] = container_of(fanout->at, struct conn, user_link);
-        wanted += fanout->round + conn_pushes(conns[count++]);
+        wanted += fanout->round_pushes + conn_pushes(conns[count++]);
         fanout->at = fanout->at->next;
     }
     return count;

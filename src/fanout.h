@@ -3,10 +3,10 @@
  * the connection that sent it. Shard's thread.
  *
  * Most users have few connections: those are given an entry at once. With more of them it goes in rounds: the entries
- * that are there when a round begins (FANOUT_ROUND_MAX at most) are given to the connections one after the other, each
- * all of them, so that they leave in one send; a frame is built once for a slice of connections. A turn gives so many
- * (turn.h), users take turns, and the rest goes on in the next turn. A sender who has been given all before it gets the
- * `ok` at once, whoever else is waiting.
+ * that are there when a round begins (FANOUT_ROUND_MAX and FANOUT_ROUND_BYTES at most) are given to the connections one
+ * after the other, each all of them, so that they leave in one send; a frame is built once for a slice of connections.
+ * A turn gives so many (turn.h), users take turns, and the rest goes on in the next turn. A sender who has been given
+ * all before it gets the `ok` at once, whoever else is waiting.
  *
  * What has left and is not given to all counts against the user: past FANOUT_PUSHES_MAX (entries times connections),
  * and past the bounds of the timeline itself, sends from and to the user are refused with `busy`.
@@ -24,6 +24,7 @@ struct core;
 struct user;
 
 #define FANOUT_ROUND_MAX 64u
+#define FANOUT_ROUND_BYTES 65536u /* of records; the first entry has no bound */
 /* 80 ms of pushes, by turn.h. */
 #define FANOUT_PUSHES_MAX (256u << 10)
 
@@ -34,6 +35,7 @@ struct fanout {
     uint32_t count;        /* of these */
     uint32_t bytes;        /* of their records */
     uint32_t round;        /* how many of them, from the first, the round gives */
+    uint32_t round_pushes; /* what they cost for one connection (turn.h) */
     struct list *at;       /* the connection to go on from; NULL: no round is under way */
     struct list turn_link; /* in core->fanouts */
 };

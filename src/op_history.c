@@ -236,6 +236,7 @@ static void page_give(struct core *core, struct history *history, struct reply_p
     size_t bytes;
     char *frame = reply_page_end(page, more, history->oldest_first ? history->after : history->before, &bytes);
     conn_write(core, conn, frame, bytes);
+    turn_spend(&core->turn, TURN_READS, TURN_OUTPUT(bytes));
     history_end(core, conn);
 }
 

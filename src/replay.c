@@ -131,7 +131,7 @@ static bool page_give(struct core *core, struct replay *replay)
     uint32_t count;
     bool more;
     const struct message *messages = range_read_messages(replay->read, &count, &more);
-    turn_spend(&core->turn, TURN_REPLAYS, 1 + count);
+    uint32_t out_bytes = replay->conn->out_bytes;
     for (uint32_t i = 0; i < count; i++) {
         if (!replay->is_prev_known) {
             /* The first page was the newest entry up to the cursor. */
@@ -141,6 +141,7 @@ static bool page_give(struct core *core, struct replay *replay)
         give(core, replay, &messages[i]);
     }
     replay->is_prev_known = true;
+    turn_spend(&core->turn, TURN_REPLAYS, 1 + count + TURN_OUTPUT(replay->conn->out_bytes - out_bytes));
     range_read_close(&replay->read);
     return count > 0 || !was_prev_known;
 }

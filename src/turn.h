@@ -23,10 +23,11 @@
 #include "base/limits.h"
 
 enum turn_kind {
-    TURN_INPUT,    /* frames taken up; each TURN_FRAME_BYTES of one count as one more */
-    TURN_READS,    /* entries of timelines looked at for pages; a page itself counts as TURN_PAGE_READS */
-    TURN_PUSHES,   /* entries given to connections; a connection to be written to counts as TURN_CONN_PUSHES */
-    TURN_REPLAYS,  /* entries given by replays */
+    TURN_INPUT,   /* frames taken up; each TURN_FRAME_BYTES of one count as one more */
+    TURN_READS,   /* entries of timelines looked at for pages; a page itself counts as TURN_PAGE_READS */
+    TURN_PUSHES,  /* entries given to connections; a connection to be written to counts as TURN_CONN_PUSHES */
+    TURN_REPLAYS, /* entries given by replays */
+    /* In these three, TURN_OUTPUT_BYTES that are written count as one more entry. */
     TURN_ARRIVALS, /* durable records taken into the recipient's timeline and reported to the sender's shard */
     TURN_KINDS
 };
@@ -34,8 +35,11 @@ enum turn_kind {
 #define TURN_FRAME_BYTES 512u
 #define TURN_HEAD_FRAMES 16u  /* an HTTP head with its answer, in frames */
 #define TURN_ACCEPT_FRAMES 8u /* a new connection, in frames */
+#define TURN_OUTPUT_BYTES 1024u
 #define TURN_PAGE_READS 16u
 #define TURN_CONN_PUSHES 12u
+
+#define TURN_OUTPUT(bytes) ((uint32_t)((bytes) / TURN_OUTPUT_BYTES))
 
 /* What one connection or user may have before the next in the queue has its share. */
 #define TURN_INPUT_SHARE 256u
@@ -44,7 +48,8 @@ enum turn_kind {
 
 /* Per kind: the budget of a turn, what one unit takes (in nanoseconds, by profile on the machine of
  * docs/TESTING.md), and the largest single step, which is begun while anything is left: a message of 128 KiB, a slice
- * of a page, one connection's pushes, a page of a replay, a record. */
+ * of a page and the page itself, one connection's pushes (FANOUT_ROUND_MAX, FANOUT_ROUND_BYTES and one more), a page of
+ * a replay, a record. */
 struct turn_limit {
     uint32_t max;
     uint32_t ns;
@@ -52,9 +57,11 @@ struct turn_limit {
 };
 static const struct turn_limit turn_limits[TURN_KINDS] = {
     [TURN_INPUT] = {2048, 300, 1 + LIMIT_FRAME_BYTES / TURN_FRAME_BYTES + TURN_HEAD_FRAMES},
-    [TURN_READS] = {8192, 80, TURN_PAGE_READS + LIMIT_PAGE_ENTRIES},
-    [TURN_PUSHES] = {4096, 250, TURN_CONN_PUSHES + 64},
-    [TURN_REPLAYS] = {4096, 170, 256},
+    [TURN_READS] = {8192, 80, TURN_PAGE_READS + LIMIT_PAGE_ENTRIES + TURN_OUTPUT(LIMIT_PAGE_BYTES)},
+    [TURN_PUSHES] = {4096, 250,
+                     TURN_CONN_PUSHES + 64
+                         + TURN_OUTPUT(LIMIT_ESCAPED_BYTES(65536) + LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES))},
+    [TURN_REPLAYS] = {4096, 170, 256 + TURN_OUTPUT(LIMIT_ESCAPED_BYTES(65536) + LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES))},
     [TURN_ARRIVALS] = {2048, 500, 1},
 };
 
