@@ -1,17 +1,18 @@
 // `./dev bench`: a fixed set in under 10 minutes: the server beside the ceiling (bench/ceiling.c) in turns, each three times; the
 // targets that fit into minutes; the small programs. One table of medians and ranges, and a page, build/bench.html.
-// `./dev bench --peers`: nats-server with JetStream beside both. BENCH_RUNS, BENCH_SECONDS, BENCH_ONLY: see `./dev help`.
+// `./dev bench --peers`: nats-server with JetStream beside both. `./dev bench --hostile`: the attacks instead. BENCH_RUNS, BENCH_SECONDS, BENCH_ONLY: see `./dev help`.
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 
 import { writePage } from "./bench_html.mjs";
+import { hostileParts } from "./bench_hostile.mjs";
 import { readOptions } from "./bench_options.mjs";
 import { besideJetStream, promises } from "./bench_peers.mjs";
 import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 
-const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers } = readOptions(process.argv.slice(2), process.env);
+const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers, isHostile } = readOptions(process.argv.slice(2), process.env);
 const TIMES = ["--duration", SECONDS, "--warmup", "0.7"];
 const MICRO = ["mailbox", "wal", "checkpoint", "memtable", "store", "request", "reply", "frame"];
 
@@ -93,7 +94,7 @@ function history(where, windows, { fill = 1000, warmup, least, runs = 0 }, how =
 
 let openLoop; // its points over time go into the page
 
-const SET = [
+const USUAL = [
   pairs(100, 16, { share: 0.5 }),
   pairs(10, 64, { share: 0.5 }),
   pairs(1000, 1, { share: 0.7, cost: 1.4 }),
@@ -174,6 +175,8 @@ const SET = [
   },
 ];
 
+const SET = isHostile ? hostileParts(SECONDS, async (way) => (await interleaved(way))[0]) : USUAL;
+
 function machine() {
   const kernel = `${os.type()} ${os.release()}`;
   return `${os.cpus().length} x ${os.cpus()[0].model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${kernel}, ${checkDisk()}`;
@@ -212,7 +215,8 @@ if (withPeers) notes.push(...promises);
 const share = stolen();
 if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: trust CPU and ratios more than rates`);
 console.log(`${facts.machine}; commit ${facts.commit}`);
-console.log(`${RUNS === 1 ? "One run" : `${RUNS} runs`} each, in turns, ${SECONDS} s of closed loop; one shard on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
+const loops = isHostile ? "of each attack; the server" : "of closed loop; one shard";
+console.log(`${RUNS === 1 ? "One run" : `${RUNS} runs`} each, in turns, ${SECONDS} s ${loops} on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
 console.log(markdown(rows));
 for (const note of new Set(notes)) console.log(`\n- ${note}`);
 fs.writeFileSync("build/bench.html", writePage({ ...facts, took, rows, notes: [...new Set(notes)], openLoop }));

@@ -6,6 +6,7 @@ import path from "node:path";
 
 export const BUILD = path.resolve("build/release");
 const SCRATCH = path.resolve("build");
+const STOP_MS = 20000;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -68,7 +69,9 @@ async function withProcess(command, cpus, port, body, atEnd = () => {}) {
     result = await body(child.pid);
   } finally {
     child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS); // a server that hangs hears nothing else
     await ended;
+    clearTimeout(timer);
   }
   atEnd(said, result);
   return result;
@@ -83,20 +86,38 @@ async function withScratch(body, where = SCRATCH) {
   }
 }
 
-// The generator's report. A broken promise gives none: a figure of a server that loses messages is worth nothing.
-function load(port, pid, dir, args, cpu = "1") {
+// What a program that measures a server writes as JSON.
+function measure(program, args, dir, cpu) {
   const json = path.join(dir, "report.json");
-  const all = [...args, "--server-pid", String(pid), "--json", json, `127.0.0.1:${port}`];
+  const all = ["--json", json, ...args];
   return new Promise((resolve, reject) => {
-    const child = spawn("taskset", ["-c", cpu, `${BUILD}/chitchat-load`, ...all], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn("taskset", ["-c", cpu, `${BUILD}/${program}`, ...all], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said += data));
     child.once("close", (status) => {
-      if (status !== 0) reject(new Error(`chitchat-load ${all.join(" ")}: status ${status}\n${said}`));
+      if (status !== 0) reject(new Error(`${program} ${all.join(" ")}: status ${status}\n${said}`));
       else resolve(JSON.parse(fs.readFileSync(json, "utf8")));
     });
   });
 }
+
+// The generator's report. A broken promise gives none: a figure of a server that loses messages is worth nothing.
+const load = (port, pid, dir, args, cpu = "1") => measure("chitchat-load", [...args, "--server-pid", String(pid), `127.0.0.1:${port}`], dir, cpu);
+
+// One attack on a server of its own. `files`: its limit of open files; the report gets `out_of_files`, the checkpoints and other work that
+// failed by it, as the end of its log tells.
+export const underAttack = (name, seconds, { shards = 1, options = [], files } = {}) =>
+  withScratch(async (dir) => {
+    const port = await freePort();
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...options];
+    if (files !== undefined) command.unshift("sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh");
+    const args = (pid) => ["--attack", name, "--seconds", seconds, "--pid", String(pid), `127.0.0.1:${port}`];
+    const told = (said, { attacks }) => {
+      if (files !== undefined) attacks[0].out_of_files = [...said.matchAll(/event=(\w+)_failed [^\n]*errno=24/g)].filter(([, what]) => what !== "accept").length;
+    };
+    const report = await withProcess(command, "0", port, (pid) => measure("hostile", args(pid), dir, "1"), told);
+    return report.attacks[0];
+  });
 
 // `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report. The report gets
 // `runs`, as there were at the end.

@@ -1,0 +1,59 @@
+// `./dev bench --hostile`: each attack of bench/hostile.c on a server of its own: what another client has of it.
+import { underAttack } from "./bench_run.mjs";
+import { row } from "./bench_table.mjs";
+
+// 12,000 entries stay in memory.
+const IN_MEMORY = ["--checkpoint-s", "3600"];
+
+// What an attack needs of the server, beside one shard.
+const ATTACKS = {
+  "fan-out-1000": {},
+  "fan-out-100": {},
+  "fan-out-30": {},
+  "history-with": { options: IN_MEMORY },
+  pongs: {},
+  "pongs-1": {},
+  continuations: {},
+  pings: {},
+  "pings-125": {},
+  "pings-deaf": {},
+  "bad-frames": { shards: 2 },
+  "bad-frames-700": { shards: 2 },
+  "full-refusals": { options: ["--checkpoint-s", "1"], files: 1500 },
+  "partial-heads": {},
+  "bad-requests": {},
+  "tiny-frames": {},
+  "slow-sends": {},
+  "login-storm": {},
+  replay: { options: IN_MEMORY },
+};
+
+const MIB = 2 ** 20;
+
+const HUNG_MS = 30000;
+
+// Of a client that was not served to the end, whose p99 tells little: at least what the program waits before it says that the server hangs.
+function p99(report, when) {
+  const isServed = report.verdict !== "hung" && report.verdict !== "lost";
+  return Math.max(report[when].send.p99 / 1000, isServed ? 0 : HUNG_MS);
+}
+
+function rowsOf(group, reports) {
+  const limit = Math.min(...reports.map((report) => report.limit_us)) / 1000;
+  return [
+    row(group, "another client: send to ok, p99, alone", "ms", reports.map((r) => r.alone.send.p99 / 1000), { of: "p99", who: "other" }),
+    row(group, "under the attack", "ms", reports.map((r) => p99(r, "under")), { of: "p99", most: limit }),
+    row(group, "its `ping`, p99, under the attack", "ms", reports.map((r) => r.under.ping.p99 / 1000)),
+    row(group, "from a second after the attack on", "ms", reports.map((r) => p99(r, "after"))),
+    row(group, `the attack: ${reports[0].attack.unit}`, "/s", reports.map((r) => r.attack.per_s), { who: "generator" }),
+    row(group, "RSS of the server at its peak", "MiB", reports.map((r) => r.attack.rss_max / MIB)),
+    ...("out_of_files" in reports[0] ? [row(group, "its work that failed for want of open files", "", reports.map((r) => r.out_of_files), { most: 0 })] : []),
+  ];
+}
+
+// As parts of bench.mjs. `repeat(way)`: the reports of all runs.
+export const hostileParts = (seconds, repeat) =>
+  Object.entries(ATTACKS).map(([name, how]) => {
+    const group = `hostile: ${name}`;
+    return { name: group, run: async () => rowsOf(group, await repeat(() => underAttack(name, seconds, how))) };
+  });

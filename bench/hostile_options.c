@@ -1,0 +1,157 @@
+#include "hostile_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hostile_plan.h"
+#include "hostile_probe.h"
+
+static const char help_text[] =
+    "hostile: attacks on a chitchat server, and what another client has of it.\n"
+    "\n"
+    "Usage: hostile [options] ADDR:PORT      (127.0.0.1:8080, [::1]:8080, localhost:8080)\n"
+    "\n"
+    "  --attack NAME,...  only these (all); --list names them\n"
+    "  --seconds S        of each attack, and of the client alone before it (5)\n"
+    "  --rate N           sends a second of the client (200)\n"
+    "  --window N         of them unanswered at most, 1 to 512 (256); 1: each waits for the one before it\n"
+    "  --pid PID          of the server: its CPU and memory (the process that listens there, if that can be seen)\n"
+    "  --json FILE        the figures as JSON\n"
+    "  --check            end with 1 if a verdict is not `kept`\n"
+    "\n"
+    "A well-behaved client sends to a partner at a steady rate; a latency counts from when the send was due. Its "
+    "p99 is\n"
+    "measured alone, under the attack, and from one second after the attack on. The verdict is `kept` if the p99 "
+    "under\n"
+    "the attack is at most 25 ms or four times that alone, whichever is more; `broken` if it is not, `lost` if the "
+    "server\n"
+    "closed the client's connection, `hung` if it has answered nothing for 30 s: then nothing more is tried.\n"
+    "\n"
+    "Pin the server to one core and this program to another (taskset). The client shares that core with the attackers "
+    "and\n"
+    "runs before them. What an attack needs of the server: a large --memtable-bytes and --checkpoint-s for "
+    "history-with and\n"
+    "replay, a --connections below 15,000 for full-refusals, --shards 2 for bad-frames. Ends with 2 if it could not "
+    "run.\n";
+
+enum { HELP = 1000, LIST, ATTACK, SECONDS, RATE, WINDOW, PID, JSON, CHECK };
+
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, HELP},           {"list", no_argument, NULL, LIST},
+    {"attack", required_argument, NULL, ATTACK}, {"seconds", required_argument, NULL, SECONDS},
+    {"rate", required_argument, NULL, RATE},     {"window", required_argument, NULL, WINDOW},
+    {"pid", required_argument, NULL, PID},       {"json", required_argument, NULL, JSON},
+    {"check", no_argument, NULL, CHECK},         {NULL, 0, NULL, 0},
+};
+
+static bool refuse(const char *name, const char *why)
+{
+    fprintf(stderr, "hostile: %s %s; see --help\n", name, why);
+    return false;
+}
+
+static bool number(const char *name, const char *text, double min, double max, double *number_r)
+{
+    char *end;
+    *number_r = strtod(text, &end);
+    if (end != text && *end == '\0' && *number_r >= min && *number_r <= max)
+        return true;
+    fprintf(stderr, "hostile: %s must be a number from %.12g to %.12g; see --help\n", name, min, max);
+    return false;
+}
+
+static bool whole(const char *name, const char *text, double max, uint32_t *number_r)
+{
+    double value;
+    if (!number(name, text, 1, max, &value))
+        return false;
+    *number_r = (uint32_t)value;
+    return (double)*number_r == value || refuse(name, "must be a whole number");
+}
+
+/* Names with commas between. */
+static bool take_attacks(const char *text, struct hostile_options *options)
+{
+    options->attack_count = 0;
+    for (const char *at = text;; at++) {
+        size_t bytes = strcspn(at, ",");
+        uint32_t index = hostile_plan_find(at, bytes);
+        if (index == UINT32_MAX) {
+            fprintf(stderr, "hostile: --attack: %.*s is no attack; see --list\n", (int)bytes, at);
+            return false;
+        }
+        if (options->attack_count == HOSTILE_ATTACKS_MAX)
+            return refuse("--attack", "names too many");
+        options->attacks[options->attack_count++] = index;
+        at += bytes;
+        if (*at == '\0')
+            return true;
+    }
+}
+
+static bool take_option(int option, const char *text, struct hostile_options *options)
+{
+    uint32_t pid = 0;
+    switch (option) {
+    case ATTACK: return take_attacks(text, options);
+    case SECONDS: return number("--seconds", text, 0.1, 3600, &options->seconds);
+    case RATE: return whole("--rate", text, 10000, &options->rate);
+    case WINDOW: return whole("--window", text, HOSTILE_WINDOW_MAX, &options->window);
+    case JSON: options->json_path = text; return true;
+    case CHECK: options->must_keep = true; return true;
+    default: break;
+    }
+    bool is_good = whole("--pid", text, INT32_MAX, &pid);
+    options->pid = (int)pid;
+    return is_good;
+}
+
+static void list_attacks(void)
+{
+    for (uint32_t i = 0; i < hostile_plan_count(); i++)
+        printf("%-16s %s\n", hostile_plan_at(i)->name, hostile_plan_at(i)->about);
+}
+
+/* Whether the option only asks for a text. */
+static bool serve_text(int option)
+{
+    if (option == HELP)
+        fputs(help_text, stdout);
+    else if (option == LIST)
+        list_attacks();
+    return option == HELP || option == LIST;
+}
+
+static bool take_address(int argc, char **argv, struct hostile_options *options)
+{
+    if (optind == argc)
+        return refuse("ADDR:PORT", "of the server must come last");
+    if (optind + 1 != argc)
+        return refuse(argv[optind + 1], "is one too many");
+    const char *why = load_address_parse(&options->address, argv[optind]);
+    return why == NULL || refuse(argv[optind], why);
+}
+
+int hostile_options_parse(struct hostile_options *options_r, int argc, char **argv)
+{
+    int option;
+    *options_r =
+        (struct hostile_options){.seconds = 5, .rate = 200, .window = 256, .attack_count = hostile_plan_count()};
+    for (uint32_t i = 0; i < hostile_plan_count(); i++)
+        options_r->attacks[i] = i;
+    opterr = 0;
+    optind = 0; /* glibc: begins anew */
+    while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        if (serve_text(option))
+            return 1;
+        if (option == '?' || option == ':') {
+            refuse(argv[optind - 1], option == ':' ? "needs a value" : "is no option (or is ambiguous)");
+            return -1;
+        }
+        if (!take_option(option, optarg, options_r))
+            return -1;
+    }
+    return take_address(argc, argv, options_r) ? 0 : -1;
+}

@@ -1,0 +1,28 @@
+/*
+ * hostile_options.h: the command line of hostile. Read once, then only read.
+ */
+#ifndef CHITCHAT_BENCH_HOSTILE_OPTIONS_H
+#define CHITCHAT_BENCH_HOSTILE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "load_address.h"
+
+#define HOSTILE_ATTACKS_MAX 64u
+
+struct hostile_options {
+    struct load_address address;
+    uint32_t attacks[HOSTILE_ATTACKS_MAX]; /* indices of plans, in their order */
+    uint32_t attack_count;
+    double seconds;
+    uint32_t rate, window;
+    int pid; /* 0: not given */
+    bool must_keep;
+    const char *json_path;
+};
+
+/* 0; 1: --help or --list has been served; -1: refused, with a line on stderr. Borrows argv for good. */
+int hostile_options_parse(struct hostile_options *options_r, int argc, char **argv);
+
+#endif
