@@ -172,7 +172,7 @@ struct letters {
 
 static void letters_take(struct letters *letters, struct mailbox *mailbox)
 {
-    while (letters->taken - letters->given < LETTERS_AHEAD && letters->taken < SHARD_MAILBOX_LETTERS) {
+    while (letters->taken - letters->given < LETTERS_AHEAD && letters->taken < SHARD_LETTERS_TURN_MAX) {
         void *letter = mailbox_take(mailbox);
         if (letter == NULL)
             return;
@@ -192,7 +192,7 @@ static void letters_announce(const struct shard *shard, struct letters *letters)
     }
 }
 
-/* A letter that is answered to the same mailbox within the turn waits for the next one: the number is bounded. */
+/* So many: the rest, and what is answered to the same mailbox meanwhile, waits for the next turn. */
 static void take_from(struct shard *shard, uint32_t from)
 {
     struct mailbox *mailbox = mailbox_of(shard->group, from, shard->index);
@@ -261,8 +261,8 @@ static bool take_turn(struct shard *shard)
     take_letters(shard);
     for (uint32_t i = 0; i < shard->worker_count; i++)
         worker_take_all(shard->workers[i]);
-    timers_advance(&shard->timers, shard->monotonic_us, on_timer, shard);
-    bool has_more = shard->group->handlers.on_turn_end(shard->context);
+    bool has_more = timers_advance(&shard->timers, shard->monotonic_us, SHARD_TIMERS_TURN_MAX, on_timer, shard);
+    has_more |= shard->group->handlers.on_turn_end(shard->context);
     wake_others(shard);
     return has_more;
 }

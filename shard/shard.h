@@ -20,6 +20,10 @@
 #include "shard/worker.h"
 
 #define SHARD_MAILBOX_LETTERS 32768u
+/* What a turn takes of one mailbox, and of the timers that are due: some 0.5 ms of work each; the rest waits for the
+ * next. */
+#define SHARD_LETTERS_TURN_MAX 1024u
+#define SHARD_TIMERS_TURN_MAX 256u
 
 struct shard;
 struct shard_group;

@@ -17,6 +17,7 @@ void timers_init(struct timers *timers, uint64_t now_us)
 {
     timers->slot_now = slot_of(now_us) + 1;
     timers->count = 0;
+    list_init(&timers->due);
     for (uint32_t i = 0; i < TIMERS_SLOTS; i++)
         list_init(&timers->slots[i]);
 }
@@ -65,35 +66,36 @@ static void slot_shift(struct list *slot, struct list *due)
     list_init(slot);
 }
 
-static void slot_fire(struct timers *timers, struct list *slot, uint64_t now_us,
-                      void (*on_timer)(void *context, struct timer *timer), void *context)
+/* The next one that is due of those in `due`; NULL: none is left. */
+static struct timer *due_take(struct timers *timers, uint64_t now_us)
 {
-    struct list due;
-    slot_shift(slot, &due);
-    while (!list_is_empty(&due)) {
-        struct list *link = list_shift(&due);
+    for (struct list *link; (link = list_shift(&timers->due)) != NULL;) {
         struct timer *timer = container_of(link, struct timer, link);
-        if (timer->at_us > now_us) { /* in a later turn of the wheel */
-            list_append(slot, link);
-            continue;
-        }
-        timers->count--;
-        on_timer(context, timer);
+        if (timer->at_us <= now_us)
+            return timer;
+        list_append(&timers->slots[slot_due(timer->at_us) % TIMERS_SLOTS], link); /* in a later turn of the wheel */
     }
+    return NULL;
 }
 
-void timers_advance(struct timers *timers, uint64_t now_us, void (*on_timer)(void *context, struct timer *timer),
-                    void *context)
+bool timers_advance(struct timers *timers, uint64_t now_us, uint32_t fired_max,
+                    void (*on_timer)(void *context, struct timer *timer), void *context)
 {
     uint64_t end = slot_of(now_us) + 1;
-    if (end <= timers->slot_now)
-        return;
+    uint32_t fired = 0;
     /* After a long sleep each slot needs one look only. */
-    if (end - timers->slot_now > TIMERS_SLOTS)
+    if (end > timers->slot_now + TIMERS_SLOTS)
         timers->slot_now = end - TIMERS_SLOTS;
-    while (timers->slot_now < end) {
-        uint64_t slot = timers->slot_now++;
-        slot_fire(timers, &timers->slots[slot % TIMERS_SLOTS], now_us, on_timer, context);
+    for (;;) {
+        for (struct timer *timer; fired < fired_max && (timer = due_take(timers, now_us)) != NULL; fired++) {
+            timers->count--;
+            on_timer(context, timer);
+        }
+        if (!list_is_empty(&timers->due))
+            return true;
+        if (timers->slot_now >= end)
+            return false;
+        slot_shift(&timers->slots[timers->slot_now++ % TIMERS_SLOTS], &timers->due);
     }
 }
 
@@ -101,6 +103,8 @@ uint64_t timers_wait_us(const struct timers *timers, uint64_t now_us, uint64_t l
 {
     if (timers->count == 0)
         return limit_us;
+    if (!list_is_empty(&timers->due))
+        return 0;
     for (uint64_t slot = timers->slot_now; slot < timers->slot_now + TIMERS_SLOTS; slot++) {
         uint64_t at_us = slot * TIMERS_SLOT_US;
         uint64_t wait_us = at_us > now_us ? at_us - now_us : 0;

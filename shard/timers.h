@@ -22,6 +22,7 @@ struct timer {
 struct timers {
     uint64_t slot_now; /* the first slot not yet looked at */
     uint32_t count;
+    struct list due; /* of the slot before it, not yet looked at */
     struct list slots[TIMERS_SLOTS];
 };
 
@@ -33,9 +34,10 @@ bool timer_is_set(const struct timer *timer);
 void timers_set(struct timers *timers, struct timer *timer, uint64_t at_us);
 void timers_clear(struct timers *timers, struct timer *timer);
 
-/* Calls `on_timer` for each that is due; it may set and clear any timer. */
-void timers_advance(struct timers *timers, uint64_t now_us, void (*on_timer)(void *context, struct timer *timer),
-                    void *context);
+/* Calls `on_timer` for those that are due, at most `fired_max` of them; it may set and clear any timer. True: more are
+ * due. */
+bool timers_advance(struct timers *timers, uint64_t now_us, uint32_t fired_max,
+                    void (*on_timer)(void *context, struct timer *timer), void *context);
 
 /* Microseconds until the next slot that holds a timer (no search further than `limit_us`, which is returned if none).
  */

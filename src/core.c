@@ -476,6 +476,7 @@ static bool on_turn_end(void *context)
     write_log(core);
     more |= checkpoint_step(core);
     keeper_step(core);
+    more |= trim_step(core);
     move_step_all(core);
     if (core->stop_step != STOP_NOT)
         stop_step(core);

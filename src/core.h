@@ -177,6 +177,8 @@ struct core {
 
     struct timer tick_timer;
     bool is_rest_logged; /* rest.h */
+    bool trims_pools;    /* trim.h */
+    uint32_t trim_at;    /* the next of them */
 
     /* Stopping (stop.h). */
     uint8_t stop_step;

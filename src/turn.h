@@ -41,10 +41,17 @@ enum turn_kind {
 
 #define TURN_OUTPUT(bytes) ((uint32_t)((bytes) / TURN_OUTPUT_BYTES))
 
+/* The simulator's turns are shorter, so that its small loads come by the queues, too. */
+#ifdef CHITCHAT_FAULTS
+#define TURN_SCALE 32u
+#else
+#define TURN_SCALE 1u
+#endif
+
 /* What one connection or user may have before the next in the queue has its share. */
-#define TURN_INPUT_SHARE 256u
-#define TURN_READS_SHARE 1024u
-#define TURN_PUSHES_SHARE 1024u
+#define TURN_INPUT_SHARE (256u / TURN_SCALE)
+#define TURN_READS_SHARE (1024u / TURN_SCALE)
+#define TURN_PUSHES_SHARE (1024u / TURN_SCALE)
 
 /* Per kind: the budget of a turn, what one unit takes (in nanoseconds, by profile on the machine of
  * docs/TESTING.md), and the largest single step, which is begun while anything is left: a message of 128 KiB, a slice
@@ -56,17 +63,18 @@ struct turn_limit {
     uint32_t step;
 };
 static const struct turn_limit turn_limits[TURN_KINDS] = {
-    [TURN_INPUT] = {2048, 300, 1 + LIMIT_FRAME_BYTES / TURN_FRAME_BYTES + TURN_HEAD_FRAMES},
-    [TURN_READS] = {8192, 80, TURN_PAGE_READS + LIMIT_PAGE_ENTRIES + TURN_OUTPUT(LIMIT_PAGE_BYTES)},
-    [TURN_PUSHES] = {4096, 250,
+    [TURN_INPUT] = {2048 / TURN_SCALE, 300, 1 + LIMIT_FRAME_BYTES / TURN_FRAME_BYTES + TURN_HEAD_FRAMES},
+    [TURN_READS] = {8192 / TURN_SCALE, 80, TURN_PAGE_READS + LIMIT_PAGE_ENTRIES + TURN_OUTPUT(LIMIT_PAGE_BYTES)},
+    [TURN_PUSHES] = {4096 / TURN_SCALE, 250,
                      TURN_CONN_PUSHES + 64
                          + TURN_OUTPUT(LIMIT_ESCAPED_BYTES(65536) + LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES))},
-    [TURN_REPLAYS] = {4096, 170, 256 + TURN_OUTPUT(LIMIT_ESCAPED_BYTES(65536) + LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES))},
-    [TURN_ARRIVALS] = {2048, 500, 1},
+    [TURN_REPLAYS] = {4096 / TURN_SCALE, 170,
+                      256 + TURN_OUTPUT(LIMIT_ESCAPED_BYTES(65536) + LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES))},
+    [TURN_ARRIVALS] = {2048 / TURN_SCALE, 500, 1},
 };
 
 /* Past so much counted work a turn ends, once each kind has had its least: an eighth of its budget. */
-#define TURN_WORK_NS 2000000u
+#define TURN_WORK_NS (2000000u / TURN_SCALE)
 
 struct turn {
     uint32_t left[TURN_KINDS];

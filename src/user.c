@@ -28,12 +28,6 @@ void user_table_fini(struct user_table *table)
         pool_fini(&table->pools[i]);
 }
 
-void user_table_trim(struct user_table *table, uint32_t slabs_max)
-{
-    for (uint32_t i = 0; i < USER_SIZES; i++)
-        pool_trim(&table->pools[i], slabs_max);
-}
-
 /* The slot of the name, or the free one where it would go. */
 static uint32_t slot_of(const struct user_table *table, uint32_t hash, struct span name)
 {

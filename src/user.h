@@ -65,8 +65,6 @@ static inline struct user *user_hold(struct user *user)
     user->holds++;
     return user;
 }
-/* At rest: gives memory back to the system that was not needed since the last call, at most `slabs_max` of a pool. */
-void user_table_trim(struct user_table *table, uint32_t slabs_max);
 /* Gives a hold back; the last one frees it: no connection, no entry may be left. */
 void user_drop(struct user_table *table, struct user *user);
 

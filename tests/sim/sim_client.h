@@ -65,6 +65,7 @@ struct sim_tally {
     uint64_t deaths;
     uint64_t refusals; /* of recovery, for want of room */
     uint64_t stops;
+    uint64_t rests; /* everybody left, and all was given back */
     uint64_t failed_logs;
     uint64_t full_disks;
     uint64_t failed_calls;

@@ -9,6 +9,7 @@
 #include "storage/datadir_meta.h"
 #include "world_double.h"
 
+#define REST_SECONDS 15u  /* longer than any time limit of a connection, but for silence */
 #define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
 
 static bool may(const struct sim *sim, enum sim_trouble trouble)
@@ -151,6 +152,23 @@ static void stop(struct sim *sim)
     begin_life(sim);
 }
 
+/* Everybody leaves, and the disk is well: nothing may be left of them. */
+static void all_leave(struct sim *sim)
+{
+    sim_note("--- all leave ---");
+    calm_down(sim);
+    clients_drop(sim->world);
+    for (uint32_t i = 0; i < SIM_PEOPLE; i++)
+        person_lose(sim, i, false);
+    for (uint32_t second = 0; second < REST_SECONDS; second++) {
+        world_settle(sim->world);
+        world_advance(sim->world, 1000000);
+    }
+    world_check_rest(sim->world);
+    sim->chaos.is_calm = false;
+    sim->tally.rests++;
+}
+
 /* -- events -- */
 
 /* The clock creeps, and now and then jumps, also back. A jump forward brings a checkpoint. */
@@ -218,6 +236,8 @@ static void end_life_at_times(struct sim *sim)
         stop(sim);
     else if (befalls(sim, TROUBLE_LOG, 12000))
         fail_log(sim);
+    else if (befalls(sim, TROUBLE_VANISH, 5000))
+        all_leave(sim);
 }
 
 static void one_event(struct sim *sim)
@@ -276,6 +296,8 @@ static void finish(struct sim *sim)
         if (!disk_told().is_in_doubt)
             people_probe(sim);
     }
+    all_leave(sim);
+    sim->chaos.is_calm = true;
     sim->without = ~0u;
     crash(sim);
     world_settle(sim->world);

@@ -11,6 +11,7 @@
 
 #include "mid.h"
 #include "recovery.h"
+#include "rest.h"
 #include "world_double.h"
 
 #define SETTLE_ROUNDS_MAX 200000u
@@ -274,7 +275,18 @@ void world_close(struct world *world)
     }
     for (uint32_t i = 0; i < world->config.shards; i++)
         WORLD_MUST(world->shards[i].is_finished);
+    world_check_rest(world);
     world_free(world);
+}
+
+void world_check_rest(struct world *world)
+{
+    char left[REST_TEXT_BYTES];
+    for (uint32_t i = 0; i < world->config.shards; i++)
+        if (!rest_check(world->cores[i], left))
+            world_fail("shard %u is at rest, but not all was given back: %s", i, left);
+    if (atomic_load(&world->server.conn_count) != 0)
+        world_fail("nobody is connected, but %u connections are counted", atomic_load(&world->server.conn_count));
 }
 
 /* -- small things -- */

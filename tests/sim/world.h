@@ -55,6 +55,8 @@ struct world *world_try_open(const struct world_options *options, const char **r
 void world_stop(struct world *world);
 /* Stops, until all shards have ended. */
 void world_close(struct world *world);
+/* Nobody is connected and nothing is under way: ends the test if something was taken and not given back (rest.h). */
+void world_check_rest(struct world *world);
 /* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as
  * chance has it. Memory that a dead process would leave is left. */
 void world_crash(struct world *world);
@@ -107,6 +109,7 @@ json_t *client_next(struct client *client);
 /* Nothing is taken from the server any more (and it sees its sends not end), or again. */
 void client_stall(struct client *client, bool stalled);
 void client_drop(struct client *client); /* the peer is gone */
+void clients_drop(struct world *world);  /* all peers are, those that took nothing too */
 /* Accepted by `shard`, its head sent; nothing has been answered yet, so the answer comes first. */
 struct client *client_begin(struct world *world, uint32_t shard);
 /* The head of the answer, taken off: false if it is not all there. */

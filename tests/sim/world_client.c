@@ -141,6 +141,14 @@ void client_drop(struct client *client)
     client->is_gone = true;
 }
 
+void clients_drop(struct world *world)
+{
+    for (struct client *client = world->clients; client != NULL; client = client->next) {
+        client->is_stalled = false;
+        client->is_gone = true;
+    }
+}
+
 bool client_is_closed(const struct client *client)
 {
     return client->is_closed;

@@ -75,6 +75,8 @@ static void letters_turn(struct world *world, uint32_t from, uint32_t to)
     uint32_t end = letters->held ? letters->begin : letters->end;
     if (world_is_chaotic(world) && end > letters->begin)
         end = letters->begin + chaos_below(world->chaos, end - letters->begin + 1);
+    if (end - letters->begin > SHARD_LETTERS_TURN_MAX)
+        end = letters->begin + SHARD_LETTERS_TURN_MAX;
     while (letters->begin < end) {
         world->activity++;
         core_handlers()->on_letter(world->shards[to].context, from, letters->items[letters->begin++]);
@@ -172,8 +174,12 @@ void world_turn(struct world *world, uint32_t index)
     for (uint32_t from = 0; from < world->config.shards; from++)
         letters_turn(world, from, index);
     world_workers_turn(shard);
-    timers_advance(&shard->timers, world->monotonic_us, on_timer, shard);
-    shard->has_more = core_handlers()->on_turn_end(shard->context);
+    shard->has_more = timers_advance(&shard->timers, world->monotonic_us, SHARD_TIMERS_TURN_MAX, on_timer, shard);
+    shard->has_more |= core_handlers()->on_turn_end(shard->context);
+    const struct turn *turn = &world->cores[index]->turn;
+    if (turn->longest_work_ns > turn_work_ns_max())
+        world_fail("a turn of %llu us of counted work: %llu at most are allowed",
+                   (unsigned long long)turn->longest_work_ns / 1000, (unsigned long long)turn_work_ns_max() / 1000);
     if (shard->has_more)
         world->activity++;
     if (shard->is_finished)

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <signal.h>
 
 #include "base/list.h"
 
@@ -81,4 +82,12 @@ Test(list, shift_takes_the_first)
     list_shift(&head);
     list_shift(&head);
     cr_assert_null(list_shift(&head));
+}
+
+Test(list, a_node_is_never_in_two_lists, .signal = SIGABRT)
+{
+    struct list other;
+    list_init(&other);
+    list_append(&head, &items[0].link);
+    list_append(&other, &items[0].link);
 }

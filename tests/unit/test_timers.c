@@ -26,7 +26,7 @@ static void on_timer(void *context, struct timer *timer)
 static void advance(struct fired *fired, uint64_t now_us)
 {
     fired->now_us = now_us;
-    timers_advance(&fired->timers, now_us, on_timer, fired);
+    (void)timers_advance(&fired->timers, now_us, UINT32_MAX, on_timer, fired);
 }
 
 static struct fired *begin(uint64_t now_us)
@@ -158,5 +158,28 @@ Test(timers, many_at_random_fire_each_once_and_never_early)
     cr_assert_eq(fired->count, COUNT - cleared);
     cr_assert_eq(fired->timers.count, 0);
     free(timers);
+    free(fired);
+}
+
+Test(timers, more_than_a_turn_takes_fire_in_the_next_ones_and_none_is_late_or_lost)
+{
+    enum { COUNT = 10 };
+    struct fired *fired = begin(0);
+    struct timer timers[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        timer_init(&timers[i]);
+        timers_set(&fired->timers, &timers[i], 1000);
+    }
+    fired->now_us = 2 * TIMERS_SLOT_US;
+    cr_assert(timers_advance(&fired->timers, fired->now_us, 4, on_timer, fired), "more are due");
+    cr_assert_eq(fired->count, 4);
+    cr_assert_eq(timers_wait_us(&fired->timers, fired->now_us, 1000000), 0, "nobody sleeps on them");
+    timers_clear(&fired->timers, &timers[9]);
+    timers_set(&fired->timers, &timers[8], 10 * TIMERS_SLOT_US);
+    cr_assert_not(timers_advance(&fired->timers, fired->now_us, 4, on_timer, fired));
+    cr_assert_eq(fired->count, 8, "one was cleared and one set anew while they waited");
+    advance(fired, 11 * TIMERS_SLOT_US);
+    cr_assert_eq(fired->count, 9);
+    cr_assert_eq(fired->last, &timers[8]);
     free(fired);
 }
