@@ -14,7 +14,7 @@ static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_
 {
     for (uint32_t i = 0; i < SIM_REQUESTS_MAX; i++)
         if (person->asked[i].ask == ASK_NOTHING) {
-            person->asked[i] = (struct sim_request){.ask = (uint8_t)what};
+            person->asked[i] = (struct sim_request){.ask = (uint8_t)what, .place = ++person->place};
             person->asked_count++;
             *id_r = i;
             return &person->asked[i];
@@ -22,13 +22,9 @@ static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_
     return NULL;
 }
 
-static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
+static void send_login(struct sim *sim, struct person *person, uint64_t kept)
 {
-    struct person *person = &sim->people[index];
     uint32_t id, how = below(sim, 4);
-    uint64_t kept = person->kept_user == user ? person->kept_cursor : 0;
-    *person = (struct person){.user = user, .kept_user = user, .kept_cursor = kept, .conn = ++sim->conn_count};
-    person->client = client_begin(sim->world, below(sim, sim->shards));
     WORLD_MUST(ask(person, ASK_LOGIN, &id) != NULL);
     person->had_after = how > 0;
     person->asked_after = how > 1 ? kept : 0;
@@ -36,8 +32,7 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
     if (person->had_after)
         snprintf(fields, sizeof person->login_fields, ",\"after\":%llu%s%s%s", (unsigned long long)person->asked_after,
                  sim->epoch[0] == '\0' ? "" : ",\"epoch\":\"", sim->epoch, sim->epoch[0] == '\0' ? "" : "\"");
-    client_send(person->client, "{\"op\":\"login\",\"id\":%u,\"user\":\"%s\"%s}", id, sim->names[user], fields);
-    sim_note("person %u connects as %s%s", index, sim->names[user], fields);
+    client_send(person->client, "{\"op\":\"login\",\"id\":%u,\"user\":\"%s\"%s}", id, sim->names[person->user], fields);
 }
 
 static void send_number(struct sim *sim, struct person *person, uint32_t send)
@@ -91,6 +86,7 @@ void person_ask_page(struct sim *sim, struct person *person, struct sim_request 
     if (asked == NULL)
         return;
     want.ask = ASK_HISTORY;
+    want.place = asked->place;
     person->asked_anew = true;
     want.known = model_newest(&sim->model, person->user);
     *asked = want;
@@ -129,6 +125,58 @@ static void act_ping(struct person *person)
         client_send(person->client, "{\"op\":\"ping\",\"id\":%u}", id);
 }
 
+/* -- coming and going -- */
+
+static bool may(const struct sim *sim, enum sim_trouble trouble)
+{
+    return (sim->without >> trouble & 1) == 0;
+}
+
+static void act_any(struct sim *sim, struct person *person, uint32_t what)
+{
+    if (what < 700) {
+        for (uint32_t i = 1 + below(sim, 4); i > 0; i--)
+            act_send(sim, person);
+    } else if (what < 850) {
+        for (uint32_t i = 1 + below(sim, 3); i > 0; i--)
+            act_history(sim, person);
+    } else {
+        act_ping(person);
+    }
+}
+
+/* One in so many connections is rude; one in so many of these does not read for a while, or for ever. */
+#define RUDE_IN 6u
+#define RUDE_STALLED_IN 4u
+
+static void go_on_rudely(struct sim *sim, struct person *person)
+{
+    for (uint32_t i = below(sim, 12); i > 0; i--)
+        act_any(sim, person, below(sim, 950));
+    if (chaos_hits(&sim->chaos, RUDE_STALLED_IN) && may(sim, TROUBLE_STALL)) {
+        person->is_stalled = true;
+        person->reads_never = below(sim, 3) == 0;
+        client_stall(person->client, true);
+    }
+}
+
+static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
+{
+    struct person *person = &sim->people[index];
+    bool is_rude = chaos_hits(&sim->chaos, RUDE_IN) && may(sim, TROUBLE_RUDE);
+    uint64_t kept = person->kept_user == user ? person->kept_cursor : 0;
+    *person = (struct person){.user = user, .kept_user = user, .kept_cursor = kept, .conn = ++sim->conn_count};
+    person->client = client_begin(sim->world, below(sim, sim->shards));
+    if (is_rude)
+        rude_send(&person->rude, &sim->chaos, person->client, SIM_RUDE_ID);
+    send_login(sim, person, kept);
+    if (is_rude)
+        go_on_rudely(sim, person);
+    sim->tally.rude += is_rude;
+    sim_note("person %u connects as %s%s, after %u bad frames and %u pings%s", index, sim->names[user],
+             person->login_fields, person->rude.count, person->rude.pings, person->is_stalled ? ", not reading" : "");
+}
+
 void person_lose(struct sim *sim, uint32_t index, bool with_world)
 {
     struct person *person = &sim->people[index];
@@ -146,6 +194,34 @@ void person_lose(struct sim *sim, uint32_t index, bool with_world)
     person->client = NULL;
 }
 
+static void turn_slow_or_back(struct sim *sim, uint32_t index)
+{
+    struct person *person = &sim->people[index];
+    person->is_stalled = !person->is_stalled;
+    client_stall(person->client, person->is_stalled);
+    sim_note("person %u %s", index, person->is_stalled ? "goes slow" : "reads again");
+}
+
+static void vanish(struct sim *sim, uint32_t index)
+{
+    sim_note("person %u vanishes", index);
+    client_drop(sim->people[index].client);
+    person_lose(sim, index, false);
+}
+
+/* Not logged in yet: a rude one may go in the midst of it, and one that does not read may read in the end. */
+static void wait_for_login(struct sim *sim, uint32_t index)
+{
+    struct person *person = &sim->people[index];
+    if (person->rude.count + person->rude.pings == 0)
+        return;
+    uint32_t what = below(sim, 40);
+    if (what < 2 && may(sim, TROUBLE_VANISH))
+        vanish(sim, index);
+    else if (what < 10 && person->is_stalled && !person->reads_never)
+        turn_slow_or_back(sim, index);
+}
+
 void person_act(struct sim *sim, uint32_t index)
 {
     struct person *person = &sim->people[index];
@@ -153,28 +229,17 @@ void person_act(struct sim *sim, uint32_t index)
         connect_as(sim, index, below(sim, 3) == 0 ? below(sim, SIM_USERS) : person->kept_user);
         return;
     }
-    if (!person->is_logged_in)
+    if (!person->is_logged_in) {
+        wait_for_login(sim, index);
         return;
-    uint32_t what = below(sim, 1000);
-    if (what < 700) {
-        for (uint32_t i = 1 + below(sim, 4); i > 0; i--)
-            act_send(sim, person);
-    } else if (what < 850) {
-        for (uint32_t i = 1 + below(sim, 3); i > 0; i--)
-            act_history(sim, person);
-    } else if (what < 950) {
-        act_ping(person);
-    } else if (what < 975) {
-        if ((sim->without >> TROUBLE_STALL & 1) != 0)
-            return;
-        person->is_stalled = !person->is_stalled;
-        client_stall(person->client, person->is_stalled);
-        sim_note("person %u %s", index, person->is_stalled ? "goes slow" : "reads again");
-    } else if (what < 990 && (sim->without >> TROUBLE_VANISH & 1) == 0) {
-        sim_note("person %u vanishes", index);
-        client_drop(person->client);
-        person_lose(sim, index, false);
     }
+    uint32_t what = below(sim, 1000);
+    if (what < 950)
+        act_any(sim, person, what);
+    else if (what < 975 && may(sim, TROUBLE_STALL))
+        turn_slow_or_back(sim, index);
+    else if (what >= 975 && what < 990 && may(sim, TROUBLE_VANISH))
+        vanish(sim, index);
 }
 
 /* -- the end -- */
@@ -215,6 +280,8 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
             sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] =
                 model_number(&sim->model, frame_text(message, "text"));
         count += (uint32_t)json_array_size(messages);
+        if (json_array_size(messages) == 0 && json_is_true(json_object_get(page, "more")))
+            sim_fail("an empty page that says there is more: paging does not come to an end");
         more = json_is_true(json_object_get(page, "more"));
         if (more)
             bound = frame_number(page, "next");

@@ -1,22 +1,27 @@
 /*
  * sim_client.h: simulated people: connections of a few users that log in, send, resend after a cut, page history, go
- * slow, vanish; and that judge every frame they get (sim_model.h).
+ * slow, vanish; and that judge every frame they get (sim_model.h). Some are rude (sim_rude.h): in one write they send
+ * bad frames, the login, and requests behind it, and some of these do not read.
  */
 #ifndef CHITCHAT_TESTS_SIM_CLIENT_H
 #define CHITCHAT_TESTS_SIM_CLIENT_H
 
 #include "sim_model.h"
+#include "sim_rude.h"
 #include "world.h"
 
 #define SIM_PEOPLE 14u
 #define SIM_REQUESTS_MAX 64u
 #define SIM_PAGE_LIMIT 60u
+/* The ids of what a rude connection sends before its login. */
+#define SIM_RUDE_ID SIM_REQUESTS_MAX
 
 enum sim_ask { ASK_NOTHING, ASK_LOGIN, ASK_SEND, ASK_HISTORY, ASK_PING };
 
 struct sim_request {
     uint8_t ask;
-    uint32_t send; /* ASK_SEND */
+    uint32_t place; /* among all requests of its connection */
+    uint32_t send;  /* ASK_SEND */
     /* ASK_HISTORY */
     uint64_t after;
     uint64_t before; /* LIMIT_TS_MAX: not given */
@@ -34,13 +39,17 @@ struct person {
     bool is_logged_in;
     bool wants_live;
     bool is_stalled;
+    bool reads_never;
     bool asked_anew; /* by what came */
+    bool was_login_refused;
     bool had_after;
     uint64_t asked_after;
     char login_fields[128];
     uint64_t cursor; /* as of the login's rules */
     uint32_t asked_count;
+    uint32_t place;                             /* of the newest request */
     struct sim_request asked[SIM_REQUESTS_MAX]; /* by id */
+    struct rude rude;
     /* From connection to connection. */
     uint64_t kept_cursor;
     uint32_t kept_user;
@@ -57,6 +66,7 @@ enum sim_trouble {
     TROUBLE_CLOCK,
     TROUBLE_STALL,
     TROUBLE_VANISH,
+    TROUBLE_RUDE, /* bad frames before the login */
     TROUBLE_COUNT
 };
 
@@ -73,6 +83,7 @@ struct sim_tally {
     uint64_t busy;
     uint64_t unavailable;
     uint64_t conns;
+    uint64_t rude; /* of these */
     uint64_t sent;
     uint64_t acknowledged;
     uint64_t entries;

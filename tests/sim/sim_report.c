@@ -1,8 +1,10 @@
 /* sim_report.c: the trace of a run, how a broken promise is told, and runs in processes of their own. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +20,8 @@ enum fault fault_active;
 const char *const sim_trouble_names[TROUBLE_COUNT] = {
     [TROUBLE_CRASH] = "crashes",    [TROUBLE_DEATH] = "deaths",    [TROUBLE_STOP] = "stops",
     [TROUBLE_LOG] = "failing-logs", [TROUBLE_FULL] = "full-disks", [TROUBLE_DISK] = "failing-calls",
-    [TROUBLE_CLOCK] = "clock",      [TROUBLE_STALL] = "stalls",    [TROUBLE_VANISH] = "vanishing"};
+    [TROUBLE_CLOCK] = "clock",      [TROUBLE_STALL] = "stalls",    [TROUBLE_VANISH] = "vanishing",
+    [TROUBLE_RUDE] = "rudeness"};
 
 /* For sim_broken, wherever it is called from. */
 static struct {
@@ -27,6 +30,9 @@ static struct {
     char lines[TRACE_LINES][LINE_BYTES];
     uint64_t line_count;
     int result_fd; /* 0: nobody waits for it */
+    const struct chaos *chaos;
+    uint64_t turns_before; /* as of the last look of the watch */
+    uint32_t looks;        /* that found no new turn */
 } run;
 
 void sim_note(const char *format, ...)
@@ -51,21 +57,38 @@ void __wrap_log_line(enum log_level level, const char *event, const char *format
     sim_note("log, level %d: %s %s", (int)level, event, text);
 }
 
-static void tell_way_back(void)
+static void tell_way_back(const struct sim_request_to_run *asked)
 {
-    fprintf(stderr, "\nagain with: ./dev sim --seed %llu --events %llu", (unsigned long long)run.asked.seed,
-            (unsigned long long)run.asked.events);
+    fprintf(stderr, "\nagain with: ./dev sim --seed %llu --events %llu", (unsigned long long)asked->seed,
+            (unsigned long long)asked->events);
     if (fault_active != FAULT_NONE)
         fprintf(stderr, " --fault %s", sim_fault_name(fault_active));
     for (uint32_t i = 0; i < TROUBLE_COUNT; i++)
-        if ((run.asked.without >> i & 1) != 0)
+        if ((asked->without >> i & 1) != 0)
             fprintf(stderr, " --without %s", sim_trouble_names[i]);
     fprintf(stderr, "\n(with --shrink it looks for a shorter run that fails)\n");
 }
 
-void sim_report_begin(const struct sim_request_to_run *asked)
+/* A turn takes some microseconds. One that goes round and round is noticed by what it calls (world.h), or, if it calls
+ * nothing that counts, by the CPU time that it takes. */
+#define TURN_CPU_SECONDS 4u
+
+static void on_watch(int signal)
 {
+    (void)signal;
+    run.looks = run.chaos->turns == run.turns_before ? run.looks + 1 : 0;
+    run.turns_before = run.chaos->turns;
+    if (run.looks >= TURN_CPU_SECONDS)
+        sim_fail("a turn does not come to an end");
+}
+
+void sim_report_begin(const struct sim_request_to_run *asked, const struct chaos *chaos)
+{
+    struct itimerval each_second = {{1, 0}, {1, 0}};
     run.asked = *asked;
+    run.chaos = chaos;
+    WORLD_MUST(signal(SIGVTALRM, on_watch) != SIG_ERR);
+    WORLD_MUST(setitimer(ITIMER_VIRTUAL, &each_second, NULL) == 0);
 }
 
 void sim_report_event(uint64_t event)
@@ -84,14 +107,23 @@ _Noreturn void sim_broken(enum sim_promise promise, const char *format, ...)
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    tell_way_back();
+    tell_way_back(&run.asked);
     if (run.result_fd != 0)
         WORLD_MUST(write(run.result_fd, &result, sizeof result) == sizeof result);
     _exit(1);
 }
 
-/* A run takes some seconds; one that goes round and round (a fault may make it) is ended by the system. */
+/* A run takes some seconds: one that goes round and round in all that is above is ended by the system. */
 #define RUN_CPU_SECONDS 60u
+
+/* An assertion failed, the world did not come to rest, or a signal came. */
+static void tell_death(const struct sim_request_to_run *asked, int status)
+{
+    int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    fprintf(stderr, "seed %llu: the process ended by itself, by signal %d%s", (unsigned long long)asked->seed, signal,
+            signal == SIGXCPU || signal == SIGKILL ? ": the run does not come to an end" : "");
+    tell_way_back(asked);
+}
 
 struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
 {
@@ -118,7 +150,7 @@ struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
     if (!is_told) /* an assertion, or a signal */
         result = (struct sim_result){.broken = SIM_OTHER, .event = asked->events};
     if (!is_told && !asked->is_quiet)
-        fprintf(stderr, "seed %llu: the process ended by itself\n", (unsigned long long)asked->seed);
+        tell_death(asked, status);
     result.is_kept &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
     return result;
 }

@@ -10,6 +10,7 @@
 #include "world_double.h"
 
 #define REST_SECONDS 15u  /* longer than any time limit of a connection, but for silence */
+#define ROUNDS_MAX 10000u /* of what is asked again, and of starts: a run that needs more does not come to an end */
 #define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
 
 static bool may(const struct sim *sim, enum sim_trouble trouble)
@@ -95,8 +96,9 @@ static void begin_life(struct sim *sim)
     sim->calls_to_death = 0;
     disk_fail(0);
     disk_fill(befalls(sim, TROUBLE_FULL, 12));
-    while (!try_life(sim))
-        continue;
+    for (uint32_t rounds = 0; !try_life(sim); rounds++)
+        if (rounds > ROUNDS_MAX)
+            sim_fail("no start succeeds: the run does not come to an end");
     disk_fill(false);
     sim->is_store_failing = false;
 }
@@ -265,12 +267,15 @@ static void check_answered(struct sim *sim)
 {
     for (uint32_t i = 0; i < SIM_PEOPLE; i++) {
         struct person *person = &sim->people[i];
+        uint32_t rounds = 0;
         if (person->client == NULL)
             continue;
         do {
             client_stall(person->client, person->is_stalled = false);
             world_settle(sim->world);
             person_take(sim, i);
+            if (++rounds > ROUNDS_MAX)
+                sim_fail("person %u asks again and again: the run does not come to rest", i);
         } while (person->client != NULL && person->asked_anew);
         for (uint32_t k = 0; person->client != NULL && k < SIM_REQUESTS_MAX; k++)
             if (person->asked[k].ask != ASK_NOTHING)
@@ -318,7 +323,7 @@ struct sim_tally sim_run(const struct sim_request_to_run *asked)
     char trash[64];
     struct sim *sim = calloc(1, sizeof *sim);
     WORLD_MUST(sim != NULL);
-    sim_report_begin(asked);
+    sim_report_begin(asked, &sim->chaos);
     sim->without = asked->without;
     sim->chaos = (struct chaos){.state = asked->seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
     sim->wall_us = UINT64_C(1800000000000000);

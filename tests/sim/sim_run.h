@@ -28,7 +28,7 @@ struct sim_tally sim_run(const struct sim_request_to_run *asked);
 struct sim_result sim_run_apart(const struct sim_request_to_run *asked);
 
 /* For the trace and for what is told of a failure (sim_report.c): which run it is, and where it is. */
-void sim_report_begin(const struct sim_request_to_run *asked);
+void sim_report_begin(const struct sim_request_to_run *asked, const struct chaos *chaos);
 void sim_report_event(uint64_t event);
 
 /* The names of enum sim_trouble, for --without. */

@@ -34,6 +34,7 @@ static void take_login(struct sim *sim, struct person *person, const json_t *fra
     if (strcmp(sim->epoch, epoch) != 0 || is_reset)
         sim_fail("%s: the data set is another one", sim->names[person->user]);
     uint64_t last = frame_number(frame, "last");
+    rude_check_all_answered(&person->rude, client_pongs(person->client));
     person->is_logged_in = true;
     person->wants_live = person->had_after;
     person->cursor = person->had_after ? person->asked_after : last;
@@ -124,6 +125,7 @@ static bool take_unavailable(struct sim *sim, struct person *person, const struc
         person->asked_count++;
         person->asked_anew = true;
         person->asked[id].ask = ASK_LOGIN;
+        person->was_login_refused = true;
         client_send(person->client, "{\"op\":\"login\",\"id\":%u,\"user\":\"%s\"%s}", id, sim->names[person->user],
                     person->login_fields);
         return true;
@@ -131,6 +133,31 @@ static bool take_unavailable(struct sim *sim, struct person *person, const struc
     if (asked->ask == ASK_HISTORY)
         person_ask_page(sim, person, *asked);
     return asked->ask == ASK_HISTORY;
+}
+
+/* Replies to what stands behind the login come after the login's; pings and pages of one connection keep their order.
+ */
+static void check_order(struct sim *sim, const struct person *person, const struct sim_request *asked)
+{
+    if (asked->ask != ASK_LOGIN && !person->is_logged_in)
+        sim_fail("%s: request %u is answered before the login", sim->names[person->user], asked->place);
+    if (asked->ask != ASK_PING && asked->ask != ASK_HISTORY)
+        return;
+    for (uint32_t i = 0; i < SIM_REQUESTS_MAX; i++)
+        if (person->asked[i].ask == asked->ask && person->asked[i].place < asked->place)
+            sim_broken(SIM_REORDERED, "%s: request %u is answered before request %u, which is of the same kind",
+                       sim->names[person->user], asked->place, person->asked[i].place);
+}
+
+/* What stood behind a login that was refused is refused too: nothing was stored. */
+static bool take_not_logged_in(struct sim *sim, const struct person *person, const struct sim_request *asked,
+                               const char *code)
+{
+    if (!person->was_login_refused || person->is_logged_in || strcmp(code, "not_logged_in") != 0)
+        return false;
+    if (asked->ask == ASK_SEND)
+        model_error(&sim->model, asked->send, "busy");
+    return true;
 }
 
 static void take_reply(struct sim *sim, struct person *person, const json_t *frame)
@@ -142,6 +169,9 @@ static void take_reply(struct sim *sim, struct person *person, const json_t *fra
     bool is_error = strcmp(frame_text(frame, "op"), "error") == 0;
     person->asked[id % SIM_REQUESTS_MAX].ask = ASK_NOTHING;
     person->asked_count--;
+    if (is_error && take_not_logged_in(sim, person, &asked, frame_text(frame, "code")))
+        return;
+    check_order(sim, person, &asked);
     if (is_error && asked.ask != ASK_SEND) {
         if (!take_unavailable(sim, person, &asked, (uint32_t)id, frame_text(frame, "code")))
             sim_fail("%s: %s: %s", sim->names[person->user], frame_text(frame, "code"), frame_text(frame, "message"));
@@ -167,6 +197,13 @@ static void take_close(struct sim *sim, const struct person *person, uint64_t co
     client_drop(person->client); /* it closes too */
 }
 
+/* An answer to what a rude connection said before its login. */
+static bool is_to_rudeness(const json_t *frame)
+{
+    json_t *id = json_object_get(frame, "id");
+    return id == NULL ? strcmp(frame_text(frame, "op"), "error") == 0 : (uint64_t)json_integer_value(id) >= SIM_RUDE_ID;
+}
+
 static void take_frame(struct sim *sim, struct person *person, const json_t *frame)
 {
     const char *op = frame_text(frame, "op");
@@ -178,6 +215,8 @@ static void take_frame(struct sim *sim, struct person *person, const json_t *fra
         if (!person->wants_live)
             sim_fail("%s: live, which nobody waits for", sim->names[person->user]);
         person->wants_live = false;
+    } else if (is_to_rudeness(frame)) {
+        rude_take(&person->rude, frame, SIM_RUDE_ID);
     } else {
         take_reply(sim, person, frame);
     }

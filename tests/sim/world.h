@@ -3,7 +3,8 @@
  * when a letter arrives, when a job beside the shard is done, and what time it is. The code under test is that of the
  * server; only io.h, shard.h, worker.h and the clock are doubles (world_io.c, world_shard.c). Files are real.
  *
- * Nothing happens unless world_turn or world_settle is called. What is held stays where it is until it is let go.
+ * Nothing happens unless world_turn or world_settle is called. What is held stays where it is until it is let go. A
+ * turn that does not end and a world that does not come to rest end the test: both are counted in work, not in time.
  *
  * A crash is a fork: the child does what comes before it and ends with _exit; the parent opens the same directory.
  */
@@ -31,6 +32,7 @@ struct chaos {
     bool is_calm;      /* for now all happens at once, as in the rule tests */
     uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
     void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
+    uint64_t turns;                                                          /* of all shards so far */
     bool is_beside;        /* a job beside a shard, or recovery, is running (disk.h) */
     struct world *opening; /* the newest world, also before world_open returns it */
 };
@@ -103,9 +105,22 @@ uint32_t world_letters(const struct world *world, uint32_t from, uint32_t to);
 struct client *client_connect(struct world *world, uint32_t shard);
 /* A client frame of text, formatted. */
 void client_send(struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* First bytes of frames: final, or begun and to be continued. */
+enum {
+    FRAME_TEXT = 0x81,
+    FRAME_PING = 0x89,
+    FRAME_PONG = 0x8a,
+    FRAME_TEXT_BEGUN = 0x01,
+    FRAME_MORE = 0x00,
+    FRAME_LAST = 0x80
+};
+/* A client frame of any kind; `payload` is copied. */
+void client_send_frame(struct client *client, uint8_t first_byte, const char *payload, size_t bytes);
 /* The next frame that was received, NULL if there is none: the caller owns it. A close frame comes as {"close":code}.
  */
 json_t *client_next(struct client *client);
+/* Pong frames that client_next has passed by. */
+uint32_t client_pongs(const struct client *client);
 /* Nothing is taken from the server any more (and it sees its sends not end), or again. */
 void client_stall(struct client *client, bool stalled);
 void client_drop(struct client *client); /* the peer is gone */

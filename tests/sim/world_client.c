@@ -68,16 +68,11 @@ void client_free(struct client **client)
     *client = NULL;
 }
 
-void client_send(struct client *client, const char *format, ...)
+void client_send_frame(struct client *client, uint8_t first_byte, const char *payload, size_t bytes)
 {
-    char text[LIMIT_FRAME_BYTES];
-    uint8_t header[8] = {0x81};
+    uint8_t header[4] = {first_byte};
     uint32_t header_bytes = 2;
-    va_list arguments;
-    va_start(arguments, format);
-    int bytes = vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    WORLD_MUST(bytes >= 0 && bytes < 65536);
+    WORLD_MUST(bytes < 65536);
     if (bytes < 126) {
         header[1] = (uint8_t)(0x80 | bytes);
     } else {
@@ -88,7 +83,18 @@ void client_send(struct client *client, const char *format, ...)
     }
     add(client, header, header_bytes);
     add(client, "\0\0\0\0", 4); /* a mask that changes nothing */
-    add(client, text, (size_t)bytes);
+    add(client, payload, bytes);
+}
+
+void client_send(struct client *client, const char *format, ...)
+{
+    char text[LIMIT_FRAME_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    WORLD_MUST(bytes >= 0);
+    client_send_frame(client, FRAME_TEXT, text, (size_t)bytes);
 }
 
 /* Header bytes of the frame at `at`, and its payload's length. 0: not all there. */
@@ -122,7 +128,8 @@ json_t *client_next(struct client *client)
         client->in_taken += header_bytes + payload_bytes;
         if (at[0] == 0x88)
             return json_pack("{s:i}", "close", payload_bytes < 2 ? 1005 : at[2] << 8 | at[3]);
-        if (at[0] != 0x81)
+        client->pongs += at[0] == FRAME_PONG;
+        if (at[0] != FRAME_TEXT)
             continue; /* ping, pong */
         json_t *frame = json_loadb((const char *)at + header_bytes, payload_bytes, JSON_REJECT_DUPLICATES, &error);
         if (frame == NULL)
@@ -147,6 +154,11 @@ void clients_drop(struct world *world)
         client->is_stalled = false;
         client->is_gone = true;
     }
+}
+
+uint32_t client_pongs(const struct client *client)
+{
+    return client->pongs;
 }
 
 bool client_is_closed(const struct client *client)

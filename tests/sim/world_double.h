@@ -20,6 +20,7 @@ struct client {
     char *in;
     size_t in_bytes;
     size_t in_taken;
+    uint32_t pongs;
     bool is_stalled;
     bool is_gone; /* the peer ended */
     bool is_end_told;
@@ -81,6 +82,7 @@ struct world {
     struct client *clients;
     int next_fd;
     uint64_t activity;
+    uint64_t turn_calls; /* of the doubles, in the turn that runs */
     char dir[64];
     bool owns_dir;
     char names[WORLD_SHARDS_MAX][16][16];
@@ -90,6 +92,10 @@ static inline bool world_is_chaotic(const struct world *world)
 {
     return world->chaos != NULL && !world->chaos->is_calm;
 }
+
+/* A call of a double: a turn that makes too many of them does not come to an end, and the test or run ends with a
+ * message. */
+void world_count_call(struct world *world);
 
 struct client *world_client_of(struct world *world, int fd);
 /* Takes in what the loop has: true if something happened. */

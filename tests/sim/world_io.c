@@ -154,14 +154,20 @@ static bool leave_turn(struct io *io, struct client *client)
     return true;
 }
 
-static void recv_turn(struct io *io, struct client *client)
+/* Whether a receive would complete. */
+static bool is_receivable(const struct client *client)
+{
+    const struct io_socket *socket = client->socket;
+    return socket != NULL && (socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) != 0
+           && (socket->flags & (SOCKET_CLOSING | SOCKET_RELEASING)) == 0
+           && (client->out_bytes > 0 || (client->is_gone && !client->is_end_told));
+}
+
+/* One buffer, or in chaos a part of one. */
+static void recv_one(struct io *io, struct client *client)
 {
     struct io_socket *socket = client->socket;
     char data[4096];
-    if ((socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) == 0)
-        return;
-    if (client->out_bytes == 0 && (!client->is_gone || client->is_end_told))
-        return;
     size_t bytes = client->out_bytes < sizeof data ? client->out_bytes : sizeof data;
     if (world_is_chaotic(io->world) && bytes > 1 && chaos_hits(io->world->chaos, 2))
         bytes = 1 + chaos_below(io->world->chaos, (uint32_t)bytes - 1);
@@ -174,6 +180,16 @@ static void recv_turn(struct io *io, struct client *client)
     handlers()->on_recv(io->shard->context, socket, data, (int)bytes);
 }
 
+/* What came may be more than a buffer holds: then a turn has several completions of one connection. */
+static void recv_turn(struct io *io, struct client *client)
+{
+    do {
+        if (!is_receivable(client))
+            return;
+        recv_one(io, client);
+    } while (world_is_chaotic(io->world) && chaos_hits(io->world->chaos, 2));
+}
+
 static void client_turn(struct io *io, struct client *client)
 {
     if (leave_turn(io, client))
@@ -184,8 +200,7 @@ static void client_turn(struct io *io, struct client *client)
         io->world->activity++;
         handlers()->on_sent(io->shard->context, socket, client->is_gone ? -EPIPE : 0);
     }
-    if (client->socket != NULL && !(socket->flags & (SOCKET_CLOSING | SOCKET_RELEASING)))
-        recv_turn(io, client);
+    recv_turn(io, client);
 }
 
 void world_io_turn(struct io *io)

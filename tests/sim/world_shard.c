@@ -4,6 +4,15 @@
 
 #include "world_double.h"
 
+/* Some hundred times what the fullest turn of the tests needs. */
+#define TURN_CALLS_MAX 5000000u
+
+void world_count_call(struct world *world)
+{
+    if (++world->turn_calls > TURN_CALLS_MAX)
+        world_fail("a turn does not come to an end");
+}
+
 uint32_t shard_index(const struct shard *shard)
 {
     return shard->index;
@@ -16,6 +25,7 @@ uint32_t shard_count(const struct shard *shard)
 
 struct io *shard_io(struct shard *shard)
 {
+    world_count_call(shard->world);
     return &shard->io;
 }
 
@@ -31,11 +41,13 @@ uint32_t shard_signals(struct shard *shard)
 
 uint64_t shard_wall_us(const struct shard *shard)
 {
+    world_count_call(shard->world);
     return shard->world->wall_us;
 }
 
 uint64_t shard_monotonic_us(const struct shard *shard)
 {
+    world_count_call(shard->world);
     return shard->world->monotonic_us;
 }
 
@@ -60,6 +72,7 @@ void shard_finish(struct shard *shard)
 void shard_post(struct shard *shard, uint32_t to, void *letter)
 {
     struct letters *letters = &shard->world->letters[shard->index][to];
+    world_count_call(shard->world);
     if (letters->end == letters->room) {
         letters->room = letters->room == 0 ? 64 : letters->room * 2;
         letters->items = realloc(letters->items, letters->room * sizeof *letters->items);
@@ -166,6 +179,9 @@ void world_turn(struct world *world, uint32_t index)
     struct shard *shard = &world->shards[index];
     if (shard->is_finished)
         return;
+    world->turn_calls = 0;
+    if (world->chaos != NULL)
+        world->chaos->turns++;
     if (!shard->is_started) {
         shard->is_started = true;
         core_handlers()->on_start(shard->context);
