@@ -154,6 +154,8 @@ static bool leave_turn(struct io *io, struct client *client)
     return true;
 }
 
+#define RECVS_OF_TURN_MAX 64u
+
 /* Whether a receive would complete. */
 static bool is_receivable(const struct client *client)
 {
@@ -180,14 +182,15 @@ static void recv_one(struct io *io, struct client *client)
     handlers()->on_recv(io->shard->context, socket, data, (int)bytes);
 }
 
-/* What came may be more than a buffer holds: then a turn has several completions of one connection. */
+/* What came may be more than a buffer holds: then a turn has several completions of one connection, as many as come in
+ * or as chance says. */
 static void recv_turn(struct io *io, struct client *client)
 {
-    do {
-        if (!is_receivable(client))
-            return;
+    for (uint32_t i = 0; i < RECVS_OF_TURN_MAX && is_receivable(client); i++) {
         recv_one(io, client);
-    } while (world_is_chaotic(io->world) && chaos_hits(io->world->chaos, 2));
+        if (world_is_chaotic(io->world) && chaos_hits(io->world->chaos, 2))
+            return;
+    }
 }
 
 static void client_turn(struct io *io, struct client *client)
