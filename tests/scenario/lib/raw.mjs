@@ -52,6 +52,15 @@ export class Raw {
     this.#socket.write(data);
   }
 
+  // Nothing more is read, so that in the end the server cannot send; and read again.
+  pause() {
+    this.#socket.pause();
+  }
+
+  resume() {
+    this.#socket.resume();
+  }
+
   end() {
     this.#socket.end();
   }
