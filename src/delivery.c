@@ -209,7 +209,8 @@ void delivery_come_home(struct core *core, struct delivery *delivery)
     struct core_peer *peer = &core->peers[delivery->to_shard];
     ASSERT(peer->sends_out > 0 && core->deliveries_out > 0);
     peer->sends_out--;
-    peer->send_bytes_out -= record_body_bytes(delivery->entry.record);
+    if (!FAULT(SEND_BYTES_KEPT) || delivery->outcome == DELIVERY_STORED)
+        peer->send_bytes_out -= record_body_bytes(delivery->entry.record);
     core->deliveries_out--;
     delivery->is_home = true;
     switch (delivery->outcome) {

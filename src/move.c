@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "core.h"
 #include "login.h"
 
@@ -72,13 +73,13 @@ static struct move *move_pack(struct core *core, struct conn *conn, int fd)
     *move = (struct move){.letter = {.kind = LETTER_MOVE, .from = (uint16_t)core->index},
                           .fd = fd,
                           .ws = work->ws,
-                          .stash = work->stash,
+                          .stash = FAULT(STASH_LOST_AT_MOVE) ? (struct conn_stash){.data = NULL} : work->stash,
                           .login = work->login,
                           .login_at_us = work->login_at_us,
                           .heard_s = conn->heard_s,
                           .unanswered = conn->unanswered,
                           .frame_rate = work->frame_rate};
-    core->stash_bytes -= work->stash.bytes;
+    core->stash_bytes -= FAULT(STASH_KEPT_AT_MOVE) ? 0 : work->stash.bytes;
     ws_leave(&work->ws, core->ws_pool);
     ws_init(&work->ws);
     work->stash = (struct conn_stash){.data = NULL};

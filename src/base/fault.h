@@ -33,6 +33,9 @@ enum fault {
     FAULT_READ_ERROR_IS_END,    /* a run that cannot be read is taken for one without more rows */
     FAULT_PAGE_BOUND_OFF,       /* a page that goes on leaves out the entry beside its bound */
     FAULT_TURN_WITHOUT_END,     /* no kind of work has a budget */
+    FAULT_STASH_KEPT_AT_MOVE,   /* a connection that moves leaves its stashed bytes in the count of its shard */
+    FAULT_STASH_LOST_AT_MOVE,   /* the bytes behind the login frame do not travel along */
+    FAULT_SEND_BYTES_KEPT,      /* a refused send leaves its bytes in the count of those that are out */
     FAULT_COUNT
 };
 

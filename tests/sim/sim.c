@@ -44,6 +44,9 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_READ_ERROR_IS_END] = "read-error-is-end",
     [FAULT_PAGE_BOUND_OFF] = "page-bound-off",
     [FAULT_TURN_WITHOUT_END] = "turn-without-end",
+    [FAULT_STASH_KEPT_AT_MOVE] = "stash-kept-at-move",
+    [FAULT_STASH_LOST_AT_MOVE] = "stash-lost-at-move",
+    [FAULT_SEND_BYTES_KEPT] = "send-bytes-kept",
 };
 
 static const char *const promise_names[SIM_PROMISES] = {"other", "lost", "duplicated", "reordered", "one_sided"};
