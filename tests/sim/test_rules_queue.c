@@ -282,6 +282,27 @@ Test(queue, a_log_write_that_takes_too_long_makes_its_shard_refuse_sends_until_i
     world_close(world);
 }
 
+Test(queue, a_send_that_another_shard_refuses_gives_back_its_place_and_its_bytes)
+{
+    struct world *world = open_world(2);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    const struct core_peer *peer = &world_core(world, 0)->peers[1];
+    world_hold_writes(world, 1, true);
+    send_text(alice, 1, world_name(world, 1, 0), "slow");
+    world_settle(world);
+    uint32_t bytes = peer->send_bytes_out;
+    cr_assert(peer->sends_out == 1 && bytes > 0);
+    world_advance(world, 10000000);
+    send_text(alice, 2, world_name(world, 1, 0), "refused");
+    world_settle(world);
+    json_decref(client_expect(alice, "error"));
+    cr_assert(peer->sends_out == 1 && peer->send_bytes_out == bytes);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    cr_assert(peer->sends_out == 0 && peer->send_bytes_out == 0);
+    world_close(world);
+}
+
 Test(queue, letters_held_between_the_shards_hold_only_what_they_carry)
 {
     struct world *world = open_world(2);

@@ -9,7 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "world.h"
+#include "world_double.h"
+
+#define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
 
 static void send_text(struct client *client, uint32_t id, const char *to, const char *text, const char *key)
 {
@@ -69,6 +71,38 @@ Test(recovery, ts_goes_on_above_what_stands_in_the_logs_of_other_shards_though_t
     json_t *frame = client_expect(alice, "ok");
     cr_assert_gt(frame_number(frame, "ts"), legacy->ts[1]);
     cr_assert_gt(legacy->ts[1], legacy->ts[0]);
+    json_decref(frame);
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+/* The newest ts of its shard was taken by a send that was then refused; a checkpoint has let all segments go. */
+static void life_with_a_ts_that_no_entry_has(const char *dir, struct legacy *legacy)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 0, 0), "stored", NULL);
+    world_settle(world);
+    json_decref(client_expect(alice, "ok"));
+    world_advance(world, 1000000);
+    legacy->ts[0] = core_next_ts(world_core(world, 0));
+    world_advance(world, ROUND_US);
+    world_settle(world);
+    WORLD_MUST(memtable_entry_count(world_core(world, 0)->filling) == 0);
+}
+
+Test(recovery, ts_goes_on_above_one_that_no_entry_has_though_the_clock_went_back)
+{
+    char dir[64];
+    world_dir_make(dir);
+    struct legacy *legacy = world_live_and_die(dir, life_with_a_ts_that_no_entry_has);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    world_advance(world, -7200000000);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 0, 1), "later", NULL);
+    world_settle(world);
+    json_t *frame = client_expect(alice, "ok");
+    cr_assert_gt(frame_number(frame, "ts"), legacy->ts[0]);
     json_decref(frame);
     world_close(world);
     world_dir_remove(dir);
@@ -227,6 +261,77 @@ Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
     world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
     cr_assert_str_eq(history_texts(bob, ""), "first-batch second-batch after");
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+#define LATE_BYTES (2 * WAL_BLOCK_BYTES)
+
+/* A segment was about to begin when the server died: its header and first batch are on their way to the file that
+ * legacy->mid names. */
+static void life_with_a_segment_in_flight(const char *dir, struct legacy *legacy)
+{
+    char path[128], link[64];
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 1, 0), "first", NULL);
+    world_settle(world);
+    world_advance(world, ROUND_US);
+    world_settle(world);
+    world_hold_writes(world, 1, true);
+    send_text(alice, 2, world_name(world, 1, 0), "lost", NULL);
+    world_settle(world);
+    const struct io_write *write = world->shards[1].io.write;
+    WORLD_MUST(write != NULL && write->offset == 0 && write->bytes == LATE_BYTES);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", write->fd);
+    ssize_t bytes = readlink(link, path, sizeof path - 1);
+    WORLD_MUST(bytes > 0);
+    path[bytes] = '\0';
+    WORLD_MUST(strlen(strrchr(path, '/') + 1) < sizeof legacy->mid);
+    strcpy(legacy->mid, strrchr(path, '/') + 1);
+    snprintf(path, sizeof path, "%s/late", dir);
+    FILE *late = fopen(path, "w");
+    WORLD_MUST(late != NULL && fwrite(write->data, 1, write->bytes, late) == write->bytes && fclose(late) == 0);
+}
+
+static void life_of_a_second_message(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 2, world_name(world, 1, 0), "second", NULL);
+    world_settle(world);
+    json_decref(client_expect(alice, "ok"));
+}
+
+/* The removal of that file need not have reached the disk. */
+static void let_segment_land(const char *dir, const char *name)
+{
+    char path[128], bytes[LATE_BYTES];
+    snprintf(path, sizeof path, "%s/late", dir);
+    FILE *late = fopen(path, "r");
+    cr_assert(late != NULL && fread(bytes, 1, sizeof bytes, late) == sizeof bytes && fclose(late) == 0);
+    cr_assert_eq(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/shard-0001/wal/%s", dir, name);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    cr_assert(fd >= 0 && ftruncate(fd, 4 << 20) == 0);
+    cr_assert_eq(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    close(fd);
+}
+
+/* The first segment of a life leaves out the generation that the killed server may have begun. */
+Test(recovery, a_segment_that_the_killed_server_began_and_that_lands_late_hides_none_of_the_next_life)
+{
+    char dir[64];
+    world_dir_make(dir);
+    struct legacy *legacy = world_live_and_die(dir, life_with_a_segment_in_flight);
+    world_live_and_die(dir, life_of_a_second_message);
+    let_segment_land(dir, legacy->mid);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
+    cr_assert_str_eq(history_texts(alice, ""), "first second");
+    cr_assert_str_eq(history_texts(bob, ""), "first second");
     world_close(world);
     world_dir_remove(dir);
 }
