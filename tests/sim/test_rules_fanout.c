@@ -1,0 +1,111 @@
+/* fanout.h: entries of a user with more connections than a turn gives pushes to. */
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+/* One turn ends in the midst of an entry, in the midst of the connections. */
+#define CONNS 140u
+#define ENTRIES (2 * CORE_FANOUT_TURN_MAX / CONNS)
+_Static_assert(CORE_FANOUT_TURN_MAX % CONNS != 0, "a turn ends between two connections");
+
+static struct world *world;
+static struct client *alice;
+static struct client *bobs[CONNS];
+
+/* Bob has many connections; what Alice sends becomes durable at once, when her writes are let go. */
+static void open_crowd(void)
+{
+    world = world_open(&(struct world_options){.shards = 2});
+    alice = client_login(world, 0, world_name(world, 0, 0), "");
+    for (uint32_t i = 0; i < CONNS; i++)
+        bobs[i] = client_login(world, i % 2, world_name(world, 1, 0), "");
+    world_hold_writes(world, 1, true);
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"m%u\"}", i, world_name(world, 1, 0), i);
+    world_settle(world);
+    world_hold_writes(world, 1, false);
+}
+
+static void close_crowd(void)
+{
+    world_close(world);
+}
+
+TestSuite(fanout, .init = open_crowd, .fini = close_crowd);
+
+/* `count` entries, from number `first` on, each following the one before. */
+static void expect_entries(struct client *client, uint32_t first, uint32_t count)
+{
+    char text[16];
+    uint64_t prev = 0;
+    for (uint32_t i = first; i < first + count; i++) {
+        json_t *frame = client_next(client);
+        snprintf(text, sizeof text, "m%u", i);
+        cr_assert_not_null(frame, "entry %u did not come", i);
+        cr_assert_str_eq(frame_text(frame, "text"), text);
+        cr_assert(i == first || frame_number(frame, "prev") == prev);
+        prev = frame_number(frame, "ts");
+        json_decref(frame);
+    }
+    cr_assert_null(client_next(client));
+}
+
+/* Turns of Bob's shard until the first of his connections has got something. */
+static void give_a_part(void)
+{
+    json_t *frame = NULL;
+    for (uint32_t turns = 0; frame == NULL && turns < 1000; turns++) {
+        world_turn(world, 1);
+        frame = client_next(bobs[CONNS - 1]);
+    }
+    cr_assert_not_null(frame);
+    json_decref(frame);
+}
+
+Test(fanout, what_a_turn_has_no_room_for_follows_in_the_next_ones_in_order)
+{
+    world_settle(world);
+    for (uint32_t i = 0; i < CONNS; i++)
+        expect_entries(bobs[i], 0, ENTRIES);
+}
+
+Test(fanout, what_a_turn_begins_is_not_given_twice_by_the_next)
+{
+    give_a_part();
+    world_settle(world);
+    expect_entries(bobs[CONNS - 1], 1, ENTRIES - 1);
+    for (uint32_t i = 0; i < CONNS - 1; i++)
+        expect_entries(bobs[i], 0, ENTRIES);
+}
+
+Test(fanout, connections_that_leave_between_two_turns_take_nothing_from_the_others)
+{
+    give_a_part();
+    for (uint32_t i = 1; i < CONNS - 1; i++)
+        client_drop(bobs[i]);
+    world_settle(world);
+    expect_entries(bobs[0], 0, ENTRIES);
+    expect_entries(bobs[CONNS - 1], 1, ENTRIES - 1);
+}
+
+Test(fanout, when_all_have_left_between_two_turns_its_memory_goes)
+{
+    give_a_part();
+    for (uint32_t i = 0; i < CONNS; i++)
+        client_drop(bobs[i]);
+    world_settle(world);
+    cr_assert_eq(world_core(world, 1)->fanout_pool.taken, 0);
+    cr_assert_eq(world_core(world, 1)->arrival_pool.taken, 0);
+}
+
+Test(fanout, a_login_between_two_turns_gets_only_what_comes_after_its_last)
+{
+    give_a_part();
+    struct client *late = client_login(world, 0, world_name(world, 1, 0), "");
+    world_settle(world);
+    cr_assert_null(client_next(late));
+    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"m%u\"}", world_name(world, 1, 0), ENTRIES);
+    world_settle(world);
+    expect_entries(late, ENTRIES, 1);
+    expect_entries(bobs[0], 0, ENTRIES + 1);
+}
