@@ -198,7 +198,7 @@ static void client_turn(struct io *io, struct client *client)
     if (leave_turn(io, client))
         return;
     struct io_socket *socket = client->socket;
-    if (io_is_sending(socket) && !client->is_stalled) {
+    if (io_is_sending(socket) && (!client->is_stalled || client->is_gone)) {
         socket->flags &= (uint8_t)~SOCKET_SENDING;
         io->world->activity++;
         handlers()->on_sent(io->shard->context, socket, client->is_gone ? -EPIPE : 0);
