@@ -282,6 +282,24 @@ Test(queue, a_log_write_that_takes_too_long_makes_its_shard_refuse_sends_until_i
     world_close(world);
 }
 
+Test(queue, a_connection_is_read_up_to_its_limit_of_unanswered_requests_and_no_further)
+{
+    enum { SENDS = LIMIT_UNANSWERED + 100 };
+    struct world *world = open_world(2);
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_writes(world, 1, true);
+    for (uint32_t i = 0; i < SENDS; i++)
+        send_text(alice, i, world_name(world, 1, 0), "x");
+    world_settle(world);
+    cr_assert_eq(world_core(world, 0)->deliveries_out, LIMIT_UNANSWERED);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    uint64_t prev = 0;
+    for (uint32_t i = 0; i < SENDS; i++)
+        prev = expect_entry(alice, "ok", "x", prev);
+    world_close(world);
+}
+
 Test(queue, a_send_that_another_shard_refuses_gives_back_its_place_and_its_bytes)
 {
     struct world *world = open_world(2);

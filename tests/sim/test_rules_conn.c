@@ -1,0 +1,115 @@
+/* conn.h: reading that is stopped while too many requests are unanswered, and silence. */
+#include <criterion/criterion.h>
+
+#include "world.h"
+
+#define PING_US INT64_C(25100000) /* and the grain of the timers */
+/* Of one connection, beyond its unanswered requests: what a receive brings past the pause, in a stash that doubles. */
+#define STASH_BYTES_MAX (4 * CONN_STASH_PAUSE_BYTES)
+
+/* So many sends that some stay unread while none is answered. */
+static void flood(struct client *client, const char *to)
+{
+    for (uint32_t i = 0; i < 3 * LIMIT_UNANSWERED; i++)
+        client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%.60s\"}", i, to,
+                    "a text that is long enough to fill what is stashed many times");
+}
+
+static void expect_oks(struct client *client, uint32_t count)
+{
+    uint32_t found = 0;
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
+        found += strcmp(frame_text(frame, "op"), "ok") == 0;
+    cr_assert_eq(found, count);
+}
+
+Test(conn, a_flood_is_not_read_while_nothing_is_answered_the_second_time_as_the_first)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    for (int time = 0; time < 3; time++) {
+        world_hold_writes(world, 1, true);
+        flood(alice, world_name(world, 1, 0));
+        world_settle(world);
+        cr_assert_gt(world_core(world, 0)->stash_bytes, 0);
+        cr_assert_lt(world_core(world, 0)->stash_bytes, STASH_BYTES_MAX, "time %d", time);
+        world_hold_writes(world, 1, false);
+        world_settle(world);
+        expect_oks(alice, 3 * LIMIT_UNANSWERED);
+        cr_assert_eq(world_core(world, 0)->stash_bytes, 0);
+    }
+    world_close(world);
+}
+
+Test(conn, who_is_not_read_is_not_taken_for_silent)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_writes(world, 1, true);
+    flood(alice, world_name(world, 1, 0));
+    for (int pings = 0; pings < 8; pings++) {
+        world_settle(world);
+        world_advance(world, PING_US);
+    }
+    world_settle(world);
+    cr_assert_not(client_is_closed(alice));
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    uint32_t answered = 0;
+    for (json_t *frame; (frame = client_next(alice)) != NULL; json_decref(frame)) {
+        cr_assert_null(json_object_get(frame, "close"));
+        answered++;
+    }
+    cr_assert_eq(answered, 3 * LIMIT_UNANSWERED);
+    world_close(world);
+}
+
+Test(conn, who_says_nothing_is_asked_and_after_the_third_time_closed)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    for (int pings = 0; pings < 2; pings++) {
+        world_advance(world, PING_US);
+        world_settle(world);
+        cr_assert_null(client_next(alice), "a ping is no close");
+    }
+    world_advance(world, PING_US);
+    world_settle(world);
+    json_t *frame = client_next(alice);
+    cr_assert_not_null(frame);
+    cr_assert_eq(frame_number(frame, "close"), 4002);
+    json_decref(frame);
+    world_close(world);
+}
+
+Test(conn, a_peer_that_never_ends_its_side_is_dropped_after_a_while)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    client_send_frame(alice, FRAME_LAST | 2, "binary", 6);
+    world_settle(world);
+    cr_assert_eq(frame_number(client_next(alice), "close"), 1003);
+    cr_assert_not(client_is_closed(alice));
+    world_advance(world, 3000000);
+    world_settle(world);
+    cr_assert(client_is_closed(alice));
+    cr_assert_eq(world_core(world, 0)->conns.taken, 0);
+    world_close(world);
+}
+
+Test(conn, the_end_of_a_peer_is_seen_though_its_reading_was_stopped_before_it_was_closed)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_writes(world, 1, true);
+    flood(alice, world_name(world, 1, 0));
+    world_settle(world);
+    world_stop(world);
+    world_settle(world);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    client_drop(alice);
+    world_settle(world);
+    cr_assert(client_is_closed(alice), "without any time passing");
+    world_close(world);
+}
