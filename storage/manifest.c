@@ -184,6 +184,14 @@ static int load(struct manifest *manifest, struct manifest_state *state)
     return status;
 }
 
+/* A process that was killed while it read (a backup) has left its reader in the lock file: no page that stood at that
+ * time would be used again. */
+static int forget_dead_readers(struct manifest *manifest)
+{
+    int dead;
+    return mdb_reader_check(manifest->env, &dead);
+}
+
 struct loading {
     struct manifest *manifest;
     struct manifest_state *state;
@@ -192,6 +200,9 @@ struct loading {
 static int load_guarded(void *context)
 {
     const struct loading *loading = context;
+    int result = forget_dead_readers(loading->manifest);
+    if (result != 0)
+        return manifest_errno(result);
     return load(loading->manifest, loading->state);
 }
 
@@ -324,7 +335,9 @@ static int commit(void *context)
     const struct change *change = context;
     struct manifest *manifest = change->manifest;
     MDB_txn *txn;
-    int result = mdb_txn_begin(manifest->env, NULL, 0, &txn);
+    int result = forget_dead_readers(manifest);
+    if (result == 0)
+        result = mdb_txn_begin(manifest->env, NULL, 0, &txn);
     if (result == MDB_PANIC)
         manifest->is_in_doubt = true;
     if (result != 0)

@@ -1,0 +1,170 @@
+/* manifest.h: what a reader in another process costs the writer: while it lives, and when it was killed. */
+#include "storage/manifest.h"
+
+#include <criterion/criterion.h>
+#include <lmdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COMMITS 60u
+
+static char dir[64];
+static char path[96];
+static char lock_path[112];
+static struct manifest *manifest;
+static struct manifest_marks marks = {.next_id = 1, .next_seq = 1};
+
+static void setup(void)
+{
+    strcpy(dir, "/tmp/chitchat-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/manifest.mdb", dir);
+    snprintf(lock_path, sizeof lock_path, "%s-lock", path);
+    cr_assert_eq(manifest_make(path, &marks), 0);
+}
+
+static void teardown(void)
+{
+    manifest_close(&manifest);
+    (void)unlink(path);
+    (void)unlink(lock_path);
+    cr_assert_eq(rmdir(dir), 0);
+}
+
+TestSuite(manifest, .init = setup, .fini = teardown);
+
+static void open_manifest(void)
+{
+    struct manifest_state state;
+    struct store_error error = {""};
+    cr_assert_eq(manifest_open(&manifest, path, &state, &error), 0, "%s", error.text);
+    free(state.entries);
+}
+
+/* Each run comes, and the one before it goes. */
+static void commit(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t old = marks.next_id - 1;
+        struct run_entry entry = {.id = marks.next_id++, .seq_first = marks.next_seq, .seq_last = marks.next_seq};
+        marks.next_seq++;
+        cr_assert_eq(manifest_commit(manifest, &marks, &entry, &old, old == 0 ? 0 : 1), 0);
+    }
+}
+
+static off_t size_now(void)
+{
+    struct stat file;
+    cr_assert_eq(stat(path, &file), 0);
+    return file.st_size;
+}
+
+/* -- another process, in the middle of a read -- */
+
+struct reader {
+    pid_t pid;
+    int told; /* a byte when it reads */
+    int go;   /* closed: it looks once more, and ends */
+};
+
+static uint64_t rows_of(MDB_txn *txn, MDB_dbi dbi)
+{
+    MDB_stat stat;
+    MDB_val key = {sizeof "marks" - 1, (void *)"marks"}, value;
+    if (mdb_stat(txn, dbi, &stat) != 0 || mdb_get(txn, dbi, &key, &value) != 0)
+        return 0;
+    return stat.ms_entries;
+}
+
+/* 0: it saw the same at the beginning and in the end. */
+static int read_slowly(int told, int go)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    char byte = 1;
+    if (mdb_env_create(&env) != 0 || mdb_env_open(env, path, MDB_NOSUBDIR | MDB_RDONLY, 0600) != 0
+        || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0 || mdb_dbi_open(txn, NULL, 0, &dbi) != 0)
+        return 1;
+    uint64_t rows = rows_of(txn, dbi);
+    if (write(told, &byte, 1) != 1 || read(go, &byte, 1) != 0)
+        return 2;
+    return rows == 2 && rows_of(txn, dbi) == rows ? 0 : 3;
+}
+
+static struct reader reader_start(void)
+{
+    struct reader reader;
+    int told[2], go[2];
+    char byte;
+    cr_assert(pipe(told) == 0 && pipe(go) == 0);
+    reader.pid = fork();
+    if (reader.pid == 0) {
+        close(go[1]);
+        alarm(60);
+        _exit(read_slowly(told[1], go[0]));
+    }
+    close(told[1]);
+    close(go[0]);
+    reader.told = told[0];
+    reader.go = go[1];
+    cr_assert_eq(read(reader.told, &byte, 1), 1, "it reads");
+    return reader;
+}
+
+static int reader_end(struct reader *reader, int signal)
+{
+    int end;
+    if (signal != 0)
+        cr_assert_eq(kill(reader->pid, signal), 0);
+    close(reader->go);
+    close(reader->told);
+    cr_assert_eq(waitpid(reader->pid, &end, 0), reader->pid);
+    return end;
+}
+
+Test(manifest, a_reader_that_was_killed_holds_no_pages)
+{
+    open_manifest();
+    commit(COMMITS);
+    off_t before = size_now();
+    struct reader reader = reader_start();
+    commit(1);
+    cr_assert(WIFSIGNALED(reader_end(&reader, SIGKILL)));
+    commit(COMMITS);
+    /* Without it each commit takes new pages, three or more. */
+    cr_assert_leq(size_now(), before + 8 * 4096, "%lld, then %lld", (long long)before, (long long)size_now());
+}
+
+Test(manifest, killed_readers_leave_places_for_others)
+{
+    struct manifest_state state;
+    struct store_error error = {""};
+    open_manifest();
+    commit(1);
+    /* LMDB has 126 places. */
+    for (int i = 0; i < 130; i++) {
+        struct reader reader = reader_start();
+        cr_assert(WIFSIGNALED(reader_end(&reader, SIGKILL)));
+        if (i % 50 == 49)
+            commit(1);
+    }
+    cr_assert_eq(manifest_read(path, true, &state, &error), 0, "%s", error.text);
+    cr_assert_eq(state.count, 1);
+    free(state.entries);
+}
+
+Test(manifest, a_reader_that_lives_goes_on_seeing_what_it_began_with)
+{
+    open_manifest();
+    commit(COMMITS);
+    struct reader reader = reader_start();
+    commit(COMMITS);
+    int end = reader_end(&reader, 0);
+    cr_assert(WIFEXITED(end) && WEXITSTATUS(end) == 0, "it ended with %d", end);
+}
