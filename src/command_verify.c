@@ -4,26 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "agree.h"
 #include "command.h"
+#include "storage/apart.h"
 #include "storage/atrest.h"
 #include "storage/run_check.h"
 
 #define TOLD_MAX 100u
 
-/* Between the process that reads and the one that waits for it. */
-struct shared {
-    char path[4096]; /* what is being read */
-    bool is_done;    /* the reader has said all that it had to */
-};
-
 struct verify {
     const struct datadir *datadir;
-    struct shared *shared;
+    struct apart *apart;
     struct problems problems;
     struct atrest *atrest;
     struct agree *agree;
@@ -59,7 +51,7 @@ static void check_runs(struct verify *verify)
         struct run *run;
         for (uint32_t i = 0; (run = atrest_run(verify->atrest, shard, i, &path)) != NULL; i++) {
             struct run_check check = {verify->datadir, shard, path, &verify->problems, 0};
-            snprintf(verify->shared->path, sizeof verify->shared->path, "%s", path);
+            snprintf(verify->apart->path, sizeof verify->apart->path, "%s", path);
             run_check(run, &check);
             verify->keyed += check.keyed_r;
         }
@@ -113,7 +105,7 @@ static int walk(struct verify *verify, int (*visit)(struct verify *verify, const
 
 static int check_timelines(struct verify *verify)
 {
-    snprintf(verify->shared->path, sizeof verify->shared->path, "%s", datadir_path(verify->datadir));
+    snprintf(verify->apart->path, sizeof verify->apart->path, "%s", datadir_path(verify->datadir));
     int status = walk(verify, add_entry);
     uint64_t found = verify->problems.count;
     if (status != 0 || agree_bad_parts(verify->agree) == 0)
@@ -155,8 +147,10 @@ static void print_summary(const struct verify *verify, bool has_timelines)
                verify->problems.count > TOLD_MAX ? "; the first 100 are told" : "");
 }
 
-static int check(struct verify *verify)
+static int check(struct apart *apart, void *context)
 {
+    struct verify *verify = context;
+    verify->apart = apart;
     int status = atrest_open(&verify->atrest, verify->datadir, &verify->problems);
     if (status == 0)
         status = agree_open(&verify->agree);
@@ -176,29 +170,21 @@ static int check(struct verify *verify)
     return verify->problems.count == 0 ? 0 : 1;
 }
 
-/* LMDB trusts its pages: where they are damaged, reading them may end the process. So another one reads, and its end is
- * a finding too. */
 static int check_apart(struct verify *verify)
 {
-    int end;
-    fflush(stdout);
-    pid_t child = fork();
-    if (child < 0)
-        return command_complain(2, "no process can be made to read the data");
-    if (child == 0) {
-        int code = check(verify);
-        verify->shared->is_done = true;
-        _exit(code);
+    struct apart *apart = NULL;
+    int code = 0;
+    int status = apart_open(&apart);
+    if (status == 0)
+        status = apart_run(apart, check, verify, &code);
+    if (status == -EBADMSG) {
+        printf("problem: %s is damaged, %s: " RUN_ADVICE "\n", apart->path, apart->text);
+        code = fflush(stdout) == 0 ? 1 : command_complain(2, "the problem cannot be written");
+    } else if (status != 0) {
+        code = command_complain(2, "no process can be made to read the data");
     }
-    while (waitpid(child, &end, 0) < 0 && errno == EINTR)
-        continue;
-    if (WIFEXITED(end) && verify->shared->is_done)
-        return WEXITSTATUS(end);
-    /* A sanitizer exits where the kernel would send a signal. */
-    printf("problem: %s is damaged, reading it ended with %s: " RUN_ADVICE "\n", verify->shared->path,
-           WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "an exit");
-    fflush(stdout);
-    return 1;
+    apart_close(&apart);
+    return code;
 }
 
 int command_verify(const struct config *config)
@@ -210,8 +196,7 @@ int command_verify(const struct config *config)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);
     struct verify verify = {.datadir = datadir, .problems = {.tell = tell}};
     verify.problems.context = &verify.problems;
-    verify.shared = mmap(NULL, sizeof *verify.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int code = verify.shared == MAP_FAILED ? command_complain(2, "no memory") : check_apart(&verify);
+    int code = check_apart(&verify);
     datadir_close(&datadir);
     return code;
 }
