@@ -27,16 +27,18 @@ static void open_runs(struct atrest *atrest, struct atrest_shard *shard, const s
     }
 }
 
-/* Runs without a manifest mean that it is lost. */
-static bool has_run_files(const struct atrest_shard *shard)
+/* No manifest and no runs, for sure: runs without a manifest mean that it is lost. */
+static bool is_new(const struct atrest_shard *shard, const char *manifest_path)
 {
     char pattern[RUN_PATH_BYTES];
     glob_t found;
+    if (access(manifest_path, F_OK) == 0 || errno != ENOENT)
+        return false;
     snprintf(pattern, sizeof pattern, "%s/run-*.mdb", shard->runs_dir);
-    bool has_some = glob(pattern, GLOB_NOSORT, NULL, &found) == 0;
-    if (has_some)
+    int result = glob(pattern, GLOB_NOSORT | GLOB_ERR, NULL, &found);
+    if (result == 0)
         globfree(&found);
-    return has_some;
+    return result == GLOB_NOMATCH;
 }
 
 static int open_store(struct atrest *atrest, struct atrest_shard *shard, struct store_position *applied_r)
@@ -48,7 +50,7 @@ static int open_store(struct atrest *atrest, struct atrest_shard *shard, struct 
     int bytes = snprintf(path, sizeof path, "%s/manifest.mdb", shard->runs_dir);
     if (bytes < 0 || (size_t)bytes >= sizeof path)
         return -ENAMETOOLONG;
-    if (access(path, F_OK) != 0 && !has_run_files(shard))
+    if (is_new(shard, path))
         return 0; /* a first start that was cut off: the next one makes it */
     int status = manifest_read(path, false, &state, &error);
     if (status != 0) {

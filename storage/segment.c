@@ -172,9 +172,12 @@ int segment_list(const char *dir, uint32_t **files_r, uint32_t *count_r)
     DIR *handle = opendir(dir);
     if (handle == NULL)
         return -errno;
-    for (struct dirent *entry; status == 0 && (entry = readdir(handle)) != NULL;)
+    struct dirent *entry;
+    for (errno = 0; status == 0 && (entry = readdir(handle)) != NULL; errno = 0)
         if (parse_name(entry->d_name, &file))
             status = add_number(&files, &count, file);
+    if (status == 0)
+        status = -errno;
     closedir(handle);
     if (status != 0) {
         free(files);

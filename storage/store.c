@@ -222,7 +222,8 @@ static int remove_strays(const char *dir, const struct manifest_state *state, st
     if (stream == NULL)
         return store_tell(error_r, -errno, dir, "cannot be read");
     int status = 0;
-    for (struct dirent *entry; status == 0 && (entry = readdir(stream)) != NULL;) {
+    struct dirent *entry;
+    for (errno = 0; status == 0 && (entry = readdir(stream)) != NULL; errno = 0) {
         int64_t id = id_of(entry->d_name);
         if (id < 0 || (state != NULL && is_named(state, id)))
             continue;
@@ -236,6 +237,8 @@ static int remove_strays(const char *dir, const struct manifest_state *state, st
         if (unlink(path) != 0)
             status = store_tell(error_r, -errno, path, "cannot be removed");
     }
+    if (status == 0 && errno != 0)
+        status = store_tell(error_r, -errno, dir, "cannot be read");
     closedir(stream);
     return status;
 }
@@ -280,7 +283,11 @@ static int open_all(struct store *store, struct store_error *error_r)
     char path[RUN_PATH_BYTES];
     struct manifest_state state;
     snprintf(path, sizeof path, "%s/manifest.mdb", store->dir);
-    int status = access(path, F_OK) == 0 ? 0 : make_manifest(store->dir, path, error_r);
+    int status = access(path, F_OK) == 0 ? 0 : -errno;
+    if (status == -ENOENT)
+        status = make_manifest(store->dir, path, error_r);
+    else if (status != 0)
+        store_tell(error_r, status, path, "cannot be looked at");
     /* Its name too, which a killed process may have given it a moment ago. */
     if (status == 0 && (status = segment_sync_dir(store->dir)) != 0)
         store_tell(error_r, status, store->dir, "cannot be synced");

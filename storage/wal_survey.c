@@ -106,8 +106,11 @@ static int check_strays(struct wal_survey *survey)
         struct segment_map map;
         struct wal_stray stray;
         survey->reading = survey->files[i].number;
-        if (survey->files[i].has_header || segment_map(survey->dir, survey->files[i].number, &map) != 0)
+        if (survey->files[i].has_header)
             continue;
+        int status = segment_map(survey->dir, survey->files[i].number, &map);
+        if (status != 0)
+            return refuse_unread(survey, survey->files[i].number, status);
         wal_scan_stray(map.data, map.bytes, &stray);
         segment_unmap(&map);
         if (stray.generation > survey->generation_last && stray.last_bytes > WAL_BLOCK_BYTES)

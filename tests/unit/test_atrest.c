@@ -67,6 +67,21 @@ static const char *entries(struct atrest *atrest, const char *user)
     return text;
 }
 
+Test(atrest, a_manifest_that_cannot_be_looked_at_is_a_problem)
+{
+    char path[160];
+    bed_stop(&bed);
+    snprintf(path, sizeof path, "%s/manifest.mdb", bed.dir);
+    cr_assert(unlink(path) == 0 && symlink("manifest.mdb", path) == 0, "a link to itself");
+    bed.store = NULL;
+    struct datadir_error error;
+    struct atrest *atrest;
+    cr_assert_eq(datadir_open_read(&datadir, root, false, &error), 0, "%s", error.text);
+    cr_assert_eq(atrest_open(&atrest, datadir, &problems), 0);
+    cr_assert_not_null(strstr(told, "manifest.mdb"), "%s", told);
+    atrest_close(&atrest);
+}
+
 Test(atrest, runs_are_merged_by_user_and_ts_and_equal_rows_are_given_once)
 {
     add_user(&bed, "bob", 10, 10, 3);
