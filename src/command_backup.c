@@ -7,6 +7,7 @@
 #include "command.h"
 #include "storage/atrest.h"
 #include "storage/backup.h"
+#include "storage/page_guard.h"
 
 static int say(const char *what, const char *to, const struct backup_report *report)
 {
@@ -14,6 +15,12 @@ static int say(const char *what, const char *to, const struct backup_report *rep
            " bytes copied\n",
            what, to, report->runs, report->files.linked, report->segments, report->files.bytes);
     return fflush(stdout) == 0 ? 0 : command_complain(1, "stdout cannot be written");
+}
+
+/* A page of a file that the disk refuses is an error with the name of the file. */
+static int guard_pages(void)
+{
+    return page_guard_install() == 0 ? 0 : command_complain(2, "no handler for pages that cannot be read");
 }
 
 int command_backup(const struct config *config)
@@ -24,6 +31,8 @@ int command_backup(const struct config *config)
     struct backup_report report;
     struct clock clock;
     clock_init_system(&clock);
+    if (guard_pages() != 0)
+        return 2;
     int status = datadir_open_read(&datadir, config->data_dir, true, &error);
     if (status != 0)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);
@@ -58,6 +67,8 @@ int command_restore(const struct config *config)
     struct datadir_error error;
     struct backup_error why;
     struct backup_report report;
+    if (guard_pages() != 0)
+        return 2;
     int status = datadir_open_read(&backup, config->from_dir, false, &error);
     if (status != 0)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);

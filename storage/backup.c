@@ -23,28 +23,54 @@ int backup_refuse(struct backup_error *error, int code, const char *format, ...)
     return code;
 }
 
-int backup_refuse_copy(struct backup_error *error, int code, const char *path)
+static int refuse_difference(struct backup_error *error, const struct copy_difference *difference, const char *from,
+                             const char *to)
 {
-    return backup_refuse(error, code, "%s cannot be written: %s%s", path, strerror(-code),
+    if (difference->is_source)
+        return backup_refuse(error, -EBADMSG,
+                             "%s has %" PRIu64 " bytes instead of %" PRIu64
+                             ": it was changed while it was copied, or is damaged: make the copy again, and if this "
+                             "comes again, look with `chitchat verify`",
+                             from, difference->bytes_found, difference->bytes_wanted);
+    return backup_refuse(
+        error, -EBADMSG,
+        "%s is not what was written to it: %" PRIu64 " bytes with the checksum %08" PRIx32 " were, %" PRIu64
+        " bytes with %08" PRIx32 " are read back: its disk does not keep what it is given: take another one",
+        to, difference->bytes_wanted, difference->crc_wanted, difference->bytes_found, difference->crc_found);
+}
+
+int backup_refuse_copy(struct backup_error *error, const struct copy_report *report, int code, const char *from,
+                       const char *to)
+{
+    if (code == -EBADMSG && report != NULL)
+        return refuse_difference(error, &report->difference, from, to);
+    return backup_refuse(error, code, "%s cannot be written: %s%s", to, strerror(-code),
                          code == -ENOSPC || code == -EDQUOT ? ": make room on that disk, or take another one" : "");
 }
 
 /* -- runs and manifests -- */
 
-/* Where the run cannot be linked it is opened: it stays readable when the server unlinks it. */
+/* Where the run cannot be linked it is opened and locked: so it stays whole when the server has no use for it any more.
+ */
 static int take_run(struct backup *backup, struct backup_shard *shard, uint32_t index)
 {
     char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
-    run_path(from, shard->from_runs, shard->state.entries[index].id);
-    run_path(to, shard->to_runs, shard->state.entries[index].id);
-    shard->run_fds[index] = -1;
+    const struct run_entry *entry = &shard->state.entries[index];
+    struct backup_run *run = &shard->runs[index];
+    run_path(from, shard->from_runs, entry->id);
+    run_path(to, shard->to_runs, entry->id);
+    run->fd = -1;
     backup->report->runs++;
-    if (copy_link(from, to, &backup->report->files) == 0)
+    int status = copy_link(from, entry->file_bytes, to, &backup->report->files);
+    if (status == 0)
         return 0;
-    shard->run_fds[index] = open(from, O_RDONLY | O_CLOEXEC);
-    if (shard->run_fds[index] >= 0)
+    if (status == -EBADMSG)
+        return backup_refuse_copy(backup->error, &backup->report->files, status, from, to);
+    run->is_copied = true;
+    run->fd = copy_open(from);
+    if (run->fd >= 0)
         return 0;
-    return backup_refuse(backup->error, -errno, "%s cannot be read: %s", from, strerror(errno));
+    return backup_refuse(backup->error, run->fd, "%s cannot be read: %s", from, strerror(-run->fd));
 }
 
 static int take_runs(struct backup *backup, struct backup_shard *shard)
@@ -55,8 +81,8 @@ static int take_runs(struct backup *backup, struct backup_shard *shard)
     int status = manifest_read(path, datadir_is_live(backup->from), &shard->state, &error);
     if (status != 0)
         return backup_refuse(backup->error, status, "%s", error.text[0] != 0 ? error.text : "no memory");
-    shard->run_fds = calloc(shard->state.count + 1, sizeof *shard->run_fds);
-    if (shard->run_fds == NULL)
+    shard->runs = calloc(shard->state.count + 1, sizeof *shard->runs);
+    if (shard->runs == NULL)
         return backup_refuse(backup->error, -ENOMEM, "no memory");
     for (uint32_t i = 0; i < shard->state.count && status == 0; i++) {
         status = take_run(backup, shard, i);
@@ -65,17 +91,29 @@ static int take_runs(struct backup *backup, struct backup_shard *shard)
     return status;
 }
 
+/* Each is let go when it was copied, so that the server can remove those that it merged away. */
+static int copy_run(struct backup *backup, struct backup_shard *shard, uint32_t index)
+{
+    char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
+    const struct run_entry *entry = &shard->state.entries[index];
+    struct backup_run *run = &shard->runs[index];
+    run_path(from, shard->from_runs, entry->id);
+    run_path(to, shard->to_runs, entry->id);
+    int status = copy_fd(run->fd, entry->file_bytes, to, &backup->report->files);
+    close(run->fd);
+    run->fd = -1;
+    return status == 0 ? 0 : backup_refuse_copy(backup->error, &backup->report->files, status, from, to);
+}
+
 static int copy_runs(struct backup *backup, struct backup_shard *shard)
 {
-    char to[RUN_PATH_BYTES];
     int status = 0;
-    for (uint32_t i = 0; i < shard->run_count && status == 0; i++) {
-        if (shard->run_fds[i] < 0)
-            continue;
-        run_path(to, shard->to_runs, shard->state.entries[i].id);
-        status = copy_fd(shard->run_fds[i], to, &backup->report->files);
-    }
-    return status == 0 ? 0 : backup_refuse_copy(backup->error, status, to);
+    for (uint32_t i = 0; i < shard->run_count && status == 0; i++)
+        if (shard->runs[i].fd >= 0)
+            status = copy_run(backup, shard, i);
+    if (status != 0)
+        return status;
+    return backup_check_runs(backup->from, shard->index, shard->to_runs, &shard->state, shard->runs, backup->error);
 }
 
 static int write_manifest(struct backup *backup, struct backup_shard *shard)
@@ -87,19 +125,23 @@ static int write_manifest(struct backup *backup, struct backup_shard *shard)
     snprintf(path, sizeof path, "%.900s/manifest.mdb", shard->to_runs);
     snprintf(lock_path, sizeof lock_path, "%s-lock", path);
     int status = manifest_make(path, &shard->state.marks);
+    if (status == 0)
+        status = manifest_open(&manifest, path, &state, &error);
+    if (status == -EBADMSG)
+        return backup_refuse_manifest(backup->error, path);
     if (status != 0)
-        return backup_refuse_copy(backup->error, status, path);
-    status = manifest_open(&manifest, path, &state, &error);
-    if (status != 0)
-        return backup_refuse(backup->error, status, "%s", error.text);
+        return backup_refuse_copy(backup->error, NULL, status, NULL, path);
     for (uint32_t i = 0; i < shard->state.count && status == 0; i++)
         status = manifest_commit(manifest, &shard->state.marks, &shard->state.entries[i], NULL, 0);
     manifest_close(&manifest);
     free(state.entries);
-    (void)unlink(lock_path);
+    if (status == 0 && unlink(lock_path) != 0)
+        status = -errno;
     if (status == 0)
         status = segment_sync_dir(shard->to_runs);
-    return status == 0 ? 0 : backup_refuse_copy(backup->error, status, path);
+    if (status != 0)
+        return backup_refuse_copy(backup->error, NULL, status, NULL, path);
+    return backup_check_manifest(shard->to_runs, &shard->state, backup->error);
 }
 
 /* -- in order -- */
@@ -177,9 +219,9 @@ static void free_all(struct backup *backup)
     for (uint32_t i = 0; i < backup->shard_count; i++) {
         struct backup_shard *shard = &backup->shards[i];
         for (uint32_t k = 0; k < shard->run_count; k++)
-            if (shard->run_fds[k] >= 0)
-                close(shard->run_fds[k]);
-        free(shard->run_fds);
+            if (shard->runs[k].fd >= 0)
+                close(shard->runs[k].fd);
+        free(shard->runs);
         free(shard->state.entries);
     }
     free(backup->shards);
@@ -194,14 +236,14 @@ static int make_in(struct backup *backup, int fd, const char *to, uint64_t wall_
     if (status == 0)
         status = datadir_make_shards(fd, backup->shard_count);
     if (status != 0)
-        return backup_refuse_copy(backup->error, status, to);
+        return backup_refuse_copy(backup->error, NULL, status, NULL, to);
     status = copy_all(backup);
     if (status != 0)
         return status;
     if (fsync(fd) != 0 || renameat(fd, DATADIR_BACKUP_NEW, fd, DATADIR_BACKUP) != 0 || fsync(fd) != 0)
-        return backup_refuse_copy(backup->error, -errno, to);
+        return backup_refuse_copy(backup->error, NULL, -errno, NULL, to);
     status = datadir_sync_name(fd);
-    return status == 0 ? 0 : backup_refuse_copy(backup->error, status, to);
+    return status == 0 ? 0 : backup_refuse_copy(backup->error, NULL, status, NULL, to);
 }
 
 int backup_make_target(const char *to, int *fd_r, struct backup_error *error)

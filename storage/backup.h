@@ -4,7 +4,16 @@
  * While the server is held from recycling segments and unlinking runs (hold.h): the oldest segment that is live now is
  * noted for each log; then every manifest is read and the runs that it names are linked, or opened where they cannot
  * be; then, of every log, all segments from the noted one to the newest are copied, each up to its last whole batch.
- * Then the server goes on as it likes; the runs that are open are copied, and the manifests written anew.
+ * Then the server goes on as it likes; the runs that are open are copied, and the manifests written anew. Such a run is
+ * locked (copy.h) from before the hold is given back until it was copied, so that it stays whole (run_remove.h says why
+ * that is enough); the log needs no locks, as it is copied while the server is held.
+ *
+ * Nothing counts as copied that was not looked at. Each copied file is read back from the disk and compared with what
+ * was read for it, in length and CRC32C; a copied run has the length that its manifest records, and its rows are gone
+ * over, as verify does, against the checksum recorded with them; of a log only what the CRCs of its batches cover is
+ * copied; a manifest is opened again and compared. Then BACKUP or META is written. Linked runs are the server's own
+ * files, which no copying can harm: only their lengths are looked at, as their rows would be all of the store. Whether
+ * the disk still has what was once written there, verify says, of a backup as of a data directory.
  *
  * So each log has all that its manifest lacks, and all that any other manifest lacks of the other timeline: for a
  * segment goes only when both copies of its records are in runs whose manifests were committed before. A batch may be
@@ -13,7 +22,7 @@
  * whatever is not as it was written is damage.
  *
  * The held time is that of copying the logs (some times the memtable). Runs that the server merges away meanwhile or
- * later stay on the disk while the backup has them open: at most the size of the store when it began.
+ * later stay on the disk until the backup has copied them: at most the size of the store when it began.
  *
  * Blocks; main's thread of a command.
  */
@@ -28,7 +37,7 @@ struct backup_error {
 };
 
 struct backup_report {
-    struct copy_count files;
+    struct copy_report files;
     uint64_t runs;
     uint64_t segments;
 };

@@ -53,9 +53,8 @@ static int read_whole(const char *path, struct segment_copy *copy, uint64_t byte
     int status = 0;
     for (copy->bytes = 0; copy->bytes < bytes && status == 0;) {
         ssize_t got = pread(fd, copy->data + copy->bytes, bytes - copy->bytes, (off_t)copy->bytes);
-        if (got == 0)
-            break;
-        status = got < 0 ? -errno : 0;
+        /* No segment becomes shorter while it is kept. */
+        status = got < 0 ? -errno : got == 0 ? -ENODATA : 0;
         copy->bytes += got > 0 ? (uint64_t)got : 0;
     }
     close(fd);
@@ -107,7 +106,7 @@ static int copy_segment(struct backup *backup, struct backup_shard *shard, struc
     if (status == 0 && file->end_bytes > WAL_BLOCK_BYTES) {
         status = copy_bytes(copy.data, file->end_bytes, to, &backup->report->files);
         if (status != 0)
-            backup_refuse_copy(backup->error, status, to);
+            backup_refuse_copy(backup->error, &backup->report->files, status, from, to);
         backup->report->segments++;
     }
     free(copy.data);
@@ -135,7 +134,7 @@ static int write_end(struct backup *backup, struct backup_shard *shard, const st
     int status = copy_bytes(block, sizeof block, to, &backup->report->files);
     if (status == 0)
         status = segment_sync_dir(shard->to_wal);
-    return status == 0 ? 0 : backup_refuse_copy(backup->error, status, to);
+    return status == 0 ? 0 : backup_refuse_copy(backup->error, &backup->report->files, status, NULL, to);
 }
 
 /* Of the newest segment and older ones; what begins from now on is left out, so that no earlier one is missing. */

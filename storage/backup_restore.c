@@ -17,36 +17,63 @@ struct restore {
     struct backup_error *error;
 };
 
-static int place(struct restore *restore, const char *from_dir, const char *to_dir, const char *name, bool may_link)
+static int refuse_place(struct restore *restore, int status, const char *from, const char *to)
+{
+    if (status == -EBADMSG)
+        return backup_refuse_copy(restore->error, &restore->report->files, status, from, to);
+    return backup_refuse(restore->error, status, "%s cannot be copied to %s: %s", from, to, strerror(-status));
+}
+
+static int place(struct restore *restore, const char *from_dir, const char *to_dir, const char *name)
 {
     char from[RUN_PATH_BYTES + 64], to[RUN_PATH_BYTES + 64];
     snprintf(from, sizeof from, "%s/%s", from_dir, name);
     snprintf(to, sizeof to, "%s/%s", to_dir, name);
-    if (may_link && copy_link(from, to, &restore->report->files) == 0)
-        return 0;
     int status = copy_file(from, to, &restore->report->files);
-    return status == 0
-               ? 0
-               : backup_refuse(restore->error, status, "%s cannot be copied to %s: %s", from, to, strerror(-status));
+    return status == 0 ? 0 : refuse_place(restore, status, from, to);
 }
 
-static int place_runs(struct restore *restore, const char *from_dir, const char *to_dir)
+static int place_run(struct restore *restore, const char *from_dir, const char *to_dir, const struct run_entry *entry,
+                     struct backup_run *run)
 {
-    char path[RUN_PATH_BYTES], name[64];
+    char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
+    run_path(from, from_dir, entry->id);
+    run_path(to, to_dir, entry->id);
+    restore->report->runs++;
+    int status = copy_link(from, entry->file_bytes, to, &restore->report->files);
+    if (status != 0 && status != -EBADMSG) {
+        run->is_copied = true;
+        run->fd = copy_open(from);
+        status = run->fd < 0 ? run->fd : copy_fd(run->fd, entry->file_bytes, to, &restore->report->files);
+        if (run->fd >= 0)
+            close(run->fd);
+    }
+    return status == 0 ? 0 : refuse_place(restore, status, from, to);
+}
+
+static int place_runs(struct restore *restore, uint32_t shard, const char *from_dir, const char *to_dir)
+{
+    char path[RUN_PATH_BYTES];
     struct manifest_state state;
     struct store_error error = {""};
     snprintf(path, sizeof path, "%.900s/manifest.mdb", from_dir);
     int status = manifest_read(path, false, &state, &error);
     if (status != 0)
         return backup_refuse(restore->error, status, "%s", error.text);
-    for (uint32_t i = 0; i < state.count && status == 0; i++) {
-        run_path(path, "", state.entries[i].id);
-        snprintf(name, sizeof name, "%.60s", path + 1);
-        status = place(restore, from_dir, to_dir, name, true);
-        restore->report->runs++;
-    }
+    struct backup_run *runs = calloc(state.count + 1, sizeof *runs);
+    if (runs == NULL)
+        status = backup_refuse(restore->error, -ENOMEM, "no memory");
+    for (uint32_t i = 0; i < state.count && status == 0; i++)
+        status = place_run(restore, from_dir, to_dir, &state.entries[i], &runs[i]);
+    if (status == 0)
+        status = backup_check_runs(restore->from, shard, to_dir, &state, runs, restore->error);
+    if (status == 0)
+        status = place(restore, from_dir, to_dir, "manifest.mdb");
+    if (status == 0)
+        status = backup_check_manifest(to_dir, &state, restore->error);
+    free(runs);
     free(state.entries);
-    return status == 0 ? place(restore, from_dir, to_dir, "manifest.mdb", false) : status;
+    return status;
 }
 
 /* Segments are recycled by the server: never linked. */
@@ -60,11 +87,17 @@ static int place_log(struct restore *restore, const char *from_dir, const char *
     for (uint32_t i = 0; i < count && status == 0; i++) {
         char name[64];
         snprintf(name, sizeof name, "segment-%06u.wal", files[i]);
-        status = place(restore, from_dir, to_dir, name, false);
+        status = place(restore, from_dir, to_dir, name);
         restore->report->segments++;
     }
     free(files);
     return status;
+}
+
+static int sync_placed(struct restore *restore, const char *dir)
+{
+    int status = segment_sync_dir(dir);
+    return status == 0 ? 0 : backup_refuse_copy(restore->error, NULL, status, NULL, dir);
 }
 
 static int place_shard(struct restore *restore, uint32_t shard)
@@ -73,15 +106,16 @@ static int place_shard(struct restore *restore, uint32_t shard)
     int bytes = snprintf(to, sizeof to, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_RUNS, restore->to, shard);
     if (bytes >= (int)sizeof to || datadir_runs_path(restore->from, shard, from, sizeof from) != 0)
         return backup_refuse(restore->error, -ENAMETOOLONG, "%s: the path is too long", restore->to);
-    int status = place_runs(restore, from, to);
-    if (status == 0 && segment_sync_dir(to) != 0)
-        return backup_refuse_copy(restore->error, -EIO, to);
-    snprintf(to, sizeof to, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_WAL, restore->to, shard);
-    if (status == 0 && datadir_wal_path(restore->from, shard, from, sizeof from) == 0)
-        status = place_log(restore, from, to);
-    if (status == 0 && segment_sync_dir(to) != 0)
-        return backup_refuse_copy(restore->error, -EIO, to);
-    return status;
+    int status = place_runs(restore, shard, from, to);
+    if (status == 0)
+        status = sync_placed(restore, to);
+    if (status != 0)
+        return status;
+    bytes = snprintf(to, sizeof to, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_WAL, restore->to, shard);
+    if (bytes >= (int)sizeof to || datadir_wal_path(restore->from, shard, from, sizeof from) != 0)
+        return backup_refuse(restore->error, -ENAMETOOLONG, "%s: the path is too long", restore->to);
+    status = place_log(restore, from, to);
+    return status == 0 ? sync_placed(restore, to) : status;
 }
 
 /* META comes last, by rename: without it no server starts on what is half there. */
@@ -93,7 +127,7 @@ static int place_all(struct restore *restore, int fd)
     if (status == 0)
         status = datadir_make_shards(fd, meta.shards);
     if (status != 0)
-        return backup_refuse_copy(restore->error, status, restore->to);
+        return backup_refuse_copy(restore->error, NULL, status, NULL, restore->to);
     for (uint32_t i = 0; i < meta.shards && status == 0; i++)
         status = place_shard(restore, i);
     if (status != 0)
@@ -103,7 +137,7 @@ static int place_all(struct restore *restore, int fd)
         status = -errno;
     if (status == 0)
         status = datadir_sync_name(fd);
-    return status == 0 ? 0 : backup_refuse_copy(restore->error, status, restore->to);
+    return status == 0 ? 0 : backup_refuse_copy(restore->error, NULL, status, NULL, restore->to);
 }
 
 int backup_restore(const struct datadir *from, const char *to, struct backup_report *report_r,

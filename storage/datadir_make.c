@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/copy.h"
+#include "storage/file.h"
 #include "storage/hold.h"
 
 /* -- surveying -- */
@@ -150,16 +152,28 @@ static int make_shard(int fd, uint32_t shard)
     return sync_dir(fd, name);
 }
 
+/* Of a few hundred bytes, which are asked for once more and compared. */
+static int read_back(int file, const char *text, size_t bytes)
+{
+    char found[DATADIR_BACKUP_BYTES + 1];
+    ssize_t count = pread(file, found, sizeof found, 0);
+    if (count < 0)
+        return -errno;
+    return (size_t)count == bytes && memcmp(found, text, bytes) == 0 ? 0 : -EIO;
+}
+
 int datadir_write_file(int fd, const char *name, const char *text, size_t bytes)
 {
-    int file = openat(fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int file = openat(fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return -errno;
-    ssize_t written = write(file, text, bytes);
-    int result = written < 0 ? -errno : written == (ssize_t)bytes ? 0 : -ENOSPC;
-    if (result == 0 && fsync(file) != 0)
+    int result = file_write(file, text, bytes, 0);
+    if (result == 0)
+        result = copy_settle(file);
+    if (result == 0)
+        result = read_back(file, text, bytes);
+    if (close(file) != 0 && result == 0)
         result = -errno;
-    close(file);
     return result == 0 ? sync_dir(fd, ".") : result;
 }
 

@@ -48,7 +48,8 @@ int datadir_sync_name(int fd);
 /* A new epoch. 0 or -errno. */
 int datadir_draw_epoch(struct datadir_meta *meta);
 
-/* Writes a file whole and durably, its name included. 0 or -errno. */
+/* Writes a file of at most DATADIR_BACKUP_BYTES whole and durably, its name included, and reads it back. 0 or -errno
+ * (-EIO: it does not hold what was written). */
 int datadir_write_file(int fd, const char *name, const char *text, size_t bytes);
 
 /* Makes a data set of `shards` shards with new seeds in `fd`, which was surveyed as empty or half made. Durable when it

@@ -220,19 +220,28 @@ static int check_size(struct manifest *manifest)
     return (uint64_t)stat.st_size < (info.me_last_pgno + 1) * pages.ms_psize ? -EBADMSG : 0;
 }
 
-static int make_in(MDB_env *env, const char *path, const struct manifest_marks *marks)
+struct making {
+    MDB_env *env;
+    const char *path;
+    const struct manifest_marks *marks;
+};
+
+/* Guarded: where the disk did not take what was written, the map has no page to read. */
+static int make_in(void *context)
 {
-    struct manifest manifest = {.env = env};
+    const struct making *making = context;
+    struct manifest manifest = {.env = making->env};
+    MDB_env *env = making->env;
     MDB_txn *txn;
     mdb_env_set_mapsize(env, MANIFEST_MAP_BYTES);
-    int result = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    int result = mdb_env_open(env, making->path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
     if (result == 0)
         result = mdb_txn_begin(env, NULL, 0, &txn);
     if (result != 0)
         return manifest_errno(result);
     result = mdb_dbi_open(txn, NULL, 0, &manifest.dbi);
     if (result == 0)
-        result = put_marks(&manifest, txn, marks);
+        result = put_marks(&manifest, txn, making->marks);
     if (result == 0)
         return manifest_errno(mdb_txn_commit(txn));
     mdb_txn_abort(txn);
@@ -244,7 +253,7 @@ int manifest_make(const char *path, const struct manifest_marks *marks)
     MDB_env *env;
     if (mdb_env_create(&env) != 0)
         return -ENOMEM;
-    int status = make_in(env, path, marks);
+    int status = page_guard_run(make_in, &(struct making){env, path, marks});
     mdb_env_close(env);
     return status;
 }

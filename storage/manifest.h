@@ -3,8 +3,8 @@
  * `manifest.mdb`. Its commit is the one point at which runs come and go. LMDB's default durability: a commit that
  * returned is on the disk.
  *
- * Who reads it beside the server (manifest_read) has a place in the lock file; the place of a process that was killed is
- * found and given up at each commit, so that it holds no old pages.
+ * Who reads it beside the server (manifest_read) has a place in the lock file; the place of a process that was killed
+ * is found and given up at each commit, so that it holds no old pages.
  *
  * Each value carries a CRC32C. Commits are serialised by the caller; any thread.
  */

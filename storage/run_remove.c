@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,15 @@ static int cut(int fd, off_t bytes, bool (*should_stop)(void *context), void *co
     return 0;
 }
 
+/* The lock stands until the descriptor is closed. Where locks do not work, nobody could be seen: the file goes whole.
+ */
+static int cut_alone(int fd, off_t bytes, bool (*should_stop)(void *context), void *context)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? -EBUSY : 0;
+    return cut(fd, bytes, should_stop, context);
+}
+
 int run_remove(const char *path, bool (*should_stop)(void *context), void *context)
 {
     struct stat file;
@@ -31,7 +41,7 @@ int run_remove(const char *path, bool (*should_stop)(void *context), void *conte
         return -errno;
     int status = fstat(fd, &file) == 0 ? 0 : -errno;
     if (status == 0 && file.st_nlink == 1)
-        status = cut(fd, file.st_size, should_stop, context);
+        status = cut_alone(fd, file.st_size, should_stop, context);
     close(fd);
     if (status == 0 && unlink(path) != 0)
         status = -errno;

@@ -63,7 +63,7 @@ struct store_pacer {
     void *context;
 };
 
-/* Files of merged runs that stay on the disk for a backup that holds, at most. */
+/* Files of merged runs that stay on the disk for a backup that holds, or copies them, at most. */
 #define STORE_HELD_MAX 64u
 
 struct store_info {
@@ -102,7 +102,8 @@ bool store_merge_is_due(struct store *store);
  * it does the shorter merges that have become due meanwhile (merge_rule.h). `should_stop` is asked between slices (may
  * be NULL); when it says true the half-written run is dropped and -ECANCELED returned. While a backup holds, old runs
  * are not removed, but at a later call (up to STORE_HELD_MAX of them; then the backup is overtaken), which is due for
- * that too, and -ECANCELED then means that it still holds. Returns 0 or -errno. */
+ * that too, and -ECANCELED then means that it still holds. The same goes for a run that a backup copies after it held;
+ * past that number such runs lose their names at once, and the backup goes on. Returns 0 or -errno. */
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
                     struct store_error *error_r);
 

@@ -164,21 +164,35 @@ static bool is_held(struct store *store, uint32_t count)
     return hold_fd < 0 && (count < STORE_HELD_MAX || hold_overtake(store->data_dir) != 0);
 }
 
+/* One file that is held no more. One that a backup still copies stays, so that it goes in steps too; but not when there
+ * is no room left for such: then it loses its name, and its blocks go all at once when the backup closes it. */
+static int remove_file(struct store *store, uint64_t id, bool has_room, const struct caller *caller)
+{
+    char path[RUN_PATH_BYTES];
+    run_path(path, store->dir, id);
+    int status = run_remove(path, caller->should_stop, caller->context);
+    if (status == -EBUSY && !has_room)
+        status = unlink(path) == 0 ? 0 : -errno;
+    return status;
+}
+
 /* The files of the runs that were merged and that nobody reads any more. What stays, held by a backup or past the room
  * for them, is removed at another time, by the next start at the latest. */
 static void remove_files(struct store *store, const struct caller *caller)
 {
-    char path[RUN_PATH_BYTES];
     uint32_t count = atomic_load(&store->held_count);
     count += store_take_dead(store, store->held_ids + count, STORE_HELD_MAX - count);
     atomic_store(&store->held_count, count);
     if (count == 0 || is_held(store, count))
         return;
-    for (int status = 0; count > 0 && status != -ECANCELED;) {
-        run_path(path, store->dir, store->held_ids[count - 1]);
-        status = run_remove(path, caller->should_stop, caller->context);
-        if (status != -ECANCELED)
-            atomic_store(&store->held_count, --count);
+    bool has_room = count < STORE_HELD_MAX;
+    int status = 0;
+    for (uint32_t i = count; i > 0 && status != -ECANCELED; i--) {
+        status = remove_file(store, store->held_ids[i - 1], has_room, caller);
+        if (status == -ECANCELED || status == -EBUSY)
+            continue;
+        store->held_ids[i - 1] = store->held_ids[--count];
+        atomic_store(&store->held_count, count);
     }
 }
 

@@ -1,5 +1,7 @@
-/* run_remove.h: a file goes in steps, and not what another name leads to. */
+/* run_remove.h: a file goes in steps, and not what another name leads to, or what is being copied. */
 #include "storage/run_remove.h"
+
+#include "storage/copy.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -82,6 +84,33 @@ Test(run_remove, what_a_backup_has_linked_stays_whole)
     cr_assert_eq(run_remove(path, NULL, NULL), 0);
     cr_assert_eq(size_of(path), -1);
     cr_assert_eq(size_of(other), FILE_BYTES);
+}
+
+Test(run_remove, what_is_being_copied_stays_whole_until_it_was)
+{
+    int one = copy_open(path), other_copy = copy_open(path);
+    cr_assert(one >= 0 && other_copy >= 0, "two may copy it");
+    cr_assert_eq(run_remove(path, NULL, NULL), -EBUSY);
+    close(one);
+    cr_assert_eq(run_remove(path, NULL, NULL), -EBUSY);
+    cr_assert_eq(size_of(path), FILE_BYTES);
+    close(other_copy);
+    cr_assert_eq(run_remove(path, NULL, NULL), 0);
+    cr_assert_eq(size_of(path), -1);
+}
+
+static bool try_to_copy(void *context)
+{
+    int *status = context;
+    *status = copy_open(path);
+    return false;
+}
+
+Test(run_remove, what_is_being_removed_is_not_copied)
+{
+    int status = 0;
+    cr_assert_eq(run_remove(path, try_to_copy, &status), 0);
+    cr_assert_eq(status, -EBUSY);
 }
 
 Test(run_remove, a_file_that_is_not_there_is_an_error)

@@ -1,6 +1,9 @@
 /* store.h: runs, manifest and merges; and what a crash or damage leaves. */
 #include "store_bed.h"
 
+#include "storage/copy.h"
+#include "storage/run.h"
+
 /* -- runs and their marks -- */
 
 Test(store, a_new_one_is_empty_and_says_so_after_it_was_opened_again)
@@ -87,6 +90,20 @@ Test(store, at_the_cap_a_run_is_refused_until_a_merge_has_made_room)
     bed_close(&bed);
 }
 
+Test(store, a_manifest_that_cannot_be_looked_at_is_not_made_anew)
+{
+    struct bed bed = bed_open();
+    struct store_error error;
+    char path[96];
+    snprintf(path, sizeof path, "%s/manifest.mdb", bed.dir);
+    bed_stop(&bed);
+    cr_assert(unlink(path) == 0 && symlink("manifest.mdb", path) == 0, "a link to itself");
+    cr_assert_eq(store_open(&bed.store, bed.dir, &bed.options, &error), -ELOOP);
+    cr_assert_not_null(strstr(error.text, "manifest.mdb: cannot be looked at"));
+    bed.store = NULL;
+    bed_close(&bed);
+}
+
 /* -- merges -- */
 
 Test(store, a_merge_is_due_when_a_level_is_full_and_makes_one_run_of_it)
@@ -126,6 +143,63 @@ Test(store, merged_runs_are_merged_again_a_level_higher)
     struct store_info info;
     store_info(bed.store, &info);
     cr_assert_eq(info.row_count, 54);
+    bed_close(&bed);
+}
+
+/* As a backup has it: open, locked. */
+static int copy_of(struct bed *bed, uint64_t id)
+{
+    char path[RUN_PATH_BYTES];
+    run_path(path, bed->dir, id);
+    return copy_open(path);
+}
+
+Test(store, a_run_that_is_being_copied_stays_whole_when_it_was_merged_away)
+{
+    struct bed bed = bed_open();
+    struct store_error error;
+    for (uint32_t i = 0; i < 3; i++)
+        add_user(&bed, "alice", 10 * i + 1, 1, 2);
+    int fd = copy_of(&bed, 2);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
+    cr_assert_eq(run_count(&bed), 1);
+    cr_assert_eq(count_files(bed.dir, "run-"), 2, "the merged one, and the one that is being copied");
+    cr_assert(store_merge_is_due(bed.store));
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), -ECANCELED, "it is still being copied");
+    close(fd);
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
+    cr_assert_eq(count_files(bed.dir, "run-"), 1);
+    cr_assert_not(store_merge_is_due(bed.store));
+    bed_close(&bed);
+}
+
+Test(store, past_its_limit_runs_that_are_being_copied_lose_their_names_and_stay_whole)
+{
+    struct bed bed = bed_open();
+    struct store_error error;
+    struct stat file;
+    uint64_t id = 1;
+    uint32_t before;
+    int fds[2 * STORE_HELD_MAX], most = 0, count = 0;
+    while (count < (int)(STORE_HELD_MAX + bed.options.runs_max)) {
+        add_user(&bed, "alice", 10 * id, 1, 2);
+        fds[count] = copy_of(&bed, id++);
+        cr_assert_geq(fds[count++], 0);
+        do {
+            before = run_count(&bed);
+            int status = store_merge_run(bed.store, NULL, NULL, &error);
+            cr_assert(status == 0 || status == -ECANCELED);
+            id += run_count(&bed) < before;
+        } while (run_count(&bed) < before);
+        most = count_files(bed.dir, "run-") > most ? count_files(bed.dir, "run-") : most;
+    }
+    cr_assert(most >= (int)STORE_HELD_MAX && most <= (int)(STORE_HELD_MAX + bed.options.runs_max), "%d", most);
+    cr_assert_lt(count_files(bed.dir, "run-"), (int)STORE_HELD_MAX, "they went");
+    for (int i = 0; i < count; i++) {
+        cr_assert(fstat(fds[i], &file) == 0 && file.st_size > 0 && file.st_size % 4096 == 0);
+        close(fds[i]);
+    }
     bed_close(&bed);
 }
 

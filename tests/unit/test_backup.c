@@ -1,0 +1,101 @@
+/* backup.h, on one file system, where runs are linked; disk-backup.test.mjs has what is copied. */
+#include "store_bed.h"
+
+#include "storage/backup.h"
+#include "storage/datadir.h"
+
+static char root[] = "/tmp/chitchat-backup-XXXXXX";
+static char data[40], to[40], restored[40];
+static struct bed bed;
+static struct datadir *datadir;
+static struct backup_report report;
+static struct backup_error error;
+
+/* A data directory of one shard with one run. */
+static void setup(void)
+{
+    struct datadir_error why;
+    cr_assert_not_null(mkdtemp(root));
+    snprintf(data, sizeof data, "%s/data", root);
+    snprintf(to, sizeof to, "%s/to", root);
+    snprintf(restored, sizeof restored, "%s/restored", root);
+    cr_assert_eq(datadir_open(&datadir, data, 1, 1, &why), 0, "%s", why.text);
+    datadir_close(&datadir);
+    bed.options = (struct store_options){.runs_max = 8, .fan_out = 3};
+    snprintf(bed.dir, sizeof bed.dir, "%s/shard-0000/runs", data);
+    bed_start(&bed);
+    add_user(&bed, "alice", 1, 1, 50);
+    bed_stop(&bed);
+}
+
+static void teardown(void)
+{
+    datadir_close(&datadir);
+    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+TestSuite(backup, .init = setup, .fini = teardown);
+
+static void look_at(const char *dir)
+{
+    struct datadir_error why;
+    datadir_close(&datadir);
+    cr_assert_eq(datadir_open_read(&datadir, dir, false, &why), 0, "%s", why.text);
+}
+
+static const char *path_of(const char *dir, const char *name)
+{
+    static char path[160];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static bool has(const char *dir, const char *name)
+{
+    return access(path_of(dir, name), F_OK) == 0;
+}
+
+/* By `bytes`, may be negative. */
+static void change_length(const char *dir, off_t bytes)
+{
+    struct stat file;
+    const char *path = path_of(dir, "shard-0000/runs/run-000000000001.mdb");
+    cr_assert_eq(stat(path, &file), 0);
+    cr_assert_eq(truncate(path, file.st_size + bytes), 0);
+}
+
+Test(backup, a_store_is_backed_up_and_restored)
+{
+    look_at(data);
+    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
+    cr_assert(report.runs == 1 && report.files.linked == 1);
+    cr_assert(has(to, "BACKUP") && !has(to, "BACKUP.new") && !has(to, "shard-0000/runs/manifest.mdb-lock"));
+    look_at(to);
+    cr_assert_eq(backup_restore(datadir, restored, &report, &error), 0, "%s", error.text);
+    cr_assert(report.runs == 1 && report.files.linked == 1 && has(restored, "META"));
+    look_at(restored);
+}
+
+Test(backup, a_run_of_another_length_than_its_manifest_says_is_refused)
+{
+    for (off_t bytes = -1; bytes <= 1; bytes += 2) {
+        change_length(data, bytes);
+        look_at(data);
+        cr_assert_eq(backup_make(datadir, to, 1, &report, &error), -EBADMSG);
+        cr_assert_not_null(strstr(error.text, "run-000000000001.mdb has "));
+        cr_assert_not(has(to, "BACKUP"));
+        change_length(data, -bytes);
+        nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    }
+}
+
+Test(backup, what_was_cut_in_a_backup_is_not_restored)
+{
+    look_at(data);
+    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
+    change_length(to, -4096);
+    look_at(to);
+    cr_assert_eq(backup_restore(datadir, restored, &report, &error), -EBADMSG);
+    cr_assert_not_null(strstr(error.text, "to/shard-0000/runs/run-000000000001.mdb has "));
+    cr_assert_not(has(restored, "META"));
+}
