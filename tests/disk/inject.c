@@ -8,15 +8,18 @@
  *
  *     fail CALLS PATH ERRNO [after=N] [count=N]     from the (N+1)th call on, or so many times, nothing is done
  *     land CALLS PATH ERRNO [after=N] [count=N]     the same, but the bytes reach the file
+ *     flip pwrite PATH [after=N] [count=N]          a byte near its end is changed on its way; it succeeds
+ *     lose pwrite PATH [after=N] [count=N]          it succeeds, and nothing is written
  *     short uring PATH [after=N] [count=N]          half of the write is done
+ *     wait CALLS PATH                               each call waits for rules that do not say so
  *     delay CALLS PATH ms=N                         each call takes so much longer
  *     rate CALLS PATH bytes=N                       all of them together write so many bytes a second
  *
  * [thread=NAME] at the end of a rule: only on threads whose name begins so.
  *
- * CALLS: some of uring pwrite write writev fdatasync fsync ftruncate open mmap unlink, with commas, or *. PATH: a part
- * of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS or a number. The first rule that fits decides whether a
- * call fails; delays add up.
+ * CALLS: some of uring pwrite write writev fdatasync fsync ftruncate open mmap link unlink, with commas, or *. PATH: a
+ * part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS, EXDEV or a number. The first rule that fits decides
+ * whether a call fails; delays add up.
  *
  * Not for builds with sanitizers, whose own libraries must be the first.
  */
@@ -42,10 +45,21 @@
 
 #define RULES_MAX 32
 #define CONTROL_BYTES_MAX 8192
+/* From the end: behind it a page of LMDB may have a byte that means nothing. */
+#define FLIP_BYTES 8u
 /* A write that does nothing and has a result of our choice: kernels from 6.10 on. */
 #define NOP_INJECT_RESULT 1u
 
-enum action { ACTION_FAIL, ACTION_LAND, ACTION_SHORT, ACTION_DELAY, ACTION_RATE };
+enum action {
+    ACTION_FAIL,
+    ACTION_LAND,
+    ACTION_FLIP,
+    ACTION_LOSE,
+    ACTION_SHORT,
+    ACTION_WAIT,
+    ACTION_DELAY,
+    ACTION_RATE
+};
 
 struct rule {
     enum action action;
@@ -63,9 +77,10 @@ struct rule {
 
 /* What is to be done to one call. */
 struct verdict {
-    enum action action; /* of FAIL, LAND and SHORT; ACTION_DELAY: none of them */
+    enum action action; /* ACTION_DELAY: nothing else is done to it */
     int error;
     int64_t delay_ns;
+    bool waits;
 };
 
 /* A preloaded library has nothing to hang its state on but itself. */
@@ -90,7 +105,7 @@ static int errno_of(const char *text)
     static const struct {
         const char *name;
         int number;
-    } names[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"ENOMEM", ENOMEM}, {"EROFS", EROFS}};
+    } names[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"ENOMEM", ENOMEM}, {"EROFS", EROFS}, {"EXDEV", EXDEV}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i].name, text) == 0)
             return names[i].number;
@@ -99,7 +114,7 @@ static int errno_of(const char *text)
 
 static bool action_of(const char *text, enum action *action_r)
 {
-    static const char *const names[] = {"fail", "land", "short", "delay", "rate"};
+    static const char *const names[] = {"fail", "land", "flip", "lose", "short", "wait", "delay", "rate"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], text) == 0) {
             *action_r = (enum action)i;
@@ -185,6 +200,7 @@ static void apply(struct rule *rule, size_t bytes, struct verdict *verdict)
 {
     int64_t now = now_ns();
     switch (rule->action) {
+    case ACTION_WAIT: verdict->waits = true; return;
     case ACTION_DELAY: verdict->delay_ns += rule->ms * 1000000; return;
     case ACTION_RATE:
         if (rule->free_at_ns < now)
@@ -194,6 +210,8 @@ static void apply(struct rule *rule, size_t bytes, struct verdict *verdict)
         return;
     case ACTION_FAIL:
     case ACTION_LAND:
+    case ACTION_FLIP:
+    case ACTION_LOSE:
     case ACTION_SHORT: break;
     }
     rule->seen++;
@@ -203,7 +221,7 @@ static void apply(struct rule *rule, size_t bytes, struct verdict *verdict)
     verdict->error = rule->error;
 }
 
-static struct verdict judge_path(const char *call, const char *path, size_t bytes)
+static struct verdict judge_once(const char *call, const char *path, size_t bytes)
 {
     struct verdict verdict = {.action = ACTION_DELAY};
     char thread[16] = "";
@@ -220,6 +238,23 @@ static struct verdict judge_path(const char *call, const char *path, size_t byte
     return verdict;
 }
 
+static void sleep_ns(int64_t ns)
+{
+    struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    while (ns > 0 && nanosleep(&time, &time) != 0 && errno == EINTR)
+        continue;
+}
+
+static struct verdict judge_path(const char *call, const char *path, size_t bytes)
+{
+    struct verdict verdict = judge_once(call, path, bytes);
+    while (verdict.waits) {
+        sleep_ns(5000000);
+        verdict = judge_once(call, path, bytes);
+    }
+    return verdict;
+}
+
 /* Of a descriptor that is no file, nothing is said. */
 static struct verdict judge_fd(const char *call, int fd, size_t bytes)
 {
@@ -231,13 +266,6 @@ static struct verdict judge_fd(const char *call, int fd, size_t bytes)
         return (struct verdict){.action = ACTION_DELAY};
     path[length] = '\0';
     return judge_path(call, path, bytes);
-}
-
-static void sleep_ns(int64_t ns)
-{
-    struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-    while (ns > 0 && nanosleep(&time, &time) != 0 && errno == EINTR)
-        continue;
 }
 
 /* The function that ours stands in front of. */
@@ -269,10 +297,29 @@ static void *next_of(const char *name)
         return call;                                                                                                   \
     } while (0)
 
+static ssize_t write_flipped(ssize_t (*next)(int, const void *, size_t, off_t), int fd, const void *data, size_t bytes,
+                             off_t offset)
+{
+    unsigned char *changed = malloc(bytes);
+    if (changed == NULL)
+        abort();
+    memcpy(changed, data, bytes);
+    changed[bytes - (bytes < FLIP_BYTES ? bytes : FLIP_BYTES)] ^= 1;
+    ssize_t written = next(fd, changed, bytes, offset);
+    free(changed);
+    return written;
+}
+
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
 {
     typedef ssize_t function(int, const void *, size_t, off_t);
-    STAND_IN(judge_fd("pwrite", fd, bytes), NEXT(function *, "pwrite")(fd, data, bytes, offset));
+    function *const next = NEXT(function *, "pwrite");
+    struct verdict lie = judge_fd("pwrite", fd, bytes);
+    if (lie.action == ACTION_LOSE)
+        return (ssize_t)bytes;
+    if (lie.action == ACTION_FLIP)
+        return write_flipped(next, fd, data, bytes, offset);
+    STAND_IN(lie, next(fd, data, bytes, offset));
 }
 
 ssize_t write(int fd, const void *data, size_t bytes)
@@ -306,6 +353,12 @@ int ftruncate(int fd, off_t bytes)
 {
     typedef int function(int, off_t);
     STAND_IN(judge_fd("ftruncate", fd, 0), NEXT(function *, "ftruncate")(fd, bytes));
+}
+
+int link(const char *from, const char *to)
+{
+    typedef int function(const char *, const char *);
+    STAND_IN(judge_path("link", to, 0), NEXT(function *, "link")(from, to));
 }
 
 int unlink(const char *path)

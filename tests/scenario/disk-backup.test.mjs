@@ -1,0 +1,170 @@
+// Backup and restore where files cannot be linked: what is copied is whole, or the command says that it is not.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import path from "node:path";
+import { checkBothSides, cut, dump, filesOf, flipText, verified, verify } from "./lib/atrest.mjs";
+import { textOf, trouble } from "./lib/disk.mjs";
+import { BIN, makeDataDir, removeDataDir, until } from "./lib/server.mjs";
+import { pump } from "./lib/traffic.mjs";
+
+// Runs are large enough to be cut in steps when they go (storage/run_remove.c: steps of 2 MiB).
+const OPTIONS = ["--memtable-bytes", "4M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"];
+const CUT_BYTES = 2 << 20;
+const RUN = /run-\d+\.mdb$/;
+
+// Runs a command on that disk: { status, stderr }.
+function run(disk, args) {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CHITCHAT_")));
+  const child = spawn(BIN, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...env, ...disk.env } });
+  let stderr = "";
+  child.stderr.on("data", (text) => (stderr += text));
+  running.add(child);
+  return once(child, "close").then(([status, signal]) => {
+    running.delete(child);
+    return { status: status ?? signal, stderr };
+  });
+}
+
+const running = new Set();
+
+async function withDir(body) {
+  const dir = makeDataDir();
+  try {
+    return await body(dir);
+  } finally {
+    running.forEach((child) => child.kill("SIGKILL"));
+    removeDataDir(dir);
+  }
+}
+
+const runsOf = (dir) => filesOf(dir, RUN);
+const numberOf = (file) => Number(/run-(\d+)/.exec(file)[1]);
+const newestOf = (dir) => Math.max(0, ...runsOf(dir).map(numberOf));
+
+// Sends to others and to themselves until `stopped()`. What was acknowledged.
+async function sendUntil(world, tag, stopped) {
+  const clients = await Promise.all(["alice", "bob"].map((user) => world.login(user)));
+  const lists = await Promise.all(clients.map((client, n) => pump(client, { to: "bob", window: 32, text: (i) => textOf(`${tag}/${n}/${i}`, 15000), stopped })));
+  return lists.flatMap((list, n) => list.map((one) => ({ ...one, key: undefined, from: clients[n].user })));
+}
+
+// Until the server has made its `wanted`th run.
+const sendUntilRun = (world, wanted, tag) => sendUntil(world, tag, () => newestOf(world.server.data) >= wanted);
+
+// A run that was merged away is mapped no more, whether its file is there or not.
+function areMerged(world, files) {
+  const maps = fs.readFileSync(`/proc/${world.server.pid}/maps`, "utf8");
+  return files.every((file) => !maps.includes(file));
+}
+
+trouble(
+  "runs that a backup still copies stay whole while the server merges them away, and then they go",
+  (world, disk) =>
+    withDir(async (dir) => {
+      const to = path.join(dir, "b");
+      await world.start({ options: OPTIONS });
+      // Fewer than are merged at once: none of them is merged before the backup has them open.
+      const sent = await sendUntilRun(world, 3, "before");
+      disk.rules("fail link * EXDEV", "wait pwrite /b/shard-0000/runs/run-");
+      const end = run(disk, ["backup", "--data", world.server.data, "--to", to]);
+      await until("its first run", () => fs.existsSync(path.join(to, "shard-0000/runs")) && runsOf(to).length > 0, { every: 5 });
+      const old = runsOf(world.server.data).filter((file) => numberOf(file) <= 3);
+      assert.ok(old.length === 3 && old.every((file) => fs.statSync(file).size > CUT_BYTES), "they are such as are cut");
+      assert.ok(!areMerged(world, old.slice(0, 1)), "they are in use");
+      await sendUntil(world, "after", () => areMerged(world, old));
+      await sendUntilRun(world, newestOf(world.server.data) + 1, "later");
+      assert.ok(!fs.existsSync(path.join(to, "BACKUP")));
+      disk.rules("fail link * EXDEV");
+      const { status, stderr } = await end;
+      assert.equal(status, 0, stderr);
+      verified(to);
+      checkBothSides(dump(to), sent);
+      await until("an end of the runs that were merged away", () => old.every((file) => !fs.existsSync(file)));
+      const restored = path.join(dir, "r");
+      assert.equal((await run(disk, ["restore", "--from", to, "--data", restored])).status, 0);
+      assert.ok(runsOf(restored).every((file) => fs.statSync(file).nlink === 1), "copied here too");
+      verified(restored);
+      checkBothSides(dump(restored), sent);
+      await world.server.stop();
+    }),
+  { shards: [1] },
+);
+
+// Each file that is copied, and how its command says what became of it.
+const LIES = [
+  ["runs/run-", "shard-0000/runs/run-\\d+\\.mdb is not what was written to it"],
+  ["wal/segment-", "shard-0000/wal/segment-\\d+\\.wal is not what was written to it"],
+  ["runs/manifest.mdb", "shard-0000/runs/manifest\\.mdb (cannot be written: Input/output error|(does not say|is not) what was written to it)"],
+];
+
+trouble(
+  "a disk that keeps something else than what it was given is found: there is no BACKUP, and no META",
+  (world, disk) =>
+    withDir(async (dir) => {
+      await world.start({ options: OPTIONS });
+      const sent = await sendUntilRun(world, 2, "m");
+      disk.rules("fail link * EXDEV");
+      const good = path.join(dir, "good");
+      assert.equal((await run(disk, ["backup", "--data", world.server.data, "--to", good])).status, 0);
+      checkBothSides(dump(good), sent);
+      const tries = [
+        { args: (to) => ["backup", "--data", world.server.data, "--to", to], mark: "BACKUP" },
+        { args: (to) => ["restore", "--from", good, "--data", to], mark: "META" },
+      ];
+      let n = 0;
+      for (const { args, mark } of tries) {
+        for (const [file, word] of [...LIES, [`${mark}.new`, "cannot be written: Input/output error"]]) {
+          for (const lie of ["flip", "lose"]) {
+            const to = path.join(dir, `bad-${n++}`);
+            disk.rules("fail link * EXDEV", `${lie} pwrite ${file}`);
+            const end = await run(disk, args(to));
+            assert.equal(end.status, 1, `${lie} ${file}: ${end.stderr}`);
+            assert.match(end.stderr, new RegExp(`^chitchat: [^\\n]*${word}[^\\n]*\\n$`), `${lie} ${file}`);
+            assert.ok(!fs.existsSync(path.join(to, mark)), `${lie} ${file}`);
+          }
+        }
+      }
+      await world.server.stop();
+    }),
+  { shards: [1] },
+);
+
+trouble(
+  "a run that was damaged before is not copied as if it were whole, and one that was cut is not linked",
+  (world, disk) =>
+    withDir(async (dir) => {
+      await world.start({ options: OPTIONS });
+      await sendUntilRun(world, 3, "m");
+      await world.server.stop();
+      const data = world.server.data;
+      const [file] = runsOf(data);
+      const name = path.basename(file);
+      const content = fs.readFileSync(file);
+      const to = path.join(dir, "b");
+      const refused = async (word, ...rules) => {
+        disk.rules(...rules);
+        const end = await run(disk, ["backup", "--data", data, "--to", to]);
+        assert.equal(end.status, 1, end.stderr);
+        assert.match(end.stderr, new RegExp(`^chitchat: [^\\n]*${name}[^\\n]*${word}[^\\n]*\\n$`));
+        assert.ok(!fs.existsSync(path.join(to, "BACKUP")));
+        fs.rmSync(to, { recursive: true });
+        fs.writeFileSync(file, content);
+      };
+      flipText(file, "xxxxxxxxxxxxxxxx");
+      await refused("checksum[^\\n]*the file that it was copied from is damaged", "fail link * EXDEV");
+      // Pages that LMDB trusts: leaves of nothing but ones.
+      fs.writeFileSync(file, Buffer.concat([content.subarray(0, 8192), Buffer.alloc(content.length - 8192, 0xff)]));
+      await refused("the file that it was copied from is damaged", "fail link * EXDEV");
+      cut(file, content.length - 4096);
+      await refused(`has ${content.length - 4096} bytes instead of ${content.length}`, "fail link * EXDEV");
+      cut(file, content.length - 4096);
+      await refused(`has ${content.length - 4096} bytes instead of ${content.length}`, "# linked");
+      disk.mend();
+      assert.equal((await run(disk, ["backup", "--data", data, "--to", to])).status, 0);
+      verified(to);
+      assert.equal(verify(data).status, 0);
+    }),
+  { shards: [1] },
+);
