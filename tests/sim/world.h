@@ -119,6 +119,8 @@ void client_send_frame(struct client *client, uint8_t first_byte, const char *pa
 /* The next frame that was received, NULL if there is none: the caller owns it. A close frame comes as {"close":code}.
  */
 json_t *client_next(struct client *client);
+/* What the client has sent and the server has not yet received. */
+size_t client_bytes_left(const struct client *client);
 /* Pong frames that client_next has passed by. */
 uint32_t client_pongs(const struct client *client);
 /* Nothing is taken from the server any more (and it sees its sends not end), or again. */

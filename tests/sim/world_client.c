@@ -156,6 +156,11 @@ void clients_drop(struct world *world)
     }
 }
 
+size_t client_bytes_left(const struct client *client)
+{
+    return client->out_bytes;
+}
+
 uint32_t client_pongs(const struct client *client)
 {
     return client->pongs;

@@ -1,0 +1,256 @@
+/* turn.h: whatever some do, a turn has an end, and another user is served within a few turns. world_turn asserts the
+ * longest turn in counted work. */
+#include <criterion/criterion.h>
+
+#include "fanout.h"
+#include "world.h"
+
+/* Received, in the log and durable, answered; and each may wait for what a turn carries over. */
+#define TURNS_MAX 6u
+
+static struct world *world;
+static struct client *alice;
+static uint32_t next_id;
+
+static void open_world(void)
+{
+    world = world_open(&(struct world_options){.shards = 1, .memtable_bytes = 64u << 20});
+    alice = client_login(world, 0, "alice", "");
+}
+
+static void close_world(void)
+{
+    world_close(world);
+}
+
+TestSuite(turns, .init = open_world, .fini = close_world);
+
+/* Alice sends to Bob: turns until her `ok` is there. */
+static uint32_t turns_to_ok(void)
+{
+    client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"bob\",\"text\":\"hi\"}", next_id++);
+    for (uint32_t turns = 1; turns <= 1000; turns++) {
+        world_turn(world, 0);
+        for (json_t *frame; (frame = client_next(alice)) != NULL; json_decref(frame)) {
+            if (strcmp(frame_text(frame, "op"), "ok") != 0)
+                continue;
+            json_decref(frame);
+            return turns;
+        }
+    }
+    return UINT32_MAX;
+}
+
+/* Again and again while the attack goes on: `is_over` says when it has ended. */
+static void expect_service(bool (*is_over)(void))
+{
+    uint32_t sends = 0;
+    for (; !is_over() && sends < 1000; sends++) {
+        uint32_t turns = turns_to_ok();
+        cr_assert_leq(turns, TURNS_MAX, "send %u was answered after %u turns", sends, turns);
+    }
+    cr_assert_gt(sends, 3, "the attack was over at once: the test shows nothing");
+}
+
+/* -- input -- */
+
+#define FLOODS 8u
+#define FLOOD_FRAMES 40000u
+
+static struct client *floods[FLOODS];
+
+static bool is_flood_over(void)
+{
+    for (uint32_t i = 0; i < FLOODS; i++)
+        if (client_bytes_left(floods[i]) > 0)
+            return false;
+    return true;
+}
+
+/* Frames with `first_byte`, each holding `text`; before them one with `begin`, if that is not 0. */
+static void flood(uint8_t begin, uint8_t first_byte, const char *text)
+{
+    for (uint32_t i = 0; i < FLOODS; i++) {
+        floods[i] = client_login(world, 0, "mallory", "");
+        if (begin != 0)
+            client_send_frame(floods[i], begin, "", 0);
+        for (uint32_t k = 0; k < FLOOD_FRAMES; k++)
+            client_send_frame(floods[i], first_byte, text, strlen(text));
+    }
+    expect_service(is_flood_over);
+    for (uint32_t i = 0; i < FLOODS; i++)
+        client_drop(floods[i]);
+}
+
+Test(turns, empty_pongs_hold_nobody_up)
+{
+    flood(0, 0x8a, "");
+}
+
+Test(turns, empty_pings_hold_nobody_up)
+{
+    flood(0, 0x89, "");
+}
+
+Test(turns, empty_continuations_hold_nobody_up)
+{
+    flood(0x01, 0x00, "");
+}
+
+Test(turns, bad_requests_hold_nobody_up)
+{
+    flood(0, 0x81, "{");
+}
+
+/* -- pages -- */
+
+static struct client *readers[FLOODS];
+
+static bool are_pages_over(void)
+{
+    return world_core(world, 0)->history_count == 0;
+}
+
+Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
+{
+    struct client *mallory = client_login(world, 0, "mallory", "");
+    for (uint32_t i = 0; i < 6000; i++) {
+        client_send(mallory, "{\"op\":\"send\",\"id\":1,\"to\":\"mallory\",\"text\":\"x\"}");
+        if (i % 500 == 499)
+            world_settle(world);
+    }
+    for (uint32_t i = 0; i < FLOODS; i++) {
+        readers[i] = client_login(world, 0, "mallory", "");
+        for (uint32_t page = 0; page < 50; page++)
+            client_send(readers[i], "{\"op\":\"history\",\"id\":%u,\"with\":\"nobody\"}", page);
+    }
+    world_turn(world, 0);
+    expect_service(are_pages_over);
+    world_settle(world);
+    for (uint32_t i = 0; i < FLOODS; i++)
+        for (uint32_t page = 0; page < 50; page++) {
+            json_t *frame = client_expect(readers[i], "history");
+            cr_assert_eq(frame_number(frame, "id"), page,
+                         "pages are answered in the order in which they were asked for");
+            json_decref(frame);
+        }
+}
+
+/* -- fan-out -- */
+
+#define CROWD 200u
+#define SENDERS 20u
+
+static struct client *crowd[CROWD];
+
+static bool is_fanout_over(void)
+{
+    return world_core(world, 0)->fanout_pool.taken == 0;
+}
+
+static uint32_t crowd_sends(uint32_t each)
+{
+    for (uint32_t i = 0; i < SENDERS; i++)
+        for (uint32_t k = 0; k < each; k++)
+            client_send(crowd[i], "{\"op\":\"send\",\"id\":%u,\"to\":\"crowd\",\"text\":\"%u\"}", k, k);
+    return SENDERS * each;
+}
+
+static void open_crowd(void)
+{
+    for (uint32_t i = 0; i < CROWD; i++)
+        crowd[i] = client_login(world, 0, "crowd", "");
+}
+
+/* Frames with `op` that each of the crowd has got; entries count as `msg` or, for the sender, `ok`. */
+static uint32_t count_entries(struct client *client)
+{
+    uint32_t count = 0;
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
+        count += strcmp(frame_text(frame, "op"), "error") != 0;
+    return count;
+}
+
+static uint32_t count_errors(struct client *client, const char *code, uint32_t *entries)
+{
+    uint32_t count = 0;
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame)) {
+        bool is_error = strcmp(frame_text(frame, "op"), "error") == 0;
+        if (is_error)
+            cr_assert_str_eq(frame_text(frame, "code"), code);
+        count += is_error;
+        *entries += !is_error;
+    }
+    return count;
+}
+
+Test(turns, a_fan_out_to_many_connections_holds_nobody_up)
+{
+    open_crowd();
+    uint32_t sent = crowd_sends(20);
+    for (uint32_t turns = 0; is_fanout_over() && turns < 10; turns++)
+        world_turn(world, 0);
+    expect_service(is_fanout_over);
+    world_settle(world);
+    for (uint32_t i = 0; i < CROWD; i++)
+        cr_assert_eq(count_entries(crowd[i]), sent);
+}
+
+Test(turns, a_sender_s_own_ok_waits_for_none_of_the_pushes_of_others)
+{
+    open_crowd();
+    struct client *carols[20];
+    for (uint32_t i = 0; i < 20; i++)
+        carols[i] = client_login(world, 0, "carol", "");
+    crowd_sends(20);
+    for (uint32_t turns = 0; is_fanout_over() && turns < 10; turns++)
+        world_turn(world, 0);
+    client_send(carols[0], "{\"op\":\"send\",\"id\":1,\"to\":\"bob\",\"text\":\"hi\"}");
+    uint32_t turns = 0;
+    for (json_t *frame = NULL; frame == NULL && turns < 1000; turns++) {
+        world_turn(world, 0);
+        frame = client_next(carols[0]);
+        if (frame != NULL)
+            json_decref(frame);
+    }
+    cr_assert_leq(turns, TURNS_MAX);
+    world_settle(world);
+    for (uint32_t i = 1; i < 20; i++)
+        cr_assert_eq(count_entries(carols[i]), 1, "the other connections get it in their turn");
+}
+
+/* Entries that have left the timeline and are not given yet count against the user. */
+Test(turns, who_sends_to_more_connections_than_can_be_served_is_told_busy_and_nothing_is_lost)
+{
+    open_crowd();
+    world_hold_writes(world, 0, true);
+    uint32_t entries = 0;
+    uint32_t sent = crowd_sends(SENDERS * 4);
+    world_settle(world);
+    uint32_t refused = 0;
+    for (uint32_t i = 0; i < SENDERS; i++)
+        refused += count_errors(crowd[i], "busy", &entries);
+    cr_assert_eq(entries, 0);
+    cr_assert_gt(refused, 0);
+    cr_assert_leq((sent - refused) * CROWD, FANOUT_PUSHES_MAX + CROWD);
+    world_hold_writes(world, 0, false);
+    world_settle(world);
+    cr_assert_eq(count_entries(crowd[CROWD - 1]), sent - refused);
+    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"crowd\",\"text\":\"again\"}");
+    world_settle(world);
+    json_decref(client_expect(alice, "ok"));
+    cr_assert_eq(count_entries(crowd[CROWD - 1]), 1);
+}
+
+/* -- timers -- */
+
+Test(turns, a_thousand_pings_that_are_due_at_once_are_sent_in_several_turns)
+{
+    for (uint32_t i = 0; i < 900; i++)
+        client_login(world, 0, "crowd", "");
+    world_advance(world, 26000000);
+    cr_assert_leq(turns_to_ok(), TURNS_MAX);
+    uint64_t count = world_core(world, 0)->turn.count;
+    world_settle(world);
+    cr_assert_gt(world_core(world, 0)->turn.count, count);
+}
