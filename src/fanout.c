@@ -71,22 +71,22 @@ static uint32_t conn_pushes(const struct conn *conn)
     return list_is_linked(&conn->output_link) ? 0 : TURN_CONN_PUSHES;
 }
 
-static void give(struct core *core, struct conn *conn, struct entry *entry, size_t *frame_bytes)
+/* Returns what it cost, in pushes. */
+static uint32_t give(struct core *core, struct conn *conn, struct entry *entry, size_t *frame_bytes)
 {
     if (conn->state != CONN_LIVE || conn->cursor >= entry->ts)
-        return;
+        return 0;
     ASSERT(conn->cursor == entry->prev);
     conn->cursor = entry->ts;
     uint32_t pushes = 1 + conn_pushes(conn);
     if (is_senders(entry, conn)) {
-        turn_spend(&core->turn, TURN_PUSHES, pushes);
         give_ok(core, conn, entry);
-        return;
+        return pushes;
     }
     if (*frame_bytes == 0)
         *frame_bytes = frame_build(core, entry);
-    turn_spend(&core->turn, TURN_PUSHES, pushes + TURN_OUTPUT(*frame_bytes));
     conn_push(core, conn, core->push_scratch, *frame_bytes);
+    return pushes + TURN_OUTPUT(*frame_bytes);
 }
 
 /* The connection that sent it: catching up, it gets the `ok` in its place; if it has all before it, at once. */
@@ -106,7 +106,7 @@ static void on_delivery_left(struct core *core, struct delivery *delivery)
 
 /* -- at once -- */
 
-/* So few connections that an entry costs little more than it did to come here. */
+/* So few connections that an entry costs little more than it did to come here: they are no part of the budget. */
 #define FEW_CONNS 2u
 /* More, but not worth a round while the turn has room. */
 #define SOME_CONNS 16u
@@ -121,10 +121,14 @@ static bool may_give_at_once(const struct core *core, const struct user *user)
 static void give_at_once(struct core *core, struct user *user, struct entry *entry)
 {
     size_t frame_bytes = 0;
+    uint32_t pushes = 0;
+    bool is_budgeted = user->conn_count > FEW_CONNS;
     for (struct list *at = user->conns.next, *next; at != &user->conns; at = next) {
         next = at->next; /* giving may take the connection out of the list */
-        give(core, container_of(at, struct conn, user_link), entry, &frame_bytes);
+        pushes += give(core, container_of(at, struct conn, user_link), entry, &frame_bytes);
     }
+    if (is_budgeted)
+        turn_spend(&core->turn, TURN_PUSHES, pushes);
     delivery_finish(core, entry);
 }
 
@@ -190,8 +194,9 @@ static uint32_t slice_take(struct fanout *fanout, uint32_t pushes, struct conn *
 }
 
 /* Entry by entry, so that a frame is built once. A connection that is closed on the way is passed over from then on. */
-static void slice_give(struct core *core, struct fanout *fanout, struct conn *const *conns, uint32_t count)
+static uint32_t slice_give(struct core *core, struct fanout *fanout, struct conn *const *conns, uint32_t count)
 {
+    uint32_t pushes = 1;
     struct list *link = fanout->entries.next;
     for (uint32_t i = 0; i < fanout->round; i++, link = link->next) {
         struct entry *entry = container_of(link, struct entry, link);
@@ -199,25 +204,26 @@ static void slice_give(struct core *core, struct fanout *fanout, struct conn *co
         if (i + 1 < fanout->round)
             record_prefetch(container_of(link->next, struct entry, link)->record);
         for (uint32_t k = 0; k < count; k++)
-            give(core, conns[k], entry, &frame_bytes);
+            pushes += give(core, conns[k], entry, &frame_bytes);
     }
+    return pushes;
 }
 
 /* A share of the turn; what is left then waits in the queue. Where nothing is left the fan-out is over, and gone. */
 static void fanout_run(struct core *core, struct fanout *fanout)
 {
     struct conn *conns[SLICE_CONNS_MAX];
-    uint32_t had = core->turn.had[TURN_PUSHES];
+    uint32_t used = 0;
     while (fanout->count > 0) {
-        uint32_t used = core->turn.had[TURN_PUSHES] - had;
         if (used >= TURN_PUSHES_SHARE || !turn_may(&core->turn, TURN_PUSHES)) {
             list_append(&core->fanouts, &fanout->turn_link);
             return;
         }
         if (fanout->at == NULL)
             round_begin(fanout);
-        slice_give(core, fanout, conns, slice_take(fanout, TURN_PUSHES_SHARE - used, conns));
-        turn_spend(&core->turn, TURN_PUSHES, 1);
+        uint32_t pushes = slice_give(core, fanout, conns, slice_take(fanout, TURN_PUSHES_SHARE - used, conns));
+        turn_spend(&core->turn, TURN_PUSHES, pushes);
+        used += pushes;
         if (fanout->at == &fanout->user->conns)
             round_end(core, fanout);
     }
@@ -236,7 +242,7 @@ void fanout_release(struct core *core, struct user *user)
             fanout_add(core, user, entry);
     }
     if (user->fanout != NULL && !list_is_linked(&user->fanout->turn_link))
-        fanout_run(core, user->fanout);
+        list_append(&core->fanouts, &user->fanout->turn_link);
 }
 
 bool fanout_continue(struct core *core)

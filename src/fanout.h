@@ -2,11 +2,12 @@
  * fanout.h: gives each entry that has left a timeline to all connections of its user, in order: a `msg`, or the `ok` on
  * the connection that sent it. Shard's thread.
  *
- * Most users have few connections: those are given an entry at once. With more of them it goes in rounds: the entries
- * that are there when a round begins (FANOUT_ROUND_MAX and FANOUT_ROUND_BYTES at most) are given to the connections one
- * after the other, each all of them, so that they leave in one send; a frame is built once for a slice of connections.
- * A turn gives so many (turn.h), users take turns, and the rest goes on in the next turn. A sender who has been given
- * all before it gets the `ok` at once, whoever else is waiting.
+ * Most users have few connections: those are given an entry at once. With more of them it goes in rounds, at the end of
+ * a turn, so that what gathered leaves together: the entries that are there when a round begins (FANOUT_ROUND_MAX and
+ * FANOUT_ROUND_BYTES at most) are given to the connections one after the other, each all of them, so that they leave in
+ * one send; a frame is built once for a slice of connections. A turn gives so many (turn.h), users take turns, and the
+ * rest goes on in the next turn. A sender who has been given all before it gets the `ok` at once, whoever else is
+ * waiting.
  *
  * What has left and is not given to all counts against the user: past FANOUT_PUSHES_MAX (entries times connections),
  * and past the bounds of the timeline itself, sends from and to the user are refused with `busy`.
@@ -42,7 +43,7 @@ struct fanout {
 
 /* Lets out what may leave the user's timeline, and gives it to the connections. `user` must be held by the caller. */
 void fanout_release(struct core *core, struct user *user);
-/* End of a turn: goes on with users whose share was used up. True: there are still some. */
+/* End of a turn: the rounds, a share of each user after the other. True: there is more to give. */
 bool fanout_continue(struct core *core);
 /* Whether the user may have another entry of `bytes`, in the timeline or given out. */
 bool fanout_has_room(const struct user *user, uint32_t bytes);
