@@ -5,9 +5,9 @@
  * empty; whatever is not was taken and never given back. The simulator asserts it whenever a world has come to rest;
  * the server says it in debug lines (--log-level debug), beside the longest turns:
  *
- *     event=turns shard=0 count=5512 longest_us=1804 longest_work_us=1211     each second
- *     event=rest shard=0 connections=0 clean=yes left=""                      when no connection is left, and until
- * clean
+ *     event=turns shard=0 count=5512 longest_us=1804 longest_work_us=1211 most_work_us=2950    each second
+ *     event=rest shard=0 at=idle connections=0 clean=yes left=""      when no connection is left, until it is clean
+ *     event=rest shard=0 at=end connections=0 clean=yes left=""       when the shard ends
  *
  * Shard's thread.
  */
@@ -26,5 +26,7 @@ struct core;
 bool rest_check(const struct core *core, char text[REST_TEXT_BYTES]);
 /* Once a second: the debug lines. */
 void rest_tick(struct core *core);
+/* The shard ends. */
+void rest_on_end(struct core *core);
 
 #endif
