@@ -166,6 +166,7 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
     bool is_rude = chaos_hits(&sim->chaos, RUDE_IN) && may(sim, TROUBLE_RUDE);
     uint64_t kept = person->kept_user == user ? person->kept_cursor : 0;
     *person = (struct person){.user = user, .kept_user = user, .kept_cursor = kept, .conn = ++sim->conn_count};
+    person->begun_us = world_monotonic(sim->world);
     person->client = client_begin(sim->world, below(sim, sim->shards));
     if (is_rude)
         rude_send(&person->rude, &sim->chaos, person->client, SIM_RUDE_ID);

@@ -33,6 +33,7 @@ struct sim_request {
 
 struct person {
     struct client *client; /* NULL: not connected */
+    uint64_t begun_us;     /* monotonic */
     uint32_t user;
     uint32_t conn; /* number of this connection, unique in the run */
     bool has_head;

@@ -185,11 +185,19 @@ static void take_reply(struct sim *sim, struct person *person, const json_t *fra
     }
 }
 
+/* The clock has jumped, far enough. */
+static bool is_out_of_time(const struct sim *sim, const struct person *person)
+{
+    const struct config *config = world_core(sim->world, 0)->server->config;
+    uint64_t seconds = (world_monotonic(sim->world) - person->begun_us) / 1000000;
+    return seconds >= (person->is_logged_in ? 3 * config->ping_s : config->login_time_s);
+}
+
 /* Why the server ends a connection must be true. */
 static void take_close(struct sim *sim, const struct person *person, uint64_t code)
 {
     bool is_true =
-        code == 4002 /* the clock has jumped */ || (code == 1001 && sim->is_stopping)
+        (code == 4002 && is_out_of_time(sim, person)) || (code == 1001 && sim->is_stopping)
         || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_told().failed_reads > 0);
     if (!is_true)
         sim_fail("%s: the connection is closed with %llu", sim->names[person->user], (unsigned long long)code);

@@ -312,6 +312,11 @@ uint64_t world_now(const struct world *world)
     return world->wall_us;
 }
 
+uint64_t world_monotonic(const struct world *world)
+{
+    return world->monotonic_us;
+}
+
 void world_advance(struct world *world, int64_t us)
 {
     world->wall_us += (uint64_t)us;

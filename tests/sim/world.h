@@ -84,6 +84,7 @@ struct core *world_core(struct world *world, uint32_t shard);
 /* A name that shard `shard` owns: the `n`th. Stands until world_close. */
 const char *world_name(struct world *world, uint32_t shard, uint32_t n);
 uint64_t world_now(const struct world *world);
+uint64_t world_monotonic(const struct world *world);
 void world_advance(struct world *world, int64_t us); /* wall time may step back, monotonic does not */
 
 /* One turn of one shard: takes in what came and is not held. */
