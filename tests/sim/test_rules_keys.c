@@ -164,3 +164,44 @@ Test(keys, a_key_is_known_after_a_restart_from_a_run)
     world_close(world);
     world_dir_remove(dir);
 }
+
+/* Twice more resends than half of what may be unanswered: a dup is an answer like any other. */
+Test(keys, resends_that_wait_for_the_first_count_as_answered_when_they_are)
+{
+    enum { RESENDS = LIMIT_UNANSWERED / 2 + 100 };
+    struct world *world = open_world();
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    for (int time = 0; time < 2; time++) {
+        const char *key = time == 0 ? "k0" : "k1";
+        world_hold_writes(world, 1, true);
+        for (uint32_t i = 0; i < RESENDS; i++)
+            send_keyed(alice, i, world_name(world, 1, 0), "once", key);
+        world_settle(world);
+        cr_assert_null(client_next(alice));
+        world_hold_writes(world, 1, false);
+        world_settle(world);
+        uint32_t answered = 0;
+        for (json_t *frame; (frame = client_next(alice)) != NULL; json_decref(frame))
+            answered += strcmp(frame_text(frame, "op"), "ok") == 0;
+        cr_assert_eq(answered, RESENDS);
+    }
+    client_send(alice, "{\"op\":\"ping\",\"id\":9}");
+    world_settle(world);
+    json_decref(take_ok(alice, 9));
+    cr_assert_str_eq(history_texts(alice, ""), "once once");
+    world_close(world);
+}
+
+Test(keys, the_window_of_a_user_who_has_left_is_let_go)
+{
+    struct world *world = open_world();
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_keyed(alice, 1, world_name(world, 1, 0), "once", "k");
+    world_settle(world);
+    cr_assert_gt(world_core(world, 0)->key_memory.bytes, 0);
+    client_drop(alice);
+    world_settle(world);
+    cr_assert_eq(world_core(world, 0)->key_memory.bytes, 0);
+    cr_assert(list_is_empty(&world_core(world, 0)->key_users));
+    world_close(world);
+}

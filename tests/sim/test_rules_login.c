@@ -198,3 +198,21 @@ Test(login, those_who_go_while_they_move_leave_nothing_behind)
     }
     world_close(world);
 }
+
+Test(login, a_connection_waits_while_too_many_are_on_their_way_to_the_same_shard)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct core_peer *peer = &world_core(world, 0)->peers[1];
+    peer->moves_out = CORE_MOVES_OUT_MAX;
+    struct client *client = client_begin(world, 0);
+    send_login(client, world_name(world, 1, 0));
+    world_settle(world);
+    cr_assert_eq(peer->moves_out, CORE_MOVES_OUT_MAX);
+    cr_assert(client_take_head(client));
+    expect_nothing_more(client);
+    peer->moves_out = 0;
+    world_settle(world);
+    expect_reply(client, "ok", 1);
+    cr_assert_eq(peer->moves_out, 0, "it has come back");
+    world_close(world);
+}
