@@ -511,6 +511,7 @@ static void on_start(void *context)
 static void on_finish(void *context)
 {
     struct core *core = context;
+    rest_on_end(core);
     shard_worker_close(core->shard, &core->reader_worker);
     shard_worker_close(core->shard, &core->checkpoint_worker);
     shard_worker_close(core->shard, &core->merge_worker);

@@ -87,19 +87,33 @@ bool rest_check(const struct core *core, char text[REST_TEXT_BYTES])
     return left.used == 0;
 }
 
-void rest_tick(struct core *core)
+static bool is_asked_for(const struct core *core)
+{
+    return core->server->config->log_level == LOG_DEBUG;
+}
+
+static bool log_rest(const struct core *core, const char *at)
 {
     char left[REST_TEXT_BYTES];
-    if (core->server->config->log_level != LOG_DEBUG)
-        return;
-    log_line(LOG_DEBUG, "turns", "shard=%u count=%" PRIu64 " longest_us=%" PRIu64 " longest_work_us=%" PRIu64,
-             core->index, core->turn.count, core->turn.longest_us, core->turn.longest_work_ns / 1000);
-    if (core->conns.taken > 0)
-        core->is_rest_logged = false;
-    if (core->conns.taken > 0 || core->is_rest_logged)
-        return;
     bool is_clean = rest_check(core, left);
-    log_line(LOG_DEBUG, "rest", "shard=%u connections=%u clean=%s left=\"%s\"", core->index,
+    log_line(LOG_DEBUG, "rest", "shard=%u at=%s connections=%u clean=%s left=\"%s\"", core->index, at,
              atomic_load_explicit(&core->server->conn_count, memory_order_relaxed), is_clean ? "yes" : "no", left);
-    core->is_rest_logged = is_clean;
+    return is_clean;
+}
+
+void rest_tick(struct core *core)
+{
+    if (!is_asked_for(core))
+        return;
+    log_line(LOG_DEBUG, "turns",
+             "shard=%u count=%" PRIu64 " longest_us=%" PRIu64 " longest_work_us=%" PRIu64 " most_work_us=%" PRIu64,
+             core->index, core->turn.count, core->turn.longest_us, core->turn.longest_work_ns / 1000,
+             turn_work_ns_max() / 1000);
+    core->is_rest_logged = core->conns.taken == 0 && (core->is_rest_logged || log_rest(core, "idle"));
+}
+
+void rest_on_end(struct core *core)
+{
+    if (is_asked_for(core))
+        (void)log_rest(core, "end");
 }

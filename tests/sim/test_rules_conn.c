@@ -88,7 +88,10 @@ Test(conn, a_peer_that_never_ends_its_side_is_dropped_after_a_while)
     struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
     client_send_frame(alice, FRAME_LAST | 2, "binary", 6);
     world_settle(world);
-    cr_assert_eq(frame_number(client_next(alice), "close"), 1003);
+    json_t *frame = client_next(alice);
+    cr_assert_not_null(frame);
+    cr_assert_eq(frame_number(frame, "close"), 1003);
+    json_decref(frame);
     cr_assert_not(client_is_closed(alice));
     world_advance(world, 3000000);
     world_settle(world);

@@ -206,3 +206,39 @@ Test(keys, the_window_of_a_user_who_has_left_is_let_go)
     cr_assert(list_is_empty(&world_core(world, 0)->key_users));
     world_close(world);
 }
+
+/* Or each resend of it would be looked up in the runs. */
+Test(keys, the_key_of_a_refused_send_is_forgotten_at_once)
+{
+    struct world *world = open_world();
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_keyed(alice, 1, world_name(world, 1, 0), "first", "k1");
+    world_settle(world);
+    json_decref(take_ok(alice, 1));
+    world_hold_writes(world, 1, true);
+    send_keyed(alice, 2, world_name(world, 1, 0), "slow", "k2");
+    world_settle(world);
+    world_advance(world, 6000000);
+    send_keyed(alice, 3, world_name(world, 1, 0), "refused", "k3");
+    world_settle(world);
+    json_t *frame = client_expect(alice, "error");
+    cr_assert_str_eq(frame_text(frame, "code"), "busy");
+    json_decref(frame);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    send_keyed(alice, 4, world_name(world, 1, 0), "later", "k4");
+    world_settle(world);
+    world_advance(world, 6000000);
+    world_settle(world);
+    cr_assert_gt(world_core(world, 0)->runs_ts_max, 0);
+    json_decref(take_ok(alice, 2));
+    json_decref(take_ok(alice, 4));
+    world_hold_jobs(world, 0, WORLD_READER, true);
+    send_keyed(alice, 5, world_name(world, 1, 0), "refused", "k3");
+    world_settle(world);
+    frame = take_ok(alice, 5);
+    cr_assert_null(json_object_get(frame, "dup"));
+    json_decref(frame);
+    world_hold_jobs(world, 0, WORLD_READER, false);
+    world_close(world);
+}

@@ -1,4 +1,5 @@
 /* store.h: runs, manifest and merges; and what a crash or damage leaves. */
+#include "storage/manifest.h"
 #include "store_bed.h"
 
 #include "storage/copy.h"
@@ -200,6 +201,38 @@ Test(store, past_its_limit_runs_that_are_being_copied_lose_their_names_and_stay_
         cr_assert(fstat(fds[i], &file) == 0 && file.st_size > 0 && file.st_size % 4096 == 0);
         close(fds[i]);
     }
+    bed_close(&bed);
+}
+
+/* The runs of the manifest, oldest first, have each checkpoint in one of them. */
+static void expect_all_checkpoints(const struct bed *bed, uint64_t count)
+{
+    char path[128];
+    struct manifest_state state;
+    struct store_error error;
+    snprintf(path, sizeof path, "%s/manifest.mdb", bed->dir);
+    cr_assert_eq(manifest_read(path, true, &state, &error), 0, "%s", error.text);
+    uint64_t next = state.entries[0].seq_first;
+    for (uint32_t i = 0; i < state.count; i++) {
+        cr_assert_eq(state.entries[i].seq_first, next);
+        cr_assert_geq(state.entries[i].seq_last, state.entries[i].seq_first);
+        next = state.entries[i].seq_last + 1;
+    }
+    cr_assert_eq(next, state.entries[0].seq_first + count);
+    free(state.entries);
+}
+
+Test(store, merged_runs_stand_for_the_checkpoints_that_went_into_them)
+{
+    struct bed bed = bed_open();
+    struct store_error error;
+    for (uint64_t i = 1; i <= 13; i++) {
+        add_user(&bed, "alice", 10 * i, 1, 2);
+        while (store_merge_is_due(bed.store))
+            cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
+        expect_all_checkpoints(&bed, i);
+    }
+    cr_assert_eq(run_count(&bed), 3, "of nine, of three, of one");
     bed_close(&bed);
 }
 

@@ -81,7 +81,7 @@ export class Server {
   #spawn(args, env, shellPrefix) {
     const command = shellPrefix ? "/bin/sh" : BIN;
     const all = shellPrefix ? ["-c", `${shellPrefix}; exec "$0" "$@"`, BIN, ...args] : args;
-    this.#child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], env: { ...ENVIRONMENT, ...env } });
+    this.#child = spawn(command, all, { stdio: ["ignore", "ignore", "pipe"], env: { ...ENVIRONMENT, CHITCHAT_LOG_LEVEL: "debug", ...env } });
     this.pid = this.#child.pid;
     running.add(this.#child);
     this.#child.stderr.setEncoding("utf8");
@@ -137,6 +137,31 @@ export class Server {
     const end = await this.ended();
     this.checkLog();
     assert.deepEqual(end, { code: 0, signal: null }, this.stderr);
+    this.#checkRest();
+  }
+
+  // When a shard ends, all that was taken is back; when all have ended, no connection is counted.
+  #checkRest() {
+    const ends = [...this.stderr.matchAll(/event=rest shard=\d+ at=end connections=(\d+) clean=(\w+) left="(.*)"/g)];
+    assert.ok(ends.length > 0, this.stderr);
+    assert.deepEqual(ends.map(([, , clean, left]) => `${clean} ${left}`), ends.map(() => "yes "));
+    assert.equal(ends.at(-1)[1], "0");
+  }
+
+  // Nobody is connected any more, and each shard says that nothing is left of those who were.
+  async untilAtRest(shards) {
+    const before = this.stderr.length;
+    const clean = () => new Set([...this.stderr.slice(before).matchAll(/event=rest shard=(\d+) at=idle connections=0 clean=yes/g)].map(([, shard]) => shard));
+    await until(() => `all to be given back:\n${this.stderr.slice(-2000)}`, () => clean().size === shards, { every: 100 });
+  }
+
+  // The longest turns so far: by the clock, in counted work, and what counted work may be at most; microseconds.
+  async turns() {
+    const before = this.stderr.length;
+    await until("a word on turns", () => this.stderr.slice(before).includes("event=turns"), { every: 50 });
+    const all = [...this.stderr.matchAll(/event=turns .*longest_us=(\d+) longest_work_us=(\d+) most_work_us=(\d+)/g)];
+    const most = (at) => Math.max(...all.map((match) => Number(match[at])));
+    return { us: most(1), work: most(2), allowed: most(3) };
   }
 
   async kill() {
