@@ -462,3 +462,44 @@ Test(recovery, a_start_that_is_cut_between_the_runs_of_two_shards_loses_no_copy)
     world_close(world);
     world_dir_remove(dir);
 }
+
+static uint32_t segment_count(const char *dir)
+{
+    char path[128];
+    uint32_t count = 0;
+    snprintf(path, sizeof path, "%s/shard-0001/wal", dir);
+    DIR *stream = opendir(path);
+    cr_assert_not_null(stream);
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        count += strncmp(entry->d_name, "segment-", 8) == 0;
+    closedir(stream);
+    return count;
+}
+
+/* Its messages are in a run; the segment is let go, and not yet recycled. */
+static void life_that_lets_a_segment_go(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_jobs(world, 1, WORLD_KEEPER, true);
+    send_text(alice, 1, world_name(world, 1, 0), "x", NULL);
+    world_settle(world);
+    world_advance(world, ROUND_US);
+    world_settle(world);
+    send_text(alice, 2, world_name(world, 1, 0), "x", NULL);
+    world_settle(world);
+}
+
+Test(recovery, segments_that_are_needed_no_more_do_not_pile_up_from_life_to_life)
+{
+    char dir[64];
+    world_dir_make(dir);
+    for (int i = 0; i < 3; i++)
+        world_live_and_die(dir, life_that_lets_a_segment_go);
+    uint32_t count = segment_count(dir);
+    for (int i = 0; i < 12; i++)
+        world_live_and_die(dir, life_that_lets_a_segment_go);
+    cr_assert_leq(segment_count(dir), count + 2);
+    world_dir_remove(dir);
+}

@@ -254,6 +254,9 @@ Test(store, a_merge_that_is_told_to_stop_leaves_all_as_it_was)
     cr_assert_eq(run_count(&bed), 3);
     cr_assert_eq(count_files(bed.dir, "run-"), 3);
     cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0)), "1 2 11 12 21 22");
+    cr_assert(store_merge_is_due(bed.store), "and it can be done later");
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
+    cr_assert_eq(run_count(&bed), 1);
     bed_close(&bed);
 }
 
