@@ -201,3 +201,23 @@ Test(rounds, runs_are_merged_and_lose_nothing)
     cr_assert_str_eq(history_texts(later, ""), wanted);
     world_close(world);
 }
+
+/* At the cap a generation waits; a merge makes room, and it goes on without being asked. */
+Test(rounds, a_generation_that_waits_for_room_for_its_run_is_written_when_a_merge_has_made_it)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_jobs(world, 1, WORLD_MERGE, true);
+    for (uint32_t i = 0; i < CORE_RUNS_MAX + 1; i++) {
+        send_text(alice, i, world_name(world, 1, 0), "x");
+        world_settle(world);
+        want_round(world);
+    }
+    cr_assert_eq(info_of(world, 1).run_count, CORE_RUNS_MAX);
+    cr_assert_not_null(world_core(world, 1)->frozen);
+    world_hold_jobs(world, 1, WORLD_MERGE, false);
+    world_settle(world);
+    cr_assert_null(world_core(world, 1)->frozen);
+    cr_assert_eq(info_of(world, 1).row_count, CORE_RUNS_MAX + 1);
+    world_close(world);
+}
