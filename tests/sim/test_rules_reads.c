@@ -399,3 +399,32 @@ Test(stop, requests_that_come_after_the_signal_are_not_read)
     cr_assert_null(client_next(alice));
     world_close(world);
 }
+
+/* Of memory one read takes so many bytes; what lies in runs below that is not next. */
+static void filtered_page_over(const char *fields)
+{
+    static char large[LIMIT_TEXT_BYTES + 1];
+    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = begin_with_runs(world, 2);
+    char with[96];
+    memset(large, 'x', LIMIT_TEXT_BYTES);
+    for (uint32_t i = 0; i < 20; i++)
+        send_text(alice, i, world_name(world, 1, 2), large);
+    send_text(alice, 20, world_name(world, 1, 0), "among");
+    for (uint32_t i = 0; i < 20; i++)
+        send_text(alice, i, world_name(world, 1, 2), large);
+    settle_and_forget(world, alice);
+    snprintf(with, sizeof with, ",\"limit\":100,\"with\":\"%s\"%s", world_name(world, 1, 0), fields);
+    cr_assert_str_eq(history_texts(alice, with), "m0 m1 among");
+    world_close(world);
+}
+
+Test(reads, a_filtered_page_backwards_leaves_out_nothing_where_a_read_of_memory_ended)
+{
+    filtered_page_over("");
+}
+
+Test(reads, a_filtered_page_forwards_leaves_out_nothing_where_a_read_of_memory_ended)
+{
+    filtered_page_over(",\"after\":0");
+}
