@@ -429,3 +429,21 @@ Test(timeline, in_any_order_of_settling_and_refusing_the_chain_has_no_gap)
         run_random(seed);
     }
 }
+
+Test(timeline, all_counts_are_at_zero_again_when_all_have_left)
+{
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < 6; i++)
+            append(i, 100 * (uint64_t)(round + 1) + i);
+        for (uint32_t i = 0; i < 6; i++)
+            if (i % 3 == 1)
+                refuse(i);
+            else
+                settle(i);
+        while (timeline_release(&timeline) != NULL)
+            continue;
+        cr_assert_eq(timeline.settled_count, 0);
+        cr_assert_eq(timeline.pending_count, 0);
+        cr_assert_eq(timeline.pending_bytes, 0);
+    }
+}
