@@ -1,6 +1,10 @@
 /* DESIGN, "Reads": marks first, then memory, then runs; logins and replays that overlap with what goes on. */
 #include <criterion/criterion.h>
 
+#include <glob.h>
+#include <unistd.h>
+
+#include "storage/page_guard.h"
 #include "world.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
@@ -427,4 +431,38 @@ Test(reads, a_filtered_page_backwards_leaves_out_nothing_where_a_read_of_memory_
 Test(reads, a_filtered_page_forwards_leaves_out_nothing_where_a_read_of_memory_ended)
 {
     filtered_page_over(",\"after\":0");
+}
+
+/* As on a disk that fails: the pages of the file are gone under those who have it open. */
+static void lose_runs(const char *dir)
+{
+    char pattern[128];
+    glob_t paths;
+    snprintf(pattern, sizeof pattern, "%s/shard-0000/runs/run-*.mdb", dir);
+    cr_assert(glob(pattern, 0, NULL, &paths) == 0 && paths.gl_pathc > 0);
+    for (size_t i = 0; i < paths.gl_pathc; i++)
+        cr_assert_eq(truncate(paths.gl_pathv[i], 0), 0);
+    globfree(&paths);
+}
+
+Test(reads, pages_whose_runs_cannot_be_read_are_unavailable_those_that_were_read_ahead_too)
+{
+    char dir[64];
+    page_guard_install();
+    world_dir_make(dir);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct client *alice = begin_with_runs(world, 4);
+    lose_runs(dir);
+    for (uint32_t id = 1; id <= 3; id++)
+        client_send(alice, "{\"op\":\"history\",\"id\":%u,\"limit\":2}", id);
+    world_settle(world);
+    for (uint32_t id = 1; id <= 3; id++) {
+        json_t *frame = client_next(alice);
+        cr_assert_not_null(frame);
+        cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
+        cr_assert_eq(frame_number(frame, "id"), id);
+        json_decref(frame);
+    }
+    world_close(world);
+    world_dir_remove(dir);
 }
