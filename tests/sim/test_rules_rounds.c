@@ -221,3 +221,25 @@ Test(rounds, a_generation_that_waits_for_room_for_its_run_is_written_when_a_merg
     cr_assert_eq(info_of(world, 1).row_count, CORE_RUNS_MAX + 1);
     world_close(world);
 }
+
+/* The last DONE of a round and the first END of the next come in one turn to a shard that has nothing to write. */
+Test(rounds, an_idle_shard_joins_a_round_that_began_before_it_had_ended_the_last)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    send_text(alice, 1, world_name(world, 0, 1), "one");
+    world_settle(world);
+    world_hold_jobs(world, 0, WORLD_CHECKPOINT, true);
+    want_round(world);
+    world_hold_letters(world, 0, 1, true);
+    world_hold_jobs(world, 0, WORLD_CHECKPOINT, false);
+    world_settle(world);
+    send_text(alice, 2, world_name(world, 0, 1), "two");
+    world_settle(world);
+    want_round(world);
+    cr_assert_eq(info_of(world, 0).run_count, 1);
+    world_hold_letters(world, 0, 1, false);
+    world_settle(world);
+    cr_assert_eq(info_of(world, 0).run_count, 2);
+    world_close(world);
+}
