@@ -50,7 +50,7 @@ enum turn_kind {
 
 /* What one connection or user may have before the next in the queue has its share. */
 #define TURN_INPUT_SHARE (256u / TURN_SCALE)
-#define TURN_READS_SHARE (1024u / TURN_SCALE)
+#define TURN_READS_SHARE (1280u / TURN_SCALE)
 #define TURN_PUSHES_SHARE (1024u / TURN_SCALE)
 
 /* Per kind: the budget of a turn, what one unit takes (in nanoseconds, by profile on the machine of
