@@ -149,8 +149,10 @@ void conn_head_free(struct core *core, struct conn *conn)
 /* So many heads may wait for their rest; one that came whole waits for nothing. */
 static void keep_head(struct core *core, struct conn *conn)
 {
-    if (core->head_pool.taken > core->budget.heads_max)
-        conn_refuse_full(core, conn);
+    if (core->head_pool.taken <= core->budget.heads_max)
+        return;
+    conn_head_free(core, conn);
+    conn_refuse_full(core, conn);
 }
 
 static void take_http(struct core *core, struct conn *conn, char **data, size_t *bytes)

@@ -109,7 +109,8 @@ void rest_tick(struct core *core)
              "shard=%u count=%" PRIu64 " longest_us=%" PRIu64 " longest_work_us=%" PRIu64 " most_work_us=%" PRIu64,
              core->index, core->turn.count, core->turn.longest_us, core->turn.longest_work_ns / 1000,
              turn_work_ns_max() / 1000);
-    core->is_rest_logged = core->conns.taken == 0 && (core->is_rest_logged || log_rest(core, "idle"));
+    bool is_idle = atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0;
+    core->is_rest_logged = is_idle && (core->is_rest_logged || log_rest(core, "idle"));
 }
 
 void rest_on_end(struct core *core)

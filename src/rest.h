@@ -6,7 +6,7 @@
  * the server says it in debug lines (--log-level debug), beside the longest turns:
  *
  *     event=turns shard=0 count=5512 longest_us=1804 longest_work_us=1211 most_work_us=2950    each second
- *     event=rest shard=0 at=idle connections=0 clean=yes left=""      when no connection is left, until it is clean
+ *     event=rest shard=0 at=idle connections=0 clean=yes left=""      when the server has no connection, until clean
  *     event=rest shard=0 at=end connections=0 clean=yes left=""       when the shard ends
  *
  * Shard's thread.

@@ -1,0 +1,83 @@
+// A thread of attackers, so that they and the client whose service is watched do not wait for each other. What comes is
+// counted, not kept. `attack` starts one and resolves when it has done its part and left.
+import net from "node:net";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { frameOf, upgradeRequest } from "./raw.mjs";
+
+const request = (fields) => frameOf(JSON.stringify(fields));
+const repeated = (count, frame) => Buffer.concat(Array.from({ length: count }, () => frame));
+
+export function attack(server, kind, options) {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { at: server.address, kind, options } });
+  return new Promise((resolve, reject) => {
+    worker.once("message", resolve);
+    worker.once("error", reject);
+  });
+}
+
+// A connection that is logged in; resolves to the socket. `words`: what is counted in all that comes.
+function connect(at, user, words) {
+  const socket = net.connect({ host: at.host, port: at.port });
+  let tail = "";
+  socket.counts = Object.fromEntries(words.map((word) => [word, 0]));
+  socket.onCount = () => {};
+  return new Promise((resolve, reject) => {
+    socket.on("error", reject);
+    socket.on("data", (data) => {
+      const text = tail + data.toString("latin1");
+      for (const word of words) for (let i = text.indexOf(word); i >= 0; i = text.indexOf(word, i + 1)) socket.counts[word] += i + word.length > tail.length;
+      tail = text.slice(-32);
+      if (text.includes('"epoch"')) resolve(socket);
+      socket.onCount();
+    });
+    socket.write(Buffer.concat([Buffer.from(upgradeRequest()), request({ op: "login", id: 0, user })]));
+  });
+}
+
+function untilCount(socket, word, count) {
+  return new Promise((resolve) => {
+    socket.onCount = () => socket.counts[word] >= count && resolve();
+    socket.onCount();
+  });
+}
+
+const connectAll = (at, count, user, words) => Promise.all(Array.from({ length: count }, () => connect(at, user, words)));
+
+const kinds = {
+  // Each of `conns`: `before` first, then `count` times `frame`, then a ping, whose pong says that all was taken up.
+  async flood(at, { conns, before, frame, count }) {
+    const sockets = await connectAll(at, conns, "mallory", ["\x8a\x03end"]);
+    const frames = repeated(1000, Buffer.from(frame));
+    for (const socket of sockets) {
+      socket.write(Buffer.from(before));
+      for (let i = 0; i < count; i += 1000) socket.write(frames);
+      socket.write(frameOf("end", { opcode: 9 }));
+    }
+    await Promise.all(sockets.map((socket) => untilCount(socket, "\x8a\x03end", 1)));
+    return sockets;
+  },
+
+  // Each of `conns` asks for so many pages at once, in which nothing is found.
+  async pages(at, { conns, pages }) {
+    const sockets = await connectAll(at, conns, "mallory", ['"op":"history"']);
+    const asks = Buffer.concat(Array.from({ length: pages }, (_, id) => request({ op: "history", id, with: "nobody" })));
+    for (const socket of sockets) socket.write(asks);
+    await Promise.all(sockets.map((socket) => untilCount(socket, '"op":"history"', pages)));
+    return sockets;
+  },
+
+  // `senders` of the connections of one user send to that user, `each` at once; each is answered.
+  async fanout(at, { conns, senders, each }) {
+    const sockets = await connectAll(at, conns, "crowd", ['"id":']);
+    const sends = Buffer.concat(Array.from({ length: each }, (_, id) => request({ op: "send", id: id + 1, to: "crowd", text: `${id}` })));
+    for (const socket of sockets.slice(0, senders)) socket.write(sends);
+    await Promise.all(sockets.slice(0, senders).map((socket) => untilCount(socket, '"id":', each)));
+    return sockets;
+  },
+};
+
+if (!isMainThread) {
+  const sockets = await kinds[workerData.kind](workerData.at, workerData.options);
+  for (const socket of sockets) socket.destroy();
+  parentPort.postMessage("done");
+}
