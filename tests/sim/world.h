@@ -128,6 +128,11 @@ uint32_t client_pongs(const struct client *client);
 void client_stall(struct client *client, bool stalled);
 void client_drop(struct client *client); /* the peer is gone */
 void clients_drop(struct world *world);  /* all peers are, those that took nothing too */
+/* Accepted by `shard`; nothing is sent. */
+struct client *client_accept(struct world *world, uint32_t shard);
+void client_send_bytes(struct client *client, const char *data, size_t bytes);
+/* Whether a 503 is the answer. */
+bool client_is_refused(const struct client *client);
 /* Accepted by `shard`, its head sent; nothing has been answered yet, so the answer comes first. */
 struct client *client_begin(struct world *world, uint32_t shard);
 /* The head of the answer, taken off: false if it is not all there. */

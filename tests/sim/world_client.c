@@ -21,10 +21,8 @@ static void add(struct client *client, const void *data, size_t bytes)
     client->out_bytes += bytes;
 }
 
-struct client *client_begin(struct world *world, uint32_t shard)
+struct client *client_accept(struct world *world, uint32_t shard)
 {
-    static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     struct client *client = calloc(1, sizeof *client);
     WORLD_MUST(client != NULL);
     client->world = world;
@@ -34,8 +32,26 @@ struct client *client_begin(struct world *world, uint32_t shard)
     client->next = world->clients;
     world->clients = client;
     core_handlers()->io.on_accept(world->cores[shard], 0, client->fd);
+    return client;
+}
+
+struct client *client_begin(struct world *world, uint32_t shard)
+{
+    static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    struct client *client = client_accept(world, shard);
     add(client, head, sizeof head - 1);
     return client;
+}
+
+void client_send_bytes(struct client *client, const char *data, size_t bytes)
+{
+    add(client, data, bytes);
+}
+
+bool client_is_refused(const struct client *client)
+{
+    return client->in_bytes > 12 && memcmp(client->in, "HTTP/1.1 503", 12) == 0;
 }
 
 bool client_take_head(struct client *client)

@@ -1,0 +1,187 @@
+/* What is taken is counted and has a bound: frames of every kind, heads, answers that wait for a replay, the time of a
+ * connection on its way to another shard. */
+#include <criterion/criterion.h>
+
+#include "world_double.h"
+
+TestSuite(bounds, .timeout = 30);
+
+static const char ping_request[] = "{\"op\":\"ping\",\"id\":7}";
+
+/* -- --frame-rate -- */
+
+static struct world *open_with_rate(uint32_t per_second, struct client **client_r)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1});
+    *client_r = client_login(world, 0, "alice", "");
+    world->config.frame_rate = per_second;
+    return world;
+}
+
+static void send_frames(struct client *client, uint8_t first_byte, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        client_send_frame(client, first_byte, "", 0);
+}
+
+/* The `op`, or the code of the error, that answers a ping request; NULL: nothing does. */
+static const char *answer(struct world *world, struct client *client)
+{
+    static char text[64];
+    world_settle(world);
+    json_t *frame = client_next(client);
+    if (frame == NULL)
+        return NULL;
+    const char *code = frame_text(frame, "code");
+    snprintf(text, sizeof text, "%s", code[0] != '\0' ? code : frame_text(frame, "op"));
+    json_decref(frame);
+    return text;
+}
+
+static void expect_counted(uint8_t first_byte)
+{
+    struct client *client;
+    struct world *world = open_with_rate(10, &client);
+    send_frames(client, first_byte, 9);
+    client_send(client, "%s", ping_request);
+    cr_assert_str_eq(answer(world, client), "ok");
+    client_send(client, "%s", ping_request);
+    cr_assert_str_eq(answer(world, client), "rate_limited");
+    world_advance(world, 1100000);
+    client_send(client, "%s", ping_request);
+    cr_assert_str_eq(answer(world, client), "ok");
+    world_close(world);
+}
+
+Test(bounds, a_pong_counts_as_a_frame)
+{
+    expect_counted(FRAME_PONG);
+}
+
+Test(bounds, a_ping_counts_as_a_frame)
+{
+    expect_counted(FRAME_PING);
+}
+
+Test(bounds, a_ping_over_the_rate_has_no_pong)
+{
+    struct client *client;
+    struct world *world = open_with_rate(10, &client);
+    send_frames(client, FRAME_PING, 25);
+    world_settle(world);
+    cr_assert_null(client_next(client));
+    cr_assert_eq(client_pongs(client), 10);
+    world_close(world);
+}
+
+/* A message of four frames, the last of them whole. */
+static void send_in_fragments(struct client *client, uint32_t empty_ones)
+{
+    client_send_frame(client, FRAME_TEXT_BEGUN, ping_request, 10);
+    send_frames(client, FRAME_MORE, empty_ones);
+    client_send_frame(client, FRAME_LAST, ping_request + 10, sizeof ping_request - 11);
+}
+
+Test(bounds, each_fragment_counts_as_a_frame_and_a_message_with_one_over_the_rate_is_refused)
+{
+    struct client *client;
+    struct world *world = open_with_rate(10, &client);
+    send_in_fragments(client, 8);
+    cr_assert_str_eq(answer(world, client), "ok");
+    world_advance(world, 1100000);
+    send_in_fragments(client, 9);
+    cr_assert_str_eq(answer(world, client), "rate_limited");
+    world_advance(world, 1100000);
+    client_send(client, "%s", ping_request);
+    cr_assert_str_eq(answer(world, client), "ok", "the next message is judged by its own frames");
+    world_close(world);
+}
+
+Test(bounds, the_time_in_which_a_message_is_over_the_rate_is_that_of_its_fragments)
+{
+    struct client *client;
+    struct world *world = open_with_rate(10, &client);
+    client_send_frame(client, FRAME_TEXT_BEGUN, ping_request, 10);
+    send_frames(client, FRAME_MORE, 20);
+    world_settle(world);
+    world_advance(world, 1100000);
+    client_send_frame(client, FRAME_LAST, ping_request + 10, sizeof ping_request - 11);
+    cr_assert_str_eq(answer(world, client), "rate_limited", "its last frame alone is within the rate");
+    world_close(world);
+}
+
+/* -- heads -- */
+
+Test(bounds, heads_of_which_a_part_came_have_a_bound_and_whole_ones_are_served)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1});
+    struct core *core = world_core(world, 0);
+    struct client *parts[4];
+    core->budget.heads_max = 2;
+    for (uint32_t i = 0; i < 4; i++) {
+        parts[i] = client_accept(world, 0);
+        client_send_bytes(parts[i], "GET /ws HTTP/1.1\r\nHost: x\r\n", 27);
+        world_settle(world);
+    }
+    cr_assert_eq(core->head_pool.taken, 2);
+    cr_assert(client_is_refused(parts[2]) && client_is_refused(parts[3]));
+    cr_assert_not(client_is_refused(parts[0]) || client_is_refused(parts[1]));
+    client_login(world, 0, "alice", "");
+    world_advance(world, 11000000); /* past the login time */
+    world_settle(world);
+    cr_assert_eq(core->head_pool.taken, 0);
+    world_close(world);
+}
+
+/* -- answers that wait for a replay -- */
+
+Test(bounds, sends_of_a_connection_that_catches_up_have_places_for_their_answers_or_are_refused)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1});
+    struct core *core = world_core(world, 0);
+    struct client *alice = client_login(world, 0, "alice", "");
+    for (uint32_t i = 0; i < 400; i++)
+        client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"bob\",\"text\":\"%080u\"}", i);
+    world_settle(world);
+    struct client *bob = client_connect(world, 0);
+    client_stall(bob, true);
+    client_send(bob, "{\"op\":\"login\",\"id\":0,\"user\":\"bob\",\"after\":0}");
+    world_settle(world);
+    core->budget.deliveries_max = 3;
+    for (uint32_t i = 1; i <= 5; i++) {
+        client_send(bob, "{\"op\":\"send\",\"id\":%u,\"to\":\"carol\",\"text\":\"x\"}", i);
+        world_settle(world);
+    }
+    cr_assert_eq(core->ok_pool.taken, 3);
+    cr_assert_eq(core->oks_reserved, 0);
+    client_stall(bob, false);
+    world_settle(world);
+    uint32_t oks = 0, refused = 0;
+    for (json_t *frame; (frame = client_next(bob)) != NULL; json_decref(frame)) {
+        oks += json_object_get(frame, "prev") != NULL && json_object_get(frame, "id") != NULL;
+        refused += strcmp(frame_text(frame, "code"), "busy") == 0;
+    }
+    cr_assert_eq(oks, 3);
+    cr_assert_eq(refused, 2);
+    cr_assert_eq(core->ok_pool.taken, 0);
+    world_close(world);
+}
+
+/* -- on the way to another shard -- */
+
+Test(bounds, a_peer_that_reads_nothing_does_not_keep_its_place_on_the_way_for_ever)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *client = client_connect(world, 0);
+    client_stall(client, true);
+    for (uint32_t i = 0; i < 3; i++)
+        client_send(client, "{");
+    client_send(client, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
+    world_settle(world);
+    cr_assert_not(list_is_empty(&world_core(world, 0)->moving_conns));
+    world_advance(world, 11000000); /* past the login time */
+    world_settle(world);
+    cr_assert(client_is_closed(client));
+    cr_assert_eq(world_core(world, 0)->conns.taken + world_core(world, 1)->conns.taken, 0);
+    world_close(world);
+}
