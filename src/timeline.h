@@ -28,7 +28,7 @@
 enum entry_state { ENTRY_PENDING, ENTRY_SETTLED, ENTRY_LEFT };
 
 struct entry {
-    struct list link;
+    struct list link; /* parked (gate.h), then in timeline->pending, then in fanout->entries */
     uint64_t ts;
     uint64_t prev;         /* set on leaving, if the timeline knew its last */
     struct record *record; /* a reference of the entry's owner */

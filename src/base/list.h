@@ -2,8 +2,9 @@
  * list.h: an intrusive, circular, doubly linked list. A head and a node are the same struct; a node that is
  * in no list points to itself. Nothing is owned or allocated. One thread.
  *
- * A node serves one list, and is in it at most once: linking a node that is linked already would make two lists of one
- * (a loop that never ends), so inserting asserts that it is not.
+ * A node is in one list at a time. Linking a node that is linked already would make two lists of one (a loop that never
+ * ends), so inserting asserts that it is not. A node that serves several lists, one after the other, says so where it
+ * is declared.
  */
 #ifndef CHITCHAT_BASE_LIST_H
 #define CHITCHAT_BASE_LIST_H
