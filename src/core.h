@@ -108,18 +108,18 @@ struct core {
     struct http_options http;
     struct list output_conns;
     struct list resume_conns;
-    struct list moving_conns; /* waiting for their output to leave, or for room to the other shard */
-    struct list history_conns;
-    char *scratch;           /* SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
-    bool scratch_in_reply;   /* conn_reply_begin gave it out */
-    char *push_scratch;      /* a push that several connections share */
-    uint64_t stash_bytes;    /* of all connections */
-    uint32_t turned_away;    /* connections of a full server that are being told so */
-    uint32_t history_count;  /* pages asked for */
-    uint32_t history_active; /* of these, those that are being gathered */
-    uint32_t history_ahead;  /* and those that are read before their turn */
-    uint32_t starved_at;     /* pressure.h */
-    uint32_t starved_left;
+    struct list moving_conns;  /* waiting for their output to leave, or for room to the other shard */
+    struct list history_conns; /* had their share of pages, or found the turn's used up (history.h) */
+    char *scratch;             /* SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
+    bool scratch_in_reply;     /* conn_reply_begin gave it out */
+    char *push_scratch;        /* a push that several connections share */
+    uint64_t stash_bytes;      /* of all connections */
+    uint32_t turned_away;      /* connections of a full server that are being told so */
+    uint32_t history_count;    /* pages asked for */
+    uint32_t history_active;   /* of these, those that are being gathered */
+    uint32_t history_ahead;    /* and those that are read before their turn */
+    uint32_t starved_at;       /* pressure.h */
+    uint32_t starved_left;     /* connections that are still to be looked at */
     bool is_starved;
 
     /* Users and their sends. */
@@ -136,7 +136,7 @@ struct core {
     uint64_t durable_to;     /* the newest batch that is on the disk */
     struct list log_waiting; /* sends (deliveries) that wait for a place in the filling batch */
     struct pool fanout_pool;
-    struct list fanouts;
+    struct list fanouts;      /* rounds of these go on at the end of the turn (fanout.h) */
     struct list replay_conns; /* replays that can go on */
     struct key_memory key_memory;
     struct list key_users; /* users with a key window, least recently used first */
