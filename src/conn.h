@@ -180,8 +180,8 @@ void conn_free(struct core *core, struct conn *conn);
 
 /* -- reading (conn_read.c) -- */
 /* End of a turn: connections of core->resume_conns read on what is stashed, a share each, and receive again when
- * nothing is left. True: some still wait. */
-bool conn_resume_all(struct core *core);
+ * nothing is left. */
+void conn_resume_all(struct core *core);
 /* Puts it into core->resume_conns, if it has reason to. */
 void conn_wants_resume(struct core *core, struct conn *conn);
 /* Arms the receive that fits its state. */

@@ -329,14 +329,13 @@ static void conn_resume(struct core *core, struct conn *conn)
     conn_receive(core, conn);
 }
 
-bool conn_resume_all(struct core *core)
+void conn_resume_all(struct core *core)
 {
     while (!list_is_empty(&core->resume_conns) && turn_may_carry(&core->turn, TURN_INPUT)) {
         struct list *link = list_shift(&core->resume_conns);
         turn_spend(&core->turn, TURN_INPUT, 1);
         conn_resume(core, container_of(link, struct conn_work, resume_link)->conn);
     }
-    return !list_is_empty(&core->resume_conns);
 }
 
 void conn_receive(struct core *core, struct conn *conn)

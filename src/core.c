@@ -461,18 +461,26 @@ static void flush_conns(struct core *core)
     }
 }
 
+/* Work that waits in a queue for the next turn: looked at when all of this one is done, since what serves one queue may
+ * put something into another. */
+static bool has_carried(const struct core *core)
+{
+    return delivery_is_behind(core) || !list_is_empty(&core->fanouts) || !list_is_empty(&core->history_conns)
+           || !list_is_empty(&core->resume_conns) || !list_is_empty(&core->replay_conns);
+}
+
 static bool on_turn_end(void *context)
 {
     struct core *core = context;
     turn_renew(&core->turn);
-    bool more = delivery_continue(core);
-    more |= fanout_continue(core);
+    delivery_continue(core);
+    fanout_continue(core);
     if ((shard_signals(core->shard) & SIGNAL_STOP) != 0)
         stop_begin(core);
-    more |= pressure_step(core);
-    more |= history_continue(core);
-    more |= conn_resume_all(core);
-    more |= replay_step_all(core);
+    bool more = pressure_step(core);
+    history_continue(core);
+    conn_resume_all(core);
+    replay_step_all(core);
     write_log(core);
     more |= checkpoint_step(core);
     keeper_step(core);
@@ -482,7 +490,7 @@ static bool on_turn_end(void *context)
         stop_step(core);
     flush_conns(core);
     turn_over(&core->turn, clock_monotonic_us(core->server->clock) - shard_monotonic_us(core->shard));
-    return more;
+    return more || has_carried(core);
 }
 
 static void open_worker(struct core *core, const char *name, enum shard_worker_kind kind, struct worker **worker_r)

@@ -399,18 +399,17 @@ static void take_up_first(struct core *core)
     arrival_on_durable(core, container_of(core->arrivals.next, struct arrival, link));
 }
 
-bool delivery_continue(struct core *core)
+void delivery_continue(struct core *core)
 {
     while (delivery_is_behind(core) && turn_may(&core->turn, TURN_ARRIVALS))
         take_up_first(core);
-    return delivery_is_behind(core);
 }
 
 void delivery_on_durable(struct core *core, uint64_t sequence)
 {
     if (sequence > core->durable_to)
         core->durable_to = sequence;
-    (void)delivery_continue(core);
+    delivery_continue(core);
 }
 
 void delivery_on_log_failed(struct core *core)

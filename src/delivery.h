@@ -97,8 +97,8 @@ void delivery_come_home(struct core *core, struct delivery *delivery);
 void delivery_drain_waiting(struct core *core);
 /* All of the log's batches up to `sequence` are durable: their arrivals are taken up, as many as the turn allows. */
 void delivery_on_durable(struct core *core, uint64_t sequence);
-/* End of a turn: goes on with those. True: some are left. */
-bool delivery_continue(struct core *core);
+/* End of a turn: goes on with those. */
+void delivery_continue(struct core *core);
 /* Whether some are left: durable, not yet in the timeline, and their letters not yet posted. */
 bool delivery_is_behind(const struct core *core);
 /* The log has failed. */

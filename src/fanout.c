@@ -245,7 +245,7 @@ void fanout_release(struct core *core, struct user *user)
         list_append(&core->fanouts, &user->fanout->turn_link);
 }
 
-bool fanout_continue(struct core *core)
+void fanout_continue(struct core *core)
 {
     while (!list_is_empty(&core->fanouts) && turn_may_carry(&core->turn, TURN_PUSHES)) {
         struct fanout *fanout = container_of(list_shift(&core->fanouts), struct fanout, turn_link);
@@ -253,7 +253,6 @@ bool fanout_continue(struct core *core)
         fanout_run(core, fanout);
         user_drop(&core->users, user);
     }
-    return !list_is_empty(&core->fanouts);
 }
 
 bool fanout_has_room(const struct user *user, uint32_t bytes)

@@ -43,8 +43,8 @@ struct fanout {
 
 /* Lets out what may leave the user's timeline, and gives it to the connections. `user` must be held by the caller. */
 void fanout_release(struct core *core, struct user *user);
-/* End of a turn: the rounds, a share of each user after the other. True: there is more to give. */
-bool fanout_continue(struct core *core);
+/* End of a turn: the rounds, a share of each user after the other. */
+void fanout_continue(struct core *core);
 /* Whether the user may have another entry of `bytes`, in the timeline or given out. */
 bool fanout_has_room(const struct user *user, uint32_t bytes);
 /* Registers `conn` with `user` (held for it), and takes it out again; a fan-out under way goes on with the others. */

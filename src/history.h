@@ -11,8 +11,8 @@
 
 /* The connection may be able to have its next page. */
 void history_step(struct core *core, struct conn *conn);
-/* End of a turn: goes on with those in core->history_conns. True: some still wait. */
-bool history_continue(struct core *core);
+/* End of a turn: goes on with those in core->history_conns. */
+void history_continue(struct core *core);
 /* The connection is leaving. */
 void history_drop_all(struct core *core, struct conn *conn);
 

@@ -472,13 +472,12 @@ void history_step(struct core *core, struct conn *conn)
     }
 }
 
-bool history_continue(struct core *core)
+void history_continue(struct core *core)
 {
     while (!list_is_empty(&core->history_conns) && turn_may_carry(&core->turn, TURN_READS)) {
         struct list *link = list_shift(&core->history_conns);
         history_step(core, container_of(link, struct conn_work, history_link)->conn);
     }
-    return !list_is_empty(&core->history_conns);
 }
 
 void op_history(struct core *core, struct conn *conn, const struct request *request)

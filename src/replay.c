@@ -215,7 +215,7 @@ static void replay_step(struct core *core, struct replay *replay)
     page_take_up(core, replay);
 }
 
-bool replay_step_all(struct core *core)
+void replay_step_all(struct core *core)
 {
     while (!list_is_empty(&core->replay_conns) && turn_may(&core->turn, TURN_REPLAYS)) {
         struct replay *replay = container_of(list_shift(&core->replay_conns), struct replay, link);
@@ -225,5 +225,4 @@ bool replay_step_all(struct core *core)
         else
             replay_step(core, replay);
     }
-    return !list_is_empty(&core->replay_conns);
 }

@@ -20,8 +20,8 @@ void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const s
 void replay_oks_init(struct pool *pool);
 /* It may be able to go on: looked at at the end of the turn. */
 void replay_wants_step(struct core *core, struct conn *conn);
-/* End of a turn: replays that can go on by a page each, within the budget of the turn. True: there is more to do. */
-bool replay_step_all(struct core *core);
+/* End of a turn: replays that can go on by a page each, within the budget of the turn. */
+void replay_step_all(struct core *core);
 /* The connection is leaving. */
 void replay_drop(struct core *core, struct conn *conn);
 

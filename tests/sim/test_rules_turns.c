@@ -136,6 +136,26 @@ Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
         }
 }
 
+/* The page is asked for at the end of a turn, by a request that had to wait for its share of the input. */
+Test(turns, a_page_that_is_carried_over_from_the_end_of_a_turn_needs_nothing_else_to_go_on)
+{
+    struct client *mallory = client_login(world, 0, "mallory", "");
+    for (uint32_t i = 0; i < 2500; i++) {
+        client_send(mallory, "{\"op\":\"send\",\"id\":1,\"to\":\"mallory\",\"text\":\"x\"}");
+        if (i % 500 == 499)
+            world_settle(world);
+    }
+    for (uint32_t pongs = 0; pongs < 3 * TURN_INPUT_SHARE; pongs++) {
+        for (json_t *frame; (frame = client_next(mallory)) != NULL; json_decref(frame))
+            continue;
+        for (uint32_t i = 0; i < pongs; i++)
+            client_send_frame(mallory, 0x8a, "", 0);
+        client_send(mallory, "{\"op\":\"history\",\"id\":2,\"with\":\"nobody\"}");
+        world_settle(world); /* world_turn asserts that a shard that has nothing more to do has nothing in a queue */
+        json_decref(client_expect(mallory, "history"));
+    }
+}
+
 /* -- fan-out -- */
 
 #define CROWD 200u

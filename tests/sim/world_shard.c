@@ -2,6 +2,7 @@
  */
 #include <stdlib.h>
 
+#include "delivery.h"
 #include "world_double.h"
 
 /* Some hundred times what the fullest turn of the tests needs. */
@@ -174,6 +175,23 @@ static void on_timer(void *context, struct timer *timer)
     core_handlers()->on_timer(shard->context, timer);
 }
 
+/* A shard with nothing more to do sleeps until something comes: work in a queue would wait for that. */
+static void check_queues(const struct core *core)
+{
+    const struct {
+        const char *name;
+        const struct list *list;
+    } queues[] = {{"resume_conns", &core->resume_conns},
+                  {"history_conns", &core->history_conns},
+                  {"replay_conns", &core->replay_conns},
+                  {"fanouts", &core->fanouts}};
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
+        if (!list_is_empty(queues[i].list))
+            world_fail("shard %u goes to sleep, but %s is not empty", core->index, queues[i].name);
+    if (delivery_is_behind(core))
+        world_fail("shard %u goes to sleep, but records that are durable are not taken up", core->index);
+}
+
 void world_turn(struct world *world, uint32_t index)
 {
     struct shard *shard = &world->shards[index];
@@ -198,6 +216,8 @@ void world_turn(struct world *world, uint32_t index)
                    (unsigned long long)turn->longest_work_ns / 1000, (unsigned long long)turn_work_ns_max() / 1000);
     if (shard->has_more)
         world->activity++;
+    else
+        check_queues(world->cores[index]);
     if (shard->is_finished)
         core_handlers()->on_finish(shard->context);
 }
