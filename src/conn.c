@@ -142,6 +142,7 @@ struct conn_work *conn_work(struct core *core, struct conn *conn)
     list_init(&work->resume_link);
     list_init(&work->moving_link);
     list_init(&work->history_link);
+    list_init(&work->place_link);
     conn->work = work;
     return work;
 }
@@ -189,7 +190,7 @@ static void work_drop(struct core *core, struct conn *conn)
         return;
     ASSERT(work->replay == NULL && work->histories == NULL);
     ASSERT(!list_is_linked(&work->resume_link) && !list_is_linked(&work->moving_link));
-    ASSERT(!list_is_linked(&work->history_link));
+    ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
     conn_stash_free(core, conn);
     ws_fini(&work->ws, core->ws_pool);
     conn_head_free(core, conn);

@@ -118,6 +118,7 @@ struct conn_work {
     struct list resume_link;  /* in core->resume_conns: the stash may be read on */
     struct list moving_link;  /* in core->moving_conns: CONN_MOVING, until the socket is released */
     struct list history_link; /* in core->history_conns: the next page may be gathered */
+    struct list place_link;   /* in core->place_conns: the next page waits for others to be through */
     struct conn_stash stash;
     uint64_t login_at_us;      /* the login must be complete by then */
     struct http_head *head;    /* CONN_HTTP; from core->head_pool */

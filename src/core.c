@@ -45,6 +45,7 @@ static void init_lists(struct core *core)
     list_init(&core->resume_conns);
     list_init(&core->moving_conns);
     list_init(&core->history_conns);
+    list_init(&core->place_conns);
     list_init(&core->arrivals);
     list_init(&core->log_waiting);
     list_init(&core->fanouts);
@@ -465,7 +466,7 @@ static void flush_conns(struct core *core)
  * put something into another. */
 static bool has_carried(const struct core *core)
 {
-    return delivery_is_behind(core) || !list_is_empty(&core->fanouts) || !list_is_empty(&core->history_conns)
+    return delivery_is_behind(core) || !list_is_empty(&core->fanouts) || history_is_behind(core)
            || !list_is_empty(&core->resume_conns) || !list_is_empty(&core->replay_conns);
 }
 

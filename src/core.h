@@ -110,7 +110,8 @@ struct core {
     struct list resume_conns;
     struct list moving_conns;  /* waiting for their output to leave, or for room to the other shard */
     struct list history_conns; /* had their share of pages, or found the turn's used up (history.h) */
-    char *scratch;             /* SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
+    struct list place_conns;   /* wait for the place of a page (history.h) */
+    char *scratch;             /* CORE_SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
     bool scratch_in_reply;     /* conn_reply_begin gave it out */
     char *push_scratch;        /* a push that several connections share */
     uint64_t stash_bytes;      /* of all connections */

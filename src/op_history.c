@@ -72,8 +72,10 @@ static void history_free(struct history *history)
 void history_drop_all(struct core *core, struct conn *conn)
 {
     (void)core;
-    if (conn->work != NULL)
+    if (conn->work != NULL) {
         list_remove(&conn->work->history_link);
+        list_remove(&conn->work->place_link);
+    }
     while (conn_histories(conn) != NULL) {
         struct history *history = conn->work->histories;
         conn->work->histories = history->next;
@@ -379,17 +381,24 @@ static bool history_read(struct core *core, struct history *history, uint32_t by
     return history->read != NULL;
 }
 
+static void take_place(struct core *core, struct history *history)
+{
+    history->is_active = true;
+    core->history_active++;
+}
+
 /* So many pages are gathered at once; the others wait, and take no memory. */
 static bool history_begin(struct core *core, struct history *history)
 {
+    struct list *link = &history->conn->work->place_link;
     if (history->is_active)
         return true;
-    if (core->history_active >= PRESSURE_HISTORIES_MAX) {
-        pressure_starve(core);
+    if (core->history_active >= HISTORY_ACTIVE_MAX || !list_is_empty(&core->place_conns)) {
+        if (!list_is_linked(link))
+            list_append(&core->place_conns, link);
         return false;
     }
-    history->is_active = true;
-    core->history_active++;
+    take_place(core, history);
     return true;
 }
 
@@ -472,11 +481,32 @@ void history_step(struct core *core, struct conn *conn)
     }
 }
 
+/* To those that have waited longest. One with too much output waiting asks again when that has left. */
+static void give_places(struct core *core)
+{
+    while (!list_is_empty(&core->place_conns) && core->history_active < HISTORY_ACTIVE_MAX) {
+        struct conn *conn = container_of(list_shift(&core->place_conns), struct conn_work, place_link)->conn;
+        if (!may_have_page(core, conn))
+            continue;
+        take_place(core, conn->work->histories);
+        if (!list_is_linked(&conn->work->history_link))
+            list_append(&core->history_conns, &conn->work->history_link);
+    }
+}
+
+bool history_is_behind(const struct core *core)
+{
+    return !list_is_empty(&core->history_conns)
+           || (!list_is_empty(&core->place_conns) && core->history_active < HISTORY_ACTIVE_MAX);
+}
+
 void history_continue(struct core *core)
 {
+    give_places(core);
     while (!list_is_empty(&core->history_conns) && turn_may_carry(&core->turn, TURN_READS)) {
         struct list *link = list_shift(&core->history_conns);
         history_step(core, container_of(link, struct conn_work, history_link)->conn);
+        give_places(core);
     }
 }
 

@@ -67,8 +67,7 @@ static void go_on(struct core *core, struct conn *conn)
 /* From where it stopped last time, until something is in want again or all have had their turn. */
 bool pressure_step(struct core *core)
 {
-    bool has_room =
-        output_bytes(core) < core->budget.output_bytes / 4 * 3 && core->history_active <= PRESSURE_HISTORIES_MAX / 2;
+    bool has_room = output_bytes(core) < core->budget.output_bytes / 4 * 3;
     if (core->is_starved && has_room) {
         core->is_starved = false;
         core->starved_left = core->conns.slot_count;

@@ -8,8 +8,7 @@
  *     full    past seven eighths: no requests are taken up, no pages given; who has not read anything for
  *             PRESSURE_STALL_S is cut off
  *
- * Connections that stopped for this go on when there is room again. The same queue is used by pages that wait because
- * very many are being read. Shard's thread.
+ * Connections that stopped for this go on when there is room again. Shard's thread.
  */
 #ifndef CHITCHAT_PRESSURE_H
 #define CHITCHAT_PRESSURE_H
@@ -22,8 +21,6 @@ struct conn;
 struct core;
 
 #define PRESSURE_STALL_S 5u
-/* Pages of history of one shard that are being read at once. */
-#define PRESSURE_HISTORIES_MAX 128u
 
 bool pressure_is_tight(const struct core *core);
 bool pressure_is_full(const struct core *core);

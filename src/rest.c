@@ -42,6 +42,7 @@ static void add_conns(struct left *left, const struct core *core)
     add_list(left, "resume_conns", &core->resume_conns);
     add_list(left, "moving_conns", &core->moving_conns);
     add_list(left, "history_conns", &core->history_conns);
+    add_list(left, "place_conns", &core->place_conns);
     add_list(left, "replay_conns", &core->replay_conns);
 }
 

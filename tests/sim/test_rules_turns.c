@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "fanout.h"
+#include "history.h"
 #include "world.h"
 
 /* Received, in the log and durable, answered; and each may wait for what a turn carries over. */
@@ -102,6 +103,15 @@ Test(turns, bad_requests_hold_nobody_up)
     flood(0, 0x81, "{");
 }
 
+/* Frames with `op` that a client has got; entries count as `msg` or, for the sender, `ok`. */
+static uint32_t count_entries(struct client *client)
+{
+    uint32_t count = 0;
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
+        count += strcmp(frame_text(frame, "op"), "error") != 0;
+    return count;
+}
+
 /* -- pages -- */
 
 static struct client *readers[FLOODS];
@@ -156,6 +166,43 @@ Test(turns, a_page_that_is_carried_over_from_the_end_of_a_turn_needs_nothing_els
     }
 }
 
+/* More connections than pages are gathered at once, each with more pages to ask for. */
+#define MANY (HISTORY_ACTIVE_MAX + 16)
+#define PAGES_EACH 20u
+
+Test(turns, who_asks_for_pages_from_many_connections_keeps_none_from_others)
+{
+    struct client *many[MANY];
+    for (uint32_t i = 0; i < MANY; i++)
+        many[i] = client_login(world, 0, "mallory", "");
+    for (uint32_t i = 0; i < 1200; i++) {
+        client_send(many[0], "{\"op\":\"send\",\"id\":1,\"to\":\"mallory\",\"text\":\"x\"}");
+        if (i % 100 == 99)
+            world_settle(world);
+    }
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)count_entries(many[i]);
+        for (uint32_t page = 0; page < PAGES_EACH; page++)
+            client_send(many[i], "{\"op\":\"history\",\"id\":1,\"with\":\"nobody\"}");
+    }
+    while (world_core(world, 0)->history_active < HISTORY_ACTIVE_MAX)
+        world_turn(world, 0);
+    client_send(alice, "{\"op\":\"history\",\"id\":2}");
+    json_t *frame = NULL;
+    for (uint32_t turns = 0; frame == NULL && turns < 100 * MANY; turns++) {
+        world_turn(world, 0);
+        frame = client_next(alice);
+    }
+    cr_assert(frame != NULL);
+    cr_assert_str_eq(frame_text(frame, "op"), "history");
+    json_decref(frame);
+    uint32_t answered = 0;
+    for (uint32_t i = 0; i < MANY; i++)
+        answered += count_entries(many[i]);
+    cr_assert_leq(answered, 3 * MANY, "%u of %u pages of others were answered before hers", answered,
+                  MANY * PAGES_EACH);
+}
+
 /* -- fan-out -- */
 
 #define CROWD 200u
@@ -180,15 +227,6 @@ static void open_crowd(void)
 {
     for (uint32_t i = 0; i < CROWD; i++)
         crowd[i] = client_login(world, 0, "crowd", "");
-}
-
-/* Frames with `op` that each of the crowd has got; entries count as `msg` or, for the sender, `ok`. */
-static uint32_t count_entries(struct client *client)
-{
-    uint32_t count = 0;
-    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
-        count += strcmp(frame_text(frame, "op"), "error") != 0;
-    return count;
 }
 
 static uint32_t count_errors(struct client *client, const char *code, uint32_t *entries)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "delivery.h"
+#include "history.h"
 #include "world_double.h"
 
 /* Some hundred times what the fullest turn of the tests needs. */
@@ -181,13 +182,13 @@ static void check_queues(const struct core *core)
     const struct {
         const char *name;
         const struct list *list;
-    } queues[] = {{"resume_conns", &core->resume_conns},
-                  {"history_conns", &core->history_conns},
-                  {"replay_conns", &core->replay_conns},
-                  {"fanouts", &core->fanouts}};
+    } queues[] = {
+        {"resume_conns", &core->resume_conns}, {"replay_conns", &core->replay_conns}, {"fanouts", &core->fanouts}};
     for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
         if (!list_is_empty(queues[i].list))
             world_fail("shard %u goes to sleep, but %s is not empty", core->index, queues[i].name);
+    if (history_is_behind(core))
+        world_fail("shard %u goes to sleep, but there are pages that can be gathered", core->index);
     if (delivery_is_behind(core))
         world_fail("shard %u goes to sleep, but records that are durable are not taken up", core->index);
 }
