@@ -50,17 +50,19 @@ static bool is_message_within_frame_rate(struct core *core, struct conn *conn, u
     return false;
 }
 
+/* All frames count in the rate; what is no request is told so first. */
 static void take_request(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
     struct request request;
     struct request_error error;
     uint32_t retry_after_ms = 0;
     conn->unanswered++;
+    bool is_within = is_message_within_frame_rate(core, conn, &retry_after_ms);
     if (!request_read(core->reader, data, bytes, &request, &error)) {
         conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
         return;
     }
-    if (!is_message_within_frame_rate(core, conn, &retry_after_ms)) {
+    if (!is_within) {
         conn_reply_error(core, conn, &request.id, ERROR_RATE_LIMITED, "too many frames on this connection: wait",
                          retry_after_ms);
         return;

@@ -116,3 +116,43 @@ Test(conn, the_end_of_a_peer_is_seen_though_its_reading_was_stopped_before_it_wa
     cr_assert(client_is_closed(alice), "without any time passing");
     world_close(world);
 }
+
+static void expect_error(struct client *client, const char *code)
+{
+    json_t *frame = client_expect(client, "error");
+    cr_assert_str_eq(frame_text(frame, "code"), code);
+    json_decref(frame);
+}
+
+Test(conn, frames_that_are_no_request_count_in_the_frame_rate)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1, .frame_rate = 10});
+    struct client *alice = client_login(world, 0, "alice", "");
+    world_advance(world, 2000000);
+    for (uint32_t i = 0; i < 10; i++)
+        client_send_frame(alice, 0x81, "{", 1);
+    client_send(alice, "{\"op\":\"history\",\"id\":1}");
+    world_settle(world);
+    for (uint32_t i = 0; i < 10; i++)
+        expect_error(alice, "bad_json");
+    expect_error(alice, "rate_limited");
+    world_close(world);
+}
+
+Test(conn, fragments_over_the_frame_rate_count_against_their_own_message_only)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1, .frame_rate = 10});
+    struct client *alice = client_login(world, 0, "alice", "");
+    world_advance(world, 2000000);
+    client_send_frame(alice, 0x01, "{", 1);
+    for (uint32_t i = 0; i < 20; i++)
+        client_send_frame(alice, 0x00, "", 0);
+    client_send_frame(alice, 0x80, "", 0);
+    world_settle(world);
+    expect_error(alice, "bad_json");
+    world_advance(world, 2000000);
+    client_send(alice, "{\"op\":\"history\",\"id\":1}");
+    world_settle(world);
+    json_decref(client_expect(alice, "history"));
+    world_close(world);
+}

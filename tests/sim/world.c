@@ -104,6 +104,7 @@ static void set_config(struct world *world, const struct world_options *options)
     world->config.listen_count = 0;
     world->config.memtable_bytes = options->memtable_bytes == 0 ? 1u << 20 : options->memtable_bytes;
     world->config.wal_segment_bytes = 4u << 20;
+    world->config.frame_rate = options->frame_rate;
     if (options->output_bytes != 0)
         world->config.output_bytes = options->output_bytes;
     world->config.checkpoint_s = 5;
