@@ -223,7 +223,8 @@ static int take_completions(struct io *io)
         io_uring_cqe_seen(&io->ring, cqe);
         complete(io, &copy);
         count++;
-        left -= io->gathers_less;
+        if (io->gathers_less)
+            left--;
         if (io_uring_cq_ready(&io->ring) == 0)
             break;
     }

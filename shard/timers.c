@@ -30,7 +30,7 @@ void timer_init(struct timer *timer)
 
 bool timer_is_set(const struct timer *timer)
 {
-    return !list_is_empty(&timer->link);
+    return list_is_linked(&timer->link);
 }
 
 void timers_set(struct timers *timers, struct timer *timer, uint64_t at_us)

@@ -203,7 +203,7 @@ static void work_drop(struct core *core, struct conn *conn)
 void conn_free(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_CLOSED || conn->state == CONN_MOVING);
-    ASSERT(conn->user == NULL && list_is_empty(&conn->output_link));
+    ASSERT(conn->user == NULL && !list_is_linked(&conn->output_link));
     conn_drop_output(core, conn);
     work_drop(core, conn);
     slot_give(&core->conns, conn);

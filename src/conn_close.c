@@ -45,7 +45,7 @@ void conn_close_http(struct core *core, struct conn *conn)
     timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_LINGER_US);
     conn_receive(core, conn);
     conn_wants_resume(core, conn);
-    if (list_is_empty(&conn->output_link))
+    if (!list_is_linked(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
 }
 

@@ -285,7 +285,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
         refuse_input(core, conn);
         return;
     }
-    if (conn_is_logged_in(conn) && !conn->is_reading_stopped
+    if ((conn_is_logged_in(conn) || conn->state == CONN_CLOSING) && !conn->is_reading_stopped
         && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_tight(core))) {
         conn->is_reading_stopped = true;
         io_recv_stop(shard_io(core->shard), &conn->socket);

@@ -61,7 +61,7 @@ static void output_added(struct core *core, struct conn *conn, size_t bytes)
     if (conn->out_bytes == 0)
         mark_progress(core, conn);
     conn->out_bytes += (uint32_t)bytes;
-    if (list_is_empty(&conn->output_link))
+    if (!list_is_linked(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
 }
 
@@ -167,7 +167,7 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
     }
     output_sent(core, conn);
     mark_progress(core, conn);
-    if (conn->out_bytes > 0 && list_is_empty(&conn->output_link))
+    if (conn->out_bytes > 0 && !list_is_linked(&conn->output_link))
         list_append(&core->output_conns, &conn->output_link);
     switch (conn->state) {
     case CONN_REPLAY:

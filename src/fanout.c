@@ -179,9 +179,10 @@ static void round_end(struct core *core, struct fanout *fanout)
     }
 }
 
-/* The next connections of the round, as many as `pushes` are enough for, but one at least. */
 #define SLICE_CONNS_MAX 64u
 
+/* The next connections of the round, as many as `pushes` are enough for by what they will about cost, but one at least.
+ */
 static uint32_t slice_take(struct fanout *fanout, uint32_t pushes, struct conn **conns)
 {
     uint32_t count = 0, wanted = 0;

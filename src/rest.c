@@ -80,9 +80,9 @@ bool rest_check(const struct core *core, char text[REST_TEXT_BYTES])
 {
     struct left left = {text, 0};
     text[0] = '\0';
-    if (atomic_load_explicit(&core->server->store_failed, memory_order_relaxed))
-        return true;
     add_conns(&left, core);
+    if (atomic_load_explicit(&core->server->store_failed, memory_order_relaxed))
+        return left.used == 0;
     add_users(&left, core);
     add_others(&left, core);
     return left.used == 0;

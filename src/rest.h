@@ -22,7 +22,7 @@ struct core;
 #define REST_TEXT_BYTES 512u
 
 /* Whether all is at its start value; else `text` names what is not, as `name=value` joined by commas. What is pending
- * for ever after a failed log write does not count: then it is true. */
+ * for ever after a failed log write does not count: then only connections do. */
 bool rest_check(const struct core *core, char text[REST_TEXT_BYTES]);
 /* Once a second: the debug lines. */
 void rest_tick(struct core *core);

@@ -2,14 +2,17 @@
  * turn.h: the budgets of a turn. A shard serves all its users in one thread, so for whatever one of them has done in a
  * turn the others wait. Each kind of work has a budget for a turn; what is left over is carried to the next turn.
  *
- * Carried work stands in a queue of its kind (core->resume_conns, history_conns, replay_conns, fanouts and the arrivals
- * that are durable): whoever has had a share and has more goes to the end of the queue, so connections and users take
- * turns. At the end of a turn the budgets are renewed and the queues are served, with at most half of each budget; the
- * rest is for those who come new in the next turn. So neither can use up what the other needs.
+ * Carried work stands in a queue of its kind (core->resume_conns, history_conns, place_conns, replay_conns, fanouts and
+ * the arrivals that are durable): whoever has had a share and has more goes to the end of the queue, so connections and
+ * users take turns. At the end of a turn the budgets are renewed and the queues are served, with at most half of each
+ * budget; the rest is for those who come new in the next turn. So neither can use up what the other needs. (Where the
+ * memory for input that waits is half used up, input does not wait for its budget: conn_read.c.)
  *
- * All work is counted in one unit besides, nanoseconds, by what was measured for each kind. Past TURN_WORK_NS a turn
- * ends as soon as each kind has had its least. So a turn has a longest length in counted work, TURN_WORK_MAX_NS, which
- * the simulator asserts; what the clock says of the longest turns stands in the server's debug lines (rest.h).
+ * The work of these kinds is counted in one unit besides, nanoseconds, by what was measured for each. Past TURN_WORK_NS
+ * a turn ends as soon as each kind has had its least, new and carried. So there is a longest turn in counted work,
+ * turn_work_ns_max, which the simulator asserts; what the clock says of the longest turns stands in the server's debug
+ * lines (rest.h). Not counted: timers and letters, which have a bound of their own (shard.h), what the kernel does to
+ * send, and what an entry costs that goes to one or two connections.
  *
  * Pure; the shard's thread.
  */
@@ -78,7 +81,7 @@ static const struct turn_limit turn_limits[TURN_KINDS] = {
 
 struct turn {
     uint32_t left[TURN_KINDS];
-    uint32_t had[TURN_KINDS]; /* in this turn */
+    uint32_t had[TURN_KINDS]; /* since the turn, or the end of it, began */
     uint64_t work_ns;         /* counted, in this turn */
 
     /* Since the start. */
@@ -87,20 +90,22 @@ struct turn {
     uint64_t longest_us; /* by the clock */
 };
 
-/* The most work that a turn can count: up to the limit, the least of each kind, and a step beyond each. */
+/* The most work that a turn can count: up to the limit, the least of each kind, new and carried, and a step beyond. */
 static inline uint64_t turn_work_ns_max(void)
 {
     uint64_t sum_ns = TURN_WORK_NS;
     for (int kind = 0; kind < TURN_KINDS; kind++)
-        sum_ns += (uint64_t)(turn_limits[kind].max / 8 + turn_limits[kind].step) * turn_limits[kind].ns;
+        sum_ns += (uint64_t)(turn_limits[kind].max / 4 + turn_limits[kind].step) * turn_limits[kind].ns;
     return sum_ns;
 }
 
 /* Full budgets: before the first turn, and at the end of each, before the queues are served. */
 static inline void turn_renew(struct turn *turn)
 {
-    for (int kind = 0; kind < TURN_KINDS; kind++)
+    for (int kind = 0; kind < TURN_KINDS; kind++) {
         turn->left[kind] = turn_limits[kind].max;
+        turn->had[kind] = 0;
+    }
 }
 
 /* The turn is over; by the clock it took `us`. */
