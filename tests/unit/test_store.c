@@ -3,6 +3,7 @@
 #include "store_bed.h"
 
 #include "storage/copy.h"
+#include "storage/hold.h"
 #include "storage/run.h"
 
 /* -- runs and their marks -- */
@@ -172,6 +173,27 @@ Test(store, a_run_that_is_being_copied_stays_whole_when_it_was_merged_away)
     cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
     cr_assert_eq(count_files(bed.dir, "run-"), 1);
     cr_assert_not(store_merge_is_due(bed.store));
+    bed_close(&bed);
+}
+
+Test(store, runs_that_a_backup_may_still_link_stay_until_it_lets_go)
+{
+    struct bed bed = bed_open();
+    struct store_error error;
+    bed_stop(&bed);
+    bed.options.data_dir = bed.dir;
+    bed_start(&bed);
+    for (uint32_t i = 0; i < 3; i++)
+        add_user(&bed, "alice", 10 * i + 1, 1, 2);
+    int hold_fd = hold_take(bed.dir);
+    cr_assert_geq(hold_fd, 0);
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
+    cr_assert_eq(run_count(&bed), 1);
+    cr_assert_eq(count_files(bed.dir, "run-"), 4, "the merged one, and those that went into it");
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), -ECANCELED, "it still holds");
+    hold_give(hold_fd);
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), 0);
+    cr_assert_eq(count_files(bed.dir, "run-"), 1);
     bed_close(&bed);
 }
 

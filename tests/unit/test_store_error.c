@@ -1,4 +1,4 @@
-/* store.h: reads of which a call to LMDB fails (the program is linked with --wrap=mdb_cursor_get). */
+/* store.h: reads and commits of which a call to LMDB fails (the program is linked with --wrap for each). */
 #include <lmdb.h>
 
 #include "store_bed.h"
@@ -70,5 +70,71 @@ Test(store_error, the_newest_row_is_not_guessed_when_a_call_fails)
     }
     cr_assert_eq(store_reader_newest(bed.reader, SPAN_LITERAL("alice"), UINT64_MAX, &ts), 0);
     cr_assert_eq(ts, 90);
+    bed_close(&bed);
+}
+
+/* -- a manifest of which nobody knows whether it was written -- */
+
+static bool commit_fails;
+static bool is_in_doubt; /* LMDB begins no transaction any more */
+
+int __real_mdb_txn_commit(MDB_txn *txn);
+int __wrap_mdb_txn_commit(MDB_txn *txn);
+int __real_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **txn_r);
+int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **txn_r);
+
+static bool is_manifest(MDB_env *env)
+{
+    const char *path;
+    cr_assert_eq(mdb_env_get_path(env, &path), 0);
+    return strstr(path, "manifest.mdb") != NULL;
+}
+
+/* The disk has it and says that it has not. */
+int __wrap_mdb_txn_commit(MDB_txn *txn)
+{
+    is_in_doubt = commit_fails && is_manifest(mdb_txn_env(txn));
+    int result = __real_mdb_txn_commit(txn);
+    return is_in_doubt ? EIO : result;
+}
+
+int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **txn_r)
+{
+    return is_in_doubt && is_manifest(env) ? MDB_PANIC : __real_mdb_txn_begin(env, parent, flags, txn_r);
+}
+
+static void open_again(struct bed *bed)
+{
+    commit_fails = is_in_doubt = false;
+    bed_stop(bed);
+    bed_start(bed);
+}
+
+Test(store_error, a_merged_run_whose_commit_is_in_doubt_stays_for_the_next_start)
+{
+    struct bed bed = three_runs();
+    struct store_error error = {""};
+    commit_fails = true;
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), -EIO);
+    cr_assert(is_in_doubt);
+    cr_assert_eq(count_files(bed.dir, "run-"), 4, "the manifest may name the merged one, or the others");
+    cr_assert_eq(store_merge_run(bed.store, NULL, NULL, &error), -EIO, "nothing more is written");
+    open_again(&bed);
+    cr_assert_eq(run_count(&bed), 1, "the manifest was written");
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0)), "10 20 30 40 50 60 70 80 90");
+    bed_close(&bed);
+}
+
+Test(store_error, a_run_whose_commit_is_in_doubt_stays_for_the_next_start)
+{
+    struct bed bed = three_runs();
+    struct rows *rows = rows_open();
+    rows_add(rows, "alice", 100, 0);
+    commit_fails = true;
+    cr_assert_eq(add(&bed, rows), -EIO);
+    cr_assert(is_in_doubt);
+    cr_assert_eq(count_files(bed.dir, "run-"), 4);
+    open_again(&bed);
+    cr_assert_str_eq(range(&bed, "alice", OLDEST(.after = 0)), "10 20 30 40 50 60 70 80 90 100");
     bed_close(&bed);
 }
