@@ -1,8 +1,11 @@
-/* backup.h, on one file system, where runs are linked; disk-backup.test.mjs has what is copied. */
+/* backup.h, on one file system, where runs are linked; disk-backup.test.mjs has what is copied. (The program is linked
+ * with --wrap=copy_link.) */
 #include "store_bed.h"
 
 #include "storage/backup.h"
+#include "storage/copy.h"
 #include "storage/datadir.h"
+#include "storage/hold.h"
 
 static char root[] = "/tmp/chitchat-backup-XXXXXX";
 static char data[40], to[40], restored[40];
@@ -35,6 +38,19 @@ static void teardown(void)
 }
 
 TestSuite(backup, .init = setup, .fini = teardown);
+
+static bool is_overtaken; /* while the next run is linked */
+
+int __real_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files);
+int __wrap_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files);
+
+int __wrap_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files)
+{
+    if (is_overtaken)
+        cr_assert_eq(hold_overtake(data), 0);
+    is_overtaken = false;
+    return __real_copy_link(from, bytes, path, files);
+}
 
 static void look_at(const char *dir)
 {
@@ -98,4 +114,15 @@ Test(backup, what_was_cut_in_a_backup_is_not_restored)
     cr_assert_eq(backup_restore(datadir, restored, &report, &error), -EBADMSG);
     cr_assert_not_null(strstr(error.text, "to/shard-0000/runs/run-000000000001.mdb has "));
     cr_assert_not(has(restored, "META"));
+}
+
+Test(backup, one_that_was_overtaken_while_it_was_made_says_so_and_the_next_one_is_whole)
+{
+    look_at(data);
+    is_overtaken = true;
+    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), -ESTALE);
+    cr_assert_not_null(strstr(error.text, "make the backup again"));
+    cr_assert_not(has(to, "BACKUP"));
+    nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
 }

@@ -1,4 +1,5 @@
-/* copy.h: 0 means that the copy is there; what it cannot be sure of is an error, and leaves nothing behind. */
+/* copy.h: 0 means that the copy is there; what it cannot be sure of is an error, and leaves nothing behind. (The
+ * program is linked with --wrap=pread and --wrap=file_write.) */
 #include "storage/copy.h"
 
 #include <criterion/criterion.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "storage/file.h"
 
 #define FILE_BYTES ((3u << 20) + 5)
 
@@ -38,6 +41,35 @@ static void teardown(void)
 }
 
 TestSuite(copy, .init = setup, .fini = teardown);
+
+/* -- what goes wrong on the way -- */
+
+static bool is_cut;  /* the source, at the next read behind its begin */
+static bool is_bent; /* a byte of the next write */
+
+ssize_t __real_pread(int fd, void *bytes, size_t count, off_t offset);
+ssize_t __wrap_pread(int fd, void *bytes, size_t count, off_t offset);
+int __real_file_write(int fd, const void *bytes, size_t count, off_t offset);
+int __wrap_file_write(int fd, const void *bytes, size_t count, off_t offset);
+
+ssize_t __wrap_pread(int fd, void *bytes, size_t count, off_t offset)
+{
+    if (is_cut && offset > 0) {
+        cr_assert_eq(truncate(from, offset), 0);
+        is_cut = false;
+    }
+    return __real_pread(fd, bytes, count, offset);
+}
+
+int __wrap_file_write(int fd, const void *bytes, size_t count, off_t offset)
+{
+    int status = __real_file_write(fd, bytes, count, offset);
+    unsigned char bent = (unsigned char)~*(const unsigned char *)bytes;
+    if (is_bent)
+        cr_assert_eq(__real_file_write(fd, &bent, 1, offset), 0);
+    is_bent = false;
+    return status;
+}
 
 static bool is_there(const char *path)
 {
@@ -102,4 +134,36 @@ Test(copy, a_directory_is_made_or_has_to_be_empty)
     cr_assert_eq(copy_make_dir(dir), -ENOTEMPTY);
     cr_assert_eq(copy_make_dir(from), -ENOTDIR);
     cr_assert_eq(rmdir(to), 0);
+}
+
+Test(copy, a_file_that_is_cut_while_it_is_copied_is_refused)
+{
+    int fd = copy_open(from);
+    is_cut = true;
+    cr_assert_eq(copy_fd(fd, FILE_BYTES, to, &report), -EBADMSG);
+    close(fd);
+    cr_assert(report.difference.is_source && report.difference.bytes_wanted == FILE_BYTES
+              && report.difference.bytes_found < FILE_BYTES);
+    cr_assert_not(is_there(to));
+}
+
+static void expect_refused_copy(int status)
+{
+    cr_assert_eq(status, -EBADMSG);
+    cr_assert(!report.difference.is_source && report.difference.bytes_found == FILE_BYTES
+              && report.difference.crc_found != report.difference.crc_wanted);
+    cr_assert_not(is_there(to));
+    cr_assert(report.copied == 1 && report.bytes == FILE_BYTES, "as before");
+}
+
+Test(copy, what_reads_back_as_something_else_is_refused_wherever_it_came_from)
+{
+    int fd = copy_open(from);
+    is_bent = true;
+    expect_refused_copy(copy_fd(fd, FILE_BYTES, to, &report));
+    close(fd);
+    is_bent = true;
+    expect_refused_copy(copy_file(from, to, &report));
+    is_bent = true;
+    expect_refused_copy(copy_bytes(data, FILE_BYTES, to, &report));
 }
