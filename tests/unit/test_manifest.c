@@ -97,7 +97,8 @@ static int read_slowly(int told, int go)
     return rows == 2 && rows_of(txn, dbi) == rows ? 0 : 3;
 }
 
-static struct reader reader_start(void)
+/* False: there is no place for it. */
+static bool reader_try(struct reader *reader_r)
 {
     struct reader reader;
     int told[2], go[2];
@@ -113,7 +114,14 @@ static struct reader reader_start(void)
     close(go[0]);
     reader.told = told[0];
     reader.go = go[1];
-    cr_assert_eq(read(reader.told, &byte, 1), 1, "it reads");
+    *reader_r = reader;
+    return read(reader.told, &byte, 1) == 1;
+}
+
+static struct reader reader_start(void)
+{
+    struct reader reader;
+    cr_assert(reader_try(&reader), "it reads");
     return reader;
 }
 
@@ -154,6 +162,23 @@ Test(manifest, killed_readers_leave_places_for_others)
         if (i % 50 == 49)
             commit(1);
     }
+    cr_assert_eq(manifest_read(path, true, &state, &error), 0, "%s", error.text);
+    cr_assert_eq(state.count, 1);
+    free(state.entries);
+}
+
+Test(manifest, who_finds_no_place_takes_one_of_those_that_were_killed)
+{
+    struct manifest_state state;
+    struct store_error error = {""};
+    struct reader reader;
+    uint32_t killed = 0;
+    open_manifest();
+    commit(1);
+    for (; reader_try(&reader); killed++)
+        cr_assert(WIFSIGNALED(reader_end(&reader, SIGKILL)));
+    (void)reader_end(&reader, 0);
+    cr_assert_gt(killed, 100);
     cr_assert_eq(manifest_read(path, true, &state, &error), 0, "%s", error.text);
     cr_assert_eq(state.count, 1);
     free(state.entries);
