@@ -180,3 +180,71 @@ Test(shard, a_group_that_was_never_started_can_be_closed)
     cr_assert_not(atomic_load(&members[0].has_started));
     free(members);
 }
+
+/* -- more letters than a turn takes -- */
+
+#define MANY (3 * SHARD_LETTERS_TURN_MAX)
+
+struct receiver {
+    struct shard *shard;
+    struct letter letters[MANY];
+    uint32_t taken;
+    uint32_t taken_in_turn;
+    uint32_t most_in_turn;
+};
+
+static void post_many(void *context)
+{
+    struct receiver *receiver = context;
+    for (uint32_t i = 0; i < MANY; i++) {
+        receiver->letters[i].number = i;
+        shard_post(receiver->shard, 0, &receiver->letters[i]);
+    }
+}
+
+static void take_one_of_many(void *context, uint32_t from, void *pointer)
+{
+    struct receiver *receiver = context;
+    const struct letter *letter = pointer;
+    ASSERT(from == 0 && letter->number == receiver->taken);
+    receiver->taken++;
+    receiver->taken_in_turn++;
+}
+
+static bool count_turn(void *context)
+{
+    struct receiver *receiver = context;
+    if (receiver->taken_in_turn > receiver->most_in_turn)
+        receiver->most_in_turn = receiver->taken_in_turn;
+    receiver->taken_in_turn = 0;
+    if (receiver->taken == MANY)
+        shard_finish(receiver->shard);
+    return false;
+}
+
+static void finish_nothing(void *context)
+{
+    (void)context;
+}
+
+/* Nothing but the letters that are left wakes the shard. */
+Test(shard, a_turn_takes_so_many_letters_and_the_next_ones_the_rest_in_order, .timeout = 60)
+{
+    static const struct shard_handlers many = {
+        .on_start = post_many, .on_letter = take_one_of_many, .on_turn_end = count_turn, .on_finish = finish_nothing};
+    struct clock clock;
+    struct shard_group *group;
+    struct receiver *receiver = calloc(1, sizeof *receiver);
+    void *contexts[] = {receiver};
+    clock_init_system(&clock);
+    struct shard_options options = {
+        .shard_count = 1, .clock = &clock, .io = {.recv_buffer_bytes = 256, .recv_buffer_count = 4}};
+    cr_assert_eq(shard_group_open(&group, &options, &many, contexts), 0);
+    receiver->shard = shard_group_shard(group, 0);
+    cr_assert_eq(shard_group_start(group), 0);
+    cr_assert(shard_group_join(group, JOIN_US));
+    cr_assert_eq(receiver->taken, MANY);
+    cr_assert_eq(receiver->most_in_turn, SHARD_LETTERS_TURN_MAX);
+    shard_group_close(&group);
+    free(receiver);
+}
