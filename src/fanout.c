@@ -228,6 +228,7 @@ static void fanout_run(struct core *core, struct fanout *fanout)
         if (fanout->at == &fanout->user->conns)
             round_end(core, fanout);
     }
+    ASSERT(list_is_empty(&fanout->entries) && fanout->bytes == 0);
     fanout->user->fanout = NULL;
     pool_give(&core->fanout_pool, fanout);
 }
