@@ -277,6 +277,61 @@ Test(turns, a_sender_s_own_ok_waits_for_none_of_the_pushes_of_others)
         cr_assert_eq(count_entries(carols[i]), 1, "the other connections get it in their turn");
 }
 
+/* What so many sends to one with so many connections cost the turn after theirs, if so many pushes are left of theirs.
+ */
+static uint32_t carried_pushes(uint32_t conns, uint32_t left, uint32_t sends)
+{
+    struct core *core = world_core(world, 0);
+    for (uint32_t i = 0; i < conns; i++)
+        crowd[i] = client_login(world, 0, "crowd", "");
+    world_hold_writes(world, 0, true);
+    for (uint32_t i = 0; i < sends; i++)
+        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"crowd\",\"text\":\"hi\"}", i);
+    world_settle(world);
+    world_hold_writes(world, 0, false);
+    core->turn.left[TURN_PUSHES] = left;
+    world_turn(world, 0); /* they are durable; then its end, with budgets for the next */
+    uint32_t carried = turn_limits[TURN_PUSHES].max - core->turn.left[TURN_PUSHES];
+    world_settle(world);
+    for (uint32_t i = 0; i < conns; i++) {
+        cr_assert_eq(count_entries(crowd[i]), sends);
+        client_drop(crowd[i]);
+    }
+    world_settle(world);
+    return carried;
+}
+
+Test(turns, an_entry_for_few_connections_is_given_at_once_for_some_while_there_is_room_for_many_it_waits)
+{
+    cr_assert_eq(carried_pushes(2, 0, 1), 0);
+    cr_assert_eq(carried_pushes(3, 1, 1), 0);
+    cr_assert_gt(carried_pushes(3, 0, 1), 0);
+    cr_assert_gt(carried_pushes(3, 1, 2), 0, "the first has used up what was left");
+    cr_assert_eq(carried_pushes(16, 1, 1), 0);
+    cr_assert_gt(carried_pushes(17, 1, 1), 0);
+}
+
+Test(turns, a_fan_out_that_comes_behind_a_large_one_waits_for_one_share_of_it)
+{
+    struct client *small[20];
+    open_crowd();
+    for (uint32_t i = 0; i < 20; i++)
+        small[i] = client_login(world, 0, "small", "");
+    crowd_sends(20);
+    for (uint32_t turns = 0; is_fanout_over() && turns < 10; turns++)
+        world_turn(world, 0);
+    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"small\",\"text\":\"hi\"}");
+    uint32_t turns = 0;
+    for (; world_core(world, 0)->fanout_pool.taken == 1 && turns < TURNS_MAX; turns++)
+        world_turn(world, 0);
+    cr_assert_eq(world_core(world, 0)->fanout_pool.taken, 1, "in the turn in which it comes, it is given to all");
+    world_turn(world, 0);
+    world_turn(world, 0);
+    cr_assert_eq(count_entries(small[0]), 1);
+    cr_assert_eq(count_entries(small[19]), 1);
+    cr_assert_not(is_fanout_over(), "the large one goes on");
+}
+
 /* Entries that have left the timeline and are not given yet count against the user. */
 Test(turns, who_sends_to_more_connections_than_can_be_served_is_told_busy_and_nothing_is_lost)
 {
