@@ -434,11 +434,11 @@ Test(reads, a_filtered_page_forwards_leaves_out_nothing_where_a_read_of_memory_e
 }
 
 /* As on a disk that fails: the pages of the file are gone under those who have it open. */
-static void lose_runs(const char *dir)
+static void lose_runs(const char *dir, uint32_t shard)
 {
     char pattern[128];
     glob_t paths;
-    snprintf(pattern, sizeof pattern, "%s/shard-0000/runs/run-*.mdb", dir);
+    snprintf(pattern, sizeof pattern, "%s/shard-%04u/runs/run-*.mdb", dir, shard);
     cr_assert(glob(pattern, 0, NULL, &paths) == 0 && paths.gl_pathc > 0);
     for (size_t i = 0; i < paths.gl_pathc; i++)
         cr_assert_eq(truncate(paths.gl_pathv[i], 0), 0);
@@ -452,7 +452,7 @@ Test(reads, pages_whose_runs_cannot_be_read_are_unavailable_those_that_were_read
     world_dir_make(dir);
     struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
     struct client *alice = begin_with_runs(world, 4);
-    lose_runs(dir);
+    lose_runs(dir, 0);
     for (uint32_t id = 1; id <= 3; id++)
         client_send(alice, "{\"op\":\"history\",\"id\":%u,\"limit\":2}", id);
     world_settle(world);
@@ -465,4 +465,44 @@ Test(reads, pages_whose_runs_cannot_be_read_are_unavailable_those_that_were_read
     }
     world_close(world);
     world_dir_remove(dir);
+}
+
+/* The login time begins with the connection, wherever it has come to. */
+static void refused_login_on(uint32_t shard)
+{
+    char dir[64];
+    page_guard_install();
+    world_dir_make(dir);
+    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    begin_with_runs(world, 1);
+    lose_runs(dir, 1);
+    struct client *bob = client_connect(world, shard);
+    world_advance(world, 4000000);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
+    world_settle(world);
+    json_t *frame = client_next(bob);
+    cr_assert_not_null(frame);
+    cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
+    json_decref(frame);
+    world_advance(world, 5500000);
+    world_settle(world);
+    cr_assert_null(client_next(bob), "it may try again within the login time");
+    world_advance(world, 1000000);
+    world_settle(world);
+    frame = client_next(bob);
+    cr_assert_not_null(frame, "the login time is over");
+    cr_assert_eq(frame_number(frame, "close"), 4002);
+    json_decref(frame);
+    world_close(world);
+    world_dir_remove(dir);
+}
+
+Test(reads, who_cannot_be_logged_in_has_what_is_left_of_the_login_time)
+{
+    refused_login_on(1);
+}
+
+Test(reads, who_cannot_be_logged_in_after_a_move_has_what_is_left_of_the_login_time)
+{
+    refused_login_on(0);
 }
