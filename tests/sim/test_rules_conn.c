@@ -1,4 +1,4 @@
-/* conn.h: reading that is stopped while too many requests are unanswered, and silence. */
+/* conn.h: reading that is stopped while too many requests are unanswered, silence, and the rate of frames. */
 #include <criterion/criterion.h>
 
 #include "world.h"
@@ -112,6 +112,26 @@ Test(conn, the_end_of_a_peer_is_seen_though_its_reading_was_stopped_before_it_wa
     world_hold_writes(world, 1, false);
     world_settle(world);
     client_drop(alice);
+    world_settle(world);
+    cr_assert(client_is_closed(alice), "without any time passing");
+    world_close(world);
+}
+
+/* Nothing more comes from the peer that would have what waits taken up. */
+Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_closes)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    world_hold_writes(world, 1, true);
+    for (uint32_t i = 0; i < LIMIT_UNANSWERED + 5; i++)
+        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"hi\"}", i, world_name(world, 1, 0));
+    client_send_frame(alice, FRAME_LAST | 8, "", 0);
+    world_settle(world);
+    cr_assert_eq(client_bytes_left(alice), 0);
+    cr_assert_gt(world_core(world, 0)->stash_bytes, 0);
+    world_stop(world);
+    world_settle(world);
+    world_hold_writes(world, 1, false);
     world_settle(world);
     cr_assert(client_is_closed(alice), "without any time passing");
     world_close(world);

@@ -107,6 +107,7 @@ static void set_config(struct world *world, const struct world_options *options)
     world->config.frame_rate = options->frame_rate;
     if (options->output_bytes != 0)
         world->config.output_bytes = options->output_bytes;
+    world->config.frame_rate = options->frame_rate;
     world->config.checkpoint_s = 5;
     world->config.connections = 1000;
 }
