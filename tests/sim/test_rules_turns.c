@@ -68,8 +68,22 @@ static bool is_flood_over(void)
     return true;
 }
 
-/* Frames with `first_byte`, each holding `text`; before them one with `begin`, if that is not 0. */
-static void flood(uint8_t begin, uint8_t first_byte, const char *text)
+/* The answers to all floods' frames are there, each once. */
+static void expect_answers(uint32_t each)
+{
+    world_settle(world);
+    for (uint32_t i = 0; i < FLOODS; i++) {
+        uint32_t errors = 0;
+        for (json_t *frame; (frame = client_next(floods[i])) != NULL; json_decref(frame))
+            errors += strcmp(frame_text(frame, "code"), "bad_json") == 0;
+        cr_assert_eq(errors + client_pongs(floods[i]), each);
+        client_drop(floods[i]);
+    }
+}
+
+/* Frames with `first_byte`, each holding `text` and answered by `answers` frames; before them one with `begin`, if that
+ * is not 0. */
+static void flood(uint8_t begin, uint8_t first_byte, const char *text, uint32_t answers)
 {
     for (uint32_t i = 0; i < FLOODS; i++) {
         floods[i] = client_login(world, 0, "mallory", "");
@@ -79,28 +93,27 @@ static void flood(uint8_t begin, uint8_t first_byte, const char *text)
             client_send_frame(floods[i], first_byte, text, strlen(text));
     }
     expect_service(is_flood_over);
-    for (uint32_t i = 0; i < FLOODS; i++)
-        client_drop(floods[i]);
+    expect_answers(answers * FLOOD_FRAMES);
 }
 
 Test(turns, empty_pongs_hold_nobody_up)
 {
-    flood(0, 0x8a, "");
+    flood(0, 0x8a, "", 0);
 }
 
 Test(turns, empty_pings_hold_nobody_up)
 {
-    flood(0, 0x89, "");
+    flood(0, 0x89, "", 1);
 }
 
 Test(turns, empty_continuations_hold_nobody_up)
 {
-    flood(0x01, 0x00, "");
+    flood(0x01, 0x00, "", 0);
 }
 
 Test(turns, bad_requests_hold_nobody_up)
 {
-    flood(0, 0x81, "{");
+    flood(0, 0x81, "{", 1);
 }
 
 /* Frames with `op` that a client has got; entries count as `msg` or, for the sender, `ok`. */
