@@ -167,10 +167,21 @@ Test(manifest, killed_readers_leave_places_for_others)
     free(state.entries);
 }
 
-Test(manifest, who_finds_no_place_takes_one_of_those_that_were_killed)
+/* In a process of its own, as a backup does: in this one LMDB would find nobody else, and begin the lock file anew. */
+static int read_apart(void)
 {
     struct manifest_state state;
     struct store_error error = {""};
+    int end;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(manifest_read(path, true, &state, &error) == 0 && state.count == 1 ? 0 : 1);
+    cr_assert_eq(waitpid(pid, &end, 0), pid);
+    return end;
+}
+
+Test(manifest, who_finds_no_place_takes_one_of_those_that_were_killed)
+{
     struct reader reader;
     uint32_t killed = 0;
     open_manifest();
@@ -179,9 +190,7 @@ Test(manifest, who_finds_no_place_takes_one_of_those_that_were_killed)
         cr_assert(WIFSIGNALED(reader_end(&reader, SIGKILL)));
     (void)reader_end(&reader, 0);
     cr_assert_gt(killed, 100);
-    cr_assert_eq(manifest_read(path, true, &state, &error), 0, "%s", error.text);
-    cr_assert_eq(state.count, 1);
-    free(state.entries);
+    cr_assert_eq(read_apart(), 0);
 }
 
 Test(manifest, a_reader_that_lives_goes_on_seeing_what_it_began_with)
