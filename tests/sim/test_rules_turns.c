@@ -125,6 +125,18 @@ static uint32_t count_entries(struct client *client)
     return count;
 }
 
+/* One that was accepted later is looked at first: its share is what it takes of the turn. */
+Test(turns, who_asks_beside_a_flood_is_read_in_the_same_turn)
+{
+    struct client *mallory = client_login(world, 0, "mallory", "");
+    for (uint32_t i = 0; i < 3 * turn_limits[TURN_INPUT].max; i++)
+        client_send_frame(mallory, FRAME_PONG, "", 0);
+    client_send(alice, "{\"op\":\"ping\",\"id\":1}");
+    world_turn(world, 0);
+    json_decref(client_expect(alice, "ok"));
+    world_settle(world);
+}
+
 /* -- pages -- */
 
 static struct client *readers[FLOODS];
@@ -134,14 +146,32 @@ static bool are_pages_over(void)
     return world_core(world, 0)->history_count == 0;
 }
 
-Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
+static struct client *login_with_entries(uint32_t count)
 {
     struct client *mallory = client_login(world, 0, "mallory", "");
-    for (uint32_t i = 0; i < 6000; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         client_send(mallory, "{\"op\":\"send\",\"id\":1,\"to\":\"mallory\",\"text\":\"x\"}");
         if (i % 500 == 499)
             world_settle(world);
     }
+    return mallory;
+}
+
+Test(turns, a_page_beside_many_long_ones_comes_in_the_same_turn)
+{
+    struct client *mallory = login_with_entries(1000);
+    for (uint32_t page = 0; page < 50; page++)
+        client_send(mallory, "{\"op\":\"history\",\"id\":%u,\"with\":\"nobody\"}", page);
+    client_send(alice, "{\"op\":\"history\",\"id\":1}");
+    world_turn(world, 0);
+    json_decref(client_expect(alice, "history"));
+    cr_assert_not(are_pages_over());
+    world_settle(world);
+}
+
+Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
+{
+    login_with_entries(6000);
     for (uint32_t i = 0; i < FLOODS; i++) {
         readers[i] = client_login(world, 0, "mallory", "");
         for (uint32_t page = 0; page < 50; page++)
