@@ -506,3 +506,62 @@ Test(reads, who_cannot_be_logged_in_after_a_move_has_what_is_left_of_the_login_t
 {
     refused_login_on(0);
 }
+
+/* -- `ok`s that wait for a replay -- */
+
+#define OKS_MAX 3u
+
+/* Bob's replay waits for the reader; the `ok`s of two sends wait for it. */
+static struct client *begin_waiting_oks(struct world *world)
+{
+    begin_with_runs(world, 2);
+    client_login(world, 1, world_name(world, 1, 0), "");
+    world_hold_jobs(world, 1, WORLD_READER, true);
+    world_core(world, 1)->budget.deliveries_max = OKS_MAX;
+    struct client *bob = client_login(world, 1, world_name(world, 1, 0), ",\"after\":0");
+    for (uint32_t id = 2; id <= 3; id++)
+        send_text(bob, id, world_name(world, 0, 1), "hi");
+    world_settle(world);
+    cr_assert_null(client_next(bob));
+    cr_assert_eq(world_core(world, 1)->ok_pool.taken, 2);
+    return bob;
+}
+
+static void expect_no_oks(struct world *world)
+{
+    cr_assert_eq(world_core(world, 1)->ok_pool.taken, 0);
+    cr_assert_eq(world_core(world, 1)->oks_reserved, 0);
+}
+
+Test(reads, sends_on_the_way_have_a_place_for_their_ok_and_past_it_are_busy)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *bob = begin_waiting_oks(world);
+    world_hold_writes(world, 0, true);
+    for (uint32_t id = 4; id <= 5; id++)
+        send_text(bob, id, world_name(world, 0, 1), "hi");
+    world_settle(world);
+    json_t *frame = client_next(bob);
+    cr_assert_not_null(frame);
+    cr_assert_str_eq(frame_text(frame, "code"), "busy");
+    cr_assert_eq(frame_number(frame, "id"), 5);
+    json_decref(frame);
+    world_hold_writes(world, 0, false);
+    world_settle(world);
+    world_hold_jobs(world, 1, WORLD_READER, false);
+    world_settle(world);
+    cr_assert_str_eq(entries(bob, 0), "m0 m1 ok ok ok live");
+    expect_no_oks(world);
+    world_close(world);
+}
+
+Test(reads, who_goes_in_a_replay_leaves_no_ok_behind)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2});
+    struct client *bob = begin_waiting_oks(world);
+    client_drop(bob);
+    world_settle(world);
+    expect_no_oks(world);
+    world_hold_jobs(world, 1, WORLD_READER, false);
+    world_close(world);
+}
