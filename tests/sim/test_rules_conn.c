@@ -1,4 +1,5 @@
-/* conn.h: reading that is stopped while too many requests are unanswered, silence, and the rate of frames. */
+/* conn.h: reading that is stopped while too many requests are unanswered, silence, a full server, and the rate of
+ * frames. */
 #include <criterion/criterion.h>
 
 #include "world.h"
@@ -134,6 +135,26 @@ Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_cl
     world_hold_writes(world, 1, false);
     world_settle(world);
     cr_assert(client_is_closed(alice), "without any time passing");
+    world_close(world);
+}
+
+Test(conn, who_is_turned_away_from_a_full_server_counts_apart_until_they_have_gone)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 1, .connections = 2});
+    struct core *core = world_core(world, 0);
+    client_login(world, 0, "alice", "");
+    struct client *bob = client_login(world, 0, "bob", "");
+    for (uint32_t i = 0; i < 5; i++)
+        client_begin(world, 0);
+    world_settle(world);
+    cr_assert(core->turned_away == 5 && core->conns.taken == 7);
+    cr_assert_eq(atomic_load(&core->server->conn_count), 2);
+    world_advance(world, 3000000);
+    world_settle(world);
+    cr_assert(core->turned_away == 0 && core->conns.taken == 2);
+    client_drop(bob);
+    world_settle(world);
+    client_login(world, 0, "carol", "");
     world_close(world);
 }
 

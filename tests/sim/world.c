@@ -109,7 +109,7 @@ static void set_config(struct world *world, const struct world_options *options)
         world->config.output_bytes = options->output_bytes;
     world->config.frame_rate = options->frame_rate;
     world->config.checkpoint_s = 5;
-    world->config.connections = 1000;
+    world->config.connections = options->connections == 0 ? 1000 : options->connections;
 }
 
 static struct world *world_prepare(const struct world_options *options)

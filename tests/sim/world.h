@@ -46,6 +46,7 @@ struct world_options {
     uint64_t memtable_bytes; /* 0: 1 MiB */
     uint32_t output_bytes;   /* of one connection, before it is cut off; 0: as configured */
     uint32_t frame_rate;     /* of one connection; 0: no limit */
+    uint32_t connections;    /* 0: 1000 */
     struct chaos *chaos;     /* borrowed; NULL: none */
     uint64_t wall_us;        /* 0: what the system's clock says */
 };
