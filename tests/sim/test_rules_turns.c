@@ -125,6 +125,20 @@ static uint32_t count_entries(struct client *client)
     return count;
 }
 
+/* Of each a part is taken up, and then more comes: turn by turn, since who is far behind is not read. */
+Test(turns, frames_that_come_behind_a_part_that_was_taken_up_are_answered_once)
+{
+    for (uint32_t i = 0; i < FLOODS; i++)
+        floods[i] = client_login(world, 0, "mallory", "");
+    for (uint32_t piece = 0; piece < 10; piece++) {
+        for (uint32_t i = 0; i < FLOODS; i++)
+            for (uint32_t k = 0; k < TURN_INPUT_SHARE + 100; k++)
+                client_send_frame(floods[i], FRAME_TEXT, "{", 1);
+        world_turn(world, 0);
+    }
+    expect_answers(10 * (TURN_INPUT_SHARE + 100));
+}
+
 /* One that was accepted later is looked at first: its share is what it takes of the turn. */
 Test(turns, who_asks_beside_a_flood_is_read_in_the_same_turn)
 {
