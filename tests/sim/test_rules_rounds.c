@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "delivery.h"
 #include "world.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
@@ -241,5 +242,65 @@ Test(rounds, an_idle_shard_joins_a_round_that_began_before_it_had_ended_the_last
     world_hold_letters(world, 0, 1, false);
     world_settle(world);
     cr_assert_eq(info_of(world, 0).run_count, 2);
+    world_close(world);
+}
+
+/* -- a batch of more records than a turn takes up -- */
+
+#define SENDERS 6u
+#define EACH 900u
+static struct client *senders[SENDERS];
+
+/* All of them are in one batch of shard 1's log; its write is held, and so is the one before it. */
+static struct world *begin_with_a_large_batch(void)
+{
+    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64u << 20});
+    struct client *early = client_login(world, 0, world_name(world, 0, SENDERS), "");
+    send_text(early, 1, world_name(world, 0, SENDERS), "for which a round is wanted");
+    world_settle(world);
+    world_hold_writes(world, 1, true);
+    for (uint32_t i = 0; i < SENDERS; i++) {
+        senders[i] = client_login(world, 0, world_name(world, 0, i), "");
+        for (uint32_t k = 0; k < EACH; k++)
+            send_text(senders[i], k, world_name(world, 1, 0), "x");
+    }
+    world_settle(world);
+    return world;
+}
+
+static uint32_t count_oks(struct client *client)
+{
+    uint32_t count = 0;
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
+        count += strcmp(frame_text(frame, "op"), "ok") == 0;
+    return count;
+}
+
+Test(rounds, a_shard_that_has_not_delivered_all_that_is_durable_does_not_announce_its_end)
+{
+    struct world *world = begin_with_a_large_batch();
+    want_round(world);
+    world_hold_writes(world, 1, false);
+    world_settle(world);
+    cr_assert_eq(info_of(world, 0).row_count, SENDERS * EACH + 1, "the copies of all senders are of this round");
+    cr_assert_eq(info_of(world, 1).row_count, SENDERS * EACH);
+    world_close(world);
+}
+
+Test(rounds, what_is_durable_and_not_yet_delivered_is_so_when_the_next_write_fails)
+{
+    struct world *world = begin_with_a_large_batch();
+    world_hold_writes(world, 1, false);
+    world_turn(world, 1); /* the small batch is written, the large one in flight */
+    world_hold_writes(world, 1, true);
+    send_text(senders[0], EACH, world_name(world, 1, 0), "of the batch that fails");
+    world_settle(world);
+    world_hold_writes(world, 1, false);
+    world_turn(world, 1);
+    cr_assert(delivery_is_behind(world_core(world, 1)), "a part is delivered, and the next write is in flight");
+    world_fail_writes(world, 1);
+    world_settle(world);
+    for (uint32_t i = 0; i < SENDERS; i++)
+        cr_assert_eq(count_oks(senders[i]), EACH);
     world_close(world);
 }
