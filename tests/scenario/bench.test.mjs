@@ -59,7 +59,7 @@ test("bench: the table has medians, ranges and verdicts", () => {
 });
 
 const WRONG = [
-  [["--peer"], {}, /--peer is no option; there is --peers/],
+  [["--peer"], {}, /--peer is no option; there are --peers and --hostile/],
   [[], { BENCH_RUNS: "0" }, /BENCH_RUNS must be a whole number from 1 to 99/],
   [[], { BENCH_SECONDS: "x" }, /BENCH_SECONDS must be at least 0\.1, and is x/],
   [[], { BENCH_ONLY: "(" }, /BENCH_ONLY must be a regular expression/],

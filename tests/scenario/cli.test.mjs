@@ -191,7 +191,7 @@ scenario("the log is logfmt on stderr, with one line when ready, and never the t
   await alice.until(() => alice.stray.length > 0, "bad_json");
   await world.server.stop();
   const lines = world.server.stderr.trim().split("\n");
-  for (const line of lines) assert.match(line, /^time=\d{4}-\d\d-\d\dT[\d:.]+Z level=(info|warn|error) event=[a-z_]+( [a-z_]+=("[^"]*"|[^ "]*))*$/);
+  for (const line of lines) assert.match(line, /^time=\d{4}-\d\d-\d\dT[\d:.]+Z level=(debug|info|warn|error) event=[a-z_]+( [a-z_]+=("[^"]*"|[^ "]*))*$/);
   assert.equal(lines.filter((line) => line.includes("event=ready")).length, 1);
   assert.match(lines.find((line) => line.includes("event=ready")), new RegExp(`listen=127\\.0\\.0\\.1:${world.server.address.port}\\b`));
   assert.doesNotMatch(world.server.stderr, /secret/);
