@@ -56,7 +56,7 @@ static void expect_service(bool (*is_over)(void))
 /* -- input -- */
 
 #define FLOODS 8u
-#define FLOOD_FRAMES 40000u
+#define FLOOD_FRAMES 10000u
 
 static struct client *floods[FLOODS];
 
