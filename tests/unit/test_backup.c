@@ -2,7 +2,7 @@
  * with --wrap=copy_link.) */
 #include "store_bed.h"
 
-#include "storage/backup.h"
+#include "storage/backup_private.h"
 #include "storage/copy.h"
 #include "storage/datadir.h"
 #include "storage/hold.h"
@@ -125,4 +125,25 @@ Test(backup, one_that_was_overtaken_while_it_was_made_says_so_and_the_next_one_i
     cr_assert_not(has(to, "BACKUP"));
     nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
+}
+
+/* As on a disk that keeps an earlier manifest: sound, but not the one that was written. */
+Test(backup, a_manifest_that_is_sound_and_says_something_else_is_refused)
+{
+    struct manifest_state state;
+    struct store_error why = {""};
+    char path[160];
+    snprintf(path, sizeof path, "%s/manifest.mdb", bed.dir);
+    cr_assert_eq(manifest_read(path, false, &state, &why), 0, "%s", why.text);
+    cr_assert_eq(state.count, 1);
+    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), 0, "%s", error.text);
+    state.marks.last_ts++;
+    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), -EBADMSG);
+    cr_assert_not_null(strstr(error.text, "manifest.mdb does not say what was written"));
+    state.marks.last_ts--;
+    state.entries[0].rows++;
+    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), -EBADMSG);
+    state.count = 0;
+    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), -EBADMSG);
+    free(state.entries);
 }
