@@ -31,7 +31,7 @@ enum hostile_fate {
 
 struct hostile_figures {
     enum hostile_fate fate;
-    uint64_t refused; /* sends that were told to come later, and did */
+    uint64_t refused; /* sends that got `busy` and were sent again */
     uint64_t unanswered;
     struct load_histogram send, ping;
 };

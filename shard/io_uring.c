@@ -16,7 +16,7 @@
 #define KIND_SHIFT 56
 /* The kernel hands out what is ready in portions; a turn takes so many of them before it answers. */
 #define GATHER_ROUNDS_MAX 64
-/* When it is told to gather less, so many more of those that are there. */
+/* After io_gather_less, so many more of the completions that are there. */
 #define LESS_COMPLETIONS_MAX 128
 #define SUBMIT_TRIES_MAX 1000
 

@@ -50,7 +50,7 @@ static bool is_message_within_frame_rate(struct core *core, struct conn *conn, u
     return false;
 }
 
-/* All frames count in the rate; what is no request is told so first. */
+/* All frames count in the rate; for one that is no request that error comes first. */
 static void take_request(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
     struct request request;

@@ -15,7 +15,7 @@ struct core;
 
 /* `conn` is open and its `login` is of another shard's user. */
 void move_begin(struct core *core, struct conn *conn);
-/* `conn`, which is on its way, is to be closed instead. */
+/* `conn`, which is moving, is to be closed instead. */
 void move_cancel(struct core *core, struct conn *conn);
 /* Something may have changed: it leaves if it can. */
 void move_step(struct core *core, struct conn *conn);

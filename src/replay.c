@@ -163,7 +163,7 @@ static void page_take_up(struct core *core, struct replay *replay)
     conn_close(core, conn, 1011, "the messages cannot be read: come back");
 }
 
-/* It is taken up in its turn. */
+/* The page is taken up when the replay is next in the queue. */
 static void on_page(void *context, int result)
 {
     struct replay *replay = context;

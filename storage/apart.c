@@ -25,7 +25,7 @@ void apart_close(struct apart **apart)
     *apart = NULL;
 }
 
-/* The asker may be gone before the child asks to be told. */
+/* The asker may be gone before the child asks for the signal. */
 static _Noreturn void run_child(struct apart *apart, pid_t asker, int (*body)(struct apart *apart, void *context),
                                 void *context)
 {

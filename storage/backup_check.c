@@ -18,7 +18,7 @@ struct looking {
     const struct backup_run *runs;
 };
 
-/* The first problem is what is told. */
+/* Only the first problem is reported. */
 static void tell(void *context, const char *text)
 {
     struct apart *apart = context;
