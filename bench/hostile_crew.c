@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "load_proc.h"
-#include "load_slice.h"
+#include "load/proc.h"
+#include "load/slice.h"
 
 #define IN_BYTES 65536u
 #define EVENTS 256u

@@ -13,7 +13,7 @@
 
 #include "hostile_plan.h"
 #include "hostile_scan.h"
-#include "load_address.h"
+#include "load/address.h"
 
 #define HOSTILE_CREW_NICE 5 /* more than the program's */
 #define HOSTILE_RUN_BYTES 24u

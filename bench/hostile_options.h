@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "load_address.h"
+#include "load/address.h"
 
 #define HOSTILE_ATTACKS_MAX 64u
 

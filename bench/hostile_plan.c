@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load_wire.h"
+#include "load/wire.h"
 
 #define FIN 0x80u
 #define HEADER_BYTES 6u /* of a short masked frame */
@@ -21,11 +21,12 @@
     .pace = HOSTILE_WINDOW, .window = 20, .block_answers = 1
 
 #define FLOODERS(count)                                                                                                \
-    .unit = HOSTILE_FRAMES, .connections = count, .user_seats = 1, .opening = HOSTILE_OPENS_LOGIN, .pace = HOSTILE_FLOOD
+    .unit = HOSTILE_FRAMES, .connections = count, .user_sessions = 1, .opening = HOSTILE_OPENS_LOGIN,                  \
+    .pace = HOSTILE_FLOOD
 
 #define BAD_FRAMES(count)                                                                                              \
     .about = "6 connections, each again and again: the upgrade, " #count " bad frames and a login in one write",       \
-    .unit = HOSTILE_CONNECTIONS, .connections = 6, .user_seats = 1, .opening = HOSTILE_OPENS_BAD_FRAMES,               \
+    .unit = HOSTILE_CONNECTIONS, .connections = 6, .user_sessions = 1, .opening = HOSTILE_OPENS_BAD_FRAMES,            \
     .bad_frames = count, .end = HOSTILE_ENDS_ANSWERED, .session_ms = 2000
 
 static const struct hostile_plan plans[] = {
@@ -66,7 +67,7 @@ static const struct hostile_plan plans[] = {
      .about = "connects until the server is full, then 300 more a second, each held for 3 s",
      .unit = HOSTILE_REFUSALS,
      .connections = 15000,
-     .user_seats = 100,
+     .user_sessions = 100,
      .opening = HOSTILE_OPENS_LOGIN,
      .extra_per_s = 300,
      .hold_ms = 3000},
@@ -74,7 +75,7 @@ static const struct hostile_plan plans[] = {
      .about = "10,000 connections, each with 7 KB of an HTTP head that has no end",
      .unit = HOSTILE_CONNECTIONS,
      .connections = 10000,
-     .user_seats = 1,
+     .user_sessions = 1,
      .block = HOSTILE_HEAD,
      .least_s = 12,
      .tells_memory = true},
@@ -92,7 +93,7 @@ static const struct hostile_plan plans[] = {
      .about = "200 connections, each with sends of which every byte is a write of its own",
      .unit = HOSTILE_SENDS,
      .connections = 200,
-     .user_seats = 1,
+     .user_sessions = 1,
      .opening = HOSTILE_OPENS_LOGIN,
      .block = HOSTILE_SEND,
      .pace = HOSTILE_BYTEWISE,
@@ -101,7 +102,7 @@ static const struct hostile_plan plans[] = {
      .about = "4 connections, each again and again: connect, upgrade, login, close",
      .unit = HOSTILE_LOGINS,
      .connections = 4,
-     .user_seats = 1,
+     .user_sessions = 1,
      .opening = HOSTILE_OPENS_LOGIN,
      .end = HOSTILE_ENDS_ANSWERED},
     {.name = "replay",
@@ -149,7 +150,7 @@ const struct hostile_plan *hostile_plan_filler(void)
 
 void hostile_plan_user(const struct hostile_plan *plan, const char *run, uint32_t nth, char name_r[HOSTILE_NAME_BYTES])
 {
-    uint32_t number = plan->user_seats == 0 ? 0 : nth / plan->user_seats;
+    uint32_t number = plan->user_sessions == 0 ? 0 : nth / plan->user_sessions;
     snprintf(name_r, HOSTILE_NAME_BYTES, "hostile-%s-%u", run, number);
 }
 

@@ -60,10 +60,10 @@ struct hostile_plan {
     const char *name;
     const char *about;
     enum hostile_unit unit;
-    uint32_t connections; /* at a time; fewer where the limit of open files is lower */
-    uint32_t senders;     /* those that write blocks, the others only read; 0: all */
-    uint32_t user_seats;  /* connections of one user; 0: all are one's */
-    uint32_t fill;        /* entries of the first user's timeline, before all else */
+    uint32_t connections;   /* at a time; fewer where the limit of open files is lower */
+    uint32_t senders;       /* those that write blocks, the others only read; 0: all */
+    uint32_t user_sessions; /* connections of one user; 0: all are one's */
+    uint32_t fill;          /* entries of the first user's timeline, before all else */
     enum hostile_opening opening;
     uint32_t bad_frames;
     enum hostile_block block;

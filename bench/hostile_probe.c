@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "hostile_crew.h"
-#include "load_wire.h"
+#include "load/wire.h"
 
 #define PRIORITY 1
 #define NICE (-10)

@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 #include "hostile_scan.h"
-#include "load_address.h"
-#include "load_histogram.h"
+#include "load/address.h"
+#include "load/histogram.h"
 
 /* A server that answers nothing for so long is hung. */
 #define HOSTILE_HUNG_S 30u

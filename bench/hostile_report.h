@@ -11,7 +11,7 @@
 #include "hostile_crew.h"
 #include "hostile_plan.h"
 #include "hostile_probe.h"
-#include "load_proc.h"
+#include "load/proc.h"
 
 #define HOSTILE_P99_US 25000u
 #define HOSTILE_TIMES_ALONE 4u

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "load_wire.h"
+#include "load/wire.h"
 
 #define STATUS_LINE_BYTES 12u /* "HTTP/1.1 101" */
 #define OPCODE_BITS 0x0Fu

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "hostile_crew.h"
-#include "load_wire.h"
+#include "load/wire.h"
 
 #define IN_BYTES 65536u
 #define DROP_BYTES (1u << 20)

@@ -18,8 +18,8 @@
 
 #include "base/bytes.h"
 #include "base/list.h"
-#include "storage/datadir.h"
-#include "storage/run.h"
+#include "storage/datadir/datadir.h"
+#include "storage/runs/run.h"
 
 #define NAME_BYTES 16u
 #define TEXT_BYTES 64u

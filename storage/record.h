@@ -17,8 +17,7 @@
  *
  * where `other` is the other user (absent for a message to oneself); the recipient's row has no key.
  *
- * `struct message` is the view that readers share: a message as one timeline's user sees it, its spans
- * borrowed from a record or from a row.
+ * `struct message` (base/message.h) is the view that readers share, its spans borrowed from a record or from a row.
  */
 #ifndef CHITCHAT_STORAGE_RECORD_H
 #define CHITCHAT_STORAGE_RECORD_H
@@ -27,13 +26,8 @@
 #include <stdint.h>
 
 #include "base/limits.h"
+#include "base/message.h"
 #include "base/span.h"
-
-enum role {
-    ROLE_SENT = 1,     /* the row of the sender's timeline */
-    ROLE_RECEIVED = 2, /* the row of the recipient's timeline */
-    ROLE_SELF = 3,     /* a message to oneself: one row, one ts */
-};
 
 struct record {
     /* Owned by the shard's thread. */
@@ -87,18 +81,6 @@ static inline bool record_is_to_self(const struct record *record)
 {
     return span_equal(record_from(record), record_to(record));
 }
-
-/* A message as the user of one timeline sees it. Borrows the memory of the record or row that it shows. */
-struct message {
-    uint64_t ts;       /* in this timeline */
-    uint64_t other_ts; /* in the other user's; equal to ts for a message to oneself */
-    enum role role;
-    const uint8_t *mid; /* LIMIT_MID_BYTES */
-    struct span from;
-    struct span to;
-    struct span key; /* empty in the recipient's timeline, and where it was sent without */
-    struct span text;
-};
 
 /* The view of `record` in the timeline of its sender (ROLE_SENT or, to oneself, ROLE_SELF) or recipient. Borrows. */
 struct message record_view(const struct record *record, enum role role);

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "load_run.h"
+#include "load/run.h"
 
 static struct load_run *open_run(uint32_t connections, uint32_t window)
 {
@@ -28,12 +28,12 @@ static void close_run(struct load_run *run)
 static void take(struct load_run *run, uint32_t from, uint32_t to, uint32_t seq)
 {
     struct load_text text = {.from = from, .to = to, .seq = seq};
-    load_worker_check_order(&run->workers[0], &run->seats[to], &text, (struct span){"", 0});
+    load_worker_check_order(&run->workers[0], &run->sessions[to], &text, (struct span){"", 0});
 }
 
 static uint64_t broken(struct load_run *run)
 {
-    load_worker_settle_order(&run->workers[0]);
+    load_worker_end_order_checks(&run->workers[0]);
     return run->workers[0].stats.counts[LOAD_BROKEN_ORDER];
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "load_report.h"
+#include "load/report.h"
 
 static char *const words[] = {(char *)(uintptr_t) "chitchat-load", (char *)(uintptr_t) "--kill-server",
                               (char *)(uintptr_t) "it's <here>", (char *)(uintptr_t) "127.0.0.1:80"};

@@ -6,12 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "load_histogram.h"
-#include "load_options.h"
-#include "load_random.h"
-#include "load_report.h"
-#include "load_run.h"
-#include "load_text.h"
+#include "load/histogram.h"
+#include "load/options.h"
+#include "load/random.h"
+#include "load/report.h"
+#include "load/run.h"
+#include "load/text.h"
 
 Test(load_histogram, every_value_lies_in_its_bucket_and_is_known_to_a_sixtieth)
 {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load_text.h"
-#include "load_wire.h"
+#include "load/text.h"
+#include "load/wire.h"
 
 static char *held;
 

@@ -47,7 +47,7 @@ function randomFrom(seed) {
 const random = randomFrom(values.seed);
 const userOf = (index) => `user-${index % USERS}`;
 
-class World {
+class Harness {
   data;
   shards;
   server;
@@ -176,16 +176,16 @@ function countKill(moment) {
   totals.moments[moment] = (totals.moments[moment] ?? 0) + 1;
 }
 
-async function oneRound(world, moment) {
-  await world.begin();
-  const hasCome = await MOMENTS[moment](world);
-  if (world.server.isRunning()) world.server.signal("SIGKILL");
-  await world.end();
+async function oneRound(harness, moment) {
+  await harness.begin();
+  const hasCome = await MOMENTS[moment](harness);
+  if (harness.server.isRunning()) harness.server.signal("SIGKILL");
+  await harness.end();
   totals.rounds++;
   countKill(hasCome === false ? "load" : moment);
   if (moment !== "recovery") return;
   for (let kills = 1 + random(3); kills > 0; kills--) {
-    killedAfter(1 + random(60), world.data, OPTIONS);
+    killedAfter(1 + random(60), harness.data, OPTIONS);
     countKill("recovery");
   }
 }
@@ -197,23 +197,23 @@ function addModel(model) {
 
 // Rounds on one data directory, then everything in it is judged. False if a promise was broken.
 async function campaign(shards, mayGoOn) {
-  const world = new World(shards);
+  const harness = new Harness(shards);
   let error;
   try {
-    for (let round = 0; round < ROUNDS_PER_DATA && mayGoOn() && !world.model.isBroken; round++) await oneRound(world, names[totals.rounds % names.length]);
-    if (!world.model.isBroken) await world.judge();
+    for (let round = 0; round < ROUNDS_PER_DATA && mayGoOn() && !harness.model.isBroken; round++) await oneRound(harness, names[totals.rounds % names.length]);
+    if (!harness.model.isBroken) await harness.judge();
   } catch (caught) {
     error = caught;
   }
-  addModel(world.model);
-  const isGood = !error && !world.model.isBroken;
+  addModel(harness.model);
+  const isGood = !error && !harness.model.isBroken;
   if (!isGood && !values["expect-violation"]) {
-    for (const finding of world.model.findings) console.error(finding.length > 300 ? `${finding.slice(0, 300)}…` : finding);
+    for (const finding of harness.model.findings) console.error(finding.length > 300 ? `${finding.slice(0, 300)}…` : finding);
     if (error) console.error(error);
-    console.error(`seed ${values.seed}, ${shards} shards; the data are kept in ${world.data}; the log of the last server:`);
-    console.error(world.server?.stderr.slice(-3000));
+    console.error(`seed ${values.seed}, ${shards} shards; the data are kept in ${harness.data}; the log of the last server:`);
+    console.error(harness.server?.stderr.slice(-3000));
   }
-  await world.clean(!isGood && !values["expect-violation"]);
+  await harness.clean(!isGood && !values["expect-violation"]);
   return isGood;
 }
 

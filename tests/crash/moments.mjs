@@ -27,41 +27,41 @@ async function untilEvent(dirs, matches, ms) {
 const exists = (dir, name) => fs.existsSync(path.join(dir, name));
 
 export const MOMENTS = {
-  load: async (world) => sleep(50 + world.random(500)),
+  load: async (harness) => sleep(50 + harness.random(500)),
 
   // A run begins to be written; so soon, it is hardly synced or committed.
-  checkpoint: async (world) =>
-    untilEvent(subdirectories(world.data, "runs"), (dir, type, name) => type === "rename" && name.startsWith("run-") && exists(dir, name), world.random(12)),
+  checkpoint: async (harness) =>
+    untilEvent(subdirectories(harness.data, "runs"), (dir, type, name) => type === "rename" && name.startsWith("run-") && exists(dir, name), harness.random(12)),
 
   // A run begins to be written beside so many that it is a merge's, or one of its inputs is removed.
-  merge: async (world) =>
+  merge: async (harness) =>
     untilEvent(
-      subdirectories(world.data, "runs"),
+      subdirectories(harness.data, "runs"),
       (dir, type, name) => type === "rename" && name.startsWith("run-") && (!exists(dir, name) || runCount(dir) > 6),
-      world.random(10),
+      harness.random(10),
     ),
 
   // The log goes on in another file.
-  rotation: async (world) => {
+  rotation: async (harness) => {
     const last = new Map();
     return untilEvent(
-      subdirectories(world.data, "wal"),
+      subdirectories(harness.data, "wal"),
       (dir, type, name) => {
         const before = last.get(dir);
         if (type === "change") last.set(dir, name);
         return type === "change" && before !== undefined && before !== name;
       },
-      world.random(3),
+      harness.random(3),
     );
   },
 
   // It is told to stop, and killed while it does.
-  shutdown: async (world) => {
-    await sleep(100 + world.random(300));
-    world.server.signal("SIGTERM");
-    await sleep(world.random(40));
+  shutdown: async (harness) => {
+    await sleep(100 + harness.random(300));
+    harness.server.signal("SIGTERM");
+    await sleep(harness.random(40));
   },
 
   // Under load first; what follows is killed before it is ready (crash.mjs).
-  recovery: async (world) => sleep(100 + world.random(300)),
+  recovery: async (harness) => sleep(100 + harness.random(300)),
 };

@@ -4,8 +4,8 @@
  *
  * The thread of the ring, from within a submit. An index counts from the oldest entry that has not left.
  */
-#ifndef CHITCHAT_TESTS_SQES_H
-#define CHITCHAT_TESTS_SQES_H
+#ifndef CHITCHAT_TESTS_DISK_SQES_H
+#define CHITCHAT_TESTS_DISK_SQES_H
 
 #include <liburing.h>
 #include <stddef.h>

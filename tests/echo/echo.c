@@ -16,9 +16,9 @@
 
 #include "base/assert.h"
 #include "base/list.h"
-#include "http.h"
+#include "protocol/http.h"
+#include "protocol/ws.h"
 #include "shard/io.h"
-#include "ws.h"
 
 #define MESSAGE_BYTES_MAX (UINT64_C(16) << 20)
 /* More than this waiting for a peer, and it is not read until it has taken it. */

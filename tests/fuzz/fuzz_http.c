@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
-#include "http.h"
+#include "protocol/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

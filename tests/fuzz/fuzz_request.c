@@ -3,8 +3,8 @@
 
 #include "../unit/json_oracle.h"
 #include "base/assert.h"
-#include "request.h"
-#include "utf8.h"
+#include "protocol/request.h"
+#include "protocol/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "storage/wal_format.h"
+#include "storage/wal/wal_format.h"
 
 #define GENERATION 3u
 

@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
-#include "ws.h"
+#include "protocol/ws.h"
 
 #define MESSAGE_MAX 5000u
 

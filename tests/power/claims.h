@@ -6,8 +6,8 @@
  *
  * One thread. Whatever cannot be read ends the process.
  */
-#ifndef CHITCHAT_TESTS_CLAIMS_H
-#define CHITCHAT_TESTS_CLAIMS_H
+#ifndef CHITCHAT_TESTS_POWER_CLAIMS_H
+#define CHITCHAT_TESTS_POWER_CLAIMS_H
 
 #include <stdbool.h>
 #include <stddef.h>

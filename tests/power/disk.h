@@ -17,8 +17,8 @@
  *
  * One thread. Whatever goes wrong here ends the process.
  */
-#ifndef CHITCHAT_TESTS_DISK_H
-#define CHITCHAT_TESTS_DISK_H
+#ifndef CHITCHAT_TESTS_POWER_DISK_H
+#define CHITCHAT_TESTS_POWER_DISK_H
 
 #include <stdbool.h>
 

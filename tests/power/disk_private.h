@@ -1,6 +1,6 @@
 /* disk_private.h: what disk.c (which plays a trace) and disk_image.c (which builds images) share. */
-#ifndef CHITCHAT_TESTS_DISK_PRIVATE_H
-#define CHITCHAT_TESTS_DISK_PRIVATE_H
+#ifndef CHITCHAT_TESTS_POWER_DISK_PRIVATE_H
+#define CHITCHAT_TESTS_POWER_DISK_PRIVATE_H
 
 #include <stddef.h>
 

@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "checker.h"
 #include "disk_private.h"
-#include "judge.h"
 
 #define JOBS_MAX 16
 #define JUDGE_SECONDS 120u
@@ -52,7 +52,7 @@ struct job {
     uint64_t cut;
     uint64_t seed;
     char dir[PATH_BYTES];
-    struct judgement *judgement; /* shared */
+    struct result *result; /* shared */
 };
 
 struct power {
@@ -119,18 +119,18 @@ static void tell(struct power *power, const struct job *job)
 {
     if (power->told++ >= FAILURES_TOLD)
         return;
-    printf("%s: %s\n  image: %s (as it stands after the judgement)\n  again: %s --cut %llu --image %llu\n",
-           verdict_names[job->judgement->verdict], job->judgement->text, job->dir, power->options.again,
+    printf("%s: %s\n  image: %s (as it stands after the result)\n  again: %s --cut %llu --image %llu\n",
+           verdict_names[job->result->verdict], job->result->text, job->dir, power->options.again,
            (unsigned long long)job->cut, (unsigned long long)job->seed);
     fflush(stdout);
 }
 
 static void conclude(struct power *power, struct job *job)
 {
-    power->verdicts[job->judgement->verdict]++;
-    if (job->judgement->verdict != VERDICT_GOOD)
+    power->verdicts[job->result->verdict]++;
+    if (job->result->verdict != VERDICT_GOOD)
         tell(power, job);
-    if (job->judgement->verdict == VERDICT_GOOD || power->told > FAILURES_TOLD)
+    if (job->result->verdict == VERDICT_GOOD || power->told > FAILURES_TOLD)
         remove_dir(job->dir);
     job->pid = 0;
 }
@@ -149,16 +149,16 @@ static void reap(struct power *power, bool all)
 }
 
 /* The first lines of what the server's double said before it gave up. */
-static void read_complaint(const char *path, struct judgement *judgement)
+static void read_complaint(const char *path, struct result *result)
 {
-    char text[sizeof judgement->text] = "";
+    char text[sizeof result->text] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t bytes = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (bytes > 0)
-        memcpy(judgement->text, text, (size_t)bytes + 1);
+        memcpy(result->text, text, (size_t)bytes + 1);
     if (fd >= 0)
         close(fd);
-    judgement->verdict = judgement->is_open ? VERDICT_DIED : VERDICT_REFUSED;
+    result->verdict = result->is_open ? VERDICT_DIED : VERDICT_REFUSED;
 }
 
 /* A process that judges, below one that looks how it ended. */
@@ -174,13 +174,13 @@ static _Noreturn void run_judge(const struct power *power, const struct job *job
         if (freopen(said, "w", stderr) == NULL || setvbuf(stderr, NULL, _IONBF, 0) != 0)
             _exit(3);
         alarm(JUDGE_SECONDS);
-        judge(data, &power->claims, &options, job->judgement);
+        judge(data, &power->claims, &options, job->result);
         _exit(0);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         disk_fail("no process for the judge");
-    if (!WIFEXITED(status) && job->judgement->verdict == VERDICT_DIED)
-        read_complaint(said, job->judgement);
+    if (!WIFEXITED(status) && job->result->verdict == VERDICT_DIED)
+        read_complaint(said, job->result);
     unlink(said);
     _exit(0);
 }
@@ -207,7 +207,7 @@ static void take_image(struct power *power, uint64_t seed)
     job->seed = seed;
     snprintf(job->dir, sizeof job->dir, "%s/%llu", power->options.work, (unsigned long long)power->made++);
     disk_build(power->disk, job->dir, choice_of(seed), seed, &power->counts);
-    *job->judgement = (struct judgement){.verdict = VERDICT_DIED, .text = "the judge did not begin"};
+    *job->result = (struct result){.verdict = VERDICT_DIED, .text = "the judge did not begin"};
     fflush(stdout);
     job->pid = fork();
     if (job->pid == 0)
@@ -395,9 +395,9 @@ static void open_all(struct power *power)
     if (power->options.claims != NULL)
         claims_load(&power->claims, power->options.claims);
     for (uint32_t i = 0; i < power->options.jobs; i++) {
-        power->jobs[i].judgement =
-            mmap(NULL, sizeof *power->jobs[i].judgement, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (power->jobs[i].judgement == MAP_FAILED)
+        power->jobs[i].result =
+            mmap(NULL, sizeof *power->jobs[i].result, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (power->jobs[i].result == MAP_FAILED)
             disk_fail("no memory");
     }
 }

@@ -1,6 +1,6 @@
 /* record.h: what the two halves of the recorder share. Any thread; one lock, one trace. */
-#ifndef CHITCHAT_TESTS_RECORD_H
-#define CHITCHAT_TESTS_RECORD_H
+#ifndef CHITCHAT_TESTS_POWER_RECORD_H
+#define CHITCHAT_TESTS_POWER_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>

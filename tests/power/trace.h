@@ -5,8 +5,8 @@
  * trace anywhere: whatever was written or sent by then is before the cut, and whatever the server could have concluded
  * from a completion has that completion before it.
  */
-#ifndef CHITCHAT_TESTS_TRACE_H
-#define CHITCHAT_TESTS_TRACE_H
+#ifndef CHITCHAT_TESTS_POWER_TRACE_H
+#define CHITCHAT_TESTS_POWER_TRACE_H
 
 #include <stdint.h>
 

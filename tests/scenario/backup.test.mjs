@@ -6,8 +6,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { World, scenario } from "./lib/world.mjs";
-import { SMALL, USERS, checkBothSides, dump, fill, filesOf, flip, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/atrest.mjs";
+import { Harness, scenario } from "./lib/harness.mjs";
+import { SMALL, USERS, checkBothSides, dump, fill, filesOf, flip, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/offline.mjs";
 import { BIN, SHORT, Server, makeDataDir, removeDataDir, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
@@ -36,9 +36,9 @@ async function withDir(body) {
 
 // All users send to all, some with keys, until stopped; `acknowledged` grows as replies come.
 // Paced, so that what has to be looked at stays small.
-async function traffic(world, tag) {
+async function traffic(harness, tag) {
   const state = { acknowledged: [], isOver: false };
-  const clients = await Promise.all(USERS.map((user) => world.login(user)));
+  const clients = await Promise.all(USERS.map((user) => harness.login(user)));
   state.done = Promise.all(
     clients.flatMap((client, index) =>
       USERS.map(async (to, n) => {
@@ -61,17 +61,17 @@ async function traffic(world, tag) {
   return state;
 }
 
-scenario("backups of a server under load: each verifies, has all that was acknowledged before it, and nothing one-sided", {}, async (world) => {
-  await world.start({ options: SMALL });
-  const load = await traffic(world, "load");
-  await untilRuns(world);
+scenario("backups of a server under load: each verifies, has all that was acknowledged before it, and nothing one-sided", {}, async (harness) => {
+  await harness.start({ options: SMALL });
+  const load = await traffic(harness, "load");
+  await untilRuns(harness);
   await withDir(async (dir) => {
     const rounds = SHORT ? 3 : 8;
     for (let round = 0; round < rounds; round++) {
       await sleep(400);
       const before = load.acknowledged.slice();
       const to = path.join(dir, `backup-${round}`);
-      const end = await backup(world.server.data, to);
+      const end = await backup(harness.server.data, to);
       assert.equal(end.status, 0, end.stderr);
       assert.match(end.stdout, /^backup [^\n]*: \d+ runs \(\d+ files linked\), \d+ segments of logs, \d+ bytes copied\n$/);
       const tree = withoutLinks(treeOf(to));
@@ -85,23 +85,23 @@ scenario("backups of a server under load: each verifies, has all that was acknow
     const logs = fs.readdirSync(dir).flatMap((name) => filesOf(path.join(dir, name), /\.wal$/));
     const generations = new Set(logs.map((file) => `${path.basename(path.dirname(path.dirname(file)))} ${fs.readFileSync(file).readBigUInt64LE(24)}`));
     assert.ok(generations.size >= 3, `segments came and went meanwhile: ${generations.size}`);
-    await world.server.stop();
+    await harness.server.stop();
     // The earlier backups did not change when the server merged and recycled what they were made of.
     checkBothSides(dump(path.join(dir, "backup-0")), []);
     verified(path.join(dir, "backup-0"));
   });
-  checkBothSides(dump(world.server.data), load.acknowledged);
+  checkBothSides(dump(harness.server.data), load.acknowledged);
 });
 
-scenario("what was restored is served under a new epoch: cursors of the old one are told, and nothing is missing", {}, async (world) => {
-  await world.start({ options: SMALL });
-  const sent = await fill(world, scaled(900), { pad: 60 });
-  await untilRuns(world);
+scenario("what was restored is served under a new epoch: cursors of the old one are told, and nothing is missing", {}, async (harness) => {
+  await harness.start({ options: SMALL });
+  const sent = await fill(harness, scaled(900), { pad: 60 });
+  await untilRuns(harness);
   await withDir(async (dir) => {
     const to = path.join(dir, "backup");
     const restored = path.join(dir, "restored");
-    assert.equal((await backup(world.server.data, to)).status, 0);
-    const later = await world.login("alice");
+    assert.equal((await backup(harness.server.data, to)).status, 0);
+    const later = await harness.login("alice");
     const lost = await later.send("bob", "after the backup");
     const epoch = later.epoch;
     const before = treeOf(to);
@@ -109,14 +109,14 @@ scenario("what was restored is served under a new epoch: cursors of the old one 
     assert.equal(end.status, 0, end.stderr);
     assert.deepEqual(withoutLinks(treeOf(to)), withoutLinks(before), "the backup is as it was, but for link counts");
     verified(restored);
-    await world.server.stop();
+    await harness.server.stop();
     const server = await Server.start({ data: restored, shards: null, options: SMALL });
     try {
-      const alice = await world.client({ server });
+      const alice = await harness.client({ server });
       await alice.loginAs("alice", { after: lost.ts, epoch });
       assert.equal(alice.login.reset, true);
       assert.notEqual(alice.epoch, epoch);
-      assert.match(server.stderr, new RegExp(`shards=${world.shards}`));
+      assert.match(server.stderr, new RegExp(`shards=${harness.shards}`));
       const timeline = await wholeTimeline(alice);
       assert.equal(timeline.filter((entry) => entry.text === "after the backup").length, 0);
       for (const one of sent.filter((one) => one.from === "alice")) assert.ok(timeline.some((entry) => entry.mid === one.mid && entry.ts === one.ts));
@@ -135,28 +135,28 @@ scenario("what was restored is served under a new epoch: cursors of the old one 
   });
 });
 
-scenario("a backup of a stopped or killed server's directory is as good, and keeps a server from starting meanwhile only", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  const sent = await fill(world, 120);
-  await world.server.kill();
+scenario("a backup of a stopped or killed server's directory is as good, and keeps a server from starting meanwhile only", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  const sent = await fill(harness, 120);
+  await harness.server.kill();
   await withDir(async (dir) => {
-    assert.equal((await backup(world.server.data, path.join(dir, "one"))).status, 0);
+    assert.equal((await backup(harness.server.data, path.join(dir, "one"))).status, 0);
     checkBothSides(dump(path.join(dir, "one")), sent);
-    await world.startAgain({ options: SMALL });
-    await world.server.stop();
-    assert.equal((await backup(world.server.data, path.join(dir, "two"))).status, 0);
+    await harness.startAgain({ options: SMALL });
+    await harness.server.stop();
+    assert.equal((await backup(harness.server.data, path.join(dir, "two"))).status, 0);
     checkBothSides(dump(path.join(dir, "two")), sent);
     assert.equal(verified(path.join(dir, "two")).messages, sent.length);
   });
 });
 
-scenario("wrong directories are refused with what to do, and left as they were", { shards: [2] }, async (world) => {
-  await world.start();
-  await fill(world, 36);
+scenario("wrong directories are refused with what to do, and left as they were", { shards: [2] }, async (harness) => {
+  await harness.start();
+  await fill(harness, 36);
   await withDir(async (dir) => {
     const good = path.join(dir, "good");
     const full = path.join(dir, "full");
-    const data = world.server.data;
+    const data = harness.server.data;
     fs.mkdirSync(full);
     fs.writeFileSync(path.join(full, "mine"), "mine");
     assert.equal((await backup(data, good)).status, 0);
@@ -180,7 +180,7 @@ scenario("wrong directories are refused with what to do, and left as they were",
     }
     assert.deepEqual(fs.readdirSync(full), ["mine"]);
     assert.ok(!fs.existsSync(path.join(dir, "x")));
-    await world.server.stop();
+    await harness.server.stop();
     const end = await run(["restore", "--from", data, "--data", path.join(dir, "x")]);
     assert.equal(end.status, 1);
     assert.match(end.stderr, /is no backup: `chitchat backup/);
@@ -214,19 +214,19 @@ async function holdFor(data) {
 
 const bytesOf = (dir, pattern) => filesOf(dir, pattern).reduce((sum, file) => sum + (fs.existsSync(file) ? fs.statSync(file).size : 0), 0);
 
-scenario("while a backup holds, segments stay up to a limit; past it the server goes on and the backup is overtaken", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  const load = await traffic(world, "held");
-  await untilRuns(world);
-  const holder = await holdFor(world.server.data);
-  const count = () => filesOf(world.server.data, /\.wal$/).length;
-  const overtaken = () => Number(fs.readFileSync(path.join(world.server.data, "HOLD"), "utf8") || "0");
+scenario("while a backup holds, segments stay up to a limit; past it the server goes on and the backup is overtaken", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  const load = await traffic(harness, "held");
+  await untilRuns(harness);
+  const holder = await holdFor(harness.server.data);
+  const count = () => filesOf(harness.server.data, /\.wal$/).length;
+  const overtaken = () => Number(fs.readFileSync(path.join(harness.server.data, "HOLD"), "utf8") || "0");
   const before = overtaken();
   const files = count();
   let most = files;
   let acknowledged = load.acknowledged.length;
   try {
-    const clients = await Promise.all(USERS.map((user) => world.login(user)));
+    const clients = await Promise.all(USERS.map((user) => harness.login(user)));
     const large = clients.map((client, n) => pump(client, { to: USERS[(n + 1) % USERS.length], text: (i) => `large/${n}/${i}`.padEnd(16000, "y"), window: 16, stopped: () => overtaken() > before }));
     await until("a backup that is overtaken", () => {
       most = Math.max(most, count());
@@ -235,7 +235,7 @@ scenario("while a backup holds, segments stay up to a limit; past it the server 
     await Promise.all(large);
     assert.ok(most > files + 20, `segments stayed: ${files}, then ${most}`);
     // For each shard: 32 that are held, a round's, and spares.
-    assert.ok(most <= world.shards * (32 + 16 + 8), `${most} segments`);
+    assert.ok(most <= harness.shards * (32 + 16 + 8), `${most} segments`);
     acknowledged = load.acknowledged.length;
     await sleep(1000);
     assert.ok(load.acknowledged.length > acknowledged, "sends go on while it holds");
@@ -245,66 +245,66 @@ scenario("while a backup holds, segments stay up to a limit; past it the server 
   await sleep(2500);
   assert.ok(count() < most, "they go when nothing holds");
   await load.stop();
-  await world.server.stop();
-  checkBothSides(dump(world.server.data), load.acknowledged);
+  await harness.server.stop();
+  checkBothSides(dump(harness.server.data), load.acknowledged);
 });
 
-scenario("a backup that is stopped while it copies the logs is overtaken, and says so; what it made is known as unfinished", { shards: [2] }, async (world) => {
-  await world.start({ options: ["--memtable-bytes", "64M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"] });
-  await fill(world, 1200, { tag: "big", pad: 15000 });
+scenario("a backup that is stopped while it copies the logs is overtaken, and says so; what it made is known as unfinished", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--memtable-bytes", "64M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"] });
+  await fill(harness, 1200, { tag: "big", pad: 15000 });
   await withDir(async (dir) => {
     const to = path.join(dir, "b");
     const wal = path.join(to, "shard-0000/wal");
-    const end = await run(["backup", "--data", world.server.data, "--to", to], async (child) => {
+    const end = await run(["backup", "--data", harness.server.data, "--to", to], async (child) => {
       await until("a copied log", () => fs.existsSync(wal) && fs.readdirSync(wal).length > 0, { every: 0 });
       child.kill("SIGSTOP");
       assert.ok(!fs.existsSync(path.join(to, "BACKUP")), "it was stopped in time");
-      await world.server.stop();
-      await world.startAgain({ options: SMALL });
+      await harness.server.stop();
+      await harness.startAgain({ options: SMALL });
       child.kill("SIGCONT");
     });
     assert.equal(end.status, 1, end.stdout);
     assert.match(end.stderr, /^chitchat: the server was started again, or could not keep old segments[^\n]*make the backup again[^\n]*\n$/);
     assert.match((await run(["verify", "--data", to])).stderr, /not finished/);
-    const again = await backup(world.server.data, path.join(dir, "c"));
+    const again = await backup(harness.server.data, path.join(dir, "c"));
     assert.equal(again.status, 0, again.stderr);
     verified(path.join(dir, "c"));
   });
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("a backup that was killed holds nothing: the next one goes on at once, and two at a time wait for each other", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  await fill(world, 600, { pad: 2000 });
+scenario("a backup that was killed holds nothing: the next one goes on at once, and two at a time wait for each other", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, 600, { pad: 2000 });
   await withDir(async (dir) => {
-    const child = spawn(BIN, ["backup", "--data", world.server.data, "--to", path.join(dir, "killed")], { stdio: "ignore" });
+    const child = spawn(BIN, ["backup", "--data", harness.server.data, "--to", path.join(dir, "killed")], { stdio: "ignore" });
     await until("the backup's directory", () => fs.existsSync(path.join(dir, "killed")), { every: 0 });
     child.kill("SIGKILL");
     await once(child, "close");
-    const ends = await Promise.all(["a", "b", "c"].map((name) => backup(world.server.data, path.join(dir, name))));
+    const ends = await Promise.all(["a", "b", "c"].map((name) => backup(harness.server.data, path.join(dir, name))));
     for (const end of ends) assert.equal(end.status, 0, end.stderr);
     for (const name of ["a", "b", "c"]) verified(path.join(dir, name));
   });
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("what cannot be written is told with the file, and the server goes on", { shards: [1] }, async (world) => {
-  await world.start({ options: SMALL });
-  await fill(world, 600, { pad: 500 });
+scenario("what cannot be written is told with the file, and the server goes on", { shards: [1] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, 600, { pad: 500 });
   await withDir(async (dir) => {
-    const nowhere = await run(["backup", "--data", world.server.data, "--to", "/proc/none"]);
+    const nowhere = await run(["backup", "--data", harness.server.data, "--to", "/proc/none"]);
     assert.equal(nowhere.status, 1);
     assert.match(nowhere.stderr, /cannot make \/proc\/none: /);
     const to = path.join(dir, "b");
     const script = 'trap "" XFSZ; ulimit -f 16; exec "$0" "$@"';
-    const end = spawnSync("/bin/sh", ["-c", script, BIN, "backup", "--data", world.server.data, "--to", to], { encoding: "utf8" });
+    const end = spawnSync("/bin/sh", ["-c", script, BIN, "backup", "--data", harness.server.data, "--to", to], { encoding: "utf8" });
     assert.equal(end.status, 1);
     assert.match(end.stderr, /^chitchat: [^\n]*\/b\/shard-0000\/[^\n]* cannot be written: File too large\n$/);
     assert.equal(fs.existsSync(path.join(to, "BACKUP")), false);
   });
-  const alice = await world.login("alice");
+  const alice = await harness.login("alice");
   await alice.send("bob", "still here");
-  await world.server.stop();
+  await harness.server.stop();
 });
 
 const OTHER = "/dev/shm";
@@ -312,26 +312,26 @@ const hasOther = fs.existsSync(OTHER) && fs.statSync(OTHER).dev !== fs.statSync(
 
 test("to another file system runs are copied, while the server merges them away", { skip: !hasOther }, async () => {
   const dir = fs.mkdtempSync(path.join(OTHER, "chitchat-scenario-"));
-  const world = new World(2);
+  const harness = new Harness(2);
   try {
-    await world.start({ options: SMALL });
-    const load = await traffic(world, "other");
-    await untilRuns(world, 8);
+    await harness.start({ options: SMALL });
+    const load = await traffic(harness, "other");
+    await untilRuns(harness, 8);
     for (let round = 0; round < 3; round++) {
       await sleep(500);
       const before = load.acknowledged.slice();
       const to = path.join(dir, `${round}`);
-      const end = await backup(world.server.data, to);
+      const end = await backup(harness.server.data, to);
       assert.equal(end.status, 0, end.stderr);
       assert.match(end.stdout, /\(0 files linked\)/);
       verified(to);
       checkBothSides(dump(to), before);
     }
     await load.stop();
-    world.checkClients();
-    await world.server.stop();
+    harness.checkClients();
+    await harness.server.stop();
   } finally {
-    await world.clean();
+    await harness.clean();
     removeDataDir(dir);
   }
 });

@@ -5,7 +5,7 @@ import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
 import { makeDataDir, removeDataDir, runToEnd } from "./lib/server.mjs";
-import { scenario } from "./lib/world.mjs";
+import { scenario } from "./lib/harness.mjs";
 import { Client } from "./lib/client.mjs";
 
 const PORT_OPEN = "127.0.0.1:0";
@@ -94,46 +94,46 @@ test("a port in use is refused, and the data directory is not made", async () =>
   holder.close();
 });
 
-scenario("a port that another server of ours has is in use too", { shards: [2] }, async (world) => {
-  await world.start();
-  await withDir((dir) => refused(["serve", "--listen", `127.0.0.1:${world.server.address.port}`, "--data", path.join(dir, "d")], /in use/));
-  await world.server.stop();
+scenario("a port that another server of ours has is in use too", { shards: [2] }, async (harness) => {
+  await harness.start();
+  await withDir((dir) => refused(["serve", "--listen", `127.0.0.1:${harness.server.address.port}`, "--data", path.join(dir, "d")], /in use/));
+  await harness.server.stop();
 });
 
-scenario("a data directory that another server has is refused, and that server goes on", { shards: [2] }, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
+scenario("a data directory that another server has is refused, and that server goes on", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
   await alice.send("bob", "before");
-  refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data], /in use/);
+  refused(["serve", "--listen", PORT_OPEN, "--data", harness.server.data], /in use/);
   await alice.send("bob", "after");
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("another number of shards is refused with the number that it has; none given takes that", { shards: [2] }, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
+scenario("another number of shards is refused with the number that it has; none given takes that", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
   await alice.send("bob", "kept");
-  await world.server.stop();
-  const before = treeOf(world.server.data);
-  const end = refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data, "--shards", "3"], /\b2\b/);
+  await harness.server.stop();
+  const before = treeOf(harness.server.data);
+  const end = refused(["serve", "--listen", PORT_OPEN, "--data", harness.server.data, "--shards", "3"], /\b2\b/);
   assert.match(end.stderr, /--shards/);
-  assert.deepEqual(treeOf(world.server.data), before);
-  await world.startAgain({ shards: null });
-  assert.match(world.server.stderr, /shards=2/);
-  assert.equal((await (await world.login("bob")).history()).messages[0].text, "kept");
-  await world.server.stop();
+  assert.deepEqual(treeOf(harness.server.data), before);
+  await harness.startAgain({ shards: null });
+  assert.match(harness.server.stderr, /shards=2/);
+  assert.equal((await (await harness.login("bob")).history()).messages[0].text, "kept");
+  await harness.server.stop();
 });
 
-scenario("a data directory of another version, or none of ours, is refused and left as it was", { shards: [2] }, async (world) => {
-  await world.start();
-  await world.server.stop();
-  const meta = path.join(world.server.data, "META");
+scenario("a data directory of another version, or none of ours, is refused and left as it was", { shards: [2] }, async (harness) => {
+  await harness.start();
+  await harness.server.stop();
+  const meta = path.join(harness.server.data, "META");
   const text = fs.readFileSync(meta, "utf8");
   fs.writeFileSync(meta, text.replace("chitchat-data 1", "chitchat-data 9"));
   assert.notEqual(fs.readFileSync(meta, "utf8"), text);
-  const before = treeOf(world.server.data);
-  refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data], /version|format/);
-  assert.deepEqual(treeOf(world.server.data), before);
+  const before = treeOf(harness.server.data);
+  refused(["serve", "--listen", PORT_OPEN, "--data", harness.server.data], /version|format/);
+  assert.deepEqual(treeOf(harness.server.data), before);
   await withDir((dir) => {
     fs.writeFileSync(path.join(dir, "precious.txt"), "not of chitchat");
     refused(["serve", "--listen", PORT_OPEN, "--data", dir], /./);
@@ -141,26 +141,26 @@ scenario("a data directory of another version, or none of ours, is refused and l
   });
 });
 
-scenario("options come from the environment too, and the command line wins", { shards: [1] }, async (world) => {
-  await world.start({ shards: null, env: { CHITCHAT_SHARDS: "3", CHITCHAT_PING_S: "7", CHITCHAT_ORIGIN: "https://a.example,https://b.example", CHITCHAT_HOST: "c.example,d.example:81" } });
-  assert.match(world.server.stderr, /shards=3/);
-  const client = await world.login("alice");
+scenario("options come from the environment too, and the command line wins", { shards: [1] }, async (harness) => {
+  await harness.start({ shards: null, env: { CHITCHAT_SHARDS: "3", CHITCHAT_PING_S: "7", CHITCHAT_ORIGIN: "https://a.example,https://b.example", CHITCHAT_HOST: "c.example,d.example:81" } });
+  assert.match(harness.server.stderr, /shards=3/);
+  const client = await harness.login("alice");
   assert.equal(client.login.ping, 7);
-  await (await Client.open(world.server, { headers: { Origin: "https://b.example" } })).loginAs("bob");
-  await (await Client.open(world.server, { headers: { Host: "d.example:81", Origin: "http://d.example:81" } })).loginAs("carol");
-  await world.server.stop();
-  await world.start({ shards: 2, env: { CHITCHAT_SHARDS: "3" } });
-  assert.match(world.server.stderr, /shards=2/);
-  await world.server.stop();
+  await (await Client.open(harness.server, { headers: { Origin: "https://b.example" } })).loginAs("bob");
+  await (await Client.open(harness.server, { headers: { Host: "d.example:81", Origin: "http://d.example:81" } })).loginAs("carol");
+  await harness.server.stop();
+  await harness.start({ shards: 2, env: { CHITCHAT_SHARDS: "3" } });
+  assert.match(harness.server.stderr, /shards=2/);
+  await harness.server.stop();
 });
 
-scenario("a name in the environment that no option has is warned of, without its value, and changes nothing", { shards: [1] }, async (world) => {
-  await world.start({ env: { CHITCHAT_PINGS: "secret", CHITCHAT_PORT: "tcp://10.0.0.1:80" } });
-  const warnings = world.server.stderr.split("\n").filter((line) => line.includes("event=unknown_environment"));
+scenario("a name in the environment that no option has is warned of, without its value, and changes nothing", { shards: [1] }, async (harness) => {
+  await harness.start({ env: { CHITCHAT_PINGS: "secret", CHITCHAT_PORT: "tcp://10.0.0.1:80" } });
+  const warnings = harness.server.stderr.split("\n").filter((line) => line.includes("event=unknown_environment"));
   assert.deepEqual(warnings.map((line) => /name=(\S+)/.exec(line)[1]).sort(), ["CHITCHAT_PINGS", "CHITCHAT_PORT"]);
   for (const line of warnings) assert.match(line, /level=warn/);
-  assert.doesNotMatch(world.server.stderr, /secret|tcp:/);
-  await world.server.stop();
+  assert.doesNotMatch(harness.server.stderr, /secret|tcp:/);
+  await harness.server.stop();
 });
 
 test("each command has its own options, and tells how it is used", () => {
@@ -182,35 +182,35 @@ test("each command has its own options, and tells how it is used", () => {
   }
 });
 
-scenario("the log is logfmt on stderr, with one line when ready, and never the text of a message", { shards: [2] }, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
+scenario("the log is logfmt on stderr, with one line when ready, and never the text of a message", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
   await alice.send("bob", "a very secret text", { key: "a very secret key" });
   await alice.error({ op: "send", to: "b b", text: "another secret" }, "bad_request");
   alice.raw('{"op":"send","to":"bob","text":"broken secret');
   await alice.until(() => alice.stray.length > 0, "bad_json");
-  await world.server.stop();
-  const lines = world.server.stderr.trim().split("\n");
+  await harness.server.stop();
+  const lines = harness.server.stderr.trim().split("\n");
   for (const line of lines) assert.match(line, /^time=\d{4}-\d\d-\d\dT[\d:.]+Z level=(debug|info|warn|error) event=[a-z_]+( [a-z_]+=("[^"]*"|[^ "]*))*$/);
   assert.equal(lines.filter((line) => line.includes("event=ready")).length, 1);
-  assert.match(lines.find((line) => line.includes("event=ready")), new RegExp(`listen=127\\.0\\.0\\.1:${world.server.address.port}\\b`));
-  assert.doesNotMatch(world.server.stderr, /secret/);
+  assert.match(lines.find((line) => line.includes("event=ready")), new RegExp(`listen=127\\.0\\.0\\.1:${harness.server.address.port}\\b`));
+  assert.doesNotMatch(harness.server.stderr, /secret/);
 });
 
-scenario("damage in the middle of a log is refused with file and offset, and nothing is touched", { shards: [2] }, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
+scenario("damage in the middle of a log is refused with file and offset, and nothing is touched", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
   for (let i = 0; i < 5; i++) await alice.send("bob", `message ${i} with a text to be found`);
-  await world.server.kill();
-  const logs = Object.keys(treeOf(world.server.data)).filter((name) => name.endsWith(".wal"));
+  await harness.server.kill();
+  const logs = Object.keys(treeOf(harness.server.data)).filter((name) => name.endsWith(".wal"));
   const log = logs.find((name) => fs.readFileSync(name).includes("message 1 with"));
   const bytes = fs.readFileSync(log);
   bytes[bytes.indexOf("message 1 with")] ^= 1;
   fs.writeFileSync(log, bytes);
-  const before = treeOf(world.server.data);
-  const end = refused(["serve", "--listen", PORT_OPEN, "--data", world.server.data], /segment-\d+\.wal/);
+  const before = treeOf(harness.server.data);
+  const end = refused(["serve", "--listen", PORT_OPEN, "--data", harness.server.data], /segment-\d+\.wal/);
   assert.match(end.stderr, /offset/);
-  assert.deepEqual(treeOf(world.server.data), before);
+  assert.deepEqual(treeOf(harness.server.data), before);
 });
 
 test("an option may be written with = too, and values may be bytes with K, M or G", async () => {
@@ -233,12 +233,12 @@ test("a data directory that is a file, or lies where nothing can be made, is ref
   });
 });
 
-scenario("an environment that sets several addresses is served on all; the command line replaces them", { shards: [1] }, async (world) => {
-  await world.start({ listen: [], env: { CHITCHAT_LISTEN: "127.0.0.1:0,[::1]:0" } });
-  assert.deepEqual(world.server.addresses.map((at) => at.host), ["127.0.0.1", "[::1]"]);
-  for (const at of world.server.addresses) await (await world.client({ at })).loginAs("alice");
-  await world.server.stop();
-  await world.start({ env: { CHITCHAT_LISTEN: "[::1]:0" } });
-  assert.deepEqual(world.server.addresses.map((at) => at.host), ["127.0.0.1"]);
-  await world.server.stop();
+scenario("an environment that sets several addresses is served on all; the command line replaces them", { shards: [1] }, async (harness) => {
+  await harness.start({ listen: [], env: { CHITCHAT_LISTEN: "127.0.0.1:0,[::1]:0" } });
+  assert.deepEqual(harness.server.addresses.map((at) => at.host), ["127.0.0.1", "[::1]"]);
+  for (const at of harness.server.addresses) await (await harness.client({ at })).loginAs("alice");
+  await harness.server.stop();
+  await harness.start({ env: { CHITCHAT_LISTEN: "[::1]:0" } });
+  assert.deepEqual(harness.server.addresses.map((at) => at.host), ["127.0.0.1"]);
+  await harness.server.stop();
 });

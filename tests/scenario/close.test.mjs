@@ -1,13 +1,13 @@
 // PROTOCOL, close codes: each with what brings it about.
 import assert from "node:assert/strict";
-import { onServers, scenario } from "./lib/world.mjs";
+import { onServers, scenario } from "./lib/harness.mjs";
 import { OPCODE, Raw, frameOf } from "./lib/raw.mjs";
 import { scaled, until } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
-onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
+onServers("Close codes", { options: ["--login-time-s", "2"] }, (harness, it) => {
   async function closedBy(...frames) {
-    const raw = await (await Raw.open(world.server)).upgrade();
+    const raw = await (await Raw.open(harness.server)).upgrade();
     for (const frame of frames) raw.write(frame);
     const code = await raw.closeCode();
     raw.end();
@@ -42,7 +42,7 @@ onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
   });
 
   it("a character may be cut between two fragments", async () => {
-    const raw = await (await Raw.open(world.server)).upgrade();
+    const raw = await (await Raw.open(harness.server)).upgrade();
     const bytes = Buffer.from('{"op":"login","user":"","x":"\u20ac"}');
     const cut = bytes.indexOf(0x82);
     raw.write(frameOf(bytes.subarray(0, cut), { fin: false }));
@@ -56,7 +56,7 @@ onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
     assert.equal(fill(131072).length, 131072);
     assert.equal(await closedBy(frameOf(fill(131073))), 1009);
     assert.equal(await closedBy(frameOf("x".repeat(131072), { fin: false }), frameOf("x", { opcode: OPCODE.continuation })), 1009);
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     assert.equal((await client.strayAfter(fill(131072))).op, "ok");
   });
 
@@ -68,7 +68,7 @@ onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
   });
 
   it("4002 without a login within the login time, which pings do not extend", async () => {
-    const raw = await (await Raw.open(world.server)).upgrade();
+    const raw = await (await Raw.open(harness.server)).upgrade();
     const pings = setInterval(() => raw.write(frameOf("", { opcode: OPCODE.ping })), 200);
     const code = await raw.closeCode();
     clearInterval(pings);
@@ -77,31 +77,31 @@ onServers("Close codes", { options: ["--login-time-s", "2"] }, (world, it) => {
   });
 
   it("4002 also when the login frame never becomes complete", async () => {
-    const raw = await (await Raw.open(world.server)).upgrade();
-    raw.write(frameOf(`{"op":"login","user":"${world.name()}"}`).subarray(0, 20));
+    const raw = await (await Raw.open(harness.server)).upgrade();
+    raw.write(frameOf(`{"op":"login","user":"${harness.name()}"}`).subarray(0, 20));
     assert.equal(await raw.closeCode(), 4002);
     raw.destroy();
   });
 
   it("a connection that does not even send its HTTP head is closed at the login time", async () => {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     raw.write("GET /ws HTTP/1.1\r\n");
     await raw.until(() => raw.isEnded, "the end");
     raw.destroy();
   });
 
   it("a logged-in connection outlives the login time", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     await new Promise((resolve) => setTimeout(resolve, 3000));
     await client.ok({ op: "ping" });
   });
 });
 
-scenario("4001 for one that does not read what it gets; it has lost nothing", {}, async (world) => {
-  await world.start({ options: ["--output-bytes", "1M"] });
-  const alice = await world.login("alice");
-  const slow = await world.login("bob");
-  const quick = await world.login("bob");
+scenario("4001 for one that does not read what it gets; it has lost nothing", {}, async (harness) => {
+  await harness.start({ options: ["--output-bytes", "1M"] });
+  const alice = await harness.login("alice");
+  const slow = await harness.login("bob");
+  const quick = await harness.login("bob");
   slow.pause();
   const count = 1500;
   // In portions: however busy the machine is, the quick one is never far behind.
@@ -114,15 +114,15 @@ scenario("4001 for one that does not read what it gets; it has lost nothing", {}
   assert.ok(closed.code === 4001 || closed.code === 1006, `${closed.code}`);
   assert.ok(slow.messages.length < count);
   slow.check();
-  const back = await world.login("bob", { after: slow.cursor, epoch: slow.epoch });
+  const back = await harness.login("bob", { after: slow.cursor, epoch: slow.epoch });
   await back.untilLive();
   assert.equal(slow.messages.length + back.messages.length, count);
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("4002 for a silent connection; the server pings first, and a pong keeps it", { shards: [2] }, async (world) => {
-  await world.start({ options: ["--ping-s", "1"] });
-  const raw = await (await Raw.open(world.server)).upgrade();
+scenario("4002 for a silent connection; the server pings first, and a pong keeps it", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--ping-s", "1"] });
+  const raw = await (await Raw.open(harness.server)).upgrade();
   raw.write(frameOf('{"op":"login","user":"silent"}'));
   let pings = 0;
   for (;;) {
@@ -135,31 +135,31 @@ scenario("4002 for a silent connection; the server pings first, and a pong keeps
   }
   assert.ok(pings >= 1);
   raw.destroy();
-  const answering = await world.login("answering"); // `ws` answers pings by itself
+  const answering = await harness.login("answering"); // `ws` answers pings by itself
   await new Promise((resolve) => setTimeout(resolve, 5000));
   await answering.ok({ op: "ping" });
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("4201 for one connection of a user too many, until one leaves", {}, async (world) => {
-  await world.start({ options: ["--user-connections", "3"] });
+scenario("4201 for one connection of a user too many, until one leaves", {}, async (harness) => {
+  await harness.start({ options: ["--user-connections", "3"] });
   const clients = [];
-  for (let i = 0; i < 3; i++) clients.push(await world.login("alice"));
-  const extra = await world.client();
+  for (let i = 0; i < 3; i++) clients.push(await harness.login("alice"));
+  const extra = await harness.client();
   assert.equal((await extra.request({ op: "login", user: "alice" })).code, 4201);
-  await world.login("bob");
+  await harness.login("bob");
   await clients[0].close();
   await until("a place for one more", async () => {
-    const again = await world.client();
+    const again = await harness.client();
     const reply = await again.request({ op: "login", user: "alice" });
     return reply.op === "ok" || assert.equal(reply.code, 4201);
   }, { every: 0 });
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("rate_limited says how long to wait, and then it goes on", { shards: [2] }, async (world) => {
-  await world.start({ options: ["--send-rate", "50", "--frame-rate", "200"] });
-  const alice = await world.login("alice");
+scenario("rate_limited says how long to wait, and then it goes on", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--send-rate", "50", "--frame-rate", "200"] });
+  const alice = await harness.login("alice");
   const replies = await Promise.all(Array.from({ length: 150 }, (_, n) => alice.request({ op: "send", to: "bob", text: `${n}` })));
   const refused = replies.filter((reply) => reply.op === "error");
   assert.ok(refused.length > 0 && refused.length < 150);
@@ -173,18 +173,18 @@ scenario("rate_limited says how long to wait, and then it goes on", { shards: [2
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const pings = await Promise.all(Array.from({ length: 600 }, () => alice.request({ op: "ping" })));
   assert.ok(pings.some((reply) => reply.code === "rate_limited"));
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("1001 for everyone at a stop: idle, not logged in, and in the middle of a replay", {}, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
+scenario("1001 for everyone at a stop: idle, not logged in, and in the middle of a replay", {}, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
   await pump(alice, { to: "bob", count: scaled(5000), text: (n) => "x".repeat(1000) + n, window: 100 });
-  const stranger = await (await Raw.open(world.server)).upgrade();
-  const replaying = await world.client();
+  const stranger = await (await Raw.open(harness.server)).upgrade();
+  const replaying = await harness.client();
   replaying.request({ op: "login", user: "bob", after: 0 });
   await replaying.untilMessages(1);
-  await world.server.stop();
+  await harness.server.stop();
   assert.equal((await alice.untilClosed()).code, 1001);
   assert.equal(await stranger.closeCode(), 1001);
   assert.equal((await replaying.untilClosed()).code, 1001);

@@ -1,6 +1,6 @@
 // Killed under load and started again: what was acknowledged is there, in both timelines, once.
 import assert from "node:assert/strict";
-import { scenario } from "./lib/world.mjs";
+import { scenario } from "./lib/harness.mjs";
 import { SHORT, killedAfter, scaled, sleep } from "./lib/server.mjs";
 import { checkHolds, pump, wholeTimeline } from "./lib/traffic.mjs";
 
@@ -8,27 +8,27 @@ const USERS = 10;
 const nameOf = (index) => `user-${index}`;
 
 // Every user sends to another until the server is gone; what was acknowledged.
-async function load(world, round, ms) {
-  const clients = await Promise.all(Array.from({ length: USERS }, (_, index) => world.login(nameOf(index))));
+async function load(harness, round, ms) {
+  const clients = await Promise.all(Array.from({ length: USERS }, (_, index) => harness.login(nameOf(index))));
   const sending = clients.map((from, index) =>
     pump(from, { to: nameOf((index * 3 + round) % USERS), text: (n) => `${round}/${index}/${n}`, key: (n) => `${round}/${index}/${n}`, window: 30 }),
   );
   await sleep(ms);
-  await world.server.kill();
+  await harness.server.kill();
   const lists = await Promise.all(sending);
-  world.checkClients();
+  harness.checkClients();
   return lists.flatMap((list, index) => list.map((sent) => ({ ...sent, from: nameOf(index) })));
 }
 
-async function checkAll(world, acknowledged) {
+async function checkAll(harness, acknowledged) {
   const timelines = new Map();
   for (let index = 0; index < USERS; index++) {
-    const client = await world.login(nameOf(index));
+    const client = await harness.login(nameOf(index));
     const timeline = await wholeTimeline(client);
     timelines.set(client.user, timeline);
     checkHolds(timeline.filter((m) => m.from === client.user), acknowledged.filter((s) => s.from === client.user), { isSender: true });
     checkHolds(timeline.filter((m) => m.to === client.user), acknowledged.filter((s) => s.to === client.user), { isSender: false });
-    const replayed = await world.login(client.user, { after: 0, epoch: client.epoch });
+    const replayed = await harness.login(client.user, { after: 0, epoch: client.epoch });
     await replayed.untilLive();
     assert.deepEqual(replayed.entries.map((entry) => entry.mid), timeline.map((entry) => entry.mid));
   }
@@ -41,94 +41,94 @@ async function checkAll(world, acknowledged) {
     }
 }
 
-scenario("kill -9 under load, again and again: every acknowledged message is in both timelines once", {}, async (world) => {
+scenario("kill -9 under load, again and again: every acknowledged message is in both timelines once", {}, async (harness) => {
   const options = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
   const acknowledged = [];
   const rounds = SHORT ? 2 : 4;
-  await world.start({ options });
+  await harness.start({ options });
   for (let round = 0; round < rounds; round++) {
-    acknowledged.push(...(await load(world, round, 300 + 400 * Math.random())));
-    await world.startAgain({ options });
+    acknowledged.push(...(await load(harness, round, 300 + 400 * Math.random())));
+    await harness.startAgain({ options });
   }
   assert.ok(acknowledged.length > 100 * rounds);
-  await checkAll(world, acknowledged);
-  await world.server.stop();
+  await checkAll(harness, acknowledged);
+  await harness.server.stop();
 });
 
-scenario("sends whose outcome is unknown are sent again with their keys and stand once", {}, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
-  const bob = await world.login("bob");
+scenario("sends whose outcome is unknown are sent again with their keys and stand once", {}, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
+  const bob = await harness.login("bob");
   const keys = Array.from({ length: scaled(8000) }, (_, n) => `key ${n}`);
   const replies = keys.map((key) => alice.request({ op: "send", to: "bob", text: key, key }));
   await bob.untilMessages(100);
-  await world.server.kill();
+  await harness.server.kill();
   const known = (await Promise.all(replies)).filter((reply) => reply.op === "ok").length;
   await bob.untilClosed(); // what the server had given to the kernel still comes
   const seen = bob.messages.map((message) => message.mid);
   const epoch = bob.epoch;
-  await world.startAgain();
-  const again = await world.login("alice");
+  await harness.startAgain();
+  const again = await harness.login("alice");
   const sent = await Promise.all(keys.map((key) => again.ok({ op: "send", to: "bob", text: key, key })));
   assert.ok(sent.filter((reply) => reply.dup).length >= known);
-  const back = await world.login("bob", { after: bob.cursor, epoch });
+  const back = await harness.login("bob", { after: bob.cursor, epoch });
   await back.untilLive();
   await back.untilEntries(keys.length - seen.length);
   const mids = [...seen, ...back.messages.map((message) => message.mid)];
   assert.equal(new Set(mids).size, keys.length);
   assert.equal((await wholeTimeline(back)).length, keys.length);
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("SIGTERM under load: what is in flight is answered, all get 1001, and it ends with 0 within five seconds", {}, async (world) => {
-  await world.start();
-  const clients = await Promise.all(Array.from({ length: USERS }, (_, index) => world.login(nameOf(index))));
+scenario("SIGTERM under load: what is in flight is answered, all get 1001, and it ends with 0 within five seconds", {}, async (harness) => {
+  await harness.start();
+  const clients = await Promise.all(Array.from({ length: USERS }, (_, index) => harness.login(nameOf(index))));
   const sending = clients.map((from, index) => pump(from, { to: nameOf((index + 1) % USERS), text: (n) => `${index}/${n}`, window: 20 }));
   await sleep(300);
   const begun = Date.now();
-  await world.server.stop();
+  await harness.server.stop();
   assert.ok(Date.now() - begun < 5000 || SHORT);
   const lists = await Promise.all(sending);
   for (const client of clients) assert.equal((await client.untilClosed()).code, 1001);
   const acknowledged = lists.flatMap((list, index) => list.map((sent) => ({ ...sent, from: nameOf(index) })));
-  await world.startAgain();
-  await checkAll(world, acknowledged);
-  await world.server.stop();
+  await harness.startAgain();
+  await checkAll(harness, acknowledged);
+  await harness.server.stop();
 });
 
-scenario("SIGINT stops too", { shards: [2] }, async (world) => {
-  await world.start();
-  const client = await world.login("alice");
-  world.server.signal("SIGINT");
-  assert.deepEqual(await world.server.ended(), { code: 0, signal: null });
+scenario("SIGINT stops too", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const client = await harness.login("alice");
+  harness.server.signal("SIGINT");
+  assert.deepEqual(await harness.server.ended(), { code: 0, signal: null });
   assert.equal((await client.untilClosed()).code, 1001);
 });
 
-scenario("killed while it starts, again and again: the log stays good for the next start", {}, async (world) => {
+scenario("killed while it starts, again and again: the log stays good for the next start", {}, async (harness) => {
   const options = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
-  await world.start({ options });
-  const acknowledged = await load(world, 1, 800);
-  for (let ms = 2; ms < 200; ms = Math.ceil(ms * 1.7)) killedAfter(ms, world.server.data, options);
-  await world.startAgain({ options });
-  await checkAll(world, acknowledged);
-  await world.server.stop();
+  await harness.start({ options });
+  const acknowledged = await load(harness, 1, 800);
+  for (let ms = 2; ms < 200; ms = Math.ceil(ms * 1.7)) killedAfter(ms, harness.server.data, options);
+  await harness.startAgain({ options });
+  await checkAll(harness, acknowledged);
+  await harness.server.stop();
 });
 
-scenario("ten restarts, by stop and by kill in turn: one chain of every message, ts ascending", {}, async (world) => {
-  await world.start();
+scenario("ten restarts, by stop and by kill in turn: one chain of every message, ts ascending", {}, async (harness) => {
+  await harness.start();
   const texts = [];
   for (let round = 0; round < 10; round++) {
-    const alice = await world.login("alice");
+    const alice = await harness.login("alice");
     for (let n = 0; n < 20; n++) {
       texts.push(`${round}/${n}`);
       await alice.send(n % 2 ? "alice" : "bob", texts.at(-1));
     }
-    if (round % 2) await world.server.kill();
-    else await world.server.stop();
-    await world.startAgain();
+    if (round % 2) await harness.server.kill();
+    else await harness.server.stop();
+    await harness.startAgain();
   }
-  const alice = await world.login("alice", { after: 0 });
+  const alice = await harness.login("alice", { after: 0 });
   await alice.untilLive();
   assert.deepEqual(alice.messages.map((message) => message.text), texts);
-  await world.server.stop();
+  await harness.server.stop();
 });

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
-import { checkBothSides, cut, dump, filesOf, flipText, verified, verify } from "./lib/atrest.mjs";
+import { checkBothSides, cut, dump, filesOf, flipText, verified, verify } from "./lib/offline.mjs";
 import { textOf, trouble } from "./lib/disk.mjs";
 import { BIN, makeDataDir, removeDataDir, until } from "./lib/server.mjs";
 import { pump } from "./lib/traffic.mjs";
@@ -44,37 +44,37 @@ const numberOf = (file) => Number(/run-(\d+)/.exec(file)[1]);
 const newestOf = (dir) => Math.max(0, ...runsOf(dir).map(numberOf));
 
 // Sends to others and to themselves until `stopped()`. What was acknowledged.
-async function sendUntil(world, tag, stopped) {
-  const clients = await Promise.all(["alice", "bob"].map((user) => world.login(user)));
+async function sendUntil(harness, tag, stopped) {
+  const clients = await Promise.all(["alice", "bob"].map((user) => harness.login(user)));
   const lists = await Promise.all(clients.map((client, n) => pump(client, { to: "bob", window: 32, text: (i) => textOf(`${tag}/${n}/${i}`, 15000), stopped })));
   return lists.flatMap((list, n) => list.map((one) => ({ ...one, key: undefined, from: clients[n].user })));
 }
 
 // Until the server has made its `wanted`th run.
-const sendUntilRun = (world, wanted, tag) => sendUntil(world, tag, () => newestOf(world.server.data) >= wanted);
+const sendUntilRun = (harness, wanted, tag) => sendUntil(harness, tag, () => newestOf(harness.server.data) >= wanted);
 
 // A run that was merged away is mapped no more, whether its file is there or not.
-function areMerged(world, files) {
-  const maps = fs.readFileSync(`/proc/${world.server.pid}/maps`, "utf8");
+function areMerged(harness, files) {
+  const maps = fs.readFileSync(`/proc/${harness.server.pid}/maps`, "utf8");
   return files.every((file) => !maps.includes(file));
 }
 
 trouble(
   "runs that a backup still copies stay whole while the server merges them away, and then they go",
-  (world, disk) =>
+  (harness, disk) =>
     withDir(async (dir) => {
       const to = path.join(dir, "b");
-      await world.start({ options: OPTIONS });
+      await harness.start({ options: OPTIONS });
       // Fewer than are merged at once: none of them is merged before the backup has them open.
-      const sent = await sendUntilRun(world, 3, "before");
+      const sent = await sendUntilRun(harness, 3, "before");
       disk.rules("fail link * EXDEV", "wait pwrite /b/shard-0000/runs/run-");
-      const end = run(disk, ["backup", "--data", world.server.data, "--to", to]);
+      const end = run(disk, ["backup", "--data", harness.server.data, "--to", to]);
       await until("its first run", () => fs.existsSync(path.join(to, "shard-0000/runs")) && runsOf(to).length > 0, { every: 5 });
-      const old = runsOf(world.server.data).filter((file) => numberOf(file) <= 3);
+      const old = runsOf(harness.server.data).filter((file) => numberOf(file) <= 3);
       assert.ok(old.length === 3 && old.every((file) => fs.statSync(file).size > CUT_BYTES), "they are such as are cut");
-      assert.ok(!areMerged(world, old.slice(0, 1)), "they are in use");
-      await sendUntil(world, "after", () => areMerged(world, old));
-      await sendUntilRun(world, newestOf(world.server.data) + 1, "later");
+      assert.ok(!areMerged(harness, old.slice(0, 1)), "they are in use");
+      await sendUntil(harness, "after", () => areMerged(harness, old));
+      await sendUntilRun(harness, newestOf(harness.server.data) + 1, "later");
       assert.ok(!fs.existsSync(path.join(to, "BACKUP")));
       disk.rules("fail link * EXDEV");
       const { status, stderr } = await end;
@@ -87,7 +87,7 @@ trouble(
       assert.ok(runsOf(restored).every((file) => fs.statSync(file).nlink === 1), "copied here too");
       verified(restored);
       checkBothSides(dump(restored), sent);
-      await world.server.stop();
+      await harness.server.stop();
     }),
   { shards: [1] },
 );
@@ -101,16 +101,16 @@ const LIES = [
 
 trouble(
   "a disk that keeps something else than what it was given is found: there is no BACKUP, and no META",
-  (world, disk) =>
+  (harness, disk) =>
     withDir(async (dir) => {
-      await world.start({ options: OPTIONS });
-      const sent = await sendUntilRun(world, 2, "m");
+      await harness.start({ options: OPTIONS });
+      const sent = await sendUntilRun(harness, 2, "m");
       disk.rules("fail link * EXDEV");
       const good = path.join(dir, "good");
-      assert.equal((await run(disk, ["backup", "--data", world.server.data, "--to", good])).status, 0);
+      assert.equal((await run(disk, ["backup", "--data", harness.server.data, "--to", good])).status, 0);
       checkBothSides(dump(good), sent);
       const tries = [
-        { args: (to) => ["backup", "--data", world.server.data, "--to", to], mark: "BACKUP" },
+        { args: (to) => ["backup", "--data", harness.server.data, "--to", to], mark: "BACKUP" },
         { args: (to) => ["restore", "--from", good, "--data", to], mark: "META" },
       ];
       let n = 0;
@@ -126,19 +126,19 @@ trouble(
           }
         }
       }
-      await world.server.stop();
+      await harness.server.stop();
     }),
   { shards: [1] },
 );
 
 trouble(
   "a run that was damaged before is not copied as if it were whole, and one that was cut is not linked",
-  (world, disk) =>
+  (harness, disk) =>
     withDir(async (dir) => {
-      await world.start({ options: OPTIONS });
-      await sendUntilRun(world, 3, "m");
-      await world.server.stop();
-      const data = world.server.data;
+      await harness.start({ options: OPTIONS });
+      await sendUntilRun(harness, 3, "m");
+      await harness.server.stop();
+      const data = harness.server.data;
       const [file] = runsOf(data);
       const name = path.basename(file);
       const content = fs.readFileSync(file);

@@ -17,24 +17,24 @@ for (const [name, rule, words] of [
   ["the manifest cannot be opened", "fail open manifest.mdb EIO", [/manifest\.mdb/, /Input\/output error/]],
   ["a run cannot be opened", "fail open runs/run- EIO", [/runs\/run-\d+\.mdb/, /Input\/output error/]],
 ]) {
-  trouble(`at the start ${name}: refused with the file, and the next start has it all`, async (world, disk) => {
-    await world.start({ options: OPTIONS, env: disk.env });
+  trouble(`at the start ${name}: refused with the file, and the next start has it all`, async (harness, disk) => {
+    await harness.start({ options: OPTIONS, env: disk.env });
     const acknowledged = [];
     const send = async (alice, n) => acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
-    const first = await world.login("alice");
+    const first = await harness.login("alice");
     for (let n = 0; n < 100; n++) await send(first, n);
-    await world.server.stop(); // all is in runs
-    assert.ok([0, 1].some((shard) => filesOf(world, shard, "runs").some((file) => /run-\d+\.mdb$/.test(file))));
-    await world.startAgain({ options: OPTIONS, env: disk.env });
-    await send(await world.login("alice"), 100);
-    await world.server.kill();
+    await harness.server.stop(); // all is in runs
+    assert.ok([0, 1].some((shard) => filesOf(harness, shard, "runs").some((file) => /run-\d+\.mdb$/.test(file))));
+    await harness.startAgain({ options: OPTIONS, env: disk.env });
+    await send(await harness.login("alice"), 100);
+    await harness.server.kill();
     disk.rules(rule);
-    const line = refusal(world, disk, OPTIONS);
+    const line = refusal(harness, disk, OPTIONS);
     for (const word of words) assert.match(line, word);
     disk.mend();
-    await world.startAgain({ options: OPTIONS, env: disk.env });
-    await checkKept(world, "alice", "bob", acknowledged);
-    await world.server.stop();
+    await harness.startAgain({ options: OPTIONS, env: disk.env });
+    await checkKept(harness, "alice", "bob", acknowledged);
+    await harness.server.stop();
   }, { shards: [2] });
 }
 
@@ -46,40 +46,40 @@ function smallDisk(bytes) {
   return null;
 }
 
-trouble("a file system that is full: busy, history goes on, and with more room it goes on by itself", async (world, disk) => {
+trouble("a file system that is full: busy, history goes on, and with more room it goes on by itself", async (harness, disk) => {
   const dir = smallDisk(48 << 20);
   if (dir === null) return console.log("# not run: needs the right to mount");
   try {
     const data = path.join(dir, "data");
-    await world.start({ options: OPTIONS, data, env: disk.env });
-    const alice = await world.login("alice");
+    await harness.start({ options: OPTIONS, data, env: disk.env });
+    const alice = await harness.login("alice");
     const { acknowledged, refused } = await sendUntil(alice, "bob", "busy", { bytes: 16000 });
     assert.ok(refused.retry_after > 0);
     // Busy may come before the disk is full: on until it is.
     let first = 0;
     await until("a checkpoint that fails", async () => {
-      if (linesOf(world.server.stderr, "checkpoint_failed").length > 0) return true;
+      if (linesOf(harness.server.stderr, "checkpoint_failed").length > 0) return true;
       acknowledged.push(...(await sendUntil(alice, "bob", "busy", { bytes: 16000, first: (first += 100000) })).acknowledged);
       return false;
     }, { every: 100 });
     // LMDB calls a write that a full disk cut short an I/O error.
-    assert.match(linesOf(world.server.stderr, "checkpoint_failed")[0], /(No space left on device|Input\/output error).*make room/);
-    await checkReads(world, alice, "bob", acknowledged);
+    assert.match(linesOf(harness.server.stderr, "checkpoint_failed")[0], /(No space left on device|Input\/output error).*make room/);
+    await checkReads(harness, alice, "bob", acknowledged);
     assert.equal(spawnSync("mount", ["-o", "remount,size=400M", dir]).status, 0);
-    await world.server.logLine("checkpoint_recovered");
+    await harness.server.logLine("checkpoint_recovered");
     const sent = { to: "bob", text: "more room", key: "more room" };
     const reply = await until("an end of busy", async () => {
       const one = await alice.request({ op: "send", ...sent });
       return one.op === "ok" ? one : sleep(one.retry_after);
     });
     acknowledged.push({ ...sent, ...reply });
-    await stopInTrouble(world.server);
-    await world.startAgain({ options: OPTIONS });
-    await checkKept(world, "alice", "bob", acknowledged);
-    await world.server.stop();
+    await stopInTrouble(harness.server);
+    await harness.startAgain({ options: OPTIONS });
+    await checkKept(harness, "alice", "bob", acknowledged);
+    await harness.server.stop();
   } finally {
     for (let tries = 0; tries < 50 && spawnSync("umount", [dir]).status !== 0; tries++) {
-      if (world.server?.isRunning()) await world.server.kill().catch(() => {});
+      if (harness.server?.isRunning()) await harness.server.kill().catch(() => {});
       await sleep(100);
     }
     fs.rmdirSync(dir);

@@ -2,26 +2,26 @@
 // nothing acknowledged is lost, whatever comes after.
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import { checkKept, checkReads, filesOf, linesOf, sendUntil, settleKeys, stopInTrouble, textOf, trouble } from "./lib/disk.mjs";
+import { checkKept, checkReads, filesOf, linesOf, sendUntil, resendAll, stopInTrouble, textOf, trouble } from "./lib/disk.mjs";
 import { sleep, until } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
 const SMALL = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
 
-async function startSmall(world, disk) {
-  await world.start({ options: SMALL, env: disk.env });
-  return world.login("alice");
+async function startSmall(harness, disk) {
+  await harness.start({ options: SMALL, env: disk.env });
+  return harness.login("alice");
 }
 
 // `fault` makes sends busy; without it they go on, without a restart; `failed` and `recovered` stand in the log.
-async function busyAndBack(world, disk, fault, { failed, recovered, says }) {
-  const alice = await startSmall(world, disk);
+async function busyAndBack(harness, disk, fault, { failed, recovered, says }) {
+  const alice = await startSmall(harness, disk);
   const before = await alice.send("bob", textOf("before"), { key: "before" });
   disk.rules(...fault);
   const { acknowledged, refused, next } = await sendUntil(alice, "bob", "busy");
   assert.ok(Number.isInteger(refused.retry_after) && refused.retry_after > 0);
   acknowledged.push({ ...before, to: "bob", text: textOf("before"), key: "before" });
-  await checkReads(world, alice, "bob", acknowledged);
+  await checkReads(harness, alice, "bob", acknowledged);
   assert.equal(alice.closed, undefined);
   disk.mend();
   const key = `${alice.user} after`;
@@ -31,43 +31,43 @@ async function busyAndBack(world, disk, fault, { failed, recovered, says }) {
     return reply.op === "ok" ? reply : assert.equal(reply.code, "busy") ?? sleep(reply.retry_after).then(() => null);
   });
   acknowledged.push({ ...after, to: "bob", text, key });
-  if (recovered) await world.server.logLine(recovered);
-  const lines = linesOf(world.server.stderr, failed);
-  assert.ok(lines.length >= 1 && lines.length <= world.shards, `not flooding: ${lines.join("\n")}`);
+  if (recovered) await harness.server.logLine(recovered);
+  const lines = linesOf(harness.server.stderr, failed);
+  assert.ok(lines.length >= 1 && lines.length <= harness.shards, `not flooding: ${lines.join("\n")}`);
   for (const line of lines) for (const word of says) assert.match(line, word);
-  await world.server.kill().catch(() => {}); // its log holds errors
-  await world.startAgain({ options: SMALL });
-  await settleKeys(world, "alice", acknowledged, []);
-  await checkKept(world, "alice", "bob", acknowledged);
+  await harness.server.kill().catch(() => {}); // its log holds errors
+  await harness.startAgain({ options: SMALL });
+  await resendAll(harness, "alice", acknowledged, []);
+  await checkKept(harness, "alice", "bob", acknowledged);
   assert.ok(next > 0);
-  await world.server.stop();
+  await harness.server.stop();
 }
 
-trouble("no room for a new segment of the log: busy, and it ends when there is room", (world, disk) =>
-  busyAndBack(world, disk, ["fail pwrite wal/segment ENOSPC", "fail pwrite,writev runs/run- ENOSPC"], {
+trouble("no room for a new segment of the log: busy, and it ends when there is room", (harness, disk) =>
+  busyAndBack(harness, disk, ["fail pwrite wal/segment ENOSPC", "fail pwrite,writev runs/run- ENOSPC"], {
     failed: "segment_failed",
     recovered: "segment_recovered",
     says: [/wal\/segment-\d+\.wal/, /No space left/, /make room/],
   }));
 
 for (const errno of ["ENOSPC", "EIO"]) {
-  trouble(`${errno} for a run: busy when memory is full, and it ends when the disk is well`, (world, disk) =>
-    busyAndBack(world, disk, [`fail pwrite,writev runs/run- ${errno}`], {
+  trouble(`${errno} for a run: busy when memory is full, and it ends when the disk is well`, (harness, disk) =>
+    busyAndBack(harness, disk, [`fail pwrite,writev runs/run- ${errno}`], {
       failed: "checkpoint_failed",
       recovered: "checkpoint_recovered",
       says: [/runs\/run-\d+\.mdb/, errno === "EIO" ? /Input\/output error/ : /No space left/, /make room/],
     }));
 }
 
-trouble("EIO on the flush of a run: the run does not count, and is written again", (world, disk) =>
-  busyAndBack(world, disk, ["fail fsync,fdatasync runs/ EIO"], {
+trouble("EIO on the flush of a run: the run does not count, and is written again", (harness, disk) =>
+  busyAndBack(harness, disk, ["fail fsync,fdatasync runs/ EIO"], {
     failed: "checkpoint_failed",
     recovered: "checkpoint_recovered",
     says: [/Input\/output error/],
   }));
 
-trouble("no room for the manifest's commit: busy, and it ends when there is room", (world, disk) =>
-  busyAndBack(world, disk, ["fail pwrite,writev manifest ENOSPC"], {
+trouble("no room for the manifest's commit: busy, and it ends when there is room", (harness, disk) =>
+  busyAndBack(harness, disk, ["fail pwrite,writev manifest ENOSPC"], {
     failed: "checkpoint_failed",
     recovered: null,
     says: [/runs/, /No space left|manifest\.mdb/],
@@ -78,8 +78,8 @@ for (const [name, rule] of [
   ["EIO on a write of the log that reached the disk", "land uring wal/ EIO"],
   ["a write of the log that was cut short", "short uring wal/"],
 ]) {
-  trouble(`${name}: unavailable until a restart, reads go on, keys settle what is unknown`, async (world, disk) => {
-    const alice = await startSmall(world, disk);
+  trouble(`${name}: unavailable until a restart, reads go on, keys settle what is unknown`, async (harness, disk) => {
+    const alice = await startSmall(harness, disk);
     const { acknowledged } = { acknowledged: [] };
     for (let n = 0; n < 100; n++) acknowledged.push({ to: "bob", text: `${n}`, key: `${n}`, ...(await alice.send("bob", `${n}`, { key: `${n}` })) });
     disk.rules(rule);
@@ -88,53 +88,53 @@ for (const [name, rule] of [
     for (const reply of replies) assert.equal(reply.code, "unavailable");
     disk.mend();
     await alice.error({ op: "send", to: "bob", text: "later", key: "later" }, "unavailable");
-    const { client: bob } = await checkReads(world, alice, "bob", acknowledged);
+    const { client: bob } = await checkReads(harness, alice, "bob", acknowledged);
     assert.equal(bob.messages.length, 100, "up to the mark, and no further");
-    const log = await stopInTrouble(world.server);
+    const log = await stopInTrouble(harness.server);
     const lines = linesOf(log, "log_failed");
     assert.equal(lines.length, 1);
     for (const word of [/wal/, /restart/, rule.startsWith("short") ? /cut short/ : /Input\/output error/]) assert.match(lines[0], word);
-    await world.startAgain({ options: SMALL, env: disk.env });
-    const settled = await settleKeys(world, "alice", acknowledged, [...unknown, { to: "bob", text: "later", key: "later" }]);
+    await harness.startAgain({ options: SMALL, env: disk.env });
+    const settled = await resendAll(harness, "alice", acknowledged, [...unknown, { to: "bob", text: "later", key: "later" }]);
     // Of a batch that was cut short the disk may have all that is not padding.
     if (!rule.startsWith("short")) assert.equal(settled.some((sent) => sent.dup), rule.startsWith("land"));
-    await checkKept(world, "alice", "bob", [...acknowledged, ...settled]);
-    const late = await world.login("bob", { after: bob.cursor, epoch: bob.epoch });
+    await checkKept(harness, "alice", "bob", [...acknowledged, ...settled]);
+    const late = await harness.login("bob", { after: bob.cursor, epoch: bob.epoch });
     await late.untilLive();
     assert.equal(late.messages.length, settled.length);
-    await world.server.stop();
+    await harness.server.stop();
   });
 }
 
-trouble("EIO in a merge: the old runs stay and are read, and it is merged when the disk is well", async (world, disk) => {
-  const alice = await startSmall(world, disk);
+trouble("EIO in a merge: the old runs stay and are read, and it is merged when the disk is well", async (harness, disk) => {
+  const alice = await startSmall(harness, disk);
   disk.rules("fail pwrite,writev runs/run- EIO thread=merge");
   const acknowledged = [];
   await until("a merge that fails", async () => {
     const n = acknowledged.length;
     const sent = { to: "bob", text: textOf(n, 200), key: `${n}` };
     acknowledged.push({ ...sent, ...(await alice.send("bob", sent.text, { key: sent.key })) });
-    return linesOf(world.server.stderr, "merge_failed").length > 0;
+    return linesOf(harness.server.stderr, "merge_failed").length > 0;
   });
-  assert.match(linesOf(world.server.stderr, "merge_failed")[0], /runs\/run-\d+\.mdb.*Input\/output error/);
-  const runsOf = () => Array.from({ length: world.shards }, (_, shard) => filesOf(world, shard, "runs").filter((file) => /run-\d+\.mdb$/.test(file)).length);
+  assert.match(linesOf(harness.server.stderr, "merge_failed")[0], /runs\/run-\d+\.mdb.*Input\/output error/);
+  const runsOf = () => Array.from({ length: harness.shards }, (_, shard) => filesOf(harness, shard, "runs").filter((file) => /run-\d+\.mdb$/.test(file)).length);
   const most = Math.max(...runsOf());
   assert.ok(most >= 6, `${most} runs`);
-  await checkReads(world, alice, "bob", acknowledged);
+  await checkReads(harness, alice, "bob", acknowledged);
   disk.mend();
   await until("fewer runs", () => Math.max(...runsOf()) < 6);
-  await checkReads(world, alice, "bob", acknowledged);
-  await stopInTrouble(world.server);
-  await world.startAgain({ options: SMALL });
-  await checkKept(world, "alice", "bob", acknowledged);
-  await world.server.stop();
+  await checkReads(harness, alice, "bob", acknowledged);
+  await stopInTrouble(harness.server);
+  await harness.startAgain({ options: SMALL });
+  await checkKept(harness, "alice", "bob", acknowledged);
+  await harness.server.stop();
 });
 
-trouble("a run that cannot be read: its rows are unavailable, all else goes on, and they are back when it can be", async (world, disk) => {
-  const alice = await startSmall(world, disk);
+trouble("a run that cannot be read: its rows are unavailable, all else goes on, and they are back when it can be", async (harness, disk) => {
+  const alice = await startSmall(harness, disk);
   const acknowledged = [];
   for (let n = 0; n < 300; n++) acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
-  const runsOf = () => Array.from({ length: world.shards }, (_, shard) => filesOf(world, shard, "runs")).flat().filter((file) => /run-\d+\.mdb$/.test(file));
+  const runsOf = () => Array.from({ length: harness.shards }, (_, shard) => filesOf(harness, shard, "runs")).flat().filter((file) => /run-\d+\.mdb$/.test(file));
   await until("runs", () => runsOf().length > 0); // both users may live on one shard
   await sleep(1500); // all that was sent is in runs, and committed
   const saved = runsOf().map((file) => ({ file, bytes: fs.readFileSync(file) }));
@@ -143,18 +143,18 @@ trouble("a run that cannot be read: its rows are unavailable, all else goes on, 
   const again = await alice.send("bob", "goes on", { key: "goes on" });
   assert.deepEqual((await alice.history({ after: again.ts - 1 })).messages.map((message) => message.mid), [again.mid]);
   await alice.ok({ op: "ping" });
-  const stranger = await world.client();
+  const stranger = await harness.client();
   assert.equal((await stranger.request({ op: "login", user: "carol" })).op, "ok", "who is in no run logs in");
-  assert.match(await world.server.logLine("read_failed"), /runs\/run-\d+\.mdb.*look at the disk/);
+  assert.match(await harness.server.logLine("read_failed"), /runs\/run-\d+\.mdb.*look at the disk/);
   for (let n = 0; n < 50; n++) await alice.error({ op: "history", after: 0 }, "unavailable");
-  assert.ok(linesOf(world.server.stderr, "read_failed").length <= world.shards, "not flooding");
+  assert.ok(linesOf(harness.server.stderr, "read_failed").length <= harness.shards, "not flooding");
   for (const { file, bytes } of saved) if (fs.existsSync(file)) fs.writeFileSync(file, bytes, { flag: "r+" });
   acknowledged.push({ to: "bob", text: "goes on", key: "goes on", ...again });
   assert.equal((await wholeTimeline(alice)).length, acknowledged.length);
-  await checkReads(world, alice, "bob", acknowledged);
-  await stopInTrouble(world.server);
-  await world.startAgain({ options: SMALL });
-  await settleKeys(world, "alice", acknowledged, []);
-  await checkKept(world, "alice", "bob", acknowledged);
-  await world.server.stop();
+  await checkReads(harness, alice, "bob", acknowledged);
+  await stopInTrouble(harness.server);
+  await harness.startAgain({ options: SMALL });
+  await resendAll(harness, "alice", acknowledged, []);
+  await checkKept(harness, "alice", "bob", acknowledged);
+  await harness.server.stop();
 });

@@ -3,19 +3,19 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { once } from "node:events";
-import { scenario } from "./lib/world.mjs";
-import { SMALL, checkBothSides, dump, fill, treeOf, untilRuns } from "./lib/atrest.mjs";
+import { scenario } from "./lib/harness.mjs";
+import { SMALL, checkBothSides, dump, fill, treeOf, untilRuns } from "./lib/offline.mjs";
 import { BIN, scaled } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
 const STRANGE = ["", "quote \" and \\ back", "line\nfeed\ttab \u0001\u001f", "ünïcödé 💬 \u2028", "</script>", "x".repeat(16384), "\u0000nul"];
 
-scenario("a dump has every message in both timelines as the server gives it, by user and then by ts", {}, async (world) => {
-  await world.start({ options: SMALL });
-  const sent = await fill(world, scaled(900), { pad: 100 });
-  await untilRuns(world);
-  const alice = await world.login("alice");
-  const bob = await world.login("bob");
+scenario("a dump has every message in both timelines as the server gives it, by user and then by ts", {}, async (harness) => {
+  await harness.start({ options: SMALL });
+  const sent = await fill(harness, scaled(900), { pad: 100 });
+  await untilRuns(harness);
+  const alice = await harness.login("alice");
+  const bob = await harness.login("bob");
   const strange = [];
   for (const text of STRANGE) {
     const reply = await alice.request({ op: "send", to: "bob", text, key: `key ${strange.length}` });
@@ -23,10 +23,10 @@ scenario("a dump has every message in both timelines as the server gives it, by 
   }
   assert.ok(strange.length >= 5);
   const timelines = { alice: await wholeTimeline(alice), bob: await wholeTimeline(bob) };
-  await world.server.kill();
-  const before = treeOf(world.server.data);
-  const entries = dump(world.server.data);
-  assert.deepEqual(treeOf(world.server.data), before, "dump changes nothing");
+  await harness.server.kill();
+  const before = treeOf(harness.server.data);
+  const entries = dump(harness.server.data);
+  assert.deepEqual(treeOf(harness.server.data), before, "dump changes nothing");
   checkBothSides(entries, [...sent, ...strange]);
   for (const entry of entries) {
     const names = ["user", "ts", "mid", "from", "to", "text", ...(entry.key === undefined ? [] : ["key"])];
@@ -36,19 +36,19 @@ scenario("a dump has every message in both timelines as the server gives it, by 
   const order = (a, b) => Buffer.compare(Buffer.from(a.user), Buffer.from(b.user)) || a.ts - b.ts;
   for (let i = 1; i < entries.length; i++) assert.ok(order(entries[i - 1], entries[i]) < 0);
   for (const [user, timeline] of Object.entries(timelines)) {
-    const own = dump(world.server.data, ["--user", user]);
+    const own = dump(harness.server.data, ["--user", user]);
     assert.deepEqual(own, entries.filter((entry) => entry.user === user));
     assert.deepEqual(own.map((entry) => [entry.ts, entry.mid, entry.text]), timeline.map((entry) => [entry.ts, entry.mid, entry.text]));
   }
-  assert.deepEqual(dump(world.server.data, ["--user", "nobody"]), []);
-  assert.deepEqual(dump(world.server.data, ["--user", "ali"]), [], "a prefix is another user");
+  assert.deepEqual(dump(harness.server.data, ["--user", "nobody"]), []);
+  assert.deepEqual(dump(harness.server.data, ["--user", "ali"]), [], "a prefix is another user");
 });
 
-scenario("a reader that has enough ends it without a word; a full disk and a closed stdout are told", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  await fill(world, 900, { pad: 300 });
-  await world.server.stop();
-  const data = world.server.data;
+scenario("a reader that has enough ends it without a word; a full disk and a closed stdout are told", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, 900, { pad: 300 });
+  await harness.server.stop();
+  const data = harness.server.data;
   const child = spawn(BIN, ["dump", "--data", data], { stdio: ["ignore", "pipe", "pipe"] });
   let stderr = "";
   child.stderr.on("data", (text) => (stderr += text));
@@ -63,15 +63,15 @@ scenario("a reader that has enough ends it without a word; a full disk and a clo
   }
 });
 
-scenario("a damaged store is not dumped as if it were whole", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  await fill(world, 60);
-  await world.server.kill();
-  const log = fs.readdirSync(world.server.data, { recursive: true }).map((name) => `${world.server.data}/${name}`).find((name) => name.endsWith(".wal") && fs.readFileSync(name).includes("m/alice/bob/1"));
+scenario("a damaged store is not dumped as if it were whole", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, 60);
+  await harness.server.kill();
+  const log = fs.readdirSync(harness.server.data, { recursive: true }).map((name) => `${harness.server.data}/${name}`).find((name) => name.endsWith(".wal") && fs.readFileSync(name).includes("m/alice/bob/1"));
   const bytes = fs.readFileSync(log);
   bytes[30] ^= 1;
   fs.writeFileSync(log, bytes);
-  const end = spawnSync(BIN, ["dump", "--data", world.server.data], { encoding: "utf8" });
+  const end = spawnSync(BIN, ["dump", "--data", harness.server.data], { encoding: "utf8" });
   assert.equal(end.status, 1);
   assert.equal(end.stdout, "");
   assert.match(end.stderr, /segment-\d+\.wal at offset 0: its header is damaged/);

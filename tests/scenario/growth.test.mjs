@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { scenario } from "./lib/world.mjs";
-import { SMALL, fill, filesOf, verified } from "./lib/atrest.mjs";
+import { scenario } from "./lib/harness.mjs";
+import { SMALL, fill, filesOf, verified } from "./lib/offline.mjs";
 import { SHORT, scaled, sleep } from "./lib/server.mjs";
 import { pump } from "./lib/traffic.mjs";
 
@@ -21,23 +21,23 @@ function unnamed(pid) {
   }).length;
 }
 
-scenario("log, runs and manifests keep their limits under load, with a replay that nobody reads", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  await fill(world, scaled(6000), { pad: 500 });
-  const slow = await world.login("alice", { after: 0 });
+scenario("log, runs and manifests keep their limits under load, with a replay that nobody reads", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, scaled(6000), { pad: 500 });
+  const slow = await harness.login("alice", { after: 0 });
   slow.pause();
-  const clients = await Promise.all(Array.from({ length: 4 }, (_, n) => world.login(`sender-${n}`)));
+  const clients = await Promise.all(Array.from({ length: 4 }, (_, n) => harness.login(`sender-${n}`)));
   const end = Date.now() + (SHORT ? 6000 : 12000);
   const pumps = clients.map((client, n) => pump(client, { to: `sender-${(n + 1) % 4}`, window: 32, text: (i) => `${n}/${i}`.padEnd(2000, "z"), stopped: () => Date.now() > end }));
   const most = { segments: 0, runs: 0, unnamed: 0, manifest: 0 };
   const seen = new Set();
   while (Date.now() < end) {
-    const runs = filesOf(world.server.data, /run-\d+\.mdb$/);
+    const runs = filesOf(harness.server.data, /run-\d+\.mdb$/);
     for (const file of runs) seen.add(file);
-    most.segments = Math.max(most.segments, filesOf(world.server.data, /\.wal$/).length);
+    most.segments = Math.max(most.segments, filesOf(harness.server.data, /\.wal$/).length);
     most.runs = Math.max(most.runs, runs.length);
-    most.unnamed = Math.max(most.unnamed, unnamed(world.server.pid));
-    for (const file of filesOf(world.server.data, /manifest\.mdb$/)) most.manifest = Math.max(most.manifest, sizeOf(file));
+    most.unnamed = Math.max(most.unnamed, unnamed(harness.server.pid));
+    for (const file of filesOf(harness.server.data, /manifest\.mdb$/)) most.manifest = Math.max(most.manifest, sizeOf(file));
     await sleep(100);
   }
   const sent = (await Promise.all(pumps)).flat().length;
@@ -50,19 +50,19 @@ scenario("log, runs and manifests keep their limits under load, with a replay th
   assert.ok(most.manifest <= 256 * 1024, JSON.stringify(most));
   assert.ok(seen.size > most.runs, `runs came and went: ${seen.size}, ${JSON.stringify(most)}`);
   await sleep(2500);
-  assert.equal(unnamed(world.server.pid), 0, "nothing that was merged away stays open");
+  assert.equal(unnamed(harness.server.pid), 0, "nothing that was merged away stays open");
   slow.resume();
   await slow.untilLive();
-  await world.server.stop();
-  assert.ok(verified(world.server.data).messages >= sent);
+  await harness.server.stop();
+  assert.ok(verified(harness.server.data).messages >= sent);
 });
 
-scenario("what a checkpoint needs no more goes: an idle server keeps a few segments, whatever went through it", { shards: [2] }, async (world) => {
-  await world.start({ options: SMALL });
-  await fill(world, scaled(3000), { pad: 3000 });
+scenario("what a checkpoint needs no more goes: an idle server keeps a few segments, whatever went through it", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, scaled(3000), { pad: 3000 });
   await sleep(3500);
-  const segments = filesOf(world.server.data, /\.wal$/);
+  const segments = filesOf(harness.server.data, /\.wal$/);
   assert.ok(segments.length <= 2 * 17, `${segments.length} segments`);
   for (const file of segments) assert.equal(sizeOf(file), 4 << 20, path.basename(file));
-  await world.server.stop();
+  await harness.server.stop();
 });

@@ -1,15 +1,15 @@
 // PROTOCOL, "history".
 import assert from "node:assert/strict";
-import { onServers } from "./lib/world.mjs";
+import { onServers } from "./lib/harness.mjs";
 import { Raw, frameOf } from "./lib/raw.mjs";
 import { pump, wholeTimeline, wholeTimelineBackwards } from "./lib/traffic.mjs";
 
 // Small generations, so that pages go over memory and runs.
-onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"] }, (world, it) => {
+onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"] }, (harness, it) => {
   // alice with messages to bob and carol in turn, and all of them as history gives them.
   async function alice(count, text = (n) => `m${n}`) {
-    const client = await world.login(world.name());
-    const [bob, carol] = [world.name("bob"), world.name("carol")];
+    const client = await harness.login(harness.name());
+    const [bob, carol] = [harness.name("bob"), harness.name("carol")];
     for (let n = 0; n < count; n += 100) {
       await Promise.all(
         Array.from({ length: Math.min(100, count - n) }, (_, i) => client.send((n + i) % 2 ? carol : bob, text(n + i), i % 10 ? {} : { key: `k${n + i}` })),
@@ -34,7 +34,7 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
     const { client, bob } = await alice(12);
     const [first] = (await client.history({ after: 0, limit: 1 })).messages;
     assert.deepEqual({ ...first, ts: 0, mid: "" }, { ts: 0, mid: "", from: client.user, to: bob, key: "k0", text: "m0" });
-    const other = await world.login(bob);
+    const other = await harness.login(bob);
     for (const message of (await other.history()).messages) assert.deepEqual(Object.keys(message), ["ts", "mid", "from", "to", "text"]);
   });
 
@@ -78,7 +78,7 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
 
   it("with shows only what was exchanged with that user, both ways", async () => {
     const { client, bob, timeline } = await alice(60);
-    const other = await world.login(bob);
+    const other = await harness.login(bob);
     await other.send(client.user, "back");
     await client.untilMessages(1);
     const all = [...timeline, ...(await wholeTimeline(client, { after: timeline.at(-1).ts }))];
@@ -86,13 +86,13 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
     assert.equal(wanted.length, 31);
     assert.deepEqual(await wholeTimeline(client, { with: bob, limit: 7 }), wanted);
     assert.deepEqual(await wholeTimelineBackwards(client, { with: bob, limit: 7 }), wanted);
-    assert.deepEqual(await wholeTimeline(client, { with: world.name("stranger") }), []);
+    assert.deepEqual(await wholeTimeline(client, { with: harness.name("stranger") }), []);
   });
 
   it("with oneself shows the notes to oneself", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     await client.send(client.user, "note");
-    await client.send(world.name(), "other");
+    await client.send(harness.name(), "other");
     assert.deepEqual(texts(await client.history({ with: client.user })), ["note"]);
   });
 
@@ -101,7 +101,7 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
     const page = await client.history({ limit: 1000 });
     assert.ok(page.messages.length >= 1 && page.messages.length < 5);
     assert.equal(page.more, true);
-    const raw = await (await Raw.open(world.server)).upgrade();
+    const raw = await (await Raw.open(harness.server)).upgrade();
     raw.write(frameOf(JSON.stringify({ op: "login", user: client.user })));
     await raw.frame();
     for (const bound of ["", ',"after":0', `,"before":${timeline[20].ts}`]) {
@@ -117,8 +117,8 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
   });
 
   it("with looks at no more than 10,000 entries, so a page may be empty with more true", async () => {
-    const client = await world.login(world.name());
-    const [rare, often] = [world.name("rare"), world.name("often")];
+    const client = await harness.login(harness.name());
+    const [rare, often] = [harness.name("rare"), harness.name("often")];
     await client.send(rare, "needle");
     await pump(client, { to: often, count: 10500, text: (n) => `${n}`, window: 200 });
     const page = await client.history({ with: rare });
@@ -131,7 +131,7 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
   });
 
   it("a user that has nothing has an empty page", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     const page = await client.history();
     assert.deepEqual(page.messages, []);
     assert.equal(page.more, false);

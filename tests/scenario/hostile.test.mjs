@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { attack } from "./lib/attack.mjs";
-import { scenario } from "./lib/world.mjs";
+import { scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { SHORT, scaled, until } from "./lib/server.mjs";
 
@@ -14,32 +14,32 @@ const SENDS_LEAST = 20;
 const MIB = 1 << 20;
 
 // Sends of a well-behaved client until `attack` has ended; then nothing is left of anybody.
-async function besideAttack(world, kind, options) {
-  const alice = await world.login("alice");
+async function besideAttack(harness, kind, options) {
+  const alice = await harness.login("alice");
   let isOver = false;
   let sends = 0;
-  const attacked = attack(world.server, kind, options).finally(() => (isOver = true));
+  const attacked = attack(harness.server, kind, options).finally(() => (isOver = true));
   while (!isOver) {
     await alice.send("bob", `send ${sends}`);
     sends++;
   }
   await attacked;
   assert.ok(sends >= SENDS_LEAST, `${sends} sends only were answered during the attack`);
-  await expectGivenBack(world);
+  await expectGivenBack(harness);
 }
 
-async function expectGivenBack(world) {
-  const turns = await world.server.turns();
+async function expectGivenBack(harness) {
+  const turns = await harness.server.turns();
   assert.ok(turns.work <= turns.allowed, `a turn of ${turns.work} us of counted work, ${turns.allowed} are allowed`);
-  world.checkClients();
-  await world.server.untilAtRest(world.shards);
-  await world.server.stop();
+  harness.checkClients();
+  await harness.server.untilAtRest(harness.shards);
+  await harness.server.stop();
 }
 
 function flood(name, frame, count, before = Buffer.alloc(0)) {
-  scenario(name, { shards: [1, 2] }, async (world) => {
-    await world.start();
-    await besideAttack(world, "flood", { conns: CONNS, before, frame, count: scaled(count) });
+  scenario(name, { shards: [1, 2] }, async (harness) => {
+    await harness.start();
+    await besideAttack(harness, "flood", { conns: CONNS, before, frame, count: scaled(count) });
   });
 }
 
@@ -48,61 +48,61 @@ flood("empty pings, each answered by a pong", frameOf("", { opcode: 9 }), 500000
 flood("empty continuations of a message that does not end", frameOf("", { opcode: 0, fin: false }), 1000000, frameOf("", { fin: false }));
 flood("bad requests, each answered by an error", frameOf("{"), 100000);
 
-scenario("pages of a long timeline in which nothing is found", { shards: [1] }, async (world) => {
-  await world.start();
-  const filler = await world.login("mallory");
+scenario("pages of a long timeline in which nothing is found", { shards: [1] }, async (harness) => {
+  await harness.start();
+  const filler = await harness.login("mallory");
   for (let i = 0; i < scaled(12000); i += 100) await Promise.all(Array.from({ length: 100 }, (_, k) => filler.send("mallory", `${i + k}`)));
-  await besideAttack(world, "pages", { conns: CONNS, pages: 500 });
+  await besideAttack(harness, "pages", { conns: CONNS, pages: 500 });
 });
 
-scenario("a user with very many connections, fifty of which send to all of them", { shards: [1] }, async (world) => {
-  await world.start();
-  await besideAttack(world, "fanout", { conns: scaled(1000), senders: 50, each: 20 });
+scenario("a user with very many connections, fifty of which send to all of them", { shards: [1] }, async (harness) => {
+  await harness.start();
+  await besideAttack(harness, "fanout", { conns: scaled(1000), senders: 50, each: 20 });
 });
 
 // -- what no budget counted --
 
-const anonymous = (world) => Number(/^RssAnon:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${world.server.pid}/status`, "utf8"))[1]) * 1024;
+const anonymous = (harness) => Number(/^RssAnon:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${harness.server.pid}/status`, "utf8"))[1]) * 1024;
 
-scenario("thousands of heads that do not end: their memory is bounded and given back, whole heads are served", { shards: [1] }, async (world) => {
+scenario("thousands of heads that do not end: their memory is bounded and given back, whole heads are served", { shards: [1] }, async (harness) => {
   const count = scaled(4000);
   const head = Buffer.from(`${upgradeRequest().slice(0, -2)}X-Pad: ${"x".repeat(7000)}`);
   // A thirty-second of what is left of --memory is for heads (budget.h): 6 MiB, fewer than 600 of them.
-  await world.start({ options: ["--memory", "332M", "--memtable-bytes", "8M", "--connections", "10000"] });
-  const alice = await world.login("alice");
+  await harness.start({ options: ["--memory", "332M", "--memtable-bytes", "8M", "--connections", "10000"] });
+  const alice = await harness.login("alice");
   await alice.send("bob", "the first takes memory of its own");
-  const before = anonymous(world);
+  const before = anonymous(harness);
   const raws = [];
   for (let i = 0; i < count; i++) {
-    raws.push(await Raw.open(world.server));
+    raws.push(await Raw.open(harness.server));
     raws.at(-1).write(head);
   }
-  const late = await world.login("carol");
+  const late = await harness.login("carol");
   await late.ok({ op: "ping" });
   const refused = () => raws.filter((raw) => raw.received.includes("503")).length;
   await until(() => `503 for those without room: ${refused()} of ${count}`, () => refused() >= count - 600);
-  if (!SHORT) assert.ok(anonymous(world) - before < 16 * MIB, `${(anonymous(world) - before) / MIB} MiB for ${count} heads`);
+  if (!SHORT) assert.ok(anonymous(harness) - before < 16 * MIB, `${(anonymous(harness) - before) / MIB} MiB for ${count} heads`);
   for (const raw of raws) raw.destroy();
-  await expectGivenBack(world);
+  await expectGivenBack(harness);
 });
 
-scenario("connects to a full server: refused, and it keeps the descriptors that its files need", { shards: [1] }, async (world) => {
+scenario("connects to a full server: refused, and it keeps the descriptors that its files need", { shards: [1] }, async (harness) => {
   const options = ["--checkpoint-s", "1", "--memtable-bytes", "1M"];
-  await world.start({ shellPrefix: "ulimit -n 900", options });
-  const alice = await world.login("alice");
+  await harness.start({ shellPrefix: "ulimit -n 900", options });
+  const alice = await harness.login("alice");
   const raws = [];
   let refused = 0;
   while (refused < scaled(600)) {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     raw.write(upgradeRequest());
     await raw.until(() => raw.received.length > 0 || raw.isEnded, "an answer");
     if (!raw.received.includes("101 Switching")) refused++;
     raws.push(raw);
     if (raws.length % 10 === 0) await alice.send("bob", "x".repeat(10000));
   }
-  assert.match(world.server.stderr, /event=full .*--connections/);
-  await until("a checkpoint", async () => (await alice.send("bob", "more")) && fs.readdirSync(world.server.data, { recursive: true }).some((name) => /run-\d+\.mdb$/.test(name)));
-  assert.doesNotMatch(world.server.stderr, /Too many open files|accept_failed|checkpoint_failed/);
+  assert.match(harness.server.stderr, /event=full .*--connections/);
+  await until("a checkpoint", async () => (await alice.send("bob", "more")) && fs.readdirSync(harness.server.data, { recursive: true }).some((name) => /run-\d+\.mdb$/.test(name)));
+  assert.doesNotMatch(harness.server.stderr, /Too many open files|accept_failed|checkpoint_failed/);
   for (const raw of raws) raw.destroy();
-  await expectGivenBack(world);
+  await expectGivenBack(harness);
 });

@@ -1,18 +1,18 @@
 // PROTOCOL, "HTTP": by bytes on sockets.
 import assert from "node:assert/strict";
-import { onServers, scenario } from "./lib/world.mjs";
+import { onServers, scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { Client } from "./lib/client.mjs";
 
-async function answerTo(world, text) {
-  const raw = await Raw.open(world.server);
+async function answerTo(harness, text) {
+  const raw = await Raw.open(harness.server);
   raw.write(text);
   return raw.responseToEnd();
 }
 
 // Refused with a line that says why.
-async function refuses(world, text, status) {
-  const answer = await answerTo(world, text);
+async function refuses(harness, text, status) {
+  const answer = await answerTo(harness, text);
   assert.equal(answer.status, status, JSON.stringify(answer));
   assert.match(answer.body, /^[^\n]+\n?$/, "one line that says why");
   return answer;
@@ -24,8 +24,8 @@ function headOf(bytes) {
 }
 
 // The answer to an upgrade under `Host` by a page of `Origin`; of a refusal with its body.
-async function answerToPage(world, Host, Origin) {
-  const raw = await Raw.open(world.server);
+async function answerToPage(harness, Host, Origin) {
+  const raw = await Raw.open(harness.server);
   raw.write(upgradeRequest({ headers: { Host, Origin } }));
   const answer = await raw.response();
   if (answer.status === 101) raw.destroy();
@@ -36,13 +36,13 @@ async function answerToPage(world, Host, Origin) {
   return answer;
 }
 
-async function upgradesPage(world, Host, Origin) {
-  assert.equal((await answerToPage(world, Host, Origin)).status, 101, `Host ${Host}, Origin ${Origin}`);
+async function upgradesPage(harness, Host, Origin) {
+  assert.equal((await answerToPage(harness, Host, Origin)).status, 101, `Host ${Host}, Origin ${Origin}`);
 }
 
 // Refused with a line that names `option`.
-async function refusesPage(world, Host, Origin, option) {
-  const answer = await answerToPage(world, Host, Origin);
+async function refusesPage(harness, Host, Origin, option) {
+  const answer = await answerToPage(harness, Host, Origin);
   assert.equal(answer.status, 403, `Host ${Host}, Origin ${Origin}`);
   assert.match(answer.body, /^[ -~]+\n$/, "one line that says why");
   assert.ok(answer.body.includes(option), answer.body);
@@ -51,9 +51,9 @@ async function refusesPage(world, Host, Origin, option) {
 const ORIGINS = ["--origin", "https://a.example", "--origin", "https://b.example:8443"];
 const HOSTS = ["--host", "chat.example", "--host", "port.example:8443"];
 
-onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
+onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
   it("GET /ws with the headers of RFC 6455 upgrades and answers its key", async () => {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     raw.write(upgradeRequest());
     const answer = await raw.response();
     assert.equal(answer.status, 101);
@@ -65,31 +65,31 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
   });
 
   it("a query string is ignored", async () => {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     await raw.upgrade("/ws?token=abc&x=/other");
     raw.destroy();
   });
 
   it("the subprotocol chitchat.v1 is accepted, also among others", async () => {
-    assert.equal((await world.client({ protocol: "chitchat.v1" })).protocol, "chitchat.v1");
-    assert.equal((await world.client({ protocol: ["other.v7", "chitchat.v1"] })).protocol, "chitchat.v1");
+    assert.equal((await harness.client({ protocol: "chitchat.v1" })).protocol, "chitchat.v1");
+    assert.equal((await harness.client({ protocol: ["other.v7", "chitchat.v1"] })).protocol, "chitchat.v1");
   });
 
   it("a client may leave the subprotocol out", async () => {
-    const client = await world.client({ protocol: null });
+    const client = await harness.client({ protocol: null });
     assert.equal(client.protocol, "");
-    await client.loginAs(world.name());
+    await client.loginAs(harness.name());
   });
 
   it("header names and the tokens of Upgrade and Connection are read in any case, Connection as a list", async () => {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     raw.write(upgradeRequest({ headers: { Connection: "keep-alive, UPGRADE", Upgrade: "WebSocket" } }));
     assert.equal((await raw.response()).status, 101);
     raw.destroy();
   });
 
   it("a head that comes byte by byte is read", async () => {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     for (const byte of upgradeRequest()) {
       raw.write(byte);
       await new Promise(setImmediate);
@@ -99,8 +99,8 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
   });
 
   it("frames that come in one piece with the head are taken up", async () => {
-    const raw = await Raw.open(world.server);
-    const user = world.name();
+    const raw = await Raw.open(harness.server);
+    const user = harness.name();
     raw.write(Buffer.concat([Buffer.from(upgradeRequest()), frameOf(JSON.stringify({ op: "login", id: 1, user }))]));
     assert.equal((await raw.response()).status, 101);
     assert.equal(JSON.parse((await raw.frame()).payload).user, user);
@@ -108,7 +108,7 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
   });
 
   it("GET / is the web client", async () => {
-    const answer = await answerTo(world, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    const answer = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
     assert.equal(answer.status, 200);
     assert.match(answer.headers["content-type"], /^text\/html/);
     assert.equal(Number(answer.headers["content-length"]), Buffer.byteLength(answer.body));
@@ -116,42 +116,42 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
   });
 
   it("the page may run its own script and nothing else", async () => {
-    const answer = await answerTo(world, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    const answer = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
     assert.match(answer.headers["content-security-policy"], /default-src 'none'/);
     assert.match(answer.headers["content-security-policy"], /connect-src 'self'/);
   });
 
   it("GET /healthz says ok", async () => {
-    const answer = await answerTo(world, "GET /healthz HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    const answer = await answerTo(harness, "GET /healthz HTTP/1.1\r\nHost: chat.example\r\n\r\n");
     assert.equal(answer.status, 200);
     assert.equal(answer.body.trim(), "ok");
   });
 
   it("any other path is 404", async () => {
     for (const path of ["/nothing", "/ws/", "/wsx", "/healthz/x", "/WS"])
-      await refuses(world, `GET ${path} HTTP/1.1\r\nHost: chat.example\r\n\r\n`, 404);
-    await refuses(world, upgradeRequest({ path: "/other" }), 404);
+      await refuses(harness, `GET ${path} HTTP/1.1\r\nHost: chat.example\r\n\r\n`, 404);
+    await refuses(harness, upgradeRequest({ path: "/other" }), 404);
   });
 
   it("any other method is 405 with Allow", async () => {
     for (const path of ["/", "/ws", "/healthz"])
       for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
         const head = `${method} ${path} HTTP/1.1\r\nHost: chat.example\r\nContent-Length: 0\r\n\r\n`;
-        const answer = await refuses(world, head, 405);
+        const answer = await refuses(harness, head, 405);
         assert.match(answer.headers.allow, /\bGET\b/);
       }
   });
 
   it("a plain GET of /ws is 426 and says what to upgrade to", async () => {
     const plain = "GET /ws HTTP/1.1\r\nHost: chat.example\r\n\r\n";
-    const answer = await refuses(world, plain, 426);
+    const answer = await refuses(harness, plain, 426);
     assert.equal(answer.headers.upgrade, "websocket");
     assert.equal(answer.headers["sec-websocket-version"], "13");
   });
 
   it("another version of WebSocket, or none, is 426 with the version that we speak", async () => {
     for (const version of ["8", "14", "0", null]) {
-      const answer = await refuses(world, upgradeRequest({ headers: { "Sec-WebSocket-Version": version } }), 426);
+      const answer = await refuses(harness, upgradeRequest({ headers: { "Sec-WebSocket-Version": version } }), 426);
       assert.equal(answer.headers.upgrade, "websocket");
       assert.equal(answer.headers["sec-websocket-version"], "13");
     }
@@ -159,31 +159,31 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
 
   it("an upgrade without a correct key is 400", async () => {
     for (const key of [null, "", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ==x", "!!!!IHNhbXBsZSBub25jZQ=="])
-      await refuses(world, upgradeRequest({ headers: { "Sec-WebSocket-Key": key } }), 400);
+      await refuses(harness, upgradeRequest({ headers: { "Sec-WebSocket-Key": key } }), 400);
   });
 
   it("an upgrade without Host is 400", async () => {
-    await refuses(world, upgradeRequest({ headers: { Host: null } }), 400);
+    await refuses(harness, upgradeRequest({ headers: { Host: null } }), 400);
   });
 
   it("a header of the upgrade that comes twice is 400", async () => {
     for (const name of ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "Host: chat.example"])
-      await refuses(world, upgradeRequest().replace(/\r\n\r\n$/, `\r\n${name}\r\n\r\n`), 400);
+      await refuses(harness, upgradeRequest().replace(/\r\n\r\n$/, `\r\n${name}\r\n\r\n`), 400);
   });
 
   it("what is no HTTP is 400", async () => {
     const heads = ["nonsense\r\n\r\n", "GET /ws\r\n\r\n", "GET /ws HTTP/1.1\r\nHost : a\r\n\r\n", "GET /ws HTTP/1.1\r\nHost: a\r\n  folded\r\n\r\n"];
-    for (const head of heads) await refuses(world, head, 400);
+    for (const head of heads) await refuses(harness, head, 400);
   });
 
   it("an upgrade with a body is 400", async () => {
-    await refuses(world, upgradeRequest({ headers: { "Content-Length": "3" } }), 400);
-    await refuses(world, upgradeRequest({ headers: { "Transfer-Encoding": "chunked" } }), 400);
+    await refuses(harness, upgradeRequest({ headers: { "Content-Length": "3" } }), 400);
+    await refuses(harness, upgradeRequest({ headers: { "Transfer-Encoding": "chunked" } }), 400);
   });
 
   it("an origin that is the server's own, absent or allowed by option upgrades", async () => {
     for (const Origin of [null, "http://chat.example", "https://chat.example", "https://a.example", "https://b.example:8443"]) {
-      const raw = await Raw.open(world.server);
+      const raw = await Raw.open(harness.server);
       raw.write(upgradeRequest({ headers: { Origin } }));
       assert.equal((await raw.response()).status, 101, Origin);
       raw.destroy();
@@ -192,71 +192,71 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
 
   it("any other origin is 403", async () => {
     const origins = ["https://evil.example", "https://a.example.evil.example", "http://a.example", "https://b.example", "null"];
-    for (const Origin of origins) await refuses(world, upgradeRequest({ headers: { Origin } }), 403);
+    for (const Origin of origins) await refuses(harness, upgradeRequest({ headers: { Origin } }), 403);
   });
 
   it("a page under a name that DNS rebinding brought here is 403 with the option that would allow the name", async () => {
-    await refusesPage(world, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
-    await refusesPage(world, "evil.example", "https://evil.example", "--host evil.example");
-    await refusesPage(world, "chat.example.evil.example", "http://chat.example.evil.example", "--host chat.example.evil.example");
-    await refusesPage(world, "a.localhost:8080", "http://a.localhost:8080", "--host a.localhost");
+    await refusesPage(harness, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
+    await refusesPage(harness, "evil.example", "https://evil.example", "--host evil.example");
+    await refusesPage(harness, "chat.example.evil.example", "http://chat.example.evil.example", "--host chat.example.evil.example");
+    await refusesPage(harness, "a.localhost:8080", "http://a.localhost:8080", "--host a.localhost");
   });
 
   it("a page that this server gave connects, by address and as localhost", async () => {
-    const { port } = world.server.address;
+    const { port } = harness.server.address;
     for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST:${port}`]) {
-      const page = await answerTo(world, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      const page = await answerTo(harness, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
       assert.equal(page.status, 200);
-      await upgradesPage(world, host, `http://${host.toLowerCase()}`);
+      await upgradesPage(harness, host, `http://${host.toLowerCase()}`);
     }
-    const client = await world.client({ headers: { Origin: `http://127.0.0.1:${port}` } });
-    await client.loginAs(world.name());
+    const client = await harness.client({ headers: { Origin: `http://127.0.0.1:${port}` } });
+    await client.loginAs(harness.name());
   });
 
   it("every IP address is the server's own if the page has it as origin, compared by value", async () => {
-    await upgradesPage(world, "192.168.1.7:8080", "http://192.168.1.7:8080");
-    await upgradesPage(world, "[::1]:8080", "http://[::1]:8080");
-    await upgradesPage(world, "[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080");
-    await refusesPage(world, "127.0.0.1:8080", "http://127.0.0.1:8081", "--origin");
-    await refusesPage(world, "127.0.0.1:8080", "http://evil.example:8080", "--origin");
-    await refusesPage(world, "127.0.0.1:8080", "http://1.2.3.4:8080", "--origin");
+    await upgradesPage(harness, "192.168.1.7:8080", "http://192.168.1.7:8080");
+    await upgradesPage(harness, "[::1]:8080", "http://[::1]:8080");
+    await upgradesPage(harness, "[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080");
+    await refusesPage(harness, "127.0.0.1:8080", "http://127.0.0.1:8081", "--origin");
+    await refusesPage(harness, "127.0.0.1:8080", "http://evil.example:8080", "--origin");
+    await refusesPage(harness, "127.0.0.1:8080", "http://1.2.3.4:8080", "--origin");
   });
 
   it("a name of --host is the server's own at its port, or at any", async () => {
-    await upgradesPage(world, "chat.example:81", "http://chat.example:81");
-    await upgradesPage(world, "Chat.Example", "https://chat.example");
-    await upgradesPage(world, "port.example:8443", "https://port.example:8443");
-    await refusesPage(world, "port.example", "https://port.example", "--host port.example");
-    await refusesPage(world, "port.example:81", "http://port.example:81", "--host port.example");
+    await upgradesPage(harness, "chat.example:81", "http://chat.example:81");
+    await upgradesPage(harness, "Chat.Example", "https://chat.example");
+    await upgradesPage(harness, "port.example:8443", "https://port.example:8443");
+    await refusesPage(harness, "port.example", "https://port.example", "--host port.example");
+    await refusesPage(harness, "port.example:81", "http://port.example:81", "--host port.example");
   });
 
   it("the default port may be written or left out", async () => {
-    await upgradesPage(world, "chat.example:443", "https://chat.example");
-    await upgradesPage(world, "chat.example", "https://chat.example:443");
-    await upgradesPage(world, "chat.example:80", "http://chat.example");
-    await refusesPage(world, "chat.example:443", "http://chat.example", "--origin");
-    await refusesPage(world, "chat.example:80", "https://chat.example", "--origin");
+    await upgradesPage(harness, "chat.example:443", "https://chat.example");
+    await upgradesPage(harness, "chat.example", "https://chat.example:443");
+    await upgradesPage(harness, "chat.example:80", "http://chat.example");
+    await refusesPage(harness, "chat.example:443", "http://chat.example", "--origin");
+    await refusesPage(harness, "chat.example:80", "https://chat.example", "--origin");
   });
 
   it("whoever is no web page, and an allowed origin, connects under any Host", async () => {
-    await upgradesPage(world, "evil.example:8080", null);
-    await upgradesPage(world, "evil.example:8080", "https://a.example");
+    await upgradesPage(harness, "evil.example:8080", null);
+    await upgradesPage(harness, "evil.example:8080", "https://a.example");
   });
 
   it("a Host that is no host is 400", async () => {
     for (const Host of ["user@chat.example", "http://chat.example", "chat.example:99999", "[::1", "a b"]) {
-      await refuses(world, upgradeRequest({ headers: { Host } }), 400);
-      await refuses(world, `GET / HTTP/1.1\r\nHost: ${Host}\r\n\r\n`, 400);
+      await refuses(harness, upgradeRequest({ headers: { Host } }), 400);
+      await refuses(harness, `GET / HTTP/1.1\r\nHost: ${Host}\r\n\r\n`, 400);
     }
   });
 
   it("the page and health are given under any Host", async () => {
     for (const path of ["/", "/healthz"])
-      assert.equal((await answerTo(world, `GET ${path} HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n`)).status, 200);
+      assert.equal((await answerTo(harness, `GET ${path} HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n`)).status, 200);
   });
 
   it("a head of exactly 8,192 bytes is accepted", async () => {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     const head = headOf(8192);
     assert.equal(head.length, 8192);
     raw.write(head);
@@ -265,60 +265,60 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (world, it) => {
   });
 
   it("a head of one byte more is 431", async () => {
-    await refuses(world, headOf(8193), 431);
+    await refuses(harness, headOf(8193), 431);
   });
 
   it("a head without end is 431 as soon as it is over the limit", async () => {
-    await refuses(world, `GET /ws HTTP/1.1\r\nHost: a\r\nX-Fill: ${"f".repeat(9000)}`, 431);
+    await refuses(harness, `GET /ws HTTP/1.1\r\nHost: a\r\nX-Fill: ${"f".repeat(9000)}`, 431);
   });
 
   it("a connection that closes before its head is complete harms nobody", async () => {
-    const raw = await Raw.open(world.server);
+    const raw = await Raw.open(harness.server);
     raw.write("GET /ws HT");
     raw.destroy();
-    await world.login(world.name());
+    await harness.login(harness.name());
   });
 });
 
-scenario("a full server answers 503 with Retry-After until one leaves", {}, async (world) => {
-  await world.start({ options: ["--connections", "3"] });
+scenario("a full server answers 503 with Retry-After until one leaves", {}, async (harness) => {
+  await harness.start({ options: ["--connections", "3"] });
   const clients = [];
-  for (let i = 0; i < 3; i++) clients.push(await world.login(world.name()));
-  const answer = await refuses(world, upgradeRequest(), 503);
+  for (let i = 0; i < 3; i++) clients.push(await harness.login(harness.name()));
+  const answer = await refuses(harness, upgradeRequest(), 503);
   assert.match(answer.headers["retry-after"], /^\d+$/);
   await clients[0].close();
   let again;
-  for (let i = 0; i < 100 && !again; i++) again = await Client.open(world.server).catch(() => undefined);
+  for (let i = 0; i < 100 && !again; i++) again = await Client.open(harness.server).catch(() => undefined);
   assert.ok(again, "there is room again");
-  await again.loginAs(world.name());
+  await again.loginAs(harness.name());
   again.terminate();
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("without --host, pages under a name are refused and those of every --listen address connect", { shards: [1] }, async (world) => {
-  await world.start({ listen: ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] });
-  await refusesPage(world, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
-  await refusesPage(world, "chat.example", "https://chat.example", "--host chat.example");
-  for (const at of world.server.addresses) {
+scenario("without --host, pages under a name are refused and those of every --listen address connect", { shards: [1] }, async (harness) => {
+  await harness.start({ listen: ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] });
+  await refusesPage(harness, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
+  await refusesPage(harness, "chat.example", "https://chat.example", "--host chat.example");
+  for (const at of harness.server.addresses) {
     const host = at.host === "0.0.0.0" ? "127.0.0.1" : at.host;
-    const client = await world.client({ at: { ...at, host }, headers: { Origin: `http://${host}:${at.port}` } });
-    await client.loginAs(world.name());
+    const client = await harness.client({ at: { ...at, host }, headers: { Origin: `http://${host}:${at.port}` } });
+    await client.loginAs(harness.name());
   }
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("every address of --listen serves, IPv6 too", { shards: [2] }, async (world) => {
-  await world.start({ listen: ["127.0.0.1:0", "[::1]:0"] });
-  assert.equal(world.server.addresses.length, 2);
-  assert.equal(world.server.addresses[1].host, "[::1]");
-  const user = world.name();
+scenario("every address of --listen serves, IPv6 too", { shards: [2] }, async (harness) => {
+  await harness.start({ listen: ["127.0.0.1:0", "[::1]:0"] });
+  assert.equal(harness.server.addresses.length, 2);
+  assert.equal(harness.server.addresses[1].host, "[::1]");
+  const user = harness.name();
   const clients = [];
-  for (const at of world.server.addresses) {
-    const client = await world.client({ at });
+  for (const at of harness.server.addresses) {
+    const client = await harness.client({ at });
     await client.loginAs(user);
     clients.push(client);
   }
   await clients[0].send(user, "to both addresses");
   await clients[1].untilMessages(1);
-  await world.server.stop();
+  await harness.server.stop();
 });

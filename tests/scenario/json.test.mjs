@@ -1,6 +1,6 @@
 // bad_json: what is no JSON object by RFC 8259, and what PROTOCOL forbids beyond it. The connection always stays.
 import assert from "node:assert/strict";
-import { onServers } from "./lib/world.mjs";
+import { onServers } from "./lib/harness.mjs";
 
 const BAD = [
   "", " ", "x", "null", "true", "7", '"text"', "[]", '[{"op":"ping"}]',
@@ -23,39 +23,39 @@ async function answer(client, text) {
   return reply.op === "error" ? reply.code : reply.op;
 }
 
-onServers("JSON", {}, (world, it) => {
+onServers("JSON", {}, (harness, it) => {
   it("what is no JSON object is bad_json, and the connection stays", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     for (const text of BAD) assert.equal(await answer(client, text), "bad_json", JSON.stringify(text));
     await client.ok({ op: "ping" });
   });
 
   it("bad_json comes before the login is asked for", async () => {
-    const client = await world.client();
+    const client = await harness.client();
     assert.equal(await answer(client, '{"op":"ping",}'), "bad_json");
     assert.equal(await answer(client, '{"op":"ping"}'), "not_logged_in");
   });
 
   it("bad_json has no id, even where one stood before what is broken", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     const error = await client.strayAfter('{"id":7,"op":"ping",}');
     assert.equal(error.code, "bad_json");
     assert.ok(!("id" in error));
   });
 
   it("white space of RFC 8259 may stand around everything", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     assert.equal(await answer(client, ' \t\r\n{ \n"op" :\t"ping" , "a" : [ 1 , 2 ] , "b" : { } }\r\n '), "ok");
   });
 
   it("every value of RFC 8259 may stand in a field that the server does not know", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     for (const value of ["null", "true", "false", "0", "-0", "1.5e-7", "-12E+400", '"\\u00e9\\/\\b"', "[]", "{}", '[{"a":[]},null]', '"\\ud83d\\ude00"', '"\\u0000"'])
       assert.equal(await answer(client, `{"op":"ping","a":${value}}`), "ok", value);
   });
 
   it("nesting of 16 is taken, of 17 is bad_json", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     for (const build of [nested, nestedObjects]) {
       assert.equal(await answer(client, build(16)), "ok");
       assert.equal(await answer(client, build(17)), "bad_json");
@@ -64,7 +64,7 @@ onServers("JSON", {}, (world, it) => {
   });
 
   it("a key that comes twice in any object is bad_json, however it is written", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     const twice = ['{"op":"ping","op":"ping"}', '{"op":"ping","a":1,"a":2}', '{"op":"ping","a":{"b":1,"b":1}}', '{"op":"ping","a":[{"b":1,"c":1,"b":2}]}',
       '{"op":"ping","\\u006fp":"ping"}', '{"op":"ping","é":1,"\\u00e9":1}', '{"op":"ping","":1,"":1}', '{"op":"ping","\\ud83d\\ude00":1,"😀":1}'];
     for (const text of twice) assert.equal(await answer(client, text), "bad_json", text);
@@ -72,14 +72,14 @@ onServers("JSON", {}, (world, it) => {
   });
 
   it("an object with very many keys is searched for one that comes twice", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     const keys = Array.from({ length: 8000 }, (_, i) => `"k${i}":0`);
     assert.equal(await answer(client, `{"op":"ping",${keys.join(",")}}`), "ok");
     assert.equal(await answer(client, `{"op":"ping",${keys.join(",")},"k0":0}`), "bad_json");
   });
 
   it("a lone surrogate is bad_json, in a value and in a key", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     for (const text of LONE_SURROGATES) {
       assert.equal(await answer(client, `{"op":"ping","a":"${text}"}`), "bad_json", text);
       assert.equal(await answer(client, `{"op":"ping","${text}":1}`), "bad_json", text);
@@ -88,13 +88,13 @@ onServers("JSON", {}, (world, it) => {
   });
 
   it("a pair of surrogates is one character", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     assert.equal(await answer(client, `{"op":"send","to":"${client.user}","text":"\\ud83d\\uDE00"}`), "ok");
     assert.equal((await client.history()).messages[0].text, "😀");
   });
 
   it("every bad frame among many good ones is answered, and only those", async () => {
-    const client = await world.login(world.name());
+    const client = await harness.login(harness.name());
     for (let i = 0; i < 300; i++) client.raw(i % 3 === 0 ? "{" : '{"op":"ping"}');
     await client.until(() => client.stray.length === 300, "all answers");
     assert.deepEqual(client.stray.map((reply) => reply.op), Array.from({ length: 300 }, (_, i) => (i % 3 === 0 ? "error" : "ok")));

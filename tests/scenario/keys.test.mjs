@@ -1,6 +1,6 @@
 // PROTOCOL, "send": `key` makes a resend safe, through restarts too.
 import assert from "node:assert/strict";
-import { onServers, scenario } from "./lib/world.mjs";
+import { onServers, scenario } from "./lib/harness.mjs";
 import { scaled } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
@@ -10,12 +10,12 @@ function isDupOf(reply, first) {
   assert.deepEqual(rest, { op: "ok", ts: first.ts, mid: first.mid, dup: true });
 }
 
-onServers("Keys", {}, (world, it) => {
+onServers("Keys", {}, (harness, it) => {
   it("a key used again stores nothing, pushes nothing, and gives the first one's ts and mid", async () => {
-    const [alice, bob] = [await world.login(world.name()), await world.login(world.name())];
+    const [alice, bob] = [await harness.login(harness.name()), await harness.login(harness.name())];
     const first = await alice.send(bob.user, "once", { key: "k" });
     assert.ok(!("dup" in first));
-    const other = await world.login(alice.user);
+    const other = await harness.login(alice.user);
     isDupOf(await alice.send(bob.user, "once", { key: "k" }), first);
     isDupOf(await other.send(bob.user, "once", { key: "k" }), first);
     await alice.send(bob.user, "next");
@@ -25,8 +25,8 @@ onServers("Keys", {}, (world, it) => {
   });
 
   it("the same key with another to or text is key_conflict, and the first still stands", async () => {
-    const alice = await world.login(world.name());
-    const [bob, carol] = [world.name(), world.name()];
+    const alice = await harness.login(harness.name());
+    const [bob, carol] = [harness.name(), harness.name()];
     const first = await alice.send(bob, "once", { key: "k" });
     await alice.error({ op: "send", to: bob, text: "twice", key: "k" }, "key_conflict");
     await alice.error({ op: "send", to: carol, text: "once", key: "k" }, "key_conflict");
@@ -34,7 +34,7 @@ onServers("Keys", {}, (world, it) => {
   });
 
   it("a key is the sender's own, and compared byte by byte", async () => {
-    const [alice, bob] = [await world.login(world.name()), await world.login(world.name())];
+    const [alice, bob] = [await harness.login(harness.name()), await harness.login(harness.name())];
     const keys = ["k", "K", "k ", "\u00e9", "e\u0301", "k".repeat(64), "\u0001"];
     for (const key of keys) assert.ok(!("dup" in (await alice.send(bob.user, "x", { key }))));
     for (const key of keys) assert.equal((await alice.send(bob.user, "x", { key })).dup, true);
@@ -42,9 +42,9 @@ onServers("Keys", {}, (world, it) => {
   });
 
   it("many sends with one key at once store one message", async () => {
-    const name = world.name();
-    const connections = await Promise.all(Array.from({ length: 5 }, () => world.login(name)));
-    const to = world.name();
+    const name = harness.name();
+    const connections = await Promise.all(Array.from({ length: 5 }, () => harness.login(name)));
+    const to = harness.name();
     const replies = await Promise.all(
       connections.flatMap((one) => Array.from({ length: 20 }, () => one.request({ op: "send", to, text: "x", key: "same" }))),
     );
@@ -55,8 +55,8 @@ onServers("Keys", {}, (world, it) => {
   });
 
   it("keys resent while their first is on its way share its fate, to users of every shard", async () => {
-    const alice = await world.login(world.name());
-    const to = Array.from({ length: 16 }, () => world.name());
+    const alice = await harness.login(harness.name());
+    const to = Array.from({ length: 16 }, () => harness.name());
     const count = 300;
     for (let n = 0; n < count; n++) {
       const fields = { op: "send", to: to[n % to.length], text: `${n}`, key: `k${n}` };
@@ -68,43 +68,43 @@ onServers("Keys", {}, (world, it) => {
   });
 
   it("a key to oneself works the same", async () => {
-    const alice = await world.login(world.name());
+    const alice = await harness.login(harness.name());
     const first = await alice.send(alice.user, "note", { key: "k" });
     isDupOf(await alice.send(alice.user, "note", { key: "k" }), first);
     assert.equal((await wholeTimeline(alice)).length, 1);
   });
 
   it("keys are known on a new connection, when the user has been away", async () => {
-    const alice = await world.login(world.name());
-    const first = await alice.send(world.name("b"), "x", { key: "k" });
+    const alice = await harness.login(harness.name());
+    const first = await alice.send(harness.name("b"), "x", { key: "k" });
     const to = (await alice.history()).messages[0].to;
     await alice.close();
-    isDupOf(await (await world.login(alice.user)).send(to, "x", { key: "k" }), first);
+    isDupOf(await (await harness.login(alice.user)).send(to, "x", { key: "k" }), first);
   });
 });
 
-scenario("the newest 10,000 keys are known, also after kill -9, from memory and from runs", {}, async (world) => {
+scenario("the newest 10,000 keys are known, also after kill -9, from memory and from runs", {}, async (harness) => {
   const options = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
-  await world.start({ options });
+  await harness.start({ options });
   const count = scaled(10000);
   const fields = { to: "bob", text: (n) => `t${n}`, key: (n) => `key ${n}`, window: 200 };
-  const sent = await pump(await world.login("alice"), { ...fields, count });
+  const sent = await pump(await harness.login("alice"), { ...fields, count });
   assert.equal(sent.length, count);
-  await world.server.kill();
-  await world.startAgain({ options });
-  const again = await pump(await world.login("alice"), { ...fields, count });
+  await harness.server.kill();
+  await harness.startAgain({ options });
+  const again = await pump(await harness.login("alice"), { ...fields, count });
   const byIndex = new Map(sent.map((one) => [one.index, one]));
   for (const one of again) {
     assert.equal(one.dup, true, `key ${one.index} was forgotten`);
     assert.equal(one.mid, byIndex.get(one.index).mid);
     assert.equal(one.ts, byIndex.get(one.index).ts);
   }
-  const bob = await world.login("bob");
+  const bob = await harness.login("bob");
   assert.equal((await wholeTimeline(bob)).length, count);
-  await world.server.stop();
-  await world.startAgain({ options });
-  const alice = await world.login("alice");
+  await harness.server.stop();
+  await harness.startAgain({ options });
+  const alice = await harness.login("alice");
   await alice.error({ op: "send", to: "bob", text: "other", key: "key 7" }, "key_conflict");
   assert.equal((await alice.send("bob", "t7", { key: "key 7" })).dup, true);
-  await world.server.stop();
+  await harness.server.stop();
 });

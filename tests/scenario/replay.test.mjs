@@ -1,20 +1,20 @@
 // PROTOCOL, "login": `last`, `after`, `epoch`, replay and live without a seam.
 import assert from "node:assert/strict";
-import { onServers, scenario } from "./lib/world.mjs";
+import { onServers, scenario } from "./lib/harness.mjs";
 import { scaled } from "./lib/server.mjs";
 import { Raw, frameOf } from "./lib/raw.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
-onServers("Replay", {}, (world, it) => {
+onServers("Replay", {}, (harness, it) => {
   async function bobWith(count) {
-    const [alice, name] = [await world.login(world.name()), world.name()];
+    const [alice, name] = [await harness.login(harness.name()), harness.name()];
     await pump(alice, { to: name, count, text: (n) => `m${n}`, window: 50 });
     return { alice, name };
   }
 
   it("last is the newest ts, and history up to it with the pushes after it is everything", async () => {
     const { alice, name } = await bobWith(10);
-    const bob = await world.login(name);
+    const bob = await harness.login(name);
     assert.equal(bob.login.last, (await wholeTimeline(bob)).at(-1).ts);
     assert.ok(!("reset" in bob.login));
     await alice.send(name, "new");
@@ -26,26 +26,26 @@ onServers("Replay", {}, (world, it) => {
 
   it("with after, all newer entries come oldest first, then live, then new ones", async () => {
     const { alice, name } = await bobWith(700);
-    const first = await world.login(name);
+    const first = await harness.login(name);
     const timeline = await wholeTimeline(first);
     for (const skip of [0, 1, 350, 699, 700]) {
       const after = skip === 0 ? 0 : timeline[skip - 1].ts;
-      const bob = await world.login(name, { after, epoch: first.epoch });
+      const bob = await harness.login(name, { after, epoch: first.epoch });
       await bob.untilLive();
       assert.deepEqual(bob.messages.map((message) => message.ts), timeline.slice(skip).map((message) => message.ts));
       assert.equal(bob.lives[0], 700 - skip);
       bob.terminate();
     }
-    const bob = await world.login(name, { after: timeline.at(-1).ts });
+    const bob = await harness.login(name, { after: timeline.at(-1).ts });
     await alice.send(name, "new");
     await bob.untilMessages(1);
     await bob.untilLive();
   });
 
   it("what this user sent is replayed too, with its key", async () => {
-    const alice = await world.login(world.name());
-    await alice.send(world.name(), "mine", { key: "my key" });
-    const again = await world.login(alice.user, { after: 0 });
+    const alice = await harness.login(harness.name());
+    await alice.send(harness.name(), "mine", { key: "my key" });
+    const again = await harness.login(alice.user, { after: 0 });
     await again.untilLive();
     assert.equal(again.messages[0].text, "mine");
     assert.equal(again.messages[0].key, "my key");
@@ -53,8 +53,8 @@ onServers("Replay", {}, (world, it) => {
 
   it("an after between two entries is fine", async () => {
     const { name } = await bobWith(3);
-    const timeline = await wholeTimeline(await world.login(name));
-    const raw = await (await Raw.open(world.server)).upgrade(); // `Client` holds `prev` against a cursor, and this is none
+    const timeline = await wholeTimeline(await harness.login(name));
+    const raw = await (await Raw.open(harness.server)).upgrade(); // `Client` holds `prev` against a cursor, and this is none
     raw.write(frameOf(JSON.stringify({ op: "login", user: name, after: timeline[1].ts - 1 })));
     const frames = [];
     while (frames.at(-1)?.op !== "live") frames.push(JSON.parse((await raw.frame()).payload));
@@ -65,23 +65,23 @@ onServers("Replay", {}, (world, it) => {
 
   it("another epoch, or an after beyond last, resets: nothing is replayed and live follows at once", async () => {
     const { name } = await bobWith(5);
-    const first = await world.login(name);
+    const first = await harness.login(name);
     const last = first.login.last;
     for (const fields of [{ after: 0, epoch: "another" }, { after: last + 1 }, { after: last + 1, epoch: first.epoch }]) {
-      const bob = await world.login(name, fields);
+      const bob = await harness.login(name, fields);
       assert.equal(bob.login.reset, true);
       assert.equal(bob.login.last, last);
       await bob.untilLive();
       assert.equal(bob.entries.length, 0);
     }
-    const bob = await world.login(name, { epoch: "another" });
+    const bob = await harness.login(name, { epoch: "another" });
     assert.equal(bob.login.reset, true);
     await bob.ok({ op: "ping" });
     assert.equal(bob.lives.length, 0);
   });
 
   it("an empty timeline has last 0, and after 0 is live at once", async () => {
-    const bob = await world.login(world.name(), { after: 0 });
+    const bob = await harness.login(harness.name(), { after: 0 });
     assert.equal(bob.login.last, 0);
     assert.ok(!("reset" in bob.login));
     await bob.untilLive();
@@ -89,7 +89,7 @@ onServers("Replay", {}, (world, it) => {
 
   it("requests are answered during a replay, and the ok of a send comes in its place", async () => {
     const { name } = await bobWith(scaled(3000));
-    const bob = await world.client();
+    const bob = await harness.client();
     const login = bob.request({ op: "login", user: name, after: 0 });
     const replies = Array.from({ length: 50 }, (_, n) => bob.request(n % 2 ? { op: "send", to: name, text: `own ${n}` } : { op: "ping" }));
     assert.equal((await login).op, "ok");
@@ -100,14 +100,14 @@ onServers("Replay", {}, (world, it) => {
   });
 });
 
-scenario("100,000 missed messages are replayed while others keep sending: complete, in order, the chain unbroken", {}, async (world) => {
-  await world.start({ options: ["--memtable-bytes", "8M", "--checkpoint-s", "2"] });
+scenario("100,000 missed messages are replayed while others keep sending: complete, in order, the chain unbroken", {}, async (harness) => {
+  await harness.start({ options: ["--memtable-bytes", "8M", "--checkpoint-s", "2"] });
   const count = scaled(100000);
-  const senders = await Promise.all(Array.from({ length: 4 }, (_, index) => world.login(`sender-${index}`)));
+  const senders = await Promise.all(Array.from({ length: 4 }, (_, index) => harness.login(`sender-${index}`)));
   await Promise.all(senders.map((from, index) => pump(from, { to: "bob", count: count / 4, text: (n) => `${index}-${n}`, window: 250 })));
   let stop = false;
   const noise = senders.map((from, index) => pump(from, { to: "bob", text: (n) => `late-${index}-${n}`, window: 20, stopped: () => stop }));
-  const bob = await world.login("bob", { after: 0 });
+  const bob = await harness.login("bob", { after: 0 });
   await bob.untilLive();
   const atLive = bob.entries.length;
   assert.ok(atLive >= count);
@@ -119,15 +119,15 @@ scenario("100,000 missed messages are replayed while others keep sending: comple
   assert.equal(texts.size, count + late);
   for (let index = 0; index < 4; index++) for (let n = 0; n < count / 4; n++) assert.ok(texts.has(`${index}-${n}`));
   bob.check();
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("a slow reader of a replay is not cut off and gets all", {}, async (world) => {
-  await world.start({ options: ["--output-bytes", "256K"] });
+scenario("a slow reader of a replay is not cut off and gets all", {}, async (harness) => {
+  await harness.start({ options: ["--output-bytes", "256K"] });
   const count = scaled(4000);
-  const alice = await world.login("alice");
+  const alice = await harness.login("alice");
   await pump(alice, { to: "bob", count, text: (n) => "x".repeat(1000) + n, window: 100 });
-  const bob = await world.client();
+  const bob = await harness.client();
   const login = bob.request({ op: "login", user: "bob", after: 0 });
   await login;
   for (let i = 0; i < 10; i++) {
@@ -139,31 +139,31 @@ scenario("a slow reader of a replay is not cut off and gets all", {}, async (wor
   await bob.untilLive();
   assert.equal(bob.messages.length, count);
   assert.equal(bob.closed, undefined);
-  await world.server.stop();
+  await harness.server.stop();
 });
 
-scenario("the epoch is kept through stop and kill; a store begun anew has another, and a cursor of the old one is void", { shards: [2] }, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
+scenario("the epoch is kept through stop and kill; a store begun anew has another, and a cursor of the old one is void", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
   for (const text of ["one", "two"]) await alice.send("bob", text);
-  const first = await world.login("bob", { after: 0 });
+  const first = await harness.login("bob", { after: 0 });
   await first.untilLive();
-  await world.server.stop();
-  await world.startAgain();
-  await (await world.login("alice")).send("bob", "three");
-  await world.server.kill();
-  await world.startAgain();
-  const back = await world.login("bob", { after: first.cursor, epoch: first.epoch });
+  await harness.server.stop();
+  await harness.startAgain();
+  await (await harness.login("alice")).send("bob", "three");
+  await harness.server.kill();
+  await harness.startAgain();
+  const back = await harness.login("bob", { after: first.cursor, epoch: first.epoch });
   await back.untilLive();
   assert.equal(back.epoch, first.epoch);
   assert.deepEqual(back.messages.map((message) => message.text), ["three"]);
-  await world.server.stop();
-  await world.start();
-  const anew = await world.login("bob", { after: first.cursor, epoch: first.epoch });
+  await harness.server.stop();
+  await harness.start();
+  const anew = await harness.login("bob", { after: first.cursor, epoch: first.epoch });
   assert.notEqual(anew.epoch, first.epoch);
   assert.equal(anew.login.reset, true);
   assert.equal(anew.login.last, 0);
   await anew.untilLive();
   assert.equal(anew.entries.length, 0);
-  await world.server.stop();
+  await harness.server.stop();
 });

@@ -3,22 +3,22 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { scenario } from "./lib/world.mjs";
-import { SMALL, cut, dump, fill, filesOf, flip, flipText, makeFilled, treeOf, untilRuns, verified, verify } from "./lib/atrest.mjs";
+import { scenario } from "./lib/harness.mjs";
+import { SMALL, cut, dump, fill, filesOf, flip, flipText, makeFilled, treeOf, untilRuns, verified, verify } from "./lib/offline.mjs";
 import { makeDataDir, removeDataDir, runToEnd, scaled } from "./lib/server.mjs";
 
 const serve = (data) => runToEnd(["serve", "--listen", "127.0.0.1:0", "--data", data]);
 
 // Runs and two live segments of each log, the older one finished. Copied for each kind of damage.
-async function makeStore(world) {
-  await makeFilled(world, scaled(600), { tag: "run", pad: 200 });
-  await world.startAgain({ options: ["--wal-segment-bytes", "4M"] });
-  await fill(world, 60, { tag: "old" });
-  await world.server.kill();
-  await world.startAgain({ options: ["--wal-segment-bytes", "4M"] });
-  await fill(world, 60, { tag: "new" });
-  await world.server.kill();
-  return world.server.data;
+async function makeStore(harness) {
+  await makeFilled(harness, scaled(600), { tag: "run", pad: 200 });
+  await harness.startAgain({ options: ["--wal-segment-bytes", "4M"] });
+  await fill(harness, 60, { tag: "old" });
+  await harness.server.kill();
+  await harness.startAgain({ options: ["--wal-segment-bytes", "4M"] });
+  await fill(harness, 60, { tag: "new" });
+  await harness.server.kill();
+  return harness.server.data;
 }
 
 const withText = (dir, pattern, text) => filesOf(dir, pattern).find((file) => fs.readFileSync(file).includes(text));
@@ -73,8 +73,8 @@ function overwriteLeaf(file) {
   fs.writeFileSync(file, bytes);
 }
 
-scenario("damage is found by verify, and refused at start, with the file and what to do; nothing is changed", { shards: [2] }, async (world) => {
-  const store = await makeStore(world);
+scenario("damage is found by verify, and refused at start, with the file and what to do; nothing is changed", { shards: [2] }, async (harness) => {
+  const store = await makeStore(harness);
   assert.ok(newest(store) && older(store) && newest(store) !== older(store));
   const before = treeOf(store);
   const counts = verified(store);
@@ -107,46 +107,46 @@ scenario("damage is found by verify, and refused at start, with the file and wha
   }
 });
 
-scenario("a store in order verifies, after a stop and after a kill, and the counts are those of the messages", {}, async (world) => {
-  await world.start({ options: SMALL });
-  const sent = await fill(world, scaled(1200), { pad: 100 });
-  await untilRuns(world);
-  const more = await fill(world, 60, { tag: "late" });
-  await world.server.kill();
+scenario("a store in order verifies, after a stop and after a kill, and the counts are those of the messages", {}, async (harness) => {
+  await harness.start({ options: SMALL });
+  const sent = await fill(harness, scaled(1200), { pad: 100 });
+  await untilRuns(harness);
+  const more = await fill(harness, 60, { tag: "late" });
+  await harness.server.kill();
   const all = [...sent, ...more];
-  const counts = verified(world.server.data);
+  const counts = verified(harness.server.data);
   const selfs = all.filter((one) => one.from === one.to).length;
-  assert.equal(counts.shards, world.shards);
+  assert.equal(counts.shards, harness.shards);
   assert.equal(counts.users, 6);
   assert.ok(counts.messages >= all.length);
   assert.equal(counts.entries, 2 * counts.messages - selfs);
-  await world.startAgain({ options: SMALL });
-  await world.server.stop();
-  const stopped = verified(world.server.data);
+  await harness.startAgain({ options: SMALL });
+  await harness.server.stop();
+  const stopped = verified(harness.server.data);
   assert.equal(stopped.messages, counts.messages);
   // All is in runs; what was in a run and, when it was killed, in the log still is in two.
-  assert.ok(stopped.rows >= stopped.entries && stopped.segments <= world.shards, JSON.stringify(stopped));
+  assert.ok(stopped.rows >= stopped.entries && stopped.segments <= harness.shards, JSON.stringify(stopped));
   assert.ok(stopped.keys >= all.filter((one) => one.key).length);
   assert.equal(stopped.entries, counts.entries);
 });
 
-scenario("messages that one timeline lacks are found and named", { shards: [2] }, async (world) => {
-  await makeFilled(world, 60);
-  const shard = path.join(world.server.data, "shard-0001");
-  const kept = `${world.server.data}-kept`;
+scenario("messages that one timeline lacks are found and named", { shards: [2] }, async (harness) => {
+  await makeFilled(harness, 60);
+  const shard = path.join(harness.server.data, "shard-0001");
+  const kept = `${harness.server.data}-kept`;
   try {
     fs.cpSync(shard, kept, { recursive: true });
-    await world.startAgain({ options: SMALL });
-    const lost = await fill(world, 12, { tag: "lost" });
-    await world.server.stop();
-    const there = dump(world.server.data);
+    await harness.startAgain({ options: SMALL });
+    const lost = await fill(harness, 12, { tag: "lost" });
+    await harness.server.stop();
+    const there = dump(harness.server.data);
     assert.ok(there.some((entry) => entry.text.startsWith("lost/")));
     fs.rmSync(shard, { recursive: true });
     fs.renameSync(kept, shard);
-    const end = verify(world.server.data);
+    const end = verify(harness.server.data);
     assert.equal(end.status, 1, end.stdout);
     const named = end.stdout.split("\n").filter((line) => /^problem: message \S+ from .* stands in the timeline of .*, but not in that of/.test(line));
-    const left = new Set(dump(world.server.data).map((entry) => `${entry.user} ${entry.mid}`));
+    const left = new Set(dump(harness.server.data).map((entry) => `${entry.user} ${entry.mid}`));
     const oneSided = lost.filter((one) => left.has(`${one.from} ${one.mid}`) !== left.has(`${one.to} ${one.mid}`));
     assert.ok(oneSided.length > 0);
     assert.equal(named.length, oneSided.length);
@@ -156,17 +156,17 @@ scenario("messages that one timeline lacks are found and named", { shards: [2] }
   }
 });
 
-scenario("verify and dump refuse a directory on which a server runs, and say what to do; the server goes on", { shards: [2] }, async (world) => {
-  await world.start();
-  const alice = await world.login("alice");
+scenario("verify and dump refuse a directory on which a server runs, and say what to do; the server goes on", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const alice = await harness.login("alice");
   for (const command of ["verify", "dump"]) {
-    const end = runToEnd([command, "--data", world.server.data]);
+    const end = runToEnd([command, "--data", harness.server.data]);
     assert.equal(end.status, 2);
     assert.match(end.stderr, /^chitchat: [^\n]*in use by a running chitchat: stop that one, or read a copy: `chitchat backup[^\n]*\n$/);
     assert.equal(end.stdout, "");
   }
   await alice.send("bob", "still here");
-  await world.server.stop();
+  await harness.server.stop();
 });
 
 test("what is no data directory is refused with its name", () => {

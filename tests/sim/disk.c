@@ -166,14 +166,14 @@ static void path_of(int fd, char path[PATH_BYTES])
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t bytes = readlink(link, path, PATH_BYTES - 1);
-    WORLD_MUST(bytes > 0);
+    HARNESS_MUST(bytes > 0);
     path[bytes] = '\0';
 }
 
 static void remember_env(MDB_env *env, const char *path)
 {
     forget_env(path);
-    WORLD_MUST(disk.env_count < FILES_MAX && strlen(path) < PATH_BYTES);
+    HARNESS_MUST(disk.env_count < FILES_MAX && strlen(path) < PATH_BYTES);
     struct disk_env *added = &disk.envs[disk.env_count++];
     added->env = env;
     strcpy(added->path, path);
@@ -236,7 +236,7 @@ static int leave_in_doubt(MDB_txn *txn, MDB_env *env)
         (void)__real_mdb_txn_commit(txn);
     else
         mdb_txn_abort(txn);
-    WORLD_MUST(disk.doubted_count < sizeof disk.doubted / sizeof disk.doubted[0]);
+    HARNESS_MUST(disk.doubted_count < sizeof disk.doubted / sizeof disk.doubted[0]);
     disk.doubted[disk.doubted_count++] = env;
     disk.told.is_in_doubt = true;
     return EIO;
@@ -296,7 +296,7 @@ static int flush(int fd)
         errno = EIO;
         return -1;
     }
-    WORLD_MUST(fstat(fd, &status) == 0);
+    HARNESS_MUST(fstat(fd, &status) == 0);
     path_of(fd, path);
     if (S_ISDIR(status.st_mode))
         dir_is_synced(path);
@@ -321,7 +321,7 @@ int __wrap_unlink(const char *path)
     if (!is_ours())
         return __real_unlink(path);
     may_die();
-    WORLD_MUST(strlen(path) < PATH_BYTES);
+    HARNESS_MUST(strlen(path) < PATH_BYTES);
     if (disk.removed_count < FILES_MAX) {
         struct disk_removed *removed = &disk.removed[disk.removed_count];
         snprintf(removed->trash, sizeof removed->trash, "%s/%u", disk.trash, disk.trash_count++);
@@ -347,13 +347,13 @@ static void spoil(const char *path)
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return;
-    WORLD_MUST(fstat(fd, &status) == 0);
+    HARNESS_MUST(fstat(fd, &status) == 0);
     uint32_t pages = (uint32_t)(status.st_size / PAGE_BYTES);
     if (fate == 0)
-        WORLD_MUST(ftruncate(fd, (off_t)chaos_below(disk.chaos, pages + 1) * PAGE_BYTES) == 0);
+        HARNESS_MUST(ftruncate(fd, (off_t)chaos_below(disk.chaos, pages + 1) * PAGE_BYTES) == 0);
     for (uint32_t i = 0; fate == 1 && i < pages; i++)
         if (chaos_hits(disk.chaos, 2))
-            WORLD_MUST(__real_pwrite(fd, zeros, PAGE_BYTES, (off_t)i * PAGE_BYTES) == (ssize_t)PAGE_BYTES);
+            HARNESS_MUST(__real_pwrite(fd, zeros, PAGE_BYTES, (off_t)i * PAGE_BYTES) == (ssize_t)PAGE_BYTES);
     close(fd);
 }
 

@@ -5,14 +5,14 @@
  *
  * The program is linked with --wrap for the calls that storage makes (listed in CMakeLists.txt), so storage is what it
  * is in the server, LMDB included. A commit of LMDB is done whole or not at all. Log writes are not made here
- * (world_io.c). There is one disk: the state is static, as the calls know nothing but their arguments.
+ * (harness_io.c). There is one disk: the state is static, as the calls know nothing but their arguments.
  */
-#ifndef CHITCHAT_TESTS_DISK_H
-#define CHITCHAT_TESTS_DISK_H
+#ifndef CHITCHAT_TESTS_SIM_DISK_H
+#define CHITCHAT_TESTS_SIM_DISK_H
 
 #include <setjmp.h>
 
-#include "world.h"
+#include "harness.h"
 
 /* Starts with a sound disk. `trash` is a directory of the same file system for what may come back. Borrows both. */
 void disk_begin(struct chaos *chaos, const char *trash);

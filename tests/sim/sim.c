@@ -44,8 +44,8 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_READ_ERROR_IS_END] = "read-error-is-end",
     [FAULT_PAGE_BOUND_OFF] = "page-bound-off",
     [FAULT_TURN_WITHOUT_END] = "turn-without-end",
-    [FAULT_STASH_KEPT_AT_MOVE] = "stash-kept-at-move",
-    [FAULT_STASH_LOST_AT_MOVE] = "stash-lost-at-move",
+    [FAULT_STASH_KEPT_AT_HANDOVER] = "stash-kept-at-handover",
+    [FAULT_STASH_LOST_AT_HANDOVER] = "stash-lost-at-handover",
     [FAULT_SEND_BYTES_KEPT] = "send-bytes-kept",
 };
 

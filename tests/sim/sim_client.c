@@ -25,7 +25,7 @@ static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_
 static void send_login(struct sim *sim, struct person *person, uint64_t kept)
 {
     uint32_t id, how = below(sim, 4);
-    WORLD_MUST(ask(person, ASK_LOGIN, &id) != NULL);
+    HARNESS_MUST(ask(person, ASK_LOGIN, &id) != NULL);
     person->had_after = how > 0;
     person->asked_after = how > 1 ? kept : 0;
     char *fields = person->login_fields;
@@ -166,8 +166,8 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
     bool is_rude = chaos_hits(&sim->chaos, RUDE_IN) && may(sim, TROUBLE_RUDE);
     uint64_t kept = person->kept_user == user ? person->kept_cursor : 0;
     *person = (struct person){.user = user, .kept_user = user, .kept_cursor = kept, .conn = ++sim->conn_count};
-    person->begun_us = world_monotonic(sim->world);
-    person->client = client_begin(sim->world, below(sim, sim->shards));
+    person->begun_us = harness_monotonic(sim->harness);
+    person->client = client_begin(sim->harness, below(sim, sim->shards));
     if (is_rude)
         rude_send(&person->rude, &sim->chaos, person->client, SIM_RUDE_ID);
     send_login(sim, person, kept);
@@ -178,7 +178,7 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
              person->login_fields, person->rude.count, person->rude.pings, person->is_stalled ? ", not reading" : "");
 }
 
-void person_lose(struct sim *sim, uint32_t index, bool with_world)
+void person_lose(struct sim *sim, uint32_t index, bool with_harness)
 {
     struct person *person = &sim->people[index];
     if (person->client == NULL)
@@ -190,7 +190,7 @@ void person_lose(struct sim *sim, uint32_t index, bool with_world)
         person->kept_user = person->user;
         person->kept_cursor = person->cursor;
     }
-    if (with_world || client_is_closed(person->client))
+    if (with_harness || client_is_closed(person->client))
         client_free(&person->client);
     person->client = NULL;
 }
@@ -249,10 +249,10 @@ void people_probe(struct sim *sim)
 {
     for (uint32_t user = 0; user < SIM_USERS; user++) {
         struct person person = {.user = user, .conn = ++sim->conn_count};
-        person.client = client_login(sim->world, below(sim, sim->shards), sim->names[user], "");
+        person.client = client_login(sim->harness, below(sim, sim->shards), sim->names[user], "");
         uint32_t number = model_send(&sim->model, user, below(sim, SIM_USERS), false, person.conn);
         send_number(sim, &person, number);
-        world_settle(sim->world);
+        harness_run_until_idle(sim->harness);
         for (json_t *frame; (frame = client_next(person.client)) != NULL; json_decref(frame)) {
             if (strcmp(frame_text(frame, "op"), "error") == 0)
                 sim_fail("the disk is well, and a send of %s is refused: %s", sim->names[user],
@@ -274,7 +274,7 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
         json_t *message;
         client_send(client, "{\"op\":\"history\",\"id\":1,\"limit\":%u,\"%s\":%llu}", 1 + below(sim, 900),
                     oldest_first ? "after" : "before", (unsigned long long)bound);
-        world_settle(sim->world);
+        harness_run_until_idle(sim->harness);
         json_t *page = client_expect(client, "history");
         json_t *messages = json_object_get(page, "messages");
         json_array_foreach(messages, index, message)
@@ -300,9 +300,9 @@ void people_check(struct sim *sim, uint32_t user)
 {
     static uint32_t forwards[SIM_SENDS_MAX], backwards[SIM_SENDS_MAX], replayed[SIM_SENDS_MAX];
     struct person person = {.user = user};
-    struct client *client = client_connect(sim->world, below(sim, sim->shards));
+    struct client *client = client_connect(sim->harness, below(sim, sim->shards));
     client_send(client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\",\"after\":0}", sim->names[user]);
-    world_settle(sim->world);
+    harness_run_until_idle(sim->harness);
     uint32_t count = 0;
     for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame)) {
         if (strcmp(frame_text(frame, "op"), "msg") != 0)

@@ -3,12 +3,12 @@
  * slow, vanish; and that judge every frame they get (sim_model.h). Some are rude (sim_rude.h): in one write they send
  * bad frames, the login, and requests behind it, and some of these do not read.
  */
-#ifndef CHITCHAT_TESTS_SIM_CLIENT_H
-#define CHITCHAT_TESTS_SIM_CLIENT_H
+#ifndef CHITCHAT_TESTS_SIM_SIM_CLIENT_H
+#define CHITCHAT_TESTS_SIM_SIM_CLIENT_H
 
+#include "harness.h"
 #include "sim_model.h"
 #include "sim_rude.h"
-#include "world.h"
 
 #define SIM_PEOPLE 14u
 #define SIM_REQUESTS_MAX 64u
@@ -93,7 +93,7 @@ struct sim_tally {
 
 struct sim {
     struct chaos chaos;
-    struct world *world;
+    struct harness *harness;
     char dir[64];
     uint32_t without; /* bits: enum sim_trouble */
     bool is_stopping;
@@ -120,7 +120,7 @@ void person_ask_page(struct sim *sim, struct person *person, struct sim_request 
 /* A `msg` came: judges it. */
 void person_take_message(struct sim *sim, struct person *person, const json_t *frame);
 /* The connection is gone: what was asked stays unanswered. */
-void person_lose(struct sim *sim, uint32_t index, bool with_world);
+void person_lose(struct sim *sim, uint32_t index, bool with_harness);
 
 /* In the end: a disk that is well takes a send of every user. */
 void people_probe(struct sim *sim);

@@ -4,8 +4,8 @@
  *
  * Texts are names: the text of send 17 is "<s17>" and a filling of a length that its number gives, its key "k17".
  */
-#ifndef CHITCHAT_TESTS_SIM_MODEL_H
-#define CHITCHAT_TESTS_SIM_MODEL_H
+#ifndef CHITCHAT_TESTS_SIM_SIM_MODEL_H
+#define CHITCHAT_TESTS_SIM_SIM_MODEL_H
 
 #include <stdbool.h>
 #include <stdint.h>

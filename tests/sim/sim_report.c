@@ -69,8 +69,8 @@ static void tell_way_back(const struct sim_request_to_run *asked)
     fprintf(stderr, "\n(with --shrink it looks for a shorter run that fails)\n");
 }
 
-/* A turn takes some microseconds. One that goes round and round is noticed by what it calls (world.h), or, if it calls
- * nothing that counts, by the CPU time that it takes. */
+/* A turn takes some microseconds. One that goes round and round is noticed by what it calls (harness.h), or, if it
+ * calls nothing that counts, by the CPU time that it takes. */
 #define TURN_CPU_SECONDS 4u
 
 static void on_watch(int signal)
@@ -87,8 +87,8 @@ void sim_report_begin(const struct sim_request_to_run *asked, const struct chaos
     struct itimerval each_second = {{1, 0}, {1, 0}};
     run.asked = *asked;
     run.chaos = chaos;
-    WORLD_MUST(signal(SIGVTALRM, on_watch) != SIG_ERR);
-    WORLD_MUST(setitimer(ITIMER_VIRTUAL, &each_second, NULL) == 0);
+    HARNESS_MUST(signal(SIGVTALRM, on_watch) != SIG_ERR);
+    HARNESS_MUST(setitimer(ITIMER_VIRTUAL, &each_second, NULL) == 0);
 }
 
 void sim_report_event(uint64_t event)
@@ -109,14 +109,14 @@ _Noreturn void sim_broken(enum sim_promise promise, const char *format, ...)
     va_end(arguments);
     tell_way_back(&run.asked);
     if (run.result_fd != 0)
-        WORLD_MUST(write(run.result_fd, &result, sizeof result) == sizeof result);
+        HARNESS_MUST(write(run.result_fd, &result, sizeof result) == sizeof result);
     _exit(1);
 }
 
 /* A run takes some seconds: one that goes round and round in all that is above is ended by the system. */
 #define RUN_CPU_SECONDS 60u
 
-/* An assertion failed, the world did not come to rest, or a signal came. */
+/* An assertion failed, the harness did not come to rest, or a signal came. */
 static void tell_death(const struct sim_request_to_run *asked, int status)
 {
     int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -129,24 +129,24 @@ struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
 {
     int ends[2], status;
     struct sim_result result = {0};
-    WORLD_MUST(pipe(ends) == 0);
+    HARNESS_MUST(pipe(ends) == 0);
     fflush(NULL);
     pid_t pid = fork();
-    WORLD_MUST(pid >= 0);
+    HARNESS_MUST(pid >= 0);
     if (pid == 0) {
         if (asked->is_quiet)
-            WORLD_MUST(freopen("/dev/null", "w", stderr) != NULL);
+            HARNESS_MUST(freopen("/dev/null", "w", stderr) != NULL);
         run.result_fd = ends[1];
         setrlimit(RLIMIT_CPU, &(struct rlimit){RUN_CPU_SECONDS, RUN_CPU_SECONDS});
         result.tally = sim_run(asked);
         result.is_kept = true;
-        WORLD_MUST(write(ends[1], &result, sizeof result) == sizeof result);
+        HARNESS_MUST(write(ends[1], &result, sizeof result) == sizeof result);
         _exit(0);
     }
     close(ends[1]);
     bool is_told = read(ends[0], &result, sizeof result) == sizeof result;
     close(ends[0]);
-    WORLD_MUST(waitpid(pid, &status, 0) == pid);
+    HARNESS_MUST(waitpid(pid, &status, 0) == pid);
     if (!is_told) /* an assertion, or a signal */
         result = (struct sim_result){.broken = SIM_OTHER, .event = asked->events};
     if (!is_told && !asked->is_quiet)

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "harness.h"
 #include "sim_model.h"
-#include "world.h"
 
 #define EMPTY_PIECES_MAX 40u
 
@@ -53,7 +53,7 @@ static void send_one(struct rude *rude, struct chaos *chaos, struct client *clie
     int bytes = percent == NULL
                     ? snprintf(text, sizeof text, "%s", kinds[kind].text)
                     : snprintf(text, sizeof text, "%.*s%llu%s", (int)begun, kinds[kind].text, id, percent + 4);
-    WORLD_MUST(bytes >= 0 && (size_t)bytes < sizeof text);
+    HARNESS_MUST(bytes >= 0 && (size_t)bytes < sizeof text);
     if (kinds[kind].first_byte == FRAME_TEXT_BEGUN)
         send_pieces(chaos, client, text, (size_t)bytes);
     else

@@ -3,8 +3,8 @@
  * thousands of them, in one write with the login and what follows it. The server answers them one by one, in order, and
  * all of them before the login.
  */
-#ifndef CHITCHAT_TESTS_SIM_RUDE_H
-#define CHITCHAT_TESTS_SIM_RUDE_H
+#ifndef CHITCHAT_TESTS_SIM_SIM_RUDE_H
+#define CHITCHAT_TESTS_SIM_SIM_RUDE_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "disk.h"
-#include "storage/datadir_meta.h"
-#include "world_double.h"
+#include "harness_double.h"
+#include "storage/datadir/datadir_meta.h"
 
 #define REST_SECONDS 15u  /* longer than any time limit of a connection, but for silence */
 #define ROUNDS_MAX 10000u /* of what is asked again, and of starts: a run that needs more does not come to an end */
@@ -39,13 +39,13 @@ static void make_data_set(const struct sim *sim, uint64_t seed)
     struct datadir *datadir;
     struct datadir_error error;
     char path[96], text[DATADIR_META_BYTES];
-    WORLD_MUST(datadir_open(&datadir, sim->dir, sim->shards, 1, &error) == 0);
+    HARNESS_MUST(datadir_open(&datadir, sim->dir, sim->shards, 1, &error) == 0);
     datadir_close(&datadir);
     snprintf(meta.epoch, sizeof meta.epoch, "%032llx", (unsigned long long)seed);
     size_t bytes = datadir_meta_write(&meta, text);
     snprintf(path, sizeof path, "%s/META", sim->dir);
     FILE *file = fopen(path, "w");
-    WORLD_MUST(file != NULL && fwrite(text, 1, bytes, file) == bytes && fclose(file) == 0);
+    HARNESS_MUST(file != NULL && fwrite(text, 1, bytes, file) == bytes && fclose(file) == 0);
 }
 
 static void lose_all(struct sim *sim)
@@ -65,21 +65,21 @@ static bool try_life(struct sim *sim)
     if (setjmp(death) != 0) {
         sim_note("--- crash in recovery ---");
         sim->tally.deaths++;
-        world_crash_inside(sim->chaos.opening);
+        harness_crash_inside(sim->chaos.opening);
         lose_all(sim);
         return false;
     }
     if (befalls(sim, TROUBLE_DEATH, 4))
         disk_die_in(1 + chaos_below(&sim->chaos, 80), &death);
-    struct world_options options = {.shards = sim->shards,
-                                    .dir = sim->dir,
-                                    .chaos = &sim->chaos,
-                                    .wall_us = sim->wall_us,
-                                    .memtable_bytes = sim->memtable_bytes,
-                                    .output_bytes = 64u << 10};
-    sim->world = world_try_open(&options, &refusal);
+    struct harness_options options = {.shards = sim->shards,
+                                      .dir = sim->dir,
+                                      .chaos = &sim->chaos,
+                                      .wall_us = sim->wall_us,
+                                      .memtable_bytes = sim->memtable_bytes,
+                                      .output_bytes = 64u << 10};
+    sim->harness = harness_try_open(&options, &refusal);
     disk_die_in(0, NULL);
-    if (sim->world != NULL)
+    if (sim->harness != NULL)
         return true;
     sim_note("--- refused: %s ---", refusal);
     if (!has_no_room)
@@ -106,8 +106,8 @@ static void begin_life(struct sim *sim)
 static void crash(struct sim *sim)
 {
     sim_note("--- crash ---");
-    sim->wall_us = world_now(sim->world);
-    world_crash(sim->world);
+    sim->wall_us = harness_now(sim->harness);
+    harness_crash(sim->harness);
     lose_all(sim);
     begin_life(sim);
 }
@@ -115,9 +115,9 @@ static void crash(struct sim *sim)
 static void die_inside(struct sim *sim)
 {
     sim_note("--- crash in a job ---");
-    sim->wall_us = world_now(sim->world);
+    sim->wall_us = harness_now(sim->harness);
     sim->tally.deaths++;
-    world_crash_inside(sim->world);
+    harness_crash_inside(sim->harness);
     lose_all(sim);
     begin_life(sim);
 }
@@ -133,22 +133,22 @@ static void calm_down(struct sim *sim)
 
 static void stop(struct sim *sim)
 {
-    struct world *old = sim->world;
+    struct harness *old = sim->harness;
     sim_note("--- stop ---");
     calm_down(sim);
     sim->is_stopping = true;
-    world_stop(old);
-    world_settle(old);
+    harness_stop(old);
+    harness_run_until_idle(old);
     for (uint32_t i = 0; i < SIM_PEOPLE; i++) {
         if (sim->people[i].client != NULL)
             client_stall(sim->people[i].client, sim->people[i].is_stalled = false);
-        world_settle(old);
+        harness_run_until_idle(old);
         person_take(sim, i);
         person_lose(sim, i, false);
     }
     sim->is_stopping = false;
-    sim->wall_us = world_now(old);
-    world_close(old);
+    sim->wall_us = harness_now(old);
+    harness_close(old);
     sim->chaos.is_calm = false;
     sim->tally.stops++;
     begin_life(sim);
@@ -159,14 +159,14 @@ static void all_leave(struct sim *sim)
 {
     sim_note("--- all leave ---");
     calm_down(sim);
-    clients_drop(sim->world);
+    clients_drop(sim->harness);
     for (uint32_t i = 0; i < SIM_PEOPLE; i++)
         person_lose(sim, i, false);
     for (uint32_t second = 0; second < REST_SECONDS; second++) {
-        world_settle(sim->world);
-        world_advance(sim->world, 1000000);
+        harness_run_until_idle(sim->harness);
+        harness_advance(sim->harness, 1000000);
     }
-    world_check_rest(sim->world);
+    harness_check_rest(sim->harness);
     sim->chaos.is_calm = false;
     sim->tally.rests++;
 }
@@ -177,14 +177,14 @@ static void all_leave(struct sim *sim)
 static void move_clock(struct sim *sim)
 {
     if (chaos_hits(&sim->chaos, 2))
-        world_advance(sim->world, chaos_below(&sim->chaos, 200));
+        harness_advance(sim->harness, chaos_below(&sim->chaos, 200));
     if (befalls(sim, TROUBLE_CLOCK, 600)) {
         sim_note("the clock jumps forward");
-        world_advance(sim->world, 6000000);
+        harness_advance(sim->harness, 6000000);
     }
     if (befalls(sim, TROUBLE_CLOCK, 3000)) {
         sim_note("the clock steps back");
-        world_advance(sim->world, -(int64_t)chaos_below(&sim->chaos, 30000000));
+        harness_advance(sim->harness, -(int64_t)chaos_below(&sim->chaos, 30000000));
     }
 }
 
@@ -192,7 +192,7 @@ static void fail_log(struct sim *sim)
 {
     uint32_t shard = chaos_below(&sim->chaos, sim->shards);
     sim_note("the log of shard %u fails from now on", shard);
-    world_fail_writes(sim->world, shard);
+    harness_fail_writes(sim->harness, shard);
     sim->is_store_failing = true;
     sim->tally.failed_logs++;
 }
@@ -222,7 +222,7 @@ static void act(struct sim *sim)
     uint32_t what = chaos_below(&sim->chaos, 100);
     uint32_t person = chaos_below(&sim->chaos, SIM_PEOPLE);
     if (what < 62)
-        world_turn(sim->world, chaos_below(&sim->chaos, sim->shards));
+        harness_turn(sim->harness, chaos_below(&sim->chaos, sim->shards));
     else if (what < 80)
         person_take(sim, person);
     else
@@ -272,7 +272,7 @@ static void check_answered(struct sim *sim)
             continue;
         do {
             client_stall(person->client, person->is_stalled = false);
-            world_settle(sim->world);
+            harness_run_until_idle(sim->harness);
             person_take(sim, i);
             if (++rounds > ROUNDS_MAX)
                 sim_fail("person %u asks again and again: the run does not come to rest", i);
@@ -286,15 +286,15 @@ static void check_answered(struct sim *sim)
 static void let_time_pass(struct sim *sim)
 {
     for (uint32_t second = 0; second < PROBE_SECONDS; second++) {
-        world_advance(sim->world, 1000000);
-        world_settle(sim->world);
+        harness_advance(sim->harness, 1000000);
+        harness_run_until_idle(sim->harness);
     }
 }
 
 static void finish(struct sim *sim)
 {
     calm_down(sim);
-    world_settle(sim->world);
+    harness_run_until_idle(sim->harness);
     if (!sim->is_store_failing) {
         let_time_pass(sim); /* what waits for room is tried again */
         check_answered(sim);
@@ -305,7 +305,7 @@ static void finish(struct sim *sim)
     sim->chaos.is_calm = true;
     sim->without = ~0u;
     crash(sim);
-    world_settle(sim->world);
+    harness_run_until_idle(sim->harness);
     for (uint32_t user = 0; user < SIM_USERS; user++)
         people_check(sim, user);
     model_check_all(&sim->model);
@@ -314,7 +314,7 @@ static void finish(struct sim *sim)
 static void make_dir(char *out, size_t bytes, const char *suffix)
 {
     snprintf(out, bytes, "%s/chitchat-sim%s-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", suffix);
-    WORLD_MUST(mkdtemp(out) != NULL);
+    HARNESS_MUST(mkdtemp(out) != NULL);
 }
 
 struct sim_tally sim_run(const struct sim_request_to_run *asked)
@@ -322,7 +322,7 @@ struct sim_tally sim_run(const struct sim_request_to_run *asked)
     static const uint32_t memtable_kib[] = {256, 1024, 4096};
     char trash[64];
     struct sim *sim = calloc(1, sizeof *sim);
-    WORLD_MUST(sim != NULL);
+    HARNESS_MUST(sim != NULL);
     sim_report_begin(asked, &sim->chaos);
     sim->without = asked->without;
     sim->chaos = (struct chaos){.state = asked->seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
@@ -346,7 +346,7 @@ struct sim_tally sim_run(const struct sim_request_to_run *asked)
     sim->tally.entries = sim->model.entries;
     sim->tally.sent = sim->model.count;
     sim->tally.conns = sim->conn_count;
-    world_dir_remove(sim->dir);
-    world_dir_remove(trash);
+    harness_dir_remove(sim->dir);
+    harness_dir_remove(trash);
     return sim->tally;
 }

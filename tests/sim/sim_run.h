@@ -2,8 +2,8 @@
  * sim_run.h: one run of the simulator: a seed, so many events, and what may befall it. In a process of its own, as what
  * a crash leaves in memory goes with it, and a broken promise ends it.
  */
-#ifndef CHITCHAT_TESTS_SIM_RUN_H
-#define CHITCHAT_TESTS_SIM_RUN_H
+#ifndef CHITCHAT_TESTS_SIM_SIM_RUN_H
+#define CHITCHAT_TESTS_SIM_SIM_RUN_H
 
 #include "sim_client.h"
 

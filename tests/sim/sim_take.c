@@ -188,8 +188,8 @@ static void take_reply(struct sim *sim, struct person *person, const json_t *fra
 /* The clock has jumped, far enough. */
 static bool is_out_of_time(const struct sim *sim, const struct person *person)
 {
-    const struct config *config = world_core(sim->world, 0)->server->config;
-    uint64_t seconds = (world_monotonic(sim->world) - person->begun_us) / 1000000;
+    const struct config *config = harness_core(sim->harness, 0)->server->config;
+    uint64_t seconds = (harness_monotonic(sim->harness) - person->begun_us) / 1000000;
     return seconds >= (person->is_logged_in ? 3 * config->ping_s : config->login_time_s);
 }
 

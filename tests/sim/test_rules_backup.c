@@ -1,29 +1,29 @@
 /* backup.h: a backup that is made at chosen moments of a round has all that is durable, in both timelines. */
 #include <criterion/criterion.h>
 
-#include "storage/atrest.h"
-#include "storage/backup.h"
-#include "world.h"
+#include "harness.h"
+#include "storage/offline/backup.h"
+#include "storage/offline/offline.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
 
-static struct world *world;
+static struct harness *harness;
 static struct client *alice;
 static char dir[64];
 
 static void open_all(void)
 {
-    world_dir_make(dir);
-    world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    alice = client_login(world, 0, world_name(world, 0, 0), "");
+    harness_dir_make(dir);
+    harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
 }
 
 static void close_all(void)
 {
     for (uint32_t shard = 0; shard < 2; shard++)
-        world_hold_jobs(world, shard, WORLD_CHECKPOINT, false);
-    world_close(world);
-    world_dir_remove(dir);
+        harness_hold_jobs(harness, shard, HARNESS_CHECKPOINT, false);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 TestSuite(backup, .init = open_all, .fini = close_all);
@@ -33,21 +33,21 @@ static void send_both(const char *text)
 {
     for (uint32_t shard = 0; shard < 2; shard++)
         client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"}", shard,
-                    world_name(world, shard, 1), text);
-    world_settle(world);
+                    harness_name(harness, shard, 1), text);
+    harness_run_until_idle(harness);
     for (uint32_t shard = 0; shard < 2; shard++)
         json_decref(client_expect(alice, "ok"));
 }
 
 static void hold_runs(uint32_t shard, bool held)
 {
-    world_hold_jobs(world, shard, WORLD_CHECKPOINT, held);
+    harness_hold_jobs(harness, shard, HARNESS_CHECKPOINT, held);
 }
 
 static void want_round(void)
 {
-    world_advance(world, ROUND_US);
-    world_settle(world);
+    harness_advance(harness, ROUND_US);
+    harness_run_until_idle(harness);
 }
 
 static void make_backup(const char *from_dir, const char *to)
@@ -74,18 +74,18 @@ static void restore_backup(const char *backup, const char *to)
     struct datadir_error error;
     struct backup_report report;
     struct backup_error why = {""};
-    struct atrest *atrest = NULL;
+    struct offline *offline = NULL;
     struct problems problems = {.tell = tell};
     cr_assert_eq(datadir_open_read(&from, backup, false, &error), 0, "%s", error.text);
-    cr_assert(atrest_open(&atrest, from, &problems) == 0 && problems.count == 0);
-    atrest_close(&atrest);
+    cr_assert(offline_open(&offline, from, &problems) == 0 && problems.count == 0);
+    offline_close(&offline);
     cr_assert_eq(backup_restore(from, to, &report, &why), 0, "%s", why.text);
     datadir_close(&from);
 }
 
-static void expect_history(struct world *restored, uint32_t shard, uint32_t n, const char *texts)
+static void expect_history(struct harness *restored, uint32_t shard, uint32_t n, const char *texts)
 {
-    struct client *client = client_login(restored, 0, world_name(restored, shard, n), "");
+    struct client *client = client_login(restored, 0, harness_name(restored, shard, n), "");
     cr_assert_str_eq(history_texts(client, ""), texts);
 }
 
@@ -97,13 +97,13 @@ static void expect_backup_has(const char *texts, const char *alices)
     snprintf(copy, sizeof copy, "%s-copy", dir);
     make_backup(dir, backup);
     restore_backup(backup, copy);
-    struct world *restored = world_open(&(struct world_options){.shards = 2, .dir = copy});
+    struct harness *restored = harness_open(&(struct harness_options){.shards = 2, .dir = copy});
     expect_history(restored, 0, 0, alices);
     expect_history(restored, 0, 1, texts);
     expect_history(restored, 1, 1, texts);
-    world_close(restored);
-    world_dir_remove(copy);
-    world_dir_remove(backup);
+    harness_close(restored);
+    harness_dir_remove(copy);
+    harness_dir_remove(backup);
 }
 
 Test(backup, has_what_only_the_log_holds)
@@ -133,7 +133,7 @@ Test(backup, has_both_copies_when_only_one_shard_has_its_run)
         send_both(shard == 0 ? "two" : "four");
         expect_backup_has(texts, alices);
         hold_runs(shard, false);
-        world_settle(world);
+        harness_run_until_idle(harness);
     }
 }
 

@@ -2,7 +2,7 @@
  * frames. */
 #include <criterion/criterion.h>
 
-#include "world.h"
+#include "harness.h"
 
 #define PING_US INT64_C(25100000) /* and the grain of the timers */
 /* Of one connection, beyond its unanswered requests: what a receive brings past the pause, in a stash that doubles. */
@@ -26,136 +26,136 @@ static void expect_oks(struct client *client, uint32_t count)
 
 Test(conn, a_flood_is_not_read_while_nothing_is_answered_the_second_time_as_the_first)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     for (int time = 0; time < 3; time++) {
-        world_hold_writes(world, 1, true);
-        flood(alice, world_name(world, 1, 0));
-        world_settle(world);
-        cr_assert_gt(world_core(world, 0)->stash_bytes, 0);
-        cr_assert_lt(world_core(world, 0)->stash_bytes, STASH_BYTES_MAX, "time %d", time);
-        world_hold_writes(world, 1, false);
-        world_settle(world);
+        harness_hold_writes(harness, 1, true);
+        flood(alice, harness_name(harness, 1, 0));
+        harness_run_until_idle(harness);
+        cr_assert_gt(harness_core(harness, 0)->stash_bytes, 0);
+        cr_assert_lt(harness_core(harness, 0)->stash_bytes, STASH_BYTES_MAX, "time %d", time);
+        harness_hold_writes(harness, 1, false);
+        harness_run_until_idle(harness);
         expect_oks(alice, 3 * LIMIT_UNANSWERED);
-        cr_assert_eq(world_core(world, 0)->stash_bytes, 0);
+        cr_assert_eq(harness_core(harness, 0)->stash_bytes, 0);
     }
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(conn, who_is_not_read_is_not_taken_for_silent)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_writes(world, 1, true);
-    flood(alice, world_name(world, 1, 0));
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_writes(harness, 1, true);
+    flood(alice, harness_name(harness, 1, 0));
     for (int pings = 0; pings < 8; pings++) {
-        world_settle(world);
-        world_advance(world, PING_US);
+        harness_run_until_idle(harness);
+        harness_advance(harness, PING_US);
     }
-    world_settle(world);
+    harness_run_until_idle(harness);
     cr_assert_not(client_is_closed(alice));
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     uint32_t answered = 0;
     for (json_t *frame; (frame = client_next(alice)) != NULL; json_decref(frame)) {
         cr_assert_null(json_object_get(frame, "close"));
         answered++;
     }
     cr_assert_eq(answered, 3 * LIMIT_UNANSWERED);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(conn, who_says_nothing_is_asked_and_after_the_third_time_closed)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 1});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     for (int pings = 0; pings < 2; pings++) {
-        world_advance(world, PING_US);
-        world_settle(world);
+        harness_advance(harness, PING_US);
+        harness_run_until_idle(harness);
         cr_assert_null(client_next(alice), "a ping is no close");
     }
-    world_advance(world, PING_US);
-    world_settle(world);
+    harness_advance(harness, PING_US);
+    harness_run_until_idle(harness);
     json_t *frame = client_next(alice);
     cr_assert_not_null(frame);
     cr_assert_eq(frame_number(frame, "close"), 4002);
     json_decref(frame);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(conn, a_peer_that_never_ends_its_side_is_dropped_after_a_while)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 1});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     client_send_frame(alice, FRAME_LAST | 2, "binary", 6);
-    world_settle(world);
+    harness_run_until_idle(harness);
     json_t *frame = client_next(alice);
     cr_assert_not_null(frame);
     cr_assert_eq(frame_number(frame, "close"), 1003);
     json_decref(frame);
     cr_assert_not(client_is_closed(alice));
-    world_advance(world, 3000000);
-    world_settle(world);
+    harness_advance(harness, 3000000);
+    harness_run_until_idle(harness);
     cr_assert(client_is_closed(alice));
-    cr_assert_eq(world_core(world, 0)->conns.taken, 0);
-    world_close(world);
+    cr_assert_eq(harness_core(harness, 0)->conns.taken, 0);
+    harness_close(harness);
 }
 
 Test(conn, the_end_of_a_peer_is_seen_though_its_reading_was_stopped_before_it_was_closed)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_writes(world, 1, true);
-    flood(alice, world_name(world, 1, 0));
-    world_settle(world);
-    world_stop(world);
-    world_settle(world);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_writes(harness, 1, true);
+    flood(alice, harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
+    harness_stop(harness);
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     client_drop(alice);
-    world_settle(world);
+    harness_run_until_idle(harness);
     cr_assert(client_is_closed(alice), "without any time passing");
-    world_close(world);
+    harness_close(harness);
 }
 
 /* Nothing more comes from the peer that would have what waits taken up. */
 Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_closes)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_writes(world, 1, true);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_writes(harness, 1, true);
     for (uint32_t i = 0; i < LIMIT_UNANSWERED + 5; i++)
-        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"hi\"}", i, world_name(world, 1, 0));
+        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"hi\"}", i, harness_name(harness, 1, 0));
     client_send_frame(alice, FRAME_LAST | 8, "", 0);
-    world_settle(world);
+    harness_run_until_idle(harness);
     cr_assert_eq(client_bytes_left(alice), 0);
-    cr_assert_gt(world_core(world, 0)->stash_bytes, 0);
-    world_stop(world);
-    world_settle(world);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    cr_assert_gt(harness_core(harness, 0)->stash_bytes, 0);
+    harness_stop(harness);
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     cr_assert(client_is_closed(alice), "without any time passing");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(conn, who_is_turned_away_from_a_full_server_counts_apart_until_they_have_gone)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 1, .connections = 2});
-    struct core *core = world_core(world, 0);
-    client_login(world, 0, "alice", "");
-    struct client *bob = client_login(world, 0, "bob", "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .connections = 2});
+    struct core *core = harness_core(harness, 0);
+    client_login(harness, 0, "alice", "");
+    struct client *bob = client_login(harness, 0, "bob", "");
     for (uint32_t i = 0; i < 5; i++)
-        client_begin(world, 0);
-    world_settle(world);
+        client_begin(harness, 0);
+    harness_run_until_idle(harness);
     cr_assert(core->turned_away == 5 && core->conns.taken == 7);
     cr_assert_eq(atomic_load(&core->server->conn_count), 2);
-    world_advance(world, 3000000);
-    world_settle(world);
+    harness_advance(harness, 3000000);
+    harness_run_until_idle(harness);
     cr_assert(core->turned_away == 0 && core->conns.taken == 2);
     client_drop(bob);
-    world_settle(world);
-    client_login(world, 0, "carol", "");
-    world_close(world);
+    harness_run_until_idle(harness);
+    client_login(harness, 0, "carol", "");
+    harness_close(harness);
 }
 
 static void expect_error(struct client *client, const char *code)
@@ -167,33 +167,33 @@ static void expect_error(struct client *client, const char *code)
 
 Test(conn, frames_that_are_no_request_count_in_the_frame_rate)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 1, .frame_rate = 10});
-    struct client *alice = client_login(world, 0, "alice", "");
-    world_advance(world, 2000000);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .frame_rate = 10});
+    struct client *alice = client_login(harness, 0, "alice", "");
+    harness_advance(harness, 2000000);
     for (uint32_t i = 0; i < 10; i++)
         client_send_frame(alice, 0x81, "{", 1);
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < 10; i++)
         expect_error(alice, "bad_json");
     expect_error(alice, "rate_limited");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(conn, fragments_over_the_frame_rate_count_against_their_own_message_only)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 1, .frame_rate = 10});
-    struct client *alice = client_login(world, 0, "alice", "");
-    world_advance(world, 2000000);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .frame_rate = 10});
+    struct client *alice = client_login(harness, 0, "alice", "");
+    harness_advance(harness, 2000000);
     client_send_frame(alice, 0x01, "{", 1);
     for (uint32_t i = 0; i < 20; i++)
         client_send_frame(alice, 0x00, "", 0);
     client_send_frame(alice, 0x80, "", 0);
-    world_settle(world);
+    harness_run_until_idle(harness);
     expect_error(alice, "bad_json");
-    world_advance(world, 2000000);
+    harness_advance(harness, 2000000);
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
-    world_settle(world);
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "history"));
-    world_close(world);
+    harness_close(harness);
 }

@@ -1,14 +1,14 @@
 /* fanout.h: entries of a user with more connections than a turn gives pushes to. */
 #include <criterion/criterion.h>
 
-#include "world.h"
+#include "harness.h"
 
 /* A turn ends between two connections, with some more to come. */
 #define CONNS 140u
 #define ENTRIES 29u
 _Static_assert(CONNS *(TURN_CONN_PUSHES + ENTRIES) > 5 * TURN_PUSHES_SHARE, "they take several turns");
 
-static struct world *world;
+static struct harness *harness;
 static struct client *alice;
 static struct client *bobs[CONNS];
 static uint32_t first_part; /* what the first to be given something, the last to come, has got */
@@ -17,20 +17,21 @@ static uint32_t last_part;  /* and the last one */
 /* Bob has many connections; what Alice sends becomes durable at once, when her writes are let go. */
 static void open_crowd(void)
 {
-    world = world_open(&(struct world_options){.shards = 2});
-    alice = client_login(world, 0, world_name(world, 0, 0), "");
+    harness = harness_open(&(struct harness_options){.shards = 2});
+    alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     for (uint32_t i = 0; i < CONNS; i++)
-        bobs[i] = client_login(world, i % 2, world_name(world, 1, 0), "");
-    world_hold_writes(world, 1, true);
+        bobs[i] = client_login(harness, i % 2, harness_name(harness, 1, 0), "");
+    harness_hold_writes(harness, 1, true);
     for (uint32_t i = 0; i < ENTRIES; i++)
-        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"m%u\"}", i, world_name(world, 1, 0), i);
-    world_settle(world);
-    world_hold_writes(world, 1, false);
+        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"m%u\"}", i, harness_name(harness, 1, 0),
+                    i);
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, false);
 }
 
 static void close_crowd(void)
 {
-    world_close(world);
+    harness_close(harness);
 }
 
 TestSuite(fanout, .init = open_crowd, .fini = close_crowd);
@@ -65,7 +66,7 @@ static void give_a_part(void)
 {
     first_part = 0;
     for (uint32_t turns = 0; first_part == 0 && turns < 1000; turns++) {
-        world_turn(world, 1);
+        harness_turn(harness, 1);
         first_part = take_all(bobs[CONNS - 1]);
     }
     cr_assert_gt(first_part, 0);
@@ -75,7 +76,7 @@ static void give_a_part(void)
 
 Test(fanout, what_a_turn_has_no_room_for_follows_in_the_next_ones_in_order)
 {
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < CONNS; i++)
         expect_entries(bobs[i], 0, ENTRIES);
 }
@@ -83,7 +84,7 @@ Test(fanout, what_a_turn_has_no_room_for_follows_in_the_next_ones_in_order)
 Test(fanout, what_a_turn_begins_is_not_given_twice_by_the_next)
 {
     give_a_part();
-    world_settle(world);
+    harness_run_until_idle(harness);
     expect_entries(bobs[CONNS - 1], first_part, ENTRIES - first_part);
     expect_entries(bobs[0], last_part, ENTRIES - last_part);
     for (uint32_t i = 1; i < CONNS - 1; i++)
@@ -95,7 +96,7 @@ Test(fanout, connections_that_leave_between_two_turns_take_nothing_from_the_othe
     give_a_part();
     for (uint32_t i = 1; i < CONNS - 1; i++)
         client_drop(bobs[i]);
-    world_settle(world);
+    harness_run_until_idle(harness);
     expect_entries(bobs[0], last_part, ENTRIES - last_part);
     expect_entries(bobs[CONNS - 1], first_part, ENTRIES - first_part);
 }
@@ -105,19 +106,20 @@ Test(fanout, when_all_have_left_between_two_turns_its_memory_goes)
     give_a_part();
     for (uint32_t i = 0; i < CONNS; i++)
         client_drop(bobs[i]);
-    world_settle(world);
-    cr_assert_eq(world_core(world, 1)->fanout_pool.taken, 0);
-    cr_assert_eq(world_core(world, 1)->arrival_pool.taken, 0);
+    harness_run_until_idle(harness);
+    cr_assert_eq(harness_core(harness, 1)->fanout_pool.taken, 0);
+    cr_assert_eq(harness_core(harness, 1)->arrival_pool.taken, 0);
 }
 
 Test(fanout, a_login_between_two_turns_gets_only_what_comes_after_its_last)
 {
     give_a_part();
-    struct client *late = client_login(world, 0, world_name(world, 1, 0), "");
-    world_settle(world);
+    struct client *late = client_login(harness, 0, harness_name(harness, 1, 0), "");
+    harness_run_until_idle(harness);
     cr_assert_null(client_next(late));
-    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"m%u\"}", world_name(world, 1, 0), ENTRIES);
-    world_settle(world);
+    client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"m%u\"}", harness_name(harness, 1, 0),
+                ENTRIES);
+    harness_run_until_idle(harness);
     expect_entries(late, ENTRIES, 1);
     expect_entries(bobs[0], last_part, ENTRIES + 1 - last_part);
 }

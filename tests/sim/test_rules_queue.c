@@ -1,11 +1,11 @@
 /* DESIGN, "One send": queues, marks, prev, letters. */
 #include <criterion/criterion.h>
 
-#include "world.h"
+#include "harness.h"
 
-static struct world *open_world(uint32_t shards)
+static struct harness *open_harness(uint32_t shards)
 {
-    return world_open(&(struct world_options){.shards = shards});
+    return harness_open(&(struct harness_options){.shards = shards});
 }
 
 static void send_text(struct client *client, uint32_t id, const char *to, const char *text)
@@ -35,102 +35,102 @@ static uint64_t expect_entry(struct client *client, const char *op, const char *
 
 Test(queue, nothing_is_pushed_or_acknowledged_before_it_is_durable)
 {
-    struct world *world = open_world(2);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
-    world_hold_writes(world, 1, true);
-    send_text(alice, 1, world_name(world, 1, 0), "hi");
-    world_settle(world);
+    struct harness *harness = open_harness(2);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 1, harness_name(harness, 1, 0), "hi");
+    harness_run_until_idle(harness);
     expect_nothing(alice);
     expect_nothing(bob);
     cr_assert_str_eq(history_texts(bob, ""), "");
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     expect_entry(alice, "ok", "hi", 0);
     expect_entry(bob, "msg", "hi", 0);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, what_settles_early_waits_for_the_older_entry_and_the_chain_follows_the_order_of_ts)
 {
-    struct world *world = open_world(3);
-    const char *alice_name = world_name(world, 0, 0);
-    struct client *alice = client_login(world, 0, alice_name, "");
-    struct client *other = client_login(world, 0, alice_name, "");
-    world_hold_writes(world, 1, true);
-    send_text(alice, 1, world_name(world, 1, 0), "first");
-    send_text(alice, 2, world_name(world, 2, 0), "second");
-    world_settle(world);
+    struct harness *harness = open_harness(3);
+    const char *alice_name = harness_name(harness, 0, 0);
+    struct client *alice = client_login(harness, 0, alice_name, "");
+    struct client *other = client_login(harness, 0, alice_name, "");
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 1, harness_name(harness, 1, 0), "first");
+    send_text(alice, 2, harness_name(harness, 2, 0), "second");
+    harness_run_until_idle(harness);
     expect_nothing(alice);
     expect_nothing(other);
     cr_assert_str_eq(history_texts(alice, ""), "", "visible is what lies below the oldest pending entry");
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     uint64_t first = expect_entry(alice, "ok", "first", 0);
     uint64_t second = expect_entry(alice, "ok", "second", first);
     cr_assert_gt(second, first);
     cr_assert_eq(expect_entry(other, "msg", "first", 0), first);
     cr_assert_eq(expect_entry(other, "msg", "second", first), second);
     cr_assert_str_eq(history_texts(alice, ""), "first second");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, a_login_sees_last_below_the_oldest_pending_entry)
 {
-    struct world *world = open_world(3);
-    const char *alice_name = world_name(world, 0, 0);
-    struct client *alice = client_login(world, 0, alice_name, "");
-    send_text(alice, 1, world_name(world, 2, 0), "zero");
-    world_settle(world);
+    struct harness *harness = open_harness(3);
+    const char *alice_name = harness_name(harness, 0, 0);
+    struct client *alice = client_login(harness, 0, alice_name, "");
+    send_text(alice, 1, harness_name(harness, 2, 0), "zero");
+    harness_run_until_idle(harness);
     uint64_t zero = expect_entry(alice, "ok", "zero", 0);
-    world_hold_writes(world, 1, true);
-    send_text(alice, 2, world_name(world, 1, 0), "first");
-    send_text(alice, 3, world_name(world, 2, 0), "second");
-    world_settle(world);
-    struct client *late = client_connect(world, 0);
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 2, harness_name(harness, 1, 0), "first");
+    send_text(alice, 3, harness_name(harness, 2, 0), "second");
+    harness_run_until_idle(harness);
+    struct client *late = client_connect(harness, 0);
     client_send(late, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", alice_name);
-    world_settle(world);
+    harness_run_until_idle(harness);
     json_t *login = client_expect(late, "ok");
     cr_assert_eq(frame_number(login, "last"), zero);
     json_decref(login);
     expect_entry(late, "msg", "zero", 0);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     json_decref(client_expect(late, "live"));
     uint64_t first = expect_entry(late, "msg", "first", zero);
     expect_entry(late, "msg", "second", first);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, a_write_that_lands_puts_both_copies_into_memory_though_their_queues_wait)
 {
-    struct world *world = open_world(3);
-    const char *bob_name = world_name(world, 2, 0);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_writes(world, 1, true);
-    send_text(alice, 1, world_name(world, 1, 0), "stuck");
+    struct harness *harness = open_harness(3);
+    const char *bob_name = harness_name(harness, 2, 0);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 1, harness_name(harness, 1, 0), "stuck");
     send_text(alice, 2, bob_name, "through");
-    world_settle(world);
+    harness_run_until_idle(harness);
     struct memtable_hit hit;
-    struct span alice_span = span_of(world_name(world, 0, 0));
-    cr_assert_eq(memtable_range(world_core(world, 0)->filling, alice_span, 0, UINT64_MAX, true, &hit, 1), 1,
+    struct span alice_span = span_of(harness_name(harness, 0, 0));
+    cr_assert_eq(memtable_range(harness_core(harness, 0)->filling, alice_span, 0, UINT64_MAX, true, &hit, 1), 1,
                  "the letter is home, so the sender's copy is in memory");
-    cr_assert_eq(memtable_range(world_core(world, 2)->filling, span_of(bob_name), 0, UINT64_MAX, true, &hit, 1), 1);
-    struct client *bob = client_login(world, 2, bob_name, "");
+    cr_assert_eq(memtable_range(harness_core(harness, 2)->filling, span_of(bob_name), 0, UINT64_MAX, true, &hit, 1), 1);
+    struct client *bob = client_login(harness, 2, bob_name, "");
     cr_assert_str_eq(history_texts(bob, ""), "through", "the recipient's queue does not wait for the sender's");
-    world_hold_writes(world, 1, false);
-    world_settle(world);
-    world_close(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
+    harness_close(harness);
 }
 
 Test(queue, a_message_to_oneself_stands_once_and_its_ok_is_the_entry)
 {
-    struct world *world = open_world(2);
-    const char *name = world_name(world, 0, 0);
-    struct client *here = client_login(world, 0, name, "");
-    struct client *there = client_login(world, 1, name, "");
+    struct harness *harness = open_harness(2);
+    const char *name = harness_name(harness, 0, 0);
+    struct client *here = client_login(harness, 0, name, "");
+    struct client *there = client_login(harness, 1, name, "");
     client_send(here, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"note\",\"key\":\"k\"}", name);
-    world_settle(world);
+    harness_run_until_idle(harness);
     uint64_t ts = expect_entry(here, "ok", "note", 0);
     json_t *frame = client_next(there);
     cr_assert_eq(frame_number(frame, "ts"), ts);
@@ -139,75 +139,75 @@ Test(queue, a_message_to_oneself_stands_once_and_its_ok_is_the_entry)
     expect_nothing(here);
     expect_nothing(there);
     cr_assert_str_eq(history_texts(here, ""), "note");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, the_recipient_never_gets_the_key)
 {
-    struct world *world = open_world(2);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    struct harness *harness = open_harness(2);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"x\",\"key\":\"secret\"}",
-                world_name(world, 1, 0));
-    world_settle(world);
+                harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
     json_t *frame = client_expect(bob, "msg");
     cr_assert_null(json_object_get(frame, "key"));
     json_decref(frame);
     client_send(bob, "{\"op\":\"history\",\"id\":2}");
-    world_settle(world);
+    harness_run_until_idle(harness);
     frame = client_expect(bob, "history");
     cr_assert_null(json_object_get(json_array_get(json_object_get(frame, "messages"), 0), "key"));
     json_decref(frame);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, ts_rises_though_the_clock_steps_back)
 {
-    struct world *world = open_world(2);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = open_harness(2);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     uint64_t last = 0;
     for (uint32_t i = 0; i < 5; i++) {
-        send_text(alice, i, world_name(world, 1, 0), "x");
-        world_settle(world);
+        send_text(alice, i, harness_name(harness, 1, 0), "x");
+        harness_run_until_idle(harness);
         last = expect_entry(alice, "ok", "x", last);
-        world_advance(world, -3600000000);
+        harness_advance(harness, -3600000000);
     }
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, a_sender_that_left_gets_its_entry_into_the_timeline_all_the_same)
 {
-    struct world *world = open_world(2);
-    const char *alice_name = world_name(world, 0, 0);
-    struct client *alice = client_login(world, 0, alice_name, "");
-    world_hold_writes(world, 1, true);
-    send_text(alice, 1, world_name(world, 1, 0), "farewell");
-    world_settle(world);
+    struct harness *harness = open_harness(2);
+    const char *alice_name = harness_name(harness, 0, 0);
+    struct client *alice = client_login(harness, 0, alice_name, "");
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 1, harness_name(harness, 1, 0), "farewell");
+    harness_run_until_idle(harness);
     client_drop(alice);
-    world_settle(world);
+    harness_run_until_idle(harness);
     cr_assert(client_is_closed(alice));
     /* Its slot is taken again: the letter's generation tells the two apart. */
-    struct client *again = client_login(world, 0, alice_name, "");
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    struct client *again = client_login(harness, 0, alice_name, "");
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     expect_entry(again, "msg", "farewell", 0);
     expect_nothing(again);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, a_queue_that_is_full_answers_busy_and_nothing_of_that_is_stored)
 {
     enum { SENDERS = 10, EACH = 1000 };
-    struct world *world = open_world(2);
+    struct harness *harness = open_harness(2);
     struct client *alices[SENDERS];
     uint32_t busy = 0;
     for (uint32_t i = 0; i < SENDERS; i++)
-        alices[i] = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_writes(world, 1, true);
+        alices[i] = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_writes(harness, 1, true);
     for (uint32_t i = 0; i < SENDERS; i++)
         for (uint32_t k = 0; k < EACH; k++)
-            send_text(alices[i], k, world_name(world, 1, 0), "x");
-    world_settle(world);
+            send_text(alices[i], k, harness_name(harness, 1, 0), "x");
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < SENDERS; i++)
         for (json_t *frame; (frame = client_next(alices[i])) != NULL; json_decref(frame)) {
             cr_assert_str_eq(frame_text(frame, "code"), "busy");
@@ -216,8 +216,8 @@ Test(queue, a_queue_that_is_full_answers_busy_and_nothing_of_that_is_stored)
         }
     cr_assert_gt(busy, 0);
     cr_assert_lt(busy, SENDERS * EACH);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     uint64_t prev = 0;
     uint32_t entries = 0;
     for (json_t *frame; (frame = client_next(alices[0])) != NULL; json_decref(frame), entries++) {
@@ -225,7 +225,7 @@ Test(queue, a_queue_that_is_full_answers_busy_and_nothing_of_that_is_stored)
         prev = frame_number(frame, "ts");
     }
     cr_assert_eq(entries, SENDERS * EACH - busy);
-    world_close(world);
+    harness_close(harness);
 }
 
 /* Past CORE_SENDS_OUT_MAX on their way, which bounds only what lies in mailboxes. */
@@ -234,21 +234,21 @@ static uint32_t busy_while_held(uint32_t senders_shard, uint32_t recipients_shar
     enum { SENDERS = 12, EACH = 800 };
     _Static_assert(SENDERS * EACH > CORE_SENDS_OUT_MAX && EACH < LIMIT_UNANSWERED, "more than the mailbox takes");
     uint32_t busy = 0;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
     struct client *clients[SENDERS];
     for (uint32_t i = 0; i < SENDERS; i++)
-        clients[i] = client_login(world, senders_shard, world_name(world, senders_shard, i), "");
-    world_hold_writes(world, recipients_shard, true);
+        clients[i] = client_login(harness, senders_shard, harness_name(harness, senders_shard, i), "");
+    harness_hold_writes(harness, recipients_shard, true);
     for (uint32_t n = 0; n < EACH; n++)
         for (uint32_t i = 0; i < SENDERS; i++)
-            send_text(clients[i], n, world_name(world, recipients_shard, 12 + i % 3), "x");
-    world_settle(world);
-    world_hold_writes(world, recipients_shard, false);
-    world_settle(world);
+            send_text(clients[i], n, harness_name(harness, recipients_shard, 12 + i % 3), "x");
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, recipients_shard, false);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < SENDERS; i++)
         for (json_t *frame; (frame = client_next(clients[i])) != NULL; json_decref(frame))
             busy += strcmp(frame_text(frame, "op"), "error") == 0;
-    world_close(world);
+    harness_close(harness);
     return busy;
 }
 
@@ -260,82 +260,82 @@ Test(queue, many_sends_on_their_way_are_refused_between_shards_and_taken_within_
 
 Test(queue, a_log_write_that_takes_too_long_makes_its_shard_refuse_sends_until_it_ends)
 {
-    struct world *world = open_world(2);
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
-    world_hold_writes(world, 1, true);
-    send_text(bob, 1, world_name(world, 1, 1), "slow");
-    world_settle(world);
-    world_advance(world, 10000000);
-    send_text(bob, 2, world_name(world, 1, 1), "refused");
-    world_settle(world);
+    struct harness *harness = open_harness(2);
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
+    harness_hold_writes(harness, 1, true);
+    send_text(bob, 1, harness_name(harness, 1, 1), "slow");
+    harness_run_until_idle(harness);
+    harness_advance(harness, 10000000);
+    send_text(bob, 2, harness_name(harness, 1, 1), "refused");
+    harness_run_until_idle(harness);
     json_t *frame = client_expect(bob, "error");
     cr_assert_str_eq(frame_text(frame, "code"), "busy");
     cr_assert_eq(frame_number(frame, "id"), 2);
     json_decref(frame);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     uint64_t slow = expect_entry(bob, "ok", "slow", 0);
-    send_text(bob, 3, world_name(world, 1, 1), "again");
-    world_settle(world);
+    send_text(bob, 3, harness_name(harness, 1, 1), "again");
+    harness_run_until_idle(harness);
     expect_entry(bob, "ok", "again", slow);
     cr_assert_str_eq(history_texts(bob, ""), "slow again");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, a_connection_is_read_up_to_its_limit_of_unanswered_requests_and_no_further)
 {
     enum { SENDS = LIMIT_UNANSWERED + 100 };
-    struct world *world = open_world(2);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_writes(world, 1, true);
+    struct harness *harness = open_harness(2);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_writes(harness, 1, true);
     for (uint32_t i = 0; i < SENDS; i++)
-        send_text(alice, i, world_name(world, 1, 0), "x");
-    world_settle(world);
-    cr_assert_eq(world_core(world, 0)->deliveries_out, LIMIT_UNANSWERED);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+        send_text(alice, i, harness_name(harness, 1, 0), "x");
+    harness_run_until_idle(harness);
+    cr_assert_eq(harness_core(harness, 0)->deliveries_out, LIMIT_UNANSWERED);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     uint64_t prev = 0;
     for (uint32_t i = 0; i < SENDS; i++)
         prev = expect_entry(alice, "ok", "x", prev);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, a_send_that_another_shard_refuses_gives_back_its_place_and_its_bytes)
 {
-    struct world *world = open_world(2);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    const struct core_peer *peer = &world_core(world, 0)->peers[1];
-    world_hold_writes(world, 1, true);
-    send_text(alice, 1, world_name(world, 1, 0), "slow");
-    world_settle(world);
+    struct harness *harness = open_harness(2);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    const struct core_peer *peer = &harness_core(harness, 0)->peers[1];
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 1, harness_name(harness, 1, 0), "slow");
+    harness_run_until_idle(harness);
     uint32_t bytes = peer->send_bytes_out;
     cr_assert(peer->sends_out == 1 && bytes > 0);
-    world_advance(world, 10000000);
-    send_text(alice, 2, world_name(world, 1, 0), "refused");
-    world_settle(world);
+    harness_advance(harness, 10000000);
+    send_text(alice, 2, harness_name(harness, 1, 0), "refused");
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "error"));
     cr_assert(peer->sends_out == 1 && peer->send_bytes_out == bytes);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     cr_assert(peer->sends_out == 0 && peer->send_bytes_out == 0);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(queue, letters_held_between_the_shards_hold_only_what_they_carry)
 {
-    struct world *world = open_world(2);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
-    world_hold_letters(world, 1, 0, true); /* the way home */
-    send_text(alice, 1, world_name(world, 1, 0), "durable");
-    world_settle(world);
+    struct harness *harness = open_harness(2);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
+    harness_hold_letters(harness, 1, 0, true); /* the way home */
+    send_text(alice, 1, harness_name(harness, 1, 0), "durable");
+    harness_run_until_idle(harness);
     expect_entry(bob, "msg", "durable", 0);
     expect_nothing(alice);
-    send_text(bob, 1, world_name(world, 1, 0), "to oneself");
-    world_settle(world);
+    send_text(bob, 1, harness_name(harness, 1, 0), "to oneself");
+    harness_run_until_idle(harness);
     json_decref(client_expect(bob, "ok"));
-    world_hold_letters(world, 1, 0, false);
-    world_settle(world);
+    harness_hold_letters(harness, 1, 0, false);
+    harness_run_until_idle(harness);
     expect_entry(alice, "ok", "durable", 0);
-    world_close(world);
+    harness_close(harness);
 }

@@ -4,8 +4,8 @@
 #include <glob.h>
 #include <unistd.h>
 
+#include "harness.h"
 #include "storage/page_guard.h"
-#include "world.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
 
@@ -14,26 +14,26 @@ static void send_text(struct client *client, uint32_t id, const char *to, const 
     client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"}", id, to, text);
 }
 
-static void settle_and_forget(struct world *world, struct client *client)
+static void settle_and_forget(struct harness *harness, struct client *client)
 {
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (json_t *frame; (frame = client_next(client)) != NULL;)
         json_decref(frame);
 }
 
 /* alice has sent `count` messages m0, m1, … to bob; they are in runs. */
-static struct client *begin_with_runs(struct world *world, uint32_t count)
+static struct client *begin_with_runs(struct harness *harness, uint32_t count)
 {
     char text[16];
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     for (uint32_t i = 0; i < count; i++) {
         snprintf(text, sizeof text, "m%u", i);
-        send_text(alice, i, world_name(world, 1, 0), text);
-        settle_and_forget(world, alice);
+        send_text(alice, i, harness_name(harness, 1, 0), text);
+        settle_and_forget(harness, alice);
     }
-    world_advance(world, ROUND_US);
-    settle_and_forget(world, alice);
-    cr_assert_eq(memtable_entry_count(world_core(world, 1)->filling), 0);
+    harness_advance(harness, ROUND_US);
+    settle_and_forget(harness, alice);
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->filling), 0);
     return alice;
 }
 
@@ -56,24 +56,24 @@ static const char *entries(struct client *client, uint64_t prev)
 
 Test(reads, what_is_released_while_a_login_reads_the_runs_is_not_missed)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 2);
-    world_hold_jobs(world, 1, WORLD_READER, true);
-    struct client *bob = client_connect(world, 1);
-    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 2);
+    harness_hold_jobs(harness, 1, HARNESS_READER, true);
+    struct client *bob = client_connect(harness, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
     cr_assert_null(client_next(bob));
-    send_text(alice, 9, world_name(world, 1, 0), "meanwhile");
-    world_settle(world);
+    send_text(alice, 9, harness_name(harness, 1, 0), "meanwhile");
+    harness_run_until_idle(harness);
     json_t *ok = client_expect(alice, "ok");
     json_decref(ok);
-    world_hold_jobs(world, 1, WORLD_READER, false);
-    world_settle(world);
+    harness_hold_jobs(harness, 1, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     ok = client_expect(bob, "ok");
     uint64_t last = frame_number(ok, "last");
     json_decref(ok);
-    send_text(alice, 10, world_name(world, 1, 0), "after");
-    world_settle(world);
+    send_text(alice, 10, harness_name(harness, 1, 0), "after");
+    harness_run_until_idle(harness);
     json_t *first = client_next(bob);
     cr_assert_not_null(first);
     if (strcmp(frame_text(first, "text"), "meanwhile") == 0) {
@@ -86,37 +86,37 @@ Test(reads, what_is_released_while_a_login_reads_the_runs_is_not_missed)
     cr_assert_eq(frame_number(first, "prev"), last, "history up to `last` and the pushes after it leave no gap");
     json_decref(first);
     cr_assert_str_eq(history_texts(bob, ""), "m0 m1 meanwhile after");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, the_same_when_the_result_is_late)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 1);
-    world_hold_results(world, 1, WORLD_READER, true);
-    struct client *bob = client_connect(world, 1);
-    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 1, 0));
-    world_settle(world);
-    send_text(alice, 9, world_name(world, 1, 0), "meanwhile");
-    world_settle(world);
-    world_hold_results(world, 1, WORLD_READER, false);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 1);
+    harness_hold_results(harness, 1, HARNESS_READER, true);
+    struct client *bob = client_connect(harness, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
+    send_text(alice, 9, harness_name(harness, 1, 0), "meanwhile");
+    harness_run_until_idle(harness);
+    harness_hold_results(harness, 1, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     cr_assert_str_eq(entries(bob, 0), "ok m0 meanwhile live");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, a_replay_goes_live_only_when_its_cursor_is_at_the_mark)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 3);
-    struct client *bob = client_connect(world, 1);
-    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 1, 0));
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 3);
+    struct client *bob = client_connect(harness, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", harness_name(harness, 1, 0));
     for (uint32_t i = 0; i < 12; i++) {
-        send_text(alice, 100 + i, world_name(world, 1, 0), "new");
+        send_text(alice, 100 + i, harness_name(harness, 1, 0), "new");
         for (uint32_t shard = 0; shard < 2; shard++)
-            world_turn(world, shard);
+            harness_turn(harness, shard);
     }
-    world_settle(world);
+    harness_run_until_idle(harness);
     const char *texts = entries(bob, 0);
     cr_assert(strncmp(texts, "ok m0 m1 m2 new", 15) == 0, "%s", texts);
     uint32_t lives = 0, news = 0;
@@ -126,7 +126,7 @@ Test(reads, a_replay_goes_live_only_when_its_cursor_is_at_the_mark)
         lives++;
     cr_assert_eq(lives, 1);
     cr_assert_eq(news, 12);
-    world_close(world);
+    harness_close(harness);
 }
 
 /* The texts of the next frame, which must be the page with `id`. */
@@ -148,10 +148,10 @@ static const char *page_texts(struct client *client, uint64_t id)
 }
 
 /* The ts of the entries m0, m1, … of the user. */
-static void page_places(struct world *world, struct client *client, uint64_t *ts, size_t count)
+static void page_places(struct harness *harness, struct client *client, uint64_t *ts, size_t count)
 {
     client_send(client, "{\"op\":\"history\",\"id\":0,\"after\":0,\"limit\":1000}");
-    world_settle(world);
+    harness_run_until_idle(harness);
     json_t *frame = client_expect(client, "history");
     cr_assert_eq(json_array_size(json_object_get(frame, "messages")), count);
     for (size_t i = 0; i < count; i++)
@@ -161,15 +161,15 @@ static void page_places(struct world *world, struct client *client, uint64_t *ts
 
 /* Pages of every kind at once: forwards, backwards, with a filter (read when its turn comes), too large to be read
  * ahead. */
-static void ask_six_pages(struct world *world, struct client *alice, const uint64_t *ts)
+static void ask_six_pages(struct harness *harness, struct client *alice, const uint64_t *ts)
 {
     client_send(alice, "{\"op\":\"history\",\"id\":1,\"limit\":2}");
     client_send(alice, "{\"op\":\"history\",\"id\":2,\"limit\":2,\"before\":%llu}", (unsigned long long)ts[4]);
     client_send(alice, "{\"op\":\"history\",\"id\":3,\"limit\":3,\"after\":%llu}", (unsigned long long)ts[0]);
-    client_send(alice, "{\"op\":\"history\",\"id\":4,\"with\":\"%s\"}", world_name(world, 1, 1));
+    client_send(alice, "{\"op\":\"history\",\"id\":4,\"with\":\"%s\"}", harness_name(harness, 1, 1));
     client_send(alice, "{\"op\":\"history\",\"id\":5,\"limit\":1000}");
     client_send(alice, "{\"op\":\"history\",\"id\":6,\"limit\":1,\"after\":0}");
-    world_settle(world);
+    harness_run_until_idle(harness);
 }
 
 static void expect_six_pages(struct client *alice)
@@ -185,242 +185,242 @@ static void expect_six_pages(struct client *alice)
 Test(reads, pages_are_read_ahead_and_answered_in_the_order_in_which_they_were_asked_for)
 {
     uint64_t ts[6];
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 6);
-    const struct core *core = world_core(world, 0);
-    page_places(world, alice, ts, 6);
-    world_hold_jobs(world, 0, WORLD_READER, true);
-    ask_six_pages(world, alice, ts);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 6);
+    const struct core *core = harness_core(harness, 0);
+    page_places(harness, alice, ts, 6);
+    harness_hold_jobs(harness, 0, HARNESS_READER, true);
+    ask_six_pages(harness, alice, ts);
     cr_assert_null(client_next(alice));
     cr_assert_eq(core->history_ahead, 2, "up to the one with a filter");
-    world_hold_jobs(world, 0, WORLD_READER, false);
-    world_settle(world);
+    harness_hold_jobs(harness, 0, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     expect_six_pages(alice);
     cr_assert_eq(core->history_ahead, 0);
     cr_assert_eq(core->history_count, 0);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, pages_that_were_read_ahead_wait_for_a_first_one_that_takes_longer)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 1);
-    const struct core *core = world_core(world, 0);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 1);
+    const struct core *core = harness_core(harness, 0);
     char text[12001];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     for (uint32_t i = 0; i < 5; i++) {
-        send_text(alice, i, world_name(world, 1, 0), text);
-        settle_and_forget(world, alice);
+        send_text(alice, i, harness_name(harness, 1, 0), text);
+        settle_and_forget(harness, alice);
     }
-    world_advance(world, ROUND_US);
-    settle_and_forget(world, alice);
-    world_hold_jobs(world, 0, WORLD_READER, true);
+    harness_advance(harness, ROUND_US);
+    settle_and_forget(harness, alice);
+    harness_hold_jobs(harness, 0, HARNESS_READER, true);
     for (uint32_t id = 1; id <= 4; id++)
         client_send(alice, "{\"op\":\"history\",\"id\":%u}", id);
-    world_settle(world);
+    harness_run_until_idle(harness);
     cr_assert_eq(core->history_ahead, 3);
-    world_hold_jobs(world, 0, WORLD_READER, false);
-    world_settle(world);
+    harness_hold_jobs(harness, 0, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     /* More than one is read ahead of: each goes on when it is the first. */
     for (uint32_t id = 1; id <= 4; id++)
         cr_assert_str_eq(page_texts(alice, id), "m0 xxxxxx xxxxxx xxxxxx xxxxxx xxxxxx");
     cr_assert_eq(core->history_count + core->history_ahead + core->history_active, 0);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, who_leaves_while_pages_are_read_ahead_leaves_nothing_behind)
 {
     uint64_t ts[6];
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 6);
-    const struct core *core = world_core(world, 0);
-    page_places(world, alice, ts, 6);
-    world_hold_results(world, 0, WORLD_READER, true);
-    ask_six_pages(world, alice, ts);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 6);
+    const struct core *core = harness_core(harness, 0);
+    page_places(harness, alice, ts, 6);
+    harness_hold_results(harness, 0, HARNESS_READER, true);
+    ask_six_pages(harness, alice, ts);
     cr_assert_eq(core->history_ahead, 2);
     client_drop(alice);
-    world_settle(world);
+    harness_run_until_idle(harness);
     cr_assert_eq(core->history_count + core->history_ahead + core->history_active, 0);
-    world_hold_results(world, 0, WORLD_READER, false);
-    world_settle(world);
-    struct client *again = client_login(world, 0, world_name(world, 0, 0), "");
-    ask_six_pages(world, again, ts);
+    harness_hold_results(harness, 0, HARNESS_READER, false);
+    harness_run_until_idle(harness);
+    struct client *again = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    ask_six_pages(harness, again, ts);
     expect_six_pages(again);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, a_page_that_was_asked_before_a_checkpoint_and_read_after_it_has_all)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 2);
-    send_text(alice, 9, world_name(world, 1, 0), "in memory");
-    settle_and_forget(world, alice);
-    world_hold_jobs(world, 0, WORLD_READER, true);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 2);
+    send_text(alice, 9, harness_name(harness, 1, 0), "in memory");
+    settle_and_forget(harness, alice);
+    harness_hold_jobs(harness, 0, HARNESS_READER, true);
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
-    world_settle(world);
-    world_advance(world, ROUND_US);
-    world_settle(world); /* the generation that was looked at has become a run, and is gone */
-    cr_assert_eq(memtable_entry_count(world_core(world, 0)->filling), 0);
-    world_hold_jobs(world, 0, WORLD_READER, false);
-    world_settle(world);
+    harness_run_until_idle(harness);
+    harness_advance(harness, ROUND_US);
+    harness_run_until_idle(harness); /* the generation that was looked at has become a run, and is gone */
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->filling), 0);
+    harness_hold_jobs(harness, 0, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     json_t *page = client_expect(alice, "history");
     cr_assert_eq(json_array_size(json_object_get(page, "messages")), 3);
     json_decref(page);
-    world_close(world);
+    harness_close(harness);
 }
 
 /* An entry above the mark settles early and gets into memory; a page asked for below the mark must not show it. */
 Test(reads, a_page_shows_nothing_above_the_mark_though_it_lies_in_memory_or_in_a_run)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 3});
-    struct client *alice = begin_with_runs(world, 2);
-    world_hold_writes(world, 1, true);
-    send_text(alice, 10, world_name(world, 1, 0), "first");
-    send_text(alice, 11, world_name(world, 2, 0), "second");
-    world_settle(world);
-    world_hold_jobs(world, 0, WORLD_READER, true);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 3});
+    struct client *alice = begin_with_runs(harness, 2);
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 10, harness_name(harness, 1, 0), "first");
+    send_text(alice, 11, harness_name(harness, 2, 0), "second");
+    harness_run_until_idle(harness);
+    harness_hold_jobs(harness, 0, HARNESS_READER, true);
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
-    world_settle(world);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
-    world_hold_jobs(world, 0, WORLD_READER, false);
-    world_settle(world);
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
+    harness_hold_jobs(harness, 0, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     json_t *page = client_expect(alice, "history");
     json_t *messages = json_object_get(page, "messages");
     size_t count = json_array_size(messages);
     cr_assert(count == 2 || count == 4, "a page with `second` and without `first` would be a hole");
     json_decref(page);
     cr_assert_str_eq(history_texts(alice, ""), "m0 m1 first second");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, the_ok_of_a_send_during_a_replay_comes_in_its_place)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    begin_with_runs(world, 3);
-    struct client *again = client_connect(world, 0);
-    world_hold_jobs(world, 0, WORLD_READER, true);
-    client_send(again, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 0, 0));
-    world_settle(world);
-    send_text(again, 2, world_name(world, 1, 0), "mine");
-    world_settle(world);
-    world_hold_jobs(world, 0, WORLD_READER, false);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    begin_with_runs(harness, 3);
+    struct client *again = client_connect(harness, 0);
+    harness_hold_jobs(harness, 0, HARNESS_READER, true);
+    client_send(again, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", harness_name(harness, 0, 0));
+    harness_run_until_idle(harness);
+    send_text(again, 2, harness_name(harness, 1, 0), "mine");
+    harness_run_until_idle(harness);
+    harness_hold_jobs(harness, 0, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     const char *texts = entries(again, 0);
     cr_assert(strcmp(texts, "ok m0 m1 m2 ok live") == 0 || strcmp(texts, "ok m0 m1 m2 live ok") == 0, "%s", texts);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, an_epoch_that_differs_resets_and_replays_nothing)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    begin_with_runs(world, 2);
-    struct client *bob = client_connect(world, 0);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    begin_with_runs(harness, 2);
+    struct client *bob = client_connect(harness, 0);
     client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0,\"epoch\":\"other\"}",
-                world_name(world, 1, 0));
-    world_settle(world);
+                harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
     json_t *ok = client_expect(bob, "ok");
     cr_assert(json_is_true(json_object_get(ok, "reset")));
     json_decref(ok);
     cr_assert_str_eq(entries(bob, 0), "live");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, a_page_goes_over_memory_and_runs_in_both_directions)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = begin_with_runs(world, 3);
-    send_text(alice, 50, world_name(world, 1, 0), "n0");
-    send_text(alice, 51, world_name(world, 1, 1), "n1");
-    settle_and_forget(world, alice);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = begin_with_runs(harness, 3);
+    send_text(alice, 50, harness_name(harness, 1, 0), "n0");
+    send_text(alice, 51, harness_name(harness, 1, 1), "n1");
+    settle_and_forget(harness, alice);
     cr_assert_str_eq(history_texts(alice, ",\"limit\":2"), "n0 n1");
     cr_assert_str_eq(history_texts(alice, ",\"limit\":4,\"after\":0"), "m0 m1 m2 n0");
     cr_assert_str_eq(history_texts(alice, ",\"limit\":3"), "m2 n0 n1");
     char with[64];
-    snprintf(with, sizeof with, ",\"with\":\"%s\",\"limit\":2", world_name(world, 1, 0));
+    snprintf(with, sizeof with, ",\"with\":\"%s\",\"limit\":2", harness_name(harness, 1, 0));
     cr_assert_str_eq(history_texts(alice, with), "m2 n0");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(stop, all_that_was_on_its_way_is_answered_before_1001)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_writes(world, 1, true);
-    send_text(alice, 1, world_name(world, 1, 0), "last words");
-    world_settle(world);
-    world_stop(world);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 1, harness_name(harness, 1, 0), "last words");
+    harness_run_until_idle(harness);
+    harness_stop(harness);
+    harness_run_until_idle(harness);
     cr_assert_null(client_next(alice), "it waits for the write");
-    world_hold_writes(world, 1, false);
-    world_settle(world);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
     json_t *frame = client_next(alice);
     cr_assert_str_eq(frame_text(frame, "op"), "ok");
     json_decref(frame);
     frame = client_next(alice);
     cr_assert_eq(frame_number(frame, "close"), 1001);
     json_decref(frame);
-    world_close(world);
+    harness_close(harness);
 }
 
 /* A bug once: one that waited for its output to leave moved to a shard that had said that all is quiet. */
 Test(stop, a_connection_that_waits_to_move_is_told_too)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_connect(world, 0);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_connect(harness, 0);
     client_stall(alice, true);
     client_send(alice, "{\"op\":\"ping\"}");
-    world_settle(world); /* an error waits for it, and is not taken */
-    client_send(alice, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
-    world_settle(world);
-    world_hold_letters(world, 1, 0,
-                       true); /* shard 0 does not know yet that shard 1 is quiet; shard 1 closes all it has */
-    world_stop(world);
-    world_settle(world);
+    harness_run_until_idle(harness); /* an error waits for it, and is not taken */
+    client_send(alice, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
+    harness_hold_letters(harness, 1, 0,
+                         true); /* shard 0 does not know yet that shard 1 is quiet; shard 1 closes all it has */
+    harness_stop(harness);
+    harness_run_until_idle(harness);
     client_stall(alice, false);
-    world_settle(world);
-    world_hold_letters(world, 1, 0, false);
-    world_settle(world);
+    harness_run_until_idle(harness);
+    harness_hold_letters(harness, 1, 0, false);
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "error"));
     json_t *frame = client_next(alice);
     cr_assert_eq(frame_number(frame, "close"), 1001);
     json_decref(frame);
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(stop, requests_that_come_after_the_signal_are_not_read)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_stop(world);
-    world_turn(world, 0);
-    send_text(alice, 1, world_name(world, 1, 0), "too late");
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_stop(harness);
+    harness_turn(harness, 0);
+    send_text(alice, 1, harness_name(harness, 1, 0), "too late");
+    harness_run_until_idle(harness);
     json_t *frame = client_next(alice);
     cr_assert_eq(frame_number(frame, "close"), 1001);
     json_decref(frame);
     cr_assert_null(client_next(alice));
-    world_close(world);
+    harness_close(harness);
 }
 
 /* Of memory one read takes so many bytes; what lies in runs below that is not next. */
 static void filtered_page_over(const char *fields)
 {
     static char large[LIMIT_TEXT_BYTES + 1];
-    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64 << 20});
-    struct client *alice = begin_with_runs(world, 2);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *alice = begin_with_runs(harness, 2);
     char with[96];
     memset(large, 'x', LIMIT_TEXT_BYTES);
     for (uint32_t i = 0; i < 20; i++)
-        send_text(alice, i, world_name(world, 1, 2), large);
-    send_text(alice, 20, world_name(world, 1, 0), "among");
+        send_text(alice, i, harness_name(harness, 1, 2), large);
+    send_text(alice, 20, harness_name(harness, 1, 0), "among");
     for (uint32_t i = 0; i < 20; i++)
-        send_text(alice, i, world_name(world, 1, 2), large);
-    settle_and_forget(world, alice);
-    snprintf(with, sizeof with, ",\"limit\":100,\"with\":\"%s\"%s", world_name(world, 1, 0), fields);
+        send_text(alice, i, harness_name(harness, 1, 2), large);
+    settle_and_forget(harness, alice);
+    snprintf(with, sizeof with, ",\"limit\":100,\"with\":\"%s\"%s", harness_name(harness, 1, 0), fields);
     cr_assert_str_eq(history_texts(alice, with), "m0 m1 among");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(reads, a_filtered_page_backwards_leaves_out_nothing_where_a_read_of_memory_ended)
@@ -452,13 +452,13 @@ Test(reads, pages_whose_runs_cannot_be_read_are_unavailable_those_that_were_read
 {
     char dir[64];
     page_guard_install();
-    world_dir_make(dir);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = begin_with_runs(world, 4);
+    harness_dir_make(dir);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = begin_with_runs(harness, 4);
     lose_runs(dir, 0);
     for (uint32_t id = 1; id <= 3; id++)
         client_send(alice, "{\"op\":\"history\",\"id\":%u,\"limit\":2}", id);
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t id = 1; id <= 3; id++) {
         json_t *frame = client_next(alice);
         cr_assert_not_null(frame);
@@ -466,8 +466,8 @@ Test(reads, pages_whose_runs_cannot_be_read_are_unavailable_those_that_were_read
         cr_assert_eq(frame_number(frame, "id"), id);
         json_decref(frame);
     }
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 /* The login time begins with the connection, wherever it has come to. */
@@ -475,29 +475,29 @@ static void refused_login_on(uint32_t shard)
 {
     char dir[64];
     page_guard_install();
-    world_dir_make(dir);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    begin_with_runs(world, 1);
+    harness_dir_make(dir);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    begin_with_runs(harness, 1);
     lose_runs(dir, 1);
-    struct client *bob = client_connect(world, shard);
-    world_advance(world, 4000000);
-    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", world_name(world, 1, 0));
-    world_settle(world);
+    struct client *bob = client_connect(harness, shard);
+    harness_advance(harness, 4000000);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
     json_t *frame = client_next(bob);
     cr_assert_not_null(frame);
     cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
     json_decref(frame);
-    world_advance(world, 5500000);
-    world_settle(world);
+    harness_advance(harness, 5500000);
+    harness_run_until_idle(harness);
     cr_assert_null(client_next(bob), "it may try again within the login time");
-    world_advance(world, 1000000);
-    world_settle(world);
+    harness_advance(harness, 1000000);
+    harness_run_until_idle(harness);
     frame = client_next(bob);
     cr_assert_not_null(frame, "the login time is over");
     cr_assert_eq(frame_number(frame, "close"), 4002);
     json_decref(frame);
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 Test(reads, who_cannot_be_logged_in_has_what_is_left_of_the_login_time)
@@ -515,56 +515,56 @@ Test(reads, who_cannot_be_logged_in_after_a_move_has_what_is_left_of_the_login_t
 #define OKS_MAX 3u
 
 /* Bob's replay waits for the reader; the `ok`s of two sends wait for it. */
-static struct client *begin_waiting_oks(struct world *world)
+static struct client *begin_waiting_oks(struct harness *harness)
 {
-    begin_with_runs(world, 2);
-    client_login(world, 1, world_name(world, 1, 0), "");
-    world_hold_jobs(world, 1, WORLD_READER, true);
-    world_core(world, 1)->budget.deliveries_max = OKS_MAX;
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), ",\"after\":0");
+    begin_with_runs(harness, 2);
+    client_login(harness, 1, harness_name(harness, 1, 0), "");
+    harness_hold_jobs(harness, 1, HARNESS_READER, true);
+    harness_core(harness, 1)->budget.deliveries_max = OKS_MAX;
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), ",\"after\":0");
     for (uint32_t id = 2; id <= 3; id++)
-        send_text(bob, id, world_name(world, 0, 1), "hi");
-    world_settle(world);
+        send_text(bob, id, harness_name(harness, 0, 1), "hi");
+    harness_run_until_idle(harness);
     cr_assert_null(client_next(bob));
-    cr_assert_eq(world_core(world, 1)->ok_pool.taken, 2);
+    cr_assert_eq(harness_core(harness, 1)->ok_pool.taken, 2);
     return bob;
 }
 
-static void expect_no_oks(struct world *world)
+static void expect_no_oks(struct harness *harness)
 {
-    cr_assert_eq(world_core(world, 1)->ok_pool.taken, 0);
-    cr_assert_eq(world_core(world, 1)->oks_reserved, 0);
+    cr_assert_eq(harness_core(harness, 1)->ok_pool.taken, 0);
+    cr_assert_eq(harness_core(harness, 1)->oks_reserved, 0);
 }
 
 Test(reads, sends_on_the_way_have_a_place_for_their_ok_and_past_it_are_busy)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *bob = begin_waiting_oks(world);
-    world_hold_writes(world, 0, true);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *bob = begin_waiting_oks(harness);
+    harness_hold_writes(harness, 0, true);
     for (uint32_t id = 4; id <= 5; id++)
-        send_text(bob, id, world_name(world, 0, 1), "hi");
-    world_settle(world);
+        send_text(bob, id, harness_name(harness, 0, 1), "hi");
+    harness_run_until_idle(harness);
     json_t *frame = client_next(bob);
     cr_assert_not_null(frame);
     cr_assert_str_eq(frame_text(frame, "code"), "busy");
     cr_assert_eq(frame_number(frame, "id"), 5);
     json_decref(frame);
-    world_hold_writes(world, 0, false);
-    world_settle(world);
-    world_hold_jobs(world, 1, WORLD_READER, false);
-    world_settle(world);
+    harness_hold_writes(harness, 0, false);
+    harness_run_until_idle(harness);
+    harness_hold_jobs(harness, 1, HARNESS_READER, false);
+    harness_run_until_idle(harness);
     cr_assert_str_eq(entries(bob, 0), "m0 m1 ok ok ok live");
-    expect_no_oks(world);
-    world_close(world);
+    expect_no_oks(harness);
+    harness_close(harness);
 }
 
 Test(reads, who_goes_in_a_replay_leaves_no_ok_behind)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *bob = begin_waiting_oks(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *bob = begin_waiting_oks(harness);
     client_drop(bob);
-    world_settle(world);
-    expect_no_oks(world);
-    world_hold_jobs(world, 1, WORLD_READER, false);
-    world_close(world);
+    harness_run_until_idle(harness);
+    expect_no_oks(harness);
+    harness_hold_jobs(harness, 1, HARNESS_READER, false);
+    harness_close(harness);
 }

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "world_double.h"
+#include "harness_double.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
 
@@ -21,11 +21,11 @@ static void send_text(struct client *client, uint32_t id, const char *to, const 
 
 static void life_of_two_messages(const char *dir, struct legacy *legacy)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "one", "k1");
-    send_text(alice, 2, world_name(world, 0, 1), "two", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "one", "k1");
+    send_text(alice, 2, harness_name(harness, 0, 1), "two", NULL);
+    harness_run_until_idle(harness);
     for (int i = 0; i < 2; i++) {
         json_t *frame = client_expect(alice, "ok");
         legacy->ts[i] = frame_number(frame, "ts");
@@ -38,133 +38,133 @@ static void life_of_two_messages(const char *dir, struct legacy *legacy)
 Test(recovery, what_was_acknowledged_stands_in_both_timelines_once_after_a_crash)
 {
     char dir[64];
-    world_dir_make(dir);
-    struct legacy *legacy = world_live_and_die(dir, life_of_two_messages);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
-    struct client *carol = client_login(world, 0, world_name(world, 0, 1), "");
+    harness_dir_make(dir);
+    struct legacy *legacy = harness_live_and_die(dir, life_of_two_messages);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *bob = client_login(harness, 0, harness_name(harness, 1, 0), "");
+    struct client *carol = client_login(harness, 0, harness_name(harness, 0, 1), "");
     cr_assert_str_eq(history_texts(alice, ""), "one two");
     cr_assert_str_eq(history_texts(bob, ""), "one");
     cr_assert_str_eq(history_texts(carol, ""), "two");
     /* The key too. */
-    send_text(alice, 3, world_name(world, 1, 0), "one", "k1");
-    world_settle(world);
+    send_text(alice, 3, harness_name(harness, 1, 0), "one", "k1");
+    harness_run_until_idle(harness);
     json_t *frame = client_expect(alice, "ok");
     cr_assert(json_is_true(json_object_get(frame, "dup")));
     cr_assert_str_eq(frame_text(frame, "mid"), legacy->mid);
     json_decref(frame);
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 Test(recovery, ts_goes_on_above_what_stands_in_the_logs_of_other_shards_though_the_clock_went_back)
 {
     char dir[64];
-    world_dir_make(dir);
-    struct legacy *legacy = world_live_and_die(dir, life_of_two_messages);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    world_advance(world, -7200000000);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 0, 1), "later", NULL);
-    world_settle(world);
+    harness_dir_make(dir);
+    struct legacy *legacy = harness_live_and_die(dir, life_of_two_messages);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    harness_advance(harness, -7200000000);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 0, 1), "later", NULL);
+    harness_run_until_idle(harness);
     json_t *frame = client_expect(alice, "ok");
     cr_assert_gt(frame_number(frame, "ts"), legacy->ts[1]);
     cr_assert_gt(legacy->ts[1], legacy->ts[0]);
     json_decref(frame);
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 /* The newest ts of its shard was taken by a send that was then refused; a checkpoint has let all segments go. */
 static void life_with_a_ts_that_no_entry_has(const char *dir, struct legacy *legacy)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 0, 0), "stored", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 0, 0), "stored", NULL);
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "ok"));
-    world_advance(world, 1000000);
-    legacy->ts[0] = core_next_ts(world_core(world, 0));
-    world_advance(world, ROUND_US);
-    world_settle(world);
-    WORLD_MUST(memtable_entry_count(world_core(world, 0)->filling) == 0);
+    harness_advance(harness, 1000000);
+    legacy->ts[0] = core_next_ts(harness_core(harness, 0));
+    harness_advance(harness, ROUND_US);
+    harness_run_until_idle(harness);
+    HARNESS_MUST(memtable_entry_count(harness_core(harness, 0)->filling) == 0);
 }
 
 Test(recovery, ts_goes_on_above_one_that_no_entry_has_though_the_clock_went_back)
 {
     char dir[64];
-    world_dir_make(dir);
-    struct legacy *legacy = world_live_and_die(dir, life_with_a_ts_that_no_entry_has);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    world_advance(world, -7200000000);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 0, 1), "later", NULL);
-    world_settle(world);
+    harness_dir_make(dir);
+    struct legacy *legacy = harness_live_and_die(dir, life_with_a_ts_that_no_entry_has);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    harness_advance(harness, -7200000000);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 0, 1), "later", NULL);
+    harness_run_until_idle(harness);
     json_t *frame = client_expect(alice, "ok");
     cr_assert_gt(frame_number(frame, "ts"), legacy->ts[0]);
     json_decref(frame);
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 static void life_with_a_write_that_never_lands(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "kept", NULL);
-    world_settle(world);
-    world_hold_writes(world, 1, true);
-    send_text(alice, 2, world_name(world, 1, 0), "lost", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "kept", NULL);
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 2, harness_name(harness, 1, 0), "lost", NULL);
+    harness_run_until_idle(harness);
 }
 
 Test(recovery, what_was_not_written_is_in_neither_timeline)
 {
     char dir[64];
-    world_dir_make(dir);
-    world_live_and_die(dir, life_with_a_write_that_never_lands);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    harness_dir_make(dir);
+    harness_live_and_die(dir, life_with_a_write_that_never_lands);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(alice, ""), "kept");
     cr_assert_str_eq(history_texts(bob, ""), "kept");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 Test(recovery, lives_that_follow_each_other_lose_nothing)
 {
     char dir[64];
-    world_dir_make(dir);
+    harness_dir_make(dir);
     for (int i = 0; i < 5; i++)
-        world_live_and_die(dir, life_of_two_messages);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
-    struct client *carol = client_login(world, 0, world_name(world, 0, 1), "");
+        harness_live_and_die(dir, life_of_two_messages);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *bob = client_login(harness, 0, harness_name(harness, 1, 0), "");
+    struct client *carol = client_login(harness, 0, harness_name(harness, 0, 1), "");
     /* The key k1 stores its message in the first life only. */
     cr_assert_str_eq(history_texts(bob, ""), "one");
     cr_assert_str_eq(history_texts(carol, ""), "two two two two two");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 Test(recovery, a_stop_keeps_all_and_the_next_start_finds_it_in_the_runs)
 {
     char dir[64];
-    world_dir_make(dir);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "one", NULL);
-    world_settle(world);
-    world_close(world);
-    world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    cr_assert_eq(memtable_entry_count(world_core(world, 1)->filling), 0, "nothing was left to replay");
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    harness_dir_make(dir);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "one", NULL);
+    harness_run_until_idle(harness);
+    harness_close(harness);
+    harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->filling), 0, "nothing was left to replay");
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(bob, ""), "one");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 /* The newest segment of a shard's log that has batches, opened. */
@@ -192,12 +192,12 @@ static int open_log(const char *dir, uint32_t shard, const char *text, off_t *at
 static void life_of_three_batches(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     static const char *const texts[] = {"first-batch", "second-batch", "third-batch"};
     for (uint32_t i = 0; i < 3; i++) {
-        send_text(alice, i, world_name(world, 1, 0), texts[i], NULL);
-        world_settle(world);
+        send_text(alice, i, harness_name(harness, 1, 0), texts[i], NULL);
+        harness_run_until_idle(harness);
     }
 }
 
@@ -212,28 +212,28 @@ static void garble(const char *dir, const char *text)
 Test(recovery, a_garbled_last_batch_is_a_torn_tail_and_is_cut)
 {
     char dir[64];
-    world_dir_make(dir);
-    world_live_and_die(dir, life_of_three_batches);
+    harness_dir_make(dir);
+    harness_live_and_die(dir, life_of_three_batches);
     garble(dir, "third-batch");
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     cr_assert_str_eq(history_texts(alice, ""), "first-batch second-batch");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 Test(recovery, damage_before_a_valid_batch_is_refused_with_file_and_offset_and_nothing_is_touched)
 {
     char dir[64];
-    world_dir_make(dir);
-    world_live_and_die(dir, life_of_three_batches);
+    harness_dir_make(dir);
+    harness_live_and_die(dir, life_of_three_batches);
     garble(dir, "second-batch");
-    const char *text = world_refusal(dir, 2);
+    const char *text = harness_refusal(dir, 2);
     cr_assert_not_null(text);
     cr_assert_not_null(strstr(text, "segment-"), "%s", text);
     cr_assert_not_null(strstr(text, "offset"), "%s", text);
-    cr_assert_not_null(world_refusal(dir, 2), "it is refused again");
-    world_dir_remove(dir);
+    cr_assert_not_null(harness_refusal(dir, 2), "it is refused again");
+    harness_dir_remove(dir);
 }
 
 /* A write that the killed process had issued lands after the next start: what lies beyond the cut is ignored for ever.
@@ -242,27 +242,27 @@ Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
 {
     char dir[64];
     static char batch[4096];
-    world_dir_make(dir);
-    world_live_and_die(dir, life_of_three_batches);
+    harness_dir_make(dir);
+    harness_live_and_die(dir, life_of_three_batches);
     off_t at;
     int fd = open_log(dir, 1, "third-batch", &at);
     off_t begin = at / 4096 * 4096;
     cr_assert(pread(fd, batch, sizeof batch, begin) == sizeof batch);
     char zero[4096] = {0};
     cr_assert(pwrite(fd, zero, sizeof zero, begin) == sizeof zero);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
     cr_assert(pwrite(fd, batch, sizeof batch, begin) == sizeof batch);
     close(fd);
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "after", NULL);
-    world_settle(world);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "after", NULL);
+    harness_run_until_idle(harness);
     cr_assert_str_eq(history_texts(alice, ""), "first-batch second-batch after");
-    world_close(world);
-    world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    harness_close(harness);
+    harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(bob, ""), "first-batch second-batch after");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 #define LATE_BYTES (2 * WAL_BLOCK_BYTES)
@@ -272,35 +272,35 @@ Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
 static void life_with_a_segment_in_flight(const char *dir, struct legacy *legacy)
 {
     char path[128], link[64];
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "first", NULL);
-    world_settle(world);
-    world_advance(world, ROUND_US);
-    world_settle(world);
-    world_hold_writes(world, 1, true);
-    send_text(alice, 2, world_name(world, 1, 0), "lost", NULL);
-    world_settle(world);
-    const struct io_write *write = world->shards[1].io.write;
-    WORLD_MUST(write != NULL && write->offset == 0 && write->bytes == LATE_BYTES);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "first", NULL);
+    harness_run_until_idle(harness);
+    harness_advance(harness, ROUND_US);
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 2, harness_name(harness, 1, 0), "lost", NULL);
+    harness_run_until_idle(harness);
+    const struct io_write *write = harness->shards[1].io.write;
+    HARNESS_MUST(write != NULL && write->offset == 0 && write->bytes == LATE_BYTES);
     snprintf(link, sizeof link, "/proc/self/fd/%d", write->fd);
     ssize_t bytes = readlink(link, path, sizeof path - 1);
-    WORLD_MUST(bytes > 0);
+    HARNESS_MUST(bytes > 0);
     path[bytes] = '\0';
-    WORLD_MUST(strlen(strrchr(path, '/') + 1) < sizeof legacy->mid);
+    HARNESS_MUST(strlen(strrchr(path, '/') + 1) < sizeof legacy->mid);
     strcpy(legacy->mid, strrchr(path, '/') + 1);
     snprintf(path, sizeof path, "%s/late", dir);
     FILE *late = fopen(path, "w");
-    WORLD_MUST(late != NULL && fwrite(write->data, 1, write->bytes, late) == write->bytes && fclose(late) == 0);
+    HARNESS_MUST(late != NULL && fwrite(write->data, 1, write->bytes, late) == write->bytes && fclose(late) == 0);
 }
 
 static void life_of_a_second_message(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 2, world_name(world, 1, 0), "second", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 2, harness_name(harness, 1, 0), "second", NULL);
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "ok"));
 }
 
@@ -323,62 +323,62 @@ static void let_segment_land(const char *dir, const char *name)
 Test(recovery, a_segment_that_the_killed_server_began_and_that_lands_late_hides_none_of_the_next_life)
 {
     char dir[64];
-    world_dir_make(dir);
-    struct legacy *legacy = world_live_and_die(dir, life_with_a_segment_in_flight);
-    world_live_and_die(dir, life_of_a_second_message);
+    harness_dir_make(dir);
+    struct legacy *legacy = harness_live_and_die(dir, life_with_a_segment_in_flight);
+    harness_live_and_die(dir, life_of_a_second_message);
     let_segment_land(dir, legacy->mid);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *bob = client_login(world, 0, world_name(world, 1, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *bob = client_login(harness, 0, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(alice, ""), "first second");
     cr_assert_str_eq(history_texts(bob, ""), "first second");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 Test(recovery, a_server_whose_log_failed_stops_in_order)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_fail_writes(world, 0);
-    world_fail_writes(world, 1);
-    send_text(alice, 1, world_name(world, 0, 0), "to oneself", NULL);
-    send_text(alice, 2, world_name(world, 1, 0), "to another", "key");
-    send_text(alice, 3, world_name(world, 0, 1), "to a neighbour", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_fail_writes(harness, 0);
+    harness_fail_writes(harness, 1);
+    send_text(alice, 1, harness_name(harness, 0, 0), "to oneself", NULL);
+    send_text(alice, 2, harness_name(harness, 1, 0), "to another", "key");
+    send_text(alice, 3, harness_name(harness, 0, 1), "to a neighbour", NULL);
+    harness_run_until_idle(harness);
     for (int i = 0; i < 3; i++)
         json_decref(client_expect(alice, "error"));
-    world_close(world);
+    harness_close(harness);
 }
 
 static void life_with_a_failed_write(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "kept", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "kept", NULL);
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "ok"));
-    world_fail_writes(world, 1);
-    send_text(alice, 2, world_name(world, 1, 0), "unknown", NULL);
-    send_text(alice, 3, world_name(world, 0, 1), "elsewhere", NULL);
-    world_settle(world);
+    harness_fail_writes(harness, 1);
+    send_text(alice, 2, harness_name(harness, 1, 0), "unknown", NULL);
+    send_text(alice, 3, harness_name(harness, 0, 1), "elsewhere", NULL);
+    harness_run_until_idle(harness);
     json_t *frame = client_expect(alice, "error");
     cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
     cr_assert_eq(frame_number(frame, "id"), 2);
     json_decref(frame);
     /* The whole store takes no more sends, whichever shard they go to. */
-    send_text(alice, 4, world_name(world, 0, 1), "refused", NULL);
-    world_settle(world);
+    send_text(alice, 4, harness_name(harness, 0, 1), "refused", NULL);
+    harness_run_until_idle(harness);
     frame = client_expect(alice, "error");
     cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
     json_decref(frame);
     /* Login, history and replay go on up to the marks as they stand: the unknown entry is pending for ever. */
-    struct client *again = client_login(world, 1, world_name(world, 0, 0), "");
+    struct client *again = client_login(harness, 1, harness_name(harness, 0, 0), "");
     cr_assert_str_eq(history_texts(again, ""), "kept");
-    struct client *bob = client_connect(world, 1);
-    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", world_name(world, 1, 0));
-    world_settle(world);
+    struct client *bob = client_connect(harness, 1);
+    client_send(bob, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\",\"after\":0}", harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
     frame = client_expect(bob, "msg");
     cr_assert_str_eq(frame_text(frame, "text"), "kept");
     json_decref(frame);
@@ -388,25 +388,25 @@ static void life_with_a_failed_write(const char *dir, struct legacy *legacy)
 Test(recovery, a_failed_log_write_settles_nothing_and_the_restart_decides)
 {
     char dir[64];
-    world_dir_make(dir);
-    world_live_and_die(dir, life_with_a_failed_write);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    harness_dir_make(dir);
+    harness_live_and_die(dir, life_with_a_failed_write);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(bob, ""), "kept", "it was not on the disk");
-    send_text(bob, 1, world_name(world, 0, 0), "again", NULL);
-    world_settle(world);
+    send_text(bob, 1, harness_name(harness, 0, 0), "again", NULL);
+    harness_run_until_idle(harness);
     json_decref(client_expect(bob, "ok"));
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 static void life_of_one_message_to_shard_0(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 1, 0), "");
-    send_text(alice, 1, world_name(world, 0, 0), "x", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 1, 0), "");
+    send_text(alice, 1, harness_name(harness, 0, 0), "x", NULL);
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "ok"));
 }
 
@@ -439,13 +439,13 @@ Test(recovery, a_start_that_is_cut_between_the_runs_of_two_shards_loses_no_copy)
 {
     char dir[64];
     MDB_txn *txn;
-    world_dir_make(dir);
+    harness_dir_make(dir);
     for (int i = 0; i < 64; i++)
-        world_live_and_die(dir, life_of_one_message_to_shard_0);
+        harness_live_and_die(dir, life_of_one_message_to_shard_0);
     MDB_env *env = hold_manifest(dir, &txn);
     pid_t pid = fork();
     if (pid == 0) {
-        world_open(&(struct world_options){.shards = 2, .dir = dir});
+        harness_open(&(struct harness_options){.shards = 2, .dir = dir});
         _exit(0);
     }
     while (!has_run(dir, "shard-0001"))
@@ -454,13 +454,13 @@ Test(recovery, a_start_that_is_cut_between_the_runs_of_two_shards_loses_no_copy)
     cr_assert(has_run(dir, "shard-0000"));
     mdb_txn_abort(txn);
     mdb_env_close(env);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 1, 0), "");
-    struct client *bob = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 1, 0), "");
+    struct client *bob = client_login(harness, 0, harness_name(harness, 0, 0), "");
     cr_assert_eq(strlen(history_texts(bob, ",\"limit\":100")), 64 * 2 - 1);
     cr_assert_eq(strlen(history_texts(alice, ",\"limit\":100")), 64 * 2 - 1, "the sender's copies too");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 static uint32_t segment_count(const char *dir)
@@ -480,26 +480,26 @@ static uint32_t segment_count(const char *dir)
 static void life_that_lets_a_segment_go(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_jobs(world, 1, WORLD_KEEPER, true);
-    send_text(alice, 1, world_name(world, 1, 0), "x", NULL);
-    world_settle(world);
-    world_advance(world, ROUND_US);
-    world_settle(world);
-    send_text(alice, 2, world_name(world, 1, 0), "x", NULL);
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_jobs(harness, 1, HARNESS_RECYCLER, true);
+    send_text(alice, 1, harness_name(harness, 1, 0), "x", NULL);
+    harness_run_until_idle(harness);
+    harness_advance(harness, ROUND_US);
+    harness_run_until_idle(harness);
+    send_text(alice, 2, harness_name(harness, 1, 0), "x", NULL);
+    harness_run_until_idle(harness);
 }
 
 Test(recovery, segments_that_are_needed_no_more_do_not_pile_up_from_life_to_life)
 {
     char dir[64];
-    world_dir_make(dir);
+    harness_dir_make(dir);
     for (int i = 0; i < 3; i++)
-        world_live_and_die(dir, life_that_lets_a_segment_go);
+        harness_live_and_die(dir, life_that_lets_a_segment_go);
     uint32_t count = segment_count(dir);
     for (int i = 0; i < 12; i++)
-        world_live_and_die(dir, life_that_lets_a_segment_go);
+        harness_live_and_die(dir, life_that_lets_a_segment_go);
     cr_assert_leq(segment_count(dir), count + 2);
-    world_dir_remove(dir);
+    harness_dir_remove(dir);
 }

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "delivery.h"
-#include "world.h"
+#include "harness.h"
+#include "timeline/delivery.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
 
@@ -13,86 +13,86 @@ static void send_text(struct client *client, uint32_t id, const char *to, const 
     client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"}", id, to, text);
 }
 
-static void want_round(struct world *world)
+static void want_round(struct harness *harness)
 {
-    world_advance(world, ROUND_US);
-    world_settle(world);
+    harness_advance(harness, ROUND_US);
+    harness_run_until_idle(harness);
 }
 
-static struct store_info info_of(struct world *world, uint32_t shard)
+static struct store_info info_of(struct harness *harness, uint32_t shard)
 {
     struct store_info info;
-    store_info(world_core(world, shard)->store, &info);
+    store_info(harness_core(harness, shard)->store, &info);
     return info;
 }
 
 Test(rounds, a_round_brings_memory_into_a_run_and_history_goes_on_showing_it_once)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "one");
-    world_settle(world);
-    want_round(world);
-    cr_assert_eq(info_of(world, 0).row_count, 1);
-    cr_assert_eq(info_of(world, 1).row_count, 1);
-    cr_assert_eq(memtable_entry_count(world_core(world, 0)->filling), 0);
-    send_text(alice, 2, world_name(world, 1, 0), "two");
-    world_settle(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "one");
+    harness_run_until_idle(harness);
+    want_round(harness);
+    cr_assert_eq(info_of(harness, 0).row_count, 1);
+    cr_assert_eq(info_of(harness, 1).row_count, 1);
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->filling), 0);
+    send_text(alice, 2, harness_name(harness, 1, 0), "two");
+    harness_run_until_idle(harness);
     cr_assert_str_eq(history_texts(alice, ""), "one two");
-    world_close(world);
+    harness_close(harness);
 }
 
 Test(rounds, no_shard_freezes_before_it_has_the_end_of_every_shard)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *dora = client_login(world, 1, world_name(world, 1, 1), "");
-    send_text(alice, 1, world_name(world, 0, 1), "on shard 0");
-    send_text(dora, 1, world_name(world, 1, 0), "on shard 1");
-    world_settle(world);
-    world_hold_letters(world, 1, 0, true);
-    want_round(world);
-    cr_assert_eq(info_of(world, 0).run_count, 0, "shard 0 lacks the end of shard 1");
-    cr_assert_null(world_core(world, 0)->frozen);
-    cr_assert_eq(info_of(world, 1).run_count, 1, "shard 1 has both");
-    world_hold_letters(world, 1, 0, false);
-    world_settle(world);
-    cr_assert_eq(info_of(world, 0).run_count, 1);
-    world_close(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *dora = client_login(harness, 1, harness_name(harness, 1, 1), "");
+    send_text(alice, 1, harness_name(harness, 0, 1), "on shard 0");
+    send_text(dora, 1, harness_name(harness, 1, 0), "on shard 1");
+    harness_run_until_idle(harness);
+    harness_hold_letters(harness, 1, 0, true);
+    want_round(harness);
+    cr_assert_eq(info_of(harness, 0).run_count, 0, "shard 0 lacks the end of shard 1");
+    cr_assert_null(harness_core(harness, 0)->frozen);
+    cr_assert_eq(info_of(harness, 1).run_count, 1, "shard 1 has both");
+    harness_hold_letters(harness, 1, 0, false);
+    harness_run_until_idle(harness);
+    cr_assert_eq(info_of(harness, 0).run_count, 1);
+    harness_close(harness);
 }
 
 Test(rounds, a_shard_with_a_write_in_flight_does_not_announce_its_end)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 0, 1), "zero");
-    world_settle(world);
-    world_hold_writes(world, 1, true);
-    send_text(alice, 2, world_name(world, 1, 0), "one");
-    world_settle(world);
-    want_round(world);
-    cr_assert_eq(info_of(world, 0).run_count, 0);
-    cr_assert_eq(info_of(world, 1).run_count, 0);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
-    cr_assert_eq(info_of(world, 0).row_count, 3, "the copy of the sender of `one` is of this round too");
-    cr_assert_eq(info_of(world, 1).row_count, 1);
-    world_close(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 0, 1), "zero");
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, true);
+    send_text(alice, 2, harness_name(harness, 1, 0), "one");
+    harness_run_until_idle(harness);
+    want_round(harness);
+    cr_assert_eq(info_of(harness, 0).run_count, 0);
+    cr_assert_eq(info_of(harness, 1).run_count, 0);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
+    cr_assert_eq(info_of(harness, 0).row_count, 3, "the copy of the sender of `one` is of this round too");
+    cr_assert_eq(info_of(harness, 1).row_count, 1);
+    harness_close(harness);
 }
 
 Test(rounds, shards_with_nothing_to_write_take_part)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 4});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 4});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     for (uint32_t round = 0; round < 5; round++) {
-        send_text(alice, round, world_name(world, 0, 1), "x");
-        world_settle(world);
-        want_round(world);
-        cr_assert_eq(info_of(world, 0).row_count, 2 * (round + 1));
-        cr_assert_eq(memtable_entry_count(world_core(world, 0)->filling), 0);
+        send_text(alice, round, harness_name(harness, 0, 1), "x");
+        harness_run_until_idle(harness);
+        want_round(harness);
+        cr_assert_eq(info_of(harness, 0).row_count, 2 * (round + 1));
+        cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->filling), 0);
     }
-    cr_assert_leq(wal_live_segments(world_core(world, 0)->wal), 2, "the segments of old rounds have gone");
-    world_close(world);
+    cr_assert_leq(wal_live_segments(harness_core(harness, 0)->wal), 2, "the segments of old rounds have gone");
+    harness_close(harness);
 }
 
 /* bob's shard has his copy in a run; alice's copy is only in bob's log: its segment must stay until her shard is done.
@@ -100,149 +100,149 @@ Test(rounds, shards_with_nothing_to_write_take_part)
 static void life_until_one_shard_is_done(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 1, 0), "one");
-    world_turn(world, 0);
-    world_settle(world);
-    world_hold_jobs(world, 0, WORLD_CHECKPOINT, true);
-    want_round(world);
-    cr_assert_eq(info_of(world, 1).row_count, 1);
-    cr_assert_eq(info_of(world, 0).row_count, 0);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 1, 0), "one");
+    harness_turn(harness, 0);
+    harness_run_until_idle(harness);
+    harness_hold_jobs(harness, 0, HARNESS_CHECKPOINT, true);
+    want_round(harness);
+    cr_assert_eq(info_of(harness, 1).row_count, 1);
+    cr_assert_eq(info_of(harness, 0).row_count, 0);
     /* Another round is wanted and cannot begin: the first one is not done everywhere. */
-    want_round(world);
+    want_round(harness);
 }
 
 Test(rounds, a_segment_stays_until_every_shard_is_done_and_rows_that_a_run_holds_already_are_shown_once)
 {
     char dir[64];
-    world_dir_make(dir);
-    world_live_and_die(dir, life_until_one_shard_is_done);
-    struct world *world = world_open(&(struct world_options){.shards = 2, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    struct client *bob = client_login(world, 1, world_name(world, 1, 0), "");
+    harness_dir_make(dir);
+    harness_live_and_die(dir, life_until_one_shard_is_done);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(alice, ""), "one", "her copy came from the log of the other shard");
     cr_assert_str_eq(history_texts(bob, ""), "one", "his is in a run and was replayed besides");
-    want_round(world);
-    want_round(world);
+    want_round(harness);
+    want_round(harness);
     cr_assert_str_eq(history_texts(bob, ""), "one");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 Test(rounds, a_checkpoint_that_fails_is_tried_again_and_nothing_is_lost)
 {
     char dir[64], runs[128], aside[128];
-    world_dir_make(dir);
-    struct world *world = world_open(&(struct world_options){.shards = 1, .dir = dir});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 0, 1), "one");
-    world_settle(world);
+    harness_dir_make(dir);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .dir = dir});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 0, 1), "one");
+    harness_run_until_idle(harness);
     snprintf(runs, sizeof runs, "%s/shard-0000/runs", dir);
     snprintf(aside, sizeof aside, "%s/aside", dir);
     cr_assert(rename(runs, aside) == 0);
-    want_round(world);
-    cr_assert_eq(info_of(world, 0).run_count, 0);
+    want_round(harness);
+    cr_assert_eq(info_of(harness, 0).run_count, 0);
     cr_assert_str_eq(history_texts(alice, ""), "one");
     cr_assert(rename(aside, runs) == 0);
-    for (int i = 0; i < 20 && info_of(world, 0).run_count == 0; i++) {
-        world_advance(world, 1000000);
-        world_settle(world);
+    for (int i = 0; i < 20 && info_of(harness, 0).run_count == 0; i++) {
+        harness_advance(harness, 1000000);
+        harness_run_until_idle(harness);
     }
-    cr_assert_eq(info_of(world, 0).run_count, 1);
+    cr_assert_eq(info_of(harness, 0).run_count, 1);
     cr_assert_str_eq(history_texts(alice, ""), "one");
-    world_close(world);
-    world_dir_remove(dir);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 /* A bug once: a generation was given back in slices while reads still looked into it. */
 Test(rounds, reads_in_the_turns_in_which_a_generation_is_given_back_see_all)
 {
     enum { COUNT = 9000, PART = 500 };
-    struct world *world = world_open(&(struct world_options){.shards = 1, .memtable_bytes = 64u << 20});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .memtable_bytes = 64u << 20});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     for (uint32_t i = 0; i < COUNT; i++) {
-        send_text(alice, i, world_name(world, 0, 0), "x");
+        send_text(alice, i, harness_name(harness, 0, 0), "x");
         if (i % PART == PART - 1) {
-            world_settle(world);
+            harness_run_until_idle(harness);
             for (json_t *frame; (frame = client_next(alice)) != NULL;)
                 json_decref(frame);
         }
     }
-    world_advance(world, ROUND_US);
+    harness_advance(harness, ROUND_US);
     uint32_t pages = 0;
     for (uint32_t turn = 0; turn < 40; turn++) {
         client_send(alice, "{\"op\":\"history\",\"id\":1,\"after\":0,\"limit\":1000}");
-        world_turn(world, 0);
+        harness_turn(harness, 0);
         for (json_t *frame; (frame = client_next(alice)) != NULL; json_decref(frame), pages++)
             cr_assert_eq(json_array_size(json_object_get(frame, "messages")), 1000);
     }
     cr_assert_gt(pages, 20);
-    cr_assert_eq(info_of(world, 0).row_count, COUNT);
-    world_close(world);
+    cr_assert_eq(info_of(harness, 0).row_count, COUNT);
+    harness_close(harness);
 }
 
 Test(rounds, runs_are_merged_and_lose_nothing)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    const char *alice_name = world_name(world, 0, 0);
-    struct client *alice = client_login(world, 0, alice_name, "");
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    const char *alice_name = harness_name(harness, 0, 0);
+    struct client *alice = client_login(harness, 0, alice_name, "");
     char wanted[4096] = "", text[16];
     for (uint32_t i = 0; i < 14; i++) {
         snprintf(text, sizeof text, "m%u", i);
-        send_text(alice, i, world_name(world, 1, 0), text);
+        send_text(alice, i, harness_name(harness, 1, 0), text);
         strcat(wanted, i == 0 ? "" : " ");
         strcat(wanted, text);
-        world_settle(world);
-        want_round(world);
+        harness_run_until_idle(harness);
+        want_round(harness);
     }
-    cr_assert_lt(info_of(world, 0).run_count, 14);
-    cr_assert_eq(info_of(world, 0).row_count, 14);
-    struct client *later = client_login(world, 0, alice_name, "");
+    cr_assert_lt(info_of(harness, 0).run_count, 14);
+    cr_assert_eq(info_of(harness, 0).row_count, 14);
+    struct client *later = client_login(harness, 0, alice_name, "");
     cr_assert_str_eq(history_texts(later, ""), wanted);
-    world_close(world);
+    harness_close(harness);
 }
 
 /* At the cap a generation waits; a merge makes room, and it goes on without being asked. */
 Test(rounds, a_generation_that_waits_for_room_for_its_run_is_written_when_a_merge_has_made_it)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    world_hold_jobs(world, 1, WORLD_MERGE, true);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_jobs(harness, 1, HARNESS_MERGE, true);
     for (uint32_t i = 0; i < CORE_RUNS_MAX + 1; i++) {
-        send_text(alice, i, world_name(world, 1, 0), "x");
-        world_settle(world);
-        want_round(world);
+        send_text(alice, i, harness_name(harness, 1, 0), "x");
+        harness_run_until_idle(harness);
+        want_round(harness);
     }
-    cr_assert_eq(info_of(world, 1).run_count, CORE_RUNS_MAX);
-    cr_assert_not_null(world_core(world, 1)->frozen);
-    world_hold_jobs(world, 1, WORLD_MERGE, false);
-    world_settle(world);
-    cr_assert_null(world_core(world, 1)->frozen);
-    cr_assert_eq(info_of(world, 1).row_count, CORE_RUNS_MAX + 1);
-    world_close(world);
+    cr_assert_eq(info_of(harness, 1).run_count, CORE_RUNS_MAX);
+    cr_assert_not_null(harness_core(harness, 1)->frozen);
+    harness_hold_jobs(harness, 1, HARNESS_MERGE, false);
+    harness_run_until_idle(harness);
+    cr_assert_null(harness_core(harness, 1)->frozen);
+    cr_assert_eq(info_of(harness, 1).row_count, CORE_RUNS_MAX + 1);
+    harness_close(harness);
 }
 
 /* The last DONE of a round and the first END of the next come in one turn to a shard that has nothing to write. */
 Test(rounds, an_idle_shard_joins_a_round_that_began_before_it_had_ended_the_last)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2});
-    struct client *alice = client_login(world, 0, world_name(world, 0, 0), "");
-    send_text(alice, 1, world_name(world, 0, 1), "one");
-    world_settle(world);
-    world_hold_jobs(world, 0, WORLD_CHECKPOINT, true);
-    want_round(world);
-    world_hold_letters(world, 0, 1, true);
-    world_hold_jobs(world, 0, WORLD_CHECKPOINT, false);
-    world_settle(world);
-    send_text(alice, 2, world_name(world, 0, 1), "two");
-    world_settle(world);
-    want_round(world);
-    cr_assert_eq(info_of(world, 0).run_count, 1);
-    world_hold_letters(world, 0, 1, false);
-    world_settle(world);
-    cr_assert_eq(info_of(world, 0).run_count, 2);
-    world_close(world);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(alice, 1, harness_name(harness, 0, 1), "one");
+    harness_run_until_idle(harness);
+    harness_hold_jobs(harness, 0, HARNESS_CHECKPOINT, true);
+    want_round(harness);
+    harness_hold_letters(harness, 0, 1, true);
+    harness_hold_jobs(harness, 0, HARNESS_CHECKPOINT, false);
+    harness_run_until_idle(harness);
+    send_text(alice, 2, harness_name(harness, 0, 1), "two");
+    harness_run_until_idle(harness);
+    want_round(harness);
+    cr_assert_eq(info_of(harness, 0).run_count, 1);
+    harness_hold_letters(harness, 0, 1, false);
+    harness_run_until_idle(harness);
+    cr_assert_eq(info_of(harness, 0).run_count, 2);
+    harness_close(harness);
 }
 
 /* -- a batch of more records than a turn takes up -- */
@@ -252,20 +252,20 @@ Test(rounds, an_idle_shard_joins_a_round_that_began_before_it_had_ended_the_last
 static struct client *senders[SENDERS];
 
 /* All of them are in one batch of shard 1's log; its write is held, and so is the one before it. */
-static struct world *begin_with_a_large_batch(void)
+static struct harness *begin_with_a_large_batch(void)
 {
-    struct world *world = world_open(&(struct world_options){.shards = 2, .memtable_bytes = 64u << 20});
-    struct client *early = client_login(world, 0, world_name(world, 0, SENDERS), "");
-    send_text(early, 1, world_name(world, 0, SENDERS), "for which a round is wanted");
-    world_settle(world);
-    world_hold_writes(world, 1, true);
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64u << 20});
+    struct client *early = client_login(harness, 0, harness_name(harness, 0, SENDERS), "");
+    send_text(early, 1, harness_name(harness, 0, SENDERS), "for which a round is wanted");
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, true);
     for (uint32_t i = 0; i < SENDERS; i++) {
-        senders[i] = client_login(world, 0, world_name(world, 0, i), "");
+        senders[i] = client_login(harness, 0, harness_name(harness, 0, i), "");
         for (uint32_t k = 0; k < EACH; k++)
-            send_text(senders[i], k, world_name(world, 1, 0), "x");
+            send_text(senders[i], k, harness_name(harness, 1, 0), "x");
     }
-    world_settle(world);
-    return world;
+    harness_run_until_idle(harness);
+    return harness;
 }
 
 static uint32_t count_oks(struct client *client)
@@ -278,29 +278,29 @@ static uint32_t count_oks(struct client *client)
 
 Test(rounds, a_shard_that_has_not_delivered_all_that_is_durable_does_not_announce_its_end)
 {
-    struct world *world = begin_with_a_large_batch();
-    want_round(world);
-    world_hold_writes(world, 1, false);
-    world_settle(world);
-    cr_assert_eq(info_of(world, 0).row_count, SENDERS * EACH + 1, "the copies of all senders are of this round");
-    cr_assert_eq(info_of(world, 1).row_count, SENDERS * EACH);
-    world_close(world);
+    struct harness *harness = begin_with_a_large_batch();
+    want_round(harness);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
+    cr_assert_eq(info_of(harness, 0).row_count, SENDERS * EACH + 1, "the copies of all senders are of this round");
+    cr_assert_eq(info_of(harness, 1).row_count, SENDERS * EACH);
+    harness_close(harness);
 }
 
 Test(rounds, what_is_durable_and_not_yet_delivered_is_so_when_the_next_write_fails)
 {
-    struct world *world = begin_with_a_large_batch();
-    world_hold_writes(world, 1, false);
-    world_turn(world, 1); /* the small batch is written, the large one in flight */
-    world_hold_writes(world, 1, true);
-    send_text(senders[0], EACH, world_name(world, 1, 0), "of the batch that fails");
-    world_settle(world);
-    world_hold_writes(world, 1, false);
-    world_turn(world, 1);
-    cr_assert(delivery_is_behind(world_core(world, 1)), "a part is delivered, and the next write is in flight");
-    world_fail_writes(world, 1);
-    world_settle(world);
+    struct harness *harness = begin_with_a_large_batch();
+    harness_hold_writes(harness, 1, false);
+    harness_turn(harness, 1); /* the small batch is written, the large one in flight */
+    harness_hold_writes(harness, 1, true);
+    send_text(senders[0], EACH, harness_name(harness, 1, 0), "of the batch that fails");
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 1, false);
+    harness_turn(harness, 1);
+    cr_assert(delivery_is_behind(harness_core(harness, 1)), "a part is delivered, and the next write is in flight");
+    harness_fail_writes(harness, 1);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < SENDERS; i++)
         cr_assert_eq(count_oks(senders[i]), EACH);
-    world_close(world);
+    harness_close(harness);
 }

@@ -1,37 +1,37 @@
-/* turn.h: whatever some do, a turn has an end, and another user is served within a few turns. world_turn asserts the
+/* turn.h: whatever some do, a turn has an end, and another user is served within a few turns. harness_turn asserts the
  * longest turn in counted work. */
 #include <criterion/criterion.h>
 
-#include "fanout.h"
-#include "history.h"
-#include "world.h"
+#include "harness.h"
+#include "history/history.h"
+#include "timeline/fanout.h"
 
 /* Received, in the log and durable, answered; and each may wait for what a turn carries over. */
 #define TURNS_MAX 6u
 
-static struct world *world;
+static struct harness *harness;
 static struct client *alice;
 static uint32_t next_id;
 
-static void open_world(void)
+static void open_harness(void)
 {
-    world = world_open(&(struct world_options){.shards = 1, .memtable_bytes = 64u << 20});
-    alice = client_login(world, 0, "alice", "");
+    harness = harness_open(&(struct harness_options){.shards = 1, .memtable_bytes = 64u << 20});
+    alice = client_login(harness, 0, "alice", "");
 }
 
-static void close_world(void)
+static void close_harness(void)
 {
-    world_close(world);
+    harness_close(harness);
 }
 
-TestSuite(turns, .init = open_world, .fini = close_world);
+TestSuite(turns, .init = open_harness, .fini = close_harness);
 
 /* Alice sends to Bob: turns until her `ok` is there. */
 static uint32_t turns_to_ok(void)
 {
     client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"bob\",\"text\":\"hi\"}", next_id++);
     for (uint32_t turns = 1; turns <= 1000; turns++) {
-        world_turn(world, 0);
+        harness_turn(harness, 0);
         for (json_t *frame; (frame = client_next(alice)) != NULL; json_decref(frame)) {
             if (strcmp(frame_text(frame, "op"), "ok") != 0)
                 continue;
@@ -71,7 +71,7 @@ static bool is_flood_over(void)
 /* The answers to all floods' frames are there, each once. */
 static void expect_answers(uint32_t each)
 {
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < FLOODS; i++) {
         uint32_t errors = 0;
         for (json_t *frame; (frame = client_next(floods[i])) != NULL; json_decref(frame))
@@ -86,7 +86,7 @@ static void expect_answers(uint32_t each)
 static void flood(uint8_t begin, uint8_t first_byte, const char *text, uint32_t answers)
 {
     for (uint32_t i = 0; i < FLOODS; i++) {
-        floods[i] = client_login(world, 0, "mallory", "");
+        floods[i] = client_login(harness, 0, "mallory", "");
         if (begin != 0)
             client_send_frame(floods[i], begin, "", 0);
         for (uint32_t k = 0; k < FLOOD_FRAMES; k++)
@@ -129,12 +129,12 @@ static uint32_t count_entries(struct client *client)
 Test(turns, frames_that_come_behind_a_part_that_was_taken_up_are_answered_once)
 {
     for (uint32_t i = 0; i < FLOODS; i++)
-        floods[i] = client_login(world, 0, "mallory", "");
+        floods[i] = client_login(harness, 0, "mallory", "");
     for (uint32_t piece = 0; piece < 10; piece++) {
         for (uint32_t i = 0; i < FLOODS; i++)
             for (uint32_t k = 0; k < TURN_INPUT_SHARE + 100; k++)
                 client_send_frame(floods[i], FRAME_TEXT, "{", 1);
-        world_turn(world, 0);
+        harness_turn(harness, 0);
     }
     expect_answers(10 * (TURN_INPUT_SHARE + 100));
 }
@@ -142,13 +142,13 @@ Test(turns, frames_that_come_behind_a_part_that_was_taken_up_are_answered_once)
 /* One that was accepted later is looked at first: its share is what it takes of the turn. */
 Test(turns, who_asks_beside_a_flood_is_read_in_the_same_turn)
 {
-    struct client *mallory = client_login(world, 0, "mallory", "");
+    struct client *mallory = client_login(harness, 0, "mallory", "");
     for (uint32_t i = 0; i < 3 * turn_limits[TURN_INPUT].max; i++)
         client_send_frame(mallory, FRAME_PONG, "", 0);
     client_send(alice, "{\"op\":\"ping\",\"id\":1}");
-    world_turn(world, 0);
+    harness_turn(harness, 0);
     json_decref(client_expect(alice, "ok"));
-    world_settle(world);
+    harness_run_until_idle(harness);
 }
 
 /* -- pages -- */
@@ -157,16 +157,16 @@ static struct client *readers[FLOODS];
 
 static bool are_pages_over(void)
 {
-    return world_core(world, 0)->history_count == 0;
+    return harness_core(harness, 0)->history_count == 0;
 }
 
 static struct client *login_with_entries(uint32_t count)
 {
-    struct client *mallory = client_login(world, 0, "mallory", "");
+    struct client *mallory = client_login(harness, 0, "mallory", "");
     for (uint32_t i = 0; i < count; i++) {
         client_send(mallory, "{\"op\":\"send\",\"id\":1,\"to\":\"mallory\",\"text\":\"x\"}");
         if (i % 500 == 499)
-            world_settle(world);
+            harness_run_until_idle(harness);
     }
     return mallory;
 }
@@ -177,23 +177,23 @@ Test(turns, a_page_beside_many_long_ones_comes_in_the_same_turn)
     for (uint32_t page = 0; page < 50; page++)
         client_send(mallory, "{\"op\":\"history\",\"id\":%u,\"with\":\"nobody\"}", page);
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
-    world_turn(world, 0);
+    harness_turn(harness, 0);
     json_decref(client_expect(alice, "history"));
     cr_assert_not(are_pages_over());
-    world_settle(world);
+    harness_run_until_idle(harness);
 }
 
 Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
 {
     login_with_entries(6000);
     for (uint32_t i = 0; i < FLOODS; i++) {
-        readers[i] = client_login(world, 0, "mallory", "");
+        readers[i] = client_login(harness, 0, "mallory", "");
         for (uint32_t page = 0; page < 50; page++)
             client_send(readers[i], "{\"op\":\"history\",\"id\":%u,\"with\":\"nobody\"}", page);
     }
-    world_turn(world, 0);
+    harness_turn(harness, 0);
     expect_service(are_pages_over);
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < FLOODS; i++)
         for (uint32_t page = 0; page < 50; page++) {
             json_t *frame = client_expect(readers[i], "history");
@@ -206,11 +206,11 @@ Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
 /* The page is asked for at the end of a turn, by a request that had to wait for its share of the input. */
 Test(turns, a_page_that_is_carried_over_from_the_end_of_a_turn_needs_nothing_else_to_go_on)
 {
-    struct client *mallory = client_login(world, 0, "mallory", "");
+    struct client *mallory = client_login(harness, 0, "mallory", "");
     for (uint32_t i = 0; i < 2500; i++) {
         client_send(mallory, "{\"op\":\"send\",\"id\":1,\"to\":\"mallory\",\"text\":\"x\"}");
         if (i % 500 == 499)
-            world_settle(world);
+            harness_run_until_idle(harness);
     }
     for (uint32_t pongs = 0; pongs < 3 * TURN_INPUT_SHARE; pongs++) {
         for (json_t *frame; (frame = client_next(mallory)) != NULL; json_decref(frame))
@@ -218,7 +218,8 @@ Test(turns, a_page_that_is_carried_over_from_the_end_of_a_turn_needs_nothing_els
         for (uint32_t i = 0; i < pongs; i++)
             client_send_frame(mallory, 0x8a, "", 0);
         client_send(mallory, "{\"op\":\"history\",\"id\":2,\"with\":\"nobody\"}");
-        world_settle(world); /* world_turn asserts that a shard that has nothing more to do has nothing in a queue */
+        harness_run_until_idle(
+            harness); /* harness_turn asserts that a shard that has nothing more to do has nothing in a queue */
         json_decref(client_expect(mallory, "history"));
     }
 }
@@ -231,23 +232,23 @@ Test(turns, who_asks_for_pages_from_many_connections_keeps_none_from_others)
 {
     struct client *many[MANY];
     for (uint32_t i = 0; i < MANY; i++)
-        many[i] = client_login(world, 0, "mallory", "");
+        many[i] = client_login(harness, 0, "mallory", "");
     for (uint32_t i = 0; i < 1200; i++) {
         client_send(many[0], "{\"op\":\"send\",\"id\":1,\"to\":\"mallory\",\"text\":\"x\"}");
         if (i % 100 == 99)
-            world_settle(world);
+            harness_run_until_idle(harness);
     }
     for (uint32_t i = 0; i < MANY; i++) {
         (void)count_entries(many[i]);
         for (uint32_t page = 0; page < PAGES_EACH; page++)
             client_send(many[i], "{\"op\":\"history\",\"id\":1,\"with\":\"nobody\"}");
     }
-    while (world_core(world, 0)->history_active < HISTORY_ACTIVE_MAX)
-        world_turn(world, 0);
+    while (harness_core(harness, 0)->history_active < HISTORY_ACTIVE_MAX)
+        harness_turn(harness, 0);
     client_send(alice, "{\"op\":\"history\",\"id\":2}");
     json_t *frame = NULL;
     for (uint32_t turns = 0; frame == NULL && turns < 100 * MANY; turns++) {
-        world_turn(world, 0);
+        harness_turn(harness, 0);
         frame = client_next(alice);
     }
     cr_assert(frame != NULL);
@@ -269,7 +270,7 @@ static struct client *crowd[CROWD];
 
 static bool is_fanout_over(void)
 {
-    return world_core(world, 0)->fanout_pool.taken == 0;
+    return harness_core(harness, 0)->fanout_pool.taken == 0;
 }
 
 static uint32_t crowd_sends(uint32_t each)
@@ -283,7 +284,7 @@ static uint32_t crowd_sends(uint32_t each)
 static void open_crowd(void)
 {
     for (uint32_t i = 0; i < CROWD; i++)
-        crowd[i] = client_login(world, 0, "crowd", "");
+        crowd[i] = client_login(harness, 0, "crowd", "");
 }
 
 static uint32_t count_errors(struct client *client, const char *code, uint32_t *entries)
@@ -304,9 +305,9 @@ Test(turns, a_fan_out_to_many_connections_holds_nobody_up)
     open_crowd();
     uint32_t sent = crowd_sends(20);
     for (uint32_t turns = 0; is_fanout_over() && turns < 10; turns++)
-        world_turn(world, 0);
+        harness_turn(harness, 0);
     expect_service(is_fanout_over);
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < CROWD; i++)
         cr_assert_eq(count_entries(crowd[i]), sent);
 }
@@ -316,20 +317,20 @@ Test(turns, a_sender_s_own_ok_waits_for_none_of_the_pushes_of_others)
     open_crowd();
     struct client *carols[20];
     for (uint32_t i = 0; i < 20; i++)
-        carols[i] = client_login(world, 0, "carol", "");
+        carols[i] = client_login(harness, 0, "carol", "");
     crowd_sends(20);
     for (uint32_t turns = 0; is_fanout_over() && turns < 10; turns++)
-        world_turn(world, 0);
+        harness_turn(harness, 0);
     client_send(carols[0], "{\"op\":\"send\",\"id\":1,\"to\":\"bob\",\"text\":\"hi\"}");
     uint32_t turns = 0;
     for (json_t *frame = NULL; frame == NULL && turns < 1000; turns++) {
-        world_turn(world, 0);
+        harness_turn(harness, 0);
         frame = client_next(carols[0]);
         if (frame != NULL)
             json_decref(frame);
     }
     cr_assert_leq(turns, TURNS_MAX);
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t i = 1; i < 20; i++)
         cr_assert_eq(count_entries(carols[i]), 1, "the other connections get it in their turn");
 }
@@ -338,23 +339,23 @@ Test(turns, a_sender_s_own_ok_waits_for_none_of_the_pushes_of_others)
  */
 static uint32_t carried_pushes(uint32_t conns, uint32_t left, uint32_t sends)
 {
-    struct core *core = world_core(world, 0);
+    struct core *core = harness_core(harness, 0);
     for (uint32_t i = 0; i < conns; i++)
-        crowd[i] = client_login(world, 0, "crowd", "");
-    world_hold_writes(world, 0, true);
+        crowd[i] = client_login(harness, 0, "crowd", "");
+    harness_hold_writes(harness, 0, true);
     for (uint32_t i = 0; i < sends; i++)
         client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"crowd\",\"text\":\"hi\"}", i);
-    world_settle(world);
-    world_hold_writes(world, 0, false);
+    harness_run_until_idle(harness);
+    harness_hold_writes(harness, 0, false);
     core->turn.left[TURN_PUSHES] = left;
-    world_turn(world, 0); /* they are durable; then its end, with budgets for the next */
+    harness_turn(harness, 0); /* they are durable; then its end, with budgets for the next */
     uint32_t carried = turn_limits[TURN_PUSHES].max - core->turn.left[TURN_PUSHES];
-    world_settle(world);
+    harness_run_until_idle(harness);
     for (uint32_t i = 0; i < conns; i++) {
         cr_assert_eq(count_entries(crowd[i]), sends);
         client_drop(crowd[i]);
     }
-    world_settle(world);
+    harness_run_until_idle(harness);
     return carried;
 }
 
@@ -373,17 +374,17 @@ Test(turns, a_fan_out_that_comes_behind_a_large_one_waits_for_one_share_of_it)
     struct client *small[20];
     open_crowd();
     for (uint32_t i = 0; i < 20; i++)
-        small[i] = client_login(world, 0, "small", "");
+        small[i] = client_login(harness, 0, "small", "");
     crowd_sends(20);
     for (uint32_t turns = 0; is_fanout_over() && turns < 10; turns++)
-        world_turn(world, 0);
+        harness_turn(harness, 0);
     client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"small\",\"text\":\"hi\"}");
     uint32_t turns = 0;
-    for (; world_core(world, 0)->fanout_pool.taken == 1 && turns < TURNS_MAX; turns++)
-        world_turn(world, 0);
-    cr_assert_eq(world_core(world, 0)->fanout_pool.taken, 1, "in the turn in which it comes, it is given to all");
-    world_turn(world, 0);
-    world_turn(world, 0);
+    for (; harness_core(harness, 0)->fanout_pool.taken == 1 && turns < TURNS_MAX; turns++)
+        harness_turn(harness, 0);
+    cr_assert_eq(harness_core(harness, 0)->fanout_pool.taken, 1, "in the turn in which it comes, it is given to all");
+    harness_turn(harness, 0);
+    harness_turn(harness, 0);
     cr_assert_eq(count_entries(small[0]), 1);
     cr_assert_eq(count_entries(small[19]), 1);
     cr_assert_not(is_fanout_over(), "the large one goes on");
@@ -393,21 +394,21 @@ Test(turns, a_fan_out_that_comes_behind_a_large_one_waits_for_one_share_of_it)
 Test(turns, who_sends_to_more_connections_than_can_be_served_is_told_busy_and_nothing_is_lost)
 {
     open_crowd();
-    world_hold_writes(world, 0, true);
+    harness_hold_writes(harness, 0, true);
     uint32_t entries = 0;
     uint32_t sent = crowd_sends(SENDERS * 4);
-    world_settle(world);
+    harness_run_until_idle(harness);
     uint32_t refused = 0;
     for (uint32_t i = 0; i < SENDERS; i++)
         refused += count_errors(crowd[i], "busy", &entries);
     cr_assert_eq(entries, 0);
     cr_assert_gt(refused, 0);
     cr_assert_leq((sent - refused) * CROWD, FANOUT_PUSHES_MAX + CROWD);
-    world_hold_writes(world, 0, false);
-    world_settle(world);
+    harness_hold_writes(harness, 0, false);
+    harness_run_until_idle(harness);
     cr_assert_eq(count_entries(crowd[CROWD - 1]), sent - refused);
     client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"crowd\",\"text\":\"again\"}");
-    world_settle(world);
+    harness_run_until_idle(harness);
     json_decref(client_expect(alice, "ok"));
     cr_assert_eq(count_entries(crowd[CROWD - 1]), 1);
 }
@@ -417,10 +418,10 @@ Test(turns, who_sends_to_more_connections_than_can_be_served_is_told_busy_and_no
 Test(turns, a_thousand_pings_that_are_due_at_once_are_sent_in_several_turns)
 {
     for (uint32_t i = 0; i < 900; i++)
-        client_login(world, 0, "crowd", "");
-    world_advance(world, 26000000);
+        client_login(harness, 0, "crowd", "");
+    harness_advance(harness, 26000000);
     cr_assert_leq(turns_to_ok(), TURNS_MAX);
-    uint64_t count = world_core(world, 0)->turn.count;
-    world_settle(world);
-    cr_assert_gt(world_core(world, 0)->turn.count, count);
+    uint64_t count = harness_core(harness, 0)->turn.count;
+    harness_run_until_idle(harness);
+    cr_assert_gt(harness_core(harness, 0)->turn.count, count);
 }

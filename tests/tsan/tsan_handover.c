@@ -1,17 +1,17 @@
 /* Connections move to the shard of their user under flood: upgrade, login and sends come in one write, so that frames
  * travel along; others flood the same users meanwhile. Every send is answered. */
-#include "server_bed.h"
+#include "server_fixture.h"
 
 enum { VISITORS = 4, VISITS = 60, SENDS = 20, FLOODERS = 2, FLOOD = 32, USERS = 12 };
 
 struct visitor {
-    struct bed *bed;
+    struct fixture *fixture;
     unsigned index;
     atomic_bool *is_done;
     unsigned stored;
 };
 
-static void put_send(struct bed_client *client, unsigned id, unsigned to)
+static void put_send(struct fixture_client *client, unsigned id, unsigned to)
 {
     char frame[160];
     snprintf(frame, sizeof frame, "{\"op\":\"send\",\"id\":%u,\"to\":\"user%u\",\"text\":\"a text of some length\"}",
@@ -25,7 +25,7 @@ static void *visit(void *argument)
     for (unsigned i = 0; i < VISITS; i++) {
         char user[16];
         snprintf(user, sizeof user, "user%u", (visitor->index * 5 + i) % USERS);
-        struct bed_client *client = client_open(visitor->bed, user, i % 3 == 0 ? ",\"after\":0" : "");
+        struct fixture_client *client = client_open(visitor->fixture, user, i % 3 == 0 ? ",\"after\":0" : "");
         for (unsigned k = 1; k <= SENDS; k++)
             put_send(client, k, visitor->index + i + k);
         ASSERT(client_flush(client) && client_take_head(client));
@@ -42,7 +42,7 @@ static void *visit(void *argument)
 static void *flood(void *argument)
 {
     struct visitor *visitor = argument;
-    struct bed_client *client = client_open(visitor->bed, visitor->index == 0 ? "flood0" : "flood1", "");
+    struct fixture_client *client = client_open(visitor->fixture, visitor->index == 0 ? "flood0" : "flood1", "");
     ASSERT(client_flush(client) && client_take_head(client) && client_await(client, "ok", 1));
     for (unsigned turn = 0; !atomic_load(visitor->is_done); turn++) {
         for (unsigned k = 0; k < FLOOD; k++)
@@ -58,15 +58,15 @@ static void *flood(void *argument)
 
 int main(void)
 {
-    static struct bed bed;
+    static struct fixture fixture;
     atomic_bool is_done = false;
     struct visitor visitors[VISITORS + FLOODERS];
     pthread_t threads[VISITORS + FLOODERS];
     unsigned visited = 0, flooded = 0;
-    bed_init(&bed);
-    bed_start(&bed, "4");
+    fixture_init(&fixture);
+    fixture_start(&fixture, "4");
     for (unsigned i = 0; i < VISITORS + FLOODERS; i++) {
-        visitors[i] = (struct visitor){&bed, i < VISITORS ? i : i - VISITORS, &is_done, 0};
+        visitors[i] = (struct visitor){&fixture, i < VISITORS ? i : i - VISITORS, &is_done, 0};
         ASSERT(pthread_create(&threads[i], NULL, i < VISITORS ? visit : flood, &visitors[i]) == 0);
     }
     for (unsigned i = 0; i < VISITORS + FLOODERS; i++) {
@@ -75,8 +75,8 @@ int main(void)
         pthread_join(threads[i], NULL);
         *(i < VISITORS ? &visited : &flooded) += visitors[i].stored;
     }
-    bed_stop(&bed);
-    bed_fini(&bed);
+    fixture_stop(&fixture);
+    fixture_fini(&fixture);
     ASSERT(visited > 0 && flooded > 0);
     printf("%d connections moved, %u sends of theirs beside %u of the flood\n", VISITORS * VISITS, visited, flooded);
     return 0;

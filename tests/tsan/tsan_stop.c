@@ -1,12 +1,12 @@
 /* Stopped under load, three times on the same data: writers with texts that fill memory and segments (checkpoints,
- * merges and the keeper at work), readers that page and replay (the reader thread). What was acknowledged is there at
+ * merges and the recycler at work), readers that page and replay (the reader thread). What was acknowledged is there at
  * the next start. */
-#include "server_bed.h"
+#include "server_fixture.h"
 
 enum { LIVES = 3, WRITERS = 4, READERS = 2, WINDOW = 24, TEXT_BYTES = 1500, LIFE_US = 4000000 };
 
 struct person {
-    struct bed *bed;
+    struct fixture *fixture;
     unsigned index;
     unsigned acknowledged; /* to user "box" and its own */
     unsigned pages;
@@ -19,7 +19,7 @@ static void *write_texts(void *argument)
     memset(filling, 'x', TEXT_BYTES);
     filling[TEXT_BYTES] = '\0';
     snprintf(user, sizeof user, "writer%u", person->index);
-    struct bed_client *client = client_open(person->bed, user, "");
+    struct fixture_client *client = client_open(person->fixture, user, "");
     bool is_open = client_flush(client) && client_take_head(client) && client_await(client, "ok", 1);
     while (is_open) {
         for (unsigned k = 1; k <= WINDOW; k++) {
@@ -42,8 +42,8 @@ static void *read_pages(void *argument)
 {
     struct person *person = argument;
     for (bool is_open = true; is_open;) {
-        struct bed_client *client =
-            client_open(person->bed, person->index % 2 == 0 ? "box1" : "writer1", ",\"after\":0");
+        struct fixture_client *client =
+            client_open(person->fixture, person->index % 2 == 0 ? "box1" : "writer1", ",\"after\":0");
         if (client == NULL)
             return NULL;
         client_frame(client, "{\"op\":\"history\",\"id\":1,\"limit\":100}");
@@ -56,20 +56,20 @@ static void *read_pages(void *argument)
 }
 
 /* Until SIGTERM has its effect: connections end with 1001. */
-static unsigned one_life(struct bed *bed)
+static unsigned one_life(struct fixture *fixture)
 {
     struct person people[WRITERS + READERS];
     pthread_t threads[WRITERS + READERS];
     unsigned acknowledged = 0, pages = 0;
-    bed_start(bed, "3");
-    struct bed_client *first = client_open(bed, "first", "");
+    fixture_start(fixture, "3");
+    struct fixture_client *first = client_open(fixture, "first", "");
     ASSERT(client_flush(first) && client_take_head(first) && client_await(first, "ok", 1));
     for (unsigned i = 0; i < WRITERS + READERS; i++) {
-        people[i] = (struct person){.bed = bed, .index = i};
+        people[i] = (struct person){.fixture = fixture, .index = i};
         ASSERT(pthread_create(&threads[i], NULL, i < WRITERS ? write_texts : read_pages, &people[i]) == 0);
     }
     usleep(LIFE_US);
-    atomic_store(&bed->is_stopping, true);
+    atomic_store(&fixture->is_stopping, true);
     kill(getpid(), SIGTERM);
     for (unsigned i = 0; i < WRITERS; i++) {
         pthread_join(threads[i], NULL);
@@ -80,17 +80,17 @@ static unsigned one_life(struct bed *bed)
         pages += people[i].pages;
     }
     client_close(first);
-    pthread_join(bed->thread, NULL);
-    ASSERT(bed->code == 0 && acknowledged > 0 && pages > 0);
+    pthread_join(fixture->thread, NULL);
+    ASSERT(fixture->code == 0 && acknowledged > 0 && pages > 0);
     return acknowledged;
 }
 
-static unsigned count_entries(struct bed *bed, const char *user)
+static unsigned count_entries(struct fixture *fixture, const char *user)
 {
     unsigned count = 0;
     size_t bytes;
     const char *frame;
-    struct bed_client *client = client_open(bed, user, ",\"after\":0");
+    struct fixture_client *client = client_open(fixture, user, ",\"after\":0");
     ASSERT(client_flush(client) && client_take_head(client));
     while ((frame = client_next(client, &bytes)) != NULL && memcmp(frame, "{\"op\":\"live\"", 12) != 0)
         count += memcmp(frame, "{\"op\":\"msg\"", 11) == 0;
@@ -101,19 +101,19 @@ static unsigned count_entries(struct bed *bed, const char *user)
 
 int main(void)
 {
-    static struct bed bed;
+    static struct fixture fixture;
     unsigned acknowledged = 0, stored = 0;
-    bed_init(&bed);
+    fixture_init(&fixture);
     for (int life = 0; life < LIVES; life++)
-        acknowledged += one_life(&bed);
-    bed_start(&bed, "3");
+        acknowledged += one_life(&fixture);
+    fixture_start(&fixture, "3");
     for (int i = 0; i < 4; i++) {
         char user[16];
         snprintf(user, sizeof user, "box%d", i);
-        stored += count_entries(&bed, user);
+        stored += count_entries(&fixture, user);
     }
-    bed_stop(&bed);
-    bed_fini(&bed);
+    fixture_stop(&fixture);
+    fixture_fini(&fixture);
     printf("%d stops under load: %u acknowledged, %u stored\n", LIVES, acknowledged, stored);
     ASSERT(stored >= acknowledged);
     return 0;

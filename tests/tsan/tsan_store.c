@@ -12,11 +12,11 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/list.h"
-#include "storage/store.h"
+#include "storage/runs/store.h"
 
 enum { RUNS = 80, USERS = 6, ROWS = 60, READERS = 2 };
 
-struct bed {
+struct fixture {
     struct store *store;
     atomic_uint runs_added;
     atomic_bool is_done;
@@ -75,36 +75,38 @@ static void rows_close(struct run_source *source)
 /* The checkpoint thread. At the cap it waits for a merge. */
 static void *add_runs(void *argument)
 {
-    struct bed *bed = argument;
+    struct fixture *fixture = argument;
     struct store_error error;
     for (unsigned run = 0; run < RUNS;) {
-        if (store_is_at_cap(bed->store)) {
+        if (store_is_at_cap(fixture->store)) {
             usleep(1000);
             continue;
         }
         struct rows *rows = calloc(1, sizeof *rows);
         struct run_source *source = &rows->source;
         *rows = (struct rows){.source = {rows_next, rows_close}, .run = run};
-        ASSERT(store_add_run(bed->store, source, (struct store_position){run + 1, 0}, ts_of(run, ROWS), &error) == 0);
+        ASSERT(store_add_run(fixture->store, source, (struct store_position){run + 1, 0}, ts_of(run, ROWS), &error)
+               == 0);
         run_source_close(&source);
-        atomic_store(&bed->runs_added, ++run);
+        atomic_store(&fixture->runs_added, ++run);
     }
-    atomic_store(&bed->is_done, true);
+    atomic_store(&fixture->is_done, true);
     return NULL;
 }
 
 static bool should_stop(void *context)
 {
-    struct bed *bed = context;
-    return atomic_load(&bed->is_done);
+    struct fixture *fixture = context;
+    return atomic_load(&fixture->is_done);
 }
 
 static void *merge_runs(void *argument)
 {
-    struct bed *bed = argument;
+    struct fixture *fixture = argument;
     struct store_error error;
-    while (!atomic_load(&bed->is_done)) {
-        int status = store_merge_is_due(bed->store) ? store_merge_run(bed->store, should_stop, bed, &error) : 0;
+    while (!atomic_load(&fixture->is_done)) {
+        int status =
+            store_merge_is_due(fixture->store) ? store_merge_run(fixture->store, should_stop, fixture, &error) : 0;
         ASSERT(status == 0 || status == -ECANCELED);
     }
     return NULL;
@@ -126,14 +128,14 @@ static void *read_rows(void *argument)
 {
     static struct store_keyed keyed[READERS][RUNS * ROWS];
     static atomic_uint readers;
-    struct bed *bed = argument;
+    struct fixture *fixture = argument;
     struct store_keyed *own = keyed[atomic_fetch_add(&readers, 1)];
     struct store_reader *reader;
     struct store_page *page;
-    ASSERT(store_reader_open(&reader, bed->store) == 0 && store_page_open(&page) == 0);
-    for (unsigned turn = 0; !atomic_load(&bed->is_done); turn++) {
+    ASSERT(store_reader_open(&reader, fixture->store) == 0 && store_page_open(&page) == 0);
+    for (unsigned turn = 0; !atomic_load(&fixture->is_done); turn++) {
         char name[] = {(char)('a' + turn % USERS)};
-        unsigned runs = atomic_load(&bed->runs_added);
+        unsigned runs = atomic_load(&fixture->runs_added);
         uint64_t ts;
         uint32_t count;
         check_range(reader, page, (struct span){name, 1}, runs);
@@ -154,22 +156,22 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 
 int main(void)
 {
-    static struct bed bed;
+    static struct fixture fixture;
     char dir[] = "/tmp/chitchat-tsan-XXXXXX";
     struct store_options options = {.runs_max = 12, .fan_out = 3};
     struct store_error error;
     struct store_info info;
     pthread_t threads[2 + READERS];
-    ASSERT(mkdtemp(dir) != NULL && store_open(&bed.store, dir, &options, &error) == 0);
-    ASSERT(pthread_create(&threads[0], NULL, add_runs, &bed) == 0);
-    ASSERT(pthread_create(&threads[1], NULL, merge_runs, &bed) == 0);
+    ASSERT(mkdtemp(dir) != NULL && store_open(&fixture.store, dir, &options, &error) == 0);
+    ASSERT(pthread_create(&threads[0], NULL, add_runs, &fixture) == 0);
+    ASSERT(pthread_create(&threads[1], NULL, merge_runs, &fixture) == 0);
     for (int i = 0; i < READERS; i++)
-        ASSERT(pthread_create(&threads[2 + i], NULL, read_rows, &bed) == 0);
+        ASSERT(pthread_create(&threads[2 + i], NULL, read_rows, &fixture) == 0);
     for (int i = 0; i < 2 + READERS; i++)
         pthread_join(threads[i], NULL);
-    store_info(bed.store, &info);
+    store_info(fixture.store, &info);
     ASSERT(info.row_count == RUNS * ROWS * USERS && info.run_count < RUNS);
-    store_close(&bed.store);
+    store_close(&fixture.store);
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     printf("%d runs written beside merges and %d readers, %u are left\n", RUNS, READERS, info.run_count);
     return 0;

@@ -2,8 +2,8 @@
  * json_oracle.h: what jansson, set as strict as it goes, says of a text; with the protocol's depth, which jansson does
  * not know.
  */
-#ifndef CHITCHAT_TESTS_JSON_ORACLE_H
-#define CHITCHAT_TESTS_JSON_ORACLE_H
+#ifndef CHITCHAT_TESTS_UNIT_JSON_ORACLE_H
+#define CHITCHAT_TESTS_UNIT_JSON_ORACLE_H
 
 #include <jansson.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
  * json_random.h: JSON made up from a seed, most of it right, some of it not; and mutations of any text.
  */
-#ifndef CHITCHAT_TESTS_JSON_RANDOM_H
-#define CHITCHAT_TESTS_JSON_RANDOM_H
+#ifndef CHITCHAT_TESTS_UNIT_JSON_RANDOM_H
+#define CHITCHAT_TESTS_UNIT_JSON_RANDOM_H
 
 #include <stdint.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* apart.h: what a body says and returns comes back, and so does that it was ended. */
-#include "storage/apart.h"
+#include "storage/datadir/apart.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,15 +1,15 @@
 /* backup.h, on one file system, where runs are linked; disk-backup.test.mjs has what is copied. (The program is linked
  * with --wrap=copy_link.) */
-#include "store_bed.h"
+#include "store_fixture.h"
 
-#include "storage/backup_private.h"
-#include "storage/copy.h"
-#include "storage/datadir.h"
-#include "storage/hold.h"
+#include "storage/datadir/backup_lock.h"
+#include "storage/datadir/datadir.h"
+#include "storage/offline/backup_private.h"
+#include "storage/offline/copy.h"
 
 static char root[] = "/tmp/chitchat-backup-XXXXXX";
 static char data[40], to[40], restored[40];
-static struct bed bed;
+static struct fixture fixture;
 static struct datadir *datadir;
 static struct backup_report report;
 static struct backup_error error;
@@ -24,11 +24,11 @@ static void setup(void)
     snprintf(restored, sizeof restored, "%s/restored", root);
     cr_assert_eq(datadir_open(&datadir, data, 1, 1, &why), 0, "%s", why.text);
     datadir_close(&datadir);
-    bed.options = (struct store_options){.runs_max = 8, .fan_out = 3};
-    snprintf(bed.dir, sizeof bed.dir, "%s/shard-0000/runs", data);
-    bed_start(&bed);
-    add_user(&bed, "alice", 1, 1, 50);
-    bed_stop(&bed);
+    fixture.options = (struct store_options){.runs_max = 8, .fan_out = 3};
+    snprintf(fixture.dir, sizeof fixture.dir, "%s/shard-0000/runs", data);
+    fixture_start(&fixture);
+    add_user(&fixture, "alice", 1, 1, 50);
+    fixture_stop(&fixture);
 }
 
 static void teardown(void)
@@ -47,7 +47,7 @@ int __wrap_copy_link(const char *from, uint64_t bytes, const char *path, struct 
 int __wrap_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files)
 {
     if (is_overtaken)
-        cr_assert_eq(hold_overtake(data), 0);
+        cr_assert_eq(backup_lock_overtake(data), 0);
     is_overtaken = false;
     return __real_copy_link(from, bytes, path, files);
 }
@@ -133,17 +133,17 @@ Test(backup, a_manifest_that_is_sound_and_says_something_else_is_refused)
     struct manifest_state state;
     struct store_error why = {""};
     char path[160];
-    snprintf(path, sizeof path, "%s/manifest.mdb", bed.dir);
+    snprintf(path, sizeof path, "%s/manifest.mdb", fixture.dir);
     cr_assert_eq(manifest_read(path, false, &state, &why), 0, "%s", why.text);
     cr_assert_eq(state.count, 1);
-    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), 0, "%s", error.text);
+    cr_assert_eq(backup_check_manifest(fixture.dir, &state, &error), 0, "%s", error.text);
     state.marks.last_ts++;
-    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), -EBADMSG);
+    cr_assert_eq(backup_check_manifest(fixture.dir, &state, &error), -EBADMSG);
     cr_assert_not_null(strstr(error.text, "manifest.mdb does not say what was written"));
     state.marks.last_ts--;
     state.entries[0].rows++;
-    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), -EBADMSG);
+    cr_assert_eq(backup_check_manifest(fixture.dir, &state, &error), -EBADMSG);
     state.count = 0;
-    cr_assert_eq(backup_check_manifest(bed.dir, &state, &error), -EBADMSG);
+    cr_assert_eq(backup_check_manifest(fixture.dir, &state, &error), -EBADMSG);
     free(state.entries);
 }

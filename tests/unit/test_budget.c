@@ -1,6 +1,6 @@
 #include <criterion/criterion.h>
 
-#include "budget.h"
+#include "server/budget.h"
 
 #define MIB (UINT64_C(1) << 20)
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config.h"
-#include "config_value.h"
+#include "cli/config.h"
+#include "cli/config_value.h"
 
 #define ARGUMENTS_MAX 128
 

@@ -1,6 +1,6 @@
 /* copy.h: 0 means that the copy is there; what it cannot be sure of is an error, and leaves nothing behind. (The
  * program is linked with --wrap=pread and --wrap=file_write.) */
-#include "storage/copy.h"
+#include "storage/offline/copy.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -122,7 +122,7 @@ Test(copy, a_link_leads_to_the_same_file)
 Test(copy, what_was_settled_is_there_to_be_read)
 {
     int fd = open(from, O_RDWR | O_CLOEXEC);
-    cr_assert_eq(copy_settle(fd), 0);
+    cr_assert_eq(copy_flush_and_drop_cache(fd), 0);
     close(fd);
     check_content(from);
 }

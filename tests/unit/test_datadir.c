@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/datadir.h"
-#include "storage/datadir_meta.h"
+#include "storage/datadir/datadir.h"
+#include "storage/datadir/datadir_meta.h"
 
 /* Each test runs in a process of its own. */
 static char root[] = "/tmp/chitchat-datadir-XXXXXX";

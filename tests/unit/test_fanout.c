@@ -1,9 +1,9 @@
 /* fanout.h: the bounds within which a user may have another entry. */
-#include "fanout.h"
+#include "timeline/fanout.h"
 
 #include <criterion/criterion.h>
 
-#include "user.h"
+#include "timeline/user.h"
 
 #define CROWD 100u
 

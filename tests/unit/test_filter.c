@@ -1,4 +1,4 @@
-#include "storage/filter.h"
+#include "storage/runs/filter.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* group_commit: a batch waits only where others are about to join it one by one, and never longer than half a write. */
 #include <criterion/criterion.h>
 
-#include "group_commit.h"
+#include "durability/group_commit.h"
 
 #define NOW_US 1000000u
 

@@ -1,4 +1,4 @@
-#include "host.h"
+#include "protocol/host.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

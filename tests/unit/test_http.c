@@ -1,5 +1,5 @@
 /* PROTOCOL, "HTTP": heads by their bytes, whole and split at every byte. */
-#include "http.h"
+#include "protocol/http.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

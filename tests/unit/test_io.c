@@ -13,7 +13,7 @@
 #define TURN_US 50000
 #define BUFFER_BYTES 256u
 
-struct bed {
+struct fixture {
     struct io *io;
     struct io_socket socket;
     int peer;
@@ -36,77 +36,77 @@ struct bed {
 
 static void on_accept(void *context, uint32_t listener, int fd)
 {
-    struct bed *bed = context;
+    struct fixture *fixture = context;
     cr_assert_eq(listener, 5);
-    bed->accepted[bed->accepted_count++] = fd;
+    fixture->accepted[fixture->accepted_count++] = fd;
 }
 
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)
 {
-    struct bed *bed = context;
-    bed->recv_calls++;
+    struct fixture *fixture = context;
+    fixture->recv_calls++;
     if (result <= 0) {
-        bed->recv_end = result;
+        fixture->recv_end = result;
         return;
     }
-    memcpy(bed->got + bed->got_bytes, data, (size_t)result);
-    bed->got_bytes += (size_t)result;
+    memcpy(fixture->got + fixture->got_bytes, data, (size_t)result);
+    fixture->got_bytes += (size_t)result;
     memset(data, 0xEE, (size_t)result); /* the bytes are ours until we return */
-    if (bed->close_on_recv)
-        io_close(bed->io, socket);
-    if (bed->stop_on_recv)
-        io_recv_stop(bed->io, socket);
+    if (fixture->close_on_recv)
+        io_close(fixture->io, socket);
+    if (fixture->stop_on_recv)
+        io_recv_stop(fixture->io, socket);
 }
 
 static void on_sent(void *context, struct io_socket *socket, int result)
 {
-    struct bed *bed = context;
+    struct fixture *fixture = context;
     (void)socket;
-    bed->sent_calls++;
-    bed->sent_result = result;
+    fixture->sent_calls++;
+    fixture->sent_result = result;
 }
 
 static void on_closed(void *context, struct io_socket *socket)
 {
-    struct bed *bed = context;
-    cr_assert_eq(socket, &bed->socket);
-    bed->is_closed = true;
+    struct fixture *fixture = context;
+    cr_assert_eq(socket, &fixture->socket);
+    fixture->is_closed = true;
 }
 
 static void on_released(void *context, struct io_socket *socket, int fd)
 {
-    struct bed *bed = context;
+    struct fixture *fixture = context;
     cr_assert_eq(socket->fd, -1);
-    bed->released_fd = fd;
+    fixture->released_fd = fd;
 }
 
 static void on_written(void *context, struct io_write *write, int result)
 {
-    struct bed *bed = context;
+    struct fixture *fixture = context;
     (void)write;
-    bed->written_calls++;
-    bed->written_result = result;
+    fixture->written_calls++;
+    fixture->written_result = result;
 }
 
 static const struct io_handlers handlers = {on_accept, on_recv, on_sent, on_closed, on_released, on_written};
 
-static struct bed *bed_make(uint32_t buffer_count, int fd, int peer)
+static struct fixture *fixture_make(uint32_t buffer_count, int fd, int peer)
 {
-    struct bed *bed = calloc(1, sizeof *bed);
+    struct fixture *fixture = calloc(1, sizeof *fixture);
     struct io_options options = {.recv_buffer_bytes = BUFFER_BYTES, .recv_buffer_count = buffer_count};
-    bed->recv_end = 1;
-    bed->released_fd = -1;
-    cr_assert_eq(io_open(&bed->io, &options, &handlers, bed), 0);
-    io_adopt(bed->io, &bed->socket, fd);
-    bed->peer = peer;
-    return bed;
+    fixture->recv_end = 1;
+    fixture->released_fd = -1;
+    cr_assert_eq(io_open(&fixture->io, &options, &handlers, fixture), 0);
+    io_adopt(fixture->io, &fixture->socket, fd);
+    fixture->peer = peer;
+    return fixture;
 }
 
-static struct bed *bed_open(void)
+static struct fixture *fixture_open(void)
 {
     int ends[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    return bed_make(4, ends[0], ends[1]);
+    return fixture_make(4, ends[0], ends[1]);
 }
 
 static int listen_somewhere(struct sockaddr_in *address_r)
@@ -121,7 +121,7 @@ static int listen_somewhere(struct sockaddr_in *address_r)
 }
 
 /* Two ends of a TCP connection, which takes more at once than a socket pair does. */
-static struct bed *bed_open_tcp(uint32_t buffer_count)
+static struct fixture *fixture_open_tcp(uint32_t buffer_count)
 {
     struct sockaddr_in address;
     int listener = listen_somewhere(&address);
@@ -130,47 +130,47 @@ static struct bed *bed_open_tcp(uint32_t buffer_count)
     int fd = accept(listener, NULL, NULL);
     cr_assert_geq(fd, 0);
     close(listener);
-    return bed_make(buffer_count, fd, peer);
+    return fixture_make(buffer_count, fd, peer);
 }
 
 /* Turns until `condition` holds; the test ends when it never does. */
-#define TURN_UNTIL(bed, condition)                                                                                     \
+#define TURN_UNTIL(fixture, condition)                                                                                 \
     do {                                                                                                               \
         for (int turn = 0; turn < 200 && !(condition); turn++)                                                         \
-            cr_assert_geq(io_gather((bed)->io, TURN_US), 0);                                                           \
+            cr_assert_geq(io_gather((fixture)->io, TURN_US), 0);                                                       \
         cr_assert(condition);                                                                                          \
     } while (0)
 
 /* A few turns in which nothing is waited for. */
-static void turn_some(struct bed *bed)
+static void turn_some(struct fixture *fixture)
 {
     for (int i = 0; i < 5; i++)
-        cr_assert_geq(io_gather(bed->io, 1000), 0);
+        cr_assert_geq(io_gather(fixture->io, 1000), 0);
 }
 
-static void bed_close(struct bed *bed)
+static void fixture_close(struct fixture *fixture)
 {
-    if (bed->socket.fd >= 0 && !bed->is_closed) {
-        io_close(bed->io, &bed->socket);
-        TURN_UNTIL(bed, bed->is_closed);
+    if (fixture->socket.fd >= 0 && !fixture->is_closed) {
+        io_close(fixture->io, &fixture->socket);
+        TURN_UNTIL(fixture, fixture->is_closed);
     }
-    io_close_loop(&bed->io);
-    cr_assert_null(bed->io);
-    close(bed->peer);
-    free(bed);
+    io_close_loop(&fixture->io);
+    cr_assert_null(fixture->io);
+    close(fixture->peer);
+    free(fixture);
 }
 
 /* How much of `bytes` the socket took. */
-static size_t peer_writes_what_fits(struct bed *bed, const char *data, size_t bytes)
+static size_t peer_writes_what_fits(struct fixture *fixture, const char *data, size_t bytes)
 {
-    ssize_t written = send(bed->peer, data, bytes, MSG_DONTWAIT);
+    ssize_t written = send(fixture->peer, data, bytes, MSG_DONTWAIT);
     cr_assert_geq(written, 1 << 17);
     return (size_t)written;
 }
 
-static void peer_write(struct bed *bed, const char *text)
+static void peer_write(struct fixture *fixture, const char *text)
 {
-    cr_assert_eq(write(bed->peer, text, strlen(text)), (ssize_t)strlen(text));
+    cr_assert_eq(write(fixture->peer, text, strlen(text)), (ssize_t)strlen(text));
 }
 
 Test(io, the_kernel_has_what_is_needed)
@@ -181,91 +181,91 @@ Test(io, the_kernel_has_what_is_needed)
 
 Test(io, a_receive_once_gives_one_piece_and_no_more)
 {
-    struct bed *bed = bed_open();
-    io_recv_once(bed->io, &bed->socket);
-    peer_write(bed, "first");
-    TURN_UNTIL(bed, bed->recv_calls == 1);
-    peer_write(bed, "second");
-    turn_some(bed);
-    cr_assert_eq(bed->recv_calls, 1);
-    io_recv_once(bed->io, &bed->socket);
-    io_recv_once(bed->io, &bed->socket);
-    TURN_UNTIL(bed, bed->recv_calls == 2);
-    cr_assert_eq(bed->got_bytes, 11);
-    cr_assert_arr_eq(bed->got, "firstsecond", 11);
-    bed_close(bed);
+    struct fixture *fixture = fixture_open();
+    io_recv_once(fixture->io, &fixture->socket);
+    peer_write(fixture, "first");
+    TURN_UNTIL(fixture, fixture->recv_calls == 1);
+    peer_write(fixture, "second");
+    turn_some(fixture);
+    cr_assert_eq(fixture->recv_calls, 1);
+    io_recv_once(fixture->io, &fixture->socket);
+    io_recv_once(fixture->io, &fixture->socket);
+    TURN_UNTIL(fixture, fixture->recv_calls == 2);
+    cr_assert_eq(fixture->got_bytes, 11);
+    cr_assert_arr_eq(fixture->got, "firstsecond", 11);
+    fixture_close(fixture);
 }
 
 Test(io, a_receive_goes_on_past_the_number_of_buffers_and_keeps_every_byte)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     static char pattern[200000];
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (char)(i * 7 + i / 251);
-    io_recv_start(bed->io, &bed->socket);
+    io_recv_start(fixture->io, &fixture->socket);
     for (size_t at = 0; at < sizeof pattern;) {
-        ssize_t bytes = send(bed->peer, pattern + at, sizeof pattern - at, MSG_DONTWAIT);
+        ssize_t bytes = send(fixture->peer, pattern + at, sizeof pattern - at, MSG_DONTWAIT);
         if (bytes > 0)
             at += (size_t)bytes;
-        cr_assert_geq(io_gather(bed->io, 100), 0);
+        cr_assert_geq(io_gather(fixture->io, 100), 0);
     }
-    TURN_UNTIL(bed, bed->got_bytes == sizeof pattern);
-    cr_assert_arr_eq(bed->got, pattern, sizeof pattern);
-    bed_close(bed);
+    TURN_UNTIL(fixture, fixture->got_bytes == sizeof pattern);
+    cr_assert_arr_eq(fixture->got, pattern, sizeof pattern);
+    fixture_close(fixture);
 }
 
 Test(io, the_end_of_the_peer_is_told_once)
 {
-    struct bed *bed = bed_open();
-    io_recv_start(bed->io, &bed->socket);
-    peer_write(bed, "bye");
-    shutdown(bed->peer, SHUT_WR);
-    TURN_UNTIL(bed, bed->recv_end == 0);
-    turn_some(bed);
-    cr_assert_eq(bed->recv_calls, 2);
-    cr_assert_eq(bed->got_bytes, 3);
-    io_recv_start(bed->io, &bed->socket); /* nothing more can come: it is not armed */
-    turn_some(bed);
-    cr_assert_eq(bed->recv_calls, 2);
-    bed_close(bed);
+    struct fixture *fixture = fixture_open();
+    io_recv_start(fixture->io, &fixture->socket);
+    peer_write(fixture, "bye");
+    shutdown(fixture->peer, SHUT_WR);
+    TURN_UNTIL(fixture, fixture->recv_end == 0);
+    turn_some(fixture);
+    cr_assert_eq(fixture->recv_calls, 2);
+    cr_assert_eq(fixture->got_bytes, 3);
+    io_recv_start(fixture->io, &fixture->socket); /* nothing more can come: it is not armed */
+    turn_some(fixture);
+    cr_assert_eq(fixture->recv_calls, 2);
+    fixture_close(fixture);
 }
 
 Test(io, a_stopped_receive_gives_nothing_until_it_is_started_again)
 {
-    struct bed *bed = bed_open();
-    io_recv_start(bed->io, &bed->socket);
-    turn_some(bed);
-    io_recv_stop(bed->io, &bed->socket);
-    turn_some(bed);
-    peer_write(bed, "waits");
-    turn_some(bed);
-    cr_assert_eq(bed->recv_calls, 0);
-    io_recv_start(bed->io, &bed->socket);
-    TURN_UNTIL(bed, bed->got_bytes == 5);
-    io_recv_stop(bed->io, &bed->socket);
-    io_recv_start(bed->io, &bed->socket); /* before the old one has ended */
-    peer_write(bed, "again");
-    TURN_UNTIL(bed, bed->got_bytes == 10);
-    bed_close(bed);
+    struct fixture *fixture = fixture_open();
+    io_recv_start(fixture->io, &fixture->socket);
+    turn_some(fixture);
+    io_recv_stop(fixture->io, &fixture->socket);
+    turn_some(fixture);
+    peer_write(fixture, "waits");
+    turn_some(fixture);
+    cr_assert_eq(fixture->recv_calls, 0);
+    io_recv_start(fixture->io, &fixture->socket);
+    TURN_UNTIL(fixture, fixture->got_bytes == 5);
+    io_recv_stop(fixture->io, &fixture->socket);
+    io_recv_start(fixture->io, &fixture->socket); /* before the old one has ended */
+    peer_write(fixture, "again");
+    TURN_UNTIL(fixture, fixture->got_bytes == 10);
+    fixture_close(fixture);
 }
 
 /* What a turn takes in goes round after round, in which a receive that was stopped must have no part. */
 static void stops_when_much_comes(bool is_there_already)
 {
-    struct bed *bed = bed_open_tcp(64);
+    struct fixture *fixture = fixture_open_tcp(64);
     static char much[512 << 10];
-    bed->stop_on_recv = true;
+    fixture->stop_on_recv = true;
     if (is_there_already)
-        peer_writes_what_fits(bed, much, sizeof much);
-    io_recv_start(bed->io, &bed->socket);
+        peer_writes_what_fits(fixture, much, sizeof much);
+    io_recv_start(fixture->io, &fixture->socket);
     if (!is_there_already) {
-        turn_some(bed);
-        peer_writes_what_fits(bed, much, sizeof much);
+        turn_some(fixture);
+        peer_writes_what_fits(fixture, much, sizeof much);
     }
-    TURN_UNTIL(bed, bed->got_bytes > 0);
-    turn_some(bed);
-    cr_assert_leq(bed->got_bytes, 64 * BUFFER_BYTES, "%zu bytes", bed->got_bytes);
-    bed_close(bed);
+    TURN_UNTIL(fixture, fixture->got_bytes > 0);
+    turn_some(fixture);
+    cr_assert_leq(fixture->got_bytes, 64 * BUFFER_BYTES, "%zu bytes", fixture->got_bytes);
+    fixture_close(fixture);
 }
 
 Test(io, a_receive_that_waited_is_stopped_at_once_when_much_comes)
@@ -280,170 +280,170 @@ Test(io, a_receive_of_much_that_is_there_already_is_stopped_at_once)
 
 Test(io, a_receive_of_much_goes_on_where_it_was_stopped_and_keeps_every_byte)
 {
-    struct bed *bed = bed_open_tcp(64);
+    struct fixture *fixture = fixture_open_tcp(64);
     static char much[256 << 10];
     for (size_t i = 0; i < sizeof much; i++)
         much[i] = (char)(i * 7 + i / 251);
-    bed->stop_on_recv = true;
-    size_t written = peer_writes_what_fits(bed, much, sizeof much);
-    for (int turn = 0; turn < 5000 && bed->got_bytes < written; turn++) {
-        io_recv_start(bed->io, &bed->socket);
-        cr_assert_geq(io_gather(bed->io, TURN_US), 0);
+    fixture->stop_on_recv = true;
+    size_t written = peer_writes_what_fits(fixture, much, sizeof much);
+    for (int turn = 0; turn < 5000 && fixture->got_bytes < written; turn++) {
+        io_recv_start(fixture->io, &fixture->socket);
+        cr_assert_geq(io_gather(fixture->io, TURN_US), 0);
     }
-    cr_assert_eq(bed->got_bytes, written);
-    cr_assert_arr_eq(bed->got, much, written);
-    bed_close(bed);
+    cr_assert_eq(fixture->got_bytes, written);
+    cr_assert_arr_eq(fixture->got, much, written);
+    fixture_close(fixture);
 }
 
 Test(io, a_send_of_several_pieces_arrives_whole_and_is_told_once)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     static char big[300000], back[400000];
     memset(big, 'x', sizeof big);
     struct iovec vectors[] = {{(void *)"head", 4}, {big, sizeof big}, {(void *)"tail", 4}};
-    io_send(bed->io, &bed->socket, vectors, 3);
-    cr_assert(io_is_sending(&bed->socket));
+    io_send(fixture->io, &fixture->socket, vectors, 3);
+    cr_assert(io_is_sending(&fixture->socket));
     size_t got = 0;
     while (got < sizeof big + 8) {
-        cr_assert_geq(io_gather(bed->io, 1000), 0);
-        ssize_t bytes = recv(bed->peer, back + got, sizeof back - got, MSG_DONTWAIT);
+        cr_assert_geq(io_gather(fixture->io, 1000), 0);
+        ssize_t bytes = recv(fixture->peer, back + got, sizeof back - got, MSG_DONTWAIT);
         got += bytes > 0 ? (size_t)bytes : 0;
     }
-    TURN_UNTIL(bed, bed->sent_calls == 1);
-    cr_assert_eq(bed->sent_result, 0);
-    cr_assert_not(io_is_sending(&bed->socket));
+    TURN_UNTIL(fixture, fixture->sent_calls == 1);
+    cr_assert_eq(fixture->sent_result, 0);
+    cr_assert_not(io_is_sending(&fixture->socket));
     cr_assert_arr_eq(back, "head", 4);
     cr_assert_arr_eq(back + 4 + sizeof big, "tail", 4);
-    bed_close(bed);
+    fixture_close(fixture);
 }
 
 Test(io, a_send_to_a_peer_that_is_gone_fails)
 {
-    struct bed *bed = bed_open();
-    close(bed->peer);
+    struct fixture *fixture = fixture_open();
+    close(fixture->peer);
     struct iovec vector = {(void *)"x", 1};
-    io_send(bed->io, &bed->socket, &vector, 1);
-    TURN_UNTIL(bed, bed->sent_calls == 1);
-    cr_assert_lt(bed->sent_result, 0);
-    bed->peer = open("/dev/null", O_RDONLY);
-    bed_close(bed);
+    io_send(fixture->io, &fixture->socket, &vector, 1);
+    TURN_UNTIL(fixture, fixture->sent_calls == 1);
+    cr_assert_lt(fixture->sent_result, 0);
+    fixture->peer = open("/dev/null", O_RDONLY);
+    fixture_close(fixture);
 }
 
 Test(io, closing_breaks_off_what_is_in_flight_and_is_told_last)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     static char big[4 << 20];
     struct iovec vector = {big, sizeof big};
-    io_recv_start(bed->io, &bed->socket);
-    io_send(bed->io, &bed->socket, &vector, 1); /* nobody reads it */
-    turn_some(bed);
-    cr_assert(io_is_sending(&bed->socket));
-    io_close(bed->io, &bed->socket);
-    (void)!send(bed->peer, "ignored", 7, MSG_NOSIGNAL);
-    TURN_UNTIL(bed, bed->is_closed);
-    cr_assert_eq(bed->sent_calls, 0);
-    cr_assert_eq(bed->recv_calls, 0);
-    bed_close(bed);
+    io_recv_start(fixture->io, &fixture->socket);
+    io_send(fixture->io, &fixture->socket, &vector, 1); /* nobody reads it */
+    turn_some(fixture);
+    cr_assert(io_is_sending(&fixture->socket));
+    io_close(fixture->io, &fixture->socket);
+    (void)!send(fixture->peer, "ignored", 7, MSG_NOSIGNAL);
+    TURN_UNTIL(fixture, fixture->is_closed);
+    cr_assert_eq(fixture->sent_calls, 0);
+    cr_assert_eq(fixture->recv_calls, 0);
+    fixture_close(fixture);
 }
 
 Test(io, a_socket_may_be_closed_from_within_its_callback)
 {
-    struct bed *bed = bed_open();
-    bed->close_on_recv = true;
-    io_recv_start(bed->io, &bed->socket);
-    peer_write(bed, "x");
-    TURN_UNTIL(bed, bed->is_closed);
-    cr_assert_eq(bed->recv_calls, 1);
-    bed_close(bed);
+    struct fixture *fixture = fixture_open();
+    fixture->close_on_recv = true;
+    io_recv_start(fixture->io, &fixture->socket);
+    peer_write(fixture, "x");
+    TURN_UNTIL(fixture, fixture->is_closed);
+    cr_assert_eq(fixture->recv_calls, 1);
+    fixture_close(fixture);
 }
 
 Test(io, a_released_socket_is_quiet_and_goes_on_elsewhere_without_losing_a_byte)
 {
-    struct bed *bed = bed_open();
-    io_recv_start(bed->io, &bed->socket);
-    peer_write(bed, "before ");
-    TURN_UNTIL(bed, bed->got_bytes == 7);
-    peer_write(bed, "while ");
-    io_release(bed->io, &bed->socket);
-    TURN_UNTIL(bed, bed->released_fd >= 0);
-    peer_write(bed, "after");
-    struct io_socket old = bed->socket;
+    struct fixture *fixture = fixture_open();
+    io_recv_start(fixture->io, &fixture->socket);
+    peer_write(fixture, "before ");
+    TURN_UNTIL(fixture, fixture->got_bytes == 7);
+    peer_write(fixture, "while ");
+    io_release(fixture->io, &fixture->socket);
+    TURN_UNTIL(fixture, fixture->released_fd >= 0);
+    peer_write(fixture, "after");
+    struct io_socket old = fixture->socket;
     cr_assert_eq(old.fd, -1);
-    io_adopt(bed->io, &bed->socket, bed->released_fd);
-    io_recv_start(bed->io, &bed->socket);
-    TURN_UNTIL(bed, bed->got_bytes == 18);
-    cr_assert_arr_eq(bed->got, "before while after", 18);
-    bed_close(bed);
+    io_adopt(fixture->io, &fixture->socket, fixture->released_fd);
+    io_recv_start(fixture->io, &fixture->socket);
+    TURN_UNTIL(fixture, fixture->got_bytes == 18);
+    cr_assert_arr_eq(fixture->got, "before while after", 18);
+    fixture_close(fixture);
 }
 
 Test(io, closing_may_still_come_after_releasing)
 {
-    struct bed *bed = bed_open();
-    io_recv_start(bed->io, &bed->socket);
-    turn_some(bed);
-    io_release(bed->io, &bed->socket);
-    io_close(bed->io, &bed->socket);
-    TURN_UNTIL(bed, bed->is_closed);
-    cr_assert_eq(bed->released_fd, -1);
-    bed_close(bed);
+    struct fixture *fixture = fixture_open();
+    io_recv_start(fixture->io, &fixture->socket);
+    turn_some(fixture);
+    io_release(fixture->io, &fixture->socket);
+    io_close(fixture->io, &fixture->socket);
+    TURN_UNTIL(fixture, fixture->is_closed);
+    cr_assert_eq(fixture->released_fd, -1);
+    fixture_close(fixture);
 }
 
 Test(io, ending_our_side_lets_the_peer_read_to_the_end)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     char back[8];
     struct iovec vector = {(void *)"last", 4};
-    io_send(bed->io, &bed->socket, &vector, 1);
-    io_shutdown_send(bed->io, &bed->socket);
-    TURN_UNTIL(bed, bed->sent_calls == 1);
-    cr_assert_eq(read(bed->peer, back, sizeof back), 4);
-    cr_assert_eq(read(bed->peer, back, sizeof back), 0);
-    bed_close(bed);
+    io_send(fixture->io, &fixture->socket, &vector, 1);
+    io_shutdown_send(fixture->io, &fixture->socket);
+    TURN_UNTIL(fixture, fixture->sent_calls == 1);
+    cr_assert_eq(read(fixture->peer, back, sizeof back), 4);
+    cr_assert_eq(read(fixture->peer, back, sizeof back), 0);
+    fixture_close(fixture);
 }
 
 Test(io, accepts_until_it_is_told_to_stop)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     struct sockaddr_in address;
     int listener = listen_somewhere(&address);
     int clients[3];
-    io_accept_start(bed->io, 5, listener);
-    cr_assert(io_is_accepting(bed->io));
+    io_accept_start(fixture->io, 5, listener);
+    cr_assert(io_is_accepting(fixture->io));
     for (int i = 0; i < 3; i++) {
         clients[i] = socket(AF_INET, SOCK_STREAM, 0);
         cr_assert_eq(connect(clients[i], (struct sockaddr *)&address, sizeof address), 0);
     }
-    TURN_UNTIL(bed, bed->accepted_count == 3);
-    io_accept_stop(bed->io);
-    TURN_UNTIL(bed, !io_is_accepting(bed->io));
+    TURN_UNTIL(fixture, fixture->accepted_count == 3);
+    io_accept_stop(fixture->io);
+    TURN_UNTIL(fixture, !io_is_accepting(fixture->io));
     close(listener);
     for (int i = 0; i < 3; i++) {
         close(clients[i]);
-        close(bed->accepted[i]);
+        close(fixture->accepted[i]);
     }
-    bed_close(bed);
+    fixture_close(fixture);
 }
 
 Test(io, a_write_of_the_log_is_told_with_its_bytes_and_a_failed_one_with_its_error)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     char path[] = "/tmp/chitchat-io-XXXXXX", back[8] = "";
     int fd = mkstemp(path);
     struct io_write write = {.fd = fd, .data = "durable", .bytes = 7, .offset = 100};
-    io_write_submit(bed->io, &write);
-    TURN_UNTIL(bed, bed->written_calls == 1);
-    cr_assert_eq(bed->written_result, 7);
+    io_write_submit(fixture->io, &write);
+    TURN_UNTIL(fixture, fixture->written_calls == 1);
+    cr_assert_eq(fixture->written_result, 7);
     cr_assert_eq(pread(fd, back, 7, 100), 7);
     cr_assert_arr_eq(back, "durable", 7);
     int read_only = open(path, O_RDONLY);
     write.fd = read_only;
-    io_write_submit(bed->io, &write);
-    TURN_UNTIL(bed, bed->written_calls == 2);
-    cr_assert_eq(bed->written_result, -EBADF);
+    io_write_submit(fixture->io, &write);
+    TURN_UNTIL(fixture, fixture->written_calls == 2);
+    cr_assert_eq(fixture->written_result, -EBADF);
     close(read_only);
     close(fd);
     unlink(path);
-    bed_close(bed);
+    fixture_close(fixture);
 }
 
 static void *wake_soon(void *argument)
@@ -456,15 +456,15 @@ static void *wake_soon(void *argument)
 /* It would time out after a minute, and the test with it. */
 Test(io, a_thread_wakes_a_loop_that_sleeps, .timeout = 30)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     pthread_t thread;
-    cr_assert_geq(io_gather(bed->io, 0), 0);
+    cr_assert_geq(io_gather(fixture->io, 0), 0);
     for (int i = 0; i < 3; i++) {
-        pthread_create(&thread, NULL, wake_soon, bed->io);
-        cr_assert_geq(io_gather(bed->io, 60000000), 0);
+        pthread_create(&thread, NULL, wake_soon, fixture->io);
+        cr_assert_geq(io_gather(fixture->io, 60000000), 0);
         pthread_join(thread, NULL);
     }
-    bed_close(bed);
+    fixture_close(fixture);
 }
 
 static void *sleep_long(void *argument)
@@ -476,35 +476,35 @@ static void *sleep_long(void *argument)
 
 Test(io, a_loop_wakes_another_that_sleeps, .timeout = 30)
 {
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     struct io_options options = {.recv_buffer_bytes = 256, .recv_buffer_count = 4};
     struct io *other;
     pthread_t thread;
-    cr_assert_eq(io_open(&other, &options, &handlers, bed), 0);
+    cr_assert_eq(io_open(&other, &options, &handlers, fixture), 0);
     pthread_create(&thread, NULL, sleep_long, other);
     usleep(20000);
-    io_wake(bed->io, other);
-    cr_assert_geq(io_gather(bed->io, 0), 0);
+    io_wake(fixture->io, other);
+    cr_assert_geq(io_gather(fixture->io, 0), 0);
     pthread_join(thread, NULL);
     io_close_loop(&other);
-    bed_close(bed);
+    fixture_close(fixture);
 }
 
 Test(io, more_than_the_queue_has_entries_may_be_asked_for_in_one_turn)
 {
     enum { WRITES = 5000 };
-    struct bed *bed = bed_open();
+    struct fixture *fixture = fixture_open();
     int wall[2];
     cr_assert_eq(pipe(wall), 0);
     struct io_write *writes = calloc(WRITES, sizeof *writes);
-    turn_some(bed);
+    turn_some(fixture);
     for (uint32_t i = 0; i < WRITES; i++) {
         writes[i] = (struct io_write){.fd = wall[1], .data = "x", .bytes = 1, .offset = (uint64_t)-1};
-        io_write_submit(bed->io, &writes[i]);
+        io_write_submit(fixture->io, &writes[i]);
     }
-    TURN_UNTIL(bed, bed->written_calls == WRITES);
+    TURN_UNTIL(fixture, fixture->written_calls == WRITES);
     free(writes);
     close(wall[0]);
     close(wall[1]);
-    bed_close(bed);
+    fixture_close(fixture);
 }

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "json.h"
 #include "json_oracle.h"
 #include "json_random.h"
+#include "protocol/json.h"
 
 #define BYTES_MAX 131072u
 

@@ -1,4 +1,4 @@
-#include "json_put.h"
+#include "protocol/json_put.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "key_window.h"
+#include "timeline/key_window.h"
 
 #define NO_LIMIT UINT64_MAX
 

@@ -1,5 +1,5 @@
 /* manifest.h: what a reader in another process costs the writer: while it lives, and when it was killed. */
-#include "storage/manifest.h"
+#include "storage/runs/manifest.h"
 
 #include <criterion/criterion.h>
 #include <lmdb.h>

@@ -1,4 +1,4 @@
-#include "storage/memtable.h"
+#include "storage/memtable/memtable.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,36 +1,36 @@
-#include "storage/merge_rule.h"
+#include "storage/runs/merge_rule.h"
 
 #include <criterion/criterion.h>
 
 #define RUNS_MAX 12u
 
 /* Runs from a text: a digit is the level of one, whose rows are ten times as many each level; `*` marks it as taken. */
-struct bed {
+struct fixture {
     struct merge_run runs[32];
     uint32_t count;
     struct merge_options options;
 };
 
-static struct bed bed_of(const char *text)
+static struct fixture fixture_of(const char *text)
 {
-    struct bed bed = {.options = {.runs_max = RUNS_MAX, .fan_out = 3, .bytes_max = UINT64_MAX}};
+    struct fixture fixture = {.options = {.runs_max = RUNS_MAX, .fan_out = 3, .bytes_max = UINT64_MAX}};
     for (; *text != 0; text++) {
         if (*text == '*') {
-            bed.runs[bed.count - 1].is_taken = true;
+            fixture.runs[fixture.count - 1].is_taken = true;
             continue;
         }
         uint64_t rows = 1;
         for (char level = '0'; level < *text; level++)
             rows *= 10;
-        bed.runs[bed.count++] = (struct merge_run){(uint32_t)(*text - '0'), rows, rows, false};
+        fixture.runs[fixture.count++] = (struct merge_run){(uint32_t)(*text - '0'), rows, rows, false};
     }
-    return bed;
+    return fixture;
 }
 
 static void expect(const char *text, const struct merge_outer *outer, uint32_t begin, uint32_t count)
 {
-    struct bed bed = bed_of(text);
-    struct merge_choice choice = merge_rule_choose(bed.runs, bed.count, &bed.options, outer);
+    struct fixture fixture = fixture_of(text);
+    struct merge_choice choice = merge_rule_choose(fixture.runs, fixture.count, &fixture.options, outer);
     cr_assert_eq(choice.count, count, "%s: %u runs", text, choice.count);
     cr_assert(count == 0 || choice.begin == begin, "%s: from %u", text, choice.begin);
 }
@@ -69,8 +69,8 @@ Test(merge_rule, between_the_slices_of_a_long_merge_only_lower_levels_go)
 
 Test(merge_rule, near_the_cap_the_neighbours_with_the_fewest_rows_go)
 {
-    struct bed bed = bed_of("");
-    cr_assert_eq(merge_rule_near_cap(&bed.options), 11);
+    struct fixture fixture = fixture_of("");
+    cr_assert_eq(merge_rule_near_cap(&fixture.options), 11);
     expect("4433221100", NULL, 0, 0);
     expect("44332211003", NULL, 7, 3);
 }
@@ -85,15 +85,15 @@ Test(merge_rule, near_the_cap_an_interruption_takes_fewer_rows_than_what_it_inte
 
 Test(merge_rule, what_would_be_too_large_a_file_is_not_merged)
 {
-    struct bed bed = bed_of("222000");
-    bed.options.bytes_max = 300;
-    cr_assert_eq(merge_rule_choose(bed.runs, 3, &bed.options, NULL).count, 0);
-    cr_assert_eq(merge_rule_choose(bed.runs, 6, &bed.options, NULL).count, 3);
+    struct fixture fixture = fixture_of("222000");
+    fixture.options.bytes_max = 300;
+    cr_assert_eq(merge_rule_choose(fixture.runs, 3, &fixture.options, NULL).count, 0);
+    cr_assert_eq(merge_rule_choose(fixture.runs, 6, &fixture.options, NULL).count, 3);
 }
 
 Test(merge_rule, with_its_own_cap_and_fan_out_every_count_of_runs_can_shrink_again)
 {
-    struct bed bed = bed_of("432143214321");
-    cr_assert_eq(bed.count, RUNS_MAX);
-    cr_assert_gt(merge_rule_choose(bed.runs, bed.count, &bed.options, NULL).count, 1);
+    struct fixture fixture = fixture_of("432143214321");
+    cr_assert_eq(fixture.count, RUNS_MAX);
+    cr_assert_gt(merge_rule_choose(fixture.runs, fixture.count, &fixture.options, NULL).count, 1);
 }

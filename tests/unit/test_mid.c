@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "mid.h"
+#include "protocol/mid.h"
 
 /* Bits `from` to `from + count` of the mid, the first one the highest of the first byte. */
 static uint64_t bits(const uint8_t mid[LIMIT_MID_BYTES], unsigned from, unsigned count)

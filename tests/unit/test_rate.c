@@ -1,6 +1,6 @@
 #include <criterion/criterion.h>
 
-#include "rate.h"
+#include "base/rate.h"
 
 #define SECOND UINT64_C(1000000)
 

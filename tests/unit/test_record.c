@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
-#include "storage/record_heap.h"
+#include "storage/memtable/record_heap.h"
 
 static struct record_heap *heap;
 
@@ -346,13 +346,13 @@ Test(record_heap, a_held_record_stands_without_a_reference_and_may_get_one_again
     uint32_t first = (uint32_t)record_heap_holder_open(heap), second = (uint32_t)record_heap_holder_open(heap);
     cr_assert_neq(first, second);
     struct record *record = make("alice", "bob", "k", "text"), *again = record;
-    record_heap_hold(heap, first, record);
-    record_heap_hold(heap, second, record);
+    record_heap_holder_ref(heap, first, record);
+    record_heap_holder_ref(heap, second, record);
     record_heap_unref(heap, &record);
-    cr_assert(record_heap_let_go(heap, first, 1));
+    cr_assert(record_heap_holder_unref(heap, first, 1));
     cr_assert(is(record_text(again), "text"));
     record = record_heap_ref(heap, again);
-    cr_assert(record_heap_let_go(heap, second, 1));
+    cr_assert(record_heap_holder_unref(heap, second, 1));
     cr_assert(is(record_text(record), "text"), "the reference keeps it");
     record_heap_unref(heap, &record);
 }
@@ -364,13 +364,13 @@ Test(record_heap, what_is_held_takes_room_until_it_is_let_go_of_block_by_block)
     uint32_t holder = (uint32_t)record_heap_holder_open(heap), count = 0, slices = 1;
     struct record *record;
     while ((record = record_heap_take(heap, SPAN_LITERAL("a"), SPAN_LITERAL("b"), SPAN_LITERAL(""), body)) != NULL) {
-        record_heap_hold(heap, holder, record);
+        record_heap_holder_ref(heap, holder, record);
         record_heap_unref(heap, &record);
         count++;
     }
     uint64_t blocks = record_heap_bytes_max(heap) / RECORD_HEAP_BLOCK_BYTES;
     cr_assert_eq(record_heap_bytes_used(heap), record_heap_bytes_max(heap));
-    while (!record_heap_let_go(heap, holder, 1))
+    while (!record_heap_holder_unref(heap, holder, 1))
         slices++;
     cr_assert_eq(slices, blocks);
     cr_assert_leq(record_heap_bytes_used(heap), RECORD_HEAP_BLOCK_BYTES, "all but the one that is filled");
@@ -386,8 +386,8 @@ Test(record_heap, so_many_may_hold_at_a_time)
     for (uint32_t i = 0; i < RECORD_HEAP_HOLDERS_MAX; i++)
         cr_assert_eq(record_heap_holder_open(heap), (int)i);
     cr_assert_eq(record_heap_holder_open(heap), -ENOMEM);
-    cr_assert(record_heap_let_go(heap, 3, 1), "it holds nothing");
+    cr_assert(record_heap_holder_unref(heap, 3, 1), "it holds nothing");
     cr_assert_eq(record_heap_holder_open(heap), 3);
     for (uint32_t i = 0; i < RECORD_HEAP_HOLDERS_MAX; i++)
-        cr_assert(record_heap_let_go(heap, i, 1));
+        cr_assert(record_heap_holder_unref(heap, i, 1));
 }

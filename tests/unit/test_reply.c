@@ -1,11 +1,11 @@
 /* Every reply is read back: the frame's header by hand, its JSON by jansson. */
-#include "reply.h"
+#include "protocol/reply.h"
 
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "ws.h"
+#include "protocol/ws.h"
 
 static const uint8_t mid[LIMIT_MID_BYTES] = {0, 16, 131, 16, 81, 135, 32, 146, 139, 48, 211, 143, 65, 20, 147};
 #define MID_TEXT "ABCDEFGHIJKLMNOPQRST"

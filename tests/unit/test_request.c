@@ -1,5 +1,5 @@
 /* PROTOCOL, "Requests": the order of checks, each field, and jansson as the oracle over many inputs. */
-#include "request.h"
+#include "protocol/request.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 
 #include "base/list.h"
 #include "storage/page_guard.h"
-#include "storage/run.h"
+#include "storage/runs/run.h"
 
 /* Their filter takes three pieces of 64 KiB in the file. */
 #define USERS 120000u

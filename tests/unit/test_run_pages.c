@@ -1,5 +1,5 @@
 /* run_pages.h: whatever the number and sizes of rows, LMDB reads the tree as its own, and goes on writing in it. */
-#include "storage/run_pages.h"
+#include "storage/runs/run_pages.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

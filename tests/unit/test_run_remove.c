@@ -1,7 +1,7 @@
 /* run_remove.h: a file goes in steps, and not what another name leads to, or what is being copied. */
-#include "storage/run_remove.h"
+#include "storage/runs/run_remove.h"
 
-#include "storage/copy.h"
+#include "storage/offline/copy.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

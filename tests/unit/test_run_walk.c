@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "storage/page_guard.h"
-#include "storage/run_walk.h"
+#include "storage/runs/run_walk.h"
 
 #define ROWS 40000u
 #define VALUE_BYTES 200u

@@ -1,4 +1,4 @@
-#include "storage/segment.h"
+#include "storage/wal/segment.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "timeline.h"
+#include "timeline/timeline.h"
 
 #define ENTRIES_MAX 10000u
 

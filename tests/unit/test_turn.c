@@ -1,5 +1,5 @@
 /* turn.h: what a turn may do of each kind, and of all together. */
-#include "turn.h"
+#include "server/turn.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* wal.h: the plan of the log. The test does the writes, into memory: one buffer for each segment file. */
-#include "storage/wal.h"
+#include "storage/wal/wal.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
-#include "storage/record_heap.h"
-#include "storage/wal_format.h"
+#include "storage/memtable/record_heap.h"
+#include "storage/wal/wal_format.h"
 
 #define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
 #define FILES_MAX 160

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "storage/record_heap.h"
-#include "storage/wal.h"
+#include "storage/memtable/record_heap.h"
+#include "storage/wal/wal.h"
 
 #define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
 #define FD_BASE                                                                                                        \

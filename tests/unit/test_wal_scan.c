@@ -5,8 +5,8 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
-#include "storage/record_heap.h"
-#include "storage/wal_format.h"
+#include "storage/memtable/record_heap.h"
+#include "storage/wal/wal_format.h"
 
 #define GENERATION 42u
 #define BATCHES 5u

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/wal_format.h"
-#include "storage/wal_survey.h"
+#include "storage/wal/wal_format.h"
+#include "storage/wal/wal_survey.h"
 
 #define FILE_BYTES (16u * WAL_BLOCK_BYTES)
 

@@ -13,7 +13,7 @@ struct number_job {
     uint32_t *done;
 };
 
-struct bed {
+struct fixture {
     struct worker *worker;
     struct sleeper sleeper;
     sem_t wakes;
@@ -23,8 +23,8 @@ struct bed {
 
 static void wake(void *context)
 {
-    struct bed *bed = context;
-    sem_post(&bed->wakes);
+    struct fixture *fixture = context;
+    sem_post(&fixture->wakes);
 }
 
 static void run(struct worker_job *base)
@@ -41,109 +41,109 @@ static void done(struct worker_job *base)
     job->done[++job->done[0]] = job->number;
 }
 
-static void bed_open(struct bed *bed)
+static void fixture_open(struct fixture *fixture)
 {
-    *bed = (struct bed){0};
-    sem_init(&bed->wakes, 0, 0);
-    struct worker_options options = {.name = "test", .shard = &bed->sleeper, .wake = wake, .wake_context = bed};
-    cr_assert_eq(worker_open(&bed->worker, &options), 0);
+    *fixture = (struct fixture){0};
+    sem_init(&fixture->wakes, 0, 0);
+    struct worker_options options = {.name = "test", .shard = &fixture->sleeper, .wake = wake, .wake_context = fixture};
+    cr_assert_eq(worker_open(&fixture->worker, &options), 0);
 }
 
-static struct number_job job_of(struct bed *bed, uint32_t number, sem_t *gate)
+static struct number_job job_of(struct fixture *fixture, uint32_t number, sem_t *gate)
 {
-    return (struct number_job){{run, done}, gate, number, bed->order, bed->done};
+    return (struct number_job){{run, done}, gate, number, fixture->order, fixture->done};
 }
 
 /* As a shard does: prepares to sleep, looks, sleeps. */
-static void wait_until_done(struct bed *bed, uint32_t count)
+static void wait_until_done(struct fixture *fixture, uint32_t count)
 {
-    worker_wake(bed->worker);
-    while (bed->done[0] < count) {
-        sleeper_prepare(&bed->sleeper);
-        if (!worker_has_finished(bed->worker))
-            sem_wait(&bed->wakes);
-        sleeper_awake(&bed->sleeper);
-        worker_take_all(bed->worker);
+    worker_wake(fixture->worker);
+    while (fixture->done[0] < count) {
+        sleeper_prepare(&fixture->sleeper);
+        if (!worker_has_finished(fixture->worker))
+            sem_wait(&fixture->wakes);
+        sleeper_awake(&fixture->sleeper);
+        worker_take_all(fixture->worker);
     }
 }
 
 Test(worker, runs_jobs_in_order_and_gives_them_back)
 {
-    struct bed bed;
+    struct fixture fixture;
     struct number_job jobs[20];
-    bed_open(&bed);
+    fixture_open(&fixture);
     for (uint32_t i = 0; i < 20; i++) {
-        jobs[i] = job_of(&bed, i, NULL);
-        worker_post(bed.worker, 0, &jobs[i].job);
+        jobs[i] = job_of(&fixture, i, NULL);
+        worker_post(fixture.worker, 0, &jobs[i].job);
     }
-    wait_until_done(&bed, 20);
+    wait_until_done(&fixture, 20);
     for (uint32_t i = 0; i < 20; i++) {
-        cr_assert_eq(bed.order[i + 1], i);
-        cr_assert_eq(bed.done[i + 1], i);
+        cr_assert_eq(fixture.order[i + 1], i);
+        cr_assert_eq(fixture.done[i + 1], i);
     }
-    cr_assert_eq(worker_jobs_under_way(bed.worker), 0);
-    worker_close(&bed.worker);
-    cr_assert_null(bed.worker);
+    cr_assert_eq(worker_jobs_under_way(fixture.worker), 0);
+    worker_close(&fixture.worker);
+    cr_assert_null(fixture.worker);
 }
 
 Test(worker, serves_a_lower_lane_first)
 {
-    struct bed bed;
+    struct fixture fixture;
     sem_t gate;
     sem_init(&gate, 0, 0);
-    bed_open(&bed);
-    struct number_job jobs[] = {job_of(&bed, 9, &gate), job_of(&bed, 2, NULL), job_of(&bed, 1, NULL),
-                                job_of(&bed, 0, NULL)};
-    worker_post(bed.worker, 0, &jobs[0].job); /* holds the worker until the others stand in line */
-    worker_wake(bed.worker);
+    fixture_open(&fixture);
+    struct number_job jobs[] = {job_of(&fixture, 9, &gate), job_of(&fixture, 2, NULL), job_of(&fixture, 1, NULL),
+                                job_of(&fixture, 0, NULL)};
+    worker_post(fixture.worker, 0, &jobs[0].job); /* holds the worker until the others stand in line */
+    worker_wake(fixture.worker);
     for (uint32_t i = 1; i < 4; i++)
-        worker_post(bed.worker, 3 - i, &jobs[i].job);
-    cr_assert_eq(worker_jobs_under_way(bed.worker), 4);
+        worker_post(fixture.worker, 3 - i, &jobs[i].job);
+    cr_assert_eq(worker_jobs_under_way(fixture.worker), 4);
     sem_post(&gate);
-    wait_until_done(&bed, 4);
-    cr_assert_eq(bed.order[1], 9);
+    wait_until_done(&fixture, 4);
+    cr_assert_eq(fixture.order[1], 9);
     for (uint32_t i = 0; i < 3; i++)
-        cr_assert_eq(bed.order[i + 2], i);
-    worker_close(&bed.worker);
+        cr_assert_eq(fixture.order[i + 2], i);
+    worker_close(&fixture.worker);
 }
 
 Test(worker, runs_what_was_posted_to_the_end_before_it_closes)
 {
-    struct bed bed;
+    struct fixture fixture;
     struct number_job jobs[30];
-    bed_open(&bed);
+    fixture_open(&fixture);
     for (uint32_t i = 0; i < 30; i++) {
-        jobs[i] = job_of(&bed, i, NULL);
-        worker_post(bed.worker, i % WORKER_LANES, &jobs[i].job);
+        jobs[i] = job_of(&fixture, i, NULL);
+        worker_post(fixture.worker, i % WORKER_LANES, &jobs[i].job);
     }
-    worker_close(&bed.worker);
-    cr_assert_eq(bed.order[0], 30);
-    cr_assert_eq(bed.done[0], 0);
+    worker_close(&fixture.worker);
+    cr_assert_eq(fixture.order[0], 30);
+    cr_assert_eq(fixture.done[0], 0);
 }
 
 Test(worker, wakes_each_time_and_only_a_shard_that_sleeps)
 {
-    struct bed bed;
-    bed_open(&bed);
-    struct number_job job = job_of(&bed, 1, NULL);
+    struct fixture fixture;
+    fixture_open(&fixture);
+    struct number_job job = job_of(&fixture, 1, NULL);
     for (uint32_t i = 1; i <= 50; i++) {
-        worker_post(bed.worker, 0, &job.job);
-        wait_until_done(&bed, i);
+        worker_post(fixture.worker, 0, &job.job);
+        wait_until_done(&fixture, i);
         if (i == 50)
             break;
-        bed.order[0] %= 32; /* room for the numbers */
+        fixture.order[0] %= 32; /* room for the numbers */
     }
-    worker_post(bed.worker, 0, &job.job);
-    worker_wake(bed.worker);
-    while (!worker_has_finished(bed.worker))
+    worker_post(fixture.worker, 0, &job.job);
+    worker_wake(fixture.worker);
+    while (!worker_has_finished(fixture.worker))
         continue;
     int wakes;
-    worker_take_all(bed.worker);
-    while (sem_trywait(&bed.wakes) == 0)
+    worker_take_all(fixture.worker);
+    while (sem_trywait(&fixture.wakes) == 0)
         continue;
-    worker_post(bed.worker, 0, &job.job);
-    worker_close(&bed.worker);
-    sem_getvalue(&bed.wakes, &wakes);
+    worker_post(fixture.worker, 0, &job.job);
+    worker_close(&fixture.worker);
+    sem_getvalue(&fixture.wakes, &wakes);
     cr_assert_eq(wakes, 0, "the shard was awake");
 }
 
@@ -163,7 +163,7 @@ static uint64_t step_on(struct clock *clock)
 
 struct drowsy_job {
     struct number_job number;
-    struct bed *bed;
+    struct fixture *fixture;
 };
 
 /* The shard has taken what there was, and sleeps again. */
@@ -171,30 +171,30 @@ static void run_beside_a_sleeper(struct worker_job *base)
 {
     struct drowsy_job *job = container_of(container_of(base, struct number_job, job), struct drowsy_job, number);
     run(base);
-    sleeper_prepare(&job->bed->sleeper);
+    sleeper_prepare(&job->fixture->sleeper);
 }
 
 static int wakes_of_20_jobs(uint32_t lane, uint64_t step_us)
 {
-    struct bed bed = {0};
+    struct fixture fixture = {0};
     struct steps steps = {.clock = {step_on, step_on}, .step_us = step_us};
     struct worker_options options = {
-        .name = "test", .shard = &bed.sleeper, .wake = wake, .wake_context = &bed, .clock = &steps.clock};
+        .name = "test", .shard = &fixture.sleeper, .wake = wake, .wake_context = &fixture, .clock = &steps.clock};
     struct drowsy_job jobs[20];
     sem_t gate;
     int wakes;
-    sem_init(&bed.wakes, 0, 0);
+    sem_init(&fixture.wakes, 0, 0);
     sem_init(&gate, 0, 0);
-    cr_assert_eq(worker_open(&bed.worker, &options), 0);
+    cr_assert_eq(worker_open(&fixture.worker, &options), 0);
     for (uint32_t i = 0; i < 20; i++) {
-        jobs[i] = (struct drowsy_job){job_of(&bed, i, i == 0 ? &gate : NULL), &bed};
+        jobs[i] = (struct drowsy_job){job_of(&fixture, i, i == 0 ? &gate : NULL), &fixture};
         jobs[i].number.job.run = run_beside_a_sleeper;
-        worker_post(bed.worker, lane, &jobs[i].number.job);
+        worker_post(fixture.worker, lane, &jobs[i].number.job);
     }
     sem_post(&gate);
-    worker_close(&bed.worker);
-    cr_assert_eq(bed.order[0], 20);
-    sem_getvalue(&bed.wakes, &wakes);
+    worker_close(&fixture.worker);
+    cr_assert_eq(fixture.order[0], 20);
+    sem_getvalue(&fixture.wakes, &wakes);
     return wakes;
 }
 

@@ -1,5 +1,5 @@
 /* RFC 6455 as the server enforces it: each input whole, byte by byte, and cut in two at every byte. */
-#include "ws.h"
+#include "protocol/ws.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

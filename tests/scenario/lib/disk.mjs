@@ -5,7 +5,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { BIN, DEADLINE_MS, SHORT, sleep } from "./server.mjs";
-import { scenario } from "./world.mjs";
+import { scenario } from "./harness.mjs";
 import { checkHolds, wholeTimeline } from "./traffic.mjs";
 
 const LIBRARY = path.join(path.dirname(BIN), "libinject.so");
@@ -36,10 +36,10 @@ export class Disk {
 // A scenario with a disk of its own. Sanitizers want their own libraries to be the first: with them there are none.
 export function trouble(name, run, { shards = [1, 2] } = {}) {
   if (SHORT) return;
-  scenario(name, { shards }, async (world) => {
+  scenario(name, { shards }, async (harness) => {
     const disk = new Disk();
     try {
-      await run(world, disk);
+      await run(harness, disk);
     } finally {
       disk.clean();
     }
@@ -54,8 +54,8 @@ export async function stopInTrouble(server, code = 0) {
 }
 
 // Runs a server to its end, which has to come by itself before it is ready: what it said.
-export function refusal(world, disk, options = []) {
-  const args = ["serve", "--listen", "127.0.0.1:0", "--data", world.server.data, "--wal-segment-bytes", "4M", ...options];
+export function refusal(harness, disk, options = []) {
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", harness.server.data, "--wal-segment-bytes", "4M", ...options];
   const end = spawnSync(BIN, args, { encoding: "utf8", env: { ...process.env, ...disk.env }, timeout: DEADLINE_MS });
   assert.equal(end.status, 1, JSON.stringify(end));
   const lines = end.stderr.trimEnd().split("\n").filter((line) => !line.startsWith("time="));
@@ -63,8 +63,8 @@ export function refusal(world, disk, options = []) {
   return lines[0];
 }
 
-export const filesOf = (world, shard, part) => {
-  const dir = path.join(world.server.data, `shard-${String(shard).padStart(4, "0")}`, part);
+export const filesOf = (harness, shard, part) => {
+  const dir = path.join(harness.server.data, `shard-${String(shard).padStart(4, "0")}`, part);
   return fs.readdirSync(dir).sort().map((name) => path.join(dir, name));
 };
 
@@ -92,20 +92,20 @@ export async function sendUntil(client, to, code, { first = 0, bytes = 4000, mos
 }
 
 // What the server answers while it takes no sends: pings, pages, a login with all that was acknowledged.
-export async function checkReads(world, client, to, acknowledged) {
+export async function checkReads(harness, client, to, acknowledged) {
   await client.ok({ op: "ping" });
   const mine = await wholeTimeline(client);
   checkHolds(mine, acknowledged, { isSender: true });
-  const other = await world.login(to, { after: 0 });
+  const other = await harness.login(to, { after: 0 });
   await other.untilLive();
   checkHolds(other.messages, acknowledged, { isSender: false });
   return { client: other, mids: new Set(other.messages.map((message) => message.mid)) };
 }
 
 // After a restart: both timelines hold what was acknowledged, once, as clients see it by page and by replay.
-export async function checkKept(world, from, to, acknowledged) {
+export async function checkKept(harness, from, to, acknowledged) {
   for (const [user, isSender] of [[from, true], [to, false]]) {
-    const client = await world.login(user, { after: 0 });
+    const client = await harness.login(user, { after: 0 });
     await client.untilLive();
     const timeline = await wholeTimeline(client);
     checkHolds(timeline, acknowledged, { isSender });
@@ -114,8 +114,8 @@ export async function checkKept(world, from, to, acknowledged) {
 }
 
 // Each key again: what was acknowledged is `dup` with the mid that it had, what was not is stored now or was before.
-export async function settleKeys(world, from, acknowledged, unknown) {
-  const client = await world.login(from);
+export async function resendAll(harness, from, acknowledged, unknown) {
+  const client = await harness.login(from);
   const settled = [];
   for (const sent of acknowledged) {
     const reply = await client.ok({ op: "send", to: sent.to, text: sent.text, key: sent.key });

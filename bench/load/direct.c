@@ -1,0 +1,390 @@
+#include "load/direct.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "load/interval.h"
+#include "load/server.h"
+
+#define TICK_US 50000u
+#define PATIENCE_US 30000000u       /* without any progress */
+#define PATIENCE_US_BROKEN 3000000u /* when it is known already that something is missing */
+#define GONE_US 5000000u            /* without any connection, and no storm or kill */
+
+struct director {
+    struct load_run *run;
+    struct load_report *report;
+    struct load_stats stats[2]; /* not measured, measured */
+    struct load_interval pulse;
+    const char *phase_text; /* borrowed */
+    struct load_gauges gauges;
+    uint64_t begun_us; /* of the phase */
+    uint64_t progress_us, progress_mark;
+    uint64_t live_us; /* when a connection was last seen live */
+    uint64_t storm_us, next_kill_us;
+    struct load_mark *storm_mark; /* of the storm that goes on; NULL: nobody marks it */
+    uint32_t storms_begun;
+    uint32_t interrupts;
+    bool is_lost; /* the server: there is nothing more to wait for */
+    struct load_proc_time before[LOAD_THREADS_MAX], after[LOAD_THREADS_MAX]; /* of the workers */
+};
+
+/* The time to wait is the time in which a signal is heard. */
+static void sleep_us(struct director *director, uint64_t us)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    if (sigtimedwait(&signals, NULL, &(struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000}) < 0)
+        return;
+    snprintf(director->report->end_text, sizeof director->report->end_text, "interrupted");
+    director->interrupts++;
+}
+
+static void show(struct director *director, const char *phase, double done)
+{
+    load_interval_show(&director->pulse, director->stats, director->gauges.live, phase, done);
+}
+
+/* Whether the server has answered anything. */
+static bool is_any(const struct load_stats *stats)
+{
+    uint64_t count = 0;
+    for (uint32_t i = LOAD_ACKNOWLEDGED; i <= LOAD_LOGINS; i++)
+        count += stats->counts[i];
+    return count > 0;
+}
+
+/* Takes in what the workers have published. */
+static void take(struct director *director)
+{
+    struct load_stats *fresh = calloc(2, sizeof *fresh);
+    uint64_t now_us = load_run_now_us(director->run);
+    ASSERT(fresh != NULL); /* a generator without memory has nothing to measure */
+    load_run_take(director->run, fresh, &director->gauges);
+    if (director->gauges.live > 0 || is_any(&fresh[0]) || is_any(&fresh[1]))
+        director->live_us = now_us;
+    for (uint32_t i = 0; i < 2; i++)
+        load_stats_merge(&director->stats[i], &fresh[i]);
+    load_interval_add(&director->pulse, fresh, now_us);
+    free(fresh);
+    if (director->gauges.behind_us > director->report->behind_us)
+        director->report->behind_us = director->gauges.behind_us;
+}
+
+static void set_phase(struct director *director, enum load_phase phase)
+{
+    uint64_t now_us = load_run_now_us(director->run);
+    if (phase == LOAD_MEASURE)
+        atomic_store(&director->run->measured_from_us, now_us);
+    if (phase == LOAD_DRAIN)
+        atomic_store(&director->run->measured_until_us, now_us);
+    atomic_store_explicit(&director->run->phase, phase, memory_order_release);
+    director->begun_us = director->progress_us = now_us;
+    load_interval_begin(&director->pulse, phase, now_us);
+}
+
+/* False when nothing has moved for too long. */
+static bool is_moving(struct director *director)
+{
+    const struct load_gauges *gauges = &director->gauges;
+    uint64_t mark = gauges->live + gauges->owed + gauges->got - gauges->pages, now_us = load_run_now_us(director->run);
+    if (mark != director->progress_mark) {
+        director->progress_mark = mark;
+        director->progress_us = now_us;
+    }
+    uint64_t broken = load_stats_broken(&director->stats[0]) + load_stats_broken(&director->stats[1]);
+    return now_us - director->progress_us < (broken > 0 ? PATIENCE_US_BROKEN : PATIENCE_US);
+}
+
+static bool is_filled(const struct director *director)
+{
+    const struct load_gauges *gauges = &director->gauges;
+    uint64_t wanted = (uint64_t)director->run->options.fill * director->run->options.connections;
+    return gauges->filled == wanted && gauges->unanswered == 0 && gauges->owed == gauges->got;
+}
+
+static bool has_session(const struct director *director)
+{
+    return director->gauges.live == director->run->options.connections;
+}
+
+static bool is_drained(const struct director *director)
+{
+    const struct load_gauges *gauges = &director->gauges;
+    return has_session(director) && gauges->draining == director->run->options.threads && gauges->due == 0
+           && gauges->unanswered == 0 && gauges->pages == 0 && gauges->owed == gauges->got;
+}
+
+static void lose(struct director *director, const char *what, const char *why)
+{
+    snprintf(director->report->end_text, sizeof director->report->end_text, "%s: %s", what, why);
+    director->is_lost = true;
+}
+
+static void take_obstacle(struct director *director)
+{
+    char why[LOAD_OBSTACLE_BYTES - 64];
+    load_run_obstacle(director->run, why, sizeof why);
+    snprintf(director->report->obstacle, sizeof director->report->obstacle, "%s (%llu of %u connections are there)",
+             why, (unsigned long long)director->gauges.live, director->run->options.connections);
+    director->is_lost = true;
+}
+
+/* Whether the server is gone, though nobody killed it. */
+static bool is_lost(struct director *director)
+{
+    struct load_run *run = director->run;
+    char why[100];
+    if (director->is_lost)
+        return true;
+    if (atomic_load(&run->is_hopeless)) {
+        take_obstacle(director);
+        return true;
+    }
+    if (run->options.kill_command != NULL && load_server_has_ended(&run->server, why, sizeof why)) {
+        run->options.server_pid = 0;
+        lose(director, "the server ended by itself", why);
+    } else if (director->gauges.live == 0 && load_run_now_us(run) - director->live_us > GONE_US) {
+        load_run_last_end(run, why, sizeof why);
+        lose(director, "the server is gone, no connection can log in", why);
+    }
+    return director->is_lost;
+}
+
+/* All that dropped in a storm are back. */
+static bool is_storm_over(struct director *director)
+{
+    const struct load_gauges *gauges = &director->gauges;
+    struct load_report *report = director->report;
+    if (report->storm_count == director->storms_begun)
+        return true;
+    if (gauges->storm != director->storms_begun || gauges->back_us <= director->storm_us)
+        return false;
+    double took_s = (double)(gauges->back_us - director->storm_us) / 1e6;
+    report->storm_s[report->storm_count++] = took_s;
+    if (director->storm_mark != NULL)
+        director->storm_mark->until_s += took_s;
+    return true;
+}
+
+/* Waits for what the phase is about. False: it does not come. */
+static bool wait_until(struct director *director, bool (*is_done)(const struct director *), const char *phase)
+{
+    uint32_t interrupts = director->interrupts;
+    uint64_t ready = 0;
+    director->phase_text = phase;
+    for (;;) {
+        sleep_us(director, TICK_US / 5);
+        take(director);
+        if (is_storm_over(director) && is_done(director) && ready++ > 0)
+            return true;
+        if (!is_moving(director) || is_lost(director) || director->interrupts > interrupts)
+            return false;
+        show(director, phase, (double)director->gauges.live / director->run->options.connections);
+    }
+}
+
+/* What happens at `now_us`, for the plots; NULL: there are too many already. */
+static struct load_mark *mark(struct director *director, enum load_mark_kind kind, uint64_t now_us)
+{
+    struct load_report *report = director->report;
+    double at_s = (double)(now_us - director->begun_us) / 1e6;
+    if (report->mark_count == LOAD_MARKS_MAX)
+        return NULL;
+    report->marks[report->mark_count] = (struct load_mark){kind, at_s, at_s};
+    return &report->marks[report->mark_count++];
+}
+
+static void kill_server(struct director *director)
+{
+    struct load_run *run = director->run;
+    uint64_t killed_us = load_run_now_us(run);
+    struct load_mark *outage = mark(director, LOAD_MARK_KILL, killed_us);
+    atomic_store(&run->is_down, true);
+    /* The next process begins at 0: what this one used stays in the difference. */
+    director->report->before.cpu_s -= load_proc_read(run->options.server_pid).cpu_s;
+    load_server_kill(&run->server);
+    director->report->kill_count++;
+    int status = load_server_start(&run->server, run->options.kill_command, &run->options.address);
+    run->options.server_pid = run->server.pid;
+    director->live_us = load_run_now_us(run);
+    /* What came meanwhile was answered before the kill; the time without a server is an interval of its own. */
+    take(director);
+    load_interval_end(&director->pulse, killed_us);
+    load_interval_end(&director->pulse, director->live_us);
+    if (outage != NULL)
+        outage->until_s = (double)(director->live_us - director->begun_us) / 1e6;
+    if (status == 0)
+        atomic_store(&run->is_down, false);
+    else
+        lose(director, "the killed server does not start again", strerror(-status));
+}
+
+/* Storms are spread over the measured time, none at its very beginning. */
+static void direct_storms(struct director *director, uint64_t now_us)
+{
+    const struct load_options *options = &director->run->options;
+    double share = (double)(director->storms_begun + 1) / (options->storms + 1);
+    if (!is_storm_over(director) || director->storms_begun == options->storms
+        || (double)(now_us - director->begun_us) < share * options->duration_s * 1e6)
+        return;
+    director->storms_begun++;
+    director->storm_us = now_us;
+    director->storm_mark = mark(director, LOAD_MARK_STORM, now_us);
+    atomic_store(&director->run->storm, director->storms_begun);
+}
+
+/* Intervals are not to be cut short by what will end one: a kill, or `end_us`. */
+static void watch(struct director *director, uint64_t end_us)
+{
+    bool is_killed = director->pulse.phase == LOAD_MEASURE && director->run->options.kill_command != NULL;
+    load_interval_watch(&director->pulse,
+                        is_killed && director->next_kill_us < end_us ? director->next_kill_us : end_us);
+}
+
+static void run_for(struct director *director, double seconds, const char *phase, bool is_measured)
+{
+    const struct load_options *options = &director->run->options;
+    uint64_t length_us = (uint64_t)(seconds * 1e6), now_us;
+    director->next_kill_us = director->begun_us + (uint64_t)(options->kill_every_s * 1e6);
+    watch(director, director->begun_us + length_us);
+    while ((now_us = load_run_now_us(director->run)) < director->begun_us + length_us && director->interrupts == 0
+           && !is_lost(director)) {
+        uint64_t left_us = director->begun_us + length_us - now_us;
+        sleep_us(director, left_us < TICK_US ? left_us : TICK_US);
+        take(director);
+        if (is_measured && options->scenario == LOAD_STORM)
+            direct_storms(director, load_run_now_us(director->run));
+        if (is_measured && options->kill_command != NULL && now_us >= director->next_kill_us) {
+            kill_server(director);
+            director->next_kill_us = load_run_now_us(director->run) + (uint64_t)(options->kill_every_s * 1e6);
+            watch(director, director->begun_us + length_us);
+        }
+        show(director, phase, (double)(now_us - director->begun_us) / (double)length_us);
+    }
+}
+
+static void read_times(const struct director *director, struct load_proc_time *times_r)
+{
+    for (uint32_t i = 0; i < director->run->options.threads; i++)
+        times_r[i] = load_proc_thread(atomic_load(&director->run->workers[i].tid));
+}
+
+/* The busiest is the one that had least time left: what it waited for a core, it could not work in either. */
+static void tell_loops(struct director *director)
+{
+    struct load_report *report = director->report;
+    for (uint32_t i = 0; i < director->run->options.threads; i++) {
+        double run = (director->after[i].run_s - director->before[i].run_s) / report->seconds;
+        double waited = (director->after[i].waited_s - director->before[i].waited_s) / report->seconds;
+        if (run + waited <= report->busiest_share + report->busiest_waited_share)
+            continue;
+        report->busiest_share = run;
+        report->busiest_waited_share = waited;
+    }
+}
+
+static void measure(struct director *director)
+{
+    const struct load_options *options = &director->run->options;
+    struct load_report *report = director->report;
+    set_phase(director, LOAD_WARMUP);
+    run_for(director, options->warmup_s, "warm-up", false);
+    if (director->interrupts > 0 || is_lost(director)) {
+        set_phase(director, LOAD_DRAIN);
+        return;
+    }
+    read_times(director, director->before);
+    double own_cpu_s = load_proc_own_cpu_s();
+    report->before = load_proc_read(options->server_pid);
+    set_phase(director, LOAD_MEASURE);
+    uint64_t begun_us = director->begun_us;
+    report->behind_us = 0;
+    run_for(director, options->duration_s, "measure", true);
+    load_interval_end(&director->pulse, load_run_now_us(director->run));
+    report->after = load_proc_read(options->server_pid);
+    read_times(director, director->after);
+    report->own_cpu_s = load_proc_own_cpu_s() - own_cpu_s;
+    set_phase(director, LOAD_DRAIN);
+    report->seconds = (double)(director->begun_us - begun_us) / 1e6;
+    tell_loops(director);
+}
+
+static bool direct(struct director *director)
+{
+    const struct load_options *options = &director->run->options;
+    bool is_filling = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
+    if (!wait_until(director, has_session, "connect"))
+        return false;
+    director->report->connect_s = (double)load_run_now_us(director->run) / 1e6;
+    director->report->seated = load_proc_read(options->server_pid);
+    if (is_filling) {
+        set_phase(director, LOAD_FILL);
+        if (!wait_until(director, is_filled, "fill"))
+            return false;
+        set_phase(director, LOAD_FILLED);
+        sleep_us(director, TICK_US);
+    }
+    measure(director);
+    bool is_good = wait_until(director, is_drained, "drain");
+    director->report->behind = director->gauges.behind;
+    director->report->is_held = director->gauges.held > 0;
+    director->report->overdue = director->gauges.due + director->gauges.overdue;
+    director->report->sends_unanswered = director->gauges.unanswered;
+    director->report->pages_unanswered = director->gauges.pages;
+    if (director->gauges.owed > director->gauges.got)
+        director->report->entries_missing = director->gauges.owed - director->gauges.got;
+    return is_good;
+}
+
+static void tell_stuck(struct director *director)
+{
+    char text[LOAD_STUCK_TEXT_BYTES - 32] = "";
+    load_run_stuck(director->run, text, sizeof text);
+    if (text[0] != '\0')
+        snprintf(director->report->stuck_text, sizeof director->report->stuck_text, "in the phase `%s` %s",
+                 director->phase_text, text);
+}
+
+static void check(struct director *director)
+{
+    struct load_report *report = director->report;
+    struct load_run *run = director->run;
+    char text[200] = "";
+    load_run_join(run);
+    take(director);
+    if (!report->is_complete)
+        tell_stuck(director);
+    director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_check(run, text, sizeof text);
+    memcpy(report->late, director->gauges.late, sizeof report->late);
+    report->measured = director->stats[1];
+    report->all = director->stats[0];
+    load_stats_merge(&report->all, &director->stats[1]);
+    for (uint32_t i = 0; i < run->options.threads && report->broken_text[0] == '\0'; i++)
+        snprintf(report->broken_text, sizeof report->broken_text, "%s", run->workers[i].first_broken);
+    if (report->broken_text[0] == '\0')
+        snprintf(report->broken_text, sizeof report->broken_text, "%s", text);
+}
+
+void load_direct(struct load_run *run, struct load_report *report)
+{
+    struct director *director = calloc(1, sizeof *director);
+    ASSERT(director != NULL);
+    director->run = run;
+    director->report = director->pulse.report = report;
+    director->phase_text = "connect";
+    director->live_us = load_run_now_us(run);
+    load_interval_begin(&director->pulse, LOAD_CONNECT, director->live_us);
+    report->is_complete = direct(director);
+    set_phase(director, LOAD_END);
+    check(director);
+    load_progress_end();
+    free(director);
+}

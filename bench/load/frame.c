@@ -1,0 +1,153 @@
+/* load_frame.c: one text frame of the server: what it is, and whether it keeps the protocol's promises. */
+#include <string.h>
+
+#include "load/run.h"
+
+void load_frame_take_entry(struct load_worker *worker, struct load_session *session,
+                           const struct load_wire_object *entry, uint64_t hash, struct span frame)
+{
+    if (!entry->has_ts || !entry->has_prev || entry->prev != session->cursor || entry->ts <= entry->prev)
+        load_worker_broken(worker, LOAD_BROKEN_CHAIN, "does not follow the cursor", frame);
+    session->cursor = entry->ts;
+    session->got_count++;
+    session->got_sum += hash;
+    session->got_places += entry->ts;
+    worker->gauges.got++;
+}
+
+/* The sender's own connections see the key, nobody else does. */
+static bool is_key_right(const struct load_worker *worker, bool is_own, const struct load_text *text, struct span key)
+{
+    char wanted[LOAD_KEY_CHARS];
+    if (!is_own || !worker->run->options.has_keys)
+        return key.bytes == 0;
+    load_text_write_key(wanted, text);
+    return key.bytes == LOAD_KEY_CHARS && memcmp(key.data, wanted, LOAD_KEY_CHARS) == 0;
+}
+
+bool load_frame_read_text(struct load_worker *worker, const struct load_session *session,
+                          const struct load_wire_object *message, struct span frame, struct load_text *text_r)
+{
+    const struct load_run *run = worker->run;
+    uint32_t from, to;
+    const char *why = NULL;
+    if (!load_text_read(message->text.data, (uint32_t)message->text.bytes, &run->filler, text_r))
+        why = "not what was sent";
+    else if (text_r->run != run->number || text_r->from >= run->options.connections)
+        why = "of another run";
+    else if (!load_run_user_number(run, message->from, &from) || run->sessions[text_r->from].user != from)
+        why = "another sender";
+    else if (!load_run_user_number(run, message->to, &to) || text_r->to != to
+             || message->text.bytes != run->options.text_bytes)
+        why = "another recipient or length";
+    else if (session->user != from && session->user != to)
+        why = "not this user's";
+    else if (message->mid.bytes == 0 || message->mid.bytes > 20)
+        why = "no mid";
+    else if (from != to && !is_key_right(worker, session->user == from, text_r, message->key))
+        why = "the key";
+    if (why != NULL)
+        load_worker_broken(worker, LOAD_BROKEN_CONTENT, why, frame);
+    return why == NULL;
+}
+
+static void take_message(struct load_worker *worker, struct load_session *session,
+                         const struct load_wire_object *message, struct span frame)
+{
+    struct load_text text;
+    uint64_t hash = 0;
+    bool is_ours = load_frame_read_text(worker, session, message, frame, &text);
+    if (is_ours)
+        hash = load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
+    load_frame_take_entry(worker, session, message, hash, frame);
+    if (!is_ours)
+        return;
+    load_worker_check_order(worker, session, &text, frame);
+    if (session->state != LOAD_SESSION_LIVE) {
+        worker->stats.counts[LOAD_REPLAYED]++;
+        return;
+    }
+    worker->stats.counts[LOAD_DELIVERED]++;
+    load_worker_add_latency(worker, LOAD_SEND_TO_DELIVERY, text.sent_us);
+}
+
+/* The first login tells the data set; it is the same for all. */
+static void take_epoch(struct load_worker *worker, struct span epoch, struct span frame)
+{
+    struct load_run *run = worker->run;
+    bool is_told = epoch.bytes > 0 && epoch.bytes <= LOAD_EPOCH_BYTES_MAX;
+    pthread_mutex_lock(&run->epoch_lock);
+    if (is_told && run->epoch[0] == '\0')
+        memcpy(run->epoch, epoch.data, epoch.bytes);
+    bool is_same = is_told && load_wire_is(epoch, run->epoch);
+    pthread_mutex_unlock(&run->epoch_lock);
+    if (!is_same)
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "another data set", frame);
+}
+
+static void take_login(struct load_worker *worker, struct load_session *session, const struct load_wire_object *ok,
+                       struct span frame)
+{
+    worker->stats.counts[LOAD_LOGINS]++;
+    load_worker_add_latency(worker, LOAD_CONNECT_TO_LOGIN, session->begun_us);
+    take_epoch(worker, ok->epoch, frame);
+    if (!session->was_in) {
+        session->was_in = true;
+        session->base = session->cursor = ok->last;
+        load_session_set_live(worker, session);
+        return;
+    }
+    if (ok->reset || ok->last < session->cursor)
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "what was received is unknown", frame);
+    if (session->from_start) {
+        worker->gauges.got -= session->got_count;
+        session->got_count = session->got_sum = session->got_places = 0;
+        session->cursor = session->base;
+        session->from_start = false;
+        session->rounds++;
+    }
+    session->login_last = ok->last;
+    session->state = LOAD_SESSION_REPLAYING;
+    load_send_resume(worker, session);
+    load_history_resume(worker, session);
+}
+
+static void take_live(struct load_worker *worker, struct load_session *session, struct span frame)
+{
+    if (session->state != LOAD_SESSION_REPLAYING || session->cursor < session->login_last) {
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "live before all was replayed", frame);
+        if (session->state != LOAD_SESSION_REPLAYING)
+            return;
+    }
+    load_worker_add_latency(worker, LOAD_CONNECT_TO_LIVE, session->begun_us);
+    load_session_set_live(worker, session);
+}
+
+static void take_ok(struct load_worker *worker, struct load_session *session, const struct load_wire_object *ok,
+                    struct span frame)
+{
+    if (session->state == LOAD_SESSION_LOGGING_IN)
+        take_login(worker, session, ok, frame);
+    else
+        load_send_answered(worker, session, ok, frame);
+}
+
+void load_frame_take(struct load_worker *worker, struct load_session *session, struct span frame)
+{
+    struct load_wire_object object;
+    const char *end = frame.data + frame.bytes;
+    if (load_wire_read_object(frame.data, end, &object) != end)
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "no JSON object", frame);
+    else if (load_wire_is(object.op, "msg"))
+        take_message(worker, session, &object, frame);
+    else if (load_wire_is(object.op, "ok"))
+        take_ok(worker, session, &object, frame);
+    else if (load_wire_is(object.op, "history"))
+        load_history_take(worker, session, &object, frame);
+    else if (load_wire_is(object.op, "live"))
+        take_live(worker, session, frame);
+    else if (load_wire_is(object.op, "error"))
+        load_send_refused(worker, session, &object, frame);
+    else
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an op that the protocol has not", frame);
+}

@@ -1,0 +1,156 @@
+/* load_history.c: walks backwards through a timeline, page by page; at its start each must have seen just what the
+ * session had got. The walks of one session stand apart, so that no page is asked for by two at once: the first leads,
+ * each other begins when it is its share of the timeline ahead. */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "load/run.h"
+
+#define HISTORY_ID 2u /* of a session's first walk; the others' follow */
+
+struct load_walk {
+    uint64_t asked_us; /* 0: no page is under way */
+    uint64_t before;   /* where the next page ends; 0: at the newest entry */
+    uint64_t count, sum, places;
+    uint64_t seen; /* entries of all its rounds together */
+    bool is_refused;
+};
+
+static void ask(struct load_worker *worker, struct load_session *session, uint32_t number)
+{
+    struct load_walk *walk = &session->walks[number];
+    char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
+    uint32_t mask = (uint32_t)load_random_next(&worker->random);
+    if (walk->asked_us == 0) { /* else it is asked for once more, and its clock runs */
+        walk->asked_us = worker->now_us;
+        worker->gauges.pages++;
+    }
+    walk->is_refused = false;
+    session->out.bytes +=
+        (uint32_t)load_wire_put_history(out, mask, HISTORY_ID + number, walk->before, worker->run->options.limit);
+}
+
+static bool is_due(const struct load_worker *worker, const struct load_session *session, uint32_t number)
+{
+    const struct load_walk *walk = &session->walks[number];
+    uint64_t share = session->full_count * number / worker->run->options.window;
+    return walk->asked_us == 0 && (walk->seen > 0 || session->walks[0].seen >= share);
+}
+
+void load_history_go_on(struct load_worker *worker, struct load_session *session)
+{
+    uint32_t count = worker->run->options.window;
+    if (session->walks == NULL)
+        session->walks = calloc(count, sizeof *session->walks);
+    ASSERT(session->walks != NULL);
+    for (uint32_t i = 0; i < count; i++)
+        if (is_due(worker, session, i))
+            ask(worker, session, i);
+}
+
+/* The walk that has a page with this id under way; NULL: none. */
+static struct load_walk *walk_of(const struct load_worker *worker, const struct load_session *session,
+                                 const struct load_wire_object *reply)
+{
+    if (session->walks == NULL || !reply->has_id || reply->id < HISTORY_ID
+        || reply->id - HISTORY_ID >= worker->run->options.window)
+        return NULL;
+    struct load_walk *walk = &session->walks[reply->id - HISTORY_ID];
+    return walk->asked_us > 0 && !walk->is_refused ? walk : NULL;
+}
+
+bool load_history_refused(const struct load_worker *worker, struct load_session *session,
+                          const struct load_wire_object *error)
+{
+    struct load_walk *walk = walk_of(worker, session, error);
+    if (walk != NULL)
+        walk->is_refused = true;
+    return walk != NULL;
+}
+
+void load_history_retry(struct load_worker *worker, struct load_session *session)
+{
+    for (uint32_t i = 0; session->walks != NULL && i < worker->run->options.window; i++)
+        if (session->walks[i].is_refused)
+            ask(worker, session, i);
+}
+
+void load_history_resume(struct load_worker *worker, struct load_session *session)
+{
+    for (uint32_t i = 0; session->walks != NULL && i < worker->run->options.window; i++)
+        if (session->walks[i].asked_us > 0)
+            ask(worker, session, i);
+}
+
+bool load_history_is_waiting(const struct load_worker *worker, const struct load_session *session)
+{
+    bool is_waiting = false;
+    for (uint32_t i = 0; session->walks != NULL && i < worker->run->options.window; i++)
+        is_waiting |= session->walks[i].asked_us > 0;
+    return is_waiting;
+}
+
+/* Entries of earlier runs lie below `base`: there the walk ends. */
+static void take_message(struct load_worker *worker, struct load_session *session, struct load_walk *walk,
+                         const struct load_wire_object *message, struct span frame)
+{
+    struct load_text text;
+    worker->stats.counts[LOAD_PAGE_MESSAGES]++;
+    if (message->ts <= session->base || !load_frame_read_text(worker, session, message, frame, &text))
+        return;
+    walk->seen++;
+    walk->count++;
+    walk->places += message->ts;
+    walk->sum += load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
+}
+
+/* All messages of a page; the first one's ts, 0 if there is none. False if they are not in order, not in bounds, or too
+ * many. */
+static bool take_messages(struct load_worker *worker, struct load_session *session, struct load_walk *walk,
+                          struct span messages, uint64_t *first_r)
+{
+    struct load_wire_object message;
+    const char *at = NULL, *begin;
+    uint64_t last = 0;
+    uint32_t count = 0;
+    bool is_broken, is_good = true;
+    *first_r = 0;
+    for (begin = messages.data; load_wire_next_message(messages, &at, &message, &is_broken); begin = at) {
+        is_good &= message.ts > last && (walk->before == 0 || message.ts < walk->before);
+        last = message.ts;
+        count++;
+        *first_r = *first_r == 0 ? message.ts : *first_r;
+        take_message(worker, session, walk, &message, (struct span){begin, (size_t)(at - begin)});
+    }
+    return is_good && !is_broken && count <= worker->run->options.limit;
+}
+
+static void end_walk(struct load_worker *worker, const struct load_session *session, struct load_walk *walk,
+                     struct span frame)
+{
+    if (walk->count != session->full_count || walk->sum != session->full_sum || walk->places != session->full_places)
+        load_worker_broken(worker, LOAD_BROKEN_HISTORY, "the pages together are not what the connection got", frame);
+    walk->count = walk->sum = walk->places = walk->before = 0;
+}
+
+void load_history_take(struct load_worker *worker, struct load_session *session, const struct load_wire_object *page,
+                       struct span frame)
+{
+    struct load_walk *walk = walk_of(worker, session, page);
+    uint64_t first = 0;
+    if (walk == NULL) {
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "a page that was not asked for", frame);
+        return;
+    }
+    worker->stats.counts[LOAD_PAGES]++;
+    load_worker_add_latency(worker, LOAD_PAGE, walk->asked_us);
+    walk->asked_us = 0;
+    worker->gauges.pages--;
+    if (!take_messages(worker, session, walk, page->messages, &first)
+        || (page->more && (!page->has_next || first == 0)))
+        load_worker_broken(worker, LOAD_BROKEN_HISTORY, "a page out of order or bounds, or more without next", frame);
+    walk->before = page->next;
+    if (!page->more || first <= session->base)
+        end_walk(worker, session, walk, frame);
+    load_scenario_on_answer(worker, session);
+}

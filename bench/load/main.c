@@ -1,0 +1,125 @@
+/* load_main.c: chitchat-load: options, limits, the server if it is ours, one run, its reports. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/assert.h"
+#include "load/direct.h"
+#include "load/server.h"
+
+#define SPARE_FILES 64u
+
+/* Each connection is an open file, here and, if we start it, in the server. */
+static bool raise_limits(const struct load_options *options)
+{
+    struct rlimit limit;
+    signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return true;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (options->connections + SPARE_FILES <= limit.rlim_max)
+        return true;
+    fprintf(stderr, "chitchat-load: %u connections need as many open files, and %llu are allowed: raise `ulimit -n`\n",
+            options->connections, (unsigned long long)limit.rlim_max);
+    return false;
+}
+
+/* Starts the server, if it is ours; else looks whether it is there. */
+static bool start_server(struct load_run *run)
+{
+    struct load_options *options = &run->options;
+    int status = load_address_probe(&options->address);
+    if (options->kill_command == NULL) {
+        if (status != 0)
+            fprintf(stderr, "chitchat-load: cannot connect to %s: %s; is the server running there?\n",
+                    options->address.text, strerror(-status));
+        return status == 0;
+    }
+    if (status == 0) {
+        fprintf(stderr,
+                "chitchat-load: something listens at %s already; --kill-server starts a server of its own there\n",
+                options->address.text);
+        return false;
+    }
+    status = load_server_start(&run->server, options->kill_command, &options->address);
+    options->server_pid = run->server.pid;
+    if (status == -ECHILD)
+        fprintf(stderr, "chitchat-load: the command of --kill-server ended before anything listened at %s\n",
+                options->address.text);
+    else if (status == -ETIMEDOUT)
+        fprintf(stderr, "chitchat-load: nothing listens at %s %u s after the start of the command of --kill-server\n",
+                options->address.text, LOAD_SERVER_START_S);
+    else if (status != 0)
+        fprintf(stderr, "chitchat-load: the command of --kill-server: %s\n", strerror(-status));
+    return status == 0;
+}
+
+static int run_all(struct load_run *run, struct load_report *report)
+{
+    const struct load_options *options = &run->options;
+    report->options = options;
+    report->idle = load_proc_read(options->server_pid);
+    int status = load_run_open(run);
+    if (status == 0)
+        status = load_run_start(run);
+    if (status != 0) {
+        fprintf(stderr, "chitchat-load: %s\n", strerror(-status));
+        return 2;
+    }
+    load_direct(run, report);
+    if (report->obstacle[0] != '\0') {
+        fprintf(stderr, "chitchat-load: %s\n", report->obstacle);
+        return 2;
+    }
+    load_report_print(report);
+    bool is_written = options->json_path == NULL || load_report_write_json(report, options->json_path);
+    if (options->html_path != NULL && !load_report_write_html(report, options->html_path))
+        is_written = false;
+    return load_report_is_good(report) && is_written ? 0 : 1;
+}
+
+/* They are heard where the director waits; threads inherit that. What is ignored, as nohup has it, stays so: blocked it
+ * would be heard. */
+static void block_signals(void)
+{
+    sigset_t signals;
+    struct sigaction hangup;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* The options have been read. Returns the status of the program. */
+static int run_with_server(struct load_run *run, struct load_report *report)
+{
+    block_signals();
+    if (!raise_limits(&run->options) || !start_server(run))
+        return 2;
+    int status = run_all(run, report);
+    if (run->options.kill_command != NULL)
+        load_server_stop(&run->server);
+    load_run_close(run);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct load_run *run = calloc(1, sizeof *run);
+    struct load_report *report = calloc(1, sizeof *report);
+    ASSERT(run != NULL && report != NULL);
+    int parsed = load_options_parse(&run->options, argc, argv);
+    int status = parsed < 0 ? 2 : 0;
+    if (parsed == 0)
+        status = run_with_server(run, report);
+    free(report->points);
+    free(report);
+    free(run);
+    return status;
+}

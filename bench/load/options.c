@@ -1,0 +1,335 @@
+#include "load/options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load/options_check.h"
+#include "load/text.h"
+
+static const char help_text[] =
+    "chitchat-load: load for a chitchat server, and a judge of all that it delivers.\n"
+    "\n"
+    "Usage: chitchat-load [options] ADDR:PORT      (127.0.0.1:8080, [::1]:8080, localhost:8080)\n"
+    "\n"
+    "  --scenario NAME    pairs    every connection sends to others (default)\n"
+    "                     fanout   --users senders, each to a user of its own; the other connections are those users'\n"
+    "                     idle     connections log in and stay: what they cost\n"
+    "                     history  each connection pages backwards through its timeline, again and again\n"
+    "                     replay   each connection drops, comes back from the start and is given all, again and again\n"
+    "                     churn    pairs, while --churn connections a second drop and come back with their cursors\n"
+    "                     storm    pairs, and --storms times all connections drop and come back at once\n"
+    "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
+    "  --ramp N           connections a second at the start (as fast as they are answered)\n"
+    "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
+    "  --recipients N     random and zipf draw from N names, of which the first --users are connected (--users);\n"
+    "                     what the others get is stored, and nobody is there to judge it\n"
+    "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1); of history: pages, to 64\n"
+    "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to "
+    "leave\n"
+    "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come "
+    "back)\n"
+    "  --duration S       measured (10)        --warmup S   before that (2)\n"
+    "  --fill N           sends of each connection before history and replay (500)\n"
+    "  --limit N          messages of a page of history (50)\n"
+    "  --churn N          (a tenth of the connections)            --storms N   (1)\n"
+    "  --threads N        one loop each (1); pin them with taskset\n"
+    "  --source-ips N     connect from N IPv4 addresses from 127.0.0.2 on; or FIRST+N\n"
+    "  --seed N           (1)                  --prefix P   of user names (load-)\n"
+    "  --server-pid PID   tell its CPU and memory\n"
+    "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
+    "(3)\n"
+    "                     under load and start it again; all must come back and nothing be missing\n"
+    "  --protocol nats    speak to a nats-server with JetStream instead: for pairs and idle, to compare\n"
+    "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
+    "\n"
+    "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each "
+    "connection must have\n"
+    "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run. Order is looked up "
+    "among the\n"
+    "newest pairs of a sender and a recipient, ten for each send that can be under way (of an open loop: in a second), "
+    "655,360 a\n"
+    "thread at most. What a connection sent before it came back, or before it tried something refused again, may come "
+    "once more\n"
+    "and late: its order is not judged.\n"
+    "\n"
+    "A latency counts if its send, page or replay was meant to begin in the measured time, though the answer may come "
+    "after it; a\n"
+    "rate counts the answers that came in the measured time.\n";
+
+enum {
+    KEYS = 1000, /* above all characters */
+    HELP,
+    SCENARIO,
+    CONNECTIONS,
+    USERS,
+    RECIPIENTS,
+    RAMP,
+    TO,
+    WINDOW,
+    RATE,
+    TEXT,
+    DURATION,
+    WARMUP,
+    FILL,
+    LIMIT,
+    CHURN,
+    STORMS,
+    THREADS,
+    SOURCE_IPS,
+    SEED,
+    PREFIX,
+    SERVER_PID,
+    KILL_SERVER,
+    KILL_EVERY,
+    JSON,
+    HTML,
+    PROTOCOL
+};
+
+static const struct option long_options[] = {
+    {"keys", no_argument, NULL, KEYS},
+    {"help", no_argument, NULL, HELP},
+    {"scenario", required_argument, NULL, SCENARIO},
+    {"connections", required_argument, NULL, CONNECTIONS},
+    {"users", required_argument, NULL, USERS},
+    {"recipients", required_argument, NULL, RECIPIENTS},
+    {"ramp", required_argument, NULL, RAMP},
+    {"to", required_argument, NULL, TO},
+    {"window", required_argument, NULL, WINDOW},
+    {"rate", required_argument, NULL, RATE},
+    {"text", required_argument, NULL, TEXT},
+    {"duration", required_argument, NULL, DURATION},
+    {"warmup", required_argument, NULL, WARMUP},
+    {"fill", required_argument, NULL, FILL},
+    {"limit", required_argument, NULL, LIMIT},
+    {"churn", required_argument, NULL, CHURN},
+    {"storms", required_argument, NULL, STORMS},
+    {"threads", required_argument, NULL, THREADS},
+    {"source-ips", required_argument, NULL, SOURCE_IPS},
+    {"seed", required_argument, NULL, SEED},
+    {"prefix", required_argument, NULL, PREFIX},
+    {"server-pid", required_argument, NULL, SERVER_PID},
+    {"kill-server", required_argument, NULL, KILL_SERVER},
+    {"kill-every", required_argument, NULL, KILL_EVERY},
+    {"json", required_argument, NULL, JSON},
+    {"html", required_argument, NULL, HTML},
+    {"protocol", required_argument, NULL, PROTOCOL},
+    {NULL, 0, NULL, 0},
+};
+
+static const char *const scenario_names[] = {"pairs", "fanout", "idle", "history", "replay", "churn", "storm"};
+
+static bool refuse(const char *name, const char *why)
+{
+    fprintf(stderr, "chitchat-load: %s %s; see --help\n", name, why);
+    return false;
+}
+
+static bool refuse_range(const char *name, const char *kind, double min, double max)
+{
+    fprintf(stderr, "chitchat-load: %s must be a %s from %.12g to %.12g; see --help\n", name, kind, min, max);
+    return false;
+}
+
+static bool number(const char *name, const char *text, double min, double max, double *number_r)
+{
+    char *end;
+    *number_r = strtod(text, &end);
+    return (end != text && *end == '\0' && *number_r >= min && *number_r <= max)
+           || refuse_range(name, "number", min, max);
+}
+
+static bool whole_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *number_r)
+{
+    char *end;
+    errno = 0;
+    *number_r = strtoull(text, &end, 10);
+    return (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *number_r >= min && *number_r <= max)
+           || refuse_range(name, "whole number", (double)min, (double)max);
+}
+
+static bool whole(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *number_r)
+{
+    uint64_t value;
+    bool is_good = whole_number(name, text, min, max, &value);
+    *number_r = (uint32_t)value;
+    return is_good;
+}
+
+static bool take_scenario(const char *text, struct load_options *options)
+{
+    for (uint32_t i = 0; i < sizeof scenario_names / sizeof scenario_names[0]; i++)
+        if (strcmp(text, scenario_names[i]) == 0) {
+            options->scenario = (enum load_scenario)i;
+            return true;
+        }
+    return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn or storm");
+}
+
+static bool take_protocol(const char *text, struct load_options *options)
+{
+    options->protocol = strcmp(text, "nats") == 0 ? LOAD_NATS : LOAD_CHITCHAT;
+    return options->protocol == LOAD_NATS || strcmp(text, "chitchat") == 0
+           || refuse("--protocol", "must be chitchat or nats");
+}
+
+static bool take_target(const char *text, struct load_options *options)
+{
+    if (strcmp(text, "random") == 0 || strcmp(text, "partner") == 0) {
+        options->to = text[0] == 'r' ? LOAD_TO_RANDOM : LOAD_TO_PARTNER;
+        return true;
+    }
+    options->to = LOAD_TO_ZIPF;
+    if (strncmp(text, "zipf:", 5) != 0)
+        return refuse("--to", "must be random, partner or zipf:S");
+    return number("the exponent of --to zipf:S", text + 5, 0, 10, &options->zipf);
+}
+
+static bool take_source(const char *text, struct load_options *options)
+{
+    char first[INET_ADDRSTRLEN] = "127.0.0.2";
+    const char *plus = strchr(text, '+');
+    if (strchr(text, '.') != NULL) {
+        size_t bytes = plus != NULL ? (size_t)(plus - text) : strlen(text);
+        if (bytes >= sizeof first)
+            return refuse("--source-ips", "must be N or FIRST+N");
+        memcpy(first, text, bytes);
+        first[bytes] = '\0';
+        text = plus != NULL ? plus + 1 : "1";
+    }
+    if (inet_pton(AF_INET, first, &options->source_first) != 1)
+        return refuse("--source-ips", "must be N or FIRST+N, with an IPv4 address");
+    return whole("N of --source-ips", text, 1, 65536, &options->source_count);
+}
+
+static bool take_prefix(const char *text, struct load_options *options)
+{
+    bool is_name = *text != '\0' && strlen(text) <= LOAD_PREFIX_BYTES_MAX;
+    for (const char *at = text; *at != '\0'; at++)
+        is_name &= *at > ' ' && *at <= '~' && *at != '"' && *at != '\\';
+    if (!is_name)
+        return refuse("--prefix", "must be 1 to 32 characters of a user name");
+    snprintf(options->prefix, sizeof options->prefix, "%s", text);
+    return true;
+}
+
+static bool take_address(const char *text, struct load_options *options)
+{
+    const char *why = load_address_parse(&options->address, text);
+    return why == NULL || refuse(text, why);
+}
+
+static bool take_sizes(int option, const char *text, struct load_options *options)
+{
+    uint32_t pid = 0;
+    switch (option) {
+    case CONNECTIONS: return whole("--connections", text, 1, LOAD_SESSIONS_MAX - 1, &options->connections);
+    case USERS: return whole("--users", text, 1, LOAD_SESSIONS_MAX - 1, &options->users);
+    case RECIPIENTS: return whole("--recipients", text, 2, LOAD_SESSIONS_MAX - 1, &options->recipients);
+    case RAMP: return whole("--ramp", text, 1, 10000000, &options->ramp);
+    case WINDOW: return whole("--window", text, 1, LOAD_WINDOW_MAX, &options->window);
+    case RATE: return whole("--rate", text, 1, 100000000, &options->rate);
+    case TEXT: return whole("--text", text, LOAD_TEXT_BYTES_MIN, LOAD_TEXT_BYTES_MAX, &options->text_bytes);
+    case DURATION: return number("--duration", text, LOAD_DURATION_S_MIN, 864000, &options->duration_s);
+    case WARMUP: return number("--warmup", text, 0, 86400, &options->warmup_s);
+    case FILL: return whole("--fill", text, 1, 100000000, &options->fill);
+    case LIMIT: return whole("--limit", text, 1, 1000, &options->limit);
+    case CHURN: return whole("--churn", text, 1, 1000000, &options->churn);
+    case STORMS: return whole("--storms", text, 1, 1000, &options->storms);
+    case THREADS: return whole("--threads", text, 1, LOAD_THREADS_MAX, &options->threads);
+    case KILL_EVERY: return number("--kill-every", text, 0.1, 86400, &options->kill_every_s);
+    case SEED: return whole_number("--seed", text, 0, UINT64_C(9000000000000000), &options->seed);
+    case SERVER_PID:
+        if (!whole("--server-pid", text, 1, INT32_MAX, &pid))
+            return false;
+        options->server_pid = (int)pid;
+        return true;
+    default: return refuse("an option", "is not known");
+    }
+}
+
+/* Those that not every scenario heeds. */
+static uint32_t given_of(int option)
+{
+    switch (option) {
+    case TO: return LOAD_GIVEN_TO;
+    case WINDOW: return LOAD_GIVEN_WINDOW;
+    case TEXT: return LOAD_GIVEN_TEXT;
+    case KEYS: return LOAD_GIVEN_KEYS;
+    case FILL: return LOAD_GIVEN_FILL;
+    case LIMIT: return LOAD_GIVEN_LIMIT;
+    case PREFIX: return LOAD_GIVEN_PREFIX;
+    default: return 0;
+    }
+}
+
+static bool take_option(int option, char *text, struct load_options *options)
+{
+    options->given |= given_of(option);
+    switch (option) {
+    case KEYS: options->has_keys = true; return true;
+    case SCENARIO: return take_scenario(text, options);
+    case PROTOCOL: return take_protocol(text, options);
+    case TO: return take_target(text, options);
+    case SOURCE_IPS: return take_source(text, options);
+    case PREFIX: return take_prefix(text, options);
+    case KILL_SERVER: options->kill_command = text; return true;
+    case JSON: options->json_path = text; return true;
+    case HTML: options->html_path = text; return true;
+    default: return take_sizes(option, text, options);
+    }
+}
+
+/* getopt's own words would be a second line. */
+static bool refuse_unknown(int option, char **argv)
+{
+    const char *word = argv[optind - 1];
+    return option == ':' ? refuse(word, "needs a value")
+                         : refuse(word, "is no option (or is ambiguous, or takes no value)");
+}
+
+int load_options_parse(struct load_options *options_r, int argc, char **argv)
+{
+    int option;
+    *options_r = (struct load_options){.threads = 1,
+                                       .connections = 100,
+                                       .text_bytes = 64,
+                                       .duration_s = 10,
+                                       .warmup_s = 2,
+                                       .seed = 1,
+                                       .prefix = "load-",
+                                       .fill = 500,
+                                       .limit = 50,
+                                       .words = argv,
+                                       .word_count = argc};
+    opterr = 0;
+    optind = 0; /* glibc: begins anew */
+    while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        if (option == HELP) {
+            fputs(help_text, stdout);
+            return 1;
+        }
+        if (option == '?' || option == ':' ? !refuse_unknown(option, argv) : !take_option(option, optarg, options_r))
+            return -1;
+    }
+    if (optind + 1 != argc) {
+        refuse(optind == argc ? "ADDR:PORT" : argv[optind + 1],
+               optind == argc ? "of the server must come last" : "is one too many");
+        return -1;
+    }
+    return take_address(argv[optind], options_r) && load_options_check(options_r) ? 0 : -1;
+}
+
+const char *load_options_scenario(const struct load_options *options)
+{
+    return scenario_names[options->scenario];
+}
+
+bool load_options_comes_back(const struct load_options *options)
+{
+    return options->scenario == LOAD_CHURN || options->scenario == LOAD_STORM || options->kill_command != NULL;
+}

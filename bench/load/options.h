@@ -1,0 +1,82 @@
+/*
+ * load_options.h: the command line of chitchat-load. Read once, then only read.
+ */
+#ifndef CHITCHAT_BENCH_LOAD_OPTIONS_H
+#define CHITCHAT_BENCH_LOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "load/address.h"
+
+enum load_scenario {
+    LOAD_PAIRS,
+    LOAD_FANOUT,
+    LOAD_IDLE,
+    LOAD_HISTORY,
+    LOAD_REPLAY,
+    LOAD_CHURN,
+    LOAD_STORM,
+};
+/* Whether the command line names it. */
+enum load_given {
+    LOAD_GIVEN_TO = 1,
+    LOAD_GIVEN_WINDOW = 2,
+    LOAD_GIVEN_TEXT = 4,
+    LOAD_GIVEN_KEYS = 8,
+    LOAD_GIVEN_FILL = 16,
+    LOAD_GIVEN_LIMIT = 32,
+    LOAD_GIVEN_PREFIX = 64,
+};
+enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
+enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
+
+#define LOAD_WINDOW_MAX 1024u /* what the protocol lets a connection have unanswered */
+#define LOAD_WALKS_MAX 64u    /* the window of history */
+#define LOAD_THREADS_MAX 64u
+#define LOAD_SESSIONS_MAX (1u << 24)
+#define LOAD_PREFIX_BYTES_MAX 32u
+#define LOAD_DURATION_S_MIN 0.1
+
+struct load_options {
+    struct load_address address;
+    uint32_t given; /* of enum load_given */
+    enum load_scenario scenario;
+    enum load_protocol protocol;
+    enum load_target to;
+    double zipf;
+    uint32_t threads;
+    uint32_t connections;
+    uint32_t users;      /* 0: one for each connection; of fanout: pairs of sender and recipient */
+    uint32_t recipients; /* names that random and zipf draw from; the first `users` of them are connected */
+    uint32_t ramp;       /* connections a second; 0: as fast as they are answered */
+    uint32_t rate;       /* sends a second over all, open loop; 0: closed loop */
+    uint32_t window;
+    uint32_t text_bytes;
+    double duration_s;
+    double warmup_s;
+    bool has_keys;
+    uint64_t seed;
+    char prefix[LOAD_PREFIX_BYTES_MAX + 1];
+    struct in_addr source_first;
+    uint32_t source_count; /* 0: the kernel chooses */
+    uint32_t fill;         /* messages sent by each connection before history and replay */
+    uint32_t limit;        /* of a page of history */
+    uint32_t churn;        /* connections a second that leave and come back */
+    uint32_t storms;
+    const char *kill_command; /* NULL: the server is somebody else's */
+    double kill_every_s;
+    int server_pid; /* 0: not known */
+    const char *json_path;
+    const char *html_path;
+    char *const *words; /* the command line, its options first */
+    int word_count;
+};
+
+/* 0: go on; 1: the help was printed; -1: told on stderr. Paths, command and words borrow argv. */
+int load_options_parse(struct load_options *options_r, int argc, char **argv);
+const char *load_options_scenario(const struct load_options *options);
+/* Whether connections of this run may end and come back, so that sends need keys. */
+bool load_options_comes_back(const struct load_options *options);
+
+#endif

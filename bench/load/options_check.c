@@ -1,0 +1,117 @@
+#include "load/options_check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool refuse(const char *name, const char *why)
+{
+    fprintf(stderr, "chitchat-load: %s %s; see --help\n", name, why);
+    return false;
+}
+
+static bool has_senders(const struct load_options *options)
+{
+    return options->scenario == LOAD_PAIRS || options->scenario == LOAD_FANOUT || options->scenario == LOAD_CHURN
+           || options->scenario == LOAD_STORM;
+}
+
+static bool check_users(struct load_options *options)
+{
+    bool is_fanout = options->scenario == LOAD_FANOUT;
+    if (options->users == 0)
+        options->users = is_fanout ? 1 : options->connections;
+    if (is_fanout && options->connections / 2 < options->users)
+        return refuse("--scenario fanout",
+                      "needs two --connections for each of --users: one that sends, one that receives");
+    if (options->users > options->connections)
+        return refuse("--users", "must be at most --connections; more names to send to: --recipients");
+    if (options->recipients == 0)
+        options->recipients = options->users;
+    else if (is_fanout || options->scenario == LOAD_IDLE || options->to == LOAD_TO_PARTNER)
+        return refuse("--recipients", "is for --to random or zipf:S, and not for --scenario fanout or idle");
+    return options->recipients >= options->users
+           || refuse("--recipients", "must be at least --users, who are the first of them");
+}
+
+static bool check_server(const struct load_options *options)
+{
+    char path[64];
+    if (options->kill_command == NULL && options->kill_every_s > 0)
+        return refuse("--kill-every", "needs --kill-server CMD");
+    if (options->kill_command != NULL && options->server_pid != 0)
+        return refuse("--server-pid", "must be left out with --kill-server, which starts the server");
+    snprintf(path, sizeof path, "/proc/%d/stat", options->server_pid);
+    return options->server_pid == 0 || access(path, R_OK) == 0
+           || refuse("--server-pid", "must be the id of a running process");
+}
+
+/* Found now, not after the run. */
+static bool is_writable(const char *name, const char *path)
+{
+    FILE *file = path != NULL ? fopen(path, "a") : NULL;
+    if (path == NULL || (file != NULL && fclose(file) == 0))
+        return true;
+    fprintf(stderr, "chitchat-load: %s %s: %s\n", name, path, strerror(errno));
+    return false;
+}
+
+static bool needs(const struct load_options *options, enum load_given given, bool is_heeded, const char *name,
+                  const char *why)
+{
+    return (options->given & given) == 0 || is_heeded || refuse(name, why);
+}
+
+/* What was given is heeded. */
+static bool check_given(const struct load_options *options)
+{
+    bool is_filled = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
+    bool is_sending = has_senders(options) || is_filled;
+    return needs(
+               options, LOAD_GIVEN_WINDOW, has_senders(options) || options->scenario == LOAD_HISTORY, "--window",
+               "is for scenarios that send, and history: a connection of idle asks for nothing, one of replay for one "
+               "replay at a time")
+           && needs(options, LOAD_GIVEN_TEXT, is_sending, "--text", "changes nothing: idle connections send nothing")
+           && needs(options, LOAD_GIVEN_KEYS, is_sending, "--keys", "changes nothing: idle connections send nothing")
+           && needs(options, LOAD_GIVEN_TO, is_sending && options->scenario != LOAD_FANOUT, "--to",
+                    "is for all scenarios but idle, which sends nothing, and fanout, whose senders have a user each")
+           && needs(options, LOAD_GIVEN_FILL, is_filled, "--fill", "needs --scenario history or replay")
+           && needs(options, LOAD_GIVEN_LIMIT, options->scenario == LOAD_HISTORY, "--limit", "needs --scenario history")
+           && needs(options, LOAD_GIVEN_PREFIX, options->protocol == LOAD_CHITCHAT, "--prefix",
+                    "is for chitchat: a nats-server has subjects, not users");
+}
+
+bool load_options_check(struct load_options *options)
+{
+    if (!check_users(options) || !check_server(options) || !check_given(options))
+        return false;
+    if (options->source_count > 0 && !load_address_keep(&options->address, AF_INET))
+        return refuse("--source-ips", "are IPv4 addresses, so the server's must be one too");
+    if (options->protocol == LOAD_NATS
+        && (options->scenario > LOAD_IDLE || options->scenario == LOAD_FANOUT || options->users < options->connections
+            || options->has_keys || options->kill_command != NULL))
+        return refuse("--protocol nats",
+                      "is for --scenario pairs or idle, one connection a user, no --keys, no --kill-server");
+    if (options->threads > options->connections)
+        return refuse("--threads", "must be at most --connections");
+    if (options->rate > 0 && !has_senders(options))
+        return refuse("--rate", "is for scenarios that send: pairs, fanout, churn, storm");
+    if (options->churn > 0 && options->scenario != LOAD_CHURN)
+        return refuse("--churn", "needs --scenario churn");
+    if (options->storms > 0 && options->scenario != LOAD_STORM)
+        return refuse("--storms", "needs --scenario storm");
+    if (options->churn == 0)
+        options->churn = options->connections >= 10 ? options->connections / 10 : 1;
+    if (options->storms == 0)
+        options->storms = 1;
+    if (options->kill_every_s == 0)
+        options->kill_every_s = 3;
+    if (options->scenario == LOAD_HISTORY && options->window > LOAD_WALKS_MAX)
+        return refuse("--window", "of --scenario history must be at most 64 pages");
+    if (options->window == 0)
+        options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
+    if (load_options_comes_back(options))
+        options->has_keys = true;
+    return is_writable("--json", options->json_path) && is_writable("--html", options->html_path);
+}

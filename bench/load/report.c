@@ -1,0 +1,230 @@
+#include "load/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+#define OVERDUE_PER_S_MIN 20u /* a twentieth of a second is a late turn, not a slow server */
+
+enum load_latency load_report_main_latency(const struct load_report *report)
+{
+    switch (report->options->scenario) {
+    case LOAD_HISTORY: return LOAD_PAGE;
+    case LOAD_REPLAY: return LOAD_CONNECT_TO_LIVE;
+    case LOAD_IDLE: return LOAD_CONNECT_TO_LOGIN;
+    default: return LOAD_SEND_TO_OK;
+    }
+}
+
+const struct load_histogram *load_report_latency(const struct load_report *report, enum load_latency latency)
+{
+    return &(latency == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured)->latencies[latency];
+}
+
+bool load_report_is_good(const struct load_report *report)
+{
+    return report->is_complete && load_stats_broken(&report->all) == 0 && report->sends_unanswered == 0
+           && report->pages_unanswered == 0 && report->entries_missing == 0;
+}
+
+bool load_report_has_figures(const struct load_report *report)
+{
+    return report->seconds >= LOAD_DURATION_S_MIN;
+}
+
+bool load_report_is_behind(const struct load_report *report)
+{
+    return report->behind * OVERDUE_PER_S_MIN > report->options->rate;
+}
+
+void load_report_add_point(struct load_report *report, const struct load_point *point)
+{
+    if (report->point_count == report->point_room) {
+        report->point_room = report->point_room == 0 ? 64 : 2 * report->point_room;
+        report->points = realloc(report->points, report->point_room * sizeof *report->points);
+        ASSERT(report->points != NULL);
+    }
+    report->points[report->point_count++] = *point;
+}
+
+static void print_latency(const char *what, const struct load_histogram *histogram)
+{
+    static const double fractions[] = {0.5, 0.9, 0.99, 0.999, 0.9999};
+    if (histogram->count == 0)
+        return;
+    printf("  %-18s", what);
+    for (size_t i = 0; i < sizeof fractions / sizeof fractions[0]; i++)
+        printf(" %10.3f", (double)load_histogram_quantile(histogram, fractions[i]) / 1000);
+    printf(" %10.3f  %12llu\n", (double)histogram->max_us / 1000, (unsigned long long)histogram->count);
+}
+
+static void print_latencies(const struct load_report *report)
+{
+    printf("\n  %-18s %10s %10s %10s %10s %10s %10s  %12s\n", "latency, ms", "p50", "p90", "p99", "p99.9", "p99.99",
+           "max", "count");
+    for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
+        print_latency(load_stats_latency_text((enum load_latency)i), load_report_latency(report, (enum load_latency)i));
+    const struct load_histogram *main = &report->measured.latencies[load_report_main_latency(report)];
+    if (main->count > 0) {
+        printf("\n%s, by powers of two:\n", load_stats_latency_text(load_report_main_latency(report)));
+        load_histogram_print(main, stdout);
+    }
+}
+
+static void print_loop(const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    if (options->rate > 0)
+        printf(
+            "open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n",
+            options->rate, (double)report->behind_us / 1000);
+    else if (options->scenario == LOAD_HISTORY)
+        printf("closed loop: %u page%s under way on a connection; a slow server is asked less, so the tail is a lower "
+               "bound\n",
+               options->window, options->window == 1 ? "" : "s");
+    else if (options->scenario == LOAD_REPLAY)
+        printf("closed loop: one replay under way on a connection; a slow server is asked less, so the tail is a lower "
+               "bound\n");
+    else if (options->scenario != LOAD_IDLE)
+        printf("closed loop: window %u; a slow server is asked less, so the tail is a lower bound\n", options->window);
+}
+
+static void print_title(const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    printf("chitchat-load: %s, %u connections, %u users, %u bytes of text%s, %u thread%s",
+           load_options_scenario(options), options->connections,
+           options->scenario == LOAD_FANOUT ? 2 * options->users : options->users, options->text_bytes,
+           options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s");
+    if (load_report_has_figures(report))
+        printf("; measured %.2f s\n", report->seconds);
+    else
+        printf("; it ended before anything was measured: no figures\n");
+    if (options->recipients > options->users && options->scenario != LOAD_FANOUT)
+        printf("to %u users, of whom the others are not connected: what they got is not judged\n", options->recipients);
+    if (options->protocol == LOAD_NATS)
+        printf("a nats-server with JetStream: ok is the acknowledgement of the stream; delivery is a plain "
+               "subscription\n");
+    print_loop(report);
+}
+
+static void print_late(const struct load_report *report)
+{
+    static const struct {
+        enum load_latency latency;
+        const char *text;
+    } told[] = {{LOAD_SEND_TO_OK, "sends"}, {LOAD_PAGE, "pages"}, {LOAD_CONNECT_TO_LIVE, "replays"}};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+        if (report->late[told[i].latency] > 0)
+            printf("  %llu %s of the measured time were answered after it: among the latencies, not in the rates\n",
+                   (unsigned long long)report->late[told[i].latency], told[i].text);
+}
+
+/* Who is to blame cannot be seen from here where a window holds sends back. */
+static void print_behind(const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    printf("  BEHIND: when measuring ended, %llu sends were due and had not left: ",
+           (unsigned long long)report->behind);
+    if (!report->is_held)
+        printf("connections had room,\n  so it is this generator that is slower than --rate: see its CPU below\n");
+    else if (options->window < LOAD_WINDOW_MAX)
+        printf("no connection had room in its\n  --window of %u: the window is too small for --rate, or the server "
+               "too slow; a larger one shows which\n",
+               options->window);
+    else
+        printf("no connection had room for more than\n  the %u unanswered that the protocol allows: the server is "
+               "slower than --rate\n",
+               LOAD_WINDOW_MAX);
+    if (report->overdue > 0)
+        printf("  %llu of them never left: their latency is not among those below\n",
+               (unsigned long long)report->overdue);
+}
+
+static void print_rates(const struct load_report *report)
+{
+    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED, LOAD_DELIVERED,     LOAD_REPLAYED,
+                                            LOAD_PAGES,        LOAD_PAGE_MESSAGES, LOAD_LOGINS};
+    printf("\n");
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
+        if (report->measured.counts[rates[i]] > 0)
+            printf("  %-28s %12.0f /s\n", load_stats_count_text(rates[i]),
+                   (double)report->measured.counts[rates[i]] / report->seconds);
+    print_late(report);
+    if (load_report_is_behind(report))
+        print_behind(report);
+    printf("  all connections live after   %12.3f s\n", report->connect_s);
+    for (uint32_t i = 0; i < report->storm_count; i++)
+        printf("  storm %u: all live again after %11.3f s\n", i + 1, report->storm_s[i]);
+    if (report->options->kill_command != NULL)
+        printf("  server killed and started    %12u times\n", report->kill_count);
+}
+
+static void print_end(const struct load_report *report)
+{
+    if (!report->is_complete)
+        printf("BROKEN: the run did not come to its end%s%s%s%s\n", report->end_text[0] != '\0' ? ": " : "",
+               report->end_text, report->stuck_text[0] != '\0' ? ": " : "", report->stuck_text);
+    else if (report->end_text[0] != '\0' && load_report_has_figures(report))
+        printf("%s after %.1f s\n", report->end_text, report->seconds);
+    else if (report->end_text[0] != '\0')
+        printf("%s before measuring: no figures\n", report->end_text);
+}
+
+/* What was judged: of idle connections little else than that they came and stayed. */
+static void print_verified(const struct load_report *report)
+{
+    static const struct {
+        enum load_count count;
+        const char *text;
+    } told[] = {{LOAD_LOGINS, "logins"},
+                {LOAD_ACKNOWLEDGED, "sends acknowledged"},
+                {LOAD_DELIVERED, "entries delivered"},
+                {LOAD_REPLAYED, "entries replayed"},
+                {LOAD_PAGES, "pages of history"},
+                {LOAD_PAGE_MESSAGES, "messages in them"}};
+    const char *separator = "verified: ";
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        if (report->all.counts[told[i].count] == 0)
+            continue;
+        printf("%s%llu %s", separator, (unsigned long long)report->all.counts[told[i].count], told[i].text);
+        separator = ", ";
+    }
+    printf(": %s\n", report->options->scenario == LOAD_IDLE ? "each connection stayed, and none was given anything"
+                                                            : "none lost, repeated, out of order or changed");
+}
+
+static void print_verdict(const struct load_report *report)
+{
+    static const enum load_count told[] = {LOAD_DUPLICATE_OKS, LOAD_BUSY,           LOAD_RATE_LIMITED,
+                                           LOAD_UNAVAILABLE,   LOAD_CONNECT_FAILED, LOAD_CUT_OFF};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+        if (report->all.counts[told[i]] > 0)
+            printf("%s: %llu\n", load_stats_count_text(told[i]), (unsigned long long)report->all.counts[told[i]]);
+    for (uint32_t i = LOAD_BROKEN_FIRST; i < LOAD_COUNTS; i++)
+        if (report->all.counts[i] > 0)
+            printf("BROKEN: %s: %llu\n", load_stats_count_text((enum load_count)i),
+                   (unsigned long long)report->all.counts[i]);
+    if (report->broken_text[0] != '\0')
+        printf("  first: %s\n", report->broken_text);
+    if (report->sends_unanswered > 0 || report->entries_missing > 0)
+        printf("BROKEN: %llu sends without an answer, %llu entries missing at the end\n",
+               (unsigned long long)report->sends_unanswered, (unsigned long long)report->entries_missing);
+    if (report->pages_unanswered > 0)
+        printf("BROKEN: %llu pages of history without an answer\n", (unsigned long long)report->pages_unanswered);
+    print_end(report);
+    if (load_report_is_good(report))
+        print_verified(report);
+}
+
+void load_report_print(const struct load_report *report)
+{
+    print_title(report);
+    if (load_report_has_figures(report)) {
+        print_rates(report);
+        print_latencies(report);
+        load_usage_print(report);
+    }
+    print_verdict(report);
+}

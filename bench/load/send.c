@@ -1,0 +1,245 @@
+/* load_send.c: sends and what becomes of them: acknowledged, refused and tried again, or sent again after a break. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "load/run.h"
+
+#define SENDS_ROOM_MIN 4u
+#define NONE UINT16_MAX
+#define RETRY_US_USUAL 100000u
+#define RETRY_US_UNSURE 500000u
+
+static void grow(struct load_session *session)
+{
+    uint32_t room = session->sends_room == 0 ? SENDS_ROOM_MIN : 2 * session->sends_room;
+    session->sends = realloc(session->sends, room * sizeof *session->sends);
+    ASSERT(session->sends != NULL && room <= LOAD_WINDOW_MAX);
+    for (uint32_t i = room; i-- > session->sends_room;) {
+        session->sends[i] = (struct load_send){.next_free = session->first_free};
+        session->first_free = (uint16_t)i;
+    }
+    session->sends_room = room;
+}
+
+static void give_back(struct load_worker *worker, struct load_session *session, struct load_send *send)
+{
+    send->state = LOAD_SEND_FREE;
+    send->next_free = session->first_free;
+    session->first_free = (uint16_t)(send - session->sends);
+    session->unanswered--;
+    worker->gauges.unanswered--;
+}
+
+static void transmit(struct load_worker *worker, struct load_session *session, struct load_send *send)
+{
+    const struct load_run *run = worker->run;
+    char name[LOAD_USER_BYTES_MAX], key[LOAD_KEY_CHARS], *text_at;
+    struct load_text text = {run->number, session->index, send->to, send->seq, send->intended_us};
+    if (run->options.protocol == LOAD_NATS) {
+        load_nats_send(worker, session, send, &text);
+        send->state = LOAD_SEND_OUT;
+        return;
+    }
+    struct load_wire_send frame = {
+        .id = (uint64_t)send->seq * LOAD_WINDOW_MAX + (uint64_t)(send - session->sends),
+        .to = {name, load_run_user_name(run, send->to, name)},
+        .text_bytes = run->options.text_bytes,
+    };
+    if (run->options.has_keys) {
+        load_text_write_key(key, &text);
+        frame.key = (struct span){key, sizeof key};
+    }
+    char *out = load_session_room(worker, session, LOAD_WIRE_ROOM + frame.text_bytes);
+    char *end = load_wire_begin_send(out, &frame, &text_at);
+    load_text_write(text_at, frame.text_bytes, &text, &run->filler);
+    session->out.bytes += (uint32_t)load_wire_end_send(out, end, (uint32_t)load_random_next(&worker->random));
+    send->state = LOAD_SEND_OUT;
+}
+
+void load_send_new(struct load_worker *worker, struct load_session *session, uint32_t to, uint64_t intended_us)
+{
+    if (session->first_free == NONE)
+        grow(session);
+    struct load_send *send = &session->sends[session->first_free];
+    session->first_free = send->next_free;
+    *send = (struct load_send){.intended_us = intended_us, .seq = session->next_seq++, .to = to};
+    session->unanswered++;
+    worker->gauges.unanswered++;
+    transmit(worker, session, send);
+}
+
+struct load_send *load_send_find(struct load_session *session, uint64_t id)
+{
+    uint64_t place = id % LOAD_WINDOW_MAX, seq = id / LOAD_WINDOW_MAX;
+    if (place >= session->sends_room || session->sends[place].state != LOAD_SEND_OUT
+        || session->sends[place].seq != seq)
+        return NULL;
+    return &session->sends[place];
+}
+
+/* The send that a reply answers; NULL, and broken, if there is none. */
+static struct load_send *find(struct load_worker *worker, struct load_session *session,
+                              const struct load_wire_object *reply, struct span frame)
+{
+    struct load_send *send = reply->has_id ? load_send_find(session, reply->id) : NULL;
+    if (send == NULL)
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to nothing that was asked", frame);
+    return send;
+}
+
+/* An entry now stands in both timelines. */
+static void write_down(struct load_worker *worker, const struct load_session *session, const struct load_send *send,
+                       uint64_t hash)
+{
+    const uint32_t *sessions_of_user = worker->run->sessions_of_user;
+    worker->truth[session->user].count++;
+    worker->truth[session->user].sum += hash;
+    worker->gauges.owed += sessions_of_user[session->user];
+    if (send->to == session->user)
+        return;
+    worker->truth[send->to].count++;
+    worker->truth[send->to].sum += hash;
+    worker->gauges.owed += sessions_of_user[send->to];
+}
+
+void load_send_done(struct load_worker *worker, struct load_session *session, struct load_send *send, uint64_t hash)
+{
+    write_down(worker, session, send, hash);
+    worker->stats.counts[LOAD_ACKNOWLEDGED]++;
+    load_worker_add_latency(worker, LOAD_SEND_TO_OK, send->intended_us);
+    give_back(worker, session, send);
+    load_scenario_on_answer(worker, session);
+}
+
+void load_send_answered(struct load_worker *worker, struct load_session *session, const struct load_wire_object *ok,
+                        struct span frame)
+{
+    struct load_send *send = find(worker, session, ok, frame);
+    if (send == NULL)
+        return;
+    struct load_text text = {worker->run->number, session->index, send->to, send->seq, send->intended_us};
+    uint64_t hash = load_text_hash(session->index, send->seq, ok->mid.data, (uint32_t)ok->mid.bytes);
+    if (ok->mid.bytes == 0 || ok->mid.bytes > 20)
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "no mid", frame);
+    if (!ok->dup) {
+        load_frame_take_entry(worker, session, ok, hash, frame);
+        load_worker_check_order(worker, session, &text, frame);
+    } else if (!send->was_resent || ok->has_prev) {
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "dup, though it was sent once, or with prev", frame);
+    }
+    worker->stats.counts[LOAD_DUPLICATE_OKS] += ok->dup;
+    load_send_done(worker, session, send, hash);
+}
+
+static void leave_unknown(struct load_worker *worker, struct load_session *session, struct load_send *send)
+{
+    worker->truth[session->user].unsure++;
+    worker->truth[send->to].unsure += send->to != session->user;
+    give_back(worker, session, send);
+}
+
+static void try_later(struct load_worker *worker, struct load_session *session, uint64_t after_us)
+{
+    if (!list_is_empty(&session->wait_link))
+        return;
+    session->due_us = worker->now_us + after_us;
+    list_append(&worker->refused, &session->wait_link);
+}
+
+void load_send_refused(struct load_worker *worker, struct load_session *session, const struct load_wire_object *error,
+                       struct span frame)
+{
+    bool is_limited = load_wire_is(error->code, "rate_limited");
+    bool is_busy = is_limited || load_wire_is(error->code, "busy");
+    uint64_t after_us = error->retry_after > 0 ? error->retry_after * 1000 : RETRY_US_USUAL;
+    bool is_unavailable = load_wire_is(error->code, "unavailable");
+    if (!is_busy && !is_unavailable) {
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an error that nothing gave cause for", frame);
+        return;
+    }
+    worker->stats.counts[is_limited ? LOAD_RATE_LIMITED : is_busy ? LOAD_BUSY : LOAD_UNAVAILABLE]++;
+    if (session->state == LOAD_SESSION_LOGGING_IN) {
+        load_session_leave(worker, session, worker->now_us + after_us);
+        return;
+    }
+    if (load_history_refused(worker, session, error)) {
+        try_later(worker, session, after_us);
+        return;
+    }
+    struct load_send *send = find(worker, session, error, frame);
+    if (send == NULL)
+        return;
+    if (is_unavailable && !worker->run->options.has_keys) {
+        leave_unknown(worker, session, send);
+        return;
+    }
+    send->state = is_busy ? LOAD_SEND_REFUSED : LOAD_SEND_UNSURE;
+    try_later(worker, session, is_busy ? after_us : RETRY_US_UNSURE);
+}
+
+static int compare_seq(const void *a, const void *b)
+{
+    const struct load_send *const *left = a, *const *right = b;
+    return (*left)->seq < (*right)->seq ? -1 : (*left)->seq > (*right)->seq;
+}
+
+/* Those in `state`, in the order in which they were sent. */
+static uint32_t collect(struct load_session *session, uint8_t state, struct load_send **sends)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < session->sends_room; i++)
+        if (session->sends[i].state == state)
+            sends[count++] = &session->sends[i];
+    qsort(sends, count, sizeof(struct load_send *), compare_seq);
+    return count;
+}
+
+/* Nothing was stored, so it is a new send, but for the time at which it was meant to leave. */
+static void send_refused_anew(struct load_worker *worker, struct load_session *session)
+{
+    struct load_send *sends[LOAD_WINDOW_MAX];
+    uint32_t count = collect(session, LOAD_SEND_REFUSED, sends);
+    for (uint32_t i = 0; i < count; i++) {
+        sends[i]->seq = session->next_seq++;
+        sends[i]->was_resent = false;
+        transmit(worker, session, sends[i]);
+    }
+}
+
+static void send_unsure_again(struct load_worker *worker, struct load_session *session)
+{
+    struct load_send *sends[LOAD_WINDOW_MAX];
+    uint32_t count = collect(session, LOAD_SEND_UNSURE, sends);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!worker->run->options.has_keys) {
+            leave_unknown(worker, session, sends[i]);
+            continue;
+        }
+        sends[i]->was_resent = true;
+        transmit(worker, session, sends[i]);
+    }
+}
+
+void load_send_resume(struct load_worker *worker, struct load_session *session)
+{
+    if (session->unanswered == 0)
+        return;
+    atomic_store(&session->order_from, session->next_seq);
+    for (uint32_t i = 0; i < session->sends_room; i++)
+        if (session->sends[i].state == LOAD_SEND_OUT)
+            session->sends[i].state = LOAD_SEND_UNSURE;
+    send_unsure_again(worker, session);
+    send_refused_anew(worker, session);
+}
+
+void load_send_retry(struct load_worker *worker, struct load_session *session)
+{
+    if (session->state != LOAD_SESSION_LIVE && session->state != LOAD_SESSION_REPLAYING)
+        return;
+    load_history_retry(worker, session);
+    atomic_store(&session->order_from, session->next_seq);
+    send_unsure_again(worker, session);
+    send_refused_anew(worker, session);
+}

@@ -1,0 +1,253 @@
+#include "load/tables.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "load/plot.h"
+
+#define MIB (1 << 20)
+
+void load_tables_escape(FILE *file, const char *text)
+{
+    for (; *text != '\0'; text++)
+        switch (*text) {
+        case '<': fputs("&lt;", file); break;
+        case '>': fputs("&gt;", file); break;
+        case '&': fputs("&amp;", file); break;
+        default: fputc(*text, file); break;
+        }
+}
+
+static void write_late(FILE *file, const struct load_report *report)
+{
+    static const enum load_latency told[] = {LOAD_SEND_TO_OK, LOAD_PAGE, LOAD_CONNECT_TO_LIVE};
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
+        if (report->late[told[i]] > 0)
+            fprintf(
+                file,
+                "<p class=d>%s: %llu of the measured time came after it: they are among these, not in the rates.</p>\n",
+                load_stats_latency_text(told[i]), (unsigned long long)report->late[told[i]]);
+}
+
+void load_tables_latencies(FILE *file, const struct load_report *report)
+{
+    static const double fractions[] = {0.5, 0.9, 0.99, 0.999, 0.9999, 1};
+    fputs("<div class=w><table><tr><th>latency<th>p50<th>p90<th>p99<th>p99.9<th>p99.99<th>max<th>count\n", file);
+    for (uint32_t i = 0; i < LOAD_LATENCIES; i++) {
+        const struct load_histogram *histogram = load_report_latency(report, (enum load_latency)i);
+        if (histogram->count == 0)
+            continue;
+        fprintf(file, "<tr><td>%s", load_stats_latency_text((enum load_latency)i));
+        for (size_t k = 0; k < sizeof fractions / sizeof fractions[0]; k++) {
+            char text[32];
+            load_plot_time(text, sizeof text, (double)load_histogram_quantile(histogram, fractions[k]) / 1000);
+            fprintf(file, "<td>%s", text);
+        }
+        fprintf(file, "<td>%llu\n", (unsigned long long)histogram->count);
+    }
+    fputs("</table></div>\n", file);
+    write_late(file, report);
+}
+
+void load_tables_counts(FILE *file, const struct load_report *report)
+{
+    bool has_figures = load_report_has_figures(report);
+    fprintf(file, "<div class=w><table><tr><th>counted%s<th>in all\n",
+            has_figures ? "<th>while measuring<th>a second" : "");
+    for (uint32_t i = 0; i < LOAD_COUNTS; i++) {
+        if (report->all.counts[i] == 0)
+            continue;
+        fprintf(file, "<tr><td>%s%s", i >= LOAD_BROKEN_FIRST ? "broken: " : "",
+                load_stats_count_text((enum load_count)i));
+        if (has_figures)
+            fprintf(file, "<td>%llu<td>%.0f", (unsigned long long)report->measured.counts[i],
+                    (double)report->measured.counts[i] / report->seconds);
+        fprintf(file, "<td>%llu\n", (unsigned long long)report->all.counts[i]);
+    }
+    fputs("</table></div>\n", file);
+}
+
+static void write_cost(FILE *file, const char *what, double cpu_s, uint64_t count)
+{
+    if (count > 0)
+        fprintf(file, "<tr><td>server, %s<td>%.2f us\n", what, cpu_s * 1e6 / (double)count);
+}
+
+void load_tables_cpu(FILE *file, const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    const uint64_t *counts = report->measured.counts;
+    double cpu_s = report->after.cpu_s - report->before.cpu_s, cores = cpu_s / report->seconds;
+    fputs("<div class=w><table><tr><th>CPU<th>\n", file);
+    if (load_report_knows_server(report)) {
+        fprintf(file, "<tr><td>server, while measuring<td>%.*f cores\n", cores < 0.1 ? 5 : 2, cores);
+        write_cost(file, "a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
+        write_cost(file, "an entry delivered or replayed", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
+        write_cost(file, "a page of history", cpu_s, counts[LOAD_PAGES]);
+        write_cost(file, "a connect, upgrade and login at the start", report->seated.cpu_s - report->idle.cpu_s,
+                   options->connections);
+    }
+    cores = report->own_cpu_s / report->seconds;
+    fprintf(file, "<tr><td>generator, all its threads<td>%.*f cores\n", cores < 0.1 ? 5 : 2, cores);
+    fprintf(file, "<tr><td>generator, its busiest loop<td>%.0f %% of a core\n", report->busiest_share * 100);
+    if (report->busiest_waited_share >= 0.01)
+        fprintf(file, "<tr><td>and that it waited for one<td>%.0f %%\n", report->busiest_waited_share * 100);
+    fputs("</table></div>\n", file);
+    if (report->idle.rss_bytes == 0)
+        fputs("<p class=d>The server's CPU and RSS are told with <code>--server-pid</code>.</p>\n", file);
+    else if (!load_report_knows_server(report))
+        fputs("<p class=d>The server has ended, so there are no figures of its CPU and memory.</p>\n", file);
+}
+
+static void write_memory(FILE *file, const char *what, const uint64_t *bytes)
+{
+    fprintf(file, "<tr><td>%s", what);
+    for (uint32_t i = 0; i < 3; i++)
+        fprintf(file, "<td>%.1f MiB", (double)bytes[i] / MIB);
+    fputc('\n', file);
+}
+
+static void write_each(FILE *file, const char *what, double each)
+{
+    if (each > 0)
+        fprintf(file, "<tr><td>a connection: %s<td><td><td>%.0f bytes\n", what, each);
+}
+
+/* What a reader must know of the figure of one connection, or why there is none. */
+static void write_why(FILE *file, const struct load_report *report)
+{
+    if (report->options->kill_command != NULL)
+        fputs("<p class=d>At the end: of the process that was started last.</p>\n", file);
+    if (report->options->connections < LOAD_EACH_CONNECTIONS_MIN)
+        fprintf(file, "<p class=d>With %u connections and more also what one takes.</p>\n", LOAD_EACH_CONNECTIONS_MIN);
+    else if (load_report_was_used(report))
+        fprintf(
+            file,
+            "<p class=d><b>Used:</b> before the first connection the server had %.1f MiB of its own, more than one "
+            "that has just started: what it got free before is used again, and a connection seems to take less than "
+            "it does.</p>\n",
+            (double)report->idle.own_bytes / MIB);
+    else if (load_report_rss_each(report) <= 0)
+        fputs("<p class=d>Earlier connections' memory was used again: start the server anew to see what one "
+              "takes.</p>\n",
+              file);
+}
+
+void load_tables_memory(FILE *file, const struct load_report *report)
+{
+    uint64_t rss[] = {report->idle.rss_bytes, report->seated.rss_bytes, report->after.rss_bytes};
+    uint64_t tcp[] = {report->idle.tcp_bytes, report->seated.tcp_bytes, report->after.tcp_bytes};
+    uint64_t slab[] = {report->idle.slab_bytes, report->seated.slab_bytes, report->after.slab_bytes};
+    fputs("<div class=w><table><tr><th>memory<th>before<th>all logged in<th>at the end\n", file);
+    if (load_report_knows_server(report))
+        write_memory(file, "RSS of the server", rss);
+    write_memory(file, "the kernel's TCP buffers, whole system", tcp);
+    write_memory(file, "its slab (sockets and all else)", slab);
+    if (load_report_knows_server(report))
+        write_each(file, "RSS", load_report_rss_each(report));
+    write_each(file, "the kernel, for both of its ends", load_report_kernel_each(report));
+    fputs("</table></div>\n", file);
+    if (load_report_knows_server(report))
+        write_why(file, report);
+}
+
+/* A word as a shell would take it. */
+static void write_word(FILE *file, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,=+@%";
+    if (word[0] != '\0' && strspn(word, plain) == strlen(word)) {
+        fputs(word, file);
+        return;
+    }
+    fputc('\'', file);
+    for (char text[2] = ""; *word != '\0'; word++) {
+        text[0] = *word;
+        load_tables_escape(file, *word == '\'' ? "'\\''" : text);
+    }
+    fputc('\'', file);
+}
+
+static void write_option(FILE *file, const char *name, const char *value)
+{
+    fprintf(file, "<tr><td>%s<td>", name);
+    load_tables_escape(file, value);
+    fputc('\n', file);
+}
+
+static void write_number(FILE *file, const char *name, double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.15g", value);
+    write_option(file, name, text);
+}
+
+static bool does_send(const struct load_options *options)
+{
+    return options->scenario != LOAD_IDLE;
+}
+
+static void write_who(FILE *file, const struct load_options *options)
+{
+    char to[32] = "random users", source[64];
+    write_number(file, "connections", options->connections);
+    write_number(file, "users", options->scenario == LOAD_FANOUT ? 2 * options->users : options->users);
+    if (options->to != LOAD_TO_RANDOM)
+        snprintf(to, sizeof to, options->to == LOAD_TO_PARTNER ? "its partner" : "zipf:%.6g", options->zipf);
+    if (options->scenario == LOAD_FANOUT)
+        snprintf(to, sizeof to, "one user each");
+    if (does_send(options))
+        write_option(file, "each sends to (--to)", to);
+    if (does_send(options) && options->recipients > options->users && options->scenario != LOAD_FANOUT)
+        write_number(file, "of so many (--recipients)", options->recipients);
+    if (options->ramp > 0)
+        write_number(file, "connects a second (--ramp)", options->ramp);
+    if (options->source_count > 0) {
+        snprintf(source, sizeof source, "%u from %s on", options->source_count, inet_ntoa(options->source_first));
+        write_option(file, "addresses (--source-ips)", source);
+    }
+    write_option(file, "their names begin with (--prefix)", options->prefix);
+}
+
+static void write_what(FILE *file, const struct load_options *options)
+{
+    if (options->rate > 0)
+        write_number(file, "sends a second, open loop (--rate)", options->rate);
+    if (does_send(options) && options->scenario != LOAD_REPLAY)
+        write_number(file, options->scenario == LOAD_HISTORY ? "pages under way (--window)" : "window",
+                     options->window);
+    if (does_send(options)) {
+        write_number(file, "bytes of text", options->text_bytes);
+        write_option(file, "keys", options->has_keys ? "yes" : "no");
+    }
+    if (options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY)
+        write_number(file, "sends of each before that (--fill)", options->fill);
+    if (options->scenario == LOAD_HISTORY)
+        write_number(file, "messages of a page (--limit)", options->limit);
+    if (options->scenario == LOAD_CHURN)
+        write_number(file, "drop and come back, a second (--churn)", options->churn);
+    if (options->scenario == LOAD_STORM)
+        write_number(file, "storms", options->storms);
+}
+
+void load_tables_options(FILE *file, const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    fputs("<div class=w><table class=o><tr><th>the run<th>\n", file);
+    write_option(file, "server", options->address.text);
+    write_who(file, options);
+    write_what(file, options);
+    write_number(file, "threads", options->threads);
+    fprintf(file, "<tr><td>seed<td>%llu\n", (unsigned long long)options->seed);
+    write_number(file, "seconds of warm-up", options->warmup_s);
+    write_number(file, "seconds to be measured (--duration)", options->duration_s);
+    if (options->kill_command != NULL) {
+        write_option(file, "the server's command (--kill-server)", options->kill_command);
+        write_number(file, "seconds between kills (--kill-every)", options->kill_every_s);
+    }
+    fputs("</table></div>\n<p class=d>Command line:</p>\n<pre>", file);
+    for (int i = 0; i < options->word_count; i++) {
+        fputs(i > 0 ? " " : "", file);
+        write_word(file, options->words[i]);
+    }
+    fputs("</pre>\n", file);
+}

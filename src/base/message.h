@@ -1,0 +1,29 @@
+/*
+ * message.h: a message as the user of one timeline sees it: the view that storage gives and protocol writes.
+ */
+#ifndef CHITCHAT_BASE_MESSAGE_H
+#define CHITCHAT_BASE_MESSAGE_H
+
+#include <stdint.h>
+
+#include "base/span.h"
+
+enum role {
+    ROLE_SENT = 1,     /* the row of the sender's timeline */
+    ROLE_RECEIVED = 2, /* the row of the recipient's timeline */
+    ROLE_SELF = 3,     /* a message to oneself: one row, one ts */
+};
+
+/* A message as the user of one timeline sees it. Borrows the memory of the record or row that it shows. */
+struct message {
+    uint64_t ts;       /* in this timeline */
+    uint64_t other_ts; /* in the other user's; equal to ts for a message to oneself */
+    enum role role;
+    const uint8_t *mid; /* LIMIT_MID_BYTES */
+    struct span from;
+    struct span to;
+    struct span key; /* empty in the recipient's timeline, and where it was sent without */
+    struct span text;
+};
+
+#endif

@@ -1,0 +1,46 @@
+#include "base/rate.h"
+
+#include "base/assert.h"
+
+/* One take. A second makes `per_second` of them good: per_second millionths a microsecond. */
+#define TAKE 1000000u
+
+void rate_init(struct rate *rate, uint64_t now_us)
+{
+    *rate = (struct rate){.at_us = now_us};
+}
+
+static void make_good(struct rate *rate, uint32_t per_second, uint64_t now_us)
+{
+    if (now_us <= rate->at_us)
+        return;
+    uint64_t passed_us = now_us - rate->at_us;
+    rate->at_us = now_us;
+    if (passed_us > rate->used / per_second)
+        rate->used = 0;
+    else
+        rate->used -= passed_us * per_second;
+}
+
+/* A bucket holds one second's worth. */
+bool rate_is_full(const struct rate *rate, uint64_t now_us)
+{
+    return rate->used == 0 || now_us >= rate->at_us + TAKE;
+}
+
+bool rate_take(struct rate *rate, uint32_t per_second, uint64_t now_us, uint32_t *retry_after_ms_r)
+{
+    ASSERT(per_second <= RATE_PER_SECOND_MAX);
+    if (per_second == 0)
+        return true;
+    make_good(rate, per_second, now_us);
+    uint64_t full = (uint64_t)per_second * TAKE;
+    if (rate->used + TAKE <= full) {
+        rate->used += TAKE;
+        return true;
+    }
+    uint64_t over = rate->used + TAKE - full;
+    uint64_t per_ms = (uint64_t)per_second * 1000;
+    *retry_after_ms_r = (uint32_t)((over + per_ms - 1) / per_ms);
+    return false;
+}

@@ -1,0 +1,82 @@
+/* command_backup.c: `chitchat backup` and `chitchat restore`. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "cli/command.h"
+#include "storage/offline/backup.h"
+#include "storage/offline/offline.h"
+#include "storage/page_guard.h"
+
+static int say(const char *what, const char *to, const struct backup_report *report)
+{
+    printf("%s %s: %" PRIu64 " runs (%" PRIu64 " files linked), %" PRIu64 " segments of logs, %" PRIu64
+           " bytes copied\n",
+           what, to, report->runs, report->files.linked, report->segments, report->files.bytes);
+    return fflush(stdout) == 0 ? 0 : command_complain(1, "stdout cannot be written");
+}
+
+/* A page of a file that the disk refuses is an error with the name of the file. */
+static int guard_pages(void)
+{
+    return page_guard_install() == 0 ? 0 : command_complain(2, "no handler for pages that cannot be read");
+}
+
+int command_backup(const struct config *config)
+{
+    struct datadir *datadir;
+    struct datadir_error error;
+    struct backup_error why;
+    struct backup_report report;
+    struct clock clock;
+    clock_init_system(&clock);
+    if (guard_pages() != 0)
+        return 2;
+    int status = datadir_open_read(&datadir, config->data_dir, true, &error);
+    if (status != 0)
+        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
+    status = backup_make(datadir, config->to_dir, clock_wall_us(&clock), &report, &why);
+    datadir_close(&datadir);
+    return status == 0 ? say("backup", config->to_dir, &report) : command_complain(1, why.text);
+}
+
+static void tell(void *context, const char *text)
+{
+    const struct problems *problems = context;
+    if (problems->count == 1)
+        command_complain(1, text);
+}
+
+/* What a look at every file and every batch of the logs shows; rows are looked at by verify alone. */
+static bool is_sound(const struct datadir *datadir)
+{
+    struct problems problems = {.tell = tell};
+    struct offline *offline = NULL;
+    problems.context = &problems;
+    int status = offline_open(&offline, datadir, &problems);
+    if (status != 0)
+        command_complain(1, "no memory to look at the backup");
+    offline_close(&offline);
+    return status == 0 && problems.count == 0;
+}
+
+int command_restore(const struct config *config)
+{
+    struct datadir *backup;
+    struct datadir_error error;
+    struct backup_error why;
+    struct backup_report report;
+    if (guard_pages() != 0)
+        return 2;
+    int status = datadir_open_read(&backup, config->from_dir, false, &error);
+    if (status != 0)
+        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
+    int code = 1;
+    if (!datadir_is_backup(backup) || is_sound(backup)) {
+        status = backup_restore(backup, config->data_dir, &report, &why);
+        code = status == 0 ? say("restored", config->data_dir, &report) : command_complain(1, why.text);
+    }
+    datadir_close(&backup);
+    return code;
+}

@@ -1,0 +1,470 @@
+#include "cli/config.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/rate.h"
+#include "cli/config_command.h"
+#include "cli/config_value.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+
+#define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
+#define NO_FIELD 0, 0, 0, 0, 0, 1
+#define TEXT_FIELD(name) offsetof(struct config, name), 0, 0, 0, 0, 1
+
+static const struct option serve_options[] = {
+    {"listen", "ADDR:PORT", OPTION_LISTEN, NO_FIELD,
+     "where to listen; an IPv6 address stands in brackets, as in [::1]:8080;\n"
+     "may be given up to 16 times (default 127.0.0.1:8080)"},
+    {"data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir),
+     "where the messages are kept; made if it is not there (default ./data)"},
+    {"shards", "N", OPTION_NUMBER, FIELD(shards), 1, CONFIG_SHARDS_MAX, 0, 1,
+     "threads that serve, each on a core of its own, 1 to 64; set when DIR is\n"
+     "made, and kept in it (default: what DIR has, else the cores)"},
+    {"origin", "ORIGIN", OPTION_ORIGIN, NO_FIELD,
+     "web pages of this origin (https://example.org) may connect, beside those\n"
+     "that the server itself gives; * for all; may be given up to 16 times"},
+    {"host", "NAME[:PORT]", OPTION_HOST, NO_FIELD,
+     "a name of this server (chat.example.org): the web pages that it gives under\n"
+     "this name may connect, with PORT only those at that port; localhost and IP\n"
+     "addresses need no option; may be given up to 16 times"},
+    {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,
+     "connections at a time; fewer where the system's limit of open files\nis lower"},
+    {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
+     "connections of one user at a time"},
+    {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
+     "frames a second of one connection, 0: no limit"},
+    {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
+     "sends a second of one user, 0: no limit"},
+    {"login-time-s", "S", OPTION_NUMBER, FIELD(login_time_s), 1, 3600, 10, 1,
+     "seconds from the accept to the complete login"},
+    {"ping-s", "S", OPTION_NUMBER, FIELD(ping_s), 1, 3600, 25, 1,
+     "seconds of silence before a ping; three times that closes"},
+    {"output-bytes", "BYTES", OPTION_BYTES, FIELD(output_bytes), 64 * KIB, GIB, 4 * MIB, 1,
+     "what may wait for one connection before it is cut off as slow"},
+    {"memory", "BYTES", OPTION_BYTES, FIELD(memory_bytes), 256 * MIB, 1024 * GIB, 0, 1,
+     "what the server may use in all, but for mapped files of messages, which\n"
+     "are the system's cache (default: 1G for each shard, or more if\n"
+     "--memtable-bytes and --connections need it)"},
+    {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 192 * MIB, 1,
+     "recent messages in memory, of each of a shard's two generations"},
+    {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},
+    {"wal-segment-bytes", "BYTES", OPTION_BYTES, FIELD(wal_segment_bytes), 4 * MIB, GIB, 32 * MIB, 4096,
+     "size of a file of the log"},
+    {"stop-time-s", "S", OPTION_NUMBER, FIELD(stop_time_s), 1, 3600, 5, 1,
+     "seconds that a stop may take before it is cut short"},
+    {"log-level", "LEVEL", OPTION_LEVEL, NO_FIELD,
+     "info, or debug: each second the longest turn of each shard, and what is\n"
+     "still taken when nobody is connected (default info)"},
+};
+
+#define DATA_OPTION(help)                                                                                              \
+    {                                                                                                                  \
+        "data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir), help                                                          \
+    }
+
+static const struct option verify_options[] = {
+    DATA_OPTION("what to check: a data directory or a backup (default ./data)"),
+};
+
+static const struct option dump_options[] = {
+    DATA_OPTION("what to read: a data directory or a backup (default ./data)"),
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "the timeline of this user alone"},
+};
+
+static const struct option backup_options[] = {
+    DATA_OPTION("what to copy; a server may be running on it (default ./data)"),
+    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir), "where to; made if it is not there, else it must be empty"},
+};
+
+static const struct option restore_options[] = {
+    {"from", "DIR2", OPTION_DIR, TEXT_FIELD(from_dir), "the backup"},
+    DATA_OPTION("where to; made if it is not there, else it must be empty (default ./data)"),
+};
+
+#define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
+
+const struct command config_commands[] = {
+    {"serve", "[options]", "serve until SIGTERM or SIGINT", CONFIG_SERVE, OPTIONS(serve_options), NULL, NULL},
+    {"verify", "[--data DIR]", "check logs and runs, changing nothing", CONFIG_VERIFY, OPTIONS(verify_options), NULL,
+     "Checks the logs, the runs, the manifests, and that both timelines of each message agree. No server may run on\n"
+     "DIR. Nothing is changed. Exits with 0 if all is well, with 1 and a line for each problem if not.\n"},
+    {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,
+     "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts. No server may run on\n"
+     "DIR; of a running server make a backup and dump that.\n"},
+    {"backup", "[--data DIR] --to DIR2", "copy the data, of a running server too", CONFIG_BACKUP,
+     OPTIONS(backup_options), "to",
+     "Copies all that is durable when it begins, both timelines of each message, while the server goes on. Files\n"
+     "that never change again are linked where DIR2 is on the same file system. Check it with `chitchat verify`.\n"},
+    {"restore", "--from DIR2 [--data DIR]", "put a backup back", CONFIG_RESTORE, OPTIONS(restore_options), "from",
+     "Makes DIR from a backup under a new epoch, so that clients that saw later messages are told to begin anew.\n"},
+};
+const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
+
+#define OPTIONS_MAX 64u
+_Static_assert(sizeof serve_options / sizeof serve_options[0] <= OPTIONS_MAX, "is_given has room for all");
+
+/* What is being read, and where complaints go. */
+struct parser {
+    const struct command *command;
+    struct config *config;
+    char *text;
+    size_t text_bytes;
+    char name[64]; /* as the user wrote it: --ping-s or CHITCHAT_PING_S */
+};
+
+static enum config_action complain(struct parser *parser, const char *given, const char *wanted)
+{
+    (void)snprintf(parser->text, parser->text_bytes, "chitchat: %s%s%.200s: %s", parser->name,
+                   given[0] != '\0' ? " " : "", given, wanted);
+    return CONFIG_ERROR;
+}
+
+static void field_store(struct config *config, const struct option *option, uint64_t value)
+{
+    char *field = (char *)config + option->offset;
+    uint32_t narrow = (uint32_t)value;
+    if (option->bytes == sizeof value)
+        memcpy(field, &value, sizeof value);
+    else
+        memcpy(field, &narrow, sizeof narrow);
+}
+
+static enum config_action complain_of_number(struct parser *parser, const struct option *option, const char *given)
+{
+    char wanted[160];
+    char min[24], max[24], step[48] = "";
+    bool is_bytes = option->kind == OPTION_BYTES;
+    config_value_write(option->min, is_bytes, min);
+    config_value_write(option->max, is_bytes, max);
+    if (option->step > 1)
+        (void)snprintf(step, sizeof step, ", a multiple of %u", (unsigned)option->step);
+    (void)snprintf(wanted, sizeof wanted, "must be a whole number%s from %s to %s%s",
+                   is_bytes ? " of bytes (K, M or G may follow)" : "", min, max, step);
+    return complain(parser, given, wanted);
+}
+
+static enum config_action take_number(struct parser *parser, const struct option *option, const char *given)
+{
+    uint64_t value;
+    if (!config_value_number(given, option->kind == OPTION_BYTES, &value) || value < option->min || value > option->max
+        || value % option->step != 0)
+        return complain_of_number(parser, option, given);
+    field_store(parser->config, option, value);
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_listen(struct parser *parser, const char *given)
+{
+    struct config *config = parser->config;
+    if (config->listen_count == CONFIG_LISTENS_MAX)
+        return complain(parser, given, "is one too many: 16 addresses at most");
+    if (!config_value_listen(given, &config->listens[config->listen_count]))
+        return complain(parser, given,
+                        "must be ADDR:PORT with a numeric address, as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080");
+    config->listen_count++;
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_origin(struct parser *parser, const char *given)
+{
+    struct config *config = parser->config;
+    if (config->origin_count == CONFIG_ORIGINS_MAX)
+        return complain(parser, given, "is one too many: 16 origins at most");
+    if (!config_value_is_origin(given))
+        return complain(parser, given,
+                        "must be scheme://host or scheme://host:port without a path, as https://example.org, or *");
+    char *text = config->origin_texts[config->origin_count];
+    memcpy(text, given, strlen(given) + 1);
+    config->origins[config->origin_count++] = text;
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_level(struct parser *parser, const char *given)
+{
+    bool is_debug = strcmp(given, "debug") == 0;
+    if (!is_debug && strcmp(given, "info") != 0)
+        return complain(parser, given, "must be info or debug");
+    parser->config->log_level = is_debug ? LOG_DEBUG : LOG_INFO;
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_host(struct parser *parser, const char *given)
+{
+    struct config *config = parser->config;
+    struct host host;
+    if (config->host_count == CONFIG_HOSTS_MAX)
+        return complain(parser, given, "is one too many: 16 hosts at most");
+    if (!config_value_host(given, &host))
+        return complain(parser, given[0] == '\0' ? "\"\"" : given,
+                        "must be a host name, as chat.example.org, or with a port from 1 to 65535, as "
+                        "chat.example.org:8443; no URL and no wildcard");
+    char *text = config->host_texts[config->host_count];
+    memcpy(text, given, strlen(given) + 1);
+    bool is_good = config_value_host(text, &config->hosts[config->host_count++]);
+    ASSERT(is_good);
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_value(struct parser *parser, const struct option *option, const char *given)
+{
+    switch (option->kind) {
+    case OPTION_LISTEN: return take_listen(parser, given);
+    case OPTION_ORIGIN: return take_origin(parser, given);
+    case OPTION_HOST: return take_host(parser, given);
+    case OPTION_NUMBER:
+    case OPTION_BYTES: return take_number(parser, option, given);
+    case OPTION_LEVEL: return take_level(parser, given);
+    case OPTION_DIR:
+    case OPTION_USER: break;
+    }
+    if (given[0] == '\0' && option->kind == OPTION_DIR)
+        return complain(parser, "\"\"", "must name a directory");
+    if (option->kind == OPTION_USER && (given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES))
+        return complain(parser, given[0] == '\0' ? "\"\"" : given, "must be the name of a user, of 1 to 128 bytes");
+    memcpy((char *)parser->config + option->offset, &given, sizeof given);
+    return CONFIG_SERVE;
+}
+
+/* What was said of a repeatable option before no longer counts. */
+static void forget(struct config *config, const struct option *option)
+{
+    if (option->kind == OPTION_LISTEN)
+        config->listen_count = 0;
+    if (option->kind == OPTION_HOST)
+        config->host_count = 0;
+    if (option->kind == OPTION_ORIGIN) {
+        config->origin_count = 0;
+        config->origins[0] = NULL;
+    }
+}
+
+static bool is_repeatable(const struct option *option)
+{
+    return option->kind == OPTION_LISTEN || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST;
+}
+
+static void set_defaults(struct config *config)
+{
+    memset(config, 0, sizeof *config);
+    bool is_good = config_value_listen("127.0.0.1:8080", &config->listens[0]);
+    ASSERT(is_good);
+    config->listen_count = 1;
+    config->data_dir = "./data";
+    config->log_level = LOG_INFO;
+    for (size_t i = 0; i < sizeof serve_options / sizeof serve_options[0]; i++)
+        if (serve_options[i].bytes != 0)
+            field_store(config, &serve_options[i], serve_options[i].fallback);
+}
+
+/* -- the environment -- */
+
+static void environment_name(const struct option *option, char name[64])
+{
+    int used = snprintf(name, 64, "CHITCHAT_%s", option->name);
+    for (int i = 0; i < used; i++)
+        name[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
+}
+
+/* The value of `name`; NULL if it is not set, or set to nothing. */
+static const char *environment_value(char *const *environment, const char *name)
+{
+    size_t bytes = strlen(name);
+    for (; environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, name, bytes) == 0 && (*environment)[bytes] == '=')
+            return (*environment)[bytes + 1] != '\0' ? *environment + bytes + 1 : NULL;
+    return NULL;
+}
+
+_Static_assert(CONFIG_HOST_BYTES >= CONFIG_ORIGIN_BYTES, "what is too long for a value of a list still is when cut");
+
+static enum config_action take_list(struct parser *parser, const struct option *option, const char *given)
+{
+    enum config_action action = CONFIG_SERVE;
+    forget(parser->config, option);
+    while (action == CONFIG_SERVE) {
+        char piece[CONFIG_HOST_BYTES + 1];
+        size_t bytes = strcspn(given, ",");
+        (void)snprintf(piece, sizeof piece, "%.*s", (int)(bytes < sizeof piece ? bytes : sizeof piece), given);
+        action = take_value(parser, option, piece);
+        if (given[bytes] == '\0')
+            break;
+        given += bytes + 1;
+    }
+    return action;
+}
+
+/* All of serve's; of the other commands only what they share with it, so that CHITCHAT_USER and the like, set for
+ * something else, change nothing. */
+static bool is_in_environment(const struct command *command, size_t option)
+{
+    return command->action == CONFIG_SERVE || strcmp(command->options[option].name, "data") == 0;
+}
+
+static bool is_known(const char *variable)
+{
+    char name[64];
+    for (size_t c = 0; c < config_command_count; c++)
+        for (size_t i = 0; i < config_commands[c].option_count; i++) {
+            environment_name(&config_commands[c].options[i], name);
+            size_t bytes = strlen(name);
+            if (is_in_environment(&config_commands[c], i) && strncmp(variable, name, bytes) == 0
+                && variable[bytes] == '=')
+                return true;
+        }
+    return false;
+}
+
+/* No errors, since container systems set CHITCHAT_PORT and the like for a service of that name. */
+static void note_unknown(struct config *config, char *const *environment)
+{
+    for (; environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, "CHITCHAT_", 9) == 0 && !is_known(*environment)
+            && config->unknown_count < CONFIG_UNKNOWN_MAX)
+            config->unknown[config->unknown_count++] = *environment;
+}
+
+static enum config_action take_environment(struct parser *parser, char *const *environment)
+{
+    for (size_t i = 0; i < parser->command->option_count; i++) {
+        const struct option *option = &parser->command->options[i];
+        environment_name(option, parser->name);
+        const char *given = environment_value(environment, parser->name);
+        if (given == NULL || !is_in_environment(parser->command, i))
+            continue;
+        enum config_action action =
+            is_repeatable(option) ? take_list(parser, option, given) : take_value(parser, option, given);
+        if (action != CONFIG_SERVE)
+            return action;
+    }
+    note_unknown(parser->config, environment);
+    return CONFIG_SERVE;
+}
+
+/* -- the command line -- */
+
+static const struct option *option_find(const struct command *command, const char *name, size_t bytes)
+{
+    for (size_t i = 0; i < command->option_count; i++)
+        if (strlen(command->options[i].name) == bytes && memcmp(command->options[i].name, name, bytes) == 0)
+            return &command->options[i];
+    return NULL;
+}
+
+/* Takes the option at *at_inout and its value. */
+static enum config_action take_argument(struct parser *parser, char **argv, int argc, int *at_inout, bool *is_given)
+{
+    const char *argument = argv[(*at_inout)++];
+    size_t bytes = strcspn(argument, "=");
+    const struct option *option = NULL;
+    if (strncmp(argument, "--", 2) == 0)
+        option = option_find(parser->command, argument + 2, bytes - 2);
+    (void)snprintf(parser->name, sizeof parser->name, "%.*s", (int)(bytes < 60 ? bytes : 60), argument);
+    if (option == NULL) {
+        (void)snprintf(parser->text, parser->text_bytes,
+                       "chitchat: unknown option %.200s: `chitchat %s --help` lists them all", argument,
+                       parser->command->name);
+        return CONFIG_ERROR;
+    }
+    const char *given = argument[bytes] == '=' ? argument + bytes + 1 : NULL;
+    if (given == NULL && *at_inout == argc)
+        return complain(parser, "", "needs a value after it");
+    if (given == NULL)
+        given = argv[(*at_inout)++];
+    if (!is_given[option - parser->command->options])
+        forget(parser->config, option);
+    is_given[option - parser->command->options] = true;
+    return take_value(parser, option, given);
+}
+
+static enum config_action take_arguments(struct parser *parser, int argc, char **argv)
+{
+    const struct command *command = parser->command;
+    bool is_given[OPTIONS_MAX] = {false};
+    enum config_action action = CONFIG_SERVE;
+    int at = 2;
+    while (at < argc && action == CONFIG_SERVE)
+        action = take_argument(parser, argv, argc, &at, is_given);
+    for (size_t i = 0; i < command->option_count && action == CONFIG_SERVE; i++)
+        if (command->needed != NULL && strcmp(command->options[i].name, command->needed) == 0 && !is_given[i]) {
+            (void)snprintf(parser->text, parser->text_bytes,
+                           "chitchat: %s needs --%s %s: `chitchat %s --help` tells more", command->name,
+                           command->options[i].name, command->options[i].value, command->name);
+            action = CONFIG_ERROR;
+        }
+    return action;
+}
+
+/* An error is one line, whatever stood in the arguments. */
+static void make_one_line(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+static bool is_one_of(const char *argument, const char *one, const char *other, const char *third)
+{
+    return strcmp(argument, one) == 0 || strcmp(argument, other) == 0 || strcmp(argument, third) == 0;
+}
+
+static const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < config_command_count; i++)
+        if (strcmp(config_commands[i].name, name) == 0)
+            return &config_commands[i];
+    return NULL;
+}
+
+static enum config_action parse_command(struct parser *parser, int argc, char **argv, char *const *environment)
+{
+    if (parser->command == NULL) {
+        (void)snprintf(parser->text, parser->text_bytes,
+                       "chitchat: %s%.200s: say `chitchat serve`; `chitchat --help` tells more",
+                       argc < 2 ? "no command given" : "unknown command ", argc < 2 ? "" : argv[1]);
+        return CONFIG_ERROR;
+    }
+    set_defaults(parser->config);
+    enum config_action action = take_environment(parser, environment);
+    if (action == CONFIG_SERVE)
+        action = take_arguments(parser, argc, argv);
+    return action == CONFIG_SERVE ? parser->command->action : action;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    if (argc > 1 && is_one_of(argv[1], "help", "-h", "--help"))
+        return true;
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
+enum config_action config_parse(int argc, char **argv, char *const *environment, struct config *config_r, char *text,
+                                size_t text_bytes)
+{
+    ASSERT(text_bytes > 0);
+    struct parser parser = {.config = config_r, .text = text, .text_bytes = text_bytes};
+    text[0] = '\0';
+    parser.command = argc > 1 ? command_find(argv[1]) : NULL;
+    if (asks_for_help(argc, argv)) {
+        config_write_help(parser.command, text, text_bytes);
+        return CONFIG_HELP;
+    }
+    if (argc > 1 && is_one_of(argv[1], "version", "-V", "--version")) {
+        (void)snprintf(text, text_bytes, "chitchat %s\n", CHITCHAT_VERSION);
+        return CONFIG_VERSION;
+    }
+    enum config_action action = parse_command(&parser, argc, argv, environment);
+    if (action == CONFIG_ERROR)
+        make_one_line(text);
+    return action;
+}

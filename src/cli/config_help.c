@@ -1,0 +1,86 @@
+/* config_help.c: what --help says. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/config_command.h"
+#include "cli/config_value.h"
+
+struct writer {
+    char *text;
+    size_t bytes;
+    size_t used;
+};
+
+static void __attribute__((format(printf, 2, 3))) put(struct writer *writer, const char *format, ...);
+
+static void put(struct writer *writer, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int more = vsnprintf(writer->text + writer->used, writer->bytes - writer->used, format, arguments);
+    va_end(arguments);
+    writer->used += more > 0 ? (size_t)more : 0;
+    if (writer->used >= writer->bytes)
+        writer->used = writer->bytes - 1;
+}
+
+#define HELP_INDENT 29
+
+static void put_option(struct writer *writer, const struct option *option)
+{
+    char left[64];
+    (void)snprintf(left, sizeof left, "--%s %s", option->name, option->value);
+    put(writer, "  %-*s", HELP_INDENT - 2, left);
+    for (const char *line = option->help; line != NULL;) {
+        const char *end = strchr(line, '\n');
+        int bytes = end != NULL ? (int)(end - line) : (int)strlen(line);
+        put(writer, "%*s%.*s%s", line == option->help ? 0 : HELP_INDENT, "", bytes, line, end != NULL ? "\n" : "");
+        line = end != NULL ? end + 1 : NULL;
+    }
+    char fallback[24];
+    config_value_write(option->fallback, option->kind == OPTION_BYTES, fallback);
+    if (option->bytes != 0 && option->fallback != 0)
+        put(writer, " (default %s)", fallback);
+    put(writer, "\n");
+}
+
+static void put_options(struct writer *writer, const struct command *command)
+{
+    put(writer, "Options of %s:\n", command->name);
+    for (size_t i = 0; i < command->option_count; i++)
+        put_option(writer, &command->options[i]);
+}
+
+static void put_command(struct writer *writer, const struct command *command)
+{
+    char left[64];
+    (void)snprintf(left, sizeof left, "chitchat %s %s", command->name, command->usage);
+    put(writer, "  %-42s %s\n", left, command->summary);
+}
+
+static void write_all(struct writer *writer)
+{
+    put(writer, "chitchat: a chat server over WebSockets that loses nothing.\n\nUsage:\n");
+    for (size_t i = 0; i < config_command_count; i++)
+        put_command(writer, &config_commands[i]);
+    put(writer, "  %-42s %s\n", "chitchat COMMAND --help", "its options; without a command: this text");
+    put(writer, "  %-42s %s\n\n", "chitchat --version", "the version");
+    put_options(writer, &config_commands[0]);
+    put(writer, "\n"
+                "Every option may be given as --name VALUE or --name=VALUE, or in the environment as\n"
+                "CHITCHAT_NAME (CHITCHAT_PING_S=25), with commas between values where it repeats;\n"
+                "the command line wins. BYTES may end in K, M or G (1024, 1024^2, 1024^3).\n\n"
+                "Clients connect to ws://ADDR:PORT/ws; http://ADDR:PORT/ is a page to try it by.\n");
+}
+
+void config_write_help(const struct command *command, char *text, size_t text_bytes)
+{
+    struct writer writer = {text, text_bytes, 0};
+    if (command == NULL || command->text == NULL) {
+        write_all(&writer);
+        return;
+    }
+    put(&writer, "Usage: chitchat %s %s\n\n%s\n", command->name, command->usage, command->text);
+    put_options(&writer, command);
+}

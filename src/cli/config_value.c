@@ -1,0 +1,105 @@
+#include "cli/config_value.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r)
+{
+    uint64_t value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++)
+        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (unsigned)(*at - '0'), &value))
+            return false;
+    if (at == text)
+        return false;
+    unsigned shift = 0;
+    if (has_suffix && *at != '\0') {
+        const char *suffixes = "KkMmGg";
+        const char *suffix = strchr(suffixes, *at++);
+        if (suffix == NULL)
+            return false;
+        shift = 10 * (1 + (unsigned)(suffix - suffixes) / 2);
+    }
+    if (*at != '\0' || value > UINT64_MAX >> shift)
+        return false;
+    *value_r = value << shift;
+    return true;
+}
+
+void config_value_write(uint64_t value, bool has_suffix, char out[24])
+{
+    static const char *const suffixes[] = {"", "K", "M", "G"};
+    size_t suffix = 0;
+    while (has_suffix && suffix < 3 && value != 0 && value % 1024 == 0) {
+        value /= 1024;
+        suffix++;
+    }
+    (void)snprintf(out, 24, "%llu%s", (unsigned long long)value, suffixes[suffix]);
+}
+
+static bool is_ipv4(const char *address, uint16_t port, struct config_listen *listen_r)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)(void *)&listen_r->address;
+    if (inet_pton(AF_INET, address, &in->sin_addr) != 1)
+        return false;
+    in->sin_family = AF_INET;
+    in->sin_port = htons(port);
+    listen_r->address_bytes = sizeof *in;
+    (void)snprintf(listen_r->text, sizeof listen_r->text, "%s:%u", address, port);
+    return true;
+}
+
+static bool is_ipv6(const char *address, uint16_t port, struct config_listen *listen_r)
+{
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&listen_r->address;
+    if (inet_pton(AF_INET6, address, &in6->sin6_addr) != 1)
+        return false;
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(port);
+    listen_r->address_bytes = sizeof *in6;
+    (void)snprintf(listen_r->text, sizeof listen_r->text, "[%s]:%u", address, port);
+    return true;
+}
+
+bool config_value_listen(const char *text, struct config_listen *listen_r)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t port;
+    if (colon == NULL || !config_value_number(colon + 1, false, &port) || port > UINT16_MAX)
+        return false;
+    size_t bytes = (size_t)(colon - text);
+    bool is_bracketed = bytes >= 2 && text[0] == '[' && colon[-1] == ']';
+    if (is_bracketed) {
+        text++;
+        bytes -= 2;
+    }
+    char address[INET6_ADDRSTRLEN];
+    if (bytes >= sizeof address)
+        return false;
+    memcpy(address, text, bytes);
+    address[bytes] = '\0';
+    memset(listen_r, 0, sizeof *listen_r);
+    return is_bracketed ? is_ipv6(address, (uint16_t)port, listen_r) : is_ipv4(address, (uint16_t)port, listen_r);
+}
+
+bool config_value_is_origin(const char *text)
+{
+    if (strcmp(text, "*") == 0 || strcmp(text, "null") == 0)
+        return true;
+    const char *host = strstr(text, "://");
+    if (host == NULL || host == text || host[3] == '\0' || strlen(text) >= CONFIG_ORIGIN_BYTES)
+        return false;
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at <= 0x20 || *at == 0x7f || *at == ',')
+            return false;
+    return strpbrk(host + 3, "/?#@\\") == NULL;
+}
+
+bool config_value_host(const char *text, struct host *host_r)
+{
+    size_t bytes = strlen(text);
+    if (bytes == 0 || bytes > HOST_TEXT_BYTES_MAX || text[bytes - 1] == ':')
+        return false;
+    return host_parse((struct span){text, bytes}, host_r) && (!host_r->has_port || host_r->port != 0);
+}

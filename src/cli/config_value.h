@@ -1,0 +1,28 @@
+/*
+ * config_value.h: the values of options, read strictly from text. Pure; any thread.
+ */
+#ifndef CHITCHAT_CLI_CONFIG_VALUE_H
+#define CHITCHAT_CLI_CONFIG_VALUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/config.h"
+
+/* A whole decimal number without sign; with `has_suffix` K, M or G may follow (powers of 1024). False: it is none, or
+ * past 64 bits. */
+bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r);
+
+/* The other way, with the largest suffix that leaves a whole number. */
+void config_value_write(uint64_t value, bool has_suffix, char out[24]);
+
+/* 1.2.3.4:80 or [::1]:80, port 0 to 65535 (0: the kernel chooses). */
+bool config_value_listen(const char *text, struct config_listen *listen_r);
+
+/* What a browser may send as Origin: scheme://host[:port]; or "*", or "null". */
+bool config_value_is_origin(const char *text);
+
+/* HOST or HOST:PORT, port 1 to 65535; *host_r borrows `text`. */
+bool config_value_host(const char *text, struct host *host_r);
+
+#endif

@@ -1,0 +1,112 @@
+#include "connection/backpressure.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "history/history.h"
+#include "history/reads.h"
+#include "history/replay.h"
+#include "server/core.h"
+
+/* Connections that a turn looks at for what may go on. */
+#define STEP_SLOTS_MAX 1024u
+
+static uint64_t output_bytes(const struct core *core)
+{
+    return (uint64_t)core->chunk_pool.taken * CONN_CHUNK_BYTES
+           + (uint64_t)core->small_chunk_pool.taken * CONN_CHUNK_SMALL_BYTES;
+}
+
+bool backpressure_is_tight(const struct core *core)
+{
+    return output_bytes(core) >= core->budget.output_bytes / 2;
+}
+
+bool backpressure_is_full(const struct core *core)
+{
+    return output_bytes(core) >= core->budget.output_bytes / 8 * 7;
+}
+
+void backpressure_starve(struct core *core)
+{
+    core->is_starved = true;
+}
+
+uint32_t backpressure_pause_bytes(struct core *core, uint32_t bytes)
+{
+    if (!backpressure_is_tight(core))
+        return bytes;
+    if (!backpressure_is_full(core))
+        return 1;
+    backpressure_starve(core);
+    return 0;
+}
+
+bool backpressure_may_push(const struct core *core, const struct conn *conn, size_t bytes)
+{
+    uint64_t used = output_bytes(core);
+    uint64_t limit = core->server->config->output_bytes;
+    if (backpressure_is_tight(core)) {
+        uint64_t left = core->budget.output_bytes > used ? (core->budget.output_bytes - used) / 8 : 0;
+        limit = left < limit ? left : limit;
+    }
+    return conn->out_bytes + bytes <= limit;
+}
+
+static void go_on(struct core *core, struct conn *conn)
+{
+    if (conn == NULL)
+        return;
+    if (conn_histories(conn) != NULL)
+        history_step(core, conn);
+    if (conn->state == CONN_REPLAY)
+        replay_wants_step(core, conn);
+    conn_wants_resume(core, conn);
+}
+
+/* From where it stopped last time, until something is in want again or all have had their turn. */
+bool backpressure_step(struct core *core)
+{
+    bool has_room = output_bytes(core) < core->budget.output_bytes / 4 * 3;
+    if (core->is_starved && has_room) {
+        core->is_starved = false;
+        core->starved_left = core->conns.slot_count;
+        reads_go_on(core);
+    }
+    for (uint32_t i = 0; i < STEP_SLOTS_MAX && core->starved_left > 0 && !core->is_starved; i++) {
+        core->starved_left--;
+        core->starved_at = (core->starved_at + 1) % core->conns.slot_count;
+        go_on(core, conn_at(&core->conns, core->starved_at));
+    }
+    return core->starved_left > 0 && !core->is_starved;
+}
+
+static bool is_stalled(const struct conn *conn, uint32_t now_s)
+{
+    if (conn == NULL || conn->state == CONN_CLOSED || conn->state == CONN_HANDOVER || conn->out_bytes == 0)
+        return false;
+    return conn->state == CONN_CLOSING || (uint16_t)(now_s - conn->out_first->at_s) >= BACKPRESSURE_STALL_S;
+}
+
+void backpressure_tick(struct core *core)
+{
+    uint32_t now_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    uint32_t cut = 0;
+    uint32_t left_out;
+    uint64_t before = output_bytes(core);
+    if (!backpressure_is_full(core))
+        return;
+    for (uint32_t i = 0; i < core->conns.slot_count; i++) {
+        struct conn *conn = conn_at(&core->conns, i);
+        if (!is_stalled(conn, now_s))
+            continue;
+        conn_drop(core, conn);
+        cut++;
+    }
+    backpressure_starve(core);
+    if (log_limit_take(&core->output_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(LOG_WARN, "output_full",
+                 "shard=%u bytes=%" PRIu64 " cut=%u hint=\"connections do not read what was sent to them; those that "
+                 "read nothing for %u s are cut off: give --memory more, or --output-bytes less\" left_out=%u",
+                 core->index, before, cut, BACKPRESSURE_STALL_S, left_out);
+}

@@ -1,0 +1,246 @@
+#include "connection/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "history/history.h"
+#include "history/replay.h"
+#include "server/core.h"
+#include "timeline/fanout.h"
+
+/* Allowed moves: bit s of row f says that a connection may go from f to s. */
+#define MOVE(state) (1u << (state))
+static const uint16_t moves[] = {
+    [CONN_FREE] = MOVE(CONN_HTTP) | MOVE(CONN_OPEN),
+    [CONN_HTTP] = MOVE(CONN_OPEN) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
+    [CONN_OPEN] = MOVE(CONN_HANDOVER) | MOVE(CONN_LOGIN) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
+    [CONN_HANDOVER] = MOVE(CONN_FREE) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
+    [CONN_LOGIN] = MOVE(CONN_OPEN) | MOVE(CONN_REPLAY) | MOVE(CONN_LIVE) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
+    [CONN_REPLAY] = MOVE(CONN_LIVE) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
+    [CONN_LIVE] = MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
+    [CONN_CLOSING] = MOVE(CONN_CLOSED),
+    [CONN_CLOSED] = MOVE(CONN_FREE),
+};
+
+void conn_set_state(struct conn *conn, enum conn_state state)
+{
+    ASSERT((moves[conn->state] & MOVE(state)) != 0);
+    conn->state = (uint8_t)state;
+}
+
+bool conn_is_logged_in(const struct conn *conn)
+{
+    return conn->state == CONN_REPLAY || conn->state == CONN_LIVE;
+}
+
+#define SLOTS_FIRST 256u
+
+void conn_table_init(struct conn_table *table)
+{
+    *table = (struct conn_table){.taken = 0};
+    pool_init(&table->pool, sizeof(struct conn));
+}
+
+void conn_table_fini(struct conn_table *table)
+{
+    pool_fini(&table->pool);
+    free(table->slots);
+    free(table->free);
+    *table = (struct conn_table){.taken = 0};
+}
+
+static int table_grow(struct conn_table *table)
+{
+    uint32_t count = table->slot_count == 0 ? SLOTS_FIRST : 2 * table->slot_count;
+    struct conn **slots = realloc(table->slots, count * sizeof(struct conn *));
+    if (slots == NULL)
+        return -ENOMEM;
+    table->slots = slots;
+    uint32_t *stack = realloc(table->free, count * sizeof *stack);
+    if (stack == NULL)
+        return -ENOMEM;
+    table->free = stack;
+    for (uint32_t slot = count; slot-- > table->slot_count;) {
+        table->slots[slot] = NULL;
+        table->free[table->free_count++] = slot;
+    }
+    table->slot_count = count;
+    return 0;
+}
+
+struct conn *conn_at(const struct conn_table *table, uint32_t slot)
+{
+    ASSERT(slot < table->slot_count);
+    return table->slots[slot];
+}
+
+static struct conn *slot_take(struct conn_table *table)
+{
+    if (table->free_count == 0 && table_grow(table) != 0)
+        return NULL;
+    struct conn *conn = pool_take(&table->pool);
+    if (conn == NULL)
+        return NULL;
+    uint32_t slot = table->free[--table->free_count];
+    *conn = (struct conn){.slot = slot, .generation = ++table->generation};
+    table->slots[slot] = conn;
+    table->taken++;
+    return conn;
+}
+
+static void slot_give(struct conn_table *table, struct conn *conn)
+{
+    conn_set_state(conn, CONN_FREE);
+    table->slots[conn->slot] = NULL;
+    table->free[table->free_count++] = conn->slot;
+    table->taken--;
+    pool_give(&table->pool, conn);
+}
+
+struct conn *conn_open(struct core *core, int fd, enum conn_state state)
+{
+    struct conn *conn = slot_take(&core->conns);
+    if (conn == NULL) {
+        close(fd);
+        return NULL;
+    }
+    conn_set_state(conn, state);
+    conn->is_websocket = state == CONN_OPEN;
+    timer_init(&conn->timer);
+    list_init(&conn->user_link);
+    list_init(&conn->output_link);
+    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    io_adopt(shard_io(core->shard), &conn->socket, fd);
+    return conn;
+}
+
+struct conn_ref conn_ref(const struct conn *conn)
+{
+    return (struct conn_ref){conn->slot, conn->generation};
+}
+
+struct conn *conn_find(struct core *core, struct conn_ref ref)
+{
+    struct conn *conn = conn_at(&core->conns, ref.slot);
+    if (conn == NULL || conn->generation != ref.generation || !conn_is_logged_in(conn))
+        return NULL;
+    return conn;
+}
+
+/* -- work -- */
+
+struct conn_work *conn_work(struct core *core, struct conn *conn)
+{
+    if (conn->work != NULL)
+        return conn->work;
+    struct conn_work *work = pool_take(&core->work_pool);
+    ASSERT(work != NULL);
+    *work = (struct conn_work){.conn = conn};
+    ws_init(&work->ws);
+    list_init(&work->resume_link);
+    list_init(&work->handover_link);
+    list_init(&work->history_link);
+    list_init(&work->place_link);
+    conn->work = work;
+    return work;
+}
+
+static void work_give(struct core *core, struct conn *conn)
+{
+    pool_give(&core->work_pool, conn->work);
+    conn->work = NULL;
+}
+
+void conn_rest(struct core *core, struct conn *conn)
+{
+    const struct conn_work *work = conn->work;
+    if (work == NULL || conn->state != CONN_LIVE || conn->is_reading_stopped)
+        return;
+    if (!rate_is_full(&work->frame_rate, shard_monotonic_us(core->shard)))
+        return;
+    if (work->ws.parser != NULL || work->ws.closed || work->stash.data != NULL || work->head != NULL
+        || work->login != NULL || work->replay != NULL || work->histories != NULL || list_is_linked(&work->resume_link)
+        || work->fragment_retry_after_ms != 0)
+        return;
+    work_give(core, conn);
+}
+
+bool conn_has_stash(const struct conn *conn)
+{
+    return conn->work != NULL && conn->work->stash.data != NULL;
+}
+
+struct replay *conn_replay(const struct conn *conn)
+{
+    return conn->work == NULL ? NULL : conn->work->replay;
+}
+
+struct history *conn_histories(const struct conn *conn)
+{
+    return conn->work == NULL ? NULL : conn->work->histories;
+}
+
+/* With all that it owns. */
+static void work_drop(struct core *core, struct conn *conn)
+{
+    struct conn_work *work = conn->work;
+    if (work == NULL)
+        return;
+    ASSERT(work->replay == NULL && work->histories == NULL);
+    ASSERT(!list_is_linked(&work->resume_link) && !list_is_linked(&work->handover_link));
+    ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
+    conn_stash_free(core, conn);
+    ws_fini(&work->ws, core->ws_pool);
+    conn_head_free(core, conn);
+    free(work->login);
+    work_give(core, conn);
+}
+
+/* -- the end, and silence -- */
+
+void conn_free(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_CLOSED || conn->state == CONN_HANDOVER);
+    ASSERT(conn->user == NULL && !list_is_linked(&conn->output_link));
+    conn_drop_output(core, conn);
+    work_drop(core, conn);
+    slot_give(&core->conns, conn);
+}
+
+/* Logged in, and nothing was heard for a while: asks, and after the third time gives up. */
+static void on_silence(struct core *core, struct conn *conn)
+{
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    uint32_t ping_s = core->server->config->ping_s;
+    uint64_t heard_us = (uint64_t)conn->heard_s * 1000000;
+    uint64_t silent_us = now_us - heard_us;
+    if (conn->is_reading_stopped)
+        silent_us = 0; /* it is us who do not listen */
+    if (silent_us >= (uint64_t)ping_s * 3000000) {
+        conn_close(core, conn, 4002, "silent for too long");
+        return;
+    }
+    if (silent_us < (uint64_t)ping_s * 1000000) {
+        timers_set(shard_timers(core->shard), &conn->timer, now_us - silent_us + (uint64_t)ping_s * 1000000);
+        return;
+    }
+    conn_ping(core, conn);
+    timers_set(shard_timers(core->shard), &conn->timer, now_us + (uint64_t)ping_s * 1000000);
+    conn_rest(core, conn);
+}
+
+/* No login in time; silence; a close that the peer does not answer. */
+void conn_on_timer(struct core *core, struct conn *conn)
+{
+    switch (conn->state) {
+    case CONN_HTTP: conn_drop(core, conn); return;
+    case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
+    case CONN_HANDOVER: conn_drop(core, conn); return; /* the peer does not read what is before the login's answer */
+    case CONN_CLOSING: conn_drop(core, conn); return;
+    case CONN_REPLAY:
+    case CONN_LIVE: on_silence(core, conn); return;
+    default: return;
+    }
+}

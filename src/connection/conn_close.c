@@ -1,0 +1,83 @@
+/* conn_close.c: how a connection ends: say why, wait until the kernel has let go of its buffers, give the slot back. */
+#include <stdlib.h>
+
+#include "history/history.h"
+#include "history/replay.h"
+#include "operations/handover.h"
+#include "server/core.h"
+#include "timeline/fanout.h"
+
+/* How long the peer may take to end its side, and a slow consumer to read what was waiting for it. */
+#define CLOSE_LINGER_US 2000000u
+#define CLOSE_SLOW_LINGER_US 10000000u
+
+/* Out of its user, its replay and its pages: nothing will be pushed or answered any more. */
+static void conn_leave(struct core *core, struct conn *conn)
+{
+    if (conn->state == CONN_HANDOVER)
+        handover_cancel(core, conn);
+    if (conn->work != NULL)
+        list_remove(&conn->work->resume_link);
+    history_drop_all(core, conn);
+    replay_drop(core, conn);
+    if (conn->user != NULL)
+        fanout_leave(core, conn);
+}
+
+void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason)
+{
+    if (conn->state == CONN_CLOSING || conn->state == CONN_CLOSED)
+        return;
+    uint8_t frame[128];
+    uint32_t bytes = ws_close_write(frame, code, reason);
+    conn_write(core, conn, (const char *)frame, bytes);
+    conn_close_http(core, conn);
+    if (code == 4001)
+        timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_SLOW_LINGER_US);
+}
+
+void conn_close_http(struct core *core, struct conn *conn)
+{
+    if (conn->state == CONN_CLOSING || conn->state == CONN_CLOSED)
+        return;
+    conn_leave(core, conn);
+    conn_set_state(conn, CONN_CLOSING);
+    timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_LINGER_US);
+    conn_receive(core, conn);
+    conn_wants_resume(core, conn);
+    if (!list_is_linked(&conn->output_link))
+        list_append(&core->output_conns, &conn->output_link);
+}
+
+void conn_refuse_full(struct core *core, struct conn *conn)
+{
+    struct span answer = http_answer_full();
+    conn_write(core, conn, answer.data, answer.bytes);
+    conn_close_http(core, conn);
+}
+
+void conn_drop(struct core *core, struct conn *conn)
+{
+    if (conn->state == CONN_CLOSED)
+        return;
+    conn_leave(core, conn);
+    conn_set_state(conn, CONN_CLOSED);
+    timers_clear(shard_timers(core->shard), &conn->timer);
+    list_remove(&conn->output_link);
+    io_close(shard_io(core->shard), &conn->socket);
+}
+
+void conn_closing_step(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_CLOSING);
+    if (conn->out_bytes > 0 || io_is_sending(&conn->socket))
+        return;
+    if (conn->has_peer_closed) {
+        conn_drop(core, conn);
+        return;
+    }
+    if (!conn->has_shut_down) {
+        conn->has_shut_down = true;
+        io_shutdown_send(shard_io(core->shard), &conn->socket);
+    }
+}

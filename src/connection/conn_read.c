@@ -1,0 +1,387 @@
+/* conn_read.c: input of a connection: HTTP head, frames, requests; stashed where they cannot be taken up yet. */
+#include <stdlib.h>
+
+#include "connection/backpressure.h"
+#include "operations/ops.h"
+#include "server/core.h"
+
+static bool may_read(struct core *core, const struct conn *conn)
+{
+    if (core->stop_step > 0 && conn->state != CONN_CLOSING)
+        return false;
+    switch (conn->state) {
+    case CONN_HTTP:
+    case CONN_CLOSING: return true;
+    case CONN_OPEN: return conn->out_bytes < backpressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES);
+    case CONN_REPLAY:
+    case CONN_LIVE:
+        return conn->unanswered < LIMIT_UNANSWERED
+               && conn->out_bytes < backpressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES);
+    default: return false;
+    }
+}
+
+/* Counts a frame of any kind. */
+static bool is_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
+{
+    uint32_t frame_rate = core->server->config->frame_rate;
+    if (frame_rate == 0)
+        return true;
+    return rate_take(&conn_work(core, conn)->frame_rate, frame_rate, shard_monotonic_us(core->shard), retry_after_ms_r);
+}
+
+/* A fragment over the rate is kept, and its message is refused when it is whole. */
+static void count_fragment(struct core *core, struct conn *conn)
+{
+    uint32_t retry_after_ms;
+    if (!is_within_frame_rate(core, conn, &retry_after_ms))
+        conn_work(core, conn)->fragment_retry_after_ms = retry_after_ms;
+}
+
+/* The last frame of a message. */
+static bool is_message_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
+{
+    bool is_within = is_within_frame_rate(core, conn, retry_after_ms_r);
+    if (conn->work == NULL || conn->work->fragment_retry_after_ms == 0)
+        return is_within;
+    if (is_within)
+        *retry_after_ms_r = conn->work->fragment_retry_after_ms;
+    conn->work->fragment_retry_after_ms = 0;
+    return false;
+}
+
+/* All frames count in the rate; for one that is no request that error comes first. */
+static void take_request(struct core *core, struct conn *conn, char *data, size_t bytes)
+{
+    struct request request;
+    struct request_error error;
+    uint32_t retry_after_ms = 0;
+    conn->unanswered++;
+    bool is_within = is_message_within_frame_rate(core, conn, &retry_after_ms);
+    if (!request_read(core->reader, data, bytes, &request, &error)) {
+        conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
+        return;
+    }
+    if (!is_within) {
+        conn_reply_error(core, conn, &request.id, ERROR_RATE_LIMITED, "too many frames on this connection: wait",
+                         retry_after_ms);
+        return;
+    }
+    if (!request_read_op(core->reader, &request, &error)) {
+        conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
+        return;
+    }
+    ops_run(core, conn, &request);
+}
+
+/* A connection at a frame boundary has no parser, and needs no place for one. */
+static void next_event(struct core *core, struct conn *conn, char **data, size_t *bytes, struct ws_event *event_r)
+{
+    struct ws ws;
+    ws_init(&ws);
+    if (conn->work != NULL)
+        ws = conn->work->ws;
+    ws_next(&ws, core->ws_pool, data, bytes, event_r);
+    if (conn->work != NULL || ws.parser != NULL || ws.closed)
+        conn_work(core, conn)->ws = ws;
+}
+
+static bool is_ws_closed(const struct conn *conn)
+{
+    return conn->work != NULL && conn->work->ws.closed;
+}
+
+/* A ping over the rate has no answer. */
+static void take_ping(struct core *core, struct conn *conn, const struct ws_event *event)
+{
+    uint8_t header[WS_HEADER_BYTES_MAX];
+    uint32_t retry_after_ms;
+    if (!is_within_frame_rate(core, conn, &retry_after_ms))
+        return;
+    uint32_t header_bytes = ws_header_write(header, WS_PONG, event->bytes);
+    conn_write(core, conn, (const char *)header, header_bytes);
+    conn_write(core, conn, event->data, event->bytes);
+}
+
+static void take_pong(struct core *core, struct conn *conn)
+{
+    uint32_t retry_after_ms;
+    (void)is_within_frame_rate(core, conn, &retry_after_ms);
+}
+
+static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *event)
+{
+    switch (event->kind) {
+    case WS_EVENT_MESSAGE: take_request(core, conn, event->data, event->bytes); return;
+    case WS_EVENT_PING: take_ping(core, conn, event); return;
+    case WS_EVENT_PONG: take_pong(core, conn); return;
+    case WS_EVENT_FRAGMENT: count_fragment(core, conn); return;
+    case WS_EVENT_CLOSE:
+        conn->has_peer_closed = true;
+        conn_close(core, conn, event->code, "");
+        return;
+    case WS_EVENT_ERROR: conn_close(core, conn, event->code, event->reason); return;
+    case WS_EVENT_MORE: return;
+    }
+}
+
+/* After our close frame only the peer's close frame matters; after a broken rule nothing does. */
+static void discard(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    struct ws_event event;
+    if (conn->is_websocket && !is_ws_closed(conn)) {
+        next_event(core, conn, data, bytes, &event);
+        if (event.kind == WS_EVENT_CLOSE || event.kind == WS_EVENT_ERROR)
+            conn->has_peer_closed = event.kind == WS_EVENT_CLOSE;
+    } else {
+        *bytes = 0;
+    }
+    if (conn->has_peer_closed)
+        conn_closing_step(core, conn);
+}
+
+void conn_head_free(struct core *core, struct conn *conn)
+{
+    if (conn->work == NULL || conn->work->head == NULL)
+        return;
+    pool_give(&core->head_pool, conn->work->head);
+    conn->work->head = NULL;
+}
+
+/* So many heads may wait for their rest; one that came whole waits for nothing. */
+static void keep_head(struct core *core, struct conn *conn)
+{
+    if (core->head_pool.taken <= core->budget.heads_max)
+        return;
+    conn_head_free(core, conn);
+    conn_refuse_full(core, conn);
+}
+
+static void take_http(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    struct conn_work *work = conn_work(core, conn);
+    if (work->head == NULL) {
+        void *memory = pool_take(&core->head_pool);
+        ASSERT(memory != NULL);
+        work->head = http_head_begin(memory, &core->http);
+    }
+    struct http_result result = http_head_feed(work->head, *data, *bytes);
+    if (result.verdict == HTTP_MORE) {
+        *bytes = 0;
+        keep_head(core, conn);
+        return;
+    }
+    *data += result.used;
+    *bytes -= result.used;
+    conn_write(core, conn, result.answer.data, result.answer.bytes);
+    if (result.body.bytes > 0)
+        conn_write(core, conn, result.body.data, result.body.bytes);
+    conn_head_free(core, conn);
+    turn_spend(&core->turn, TURN_INPUT, TURN_HEAD_FRAMES);
+    if (result.verdict == HTTP_ANSWER) {
+        conn_close_http(core, conn);
+        return;
+    }
+    conn->is_websocket = true;
+    conn_set_state(conn, CONN_OPEN);
+}
+
+/* A frame, or what there is of it. */
+static void take_one(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    struct ws_event event;
+    if (conn->state == CONN_HTTP) {
+        take_http(core, conn, data, bytes);
+    } else if (conn->state == CONN_CLOSING) {
+        discard(core, conn, data, bytes);
+    } else {
+        next_event(core, conn, data, bytes, &event);
+        on_ws_event(core, conn, &event);
+    }
+}
+
+static bool is_stash_tight(const struct core *core)
+{
+    return core->stash_bytes > core->budget.stash_bytes / 2;
+}
+
+/* Whether the turn has room for another frame. Where the memory for what waits is short, what need not wait does not.
+ */
+static bool may_take(const struct core *core)
+{
+    return turn_may(&core->turn, TURN_INPUT) || is_stash_tight(core);
+}
+
+/* Takes up what may be taken up, a share at most; moves *data and *bytes on. */
+static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes)
+{
+    uint32_t share = TURN_INPUT_SHARE;
+    while (*bytes > 0 && share > 0 && may_read(core, conn) && may_take(core)) {
+        size_t before = *bytes;
+        take_one(core, conn, data, bytes);
+        uint32_t frames = 1 + (uint32_t)((before - *bytes) / TURN_FRAME_BYTES);
+        turn_spend(&core->turn, TURN_INPUT, frames);
+        share -= frames < share ? frames : share;
+    }
+}
+
+void conn_stash_free(struct core *core, struct conn *conn)
+{
+    if (!conn_has_stash(conn))
+        return;
+    struct conn_stash *stash = &conn->work->stash;
+    core->stash_bytes -= stash->bytes;
+    free(stash->data);
+    *stash = (struct conn_stash){.data = NULL};
+}
+
+/* To twice what is needed, if the budget has it. */
+static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
+{
+    uint64_t others = core->stash_bytes - stash->bytes;
+    uint64_t budget = core->budget.stash_bytes;
+    if (others + bytes > budget)
+        return -1;
+    uint32_t wanted = (uint32_t)(others + 2 * bytes > budget ? budget - others : 2 * bytes);
+    char *grown = realloc(stash->data, wanted);
+    if (grown == NULL)
+        return -1;
+    core->stash_bytes = others + wanted;
+    stash->data = grown;
+    stash->bytes = wanted;
+    return 0;
+}
+
+static int stash_add(struct core *core, struct conn_stash *stash, const char *data, size_t bytes)
+{
+    if (stash->begin > 0 && stash->end + bytes > stash->bytes) {
+        memmove(stash->data, stash->data + stash->begin, stash->end - stash->begin);
+        stash->end -= stash->begin;
+        stash->begin = 0;
+    }
+    if (stash->end + bytes > stash->bytes && stash_grow(core, stash, stash->end + bytes) != 0)
+        return -1;
+    memcpy(stash->data + stash->end, data, bytes);
+    stash->end += (uint32_t)bytes;
+    return 0;
+}
+
+/* A part of its input is lost: what comes after it means nothing. */
+static void refuse_input(struct core *core, struct conn *conn)
+{
+    if (conn->state == CONN_HANDOVER) {
+        conn_drop(core, conn);
+        return;
+    }
+    conn_stash_free(core, conn);
+    conn_work(core, conn)->ws.closed = true;
+    conn_close(core, conn, 1011, "the memory for input is used up: come back");
+}
+
+static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
+{
+    struct conn_stash *stash = &conn_work(core, conn)->stash;
+    if (stash_add(core, stash, data, bytes) != 0) {
+        refuse_input(core, conn);
+        return;
+    }
+    if ((conn_is_logged_in(conn) || conn->state == CONN_CLOSING) && !conn->is_reading_stopped
+        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_tight(core))) {
+        conn->is_reading_stopped = true;
+        io_recv_stop(shard_io(core->shard), &conn->socket);
+    }
+}
+
+void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
+{
+    if (!conn_has_stash(conn))
+        consume(core, conn, &data, &bytes);
+    if (bytes == 0 || conn->state == CONN_CLOSED)
+        return;
+    stash_bytes(core, conn, data, bytes);
+    conn_wants_resume(core, conn);
+}
+
+void conn_wants_resume(struct core *core, struct conn *conn)
+{
+    if (!conn_has_stash(conn) && !conn->is_reading_stopped)
+        return;
+    struct conn_work *work = conn_work(core, conn);
+    if (may_read(core, conn) && !list_is_linked(&work->resume_link))
+        list_append(&core->resume_conns, &work->resume_link);
+}
+
+/* Answers given while it reads on put the connection back into the queue, where it belongs only if something is left.
+ */
+static void conn_resume(struct core *core, struct conn *conn)
+{
+    struct conn_work *work = conn->work;
+    if (conn_has_stash(conn)) {
+        char *data = work->stash.data + work->stash.begin;
+        size_t bytes = work->stash.end - work->stash.begin;
+        consume(core, conn, &data, &bytes);
+        work->stash.begin = work->stash.end - (uint32_t)bytes;
+        list_remove(&work->resume_link);
+        if (bytes > 0) {
+            conn_wants_resume(core, conn);
+            return;
+        }
+        conn_stash_free(core, conn);
+    }
+    conn_receive(core, conn);
+}
+
+void conn_resume_all(struct core *core)
+{
+    while (!list_is_empty(&core->resume_conns) && turn_may_carry(&core->turn, TURN_INPUT)) {
+        struct list *link = list_shift(&core->resume_conns);
+        turn_spend(&core->turn, TURN_INPUT, 1);
+        conn_resume(core, container_of(link, struct conn_work, resume_link)->conn);
+    }
+}
+
+void conn_receive(struct core *core, struct conn *conn)
+{
+    struct io *io = shard_io(core->shard);
+    switch (conn->state) {
+    case CONN_HTTP:
+    case CONN_OPEN:
+        if (conn->is_read_requested || conn_has_stash(conn))
+            return;
+        conn->is_read_requested = true;
+        io_recv_once(io, &conn->socket);
+        return;
+    case CONN_REPLAY:
+    case CONN_LIVE:
+    case CONN_CLOSING:
+        if (conn->is_read_requested)
+            return;
+        conn->is_reading_stopped = false;
+        io_recv_start(io, &conn->socket);
+        return;
+    default: return;
+    }
+}
+
+static void on_end(struct core *core, struct conn *conn, int result)
+{
+    conn->has_peer_closed = true;
+    if (conn->state != CONN_CLOSING || result < 0)
+        conn_drop(core, conn);
+    else
+        conn_closing_step(core, conn);
+}
+
+void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
+{
+    conn->is_read_requested = false;
+    if (result <= 0) {
+        on_end(core, conn, result);
+        return;
+    }
+    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    conn_take_bytes(core, conn, data, (size_t)result);
+    if (!conn_is_logged_in(conn))
+        conn_receive(core, conn);
+    conn_rest(core, conn);
+}

@@ -1,0 +1,202 @@
+/* conn_write.c: output of a connection: chunks from a pool, one send in flight, one send a turn. */
+#include "connection/backpressure.h"
+#include "history/history.h"
+#include "history/replay.h"
+#include "operations/handover.h"
+#include "protocol/reply.h"
+#include "server/core.h"
+
+static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool is_small)
+{
+    struct conn_chunk *chunk = pool_take(is_small ? &core->small_chunk_pool : &core->chunk_pool);
+    ASSERT(chunk != NULL);
+    chunk->next = NULL;
+    chunk->room = (uint16_t)(is_small ? CONN_CHUNK_SMALL_ROOM : CONN_CHUNK_ROOM);
+    chunk->used = 0;
+    chunk->sent = 0;
+    if (conn->out_last == NULL)
+        conn->out_first = chunk;
+    else
+        conn->out_last->next = chunk;
+    conn->out_last = chunk;
+    return chunk;
+}
+
+static uint32_t chunk_room(const struct conn_chunk *chunk)
+{
+    return chunk == NULL ? 0 : (uint32_t)chunk->room - chunk->used;
+}
+
+/* One whose next bytes will be few, and all for now. */
+static bool is_brief(const struct conn *conn, size_t bytes)
+{
+    return bytes <= CONN_CHUNK_SMALL_ROOM && conn->out_first == NULL && !conn_is_logged_in(conn);
+}
+
+/* Takes the first chunk off. */
+static void chunk_drop(struct core *core, struct conn *conn)
+{
+    struct conn_chunk *chunk = conn->out_first;
+    conn->out_first = chunk->next;
+    if (conn->out_first == NULL)
+        conn->out_last = NULL;
+    pool_give(chunk->room == CONN_CHUNK_ROOM ? &core->chunk_pool : &core->small_chunk_pool, chunk);
+}
+
+void conn_drop_output(struct core *core, struct conn *conn)
+{
+    while (conn->out_first != NULL)
+        chunk_drop(core, conn);
+}
+
+/* pressure.h looks whether it takes what it is given. */
+static void mark_progress(struct core *core, struct conn *conn)
+{
+    if (conn->out_first != NULL)
+        conn->out_first->at_s = (uint16_t)(shard_monotonic_us(core->shard) / 1000000);
+}
+
+static void output_added(struct core *core, struct conn *conn, size_t bytes)
+{
+    if (conn->out_bytes == 0)
+        mark_progress(core, conn);
+    conn->out_bytes += (uint32_t)bytes;
+    if (!list_is_linked(&conn->output_link))
+        list_append(&core->output_conns, &conn->output_link);
+}
+
+char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max)
+{
+    if (bytes_max <= chunk_room(conn->out_last))
+        return conn->out_last->data + conn->out_last->used;
+    if (bytes_max <= CONN_CHUNK_ROOM && conn_is_logged_in(conn))
+        return chunk_add(core, conn, false)->data;
+    ASSERT(bytes_max <= CORE_SCRATCH_BYTES);
+    ASSERT(!core->scratch_in_reply);
+    core->scratch_in_reply = true;
+    return core->scratch;
+}
+
+void conn_reply_end(struct core *core, struct conn *conn, size_t bytes)
+{
+    if (core->scratch_in_reply) {
+        core->scratch_in_reply = false;
+        conn_write(core, conn, core->scratch, bytes);
+        return;
+    }
+    ASSERT(bytes <= chunk_room(conn->out_last));
+    conn->out_last->used = (uint16_t)(conn->out_last->used + bytes);
+    output_added(core, conn, bytes);
+}
+
+void conn_write(struct core *core, struct conn *conn, const char *data, size_t bytes)
+{
+    for (size_t left = bytes; left > 0;) {
+        struct conn_chunk *chunk = conn->out_last;
+        if (chunk_room(chunk) == 0)
+            chunk = chunk_add(core, conn, is_brief(conn, left));
+        size_t piece = left < chunk_room(chunk) ? left : chunk_room(chunk);
+        memcpy(chunk->data + chunk->used, data, piece);
+        chunk->used = (uint16_t)(chunk->used + piece);
+        data += piece;
+        left -= piece;
+    }
+    output_added(core, conn, bytes);
+}
+
+void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes)
+{
+    if (!backpressure_may_push(core, conn, bytes)) {
+        if (backpressure_is_tight(core)) {
+            conn_drop(core, conn); /* what waits for it must go now, and no close frame can come before it */
+            return;
+        }
+        conn_close(core, conn, 4001, "slow consumer: come back with after");
+        return;
+    }
+    conn_write(core, conn, data, bytes);
+}
+
+void conn_ping(struct core *core, struct conn *conn)
+{
+    uint8_t ping[WS_HEADER_BYTES_MAX];
+    uint32_t bytes = ws_header_write(ping, WS_PING, 0);
+    if (conn->out_first == NULL)
+        chunk_add(core, conn, true);
+    conn_write(core, conn, (const char *)ping, bytes);
+}
+
+void conn_flush(struct core *core, struct conn *conn)
+{
+    list_remove(&conn->output_link);
+    if (conn->out_bytes == 0 || io_is_sending(&conn->socket) || conn->state == CONN_CLOSED)
+        return;
+    struct iovec vectors[IO_SEND_VECTORS_MAX];
+    uint32_t count = 0;
+    for (struct conn_chunk *chunk = conn->out_first; chunk != NULL && count < IO_SEND_VECTORS_MAX;
+         chunk = chunk->next) {
+        if (chunk->used == chunk->sent)
+            continue;
+        vectors[count++] = (struct iovec){chunk->data + chunk->sent, (size_t)(chunk->used - chunk->sent)};
+    }
+    io_send(shard_io(core->shard), &conn->socket, vectors, count);
+}
+
+/* Takes what has left off the front, and gives the chunks back that are through. */
+static void output_sent(struct core *core, struct conn *conn)
+{
+    uint32_t left = io_sent_bytes(&conn->socket);
+    conn->out_bytes -= left;
+    while (conn->out_first != NULL) {
+        struct conn_chunk *chunk = conn->out_first;
+        uint32_t piece = (uint32_t)(chunk->used - chunk->sent);
+        if (left < piece) {
+            chunk->sent = (uint16_t)(chunk->sent + left);
+            break;
+        }
+        left -= piece;
+        chunk_drop(core, conn);
+    }
+}
+
+void conn_on_sent(struct core *core, struct conn *conn, int result)
+{
+    if (result < 0) {
+        conn_drop(core, conn);
+        return;
+    }
+    output_sent(core, conn);
+    mark_progress(core, conn);
+    if (conn->out_bytes > 0 && !list_is_linked(&conn->output_link))
+        list_append(&core->output_conns, &conn->output_link);
+    switch (conn->state) {
+    case CONN_REPLAY:
+        conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+        replay_wants_step(core, conn);
+        break;
+    case CONN_HANDOVER: handover_step(core, conn); return;
+    case CONN_CLOSING: conn_closing_step(core, conn); return;
+    default: break;
+    }
+    if (conn->work == NULL)
+        return;
+    if (conn->work->histories != NULL)
+        history_step(core, conn);
+    conn_wants_resume(core, conn);
+    conn_rest(core, conn);
+}
+
+void conn_answered(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->unanswered > 0);
+    conn->unanswered--;
+    conn_wants_resume(core, conn);
+}
+
+void conn_reply_error(struct core *core, struct conn *conn, const struct request_id *id, enum error_code code,
+                      const char *message, uint32_t retry_after_ms)
+{
+    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    conn_reply_end(core, conn, reply_write_error(out, id, code, message, retry_after_ms));
+    conn_answered(core, conn);
+}

@@ -1,0 +1,369 @@
+#include "durability/recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "durability/segment_recycler.h"
+#include "server/core.h"
+#include "storage/datadir/backup_lock.h"
+#include "storage/page_guard.h"
+#include "storage/wal/segment.h"
+#include "storage/wal/wal_survey.h"
+
+/* With so many segments to be kept, everything is written to runs before the start, and they go. */
+#define SEALED_CHECKPOINT 64u
+
+/* One shard's log. */
+struct log {
+    struct core *core;
+    struct wal_survey survey;
+};
+
+struct recovery {
+    struct server *server;
+    struct log *logs;
+    struct recovery_report *report;
+    struct recovery_error *error;
+};
+
+static int __attribute__((format(printf, 3, 4))) refuse(struct recovery *recovery, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(recovery->error->text, sizeof recovery->error->text, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+/* -- what there is -- */
+
+static int open_storage(struct recovery *recovery, struct core *core)
+{
+    struct store_options options = {
+        .runs_max = CORE_RUNS_MAX, .fan_out = CORE_RUNS_FAN_OUT, .data_dir = datadir_path(recovery->server->datadir)};
+    struct store_error error;
+    char dir[PATH_MAX];
+    int status = datadir_runs_path(recovery->server->datadir, core->index, dir, sizeof dir);
+    if (status == 0)
+        status = record_heap_open(&core->heap, core->budget.heap_bytes);
+    if (status == 0)
+        status = core_open_memtable(core, &core->filling);
+    if (status != 0)
+        return refuse(recovery, status, "shard %u: no memory for recent messages: %s: give --memtable-bytes less",
+                      core->index, strerror(-status));
+    status = store_open(&core->store, dir, &options, &error);
+    if (status != 0)
+        return refuse(recovery, status, "%s", error.text);
+    status = store_reader_open(&core->store_reader, core->store);
+    if (status != 0)
+        return refuse(recovery, status, "shard %u: the runs cannot be read: %s", core->index, strerror(-status));
+    return 0;
+}
+
+static int survey(struct recovery *recovery, struct log *log)
+{
+    struct store_info info;
+    char dir[PATH_MAX];
+    store_info(log->core->store, &info);
+    log->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;
+    int status = datadir_wal_path(recovery->server->datadir, log->core->index, dir, sizeof dir);
+    if (status != 0)
+        return refuse(recovery, status, "the path of the log of shard %u is too long", log->core->index);
+    status = wal_survey_read(&log->survey, dir, log->core->index, info.applied);
+    return status == 0 ? 0 : refuse(recovery, status, "%s", log->survey.error);
+}
+
+/* -- replay -- */
+
+/* Writes the generation that was filled as a run; the log's position stays where it was, unless `applied` says
+ * otherwise. */
+static int write_out(struct recovery *recovery, struct core *core, struct store_position applied)
+{
+    struct run_source *source;
+    struct store_error error = {""};
+    int status = 0;
+    while (store_is_at_cap(core->store) && status == 0)
+        status = store_merge_run(core->store, NULL, NULL, &error);
+    memtable_freeze(core->filling);
+    if (status == 0)
+        status = memtable_source_open(&source, core->filling);
+    if (status == 0) {
+        status = store_add_run(core->store, source, applied, core->last_ts, &error);
+        run_source_close(&source);
+    }
+    if (status != 0)
+        return refuse(recovery, status,
+                      "shard %u: the log cannot be written to a run: %s (%s): make room and start again", core->index,
+                      error.text, strerror(-status));
+    memtable_close(&core->filling);
+    status = core_open_memtable(core, &core->filling);
+    return status == 0 ? 0 : refuse(recovery, status, "shard %u: no memory", core->index);
+}
+
+static int insert(struct recovery *recovery, struct core *core, struct record *record, enum role role, uint64_t ts)
+{
+    struct store_info info;
+    if (ts > core->last_ts)
+        core->last_ts = ts;
+    if (memtable_insert(core->filling, record, role) != 0)
+        return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the log", core->index);
+    if (memtable_bytes(core->filling) < recovery->server->config->memtable_bytes)
+        return 0;
+    store_info(core->store, &info);
+    return write_out(recovery, core, info.applied);
+}
+
+static int insert_copy(struct recovery *recovery, struct core *core, const struct record_fields *fields, enum role role)
+{
+    struct record *record = record_heap_take(core->heap, fields->from, fields->to, fields->key, fields->text);
+    if (record == NULL)
+        return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the log", core->index);
+    record->ts_from = fields->ts_from;
+    record->ts_to = fields->ts_to;
+    memcpy(record->mid, fields->mid, sizeof record->mid);
+    int status = insert(recovery, core, record, role, role == ROLE_RECEIVED ? fields->ts_to : fields->ts_from);
+    record_heap_unref(core->heap, &record);
+    return status;
+}
+
+struct replay_context {
+    struct recovery *recovery;
+    struct log *log;
+};
+
+/* One record makes both timelines. */
+static int replay_record(void *context, const struct record_fields *fields)
+{
+    struct replay_context *replay = context;
+    struct recovery *recovery = replay->recovery;
+    struct core *home = replay->log->core;
+    struct core *senders = recovery->server->cores[core_shard_of(home, fields->from)];
+    recovery->report->records++;
+    if (core_shard_of(home, fields->to) != home->index || fields->ts_from == 0 || fields->ts_to == 0
+        || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX)
+        return refuse(recovery, -EBADMSG, "%s holds a record that does not belong there: " WAL_SURVEY_ADVICE,
+                      replay->log->survey.dir);
+    if (span_equal(fields->from, fields->to))
+        return insert_copy(recovery, home, fields, ROLE_SELF);
+    int status = insert_copy(recovery, home, fields, ROLE_RECEIVED);
+    return status == 0 ? insert_copy(recovery, senders, fields, ROLE_SENT) : status;
+}
+
+static int replay_file(struct recovery *recovery, struct log *log, struct wal_file *file)
+{
+    struct replay_context context = {recovery, log};
+    struct wal_scan scan;
+    recovery->error->text[0] = '\0';
+    int status = wal_survey_scan(&log->survey, file, replay_record, &context, &scan);
+    if (status != 0)
+        return recovery->error->text[0] != '\0' ? status : refuse(recovery, status, "%s", log->survey.error);
+    if (scan.end == WAL_END_TORN) {
+        recovery->report->torn_tails++;
+        log_line(LOG_WARN, "torn_tail", "file=%s/segment-%06u.wal offset=%" PRIu64, log->survey.dir, file->number,
+                 scan.end_bytes);
+    }
+    return 0;
+}
+
+static int replay(struct recovery *recovery, struct log *log)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < log->survey.file_count && status == 0; i++)
+        if (log->survey.files[i].is_live)
+            status = replay_file(recovery, log, &log->survey.files[i]);
+    return status;
+}
+
+/* -- under a guard: a page of a mapped segment may be unreadable -- */
+
+struct reading {
+    struct recovery *recovery;
+    struct log *log;
+    int (*read)(struct recovery *recovery, struct log *log);
+};
+
+static int read_log(void *context)
+{
+    const struct reading *reading = context;
+    return reading->read(reading->recovery, reading->log);
+}
+
+static int read_guarded(struct recovery *recovery, struct log *log,
+                        int (*read)(struct recovery *recovery, struct log *log))
+{
+    struct reading reading = {recovery, log, read};
+    recovery->error->text[0] = '\0';
+    int status = page_guard_run(read_log, &reading);
+    if (status != 0 && recovery->error->text[0] == '\0')
+        return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s: look at the disk; nothing was changed",
+                      log->survey.dir, log->survey.reading, strerror(-status));
+    return status;
+}
+
+/* -- new logs -- */
+
+static uint32_t sealed_count(const struct log *log)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < log->survey.file_count; i++)
+        count += log->survey.files[i].is_live && log->survey.files[i].end_bytes > WAL_BLOCK_BYTES;
+    return count;
+}
+
+/* All that was replayed goes into runs everywhere; after that no old segment is needed any more. A log is passed only
+ * when the runs of all shards are there: it holds the copies of other shards' users too. */
+static int write_out_all(struct recovery *recovery)
+{
+    struct store_info info;
+    int status = 0;
+    for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++) {
+        store_info(recovery->server->cores[i]->store, &info);
+        status = write_out(recovery, recovery->server->cores[i], info.applied);
+    }
+    for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
+        status = write_out(recovery, recovery->server->cores[i],
+                           (struct store_position){recovery->logs[i].survey.generation_last + 1, 0});
+    for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
+        for (uint32_t k = 0; k < recovery->logs[i].survey.file_count; k++)
+            recovery->logs[i].survey.files[k].is_live = false;
+    return status;
+}
+
+static int write_header(struct core *core)
+{
+    struct wal_write write;
+    uint64_t sequence;
+    if (!wal_write_take_header(core->wal, &write))
+        return -ENOSPC;
+    ssize_t written = pwrite(write.fd, write.data, write.bytes, (off_t)write.offset);
+    return wal_write_done(core->wal, written < 0 ? -errno : (int)written, &sequence);
+}
+
+/* What was replayed may so far be in the page cache only. */
+static int sync_live(const struct log *log)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < log->survey.file_count && status == 0; i++)
+        if (log->survey.files[i].is_live)
+            status = segment_sync(log->survey.dir, log->survey.files[i].number);
+    return status == 0 ? segment_sync_dir(log->survey.dir) : status;
+}
+
+static int open_wal(struct core *core, const struct log *log)
+{
+    struct wal_options options = {core->index, core->server->config->wal_segment_bytes};
+    uint32_t count = 0;
+    struct wal_sealed *sealed = calloc(sealed_count(log) + 1, sizeof *sealed);
+    if (sealed == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < log->survey.file_count; i++) {
+        const struct wal_file *file = &log->survey.files[i];
+        if (file->is_live && file->end_bytes > WAL_BLOCK_BYTES)
+            sealed[count++] = (struct wal_sealed){file->generation, file->end_bytes, file->number, -1, 0};
+    }
+    /* One generation is left out: a write that the killed server began may still land under it. */
+    int status = wal_open(&core->wal, &options, log->survey.generation_last + 1, sealed, count);
+    free(sealed);
+    return status;
+}
+
+static uint32_t file_next(const struct log *log)
+{
+    uint32_t next = 1;
+    for (uint32_t i = 0; i < log->survey.file_count; i++)
+        if (log->survey.files[i].number >= next)
+            next = log->survey.files[i].number + 1;
+    return next;
+}
+
+/* Spares of the last life are not used again: a write of it may still land in one. */
+static void remove_others(const struct log *log)
+{
+    for (uint32_t i = 0; i < log->survey.file_count; i++) {
+        const struct wal_file *file = &log->survey.files[i];
+        if (!file->is_live || file->end_bytes <= WAL_BLOCK_BYTES)
+            segment_remove(log->survey.dir, (struct wal_spare){file->number, -1});
+    }
+}
+
+static int begin_log(struct recovery *recovery, struct log *log)
+{
+    struct core *core = log->core;
+    struct store_info info;
+    struct wal_spare spare;
+    uint32_t next = file_next(log);
+    store_info(core->store, &info);
+    core->runs_ts_max = info.ts_max;
+    core->run_count = info.run_count;
+    int status = sync_live(log);
+    if (status == 0)
+        status = open_wal(core, log);
+    if (status == 0)
+        status = segment_create(log->survey.dir, next, recovery->server->config->wal_segment_bytes, &spare);
+    if (status == 0) {
+        wal_give_spare(core->wal, spare);
+        status = write_header(core);
+    }
+    if (status == 0)
+        status = segment_recycler_open(&core->recycler, core, log->survey.dir, next + 1);
+    if (status != 0)
+        return refuse(recovery, status, "%s: no new log segment can be made: %s%s", log->survey.dir, strerror(-status),
+                      status == -ENOSPC ? ": make room and start again" : "");
+    remove_others(log);
+    return 0;
+}
+
+/* A start drops segments and runs at once: a backup that holds them, of the server that ran before, is overtaken. */
+static int overtake_backup(struct recovery *recovery)
+{
+    const char *dir = datadir_path(recovery->server->datadir);
+    int lock_fd = backup_lock_share(dir);
+    int status = lock_fd < 0 ? backup_lock_overtake(dir) : 0;
+    backup_lock_give(lock_fd);
+    return status == 0
+               ? 0
+               : refuse(recovery, status, "%s/" BACKUP_LOCK_NAME " cannot be written: %s", dir, strerror(-status));
+}
+
+static int recover(struct recovery *recovery)
+{
+    uint32_t count = recovery->server->core_count;
+    int status = overtake_backup(recovery);
+    uint32_t sealed_max = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++) {
+        recovery->logs[i].core = recovery->server->cores[i];
+        status = open_storage(recovery, recovery->logs[i].core);
+        if (status == 0)
+            status = read_guarded(recovery, &recovery->logs[i], survey);
+    }
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = read_guarded(recovery, &recovery->logs[i], replay);
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        if (sealed_count(&recovery->logs[i]) > sealed_max)
+            sealed_max = sealed_count(&recovery->logs[i]);
+    if (status == 0 && sealed_max >= SEALED_CHECKPOINT)
+        status = write_out_all(recovery);
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = begin_log(recovery, &recovery->logs[i]);
+    return status;
+}
+
+int recovery_run(struct server *server, struct recovery_report *report_r, struct recovery_error *error_r)
+{
+    struct recovery recovery = {.server = server, .report = report_r, .error = error_r};
+    *report_r = (struct recovery_report){.records = 0};
+    recovery.logs = calloc(server->core_count, sizeof *recovery.logs);
+    if (recovery.logs == NULL)
+        return refuse(&recovery, -ENOMEM, "no memory");
+    int status = recover(&recovery);
+    for (uint32_t i = 0; i < server->core_count; i++)
+        wal_survey_fini(&recovery.logs[i].survey);
+    free(recovery.logs);
+    return status;
+}

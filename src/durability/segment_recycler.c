@@ -1,0 +1,191 @@
+#include "durability/segment_recycler.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "server/core.h"
+#include "storage/datadir/backup_lock.h"
+#include "storage/wal/segment.h"
+
+#define RELEASED_MAX (2 * WAL_LIVE_SEGMENTS_MAX)
+_Static_assert(SEGMENT_RECYCLER_HELD_MAX + WAL_LIVE_SEGMENTS_MAX + 1 < RELEASED_MAX,
+               "what is held and what a round lets go fit");
+
+struct segment_recycler {
+    struct core *core;
+    uint32_t file_next;
+    bool has_failed; /* no file could be made; tried again at the next tick */
+    struct log_limit limit;
+    bool is_put_off; /* a backup holds; tried again at the next tick */
+
+    /* The job's while it is under way. */
+    struct worker_job job;
+    bool is_busy;
+    bool wants_file;
+    struct wal_spare made;
+    int result;
+    bool was_held; /* by a backup: nothing was dropped */
+    uint32_t count;
+    uint32_t recycle_count; /* the first of them become spares again, the others are removed */
+    struct wal_spare released[RELEASED_MAX];
+
+    /* Let go of by the log, for the next job. */
+    uint32_t waiting_count;
+    struct wal_spare waiting[RELEASED_MAX];
+    char dir[PATH_MAX];
+};
+
+int segment_recycler_open(struct segment_recycler **recycler_r, struct core *core, const char *dir, uint32_t file_next)
+{
+    struct segment_recycler *recycler = calloc(1, sizeof *recycler);
+    if (recycler == NULL)
+        return -ENOMEM;
+    recycler->core = core;
+    recycler->file_next = file_next;
+    ASSERT(strlen(dir) < sizeof recycler->dir);
+    memcpy(recycler->dir, dir, strlen(dir) + 1);
+    *recycler_r = recycler;
+    return 0;
+}
+
+void segment_recycler_close(struct segment_recycler **recycler_p)
+{
+    struct segment_recycler *recycler = *recycler_p;
+    *recycler_p = NULL;
+    if (recycler == NULL)
+        return;
+    for (uint32_t i = 0; i < recycler->waiting_count; i++)
+        if (recycler->waiting[i].fd >= 0)
+            close(recycler->waiting[i].fd);
+    free(recycler);
+}
+
+bool segment_recycler_is_busy(const struct core *core)
+{
+    return core->recycler->is_busy;
+}
+
+/* What lay in a recycled file must not be read again, should the first write of its new life be torn. */
+static void recycle(struct segment_recycler *recycler, struct wal_spare *spare)
+{
+    if (segment_clear(*spare) == 0)
+        return;
+    segment_remove(recycler->dir, *spare);
+    spare->fd = -1;
+}
+
+static void drop_released(struct segment_recycler *recycler)
+{
+    for (uint32_t i = 0; i < recycler->count; i++) {
+        if (i < recycler->recycle_count && recycler->released[i].fd >= 0)
+            recycle(recycler, &recycler->released[i]);
+        else
+            segment_remove(recycler->dir, recycler->released[i]);
+    }
+}
+
+/* A backup that holds is waited for, up to a limit. */
+static bool drop_unless_held(struct segment_recycler *recycler)
+{
+    const char *dir = datadir_path(recycler->core->server->datadir);
+    int lock_fd = backup_lock_share(dir);
+    if (lock_fd < 0 && (recycler->count < SEGMENT_RECYCLER_HELD_MAX || backup_lock_overtake(dir) != 0))
+        return false;
+    drop_released(recycler);
+    backup_lock_give(lock_fd);
+    return true;
+}
+
+static void keep_run(struct worker_job *job)
+{
+    struct segment_recycler *recycler = container_of(job, struct segment_recycler, job);
+    recycler->was_held = recycler->count > 0 && !drop_unless_held(recycler);
+    recycler->result = 0;
+    if (recycler->wants_file)
+        recycler->result = segment_create(recycler->dir, recycler->file_next,
+                                          recycler->core->server->config->wal_segment_bytes, &recycler->made);
+}
+
+static void on_made(struct core *core, struct segment_recycler *recycler)
+{
+    uint32_t left_out;
+    recycler->has_failed = recycler->result != 0;
+    if (recycler->result == 0) {
+        recycler->file_next++;
+        if (recycler->limit.next_us > 0)
+            log_line(LOG_INFO, "segment_recovered", "shard=%u", core->index);
+        recycler->limit = (struct log_limit){0};
+        wal_give_spare(core->wal, recycler->made);
+    } else if (log_limit_take(&recycler->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out)) {
+        log_line(
+            LOG_ERROR, "segment_failed",
+            "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be made: %s\" hint=\"it is tried again; when the "
+            "segments in hand are used up sends get busy: make room or mend the disk\" left_out=%u",
+            core->index, -recycler->result, recycler->dir, recycler->file_next, strerror(-recycler->result), left_out);
+    }
+}
+
+/* They wait again, before those that came meanwhile. */
+static void put_off(struct segment_recycler *recycler)
+{
+    ASSERT(recycler->count + recycler->waiting_count <= RELEASED_MAX);
+    memmove(recycler->waiting + recycler->count, recycler->waiting,
+            recycler->waiting_count * sizeof recycler->waiting[0]);
+    memcpy(recycler->waiting, recycler->released, recycler->count * sizeof recycler->waiting[0]);
+    recycler->waiting_count += recycler->count;
+    recycler->count = recycler->recycle_count = 0;
+    recycler->is_put_off = true;
+}
+
+static void keep_done(struct worker_job *job)
+{
+    struct segment_recycler *recycler = container_of(job, struct segment_recycler, job);
+    struct core *core = recycler->core;
+    recycler->is_busy = false;
+    if (recycler->was_held)
+        put_off(recycler);
+    for (uint32_t i = 0; i < recycler->recycle_count; i++)
+        if (recycler->released[i].fd >= 0)
+            wal_give_spare(core->wal, recycler->released[i]);
+    if (recycler->wants_file)
+        on_made(core, recycler);
+}
+
+void segment_recycler_step(struct core *core)
+{
+    struct segment_recycler *recycler = core->recycler;
+    if (recycler->is_busy)
+        return;
+    uint32_t spares = wal_spare_count(core->wal);
+    uint32_t room = wal_has_failed(core->wal) ? 0 : WAL_SPARES_MAX - 1 - spares;
+    bool is_full = recycler->waiting_count >= SEGMENT_RECYCLER_HELD_MAX;
+    recycler->count = recycler->is_put_off ? 0 : recycler->waiting_count;
+    recycler->recycle_count = recycler->count < room ? recycler->count : room;
+    recycler->wants_file = !recycler->has_failed && core->stop_step == 0 && !is_full
+                           && wal_spares_wanted(core->wal) > recycler->recycle_count;
+    if (!recycler->wants_file && recycler->count == 0)
+        return;
+    memcpy(recycler->released, recycler->waiting, recycler->count * sizeof recycler->waiting[0]);
+    if (recycler->count > 0)
+        recycler->waiting_count = 0;
+    recycler->is_busy = true;
+    recycler->job = (struct worker_job){keep_run, keep_done};
+    worker_post(core->recycler_worker, 0, &recycler->job);
+}
+
+void segment_recycler_tick(struct core *core)
+{
+    core->recycler->has_failed &= FAULT(FULL_FOR_EVER);
+    core->recycler->is_put_off = false;
+}
+
+void segment_recycler_give(struct core *core, struct wal_spare spare)
+{
+    struct segment_recycler *recycler = core->recycler;
+    ASSERT(recycler->waiting_count < RELEASED_MAX);
+    recycler->waiting[recycler->waiting_count++] = spare;
+}

@@ -1,0 +1,25 @@
+/*
+ * history.h: pages of a timeline. A connection's pages are answered in the order in which they were asked for, and only
+ * while little output waits for it; while the reader has the first, it is given the next few too (not those with a
+ * filter, which may take several reads). A turn looks at so many entries (turn.h), and connections take turns: who has
+ * had a share waits in core->history_conns. So many pages of a shard are gathered at once (HISTORY_ACTIVE_MAX); who
+ * comes then waits in core->place_conns, and so does, behind it, whoever has had a page and wants the next. Shard's
+ * thread.
+ */
+#ifndef CHITCHAT_HISTORY_HISTORY_H
+#define CHITCHAT_HISTORY_HISTORY_H
+
+#include "connection/conn.h"
+
+#define HISTORY_ACTIVE_MAX 128u
+
+/* The connection may be able to have its next page. */
+void history_step(struct core *core, struct conn *conn);
+/* End of a turn: goes on with those in core->history_conns. */
+void history_continue(struct core *core);
+/* Whether some could go on in the next turn. */
+bool history_is_behind(const struct core *core);
+/* The connection is leaving. */
+void history_drop_all(struct core *core, struct conn *conn);
+
+#endif

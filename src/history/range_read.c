@@ -1,0 +1,385 @@
+#include "history/range_read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "server/core.h"
+
+/* Reads that have ended are kept for the next ones, with their arrays, unless those have grown large. */
+#define IDLE_READS_MAX 128u
+#define IDLE_ROWS_MAX 256u
+#define IDLE_PAGE_BYTES_MAX (64u << 10)
+/* How far ahead of its use a record's memory is asked for. */
+#define PREFETCH_AHEAD 8u
+
+struct range_read {
+    struct reader_job job;
+    struct core *core;
+    struct range_read *next_idle;
+    struct store_range range;
+
+    /* Of memory, ascending. */
+    struct memtable_hit *hits;
+    uint32_t hit_room;
+    uint32_t hit_count;
+    bool memory_has_more;
+    bool holds_records; /* has a reference to each */
+
+    /* Of runs; the reader's while it is posted. */
+    struct store_page *page;
+    bool has_rows; /* the page's are this read's */
+    bool runs_have_more;
+    int result;
+
+    bool is_posted;
+    bool is_closed;
+    void (*on_done)(void *context, int result);
+    void *context;
+
+    /* All together, once they have been asked for: in `room`, or those of the page. */
+    const struct message *messages;
+    uint32_t count;
+    bool has_more;
+    struct message *room;
+    uint32_t message_room;
+
+    uint8_t user_bytes;
+    char user[LIMIT_USER_BYTES];
+};
+
+static struct span read_user(const struct range_read *read)
+{
+    return (struct span){read->user, read->user_bytes};
+}
+
+/* Merges two ascending runs of hits, equal ts once. Returns the count. */
+static uint32_t hits_merge(struct memtable_hit *out, const struct memtable_hit *a, uint32_t a_count,
+                           const struct memtable_hit *b, uint32_t b_count)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0, k = 0; i < a_count || k < b_count;) {
+        bool take_a = k == b_count || (i < a_count && a[i].ts <= b[k].ts);
+        const struct memtable_hit *hit = take_a ? &a[i++] : &b[k++];
+        if (count == 0 || out[count - 1].ts != hit->ts)
+            out[count++] = *hit;
+    }
+    return count;
+}
+
+/* The hits in the order in which the range looks at them. */
+static const struct memtable_hit *hit_looked(const struct range_read *read, uint32_t index)
+{
+    return &read->hits[read->range.oldest_first ? index : read->hit_count - 1 - index];
+}
+
+/* Keeps so many hits, from the end that the range asks for. */
+static void hits_keep(struct range_read *read, uint32_t keep)
+{
+    if (keep == read->hit_count)
+        return;
+    read->memory_has_more = true;
+    if (!read->range.oldest_first)
+        memmove(read->hits, read->hits + (read->hit_count - keep), keep * sizeof *read->hits);
+    read->hit_count = keep;
+}
+
+static void hits_cut_rows(struct range_read *read)
+{
+    hits_keep(read, read->hit_count < read->range.rows_max ? read->hit_count : read->range.rows_max);
+}
+
+/* Apart, since it looks into the records. */
+static void hits_cut_bytes(struct range_read *read)
+{
+    uint32_t keep = 0;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < PREFETCH_AHEAD && i < read->hit_count; i++)
+        record_prefetch(hit_looked(read, i)->record);
+    while (keep < read->hit_count) {
+        if (keep + PREFETCH_AHEAD < read->hit_count)
+            record_prefetch(hit_looked(read, keep + PREFETCH_AHEAD)->record);
+        bytes += record_body_bytes(hit_looked(read, keep)->record);
+        if (keep > 0 && bytes > read->range.bytes_max)
+            break;
+        keep++;
+    }
+    hits_keep(read, keep);
+}
+
+static int reserve_hits(struct range_read *read, uint32_t count)
+{
+    if (read->hit_room >= count)
+        return 0;
+    struct memtable_hit *hits = malloc(count * sizeof *hits);
+    if (hits == NULL)
+        return -ENOMEM;
+    free(read->hits);
+    read->hits = hits;
+    read->hit_room = count;
+    return 0;
+}
+
+static uint32_t hits_of(const struct range_read *read, const struct memtable *table, struct memtable_hit *hits,
+                        uint32_t hits_max)
+{
+    const struct store_range *range = &read->range;
+    return memtable_range(table, read_user(read), range->after, range->before, range->oldest_first, hits, hits_max);
+}
+
+static int hits_gather(struct range_read *read)
+{
+    const struct core *core = read->core;
+    uint32_t rows_max = read->range.rows_max + 1; /* one more tells whether there is more */
+    bool has_frozen = core->frozen != NULL && !FAULT(LOSE_FROZEN);
+    if (reserve_hits(read, has_frozen ? 4 * rows_max : rows_max) != 0)
+        return -ENOMEM;
+    if (has_frozen) {
+        struct memtable_hit *older = read->hits + 2 * (size_t)rows_max;
+        struct memtable_hit *newer = read->hits + 3 * (size_t)rows_max;
+        uint32_t older_count = hits_of(read, core->frozen, older, rows_max);
+        uint32_t newer_count = hits_of(read, core->filling, newer, rows_max);
+        read->hit_count = hits_merge(read->hits, older, older_count, newer, newer_count);
+    } else {
+        read->hit_count = hits_of(read, core->filling, read->hits, rows_max);
+    }
+    hits_cut_rows(read);
+    return 0;
+}
+
+static void read_free(struct range_read *read)
+{
+    if (read->page != NULL)
+        store_page_close(&read->page);
+    free(read->hits);
+    free(read->room);
+    free(read);
+}
+
+/* Keeps the arrays for another read. */
+static void read_give(struct core *core, struct range_read *read)
+{
+    bool is_large = read->hit_room > 2 * IDLE_ROWS_MAX || read->message_room > IDLE_ROWS_MAX
+                    || (read->page != NULL && store_page_bytes_held(read->page) > IDLE_PAGE_BYTES_MAX);
+    if (is_large || core->idle_read_count == IDLE_READS_MAX) {
+        read_free(read);
+        return;
+    }
+    read->next_idle = core->idle_reads;
+    core->idle_reads = read;
+    core->idle_read_count++;
+}
+
+/* With nothing in it but the arrays of an earlier read. */
+static struct range_read *read_take(struct core *core)
+{
+    struct range_read *read = core->idle_reads;
+    if (read == NULL)
+        return calloc(1, sizeof *read);
+    core->idle_reads = read->next_idle;
+    core->idle_read_count--;
+    read->hit_count = 0;
+    read->memory_has_more = read->holds_records = read->has_rows = read->runs_have_more = read->is_closed = false;
+    read->messages = NULL;
+    read->count = 0;
+    read->has_more = false;
+    return read;
+}
+
+void range_reads_free(struct core *core)
+{
+    for (struct range_read *read; (read = core->idle_reads) != NULL;) {
+        core->idle_reads = read->next_idle;
+        read_free(read);
+    }
+    core->idle_read_count = 0;
+}
+
+struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range)
+{
+    struct range_read *read = read_take(core);
+    if (read == NULL)
+        return NULL;
+    read->core = core;
+    read->range = *range;
+    read->user_bytes = (uint8_t)user.bytes;
+    memcpy(read->user, user.data, user.bytes);
+    if (range->after + 1 < range->before && hits_gather(read) != 0) {
+        read_free(read);
+        return NULL;
+    }
+    return read;
+}
+
+bool range_read_needs_runs(const struct range_read *read)
+{
+    if (read->range.after + 1 >= read->range.before || !reads_runs_reach(read->core, read->range.after))
+        return false;
+    if (read->range.oldest_first)
+        return true;
+    return !read->memory_has_more || read->hits[0].ts <= read->core->runs_ts_max;
+}
+
+const struct memtable_hit *range_read_hits(const struct range_read *read, uint32_t *count_r, bool *more_r)
+{
+    *count_r = read->hit_count;
+    *more_r = read->memory_has_more;
+    return read->hits;
+}
+
+static void range_run(struct reader_job *job)
+{
+    struct range_read *read = container_of(job, struct range_read, job);
+    read->result = read->page == NULL ? store_page_open(&read->page) : 0;
+    if (read->result == 0)
+        read->result = store_reader_range(job->core->store_reader, read_user(read), &read->range, read->page,
+                                          &read->runs_have_more);
+}
+
+static void range_done(struct reader_job *job)
+{
+    struct range_read *read = container_of(job, struct range_read, job);
+    read->is_posted = false;
+    read->has_rows = read->result == 0;
+    if (read->is_closed)
+        range_read_close(&read);
+    else
+        read->on_done(read->context, read->result);
+}
+
+void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_done)(void *context, int result),
+                     void *context)
+{
+    hits_cut_bytes(read);
+    for (uint32_t i = 0; i < read->hit_count; i++)
+        record_heap_ref(read->core->heap, read->hits[i].record);
+    read->holds_records = true;
+    read->on_done = on_done;
+    read->context = context;
+    read->is_posted = true;
+    read->job.run = range_run;
+    read->job.done = range_done;
+    reads_post(read->core, &read->job, lane);
+}
+
+/* What lies beyond where a source stopped short is not known of that source: the merge ends there. */
+struct known {
+    uint64_t first;
+    uint64_t last;
+};
+
+static void known_cut(struct known *known, bool oldest_first, uint64_t first, uint64_t last)
+{
+    if (oldest_first)
+        known->last = last < known->last ? last : known->last;
+    else
+        known->first = first > known->first ? first : known->first;
+}
+
+static struct known what_is_known(const struct range_read *read, const struct message *rows, uint32_t row_count)
+{
+    struct known known = {0, UINT64_MAX};
+    if (read->memory_has_more)
+        known_cut(&known, read->range.oldest_first, read->hits[0].ts, read->hits[read->hit_count - 1].ts);
+    if (read->runs_have_more)
+        known_cut(&known, read->range.oldest_first, rows[0].ts, rows[row_count - 1].ts);
+    return known;
+}
+
+static struct message *messages_add(struct range_read *read, struct message *at, const struct message *message,
+                                    struct known known)
+{
+    if (at > read->room && at[-1].ts == message->ts)
+        return at;
+    if (message->ts < known.first || message->ts > known.last) {
+        read->has_more = true;
+        return at;
+    }
+    *at = *message;
+    return at + 1;
+}
+
+static void messages_merge(struct range_read *read, const struct message *rows, uint32_t row_count)
+{
+    struct known known = what_is_known(read, rows, row_count);
+    struct message *at = read->room;
+    for (uint32_t i = 0, k = 0; i < read->hit_count || k < row_count;) {
+        if (k == row_count || (i < read->hit_count && read->hits[i].ts <= rows[k].ts)) {
+            struct message message = record_view(read->hits[i].record, read->hits[i].role);
+            at = messages_add(read, at, &message, known);
+            i++;
+        } else {
+            at = messages_add(read, at, &rows[k++], known);
+        }
+    }
+    read->count = (uint32_t)(at - read->room);
+}
+
+static void messages_of_memory(struct range_read *read)
+{
+    for (uint32_t i = 0; i < read->hit_count; i++)
+        read->room[i] = record_view(read->hits[i].record, read->hits[i].role);
+    read->count = read->hit_count;
+}
+
+static void reserve_messages(struct range_read *read, uint32_t count)
+{
+    if (read->message_room >= count)
+        return;
+    free(read->room);
+    read->room = malloc(count * sizeof *read->room);
+    ASSERT(read->room != NULL);
+    read->message_room = count;
+}
+
+/* What only one side has is not merged. */
+static void messages_make(struct range_read *read)
+{
+    if (!read->holds_records) /* else it was done when they were taken */
+        hits_cut_bytes(read);
+    uint32_t row_count = read->has_rows ? store_page_count(read->page) : 0;
+    const struct message *rows = row_count == 0 ? NULL : store_page_messages(read->page);
+    read->has_more = read->memory_has_more || read->runs_have_more;
+    if (read->hit_count == 0) {
+        read->messages = rows;
+        read->count = row_count;
+        return;
+    }
+    reserve_messages(read, read->hit_count + row_count);
+    if (row_count == 0)
+        messages_of_memory(read);
+    else
+        messages_merge(read, rows, row_count);
+    read->messages = read->room;
+}
+
+const struct message *range_read_messages(struct range_read *read, uint32_t *count_r, bool *more_r)
+{
+    ASSERT(!read->is_posted);
+    if (read->messages == NULL)
+        messages_make(read);
+    const struct message *messages = read->messages;
+    *count_r = read->count;
+    *more_r = read->has_more;
+    if (read->count > read->range.rows_max) {
+        *count_r = read->range.rows_max;
+        *more_r = true;
+        if (!read->range.oldest_first)
+            messages += read->count - read->range.rows_max;
+    }
+    return messages;
+}
+
+void range_read_close(struct range_read **read_p)
+{
+    struct range_read *read = *read_p;
+    *read_p = NULL;
+    if (read == NULL)
+        return;
+    read->is_closed = true;
+    if (read->is_posted)
+        return;
+    for (uint32_t i = 0; i < read->hit_count && read->holds_records; i++)
+        record_heap_unref(read->core->heap, &read->hits[i].record);
+    read_give(read->core, read);
+}

@@ -1,0 +1,96 @@
+#include "history/reads.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "connection/backpressure.h"
+#include "server/core.h"
+
+/* Jobs of one lane that the reader has at once; the others wait in core->jobs. */
+#define JOBS_IN_LANE_MAX 64u
+
+/* On the reader's thread. */
+static void log_error(struct core *core)
+{
+    struct store_error error;
+    uint32_t left_out;
+    if (store_reader_take_error(core->store_reader, &error)
+        && log_limit_take(&core->read_limit, clock_monotonic_us(core->server->clock), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(LOG_ERROR, "read_failed", "shard=%u error=\"%s\" left_out=%u", core->index, error.text, left_out);
+}
+
+static void job_run(struct worker_job *job)
+{
+    struct reader_job *reader_job = container_of(job, struct reader_job, job);
+    reader_job->run(reader_job);
+    log_error(reader_job->core);
+}
+
+static void job_give(struct core *core, struct reader_job *job)
+{
+    core->jobs_out[job->lane]++;
+    worker_post(core->reader_worker, job->lane, &job->job);
+}
+
+/* Pages are not read while there is no room for what they would give. */
+static bool lane_may_go(struct core *core, uint8_t lane)
+{
+    if (lane == READS_LOGIN || !backpressure_is_full(core))
+        return core->jobs_out[lane] < JOBS_IN_LANE_MAX;
+    backpressure_starve(core);
+    return false;
+}
+
+static void lane_go_on(struct core *core, uint8_t lane)
+{
+    while (!list_is_empty(&core->jobs[lane]) && lane_may_go(core, lane))
+        job_give(core, container_of(list_shift(&core->jobs[lane]), struct reader_job, link));
+}
+
+void reads_go_on(struct core *core)
+{
+    lane_go_on(core, READS_HISTORY);
+    lane_go_on(core, READS_REPLAY);
+}
+
+static void job_done(struct worker_job *worker_job)
+{
+    struct reader_job *job = container_of(worker_job, struct reader_job, job);
+    struct core *core = job->core;
+    core->jobs_out[job->lane]--;
+    lane_go_on(core, job->lane);
+    job->done(job);
+}
+
+void reads_post(struct core *core, struct reader_job *job, enum reads_lane lane)
+{
+    job->core = core;
+    job->lane = (uint8_t)lane;
+    job->job = (struct worker_job){job_run, job_done};
+    list_init(&job->link);
+    list_append(&core->jobs[lane], &job->link);
+    lane_go_on(core, job->lane);
+}
+
+uint64_t reads_bound(const struct core *core, const struct user *user)
+{
+    uint64_t mark = FAULT(MARK_IGNORED) ? TIMELINE_MARK_NONE : timeline_mark(&user->timeline);
+    return mark < core->last_ts + 1 ? mark : core->last_ts + 1;
+}
+
+uint64_t reads_memory_newest(const struct core *core, struct span user, uint64_t before)
+{
+    uint64_t newest = memtable_newest(core->filling, user, before);
+    uint64_t older = core->frozen != NULL ? memtable_newest(core->frozen, user, before) : 0;
+    return newest > older ? newest : older;
+}
+
+bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, struct memtable_hit *hit_r)
+{
+    return memtable_find(core->filling, user, ts, hit_r)
+           || (core->frozen != NULL && memtable_find(core->frozen, user, ts, hit_r));
+}
+
+bool reads_runs_reach(const struct core *core, uint64_t after)
+{
+    return core->run_count > 0 && after < core->runs_ts_max;
+}

@@ -1,0 +1,228 @@
+#include "history/replay.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "connection/backpressure.h"
+#include "history/range_read.h"
+#include "protocol/reply.h"
+#include "server/core.h"
+
+#define PAGE_ENTRIES 256u
+#define PAGE_BYTES (64u << 10)
+
+struct expected_ok {
+    struct list link;
+    uint64_t ts;
+    struct request_id id;
+};
+
+struct replay {
+    struct conn *conn;
+    struct core *core;
+    struct list link;        /* in core->replay_conns */
+    struct range_read *read; /* the page under way at the reader, or back from it; or NULL */
+    bool is_reading;         /* the reader has it */
+    int result;              /* of a page that is back */
+    struct list oks;         /* ascending in ts */
+    uint64_t prev;           /* of the next entry, if is_prev_known */
+    bool is_prev_known;
+};
+
+void replay_start(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_REPLAY && conn_replay(conn) == NULL);
+    struct replay *replay = calloc(1, sizeof *replay);
+    if (replay == NULL) {
+        conn_close(core, conn, 1011, "no memory: come back");
+        return;
+    }
+    replay->conn = conn;
+    replay->core = core;
+    replay->is_prev_known = conn->cursor == 0;
+    list_init(&replay->link);
+    list_init(&replay->oks);
+    conn_work(core, conn)->replay = replay;
+    replay_wants_step(core, conn);
+}
+
+void replay_oks_init(struct pool *pool)
+{
+    pool_init(pool, sizeof(struct expected_ok));
+}
+
+void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id)
+{
+    struct expected_ok *ok = pool_take(&core->ok_pool);
+    ASSERT(ok != NULL);
+    ok->ts = ts;
+    ok->id = *id;
+    list_init(&ok->link);
+    list_append(&conn->work->replay->oks, &ok->link);
+}
+
+void replay_wants_step(struct core *core, struct conn *conn)
+{
+    struct replay *replay = conn_replay(conn);
+    if (replay != NULL && !replay->is_reading && !list_is_linked(&replay->link)
+        && conn->out_bytes < backpressure_pause_bytes(core, REPLAY_OUTPUT_PAUSE_BYTES))
+        list_append(&core->replay_conns, &replay->link);
+}
+
+void replay_drop(struct core *core, struct conn *conn)
+{
+    struct replay *replay = conn_replay(conn);
+    if (replay == NULL)
+        return;
+    conn->work->replay = NULL;
+    list_remove(&replay->link);
+    range_read_close(&replay->read);
+    for (struct list *at; (at = list_shift(&replay->oks)) != NULL;)
+        pool_give(&core->ok_pool, container_of(at, struct expected_ok, link));
+    free(replay);
+}
+
+static struct expected_ok *take_ok(struct replay *replay, uint64_t ts)
+{
+    if (list_is_empty(&replay->oks))
+        return NULL;
+    struct expected_ok *ok = container_of(replay->oks.next, struct expected_ok, link);
+    ASSERT(ok->ts >= ts);
+    if (ok->ts > ts)
+        return NULL;
+    list_remove(&ok->link);
+    return ok;
+}
+
+static void give(struct core *core, struct replay *replay, const struct message *message)
+{
+    struct conn *conn = replay->conn;
+    struct expected_ok *ok = take_ok(replay, message->ts);
+    if (ok != NULL) {
+        char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+        conn_reply_end(core, conn, reply_write_sent(out, &ok->id, message->ts, replay->prev, message->mid));
+        conn_answered(core, conn);
+        pool_give(&core->ok_pool, ok);
+    } else {
+        char *out = conn_reply_begin(core, conn, LIMIT_MSG_BYTES(message->text.bytes));
+        conn_reply_end(core, conn, reply_write_msg(out, message, replay->prev));
+    }
+    replay->prev = message->ts;
+    conn->cursor = message->ts;
+}
+
+/* All is given: from here on the fan-out sees to it. */
+static void go_live(struct core *core, struct conn *conn)
+{
+    ASSERT(list_is_empty(&conn->work->replay->oks));
+    replay_drop(core, conn);
+    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    conn_reply_end(core, conn, reply_write_live(out));
+    conn_set_state(conn, CONN_LIVE);
+    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+}
+
+/* False if nothing was there though the timeline says that there is more. */
+static bool page_give(struct core *core, struct replay *replay)
+{
+    bool was_prev_known = replay->is_prev_known;
+    uint32_t count;
+    bool more;
+    const struct message *messages = range_read_messages(replay->read, &count, &more);
+    uint32_t out_bytes = replay->conn->out_bytes;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!replay->is_prev_known) {
+            /* The first page was the newest entry up to the cursor. */
+            replay->prev = messages[i].ts;
+            continue;
+        }
+        give(core, replay, &messages[i]);
+    }
+    replay->is_prev_known = true;
+    turn_spend(&core->turn, TURN_REPLAYS, 1 + count + TURN_OUTPUT(replay->conn->out_bytes - out_bytes));
+    range_read_close(&replay->read);
+    return count > 0 || !was_prev_known;
+}
+
+static void page_take_up(struct core *core, struct replay *replay)
+{
+    struct conn *conn = replay->conn;
+    if (replay->result != 0) {
+        range_read_close(&replay->read);
+        conn_close(core, conn, 1011, "the messages cannot be read: come back");
+        return;
+    }
+    if (page_give(core, replay)) {
+        replay_wants_step(core, conn);
+        return;
+    }
+    log_line(LOG_ERROR, "replay_hole", "shard=%u cursor=%" PRIu64 " last=%" PRIu64, core->index, conn->cursor,
+             conn->user->timeline.last);
+    conn_close(core, conn, 1011, "the messages cannot be read: come back");
+}
+
+/* The page is taken up when the replay is next in the queue. */
+static void on_page(void *context, int result)
+{
+    struct replay *replay = context;
+    replay->is_reading = false;
+    replay->result = result;
+    list_append(&replay->core->replay_conns, &replay->link);
+}
+
+/* The next page; before the first one, the entry that the cursor stands at, for its prev. */
+static struct range_read *page_open(struct core *core, struct replay *replay)
+{
+    struct conn *conn = replay->conn;
+    struct store_range range = {.after = conn->cursor,
+                                .before = reads_bound(core, conn->user),
+                                .oldest_first = true,
+                                .rows_max = PAGE_ENTRIES,
+                                .bytes_max = PAGE_BYTES};
+    if (!replay->is_prev_known) {
+        range.after = 0;
+        range.before = conn->cursor + 1;
+        range.oldest_first = false;
+        range.rows_max = 1;
+    }
+    return range_read_open(core, user_name(conn->user), &range);
+}
+
+static void replay_step(struct core *core, struct replay *replay)
+{
+    struct conn *conn = replay->conn;
+    if (replay->read != NULL) {
+        page_take_up(core, replay);
+        return;
+    }
+    if (replay->is_prev_known && (conn->cursor == conn->user->timeline.last || FAULT(REPLAY_SEAM))) {
+        go_live(core, conn);
+        return;
+    }
+    replay->read = page_open(core, replay);
+    if (replay->read == NULL) {
+        conn_close(core, conn, 1011, "no memory: come back");
+        return;
+    }
+    replay->result = 0;
+    if (range_read_needs_runs(replay->read)) {
+        replay->is_reading = true;
+        range_read_post(replay->read, READS_REPLAY, on_page, replay);
+        return;
+    }
+    page_take_up(core, replay);
+}
+
+void replay_step_all(struct core *core)
+{
+    while (!list_is_empty(&core->replay_conns) && turn_may(&core->turn, TURN_REPLAYS)) {
+        struct replay *replay = container_of(list_shift(&core->replay_conns), struct replay, link);
+        turn_spend(&core->turn, TURN_REPLAYS, 1);
+        if (backpressure_is_full(core))
+            backpressure_starve(core);
+        else
+            replay_step(core, replay);
+    }
+}

@@ -1,0 +1,133 @@
+#include "operations/handover.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "operations/login.h"
+#include "server/core.h"
+
+struct handover {
+    struct letter letter;
+    int fd;
+    struct ws ws;
+    struct conn_stash stash;
+    struct login *login;
+    uint64_t login_at_us;
+    uint32_t heard_s;
+    uint16_t unanswered;
+    struct rate frame_rate;
+};
+
+static uint32_t target_of(const struct core *core, const struct conn *conn)
+{
+    const struct login *login = conn->work->login;
+    return core_shard_of(core, (struct span){login->user, login->user_bytes});
+}
+
+void handover_begin(struct core *core, struct conn *conn)
+{
+    conn_set_state(conn, CONN_HANDOVER);
+    list_append(&core->handover_conns, &conn->work->handover_link);
+}
+
+/* Its place among those that are under way is given back when its letter is, or here. */
+void handover_cancel(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_HANDOVER);
+    if (list_is_linked(&conn->work->handover_link))
+        list_remove(&conn->work->handover_link);
+    else
+        core->peers[target_of(core, conn)].handovers_out--;
+}
+
+void handover_step(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_HANDOVER);
+    if (!list_is_linked(&conn->work->handover_link) || conn->out_bytes > 0 || io_is_sending(&conn->socket))
+        return;
+    struct core_peer *peer = &core->peers[target_of(core, conn)];
+    if (peer->handovers_out == CORE_HANDOVERS_OUT_MAX)
+        return;
+    peer->handovers_out++;
+    list_remove(&conn->work->handover_link);
+    list_remove(&conn->output_link);
+    timers_clear(shard_timers(core->shard), &conn->timer);
+    io_release(shard_io(core->shard), &conn->socket);
+}
+
+void handover_step_all(struct core *core)
+{
+    for (struct list *at = core->handover_conns.next, *next; at != &core->handover_conns; at = next) {
+        next = at->next;
+        handover_step(core, container_of(at, struct conn_work, handover_link)->conn);
+    }
+}
+
+/* What the connection owned goes into the letter; the slot is free. */
+static struct handover *handover_pack(struct core *core, struct conn *conn, int fd)
+{
+    struct handover *handover = malloc(sizeof *handover);
+    struct conn_work *work = conn->work;
+    ASSERT(handover != NULL);
+    *handover =
+        (struct handover){.letter = {.kind = LETTER_HANDOVER, .from = (uint16_t)core->index},
+                          .fd = fd,
+                          .ws = work->ws,
+                          .stash = FAULT(STASH_LOST_AT_HANDOVER) ? (struct conn_stash){.data = NULL} : work->stash,
+                          .login = work->login,
+                          .login_at_us = work->login_at_us,
+                          .heard_s = conn->heard_s,
+                          .unanswered = conn->unanswered,
+                          .frame_rate = work->frame_rate};
+    core->stash_bytes -= FAULT(STASH_KEPT_AT_HANDOVER) ? 0 : work->stash.bytes;
+    ws_leave(&work->ws, core->ws_pool);
+    ws_init(&work->ws);
+    work->stash = (struct conn_stash){.data = NULL};
+    work->login = NULL;
+    return handover;
+}
+
+void handover_on_released(struct core *core, struct conn *conn, int fd)
+{
+    uint32_t target = target_of(core, conn);
+    struct handover *handover = handover_pack(core, conn, fd);
+    conn_free(core, conn);
+    shard_post(core->shard, target, &handover->letter);
+}
+
+static void unpack(struct core *core, struct handover *handover)
+{
+    ws_enter(&handover->ws, core->ws_pool);
+    struct conn *conn = conn_open(core, handover->fd, CONN_OPEN);
+    if (conn == NULL) {
+        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+        ws_fini(&handover->ws, core->ws_pool);
+        free(handover->stash.data);
+        free(handover->login);
+        return;
+    }
+    struct conn_work *work = conn_work(core, conn);
+    work->ws = handover->ws;
+    work->stash = handover->stash;
+    core->stash_bytes += work->stash.bytes;
+    work->login = handover->login;
+    work->login_at_us = handover->login_at_us;
+    work->frame_rate = handover->frame_rate;
+    conn->heard_s = handover->heard_s;
+    conn->unanswered = handover->unanswered;
+    login_begin(core, conn);
+}
+
+void handover_arrive(struct core *core, uint32_t from, struct letter *letter)
+{
+    unpack(core, container_of(letter, struct handover, letter));
+    letter->kind = LETTER_HANDOVER_RETURNED;
+    shard_post(core->shard, from, letter);
+}
+
+void handover_on_returned(struct core *core, uint32_t to, struct letter *letter)
+{
+    core->peers[to].handovers_out--;
+    free(container_of(letter, struct handover, letter));
+}

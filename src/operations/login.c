@@ -1,0 +1,160 @@
+#include "operations/login.h"
+
+#include <stdlib.h>
+
+#include "history/reads.h"
+#include "history/replay.h"
+#include "protocol/reply.h"
+#include "server/core.h"
+#include "timeline/fanout.h"
+
+/* The newest ts of a user, read from runs. */
+struct last_read {
+    struct reader_job job;
+    struct user *user; /* held */
+    uint64_t before;
+    uint64_t memory_last;
+    uint64_t runs_last;
+    int result;
+};
+
+static void keep_alive(struct core *core, struct conn *conn)
+{
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    timers_set(shard_timers(core->shard), &conn->timer, now_us + (uint64_t)core->server->config->ping_s * 1000000);
+}
+
+static void read_on(struct core *core, struct conn *conn)
+{
+    if (conn_has_stash(conn))
+        conn_wants_resume(core, conn);
+    else
+        conn_receive(core, conn);
+}
+
+static void answer(struct core *core, struct conn *conn)
+{
+    const struct login *login = conn->work->login;
+    struct timeline *timeline = &conn->user->timeline;
+    bool is_beyond = login->has_after && login->after > timeline->last;
+    struct reply_login reply = {.user = user_name(conn->user),
+                                .epoch = span_of(datadir_epoch(core->server->datadir)),
+                                .last = timeline->last,
+                                .ping_s = core->server->config->ping_s,
+                                .reset = login->is_other_epoch || is_beyond};
+    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    conn_reply_end(core, conn, reply_write_login(out, &login->id, &reply));
+    conn->cursor = timeline->last;
+    if (login->has_after && !reply.reset) {
+        conn->cursor = login->after;
+        conn_set_state(conn, CONN_REPLAY);
+        replay_start(core, conn);
+    } else {
+        if (login->has_after) {
+            out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+            conn_reply_end(core, conn, reply_write_live(out));
+        }
+        conn_set_state(conn, CONN_LIVE);
+    }
+    if (!conn_is_logged_in(conn))
+        return; /* no memory for the replay: it is closing */
+    free(conn->work->login);
+    conn->work->login = NULL;
+    keep_alive(core, conn);
+    conn_answered(core, conn);
+    read_on(core, conn);
+}
+
+/* `last` cannot be read: the client may try again until the login time is up. */
+static void refuse(struct core *core, struct conn *conn)
+{
+    struct login *login = conn->work->login;
+    conn->work->login = NULL;
+    fanout_leave(core, conn);
+    conn_set_state(conn, CONN_OPEN);
+    timers_set(shard_timers(core->shard), &conn->timer, conn->work->login_at_us);
+    conn_reply_error(core, conn, &login->id, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
+    free(login);
+    read_on(core, conn);
+}
+
+static void answer_all(struct core *core, struct user *user, void (*answer_one)(struct core *core, struct conn *conn))
+{
+    for (struct list *at = user->conns.next, *next; at != &user->conns; at = next) {
+        next = at->next;
+        struct conn *conn = container_of(at, struct conn, user_link);
+        if (conn->state == CONN_LOGIN)
+            answer_one(core, conn);
+    }
+}
+
+static void last_run(struct reader_job *job)
+{
+    struct last_read *read = container_of(job, struct last_read, job);
+    read->result = store_reader_newest(job->core->store_reader, user_name(read->user), read->before, &read->runs_last);
+}
+
+static void last_done(struct reader_job *job)
+{
+    struct last_read *read = container_of(job, struct last_read, job);
+    struct core *core = job->core;
+    struct user *user = read->user;
+    user->is_reading_last = false;
+    if (read->result == 0) {
+        timeline_learn_last(&user->timeline, read->runs_last > read->memory_last ? read->runs_last : read->memory_last);
+        answer_all(core, user, answer);
+    } else {
+        answer_all(core, user, refuse);
+    }
+    free(read);
+    user_unref(&core->users, user);
+}
+
+/* Mark and memory first, then the runs, if they may hold anything newer. False: no memory. */
+static bool read_last(struct core *core, struct user *user)
+{
+    uint64_t mark = reads_bound(core, user);
+    uint64_t memory_last = reads_memory_newest(core, user_name(user), mark);
+    if (!reads_runs_reach(core, memory_last)) {
+        timeline_learn_last(&user->timeline, memory_last);
+        return true;
+    }
+    struct last_read *read = calloc(1, sizeof *read);
+    if (read == NULL)
+        return false;
+    read->user = user_ref(user);
+    read->before = mark;
+    read->memory_last = memory_last;
+    read->job.run = last_run;
+    read->job.done = last_done;
+    user->is_reading_last = true;
+    reads_post(core, &read->job, READS_LOGIN);
+    return true;
+}
+
+void login_begin(struct core *core, struct conn *conn)
+{
+    const struct login *login = conn->work->login;
+    ASSERT(login != NULL && conn->user == NULL);
+    struct user *user = user_take(&core->users, (struct span){login->user, login->user_bytes});
+    if (user == NULL) {
+        conn_close(core, conn, 1011, "no memory: come back");
+        return;
+    }
+    if (user->conn_count >= core->server->config->user_connections) {
+        conn_close(core, conn, 4201, "too many connections of this user");
+        goto drop_user;
+    }
+    conn_set_state(conn, CONN_LOGIN);
+    timers_clear(shard_timers(core->shard), &conn->timer);
+    fanout_join(conn, user);
+    if (!user->timeline.last_is_known && !user->is_reading_last && !read_last(core, user)) {
+        refuse(core, conn);
+        goto drop_user;
+    }
+    if (user->timeline.last_is_known)
+        answer(core, conn);
+
+drop_user:
+    user_unref(&core->users, user);
+}

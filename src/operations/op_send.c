@@ -1,0 +1,21 @@
+#include "operations/ops.h"
+#include "server/core.h"
+#include "timeline/delivery.h"
+#include "timeline/idempotency.h"
+
+void op_send(struct core *core, struct conn *conn, const struct request *request)
+{
+    enum error_code code;
+    const char *message;
+    uint32_t retry_after_ms;
+    if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
+        conn_reply_error(core, conn, &request->id, code, message, retry_after_ms);
+        return;
+    }
+    struct delivery *delivery = delivery_make(core, conn, &request->id, &request->send);
+    if (delivery == NULL) {
+        conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no room for the message: wait and send again", 100);
+        return;
+    }
+    idempotency_take(core, delivery);
+}

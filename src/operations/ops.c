@@ -1,0 +1,48 @@
+#include "operations/ops.h"
+
+#include "server/core.h"
+
+struct op {
+    void (*run)(struct core *core, struct conn *conn, const struct request *request);
+    bool needs_login;
+};
+
+static const struct op ops[] = {
+    [REQUEST_LOGIN] = {op_login, false},
+    [REQUEST_SEND] = {op_send, true},
+    [REQUEST_HISTORY] = {op_history, true},
+    [REQUEST_PING] = {op_ping, true},
+};
+
+/* A user's sends are counted before their fields are looked at, as the frames of a connection are. */
+static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
+{
+    return rate_take(&conn->user->send_rate, core->server->config->send_rate, shard_monotonic_us(core->shard),
+                     retry_after_ms_r);
+}
+
+void ops_run(struct core *core, struct conn *conn, struct request *request)
+{
+    struct request_error error;
+    uint32_t retry_after_ms = 0;
+    const struct op *op = &ops[request->op];
+    if (op->needs_login && !conn_is_logged_in(conn)) {
+        conn_reply_error(core, conn, &request->id, ERROR_NOT_LOGGED_IN, "log in first", 0);
+        return;
+    }
+    if (!op->needs_login && conn_is_logged_in(conn)) {
+        conn_reply_error(core, conn, &request->id, ERROR_ALREADY_LOGGED_IN,
+                         "this connection is logged in: open another one for another user", 0);
+        return;
+    }
+    if (request->op == REQUEST_SEND && !is_within_send_rate(core, conn, &retry_after_ms)) {
+        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED, "too many sends of this user: wait",
+                         retry_after_ms);
+        return;
+    }
+    if (!request_read_fields(core->reader, request, false, &error)) {
+        conn_reply_error(core, conn, &request->id, error.code, error.message, 0);
+        return;
+    }
+    op->run(core, conn, request);
+}

@@ -1,0 +1,477 @@
+/* http.c: one request head through llhttp; what it says is judged when it is complete. */
+#include "protocol/http.h"
+
+#include <llhttp.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/assert.h"
+
+#define ANSWER_BYTES_MAX 768
+#define KEY_CHARS 24
+#define SUBPROTOCOL "chitchat.v1"
+
+/* The headers that matter. Those up to HEADER_SINGLE may come once. */
+enum header {
+    HEADER_HOST,
+    HEADER_ORIGIN,
+    HEADER_UPGRADE,
+    HEADER_KEY,
+    HEADER_VERSION,
+    HEADER_CONTENT_LENGTH,
+    HEADER_SINGLE = HEADER_CONTENT_LENGTH,
+    HEADER_TRANSFER_ENCODING,
+    HEADER_CONNECTION,
+    HEADER_PROTOCOL,
+    HEADER_COUNT
+};
+
+static const char *const header_names[HEADER_COUNT] = {
+    [HEADER_HOST] = "host",
+    [HEADER_ORIGIN] = "origin",
+    [HEADER_UPGRADE] = "upgrade",
+    [HEADER_KEY] = "sec-websocket-key",
+    [HEADER_VERSION] = "sec-websocket-version",
+    [HEADER_CONTENT_LENGTH] = "content-length",
+    [HEADER_TRANSFER_ENCODING] = "transfer-encoding",
+    [HEADER_CONNECTION] = "connection",
+    [HEADER_PROTOCOL] = "sec-websocket-protocol",
+};
+
+struct http_head {
+    const struct http_options *options;
+    llhttp_t parser;
+    uint32_t bytes; /* gathered */
+    bool is_complete;
+    bool has_upgrade_token; /* of Connection */
+    bool has_subprotocol;
+    enum header repeated; /* HEADER_COUNT: none */
+    struct span target;
+    struct span name;
+    struct span value;
+    struct span headers[HEADER_COUNT]; /* of the last of its name; data NULL: absent */
+    struct host host;                  /* of the Host header; HOST_NONE: absent or empty */
+    char text[LIMIT_HTTP_HEAD_BYTES];
+    char answer[ANSWER_BYTES_MAX];
+};
+
+/* The text is gathered in one piece, so what llhttp gives in parts is one span that grows. */
+static int grow(struct span *span, const char *at, size_t bytes)
+{
+    if (span->data == NULL)
+        span->data = at;
+    span->bytes = (size_t)(at + bytes - span->data);
+    return 0;
+}
+
+static int on_url(llhttp_t *parser, const char *at, size_t bytes)
+{
+    struct http_head *head = parser->data;
+    return grow(&head->target, at, bytes);
+}
+
+static int on_header_field(llhttp_t *parser, const char *at, size_t bytes)
+{
+    struct http_head *head = parser->data;
+    return grow(&head->name, at, bytes);
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
+{
+    struct http_head *head = parser->data;
+    return grow(&head->value, at, bytes);
+}
+
+static bool equals_ignoring_case(struct span a, const char *b)
+{
+    return a.bytes == strlen(b) && strncasecmp(a.data, b, a.bytes) == 0;
+}
+
+static struct span trim(struct span text)
+{
+    while (text.bytes > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.bytes--;
+    }
+    while (text.bytes > 0 && (text.data[text.bytes - 1] == ' ' || text.data[text.bytes - 1] == '\t'))
+        text.bytes--;
+    return text;
+}
+
+/* Whether `list`, tokens between commas, has `token`. */
+static bool list_has(struct span list, const char *token, bool ignores_case)
+{
+    while (list.bytes > 0) {
+        const char *comma = memchr(list.data, ',', list.bytes);
+        size_t bytes = comma == NULL ? list.bytes : (size_t)(comma - list.data);
+        struct span item = trim((struct span){list.data, bytes});
+        if (ignores_case ? equals_ignoring_case(item, token) : span_equal(item, span_of(token)))
+            return true;
+        size_t skip = comma == NULL ? bytes : bytes + 1;
+        list.data += skip;
+        list.bytes -= skip;
+    }
+    return false;
+}
+
+static void take_header(struct http_head *head, enum header header)
+{
+    if (header <= HEADER_SINGLE && head->headers[header].data != NULL)
+        head->repeated = header;
+    if (header == HEADER_CONNECTION)
+        head->has_upgrade_token |= list_has(head->value, "upgrade", true);
+    if (header == HEADER_PROTOCOL)
+        head->has_subprotocol |= list_has(head->value, SUBPROTOCOL, false);
+    head->headers[header] = trim(head->value);
+}
+
+static int on_header_value_complete(llhttp_t *parser)
+{
+    struct http_head *head = parser->data;
+    if (head->value.data == NULL)
+        head->value = SPAN_LITERAL("");
+    for (enum header header = 0; header < HEADER_COUNT; header++)
+        if (equals_ignoring_case(head->name, header_names[header]))
+            take_header(head, header);
+    head->name = head->value = (struct span){0};
+    return 0;
+}
+
+/* 2: there is no body for llhttp to read; it stops right behind the head. */
+static int on_headers_complete(llhttp_t *parser)
+{
+    struct http_head *head = parser->data;
+    head->is_complete = true;
+    return 2;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+};
+
+size_t http_head_bytes(void)
+{
+    return sizeof(struct http_head);
+}
+
+struct http_head *http_head_begin(void *memory, const struct http_options *options)
+{
+    struct http_head *head = memory;
+    memset(head, 0, offsetof(struct http_head, text));
+    head->options = options;
+    head->repeated = HEADER_COUNT;
+    llhttp_init(&head->parser, HTTP_REQUEST, &settings);
+    head->parser.data = head;
+    return head;
+}
+
+struct http_head *http_head_open(const struct http_options *options)
+{
+    void *memory = malloc(sizeof(struct http_head));
+    return memory == NULL ? NULL : http_head_begin(memory, options);
+}
+
+void http_head_close(struct http_head **head)
+{
+    free(*head);
+    *head = NULL;
+}
+
+void http_accept_value(struct span key, char out[29])
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    char text[KEY_CHARS + sizeof guid];
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    ASSERT(key.bytes == KEY_CHARS);
+    memcpy(text, key.data, KEY_CHARS);
+    memcpy(text + KEY_CHARS, guid, sizeof guid - 1);
+    SHA1((const unsigned char *)text, KEY_CHARS + sizeof guid - 1, digest);
+    EVP_EncodeBlock((unsigned char *)out, digest, SHA_DIGEST_LENGTH);
+}
+
+struct span http_answer_full(void)
+{
+    return SPAN_LITERAL("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 47\r\n\r\n"
+                        "the server is full: come back after some time.\n");
+}
+
+static const char *status_name(uint16_t status)
+{
+    switch (status) {
+    case 400: return "Bad Request";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 426: return "Upgrade Required";
+    case 431: return "Request Header Fields Too Large";
+    default: return "OK";
+    }
+}
+
+static struct span answer_write(struct http_head *head, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static struct span answer_write(struct http_head *head, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(head->answer, sizeof head->answer, format, arguments);
+    va_end(arguments);
+    ASSERT(bytes > 0 && (size_t)bytes < sizeof head->answer);
+    return (struct span){head->answer, (size_t)bytes};
+}
+
+/* A status and a line; `more` is further headers, each with its line end. */
+static struct http_result answer_line(struct http_head *head, uint16_t status, const char *more, const char *line)
+{
+    bool is_head = head->is_complete && head->parser.method == HTTP_HEAD;
+    struct http_result result = {.verdict = HTTP_ANSWER, .status = status};
+    result.answer =
+        answer_write(head,
+                     "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                     "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n%s%s",
+                     status, status_name(status), more, strlen(line) + 1, is_head ? "" : line, is_head ? "" : "\n");
+    return result;
+}
+
+static struct http_result answer_page(struct http_head *head)
+{
+    struct http_result result = {.verdict = HTTP_ANSWER, .status = 200};
+    result.answer = answer_write(head,
+                                 "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n"
+                                 "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; "
+                                 "script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
+                                 "form-action 'none'; frame-ancestors 'none'\r\n"
+                                 "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+                                 "Cache-Control: no-cache\r\nContent-Length: %zu\r\n\r\n",
+                                 head->options->page.bytes);
+    if (head->parser.method != HTTP_HEAD)
+        result.body = head->options->page;
+    return result;
+}
+
+static struct http_result answer_upgrade_required(struct http_head *head, const char *line)
+{
+    return answer_line(head, 426, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", line);
+}
+
+/* The path of the target, origin form or absolute form (RFC 9112, 3.2), without its query. */
+static struct span path_of(struct span target)
+{
+    static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t bytes = strlen(schemes[i]);
+        if (target.bytes <= bytes || strncasecmp(target.data, schemes[i], bytes) != 0)
+            continue;
+        const char *slash = memchr(target.data + bytes, '/', target.bytes - bytes);
+        if (slash == NULL)
+            return SPAN_LITERAL("/");
+        target.bytes -= (size_t)(slash - target.data);
+        target.data = slash;
+    }
+    const char *query = memchr(target.data, '?', target.bytes);
+    if (query != NULL)
+        target.bytes = (size_t)(query - target.data);
+    return target;
+}
+
+static bool is_key(struct span key)
+{
+    if (key.bytes != KEY_CHARS || memcmp(key.data + KEY_CHARS - 2, "==", 2) != 0)
+        return false;
+    for (size_t i = 0; i < KEY_CHARS - 2; i++) {
+        char c = key.data[i];
+        bool is_base64 =
+            (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+        if (!is_base64)
+            return false;
+    }
+    return true;
+}
+
+static bool is_allowed_origin(const struct http_options *options, struct span origin)
+{
+    const char *const *origins = options->origins;
+    for (; origins != NULL && *origins != NULL; origins++)
+        if (strcmp(*origins, "*") == 0 || equals_ignoring_case(origin, *origins))
+            return true;
+    return false;
+}
+
+/* An origin of http or https; false if it is another one. */
+static bool parse_origin(struct span origin, struct host *host_r, uint16_t *default_port_r)
+{
+    static const struct {
+        const char *prefix;
+        uint16_t default_port;
+    } schemes[] = {{"http://", 80}, {"https://", 443}};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t bytes = strlen(schemes[i].prefix);
+        if (origin.bytes <= bytes || strncasecmp(origin.data, schemes[i].prefix, bytes) != 0)
+            continue;
+        *default_port_r = schemes[i].default_port;
+        return host_parse((struct span){origin.data + bytes, origin.bytes - bytes}, host_r);
+    }
+    return false;
+}
+
+static uint16_t port_or(const struct host *host, uint16_t default_port)
+{
+    return host->has_port ? host->port : default_port;
+}
+
+static bool is_known_host(const struct http_options *options, const struct host *host, uint16_t port)
+{
+    if (host->kind != HOST_NAME || equals_ignoring_case(host->name, "localhost"))
+        return true;
+    for (uint32_t i = 0; i < options->host_count; i++)
+        if (host_equal(&options->hosts[i], host) && port_or(&options->hosts[i], port) == port)
+            return true;
+    return false;
+}
+
+enum page_verdict {
+    PAGE_ALLOWED,
+    PAGE_FOREIGN,      /* its origin is neither the Host nor allowed */
+    PAGE_UNKNOWN_HOST, /* its origin is the Host, which is not known */
+};
+
+/* Of the web page that asks for the upgrade: see http.h. */
+static enum page_verdict check_page(const struct http_head *head)
+{
+    struct span origin = head->headers[HEADER_ORIGIN];
+    struct host page;
+    uint16_t default_port;
+    if (head->options->any_path || origin.data == NULL || is_allowed_origin(head->options, origin))
+        return PAGE_ALLOWED;
+    if (!parse_origin(origin, &page, &default_port) || !host_equal(&page, &head->host))
+        return PAGE_FOREIGN;
+    uint16_t port = port_or(&head->host, default_port);
+    if (port_or(&page, default_port) != port)
+        return PAGE_FOREIGN;
+    return is_known_host(head->options, &head->host, port) ? PAGE_ALLOWED : PAGE_UNKNOWN_HOST;
+}
+
+static bool has_body(const struct http_head *head)
+{
+    struct span length = head->headers[HEADER_CONTENT_LENGTH];
+    return head->headers[HEADER_TRANSFER_ENCODING].data != NULL
+           || (length.data != NULL && !span_equal(length, SPAN_LITERAL("0")));
+}
+
+static struct http_result upgrade(struct http_head *head)
+{
+    char accept[29];
+    http_accept_value(head->headers[HEADER_KEY], accept);
+    struct http_result result = {.verdict = HTTP_UPGRADE, .status = 101};
+    result.answer = answer_write(head,
+                                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                 "Sec-WebSocket-Accept: %s\r\n%s\r\n",
+                                 accept, head->has_subprotocol ? "Sec-WebSocket-Protocol: " SUBPROTOCOL "\r\n" : "");
+    return result;
+}
+
+static struct http_result refuse_unknown_host(struct http_head *head)
+{
+    char line[HOST_NAME_BYTES_MAX + 128];
+    ASSERT(head->host.kind == HOST_NAME);
+    (void)snprintf(line, sizeof line,
+                   "web pages of this Host may not connect: if it is a name of this server, start it with --host %.*s",
+                   (int)head->host.name.bytes, head->host.name.data);
+    return answer_line(head, 403, "", line);
+}
+
+static struct http_result check_upgrade(struct http_head *head)
+{
+    struct span wanted = head->headers[HEADER_UPGRADE];
+    if (wanted.data == NULL || !list_has(wanted, "websocket", true))
+        return answer_upgrade_required(head, "this is a WebSocket: connect with Upgrade: websocket");
+    if (head->headers[HEADER_VERSION].data == NULL || !span_equal(head->headers[HEADER_VERSION], SPAN_LITERAL("13")))
+        return answer_upgrade_required(head, "Sec-WebSocket-Version must be 13");
+    if (head->parser.http_minor < 1)
+        return answer_line(head, 400, "", "an upgrade needs HTTP/1.1");
+    if (!head->has_upgrade_token)
+        return answer_line(head, 400, "", "an upgrade needs Connection: Upgrade");
+    if (!is_key(head->headers[HEADER_KEY]))
+        return answer_line(head, 400, "", "Sec-WebSocket-Key must be 16 bytes in base64");
+    switch (check_page(head)) {
+    case PAGE_ALLOWED: break;
+    case PAGE_FOREIGN:
+        return answer_line(head, 403, "",
+                           "web pages of this Origin may not connect: the server allows more with --origin");
+    case PAGE_UNKNOWN_HOST: return refuse_unknown_host(head);
+    }
+    return upgrade(head);
+}
+
+/* Whether Host is absent, empty or a host; head->host is what it says. */
+static bool take_host(struct http_head *head)
+{
+    struct span text = head->headers[HEADER_HOST];
+    return text.bytes == 0 || host_parse(text, &head->host);
+}
+
+static struct http_result check(struct http_head *head)
+{
+    struct span path = path_of(head->target);
+    bool is_socket = head->options->any_path || span_equal(path, SPAN_LITERAL("/ws"));
+    bool is_page = !is_socket && span_equal(path, SPAN_LITERAL("/"));
+    bool is_health = !is_socket && span_equal(path, SPAN_LITERAL("/healthz"));
+    if (head->parser.http_major != 1)
+        return answer_line(head, 400, "", "speak HTTP/1.1");
+    if (head->repeated != HEADER_COUNT)
+        return answer_line(head, 400, "", "a header that may come once came twice");
+    if (!is_socket && !is_page && !is_health)
+        return answer_line(head, 404, "", "nothing here: the WebSocket is at /ws, the page at /");
+    if (head->parser.method != HTTP_GET && (is_socket || head->parser.method != HTTP_HEAD))
+        return answer_line(head, 405, is_socket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n", "only GET works here");
+    if (head->headers[HEADER_HOST].data == NULL && head->parser.http_minor >= 1)
+        return answer_line(head, 400, "", "the Host header is missing");
+    if (!take_host(head))
+        return answer_line(head, 400, "", "the Host header must be HOST or HOST:PORT");
+    if (has_body(head))
+        return answer_line(head, 400, "", "a request with a body is not taken");
+    if (is_socket)
+        return check_upgrade(head);
+    return is_page ? answer_page(head) : answer_line(head, 200, "Cache-Control: no-store\r\n", "ok");
+}
+
+/* A line that goes on in the next one (obs-fold, RFC 9112, 5.2), which llhttp would take. Looks at the bytes from
+ * `begin`. */
+static bool has_fold(const struct http_head *head, uint32_t begin, uint32_t end)
+{
+    for (uint32_t i = begin > 0 ? begin : 1; i < end; i++)
+        if (head->text[i - 1] == '\n' && (head->text[i] == ' ' || head->text[i] == '\t'))
+            return true;
+    return false;
+}
+
+struct http_result http_head_feed(struct http_head *head, const char *data, size_t bytes)
+{
+    ASSERT(!head->is_complete);
+    uint32_t begin = head->bytes;
+    size_t room = LIMIT_HTTP_HEAD_BYTES - begin;
+    uint32_t taken = (uint32_t)(bytes < room ? bytes : room);
+    memcpy(head->text + begin, data, taken);
+    head->bytes += taken;
+    llhttp_errno_t error = llhttp_execute(&head->parser, head->text + begin, taken);
+    uint32_t end = head->bytes;
+    if (head->is_complete)
+        end = (uint32_t)(llhttp_get_error_pos(&head->parser) - head->text);
+    struct http_result result = {.verdict = HTTP_MORE};
+    if (has_fold(head, begin, end) || (error != HPE_OK && !head->is_complete))
+        result = answer_line(head, 400, "", "this is no HTTP/1.1 request");
+    else if (head->is_complete)
+        result = check(head);
+    else if (taken < bytes || head->bytes == LIMIT_HTTP_HEAD_BYTES)
+        result = answer_line(head, 431, "", "the request head is over 8,192 bytes");
+    result.used = result.verdict == HTTP_UPGRADE ? end - begin : (uint32_t)bytes;
+    return result;
+}

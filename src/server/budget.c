@@ -1,0 +1,44 @@
+#include "server/budget.h"
+
+#define KEY_BYTES_MAX (UINT64_C(64) << 20)
+/* struct delivery, struct arrival, a waiter and an `ok` that waits for a replay, with what their pools waste. */
+#define SEND_BYTES 1024u
+/* A head of HTTP in its pool. */
+#define HEAD_BYTES (11u << 10)
+/* struct history. */
+#define HISTORY_BYTES 512u
+
+static uint64_t bytes_before_rest(const struct config *config, uint32_t shards)
+{
+    return 2 * config->memtable_bytes + (uint64_t)config->connections * BUDGET_CONN_BYTES / shards + BUDGET_FIXED_BYTES;
+}
+
+uint64_t budget_total(const struct config *config, uint32_t shards)
+{
+    uint64_t before = bytes_before_rest(config, shards);
+    if (config->memory_bytes != 0)
+        return config->memory_bytes;
+    return (before + 3 * BUDGET_REST_MIN_BYTES > BUDGET_SHARD_BYTES ? before + 3 * BUDGET_REST_MIN_BYTES
+                                                                    : BUDGET_SHARD_BYTES)
+           * shards;
+}
+
+uint64_t budget_make(const struct config *config, uint32_t shards, struct budget *budget_r)
+{
+    uint64_t shard_bytes = budget_total(config, shards) / shards;
+    uint64_t before = bytes_before_rest(config, shards);
+    if (shard_bytes < before + BUDGET_REST_MIN_BYTES)
+        return (before + BUDGET_REST_MIN_BYTES) * shards;
+    uint64_t part = (shard_bytes - before) / 16;
+    uint64_t sends = part / SEND_BYTES;
+    uint64_t histories = part / 2 / HISTORY_BYTES;
+    *budget_r = (struct budget){.heap_bytes = 2 * config->memtable_bytes + 5 * part,
+                                .output_bytes = 4 * part,
+                                .stash_bytes = part,
+                                .message_bytes = part,
+                                .key_bytes = part < KEY_BYTES_MAX ? part : KEY_BYTES_MAX,
+                                .deliveries_max = sends < UINT32_MAX ? (uint32_t)sends : UINT32_MAX,
+                                .histories_max = histories < UINT32_MAX ? (uint32_t)histories : UINT32_MAX,
+                                .heads_max = (uint32_t)(part / 2 / HEAD_BYTES)};
+    return 0;
+}

@@ -1,0 +1,121 @@
+#include "server/rest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "server/core.h"
+
+struct left {
+    char *text;
+    size_t used;
+};
+
+static void add(struct left *left, const char *name, uint64_t value)
+{
+    if (value == 0 || left->used >= REST_TEXT_BYTES)
+        return;
+    int bytes = snprintf(left->text + left->used, REST_TEXT_BYTES - left->used, "%s%s=%" PRIu64,
+                         left->used > 0 ? "," : "", name, value);
+    left->used += bytes > 0 ? (size_t)bytes : 0;
+}
+
+static void add_list(struct left *left, const char *name, const struct list *head)
+{
+    add(left, name, !list_is_empty(head));
+}
+
+static void add_conns(struct left *left, const struct core *core)
+{
+    add(left, "conns", core->conns.taken);
+    add(left, "conns_turned_away", core->turned_away);
+    add(left, "conn_work", core->work_pool.taken);
+    add(left, "heads", core->head_pool.taken);
+    add(left, "chunks", core->chunk_pool.taken);
+    add(left, "small_chunks", core->small_chunk_pool.taken);
+    add(left, "stash_bytes", core->stash_bytes);
+    add(left, "parser_bytes", ws_pool_bytes_out(core->ws_pool));
+    add(left, "pages", core->history_count);
+    add(left, "pages_active", core->history_active);
+    add(left, "pages_ahead", core->history_ahead);
+    add_list(left, "output_conns", &core->output_conns);
+    add_list(left, "resume_conns", &core->resume_conns);
+    add_list(left, "handover_conns", &core->handover_conns);
+    add_list(left, "history_conns", &core->history_conns);
+    add_list(left, "place_conns", &core->place_conns);
+    add_list(left, "replay_conns", &core->replay_conns);
+}
+
+static void add_users(struct left *left, const struct core *core)
+{
+    add(left, "users", core->users.count);
+    add(left, "deliveries", core->delivery_pool.taken);
+    add(left, "deliveries_out", core->deliveries_out);
+    add(left, "arrivals", core->arrival_pool.taken);
+    add(left, "waiters", core->waiter_pool.taken);
+    add(left, "oks", core->ok_pool.taken);
+    add(left, "oks_reserved", core->oks_reserved);
+    add(left, "fanouts", core->fanout_pool.taken);
+    add(left, "key_bytes", core->key_memory.bytes);
+    add_list(left, "arrival_list", &core->arrivals);
+    add_list(left, "log_waiting", &core->log_waiting);
+    add_list(left, "fanout_list", &core->fanouts);
+    add_list(left, "key_users", &core->key_users);
+}
+
+static void add_others(struct left *left, const struct core *core)
+{
+    for (uint32_t i = 0; i < core->server->core_count; i++) {
+        add(left, "sends_out", core->peers[i].sends_out);
+        add(left, "send_bytes_out", core->peers[i].send_bytes_out);
+        add(left, "handovers_out", core->peers[i].handovers_out);
+    }
+    for (uint32_t lane = 0; lane < WORKER_LANES; lane++) {
+        add(left, "jobs_out", core->jobs_out[lane]);
+        add_list(left, "jobs", &core->jobs[lane]);
+    }
+}
+
+bool rest_check(const struct core *core, char text[REST_TEXT_BYTES])
+{
+    struct left left = {text, 0};
+    text[0] = '\0';
+    add_conns(&left, core);
+    if (atomic_load_explicit(&core->server->store_failed, memory_order_relaxed))
+        return left.used == 0;
+    add_users(&left, core);
+    add_others(&left, core);
+    return left.used == 0;
+}
+
+static bool is_asked_for(const struct core *core)
+{
+    return core->server->config->log_level == LOG_DEBUG;
+}
+
+static bool log_rest(const struct core *core, const char *at)
+{
+    char left[REST_TEXT_BYTES];
+    bool is_clean = rest_check(core, left);
+    log_line(LOG_DEBUG, "rest", "shard=%u at=%s connections=%u clean=%s left=\"%s\"", core->index, at,
+             atomic_load_explicit(&core->server->conn_count, memory_order_relaxed), is_clean ? "yes" : "no", left);
+    return is_clean;
+}
+
+void rest_tick(struct core *core)
+{
+    if (!is_asked_for(core))
+        return;
+    log_line(LOG_DEBUG, "turns",
+             "shard=%u count=%" PRIu64 " longest_us=%" PRIu64 " longest_work_us=%" PRIu64 " most_work_us=%" PRIu64,
+             core->index, core->turn.count, core->turn.longest_us, core->turn.longest_work_ns / 1000,
+             turn_work_ns_max() / 1000);
+    bool is_idle = atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0;
+    core->is_rest_logged = is_idle && (core->is_rest_logged || log_rest(core, "idle"));
+}
+
+void rest_on_end(struct core *core)
+{
+    if (is_asked_for(core))
+        (void)log_rest(core, "end");
+}

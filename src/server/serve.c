@@ -1,0 +1,246 @@
+#include "server/serve.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "durability/recovery.h"
+#include "protocol/http.h"
+#include "protocol/mid.h"
+#include "protocol/page.h"
+#include "server/budget.h"
+#include "server/core.h"
+#include "server/listen.h"
+#include "storage/page_guard.h"
+
+#define TEXT_BYTES 1024u
+/* Files beside connections: logs, runs, rings; and those that a full server turns away. */
+#define DESCRIPTORS_RESERVED 64u
+#define DESCRIPTORS_PER_SHARD (256u + CORE_TURNED_AWAY_MAX)
+
+static int complain(const char *text)
+{
+    fprintf(stderr, "chitchat: %s\n", text);
+    return 1;
+}
+
+static uint32_t cores_available(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    int count = CPU_COUNT(&set);
+    return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
+}
+
+/* Connections need descriptors: all that the system allows, and no more connections than those carry, so that a full
+ * server can say so. */
+static void raise_descriptors(struct config *config, uint32_t shard_count)
+{
+    struct rlimit limit;
+    uint64_t reserved = DESCRIPTORS_RESERVED + (uint64_t)DESCRIPTORS_PER_SHARD * shard_count;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    uint64_t carried = limit.rlim_cur > reserved ? limit.rlim_cur - reserved : 1;
+    if (config->connections > carried)
+        config->connections = (uint32_t)carried;
+}
+
+/* Signals are main's: the threads inherit the mask. */
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* A misspelt name would else be taken for set. Values are not logged: some are secrets. */
+static void warn_of_unknown(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->unknown_count; i++)
+        log_line(LOG_WARN, "unknown_environment",
+                 "name=%.*s hint=\"no option of chitchat has this name: see chitchat --help\"",
+                 (int)strcspn(config->unknown[i], "= \"\n"), config->unknown[i]);
+}
+
+static int open_cores(struct server *server, void **contexts)
+{
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        int status = core_open(&server->cores[i], server, i);
+        if (status != 0)
+            return status;
+        contexts[i] = server->cores[i];
+    }
+    return 0;
+}
+
+static void say_ready(const struct server *server, const struct recovery_report *report)
+{
+    char listens[CONFIG_LISTENS_MAX * (sizeof server->config->listens[0].text + 1)] = "";
+    for (uint32_t i = 0; i < server->config->listen_count; i++) {
+        strcat(listens, i > 0 ? "," : "");
+        strcat(listens, server->config->listens[i].text);
+    }
+    log_line(LOG_INFO, "ready", "listen=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64,
+             listens, server->core_count, server->config->data_dir, server->config->connections,
+             budget_total(server->config, server->core_count) >> 20, report->records);
+}
+
+/* What it took to keep what came. */
+static void say_written(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        struct store_info info;
+        store_info(server->cores[i]->store, &info);
+        log_line(LOG_INFO, "written",
+                 "shard=%u log_bytes=%" PRIu64 " checkpoint_bytes=%" PRIu64 " merge_bytes=%" PRIu64
+                 " runs=%u runs_most=%u",
+                 i, server->cores[i]->log_bytes, info.run_bytes, info.merge_bytes, info.run_count, info.run_count_most);
+    }
+}
+
+/* Until a signal comes; then within the stop time. True if all ended well. */
+static bool run_until_signal(struct shard_group *group, const struct config *config, const sigset_t *signals)
+{
+    int number = 0;
+    while (sigwait(signals, &number) != 0)
+        continue;
+    log_line(LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+    shard_group_signal(group, SIGNAL_STOP);
+    return shard_group_join(group, (uint64_t)config->stop_time_s * 900000);
+}
+
+static int serve_cores(struct server *server, struct config *config, void **contexts, const sigset_t *signals)
+{
+    char text[TEXT_BYTES];
+    struct recovery_report report;
+    struct recovery_error error;
+    struct shard_group *group;
+    struct shard_options options = {.shard_count = server->core_count,
+                                    .pin = true,
+                                    .clock = server->clock,
+                                    .io = {.recv_buffer_bytes = 4096, .recv_buffer_count = 1024}};
+    if (recovery_run(server, &report, &error) != 0)
+        return complain(error.text);
+    int status = shard_group_open(&group, &options, core_handlers(), contexts);
+    if (status == 0) {
+        for (uint32_t i = 0; i < server->core_count; i++)
+            server->cores[i]->shard = shard_group_shard(group, i);
+        status = shard_group_start(group);
+    }
+    if (status != 0) {
+        snprintf(text, sizeof text, "the shards cannot be started: %s: give --shards less, or raise the limits",
+                 strerror(-status));
+        return complain(text);
+    }
+    say_ready(server, &report);
+    if (!run_until_signal(group, config, signals)) {
+        log_line(LOG_WARN, "stopped", "clean=false hint=\"not all was written in time; the log holds it all\"");
+        _exit(0);
+    }
+    shard_group_close(&group);
+    say_written(server);
+    log_line(LOG_INFO, "stopped", "clean=true");
+    return 0;
+}
+
+static int serve_listening(struct server *server, struct config *config, const sigset_t *signals)
+{
+    char text[TEXT_BYTES];
+    uint32_t fd_count = server->core_count * config->listen_count;
+    void **contexts = calloc(server->core_count, sizeof *contexts);
+    server->cores = calloc(server->core_count, sizeof *server->cores);
+    server->listen_fds = calloc(fd_count, sizeof *server->listen_fds);
+    int code = 1;
+    if (contexts == NULL || server->cores == NULL || server->listen_fds == NULL || open_cores(server, contexts) != 0)
+        complain("no memory: give --shards less");
+    else if (listen_open(config->listens, config->listen_count, server->core_count, server->listen_fds, text,
+                         sizeof text)
+             != 0)
+        complain(text);
+    else {
+        code = serve_cores(server, config, contexts, signals);
+        listen_close(server->listen_fds, fd_count);
+    }
+    for (uint32_t i = 0; server->cores != NULL && i < server->core_count; i++)
+        core_close(&server->cores[i]);
+    free(server->listen_fds);
+    free(server->cores);
+    free(contexts);
+    return code;
+}
+
+/* The example of RFC 6455, 1.3. What libcrypto loads when it is first asked is loaded before there are connections. */
+static bool is_handshake_right(void)
+{
+    char accept[29];
+    http_accept_value(span_of("dGhlIHNhbXBsZSBub25jZQ=="), accept);
+    return strcmp(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0;
+}
+
+/* After raise_descriptors: no more connections than can be are counted. */
+static bool fits_memory(const struct config *config, uint32_t shards)
+{
+    char text[TEXT_BYTES];
+    struct budget budget;
+    uint64_t wanted = budget_make(config, shards, &budget);
+    if (wanted == 0)
+        return true;
+    snprintf(text, sizeof text,
+             "--memory %" PRIu64 "M is too little for %u shards with --memtable-bytes %" PRIu64
+             "M and %u connections, which "
+             "need %" PRIu64 "M: give --memory more, or --memtable-bytes or --connections less",
+             config->memory_bytes >> 20, shards, config->memtable_bytes >> 20, config->connections,
+             (wanted + (1 << 20) - 1) >> 20);
+    complain(text);
+    return false;
+}
+
+int serve(struct config *config)
+{
+    char text[TEXT_BYTES];
+    sigset_t signals;
+    struct clock clock;
+    struct datadir *datadir;
+    struct datadir_error error;
+    clock_init_system(&clock);
+    if (!is_handshake_right())
+        return complain(
+            "libcrypto gives a wrong SHA-1: its installation is broken, or its configuration forbids SHA-1");
+    if (io_check_kernel(text, sizeof text) != 0)
+        return complain(text);
+    if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)
+        return complain(text);
+    if (datadir_open(&datadir, config->data_dir, config->shards, cores_available(), &error) != 0)
+        return complain(error.text);
+    struct server server = {.config = config,
+                            .datadir = datadir,
+                            .clock = &clock,
+                            .core_count = datadir_shards(datadir),
+                            .page = {page_html(), page_html_bytes()}};
+    uint64_t drawn;
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
+        return complain("the system gives no random numbers");
+    server.start_random = drawn & MID_RANDOM_MAX;
+    warn_of_unknown(config);
+    block_signals(&signals);
+    if (page_guard_install() != 0)
+        return complain("the system lets no handler of SIGBUS be set");
+    raise_descriptors(config, server.core_count);
+    int code = fits_memory(config, server.core_count) ? serve_listening(&server, config, &signals) : 1;
+    datadir_close(&datadir);
+    return code;
+}

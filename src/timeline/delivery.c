@@ -1,0 +1,433 @@
+#include "timeline/delivery.h"
+
+#include <errno.h>
+
+#include "base/fault.h"
+#include "protocol/mid.h"
+#include "protocol/reply.h"
+#include "server/core.h"
+#include "timeline/fanout.h"
+#include "timeline/idempotency.h"
+
+#define RETRY_BUSY_MS 100u
+
+static const char busy_text[] = "too much is on its way: wait and send again";
+static const char unavailable_text[] =
+    "the store cannot take it: send again with the same key when the server has been restarted";
+
+struct delivery *delivery_of_entry(struct entry *entry)
+{
+    ASSERT(entry->role != ROLE_RECEIVED);
+    return container_of(entry, struct delivery, entry);
+}
+
+/* On a connection that catches up the `ok` waits for the replay (replay.h), and may do so long after the delivery is
+ * gone. */
+static bool has_ok_place(const struct core *core, const struct conn *conn)
+{
+    return conn->state != CONN_REPLAY || core->ok_pool.taken + core->oks_reserved < core->budget.deliveries_max;
+}
+
+struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
+                               const struct request_send *send)
+{
+    bool has_room = core->delivery_pool.taken < core->budget.deliveries_max && has_ok_place(core, conn);
+    struct delivery *delivery = has_room ? pool_take(&core->delivery_pool) : NULL;
+    if (delivery == NULL)
+        return NULL;
+    struct span from = user_name(conn->user);
+    struct record *record = record_heap_take(core->heap, from, send->to, send->key, send->text);
+    if (record == NULL) {
+        pool_give(&core->delivery_pool, delivery);
+        return NULL;
+    }
+    memset(delivery, 0, offsetof(struct delivery, id));
+    delivery->letter = (struct letter){.kind = LETTER_SEND, .from = (uint16_t)core->index};
+    delivery->to_shard = core_shard_of(core, send->to);
+    delivery->user = user_ref(conn->user);
+    delivery->entry.record = record;
+    delivery->entry.role = record_is_to_self(record) ? ROLE_SELF : ROLE_SENT;
+    delivery->conn = conn_ref(conn);
+    delivery->is_only_outstanding = conn->unanswered == 1;
+    delivery->has_ok_place = conn->state == CONN_REPLAY;
+    core->oks_reserved += delivery->has_ok_place;
+    request_id_copy(&delivery->id, id);
+    if (send->key.bytes > 0)
+        delivery->key_hash = memtable_key_hash(datadir_key_seed(core->server->datadir), send->key);
+    list_init(&delivery->entry.link);
+    list_init(&delivery->waiters);
+    return delivery;
+}
+
+static void delivery_free(struct core *core, struct delivery *delivery)
+{
+    ASSERT(list_is_empty(&delivery->waiters));
+    core->oks_reserved -= delivery->has_ok_place;
+    record_heap_unref(core->heap, &delivery->entry.record);
+    user_unref(&core->users, delivery->user);
+    pool_give(&core->delivery_pool, delivery);
+}
+
+/* -- answers -- */
+
+static void tell_error(struct core *core, struct conn_ref ref, const struct request_id *id, enum error_code code,
+                       const char *message, uint32_t retry_after_ms)
+{
+    struct conn *conn = conn_find(core, ref);
+    if (conn != NULL)
+        conn_reply_error(core, conn, id, code, message, retry_after_ms);
+}
+
+static void tell_all_error(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
+                           uint32_t retry_after_ms)
+{
+    if (!delivery->is_told)
+        tell_error(core, delivery->conn, &delivery->id, code, message, retry_after_ms);
+    delivery->is_told = true;
+    for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
+        struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
+        tell_error(core, waiter->conn, &waiter->id, code, message, retry_after_ms);
+        pool_give(&core->waiter_pool, waiter);
+    }
+}
+
+static void tell_dup(struct core *core, struct conn_ref ref, const struct request_id *id, uint64_t ts,
+                     const uint8_t *mid)
+{
+    struct conn *conn = conn_find(core, ref);
+    if (conn == NULL)
+        return;
+    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    conn_reply_end(core, conn, reply_write_dup(out, id, ts, mid));
+    conn_answered(core, conn);
+}
+
+void delivery_reject(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
+                     uint32_t retry_after_ms)
+{
+    tell_all_error(core, delivery, code, message, retry_after_ms);
+    delivery_free(core, delivery);
+}
+
+void delivery_reject_dup(struct core *core, struct delivery *delivery, uint64_t ts, const uint8_t *mid)
+{
+    tell_dup(core, delivery->conn, &delivery->id, ts, mid);
+    delivery_free(core, delivery);
+}
+
+void delivery_wait_for(struct core *core, struct delivery *delivery, struct delivery *first)
+{
+    bool has_room = core->waiter_pool.taken < core->budget.deliveries_max;
+    struct delivery_waiter *waiter = has_room ? pool_take(&core->waiter_pool) : NULL;
+    if (waiter == NULL) {
+        delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
+        return;
+    }
+    /* Until the letter is home its outcome is the recipient's shard's to write. */
+    if (first->is_home && first->outcome == DELIVERY_UNKNOWN) {
+        pool_give(&core->waiter_pool, waiter);
+        delivery_reject(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
+        return;
+    }
+    waiter->conn = delivery->conn;
+    waiter->id = delivery->id;
+    list_init(&waiter->link);
+    list_append(&first->waiters, &waiter->link);
+    delivery_free(core, delivery);
+}
+
+/* -- on the sender's shard -- */
+
+static bool has_way(struct core *core, const struct delivery *delivery)
+{
+    uint32_t bytes = record_body_bytes(delivery->entry.record);
+    const struct core_peer *peer = &core->peers[delivery->to_shard];
+    uint32_t sends_max = delivery->to_shard == core->index ? CORE_SENDS_WITHIN_MAX : CORE_SENDS_OUT_MAX;
+    return peer->sends_out < sends_max && peer->send_bytes_out + bytes <= CORE_SEND_BYTES_OUT_MAX
+           && fanout_has_room(delivery->user, bytes);
+}
+
+void delivery_dispatch(struct core *core, struct delivery *delivery)
+{
+    enum error_code code;
+    const char *message;
+    uint32_t retry_after_ms;
+    struct record *record = delivery->entry.record;
+    if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
+        delivery_reject(core, delivery, code, message, retry_after_ms);
+        return;
+    }
+    uint64_t ts = core_next_ts(core);
+    if (!has_way(core, delivery) || !idempotency_mark_key(core, delivery, ts)) {
+        delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
+        return;
+    }
+    record->ts_from = ts;
+    if (delivery->entry.role == ROLE_SELF)
+        record->ts_to = ts;
+    mid_make(record->mid, ts, core->index, core->server->start_random);
+    delivery->entry.ts = ts;
+    timeline_append(&delivery->user->timeline, &delivery->entry);
+    core->deliveries_out++;
+    core->peers[delivery->to_shard].sends_out++;
+    core->peers[delivery->to_shard].send_bytes_out += record_body_bytes(record);
+    if (delivery->to_shard == core->index)
+        delivery_arrive(core, core->index, delivery);
+    else
+        shard_post(core->shard, delivery->to_shard, delivery);
+}
+
+/* It was not stored: its entry leaves at once, and all who wait for it are told. */
+static void come_home_refused(struct core *core, struct delivery *delivery)
+{
+    struct user *user = user_ref(delivery->user);
+    timeline_refuse(&user->timeline, &delivery->entry);
+    idempotency_unmark_key(core, delivery);
+    if (delivery->outcome == DELIVERY_BUSY)
+        delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
+    else
+        delivery_reject(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
+    fanout_release(core, user);
+    user_unref(&core->users, user);
+}
+
+static void come_home_stored(struct core *core, struct delivery *delivery)
+{
+    struct user *user = user_ref(delivery->user);
+    if (delivery->entry.role == ROLE_SENT) {
+        delivery->entry.record->ts_to = delivery->ts_to;
+        if (!FAULT(ONE_TIMELINE))
+            core_remember(core, user, delivery->entry.record, ROLE_SENT);
+    }
+    timeline_settle(&user->timeline, &delivery->entry);
+    fanout_release(core, user);
+    user_unref(&core->users, user);
+}
+
+void delivery_on_returned(struct core *core, struct delivery *delivery)
+{
+    struct core_peer *peer = &core->peers[delivery->to_shard];
+    ASSERT(peer->sends_out > 0 && core->deliveries_out > 0);
+    peer->sends_out--;
+    if (!FAULT(SEND_BYTES_KEPT) || delivery->outcome == DELIVERY_STORED)
+        peer->send_bytes_out -= record_body_bytes(delivery->entry.record);
+    core->deliveries_out--;
+    delivery->is_home = true;
+    switch (delivery->outcome) {
+    case DELIVERY_STORED: come_home_stored(core, delivery); return;
+    case DELIVERY_UNKNOWN: /* the entry stays pending until the process ends */
+        tell_all_error(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
+        return;
+    default: come_home_refused(core, delivery); return;
+    }
+}
+
+/* -- on the recipient's shard -- */
+
+static void send_home(struct core *core, uint32_t from, struct delivery *delivery, enum delivery_outcome outcome)
+{
+    delivery->outcome = (uint8_t)outcome;
+    delivery->letter.kind = LETTER_SEND_RETURNED;
+    if (from == core->index)
+        delivery_on_returned(core, delivery);
+    else
+        shard_post(core->shard, from, delivery);
+}
+
+static void arrival_answer(struct core *core, struct arrival *arrival, enum delivery_outcome outcome)
+{
+    struct delivery *delivery = arrival->delivery;
+    arrival->delivery = NULL;
+    if (delivery == NULL || (FAULT(DROP_LETTER) && arrival->entry.ts % 64 == 0))
+        return;
+    delivery->ts_to = arrival->entry.ts;
+    send_home(core, arrival->from, delivery, outcome);
+}
+
+static void arrival_free(struct core *core, struct arrival *arrival)
+{
+    record_heap_unref(core->heap, &arrival->entry.record);
+    user_unref(&core->users, arrival->user);
+    pool_give(&core->arrival_pool, arrival);
+}
+
+/* It has no place in the log: nothing of it is left here. */
+static void arrival_refuse(struct core *core, struct arrival *arrival, enum delivery_outcome outcome)
+{
+    list_remove(&arrival->link);
+    arrival_answer(core, arrival, outcome);
+    arrival_free(core, arrival);
+}
+
+/* The record as this shard keeps it: the sender's own if he is at home here, else a copy. */
+static struct record *arrival_record(struct core *core, uint32_t from, struct record *sent)
+{
+    if (from == core->index)
+        return record_heap_ref(core->heap, sent);
+    struct record *copy =
+        record_heap_take(core->heap, record_from(sent), record_to(sent), record_key(sent), record_text(sent));
+    if (copy == NULL)
+        return NULL;
+    copy->ts_from = sent->ts_from;
+    memcpy(copy->mid, sent->mid, sizeof copy->mid);
+    return copy;
+}
+
+static struct arrival *arrival_make(struct core *core, uint32_t from, struct delivery *delivery)
+{
+    bool has_room = core->arrival_pool.taken < core->budget.deliveries_max;
+    struct arrival *arrival = has_room ? pool_take(&core->arrival_pool) : NULL;
+    if (arrival == NULL)
+        return NULL;
+    memset(arrival, 0, sizeof *arrival);
+    list_init(&arrival->link);
+    list_init(&arrival->entry.link);
+    arrival->delivery = delivery;
+    arrival->from = from;
+    arrival->is_to_self = delivery->entry.role == ROLE_SELF;
+    arrival->entry.role = ROLE_RECEIVED;
+    arrival->entry.record = arrival_record(core, from, delivery->entry.record);
+    if (arrival->entry.record == NULL)
+        goto give_arrival;
+    arrival->user = user_take(&core->users, record_to(arrival->entry.record));
+    if (arrival->user == NULL)
+        goto unref_record;
+    return arrival;
+
+unref_record:
+    record_heap_unref(core->heap, &arrival->entry.record);
+give_arrival:
+    pool_give(&core->arrival_pool, arrival);
+    return NULL;
+}
+
+/* Gives it its ts and its place in the log's batch. 0; -EAGAIN: it has to wait; or the log's refusal. */
+static int arrival_append(struct core *core, struct arrival *arrival)
+{
+    struct record *record = arrival->entry.record;
+    int status = wal_can_append(core->wal, record_encoded_bytes(record));
+    if (status != 0)
+        return status;
+    if (!arrival->is_to_self) {
+        if (!fanout_has_room(arrival->user, record_body_bytes(record)))
+            return -ENOSPC;
+        arrival->entry.ts = core_next_ts(core);
+        record->ts_to = arrival->entry.ts;
+        timeline_append(&arrival->user->timeline, &arrival->entry);
+    }
+    ASSERT(wal_append(core->wal, record, &arrival->sequence) == 0);
+    core->log_only_outstanding += arrival->delivery->is_only_outstanding;
+    list_remove(&arrival->link);
+    list_append(&core->arrivals, &arrival->link);
+    if (FAULT(ACK_BEFORE_FLUSH))
+        arrival_answer(core, arrival, DELIVERY_STORED);
+    return 0;
+}
+
+static void arrival_try(struct core *core, struct arrival *arrival)
+{
+    switch (arrival_append(core, arrival)) {
+    case 0:
+    case -EAGAIN: return;
+    case -EIO: arrival_refuse(core, arrival, DELIVERY_REFUSED); return;
+    default: arrival_refuse(core, arrival, DELIVERY_BUSY); return;
+    }
+}
+
+void delivery_fetch(const struct delivery *delivery)
+{
+    record_prefetch(delivery->entry.record);
+}
+
+void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery)
+{
+    enum error_code code;
+    const char *message;
+    uint32_t retry_after_ms;
+    if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
+        send_home(core, from, delivery, code == ERROR_BUSY ? DELIVERY_BUSY : DELIVERY_REFUSED);
+        return;
+    }
+    struct arrival *arrival = arrival_make(core, from, delivery);
+    if (arrival == NULL) {
+        send_home(core, from, delivery, DELIVERY_BUSY);
+        return;
+    }
+    bool others_wait = !list_is_empty(&core->log_waiting);
+    list_append(&core->log_waiting, &arrival->link);
+    if (!others_wait)
+        arrival_try(core, arrival);
+}
+
+void delivery_drain_waiting(struct core *core)
+{
+    while (!list_is_empty(&core->log_waiting)) {
+        struct list *first = core->log_waiting.next;
+        arrival_try(core, container_of(first, struct arrival, link));
+        if (core->log_waiting.next == first)
+            return;
+    }
+}
+
+/* The record is durable: into the memtable at once, wherever its entry stands in the queue, and home. */
+static void arrival_on_durable(struct core *core, struct arrival *arrival)
+{
+    struct record *record = arrival->entry.record;
+    list_remove(&arrival->link);
+    core_remember(core, arrival->user, record, arrival->is_to_self ? ROLE_SELF : ROLE_RECEIVED);
+    if (arrival->is_to_self) {
+        arrival_answer(core, arrival, DELIVERY_STORED);
+        arrival_free(core, arrival);
+        return;
+    }
+    struct user *user = user_ref(arrival->user);
+    arrival_answer(core, arrival, DELIVERY_STORED);
+    timeline_settle(&user->timeline, &arrival->entry);
+    fanout_release(core, user);
+    user_unref(&core->users, user);
+}
+
+bool delivery_is_behind(const struct core *core)
+{
+    return !list_is_empty(&core->arrivals)
+           && container_of(core->arrivals.next, struct arrival, link)->sequence <= core->durable_to;
+}
+
+static void take_up_first(struct core *core)
+{
+    turn_spend(&core->turn, TURN_ARRIVALS, 1);
+    arrival_on_durable(core, container_of(core->arrivals.next, struct arrival, link));
+}
+
+void delivery_continue(struct core *core)
+{
+    while (delivery_is_behind(core) && turn_may(&core->turn, TURN_ARRIVALS))
+        take_up_first(core);
+}
+
+void delivery_on_durable(struct core *core, uint64_t sequence)
+{
+    if (sequence > core->durable_to)
+        core->durable_to = sequence;
+    delivery_continue(core);
+}
+
+void delivery_on_log_failed(struct core *core)
+{
+    while (delivery_is_behind(core))
+        take_up_first(core);
+    for (struct list *at = core->arrivals.next; at != &core->arrivals; at = at->next)
+        arrival_answer(core, container_of(at, struct arrival, link),
+                       FAULT(FAILED_WRITE_IS_BUSY) ? DELIVERY_BUSY : DELIVERY_UNKNOWN);
+    while (!list_is_empty(&core->log_waiting))
+        arrival_refuse(core, container_of(core->log_waiting.next, struct arrival, link), DELIVERY_REFUSED);
+}
+
+void delivery_finish(struct core *core, struct entry *entry)
+{
+    ASSERT(entry->state == ENTRY_LEFT);
+    if (entry->role == ROLE_RECEIVED)
+        arrival_free(core, container_of(entry, struct arrival, entry));
+    else
+        delivery_free(core, delivery_of_entry(entry));
+}

@@ -1,0 +1,268 @@
+#include "timeline/fanout.h"
+
+#include "history/replay.h"
+#include "protocol/reply.h"
+#include "server/core.h"
+#include "timeline/delivery.h"
+#include "timeline/idempotency.h"
+
+void fanout_join(struct conn *conn, struct user *user)
+{
+    conn->user = user_ref(user);
+    list_prepend(&user->conns, &conn->user_link);
+    user->conn_count++;
+}
+
+void fanout_leave(struct core *core, struct conn *conn)
+{
+    struct user *user = conn->user;
+    if (user->fanout != NULL && user->fanout->at == &conn->user_link)
+        user->fanout->at = conn->user_link.next;
+    list_remove(&conn->user_link);
+    user->conn_count--;
+    conn->user = NULL;
+    if (user->conn_count == 0)
+        idempotency_on_idle(core, user);
+    user_unref(&core->users, user);
+}
+
+static void tell_waiters(struct core *core, struct delivery *delivery)
+{
+    const struct record *record = delivery->entry.record;
+    for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
+        struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
+        struct conn *conn = conn_find(core, waiter->conn);
+        if (conn != NULL) {
+            char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+            conn_reply_end(core, conn, reply_write_dup(out, &waiter->id, record->ts_from, record->mid));
+            conn_answered(core, conn);
+        }
+        pool_give(&core->waiter_pool, waiter);
+    }
+}
+
+/* The frame of `entry` for those who did not send it, in core->push_scratch. */
+static size_t frame_build(struct core *core, const struct entry *entry)
+{
+    struct message message = record_view(entry->record, entry->role);
+    return reply_write_msg(core->push_scratch, &message, entry->prev);
+}
+
+static bool is_senders(const struct entry *entry, const struct conn *conn)
+{
+    if (entry->role == ROLE_RECEIVED)
+        return false;
+    const struct delivery *delivery = container_of(entry, const struct delivery, entry);
+    return !delivery->is_told && delivery->conn.slot == conn->slot && delivery->conn.generation == conn->generation;
+}
+
+static void give_ok(struct core *core, struct conn *conn, struct entry *entry)
+{
+    struct delivery *delivery = delivery_of_entry(entry);
+    delivery->is_told = true;
+    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    conn_reply_end(core, conn, reply_write_sent(out, &delivery->id, entry->ts, entry->prev, entry->record->mid));
+    conn_answered(core, conn);
+}
+
+/* What writing to `conn` costs beside the entry: nothing if it is written to in this turn anyway. */
+static uint32_t conn_pushes(const struct conn *conn)
+{
+    return list_is_linked(&conn->output_link) ? 0 : TURN_CONN_PUSHES;
+}
+
+/* Returns what it cost, in pushes. */
+static uint32_t give(struct core *core, struct conn *conn, struct entry *entry, size_t *frame_bytes)
+{
+    if (conn->state != CONN_LIVE || conn->cursor >= entry->ts)
+        return 0;
+    ASSERT(conn->cursor == entry->prev);
+    conn->cursor = entry->ts;
+    uint32_t pushes = 1 + conn_pushes(conn);
+    if (is_senders(entry, conn)) {
+        give_ok(core, conn, entry);
+        return pushes;
+    }
+    if (*frame_bytes == 0)
+        *frame_bytes = frame_build(core, entry);
+    conn_push(core, conn, core->push_scratch, *frame_bytes);
+    return pushes + TURN_OUTPUT(*frame_bytes);
+}
+
+/* The connection that sent it: catching up, it gets the `ok` in its place; if it has all before it, at once. */
+static void on_delivery_left(struct core *core, struct delivery *delivery)
+{
+    struct entry *entry = &delivery->entry;
+    struct conn *conn = conn_find(core, delivery->conn);
+    size_t frame_bytes = 0;
+    if (conn != NULL && conn->state == CONN_REPLAY) {
+        replay_expect_ok(core, conn, entry->ts, &delivery->id);
+        delivery->is_told = true;
+    } else if (conn != NULL && conn->cursor == entry->prev) {
+        give(core, conn, entry, &frame_bytes);
+    }
+    tell_waiters(core, delivery);
+}
+
+/* -- at once -- */
+
+/* So few connections that an entry costs little more than it did to come here: they are no part of the budget. */
+#define FEW_CONNS 2u
+/* More, but not worth a round while the turn has room. */
+#define SOME_CONNS 16u
+
+static bool may_give_at_once(const struct core *core, const struct user *user)
+{
+    if (user->fanout != NULL)
+        return false;
+    return user->conn_count <= FEW_CONNS || (user->conn_count <= SOME_CONNS && turn_may(&core->turn, TURN_PUSHES));
+}
+
+static void give_at_once(struct core *core, struct user *user, struct entry *entry)
+{
+    size_t frame_bytes = 0;
+    uint32_t pushes = 0;
+    bool is_budgeted = user->conn_count > FEW_CONNS;
+    for (struct list *at = user->conns.next, *next; at != &user->conns; at = next) {
+        next = at->next; /* giving may take the connection out of the list */
+        pushes += give(core, container_of(at, struct conn, user_link), entry, &frame_bytes);
+    }
+    if (is_budgeted)
+        turn_spend(&core->turn, TURN_PUSHES, pushes);
+    delivery_finish(core, entry);
+}
+
+/* -- in rounds -- */
+
+static struct fanout *fanout_make(struct core *core, struct user *user)
+{
+    struct fanout *fanout = pool_take(&core->fanout_pool);
+    ASSERT(fanout != NULL);
+    *fanout = (struct fanout){.user = user};
+    list_init(&fanout->entries);
+    list_init(&fanout->turn_link);
+    user->fanout = fanout;
+    return fanout;
+}
+
+static void fanout_add(struct core *core, struct user *user, struct entry *entry)
+{
+    struct fanout *fanout = user->fanout != NULL ? user->fanout : fanout_make(core, user);
+    list_append(&fanout->entries, &entry->link);
+    fanout->count++;
+    fanout->bytes += record_body_bytes(entry->record);
+}
+
+static void round_begin(struct fanout *fanout)
+{
+    uint32_t bytes = 0;
+    fanout->round = 0;
+    for (struct list *at = fanout->entries.next; at != &fanout->entries && fanout->round < FANOUT_ROUND_MAX;
+         at = at->next) {
+        bytes += record_body_bytes(container_of(at, struct entry, link)->record);
+        if (fanout->round > 0 && bytes > FANOUT_ROUND_BYTES)
+            break;
+        fanout->round++;
+        fanout->round_pushes = fanout->round + TURN_OUTPUT(bytes);
+    }
+    fanout->at = fanout->user->conns.next;
+}
+
+static void round_end(struct core *core, struct fanout *fanout)
+{
+    fanout->at = NULL;
+    fanout->count -= fanout->round;
+    for (; fanout->round > 0; fanout->round--) {
+        struct entry *entry = container_of(list_shift(&fanout->entries), struct entry, link);
+        fanout->bytes -= record_body_bytes(entry->record);
+        delivery_finish(core, entry);
+    }
+}
+
+#define SLICE_CONNS_MAX 64u
+
+/* The next connections of the round, as many as `pushes` are enough for by what they will about cost, but one at least.
+ */
+static uint32_t slice_take(struct fanout *fanout, uint32_t pushes, struct conn **conns)
+{
+    uint32_t count = 0, wanted = 0;
+    while (fanout->at != &fanout->user->conns && count < SLICE_CONNS_MAX && wanted < pushes) {
+        conns[count] = container_of(fanout->at, struct conn, user_link);
+        wanted += fanout->round_pushes + conn_pushes(conns[count++]);
+        fanout->at = fanout->at->next;
+    }
+    return count;
+}
+
+/* Entry by entry, so that a frame is built once. A connection that is closed on the way is passed over from then on. */
+static uint32_t slice_give(struct core *core, struct fanout *fanout, struct conn *const *conns, uint32_t count)
+{
+    uint32_t pushes = 1;
+    struct list *link = fanout->entries.next;
+    for (uint32_t i = 0; i < fanout->round; i++, link = link->next) {
+        struct entry *entry = container_of(link, struct entry, link);
+        size_t frame_bytes = 0;
+        if (i + 1 < fanout->round)
+            record_prefetch(container_of(link->next, struct entry, link)->record);
+        for (uint32_t k = 0; k < count; k++)
+            pushes += give(core, conns[k], entry, &frame_bytes);
+    }
+    return pushes;
+}
+
+/* A share of the turn; what is left then waits in the queue. Where nothing is left the fan-out is over, and gone. */
+static void fanout_run(struct core *core, struct fanout *fanout)
+{
+    struct conn *conns[SLICE_CONNS_MAX];
+    uint32_t used = 0;
+    while (fanout->count > 0) {
+        if (used >= TURN_PUSHES_SHARE || !turn_may(&core->turn, TURN_PUSHES)) {
+            list_append(&core->fanouts, &fanout->turn_link);
+            return;
+        }
+        if (fanout->at == NULL)
+            round_begin(fanout);
+        uint32_t pushes = slice_give(core, fanout, conns, slice_take(fanout, TURN_PUSHES_SHARE - used, conns));
+        turn_spend(&core->turn, TURN_PUSHES, pushes);
+        used += pushes;
+        if (fanout->at == &fanout->user->conns)
+            round_end(core, fanout);
+    }
+    ASSERT(list_is_empty(&fanout->entries) && fanout->bytes == 0);
+    fanout->user->fanout = NULL;
+    pool_give(&core->fanout_pool, fanout);
+}
+
+void fanout_release(struct core *core, struct user *user)
+{
+    for (struct entry *entry; (entry = timeline_release(&user->timeline)) != NULL;) {
+        if (entry->role != ROLE_RECEIVED)
+            on_delivery_left(core, delivery_of_entry(entry));
+        if (may_give_at_once(core, user))
+            give_at_once(core, user, entry);
+        else
+            fanout_add(core, user, entry);
+    }
+    if (user->fanout != NULL && !list_is_linked(&user->fanout->turn_link))
+        list_append(&core->fanouts, &user->fanout->turn_link);
+}
+
+void fanout_continue(struct core *core)
+{
+    while (!list_is_empty(&core->fanouts) && turn_may_carry(&core->turn, TURN_PUSHES)) {
+        struct fanout *fanout = container_of(list_shift(&core->fanouts), struct fanout, turn_link);
+        struct user *user = user_ref(fanout->user);
+        fanout_run(core, fanout);
+        user_unref(&core->users, user);
+    }
+}
+
+bool fanout_has_room(const struct user *user, uint32_t bytes)
+{
+    const struct fanout *fanout = user->fanout;
+    uint32_t count = fanout == NULL ? 0 : fanout->count;
+    if (!timeline_has_room(&user->timeline, count, bytes + (fanout == NULL ? 0 : fanout->bytes)))
+        return false;
+    return user->conn_count <= FEW_CONNS
+           || (uint64_t)(user->timeline.pending_count + count) * user->conn_count < FANOUT_PUSHES_MAX;
+}

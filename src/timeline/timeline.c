@@ -1,0 +1,99 @@
+#include "timeline/timeline.h"
+
+#include "base/assert.h"
+#include "base/fault.h"
+
+void timeline_init(struct timeline *timeline)
+{
+    *timeline = (struct timeline){.newest = 0};
+    list_init(&timeline->pending);
+}
+
+bool timeline_has_room(const struct timeline *timeline, uint32_t others, uint32_t bytes)
+{
+    return timeline->pending_count + others < TIMELINE_PENDING_MAX
+           && timeline->pending_bytes + bytes <= TIMELINE_PENDING_BYTES_MAX;
+}
+
+void timeline_append(struct timeline *timeline, struct entry *entry)
+{
+    ASSERT(entry->ts > timeline->newest);
+    ASSERT(entry->record != NULL);
+    entry->state = ENTRY_PENDING;
+    timeline->newest = entry->ts;
+    timeline->pending_count++;
+    timeline->pending_bytes += record_body_bytes(entry->record);
+    list_append(&timeline->pending, &entry->link);
+}
+
+void timeline_settle(struct timeline *timeline, struct entry *entry)
+{
+    ASSERT(entry->state == ENTRY_PENDING);
+    entry->state = ENTRY_SETTLED;
+    timeline->settled_count++;
+}
+
+static void entry_leave(struct timeline *timeline, struct entry *entry)
+{
+    list_remove(&entry->link);
+    entry->state = ENTRY_LEFT;
+    timeline->pending_count--;
+    timeline->pending_bytes -= record_body_bytes(entry->record);
+}
+
+void timeline_refuse(struct timeline *timeline, struct entry *entry)
+{
+    ASSERT(entry->state == ENTRY_PENDING);
+    entry_leave(timeline, entry);
+    if (FAULT(PREV_OF_REFUSED))
+        timeline->last = entry->ts;
+}
+
+/* With thousands on their way the next one lies in no near cache; it may stand across two lines. */
+static void entry_fetch(const struct list *link)
+{
+    __builtin_prefetch(link);
+    __builtin_prefetch((const char *)link + sizeof(struct entry) - 1);
+}
+
+struct entry *timeline_release(struct timeline *timeline)
+{
+    if (timeline->settled_count == 0)
+        return NULL;
+    struct entry *entry = container_of(timeline->pending.next, struct entry, link);
+    if (entry->state != ENTRY_SETTLED)
+        return NULL;
+    timeline->settled_count--;
+    entry_leave(timeline, entry);
+    entry_fetch(timeline->pending.next);
+    ASSERT(entry->ts > timeline->last);
+    entry->prev = timeline->last;
+    timeline->last = entry->ts;
+    return entry;
+}
+
+uint64_t timeline_mark(const struct timeline *timeline)
+{
+    if (list_is_empty(&timeline->pending))
+        return TIMELINE_MARK_NONE;
+    return container_of(timeline->pending.next, struct entry, link)->ts;
+}
+
+void timeline_learn_last(struct timeline *timeline, uint64_t read)
+{
+    if (read > timeline->last || FAULT(LAST_READ_LATE))
+        timeline->last = read;
+    if (read > timeline->newest)
+        timeline->newest = read;
+    timeline->last_is_known = true;
+}
+
+struct entry *timeline_find(const struct timeline *timeline, uint64_t ts)
+{
+    for (struct list *at = timeline->pending.prev; at != &timeline->pending; at = at->prev) {
+        struct entry *entry = container_of(at, struct entry, link);
+        if (entry->ts <= ts)
+            return entry->ts == ts ? entry : NULL;
+    }
+    return NULL;
+}

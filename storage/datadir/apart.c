@@ -1,0 +1,61 @@
+#include "storage/datadir/apart.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int apart_open(struct apart **apart_r)
+{
+    void *memory = mmap(NULL, sizeof **apart_r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    *apart_r = memory;
+    return 0;
+}
+
+void apart_close(struct apart **apart)
+{
+    if (*apart != NULL)
+        munmap(*apart, sizeof **apart);
+    *apart = NULL;
+}
+
+/* The asker may be gone before the child asks for the signal. */
+static _Noreturn void run_child(struct apart *apart, pid_t asker, int (*body)(struct apart *apart, void *context),
+                                void *context)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != asker)
+        _exit(1);
+    int code = body(apart, context);
+    apart->is_done = true;
+    _exit(code);
+}
+
+int apart_run(struct apart *apart, int (*body)(struct apart *apart, void *context), void *context, int *code_r)
+{
+    int end;
+    pid_t asker = getpid();
+    apart->is_done = false;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child < 0)
+        return -errno;
+    if (child == 0)
+        run_child(apart, asker, body, context);
+    while (waitpid(child, &end, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (WIFEXITED(end) && apart->is_done) {
+        *code_r = WEXITSTATUS(end);
+        return 0;
+    }
+    /* A sanitizer exits where the kernel would send a signal. */
+    snprintf(apart->text, sizeof apart->text, "reading it ended with %s",
+             WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "an exit");
+    return -EBADMSG;
+}

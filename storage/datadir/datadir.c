@@ -1,0 +1,368 @@
+#include "storage/datadir/datadir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "storage/datadir/datadir_make.h"
+#include "storage/datadir/datadir_meta.h"
+
+struct datadir {
+    /* Set by open, then only read. */
+    char *path;
+    int fd;      /* of the directory, until open is done */
+    int lock_fd; /* holds the flock while the data set is open */
+    bool is_live;
+    bool is_backup;
+    struct datadir_meta meta;
+};
+
+static int __attribute__((format(printf, 3, 4))) refuse(struct datadir_error *error, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+/* `errno` while `doing` something to the directory, as a refusal. */
+static int refuse_errno(struct datadir_error *error, const char *doing, const char *path)
+{
+    int code = -errno;
+    const char *advice = "see what is wrong there, or choose another data directory";
+    if (code == -EACCES || code == -EPERM || code == -EROFS)
+        advice = "let the server's user read and write it, or choose another data directory";
+    if (code == -ENOSPC || code == -EDQUOT)
+        advice = "make room on its disk";
+    if (code == -ENOENT)
+        advice = "make the directory above it first";
+    if (code == -ENOTDIR || code == -EEXIST)
+        advice = "it must be a directory; choose another one";
+    return refuse(error, code, "cannot %s %.200s (%s): %s", doing, path, strerror(-code), advice);
+}
+
+#define BACKUP_UNFINISHED "%.200s holds a backup that was not finished: remove it, and make another one"
+
+/* -- looking, without touching -- */
+
+/* META as it stands. 0 or a refusal. */
+static int meta_load(struct datadir *dir, struct datadir_error *error)
+{
+    char text[DATADIR_BACKUP_BYTES];
+    const char *name = dir->is_backup ? DATADIR_BACKUP : DATADIR_META;
+    int fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return refuse_errno(error, dir->is_backup ? "open BACKUP in" : "open META in", dir->path);
+    ssize_t bytes = read(fd, text, sizeof text);
+    if (bytes < 0) {
+        int code = refuse_errno(error, dir->is_backup ? "read BACKUP in" : "read META in", dir->path);
+        close(fd);
+        return code;
+    }
+    close(fd);
+    struct span meta = {text, (size_t)bytes};
+    int result = dir->is_backup && !datadir_backup_skip(&meta) ? -EBADMSG : datadir_meta_read(meta, &dir->meta);
+    if (result == -EPROTO)
+        return refuse(error, result,
+                      "%.200s has data format %u and this chitchat reads format %u: start the version that made it, or "
+                      "choose another data directory",
+                      dir->path, dir->meta.format, DATADIR_FORMAT);
+    if (result != 0)
+        return refuse(error, result, "%.200s/%s is damaged: restore that file, or all of the directory, from a backup",
+                      dir->path, name);
+    return 0;
+}
+
+static int shards_check(const struct datadir *dir, uint32_t shards_wanted, struct datadir_error *error)
+{
+    if (shards_wanted != 0 && shards_wanted != dir->meta.shards)
+        return refuse(
+            error, -EINVAL,
+            "%.200s was made for %u shards and cannot be served by %u: leave --shards out or say --shards %u, "
+            "or choose another data directory",
+            dir->path, dir->meta.shards, shards_wanted, dir->meta.shards);
+    char name[DATADIR_NAME_BYTES];
+    for (uint32_t shard = 0; shard < dir->meta.shards; shard++)
+        if (!datadir_has_shard(dir->fd, shard, name))
+            return refuse(error, -EBADMSG,
+                          "%.200s/%s is not there though META names %u shards: restore it from a backup", dir->path,
+                          name, dir->meta.shards);
+    return 0;
+}
+
+/* Decides what the directory is. 0, *is_made_r and, if it is, its META; or a refusal. */
+static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r, struct datadir_error *error)
+{
+    struct datadir_survey survey;
+    if (datadir_survey(dir->fd, &survey) != 0)
+        return refuse_errno(error, "list", dir->path);
+    *is_made_r = survey.has_meta;
+    if (survey.has_meta) {
+        int result = meta_load(dir, error);
+        return result == 0 ? shards_check(dir, shards_wanted, error) : result;
+    }
+    if (survey.has_backup)
+        return refuse(error, -EEXIST,
+                      "%.200s is a backup: `chitchat restore --from %.200s --data DIR` makes a data directory of it",
+                      dir->path, dir->path);
+    if (survey.has_new_backup)
+        return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
+    if (survey.stranger[0] != '\0')
+        return refuse(error, -EEXIST,
+                      "%.200s is not empty and no data directory of chitchat (it has %.64s): choose another one",
+                      dir->path, survey.stranger);
+    if (survey.has_shards && (!survey.has_new_meta || survey.has_content))
+        return refuse(error, -EEXIST,
+                      "%.200s has shards of chitchat but no META, without which they cannot be read: restore META from "
+                      "a backup, or choose another data directory",
+                      dir->path);
+    return 0;
+}
+
+/* -- opening -- */
+
+/* The descriptor, or -1 and errno. */
+static int dir_open(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return -1;
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int refuse_locked(const struct datadir *dir, struct datadir_error *error)
+{
+    char text[16] = "";
+    ssize_t bytes = pread(dir->lock_fd, text, sizeof text - 1, 0);
+    long process = bytes > 0 ? strtol(text, NULL, 10) : 0;
+    char who[48] = "";
+    if (flock(dir->lock_fd, LOCK_SH | LOCK_NB) == 0)
+        return refuse(error, -EBUSY,
+                      "%.200s is being read by chitchat verify, dump, backup or restore: wait until that has ended",
+                      dir->path);
+    if (process > 0)
+        (void)snprintf(who, sizeof who, " (process %ld)", process);
+    return refuse(error, -EBUSY,
+                  "%.200s is in use by another chitchat%s: stop that one, or choose another data directory", dir->path,
+                  who);
+}
+
+static int lock_take(struct datadir *dir, struct datadir_error *error)
+{
+    dir->lock_fd = openat(dir->fd, DATADIR_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (dir->lock_fd < 0)
+        return refuse_errno(error, "write to", dir->path);
+    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? refuse_locked(dir, error) : refuse_errno(error, "lock", dir->path);
+    /* Only to be named in the refusal above: a failure harms nothing. */
+    char text[16];
+    int bytes = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    ssize_t ignored = ftruncate(dir->lock_fd, 0) == 0 ? pwrite(dir->lock_fd, text, (size_t)bytes, 0) : -1;
+    (void)ignored;
+    return 0;
+}
+
+/* Looks, locks, and looks again: another server may have made it, or be making it, meanwhile. */
+static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t shards_default,
+                       struct datadir_error *error)
+{
+    bool is_made;
+    int result = examine(dir, shards_wanted, &is_made, error);
+    if (result == 0)
+        result = lock_take(dir, error);
+    if (result == 0)
+        result = examine(dir, shards_wanted, &is_made, error);
+    if (result != 0)
+        return result;
+    result = is_made ? datadir_sync(dir->fd)
+                     : datadir_make(dir->fd, shards_wanted != 0 ? shards_wanted : shards_default, &dir->meta);
+    if (result == 0)
+        return 0;
+    errno = -result;
+    return refuse_errno(error, is_made ? "sync" : "make a data directory of", dir->path);
+}
+
+int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
+                 struct datadir_error *error_r)
+{
+    ASSERT(shards_wanted <= LIMIT_SHARDS);
+    ASSERT(shards_default >= 1 && shards_default <= LIMIT_SHARDS);
+    struct datadir *dir = calloc(1, sizeof *dir);
+    if (dir == NULL)
+        return refuse(error_r, -ENOMEM, "no memory to open %.200s", path);
+    int result = -ENOMEM;
+    dir->fd = dir->lock_fd = -1;
+    dir->path = strdup(path);
+    if (dir->path == NULL) {
+        result = refuse(error_r, -ENOMEM, "no memory to open %.200s", path);
+        goto close_dir;
+    }
+    dir->fd = dir_open(path);
+    if (dir->fd < 0) {
+        result = refuse_errno(error_r, "open", path);
+        goto close_dir;
+    }
+    result = open_locked(dir, shards_wanted, shards_default, error_r);
+    if (result != 0)
+        goto close_dir;
+    close(dir->fd);
+    dir->fd = -1;
+    *dir_r = dir;
+    return 0;
+
+close_dir:
+    datadir_close(&dir);
+    return result;
+}
+
+/* Shared, so that several may read; a server holds it alone. A backup that was copied here may have no lock. */
+static int lock_share(struct datadir *dir, bool may_be_live, struct datadir_error *error)
+{
+    dir->lock_fd = openat(dir->fd, DATADIR_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir->lock_fd < 0)
+        return errno == ENOENT ? 0 : refuse_errno(error, "open LOCK in", dir->path);
+    if (flock(dir->lock_fd, LOCK_SH | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return refuse_errno(error, "lock", dir->path);
+    dir->is_live = true;
+    if (may_be_live)
+        return 0;
+    return refuse(error, -EBUSY,
+                  "%.200s is in use by a running chitchat: stop that one, or read a copy: `chitchat backup --data "
+                  "%.200s --to DIR2`",
+                  dir->path, dir->path);
+}
+
+static int read_shared(struct datadir *dir, bool may_be_live, struct datadir_error *error)
+{
+    struct datadir_survey survey;
+    if (datadir_survey(dir->fd, &survey) != 0)
+        return refuse_errno(error, "list", dir->path);
+    dir->is_backup = survey.has_backup && !survey.has_meta;
+    if (!dir->is_backup && survey.has_new_backup)
+        return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
+    if (!dir->is_backup && !survey.has_meta)
+        return refuse(error, -ENOENT,
+                      "%.200s is no data directory of chitchat and no backup of one (it has neither META nor BACKUP): "
+                      "name another one",
+                      dir->path);
+    int result = lock_share(dir, may_be_live, error);
+    if (result == 0)
+        result = meta_load(dir, error);
+    return result == 0 ? shards_check(dir, 0, error) : result;
+}
+
+int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live, struct datadir_error *error_r)
+{
+    struct datadir *dir = calloc(1, sizeof *dir);
+    if (dir == NULL)
+        return refuse(error_r, -ENOMEM, "no memory to open %.200s", path);
+    dir->path = strdup(path);
+    dir->lock_fd = -1;
+    dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = -ENOMEM;
+    if (dir->path == NULL)
+        refuse(error_r, result, "no memory to open %.200s", path);
+    else if (dir->fd < 0)
+        result = refuse(error_r, -errno, "cannot open %.200s (%s): name a data directory or a backup", path,
+                        strerror(errno));
+    else
+        result = read_shared(dir, may_be_live, error_r);
+    if (result == 0)
+        *dir_r = dir;
+    else
+        datadir_close(&dir);
+    return result;
+}
+
+void datadir_close(struct datadir **dir)
+{
+    struct datadir *closing = *dir;
+    if (closing == NULL)
+        return;
+    if (closing->lock_fd >= 0)
+        close(closing->lock_fd);
+    if (closing->fd >= 0)
+        close(closing->fd);
+    free(closing->path);
+    free(closing);
+    *dir = NULL;
+}
+
+/* -- getters -- */
+
+uint32_t datadir_shards(const struct datadir *dir)
+{
+    return dir->meta.shards;
+}
+
+const char *datadir_epoch(const struct datadir *dir)
+{
+    return dir->meta.epoch;
+}
+
+struct hash_key datadir_name_seed(const struct datadir *dir)
+{
+    return dir->meta.name_seed;
+}
+
+struct hash_key datadir_key_seed(const struct datadir *dir)
+{
+    return dir->meta.key_seed;
+}
+
+bool datadir_is_live(const struct datadir *dir)
+{
+    return dir->is_live;
+}
+
+bool datadir_is_backup(const struct datadir *dir)
+{
+    return dir->is_backup;
+}
+
+const struct datadir_meta *datadir_meta(const struct datadir *dir)
+{
+    return &dir->meta;
+}
+
+const char *datadir_path(const struct datadir *dir)
+{
+    return dir->path;
+}
+
+static int shard_path(const struct datadir *dir, uint32_t shard, const char *part, char *out, size_t out_bytes)
+{
+    ASSERT(shard < dir->meta.shards);
+    int bytes = snprintf(out, out_bytes, "%s/" DATADIR_SHARD_FORMAT "/%s", dir->path, shard, part);
+    return bytes > 0 && (size_t)bytes < out_bytes ? 0 : -ENAMETOOLONG;
+}
+
+int datadir_wal_path(const struct datadir *dir, uint32_t shard, char *out, size_t out_bytes)
+{
+    return shard_path(dir, shard, DATADIR_WAL, out, out_bytes);
+}
+
+int datadir_runs_path(const struct datadir *dir, uint32_t shard, char *out, size_t out_bytes)
+{
+    return shard_path(dir, shard, DATADIR_RUNS, out, out_bytes);
+}
+
+uint32_t datadir_shard_of(const struct datadir *dir, struct span user)
+{
+    if (dir->meta.shards == 1)
+        return 0;
+    uint64_t upper = hash_siphash13(dir->meta.name_seed, user) >> 32;
+    return (uint32_t)(upper * dir->meta.shards >> 32);
+}

@@ -1,0 +1,282 @@
+#include "storage/offline/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "storage/datadir/backup_lock.h"
+#include "storage/datadir/datadir_make.h"
+#include "storage/offline/backup_private.h"
+
+int backup_refuse(struct backup_error *error, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+static int refuse_difference(struct backup_error *error, const struct copy_difference *difference, const char *from,
+                             const char *to)
+{
+    if (difference->is_source)
+        return backup_refuse(error, -EBADMSG,
+                             "%s has %" PRIu64 " bytes instead of %" PRIu64
+                             ": it was changed while it was copied, or is damaged: make the copy again, and if this "
+                             "comes again, look with `chitchat verify`",
+                             from, difference->bytes_found, difference->bytes_wanted);
+    return backup_refuse(
+        error, -EBADMSG,
+        "%s is not what was written to it: %" PRIu64 " bytes with the checksum %08" PRIx32 " were, %" PRIu64
+        " bytes with %08" PRIx32 " are read back: its disk does not keep what it is given: take another one",
+        to, difference->bytes_wanted, difference->crc_wanted, difference->bytes_found, difference->crc_found);
+}
+
+int backup_refuse_copy(struct backup_error *error, const struct copy_report *report, int code, const char *from,
+                       const char *to)
+{
+    if (code == -EBADMSG && report != NULL)
+        return refuse_difference(error, &report->difference, from, to);
+    return backup_refuse(error, code, "%s cannot be written: %s%s", to, strerror(-code),
+                         code == -ENOSPC || code == -EDQUOT ? ": make room on that disk, or take another one" : "");
+}
+
+/* -- runs and manifests -- */
+
+/* Where the run cannot be linked it is opened and locked: so it stays whole when the server has no use for it any more.
+ */
+static int take_run(struct backup *backup, struct backup_shard *shard, uint32_t index)
+{
+    char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
+    const struct run_entry *entry = &shard->state.entries[index];
+    struct backup_run *run = &shard->runs[index];
+    run_path(from, shard->from_runs, entry->id);
+    run_path(to, shard->to_runs, entry->id);
+    run->fd = -1;
+    backup->report->runs++;
+    int status = copy_link(from, entry->file_bytes, to, &backup->report->files);
+    if (status == 0)
+        return 0;
+    if (status == -EBADMSG)
+        return backup_refuse_copy(backup->error, &backup->report->files, status, from, to);
+    run->is_copied = true;
+    run->fd = copy_open(from);
+    if (run->fd >= 0)
+        return 0;
+    return backup_refuse(backup->error, run->fd, "%s cannot be read: %s", from, strerror(-run->fd));
+}
+
+static int take_runs(struct backup *backup, struct backup_shard *shard)
+{
+    char path[RUN_PATH_BYTES];
+    struct store_error error = {""};
+    snprintf(path, sizeof path, "%.900s/manifest.mdb", shard->from_runs);
+    int status = manifest_read(path, datadir_is_live(backup->from), &shard->state, &error);
+    if (status != 0)
+        return backup_refuse(backup->error, status, "%s", error.text[0] != 0 ? error.text : "no memory");
+    shard->runs = calloc(shard->state.count + 1, sizeof *shard->runs);
+    if (shard->runs == NULL)
+        return backup_refuse(backup->error, -ENOMEM, "no memory");
+    for (uint32_t i = 0; i < shard->state.count && status == 0; i++) {
+        status = take_run(backup, shard, i);
+        shard->run_count += status == 0;
+    }
+    return status;
+}
+
+/* Each is let go when it was copied, so that the server can remove those that it merged away. */
+static int copy_run(struct backup *backup, struct backup_shard *shard, uint32_t index)
+{
+    char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
+    const struct run_entry *entry = &shard->state.entries[index];
+    struct backup_run *run = &shard->runs[index];
+    run_path(from, shard->from_runs, entry->id);
+    run_path(to, shard->to_runs, entry->id);
+    int status = copy_fd(run->fd, entry->file_bytes, to, &backup->report->files);
+    close(run->fd);
+    run->fd = -1;
+    return status == 0 ? 0 : backup_refuse_copy(backup->error, &backup->report->files, status, from, to);
+}
+
+static int copy_runs(struct backup *backup, struct backup_shard *shard)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < shard->run_count && status == 0; i++)
+        if (shard->runs[i].fd >= 0)
+            status = copy_run(backup, shard, i);
+    if (status != 0)
+        return status;
+    return backup_check_runs(backup->from, shard->index, shard->to_runs, &shard->state, shard->runs, backup->error);
+}
+
+static int write_manifest(struct backup *backup, struct backup_shard *shard)
+{
+    char path[RUN_PATH_BYTES], lock_path[RUN_PATH_BYTES + 8];
+    struct manifest *manifest;
+    struct manifest_state state;
+    struct store_error error = {""};
+    snprintf(path, sizeof path, "%.900s/manifest.mdb", shard->to_runs);
+    snprintf(lock_path, sizeof lock_path, "%s-lock", path);
+    int status = manifest_make(path, &shard->state.marks);
+    if (status == 0)
+        status = manifest_open(&manifest, path, &state, &error);
+    if (status == -EBADMSG)
+        return backup_refuse_manifest(backup->error, path);
+    if (status != 0)
+        return backup_refuse_copy(backup->error, NULL, status, NULL, path);
+    for (uint32_t i = 0; i < shard->state.count && status == 0; i++)
+        status = manifest_commit(manifest, &shard->state.marks, &shard->state.entries[i], NULL, 0);
+    manifest_close(&manifest);
+    free(state.entries);
+    if (status == 0 && unlink(lock_path) != 0)
+        status = -errno;
+    if (status == 0)
+        status = segment_sync_dir(shard->to_runs);
+    if (status != 0)
+        return backup_refuse_copy(backup->error, NULL, status, NULL, path);
+    return backup_check_manifest(shard->to_runs, &shard->state, backup->error);
+}
+
+/* -- in order -- */
+
+static int for_each(struct backup *backup, int (*step)(struct backup *backup, struct backup_shard *shard))
+{
+    int status = 0;
+    for (uint32_t i = 0; i < backup->shard_count && status == 0; i++)
+        status = step(backup, &backup->shards[i]);
+    return status;
+}
+
+static int take_paths(struct backup *backup, const char *to)
+{
+    for (uint32_t i = 0; i < backup->shard_count; i++) {
+        struct backup_shard *shard = &backup->shards[i];
+        shard->index = i;
+        int wal = snprintf(shard->to_wal, sizeof shard->to_wal, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_WAL, to, i);
+        int runs = snprintf(shard->to_runs, sizeof shard->to_runs, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_RUNS, to, i);
+        if (wal >= (int)sizeof shard->to_wal - 64 || runs >= (int)sizeof shard->to_runs - 64
+            || datadir_wal_path(backup->from, i, shard->from_wal, sizeof shard->from_wal - 64) != 0
+            || datadir_runs_path(backup->from, i, shard->from_runs, sizeof shard->from_runs - 64) != 0)
+            return backup_refuse(backup->error, -ENAMETOOLONG, "%s: the path is too long", to);
+    }
+    return 0;
+}
+
+/* Nothing that is copied may be dropped meanwhile. Where no server runs, none can start: no hold is needed, and the
+ * directory may be one that cannot be written to. */
+static int hold(struct backup *backup)
+{
+    const char *dir = datadir_path(backup->from);
+    backup->lock_fd = backup_lock_take(dir);
+    if (backup->lock_fd == -EBUSY)
+        return backup_refuse(backup->error, -EBUSY, "another backup of %s is being made: wait until it has ended", dir);
+    if (backup->lock_fd < 0 && datadir_is_live(backup->from))
+        return backup_refuse(backup->error, backup->lock_fd,
+                             "%s/" BACKUP_LOCK_NAME " cannot be locked: %s: run the backup as "
+                             "the server's user",
+                             dir, strerror(-backup->lock_fd));
+    backup->overtaken = backup->lock_fd < 0 ? 0 : backup_lock_overtaken(backup->lock_fd);
+    return 0;
+}
+
+static int let_go(struct backup *backup, int status)
+{
+    bool is_overtaken = backup->lock_fd >= 0 && backup_lock_overtaken(backup->lock_fd) != backup->overtaken;
+    backup_lock_give(backup->lock_fd);
+    if (!is_overtaken)
+        return status;
+    return backup_refuse(backup->error, -ESTALE,
+                         "the server was started again, or could not keep old segments of its log any longer, before "
+                         "they were copied: remove what was made, and make the backup again, to a faster disk or when "
+                         "less is sent");
+}
+
+static int copy_all(struct backup *backup)
+{
+    int status = hold(backup);
+    if (status != 0)
+        return status;
+    status = for_each(backup, backup_note_log);
+    if (status == 0)
+        status = for_each(backup, take_runs);
+    if (status == 0)
+        status = for_each(backup, backup_copy_log);
+    status = let_go(backup, status);
+    if (status == 0)
+        status = for_each(backup, copy_runs);
+    return status == 0 ? for_each(backup, write_manifest) : status;
+}
+
+static void free_all(struct backup *backup)
+{
+    for (uint32_t i = 0; i < backup->shard_count; i++) {
+        struct backup_shard *shard = &backup->shards[i];
+        for (uint32_t k = 0; k < shard->run_count; k++)
+            if (shard->runs[k].fd >= 0)
+                close(shard->runs[k].fd);
+        free(shard->runs);
+        free(shard->state.entries);
+    }
+    free(backup->shards);
+}
+
+/* BACKUP.new first, so that what is there without BACKUP is known; its rename is the one commit point. */
+static int make_in(struct backup *backup, int fd, const char *to, uint64_t wall_us)
+{
+    char text[DATADIR_BACKUP_BYTES];
+    size_t bytes = datadir_backup_write(datadir_meta(backup->from), wall_us, text);
+    int status = datadir_write_file(fd, DATADIR_BACKUP_NEW, text, bytes);
+    if (status == 0)
+        status = datadir_make_shards(fd, backup->shard_count);
+    if (status != 0)
+        return backup_refuse_copy(backup->error, NULL, status, NULL, to);
+    status = copy_all(backup);
+    if (status != 0)
+        return status;
+    if (fsync(fd) != 0 || renameat(fd, DATADIR_BACKUP_NEW, fd, DATADIR_BACKUP) != 0 || fsync(fd) != 0)
+        return backup_refuse_copy(backup->error, NULL, -errno, NULL, to);
+    status = datadir_sync_name(fd);
+    return status == 0 ? 0 : backup_refuse_copy(backup->error, NULL, status, NULL, to);
+}
+
+int backup_make_target(const char *to, int *fd_r, struct backup_error *error)
+{
+    int status = copy_make_dir(to);
+    if (status == -ENOTEMPTY)
+        return backup_refuse(error, status, "%s is not empty: name a directory that is empty, or is not there yet", to);
+    if (status == 0) {
+        *fd_r = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        status = *fd_r < 0 ? -errno : 0;
+    }
+    return status == 0 ? 0 : backup_refuse(error, status, "cannot make %s: %s", to, strerror(-status));
+}
+
+int backup_make(const struct datadir *from, const char *to, uint64_t wall_us, struct backup_report *report_r,
+                struct backup_error *error_r)
+{
+    struct backup backup = {
+        .from = from, .shard_count = datadir_shards(from), .lock_fd = -1, .report = report_r, .error = error_r};
+    int fd;
+    *report_r = (struct backup_report){.runs = 0};
+    if (datadir_is_backup(from))
+        return backup_refuse(error_r, -EINVAL, "%s is a backup already: copy it as it is", datadir_path(from));
+    backup.shards = calloc(backup.shard_count, sizeof *backup.shards);
+    if (backup.shards == NULL)
+        return backup_refuse(error_r, -ENOMEM, "no memory");
+    int status = take_paths(&backup, to);
+    if (status == 0)
+        status = backup_make_target(to, &fd, error_r);
+    if (status == 0) {
+        status = make_in(&backup, fd, to, wall_us);
+        close(fd);
+    }
+    free_all(&backup);
+    return status;
+}

@@ -1,0 +1,243 @@
+#include "storage/offline/offline.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "storage/offline/offline_private.h"
+
+/* -- runs -- */
+
+static void open_runs(struct offline *offline, struct offline_shard *shard, const struct manifest_state *state)
+{
+    struct store_error error;
+    for (uint32_t i = 0; i < state->count; i++) {
+        struct run *run;
+        if (run_open(&run, shard->runs_dir, &state->entries[i], &error) != 0) {
+            problems_add(offline->problems, "%s", error.text);
+            continue;
+        }
+        shard->runs[shard->run_count++] = run;
+        offline->counts.runs++;
+        offline->counts.rows += run->entry.rows;
+    }
+}
+
+/* No manifest and no runs, for sure: runs without a manifest mean that it is lost. */
+static bool is_new(const struct offline_shard *shard, const char *manifest_path)
+{
+    char pattern[RUN_PATH_BYTES];
+    glob_t found;
+    if (access(manifest_path, F_OK) == 0 || errno != ENOENT)
+        return false;
+    snprintf(pattern, sizeof pattern, "%s/run-*.mdb", shard->runs_dir);
+    int result = glob(pattern, GLOB_NOSORT | GLOB_ERR, NULL, &found);
+    if (result == 0)
+        globfree(&found);
+    return result == GLOB_NOMATCH;
+}
+
+static int open_store(struct offline *offline, struct offline_shard *shard, struct store_position *applied_r)
+{
+    char path[RUN_PATH_BYTES];
+    struct manifest_state state;
+    struct store_error error = {""};
+    *applied_r = (struct store_position){0, 0};
+    int bytes = snprintf(path, sizeof path, "%s/manifest.mdb", shard->runs_dir);
+    if (bytes < 0 || (size_t)bytes >= sizeof path)
+        return -ENAMETOOLONG;
+    if (is_new(shard, path))
+        return 0; /* a first start that was cut off: the next one makes it */
+    int status = manifest_read(path, false, &state, &error);
+    if (status != 0) {
+        problems_add(offline->problems, "%s", error.text);
+        return status == -ENOMEM ? status : 0;
+    }
+    shard->runs = calloc(state.count + 1, sizeof(struct run *));
+    if (shard->runs != NULL)
+        open_runs(offline, shard, &state);
+    *applied_r = state.marks.applied;
+    free(state.entries);
+    return shard->runs == NULL ? -ENOMEM : 0;
+}
+
+/* -- logs -- */
+
+void offline_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r)
+{
+    struct record_fields fields;
+    int bytes = record_decode(entry->record, LIMIT_RECORD_BYTES, &fields);
+    ASSERT(bytes > 0); /* it was decoded when it was found */
+    *message_r = record_fields_view(&fields, (enum role)entry->role);
+    *user_r = entry->role == ROLE_RECEIVED ? fields.to : fields.from;
+}
+
+static int add_entry(struct offline_shard *shard, const uint8_t *record, enum role role)
+{
+    if (shard->entry_count == shard->entry_room) {
+        uint64_t room = shard->entry_room == 0 ? 4096 : shard->entry_room * 2;
+        struct log_entry *grown = realloc(shard->entries, room * sizeof *grown);
+        if (grown == NULL)
+            return -ENOMEM;
+        shard->entries = grown;
+        shard->entry_room = room;
+    }
+    shard->entries[shard->entry_count++] = (struct log_entry){record, role};
+    return 0;
+}
+
+struct log_context {
+    struct offline *offline;
+    struct offline_shard *home;
+    uint32_t home_index;
+    uint32_t file;
+};
+
+/* One record makes both timelines. */
+static int take_record(void *context, const struct record_fields *fields)
+{
+    struct log_context *log = context;
+    struct offline *offline = log->offline;
+    uint32_t senders = datadir_shard_of(offline->datadir, fields->from);
+    if (datadir_shard_of(offline->datadir, fields->to) != log->home_index || fields->ts_from == 0 || fields->ts_to == 0
+        || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX) {
+        problems_add(offline->problems,
+                     "%s/segment-%06u.wal holds a record that does not belong there: " WAL_SURVEY_ADVICE,
+                     log->home->survey.dir, log->file);
+        return 0;
+    }
+    if (span_equal(fields->from, fields->to))
+        return add_entry(log->home, fields->data, ROLE_SELF);
+    int status = add_entry(log->home, fields->data, ROLE_RECEIVED);
+    return status == 0 ? add_entry(&offline->shards[senders], fields->data, ROLE_SENT) : status;
+}
+
+static int read_file(struct offline *offline, struct offline_shard *shard, uint32_t index)
+{
+    struct wal_scan scan;
+    struct wal_file *file = &shard->survey.files[index];
+    struct log_context context = {offline, shard, shard->survey.shard, file->number};
+    struct segment_map *map = &shard->maps[index];
+    int status = segment_map(shard->survey.dir, file->number, map);
+    if (status != 0) {
+        problems_add(offline->problems, "%s/segment-%06u.wal cannot be read: %s", shard->survey.dir, file->number,
+                     strerror(-status));
+        return 0;
+    }
+    status = wal_survey_scan_map(&shard->survey, file, map->data, map->bytes, take_record, &context, &scan);
+    offline->counts.segments++;
+    offline->counts.batches += scan.batch_count;
+    offline->counts.records += scan.record_count;
+    if (status == -ENOMEM)
+        return status;
+    if (status != 0)
+        problems_add(offline->problems, "%s", shard->survey.error);
+    else
+        offline->counts.torn_tails += scan.end == WAL_END_TORN;
+    return 0;
+}
+
+static int read_log(struct offline *offline, struct offline_shard *shard)
+{
+    int status = 0;
+    shard->maps = calloc(shard->survey.file_count + 1, sizeof *shard->maps);
+    if (shard->maps == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < shard->survey.file_count && status == 0; i++)
+        if (shard->survey.files[i].is_live)
+            status = read_file(offline, shard, i);
+    return status;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    struct span user_a, user_b;
+    struct message message_a, message_b;
+    offline_entry_view(a, &user_a, &message_a);
+    offline_entry_view(b, &user_b, &message_b);
+    int order = span_compare(user_a, user_b);
+    return order != 0 ? order : message_a.ts < message_b.ts ? -1 : message_a.ts > message_b.ts;
+}
+
+/* -- all -- */
+
+static int open_shard(struct offline *offline, uint32_t index)
+{
+    struct offline_shard *shard = &offline->shards[index];
+    struct store_position applied;
+    char dir[PATH_MAX];
+    int status = datadir_runs_path(offline->datadir, index, shard->runs_dir, sizeof shard->runs_dir - 64);
+    if (status == 0)
+        status = open_store(offline, shard, &applied);
+    if (status == 0)
+        status = datadir_wal_path(offline->datadir, index, dir, sizeof dir);
+    if (status == 0 && wal_survey_read(&shard->survey, dir, index, applied) != 0)
+        problems_add(offline->problems, "%s", shard->survey.error);
+    return status;
+}
+
+int offline_open(struct offline **offline_r, const struct datadir *datadir, struct problems *problems)
+{
+    uint32_t count = datadir_shards(datadir);
+    struct offline *offline = calloc(1, sizeof *offline + count * sizeof offline->shards[0]);
+    if (offline == NULL)
+        return -ENOMEM;
+    offline->datadir = datadir;
+    offline->problems = problems;
+    offline->shard_count = count;
+    int status = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = open_shard(offline, i);
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = read_log(offline, &offline->shards[i]);
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        if (offline->shards[i].entry_count > 1)
+            qsort(offline->shards[i].entries, offline->shards[i].entry_count, sizeof(struct log_entry),
+                  compare_entries);
+    if (status == 0)
+        *offline_r = offline;
+    else
+        offline_close(&offline);
+    return status;
+}
+
+static void close_shard(struct offline_shard *shard)
+{
+    for (uint32_t i = 0; i < shard->run_count; i++)
+        run_close(&shard->runs[i]);
+    for (uint32_t i = 0; shard->maps != NULL && i < shard->survey.file_count; i++)
+        segment_unmap(&shard->maps[i]);
+    wal_survey_fini(&shard->survey);
+    free(shard->runs);
+    free(shard->maps);
+    free(shard->entries);
+}
+
+void offline_close(struct offline **offline)
+{
+    if (*offline == NULL)
+        return;
+    for (uint32_t i = 0; i < (*offline)->shard_count; i++)
+        close_shard(&(*offline)->shards[i]);
+    free(*offline);
+    *offline = NULL;
+}
+
+void offline_count(const struct offline *offline, struct offline_counts *counts_r)
+{
+    *counts_r = offline->counts;
+}
+
+struct run *offline_run(struct offline *offline, uint32_t shard, uint32_t index, const char **path_r)
+{
+    const struct offline_shard *own = &offline->shards[shard];
+    if (index >= own->run_count)
+        return NULL;
+    run_path(offline->path, own->runs_dir, own->runs[index]->entry.id);
+    *path_r = offline->path;
+    return own->runs[index];
+}

@@ -1,0 +1,41 @@
+/*
+ * offline_private.h: what offline.c (open) and offline_rows.c (read) share. Nobody else includes it.
+ */
+#ifndef CHITCHAT_STORAGE_OFFLINE_OFFLINE_PRIVATE_H
+#define CHITCHAT_STORAGE_OFFLINE_OFFLINE_PRIVATE_H
+
+#include "storage/offline/offline.h"
+#include "storage/runs/run.h"
+#include "storage/wal/segment.h"
+#include "storage/wal/wal_survey.h"
+
+/* A record in a mapped log, as the copy of one of its two users. */
+struct log_entry {
+    const uint8_t *record;
+    uint64_t role;
+};
+
+struct offline_shard {
+    char runs_dir[RUN_PATH_BYTES];
+    struct run **runs;
+    uint32_t run_count;
+    struct wal_survey survey;
+    struct segment_map *maps; /* one for each file of the survey */
+    struct log_entry *entries;
+    uint64_t entry_count;
+    uint64_t entry_room;
+};
+
+struct offline {
+    const struct datadir *datadir;
+    struct problems *problems;
+    struct offline_counts counts;
+    char path[RUN_PATH_BYTES];
+    uint32_t shard_count;
+    struct offline_shard shards[];
+};
+
+/* The user whose copy it is, and the copy. */
+void offline_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r);
+
+#endif

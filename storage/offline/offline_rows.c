@@ -1,0 +1,199 @@
+/* offline_rows.c: the runs of a shard and its log, merged by user and ts. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "storage/offline/offline_private.h"
+#include "storage/runs/run_walk.h"
+
+/* A run, or the log (no run): its next entry. */
+struct input {
+    struct run *run;
+    struct run_walk walk;
+    const struct log_entry *entry;
+    const struct log_entry *entry_end;
+
+    bool is_at_end;
+    struct span user;
+    struct message message;
+};
+
+struct offline_rows {
+    struct offline *offline;
+    struct offline_shard *shard;
+    struct span only; /* of this user, if it has bytes */
+    char only_name[LIMIT_USER_BYTES];
+    struct input *last; /* whose entry was given last: it steps first */
+    uint32_t count;
+    struct input inputs[];
+};
+
+static void tell_run(const struct offline_rows *rows, const struct run *run, const char *what)
+{
+    char path[RUN_PATH_BYTES];
+    run_path(path, rows->shard->runs_dir, run->entry.id);
+    problems_add(rows->offline->problems, "%s: %s: restore the data directory from a backup", path, what);
+}
+
+/* What the walk has come to, after `result`. */
+static int run_take(struct offline_rows *rows, struct input *input, int result)
+{
+    const struct run_walk *walk = &input->walk;
+    uint64_t ts;
+    bool is_index;
+    input->is_at_end = walk->is_at_end;
+    if (result != 0) {
+        tell_run(rows, input->run, mdb_strerror(result));
+        return manifest_errno(result);
+    }
+    if (walk->is_at_end)
+        return 0;
+    if (row_key_parse(walk->key, &input->user, &ts, &is_index) != 0
+        || row_decode(input->user, ts, walk->value, &input->message) != 0) {
+        tell_run(rows, input->run, "a row cannot be read");
+        return -EBADMSG;
+    }
+    input->is_at_end = rows->only.bytes > 0 && !span_equal(input->user, rows->only);
+    return 0;
+}
+
+static int log_take(struct offline_rows *rows, struct input *input)
+{
+    input->is_at_end = input->entry == input->entry_end;
+    if (input->is_at_end)
+        return 0;
+    offline_entry_view(input->entry, &input->user, &input->message);
+    input->is_at_end = rows->only.bytes > 0 && !span_equal(input->user, rows->only);
+    return 0;
+}
+
+static int step(struct offline_rows *rows, struct input *input)
+{
+    if (input->run != NULL)
+        return run_take(rows, input, run_walk_step(&input->walk));
+    input->entry++;
+    return log_take(rows, input);
+}
+
+static int open_run(struct offline_rows *rows, struct input *input, struct run *run)
+{
+    /* Behind the key index, or at the first row of the one user. */
+    uint8_t first[ROW_KEY_BYTES_MAX] = {ROW_KEY_INDEX_PREFIX + 1};
+    uint32_t bytes = rows->only.bytes > 0 ? row_key(rows->only, 0, first) : 1;
+    input->run = run;
+    return run_take(rows, input, run_walk_open(&input->walk, run, (struct span){(const char *)first, bytes}));
+}
+
+/* The first entry of the user, or of all. */
+static int open_log(struct offline_rows *rows, struct input *input)
+{
+    const struct log_entry *entries = rows->shard->entries;
+    uint64_t low = 0, high = rows->shard->entry_count;
+    while (rows->only.bytes > 0 && low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        struct message message;
+        struct span user;
+        offline_entry_view(&entries[middle], &user, &message);
+        if (span_compare(user, rows->only) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    input->entry = entries + low;
+    input->entry_end = entries + rows->shard->entry_count;
+    return log_take(rows, input);
+}
+
+int offline_rows_open(struct offline_rows **rows_r, struct offline *offline, uint32_t shard, struct span user)
+{
+    struct offline_shard *own = &offline->shards[shard];
+    struct offline_rows *rows = calloc(1, sizeof *rows + (own->run_count + 1) * sizeof rows->inputs[0]);
+    if (rows == NULL)
+        return -ENOMEM;
+    rows->offline = offline;
+    rows->shard = own;
+    if (user.bytes > 0)
+        memcpy(rows->only_name, user.data, user.bytes);
+    rows->only = (struct span){rows->only_name, user.bytes};
+    int status = 0;
+    uint64_t hash = filter_hash(user);
+    for (uint32_t i = 0; i < own->run_count && status == 0; i++)
+        if (user.bytes == 0 || filter_may_hold(&own->runs[i]->filter, hash))
+            status = open_run(rows, &rows->inputs[rows->count++], own->runs[i]);
+    if (status == 0 && own->entry_count > 0)
+        status = open_log(rows, &rows->inputs[rows->count++]);
+    if (status == 0)
+        *rows_r = rows;
+    else
+        offline_rows_close(&rows);
+    return status;
+}
+
+void offline_rows_close(struct offline_rows **rows)
+{
+    if (*rows == NULL)
+        return;
+    for (uint32_t i = 0; i < (*rows)->count; i++)
+        run_walk_close(&(*rows)->inputs[i].walk);
+    free(*rows);
+    *rows = NULL;
+}
+
+static int compare_inputs(const struct input *a, const struct input *b)
+{
+    int order = span_compare(a->user, b->user);
+    return order != 0 ? order : a->message.ts < b->message.ts ? -1 : a->message.ts > b->message.ts;
+}
+
+static bool is_same(const struct message *a, const struct message *b)
+{
+    return a->role == b->role && a->other_ts == b->other_ts && memcmp(a->mid, b->mid, LIMIT_MID_BYTES) == 0
+           && span_equal(a->from, b->from) && span_equal(a->to, b->to) && span_equal(a->key, b->key)
+           && span_equal(a->text, b->text);
+}
+
+/* Steps `input` over all that stands at the place of `last`; within the log too. */
+static int step_over(struct offline_rows *rows, struct input *input, const struct input *last)
+{
+    int status = 0;
+    while (status == 0 && !input->is_at_end && compare_inputs(input, last) == 0) {
+        if (!is_same(&input->message, &last->message))
+            problems_add(rows->offline->problems, "two messages stand at ts %" PRIu64 " in the timeline of %.*s",
+                         input->message.ts, (int)input->user.bytes, input->user.data);
+        status = step(rows, input);
+    }
+    return status;
+}
+
+/* What was given last is borrowed from its input, so the others step over it first. */
+static int step_over_last(struct offline_rows *rows)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < rows->count && status == 0; i++)
+        if (&rows->inputs[i] != rows->last)
+            status = step_over(rows, &rows->inputs[i], rows->last);
+    if (status != 0)
+        return status;
+    struct input given = *rows->last;
+    status = step(rows, rows->last);
+    return status == 0 ? step_over(rows, rows->last, &given) : status;
+}
+
+int offline_rows_next(struct offline_rows *rows, struct span *user_r, struct message *message_r)
+{
+    int status = rows->last == NULL ? 0 : step_over_last(rows);
+    if (status != 0)
+        return status;
+    struct input *best = NULL;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        struct input *input = &rows->inputs[i];
+        if (!input->is_at_end && (best == NULL || compare_inputs(input, best) < 0))
+            best = input;
+    }
+    rows->last = best;
+    if (best == NULL)
+        return 0;
+    *user_r = best->user;
+    *message_r = best->message;
+    return 1;
+}

@@ -1,0 +1,189 @@
+#include "storage/offline/run_check.h"
+
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "storage/memtable/memtable.h"
+#include "storage/runs/run_walk.h"
+
+#define TOLD_MAX 20u
+
+/* Both passes go over the same file: `index` over the key index, `rows` over the timelines, side by side, as both are
+ * ordered by user and ts. */
+struct pass {
+    struct run *run;
+    struct run_check *check;
+    MDB_cursor *index;
+    MDB_val index_key, index_value;
+    bool index_is_over;
+    uintptr_t rows_ahead, index_ahead; /* run_read_ahead */
+
+    struct run_entry seen;
+    uint32_t crc;
+    uint32_t told;
+    uint8_t last_key[ROW_KEY_BYTES_MAX];
+    size_t last_key_bytes;
+    struct span filtered_user; /* looked up in the filter last */
+    char user[LIMIT_USER_BYTES];
+};
+
+static struct span span_of_val(MDB_val value)
+{
+    return (struct span){value.mv_data, value.mv_size};
+}
+
+#define TELL(pass, ...)                                                                                                \
+    do {                                                                                                               \
+        if ((pass)->told++ < TOLD_MAX)                                                                                 \
+            problems_add((pass)->check->problems, __VA_ARGS__);                                                        \
+    } while (0)
+
+static void check_order(struct pass *pass, struct span key)
+{
+    struct span last = {(const char *)pass->last_key, pass->last_key_bytes};
+    if (pass->last_key_bytes > 0 && span_compare(last, key) >= 0)
+        TELL(pass, "%s: its keys are not in order at row %" PRIu64, pass->check->path, pass->seen.entries);
+    pass->last_key_bytes = key.bytes < sizeof pass->last_key ? key.bytes : sizeof pass->last_key;
+    memcpy(pass->last_key, key.data, pass->last_key_bytes);
+}
+
+static void check_user(struct pass *pass, struct span user, uint64_t ts)
+{
+    const struct run_check *check = pass->check;
+    if (span_equal(user, pass->filtered_user))
+        return;
+    memcpy(pass->user, user.data, user.bytes);
+    pass->filtered_user = (struct span){pass->user, user.bytes};
+    if (!filter_may_hold(&pass->run->filter, filter_hash(user)))
+        TELL(pass, "%s: its filter does not know %.*s, whose row %" PRIu64 " it holds", check->path, (int)user.bytes,
+             user.data, ts);
+    if (datadir_shard_of(check->datadir, user) != check->shard)
+        TELL(pass, "%s: %.*s does not belong to shard %u", check->path, (int)user.bytes, user.data, check->shard);
+}
+
+/* The next row of the key index, if there is one. */
+static void index_step(struct pass *pass, MDB_cursor_op op)
+{
+    int result = mdb_cursor_get(pass->index, &pass->index_key, &pass->index_value, op);
+    pass->index_is_over = result != 0 || pass->index_key.mv_size == 0
+                          || *(const uint8_t *)pass->index_key.mv_data != ROW_KEY_INDEX_PREFIX;
+    pass->check->keyed_r += !pass->index_is_over;
+    if (!pass->index_is_over)
+        run_read_ahead(&pass->index_ahead, pass->index_key.mv_data);
+}
+
+/* Index rows below the row of (user, ts) stand for no row. */
+static bool index_catch_up(struct pass *pass, struct span wanted)
+{
+    while (!pass->index_is_over) {
+        int order = span_compare(span_of_val(pass->index_key), wanted);
+        if (order >= 0)
+            return order == 0;
+        TELL(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
+        index_step(pass, MDB_NEXT);
+    }
+    return false;
+}
+
+static void check_index(struct pass *pass, struct span user, const struct message *message)
+{
+    uint8_t key[ROW_KEY_BYTES_MAX];
+    if (message->key.bytes == 0)
+        return;
+    uint32_t bytes = row_key_index(user, message->ts, key);
+    uint64_t hash = memtable_key_hash(datadir_key_seed(pass->check->datadir), message->key);
+    if (!index_catch_up(pass, (struct span){(const char *)key, bytes})) {
+        TELL(pass, "%s: the keyed send of %.*s at %" PRIu64 " is not in its key index", pass->check->path,
+             (int)user.bytes, user.data, message->ts);
+        return;
+    }
+    if (pass->index_value.mv_size != 8 || bytes_load_le64(pass->index_value.mv_data) != hash)
+        TELL(pass, "%s: the key of %.*s at %" PRIu64 " is not the one of its key index", pass->check->path,
+             (int)user.bytes, user.data, message->ts);
+    index_step(pass, MDB_NEXT);
+}
+
+static void check_row(struct pass *pass, struct span key, struct span value)
+{
+    struct span user;
+    struct message message;
+    uint64_t ts;
+    bool is_index;
+    int status = row_key_parse(key, &user, &ts, &is_index);
+    if (status == 0 && is_index)
+        return;
+    if (status != 0 || row_decode(user, ts, value, &message) != 0 || ts == 0 || ts > LIMIT_TS_MAX) {
+        TELL(pass, "%s: row %" PRIu64 " cannot be read", pass->check->path, pass->seen.entries);
+        return;
+    }
+    if (pass->seen.rows++ == 0)
+        pass->seen.ts_min = ts;
+    pass->seen.ts_min = ts < pass->seen.ts_min ? ts : pass->seen.ts_min;
+    pass->seen.ts_max = ts > pass->seen.ts_max ? ts : pass->seen.ts_max;
+    check_user(pass, user, ts);
+    check_index(pass, user, &message);
+}
+
+static void check_crc(struct pass *pass, MDB_cursor *cursor)
+{
+    MDB_val key = {sizeof RUN_CRC_KEY - 1, (void *)RUN_CRC_KEY}, value;
+    if (mdb_cursor_get(cursor, &key, &value, MDB_SET) != 0 || value.mv_size != 4)
+        TELL(pass, "%s: it has no checksum", pass->check->path);
+    else if (bytes_load_le32(value.mv_data) != pass->crc)
+        TELL(pass, "%s: its rows do not have the checksum that they were written with: " RUN_ADVICE, pass->check->path);
+}
+
+static void check_entry(struct pass *pass)
+{
+    const struct run_entry *named = &pass->run->entry, *seen = &pass->seen;
+    if (seen->rows != named->rows || seen->ts_min != named->ts_min || seen->ts_max != named->ts_max)
+        TELL(pass,
+             "%s: it holds %" PRIu64 " rows from ts %" PRIu64 " to %" PRIu64 ", the manifest says %" PRIu64
+             " from %" PRIu64 " to %" PRIu64,
+             pass->check->path, seen->rows, seen->ts_min, seen->ts_max, named->rows, named->ts_min, named->ts_max);
+}
+
+static void check_all(struct pass *pass, MDB_cursor *cursor)
+{
+    MDB_val key, value;
+    index_step(pass, MDB_FIRST);
+    int result = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    for (; result == 0; result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+        run_read_ahead(&pass->rows_ahead, key.mv_data);
+        check_order(pass, span_of_val(key));
+        pass->seen.entries++;
+        if (key.mv_size > 0 && *(const uint8_t *)key.mv_data == RUN_FILTER_PREFIX)
+            continue;
+        pass->crc = run_crc(pass->crc, span_of_val(key), span_of_val(value));
+        check_row(pass, span_of_val(key), span_of_val(value));
+    }
+    if (result != MDB_NOTFOUND)
+        TELL(pass, "%s: it cannot be read: %s: " RUN_ADVICE, pass->check->path, mdb_strerror(result));
+    if (!pass->index_is_over)
+        TELL(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
+    check_crc(pass, cursor);
+    check_entry(pass);
+}
+
+void run_check(struct run *run, struct run_check *check)
+{
+    struct pass pass = {.run = run, .check = check};
+    MDB_cursor *cursor;
+    MDB_txn *txn;
+    int result = mdb_txn_begin(run->env, NULL, MDB_RDONLY, &txn);
+    if (result != 0) {
+        problems_add(check->problems, "%s: it cannot be read: %s", check->path, mdb_strerror(result));
+        return;
+    }
+    result = mdb_cursor_open(txn, run->dbi, &cursor);
+    if (result == 0)
+        result = mdb_cursor_open(txn, run->dbi, &pass.index);
+    if (result == 0) {
+        check_all(&pass, cursor);
+        mdb_cursor_close(pass.index);
+        mdb_cursor_close(cursor);
+    } else {
+        problems_add(check->problems, "%s: it cannot be read: %s", check->path, mdb_strerror(result));
+    }
+    mdb_txn_abort(txn);
+}

@@ -1,0 +1,396 @@
+#include "storage/runs/manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "storage/page_guard.h"
+
+#define MANIFEST_VERSION 1u
+#define MANIFEST_MAP_BYTES (UINT64_C(64) << 20)
+#define RUN_KEY_BYTES 16u /* run-NNNNNNNNNNNN */
+#define MARKS_KEY "marks"
+
+/* Values, little endian: u32 CRC of what follows, u32 level or version, u64 each. */
+enum {
+    VALUE_CRC = 0,
+    VALUE_WORD = 4,
+    VALUE_NUMBERS = 8,
+    RUN_NUMBERS = 7,
+    MARKS_NUMBERS = 5,
+    RUN_VALUE_BYTES = VALUE_NUMBERS + 8 * RUN_NUMBERS,
+    MARKS_VALUE_BYTES = VALUE_NUMBERS + 8 * MARKS_NUMBERS,
+};
+
+struct manifest {
+    MDB_env *env;
+    MDB_dbi dbi;
+    bool is_committing;
+    bool is_in_doubt;
+};
+
+int manifest_errno(int lmdb_result)
+{
+    switch (lmdb_result) {
+    case MDB_MAP_FULL: return -ENOSPC;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_NOTFOUND:
+    case MDB_INCOMPATIBLE:
+    case MDB_BAD_VALSIZE: return -EBADMSG;
+    case MDB_SUCCESS: return 0;
+    default: return lmdb_result > 0 ? -lmdb_result : -EIO;
+    }
+}
+
+static void value_write(uint8_t *out, uint32_t word, const uint64_t *numbers, uint32_t count)
+{
+    bytes_store_le32(out + VALUE_WORD, word);
+    for (uint32_t i = 0; i < count; i++)
+        bytes_store_le64(out + VALUE_NUMBERS + 8 * i, numbers[i]);
+    bytes_store_le32(out + VALUE_CRC, hash_crc32c(0, out + VALUE_WORD, 4 + 8 * count));
+}
+
+static int value_read(const MDB_val *value, uint32_t *word_r, uint64_t *numbers_r, uint32_t count)
+{
+    const uint8_t *in = value->mv_data;
+    if (value->mv_size != VALUE_NUMBERS + 8 * count)
+        return -EBADMSG;
+    if (bytes_load_le32(in + VALUE_CRC) != hash_crc32c(0, in + VALUE_WORD, 4 + 8 * count))
+        return -EBADMSG;
+    *word_r = bytes_load_le32(in + VALUE_WORD);
+    for (uint32_t i = 0; i < count; i++)
+        numbers_r[i] = bytes_load_le64(in + VALUE_NUMBERS + 8 * i);
+    return 0;
+}
+
+static int put_marks(struct manifest *manifest, MDB_txn *txn, const struct manifest_marks *marks)
+{
+    uint8_t bytes[MARKS_VALUE_BYTES];
+    uint64_t numbers[MARKS_NUMBERS] = {marks->last_ts, marks->applied.generation, marks->applied.bytes, marks->next_id,
+                                       marks->next_seq};
+    value_write(bytes, MANIFEST_VERSION, numbers, MARKS_NUMBERS);
+    MDB_val key = {sizeof MARKS_KEY - 1, (void *)MARKS_KEY};
+    MDB_val value = {sizeof bytes, bytes};
+    return mdb_put(txn, manifest->dbi, &key, &value, 0);
+}
+
+static int take_marks(const MDB_val *value, struct manifest_marks *marks_r)
+{
+    uint64_t numbers[MARKS_NUMBERS];
+    uint32_t version;
+    if (value_read(value, &version, numbers, MARKS_NUMBERS) != 0 || version != MANIFEST_VERSION)
+        return -EBADMSG;
+    *marks_r = (struct manifest_marks){
+        .applied = {numbers[1], numbers[2]}, .last_ts = numbers[0], .next_id = numbers[3], .next_seq = numbers[4]};
+    return 0;
+}
+
+static void run_key(uint64_t id, char out[RUN_KEY_BYTES + 1])
+{
+    ASSERT(id < UINT64_C(1000000000000));
+    snprintf(out, RUN_KEY_BYTES + 1, "run-%012" PRIu64, id);
+}
+
+static int put_run(struct manifest *manifest, MDB_txn *txn, const struct run_entry *entry)
+{
+    char name[RUN_KEY_BYTES + 1];
+    uint8_t bytes[RUN_VALUE_BYTES];
+    uint64_t numbers[RUN_NUMBERS] = {entry->seq_first, entry->seq_last, entry->rows,      entry->entries,
+                                     entry->ts_min,    entry->ts_max,   entry->file_bytes};
+    value_write(bytes, entry->level, numbers, RUN_NUMBERS);
+    run_key(entry->id, name);
+    MDB_val key = {RUN_KEY_BYTES, name};
+    MDB_val value = {sizeof bytes, bytes};
+    return mdb_put(txn, manifest->dbi, &key, &value, MDB_NOOVERWRITE);
+}
+
+static int take_run(const MDB_val *key, const MDB_val *value, struct run_entry *entry_r)
+{
+    char name[RUN_KEY_BYTES + 1] = {0};
+    uint64_t numbers[RUN_NUMBERS];
+    if (key->mv_size != RUN_KEY_BYTES || memcmp(key->mv_data, "run-", 4) != 0)
+        return -EBADMSG;
+    memcpy(name, key->mv_data, RUN_KEY_BYTES);
+    if (strspn(name + 4, "0123456789") != RUN_KEY_BYTES - 4
+        || value_read(value, &entry_r->level, numbers, RUN_NUMBERS) != 0)
+        return -EBADMSG;
+    entry_r->id = strtoull(name + 4, NULL, 10);
+    entry_r->seq_first = numbers[0];
+    entry_r->seq_last = numbers[1];
+    entry_r->rows = numbers[2];
+    entry_r->entries = numbers[3];
+    entry_r->ts_min = numbers[4];
+    entry_r->ts_max = numbers[5];
+    entry_r->file_bytes = numbers[6];
+    return 0;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct run_entry *x = a, *y = b;
+    return x->seq_first < y->seq_first ? -1 : x->seq_first > y->seq_first;
+}
+
+static int take_rows(MDB_cursor *cursor, struct manifest_state *state)
+{
+    MDB_val key, value;
+    bool has_marks = false;
+    int status = 0;
+    int result = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    for (; result == 0 && status == 0; result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+        if (key.mv_size == sizeof MARKS_KEY - 1 && memcmp(key.mv_data, MARKS_KEY, key.mv_size) == 0) {
+            has_marks = true;
+            status = take_marks(&value, &state->marks);
+            continue;
+        }
+        struct run_entry *grown = realloc(state->entries, (state->count + 1) * sizeof *grown);
+        if (grown == NULL)
+            return -ENOMEM;
+        state->entries = grown;
+        status = take_run(&key, &value, &state->entries[state->count++]);
+    }
+    if (status == 0 && result != MDB_NOTFOUND)
+        status = manifest_errno(result);
+    if (status == 0 && !has_marks)
+        status = -EBADMSG;
+    if (state->count > 0)
+        qsort(state->entries, state->count, sizeof *state->entries, compare_entries);
+    return status;
+}
+
+static int load(struct manifest *manifest, struct manifest_state *state)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    int result = mdb_txn_begin(manifest->env, NULL, MDB_RDONLY, &txn);
+    if (result != 0)
+        return manifest_errno(result);
+    result = mdb_dbi_open(txn, NULL, 0, &manifest->dbi);
+    if (result == 0)
+        result = mdb_cursor_open(txn, manifest->dbi, &cursor);
+    int status = result == 0 ? take_rows(cursor, state) : manifest_errno(result);
+    if (result == 0)
+        mdb_cursor_close(cursor);
+    mdb_txn_abort(txn);
+    return status;
+}
+
+/* A process that was killed while it read (a backup) has left its reader in the lock file: no page that stood at that
+ * time would be used again. */
+static int forget_dead_readers(struct manifest *manifest)
+{
+    int dead;
+    return mdb_reader_check(manifest->env, &dead);
+}
+
+struct loading {
+    struct manifest *manifest;
+    struct manifest_state *state;
+};
+
+static int load_guarded(void *context)
+{
+    const struct loading *loading = context;
+    int result = forget_dead_readers(loading->manifest);
+    if (result != 0)
+        return manifest_errno(result);
+    return load(loading->manifest, loading->state);
+}
+
+/* A file that was cut short would end the process at the first page that is missing. */
+static int check_size(struct manifest *manifest)
+{
+    struct stat stat;
+    MDB_envinfo info;
+    MDB_stat pages;
+    int fd;
+    if (mdb_env_get_fd(manifest->env, &fd) != 0 || fstat(fd, &stat) != 0)
+        return -EIO;
+    mdb_env_info(manifest->env, &info);
+    mdb_env_stat(manifest->env, &pages);
+    return (uint64_t)stat.st_size < (info.me_last_pgno + 1) * pages.ms_psize ? -EBADMSG : 0;
+}
+
+struct making {
+    MDB_env *env;
+    const char *path;
+    const struct manifest_marks *marks;
+};
+
+/* Guarded: where the disk did not take what was written, the map has no page to read. */
+static int make_in(void *context)
+{
+    const struct making *making = context;
+    struct manifest manifest = {.env = making->env};
+    MDB_env *env = making->env;
+    MDB_txn *txn;
+    mdb_env_set_mapsize(env, MANIFEST_MAP_BYTES);
+    int result = mdb_env_open(env, making->path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    if (result == 0)
+        result = mdb_txn_begin(env, NULL, 0, &txn);
+    if (result != 0)
+        return manifest_errno(result);
+    result = mdb_dbi_open(txn, NULL, 0, &manifest.dbi);
+    if (result == 0)
+        result = put_marks(&manifest, txn, making->marks);
+    if (result == 0)
+        return manifest_errno(mdb_txn_commit(txn));
+    mdb_txn_abort(txn);
+    return manifest_errno(result);
+}
+
+int manifest_make(const char *path, const struct manifest_marks *marks)
+{
+    MDB_env *env;
+    if (mdb_env_create(&env) != 0)
+        return -ENOMEM;
+    int status = page_guard_run(make_in, &(struct making){env, path, marks});
+    mdb_env_close(env);
+    return status;
+}
+
+static int open_file(struct manifest **manifest_r, const char *path, unsigned flags, struct manifest_state *state_r,
+                     struct store_error *error_r)
+{
+    struct manifest *manifest = calloc(1, sizeof *manifest);
+    *state_r = (struct manifest_state){0};
+    if (manifest == NULL || mdb_env_create(&manifest->env) != 0) {
+        free(manifest);
+        return -ENOMEM;
+    }
+    mdb_env_set_mapsize(manifest->env, MANIFEST_MAP_BYTES);
+    int result = mdb_env_open(manifest->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
+    /* The commit of a process that was killed in it may be in the page cache only. */
+    if (result == 0 && (flags & MDB_RDONLY) == 0)
+        result = mdb_env_sync(manifest->env, 1);
+    int status = result == 0 ? check_size(manifest) : manifest_errno(result);
+    if (status == 0)
+        status = page_guard_run(load_guarded, &(struct loading){manifest, state_r});
+    if (status == 0) {
+        *manifest_r = manifest;
+        return 0;
+    }
+    free(state_r->entries);
+    *state_r = (struct manifest_state){0};
+    snprintf(error_r->text, sizeof error_r->text,
+             status == -EBADMSG ? "%s is damaged: restore it from a backup of the data directory" : "%s: %s", path,
+             strerror(-status));
+    manifest_close(&manifest);
+    return status;
+}
+
+int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
+                  struct store_error *error_r)
+{
+    return open_file(manifest_r, path, 0, state_r, error_r);
+}
+
+int manifest_read(const char *path, bool is_live, struct manifest_state *state_r, struct store_error *error_r)
+{
+    struct manifest *manifest = NULL;
+    int status = open_file(&manifest, path, MDB_RDONLY | (is_live ? 0 : MDB_NOLOCK), state_r, error_r);
+    if (status == -ENOENT) {
+        snprintf(error_r->text, sizeof error_r->text, "%s is missing: restore it from a backup of the data directory",
+                 path);
+        status = -EBADMSG;
+    }
+    manifest_close(&manifest);
+    return status;
+}
+
+void manifest_close(struct manifest **manifest)
+{
+    if (*manifest == NULL)
+        return;
+    mdb_env_close((*manifest)->env);
+    free(*manifest);
+    *manifest = NULL;
+}
+
+static int put_changes(struct manifest *manifest, MDB_txn *txn, const struct manifest_marks *marks,
+                       const struct run_entry *added, const uint64_t *removed_ids, uint32_t removed_count)
+{
+    char name[RUN_KEY_BYTES + 1];
+    int result = put_marks(manifest, txn, marks);
+    for (uint32_t i = 0; i < removed_count && result == 0; i++) {
+        run_key(removed_ids[i], name);
+        MDB_val key = {RUN_KEY_BYTES, name};
+        result = mdb_del(txn, manifest->dbi, &key, NULL);
+    }
+    if (added != NULL && result == 0)
+        result = put_run(manifest, txn, added);
+    return result;
+}
+
+struct change {
+    struct manifest *manifest;
+    const struct manifest_marks *marks;
+    const struct run_entry *added;
+    const uint64_t *removed_ids;
+    uint32_t removed_count;
+};
+
+static int commit(void *context)
+{
+    const struct change *change = context;
+    struct manifest *manifest = change->manifest;
+    MDB_txn *txn;
+    int result = forget_dead_readers(manifest);
+    if (result == 0)
+        result = mdb_txn_begin(manifest->env, NULL, 0, &txn);
+    if (result == MDB_PANIC)
+        manifest->is_in_doubt = true;
+    if (result != 0)
+        return manifest_errno(result);
+    result = put_changes(manifest, txn, change->marks, change->added, change->removed_ids, change->removed_count);
+    if (result != 0) {
+        mdb_txn_abort(txn);
+        return manifest_errno(result);
+    }
+    return manifest_errno(mdb_txn_commit(txn));
+}
+
+static int commit_guarded(void *context)
+{
+    const struct change *change = context;
+    int status = commit(context);
+    change->manifest->is_committing = false;
+    return status;
+}
+
+/* Whether a page of the manifest that cannot be read has left a transaction behind is told by a mark that only a return
+ * takes away: LMDB's own lock may be held then. */
+int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
+                    const uint64_t *removed_ids, uint32_t removed_count)
+{
+    struct change change = {manifest, marks, added, removed_ids, removed_count};
+    if (manifest->is_in_doubt)
+        return -EIO;
+    manifest->is_committing = true;
+    int status = page_guard_run(commit_guarded, &change);
+    if (manifest->is_committing)
+        manifest->is_in_doubt = true;
+    return status;
+}
+
+/* LMDB begins no transaction any more once a meta page may or may not have been written. */
+bool manifest_is_in_doubt(struct manifest *manifest)
+{
+    MDB_txn *txn;
+    if (manifest->is_in_doubt)
+        return true;
+    if (mdb_txn_begin(manifest->env, NULL, 0, &txn) != 0)
+        manifest->is_in_doubt = true;
+    else
+        mdb_txn_abort(txn);
+    return manifest->is_in_doubt;
+}

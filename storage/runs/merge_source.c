@@ -1,0 +1,102 @@
+/* merge_source.c: the rows of several runs as one, in key order: what a merge writes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/list.h"
+#include "storage/runs/run_walk.h"
+#include "storage/runs/store_private.h"
+
+struct merge_source {
+    struct run_source source;
+    bool has_given; /* the row of the first in `order`, which stands in its map until it steps */
+    uint32_t input_count;
+    uint32_t count;          /* of those that are not at their end: */
+    struct run_walk **order; /* by their keys; it stands behind the inputs */
+    struct run_walk inputs[];
+};
+
+/* The key of order[at] has grown, or it has come to its end: to where it belongs. */
+static void sink(struct merge_source *source, uint32_t at)
+{
+    struct run_walk **order = source->order, *moved = order[at];
+    for (; at + 1 < source->count; at++) {
+        if (!moved->is_at_end && span_compare(moved->key, order[at + 1]->key) <= 0)
+            break;
+        order[at] = order[at + 1];
+    }
+    order[at] = moved;
+    source->count -= moved->is_at_end;
+}
+
+static int step(struct merge_source *source, uint32_t at)
+{
+    struct run_walk *input = source->order[at];
+    int result = run_walk_step(input);
+    if (FAULT(MERGE_DROPS_ROWS) && result == 0 && !input->is_at_end && (uint8_t)input->value.data[0] % 16 == 0)
+        result = run_walk_step(input);
+    sink(source, at);
+    return manifest_errno(result);
+}
+
+/* A row that a crash between manifest and log release brought into several runs is given once. */
+static int step_over_given(struct merge_source *source)
+{
+    int status = 0;
+    while (status == 0 && source->count > 1 && span_equal(source->order[0]->key, source->order[1]->key))
+        status = step(source, 1);
+    return status == 0 ? step(source, 0) : status;
+}
+
+static int source_next(struct run_source *base, struct span *key_r, struct span *value_r)
+{
+    struct merge_source *source = container_of(base, struct merge_source, source);
+    int status = source->has_given ? step_over_given(source) : 0;
+    source->has_given = status == 0 && source->count > 0;
+    if (!source->has_given)
+        return status;
+    *key_r = source->order[0]->key;
+    *value_r = source->order[0]->value;
+    return 1;
+}
+
+static void source_close(struct run_source *base)
+{
+    struct merge_source *source = container_of(base, struct merge_source, source);
+    for (uint32_t i = 0; i < source->input_count; i++)
+        run_walk_close(&source->inputs[i]);
+    free(source);
+}
+
+/* At the front, and then where it belongs. */
+static int add_input(struct merge_source *source, struct run *run)
+{
+    struct run_walk *input = &source->inputs[source->input_count++];
+    int result = run_walk_open(input, run, (struct span){"", 0});
+    if (result != 0)
+        return manifest_errno(result);
+    memmove(source->order + 1, source->order, source->count++ * sizeof source->order[0]);
+    source->order[0] = input;
+    sink(source, 0);
+    return 0;
+}
+
+int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count)
+{
+    size_t input_bytes = sizeof(struct run_walk) + sizeof(struct run_walk *);
+    struct merge_source *source = calloc(1, sizeof *source + count * input_bytes);
+    if (source == NULL)
+        return -ENOMEM;
+    source->source = (struct run_source){source_next, source_close};
+    source->order = (struct run_walk **)(void *)&source->inputs[count];
+    for (uint32_t i = 0; i < count; i++) {
+        int status = add_input(source, runs[i]);
+        if (status != 0) {
+            source_close(&source->source);
+            return status;
+        }
+    }
+    *source_r = &source->source;
+    return 0;
+}

@@ -1,0 +1,360 @@
+#include "storage/runs/run_pages.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/fault.h"
+
+#define PAGE_HEADER_BYTES 16u
+#define NODE_HEADER_BYTES 8u
+#define SLOT_BYTES sizeof(uint16_t)
+/* LMDB's: two nodes fit into a page; a row that is larger has its value on overflow pages. */
+#define NODE_BYTES_MAX (((RUN_PAGE_BYTES - PAGE_HEADER_BYTES) / 2 & ~1u) - SLOT_BYTES)
+#define META_PAGES 2u
+#define OVERFLOW_PAGES(bytes) ((PAGE_HEADER_BYTES + (bytes) + RUN_PAGE_BYTES - 1) / RUN_PAGE_BYTES)
+/* What goes to the disk at once: a log write that comes behind it waits for some 0.5 ms. */
+#define CHUNK_PAGES 128u
+_Static_assert(OVERFLOW_PAGES(RUN_PAGES_VALUE_BYTES_MAX) < CHUNK_PAGES, "a value fits into a chunk");
+
+/* Branches of the longest keys have seven children, of ours 26 and more: 2^36 pages are fewer than 13 levels of them.
+ */
+#define LEVELS_MAX 13u
+
+enum page_kind { PAGE_BRANCH = 0x01, PAGE_LEAF = 0x02, PAGE_OVERFLOW = 0x04, PAGE_META = 0x08 };
+enum node_flag { NODE_VALUE_ELSEWHERE = 0x01 };
+
+struct page_header {
+    uint64_t number;
+    uint16_t pad;
+    uint16_t kind;
+    union {
+        struct {
+            uint16_t lower; /* end of the slots, which hold the places of the nodes in key order */
+            uint16_t upper; /* begin of the nodes, which fill the page from its end */
+        };
+        uint32_t overflow_pages;
+    };
+};
+_Static_assert(sizeof(struct page_header) == PAGE_HEADER_BYTES, "as LMDB has it");
+
+/* Then the key; in a leaf the value, or the number of its first overflow page. */
+struct node_header {
+    /* In a branch the number of the child's page; in a leaf 32 bits of value size, then flags. */
+#if __BYTE_ORDER == __LITTLE_ENDIAN
+    uint16_t low, middle;
+#else
+    uint16_t middle, low;
+#endif
+    uint16_t high;
+    uint16_t key_bytes;
+};
+_Static_assert(sizeof(struct node_header) == NODE_HEADER_BYTES, "as LMDB has it");
+
+struct tree {
+    uint32_t pad; /* in the first of a meta page: the page size */
+    uint16_t flags;
+    uint16_t depth;
+    uint64_t branch_pages;
+    uint64_t leaf_pages;
+    uint64_t overflow_pages;
+    uint64_t entries;
+    uint64_t root;
+};
+
+struct meta {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t address;
+    uint64_t map_bytes;
+    struct tree free_pages;
+    struct tree rows;
+    uint64_t last_page;
+    uint64_t transaction;
+};
+#define META_MAGIC 0xBEEFC0DEu
+#define META_VERSION 1u
+#define TREE_INTEGER_KEYS 0x08u
+#define NO_PAGE UINT64_MAX
+
+/* The page of a level that is being filled. Its first key also stands beside it: a branch has none for its first
+ * child. */
+struct level {
+    _Alignas(8) uint8_t page[RUN_PAGE_BYTES];
+    uint8_t first_key[RUN_PAGES_KEY_BYTES_MAX];
+    uint32_t first_key_bytes;
+};
+
+struct run_pages {
+    uint8_t *chunk; /* CHUNK_PAGES */
+    uint32_t chunk_count;
+    uint64_t chunk_begin; /* the number of its first page */
+    int fd;
+    bool is_read_soon;
+    int status;
+    struct tree tree;
+    struct level levels[LEVELS_MAX]; /* [0]: of the leaves; tree.depth of them are in use */
+};
+
+/* -- out -- */
+
+static void write_chunk(struct run_pages *pages)
+{
+    size_t bytes = (size_t)pages->chunk_count * RUN_PAGE_BYTES;
+    off_t offset = (off_t)(pages->chunk_begin * RUN_PAGE_BYTES);
+    if (pages->status == 0 && bytes > 0)
+        pages->status = file_write(pages->fd, pages->chunk, bytes, offset);
+    if (pages->status == 0 && pages->is_read_soon)
+        (void)posix_fadvise(pages->fd, offset, (off_t)bytes, POSIX_FADV_WILLNEED);
+    pages->chunk_begin += pages->chunk_count;
+    pages->chunk_count = 0;
+}
+
+/* Room for the next pages of the file. */
+static uint8_t *take_pages(struct run_pages *pages, uint32_t count, uint64_t *number_r)
+{
+    if (pages->chunk_count + count > CHUNK_PAGES)
+        write_chunk(pages);
+    uint8_t *at = pages->chunk + (size_t)pages->chunk_count * RUN_PAGE_BYTES;
+    *number_r = pages->chunk_begin + pages->chunk_count;
+    pages->chunk_count += count;
+    return at;
+}
+
+/* -- a page -- */
+
+static struct page_header *header_of(struct level *level)
+{
+    return (struct page_header *)level->page;
+}
+
+static void clear_page(struct level *level, enum page_kind kind)
+{
+    *header_of(level) = (struct page_header){.kind = kind, .lower = PAGE_HEADER_BYTES, .upper = RUN_PAGE_BYTES};
+}
+
+static uint32_t node_bytes(size_t key_bytes, size_t value_bytes)
+{
+    return (uint32_t)(NODE_HEADER_BYTES + key_bytes + value_bytes + 1) & ~1u;
+}
+
+static bool has_room(struct level *level, uint32_t bytes)
+{
+    const struct page_header *header = header_of(level);
+    return (uint32_t)header->upper - header->lower >= bytes + SLOT_BYTES;
+}
+
+static uint8_t *add_node(struct level *level, uint32_t bytes, struct node_header node, struct span key)
+{
+    struct page_header *header = header_of(level);
+    ASSERT(has_room(level, bytes));
+    header->upper = (uint16_t)(header->upper - bytes);
+    memcpy(level->page + header->lower, &header->upper, SLOT_BYTES);
+    header->lower = (uint16_t)(header->lower + SLOT_BYTES);
+    uint8_t *at = level->page + header->upper;
+    memcpy(at, &node, sizeof node);
+    memcpy(at + sizeof node, key.data, key.bytes);
+    return at + sizeof node + key.bytes;
+}
+
+static void keep_first_key(struct level *level, struct span key)
+{
+    memcpy(level->first_key, key.data, key.bytes);
+    level->first_key_bytes = (uint32_t)key.bytes;
+}
+
+/* -- branches -- */
+
+static void put_child(struct run_pages *pages, uint32_t height, struct span key, uint64_t child);
+
+/* The page goes out; then it is empty. */
+static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *number_r)
+{
+    struct level *level = &pages->levels[height];
+    uint8_t *out = take_pages(pages, 1, number_r);
+    struct page_header *header = header_of(level);
+    header->number = *number_r;
+    memcpy(out, level->page, header->lower);
+    memset(out + header->lower, 0, (size_t)(header->upper - header->lower));
+    memcpy(out + header->upper, level->page + header->upper, RUN_PAGE_BYTES - header->upper);
+    *(height == 0 ? &pages->tree.leaf_pages : &pages->tree.branch_pages) += 1;
+    clear_page(level, height == 0 ? PAGE_LEAF : PAGE_BRANCH);
+}
+
+/* The page goes out, and into the branch above it. */
+static void hand_up(struct run_pages *pages, uint32_t height)
+{
+    const struct level *level = &pages->levels[height];
+    struct span key = {(const char *)level->first_key, level->first_key_bytes};
+    uint64_t number;
+    finish_page(pages, height, &number);
+    put_child(pages, height + 1, key, number);
+}
+
+static void add_child(struct level *level, struct span key, uint64_t child)
+{
+    struct node_header node = {
+        .low = (uint16_t)child, .middle = (uint16_t)(child >> 16), .high = (uint16_t)(child >> 32)};
+    if (header_of(level)->lower == PAGE_HEADER_BYTES) {
+        keep_first_key(level, key);
+        key.bytes = 0;
+    }
+    node.key_bytes = (uint16_t)key.bytes;
+    (void)add_node(level, node_bytes(key.bytes, 0), node, key);
+}
+
+/* The last child that was added, its key copied to `key`. */
+static uint64_t take_last_child(struct level *level, uint8_t key[RUN_PAGES_KEY_BYTES_MAX], struct span *key_r)
+{
+    struct page_header *header = header_of(level);
+    const uint8_t *at = level->page + header->upper;
+    struct node_header node;
+    memcpy(&node, at, sizeof node);
+    memcpy(key, at + sizeof node, node.key_bytes);
+    *key_r = (struct span){(const char *)key, node.key_bytes};
+    header->upper = (uint16_t)(header->upper + node_bytes(node.key_bytes, 0));
+    header->lower = (uint16_t)(header->lower - SLOT_BYTES);
+    return node.low | (uint64_t)node.middle << 16 | (uint64_t)node.high << 32;
+}
+
+/* LMDB wants at least two children in a branch: one that is full leaves its last to the next. */
+static void put_child(struct run_pages *pages, uint32_t height, struct span key, uint64_t child)
+{
+    struct level *level = &pages->levels[height];
+    uint8_t last_key[RUN_PAGES_KEY_BYTES_MAX];
+    struct span last;
+    ASSERT(height < LEVELS_MAX);
+    if (height == pages->tree.depth) {
+        pages->tree.depth++;
+        clear_page(level, PAGE_BRANCH);
+    }
+    if (!has_room(level, node_bytes(key.bytes, 0))) {
+        uint64_t last_child = take_last_child(level, last_key, &last);
+        hand_up(pages, height);
+        add_child(level, last, last_child);
+    }
+    add_child(level, key, child);
+}
+
+/* -- leaves -- */
+
+static uint64_t put_overflow(struct run_pages *pages, struct span value)
+{
+    uint32_t count = (uint32_t)OVERFLOW_PAGES(value.bytes);
+    uint64_t number;
+    uint8_t *out = take_pages(pages, count, &number);
+    struct page_header header = {.number = number, .kind = PAGE_OVERFLOW, .overflow_pages = count};
+    memcpy(out, &header, sizeof header);
+    memcpy(out + sizeof header, value.data, value.bytes);
+    memset(out + sizeof header + value.bytes, 0, (size_t)count * RUN_PAGE_BYTES - sizeof header - value.bytes);
+    pages->tree.overflow_pages += count;
+    return number;
+}
+
+int run_pages_put(struct run_pages *pages, struct span key, struct span value)
+{
+    struct level *level = &pages->levels[0];
+    struct node_header node = {
+        .low = (uint16_t)value.bytes, .middle = (uint16_t)(value.bytes >> 16), .key_bytes = (uint16_t)key.bytes};
+    uint64_t number;
+    ASSERT(key.bytes > 0 && key.bytes <= RUN_PAGES_KEY_BYTES_MAX && value.bytes <= RUN_PAGES_VALUE_BYTES_MAX);
+    if (node_bytes(key.bytes, value.bytes) > NODE_BYTES_MAX) {
+        number = put_overflow(pages, value);
+        value = (struct span){(const char *)&number, sizeof number};
+        node.high = NODE_VALUE_ELSEWHERE;
+    }
+    uint32_t bytes = node_bytes(key.bytes, value.bytes);
+    if (!has_room(level, bytes))
+        hand_up(pages, 0);
+    if (header_of(level)->lower == PAGE_HEADER_BYTES)
+        keep_first_key(level, key);
+    memcpy(add_node(level, bytes, node, key), value.data, value.bytes);
+    pages->tree.entries++;
+    return pages->status;
+}
+
+/* -- the file -- */
+
+int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_soon)
+{
+    struct run_pages *pages = malloc(sizeof *pages);
+    if (pages == NULL)
+        return -ENOMEM;
+    pages->chunk = aligned_alloc(FILE_BLOCK_BYTES, (size_t)CHUNK_PAGES * RUN_PAGE_BYTES);
+    pages->fd = pages->chunk == NULL ? -ENOMEM : file_open_direct(path, O_CREAT | O_TRUNC);
+    if (pages->fd < 0) {
+        int status = pages->fd;
+        free(pages->chunk);
+        free(pages);
+        return status;
+    }
+    /* The meta pages are zeros until all else is there. */
+    memset(pages->chunk, 0, META_PAGES * RUN_PAGE_BYTES);
+    pages->chunk_count = META_PAGES;
+    pages->chunk_begin = 0;
+    pages->is_read_soon = is_read_soon;
+    pages->status = 0;
+    pages->tree = (struct tree){.depth = 1};
+    clear_page(&pages->levels[0], PAGE_LEAF);
+    *pages_r = pages;
+    return 0;
+}
+
+static void finish_tree(struct run_pages *pages)
+{
+    uint32_t height = 0;
+    for (; height + 1 < pages->tree.depth; height++)
+        hand_up(pages, height);
+    finish_page(pages, height, &pages->tree.root);
+}
+
+/* The file as of no transaction, and as of the first one: LMDB takes the newer of both. */
+static void write_meta(struct run_pages *pages, uint64_t page_count)
+{
+    struct meta meta = {.magic = META_MAGIC,
+                        .version = META_VERSION,
+                        .map_bytes = page_count * RUN_PAGE_BYTES,
+                        .free_pages = {.pad = RUN_PAGE_BYTES, .flags = TREE_INTEGER_KEYS, .root = NO_PAGE},
+                        .rows = {.root = NO_PAGE},
+                        .last_page = META_PAGES - 1};
+    memset(pages->chunk, 0, META_PAGES * RUN_PAGE_BYTES);
+    for (uint64_t i = 0; i < META_PAGES; i++) {
+        uint8_t *out = pages->chunk + i * RUN_PAGE_BYTES;
+        struct page_header header = {.number = i, .kind = PAGE_META};
+        memcpy(out, &header, sizeof header);
+        memcpy(out + sizeof header, &meta, sizeof meta);
+        meta.rows = pages->tree;
+        meta.last_page = page_count - 1;
+        meta.transaction = 1;
+    }
+    pages->chunk_begin = 0;
+    pages->chunk_count = META_PAGES;
+    write_chunk(pages);
+}
+
+int run_pages_finish(struct run_pages *pages, uint64_t *file_bytes_r)
+{
+    ASSERT(pages->tree.entries > 0);
+    finish_tree(pages);
+    write_chunk(pages);
+    uint64_t page_count = pages->chunk_begin;
+    write_meta(pages, page_count);
+    if (pages->status == 0 && !FAULT(RUN_NOT_SYNCED) && fdatasync(pages->fd) != 0)
+        pages->status = -errno;
+    *file_bytes_r = page_count * RUN_PAGE_BYTES;
+    return pages->status;
+}
+
+void run_pages_close(struct run_pages **pages)
+{
+    if (*pages == NULL)
+        return;
+    close((*pages)->fd);
+    free((*pages)->chunk);
+    free(*pages);
+    *pages = NULL;
+}

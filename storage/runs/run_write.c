@@ -1,0 +1,192 @@
+/* run_write.c: rows in key order into a file: counted, summed and given to run_pages, then their filter and checksum.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "storage/page_guard.h"
+#include "storage/runs/run.h"
+#include "storage/runs/run_pages.h"
+#include "storage/wal/segment.h"
+
+#define SLICE_ENTRIES 12000u
+/* Of large texts. */
+#define SLICE_BYTES (8u << 20)
+/* Runs up to this level hold what is recent: whoever was away for a while asks for it, and the next merge too. */
+#define CACHED_LEVEL 1u
+#define FILTER_CHUNK_BYTES 65536u
+_Static_assert(FILTER_CHUNK_BYTES <= RUN_PAGES_VALUE_BYTES_MAX, "a piece of the filter is a row");
+_Static_assert(ROW_VALUE_BYTES_MAX <= RUN_PAGES_VALUE_BYTES_MAX, "a row is one");
+_Static_assert(ROW_KEY_BYTES_MAX <= RUN_PAGES_KEY_BYTES_MAX, "a key is one");
+
+struct writer {
+    struct run_pages *pages;
+    struct run_entry *entry;
+    uint32_t slice_entries;
+    uint64_t slice_bytes;
+    run_slice_function *on_slice;
+    void *context;
+
+    /* The users so far, each once: they come in order. */
+    uint64_t *hashes;
+    uint64_t hash_count;
+    uint64_t hash_room;
+    char user[LIMIT_USER_BYTES];
+    size_t user_bytes;
+
+    uint32_t crc; /* of the rows so far, run_crc */
+};
+
+static int slice_end(struct writer *writer)
+{
+    uint32_t entries = writer->slice_entries;
+    writer->slice_entries = 0;
+    writer->slice_bytes = 0;
+    return writer->on_slice == NULL ? 0 : writer->on_slice(writer->context, entries);
+}
+
+static int put(struct writer *writer, struct span key, struct span value)
+{
+    int status = run_pages_put(writer->pages, key, value);
+    if (status != 0)
+        return status;
+    writer->entry->entries++;
+    writer->slice_bytes += key.bytes + value.bytes;
+    if (++writer->slice_entries < SLICE_ENTRIES && writer->slice_bytes < SLICE_BYTES)
+        return 0;
+    return slice_end(writer);
+}
+
+static int note_user(struct writer *writer, struct span user)
+{
+    if (user.bytes == writer->user_bytes && memcmp(user.data, writer->user, user.bytes) == 0)
+        return 0;
+    memcpy(writer->user, user.data, user.bytes);
+    writer->user_bytes = user.bytes;
+    if (writer->hash_count == writer->hash_room) {
+        uint64_t room = writer->hash_room == 0 ? 1024 : writer->hash_room * 2;
+        uint64_t *grown = realloc(writer->hashes, room * sizeof *grown);
+        if (grown == NULL)
+            return -ENOMEM;
+        writer->hashes = grown;
+        writer->hash_room = room;
+    }
+    writer->hashes[writer->hash_count++] = filter_hash(user);
+    return 0;
+}
+
+static int note_row(struct writer *writer, struct span key)
+{
+    struct span user;
+    uint64_t ts;
+    bool is_index;
+    int status = row_key_parse(key, &user, &ts, &is_index);
+    if (status != 0 || is_index)
+        return status;
+    struct run_entry *entry = writer->entry;
+    if (entry->rows++ == 0)
+        entry->ts_min = entry->ts_max = ts;
+    entry->ts_min = ts < entry->ts_min ? ts : entry->ts_min;
+    entry->ts_max = ts > entry->ts_max ? ts : entry->ts_max;
+    return note_user(writer, user);
+}
+
+static int put_crc(struct writer *writer)
+{
+    uint8_t value[4];
+    bytes_store_le32(value, writer->crc);
+    return put(writer, SPAN_LITERAL(RUN_CRC_KEY), (struct span){(const char *)value, sizeof value});
+}
+
+static int put_filter(struct writer *writer)
+{
+    struct filter filter;
+    int status = filter_make(&filter, writer->hashes, writer->hash_count);
+    uint64_t bytes = filter_bytes(&filter);
+    for (uint64_t at = 0; at < bytes && status == 0; at += FILTER_CHUNK_BYTES) {
+        uint8_t key[9] = {RUN_FILTER_PREFIX};
+        bytes_store_be64(key + 1, at);
+        uint64_t left = bytes - at;
+        status =
+            put(writer, (struct span){(const char *)key, sizeof key},
+                (struct span){(const char *)filter.bytes + at, left < FILTER_CHUNK_BYTES ? left : FILTER_CHUNK_BYTES});
+    }
+    filter_fini(&filter);
+    return status;
+}
+
+/* What put_all takes. `key` and `value` are the first row. */
+struct rows {
+    struct writer *writer;
+    struct run_source *source;
+    struct span key;
+    struct span value;
+};
+
+static int put_all(void *context)
+{
+    struct rows *rows = context;
+    struct writer *writer = rows->writer;
+    struct run_source *source = rows->source;
+    struct span key = rows->key, value = rows->value;
+    int status = 0, more = 1;
+    while (status == 0 && more == 1) {
+        status = note_row(writer, key);
+        writer->crc = run_crc(writer->crc, key, value);
+        if (status == 0)
+            status = put(writer, key, value);
+        if (status == 0)
+            more = run_source_next(source, &key, &value);
+    }
+    if (status == 0 && more < 0)
+        status = more;
+    if (status == 0)
+        status = put_filter(writer);
+    if (status == 0)
+        status = put_crc(writer);
+    return status == 0 ? slice_end(writer) : status;
+}
+
+/* Guarded: a merge reads old runs. */
+static int write_file(struct writer *writer, const char *path, struct rows *rows)
+{
+    bool is_read_soon = writer->entry->level <= CACHED_LEVEL;
+    int status = run_pages_open(&writer->pages, path, is_read_soon);
+    if (status == 0)
+        status = page_guard_run(put_all, rows);
+    if (status == 0)
+        status = run_pages_finish(writer->pages, &writer->entry->file_bytes);
+    run_pages_close(&writer->pages);
+    free(writer->hashes);
+    return status;
+}
+
+static int first_row(void *context)
+{
+    struct rows *rows = context;
+    return run_source_next(rows->source, &rows->key, &rows->value);
+}
+
+int run_write(const char *dir, struct run_source *source, struct run_entry *entry, run_slice_function *on_slice,
+              void *context)
+{
+    char path[RUN_PATH_BYTES];
+    struct writer writer = {.entry = entry, .on_slice = on_slice, .context = context};
+    struct rows rows = {.writer = &writer, .source = source};
+    entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
+    int more = page_guard_run(first_row, &rows);
+    if (more <= 0)
+        return more;
+    run_path(path, dir, entry->id);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return -errno;
+    int status = write_file(&writer, path, &rows);
+    if (status == 0)
+        status = segment_sync_dir(dir);
+    if (status != 0) {
+        (void)unlink(path);
+        entry->file_bytes = 0;
+    }
+    return status;
+}

@@ -1,0 +1,242 @@
+/* store_merge.c: several runs, adjacent in time, become one of the next level. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/fault.h"
+#include "storage/datadir/backup_lock.h"
+#include "storage/runs/merge_rule.h"
+#include "storage/runs/run_remove.h"
+#include "storage/runs/store_private.h"
+
+/* Who asked for merges. */
+struct caller {
+    bool (*should_stop)(void *context);
+    void *context;
+    struct store_error *error_r;
+};
+
+/* A merge under way. */
+struct merge {
+    struct store *store;
+    const struct caller *caller;
+    struct merge_outer size;
+    uint32_t count;
+    struct run *inputs[STORE_FAN_OUT_MAX]; /* held */
+};
+
+static struct merge_choice choose(const struct store *store, const struct run_list *list,
+                                  const struct merge_outer *outer)
+{
+    struct merge_options options = {store->options.runs_max, store->options.fan_out, RUN_BYTES_MAX};
+    struct merge_run runs[list->count + 1];
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct run *run = list->runs[i];
+        runs[i] = (struct merge_run){run->entry.level, run->entry.rows, run->entry.file_bytes, run->is_taken};
+    }
+    return merge_rule_choose(runs, list->count, &options, outer);
+}
+
+bool store_merge_is_due(struct store *store)
+{
+    struct run_list *list = store_ref_runs(store);
+    bool is_due = choose(store, list, NULL).count > 0 || atomic_load(&store->held_count) > 0;
+    store_unref_runs(store, list);
+    return is_due || store_has_dead(store);
+}
+
+/* What is to be merged next, its runs held and marked. False: nothing. */
+static bool merge_begin(struct merge *merge, const struct merge_outer *outer)
+{
+    struct run_list *list = store_ref_runs(merge->store);
+    struct merge_choice choice = choose(merge->store, list, outer);
+    ASSERT(choice.count <= STORE_FAN_OUT_MAX);
+    for (uint32_t i = 0; i < choice.count; i++) {
+        struct run *run = list->runs[choice.begin + i];
+        store_hold_run(merge->store, run);
+        run->is_taken = true;
+        merge->inputs[merge->count++] = run;
+        merge->size.rows += run->entry.rows;
+        merge->size.level = run->entry.level > merge->size.level ? run->entry.level : merge->size.level;
+    }
+    store_unref_runs(merge->store, list);
+    return merge->count > 0;
+}
+
+static void merge_end(struct merge *merge)
+{
+    for (uint32_t i = 0; i < merge->count; i++) {
+        merge->inputs[i]->is_taken = false;
+        store_let_run(merge->store, merge->inputs[i]);
+    }
+}
+
+static struct run_entry entry_of(struct store *store, struct run *const *inputs, uint32_t count)
+{
+    struct run_entry entry = {.id = store_take_id(store),
+                              .seq_first = inputs[0]->entry.seq_first,
+                              .seq_last = inputs[count - 1]->entry.seq_last};
+    bool is_one_level = true;
+    for (uint32_t i = 0; i < count; i++) {
+        is_one_level &= inputs[i]->entry.level == inputs[0]->entry.level;
+        entry.level = inputs[i]->entry.level > entry.level ? inputs[i]->entry.level : entry.level;
+    }
+    entry.level += is_one_level;
+    return entry;
+}
+
+/* How many levels a row rises at present: to the highest that is there or is being written. */
+static struct store_slice slice_of(struct store *store, uint64_t rows)
+{
+    struct store_slice slice = {.rows = rows, .levels = 1, .runs_max = store->options.runs_max};
+    struct run_list *list = store_ref_runs(store);
+    slice.run_count = list->count;
+    for (uint32_t i = 0; i < list->count; i++) {
+        uint32_t level = list->runs[i]->entry.level + list->runs[i]->is_taken;
+        slice.levels = level > slice.levels ? level : slice.levels;
+    }
+    store_unref_runs(store, list);
+    return slice;
+}
+
+static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer);
+
+/* Between two slices: keeps the throttle, and does what has become due and is shorter. */
+static int on_slice(void *context, uint64_t rows)
+{
+    struct merge *merge = context;
+    const struct caller *caller = merge->caller;
+    const struct store_throttle *throttle = &merge->store->throttle;
+    int status = 1;
+    if (caller->should_stop != NULL && caller->should_stop(caller->context))
+        return -ECANCELED;
+    if (throttle->on_merge_slice != NULL) {
+        struct store_slice slice = slice_of(merge->store, rows);
+        throttle->on_merge_slice(throttle->context, &slice);
+    }
+    while (status == 1)
+        status = merge_next(merge->store, caller, &merge->size);
+    return status;
+}
+
+static int write_merged(struct merge *merge, struct run_entry *entry)
+{
+    struct run_source *source;
+    int status = merge_source_open(&source, merge->inputs, merge->count);
+    if (status != 0)
+        return status;
+    status = run_write(merge->store->dir, source, entry, on_slice, merge);
+    run_source_close(&source);
+    return status;
+}
+
+static int commit_merged(struct store *store, struct run *const *inputs, uint32_t count, const struct run_entry *entry,
+                         struct store_error *error_r)
+{
+    char path[RUN_PATH_BYTES];
+    struct run *run = NULL;
+    int status = run_open(&run, store->dir, entry, error_r);
+    pthread_mutex_lock(&store->commit_lock);
+    if (status == 0) {
+        struct manifest_marks marks = store_marks(store);
+        status = store->is_in_doubt ? -EIO : store_commit(store, &marks, run, inputs, count);
+        if (status != 0)
+            store_tell(error_r, status, store->dir, "the manifest cannot be written");
+    }
+    bool is_in_doubt = store->is_in_doubt;
+    pthread_mutex_unlock(&store->commit_lock);
+    if (status != 0) {
+        run_close(&run);
+        run_path(path, store->dir, entry->id);
+        if (!is_in_doubt)
+            (void)unlink(path);
+    }
+    return status;
+}
+
+/* Whether a backup may still link to what is to go. One that begins from now on no longer finds it in the manifest. */
+static bool is_held(struct store *store, uint32_t count)
+{
+    if (store->data_dir == NULL)
+        return false;
+    int lock_fd = backup_lock_share(store->data_dir);
+    backup_lock_give(lock_fd);
+    return lock_fd < 0 && (count < STORE_HELD_MAX || backup_lock_overtake(store->data_dir) != 0);
+}
+
+/* One file that is held no more. One that a backup still copies stays, so that it goes in steps too; but not when there
+ * is no room left for such: then it loses its name, and its blocks go all at once when the backup closes it. */
+static int remove_file(struct store *store, uint64_t id, bool has_room, const struct caller *caller)
+{
+    char path[RUN_PATH_BYTES];
+    run_path(path, store->dir, id);
+    int status = run_remove(path, caller->should_stop, caller->context);
+    if (status == -EBUSY && !has_room)
+        status = unlink(path) == 0 ? 0 : -errno;
+    return status;
+}
+
+/* The files of the runs that were merged and that nobody reads any more. What stays, held by a backup or past the room
+ * for them, is removed at another time, by the next start at the latest. */
+static void remove_files(struct store *store, const struct caller *caller)
+{
+    uint32_t count = atomic_load(&store->held_count);
+    count += store_take_dead(store, store->held_ids + count, STORE_HELD_MAX - count);
+    atomic_store(&store->held_count, count);
+    if (count == 0 || is_held(store, count))
+        return;
+    bool has_room = count < STORE_HELD_MAX;
+    int status = 0;
+    for (uint32_t i = count; i > 0 && status != -ECANCELED; i--) {
+        status = remove_file(store, store->held_ids[i - 1], has_room, caller);
+        if (status == -ECANCELED || status == -EBUSY)
+            continue;
+        store->held_ids[i - 1] = store->held_ids[--count];
+        atomic_store(&store->held_count, count);
+    }
+}
+
+static int merge_run(struct merge *merge)
+{
+    char path[RUN_PATH_BYTES];
+    struct store *store = merge->store;
+    struct store_error *error_r = merge->caller->error_r;
+    struct run_entry entry = entry_of(store, merge->inputs, merge->count);
+    run_path(path, store->dir, entry.id);
+    int status = write_merged(merge, &entry);
+    if (status == -ECANCELED)
+        return status;
+    if (status != 0)
+        return error_r->text[0] != 0 ? status : store_tell(error_r, status, path, "a merge cannot be read or written");
+    store_count_bytes(store, 0, entry.file_bytes);
+    for (uint32_t i = 0; i < merge->count && FAULT(UNLINK_BEFORE_COMMIT); i++) {
+        run_path(path, store->dir, merge->inputs[i]->entry.id);
+        (void)unlink(path);
+    }
+    return commit_merged(store, merge->inputs, merge->count, &entry, error_r);
+}
+
+/* 1: one was merged; 0: nothing is due; or -errno. */
+static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer)
+{
+    struct merge merge = {.store = store, .caller = caller};
+    if (!merge_begin(&merge, outer))
+        return 0;
+    int status = merge_run(&merge);
+    merge_end(&merge);
+    remove_files(store, caller);
+    return status == 0 ? 1 : status;
+}
+
+int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context, struct store_error *error_r)
+{
+    struct caller caller = {should_stop, context, error_r};
+    error_r->text[0] = 0;
+    if (store_check_doubt(store, error_r) != 0)
+        return -EIO;
+    remove_files(store, &caller);
+    int status = merge_next(store, &caller, NULL);
+    if (status == 0 && atomic_load(&store->held_count) > 0)
+        status = -ECANCELED;
+    return status < 0 ? status : 0;
+}

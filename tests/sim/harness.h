@@ -1,0 +1,158 @@
+/*
+ * harness.h: all shards of a server in one thread, under the control of a test: it says when a log write becomes
+ * durable, when a letter arrives, when a job beside the shard is done, and what time it is. The code under test is that
+ * of the server; only io.h, shard.h, worker.h and the clock are doubles (harness_io.c, harness_shard.c). Files are
+ * real.
+ *
+ * Nothing happens unless harness_turn or harness_run_until_idle is called. What is held stays where it is until it is
+ * let go. A turn that does not end and a harness that does not come to rest end the test: both are counted in work, not
+ * in time.
+ *
+ * A crash is a fork: the child does what comes before it and ends with _exit; the parent opens the same directory.
+ */
+#ifndef CHITCHAT_TESTS_SIM_HARNESS_H
+#define CHITCHAT_TESTS_SIM_HARNESS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/core.h"
+
+#define HARNESS_SHARDS_MAX 8u
+
+struct harness;
+struct client;
+
+/* Ends the process with a message: in a unit test, the test. */
+_Noreturn void harness_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define HARNESS_MUST(condition) ((condition) ? (void)0 : harness_fail("not so: %s", #condition))
+
+/* Where chance decides (the simulator): NULL in the rule tests, in which all that is not held happens at once. */
+struct chaos {
+    uint64_t state;    /* of the random numbers */
+    bool is_calm;      /* for now all happens at once, as in the rule tests */
+    uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
+    void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
+    uint64_t turns;                                                          /* of all shards so far */
+    bool is_beside;          /* a job beside a shard, or recovery, is running (disk.h) */
+    struct harness *opening; /* the newest harness, also before harness_open returns it */
+};
+/* A number below `bound`; true once in `in`. */
+uint32_t chaos_below(struct chaos *chaos, uint32_t bound);
+bool chaos_hits(struct chaos *chaos, uint32_t in);
+
+struct harness_options {
+    uint32_t shards;
+    const char *dir;         /* NULL: a new one under /tmp, removed by harness_close */
+    uint64_t memtable_bytes; /* 0: 1 MiB */
+    uint32_t output_bytes;   /* of one connection, before it is cut off; 0: as configured */
+    uint32_t frame_rate;     /* of one connection; 0: no limit */
+    uint32_t connections;    /* 0: 1000 */
+    struct chaos *chaos;     /* borrowed; NULL: none */
+    uint64_t wall_us;        /* 0: what the system's clock says */
+};
+
+/* Recovers and starts; ends the test if that fails. */
+struct harness *harness_open(const struct harness_options *options);
+/* The same; NULL if recovery refuses, and what it says, in static memory. */
+struct harness *harness_try_open(const struct harness_options *options, const char **refusal_r);
+/* As SIGTERM does: the shards begin to stop with their next turns. */
+void harness_stop(struct harness *harness);
+/* Stops, until all shards have ended. */
+void harness_close(struct harness *harness);
+/* Nobody is connected and nothing is under way: ends the test if something was taken and not given back (rest.h). */
+void harness_check_rest(struct harness *harness);
+/* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as
+ * chance has it. Memory that a dead process would leave is left. */
+void harness_crash(struct harness *harness);
+/* The same, when it died inside a job or in recovery: what it had open stays open. */
+void harness_crash_inside(struct harness *harness);
+/* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the harness's own. */
+const char *harness_refusal(const char *dir, uint32_t shards);
+
+/* What a life before a crash tells the one after it. */
+struct legacy {
+    uint64_t ts[16];
+    char mid[24];
+};
+/* Runs `life` in a process of its own, which ends without a word, as kill -9 does; ends the test if it ends otherwise.
+ * What it returns stands until the test ends. */
+struct legacy *harness_live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy));
+
+/* A directory of its own, removed with harness_dir_remove. */
+void harness_dir_make(char out[64]);
+void harness_dir_remove(const char *dir);
+
+struct core *harness_core(struct harness *harness, uint32_t shard);
+/* A name that shard `shard` owns: the `n`th. Stands until harness_close. */
+const char *harness_name(struct harness *harness, uint32_t shard, uint32_t n);
+uint64_t harness_now(const struct harness *harness);
+uint64_t harness_monotonic(const struct harness *harness);
+void harness_advance(struct harness *harness, int64_t us); /* wall time may step back, monotonic does not */
+
+/* One turn of one shard: takes in what came and is not held. */
+void harness_turn(struct harness *harness, uint32_t shard);
+/* Turns of all shards until nothing happens any more. */
+void harness_run_until_idle(struct harness *harness);
+
+/* Holding. */
+void harness_hold_writes(struct harness *harness, uint32_t shard, bool held);
+void harness_fail_writes(struct harness *harness, uint32_t shard); /* from now on they end with -EIO, nothing written */
+void harness_hold_letters(struct harness *harness, uint32_t from, uint32_t to, bool held);
+enum harness_worker { HARNESS_READER, HARNESS_CHECKPOINT, HARNESS_MERGE, HARNESS_RECYCLER };
+/* Jobs are run at once but not yet given back (`held_after`), or not even run. */
+void harness_hold_jobs(struct harness *harness, uint32_t shard, enum harness_worker worker, bool held);
+void harness_hold_results(struct harness *harness, uint32_t shard, enum harness_worker worker, bool held);
+uint32_t harness_letters(const struct harness *harness, uint32_t from, uint32_t to);
+
+/* A connection accepted by `shard`, upgraded. Owned by the harness. */
+struct client *client_connect(struct harness *harness, uint32_t shard);
+/* A client frame of text, formatted. */
+void client_send(struct client *client, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* First bytes of frames: final, or begun and to be continued. */
+enum {
+    FRAME_TEXT = 0x81,
+    FRAME_PING = 0x89,
+    FRAME_PONG = 0x8a,
+    FRAME_TEXT_BEGUN = 0x01,
+    FRAME_MORE = 0x00,
+    FRAME_LAST = 0x80
+};
+/* A client frame of any kind; `payload` is copied. */
+void client_send_frame(struct client *client, uint8_t first_byte, const char *payload, size_t bytes);
+/* The next frame that was received, NULL if there is none: the caller owns it. A close frame comes as {"close":code}.
+ */
+json_t *client_next(struct client *client);
+/* What the client has sent and the server has not yet received. */
+size_t client_bytes_left(const struct client *client);
+/* Pong frames that client_next has passed by. */
+uint32_t client_pongs(const struct client *client);
+/* Nothing is taken from the server any more (and it sees its sends not end), or again. */
+void client_stall(struct client *client, bool stalled);
+void client_drop(struct client *client);    /* the peer is gone */
+void clients_drop(struct harness *harness); /* all peers are, those that took nothing too */
+/* Accepted by `shard`; nothing is sent. */
+struct client *client_accept(struct harness *harness, uint32_t shard);
+void client_send_bytes(struct client *client, const char *data, size_t bytes);
+/* Whether a 503 is the answer. */
+bool client_is_refused(const struct client *client);
+/* Accepted by `shard`, its head sent; nothing has been answered yet, so the answer comes first. */
+struct client *client_begin(struct harness *harness, uint32_t shard);
+/* The head of the answer, taken off: false if it is not all there. */
+bool client_take_head(struct client *client);
+/* When it is closed, or the harness is about to go: frees it. Nulls *client. */
+void client_free(struct client **client);
+bool client_is_closed(const struct client *client);
+
+/* Connects, logs in (extra: further fields, like ",\"after\":0"), settles; the reply is taken off and checked to be
+ * `ok`. */
+struct client *client_login(struct harness *harness, uint32_t shard, const char *user, const char *extra);
+/* Takes frames off until one has `op`; ends the test if there is none. The caller owns it. */
+json_t *client_expect(struct client *client, const char *op);
+uint64_t frame_number(const json_t *frame, const char *field);
+const char *frame_text(const json_t *frame, const char *field);
+/* The texts of `messages`, or of all `msg` and `ok`s that wait, joined by blanks. Static memory. */
+const char *history_texts(struct client *client, const char *fields);
+
+#endif

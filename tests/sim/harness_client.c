@@ -1,0 +1,235 @@
+/* harness_client.c: clients of the harness: frames in, frames out. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "harness_double.h"
+
+struct client *harness_client_of(struct harness *harness, int fd)
+{
+    struct client *client = harness->clients;
+    while (client != NULL && client->fd != fd)
+        client = client->next;
+    ASSERT(client != NULL);
+    return client;
+}
+
+static void add(struct client *client, const void *data, size_t bytes)
+{
+    HARNESS_MUST(client->out_bytes + bytes <= CLIENT_BYTES);
+    memcpy(client->out + client->out_bytes, data, bytes);
+    client->out_bytes += bytes;
+}
+
+struct client *client_accept(struct harness *harness, uint32_t shard)
+{
+    struct client *client = calloc(1, sizeof *client);
+    HARNESS_MUST(client != NULL);
+    client->harness = harness;
+    client->fd = harness->next_fd++;
+    client->in = malloc(CLIENT_BYTES);
+    client->out = malloc(CLIENT_BYTES);
+    client->next = harness->clients;
+    harness->clients = client;
+    core_handlers()->io.on_accept(harness->cores[shard], 0, client->fd);
+    return client;
+}
+
+struct client *client_begin(struct harness *harness, uint32_t shard)
+{
+    static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    struct client *client = client_accept(harness, shard);
+    add(client, head, sizeof head - 1);
+    return client;
+}
+
+void client_send_bytes(struct client *client, const char *data, size_t bytes)
+{
+    add(client, data, bytes);
+}
+
+bool client_is_refused(const struct client *client)
+{
+    return client->in_bytes > 12 && memcmp(client->in, "HTTP/1.1 503", 12) == 0;
+}
+
+bool client_take_head(struct client *client)
+{
+    char *end = memmem(client->in, client->in_bytes, "\r\n\r\n", 4);
+    if (end == NULL)
+        return false;
+    HARNESS_MUST(memcmp(client->in, "HTTP/1.1 101", 12) == 0);
+    client->in_taken = (size_t)(end + 4 - client->in);
+    return true;
+}
+
+struct client *client_connect(struct harness *harness, uint32_t shard)
+{
+    struct client *client = client_begin(harness, shard);
+    harness_run_until_idle(harness);
+    HARNESS_MUST(client_take_head(client));
+    return client;
+}
+
+void client_free(struct client **client)
+{
+    struct client **at = &(*client)->harness->clients;
+    while (*at != *client)
+        at = &(*at)->next;
+    *at = (*client)->next;
+    free((*client)->in);
+    free((*client)->out);
+    free(*client);
+    *client = NULL;
+}
+
+void client_send_frame(struct client *client, uint8_t first_byte, const char *payload, size_t bytes)
+{
+    uint8_t header[4] = {first_byte};
+    uint32_t header_bytes = 2;
+    HARNESS_MUST(bytes < 65536);
+    if (bytes < 126) {
+        header[1] = (uint8_t)(0x80 | bytes);
+    } else {
+        header[1] = 0x80 | 126;
+        header[2] = (uint8_t)(bytes >> 8);
+        header[3] = (uint8_t)bytes;
+        header_bytes = 4;
+    }
+    add(client, header, header_bytes);
+    add(client, "\0\0\0\0", 4); /* a mask that changes nothing */
+    add(client, payload, bytes);
+}
+
+void client_send(struct client *client, const char *format, ...)
+{
+    char text[LIMIT_FRAME_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    HARNESS_MUST(bytes >= 0);
+    client_send_frame(client, FRAME_TEXT, text, (size_t)bytes);
+}
+
+/* Header bytes of the frame at `at`, and its payload's length. 0: not all there. */
+static size_t frame_header(const uint8_t *at, size_t bytes, size_t *payload_bytes)
+{
+    size_t header_bytes = bytes < 2 ? 0 : at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;
+    if (header_bytes == 0 || bytes < header_bytes)
+        return 0;
+    *payload_bytes = at[1];
+    if (header_bytes > 2) {
+        *payload_bytes = 0;
+        for (size_t i = 2; i < header_bytes; i++)
+            *payload_bytes = *payload_bytes << 8 | at[i];
+    }
+    return bytes < header_bytes + *payload_bytes ? 0 : header_bytes;
+}
+
+json_t *client_next(struct client *client)
+{
+    json_error_t error;
+    for (;;) {
+        const uint8_t *at = (const uint8_t *)client->in + client->in_taken;
+        size_t payload_bytes;
+        size_t header_bytes = frame_header(at, client->in_bytes - client->in_taken, &payload_bytes);
+        if (header_bytes == 0) {
+            memmove(client->in, at, client->in_bytes - client->in_taken);
+            client->in_bytes -= client->in_taken;
+            client->in_taken = 0;
+            return NULL;
+        }
+        client->in_taken += header_bytes + payload_bytes;
+        if (at[0] == 0x88)
+            return json_pack("{s:i}", "close", payload_bytes < 2 ? 1005 : at[2] << 8 | at[3]);
+        client->pongs += at[0] == FRAME_PONG;
+        if (at[0] != FRAME_TEXT)
+            continue; /* ping, pong */
+        json_t *frame = json_loadb((const char *)at + header_bytes, payload_bytes, JSON_REJECT_DUPLICATES, &error);
+        if (frame == NULL)
+            harness_fail("%s", error.text);
+        return frame;
+    }
+}
+
+void client_stall(struct client *client, bool stalled)
+{
+    client->is_stalled = stalled;
+}
+
+void client_drop(struct client *client)
+{
+    client->is_gone = true;
+}
+
+void clients_drop(struct harness *harness)
+{
+    for (struct client *client = harness->clients; client != NULL; client = client->next) {
+        client->is_stalled = false;
+        client->is_gone = true;
+    }
+}
+
+size_t client_bytes_left(const struct client *client)
+{
+    return client->out_bytes;
+}
+
+uint32_t client_pongs(const struct client *client)
+{
+    return client->pongs;
+}
+
+bool client_is_closed(const struct client *client)
+{
+    return client->is_closed;
+}
+
+struct client *client_login(struct harness *harness, uint32_t shard, const char *user, const char *extra)
+{
+    struct client *client = client_connect(harness, shard);
+    client_send(client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\"%s}", user, extra);
+    harness_run_until_idle(harness);
+    json_decref(client_expect(client, "ok"));
+    return client;
+}
+
+json_t *client_expect(struct client *client, const char *op)
+{
+    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
+        if (strcmp(frame_text(frame, "op"), op) == 0)
+            return frame;
+    harness_fail("no frame `%s` came", op);
+}
+
+uint64_t frame_number(const json_t *frame, const char *field)
+{
+    json_t *value = json_object_get(frame, field);
+    if (!json_is_integer(value))
+        harness_fail("no number %s", field);
+    return (uint64_t)json_integer_value(value);
+}
+
+const char *frame_text(const json_t *frame, const char *field)
+{
+    const char *text = json_string_value(json_object_get(frame, field));
+    return text == NULL ? "" : text;
+}
+
+const char *history_texts(struct client *client, const char *fields)
+{
+    static char texts[65536];
+    size_t at = 0;
+    size_t index;
+    json_t *message;
+    client_send(client, "{\"op\":\"history\",\"id\":77%s}", fields);
+    harness_run_until_idle(client->harness);
+    json_t *frame = client_expect(client, "history");
+    texts[0] = '\0';
+    json_array_foreach(json_object_get(frame, "messages"), index, message) at +=
+        (size_t)snprintf(texts + at, sizeof texts - at, "%s%s", index == 0 ? "" : " ", frame_text(message, "text"));
+    json_decref(frame);
+    return texts;
+}

@@ -1,0 +1,105 @@
+/* harness_double.h: what the doubles of io.h, shard.h and worker.h share. */
+#ifndef CHITCHAT_TESTS_SIM_HARNESS_DOUBLE_H
+#define CHITCHAT_TESTS_SIM_HARNESS_DOUBLE_H
+
+#include "harness.h"
+#include "shard/shard.h"
+
+#define CLIENT_BYTES (8u << 20) /* touched as far as it is used */
+
+struct client {
+    struct client *next;
+    struct harness *harness;
+    int fd;        /* the name by which io knows it: no descriptor of the system */
+    struct io *io; /* the loop that has it, NULL: none */
+    struct io_socket *socket;
+    /* To the server. */
+    char *out;
+    size_t out_bytes;
+    /* From the server. */
+    char *in;
+    size_t in_bytes;
+    size_t in_taken;
+    uint32_t pongs;
+    bool is_stalled;
+    bool is_gone; /* the peer ended */
+    bool is_end_told;
+    bool is_shut;   /* the server ended its side */
+    bool is_closed; /* the server closed it */
+};
+
+enum { SOCKET_RECV_ONCE = 1, SOCKET_RECV_MANY = 2, SOCKET_SENDING = 4, SOCKET_CLOSING = 8, SOCKET_RELEASING = 16 };
+
+struct io {
+    struct harness *harness;
+    struct shard *shard;
+    struct io_write *write;
+    bool hold_writes;
+    bool fail_writes;
+};
+
+struct worker {
+    struct worker *next;
+    struct shard *shard;
+    char name[16];
+    bool hold;
+    bool hold_results;
+    struct worker_job *jobs[4096];
+    uint32_t begin, run, end; /* jobs from begin to run have been run */
+};
+
+struct letters {
+    void **items;
+    uint32_t begin, end, room;
+    bool held;
+};
+
+struct shard {
+    struct harness *harness;
+    uint32_t index;
+    struct io io;
+    struct timers timers;
+    struct worker *workers;
+    void *context;
+    bool is_started;
+    bool is_finished;
+    bool has_more;
+    uint32_t signals;
+    uint64_t activity;
+};
+
+struct harness {
+    struct clock clock;
+    struct chaos *chaos;
+    uint64_t wall_us;
+    uint64_t monotonic_us;
+    struct config config;
+    struct datadir *datadir;
+    struct server server;
+    struct core *cores[HARNESS_SHARDS_MAX];
+    struct shard shards[HARNESS_SHARDS_MAX];
+    struct letters letters[HARNESS_SHARDS_MAX][HARNESS_SHARDS_MAX];
+    struct client *clients;
+    int next_fd;
+    uint64_t activity;
+    uint64_t turn_calls; /* of the doubles, in the turn that runs */
+    char dir[64];
+    bool owns_dir;
+    char names[HARNESS_SHARDS_MAX][16][16];
+};
+
+static inline bool harness_is_chaotic(const struct harness *harness)
+{
+    return harness->chaos != NULL && !harness->chaos->is_calm;
+}
+
+/* A call of a double: a turn that makes too many of them does not come to an end, and the test or run ends with a
+ * message. */
+void harness_count_call(struct harness *harness);
+
+struct client *harness_client_of(struct harness *harness, int fd);
+/* Takes in what the loop has: true if something happened. */
+void harness_io_turn(struct io *io);
+void harness_workers_turn(struct shard *shard);
+
+#endif
