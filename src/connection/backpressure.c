@@ -3,9 +3,6 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "history/history.h"
-#include "history/reads.h"
-#include "history/replay.h"
 #include "server/core.h"
 
 /* Connections that a turn looks at for what may go on. */
@@ -13,8 +10,8 @@
 
 static uint64_t output_bytes(const struct core *core)
 {
-    return (uint64_t)core->chunk_pool.taken * CONN_CHUNK_BYTES
-           + (uint64_t)core->small_chunk_pool.taken * CONN_CHUNK_SMALL_BYTES;
+    return (uint64_t)core->conns.chunk_pool.taken * CONN_CHUNK_BYTES
+           + (uint64_t)core->conns.small_chunk_pool.taken * CONN_CHUNK_SMALL_BYTES;
 }
 
 bool backpressure_is_tight(const struct core *core)
@@ -29,7 +26,7 @@ bool backpressure_is_full(const struct core *core)
 
 void backpressure_starve(struct core *core)
 {
-    core->is_starved = true;
+    core->backpressure.is_starved = true;
 }
 
 uint32_t backpressure_pause_bytes(struct core *core, uint32_t bytes)
@@ -57,10 +54,7 @@ static void go_on(struct core *core, struct conn *conn)
 {
     if (conn == NULL)
         return;
-    if (conn_histories(conn) != NULL)
-        history_step(core, conn);
-    if (conn->state == CONN_REPLAY)
-        replay_wants_step(core, conn);
+    core->conns.callbacks->on_room(core, conn);
     conn_wants_resume(core, conn);
 }
 
@@ -68,17 +62,17 @@ static void go_on(struct core *core, struct conn *conn)
 bool backpressure_step(struct core *core)
 {
     bool has_room = output_bytes(core) < core->budget.output_bytes / 4 * 3;
-    if (core->is_starved && has_room) {
-        core->is_starved = false;
-        core->starved_left = core->conns.slot_count;
-        reads_go_on(core);
+    if (core->backpressure.is_starved && has_room) {
+        core->backpressure.is_starved = false;
+        core->backpressure.left = core->conns.table.slot_count;
+        core->conns.callbacks->on_room_for_reads(core);
     }
-    for (uint32_t i = 0; i < STEP_SLOTS_MAX && core->starved_left > 0 && !core->is_starved; i++) {
-        core->starved_left--;
-        core->starved_at = (core->starved_at + 1) % core->conns.slot_count;
-        go_on(core, conn_at(&core->conns, core->starved_at));
+    for (uint32_t i = 0; i < STEP_SLOTS_MAX && core->backpressure.left > 0 && !core->backpressure.is_starved; i++) {
+        core->backpressure.left--;
+        core->backpressure.at = (core->backpressure.at + 1) % core->conns.table.slot_count;
+        go_on(core, conn_at(&core->conns.table, core->backpressure.at));
     }
-    return core->starved_left > 0 && !core->is_starved;
+    return core->backpressure.left > 0 && !core->backpressure.is_starved;
 }
 
 static bool is_stalled(const struct conn *conn, uint32_t now_s)
@@ -96,15 +90,15 @@ void backpressure_tick(struct core *core)
     uint64_t before = output_bytes(core);
     if (!backpressure_is_full(core))
         return;
-    for (uint32_t i = 0; i < core->conns.slot_count; i++) {
-        struct conn *conn = conn_at(&core->conns, i);
+    for (uint32_t i = 0; i < core->conns.table.slot_count; i++) {
+        struct conn *conn = conn_at(&core->conns.table, i);
         if (!is_stalled(conn, now_s))
             continue;
         conn_drop(core, conn);
         cut++;
     }
     backpressure_starve(core);
-    if (log_limit_take(&core->output_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+    if (log_limit_take(&core->backpressure.log_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
         log_line(LOG_WARN, "output_full",
                  "shard=%u bytes=%" PRIu64 " cut=%u hint=\"connections do not read what was sent to them; those that "
                  "read nothing for %u s are cut off: give --memory more, or --output-bytes less\" left_out=%u",

@@ -17,10 +17,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log_limit.h"
+
 struct conn;
 struct core;
 
 #define BACKPRESSURE_STALL_S 5u
+
+/* What a shard keeps of it. */
+struct backpressure {
+    bool is_starved; /* something could not go on since it was looked at last */
+    uint32_t at;     /* the slot that was looked at last */
+    uint32_t left;   /* slots that are still to be looked at */
+    struct log_limit log_limit;
+};
 
 bool backpressure_is_tight(const struct core *core);
 bool backpressure_is_full(const struct core *core);

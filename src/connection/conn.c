@@ -5,10 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "history/history.h"
-#include "history/replay.h"
 #include "server/core.h"
-#include "timeline/fanout.h"
 
 /* Allowed moves: bit s of row f says that a connection may go from f to s. */
 #define MOVE(state) (1u << (state))
@@ -37,18 +34,37 @@ bool conn_is_logged_in(const struct conn *conn)
 
 #define SLOTS_FIRST 256u
 
-void conn_table_init(struct conn_table *table)
+int conns_init(struct conns *conns, const struct conn_callbacks *callbacks, const struct http_options *http,
+               uint64_t message_bytes)
 {
-    *table = (struct conn_table){.taken = 0};
-    pool_init(&table->pool, sizeof(struct conn));
+    *conns = (struct conns){.callbacks = callbacks, .http = *http};
+    pool_init(&conns->table.pool, sizeof(struct conn));
+    pool_init(&conns->work_pool, sizeof(struct conn_work));
+    pool_init(&conns->head_pool, http_head_bytes());
+    pool_init(&conns->chunk_pool, CONN_CHUNK_BYTES);
+    pool_init(&conns->small_chunk_pool, CONN_CHUNK_SMALL_BYTES);
+    list_init(&conns->output);
+    list_init(&conns->resume);
+    conns->scratch = malloc(CONN_SCRATCH_BYTES);
+    int status =
+        conns->scratch == NULL ? -ENOMEM : ws_pool_open(&conns->ws_pool, LIMIT_FRAME_BYTES, message_bytes, false);
+    if (status == 0)
+        status = request_reader_open(&conns->request_reader);
+    return status;
 }
 
-void conn_table_fini(struct conn_table *table)
+void conns_fini(struct conns *conns)
 {
-    pool_fini(&table->pool);
-    free(table->slots);
-    free(table->free);
-    *table = (struct conn_table){.taken = 0};
+    request_reader_close(&conns->request_reader);
+    ws_pool_close(&conns->ws_pool);
+    pool_fini(&conns->table.pool);
+    free(conns->table.slots);
+    free(conns->table.free);
+    pool_fini(&conns->work_pool);
+    pool_fini(&conns->head_pool);
+    pool_fini(&conns->chunk_pool);
+    pool_fini(&conns->small_chunk_pool);
+    free(conns->scratch);
 }
 
 static int table_grow(struct conn_table *table)
@@ -101,7 +117,7 @@ static void slot_give(struct conn_table *table, struct conn *conn)
 
 struct conn *conn_open(struct core *core, int fd, enum conn_state state)
 {
-    struct conn *conn = slot_take(&core->conns);
+    struct conn *conn = slot_take(&core->conns.table);
     if (conn == NULL) {
         close(fd);
         return NULL;
@@ -123,7 +139,7 @@ struct conn_ref conn_ref(const struct conn *conn)
 
 struct conn *conn_find(struct core *core, struct conn_ref ref)
 {
-    struct conn *conn = conn_at(&core->conns, ref.slot);
+    struct conn *conn = conn_at(&core->conns.table, ref.slot);
     if (conn == NULL || conn->generation != ref.generation || !conn_is_logged_in(conn))
         return NULL;
     return conn;
@@ -135,7 +151,7 @@ struct conn_work *conn_work(struct core *core, struct conn *conn)
 {
     if (conn->work != NULL)
         return conn->work;
-    struct conn_work *work = pool_take(&core->work_pool);
+    struct conn_work *work = pool_take(&core->conns.work_pool);
     ASSERT(work != NULL);
     *work = (struct conn_work){.conn = conn};
     ws_init(&work->ws);
@@ -149,7 +165,7 @@ struct conn_work *conn_work(struct core *core, struct conn *conn)
 
 static void work_give(struct core *core, struct conn *conn)
 {
-    pool_give(&core->work_pool, conn->work);
+    pool_give(&core->conns.work_pool, conn->work);
     conn->work = NULL;
 }
 
@@ -192,7 +208,7 @@ static void work_drop(struct core *core, struct conn *conn)
     ASSERT(!list_is_linked(&work->resume_link) && !list_is_linked(&work->handover_link));
     ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
     conn_stash_free(core, conn);
-    ws_fini(&work->ws, core->ws_pool);
+    ws_fini(&work->ws, core->conns.ws_pool);
     conn_head_free(core, conn);
     free(work->login);
     work_give(core, conn);
@@ -206,7 +222,7 @@ void conn_free(struct core *core, struct conn *conn)
     ASSERT(conn->user == NULL && !list_is_linked(&conn->output_link));
     conn_drop_output(core, conn);
     work_drop(core, conn);
-    slot_give(&core->conns, conn);
+    slot_give(&core->conns.table, conn);
 }
 
 /* Logged in, and nothing was heard for a while: asks, and after the third time gives up. */

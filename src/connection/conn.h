@@ -25,15 +25,29 @@
 #include "base/pool.h"
 #include "base/rate.h"
 #include "protocol/http.h"
+#include "protocol/reply.h"
 #include "protocol/request.h"
 #include "protocol/ws.h"
 #include "shard/io.h"
 #include "shard/timers.h"
 
+struct conn;
 struct core;
 struct user;
 struct replay;
 struct history;
+
+/* What the modules above do for connections; src/operations/ops.c has the table. All on the shard's thread. */
+struct conn_callbacks {
+    /* A request that is JSON with a known `op`, and within the frame rate: to be answered once, now or later. */
+    void (*on_request)(struct core *core, struct conn *conn, struct request *request);
+    /* Output has left, or backpressure has ended: a replay, pages or a handover may go on. */
+    void (*on_room)(struct core *core, struct conn *conn);
+    /* The connection leaves its user: nothing may be pushed to it or answered on it any more. */
+    void (*on_leave)(struct core *core, struct conn *conn);
+    /* Backpressure has ended: reads that waited for room may go on. */
+    void (*on_room_for_reads)(struct core *core);
+};
 
 #define CONN_CHUNK_BYTES 4096u
 /* The answers of a connection that is not logged in yet, and pings, wait in small chunks: a storm of logins or a round
@@ -104,24 +118,24 @@ struct conn {
 
     struct conn_chunk *out_first;
     struct conn_chunk *out_last;
-    struct list output_link; /* in core->output_conns: something to send at the end of the turn */
+    struct list output_link; /* in core->conns.output: something to send at the end of the turn */
 
     struct conn_work *work; /* owned; NULL: nothing of the kind */
 };
 _Static_assert(sizeof(struct conn) == 128, "two cache lines: there are very many, most of them idle");
 _Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered holds it");
 
-/* From core->work_pool. */
+/* From core->conns.work_pool. */
 struct conn_work {
     struct conn *conn;
     struct ws ws;              /* in mid-frame or mid-message, or closed */
-    struct list resume_link;   /* in core->resume_conns: the stash may be read on */
-    struct list handover_link; /* in core->handover_conns: CONN_HANDOVER, until the socket is released */
-    struct list history_link;  /* in core->history_conns: the next page may be gathered */
-    struct list place_link;    /* in core->place_conns: the next page waits for others to be through */
+    struct list resume_link;   /* in core->conns.resume: the stash may be read on */
+    struct list handover_link; /* in core->handovers.waiting: CONN_HANDOVER, until the socket is released */
+    struct list history_link;  /* in core->histories.queue: the next page may be gathered */
+    struct list place_link;    /* in core->histories.place_queue: the next page waits for others to be through */
     struct conn_stash stash;
     uint64_t login_at_us;      /* the login must be complete by then */
-    struct http_head *head;    /* CONN_HTTP; from core->head_pool */
+    struct http_head *head;    /* CONN_HTTP; from core->conns.head_pool */
     struct login *login;       /* CONN_HANDOVER, CONN_LOGIN: what was asked */
     struct replay *replay;     /* CONN_REPLAY */
     struct history *histories; /* pages asked for, oldest first */
@@ -151,8 +165,34 @@ struct conn_table {
     uint32_t generation; /* of the newest connection */
 };
 
-void conn_table_init(struct conn_table *table);
-void conn_table_fini(struct conn_table *table);
+/* The connections of one shard, and what they share. */
+struct conns {
+    /* Set by open, then only read. */
+    const struct conn_callbacks *callbacks;
+    struct http_options http;
+
+    /* Owned by the shard's thread. */
+    struct conn_table table;
+    struct ws_pool *ws_pool;
+    struct request_reader *request_reader;
+    struct pool work_pool;
+    struct pool head_pool; /* heads of HTTP of which a part has come */
+    struct pool chunk_pool;
+    struct pool small_chunk_pool;
+    struct list output;     /* connections with something to send at the end of the turn */
+    struct list resume;     /* connections whose stash may be read on */
+    uint64_t stash_bytes;   /* of all connections */
+    char *scratch;          /* CONN_SCRATCH_BYTES: replies that are too large for a chunk */
+    bool is_scratch_in_use; /* by conn_reply_begin */
+};
+
+#define CONN_SCRATCH_BYTES (REPLY_PAGE_BYTES_MAX + 4096u)
+
+/* `message_bytes`: memory for messages that come in fragments. 0 or -ENOMEM; conns_fini follows in either case. */
+int conns_init(struct conns *conns, const struct conn_callbacks *callbacks, const struct http_options *http,
+               uint64_t message_bytes);
+/* No connection may be left. */
+void conns_fini(struct conns *conns);
 /* The connection of a slot below slot_count, NULL if it is free. */
 struct conn *conn_at(const struct conn_table *table, uint32_t slot);
 
@@ -180,10 +220,10 @@ void conn_on_timer(struct core *core, struct conn *conn);
 void conn_free(struct core *core, struct conn *conn);
 
 /* -- reading (conn_read.c) -- */
-/* End of a turn: connections of core->resume_conns read on what is stashed, a share each, and receive again when
+/* End of a turn: connections of core->conns.resume read on what is stashed, a share each, and receive again when
  * nothing is left. */
 void conn_resume_all(struct core *core);
-/* Puts it into core->resume_conns, if it has reason to. */
+/* Puts it into core->conns.resume, if it has reason to. */
 void conn_wants_resume(struct core *core, struct conn *conn);
 /* Arms the receive that fits its state. */
 void conn_receive(struct core *core, struct conn *conn);

@@ -1,11 +1,7 @@
 /* conn_close.c: how a connection ends: say why, wait until the kernel has let go of its buffers, give the slot back. */
 #include <stdlib.h>
 
-#include "history/history.h"
-#include "history/replay.h"
-#include "operations/handover.h"
 #include "server/core.h"
-#include "timeline/fanout.h"
 
 /* How long the peer may take to end its side, and a slow consumer to read what was waiting for it. */
 #define CLOSE_LINGER_US 2000000u
@@ -14,14 +10,9 @@
 /* Out of its user, its replay and its pages: nothing will be pushed or answered any more. */
 static void conn_leave(struct core *core, struct conn *conn)
 {
-    if (conn->state == CONN_HANDOVER)
-        handover_cancel(core, conn);
     if (conn->work != NULL)
         list_remove(&conn->work->resume_link);
-    history_drop_all(core, conn);
-    replay_drop(core, conn);
-    if (conn->user != NULL)
-        fanout_leave(core, conn);
+    core->conns.callbacks->on_leave(core, conn);
 }
 
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason)
@@ -46,7 +37,7 @@ void conn_close_http(struct core *core, struct conn *conn)
     conn_receive(core, conn);
     conn_wants_resume(core, conn);
     if (!list_is_linked(&conn->output_link))
-        list_append(&core->output_conns, &conn->output_link);
+        list_append(&core->conns.output, &conn->output_link);
 }
 
 void conn_refuse_full(struct core *core, struct conn *conn)

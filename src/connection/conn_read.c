@@ -2,12 +2,11 @@
 #include <stdlib.h>
 
 #include "connection/backpressure.h"
-#include "operations/ops.h"
 #include "server/core.h"
 
 static bool may_read(struct core *core, const struct conn *conn)
 {
-    if (core->stop_step > 0 && conn->state != CONN_CLOSING)
+    if (core->stop.step > 0 && conn->state != CONN_CLOSING)
         return false;
     switch (conn->state) {
     case CONN_HTTP:
@@ -58,7 +57,7 @@ static void take_request(struct core *core, struct conn *conn, char *data, size_
     uint32_t retry_after_ms = 0;
     conn->unanswered++;
     bool is_within = is_message_within_frame_rate(core, conn, &retry_after_ms);
-    if (!request_read(core->reader, data, bytes, &request, &error)) {
+    if (!request_read(core->conns.request_reader, data, bytes, &request, &error)) {
         conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
         return;
     }
@@ -67,11 +66,11 @@ static void take_request(struct core *core, struct conn *conn, char *data, size_
                          retry_after_ms);
         return;
     }
-    if (!request_read_op(core->reader, &request, &error)) {
+    if (!request_read_op(core->conns.request_reader, &request, &error)) {
         conn_reply_error(core, conn, &request.id, error.code, error.message, 0);
         return;
     }
-    ops_run(core, conn, &request);
+    core->conns.callbacks->on_request(core, conn, &request);
 }
 
 /* A connection at a frame boundary has no parser, and needs no place for one. */
@@ -81,7 +80,7 @@ static void next_event(struct core *core, struct conn *conn, char **data, size_t
     ws_init(&ws);
     if (conn->work != NULL)
         ws = conn->work->ws;
-    ws_next(&ws, core->ws_pool, data, bytes, event_r);
+    ws_next(&ws, core->conns.ws_pool, data, bytes, event_r);
     if (conn->work != NULL || ws.parser != NULL || ws.closed)
         conn_work(core, conn)->ws = ws;
 }
@@ -144,14 +143,14 @@ void conn_head_free(struct core *core, struct conn *conn)
 {
     if (conn->work == NULL || conn->work->head == NULL)
         return;
-    pool_give(&core->head_pool, conn->work->head);
+    pool_give(&core->conns.head_pool, conn->work->head);
     conn->work->head = NULL;
 }
 
 /* So many heads may wait for their rest; one that came whole waits for nothing. */
 static void keep_head(struct core *core, struct conn *conn)
 {
-    if (core->head_pool.taken <= core->budget.heads_max)
+    if (core->conns.head_pool.taken <= core->budget.heads_max)
         return;
     conn_head_free(core, conn);
     conn_refuse_full(core, conn);
@@ -161,9 +160,9 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
 {
     struct conn_work *work = conn_work(core, conn);
     if (work->head == NULL) {
-        void *memory = pool_take(&core->head_pool);
+        void *memory = pool_take(&core->conns.head_pool);
         ASSERT(memory != NULL);
-        work->head = http_head_begin(memory, &core->http);
+        work->head = http_head_begin(memory, &core->conns.http);
     }
     struct http_result result = http_head_feed(work->head, *data, *bytes);
     if (result.verdict == HTTP_MORE) {
@@ -202,7 +201,7 @@ static void take_one(struct core *core, struct conn *conn, char **data, size_t *
 
 static bool is_stash_tight(const struct core *core)
 {
-    return core->stash_bytes > core->budget.stash_bytes / 2;
+    return core->conns.stash_bytes > core->budget.stash_bytes / 2;
 }
 
 /* Whether the turn has room for another frame. Where the memory for what waits is short, what need not wait does not.
@@ -230,7 +229,7 @@ void conn_stash_free(struct core *core, struct conn *conn)
     if (!conn_has_stash(conn))
         return;
     struct conn_stash *stash = &conn->work->stash;
-    core->stash_bytes -= stash->bytes;
+    core->conns.stash_bytes -= stash->bytes;
     free(stash->data);
     *stash = (struct conn_stash){.data = NULL};
 }
@@ -238,7 +237,7 @@ void conn_stash_free(struct core *core, struct conn *conn)
 /* To twice what is needed, if the budget has it. */
 static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
 {
-    uint64_t others = core->stash_bytes - stash->bytes;
+    uint64_t others = core->conns.stash_bytes - stash->bytes;
     uint64_t budget = core->budget.stash_bytes;
     if (others + bytes > budget)
         return -1;
@@ -246,7 +245,7 @@ static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
     char *grown = realloc(stash->data, wanted);
     if (grown == NULL)
         return -1;
-    core->stash_bytes = others + wanted;
+    core->conns.stash_bytes = others + wanted;
     stash->data = grown;
     stash->bytes = wanted;
     return 0;
@@ -308,7 +307,7 @@ void conn_wants_resume(struct core *core, struct conn *conn)
         return;
     struct conn_work *work = conn_work(core, conn);
     if (may_read(core, conn) && !list_is_linked(&work->resume_link))
-        list_append(&core->resume_conns, &work->resume_link);
+        list_append(&core->conns.resume, &work->resume_link);
 }
 
 /* Answers given while it reads on put the connection back into the queue, where it belongs only if something is left.
@@ -333,8 +332,8 @@ static void conn_resume(struct core *core, struct conn *conn)
 
 void conn_resume_all(struct core *core)
 {
-    while (!list_is_empty(&core->resume_conns) && turn_may_carry(&core->turn, TURN_INPUT)) {
-        struct list *link = list_shift(&core->resume_conns);
+    while (!list_is_empty(&core->conns.resume) && turn_may_carry(&core->turn, TURN_INPUT)) {
+        struct list *link = list_shift(&core->conns.resume);
         turn_spend(&core->turn, TURN_INPUT, 1);
         conn_resume(core, container_of(link, struct conn_work, resume_link)->conn);
     }

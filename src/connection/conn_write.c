@@ -1,14 +1,11 @@
 /* conn_write.c: output of a connection: chunks from a pool, one send in flight, one send a turn. */
 #include "connection/backpressure.h"
-#include "history/history.h"
-#include "history/replay.h"
-#include "operations/handover.h"
 #include "protocol/reply.h"
 #include "server/core.h"
 
 static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool is_small)
 {
-    struct conn_chunk *chunk = pool_take(is_small ? &core->small_chunk_pool : &core->chunk_pool);
+    struct conn_chunk *chunk = pool_take(is_small ? &core->conns.small_chunk_pool : &core->conns.chunk_pool);
     ASSERT(chunk != NULL);
     chunk->next = NULL;
     chunk->room = (uint16_t)(is_small ? CONN_CHUNK_SMALL_ROOM : CONN_CHUNK_ROOM);
@@ -40,7 +37,7 @@ static void chunk_drop(struct core *core, struct conn *conn)
     conn->out_first = chunk->next;
     if (conn->out_first == NULL)
         conn->out_last = NULL;
-    pool_give(chunk->room == CONN_CHUNK_ROOM ? &core->chunk_pool : &core->small_chunk_pool, chunk);
+    pool_give(chunk->room == CONN_CHUNK_ROOM ? &core->conns.chunk_pool : &core->conns.small_chunk_pool, chunk);
 }
 
 void conn_drop_output(struct core *core, struct conn *conn)
@@ -62,7 +59,7 @@ static void output_added(struct core *core, struct conn *conn, size_t bytes)
         mark_progress(core, conn);
     conn->out_bytes += (uint32_t)bytes;
     if (!list_is_linked(&conn->output_link))
-        list_append(&core->output_conns, &conn->output_link);
+        list_append(&core->conns.output, &conn->output_link);
 }
 
 char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max)
@@ -71,17 +68,17 @@ char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max)
         return conn->out_last->data + conn->out_last->used;
     if (bytes_max <= CONN_CHUNK_ROOM && conn_is_logged_in(conn))
         return chunk_add(core, conn, false)->data;
-    ASSERT(bytes_max <= CORE_SCRATCH_BYTES);
-    ASSERT(!core->scratch_in_reply);
-    core->scratch_in_reply = true;
-    return core->scratch;
+    ASSERT(bytes_max <= CONN_SCRATCH_BYTES);
+    ASSERT(!core->conns.is_scratch_in_use);
+    core->conns.is_scratch_in_use = true;
+    return core->conns.scratch;
 }
 
 void conn_reply_end(struct core *core, struct conn *conn, size_t bytes)
 {
-    if (core->scratch_in_reply) {
-        core->scratch_in_reply = false;
-        conn_write(core, conn, core->scratch, bytes);
+    if (core->conns.is_scratch_in_use) {
+        core->conns.is_scratch_in_use = false;
+        conn_write(core, conn, core->conns.scratch, bytes);
         return;
     }
     ASSERT(bytes <= chunk_room(conn->out_last));
@@ -168,20 +165,16 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
     output_sent(core, conn);
     mark_progress(core, conn);
     if (conn->out_bytes > 0 && !list_is_linked(&conn->output_link))
-        list_append(&core->output_conns, &conn->output_link);
-    switch (conn->state) {
-    case CONN_REPLAY:
-        conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
-        replay_wants_step(core, conn);
-        break;
-    case CONN_HANDOVER: handover_step(core, conn); return;
-    case CONN_CLOSING: conn_closing_step(core, conn); return;
-    default: break;
+        list_append(&core->conns.output, &conn->output_link);
+    if (conn->state == CONN_CLOSING) {
+        conn_closing_step(core, conn);
+        return;
     }
     if (conn->work == NULL)
         return;
-    if (conn->work->histories != NULL)
-        history_step(core, conn);
+    if (conn->state == CONN_REPLAY)
+        conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    core->conns.callbacks->on_room(core, conn);
     conn_wants_resume(core, conn);
     conn_rest(core, conn);
 }

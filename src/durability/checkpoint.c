@@ -6,27 +6,18 @@
 
 #include "base/fault.h"
 #include "base/log.h"
-#include "durability/background.h"
+#include "durability/merge_schedule.h"
+#include "durability/retry.h"
 #include "durability/segment_recycler.h"
 #include "server/core.h"
 #include "timeline/delivery.h"
 
 /* Blocks of a generation's memory that a turn gives back, of 1 MiB. */
 #define RELEASE_BLOCKS_PER_TURN 4u
-/* What failed is tried again after 1, 2, 4, … seconds, at most these: a run is written soon, since the memory that it
- * frees is wanted; a merge only costs time. */
+/* A failed run is written again soon (retry.h), since the memory that it frees is wanted. */
 #define WRITE_RETRY_MAX_S 8u
-#define MERGE_RETRY_MAX_S 64u
 
 enum phase { PHASE_IDLE, PHASE_ENDING, PHASE_ENDED, PHASE_WRITING, PHASE_RETRY, PHASE_RELEASING, PHASE_DONE };
-
-/* Of what failed and is to be tried again. */
-struct retry {
-    uint32_t failures; /* in a row */
-    uint32_t wait_s;
-    uint32_t left_s;
-    struct log_limit limit;
-};
 
 struct checkpoint {
     struct core *core;
@@ -39,6 +30,7 @@ struct checkpoint {
     uint32_t dones[2];
     struct letter_control *letters; /* END, then DONE, of each parity, for each shard */
 
+    struct worker *worker;
     struct worker_job job;
     struct memtable *writing; /* the frozen generation, as the job sees it */
     struct store_position applied;
@@ -48,31 +40,7 @@ struct checkpoint {
     struct retry write_retry;
 
     uint64_t filled_us; /* when the generation that is being filled began */
-    struct background background;
-
-    struct worker_job merge_job;
-    bool is_merging;
-    bool merge_is_wanted;
-    int merge_result;
-    struct store_error merge_error;
-    struct retry merge_retry;
 };
-
-static void retry_failed(struct retry *retry, uint32_t wait_max_s)
-{
-    retry->failures++;
-    retry->wait_s =
-        retry->failures > 6 || 1u << (retry->failures - 1) > wait_max_s ? wait_max_s : 1u << (retry->failures - 1);
-    retry->left_s = retry->wait_s;
-}
-
-/* Once a second: whether it is time. */
-static bool retry_is_due(struct retry *retry)
-{
-    if (retry->left_s > 0)
-        retry->left_s--;
-    return retry->left_s == 0;
-}
 
 int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core)
 {
@@ -88,8 +56,6 @@ int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core)
     checkpoint->round = 1; /* what recovery found is of round 0: it goes with the first */
     checkpoint->begun_us = clock_monotonic_us(core->server->clock);
     checkpoint->filled_us = checkpoint->begun_us;
-    checkpoint->merge_is_wanted = true;
-    background_init(&checkpoint->background, core->server->clock);
     *checkpoint_r = checkpoint;
     return 0;
 }
@@ -105,8 +71,14 @@ void checkpoint_close(struct checkpoint **checkpoint)
 
 void checkpoint_start(struct core *core)
 {
-    struct store_throttle throttle = background_throttle(&core->checkpoint->background);
-    store_set_throttle(core->store, &throttle);
+    struct store_throttle throttle = background_throttle(&core->background);
+    store_set_throttle(core->runs.store, &throttle);
+    core_open_worker(core, "checkpoint", SHARD_WORKER_BACKGROUND, &core->checkpoint->worker);
+}
+
+void checkpoint_finish(struct core *core)
+{
+    shard_worker_close(core->shard, &core->checkpoint->worker);
 }
 
 void checkpoint_want(struct core *core)
@@ -126,25 +98,17 @@ uint64_t checkpoint_next_round(const struct core *core)
 
 bool checkpoint_is_busy(const struct core *core)
 {
-    const struct checkpoint *checkpoint = core->checkpoint;
-    return checkpoint->phase == PHASE_WRITING || checkpoint->is_merging;
+    return core->checkpoint->phase == PHASE_WRITING;
 }
 
 /* -- what the shards say to each other -- */
 
-static void say(struct core *core, enum letter_kind kind)
+static void post_to_all(struct core *core, enum letter_kind kind)
 {
     struct checkpoint *checkpoint = core->checkpoint;
     uint32_t parity = checkpoint->round & 1;
     uint32_t group = 2 * parity + (kind == LETTER_ROUND_DONE);
-    for (uint32_t to = 0; to < core->server->core_count; to++) {
-        if (to == core->index)
-            continue;
-        struct letter_control *letter = &checkpoint->letters[group * core->server->core_count + to];
-        letter->letter = (struct letter){.kind = (uint8_t)kind, .from = (uint16_t)core->index};
-        letter->round = checkpoint->round;
-        shard_post(core->shard, to, letter);
-    }
+    core_post_to_others(core, &checkpoint->letters[group * core->server->core_count], kind, checkpoint->round);
     if (kind == LETTER_ROUND_END)
         checkpoint_on_end(core, checkpoint->round);
     else
@@ -169,15 +133,15 @@ void checkpoint_on_done(struct core *core, uint64_t round)
 
 /* -- writing a run -- */
 
-static void write_run(struct worker_job *job)
+static void write_work(struct worker_job *job)
 {
     struct checkpoint *checkpoint = container_of(job, struct checkpoint, job);
     struct run_source *source;
     checkpoint->result = memtable_source_open(&source, checkpoint->writing);
     if (checkpoint->result != 0)
         return;
-    checkpoint->result =
-        store_add_run(checkpoint->core->store, source, checkpoint->applied, checkpoint->last_ts, &checkpoint->error);
+    checkpoint->result = store_add_run(checkpoint->core->runs.store, source, checkpoint->applied, checkpoint->last_ts,
+                                       &checkpoint->error);
     run_source_close(&source);
 }
 
@@ -209,18 +173,18 @@ static void write_done(struct worker_job *job)
 {
     struct checkpoint *checkpoint = container_of(job, struct checkpoint, job);
     struct core *core = checkpoint->core;
-    checkpoint->merge_is_wanted = checkpoint->merge_retry.left_s == 0;
+    merge_schedule_on_checkpoint(core);
     if (checkpoint->result != 0 && !FAULT(FAILED_RUN_RELEASED)) {
         on_write_failed(core, checkpoint);
         return;
     }
     on_write_recovered(core, checkpoint);
     struct store_info info;
-    store_info(core->store, &info);
-    core->runs_ts_max = info.ts_max;
-    core->run_count = info.run_count;
-    core->leaving = core->frozen;
-    core->frozen = NULL;
+    store_info(core->runs.store, &info);
+    core->runs.ts_max = info.ts_max;
+    core->runs.count = info.run_count;
+    core->generations.leaving = core->generations.frozen;
+    core->generations.frozen = NULL;
     checkpoint->phase = PHASE_RELEASING;
 }
 
@@ -229,68 +193,8 @@ static void write_start(struct core *core)
     struct checkpoint *checkpoint = core->checkpoint;
     checkpoint->phase = PHASE_WRITING;
     checkpoint->error.text[0] = '\0';
-    checkpoint->job = (struct worker_job){write_run, write_done};
-    worker_post(core->checkpoint_worker, 0, &checkpoint->job);
-}
-
-/* -- merging -- */
-
-static bool merge_should_stop(void *context)
-{
-    struct checkpoint *checkpoint = context;
-    return background_is_stopping(&checkpoint->background);
-}
-
-static void merge_run(struct worker_job *job)
-{
-    struct checkpoint *checkpoint = container_of(job, struct checkpoint, merge_job);
-    checkpoint->merge_result =
-        store_merge_run(checkpoint->core->store, merge_should_stop, checkpoint, &checkpoint->merge_error);
-}
-
-static void on_merge_failed(struct core *core, struct checkpoint *checkpoint)
-{
-    uint32_t left_out;
-    retry_failed(&checkpoint->merge_retry, MERGE_RETRY_MAX_S);
-    if (log_limit_take(&checkpoint->merge_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
-                       &left_out))
-        log_line(LOG_ERROR, "merge_failed",
-                 "shard=%u errno=%d error=\"%s\" hint=\"the runs stay as they are; it is tried again: make room or "
-                 "look at the disk\" left_out=%u",
-                 core->index, -checkpoint->merge_result,
-                 checkpoint->merge_error.text[0] != '\0' ? checkpoint->merge_error.text
-                                                         : strerror(-checkpoint->merge_result),
-                 left_out);
-}
-
-static void merge_done(struct worker_job *job)
-{
-    struct checkpoint *checkpoint = container_of(job, struct checkpoint, merge_job);
-    struct core *core = checkpoint->core;
-    checkpoint->is_merging = false;
-    if (checkpoint->merge_result == 0) {
-        checkpoint->merge_is_wanted = true;
-        checkpoint->merge_retry = (struct retry){0};
-    } else if (checkpoint->merge_result != -ECANCELED) {
-        on_merge_failed(core, checkpoint);
-    }
-    struct store_info info;
-    store_info(core->store, &info);
-    core->run_count = info.run_count;
-}
-
-static void merge_start(struct core *core)
-{
-    struct checkpoint *checkpoint = core->checkpoint;
-    if (checkpoint->is_merging || !checkpoint->merge_is_wanted || core->stop_step > 0)
-        return;
-    checkpoint->merge_is_wanted = false;
-    if (!store_merge_is_due(core->store))
-        return;
-    checkpoint->is_merging = true;
-    checkpoint->merge_error.text[0] = '\0';
-    checkpoint->merge_job = (struct worker_job){merge_run, merge_done};
-    worker_post(core->merge_worker, 0, &checkpoint->merge_job);
+    checkpoint->job = (struct worker_job){write_work, write_done};
+    worker_post(checkpoint->worker, 0, &checkpoint->job);
 }
 
 /* -- the steps of a round -- */
@@ -302,7 +206,7 @@ static bool step_begin(struct core *core)
         return false;
     checkpoint->is_wanted = false;
     checkpoint->begun_us = shard_monotonic_us(core->shard);
-    wal_rotate(core->wal, checkpoint->round);
+    wal_rotate(core->wal_writer.wal, checkpoint->round);
     checkpoint->phase = PHASE_ENDING;
     return true;
 }
@@ -310,10 +214,10 @@ static bool step_begin(struct core *core)
 static bool step_end(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
-    if (!wal_round_is_written(core->wal, checkpoint->round) || delivery_is_behind(core))
+    if (!wal_round_is_written(core->wal_writer.wal, checkpoint->round) || delivery_is_behind(core))
         return false;
     checkpoint->phase = PHASE_ENDED;
-    say(core, LETTER_ROUND_END);
+    post_to_all(core, LETTER_ROUND_END);
     return true;
 }
 
@@ -326,13 +230,13 @@ static bool step_freeze(struct core *core)
         return false;
     *ends = 0;
     checkpoint->is_wanted = false;
-    memtable_freeze(core->filling);
-    core->frozen = core->filling;
-    core->filling = filling;
-    checkpoint->writing = core->frozen;
-    checkpoint->applied = wal_position(core->wal);
+    memtable_freeze(core->generations.filling);
+    core->generations.frozen = core->generations.filling;
+    core->generations.filling = filling;
+    checkpoint->writing = core->generations.frozen;
+    checkpoint->applied = wal_position(core->wal_writer.wal);
     checkpoint->last_ts = core->last_ts;
-    background_on_freeze(&checkpoint->background, memtable_entry_count(core->frozen),
+    background_on_freeze(&core->background, memtable_entry_count(core->generations.frozen),
                          shard_monotonic_us(core->shard) - checkpoint->filled_us);
     checkpoint->filled_us = shard_monotonic_us(core->shard);
     write_start(core);
@@ -342,19 +246,19 @@ static bool step_freeze(struct core *core)
 static void release_segments(struct core *core)
 {
     struct wal_spare spare;
-    while (wal_release(core->wal, core->checkpoint->round, &spare))
+    while (wal_release(core->wal_writer.wal, core->checkpoint->round, &spare))
         segment_recycler_give(core, spare);
 }
 
 /* The run is committed, so nothing reads the generation any more: it goes, a slice a turn. */
 static bool step_release(struct core *core)
 {
-    if (!memtable_close_some(&core->leaving, RELEASE_BLOCKS_PER_TURN))
+    if (!memtable_close_some(&core->generations.leaving, RELEASE_BLOCKS_PER_TURN))
         return true;
     core->checkpoint->phase = PHASE_DONE;
     if (FAULT(REUSE_SEGMENT_EARLY))
         release_segments(core);
-    say(core, LETTER_ROUND_DONE);
+    post_to_all(core, LETTER_ROUND_DONE);
     return true;
 }
 
@@ -377,7 +281,7 @@ static bool step_done(struct core *core)
  * what failed, at the next tick. */
 static bool step_retry(struct core *core)
 {
-    if (core->checkpoint->result != -EAGAIN || store_is_at_cap(core->store))
+    if (core->checkpoint->result != -EAGAIN || store_is_at_cap(core->runs.store))
         return false;
     write_start(core);
     return true;
@@ -399,14 +303,13 @@ static bool step(struct core *core)
 
 bool checkpoint_step(struct core *core)
 {
-    uint64_t filled_bytes = memtable_bytes(core->filling);
+    uint64_t filled_bytes = memtable_bytes(core->generations.filling);
     if (core->checkpoint->phase == PHASE_IDLE && filled_bytes >= core->server->config->memtable_bytes / 4 * 3)
         core->checkpoint->is_wanted = true;
     if (core->checkpoint->phase == PHASE_WRITING && filled_bytes >= core->server->config->memtable_bytes / 2)
-        background_hurry(&core->checkpoint->background);
-    merge_start(core);
-    if (core->stop_step > 0)
-        background_stop(&core->checkpoint->background);
+        background_hurry(&core->background);
+    if (core->stop.step > 0)
+        background_stop(&core->background);
     if (core->checkpoint->phase == PHASE_RELEASING)
         return step(core); /* one slice a turn */
     while (step(core))
@@ -423,9 +326,7 @@ void checkpoint_tick(struct core *core)
     if (checkpoint->phase == PHASE_RETRY && checkpoint->result != -EAGAIN && retry_is_due(&checkpoint->write_retry)
         && !is_given_up)
         write_start(core);
-    if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->filling) > 0
+    if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->generations.filling) > 0
         && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
         checkpoint->is_wanted = true;
-    if (!checkpoint->is_merging && retry_is_due(&checkpoint->merge_retry))
-        checkpoint->merge_is_wanted = true;
 }

@@ -37,8 +37,10 @@ int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core);
 /* Its jobs must be back. Nulls *checkpoint. */
 void checkpoint_close(struct checkpoint **checkpoint);
 
-/* Before the first turn, when the store is there. */
+/* Before the first turn, when the store is there: opens the checkpoint thread. */
 void checkpoint_start(struct core *core);
+/* The shard ends: closes the thread. */
+void checkpoint_finish(struct core *core);
 
 /* A round is wanted as soon as none is under way. */
 void checkpoint_want(struct core *core);
@@ -46,7 +48,7 @@ void checkpoint_want(struct core *core);
 uint64_t checkpoint_next_round(const struct core *core);
 /* Rounds that this shard has completed. */
 uint64_t checkpoint_rounds_done(const struct core *core);
-/* Whether a job of a checkpoint or a merge is under way. */
+/* Whether a run is being written. */
 bool checkpoint_is_busy(const struct core *core);
 
 /* END or DONE of `round` came from a shard. */
@@ -54,7 +56,7 @@ void checkpoint_on_end(struct core *core, uint64_t round);
 void checkpoint_on_done(struct core *core, uint64_t round);
 /* End of a turn, after what became durable was taken up: goes on if it can. True: there is more to do at once. */
 bool checkpoint_step(struct core *core);
-/* Once a second: age, retries, merges. */
+/* Once a second: age, retries. */
 void checkpoint_tick(struct core *core);
 
 #endif

@@ -51,16 +51,16 @@ static int open_storage(struct recovery *recovery, struct core *core)
     char dir[PATH_MAX];
     int status = datadir_runs_path(recovery->server->datadir, core->index, dir, sizeof dir);
     if (status == 0)
-        status = record_heap_open(&core->heap, core->budget.heap_bytes);
+        status = record_heap_open(&core->generations.heap, core->budget.heap_bytes);
     if (status == 0)
-        status = core_open_memtable(core, &core->filling);
+        status = core_open_memtable(core, &core->generations.filling);
     if (status != 0)
         return refuse(recovery, status, "shard %u: no memory for recent messages: %s: give --memtable-bytes less",
                       core->index, strerror(-status));
-    status = store_open(&core->store, dir, &options, &error);
+    status = store_open(&core->runs.store, dir, &options, &error);
     if (status != 0)
         return refuse(recovery, status, "%s", error.text);
-    status = store_reader_open(&core->store_reader, core->store);
+    status = store_reader_open(&core->reads.store_reader, core->runs.store);
     if (status != 0)
         return refuse(recovery, status, "shard %u: the runs cannot be read: %s", core->index, strerror(-status));
     return 0;
@@ -70,7 +70,7 @@ static int survey(struct recovery *recovery, struct log *log)
 {
     struct store_info info;
     char dir[PATH_MAX];
-    store_info(log->core->store, &info);
+    store_info(log->core->runs.store, &info);
     log->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;
     int status = datadir_wal_path(recovery->server->datadir, log->core->index, dir, sizeof dir);
     if (status != 0)
@@ -88,21 +88,21 @@ static int write_out(struct recovery *recovery, struct core *core, struct store_
     struct run_source *source;
     struct store_error error = {""};
     int status = 0;
-    while (store_is_at_cap(core->store) && status == 0)
-        status = store_merge_run(core->store, NULL, NULL, &error);
-    memtable_freeze(core->filling);
+    while (store_is_at_cap(core->runs.store) && status == 0)
+        status = store_merge_run(core->runs.store, NULL, NULL, &error);
+    memtable_freeze(core->generations.filling);
     if (status == 0)
-        status = memtable_source_open(&source, core->filling);
+        status = memtable_source_open(&source, core->generations.filling);
     if (status == 0) {
-        status = store_add_run(core->store, source, applied, core->last_ts, &error);
+        status = store_add_run(core->runs.store, source, applied, core->last_ts, &error);
         run_source_close(&source);
     }
     if (status != 0)
         return refuse(recovery, status,
                       "shard %u: the log cannot be written to a run: %s (%s): make room and start again", core->index,
                       error.text, strerror(-status));
-    memtable_close(&core->filling);
-    status = core_open_memtable(core, &core->filling);
+    memtable_close(&core->generations.filling);
+    status = core_open_memtable(core, &core->generations.filling);
     return status == 0 ? 0 : refuse(recovery, status, "shard %u: no memory", core->index);
 }
 
@@ -111,24 +111,25 @@ static int insert(struct recovery *recovery, struct core *core, struct record *r
     struct store_info info;
     if (ts > core->last_ts)
         core->last_ts = ts;
-    if (memtable_insert(core->filling, record, role) != 0)
+    if (memtable_insert(core->generations.filling, record, role) != 0)
         return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the log", core->index);
-    if (memtable_bytes(core->filling) < recovery->server->config->memtable_bytes)
+    if (memtable_bytes(core->generations.filling) < recovery->server->config->memtable_bytes)
         return 0;
-    store_info(core->store, &info);
+    store_info(core->runs.store, &info);
     return write_out(recovery, core, info.applied);
 }
 
 static int insert_copy(struct recovery *recovery, struct core *core, const struct record_fields *fields, enum role role)
 {
-    struct record *record = record_heap_take(core->heap, fields->from, fields->to, fields->key, fields->text);
+    struct record *record =
+        record_heap_take(core->generations.heap, fields->from, fields->to, fields->key, fields->text);
     if (record == NULL)
         return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the log", core->index);
     record->ts_from = fields->ts_from;
     record->ts_to = fields->ts_to;
     memcpy(record->mid, fields->mid, sizeof record->mid);
     int status = insert(recovery, core, record, role, role == ROLE_RECEIVED ? fields->ts_to : fields->ts_from);
-    record_heap_unref(core->heap, &record);
+    record_heap_unref(core->generations.heap, &record);
     return status;
 }
 
@@ -223,7 +224,7 @@ static int write_out_all(struct recovery *recovery)
     struct store_info info;
     int status = 0;
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++) {
-        store_info(recovery->server->cores[i]->store, &info);
+        store_info(recovery->server->cores[i]->runs.store, &info);
         status = write_out(recovery, recovery->server->cores[i], info.applied);
     }
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
@@ -239,10 +240,10 @@ static int write_header(struct core *core)
 {
     struct wal_write write;
     uint64_t sequence;
-    if (!wal_write_take_header(core->wal, &write))
+    if (!wal_write_take_header(core->wal_writer.wal, &write))
         return -ENOSPC;
     ssize_t written = pwrite(write.fd, write.data, write.bytes, (off_t)write.offset);
-    return wal_write_done(core->wal, written < 0 ? -errno : (int)written, &sequence);
+    return wal_write_done(core->wal_writer.wal, written < 0 ? -errno : (int)written, &sequence);
 }
 
 /* What was replayed may so far be in the page cache only. */
@@ -268,7 +269,7 @@ static int open_wal(struct core *core, const struct log *log)
             sealed[count++] = (struct wal_sealed){file->generation, file->end_bytes, file->number, -1, 0};
     }
     /* One generation is left out: a write that the killed server began may still land under it. */
-    int status = wal_open(&core->wal, &options, log->survey.generation_last + 1, sealed, count);
+    int status = wal_open(&core->wal_writer.wal, &options, log->survey.generation_last + 1, sealed, count);
     free(sealed);
     return status;
 }
@@ -298,16 +299,16 @@ static int begin_log(struct recovery *recovery, struct log *log)
     struct store_info info;
     struct wal_spare spare;
     uint32_t next = file_next(log);
-    store_info(core->store, &info);
-    core->runs_ts_max = info.ts_max;
-    core->run_count = info.run_count;
+    store_info(core->runs.store, &info);
+    core->runs.ts_max = info.ts_max;
+    core->runs.count = info.run_count;
     int status = sync_live(log);
     if (status == 0)
         status = open_wal(core, log);
     if (status == 0)
         status = segment_create(log->survey.dir, next, recovery->server->config->wal_segment_bytes, &spare);
     if (status == 0) {
-        wal_give_spare(core->wal, spare);
+        wal_give_spare(core->wal_writer.wal, spare);
         status = write_header(core);
     }
     if (status == 0)

@@ -15,20 +15,27 @@
 _Static_assert(SEGMENT_RECYCLER_HELD_MAX + WAL_LIVE_SEGMENTS_MAX + 1 < RELEASED_MAX,
                "what is held and what a round lets go fit");
 
+/* What the job of the recycler's thread does. */
+enum recycler_state {
+    RECYCLER_IDLE,    /* none is under way */
+    RECYCLER_DROPS,   /* clears or removes released files */
+    RECYCLER_CREATES, /* makes a file, after it has dropped the released ones */
+};
+
 struct segment_recycler {
     struct core *core;
     uint32_t file_next;
-    bool has_failed; /* no file could be made; tried again at the next tick */
+    uint8_t state;          /* set_state */
+    bool is_create_put_off; /* no file could be made; tried again at the next tick */
+    bool is_drop_put_off;   /* a backup has the lock; tried again at the next tick */
     struct log_limit limit;
-    bool is_put_off; /* a backup holds; tried again at the next tick */
+    struct worker *worker;
 
     /* The job's while it is under way. */
     struct worker_job job;
-    bool is_busy;
-    bool wants_file;
     struct wal_spare made;
-    int result;
-    bool was_held; /* by a backup: nothing was dropped */
+    int create_status; /* 0 or -errno */
+    int drop_status;   /* 0, or -EBUSY: a backup has the lock, and nothing was dropped */
     uint32_t count;
     uint32_t recycle_count; /* the first of them become spares again, the others are removed */
     struct wal_spare released[RELEASED_MAX];
@@ -66,7 +73,23 @@ void segment_recycler_close(struct segment_recycler **recycler_p)
 
 bool segment_recycler_is_busy(const struct core *core)
 {
-    return core->recycler->is_busy;
+    return core->recycler->state != RECYCLER_IDLE;
+}
+
+void segment_recycler_start(struct core *core)
+{
+    core_open_worker(core, "recycler", SHARD_WORKER_PROMPT, &core->recycler->worker);
+}
+
+void segment_recycler_finish(struct core *core)
+{
+    shard_worker_close(core->shard, &core->recycler->worker);
+}
+
+static void set_state(struct segment_recycler *recycler, enum recycler_state state)
+{
+    ASSERT((recycler->state == RECYCLER_IDLE) != (state == RECYCLER_IDLE));
+    recycler->state = (uint8_t)state;
 }
 
 /* What lay in a recycled file must not be read again, should the first write of its new life be torn. */
@@ -88,44 +111,45 @@ static void drop_released(struct segment_recycler *recycler)
     }
 }
 
-/* A backup that holds is waited for, up to a limit. */
-static bool drop_unless_held(struct segment_recycler *recycler)
+/* While a backup has the lock nothing is dropped, up to a limit. 0 or -EBUSY. */
+static int drop_unless_locked(struct segment_recycler *recycler)
 {
     const char *dir = datadir_path(recycler->core->server->datadir);
     int lock_fd = backup_lock_share(dir);
     if (lock_fd < 0 && (recycler->count < SEGMENT_RECYCLER_HELD_MAX || backup_lock_overtake(dir) != 0))
-        return false;
+        return -EBUSY;
     drop_released(recycler);
     backup_lock_give(lock_fd);
-    return true;
+    return 0;
 }
 
-static void keep_run(struct worker_job *job)
+static void recycle_work(struct worker_job *job)
 {
     struct segment_recycler *recycler = container_of(job, struct segment_recycler, job);
-    recycler->was_held = recycler->count > 0 && !drop_unless_held(recycler);
-    recycler->result = 0;
-    if (recycler->wants_file)
-        recycler->result = segment_create(recycler->dir, recycler->file_next,
-                                          recycler->core->server->config->wal_segment_bytes, &recycler->made);
+    recycler->drop_status = recycler->count > 0 ? drop_unless_locked(recycler) : 0;
+    recycler->create_status = 0;
+    if (recycler->state == RECYCLER_CREATES)
+        recycler->create_status = segment_create(recycler->dir, recycler->file_next,
+                                                 recycler->core->server->config->wal_segment_bytes, &recycler->made);
 }
 
 static void on_made(struct core *core, struct segment_recycler *recycler)
 {
     uint32_t left_out;
-    recycler->has_failed = recycler->result != 0;
-    if (recycler->result == 0) {
+    recycler->is_create_put_off = recycler->create_status != 0;
+    if (recycler->create_status == 0) {
         recycler->file_next++;
         if (recycler->limit.next_us > 0)
             log_line(LOG_INFO, "segment_recovered", "shard=%u", core->index);
         recycler->limit = (struct log_limit){0};
-        wal_give_spare(core->wal, recycler->made);
+        wal_give_spare(core->wal_writer.wal, recycler->made);
     } else if (log_limit_take(&recycler->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out)) {
         log_line(
             LOG_ERROR, "segment_failed",
             "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be made: %s\" hint=\"it is tried again; when the "
             "segments in hand are used up sends get busy: make room or mend the disk\" left_out=%u",
-            core->index, -recycler->result, recycler->dir, recycler->file_next, strerror(-recycler->result), left_out);
+            core->index, -recycler->create_status, recycler->dir, recycler->file_next,
+            strerror(-recycler->create_status), left_out);
     }
 }
 
@@ -138,49 +162,50 @@ static void put_off(struct segment_recycler *recycler)
     memcpy(recycler->waiting, recycler->released, recycler->count * sizeof recycler->waiting[0]);
     recycler->waiting_count += recycler->count;
     recycler->count = recycler->recycle_count = 0;
-    recycler->is_put_off = true;
+    recycler->is_drop_put_off = true;
 }
 
-static void keep_done(struct worker_job *job)
+static void recycle_done(struct worker_job *job)
 {
     struct segment_recycler *recycler = container_of(job, struct segment_recycler, job);
     struct core *core = recycler->core;
-    recycler->is_busy = false;
-    if (recycler->was_held)
+    bool has_created = recycler->state == RECYCLER_CREATES;
+    set_state(recycler, RECYCLER_IDLE);
+    if (recycler->drop_status != 0)
         put_off(recycler);
     for (uint32_t i = 0; i < recycler->recycle_count; i++)
         if (recycler->released[i].fd >= 0)
-            wal_give_spare(core->wal, recycler->released[i]);
-    if (recycler->wants_file)
+            wal_give_spare(core->wal_writer.wal, recycler->released[i]);
+    if (has_created)
         on_made(core, recycler);
 }
 
 void segment_recycler_step(struct core *core)
 {
     struct segment_recycler *recycler = core->recycler;
-    if (recycler->is_busy)
+    if (recycler->state != RECYCLER_IDLE)
         return;
-    uint32_t spares = wal_spare_count(core->wal);
-    uint32_t room = wal_has_failed(core->wal) ? 0 : WAL_SPARES_MAX - 1 - spares;
+    uint32_t spares = wal_spare_count(core->wal_writer.wal);
+    uint32_t room = wal_has_failed(core->wal_writer.wal) ? 0 : WAL_SPARES_MAX - 1 - spares;
     bool is_full = recycler->waiting_count >= SEGMENT_RECYCLER_HELD_MAX;
-    recycler->count = recycler->is_put_off ? 0 : recycler->waiting_count;
+    recycler->count = recycler->is_drop_put_off ? 0 : recycler->waiting_count;
     recycler->recycle_count = recycler->count < room ? recycler->count : room;
-    recycler->wants_file = !recycler->has_failed && core->stop_step == 0 && !is_full
-                           && wal_spares_wanted(core->wal) > recycler->recycle_count;
-    if (!recycler->wants_file && recycler->count == 0)
+    bool wants_file = !recycler->is_create_put_off && core->stop.step == 0 && !is_full
+                      && wal_spares_wanted(core->wal_writer.wal) > recycler->recycle_count;
+    if (!wants_file && recycler->count == 0)
         return;
     memcpy(recycler->released, recycler->waiting, recycler->count * sizeof recycler->waiting[0]);
     if (recycler->count > 0)
         recycler->waiting_count = 0;
-    recycler->is_busy = true;
-    recycler->job = (struct worker_job){keep_run, keep_done};
-    worker_post(core->recycler_worker, 0, &recycler->job);
+    set_state(recycler, wants_file ? RECYCLER_CREATES : RECYCLER_DROPS);
+    recycler->job = (struct worker_job){recycle_work, recycle_done};
+    worker_post(recycler->worker, 0, &recycler->job);
 }
 
 void segment_recycler_tick(struct core *core)
 {
-    core->recycler->has_failed &= FAULT(FULL_FOR_EVER);
-    core->recycler->is_put_off = false;
+    core->recycler->is_create_put_off &= FAULT(FULL_FOR_EVER);
+    core->recycler->is_drop_put_off = false;
 }
 
 void segment_recycler_give(struct core *core, struct wal_spare spare)

@@ -22,6 +22,11 @@ int segment_recycler_open(struct segment_recycler **recycler_r, struct core *cor
 /* Its job must be back. Nulls *recycler. */
 void segment_recycler_close(struct segment_recycler **recycler);
 
+/* Before the first turn: opens the recycler's thread. */
+void segment_recycler_start(struct core *core);
+/* The shard ends: closes it. */
+void segment_recycler_finish(struct core *core);
+
 /* Takes a segment that the log has let go of. */
 void segment_recycler_give(struct core *core, struct wal_spare spare);
 /* End of a turn: has a file made if the log wants one. */

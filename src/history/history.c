@@ -59,9 +59,9 @@ struct history {
 
 static void history_free(struct history *history)
 {
-    history->core->history_count--;
-    history->core->history_active -= history->is_active;
-    history->core->history_ahead -= history->is_ahead;
+    history->core->histories.count--;
+    history->core->histories.active -= history->is_active;
+    history->core->histories.ahead -= history->is_ahead;
     range_read_close(&history->read);
     free(history->kept);
     free(history->copies);
@@ -86,12 +86,12 @@ void history_drop_all(struct core *core, struct conn *conn)
 static struct history *history_make(struct core *core, struct conn *conn, const struct request *request)
 {
     const struct request_history *asked = &request->history;
-    if (core->history_count >= core->budget.histories_max)
+    if (core->histories.count >= core->budget.histories_max)
         return NULL;
     struct history *history = malloc(sizeof *history);
     if (history == NULL)
         return NULL;
-    core->history_count++;
+    core->histories.count++;
     *history = (struct history){.core = core,
                                 .conn = conn,
                                 .id = request->id,
@@ -231,7 +231,7 @@ static void history_end(struct core *core, struct conn *conn)
     conn_answered(core, conn);
 }
 
-/* The page stands in core->scratch. */
+/* The page stands in core->conns.scratch. */
 static void page_give(struct core *core, struct history *history, struct reply_page *page, bool more)
 {
     struct conn *conn = history->conn;
@@ -245,7 +245,7 @@ static void page_give(struct core *core, struct history *history, struct reply_p
 static void page_write(struct core *core, struct history *history, bool more)
 {
     struct reply_page page;
-    reply_page_begin(&page, core->scratch, &history->id);
+    reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < history->count; i++) {
         uint32_t at = history->oldest_first ? i : history->count - 1 - i;
         ASSERT(reply_page_add(&page, history->kept[at]));
@@ -279,7 +279,7 @@ static bool page_write_hits(struct core *core, struct history *history)
     const struct memtable_hit *hits = range_read_hits(history->read, &count, &more);
     if (!is_all_wanted(history))
         return false;
-    reply_page_begin(&page, core->scratch, &history->id);
+    reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
         record_prefetch(hits[i].record);
     for (uint32_t i = 0; i < count; i++) {
@@ -301,7 +301,7 @@ static bool page_write_messages(struct core *core, struct history *history)
     const struct message *messages = range_read_messages(history->read, &count, &more);
     if (!is_all_wanted(history) || (more && count < history->limit))
         return false;
-    reply_page_begin(&page, core->scratch, &history->id);
+    reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < count; i++)
         if (!reply_page_add(&page, &messages[i]))
             return false;
@@ -384,7 +384,7 @@ static bool history_read(struct core *core, struct history *history, uint32_t by
 static void take_place(struct core *core, struct history *history)
 {
     history->is_active = true;
-    core->history_active++;
+    core->histories.active++;
 }
 
 /* So many pages are gathered at once; the others wait, and take no memory. */
@@ -393,9 +393,9 @@ static bool history_begin(struct core *core, struct history *history)
     struct list *link = &history->conn->work->place_link;
     if (history->is_active)
         return true;
-    if (core->history_active >= HISTORY_ACTIVE_MAX || !list_is_empty(&core->place_conns)) {
+    if (core->histories.active >= HISTORY_ACTIVE_MAX || !list_is_empty(&core->histories.place_queue)) {
         if (!list_is_linked(link))
-            list_append(&core->place_conns, link);
+            list_append(&core->histories.place_queue, link);
         return false;
     }
     take_place(core, history);
@@ -411,7 +411,7 @@ static void history_post(struct history *history)
 /* Reads a page that is not the first. False: it has to wait until it is. */
 static bool history_read_ahead(struct core *core, struct history *history)
 {
-    if (history->has_with || history->limit > AHEAD_ROWS_MAX || core->history_ahead >= AHEAD_MAX
+    if (history->has_with || history->limit > AHEAD_ROWS_MAX || core->histories.ahead >= AHEAD_MAX
         || backpressure_is_tight(core) || !history_read(core, history, AHEAD_BYTES_MAX))
         return false;
     if (!range_read_needs_runs(history->read)) {
@@ -419,7 +419,7 @@ static bool history_read_ahead(struct core *core, struct history *history)
         return false;
     }
     history->is_ahead = true;
-    core->history_ahead++;
+    core->histories.ahead++;
     history_post(history);
     return true;
 }
@@ -473,7 +473,7 @@ void history_step(struct core *core, struct conn *conn)
     bool goes_on = !list_is_linked(&conn->work->history_link);
     while (goes_on && may_have_page(core, conn)) {
         if (!turn_may(&core->turn, TURN_READS) || core->turn.had[TURN_READS] - had >= TURN_READS_SHARE) {
-            list_append(&core->history_conns, &conn->work->history_link);
+            list_append(&core->histories.queue, &conn->work->history_link);
             return;
         }
         turn_spend(&core->turn, TURN_READS, TURN_PAGE_READS);
@@ -484,27 +484,27 @@ void history_step(struct core *core, struct conn *conn)
 /* To those that have waited longest. One with too much output waiting asks again when that has left. */
 static void give_places(struct core *core)
 {
-    while (!list_is_empty(&core->place_conns) && core->history_active < HISTORY_ACTIVE_MAX) {
-        struct conn *conn = container_of(list_shift(&core->place_conns), struct conn_work, place_link)->conn;
+    while (!list_is_empty(&core->histories.place_queue) && core->histories.active < HISTORY_ACTIVE_MAX) {
+        struct conn *conn = container_of(list_shift(&core->histories.place_queue), struct conn_work, place_link)->conn;
         if (!may_have_page(core, conn))
             continue;
         take_place(core, conn->work->histories);
         if (!list_is_linked(&conn->work->history_link))
-            list_append(&core->history_conns, &conn->work->history_link);
+            list_append(&core->histories.queue, &conn->work->history_link);
     }
 }
 
 bool history_is_behind(const struct core *core)
 {
-    return !list_is_empty(&core->history_conns)
-           || (!list_is_empty(&core->place_conns) && core->history_active < HISTORY_ACTIVE_MAX);
+    return !list_is_empty(&core->histories.queue)
+           || (!list_is_empty(&core->histories.place_queue) && core->histories.active < HISTORY_ACTIVE_MAX);
 }
 
 void history_continue(struct core *core)
 {
     give_places(core);
-    while (!list_is_empty(&core->history_conns) && turn_may_carry(&core->turn, TURN_READS)) {
-        struct list *link = list_shift(&core->history_conns);
+    while (!list_is_empty(&core->histories.queue) && turn_may_carry(&core->turn, TURN_READS)) {
+        struct list *link = list_shift(&core->histories.queue);
         history_step(core, container_of(link, struct conn_work, history_link)->conn);
         give_places(core);
     }

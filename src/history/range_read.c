@@ -131,17 +131,17 @@ static int hits_gather(struct range_read *read)
 {
     const struct core *core = read->core;
     uint32_t rows_max = read->range.rows_max + 1; /* one more tells whether there is more */
-    bool has_frozen = core->frozen != NULL && !FAULT(LOSE_FROZEN);
+    bool has_frozen = core->generations.frozen != NULL && !FAULT(LOSE_FROZEN);
     if (reserve_hits(read, has_frozen ? 4 * rows_max : rows_max) != 0)
         return -ENOMEM;
     if (has_frozen) {
         struct memtable_hit *older = read->hits + 2 * (size_t)rows_max;
         struct memtable_hit *newer = read->hits + 3 * (size_t)rows_max;
-        uint32_t older_count = hits_of(read, core->frozen, older, rows_max);
-        uint32_t newer_count = hits_of(read, core->filling, newer, rows_max);
+        uint32_t older_count = hits_of(read, core->generations.frozen, older, rows_max);
+        uint32_t newer_count = hits_of(read, core->generations.filling, newer, rows_max);
         read->hit_count = hits_merge(read->hits, older, older_count, newer, newer_count);
     } else {
-        read->hit_count = hits_of(read, core->filling, read->hits, rows_max);
+        read->hit_count = hits_of(read, core->generations.filling, read->hits, rows_max);
     }
     hits_cut_rows(read);
     return 0;
@@ -161,23 +161,23 @@ static void read_give(struct core *core, struct range_read *read)
 {
     bool is_large = read->hit_room > 2 * IDLE_ROWS_MAX || read->message_room > IDLE_ROWS_MAX
                     || (read->page != NULL && store_page_bytes_held(read->page) > IDLE_PAGE_BYTES_MAX);
-    if (is_large || core->idle_read_count == IDLE_READS_MAX) {
+    if (is_large || core->range_reads.idle_count == IDLE_READS_MAX) {
         read_free(read);
         return;
     }
-    read->next_idle = core->idle_reads;
-    core->idle_reads = read;
-    core->idle_read_count++;
+    read->next_idle = core->range_reads.idle;
+    core->range_reads.idle = read;
+    core->range_reads.idle_count++;
 }
 
 /* With nothing in it but the arrays of an earlier read. */
 static struct range_read *read_take(struct core *core)
 {
-    struct range_read *read = core->idle_reads;
+    struct range_read *read = core->range_reads.idle;
     if (read == NULL)
         return calloc(1, sizeof *read);
-    core->idle_reads = read->next_idle;
-    core->idle_read_count--;
+    core->range_reads.idle = read->next_idle;
+    core->range_reads.idle_count--;
     read->hit_count = 0;
     read->memory_has_more = read->holds_records = read->has_rows = read->runs_have_more = read->is_closed = false;
     read->messages = NULL;
@@ -186,13 +186,13 @@ static struct range_read *read_take(struct core *core)
     return read;
 }
 
-void range_reads_free(struct core *core)
+void range_reads_fini(struct range_reads *reads)
 {
-    for (struct range_read *read; (read = core->idle_reads) != NULL;) {
-        core->idle_reads = read->next_idle;
+    for (struct range_read *read; (read = reads->idle) != NULL;) {
+        reads->idle = read->next_idle;
         read_free(read);
     }
-    core->idle_read_count = 0;
+    reads->idle_count = 0;
 }
 
 struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range)
@@ -217,7 +217,7 @@ bool range_read_needs_runs(const struct range_read *read)
         return false;
     if (read->range.oldest_first)
         return true;
-    return !read->memory_has_more || read->hits[0].ts <= read->core->runs_ts_max;
+    return !read->memory_has_more || read->hits[0].ts <= read->core->runs.ts_max;
 }
 
 const struct memtable_hit *range_read_hits(const struct range_read *read, uint32_t *count_r, bool *more_r)
@@ -227,12 +227,12 @@ const struct memtable_hit *range_read_hits(const struct range_read *read, uint32
     return read->hits;
 }
 
-static void range_run(struct reader_job *job)
+static void range_work(struct reader_job *job)
 {
     struct range_read *read = container_of(job, struct range_read, job);
     read->result = read->page == NULL ? store_page_open(&read->page) : 0;
     if (read->result == 0)
-        read->result = store_reader_range(job->core->store_reader, read_user(read), &read->range, read->page,
+        read->result = store_reader_range(job->core->reads.store_reader, read_user(read), &read->range, read->page,
                                           &read->runs_have_more);
 }
 
@@ -252,12 +252,12 @@ void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_do
 {
     hits_cut_bytes(read);
     for (uint32_t i = 0; i < read->hit_count; i++)
-        record_heap_ref(read->core->heap, read->hits[i].record);
+        record_heap_ref(read->core->generations.heap, read->hits[i].record);
     read->holds_records = true;
     read->on_done = on_done;
     read->context = context;
     read->is_posted = true;
-    read->job.run = range_run;
+    read->job.read = range_work;
     read->job.done = range_done;
     reads_post(read->core, &read->job, lane);
 }
@@ -380,6 +380,6 @@ void range_read_close(struct range_read **read_p)
     if (read->is_posted)
         return;
     for (uint32_t i = 0; i < read->hit_count && read->holds_records; i++)
-        record_heap_unref(read->core->heap, &read->hits[i].record);
+        record_heap_unref(read->core->generations.heap, &read->hits[i].record);
     read_give(read->core, read);
 }

@@ -13,8 +13,14 @@
 /* A part of a timeline. */
 struct range_read;
 
-/* Frees what is kept for the next reads; none is under way. */
-void range_reads_free(struct core *core);
+/* Reads that have ended, kept for the next ones. */
+struct range_reads {
+    struct range_read *idle;
+    uint32_t idle_count;
+};
+
+/* Frees what is kept; no read may be under way. */
+void range_reads_fini(struct range_reads *reads);
 
 /* Takes what memory holds of the range, which must end at the timeline's mark or before. Copies `user`. NULL: no
  * memory. */

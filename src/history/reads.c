@@ -5,45 +5,63 @@
 #include "connection/backpressure.h"
 #include "server/core.h"
 
-/* Jobs of one lane that the reader has at once; the others wait in core->jobs. */
+/* Jobs of one lane that the reader has at once; the others wait in core->reads.jobs. */
 #define JOBS_IN_LANE_MAX 64u
+
+void reads_init(struct reads *reads)
+{
+    *reads = (struct reads){.worker = NULL};
+    for (uint32_t lane = 0; lane < WORKER_LANES; lane++)
+        list_init(&reads->jobs[lane]);
+}
+
+void reads_start(struct core *core)
+{
+    core_open_worker(core, "reader", SHARD_WORKER_PROMPT, &core->reads.worker);
+}
+
+void reads_finish(struct core *core)
+{
+    shard_worker_close(core->shard, &core->reads.worker);
+}
 
 /* On the reader's thread. */
 static void log_error(struct core *core)
 {
     struct store_error error;
     uint32_t left_out;
-    if (store_reader_take_error(core->store_reader, &error)
-        && log_limit_take(&core->read_limit, clock_monotonic_us(core->server->clock), CORE_LOG_INTERVAL_US, &left_out))
+    if (store_reader_take_error(core->reads.store_reader, &error)
+        && log_limit_take(&core->reads.log_limit, clock_monotonic_us(core->server->clock), CORE_LOG_INTERVAL_US,
+                          &left_out))
         log_line(LOG_ERROR, "read_failed", "shard=%u error=\"%s\" left_out=%u", core->index, error.text, left_out);
 }
 
 static void job_run(struct worker_job *job)
 {
     struct reader_job *reader_job = container_of(job, struct reader_job, job);
-    reader_job->run(reader_job);
+    reader_job->read(reader_job);
     log_error(reader_job->core);
 }
 
 static void job_give(struct core *core, struct reader_job *job)
 {
-    core->jobs_out[job->lane]++;
-    worker_post(core->reader_worker, job->lane, &job->job);
+    core->reads.jobs_out[job->lane]++;
+    worker_post(core->reads.worker, job->lane, &job->job);
 }
 
 /* Pages are not read while there is no room for what they would give. */
 static bool lane_may_go(struct core *core, uint8_t lane)
 {
     if (lane == READS_LOGIN || !backpressure_is_full(core))
-        return core->jobs_out[lane] < JOBS_IN_LANE_MAX;
+        return core->reads.jobs_out[lane] < JOBS_IN_LANE_MAX;
     backpressure_starve(core);
     return false;
 }
 
 static void lane_go_on(struct core *core, uint8_t lane)
 {
-    while (!list_is_empty(&core->jobs[lane]) && lane_may_go(core, lane))
-        job_give(core, container_of(list_shift(&core->jobs[lane]), struct reader_job, link));
+    while (!list_is_empty(&core->reads.jobs[lane]) && lane_may_go(core, lane))
+        job_give(core, container_of(list_shift(&core->reads.jobs[lane]), struct reader_job, link));
 }
 
 void reads_go_on(struct core *core)
@@ -56,7 +74,7 @@ static void job_done(struct worker_job *worker_job)
 {
     struct reader_job *job = container_of(worker_job, struct reader_job, job);
     struct core *core = job->core;
-    core->jobs_out[job->lane]--;
+    core->reads.jobs_out[job->lane]--;
     lane_go_on(core, job->lane);
     job->done(job);
 }
@@ -67,7 +85,7 @@ void reads_post(struct core *core, struct reader_job *job, enum reads_lane lane)
     job->lane = (uint8_t)lane;
     job->job = (struct worker_job){job_run, job_done};
     list_init(&job->link);
-    list_append(&core->jobs[lane], &job->link);
+    list_append(&core->reads.jobs[lane], &job->link);
     lane_go_on(core, job->lane);
 }
 
@@ -79,18 +97,18 @@ uint64_t reads_bound(const struct core *core, const struct user *user)
 
 uint64_t reads_memory_newest(const struct core *core, struct span user, uint64_t before)
 {
-    uint64_t newest = memtable_newest(core->filling, user, before);
-    uint64_t older = core->frozen != NULL ? memtable_newest(core->frozen, user, before) : 0;
+    uint64_t newest = memtable_newest(core->generations.filling, user, before);
+    uint64_t older = core->generations.frozen != NULL ? memtable_newest(core->generations.frozen, user, before) : 0;
     return newest > older ? newest : older;
 }
 
 bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, struct memtable_hit *hit_r)
 {
-    return memtable_find(core->filling, user, ts, hit_r)
-           || (core->frozen != NULL && memtable_find(core->frozen, user, ts, hit_r));
+    return memtable_find(core->generations.filling, user, ts, hit_r)
+           || (core->generations.frozen != NULL && memtable_find(core->generations.frozen, user, ts, hit_r));
 }
 
 bool reads_runs_reach(const struct core *core, uint64_t after)
 {
-    return core->run_count > 0 && after < core->runs_ts_max;
+    return core->runs.count > 0 && after < core->runs.ts_max;
 }

@@ -10,6 +10,7 @@
 #define CHITCHAT_HISTORY_READS_H
 
 #include "base/list.h"
+#include "base/log_limit.h"
 #include "shard/worker.h"
 #include "storage/memtable/memtable.h"
 #include "storage/runs/store.h"
@@ -19,14 +20,29 @@ struct user;
 
 enum reads_lane { READS_LOGIN, READS_HISTORY, READS_REPLAY };
 
+/* What a shard keeps of its reader. */
+struct reads {
+    struct worker *worker;
+    struct list jobs[WORKER_LANES]; /* struct reader_job that wait for a place */
+    uint32_t jobs_out[WORKER_LANES];
+    struct store_reader *store_reader; /* the reader's thread only */
+    struct log_limit log_limit;        /* the reader's thread only */
+};
+
+void reads_init(struct reads *reads);
+/* Before the first turn: opens the reader's thread. */
+void reads_start(struct core *core);
+/* The shard ends: closes it. */
+void reads_finish(struct core *core);
+
 /* Something that the reader's thread does. Embedded in what its owner keeps of it. */
 struct reader_job {
     struct worker_job job;
     struct list link;
     struct core *core;
     uint8_t lane;
-    void (*run)(
-        struct reader_job *job); /* on the reader's thread; may use core->store_reader, nothing else of the core */
+    /* On the reader's thread; may use core->reads.store_reader, nothing else of the core. */
+    void (*read)(struct reader_job *job);
     void (*done)(struct reader_job *job); /* on the shard's thread */
 };
 

@@ -22,7 +22,7 @@ struct expected_ok {
 struct replay {
     struct conn *conn;
     struct core *core;
-    struct list link;        /* in core->replay_conns */
+    struct list link;        /* in core->replays.queue */
     struct range_read *read; /* the page under way at the reader, or back from it; or NULL */
     bool is_reading;         /* the reader has it */
     int result;              /* of a page that is back */
@@ -48,14 +48,21 @@ void replay_start(struct core *core, struct conn *conn)
     replay_wants_step(core, conn);
 }
 
-void replay_oks_init(struct pool *pool)
+void replays_init(struct replays *replays)
 {
-    pool_init(pool, sizeof(struct expected_ok));
+    *replays = (struct replays){.oks_reserved = 0};
+    list_init(&replays->queue);
+    pool_init(&replays->ok_pool, sizeof(struct expected_ok));
+}
+
+void replays_fini(struct replays *replays)
+{
+    pool_fini(&replays->ok_pool);
 }
 
 void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id)
 {
-    struct expected_ok *ok = pool_take(&core->ok_pool);
+    struct expected_ok *ok = pool_take(&core->replays.ok_pool);
     ASSERT(ok != NULL);
     ok->ts = ts;
     ok->id = *id;
@@ -68,7 +75,7 @@ void replay_wants_step(struct core *core, struct conn *conn)
     struct replay *replay = conn_replay(conn);
     if (replay != NULL && !replay->is_reading && !list_is_linked(&replay->link)
         && conn->out_bytes < backpressure_pause_bytes(core, REPLAY_OUTPUT_PAUSE_BYTES))
-        list_append(&core->replay_conns, &replay->link);
+        list_append(&core->replays.queue, &replay->link);
 }
 
 void replay_drop(struct core *core, struct conn *conn)
@@ -80,7 +87,7 @@ void replay_drop(struct core *core, struct conn *conn)
     list_remove(&replay->link);
     range_read_close(&replay->read);
     for (struct list *at; (at = list_shift(&replay->oks)) != NULL;)
-        pool_give(&core->ok_pool, container_of(at, struct expected_ok, link));
+        pool_give(&core->replays.ok_pool, container_of(at, struct expected_ok, link));
     free(replay);
 }
 
@@ -104,7 +111,7 @@ static void give(struct core *core, struct replay *replay, const struct message 
         char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
         conn_reply_end(core, conn, reply_write_sent(out, &ok->id, message->ts, replay->prev, message->mid));
         conn_answered(core, conn);
-        pool_give(&core->ok_pool, ok);
+        pool_give(&core->replays.ok_pool, ok);
     } else {
         char *out = conn_reply_begin(core, conn, LIMIT_MSG_BYTES(message->text.bytes));
         conn_reply_end(core, conn, reply_write_msg(out, message, replay->prev));
@@ -169,7 +176,7 @@ static void on_page(void *context, int result)
     struct replay *replay = context;
     replay->is_reading = false;
     replay->result = result;
-    list_append(&replay->core->replay_conns, &replay->link);
+    list_append(&replay->core->replays.queue, &replay->link);
 }
 
 /* The next page; before the first one, the entry that the cursor stands at, for its prev. */
@@ -217,8 +224,8 @@ static void replay_step(struct core *core, struct replay *replay)
 
 void replay_step_all(struct core *core)
 {
-    while (!list_is_empty(&core->replay_conns) && turn_may(&core->turn, TURN_REPLAYS)) {
-        struct replay *replay = container_of(list_shift(&core->replay_conns), struct replay, link);
+    while (!list_is_empty(&core->replays.queue) && turn_may(&core->turn, TURN_REPLAYS)) {
+        struct replay *replay = container_of(list_shift(&core->replays.queue), struct replay, link);
         turn_spend(&core->turn, TURN_REPLAYS, 1);
         if (backpressure_is_full(core))
             backpressure_starve(core);

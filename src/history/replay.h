@@ -11,13 +11,22 @@
  */
 #define REPLAY_OUTPUT_PAUSE_BYTES (32u << 10)
 
+/* What a shard keeps of its replays. */
+struct replays {
+    struct list queue;     /* replays that can go on */
+    struct pool ok_pool;   /* of sends whose `ok` waits for a replay */
+    uint32_t oks_reserved; /* places in it for sends that are in flight */
+};
+
+void replays_init(struct replays *replays);
+/* No replay may be under way. */
+void replays_fini(struct replays *replays);
+
 /* Starts from conn->cursor; the connection is in CONN_REPLAY. */
 void replay_start(struct core *core, struct conn *conn);
 /* An entry that `conn` sent has left the timeline and will come in the replay: as the `ok` of request `id`. Its place
- * in core->ok_pool was reserved when it was sent (core->oks_reserved). */
+ * in core->replays.ok_pool was reserved when it was sent (core->replays.oks_reserved). */
 void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id);
-/* The pool of those places. */
-void replay_oks_init(struct pool *pool);
 /* It may be able to go on: looked at at the end of the turn. */
 void replay_wants_step(struct core *core, struct conn *conn);
 /* End of a turn: replays that can go on by a page each, within the budget of the turn. */

@@ -28,7 +28,7 @@ static uint32_t target_of(const struct core *core, const struct conn *conn)
 void handover_begin(struct core *core, struct conn *conn)
 {
     conn_set_state(conn, CONN_HANDOVER);
-    list_append(&core->handover_conns, &conn->work->handover_link);
+    list_append(&core->handovers.waiting, &conn->work->handover_link);
 }
 
 /* Its place among those that are under way is given back when its letter is, or here. */
@@ -58,7 +58,7 @@ void handover_step(struct core *core, struct conn *conn)
 
 void handover_step_all(struct core *core)
 {
-    for (struct list *at = core->handover_conns.next, *next; at != &core->handover_conns; at = next) {
+    for (struct list *at = core->handovers.waiting.next, *next; at != &core->handovers.waiting; at = next) {
         next = at->next;
         handover_step(core, container_of(at, struct conn_work, handover_link)->conn);
     }
@@ -71,7 +71,7 @@ static struct handover *handover_pack(struct core *core, struct conn *conn, int 
     struct conn_work *work = conn->work;
     ASSERT(handover != NULL);
     *handover =
-        (struct handover){.letter = {.kind = LETTER_HANDOVER, .from = (uint16_t)core->index},
+        (struct handover){.letter = {.kind = LETTER_HANDOVER},
                           .fd = fd,
                           .ws = work->ws,
                           .stash = FAULT(STASH_LOST_AT_HANDOVER) ? (struct conn_stash){.data = NULL} : work->stash,
@@ -80,8 +80,8 @@ static struct handover *handover_pack(struct core *core, struct conn *conn, int 
                           .heard_s = conn->heard_s,
                           .unanswered = conn->unanswered,
                           .frame_rate = work->frame_rate};
-    core->stash_bytes -= FAULT(STASH_KEPT_AT_HANDOVER) ? 0 : work->stash.bytes;
-    ws_leave(&work->ws, core->ws_pool);
+    core->conns.stash_bytes -= FAULT(STASH_KEPT_AT_HANDOVER) ? 0 : work->stash.bytes;
+    ws_leave(&work->ws, core->conns.ws_pool);
     ws_init(&work->ws);
     work->stash = (struct conn_stash){.data = NULL};
     work->login = NULL;
@@ -98,11 +98,11 @@ void handover_on_released(struct core *core, struct conn *conn, int fd)
 
 static void unpack(struct core *core, struct handover *handover)
 {
-    ws_enter(&handover->ws, core->ws_pool);
+    ws_enter(&handover->ws, core->conns.ws_pool);
     struct conn *conn = conn_open(core, handover->fd, CONN_OPEN);
     if (conn == NULL) {
         atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
-        ws_fini(&handover->ws, core->ws_pool);
+        ws_fini(&handover->ws, core->conns.ws_pool);
         free(handover->stash.data);
         free(handover->login);
         return;
@@ -110,7 +110,7 @@ static void unpack(struct core *core, struct handover *handover)
     struct conn_work *work = conn_work(core, conn);
     work->ws = handover->ws;
     work->stash = handover->stash;
-    core->stash_bytes += work->stash.bytes;
+    core->conns.stash_bytes += work->stash.bytes;
     work->login = handover->login;
     work->login_at_us = handover->login_at_us;
     work->frame_rate = handover->frame_rate;

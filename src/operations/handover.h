@@ -8,10 +8,16 @@
 
 #include <stdint.h>
 
+#include "base/list.h"
 #include "server/letter.h"
 
 struct conn;
 struct core;
+
+/* What a shard keeps of it. */
+struct handovers {
+    struct list waiting; /* connections that wait for their output to leave, or for room to the other shard */
+};
 
 /* `conn` is open and its `login` is of another shard's user. */
 void handover_begin(struct core *core, struct conn *conn);

@@ -88,10 +88,11 @@ static void answer_all(struct core *core, struct user *user, void (*answer_one)(
     }
 }
 
-static void last_run(struct reader_job *job)
+static void last_work(struct reader_job *job)
 {
     struct last_read *read = container_of(job, struct last_read, job);
-    read->result = store_reader_newest(job->core->store_reader, user_name(read->user), read->before, &read->runs_last);
+    read->result =
+        store_reader_newest(job->core->reads.store_reader, user_name(read->user), read->before, &read->runs_last);
 }
 
 static void last_done(struct reader_job *job)
@@ -125,7 +126,7 @@ static bool read_last(struct core *core, struct user *user)
     read->user = user_ref(user);
     read->before = mark;
     read->memory_last = memory_last;
-    read->job.run = last_run;
+    read->job.read = last_work;
     read->job.done = last_done;
     user->is_reading_last = true;
     reads_post(core, &read->job, READS_LOGIN);

@@ -1,6 +1,11 @@
 #include "operations/ops.h"
 
+#include "history/history.h"
+#include "history/reads.h"
+#include "history/replay.h"
+#include "operations/handover.h"
 #include "server/core.h"
+#include "timeline/fanout.h"
 
 struct op {
     void (*run)(struct core *core, struct conn *conn, const struct request *request);
@@ -21,7 +26,8 @@ static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *
                      retry_after_ms_r);
 }
 
-void ops_run(struct core *core, struct conn *conn, struct request *request)
+/* Login state, fields, then the operation. */
+static void on_request(struct core *core, struct conn *conn, struct request *request)
 {
     struct request_error error;
     uint32_t retry_after_ms = 0;
@@ -40,9 +46,36 @@ void ops_run(struct core *core, struct conn *conn, struct request *request)
                          retry_after_ms);
         return;
     }
-    if (!request_read_fields(core->reader, request, false, &error)) {
+    if (!request_read_fields(core->conns.request_reader, request, false, &error)) {
         conn_reply_error(core, conn, &request->id, error.code, error.message, 0);
         return;
     }
     op->run(core, conn, request);
+}
+
+static void on_room(struct core *core, struct conn *conn)
+{
+    if (conn->state == CONN_HANDOVER)
+        handover_step(core, conn);
+    if (conn->state == CONN_REPLAY)
+        replay_wants_step(core, conn);
+    if (conn_histories(conn) != NULL)
+        history_step(core, conn);
+}
+
+static void on_leave(struct core *core, struct conn *conn)
+{
+    if (conn->state == CONN_HANDOVER)
+        handover_cancel(core, conn);
+    history_drop_all(core, conn);
+    replay_drop(core, conn);
+    if (conn->user != NULL)
+        fanout_leave(core, conn);
+}
+
+const struct conn_callbacks *ops_conn_callbacks(void)
+{
+    static const struct conn_callbacks callbacks = {
+        .on_request = on_request, .on_room = on_room, .on_leave = on_leave, .on_room_for_reads = reads_go_on};
+    return &callbacks;
 }

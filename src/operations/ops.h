@@ -11,10 +11,11 @@
 #include "protocol/request.h"
 
 struct conn;
+struct conn_callbacks;
 struct core;
 
-/* Login state, fields, then the operation. */
-void ops_run(struct core *core, struct conn *conn, struct request *request);
+/* What connections ask of the modules above them. Static. */
+const struct conn_callbacks *ops_conn_callbacks(void);
 
 void op_login(struct core *core, struct conn *conn, const struct request *request);
 void op_send(struct core *core, struct conn *conn, const struct request *request);

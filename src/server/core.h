@@ -1,10 +1,9 @@
 /*
- * core.h: one shard's share of the chat: its connections, its users, its sends on the way, its recent messages, its
- * log. It is the first argument of whatever runs on that shard. Nothing in it is shared with another shard but
- * `server`.
+ * core.h: the state of one shard: its users, its recent messages, and what each module keeps of its own. It is the
+ * first argument of whatever runs on that shard. Nothing in it is shared with another shard but `server`.
  *
- * core.c is the glue to shard.h: what comes in is handed to conn, delivery, replay, checkpoint; what gathered leaves at
- * the end of the turn.
+ * core.c answers the questions that every module asks, and calls no module. core_open.c makes and frees the state,
+ * core_handlers.c hands what comes in to the modules. Shard's thread.
  */
 #ifndef CHITCHAT_SERVER_CORE_H
 #define CHITCHAT_SERVER_CORE_H
@@ -12,24 +11,34 @@
 #include <stdatomic.h>
 
 #include "base/assert.h"
-#include "base/log_limit.h"
 #include "cli/config.h"
+#include "connection/backpressure.h"
 #include "connection/conn.h"
-#include "durability/group_commit.h"
+#include "durability/background.h"
+#include "durability/wal_writer.h"
+#include "history/history.h"
+#include "history/range_read.h"
+#include "history/replay.h"
+#include "operations/handover.h"
+#include "server/admission.h"
 #include "server/budget.h"
 #include "server/letter.h"
+#include "server/rest.h"
+#include "server/stop.h"
+#include "server/trim.h"
 #include "server/turn.h"
 #include "shard/shard.h"
 #include "storage/datadir/datadir.h"
 #include "storage/memtable/memtable.h"
 #include "storage/runs/store.h"
-#include "storage/wal/wal.h"
+#include "timeline/delivery.h"
 #include "timeline/fanout.h"
-#include "timeline/key_window.h"
+#include "timeline/idempotency.h"
 #include "timeline/user.h"
 
 struct core;
 struct checkpoint;
+struct merge_schedule;
 struct segment_recycler;
 
 /* What all shards share. Set before the threads start, then only read, but for the atomics. */
@@ -46,7 +55,7 @@ struct server {
     /* Shared. */
     atomic_bool store_failed; /* a log write failed: no shard takes sends any more */
     atomic_uint conn_count;
-    atomic_uint calm_count; /* stopping (stop.h) */
+    atomic_uint quiet_shards; /* stopping (stop.h) */
     atomic_ullong final_round;
 };
 
@@ -61,7 +70,7 @@ struct server {
 #define CORE_SEND_BYTES_OUT_MAX (32u << 20)
 #define CORE_HANDOVERS_OUT_MAX 4096u
 _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
-               "both sides' sends and moves, going and coming home, and control letters fit the mailbox");
+               "both sides' sends and handovers, going and returning, and control letters fit the mailbox");
 
 /* A log write that takes longer makes the shard refuse sends until it is done. */
 #define CORE_WRITE_SLOW_US 2000000u
@@ -87,6 +96,22 @@ struct core_peer {
     uint32_t handovers_out;
 };
 
+/* Recent messages: what the WAL holds and no run does yet. */
+struct generations {
+    struct record_heap *heap;
+    struct memtable *filling;
+    uint32_t filling_number;  /* of generations, by which a user's place in it is known (user.h) */
+    struct memtable *frozen;  /* being written by the checkpoint thread, or NULL */
+    struct memtable *leaving; /* in a run by now, read by nobody: given back a slice a turn, or NULL */
+};
+
+/* What the shard knows of its runs. */
+struct runs {
+    struct store *store;
+    uint64_t ts_max; /* newest ts in a run, as of the last generation that was released */
+    uint32_t count;
+};
+
 struct core {
     /* Set by open, then only read. */
     struct server *server;
@@ -94,119 +119,55 @@ struct core {
     struct budget budget;
     struct shard *shard;
 
-    /* Owned by the shard's thread. */
+    /* Owned by the shard's thread: of no one module. */
     struct turn turn;
-
-    /* Connections. */
-    struct conn_table conns;
-    struct ws_pool *ws_pool;
-    struct request_reader *reader;
-    struct pool work_pool;
-    struct pool head_pool; /* heads of HTTP of which a part has come */
-    struct pool chunk_pool;
-    struct pool small_chunk_pool;
-    struct http_options http;
-    struct list output_conns;
-    struct list resume_conns;
-    struct list handover_conns; /* waiting for their output to leave, or for room to the other shard */
-    struct list history_conns;  /* had their share of pages, or found the turn's used up (history.h) */
-    struct list place_conns;    /* wait for the place of a page (history.h) */
-    char *scratch;              /* CORE_SCRATCH_BYTES: replies too large for a chunk, and frames to be shared */
-    bool scratch_in_reply;      /* conn_reply_begin gave it out */
-    char *push_scratch;         /* a push that several connections share */
-    uint64_t stash_bytes;       /* of all connections */
-    uint32_t turned_away;       /* connections of a full server that are being told so */
-    uint32_t history_count;     /* pages asked for */
-    uint32_t history_active;    /* of these, those that are being gathered */
-    uint32_t history_ahead;     /* and those that are read before their turn */
-    uint32_t starved_at;        /* pressure.h */
-    uint32_t starved_left;      /* connections that are still to be looked at */
-    bool is_starved;
-
-    /* Users and their sends. */
-    struct user_table users;
-    uint64_t last_ts; /* newest ts ever given */
-    struct pool delivery_pool;
-    struct pool arrival_pool;
-    struct pool waiter_pool;
-    struct pool ok_pool;     /* of sends whose `ok` waits for a replay */
-    uint32_t oks_reserved;   /* places in it for sends that are under way */
+    uint64_t last_ts;        /* newest ts ever given */
     struct core_peer *peers; /* one for each shard */
-    uint32_t deliveries_out; /* sends of this shard's users that are not home yet */
-    struct list arrivals;    /* in the log; in order of batch */
-    uint64_t durable_to;     /* the newest batch that is on the disk */
-    struct list log_waiting; /* sends (deliveries) that wait for a place in the filling batch */
-    struct pool fanout_pool;
-    struct list fanouts;      /* rounds of these go on at the end of the turn (fanout.h) */
-    struct list replay_conns; /* replays that can go on */
-    struct key_memory key_memory;
-    struct list key_users; /* users with a key window, least recently used first */
-
-    /* Storage. */
-    struct record_heap *heap;
-    struct memtable *filling;
-    uint32_t filling_number;  /* of generations, by which a user's place in it is known (user.h) */
-    struct memtable *frozen;  /* being written by the checkpoint thread, or NULL */
-    struct memtable *leaving; /* in a run by now, read by nobody: given back a slice a turn, or NULL */
-    struct wal *wal;
-    struct io_write log_write;
-    uint64_t log_write_at_us; /* when the write in flight was given, 0: none */
-    struct group_commit group_commit;
-    uint32_t log_only_outstanding; /* of the records that wait to be written, those of deliveries that are sole */
-    struct store *store;
-    uint64_t runs_ts_max; /* newest ts in a run, as of the last generation that was let go */
-    uint32_t run_count;
-    uint64_t log_bytes; /* written since the start */
-    struct checkpoint *checkpoint;
-    struct segment_recycler *recycler;
-
-    /* Threads beside the shard. */
-    struct worker *reader_worker;
-    struct list jobs[WORKER_LANES]; /* struct reader_job that wait for a place */
-    uint32_t jobs_out[WORKER_LANES];
-    struct store_reader *store_reader; /* used on the reader's thread only */
-    struct range_read *idle_reads;     /* range_read.c: kept for the next ones */
-    uint32_t idle_read_count;
-    struct worker *checkpoint_worker;
-    struct worker *merge_worker;
-    struct worker *recycler_worker; /* makes and recycles segment files */
-
-    struct log_limit read_limit;   /* the reader's thread */
-    struct log_limit accept_limit; /* the shard's */
-    struct log_limit output_limit;
-    struct log_limit full_limit;
-
+    struct user_table users;
+    struct generations generations;
+    struct runs runs;
     struct timer tick_timer;
-    bool is_rest_logged; /* rest.h */
-    bool trims_pools;    /* trim.h */
-    uint32_t trim_at;    /* the next of them */
 
-    /* Stopping (stop.h). */
-    uint8_t stop_step;
-    uint32_t quiet_count; /* shards that said LETTER_QUIET */
-    struct timer stop_timer;
-    struct letter_control *quiet_letters; /* one for each shard */
+    /* Of one module each. */
+    struct admission admission;
+    struct conns conns;
+    struct backpressure backpressure;
+    struct handovers handovers;
+    struct deliveries deliveries;
+    struct fanouts fanouts;
+    struct idempotency idempotency;
+    struct reads reads;
+    struct range_reads range_reads;
+    struct histories histories;
+    struct replays replays;
+    struct wal_writer wal_writer;
+    struct background background;
+    struct checkpoint *checkpoint;
+    struct merge_schedule *merge_schedule;
+    struct segment_recycler *recycler;
+    struct rest rest;
+    struct trim trim;
+    struct stop stop;
 };
-
-#define CORE_SCRATCH_BYTES (REPLY_PAGE_BYTES_MAX + 4096u)
-
-/* Makes a core without its storage (recovery.h brings that) and without its shard. 0 or -errno. */
-int core_open(struct core **core_r, struct server *server, uint32_t index);
-void core_close(struct core **core);
-
-/* The handlers of every shard; their context is a struct core. Static. */
-const struct shard_handlers *core_handlers(void);
 
 /* A new ts: max(now, last + 1). */
 uint64_t core_next_ts(struct core *core);
 /* The shard of a user. */
 uint32_t core_shard_of(const struct core *core, struct span user);
-/* Whether sends are taken: not stopping, store sound, log not slow, memory free. Else *code_r and *retry_after_ms_r,
+/* Whether sends are taken: not stopping, store sound, WAL not slow, memory free. Else *code_r and *retry_after_ms_r,
  * and the static text of the refusal. */
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
+bool core_has_store_failed(const struct core *core);
+/* The seed of this shard's hash tables. */
+struct hash_key core_table_seed(const struct core *core);
 /* A new, empty generation, to be filled from now on. 0 or -ENOMEM. */
 int core_open_memtable(struct core *core, struct memtable **table_r);
 /* Puts `record` into the generation that is being filled, in the timeline of `user`. */
 void core_remember(struct core *core, struct user *user, struct record *record, enum role role);
+/* Posts one of `letters` (one for each shard, returned by nobody) to each other shard. The one that this shard posted
+ * before from the same place must have been read. */
+void core_post_to_others(struct core *core, struct letter_control *letters, enum letter_kind kind, uint64_t round);
+/* A thread beside the shard; without it the server cannot run, and ends with a line in the log. */
+void core_open_worker(struct core *core, const char *name, enum shard_worker_kind kind, struct worker **worker_r);
 
 #endif

@@ -19,9 +19,7 @@ enum letter_kind {
 };
 
 struct letter {
-    uint8_t kind;
-    uint8_t is_answered;
-    uint16_t from; /* the shard that owns it */
+    uint8_t kind; /* enum letter_kind */
 };
 
 struct letter_control {

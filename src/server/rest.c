@@ -27,40 +27,40 @@ static void add_list(struct left *left, const char *name, const struct list *hea
 
 static void add_conns(struct left *left, const struct core *core)
 {
-    add(left, "conns", core->conns.taken);
-    add(left, "conns_turned_away", core->turned_away);
-    add(left, "conn_work", core->work_pool.taken);
-    add(left, "heads", core->head_pool.taken);
-    add(left, "chunks", core->chunk_pool.taken);
-    add(left, "small_chunks", core->small_chunk_pool.taken);
-    add(left, "stash_bytes", core->stash_bytes);
-    add(left, "parser_bytes", ws_pool_bytes_out(core->ws_pool));
-    add(left, "pages", core->history_count);
-    add(left, "pages_active", core->history_active);
-    add(left, "pages_ahead", core->history_ahead);
-    add_list(left, "output_conns", &core->output_conns);
-    add_list(left, "resume_conns", &core->resume_conns);
-    add_list(left, "handover_conns", &core->handover_conns);
-    add_list(left, "history_conns", &core->history_conns);
-    add_list(left, "place_conns", &core->place_conns);
-    add_list(left, "replay_conns", &core->replay_conns);
+    add(left, "conns", core->conns.table.taken);
+    add(left, "conns_turned_away", core->admission.turned_away);
+    add(left, "conn_work", core->conns.work_pool.taken);
+    add(left, "heads", core->conns.head_pool.taken);
+    add(left, "chunks", core->conns.chunk_pool.taken);
+    add(left, "small_chunks", core->conns.small_chunk_pool.taken);
+    add(left, "stash_bytes", core->conns.stash_bytes);
+    add(left, "parser_bytes", ws_pool_bytes_out(core->conns.ws_pool));
+    add(left, "pages", core->histories.count);
+    add(left, "pages_active", core->histories.active);
+    add(left, "pages_ahead", core->histories.ahead);
+    add_list(left, "output_conns", &core->conns.output);
+    add_list(left, "resume_conns", &core->conns.resume);
+    add_list(left, "handover_conns", &core->handovers.waiting);
+    add_list(left, "history_conns", &core->histories.queue);
+    add_list(left, "place_conns", &core->histories.place_queue);
+    add_list(left, "replay_conns", &core->replays.queue);
 }
 
 static void add_users(struct left *left, const struct core *core)
 {
     add(left, "users", core->users.count);
-    add(left, "deliveries", core->delivery_pool.taken);
-    add(left, "deliveries_out", core->deliveries_out);
-    add(left, "arrivals", core->arrival_pool.taken);
-    add(left, "waiters", core->waiter_pool.taken);
-    add(left, "oks", core->ok_pool.taken);
-    add(left, "oks_reserved", core->oks_reserved);
-    add(left, "fanouts", core->fanout_pool.taken);
-    add(left, "key_bytes", core->key_memory.bytes);
-    add_list(left, "arrival_list", &core->arrivals);
-    add_list(left, "log_waiting", &core->log_waiting);
-    add_list(left, "fanout_list", &core->fanouts);
-    add_list(left, "key_users", &core->key_users);
+    add(left, "deliveries", core->deliveries.pool.taken);
+    add(left, "deliveries_out", core->deliveries.out);
+    add(left, "arrivals", core->deliveries.arrival_pool.taken);
+    add(left, "waiters", core->deliveries.waiter_pool.taken);
+    add(left, "oks", core->replays.ok_pool.taken);
+    add(left, "oks_reserved", core->replays.oks_reserved);
+    add(left, "fanouts", core->fanouts.pool.taken);
+    add(left, "key_bytes", core->idempotency.memory.bytes);
+    add_list(left, "arrival_list", &core->deliveries.arrivals);
+    add_list(left, "log_waiting", &core->deliveries.wal_waiting);
+    add_list(left, "fanout_list", &core->fanouts.queue);
+    add_list(left, "key_users", &core->idempotency.users);
 }
 
 static void add_others(struct left *left, const struct core *core)
@@ -71,8 +71,8 @@ static void add_others(struct left *left, const struct core *core)
         add(left, "handovers_out", core->peers[i].handovers_out);
     }
     for (uint32_t lane = 0; lane < WORKER_LANES; lane++) {
-        add(left, "jobs_out", core->jobs_out[lane]);
-        add_list(left, "jobs", &core->jobs[lane]);
+        add(left, "jobs_out", core->reads.jobs_out[lane]);
+        add_list(left, "jobs", &core->reads.jobs[lane]);
     }
 }
 
@@ -111,7 +111,7 @@ void rest_tick(struct core *core)
              core->index, core->turn.count, core->turn.longest_us, core->turn.longest_work_ns / 1000,
              turn_work_ns_max() / 1000);
     bool is_idle = atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0;
-    core->is_rest_logged = is_idle && (core->is_rest_logged || log_rest(core, "idle"));
+    core->rest.is_logged = is_idle && (core->rest.is_logged || log_rest(core, "idle"));
 }
 
 void rest_on_end(struct core *core)

@@ -21,6 +21,11 @@ struct core;
 
 #define REST_TEXT_BYTES 512u
 
+/* What a shard keeps of it. */
+struct rest {
+    bool is_logged; /* while the server has no connection: that all is given back */
+};
+
 /* Whether all is at its start value; else `text` names what is not, as `name=value` joined by commas. What is pending
  * for ever after a failed log write does not count: then only connections do. */
 bool rest_check(const struct core *core, char text[REST_TEXT_BYTES]);

@@ -19,6 +19,8 @@
 #include "protocol/page.h"
 #include "server/budget.h"
 #include "server/core.h"
+#include "server/core_handlers.h"
+#include "server/core_open.h"
 #include "server/listen.h"
 #include "storage/page_guard.h"
 
@@ -104,11 +106,12 @@ static void say_written(const struct server *server)
 {
     for (uint32_t i = 0; i < server->core_count; i++) {
         struct store_info info;
-        store_info(server->cores[i]->store, &info);
+        store_info(server->cores[i]->runs.store, &info);
         log_line(LOG_INFO, "written",
                  "shard=%u log_bytes=%" PRIu64 " checkpoint_bytes=%" PRIu64 " merge_bytes=%" PRIu64
                  " runs=%u runs_most=%u",
-                 i, server->cores[i]->log_bytes, info.run_bytes, info.merge_bytes, info.run_count, info.run_count_most);
+                 i, server->cores[i]->wal_writer.bytes, info.run_bytes, info.merge_bytes, info.run_count,
+                 info.run_count_most);
     }
 }
 

@@ -13,11 +13,26 @@
 #ifndef CHITCHAT_SERVER_STOP_H
 #define CHITCHAT_SERVER_STOP_H
 
-#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/letter.h"
+#include "shard/timers.h"
 
 struct core;
 
 enum stop_step { STOP_NOT, STOP_DRAINING, STOP_QUIET, STOP_CLOSING, STOP_ENDED };
+
+/* What a shard keeps of it. */
+struct stop {
+    uint8_t step;
+    uint32_t quiet_count; /* shards that posted LETTER_QUIET */
+    struct timer timer;
+    struct letter_control *letters; /* one for each shard */
+};
+
+/* 0 or -ENOMEM; stop_fini is called in either case. */
+int stop_init(struct stop *stop, uint32_t shard_count);
+void stop_fini(struct stop *stop);
 
 /* SIGNAL_STOP was seen. */
 void stop_begin(struct core *core);

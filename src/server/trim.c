@@ -7,9 +7,10 @@
 
 static struct pool *pool_at(struct core *core, uint32_t index)
 {
-    struct pool *const pools[] = {
-        &core->conns.pool,    &core->work_pool,    &core->head_pool,   &core->chunk_pool,  &core->small_chunk_pool,
-        &core->delivery_pool, &core->arrival_pool, &core->waiter_pool, &core->fanout_pool, &core->ok_pool};
+    struct pool *const pools[] = {&core->conns.table.pool,        &core->conns.work_pool,        &core->conns.head_pool,
+                                  &core->conns.chunk_pool,        &core->conns.small_chunk_pool, &core->deliveries.pool,
+                                  &core->deliveries.arrival_pool, &core->deliveries.waiter_pool, &core->fanouts.pool,
+                                  &core->replays.ok_pool};
     uint32_t count = sizeof pools / sizeof pools[0];
     if (index < count)
         return pools[index];
@@ -18,19 +19,19 @@ static struct pool *pool_at(struct core *core, uint32_t index)
 
 void trim_tick(struct core *core)
 {
-    record_heap_trim(core->heap);
+    record_heap_trim(core->generations.heap);
     io_trim(shard_io(core->shard));
-    core->trims_pools = true;
+    core->trim.is_under_way = true;
 }
 
 bool trim_step(struct core *core)
 {
-    if (!core->trims_pools)
+    if (!core->trim.is_under_way)
         return false;
-    struct pool *pool = pool_at(core, core->trim_at);
+    struct pool *pool = pool_at(core, core->trim.at);
     if (pool != NULL)
         pool_trim(pool, SLABS_MAX);
-    core->trims_pools = pool != NULL;
-    core->trim_at = pool != NULL ? core->trim_at + 1 : 0;
-    return core->trims_pools;
+    core->trim.is_under_way = pool != NULL;
+    core->trim.at = pool != NULL ? core->trim.at + 1 : 0;
+    return core->trim.is_under_way;
 }

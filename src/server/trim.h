@@ -7,8 +7,15 @@
 #define CHITCHAT_SERVER_TRIM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct core;
+
+/* What a shard keeps of it. */
+struct trim {
+    bool is_under_way;
+    uint32_t at; /* the next pool */
+};
 
 /* Once a second. */
 void trim_tick(struct core *core);

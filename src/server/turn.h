@@ -2,7 +2,7 @@
  * turn.h: the budgets of a turn. A shard serves all its users in one thread, so for whatever one of them has done in a
  * turn the others wait. Each kind of work has a budget for a turn; what is left over is carried to the next turn.
  *
- * Carried work stands in a queue of its kind (core->resume_conns, history_conns, place_conns, replay_conns, fanouts and
+ * Carried work stands in a queue of its kind (core->conns.resume, history_conns, place_conns, replay_conns, fanouts and
  * the arrivals that are durable): whoever has had a share and has more goes to the end of the queue, so connections and
  * users take turns. At the end of a turn the budgets are renewed and the queues are served, with at most half of each
  * budget; the rest is for those who come new in the next turn. So neither can use up what the other needs. (Where the

@@ -9,11 +9,26 @@
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
 
-#define RETRY_BUSY_MS 100u
-
 static const char busy_text[] = "too much is on its way: wait and send again";
 static const char unavailable_text[] =
     "the store cannot take it: send again with the same key when the server has been restarted";
+
+void deliveries_init(struct deliveries *deliveries)
+{
+    *deliveries = (struct deliveries){.out = 0};
+    pool_init(&deliveries->pool, sizeof(struct delivery));
+    pool_init(&deliveries->arrival_pool, sizeof(struct arrival));
+    pool_init(&deliveries->waiter_pool, sizeof(struct delivery_waiter));
+    list_init(&deliveries->wal_waiting);
+    list_init(&deliveries->arrivals);
+}
+
+void deliveries_fini(struct deliveries *deliveries)
+{
+    pool_fini(&deliveries->pool);
+    pool_fini(&deliveries->arrival_pool);
+    pool_fini(&deliveries->waiter_pool);
+}
 
 struct delivery *delivery_of_entry(struct entry *entry)
 {
@@ -25,24 +40,25 @@ struct delivery *delivery_of_entry(struct entry *entry)
  * gone. */
 static bool has_ok_place(const struct core *core, const struct conn *conn)
 {
-    return conn->state != CONN_REPLAY || core->ok_pool.taken + core->oks_reserved < core->budget.deliveries_max;
+    return conn->state != CONN_REPLAY
+           || core->replays.ok_pool.taken + core->replays.oks_reserved < core->budget.deliveries_max;
 }
 
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send)
 {
-    bool has_room = core->delivery_pool.taken < core->budget.deliveries_max && has_ok_place(core, conn);
-    struct delivery *delivery = has_room ? pool_take(&core->delivery_pool) : NULL;
+    bool has_room = core->deliveries.pool.taken < core->budget.deliveries_max && has_ok_place(core, conn);
+    struct delivery *delivery = has_room ? pool_take(&core->deliveries.pool) : NULL;
     if (delivery == NULL)
         return NULL;
     struct span from = user_name(conn->user);
-    struct record *record = record_heap_take(core->heap, from, send->to, send->key, send->text);
+    struct record *record = record_heap_take(core->generations.heap, from, send->to, send->key, send->text);
     if (record == NULL) {
-        pool_give(&core->delivery_pool, delivery);
+        pool_give(&core->deliveries.pool, delivery);
         return NULL;
     }
     memset(delivery, 0, offsetof(struct delivery, id));
-    delivery->letter = (struct letter){.kind = LETTER_SEND, .from = (uint16_t)core->index};
+    delivery->letter.kind = LETTER_SEND;
     delivery->to_shard = core_shard_of(core, send->to);
     delivery->user = user_ref(conn->user);
     delivery->entry.record = record;
@@ -50,7 +66,7 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
     delivery->conn = conn_ref(conn);
     delivery->is_only_outstanding = conn->unanswered == 1;
     delivery->has_ok_place = conn->state == CONN_REPLAY;
-    core->oks_reserved += delivery->has_ok_place;
+    core->replays.oks_reserved += delivery->has_ok_place;
     request_id_copy(&delivery->id, id);
     if (send->key.bytes > 0)
         delivery->key_hash = memtable_key_hash(datadir_key_seed(core->server->datadir), send->key);
@@ -62,37 +78,37 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
 static void delivery_free(struct core *core, struct delivery *delivery)
 {
     ASSERT(list_is_empty(&delivery->waiters));
-    core->oks_reserved -= delivery->has_ok_place;
-    record_heap_unref(core->heap, &delivery->entry.record);
+    core->replays.oks_reserved -= delivery->has_ok_place;
+    record_heap_unref(core->generations.heap, &delivery->entry.record);
     user_unref(&core->users, delivery->user);
-    pool_give(&core->delivery_pool, delivery);
+    pool_give(&core->deliveries.pool, delivery);
 }
 
 /* -- answers -- */
 
-static void tell_error(struct core *core, struct conn_ref ref, const struct request_id *id, enum error_code code,
-                       const char *message, uint32_t retry_after_ms)
+static void reply_error_to(struct core *core, struct conn_ref ref, const struct request_id *id, enum error_code code,
+                           const char *message, uint32_t retry_after_ms)
 {
     struct conn *conn = conn_find(core, ref);
     if (conn != NULL)
         conn_reply_error(core, conn, id, code, message, retry_after_ms);
 }
 
-static void tell_all_error(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
-                           uint32_t retry_after_ms)
+static void reply_error_to_all(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
+                               uint32_t retry_after_ms)
 {
-    if (!delivery->is_told)
-        tell_error(core, delivery->conn, &delivery->id, code, message, retry_after_ms);
-    delivery->is_told = true;
+    if (!delivery->is_answered)
+        reply_error_to(core, delivery->conn, &delivery->id, code, message, retry_after_ms);
+    delivery->is_answered = true;
     for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
         struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
-        tell_error(core, waiter->conn, &waiter->id, code, message, retry_after_ms);
-        pool_give(&core->waiter_pool, waiter);
+        reply_error_to(core, waiter->conn, &waiter->id, code, message, retry_after_ms);
+        pool_give(&core->deliveries.waiter_pool, waiter);
     }
 }
 
-static void tell_dup(struct core *core, struct conn_ref ref, const struct request_id *id, uint64_t ts,
-                     const uint8_t *mid)
+static void reply_dup_to(struct core *core, struct conn_ref ref, const struct request_id *id, uint64_t ts,
+                         const uint8_t *mid)
 {
     struct conn *conn = conn_find(core, ref);
     if (conn == NULL)
@@ -105,27 +121,27 @@ static void tell_dup(struct core *core, struct conn_ref ref, const struct reques
 void delivery_reject(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
                      uint32_t retry_after_ms)
 {
-    tell_all_error(core, delivery, code, message, retry_after_ms);
+    reply_error_to_all(core, delivery, code, message, retry_after_ms);
     delivery_free(core, delivery);
 }
 
 void delivery_reject_dup(struct core *core, struct delivery *delivery, uint64_t ts, const uint8_t *mid)
 {
-    tell_dup(core, delivery->conn, &delivery->id, ts, mid);
+    reply_dup_to(core, delivery->conn, &delivery->id, ts, mid);
     delivery_free(core, delivery);
 }
 
 void delivery_wait_for(struct core *core, struct delivery *delivery, struct delivery *first)
 {
-    bool has_room = core->waiter_pool.taken < core->budget.deliveries_max;
-    struct delivery_waiter *waiter = has_room ? pool_take(&core->waiter_pool) : NULL;
+    bool has_room = core->deliveries.waiter_pool.taken < core->budget.deliveries_max;
+    struct delivery_waiter *waiter = has_room ? pool_take(&core->deliveries.waiter_pool) : NULL;
     if (waiter == NULL) {
-        delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
+        delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
         return;
     }
     /* Until the letter is home its outcome is the recipient's shard's to write. */
-    if (first->is_home && first->outcome == DELIVERY_UNKNOWN) {
-        pool_give(&core->waiter_pool, waiter);
+    if (first->is_returned && first->outcome == DELIVERY_UNKNOWN) {
+        pool_give(&core->deliveries.waiter_pool, waiter);
         delivery_reject(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
         return;
     }
@@ -159,7 +175,7 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
     }
     uint64_t ts = core_next_ts(core);
     if (!has_way(core, delivery) || !idempotency_mark_key(core, delivery, ts)) {
-        delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
+        delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
         return;
     }
     record->ts_from = ts;
@@ -168,7 +184,7 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
     mid_make(record->mid, ts, core->index, core->server->start_random);
     delivery->entry.ts = ts;
     timeline_append(&delivery->user->timeline, &delivery->entry);
-    core->deliveries_out++;
+    core->deliveries.out++;
     core->peers[delivery->to_shard].sends_out++;
     core->peers[delivery->to_shard].send_bytes_out += record_body_bytes(record);
     if (delivery->to_shard == core->index)
@@ -178,20 +194,20 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
 }
 
 /* It was not stored: its entry leaves at once, and all who wait for it are told. */
-static void come_home_refused(struct core *core, struct delivery *delivery)
+static void on_returned_refused(struct core *core, struct delivery *delivery)
 {
     struct user *user = user_ref(delivery->user);
     timeline_refuse(&user->timeline, &delivery->entry);
     idempotency_unmark_key(core, delivery);
     if (delivery->outcome == DELIVERY_BUSY)
-        delivery_reject(core, delivery, ERROR_BUSY, busy_text, RETRY_BUSY_MS);
+        delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
     else
         delivery_reject(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
     fanout_release(core, user);
     user_unref(&core->users, user);
 }
 
-static void come_home_stored(struct core *core, struct delivery *delivery)
+static void on_returned_stored(struct core *core, struct delivery *delivery)
 {
     struct user *user = user_ref(delivery->user);
     if (delivery->entry.role == ROLE_SENT) {
@@ -207,24 +223,24 @@ static void come_home_stored(struct core *core, struct delivery *delivery)
 void delivery_on_returned(struct core *core, struct delivery *delivery)
 {
     struct core_peer *peer = &core->peers[delivery->to_shard];
-    ASSERT(peer->sends_out > 0 && core->deliveries_out > 0);
+    ASSERT(peer->sends_out > 0 && core->deliveries.out > 0);
     peer->sends_out--;
     if (!FAULT(SEND_BYTES_KEPT) || delivery->outcome == DELIVERY_STORED)
         peer->send_bytes_out -= record_body_bytes(delivery->entry.record);
-    core->deliveries_out--;
-    delivery->is_home = true;
+    core->deliveries.out--;
+    delivery->is_returned = true;
     switch (delivery->outcome) {
-    case DELIVERY_STORED: come_home_stored(core, delivery); return;
+    case DELIVERY_STORED: on_returned_stored(core, delivery); return;
     case DELIVERY_UNKNOWN: /* the entry stays pending until the process ends */
-        tell_all_error(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
+        reply_error_to_all(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
         return;
-    default: come_home_refused(core, delivery); return;
+    default: on_returned_refused(core, delivery); return;
     }
 }
 
 /* -- on the recipient's shard -- */
 
-static void send_home(struct core *core, uint32_t from, struct delivery *delivery, enum delivery_outcome outcome)
+static void return_letter(struct core *core, uint32_t from, struct delivery *delivery, enum delivery_outcome outcome)
 {
     delivery->outcome = (uint8_t)outcome;
     delivery->letter.kind = LETTER_SEND_RETURNED;
@@ -241,14 +257,14 @@ static void arrival_answer(struct core *core, struct arrival *arrival, enum deli
     if (delivery == NULL || (FAULT(DROP_LETTER) && arrival->entry.ts % 64 == 0))
         return;
     delivery->ts_to = arrival->entry.ts;
-    send_home(core, arrival->from, delivery, outcome);
+    return_letter(core, arrival->from, delivery, outcome);
 }
 
 static void arrival_free(struct core *core, struct arrival *arrival)
 {
-    record_heap_unref(core->heap, &arrival->entry.record);
+    record_heap_unref(core->generations.heap, &arrival->entry.record);
     user_unref(&core->users, arrival->user);
-    pool_give(&core->arrival_pool, arrival);
+    pool_give(&core->deliveries.arrival_pool, arrival);
 }
 
 /* It has no place in the log: nothing of it is left here. */
@@ -263,9 +279,9 @@ static void arrival_refuse(struct core *core, struct arrival *arrival, enum deli
 static struct record *arrival_record(struct core *core, uint32_t from, struct record *sent)
 {
     if (from == core->index)
-        return record_heap_ref(core->heap, sent);
-    struct record *copy =
-        record_heap_take(core->heap, record_from(sent), record_to(sent), record_key(sent), record_text(sent));
+        return record_heap_ref(core->generations.heap, sent);
+    struct record *copy = record_heap_take(core->generations.heap, record_from(sent), record_to(sent), record_key(sent),
+                                           record_text(sent));
     if (copy == NULL)
         return NULL;
     copy->ts_from = sent->ts_from;
@@ -275,8 +291,8 @@ static struct record *arrival_record(struct core *core, uint32_t from, struct re
 
 static struct arrival *arrival_make(struct core *core, uint32_t from, struct delivery *delivery)
 {
-    bool has_room = core->arrival_pool.taken < core->budget.deliveries_max;
-    struct arrival *arrival = has_room ? pool_take(&core->arrival_pool) : NULL;
+    bool has_room = core->deliveries.arrival_pool.taken < core->budget.deliveries_max;
+    struct arrival *arrival = has_room ? pool_take(&core->deliveries.arrival_pool) : NULL;
     if (arrival == NULL)
         return NULL;
     memset(arrival, 0, sizeof *arrival);
@@ -295,9 +311,9 @@ static struct arrival *arrival_make(struct core *core, uint32_t from, struct del
     return arrival;
 
 unref_record:
-    record_heap_unref(core->heap, &arrival->entry.record);
+    record_heap_unref(core->generations.heap, &arrival->entry.record);
 give_arrival:
-    pool_give(&core->arrival_pool, arrival);
+    pool_give(&core->deliveries.arrival_pool, arrival);
     return NULL;
 }
 
@@ -305,7 +321,7 @@ give_arrival:
 static int arrival_append(struct core *core, struct arrival *arrival)
 {
     struct record *record = arrival->entry.record;
-    int status = wal_can_append(core->wal, record_encoded_bytes(record));
+    int status = wal_can_append(core->wal_writer.wal, record_encoded_bytes(record));
     if (status != 0)
         return status;
     if (!arrival->is_to_self) {
@@ -315,10 +331,10 @@ static int arrival_append(struct core *core, struct arrival *arrival)
         record->ts_to = arrival->entry.ts;
         timeline_append(&arrival->user->timeline, &arrival->entry);
     }
-    ASSERT(wal_append(core->wal, record, &arrival->sequence) == 0);
-    core->log_only_outstanding += arrival->delivery->is_only_outstanding;
+    ASSERT(wal_append(core->wal_writer.wal, record, &arrival->sequence) == 0);
+    core->wal_writer.only_outstanding += arrival->delivery->is_only_outstanding;
     list_remove(&arrival->link);
-    list_append(&core->arrivals, &arrival->link);
+    list_append(&core->deliveries.arrivals, &arrival->link);
     if (FAULT(ACK_BEFORE_FLUSH))
         arrival_answer(core, arrival, DELIVERY_STORED);
     return 0;
@@ -345,26 +361,26 @@ void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery
     const char *message;
     uint32_t retry_after_ms;
     if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
-        send_home(core, from, delivery, code == ERROR_BUSY ? DELIVERY_BUSY : DELIVERY_REFUSED);
+        return_letter(core, from, delivery, code == ERROR_BUSY ? DELIVERY_BUSY : DELIVERY_REFUSED);
         return;
     }
     struct arrival *arrival = arrival_make(core, from, delivery);
     if (arrival == NULL) {
-        send_home(core, from, delivery, DELIVERY_BUSY);
+        return_letter(core, from, delivery, DELIVERY_BUSY);
         return;
     }
-    bool others_wait = !list_is_empty(&core->log_waiting);
-    list_append(&core->log_waiting, &arrival->link);
+    bool others_wait = !list_is_empty(&core->deliveries.wal_waiting);
+    list_append(&core->deliveries.wal_waiting, &arrival->link);
     if (!others_wait)
         arrival_try(core, arrival);
 }
 
 void delivery_drain_waiting(struct core *core)
 {
-    while (!list_is_empty(&core->log_waiting)) {
-        struct list *first = core->log_waiting.next;
+    while (!list_is_empty(&core->deliveries.wal_waiting)) {
+        struct list *first = core->deliveries.wal_waiting.next;
         arrival_try(core, container_of(first, struct arrival, link));
-        if (core->log_waiting.next == first)
+        if (core->deliveries.wal_waiting.next == first)
             return;
     }
 }
@@ -389,14 +405,15 @@ static void arrival_on_durable(struct core *core, struct arrival *arrival)
 
 bool delivery_is_behind(const struct core *core)
 {
-    return !list_is_empty(&core->arrivals)
-           && container_of(core->arrivals.next, struct arrival, link)->sequence <= core->durable_to;
+    return !list_is_empty(&core->deliveries.arrivals)
+           && container_of(core->deliveries.arrivals.next, struct arrival, link)->sequence
+                  <= core->deliveries.durable_to;
 }
 
 static void take_up_first(struct core *core)
 {
     turn_spend(&core->turn, TURN_ARRIVALS, 1);
-    arrival_on_durable(core, container_of(core->arrivals.next, struct arrival, link));
+    arrival_on_durable(core, container_of(core->deliveries.arrivals.next, struct arrival, link));
 }
 
 void delivery_continue(struct core *core)
@@ -407,20 +424,20 @@ void delivery_continue(struct core *core)
 
 void delivery_on_durable(struct core *core, uint64_t sequence)
 {
-    if (sequence > core->durable_to)
-        core->durable_to = sequence;
+    if (sequence > core->deliveries.durable_to)
+        core->deliveries.durable_to = sequence;
     delivery_continue(core);
 }
 
-void delivery_on_log_failed(struct core *core)
+void delivery_on_wal_failed(struct core *core)
 {
     while (delivery_is_behind(core))
         take_up_first(core);
-    for (struct list *at = core->arrivals.next; at != &core->arrivals; at = at->next)
+    for (struct list *at = core->deliveries.arrivals.next; at != &core->deliveries.arrivals; at = at->next)
         arrival_answer(core, container_of(at, struct arrival, link),
                        FAULT(FAILED_WRITE_IS_BUSY) ? DELIVERY_BUSY : DELIVERY_UNKNOWN);
-    while (!list_is_empty(&core->log_waiting))
-        arrival_refuse(core, container_of(core->log_waiting.next, struct arrival, link), DELIVERY_REFUSED);
+    while (!list_is_empty(&core->deliveries.wal_waiting))
+        arrival_refuse(core, container_of(core->deliveries.wal_waiting.next, struct arrival, link), DELIVERY_REFUSED);
 }
 
 void delivery_finish(struct core *core, struct entry *entry)

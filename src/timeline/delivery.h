@@ -21,8 +21,11 @@
 struct core;
 struct user;
 
+/* How long a sender who is told `busy` should wait. */
+#define DELIVERY_RETRY_MS 100u
+
 enum delivery_outcome {
-    DELIVERY_ON_ITS_WAY,
+    DELIVERY_IN_FLIGHT,
     DELIVERY_STORED,
     DELIVERY_BUSY,    /* not stored: come again */
     DELIVERY_REFUSED, /* not stored: the store takes nothing any more */
@@ -46,10 +49,10 @@ struct delivery {
     uint8_t outcome;
 
     /* Owned by the sender's shard. */
-    bool is_told;             /* its answer was given, or belongs to a replay now */
+    bool is_answered;         /* its answer was given, or belongs to a replay now */
     bool is_only_outstanding; /* nothing else was unanswered on its connection (group_commit.h) */
-    bool has_ok_place;        /* its connection was catching up: core->oks_reserved counts it */
-    bool is_home;
+    bool has_ok_place;        /* its connection was catching up: core->replays.oks_reserved counts it */
+    bool is_returned;
     struct user *user;  /* the sender, held */
     struct entry entry; /* ROLE_SENT or ROLE_SELF; its record is shown to the recipient's shard; parked by the gate
                            (gate.h) before it enters the timeline */
@@ -61,7 +64,7 @@ struct delivery {
 _Static_assert(offsetof(struct delivery, id.integer) + sizeof(int64_t) <= 128, "what every send has is in two lines");
 
 struct arrival {
-    struct list link;          /* in core->log_waiting, then in core->arrivals */
+    struct list link;          /* in core->deliveries.wal_waiting, then in core->deliveries.arrivals */
     struct delivery *delivery; /* borrowed from `from` until it is answered; then NULL */
     uint32_t from;
     bool is_to_self;   /* the sender's entry is the only one */
@@ -69,6 +72,20 @@ struct arrival {
     struct entry entry;
     uint64_t sequence; /* the log's batch */
 };
+
+/* What a shard keeps of its deliveries and arrivals. */
+struct deliveries {
+    struct pool pool;
+    struct pool arrival_pool;
+    struct pool waiter_pool;
+    uint32_t out;            /* deliveries of this shard's users whose letters have not returned */
+    struct list wal_waiting; /* arrivals that wait for a place in the filling batch */
+    struct list arrivals;    /* in the WAL; in order of batch */
+    uint64_t durable_to;     /* the newest batch that is on the disk */
+};
+
+void deliveries_init(struct deliveries *deliveries);
+void deliveries_fini(struct deliveries *deliveries);
 
 /* A delivery of `conn`'s user, with a record of its own made from the request's spans; not yet under way. NULL: no
  * room, the answer is `busy`. The caller gives it to the gate. */
@@ -102,7 +119,7 @@ void delivery_continue(struct core *core);
 /* Whether some are left: durable, not yet in the timeline, and their letters not yet posted. */
 bool delivery_is_behind(const struct core *core);
 /* The log has failed. */
-void delivery_on_log_failed(struct core *core);
+void delivery_on_wal_failed(struct core *core);
 /* An entry that left its timeline was given to all connections: frees what it belongs to. */
 void delivery_finish(struct core *core, struct entry *entry);
 

@@ -1,10 +1,27 @@
 #include "timeline/fanout.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "history/replay.h"
 #include "protocol/reply.h"
 #include "server/core.h"
 #include "timeline/delivery.h"
 #include "timeline/idempotency.h"
+
+int fanouts_init(struct fanouts *fanouts)
+{
+    pool_init(&fanouts->pool, sizeof(struct fanout));
+    list_init(&fanouts->queue);
+    fanouts->frame = malloc(LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES));
+    return fanouts->frame == NULL ? -ENOMEM : 0;
+}
+
+void fanouts_fini(struct fanouts *fanouts)
+{
+    pool_fini(&fanouts->pool);
+    free(fanouts->frame);
+}
 
 void fanout_join(struct conn *conn, struct user *user)
 {
@@ -26,7 +43,7 @@ void fanout_leave(struct core *core, struct conn *conn)
     user_unref(&core->users, user);
 }
 
-static void tell_waiters(struct core *core, struct delivery *delivery)
+static void answer_waiters(struct core *core, struct delivery *delivery)
 {
     const struct record *record = delivery->entry.record;
     for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
@@ -37,15 +54,15 @@ static void tell_waiters(struct core *core, struct delivery *delivery)
             conn_reply_end(core, conn, reply_write_dup(out, &waiter->id, record->ts_from, record->mid));
             conn_answered(core, conn);
         }
-        pool_give(&core->waiter_pool, waiter);
+        pool_give(&core->deliveries.waiter_pool, waiter);
     }
 }
 
-/* The frame of `entry` for those who did not send it, in core->push_scratch. */
+/* The frame of `entry` for those who did not send it, in core->fanouts.frame. */
 static size_t frame_build(struct core *core, const struct entry *entry)
 {
     struct message message = record_view(entry->record, entry->role);
-    return reply_write_msg(core->push_scratch, &message, entry->prev);
+    return reply_write_msg(core->fanouts.frame, &message, entry->prev);
 }
 
 static bool is_senders(const struct entry *entry, const struct conn *conn)
@@ -53,13 +70,13 @@ static bool is_senders(const struct entry *entry, const struct conn *conn)
     if (entry->role == ROLE_RECEIVED)
         return false;
     const struct delivery *delivery = container_of(entry, const struct delivery, entry);
-    return !delivery->is_told && delivery->conn.slot == conn->slot && delivery->conn.generation == conn->generation;
+    return !delivery->is_answered && delivery->conn.slot == conn->slot && delivery->conn.generation == conn->generation;
 }
 
 static void give_ok(struct core *core, struct conn *conn, struct entry *entry)
 {
     struct delivery *delivery = delivery_of_entry(entry);
-    delivery->is_told = true;
+    delivery->is_answered = true;
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     conn_reply_end(core, conn, reply_write_sent(out, &delivery->id, entry->ts, entry->prev, entry->record->mid));
     conn_answered(core, conn);
@@ -85,7 +102,7 @@ static uint32_t give(struct core *core, struct conn *conn, struct entry *entry, 
     }
     if (*frame_bytes == 0)
         *frame_bytes = frame_build(core, entry);
-    conn_push(core, conn, core->push_scratch, *frame_bytes);
+    conn_push(core, conn, core->fanouts.frame, *frame_bytes);
     return pushes + TURN_OUTPUT(*frame_bytes);
 }
 
@@ -97,11 +114,11 @@ static void on_delivery_left(struct core *core, struct delivery *delivery)
     size_t frame_bytes = 0;
     if (conn != NULL && conn->state == CONN_REPLAY) {
         replay_expect_ok(core, conn, entry->ts, &delivery->id);
-        delivery->is_told = true;
+        delivery->is_answered = true;
     } else if (conn != NULL && conn->cursor == entry->prev) {
         give(core, conn, entry, &frame_bytes);
     }
-    tell_waiters(core, delivery);
+    answer_waiters(core, delivery);
 }
 
 /* -- at once -- */
@@ -136,7 +153,7 @@ static void give_at_once(struct core *core, struct user *user, struct entry *ent
 
 static struct fanout *fanout_make(struct core *core, struct user *user)
 {
-    struct fanout *fanout = pool_take(&core->fanout_pool);
+    struct fanout *fanout = pool_take(&core->fanouts.pool);
     ASSERT(fanout != NULL);
     *fanout = (struct fanout){.user = user};
     list_init(&fanout->entries);
@@ -217,7 +234,7 @@ static void fanout_run(struct core *core, struct fanout *fanout)
     uint32_t used = 0;
     while (fanout->count > 0) {
         if (used >= TURN_PUSHES_SHARE || !turn_may(&core->turn, TURN_PUSHES)) {
-            list_append(&core->fanouts, &fanout->turn_link);
+            list_append(&core->fanouts.queue, &fanout->turn_link);
             return;
         }
         if (fanout->at == NULL)
@@ -230,7 +247,7 @@ static void fanout_run(struct core *core, struct fanout *fanout)
     }
     ASSERT(list_is_empty(&fanout->entries) && fanout->bytes == 0);
     fanout->user->fanout = NULL;
-    pool_give(&core->fanout_pool, fanout);
+    pool_give(&core->fanouts.pool, fanout);
 }
 
 void fanout_release(struct core *core, struct user *user)
@@ -244,13 +261,13 @@ void fanout_release(struct core *core, struct user *user)
             fanout_add(core, user, entry);
     }
     if (user->fanout != NULL && !list_is_linked(&user->fanout->turn_link))
-        list_append(&core->fanouts, &user->fanout->turn_link);
+        list_append(&core->fanouts.queue, &user->fanout->turn_link);
 }
 
 void fanout_continue(struct core *core)
 {
-    while (!list_is_empty(&core->fanouts) && turn_may_carry(&core->turn, TURN_PUSHES)) {
-        struct fanout *fanout = container_of(list_shift(&core->fanouts), struct fanout, turn_link);
+    while (!list_is_empty(&core->fanouts.queue) && turn_may_carry(&core->turn, TURN_PUSHES)) {
+        struct fanout *fanout = container_of(list_shift(&core->fanouts.queue), struct fanout, turn_link);
         struct user *user = user_ref(fanout->user);
         fanout_run(core, fanout);
         user_unref(&core->users, user);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/pool.h"
 
 struct conn;
 struct core;
@@ -29,7 +30,7 @@ struct user;
 /* 80 ms of pushes, by turn.h. */
 #define FANOUT_PUSHES_MAX (256u << 10)
 
-/* What one user's connections are being given: from core->fanout_pool, while there is something to give. */
+/* What one user's connections are being given: from core->fanouts.pool, while there is something to give. */
 struct fanout {
     struct user *user;
     struct list entries;   /* struct entry.link: left the timeline, not yet given to all connections */
@@ -38,8 +39,19 @@ struct fanout {
     uint32_t round;        /* how many of them, from the first, the round gives */
     uint32_t round_pushes; /* what they cost for one connection (turn.h) */
     struct list *at;       /* the connection to go on from; NULL: no round is under way */
-    struct list turn_link; /* in core->fanouts */
+    struct list turn_link; /* in core->fanouts.queue */
 };
+
+/* What a shard keeps of its fan-outs. */
+struct fanouts {
+    struct pool pool;
+    struct list queue; /* rounds of these go on at the end of the turn */
+    char *frame;       /* a push that several connections share */
+};
+
+/* 0 or -ENOMEM; fanouts_fini follows in either case. */
+int fanouts_init(struct fanouts *fanouts);
+void fanouts_fini(struct fanouts *fanouts);
 
 /* Lets out what may leave the user's timeline, and gives it to the connections. `user` must be held by the caller. */
 void fanout_release(struct core *core, struct user *user);

@@ -8,15 +8,13 @@
 #include "server/core.h"
 #include "timeline/delivery.h"
 
-#define RETRY_BUSY_MS 100u
-
 enum idempotency_state { IDEMPOTENCY_LOADING, IDEMPOTENCY_READY, IDEMPOTENCY_VERIFYING };
 
 struct user_keys {
     struct user *user;
     struct key_window *window;
     uint8_t state;
-    struct list link;   /* in core->key_users while IDEMPOTENCY_READY, least recently used first */
+    struct list link;   /* in core->idempotency.users while IDEMPOTENCY_READY, least recently used first */
     struct list parked; /* deliveries, in order */
     uint32_t parked_count;
 
@@ -60,7 +58,7 @@ static struct user_keys *keys_make(struct core *core, struct user *user)
     struct user_keys *keys = calloc(1, sizeof *keys);
     if (keys == NULL)
         return NULL;
-    if (key_window_open(&keys->window, &core->key_memory) != 0) {
+    if (key_window_open(&keys->window, &core->idempotency.memory) != 0) {
         free(keys);
         return NULL;
     }
@@ -75,7 +73,7 @@ static struct user_keys *keys_make(struct core *core, struct user *user)
 /* Lets the window go that was not used for longest, but not `keep`. False: there is none. */
 static bool keys_evict(struct core *core, const struct user_keys *keep)
 {
-    for (struct list *at = core->key_users.next; at != &core->key_users; at = at->next) {
+    for (struct list *at = core->idempotency.users.next; at != &core->idempotency.users; at = at->next) {
         struct user_keys *keys = container_of(at, struct user_keys, link);
         if (keys == keep)
             continue;
@@ -88,7 +86,7 @@ static bool keys_evict(struct core *core, const struct user_keys *keep)
 static void keys_touch(struct core *core, struct user_keys *keys)
 {
     list_remove(&keys->link);
-    list_append(&core->key_users, &keys->link);
+    list_append(&core->idempotency.users, &keys->link);
 }
 
 static int window_load(struct core *core, struct user_keys *keys, const struct memtable_keyed *keyed, uint32_t count)
@@ -203,7 +201,7 @@ static void pass(struct core *core, struct user_keys *keys, struct delivery *del
 }
 
 /* The gate is open again: those who waited, until it closes. */
-static void open_gate(struct core *core, struct user_keys *keys)
+static void unpark(struct core *core, struct user_keys *keys)
 {
     struct user *user = user_ref(keys->user);
     keys->state = IDEMPOTENCY_READY;
@@ -229,7 +227,7 @@ static void reject_parked(struct core *core, struct user_keys *keys, enum error_
 
 /* -- verifying a hit that only runs hold -- */
 
-static void verify_run(struct reader_job *job)
+static void verify_work(struct reader_job *job)
 {
     struct user_keys *keys = container_of(job, struct user_keys, job);
     struct store_range range = {.after = keys->ts - 1,
@@ -240,7 +238,8 @@ static void verify_run(struct reader_job *job)
     bool more;
     keys->result = store_page_open(&keys->page);
     if (keys->result == 0)
-        keys->result = store_reader_range(job->core->store_reader, user_name(keys->user), &range, keys->page, &more);
+        keys->result =
+            store_reader_range(job->core->reads.store_reader, user_name(keys->user), &range, keys->page, &more);
 }
 
 static enum verdict verify_verdict(struct core *core, struct user_keys *keys, struct delivery *delivery)
@@ -273,7 +272,7 @@ static void verify_done(struct reader_job *job)
     if (verdict == VERDICT_NEW)
         delivery_dispatch(core, delivery);
     if (user->keys == keys && keys->state == IDEMPOTENCY_READY)
-        open_gate(core, keys);
+        unpark(core, keys);
     user_unref(&core->users, user);
 }
 
@@ -284,7 +283,7 @@ static void verify_start(struct core *core, struct user_keys *keys, struct deliv
     keys->delivery = delivery;
     keys->ts = ts;
     keys->page = NULL;
-    keys->job.run = verify_run;
+    keys->job.read = verify_work;
     keys->job.done = verify_done;
     user_ref(keys->user);
     reads_post(core, &keys->job, READS_LOGIN);
@@ -315,14 +314,16 @@ static int load_memory(struct core *core, struct user_keys *keys)
     struct span user = user_name(keys->user);
     int status = window_load(core, keys, keyed, queue_keyed(keys->user, keyed));
     if (status == 0 && !FAULT(KEY_FORGOTTEN))
-        status = window_load(core, keys, keyed, memtable_keyed(core->filling, user, keys->since, keyed, LIMIT_KEYS));
-    if (status == 0 && core->frozen != NULL)
-        status = window_load(core, keys, keyed, memtable_keyed(core->frozen, user, keys->since, keyed, LIMIT_KEYS));
+        status = window_load(core, keys, keyed,
+                             memtable_keyed(core->generations.filling, user, keys->since, keyed, LIMIT_KEYS));
+    if (status == 0 && core->generations.frozen != NULL)
+        status = window_load(core, keys, keyed,
+                             memtable_keyed(core->generations.frozen, user, keys->since, keyed, LIMIT_KEYS));
     free(keyed);
     return status;
 }
 
-static void load_run(struct reader_job *job)
+static void load_work(struct reader_job *job)
 {
     struct user_keys *keys = container_of(job, struct user_keys, job);
     keys->keyed = malloc(LIMIT_KEYS * sizeof *keys->keyed);
@@ -330,7 +331,7 @@ static void load_run(struct reader_job *job)
         keys->result = -ENOMEM;
         return;
     }
-    keys->result = store_reader_keyed(job->core->store_reader, user_name(keys->user), keys->since, keys->keyed,
+    keys->result = store_reader_keyed(job->core->reads.store_reader, user_name(keys->user), keys->since, keys->keyed,
                                       LIMIT_KEYS, &keys->keyed_count);
 }
 
@@ -352,12 +353,12 @@ static int load_runs(struct core *core, struct user_keys *keys)
 static void load_end(struct core *core, struct user_keys *keys, int status)
 {
     if (status == 0) {
-        open_gate(core, keys);
+        unpark(core, keys);
         return;
     }
     struct user *user = user_ref(keys->user);
     if (status == -ENOMEM)
-        reject_parked(core, keys, ERROR_BUSY, memory_text, RETRY_BUSY_MS);
+        reject_parked(core, keys, ERROR_BUSY, memory_text, DELIVERY_RETRY_MS);
     else
         reject_parked(core, keys, ERROR_UNAVAILABLE, read_text, 0);
     keys->state = IDEMPOTENCY_READY;
@@ -386,7 +387,7 @@ static void load_start(struct core *core, struct user_keys *keys)
         load_end(core, keys, status);
         return;
     }
-    keys->job.run = load_run;
+    keys->job.read = load_work;
     keys->job.done = load_done;
     user_ref(keys->user);
     reads_post(core, &keys->job, READS_LOGIN);
@@ -398,7 +399,7 @@ static void park(struct core *core, struct user_keys *keys, struct delivery *del
 {
     if (keys->parked_count == IDEMPOTENCY_PARKED_MAX) {
         delivery_reject(core, delivery, ERROR_BUSY, "too many sends wait for a key to be checked: wait and send again",
-                        RETRY_BUSY_MS);
+                        DELIVERY_RETRY_MS);
         return;
     }
     list_append(&keys->parked, &delivery->entry.link);
@@ -424,7 +425,7 @@ void idempotency_take(struct core *core, struct delivery *delivery)
         keys = keys_make(core, delivery->user);
     } while (keys == NULL && keys_evict(core, NULL));
     if (keys == NULL) {
-        delivery_reject(core, delivery, ERROR_BUSY, memory_text, RETRY_BUSY_MS);
+        delivery_reject(core, delivery, ERROR_BUSY, memory_text, DELIVERY_RETRY_MS);
         return;
     }
     park(core, keys, delivery);

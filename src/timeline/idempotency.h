@@ -15,12 +15,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
+#include "timeline/key_window.h"
+
 struct core;
 struct delivery;
 struct user;
 
 /* Sends of one user that may be parked; past it they get `busy`. */
 #define IDEMPOTENCY_PARKED_MAX 1024u
+
+/* What a shard keeps of its users' keys. */
+struct idempotency {
+    struct key_memory memory;
+    struct list users; /* struct user_keys that are ready, least recently used first */
+};
 
 /* Takes a delivery that was made; sooner or later it is dispatched or answered. */
 void idempotency_take(struct core *core, struct delivery *delivery);

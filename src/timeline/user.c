@@ -130,8 +130,8 @@ static void slot_remove(struct user_table *table, uint32_t hole)
 
 void user_unref(struct user_table *table, struct user *user)
 {
-    ASSERT(user->holds > 0);
-    if (--user->holds > 0)
+    ASSERT(user->refs > 0);
+    if (--user->refs > 0)
         return;
     ASSERT(user->conn_count == 0);
     ASSERT(user->keys == NULL && user->fanout == NULL);

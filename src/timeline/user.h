@@ -27,7 +27,7 @@ struct user {
     struct mem_user *entries; /* in the generation that is being filled, if that is number entries_in */
     uint32_t entries_in;
     uint32_t hash; /* of the name, its low half */
-    uint32_t holds;
+    uint32_t refs;
     uint32_t conn_count;
     bool is_reading_last;
     uint8_t name_bytes;
@@ -62,7 +62,7 @@ struct user *user_find(struct user_table *table, struct span name);
 struct user *user_take(struct user_table *table, struct span name);
 static inline struct user *user_ref(struct user *user)
 {
-    user->holds++;
+    user->refs++;
     return user;
 }
 /* Gives a hold back; the last one frees it: no connection, no entry may be left. */

@@ -12,6 +12,7 @@
 #include "durability/recovery.h"
 #include "harness_double.h"
 #include "protocol/mid.h"
+#include "server/core_open.h"
 #include "server/rest.h"
 
 #define SETTLE_ROUNDS_MAX 200000u
@@ -246,8 +247,8 @@ void harness_crash_inside(struct harness *harness)
 void harness_crash(struct harness *harness)
 {
     for (uint32_t i = 0; i < harness->config.shards; i++) {
-        store_reader_close(&harness->cores[i]->store_reader);
-        store_close(&harness->cores[i]->store);
+        store_reader_close(&harness->cores[i]->reads.store_reader);
+        store_close(&harness->cores[i]->runs.store);
     }
     harness_crash_inside(harness);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "harness_double.h"
+#include "server/core_handlers.h"
 
 struct client *harness_client_of(struct harness *harness, int fd)
 {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "harness_double.h"
+#include "server/core_handlers.h"
 
 static const struct io_handlers *handlers(void)
 {

@@ -5,6 +5,7 @@
 
 #include "harness_double.h"
 #include "history/history.h"
+#include "server/core_handlers.h"
 #include "timeline/delivery.h"
 
 /* Some hundred times what the fullest turn of the tests needs. */
@@ -183,8 +184,9 @@ static void check_queues(const struct core *core)
     const struct {
         const char *name;
         const struct list *list;
-    } queues[] = {
-        {"resume_conns", &core->resume_conns}, {"replay_conns", &core->replay_conns}, {"fanouts", &core->fanouts}};
+    } queues[] = {{"resume_conns", &core->conns.resume},
+                  {"replay_conns", &core->replays.queue},
+                  {"fanouts", &core->fanouts.queue}};
     for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
         if (!list_is_empty(queues[i].list))
             harness_fail("shard %u goes to sleep, but %s is not empty", core->index, queues[i].name);

@@ -144,12 +144,12 @@ struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
         _exit(0);
     }
     close(ends[1]);
-    bool is_told = read(ends[0], &result, sizeof result) == sizeof result;
+    bool is_answered = read(ends[0], &result, sizeof result) == sizeof result;
     close(ends[0]);
     HARNESS_MUST(waitpid(pid, &status, 0) == pid);
-    if (!is_told) /* an assertion, or a signal */
+    if (!is_answered) /* an assertion, or a signal */
         result = (struct sim_result){.broken = SIM_OTHER, .event = asked->events};
-    if (!is_told && !asked->is_quiet)
+    if (!is_answered && !asked->is_quiet)
         tell_death(asked, status);
     result.is_kept &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
     return result;

@@ -123,13 +123,13 @@ Test(bounds, heads_of_which_a_part_came_have_a_bound_and_whole_ones_are_served)
         client_send_bytes(parts[i], "GET /ws HTTP/1.1\r\nHost: x\r\n", 27);
         harness_run_until_idle(harness);
     }
-    cr_assert_eq(core->head_pool.taken, 2);
+    cr_assert_eq(core->conns.head_pool.taken, 2);
     cr_assert(client_is_refused(parts[2]) && client_is_refused(parts[3]));
     cr_assert_not(client_is_refused(parts[0]) || client_is_refused(parts[1]));
     client_login(harness, 0, "alice", "");
     harness_advance(harness, 11000000); /* past the login time */
     harness_run_until_idle(harness);
-    cr_assert_eq(core->head_pool.taken, 0);
+    cr_assert_eq(core->conns.head_pool.taken, 0);
     harness_close(harness);
 }
 
@@ -152,8 +152,8 @@ Test(bounds, sends_of_a_connection_that_catches_up_have_places_for_their_answers
         client_send(bob, "{\"op\":\"send\",\"id\":%u,\"to\":\"carol\",\"text\":\"x\"}", i);
         harness_run_until_idle(harness);
     }
-    cr_assert_eq(core->ok_pool.taken, 3);
-    cr_assert_eq(core->oks_reserved, 0);
+    cr_assert_eq(core->replays.ok_pool.taken, 3);
+    cr_assert_eq(core->replays.oks_reserved, 0);
     client_stall(bob, false);
     harness_run_until_idle(harness);
     uint32_t oks = 0, refused = 0;
@@ -163,7 +163,7 @@ Test(bounds, sends_of_a_connection_that_catches_up_have_places_for_their_answers
     }
     cr_assert_eq(oks, 3);
     cr_assert_eq(refused, 2);
-    cr_assert_eq(core->ok_pool.taken, 0);
+    cr_assert_eq(core->replays.ok_pool.taken, 0);
     harness_close(harness);
 }
 
@@ -178,10 +178,10 @@ Test(bounds, a_peer_that_reads_nothing_does_not_keep_its_place_on_the_way_for_ev
         client_send(client, "{");
     client_send(client, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", harness_name(harness, 1, 0));
     harness_run_until_idle(harness);
-    cr_assert_not(list_is_empty(&harness_core(harness, 0)->handover_conns));
+    cr_assert_not(list_is_empty(&harness_core(harness, 0)->handovers.waiting));
     harness_advance(harness, 11000000); /* past the login time */
     harness_run_until_idle(harness);
     cr_assert(client_is_closed(client));
-    cr_assert_eq(harness_core(harness, 0)->conns.taken + harness_core(harness, 1)->conns.taken, 0);
+    cr_assert_eq(harness_core(harness, 0)->conns.table.taken + harness_core(harness, 1)->conns.table.taken, 0);
     harness_close(harness);
 }

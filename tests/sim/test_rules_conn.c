@@ -32,12 +32,12 @@ Test(conn, a_flood_is_not_read_while_nothing_is_answered_the_second_time_as_the_
         harness_hold_writes(harness, 1, true);
         flood(alice, harness_name(harness, 1, 0));
         harness_run_until_idle(harness);
-        cr_assert_gt(harness_core(harness, 0)->stash_bytes, 0);
-        cr_assert_lt(harness_core(harness, 0)->stash_bytes, STASH_BYTES_MAX, "time %d", time);
+        cr_assert_gt(harness_core(harness, 0)->conns.stash_bytes, 0);
+        cr_assert_lt(harness_core(harness, 0)->conns.stash_bytes, STASH_BYTES_MAX, "time %d", time);
         harness_hold_writes(harness, 1, false);
         harness_run_until_idle(harness);
         expect_oks(alice, 3 * LIMIT_UNANSWERED);
-        cr_assert_eq(harness_core(harness, 0)->stash_bytes, 0);
+        cr_assert_eq(harness_core(harness, 0)->conns.stash_bytes, 0);
     }
     harness_close(harness);
 }
@@ -97,7 +97,7 @@ Test(conn, a_peer_that_never_ends_its_side_is_dropped_after_a_while)
     harness_advance(harness, 3000000);
     harness_run_until_idle(harness);
     cr_assert(client_is_closed(alice));
-    cr_assert_eq(harness_core(harness, 0)->conns.taken, 0);
+    cr_assert_eq(harness_core(harness, 0)->conns.table.taken, 0);
     harness_close(harness);
 }
 
@@ -129,7 +129,7 @@ Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_cl
     client_send_frame(alice, FRAME_LAST | 8, "", 0);
     harness_run_until_idle(harness);
     cr_assert_eq(client_bytes_left(alice), 0);
-    cr_assert_gt(harness_core(harness, 0)->stash_bytes, 0);
+    cr_assert_gt(harness_core(harness, 0)->conns.stash_bytes, 0);
     harness_stop(harness);
     harness_run_until_idle(harness);
     harness_hold_writes(harness, 1, false);
@@ -147,11 +147,11 @@ Test(conn, who_is_turned_away_from_a_full_server_counts_apart_until_they_have_go
     for (uint32_t i = 0; i < 5; i++)
         client_begin(harness, 0);
     harness_run_until_idle(harness);
-    cr_assert(core->turned_away == 5 && core->conns.taken == 7);
+    cr_assert(core->admission.turned_away == 5 && core->conns.table.taken == 7);
     cr_assert_eq(atomic_load(&core->server->conn_count), 2);
     harness_advance(harness, 3000000);
     harness_run_until_idle(harness);
-    cr_assert(core->turned_away == 0 && core->conns.taken == 2);
+    cr_assert(core->admission.turned_away == 0 && core->conns.table.taken == 2);
     client_drop(bob);
     harness_run_until_idle(harness);
     client_login(harness, 0, "carol", "");

@@ -107,8 +107,8 @@ Test(fanout, when_all_have_left_between_two_turns_its_memory_goes)
     for (uint32_t i = 0; i < CONNS; i++)
         client_drop(bobs[i]);
     harness_run_until_idle(harness);
-    cr_assert_eq(harness_core(harness, 1)->fanout_pool.taken, 0);
-    cr_assert_eq(harness_core(harness, 1)->arrival_pool.taken, 0);
+    cr_assert_eq(harness_core(harness, 1)->fanouts.pool.taken, 0);
+    cr_assert_eq(harness_core(harness, 1)->deliveries.arrival_pool.taken, 0);
 }
 
 Test(fanout, a_login_between_two_turns_gets_only_what_comes_after_its_last)

@@ -178,7 +178,8 @@ Test(keys, resends_that_wait_for_the_first_count_as_answered_when_they_are)
             send_keyed(alice, i, harness_name(harness, 1, 0), "once", key);
         harness_run_until_idle(harness);
         cr_assert_null(client_next(alice));
-        cr_assert_eq(harness_core(harness, 0)->waiter_pool.taken, RESENDS - 1, "all are read, time %d", time);
+        cr_assert_eq(harness_core(harness, 0)->deliveries.waiter_pool.taken, RESENDS - 1, "all are read, time %d",
+                     time);
         harness_hold_writes(harness, 1, false);
         harness_run_until_idle(harness);
         uint32_t answered = 0;
@@ -199,11 +200,11 @@ Test(keys, the_window_of_a_user_who_has_left_is_let_go)
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     send_keyed(alice, 1, harness_name(harness, 1, 0), "once", "k");
     harness_run_until_idle(harness);
-    cr_assert_gt(harness_core(harness, 0)->key_memory.bytes, 0);
+    cr_assert_gt(harness_core(harness, 0)->idempotency.memory.bytes, 0);
     client_drop(alice);
     harness_run_until_idle(harness);
-    cr_assert_eq(harness_core(harness, 0)->key_memory.bytes, 0);
-    cr_assert(list_is_empty(&harness_core(harness, 0)->key_users));
+    cr_assert_eq(harness_core(harness, 0)->idempotency.memory.bytes, 0);
+    cr_assert(list_is_empty(&harness_core(harness, 0)->idempotency.users));
     harness_close(harness);
 }
 
@@ -230,7 +231,7 @@ Test(keys, the_key_of_a_refused_send_is_forgotten_at_once)
     harness_run_until_idle(harness);
     harness_advance(harness, 6000000);
     harness_run_until_idle(harness);
-    cr_assert_gt(harness_core(harness, 0)->runs_ts_max, 0);
+    cr_assert_gt(harness_core(harness, 0)->runs.ts_max, 0);
     json_decref(take_ok(alice, 2));
     json_decref(take_ok(alice, 4));
     harness_hold_jobs(harness, 0, HARNESS_READER, true);

@@ -113,9 +113,12 @@ Test(queue, a_write_that_lands_puts_both_copies_into_memory_though_their_queues_
     harness_run_until_idle(harness);
     struct memtable_hit hit;
     struct span alice_span = span_of(harness_name(harness, 0, 0));
-    cr_assert_eq(memtable_range(harness_core(harness, 0)->filling, alice_span, 0, UINT64_MAX, true, &hit, 1), 1,
-                 "the letter is home, so the sender's copy is in memory");
-    cr_assert_eq(memtable_range(harness_core(harness, 2)->filling, span_of(bob_name), 0, UINT64_MAX, true, &hit, 1), 1);
+    cr_assert_eq(
+        memtable_range(harness_core(harness, 0)->generations.filling, alice_span, 0, UINT64_MAX, true, &hit, 1), 1,
+        "the letter is home, so the sender's copy is in memory");
+    cr_assert_eq(
+        memtable_range(harness_core(harness, 2)->generations.filling, span_of(bob_name), 0, UINT64_MAX, true, &hit, 1),
+        1);
     struct client *bob = client_login(harness, 2, bob_name, "");
     cr_assert_str_eq(history_texts(bob, ""), "through", "the recipient's queue does not wait for the sender's");
     harness_hold_writes(harness, 1, false);
@@ -291,7 +294,7 @@ Test(queue, a_connection_is_read_up_to_its_limit_of_unanswered_requests_and_no_f
     for (uint32_t i = 0; i < SENDS; i++)
         send_text(alice, i, harness_name(harness, 1, 0), "x");
     harness_run_until_idle(harness);
-    cr_assert_eq(harness_core(harness, 0)->deliveries_out, LIMIT_UNANSWERED);
+    cr_assert_eq(harness_core(harness, 0)->deliveries.out, LIMIT_UNANSWERED);
     harness_hold_writes(harness, 1, false);
     harness_run_until_idle(harness);
     uint64_t prev = 0;

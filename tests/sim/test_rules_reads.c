@@ -33,7 +33,7 @@ static struct client *begin_with_runs(struct harness *harness, uint32_t count)
     }
     harness_advance(harness, ROUND_US);
     settle_and_forget(harness, alice);
-    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->filling), 0);
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->generations.filling), 0);
     return alice;
 }
 
@@ -192,12 +192,12 @@ Test(reads, pages_are_read_ahead_and_answered_in_the_order_in_which_they_were_as
     harness_hold_jobs(harness, 0, HARNESS_READER, true);
     ask_six_pages(harness, alice, ts);
     cr_assert_null(client_next(alice));
-    cr_assert_eq(core->history_ahead, 2, "up to the one with a filter");
+    cr_assert_eq(core->histories.ahead, 2, "up to the one with a filter");
     harness_hold_jobs(harness, 0, HARNESS_READER, false);
     harness_run_until_idle(harness);
     expect_six_pages(alice);
-    cr_assert_eq(core->history_ahead, 0);
-    cr_assert_eq(core->history_count, 0);
+    cr_assert_eq(core->histories.ahead, 0);
+    cr_assert_eq(core->histories.count, 0);
     harness_close(harness);
 }
 
@@ -219,13 +219,13 @@ Test(reads, pages_that_were_read_ahead_wait_for_a_first_one_that_takes_longer)
     for (uint32_t id = 1; id <= 4; id++)
         client_send(alice, "{\"op\":\"history\",\"id\":%u}", id);
     harness_run_until_idle(harness);
-    cr_assert_eq(core->history_ahead, 3);
+    cr_assert_eq(core->histories.ahead, 3);
     harness_hold_jobs(harness, 0, HARNESS_READER, false);
     harness_run_until_idle(harness);
     /* More than one is read ahead of: each goes on when it is the first. */
     for (uint32_t id = 1; id <= 4; id++)
         cr_assert_str_eq(page_texts(alice, id), "m0 xxxxxx xxxxxx xxxxxx xxxxxx xxxxxx");
-    cr_assert_eq(core->history_count + core->history_ahead + core->history_active, 0);
+    cr_assert_eq(core->histories.count + core->histories.ahead + core->histories.active, 0);
     harness_close(harness);
 }
 
@@ -238,10 +238,10 @@ Test(reads, who_leaves_while_pages_are_read_ahead_leaves_nothing_behind)
     page_places(harness, alice, ts, 6);
     harness_hold_results(harness, 0, HARNESS_READER, true);
     ask_six_pages(harness, alice, ts);
-    cr_assert_eq(core->history_ahead, 2);
+    cr_assert_eq(core->histories.ahead, 2);
     client_drop(alice);
     harness_run_until_idle(harness);
-    cr_assert_eq(core->history_count + core->history_ahead + core->history_active, 0);
+    cr_assert_eq(core->histories.count + core->histories.ahead + core->histories.active, 0);
     harness_hold_results(harness, 0, HARNESS_READER, false);
     harness_run_until_idle(harness);
     struct client *again = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -261,7 +261,7 @@ Test(reads, a_page_that_was_asked_before_a_checkpoint_and_read_after_it_has_all)
     harness_run_until_idle(harness);
     harness_advance(harness, ROUND_US);
     harness_run_until_idle(harness); /* the generation that was looked at has become a run, and is gone */
-    cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->filling), 0);
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->generations.filling), 0);
     harness_hold_jobs(harness, 0, HARNESS_READER, false);
     harness_run_until_idle(harness);
     json_t *page = client_expect(alice, "history");
@@ -526,14 +526,14 @@ static struct client *begin_waiting_oks(struct harness *harness)
         send_text(bob, id, harness_name(harness, 0, 1), "hi");
     harness_run_until_idle(harness);
     cr_assert_null(client_next(bob));
-    cr_assert_eq(harness_core(harness, 1)->ok_pool.taken, 2);
+    cr_assert_eq(harness_core(harness, 1)->replays.ok_pool.taken, 2);
     return bob;
 }
 
 static void expect_no_oks(struct harness *harness)
 {
-    cr_assert_eq(harness_core(harness, 1)->ok_pool.taken, 0);
-    cr_assert_eq(harness_core(harness, 1)->oks_reserved, 0);
+    cr_assert_eq(harness_core(harness, 1)->replays.ok_pool.taken, 0);
+    cr_assert_eq(harness_core(harness, 1)->replays.oks_reserved, 0);
 }
 
 Test(reads, sends_on_the_way_have_a_place_for_their_ok_and_past_it_are_busy)

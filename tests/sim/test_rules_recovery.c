@@ -88,7 +88,7 @@ static void life_with_a_ts_that_no_entry_has(const char *dir, struct legacy *leg
     legacy->ts[0] = core_next_ts(harness_core(harness, 0));
     harness_advance(harness, ROUND_US);
     harness_run_until_idle(harness);
-    HARNESS_MUST(memtable_entry_count(harness_core(harness, 0)->filling) == 0);
+    HARNESS_MUST(memtable_entry_count(harness_core(harness, 0)->generations.filling) == 0);
 }
 
 Test(recovery, ts_goes_on_above_one_that_no_entry_has_though_the_clock_went_back)
@@ -160,7 +160,7 @@ Test(recovery, a_stop_keeps_all_and_the_next_start_finds_it_in_the_runs)
     harness_run_until_idle(harness);
     harness_close(harness);
     harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
-    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->filling), 0, "nothing was left to replay");
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->generations.filling), 0, "nothing was left to replay");
     struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(bob, ""), "one");
     harness_close(harness);

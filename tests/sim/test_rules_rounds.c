@@ -22,7 +22,7 @@ static void want_round(struct harness *harness)
 static struct store_info info_of(struct harness *harness, uint32_t shard)
 {
     struct store_info info;
-    store_info(harness_core(harness, shard)->store, &info);
+    store_info(harness_core(harness, shard)->runs.store, &info);
     return info;
 }
 
@@ -35,7 +35,7 @@ Test(rounds, a_round_brings_memory_into_a_run_and_history_goes_on_showing_it_onc
     want_round(harness);
     cr_assert_eq(info_of(harness, 0).row_count, 1);
     cr_assert_eq(info_of(harness, 1).row_count, 1);
-    cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->filling), 0);
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->generations.filling), 0);
     send_text(alice, 2, harness_name(harness, 1, 0), "two");
     harness_run_until_idle(harness);
     cr_assert_str_eq(history_texts(alice, ""), "one two");
@@ -53,7 +53,7 @@ Test(rounds, no_shard_freezes_before_it_has_the_end_of_every_shard)
     harness_hold_letters(harness, 1, 0, true);
     want_round(harness);
     cr_assert_eq(info_of(harness, 0).run_count, 0, "shard 0 lacks the end of shard 1");
-    cr_assert_null(harness_core(harness, 0)->frozen);
+    cr_assert_null(harness_core(harness, 0)->generations.frozen);
     cr_assert_eq(info_of(harness, 1).run_count, 1, "shard 1 has both");
     harness_hold_letters(harness, 1, 0, false);
     harness_run_until_idle(harness);
@@ -89,9 +89,10 @@ Test(rounds, shards_with_nothing_to_write_take_part)
         harness_run_until_idle(harness);
         want_round(harness);
         cr_assert_eq(info_of(harness, 0).row_count, 2 * (round + 1));
-        cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->filling), 0);
+        cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->generations.filling), 0);
     }
-    cr_assert_leq(wal_live_segments(harness_core(harness, 0)->wal), 2, "the segments of old rounds have gone");
+    cr_assert_leq(wal_live_segments(harness_core(harness, 0)->wal_writer.wal), 2,
+                  "the segments of old rounds have gone");
     harness_close(harness);
 }
 
@@ -215,10 +216,10 @@ Test(rounds, a_generation_that_waits_for_room_for_its_run_is_written_when_a_merg
         want_round(harness);
     }
     cr_assert_eq(info_of(harness, 1).run_count, CORE_RUNS_MAX);
-    cr_assert_not_null(harness_core(harness, 1)->frozen);
+    cr_assert_not_null(harness_core(harness, 1)->generations.frozen);
     harness_hold_jobs(harness, 1, HARNESS_MERGE, false);
     harness_run_until_idle(harness);
-    cr_assert_null(harness_core(harness, 1)->frozen);
+    cr_assert_null(harness_core(harness, 1)->generations.frozen);
     cr_assert_eq(info_of(harness, 1).row_count, CORE_RUNS_MAX + 1);
     harness_close(harness);
 }

@@ -157,7 +157,7 @@ static struct client *readers[FLOODS];
 
 static bool are_pages_over(void)
 {
-    return harness_core(harness, 0)->history_count == 0;
+    return harness_core(harness, 0)->histories.count == 0;
 }
 
 static struct client *login_with_entries(uint32_t count)
@@ -243,7 +243,7 @@ Test(turns, who_asks_for_pages_from_many_connections_keeps_none_from_others)
         for (uint32_t page = 0; page < PAGES_EACH; page++)
             client_send(many[i], "{\"op\":\"history\",\"id\":1,\"with\":\"nobody\"}");
     }
-    while (harness_core(harness, 0)->history_active < HISTORY_ACTIVE_MAX)
+    while (harness_core(harness, 0)->histories.active < HISTORY_ACTIVE_MAX)
         harness_turn(harness, 0);
     client_send(alice, "{\"op\":\"history\",\"id\":2}");
     json_t *frame = NULL;
@@ -270,7 +270,7 @@ static struct client *crowd[CROWD];
 
 static bool is_fanout_over(void)
 {
-    return harness_core(harness, 0)->fanout_pool.taken == 0;
+    return harness_core(harness, 0)->fanouts.pool.taken == 0;
 }
 
 static uint32_t crowd_sends(uint32_t each)
@@ -380,9 +380,9 @@ Test(turns, a_fan_out_that_comes_behind_a_large_one_waits_for_one_share_of_it)
         harness_turn(harness, 0);
     client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"small\",\"text\":\"hi\"}");
     uint32_t turns = 0;
-    for (; harness_core(harness, 0)->fanout_pool.taken == 1 && turns < TURNS_MAX; turns++)
+    for (; harness_core(harness, 0)->fanouts.pool.taken == 1 && turns < TURNS_MAX; turns++)
         harness_turn(harness, 0);
-    cr_assert_eq(harness_core(harness, 0)->fanout_pool.taken, 1, "in the turn in which it comes, it is given to all");
+    cr_assert_eq(harness_core(harness, 0)->fanouts.pool.taken, 1, "in the turn in which it comes, it is given to all");
     harness_turn(harness, 0);
     harness_turn(harness, 0);
     cr_assert_eq(count_entries(small[0]), 1);

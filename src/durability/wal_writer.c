@@ -1,0 +1,81 @@
+#include "durability/wal_writer.h"
+
+#include <limits.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "server/core.h"
+#include "timeline/delivery.h"
+
+/* Whether the batch may leave or grow: no write is in flight, and nothing waits for a place in it. */
+static bool is_batch_open(const struct core *core)
+{
+    return !wal_write_is_in_flight(core->wal_writer.wal) && list_is_empty(&core->deliveries.wal_waiting);
+}
+
+/* Whether the batch should grow a little before it leaves (group_commit.h): then there is a turn soon. */
+static bool should_wait(struct core *core, uint32_t records)
+{
+    if (records == 0 || !is_batch_open(core))
+        return false;
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    uint64_t wait_us =
+        group_commit_wait_us(&core->wal_writer.group_commit, records, core->wal_writer.only_outstanding, now_us);
+    if (wait_us > 0)
+        shard_wake_within(core->shard, wait_us);
+    return wait_us > 0;
+}
+
+/* One write of all that gathered, if none is in flight: group commit. */
+void wal_writer_step(struct core *core)
+{
+    struct wal_write write;
+    delivery_drain_waiting(core);
+    uint32_t records = wal_filling_records(core->wal_writer.wal);
+    if (should_wait(core, records) || !wal_write_take(core->wal_writer.wal, &write))
+        return;
+    group_commit_on_write(&core->wal_writer.group_commit, records);
+    core->wal_writer.only_outstanding = 0;
+    core->wal_writer.write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
+    core->wal_writer.write_at_us = shard_monotonic_us(core->shard);
+    io_write_submit(shard_io(core->shard), &core->wal_writer.write);
+    if (FAULT(PUSH_BEFORE_FLUSH))
+        delivery_on_durable(core, UINT64_MAX);
+    delivery_drain_waiting(core);
+}
+
+/* In the midst of a turn, if that is worth it. */
+void wal_writer_step_half(struct core *core)
+{
+    if (is_batch_open(core)
+        && group_commit_is_half(&core->wal_writer.group_commit, wal_filling_records(core->wal_writer.wal),
+                                core->wal_writer.only_outstanding))
+        wal_writer_step(core);
+}
+
+static void on_failed(struct core *core, int result)
+{
+    char dir[PATH_MAX] = "";
+    (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
+    log_line(LOG_ERROR, "log_failed",
+             "shard=%u dir=\"%s\" bytes=%u result=%d error=\"a write of the log failed: %s; no more sends are taken, "
+             "history goes on: look at the disk, make room, and restart\"",
+             core->index, dir, core->wal_writer.write.bytes, result,
+             result < 0 ? strerror(-result) : "it was cut short");
+    atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
+    delivery_on_wal_failed(core);
+}
+
+void wal_writer_on_written(struct core *core, int result)
+{
+    struct wal_writer *writer = &core->wal_writer;
+    uint64_t sequence;
+    group_commit_on_written(&writer->group_commit, clock_monotonic_us(core->server->clock) - writer->write_at_us);
+    writer->bytes += result > 0 ? (uint64_t)result : 0;
+    if (wal_write_done(writer->wal, result, &sequence) != 0) {
+        on_failed(core, result);
+        return;
+    }
+    wal_writer_step_half(core); /* the disk has it while what it has written is delivered */
+    delivery_on_durable(core, sequence);
+}

@@ -1,0 +1,32 @@
+/*
+ * wal_writer.h: writes the batches of the WAL (storage/wal/wal.h): one write at a time, of all that gathered, when
+ * group_commit.h says so; and reports to the deliveries what has become durable. Shard's thread.
+ */
+#ifndef CHITCHAT_DURABILITY_WAL_WRITER_H
+#define CHITCHAT_DURABILITY_WAL_WRITER_H
+
+#include "durability/group_commit.h"
+#include "shard/io.h"
+#include "storage/wal/wal.h"
+
+struct core;
+
+/* What a shard keeps of it. */
+struct wal_writer {
+    struct wal *wal;
+    struct io_write write;
+    uint64_t write_at_us; /* when the newest write was submitted, monotonic */
+    struct group_commit group_commit;
+    uint32_t only_outstanding; /* of the records that wait to be written: those of connections that wait for nothing
+                                  else */
+    uint64_t bytes;            /* written since the start */
+};
+
+/* End of a turn: writes the filling batch if no write is in flight and it should not wait. */
+void wal_writer_step(struct core *core);
+/* In the midst of a turn: the same, if the batch is half of what is in flight. */
+void wal_writer_step_half(struct core *core);
+/* From io.h: the write is done, `result` bytes or -errno. */
+void wal_writer_on_written(struct core *core, int result);
+
+#endif

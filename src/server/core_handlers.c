@@ -1,0 +1,179 @@
+#include "server/core_handlers.h"
+
+#include "durability/checkpoint.h"
+#include "durability/merge_schedule.h"
+#include "durability/segment_recycler.h"
+#include "server/core.h"
+
+#define TICK_US 1000000u
+
+static struct conn *conn_of(struct io_socket *socket)
+{
+    return container_of(socket, struct conn, socket);
+}
+
+static void on_accept(void *context, uint32_t listener, int fd)
+{
+    (void)listener;
+    admission_on_accept(context, fd);
+}
+
+static void on_recv(void *context, struct io_socket *socket, char *data, int result)
+{
+    conn_on_recv(context, conn_of(socket), data, result);
+    admission_bound_input(context);
+    wal_writer_step_half(context);
+}
+
+static void on_sent(void *context, struct io_socket *socket, int result)
+{
+    conn_on_sent(context, conn_of(socket), result);
+}
+
+static void on_closed(void *context, struct io_socket *socket)
+{
+    admission_on_closed(context, conn_of(socket));
+    conn_free(context, conn_of(socket));
+}
+
+static void on_released(void *context, struct io_socket *socket, int fd)
+{
+    handover_on_released(context, conn_of(socket), fd);
+}
+
+static void on_written(void *context, struct io_write *write, int result)
+{
+    (void)write;
+    wal_writer_on_written(context, result);
+}
+
+static void on_letter(void *context, uint32_t from, void *pointer)
+{
+    struct core *core = context;
+    struct letter *letter = pointer;
+    switch ((enum letter_kind)letter->kind) {
+    case LETTER_SEND: delivery_arrive(core, from, container_of(letter, struct delivery, letter)); return;
+    case LETTER_SEND_RETURNED: delivery_on_returned(core, container_of(letter, struct delivery, letter)); return;
+    case LETTER_HANDOVER: handover_arrive(core, from, letter); return;
+    case LETTER_HANDOVER_RETURNED: handover_on_returned(core, from, letter); return;
+    case LETTER_ROUND_END: checkpoint_on_end(core, container_of(letter, struct letter_control, letter)->round); return;
+    case LETTER_ROUND_DONE:
+        checkpoint_on_done(core, container_of(letter, struct letter_control, letter)->round);
+        return;
+    case LETTER_QUIET: stop_on_quiet(core); return;
+    }
+}
+
+static void on_letter_soon(void *context, void *pointer)
+{
+    (void)context;
+    const struct letter *letter = pointer;
+    if (letter->kind == LETTER_SEND || letter->kind == LETTER_SEND_RETURNED)
+        delivery_fetch(container_of(letter, const struct delivery, letter));
+}
+
+static void set_tick(struct core *core)
+{
+    timers_set(shard_timers(core->shard), &core->tick_timer, shard_monotonic_us(core->shard) + TICK_US);
+}
+
+static void on_timer(void *context, struct timer *timer)
+{
+    struct core *core = context;
+    if (timer == &core->tick_timer) {
+        checkpoint_tick(core);
+        merge_schedule_tick(core);
+        backpressure_tick(core);
+        segment_recycler_tick(core);
+        trim_tick(core);
+        rest_tick(core);
+        set_tick(core);
+    } else if (timer != &core->stop.timer) {
+        conn_on_timer(core, container_of(timer, struct conn, timer));
+    }
+}
+
+static void flush_conns(struct core *core)
+{
+    while (!list_is_empty(&core->conns.output)) {
+        struct conn *conn = container_of(core->conns.output.next, struct conn, output_link);
+        conn_flush(core, conn);
+        if (conn->state == CONN_CLOSING)
+            conn_closing_step(core, conn);
+    }
+}
+
+/* Work that waits in a queue for the next turn: looked at when all of this one is done, since what serves one queue may
+ * put something into another. */
+static bool has_carried(const struct core *core)
+{
+    return delivery_is_behind(core) || !list_is_empty(&core->fanouts.queue) || history_is_behind(core)
+           || !list_is_empty(&core->conns.resume) || !list_is_empty(&core->replays.queue);
+}
+
+static bool on_turn_end(void *context)
+{
+    struct core *core = context;
+    turn_renew(&core->turn);
+    delivery_continue(core);
+    fanout_continue(core);
+    if ((shard_signals(core->shard) & SIGNAL_STOP) != 0)
+        stop_begin(core);
+    bool more = backpressure_step(core);
+    history_continue(core);
+    conn_resume_all(core);
+    replay_step_all(core);
+    wal_writer_step(core);
+    merge_schedule_step(core);
+    more |= checkpoint_step(core);
+    segment_recycler_step(core);
+    more |= trim_step(core);
+    handover_step_all(core);
+    if (core->stop.step != STOP_NOT)
+        stop_step(core);
+    flush_conns(core);
+    turn_over(&core->turn, clock_monotonic_us(core->server->clock) - shard_monotonic_us(core->shard));
+    return more || has_carried(core);
+}
+
+static void on_start(void *context)
+{
+    struct core *core = context;
+    uint32_t count = core->server->config->listen_count;
+    reads_start(core);
+    checkpoint_start(core);
+    merge_schedule_start(core);
+    segment_recycler_start(core);
+    set_tick(core);
+    for (uint32_t i = 0; i < count; i++)
+        io_accept_start(shard_io(core->shard), i, core->server->listen_fds[core->index * count + i]);
+}
+
+static void on_finish(void *context)
+{
+    struct core *core = context;
+    rest_on_end(core);
+    reads_finish(core);
+    checkpoint_finish(core);
+    merge_schedule_finish(core);
+    segment_recycler_finish(core);
+}
+
+const struct shard_handlers *core_handlers(void)
+{
+    static const struct shard_handlers handlers = {
+        .io = {.on_accept = on_accept,
+               .on_recv = on_recv,
+               .on_sent = on_sent,
+               .on_closed = on_closed,
+               .on_released = on_released,
+               .on_written = on_written},
+        .on_start = on_start,
+        .on_letter = on_letter,
+        .on_letter_soon = on_letter_soon,
+        .on_timer = on_timer,
+        .on_turn_end = on_turn_end,
+        .on_finish = on_finish,
+    };
+    return &handlers;
+}

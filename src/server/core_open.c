@@ -1,0 +1,119 @@
+#include "server/core_open.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "durability/checkpoint.h"
+#include "durability/merge_schedule.h"
+#include "durability/segment_recycler.h"
+#include "operations/ops.h"
+#include "server/core.h"
+
+static void init_parts(struct core *core)
+{
+    turn_renew(&core->turn);
+    timer_init(&core->tick_timer);
+    list_init(&core->handovers.waiting);
+    list_init(&core->histories.queue);
+    list_init(&core->histories.place_queue);
+    list_init(&core->idempotency.users);
+    core->idempotency.memory.bytes_max = core->budget.key_bytes;
+    deliveries_init(&core->deliveries);
+    replays_init(&core->replays);
+    reads_init(&core->reads);
+    background_init(&core->background, core->server->clock);
+}
+
+static int open_parts(struct core *core)
+{
+    const struct server *server = core->server;
+    struct http_options http = {.origins = server->config->origins,
+                                .hosts = server->config->hosts,
+                                .host_count = server->config->host_count,
+                                .page = server->page};
+    core->peers = calloc(server->core_count, sizeof *core->peers);
+    int status = core->peers == NULL ? -ENOMEM : 0;
+    if (status == 0)
+        status = stop_init(&core->stop, server->core_count);
+    if (status == 0)
+        status = user_table_init(&core->users, core_table_seed(core));
+    if (status == 0)
+        status = conns_init(&core->conns, ops_conn_callbacks(), &http, core->budget.message_bytes);
+    if (status == 0)
+        status = fanouts_init(&core->fanouts);
+    if (status == 0)
+        status = checkpoint_open(&core->checkpoint, core);
+    if (status == 0)
+        status = merge_schedule_open(&core->merge_schedule, core);
+    return status;
+}
+
+int core_open(struct core **core_r, struct server *server, uint32_t index)
+{
+    struct core *core = calloc(1, sizeof *core);
+    if (core == NULL)
+        return -ENOMEM;
+    core->server = server;
+    core->index = index;
+    uint64_t wanted = budget_make(server->config, server->core_count, &core->budget);
+    ASSERT(wanted == 0);
+    init_parts(core);
+    int status = open_parts(core);
+    if (status != 0)
+        core_close(&core);
+    *core_r = core;
+    return status;
+}
+
+/* What is still in the queues: only after a failed log write. */
+static void drop_pending(struct core *core)
+{
+    for (uint32_t i = 0; core->users.slots != NULL && i < core->users.slot_count; i++) {
+        struct user *user = core->users.slots[i];
+        if (user == NULL)
+            continue;
+        for (struct list *at; (at = list_shift(&user->timeline.pending)) != NULL;)
+            record_heap_unref(core->generations.heap, &container_of(at, struct entry, link)->record);
+    }
+    /* The arrival of a message to oneself stands in no queue: the sender's entry does. */
+    for (struct list *at;
+         core->deliveries.arrivals.next != NULL && (at = list_shift(&core->deliveries.arrivals)) != NULL;) {
+        struct arrival *arrival = container_of(at, struct arrival, link);
+        if (arrival->is_to_self)
+            record_heap_unref(core->generations.heap, &arrival->entry.record);
+    }
+}
+
+static void close_storage(struct core *core)
+{
+    struct generations *generations = &core->generations;
+    checkpoint_close(&core->checkpoint);
+    merge_schedule_close(&core->merge_schedule);
+    segment_recycler_close(&core->recycler);
+    wal_close(&core->wal_writer.wal);
+    memtable_close(&generations->leaving);
+    memtable_close(&generations->frozen);
+    memtable_close(&generations->filling);
+    record_heap_close(&generations->heap);
+    store_reader_close(&core->reads.store_reader);
+    store_close(&core->runs.store);
+}
+
+void core_close(struct core **core_p)
+{
+    struct core *core = *core_p;
+    *core_p = NULL;
+    if (core == NULL)
+        return;
+    drop_pending(core);
+    close_storage(core);
+    conns_fini(&core->conns);
+    user_table_fini(&core->users);
+    range_reads_fini(&core->range_reads);
+    fanouts_fini(&core->fanouts);
+    deliveries_fini(&core->deliveries);
+    replays_fini(&core->replays);
+    stop_fini(&core->stop);
+    free(core->peers);
+    free(core);
+}
