@@ -57,9 +57,9 @@ enum turn_kind {
 #define TURN_PUSHES_SHARE (1024u / TURN_SCALE)
 
 /* Per kind: the budget of a turn, what one unit takes (in nanoseconds, by profile on the machine of
- * docs/TESTING.md), and the largest single step, which is begun while anything is left: a message of 128 KiB, a slice
- * of a page and the page itself, one connection's pushes (FANOUT_ROUND_MAX, FANOUT_ROUND_BYTES and one more), a page of
- * a replay, a record. */
+ * docs/PERFORMANCE.md), and the largest single step, which is begun while anything is left: a message of 128 KiB, a
+ * slice of a page and the page itself, one connection's pushes (FANOUT_ROUND_MAX, FANOUT_ROUND_BYTES and one more), a
+ * page of a replay, a record. */
 struct turn_limit {
     uint32_t max;
     uint32_t ns;
