@@ -1,4 +1,4 @@
-/* op_history.c: pages of a timeline, gathered from memory and runs. With a filter a page may take several reads. */
+/* history.c: pages of a timeline, gathered from memory and runs. With a filter a page may take several reads. */
 #include <stdlib.h>
 
 #include "base/fault.h"
@@ -19,6 +19,17 @@
 /* How far ahead of its use a record's memory is asked for. */
 #define PREFETCH_AHEAD 8u
 
+/* Where a page stands. set_state is the one writer. */
+enum history_state {
+    HISTORY_WAITING,       /* for those before it, or for a place among those that are gathered */
+    HISTORY_AHEAD_READING, /* the reader has it, though it was not the first of its connection */
+    HISTORY_AHEAD_READ,    /* that read is back with `result` */
+    HISTORY_AHEAD_TAKEN,   /* that read was taken up, and was not all: the page needs a place */
+    HISTORY_GATHERING,     /* it has a place */
+    HISTORY_READING,       /* and the reader has it */
+    HISTORY_READ,          /* and its read is back with `result` */
+};
+
 struct history {
     struct history *next;
     struct core *core;
@@ -26,10 +37,7 @@ struct history {
     struct request_id id;
     bool oldest_first;
     bool has_with;
-    bool is_active;  /* its page is being gathered */
-    bool is_reading; /* steps do nothing until it is back */
-    bool is_ahead;   /* it was not the first when its read was posted */
-    bool is_read;    /* it came back with `result`, and is taken up in its turn */
+    uint8_t state;
     int result;
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
@@ -57,11 +65,54 @@ struct history {
 /* {"op":"history","id":"…","messages":[],"more":false,"next":…} */
 #define PAGE_FRAME_BYTES (128u + LIMIT_ESCAPED_BYTES(LIMIT_ID_BYTES))
 
+/* Bit s of row f says that a page may go from f to s. */
+#define TO(state) (1u << (state))
+static const uint8_t moves[] = {
+    [HISTORY_WAITING] = TO(HISTORY_AHEAD_READING) | TO(HISTORY_GATHERING),
+    [HISTORY_AHEAD_READING] = TO(HISTORY_AHEAD_READ),
+    [HISTORY_AHEAD_READ] = TO(HISTORY_AHEAD_TAKEN),
+    [HISTORY_AHEAD_TAKEN] = TO(HISTORY_GATHERING),
+    [HISTORY_GATHERING] = TO(HISTORY_READING),
+    [HISTORY_READING] = TO(HISTORY_READ),
+    [HISTORY_READ] = TO(HISTORY_GATHERING),
+};
+
+static bool is_ahead(const struct history *history)
+{
+    return history->state >= HISTORY_AHEAD_READING && history->state <= HISTORY_AHEAD_TAKEN;
+}
+
+static bool has_place(const struct history *history)
+{
+    return history->state >= HISTORY_GATHERING;
+}
+
+static bool is_reading(const struct history *history)
+{
+    return history->state == HISTORY_READING || history->state == HISTORY_AHEAD_READING;
+}
+
+static bool is_read(const struct history *history)
+{
+    return history->state == HISTORY_READ || history->state == HISTORY_AHEAD_READ;
+}
+
+static void set_state(struct history *history, enum history_state state)
+{
+    struct histories *histories = &history->core->histories;
+    ASSERT((moves[history->state] & TO(state)) != 0);
+    histories->active -= has_place(history);
+    histories->ahead -= is_ahead(history);
+    history->state = (uint8_t)state;
+    histories->active += has_place(history);
+    histories->ahead += is_ahead(history);
+}
+
 static void history_free(struct history *history)
 {
     history->core->histories.count--;
-    history->core->histories.active -= history->is_active;
-    history->core->histories.ahead -= history->is_ahead;
+    history->core->histories.active -= has_place(history);
+    history->core->histories.ahead -= is_ahead(history);
     range_read_close(&history->read);
     free(history->kept);
     free(history->copies);
@@ -359,8 +410,7 @@ static void on_read(void *context, int result)
     struct history *history = context;
     struct core *core = history->core;
     struct conn *conn = history->conn;
-    history->is_reading = false;
-    history->is_read = true;
+    set_state(history, is_ahead(history) ? HISTORY_AHEAD_READ : HISTORY_READ);
     history->result = result;
     if (history == conn->work->histories)
         history_step(core, conn);
@@ -381,30 +431,24 @@ static bool history_read(struct core *core, struct history *history, uint32_t by
     return history->read != NULL;
 }
 
-static void take_place(struct core *core, struct history *history)
-{
-    history->is_active = true;
-    core->histories.active++;
-}
-
 /* So many pages are gathered at once; the others wait, and take no memory. */
 static bool history_begin(struct core *core, struct history *history)
 {
     struct list *link = &history->conn->work->place_link;
-    if (history->is_active)
+    if (has_place(history))
         return true;
     if (core->histories.active >= HISTORY_ACTIVE_MAX || !list_is_empty(&core->histories.place_queue)) {
         if (!list_is_linked(link))
             list_append(&core->histories.place_queue, link);
         return false;
     }
-    take_place(core, history);
+    set_state(history, HISTORY_GATHERING);
     return true;
 }
 
-static void history_post(struct history *history)
+static void history_post(struct history *history, enum history_state state)
 {
-    history->is_reading = true;
+    set_state(history, state);
     range_read_post(history->read, READS_HISTORY, on_read, history);
 }
 
@@ -418,9 +462,7 @@ static bool history_read_ahead(struct core *core, struct history *history)
         range_read_close(&history->read); /* it would borrow from memory */
         return false;
     }
-    history->is_ahead = true;
-    core->histories.ahead++;
-    history_post(history);
+    history_post(history, HISTORY_AHEAD_READING);
     return true;
 }
 
@@ -430,7 +472,7 @@ static void history_look_ahead(struct core *core, struct conn *conn)
 {
     uint32_t ahead = 0;
     for (struct history *at = conn->work->histories->next; at != NULL && ahead < AHEAD_OF_CONN_MAX; at = at->next) {
-        if (!at->is_ahead && !history_read_ahead(core, at))
+        if (!is_ahead(at) && !history_read_ahead(core, at))
             return;
         ahead++;
     }
@@ -441,19 +483,19 @@ static void history_look_ahead(struct core *core, struct conn *conn)
 static bool history_go_on(struct core *core, struct conn *conn)
 {
     struct history *history = conn->work->histories;
-    if (history->is_read) {
-        history->is_read = false;
+    if (is_read(history)) {
+        set_state(history, is_ahead(history) ? HISTORY_AHEAD_TAKEN : HISTORY_GATHERING);
         history_take_read(core, history, history->result);
         return true;
     }
-    if (history->is_reading || !history_begin(core, history))
+    if (is_reading(history) || !history_begin(core, history))
         return false;
     if (!history_read(core, history, READ_BYTES_MAX)) {
         history_no_memory(core, conn);
         return true;
     }
     if (range_read_needs_runs(history->read)) {
-        history_post(history);
+        history_post(history, HISTORY_READING);
         history_look_ahead(core, conn);
         return false;
     }
@@ -488,7 +530,7 @@ static void give_places(struct core *core)
         struct conn *conn = container_of(list_shift(&core->histories.place_queue), struct conn_work, place_link)->conn;
         if (!may_have_page(core, conn))
             continue;
-        take_place(core, conn->work->histories);
+        set_state(conn->work->histories, HISTORY_GATHERING);
         if (!list_is_linked(&conn->work->history_link))
             list_append(&core->histories.queue, &conn->work->history_link);
     }
@@ -526,6 +568,6 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
         return;
     }
     before->next = history;
-    if (work->histories->is_reading && (before == work->histories || before->is_ahead))
+    if (is_reading(work->histories) && (before == work->histories || is_ahead(before)))
         history_look_ahead(core, conn);
 }

@@ -13,7 +13,17 @@
 /* How far ahead of its use a record's memory is asked for. */
 #define PREFETCH_AHEAD 8u
 
+/* What became of the part of a read that runs have. set_state is the one writer. */
+enum range_state {
+    RANGE_OF_MEMORY, /* runs were not asked */
+    RANGE_POSTED,    /* the reader has it, and it has a reference to each record of memory, from now on */
+    RANGE_ABANDONED, /* the reader has it, but its owner has closed it */
+    RANGE_READ,      /* `page` has the rows */
+    RANGE_FAILED,    /* with `result` */
+};
+
 struct range_read {
+    uint8_t state;
     struct reader_job job;
     struct core *core;
     struct range_read *next_idle;
@@ -24,16 +34,12 @@ struct range_read {
     uint32_t hit_room;
     uint32_t hit_count;
     bool memory_has_more;
-    bool holds_records; /* has a reference to each */
 
     /* Of runs; the reader's while it is posted. */
     struct store_page *page;
-    bool has_rows; /* the page's are this read's */
     bool runs_have_more;
     int result;
 
-    bool is_posted;
-    bool is_closed;
     void (*on_done)(void *context, int result);
     void *context;
 
@@ -47,6 +53,27 @@ struct range_read {
     uint8_t user_bytes;
     char user[LIMIT_USER_BYTES];
 };
+
+/* Bit s of row f says that a read may go from f to s. */
+#define TO(state) (1u << (state))
+static const uint8_t moves[] = {
+    [RANGE_OF_MEMORY] = TO(RANGE_POSTED),
+    [RANGE_POSTED] = TO(RANGE_ABANDONED) | TO(RANGE_READ) | TO(RANGE_FAILED),
+    [RANGE_ABANDONED] = TO(RANGE_READ) | TO(RANGE_FAILED),
+    [RANGE_READ] = TO(RANGE_OF_MEMORY), /* for another read */
+    [RANGE_FAILED] = TO(RANGE_OF_MEMORY),
+};
+
+static void set_state(struct range_read *read, enum range_state state)
+{
+    ASSERT((moves[read->state] & TO(state)) != 0);
+    read->state = (uint8_t)state;
+}
+
+static bool has_record_refs(const struct range_read *read)
+{
+    return read->state != RANGE_OF_MEMORY;
+}
 
 static struct span read_user(const struct range_read *read)
 {
@@ -165,6 +192,8 @@ static void read_give(struct core *core, struct range_read *read)
         read_free(read);
         return;
     }
+    if (read->state != RANGE_OF_MEMORY)
+        set_state(read, RANGE_OF_MEMORY);
     read->next_idle = core->range_reads.idle;
     core->range_reads.idle = read;
     core->range_reads.idle_count++;
@@ -179,7 +208,7 @@ static struct range_read *read_take(struct core *core)
     core->range_reads.idle = read->next_idle;
     core->range_reads.idle_count--;
     read->hit_count = 0;
-    read->memory_has_more = read->holds_records = read->has_rows = read->runs_have_more = read->is_closed = false;
+    read->memory_has_more = read->runs_have_more = false;
     read->messages = NULL;
     read->count = 0;
     read->has_more = false;
@@ -239,9 +268,9 @@ static void range_work(struct reader_job *job)
 static void range_done(struct reader_job *job)
 {
     struct range_read *read = container_of(job, struct range_read, job);
-    read->is_posted = false;
-    read->has_rows = read->result == 0;
-    if (read->is_closed)
+    bool is_abandoned = read->state == RANGE_ABANDONED;
+    set_state(read, read->result == 0 ? RANGE_READ : RANGE_FAILED);
+    if (is_abandoned)
         range_read_close(&read);
     else
         read->on_done(read->context, read->result);
@@ -253,10 +282,9 @@ void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_do
     hits_cut_bytes(read);
     for (uint32_t i = 0; i < read->hit_count; i++)
         record_heap_ref(read->core->generations.heap, read->hits[i].record);
-    read->holds_records = true;
     read->on_done = on_done;
     read->context = context;
-    read->is_posted = true;
+    set_state(read, RANGE_POSTED);
     read->job.read = range_work;
     read->job.done = range_done;
     reads_post(read->core, &read->job, lane);
@@ -335,9 +363,9 @@ static void reserve_messages(struct range_read *read, uint32_t count)
 /* What only one side has is not merged. */
 static void messages_make(struct range_read *read)
 {
-    if (!read->holds_records) /* else it was done when they were taken */
+    if (!has_record_refs(read)) /* else it was done when they were taken */
         hits_cut_bytes(read);
-    uint32_t row_count = read->has_rows ? store_page_count(read->page) : 0;
+    uint32_t row_count = read->state == RANGE_READ ? store_page_count(read->page) : 0;
     const struct message *rows = row_count == 0 ? NULL : store_page_messages(read->page);
     read->has_more = read->memory_has_more || read->runs_have_more;
     if (read->hit_count == 0) {
@@ -355,7 +383,7 @@ static void messages_make(struct range_read *read)
 
 const struct message *range_read_messages(struct range_read *read, uint32_t *count_r, bool *more_r)
 {
-    ASSERT(!read->is_posted);
+    ASSERT(read->state != RANGE_POSTED && read->state != RANGE_ABANDONED);
     if (read->messages == NULL)
         messages_make(read);
     const struct message *messages = read->messages;
@@ -376,10 +404,11 @@ void range_read_close(struct range_read **read_p)
     *read_p = NULL;
     if (read == NULL)
         return;
-    read->is_closed = true;
-    if (read->is_posted)
+    if (read->state == RANGE_POSTED) {
+        set_state(read, RANGE_ABANDONED);
         return;
-    for (uint32_t i = 0; i < read->hit_count && read->holds_records; i++)
+    }
+    for (uint32_t i = 0; i < read->hit_count && has_record_refs(read); i++)
         record_heap_unref(read->core->generations.heap, &read->hits[i].record);
     read_give(read->core, read);
 }
