@@ -1,0 +1,113 @@
+// No include against the direction.
+//
+// The table says for each folder what its files may include, beside the folder itself: folders, or single headers where the
+// rest of a folder is closed. To forbid an include, take it out of the table. A folder with C files that is not in the table is
+// a finding, and so is an entry that no file needs, so that the table says what holds and no more.
+import { dirname, join } from "node:path";
+import { lineOf, split } from "./tree.mjs";
+
+export const directions = {
+  // What all use, and what knows nothing of chat.
+  "src/base": [],
+  shard: ["src/base"],
+
+  // What survives: a folder knows those above it in this list, and single headers of others.
+  storage: ["src/base"],
+  "storage/wal": ["src/base", "storage"],
+  "storage/runs": ["src/base", "storage", "storage/wal/segment.h", "storage/datadir/backup_lock.h"],
+  "storage/memtable": ["src/base", "storage", "storage/runs/run_source.h"],
+  "storage/datadir": ["src/base", "storage", "storage/offline/copy.h"],
+  "storage/offline": ["src/base", "storage", "storage/wal", "storage/runs", "storage/memtable", "storage/datadir"],
+
+  // Pure, and the commands that need no server.
+  "src/protocol": ["src/base"],
+  "src/cli": ["src/base", "src/protocol", "storage", "storage/datadir", "storage/offline"],
+
+  // The server. All share src/server/core.h, the state of a shard. Beside it a folder knows those above it in this list,
+  // but for durability, which knows delivery alone, and for history, which defines an operation of ops.h.
+  "src/connection": ["src/base", "src/protocol", "shard", "src/server/core.h"],
+  "src/history": ["src/base", "src/protocol", "shard/worker.h", "storage/memtable", "storage/runs", "src/server/core.h",
+    "src/connection", "src/operations/ops.h"],
+  "src/timeline": ["src/base", "src/protocol", "storage", "storage/memtable", "src/server/core.h", "src/server/letter.h",
+    "src/connection/conn.h", "src/history/reads.h", "src/history/replay.h"],
+  "src/operations": ["src/base", "src/protocol", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline"],
+  "src/durability": ["src/base", "shard/io.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/server/core.h",
+    "src/timeline/delivery.h"],
+  "src/server": ["src/base", "src/protocol", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
+    "src/cli/config.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/operations",
+    "src/durability"],
+
+  // The load generator knows the wire, not the server.
+  "bench/load": ["src/base", "shard/io.h"],
+  bench: ["src/base", "bench/load", "shard/io.h", "storage/record.h", "storage/datadir/datadir.h", "storage/runs/run.h"],
+  "bench/micro": ["src/base", "src/protocol", "shard", "storage/wal", "storage/memtable", "storage/runs"],
+};
+
+// Libraries, and who may include them.
+export const libraries = {
+  "liburing.h": ["shard", "tests"],
+  "ck_ring.h": ["shard"],
+  "lmdb.h": ["storage/runs", "bench/wall_btree.c", "tests"],
+  "llhttp.h": ["src/protocol"],
+  "wslay/wslay.h": ["src/protocol"],
+  "openssl/evp.h": ["src/protocol"],
+  "openssl/sha.h": ["src/protocol"],
+  "jansson.h": ["tests"],
+  "criterion/criterion.h": ["tests"],
+};
+
+// The folders that includes are looked up in, after that of the file itself.
+const searched = ["", "src", "bench", "tests/sim"];
+
+function findHeader(tree, file, name) {
+  for (const folder of [dirname(file), ...searched]) {
+    const path = join(folder, name);
+    if (tree.files.has(path)) return path;
+  }
+  return null;
+}
+
+// A folder stands for its own files, not for the folders inside.
+function entryFor(allowed, header) {
+  return allowed.find((entry) => entry === header || entry === dirname(header));
+}
+
+function checkOwn(tree, file, name, used) {
+  const header = findHeader(tree, file, name);
+  if (!header) return `no header ${name}`;
+  const folder = dirname(file);
+  if (folder.startsWith("tests/") || dirname(header) === folder) return null;
+  if (!directions[folder]) return `tests/lint/includes.mjs has no row for ${folder}`;
+  const entry = entryFor(directions[folder], header);
+  used.add(`${folder} ${entry}`);
+  return entry ? null : `${folder} may not include ${header}`;
+}
+
+function checkLibrary(file, name) {
+  const allowed = libraries[name];
+  if (!allowed || allowed.some((entry) => file === entry || file.startsWith(`${entry}/`))) return null;
+  return `only ${allowed.join(", ")} may include <${name}>`;
+}
+
+export function checkIncludes(tree, table = "tests/lint/includes.mjs") {
+  const findings = [];
+  const used = new Set();
+  for (const [file, text] of tree.files) {
+    const { kind, code } = split(file, text);
+    if (kind !== "c") continue;
+    for (const match of code.matchAll(/^#include (?:"([^"]+)"|<([^>]+)>)/gm)) {
+      const what = match[1] ? checkOwn(tree, file, match[1], used) : checkLibrary(file, match[2]);
+      if (what) findings.push({ file, line: lineOf(text, match.index), what });
+    }
+  }
+  if (!tree.files.has(table)) return findings;
+  for (const [folder, allowed] of Object.entries(directions)) {
+    for (const entry of allowed) {
+      if (used.has(`${folder} ${entry}`)) continue;
+      const text = tree.files.get(table);
+      const line = lineOf(text, text.indexOf(entry, text.search(new RegExp(`^  '?${folder}'?: \\[`, "m"))));
+      findings.push({ file: table, line, what: `no file of ${folder} includes ${entry}: take it out of the table` });
+    }
+  }
+  return findings;
+}
