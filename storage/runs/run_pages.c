@@ -134,7 +134,8 @@ static struct page_header *header_of(struct level *level)
 
 static void clear_page(struct level *level, enum page_kind kind)
 {
-    *header_of(level) = (struct page_header){.kind = kind, .lower = PAGE_HEADER_BYTES, .upper = RUN_PAGE_BYTES};
+    *header_of(level) =
+        (struct page_header){.kind = (uint16_t)kind, .lower = PAGE_HEADER_BYTES, .upper = RUN_PAGE_BYTES};
 }
 
 static uint32_t node_bytes(size_t key_bytes, size_t value_bytes)
