@@ -1,22 +1,19 @@
 /*
- * checkpoint.h: rounds. In a round every shard moves what its log held into a run, so that the log's old segments may
- * go. All shards go through the same rounds, in step:
+ * checkpoint.h: rounds. In a round every shard moves what its WAL held into a run, so that old segments of the WAL may
+ * be recycled; docs/ARCHITECTURE.md, "Rounds", says why this takes all shards together. The phases of a shard:
  *
- *     idle     a generation is full, or old enough, or another shard has begun
- *              -> the log is rotated: what is appended from now on belongs to the next round
+ *     idle     a generation is full, or old enough, or another shard has posted its END
+ *              -> the WAL is rotated: what is appended from now on belongs to the next round
  *     ending   until all that was appended before is durable and its letters are posted
  *              -> END to all shards
  *     ended    until END has come from all shards: no letter of the round is under way to this shard any more
  *              -> the generation is frozen, a new one is filled, the checkpoint thread writes the frozen one
- *     writing  until the run is committed
+ *     writing  until the run is committed (after a failure: retry, which writes again) and the generation is released
  *              -> DONE to all shards
  *     done     until DONE has come from all shards: both copies of each record of the round are in runs
- *              -> the log's segments of the round go; idle
+ *              -> the WAL's segments of the round are recycled; idle
  *
- * A letter home travels before the END of the same shard (mailboxes are in order), and enters the memtable when it
- * arrives: so whatever a segment of the round holds, the sender's copy too, is in a generation that was frozen at
- * the latest in this round. An idle shard takes part with an empty run, which commits only its marks. A checkpoint that
- * fails is tried again; meanwhile the memtable's bound makes sends `busy`. Shard's thread.
+ * While a checkpoint fails, the memtable's bound makes sends `busy`. Shard's thread.
  *
  * What a round may hold up an ack by: 0.5 ms. The freeze opens an empty generation (0.02 ms), and a turn gives back at
  * most 4 MiB of a released one (measured with 500,000 entries: 0.002 ms a turn, as its memory is kept for the next;
