@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+
 #define HOST_BYTES_MAX 255u
 
-/* Host, without brackets, and port; false if the text has not that shape. */
+/* Host, without brackets, and port; false if the text does not have both. */
 static bool split(const char *text, char *host_r, char *port_r)
 {
     const char *colon = strrchr(text, ':');
@@ -60,12 +62,14 @@ const char *load_address_parse(struct load_address *address_r, const char *text)
 
 const struct sockaddr *load_address_chosen(const struct load_address *address, socklen_t *bytes_r)
 {
+    ASSERT(address->chosen < address->count);
     *bytes_r = address->bytes[address->chosen];
     return (const struct sockaddr *)&address->candidates[address->chosen];
 }
 
 int load_address_family(const struct load_address *address)
 {
+    ASSERT(address->chosen < address->count);
     return address->candidates[address->chosen].ss_family;
 }
 

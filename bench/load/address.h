@@ -1,6 +1,6 @@
 /*
- * load_address.h: where the server listens: ADDR:PORT, [ADDR6]:PORT or NAME:PORT. A name may stand for several
- * addresses; the first that answers is the one. Main thread, but for reading.
+ * address.h: where the server listens: ADDR:PORT, [ADDR6]:PORT or NAME:PORT. A name may stand for several addresses;
+ * the first that answers is used. Any thread may read; the main thread changes it.
  */
 #ifndef CHITCHAT_BENCH_LOAD_ADDRESS_H
 #define CHITCHAT_BENCH_LOAD_ADDRESS_H
@@ -23,12 +23,13 @@ struct load_address {
     uint16_t port;
 };
 
-/* NULL, or what is wrong with it, to be said behind the text. */
+/* NULL, or what is wrong with the text, as the end of a sentence that begins with it. */
 const char *load_address_parse(struct load_address *address_r, const char *text);
-/* Chooses the first candidate where something listens: 0, or the -errno of the last. */
+/* Chooses the first candidate that accepts a connection: 0, or the -errno of the last one. */
 int load_address_probe(struct load_address *address);
+/* The chosen candidate; stands as long as the address. */
 const struct sockaddr *load_address_chosen(const struct load_address *address, socklen_t *bytes_r);
-/* Forgets candidates of other families; false if none is left. */
+/* Drops the candidates of other families; false if none is left. */
 bool load_address_keep(struct load_address *address, int family);
 int load_address_family(const struct load_address *address);
 

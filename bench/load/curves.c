@@ -14,7 +14,7 @@ enum series { ACKNOWLEDGED, DELIVERED, PAGES, P50, P99, MAX, SERIES };
 static const char *const series_texts[SERIES] = {
     "sends acknowledged", "entries delivered or replayed", "pages of history", "p50", "p99", "max"};
 
-/* Connections that only stay had logged in before measuring began. */
+/* Idle connections had logged in before the measured time. */
 static const struct load_histogram *latency_of(const struct load_report *report, enum load_latency latency)
 {
     bool is_before = report->options->scenario == LOAD_IDLE && latency == LOAD_CONNECT_TO_LOGIN;
@@ -33,7 +33,7 @@ static double value_of(const struct load_point *point, enum series series)
     }
 }
 
-/* The least that is above 0, and the most; 0 if there is none. */
+/* Returns the largest value, 0 if there is none; lowers *least (0: none yet) to the smallest above 0. */
 static double most_of(const struct load_report *report, enum series series, double *least)
 {
     double most = 0;
@@ -52,7 +52,7 @@ static void add_legend(char *legend, uint32_t colour, const char *text)
     snprintf(legend + used, LEGEND_ROOM - used, "<b class=c%u>%s</b> ", colour, text);
 }
 
-/* An interval without any answer has no latency: there the line ends, and a new one begins behind it. */
+/* An interval without an answer has no latency: the line ends there, and a new one begins behind it. */
 static void draw_series(const struct load_plot *plot, const struct load_report *report, enum series series,
                         uint32_t colour)
 {
@@ -93,7 +93,7 @@ static void draw_marks(const struct load_plot *plot, const struct load_report *r
     }
 }
 
-/* Series `first` to `last`, those that have anything, over time. */
+/* The series `first` to `last` over time, without those that are 0 everywhere. */
 static void plot_over_time(struct load_plot *plot, const struct load_report *report, const char *title,
                            enum series first, enum series last)
 {
@@ -132,7 +132,7 @@ void load_curves_latencies(FILE *file, const struct load_report *report)
     plot_over_time(&plot, report, title, P50, MAX);
 }
 
-/* x: how many nines. */
+/* x is a number of nines: 2 is 99 %. */
 static void draw_quantiles(const struct load_plot *plot, const struct load_histogram *histogram, uint32_t colour)
 {
     load_plot_line_begin(plot, colour);
@@ -173,7 +173,7 @@ void load_curves_quantiles(FILE *file, const struct load_report *report)
     load_plot_end(&plot, legend);
 }
 
-/* Bars of a quarter of a power of two of microseconds. */
+/* Four bars for each power of two of microseconds. */
 void load_curves_distribution(FILE *file, const struct load_report *report)
 {
     const struct load_histogram *histogram = latency_of(report, load_report_main_latency(report));

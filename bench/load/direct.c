@@ -8,32 +8,37 @@
 
 #include "base/assert.h"
 #include "load/interval.h"
+#include "load/proc.h"
+#include "load/progress.h"
 #include "load/server.h"
+#include "load/stats.h"
+#include "load/worker.h"
+#include "times.h"
 
 #define TICK_US 50000u
 #define PATIENCE_US 30000000u       /* without any progress */
-#define PATIENCE_US_BROKEN 3000000u /* when it is known already that something is missing */
-#define GONE_US 5000000u            /* without any connection, and no storm or kill */
+#define PATIENCE_US_BROKEN 3000000u /* the same once a promise is broken */
+#define GONE_US 5000000u            /* without any live connection; then the server counts as gone */
 
 struct director {
     struct load_run *run;
     struct load_report *report;
     struct load_stats stats[2]; /* not measured, measured */
-    struct load_interval pulse;
+    struct load_interval interval;
     const char *phase_text; /* borrowed */
     struct load_gauges gauges;
     uint64_t begun_us; /* of the phase */
     uint64_t progress_us, progress_mark;
     uint64_t live_us; /* when a connection was last seen live */
     uint64_t storm_us, next_kill_us;
-    struct load_mark *storm_mark; /* of the storm that goes on; NULL: nobody marks it */
+    struct load_mark *storm_mark; /* of the storm that goes on; NULL: there was no room for a mark */
     uint32_t storms_begun;
     uint32_t interrupts;
-    bool is_lost; /* the server: there is nothing more to wait for */
+    bool is_lost; /* the server is gone: there is nothing more to wait for */
     struct load_proc_time before[LOAD_THREADS_MAX], after[LOAD_THREADS_MAX]; /* of the workers */
 };
 
-/* The time to wait is the time in which a signal is heard. */
+/* Waits; takes a signal that comes meanwhile, or came before. */
 static void sleep_us(struct director *director, uint64_t us)
 {
     sigset_t signals;
@@ -41,7 +46,8 @@ static void sleep_us(struct director *director, uint64_t us)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
-    if (sigtimedwait(&signals, NULL, &(struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000}) < 0)
+    struct timespec wait = times_of_us(us);
+    if (sigtimedwait(&signals, NULL, &wait) < 0)
         return;
     snprintf(director->report->end_text, sizeof director->report->end_text, "interrupted");
     director->interrupts++;
@@ -49,7 +55,7 @@ static void sleep_us(struct director *director, uint64_t us)
 
 static void show(struct director *director, const char *phase, double done)
 {
-    load_interval_show(&director->pulse, director->stats, director->gauges.live, phase, done);
+    load_interval_show(&director->interval, director->stats, director->gauges.live, phase, done);
 }
 
 /* Whether the server has answered anything. */
@@ -61,7 +67,7 @@ static bool is_any(const struct load_stats *stats)
     return count > 0;
 }
 
-/* Takes in what the workers have published. */
+/* Takes what the workers have published. */
 static void take(struct director *director)
 {
     struct load_stats *fresh = calloc(2, sizeof *fresh);
@@ -72,7 +78,7 @@ static void take(struct director *director)
         director->live_us = now_us;
     for (uint32_t i = 0; i < 2; i++)
         load_stats_merge(&director->stats[i], &fresh[i]);
-    load_interval_add(&director->pulse, fresh, now_us);
+    load_interval_add(&director->interval, fresh, now_us);
     free(fresh);
     if (director->gauges.behind_us > director->report->behind_us)
         director->report->behind_us = director->gauges.behind_us;
@@ -87,10 +93,10 @@ static void set_phase(struct director *director, enum load_phase phase)
         atomic_store(&director->run->measured_until_us, now_us);
     atomic_store_explicit(&director->run->phase, phase, memory_order_release);
     director->begun_us = director->progress_us = now_us;
-    load_interval_begin(&director->pulse, phase, now_us);
+    load_interval_begin(&director->interval, phase, now_us);
 }
 
-/* False when nothing has moved for too long. */
+/* False if there was no progress for too long. */
 static bool is_moving(struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
@@ -110,7 +116,7 @@ static bool is_filled(const struct director *director)
     return gauges->filled == wanted && gauges->unanswered == 0 && gauges->owed == gauges->got;
 }
 
-static bool has_session(const struct director *director)
+static bool are_all_live(const struct director *director)
 {
     return director->gauges.live == director->run->options.connections;
 }
@@ -118,7 +124,7 @@ static bool has_session(const struct director *director)
 static bool is_drained(const struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
-    return has_session(director) && gauges->draining == director->run->options.threads && gauges->due == 0
+    return are_all_live(director) && gauges->draining == director->run->options.threads && gauges->due == 0
            && gauges->unanswered == 0 && gauges->pages == 0 && gauges->owed == gauges->got;
 }
 
@@ -132,12 +138,12 @@ static void take_obstacle(struct director *director)
 {
     char why[LOAD_OBSTACLE_BYTES - 64];
     load_run_obstacle(director->run, why, sizeof why);
-    snprintf(director->report->obstacle, sizeof director->report->obstacle, "%s (%llu of %u connections are there)",
-             why, (unsigned long long)director->gauges.live, director->run->options.connections);
+    snprintf(director->report->obstacle, sizeof director->report->obstacle, "%s (%llu of %u connections are open)", why,
+             (unsigned long long)director->gauges.live, director->run->options.connections);
     director->is_lost = true;
 }
 
-/* Whether the server is gone, though nobody killed it. */
+/* Whether the server is gone, though the director has not killed it. */
 static bool is_lost(struct director *director)
 {
     struct load_run *run = director->run;
@@ -158,7 +164,7 @@ static bool is_lost(struct director *director)
     return director->is_lost;
 }
 
-/* All that dropped in a storm are back. */
+/* Whether all that dropped in a storm are back. */
 static bool is_storm_over(struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
@@ -174,7 +180,7 @@ static bool is_storm_over(struct director *director)
     return true;
 }
 
-/* Waits for what the phase is about. False: it does not come. */
+/* Waits until the phase is done. False: it will not be. */
 static bool wait_until(struct director *director, bool (*is_done)(const struct director *), const char *phase)
 {
     uint32_t interrupts = director->interrupts;
@@ -191,7 +197,7 @@ static bool wait_until(struct director *director, bool (*is_done)(const struct d
     }
 }
 
-/* What happens at `now_us`, for the plots; NULL: there are too many already. */
+/* Marks an event at `now_us`, for the plots; NULL: there are too many already. */
 static struct load_mark *mark(struct director *director, enum load_mark_kind kind, uint64_t now_us)
 {
     struct load_report *report = director->report;
@@ -208,17 +214,17 @@ static void kill_server(struct director *director)
     uint64_t killed_us = load_run_now_us(run);
     struct load_mark *outage = mark(director, LOAD_MARK_KILL, killed_us);
     atomic_store(&run->is_down, true);
-    /* The next process begins at 0: what this one used stays in the difference. */
+    /* The next process begins at 0: so the difference keeps what this one used. */
     director->report->before.cpu_s -= load_proc_read(run->options.server_pid).cpu_s;
     load_server_kill(&run->server);
     director->report->kill_count++;
     int status = load_server_start(&run->server, run->options.kill_command, &run->options.address);
     run->options.server_pid = run->server.pid;
     director->live_us = load_run_now_us(run);
-    /* What came meanwhile was answered before the kill; the time without a server is an interval of its own. */
+    /* What was published meanwhile was answered before the kill; the time without a server is its own interval. */
     take(director);
-    load_interval_end(&director->pulse, killed_us);
-    load_interval_end(&director->pulse, director->live_us);
+    load_interval_end(&director->interval, killed_us);
+    load_interval_end(&director->interval, director->live_us);
     if (outage != NULL)
         outage->until_s = (double)(director->live_us - director->begun_us) / 1e6;
     if (status == 0)
@@ -227,7 +233,7 @@ static void kill_server(struct director *director)
         lose(director, "the killed server does not start again", strerror(-status));
 }
 
-/* Storms are spread over the measured time, none at its very beginning. */
+/* Spreads the storms over the measured time, none at its very beginning. */
 static void direct_storms(struct director *director, uint64_t now_us)
 {
     const struct load_options *options = &director->run->options;
@@ -241,11 +247,11 @@ static void direct_storms(struct director *director, uint64_t now_us)
     atomic_store(&director->run->storm, director->storms_begun);
 }
 
-/* Intervals are not to be cut short by what will end one: a kill, or `end_us`. */
+/* Announces what will end an interval next, a kill or `end_us`, so that it cuts none short. */
 static void watch(struct director *director, uint64_t end_us)
 {
-    bool is_killed = director->pulse.phase == LOAD_MEASURE && director->run->options.kill_command != NULL;
-    load_interval_watch(&director->pulse,
+    bool is_killed = director->interval.phase == LOAD_MEASURE && director->run->options.kill_command != NULL;
+    load_interval_watch(&director->interval,
                         is_killed && director->next_kill_us < end_us ? director->next_kill_us : end_us);
 }
 
@@ -277,8 +283,8 @@ static void read_times(const struct director *director, struct load_proc_time *t
         times_r[i] = load_proc_thread(atomic_load(&director->run->workers[i].tid));
 }
 
-/* The busiest is the one that had least time left: what it waited for a core, it could not work in either. */
-static void tell_loops(struct director *director)
+/* The busiest loop is the one with the least time left; while a loop waits for a core, it cannot work either. */
+static void report_loops(struct director *director)
 {
     struct load_report *report = director->report;
     for (uint32_t i = 0; i < director->run->options.threads; i++) {
@@ -308,24 +314,23 @@ static void measure(struct director *director)
     uint64_t begun_us = director->begun_us;
     report->behind_us = 0;
     run_for(director, options->duration_s, "measure", true);
-    load_interval_end(&director->pulse, load_run_now_us(director->run));
+    load_interval_end(&director->interval, load_run_now_us(director->run));
     report->after = load_proc_read(options->server_pid);
     read_times(director, director->after);
     report->own_cpu_s = load_proc_own_cpu_s() - own_cpu_s;
     set_phase(director, LOAD_DRAIN);
     report->seconds = (double)(director->begun_us - begun_us) / 1e6;
-    tell_loops(director);
+    report_loops(director);
 }
 
 static bool direct(struct director *director)
 {
     const struct load_options *options = &director->run->options;
-    bool is_filling = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
-    if (!wait_until(director, has_session, "connect"))
+    if (!wait_until(director, are_all_live, "connect"))
         return false;
     director->report->connect_s = (double)load_run_now_us(director->run) / 1e6;
-    director->report->seated = load_proc_read(options->server_pid);
-    if (is_filling) {
+    director->report->logged_in = load_proc_read(options->server_pid);
+    if (load_options_fills(options)) {
         set_phase(director, LOAD_FILL);
         if (!wait_until(director, is_filled, "fill"))
             return false;
@@ -344,7 +349,7 @@ static bool direct(struct director *director)
     return is_good;
 }
 
-static void tell_stuck(struct director *director)
+static void report_stuck(struct director *director)
 {
     char text[LOAD_STUCK_TEXT_BYTES - 32] = "";
     load_run_stuck(director->run, text, sizeof text);
@@ -361,7 +366,7 @@ static void check(struct director *director)
     load_run_join(run);
     take(director);
     if (!report->is_complete)
-        tell_stuck(director);
+        report_stuck(director);
     director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_check(run, text, sizeof text);
     memcpy(report->late, director->gauges.late, sizeof report->late);
     report->measured = director->stats[1];
@@ -378,10 +383,10 @@ void load_direct(struct load_run *run, struct load_report *report)
     struct director *director = calloc(1, sizeof *director);
     ASSERT(director != NULL);
     director->run = run;
-    director->report = director->pulse.report = report;
+    director->report = director->interval.report = report;
     director->phase_text = "connect";
     director->live_us = load_run_now_us(run);
-    load_interval_begin(&director->pulse, LOAD_CONNECT, director->live_us);
+    load_interval_begin(&director->interval, LOAD_CONNECT, director->live_us);
     report->is_complete = direct(director);
     set_phase(director, LOAD_END);
     check(director);

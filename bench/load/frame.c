@@ -1,7 +1,14 @@
-/* load_frame.c: one text frame of the server: what it is, and whether it keeps the protocol's promises. */
+#include "load/frame.h"
+
 #include <string.h>
 
+#include "load/history.h"
 #include "load/run.h"
+#include "load/send.h"
+#include "load/session.h"
+#include "load/text.h"
+#include "load/wire.h"
+#include "load/worker.h"
 
 void load_frame_take_entry(struct load_worker *worker, struct load_session *session,
                            const struct load_wire_object *entry, uint64_t hash, struct span frame)
@@ -15,7 +22,7 @@ void load_frame_take_entry(struct load_worker *worker, struct load_session *sess
     worker->gauges.got++;
 }
 
-/* The sender's own connections see the key, nobody else does. */
+/* The sender's own connections see the key; no other connection does. */
 static bool is_key_right(const struct load_worker *worker, bool is_own, const struct load_text *text, struct span key)
 {
     char wanted[LOAD_KEY_CHARS];
@@ -42,7 +49,7 @@ bool load_frame_read_text(struct load_worker *worker, const struct load_session 
         why = "another recipient or length";
     else if (session->user != from && session->user != to)
         why = "not this user's";
-    else if (message->mid.bytes == 0 || message->mid.bytes > 20)
+    else if (!load_wire_is_mid(message->mid))
         why = "no mid";
     else if (from != to && !is_key_right(worker, session->user == from, text_r, message->key))
         why = "the key";
@@ -71,18 +78,18 @@ static void take_message(struct load_worker *worker, struct load_session *sessio
     load_worker_add_latency(worker, LOAD_SEND_TO_DELIVERY, text.sent_us);
 }
 
-/* The first login tells the data set; it is the same for all. */
+/* The first login gives the epoch; it must be the same for all. */
 static void take_epoch(struct load_worker *worker, struct span epoch, struct span frame)
 {
     struct load_run *run = worker->run;
-    bool is_told = epoch.bytes > 0 && epoch.bytes <= LOAD_EPOCH_BYTES_MAX;
+    bool is_given = epoch.bytes > 0 && epoch.bytes <= LOAD_EPOCH_BYTES_MAX;
     pthread_mutex_lock(&run->epoch_lock);
-    if (is_told && run->epoch[0] == '\0')
+    if (is_given && run->epoch[0] == '\0')
         memcpy(run->epoch, epoch.data, epoch.bytes);
-    bool is_same = is_told && load_wire_is(epoch, run->epoch);
+    bool is_same = is_given && load_wire_is(epoch, run->epoch);
     pthread_mutex_unlock(&run->epoch_lock);
     if (!is_same)
-        load_worker_broken(worker, LOAD_BROKEN_RESUME, "another data set", frame);
+        load_worker_broken(worker, LOAD_BROKEN_RESUME, "another epoch", frame);
 }
 
 static void take_login(struct load_worker *worker, struct load_session *session, const struct load_wire_object *ok,
@@ -149,5 +156,5 @@ void load_frame_take(struct load_worker *worker, struct load_session *session, s
     else if (load_wire_is(object.op, "error"))
         load_send_refused(worker, session, &object, frame);
     else
-        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an op that the protocol has not", frame);
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an op that the protocol does not have", frame);
 }

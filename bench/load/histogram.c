@@ -2,13 +2,15 @@
 
 #include <string.h>
 
+#include "base/assert.h"
+
 #define BAR_CHARS 50u
 #define SUB_BITS 6u
 #define ROWS 64u
 
-_Static_assert(LOAD_HISTOGRAM_SUB == 1u << SUB_BITS, "the bits behind the first one choose the bucket");
+_Static_assert(LOAD_HISTOGRAM_SUB == 1u << SUB_BITS, "the bits behind the highest choose the bucket");
 
-/* Below 64 each microsecond has its bucket; above, the power of two and the six bits behind its first one choose it. */
+/* Below 64 each microsecond has its bucket; above, the power of two and the six bits behind the highest choose it. */
 uint32_t load_histogram_bucket(uint64_t us)
 {
     if (us < LOAD_HISTOGRAM_SUB)
@@ -21,6 +23,7 @@ uint32_t load_histogram_bucket(uint64_t us)
 
 uint64_t load_histogram_bucket_end(uint32_t bucket)
 {
+    ASSERT(bucket < LOAD_HISTOGRAM_BUCKETS);
     if (bucket < LOAD_HISTOGRAM_SUB)
         return bucket;
     uint32_t shift = bucket / LOAD_HISTOGRAM_SUB - 1;
@@ -59,6 +62,7 @@ uint64_t load_histogram_quantile(const struct load_histogram *histogram, double 
 {
     double wanted = fraction * (double)histogram->count;
     uint64_t seen = 0;
+    ASSERT(fraction >= 0 && fraction <= 1);
     if (histogram->count == 0)
         return 0;
     for (uint32_t i = 0; i < LOAD_HISTOGRAM_BUCKETS; i++) {

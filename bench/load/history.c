@@ -1,18 +1,23 @@
-/* load_history.c: walks backwards through a timeline, page by page; at its start each must have seen just what the
- * session had got. The walks of one session stand apart, so that no page is asked for by two at once: the first leads,
- * each other begins when it is its share of the timeline ahead. */
+#include "load/history.h"
+
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "load/frame.h"
 #include "load/run.h"
+#include "load/scenario.h"
+#include "load/session.h"
+#include "load/text.h"
+#include "load/wire.h"
+#include "load/worker.h"
 
-#define HISTORY_ID 2u /* of a session's first walk; the others' follow */
+#define HISTORY_ID 2u /* of a session's first walk; those of the others follow */
 
 struct load_walk {
-    uint64_t asked_us; /* 0: no page is under way */
+    uint64_t asked_us; /* 0: no page is in flight */
     uint64_t before;   /* where the next page ends; 0: at the newest entry */
     uint64_t count, sum, places;
-    uint64_t seen; /* entries of all its rounds together */
+    uint64_t seen; /* entries of all its rounds */
     bool is_refused;
 };
 
@@ -20,8 +25,8 @@ static void ask(struct load_worker *worker, struct load_session *session, uint32
 {
     struct load_walk *walk = &session->walks[number];
     char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
-    uint32_t mask = (uint32_t)load_random_next(&worker->random);
-    if (walk->asked_us == 0) { /* else it is asked for once more, and its clock runs */
+    uint32_t mask = load_worker_mask(worker);
+    if (walk->asked_us == 0) { /* else the page is asked for again, and its latency counts from the first time */
         walk->asked_us = worker->now_us;
         worker->gauges.pages++;
     }
@@ -40,6 +45,7 @@ static bool is_due(const struct load_worker *worker, const struct load_session *
 void load_history_go_on(struct load_worker *worker, struct load_session *session)
 {
     uint32_t count = worker->run->options.window;
+    ASSERT(count <= LOAD_WALKS_MAX);
     if (session->walks == NULL)
         session->walks = calloc(count, sizeof *session->walks);
     ASSERT(session->walks != NULL);
@@ -48,7 +54,7 @@ void load_history_go_on(struct load_worker *worker, struct load_session *session
             ask(worker, session, i);
 }
 
-/* The walk that has a page with this id under way; NULL: none. */
+/* The walk that has a page with this id in flight; NULL: none. */
 static struct load_walk *walk_of(const struct load_worker *worker, const struct load_session *session,
                                  const struct load_wire_object *reply)
 {
@@ -90,7 +96,7 @@ bool load_history_is_waiting(const struct load_worker *worker, const struct load
     return is_waiting;
 }
 
-/* Entries of earlier runs lie below `base`: there the walk ends. */
+/* The walk ends at `base`: the entries below it belong to earlier runs. */
 static void take_message(struct load_worker *worker, struct load_session *session, struct load_walk *walk,
                          const struct load_wire_object *message, struct span frame)
 {
@@ -104,8 +110,8 @@ static void take_message(struct load_worker *worker, struct load_session *sessio
     walk->sum += load_text_hash(text.from, text.seq, message->mid.data, (uint32_t)message->mid.bytes);
 }
 
-/* All messages of a page; the first one's ts, 0 if there is none. False if they are not in order, not in bounds, or too
- * many. */
+/* Takes all messages of a page; *first_r is the ts of the first, 0 if there is none. False if they are out of order,
+ * out of bounds, or too many. */
 static bool take_messages(struct load_worker *worker, struct load_session *session, struct load_walk *walk,
                           struct span messages, uint64_t *first_r)
 {

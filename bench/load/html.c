@@ -1,11 +1,11 @@
-/* load_html.c: the report as one page that needs nothing else: figures at a glance, plots (load_curves.c), tables. */
-#include <errno.h>
-#include <string.h>
+#include "load/html.h"
+
+#include <stdio.h>
 
 #include "load/curves.h"
 #include "load/plot.h"
-#include "load/report.h"
 #include "load/tables.h"
+#include "load/usage.h"
 
 static void write_tile(FILE *file, const char *value, const char *what)
 {
@@ -25,13 +25,12 @@ static void write_rate_tiles(FILE *file, const struct load_report *report)
     }
 }
 
-/* What connections cost that only stay. */
+/* What idle connections cost. */
 static void write_idle_tiles(FILE *file, const struct load_report *report)
 {
     char text[64];
-    bool is_known = load_report_knows_server(report);
-    double rss = is_known ? load_report_rss_each(report) : 0, kernel = load_report_kernel_each(report);
-    double login_us = (report->seated.cpu_s - report->idle.cpu_s) * 1e6 / report->options->connections;
+    bool is_known = load_usage_knows_server(report);
+    double rss = is_known ? load_usage_rss_each(report) : 0, kernel = load_usage_kernel_each(report);
     if (rss > 0) {
         snprintf(text, sizeof text, "%.0f bytes", rss);
         write_tile(file, text, "RSS of the server a connection");
@@ -42,10 +41,10 @@ static void write_idle_tiles(FILE *file, const struct load_report *report)
     }
     if (!is_known)
         return;
-    snprintf(text, sizeof text, "%.1f us", login_us);
+    snprintf(text, sizeof text, "%.1f us", load_usage_login_us(report));
     write_tile(file, text, "CPU of the server a connect, upgrade and login");
     snprintf(text, sizeof text, "%.3f %%", 100 * (report->after.cpu_s - report->before.cpu_s) / report->seconds);
-    write_tile(file, text, "of a core, the server while all stay");
+    write_tile(file, text, "of a core, the server while all are idle");
 }
 
 static void write_latency_tiles(FILE *file, const struct load_report *report)
@@ -102,7 +101,7 @@ static void write_verdict(FILE *file, const struct load_report *report)
     fprintf(file, "<p class=%s>", is_good ? "good" : "bad");
     if (is_good)
         fprintf(file, "✓ verified: %s",
-                report->options->scenario == LOAD_IDLE ? "each connection stayed, and none was given anything"
+                report->options->scenario == LOAD_IDLE ? "each connection stayed, and none got anything"
                                                        : "nothing lost, repeated, out of order or changed");
     else
         write_failure(file, report);
@@ -114,9 +113,9 @@ static void write_verdict(FILE *file, const struct load_report *report)
 static void write_size(FILE *file, const struct load_report *report)
 {
     const struct load_options *options = report->options;
-    uint32_t users = options->scenario == LOAD_FANOUT ? 2 * options->users : options->users;
+    uint32_t users = load_options_connected_users(options);
     fprintf(file, "%u connections of %u user%s, ", options->connections, users, users == 1 ? "" : "s");
-    if (options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY)
+    if (load_options_fills(options))
         fprintf(file, "%u sends each before that, ", options->fill);
     if (options->scenario != LOAD_IDLE)
         fprintf(file, "%u bytes of text%s, ", options->text_bytes, options->has_keys ? " and a key" : "");
@@ -128,11 +127,10 @@ static void write_loop(FILE *file, const struct load_report *report)
     const struct load_options *options = report->options;
     if (options->rate > 0)
         fprintf(file,
-                "Open loop: %u sends a second; latency counts from when each was meant to leave; at worst one left "
-                "%.3f ms late. ",
+                "Open loop: %u sends a second; latency counts from when each was due; the latest left %.3f ms late. ",
                 options->rate, (double)report->behind_us / 1000);
     else if (options->scenario == LOAD_HISTORY)
-        fprintf(file, "Closed loop, %u page%s under way on a connection. ", options->window,
+        fprintf(file, "Closed loop, %u page%s in flight on a connection. ", options->window,
                 options->window == 1 ? "" : "s");
     else if (report->measured.counts[LOAD_ACKNOWLEDGED] > 0)
         fprintf(file, "Closed loop, window %u: a slow server is asked less, so the tail is a lower bound. ",
@@ -140,24 +138,24 @@ static void write_loop(FILE *file, const struct load_report *report)
     fprintf(file, "All connections were live after %.3g s; then %.2f s were measured. ", report->connect_s,
             report->seconds);
     if (options->recipients > options->users && options->scenario != LOAD_FANOUT)
-        fprintf(file, "Sent to %u users, of whom the others are not connected: what they got is not judged. ",
+        fprintf(file, "Sent to %u users, of whom the others are not connected: what they got is not checked. ",
                 options->recipients);
 }
 
-/* Open loop: sends that were due and had not left. Who is to blame cannot be seen where a window holds them back. */
+/* Open loop: sends that were due and had not left. If a window held them back, the generator cannot know the cause. */
 static void write_behind(FILE *file, const struct load_report *report)
 {
     const struct load_options *options = report->options;
     const char *why = "no connection had room for more unanswered ones than the protocol allows: the server is slower "
                       "than --rate";
     if (!report->is_held)
-        why = "connections had room, so it is this generator that is slower than --rate";
+        why = "connections had room, so the generator is slower than --rate";
     else if (options->window < LOAD_WINDOW_MAX)
         why = "no connection had room in its --window: that is too small for --rate, or the server too slow";
     fprintf(file, "<p class=bad>Behind: when measuring ended, %llu sends were due and had not left: %s.",
             (unsigned long long)report->behind, why);
     if (report->overdue > 0)
-        fprintf(file, " %llu of them never left: their latency is not among those below.",
+        fprintf(file, " %llu of them never left: the latencies below do not contain them.",
                 (unsigned long long)report->overdue);
     fputs("</p>\n", file);
 }
@@ -167,7 +165,7 @@ static void write_warnings(FILE *file, const struct load_report *report)
 {
     const struct load_options *options = report->options;
     if (options->protocol == LOAD_NATS)
-        fputs("<p>A nats-server with JetStream: ok is the acknowledgement of the stream; delivery is a plain "
+        fputs("<p>A nats-server with JetStream: ok is the acknowledgement of the stream; delivery is by a plain "
               "subscription.</p>\n",
               file);
     if (options->kill_command != NULL)
@@ -175,10 +173,10 @@ static void write_warnings(FILE *file, const struct load_report *report)
                 report->kill_count, report->kill_count == 1 ? "" : "s");
     if (load_report_is_behind(report))
         write_behind(file, report);
-    if (load_report_is_saturated(report))
+    if (load_usage_is_saturated(report))
         fprintf(file,
                 "<p class=bad>The generator's busiest loop took %.0f %% of a core and waited %.0f %% for one: it was "
-                "saturated, and these figures may be its own.</p>\n",
+                "saturated, so these figures may be its limit, not the server's.</p>\n",
                 report->busiest_share * 100, report->busiest_waited_share * 100);
 }
 
@@ -203,7 +201,7 @@ static void write_body(FILE *file, const struct load_report *report)
         load_tables_memory(file, report);
     } else {
         write_verdict(file, report);
-        fprintf(file, "<p>It ended before anything was measured%s%s.</p>\n",
+        fprintf(file, "<p>The run ended before anything was measured%s%s.</p>\n",
                 report->is_complete && report->end_text[0] != '\0' ? ": " : "",
                 report->is_complete ? report->end_text : "");
         load_tables_counts(file, report);
@@ -248,13 +246,7 @@ static void write_page(FILE *file, const struct load_report *report)
     fputs("</html>\n", file);
 }
 
-bool load_report_write_html(const struct load_report *report, const char *path)
+bool load_html_write(const struct load_report *report, const char *path)
 {
-    FILE *file = fopen(path, "w");
-    if (file != NULL)
-        write_page(file, report);
-    if (file != NULL && fclose(file) == 0)
-        return true;
-    fprintf(stderr, "chitchat-load: %s: %s\n", path, strerror(errno));
-    return false;
+    return load_report_save(report, path, write_page);
 }

@@ -1,9 +1,8 @@
-/* load_json.c: the report as JSON, names as in load_stats.c; latencies in microseconds. */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include "load/json.h"
 
-#include "load/report.h"
+#include <stdio.h>
+
+#include "load/usage.h"
 
 static void write_latency(FILE *file, const char *name, const struct load_histogram *histogram)
 {
@@ -54,17 +53,17 @@ static void write_proc(FILE *file, const char *suffix, const struct load_proc *p
 static void write_usage(FILE *file, const struct load_report *report)
 {
     fprintf(file, ",\n\"server_cpu_s\":%.6f,\"server_login_cpu_s\":%.6f,\"server_was_used\":%s",
-            report->after.cpu_s - report->before.cpu_s, report->seated.cpu_s - report->idle.cpu_s,
-            load_report_was_used(report) ? "true" : "false");
+            report->after.cpu_s - report->before.cpu_s, report->logged_in.cpu_s - report->idle.cpu_s,
+            load_usage_was_used(report) ? "true" : "false");
     write_proc(file, "_idle", &report->idle);
-    write_proc(file, "", &report->seated);
+    write_proc(file, "", &report->logged_in);
     write_proc(file, "_end", &report->after);
     fprintf(file, ",\"own_cpu_s\":%.3f,\"own_busiest_share\":%.3f,\"own_waited_share\":%.3f,\"is_saturated\":%s",
             report->own_cpu_s, report->busiest_share, report->busiest_waited_share,
-            load_report_is_saturated(report) ? "true" : "false");
+            load_usage_is_saturated(report) ? "true" : "false");
 }
 
-/* Texts of ours and of the server: what JSON does not take as it is becomes a question mark. */
+/* A text may hold bytes of the server: each that JSON does not allow as it is becomes a question mark. */
 static void write_text(FILE *file, const char *name, const char *text)
 {
     fprintf(file, ",\n\"%s\":\"", name);
@@ -76,7 +75,7 @@ static void write_text(FILE *file, const char *name, const char *text)
     fputs("\"", file);
 }
 
-/* What has been counted, whether anything was measured or not. */
+/* The totals, whether anything was measured or not. */
 static void write_verdict(FILE *file, const struct load_report *report)
 {
     for (uint32_t i = LOAD_BROKEN_FIRST; i < LOAD_COUNTS; i++)
@@ -108,7 +107,7 @@ static void write_figures(FILE *file, const struct load_report *report)
     write_points(file, report);
 }
 
-/* Without figures all that write_figures would tell is left out. */
+/* The figures are left out if nothing was measured. */
 static void write_all(FILE *file, const struct load_report *report)
 {
     write_options(file, report->options);
@@ -125,13 +124,7 @@ static void write_all(FILE *file, const struct load_report *report)
     fputs("}\n", file);
 }
 
-bool load_report_write_json(const struct load_report *report, const char *path)
+bool load_json_write(const struct load_report *report, const char *path)
 {
-    FILE *file = fopen(path, "w");
-    if (file != NULL)
-        write_all(file, report);
-    if (file != NULL && fclose(file) == 0)
-        return true;
-    fprintf(stderr, "chitchat-load: %s: %s\n", path, strerror(errno));
-    return false;
+    return load_report_save(report, path, write_all);
 }

@@ -1,34 +1,36 @@
-/* load_main.c: chitchat-load: options, limits, the server if it is ours, one run, its reports. */
+/* main.c: chitchat-load: options, limits, the server with --kill-server, one run, its reports. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/assert.h"
+#include "load/address.h"
 #include "load/direct.h"
+#include "load/html.h"
+#include "load/json.h"
+#include "load/options.h"
+#include "load/proc.h"
+#include "load/report.h"
+#include "load/run.h"
 #include "load/server.h"
 
 #define SPARE_FILES 64u
 
-/* Each connection is an open file, here and, if we start it, in the server. */
+/* Each connection is an open file, here and, with --kill-server, in the server, which inherits the limit. */
 static bool raise_limits(const struct load_options *options)
 {
-    struct rlimit limit;
+    uint64_t files = load_proc_raise_files();
     signal(SIGPIPE, SIG_IGN);
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return true;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (options->connections + SPARE_FILES <= limit.rlim_max)
+    if (options->connections + SPARE_FILES <= files)
         return true;
     fprintf(stderr, "chitchat-load: %u connections need as many open files, and %llu are allowed: raise `ulimit -n`\n",
-            options->connections, (unsigned long long)limit.rlim_max);
+            options->connections, (unsigned long long)files);
     return false;
 }
 
-/* Starts the server, if it is ours; else looks whether it is there. */
+/* With --kill-server starts the server; else checks that one listens. */
 static bool start_server(struct load_run *run)
 {
     struct load_options *options = &run->options;
@@ -54,7 +56,7 @@ static bool start_server(struct load_run *run)
         fprintf(stderr, "chitchat-load: nothing listens at %s %u s after the start of the command of --kill-server\n",
                 options->address.text, LOAD_SERVER_START_S);
     else if (status != 0)
-        fprintf(stderr, "chitchat-load: the command of --kill-server: %s\n", strerror(-status));
+        fprintf(stderr, "chitchat-load: cannot run the command of --kill-server: %s\n", strerror(-status));
     return status == 0;
 }
 
@@ -76,14 +78,14 @@ static int run_all(struct load_run *run, struct load_report *report)
         return 2;
     }
     load_report_print(report);
-    bool is_written = options->json_path == NULL || load_report_write_json(report, options->json_path);
-    if (options->html_path != NULL && !load_report_write_html(report, options->html_path))
+    bool is_written = options->json_path == NULL || load_json_write(report, options->json_path);
+    if (options->html_path != NULL && !load_html_write(report, options->html_path))
         is_written = false;
     return load_report_is_good(report) && is_written ? 0 : 1;
 }
 
-/* They are heard where the director waits; threads inherit that. What is ignored, as nohup has it, stays so: blocked it
- * would be heard. */
+/* The main thread takes these signals where it waits (direct.c); the other threads inherit the mask. SIGHUP, if it is
+ * ignored as under nohup, stays ignored: sigtimedwait would take it if it were blocked. */
 static void block_signals(void)
 {
     sigset_t signals;
@@ -96,7 +98,7 @@ static void block_signals(void)
     sigprocmask(SIG_BLOCK, &signals, NULL);
 }
 
-/* The options have been read. Returns the status of the program. */
+/* After the options have been parsed. Returns the status of the program. */
 static int run_with_server(struct load_run *run, struct load_report *report)
 {
     block_signals();

@@ -1,18 +1,19 @@
-/*
- * load_nats.c: a session at a nats-server with JetStream, enough of its protocol to be compared: each user is a subject
- * load.N, which its session subscribes to; a send is a publish to another's subject, which a stream of all of them
- * stores and acknowledges in the session's inbox, under the send's id. There are no timelines and no `prev`: content,
- * order, loss and duplicates are judged as ever, the sender's own copy is taken as received with the acknowledgement.
- */
+#include "load/nats.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "load/run.h"
+#include "load/send.h"
+#include "load/session.h"
+#include "load/text.h"
+#include "load/wire.h"
+#include "load/worker.h"
 
 #define SUBJECT "load."
 #define INBOX "_INBOX.load."
-#define CREATED "created" /* the last word of the inbox's subject when the stream has been made */
+#define CREATED "created" /* the last word of the subject to which the answer to the creation comes */
 #define SID_USER '1'
 #define STREAM_ROOM 512u
 
@@ -23,7 +24,7 @@ static void say(struct load_worker *worker, struct load_session *session, const 
     session->out.bytes += bytes;
 }
 
-/* The first session makes the stream; all wait for the answer to PING, or it for its stream's. */
+/* The first session creates the stream and waits for the answer to that; the others wait for the answer to PING. */
 static void log_in(struct load_worker *worker, struct load_session *session)
 {
     static const char stream[] =
@@ -54,7 +55,7 @@ void load_nats_send(struct load_worker *worker, struct load_session *session, co
                     const struct load_text *text)
 {
     const struct load_run *run = worker->run;
-    uint64_t id = (uint64_t)send->seq * LOAD_WINDOW_MAX + (uint64_t)(send - session->sends);
+    uint64_t id = load_send_id(session, send);
     char *out = load_session_room(worker, session, LOAD_WIRE_ROOM + run->options.text_bytes);
     int head = snprintf(out, LOAD_WIRE_ROOM, "PUB " SUBJECT "%u " INBOX "%u.%llu %u\r\n", send->to, session->index,
                         (unsigned long long)id, run->options.text_bytes);
@@ -103,10 +104,10 @@ static void take_answer(struct load_worker *worker, struct load_session *session
     }
     struct load_send *send = load_send_find(session, strtoull(word.data, NULL, 10));
     if (send == NULL || !holds(payload, "\"seq\"")) {
-        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to nothing that was asked", payload);
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to no request", payload);
         return;
     }
-    struct load_text text = {worker->run->number, session->index, send->to, send->seq, send->intended_us};
+    struct load_text text = load_send_text(worker, session, send);
     take_entry(worker, session, &text, payload);
     load_send_done(worker, session, send, load_text_hash(text.from, text.seq, "", 0));
 }
@@ -120,7 +121,7 @@ static struct span next_word(struct span *line)
     return word;
 }
 
-/* MSG subject sid [reply] bytes, and the payload after it; returns the bytes of both, 0 if they are not whole. */
+/* MSG subject sid [reply] bytes, and the payload behind it; returns the bytes of both, 0 if they are incomplete. */
 static uint32_t take_msg(struct load_worker *worker, struct load_session *session, struct span line, const char *data,
                          uint32_t bytes)
 {

@@ -1,35 +1,37 @@
 #include "load/options.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+#include "load/argument.h"
 #include "load/options_check.h"
 #include "load/text.h"
 
+#define PROGRAM "chitchat-load"
+
 static const char help_text[] =
-    "chitchat-load: load for a chitchat server, and a judge of all that it delivers.\n"
+    "chitchat-load: puts load on a chitchat server, and checks all that it delivers.\n"
     "\n"
     "Usage: chitchat-load [options] ADDR:PORT      (127.0.0.1:8080, [::1]:8080, localhost:8080)\n"
     "\n"
     "  --scenario NAME    pairs    every connection sends to others (default)\n"
-    "                     fanout   --users senders, each to a user of its own; the other connections are those users'\n"
-    "                     idle     connections log in and stay: what they cost\n"
-    "                     history  each connection pages backwards through its timeline, again and again\n"
-    "                     replay   each connection drops, comes back from the start and is given all, again and again\n"
+    "                     fanout   --users senders, each to one user; the other connections belong to those users\n"
+    "                     idle     connections log in and stay connected: what they cost\n"
+    "                     history  each connection reads its timeline backwards by pages, again and again\n"
+    "                     replay   each connection drops and comes back to get its whole timeline, again and again\n"
     "                     churn    pairs, while --churn connections a second drop and come back with their cursors\n"
     "                     storm    pairs, and --storms times all connections drop and come back at once\n"
     "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
     "  --ramp N           connections a second at the start (as fast as they are answered)\n"
     "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
     "  --recipients N     random and zipf draw from N names, of which the first --users are connected (--users);\n"
-    "                     what the others get is stored, and nobody is there to judge it\n"
+    "                     what the others get is stored, but no connection checks it\n"
     "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1); of history: pages, to 64\n"
-    "  --rate N           sends a second over all: an open loop; a latency counts from when the send was meant to "
-    "leave\n"
+    "  --rate N           sends a second in all: an open loop; a latency counts from when the send was due\n"
     "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come "
     "back)\n"
     "  --duration S       measured (10)        --warmup S   before that (2)\n"
@@ -39,26 +41,28 @@ static const char help_text[] =
     "  --threads N        one loop each (1); pin them with taskset\n"
     "  --source-ips N     connect from N IPv4 addresses from 127.0.0.2 on; or FIRST+N\n"
     "  --seed N           (1)                  --prefix P   of user names (load-)\n"
-    "  --server-pid PID   tell its CPU and memory\n"
+    "  --server-pid PID   report the CPU and memory of this process\n"
     "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
     "(3)\n"
-    "                     under load and start it again; all must come back and nothing be missing\n"
-    "  --protocol nats    speak to a nats-server with JetStream instead: for pairs and idle, to compare\n"
+    "                     under load and start it again; all must come back, and nothing may be missing\n"
+    "  --protocol nats    the server is a nats-server with JetStream, to compare: for pairs and idle\n"
     "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
     "\n"
-    "Everything received is judged: the chain of `prev`, content, order of each sender, names; at the end each "
-    "connection must have\n"
-    "got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if it could not run. Order is looked up "
-    "among the\n"
-    "newest pairs of a sender and a recipient, ten for each send that can be under way (of an open loop: in a second), "
-    "655,360 a\n"
-    "thread at most. What a connection sent before it came back, or before it tried something refused again, may come "
-    "once more\n"
-    "and late: its order is not judged.\n"
+    "All that is received is checked: the chain of `prev`, content, the order of each sender, names. At the end each "
+    "connection\n"
+    "must have got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if the run was not possible. "
+    "The "
+    "order is\n"
+    "looked up among the newest pairs of a sender and a recipient: ten for each send that can be in flight (in an open "
+    "loop: in a\n"
+    "second), at most 655,360 a thread. What a connection sent before it came back, or before it retried a refused "
+    "send, "
+    "may come\n"
+    "again and late: its order is not checked.\n"
     "\n"
-    "A latency counts if its send, page or replay was meant to begin in the measured time, though the answer may come "
-    "after it; a\n"
-    "rate counts the answers that came in the measured time.\n";
+    "A latency counts if its send, page or replay was due in the measured time, even if the answer comes later; a rate "
+    "counts the\n"
+    "answers that came in the measured time.\n";
 
 enum {
     KEYS = 1000, /* above all characters */
@@ -125,31 +129,17 @@ static const char *const scenario_names[] = {"pairs", "fanout", "idle", "history
 
 static bool refuse(const char *name, const char *why)
 {
-    fprintf(stderr, "chitchat-load: %s %s; see --help\n", name, why);
-    return false;
-}
-
-static bool refuse_range(const char *name, const char *kind, double min, double max)
-{
-    fprintf(stderr, "chitchat-load: %s must be a %s from %.12g to %.12g; see --help\n", name, kind, min, max);
-    return false;
+    return load_argument_refuse(PROGRAM, name, why);
 }
 
 static bool number(const char *name, const char *text, double min, double max, double *number_r)
 {
-    char *end;
-    *number_r = strtod(text, &end);
-    return (end != text && *end == '\0' && *number_r >= min && *number_r <= max)
-           || refuse_range(name, "number", min, max);
+    return load_argument_number(PROGRAM, name, text, min, max, number_r);
 }
 
 static bool whole_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *number_r)
 {
-    char *end;
-    errno = 0;
-    *number_r = strtoull(text, &end, 10);
-    return (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *number_r >= min && *number_r <= max)
-           || refuse_range(name, "whole number", (double)min, (double)max);
+    return load_argument_whole(PROGRAM, name, text, min, max, number_r);
 }
 
 static bool whole(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *number_r)
@@ -248,11 +238,11 @@ static bool take_sizes(int option, const char *text, struct load_options *option
             return false;
         options->server_pid = (int)pid;
         return true;
-    default: return refuse("an option", "is not known");
+    default: return refuse("an option", "is unknown");
     }
 }
 
-/* Those that not every scenario heeds. */
+/* The bit of an option that not every scenario uses. */
 static uint32_t given_of(int option)
 {
     switch (option) {
@@ -284,12 +274,12 @@ static bool take_option(int option, char *text, struct load_options *options)
     }
 }
 
-/* getopt's own words would be a second line. */
+/* In one line: getopt's own message is turned off. */
 static bool refuse_unknown(int option, char **argv)
 {
     const char *word = argv[optind - 1];
     return option == ':' ? refuse(word, "needs a value")
-                         : refuse(word, "is no option (or is ambiguous, or takes no value)");
+                         : refuse(word, "is an unknown option (or is ambiguous, or takes no value)");
 }
 
 int load_options_parse(struct load_options *options_r, int argc, char **argv)
@@ -307,7 +297,7 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
                                        .words = argv,
                                        .word_count = argc};
     opterr = 0;
-    optind = 0; /* glibc: begins anew */
+    optind = 0; /* glibc: starts again */
     while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
         if (option == HELP) {
             fputs(help_text, stdout);
@@ -326,10 +316,21 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
 
 const char *load_options_scenario(const struct load_options *options)
 {
+    ASSERT((uint32_t)options->scenario < sizeof scenario_names / sizeof scenario_names[0]);
     return scenario_names[options->scenario];
 }
 
 bool load_options_comes_back(const struct load_options *options)
 {
     return options->scenario == LOAD_CHURN || options->scenario == LOAD_STORM || options->kill_command != NULL;
+}
+
+bool load_options_fills(const struct load_options *options)
+{
+    return options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
+}
+
+uint32_t load_options_connected_users(const struct load_options *options)
+{
+    return options->scenario == LOAD_FANOUT ? 2 * options->users : options->users;
 }

@@ -1,5 +1,5 @@
 /*
- * load_options.h: the command line of chitchat-load. Read once, then only read.
+ * options.h: the command line of chitchat-load. The main thread parses it once; then any thread may read it.
  */
 #ifndef CHITCHAT_BENCH_LOAD_OPTIONS_H
 #define CHITCHAT_BENCH_LOAD_OPTIONS_H
@@ -18,7 +18,7 @@ enum load_scenario {
     LOAD_CHURN,
     LOAD_STORM,
 };
-/* Whether the command line names it. */
+/* Options that not every scenario uses, as bits: whether the command line names them. */
 enum load_given {
     LOAD_GIVEN_TO = 1,
     LOAD_GIVEN_WINDOW = 2,
@@ -31,7 +31,7 @@ enum load_given {
 enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 
-#define LOAD_WINDOW_MAX 1024u /* what the protocol lets a connection have unanswered */
+#define LOAD_WINDOW_MAX 1024u /* requests that the protocol allows a connection unanswered */
 #define LOAD_WALKS_MAX 64u    /* the window of history */
 #define LOAD_THREADS_MAX 64u
 #define LOAD_SESSIONS_MAX (1u << 24)
@@ -47,10 +47,11 @@ struct load_options {
     double zipf;
     uint32_t threads;
     uint32_t connections;
-    uint32_t users;      /* 0: one for each connection; of fanout: pairs of sender and recipient */
-    uint32_t recipients; /* names that random and zipf draw from; the first `users` of them are connected */
-    uint32_t ramp;       /* connections a second; 0: as fast as they are answered */
-    uint32_t rate;       /* sends a second over all, open loop; 0: closed loop */
+    uint32_t users; /* 0: one for each connection; of fanout: pairs of sender and recipient */
+    uint32_t
+        recipients; /* names that random and zipf draw from; the users with connections are the first `users` of them */
+    uint32_t ramp;  /* connections a second; 0: as fast as they are answered */
+    uint32_t rate;  /* sends a second over all, open loop; 0: closed loop */
     uint32_t window;
     uint32_t text_bytes;
     double duration_s;
@@ -64,7 +65,7 @@ struct load_options {
     uint32_t limit;        /* of a page of history */
     uint32_t churn;        /* connections a second that leave and come back */
     uint32_t storms;
-    const char *kill_command; /* NULL: the server is somebody else's */
+    const char *kill_command; /* NULL: the run does not start the server */
     double kill_every_s;
     int server_pid; /* 0: not known */
     const char *json_path;
@@ -73,10 +74,15 @@ struct load_options {
     int word_count;
 };
 
-/* 0: go on; 1: the help was printed; -1: told on stderr. Paths, command and words borrow argv. */
+/* 0: go on; 1: the help was printed; -1: refused, with a line on stderr. Paths, command and words borrow argv. */
 int load_options_parse(struct load_options *options_r, int argc, char **argv);
+/* The scenario's name. */
 const char *load_options_scenario(const struct load_options *options);
 /* Whether connections of this run may end and come back, so that sends need keys. */
 bool load_options_comes_back(const struct load_options *options);
+/* Whether timelines are filled before the measured time. */
+bool load_options_fills(const struct load_options *options);
+/* The users that have connections. */
+uint32_t load_options_connected_users(const struct load_options *options);
 
 #endif

@@ -5,10 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "load/argument.h"
+
 static bool refuse(const char *name, const char *why)
 {
-    fprintf(stderr, "chitchat-load: %s %s; see --help\n", name, why);
-    return false;
+    return load_argument_refuse("chitchat-load", name, why);
 }
 
 static bool has_senders(const struct load_options *options)
@@ -32,7 +33,7 @@ static bool check_users(struct load_options *options)
     else if (is_fanout || options->scenario == LOAD_IDLE || options->to == LOAD_TO_PARTNER)
         return refuse("--recipients", "is for --to random or zipf:S, and not for --scenario fanout or idle");
     return options->recipients >= options->users
-           || refuse("--recipients", "must be at least --users, who are the first of them");
+           || refuse("--recipients", "must be at least --users, which are the first of them");
 }
 
 static bool check_server(const struct load_options *options)
@@ -47,7 +48,7 @@ static bool check_server(const struct load_options *options)
            || refuse("--server-pid", "must be the id of a running process");
 }
 
-/* Found now, not after the run. */
+/* Checked before the run, not after it. */
 static bool is_writable(const char *name, const char *path)
 {
     FILE *file = path != NULL ? fopen(path, "a") : NULL;
@@ -57,21 +58,21 @@ static bool is_writable(const char *name, const char *path)
     return false;
 }
 
-static bool needs(const struct load_options *options, enum load_given given, bool is_heeded, const char *name,
+static bool needs(const struct load_options *options, enum load_given given, bool is_used, const char *name,
                   const char *why)
 {
-    return (options->given & given) == 0 || is_heeded || refuse(name, why);
+    return (options->given & given) == 0 || is_used || refuse(name, why);
 }
 
-/* What was given is heeded. */
+/* Each option that was given has an effect. */
 static bool check_given(const struct load_options *options)
 {
-    bool is_filled = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
+    bool is_filled = load_options_fills(options);
     bool is_sending = has_senders(options) || is_filled;
-    return needs(
-               options, LOAD_GIVEN_WINDOW, has_senders(options) || options->scenario == LOAD_HISTORY, "--window",
-               "is for scenarios that send, and history: a connection of idle asks for nothing, one of replay for one "
-               "replay at a time")
+    return needs(options, LOAD_GIVEN_WINDOW, has_senders(options) || options->scenario == LOAD_HISTORY, "--window",
+                 "is for scenarios that send, and for history: an idle connection asks for nothing, one of replay for "
+                 "one "
+                 "replay at a time")
            && needs(options, LOAD_GIVEN_TEXT, is_sending, "--text", "changes nothing: idle connections send nothing")
            && needs(options, LOAD_GIVEN_KEYS, is_sending, "--keys", "changes nothing: idle connections send nothing")
            && needs(options, LOAD_GIVEN_TO, is_sending && options->scenario != LOAD_FANOUT, "--to",

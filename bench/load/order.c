@@ -7,7 +7,7 @@
 #define CACHE_LINE_BYTES 64u
 #define SETS_MIN 256u
 
-/* Newest first. */
+/* The newest first. */
 struct load_order_set {
     uint64_t pairs[LOAD_ORDER_WAYS];
     uint32_t seqs[LOAD_ORDER_WAYS];

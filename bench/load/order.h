@@ -1,8 +1,10 @@
 /*
- * load_order.h: the newest count that each pair of a sender and a recipient has shown, to find two sends that changed
- * places. A cache: small sets, each a cache line, of which the pair that was not seen for longest gives way. Two sends
- * that changed places come within what can be under way; the sets are as many as that, so that less than a hundredth of
- * the pairs that are that far apart is forgotten between. One thread.
+ * order.h: the newest count seen of each pair of a sender and a recipient, to find two sends that changed places. One
+ * thread.
+ *
+ * It is a cache of small sets, each a cache line; the pair of a set that was not seen for longest is evicted. Two sends
+ * that changed places are no further apart than what can be in flight. There are as many sets as that, so that less
+ * than a hundredth of the pairs at that distance is evicted in between.
  */
 #ifndef CHITCHAT_BENCH_LOAD_ORDER_H
 #define CHITCHAT_BENCH_LOAD_ORDER_H
@@ -19,13 +21,13 @@ struct load_order {
     uint64_t mask;
 };
 
-/* For so many entries under way; 0 or -ENOMEM. */
+/* For at most `entries` in flight; 0 or -ENOMEM. */
 int load_order_open(struct load_order *order_r, uint64_t entries);
 void load_order_close(struct load_order *order);
-/* The pair is looked up soon: most are in no near cache. */
+/* Fetches the cache line of a pair that will soon be looked up: most are in no near cache. */
 void load_order_prefetch(const struct load_order *order, uint64_t pair);
-/* Remembers the pair's newest count, above 0, and returns the one before; 0 if it is not known. `pair` is a hash of 64
- * bits: of fewer, two pairs are soon mistaken for one. */
+/* Stores the pair's newest count, above 0, and returns the one before; 0 if that is not known. `pair` is a hash of 64
+ * bits: with fewer, two pairs would soon have the same hash. */
 uint32_t load_order_swap(struct load_order *order, uint64_t pair, uint32_t seq);
 
 #endif

@@ -95,7 +95,7 @@ void load_plot_x_label(const struct load_plot *plot, double x, const char *text)
             x_of(plot, x), TOP, HEIGHT - BOTTOM, x_of(plot, x), HEIGHT - BOTTOM + 17, text);
 }
 
-/* Labels every 1, 2 or 5 times a power of ten, at most a dozen. */
+/* Labels at multiples of 1, 2 or 5 times a power of ten, at most a dozen. */
 void load_plot_x_seconds(const struct load_plot *plot)
 {
     double step = pow(10, floor(log10(plot->x_max / 12)));

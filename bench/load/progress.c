@@ -1,14 +1,14 @@
+#include "load/progress.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "load/report.h"
-
 #define BAR_CHARS 16u
 #define LINE_BYTES 256u
 
-/* Adds to a line; what has no room is left out. */
+/* Adds to a line; cuts off what has no room. */
 #define ADD(...)                                                                                                       \
     do {                                                                                                               \
         size_t used = strlen(out);                                                                                     \

@@ -4,9 +4,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
+
 #define WHOLE 4294967295.0
 
-/* Fills `share` with each rank's weight, so that the mean is 1. */
+/* Fills `share` with the weights of the ranks, scaled to a mean of 1. */
 static void weigh(double *share, uint32_t count, double exponent)
 {
     double sum = 0;
@@ -16,20 +18,21 @@ static void weigh(double *share, uint32_t count, double exponent)
         share[i] *= (double)count / sum;
 }
 
-/* Each column of height 1 holds one poor rank and, above it, a piece of a rich one. */
+/* Walker's table: each column has the height 1; it holds one rank of less weight and, above it, a part of a heavier
+ * one. */
 static void fill(struct load_zipf *zipf, double *share, uint32_t *order)
 {
-    uint32_t poor = 0, rich = zipf->count;
+    uint32_t light = 0, heavy = zipf->count;
     for (uint32_t i = 0; i < zipf->count; i++)
-        order[share[i] < 1 ? poor++ : --rich] = i;
-    for (uint32_t done = 0; done < poor && rich < zipf->count; done++) {
-        uint32_t low = order[done], high = order[rich];
+        order[share[i] < 1 ? light++ : --heavy] = i;
+    for (uint32_t done = 0; done < light && heavy < zipf->count; done++) {
+        uint32_t low = order[done], high = order[heavy];
         zipf->threshold[low] = (uint32_t)(share[low] * WHOLE);
         zipf->alias[low] = high;
         share[high] -= 1 - share[low];
         if (share[high] < 1) {
-            order[poor++] = high; /* poor == rich, by construction: its place is the one that is read next */
-            rich++;
+            order[light++] = high; /* here light == heavy: the place that is read next */
+            heavy++;
         }
     }
 }
@@ -42,6 +45,7 @@ int load_zipf_open(struct load_zipf *zipf_r, uint32_t count, double exponent)
                                  .alias = calloc(count, sizeof *zipf_r->alias),
                                  .threshold = calloc(count, sizeof *zipf_r->threshold)};
     int status = -ENOMEM;
+    ASSERT(count > 0);
     if (share == NULL || order == NULL || zipf_r->alias == NULL || zipf_r->threshold == NULL)
         goto free_scratch;
     for (uint32_t i = 0; i < count; i++) {

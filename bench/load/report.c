@@ -1,11 +1,14 @@
 #include "load/report.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
+#include "load/usage.h"
 
-#define OVERDUE_PER_S_MIN 20u /* a twentieth of a second is a late turn, not a slow server */
+#define OVERDUE_PER_S_MIN 20u /* more sends than those of 1/20 s: not just a late turn of the generator */
 
 enum load_latency load_report_main_latency(const struct load_report *report)
 {
@@ -76,15 +79,14 @@ static void print_loop(const struct load_report *report)
 {
     const struct load_options *options = report->options;
     if (options->rate > 0)
-        printf(
-            "open loop: %u sends/s; latency counts from when each was meant to leave; at worst one left %.3f ms late\n",
-            options->rate, (double)report->behind_us / 1000);
+        printf("open loop: %u sends/s; latency counts from when each was due; the latest left %.3f ms late\n",
+               options->rate, (double)report->behind_us / 1000);
     else if (options->scenario == LOAD_HISTORY)
-        printf("closed loop: %u page%s under way on a connection; a slow server is asked less, so the tail is a lower "
+        printf("closed loop: %u page%s in flight on a connection; a slow server is asked less, so the tail is a lower "
                "bound\n",
                options->window, options->window == 1 ? "" : "s");
     else if (options->scenario == LOAD_REPLAY)
-        printf("closed loop: one replay under way on a connection; a slow server is asked less, so the tail is a lower "
+        printf("closed loop: one replay in flight on a connection; a slow server is asked less, so the tail is a lower "
                "bound\n");
     else if (options->scenario != LOAD_IDLE)
         printf("closed loop: window %u; a slow server is asked less, so the tail is a lower bound\n", options->window);
@@ -94,17 +96,17 @@ static void print_title(const struct load_report *report)
 {
     const struct load_options *options = report->options;
     printf("chitchat-load: %s, %u connections, %u users, %u bytes of text%s, %u thread%s",
-           load_options_scenario(options), options->connections,
-           options->scenario == LOAD_FANOUT ? 2 * options->users : options->users, options->text_bytes,
-           options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s");
+           load_options_scenario(options), options->connections, load_options_connected_users(options),
+           options->text_bytes, options->has_keys ? ", keys" : "", options->threads, options->threads == 1 ? "" : "s");
     if (load_report_has_figures(report))
         printf("; measured %.2f s\n", report->seconds);
     else
-        printf("; it ended before anything was measured: no figures\n");
+        printf("; the run ended before anything was measured: no figures\n");
     if (options->recipients > options->users && options->scenario != LOAD_FANOUT)
-        printf("to %u users, of whom the others are not connected: what they got is not judged\n", options->recipients);
+        printf("to %u users, of whom the others are not connected: what they got is not checked\n",
+               options->recipients);
     if (options->protocol == LOAD_NATS)
-        printf("a nats-server with JetStream: ok is the acknowledgement of the stream; delivery is a plain "
+        printf("a nats-server with JetStream: ok is the acknowledgement of the stream; delivery is by a plain "
                "subscription\n");
     print_loop(report);
 }
@@ -114,31 +116,32 @@ static void print_late(const struct load_report *report)
     static const struct {
         enum load_latency latency;
         const char *text;
-    } told[] = {{LOAD_SEND_TO_OK, "sends"}, {LOAD_PAGE, "pages"}, {LOAD_CONNECT_TO_LIVE, "replays"}};
-    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
-        if (report->late[told[i].latency] > 0)
-            printf("  %llu %s of the measured time were answered after it: among the latencies, not in the rates\n",
-                   (unsigned long long)report->late[told[i].latency], told[i].text);
+    } shown[] = {{LOAD_SEND_TO_OK, "sends"}, {LOAD_PAGE, "pages"}, {LOAD_CONNECT_TO_LIVE, "replays"}};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        if (report->late[shown[i].latency] > 0)
+            printf("  %llu %s of the measured time were answered after it: their latencies count, the rates leave them "
+                   "out\n",
+                   (unsigned long long)report->late[shown[i].latency], shown[i].text);
 }
 
-/* Who is to blame cannot be seen from here where a window holds sends back. */
+/* If a window holds sends back, the generator cannot know the cause. */
 static void print_behind(const struct load_report *report)
 {
     const struct load_options *options = report->options;
     printf("  BEHIND: when measuring ended, %llu sends were due and had not left: ",
            (unsigned long long)report->behind);
     if (!report->is_held)
-        printf("connections had room,\n  so it is this generator that is slower than --rate: see its CPU below\n");
+        printf("connections had room,\n  so the generator is slower than --rate: see its CPU below\n");
     else if (options->window < LOAD_WINDOW_MAX)
         printf("no connection had room in its\n  --window of %u: the window is too small for --rate, or the server "
-               "too slow; a larger one shows which\n",
+               "too slow; a larger window shows which\n",
                options->window);
     else
         printf("no connection had room for more than\n  the %u unanswered that the protocol allows: the server is "
                "slower than --rate\n",
                LOAD_WINDOW_MAX);
     if (report->overdue > 0)
-        printf("  %llu of them never left: their latency is not among those below\n",
+        printf("  %llu of them never left: the latencies below do not contain them\n",
                (unsigned long long)report->overdue);
 }
 
@@ -172,36 +175,36 @@ static void print_end(const struct load_report *report)
         printf("%s before measuring: no figures\n", report->end_text);
 }
 
-/* What was judged: of idle connections little else than that they came and stayed. */
+/* What was checked. Of idle connections only that they logged in, stayed, and got nothing. */
 static void print_verified(const struct load_report *report)
 {
     static const struct {
         enum load_count count;
         const char *text;
-    } told[] = {{LOAD_LOGINS, "logins"},
-                {LOAD_ACKNOWLEDGED, "sends acknowledged"},
-                {LOAD_DELIVERED, "entries delivered"},
-                {LOAD_REPLAYED, "entries replayed"},
-                {LOAD_PAGES, "pages of history"},
-                {LOAD_PAGE_MESSAGES, "messages in them"}};
+    } shown[] = {{LOAD_LOGINS, "logins"},
+                 {LOAD_ACKNOWLEDGED, "sends acknowledged"},
+                 {LOAD_DELIVERED, "entries delivered"},
+                 {LOAD_REPLAYED, "entries replayed"},
+                 {LOAD_PAGES, "pages of history"},
+                 {LOAD_PAGE_MESSAGES, "messages in them"}};
     const char *separator = "verified: ";
-    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
-        if (report->all.counts[told[i].count] == 0)
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        if (report->all.counts[shown[i].count] == 0)
             continue;
-        printf("%s%llu %s", separator, (unsigned long long)report->all.counts[told[i].count], told[i].text);
+        printf("%s%llu %s", separator, (unsigned long long)report->all.counts[shown[i].count], shown[i].text);
         separator = ", ";
     }
-    printf(": %s\n", report->options->scenario == LOAD_IDLE ? "each connection stayed, and none was given anything"
+    printf(": %s\n", report->options->scenario == LOAD_IDLE ? "each connection stayed, and none got anything"
                                                             : "none lost, repeated, out of order or changed");
 }
 
 static void print_verdict(const struct load_report *report)
 {
-    static const enum load_count told[] = {LOAD_DUPLICATE_OKS, LOAD_BUSY,           LOAD_RATE_LIMITED,
-                                           LOAD_UNAVAILABLE,   LOAD_CONNECT_FAILED, LOAD_CUT_OFF};
-    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
-        if (report->all.counts[told[i]] > 0)
-            printf("%s: %llu\n", load_stats_count_text(told[i]), (unsigned long long)report->all.counts[told[i]]);
+    static const enum load_count shown[] = {LOAD_DUPLICATE_OKS, LOAD_BUSY,           LOAD_RATE_LIMITED,
+                                            LOAD_UNAVAILABLE,   LOAD_CONNECT_FAILED, LOAD_CUT_OFF};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        if (report->all.counts[shown[i]] > 0)
+            printf("%s: %llu\n", load_stats_count_text(shown[i]), (unsigned long long)report->all.counts[shown[i]]);
     for (uint32_t i = LOAD_BROKEN_FIRST; i < LOAD_COUNTS; i++)
         if (report->all.counts[i] > 0)
             printf("BROKEN: %s: %llu\n", load_stats_count_text((enum load_count)i),
@@ -216,6 +219,18 @@ static void print_verdict(const struct load_report *report)
     print_end(report);
     if (load_report_is_good(report))
         print_verified(report);
+}
+
+bool load_report_save(const struct load_report *report, const char *path,
+                      void (*write)(FILE *file, const struct load_report *report))
+{
+    FILE *file = fopen(path, "w");
+    if (file != NULL)
+        write(file, report);
+    if (file != NULL && fclose(file) == 0)
+        return true;
+    fprintf(stderr, "chitchat-load: cannot write %s: %s\n", path, strerror(errno));
+    return false;
 }
 
 void load_report_print(const struct load_report *report)

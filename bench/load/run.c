@@ -7,24 +7,22 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "load/put.h"
+#include "load/scenario.h"
+#include "load/session.h"
+#include "load/stats.h"
+#include "load/worker.h"
+#include "times.h"
 
 uint64_t load_run_now_us(const struct load_run *run)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - run->origin_us;
+    return times_now_us() - run->origin_us;
 }
 
 uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out)
 {
-    char digits[10];
-    uint32_t prefix_bytes = (uint32_t)strlen(run->options.prefix), count = 0;
-    do
-        digits[sizeof digits - ++count] = (char)('0' + user % 10);
-    while ((user /= 10) > 0);
-    memcpy(out, run->options.prefix, prefix_bytes);
-    memcpy(out + prefix_bytes, digits + sizeof digits - count, count);
-    return prefix_bytes + count;
+    char *at = load_put(out, run->options.prefix, run->prefix_bytes);
+    return (uint32_t)(load_put_number(at, user) - out);
 }
 
 bool load_run_user_number(const struct load_run *run, struct span name, uint32_t *user_r)
@@ -34,7 +32,7 @@ bool load_run_user_number(const struct load_run *run, struct span name, uint32_t
         || memcmp(name.data, run->options.prefix, prefix_bytes) != 0)
         return false;
     if (name.data[prefix_bytes] == '0' && name.bytes > prefix_bytes + 1)
-        return false; /* another name than the one that was sent to */
+        return false; /* load_run_user_name writes no leading zeros */
     for (size_t i = prefix_bytes; i < name.bytes; i++) {
         if (name.data[i] < '0' || name.data[i] > '9')
             return false;
@@ -57,12 +55,12 @@ static void init_session(struct load_run *run, uint32_t index)
     run->sender_count += load_scenario_sends(&run->options, index);
 }
 
-/* At most, and in an open loop those of a second; each send is an entry of its sender and one of its recipient. */
-static uint64_t entries_under_way(const struct load_worker *worker)
+/* At most; in an open loop those of one second. Each send is an entry of its sender and one of its recipient. */
+static uint64_t entries_in_flight(const struct load_worker *worker)
 {
     const struct load_options *options = &worker->run->options;
-    bool is_filled = options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
-    uint64_t entries = UINT64_C(2) * worker->session_count * (is_filled ? LOAD_FILL_WINDOW : options->window);
+    uint32_t window = load_options_fills(options) ? LOAD_FILL_WINDOW : options->window;
+    uint64_t entries = UINT64_C(2) * worker->session_count * window;
     uint64_t of_a_second = UINT64_C(2) * options->rate / options->threads;
     return options->rate > 0 && of_a_second < entries ? of_a_second : entries;
 }
@@ -71,6 +69,7 @@ static int open_worker(struct load_run *run, uint32_t index)
 {
     struct load_worker *worker = &run->workers[index];
     uint32_t count = run->options.connections, threads = run->options.threads;
+    ASSERT(worker->run == NULL);
     worker->run = run;
     worker->index = index;
     worker->first_session = (uint32_t)((uint64_t)count * index / threads);
@@ -84,7 +83,7 @@ static int open_worker(struct load_run *run, uint32_t index)
     worker->truth = calloc(run->user_count, sizeof *worker->truth);
     if (worker->truth == NULL)
         return -ENOMEM;
-    int status = load_order_open(&worker->order, entries_under_way(worker));
+    int status = load_order_open(&worker->order, entries_in_flight(worker));
     return status == 0 ? -pthread_mutex_init(&worker->lock, NULL) : status;
 }
 
@@ -92,6 +91,9 @@ int load_run_open(struct load_run *run)
 {
     const struct load_options *options = &run->options;
     struct timespec wall;
+    ASSERT(options->threads > 0 && options->threads <= LOAD_THREADS_MAX);
+    ASSERT(options->connections >= options->threads && options->connections < LOAD_SESSIONS_MAX);
+    ASSERT(options->users > 0 && options->users <= options->connections);
     clock_gettime(CLOCK_REALTIME, &wall);
     run->origin_us = load_run_now_us(run);
     run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
@@ -141,7 +143,7 @@ void load_run_close(struct load_run *run)
         struct load_session *session = &run->sessions[i];
         free(session->in.data);
         free(session->out.data);
-        free(session->flying.data);
+        free(session->in_flight.data);
         free(session->sends);
         free(session->walks);
     }
@@ -171,7 +173,7 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
         into->behind_us = from->behind_us;
 }
 
-/* All are back when the last worker's are. */
+/* All sessions are back when those of the last worker are. */
 static void add_storm(struct load_gauges *into, const struct load_gauges *from, bool is_first)
 {
     bool is_back = from->back_us > 0 && (is_first || into->back_us > 0);
@@ -233,7 +235,7 @@ static struct load_stuck stuck_of(const struct load_run *run, uint32_t state)
 void load_run_stuck(const struct load_run *run, char *out, size_t room)
 {
     static const char *const texts[LOAD_SESSION_STATES][2] = {
-        [LOAD_SESSION_AWAY] = {"connection was not there", "connections were not there"},
+        [LOAD_SESSION_AWAY] = {"connection was closed", "connections were closed"},
         [LOAD_SESSION_UPGRADING] = {"connection waited for the upgrade", "connections waited for the upgrade"},
         [LOAD_SESSION_LOGGING_IN] = {"connection waited for the answer to `login`",
                                      "connections waited for the answer to `login`"},
@@ -260,7 +262,7 @@ static struct load_truth truth_of(const struct load_run *run, uint32_t user)
     for (uint32_t i = 0; i < run->options.threads; i++) {
         truth.count += run->workers[i].truth[user].count;
         truth.sum += run->workers[i].truth[user].sum;
-        truth.unsure += run->workers[i].truth[user].unsure;
+        truth.unknown += run->workers[i].truth[user].unknown;
     }
     return truth;
 }
@@ -271,9 +273,9 @@ uint64_t load_run_check(const struct load_run *run, char *text, uint32_t text_by
     for (uint32_t i = 0; i < run->options.connections; i++) {
         const struct load_session *session = &run->sessions[i];
         struct load_truth truth = truth_of(run, session->user);
-        bool is_right = truth.unsure == 0
+        bool is_right = truth.unknown == 0
                             ? session->got_count == truth.count && session->got_sum == truth.sum
-                            : session->got_count >= truth.count && session->got_count <= truth.count + truth.unsure;
+                            : session->got_count >= truth.count && session->got_count <= truth.count + truth.unknown;
         if (is_right || !session->was_in)
             continue;
         if (wrong++ == 0)
@@ -281,7 +283,7 @@ uint64_t load_run_check(const struct load_run *run, char *text, uint32_t text_by
                      "a connection of %s%u got %llu entries%s of the %llu that were acknowledged (+ %llu unknown)",
                      run->options.prefix, session->user, (unsigned long long)session->got_count,
                      session->got_count == truth.count ? ", but other ones," : "", (unsigned long long)truth.count,
-                     (unsigned long long)truth.unsure);
+                     (unsigned long long)truth.unknown);
     }
     return wrong;
 }

@@ -1,13 +1,20 @@
-/* load_scenario.c: who sends what to whom and when, who leaves and who comes back. */
+#include "load/scenario.h"
+
+#include "base/assert.h"
+#include "load/history.h"
+#include "load/random.h"
 #include "load/run.h"
+#include "load/send.h"
+#include "load/session.h"
+#include "load/worker.h"
 
 #define SENDS_PER_TURN 8192u
 #define SENDERS_TRIED 16u
-#define BEHIND_WAIT_US 100u /* when all senders' windows are full: an answer wakes us earlier */
-/* An open loop sends at most so often, what is due until then together: a system call for each of 100,000 sends a
- * second would measure the generator. Latency counts from when each was due. */
+#define BEHIND_WAIT_US 100u /* while the windows of all senders are full: an answer ends the wait earlier */
+/* An open loop sends once in this time, and then all that is due together: a system call for each of 100,000 sends a
+ * second would measure the generator. The latency of each send counts from when it was due. */
 #define STEP_US 100u
-#define OVERDUE_US UINT64_C(10000000) /* so long after the measured time what was due in it may still leave */
+#define OVERDUE_US UINT64_C(10000000) /* how long after the measured time a send that was due in it may still leave */
 
 uint32_t load_scenario_user(const struct load_options *options, uint32_t session)
 {
@@ -63,7 +70,7 @@ static void fill_timeline(struct load_worker *worker, struct load_session *sessi
     }
 }
 
-/* Whatever the session has to do next, now that it is live and something has been answered. */
+/* The next step of a live session, after an answer. */
 static void go_on(struct load_worker *worker, struct load_session *session)
 {
     const struct load_options *options = &worker->run->options;
@@ -104,7 +111,7 @@ void load_scenario_on_answer(struct load_worker *worker, struct load_session *se
     go_on(worker, session);
 }
 
-/* Of a run that comes to its end none is stuck. */
+/* In a run that comes to its end no session is stuck. */
 static void note_stuck(struct load_worker *worker, const struct load_session *session)
 {
     struct load_stuck *stuck = &worker->stuck[session->state];
@@ -146,7 +153,7 @@ static uint64_t due_sends(const struct load_worker *worker)
     return (worker->due_until_ns - worker->next_send_ns - 1) / send_step_ns(worker) + 1;
 }
 
-/* What was due leaves still: else a server that stalls over the end would have its slowest sends left out. */
+/* Sends that were due still leave: else the slowest sends of a server that stalls over the end would be left out. */
 static void begin_drain(struct load_worker *worker)
 {
     if (worker->due_until_ns == 0)
@@ -178,8 +185,8 @@ void load_scenario_on_phase(struct load_worker *worker)
     }
 }
 
-/* A live sender whose window has room, from a random place on; NULL: all are busy, and the send waits while its clock
- * runs. */
+/* A live sender whose window has room, searched from a random place; NULL: there is none, and the send waits while its
+ * latency counts. */
 static struct load_session *free_sender(struct load_worker *worker)
 {
     const struct load_options *options = &worker->run->options;
@@ -192,7 +199,7 @@ static struct load_session *free_sender(struct load_worker *worker)
     return NULL;
 }
 
-/* What the clock says is sent, whether the server keeps up or not. Senders stand first in a worker's sessions. */
+/* Sends what is due by the clock, whether the server keeps up or not. Senders come first among a worker's sessions. */
 static void send_due(struct load_worker *worker)
 {
     uint64_t step_ns = send_step_ns(worker);

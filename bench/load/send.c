@@ -1,15 +1,22 @@
-/* load_send.c: sends and what becomes of them: acknowledged, refused and tried again, or sent again after a break. */
-#include <errno.h>
+#include "load/send.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "load/frame.h"
+#include "load/history.h"
+#include "load/nats.h"
 #include "load/run.h"
+#include "load/scenario.h"
+#include "load/session.h"
+#include "load/wire.h"
+#include "load/worker.h"
 
 #define SENDS_ROOM_MIN 4u
 #define NONE UINT16_MAX
-#define RETRY_US_USUAL 100000u
-#define RETRY_US_UNSURE 500000u
+#define RETRY_US_USUAL 100000u   /* after a refusal without `retry_after` */
+#define RETRY_US_UNKNOWN 500000u /* after `unavailable` */
 
 static void grow(struct load_session *session)
 {
@@ -25,6 +32,7 @@ static void grow(struct load_session *session)
 
 static void give_back(struct load_worker *worker, struct load_session *session, struct load_send *send)
 {
+    ASSERT(send->state != LOAD_SEND_FREE && session->unanswered > 0);
     send->state = LOAD_SEND_FREE;
     send->next_free = session->first_free;
     session->first_free = (uint16_t)(send - session->sends);
@@ -32,18 +40,29 @@ static void give_back(struct load_worker *worker, struct load_session *session, 
     worker->gauges.unanswered--;
 }
 
+uint64_t load_send_id(const struct load_session *session, const struct load_send *send)
+{
+    return (uint64_t)send->seq * LOAD_WINDOW_MAX + (uint64_t)(send - session->sends);
+}
+
+struct load_text load_send_text(const struct load_worker *worker, const struct load_session *session,
+                                const struct load_send *send)
+{
+    return (struct load_text){worker->run->number, session->index, send->to, send->seq, send->intended_us};
+}
+
 static void transmit(struct load_worker *worker, struct load_session *session, struct load_send *send)
 {
     const struct load_run *run = worker->run;
     char name[LOAD_USER_BYTES_MAX], key[LOAD_KEY_CHARS], *text_at;
-    struct load_text text = {run->number, session->index, send->to, send->seq, send->intended_us};
+    struct load_text text = load_send_text(worker, session, send);
     if (run->options.protocol == LOAD_NATS) {
         load_nats_send(worker, session, send, &text);
         send->state = LOAD_SEND_OUT;
         return;
     }
     struct load_wire_send frame = {
-        .id = (uint64_t)send->seq * LOAD_WINDOW_MAX + (uint64_t)(send - session->sends),
+        .id = load_send_id(session, send),
         .to = {name, load_run_user_name(run, send->to, name)},
         .text_bytes = run->options.text_bytes,
     };
@@ -54,7 +73,7 @@ static void transmit(struct load_worker *worker, struct load_session *session, s
     char *out = load_session_room(worker, session, LOAD_WIRE_ROOM + frame.text_bytes);
     char *end = load_wire_begin_send(out, &frame, &text_at);
     load_text_write(text_at, frame.text_bytes, &text, &run->filler);
-    session->out.bytes += (uint32_t)load_wire_end_send(out, end, (uint32_t)load_random_next(&worker->random));
+    session->out.bytes += (uint32_t)load_wire_end_send(out, end, load_worker_mask(worker));
     send->state = LOAD_SEND_OUT;
 }
 
@@ -79,19 +98,19 @@ struct load_send *load_send_find(struct load_session *session, uint64_t id)
     return &session->sends[place];
 }
 
-/* The send that a reply answers; NULL, and broken, if there is none. */
+/* The send that a reply answers; NULL if there is none, which is counted as broken. */
 static struct load_send *find(struct load_worker *worker, struct load_session *session,
                               const struct load_wire_object *reply, struct span frame)
 {
     struct load_send *send = reply->has_id ? load_send_find(session, reply->id) : NULL;
     if (send == NULL)
-        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to nothing that was asked", frame);
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an answer to no request", frame);
     return send;
 }
 
-/* An entry now stands in both timelines. */
-static void write_down(struct load_worker *worker, const struct load_session *session, const struct load_send *send,
-                       uint64_t hash)
+/* Both users must get the entry. */
+static void count_truth(struct load_worker *worker, const struct load_session *session, const struct load_send *send,
+                        uint64_t hash)
 {
     const uint32_t *sessions_of_user = worker->run->sessions_of_user;
     worker->truth[session->user].count++;
@@ -106,7 +125,7 @@ static void write_down(struct load_worker *worker, const struct load_session *se
 
 void load_send_done(struct load_worker *worker, struct load_session *session, struct load_send *send, uint64_t hash)
 {
-    write_down(worker, session, send, hash);
+    count_truth(worker, session, send, hash);
     worker->stats.counts[LOAD_ACKNOWLEDGED]++;
     load_worker_add_latency(worker, LOAD_SEND_TO_OK, send->intended_us);
     give_back(worker, session, send);
@@ -119,9 +138,9 @@ void load_send_answered(struct load_worker *worker, struct load_session *session
     struct load_send *send = find(worker, session, ok, frame);
     if (send == NULL)
         return;
-    struct load_text text = {worker->run->number, session->index, send->to, send->seq, send->intended_us};
+    struct load_text text = load_send_text(worker, session, send);
     uint64_t hash = load_text_hash(session->index, send->seq, ok->mid.data, (uint32_t)ok->mid.bytes);
-    if (ok->mid.bytes == 0 || ok->mid.bytes > 20)
+    if (!load_wire_is_mid(ok->mid))
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "no mid", frame);
     if (!ok->dup) {
         load_frame_take_entry(worker, session, ok, hash, frame);
@@ -135,8 +154,8 @@ void load_send_answered(struct load_worker *worker, struct load_session *session
 
 static void leave_unknown(struct load_worker *worker, struct load_session *session, struct load_send *send)
 {
-    worker->truth[session->user].unsure++;
-    worker->truth[send->to].unsure += send->to != session->user;
+    worker->truth[session->user].unknown++;
+    worker->truth[send->to].unknown += send->to != session->user;
     give_back(worker, session, send);
 }
 
@@ -156,7 +175,7 @@ void load_send_refused(struct load_worker *worker, struct load_session *session,
     uint64_t after_us = error->retry_after > 0 ? error->retry_after * 1000 : RETRY_US_USUAL;
     bool is_unavailable = load_wire_is(error->code, "unavailable");
     if (!is_busy && !is_unavailable) {
-        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an error that nothing gave cause for", frame);
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "an error without cause", frame);
         return;
     }
     worker->stats.counts[is_limited ? LOAD_RATE_LIMITED : is_busy ? LOAD_BUSY : LOAD_UNAVAILABLE]++;
@@ -175,8 +194,8 @@ void load_send_refused(struct load_worker *worker, struct load_session *session,
         leave_unknown(worker, session, send);
         return;
     }
-    send->state = is_busy ? LOAD_SEND_REFUSED : LOAD_SEND_UNSURE;
-    try_later(worker, session, is_busy ? after_us : RETRY_US_UNSURE);
+    send->state = is_busy ? LOAD_SEND_REFUSED : LOAD_SEND_UNKNOWN;
+    try_later(worker, session, is_busy ? after_us : RETRY_US_UNKNOWN);
 }
 
 static int compare_seq(const void *a, const void *b)
@@ -185,7 +204,7 @@ static int compare_seq(const void *a, const void *b)
     return (*left)->seq < (*right)->seq ? -1 : (*left)->seq > (*right)->seq;
 }
 
-/* Those in `state`, in the order in which they were sent. */
+/* The sends in `state`, in the order in which they were sent. */
 static uint32_t collect(struct load_session *session, uint8_t state, struct load_send **sends)
 {
     uint32_t count = 0;
@@ -196,7 +215,7 @@ static uint32_t collect(struct load_session *session, uint8_t state, struct load
     return count;
 }
 
-/* Nothing was stored, so it is a new send, but for the time at which it was meant to leave. */
+/* Nothing was stored, so each is a new send, except for the time when it was due. */
 static void send_refused_anew(struct load_worker *worker, struct load_session *session)
 {
     struct load_send *sends[LOAD_WINDOW_MAX];
@@ -208,10 +227,10 @@ static void send_refused_anew(struct load_worker *worker, struct load_session *s
     }
 }
 
-static void send_unsure_again(struct load_worker *worker, struct load_session *session)
+static void send_unknown_again(struct load_worker *worker, struct load_session *session)
 {
     struct load_send *sends[LOAD_WINDOW_MAX];
-    uint32_t count = collect(session, LOAD_SEND_UNSURE, sends);
+    uint32_t count = collect(session, LOAD_SEND_UNKNOWN, sends);
     for (uint32_t i = 0; i < count; i++) {
         if (!worker->run->options.has_keys) {
             leave_unknown(worker, session, sends[i]);
@@ -229,8 +248,8 @@ void load_send_resume(struct load_worker *worker, struct load_session *session)
     atomic_store(&session->order_from, session->next_seq);
     for (uint32_t i = 0; i < session->sends_room; i++)
         if (session->sends[i].state == LOAD_SEND_OUT)
-            session->sends[i].state = LOAD_SEND_UNSURE;
-    send_unsure_again(worker, session);
+            session->sends[i].state = LOAD_SEND_UNKNOWN;
+    send_unknown_again(worker, session);
     send_refused_anew(worker, session);
 }
 
@@ -240,6 +259,6 @@ void load_send_retry(struct load_worker *worker, struct load_session *session)
         return;
     load_history_retry(worker, session);
     atomic_store(&session->order_from, session->next_seq);
-    send_unsure_again(worker, session);
+    send_unknown_again(worker, session);
     send_refused_anew(worker, session);
 }

@@ -7,21 +7,17 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "load/proc.h"
+#include "times.h"
 
 #define POLL_MS 20
 #define STOP_MS 20000
-/* One who listens and cannot be looked into is believed after this time. */
+/* If something listens but its process cannot be found, the start counts as done after this time. */
 #define UNSEEN_MS_MAX 2000u
-#define LET_GO_MS 1000
-
-static void sleep_ms(long ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
-}
+#define SILENCE_MS 1000
 
 _Noreturn static void run(const char *command)
 {
@@ -41,7 +37,7 @@ static void signal_all(const struct load_server *server, int signal)
         kill(-server->group, signal);
 }
 
-/* What the shell leaves behind becomes our child: so all of a group can be waited for. True when none of it is left. */
+/* Orphans of the shell become children of this process, so all of a group can be waited for. True if none is left. */
 static bool collect_group(int group, int options)
 {
     int pid;
@@ -56,7 +52,7 @@ static bool collect(const struct load_server *server, int options)
            && (server->group == server->shell || collect_group(server->group, options));
 }
 
-/* `timeout`, for one, makes a group of its own. */
+/* The process that listens may have another group than the shell: `timeout` makes one, for example. */
 static bool find_listener(struct load_server *server, uint16_t port)
 {
     int listener = load_proc_listener(port);
@@ -81,17 +77,18 @@ bool load_server_has_ended(struct load_server *server, char *why, size_t room)
     return true;
 }
 
-/* For some ms after a killed server has ended its listener still takes connections: the kernel takes its ring apart in
- * the background. They would be mistaken for those of the one that is started. */
+/* For some ms after a killed server has ended, its listener still accepts connections: the kernel frees its ring in the
+ * background. Those connections would be taken for those of the new server. */
 static void wait_for_silence(struct load_address *address)
 {
-    for (int ms = 0; ms < LET_GO_MS && load_address_probe(address) == 0; ms++)
-        sleep_ms(1);
+    for (int ms = 0; ms < SILENCE_MS && load_address_probe(address) == 0; ms++)
+        times_sleep_us(1000);
 }
 
 int load_server_start(struct load_server *server_r, const char *command, struct load_address *address)
 {
     char ignored[64];
+    ASSERT(address->count > 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     wait_for_silence(address);
     pid_t pid = fork();
@@ -99,7 +96,7 @@ int load_server_start(struct load_server *server_r, const char *command, struct 
         return -errno;
     if (pid == 0)
         run(command);
-    setpgid(pid, pid); /* the child does it too: whoever is first */
+    setpgid(pid, pid); /* the child does so too: either may be first */
     *server_r = (struct load_server){pid, pid, pid};
     uint32_t unseen_ms = 0;
     for (uint32_t ms = 0; ms < LOAD_SERVER_START_S * 1000; ms += POLL_MS) {
@@ -110,7 +107,7 @@ int load_server_start(struct load_server *server_r, const char *command, struct 
         }
         if (load_server_has_ended(server_r, ignored, sizeof ignored))
             return -ECHILD;
-        sleep_ms(POLL_MS);
+        times_sleep_us(POLL_MS * 1000);
     }
     load_server_kill(server_r);
     return -ETIMEDOUT;
@@ -135,7 +132,7 @@ void load_server_stop(struct load_server *server)
             *server = (struct load_server){0};
             return;
         }
-        sleep_ms(POLL_MS);
+        times_sleep_us(POLL_MS * 1000);
     }
     load_server_kill(server);
 }

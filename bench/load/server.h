@@ -1,7 +1,7 @@
 /*
- * load_server.h: the server as our own child, so that it can be killed in the middle of everything and started again.
- * The command is the shell's, whatever it is made of: it runs in a process group of its own, which is ended as a whole,
- * and so is the group of the process that listens, if that has another. Main thread.
+ * server.h: the server as a child process (--kill-server), so that it can be killed under load and started again. The
+ * command is a shell command. It runs in a process group of its own, which is ended as a whole; if the process that
+ * listens has another group, that is ended too. Main thread.
  */
 #ifndef CHITCHAT_BENCH_LOAD_SERVER_H
 #define CHITCHAT_BENCH_LOAD_SERVER_H
@@ -13,21 +13,21 @@
 
 #define LOAD_SERVER_START_S 60u
 
-/* All 0: none. */
+/* All 0: there is none. */
 struct load_server {
     int shell; /* leads the group */
-    int pid;   /* listens; the shell, if nobody is found who does */
-    int group; /* of the one that listens: most often the shell's */
+    int pid;   /* the process that listens; the shell, if that process cannot be found */
+    int group; /* of the process that listens: most often the shell's */
 };
 
-/* Runs the shell command and waits until something listens at `address`. 0 or -errno (-ETIMEDOUT: nobody listens after
- * LOAD_SERVER_START_S; -ECHILD: it ended), and then nothing of it runs. */
+/* Runs the shell command and waits until a process listens at `address`. 0 or -errno (-ETIMEDOUT: none listens after
+ * LOAD_SERVER_START_S; -ECHILD: the command ended); after an error none of its processes runs. */
 int load_server_start(struct load_server *server_r, const char *command, struct load_address *address);
-/* Whether it has ended, though nobody told it to; collects it and says in `why` how. Then there is none. */
+/* Whether it has ended by itself; then `why` says how, and nothing of it runs any more. */
 bool load_server_has_ended(struct load_server *server, char *why, size_t room);
-/* SIGKILL; returns when it is gone. */
+/* Sends SIGKILL; returns when all its processes have ended. */
 void load_server_kill(struct load_server *server);
-/* SIGTERM, and SIGKILL if it goes on for 20 s. Nothing if there is none. */
+/* Sends SIGTERM, and SIGKILL if it still runs after 20 s. Does nothing if there is none. */
 void load_server_stop(struct load_server *server);
 
 #endif

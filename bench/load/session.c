@@ -1,18 +1,21 @@
-/* load_session.c: a session's connection: connect, upgrade, log in, bytes out and in, end and come back. */
+#include "load/session.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "load/frame.h"
+#include "load/nats.h"
+#include "load/random.h"
 #include "load/run.h"
+#include "load/scenario.h"
+#include "load/wire.h"
+#include "load/worker.h"
 
-#define BACK_US_MIN 20000u /* after an end that was not ours; then as much again by chance */
+#define BACK_US_MIN 20000u /* until a session that was cut off connects again; plus a random time up to the same */
 #define LOGIN_ID 1u
-#define KEPT_BYTES_MAX 8192u /* what an idle session keeps for half a frame */
-
-static uint32_t mask_of(struct load_worker *worker)
-{
-    return (uint32_t)load_random_next(&worker->random);
-}
+#define KEPT_BYTES_MAX 8192u /* the largest input buffer that an idle session keeps */
 
 static void grow(struct load_buffer *buffer, uint32_t bytes)
 {
@@ -37,16 +40,15 @@ void load_session_flush(struct load_worker *worker, struct load_session *session
     if (session->state == LOAD_SESSION_AWAY || session->state == LOAD_SESSION_LEAVING || full.bytes == 0
         || io_is_sending(&session->socket))
         return;
-    session->out = session->flying;
+    session->out = session->in_flight;
     session->out.bytes = 0;
-    session->flying = full;
+    session->in_flight = full;
     io_send(worker->io, &session->socket, &(struct iovec){full.data, full.bytes}, 1);
 }
 
-static void wait_again(struct load_worker *worker, struct load_session *session)
+static uint64_t back_us(struct load_worker *worker)
 {
-    session->due_us = worker->now_us + BACK_US_MIN + load_random_below(&worker->random, BACK_US_MIN);
-    list_append(&worker->waiting, &session->wait_link);
+    return worker->now_us + BACK_US_MIN + load_random_below(&worker->random, BACK_US_MIN);
 }
 
 void load_session_connect(struct load_worker *worker, struct load_session *session)
@@ -60,7 +62,8 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
         load_worker_note_end(worker, strerror(-fd));
         if (worker->phase == LOAD_CONNECT && load_socket_is_hopeless(-fd))
             load_worker_give_up(worker, nth, step, -fd);
-        wait_again(worker, session);
+        session->due_us = back_us(worker);
+        list_append(&worker->waiting, &session->wait_link);
         return;
     }
     session->state = LOAD_SESSION_UPGRADING;
@@ -97,7 +100,7 @@ void load_session_on_closed(struct load_worker *worker, struct load_session *ses
 {
     ASSERT(session->state == LOAD_SESSION_LEAVING);
     session->state = LOAD_SESSION_AWAY;
-    session->in.bytes = session->out.bytes = session->flying.bytes = 0;
+    session->in.bytes = session->out.bytes = session->in_flight.bytes = 0;
     if (worker->phase != LOAD_END)
         list_append(&worker->waiting, &session->wait_link);
 }
@@ -111,10 +114,10 @@ void load_session_lost(struct load_worker *worker, struct load_session *session,
     worker->stats.counts[session->state == LOAD_SESSION_UPGRADING ? LOAD_CONNECT_FAILED : LOAD_CUT_OFF]++;
     if (!may_end && session->state != LOAD_SESSION_UPGRADING)
         load_worker_broken(worker, LOAD_BROKEN_CLOSE, why, (struct span){"", 0});
-    load_session_leave(worker, session, worker->now_us + BACK_US_MIN + load_random_below(&worker->random, BACK_US_MIN));
+    load_session_leave(worker, session, back_us(worker));
 }
 
-void load_session_login(struct load_worker *worker, struct load_session *session)
+static void log_in(struct load_worker *worker, struct load_session *session)
 {
     char name[LOAD_USER_BYTES_MAX], epoch[LOAD_EPOCH_BYTES_MAX + 1] = "";
     struct load_wire_login login = {
@@ -129,7 +132,7 @@ void load_session_login(struct load_worker *worker, struct load_session *session
     }
     login.epoch = span_of(epoch);
     char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
-    session->out.bytes += (uint32_t)load_wire_put_login(out, mask_of(worker), LOGIN_ID, &login);
+    session->out.bytes += (uint32_t)load_wire_put_login(out, load_worker_mask(worker), LOGIN_ID, &login);
     session->state = LOAD_SESSION_LOGGING_IN;
 }
 
@@ -146,9 +149,9 @@ void load_session_set_live(struct load_worker *worker, struct load_session *sess
 static void take_close(struct load_worker *worker, struct load_session *session, struct span payload)
 {
     const uint8_t *code = (const uint8_t *)payload.data;
-    char why[64] = "the server closed it";
+    char why[64] = "the server closed the connection";
     if (payload.bytes >= 2)
-        snprintf(why, sizeof why, "the server closed it with %u", (unsigned)(code[0] << 8 | code[1]));
+        snprintf(why, sizeof why, "the server closed the connection with %u", (unsigned)(code[0] << 8 | code[1]));
     load_session_lost(worker, session, why);
 }
 
@@ -159,20 +162,22 @@ static void take_frame(struct load_worker *worker, struct load_session *session,
     case LOAD_WIRE_CLOSE: take_close(worker, session, frame->payload); return;
     case LOAD_WIRE_PING: {
         char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
-        session->out.bytes += (uint32_t)load_wire_put_pong(out, mask_of(worker), frame->payload);
+        session->out.bytes += (uint32_t)load_wire_put_pong(out, load_worker_mask(worker), frame->payload);
         return;
     }
     case LOAD_WIRE_PONG: return;
-    default: load_worker_broken(worker, LOAD_BROKEN_REPLY, "a frame that the protocol has not", frame->payload); return;
+    default:
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "a frame that the protocol does not have", frame->payload);
+        return;
     }
 }
 
-static bool is_here(const struct load_session *session)
+static bool is_connected(const struct load_session *session)
 {
     return session->state != LOAD_SESSION_AWAY && session->state != LOAD_SESSION_LEAVING;
 }
 
-/* The answer to the upgrade; returns its bytes, 0 if it is not whole. */
+/* The answer to the upgrade; returns its bytes, 0 if it is incomplete. */
 static uint32_t take_head(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
 {
     const char *end = memmem(data, bytes, "\r\n\r\n", 4);
@@ -183,11 +188,11 @@ static uint32_t take_head(struct load_worker *worker, struct load_session *sessi
         load_session_lost(worker, session, "no upgrade");
         return bytes;
     }
-    load_session_login(worker, session);
+    log_in(worker, session);
     return (uint32_t)(end + 4 - data);
 }
 
-/* Takes what is whole; returns the bytes used. */
+/* Takes the frames that are complete; returns the bytes used. */
 static uint32_t take_frames(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
 {
     struct load_wire_frame frame;
@@ -199,21 +204,21 @@ static uint32_t take_frames(struct load_worker *worker, struct load_session *ses
         if (used == 0)
             return 0;
     }
-    while (is_here(session) && used < bytes) {
+    while (is_connected(session) && used < bytes) {
         int64_t frame_bytes = load_wire_read_frame(data + used, bytes - used, &frame);
         if (frame_bytes < 0) {
             load_worker_broken(worker, LOAD_BROKEN_REPLY, "a frame that no server sends", (struct span){"", 0});
-            load_session_lost(worker, session, "its frames make no sense");
+            load_session_lost(worker, session, "the server sent a malformed frame");
         }
         if (frame_bytes <= 0)
             break;
         take_frame(worker, session, &frame);
         used += (uint32_t)frame_bytes;
     }
-    return is_here(session) ? used : bytes;
+    return is_connected(session) ? used : bytes;
 }
 
-/* What it says of order is judged before its bytes go. */
+/* The checks of order borrow the bytes, so they end first. */
 static uint32_t take_whole(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
 {
     uint32_t used = take_frames(worker, session, data, bytes);
@@ -228,7 +233,7 @@ static void keep(struct load_buffer *in, const char *data, uint32_t bytes)
     in->bytes += bytes;
 }
 
-/* What was kept is taken as far as it is whole. */
+/* Takes what is complete of the kept bytes. */
 static void take_kept(struct load_worker *worker, struct load_session *session)
 {
     struct load_buffer *in = &session->in;
@@ -241,7 +246,7 @@ static void take_kept(struct load_worker *worker, struct load_session *session)
     }
 }
 
-/* How many bytes more the kept ones need: of a frame only its own, so that what follows it is read where it lies. */
+/* How many bytes to add to the kept ones: only those of their frame, so that the frames behind it are read in place. */
 static uint32_t missing(const struct load_worker *worker, const struct load_session *session)
 {
     struct load_wire_frame frame;

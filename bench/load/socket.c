@@ -9,13 +9,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+
 static struct sockaddr_in source_of(const struct load_options *options, uint32_t nth)
 {
     uint32_t address = ntohl(options->source_first.s_addr) + nth % options->source_count;
     return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
 }
 
-/* The port is chosen at the connect, so that it need be free for this server only. */
+/* The kernel chooses the port at the connect, so a port in use for another server is no obstacle. */
 static int bind_to_source(const struct load_options *options, uint32_t nth, int fd)
 {
     int on = 1;
@@ -71,6 +73,7 @@ void load_socket_explain(const struct load_options *options, uint32_t nth, enum 
                          char *out, size_t room)
 {
     char from[INET_ADDRSTRLEN] = "";
+    ASSERT(error > 0);
     if (options->source_count > 0) {
         struct sockaddr_in source = source_of(options, nth);
         inet_ntop(AF_INET, &source.sin_addr, from, sizeof from);

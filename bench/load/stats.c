@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/assert.h"
+
 void load_stats_add_counts(struct load_stats *into, const uint64_t *counts)
 {
     for (uint32_t i = 0; i < LOAD_COUNTS; i++)
@@ -74,20 +76,24 @@ static const struct {
 
 const char *load_stats_count_name(enum load_count count)
 {
+    ASSERT(count < LOAD_COUNTS);
     return counts[count].name;
 }
 
 const char *load_stats_count_text(enum load_count count)
 {
+    ASSERT(count < LOAD_COUNTS);
     return counts[count].text;
 }
 
 const char *load_stats_latency_name(enum load_latency latency)
 {
+    ASSERT(latency < LOAD_LATENCIES);
     return latencies[latency].name;
 }
 
 const char *load_stats_latency_text(enum load_latency latency)
 {
+    ASSERT(latency < LOAD_LATENCIES);
     return latencies[latency].text;
 }

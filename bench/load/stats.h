@@ -1,6 +1,6 @@
 /*
- * load_stats.h: what a run counts. A worker counts in its own, without a lock, and publishes now and then; the main
- * thread takes what was published and adds it up.
+ * stats.h: what a run counts. Each worker counts in its own struct, without a lock, and publishes it from time to time;
+ * the main thread adds up what was published. No function here takes a lock.
  */
 #ifndef CHITCHAT_BENCH_LOAD_STATS_H
 #define CHITCHAT_BENCH_LOAD_STATS_H
@@ -17,19 +17,19 @@ enum load_count {
     LOAD_PAGE_MESSAGES,
     LOAD_LOGINS,
     LOAD_DUPLICATE_OKS, /* a resend that the key made safe */
-    LOAD_BUSY,          /* told to try again: the server has no room */
-    LOAD_RATE_LIMITED,  /* told to try again: the user has had its share */
+    LOAD_BUSY,          /* refused for now: the server has no room */
+    LOAD_RATE_LIMITED,  /* refused for now: the user has used up their rate */
     LOAD_UNAVAILABLE,
     LOAD_CONNECT_FAILED,
     LOAD_CUT_OFF, /* the server ended a connection: expected where it is killed, else an error */
     /* Promises that were broken. */
-    LOAD_BROKEN_CHAIN, /* `prev` is not the cursor, or `ts` not above it: something is missing, twice or out of order */
-    LOAD_BROKEN_CONTENT, /* not what was sent, or not to whom, or by whom */
+    LOAD_BROKEN_CHAIN, /* `prev` is not the cursor, or `ts` not above it: an entry is missing, twice or out of order */
+    LOAD_BROKEN_CONTENT, /* not what was sent, or another sender or recipient */
     LOAD_BROKEN_ORDER,   /* two sends of one connection to one recipient, swapped */
-    LOAD_BROKEN_REPLY,   /* an answer that the protocol has not, or to nothing that was asked */
-    LOAD_BROKEN_RESUME,  /* `reset`, `live` before all, a `last` below the cursor */
+    LOAD_BROKEN_REPLY,   /* an answer unknown to the protocol, or to no request */
+    LOAD_BROKEN_RESUME,  /* `reset`, `live` before the end of the replay, a `last` below the cursor */
     LOAD_BROKEN_HISTORY, /* pages that are not the timeline */
-    LOAD_BROKEN_CLOSE,   /* a connection that the server ended though nothing was wrong */
+    LOAD_BROKEN_CLOSE,   /* a connection that the server ended without cause */
     LOAD_BROKEN_COUNT,   /* at the end: connections that did not get exactly what was acknowledged */
     LOAD_COUNTS
 };
@@ -50,12 +50,13 @@ struct load_stats {
 };
 
 void load_stats_merge(struct load_stats *into, const struct load_stats *from);
-/* Half of it each: LOAD_COUNTS counts, LOAD_LATENCIES histograms. */
+/* Each adds one half: LOAD_COUNTS counts, or LOAD_LATENCIES histograms. */
 void load_stats_add_counts(struct load_stats *into, const uint64_t *counts);
 void load_stats_add_latencies(struct load_stats *into, const struct load_histogram *latencies);
 void load_stats_clear(struct load_stats *stats);
+/* How many promises were broken. */
 uint64_t load_stats_broken(const struct load_stats *stats);
-/* For people, and for JSON. */
+/* `name` is for JSON, `text` for people. */
 const char *load_stats_count_name(enum load_count count);
 const char *load_stats_count_text(enum load_count count);
 const char *load_stats_latency_name(enum load_latency latency);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "load/plot.h"
+#include "load/usage.h"
 
 #define MIB (1 << 20)
 
@@ -20,13 +21,12 @@ void load_tables_escape(FILE *file, const char *text)
 
 static void write_late(FILE *file, const struct load_report *report)
 {
-    static const enum load_latency told[] = {LOAD_SEND_TO_OK, LOAD_PAGE, LOAD_CONNECT_TO_LIVE};
-    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
-        if (report->late[told[i]] > 0)
-            fprintf(
-                file,
-                "<p class=d>%s: %llu of the measured time came after it: they are among these, not in the rates.</p>\n",
-                load_stats_latency_text(told[i]), (unsigned long long)report->late[told[i]]);
+    static const enum load_latency shown[] = {LOAD_SEND_TO_OK, LOAD_PAGE, LOAD_CONNECT_TO_LIVE};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        if (report->late[shown[i]] > 0)
+            fprintf(file,
+                    "<p class=d>%s: %llu of the measured time came after it: they count here, not in the rates.</p>\n",
+                    load_stats_latency_text(shown[i]), (unsigned long long)report->late[shown[i]]);
 }
 
 void load_tables_latencies(FILE *file, const struct load_report *report)
@@ -79,12 +79,12 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
     const uint64_t *counts = report->measured.counts;
     double cpu_s = report->after.cpu_s - report->before.cpu_s, cores = cpu_s / report->seconds;
     fputs("<div class=w><table><tr><th>CPU<th>\n", file);
-    if (load_report_knows_server(report)) {
+    if (load_usage_knows_server(report)) {
         fprintf(file, "<tr><td>server, while measuring<td>%.*f cores\n", cores < 0.1 ? 5 : 2, cores);
         write_cost(file, "a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
         write_cost(file, "an entry delivered or replayed", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
         write_cost(file, "a page of history", cpu_s, counts[LOAD_PAGES]);
-        write_cost(file, "a connect, upgrade and login at the start", report->seated.cpu_s - report->idle.cpu_s,
+        write_cost(file, "a connect, upgrade and login at the start", report->logged_in.cpu_s - report->idle.cpu_s,
                    options->connections);
     }
     cores = report->own_cpu_s / report->seconds;
@@ -94,8 +94,8 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
         fprintf(file, "<tr><td>and that it waited for one<td>%.0f %%\n", report->busiest_waited_share * 100);
     fputs("</table></div>\n", file);
     if (report->idle.rss_bytes == 0)
-        fputs("<p class=d>The server's CPU and RSS are told with <code>--server-pid</code>.</p>\n", file);
-    else if (!load_report_knows_server(report))
+        fputs("<p class=d>For the server's CPU and RSS, give <code>--server-pid</code>.</p>\n", file);
+    else if (!load_usage_knows_server(report))
         fputs("<p class=d>The server has ended, so there are no figures of its CPU and memory.</p>\n", file);
 }
 
@@ -113,45 +113,44 @@ static void write_each(FILE *file, const char *what, double each)
         fprintf(file, "<tr><td>a connection: %s<td><td><td>%.0f bytes\n", what, each);
 }
 
-/* What a reader must know of the figure of one connection, or why there is none. */
+/* What a reader must know about the figure of one connection, or why there is none. */
 static void write_why(FILE *file, const struct load_report *report)
 {
     if (report->options->kill_command != NULL)
         fputs("<p class=d>At the end: of the process that was started last.</p>\n", file);
-    if (report->options->connections < LOAD_EACH_CONNECTIONS_MIN)
-        fprintf(file, "<p class=d>With %u connections and more also what one takes.</p>\n", LOAD_EACH_CONNECTIONS_MIN);
-    else if (load_report_was_used(report))
+    if (report->options->connections < LOAD_USAGE_CONNECTIONS_MIN)
+        fprintf(file, "<p class=d>With %u or more connections, also what one takes.</p>\n", LOAD_USAGE_CONNECTIONS_MIN);
+    else if (load_usage_was_used(report))
         fprintf(
             file,
             "<p class=d><b>Used:</b> before the first connection the server had %.1f MiB of its own, more than one "
-            "that has just started: what it got free before is used again, and a connection seems to take less than "
-            "it does.</p>\n",
+            "that has just started: it uses freed memory again, so a connection seems to take less than it does.</p>\n",
             (double)report->idle.own_bytes / MIB);
-    else if (load_report_rss_each(report) <= 0)
-        fputs("<p class=d>Earlier connections' memory was used again: start the server anew to see what one "
-              "takes.</p>\n",
-              file);
+    else if (load_usage_rss_each(report) <= 0)
+        fputs(
+            "<p class=d>Memory of earlier connections was used again: restart the server to see what one takes.</p>\n",
+            file);
 }
 
 void load_tables_memory(FILE *file, const struct load_report *report)
 {
-    uint64_t rss[] = {report->idle.rss_bytes, report->seated.rss_bytes, report->after.rss_bytes};
-    uint64_t tcp[] = {report->idle.tcp_bytes, report->seated.tcp_bytes, report->after.tcp_bytes};
-    uint64_t slab[] = {report->idle.slab_bytes, report->seated.slab_bytes, report->after.slab_bytes};
+    uint64_t rss[] = {report->idle.rss_bytes, report->logged_in.rss_bytes, report->after.rss_bytes};
+    uint64_t tcp[] = {report->idle.tcp_bytes, report->logged_in.tcp_bytes, report->after.tcp_bytes};
+    uint64_t slab[] = {report->idle.slab_bytes, report->logged_in.slab_bytes, report->after.slab_bytes};
     fputs("<div class=w><table><tr><th>memory<th>before<th>all logged in<th>at the end\n", file);
-    if (load_report_knows_server(report))
+    if (load_usage_knows_server(report))
         write_memory(file, "RSS of the server", rss);
     write_memory(file, "the kernel's TCP buffers, whole system", tcp);
     write_memory(file, "its slab (sockets and all else)", slab);
-    if (load_report_knows_server(report))
-        write_each(file, "RSS", load_report_rss_each(report));
-    write_each(file, "the kernel, for both of its ends", load_report_kernel_each(report));
+    if (load_usage_knows_server(report))
+        write_each(file, "RSS", load_usage_rss_each(report));
+    write_each(file, "the kernel, for both of its ends", load_usage_kernel_each(report));
     fputs("</table></div>\n", file);
-    if (load_report_knows_server(report))
+    if (load_usage_knows_server(report))
         write_why(file, report);
 }
 
-/* A word as a shell would take it. */
+/* A word of the command line, quoted for a shell if needed. */
 static void write_word(FILE *file, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,=+@%";
@@ -190,7 +189,7 @@ static void write_who(FILE *file, const struct load_options *options)
 {
     char to[32] = "random users", source[64];
     write_number(file, "connections", options->connections);
-    write_number(file, "users", options->scenario == LOAD_FANOUT ? 2 * options->users : options->users);
+    write_number(file, "users", load_options_connected_users(options));
     if (options->to != LOAD_TO_RANDOM)
         snprintf(to, sizeof to, options->to == LOAD_TO_PARTNER ? "its partner" : "zipf:%.6g", options->zipf);
     if (options->scenario == LOAD_FANOUT)
@@ -198,7 +197,7 @@ static void write_who(FILE *file, const struct load_options *options)
     if (does_send(options))
         write_option(file, "each sends to (--to)", to);
     if (does_send(options) && options->recipients > options->users && options->scenario != LOAD_FANOUT)
-        write_number(file, "of so many (--recipients)", options->recipients);
+        write_number(file, "out of this many (--recipients)", options->recipients);
     if (options->ramp > 0)
         write_number(file, "connects a second (--ramp)", options->ramp);
     if (options->source_count > 0) {
@@ -213,14 +212,14 @@ static void write_what(FILE *file, const struct load_options *options)
     if (options->rate > 0)
         write_number(file, "sends a second, open loop (--rate)", options->rate);
     if (does_send(options) && options->scenario != LOAD_REPLAY)
-        write_number(file, options->scenario == LOAD_HISTORY ? "pages under way (--window)" : "window",
+        write_number(file, options->scenario == LOAD_HISTORY ? "pages in flight (--window)" : "window",
                      options->window);
     if (does_send(options)) {
         write_number(file, "bytes of text", options->text_bytes);
         write_option(file, "keys", options->has_keys ? "yes" : "no");
     }
-    if (options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY)
-        write_number(file, "sends of each before that (--fill)", options->fill);
+    if (load_options_fills(options))
+        write_number(file, "sends of each before the measured time (--fill)", options->fill);
     if (options->scenario == LOAD_HISTORY)
         write_number(file, "messages of a page (--limit)", options->limit);
     if (options->scenario == LOAD_CHURN)

@@ -1,5 +1,5 @@
 /*
- * load_tables.h: the tables of the report's page (load_html.c), and text in it. Main thread.
+ * tables.h: the tables of the report's page (html.h), and text in it. All functions borrow the file. Main thread.
  */
 #ifndef CHITCHAT_BENCH_LOAD_TABLES_H
 #define CHITCHAT_BENCH_LOAD_TABLES_H
@@ -8,9 +8,8 @@
 
 #include "load/report.h"
 
-/* Borrow the file. */
 void load_tables_latencies(FILE *file, const struct load_report *report);
-/* Of a run that ended before it was measured, only what was counted in all. */
+/* Of a run that ended before it was measured only the totals. */
 void load_tables_counts(FILE *file, const struct load_report *report);
 /* CPU of server and generator. */
 void load_tables_cpu(FILE *file, const struct load_report *report);
@@ -19,7 +18,7 @@ void load_tables_memory(FILE *file, const struct load_report *report);
 /* The options and the command line. */
 void load_tables_options(FILE *file, const struct load_report *report);
 
-/* `text` as it shows in a page. */
+/* Writes `text` so that a page shows it as it is. */
 void load_tables_escape(FILE *file, const char *text);
 
 #endif

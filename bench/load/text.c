@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "load/random.h"
 
@@ -17,7 +18,7 @@ static void put(char *out, uint64_t value, uint32_t chars)
     }
 }
 
-/* What a letter stands for, and 64; 0: it is none. */
+/* The value of a letter, plus 64; 0: the character is none of the letters. */
 static const uint8_t digits[256] = {
     ['-'] = 126, 0,  0,   116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 0,   0,   0,   0,   0,   0,  0,
     64,          65, 66,  67,  68,  69,  70,  71,  72,  73,  74,  75,  76,  77,  78,  79,  80,  81,  82, 83,
@@ -25,7 +26,7 @@ static const uint8_t digits[256] = {
     98,          99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115,
 };
 
-/* *marks keeps 64 as long as all are letters. */
+/* *marks keeps its bit 64 as long as all characters are letters. */
 static inline uint64_t get(const char *in, uint32_t chars, uint32_t *marks)
 {
     uint64_t value = 0;
@@ -59,6 +60,7 @@ void load_filler_init(struct load_filler *filler)
 
 void load_text_write(char *out, uint32_t bytes, const struct load_text *text, const struct load_filler *filler)
 {
+    ASSERT(bytes >= LOAD_TEXT_BYTES_MIN && bytes <= LOAD_TEXT_BYTES_MAX);
     uint64_t mixed = mix_of(text);
     put(out + AT_RUN, text->run, 4);
     put(out + AT_FROM, text->from, 4);

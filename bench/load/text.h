@@ -1,7 +1,7 @@
 /*
- * load_text.h: what the generator writes into a message, so that whoever receives it can tell whether it is what was
- * sent: the run, the sending session, the recipient, the session's count, the time when it was meant to leave; then
- * filler that these choose. ASCII letters that no JSON writer escapes. Pure.
+ * text.h: what the generator writes into a message, so that a receiver can check that it is what was sent: the run, the
+ * sending session, the recipient, the session's count of sends, and the time when it was due; then filler that depends
+ * on these. All are ASCII letters that no JSON writer escapes. Pure.
  */
 #ifndef CHITCHAT_BENCH_LOAD_TEXT_H
 #define CHITCHAT_BENCH_LOAD_TEXT_H
@@ -14,11 +14,11 @@
 #define LOAD_KEY_CHARS 14u
 
 struct load_text {
-    uint32_t run;     /* 24 bits: entries of another run are no entries of ours */
+    uint32_t run;     /* 24 bits: the number of the run; entries with another one belong to other runs */
     uint32_t from;    /* 24 bits: the session */
     uint32_t to;      /* 24 bits: the user */
     uint32_t seq;     /* counts the session's sends */
-    uint64_t sent_us; /* 48 bits: since the run began */
+    uint64_t sent_us; /* 48 bits: when it was due, since the run began */
 };
 
 #define LOAD_FILLER_STARTS 512u /* few, so that those bytes stay in the nearest cache */
@@ -27,13 +27,13 @@ struct load_filler {
 };
 
 void load_filler_init(struct load_filler *filler);
-/* Writes `bytes` (LOAD_TEXT_BYTES_MIN to _MAX) to out. */
+/* Writes `bytes` (LOAD_TEXT_BYTES_MIN to LOAD_TEXT_BYTES_MAX) to out. */
 void load_text_write(char *out, uint32_t bytes, const struct load_text *text, const struct load_filler *filler);
-/* False if that is nothing that load_text_write wrote. */
+/* False if load_text_write has not written this. */
 bool load_text_read(const char *in, uint32_t bytes, const struct load_filler *filler, struct load_text *text_r);
-/* The key of a send: its name in the run, LOAD_KEY_CHARS characters. */
+/* Writes the key of a send, unique in the run: LOAD_KEY_CHARS characters. */
 void load_text_write_key(char *out, const struct load_text *text);
-/* What an entry adds to the sum that two sides compare: sender, count and the message's own name. */
+/* What an entry adds to the sum that two sides compare: a hash of sender, count and mid. */
 uint64_t load_text_hash(uint32_t from, uint32_t seq, const char *mid, uint32_t mid_bytes);
 
 #endif

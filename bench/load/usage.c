@@ -1,13 +1,11 @@
-/* load_usage.c: what a run has used: CPU and memory of the server and the kernel, and whether the generator had enough.
- */
-#include <stdio.h>
+#include "load/usage.h"
 
-#include "load/report.h"
+#include <stdio.h>
 
 #define SATURATED_SHARE 0.9
 #define MIB (1 << 20)
 
-bool load_report_is_saturated(const struct load_report *report)
+bool load_usage_is_saturated(const struct load_report *report)
 {
     return report->busiest_share + report->busiest_waited_share > SATURATED_SHARE;
 }
@@ -18,7 +16,7 @@ static void print_cost(const char *what, double cpu_s, uint64_t count)
         printf(", %.2f us %s", cpu_s * 1e6 / (double)count, what);
 }
 
-bool load_report_knows_server(const struct load_report *report)
+bool load_usage_knows_server(const struct load_report *report)
 {
     return report->idle.rss_bytes > 0 && report->after.rss_bytes > 0;
 }
@@ -26,56 +24,60 @@ bool load_report_knows_server(const struct load_report *report)
 static double each(const struct load_report *report, uint64_t before, uint64_t after)
 {
     uint32_t connections = report->options->connections;
-    return connections >= LOAD_EACH_CONNECTIONS_MIN && after > before ? (double)(after - before) / connections : 0;
+    return connections >= LOAD_USAGE_CONNECTIONS_MIN && after > before ? (double)(after - before) / connections : 0;
 }
 
-double load_report_rss_each(const struct load_report *report)
+double load_usage_rss_each(const struct load_report *report)
 {
-    /* Those that only stay are told as they stay; elsewhere the end holds what was sent too, or is another process's.
-     */
+    /* Of idle connections the RSS at the end. Else that would contain what was sent too, or be another process's. */
     bool stays = report->options->scenario == LOAD_IDLE && report->options->kill_command == NULL;
-    return each(report, report->idle.rss_bytes, (stays ? &report->after : &report->seated)->rss_bytes);
+    return each(report, report->idle.rss_bytes, (stays ? &report->after : &report->logged_in)->rss_bytes);
 }
 
-double load_report_kernel_each(const struct load_report *report)
+double load_usage_kernel_each(const struct load_report *report)
 {
     return each(report, report->idle.tcp_bytes + report->idle.slab_bytes,
-                report->seated.tcp_bytes + report->seated.slab_bytes);
+                report->logged_in.tcp_bytes + report->logged_in.slab_bytes);
+}
+
+double load_usage_login_us(const struct load_report *report)
+{
+    return (report->logged_in.cpu_s - report->idle.cpu_s) * 1e6 / report->options->connections;
 }
 
 static void print_rss(const struct load_report *report)
 {
-    double rss = load_report_rss_each(report);
+    double rss = load_usage_rss_each(report);
     printf("  RSS %.1f MiB before, %.1f MiB with all logged in, %.1f MiB at the end",
-           (double)report->idle.rss_bytes / MIB, (double)report->seated.rss_bytes / MIB,
+           (double)report->idle.rss_bytes / MIB, (double)report->logged_in.rss_bytes / MIB,
            (double)report->after.rss_bytes / MIB);
-    if (report->options->connections < LOAD_EACH_CONNECTIONS_MIN)
-        printf("; with %u connections and more also what one takes\n", LOAD_EACH_CONNECTIONS_MIN);
+    if (report->options->connections < LOAD_USAGE_CONNECTIONS_MIN)
+        printf("; with %u or more connections, also what one takes\n", LOAD_USAGE_CONNECTIONS_MIN);
     else if (rss == 0)
-        printf("; earlier connections' memory was used again: start the server anew to see what one takes\n");
+        printf("; memory of earlier connections was used again: restart the server to see what one takes\n");
     else
         printf(": %.0f bytes a connection\n", rss);
-    if (rss > 0 && load_report_was_used(report))
+    if (rss > 0 && load_usage_was_used(report))
         printf("  USED: before the first connection the server had %.1f MiB of its own, more than one that has just\n"
-               "  started: what it got free before is used again, and a connection seems to take less than it does\n",
+               "  started: it uses freed memory again, so a connection seems to take less than it does\n",
                (double)report->idle.own_bytes / MIB);
 }
 
-bool load_report_was_used(const struct load_report *report)
+bool load_usage_was_used(const struct load_report *report)
 {
     return report->options->protocol == LOAD_CHITCHAT && load_proc_was_used(&report->idle);
 }
 
-/* Whole-system figures: what a few connections take is lost in what all else does. */
+/* Figures of the whole system: what a few connections take is lost in the noise. */
 static void print_kernel(const struct load_report *report)
 {
-    const struct load_proc *idle = &report->idle, *seated = &report->seated, *after = &report->after;
-    double grown = load_report_kernel_each(report);
+    const struct load_proc *idle = &report->idle, *logged_in = &report->logged_in, *after = &report->after;
+    double grown = load_usage_kernel_each(report);
     printf(
         "kernel, whole system: TCP buffers %.1f MiB before, %.1f with all logged in, %.1f at the end; slab %.1f, %.1f, "
         "%.1f MiB\n",
-        (double)idle->tcp_bytes / MIB, (double)seated->tcp_bytes / MIB, (double)after->tcp_bytes / MIB,
-        (double)idle->slab_bytes / MIB, (double)seated->slab_bytes / MIB, (double)after->slab_bytes / MIB);
+        (double)idle->tcp_bytes / MIB, (double)logged_in->tcp_bytes / MIB, (double)after->tcp_bytes / MIB,
+        (double)idle->slab_bytes / MIB, (double)logged_in->slab_bytes / MIB, (double)after->slab_bytes / MIB);
     if (grown > 0)
         printf("  %.0f bytes a connection for both of its ends\n", grown);
 }
@@ -94,8 +96,7 @@ static void print_server(const struct load_report *report)
     print_cost("a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
     print_cost("an entry delivered", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
     print_cost("a page", cpu_s, counts[LOAD_PAGES]);
-    printf("\n  %.2f us of CPU for each connect, upgrade and login at the start\n",
-           (report->seated.cpu_s - report->idle.cpu_s) * 1e6 / report->options->connections);
+    printf("\n  %.2f us of CPU for each connect, upgrade and login at the start\n", load_usage_login_us(report));
     print_rss(report);
 }
 
@@ -106,7 +107,7 @@ static void print_own(const struct load_report *report)
     if (report->busiest_waited_share >= 0.01)
         printf(", and it waited %.0f %% for a core", report->busiest_waited_share * 100);
     printf("%s\n",
-           load_report_is_saturated(report) ? ": SATURATED, so these figures may be its, not the server's" : "");
+           load_usage_is_saturated(report) ? ": SATURATED, so these figures may be its limit, not the server's" : "");
 }
 
 void load_usage_print(const struct load_report *report)

@@ -1,6 +1,6 @@
 /*
- * load_wire.h: PROTOCOL as a client writes and reads it: masked frames into a buffer that the caller gives, server
- * frames read where they lie. Nothing is allocated, nothing is kept. Pure.
+ * wire.h: the protocol (PROTOCOL.md) as a client writes it (wire.c) and reads it (wire_read.c). Masked frames are
+ * written to the caller's buffer; server frames are read in place. Nothing is allocated. Pure.
  */
 #ifndef CHITCHAT_BENCH_LOAD_WIRE_H
 #define CHITCHAT_BENCH_LOAD_WIRE_H
@@ -11,10 +11,13 @@
 
 #include "base/span.h"
 
-/* Room for any frame that these write, beside the text. */
+/* Room for any frame that these functions write, beside the text of a send. */
 #define LOAD_WIRE_ROOM 512u
+/* The payload of a control frame (RFC 6455), and a mid (PROTOCOL.md). */
+#define LOAD_WIRE_CONTROL_BYTES_MAX 125u
+#define LOAD_WIRE_MID_CHARS_MAX 20u
 
-/* Each writes a whole masked frame to `out`, with room for it, and returns its bytes. `mask` is the frame's mask. */
+/* Each writes one masked frame to `out`, which has room for it, and returns its bytes. `mask` is the frame's mask. */
 struct load_wire_login {
     struct span user;
     bool has_after;
@@ -23,7 +26,7 @@ struct load_wire_login {
 };
 size_t load_wire_put_login(char *out, uint32_t mask, uint64_t id, const struct load_wire_login *login);
 
-/* The text is left to the caller, who writes `text_bytes` where *text_r says, and then calls load_wire_end_send. */
+/* The caller writes the text, `text_bytes` at *text_r, and then calls load_wire_end_send with what this returned. */
 struct load_wire_send {
     uint64_t id;
     struct span to;
@@ -35,7 +38,9 @@ size_t load_wire_end_send(char *out, char *end, uint32_t mask);
 
 /* `before` 0: the newest. */
 size_t load_wire_put_history(char *out, uint32_t mask, uint64_t id, uint64_t before, uint32_t limit);
-/* Answers a ping: `payload` is its. */
+/* The request `ping`, not the control frame. */
+size_t load_wire_put_ping(char *out, uint32_t mask, uint64_t id);
+/* Answers a ping, whose payload (at most LOAD_WIRE_CONTROL_BYTES_MAX) is repeated. */
 size_t load_wire_put_pong(char *out, uint32_t mask, struct span payload);
 size_t load_wire_put_upgrade(char *out, const char *host);
 
@@ -44,31 +49,37 @@ enum { LOAD_WIRE_TEXT = 1, LOAD_WIRE_CLOSE = 8, LOAD_WIRE_PING = 9, LOAD_WIRE_PO
 struct load_wire_frame {
     uint8_t opcode;
     struct span payload; /* borrows data */
-    size_t wanted_bytes; /* of one that is not whole: with fewer than so many it stays so */
+    size_t wanted_bytes; /* of an incomplete frame: it stays incomplete with fewer bytes than these */
 };
-/* The bytes that the frame takes; 0: it is not whole yet; -1: no server sends this (masked, fragmented, reserved bits).
- */
+/* The bytes of the frame at `data`; 0: it is incomplete; -1: no server sends this (masked, fragmented, reserved bits,
+ * too long). */
 int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_frame *frame_r);
 
-/* An object of the protocol: all fields of all operations, those absent empty or 0. Strings are as on the wire, escapes
- * and all. */
+/* An object of the protocol: the fields of all operations; an absent field is empty or 0. Strings are as on the wire,
+ * with their escapes. */
 struct load_wire_object {
     struct span op, mid, from, to, text, key, code, epoch, user;
     struct span messages; /* the array, with its brackets */
     uint64_t id, ts, prev, last, next, retry_after;
     bool has_id, has_prev, has_ts, has_next, dup, reset, more;
-    bool is_any; /* not one of the two that are read at once: any field may be set */
+    bool is_any; /* read by the general reader: any field may be set */
 };
-/* Reads one object at `at`; returns what follows it, or NULL if it is none. */
+/* Reads one object at `at`; returns what follows it, or NULL if there is none. */
 const char *load_wire_read_object(const char *at, const char *end, struct load_wire_object *object_r);
-/* Goes through the elements of `messages`: *at is NULL at first, and *object is the same for all. False at the end;
- * *is_broken_r if it is no array of objects. */
+/* Reads the next element of `messages`. *at is NULL at first, and *object is the same for all elements. False at the
+ * end; *is_broken_r if `messages` is no array of objects. */
 bool load_wire_next_message(struct span messages, const char **at, struct load_wire_object *object, bool *is_broken_r);
 
-/* In the header, so that the length of a literal is known. */
+/* In the header, so that the compiler knows the length of a literal. */
 static inline bool load_wire_is(struct span span, const char *word)
 {
     return span.bytes == strlen(word) && memcmp(span.data, word, span.bytes) == 0;
+}
+
+/* Whether this may be the mid of a message. */
+static inline bool load_wire_is_mid(struct span mid)
+{
+    return mid.bytes > 0 && mid.bytes <= LOAD_WIRE_MID_CHARS_MAX;
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* load_wire_read.c: what is read: a server's frames, and the flat objects in them, in any order of their fields. */
+/* wire_read.c: what a client reads: frames of the server, and the flat objects in them, in any order of their fields.
+ */
 #include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -32,8 +33,7 @@ int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_fr
     return (int64_t)frame_r->wanted_bytes;
 }
 
-/* The next quote or backslash, or `end`. Most strings are short: sixteen bytes at a time, where they are there to be
- * read. */
+/* The next quote or backslash, or `end`. Sixteen bytes at a time, where so many can be read: most strings are short. */
 static inline const char *find_mark(const char *at, const char *end)
 {
 #ifdef __SSE2__
@@ -63,7 +63,8 @@ static const char *read_string(const char *at, const char *end, struct span *str
     return at + 1;
 }
 
-/* Eight digits at `at`: pairs, then fours, then all, each step for all parts at once. False: other bytes. */
+/* Eight digits at `at`: first pairs are joined, then fours, then all, each step in one operation. False: other bytes.
+ */
 static bool read_eight(const char *at, uint64_t *number_r)
 {
     uint64_t ones = bytes_load_le64(at) ^ UINT64_C(0x3030303030303030);
@@ -87,7 +88,7 @@ static const char *read_number(const char *at, const char *end, uint64_t *number
     return at > begin ? at : NULL;
 }
 
-/* The array of a page, which is read once only, element by element: no field behind it has a bracket. */
+/* The array of a page, to be read later, element by element. No field behind it has a bracket. */
 static const char *skip_messages(const char *at, const char *end, struct span *messages_r)
 {
     const char *last = memrchr(at, ']', (size_t)(end - at));
@@ -97,7 +98,7 @@ static const char *skip_messages(const char *at, const char *end, struct span *m
     return last + 1;
 }
 
-/* An object, whatever it holds. */
+/* An object with any content. */
 static const char *skip_nested(const char *at, const char *end, struct span *nested_r)
 {
     const char *begin = at;
@@ -150,7 +151,7 @@ static const char *read_value(const char *at, const char *end, struct value *val
     }
 }
 
-/* Of the few names that begin alike the lengths differ, or it is one comparison of a word. */
+/* Chosen by the first letter; the names that begin alike differ in length. */
 static struct span *string_field(struct load_wire_object *object, struct span name)
 {
 #define FIELD(field) (load_wire_is(name, #field) ? &object->field : NULL)
@@ -213,7 +214,7 @@ static void take_field(struct load_wire_object *object, struct span name, const 
     }
 }
 
-/* Field by field: for a struct of this size GCC's own way takes longer than the rest of a short object. */
+/* Field by field: GCC's way to clear a struct of this size takes longer than the rest of a short object. */
 static void clear(struct load_wire_object *object)
 {
     static const struct span none = {NULL, 0};
@@ -224,7 +225,8 @@ static void clear(struct load_wire_object *object)
     object->dup = object->reset = object->more = object->is_any = false;
 }
 
-/* -- the two objects that most of the bytes are, in the order in which the server writes their fields -- */
+/* -- the two objects that make up most of the bytes, with their fields in the order in which the server writes them --
+ */
 
 #define SKIP(at, end, literal) skip((at), (end), (literal), sizeof(literal) - 1)
 
@@ -236,7 +238,7 @@ static inline bool skip(const char **at, const char *end, const char *literal, s
     return true;
 }
 
-/* The rest of a string behind its opening quote. False: it has an escape, or no end. */
+/* The rest of a string behind its opening quote. False: the string has an escape, or no end. */
 static inline bool read_plain(const char **at, const char *end, struct span *string_r)
 {
     const char *begin = *at, *mark = find_mark(begin, end);
@@ -253,7 +255,7 @@ static inline bool read_digits(const char **at, const char *end, uint64_t *numbe
     return *at != NULL;
 }
 
-/* A message of a page, or one pushed. NULL: it is something else, or one with escapes. */
+/* A message of a page, or a pushed one. NULL: the object is another one, or has escapes. */
 static const char *read_message(const char *at, const char *end, struct load_wire_object *object)
 {
     static const char op[] = "msg";
@@ -279,7 +281,7 @@ static const char *read_message(const char *at, const char *end, struct load_wir
 
 /* -- any object -- */
 
-/* The server writes no space between tokens, and neither does any that is worth measuring. */
+/* The server writes no space between tokens, so none is accepted. */
 static const char *read_any(const char *at, const char *end, struct load_wire_object *object_r)
 {
     struct span name;
@@ -302,7 +304,7 @@ static const char *read_any(const char *at, const char *end, struct load_wire_ob
     return at < end && *at == '}' ? at + 1 : NULL;
 }
 
-/* What is set before it turns out to be no message is cleared again. */
+/* If the object is no message, the fields that were set before that was known are cleared again. */
 static const char *read_either(const char *at, const char *end, struct load_wire_object *object)
 {
     const char *next = read_message(at, end, object);
@@ -319,13 +321,13 @@ const char *load_wire_read_object(const char *at, const char *end, struct load_w
     return read_either(at, end, object_r);
 }
 
-/* Of messages that follow one another the same fields are set each time: the rest stays as it was cleared. */
+/* Messages in a row set the same fields each time: the others are still clear. */
 static const char *read_another(const char *at, const char *end, struct load_wire_object *object)
 {
     static const struct span none = {NULL, 0};
     if (object->is_any)
         return load_wire_read_object(at, end, object);
-    object->op = object->key = none; /* what one may have and the next may not */
+    object->op = object->key = none; /* fields that a message may have and the next one may not */
     object->prev = 0;
     return read_either(at, end, object);
 }

@@ -1,4 +1,5 @@
-/* load_worker.c: a thread of the generator: its loop and turns, and what it publishes. */
+#include "load/worker.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,16 +7,25 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "load/run.h"
+#include "load/random.h"
+#include "load/scenario.h"
+#include "load/send.h"
 #include "load/slice.h"
+#include "shard/io.h"
 
 #define TURN_US_MAX 10000u
 #define PUBLISH_US 20000u
 #define CONNECTS_PER_TURN 256u
 #define CONNECTING_MAX 512u /* while there is no storm */
 
+uint32_t load_worker_mask(struct load_worker *worker)
+{
+    return (uint32_t)load_random_next(&worker->random);
+}
+
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame)
 {
+    ASSERT(what >= LOAD_BROKEN_FIRST && what < LOAD_COUNTS);
     worker->stats.counts[what]++;
     if (worker->first_broken[0] != '\0')
         return;
@@ -54,6 +64,7 @@ static void end_oldest_check(struct load_worker *worker)
 void load_worker_check_order(struct load_worker *worker, const struct load_session *session,
                              const struct load_text *text, struct span frame)
 {
+    ASSERT(text->from < worker->run->options.connections);
     uint64_t place = ((uint64_t)session->rounds << 32 | session->index) * UINT64_C(0x9e3779b97f4a7c15);
     uint64_t pair = load_random_mix(((uint64_t)text->from << 32 | text->to) + place);
     load_order_prefetch(&worker->order, pair);
@@ -112,7 +123,7 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
     if (result > 0)
         load_session_take(worker, session, data, (uint32_t)result);
     else
-        load_session_lost(worker, session, result == 0 ? "the server ended it" : strerror(-result));
+        load_session_lost(worker, session, result == 0 ? "the server ended the connection" : strerror(-result));
 }
 
 static void on_sent(void *context, struct io_socket *socket, int result)
@@ -205,7 +216,7 @@ static void turn(struct load_worker *worker)
         publish(worker);
 }
 
-static void session_all(struct load_worker *worker)
+static void queue_all(struct load_worker *worker)
 {
     struct load_run *run = worker->run;
     for (uint32_t i = 0; i < worker->session_count; i++) {
@@ -218,7 +229,7 @@ static void session_all(struct load_worker *worker)
     }
 }
 
-static bool is_away(const struct load_worker *worker)
+static bool are_all_away(const struct load_worker *worker)
 {
     for (uint32_t i = 0; i < worker->session_count; i++)
         if (worker->run->sessions[worker->first_session + i].state != LOAD_SESSION_AWAY)
@@ -234,11 +245,11 @@ void *load_worker_main(void *argument)
     atomic_store(&worker->tid, gettid());
     int status = io_open(&worker->io, &options, &handlers, worker);
     if (status != 0) {
-        fprintf(stderr, "chitchat-load: io_uring: %s\n", strerror(-status));
+        fprintf(stderr, "chitchat-load: cannot open an io_uring: %s\n", strerror(-status));
         _Exit(2);
     }
-    session_all(worker);
-    while (worker->phase != LOAD_END || !is_away(worker))
+    queue_all(worker);
+    while (worker->phase != LOAD_END || !are_all_away(worker))
         turn(worker);
     publish(worker);
     io_close_loop(&worker->io);

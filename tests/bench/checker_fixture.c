@@ -7,14 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "load/frame.h"
+#include "load/scenario.h"
+#include "load/wire.h"
+
 #define FRAME_BYTES_MAX 4096u
 
-/* -- the double of shard/io.h; its symbols come first, so that the real ones are left out of the link -- */
+/* -- the double of shard/io.h: the linker finds these symbols first, and so leaves out the real ones -- */
 
 int io_open(struct io **io_r, const struct io_options *options, const struct io_handlers *handlers, void *context)
 {
     (void)io_r, (void)options, (void)handlers, (void)context;
-    return -ENOSYS; /* a fixture has no loop */
+    return -ENOSYS; /* nothing here may run a loop */
 }
 
 void io_close_loop(struct io **io)
@@ -60,7 +64,7 @@ void io_close(struct io *io, struct io_socket *socket)
     (void)io, (void)socket;
 }
 
-/* -- opened and closed -- */
+/* -- open and close -- */
 
 struct fixture *fixture_open(struct load_options options)
 {
@@ -90,7 +94,7 @@ void fixture_close(struct fixture *fixture)
     free(fixture);
 }
 
-/* -- said and heard -- */
+/* -- what the server sends and receives -- */
 
 void fixture_say(struct fixture *fixture, uint32_t session, const char *format, ...)
 {
@@ -104,7 +108,7 @@ void fixture_say(struct fixture *fixture, uint32_t session, const char *format, 
     load_worker_end_order_checks(fixture->worker);
 }
 
-/* A masked frame at `data`; its payload, as a line, is added to `out`. Returns the bytes of the frame. */
+/* Adds the payload of the masked frame at `data` to `out`, as a line. Returns the bytes of the frame. */
 static uint32_t unmask(const char *data, char **out)
 {
     const uint8_t *head = (const uint8_t *)data;
@@ -248,7 +252,7 @@ void fixture_push_entry(struct fixture *fixture, uint32_t session, const struct 
     fixture_say(fixture, session, "{\"op\":\"msg\",%s}", fixture_write_entry(members, sizeof members, entry));
 }
 
-/* -- what was found -- */
+/* -- what the checks have found -- */
 
 uint64_t fixture_broken(const struct fixture *fixture, enum load_count what)
 {

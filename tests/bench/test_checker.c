@@ -1,5 +1,4 @@
-/* The judge of chitchat-load before servers that lie: each lie must be found, and an honest server must be found good.
- */
+/* The checks of chitchat-load against servers that lie: each lie must be found, and an honest server must pass. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +37,7 @@ Test(load_checker, a_gap_is_seen_with_the_next_message)
     struct fixture_sent sent = fixture_send(fixture, 0, 1), next = fixture_send(fixture, 0, 1);
     fixture_answer(fixture, &sent);
     fixture_answer(fixture, &next);
-    fixture->cursors[1] = ++fixture->ts; /* the first one's place, never told */
+    fixture->cursors[1] = ++fixture->ts; /* of the first message, which is never pushed */
     fixture_push(fixture, &next);
     cr_expect_eq(fixture_broken(fixture, LOAD_BROKEN_CHAIN), 1);
     cr_expect_eq(fixture_check(fixture), 1);
@@ -100,7 +99,7 @@ Test(load_checker, a_message_of_others_or_under_a_wrong_name_is_found)
     struct fixture *fixture = fixture_open((struct load_options){0});
     struct fixture_sent sent = fixture_send(fixture, 0, 1), forged = sent;
     fixture_answer(fixture, &sent);
-    forged.to = 2; /* to a connection that is neither's */
+    forged.to = 2; /* to a connection of neither user */
     fixture_push(fixture, &forged);
     cr_expect_eq(fixture_broken(fixture, LOAD_BROKEN_CONTENT), 1);
     forged = sent;
@@ -145,7 +144,7 @@ Test(load_checker, live_before_all_is_replayed_is_found)
     struct fixture *fixture = fixture_open((struct load_options){.has_keys = true});
     struct fixture_sent sent = fixture_send(fixture, 0, 1);
     fixture_answer(fixture, &sent);
-    fixture_log_in(fixture, 1, ++fixture->ts); /* comes back; the entry stands at this ts */
+    fixture_log_in(fixture, 1, ++fixture->ts); /* comes back; the entry has this ts */
     fixture_say(fixture, 1, "{\"op\":\"live\"}");
     cr_expect_eq(fixture_broken(fixture, LOAD_BROKEN_RESUME), 1);
     fixture_close(fixture);

@@ -1,4 +1,4 @@
-/* What is pushed: its place in the timeline, its text, names, mid and key. One lie a test, all else is true. */
+/* What the server pushes: its place in the timeline, its text, names, mid and key. Each test has one lie. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +85,7 @@ Test(load_checker_frames, a_frame_that_goes_on_after_its_object_or_ends_before_i
     for (uint32_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         struct fixture_entry entry = next_entry(fixture);
         snprintf(frame, sizeof frame, formats[i], fixture_write_entry(members, sizeof members, &entry));
-        fixture->cursors[1] = entry.prev; /* not taken */
+        fixture->cursors[1] = entry.prev; /* the entry is not counted */
         fixture_say(fixture, 1, "%s", frame);
         fixture_expect(fixture, LOAD_BROKEN_REPLY, i + 1);
     }
@@ -153,7 +153,7 @@ Test(load_checker_frames, a_message_between_two_others_is_found)
     fixture_close(fixture);
 }
 
-Test(load_checker_frames, a_name_that_nobody_has_is_found_as_sender_and_as_recipient)
+Test(load_checker_frames, a_name_of_no_user_is_found_as_sender_and_as_recipient)
 {
     static const char *const senders[] = {"load-3",  "load-",           "load-0x", "loaf-0",
                                           "load-/:", "load-4294967296", "load-00", ""};
@@ -209,7 +209,7 @@ Test(load_checker_frames, one_mid_at_the_ok_and_another_at_the_message_is_found_
     fixture_close(fixture);
 }
 
-/* Seats 0 and 2 are of user 0, so what session 0 sends comes to session 2 with its key. */
+/* Sessions 0 and 2 belong to user 0, so what session 0 sends comes to session 2 with its key. */
 static struct fixture *open_with_two_connections(bool has_keys)
 {
     return fixture_open((struct load_options){.users = 2, .has_keys = has_keys});

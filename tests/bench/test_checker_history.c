@@ -1,4 +1,4 @@
-/* Pages of history: together they must be what the connection got, in order, in bounds, and as asked for. */
+/* Pages of history: together they must be what the connection got, in order, in bounds, and as requested. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #define FILLED 4u
 #define ASKED_FIRST "{\"op\":\"history\",\"id\":2,\"limit\":50}\n"
 
-/* A fixture whose session 1 has got FILLED messages, has asked for pages, and is to be answered. */
+/* A fixture whose session 1 has got FILLED messages and has asked for pages. */
 struct book {
     struct fixture *fixture;
     struct fixture_entry entries[FILLED + 1]; /* room for one too many */
@@ -22,7 +22,7 @@ static struct book open_filled(uint32_t filled, uint32_t walks)
         fixture_answer(book.fixture, &sent);
         book.entries[i] = fixture_entry_of(book.fixture, 1, &sent);
         fixture_push_entry(book.fixture, 1, &book.entries[i]);
-        book.entries[i].prev = FIXTURE_ABSENT; /* a page has none */
+        book.entries[i].prev = FIXTURE_ABSENT; /* entries of a page have no `prev` */
     }
     fixture_set_phase(book.fixture, LOAD_FILLED);
     fixture_set_phase(book.fixture, LOAD_WARMUP);
@@ -36,7 +36,7 @@ static struct book open_book(void)
     return book;
 }
 
-/* A page of `count` entries from `first` on, and then `more`, the rest of the object. */
+/* Sends a page of `count` entries from `first` on; `more` is the rest of the object. */
 static void say_page(const struct book *book, uint32_t id, uint32_t first, uint32_t count, const char *more)
 {
     char page[FILLED * 300] = "", members[256];
@@ -47,7 +47,7 @@ static void say_page(const struct book *book, uint32_t id, uint32_t first, uint3
     fixture_say(book->fixture, 1, "{\"op\":\"history\",\"id\":%u,\"messages\":[%s]%s}", id, page, more);
 }
 
-/* The same, with the bound that leads on. */
+/* The same, with the bound of the next page. */
 static void say_page_of_more(const struct book *book, uint32_t id, uint32_t first, uint32_t count)
 {
     char more[80];
@@ -55,7 +55,7 @@ static void say_page_of_more(const struct book *book, uint32_t id, uint32_t firs
     say_page(book, id, first, count, more);
 }
 
-/* What was said up to here is true. */
+/* Nothing is broken up to here. */
 static void expect_good(const struct book *book)
 {
     cr_expect_eq(fixture_broken_all(book->fixture), 0, "%s", book->fixture->worker->first_broken);
@@ -146,7 +146,7 @@ Test(load_checker_history, entries_that_change_places_on_a_page_are_found)
     fixture_close(book.fixture);
 }
 
-/* An entry and the one after it now stand at one ts; the sum of all is what it was. */
+/* Gives an entry and the next one the same ts; the sum of all stays what it was. */
 static void put_at_one_ts(struct book *book, uint32_t number)
 {
     book->entries[0].ts -= book->entries[number + 1].ts - book->entries[number].ts;
@@ -199,7 +199,7 @@ Test(load_checker_history, a_page_that_was_not_asked_for_is_found)
 Test(load_checker_history, a_page_that_is_given_twice_is_found)
 {
     struct book book = open_book();
-    fixture_set_phase(book.fixture, LOAD_DRAIN); /* no other is asked for */
+    fixture_set_phase(book.fixture, LOAD_DRAIN); /* no further page is requested */
     say_page(&book, 2, 0, FILLED, ",\"more\":false");
     expect_good(&book);
     say_page(&book, 2, 0, FILLED, ",\"more\":false");
@@ -331,7 +331,7 @@ Test(load_checker_history, a_refused_page_is_asked_for_once_if_the_connection_ha
 
 #define ASKED_SECOND "{\"op\":\"history\",\"id\":3,\"limit\":50}\n"
 
-/* Of two walks; the first has been given half of the timeline, so that the second has begun. */
+/* Two walks; the first has got half of the timeline, so that the second has begun. */
 static struct book open_two_walks(void)
 {
     struct book book = open_filled(FILLED, 2);

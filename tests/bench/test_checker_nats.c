@@ -1,5 +1,5 @@
-/* The judge before a nats-server that lies: it has no chain, but content, order, answers, loss and duplicates are
- * judged as ever. */
+/* The checks against a nats-server that lies: there is no chain, but content, order, answers, loss and duplicates are
+ * checked as ever. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static struct fixture_sent next_publish(struct fixture *fixture)
     return sent;
 }
 
-/* Delivers to session 1 what some generator could have written, and says how often content was found broken. */
+/* Delivers to session 1 a text that a generator could have written; returns how often content was found broken. */
 static uint64_t deliver_text(struct fixture *fixture, struct load_text text, uint32_t bytes)
 {
     char out[128] = "";

@@ -1,10 +1,10 @@
-/* Connections that come back: what their login must know, what is replayed, and when it is over. */
+/* Connections that come back: the answer to their login, what is replayed, and when the replay ends. */
 #include <criterion/criterion.h>
 #include <string.h>
 
 #include "checker_fixture.h"
 
-/* A login that is answered with what an honest server would not say. */
+/* Comes back; the login gets this answer. */
 static void come_back(struct fixture *fixture, uint64_t last, const char *epoch, const char *more)
 {
     fixture_connect(fixture, 1);
@@ -31,7 +31,7 @@ Test(load_checker_resume, a_connection_that_comes_back_says_its_cursor_and_the_e
     fixture_close(fixture);
 }
 
-Test(load_checker_resume, another_data_set_is_found)
+Test(load_checker_resume, another_epoch_is_found)
 {
     struct fixture *fixture = fixture_open((struct load_options){.has_keys = true});
     come_back(fixture, FIXTURE_BASE, "f", "");
@@ -39,7 +39,7 @@ Test(load_checker_resume, another_data_set_is_found)
     fixture_close(fixture);
 }
 
-Test(load_checker_resume, another_data_set_is_found_at_a_first_login_too)
+Test(load_checker_resume, another_epoch_is_found_at_a_first_login_too)
 {
     struct fixture *fixture = fixture_open((struct load_options){0});
     fixture->run.sessions[1].was_in = false;
@@ -48,7 +48,7 @@ Test(load_checker_resume, another_data_set_is_found_at_a_first_login_too)
     fixture_close(fixture);
 }
 
-Test(load_checker_resume, a_login_that_does_not_tell_the_data_set_is_found)
+Test(load_checker_resume, an_answer_to_login_without_epoch_is_found)
 {
     struct fixture *fixture = fixture_open((struct load_options){.has_keys = true});
     come_back(fixture, FIXTURE_BASE, "", "");
@@ -72,7 +72,7 @@ Test(load_checker_resume, a_login_whose_last_is_below_what_was_received_is_found
     fixture_close(fixture);
 }
 
-Test(load_checker_resume, live_that_nobody_asked_for_is_found)
+Test(load_checker_resume, live_without_a_replay_is_found)
 {
     struct fixture *fixture = fixture_open((struct load_options){.has_keys = true});
     fixture_say(fixture, 1, "{\"op\":\"live\"}");
@@ -90,7 +90,7 @@ Test(load_checker_resume, live_that_nobody_asked_for_is_found)
 
 #define FILLED 3u
 
-/* Seat 1 has got FILLED messages, which are its timeline, and has come back to be given them once more. */
+/* Session 1 has got FILLED messages, which are its timeline, and has come back to get them again. */
 static struct fixture *open_replay(struct fixture_entry *entries)
 {
     struct fixture *fixture = fixture_open((struct load_options){.scenario = LOAD_REPLAY});

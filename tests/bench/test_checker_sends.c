@@ -1,4 +1,4 @@
-/* What a send is answered with: `ok`, `dup`, an error; and what is known of it at the end if it is not. */
+/* Answers to a send: `ok`, `dup`, an error; and the check at the end of a send without an answer. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +78,7 @@ Test(load_checker_sends, dup_for_what_was_sent_once_is_found)
     fixture_close(fixture);
 }
 
-/* A send whose `ok` the connection did not live to see: it is stored, replayed, and sent again with the same key. */
+/* A send whose connection ended before its `ok`: it is stored, replayed, and sent again with the same key. */
 static struct fixture_sent resend(struct fixture *fixture)
 {
     struct fixture_sent sent = fixture_send(fixture, 0, 1);
@@ -129,16 +129,16 @@ Test(load_checker_sends, a_send_that_is_stored_twice_is_found_at_the_end)
     fixture_close(fixture);
 }
 
-Test(load_checker_sends, a_refused_send_is_sent_anew_and_then_no_dup_either)
+Test(load_checker_sends, a_refused_send_is_sent_as_a_new_one_and_then_no_dup_either)
 {
     struct fixture *fixture = fixture_open((struct load_options){.has_keys = true});
     struct fixture_sent sent = fixture_send(fixture, 0, 1);
     say_error(fixture, &sent, "busy");
     fixture_expect(fixture, LOAD_BROKEN_REPLY, 0);
     load_send_retry(fixture->worker, &fixture->run.sessions[0]);
-    struct fixture_sent anew = fixture_sent_of(fixture_hear(fixture, 0), 0, 1);
-    cr_expect_str_neq(anew.key, sent.key);
-    say_ok(fixture, &anew, ",\"ts\":1001,\"mid\":\"m\",\"dup\":true");
+    struct fixture_sent again = fixture_sent_of(fixture_hear(fixture, 0), 0, 1);
+    cr_expect_str_neq(again.key, sent.key);
+    say_ok(fixture, &again, ",\"ts\":1001,\"mid\":\"m\",\"dup\":true");
     fixture_expect(fixture, LOAD_BROKEN_REPLY, 1);
     fixture_close(fixture);
 }
@@ -153,7 +153,7 @@ Test(load_checker_sends, a_refused_send_that_is_acknowledged_after_all_is_found)
     fixture_close(fixture);
 }
 
-Test(load_checker_sends, an_error_that_nothing_gave_cause_for_is_found)
+Test(load_checker_sends, an_error_without_cause_is_found)
 {
     static const char *const codes[] = {"bad_json",      "bad_request",  "unknown_op",
                                         "not_logged_in", "too_large",    "already_logged_in",
@@ -177,19 +177,19 @@ static struct fixture_sent leave_one_unsure(struct fixture *fixture, uint32_t st
         fixture_answer(fixture, &sent);
         fixture_push(fixture, &sent);
     }
-    struct fixture_sent unsure = fixture_send(fixture, 0, 1);
-    say_error(fixture, &unsure, "unavailable");
+    struct fixture_sent unknown = fixture_send(fixture, 0, 1);
+    say_error(fixture, &unknown, "unavailable");
     fixture_expect(fixture, LOAD_BROKEN_REPLY, 0);
     cr_expect_eq(fixture->worker->gauges.unanswered, 0);
-    return unsure;
+    return unknown;
 }
 
 Test(load_checker_sends, a_send_of_unknown_outcome_may_have_been_stored_or_not)
 {
     struct fixture *fixture = fixture_open((struct load_options){0});
-    struct fixture_sent unsure = leave_one_unsure(fixture, 2);
+    struct fixture_sent unknown = leave_one_unsure(fixture, 2);
     cr_expect_eq(fixture_check(fixture), 0);
-    fixture_push(fixture, &unsure);
+    fixture_push(fixture, &unknown);
     cr_expect_eq(fixture_check(fixture), 0);
     fixture_close(fixture);
 }
@@ -197,9 +197,9 @@ Test(load_checker_sends, a_send_of_unknown_outcome_may_have_been_stored_or_not)
 Test(load_checker_sends, more_entries_than_sends_of_unknown_outcome_are_found)
 {
     struct fixture *fixture = fixture_open((struct load_options){0});
-    struct fixture_sent unsure = leave_one_unsure(fixture, 2);
-    fixture_push(fixture, &unsure);
-    fixture_push(fixture, &unsure);
+    struct fixture_sent unknown = leave_one_unsure(fixture, 2);
+    fixture_push(fixture, &unknown);
+    fixture_push(fixture, &unknown);
     cr_expect_eq(fixture_check(fixture), 1);
     fixture_close(fixture);
 }
@@ -210,8 +210,8 @@ Test(load_checker_sends, a_send_of_unknown_outcome_does_not_hide_the_loss_of_two
     struct fixture_sent first = fixture_send(fixture, 0, 1), second = fixture_send(fixture, 0, 1);
     fixture_answer(fixture, &first);
     fixture_answer(fixture, &second);
-    struct fixture_sent unsure = leave_one_unsure(fixture, 0);
-    fixture_push(fixture, &unsure);
+    struct fixture_sent unknown = leave_one_unsure(fixture, 0);
+    fixture_push(fixture, &unknown);
     cr_expect_eq(fixture_check(fixture), 1);
     fixture_close(fixture);
 }

@@ -1,4 +1,4 @@
-/* What comes before any JSON: the upgrade, frames that no server sends, and connections that end. */
+/* What comes below the JSON: the upgrade, frames that no server sends, and connections that end. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 #define TEXT 0x81
 
-/* Bytes of the server, as they come out of the socket. */
+/* Bytes of the server, as the socket gives them. */
 static void give(struct fixture *fixture, uint32_t session, const void *data, size_t bytes)
 {
     load_session_take(fixture->worker, &fixture->run.sessions[session], data, (uint32_t)bytes);
@@ -149,9 +149,9 @@ Test(load_checker_session, a_close_without_cause_is_found)
     struct fixture *fixture = fixture_open((struct load_options){0});
     give(fixture, 1, "\x88\x02\x03\xe9", 4);
     fixture_expect(fixture, LOAD_BROKEN_CLOSE, 1);
-    cr_expect_not_null(strstr(fixture->worker->first_broken, "closed it with 1001"), "%s",
+    cr_expect_not_null(strstr(fixture->worker->first_broken, "closed the connection with 1001"), "%s",
                        fixture->worker->first_broken);
-    load_session_lost(fixture->worker, &fixture->run.sessions[2], "the server ended it");
+    load_session_lost(fixture->worker, &fixture->run.sessions[2], "the server ended the connection");
     fixture_expect(fixture, LOAD_BROKEN_CLOSE, 2);
     cr_expect_eq(fixture_broken(fixture, LOAD_CUT_OFF), 2);
     fixture_close(fixture);
@@ -166,7 +166,7 @@ Test(load_checker_session, a_server_that_is_killed_may_end_connections_and_so_ma
     fixture_close(fixture);
     fixture = fixture_open((struct load_options){0});
     fixture->worker->phase = LOAD_END;
-    load_session_lost(fixture->worker, &fixture->run.sessions[1], "the server ended it");
+    load_session_lost(fixture->worker, &fixture->run.sessions[1], "the server ended the connection");
     fixture_expect(fixture, LOAD_BROKEN_CLOSE, 0);
     fixture_close(fixture);
 }

@@ -1,8 +1,13 @@
-/* Two sends that change places are seen also where much comes between, and pairs are not mistaken for each other. */
+/* Two sends that change places are found even with many entries between them, and pairs are not mistaken for each
+ * other. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "load/order.h"
 #include "load/run.h"
+#include "load/session.h"
+#include "load/text.h"
+#include "load/worker.h"
 
 static struct load_run *open_run(uint32_t connections, uint32_t window)
 {
@@ -55,7 +60,7 @@ Test(load_order, sends_that_change_places_are_seen_with_all_windows_full_between
 
 Test(load_order, different_pairs_are_not_mistaken_for_one)
 {
-    /* Recipient and sender, twice: alike in 46 bits of a hash that was once used. */
+    /* Two pairs of recipient and sender whose hashes, of an earlier hash function, were equal in 46 bits. */
     static const uint32_t pairs[][4] = {
         {2289, 95, 4461, 2420},   {4386, 5435, 4519, 91},   {3484, 1976, 4138, 3589},
         {3541, 4960, 5889, 3063}, {2703, 1129, 5796, 4148}, {272, 4389, 4725, 5600},
@@ -75,7 +80,7 @@ Test(load_order, the_count_before_is_given_until_the_pair_gives_way_to_newer_one
     cr_assert_eq(load_order_open(&order, 1), 0);
     cr_expect_eq(load_order_swap(&order, 7, 1), 0);
     cr_expect_eq(load_order_swap(&order, 7, 5), 1);
-    for (uint32_t i = 1; i < LOAD_ORDER_WAYS; i++) /* all of one set: below 2^32 all are */
+    for (uint32_t i = 1; i < LOAD_ORDER_WAYS; i++) /* all below 2^32 are of one set */
         cr_expect_eq(load_order_swap(&order, 100 + i, i), 0);
     cr_expect_eq(load_order_swap(&order, 7, 6), 5, "as many as a set holds");
     cr_expect_eq(load_order_swap(&order, 200, 1), 0);

@@ -1,16 +1,17 @@
-/* The page of chitchat-load: what it says of which run, and its lines over time. */
+/* The page of chitchat-load: what it says about which run, and its lines over time. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "load/html.h"
 #include "load/report.h"
 
 static char *const words[] = {(char *)(uintptr_t) "chitchat-load", (char *)(uintptr_t) "--kill-server",
                               (char *)(uintptr_t) "it's <here>", (char *)(uintptr_t) "127.0.0.1:80"};
 
-/* A run of 2 s on a server that is known: 100 sends a second, each answered after 1 ms. */
+/* A run of 2 s on a server whose process is known. */
 static struct load_report *make_report(struct load_options *options)
 {
     struct load_report *report = calloc(1, sizeof *report);
@@ -24,9 +25,9 @@ static struct load_report *make_report(struct load_options *options)
     report->seconds = 2;
     report->is_complete = true;
     report->idle = (struct load_proc){.cpu_s = 1, .rss_bytes = 1000000, .tcp_bytes = 1000000, .slab_bytes = 4000000};
-    report->seated =
+    report->logged_in =
         (struct load_proc){.cpu_s = 1.2, .rss_bytes = 1600000, .tcp_bytes = 11000000, .slab_bytes = 14000000};
-    report->before = report->after = report->seated;
+    report->before = report->after = report->logged_in;
     return report;
 }
 
@@ -45,7 +46,7 @@ static char *page_of(struct load_report *report)
 {
     char path[] = "/tmp/test-load-page-XXXXXX", *page = calloc(1, 1 << 20);
     int fd = mkstemp(path);
-    cr_assert(fd >= 0 && page != NULL && load_report_write_html(report, path));
+    cr_assert(fd >= 0 && page != NULL && load_html_write(report, path));
     cr_assert(read(fd, page, (1 << 20) - 1) > 0);
     close(fd);
     unlink(path);
@@ -92,7 +93,7 @@ Test(load_page, a_run_of_one_interval_has_its_plots)
     free(page);
 }
 
-Test(load_page, kills_and_storms_stand_in_the_plots_and_in_words)
+Test(load_page, kills_and_storms_are_in_the_plots_and_in_the_text)
 {
     struct load_options options = {.scenario = LOAD_STORM, .kill_command = "serve", .kill_every_s = 1};
     struct load_report *report = make_report(&options);
@@ -112,7 +113,7 @@ Test(load_page, kills_and_storms_stand_in_the_plots_and_in_words)
     free(page);
 }
 
-Test(load_page, idle_connections_are_told_by_what_one_takes)
+Test(load_page, idle_connections_show_what_one_takes)
 {
     struct load_options options = {.scenario = LOAD_IDLE};
     struct load_report *report = make_report(&options);
@@ -126,19 +127,19 @@ Test(load_page, idle_connections_are_told_by_what_one_takes)
     free(page);
 }
 
-Test(load_page, memory_of_a_connection_is_told_only_where_it_can_be_known)
+Test(load_page, memory_of_a_connection_is_shown_only_if_it_is_known)
 {
     struct load_options options = {.scenario = LOAD_IDLE};
     struct load_report *report = make_report(&options);
     options.connections = 999;
     char *page = page_of(report);
-    cr_expect(has(page, "With 1000 connections and more also what one takes"));
+    cr_expect(has(page, "With 1000 or more connections, also what one takes"));
     cr_expect_not(has(page, "<span>RSS of the server a connection"));
     free(page);
     report = make_report(&options);
     report->after.rss_bytes = report->idle.rss_bytes;
     page = page_of(report);
-    cr_expect(has(page, "start the server anew"));
+    cr_expect(has(page, "restart the server"));
     free(page);
     report = make_report(&options);
     report->after.rss_bytes = 0;
@@ -147,7 +148,7 @@ Test(load_page, memory_of_a_connection_is_told_only_where_it_can_be_known)
     free(page);
 }
 
-Test(load_page, a_run_that_was_not_measured_has_no_figures_but_its_judgement)
+Test(load_page, a_run_that_was_not_measured_has_no_figures_but_its_verdict)
 {
     struct load_options options = {.scenario = LOAD_PAIRS, .rate = 5};
     struct load_report *report = make_report(&options);
@@ -162,7 +163,7 @@ Test(load_page, a_run_that_was_not_measured_has_no_figures_but_its_judgement)
     free(page);
 }
 
-Test(load_page, sends_that_were_due_and_had_not_left_are_told_first)
+Test(load_page, sends_that_were_due_and_had_not_left_are_reported_first)
 {
     struct load_options options = {.scenario = LOAD_PAIRS, .rate = 1000, .window = 1};
     struct load_report *report = make_report(&options);

@@ -1,4 +1,4 @@
-/* The parts of chitchat-load that compute: histogram, chance, text, options, and what is said on the way. */
+/* Parts of chitchat-load: histogram, random numbers, text, options, the progress line and error texts. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <math.h>
@@ -8,10 +8,12 @@
 
 #include "load/histogram.h"
 #include "load/options.h"
+#include "load/progress.h"
 #include "load/random.h"
-#include "load/report.h"
 #include "load/run.h"
+#include "load/socket.h"
 #include "load/text.h"
+#include "load/worker.h"
 
 Test(load_histogram, every_value_lies_in_its_bucket_and_is_known_to_a_sixtieth)
 {
@@ -121,9 +123,9 @@ Test(load_options, each_default_is_what_the_help_says)
     cr_expect(options.window == 1 && options.rate == 0 && options.text_bytes == 64 && options.threads == 1
               && !options.has_keys);
     cr_assert_eq(parse(&options, "--rate 1000 --connections 10 127.0.0.1:8080"), 0);
-    cr_expect_eq(options.window, LOAD_WINDOW_MAX, "an open loop is not held back by a window");
+    cr_expect_eq(options.window, LOAD_WINDOW_MAX, "a window does not hold back an open loop");
     cr_assert_eq(parse(&options, "--scenario storm 127.0.0.1:8080"), 0);
-    cr_expect(options.has_keys, "who comes back sends again");
+    cr_expect(options.has_keys, "a session that comes back sends again");
 }
 
 Test(load_options, what_makes_no_sense_is_refused)
@@ -194,7 +196,7 @@ Test(load_options, an_address_is_ipv4_ipv6_or_a_name)
     cr_expect_eq(options.address.port, 8080);
 }
 
-/* What is said on stderr of these words. */
+/* What these options print on stderr. */
 static const char *complaint_of(const char *words, char *out, size_t room)
 {
     struct load_options options;
@@ -210,7 +212,7 @@ static const char *complaint_of(const char *words, char *out, size_t room)
     return out;
 }
 
-Test(load_options, a_number_out_of_range_is_told_its_range)
+Test(load_options, a_number_out_of_range_is_refused_with_its_range)
 {
     char said[500];
     cr_expect_str_eq(complaint_of("--window 2.5 127.0.0.1:80", said, sizeof said),
@@ -219,7 +221,7 @@ Test(load_options, a_number_out_of_range_is_told_its_range)
                      "chitchat-load: --duration must be a number from 0.1 to 864000; see --help\n");
 }
 
-Test(load_progress, what_is_not_known_is_a_dash_and_trouble_is_told_apart)
+Test(load_progress, what_is_not_known_is_a_dash_and_kinds_of_trouble_stand_apart)
 {
     char line[200];
     struct load_progress progress = {.phase = "connect", .what = "logins", .per_s = -1, .done = 0.5, .live = 3};
@@ -237,7 +239,7 @@ Test(load_progress, what_is_not_known_is_a_dash_and_trouble_is_told_apart)
     cr_expect_str_eq(line, "connect [########..");
 }
 
-Test(load_socket, what_the_machine_refuses_is_told_with_what_to_do)
+Test(load_socket, what_the_machine_refuses_is_explained_with_what_to_do)
 {
     struct load_options options;
     char said[LOAD_OBSTACLE_BYTES];
@@ -253,7 +255,7 @@ Test(load_socket, what_the_machine_refuses_is_told_with_what_to_do)
     cr_expect(load_socket_is_hopeless(EACCES) && !load_socket_is_hopeless(ECONNREFUSED));
 }
 
-/* What was counted of one thing that was meant to begin at `since_us` and is answered at 500, in the phase. */
+/* Counts the latency of a send that was due at `since_us` and is answered at 500, in this phase. */
 static void add_latency(struct load_run *run, enum load_phase phase, uint64_t since_us)
 {
     run->workers[0].phase = phase;
@@ -261,7 +263,7 @@ static void add_latency(struct load_run *run, enum load_phase phase, uint64_t si
     load_worker_add_latency(&run->workers[0], LOAD_SEND_TO_OK, since_us);
 }
 
-Test(load_latency, it_is_measured_by_when_it_was_meant_to_begin)
+Test(load_latency, it_is_measured_by_when_its_send_was_due)
 {
     struct load_run *run = calloc(1, sizeof *run);
     run->options = (struct load_options){.threads = 1, .connections = 1, .users = 1, .recipients = 2, .window = 1};
@@ -271,7 +273,7 @@ Test(load_latency, it_is_measured_by_when_it_was_meant_to_begin)
     cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 0, "nothing is measured yet");
     atomic_store(&run->measured_from_us, 100);
     add_latency(run, LOAD_MEASURE, 99);
-    cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 0, "meant for the warm-up");
+    cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 0, "due in the warm-up");
     add_latency(run, LOAD_WARMUP, 100);
     add_latency(run, LOAD_MEASURE, 100);
     cr_expect_eq(worker->measured[LOAD_SEND_TO_OK].count, 2);

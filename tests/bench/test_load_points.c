@@ -1,15 +1,16 @@
-/* The intervals of a run: they cover the measured time to its end, and a kill stands between two of them. */
+/* The intervals of a run: they cover the measured time to its end, and a kill ends one. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "load/interval.h"
+#include "load/report.h"
 
 #define TICK_US 50000u
 
 struct fixture {
     struct load_options options;
     struct load_report report;
-    struct load_interval pulse;
+    struct load_interval interval;
     struct load_stats fresh[2];
 };
 
@@ -18,8 +19,8 @@ static struct fixture *open_fixture(double duration_s)
     struct fixture *fixture = calloc(1, sizeof *fixture);
     fixture->options.duration_s = duration_s;
     fixture->report.options = &fixture->options;
-    fixture->pulse.report = &fixture->report;
-    load_interval_begin(&fixture->pulse, LOAD_MEASURE, 0);
+    fixture->interval.report = &fixture->report;
+    load_interval_begin(&fixture->interval, LOAD_MEASURE, 0);
     return fixture;
 }
 
@@ -34,7 +35,7 @@ static void pass(struct fixture *fixture, uint64_t from_us, uint64_t until_us)
 {
     fixture->fresh[1].counts[LOAD_ACKNOWLEDGED] = 1;
     for (uint64_t now_us = from_us + TICK_US; now_us <= until_us; now_us += TICK_US)
-        load_interval_add(&fixture->pulse, fixture->fresh, now_us);
+        load_interval_add(&fixture->interval, fixture->fresh, now_us);
 }
 
 static double sends_of(const struct fixture *fixture)
@@ -53,9 +54,9 @@ Test(load_points, they_cover_the_measured_time_to_its_end_and_none_is_too_short)
     for (uint32_t ms = 100; ms <= 3000; ms += 50) {
         struct fixture *fixture = open_fixture(ms / 1000.0);
         double from_s = 0;
-        load_interval_watch(&fixture->pulse, UINT64_C(1000) * ms);
+        load_interval_watch(&fixture->interval, UINT64_C(1000) * ms);
         pass(fixture, 0, UINT64_C(1000) * ms);
-        load_interval_end(&fixture->pulse, UINT64_C(1000) * ms);
+        load_interval_end(&fixture->interval, UINT64_C(1000) * ms);
         cr_assert(fixture->report.point_count > 0);
         for (uint32_t i = 0; i < fixture->report.point_count; i++) {
             double at_s = fixture->report.points[i].at_s;
@@ -72,13 +73,13 @@ Test(load_points, they_cover_the_measured_time_to_its_end_and_none_is_too_short)
 Test(load_points, the_time_without_a_server_is_an_interval_of_its_own)
 {
     struct fixture *fixture = open_fixture(2);
-    load_interval_watch(&fixture->pulse, 600000);
+    load_interval_watch(&fixture->interval, 600000);
     pass(fixture, 0, 600000);
-    /* What was under way at the kill comes in after it, when the server is back: it belongs to the time before. */
-    load_interval_add(&fixture->pulse, fixture->fresh, 1100000);
-    load_interval_end(&fixture->pulse, 600000);
-    load_interval_end(&fixture->pulse, 1100000);
-    load_interval_end(&fixture->pulse, 1100000);
+    /* Answers from before the kill are published when the server is back: they belong to the time before. */
+    load_interval_add(&fixture->interval, fixture->fresh, 1100000);
+    load_interval_end(&fixture->interval, 600000);
+    load_interval_end(&fixture->interval, 1100000);
+    load_interval_end(&fixture->interval, 1100000);
     cr_assert_eq(fixture->report.point_count, 3);
     const struct load_point *points = fixture->report.points;
     cr_expect_float_eq(points[0].at_s, 0.25, 1e-9);

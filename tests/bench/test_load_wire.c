@@ -1,4 +1,5 @@
-/* What the judge reads: each object lies at the very end of its own memory, so that a sanitizer sees a step beyond. */
+/* The reader of frames and objects. Each object ends where its memory ends, so that a sanitizer finds a read beyond it.
+ */
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -134,7 +135,7 @@ static void check_same(const struct load_wire_object *one, const struct load_wir
     cr_assert(one->has_ts == other->has_ts && one->has_prev == other->has_prev, "%s", json);
 }
 
-/* The same fields behind one that nobody knows are read the general way. */
+/* The same fields behind an unknown one: the general reader reads them. */
 static void check_as_behind_unknown(const char *json)
 {
     char behind[512];
@@ -173,7 +174,7 @@ Test(load_wire, a_message_as_the_server_writes_it_is_read_as_one_in_any_order_wh
     }
 }
 
-Test(load_wire, of_messages_in_a_row_each_is_as_if_it_were_alone)
+Test(load_wire, messages_in_a_row_are_read_as_each_is_alone)
 {
     static const char *const messages[] = {
         "{\"ts\":3,\"mid\":\"m\",\"from\":\"a\",\"to\":\"b\",\"text\":\"t\"}",
@@ -199,7 +200,7 @@ Test(load_wire, of_messages_in_a_row_each_is_as_if_it_were_alone)
     }
 }
 
-Test(load_wire, a_frame_tells_what_it_wants_until_it_is_whole)
+Test(load_wire, an_incomplete_frame_says_how_many_bytes_it_wants)
 {
     static const size_t payloads[] = {0, 1, 125, 126, 65535, 65536};
     static char bytes[10 + 65536];

@@ -38,9 +38,9 @@ export const directions = {
     "src/durability"],
 
   // The load generator knows the wire, not the server.
-  "bench/load": ["src/base", "shard/io.h"],
+  "bench/load": ["src/base", "shard/io.h", "bench/times.h"],
   bench: ["src/base", "bench/load", "shard/io.h", "storage/record.h", "storage/datadir/datadir.h", "storage/runs/run.h"],
-  "bench/micro": ["src/base", "src/protocol", "shard", "storage/wal", "storage/memtable", "storage/runs"],
+  "bench/micro": ["src/base", "bench/times.h", "src/protocol", "shard", "storage/wal", "storage/memtable", "storage/runs"],
 };
 
 // Libraries, and who may include them.

@@ -1,4 +1,4 @@
-// chitchat-load before servers that lie, in each scenario: it says which promise was broken, and ends with 1.
+// chitchat-load against servers that lie, in each scenario: it says which promise was broken, and ends with 1.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
@@ -9,7 +9,7 @@ import { BIN, makeDataDir, removeDataDir, Server, sleep } from "./lib/server.mjs
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
 
-// Each run has users of its own, as several go on at a time: where something is missing the judge waits a while for it.
+// Several runs at a time, each with its own users: if an entry is missing, chitchat-load waits a while for it.
 const AT_A_TIME = { concurrency: 6 };
 let server;
 let runs = 0;
@@ -23,17 +23,17 @@ async function through(lie, args, onSpawn) {
   }
 }
 
-// `lie` is asked until it gives something, that is once, or ever again. What the judge says must match `word`, and nothing
-// be verified.
+// `lie` is called until it returns a lie; with `isRepeated` it may lie again and again. The output must match `word`, and must not say
+// `verified`.
 async function foundOut(args, lie, word, isRepeated = false) {
-  let isTold = false;
+  let hasLied = false;
   const counted = (object, link) => {
-    const instead = isTold && !isRepeated ? undefined : lie(object, link);
-    isTold ||= instead !== undefined;
+    const instead = hasLied && !isRepeated ? undefined : lie(object, link);
+    hasLied ||= instead !== undefined;
     return instead;
   };
   const end = await through(counted, args);
-  assert.ok(isTold, "the lie was told");
+  assert.ok(hasLied, "the server has lied");
   assert.equal(end.status, 1, end.stdout + end.stderr);
   assert.match(end.stdout, word);
   assert.doesNotMatch(end.stdout, /^verified/m);
@@ -43,7 +43,7 @@ const changed = (message) => ({ ...message, text: message.text.slice(0, 40) + (m
 const renamed = (message) => ({ ...message, mid: `${message.mid.slice(0, -1)}${message.mid.endsWith("A") ? "B" : "A"}` });
 const bytes = (...values) => Buffer.from(values);
 
-// The tenth that is an `op`, when all is under way.
+// Lies with the tenth object of this `op`, when the run has begun.
 const tenth = (op, lie) => {
   let seen = 0;
   return (object) => (object.op === op && ++seen >= 10 ? lie(object) : undefined);
@@ -71,8 +71,8 @@ const pairs = {
   },
 };
 
-// What is dropped at the very end leaves no gap in any chain. Patience is long, so the run is interrupted when nothing
-// comes any more; what counts here is what it then says.
+// What is dropped at the very end leaves no gap in any chain. chitchat-load waits long for it, so the test interrupts the run when
+// nothing comes any more, and checks the report.
 async function keepsTheTail() {
   let [chosen, seen, dropped, heardAt] = [0, 0, 0, 0];
   const keepTail = (object, link) => {
@@ -107,7 +107,7 @@ const history = {
     "changes a character on a page": [page((reply, [first, ...rest]) => [{ ...reply, messages: [changed(first), ...rest] }]), /BROKEN: content/],
     "gives an entry of a page another mid": [page((reply, [first, ...rest]) => [{ ...reply, messages: [renamed(first), ...rest] }]), /BROKEN: history/],
     "gives an entry of a page another ts": [page((reply, [first, ...rest]) => [{ ...reply, messages: [{ ...first, ts: first.ts - 1 }, ...rest] }]), /BROKEN: history/],
-    // The second may pass for the answer to the next request, which has the same id.
+    // The second page may be taken for the answer to the next request, which has the same id.
     "gives a page twice": [page((reply) => [reply, reply]), /BROKEN: (replies|history)/],
     "says that there is no more": [page((reply) => (reply.more ? [{ ...reply, more: false }] : undefined)), /BROKEN: history/],
     "does not say where it goes on": [page(({ next, ...reply }) => (reply.more ? [reply] : undefined)), /BROKEN: history/],
@@ -116,11 +116,11 @@ const history = {
   },
 };
 
-// -- replay: after the first four connections all are such that come back --
+// -- replay: the first four connections are new, all others come back --
 
 const CONNECTIONS = 4;
 const replayed = (lie) => (object, link) => (link.number >= CONNECTIONS ? lie(object, link) : undefined);
-// Drops a connection's first entry, and the second says that it follows the one before that.
+// Drops the first entry of a connection, and gives the second the `prev` of the first.
 function mend(object, link) {
   if (object.op !== "msg") return undefined;
   if (link.prev === undefined) {
@@ -150,7 +150,7 @@ async function mendsTheChain() {
   assert.doesNotMatch(end.stdout, /BROKEN: (prev chain|content|order|replies|history)/);
 }
 
-// -- churn: after the first twenty all are such that come back --
+// -- churn: the first twenty connections are new, all others come back --
 
 const isBack = (object, link) => link.number >= 20 && object.op === "ok" && object.last !== undefined;
 const back = (lie) => (object, link) => (isBack(object, link) ? lie(object) : undefined);
@@ -158,17 +158,17 @@ const back = (lie) => (object, link) => (isBack(object, link) ? lie(object) : un
 const churn = {
   args: ["--connections", "20", "--churn", "80", "--window", "4"],
   lies: {
-    // Repeated, for to a connection that had not been given anything yet it is no lie.
+    // Repeated: it is no lie to a connection that has got nothing yet.
     "has forgotten what it gave": [back((ok) => [{ ...ok, last: 1 }]), /BROKEN: resuming/, true],
     "says that all is void": [back((ok) => [{ ...ok, reset: true }]), /BROKEN: resuming/],
-    "comes with another data set": [back((ok) => [{ ...ok, epoch: "another" }]), /BROKEN: resuming/],
+    "gives another epoch": [back((ok) => [{ ...ok, epoch: "another" }]), /BROKEN: resuming/],
     "drops a message after a connection came back": [(object, link) => (link.number >= 20 && object.op === "msg" ? [] : undefined), /BROKEN: (prev chain|resuming)/],
   },
 };
 
 // -- --kill-server --
 
-// At the second start the data are copied, at the third they are that copy: what was acknowledged since is lost.
+// The second start copies the data; the third replaces them by that copy: what was acknowledged since is lost.
 function writeScript(dir, port) {
   const script = path.join(dir, "start.sh");
   const lines = [
@@ -200,15 +200,15 @@ async function startsFromAnOlderCopy() {
   }
 }
 
-describe("load before servers that lie", AT_A_TIME, () => {
+describe("load against servers that lie", AT_A_TIME, () => {
   before(async () => {
     server = await Server.start({ shards: 2 });
   });
   after(() => server.end());
 
   for (const [scenario, { args, lies }] of Object.entries({ pairs, history, replay, churn }))
-    for (const [what, [lie, ...judged]] of Object.entries(lies))
-      test(`${scenario}: a server that ${what} is found out`, () => foundOut(["--scenario", scenario, ...args], lie, ...judged));
+    for (const [what, [lie, ...expected]] of Object.entries(lies))
+      test(`${scenario}: a server that ${what} is found out`, () => foundOut(["--scenario", scenario, ...args], lie, ...expected));
   test("fanout: a server that keeps the last messages from one connection is found out", keepsTheTail);
   test("replay: a server that leaves an entry out and mends the chain is found out", mendsTheChain);
   test("--kill-server: a server that starts from an older copy of its data is found out", startsFromAnOlderCopy);

@@ -1,4 +1,4 @@
-// chitchat-load against the real server: every scenario verifies. Before servers that lie: load-lies.test.mjs.
+// chitchat-load against the real server: every scenario verifies. Against servers that lie: load-lies.test.mjs.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import fs from "node:fs";
@@ -51,9 +51,9 @@ test("load: sends go to more users than are connected", async () => {
   assert.match(end.stdout, /to 5000 users/);
 });
 
-test("load: an open loop counts latency from when a send was meant to leave, and says so", async () => {
+test("load: an open loop counts latency from when a send was due, and says so", async () => {
   const end = await verified(["--rate", "500", "--connections", "10"]);
-  assert.match(end.stdout, /open loop: 500 sends\/s; latency counts from when each was meant to leave/);
+  assert.match(end.stdout, /open loop: 500 sends\/s; latency counts from when each was due/);
 });
 
 test("load: a report as JSON and as a page", async () => {
@@ -65,7 +65,7 @@ test("load: a report as JSON and as a page", async () => {
   assert.ok(Math.abs(report.points.at(-1).at - report.seconds) < 0.05, "the plots end where measuring ended");
   const page = fs.readFileSync(html, "utf8");
   assert.match(page, /<svg/);
-  assert.doesNotMatch(page, /https?:\/\//, "needs nothing else");
+  assert.doesNotMatch(page, /https?:\/\//, "needs no other file");
 });
 
 test("load: the page of idle connections says what one takes, not what is sent", async () => {
@@ -82,7 +82,7 @@ test("load: the page of idle connections says what one takes, not what is sent",
   assert.doesNotMatch(page, /of text/);
 });
 
-test("load: the ceiling that the server is compared with keeps what of the protocol is judged", async () => {
+test("load: the ceiling that the server is compared with keeps the part of the protocol that is checked", async () => {
   const port = await freePort();
   const ceiling = spawn(path.join(path.dirname(BIN), "ceiling"), [String(port)], { stdio: "ignore" });
   try {
@@ -106,7 +106,7 @@ test("load: a server that is killed again and again loses nothing", async () => 
   const page = fs.readFileSync(`${dir}/killed.html`, "utf8");
   const { kills, points } = JSON.parse(fs.readFileSync(`${dir}/killed.json`, "utf8"));
   assert.match(page, new RegExp(`killed with SIGKILL ${kills} time`));
-  assert.equal(page.split("<g class=m0>").length - 1, 2 * kills, "a mark for each, in both plots over time");
+  assert.equal(page.split("<g class=m0>").length - 1, 2 * kills, "a mark for each kill, in both plots over time");
   assert.ok(points.filter((point) => point.max === 0 && point.acknowledged_per_s === 0).length >= kills, "each outage is an interval of its own");
 });
 
@@ -126,7 +126,7 @@ exec '${BIN}' serve --data '${dir}/slow' --listen 127.0.0.1:${port} --shards 1 -
   assert.equal(count(log, "event=ready"), count(starts, "start"), fs.readFileSync(log, "utf8"));
 });
 
-test("load: a server that dies by itself under --kill-server is no success", async () => {
+test("load: a server that ends by itself under --kill-server is no success", async () => {
   const port = await freePort();
   const command = `timeout -s KILL 1.5 ${BIN} serve --data ${dir}/dies --listen 127.0.0.1:${port} --shards 1 2>/dev/null`;
   const end = await load(["--kill-server", command, "--kill-every", "60", "--duration", "5", "--html", `${dir}/dies.html`, `127.0.0.1:${port}`]);
@@ -137,7 +137,7 @@ test("load: a server that dies by itself under --kill-server is no success", asy
   assert.doesNotMatch(page, /\b(nan|inf)\b|<svg/i);
 });
 
-test("load: a server that is not there is told in one line", async () => {
+test("load: a server that is not there is reported in one line", async () => {
   const end = await load(["127.0.0.1:1"]);
   assert.equal(end.status, 2);
   assert.match(end.stderr, /^chitchat-load: cannot connect to 127\.0\.0\.1:1: [^\n]+\n$/);

@@ -1,4 +1,4 @@
-// chitchat-load where the measured time does not end as it should: a server that stands still over its end.
+// chitchat-load against a server that stalls over the end of the measured time.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
@@ -10,7 +10,7 @@ let dir;
 before(() => (dir = makeDataDir()));
 after(() => removeDataDir(dir));
 
-// The server stands still from within the measured 2.5 s (even if connecting and filling took a second) until after their end.
+// The server stalls within the measured 2.5 s (even if connecting and filling takes a second) until after their end.
 async function stalledOverTheEnd(args) {
   const server = await Server.start({ shards: 1 });
   const json = path.join(dir, `stalled-${server.pid}.json`);
@@ -33,7 +33,7 @@ describe("load: a server that stalls over the end of the measured time", { concu
     assert.ok(report.delivery.max > 2e6, `the longest: ${report.delivery.max} us`);
     assert.equal(report.late_sends, 40);
     assert.match(stdout, /^ {2}40 sends of the measured time were answered after it/m);
-    assert.ok(Math.abs(report.ok.count - report.acknowledged) <= 80, "but for those that were under way at either end");
+    assert.ok(Math.abs(report.ok.count - report.acknowledged) <= 80, "except those that were in flight at either end");
   });
 
   it("open loop: each send of the measured time is among the latencies, however late its answer", async () => {
@@ -41,7 +41,7 @@ describe("load: a server that stalls over the end of the measured time", { concu
     assert.ok(Math.abs(report.ok.count - 2500) < 60, `${report.ok.count} of 2500`);
     assert.ok(report.ok.p90 > 1e6, `${report.ok.p90} us`);
     assert.ok(report.late_sends > 900, `${report.late_sends}`);
-    assert.ok(report.acknowledged < 1700, "a rate is of answers in the measured time");
+    assert.ok(report.acknowledged < 1700, "a rate counts the answers in the measured time");
     assert.doesNotMatch(stdout, /BEHIND/);
   });
 
@@ -52,7 +52,7 @@ describe("load: a server that stalls over the end of the measured time", { concu
     assert.match(stdout, /BEHIND: .* no connection had room in its\n {2}--window of 2: the window is too small for --rate, or the server too slow/);
   });
 
-  it("history: pages that it gives later are among the latencies", async () => {
+  it("history: pages that come later are among the latencies", async () => {
     const { report, stdout } = await stalledOverTheEnd(["--scenario", "history", "--connections", "4", "--fill", "100"]);
     assert.ok(report.page.max > 2e6, `the longest: ${report.page.max} us`);
     assert.equal(report.late_pages, 4);

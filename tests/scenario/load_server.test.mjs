@@ -1,4 +1,4 @@
-// chitchat-load --kill-server: the command is a shell's, whatever it is made of, and nothing of it is left at the end.
+// chitchat-load --kill-server: any shell command works, and at the end none of its processes is left.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";

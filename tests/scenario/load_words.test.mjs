@@ -1,4 +1,4 @@
-// chitchat-load: what it says of a run, on the terminal and in the end, and what it says where there can be none.
+// chitchat-load: its output during a run and at the end, and its errors where no run is possible.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import dns from "node:dns/promises";
@@ -29,7 +29,7 @@ async function reported(args, at = address()) {
   return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
 }
 
-// A server of this test only; it is ended, and its data removed, however the test ends.
+// A server for this test only. However the test ends, the server is stopped and its data removed.
 async function serverOf(context, options) {
   const own = await Server.start({ shards: 1, ...options });
   context.after(() => own.clean());
@@ -38,21 +38,21 @@ async function serverOf(context, options) {
 
 // -- runs that end early --
 
-test("load: where nobody can log in there are no figures, only the judgement", async () => {
+test("load: if nobody can log in there are no figures, only the verdict", async () => {
   const silent = net.createServer(() => {}).listen(0, "127.0.0.1");
   await new Promise((resolve) => silent.once("listening", resolve));
   const args = ["--connections", "3", ...QUICK, "--server-pid", String(server.pid)];
   const { status, stdout, report } = await reported(args, `127.0.0.1:${silent.address().port}`);
   silent.close();
   assert.equal(status, 1);
-  assert.match(stdout, /it ended before anything was measured: no figures/);
+  assert.match(stdout, /the run ended before anything was measured: no figures/);
   assert.match(stdout, /BROKEN: the run did not come to its end: the server is gone, no connection can log in: .*: in the phase `connect` 3 connections waited for the upgrade: load-0, \.\.\./);
   assert.doesNotMatch(stdout, /nan|inf\b| -\d|cores|latency, ms/);
   assert.ok(report.good === false && report.has_figures === false && report.acknowledged === undefined && report.ok === undefined);
   assert.match(report.stuck, /3 connections waited for the upgrade/);
 });
 
-test("load: interrupted in the warm-up it says so, and tells no figures", async () => {
+test("load: interrupted in the warm-up it says so, and reports no figures", async () => {
   const { stdout, report } = await (async () => {
     const json = path.join(dir, "interrupted.json");
     const args = ["--warmup", "30", "--server-pid", String(server.pid), "--json", json, address()];
@@ -75,8 +75,8 @@ test("load: a server that ends while it is measured leaves no negative figures",
 });
 
 test("load: it says which connections a run without an end was waiting for", async () => {
-  // One connection's `live` is swallowed.
-  let swallowed = false;
+  // The proxy drops the `live` of one connection.
+  let isDropped = false;
   const proxy = net.createServer((client) => {
     const upstream = net.connect(server.address.port, "127.0.0.1");
     let isThatOne = false;
@@ -84,9 +84,9 @@ test("load: it says which connections a run without an end was waiting for", asy
     client.pipe(upstream);
     upstream.on("data", (data) => {
       if (data.includes('"user":"load-3"')) isThatOne = true;
-      const at = isThatOne && !swallowed ? data.indexOf('{"op":"live"}') : -1;
+      const at = isThatOne && !isDropped ? data.indexOf('{"op":"live"}') : -1;
       if (at < 0) return client.write(data);
-      swallowed = true;
+      isDropped = true;
       client.write(Buffer.concat([data.subarray(0, at - 2), data.subarray(at + 13)]));
     });
     upstream.on("close", () => client.destroy());
@@ -103,16 +103,16 @@ test("load: it says which connections a run without an end was waiting for", asy
 test("load: addresses that are none of this machine's are refused at once, with what to do", async () => {
   const end = await load(["--source-ips", "10.0.0.1+2", ...QUICK, address()]);
   assert.equal(end.status, 2, end.stdout);
-  assert.match(end.stderr, /^chitchat-load: cannot connect from 10\.0\.0\.[12], which is no address of this machine: correct --source-ips \(0 of 100 connections are there\)\n$/);
+  assert.match(end.stderr, /^chitchat-load: cannot connect from 10\.0\.0\.[12], which is no address of this machine: correct --source-ips \(0 of 100 connections are open\)\n$/);
   assert.equal(end.stdout, "");
 });
 
-// -- words --
+// -- options and texts --
 
 test("load: a server's name and an IPv6 address are taken", async (t) => {
   const known = await dns.lookup("localhost", { all: true });
   for (const [listen, host] of [["127.0.0.1:0", "localhost"], ["[::1]:0", "localhost"], ["[::1]:0", "[::1]"]]) {
-    if (host === "localhost" && !known.some(({ address }) => listen.includes(address))) continue; // not everywhere both
+    if (host === "localhost" && !known.some(({ address }) => listen.includes(address))) continue; // some machines have only one
     const other = await serverOf(t, { listen: [listen] });
     const end = await load([...QUICK, "--connections", "5", `${host}:${other.address.port}`]);
     assert.equal(end.status, 0, `${host} at ${listen}: ${end.stdout}${end.stderr}`);
@@ -123,14 +123,14 @@ test("load: a server's name and an IPv6 address are taken", async (t) => {
 
 test("load: each loop is named", async () => {
   const loopOf = async (args) => (await load([...args, ...QUICK, "--connections", "4", address()])).stdout.split("\n")[1];
-  assert.match(await loopOf(["--scenario", "history", "--fill", "50", "--window", "3"]), /^closed loop: 3 pages under way on a connection; /);
-  assert.match(await loopOf(["--scenario", "replay", "--fill", "50"]), /^closed loop: one replay under way on a connection; /);
+  assert.match(await loopOf(["--scenario", "history", "--fill", "50", "--window", "3"]), /^closed loop: 3 pages in flight on a connection; /);
+  assert.match(await loopOf(["--scenario", "replay", "--fill", "50"]), /^closed loop: one replay in flight on a connection; /);
   assert.match(await loopOf(["--window", "2"]), /^closed loop: window 2; /);
 });
 
-test("load: verified says what was judged", async () => {
+test("load: verified says what was checked", async () => {
   const verifiedOf = async (args) => /^verified: .*$/m.exec((await load([...args, ...QUICK, "--connections", "4", address()])).stdout)?.[0];
-  assert.equal(await verifiedOf(["--scenario", "idle"]), "verified: 4 logins: each connection stayed, and none was given anything");
+  assert.equal(await verifiedOf(["--scenario", "idle"]), "verified: 4 logins: each connection stayed, and none got anything");
   assert.match(
     await verifiedOf(["--scenario", "history", "--fill", "50"]),
     /^verified: 4 logins, 200 sends acknowledged, 200 entries delivered, [1-9]\d* pages of history, [1-9]\d* messages in them: none lost/,
@@ -145,7 +145,7 @@ test("load: sends over a user's rate are counted apart from busy ones", async (t
   assert.match(stdout, /^rate-limited, tried again: [1-9]/m);
 });
 
-test("load: timelines are filled though the server refuses sends and they are tried anew", async (t) => {
+test("load: timelines are filled though the server refuses sends, which are sent again", async (t) => {
   const strict = await serverOf(t, { options: ["--send-rate", "50"] });
   const { status, stdout, report } = await reported(["--scenario", "history", "--fill", "150", "--connections", "2", "--duration", "0.3", "--warmup", "0.1"], `127.0.0.1:${strict.address.port}`);
   assert.equal(status, 0, stdout);
@@ -154,7 +154,7 @@ test("load: timelines are filled though the server refuses sends and they are tr
   assert.match(stdout, /^verified: 2 logins, 300 sends acknowledged/m);
 });
 
-test("load: memory of server and kernel are told of few connections too, that of one from 1,000 on, with a warning if it is too little", async (t) => {
+test("load: memory of server and kernel are reported of few connections too, that of one from 1,000 on, with a warning if it is too little", async (t) => {
   const fresh = await serverOf(t);
   const at = `127.0.0.1:${fresh.address.port}`;
   const pid = ["--server-pid", String(fresh.pid)];
@@ -162,18 +162,18 @@ test("load: memory of server and kernel are told of few connections too, that of
   const first = await reported(["--scenario", "idle", "--connections", "1000", ...pid, ...QUICK], at);
   assert.match(first.stdout, /RSS .*: \d+ bytes a connection/);
   assert.match(first.stdout, kernel);
-  if (!SHORT) assert.doesNotMatch(first.stdout, /USED/); // sanitizers need memory of their own
+  if (!SHORT) assert.doesNotMatch(first.stdout, /USED/); // a sanitizer takes memory too
   const few = await reported(["--connections", "50", "--window", "16", ...pid, "--duration", "1", "--warmup", "0"], at);
-  assert.match(few.stdout, /RSS .*; with 1000 connections and more also what one takes\n/);
+  assert.match(few.stdout, /RSS .*; with 1000 or more connections, also what one takes\n/);
   assert.match(few.stdout, kernel);
   assert.ok(few.report.kernel_slab > 0 && few.report.kernel === few.report.kernel_slab + few.report.kernel_tcp);
   const used = await reported(["--connections", "1000", ...pid, ...QUICK], at);
   if (!SHORT) assert.equal(first.report.server_was_used, false);
   assert.equal(used.report.server_was_used, true);
-  assert.match(used.stdout, /USED: before the first connection|memory was used again/);
+  assert.match(used.stdout, /USED: before the first connection|memory of earlier connections was used again/);
 });
 
-test("load: a generator that waits for its core is told to be saturated", async () => {
+test("load: a generator that waits for its core is reported as saturated", async () => {
   const rival = spawn("taskset", ["-c", "0", "sh", "-c", "while :; do :; done"], { stdio: "ignore" });
   const json = path.join(dir, "waiting.json");
   const args = ["--connections", "10", "--window", "64", "--duration", "2", "--warmup", "0.2", "--json", json, address()];

@@ -1,0 +1,15 @@
+/*
+ * json.h: the report as JSON. Names of counts and latencies are those of stats.c; latencies are in microseconds. Main
+ * thread.
+ */
+#ifndef CHITCHAT_BENCH_LOAD_JSON_H
+#define CHITCHAT_BENCH_LOAD_JSON_H
+
+#include <stdbool.h>
+
+#include "load/report.h"
+
+/* False, with a line on stderr, if the file cannot be written. */
+bool load_json_write(const struct load_report *report, const char *path);
+
+#endif
