@@ -90,6 +90,7 @@ size_t load_wire_put_ping(char *out, uint32_t mask, uint64_t id)
 
 size_t load_wire_put_pong(char *out, uint32_t mask, struct span payload)
 {
+    ASSERT(payload.bytes <= LOAD_WIRE_CONTROL_BYTES_MAX);
     return seal(out, load_put(out + HEADER_BYTES_LONG, payload.data, payload.bytes), LOAD_WIRE_PONG, mask);
 }
 

@@ -16,6 +16,10 @@ int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_fr
         return 0;
     if ((head[0] & 0xF0) != 0x80 || (head[1] & 0x80) != 0)
         return -1;
+    frame_r->opcode = head[0] & 15;
+    bool is_control = frame_r->opcode >= LOAD_WIRE_CLOSE && frame_r->opcode <= LOAD_WIRE_PONG;
+    if (is_control && head[1] > LOAD_WIRE_CONTROL_BYTES_MAX)
+        return -1;
     size_t head_bytes = head[1] < 126 ? 2 : head[1] == 126 ? 4 : 10;
     uint64_t payload_bytes = head_bytes == 2 ? head[1] : 0;
     frame_r->wanted_bytes = head_bytes;
@@ -28,7 +32,6 @@ int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_fr
     frame_r->wanted_bytes = head_bytes + payload_bytes;
     if (bytes < frame_r->wanted_bytes)
         return 0;
-    frame_r->opcode = head[0] & 15;
     frame_r->payload = (struct span){data + head_bytes, (size_t)payload_bytes};
     return (int64_t)frame_r->wanted_bytes;
 }

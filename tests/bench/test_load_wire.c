@@ -221,6 +221,16 @@ Test(load_wire, an_incomplete_frame_says_how_many_bytes_it_wants)
     }
 }
 
+Test(load_wire, a_control_frame_has_at_most_125_bytes)
+{
+    static char bytes[4 + 126] = {(char)0x89, 125};
+    struct load_wire_frame frame;
+    cr_expect_eq(load_wire_read_frame(bytes, sizeof bytes, &frame), 2 + 125);
+    bytes[1] = 126;
+    bytes[3] = 126;
+    cr_expect_eq(load_wire_read_frame(bytes, sizeof bytes, &frame), -1);
+}
+
 Test(load_text, each_character_of_a_mid_counts_and_so_does_its_place)
 {
     char mid[] = "abcdefghijklmnopqrst";
