@@ -1,11 +1,9 @@
-/* hostile.c: one attack after another: a client alone, the same client under the attack, and after it. */
+/* hostile.c: runs one attack after the other, and measures a client alone, under the attack, and after it. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hostile_crew.h"
@@ -13,10 +11,15 @@
 #include "hostile_plan.h"
 #include "hostile_probe.h"
 #include "hostile_report.h"
+#include "load/address.h"
+#include "load/proc.h"
+#include "times.h"
 
 #define IN_PLACE_US UINT64_C(5000000)
-#define AFTER_S 2.0
-#define LATER_S 10.0
+#define IN_PLACE_POLL_US 10000u
+#define REST_US 1000000u /* between an attack and the measurement after it */
+#define AFTER_S 2u
+#define LATER_S 10u
 
 struct run {
     struct hostile_options options;
@@ -26,24 +29,7 @@ struct run {
     struct hostile_crew crew;
 };
 
-static void sleep_s(double seconds)
-{
-    struct timespec wait = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    while (nanosleep(&wait, &wait) != 0 && errno == EINTR)
-        ;
-}
-
-static void raise_limits(void)
-{
-    struct rlimit limit;
-    signal(SIGPIPE, SIG_IGN);
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* The entries that an attack finds in its user's timeline. */
+/* Writes the entries that the plan wants in its user's timeline. */
 static int fill(struct run *run, const struct hostile_plan *plan, const char *name)
 {
     struct hostile_crew crew;
@@ -65,12 +51,12 @@ static void probe(struct run *run, double seconds, struct hostile_figures *figur
 
 static void wait_until_in_place(struct run *run)
 {
-    uint64_t begun = hostile_now_us();
-    while (!hostile_crew_is_in_place(&run->crew) && hostile_now_us() - begun < IN_PLACE_US)
-        sleep_s(0.01);
+    uint64_t begun = times_now_us();
+    while (!hostile_crew_is_in_place(&run->crew) && times_now_us() - begun < IN_PLACE_US)
+        times_sleep_us(IN_PLACE_POLL_US);
 }
 
-/* Under attack: as long as was asked for, or longer where the plan needs it. */
+/* Measures under the attack, for the time of --seconds, or longer if the plan needs it. */
 static int measure_under(struct run *run, struct hostile_result *result)
 {
     double least_s = result->plan->least_s, seconds = run->options.seconds;
@@ -84,10 +70,10 @@ static int measure_under(struct run *run, struct hostile_result *result)
     return 0;
 }
 
-/* A second after the attack; a client whose connection was closed comes back first. */
+/* Measures after the attack; a client whose connection was closed comes back first. */
 static void measure_after(struct run *run, const char *name, struct hostile_result *result)
 {
-    sleep_s(1);
+    times_sleep_us(REST_US);
     int status = 0;
     if (result->under.fate == HOSTILE_LOST || result->under.fate == HOSTILE_CUT) {
         hostile_probe_close(&run->probe);
@@ -96,9 +82,9 @@ static void measure_after(struct run *run, const char *name, struct hostile_resu
     probe(run, AFTER_S, &result->after);
     if (status == -ETIMEDOUT)
         result->after.fate = HOSTILE_HUNG;
-    if (!result->plan->tells_memory || run->options.pid == 0)
+    if (!result->plan->is_about_memory || run->options.pid == 0)
         return;
-    sleep_s(LATER_S - AFTER_S);
+    times_sleep_us((LATER_S - AFTER_S) * UINT64_C(1000000));
     result->later = load_proc_read(run->options.pid);
 }
 
@@ -114,22 +100,22 @@ static int measure(struct run *run, const char *name, struct hostile_result *res
     return status;
 }
 
-/* 0, or -errno with a line on stderr: nothing has been measured. */
+/* 0; or -errno, with a line on stderr, if nothing could be measured. */
 static int run_attack(struct run *run, const struct hostile_plan *plan, struct hostile_result *result)
 {
     char name[HOSTILE_RUN_BYTES];
     const char *what = "its client cannot log in";
-    snprintf(name, sizeof name, "%x.%x", (unsigned)getpid(), (unsigned)hostile_now_us());
+    snprintf(name, sizeof name, "%x.%x", (unsigned)getpid(), (unsigned)times_now_us());
     memset(result, 0, sizeof *result);
     result->plan = plan;
     int status = hostile_probe_open(&run->probe, &run->options.address, name);
     if (status != 0)
-        goto tell;
+        goto complain;
     what = "its user's timeline cannot be filled";
     status = fill(run, plan, name);
     if (status != 0)
         goto close_probe;
-    what = "there are no attackers";
+    what = "the attackers cannot be set up";
     status = hostile_crew_open(&run->crew, plan, &run->options.address, name, run->options.pid);
     if (status != 0)
         goto close_probe;
@@ -138,23 +124,23 @@ static int run_attack(struct run *run, const struct hostile_plan *plan, struct h
     hostile_crew_close(&run->crew);
 close_probe:
     hostile_probe_close(&run->probe);
-tell:
+complain:
     if (status != 0)
         fprintf(stderr, "hostile: %s: %s: %s\n", plan->name, what, strerror(-status));
     return status;
 }
 
-static void tell_oddities(const struct hostile_result *result)
+static void print_warnings(const struct hostile_result *result)
 {
     if (result->plan->extra_per_s > 0 && result->tally.turned_away == 0)
         fprintf(stderr, "hostile: %s: %u connections did not fill the server: start it with a lower --connections\n",
                 result->plan->name, result->tally.open_max);
     if (result->under.refused > 0)
-        fprintf(stderr, "hostile: %s: the client's sends were refused %llu times, and came later\n", result->plan->name,
-                (unsigned long long)result->under.refused);
+        fprintf(stderr, "hostile: %s: the server refused sends of the client %llu times; they were sent again\n",
+                result->plan->name, (unsigned long long)result->under.refused);
 }
 
-/* All that were asked for, unless the server hangs. Returns the status of the program. */
+/* Runs all attacks, unless the server hangs. Returns the status of the program. */
 static int run_all(struct run *run)
 {
     int status = 0;
@@ -165,7 +151,7 @@ static int run_all(struct run *run)
             return 2;
         run->result_count++;
         hostile_report_print(result, stdout);
-        tell_oddities(result);
+        print_warnings(result);
         enum hostile_verdict verdict = hostile_report_verdict(result);
         if (verdict != HOSTILE_KEPT && run->options.must_keep)
             status = 1;
@@ -200,7 +186,8 @@ int main(int argc, char **argv)
     struct run *run = calloc(1, sizeof *run);
     if (run == NULL)
         return 2;
-    raise_limits();
+    signal(SIGPIPE, SIG_IGN);
+    load_proc_raise_files();
     int parsed = hostile_options_parse(&run->options, argc, argv), status = parsed < 0 ? 2 : 0;
     run->results = calloc(HOSTILE_ATTACKS_MAX, sizeof *run->results);
     if (parsed == 0)

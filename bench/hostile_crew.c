@@ -7,26 +7,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "load/proc.h"
 #include "load/slice.h"
+#include "times.h"
 
-#define IN_BYTES 65536u
 #define EVENTS 256u
 #define OPENS_AT_ONCE 64u
 #define WAIT_MS 5
 #define FILL_US UINT64_C(60000000)
 #define SAMPLE_US UINT64_C(100000)
 #define SPARE_FILES 64u
-
-uint64_t hostile_now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static uint32_t slots_of(const struct hostile_plan *plan)
 {
@@ -40,7 +33,7 @@ static int take_memory(struct hostile_crew *crew)
 {
     crew->slots = calloc(crew->slot_count, sizeof *crew->slots);
     crew->closed = calloc(crew->slot_count, sizeof *crew->closed);
-    crew->in = malloc(IN_BYTES);
+    crew->in = malloc(HOSTILE_IN_BYTES);
     if (crew->slots == NULL || crew->closed == NULL || crew->in == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < crew->slot_count; i++) {
@@ -96,7 +89,7 @@ static uint64_t opens_due(const struct hostile_crew *crew)
 {
     if (crew->plan->extra_per_s == 0 || crew->full_us == 0)
         return OPENS_AT_ONCE;
-    uint64_t due = (hostile_now_us() - crew->full_us) * crew->plan->extra_per_s / 1000000;
+    uint64_t due = (times_now_us() - crew->full_us) * crew->plan->extra_per_s / 1000000;
     return due > crew->extra_opened ? due - crew->extra_opened : 0;
 }
 
@@ -108,7 +101,7 @@ static void open_some(struct hostile_crew *crew)
         crew->extra_opened += crew->full_us != 0;
         if (hostile_slot_open(crew, slot) != 0) {
             crew->tally.connects_failed++;
-            return; /* tries again in the next turn */
+            return; /* the next turn tries again */
         }
         crew->closed_count--;
         crew->tally.connects++;
@@ -132,9 +125,9 @@ static void give_up_old(struct hostile_crew *crew, uint64_t now)
             hostile_slot_close(crew, &crew->slots[i]);
 }
 
-static void look_around(struct hostile_crew *crew)
+static void sample(struct hostile_crew *crew)
 {
-    uint64_t now = hostile_now_us();
+    uint64_t now = times_now_us();
     if (now - crew->sampled_us < SAMPLE_US)
         return;
     crew->sampled_us = now;
@@ -150,15 +143,15 @@ static void take_turn(struct hostile_crew *crew)
     int count = epoll_wait(crew->epoll, events, EVENTS, WAIT_MS);
     for (int i = 0; i < count; i++)
         hostile_slot_on_ready(crew, &crew->slots[events[i].data.u32], events[i].events);
-    look_around(crew);
+    sample(crew);
     if (crew->begun_count == crew->slot_count || crew->full_us != 0)
         atomic_store(&crew->is_in_place, true);
 }
 
 int hostile_crew_fill(struct hostile_crew *crew, uint64_t entries)
 {
-    uint64_t begun = hostile_now_us(), wanted = entries + crew->slot_count;
-    while (crew->tally.counts.oks < wanted && hostile_now_us() - begun < FILL_US)
+    uint64_t begun = times_now_us(), wanted = entries + crew->slot_count;
+    while (crew->tally.counts.oks < wanted && times_now_us() - begun < FILL_US)
         take_turn(crew);
     close_all(crew);
     return crew->tally.counts.oks >= wanted ? 0 : -ETIMEDOUT;
@@ -171,10 +164,10 @@ static void *crew_main(void *context)
     sched_setscheduler(0, SCHED_OTHER, &none);
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, (id_t)gettid()) + HOSTILE_CREW_NICE);
     load_slice_ask();
-    crew->started_us = hostile_now_us();
+    crew->started_us = times_now_us();
     while (!atomic_load_explicit(&crew->should_stop, memory_order_relaxed))
         take_turn(crew);
-    crew->tally.seconds = (double)(hostile_now_us() - crew->started_us) / 1e6;
+    crew->tally.seconds = (double)(times_now_us() - crew->started_us) / 1e6;
     close_all(crew);
     return NULL;
 }

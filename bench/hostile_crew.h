@@ -1,7 +1,8 @@
 /*
- * hostile_crew.h: the attackers: all connections of one plan, in one thread with one epoll. The thread stands behind
- * the probe, with whom it shares a core: its nice value is HOSTILE_CREW_NICE above the program's. The crew never waits
- * for the server: what does not answer is left as it is when the crew is stopped.
+ * hostile_crew.h: the attackers: all connections of one plan, in one thread with one epoll. The thread shares a core
+ * with the probe (hostile_probe.h), which runs first: the thread's nice value is HOSTILE_CREW_NICE above the program's.
+ * When the crew is stopped, it closes its connections and does not wait for answers. All functions are for one thread,
+ * the caller's.
  */
 #ifndef CHITCHAT_BENCH_HOSTILE_CREW_H
 #define CHITCHAT_BENCH_HOSTILE_CREW_H
@@ -13,38 +14,20 @@
 
 #include "hostile_plan.h"
 #include "hostile_scan.h"
+#include "hostile_slot.h"
 #include "load/address.h"
 
 #define HOSTILE_CREW_NICE 5 /* more than the program's */
 #define HOSTILE_RUN_BYTES 24u
 
-/* HELD: was turned away, and keeps its end open. */
-enum hostile_slot_state { HOSTILE_CLOSED, HOSTILE_OPENING, HOSTILE_LIVE, HOSTILE_HELD };
-
-/* One connection; those that follow it in its place too. */
-struct hostile_slot {
-    enum hostile_slot_state state;
-    int fd;
-    uint32_t nth;
-    uint32_t armed; /* what epoll waits for */
-    bool has_begun; /* one of this place was live */
-    uint64_t opened_us;
-    struct hostile_bytes opening;
-    size_t opening_at, block_at;
-    uint64_t blocks;  /* written in whole */
-    uint64_t replies; /* to all that was written */
-    struct hostile_counts counts;
-    struct hostile_scan scan;
-};
-
-/* What the attack came to. */
+/* The totals of an attack. */
 struct hostile_tally {
     double seconds;
     uint64_t connects, connects_failed;
-    uint64_t sessions;        /* that came to their end */
-    uint64_t ended_by_server; /* or by what it sent */
+    uint64_t sessions;        /* that came to the end of their plan */
+    uint64_t ended_by_server; /* or because of what it sent */
     uint64_t turned_away;     /* with 503 */
-    uint64_t units;           /* of blocks, written */
+    uint64_t units;           /* of blocks, written completely */
     uint64_t bytes_out, bytes_in;
     uint32_t open_max;
     uint64_t rss_max;
@@ -53,47 +36,40 @@ struct hostile_tally {
 
 struct hostile_crew {
     /* Set by open, then only read. */
-    const struct hostile_plan *plan;
+    const struct hostile_plan *plan;    /* borrowed */
     const struct load_address *address; /* borrowed */
     char run[HOSTILE_RUN_BYTES];
-    int pid; /* of the server; 0: unknown */
-    struct hostile_bytes block;
+    int pid;                    /* of the server; 0: unknown */
+    struct hostile_bytes block; /* owned */
     uint32_t slot_count, opening_answers;
 
     /* Owned by the crew's thread, or by the caller while there is none. */
-    struct hostile_slot *slots;
-    uint32_t *closed; /* places without a connection, a stack */
+    struct hostile_slot *slots; /* owned */
+    uint32_t *closed;           /* owned; a stack of the places without a connection */
     uint32_t closed_count, begun_count;
     int epoll;
-    char *in;
+    char *in; /* owned; HOSTILE_IN_BYTES */
     uint64_t started_us, full_us, sampled_us, extra_opened;
     struct hostile_tally tally;
 
     /* Shared. */
     pthread_t thread;
-    atomic_bool is_in_place; /* each place has begun, or the server is full */
+    atomic_bool is_in_place; /* each place had a live connection, or the server is full */
     atomic_bool should_stop;
 };
 
-/* Borrows all. `run` names this run in the names of users. 0 or -errno; a crew that could not open is closed. */
+/* Borrows plan and address. `run` becomes part of the users' names. 0 or -errno; after an error nothing is to be
+ * closed. */
 int hostile_crew_open(struct hostile_crew *crew_r, const struct hostile_plan *plan, const struct load_address *address,
                       const char *run, int pid);
 void hostile_crew_close(struct hostile_crew *crew);
 
-/* In the caller's thread: until so many sends are acknowledged; -ETIMEDOUT after a minute. */
+/* Runs the plan in the caller's thread until `entries` sends are acknowledged; -ETIMEDOUT after a minute. */
 int hostile_crew_fill(struct hostile_crew *crew, uint64_t entries);
 
-/* Starts the thread; stop ends it and its connections, and *tally_r is what came of it. */
+/* Starts the thread: 0 or -errno. hostile_crew_stop ends it and its connections, and gives the totals. */
 int hostile_crew_start(struct hostile_crew *crew);
 bool hostile_crew_is_in_place(struct hostile_crew *crew);
 void hostile_crew_stop(struct hostile_crew *crew, struct hostile_tally *tally_r);
-
-/* hostile_slot.c: one connection. */
-/* Opens one in a closed place: 0 or -errno. */
-int hostile_slot_open(struct hostile_crew *crew, struct hostile_slot *slot);
-void hostile_slot_close(struct hostile_crew *crew, struct hostile_slot *slot);
-void hostile_slot_on_ready(struct hostile_crew *crew, struct hostile_slot *slot, uint32_t events);
-
-uint64_t hostile_now_us(void);
 
 #endif

@@ -2,39 +2,41 @@
 
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "hostile_plan.h"
 #include "hostile_probe.h"
+#include "load/argument.h"
+
+#define PROGRAM "hostile"
 
 static const char help_text[] =
-    "hostile: attacks on a chitchat server, and what another client has of it.\n"
+    "hostile: attacks a chitchat server, and measures another client meanwhile.\n"
     "\n"
     "Usage: hostile [options] ADDR:PORT      (127.0.0.1:8080, [::1]:8080, localhost:8080)\n"
     "\n"
     "  --attack NAME,...  only these (all); --list names them\n"
     "  --seconds S        of each attack, and of the client alone before it (5)\n"
     "  --rate N           sends a second of the client (200)\n"
-    "  --window N         of them unanswered at most, 1 to 512 (256); 1: each waits for the one before it\n"
-    "  --pid PID          of the server: its CPU and memory (the process that listens there, if that can be seen)\n"
+    "  --window N         sends unanswered at most, 1 to 512 (256); 1: each waits for the one before it\n"
+    "  --pid PID          report the CPU and memory of this process (the one that listens there, if it can be found)\n"
     "  --json FILE        the figures as JSON\n"
     "  --check            end with 1 if a verdict is not `kept`\n"
     "\n"
-    "A well-behaved client sends to a partner at a steady rate; a latency counts from when the send was due. Its "
-    "p99 is\n"
-    "measured alone, under the attack, and from one second after the attack on. The verdict is `kept` if the p99 "
-    "under\n"
-    "the attack is at most 25 ms or four times that alone, whichever is more; `broken` if it is not, `lost` if the "
-    "server\n"
-    "closed the client's connection, `hung` if it has answered nothing for 30 s: then nothing more is tried.\n"
+    "A well-behaved client sends to a partner at a steady rate; a latency counts from when the send was due. Its p99 "
+    "is\n"
+    "measured alone, under the attack, and from one second after the attack on. The verdict is `kept` if the p99 under "
+    "the\n"
+    "attack is at most 25 ms or four times that alone, whichever is more; `broken` if it is more; `lost` if the server "
+    "closed\n"
+    "the client's connection; `hung` if the server has answered nothing for 30 s: then the other attacks are left "
+    "out.\n"
     "\n"
     "Pin the server to one core and this program to another (taskset). The client shares that core with the attackers "
     "and\n"
-    "runs before them. What an attack needs of the server: a large --memtable-bytes and --checkpoint-s for "
-    "history-with and\n"
-    "replay, a --connections below 15,000 for full-refusals, --shards 2 for bad-frames. Ends with 2 if it could not "
-    "run.\n";
+    "runs before them. What an attack needs of the server: history-with and replay a large --memtable-bytes and\n"
+    "--checkpoint-s, full-refusals a --connections below 15,000, bad-frames --shards 2. Ends with 2 if the run was not "
+    "possible.\n";
 
 enum { HELP = 1000, LIST, ATTACK, SECONDS, RATE, WINDOW, PID, JSON, CHECK };
 
@@ -48,30 +50,18 @@ static const struct option long_options[] = {
 
 static bool refuse(const char *name, const char *why)
 {
-    fprintf(stderr, "hostile: %s %s; see --help\n", name, why);
-    return false;
+    return load_argument_refuse(PROGRAM, name, why);
 }
 
-static bool number(const char *name, const char *text, double min, double max, double *number_r)
+static bool whole(const char *name, const char *text, uint64_t max, uint32_t *number_r)
 {
-    char *end;
-    *number_r = strtod(text, &end);
-    if (end != text && *end == '\0' && *number_r >= min && *number_r <= max)
-        return true;
-    fprintf(stderr, "hostile: %s must be a number from %.12g to %.12g; see --help\n", name, min, max);
-    return false;
+    uint64_t number = 0;
+    bool is_good = load_argument_whole(PROGRAM, name, text, 1, max, &number);
+    *number_r = (uint32_t)number;
+    return is_good;
 }
 
-static bool whole(const char *name, const char *text, double max, uint32_t *number_r)
-{
-    double value;
-    if (!number(name, text, 1, max, &value))
-        return false;
-    *number_r = (uint32_t)value;
-    return (double)*number_r == value || refuse(name, "must be a whole number");
-}
-
-/* Names with commas between. */
+/* Names, separated by commas. */
 static bool take_attacks(const char *text, struct hostile_options *options)
 {
     options->attack_count = 0;
@@ -79,7 +69,7 @@ static bool take_attacks(const char *text, struct hostile_options *options)
         size_t bytes = strcspn(at, ",");
         uint32_t index = hostile_plan_find(at, bytes);
         if (index == UINT32_MAX) {
-            fprintf(stderr, "hostile: --attack: %.*s is no attack; see --list\n", (int)bytes, at);
+            fprintf(stderr, "hostile: --attack %.*s names no attack; see --list\n", (int)bytes, at);
             return false;
         }
         if (options->attack_count == HOSTILE_ATTACKS_MAX)
@@ -96,7 +86,7 @@ static bool take_option(int option, const char *text, struct hostile_options *op
     uint32_t pid = 0;
     switch (option) {
     case ATTACK: return take_attacks(text, options);
-    case SECONDS: return number("--seconds", text, 0.1, 3600, &options->seconds);
+    case SECONDS: return load_argument_number(PROGRAM, "--seconds", text, 0.1, 3600, &options->seconds);
     case RATE: return whole("--rate", text, 10000, &options->rate);
     case WINDOW: return whole("--window", text, HOSTILE_WINDOW_MAX, &options->window);
     case JSON: options->json_path = text; return true;
@@ -114,7 +104,7 @@ static void list_attacks(void)
         printf("%-16s %s\n", hostile_plan_at(i)->name, hostile_plan_at(i)->about);
 }
 
-/* Whether the option only asks for a text. */
+/* Prints the text if the option asks for one. */
 static bool serve_text(int option)
 {
     if (option == HELP)
@@ -142,12 +132,12 @@ int hostile_options_parse(struct hostile_options *options_r, int argc, char **ar
     for (uint32_t i = 0; i < hostile_plan_count(); i++)
         options_r->attacks[i] = i;
     opterr = 0;
-    optind = 0; /* glibc: begins anew */
+    optind = 0; /* glibc: starts again */
     while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
         if (serve_text(option))
             return 1;
         if (option == '?' || option == ':') {
-            refuse(argv[optind - 1], option == ':' ? "needs a value" : "is no option (or is ambiguous)");
+            refuse(argv[optind - 1], option == ':' ? "needs a value" : "is an unknown option (or is ambiguous)");
             return -1;
         }
         if (!take_option(option, optarg, options_r))

@@ -1,5 +1,5 @@
 /*
- * hostile_options.h: the command line of hostile. Read once, then only read.
+ * hostile_options.h: the command line of hostile. Main thread.
  */
 #ifndef CHITCHAT_BENCH_HOSTILE_OPTIONS_H
 #define CHITCHAT_BENCH_HOSTILE_OPTIONS_H
@@ -13,7 +13,7 @@
 
 struct hostile_options {
     struct load_address address;
-    uint32_t attacks[HOSTILE_ATTACKS_MAX]; /* indices of plans, in their order */
+    uint32_t attacks[HOSTILE_ATTACKS_MAX]; /* indices of plans, in the order to run them */
     uint32_t attack_count;
     double seconds;
     uint32_t rate, window;
@@ -22,7 +22,7 @@ struct hostile_options {
     const char *json_path;
 };
 
-/* 0; 1: --help or --list has been served; -1: refused, with a line on stderr. Borrows argv for good. */
+/* 0: go on; 1: --help or --list has been printed; -1: refused, with a line on stderr. json_path borrows argv. */
 int hostile_options_parse(struct hostile_options *options_r, int argc, char **argv);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "load/wire.h"
 
 #define FIN 0x80u
@@ -34,7 +35,7 @@ static const struct hostile_plan plans[] = {
     {.name = "fan-out-100", FANOUT(100)},
     {.name = "fan-out-30", FANOUT(30)},
     {.name = "history-with",
-     .about = "8 connections of a user with 12,000 entries each ask 1,000 pages `with` nobody at once",
+     .about = "8 connections of a user with 12,000 entries each ask at once for 1,000 pages `with` an unknown user",
      .unit = HOSTILE_PAGES,
      .connections = 8,
      .fill = 12000,
@@ -46,7 +47,7 @@ static const struct hostile_plan plans[] = {
     {.name = "pongs", .about = "8 connections: empty pongs", FLOODERS(8), .block = HOSTILE_PONGS},
     {.name = "pongs-1", .about = "one connection: empty pongs", FLOODERS(1), .block = HOSTILE_PONGS},
     {.name = "continuations",
-     .about = "8 connections: empty continuation frames of a message that does not end",
+     .about = "8 connections: empty continuation frames of a message that never ends",
      FLOODERS(8),
      .block = HOSTILE_CONTINUATIONS},
     {.name = "pings", .about = "4 connections: empty pings; the pongs are read", FLOODERS(4), .block = HOSTILE_PINGS},
@@ -72,13 +73,13 @@ static const struct hostile_plan plans[] = {
      .extra_per_s = 300,
      .hold_ms = 3000},
     {.name = "partial-heads",
-     .about = "10,000 connections, each with 7 KB of an HTTP head that has no end",
+     .about = "10,000 connections, each with 7 KB of an HTTP head that never ends",
      .unit = HOSTILE_CONNECTIONS,
      .connections = 10000,
      .user_sessions = 1,
      .block = HOSTILE_HEAD,
      .least_s = 12,
-     .tells_memory = true},
+     .is_about_memory = true},
     {.name = "bad-requests",
      .about = "8 connections: text frames `{}`, each answered by an error",
      FLOODERS(8),
@@ -123,6 +124,7 @@ uint32_t hostile_plan_count(void)
 
 const struct hostile_plan *hostile_plan_at(uint32_t index)
 {
+    ASSERT(index < PLANS);
     return &plans[index];
 }
 
@@ -154,7 +156,7 @@ void hostile_plan_user(const struct hostile_plan *plan, const char *run, uint32_
     snprintf(name_r, HOSTILE_NAME_BYTES, "hostile-%s-%u", run, number);
 }
 
-/* The mask is 0, so that a payload may be written as it is. */
+/* The mask is 0, so a payload is written as it is. */
 static char *put_frame(char *at, uint8_t first, const char *payload, size_t bytes)
 {
     *at++ = (char)first;
@@ -225,7 +227,7 @@ static int build_flood(uint8_t first, const char *payload, size_t payload_bytes,
     return 0;
 }
 
-/* The first frame begins the message; what follows is the flood of its continuations. */
+/* The first frame begins the message; all others are its continuations. */
 static int build_continuations(struct hostile_bytes *block_r)
 {
     int status = build_flood(0, NULL, 0, block_r);

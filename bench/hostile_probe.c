@@ -10,27 +10,28 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "hostile_crew.h"
+#include "base/assert.h"
+#include "hostile_plan.h"
 #include "load/wire.h"
+#include "times.h"
 
 #define PRIORITY 1
 #define NICE (-10)
 #define PING_EVERY 10u
 #define HUNG_US (UINT64_C(1000000) * HOSTILE_HUNG_S)
 #define LOGIN_ID 1u
-#define PING_ROOM 64u
 
 enum beat_state { NOT_ANSWERED, REFUSED, ANSWERED };
 
-/* Sends, or pings. The nth is due at begun_us + n * period_us; its id is 2 * n, of a ping 2 * n + 1. */
+/* Sends, or pings. Number n is due at begun_us + n * period_us. The id of a send is 2 * n, that of a ping 2 * n + 1. */
 struct beat {
     uint64_t begun_us, period_us;
     uint32_t total, window;
-    uint32_t next;     /* the first that was not written */
+    uint32_t next;     /* the first that has not been written */
     uint32_t answered; /* how many */
     uint32_t oldest;   /* all before it are answered */
     uint8_t *states;   /* owned; one beat_state for each */
-    uint64_t again_us; /* when those that were refused are tried again; 0: none was */
+    uint64_t again_us; /* when the refused ones are sent again; 0: there are none */
     bool is_ping;
     struct load_histogram *histogram;
 };
@@ -41,7 +42,7 @@ struct measurement {
     struct hostile_figures *figures;
 };
 
-/* Before all other threads of the core, if it may. */
+/* Lets this thread run before all others of the core, if that is permitted. */
 static void hurry(bool is_on)
 {
     struct sched_param wanted = {.sched_priority = is_on ? PRIORITY : 0};
@@ -74,7 +75,7 @@ static int write_all(int fd, const char *data, size_t bytes)
     return sent == (ssize_t)bytes ? 0 : sent < 0 ? -errno : -EIO;
 }
 
-/* Upgrade and login; the answers are waited for, and nothing comes after them yet. */
+/* Sends upgrade and login, and waits for the answers. Nothing else can come yet. */
 static int log_in(struct hostile_probe *probe, int fd, const char *user)
 {
     char out[2 * LOAD_WIRE_ROOM];
@@ -111,7 +112,7 @@ int hostile_probe_open(struct hostile_probe *probe_r, const struct load_address 
     probe_r->fd = probe_r->partner_fd = -1;
     probe_r->in_bytes = 0;
     hostile_scan_init(&probe_r->partner_scan);
-    /* The partner has been upgraded already. */
+    /* The partner is already upgraded when this scan begins. */
     probe_r->partner_scan.line_end_bytes = 4;
     probe_r->partner_scan.is_upgraded = true;
     int status = open_one(probe_r, "b", &probe_r->partner_fd, user);
@@ -141,17 +142,6 @@ static size_t put_send(const struct hostile_probe *probe, char *out, uint64_t id
     return load_wire_end_send(out, end, 0x5a17c3e9);
 }
 
-static size_t put_ping(char *out, uint64_t id)
-{
-    char ping[PING_ROOM];
-    int bytes = snprintf(ping, sizeof ping, "{\"op\":\"ping\",\"id\":%llu}", (unsigned long long)id);
-    out[0] = (char)0x81;
-    out[1] = (char)(0x80 | bytes);
-    memset(out + 2, 0, 4);
-    memcpy(out + 6, ping, (size_t)bytes);
-    return 6 + (size_t)bytes;
-}
-
 static uint64_t due_us(const struct beat *beat, uint32_t nth)
 {
     return beat->begun_us + nth * beat->period_us;
@@ -160,7 +150,8 @@ static uint64_t due_us(const struct beat *beat, uint32_t nth)
 static int write_one(struct hostile_probe *probe, const struct beat *beat, uint32_t nth)
 {
     char out[2 * LOAD_WIRE_ROOM];
-    size_t bytes = beat->is_ping ? put_ping(out, 2 * (uint64_t)nth + 1) : put_send(probe, out, 2 * (uint64_t)nth);
+    size_t bytes =
+        beat->is_ping ? load_wire_put_ping(out, 0, 2 * (uint64_t)nth + 1) : put_send(probe, out, 2 * (uint64_t)nth);
     return write_all(probe->fd, out, bytes);
 }
 
@@ -182,7 +173,7 @@ static int write_refused(struct hostile_probe *probe, struct beat *beat)
     return status;
 }
 
-/* Writes what is due. While a refused send waits, so do those after it. */
+/* Writes what is due. While a refused send waits, the later ones wait too. */
 static int write_due(struct hostile_probe *probe, struct beat *beat, uint64_t now)
 {
     int status = beat->again_us != 0 && beat->again_us <= now ? write_refused(probe, beat) : 0;
@@ -229,7 +220,7 @@ static int take_frame(struct hostile_probe *probe, struct measurement *measureme
 static int read_answers(struct hostile_probe *probe, struct measurement *measurement)
 {
     ssize_t got = recv(probe->fd, probe->in + probe->in_bytes, sizeof probe->in - probe->in_bytes, MSG_DONTWAIT);
-    uint64_t now = hostile_now_us();
+    uint64_t now = times_now_us();
     if (got <= 0)
         return got == 0 ? -ECONNRESET : errno == EAGAIN ? 0 : -errno;
     measurement->heard_us = now;
@@ -251,7 +242,7 @@ static int read_answers(struct hostile_probe *probe, struct measurement *measure
     return status;
 }
 
-/* The partner reads what it is sent, and says that it is there. */
+/* The partner reads what it gets, and answers pings. */
 static int read_partner(struct hostile_probe *probe)
 {
     char in[16384], pong[LOAD_WIRE_ROOM];
@@ -273,7 +264,7 @@ static bool is_over(const struct measurement *measurement)
            && measurement->beats[1].answered == measurement->beats[1].total;
 }
 
-/* Until something is due; a second at most. */
+/* The time until a send or ping is due; a second at most. */
 static struct timespec until_due(const struct measurement *measurement, uint64_t now)
 {
     uint64_t until = now + 1000000;
@@ -282,14 +273,13 @@ static struct timespec until_due(const struct measurement *measurement, uint64_t
         uint64_t due = beat->again_us != 0 ? beat->again_us : may_write(beat) ? due_us(beat, beat->next) : until;
         until = due < until ? due : until;
     }
-    uint64_t wait_us = until > now ? until - now : 0;
-    return (struct timespec){(time_t)(wait_us / 1000000), (long)(wait_us % 1000000) * 1000};
+    return times_of_us(until > now ? until - now : 0);
 }
 
-/* One wait, and what it brought: 0 or -errno. */
+/* Writes what is due, waits, and reads what comes: 0 or -errno. */
 static int take_turn(struct hostile_probe *probe, struct measurement *measurement)
 {
-    uint64_t now = hostile_now_us();
+    uint64_t now = times_now_us();
     int status = write_due(probe, &measurement->beats[0], now);
     if (status == 0)
         status = write_due(probe, &measurement->beats[1], now);
@@ -306,10 +296,10 @@ static int take_turn(struct hostile_probe *probe, struct measurement *measuremen
     return status;
 }
 
-/* What has not been answered has taken so long at least. */
+/* Counts what has not been answered with the time that has passed: it took at least that. */
 static void charge_unanswered(const struct beat *beat, struct hostile_figures *figures)
 {
-    uint64_t now = hostile_now_us();
+    uint64_t now = times_now_us();
     for (uint32_t i = 0; i < beat->total && due_us(beat, i) < now; i++) {
         if (beat->states[i] == ANSWERED)
             continue;
@@ -323,7 +313,7 @@ static enum hostile_fate run_until_end(struct hostile_probe *probe, struct measu
     while (!is_over(measurement)) {
         if (take_turn(probe, measurement) != 0)
             return HOSTILE_LOST;
-        uint64_t now = hostile_now_us();
+        uint64_t now = times_now_us();
         if (now > measurement->heard_us + HUNG_US)
             return HOSTILE_HUNG;
         if (now > measurement->end_us + HUNG_US)
@@ -349,9 +339,10 @@ static bool init_beat(struct beat *beat_r, bool is_ping, const struct hostile_rh
 void hostile_probe_run(struct hostile_probe *probe, const struct hostile_rhythm *rhythm,
                        struct hostile_figures *figures_r)
 {
-    uint64_t now = hostile_now_us();
+    uint64_t now = times_now_us();
     struct measurement measurement = {
         .heard_us = now, .end_us = now + (uint64_t)(rhythm->seconds * 1e6), .figures = figures_r};
+    ASSERT(rhythm->rate > 0 && rhythm->window > 0 && rhythm->window <= HOSTILE_WINDOW_MAX);
     struct beat *sends = &measurement.beats[0], *pings = &measurement.beats[1];
     memset(figures_r, 0, sizeof *figures_r);
     figures_r->fate = HOSTILE_LOST;

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define MIB 1048576.0
+#define P99_US 25000u
+#define TIMES_ALONE 4u
 
 static const char *const unit_names[HOSTILE_UNITS] = {"frames",      "sends",  "pages",  "refusals",
                                                       "connections", "logins", "replays"};
@@ -13,10 +15,10 @@ static uint64_t p99(const struct load_histogram *histogram)
     return load_histogram_quantile(histogram, 0.99);
 }
 
-uint64_t hostile_report_limit_us(const struct hostile_figures *alone)
+static uint64_t limit_us(const struct hostile_figures *alone)
 {
-    uint64_t times = HOSTILE_TIMES_ALONE * p99(&alone->send);
-    return times > HOSTILE_P99_US ? times : HOSTILE_P99_US;
+    uint64_t times = TIMES_ALONE * p99(&alone->send);
+    return times > P99_US ? times : P99_US;
 }
 
 static bool has_fate(const struct hostile_result *result, enum hostile_fate fate)
@@ -30,12 +32,11 @@ enum hostile_verdict hostile_report_verdict(const struct hostile_result *result)
         return HOSTILE_IS_HUNG;
     if (has_fate(result, HOSTILE_LOST))
         return HOSTILE_WAS_LOST;
-    bool is_kept =
-        !has_fate(result, HOSTILE_CUT) && p99(&result->under.send) <= hostile_report_limit_us(&result->alone);
+    bool is_kept = !has_fate(result, HOSTILE_CUT) && p99(&result->under.send) <= limit_us(&result->alone);
     return is_kept ? HOSTILE_KEPT : HOSTILE_BROKEN;
 }
 
-const char *hostile_report_verdict_name(enum hostile_verdict verdict)
+static const char *verdict_name(enum hostile_verdict verdict)
 {
     static const char *const names[] = {"kept", "broken", "lost", "hung"};
     return names[verdict];
@@ -56,7 +57,7 @@ static uint64_t units_of(const struct hostile_plan *plan, const struct hostile_t
     return tally->sessions;
 }
 
-double hostile_report_rate(const struct hostile_plan *plan, const struct hostile_tally *tally)
+static double rate_of(const struct hostile_plan *plan, const struct hostile_tally *tally)
 {
     return tally->seconds > 0 ? (double)units_of(plan, tally) / tally->seconds : 0;
 }
@@ -79,7 +80,7 @@ static double ms(uint64_t us)
 static double cpu_share(const struct hostile_result *result)
 {
     double seconds = result->tally.seconds;
-    double used_s = result->ended.cpu_s - result->before.cpu_s; /* below 0: there is no such process any more */
+    double used_s = result->ended.cpu_s - result->before.cpu_s; /* below 0: the process has ended */
     return seconds > 0 && used_s > 0 ? used_s / seconds : 0;
 }
 
@@ -87,7 +88,7 @@ static void print_attack(const struct hostile_result *result, FILE *out)
 {
     const struct hostile_tally *tally = &result->tally;
     double seconds = tally->seconds > 0 ? tally->seconds : 1;
-    fprintf(out, "%.0f %s/s", hostile_report_rate(result->plan, tally), unit_names[result->plan->unit]);
+    fprintf(out, "%.0f %s/s", rate_of(result->plan, tally), unit_names[result->plan->unit]);
     if (tally->counts.refused > 0)
         fprintf(out, ", %.0f refused/s", (double)tally->counts.refused / seconds);
     if (tally->counts.messages > 0)
@@ -111,7 +112,7 @@ void hostile_report_print(const struct hostile_result *result, FILE *out)
     fprintf(out, "%-17s | %10.2f | %6.2f | %11.2f | %8.1f | %6.1f | %8.1f | %10.2f | %-7s | ", result->plan->name,
             ms(load_histogram_quantile(&result->alone.send, 0.5)), ms(alone), ms(under), ms(result->under.send.max_us),
             alone > 0 ? (double)under / (double)alone : 0, ms(p99(&result->under.ping)), ms(p99(&result->after.send)),
-            hostile_report_verdict_name(hostile_report_verdict(result)));
+            verdict_name(hostile_report_verdict(result)));
     print_attack(result, out);
     fputc('\n', out);
     fflush(out);
@@ -165,13 +166,12 @@ static void write_counts(FILE *file, const struct hostile_tally *tally)
 static void write_result(FILE *file, const struct hostile_result *result)
 {
     fprintf(file, "{\"name\":\"%s\",\"verdict\":\"%s\",\"limit_us\":%llu", result->plan->name,
-            hostile_report_verdict_name(hostile_report_verdict(result)),
-            (unsigned long long)hostile_report_limit_us(&result->alone));
+            verdict_name(hostile_report_verdict(result)), (unsigned long long)limit_us(&result->alone));
     write_figures(file, "alone", &result->alone);
     write_figures(file, "under", &result->under);
     write_figures(file, "after", &result->after);
     fprintf(file, ",\n\"attack\":{\"seconds\":%.3f,\"unit\":\"%s\",\"per_s\":%.1f", result->tally.seconds,
-            unit_names[result->plan->unit], hostile_report_rate(result->plan, &result->tally));
+            unit_names[result->plan->unit], rate_of(result->plan, &result->tally));
     write_counts(file, &result->tally);
     fprintf(file, "},\n\"server\":{\"cores\":%.3f,\"rss_before\":%llu,\"rss_ended\":%llu,\"rss_later\":%llu}}",
             cpu_share(result), (unsigned long long)result->before.rss_bytes,
@@ -191,6 +191,6 @@ bool hostile_report_write_json(const struct hostile_result *results, uint32_t co
     }
     if (file != NULL && fclose(file) == 0)
         return true;
-    fprintf(stderr, "hostile: %s: %s\n", path, strerror(errno));
+    fprintf(stderr, "hostile: cannot write %s: %s\n", path, strerror(errno));
     return false;
 }

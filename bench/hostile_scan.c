@@ -19,7 +19,7 @@ static uint16_t status_of(const uint8_t *line)
     return (uint16_t)((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
 }
 
-/* Takes bytes of the HTTP head, up to and with its blank line; returns how many. */
+/* Takes bytes of the HTTP head, up to the end of its blank line; returns how many. */
 static size_t take_head(struct hostile_scan *scan, const char *data, size_t bytes)
 {
     static const char blank_line[] = "\r\n\r\n";
@@ -105,7 +105,7 @@ static int count_frame(struct hostile_scan *scan, struct hostile_counts *counts)
     }
 }
 
-/* How many bytes of the frame, its header first, are to be kept before it is counted. */
+/* How many bytes of the frame, header included, must be kept before it is counted. */
 static uint64_t wanted_bytes(const struct hostile_scan *scan)
 {
     if (scan->kept_bytes < 2)

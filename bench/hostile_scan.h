@@ -1,7 +1,6 @@
 /*
- * hostile_scan.h: what a server answers, counted and nothing more: the status of the upgrade, then one count for each
- * kind of frame. The bytes come in pieces of any size; nothing is allocated and no payload is kept but its beginning.
- * Pure. One thread for each scan.
+ * hostile_scan.h: counts what a server answers: the status of the upgrade, then the frames of each kind. The bytes come
+ * in pieces of any size. Nothing is allocated; of a payload only the beginning is kept. Pure. One thread for each scan.
  */
 #ifndef CHITCHAT_BENCH_HOSTILE_SCAN_H
 #define CHITCHAT_BENCH_HOSTILE_SCAN_H
@@ -25,18 +24,18 @@ struct hostile_scan {
     bool is_upgraded;
     uint16_t status;         /* of the HTTP answer; 0: none yet */
     uint16_t close_code;     /* of the last close frame; 0: none */
-    uint32_t line_end_bytes; /* how much of the blank line that ends the head has been seen */
+    uint32_t line_end_bytes; /* bytes seen of the blank line that ends the head */
     uint32_t kept_bytes;     /* of the HTTP head, or of the frame with its header */
-    uint64_t skip_bytes;     /* of a frame that has been counted */
+    uint64_t skip_bytes;     /* left of a frame that has been counted */
     uint8_t kept[HOSTILE_KEPT_BYTES];
 };
 
-/* Of a new connection: all zeros are one too. */
+/* For a new connection; the same as all zeros. */
 void hostile_scan_init(struct hostile_scan *scan);
-/* Takes what was read, borrowed, and adds to *counts what it completes; -EPROTO: no server sends this. */
+/* Takes what was read, borrowed, and adds the frames that it completes to *counts. 0; -EPROTO: no server sends this. */
 int hostile_scan_take(struct hostile_scan *scan, const char *data, size_t bytes, struct hostile_counts *counts);
 void hostile_counts_add(struct hostile_counts *into, const struct hostile_counts *from);
-/* The answers to requests among them. */
+/* How many of them answer requests. */
 uint64_t hostile_counts_replies(const struct hostile_counts *counts);
 
 #endif

@@ -1,4 +1,5 @@
-/* hostile_slot.c: one connection of an attack, from its connect to its end. */
+#include "hostile_slot.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -6,10 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "hostile_crew.h"
 #include "load/wire.h"
+#include "times.h"
 
-#define IN_BYTES 65536u
 #define DROP_BYTES (1u << 20)
 #define WRITES_AT_ONCE 64u
 
@@ -62,7 +64,7 @@ static void advance(struct hostile_crew *crew, struct hostile_slot *slot, size_t
     slot->block_at = crew->block.loop_at;
 }
 
-/* Floods and single bytes take turns among the connections: one write each. */
+/* With floods and single bytes each connection writes once, then the next one does. */
 static int write_some(struct hostile_crew *crew, struct hostile_slot *slot)
 {
     uint32_t writes = crew->plan->pace == HOSTILE_WINDOW ? WRITES_AT_ONCE : 1;
@@ -98,7 +100,7 @@ static bool has_ended(const struct hostile_crew *crew, const struct hostile_slot
     return false;
 }
 
-/* Who listens only need not count what comes. */
+/* A connection that only reads need not count what comes. */
 static bool is_dropping(const struct hostile_crew *crew, const struct hostile_slot *slot)
 {
     return slot->state == HOSTILE_LIVE && !is_sender(crew, slot);
@@ -111,14 +113,14 @@ static void take_counts(struct hostile_crew *crew, struct hostile_slot *slot, co
     slot->replies = hostile_counts_replies(&slot->counts);
 }
 
-/* A 503 tells that the server is full. */
+/* A 503 means that the server is full. */
 static void take_status(struct hostile_crew *crew, const struct hostile_slot *slot, uint16_t was)
 {
     if (was != 0 || slot->scan.status != 503)
         return;
     crew->tally.turned_away++;
     if (crew->full_us == 0)
-        crew->full_us = hostile_now_us();
+        crew->full_us = times_now_us();
 }
 
 /* 0, or -errno when the connection has ended. */
@@ -130,7 +132,7 @@ static int read_some(struct hostile_crew *crew, struct hostile_slot *slot)
         crew->tally.bytes_in += dropped > 0 ? (uint64_t)dropped : 0;
         return dropped > 0 || (dropped < 0 && (errno == EAGAIN || errno == EINTR)) ? 0 : -ECONNRESET;
     }
-    ssize_t bytes = recv(slot->fd, crew->in, IN_BYTES, MSG_DONTWAIT);
+    ssize_t bytes = recv(slot->fd, crew->in, HOSTILE_IN_BYTES, MSG_DONTWAIT);
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (bytes <= 0)
@@ -143,7 +145,7 @@ static int read_some(struct hostile_crew *crew, struct hostile_slot *slot)
     return status;
 }
 
-/* Waits for what there is to do. */
+/* Lets epoll wait for the next events. */
 static void arm(struct hostile_crew *crew, struct hostile_slot *slot)
 {
     bool is_deaf = crew->plan->is_deaf && slot->state == HOSTILE_LIVE;
@@ -166,14 +168,14 @@ static int begin_connect(const struct hostile_crew *crew, int fd)
     return connect(fd, address, bytes) == 0 || errno == EINPROGRESS ? 0 : -errno;
 }
 
-/* Keeps what belongs to the place, its opening and its number. */
+/* Clears what belongs to the last connection. */
 static void reset(struct hostile_slot *slot, int fd)
 {
     *slot = (struct hostile_slot){.state = HOSTILE_OPENING,
                                   .fd = fd,
                                   .nth = slot->nth,
                                   .has_begun = slot->has_begun,
-                                  .opened_us = hostile_now_us(),
+                                  .opened_us = times_now_us(),
                                   .opening = slot->opening};
 }
 
@@ -188,6 +190,7 @@ static int build_opening(struct hostile_crew *crew, struct hostile_slot *slot)
 
 int hostile_slot_open(struct hostile_crew *crew, struct hostile_slot *slot)
 {
+    ASSERT(slot->state == HOSTILE_CLOSED);
     int status = build_opening(crew, slot);
     if (status != 0)
         return status;
@@ -213,13 +216,14 @@ int hostile_slot_open(struct hostile_crew *crew, struct hostile_slot *slot)
 
 void hostile_slot_close(struct hostile_crew *crew, struct hostile_slot *slot)
 {
-    close(slot->fd); /* epoll forgets it */
+    ASSERT(slot->state != HOSTILE_CLOSED && crew->closed_count < crew->slot_count);
+    close(slot->fd); /* which removes it from epoll */
     slot->fd = -1;
     slot->state = HOSTILE_CLOSED;
     crew->closed[crew->closed_count++] = slot->nth;
 }
 
-/* The server asks who is silent. */
+/* The server pings silent connections. */
 static void answer_pings(struct hostile_crew *crew, struct hostile_slot *slot, uint64_t pings_before)
 {
     char pong[LOAD_WIRE_ROOM];
@@ -230,16 +234,16 @@ static void answer_pings(struct hostile_crew *crew, struct hostile_slot *slot, u
     (void)!send(slot->fd, pong, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* The server has said its last: what it holds of the connection until we close it too is what the attack is about. */
+/* The server has closed its end. The attack is about what the server keeps until this end closes too. */
 static void hold(struct hostile_crew *crew, struct hostile_slot *slot)
 {
-    struct epoll_event event = {.events = 0, .data.u32 = slot->nth}; /* a reset is heard still */
+    struct epoll_event event = {.events = 0, .data.u32 = slot->nth}; /* a reset is still reported */
     slot->state = HOSTILE_HELD;
     slot->armed = 0;
     epoll_ctl(crew->epoll, EPOLL_CTL_MOD, slot->fd, &event);
 }
 
-/* The server, or what it sent, ended it. */
+/* The server ended the connection, or what it sent did. */
 static void end_by_server(struct hostile_crew *crew, struct hostile_slot *slot)
 {
     crew->tally.ended_by_server++;
