@@ -1,7 +1,8 @@
 /*
- * ceiling.c: `ceiling PORT`: what a relay could do at best: it answers chitchat-load's frames and passes them on to all
- * connections of the recipient, one send a connection and turn, on the server's own loop; it checks nothing, keeps
- * nothing on a disk, and gives a sender's other connections nothing. The server's figures are told as a share of its.
+ * ceiling.c: `ceiling PORT`: a relay that does the least possible, as the upper limit of what the server could reach.
+ * It answers the frames of chitchat-load and passes them on to all connections of the recipient, with one write a
+ * connection and turn, on the server's own loop. The relay checks nothing, stores nothing, and sends nothing to a
+ * sender's other connections. ./dev bench reports the server's figures as a share of these.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/list.h"
+#include "load/put.h"
 #include "shard/io.h"
 
 #define USERS_MAX 65536u
@@ -24,14 +26,14 @@ struct peer {
     struct io_socket socket;
     bool has_upgraded;
     uint32_t user;
-    struct list user_link; /* in user->peers, from its login on */
+    struct list user_link; /* in user->peers, from the login on */
     char *in;
     size_t in_bytes;
     char *out;
     size_t out_bytes;
     size_t out_room;
-    char *flying;
-    size_t flying_room;
+    char *in_flight;
+    size_t in_flight_room;
     struct list flush_link;
 };
 
@@ -59,25 +61,7 @@ static char *room(struct relay *relay, struct peer *peer, size_t bytes)
     return peer->out + peer->out_bytes;
 }
 
-static char *put(char *at, const char *bytes, size_t count)
-{
-    memcpy(at, bytes, count);
-    return at + count;
-}
-
-#define PUT(at, literal) put((at), (literal), sizeof(literal) - 1)
-
-static char *put_number(char *at, uint64_t number)
-{
-    char digits[20];
-    size_t count = 0;
-    do
-        digits[sizeof digits - ++count] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    return put(at, digits + sizeof digits - count, count);
-}
-
-/* The payload stands behind room for the longer header; returns where the frame begins. */
+/* Writes the header before the payload, where there is room for the longer one; returns where the frame begins. */
 static char *seal(char *payload, size_t bytes)
 {
     if (bytes < 126) {
@@ -107,41 +91,41 @@ static unsigned long number_behind(const char *frame, size_t bytes, const char *
 static void relay_ok(struct relay *relay, struct peer *from, unsigned long id)
 {
     struct user *user = &relay->users[from->user];
-    char text[256], *payload = text + 4, *at = PUT(payload, "{\"op\":\"ok\",\"id\":");
+    char text[256], *payload = text + 4, *at = LOAD_PUT(payload, "{\"op\":\"ok\",\"id\":");
     uint64_t ts = ++relay->ts;
-    at = put_number(at, id);
-    at = PUT(at, ",\"ts\":");
-    at = put_number(at, ts);
-    at = PUT(at, ",\"prev\":");
-    at = put_number(at, user->cursor);
-    at = PUT(at, ",\"mid\":\"AAAAAAAAAAAAAAAAAAAA\"}");
+    at = load_put_number(at, id);
+    at = LOAD_PUT(at, ",\"ts\":");
+    at = load_put_number(at, ts);
+    at = LOAD_PUT(at, ",\"prev\":");
+    at = load_put_number(at, user->cursor);
+    at = LOAD_PUT(at, ",\"mid\":\"AAAAAAAAAAAAAAAAAAAA\"}");
     user->cursor = ts;
     char *frame = seal(payload, (size_t)(at - payload));
     put_frame(relay, from, frame, (size_t)(at - frame));
 }
 
-/* `body`: the text member and all behind it, as it came. */
+/* `body`: the member `text` and all that follows it, as received. */
 static void relay_msg(struct relay *relay, uint32_t from, unsigned long to, const char *body, size_t body_bytes)
 {
     struct user *user = &relay->users[to];
-    char text[FRAME_BYTES_MAX + 256], *payload = text + 4, *at = PUT(payload, "{\"op\":\"msg\",\"ts\":");
+    char text[FRAME_BYTES_MAX + 256], *payload = text + 4, *at = LOAD_PUT(payload, "{\"op\":\"msg\",\"ts\":");
     uint64_t ts = ++relay->ts;
-    at = put_number(at, ts);
-    at = PUT(at, ",\"prev\":");
-    at = put_number(at, user->cursor);
-    at = PUT(at, ",\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-");
-    at = put_number(at, from);
-    at = PUT(at, "\",\"to\":\"load-");
-    at = put_number(at, to);
-    at = PUT(at, "\",");
-    at = put(at, body, body_bytes);
+    at = load_put_number(at, ts);
+    at = LOAD_PUT(at, ",\"prev\":");
+    at = load_put_number(at, user->cursor);
+    at = LOAD_PUT(at, ",\"mid\":\"AAAAAAAAAAAAAAAAAAAA\",\"from\":\"load-");
+    at = load_put_number(at, from);
+    at = LOAD_PUT(at, "\",\"to\":\"load-");
+    at = load_put_number(at, to);
+    at = LOAD_PUT(at, "\",");
+    at = load_put(at, body, body_bytes);
     user->cursor = ts;
     char *frame = seal(payload, (size_t)(at - payload));
     for (struct list *link = user->peers.next; link != &user->peers; link = link->next)
         put_frame(relay, container_of(link, struct peer, user_link), frame, (size_t)(at - frame));
 }
 
-/* The members stand as chitchat-load writes them: id, to, text. */
+/* The members are in the order in which chitchat-load writes them: id, to, text. */
 static void relay_send(struct relay *relay, struct peer *from, const char *frame, size_t bytes)
 {
     unsigned long id = number_behind(frame, bytes, "\"id\":");
@@ -154,32 +138,15 @@ static void relay_send(struct relay *relay, struct peer *from, const char *frame
 
 static void relay_login(struct relay *relay, struct peer *peer, const char *frame, size_t bytes)
 {
-    char text[128], *payload = text + 4, *at = PUT(payload, "{\"op\":\"ok\",\"id\":1,\"epoch\":\"e\",\"last\":");
+    char text[128], *payload = text + 4, *at = LOAD_PUT(payload, "{\"op\":\"ok\",\"id\":1,\"epoch\":\"e\",\"last\":");
     unsigned long user = number_behind(frame, bytes, "\"user\":\"load-");
     ASSERT(user < USERS_MAX);
     peer->user = (uint32_t)user;
     list_append(&relay->users[user].peers, &peer->user_link);
-    at = put_number(at, relay->users[user].cursor);
-    at = PUT(at, "}");
+    at = load_put_number(at, relay->users[user].cursor);
+    at = LOAD_PUT(at, "}");
     char *out = seal(payload, (size_t)(at - payload));
     put_frame(relay, peer, out, (size_t)(at - out));
-}
-
-static void unmask(char *payload, size_t bytes, const char *mask)
-{
-    uint64_t wide;
-    uint32_t narrow;
-    memcpy(&narrow, mask, 4);
-    wide = (uint64_t)narrow << 32 | narrow;
-    size_t i = 0;
-    for (; i + 8 <= bytes; i += 8) {
-        uint64_t word;
-        memcpy(&word, payload + i, 8);
-        word ^= wide;
-        memcpy(payload + i, &word, 8);
-    }
-    for (; i < bytes; i++)
-        payload[i] = (char)(payload[i] ^ mask[i % 4]);
 }
 
 static size_t take_frames(struct relay *relay, struct peer *peer, char *data, size_t bytes)
@@ -197,7 +164,9 @@ static size_t take_frames(struct relay *relay, struct peer *peer, char *data, si
         if (bytes - at < head_bytes + payload)
             break;
         char *text = data + at + head_bytes;
-        unmask(text, payload, text - 4);
+        uint32_t mask;
+        memcpy(&mask, text - 4, 4);
+        load_put_mask(text, payload, mask);
         if (text[7] == 'l')
             relay_login(relay, peer, text, payload);
         else
@@ -278,7 +247,7 @@ static void on_closed(void *context, struct io_socket *socket)
     (void)context;
     free(peer->in);
     free(peer->out);
-    free(peer->flying);
+    free(peer->in_flight);
     free(peer);
 }
 
@@ -300,11 +269,11 @@ static void flush_all(struct relay *relay)
             continue;
         char *data = peer->out;
         size_t bytes = peer->out_bytes, was_room = peer->out_room;
-        peer->out = peer->flying;
-        peer->out_room = peer->flying_room;
+        peer->out = peer->in_flight;
+        peer->out_room = peer->in_flight_room;
         peer->out_bytes = 0;
-        peer->flying = data;
-        peer->flying_room = was_room;
+        peer->in_flight = data;
+        peer->in_flight_room = was_room;
         io_send(relay->io, &peer->socket, &(struct iovec){data, bytes}, 1);
     }
 }
@@ -323,18 +292,20 @@ int main(int argc, char **argv)
     address.sin_port = htons((uint16_t)atoi(argv[1]));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 4096) != 0) {
-        fprintf(stderr, "ceiling: 127.0.0.1:%s: %s\n", argv[1], strerror(errno));
+        fprintf(stderr, "ceiling: cannot listen at 127.0.0.1:%s: %s\n", argv[1], strerror(errno));
         return 1;
     }
     list_init(&relay.flush);
     relay.ts = (uint64_t)time(NULL) * 1000000;
     relay.users = calloc(USERS_MAX, sizeof *relay.users);
-    ASSERT(relay.users != NULL && io_open(&relay.io, &options, &handlers, &relay) == 0);
+    int status = io_open(&relay.io, &options, &handlers, &relay);
+    ASSERT(relay.users != NULL && status == 0);
     for (uint32_t i = 0; i < USERS_MAX; i++)
         list_init(&relay.users[i].peers);
     io_accept_start(relay.io, 0, fd);
     for (;;) {
         flush_all(&relay);
-        ASSERT(io_gather(relay.io, 1000000) >= 0);
+        status = io_gather(relay.io, 1000000);
+        ASSERT(status >= 0);
     }
 }

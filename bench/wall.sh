@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# ./dev wall [--minutes N] [--rate N] [--connections N] [--dir DIR] [--btree]: 20 M messages of 1 M users in the store,
-# then uniform sends, open loop, with checkpoints and merges. The server on CPU 0, the generator on CPU 1. Needs
-# some 45 GB below DIR for 10 minutes. --btree measures one LMDB B-tree instead: 30 s on as many rows.
+# ./dev wall [--minutes N] [--rate N] [--connections N] [--dir DIR] [--btree]: fills a store with 20 M messages of 1 M
+# users; then sends to uniform users, open loop, with checkpoints and merges. The server is on CPU 0, the generator on
+# CPU 1. Needs some 45 GB below DIR for 10 minutes. --btree instead measures one LMDB B-tree with as many rows, for 30 s.
 set -euo pipefail
 minutes=10 rate=100000 connections=4 dir=. btree=0 port=${WALL_PORT:-9203} bin=build/release
 while [ $# -gt 0 ]; do
@@ -39,7 +39,7 @@ for _ in $(seq 100); do
 done
 grep -q event=ready "$work/log" || { cat "$work/log" >&2; exit 1; }
 taskset -c 1 $bin/chitchat-load --connections "$connections" --rate "$rate" --recipients 1000000 --warmup 5 \
-    --duration "$((minutes * 60))" --server-pid "$pid" "127.0.0.1:$port" || echo "the load ended with $?"
+    --duration "$((minutes * 60))" --server-pid "$pid" "127.0.0.1:$port" || echo "chitchat-load ended with $?"
 echo "threads of the server, CPU in 1/$(getconf CLK_TCK) s (user, system):"
 for task in /proc/"$pid"/task/*; do
     echo "  $(cat "$task/comm"): $(sed 's/.*) //' "$task/stat" | cut -d' ' -f12,13)"
@@ -48,5 +48,5 @@ grep -E '^(read|write)_bytes' "/proc/$pid/io"
 kill "$pid"
 wait "$pid" || true
 pid=
-echo "held if: the rate was acknowledged, no line says busy, p99 at most 5 ms, runs_most at most 24"
+echo "passed if: the rate was acknowledged, no line says busy, p99 at most 5 ms, runs_most at most 24"
 grep -vE 'event=(ready|stopping)' "$work/log"

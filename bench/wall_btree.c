@@ -1,6 +1,7 @@
 /*
- * wall_btree.c: what one LMDB B-tree sustains, to stand beside the wall of chitchat: the rows of wall-fill in one file,
- * then pairs of rows for uniform users, in transactions of BATCH messages (group commit, LMDB's full durability).
+ * wall_btree.c: what a single LMDB B-tree sustains, to compare with `./dev wall`. It fills one file with as many rows
+ * as wall-fill writes, then inserts pairs of rows for uniform users, in transactions of BATCH messages (group commit,
+ * LMDB's full durability).
  *
  *     wall-btree FILE MESSAGES USERS BATCH SECONDS
  *
@@ -11,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "storage/record.h"
+#include "times.h"
 
 #define TEXT_BYTES 64u
 #define FILL_COMMIT_ROWS 12000u
@@ -33,14 +34,7 @@ static void must(int result, const char *what)
     exit(1);
 }
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-/* Names in the order of their numbers, so that the tree can be filled by appending. */
+/* The names sort like their numbers, so that the tree can be filled by appending. */
 static void put(struct tree *tree, MDB_txn *txn, uint32_t user, uint32_t other, enum role role, unsigned flags)
 {
     char name[16], other_name[16];
@@ -83,8 +77,8 @@ static void fill(struct tree *tree, uint32_t messages, uint32_t users)
 static void insert(struct tree *tree, uint32_t users, uint32_t batch, double seconds)
 {
     uint64_t messages = 0;
-    double begin_s = now_s(), end_s = begin_s + seconds, at_s = begin_s;
-    for (; at_s < end_s; at_s = now_s()) {
+    double begin_s = times_now_s(), end_s = begin_s + seconds, at_s = begin_s;
+    for (; at_s < end_s; at_s = times_now_s()) {
         MDB_txn *txn;
         must(mdb_txn_begin(tree->env, NULL, 0, &txn), "begin");
         for (uint32_t i = 0; i < batch; i++, messages++) {
@@ -108,7 +102,7 @@ int main(int argc, char **argv)
     }
     uint32_t messages = (uint32_t)atoi(argv[2]), users = (uint32_t)atoi(argv[3]), batch = (uint32_t)atoi(argv[4]);
     if (messages == 0 || users == 0 || batch == 0 || access(argv[1], F_OK) == 0) {
-        fputs("wall-btree: FILE must not be there, the numbers must be positive\n", stderr);
+        fputs("wall-btree: FILE must not exist, and the numbers must be positive\n", stderr);
         return 2;
     }
     must(mdb_env_create(&tree.env), "create");

@@ -1,11 +1,11 @@
 /*
- * wall_fill.c: a data directory that holds many messages already, as checkpoints and merges would have left it: runs
- * of several levels, each with its part of the time. Written through the storage code, not by sending:
+ * wall_fill.c: makes a data directory that holds many messages, as checkpoints and merges would leave it: runs of
+ * several levels, each with its part of the time. The storage code writes it; nothing is sent:
  *
  *     wall-fill DIR MESSAGES USERS [SHARDS]
  *
- * makes DIR; senders and recipients are uniform over users `load-0` to `load-(USERS-1)`, the names of chitchat-load.
- * Each message stands in both timelines, with one mid. `chitchat serve --data DIR` then starts on it.
+ * makes DIR. Senders and recipients are uniform over the users `load-0` to `load-(USERS-1)`, the names of
+ * chitchat-load. Each message is in both timelines, with the same mid. `chitchat serve --data DIR` can start with it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -25,7 +24,7 @@
 #define TEXT_BYTES 64u
 #define SHARDS_MAX 64u
 #define FIRST_TS UINT64_C(1700000000000000)
-/* Rows of a checkpoint's run, and how many runs a merge takes: the shape follows from these. */
+/* Rows of a checkpoint's run, and how many runs a merge takes. They determine the levels. */
 #define CHECKPOINT_ROWS 500000u
 #define FAN_OUT 6u
 
@@ -40,15 +39,15 @@ struct fill {
     struct manifest_marks marks[SHARDS_MAX];
 };
 
-/* Two rows a message: entry 2 i is the sender's, 2 i + 1 the recipient's; `order` has them by user, then by time. */
+/* The rows of some messages. Of message i entry 2 i is the sender's, entry 2 i + 1 the recipient's. */
 struct part {
     struct run_source source;
     const struct fill *fill;
     uint32_t shard;
     uint32_t user;
     uint32_t at;
-    uint32_t *begin; /* users + 1 */
-    uint32_t *order;
+    uint32_t *begin; /* owned; users + 2: where the entries of each user begin in `order` */
+    uint32_t *order; /* owned; the entries by user, then by time */
     uint8_t key[ROW_KEY_BYTES_MAX];
     uint8_t value[ROW_VALUE_BYTES_MAX];
 };
@@ -73,7 +72,7 @@ static uint32_t sender_of(const struct fill *fill, uint32_t message)
     return (uint32_t)(mix(2 * (uint64_t)message) % fill->users);
 }
 
-/* Anybody but the sender. */
+/* Any user but the sender. */
 static uint32_t recipient_of(const struct fill *fill, uint32_t message)
 {
     uint32_t other = (uint32_t)(mix(2 * (uint64_t)message + 1) % (fill->users - 1));
@@ -131,7 +130,7 @@ static void part_close(struct run_source *base)
     free(part);
 }
 
-/* The rows of messages from `first` to `end`, ordered by counting. NULL: no memory. */
+/* The rows of the messages from `first` to before `end`, in order (a counting sort). NULL: no memory. */
 static struct part *part_make(const struct fill *fill, uint32_t first, uint32_t end)
 {
     struct part *part = calloc(1, sizeof *part);
@@ -178,7 +177,7 @@ static int write_run(struct fill *fill, struct part *part, uint32_t shard, uint3
     return status;
 }
 
-/* The largest runs first, as many of each level as fit. */
+/* Writes the largest runs first, as many of each level as fit. */
 static int write_runs(struct fill *fill)
 {
     uint32_t level = 0;

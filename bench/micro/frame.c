@@ -1,5 +1,5 @@
-/* How long does it take to take a client's frame apart (RFC 6455, unmasking and UTF-8 included)? The bytes are copied
- * first, since unmasking changes them. */
+/* How long does it take to parse a client's frame (RFC 6455, with unmasking and UTF-8)? Each round parses a copy, since
+ * unmasking changes the bytes. */
 #include "base/limits.h"
 #include "micro/micro.h"
 #include "protocol/ws.h"
@@ -8,7 +8,7 @@ struct question {
     struct ws_pool *pool;
     char *bytes, *copy; /* owned */
     size_t count;
-    size_t piece; /* bytes that come at once */
+    size_t piece; /* bytes that are parsed at once */
 };
 
 static void parse(void *context, uint64_t rounds)
@@ -34,7 +34,7 @@ static void parse(void *context, uint64_t rounds)
     ws_fini(&ws, question->pool);
 }
 
-/* `frames` masked text frames of `bytes` each, which come in pieces. */
+/* `frames` masked text frames of `bytes` each, in pieces of `piece` bytes; 0: in one piece. */
 static void ask(struct micro *micro, struct ws_pool *pool, const char *name, uint32_t frames, uint32_t bytes,
                 size_t piece)
 {
@@ -65,7 +65,7 @@ int main(void)
 {
     struct micro micro = {.program = "frame"};
     struct ws_pool *pool;
-    ASSERT(ws_pool_open(&pool, LIMIT_FRAME_BYTES, UINT64_MAX, false) == 0);
+    micro_must(ws_pool_open(&pool, LIMIT_FRAME_BYTES, UINT64_MAX, false));
     ask(&micro, pool, "parse a frame of 112 bytes, 1 at once", 1, 112, 0);
     ask(&micro, pool, "parse a frame of 112 bytes, 32 at once", 32, 112, 0);
     ask(&micro, pool, "parse a frame of 112 bytes, in pieces of 40", 8, 112, 40);

@@ -1,5 +1,5 @@
-/* What does a letter from one shard to another cost: on one thread, in a flood between two, there and back between two
- * that look all the time, and there and back between two that sleep (with the wake-ups of the real loop). */
+/* What does a letter from one shard to another cost: on one thread; in a flood between two threads; there and back
+ * between two that poll; and there and back between two that sleep (with the wake-ups of the real loop)? */
 #include <pthread.h>
 
 #include "micro/micro.h"
@@ -13,16 +13,29 @@ static void *letter_of(uint64_t number)
     return (void *)(uintptr_t)number;
 }
 
+static void post(struct mailbox *mailbox, uint64_t number)
+{
+    bool is_posted = mailbox_post(mailbox, letter_of(number));
+    ASSERT(is_posted);
+}
+
+static void gather(struct io *io, uint64_t wait_us)
+{
+    int status = io_gather(io, wait_us);
+    ASSERT(status >= 0);
+}
+
 static void post_and_take(void *context, uint64_t rounds)
 {
     struct mailbox *mailbox = context;
     for (uint64_t i = 1; i <= rounds; i++) {
-        ASSERT(mailbox_post(mailbox, letter_of(i)));
-        ASSERT(mailbox_take(mailbox) == letter_of(i));
+        post(mailbox, i);
+        void *letter = mailbox_take(mailbox);
+        ASSERT(letter == letter_of(i));
     }
 }
 
-/* Two threads: the asking one, whose rounds are counted, and the other. */
+/* Two threads: this one, whose rounds are counted, and the other. */
 struct pair {
     struct mailbox *there, *back;
     uint64_t rounds;
@@ -51,7 +64,7 @@ static void *echo_spinning(void *context)
     struct pair *pair = context;
     for (uint64_t i = 1; i <= pair->rounds; i++) {
         take_spinning(pair->there, i);
-        ASSERT(mailbox_post(pair->back, letter_of(i)));
+        post(pair->back, i);
     }
     return NULL;
 }
@@ -60,7 +73,7 @@ static pthread_t begin(struct pair *pair, uint64_t rounds, void *(*other)(void *
 {
     pthread_t thread;
     pair->rounds = rounds;
-    ASSERT(pthread_create(&thread, NULL, other, pair) == 0);
+    micro_must(pthread_create(&thread, NULL, other, pair));
     return thread;
 }
 
@@ -79,14 +92,14 @@ static void ask_spinning(void *context, uint64_t rounds)
     struct pair *pair = context;
     pthread_t thread = begin(pair, rounds, echo_spinning);
     for (uint64_t i = 1; i <= rounds; i++) {
-        ASSERT(mailbox_post(pair->there, letter_of(i)));
+        post(pair->there, i);
         take_spinning(pair->back, i);
     }
     pthread_join(thread, NULL);
 }
 
-/* As a shard does: wakes the other with its next submit if it sleeps, says that it may sleep, looks once more, sleeps.
- */
+/* As a shard does: wakes the other thread with the next submit if it sleeps; then announces that it may sleep, checks
+ * the mailbox again, and sleeps. */
 static void take_sleeping(struct pair *pair, uint32_t self, struct mailbox *mailbox, uint64_t number)
 {
     void *letter;
@@ -94,7 +107,7 @@ static void take_sleeping(struct pair *pair, uint32_t self, struct mailbox *mail
         io_wake(pair->ios[self], pair->ios[1 - self]);
     while ((letter = mailbox_take(mailbox)) == NULL) {
         sleeper_prepare(&pair->sleepers[self]);
-        ASSERT(io_gather(pair->ios[self], mailbox_is_empty(mailbox) ? 1000000 : 0) >= 0);
+        gather(pair->ios[self], mailbox_is_empty(mailbox) ? 1000000 : 0);
         sleeper_awake(&pair->sleepers[self]);
     }
     ASSERT(letter == letter_of(number));
@@ -104,7 +117,7 @@ static void open_loop(struct io **io_r)
 {
     static const struct io_handlers handlers = {0};
     static const struct io_options options = {.recv_buffer_bytes = 4096, .recv_buffer_count = 16};
-    ASSERT(io_open(io_r, &options, &handlers, NULL) == 0);
+    micro_must(io_open(io_r, &options, &handlers, NULL));
 }
 
 static void *echo_sleeping(void *context)
@@ -112,24 +125,24 @@ static void *echo_sleeping(void *context)
     struct pair *pair = context;
     for (uint64_t i = 1; i <= pair->rounds; i++) {
         take_sleeping(pair, 1, pair->there, i);
-        ASSERT(mailbox_post(pair->back, letter_of(i)));
+        post(pair->back, i);
     }
     if (sleeper_must_wake(&pair->sleepers[0]))
         io_wake(pair->ios[1], pair->ios[0]);
-    ASSERT(io_gather(pair->ios[1], 0) >= 0);
+    gather(pair->ios[1], 0);
     return NULL;
 }
 
-/* The loops belong to the threads that first use them, so each time there are new ones. */
+/* A loop belongs to the thread that first uses it, so each call opens new ones. */
 static void ask_sleeping(void *context, uint64_t rounds)
 {
     struct pair *pair = context;
     open_loop(&pair->ios[0]);
     open_loop(&pair->ios[1]);
-    ASSERT(io_gather(pair->ios[0], 0) >= 0);
+    gather(pair->ios[0], 0);
     pthread_t thread = begin(pair, rounds, echo_sleeping);
     for (uint64_t i = 1; i <= rounds; i++) {
-        ASSERT(mailbox_post(pair->there, letter_of(i)));
+        post(pair->there, i);
         take_sleeping(pair, 0, pair->back, i);
     }
     pthread_join(thread, NULL);
@@ -141,7 +154,8 @@ int main(void)
 {
     struct micro micro = {.program = "mailbox"};
     struct pair pair = {0};
-    ASSERT(mailbox_open(&pair.there, CAPACITY) == 0 && mailbox_open(&pair.back, CAPACITY) == 0);
+    micro_must(mailbox_open(&pair.there, CAPACITY));
+    micro_must(mailbox_open(&pair.back, CAPACITY));
     micro_run(&micro, "post and take on one thread", 1, post_and_take, pair.there);
     micro_run(&micro, "flood between two threads, per letter", 1, flood, &pair);
     micro_run(&micro, "there and back, both looking all the time", 1, ask_spinning, &pair);

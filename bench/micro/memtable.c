@@ -1,4 +1,4 @@
-/* What does an entry cost in memory, and what do reads of it, with few busy users and with many? */
+/* What does it cost to insert an entry into a memtable, and to read it, with few busy users and with many? */
 #include "storage/memtable/memtable.h"
 #include "micro/micro.h"
 #include "micro/record.h"
@@ -11,12 +11,12 @@ static const struct hash_key name_seed = {1, 2}, key_seed = {3, 4};
 struct question {
     struct record_heap *heap;
     struct memtable *table;
-    struct record **records; /* owned; ENTRIES, each to a user by chance */
+    struct record **records; /* owned; ENTRIES, each to a random user */
     uint64_t users;
     uint64_t state;
 };
 
-/* By chance enough, and the same each time. */
+/* Random enough, and the same each time. */
 static uint64_t user_at(const struct question *question, uint64_t i)
 {
     return (i * UINT64_C(0x9e3779b97f4a7c15) >> 20) % question->users;
@@ -31,11 +31,11 @@ static void make_records(struct question *question)
 
 static double fill(struct question *question)
 {
-    ASSERT(memtable_open(&question->table, question->heap, name_seed, key_seed) == 0);
-    double begun = micro_now();
+    micro_must(memtable_open(&question->table, question->heap, name_seed, key_seed));
+    double begun = times_now_s();
     for (uint64_t i = 0; i < ENTRIES; i++)
-        ASSERT(memtable_insert(question->table, question->records[i], ROLE_RECEIVED) == 0);
-    return (micro_now() - begun) * 1e9 / ENTRIES;
+        micro_must(memtable_insert(question->table, question->records[i], ROLE_RECEIVED));
+    return (times_now_s() - begun) * 1e9 / ENTRIES;
 }
 
 static struct span draw_user(struct question *question, char *name)
@@ -49,16 +49,20 @@ static void read_newest_page(void *context, uint64_t rounds)
     struct question *question = context;
     struct memtable_hit hits[50];
     char name[24];
-    for (uint64_t i = 0; i < rounds; i++)
-        ASSERT(memtable_range(question->table, draw_user(question, name), 0, UINT64_MAX, false, hits, 50) > 0);
+    for (uint64_t i = 0; i < rounds; i++) {
+        struct span user = draw_user(question, name);
+        ASSERT(memtable_range(question->table, user, 0, UINT64_MAX, false, hits, 50) > 0);
+    }
 }
 
 static void read_newest(void *context, uint64_t rounds)
 {
     struct question *question = context;
     char name[24];
-    for (uint64_t i = 0; i < rounds; i++)
-        ASSERT(memtable_newest(question->table, draw_user(question, name), UINT64_MAX) > 0);
+    for (uint64_t i = 0; i < rounds; i++) {
+        struct span user = draw_user(question, name);
+        ASSERT(memtable_newest(question->table, user, UINT64_MAX) > 0);
+    }
 }
 
 static void ask(struct micro *micro, struct question *question, uint64_t users)
@@ -86,7 +90,8 @@ int main(void)
 {
     struct micro micro = {.program = "memtable"};
     struct question question = {.records = calloc(ENTRIES, sizeof(struct record *))};
-    ASSERT(question.records != NULL && record_heap_open(&question.heap, HEAP_BYTES) == 0);
+    ASSERT(question.records != NULL);
+    micro_must(record_heap_open(&question.heap, HEAP_BYTES));
     ask(&micro, &question, 100);
     ask(&micro, &question, 100000);
     record_heap_close(&question.heap);

@@ -1,8 +1,9 @@
 /*
- * micro.h: the harness of the small programs, one for each question (micro_*.c). A figure is the time of one operation:
- * its body is run a number of times that takes MICRO_SECONDS, that three times over, and the median is told with the
- * range; `./dev bench` runs each program several times, in turns with the others. Figures go to stdout as lines for
- * people; the last line is the same as JSON. Included once by each program.
+ * micro.h: the harness of the small programs in this folder, one for each question. A figure is the time of one
+ * operation: a body repeats the operation as often as takes MICRO_SECONDS; that is measured MICRO_REPEATS times, and
+ * the median is printed with the range. `./dev bench` runs each program several times, in turns with the others.
+ * Figures go to stdout as lines for people; the last line has the same figures as JSON. Each program includes this
+ * once.
  */
 #ifndef CHITCHAT_BENCH_MICRO_MICRO_H
 #define CHITCHAT_BENCH_MICRO_MICRO_H
@@ -12,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "times.h"
 
 #define MICRO_SECONDS 0.05
 #define MICRO_REPEATS 3u
@@ -33,14 +34,13 @@ struct micro {
     uint32_t count;
 };
 
-/* Does `rounds` times what is asked about. */
+/* Does `rounds` times what is measured. */
 typedef void (*micro_body)(void *context, uint64_t rounds);
 
-static inline double micro_now(void)
+/* Ends the program if a call of what is measured has failed. */
+static inline void micro_must(int status)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    ASSERT(status == 0);
 }
 
 static inline int micro_compare(const void *a, const void *b)
@@ -49,7 +49,7 @@ static inline int micro_compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Takes measured times of one operation. */
+/* Adds and prints measured times of one operation. */
 static inline void micro_add(struct micro *micro, const char *name, const double *ns, uint32_t repeats)
 {
     ASSERT(micro->count < MICRO_FIGURES_MAX && repeats > 0 && repeats <= MICRO_REPEATS);
@@ -64,27 +64,27 @@ static inline void micro_add(struct micro *micro, const char *name, const double
     fflush(stdout);
 }
 
-/* Finds how many rounds take MICRO_SECONDS, and measures them; each round is `operations` of the operation. */
+/* Finds how many rounds take MICRO_SECONDS, and measures them. Each round does the operation `operations` times. */
 static inline void micro_run(struct micro *micro, const char *name, uint64_t operations, micro_body body, void *context)
 {
     double ns[MICRO_REPEATS], begun, took = 0;
     uint64_t rounds = 1;
     for (;; rounds = took < MICRO_SECONDS / 100 ? rounds * 10 : (uint64_t)((double)rounds * MICRO_SECONDS / took) + 1) {
-        begun = micro_now();
+        begun = times_now_s();
         body(context, rounds);
-        took = micro_now() - begun;
+        took = times_now_s() - begun;
         if (took >= MICRO_SECONDS / 2)
             break;
     }
     for (uint32_t i = 0; i < MICRO_REPEATS; i++) {
-        begun = micro_now();
+        begun = times_now_s();
         body(context, rounds);
-        ns[i] = (micro_now() - begun) * 1e9 / (double)(rounds * operations);
+        ns[i] = (times_now_s() - begun) * 1e9 / (double)(rounds * operations);
     }
     micro_add(micro, name, ns, MICRO_REPEATS);
 }
 
-/* The last line. */
+/* Prints the last line. */
 static inline void micro_end(const struct micro *micro)
 {
     printf("{\"program\":\"%s\",\"figures\":[", micro->program);
@@ -96,13 +96,14 @@ static inline void micro_end(const struct micro *micro)
     printf("]}\n");
 }
 
-/* Keeps the compiler from dropping what nobody reads. */
+/* Keeps the compiler from dropping a computation whose result nothing reads. */
 static inline void micro_use(uint64_t value)
 {
     __asm__ volatile("" : : "r"(value) : "memory");
 }
 
-/* A new directory in DIR, the program's argument (default: here), for programs that write. The caller frees it. */
+/* A new directory below DIR, the program's argument (default: the current one), for programs that write. The caller
+ * removes and frees it with micro_remove_dir. */
 static inline char *micro_make_dir(int argc, char **argv)
 {
     char *dir = malloc(4096);

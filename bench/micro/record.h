@@ -1,5 +1,5 @@
 /*
- * micro_record.h: records of made-up users for the programs that store. One thread.
+ * record.h: records of invented users, for the programs that store. One thread.
  */
 #ifndef CHITCHAT_BENCH_MICRO_RECORD_H
 #define CHITCHAT_BENCH_MICRO_RECORD_H
@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "storage/memtable/record_heap.h"
 
-/* From user `from` to user `to`, 64 bytes of text; the caller gives the reference back. */
+/* From user `from` to user `to`, with 64 bytes of text. The caller gives back the reference. */
 static inline struct record *micro_record(struct record_heap *heap, uint64_t from, uint64_t to, uint64_t ts)
 {
     static const char text[65] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

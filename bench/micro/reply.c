@@ -1,4 +1,4 @@
-/* How long does it take to write what the server says? Whole frames: header and JSON. */
+/* How long does it take to write what the server sends? Whole frames: header and JSON. */
 #include "protocol/reply.h"
 #include "micro/micro.h"
 

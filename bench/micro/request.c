@@ -1,9 +1,9 @@
-/* How long does it take to read a client's frame? As the server does: JSON, id, op, fields; the bytes are copied first,
- * since reading changes them. */
+/* How long does it take to read a request, as the server does: JSON, id, op, fields? Each round reads a copy, since
+ * reading changes the bytes. */
 #include "protocol/request.h"
 #include "micro/micro.h"
 
-#define ROUNDS_FRAME_MAX 20000u
+#define FRAME_BYTES_MAX 20000u
 
 struct question {
     struct request_reader *reader;
@@ -14,7 +14,7 @@ struct question {
 static void read_frames(void *context, uint64_t rounds)
 {
     struct question *question = context;
-    char copy[ROUNDS_FRAME_MAX];
+    char copy[FRAME_BYTES_MAX];
     for (uint64_t i = 0; i < rounds; i++) {
         struct request request;
         struct request_error error;
@@ -48,7 +48,7 @@ int main(void)
     struct micro micro = {.program = "request"};
     struct request_reader *reader;
     char *small = send_of(64, "a"), *large = send_of(16384, "a"), *escaped = send_of(64, "\\n\\\"\xC3\xA4 ");
-    ASSERT(request_reader_open(&reader) == 0);
+    micro_must(request_reader_open(&reader));
     ask(&micro, reader, "read a send, 64 bytes of text", small);
     ask(&micro, reader, "read a send, 64 bytes with escapes and umlauts", escaped);
     ask(&micro, reader, "read a send, 16 KiB of text", large);

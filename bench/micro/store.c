@@ -1,5 +1,5 @@
-/* micro_store DIR: what do reads of the store cost, warm, when a user's rows lie in one run (written in DIR), and when
- * each page has to be gathered from 16 runs? */
+/* micro_store DIR: what does a read of the store cost, with warm caches, if the rows of a user are in one run (written
+ * below DIR), and if each page is gathered from 16 runs? */
 #include "micro/store.h"
 
 #define USERS 1000u
@@ -24,7 +24,7 @@ static void read_page(void *context, uint64_t rounds)
     bool more;
     for (uint64_t i = 0; i < rounds; i++) {
         struct span user = draw_user(question, name);
-        ASSERT(store_reader_range(question->reader, user, &question->range, question->page, &more) == 0);
+        micro_must(store_reader_range(question->reader, user, &question->range, question->page, &more));
         ASSERT(store_page_count(question->page) > 0);
     }
 }
@@ -34,11 +34,13 @@ static void read_newest(void *context, uint64_t rounds)
     struct question *question = context;
     char name[24];
     uint64_t ts;
-    for (uint64_t i = 0; i < rounds; i++)
-        ASSERT(store_reader_newest(question->reader, draw_user(question, name), UINT64_MAX, &ts) == 0 && ts > 0);
+    for (uint64_t i = 0; i < rounds; i++) {
+        micro_must(store_reader_newest(question->reader, draw_user(question, name), UINT64_MAX, &ts));
+        ASSERT(ts > 0);
+    }
 }
 
-/* `rows`: of each user in each run, on average. */
+/* `rows`: how many each user has in each run, on average. */
 static void ask(struct micro *micro, uint32_t runs, uint32_t rows, int argc, char **argv)
 {
     struct micro_store store;
@@ -50,7 +52,8 @@ static void ask(struct micro *micro, uint32_t runs, uint32_t rows, int argc, cha
         micro_store_write(&store, table);
         memtable_close(&table);
     }
-    ASSERT(store_page_open(&question.page) == 0 && store_reader_open(&question.reader, store.store) == 0);
+    micro_must(store_page_open(&question.page));
+    micro_must(store_reader_open(&question.reader, store.store));
     snprintf(name, sizeof name, "newest 50 of a user, %u in each of %u run%s", rows, runs, runs == 1 ? "" : "s");
     micro_run(micro, name, 1, read_page, &question);
     question.range.oldest_first = true;

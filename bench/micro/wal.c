@@ -1,5 +1,5 @@
-/* micro_wal DIR: what does a record cost in the log: its way into a batch (no write), and batches of 1 to 4,096 records
- * made durable one after the other in a real file of DIR (O_DIRECT|O_DSYNC), per batch. */
+/* micro_wal DIR: what does it cost to append a record to a batch of the WAL (without a write), and to make batches of 1
+ * to 4,096 records durable one after the other, in a real file below DIR (O_DIRECT|O_DSYNC)? */
 #include <unistd.h>
 
 #include "micro/micro.h"
@@ -18,7 +18,7 @@ struct question {
     bool is_written;
 };
 
-/* The segments behind the one in use go round. */
+/* The segment that was used last becomes a spare. */
 static void recycle(struct question *question)
 {
     struct wal_spare spare;
@@ -31,11 +31,12 @@ static void write_batch(struct question *question)
 {
     struct wal_write write;
     uint64_t sequence;
-    ASSERT(wal_write_take(question->wal, &write));
+    bool is_due = wal_write_take(question->wal, &write);
+    ASSERT(is_due);
     ssize_t bytes =
         question->is_written ? pwrite(write.fd, write.data, write.bytes, (off_t)write.offset) : (ssize_t)write.bytes;
     ASSERT(bytes == (ssize_t)write.bytes);
-    ASSERT(wal_write_done(question->wal, (int)bytes, &sequence) == 0);
+    micro_must(wal_write_done(question->wal, (int)bytes, &sequence));
     if (wal_spare_count(question->wal) < WAL_SPARES_WANTED)
         recycle(question);
 }
@@ -46,7 +47,7 @@ static void append(void *context, uint64_t rounds)
     uint64_t sequence;
     for (uint64_t i = 0; i < rounds; i++) {
         for (uint32_t k = 0; k < question->batch; k++)
-            ASSERT(wal_append(question->wal, question->record, &sequence) == 0);
+            micro_must(wal_append(question->wal, question->record, &sequence));
         write_batch(question);
     }
 }
@@ -57,11 +58,12 @@ int main(int argc, char **argv)
     struct micro micro = {.program = "wal"};
     struct question question = {.dir = micro_make_dir(argc, argv), .round = 1};
     struct wal_options options = {.segment_bytes = WAL_SEGMENT_BYTES_DEFAULT};
-    ASSERT(record_heap_open(&question.heap, 8u << 20) == 0 && wal_open(&question.wal, &options, 0, NULL, 0) == 0);
+    micro_must(record_heap_open(&question.heap, 8u << 20));
+    micro_must(wal_open(&question.wal, &options, 0, NULL, 0));
     question.record = micro_record(question.heap, 1, 2, 1763900000000000);
     for (uint32_t i = 1; i <= SPARES; i++) {
         struct wal_spare spare;
-        ASSERT(segment_create(question.dir, i, options.segment_bytes, &spare) == 0);
+        micro_must(segment_create(question.dir, i, options.segment_bytes, &spare));
         wal_give_spare(question.wal, spare);
     }
     question.batch = 4096;
