@@ -1,6 +1,7 @@
-// `./dev bench`: a fixed set in under 10 minutes: the server beside the ceiling (bench/ceiling.c) in turns, each three times; the
-// targets that fit into minutes; the small programs. One table of medians and ranges, and a page, build/bench.html.
-// `./dev bench --peers`: nats-server with JetStream beside both. `./dev bench --hostile`: the attacks instead. BENCH_RUNS, BENCH_SECONDS, BENCH_ONLY: see `./dev help`.
+// `./dev bench`: a fixed set of measurements in under 10 minutes: the server and the ceiling (bench/ceiling.c) in turns, three times each; the
+// targets that can be measured in minutes; the small programs. The result is one table of medians and ranges, and a page, build/bench.html.
+// `./dev bench --peers` adds nats-server with JetStream. `./dev bench --hostile` runs the attacks instead. For BENCH_RUNS, BENCH_SECONDS and
+// BENCH_ONLY see `./dev help`.
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
@@ -21,11 +22,11 @@ const cpuOf = (r, count) => (r.server_cpu_s * 1e6) / count;
 const cost = (r) => cpuOf(r, r.acknowledged);
 const notes = [];
 
-// In turns, so that what else the machine does strikes all alike.
+// In turns, so that other work on the machine affects all alike.
 async function interleaved(...ways) {
   const sets = ways.map(() => []);
   for (let i = 0; i < RUNS; i++) for (const [k, way] of ways.entries()) sets[k].push(await way());
-  for (const report of sets.flat()) if (report.is_saturated) notes.push(`the generator was saturated: ${report.scenario}, ${report.connections} x ${report.window}; that rate may be its own`);
+  for (const report of sets.flat()) if (report.is_saturated) notes.push(`the generator was saturated: ${report.scenario}, ${report.connections} x ${report.window}; that rate may be its limit`);
   return sets;
 }
 
@@ -68,20 +69,20 @@ function alone(name, args, rowsOf, how = {}) {
   };
 }
 
-// Everything is in runs a moment after it was sent.
+// With this a message is in a run soon after it was sent.
 const OFTEN = ["--checkpoint-s", "1"];
-// 15,000 sends of each connection, a run for every 12 MiB of them, and merges fail: so the runs stay, 16 and more.
+// Each connection sends 15,000 messages, every 12 MiB of them become a run, and merges fail: so there are 16 runs or more.
 const KEEP_RUNS = { options: ["--memtable-bytes", "16M"], disk: "fail pwrite runs/run- EIO thread=merge" };
 
-// Once for each of `windows`, the pages that a connection has under way; `least` is for the first. With one, each page waits for the
-// one before it to be there and judged; with 16 the server always has something to do.
+// Once for each of `windows`, the number of pages that a connection has in flight; the target `least` is for the first. With 1, each page
+// waits until the one before it has come and been checked; with 16 the server always has work.
 function history(where, windows, { fill = 1000, warmup, least, runs = 0 }, how = {}) {
   const group = `history, pages of 50, ${where}`;
   const args = ["--scenario", "history", "--connections", "50", "--fill", String(fill), "--warmup", String(warmup), "--duration", SECONDS];
-  const name = (window) => (window === 1 ? "1 page under way" : `${window} pages under way`);
+  const name = (window) => (window === 1 ? "1 page in flight" : `${window} pages in flight`);
   const rowsOf = (reports, i) => {
     const fewest = Math.min(...reports.map((r) => r.runs));
-    if (fewest < runs) throw new Error(`there were only ${fewest} runs`);
+    if (fewest < runs) throw new Error(`there were only ${fewest} runs, but this needs ${runs}`);
     return [
       row(group, `${name(windows[i])}: pages`, "/s", reports.map((r) => r.pages / r.seconds), { of: "pages" }),
       row(group, `${name(windows[i])}: pages a core of the server`, "/s", reports.map((r) => r.pages / r.server_cpu_s), { of: "pages a core", least: i === 0 ? least : undefined }),
@@ -92,7 +93,7 @@ function history(where, windows, { fill = 1000, warmup, least, runs = 0 }, how =
   return { name: group, run };
 }
 
-let openLoop; // its points over time go into the page
+let openLoop; // its report, for the plot over time in the page
 
 const USUAL = [
   pairs(100, 16, { share: 0.5 }),
@@ -149,10 +150,10 @@ const USUAL = [
   {
     name: "two shards against one",
     async run() {
-      // A shard that has less to do at once spends more on each: 64 under way keep the cores busy.
+      // A shard with less to do in a turn spends more CPU on each send: 64 in flight keep the cores busy.
       const args = (connections, window) => ["--connections", String(connections), "--window", String(window), ...TIMES];
       const way = (shards, window) => () => onServer(args(100 * shards, window), { shards, cpus: "0,1", loadCpu: "0,1" });
-      const apart = () => onTwoServers(args(100, 64)); // what the machine itself asks for two busy processors
+      const apart = () => onTwoServers(args(100, 64)); // what the machine itself costs with two busy processors
       const [one64, two64, apart64, one16, two16] = await interleaved(way(1, 64), way(2, 64), apart, way(1, 16), way(2, 16));
       const times = (two, one) => two.map((r, i) => cost(r) / cost(one[i]));
       return [
@@ -204,7 +205,7 @@ for (const part of parts) {
   try {
     rows.push(...(await part.run()));
   } catch (error) {
-    // A part that fails has no figures; the others do, and the whole has failed.
+    // A part that fails has no figures; the other parts still run, and the exit status is 1.
     console.error(error.message);
     notes.push(`FAILED: ${part.name}: ${error.message.split("\n")[0]}`);
     process.exitCode = 1;
@@ -213,7 +214,7 @@ for (const part of parts) {
 const took = (Date.now() - begun) / 1000;
 if (withPeers) notes.push(...promises);
 const share = stolen();
-if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: trust CPU and ratios more than rates`);
+if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: CPU and ratios are more reliable than rates`);
 console.log(`${facts.machine}; commit ${facts.commit}`);
 const loops = isHostile ? "of each attack; the server" : "of closed loop; one shard";
 console.log(`${RUNS === 1 ? "One run" : `${RUNS} runs`} each, in turns, ${SECONDS} s ${loops} on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);

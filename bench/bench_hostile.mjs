@@ -1,11 +1,11 @@
-// `./dev bench --hostile`: each attack of bench/hostile.c on a server of its own: what another client has of it.
+// `./dev bench --hostile`: each attack of bench/hostile.c on its own server, and its effect on another client.
 import { underAttack } from "./bench_run.mjs";
 import { row } from "./bench_table.mjs";
 
-// 12,000 entries stay in memory.
+// With this 12,000 entries stay in memory.
 const IN_MEMORY = ["--checkpoint-s", "3600"];
 
-// What an attack needs of the server, beside one shard.
+// What the server of each attack needs; without options, one shard.
 const ATTACKS = {
   "fan-out-1000": {},
   "fan-out-100": {},
@@ -32,7 +32,7 @@ const MIB = 2 ** 20;
 
 const HUNG_MS = 30000;
 
-// Of a client that was not served to the end, whose p99 tells little: at least what the program waits before it says that the server hangs.
+// If the client was not served to the end, its p99 means little: then at least the time after which the program says that the server hangs.
 function p99(report, when) {
   const isServed = report.verdict !== "hung" && report.verdict !== "lost";
   return Math.max(report[when].send.p99 / 1000, isServed ? 0 : HUNG_MS);
@@ -47,7 +47,7 @@ function rowsOf(group, reports) {
     row(group, "from a second after the attack on", "ms", reports.map((r) => p99(r, "after"))),
     row(group, `the attack: ${reports[0].attack.unit}`, "/s", reports.map((r) => r.attack.per_s), { who: "generator" }),
     row(group, "RSS of the server at its peak", "MiB", reports.map((r) => r.attack.rss_max / MIB)),
-    ...("out_of_files" in reports[0] ? [row(group, "its work that failed for want of open files", "", reports.map((r) => r.out_of_files), { most: 0 })] : []),
+    ...("out_of_files" in reports[0] ? [row(group, "background work that failed for lack of open files", "", reports.map((r) => r.out_of_files), { most: 0 })] : []),
   ];
 }
 

@@ -1,4 +1,4 @@
-// The table as one self-contained page: bars of medians with their ranges, by group, the open loop over time, and the machine.
+// The results as one page that needs no other file: bars of medians with their ranges, by group; the open loop over time; the machine.
 import { show, showSummary } from "./bench_table.mjs";
 
 const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
@@ -18,7 +18,8 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.
 .w{overflow-x:auto}svg{width:100%;min-width:36em;height:auto;display:block}svg text{font-size:12px;fill:currentColor;opacity:.75}
 @media(max-width:38rem){.row{grid-template-columns:1fr auto}.row .bar{grid-column:1/-1;order:3}.wide{grid-column:auto}}`;
 
-// A bar is as long as its share of the longest that it is compared with (row.of), if there is any; the thin line is the range.
+// A bar shows the share of the longest bar that it is compared with (row.of); a row without another one to compare has no bar. The thin line
+// is the range.
 function bar(r, rows) {
   const alike = rows.filter((other) => other.of === r.of && other.unit === r.unit);
   if (r.of === "" || alike.length < 2) return "";
@@ -43,7 +44,7 @@ function group(name, rows) {
   return `<h2>${escape(name)}</h2>${lines.join("\n")}`;
 }
 
-// Moves what lies closer together than `gap` apart, in the same order, and none beyond `most`.
+// Moves places apart that are closer than `gap`, keeps their order, and moves none beyond `most`.
 export function spread(places, gap, most) {
   const order = places.map((_, i) => i).sort((a, b) => places[a] - places[b]);
   const moved = [...places];
@@ -56,7 +57,7 @@ export function spread(places, gap, most) {
   return moved;
 }
 
-// A step for each interval; one without an answer breaks the line. `points`: {from, to, value}, value 0 where there is none.
+// A step for each interval; an interval without an answer breaks the line. `points`: {from, to, value}; value 0: no answer.
 export function steps(points, x, y) {
   let path = "", before = 0;
   for (const { from, to, value } of points) {

@@ -1,5 +1,5 @@
-// What `./dev bench` is asked for: --peers or --hostile, and in the environment BENCH_RUNS, BENCH_SECONDS and BENCH_ONLY. Ends with 2 if
-// that is wrong.
+// The options of `./dev bench`: --peers or --hostile, and BENCH_RUNS, BENCH_SECONDS and BENCH_ONLY in the environment. A wrong one ends the
+// program with 2.
 function refuse(why) {
   console.error(`./dev bench: ${why}`);
   process.exit(2);
@@ -17,7 +17,7 @@ export function readOptions(words, { BENCH_RUNS, BENCH_SECONDS = "3", BENCH_ONLY
   const unknown = words.find((word) => word !== "--peers" && word !== "--hostile");
   if (unknown !== undefined) refuse(`${unknown} is no option; there are --peers and --hostile`);
   const withPeers = words.includes("--peers"), isHostile = words.includes("--hostile");
-  if (withPeers && isHostile) refuse("--peers and --hostile are two things: run one after the other");
+  if (withPeers && isHostile) refuse("--peers and --hostile do not go together: run one after the other");
   const runs = BENCH_RUNS ?? (isHostile ? "1" : "3");
   if (!/^[1-9]\d?$/.test(runs)) refuse(`BENCH_RUNS must be a whole number from 1 to 99, and is ${runs}`);
   if (!/^\d+(\.\d+)?$/.test(BENCH_SECONDS) || Number(BENCH_SECONDS) < 0.1) refuse(`BENCH_SECONDS must be at least 0.1, and is ${BENCH_SECONDS}`);

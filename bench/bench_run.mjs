@@ -1,4 +1,4 @@
-// Processes of a measurement: one server at a time on CPU 0, the generator on CPU 1, the data in a new directory on a real disk.
+// The processes of a measurement: one server at a time on CPU 0, the generator on CPU 1, the data in a new directory on a real disk.
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
@@ -10,14 +10,14 @@ const STOP_MS = 20000;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// What is not on a disk would make every figure of a durable server a lie.
+// Without a disk every figure of a durable server would be false.
 export function checkDisk() {
   const type = spawnSync("findmnt", ["-no", "FSTYPE", "-T", SCRATCH], { encoding: "utf8" }).stdout?.trim() || "an unknown file system";
   if (/tmpfs|ramfs/.test(type)) throw new Error(`${SCRATCH} is on ${type}, not on a disk: clone the project onto one`);
   return type;
 }
 
-// A directory in memory with room for a server's data, if there is one.
+// A directory in memory with room for a server's data; undefined if there is none.
 export function memoryDir() {
   const dir = "/dev/shm";
   if (!fs.existsSync(dir)) return undefined;
@@ -25,7 +25,7 @@ export function memoryDir() {
   return bavail * bsize >= 2 ** 30 ? dir : undefined;
 }
 
-// Of the time that the processors had, the share that the host gave to others.
+// Returns a function that gives the share of the processors' time since then that the host gave to others.
 export function stealWatch() {
   const read = () => fs.readFileSync("/proc/stat", "utf8").split("\n")[0].trim().split(/\s+/).slice(1, 9).map(Number);
   const before = read();
@@ -54,7 +54,7 @@ function canConnect(port) {
   });
 }
 
-// Runs `command` on `cpus` while `body(pid)` does; what it said is told if it ends early or never listens, and to `atEnd`.
+// Runs `command` on `cpus` while `body(pid)` runs. Its output is in the error if it ends early or never listens; `atEnd` gets its output too.
 async function withProcess(command, cpus, port, body, atEnd = () => {}) {
   const child = spawn("taskset", ["-c", cpus, ...command], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
@@ -69,7 +69,7 @@ async function withProcess(command, cpus, port, body, atEnd = () => {}) {
     result = await body(child.pid);
   } finally {
     child.kill("SIGTERM");
-    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS); // a server that hangs hears nothing else
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS); // a server that hangs does not act on SIGTERM
     await ended;
     clearTimeout(timer);
   }
@@ -86,7 +86,7 @@ async function withScratch(body, where = SCRATCH) {
   }
 }
 
-// What a program that measures a server writes as JSON.
+// The JSON report of a program that measures a server.
 function measure(program, args, dir, cpu) {
   const json = path.join(dir, "report.json");
   const all = ["--json", json, ...args];
@@ -101,26 +101,26 @@ function measure(program, args, dir, cpu) {
   });
 }
 
-// The generator's report. A broken promise gives none: a figure of a server that loses messages is worth nothing.
+// The generator's report. A broken promise is an error: a figure of a server that loses messages is worth nothing.
 const load = (port, pid, dir, args, cpu = "1") => measure("chitchat-load", [...args, "--server-pid", String(pid), `127.0.0.1:${port}`], dir, cpu);
 
-// One attack on a server of its own. `files`: its limit of open files; the report gets `out_of_files`, the checkpoints and other work that
-// failed by it, as the end of its log tells.
+// One attack on its own server. `files`: the server's limit of open files; then the report gets `out_of_files`: how many checkpoints and other
+// background jobs failed because of the limit, by the end of the server's log.
 export const underAttack = (name, seconds, { shards = 1, options = [], files } = {}) =>
   withScratch(async (dir) => {
     const port = await freePort();
     const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...options];
     if (files !== undefined) command.unshift("sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh");
     const args = (pid) => ["--attack", name, "--seconds", seconds, "--pid", String(pid), `127.0.0.1:${port}`];
-    const told = (said, { attacks }) => {
+    const countFailures = (said, { attacks }) => {
       if (files !== undefined) attacks[0].out_of_files = [...said.matchAll(/event=(\w+)_failed [^\n]*errno=24/g)].filter(([, what]) => what !== "accept").length;
     };
-    const report = await withProcess(command, "0", port, (pid) => measure("hostile", args(pid), dir, "1"), told);
+    const report = await withProcess(command, "0", port, (pid) => measure("hostile", args(pid), dir, "1"), countFailures);
     return report.attacks[0];
   });
 
-// `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report. The report gets
-// `runs`, as there were at the end.
+// `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report. The report gets `runs`:
+// how many runs there were at the end.
 export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where } = {}) =>
   withScratch(async (dir) => {
     const port = await freePort();
@@ -133,7 +133,7 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
     return withProcess(command, cpus, port, (pid) => load(port, pid, dir, args, loadCpu), runsOf);
   }, where);
 
-// A server on each of two processors, with nothing in common but the machine: sends and CPU of both.
+// A server on each of two processors, which share nothing but the machine: the sums of their sends and of their CPU.
 export async function onTwoServers(args) {
   const reports = await Promise.all(["0", "1"].map((cpus) => onServer(args, { cpus, loadCpu: "0,1" })));
   const sum = (of) => reports.reduce((total, report) => total + of(report), 0);
@@ -155,7 +155,7 @@ export const onNats = (args, extra = "") =>
     return withProcess(command, "0", port, (pid) => load(port, pid, dir, ["--protocol", "nats", ...args]));
   });
 
-// A small program's figures, from its last line.
+// The figures of a small program, from its last line.
 export const micro = (name) =>
   withScratch(async (dir) => {
     const cpus = name === "mailbox" ? "0,1" : "1";

@@ -16,8 +16,8 @@ export function showSummary({ median, min, max }) {
   return min === max ? show(median, digits) : `${show(median, digits)} (${show(min, digits)} to ${show(max, digits)})`;
 }
 
-// A row: what was asked, one figure with its unit, and how to see it: {least} or {most}, the target; {of}, what is compared (rows of a
-// group with the same one have bars on one scale); {who} it belongs to, if not to chitchat: "other" or "generator".
+// A row: its group and name, one figure with its unit, and how to show it: {least} or {most}, the target; {of}, what is compared (the rows of a
+// group with the same one have bars on one scale); {who} the figure belongs to, if not to chitchat: "other" or "generator".
 export function row(group, name, unit, values, { least, most, of = "", who = "chitchat" } = {}) {
   const figure = summary(values);
   const wanted = least !== undefined ? `at least ${show(least)}` : most !== undefined ? `at most ${show(most)}` : "";

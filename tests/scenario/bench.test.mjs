@@ -1,4 +1,4 @@
-// `./dev bench`: its page, and what it is asked for. Nothing is measured here.
+// `./dev bench`: its page, its table and its options. Nothing is measured here.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import path from "node:path";
@@ -12,13 +12,13 @@ const ROOT = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.met
 
 const page = (rows, openLoop) => writePage({ machine: "m", commit: "c", runs: 3, seconds: "3", took: 60, rows, notes: [], openLoop });
 
-test("bench: labels that would lie on each other are pushed apart, in their order, within the plot", () => {
+test("bench: labels that would overlap are moved apart, in their order, within the plot", () => {
   assert.deepEqual(spread([100, 50, 52], 13, 200), [100, 50, 63]);
   assert.deepEqual(spread([199, 198, 200], 13, 200), [187, 174, 200]);
   assert.deepEqual(spread([10, 40, 90], 13, 200), [10, 40, 90]);
 });
 
-test("bench: the end labels of the open loop stand apart even if its lines end at one place", () => {
+test("bench: the end labels of the open loop do not overlap even if its lines end at one place", () => {
   const html = page([], { points: [{ at: 1, p50: 900, p99: 1000, max: 1001 }] });
   const places = [...html.matchAll(/<text x="816" y="([\d.]+)"[^>]*>(p50|p99|max)</g)].map((match) => Number(match[1])).sort((a, b) => a - b);
   assert.equal(places.length, 3);
@@ -30,7 +30,7 @@ test("bench: an interval without an answer breaks the line of the open loop", ()
   assert.equal(steps(points, (x) => x, (y) => y), "M0.0 5.0H1.0M2.0 6.0H3.0");
 });
 
-test("bench: bars are on one scale only where the same is compared, and each has the colour of whom it belongs to", () => {
+test("bench: only bars of figures that are compared have one scale, and each has the colour of its owner", () => {
   const html = page([
     row("g", "the ceiling: p50", "ms", [2], { of: "p50", who: "other" }),
     row("g", "chitchat: p50", "ms", [1], { of: "p50" }),
@@ -43,7 +43,7 @@ test("bench: bars are on one scale only where the same is compared, and each has
   assert.deepEqual(bars, ["other 100.00", "chitchat 50.00", "other 100.00", "chitchat 50.00", "generator 50.00"]);
 });
 
-test("bench: beside JetStream each figure of both stands one under the other", () => {
+test("bench: each figure of chitchat is followed by that of JetStream", () => {
   const report = { acknowledged: 10, seconds: 1, server_cpu_s: 1, ok: { p50: 1, p99: 2 }, delivery: { p99: 3 } };
   const rows = besideJetStream("10 x 64", [report], [report]);
   for (let i = 0; i < rows.length; i += 2) {
