@@ -119,7 +119,7 @@ test("load: a server that is slow to start is not killed before it listens", asy
 [ $(wc -l < '${starts}') = 1 ] || sleep 0.6
 exec '${BIN}' serve --data '${dir}/slow' --listen 127.0.0.1:${port} --shards 1 --wal-segment-bytes 4M 2>> '${log}'`,
   );
-  const end = await load(["--kill-server", `sh '${script}'`, "--kill-every", "0.3", "--duration", "2", "--connections", "5", `127.0.0.1:${port}`]);
+  const end = await load(["--kill-server", `sh '${script}'`, "--kill-every", "0.3", "--duration", "5", "--connections", "5", `127.0.0.1:${port}`]);
   assert.equal(end.status, 0, end.stdout + end.stderr);
   const count = (file, word) => fs.readFileSync(file, "utf8").split(word).length - 1;
   assert.ok(count(starts, "start") > 2);

@@ -138,8 +138,8 @@ test("load: verified says what was checked", async () => {
 });
 
 test("load: sends over a user's rate are counted apart from busy ones", async (t) => {
-  const strict = await serverOf(t, { options: ["--send-rate", "20"] });
-  const { status, stdout, report } = await reported(["--connections", "4", "--duration", "1", "--warmup", "0.1"], `127.0.0.1:${strict.address.port}`);
+  const strict = await serverOf(t, { options: ["--send-rate", "5"] });
+  const { status, stdout, report } = await reported(["--connections", "4", "--window", "8", "--duration", "2", "--warmup", "0.1"], `127.0.0.1:${strict.address.port}`);
   assert.equal(status, 0, stdout);
   assert.ok(report.rate_limited > 0 && report.busy === 0, JSON.stringify([report.rate_limited, report.busy]));
   assert.match(stdout, /^rate-limited, tried again: [1-9]/m);
