@@ -135,7 +135,7 @@ int shard_worker_open(struct shard *shard, const char *name, enum shard_worker_k
                                      .wake_context = shard,
                                      .clock = shard->group->options.clock,
                                      .cpus = &shard->group->worker_cpus,
-                                     .gives_way = kind == SHARD_WORKER_BACKGROUND};
+                                     .is_low_priority = kind == SHARD_WORKER_BACKGROUND};
     int status = worker_open(worker_r, &options);
     if (status == 0)
         shard->workers[shard->worker_count++] = *worker_r;

@@ -30,8 +30,8 @@ struct worker {
     atomic_bool is_stopping;
 
     /* Owned by the worker's thread. */
-    bool has_news;          /* jobs were finished since the shard was last woken, */
-    uint64_t news_since_us; /* the first of them then */
+    bool has_unreported;          /* jobs were finished since the shard was last woken, */
+    uint64_t unreported_since_us; /* the first of them then */
 
     /* Owned by the shard's thread. */
     uint32_t under_way;
@@ -62,10 +62,10 @@ static bool is_time_to_wake(struct worker *worker, uint32_t lane)
     if (lane == 0 || clock == NULL || !has_job(worker))
         return true;
     uint64_t now_us = clock_monotonic_us(clock);
-    if (!worker->has_news)
-        worker->news_since_us = now_us;
-    worker->has_news = true;
-    return now_us - worker->news_since_us >= WORKER_WAKE_US;
+    if (!worker->has_unreported)
+        worker->unreported_since_us = now_us;
+    worker->has_unreported = true;
+    return now_us - worker->unreported_since_us >= WORKER_WAKE_US;
 }
 
 /* A shard that is awake, or that another job has woken, finds the job by itself. */
@@ -76,7 +76,7 @@ static void run_job(struct worker *worker, struct worker_job *job, uint32_t lane
     ASSERT(has_room);
     if (!is_time_to_wake(worker, lane))
         return;
-    worker->has_news = false;
+    worker->has_unreported = false;
     if (sleeper_must_wake(worker->options.shard))
         worker->options.wake(worker->options.wake_context);
 }
@@ -91,7 +91,7 @@ static void wait_for_jobs(struct worker *worker)
 }
 
 /* It works in long stretches and is in no hurry. A kernel that refuses is a kernel that shares more evenly. */
-static void give_way(void)
+static void lower_priority(void)
 {
     struct sched_param none = {0};
     (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
@@ -102,8 +102,8 @@ static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     pthread_setname_np(pthread_self(), worker->name);
-    if (worker->options.gives_way)
-        give_way();
+    if (worker->options.is_low_priority)
+        lower_priority();
     for (;;) {
         uint32_t lane;
         struct worker_job *job = take_job(worker, &lane);

@@ -33,7 +33,7 @@ struct worker_options {
     void *wake_context;
     struct clock *clock;   /* NULL: wakes after each job */
     const cpu_set_t *cpus; /* where the thread may run; NULL: where its opener may */
-    bool gives_way;        /* to all threads that do not */
+    bool is_low_priority;  /* to all threads that do not */
 };
 
 int worker_open(struct worker **worker_r, const struct worker_options *options);

@@ -13,5 +13,5 @@ void problems_add(struct problems *problems, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     problems->count++;
-    problems->tell(problems->context, text);
+    problems->report(problems->context, text);
 }

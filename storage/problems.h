@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct problems {
-    void (*tell)(void *context, const char *text);
+    void (*report)(void *context, const char *text);
     void *context;
     uint64_t count;
 };

@@ -51,7 +51,7 @@ static void tell(void *context, const char *text)
 /* What a look at every file and every batch of the logs shows; rows are looked at by verify alone. */
 static bool is_sound(const struct datadir *datadir)
 {
-    struct problems problems = {.tell = tell};
+    struct problems problems = {.report = tell};
     struct offline *offline = NULL;
     problems.context = &problems;
     int status = offline_open(&offline, datadir, &problems);

@@ -194,7 +194,7 @@ int command_verify(const struct config *config)
     int status = datadir_open_read(&datadir, config->data_dir, false, &error);
     if (status != 0)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);
-    struct verify verify = {.datadir = datadir, .problems = {.tell = tell}};
+    struct verify verify = {.datadir = datadir, .problems = {.report = tell}};
     verify.problems.context = &verify.problems;
     int code = check_apart(&verify);
     datadir_close(&datadir);

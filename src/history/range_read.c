@@ -187,7 +187,7 @@ static void read_free(struct range_read *read)
 static void read_give(struct core *core, struct range_read *read)
 {
     bool is_large = read->hit_room > 2 * IDLE_ROWS_MAX || read->message_room > IDLE_ROWS_MAX
-                    || (read->page != NULL && store_page_bytes_held(read->page) > IDLE_PAGE_BYTES_MAX);
+                    || (read->page != NULL && store_page_memory_bytes(read->page) > IDLE_PAGE_BYTES_MAX);
     if (is_large || core->range_reads.idle_count == IDLE_READS_MAX) {
         read_free(read);
         return;

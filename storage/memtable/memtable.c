@@ -14,7 +14,7 @@ static void *block_take(struct memtable *table, size_t bytes)
     struct mem_block *block = table->blocks;
     ASSERT(bytes % 8 == 0);
     if (block == NULL || block->used + bytes > RECORD_HEAP_BLOCK_BYTES) {
-        block = record_heap_loose_take(table->heap);
+        block = record_heap_index_take(table->heap);
         if (block == NULL)
             return NULL;
         block->next = table->blocks;
@@ -42,13 +42,13 @@ int memtable_open(struct memtable **table_r, struct record_heap *heap, struct ha
     struct memtable *table = calloc(1, sizeof *table);
     if (table == NULL)
         return -ENOMEM;
-    int holder = record_heap_holder_open(heap);
-    if (holder < 0) {
+    int group = record_heap_group_open(heap);
+    if (group < 0) {
         free(table);
         return -ENOMEM;
     }
     table->heap = heap;
-    table->holder = (uint32_t)holder;
+    table->group = (uint32_t)group;
     table->name_seed = name_seed;
     table->key_seed = key_seed;
     *table_r = table;
@@ -60,14 +60,14 @@ bool memtable_close_some(struct memtable **table_p, uint32_t blocks_max)
     struct memtable *table = *table_p;
     if (table == NULL)
         return true;
-    if (!table->has_let_go) {
-        table->has_let_go = record_heap_holder_unref(table->heap, table->holder, blocks_max);
+    if (!table->is_group_closed) {
+        table->is_group_closed = record_heap_group_close_some(table->heap, table->group, blocks_max);
         return false;
     }
     for (uint32_t i = 0; i < blocks_max && table->blocks != NULL; i++) {
         struct mem_block *block = table->blocks;
         table->blocks = block->next;
-        record_heap_loose_give(table->heap, block);
+        record_heap_index_give(table->heap, block);
     }
     if (table->blocks != NULL)
         return false;
@@ -278,7 +278,7 @@ static void entry_put(struct memtable *table, struct mem_user *user, struct plac
     else
         memmove(entry + 1, entry, (chunk->count - place.entry) * sizeof *entry);
     *entry = put;
-    record_heap_holder_ref(table->heap, table->holder, put.record);
+    record_heap_group_ref(table->heap, table->group, put.record);
     chunk->count++;
     table->entry_count++;
     table->bytes += sizeof *put.record + record_body_bytes(put.record);

@@ -50,7 +50,7 @@ struct mem_block {
 
 struct memtable {
     struct record_heap *heap;
-    uint32_t holder; /* of the heap's records */
+    uint32_t group; /* of the heap's records */
     struct hash_key name_seed;
     struct hash_key key_seed;
     struct mem_user **heads[MEMTABLE_PIECES]; /* NULL: none of its users has come */
@@ -62,7 +62,7 @@ struct memtable {
     uint64_t keyed_count;
     uint64_t bytes;
     bool is_frozen;
-    bool has_let_go; /* memtable_close_some: of its records */
+    bool is_group_closed; /* memtable_close_some: of its records */
 };
 
 static inline uint64_t mem_entry_ts(const struct mem_entry *entry)

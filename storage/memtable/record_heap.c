@@ -14,36 +14,36 @@
 #define TRIM_PART 64u
 
 struct block {
-    uint32_t pieces;  /* live */
-    uint32_t next;    /* of the free ones */
-    uint32_t holders; /* a bit for each */
+    uint32_t pieces; /* live */
+    uint32_t next;   /* of the free ones */
+    uint32_t groups; /* a bit for each */
 };
 
-struct holder {
+struct record_group {
     bool is_open;
-    uint32_t let_go_from; /* blocks below are not its own any more */
+    uint32_t next_block; /* blocks below are not its own any more */
 };
 
 /* At the beginning of a loose block that nobody has. */
-struct loose {
-    struct loose *next;
+struct index_block {
+    struct index_block *next;
 };
 
 struct record_heap {
     char *memory;
     uint32_t block_count;
-    uint32_t blocks_touched; /* below this they were used at least once */
-    uint32_t free_first;     /* the chain of those that are free */
-    uint32_t free_warm;      /* so many of them, the first of the chain, have memory; */
-    uint32_t free_warm_low;  /* at least so many had since the last trim */
-    struct loose *loose;     /* that nobody has: */
-    uint32_t loose_count;    /* so many; */
-    uint32_t loose_low;      /* at least so many since the last trim */
-    uint32_t loose_total;    /* with those that somebody has */
-    uint32_t filling;        /* NO_BLOCK: none */
+    uint32_t blocks_touched;        /* below this they were used at least once */
+    uint32_t free_first;            /* the chain of those that are free */
+    uint32_t free_resident;         /* so many of them, the first of the chain, have memory; */
+    uint32_t free_resident_low;     /* at least so many had since the last trim */
+    struct index_block *index_free; /* that nobody has: */
+    uint32_t index_free_count;      /* so many; */
+    uint32_t index_free_low;        /* at least so many since the last trim */
+    uint32_t index_total;           /* with those that somebody has */
+    uint32_t filling;               /* NO_BLOCK: none */
     uint32_t fill_bytes;
     uint32_t used_count; /* that hold a live piece, are held, or are being filled */
-    struct holder holders[RECORD_HEAP_HOLDERS_MAX];
+    struct record_group groups[RECORD_HEAP_GROUPS_MAX];
     struct block blocks[];
 };
 
@@ -70,7 +70,7 @@ int record_heap_open(struct record_heap **heap_r, uint64_t bytes_max)
 
 static bool is_in_use(const struct block *block)
 {
-    return block->pieces > 0 || block->holders != 0;
+    return block->pieces > 0 || block->groups != 0;
 }
 
 static char *block_memory(const struct record_heap *heap, uint32_t block)
@@ -78,31 +78,31 @@ static char *block_memory(const struct record_heap *heap, uint32_t block)
     return heap->memory + (size_t)block * RECORD_HEAP_BLOCK_BYTES;
 }
 
-static void set_free_warm(struct record_heap *heap, uint32_t count)
+static void set_free_resident(struct record_heap *heap, uint32_t count)
 {
-    heap->free_warm = count;
-    if (count < heap->free_warm_low)
-        heap->free_warm_low = count;
+    heap->free_resident = count;
+    if (count < heap->free_resident_low)
+        heap->free_resident_low = count;
 }
 
 /* The last `count` of the free blocks that have memory. */
-static void cool(struct record_heap *heap, uint32_t count)
+static void release_memory(struct record_heap *heap, uint32_t count)
 {
     uint32_t block = heap->free_first;
-    for (uint32_t i = 0; i < heap->free_warm; i++, block = heap->blocks[block].next)
-        if (i + count >= heap->free_warm)
+    for (uint32_t i = 0; i < heap->free_resident; i++, block = heap->blocks[block].next)
+        if (i + count >= heap->free_resident)
             madvise(block_memory(heap, block), RECORD_HEAP_BLOCK_BYTES, MADV_DONTNEED);
-    set_free_warm(heap, heap->free_warm - count);
+    set_free_resident(heap, heap->free_resident - count);
 }
 
 /* What is kept and what is loose have no more memory together than the records may have. */
-static void cool_excess(struct record_heap *heap)
+static void release_excess(struct record_heap *heap)
 {
-    uint32_t kept_max = heap->block_count > heap->used_count + heap->loose_total
-                            ? heap->block_count - heap->used_count - heap->loose_total
+    uint32_t kept_max = heap->block_count > heap->used_count + heap->index_total
+                            ? heap->block_count - heap->used_count - heap->index_total
                             : 0;
-    if (heap->free_warm > kept_max)
-        cool(heap, heap->free_warm - kept_max);
+    if (heap->free_resident > kept_max)
+        release_memory(heap, heap->free_resident - kept_max);
 }
 
 static void block_give(struct record_heap *heap, uint32_t block)
@@ -110,8 +110,8 @@ static void block_give(struct record_heap *heap, uint32_t block)
     heap->used_count--;
     heap->blocks[block].next = heap->free_first;
     heap->free_first = block;
-    heap->free_warm++;
-    cool_excess(heap);
+    heap->free_resident++;
+    release_excess(heap);
 }
 
 static void give_if_unused(struct record_heap *heap, uint32_t block)
@@ -125,7 +125,7 @@ static uint32_t block_take(struct record_heap *heap)
     uint32_t block = heap->free_first;
     if (block != NO_BLOCK) {
         heap->free_first = heap->blocks[block].next;
-        set_free_warm(heap, heap->free_warm - (heap->free_warm > 0));
+        set_free_resident(heap, heap->free_resident - (heap->free_resident > 0));
     } else if (heap->blocks_touched < heap->block_count) {
         block = heap->blocks_touched++;
     } else {
@@ -211,74 +211,74 @@ void record_heap_unref(struct record_heap *heap, struct record **record_p)
         give_if_unused(heap, record->block);
 }
 
-int record_heap_holder_open(struct record_heap *heap)
+int record_heap_group_open(struct record_heap *heap)
 {
-    for (uint32_t i = 0; i < RECORD_HEAP_HOLDERS_MAX; i++) {
-        if (heap->holders[i].is_open)
+    for (uint32_t i = 0; i < RECORD_HEAP_GROUPS_MAX; i++) {
+        if (heap->groups[i].is_open)
             continue;
-        heap->holders[i] = (struct holder){.is_open = true};
+        heap->groups[i] = (struct record_group){.is_open = true};
         return (int)i;
     }
     return -ENOMEM;
 }
 
-void record_heap_holder_ref(struct record_heap *heap, uint32_t holder, const struct record *record)
+void record_heap_group_ref(struct record_heap *heap, uint32_t group, const struct record *record)
 {
-    ASSERT(heap->holders[holder].is_open && heap->holders[holder].let_go_from == 0);
-    heap->blocks[record->block].holders |= 1u << holder;
+    ASSERT(heap->groups[group].is_open && heap->groups[group].next_block == 0);
+    heap->blocks[record->block].groups |= 1u << group;
 }
 
-bool record_heap_holder_unref(struct record_heap *heap, uint32_t holder, uint32_t blocks_max)
+bool record_heap_group_close_some(struct record_heap *heap, uint32_t group, uint32_t blocks_max)
 {
-    struct holder *own = &heap->holders[holder];
+    struct record_group *own = &heap->groups[group];
     ASSERT(own->is_open);
-    for (; own->let_go_from < heap->blocks_touched; own->let_go_from++) {
-        struct block *block = &heap->blocks[own->let_go_from];
-        if ((block->holders & 1u << holder) == 0)
+    for (; own->next_block < heap->blocks_touched; own->next_block++) {
+        struct block *block = &heap->blocks[own->next_block];
+        if ((block->groups & 1u << group) == 0)
             continue;
         if (blocks_max-- == 0)
             return false;
-        block->holders &= ~(1u << holder);
-        give_if_unused(heap, own->let_go_from);
+        block->groups &= ~(1u << group);
+        give_if_unused(heap, own->next_block);
     }
     own->is_open = false;
     return true;
 }
 
-static void *loose_make(struct record_heap *heap)
+static void *index_make(struct record_heap *heap)
 {
     void *block = mmap(NULL, RECORD_HEAP_BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
         return NULL;
-    heap->loose_total++;
-    cool_excess(heap);
+    heap->index_total++;
+    release_excess(heap);
     return block;
 }
 
-static void loose_unmake(struct record_heap *heap)
+static void index_unmake(struct record_heap *heap)
 {
-    munmap(record_heap_loose_take(heap), RECORD_HEAP_BLOCK_BYTES);
-    heap->loose_total--;
+    munmap(record_heap_index_take(heap), RECORD_HEAP_BLOCK_BYTES);
+    heap->index_total--;
 }
 
-void *record_heap_loose_take(struct record_heap *heap)
+void *record_heap_index_take(struct record_heap *heap)
 {
-    struct loose *block = heap->loose;
+    struct index_block *block = heap->index_free;
     if (block == NULL)
-        return loose_make(heap);
-    heap->loose = block->next;
-    heap->loose_count--;
-    if (heap->loose_count < heap->loose_low)
-        heap->loose_low = heap->loose_count;
+        return index_make(heap);
+    heap->index_free = block->next;
+    heap->index_free_count--;
+    if (heap->index_free_count < heap->index_free_low)
+        heap->index_free_low = heap->index_free_count;
     return block;
 }
 
-void record_heap_loose_give(struct record_heap *heap, void *block)
+void record_heap_index_give(struct record_heap *heap, void *block)
 {
-    struct loose *given = block;
-    given->next = heap->loose;
-    heap->loose = given;
-    heap->loose_count++;
+    struct index_block *given = block;
+    given->next = heap->index_free;
+    heap->index_free = given;
+    heap->index_free_count++;
 }
 
 static uint32_t trim_part(uint32_t unneeded)
@@ -288,11 +288,11 @@ static uint32_t trim_part(uint32_t unneeded)
 
 void record_heap_trim(struct record_heap *heap)
 {
-    cool(heap, trim_part(heap->free_warm_low));
-    for (uint32_t i = trim_part(heap->loose_low); i > 0; i--)
-        loose_unmake(heap);
-    heap->free_warm_low = heap->free_warm;
-    heap->loose_low = heap->loose_count;
+    release_memory(heap, trim_part(heap->free_resident_low));
+    for (uint32_t i = trim_part(heap->index_free_low); i > 0; i--)
+        index_unmake(heap);
+    heap->free_resident_low = heap->free_resident;
+    heap->index_free_low = heap->index_free_count;
 }
 
 void record_heap_close(struct record_heap **heap_p)
@@ -303,9 +303,9 @@ void record_heap_close(struct record_heap **heap_p)
         return;
     for (uint32_t i = 0; i < heap->blocks_touched; i++)
         ASSERT(!is_in_use(&heap->blocks[i]));
-    while (heap->loose != NULL)
-        loose_unmake(heap);
-    ASSERT(heap->loose_total == 0);
+    while (heap->index_free != NULL)
+        index_unmake(heap);
+    ASSERT(heap->index_total == 0);
     munmap(heap->memory, (size_t)heap->block_count * RECORD_HEAP_BLOCK_BYTES);
     free(heap);
 }

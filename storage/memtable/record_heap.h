@@ -38,20 +38,20 @@ struct record *record_heap_ref(struct record_heap *heap, struct record *record);
 void record_heap_unref(struct record_heap *heap, struct record **record);
 
 /* At a time. */
-#define RECORD_HEAP_HOLDERS_MAX 8u
+#define RECORD_HEAP_GROUPS_MAX 8u
 
-/* A holder of no record yet: its number; -ENOMEM: there are RECORD_HEAP_HOLDERS_MAX. */
-int record_heap_holder_open(struct record_heap *heap);
+/* A holder of no record yet: its number; -ENOMEM: there are RECORD_HEAP_GROUPS_MAX. */
+int record_heap_group_open(struct record_heap *heap);
 /* The record stands until the holder lets go, whether it is referenced or not. */
-void record_heap_holder_ref(struct record_heap *heap, uint32_t holder, const struct record *record);
+void record_heap_group_ref(struct record_heap *heap, uint32_t group, const struct record *record);
 /* Lets go of at most `blocks_max` blocks. True: of all, and the number may be given to another; else to be called
  * again, and nothing else may be done with it. */
-bool record_heap_holder_unref(struct record_heap *heap, uint32_t holder, uint32_t blocks_max);
+bool record_heap_group_close_some(struct record_heap *heap, uint32_t group, uint32_t blocks_max);
 
 /* Memory beside that of the records for what lives about as long, a generation's index: RECORD_HEAP_BLOCK_BYTES of no
  * particular content, and not counted below. NULL: there is no memory. */
-void *record_heap_loose_take(struct record_heap *heap);
-void record_heap_loose_give(struct record_heap *heap, void *block);
+void *record_heap_index_take(struct record_heap *heap);
+void record_heap_index_give(struct record_heap *heap, void *block);
 
 /* Gives some of the memory back to the system that nothing needed since the call before; the rest is kept, as pages
  * that are taken from the system anew cost more than what is written to them. Once a second. */

@@ -171,7 +171,7 @@ static int take_paths(struct backup *backup, const char *to)
 
 /* Nothing that is copied may be dropped meanwhile. Where no server runs, none can start: no hold is needed, and the
  * directory may be one that cannot be written to. */
-static int hold(struct backup *backup)
+static int lock_source(struct backup *backup)
 {
     const char *dir = datadir_path(backup->from);
     backup->lock_fd = backup_lock_take(dir);
@@ -186,7 +186,7 @@ static int hold(struct backup *backup)
     return 0;
 }
 
-static int let_go(struct backup *backup, int status)
+static int unlock_source(struct backup *backup, int status)
 {
     bool is_overtaken = backup->lock_fd >= 0 && backup_lock_overtaken(backup->lock_fd) != backup->overtaken;
     backup_lock_give(backup->lock_fd);
@@ -200,15 +200,15 @@ static int let_go(struct backup *backup, int status)
 
 static int copy_all(struct backup *backup)
 {
-    int status = hold(backup);
+    int status = lock_source(backup);
     if (status != 0)
         return status;
-    status = for_each(backup, backup_note_log);
+    status = for_each(backup, backup_note_wal);
     if (status == 0)
         status = for_each(backup, take_runs);
     if (status == 0)
-        status = for_each(backup, backup_copy_log);
-    status = let_go(backup, status);
+        status = for_each(backup, backup_copy_wal);
+    status = unlock_source(backup, status);
     if (status == 0)
         status = for_each(backup, copy_runs);
     return status == 0 ? for_each(backup, write_manifest) : status;

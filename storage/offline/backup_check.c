@@ -19,7 +19,7 @@ struct looking {
 };
 
 /* Only the first problem is reported. */
-static void tell(void *context, const char *text)
+static void report_first(void *context, const char *text)
 {
     struct apart *apart = context;
     if (apart->text[0] == '\0')
@@ -30,11 +30,11 @@ static int look_at_run(struct apart *apart, const struct looking *looking, const
 {
     struct run *run;
     struct store_error error = {""};
-    struct problems problems = {.tell = tell, .context = apart};
+    struct problems problems = {.report = report_first, .context = apart};
     struct run_check check = {looking->datadir, looking->shard, apart->path, &problems, 0};
     run_path(apart->path, looking->dir, entry->id);
     if (run_open(&run, looking->dir, entry, &error) != 0) {
-        tell(apart, error.text);
+        report_first(apart, error.text);
         return 1;
     }
     run_check(run, &check);

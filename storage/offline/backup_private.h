@@ -1,5 +1,5 @@
 /*
- * backup_private.h: what backup.c (order, runs), backup_log.c and backup_restore.c share. Nobody else includes it.
+ * backup_private.h: what backup.c (order, runs), backup_wal.c and backup_restore.c share. Nobody else includes it.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_BACKUP_PRIVATE_H
 #define CHITCHAT_STORAGE_OFFLINE_BACKUP_PRIVATE_H
@@ -53,8 +53,8 @@ int backup_check_manifest(const char *dir, const struct manifest_state *state, s
 int backup_refuse_manifest(struct backup_error *error, const char *path);
 
 /* Before any manifest is read: which segment is the oldest that is live. 0, or -errno told. */
-int backup_note_log(struct backup *backup, struct backup_shard *shard);
+int backup_note_wal(struct backup *backup, struct backup_shard *shard);
 /* After all manifests were read: copies the log. 0, or -errno told. */
-int backup_copy_log(struct backup *backup, struct backup_shard *shard);
+int backup_copy_wal(struct backup *backup, struct backup_shard *shard);
 
 #endif

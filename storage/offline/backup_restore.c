@@ -77,7 +77,7 @@ static int place_runs(struct restore *restore, uint32_t shard, const char *from_
 }
 
 /* Segments are recycled by the server: never linked. */
-static int place_log(struct restore *restore, const char *from_dir, const char *to_dir)
+static int place_wal(struct restore *restore, const char *from_dir, const char *to_dir)
 {
     uint32_t *files;
     uint32_t count;
@@ -114,7 +114,7 @@ static int place_shard(struct restore *restore, uint32_t shard)
     bytes = snprintf(to, sizeof to, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_WAL, restore->to, shard);
     if (bytes >= (int)sizeof to || datadir_wal_path(restore->from, shard, from, sizeof from) != 0)
         return backup_refuse(restore->error, -ENAMETOOLONG, "%s: the path is too long", restore->to);
-    status = place_log(restore, from, to);
+    status = place_wal(restore, from, to);
     return status == 0 ? sync_placed(restore, to) : status;
 }
 

@@ -67,7 +67,7 @@ static int open_store(struct offline *offline, struct offline_shard *shard, stru
 
 /* -- logs -- */
 
-void offline_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r)
+void offline_entry_view(const struct wal_entry *entry, struct span *user_r, struct message *message_r)
 {
     struct record_fields fields;
     int bytes = record_decode(entry->record, LIMIT_RECORD_BYTES, &fields);
@@ -80,17 +80,17 @@ static int add_entry(struct offline_shard *shard, const uint8_t *record, enum ro
 {
     if (shard->entry_count == shard->entry_room) {
         uint64_t room = shard->entry_room == 0 ? 4096 : shard->entry_room * 2;
-        struct log_entry *grown = realloc(shard->entries, room * sizeof *grown);
+        struct wal_entry *grown = realloc(shard->entries, room * sizeof *grown);
         if (grown == NULL)
             return -ENOMEM;
         shard->entries = grown;
         shard->entry_room = room;
     }
-    shard->entries[shard->entry_count++] = (struct log_entry){record, role};
+    shard->entries[shard->entry_count++] = (struct wal_entry){record, role};
     return 0;
 }
 
-struct log_context {
+struct wal_context {
     struct offline *offline;
     struct offline_shard *home;
     uint32_t home_index;
@@ -100,19 +100,19 @@ struct log_context {
 /* One record makes both timelines. */
 static int take_record(void *context, const struct record_fields *fields)
 {
-    struct log_context *log = context;
-    struct offline *offline = log->offline;
+    struct wal_context *wal = context;
+    struct offline *offline = wal->offline;
     uint32_t senders = datadir_shard_of(offline->datadir, fields->from);
-    if (datadir_shard_of(offline->datadir, fields->to) != log->home_index || fields->ts_from == 0 || fields->ts_to == 0
+    if (datadir_shard_of(offline->datadir, fields->to) != wal->home_index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX) {
         problems_add(offline->problems,
                      "%s/segment-%06u.wal holds a record that does not belong there: " WAL_SURVEY_ADVICE,
-                     log->home->survey.dir, log->file);
+                     wal->home->survey.dir, wal->file);
         return 0;
     }
     if (span_equal(fields->from, fields->to))
-        return add_entry(log->home, fields->data, ROLE_SELF);
-    int status = add_entry(log->home, fields->data, ROLE_RECEIVED);
+        return add_entry(wal->home, fields->data, ROLE_SELF);
+    int status = add_entry(wal->home, fields->data, ROLE_RECEIVED);
     return status == 0 ? add_entry(&offline->shards[senders], fields->data, ROLE_SENT) : status;
 }
 
@@ -120,7 +120,7 @@ static int read_file(struct offline *offline, struct offline_shard *shard, uint3
 {
     struct wal_scan scan;
     struct wal_file *file = &shard->survey.files[index];
-    struct log_context context = {offline, shard, shard->survey.shard, file->number};
+    struct wal_context context = {offline, shard, shard->survey.shard, file->number};
     struct segment_map *map = &shard->maps[index];
     int status = segment_map(shard->survey.dir, file->number, map);
     if (status != 0) {
@@ -141,7 +141,7 @@ static int read_file(struct offline *offline, struct offline_shard *shard, uint3
     return 0;
 }
 
-static int read_log(struct offline *offline, struct offline_shard *shard)
+static int read_wal(struct offline *offline, struct offline_shard *shard)
 {
     int status = 0;
     shard->maps = calloc(shard->survey.file_count + 1, sizeof *shard->maps);
@@ -193,10 +193,10 @@ int offline_open(struct offline **offline_r, const struct datadir *datadir, stru
     for (uint32_t i = 0; i < count && status == 0; i++)
         status = open_shard(offline, i);
     for (uint32_t i = 0; i < count && status == 0; i++)
-        status = read_log(offline, &offline->shards[i]);
+        status = read_wal(offline, &offline->shards[i]);
     for (uint32_t i = 0; i < count && status == 0; i++)
         if (offline->shards[i].entry_count > 1)
-            qsort(offline->shards[i].entries, offline->shards[i].entry_count, sizeof(struct log_entry),
+            qsort(offline->shards[i].entries, offline->shards[i].entry_count, sizeof(struct wal_entry),
                   compare_entries);
     if (status == 0)
         *offline_r = offline;

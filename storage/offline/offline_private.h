@@ -10,7 +10,7 @@
 #include "storage/wal/wal_survey.h"
 
 /* A record in a mapped log, as the copy of one of its two users. */
-struct log_entry {
+struct wal_entry {
     const uint8_t *record;
     uint64_t role;
 };
@@ -21,7 +21,7 @@ struct offline_shard {
     uint32_t run_count;
     struct wal_survey survey;
     struct segment_map *maps; /* one for each file of the survey */
-    struct log_entry *entries;
+    struct wal_entry *entries;
     uint64_t entry_count;
     uint64_t entry_room;
 };
@@ -36,6 +36,6 @@ struct offline {
 };
 
 /* The user whose copy it is, and the copy. */
-void offline_entry_view(const struct log_entry *entry, struct span *user_r, struct message *message_r);
+void offline_entry_view(const struct wal_entry *entry, struct span *user_r, struct message *message_r);
 
 #endif

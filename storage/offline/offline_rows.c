@@ -10,8 +10,8 @@
 struct input {
     struct run *run;
     struct run_walk walk;
-    const struct log_entry *entry;
-    const struct log_entry *entry_end;
+    const struct wal_entry *entry;
+    const struct wal_entry *entry_end;
 
     bool is_at_end;
     struct span user;
@@ -28,7 +28,7 @@ struct offline_rows {
     struct input inputs[];
 };
 
-static void tell_run(const struct offline_rows *rows, const struct run *run, const char *what)
+static void report_run(const struct offline_rows *rows, const struct run *run, const char *what)
 {
     char path[RUN_PATH_BYTES];
     run_path(path, rows->shard->runs_dir, run->entry.id);
@@ -43,21 +43,21 @@ static int run_take(struct offline_rows *rows, struct input *input, int result)
     bool is_index;
     input->is_at_end = walk->is_at_end;
     if (result != 0) {
-        tell_run(rows, input->run, mdb_strerror(result));
+        report_run(rows, input->run, mdb_strerror(result));
         return manifest_errno(result);
     }
     if (walk->is_at_end)
         return 0;
     if (row_key_parse(walk->key, &input->user, &ts, &is_index) != 0
         || row_decode(input->user, ts, walk->value, &input->message) != 0) {
-        tell_run(rows, input->run, "a row cannot be read");
+        report_run(rows, input->run, "a row cannot be read");
         return -EBADMSG;
     }
     input->is_at_end = rows->only.bytes > 0 && !span_equal(input->user, rows->only);
     return 0;
 }
 
-static int log_take(struct offline_rows *rows, struct input *input)
+static int wal_take(struct offline_rows *rows, struct input *input)
 {
     input->is_at_end = input->entry == input->entry_end;
     if (input->is_at_end)
@@ -72,7 +72,7 @@ static int step(struct offline_rows *rows, struct input *input)
     if (input->run != NULL)
         return run_take(rows, input, run_walk_step(&input->walk));
     input->entry++;
-    return log_take(rows, input);
+    return wal_take(rows, input);
 }
 
 static int open_run(struct offline_rows *rows, struct input *input, struct run *run)
@@ -85,9 +85,9 @@ static int open_run(struct offline_rows *rows, struct input *input, struct run *
 }
 
 /* The first entry of the user, or of all. */
-static int open_log(struct offline_rows *rows, struct input *input)
+static int open_wal(struct offline_rows *rows, struct input *input)
 {
-    const struct log_entry *entries = rows->shard->entries;
+    const struct wal_entry *entries = rows->shard->entries;
     uint64_t low = 0, high = rows->shard->entry_count;
     while (rows->only.bytes > 0 && low < high) {
         uint64_t middle = low + (high - low) / 2;
@@ -101,7 +101,7 @@ static int open_log(struct offline_rows *rows, struct input *input)
     }
     input->entry = entries + low;
     input->entry_end = entries + rows->shard->entry_count;
-    return log_take(rows, input);
+    return wal_take(rows, input);
 }
 
 int offline_rows_open(struct offline_rows **rows_r, struct offline *offline, uint32_t shard, struct span user)
@@ -118,10 +118,10 @@ int offline_rows_open(struct offline_rows **rows_r, struct offline *offline, uin
     int status = 0;
     uint64_t hash = filter_hash(user);
     for (uint32_t i = 0; i < own->run_count && status == 0; i++)
-        if (user.bytes == 0 || filter_may_hold(&own->runs[i]->filter, hash))
+        if (user.bytes == 0 || filter_may_contain(&own->runs[i]->filter, hash))
             status = open_run(rows, &rows->inputs[rows->count++], own->runs[i]);
     if (status == 0 && own->entry_count > 0)
-        status = open_log(rows, &rows->inputs[rows->count++]);
+        status = open_wal(rows, &rows->inputs[rows->count++]);
     if (status == 0)
         *rows_r = rows;
     else

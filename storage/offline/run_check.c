@@ -6,7 +6,7 @@
 #include "storage/memtable/memtable.h"
 #include "storage/runs/run_walk.h"
 
-#define TOLD_MAX 20u
+#define REPORTED_MAX 20u
 
 /* Both passes go over the same file: `index` over the key index, `rows` over the timelines, side by side, as both are
  * ordered by user and ts. */
@@ -20,7 +20,7 @@ struct pass {
 
     struct run_entry seen;
     uint32_t crc;
-    uint32_t told;
+    uint32_t reported;
     uint8_t last_key[ROW_KEY_BYTES_MAX];
     size_t last_key_bytes;
     struct span filtered_user; /* looked up in the filter last */
@@ -32,9 +32,9 @@ static struct span span_of_val(MDB_val value)
     return (struct span){value.mv_data, value.mv_size};
 }
 
-#define TELL(pass, ...)                                                                                                \
+#define REPORT(pass, ...)                                                                                              \
     do {                                                                                                               \
-        if ((pass)->told++ < TOLD_MAX)                                                                                 \
+        if ((pass)->reported++ < REPORTED_MAX)                                                                         \
             problems_add((pass)->check->problems, __VA_ARGS__);                                                        \
     } while (0)
 
@@ -42,7 +42,7 @@ static void check_order(struct pass *pass, struct span key)
 {
     struct span last = {(const char *)pass->last_key, pass->last_key_bytes};
     if (pass->last_key_bytes > 0 && span_compare(last, key) >= 0)
-        TELL(pass, "%s: its keys are not in order at row %" PRIu64, pass->check->path, pass->seen.entries);
+        REPORT(pass, "%s: its keys are not in order at row %" PRIu64, pass->check->path, pass->seen.entries);
     pass->last_key_bytes = key.bytes < sizeof pass->last_key ? key.bytes : sizeof pass->last_key;
     memcpy(pass->last_key, key.data, pass->last_key_bytes);
 }
@@ -54,11 +54,11 @@ static void check_user(struct pass *pass, struct span user, uint64_t ts)
         return;
     memcpy(pass->user, user.data, user.bytes);
     pass->filtered_user = (struct span){pass->user, user.bytes};
-    if (!filter_may_hold(&pass->run->filter, filter_hash(user)))
-        TELL(pass, "%s: its filter does not know %.*s, whose row %" PRIu64 " it holds", check->path, (int)user.bytes,
-             user.data, ts);
+    if (!filter_may_contain(&pass->run->filter, filter_hash(user)))
+        REPORT(pass, "%s: its filter does not know %.*s, whose row %" PRIu64 " it holds", check->path, (int)user.bytes,
+               user.data, ts);
     if (datadir_shard_of(check->datadir, user) != check->shard)
-        TELL(pass, "%s: %.*s does not belong to shard %u", check->path, (int)user.bytes, user.data, check->shard);
+        REPORT(pass, "%s: %.*s does not belong to shard %u", check->path, (int)user.bytes, user.data, check->shard);
 }
 
 /* The next row of the key index, if there is one. */
@@ -79,7 +79,7 @@ static bool index_catch_up(struct pass *pass, struct span wanted)
         int order = span_compare(span_of_val(pass->index_key), wanted);
         if (order >= 0)
             return order == 0;
-        TELL(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
+        REPORT(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
         index_step(pass, MDB_NEXT);
     }
     return false;
@@ -93,13 +93,13 @@ static void check_index(struct pass *pass, struct span user, const struct messag
     uint32_t bytes = row_key_index(user, message->ts, key);
     uint64_t hash = memtable_key_hash(datadir_key_seed(pass->check->datadir), message->key);
     if (!index_catch_up(pass, (struct span){(const char *)key, bytes})) {
-        TELL(pass, "%s: the keyed send of %.*s at %" PRIu64 " is not in its key index", pass->check->path,
-             (int)user.bytes, user.data, message->ts);
+        REPORT(pass, "%s: the keyed send of %.*s at %" PRIu64 " is not in its key index", pass->check->path,
+               (int)user.bytes, user.data, message->ts);
         return;
     }
     if (pass->index_value.mv_size != 8 || bytes_load_le64(pass->index_value.mv_data) != hash)
-        TELL(pass, "%s: the key of %.*s at %" PRIu64 " is not the one of its key index", pass->check->path,
-             (int)user.bytes, user.data, message->ts);
+        REPORT(pass, "%s: the key of %.*s at %" PRIu64 " is not the one of its key index", pass->check->path,
+               (int)user.bytes, user.data, message->ts);
     index_step(pass, MDB_NEXT);
 }
 
@@ -113,7 +113,7 @@ static void check_row(struct pass *pass, struct span key, struct span value)
     if (status == 0 && is_index)
         return;
     if (status != 0 || row_decode(user, ts, value, &message) != 0 || ts == 0 || ts > LIMIT_TS_MAX) {
-        TELL(pass, "%s: row %" PRIu64 " cannot be read", pass->check->path, pass->seen.entries);
+        REPORT(pass, "%s: row %" PRIu64 " cannot be read", pass->check->path, pass->seen.entries);
         return;
     }
     if (pass->seen.rows++ == 0)
@@ -128,19 +128,20 @@ static void check_crc(struct pass *pass, MDB_cursor *cursor)
 {
     MDB_val key = {sizeof RUN_CRC_KEY - 1, (void *)RUN_CRC_KEY}, value;
     if (mdb_cursor_get(cursor, &key, &value, MDB_SET) != 0 || value.mv_size != 4)
-        TELL(pass, "%s: it has no checksum", pass->check->path);
+        REPORT(pass, "%s: it has no checksum", pass->check->path);
     else if (bytes_load_le32(value.mv_data) != pass->crc)
-        TELL(pass, "%s: its rows do not have the checksum that they were written with: " RUN_ADVICE, pass->check->path);
+        REPORT(pass, "%s: its rows do not have the checksum that they were written with: " RUN_ADVICE,
+               pass->check->path);
 }
 
 static void check_entry(struct pass *pass)
 {
     const struct run_entry *named = &pass->run->entry, *seen = &pass->seen;
     if (seen->rows != named->rows || seen->ts_min != named->ts_min || seen->ts_max != named->ts_max)
-        TELL(pass,
-             "%s: it holds %" PRIu64 " rows from ts %" PRIu64 " to %" PRIu64 ", the manifest says %" PRIu64
-             " from %" PRIu64 " to %" PRIu64,
-             pass->check->path, seen->rows, seen->ts_min, seen->ts_max, named->rows, named->ts_min, named->ts_max);
+        REPORT(pass,
+               "%s: it holds %" PRIu64 " rows from ts %" PRIu64 " to %" PRIu64 ", the manifest says %" PRIu64
+               " from %" PRIu64 " to %" PRIu64,
+               pass->check->path, seen->rows, seen->ts_min, seen->ts_max, named->rows, named->ts_min, named->ts_max);
 }
 
 static void check_all(struct pass *pass, MDB_cursor *cursor)
@@ -158,9 +159,9 @@ static void check_all(struct pass *pass, MDB_cursor *cursor)
         check_row(pass, span_of_val(key), span_of_val(value));
     }
     if (result != MDB_NOTFOUND)
-        TELL(pass, "%s: it cannot be read: %s: " RUN_ADVICE, pass->check->path, mdb_strerror(result));
+        REPORT(pass, "%s: it cannot be read: %s: " RUN_ADVICE, pass->check->path, mdb_strerror(result));
     if (!pass->index_is_over)
-        TELL(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
+        REPORT(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
     check_crc(pass, cursor);
     check_entry(pass);
 }

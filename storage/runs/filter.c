@@ -71,7 +71,7 @@ void filter_prefetch(const struct filter *filter, uint64_t hash)
         __builtin_prefetch(block_of(filter, hash));
 }
 
-bool filter_may_hold(const struct filter *filter, uint64_t hash)
+bool filter_may_contain(const struct filter *filter, uint64_t hash)
 {
     if (filter->blocks == 0)
         return false;

@@ -28,8 +28,8 @@ int filter_make(struct filter *filter_r, const uint64_t *hashes, uint64_t count)
 int filter_reserve(struct filter *filter_r, uint64_t bytes);
 void filter_fini(struct filter *filter);
 uint64_t filter_bytes(const struct filter *filter);
-/* Before a filter_may_hold of the same hash that comes in a moment. */
+/* Before a filter_may_contain of the same hash that comes in a moment. */
 void filter_prefetch(const struct filter *filter, uint64_t hash);
-bool filter_may_hold(const struct filter *filter, uint64_t hash);
+bool filter_may_contain(const struct filter *filter, uint64_t hash);
 
 #endif

@@ -27,7 +27,7 @@ uint32_t run_crc(uint32_t crc, struct span key, struct span value)
     return hash_crc32c(crc, value.data, value.bytes);
 }
 
-static int tell(struct store_error *error_r, int status, const char *path, const char *what)
+static int set_error(struct store_error *error_r, int status, const char *path, const char *what)
 {
     if (status == -EBADMSG)
         snprintf(error_r->text, sizeof error_r->text, "%s %s: damaged; restore the data directory from a backup", path,
@@ -43,13 +43,13 @@ static int check_file(const char *path, const struct run_entry *entry, struct st
     struct stat stat_now;
     if (stat(path, &stat_now) != 0) {
         int status = errno == ENOENT ? -EBADMSG : -errno;
-        return tell(error_r, status, path, "is missing, but the manifest names it");
+        return set_error(error_r, status, path, "is missing, but the manifest names it");
     }
     if ((uint64_t)stat_now.st_size == entry->file_bytes)
         return 0;
     snprintf(what, sizeof what, "has %" PRIu64 " bytes instead of %" PRIu64, (uint64_t)stat_now.st_size,
              entry->file_bytes);
-    return tell(error_r, -EBADMSG, path, what);
+    return set_error(error_r, -EBADMSG, path, what);
 }
 
 /* Gathers the chunks of the filter, which stand in order behind the rows. */
@@ -118,7 +118,7 @@ int run_open(struct run **run_r, const char *dir, const struct run_entry *entry,
     struct run *run = calloc(1, sizeof *run);
     if (run == NULL || mdb_env_create(&run->env) != 0) {
         free(run);
-        return tell(error_r, -ENOMEM, path, "");
+        return set_error(error_r, -ENOMEM, path, "");
     }
     run->entry = *entry;
     mdb_env_set_mapsize(run->env, entry->file_bytes);
@@ -126,13 +126,13 @@ int run_open(struct run **run_r, const char *dir, const struct run_entry *entry,
     status = result == 0 ? page_guard_run(read_filter, run) : manifest_errno(result);
     if (status != 0) {
         run_close(&run);
-        return tell(error_r, status, path, "does not hold what was written");
+        return set_error(error_r, status, path, "does not hold what was written");
     }
     *run_r = run;
     return 0;
 }
 
-void run_slot_drop(struct run *run, uint32_t slot)
+void run_slot_close(struct run *run, uint32_t slot)
 {
     ASSERT(slot < RUN_READERS_MAX);
     struct run_slot *own = &run->slots[slot];
@@ -148,7 +148,7 @@ void run_close(struct run **run)
     if (*run == NULL)
         return;
     for (uint32_t i = 0; i < RUN_READERS_MAX; i++)
-        run_slot_drop(*run, i);
+        run_slot_close(*run, i);
     mdb_env_close((*run)->env);
     filter_fini(&(*run)->filter);
     free(*run);

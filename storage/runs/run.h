@@ -68,6 +68,6 @@ void run_close(struct run **run);
 /* The cursor of a slot, made at its first use. 0 or -errno. */
 int run_slot_cursor(struct run *run, uint32_t slot, MDB_cursor **cursor_r);
 /* After a page that could not be read: the next use of the slot begins anew. */
-void run_slot_drop(struct run *run, uint32_t slot);
+void run_slot_close(struct run *run, uint32_t slot);
 
 #endif

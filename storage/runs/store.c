@@ -14,7 +14,7 @@
 
 #define NAME_BYTES_MAX 64 /* of our own files in the directory */
 
-int store_tell(struct store_error *error_r, int status, const char *dir, const char *what)
+int store_set_error(struct store_error *error_r, int status, const char *dir, const char *what)
 {
     snprintf(error_r->text, sizeof error_r->text, "%s: %s: %s", dir, what, strerror(-status));
     return status;
@@ -28,7 +28,7 @@ static struct run_list *list_make(uint32_t count)
     return list;
 }
 
-struct run_list *store_ref_runs(struct store *store)
+struct run_list *store_ref_list(struct store *store)
 {
     pthread_mutex_lock(&store->lock);
     struct run_list *list = store->list;
@@ -56,14 +56,14 @@ static void list_unref(struct store *store, struct run_list *list)
     free(list);
 }
 
-void store_hold_run(struct store *store, struct run *run)
+void store_ref_run(struct store *store, struct run *run)
 {
     pthread_mutex_lock(&store->lock);
     run->refs++;
     pthread_mutex_unlock(&store->lock);
 }
 
-void store_let_run(struct store *store, struct run *run)
+void store_unref_run(struct store *store, struct run *run)
 {
     pthread_mutex_lock(&store->lock);
     run_unref(store, run);
@@ -83,7 +83,7 @@ void store_set_throttle(struct store *store, const struct store_throttle *thrott
     store->throttle = *throttle;
 }
 
-void store_unref_runs(struct store *store, struct run_list *list)
+void store_unref_list(struct store *store, struct run_list *list)
 {
     pthread_mutex_lock(&store->lock);
     list_unref(store, list);
@@ -220,7 +220,7 @@ static int remove_strays(const char *dir, const struct manifest_state *state, st
     char path[RUN_PATH_BYTES];
     DIR *stream = opendir(dir);
     if (stream == NULL)
-        return store_tell(error_r, -errno, dir, "cannot be read");
+        return store_set_error(error_r, -errno, dir, "cannot be read");
     int status = 0;
     struct dirent *entry;
     for (errno = 0; status == 0 && (entry = readdir(stream)) != NULL; errno = 0) {
@@ -235,10 +235,10 @@ static int remove_strays(const char *dir, const struct manifest_state *state, st
         }
         run_path(path, dir, (uint64_t)id);
         if (unlink(path) != 0)
-            status = store_tell(error_r, -errno, path, "cannot be removed");
+            status = store_set_error(error_r, -errno, path, "cannot be removed");
     }
     if (status == 0 && errno != 0)
-        status = store_tell(error_r, -errno, dir, "cannot be read");
+        status = store_set_error(error_r, -errno, dir, "cannot be read");
     closedir(stream);
     return status;
 }
@@ -247,7 +247,7 @@ static int open_runs(struct store *store, const struct manifest_state *state, st
 {
     store->list = list_make(state->count);
     if (store->list == NULL)
-        return store_tell(error_r, -ENOMEM, store->dir, "cannot be opened");
+        return store_set_error(error_r, -ENOMEM, store->dir, "cannot be opened");
     for (uint32_t i = 0; i < state->count; i++) {
         struct run *run;
         int status = run_open(&run, store->dir, &state->entries[i], error_r);
@@ -275,7 +275,7 @@ static int make_manifest(const char *dir, const char *path, struct store_error *
         status = manifest_make(made, &marks);
     if (status == 0 && rename(made, path) != 0)
         status = -errno;
-    return status == 0 ? 0 : store_tell(error_r, status, dir, "cannot write manifest.mdb");
+    return status == 0 ? 0 : store_set_error(error_r, status, dir, "cannot write manifest.mdb");
 }
 
 static int open_all(struct store *store, struct store_error *error_r)
@@ -287,10 +287,10 @@ static int open_all(struct store *store, struct store_error *error_r)
     if (status == -ENOENT)
         status = make_manifest(store->dir, path, error_r);
     else if (status != 0)
-        store_tell(error_r, status, path, "cannot be looked at");
+        store_set_error(error_r, status, path, "cannot be looked at");
     /* Its name too, which a killed process may have given it a moment ago. */
     if (status == 0 && (status = segment_sync_dir(store->dir)) != 0)
-        store_tell(error_r, status, store->dir, "cannot be synced");
+        store_set_error(error_r, status, store->dir, "cannot be synced");
     if (status == 0)
         status = manifest_open(&store->manifest, path, &state, error_r);
     if (status != 0)
@@ -310,19 +310,19 @@ int store_open(struct store **store_r, const char *dir, const struct store_optio
            && options->fan_out <= STORE_FAN_OUT_MAX);
     error_r->text[0] = 0;
     if (strlen(dir) + NAME_BYTES_MAX > RUN_PATH_BYTES)
-        return store_tell(error_r, -ENAMETOOLONG, dir, "cannot be opened");
+        return store_set_error(error_r, -ENAMETOOLONG, dir, "cannot be opened");
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return store_tell(error_r, -errno, dir, "cannot be made");
+        return store_set_error(error_r, -errno, dir, "cannot be made");
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL)
-        return store_tell(error_r, -ENOMEM, dir, "cannot be opened");
+        return store_set_error(error_r, -ENOMEM, dir, "cannot be opened");
     store->options = *options;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->commit_lock, NULL);
     store->dir = strdup(dir);
     store->data_dir = options->data_dir == NULL ? NULL : strdup(options->data_dir);
     bool has_names = store->dir != NULL && (options->data_dir == NULL || store->data_dir != NULL);
-    int status = !has_names ? store_tell(error_r, -ENOMEM, dir, "cannot be opened") : open_all(store, error_r);
+    int status = !has_names ? store_set_error(error_r, -ENOMEM, dir, "cannot be opened") : open_all(store, error_r);
     if (status != 0) {
         store_close(&store);
         return status;
@@ -390,7 +390,7 @@ static int add_file(struct store *store, const struct run_entry *entry, struct m
     int status = store->is_in_doubt ? -EIO : store_commit(store, marks, run, NULL, 0);
     if (status != 0) {
         run_close(&run);
-        return store_tell(error_r, status, store->dir, "the manifest cannot be written");
+        return store_set_error(error_r, status, store->dir, "the manifest cannot be written");
     }
     return 0;
 }
@@ -425,11 +425,11 @@ int store_add_run(struct store *store, struct run_source *source, struct store_p
         return -EIO;
     struct run_entry entry = {.id = store_take_id(store)};
     if (store_is_at_cap(store))
-        return store_tell(error_r, -EAGAIN, store->dir, "too many runs: a merge must come first");
+        return store_set_error(error_r, -EAGAIN, store->dir, "too many runs: a merge must come first");
     run_path(path, store->dir, entry.id);
     int status = run_write(store->dir, source, &entry, on_slice, &store->throttle);
     if (status != 0)
-        return store_tell(error_r, status, path, "cannot be written");
+        return store_set_error(error_r, status, path, "cannot be written");
     store_count_bytes(store, entry.file_bytes, 0);
     pthread_mutex_lock(&store->commit_lock);
     struct manifest_marks marks = store_marks(store);

@@ -59,7 +59,7 @@ struct store_throttle {
 };
 
 /* Files of merged runs that stay on the disk for a backup that holds, or copies them, at most. */
-#define STORE_HELD_MAX 64u
+#define STORE_KEPT_MAX 64u
 
 struct store_info {
     uint32_t run_count;
@@ -96,7 +96,7 @@ bool store_merge_is_due(struct store *store);
  * when their last reader lets go, and their files removed (run_remove.h), here on the merge thread. Between its slices
  * it does the shorter merges that have become due meanwhile (merge_rule.h). `should_stop` is asked between slices (may
  * be NULL); when it says true the half-written run is dropped and -ECANCELED returned. While a backup holds, old runs
- * are not removed, but at a later call (up to STORE_HELD_MAX of them; then the backup is overtaken), which is due for
+ * are not removed, but at a later call (up to STORE_KEPT_MAX of them; then the backup is overtaken), which is due for
  * that too, and -ECANCELED then means that it still holds. The same goes for a run that a backup copies after it held;
  * past that number such runs lose their names at once, and the backup goes on. Returns 0 or -errno. */
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
@@ -121,7 +121,7 @@ const struct message *store_page_messages(const struct store_page *page);
 /* The view of row `index`. */
 struct message store_page_message(const struct store_page *page, uint32_t index);
 /* Memory that the page keeps for its next use. */
-size_t store_page_bytes_held(const struct store_page *page);
+size_t store_page_memory_bytes(const struct store_page *page);
 
 struct store_range {
     uint64_t after;    /* exclusive */

@@ -39,27 +39,27 @@ static struct merge_choice choose(const struct store *store, const struct run_li
 
 bool store_merge_is_due(struct store *store)
 {
-    struct run_list *list = store_ref_runs(store);
-    bool is_due = choose(store, list, NULL).count > 0 || atomic_load(&store->held_count) > 0;
-    store_unref_runs(store, list);
+    struct run_list *list = store_ref_list(store);
+    bool is_due = choose(store, list, NULL).count > 0 || atomic_load(&store->kept_count) > 0;
+    store_unref_list(store, list);
     return is_due || store_has_dead(store);
 }
 
 /* What is to be merged next, its runs held and marked. False: nothing. */
 static bool merge_begin(struct merge *merge, const struct merge_outer *outer)
 {
-    struct run_list *list = store_ref_runs(merge->store);
+    struct run_list *list = store_ref_list(merge->store);
     struct merge_choice choice = choose(merge->store, list, outer);
     ASSERT(choice.count <= STORE_FAN_OUT_MAX);
     for (uint32_t i = 0; i < choice.count; i++) {
         struct run *run = list->runs[choice.begin + i];
-        store_hold_run(merge->store, run);
+        store_ref_run(merge->store, run);
         run->is_taken = true;
         merge->inputs[merge->count++] = run;
         merge->size.rows += run->entry.rows;
         merge->size.level = run->entry.level > merge->size.level ? run->entry.level : merge->size.level;
     }
-    store_unref_runs(merge->store, list);
+    store_unref_list(merge->store, list);
     return merge->count > 0;
 }
 
@@ -67,7 +67,7 @@ static void merge_end(struct merge *merge)
 {
     for (uint32_t i = 0; i < merge->count; i++) {
         merge->inputs[i]->is_taken = false;
-        store_let_run(merge->store, merge->inputs[i]);
+        store_unref_run(merge->store, merge->inputs[i]);
     }
 }
 
@@ -89,13 +89,13 @@ static struct run_entry entry_of(struct store *store, struct run *const *inputs,
 static struct store_slice slice_of(struct store *store, uint64_t rows)
 {
     struct store_slice slice = {.rows = rows, .levels = 1, .runs_max = store->options.runs_max};
-    struct run_list *list = store_ref_runs(store);
+    struct run_list *list = store_ref_list(store);
     slice.run_count = list->count;
     for (uint32_t i = 0; i < list->count; i++) {
         uint32_t level = list->runs[i]->entry.level + list->runs[i]->is_taken;
         slice.levels = level > slice.levels ? level : slice.levels;
     }
-    store_unref_runs(store, list);
+    store_unref_list(store, list);
     return slice;
 }
 
@@ -141,7 +141,7 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
         struct manifest_marks marks = store_marks(store);
         status = store->is_in_doubt ? -EIO : store_commit(store, &marks, run, inputs, count);
         if (status != 0)
-            store_tell(error_r, status, store->dir, "the manifest cannot be written");
+            store_set_error(error_r, status, store->dir, "the manifest cannot be written");
     }
     bool is_in_doubt = store->is_in_doubt;
     pthread_mutex_unlock(&store->commit_lock);
@@ -155,13 +155,13 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
 }
 
 /* Whether a backup may still link to what is to go. One that begins from now on no longer finds it in the manifest. */
-static bool is_held(struct store *store, uint32_t count)
+static bool must_keep(struct store *store, uint32_t count)
 {
     if (store->data_dir == NULL)
         return false;
     int lock_fd = backup_lock_share(store->data_dir);
     backup_lock_give(lock_fd);
-    return lock_fd < 0 && (count < STORE_HELD_MAX || backup_lock_overtake(store->data_dir) != 0);
+    return lock_fd < 0 && (count < STORE_KEPT_MAX || backup_lock_overtake(store->data_dir) != 0);
 }
 
 /* One file that is held no more. One that a backup still copies stays, so that it goes in steps too; but not when there
@@ -180,19 +180,19 @@ static int remove_file(struct store *store, uint64_t id, bool has_room, const st
  * for them, is removed at another time, by the next start at the latest. */
 static void remove_files(struct store *store, const struct caller *caller)
 {
-    uint32_t count = atomic_load(&store->held_count);
-    count += store_take_dead(store, store->held_ids + count, STORE_HELD_MAX - count);
-    atomic_store(&store->held_count, count);
-    if (count == 0 || is_held(store, count))
+    uint32_t count = atomic_load(&store->kept_count);
+    count += store_take_dead(store, store->kept_ids + count, STORE_KEPT_MAX - count);
+    atomic_store(&store->kept_count, count);
+    if (count == 0 || must_keep(store, count))
         return;
-    bool has_room = count < STORE_HELD_MAX;
+    bool has_room = count < STORE_KEPT_MAX;
     int status = 0;
     for (uint32_t i = count; i > 0 && status != -ECANCELED; i--) {
-        status = remove_file(store, store->held_ids[i - 1], has_room, caller);
+        status = remove_file(store, store->kept_ids[i - 1], has_room, caller);
         if (status == -ECANCELED || status == -EBUSY)
             continue;
-        store->held_ids[i - 1] = store->held_ids[--count];
-        atomic_store(&store->held_count, count);
+        store->kept_ids[i - 1] = store->kept_ids[--count];
+        atomic_store(&store->kept_count, count);
     }
 }
 
@@ -207,7 +207,8 @@ static int merge_run(struct merge *merge)
     if (status == -ECANCELED)
         return status;
     if (status != 0)
-        return error_r->text[0] != 0 ? status : store_tell(error_r, status, path, "a merge cannot be read or written");
+        return error_r->text[0] != 0 ? status
+                                     : store_set_error(error_r, status, path, "a merge cannot be read or written");
     store_count_bytes(store, 0, entry.file_bytes);
     for (uint32_t i = 0; i < merge->count && FAULT(UNLINK_BEFORE_COMMIT); i++) {
         run_path(path, store->dir, merge->inputs[i]->entry.id);
@@ -236,7 +237,7 @@ int store_merge_run(struct store *store, bool (*should_stop)(void *context), voi
         return -EIO;
     remove_files(store, &caller);
     int status = merge_next(store, &caller, NULL);
-    if (status == 0 && atomic_load(&store->held_count) > 0)
+    if (status == 0 && atomic_load(&store->kept_count) > 0)
         status = -ECANCELED;
     return status < 0 ? status : 0;
 }

@@ -112,7 +112,7 @@ struct message store_page_message(const struct store_page *page, uint32_t index)
     return page->messages[index];
 }
 
-size_t store_page_bytes_held(const struct store_page *page)
+size_t store_page_memory_bytes(const struct store_page *page)
 {
     return page->row_room * sizeof *page->rows + page->message_room * sizeof *page->messages + page->byte_room;
 }

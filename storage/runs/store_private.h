@@ -29,8 +29,8 @@ struct store {
     bool is_in_doubt;
 
     /* The merge thread's: runs that no manifest names and nobody reads, whose files are still there. */
-    uint64_t held_ids[STORE_HELD_MAX];
-    atomic_uint held_count; /* read by others */
+    uint64_t kept_ids[STORE_KEPT_MAX];
+    atomic_uint kept_count; /* read by others */
 
     /* Under `lock`, held for a few instructions. */
     pthread_mutex_t lock;
@@ -44,12 +44,12 @@ struct store {
 };
 
 /* The current list, which stands until it is unpinned. Any thread. */
-struct run_list *store_ref_runs(struct store *store);
-void store_unref_runs(struct store *store, struct run_list *list);
+struct run_list *store_ref_list(struct store *store);
+void store_unref_list(struct store *store, struct run_list *list);
 
 /* One run stands, as if it were in a pinned list, until it is let go. Any thread. */
-void store_hold_run(struct store *store, struct run *run);
-void store_let_run(struct store *store, struct run *run);
+void store_ref_run(struct store *store, struct run *run);
+void store_unref_run(struct store *store, struct run *run);
 
 /* For store_info. Any thread. */
 void store_count_bytes(struct store *store, uint64_t run_bytes, uint64_t merge_bytes);
@@ -77,6 +77,6 @@ int merge_source_open(struct run_source **source_r, struct run *const *runs, uin
 /* 0, or -EIO and *error_r: nothing may be written to runs any more. */
 int store_check_doubt(struct store *store, struct store_error *error_r);
 
-int store_tell(struct store_error *error_r, int status, const char *dir, const char *what);
+int store_set_error(struct store_error *error_r, int status, const char *dir, const char *what);
 
 #endif

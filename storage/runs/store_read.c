@@ -155,7 +155,7 @@ static void walk_init(struct walk *walk, struct store_reader *reader, const stru
     for (uint32_t i = 0; i < list->count; i++) {
         struct run *run = list->runs[i];
         bool overlaps = run->entry.ts_max > seek->after && run->entry.ts_min < seek->before;
-        if (!overlaps || !filter_may_hold(&run->filter, hash))
+        if (!overlaps || !filter_may_contain(&run->filter, hash))
             continue;
         heads[walk->count++] =
             (struct head){.run = run, .ts = seek->oldest_first ? run->entry.ts_min : run->entry.ts_max};
@@ -216,7 +216,7 @@ static int read_failed(struct store_reader *reader, const struct run_list *list,
 {
     char path[RUN_PATH_BYTES];
     for (uint32_t i = 0; i < list->count; i++)
-        run_slot_drop(list->runs[i], reader->slot);
+        run_slot_close(list->runs[i], reader->slot);
     if (walk->at == NULL || (status != -EIO && status != -EBADMSG))
         return status;
     run_path(path, reader->store->dir, walk->at->entry.id);
@@ -282,12 +282,12 @@ int store_reader_range(struct store_reader *reader, struct span user, const stru
     if (range->before == 0 || range->after >= range->before - 1)
         return store_page_seal(page, false);
     seek_init(&walk.seek, user, false, range->after, range->before, range->oldest_first);
-    struct run_list *list = store_ref_runs(reader->store);
+    struct run_list *list = store_ref_list(reader->store);
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     struct page_rows rows = {&walk, range, page, more_r};
     int status = read_guarded(reader, list, &walk, fill_page, &rows);
-    store_unref_runs(reader->store, list);
+    store_unref_list(reader->store, list);
     if (status == 0)
         status = store_page_seal(page, !range->oldest_first);
     return status;
@@ -310,12 +310,12 @@ int store_reader_newest(struct store_reader *reader, struct span user, uint64_t 
     struct walk walk;
     *ts_r = 0;
     seek_init(&walk.seek, user, false, 0, before, false);
-    struct run_list *list = store_ref_runs(reader->store);
+    struct run_list *list = store_ref_list(reader->store);
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     struct newest_row row = {&walk, ts_r};
     int status = read_guarded(reader, list, &walk, newest_row, &row);
-    store_unref_runs(reader->store, list);
+    store_unref_list(reader->store, list);
     return status < 0 ? status : 0;
 }
 
@@ -346,12 +346,12 @@ int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t s
     struct walk walk;
     *count_r = 0;
     seek_init(&walk.seek, user, true, since == 0 ? 0 : since - 1, UINT64_MAX, false);
-    struct run_list *list = store_ref_runs(reader->store);
+    struct run_list *list = store_ref_list(reader->store);
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     struct keyed_rows rows = {&walk, keyed, keyed_max, count_r};
     int status = read_guarded(reader, list, &walk, keyed_rows, &rows);
-    store_unref_runs(reader->store, list);
+    store_unref_list(reader->store, list);
     return status < 0 ? status : 0;
 }
 
@@ -374,7 +374,7 @@ int store_reader_walk(struct store_reader *reader,
 {
     struct run_source *source;
     struct span key, value;
-    struct run_list *list = store_ref_runs(reader->store);
+    struct run_list *list = store_ref_list(reader->store);
     int status = merge_source_open(&source, list->runs, list->count);
     if (status == 0) {
         int more;
@@ -382,6 +382,6 @@ int store_reader_walk(struct store_reader *reader,
             status = more < 0 ? more : visit_row(key, value, visit, context);
         run_source_close(&source);
     }
-    store_unref_runs(reader->store, list);
+    store_unref_list(reader->store, list);
     return status;
 }

@@ -52,7 +52,7 @@ static int zero_fill(int fd, uint32_t segment_bytes)
 }
 
 /* For the log's writes; through the page cache they are as durable. */
-static int open_for_log(const char *path)
+static int open_for_wal(const char *path)
 {
     return file_open_direct(path, O_DSYNC);
 }
@@ -87,7 +87,7 @@ int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struc
     if (status != 0)
         return status;
     status = segment_sync_dir(dir);
-    int fd = status == 0 ? open_for_log(path) : status;
+    int fd = status == 0 ? open_for_wal(path) : status;
     if (fd < 0) {
         unlink(path);
         return fd;
@@ -103,7 +103,7 @@ int segment_reopen(const char *dir, uint32_t file, uint32_t segment_bytes, struc
     int status = segment_path(dir, file, path);
     if (status != 0)
         return status;
-    int fd = open_for_log(path);
+    int fd = open_for_wal(path);
     if (fd < 0)
         return fd;
     if (fstat(fd, &info) != 0 || info.st_size != (off_t)segment_bytes) {

@@ -75,7 +75,7 @@ static void restore_backup(const char *backup, const char *to)
     struct backup_report report;
     struct backup_error why = {""};
     struct offline *offline = NULL;
-    struct problems problems = {.tell = tell};
+    struct problems problems = {.report = tell};
     cr_assert_eq(datadir_open_read(&from, backup, false, &error), 0, "%s", error.text);
     cr_assert(offline_open(&offline, from, &problems) == 0 && problems.count == 0);
     offline_close(&offline);

@@ -26,7 +26,7 @@ Test(filter, never_denies_a_user_that_it_holds)
 {
     struct filter filter = filter_of(20000);
     for (uint32_t i = 0; i < 20000; i++)
-        cr_assert(filter_may_hold(&filter, hash_of_number(i)));
+        cr_assert(filter_may_contain(&filter, hash_of_number(i)));
     filter_fini(&filter);
 }
 
@@ -35,7 +35,7 @@ Test(filter, is_wrong_about_others_for_few_in_a_hundred)
     struct filter filter = filter_of(20000);
     uint32_t wrong = 0;
     for (uint32_t i = 20000; i < 120000; i++)
-        wrong += filter_may_hold(&filter, hash_of_number(i));
+        wrong += filter_may_contain(&filter, hash_of_number(i));
     cr_assert_lt(wrong, 3000, "%u of 100,000", wrong);
     filter_fini(&filter);
 }
@@ -44,7 +44,7 @@ Test(filter, an_empty_one_holds_nobody)
 {
     struct filter filter = filter_of(0);
     cr_assert_eq(filter_bytes(&filter), 0);
-    cr_assert_not(filter_may_hold(&filter, hash_of_number(1)));
+    cr_assert_not(filter_may_contain(&filter, hash_of_number(1)));
     filter_fini(&filter);
 }
 
@@ -55,7 +55,7 @@ Test(filter, its_bytes_read_back_are_the_same_filter)
     cr_assert_eq(filter_reserve(&copy, filter_bytes(&filter)), 0);
     memcpy(copy.bytes, filter.bytes, filter_bytes(&filter));
     for (uint32_t i = 0; i < 5000; i++)
-        cr_assert_eq(filter_may_hold(&copy, hash_of_number(i)), filter_may_hold(&filter, hash_of_number(i)));
+        cr_assert_eq(filter_may_contain(&copy, hash_of_number(i)), filter_may_contain(&filter, hash_of_number(i)));
     filter_fini(&copy);
     filter_fini(&filter);
 }

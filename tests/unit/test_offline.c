@@ -17,7 +17,7 @@ static void tell(void *context, const char *text)
     (void)snprintf(told + used, sizeof told - used, "%s\n", text);
 }
 
-static struct problems problems = {.tell = tell};
+static struct problems problems = {.report = tell};
 
 static void setup(void)
 {

@@ -308,14 +308,14 @@ Test(record_heap, loose_blocks_are_kept_for_the_next_and_trimmed_too)
     char *blocks[COUNT];
     size_t before = resident_bytes();
     for (int i = 0; i < COUNT; i++) {
-        blocks[i] = record_heap_loose_take(heap);
+        blocks[i] = record_heap_index_take(heap);
         memset(blocks[i], 'x', RECORD_HEAP_BLOCK_BYTES);
     }
     cr_assert_eq(record_heap_bytes_used(heap), 0, "they are not counted");
-    record_heap_loose_give(heap, blocks[7]);
-    cr_assert_eq(record_heap_loose_take(heap), blocks[7]);
+    record_heap_index_give(heap, blocks[7]);
+    cr_assert_eq(record_heap_index_take(heap), blocks[7]);
     for (int i = 0; i < COUNT; i++)
-        record_heap_loose_give(heap, blocks[i]);
+        record_heap_index_give(heap, blocks[i]);
     cr_assert_geq(resident_bytes(), before + (COUNT - 1) * RECORD_HEAP_BLOCK_BYTES);
     for (int i = 0; i < 2 * COUNT; i++)
         record_heap_trim(heap);
@@ -330,29 +330,29 @@ Test(record_heap, what_is_kept_makes_way_for_loose_blocks)
     size_t heap_bytes = (size_t)record_heap_bytes_max(heap), before = resident_bytes();
     fill_and_empty();
     for (int i = 0; i < COUNT; i++) {
-        blocks[i] = record_heap_loose_take(heap);
+        blocks[i] = record_heap_index_take(heap);
         memset(blocks[i], 'x', RECORD_HEAP_BLOCK_BYTES);
     }
     cr_assert_leq(resident_bytes(), before + heap_bytes + RECORD_HEAP_BLOCK_BYTES / 2
                                         + SHADOW_BYTES(heap_bytes + COUNT * RECORD_HEAP_BLOCK_BYTES));
     for (int i = 0; i < COUNT; i++)
-        record_heap_loose_give(heap, blocks[i]);
+        record_heap_index_give(heap, blocks[i]);
 }
 
 /* -- its holders -- */
 
 Test(record_heap, a_held_record_stands_without_a_reference_and_may_get_one_again)
 {
-    uint32_t first = (uint32_t)record_heap_holder_open(heap), second = (uint32_t)record_heap_holder_open(heap);
+    uint32_t first = (uint32_t)record_heap_group_open(heap), second = (uint32_t)record_heap_group_open(heap);
     cr_assert_neq(first, second);
     struct record *record = make("alice", "bob", "k", "text"), *again = record;
-    record_heap_holder_ref(heap, first, record);
-    record_heap_holder_ref(heap, second, record);
+    record_heap_group_ref(heap, first, record);
+    record_heap_group_ref(heap, second, record);
     record_heap_unref(heap, &record);
-    cr_assert(record_heap_holder_unref(heap, first, 1));
+    cr_assert(record_heap_group_close_some(heap, first, 1));
     cr_assert(is(record_text(again), "text"));
     record = record_heap_ref(heap, again);
-    cr_assert(record_heap_holder_unref(heap, second, 1));
+    cr_assert(record_heap_group_close_some(heap, second, 1));
     cr_assert(is(record_text(record), "text"), "the reference keeps it");
     record_heap_unref(heap, &record);
 }
@@ -361,16 +361,16 @@ Test(record_heap, what_is_held_takes_room_until_it_is_let_go_of_block_by_block)
 {
     static char text[LIMIT_TEXT_BYTES];
     struct span body = {text, sizeof text};
-    uint32_t holder = (uint32_t)record_heap_holder_open(heap), count = 0, slices = 1;
+    uint32_t holder = (uint32_t)record_heap_group_open(heap), count = 0, slices = 1;
     struct record *record;
     while ((record = record_heap_take(heap, SPAN_LITERAL("a"), SPAN_LITERAL("b"), SPAN_LITERAL(""), body)) != NULL) {
-        record_heap_holder_ref(heap, holder, record);
+        record_heap_group_ref(heap, holder, record);
         record_heap_unref(heap, &record);
         count++;
     }
     uint64_t blocks = record_heap_bytes_max(heap) / RECORD_HEAP_BLOCK_BYTES;
     cr_assert_eq(record_heap_bytes_used(heap), record_heap_bytes_max(heap));
-    while (!record_heap_holder_unref(heap, holder, 1))
+    while (!record_heap_group_close_some(heap, holder, 1))
         slices++;
     cr_assert_eq(slices, blocks);
     cr_assert_leq(record_heap_bytes_used(heap), RECORD_HEAP_BLOCK_BYTES, "all but the one that is filled");
@@ -383,11 +383,11 @@ Test(record_heap, what_is_held_takes_room_until_it_is_let_go_of_block_by_block)
 
 Test(record_heap, so_many_may_hold_at_a_time)
 {
-    for (uint32_t i = 0; i < RECORD_HEAP_HOLDERS_MAX; i++)
-        cr_assert_eq(record_heap_holder_open(heap), (int)i);
-    cr_assert_eq(record_heap_holder_open(heap), -ENOMEM);
-    cr_assert(record_heap_holder_unref(heap, 3, 1), "it holds nothing");
-    cr_assert_eq(record_heap_holder_open(heap), 3);
-    for (uint32_t i = 0; i < RECORD_HEAP_HOLDERS_MAX; i++)
-        cr_assert(record_heap_holder_unref(heap, i, 1));
+    for (uint32_t i = 0; i < RECORD_HEAP_GROUPS_MAX; i++)
+        cr_assert_eq(record_heap_group_open(heap), (int)i);
+    cr_assert_eq(record_heap_group_open(heap), -ENOMEM);
+    cr_assert(record_heap_group_close_some(heap, 3, 1), "it holds nothing");
+    cr_assert_eq(record_heap_group_open(heap), 3);
+    for (uint32_t i = 0; i < RECORD_HEAP_GROUPS_MAX; i++)
+        cr_assert(record_heap_group_close_some(heap, i, 1));
 }

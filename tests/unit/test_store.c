@@ -204,8 +204,8 @@ Test(store, past_its_limit_runs_that_are_being_copied_lose_their_names_and_stay_
     struct stat file;
     uint64_t id = 1;
     uint32_t before;
-    int fds[2 * STORE_HELD_MAX], most = 0, count = 0;
-    while (count < (int)(STORE_HELD_MAX + fixture.options.runs_max)) {
+    int fds[2 * STORE_KEPT_MAX], most = 0, count = 0;
+    while (count < (int)(STORE_KEPT_MAX + fixture.options.runs_max)) {
         add_user(&fixture, "alice", 10 * id, 1, 2);
         fds[count] = copy_of(&fixture, id++);
         cr_assert_geq(fds[count++], 0);
@@ -217,8 +217,8 @@ Test(store, past_its_limit_runs_that_are_being_copied_lose_their_names_and_stay_
         } while (run_count(&fixture) < before);
         most = count_files(fixture.dir, "run-") > most ? count_files(fixture.dir, "run-") : most;
     }
-    cr_assert(most >= (int)STORE_HELD_MAX && most <= (int)(STORE_HELD_MAX + fixture.options.runs_max), "%d", most);
-    cr_assert_lt(count_files(fixture.dir, "run-"), (int)STORE_HELD_MAX, "they went");
+    cr_assert(most >= (int)STORE_KEPT_MAX && most <= (int)(STORE_KEPT_MAX + fixture.options.runs_max), "%d", most);
+    cr_assert_lt(count_files(fixture.dir, "run-"), (int)STORE_KEPT_MAX, "they went");
     for (int i = 0; i < count; i++) {
         cr_assert(fstat(fds[i], &file) == 0 && file.st_size > 0 && file.st_size % 4096 == 0);
         close(fds[i]);

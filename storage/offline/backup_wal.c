@@ -1,4 +1,4 @@
-/* backup_log.c: a log that is being written, copied up to its last whole batch. */
+/* backup_wal.c: a log that is being written, copied up to its last whole batch. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@ static void wait_a_moment(void)
     nanosleep(&moment, NULL);
 }
 
-int backup_note_log(struct backup *backup, struct backup_shard *shard)
+int backup_note_wal(struct backup *backup, struct backup_shard *shard)
 {
     struct wal_survey survey;
     int status = -EBADMSG;
@@ -166,7 +166,7 @@ static int copy_segments(struct backup *backup, struct backup_shard *shard, stru
     return status == 0 ? write_end(backup, shard, survey, &header) : status;
 }
 
-int backup_copy_log(struct backup *backup, struct backup_shard *shard)
+int backup_copy_wal(struct backup *backup, struct backup_shard *shard)
 {
     struct wal_survey survey;
     int status = -EBADMSG;
