@@ -1,6 +1,6 @@
 /*
- * bytes.h: integers to and from bytes in memory, alignment not needed. le is little endian (log and rows),
- * be big endian (LMDB keys, so that memcmp orders them).
+ * bytes.h: integers to and from bytes in memory. The memory needs no alignment. `le` is little endian (WAL, values of
+ * rows), `be` is big endian (keys of rows, so that memcmp orders them). Pure; any thread.
  */
 #ifndef CHITCHAT_BASE_BYTES_H
 #define CHITCHAT_BASE_BYTES_H
@@ -61,7 +61,7 @@ static inline void bytes_store_be64(void *to, uint64_t value)
     memcpy(to, &value, sizeof value);
 }
 
-/* memcpy without a call for what is mostly 4 to 16 bytes, such as names: as two words that may overlap. */
+/* memcpy for what is mostly 4 to 16 bytes, such as names: two words that may overlap are copied, without a call. */
 static inline void bytes_copy_short(void *to, const void *from, size_t bytes)
 {
     uint64_t first, last;

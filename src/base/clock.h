@@ -1,6 +1,6 @@
 /*
- * clock.h: the one door to time. The real one asks the kernel; the simulator and the tests give their own,
- * which may jump. Any thread may ask; the clock outlives all that hold it.
+ * clock.h: the only way to the time. The system's clock asks the kernel; the simulator and the tests have clocks of
+ * their own, which may jump. Any thread may call these. Users borrow the clock, which outlives them.
  */
 #ifndef CHITCHAT_BASE_CLOCK_H
 #define CHITCHAT_BASE_CLOCK_H
@@ -23,7 +23,7 @@ static inline uint64_t clock_monotonic_us(struct clock *clock)
     return clock->monotonic_us(clock);
 }
 
-/* The calling thread, which may block, waits for so long. */
+/* Blocks the calling thread for `us` microseconds. Never on a shard's thread. */
 static inline void clock_sleep_us(struct clock *clock, uint64_t us)
 {
     clock->sleep_us(clock, us);

@@ -1,6 +1,7 @@
 /*
- * fault.h: faults built into the code for tests alone: the simulator must catch each of them. Without CHITCHAT_FAULTS,
- * as in every build but its own, FAULT is the constant false and nothing of this is in the program.
+ * fault.h: faults that are built into the code for the simulator, which must catch each of them. Without
+ * CHITCHAT_FAULTS, as in every build but the simulator's, FAULT is the constant false: the program has no trace of
+ * them.
  */
 #ifndef CHITCHAT_BASE_FAULT_H
 #define CHITCHAT_BASE_FAULT_H
@@ -9,18 +10,18 @@
 
 enum fault {
     FAULT_NONE,
-    FAULT_ACK_BEFORE_FLUSH,       /* the letter goes home when the record is in the batch */
+    FAULT_ACK_BEFORE_FLUSH,       /* the letter returns to its owner when the record is in the batch */
     FAULT_PUSH_BEFORE_FLUSH,      /* the recipient's entry settles when the record is in the batch */
     FAULT_ONE_TIMELINE,           /* the sender's copy is not put into memory */
     FAULT_DROP_LETTER,            /* an answer is not posted */
-    FAULT_REUSE_SEGMENT_EARLY,    /* segments go before every shard is done with the round */
-    FAULT_TS_NOT_MONOTONIC,       /* the clock is believed when it steps back */
+    FAULT_REUSE_SEGMENT_EARLY,    /* segments are recycled before every shard is done with the round */
+    FAULT_TS_NOT_MONOTONIC,       /* a ts follows the clock when it steps back */
     FAULT_LOSE_FROZEN,            /* reads do not look into the frozen generation */
     FAULT_SKIP_LAST_RECORD,       /* recovery forgets the last record of a batch */
     FAULT_REPLAY_SEAM,            /* a replay goes live after its first page */
     FAULT_KEY_FORGOTTEN,          /* keys in memory are not looked at when the window is read */
     FAULT_MARK_IGNORED,           /* what lies above the oldest pending entry is shown */
-    FAULT_FAILED_WRITE_IS_BUSY,   /* a failed log write is told as `busy` */
+    FAULT_FAILED_WRITE_IS_BUSY,   /* a failed WAL write is reported as `busy` */
     FAULT_FREEZE_ALONE,           /* a shard freezes without the end of the others */
     FAULT_TORN_TAIL_ACCEPTED,     /* recovery does not look at the CRC of a batch */
     FAULT_PREV_OF_REFUSED,        /* a refused entry moves `prev` */
@@ -28,14 +29,14 @@ enum fault {
     FAULT_RUN_NOT_SYNCED,         /* the manifest names a run that is not on the disk yet */
     FAULT_MERGE_DROPS_ROWS,       /* a merge leaves rows out */
     FAULT_UNLINK_BEFORE_COMMIT,   /* a merge removes its inputs before the manifest says so */
-    FAULT_FAILED_RUN_RELEASED,    /* the generation of a failed checkpoint goes all the same */
-    FAULT_FULL_FOR_EVER,          /* what failed for want of room is not tried again */
+    FAULT_FAILED_RUN_RELEASED,    /* the generation of a failed checkpoint is released all the same */
+    FAULT_FULL_FOR_EVER,          /* what failed because the disk was full is not tried again */
     FAULT_READ_ERROR_IS_END,      /* a run that cannot be read is taken for one without more rows */
     FAULT_PAGE_BOUND_OFF,         /* a page that goes on leaves out the entry beside its bound */
     FAULT_TURN_WITHOUT_END,       /* no kind of work has a budget */
-    FAULT_STASH_KEPT_AT_HANDOVER, /* a connection that moves leaves its stashed bytes in the count of its shard */
-    FAULT_STASH_LOST_AT_HANDOVER, /* the bytes behind the login frame do not travel along */
-    FAULT_SEND_BYTES_KEPT,        /* a refused send leaves its bytes in the count of those that are out */
+    FAULT_STASH_KEPT_AT_HANDOVER, /* a handed over connection leaves its stashed bytes in the count of its shard */
+    FAULT_STASH_LOST_AT_HANDOVER, /* the bytes behind the login frame are not handed over */
+    FAULT_SEND_BYTES_KEPT,        /* a refused send leaves its bytes in the count of those in flight */
     FAULT_COUNT
 };
 

@@ -1,6 +1,6 @@
 /*
- * hash.h: SipHash-1-3 with 64 bits of result, keyed, so that nobody can choose names that collide; and
- * CRC32C (Castagnoli) for what goes to the disk. Pure; any thread.
+ * hash.h: SipHash-1-3 with a key and a result of 64 bits: without the key nobody can choose names that collide. CRC32C
+ * (Castagnoli) for what is written to the disk. Pure; any thread.
  *
  * Sources: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), with one compression and three
  * finalisation rounds; CRC32C by RFC 3720, appendix B.4, with SSE4.2 where the processor has it.
@@ -18,9 +18,10 @@ struct hash_key {
     uint64_t k1;
 };
 
+/* The hash of `bytes`, which may be empty. Borrows. */
 uint64_t hash_siphash13(struct hash_key key, struct span bytes);
 
-/* The CRC of `data` on top of `crc`; start with 0 or with a seed. */
+/* Continues `crc` over `bytes` of `data` and returns the new CRC. Begin with 0 or with a seed. Borrows. */
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t bytes);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * limits.h: every bound of the server in one place, each derived from the one above it.
+ * limits.h: the bounds that several parts share: those of the protocol and what follows from them. A bound of one
+ * module alone is in that module's header; the defaults of the command line are in the options' table.
  *
- * Bytes and counts are whole numbers of their unit; times say theirs. What a user may set on the command
- * line has its default here too (…_DEFAULT).
+ * Bytes and counts are whole numbers of their unit; a time ends in its unit.
  */
 #ifndef CHITCHAT_BASE_LIMITS_H
 #define CHITCHAT_BASE_LIMITS_H
@@ -18,7 +18,7 @@
 #define LIMIT_PAGE_BYTES 262144u  /* one history frame, payload */
 #define LIMIT_PAGE_ENTRIES 1000u
 #define LIMIT_PAGE_ENTRIES_DEFAULT 50u
-#define LIMIT_WITH_ENTRIES 10000u /* looked at by one history request with `with` */
+#define LIMIT_WITH_ENTRIES 10000u /* that one history request with `with` reads */
 #define LIMIT_HTTP_HEAD_BYTES 8192u
 #define LIMIT_JSON_DEPTH 16
 #define LIMIT_TS_MAX ((UINT64_C(1) << 53) - 1)
@@ -32,7 +32,7 @@
 #define LIMIT_MSG_BYTES(text_bytes) (256u + 2 * LIMIT_USER_BYTES + LIMIT_ESCAPED_BYTES(LIMIT_KEY_BYTES + (text_bytes)))
 _Static_assert(LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES) < LIMIT_PAGE_BYTES, "a page holds at least one message");
 
-/* One record in memory and in the log: lengths and marks, both names, key and text. */
+/* One record in memory and in the WAL: fixed fields, both names, key and text. */
 #define LIMIT_RECORD_BODY_BYTES (2 * LIMIT_USER_BYTES + LIMIT_KEY_BYTES + LIMIT_TEXT_BYTES)
 #define LIMIT_RECORD_BYTES (LIMIT_RECORD_BODY_BYTES + 128u)
 
@@ -44,6 +44,6 @@ _Static_assert(LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES) < LIMIT_PAGE_BYTES, "a page hol
 #define LIMIT_SHARDS 1024u
 
 /* Connections. */
-#define LIMIT_UNANSWERED 1024u /* requests of one connection */
+#define LIMIT_UNANSWERED 1024u /* requests of one connection at a time */
 
 #endif

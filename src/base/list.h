@@ -1,10 +1,10 @@
 /*
- * list.h: an intrusive, circular, doubly linked list. A head and a node are the same struct; a node that is
- * in no list points to itself. Nothing is owned or allocated. One thread.
+ * list.h: an intrusive, circular, doubly linked list. A head and a node are the same struct; a node that is in no list
+ * points to itself. A list owns nothing and allocates nothing. One thread.
  *
- * A node is in one list at a time. Linking a node that is linked already would make two lists of one (a loop that never
- * ends), so inserting asserts that it is not. A node that serves several lists, one after the other, says so where it
- * is declared.
+ * A node is in one list at a time. To link a linked node again would join two lists into a loop without an end, so the
+ * insert functions assert that the node is not linked. A node that serves several lists, one after the other, says so
+ * where it is declared.
  */
 #ifndef CHITCHAT_BASE_LIST_H
 #define CHITCHAT_BASE_LIST_H
@@ -38,7 +38,7 @@ static inline bool list_is_linked(const struct list *node)
     return node->next != node;
 }
 
-/* Puts `node`, which is in no list (asserted), before `position`: with a head, at the end. */
+/* Puts `node`, which is in no list (asserted), before `position`. Before a head means at the end. */
 static inline void list_insert_before(struct list *position, struct list *node)
 {
     ASSERT(!list_is_linked(node));
@@ -58,7 +58,7 @@ static inline void list_prepend(struct list *head, struct list *node)
     list_insert_before(head->next, node);
 }
 
-/* Takes `node` out of whatever list it is in; it may be in none. */
+/* Takes `node` out of its list, if it is in one. */
 static inline void list_remove(struct list *node)
 {
     node->prev->next = node->next;

@@ -1,6 +1,6 @@
 /*
- * log_limit.h: a line of the log that may come very often is written once in a while, and then says how many were left
- * out. One limit for each kind of line; one thread. Zeroed memory is a limit that has told nothing yet.
+ * log_limit.h: a log line that may come very often is written once per interval, and then says how many were left out.
+ * One limit for each kind of line. One thread. A struct of zeros is a limit that has left nothing out.
  */
 #ifndef CHITCHAT_BASE_LOG_LIMIT_H
 #define CHITCHAT_BASE_LOG_LIMIT_H
@@ -9,11 +9,12 @@
 #include <stdint.h>
 
 struct log_limit {
-    uint64_t next_us;
-    uint32_t left_out;
+    uint64_t next_us;  /* monotonic: not before this time */
+    uint32_t left_out; /* since the last line */
 };
 
-/* Whether the line may be written now, monotonic time; then *left_out_r says how many were not since the last one. */
+/* True if the line may be written at `now_us` (monotonic): *left_out_r lines were left out since the last one. False:
+ * this line is counted as left out, and *left_out_r is not set. */
 static inline bool log_limit_take(struct log_limit *limit, uint64_t now_us, uint64_t interval_us, uint32_t *left_out_r)
 {
     if (now_us < limit->next_us) {

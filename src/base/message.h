@@ -1,5 +1,6 @@
 /*
- * message.h: a message as the user of one timeline sees it: the view that storage gives and protocol writes.
+ * message.h: a message as the user of one timeline sees it. Storage makes this view and the protocol writes it. Pure;
+ * any thread.
  */
 #ifndef CHITCHAT_BASE_MESSAGE_H
 #define CHITCHAT_BASE_MESSAGE_H
@@ -14,7 +15,7 @@ enum role {
     ROLE_SELF = 3,     /* a message to oneself: one row, one ts */
 };
 
-/* A message as the user of one timeline sees it. Borrows the memory of the record or row that it shows. */
+/* Borrows the memory of the record or row that it is a view of. */
 struct message {
     uint64_t ts;       /* in this timeline */
     uint64_t other_ts; /* in the other user's; equal to ts for a message to oneself */
@@ -22,7 +23,7 @@ struct message {
     const uint8_t *mid; /* LIMIT_MID_BYTES */
     struct span from;
     struct span to;
-    struct span key; /* empty in the recipient's timeline, and where it was sent without */
+    struct span key; /* empty in the recipient's timeline, and if the message was sent without a key */
     struct span text;
 };
 

@@ -12,7 +12,7 @@
 #endif
 #endif
 
-/* Objects may own what was malloc'ed: the leak check has to look into the slabs. */
+/* Objects may own malloc'ed memory: the leak check has to scan the slabs. */
 #ifdef POOL_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/lsan_interface.h>
@@ -27,21 +27,21 @@
 #define pool_hide(data) ((void)(data))
 #endif
 
-/* Places in a slab are counted in these, so that 16 bits are enough. */
+/* Places in a slab are counted in units of this, so that 16 bits are enough. */
 #define UNIT_BYTES 16u
-_Static_assert(POOL_SLAB_BYTES / UNIT_BYTES <= UINT16_MAX + 1, "a place fits");
-/* Objects are asked for so far ahead of being taken again: they have mostly left the nearer caches. */
+_Static_assert(POOL_SLAB_BYTES / UNIT_BYTES <= UINT16_MAX + 1, "a place fits into 16 bits");
+/* A free object is prefetched so many takes before its own: mostly it has left the nearer caches. */
 #define PREFETCH_AHEAD 4u
 #define FIRST_ALIGNMENT 64u
 
-/* At the beginning of each slab, which lies at a multiple of its size: so it is found from an object. Which objects are
- * free stands here and not in themselves, so that none has to be looked into before it is taken. */
+/* At the start of each slab. A slab lies at a multiple of its size, so that an object's address gives its slab. The
+ * list of free objects is here and not inside the objects, so that no object is read before it is taken. */
 struct pool_slab {
     struct list link; /* in one of the pool's three lists */
     uint32_t taken;
-    uint32_t used; /* objects that were ever taken: those behind them have not been touched */
+    uint32_t used; /* objects that were ever taken: the memory behind them was never touched */
     uint32_t free_count;
-    uint16_t free[]; /* the places of those that were given back, the last one last */
+    uint16_t free[]; /* places of the objects that were given back, in that order */
 };
 
 static size_t round_up(size_t bytes, size_t unit)
@@ -51,7 +51,8 @@ static size_t round_up(size_t bytes, size_t unit)
 
 void pool_init(struct pool *pool, size_t object_bytes)
 {
-    ASSERT(object_bytes >= 16 && object_bytes <= 16384);
+    ASSERT(object_bytes >= 16);
+    ASSERT(object_bytes <= 16384);
     *pool = (struct pool){.object_bytes = round_up(object_bytes, UNIT_BYTES)};
     size_t room = POOL_SLAB_BYTES - sizeof(struct pool_slab) - FIRST_ALIGNMENT;
     pool->slab_objects = (uint32_t)(room / (pool->object_bytes + sizeof(uint16_t)));
@@ -62,7 +63,7 @@ void pool_init(struct pool *pool, size_t object_bytes)
     list_init(&pool->empty);
 }
 
-/* Aligned to its size: mostly it lies so by itself, below the one mapped before. */
+/* Aligned to its size. The kernel mostly maps it below the slab before, and so aligned. */
 static void *slab_map(void)
 {
     int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -180,7 +181,8 @@ void *pool_take(struct pool *pool)
 void pool_give(struct pool *pool, void *object)
 {
     struct pool_slab *slab = slab_of_object(object);
-    ASSERT(pool->taken > 0 && slab->taken > 0);
+    ASSERT(pool->taken > 0);
+    ASSERT(slab->taken > 0);
     slab->free[slab->free_count++] = (uint16_t)((uintptr_t)object % POOL_SLAB_BYTES / UNIT_BYTES);
     pool_poison(object, pool->object_bytes);
     pool->taken--;
@@ -194,9 +196,10 @@ void pool_give(struct pool *pool, void *object)
 
 uint32_t pool_trim(struct pool *pool, uint32_t slabs_max)
 {
+    ASSERT(pool->empty_least <= pool->empty_count);
     uint32_t count = pool->empty_least < slabs_max ? pool->empty_least : slabs_max;
     for (uint32_t i = 0; i < count; i++)
-        slab_unmap(slab_of_link(pool->empty.prev)); /* the one that was not needed for longest */
+        slab_unmap(slab_of_link(pool->empty.prev)); /* the one that was empty for longest */
     pool->empty_count -= count;
     pool->empty_least = pool->empty_count;
     return count;

@@ -2,15 +2,10 @@
 
 #include "base/assert.h"
 
-/* One take. A second makes `per_second` of them good: per_second millionths a microsecond. */
+/* One take, in the unit of `used`. A second refills `per_second` takes: per_second units a microsecond. */
 #define TAKE 1000000u
 
-void rate_init(struct rate *rate, uint64_t now_us)
-{
-    *rate = (struct rate){.at_us = now_us};
-}
-
-static void make_good(struct rate *rate, uint32_t per_second, uint64_t now_us)
+static void refill(struct rate *rate, uint32_t per_second, uint64_t now_us)
 {
     if (now_us <= rate->at_us)
         return;
@@ -22,7 +17,7 @@ static void make_good(struct rate *rate, uint32_t per_second, uint64_t now_us)
         rate->used -= passed_us * per_second;
 }
 
-/* A bucket holds one second's worth. */
+/* A bucket holds one second's worth: after a second it is full. */
 bool rate_is_full(const struct rate *rate, uint64_t now_us)
 {
     return rate->used == 0 || now_us >= rate->at_us + TAKE;
@@ -33,7 +28,7 @@ bool rate_take(struct rate *rate, uint32_t per_second, uint64_t now_us, uint32_t
     ASSERT(per_second <= RATE_PER_SECOND_MAX);
     if (per_second == 0)
         return true;
-    make_good(rate, per_second, now_us);
+    refill(rate, per_second, now_us);
     uint64_t full = (uint64_t)per_second * TAKE;
     if (rate->used + TAKE <= full) {
         rate->used += TAKE;

@@ -1,5 +1,6 @@
 /*
- * span.h: a borrowed run of bytes, not terminated. Whoever made it says how long the bytes stand.
+ * span.h: a borrowed range of bytes, without a NUL at its end. The function that gives a span says how long its bytes
+ * stand. Pure; any thread.
  */
 #ifndef CHITCHAT_BASE_SPAN_H
 #define CHITCHAT_BASE_SPAN_H
@@ -15,6 +16,7 @@ struct span {
 
 #define SPAN_LITERAL(literal) ((struct span){(literal), sizeof(literal) - 1})
 
+/* The bytes of a string, which it borrows. */
 static inline struct span span_of(const char *text)
 {
     return (struct span){text, strlen(text)};
@@ -25,7 +27,7 @@ static inline bool span_equal(struct span a, struct span b)
     return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
 }
 
-/* Orders as memcmp does, a prefix first. Returns < 0, 0 or > 0. */
+/* Orders as memcmp does; a prefix comes first. Returns < 0, 0 or > 0. */
 static inline int span_compare(struct span a, struct span b)
 {
     size_t common = a.bytes < b.bytes ? a.bytes : b.bytes;
