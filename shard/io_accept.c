@@ -1,10 +1,10 @@
-/* io_accept.c: accepting, multishot; a pause when descriptors or memory run out. */
+/* io_accept.c: multishot accepts, with a pause when descriptors or memory run out. */
 #include <errno.h>
 
 #include "base/assert.h"
 #include "shard/io_private.h"
 
-/* Long enough that a full process does not spin, short enough that nobody notices. */
+/* Long enough that a process without descriptors does not spin, short enough that no client notices. */
 static const struct __kernel_timespec pause_time = {.tv_nsec = 100000000};
 
 static void accept_arm(struct io *io, struct io_listener *listener)
@@ -17,6 +17,9 @@ static void accept_arm(struct io *io, struct io_listener *listener)
 
 void io_accept_start(struct io *io, uint32_t listener, int fd)
 {
+    ASSERT_ON_OWNER(io);
+    ASSERT(fd >= 0);
+    ASSERT(!io->is_stopping_accept);
     ASSERT(io->listener_count < IO_LISTENERS_MAX);
     struct io_listener *own = &io->listeners[io->listener_count++];
     *own = (struct io_listener){.fd = fd, .number = listener};
@@ -25,6 +28,7 @@ void io_accept_start(struct io *io, uint32_t listener, int fd)
 
 void io_accept_stop(struct io *io)
 {
+    ASSERT_ON_OWNER(io);
     io->is_stopping_accept = true;
     for (uint32_t i = 0; i < io->listener_count; i++) {
         struct io_listener *listener = &io->listeners[i];
@@ -47,7 +51,7 @@ bool io_is_accepting(const struct io *io)
     return false;
 }
 
-static bool is_short_of_something(int result)
+static bool is_out_of_resources(int result)
 {
     return result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS;
 }
@@ -62,13 +66,13 @@ static void accept_pause(struct io *io, struct io_listener *listener)
 
 void io_accept_on_accept(struct io *io, struct io_listener *listener, const struct io_uring_cqe *cqe)
 {
-    if (cqe->res >= 0 || is_short_of_something(cqe->res))
+    if (cqe->res >= 0 || is_out_of_resources(cqe->res))
         io->handlers->on_accept(io->context, listener->number, cqe->res);
     if ((cqe->flags & IORING_CQE_F_MORE) != 0)
         return;
     if (io->is_stopping_accept)
         listener->state = LISTENER_IDLE;
-    else if (is_short_of_something(cqe->res))
+    else if (is_out_of_resources(cqe->res))
         accept_pause(io, listener);
     else
         accept_arm(io, listener);

@@ -7,7 +7,7 @@
 #include "base/assert.h"
 
 #define WINDOW_LEAST 64u
-/* The window is too wide if between two trims it was used up fewer times than this. */
+/* The window is too wide if fewer than so many windows were used between two trims. */
 #define NARROW_ROUNDS 16u
 #define PAGE_BYTES 4096u
 
@@ -44,6 +44,8 @@ static void fill_window(struct io_buffers *buffers)
 
 int io_buffers_open(struct io_buffers *buffers, struct io_uring *uring, uint32_t count, uint32_t bytes)
 {
+    ASSERT(bytes > 0);
+    ASSERT(count > 0 && (count & (count - 1)) == 0);
     *buffers = (struct io_buffers){.count = count, .bytes = bytes};
     buffers->ring = map(ring_bytes(buffers));
     buffers->data = map(data_bytes(buffers));
@@ -51,7 +53,7 @@ int io_buffers_open(struct io_buffers *buffers, struct io_uring *uring, uint32_t
     buffers->is_touched = calloc(count, sizeof *buffers->is_touched);
     if (buffers->ring == NULL || buffers->data == NULL || buffers->rest == NULL || buffers->is_touched == NULL)
         return -ENOMEM;
-    /* A huge page would make all of them one piece; without huge pages in the kernel this fails, and that is fine. */
+    /* A huge page would back all buffers at once. The call fails harmlessly where the kernel has no huge pages. */
     (void)madvise(buffers->data, data_bytes(buffers), MADV_NOHUGEPAGE);
     struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)buffers->ring, .ring_entries = count, .bgid = 0};
     int status = io_uring_register_buf_ring(uring, &reg, 0);
@@ -77,7 +79,8 @@ void io_buffers_close(struct io_buffers *buffers)
 
 char *io_buffers_take(struct io_buffers *buffers, uint32_t id)
 {
-    ASSERT(id < buffers->count && buffers->offered > 0);
+    ASSERT(id < buffers->count);
+    ASSERT(buffers->offered > 0);
     buffers->offered--;
     buffers->taken++;
     return buffers->data + (size_t)id * buffers->bytes;
@@ -85,6 +88,8 @@ char *io_buffers_take(struct io_buffers *buffers, uint32_t id)
 
 void io_buffers_give(struct io_buffers *buffers, uint32_t id)
 {
+    ASSERT(id < buffers->count);
+    ASSERT(buffers->rest_count < buffers->count);
     if (buffers->offered < buffers->window) {
         offer(buffers, id);
         return;
@@ -102,7 +107,7 @@ void io_buffers_widen(struct io_buffers *buffers)
     fill_window(buffers);
 }
 
-/* The kernel may write into them again at any time: then they are zeros that it writes over. */
+/* These buffers read as zeros afterwards, until the kernel writes into them again. */
 static void rest_release(struct io_buffers *buffers)
 {
     if (buffers->bytes % PAGE_BYTES != 0)

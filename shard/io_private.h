@@ -1,17 +1,19 @@
 /*
- * io_private.h: what io_uring.c (the ring and its loop) and io_socket.c (the steps of a socket) share. Nobody else
- * includes it. All on the owner's thread.
+ * io_private.h: what io_uring.c (the ring and its loop), io_accept.c (the listeners) and io_socket.c (the steps of a
+ * socket) share. No other file includes it. All functions are for the thread that owns the loop.
  */
 #ifndef CHITCHAT_SHARD_IO_PRIVATE_H
 #define CHITCHAT_SHARD_IO_PRIVATE_H
 
 #include <liburing.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
 #include "shard/io.h"
 #include "shard/io_buffers.h"
 
-/* What a completion is of: the upper byte of user_data. The rest is a pointer, of what the line says. */
+/* What a completion belongs to: the upper byte of user_data. The lower bytes are a pointer to the type of the line. */
 enum io_kind {
     IO_RECV = 1,    /* struct io_socket */
     IO_SEND,        /* struct io_socket */
@@ -19,12 +21,12 @@ enum io_kind {
     IO_CLOSE,       /* struct io_socket */
     IO_RELEASE,     /* struct io_socket */
     IO_WRITE,       /* struct io_write */
-    IO_ACCEPT,      /* struct io_listener */
+    IO_ACCEPT,      /* struct io_listener, here and in the next two */
     IO_ACCEPT_CANCEL,
     IO_ACCEPT_PAUSE,
-    IO_WAKE,       /* struct io, the target: only if it failed */
-    IO_WOKEN,      /* nothing: another loop's message */
-    IO_WOKEN_EVENT /* nothing: the eventfd was read */
+    IO_WAKE,       /* struct io, the target: only if the wake-up failed */
+    IO_WOKEN,      /* NULL: another loop's message */
+    IO_WOKEN_EVENT /* NULL: the eventfd was read */
 };
 
 enum io_listener_state { LISTENER_IDLE, LISTENER_ACCEPTING, LISTENER_PAUSED, LISTENER_STOPPING };
@@ -35,7 +37,7 @@ struct io_listener {
     enum io_listener_state state;
 };
 
-/* The header of a send with several vectors; the kernel has read it when it has taken the entry. */
+/* The header of a send with several vectors. The kernel has read it when it has taken the entry. */
 struct io_message {
     struct msghdr header;
     struct iovec vectors[IO_SEND_VECTORS_MAX];
@@ -47,27 +49,33 @@ struct io {
     void *context;
     int event_fd; /* written by any thread */
 
-    /* Owned by the thread of the loop. */
+    /* Set by the first io_wait, then only read. */
+    bool is_enabled;
+    pthread_t owner; /* once enabled */
+
+    /* Owned by the owner's thread. */
     struct io_uring ring;
     struct io_buffers buffers;
-    bool is_enabled;
     bool is_stopping_accept;
     bool gathers_less;
     uint32_t listener_count;
     uint32_t socket_count;  /* adopted, neither closed nor released */
-    uint32_t message_count; /* in use, of messages: those not submitted yet */
+    uint32_t message_count; /* of `messages`: those of entries that are not submitted yet */
     struct io_message *messages;
-    uint64_t event_value; /* the eventfd is read into it */
+    uint64_t event_value; /* where the eventfd is read to */
     struct io_listener listeners[IO_LISTENERS_MAX];
 };
 
-/* An empty entry of the submission queue, which is submitted to make room if it is full: never NULL. The caller
- * prepares it, then gives it its kind and pointer. */
+/* The calling thread owns the loop, or nobody does yet: then only the thread that opened it knows of it. */
+#define ASSERT_ON_OWNER(io) ASSERT(!(io)->is_enabled || pthread_equal((io)->owner, pthread_self()))
+
+/* An empty entry of the submission queue, never NULL: a full queue is submitted to make room. The caller prepares the
+ * entry, then marks it with io_sqe_mark. */
 struct io_uring_sqe *io_sqe(struct io *io);
 void io_sqe_mark(struct io_uring_sqe *sqe, enum io_kind kind, const void *pointer);
 uint64_t io_user_data(enum io_kind kind, const void *pointer);
 
-/* Completions of a socket. It may be gone when these return. */
+/* Completions of a socket, whose memory the callbacks may free: nothing uses it after these return. */
 void io_socket_on_recv(struct io *io, struct io_socket *socket, const struct io_uring_cqe *cqe);
 void io_socket_on_send(struct io *io, struct io_socket *socket, int result);
 void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int result);

@@ -1,6 +1,6 @@
 /*
- * io_socket.c: a socket's receive, send and end. Its flags say what the kernel holds of it and what is wished; after
- * each completion `step` does what has become possible.
+ * io_socket.c: a socket's receive, send and end. Its flags say what is in flight in the kernel and what is wanted;
+ * after each completion `step` starts what has become possible.
  */
 #include <errno.h>
 
@@ -8,19 +8,19 @@
 #include "shard/io_private.h"
 
 enum socket_flag {
-    /* In the kernel's hands. */
+    /* In flight in the kernel. */
     SOCKET_RECEIVING = 1 << 0,
     SOCKET_SENDING = 1 << 1,
     SOCKET_CANCELLING = 1 << 2, /* the receive */
     SOCKET_LEAVING = 1 << 3,    /* the last operation: close, or the one that brings on_released */
-    /* Wished. */
+    /* Wanted. */
     SOCKET_WANTS_ONE = 1 << 4,
     SOCKET_WANTS_ALL = 1 << 5,
     SOCKET_WANTS_SHUTDOWN = 1 << 6,
     SOCKET_CLOSING = 1 << 7,
     SOCKET_RELEASING = 1 << 8,
     /* Known. */
-    SOCKET_ENDED = 1 << 9 /* the peer's side: nothing more comes */
+    SOCKET_ENDED = 1 << 9 /* the peer's side: there is nothing more to receive */
 };
 
 static bool is_any(const struct io_socket *socket, unsigned flags)
@@ -64,7 +64,7 @@ static void recv_cancel(struct io *io, struct io_socket *socket)
     set(socket, SOCKET_CANCELLING);
 }
 
-/* The kernel holds nothing of the socket any more; the completion of this brings the last callback. */
+/* Nothing else of the socket is in flight. The completion of this brings the last callback. */
 static void leave(struct io *io, struct io_socket *socket)
 {
     struct io_uring_sqe *sqe = io_sqe(io);
@@ -78,7 +78,7 @@ static void leave(struct io *io, struct io_socket *socket)
     set(socket, SOCKET_LEAVING);
 }
 
-/* A receive is armed only when no cancel is under way: it could hit the new one. */
+/* A receive is armed only when no cancel is in flight, which could cancel the new one. */
 static void step(struct io *io, struct io_socket *socket)
 {
     if (is_any(socket, SOCKET_CANCELLING | SOCKET_LEAVING))
@@ -93,6 +93,7 @@ static void step(struct io *io, struct io_socket *socket)
 
 void io_adopt(struct io *io, struct io_socket *socket, int fd)
 {
+    ASSERT_ON_OWNER(io);
     ASSERT(fd >= 0);
     *socket = (struct io_socket){.fd = fd};
     io->socket_count++;
@@ -100,6 +101,7 @@ void io_adopt(struct io *io, struct io_socket *socket, int fd)
 
 static void recv_want(struct io *io, struct io_socket *socket, enum socket_flag want)
 {
+    ASSERT_ON_OWNER(io);
     ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
     if (is_any(socket, SOCKET_ENDED))
         return;
@@ -119,6 +121,7 @@ void io_recv_start(struct io *io, struct io_socket *socket)
 
 void io_recv_stop(struct io *io, struct io_socket *socket)
 {
+    ASSERT_ON_OWNER(io);
     ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
     clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
     if (is_any(socket, SOCKET_RECEIVING) && !is_any(socket, SOCKET_CANCELLING))
@@ -135,7 +138,7 @@ bool io_is_sending(const struct io_socket *socket)
     return is_any(socket, SOCKET_SENDING);
 }
 
-/* The message stands until the kernel has taken the entry (IORING_FEAT_SUBMIT_STABLE); then its place is free again. */
+/* The message stands until the kernel has taken the entry (IORING_FEAT_SUBMIT_STABLE). Then its place is free again. */
 static const struct msghdr *message_make(struct io *io, const struct iovec *vectors, uint32_t count)
 {
     struct io_message *message = &io->messages[io->message_count++];
@@ -147,6 +150,7 @@ static const struct msghdr *message_make(struct io *io, const struct iovec *vect
 
 void io_send(struct io *io, struct io_socket *socket, const struct iovec *vectors, uint32_t count)
 {
+    ASSERT_ON_OWNER(io);
     ASSERT(count >= 1 && count <= IO_SEND_VECTORS_MAX);
     ASSERT(!is_any(socket, SOCKET_SENDING | SOCKET_CLOSING | SOCKET_RELEASING));
     size_t bytes = 0;
@@ -154,7 +158,7 @@ void io_send(struct io *io, struct io_socket *socket, const struct iovec *vector
         bytes += vectors[i].iov_len;
     ASSERT(bytes > 0 && bytes <= INT32_MAX);
     int flags = MSG_WAITALL | MSG_NOSIGNAL;
-    struct io_uring_sqe *sqe = io_sqe(io); /* first: it may submit, and then the messages begin anew */
+    struct io_uring_sqe *sqe = io_sqe(io); /* first: io_sqe may submit, which frees the places of all messages */
     if (count == 1)
         io_uring_prep_send(sqe, socket->fd, vectors[0].iov_base, vectors[0].iov_len, flags);
     else
@@ -164,10 +168,11 @@ void io_send(struct io *io, struct io_socket *socket, const struct iovec *vector
     set(socket, SOCKET_SENDING);
 }
 
-/* Called directly: the ring would give shutdown to a kernel thread. Errors mean that the connection is gone already. */
+/* A direct call: the ring would give shutdown to a kernel thread. An error means that the connection is gone already.
+ */
 void io_shutdown_send(struct io *io, struct io_socket *socket)
 {
-    (void)io;
+    ASSERT_ON_OWNER(io);
     ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
     if (is_any(socket, SOCKET_SENDING))
         set(socket, SOCKET_WANTS_SHUTDOWN);
@@ -175,9 +180,10 @@ void io_shutdown_send(struct io *io, struct io_socket *socket)
         (void)shutdown(socket->fd, SHUT_WR);
 }
 
-/* Shutting down makes receive and send complete, without a search in the kernel for what to cancel. */
+/* The shutdown completes receive and send; a cancel would search the kernel's lists for them. */
 void io_close(struct io *io, struct io_socket *socket)
 {
+    ASSERT_ON_OWNER(io);
     ASSERT(!is_any(socket, SOCKET_CLOSING));
     set(socket, SOCKET_CLOSING);
     clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL | SOCKET_WANTS_SHUTDOWN);
@@ -188,6 +194,7 @@ void io_close(struct io *io, struct io_socket *socket)
 
 void io_release(struct io *io, struct io_socket *socket)
 {
+    ASSERT_ON_OWNER(io);
     ASSERT(!is_any(socket, SOCKET_SENDING | SOCKET_CLOSING | SOCKET_RELEASING));
     set(socket, SOCKET_RELEASING);
     clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
@@ -196,8 +203,7 @@ void io_release(struct io *io, struct io_socket *socket)
     step(io, socket);
 }
 
-/* What is wanted goes on by itself: a multishot receive that ended (no buffer, cancelled, its entry lost) is armed
- * anew. */
+/* A wanted multishot receive that ended (no buffer, cancelled, completion queue full) is armed again by `step`. */
 static void recv_ended(struct io_socket *socket, const struct io_uring_cqe *cqe)
 {
     if ((cqe->flags & IORING_CQE_F_MORE) == 0)
@@ -206,7 +212,7 @@ static void recv_ended(struct io_socket *socket, const struct io_uring_cqe *cqe)
         clear(socket, SOCKET_WANTS_ONE);
 }
 
-static bool is_passing(int result)
+static bool is_temporary(int result)
 {
     return result == -ENOBUFS || result == -ECANCELED || result == -EINTR;
 }
@@ -232,7 +238,7 @@ void io_socket_on_recv(struct io *io, struct io_socket *socket, const struct io_
     }
     if (cqe->res == -ENOBUFS)
         io_buffers_widen(&io->buffers);
-    if (cqe->res <= 0 && !is_passing(cqe->res))
+    if (cqe->res <= 0 && !is_temporary(cqe->res))
         recv_end(io, socket, cqe->res);
     step(io, socket);
 }
@@ -252,10 +258,11 @@ void io_socket_on_send(struct io *io, struct io_socket *socket, int result)
     step(io, socket);
 }
 
-/* The receive has told its own end, or will; but between two portions of what it reads the kernel may not find it, and
- * then it goes on. */
+/* The receive reports its own end. But between two portions of what it reads the kernel may not find the receive to
+ * cancel, which then continues: the cancel is repeated. */
 void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int result)
 {
+    ASSERT(is_any(socket, SOCKET_CANCELLING));
     clear(socket, SOCKET_CANCELLING);
     if (result == -ENOENT && is_any(socket, SOCKET_RECEIVING) && !is_recv_wanted(socket)
         && !is_any(socket, SOCKET_CLOSING))
@@ -265,6 +272,8 @@ void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int resul
 
 void io_socket_on_close(struct io *io, struct io_socket *socket)
 {
+    ASSERT(is_any(socket, SOCKET_LEAVING));
+    ASSERT(io->socket_count > 0);
     socket->fd = -1;
     io->socket_count--;
     io->handlers->on_closed(io->context, socket);
@@ -272,8 +281,10 @@ void io_socket_on_close(struct io *io, struct io_socket *socket)
 
 void io_socket_on_release(struct io *io, struct io_socket *socket)
 {
+    ASSERT(is_any(socket, SOCKET_LEAVING));
+    ASSERT(io->socket_count > 0);
     clear(socket, SOCKET_LEAVING);
-    if (is_any(socket, SOCKET_CLOSING)) { /* io_close came in between */
+    if (is_any(socket, SOCKET_CLOSING)) { /* io_close was called meanwhile */
         step(io, socket);
         return;
     }

@@ -1,4 +1,4 @@
-/* io_uring.c: the ring of one thread: its set-up, its entries, its completions, its wake-ups. */
+/* io_uring.c: the ring of one thread: setup, entries, completions, wake-ups. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +14,9 @@
 #define SQ_ENTRIES 2048u
 #define CQ_ENTRIES 16384u
 #define KIND_SHIFT 56
-/* The kernel hands out what is ready in portions; a turn takes so many of them before it answers. */
+/* The kernel gives what is ready in portions. A turn takes so many of them before it answers. */
 #define GATHER_ROUNDS_MAX 64
-/* After io_gather_less, so many more of the completions that are there. */
+/* After io_gather_less, io_gather handles so many more of the completions that are there. */
 #define LESS_COMPLETIONS_MAX 128
 #define SUBMIT_TRIES_MAX 1000
 
@@ -34,7 +34,7 @@ void io_sqe_mark(struct io_uring_sqe *sqe, enum io_kind kind, const void *pointe
     io_uring_sqe_set_data64(sqe, io_user_data(kind, pointer));
 }
 
-/* What is queued is the kernel's; messages have been read by it. */
+/* The kernel takes the queued entries and has read their messages. */
 static int submit(struct io *io)
 {
     int result = io_uring_submit(&io->ring);
@@ -72,6 +72,7 @@ static int open_all(struct io *io, const struct io_options *options)
 
 int io_open(struct io **io_r, const struct io_options *options, const struct io_handlers *handlers, void *context)
 {
+    ASSERT(handlers != NULL);
     ASSERT(options->recv_buffer_count > 0 && (options->recv_buffer_count & (options->recv_buffer_count - 1)) == 0);
     struct io *io = calloc(1, sizeof *io);
     if (io == NULL)
@@ -110,21 +111,27 @@ void io_close_loop(struct io **io)
 
 void io_trim(struct io *io)
 {
+    ASSERT_ON_OWNER(io);
     io_buffers_trim(&io->buffers);
 }
 
 void io_write_submit(struct io *io, struct io_write *write)
 {
+    ASSERT_ON_OWNER(io);
+    ASSERT(write->fd >= 0);
+    ASSERT(write->bytes > 0);
     struct io_uring_sqe *sqe = io_sqe(io);
     io_uring_prep_write(sqe, write->fd, write->data, write->bytes, write->offset);
     io_sqe_mark(sqe, IO_WRITE, write);
-    /* The kernel holds block I/O back until all entries of a submission are taken: behind a turn's sends, some 7 us
-     * each, the disk would stand idle. */
+    /* The kernel starts block I/O only when it has taken all entries of a submission: behind a turn's sends, some 7 us
+     * each, the disk would be idle. */
     submit(io);
 }
 
 void io_wake(struct io *io, struct io *target)
 {
+    ASSERT_ON_OWNER(io);
+    ASSERT(target != io);
     struct io_uring_sqe *sqe = io_sqe(io);
     io_uring_prep_msg_ring(sqe, target->ring.ring_fd, 0, io_user_data(IO_WOKEN, NULL), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -147,7 +154,7 @@ static void event_arm(struct io *io)
     io_sqe_mark(sqe, IO_WOKEN_EVENT, NULL);
 }
 
-/* On the thread that owns the loop from now on. */
+/* The calling thread owns the loop from now on. */
 static int enable(struct io *io)
 {
     /* liburing 2.3 declares io_uring_enable_rings, but does not export it. */
@@ -156,6 +163,7 @@ static int enable(struct io *io)
     int status = io_uring_register_ring_fd(&io->ring);
     if (status < 0)
         return status;
+    io->owner = pthread_self();
     io->is_enabled = true;
     event_arm(io);
     return 0;
@@ -175,6 +183,7 @@ static int broken(int result)
 
 int io_wait(struct io *io, uint64_t wait_us)
 {
+    ASSERT_ON_OWNER(io);
     if (!io->is_enabled) {
         int status = enable(io);
         if (status != 0)
@@ -213,7 +222,7 @@ static void complete(struct io *io, const struct io_uring_cqe *cqe)
     ASSERT(false); /* a completion of an unknown kind */
 }
 
-/* A copy of each entry, so that its place is free before a callback queues more. */
+/* Each entry is copied, so that its place is free before a callback queues more. */
 static int take_completions(struct io *io)
 {
     struct io_uring_cqe *cqe;
@@ -246,7 +255,7 @@ int io_gather(struct io *io, uint64_t wait_us)
             count += take_completions(io);
         if (io->gathers_less || !has_kernel_more(io))
             break;
-        int status = io_wait(io, 0); /* what is queued goes first: a receive that was stopped has no part in more */
+        int status = io_wait(io, 0); /* queued cancels are submitted first: a stopped receive takes no more */
         if (status != 0)
             return status;
     }
@@ -255,10 +264,11 @@ int io_gather(struct io *io, uint64_t wait_us)
 
 void io_gather_less(struct io *io)
 {
+    ASSERT_ON_OWNER(io);
     io->gathers_less = true;
 }
 
-static int explain(char *text, size_t text_bytes, const char *what)
+static int refuse_kernel(char *text, size_t text_bytes, const char *what)
 {
     struct utsname name = {.release = "unknown"};
     uname(&name);
@@ -295,12 +305,13 @@ int io_check_kernel(char *text, size_t text_bytes)
     struct io *io;
     int status = io_open(&io, &options, &handlers, NULL);
     if (status == -EPERM || status == -EACCES)
-        return explain(text, text_bytes,
-                       "does not let this process use io_uring (see the sysctl kernel.io_uring_disabled)");
+        return refuse_kernel(text, text_bytes,
+                             "does not let this process use io_uring (see the sysctl kernel.io_uring_disabled)");
     if (status == -ENOSYS)
-        return explain(text, text_bytes, "has no io_uring, or a seccomp filter hides it");
+        return refuse_kernel(text, text_bytes, "has no io_uring, or a seccomp filter hides it");
     if (status == -EINVAL)
-        return explain(text, text_bytes, "lacks io_uring's DEFER_TASKRUN, SINGLE_ISSUER or provided buffer rings");
+        return refuse_kernel(text, text_bytes,
+                             "lacks io_uring's DEFER_TASKRUN, SINGLE_ISSUER or provided buffer rings");
     if (status != 0) {
         snprintf(text, text_bytes, "io_uring cannot be set up: %s: raise the limits of memory and open files",
                  strerror(-status));
@@ -308,5 +319,5 @@ int io_check_kernel(char *text, size_t text_bytes)
     }
     const char *missing = missing_operation(&io->ring);
     io_close_loop(&io);
-    return missing == NULL ? 0 : explain(text, text_bytes, missing);
+    return missing == NULL ? 0 : refuse_kernel(text, text_bytes, missing);
 }

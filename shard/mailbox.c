@@ -6,8 +6,8 @@
 #include "base/assert.h"
 
 /*
- * Two rings behind one face: ring_open, _close, _put, _get, _is_empty. ck's is the fast one; TSan cannot see what ck's
- * inline assembly orders and reports it falsely, so its builds have one of C11 atomics.
+ * Two rings with the same functions: ring_init, ring_put, ring_get, ring_is_empty. The one of ck is faster. TSan does
+ * not see what ck's inline assembly orders and reports false races, so TSan builds have a ring of C11 atomics.
  */
 #ifdef CHITCHAT_TSAN
 
@@ -130,9 +130,9 @@ bool mailbox_is_empty(struct mailbox *mailbox)
 }
 
 /*
- * Flag and mailboxes are written by one side and read by the other, crosswise: each side writes its own, then a fence,
- * then reads the other's, so that at least one of the two sees. TSan does not know fences; in its builds the flag is
- * only ever exchanged, which always reads the newest value and carries what was posted before along.
+ * The consumer writes the flag and reads the mailboxes, the producer writes a mailbox and reads the flag. Between its
+ * write and its read each side has a fence, so that at least one of them sees the other's write. TSan does not support
+ * fences: in TSan builds the flag is only exchanged, which reads the newest value and orders the posts before it.
  */
 #ifdef CHITCHAT_TSAN
 
@@ -164,7 +164,7 @@ void sleeper_awake(struct sleeper *sleeper)
     atomic_store_explicit(&sleeper->sleeping, 0, memory_order_relaxed);
 }
 
-/* Looks before it exchanges: a consumer that is awake is the common case, and its cache line stays shared. */
+/* A load before the exchange: mostly the consumer is awake, and then the cache line of its flag stays shared. */
 bool sleeper_must_wake(struct sleeper *sleeper)
 {
     atomic_thread_fence(memory_order_seq_cst);

@@ -45,7 +45,7 @@ struct shard_group {
     struct shard_options options;
     struct shard_handlers handlers;
     cpu_set_t cpus;        /* of the process */
-    cpu_set_t worker_cpus; /* those without a shard, if there are any */
+    cpu_set_t worker_cpus; /* those without a shard; if there are none, all */
     struct shard *shards;
     struct mailbox **mailboxes; /* [from * shard_count + to] */
     uint32_t started;
@@ -73,11 +73,13 @@ uint32_t shard_count(const struct shard *shard)
 
 struct io *shard_io(struct shard *shard)
 {
+    ASSERT_ON_SHARD(shard);
     return shard->io;
 }
 
 struct timers *shard_timers(struct shard *shard)
 {
+    ASSERT_ON_SHARD(shard);
     return &shard->timers;
 }
 
@@ -103,17 +105,20 @@ bool shard_is_current(const struct shard *shard)
 
 void shard_wake_within(struct shard *shard, uint64_t us)
 {
+    ASSERT_ON_SHARD(shard);
     if (us < shard->sleep_us_max)
         shard->sleep_us_max = us;
 }
 
 void shard_finish(struct shard *shard)
 {
+    ASSERT_ON_SHARD(shard);
     shard->is_finishing = true;
 }
 
 void shard_post(struct shard *shard, uint32_t to, void *letter)
 {
+    ASSERT_ON_SHARD(shard);
     ASSERT(to < shard->group->options.shard_count);
     bool has_room = mailbox_post(mailbox_of(shard->group, shard->index, to), letter);
     ASSERT(has_room);
@@ -128,6 +133,7 @@ static void wake_shard(void *context)
 
 int shard_worker_open(struct shard *shard, const char *name, enum shard_worker_kind kind, struct worker **worker_r)
 {
+    ASSERT_ON_SHARD(shard);
     ASSERT(shard->worker_count < WORKERS_MAX);
     struct worker_options options = {.name = name,
                                      .shard = &shard->sleeper,
@@ -144,6 +150,7 @@ int shard_worker_open(struct shard *shard, const char *name, enum shard_worker_k
 
 void shard_worker_close(struct shard *shard, struct worker **worker)
 {
+    ASSERT_ON_SHARD(shard);
     for (uint32_t i = 0; i < shard->worker_count; i++)
         if (shard->workers[i] == *worker)
             shard->workers[i] = shard->workers[--shard->worker_count];
@@ -161,8 +168,8 @@ static bool has_inbound(struct shard *shard)
     return false;
 }
 
-/* Letters, and what they name, lie in another core's cache: the lines of a letter are asked for as soon as it is out of
- * the mailbox, what it names a little later. Each counts letters of the turn. */
+/* A letter, and what it points to, lies in another core's cache. The letter is prefetched when it is taken out of the
+ * mailbox, and on_letter_soon prefetches what it points to a few letters later. The counts are letters of this turn. */
 struct letters {
     void *ring[LETTERS_AHEAD];
     uint32_t taken;
@@ -192,7 +199,7 @@ static void letters_announce(const struct shard *shard, struct letters *letters)
     }
 }
 
-/* So many: the rest, and what is answered to the same mailbox meanwhile, waits for the next turn. */
+/* At most SHARD_LETTERS_TURN_MAX: the rest, and letters that are posted meanwhile, wait for the next turn. */
 static void take_from(struct shard *shard, uint32_t from)
 {
     struct mailbox *mailbox = mailbox_of(shard->group, from, shard->index);
@@ -239,7 +246,7 @@ static void read_clocks(struct shard *shard)
     shard->monotonic_us = clock_monotonic_us(shard->group->options.clock);
 }
 
-/* Submits what the last turn left and sleeps if nothing is there to be done. */
+/* If nothing is left to do, submits what the last turn has queued, and sleeps. */
 static int wait_for_work(struct shard *shard, bool has_more, uint32_t seen_signals)
 {
     if (has_more)
@@ -273,13 +280,13 @@ static void run_turns(struct shard *shard)
     uint32_t seen_signals = 0;
     while (!shard->is_finishing) {
         int status = wait_for_work(shard, has_more, seen_signals);
-        ASSERT(status == 0); /* without its ring a shard can keep no promise */
+        ASSERT(status == 0); /* a shard whose ring is broken cannot go on */
         seen_signals = shard_signals(shard);
         has_more = take_turn(shard);
     }
 }
 
-/* The core of a shard: the shards go round over all that the process has. */
+/* The CPU of a shard: shards are spread over the CPUs of the process in turns. */
 static size_t cpu_of(const struct shard_group *group, uint32_t index)
 {
     int wanted = (int)(index % (uint32_t)CPU_COUNT(&group->cpus));
@@ -363,6 +370,9 @@ int shard_group_open(struct shard_group **group_r, const struct shard_options *o
 {
     uint32_t count = options->shard_count;
     ASSERT(count > 0);
+    ASSERT(options->clock != NULL);
+    ASSERT(handlers->on_letter != NULL);
+    ASSERT(handlers->on_turn_end != NULL);
     struct shard_group *group = calloc(1, sizeof *group);
     if (group == NULL)
         return -ENOMEM;
@@ -387,6 +397,7 @@ int shard_group_open(struct shard_group **group_r, const struct shard_options *o
 
 int shard_group_start(struct shard_group *group)
 {
+    ASSERT(group->finished == 0);
     for (; group->started < group->options.shard_count; group->started++) {
         struct shard *shard = &group->shards[group->started];
         int result = pthread_create(&shard->thread, NULL, shard_main, shard);

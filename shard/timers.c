@@ -7,7 +7,7 @@ static uint64_t slot_of(uint64_t at_us)
     return at_us / TIMERS_SLOT_US;
 }
 
-/* The slot whose beginning is not before `at_us`: looked at when its time has come, the timer is due. */
+/* The first slot that does not begin before `at_us`: when the slot's time has come, the timer is due. */
 static uint64_t slot_due(uint64_t at_us)
 {
     return slot_of(at_us) + (at_us % TIMERS_SLOT_US != 0);
@@ -38,7 +38,7 @@ void timers_set(struct timers *timers, struct timer *timer, uint64_t at_us)
     timers_clear(timers, timer);
     timer->at_us = at_us;
     uint64_t slot = slot_due(at_us);
-    /* What is overdue waits for the next slot: set within on_timer, it cannot keep that slot's list from ending. */
+    /* An overdue timer goes into the next slot: one that on_timer sets cannot make the current slot's list endless. */
     if (slot < timers->slot_now)
         slot = timers->slot_now;
     list_append(&timers->slots[slot % TIMERS_SLOTS], &timer->link);
@@ -54,7 +54,7 @@ void timers_clear(struct timers *timers, struct timer *timer)
     timers->count--;
 }
 
-/* Moves a slot's list to `due`, so that a timer set anew into the same slot is not met in the same round. */
+/* Moves a slot's list to `due`, so that a timer that is set into the same slot again is not met in the same pass. */
 static void slot_shift(struct list *slot, struct list *due)
 {
     list_init(due);
@@ -66,14 +66,14 @@ static void slot_shift(struct list *slot, struct list *due)
     list_init(slot);
 }
 
-/* The next one that is due of those in `due`; NULL: none is left. */
+/* Takes the next timer of `due` that is due, and puts those of a later turn of the wheel back; NULL: none is left. */
 static struct timer *due_take(struct timers *timers, uint64_t now_us)
 {
     for (struct list *link; (link = list_shift(&timers->due)) != NULL;) {
         struct timer *timer = container_of(link, struct timer, link);
         if (timer->at_us <= now_us)
             return timer;
-        list_append(&timers->slots[slot_due(timer->at_us) % TIMERS_SLOTS], link); /* in a later turn of the wheel */
+        list_append(&timers->slots[slot_due(timer->at_us) % TIMERS_SLOTS], link);
     }
     return NULL;
 }
@@ -81,13 +81,15 @@ static struct timer *due_take(struct timers *timers, uint64_t now_us)
 bool timers_advance(struct timers *timers, uint64_t now_us, uint32_t fired_max,
                     void (*on_timer)(void *context, struct timer *timer), void *context)
 {
+    ASSERT(on_timer != NULL);
     uint64_t end = slot_of(now_us) + 1;
     uint32_t fired = 0;
-    /* After a long sleep each slot needs one look only. */
+    /* After a sleep of more than one turn of the wheel each slot is emptied once. */
     if (end > timers->slot_now + TIMERS_SLOTS)
         timers->slot_now = end - TIMERS_SLOTS;
     for (;;) {
         for (struct timer *timer; fired < fired_max && (timer = due_take(timers, now_us)) != NULL; fired++) {
+            ASSERT(timers->count > 0);
             timers->count--;
             on_timer(context, timer);
         }

@@ -12,7 +12,7 @@
 
 #define LANE_CAPACITY (WORKER_JOBS_MAX + 1)
 #define DONE_CAPACITY 16384u
-_Static_assert(WORKER_LANES *WORKER_JOBS_MAX < DONE_CAPACITY, "finished jobs always find room");
+_Static_assert(WORKER_LANES *WORKER_JOBS_MAX < DONE_CAPACITY, "there is room for all finished jobs");
 #define NAME_BYTES 16
 #define GIVE_WAY_NICE 5
 
@@ -21,22 +21,28 @@ struct worker {
     struct worker_options options;
     char name[NAME_BYTES];
     pthread_t thread;
+    pthread_t owner; /* the shard's thread, which opened the worker */
     struct mailbox *lanes[WORKER_LANES];
     struct mailbox *done;
 
     /* Shared. */
-    struct sleeper sleeper; /* the worker's */
+    struct sleeper sleeper; /* the worker's own */
     sem_t woken;
     atomic_bool is_stopping;
 
     /* Owned by the worker's thread. */
-    bool has_unreported;          /* jobs were finished since the shard was last woken, */
-    uint64_t unreported_since_us; /* the first of them then */
+    bool has_unreported;          /* jobs finished since the shard was last woken */
+    uint64_t unreported_since_us; /* when the first of them did */
 
     /* Owned by the shard's thread. */
     uint32_t under_way;
     bool has_posted; /* since worker_wake */
 };
+
+static void assert_on_owner(const struct worker *worker)
+{
+    ASSERT(pthread_equal(worker->owner, pthread_self()));
+}
 
 static struct worker_job *take_job(struct worker *worker, uint32_t *lane_r)
 {
@@ -68,7 +74,7 @@ static bool is_time_to_wake(struct worker *worker, uint32_t lane)
     return now_us - worker->unreported_since_us >= WORKER_WAKE_US;
 }
 
-/* A shard that is awake, or that another job has woken, finds the job by itself. */
+/* A shard that is awake finds the job without a wake-up. */
 static void run_job(struct worker *worker, struct worker_job *job, uint32_t lane)
 {
     job->run(job);
@@ -90,7 +96,7 @@ static void wait_for_jobs(struct worker *worker)
     sleeper_awake(&worker->sleeper);
 }
 
-/* It works in long stretches and is in no hurry. A kernel that refuses is a kernel that shares more evenly. */
+/* For a worker whose jobs are long and not urgent. If the kernel refuses, the worker keeps the usual priority. */
 static void lower_priority(void)
 {
     struct sched_param none = {0};
@@ -142,11 +148,14 @@ static int start_thread(struct worker *worker)
 int worker_open(struct worker **worker_r, const struct worker_options *options)
 {
     ASSERT(strlen(options->name) < NAME_BYTES);
+    ASSERT(options->shard != NULL);
+    ASSERT(options->wake != NULL);
     struct worker *worker = aligned_alloc(_Alignof(struct worker), sizeof *worker);
     if (worker == NULL)
         return -ENOMEM;
     memset(worker, 0, sizeof *worker);
     worker->options = *options;
+    worker->owner = pthread_self();
     memcpy(worker->name, options->name, strlen(options->name));
     sem_init(&worker->woken, 0, 0);
     int status = mailbox_open(&worker->done, DONE_CAPACITY);
@@ -166,6 +175,7 @@ void worker_close(struct worker **worker)
 {
     if (*worker == NULL)
         return;
+    assert_on_owner(*worker);
     atomic_store(&(*worker)->is_stopping, true);
     sem_post(&(*worker)->woken);
     pthread_join((*worker)->thread, NULL);
@@ -175,7 +185,9 @@ void worker_close(struct worker **worker)
 
 void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job)
 {
+    assert_on_owner(worker);
     ASSERT(lane < WORKER_LANES);
+    ASSERT(job->run != NULL && job->done != NULL);
     bool has_room = mailbox_post(worker->lanes[lane], job);
     ASSERT(has_room);
     worker->under_way++;
@@ -184,6 +196,7 @@ void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job)
 
 void worker_wake(struct worker *worker)
 {
+    assert_on_owner(worker);
     if (!worker->has_posted)
         return;
     worker->has_posted = false;
@@ -193,11 +206,13 @@ void worker_wake(struct worker *worker)
 
 uint32_t worker_jobs_under_way(const struct worker *worker)
 {
+    assert_on_owner(worker);
     return worker->under_way;
 }
 
 uint32_t worker_take_all(struct worker *worker)
 {
+    assert_on_owner(worker);
     uint32_t count = 0;
     for (struct worker_job *job; (job = mailbox_take(worker->done)) != NULL; count++) {
         ASSERT(worker->under_way > 0);
@@ -209,5 +224,6 @@ uint32_t worker_take_all(struct worker *worker)
 
 bool worker_has_finished(struct worker *worker)
 {
+    assert_on_owner(worker);
     return !mailbox_is_empty(worker->done);
 }
