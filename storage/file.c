@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+
 int file_open_direct(const char *path, int flags)
 {
     flags |= O_RDWR | O_CLOEXEC;
@@ -16,6 +18,7 @@ int file_open_direct(const char *path, int flags)
 int file_write(int fd, const void *data, size_t bytes, off_t offset)
 {
     const char *at = data;
+    ASSERT(offset >= 0);
     while (bytes > 0) {
         ssize_t written = pwrite(fd, at, bytes, offset);
         if (written < 0 && errno == EINTR)

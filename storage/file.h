@@ -1,7 +1,7 @@
 /*
- * file.h: files that are written whole. Those that nobody reads soon, or that are written in bulk, are opened past the
- * page cache (O_DIRECT): that neither pushes out what is read again nor costs a copy and a fresh page of memory per
- * 4 KiB. Any thread; blocks.
+ * file.h: writes to files. Files that nobody reads soon, or that are written in bulk, are opened past the page cache
+ * (O_DIRECT): such writes evict no pages that are read again, and cost neither a copy nor a new page of memory per 4
+ * KiB. Any thread; blocks.
  */
 #ifndef CHITCHAT_STORAGE_FILE_H
 #define CHITCHAT_STORAGE_FILE_H
@@ -9,14 +9,15 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Memory, offsets and lengths of what is written past the page cache are multiples of it. */
+/* Memory, offset and length of a write past the page cache are multiples of this. */
 #define FILE_BLOCK_BYTES 4096u
 
-/* For reading and writing, with the further `flags` of open(2), past the page cache; through it where the file system
- * has no O_DIRECT. The descriptor, which the caller owns, or -errno. */
+/* Opens `path` for reading and writing past the page cache, or through it where the file system has no O_DIRECT.
+ * `flags` are further flags of open(2). Returns the descriptor, which the caller owns, or -errno. */
 int file_open_direct(const char *path, int flags);
 
-/* All of it, or -errno. Durable only after fdatasync. */
+/* Writes all `bytes` of `data` at `offset`. 0 or -errno: then a part may be written. Durable only after fdatasync, or
+ * if the file was opened with O_DSYNC. */
 int file_write(int fd, const void *data, size_t bytes, off_t offset);
 
 #endif

@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <stddef.h>
 
+#include "base/assert.h"
+
 static _Thread_local sigjmp_buf *innermost;
 
-/* Not in a guard: as if there were no handler. The access is tried again, and ends the process. */
+/* Outside a guard the default action is restored: the access is repeated and ends the process. */
 static void on_bus_error(int number)
 {
     if (innermost != NULL)
@@ -17,7 +19,7 @@ static void on_bus_error(int number)
 
 int page_guard_install(void)
 {
-    /* SA_NODEFER: the handler is left by a jump, which would leave the signal blocked. */
+    /* SA_NODEFER: the handler ends with a jump, after which the signal would stay blocked. */
     struct sigaction action = {.sa_handler = on_bus_error, .sa_flags = SA_NODEFER};
     return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : -errno;
 }
@@ -25,6 +27,7 @@ int page_guard_install(void)
 int page_guard_run(int (*body)(void *context), void *context)
 {
     sigjmp_buf here;
+    ASSERT(body != NULL);
     sigjmp_buf *const outer = innermost;
     if (sigsetjmp(here, 0) != 0) {
         innermost = outer;

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 
-/* Where the fields of a record in the log stand. */
+/* The offsets of a record's fields in the WAL. */
 enum record_offset {
     RECORD_BYTES = 0,
     RECORD_TS_FROM = 4,
@@ -18,11 +18,11 @@ enum record_offset {
     RECORD_TEXT_BYTES,
     RECORD_BODY = RECORD_TEXT_BYTES + 2,
 };
-_Static_assert(RECORD_BODY + LIMIT_RECORD_BODY_BYTES <= LIMIT_RECORD_BYTES, "a record in the log keeps its limit");
+_Static_assert(RECORD_BODY + LIMIT_RECORD_BODY_BYTES <= LIMIT_RECORD_BYTES, "a record in the WAL keeps its limit");
 _Static_assert(LIMIT_USER_BYTES <= UINT8_MAX && LIMIT_KEY_BYTES <= UINT8_MAX, "names and keys have a byte of length");
 _Static_assert(LIMIT_TEXT_BYTES <= UINT16_MAX, "a text has two bytes of length");
 
-/* Where the fields of a row's value stand. */
+/* The offsets of the fields of a row's value. */
 enum row_offset {
     ROW_ROLE = 0,
     ROW_OTHER_TS = 1,
@@ -44,6 +44,7 @@ static bool is_user_bytes(size_t bytes)
 /* Cuts `bytes` off the front of `rest`, which has them. */
 static struct span cut(struct span *rest, size_t bytes)
 {
+    ASSERT(bytes <= rest->bytes);
     struct span front = {rest->data, bytes};
     rest->data += bytes;
     rest->bytes -= bytes;
@@ -164,7 +165,7 @@ int row_key_parse(struct span key, struct span *user_r, uint64_t *ts_r, bool *is
     if (key.bytes <= KEY_TAIL_BYTES || !is_user_bytes(key.bytes - KEY_TAIL_BYTES))
         return -EBADMSG;
     struct span user = cut(&key, key.bytes - KEY_TAIL_BYTES);
-    /* The first zero ends the name: with one inside, the rows of two users would stand mixed. */
+    /* The first zero ends the name: with one inside, the rows of two users would be mixed. */
     if (key.data[0] != 0 || memchr(user.data, 0, user.bytes) != NULL)
         return -EBADMSG;
     *user_r = user;
@@ -189,16 +190,12 @@ static struct span message_key(const struct message *message)
     return message->role == ROLE_RECEIVED ? (struct span){message->text.data, 0} : message->key;
 }
 
-uint32_t row_encoded_bytes(const struct message *message)
-{
-    return (uint32_t)(ROW_BODY + message_other(message).bytes + message_key(message).bytes + message->text.bytes);
-}
-
 uint32_t row_encode(const struct message *message, void *out)
 {
     struct span other = message_other(message);
     struct span key = message_key(message);
-    ASSERT(other.bytes <= LIMIT_USER_BYTES && key.bytes <= LIMIT_KEY_BYTES);
+    ASSERT(other.bytes <= LIMIT_USER_BYTES);
+    ASSERT(key.bytes <= LIMIT_KEY_BYTES);
     ASSERT(message->text.bytes <= LIMIT_TEXT_BYTES);
     uint8_t *to = out;
     to[ROW_ROLE] = (uint8_t)message->role;
@@ -210,7 +207,7 @@ uint32_t row_encode(const struct message *message, void *out)
     return (uint32_t)(end - to);
 }
 
-/* Whether the lengths of other and key are ones that `role` can have. */
+/* Whether a row of `role` can have these lengths of other and key. */
 static bool is_row_shape(uint8_t role, uint8_t other_bytes, uint8_t key_bytes)
 {
     if (role == ROLE_SELF)

@@ -1,23 +1,25 @@
 /*
  * record.h: one message as the storage keeps it, in its three shapes.
  *
- * `struct record` is a message in memory: made once, kept by references and holders (record_heap.h), and only read
- * once it has been given to a timeline. The count and the memory belong to one shard's thread; other threads may read a
- * record only while that thread keeps it for them (a reference of a job, a frozen memtable).
+ * `struct record` is a message in memory. References and groups (record_heap.h) keep it. Once it is in a timeline it is
+ * only read. The count and the memory belong to one shard's thread; another thread may read a record only while that
+ * shard keeps it: a job has a reference, or a frozen memtable has it.
  *
- * In the log it is one unit, little endian, `record_encode` and `record_decode`:
+ * In the WAL a message is one record, little endian (`record_encode`, `record_decode`):
  *
  *     u32 bytes of all   u64 ts_from   u64 ts_to   15 mid   u8 from_bytes   u8 to_bytes   u8 key_bytes
  *     u16 text_bytes     from   to   key   text
  *
- * In a run (LMDB) it is a row in one timeline, `row_key`, `row_encode` and `row_decode`:
+ * In a run (LMDB) a message is a row in each of its timelines (`row_key`, `row_encode`, `row_decode`):
  *
  *     key    user 0x00 ts (big endian, 8)
  *     value  u8 role   u64 other ts   15 mid   u8 other_bytes   u8 key_bytes   other   key   text
  *
  * where `other` is the other user (absent for a message to oneself); the recipient's row has no key.
  *
- * `struct message` (base/message.h) is the view that readers share, its spans borrowed from a record or from a row.
+ * `struct message` (base/message.h) is the view that all readers use; its spans borrow from a record or a row.
+ *
+ * All functions here are pure; any thread that may read the record.
  */
 #ifndef CHITCHAT_STORAGE_RECORD_H
 #define CHITCHAT_STORAGE_RECORD_H
@@ -32,9 +34,9 @@
 struct record {
     /* Owned by the shard's thread. */
     uint32_t refs;
-    uint32_t block; /* record_heap: which block it lies in */
+    uint32_t block; /* of the record heap: the block that it lies in */
 
-    /* Set while it is made, then only read. ts_from is set by the sender's shard, ts_to by the recipient's. */
+    /* Set before it is in a timeline, then only read. The sender's shard sets ts_from, the recipient's sets ts_to. */
     uint64_t ts_from;
     uint64_t ts_to;
     uint8_t mid[LIMIT_MID_BYTES];
@@ -70,7 +72,7 @@ static inline uint32_t record_body_bytes(const struct record *record)
     return (uint32_t)record->from_bytes + record->to_bytes + record->key_bytes + record->text_bytes;
 }
 
-/* Asks for a record's memory, which nothing has touched lately: most lie in two or three lines. */
+/* Prefetches a record that nothing has touched lately: most lie in two or three cache lines. */
 static inline void record_prefetch(const struct record *record)
 {
     for (size_t at = 0; at < 192; at += 64)
@@ -85,15 +87,15 @@ static inline bool record_is_to_self(const struct record *record)
 /* The view of `record` in the timeline of its sender (ROLE_SENT or, to oneself, ROLE_SELF) or recipient. Borrows. */
 struct message record_view(const struct record *record, enum role role);
 
-/* Bytes that record_encode writes. */
+/* The bytes that record_encode writes: at most LIMIT_RECORD_BYTES. */
 uint32_t record_encoded_bytes(const struct record *record);
 
-/* Writes the log form to `out`, which has room for record_encoded_bytes(); returns the bytes written. */
+/* Writes the WAL's form to `out`, which has room for record_encoded_bytes(). Returns the bytes written. */
 uint32_t record_encode(const struct record *record, void *out);
 
-/* What record_decode found: fixed fields by value, spans borrowed from `data`. */
+/* What record_decode found. The pointers and spans borrow `data`. */
 struct record_fields {
-    const void *data; /* the record itself, as given */
+    const void *data; /* where the record begins */
     uint64_t ts_from;
     uint64_t ts_to;
     const uint8_t *mid;
@@ -103,33 +105,33 @@ struct record_fields {
     struct span text;
 };
 
-/* The view of a decoded record, as record_view has it. Borrows what `fields` borrows. */
+/* The view of a decoded record, as record_view makes it. Borrows what `fields` borrows. */
 struct message record_fields_view(const struct record_fields *fields, enum role role);
 
-/* Reads one record at `data`, which may be anything. Returns the bytes it takes, or -EBADMSG if they are no
- * record (lengths out of range, names that are no user names' lengths, running past `bytes`). */
+/* Reads one record at `data`, which may be any `bytes` bytes. Returns the bytes of the record, or -EBADMSG if there is
+ * none: a length is out of range, or the record would end behind `bytes`. */
 int record_decode(const void *data, size_t bytes, struct record_fields *fields_r);
 
-/* Keys of rows. A timeline row is `user 0x00 ts`; a row of the key index (below) has 0x01 before it. */
+/* Keys of rows. A timeline row has `user 0x00 ts`; a row of the key index (below) has 0x01 before that. */
 #define ROW_KEY_BYTES_MAX (1 + LIMIT_USER_BYTES + 1 + 8)
 #define ROW_KEY_INDEX_PREFIX 0x01
 
-/* Writes the key of (user, ts) to `out` (ROW_KEY_BYTES_MAX); returns its bytes. */
+/* Writes the key of (user, ts) to `out` (ROW_KEY_BYTES_MAX). Returns its bytes. */
 uint32_t row_key(struct span user, uint64_t ts, uint8_t *out);
 
-/* The same in the key index: rows of keyed sends, whose value is the 8-byte hash (little endian) of the key. */
+/* The same for the key index, which has a row for each send with a key: its value is the hash of the key, 8 bytes,
+ * little endian. */
 uint32_t row_key_index(struct span user, uint64_t ts, uint8_t *out);
 
-/* Takes a row's key apart, of either kind. Returns 0 or -EBADMSG. Borrows `key`. */
+/* Reads the key of a row of either kind. 0 or -EBADMSG. *user_r borrows `key`. */
 int row_key_parse(struct span key, struct span *user_r, uint64_t *ts_r, bool *is_index_r);
 
 #define ROW_VALUE_BYTES_MAX (26u + LIMIT_USER_BYTES + LIMIT_KEY_BYTES + LIMIT_TEXT_BYTES)
 
-/* Bytes of, and the value of, the row of `message`. */
-uint32_t row_encoded_bytes(const struct message *message);
+/* Writes the value of the row of `message` to `out` (ROW_VALUE_BYTES_MAX). Returns its bytes. */
 uint32_t row_encode(const struct message *message, void *out);
 
-/* Reads a row's value; `user` and `ts` come from its key. Returns 0 or -EBADMSG. Borrows both. */
+/* Reads the value of a row whose key has `user` and `ts`. 0 or -EBADMSG. *message_r borrows `user` and `value`. */
 int row_decode(struct span user, uint64_t ts, struct span value, struct message *message_r);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * store_position.h: how far the runs of a shard have what its write-ahead log has: the one thing that the log and the
- * store both speak of.
+ * store_position.h: how much of a shard's WAL is in its runs. Both the WAL and the store use it.
  */
 #ifndef CHITCHAT_STORAGE_STORE_POSITION_H
 #define CHITCHAT_STORAGE_STORE_POSITION_H

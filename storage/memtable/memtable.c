@@ -8,11 +8,12 @@
 
 /* -- index memory -- */
 
-/* `bytes` of zeroed memory that stands as long as the table does; NULL: no memory. */
+/* `bytes` of zeroed memory that stand as long as the table; NULL: no memory. */
 static void *block_take(struct memtable *table, size_t bytes)
 {
     struct mem_block *block = table->blocks;
     ASSERT(bytes % 8 == 0);
+    ASSERT(bytes + sizeof *block <= RECORD_HEAP_BLOCK_BYTES);
     if (block == NULL || block->used + bytes > RECORD_HEAP_BLOCK_BYTES) {
         block = record_heap_index_take(table->heap);
         if (block == NULL)
@@ -27,7 +28,7 @@ static void *block_take(struct memtable *table, size_t bytes)
     return memset(memory, 0, bytes);
 }
 
-/* The same, counted as the table's size. */
+/* The same, counted in memtable_bytes. */
 static void *take(struct memtable *table, size_t bytes)
 {
     bytes = (bytes + 7) / 8 * 8;
@@ -105,6 +106,8 @@ static const struct mem_user *user_of(const struct memtable *table, struct span 
 
 static struct mem_user *user_make(struct memtable *table, uint64_t hash, struct span name)
 {
+    ASSERT(name.bytes > 0);
+    ASSERT(name.bytes <= LIMIT_USER_BYTES);
     struct mem_user ***heads = &table->heads[hash % MEMTABLE_PIECES];
     if (*heads == NULL)
         *heads = block_take(table, MEMTABLE_PIECE_HEADS * sizeof **heads);
@@ -138,9 +141,10 @@ static struct mem_chunk *chunk_make(struct memtable *table, uint32_t room)
     return chunk;
 }
 
-/* Room for another chunk after `at`; its slot is empty then. */
+/* Makes place `at` of the directory free for another chunk. */
 static int directory_open(struct memtable *table, struct mem_user *user, uint32_t at)
 {
+    ASSERT(at <= user->chunk_count);
     if (user->chunk_count == user->chunk_room) {
         struct mem_chunk **chunks = take(table, 2 * (size_t)user->chunk_room * sizeof *chunks);
         if (chunks == NULL)
@@ -196,10 +200,10 @@ static uint32_t directory_seek(const struct mem_user *user, uint64_t ts)
     return low;
 }
 
-/* So far back an entry's place is looked for one by one. */
+/* An entry's place is searched one by one among the last so many entries. */
 #define NEAR_END_ENTRIES 16u
 
-/* Where an entry of `ts` stands or would stand. */
+/* Where an entry is, or where it would be inserted. */
 struct place {
     uint32_t chunk;
     uint32_t entry;
@@ -211,7 +215,7 @@ static struct place seek(const struct mem_user *user, uint64_t ts)
     return (struct place){chunk, chunk_seek(user->chunks[chunk], ts)};
 }
 
-/* Where to insert: most entries come in order, and those of other shards little later. */
+/* The place to insert at: most entries come in order, and those from other shards only a little later. */
 static struct place seek_near_end(const struct mem_user *user, uint64_t ts)
 {
     uint32_t last = user->chunk_count - 1;
@@ -231,11 +235,12 @@ static bool is_at(const struct mem_user *user, struct place place, uint64_t ts)
     return place.entry < chunk->count && mem_entry_ts(&chunk->entries[place.entry]) == ts;
 }
 
-/* A full chunk becomes two: at the end of the timeline a new one is begun, elsewhere it is halved. The place moves with
- * it. */
+/* A full chunk becomes two: at the end of the timeline a new one begins, elsewhere the chunk is halved. *place is
+ * updated. */
 static int chunk_split(struct memtable *table, struct mem_user *user, struct place *place)
 {
     struct mem_chunk *chunk = user->chunks[place->chunk];
+    ASSERT(chunk->count == MEMTABLE_CHUNK_ENTRIES);
     struct mem_chunk *fresh = chunk_make(table, MEMTABLE_CHUNK_ENTRIES);
     if (fresh == NULL || directory_open(table, user, place->chunk + 1) != 0)
         return -ENOMEM;
@@ -250,7 +255,7 @@ static int chunk_split(struct memtable *table, struct mem_user *user, struct pla
     return 0;
 }
 
-/* Makes room for one more entry at the place, which may move. */
+/* Makes room for one more entry at *place, which is updated. */
 static int make_room(struct memtable *table, struct mem_user *user, struct place *place)
 {
     const struct mem_chunk *chunk = user->chunks[place->chunk];
@@ -272,6 +277,8 @@ static int make_first_room(struct memtable *table, struct mem_user *user)
 static void entry_put(struct memtable *table, struct mem_user *user, struct place place, struct mem_entry put)
 {
     struct mem_chunk *chunk = user->chunks[place.chunk];
+    ASSERT(chunk->count < chunk->room);
+    ASSERT(place.entry <= chunk->count);
     struct mem_entry *entry = &chunk->entries[place.entry];
     if (mem_entry_ts(&put) > user->newest)
         user->newest = mem_entry_ts(&put);
@@ -290,6 +297,7 @@ static void entry_put(struct memtable *table, struct mem_user *user, struct plac
 
 struct mem_user *memtable_user(struct memtable *table, struct span name)
 {
+    ASSERT(!table->is_frozen);
     uint64_t hash = hash_siphash13(table->name_seed, name);
     struct mem_user *user = user_find(table, hash, name);
     return user != NULL ? user : user_make(table, hash, name);
@@ -320,6 +328,7 @@ int memtable_insert(struct memtable *table, struct record *record, enum role rol
 
 void memtable_freeze(struct memtable *table)
 {
+    ASSERT(!table->is_frozen);
     table->is_frozen = true;
 }
 
@@ -335,7 +344,7 @@ uint64_t memtable_bytes(const struct memtable *table)
 
 /* -- reads -- */
 
-/* One entry before `place`. False at the beginning. */
+/* Moves `place` to the entry before it. False: there is none. */
 static bool step_back(const struct mem_user *user, struct place *place)
 {
     while (place->entry == 0) {
@@ -348,7 +357,7 @@ static bool step_back(const struct mem_user *user, struct place *place)
     return true;
 }
 
-/* From a place that may be past a chunk's end to the entry there. False at the end. */
+/* Moves `place`, which may be at a chunk's end, to the entry there. False: there is none. */
 static bool find_next(const struct mem_user *user, struct place *place)
 {
     while (place->entry == user->chunks[place->chunk]->count) {

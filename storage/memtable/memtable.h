@@ -1,15 +1,15 @@
 /*
- * memtable.h: one generation of what the log holds and LMDB does not yet: per user the entries of the timeline,
- * ordered by ts, and the keyed sends among them.
+ * memtable.h: one generation of what is in the WAL and not yet in a run: for each user the entries of the timeline,
+ * ordered by ts.
  *
- * A generation is filled on the shard's thread; when it is frozen nothing changes it any more, and the
- * checkpoint thread may read it (memtable_source_*) while the shard goes on reading. The shard frees it.
- * Entries may come out of order (late settlers), mostly at the end; the same (user, ts) twice is kept once.
+ * One thread, the shard's (recovery's before the shard starts), fills a generation and closes it. After memtable_freeze
+ * nothing changes it, and the checkpoint thread may read it (memtable_source_open) while the shard reads it too.
+ * Entries may come out of order, mostly near the end of a timeline. The same (user, ts) is kept once.
  *
- * Per user: a sorted array of {ts, record} in two levels (chunks of at most 4,096 entries; a small user's only
- * chunk grows by doubling), so that appending is constant, a seek is a binary search, and nothing larger than a
- * chunk is ever moved. Index memory comes from the generation's own blocks (malloc'ed by the MiB, all given
- * back at close), not one malloc an entry.
+ * A user has a sorted array of {ts, record} in two levels: chunks of at most 4,096 entries, and a directory of chunks.
+ * A user's first chunk grows by doubling. So an append takes constant time, a seek is a binary search, and nothing
+ * larger than a chunk or a directory is moved. Index memory comes in blocks of 1 MiB from the record heap
+ * (record_heap_index_take), and goes back to it when the generation is closed.
  */
 #ifndef CHITCHAT_STORAGE_MEMTABLE_MEMTABLE_H
 #define CHITCHAT_STORAGE_MEMTABLE_MEMTABLE_H
@@ -22,47 +22,52 @@ struct memtable;
 
 struct memtable_hit {
     uint64_t ts;
-    struct record *record; /* borrowed: stands while the generation does */
+    struct record *record; /* borrowed from the generation */
     enum role role;
 };
 
-/* `hash_seed` is the seed of key hashes (stored in the data directory, see memtable_key_hash). 0 or -ENOMEM. */
+/* An empty generation whose records and memory are of `heap`, which is borrowed until it is closed. `name_seed` is for
+ * its table of users, `key_seed` for memtable_key_hash. 0, or -ENOMEM: no memory, or the heap has no free group. The
+ * caller closes *table_r. */
 int memtable_open(struct memtable **table_r, struct record_heap *heap, struct hash_key name_seed,
                   struct hash_key key_seed);
-/* Lets go of its records and gives its memory back. On the shard's thread. Nulls *table. */
+/* Unrefs the records and gives the memory back. Nulls *table; NULL is fine. */
 void memtable_close(struct memtable **table);
-/* The same in slices, so that a large generation stalls no turn: up to `blocks_max` blocks of 1 MiB, of records or of
- * its own. True when all is done and *table is nulled (or was); else it is to be called again, and nothing else may be
- * done with the table. */
+/* The same in slices, so that a large generation does not stall a turn: at most `blocks_max` blocks of 1 MiB, of
+ * records or of index memory. True: done, and *table is NULL. False: call it again, and nothing else may be done with
+ * the table. */
 bool memtable_close_some(struct memtable **table, uint32_t blocks_max);
 
-/* Puts `record` into the timeline of its sender (ROLE_SENT), its recipient (ROLE_RECEIVED) or both in one
- * (ROLE_SELF), at that timeline's ts; holds it from now on. Returns 0, or -ENOMEM and nothing changed. */
+/* Puts `record` into the timeline of its sender (ROLE_SENT), of its recipient (ROLE_RECEIVED) or of both (ROLE_SELF),
+ * at that timeline's ts (1 to LIMIT_TS_MAX, asserted), and refs it through the table's group. 0, or -ENOMEM: no entry
+ * was added. Not after memtable_freeze (asserted). */
 int memtable_insert(struct memtable *table, struct record *record, enum role role);
 
-/* The entries of one user; they stand as long as the generation. */
+/* The entries of one user; it stands as long as the generation. */
 struct mem_user;
-/* Those of `user`, made if none is there. NULL: no memory. */
+/* The entries of `user` (1 to LIMIT_USER_BYTES), made if there are none. Borrowed from the table. NULL: no memory. */
 struct mem_user *memtable_user(struct memtable *table, struct span user);
-/* memtable_insert for whoever knows the place: `user` is that of the timeline. */
+/* As memtable_insert, without a look-up: `user` is the timeline's, of this table. */
 int memtable_insert_at(struct memtable *table, struct mem_user *user, struct record *record, enum role role);
 
-/* After this nothing is inserted. */
+/* Nothing may be inserted from now on. */
 void memtable_freeze(struct memtable *table);
 
-/* Entries; record and index bytes that it accounts for (each record counted in full for each of its rows). */
+/* The number of entries. */
 uint64_t memtable_entry_count(const struct memtable *table);
+/* The size that limits a generation, in bytes: the records, each in full for each of its entries, and the users, chunks
+ * and directories. */
 uint64_t memtable_bytes(const struct memtable *table);
 
-/* Up to `hits_max` entries of `user` with after < ts < before: the oldest ones if `oldest_first`, else the newest;
- * in either case written in ascending ts. Returns how many. */
+/* Writes up to `hits_max` entries of `user` with after < ts < before to `hits`: the oldest ones if `oldest_first`, else
+ * the newest ones; in both cases in ascending order of ts. Returns how many. */
 uint32_t memtable_range(const struct memtable *table, struct span user, uint64_t after, uint64_t before,
                         bool oldest_first, struct memtable_hit *hits, uint32_t hits_max);
 
-/* The newest ts of `user` below `before`, 0 if none. */
+/* The newest ts of `user` below `before`; 0: none. */
 uint64_t memtable_newest(const struct memtable *table, struct span user, uint64_t before);
 
-/* The entry at exactly `ts`. */
+/* Finds the entry of `user` at `ts`. False: there is none. */
 bool memtable_find(const struct memtable *table, struct span user, uint64_t ts, struct memtable_hit *hit_r);
 
 struct memtable_keyed {
@@ -70,16 +75,16 @@ struct memtable_keyed {
     uint64_t hash;
 };
 
-/* The hash by which keys are kept: SipHash-1-3 of the key under `key_seed`. */
+/* The hash that stands for a key in the key index: SipHash-1-3 under `key_seed`. Pure; any thread. */
 uint64_t memtable_key_hash(struct hash_key key_seed, struct span key);
 
-/* The newest keyed sends of `user` with ts >= `since`, at most `keyed_max`, newest first. Returns how many. */
+/* Writes the newest sends of `user` with a key and ts >= `since` to `keyed`, at most `keyed_max`, newest first. Returns
+ * how many. */
 uint32_t memtable_keyed(const struct memtable *table, struct span user, uint64_t since, struct memtable_keyed *keyed,
                         uint32_t keyed_max);
 
-/* A frozen generation as the rows of a run, in key order: first the key index, then the timelines
- * (see run_source.h). May be called on another thread than the shard's, once the generation is frozen; borrows
- * `table`. Sorting the users happens here. 0 or -ENOMEM. */
+/* The rows of a run (run_source.h) from a frozen generation (asserted), in key order: the key index, then the
+ * timelines. Sorts the users. Any thread; borrows `table` until the source is closed. 0 or -ENOMEM. */
 int memtable_source_open(struct run_source **source_r, const struct memtable *table);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * memtable_private.h: the inside of a generation, for memtable.c, which fills and asks it, and memtable_source.c, which
- * turns it into rows.
+ * memtable_private.h: the structs of a generation, for memtable.c, which fills and reads it, and memtable_source.c,
+ * which makes rows of it. No other file includes it.
  *
- * Users hang in chains from a table of heads that is large enough from the start, so it never grows and no insert ever
- * stalls; it is made piece by piece, where the first user of a piece comes. A user's entries stand in chunks, each
- * ascending, all of one chunk below all of the next; the chunks are named by a directory that grows by doubling.
+ * Users are in the chains of a hash table. The table has its full size from the start, so it is never rehashed, which
+ * would stall an insert; its memory is made piece by piece, with the first user of each piece. A user's entries are in
+ * chunks: ascending within a chunk, and all of one chunk below all of the next. The directory of a user's chunks grows
+ * by doubling.
  */
 #ifndef CHITCHAT_STORAGE_MEMTABLE_MEMTABLE_PRIVATE_H
 #define CHITCHAT_STORAGE_MEMTABLE_MEMTABLE_PRIVATE_H
@@ -16,10 +17,10 @@
 #define MEMTABLE_CHUNK_ENTRIES 4096u
 #define MEMTABLE_CHUNK_ENTRIES_FIRST 4u
 
-/* The ts above, the role in the two lowest bits: so entries compare as their ts do. */
+/* The role is in the two lowest bits and the ts above them, so entries compare as their ts do. */
 struct mem_entry {
     uint64_t ts_role;
-    struct record *record; /* held by the table */
+    struct record *record; /* referenced by the table's group */
 };
 
 struct mem_chunk {
@@ -30,11 +31,11 @@ struct mem_chunk {
 
 struct mem_user {
     struct mem_user *next;     /* in the chain of a head */
-    struct mem_user *next_all; /* in the order in which they came */
+    struct mem_user *next_all; /* in the order in which users were made */
     uint64_t hash;
     struct mem_chunk **chunks;
     struct mem_chunk *one; /* the directory of a user with one chunk */
-    uint64_t newest;       /* ts of the last entry, so that it need not be looked at */
+    uint64_t newest;       /* ts of the last entry */
     uint32_t chunk_count;
     uint32_t chunk_room;
     uint32_t keyed_count;
@@ -42,18 +43,18 @@ struct mem_user {
     char name[];
 };
 
-/* RECORD_HEAP_BLOCK_BYTES of index memory. */
+/* The start of RECORD_HEAP_BLOCK_BYTES of index memory. */
 struct mem_block {
     struct mem_block *next;
-    uint32_t used;
+    uint32_t used; /* bytes from its start */
 };
 
 struct memtable {
     struct record_heap *heap;
-    uint32_t group; /* of the heap's records */
+    uint32_t group; /* of the heap: it references the records */
     struct hash_key name_seed;
     struct hash_key key_seed;
-    struct mem_user **heads[MEMTABLE_PIECES]; /* NULL: none of its users has come */
+    struct mem_user **heads[MEMTABLE_PIECES]; /* NULL: the piece has no user yet */
     struct mem_user *all_first;
     struct mem_user *all_last;
     struct mem_block *blocks;
@@ -62,7 +63,7 @@ struct memtable {
     uint64_t keyed_count;
     uint64_t bytes;
     bool is_frozen;
-    bool is_group_closed; /* memtable_close_some: of its records */
+    bool is_group_closed; /* by memtable_close_some */
 };
 
 static inline uint64_t mem_entry_ts(const struct mem_entry *entry)

@@ -1,4 +1,5 @@
-/* memtable_source.c: a frozen generation as the rows of a run: the key index (0x01 …) sorts before every user name. */
+/* memtable_source.c: the rows of a run from a frozen generation. The key index (0x01 …) sorts before every user name.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +11,15 @@
 
 _Static_assert(ROW_KEY_INDEX_PREFIX < 0x21, "the key index comes first");
 
-/* Entries, for their records, some at once, so that the processor looks up their pages side by side; users, whose
- * structs and chunks must be there when their entries are looked at. */
+/* How far ahead records are prefetched (in groups, so that the processor translates their addresses in parallel), and
+ * users with their chunks. */
 #define FETCH_ENTRIES 12u
 #define FETCH_AT_ONCE 8u
 #define FETCH_USERS 16u
 
 #define BEGIN_WORDS 2u
 
-/* A user with the beginning of his name as a number that compares as it does: sorting looks into few structs. */
+/* A user, and the beginning of their name as numbers that compare as the bytes do: the sort reads few names. */
 struct sorted_user {
     uint64_t begin[BEGIN_WORDS];
     const struct mem_user *user;
@@ -35,8 +36,8 @@ struct memtable_source {
     const struct memtable *table;
     struct sorted_user *users; /* by name */
     struct place at;
-    struct place ahead;  /* FETCH_ENTRIES before `at` and up to FETCH_AT_ONCE more */
-    uint32_t more_ahead; /* those */
+    struct place ahead;  /* FETCH_ENTRIES entries after `at`, and more_ahead more */
+    uint32_t more_ahead; /* 0 to FETCH_AT_ONCE */
     bool is_index_done;
     uint8_t key[ROW_KEY_BYTES_MAX];
     uint8_t value[ROW_VALUE_BYTES_MAX];
@@ -61,7 +62,7 @@ static struct sorted_user sorted_user(const struct mem_user *user)
     return sorted;
 }
 
-/* The farther one's struct, the nearer one's chunk. */
+/* Prefetches the struct of a user further ahead, and the first chunk of a nearer one. */
 static void fetch_user(const struct memtable_source *source, uint32_t user)
 {
     if (user + 2 * FETCH_USERS >= source->table->user_count)
@@ -70,8 +71,8 @@ static void fetch_user(const struct memtable_source *source, uint32_t user)
     __builtin_prefetch(source->users[user + FETCH_USERS].user->chunks[0]);
 }
 
-/* The entry at `place`, which goes on, and its user; NULL at the end of the pass. In the pass over the key index users
- * without keys are skipped. */
+/* The entry at *place, which moves on, and its user; NULL at the end of the pass. The pass over the key index skips
+ * users without keyed sends. */
 static const struct mem_entry *step(const struct memtable_source *source, struct place *place,
                                     const struct mem_user **user_r)
 {
@@ -93,7 +94,7 @@ static const struct mem_entry *step(const struct memtable_source *source, struct
     return NULL;
 }
 
-/* Records lie in the order in which they came, not in a user's: they are asked for before they are needed. */
+/* Records lie in the order of their arrival, not of a user's entries: they are prefetched before they are needed. */
 static void fetch_next(struct memtable_source *source)
 {
     const struct mem_user *user;

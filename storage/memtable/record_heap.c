@@ -9,22 +9,22 @@
 #define NO_BLOCK UINT32_MAX
 #define PIECE_ALIGN 8u
 
-/* Of what is not needed such a part goes back to the system each time: a burst's memory, by half within 45 s, while a
- * busy shard, whose generations come and go within seconds, loses next to nothing. */
+/* Each trim gives this part of the unneeded memory back: half of a burst's memory within 45 s. A busy shard, whose
+ * generations live for seconds, loses nearly nothing. */
 #define TRIM_PART 64u
 
 struct block {
-    uint32_t pieces; /* live */
+    uint32_t pieces; /* records with references */
     uint32_t next;   /* of the free ones */
     uint32_t groups; /* a bit for each */
 };
 
 struct record_group {
     bool is_open;
-    uint32_t next_block; /* blocks below are not its own any more */
+    uint32_t next_block; /* blocks below it are unreferenced already */
 };
 
-/* At the beginning of a loose block that nobody has. */
+/* At the start of a free block of index memory. */
 struct index_block {
     struct index_block *next;
 };
@@ -32,17 +32,17 @@ struct index_block {
 struct record_heap {
     char *memory;
     uint32_t block_count;
-    uint32_t blocks_touched;        /* below this they were used at least once */
-    uint32_t free_first;            /* the chain of those that are free */
-    uint32_t free_resident;         /* so many of them, the first of the chain, have memory; */
-    uint32_t free_resident_low;     /* at least so many had since the last trim */
-    struct index_block *index_free; /* that nobody has: */
-    uint32_t index_free_count;      /* so many; */
-    uint32_t index_free_low;        /* at least so many since the last trim */
-    uint32_t index_total;           /* with those that somebody has */
-    uint32_t filling;               /* NO_BLOCK: none */
-    uint32_t fill_bytes;
-    uint32_t used_count; /* that hold a live piece, are held, or are being filled */
+    uint32_t blocks_touched;        /* blocks below it were used at least once */
+    uint32_t free_first;            /* the chain of free blocks; NO_BLOCK: its end */
+    uint32_t free_resident;         /* so many of them, the first ones of the chain, have memory */
+    uint32_t free_resident_low;     /* the smallest free_resident since the last trim */
+    struct index_block *index_free; /* the chain of free index blocks */
+    uint32_t index_free_count;      /* of them */
+    uint32_t index_free_low;        /* the smallest index_free_count since the last trim */
+    uint32_t index_total;           /* index blocks, free or taken */
+    uint32_t filling;               /* the block that records are put into; NO_BLOCK: none */
+    uint32_t fill_bytes;            /* used of it */
+    uint32_t used_count;            /* blocks that are not free */
     struct record_group groups[RECORD_HEAP_GROUPS_MAX];
     struct block blocks[];
 };
@@ -85,7 +85,7 @@ static void set_free_resident(struct record_heap *heap, uint32_t count)
         heap->free_resident_low = count;
 }
 
-/* The last `count` of the free blocks that have memory. */
+/* Gives the memory of the last `count` free resident blocks back to the system. */
 static void release_memory(struct record_heap *heap, uint32_t count)
 {
     uint32_t block = heap->free_first;
@@ -95,7 +95,7 @@ static void release_memory(struct record_heap *heap, uint32_t count)
     set_free_resident(heap, heap->free_resident - count);
 }
 
-/* What is kept and what is loose have no more memory together than the records may have. */
+/* Records, free resident blocks and index memory together use no more memory than all blocks of records have. */
 static void release_excess(struct record_heap *heap)
 {
     uint32_t kept_max = heap->block_count > heap->used_count + heap->index_total
@@ -107,6 +107,7 @@ static void release_excess(struct record_heap *heap)
 
 static void block_give(struct record_heap *heap, uint32_t block)
 {
+    ASSERT(heap->used_count > 0);
     heap->used_count--;
     heap->blocks[block].next = heap->free_first;
     heap->free_first = block;
@@ -135,7 +136,7 @@ static uint32_t block_take(struct record_heap *heap)
     return block;
 }
 
-/* Goes on to another block, or begins this one again if nothing in it is in use. False: full. */
+/* Begins another block, or the same one again if nothing in it is in use. False: the heap is full. */
 static bool fill_next(struct record_heap *heap)
 {
     if (heap->filling == NO_BLOCK || is_in_use(&heap->blocks[heap->filling])) {
@@ -173,8 +174,10 @@ static char *put(char *at, struct span span)
 struct record *record_heap_take(struct record_heap *heap, struct span from, struct span to, struct span key,
                                 struct span text)
 {
-    ASSERT(from.bytes <= LIMIT_USER_BYTES && to.bytes <= LIMIT_USER_BYTES);
-    ASSERT(key.bytes <= LIMIT_KEY_BYTES && text.bytes <= LIMIT_TEXT_BYTES);
+    ASSERT(from.bytes <= LIMIT_USER_BYTES);
+    ASSERT(to.bytes <= LIMIT_USER_BYTES);
+    ASSERT(key.bytes <= LIMIT_KEY_BYTES);
+    ASSERT(text.bytes <= LIMIT_TEXT_BYTES);
     uint32_t body_bytes = (uint32_t)(from.bytes + to.bytes + key.bytes + text.bytes);
     struct record *record = piece_take(heap, (uint32_t)sizeof *record + body_bytes);
     if (record == NULL)
@@ -224,12 +227,15 @@ int record_heap_group_open(struct record_heap *heap)
 
 void record_heap_group_ref(struct record_heap *heap, uint32_t group, const struct record *record)
 {
-    ASSERT(heap->groups[group].is_open && heap->groups[group].next_block == 0);
+    ASSERT(group < RECORD_HEAP_GROUPS_MAX);
+    ASSERT(heap->groups[group].is_open);
+    ASSERT(heap->groups[group].next_block == 0);
     heap->blocks[record->block].groups |= 1u << group;
 }
 
 bool record_heap_group_close_some(struct record_heap *heap, uint32_t group, uint32_t blocks_max)
 {
+    ASSERT(group < RECORD_HEAP_GROUPS_MAX);
     struct record_group *own = &heap->groups[group];
     ASSERT(own->is_open);
     for (; own->next_block < heap->blocks_touched; own->next_block++) {
@@ -257,6 +263,7 @@ static void *index_make(struct record_heap *heap)
 
 static void index_unmake(struct record_heap *heap)
 {
+    ASSERT(heap->index_free != NULL);
     munmap(record_heap_index_take(heap), RECORD_HEAP_BLOCK_BYTES);
     heap->index_total--;
 }
@@ -275,6 +282,7 @@ void *record_heap_index_take(struct record_heap *heap)
 
 void record_heap_index_give(struct record_heap *heap, void *block)
 {
+    ASSERT(block != NULL);
     struct index_block *given = block;
     given->next = heap->index_free;
     heap->index_free = given;
