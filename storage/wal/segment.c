@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "storage/file.h"
 
 #define ZERO_BYTES (1u << 20)
@@ -34,7 +35,7 @@ int segment_sync_dir(const char *dir)
     return status;
 }
 
-/* Written, not just allocated: a write into unwritten extents costs the file system a commit of its own. */
+/* The zeros are written, not only allocated: each write into unwritten extents would cost the file system a commit. */
 static int zero_fill(int fd, uint32_t segment_bytes)
 {
     char *zeros = mmap(NULL, ZERO_BYTES, PROT_READ, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
@@ -51,13 +52,13 @@ static int zero_fill(int fd, uint32_t segment_bytes)
     return status;
 }
 
-/* For the log's writes; through the page cache they are as durable. */
+/* Opens a file for the writes of the WAL. They are durable through the page cache too. */
 static int open_for_wal(const char *path)
 {
     return file_open_direct(path, O_DSYNC);
 }
 
-/* Under another name until it is whole: so a segment that is too short was cut, and is no half-made one. */
+/* The file has another name until it is complete: so a segment that is too short was cut, and is not half-made. */
 static int make_file(const char *dir, const char *path, uint32_t segment_bytes)
 {
     char path_new[PATH_MAX];
@@ -81,6 +82,8 @@ static int make_file(const char *dir, const char *path, uint32_t segment_bytes)
 int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r)
 {
     char path[PATH_MAX];
+    ASSERT(segment_bytes > 0);
+    ASSERT(segment_bytes % WAL_BLOCK_BYTES == 0);
     int status = segment_path(dir, file, path);
     if (status == 0)
         status = make_file(dir, path, segment_bytes);
@@ -96,26 +99,9 @@ int segment_create(const char *dir, uint32_t file, uint32_t segment_bytes, struc
     return 0;
 }
 
-int segment_reopen(const char *dir, uint32_t file, uint32_t segment_bytes, struct wal_spare *spare_r)
-{
-    char path[PATH_MAX];
-    struct stat info;
-    int status = segment_path(dir, file, path);
-    if (status != 0)
-        return status;
-    int fd = open_for_wal(path);
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &info) != 0 || info.st_size != (off_t)segment_bytes) {
-        close(fd);
-        return -EINVAL;
-    }
-    *spare_r = (struct wal_spare){file, fd};
-    return 0;
-}
-
 int segment_clear(struct wal_spare spare)
 {
+    ASSERT(spare.fd >= 0);
     char *block = aligned_alloc(WAL_BLOCK_BYTES, WAL_BLOCK_BYTES);
     if (block == NULL)
         return -ENOMEM;
@@ -142,8 +128,8 @@ static int compare_numbers(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-/* The number in a segment's file name; false for any other file, and for a number written in another way: its path
- * would be that of another file. */
+/* Reads the number in a segment's file name. False: it is another file, or the number is written in another way, which
+ * would give the path of another file. */
 static bool parse_name(const char *name, uint32_t *file_r)
 {
     char again[NAME_BYTES_MAX];

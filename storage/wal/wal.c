@@ -8,8 +8,8 @@
 #include "base/assert.h"
 #include "storage/wal/wal_format.h"
 
-/* The round of what was begun since the last rotation; the next one gives it its number. Until then nothing of it can
- * be released. */
+/* The round of what was begun since the last rotation: the next rotation gives it its number. Until then nothing of it
+ * can be released. */
 #define ROUND_OPEN UINT64_MAX
 
 #define BUFFER_BYTES (WAL_BLOCK_BYTES + WAL_BATCH_BYTES_MAX)
@@ -28,7 +28,7 @@ struct wal {
 
     /* Owned by the shard's thread. */
     struct buffer buffers[2];
-    uint32_t filling;     /* index of the buffer that records go to; the other is empty or being written */
+    uint32_t filling;     /* index of the buffer that records are put into; the other is empty or being written */
     uint32_t write_bytes; /* of the write in flight, or of the one that failed; 0: none */
     bool failed;
     uint64_t sequence_last; /* of the newest batch begun */
@@ -141,7 +141,7 @@ static bool has_current(const struct wal *wal)
     return wal->current.generation != 0;
 }
 
-/* A batch of one round never goes into a segment of another: rounds are let go by segments. */
+/* A batch of one round never goes into a segment of another, because segments are released by their round. */
 static bool fits_current(const struct wal *wal, uint64_t round, uint32_t batch_bytes)
 {
     return has_current(wal) && wal->current.round == round
@@ -155,6 +155,7 @@ static bool can_begin_segment(const struct wal *wal)
 
 int wal_can_append(const struct wal *wal, uint32_t record_bytes)
 {
+    ASSERT(record_bytes > 0);
     ASSERT(record_bytes <= WAL_BATCH_PAYLOAD_BYTES_MAX);
     const struct buffer *buffer = &wal->buffers[wal->filling];
     uint32_t bytes = record_bytes + (buffer->bytes > 0 ? buffer->bytes : WAL_BATCH_HEADER_BYTES);
@@ -189,11 +190,12 @@ int wal_append(struct wal *wal, const struct record *record, uint64_t *sequence_
     return 0;
 }
 
-/* Nothing is in flight when a segment is sealed, so what was taken for writing is what is durable. */
+/* No write is in flight when a segment is sealed, so all that was taken for writing is durable. */
 static void seal_current(struct wal *wal)
 {
     if (!has_current(wal))
         return;
+    ASSERT(wal->write_bytes == 0);
     ASSERT(wal->sealed_count < WAL_LIVE_SEGMENTS_MAX);
     wal->sealed[wal->sealed_count++] = wal->current;
     wal->current = (struct wal_sealed){.fd = -1};
@@ -221,9 +223,12 @@ static void begin_segment(struct wal *wal, uint64_t round, void *block)
     wal->current = (struct wal_sealed){wal->generation_last, WAL_BLOCK_BYTES, spare.file, spare.fd, round};
 }
 
-/* Gives out `bytes` at `data` for `offset` of the current segment; the other buffer is filled from now on. */
+/* Makes *write_r: `bytes` at `data` for `offset` of the current segment. From now on the other buffer is filled. */
 static void start_write(struct wal *wal, const void *data, uint32_t bytes, uint64_t offset, struct wal_write *write_r)
 {
+    ASSERT(bytes % WAL_BLOCK_BYTES == 0);
+    ASSERT(offset % WAL_BLOCK_BYTES == 0);
+    ASSERT(offset + bytes <= wal->options.segment_bytes);
     *write_r = (struct wal_write){wal->current.fd, data, bytes, offset};
     wal->write_bytes = bytes;
     wal->current.bytes = offset + bytes;
@@ -298,7 +303,7 @@ uint32_t wal_filling_records(const struct wal *wal)
     return buffer->bytes == 0 ? 0 : buffer->record_count;
 }
 
-static void name_round(uint64_t *round_io, uint64_t round)
+static void set_round(uint64_t *round_io, uint64_t round)
 {
     if (*round_io == ROUND_OPEN)
         *round_io = round;
@@ -306,15 +311,16 @@ static void name_round(uint64_t *round_io, uint64_t round)
 
 void wal_rotate(struct wal *wal, uint64_t round)
 {
-    ASSERT(round >= wal->round && round != ROUND_OPEN);
+    ASSERT(round >= wal->round);
+    ASSERT(round != ROUND_OPEN);
     wal->round = round;
     for (uint32_t i = 0; i < wal->sealed_count; i++)
-        name_round(&wal->sealed[i].round, round);
-    /* A segment that has its header and no batch, nor will get one of this round, serves the next round. */
+        set_round(&wal->sealed[i].round, round);
+    /* A segment that has only its header, and gets no batch of this round, is used for the next round. */
     if (wal->current.bytes > WAL_BLOCK_BYTES || wal->buffers[wal->filling].bytes > 0)
-        name_round(&wal->current.round, round);
+        set_round(&wal->current.round, round);
     for (uint32_t i = 0; i < 2; i++)
-        name_round(&wal->buffers[i].round, round);
+        set_round(&wal->buffers[i].round, round);
 }
 
 bool wal_round_is_written(const struct wal *wal, uint64_t round)
@@ -331,8 +337,9 @@ struct store_position wal_position(const struct wal *wal)
     return wal->position;
 }
 
-/* A write that was taken always lies in the current segment; the filling batch does if it is of the same round. */
-static bool current_is_over(const struct wal *wal)
+/* Whether nothing more is to be written to the current segment. A write in flight always goes there; the filling batch
+ * does if it is of the same round. */
+static bool is_current_complete(const struct wal *wal)
 {
     const struct buffer *buffer = &wal->buffers[wal->filling];
     return wal->write_bytes == 0 && (buffer->bytes == 0 || buffer->round != wal->current.round);
@@ -350,7 +357,7 @@ bool wal_release(struct wal *wal, uint64_t round, struct wal_spare *spare_r)
         memmove(sealed, sealed + 1, (wal->sealed_count - i) * sizeof *sealed);
         return true;
     }
-    if (!has_current(wal) || wal->current.round > round || !current_is_over(wal))
+    if (!has_current(wal) || wal->current.round > round || !is_current_complete(wal))
         return false;
     *spare_r = (struct wal_spare){wal->current.file, wal->current.fd};
     wal->current = (struct wal_sealed){.fd = -1};

@@ -36,7 +36,7 @@ enum segment_offset {
 #define SEALED_ENTRY_BYTES 16u
 #define SECTOR_BYTES 512u
 _Static_assert(SEGMENT_SEALED + WAL_LIVE_SEGMENTS_MAX * SEALED_ENTRY_BYTES <= SEGMENT_FILE_BYTES,
-               "a block holds the table");
+               "the table fits into a block");
 
 static uint32_t batch_crc(uint64_t generation, const unsigned char *data, uint32_t payload_bytes)
 {
@@ -49,6 +49,8 @@ static uint32_t batch_crc(uint64_t generation, const unsigned char *data, uint32
 
 uint32_t wal_batch_encode(uint64_t generation, const struct wal_batch *batch, void *data)
 {
+    ASSERT(generation != 0);
+    ASSERT(batch->record_count > 0);
     ASSERT(batch->payload_bytes > 0);
     ASSERT(batch->payload_bytes <= WAL_BATCH_PAYLOAD_BYTES_MAX);
     unsigned char *out = data;
@@ -150,8 +152,8 @@ static bool is_zero(const unsigned char *data, size_t bytes)
     return true;
 }
 
-/* Whether sectors that the whole header fills with something are zeros: the last one, which ends with the file's size,
- * or one in the table. */
+/* Whether a sector is zeros that is not zeros in a whole header: the last one, which ends with the file's size, or one
+ * of the table. */
 static bool lacks_a_sector(const unsigned char *in)
 {
     uint32_t sealed_count = bytes_load_le32(in + SEGMENT_SEALED_COUNT);
@@ -168,7 +170,7 @@ bool wal_header_is_damaged(const void *block)
 {
     const unsigned char *in = block;
     struct wal_header header;
-    /* The first sector is written whole or not at all. */
+    /* A sector is written whole or not at all, so a first sector of zeros was not written. */
     if (is_zero(in, SECTOR_BYTES) || wal_header_decode(block, &header) != -ENODATA)
         return false;
     return memcmp(in, segment_magic, MAGIC_BYTES) != 0 || !lacks_a_sector(in);

@@ -5,7 +5,7 @@
 #include "base/fault.h"
 #include "storage/wal/wal_format.h"
 
-/* What a scan goes over, cut to the limit. */
+/* What a scan reads, cut to its limit. */
 struct region {
     const unsigned char *data;
     uint64_t bytes;
@@ -44,8 +44,8 @@ static bool is_zero(const unsigned char *data, uint64_t bytes)
     return true;
 }
 
-/* A later batch is written only when the one before is on the disk: found beyond a bad place, it shows that the bad
- * place was good once. The length of what is bad is not known, so every block is looked at. */
+/* A batch is written only when the one before is durable: so a batch behind a bad one shows that the bad one was good
+ * before. The length of the bad one is unknown, so every block is examined. */
 static bool has_batch_beyond(const struct region *region, uint64_t at)
 {
     struct wal_batch batch;
@@ -55,7 +55,7 @@ static bool has_batch_beyond(const struct region *region, uint64_t at)
     return false;
 }
 
-/* What kind of end it is where no valid batch stands at `at`. */
+/* The kind of end at `at`, where no valid batch is. */
 static enum wal_end end_at(const struct region *region, uint64_t at)
 {
     if (has_batch_beyond(region, at))

@@ -45,9 +45,10 @@ static int survey_file(struct wal_survey *survey, struct wal_file *file)
         return refuse_file(survey, file->number, 0,
                            bytes < WAL_BLOCK_BYTES ? "the file was cut short" : "its header is damaged");
     if (status == -EPROTO)
-        return refuse(survey, -EPROTO,
-                      "%s/segment-%06u.wal is of another version of chitchat: start that version; nothing was changed",
-                      survey->dir, file->number);
+        return refuse(
+            survey, -EPROTO,
+            "%s/segment-%06u.wal was written by another version of chitchat: start that version; nothing was changed",
+            survey->dir, file->number);
     file->has_header = status == 0;
     if (status != 0)
         return 0;
@@ -74,7 +75,7 @@ static bool is_applied(const struct wal_survey *survey, uint64_t generation, uin
            || (generation == survey->applied.generation && bytes <= survey->applied.bytes);
 }
 
-/* The newest segment and those that its header names are live. */
+/* Marks the newest segment and those that its header names. */
 static int mark_live(struct wal_survey *survey)
 {
     const struct wal_header *newest = &survey->newest;
@@ -99,7 +100,7 @@ static int mark_live(struct wal_survey *survey)
     return 0;
 }
 
-/* A file without a header is a spare, or the torn first write of one; but not what was once the newest segment. */
+/* A file without a header must be a spare or a torn first write: it must not have been the newest segment. */
 static int check_strays(struct wal_survey *survey)
 {
     for (uint32_t i = 0; i < survey->file_count; i++) {
@@ -174,7 +175,7 @@ static int check(struct wal_survey *survey, struct wal_file *file, const struct 
         return refuse_file(survey, file->number, scan->end_bytes, "a finished segment is damaged");
     if (file->generation == survey->applied.generation && scan->end_bytes < survey->applied.bytes)
         return refuse_file(survey, file->number, scan->end_bytes,
-                           "the log ends before what the runs say they took from it");
+                           "the WAL ends before the position up to which the runs have it");
     file->end_bytes = scan->end_bytes;
     return 0;
 }

@@ -1,9 +1,10 @@
 /*
- * wal_survey.h: what the files of one log are: which is the newest segment, which others are live, where each ends; and
- * what about them is damage rather than the work of a crash. Only reads; blocks. For recovery, and for whoever looks at
- * a log at rest. One thread.
+ * wal_survey.h: what the files of one WAL are: which segment is the newest, which others are live, where each ends; and
+ * what is damage, which no crash leaves. Only reads files; blocks. For recovery, for commands that read a data
+ * directory without a server, and for a backup, which reads a WAL that may be written meanwhile. One thread.
  *
- * The newest header and the segments that it names are live; a missing one is damage, unless the runs hold all of it.
+ * The newest segment and the segments that its header names are live. A missing one is damage, unless all of it is in
+ * the runs.
  */
 #ifndef CHITCHAT_STORAGE_WAL_WAL_SURVEY_H
 #define CHITCHAT_STORAGE_WAL_WAL_SURVEY_H
@@ -15,43 +16,46 @@
 #define WAL_SURVEY_ADVICE "restore the data directory from a backup; nothing was changed"
 
 struct wal_file {
-    uint32_t number;
-    bool has_header;
+    uint32_t number; /* in its name */
+    bool has_header; /* else a spare, or a torn first write: generation, bytes and end_bytes are 0 */
     bool is_live;
     uint64_t generation;
-    uint64_t bytes;     /* of the file */
-    uint64_t end_bytes; /* the sealed length, or 0 where the newest header tells none; wal_survey_scan: where the last
-                           whole batch ends */
+    uint64_t bytes;     /* the size of the file */
+    uint64_t end_bytes; /* the sealed length; 0: the newest header has none. After wal_survey_scan: the end of the last
+                           whole batch */
 };
 
 struct wal_survey {
     char dir[PATH_MAX];
     uint32_t shard;
-    struct store_position applied;
-    struct wal_file *files; /* ascending by generation; owned */
+    struct store_position applied; /* wal_survey_read */
+    struct wal_file *files;        /* ascending by generation; owned */
     uint32_t file_count;
     struct wal_header newest;   /* generation 0: there is none */
-    uint32_t reading;           /* the file that was looked into last */
-    uint64_t generation_last;   /* ever used, as far as headers and runs know */
-    char error[PATH_MAX + 512]; /* the last refusal: file, offset, what is wrong and what to do */
+    uint32_t reading;           /* the number of the file that was read last */
+    uint64_t generation_last;   /* wal_survey_read: the newest one ever used, of headers and the applied position */
+    char error[PATH_MAX + 512]; /* the last error: file, offset, what is wrong, and what to do */
 };
 
-/* Looks at the log of `shard` in `dir` (both copied), of which the runs hold all below `applied`. 0, or -errno and
- * survey->error. wal_survey_fini in either case. */
+/* Reads the headers of the WAL of `shard` in `dir` (copied), and decides which files are live and which are damaged.
+ * All below `applied` is in the runs. 0, or -errno and survey->error. The caller calls wal_survey_fini in both cases.
+ */
 int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied);
-/* Only the first part of it: files, with has_header, generation and bytes, and the newest header. */
+/* Only the first part: `files` with number, has_header, generation and bytes, and `newest`. Returns as wal_survey_read.
+ */
 int wal_survey_headers(struct wal_survey *survey, const char *dir, uint32_t shard);
 void wal_survey_fini(struct wal_survey *survey);
 
+/* Whether `file` is the newest segment. */
 bool wal_survey_is_newest(const struct wal_survey *survey, const struct wal_file *file);
 
-/* Goes over a live file, `visit` as wal_scan has it, and judges how it ends. 0; what `visit` said, with an empty
- * survey->error; or -errno and survey->error. Sets file->end_bytes if 0. */
+/* Scans a live file (wal_scan) and checks its end. 0, and file->end_bytes is set; what `visit` returned, and
+ * survey->error is empty; or -errno and survey->error. *scan_r is not set if the file cannot be read. */
 int wal_survey_scan(struct wal_survey *survey, struct wal_file *file,
                     int (*visit)(void *context, const struct record_fields *fields), void *context,
                     struct wal_scan *scan_r);
 
-/* The same over a segment that the caller has mapped (or read). */
+/* The same for a segment that the caller has mapped or read: `bytes` at `data`. Sets *scan_r in all cases. */
 int wal_survey_scan_map(struct wal_survey *survey, struct wal_file *file, const void *data, uint64_t bytes,
                         int (*visit)(void *context, const struct record_fields *fields), void *context,
                         struct wal_scan *scan_r);
