@@ -18,7 +18,7 @@ uint64_t filter_hash(struct span user)
     return hash_siphash13(key, user);
 }
 
-/* The upper half chooses the block, a product of the whole gives the probes: 54 of its bits. */
+/* The upper half of the hash selects the block; 54 bits of a product of the whole hash are the probes. */
 static uint8_t *block_of(const struct filter *filter, uint64_t hash)
 {
     return filter->bytes + (uint64_t)(((hash >> 32) * filter->blocks) >> 32) * FILTER_BLOCK_BYTES;

@@ -1,10 +1,10 @@
 /*
- * filter.h: which users a run holds: a blocked Bloom filter (Putze, Sanders and Singler, 2007; Bloom, 1970), 10 bits a
- * user, six bits in one cache line. "No" is certain; "yes" is wrong for one or two names in a hundred. Pure; one thread
- * while it is made, then any.
+ * filter.h: which users have rows in a run: a blocked Bloom filter (Putze, Sanders and Singler, 2007; Bloom, 1970), 10
+ * bits a user, six probes in one cache line. "No" is certain; "yes" is wrong for one or two names in a hundred. Pure.
+ * One thread makes a filter; then any thread may read it.
  *
- * The hash has a fixed key, since the filter stands in the file; whoever chooses names that collide makes reads slower
- * by one look-up, nothing else.
+ * The key of the hash is fixed, because the filter is in the file. Names that are chosen to collide cost reads one
+ * look-up more, and nothing else.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_FILTER_H
 #define CHITCHAT_STORAGE_RUNS_FILTER_H
@@ -17,19 +17,23 @@
 #define FILTER_BLOCK_BYTES 64u
 
 struct filter {
-    uint8_t *bytes; /* owned; NULL: no user at all */
+    uint8_t *bytes; /* owned; NULL: no users */
     uint64_t blocks;
 };
 
+/* The hash of a user's name for the functions below. */
 uint64_t filter_hash(struct span user);
-/* A filter of `count` hashes. 0 or -ENOMEM. */
+/* A filter of `count` hashes, which are borrowed. 0 or -ENOMEM; filter_fini in both cases. */
 int filter_make(struct filter *filter_r, const uint64_t *hashes, uint64_t count);
-/* An empty one of `bytes` (a multiple of FILTER_BLOCK_BYTES) to be read into. 0 or -ENOMEM. */
+/* A filter of `bytes` zeros (a multiple of FILTER_BLOCK_BYTES, asserted), to be copied into. Returns as filter_make. */
 int filter_reserve(struct filter *filter_r, uint64_t bytes);
+/* A filter of zeros is fine. */
 void filter_fini(struct filter *filter);
+/* The size of filter->bytes. */
 uint64_t filter_bytes(const struct filter *filter);
-/* Before a filter_may_contain of the same hash that comes in a moment. */
+/* Prefetches what filter_may_contain of the same hash reads. */
 void filter_prefetch(const struct filter *filter, uint64_t hash);
+/* False: the user has no row. */
 bool filter_may_contain(const struct filter *filter, uint64_t hash);
 
 #endif

@@ -184,9 +184,9 @@ static int load(struct manifest *manifest, struct manifest_state *state)
     return status;
 }
 
-/* A process that was killed while it read (a backup) has left its reader in the lock file: no page that stood at that
- * time would be used again. */
-static int forget_dead_readers(struct manifest *manifest)
+/* A process that was killed while it read (a backup) leaves its entry in the lock file: LMDB would not use the pages of
+ * that time again. */
+static int remove_dead_readers(struct manifest *manifest)
 {
     int dead;
     return mdb_reader_check(manifest->env, &dead);
@@ -200,13 +200,13 @@ struct loading {
 static int load_guarded(void *context)
 {
     const struct loading *loading = context;
-    int result = forget_dead_readers(loading->manifest);
+    int result = remove_dead_readers(loading->manifest);
     if (result != 0)
         return manifest_errno(result);
     return load(loading->manifest, loading->state);
 }
 
-/* A file that was cut short would end the process at the first page that is missing. */
+/* In a file that was cut short the first missing page would be a SIGBUS. */
 static int check_size(struct manifest *manifest)
 {
     struct stat stat;
@@ -226,7 +226,7 @@ struct making {
     const struct manifest_marks *marks;
 };
 
-/* Guarded: where the disk did not take what was written, the map has no page to read. */
+/* Guarded: if the disk did not take a write, the map has a page that cannot be read. */
 static int make_in(void *context)
 {
     const struct making *making = context;
@@ -265,11 +265,12 @@ static int open_file(struct manifest **manifest_r, const char *path, unsigned fl
     *state_r = (struct manifest_state){0};
     if (manifest == NULL || mdb_env_create(&manifest->env) != 0) {
         free(manifest);
+        snprintf(error_r->text, sizeof error_r->text, "%s: %s", path, strerror(ENOMEM));
         return -ENOMEM;
     }
     mdb_env_set_mapsize(manifest->env, MANIFEST_MAP_BYTES);
     int result = mdb_env_open(manifest->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
-    /* The commit of a process that was killed in it may be in the page cache only. */
+    /* The last commit of a process that was killed may be in the page cache only. */
     if (result == 0 && (flags & MDB_RDONLY) == 0)
         result = mdb_env_sync(manifest->env, 1);
     int status = result == 0 ? check_size(manifest) : manifest_errno(result);
@@ -344,7 +345,7 @@ static int commit(void *context)
     const struct change *change = context;
     struct manifest *manifest = change->manifest;
     MDB_txn *txn;
-    int result = forget_dead_readers(manifest);
+    int result = remove_dead_readers(manifest);
     if (result == 0)
         result = mdb_txn_begin(manifest->env, NULL, 0, &txn);
     if (result == MDB_PANIC)
@@ -367,12 +368,14 @@ static int commit_guarded(void *context)
     return status;
 }
 
-/* Whether a page of the manifest that cannot be read has left a transaction behind is told by a mark that only a return
- * takes away: LMDB's own lock may be held then. */
+/* A page that cannot be read ends the commit without a return: is_committing stays set, and LMDB's own lock may be
+ * held.
+ */
 int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
                     const uint64_t *removed_ids, uint32_t removed_count)
 {
     struct change change = {manifest, marks, added, removed_ids, removed_count};
+    ASSERT(!manifest->is_committing || manifest->is_in_doubt);
     if (manifest->is_in_doubt)
         return -EIO;
     manifest->is_committing = true;
@@ -382,7 +385,7 @@ int manifest_commit(struct manifest *manifest, const struct manifest_marks *mark
     return status;
 }
 
-/* LMDB begins no transaction any more once a meta page may or may not have been written. */
+/* LMDB begins no transaction after a meta page that may or may not have been written. */
 bool manifest_is_in_doubt(struct manifest *manifest)
 {
     MDB_txn *txn;

@@ -2,7 +2,9 @@
 
 #include <stddef.h>
 
-/* One run in so many below the cap: at 24 a merge begins when two more fit. */
+#include "base/assert.h"
+
+/* The cap is near when at most this part of it is free: with a cap of 24, when two more runs fit. */
 #define NEAR_CAP_PART 12u
 
 uint32_t merge_rule_near_cap(const struct merge_options *options)
@@ -10,7 +12,7 @@ uint32_t merge_rule_near_cap(const struct merge_options *options)
     return options->runs_max - options->runs_max / NEAR_CAP_PART;
 }
 
-/* Whether `choice` may be merged at all, and how many rows it has. */
+/* Whether `choice` may be merged; *rows_r is its rows. */
 static bool is_free(const struct merge_run *runs, struct merge_choice choice, uint64_t bytes_max, uint64_t *rows_r)
 {
     uint64_t bytes = 0;
@@ -24,7 +26,7 @@ static bool is_free(const struct merge_run *runs, struct merge_choice choice, ui
     return bytes < bytes_max;
 }
 
-/* The oldest `fan_out` neighbours of the lowest level that has so many. */
+/* The oldest `fan_out` neighbours of the lowest level that has so many neighbours. */
 static struct merge_choice choose_level(const struct merge_run *runs, uint32_t count,
                                         const struct merge_options *options, const struct merge_outer *outer)
 {
@@ -43,7 +45,7 @@ static struct merge_choice choose_level(const struct merge_run *runs, uint32_t c
     return best;
 }
 
-/* The neighbours with the fewest rows: `fan_out` of them, or fewer if there are no so many. */
+/* The neighbours with the fewest rows: `fan_out` of them, or fewer if so many cannot be merged. */
 static struct merge_choice choose_smallest(const struct merge_run *runs, uint32_t count,
                                            const struct merge_options *options, const struct merge_outer *outer)
 {
@@ -64,6 +66,8 @@ static struct merge_choice choose_smallest(const struct merge_run *runs, uint32_
 struct merge_choice merge_rule_choose(const struct merge_run *runs, uint32_t count, const struct merge_options *options,
                                       const struct merge_outer *outer)
 {
+    ASSERT(options->fan_out >= 2);
+    ASSERT(options->runs_max >= options->fan_out);
     struct merge_choice choice = choose_level(runs, count, options, outer);
     if (choice.count == 0 && count >= merge_rule_near_cap(options))
         choice = choose_smallest(runs, count, options, outer);

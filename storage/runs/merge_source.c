@@ -1,4 +1,4 @@
-/* merge_source.c: the rows of several runs as one, in key order: what a merge writes. */
+/* merge_source.c: the rows of several runs in key order, for a merge. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +10,14 @@
 
 struct merge_source {
     struct run_source source;
-    bool has_given; /* the row of the first in `order`, which stands in its map until it steps */
+    bool has_given; /* the row of order[0] was given: its input has not stepped since */
     uint32_t input_count;
-    uint32_t count;          /* of those that are not at their end: */
-    struct run_walk **order; /* by their keys; it stands behind the inputs */
+    uint32_t count;          /* of `order` */
+    struct run_walk **order; /* the inputs that are not at their end, by their keys; stored behind `inputs` */
     struct run_walk inputs[];
 };
 
-/* The key of order[at] has grown, or it has come to its end: to where it belongs. */
+/* order[at] has a larger key than before, or is at its end: moves it to its place, or out of `order`. */
 static void sink(struct merge_source *source, uint32_t at)
 {
     struct run_walk **order = source->order, *moved = order[at];
@@ -40,7 +40,7 @@ static int step(struct merge_source *source, uint32_t at)
     return manifest_errno(result);
 }
 
-/* A row that a crash between manifest and log release brought into several runs is given once. */
+/* A crash between a manifest commit and the release of segments can put a row into several runs: it is given once. */
 static int step_over_given(struct merge_source *source)
 {
     int status = 0;
@@ -69,7 +69,7 @@ static void source_close(struct run_source *base)
     free(source);
 }
 
-/* At the front, and then where it belongs. */
+/* Puts the input to the front, and then moves it to its place. */
 static int add_input(struct merge_source *source, struct run *run)
 {
     struct run_walk *input = &source->inputs[source->input_count++];

@@ -52,7 +52,7 @@ static int check_file(const char *path, const struct run_entry *entry, struct st
     return set_error(error_r, -EBADMSG, path, what);
 }
 
-/* Gathers the chunks of the filter, which stand in order behind the rows. */
+/* Collects the pieces of the filter, which are in order behind the rows. */
 static int read_filter_chunks(MDB_cursor *cursor, struct run *run)
 {
     uint8_t first[] = {RUN_FILTER_PREFIX};
@@ -82,7 +82,7 @@ static int read_filter_chunks(MDB_cursor *cursor, struct run *run)
     return status;
 }
 
-/* The main database is opened once here: that fills in what later transactions share. */
+/* Opens LMDB's main database, once for all later transactions, and reads the filter. */
 static int read_filter(void *context)
 {
     struct run *run = context;
@@ -126,7 +126,7 @@ int run_open(struct run **run_r, const char *dir, const struct run_entry *entry,
     status = result == 0 ? page_guard_run(read_filter, run) : manifest_errno(result);
     if (status != 0) {
         run_close(&run);
-        return set_error(error_r, status, path, "does not hold what was written");
+        return set_error(error_r, status, path, "does not have what was written");
     }
     *run_r = run;
     return 0;

@@ -1,10 +1,10 @@
 /*
- * run.h: one run: an immutable LMDB file of rows (record.h), written once in key order, then only read; behind the
- * rows, under keys that begin with 0xFF, the filter of its users and a CRC32C of all rows, for whoever checks them
- * (run_check.h): reading does not.
+ * run.h: a run: an immutable LMDB file of rows (record.h), which is written once in key order and then only read.
+ * Behind the rows, under keys that begin with 0xFF, are the filter of its users and a CRC32C of all rows. run_check.h
+ * checks the CRC; reads do not.
  *
- * run_write: one thread per file. run_open: alone. Afterwards any thread may read through a cursor of its own; the
- * store counts who does, and closes a run when nobody does.
+ * run_write: one thread a file. run_open: the thread that makes the struct run. Afterwards several threads may read it,
+ * each through a slot or a transaction of its own. The store counts references, and closes a run that has none. Blocks.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_RUN_H
 #define CHITCHAT_STORAGE_RUNS_RUN_H
@@ -19,10 +19,10 @@
 #define RUN_FILTER_PREFIX 0xFF
 #define RUN_FILTER_KEY_BYTES 9u /* the prefix, then the offset of the piece, big endian */
 #define RUN_CRC_KEY "\xff\xff"
-/* No merge makes a larger file. */
+/* The inputs of a merge are smaller together. */
 #define RUN_BYTES_MAX (UINT64_C(128) << 30)
 
-/* A read transaction and its cursor, kept for the life of the run by the one reader that uses the slot. */
+/* A read transaction and its cursor, made at the first use of the slot and kept until run_slot_close. */
 struct run_slot {
     MDB_txn *txn;
     MDB_cursor *cursor;
@@ -35,39 +35,42 @@ struct run {
     MDB_dbi dbi;
     struct filter filter;
 
-    /* Each owned by one reader's thread while it has the run pinned. */
+    /* Each is owned by the thread of one reader, while the reader has a reference. */
     struct run_slot slots[RUN_READERS_MAX];
 
     /* Owned by the merge thread. */
-    bool is_taken; /* a merge under way reads it */
+    bool is_taken; /* an unfinished merge reads it */
 
     /* Under the store's lock. */
-    uint32_t refs; /* by lists of runs, and by merges */
-    struct run *next_dead;
+    uint32_t refs;         /* of lists of runs, and of merges */
+    struct run *next_dead; /* without references */
 };
 
-/* DIR/run-NNNNNNNNNNNN.mdb; DIR is short enough (store_open checks). */
+/* Writes `dir`/run-NNNNNNNNNNNN.mdb to `out`, where it fits (asserted): the caller has checked the length of `dir`. */
 void run_path(char out[RUN_PATH_BYTES], const char *dir, uint64_t id);
 
-/* Asked between slices of run_write; 0 to go on, else run_write ends with it. */
+/* Called between slices of run_write, after `entries` entries more. If it does not return 0, run_write ends with that.
+ */
 typedef int run_slice_function(void *context, uint64_t entries);
 
-/* Writes all of `source` to the file of entry->id and makes it durable, directory included; fills in rows, entries,
- * ts_min, ts_max and file_bytes. On an error, -errno, the file is gone again. An empty source: rows 0 and no file. */
+/* Writes all rows of `source` to the file of entry->id, and makes the file and its name durable. Sets rows, entries,
+ * ts_min, ts_max and file_bytes of `entry`. `on_slice` may be NULL. 0; or -errno and there is no file. An empty source
+ * gives 0, rows 0 and no file. Borrows all. */
 int run_write(const char *dir, struct run_source *source, struct run_entry *entry, run_slice_function *on_slice,
               void *context);
 
-/* The CRC of the rows, one after the other, begun with 0. */
+/* Continues the CRC of a run's rows with one row, in key order; begin with 0. */
 uint32_t run_crc(uint32_t crc, struct span key, struct span value);
 
-/* Opens and checks against the entry. 0, or -errno with *error_r told (-EBADMSG: not the file that was written). */
+/* Opens the run and compares its size and its number of entries with `entry` (copied). 0, and the caller closes *run_r;
+ * or -errno (-EBADMSG: not the file that was written) with the reason in *error_r. */
 int run_open(struct run **run_r, const char *dir, const struct run_entry *entry, struct store_error *error_r);
-/* Nobody reads it any more. Nulls *run. */
+/* No thread may read it any more. Nulls *run; NULL is fine. */
 void run_close(struct run **run);
 
-/* The cursor of a slot, made at its first use. 0 or -errno. */
+/* The cursor of a slot, which the run owns. 0 or -errno. */
 int run_slot_cursor(struct run *run, uint32_t slot, MDB_cursor **cursor_r);
-/* After a page that could not be read: the next use of the slot begins anew. */
+/* Closes the cursor and transaction of a slot, after a read that failed. The next use of the slot makes new ones. */
 void run_slot_close(struct run *run, uint32_t slot);
 
 #endif

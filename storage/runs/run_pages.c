@@ -13,15 +13,15 @@
 #define PAGE_HEADER_BYTES 16u
 #define NODE_HEADER_BYTES 8u
 #define SLOT_BYTES sizeof(uint16_t)
-/* LMDB's: two nodes fit into a page; a row that is larger has its value on overflow pages. */
+/* LMDB's limit, so that two nodes fit into a page: a larger row has its value on overflow pages. */
 #define NODE_BYTES_MAX (((RUN_PAGE_BYTES - PAGE_HEADER_BYTES) / 2 & ~1u) - SLOT_BYTES)
 #define META_PAGES 2u
 #define OVERFLOW_PAGES(bytes) ((PAGE_HEADER_BYTES + (bytes) + RUN_PAGE_BYTES - 1) / RUN_PAGE_BYTES)
-/* What goes to the disk at once: a log write that comes behind it waits for some 0.5 ms. */
+/* The pages of one write: a WAL write behind it waits some 0.5 ms. */
 #define CHUNK_PAGES 128u
 _Static_assert(OVERFLOW_PAGES(RUN_PAGES_VALUE_BYTES_MAX) < CHUNK_PAGES, "a value fits into a chunk");
 
-/* Branches of the longest keys have seven children, of ours 26 and more: 2^36 pages are fewer than 13 levels of them.
+/* A branch of the longest keys has seven children, one of our keys 26 and more: 2^36 pages need fewer than 13 levels.
  */
 #define LEVELS_MAX 13u
 
@@ -34,7 +34,7 @@ struct page_header {
     uint16_t kind;
     union {
         struct {
-            uint16_t lower; /* end of the slots, which hold the places of the nodes in key order */
+            uint16_t lower; /* end of the slots, which have the places of the nodes in key order */
             uint16_t upper; /* begin of the nodes, which fill the page from its end */
         };
         uint32_t overflow_pages;
@@ -81,8 +81,8 @@ struct meta {
 #define TREE_INTEGER_KEYS 0x08u
 #define NO_PAGE UINT64_MAX
 
-/* The page of a level that is being filled. Its first key also stands beside it: a branch has none for its first
- * child. */
+/* The page of a level that is being filled. Its first key is kept beside it: a branch has no key for its first child.
+ */
 struct level {
     _Alignas(8) uint8_t page[RUN_PAGE_BYTES];
     uint8_t first_key[RUN_PAGES_KEY_BYTES_MAX];
@@ -100,7 +100,7 @@ struct run_pages {
     struct level levels[LEVELS_MAX]; /* [0]: of the leaves; tree.depth of them are in use */
 };
 
-/* -- out -- */
+/* -- writes -- */
 
 static void write_chunk(struct run_pages *pages)
 {
@@ -114,9 +114,11 @@ static void write_chunk(struct run_pages *pages)
     pages->chunk_count = 0;
 }
 
-/* Room for the next pages of the file. */
+/* Room for the next `count` pages of the file, the first of which is *number_r. */
 static uint8_t *take_pages(struct run_pages *pages, uint32_t count, uint64_t *number_r)
 {
+    ASSERT(count > 0);
+    ASSERT(count <= CHUNK_PAGES);
     if (pages->chunk_count + count > CHUNK_PAGES)
         write_chunk(pages);
     uint8_t *at = pages->chunk + (size_t)pages->chunk_count * RUN_PAGE_BYTES;
@@ -172,7 +174,7 @@ static void keep_first_key(struct level *level, struct span key)
 
 static void put_child(struct run_pages *pages, uint32_t height, struct span key, uint64_t child);
 
-/* The page goes out; then it is empty. */
+/* Writes the page of a level, which is empty afterwards. */
 static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *number_r)
 {
     struct level *level = &pages->levels[height];
@@ -186,7 +188,7 @@ static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *numb
     clear_page(level, height == 0 ? PAGE_LEAF : PAGE_BRANCH);
 }
 
-/* The page goes out, and into the branch above it. */
+/* Writes the page of a level, and puts it into the branch above it. */
 static void hand_up(struct run_pages *pages, uint32_t height)
 {
     const struct level *level = &pages->levels[height];
@@ -208,10 +210,11 @@ static void add_child(struct level *level, struct span key, uint64_t child)
     (void)add_node(level, node_bytes(key.bytes, 0), node, key);
 }
 
-/* The last child that was added, its key copied to `key`. */
+/* Takes the last child out of a branch, and copies its key to `key`. */
 static uint64_t take_last_child(struct level *level, uint8_t key[RUN_PAGES_KEY_BYTES_MAX], struct span *key_r)
 {
     struct page_header *header = header_of(level);
+    ASSERT(header->lower > PAGE_HEADER_BYTES + SLOT_BYTES);
     const uint8_t *at = level->page + header->upper;
     struct node_header node;
     memcpy(&node, at, sizeof node);
@@ -222,7 +225,7 @@ static uint64_t take_last_child(struct level *level, uint8_t key[RUN_PAGES_KEY_B
     return node.low | (uint64_t)node.middle << 16 | (uint64_t)node.high << 32;
 }
 
-/* LMDB wants at least two children in a branch: one that is full leaves its last to the next. */
+/* LMDB requires two children in a branch: a full one leaves its last child to the next. */
 static void put_child(struct run_pages *pages, uint32_t height, struct span key, uint64_t child)
 {
     struct level *level = &pages->levels[height];
@@ -262,7 +265,9 @@ int run_pages_put(struct run_pages *pages, struct span key, struct span value)
     struct node_header node = {
         .low = (uint16_t)value.bytes, .middle = (uint16_t)(value.bytes >> 16), .key_bytes = (uint16_t)key.bytes};
     uint64_t number;
-    ASSERT(key.bytes > 0 && key.bytes <= RUN_PAGES_KEY_BYTES_MAX && value.bytes <= RUN_PAGES_VALUE_BYTES_MAX);
+    ASSERT(key.bytes > 0);
+    ASSERT(key.bytes <= RUN_PAGES_KEY_BYTES_MAX);
+    ASSERT(value.bytes <= RUN_PAGES_VALUE_BYTES_MAX);
     if (node_bytes(key.bytes, value.bytes) > NODE_BYTES_MAX) {
         number = put_overflow(pages, value);
         value = (struct span){(const char *)&number, sizeof number};
@@ -293,7 +298,7 @@ int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_so
         free(pages);
         return status;
     }
-    /* The meta pages are zeros until all else is there. */
+    /* The meta pages are zeros until all else is written. */
     memset(pages->chunk, 0, META_PAGES * RUN_PAGE_BYTES);
     pages->chunk_count = META_PAGES;
     pages->chunk_begin = 0;
@@ -313,7 +318,7 @@ static void finish_tree(struct run_pages *pages)
     finish_page(pages, height, &pages->tree.root);
 }
 
-/* The file as of no transaction, and as of the first one: LMDB takes the newer of both. */
+/* Meta page 0 says that the file is empty, meta page 1 is of transaction 1: LMDB uses the newer one. */
 static void write_meta(struct run_pages *pages, uint64_t page_count)
 {
     struct meta meta = {.magic = META_MAGIC,

@@ -24,7 +24,8 @@ static int cut(int fd, off_t bytes, bool (*should_stop)(void *context), void *co
     return 0;
 }
 
-/* The lock stands until the descriptor is closed. Where locks do not work, nobody could be seen: the file goes whole.
+/* The lock stays until the descriptor is closed. Without working locks a copy would not be noticed: the file is not
+ * cut.
  */
 static int cut_alone(int fd, off_t bytes, bool (*should_stop)(void *context), void *context)
 {

@@ -1,27 +1,27 @@
 /*
- * run_remove.h: a run's file goes, large ones little by little. A file system that gives freed blocks back to the
- * device at once (ext4 mounted with `discard`) has it busy with them for 0.3 ms a MiB, and a flush, which every write
- * of the log ends with, waits for that. So the file is cut from its end, with a pause after each step for who waits.
+ * run_remove.h: removes a run's file, a large one in steps. A file system that gives freed blocks back to the device at
+ * once (ext4 mounted with `discard`) keeps the device busy for 0.3 ms a MiB, and the flush at the end of every WAL
+ * write waits for that. So the file is cut from its end, with a pause after each step.
  *
- * Cutting is only for a file that nobody else has: one that has another name (a backup's) only loses this one, and one
- * that is being copied (copy_open of copy.h holds a shared lock on it) stays as it is.
+ * Only a file that nobody else uses is cut. A file with a second name (in a backup) loses only this name. A file that
+ * is being copied (copy_open of copy.h has a shared flock on it) is not changed.
  *
- * Nothing can come to have it once this has begun. The manifest no longer named the run when its removal was allowed,
- * and it was allowed while no backup held (backup_lock.h), or all that held were overtaken. A backup reads the
- * manifest, then links, or opens and locks, each run, all while it holds. So one that began to hold before the removal
- * was allowed has the run linked or locked by now, or was overtaken and fails; one that begins to hold later does not
- * find it in the manifest. A restore links and locks by the names in a backup, and while that name stands the file has
- * two.
+ * Nobody can start to use the file after this has begun. The store allows the removal when the manifest does not name
+ * the run any more and no backup has the backup lock (backup_lock.h), or the backups that have it are overtaken. A
+ * backup takes the lock, reads the manifest, and links or opens and locks each run, before it gives the lock back. So a
+ * backup that took the lock before the removal was allowed has linked or locked the run by then, or it was overtaken
+ * and fails. A backup that takes the lock later does not find the run in the manifest. A restore links and locks the
+ * file under its name in a backup, and while that name exists the file has two names.
  *
- * Blocks. On the merge thread: the server itself no longer has the run open.
+ * Blocks. The merge thread; the server has closed the run.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_RUN_REMOVE_H
 #define CHITCHAT_STORAGE_RUNS_RUN_REMOVE_H
 
 #include <stdbool.h>
 
-/* `should_stop` is asked between steps (may be NULL). 0; -ECANCELED when it said true: the file is there, shorter;
- * -EBUSY: it is being copied, and untouched; or -errno. */
+/* Removes the file at `path`. `should_stop` is called between steps (may be NULL). 0; -ECANCELED: it returned true, and
+ * the file is there, shorter; -EBUSY: the file is being copied and not changed; or -errno. */
 int run_remove(const char *path, bool (*should_stop)(void *context), void *context);
 
 #endif

@@ -1,5 +1,5 @@
-/* run_write.c: rows in key order into a file: counted, summed and given to run_pages, then their filter and checksum.
- */
+/* run_write.c: rows in key order into a file: each is counted, added to the CRC and given to run_pages. Then come their
+ * filter and the CRC. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,14 +11,15 @@
 #include "storage/wal/segment.h"
 
 #define SLICE_ENTRIES 12000u
-/* Of large texts. */
+/* For large texts: a slice ends at either limit. */
 #define SLICE_BYTES (8u << 20)
-/* Runs up to this level hold what is recent: whoever was away for a while asks for it, and the next merge too. */
+/* Runs up to this level have recent rows: users who were away for a while read them soon, and so does the next merge.
+ */
 #define CACHED_LEVEL 1u
 #define FILTER_CHUNK_BYTES 65536u
-_Static_assert(FILTER_CHUNK_BYTES <= RUN_PAGES_VALUE_BYTES_MAX, "a piece of the filter is a row");
-_Static_assert(ROW_VALUE_BYTES_MAX <= RUN_PAGES_VALUE_BYTES_MAX, "a row is one");
-_Static_assert(ROW_KEY_BYTES_MAX <= RUN_PAGES_KEY_BYTES_MAX, "a key is one");
+_Static_assert(FILTER_CHUNK_BYTES <= RUN_PAGES_VALUE_BYTES_MAX, "a piece of the filter is one value");
+_Static_assert(ROW_VALUE_BYTES_MAX <= RUN_PAGES_VALUE_BYTES_MAX, "a row's value is one value");
+_Static_assert(ROW_KEY_BYTES_MAX <= RUN_PAGES_KEY_BYTES_MAX, "a row's key is one key");
 
 struct writer {
     struct run_pages *pages;
@@ -28,7 +29,7 @@ struct writer {
     run_slice_function *on_slice;
     void *context;
 
-    /* The users so far, each once: they come in order. */
+    /* The hashes of the users so far, each once: users come in order. */
     uint64_t *hashes;
     uint64_t hash_count;
     uint64_t hash_room;
@@ -116,7 +117,7 @@ static int put_filter(struct writer *writer)
     return status;
 }
 
-/* What put_all takes. `key` and `value` are the first row. */
+/* The context of put_all. `key` and `value` are the first row. */
 struct rows {
     struct writer *writer;
     struct run_source *source;
@@ -148,7 +149,7 @@ static int put_all(void *context)
     return status == 0 ? slice_end(writer) : status;
 }
 
-/* Guarded: a merge reads old runs. */
+/* Guarded, because a merge reads old runs. */
 static int write_file(struct writer *writer, const char *path, struct rows *rows)
 {
     bool is_read_soon = writer->entry->level <= CACHED_LEVEL;

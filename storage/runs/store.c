@@ -12,7 +12,7 @@
 #include "storage/runs/store_private.h"
 #include "storage/wal/segment.h"
 
-#define NAME_BYTES_MAX 64 /* of our own files in the directory */
+#define NAME_BYTES_MAX 64 /* of the store's files in the directory */
 
 int store_set_error(struct store_error *error_r, int status, const char *dir, const char *what)
 {
@@ -40,6 +40,7 @@ struct run_list *store_ref_list(struct store *store)
 /* Under the lock. */
 static void run_unref(struct store *store, struct run *run)
 {
+    ASSERT(run->refs > 0);
     if (--run->refs > 0)
         return;
     run->next_dead = store->dead;
@@ -49,6 +50,7 @@ static void run_unref(struct store *store, struct run *run)
 /* Under the lock. */
 static void list_unref(struct store *store, struct run_list *list)
 {
+    ASSERT(list->refs > 0);
     if (--list->refs > 0)
         return;
     for (uint32_t i = 0; i < list->count; i++)
@@ -59,6 +61,7 @@ static void list_unref(struct store *store, struct run_list *list)
 void store_ref_run(struct store *store, struct run *run)
 {
     pthread_mutex_lock(&store->lock);
+    ASSERT(run->refs > 0);
     run->refs++;
     pthread_mutex_unlock(&store->lock);
 }
@@ -139,7 +142,7 @@ static bool is_among(const struct run *run, struct run *const *runs, uint32_t co
     return false;
 }
 
-/* The current list with the change, in order of time. NULL: no memory. */
+/* A new list: `old` with the change, in order of time. NULL: no memory. */
 static struct run_list *list_changed(const struct run_list *old, struct run *added, struct run *const *removed,
                                      uint32_t removed_count)
 {
@@ -178,11 +181,12 @@ static void swap_list(struct store *store, struct run_list *list, const struct m
 int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added, struct run *const *removed,
                  uint32_t removed_count)
 {
+    ASSERT(!store->is_in_doubt);
     ASSERT(removed_count <= store->options.runs_max);
     uint64_t ids[removed_count + 1];
     for (uint32_t i = 0; i < removed_count; i++)
         ids[i] = removed[i]->entry.id;
-    /* Only the holder of commit_lock changes the list, so it may be read here without the lock. */
+    /* Only a thread that has commit_lock replaces the list, so it may be read here without the lock. */
     struct run_list *list = list_changed(store->list, added, removed, removed_count);
     if (list == NULL)
         return -ENOMEM;
@@ -196,7 +200,7 @@ int store_commit(struct store *store, const struct manifest_marks *marks, struct
     return 0;
 }
 
-/* Whether `name` is a run's; -1: not one of ours. */
+/* The number in the name of a run's file; -1: it is another file. */
 static int64_t id_of(const char *name)
 {
     unsigned long long id;
@@ -214,7 +218,7 @@ static bool is_named(const struct manifest_state *state, int64_t id)
     return false;
 }
 
-/* Removes what a crash left half written. No state: there is no manifest, so one beside files of runs was lost. */
+/* Removes run files that a crash left. Without `state` there is no manifest: then run files mean that it was lost. */
 static int remove_strays(const char *dir, const struct manifest_state *state, struct store_error *error_r)
 {
     char path[RUN_PATH_BYTES];
@@ -229,7 +233,7 @@ static int remove_strays(const char *dir, const struct manifest_state *state, st
             continue;
         if (state == NULL) {
             snprintf(error_r->text, sizeof error_r->text,
-                     "%s holds %s, but its manifest.mdb is missing: restore it from a backup", dir, entry->d_name);
+                     "%s has %s, but manifest.mdb is missing there: restore it from a backup", dir, entry->d_name);
             status = -EBADMSG;
             break;
         }
@@ -260,7 +264,7 @@ static int open_runs(struct store *store, const struct manifest_state *state, st
     return 0;
 }
 
-/* A new store's manifest gets its name when it is whole and on the disk. */
+/* A new store's manifest gets its name when it is complete and durable. */
 static int make_manifest(const char *dir, const char *path, struct store_error *error_r)
 {
     char made[RUN_PATH_BYTES];
@@ -287,8 +291,8 @@ static int open_all(struct store *store, struct store_error *error_r)
     if (status == -ENOENT)
         status = make_manifest(store->dir, path, error_r);
     else if (status != 0)
-        store_set_error(error_r, status, path, "cannot be looked at");
-    /* Its name too, which a killed process may have given it a moment ago. */
+        store_set_error(error_r, status, path, "cannot be accessed");
+    /* Makes its name durable too: a process that was killed may have renamed it just before. */
     if (status == 0 && (status = segment_sync_dir(store->dir)) != 0)
         store_set_error(error_r, status, store->dir, "cannot be synced");
     if (status == 0)
@@ -306,8 +310,9 @@ static int open_all(struct store *store, struct store_error *error_r)
 int store_open(struct store **store_r, const char *dir, const struct store_options *options,
                struct store_error *error_r)
 {
-    ASSERT(options->runs_max >= 2 && options->fan_out >= 2 && options->fan_out <= options->runs_max
-           && options->fan_out <= STORE_FAN_OUT_MAX);
+    ASSERT(options->fan_out >= 2);
+    ASSERT(options->fan_out <= STORE_FAN_OUT_MAX);
+    ASSERT(options->runs_max >= options->fan_out);
     error_r->text[0] = 0;
     if (strlen(dir) + NAME_BYTES_MAX > RUN_PATH_BYTES)
         return store_set_error(error_r, -ENAMETOOLONG, dir, "cannot be opened");
@@ -337,7 +342,7 @@ void store_close(struct store **store)
     if (closing == NULL)
         return;
     if (closing->list != NULL) {
-        ASSERT(closing->list->refs == 1);
+        ASSERT(closing->list->refs == 1); /* no reader is left */
         list_unref(closing, closing->list);
     }
     (void)store_take_dead(closing, NULL, 0);
@@ -376,7 +381,7 @@ bool store_is_at_cap(struct store *store)
     return is_at_cap;
 }
 
-/* The file is durable; it is opened before the commit, so that after it nothing can fail. */
+/* The file is durable. The run is opened before the commit, so that nothing can fail after it. */
 static int add_file(struct store *store, const struct run_entry *entry, struct manifest_marks *marks,
                     struct store_error *error_r)
 {
@@ -402,10 +407,11 @@ int store_check_doubt(struct store *store, struct store_error *error_r)
     pthread_mutex_unlock(&store->commit_lock);
     if (!is_in_doubt)
         return 0;
-    snprintf(
-        error_r->text, sizeof error_r->text,
-        "%s/manifest.mdb: a write failed half way, so nothing more is written to runs: look at the disk and restart",
-        store->dir);
+    snprintf(error_r->text, sizeof error_r->text,
+             "%s/manifest.mdb: a commit failed and may or may not be on the disk, so no more runs are written: look at "
+             "the disk and "
+             "restart",
+             store->dir);
     return -EIO;
 }
 

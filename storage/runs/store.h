@@ -1,19 +1,20 @@
 /*
- * store.h: the one door to LMDB: one shard's runs and the manifest that names them.
+ * store.h: one shard's runs and the manifest that names them. The server reaches LMDB only through this.
  *
- * A run is one immutable LMDB file (the rows of record.h), written once by MDB_APPEND and then only read. The
- * manifest is a small LMDB environment in full durability; its commit is the one point at which runs come and
- * go, and with them the applied position of the log and the last ts. What the manifest does not name is removed
- * at open; a named run whose size or row count differs is damage and refused.
+ * A run is one immutable LMDB file (the rows of record.h), whose pages run_pages.h writes once, and which is then only
+ * read. The manifest is a small LMDB environment in full durability. Its commit is the only point at which runs come
+ * and go, and at which the applied position of the WAL and the last ts change. store_open removes run files that the
+ * manifest does not name, and refuses a named run whose size or number of entries differs.
  *
- * Threads: store_open, store_close, main or recovery, alone. store_add_run: the checkpoint thread. store_merge_*:
- * the merge thread. A store_reader: the one thread that opened it. The list of runs is swapped under a lock held
- * for a few instructions; a reader pins the list for one call. store_info may be called by any of these threads.
+ * Threads: store_open and store_close, while no other thread uses the store. store_add_run: the checkpoint thread.
+ * store_merge_run: the merge thread. (At start recovery is both.) A store_reader: one thread at a time. Where any
+ * thread may call, it says so. The list of runs is replaced under a lock that is held for a few instructions; a reader
+ * refs the list for one call. Everything but the functions for any thread blocks.
  *
- * Errors: -EIO and LMDB's own mapped to errno; -EBADMSG is damage. The text of the last error, with file and what to
- * do, is in struct store_error where a call takes one. A page of a run that the disk does not give is -EIO for the call
- * that came upon it (page_guard.h), and no more than that. When the manifest is in doubt (its commit failed at a point
- * at which the disk may or may not have it), nothing is written any more until the next start.
+ * Errors: 0 or -errno, LMDB's results mapped to errno; -EBADMSG is damage. Where a call takes a struct store_error, the
+ * text says which file, what is wrong, and what to do. A page of a run that the disk cannot read is -EIO for the call
+ * that read it (page_guard.h), and changes nothing else. When the manifest is in doubt (a commit failed, and the disk
+ * may or may not have it), nothing is written until the next start.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_STORE_H
 #define CHITCHAT_STORAGE_RUNS_STORE_H
@@ -34,23 +35,23 @@ struct store_error {
 };
 
 struct store_options {
-    uint32_t runs_max;    /* past it store_add_run waits for merges; 24 */
-    uint32_t fan_out;     /* runs of one level, adjacent in time, that a merge makes into one; 6 (STORE_FAN_OUT_MAX) */
-    const char *data_dir; /* where a backup may hold (backup_lock.h), copied; NULL: nowhere */
+    uint32_t runs_max; /* the cap: with so many runs store_add_run refuses; at least 2 and fan_out (asserted) */
+    uint32_t fan_out;  /* runs of one level, adjacent in time, that a merge takes; 2 to STORE_FAN_OUT_MAX (asserted) */
+    const char *data_dir; /* where the backup lock is (backup_lock.h), copied; NULL: there are no backups */
 };
 
-/* Inputs of one merge at most. */
+/* A merge has at most so many inputs. */
 #define STORE_FAN_OUT_MAX 32u
 
-/* A part of a merge that was written. */
+/* A slice of a merge that was written. */
 struct store_slice {
-    uint64_t rows;
+    uint64_t rows;   /* of all kinds, in the slice */
     uint32_t levels; /* that a row rises at present, from its checkpoint to the highest run */
     uint32_t run_count;
     uint32_t runs_max;
 };
 
-/* Who keeps the pace of what is written (throttle.h): called between slices, on the writing thread, and may wait.
+/* Callbacks that limit the rate of writes (throttle.h): called after each slice, on the writing thread. They may block.
  * Either may be NULL. */
 struct store_throttle {
     void (*on_checkpoint_slice)(void *context, uint64_t rows);
@@ -58,85 +59,102 @@ struct store_throttle {
     void *context;
 };
 
-/* Files of merged runs that stay on the disk for a backup that holds, or copies them, at most. */
+/* At most so many files of merged runs are kept on the disk for a backup that has the backup lock or copies them. */
 #define STORE_KEPT_MAX 64u
 
 struct store_info {
     uint32_t run_count;
-    uint32_t run_count_most; /* since it was opened */
-    uint64_t run_bytes;      /* written since then: by checkpoints */
-    uint64_t merge_bytes;    /* by merges */
-    uint64_t row_count;      /* timeline rows over all runs */
-    uint64_t ts_max;         /* newest ts in any run; 0: none */
-    uint64_t last_ts;        /* of the last manifest commit: newest ts that the shard had given */
+    uint32_t run_count_most; /* the largest run_count since store_open */
+    uint64_t run_bytes;      /* that checkpoints wrote since store_open */
+    uint64_t merge_bytes;    /* that merges wrote since store_open */
+    uint64_t row_count;      /* timeline rows of all runs */
+    uint64_t ts_max;         /* the newest ts in any run; 0: none */
+    uint64_t last_ts;        /* the newest ts that the shard had given, as of the last manifest commit */
     struct store_position applied;
 };
 
-/* Opens DIR (made if missing; it holds `manifest.mdb` and `run-NNNNNNNNNNNN.mdb`), removes strays, checks runs.
- * Returns 0 or -errno with *error_r told. The caller owns *store_r. */
+/* Opens `dir`, which is made if it is missing (it has `manifest.mdb` and `run-NNNNNNNNNNNN.mdb`), removes run files
+ * that no manifest names, and opens the runs. Copies `dir` and `options`. 0, and the caller closes *store_r; or -errno
+ * with the reason in *error_r. */
 int store_open(struct store **store_r, const char *dir, const struct store_options *options,
                struct store_error *error_r);
-/* No reader, checkpoint or merge may be under way. Nulls *store. */
+/* No read, checkpoint or merge may run. Nulls *store; NULL is fine. */
 void store_close(struct store **store);
+/* Any thread. */
 void store_info(struct store *store, struct store_info *info_r);
-/* Before any checkpoint or merge. Without it they go as fast as they can. */
+/* Before any checkpoint or merge. Copies `throttle`. Without it they have no limit. */
 void store_set_throttle(struct store *store, const struct store_throttle *throttle);
 
-/* Checkpoint thread: writes `source` as a run and commits it with `applied` and `last_ts`, in the order of DESIGN
- * (write, sync, close, fsync the directory, open read-only, manifest commit, swap). An empty source commits only
- * the marks. On any error nothing has changed, the file is dropped, and it may be tried again. */
+/* Checkpoint thread: writes the rows of `source` (borrowed) as a run, and commits the run with `applied` and `last_ts`.
+ * The order is: write the file, sync and close it, sync the directory, open the run, commit the manifest, replace the
+ * list. So no crash leaves a manifest that names an incomplete run, and nothing can fail after the commit. An empty
+ * source commits only the marks. 0; -EAGAIN: there are runs_max runs, a merge must come first; or -errno with the
+ * reason in *error_r. After an error nothing has changed, the file is removed, and the caller may try again with a new
+ * source; unless the manifest is in doubt: then the file stays, and every later call is -EIO. */
 int store_add_run(struct store *store, struct run_source *source, struct store_position applied, uint64_t last_ts,
                   struct store_error *error_r);
-/* Whether the run count is at runs_max, so that store_add_run should wait for a merge. Any thread. */
+/* Any thread: whether there are runs_max runs, so that store_add_run would refuse. */
 bool store_is_at_cap(struct store *store);
 
-/* Any thread, while no merge is under way: whether some `fan_out` adjacent runs of a level are there to be merged. */
+/* Any thread, while store_merge_run does not run: whether store_merge_run has something to do: runs to merge
+ * (merge_rule.h), or files of merged runs to remove. */
 bool store_merge_is_due(struct store *store);
-/* Merges the lowest level that is due, whole: new run written, one commit {+ new, - olds}, swap; old runs are closed
- * when their last reader lets go, and their files removed (run_remove.h), here on the merge thread. Between its slices
- * it does the shorter merges that have become due meanwhile (merge_rule.h). `should_stop` is asked between slices (may
- * be NULL); when it says true the half-written run is dropped and -ECANCELED returned. While a backup holds, old runs
- * are not removed, but at a later call (up to STORE_KEPT_MAX of them; then the backup is overtaken), which is due for
- * that too, and -ECANCELED then means that it still holds. The same goes for a run that a backup copies after it held;
- * past that number such runs lose their names at once, and the backup goes on. Returns 0 or -errno. */
+/* Merge thread: does one merge (merge_rule.h), whole, if one is due: writes the new run, commits {+ new, - old},
+ * replaces the list. Between its slices it does the shorter merges that have become due. Old runs are closed when their
+ * last reference is gone, and their files removed (run_remove.h), by this or a later call.
+ *
+ * `should_stop` (may be NULL) is called between slices. If it returns true, the unfinished run is removed and the
+ * result is -ECANCELED.
+ *
+ * While a backup has the backup lock, or copies a run, the files of old runs are kept for a later call. If no merge was
+ * due and such files are left, the result is -ECANCELED. At STORE_KEPT_MAX files the store overtakes the backup that
+ * has the lock. A file that a backup still copies then loses its name at once, which does not harm the copy.
+ *
+ * 0, also if nothing was due; or -errno with the reason in *error_r. After an error the old runs are as before, unless
+ * the manifest is in doubt. */
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context,
                     struct store_error *error_r);
 
-/* A reader of its own: one per thread. 0 or -errno. */
+/* Opens a reader, for one thread at a time. A store gives 4 in its life: then -EMFILE, also if some are closed. 0 or
+ * -errno. Borrows `store`; the caller closes *reader_r. Any thread. */
 int store_reader_open(struct store_reader **reader_r, struct store *store);
+/* Nulls *reader; NULL is fine. */
 void store_reader_close(struct store_reader **reader);
-/* Reader thread: what was wrong with the last read that failed for a run that cannot be read; true once for each. Rows
- * that lie elsewhere are still served. */
+/* Reader thread: true, once, after a read that failed because a run cannot be read; *error_r says why. Rows in other
+ * places can still be read. */
 bool store_reader_take_error(struct store_reader *reader, struct store_error *error_r);
 
-/* Rows read by one call, as views. Rows are copied into memory of the page, so that they stand until it is
- * reset: the runs are let go before the call returns. */
+/* The rows of one read, as views. The page has copies of the rows, which stand until its next read or close: no run is
+ * referenced after the read. One thread at a time. */
 struct store_page;
+/* An empty page. 0 or -ENOMEM. The caller closes *page_r. */
 int store_page_open(struct store_page **page_r);
+/* Nulls *page; NULL is fine. */
 void store_page_close(struct store_page **page);
+/* The number of rows; 0 after a read that failed. */
 uint32_t store_page_count(const struct store_page *page);
-/* The views of the rows, ascending by ts: as many as store_page_count; they borrow the page, whose `user` is the
- * timeline's, as given to the read. NULL if there never was one. */
+/* The views of the rows, store_page_count of them, ascending by ts. They borrow the page. May be NULL if there are
+ * none. */
 const struct message *store_page_messages(const struct store_page *page);
-/* The view of row `index`. */
+/* The view of row `index`, below store_page_count (asserted). Borrows the page. */
 struct message store_page_message(const struct store_page *page, uint32_t index);
-/* Memory that the page keeps for its next use. */
+/* Bytes of memory that the page has allocated, and keeps for its next read. */
 size_t store_page_memory_bytes(const struct store_page *page);
 
 struct store_range {
-    uint64_t after;    /* exclusive */
-    uint64_t before;   /* exclusive */
-    bool oldest_first; /* which end a short page takes; the page itself is always ascending */
-    uint32_t rows_max;
-    uint32_t bytes_max; /* of row values; at least one row is given if the range holds one */
+    uint64_t after;     /* exclusive */
+    uint64_t before;    /* exclusive */
+    bool oldest_first;  /* which end a short page takes; the page itself is always ascending */
+    uint32_t rows_max;  /* at least 1 (asserted) */
+    uint32_t bytes_max; /* of row values; the first row is given even if it is larger */
 };
 
-/* Reader thread: the rows of `user` in the range, over all runs, equal keys once. *more_r: the range holds more.
- * Resets the page first; on an error it is empty. 0 or -errno (-EBADMSG a row that cannot be read). */
+/* Reader thread: reads the rows of `user` in the range from all runs into `page`, equal keys once. *more_r: the range
+ * has more rows. 0, or -errno and the page is empty (-EBADMSG: damage, -EIO: the disk cannot read a page). */
 int store_reader_range(struct store_reader *reader, struct span user, const struct store_range *range,
                        struct store_page *page, bool *more_r);
 
-/* Reader thread: the newest ts of `user` below `before`, 0 if none. */
+/* Reader thread: *ts_r is the newest ts of `user` below `before`; 0: none. 0 or -errno. */
 int store_reader_newest(struct store_reader *reader, struct span user, uint64_t before, uint64_t *ts_r);
 
 struct store_keyed {
@@ -144,12 +162,13 @@ struct store_keyed {
     uint64_t hash;
 };
 
-/* Reader thread: the newest rows of the key index of `user` with ts >= since, newest first, at most keyed_max. */
+/* Reader thread: writes the newest rows of the key index of `user` with ts >= `since` to `keyed`, newest first,
+ * *count_r of them, at most `keyed_max`. 0 or -errno. */
 int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t since, struct store_keyed *keyed,
                        uint32_t keyed_max, uint32_t *count_r);
 
-/* Reader thread: walks every timeline row of every run in key order, equal keys once (verify, dump). `visit` returns 0
- * to go on, else the walk ends and returns that. */
+/* For tests. Reader thread: calls `visit` for every timeline row of all runs in key order, equal keys once. If `visit`
+ * does not return 0, the walk ends and returns that. Not guarded against pages that cannot be read. */
 int store_reader_walk(struct store_reader *reader,
                       int (*visit)(void *context, struct span user, const struct message *message), void *context);
 

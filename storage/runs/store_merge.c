@@ -9,20 +9,20 @@
 #include "storage/runs/run_remove.h"
 #include "storage/runs/store_private.h"
 
-/* Who asked for merges. */
+/* The caller of store_merge_run. */
 struct caller {
     bool (*should_stop)(void *context);
     void *context;
     struct store_error *error_r;
 };
 
-/* A merge under way. */
+/* An unfinished merge. */
 struct merge {
     struct store *store;
     const struct caller *caller;
     struct merge_outer size;
     uint32_t count;
-    struct run *inputs[STORE_FAN_OUT_MAX]; /* held */
+    struct run *inputs[STORE_FAN_OUT_MAX]; /* referenced, and marked is_taken */
 };
 
 static struct merge_choice choose(const struct store *store, const struct run_list *list,
@@ -45,7 +45,7 @@ bool store_merge_is_due(struct store *store)
     return is_due || store_has_dead(store);
 }
 
-/* What is to be merged next, its runs held and marked. False: nothing. */
+/* Chooses the runs to merge next, refs and marks them. False: there are none. */
 static bool merge_begin(struct merge *merge, const struct merge_outer *outer)
 {
     struct run_list *list = store_ref_list(merge->store);
@@ -66,6 +66,7 @@ static bool merge_begin(struct merge *merge, const struct merge_outer *outer)
 static void merge_end(struct merge *merge)
 {
     for (uint32_t i = 0; i < merge->count; i++) {
+        ASSERT(merge->inputs[i]->is_taken);
         merge->inputs[i]->is_taken = false;
         store_unref_run(merge->store, merge->inputs[i]);
     }
@@ -73,6 +74,7 @@ static void merge_end(struct merge *merge)
 
 static struct run_entry entry_of(struct store *store, struct run *const *inputs, uint32_t count)
 {
+    ASSERT(count >= 2);
     struct run_entry entry = {.id = store_take_id(store),
                               .seq_first = inputs[0]->entry.seq_first,
                               .seq_last = inputs[count - 1]->entry.seq_last};
@@ -85,7 +87,7 @@ static struct run_entry entry_of(struct store *store, struct run *const *inputs,
     return entry;
 }
 
-/* How many levels a row rises at present: to the highest that is there or is being written. */
+/* The state after a slice. A row rises to the highest level that a run has or that is being written. */
 static struct store_slice slice_of(struct store *store, uint64_t rows)
 {
     struct store_slice slice = {.rows = rows, .levels = 1, .runs_max = store->options.runs_max};
@@ -101,7 +103,7 @@ static struct store_slice slice_of(struct store *store, uint64_t rows)
 
 static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer);
 
-/* Between two slices: keeps the throttle, and does what has become due and is shorter. */
+/* Between two slices: calls the throttle, and does the shorter merges that have become due. */
 static int on_slice(void *context, uint64_t rows)
 {
     struct merge *merge = context;
@@ -154,7 +156,8 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
     return status;
 }
 
-/* Whether a backup may still link to what is to go. One that begins from now on no longer finds it in the manifest. */
+/* Whether a backup may still link files that are to be removed. A backup that begins now does not find them in the
+ * manifest. */
 static bool must_keep(struct store *store, uint32_t count)
 {
     if (store->data_dir == NULL)
@@ -164,8 +167,9 @@ static bool must_keep(struct store *store, uint32_t count)
     return lock_fd < 0 && (count < STORE_KEPT_MAX || backup_lock_overtake(store->data_dir) != 0);
 }
 
-/* One file that is held no more. One that a backup still copies stays, so that it goes in steps too; but not when there
- * is no room left for such: then it loses its name, and its blocks go all at once when the backup closes it. */
+/* Removes one file, which no backup links any more. A file that a backup still copies stays, to be removed in steps
+ * later. Without room for more such files it only loses its name: its blocks are freed all at once when the backup
+ * closes it. */
 static int remove_file(struct store *store, uint64_t id, bool has_room, const struct caller *caller)
 {
     char path[RUN_PATH_BYTES];
@@ -176,8 +180,8 @@ static int remove_file(struct store *store, uint64_t id, bool has_room, const st
     return status;
 }
 
-/* The files of the runs that were merged and that nobody reads any more. What stays, held by a backup or past the room
- * for them, is removed at another time, by the next start at the latest. */
+/* Removes the files of merged runs without references. Files that must be kept for a backup, or for which kept_ids has
+ * no room, are removed later, at the latest by the next start. */
 static void remove_files(struct store *store, const struct caller *caller)
 {
     uint32_t count = atomic_load(&store->kept_count);
@@ -207,8 +211,7 @@ static int merge_run(struct merge *merge)
     if (status == -ECANCELED)
         return status;
     if (status != 0)
-        return error_r->text[0] != 0 ? status
-                                     : store_set_error(error_r, status, path, "a merge cannot be read or written");
+        return error_r->text[0] != 0 ? status : store_set_error(error_r, status, path, "a merge cannot read or write");
     store_count_bytes(store, 0, entry.file_bytes);
     for (uint32_t i = 0; i < merge->count && FAULT(UNLINK_BEFORE_COMMIT); i++) {
         run_path(path, store->dir, merge->inputs[i]->entry.id);
@@ -217,7 +220,7 @@ static int merge_run(struct merge *merge)
     return commit_merged(store, merge->inputs, merge->count, &entry, error_r);
 }
 
-/* 1: one was merged; 0: nothing is due; or -errno. */
+/* Does one merge. 1: done; 0: none is due; or -errno. */
 static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer)
 {
     struct merge merge = {.store = store, .caller = caller};

@@ -1,4 +1,4 @@
-/* store_page.c: rows that one read gave, copied, so that the runs are let go at once. */
+/* store_page.c: copies of the rows of one read, so that the read can unref the runs. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -85,6 +85,7 @@ static int reserve_messages(struct store_page *page)
 
 int store_page_seal(struct store_page *page, bool is_descending)
 {
+    ASSERT(!page->is_sealed);
     struct span user = {page->user, page->user_bytes};
     int status = reserve_messages(page);
     for (uint32_t i = 0; i < page->count && status == 0; i++) {
@@ -108,7 +109,8 @@ const struct message *store_page_messages(const struct store_page *page)
 
 struct message store_page_message(const struct store_page *page, uint32_t index)
 {
-    ASSERT(page->is_sealed && index < page->count);
+    ASSERT(page->is_sealed);
+    ASSERT(index < page->count);
     return page->messages[index];
 }
 

@@ -1,5 +1,6 @@
 /*
- * store_page.h: how store_read.c fills a page; for nobody else (store.h says what a page is).
+ * store_page.h: how store_read.c fills a page (store.h says what a page is). Only store_page.c and store_read.c include
+ * it. One thread at a time.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_STORE_PAGE_H
 #define CHITCHAT_STORAGE_RUNS_STORE_PAGE_H
@@ -8,17 +9,17 @@
 
 struct store_row {
     uint64_t ts;
-    size_t offset; /* in the page's bytes, which move as they grow */
+    size_t offset; /* in the page's `bytes`, which are moved when they grow */
     uint32_t bytes;
 };
 
 struct store_page {
-    /* As they were added. */
+    /* In the order of store_page_add. */
     struct store_row *rows;
     uint32_t count;
     uint32_t row_room;
 
-    /* Since the page was sealed: the rows, ascending in ts. */
+    /* Set by store_page_seal: the rows, ascending by ts. */
     struct message *messages;
     uint32_t message_room;
     bool is_sealed;
@@ -30,11 +31,12 @@ struct store_page {
     char user[LIMIT_USER_BYTES];
 };
 
+/* Makes the page empty, for rows of `user` (copied). */
 void store_page_reset(struct store_page *page, struct span user);
-/* Copies a row. 0 or -ENOMEM. */
+/* Adds a copy of a row. The page is not sealed (asserted). 0 or -ENOMEM. */
 int store_page_add(struct store_page *page, uint64_t ts, struct span value);
-/* All rows are in, ascending in ts or, if so said, descending: they become messages. 0, -ENOMEM or -EBADMSG (one cannot
- * be read; the page is to be reset then). */
+/* Makes messages of the rows, which were added in ascending order of ts or, with `is_descending`, in descending order.
+ * 0; or -ENOMEM or -EBADMSG (a row does not decode): then the page has no messages until it is reset. */
 int store_page_seal(struct store_page *page, bool is_descending);
 
 #endif

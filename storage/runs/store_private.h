@@ -1,5 +1,6 @@
 /*
- * store_private.h: what store.c (open, add), store_merge.c and store_read.c share. Nobody else includes it.
+ * store_private.h: what store.c (open, commits, checkpoints), store_merge.c, store_read.c and merge_source.c share. No
+ * other file includes it.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_STORE_PRIVATE_H
 #define CHITCHAT_STORAGE_RUNS_STORE_PRIVATE_H
@@ -9,11 +10,11 @@
 
 #include "storage/runs/run.h"
 
-/* The live runs at one moment, oldest first. It never changes; a commit makes a new one. */
+/* The live runs, oldest first. A list is not changed; a commit makes a new one. */
 struct run_list {
-    uint32_t refs; /* under the store's lock: one of the store while it is the current one, one of each pin */
+    uint32_t refs; /* under the store's lock: the store's, while the list is the current one, and those of readers */
     uint32_t count;
-    struct run *runs[];
+    struct run *runs[]; /* each referenced by the list */
 };
 
 struct store {
@@ -24,59 +25,60 @@ struct store {
     struct manifest *manifest;
     struct store_throttle throttle;
 
-    /* Serialises commits: checkpoint and merge thread. Taken before `lock`. */
+    /* Serialises the commits of the checkpoint and the merge thread. Taken before `lock`. */
     pthread_mutex_t commit_lock;
-    bool is_in_doubt;
+    bool is_in_doubt; /* under commit_lock */
 
-    /* The merge thread's: runs that no manifest names and nobody reads, whose files are still there. */
+    /* Owned by the merge thread: runs that no manifest names, that are closed, and whose files still exist. */
     uint64_t kept_ids[STORE_KEPT_MAX];
-    atomic_uint kept_count; /* read by others */
+    atomic_uint kept_count; /* other threads read it */
 
     /* Under `lock`, held for a few instructions. */
     pthread_mutex_t lock;
     struct run_list *list;
-    struct run *dead; /* to be closed by the merge thread */
+    struct run *dead; /* runs without references: the merge thread closes them */
     struct manifest_marks marks;
-    uint32_t reader_count; /* ever opened: their slots */
+    uint32_t reader_count; /* ever opened: the next one's slot */
     uint32_t run_count_most;
     uint64_t run_bytes;
     uint64_t merge_bytes;
 };
 
-/* The current list, which stands until it is unpinned. Any thread. */
+/* Refs the current list and returns it. Any thread. */
 struct run_list *store_ref_list(struct store *store);
 void store_unref_list(struct store *store, struct run_list *list);
 
-/* One run stands, as if it were in a pinned list, until it is let go. Any thread. */
+/* Refs one run, which has a reference already. Any thread. */
 void store_ref_run(struct store *store, struct run *run);
 void store_unref_run(struct store *store, struct run *run);
 
-/* For store_info. Any thread. */
+/* Adds to run_bytes and merge_bytes of store_info. Any thread. */
 void store_count_bytes(struct store *store, uint64_t run_bytes, uint64_t merge_bytes);
 
-/* A number for a new file. Any thread. */
+/* The number for a new file. Any thread. */
 uint64_t store_take_id(struct store *store);
-/* As they stand, numbers that were taken included. Any thread. */
+/* The current marks; next_id counts numbers that were taken. Any thread. */
 struct manifest_marks store_marks(struct store *store);
 
-/* Under commit_lock: one commit of {+ added, - removed} and the marks, then the list is swapped. `added` is open (or
- * NULL) and is the store's from now on, if 0 is returned. On an error nothing has changed, or the store is in doubt. */
+/* Under commit_lock: one commit of {+ added, - removed} and the marks, then the list is replaced. `added` is an open
+ * run or NULL. 0, and the store owns `added`; or -errno: nothing has changed, or is_in_doubt is set. */
 int store_commit(struct store *store, const struct manifest_marks *marks, struct run *added, struct run *const *removed,
                  uint32_t removed_count);
 
-/* Closes the runs that no list holds any more and nobody reads; up to `ids_max` of their numbers: how many. Merge
- * thread, or close. */
+/* Closes the runs without references, and writes up to `ids_max` of their numbers to `ids_r`. Returns how many. The
+ * files of the others stay until the next start. Merge thread, or store_close. */
 uint32_t store_take_dead(struct store *store, uint64_t *ids_r, uint32_t ids_max);
-/* Whether there are such. Any thread. */
+/* Whether there are runs without references. Any thread. */
 bool store_has_dead(struct store *store);
 
-/* The rows of `runs` in key order, equal keys once, without filters; borrows the runs, which are pinned. 0 or -errno.
- */
+/* The rows of `runs` in key order, equal keys once, without filters and checksums. Borrows the runs, to which the
+ * caller has references until it closes the source. 0 or -errno. */
 int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count);
 
-/* 0, or -EIO and *error_r: nothing may be written to runs any more. */
+/* 0; or -EIO with the reason in *error_r: the manifest is in doubt. Any thread. */
 int store_check_doubt(struct store *store, struct store_error *error_r);
 
+/* Writes `dir`, `what` and the text of `status` (-errno) to *error_r. Returns `status`. */
 int store_set_error(struct store_error *error_r, int status, const char *dir, const char *what);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * store_read.c: one user's rows over all runs, merged by ts in either direction. A run is looked into only when its
- * range of ts says that the next row may lie there, and only if its filter may hold the user.
+ * store_read.c: one user's rows from all runs, merged by ts in either direction. A run is read only when its range of
+ * ts may have the next row, and only if its filter may contain the user.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,12 +14,12 @@
 #include "storage/runs/store_page.h"
 #include "storage/runs/store_private.h"
 
-/* Some rows of short texts. */
+/* A few rows with short texts. */
 #define FETCH_BYTES 384u
 
 struct store_reader {
     struct store *store;
-    uint32_t slot; /* of the runs */
+    uint32_t slot; /* in each run */
     struct store_error error;
 };
 
@@ -32,7 +32,7 @@ struct seek {
     bool oldest_first;
 };
 
-/* One run in the merge: `ts` is that of its next row or, until it is positioned, a bound that none of its rows passes.
+/* One run in the merge. `ts` is that of its next row or, until the cursor is positioned, a bound of the ts of its rows.
  */
 struct head {
     struct run *run;
@@ -44,12 +44,12 @@ struct head {
 struct walk {
     struct seek seek;
     uint32_t slot;
-    uint64_t last_ts; /* given last; 0: none */
+    uint64_t last_ts; /* of the row that was given last; 0: none */
     uint32_t count;
     struct head *heads;
-    struct head *front; /* comes first as long as its ts comes before rival_ts; NULL: not known */
-    uint64_t rival_ts;  /* of the one that comes next */
-    struct run *at;     /* the run that was looked into last */
+    struct head *front; /* the first head, as long as its ts comes before rival_ts; NULL: unknown */
+    uint64_t rival_ts;  /* of the second head */
+    struct run *at;     /* the run that was read last */
 };
 
 int store_reader_open(struct store_reader **reader_r, struct store *store)
@@ -87,8 +87,8 @@ static void seek_init(struct seek *seek, struct span user, bool is_index, uint64
     seek->oldest_first = oldest_first;
 }
 
-/* Asks for what is read a little later than the row at `row`: later rows lie before the earlier ones in a page, pages
- * in the order of their rows; of the next page its header, when this one is entered. */
+/* Prefetches what is read soon after the row at `row`. In a page later rows lie before earlier ones, and pages are in
+ * the order of their rows. With the first row of a page the header of the next page is prefetched. */
 static void fetch_next_rows(const struct seek *seek, const struct head *head, const char *row)
 {
     uintptr_t page = (uintptr_t)row / RUN_PAGE_BYTES;
@@ -97,7 +97,7 @@ static void fetch_next_rows(const struct seek *seek, const struct head *head, co
         __builtin_prefetch((const void *)((seek->oldest_first ? page + 1 : page - 1) * RUN_PAGE_BYTES));
 }
 
-/* Takes over the row at the cursor, if it is one of the range; else the head has no more. */
+/* Takes the row at the cursor into the head. False: it is not in the range, so the head has no more rows. */
 static bool head_take(const struct seek *seek, struct head *head, const MDB_val *key, const MDB_val *value)
 {
     if (key->mv_size != seek->prefix_bytes + 8 || memcmp(key->mv_data, seek->key, seek->prefix_bytes) != 0)
@@ -108,7 +108,7 @@ static bool head_take(const struct seek *seek, struct head *head, const MDB_val 
     return head->ts > seek->after && head->ts < seek->before;
 }
 
-/* 1: the head stands at a row; 0: it has no more; -errno. */
+/* 1: the head is at a row; 0: it has no more rows; or -errno. */
 static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op op, MDB_val key)
 {
     MDB_val value;
@@ -167,7 +167,7 @@ static bool comes_before(const struct walk *walk, uint64_t ts, uint64_t other)
     return walk->seek.oldest_first ? ts < other : ts > other;
 }
 
-/* Most rows come from the run that the one before came from: the others are looked at only when their turn comes. */
+/* Mostly a row is from the same run as the row before: the other heads are compared only when front passes rival_ts. */
 static struct head *walk_first(struct walk *walk)
 {
     if (walk->front != NULL && comes_before(walk, walk->front->ts, walk->rival_ts))
@@ -186,7 +186,7 @@ static struct head *walk_first(struct walk *walk)
     return walk->front = best;
 }
 
-/* The next row that was not given yet: 1 with ts and value (borrowed until the next call), 0 at the end, or -errno. */
+/* The next row that was not given yet: 1 with ts and value (borrowed until the next call); 0 at the end; or -errno. */
 static int walk_next(struct walk *walk, uint64_t *ts_r, struct span *value_r)
 {
     while (walk->count > 0) {
@@ -211,7 +211,7 @@ static int walk_next(struct walk *walk, uint64_t *ts_r, struct span *value_r)
     return 0;
 }
 
-/* What failed, for store_reader_take_error; and what the kernel gave of it is not used again. */
+/* Keeps the reason for store_reader_take_error, and closes the slots, whose cursors may be in any state. */
 static int read_failed(struct store_reader *reader, const struct run_list *list, const struct walk *walk, int status)
 {
     char path[RUN_PATH_BYTES];
@@ -221,13 +221,13 @@ static int read_failed(struct store_reader *reader, const struct run_list *list,
         return status;
     run_path(path, reader->store->dir, walk->at->entry.id);
     snprintf(reader->error.text, sizeof reader->error.text,
-             status == -EBADMSG ? "%s is damaged (%s): what it holds cannot be read; restore it from a backup"
-                                : "%s cannot be read: %s: what it holds is not served; look at the disk",
+             status == -EBADMSG ? "%s is damaged (%s): its messages cannot be read; restore it from a backup"
+                                : "%s cannot be read: %s: its messages are not served; look at the disk",
              path, strerror(-status));
     return status;
 }
 
-/* Runs `rows`, which reads through `walk`, under a guard. */
+/* Calls `rows`, which reads through `walk`, under a guard. */
 static int read_guarded(struct store_reader *reader, const struct run_list *list, const struct walk *walk,
                         int (*rows)(void *context), void *context)
 {
@@ -277,6 +277,7 @@ int store_reader_range(struct store_reader *reader, struct span user, const stru
 {
     struct walk walk;
     ASSERT(range->rows_max > 0);
+    ASSERT(user.bytes > 0);
     store_page_reset(page, user);
     *more_r = false;
     if (range->before == 0 || range->after >= range->before - 1)

@@ -1,13 +1,16 @@
 #include "storage/runs/throttle.h"
 
+#include "base/assert.h"
+
 #define SECOND_US UINT64_C(1000000)
-/* Runs below the cap at which merges wait for nothing. */
+/* With so many runs below the cap merges have no limit. */
 #define FREE_BELOW_CAP 2u
-/* How many times as fast merges go just before. */
+/* How many times as fast merges run just before that. */
 #define HURRY_MAX 4u
 
 uint64_t throttle_wait_us(struct throttle *throttle, uint64_t now_us, uint64_t rows, uint64_t rate)
 {
+    ASSERT(rate > 0);
     if (throttle->due_us + THROTTLE_AT_ONCE_US < now_us)
         throttle->due_us = now_us - THROTTLE_AT_ONCE_US;
     if (rate == THROTTLE_FREE)
@@ -30,6 +33,7 @@ uint64_t throttle_checkpoint_rate(uint64_t rows, uint64_t us)
 
 uint64_t throttle_merge_rate(uint64_t ingest, uint32_t levels, uint32_t run_count, uint32_t runs_max)
 {
+    ASSERT(runs_max > FREE_BELOW_CAP);
     uint32_t free_from = runs_max - FREE_BELOW_CAP;
     uint32_t hurry_from = runs_max * 2 / 3;
     uint64_t rate = ingest * levels * 6 / 5;

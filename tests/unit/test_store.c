@@ -101,7 +101,7 @@ Test(store, a_manifest_that_cannot_be_looked_at_is_not_made_anew)
     fixture_stop(&fixture);
     cr_assert(unlink(path) == 0 && symlink("manifest.mdb", path) == 0, "a link to itself");
     cr_assert_eq(store_open(&fixture.store, fixture.dir, &fixture.options, &error), -ELOOP);
-    cr_assert_not_null(strstr(error.text, "manifest.mdb: cannot be looked at"));
+    cr_assert_not_null(strstr(error.text, "manifest.mdb: cannot be accessed"));
     fixture.store = NULL;
     fixture_close(&fixture);
 }
