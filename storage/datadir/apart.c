@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+
 int apart_open(struct apart **apart_r)
 {
     void *memory = mmap(NULL, sizeof **apart_r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -25,11 +27,11 @@ void apart_close(struct apart **apart)
     *apart = NULL;
 }
 
-/* The asker may be gone before the child asks for the signal. */
-static _Noreturn void run_child(struct apart *apart, pid_t asker, int (*body)(struct apart *apart, void *context),
+/* The parent may end before the child asks for the signal. */
+static _Noreturn void run_child(struct apart *apart, pid_t parent, int (*body)(struct apart *apart, void *context),
                                 void *context)
 {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != asker)
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(1);
     int code = body(apart, context);
     apart->is_done = true;
@@ -38,15 +40,16 @@ static _Noreturn void run_child(struct apart *apart, pid_t asker, int (*body)(st
 
 int apart_run(struct apart *apart, int (*body)(struct apart *apart, void *context), void *context, int *code_r)
 {
+    ASSERT(body != NULL);
     int end;
-    pid_t asker = getpid();
+    pid_t parent = getpid();
     apart->is_done = false;
     fflush(stdout);
     pid_t child = fork();
     if (child < 0)
         return -errno;
     if (child == 0)
-        run_child(apart, asker, body, context);
+        run_child(apart, parent, body, context);
     while (waitpid(child, &end, 0) < 0)
         if (errno != EINTR)
             return -errno;
@@ -54,7 +57,7 @@ int apart_run(struct apart *apart, int (*body)(struct apart *apart, void *contex
         *code_r = WEXITSTATUS(end);
         return 0;
     }
-    /* A sanitizer exits where the kernel would send a signal. */
+    /* With a sanitizer the child exits where the kernel would send a signal. */
     snprintf(apart->text, sizeof apart->text, "reading it ended with %s",
              WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "an exit");
     return -EBADMSG;

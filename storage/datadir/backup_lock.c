@@ -39,7 +39,7 @@ int backup_lock_share(const char *dir)
     return status == 0 ? fd : status;
 }
 
-/* Those that share let go within a moment; one that does not is another backup. */
+/* The server's threads share the lock for moments; a lock that stays is another backup's. */
 int backup_lock_take(const char *dir)
 {
     const struct timespec step = {.tv_nsec = TAKE_STEP_MS * 1000000L};

@@ -1,13 +1,14 @@
 /*
- * backup_lock.h: how a backup keeps a running server from dropping what it copies: a lock on the file HOLD of the data
- * directory. The backup holds it alone; whoever in the server recycles a segment or unlinks a run shares it for that
- * moment, and puts it off while a backup holds. A backup that died holds nothing.
+ * backup_lock.h: the lock by which a backup keeps a running server from removing the files that it copies: an flock on
+ * the file HOLD of the data directory. A backup takes it alone. The server shares it while it allows a segment to be
+ * recycled or a run to be removed, and postpones that while a backup has the lock. The kernel frees the lock of a
+ * backup that ended.
  *
- * The server does not wait for ever: past its own limit of what it puts off (and when it starts) it says so by counting
- * up the number in the file, and then drops what it has to. A backup looks at the number before and after: if it has
- * changed, the copy is worth nothing.
+ * The server does not wait without a limit. When it has postponed too much, and at start, it overtakes the backup: it
+ * increments the number in the file, and then recycles and removes. A backup reads the number when it takes the lock
+ * and before it gives the lock back: if the number has changed, the copy is invalid.
  *
- * Blocks for a moment: on threads beside the shards. Any thread; each holds by a descriptor of its own.
+ * Any thread but a shard's, each with a descriptor of its own: the calls block for short times.
  */
 #ifndef CHITCHAT_STORAGE_DATADIR_BACKUP_LOCK_H
 #define CHITCHAT_STORAGE_DATADIR_BACKUP_LOCK_H
@@ -16,17 +17,18 @@
 
 #define BACKUP_LOCK_NAME "HOLD"
 
-/* For the server: a descriptor to be given to backup_lock_give when the drop is done; -EBUSY while a backup holds, or
- * -errno: then one may. `dir` is the data directory. */
+/* For the server: shares the lock of the data directory `dir`. Returns a descriptor for backup_lock_give; -EBUSY: a
+ * backup has the lock; or -errno: a backup may have it. */
 int backup_lock_share(const char *dir);
-/* For a backup: as backup_lock_share, but alone; waits some seconds for those that share it. -EBUSY: another backup
- * holds. */
+/* For a backup: takes the lock alone, and waits up to 10 s for those that share it. Returns a descriptor for
+ * backup_lock_give; -EBUSY: another backup has the lock; or -errno. */
 int backup_lock_take(const char *dir);
+/* Gives the lock back and closes `fd`; a negative `fd` is fine. */
 void backup_lock_give(int fd);
 
-/* How often the server did not wait. 0 if HOLD says nothing. */
+/* The number in HOLD: how often the server overtook a backup. 0 if the file has no number. `fd` is of take or share. */
 uint64_t backup_lock_overtaken(int fd);
-/* The server waits no longer: counts up, which is seen before any drop is. 0 or -errno. */
+/* For the server, before it removes anything that a backup may need: increments the number in HOLD. 0 or -errno. */
 int backup_lock_overtake(const char *dir);
 
 #endif

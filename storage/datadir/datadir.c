@@ -17,8 +17,8 @@
 struct datadir {
     /* Set by open, then only read. */
     char *path;
-    int fd;      /* of the directory, until open is done */
-    int lock_fd; /* holds the flock while the data set is open */
+    int fd;      /* of the directory, until the open is complete */
+    int lock_fd; /* has the flock; -1: a backup without LOCK */
     bool is_live;
     bool is_backup;
     struct datadir_meta meta;
@@ -33,11 +33,11 @@ static int __attribute__((format(printf, 3, 4))) refuse(struct datadir_error *er
     return code;
 }
 
-/* `errno` while `doing` something to the directory, as a refusal. */
+/* The refusal for `errno` of an action (`doing`) on the directory. */
 static int refuse_errno(struct datadir_error *error, const char *doing, const char *path)
 {
     int code = -errno;
-    const char *advice = "see what is wrong there, or choose another data directory";
+    const char *advice = "find out what is wrong there, or choose another data directory";
     if (code == -EACCES || code == -EPERM || code == -EROFS)
         advice = "let the server's user read and write it, or choose another data directory";
     if (code == -ENOSPC || code == -EDQUOT)
@@ -49,11 +49,11 @@ static int refuse_errno(struct datadir_error *error, const char *doing, const ch
     return refuse(error, code, "cannot %s %.200s (%s): %s", doing, path, strerror(-code), advice);
 }
 
-#define BACKUP_UNFINISHED "%.200s holds a backup that was not finished: remove it, and make another one"
+#define BACKUP_UNFINISHED "%.200s has a backup that was not finished: remove it, and make another one"
 
-/* -- looking, without touching -- */
+/* -- examination, without a change -- */
 
-/* META as it stands. 0 or a refusal. */
+/* Reads META or BACKUP. 0 or a refusal. */
 static int meta_load(struct datadir *dir, struct datadir_error *error)
 {
     char text[DATADIR_BACKUP_BYTES];
@@ -92,13 +92,12 @@ static int shards_check(const struct datadir *dir, uint32_t shards_wanted, struc
     char name[DATADIR_NAME_BYTES];
     for (uint32_t shard = 0; shard < dir->meta.shards; shard++)
         if (!datadir_has_shard(dir->fd, shard, name))
-            return refuse(error, -EBADMSG,
-                          "%.200s/%s is not there though META names %u shards: restore it from a backup", dir->path,
-                          name, dir->meta.shards);
+            return refuse(error, -EBADMSG, "%.200s/%s is missing, but META names %u shards: restore it from a backup",
+                          dir->path, name, dir->meta.shards);
     return 0;
 }
 
-/* Decides what the directory is. 0, *is_made_r and, if it is, its META; or a refusal. */
+/* Decides what the directory is. 0 and *is_made_r (it has META, which is read), or a refusal. */
 static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r, struct datadir_error *error)
 {
     struct datadir_survey survey;
@@ -117,7 +116,7 @@ static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r,
         return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
     if (survey.stranger[0] != '\0')
         return refuse(error, -EEXIST,
-                      "%.200s is not empty and no data directory of chitchat (it has %.64s): choose another one",
+                      "%.200s is neither empty nor a data directory of chitchat (it has %.64s): choose another one",
                       dir->path, survey.stranger);
     if (survey.has_shards && (!survey.has_new_meta || survey.has_content))
         return refuse(error, -EEXIST,
@@ -127,7 +126,7 @@ static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r,
     return 0;
 }
 
-/* -- opening -- */
+/* -- open -- */
 
 /* The descriptor, or -1 and errno. */
 static int dir_open(const char *path)
@@ -164,7 +163,7 @@ static int lock_take(struct datadir *dir, struct datadir_error *error)
         return refuse_errno(error, "write to", dir->path);
     if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK ? refuse_locked(dir, error) : refuse_errno(error, "lock", dir->path);
-    /* Only to be named in the refusal above: a failure harms nothing. */
+    /* Only for the refusal above: a failure does no harm. */
     char text[16];
     int bytes = snprintf(text, sizeof text, "%d\n", (int)getpid());
     ssize_t ignored = ftruncate(dir->lock_fd, 0) == 0 ? pwrite(dir->lock_fd, text, (size_t)bytes, 0) : -1;
@@ -172,7 +171,7 @@ static int lock_take(struct datadir *dir, struct datadir_error *error)
     return 0;
 }
 
-/* Looks, locks, and looks again: another server may have made it, or be making it, meanwhile. */
+/* Examines, locks, and examines again: another server may have made the directory before the lock was taken. */
 static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t shards_default,
                        struct datadir_error *error)
 {
@@ -225,7 +224,7 @@ close_dir:
     return result;
 }
 
-/* Shared, so that several may read; a server holds it alone. A backup that was copied here may have no lock. */
+/* Several readers share the lock; a server has it alone. A backup that was copied may have no LOCK. */
 static int lock_share(struct datadir *dir, bool may_be_live, struct datadir_error *error)
 {
     dir->lock_fd = openat(dir->fd, DATADIR_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -1,21 +1,21 @@
 /*
- * datadir.h: the directory that holds a data set, guarded against a second server and against a server that does not
- * fit.
+ * datadir.h: the data directory, which one server at a time may open, with the number of shards and the format that it
+ * was made for.
  *
- *     LOCK                    flock'ed while open; says the process that holds it
+ *     LOCK                    has an flock while the directory is open; the text is the server's process id
  *     META                    what never changes: format version, shards, epoch, both seeds, and a CRC; text
- *     HOLD                    see backup_lock.h
+ *     HOLD                    the backup lock (backup_lock.h)
  *     shard-0000/wal, runs    one for each shard
  *
- * META is written last, by rename, so a directory that has it is complete; a crash while making leaves META.new and
- * empty directories, from which the next start makes it anew. Shard directories with anything in them but without META
- * are never taken for new: that is refused. Whatever is refused is left as it was.
+ * META gets its name last, by a rename: so a directory with META is complete. A crash before that leaves META.new and
+ * empty directories, and the next start makes the directory again. Shard directories that have files are refused
+ * without META. What is refused is not changed.
  *
- * A backup is such a directory with BACKUP (META's text behind a line about the backup, written last) in place of META:
- * it can be read, but is not served.
+ * A backup is such a directory with BACKUP (one line about the backup, then META's text; written last) instead of META.
+ * It can be read, but not served.
  *
- * Everything here but the getters blocks: main's thread, before the shards start and after they end. The getters only
- * read: any thread.
+ * datadir_open, datadir_open_read and datadir_close block: main's thread, of the server before the shards start and
+ * after they end, or of a command. All other functions only read memory: any thread.
  */
 #ifndef CHITCHAT_STORAGE_DATADIR_DATADIR_H
 #define CHITCHAT_STORAGE_DATADIR_DATADIR_H
@@ -33,41 +33,42 @@
 
 struct datadir;
 
-/* Why not, in one sentence that says what to do. */
+/* Why a directory is refused: one sentence that says what to do. */
 struct datadir_error {
     char text[DATADIR_ERROR_BYTES];
 };
 
-/* Opens the data directory at `path`, or makes it if there is none or it is empty (its parent must be there).
- * `shards_wanted` 0: as stored, or `shards_default` for a new one. Both at most LIMIT_SHARDS. Borrows `path`; the
- * caller owns *dir_r. Returns 0, or -errno and *error_r:
- * -EBUSY in use by another server; -EPROTO another format version; -EINVAL another number of shards; -EEXIST not empty
- * and not of chitchat, or shards without META; -EBADMSG META or a shard directory is damaged or missing; else what the
- * system said. */
+/* Opens the data directory at `path`, or makes it if there is none or it is empty (its parent must exist).
+ * `shards_wanted` 0: as stored, or `shards_default` for a new one. Both are at most LIMIT_SHARDS (asserted). Copies
+ * `path`; the caller closes *dir_r. Returns 0, or -errno and *error_r: -EBUSY another server or a command uses it;
+ * -EPROTO another format version; -EINVAL another number of shards; -EEXIST not empty and not of chitchat, a backup, or
+ * shards without META; -EBADMSG META is damaged, or a shard directory is missing; else the system's error. */
 int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
                  struct datadir_error *error_r);
-/* Opens the data directory or backup at `path` to read it: nothing in it is changed. With `may_be_live` a server may
- * run on it (datadir_is_live says so); else no server can start while it is open. Returns as datadir_open does. */
+/* Opens the data directory or backup at `path` for reading, without a change to it. With `may_be_live` a server may run
+ * on it (datadir_is_live). Without, that is -EBUSY, and no server can start while the directory is open. Returns as
+ * datadir_open; -ENOENT: neither META nor BACKUP is there. */
 int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live, struct datadir_error *error_r);
-/* Lets go of the lock. Nulls *dir; NULL is fine. */
+/* Gives the lock back. Nulls *dir; NULL is fine. */
 void datadir_close(struct datadir **dir);
 
 uint32_t datadir_shards(const struct datadir *dir);
-/* 32 hexadecimal digits and a NUL; borrowed, stands while `dir` does. */
+/* 32 hexadecimal digits and a NUL, borrowed from `dir`. */
 const char *datadir_epoch(const struct datadir *dir);
 struct hash_key datadir_name_seed(const struct datadir *dir);
 struct hash_key datadir_key_seed(const struct datadir *dir);
-/* Of one opened to be read: whether a server runs on it, and whether it is a backup. */
+/* After datadir_open_read: whether a server ran on it then, and whether it is a backup. */
 bool datadir_is_live(const struct datadir *dir);
 bool datadir_is_backup(const struct datadir *dir);
+/* The path as it was opened, borrowed from `dir`. */
 const char *datadir_path(const struct datadir *dir);
 
-/* Write the path of a shard's directory into `out`. 0, or -ENAMETOOLONG. */
+/* Write the path of a directory of `shard` to `out` (room for `out_bytes`). 0 or -ENAMETOOLONG. */
 int datadir_wal_path(const struct datadir *dir, uint32_t shard, char *out, size_t out_bytes);
 int datadir_runs_path(const struct datadir *dir, uint32_t shard, char *out, size_t out_bytes);
 
-/* The shard that owns `user`: SipHash-1-3 under the name seed, its upper half scaled to the shards. Tables of
- * one shard's users must take other bits or another seed. */
+/* The shard that owns `user`: SipHash-1-3 under the name seed, its upper half scaled to the number of shards. A hash
+ * table of one shard's users must use the lower half or another seed. */
 uint32_t datadir_shard_of(const struct datadir *dir, struct span user);
 
 #endif

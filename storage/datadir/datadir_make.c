@@ -8,14 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "storage/datadir/backup_lock.h"
 #include "storage/file.h"
 #include "storage/offline/copy.h"
 
-/* -- surveying -- */
+/* -- survey -- */
 
-/* Calls `visit` for each entry of the directory `name` in `fd` but . and ..; 0, or -1 and errno. A false of `visit`
- * ends it with 0. */
+/* Calls `visit` for each entry of the directory `name` in `fd` except . and .., until `visit` returns false. 0, or -1
+ * and errno. */
 static int each_entry(int fd, const char *name, bool (*visit)(void *context, int dir_fd, const char *entry),
                       void *context)
 {
@@ -49,7 +50,7 @@ static bool note_entry(void *context, int dir_fd, const char *entry)
     return false;
 }
 
-/* What cannot be listed counts as content, so that it is not taken for new. */
+/* A directory that cannot be listed counts as content: the data directory is then not treated as new. */
 static bool note_part(void *context, int dir_fd, const char *entry)
 {
     bool *has_content = context;
@@ -110,9 +111,9 @@ bool datadir_has_shard(int fd, uint32_t shard, char name[DATADIR_NAME_BYTES])
     return true;
 }
 
-/* -- making -- */
+/* -- make -- */
 
-/* Takes the empty directories of an attempt that ended half way, which may have been of more shards. */
+/* Removes the empty directories of an incomplete attempt, which may have had more shards. */
 static bool remove_shard(void *context, int dir_fd, const char *entry)
 {
     (void)context;
@@ -153,7 +154,7 @@ static int make_shard(int fd, uint32_t shard)
     return sync_dir(fd, name);
 }
 
-/* Of a few hundred bytes, which are asked for once more and compared. */
+/* Reads the file, of a few hundred bytes, and compares it. */
 static int read_back(int file, const char *text, size_t bytes)
 {
     char found[DATADIR_BACKUP_BYTES + 1];
@@ -165,6 +166,7 @@ static int read_back(int file, const char *text, size_t bytes)
 
 int datadir_write_file(int fd, const char *name, const char *text, size_t bytes)
 {
+    ASSERT(bytes <= DATADIR_BACKUP_BYTES);
     int file = openat(fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return -errno;
@@ -221,10 +223,12 @@ int datadir_sync(int fd)
     return result == 0 ? datadir_sync_name(fd) : result;
 }
 
-/* The new META first: it marks the empty shard directories as those of an attempt. Its rename is the one commit point.
+/* META.new comes first: it marks the empty shard directories as an incomplete attempt. Its rename is the commit point.
  */
 int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
 {
+    ASSERT(shards >= 1);
+    ASSERT(shards <= LIMIT_SHARDS);
     int result = draw(shards, meta_r);
     if (result == 0)
         result = write_new_meta(fd, meta_r);
@@ -241,7 +245,7 @@ int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
 
 int datadir_sync_name(int fd)
 {
-    /* Where the directory above may not be read, the name was there before. */
+    /* If the parent may not be read, this process cannot have made the name. */
     int result = sync_dir(fd, "..");
     return result == -EACCES ? 0 : result;
 }

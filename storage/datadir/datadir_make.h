@@ -1,6 +1,6 @@
 /*
- * datadir_make.h: what stands in a data directory, and how an empty one becomes one (see datadir.h for the layout).
- * Blocks: main's thread, holding the lock for datadir_make.
+ * datadir_make.h: the names in a data directory, and how one is made (datadir.h has the layout). For datadir.c, backup
+ * and restore. Blocks; main's thread. datadir_make needs the lock on LOCK.
  */
 #ifndef CHITCHAT_STORAGE_DATADIR_DATADIR_MAKE_H
 #define CHITCHAT_STORAGE_DATADIR_DATADIR_MAKE_H
@@ -20,7 +20,7 @@
 /* Room for shard-NNNN/runs. */
 #define DATADIR_NAME_BYTES 32u
 
-/* Of an open one. */
+/* The META of an open directory, borrowed from `dir`. */
 const struct datadir_meta *datadir_meta(const struct datadir *dir);
 
 struct datadir_survey {
@@ -29,35 +29,35 @@ struct datadir_survey {
     bool has_backup;
     bool has_new_backup;
     bool has_shards;
-    bool has_content;  /* a shard directory holds more than an empty wal and an empty runs */
-    char stranger[64]; /* the name of something that is not of chitchat, cut; "": none */
+    bool has_content;  /* a shard directory has more than an empty wal and an empty runs, or cannot be listed */
+    char stranger[64]; /* a name that is not of chitchat, cut; "": none */
 };
 
-/* Looks at the directory `fd`. 0, or -1 and errno. */
+/* Lists the directory `fd`. 0, or -1 and errno. */
 int datadir_survey(int fd, struct datadir_survey *survey_r);
 
-/* Whether both directories of the shard are there; if not, `name` says which is missing. */
+/* Whether both directories of the shard exist; if not, `name` is the missing one. */
 bool datadir_has_shard(int fd, uint32_t shard, char name[DATADIR_NAME_BYTES]);
 
-/* Makes the empty directories of `shards` shards. Durable but for the names of the shards in `fd`. 0 or -errno. */
+/* Makes the directories of `shards` shards, if they do not exist. All is durable but the names in `fd`. 0 or -errno. */
 int datadir_make_shards(int fd, uint32_t shards);
 
-/* Makes the directory's own name durable. 0 or -errno. */
+/* Makes the name of the directory `fd` durable. 0 or -errno. */
 int datadir_sync_name(int fd);
 
-/* A new epoch. 0 or -errno. */
+/* Sets a new random epoch. 0 or -errno. */
 int datadir_draw_epoch(struct datadir_meta *meta);
 
-/* Writes a file of at most DATADIR_BACKUP_BYTES whole and durably, its name included, and reads it back. 0 or -errno
- * (-EIO: it does not hold what was written). */
+/* Writes the file `name` in the directory `fd` with `text` of at most DATADIR_BACKUP_BYTES (asserted), makes the file
+ * and its name durable, and reads it back. 0 or -errno (-EIO: it does not have what was written). */
 int datadir_write_file(int fd, const char *name, const char *text, size_t bytes);
 
-/* Makes a data set of `shards` shards with new seeds in `fd`, which was surveyed as empty or half made. Durable when it
- * returns 0; -errno otherwise: half made. */
+/* Makes a data directory of `shards` shards with new seeds and a new epoch in `fd`, which datadir_survey found empty or
+ * incomplete. 0, and all of it is durable; or -errno, and it is incomplete. */
 int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r);
 
-/* Puts the names in `fd`, and its own, on the disk: META may have got its name from a process that was killed before it
- * could. 0 or -errno. */
+/* Makes the names in `fd`, and its own name, durable: a process that renamed META may have been killed before it did
+ * so. 0 or -errno. */
 int datadir_sync(int fd);
 
 #endif

@@ -23,7 +23,7 @@ size_t datadir_meta_write(const struct datadir_meta *meta, char out[DATADIR_META
     return used + (size_t)bytes;
 }
 
-/* Takes `word` and a blank off the front of `text`. */
+/* Takes `word` off the front of `text`. */
 static bool take_word(struct span *text, const char *word)
 {
     size_t bytes = strlen(word);
@@ -34,7 +34,7 @@ static bool take_word(struct span *text, const char *word)
     return true;
 }
 
-/* A number to the end of its line: 1 to 9 digits. */
+/* Takes a number of 1 to 9 digits and the end of its line. */
 static bool take_number(struct span *text, uint32_t *value_r)
 {
     uint32_t value = 0;

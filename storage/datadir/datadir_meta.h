@@ -1,5 +1,5 @@
 /*
- * datadir_meta.h: the text of META. Pure; any thread.
+ * datadir_meta.h: the text of META and of BACKUP. Pure; any thread.
  *
  *     chitchat-data 1
  *     shards 2
@@ -26,16 +26,17 @@ struct datadir_meta {
     struct hash_key key_seed;
 };
 
-/* Writes the text; returns its bytes. */
+/* Writes the text of META to `out`. Returns its bytes. */
 size_t datadir_meta_write(const struct datadir_meta *meta, char out[DATADIR_META_BYTES]);
 
-/* The text of BACKUP: a line that says when it was made, then the text of META. Returns its bytes. */
 #define DATADIR_BACKUP_BYTES (DATADIR_META_BYTES + 64u)
+/* Writes the text of BACKUP to `out`: a line that says when the backup was made (`wall_us`), then the text of META.
+ * Returns its bytes. */
 size_t datadir_backup_write(const struct datadir_meta *meta, uint64_t wall_us, char out[DATADIR_BACKUP_BYTES]);
-/* Takes the first line off the text of BACKUP. False: it is none of this version. */
+/* Takes the first line off the text of BACKUP. False: the line is not of this version. */
 bool datadir_backup_skip(struct span *text);
 
-/* Reads it back. 0; -EPROTO another format, meta_r->format says which; -EBADMSG anything else. */
+/* Reads the text of META. 0; -EPROTO: another format, which is meta_r->format; -EBADMSG: any other text. */
 int datadir_meta_read(struct span text, struct datadir_meta *meta_r);
 
 #endif

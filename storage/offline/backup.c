@@ -30,12 +30,12 @@ static int refuse_difference(struct backup_error *error, const struct copy_diffe
         return backup_refuse(error, -EBADMSG,
                              "%s has %" PRIu64 " bytes instead of %" PRIu64
                              ": it was changed while it was copied, or is damaged: make the copy again, and if this "
-                             "comes again, look with `chitchat verify`",
+                             "repeats, run `chitchat verify`",
                              from, difference->bytes_found, difference->bytes_wanted);
     return backup_refuse(
         error, -EBADMSG,
-        "%s is not what was written to it: %" PRIu64 " bytes with the checksum %08" PRIx32 " were, %" PRIu64
-        " bytes with %08" PRIx32 " are read back: its disk does not keep what it is given: take another one",
+        "%s is not what was written to it: %" PRIu64 " bytes with the checksum %08" PRIx32 " were written, %" PRIu64
+        " bytes with %08" PRIx32 " were read back: its disk does not keep what is written: use another one",
         to, difference->bytes_wanted, difference->crc_wanted, difference->bytes_found, difference->crc_found);
 }
 
@@ -45,13 +45,12 @@ int backup_refuse_copy(struct backup_error *error, const struct copy_report *rep
     if (code == -EBADMSG && report != NULL)
         return refuse_difference(error, &report->difference, from, to);
     return backup_refuse(error, code, "%s cannot be written: %s%s", to, strerror(-code),
-                         code == -ENOSPC || code == -EDQUOT ? ": make room on that disk, or take another one" : "");
+                         code == -ENOSPC || code == -EDQUOT ? ": make room on that disk, or use another one" : "");
 }
 
 /* -- runs and manifests -- */
 
-/* Where the run cannot be linked it is opened and locked: so it stays whole when the server has no use for it any more.
- */
+/* A run that cannot be linked is opened and locked: so the file stays whole after the server has merged the run. */
 static int take_run(struct backup *backup, struct backup_shard *shard, uint32_t index)
 {
     char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
@@ -91,7 +90,7 @@ static int take_runs(struct backup *backup, struct backup_shard *shard)
     return status;
 }
 
-/* Each is let go when it was copied, so that the server can remove those that it merged away. */
+/* Each file is closed when it is copied, so that the server can remove those of merged runs. */
 static int copy_run(struct backup *backup, struct backup_shard *shard, uint32_t index)
 {
     char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
@@ -169,8 +168,8 @@ static int take_paths(struct backup *backup, const char *to)
     return 0;
 }
 
-/* Nothing that is copied may be dropped meanwhile. Where no server runs, none can start: no hold is needed, and the
- * directory may be one that cannot be written to. */
+/* Takes the backup lock, so that the server removes nothing that is copied. If no server runs, none can start, and the
+ * lock is not needed: the directory may be one that cannot be written to. */
 static int lock_source(struct backup *backup)
 {
     const char *dir = datadir_path(backup->from);
@@ -193,7 +192,7 @@ static int unlock_source(struct backup *backup, int status)
     if (!is_overtaken)
         return status;
     return backup_refuse(backup->error, -ESTALE,
-                         "the server was started again, or could not keep old segments of its log any longer, before "
+                         "the server was started again, or could not keep old segments of its WAL any longer, before "
                          "they were copied: remove what was made, and make the backup again, to a faster disk or when "
                          "less is sent");
 }
@@ -227,7 +226,7 @@ static void free_all(struct backup *backup)
     free(backup->shards);
 }
 
-/* BACKUP.new first, so that what is there without BACKUP is known; its rename is the one commit point. */
+/* BACKUP.new comes first: it marks the directory as an unfinished backup. Its rename is the commit point. */
 static int make_in(struct backup *backup, int fd, const char *to, uint64_t wall_us)
 {
     char text[DATADIR_BACKUP_BYTES];

@@ -1,28 +1,28 @@
 /*
- * backup.h: a consistent copy of a data directory, also while a server runs on it, and the way back.
+ * backup.h: makes a consistent copy of a data directory, also while a server runs on it, and restores it.
  *
- * While the server is held from recycling segments and unlinking runs (backup_lock.h): the oldest segment that is live
- * now is noted for each log; then every manifest is read and the runs that it names are linked, or opened where they
- * cannot be; then, of every log, all segments from the noted one to the newest are copied, each up to its last whole
- * batch. Then the server goes on as it likes; the runs that are open are copied, and the manifests written anew. Such a
- * run is locked (copy.h) from before the hold is given back until it was copied, so that it stays whole (run_remove.h
- * says why that is enough); the log needs no locks, as it is copied while the server is held.
+ * While the backup has the backup lock (backup_lock.h), the server recycles no segment and removes no run. The backup
+ * notes the oldest live segment of each WAL. Then it reads every manifest, and links the runs that it names, or opens
+ * and locks those that cannot be linked (copy.h). Then it copies the segments of every WAL, from the noted one to the
+ * newest, each up to its last whole batch. Then it gives the lock back, copies the runs that it opened, and writes the
+ * manifests. The flock on an opened run keeps the file whole until it is copied (run_remove.h says why that is enough).
+ * The WAL needs no such locks, because it is copied under the backup lock.
  *
- * Nothing counts as copied that was not looked at. Each copied file is read back from the disk and compared with what
- * was read for it, in length and CRC32C; a copied run has the length that its manifest records, and its rows are gone
- * over, as verify does, against the checksum recorded with them; of a log only what the CRCs of its batches cover is
- * copied; a manifest is opened again and compared. Then BACKUP or META is written. Linked runs are the server's own
- * files, which no copying can harm: only their lengths are looked at, as their rows would be all of the store. Whether
- * the disk still has what was once written there, verify says, of a backup as of a data directory.
+ * Everything that is copied is checked. Each copied file is read back from the disk and compared in length and CRC32C
+ * with what was read from its source. A copied run must have the length in its manifest, and its rows are checked
+ * against their checksum as verify does. Of a WAL only what the CRCs of its batches cover is copied. A manifest is
+ * opened again and compared. After that BACKUP or META is written. A linked run is the server's own file: only its
+ * length is checked, because all runs together may be the whole store. verify checks all files, of a backup as of a
+ * data directory.
  *
- * So each log has all that its manifest lacks, and all that any other manifest lacks of the other timeline: for a
- * segment goes only when both copies of its records are in runs whose manifests were committed before. A batch may be
- * read while it is written: what follows the last whole batch is not copied. The copied log ends with a segment of a
- * header alone that names the others and their lengths, as recovery leaves it: so in a backup nothing is torn, and
- * whatever is not as it was written is damage.
+ * So each copied WAL has all that its manifest lacks, and all that any other shard's manifest lacks of the other
+ * timeline: a segment is released only when both rows of each of its records are in runs whose manifests are committed.
+ * A batch may be read while it is written: bytes behind the last whole batch are not copied. The copied WAL ends with a
+ * segment that has only a header, which names the other segments and their lengths, as recovery leaves it. So nothing
+ * in a backup is torn, and every difference from what was written is damage.
  *
- * The held time is that of copying the logs (some times the memtable). Runs that the server merges away meanwhile or
- * later stay on the disk until the backup has copied them: at most the size of the store when it began.
+ * The lock is taken for the time that it takes to copy the WALs (a few times the size of the memtables). Runs that the
+ * server merges stay on the disk until the backup has copied them: at most the size of the store when the backup began.
  *
  * Blocks; main's thread of a command.
  */
@@ -38,17 +38,18 @@ struct backup_error {
 
 struct backup_report {
     struct copy_report files;
-    uint64_t runs;
-    uint64_t segments;
+    uint64_t runs;     /* linked or copied */
+    uint64_t segments; /* copied */
 };
 
-/* Copies `from`, opened to be read, to the directory `to`, which is made or must be empty. 0, or -errno with *error_r
- * told; `to` then holds what BACKUP.new marks as unfinished. */
+/* Copies `from`, which datadir_open_read has opened, to the directory `to`, which is made or must be empty. `wall_us`
+ * is the time for the text of BACKUP. 0; or -errno with the reason in *error_r: then BACKUP.new marks what is in `to`
+ * as unfinished. Borrows all. */
 int backup_make(const struct datadir *from, const char *to, uint64_t wall_us, struct backup_report *report_r,
                 struct backup_error *error_r);
 
-/* Makes the data directory `to`, which is made or must be empty, of the backup `from`, under a new epoch. 0, or -errno
- * with *error_r told; `to` then has no META, and is refused by a server. */
+/* Makes a data directory with a new epoch from the backup `from`, in `to`, which is made or must be empty. 0; or -errno
+ * with the reason in *error_r: then `to` has no META, and a server refuses it. Borrows all. */
 int backup_restore(const struct datadir *from, const char *to, struct backup_report *report_r,
                    struct backup_error *error_r);
 

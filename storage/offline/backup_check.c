@@ -1,4 +1,4 @@
-/* backup_check.c: what was copied, looked at before it counts as a copy (backup.h). */
+/* backup_check.c: checks what was copied, before the backup or restore is complete (backup.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -53,7 +53,7 @@ static int look_at_runs(struct apart *apart, void *context)
 }
 
 #define RUN_COPY_ADVICE                                                                                                \
-    "it was copied as it stands, so the file that it was copied from is damaged: `chitchat verify` looks at all"
+    "it was copied unchanged, so the file that it was copied from is damaged: `chitchat verify` checks all files"
 
 int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char *dir,
                       const struct manifest_state *state, const struct backup_run *runs, struct backup_error *error)
@@ -67,7 +67,7 @@ int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char 
     if (status == -EBADMSG)
         backup_refuse(error, status, "%s: %.1000s: " RUN_COPY_ADVICE, apart->path, apart->text);
     else if (status != 0)
-        backup_refuse(error, status, "no process can be made to look at %s: %s", dir, strerror(-status));
+        backup_refuse(error, status, "no process can be made to check %s: %s", dir, strerror(-status));
     else if (code != 0)
         status = backup_refuse(error, -EBADMSG, "%.2000s (" RUN_COPY_ADVICE ")", apart->text);
     apart_close(&apart);
@@ -100,7 +100,7 @@ static bool is_same(const struct manifest_state *a, const struct manifest_state 
 int backup_refuse_manifest(struct backup_error *error, const char *path)
 {
     return backup_refuse(error, -EBADMSG,
-                         "%s does not say what was written to it: its disk does not keep what it is given: take "
+                         "%s does not say what was written to it: its disk does not keep what is written: use "
                          "another one",
                          path);
 }

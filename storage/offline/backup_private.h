@@ -1,5 +1,6 @@
 /*
- * backup_private.h: what backup.c (order, runs), backup_wal.c and backup_restore.c share. Nobody else includes it.
+ * backup_private.h: what backup.c (order, runs), backup_wal.c, backup_check.c and backup_restore.c share. No other file
+ * includes it. main's thread of a command.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_BACKUP_PRIVATE_H
 #define CHITCHAT_STORAGE_OFFLINE_BACKUP_PRIVATE_H
@@ -10,8 +11,8 @@
 #include "storage/wal/wal_survey.h"
 
 struct backup_run {
-    int fd;         /* open to be copied, locked; -1: not, or not any more */
-    bool is_copied; /* not linked */
+    int fd;         /* open and locked until it is copied; else -1 */
+    bool is_copied; /* and not linked */
 };
 
 struct backup_shard {
@@ -21,10 +22,10 @@ struct backup_shard {
     char to_wal[RUN_PATH_BYTES];
     char to_runs[RUN_PATH_BYTES];
 
-    uint64_t generation_low;     /* of the oldest segment that was live when the server was held */
+    uint64_t generation_low;     /* of the oldest segment that was live when the backup lock was taken */
     struct manifest_state state; /* owned */
-    struct backup_run *runs;     /* one for each entry */
-    uint32_t run_count;
+    struct backup_run *runs;     /* one for each entry; owned */
+    uint32_t run_count;          /* of `runs`: those that take_run has linked or opened */
 };
 
 struct backup {
@@ -32,29 +33,32 @@ struct backup {
     struct backup_shard *shards;
     uint32_t shard_count;
     int lock_fd;
-    uint64_t overtaken; /* what HOLD said when it was taken */
+    uint64_t overtaken; /* the number in HOLD when the lock was taken */
     struct backup_report *report;
     struct backup_error *error;
 };
 
+/* Writes the text to *error. Returns `code`. */
 int backup_refuse(struct backup_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* `from` may be NULL where nothing was read; report->difference tells of a -EBADMSG. */
+/* The refusal for a copy or write that failed with `code`; for -EBADMSG from report->difference. `from` and `report`
+ * may be NULL for a write that has no source. Returns `code`. */
 int backup_refuse_copy(struct backup_error *error, const struct copy_report *report, int code, const char *from,
                        const char *to);
-/* Makes the directory, or finds it empty; opens it. */
+/* Makes the directory, or checks that it is empty, and opens it: the caller closes *fd_r. 0, or -errno and *error. */
 int backup_make_target(const char *to, int *fd_r, struct backup_error *error);
 
-/* Looks at the rows of those runs in `dir` that were copied there, of `datadir`'s shard, as verify does: against their
- * checksums and their entries. 0, or -errno told. */
+/* Checks the rows of the runs in `dir` that were copied, of a shard of `datadir`, as verify does. 0, or -errno and
+ * *error. */
 int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char *dir,
                       const struct manifest_state *state, const struct backup_run *runs, struct backup_error *error);
-/* Looks whether the manifest in `dir` says what `state` says, on the disk. 0, or -errno told. */
+/* Reads the manifest in `dir` back from the disk and compares it with `state`. 0, or -errno and *error. */
 int backup_check_manifest(const char *dir, const struct manifest_state *state, struct backup_error *error);
+/* The refusal for a manifest that differs from what was written. Returns -EBADMSG. */
 int backup_refuse_manifest(struct backup_error *error, const char *path);
 
-/* Before any manifest is read: which segment is the oldest that is live. 0, or -errno told. */
+/* Sets generation_low, before any manifest is read. 0, or -errno and the error. */
 int backup_note_wal(struct backup *backup, struct backup_shard *shard);
-/* After all manifests were read: copies the log. 0, or -errno told. */
+/* Copies the WAL, after all manifests were read. 0, or -errno and the error. */
 int backup_copy_wal(struct backup *backup, struct backup_shard *shard);
 
 #endif

@@ -1,4 +1,4 @@
-/* backup_restore.c: the way back from a backup (backup.h). */
+/* backup_restore.c: makes a data directory from a backup (backup.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -76,7 +76,7 @@ static int place_runs(struct restore *restore, uint32_t shard, const char *from_
     return status;
 }
 
-/* Segments are recycled by the server: never linked. */
+/* The server recycles segments, so they are copied and never linked. */
 static int place_wal(struct restore *restore, const char *from_dir, const char *to_dir)
 {
     uint32_t *files;
@@ -118,7 +118,7 @@ static int place_shard(struct restore *restore, uint32_t shard)
     return status == 0 ? sync_placed(restore, to) : status;
 }
 
-/* META comes last, by rename: without it no server starts on what is half there. */
+/* META comes last, by a rename: without it no server starts on an incomplete directory. */
 static int place_all(struct restore *restore, int fd)
 {
     struct datadir_meta meta = *datadir_meta(restore->from);

@@ -1,4 +1,4 @@
-/* backup_wal.c: a log that is being written, copied up to its last whole batch. */
+/* backup_wal.c: copies a WAL, which a server may write meanwhile, up to its last whole batch. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 
 #include "storage/offline/backup_private.h"
 
-/* What is read while it is written looks damaged; a moment later it does not. */
+/* A segment that is read while it is written may look damaged; a later read does not. */
 #define TRIES 50
 #define TRY_AGAIN_MS 20
 
@@ -19,19 +19,27 @@ static void wait_a_moment(void)
     nanosleep(&moment, NULL);
 }
 
-int backup_note_wal(struct backup *backup, struct backup_shard *shard)
+/* Surveys the WAL, again while it looks damaged: only its headers, or all of it with the applied position of its runs.
+ * 0, or -errno and the error; wal_survey_fini in both cases. */
+static int survey_wal(struct backup *backup, const struct backup_shard *shard, const struct store_position *applied,
+                      struct wal_survey *survey)
 {
-    struct wal_survey survey;
     int status = -EBADMSG;
     for (int i = 0; i < TRIES && status != 0; i++) {
         if (i > 0) {
-            wal_survey_fini(&survey);
+            wal_survey_fini(survey);
             wait_a_moment();
         }
-        status = wal_survey_headers(&survey, shard->from_wal, shard->index);
+        status = applied == NULL ? wal_survey_headers(survey, shard->from_wal, shard->index)
+                                 : wal_survey_read(survey, shard->from_wal, shard->index, *applied);
     }
-    if (status != 0)
-        backup_refuse(backup->error, status, "%s", survey.error);
+    return status == 0 ? 0 : backup_refuse(backup->error, status, "%s", survey->error);
+}
+
+int backup_note_wal(struct backup *backup, struct backup_shard *shard)
+{
+    struct wal_survey survey;
+    int status = survey_wal(backup, shard, NULL, &survey);
     const struct wal_header *newest = &survey.newest;
     shard->generation_low = newest->sealed_count > 0 ? newest->sealed[0].generation : newest->generation;
     wal_survey_fini(&survey);
@@ -53,7 +61,7 @@ static int read_whole(const char *path, struct segment_copy *copy, uint64_t byte
     int status = 0;
     for (copy->bytes = 0; copy->bytes < bytes && status == 0;) {
         ssize_t got = pread(fd, copy->data + copy->bytes, bytes - copy->bytes, (off_t)copy->bytes);
-        /* No segment becomes shorter while it is kept. */
+        /* Under the backup lock no segment becomes shorter. */
         status = got < 0 ? -errno : got == 0 ? -ENODATA : 0;
         copy->bytes += got > 0 ? (uint64_t)got : 0;
     }
@@ -61,14 +69,14 @@ static int read_whole(const char *path, struct segment_copy *copy, uint64_t byte
     return status;
 }
 
-static int pass_over(void *context, const struct record_fields *fields)
+static int ignore_record(void *context, const struct record_fields *fields)
 {
     (void)context;
     (void)fields;
     return 0;
 }
 
-/* Reads the segment until it is whole up to where nothing more of it follows. */
+/* Reads the segment, again if need be, until wal_survey_scan_map finds no damage in it. */
 static int read_segment(struct backup *backup, struct wal_survey *survey, struct wal_file *file, const char *path,
                         struct segment_copy *copy)
 {
@@ -77,7 +85,7 @@ static int read_segment(struct backup *backup, struct wal_survey *survey, struct
     int status = 0;
     copy->data = malloc(file->bytes + 1);
     if (copy->data == NULL)
-        return backup_refuse(backup->error, -ENOMEM, "no memory for a segment of the log");
+        return backup_refuse(backup->error, -ENOMEM, "no memory for a segment of the WAL");
     for (int i = 0; i < TRIES; i++) {
         if (i > 0)
             wait_a_moment();
@@ -85,7 +93,7 @@ static int read_segment(struct backup *backup, struct wal_survey *survey, struct
         status = read_whole(path, copy, file->bytes);
         if (status != 0)
             return backup_refuse(backup->error, status, "%s cannot be read: %s", path, strerror(-status));
-        status = wal_survey_scan_map(survey, &read, copy->data, copy->bytes, pass_over, NULL, &scan);
+        status = wal_survey_scan_map(survey, &read, copy->data, copy->bytes, ignore_record, NULL, &scan);
         if (status == 0)
             break;
     }
@@ -113,9 +121,9 @@ static int copy_segment(struct backup *backup, struct backup_shard *shard, struc
     return status;
 }
 
-/* -- the end of the log -- */
+/* -- the end of the WAL -- */
 
-/* A segment of a header alone: where each copied one ends is written once and for all. */
+/* Writes a segment that has only a header, with the end of each copied segment. */
 static int write_end(struct backup *backup, struct backup_shard *shard, const struct wal_survey *survey,
                      struct wal_header *header)
 {
@@ -137,7 +145,7 @@ static int write_end(struct backup *backup, struct backup_shard *shard, const st
     return status == 0 ? 0 : backup_refuse_copy(backup->error, &backup->report->files, status, NULL, to);
 }
 
-/* Of the newest segment and older ones; what begins from now on is left out, so that no earlier one is missing. */
+/* Segments from generation_low to the newest one of the survey. Later ones are left out. */
 static bool is_wanted(const struct backup_shard *shard, const struct wal_survey *survey, const struct wal_file *file)
 {
     return file->has_header && file->generation >= shard->generation_low
@@ -169,18 +177,9 @@ static int copy_segments(struct backup *backup, struct backup_shard *shard, stru
 int backup_copy_wal(struct backup *backup, struct backup_shard *shard)
 {
     struct wal_survey survey;
-    int status = -EBADMSG;
-    for (int i = 0; i < TRIES && status != 0; i++) {
-        if (i > 0) {
-            wal_survey_fini(&survey);
-            wait_a_moment();
-        }
-        status = wal_survey_read(&survey, shard->from_wal, shard->index, shard->state.marks.applied);
-    }
+    int status = survey_wal(backup, shard, &shard->state.marks.applied, &survey);
     if (status == 0)
         status = copy_segments(backup, shard, &survey);
-    else
-        backup_refuse(backup->error, status, "%s", survey.error);
     wal_survey_fini(&survey);
     return status;
 }

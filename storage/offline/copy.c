@@ -14,7 +14,7 @@
 
 #define PIECE_BYTES (1u << 20)
 
-/* The length and the CRC32C of what is in a file, or of what was put there. */
+/* The length and the CRC32C of what is in a file, or of what was written to it. */
 struct content {
     uint64_t bytes;
     uint32_t crc;
@@ -59,7 +59,7 @@ int copy_link(const char *from, uint64_t bytes, const char *to, struct copy_repo
     return status;
 }
 
-/* What of `fd` goes into `content`, piece by piece, and to `to` unless that is -1; up to its end. */
+/* Reads `fd` to its end, piece by piece, into `content`, and writes it to `to` unless that is -1. */
 static int read_pieces(int fd, int to, struct content *content)
 {
     char *piece = malloc(PIECE_BYTES);
@@ -92,7 +92,7 @@ int copy_flush_and_drop_cache(int fd)
 {
     if (fsync(fd) != 0)
         return -errno;
-    /* Advice: a file system in memory has nothing to take it out to. */
+    /* Only advice: it fails harmlessly, and a file system in memory ignores it. */
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     return 0;
 }
@@ -107,7 +107,7 @@ static int compare(int fd, const struct content *wanted, struct copy_report *rep
     return -EBADMSG;
 }
 
-/* Gives a new file its durability and looks whether it has what it was given, or takes it away again. */
+/* Makes a new file durable and compares it with what was written; after an error removes it. */
 static int end_file(int fd, const char *to, int status, const struct content *given, struct copy_report *report)
 {
     if (status == 0)
@@ -123,7 +123,7 @@ static int end_file(int fd, const char *to, int status, const struct content *gi
     return status;
 }
 
-/* The file may have been cut since it was opened: what counts is where reading it came to its end. */
+/* The file may have been cut since it was opened, so the length that was read is compared too. */
 int copy_fd(int fd, uint64_t bytes, const char *to, struct copy_report *report)
 {
     struct content content;

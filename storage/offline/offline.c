@@ -27,7 +27,7 @@ static void open_runs(struct offline *offline, struct offline_shard *shard, cons
     }
 }
 
-/* No manifest and no runs, for sure: runs without a manifest mean that it is lost. */
+/* Whether there is certainly no manifest and no run: runs without a manifest mean that it is lost. */
 static bool is_new(const struct offline_shard *shard, const char *manifest_path)
 {
     char pattern[RUN_PATH_BYTES];
@@ -51,7 +51,7 @@ static int open_store(struct offline *offline, struct offline_shard *shard, stru
     if (bytes < 0 || (size_t)bytes >= sizeof path)
         return -ENAMETOOLONG;
     if (is_new(shard, path))
-        return 0; /* a first start that was cut off: the next one makes it */
+        return 0; /* the first start was interrupted: the next one makes the manifest */
     int status = manifest_read(path, false, &state, &error);
     if (status != 0) {
         problems_add(offline->problems, "%s", error.text);
@@ -65,7 +65,7 @@ static int open_store(struct offline *offline, struct offline_shard *shard, stru
     return shard->runs == NULL ? -ENOMEM : 0;
 }
 
-/* -- logs -- */
+/* -- the WAL -- */
 
 void offline_entry_view(const struct wal_entry *entry, struct span *user_r, struct message *message_r)
 {
@@ -97,7 +97,7 @@ struct wal_context {
     uint32_t file;
 };
 
-/* One record makes both timelines. */
+/* One record has a row in two timelines, or in one to oneself. */
 static int take_record(void *context, const struct record_fields *fields)
 {
     struct wal_context *wal = context;
@@ -106,7 +106,7 @@ static int take_record(void *context, const struct record_fields *fields)
     if (datadir_shard_of(offline->datadir, fields->to) != wal->home_index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX) {
         problems_add(offline->problems,
-                     "%s/segment-%06u.wal holds a record that does not belong there: " WAL_SURVEY_ADVICE,
+                     "%s/segment-%06u.wal has a record that does not belong there: " WAL_SURVEY_ADVICE,
                      wal->home->survey.dir, wal->file);
         return 0;
     }

@@ -1,5 +1,5 @@
 /*
- * offline_private.h: what offline.c (open) and offline_rows.c (read) share. Nobody else includes it.
+ * offline_private.h: what offline.c (open) and offline_rows.c (read) share. No other file includes it.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_OFFLINE_PRIVATE_H
 #define CHITCHAT_STORAGE_OFFLINE_OFFLINE_PRIVATE_H
@@ -9,10 +9,10 @@
 #include "storage/wal/segment.h"
 #include "storage/wal/wal_survey.h"
 
-/* A record in a mapped log, as the copy of one of its two users. */
+/* A record in a mapped segment, as the row of one of its two users. */
 struct wal_entry {
     const uint8_t *record;
-    uint64_t role;
+    uint64_t role; /* enum role */
 };
 
 struct offline_shard {
@@ -35,7 +35,7 @@ struct offline {
     struct offline_shard shards[];
 };
 
-/* The user whose copy it is, and the copy. */
+/* The user of the row, and the row. Both borrow the segment. */
 void offline_entry_view(const struct wal_entry *entry, struct span *user_r, struct message *message_r);
 
 #endif

@@ -1,4 +1,4 @@
-/* offline_rows.c: the runs of a shard and its log, merged by user and ts. */
+/* offline_rows.c: the rows of a shard's runs and of the WAL, merged by user and ts. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include "storage/offline/offline_private.h"
 #include "storage/runs/run_walk.h"
 
-/* A run, or the log (no run): its next entry. */
+/* A run, or the WAL (run NULL), with its next entry. */
 struct input {
     struct run *run;
     struct run_walk walk;
@@ -21,9 +21,9 @@ struct input {
 struct offline_rows {
     struct offline *offline;
     struct offline_shard *shard;
-    struct span only; /* of this user, if it has bytes */
+    struct span only; /* if it has bytes: only this user */
     char only_name[LIMIT_USER_BYTES];
-    struct input *last; /* whose entry was given last: it steps first */
+    struct input *last; /* whose entry was given last: the next call steps it */
     uint32_t count;
     struct input inputs[];
 };
@@ -35,7 +35,7 @@ static void report_run(const struct offline_rows *rows, const struct run *run, c
     problems_add(rows->offline->problems, "%s: %s: restore the data directory from a backup", path, what);
 }
 
-/* What the walk has come to, after `result`. */
+/* Takes the current row of the walk, whose last call gave `result`, into the input. */
 static int run_take(struct offline_rows *rows, struct input *input, int result)
 {
     const struct run_walk *walk = &input->walk;
@@ -77,14 +77,14 @@ static int step(struct offline_rows *rows, struct input *input)
 
 static int open_run(struct offline_rows *rows, struct input *input, struct run *run)
 {
-    /* Behind the key index, or at the first row of the one user. */
+    /* Starts behind the key index, or at the first row of the one user. */
     uint8_t first[ROW_KEY_BYTES_MAX] = {ROW_KEY_INDEX_PREFIX + 1};
     uint32_t bytes = rows->only.bytes > 0 ? row_key(rows->only, 0, first) : 1;
     input->run = run;
     return run_take(rows, input, run_walk_open(&input->walk, run, (struct span){(const char *)first, bytes}));
 }
 
-/* The first entry of the user, or of all. */
+/* Starts at the first entry of the user, or of all. */
 static int open_wal(struct offline_rows *rows, struct input *input)
 {
     const struct wal_entry *entries = rows->shard->entries;
@@ -152,7 +152,7 @@ static bool is_same(const struct message *a, const struct message *b)
            && span_equal(a->text, b->text);
 }
 
-/* Steps `input` over all that stands at the place of `last`; within the log too. */
+/* Steps `input` over all entries of the user and ts of `last`, of which the WAL may have several. */
 static int step_over(struct offline_rows *rows, struct input *input, const struct input *last)
 {
     int status = 0;
@@ -165,7 +165,7 @@ static int step_over(struct offline_rows *rows, struct input *input, const struc
     return status;
 }
 
-/* What was given last is borrowed from its input, so the others step over it first. */
+/* The entry that was given last is borrowed from its input, so the other inputs step over it first. */
 static int step_over_last(struct offline_rows *rows)
 {
     int status = 0;

@@ -8,8 +8,8 @@
 
 #define REPORTED_MAX 20u
 
-/* Both passes go over the same file: `index` over the key index, `rows` over the timelines, side by side, as both are
- * ordered by user and ts. */
+/* Two cursors read the same file side by side: `index` the key index, the cursor of check_all all rows. Both are in
+ * order of user and ts. */
 struct pass {
     struct run *run;
     struct run_check *check;
@@ -23,7 +23,7 @@ struct pass {
     uint32_t reported;
     uint8_t last_key[ROW_KEY_BYTES_MAX];
     size_t last_key_bytes;
-    struct span filtered_user; /* looked up in the filter last */
+    struct span filtered_user; /* the last user that was looked up in the filter */
     char user[LIMIT_USER_BYTES];
 };
 
@@ -55,13 +55,13 @@ static void check_user(struct pass *pass, struct span user, uint64_t ts)
     memcpy(pass->user, user.data, user.bytes);
     pass->filtered_user = (struct span){pass->user, user.bytes};
     if (!filter_may_contain(&pass->run->filter, filter_hash(user)))
-        REPORT(pass, "%s: its filter does not know %.*s, whose row %" PRIu64 " it holds", check->path, (int)user.bytes,
+        REPORT(pass, "%s: its filter does not have %.*s, who has a row at ts %" PRIu64, check->path, (int)user.bytes,
                user.data, ts);
     if (datadir_shard_of(check->datadir, user) != check->shard)
         REPORT(pass, "%s: %.*s does not belong to shard %u", check->path, (int)user.bytes, user.data, check->shard);
 }
 
-/* The next row of the key index, if there is one. */
+/* Moves to the next row of the key index, if there is one. */
 static void index_step(struct pass *pass, MDB_cursor_op op)
 {
     int result = mdb_cursor_get(pass->index, &pass->index_key, &pass->index_value, op);
@@ -72,14 +72,15 @@ static void index_step(struct pass *pass, MDB_cursor_op op)
         run_read_ahead(&pass->index_ahead, pass->index_key.mv_data);
 }
 
-/* Index rows below the row of (user, ts) stand for no row. */
+/* Moves to the row `wanted` of the key index, and reports the rows below it, which have no timeline row. True: it
+ * exists. */
 static bool index_catch_up(struct pass *pass, struct span wanted)
 {
     while (!pass->index_is_over) {
         int order = span_compare(span_of_val(pass->index_key), wanted);
         if (order >= 0)
             return order == 0;
-        REPORT(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
+        REPORT(pass, "%s: its key index has a row without a keyed send", pass->check->path);
         index_step(pass, MDB_NEXT);
     }
     return false;
@@ -139,7 +140,7 @@ static void check_entry(struct pass *pass)
     const struct run_entry *named = &pass->run->entry, *seen = &pass->seen;
     if (seen->rows != named->rows || seen->ts_min != named->ts_min || seen->ts_max != named->ts_max)
         REPORT(pass,
-               "%s: it holds %" PRIu64 " rows from ts %" PRIu64 " to %" PRIu64 ", the manifest says %" PRIu64
+               "%s: it has %" PRIu64 " rows from ts %" PRIu64 " to %" PRIu64 ", the manifest says %" PRIu64
                " from %" PRIu64 " to %" PRIu64,
                pass->check->path, seen->rows, seen->ts_min, seen->ts_max, named->rows, named->ts_min, named->ts_max);
 }
@@ -161,7 +162,7 @@ static void check_all(struct pass *pass, MDB_cursor *cursor)
     if (result != MDB_NOTFOUND)
         REPORT(pass, "%s: it cannot be read: %s: " RUN_ADVICE, pass->check->path, mdb_strerror(result));
     if (!pass->index_is_over)
-        REPORT(pass, "%s: its key index holds a row for which there is no keyed send", pass->check->path);
+        REPORT(pass, "%s: its key index has a row without a keyed send", pass->check->path);
     check_crc(pass, cursor);
     check_entry(pass);
 }

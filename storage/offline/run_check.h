@@ -1,7 +1,7 @@
 /*
- * run_check.h: one run looked at whole: its order, its rows, its key index, its filter, its checksum, and what the
- * manifest says of it. Reads only. LMDB trusts its pages: damaged ones can end the process, so a caller who is to
- * survive that calls from a process that may end. One thread.
+ * run_check.h: checks a whole run: the order of its keys, its rows, its key index, its filter, its checksum, and its
+ * entry in the manifest. Only reads. LMDB trusts its pages, so damaged ones can end the process: a caller that must
+ * survive this calls run_check in a child process (apart.h). One thread; blocks.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_RUN_CHECK_H
 #define CHITCHAT_STORAGE_OFFLINE_RUN_CHECK_H
@@ -13,14 +13,14 @@
 #define RUN_ADVICE "restore the data directory from a backup"
 
 struct run_check {
-    const struct datadir *datadir; /* whose shard of users and key seed it is */
+    const struct datadir *datadir; /* for the shard of a user and the key seed */
     uint32_t shard;
-    const char *path; /* of the run, for what is told */
+    const char *path; /* of the run, for the reports */
     struct problems *problems;
-    uint64_t keyed_r; /* rows of the key index */
+    uint64_t keyed_r; /* run_check adds the rows of the key index */
 };
 
-/* Tells at most a few problems of each kind. */
+/* Checks `run` and reports at most 20 problems of it. Borrows all. */
 void run_check(struct run *run, struct run_check *check);
 
 #endif

@@ -266,7 +266,7 @@ Test(datadir, a_missing_shard_directory_is_refused_by_name)
 {
     make_two();
     cr_assert_eq(rmdir(in_data("shard-0001/runs")), 0);
-    assert_refused(-EBADMSG, 0, "shard-0001/runs is not there");
+    assert_refused(-EBADMSG, 0, "shard-0001/runs is missing");
     cr_assert_not(is_there("shard-0001/runs"));
 }
 
