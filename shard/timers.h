@@ -24,7 +24,7 @@ struct timer {
 struct timers {
     uint64_t slot_now; /* the first slot that timers_advance has not emptied; numbers count from time 0 */
     uint32_t count;    /* timers that are set */
-    struct list due;   /* timers of the slot before it that timers_advance has not looked at */
+    struct list due;   /* timers of the slot before it that timers_advance has not handled */
     struct list slots[TIMERS_SLOTS];
 };
 

@@ -19,7 +19,7 @@ enum fault {
     FAULT_LOSE_FROZEN,            /* reads do not look into the frozen generation */
     FAULT_SKIP_LAST_RECORD,       /* recovery forgets the last record of a batch */
     FAULT_REPLAY_SEAM,            /* a replay goes live after its first page */
-    FAULT_KEY_FORGOTTEN,          /* keys in memory are not looked at when the window is read */
+    FAULT_KEY_FORGOTTEN,          /* keys in memory are ignored when the window is read */
     FAULT_MARK_IGNORED,           /* what lies above the oldest pending entry is shown */
     FAULT_FAILED_WRITE_IS_BUSY,   /* a failed WAL write is reported as `busy` */
     FAULT_FREEZE_ALONE,           /* a shard freezes without the end of the others */
