@@ -1,6 +1,6 @@
 /*
- * bytes.h: integers to and from bytes in memory. The memory needs no alignment. `le` is little endian (WAL, values of
- * rows), `be` is big endian (keys of rows, so that memcmp orders them). Pure; any thread.
+ * bytes.h: integers to and from bytes in memory. The memory needs no alignment. le is little endian (WAL, values of
+ * rows), be is big endian (keys of rows, so that memcmp orders them). Pure; any thread.
  */
 #ifndef CHITCHAT_BASE_BYTES_H
 #define CHITCHAT_BASE_BYTES_H
