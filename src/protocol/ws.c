@@ -1,37 +1,39 @@
 #include "protocol/ws.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
 #include "base/assert.h"
 #include "protocol/utf8.h"
 
-#define HEADER_BYTES_MAX 14u
+#define HEADER_BYTES_MIN 2u
 #define CONTROL_BYTES_MAX 125u
 #define BUFFER_BYTES_FIRST 4096u
 /* A buffer that grew past this is not kept for the next message. */
 #define BUFFER_BYTES_KEPT (64u << 10)
-/* What wslay takes for one frame context. */
-#define WSLAY_CONTEXT_BYTES 4256u
 
 struct ws_parser {
     struct ws_parser *next; /* in the pool */
     wslay_frame_context_ptr frame;
 
-    /* What wslay may read: bytes of the current frame only. */
+    /* What wslay may read now: bytes of the current frame only. */
     const char *input;
     size_t input_bytes;
+    bool has_stand_in; /* after `input`, a zero for the first payload byte: see take_header */
 
     /* The current frame. */
-    uint8_t header[HEADER_BYTES_MAX];
-    uint8_t header_bytes;
-    bool in_frame; /* its header is complete */
+    uint8_t header_bytes; /* of its header, read by wslay */
+    uint8_t header_size;  /* of the whole header; HEADER_BYTES_MIN until the second byte says it */
+    bool in_frame;        /* the header is complete */
     uint8_t opcode;
     bool fin;
+    bool is_first_due;   /* the first payload byte, for which the stand-in was given, is still to come */
+    uint8_t first_mask;  /* its mask */
     uint64_t frame_left; /* payload bytes still to come */
 
-    /* The message under way. */
+    /* The current message. */
     bool in_message;
     uint8_t message_opcode;
     struct utf8 utf8;
@@ -56,17 +58,23 @@ static ssize_t on_wslay_recv(uint8_t *out, size_t bytes, int flags, void *user_d
     struct ws_parser *parser = user_data;
     (void)flags;
     size_t piece = bytes < parser->input_bytes ? bytes : parser->input_bytes;
-    if (piece == 0)
-        return -1; /* with errno EAGAIN: later */
-    memcpy(out, parser->input, piece);
-    parser->input += piece;
-    parser->input_bytes -= piece;
-    return (ssize_t)piece;
+    if (piece > 0) {
+        memcpy(out, parser->input, piece);
+        parser->input += piece;
+        parser->input_bytes -= piece;
+        return (ssize_t)piece;
+    }
+    if (!parser->has_stand_in)
+        return -1; /* wslay_frame_recv returns WSLAY_ERR_WANT_READ */
+    parser->has_stand_in = false;
+    *out = 0;
+    return 1;
 }
 
+/* The allocator knows the size of wslay's context, which wslay does not export. */
 static uint64_t parser_bytes(const struct ws_parser *parser)
 {
-    return sizeof *parser + WSLAY_CONTEXT_BYTES + parser->buffer_room;
+    return sizeof *parser + malloc_usable_size(parser->frame) + parser->buffer_room;
 }
 
 static struct ws_parser *parser_make(struct ws_pool *pool)
@@ -79,12 +87,14 @@ static struct ws_parser *parser_make(struct ws_pool *pool)
         free(parser);
         return NULL;
     }
+    parser->header_size = HEADER_BYTES_MIN;
     pool->bytes += parser_bytes(parser);
     return parser;
 }
 
 static void parser_free(struct ws_pool *pool, struct ws_parser *parser)
 {
+    ASSERT(pool->bytes >= parser_bytes(parser));
     pool->bytes -= parser_bytes(parser);
     wslay_frame_context_free(parser->frame);
     free(parser->buffer);
@@ -93,6 +103,7 @@ static void parser_free(struct ws_pool *pool, struct ws_parser *parser)
 
 int ws_pool_open(struct ws_pool **pool_r, uint64_t message_bytes_max, uint64_t bytes_max, bool allow_binary)
 {
+    ASSERT(message_bytes_max > 0 && message_bytes_max <= INT64_MAX);
     struct ws_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         return -ENOMEM;
@@ -118,8 +129,10 @@ void ws_pool_close(struct ws_pool **pool)
 uint64_t ws_pool_bytes_out(const struct ws_pool *pool)
 {
     uint64_t bytes = pool->bytes;
-    for (const struct ws_parser *parser = pool->free; parser != NULL; parser = parser->next)
+    for (const struct ws_parser *parser = pool->free; parser != NULL; parser = parser->next) {
+        ASSERT(bytes >= parser_bytes(parser));
         bytes -= parser_bytes(parser);
+    }
     return bytes;
 }
 
@@ -140,8 +153,10 @@ static struct ws_parser *pool_take(struct ws_pool *pool)
 
 void ws_leave(const struct ws *ws, struct ws_pool *pool)
 {
-    if (ws->parser != NULL)
-        pool->bytes -= parser_bytes(ws->parser);
+    if (ws->parser == NULL)
+        return;
+    ASSERT(pool->bytes >= parser_bytes(ws->parser));
+    pool->bytes -= parser_bytes(ws->parser);
 }
 
 void ws_enter(const struct ws *ws, struct ws_pool *pool)
@@ -158,7 +173,7 @@ void ws_init(struct ws *ws)
 void ws_fini(struct ws *ws, struct ws_pool *pool)
 {
     if (ws->parser != NULL)
-        parser_free(pool, ws->parser); /* in mid-frame: of no use to another connection */
+        parser_free(pool, ws->parser); /* within a frame or a message: no other connection can use it */
     ws->parser = NULL;
 }
 
@@ -175,70 +190,41 @@ static bool is_control(uint8_t opcode)
     return (opcode & 8) != 0;
 }
 
-static uint32_t header_need(const struct ws_parser *parser)
+/* The order and the form of frames. NULL: no rule is broken. */
+static const char *check_form(const struct ws_parser *parser, const struct wslay_frame_iocb *header)
 {
-    if (parser->header_bytes < 2)
-        return 2;
-    uint32_t length = parser->header[1] & 0x7Fu;
-    return 2u + (length == 126 ? 2u : length == 127 ? 8u : 0u) + ((parser->header[1] & 0x80) != 0 ? 4u : 0u);
-}
-
-static uint64_t header_length(const struct ws_parser *parser)
-{
-    uint32_t length = parser->header[1] & 0x7Fu;
-    uint32_t bytes = length == 126 ? 2 : length == 127 ? 8 : 0;
-    uint64_t value = bytes == 0 ? length : 0;
-    for (uint32_t i = 0; i < bytes; i++)
-        value = value << 8 | parser->header[2 + i];
-    return value;
-}
-
-/* What can be said after the first two bytes of a frame. NULL: nothing wrong so far. */
-static const char *check_first_bytes(const struct ws_parser *parser)
-{
-    uint8_t opcode = parser->header[0] & 0x0F;
-    bool fin = (parser->header[0] & 0x80) != 0;
-    if ((parser->header[0] & 0x70) != 0)
+    if (header->rsv != WSLAY_RSV_NONE)
         return "reserved bits are set";
-    if ((parser->header[1] & 0x80) == 0)
+    if (!header->mask)
         return "the frame is not masked";
-    if (is_control(opcode)) {
-        if (opcode > WS_PONG)
-            return "unknown opcode";
-        return !fin                                             ? "a control frame is fragmented"
-               : (parser->header[1] & 0x7F) > CONTROL_BYTES_MAX ? "a control frame is too long"
-                                                                : NULL;
-    }
-    if (opcode > WS_BINARY)
+    if (is_control(header->opcode))
+        return header->opcode > WS_PONG ? "unknown opcode" : NULL;
+    if (header->opcode > WS_BINARY)
         return "unknown opcode";
-    if (opcode == 0)
+    if (header->opcode == WSLAY_CONTINUATION_FRAME)
         return parser->in_message ? NULL : "a continuation without a beginning";
     return parser->in_message ? "a message begins within another" : NULL;
 }
 
-/* The rules on the header, once its first two bytes and once all of it are there. False: *event says what is wrong. */
-static bool check_header(struct ws *ws, const struct ws_pool *pool, struct ws_event *event)
+/* The rules on a header that wslay leaves to its user. False: *event says which one is broken. */
+static bool check_header(struct ws *ws, const struct ws_pool *pool, const struct wslay_frame_iocb *header,
+                         struct ws_event *event)
 {
     const struct ws_parser *parser = ws->parser;
-    const char *wrong = check_first_bytes(parser);
-    uint8_t opcode = parser->header[0] & 0x0F;
+    const char *wrong = check_form(parser, header);
     if (wrong != NULL) {
         fail(ws, event, 1002, wrong);
         return false;
     }
-    if (opcode == WS_BINARY && !pool->allow_binary) {
-        fail(ws, event, 1003, "binary frames are not taken");
+    if (header->opcode == WS_BINARY && !pool->allow_binary) {
+        fail(ws, event, 1003, "binary frames are not accepted");
         return false;
     }
-    if (parser->header_bytes < header_need(parser) || is_control(opcode))
+    if (is_control(header->opcode))
         return true;
-    uint64_t length = header_length(parser);
     uint64_t before = parser->in_message ? parser->buffer_bytes : 0;
-    if (length > INT64_MAX) {
-        fail(ws, event, 1002, "the length is above 63 bits");
-        return false;
-    }
-    if (length > pool->message_bytes_max || before + length > pool->message_bytes_max) {
+    ASSERT(before <= pool->message_bytes_max);
+    if (header->payload_length > pool->message_bytes_max - before) {
         fail(ws, event, 1009, "the message is too long");
         return false;
     }
@@ -247,56 +233,77 @@ static bool check_header(struct ws *ws, const struct ws_pool *pool, struct ws_ev
 
 /* -- frames -- */
 
-/* Gives wslay what is in parser->input. False: it refuses. *iocb says what came of the payload. */
-static bool frame_recv(struct ws_parser *parser, struct wslay_frame_iocb *iocb)
+/* Moves `piece` bytes from the caller to what wslay may read. */
+static void input_set(struct ws_parser *parser, char **data, size_t *bytes, size_t piece)
 {
-    memset(iocb, 0, sizeof *iocb);
-    ssize_t result = wslay_frame_recv(parser->frame, iocb);
-    if (result == WSLAY_ERR_WANT_READ) {
-        iocb->data_length = 0;
-        return true;
-    }
-    return result >= 0;
+    ASSERT(parser->input_bytes == 0);
+    parser->input = *data;
+    parser->input_bytes = piece;
+    *data += piece;
+    *bytes -= piece;
 }
 
-static bool begin_frame(struct ws *ws, struct ws_event *event)
+static void begin_frame(struct ws_parser *parser, const struct wslay_frame_iocb *header)
 {
-    struct ws_parser *parser = ws->parser;
-    struct wslay_frame_iocb iocb;
-    parser->input = (const char *)parser->header;
-    parser->input_bytes = parser->header_bytes;
-    if (!frame_recv(parser, &iocb)) {
-        fail(ws, event, 1002, "the frame's header breaks a rule");
-        return false;
-    }
+    ASSERT(header->data_length == (header->payload_length > 0));
     parser->in_frame = true;
-    parser->opcode = parser->header[0] & 0x0F;
-    parser->fin = (parser->header[0] & 0x80) != 0;
-    parser->frame_left = header_length(parser);
+    parser->opcode = header->opcode;
+    parser->fin = header->fin;
+    parser->frame_left = header->payload_length;
+    parser->is_first_due = header->payload_length > 0;
+    parser->first_mask = parser->is_first_due ? header->data[0] : 0;
     parser->control_bytes = 0;
-    if (!is_control(parser->opcode) && parser->opcode != 0) {
+    if (!is_control(parser->opcode) && parser->opcode != WSLAY_CONTINUATION_FRAME) {
         parser->in_message = true;
         parser->message_opcode = parser->opcode;
         parser->buffer_bytes = 0;
         parser->utf8 = (struct utf8){0, 0, 0};
     }
-    return true;
 }
 
-/* Takes header bytes. True when the header is whole and good. */
+/* By the second byte of a header (RFC 6455, 5.2). */
+static uint8_t header_size(uint8_t second)
+{
+    uint32_t length = second & 0x7Fu;
+    return (uint8_t)(HEADER_BYTES_MIN + (length == 126 ? 2 : length == 127 ? 8 : 0) + ((second & 0x80) != 0 ? 4 : 0));
+}
+
+/* How many of the bytes belong to the header, as far as its size is known. */
+static size_t header_piece(struct ws_parser *parser, const char *data, size_t bytes)
+{
+    if (parser->header_bytes < HEADER_BYTES_MIN && parser->header_bytes + bytes >= HEADER_BYTES_MIN)
+        parser->header_size = header_size((uint8_t)data[1 - parser->header_bytes]);
+    size_t missing = (size_t)(parser->header_size - parser->header_bytes);
+    return bytes < missing ? bytes : missing;
+}
+
+/*
+ * Takes header bytes. True when the header is complete and breaks no rule.
+ *
+ * wslay reports a header together with the frame's first payload byte, not before; but a frame that is too long is
+ * refused before its payload comes. So once the header is complete, wslay gets a zero in place of that byte, if there
+ * is one. What it makes of the zero is the byte's mask. For this alone the size of the header is read here.
+ */
 static bool take_header(struct ws *ws, const struct ws_pool *pool, char **data, size_t *bytes, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
-    while (*bytes > 0 && parser->header_bytes < header_need(parser)) {
-        parser->header[parser->header_bytes++] = (uint8_t) * *data;
-        ++*data;
-        --*bytes;
-        if (parser->header_bytes == 2 && !check_header(ws, pool, event))
-            return false;
-    }
-    if (parser->header_bytes < header_need(parser) || !check_header(ws, pool, event))
+    struct wslay_frame_iocb header;
+    size_t piece = header_piece(parser, *data, *bytes);
+    input_set(parser, data, bytes, piece);
+    parser->header_bytes = (uint8_t)(parser->header_bytes + piece);
+    bool is_complete = parser->header_bytes == parser->header_size;
+    parser->has_stand_in = is_complete;
+    ssize_t result = wslay_frame_recv(parser->frame, &header);
+    parser->has_stand_in = false;
+    if (result < 0 && result != WSLAY_ERR_WANT_READ) {
+        fail(ws, event, 1002, "a control frame is fragmented or too long, or a length is not in its shortest form");
         return false;
-    return begin_frame(ws, event);
+    }
+    ASSERT((result >= 0) == is_complete);
+    if (!is_complete || !check_header(ws, pool, &header, event))
+        return false;
+    begin_frame(parser, &header);
+    return true;
 }
 
 static bool buffer_add(struct ws_pool *pool, struct ws_parser *parser, const uint8_t *data, size_t bytes)
@@ -319,11 +326,12 @@ static bool buffer_add(struct ws_pool *pool, struct ws_parser *parser, const uin
     return true;
 }
 
-/* Unmasked payload. False: *event says what is wrong. */
+/* Adds unmasked payload. False: *event says what is wrong. */
 static bool add_payload(struct ws *ws, struct ws_pool *pool, const uint8_t *data, size_t bytes, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
     if (is_control(parser->opcode)) {
+        ASSERT(parser->control_bytes + bytes <= CONTROL_BYTES_MAX);
         memcpy(parser->control + parser->control_bytes, data, bytes);
         parser->control_bytes += (uint32_t)bytes;
         return true;
@@ -333,30 +341,40 @@ static bool add_payload(struct ws *ws, struct ws_pool *pool, const uint8_t *data
         return false;
     }
     if (!buffer_add(pool, parser, data, bytes)) {
-        fail(ws, event, 1011, "no memory for the message: come back");
+        fail(ws, event, 1011, "the memory for messages is used up: reconnect later");
         return false;
     }
     return true;
 }
 
+/* The byte that wslay did not get: see take_header. */
+static bool take_first_byte(struct ws *ws, struct ws_pool *pool, char **data, size_t *bytes, struct ws_event *event)
+{
+    struct ws_parser *parser = ws->parser;
+    uint8_t first = (uint8_t) * *data ^ parser->first_mask;
+    parser->is_first_due = false;
+    parser->frame_left--;
+    ++*data;
+    --*bytes;
+    return add_payload(ws, pool, &first, 1, event);
+}
+
 static bool take_payload(struct ws *ws, struct ws_pool *pool, char **data, size_t *bytes, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
-    struct wslay_frame_iocb iocb;
+    struct wslay_frame_iocb frame;
+    if (parser->is_first_due && !take_first_byte(ws, pool, data, bytes, event))
+        return false;
     size_t piece = *bytes < parser->frame_left ? *bytes : (size_t)parser->frame_left;
-    parser->input = *data;
-    parser->input_bytes = piece;
-    for (size_t left = piece; left > 0;) {
-        if (!frame_recv(parser, &iocb) || iocb.data_length == 0) {
+    input_set(parser, data, bytes, piece);
+    for (size_t left = piece; left > 0; left -= frame.data_length) {
+        if (wslay_frame_recv(parser->frame, &frame) <= 0) {
             fail(ws, event, 1002, "the frame breaks a rule");
             return false;
         }
-        if (!add_payload(ws, pool, iocb.data, iocb.data_length, event))
+        if (!add_payload(ws, pool, frame.data, frame.data_length, event))
             return false;
-        left -= iocb.data_length;
     }
-    *data += piece;
-    *bytes -= piece;
     parser->frame_left -= piece;
     return true;
 }
@@ -406,6 +424,7 @@ static void control_event(struct ws *ws, struct ws_event *event)
 static void message_event(struct ws *ws, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
+    ASSERT(parser->in_message);
     parser->in_message = false;
     if (parser->message_opcode == WS_TEXT && !utf8_is_whole(&parser->utf8)) {
         fail(ws, event, 1007, "the text ends within a character");
@@ -417,12 +436,14 @@ static void message_event(struct ws *ws, struct ws_event *event)
                                .bytes = parser->buffer_bytes};
 }
 
-/* The frame is whole. */
+/* All of the frame was read. */
 static void end_frame(struct ws *ws, struct ws_event *event)
 {
     struct ws_parser *parser = ws->parser;
+    ASSERT(parser->in_frame && parser->frame_left == 0);
     parser->in_frame = false;
     parser->header_bytes = 0;
+    parser->header_size = HEADER_BYTES_MIN;
     if (is_control(parser->opcode))
         control_event(ws, event);
     else if (parser->fin)
@@ -449,8 +470,8 @@ static void unmask(char *payload, size_t bytes, const char *mask)
         payload[at] = (char)(payload[at] ^ mask[at % 4]);
 }
 
-/* What nearly all input is: one masked frame that is a whole text of at most 64 KiB, and all there. It is read where it
- * lies. False: it is something else, and nothing was touched: the parser judges it. */
+/* The usual input: one masked frame that is a whole text below 64 KiB, and all of it available. The text is read where
+ * it lies. False: the input is something else and unchanged, for the parser. */
 static bool take_whole_text(struct ws *ws, const struct ws_pool *pool, char **data, size_t *bytes,
                             struct ws_event *event)
 {
@@ -490,18 +511,18 @@ void ws_next(struct ws *ws, struct ws_pool *pool, char **data, size_t *bytes, st
     if (ws->parser == NULL)
         ws->parser = pool_take(pool);
     if (ws->parser == NULL) {
-        fail(ws, event_r, 1011, "no memory for the message: come back");
+        fail(ws, event_r, 1011, "the memory for messages is used up: reconnect later");
         return;
     }
     struct ws_parser *parser = ws->parser;
-    while (event_r->kind == WS_EVENT_MORE && (*bytes > 0 || (parser->in_frame && parser->frame_left == 0))) {
+    while (event_r->kind == WS_EVENT_MORE && *bytes > 0) {
         if (!parser->in_frame) {
             if (!take_header(ws, pool, data, bytes, event_r))
                 break;
-        } else if (parser->frame_left > 0 && !take_payload(ws, pool, data, bytes, event_r)) {
+        } else if (!take_payload(ws, pool, data, bytes, event_r)) {
             break;
         }
-        if (parser->in_frame && parser->frame_left == 0)
+        if (parser->frame_left == 0)
             end_frame(ws, event_r);
     }
     if (!ws->closed && !parser->in_frame && !parser->in_message && parser->header_bytes == 0) {
@@ -513,6 +534,7 @@ void ws_next(struct ws *ws, struct ws_pool *pool, char **data, size_t *bytes, st
 
 uint32_t ws_header_write(uint8_t *out, enum ws_opcode opcode, uint64_t payload_bytes)
 {
+    ASSERT(payload_bytes <= INT64_MAX);
     out[0] = (uint8_t)(0x80 | opcode);
     if (payload_bytes < 126) {
         out[1] = (uint8_t)payload_bytes;
@@ -527,6 +549,8 @@ uint32_t ws_header_write(uint8_t *out, enum ws_opcode opcode, uint64_t payload_b
 
 uint32_t ws_close_write(uint8_t *out, uint16_t code, const char *reason)
 {
+    ASSERT(is_close_code(code));
+    ASSERT(reason != NULL);
     size_t reason_bytes = strlen(reason);
     if (reason_bytes > CONTROL_BYTES_MAX - 2)
         reason_bytes = CONTROL_BYTES_MAX - 2;
