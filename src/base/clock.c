@@ -6,7 +6,7 @@ static uint64_t read_us(clockid_t id)
 {
     struct timespec now;
     clock_gettime(id, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return seconds_us((uint64_t)now.tv_sec) + (uint64_t)now.tv_nsec / 1000;
 }
 
 static uint64_t system_wall_us(struct clock *clock)

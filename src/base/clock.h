@@ -29,6 +29,12 @@ static inline void clock_sleep_us(struct clock *clock, uint64_t us)
     clock->sleep_us(clock, us);
 }
 
+/* Options are in whole seconds, all clocks in microseconds. */
+static inline uint64_t seconds_us(uint64_t seconds)
+{
+    return seconds * 1000000;
+}
+
 /* Fills `clock` with the kernel's clocks. */
 void clock_init_system(struct clock *clock);
 

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <strings.h>
 
+#include "base/assert.h"
+
 static bool parse_port(struct span text, struct host *host)
 {
     uint32_t port = 0;
@@ -60,7 +62,7 @@ static enum host_kind parse_host(struct span text, struct host *host)
     return parse_name(text, &host->name) ? HOST_NAME : HOST_NONE;
 }
 
-/* The colon before the port: behind the brackets of an IPv6 address. NULL: there is none. */
+/* The colon before the port, after the brackets of an IPv6 address. NULL: there is none. */
 static const char *find_colon(struct span text)
 {
     const char *from = text.data;
@@ -72,6 +74,7 @@ static const char *find_colon(struct span text)
 
 bool host_parse(struct span text, struct host *host_r)
 {
+    ASSERT(text.data != NULL);
     struct host host = {.kind = HOST_NONE};
     const char *colon = find_colon(text);
     *host_r = host;

@@ -1,4 +1,4 @@
-/* http.c: one request head through llhttp; what it says is judged when it is complete. */
+/* http.c: llhttp parses one request head; the rules are checked when the head is complete. */
 #include "protocol/http.h"
 
 #include <llhttp.h>
@@ -44,8 +44,9 @@ static const char *const header_names[HEADER_COUNT] = {
 struct http_head {
     const struct http_options *options;
     llhttp_t parser;
-    uint32_t bytes; /* gathered */
+    uint32_t bytes; /* of `text` so far */
     bool is_complete;
+    bool is_answered; /* http_head_feed gave a verdict other than HTTP_MORE */
     bool has_upgrade_token; /* of Connection */
     bool has_subprotocol;
     enum header repeated; /* HEADER_COUNT: none */
@@ -58,7 +59,7 @@ struct http_head {
     char answer[ANSWER_BYTES_MAX];
 };
 
-/* The text is gathered in one piece, so what llhttp gives in parts is one span that grows. */
+/* The text lies in one piece, so the parts that llhttp reports are one span that grows. */
 static int grow(struct span *span, const char *at, size_t bytes)
 {
     if (span->data == NULL)
@@ -119,6 +120,7 @@ static bool list_has(struct span list, const char *token, bool ignores_case)
 
 static void take_header(struct http_head *head, enum header header)
 {
+    ASSERT(header < HEADER_COUNT);
     if (header <= HEADER_SINGLE && head->headers[header].data != NULL)
         head->repeated = header;
     if (header == HEADER_CONNECTION)
@@ -140,7 +142,7 @@ static int on_header_value_complete(llhttp_t *parser)
     return 0;
 }
 
-/* 2: there is no body for llhttp to read; it stops right behind the head. */
+/* 2: there is no body for llhttp to read; llhttp stops right after the head. */
 static int on_headers_complete(llhttp_t *parser)
 {
     struct http_head *head = parser->data;
@@ -164,6 +166,8 @@ size_t http_head_bytes(void)
 struct http_head *http_head_begin(void *memory, const struct http_options *options)
 {
     struct http_head *head = memory;
+    ASSERT(memory != NULL);
+    ASSERT(options != NULL);
     memset(head, 0, offsetof(struct http_head, text));
     head->options = options;
     head->repeated = HEADER_COUNT;
@@ -200,7 +204,7 @@ struct span http_answer_full(void)
 {
     return SPAN_LITERAL("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
                         "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 47\r\n\r\n"
-                        "the server is full: come back after some time.\n");
+                        "the server has no free connection: retry later\n");
 }
 
 static const char *status_name(uint16_t status)
@@ -228,7 +232,7 @@ static struct span answer_write(struct http_head *head, const char *format, ...)
     return (struct span){head->answer, (size_t)bytes};
 }
 
-/* A status and a line; `more` is further headers, each with its line end. */
+/* An answer of a status and one line of text; `more` is further headers, each with its line end. */
 static struct http_result answer_line(struct http_head *head, uint16_t status, const char *more, const char *line)
 {
     bool is_head = head->is_complete && head->parser.method == HTTP_HEAD;
@@ -340,10 +344,10 @@ static bool is_known_host(const struct http_options *options, const struct host 
 enum page_verdict {
     PAGE_ALLOWED,
     PAGE_FOREIGN,      /* its origin is neither the Host nor allowed */
-    PAGE_UNKNOWN_HOST, /* its origin is the Host, which is not known */
+    PAGE_UNKNOWN_HOST, /* its origin is the Host, but that is not a known one */
 };
 
-/* Of the web page that asks for the upgrade: see http.h. */
+/* Whether the web page that asks for the upgrade may have it: see http.h. */
 static enum page_verdict check_page(const struct http_head *head)
 {
     struct span origin = head->headers[HEADER_ORIGIN];
@@ -369,6 +373,7 @@ static bool has_body(const struct http_head *head)
 static struct http_result upgrade(struct http_head *head)
 {
     char accept[29];
+    ASSERT(head->is_complete);
     http_accept_value(head->headers[HEADER_KEY], accept);
     struct http_result result = {.verdict = HTTP_UPGRADE, .status = 101};
     result.answer = answer_write(head,
@@ -392,7 +397,7 @@ static struct http_result check_upgrade(struct http_head *head)
 {
     struct span wanted = head->headers[HEADER_UPGRADE];
     if (wanted.data == NULL || !list_has(wanted, "websocket", true))
-        return answer_upgrade_required(head, "this is a WebSocket: connect with Upgrade: websocket");
+        return answer_upgrade_required(head, "this path is a WebSocket: connect with Upgrade: websocket");
     if (head->headers[HEADER_VERSION].data == NULL || !span_equal(head->headers[HEADER_VERSION], SPAN_LITERAL("13")))
         return answer_upgrade_required(head, "Sec-WebSocket-Version must be 13");
     if (head->parser.http_minor < 1)
@@ -405,13 +410,13 @@ static struct http_result check_upgrade(struct http_head *head)
     case PAGE_ALLOWED: break;
     case PAGE_FOREIGN:
         return answer_line(head, 403, "",
-                           "web pages of this Origin may not connect: the server allows more with --origin");
+                           "web pages of this Origin may not connect: to allow them, start the server with --origin");
     case PAGE_UNKNOWN_HOST: return refuse_unknown_host(head);
     }
     return upgrade(head);
 }
 
-/* Whether Host is absent, empty or a host; head->host is what it says. */
+/* Whether Host is absent, empty or a host; sets head->host. */
 static bool take_host(struct http_head *head)
 {
     struct span text = head->headers[HEADER_HOST];
@@ -425,25 +430,25 @@ static struct http_result check(struct http_head *head)
     bool is_page = !is_socket && span_equal(path, SPAN_LITERAL("/"));
     bool is_health = !is_socket && span_equal(path, SPAN_LITERAL("/healthz"));
     if (head->parser.http_major != 1)
-        return answer_line(head, 400, "", "speak HTTP/1.1");
+        return answer_line(head, 400, "", "the HTTP version is not supported: use HTTP/1.1");
     if (head->repeated != HEADER_COUNT)
-        return answer_line(head, 400, "", "a header that may come once came twice");
+        return answer_line(head, 400, "", "a header that may appear only once was repeated");
     if (!is_socket && !is_page && !is_health)
-        return answer_line(head, 404, "", "nothing here: the WebSocket is at /ws, the page at /");
+        return answer_line(head, 404, "", "not found: the WebSocket is at /ws, the page at /");
     if (head->parser.method != HTTP_GET && (is_socket || head->parser.method != HTTP_HEAD))
-        return answer_line(head, 405, is_socket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n", "only GET works here");
+        return answer_line(head, 405, is_socket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n", "the method is not allowed here: use GET");
     if (head->headers[HEADER_HOST].data == NULL && head->parser.http_minor >= 1)
         return answer_line(head, 400, "", "the Host header is missing");
     if (!take_host(head))
         return answer_line(head, 400, "", "the Host header must be HOST or HOST:PORT");
     if (has_body(head))
-        return answer_line(head, 400, "", "a request with a body is not taken");
+        return answer_line(head, 400, "", "a request may not have a body: send it without one");
     if (is_socket)
         return check_upgrade(head);
     return is_page ? answer_page(head) : answer_line(head, 200, "Cache-Control: no-store\r\n", "ok");
 }
 
-/* A line that goes on in the next one (obs-fold, RFC 9112, 5.2), which llhttp would take. Looks at the bytes from
+/* A line that continues in the next one (obs-fold, RFC 9112, 5.2), which llhttp would accept. Looks at the bytes from
  * `begin`. */
 static bool has_fold(const struct http_head *head, uint32_t begin, uint32_t end)
 {
@@ -455,7 +460,8 @@ static bool has_fold(const struct http_head *head, uint32_t begin, uint32_t end)
 
 struct http_result http_head_feed(struct http_head *head, const char *data, size_t bytes)
 {
-    ASSERT(!head->is_complete);
+    ASSERT(!head->is_answered);
+    ASSERT(head->bytes < LIMIT_HTTP_HEAD_BYTES);
     uint32_t begin = head->bytes;
     size_t room = LIMIT_HTTP_HEAD_BYTES - begin;
     uint32_t taken = (uint32_t)(bytes < room ? bytes : room);
@@ -467,11 +473,13 @@ struct http_result http_head_feed(struct http_head *head, const char *data, size
         end = (uint32_t)(llhttp_get_error_pos(&head->parser) - head->text);
     struct http_result result = {.verdict = HTTP_MORE};
     if (has_fold(head, begin, end) || (error != HPE_OK && !head->is_complete))
-        result = answer_line(head, 400, "", "this is no HTTP/1.1 request");
+        result = answer_line(head, 400, "", "this is not an HTTP/1.1 request");
     else if (head->is_complete)
         result = check(head);
     else if (taken < bytes || head->bytes == LIMIT_HTTP_HEAD_BYTES)
-        result = answer_line(head, 431, "", "the request head is over 8,192 bytes");
+        result = answer_line(head, 431, "", "the request head is over 8,192 bytes: send fewer or shorter headers");
+    head->is_answered = result.verdict != HTTP_MORE;
     result.used = result.verdict == HTTP_UPGRADE ? end - begin : (uint32_t)bytes;
+    ASSERT(result.used <= bytes);
     return result;
 }

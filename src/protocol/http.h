@@ -1,20 +1,22 @@
 /*
- * http.h: the HTTP head of a connection: read, judged, answered. Pure: bytes in, a verdict and bytes out.
+ * http.h: the HTTP head of a connection: read, checked, answered. Pure: bytes in, a verdict and bytes out; one thread
+ * at a time for each head.
  *
- * The head is gathered (at most LIMIT_HTTP_HEAD_BYTES, its blank line included) and parsed with llhttp as it comes, so
- * that nonsense is refused at its first byte and a byte-by-byte sender costs no more than any other. Rules:
- * PROTOCOL.md, "HTTP". Every answer but the upgrade has Connection: close; a connection serves one request.
+ * A head has at most LIMIT_HTTP_HEAD_BYTES, its blank line included. The bytes are kept and parsed with llhttp as they
+ * come: what is not HTTP is refused at its first byte, and no byte is parsed twice, however small the pieces are. Rules:
+ * PROTOCOL.md. Every answer but the upgrade has Connection: close; a connection serves one request.
  *
  * Which web pages may upgrade. A browser sends the Origin of the page and, as Host, the name by which it found the
- * server. With DNS rebinding an attacker lets a name of their own resolve to this server, so that a page of theirs is
- * of one origin with it: Origin and Host agree, and only the name shows the attack. Therefore:
+ * server. With DNS rebinding an attacker lets a name of their own resolve to this server. A page of theirs then has the
+ * same origin as the server: Origin and Host are equal, and only the name shows the attack. Therefore:
  * - An origin that the operator allows may connect under every Host.
  * - Any other origin must be http or https of the Host and its port, and the Host must be known.
  * - Every IP address is a known Host. A browser finds an address without the DNS, so a page of that origin was loaded
  *   from that address. This covers all listen addresses, also those of a wildcard and of a forwarded port.
  * - localhost is known, since browsers do not ask the DNS for it, and so are the operator's hosts. No other name is.
- * - A request without Origin is not of a web page and may connect under every Host: its sender chose all headers.
- * A Host without a port is on the default port of the origin's scheme: a proxy that ends TLS hides the scheme from us.
+ * - A request without Origin does not come from a web page and may connect under every Host: its sender chose all
+ *   headers.
+ * A Host without a port has the default port of the origin's scheme: a proxy that ends TLS hides the scheme.
  * The web client and /healthz hold no secrets and are served under every Host.
  */
 #ifndef CHITCHAT_PROTOCOL_HTTP_H
@@ -27,20 +29,21 @@
 #include "base/span.h"
 #include "protocol/host.h"
 
-struct http_head; /* the parser and the bytes gathered; one for each connection in its HTTP phase */
+struct http_head; /* the parser and the bytes so far; one for each connection in its HTTP phase */
 
 struct http_options {
     bool any_path;              /* the echo server upgrades on every path and without Origin check */
-    const char *const *origins; /* allowed beside the server's own ("*": all), NULL-terminated; borrowed */
-    const struct host *hosts;   /* known beside localhost and addresses; without a port: at every port; borrowed */
+    const char *const *origins; /* allowed besides the server's own ("*": all), NULL-terminated; borrowed */
+    const struct host *hosts;   /* known besides localhost and addresses; without a port: at every port; borrowed */
     uint32_t host_count;
-    struct span page; /* what GET / gives, text/html; borrowed */
+    struct span page; /* the body of GET /, text/html; borrowed */
 };
 
-/* A head in `memory` of http_head_bytes, which the caller owns and may take back at any time. */
+/* A head in `memory` of http_head_bytes, which the caller owns and may reuse at any time. `options` is borrowed for as
+ * long as the head is used. */
 size_t http_head_bytes(void);
 struct http_head *http_head_begin(void *memory, const struct http_options *options);
-/* The same in malloc'ed memory. NULL: no memory. */
+/* For tests and the echo server: the same in malloc'ed memory. NULL: no memory. */
 struct http_head *http_head_open(const struct http_options *options);
 void http_head_close(struct http_head **head);
 
@@ -52,13 +55,13 @@ enum http_verdict {
 
 struct http_result {
     enum http_verdict verdict;
-    uint32_t used; /* of the bytes fed: what follows belongs to the WebSocket */
-    uint16_t status;
-    struct span answer; /* borrowed from the head or from the options; stands until http_head_close */
+    uint32_t used;      /* of the bytes fed; those after them belong to the WebSocket */
+    uint16_t status;    /* for tests: the status in `answer` */
+    struct span answer; /* borrowed from the head */
     struct span body;   /* to be sent after `answer` (the page); borrowed from the options */
 };
 
-/* Takes `bytes` at `data`. After a verdict other than HTTP_MORE it is not called again. */
+/* Takes `bytes` at `data`. May not be called again after a verdict other than HTTP_MORE. */
 struct http_result http_head_feed(struct http_head *head, const char *data, size_t bytes);
 
 /* The answer of a full server: 503 with Retry-After. Static. */

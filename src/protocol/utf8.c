@@ -1,7 +1,9 @@
 #include "protocol/utf8.h"
 
-/* The first byte of a character of several bytes: how many follow, and what the next one may be (RFC 3629, section 4).
- */
+#include "base/assert.h"
+
+/* The first byte of a character of several bytes: sets how many follow, and the bounds of the next one (RFC 3629,
+ * section 4). */
 static bool begin(struct utf8 *utf8, uint8_t byte)
 {
     utf8->low = 0x80;
@@ -28,6 +30,7 @@ static bool begin(struct utf8 *utf8, uint8_t byte)
 
 static bool go_on(struct utf8 *utf8, uint8_t byte)
 {
+    ASSERT(utf8->missing > 0);
     if (byte < utf8->low || byte > utf8->high)
         return false;
     utf8->missing--;

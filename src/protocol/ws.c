@@ -406,7 +406,7 @@ static void close_event(struct ws *ws, struct ws_event *event)
         return;
     }
     ws->closed = 1;
-    *event = (struct ws_event){.kind = WS_EVENT_CLOSE, .code = code, .has_code = parser->control_bytes >= 2};
+    *event = (struct ws_event){.kind = WS_EVENT_CLOSE, .code = code};
 }
 
 static void control_event(struct ws *ws, struct ws_event *event)

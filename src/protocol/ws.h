@@ -60,7 +60,7 @@ enum ws_event_kind {
     WS_EVENT_MESSAGE,  /* a whole message: data, bytes, opcode WS_TEXT or WS_BINARY */
     WS_EVENT_PING,     /* data, bytes: the payload for the pong */
     WS_EVENT_PONG,     /* data, bytes */
-    WS_EVENT_CLOSE,    /* the peer's close frame; `code` is the one to answer with (1000 if it had none: `has_code`) */
+    WS_EVENT_CLOSE,    /* the peer's close frame; `code` is the one to answer with (1000 if it had none) */
     WS_EVENT_ERROR,    /* a rule is broken; `code` is the close code to send (1002, 1003, 1007, 1009, 1011), `reason`
                           its text */
 };
@@ -71,7 +71,6 @@ struct ws_event {
     char *data; /* may be changed in place; valid until the next call with this pool, and may lie in the bytes given */
     size_t bytes;
     uint16_t code;
-    bool has_code;
     const char *reason; /* static */
 };
 
