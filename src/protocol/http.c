@@ -46,7 +46,7 @@ struct http_head {
     llhttp_t parser;
     uint32_t bytes; /* of `text` so far */
     bool is_complete;
-    bool is_answered; /* http_head_feed gave a verdict other than HTTP_MORE */
+    bool is_answered;       /* http_head_feed gave a verdict other than HTTP_MORE */
     bool has_upgrade_token; /* of Connection */
     bool has_subprotocol;
     enum header repeated; /* HEADER_COUNT: none */
@@ -436,7 +436,8 @@ static struct http_result check(struct http_head *head)
     if (!is_socket && !is_page && !is_health)
         return answer_line(head, 404, "", "not found: the WebSocket is at /ws, the page at /");
     if (head->parser.method != HTTP_GET && (is_socket || head->parser.method != HTTP_HEAD))
-        return answer_line(head, 405, is_socket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n", "the method is not allowed here: use GET");
+        return answer_line(head, 405, is_socket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n",
+                           "the method is not allowed here: use GET");
     if (head->headers[HEADER_HOST].data == NULL && head->parser.http_minor >= 1)
         return answer_line(head, 400, "", "the Host header is missing");
     if (!take_host(head))

@@ -3,8 +3,8 @@
  * at a time for each head.
  *
  * A head has at most LIMIT_HTTP_HEAD_BYTES, its blank line included. The bytes are kept and parsed with llhttp as they
- * come: what is not HTTP is refused at its first byte, and no byte is parsed twice, however small the pieces are. Rules:
- * PROTOCOL.md. Every answer but the upgrade has Connection: close; a connection serves one request.
+ * come: what is not HTTP is refused at its first byte, and no byte is parsed twice, however small the pieces are.
+ * Rules: PROTOCOL.md. Every answer but the upgrade has Connection: close; a connection serves one request.
  *
  * Which web pages may upgrade. A browser sends the Origin of the page and, as Host, the name by which it found the
  * server. With DNS rebinding an attacker lets a name of their own resolve to this server. A page of theirs then has the

@@ -11,7 +11,7 @@
 
 /* The shortest member is `"":0` and a comma or brace. */
 #define MEMBER_BYTES_MIN 5u
-/* Objects of more members have their names compared through the table. */
+/* The names of an object with more members are compared through the table. */
 #define PAIRS_MAX 8u
 /* 2^53 - 1 has 16 digits. */
 #define INTEGER_DIGITS_MAX 16u
@@ -22,7 +22,7 @@ struct json_reader {
     size_t bytes_max;
     uint32_t members_max;
 
-    /* The members of the objects that are open, the outer one's first. */
+    /* The members of the objects that have not ended, those of the outer one first. */
     struct json_member *members;
     uint32_t count;
 
@@ -81,7 +81,7 @@ static bool fail(struct parser *parser, const char *reason)
     return false;
 }
 
-/* The next byte that is no blank, not taken; 0 at the end, which begins nothing. */
+/* The next byte that is not a blank, without taking it; 0 at the end, which begins no token. */
 static inline char peek_token(struct parser *parser)
 {
     while (parser->at < parser->end) {
@@ -128,7 +128,7 @@ static bool read_number(struct parser *parser, struct json_member *member)
 {
     char *start = parser->at;
     if (!take_number(parser))
-        return fail(parser, "bad JSON: a number is not written as RFC 8259 says");
+        return fail(parser, "bad JSON: a number does not have the form of RFC 8259");
     member->kind = JSON_KIND_NUMBER;
     member->value = (struct span){start, (size_t)(parser->at - start)};
     return true;
@@ -176,6 +176,7 @@ static bool are_pairs_unique(const struct json_member *members, uint32_t count)
 
 static bool are_hashed_unique(struct json_reader *reader, const struct json_member *members, uint32_t count)
 {
+    ASSERT(count <= reader->members_max);
     uint32_t mask = slots_for(count) - 1;
     memset(reader->slots, 0, ((size_t)mask + 1) * sizeof *reader->slots);
     for (uint32_t i = 0; i < count; i++) {
@@ -188,7 +189,7 @@ static bool are_hashed_unique(struct json_reader *reader, const struct json_memb
     return true;
 }
 
-/* Names are compared when their object ends: then they stand together on top. */
+/* Names are compared when their object ends: then they lie together on top. */
 static bool are_names_unique(struct parser *parser, uint32_t first)
 {
     struct json_reader *reader = parser->reader;
@@ -202,12 +203,13 @@ static bool enter(struct parser *parser)
 {
     parser->at++;
     if (++parser->depth > LIMIT_JSON_DEPTH)
-        return fail(parser, "bad JSON: it nests deeper than 16");
+        return fail(parser, "bad JSON: objects and arrays nest deeper than 16");
     return true;
 }
 
 static bool leave(struct parser *parser)
 {
+    ASSERT(parser->depth > 0);
     parser->at++;
     parser->depth--;
     return true;
@@ -221,7 +223,7 @@ static bool read_member(struct parser *parser)
     ASSERT(reader->count < reader->members_max);
     struct json_member *member = &reader->members[reader->count++];
     if (peek_token(parser) != '"')
-        return fail(parser, "bad JSON: an object's member begins with its key, a string");
+        return fail(parser, "bad JSON: a member of an object must begin with its key, a string");
     if (!read_string(parser, &member->name))
         return false;
     if (peek_token(parser) != ':')
@@ -308,16 +310,17 @@ static bool read_value(struct parser *parser, struct json_member *member)
 static bool read_text(struct parser *parser)
 {
     if (peek_token(parser) != '{')
-        return fail(parser, "bad JSON: a frame is one JSON object");
+        return fail(parser, "bad JSON: a frame must be one JSON object");
     if (!read_object(parser))
         return false;
     peek_token(parser);
-    return parser->at == parser->end || fail(parser, "bad JSON: something stands after the object");
+    return parser->at == parser->end || fail(parser, "bad JSON: there are bytes after the object");
 }
 
 bool json_read_object(struct json_reader *reader, char *data, size_t bytes, const char **reason_r)
 {
     ASSERT(bytes <= reader->bytes_max);
+    ASSERT(data != NULL || bytes == 0);
     struct parser parser = {.reader = reader, .at = data, .end = data + bytes};
     reader->count = 0;
     bool is_read = read_text(&parser);
@@ -341,6 +344,7 @@ bool json_member_integer(const struct json_member *member, int64_t *value_r)
     if (member->kind != JSON_KIND_NUMBER)
         return false;
     struct span digits = member->value;
+    ASSERT(digits.bytes > 0);
     bool is_negative = digits.data[0] == '-';
     digits.data += is_negative;
     digits.bytes -= is_negative;

@@ -1,13 +1,14 @@
 /*
- * json.h: a strict reader of one JSON object (RFC 8259), in place: strings are unescaped where they stand, numbers are
- * kept as they were written. It keeps the members of the outer object; what nests in them is checked and passed over.
+ * json.h: a strict reader of one JSON object (RFC 8259), in place: strings are unescaped where they lie, numbers stay
+ * as they were written. The reader keeps the members of the outer object; values nested in them are checked and
+ * skipped.
  *
- * Refused, beside what the grammar refuses: what is no object, nesting deeper than LIMIT_JSON_DEPTH (the outer object
- * is 1), a key repeated in any object (compared after unescaping), bytes that are no UTF-8, lone surrogates, and
- * anything but blanks after the object. Time is linear in the bytes whatever they are: the names of a large object go
- * through a table hashed with a seed of the reader's own.
+ * Refused, besides what the grammar refuses: a value that is not an object, nesting deeper than LIMIT_JSON_DEPTH (the
+ * outer object is 1), a key repeated in any object (compared after unescaping), bytes that are not UTF-8 in a string,
+ * lone surrogates, and anything but blanks after the object. Time is linear in the bytes, whatever they are: the names
+ * of an object with many members go through a table, hashed with a random seed of the reader.
  *
- * A reader is scratch memory, used again for each object. One thread.
+ * A reader is scratch memory, reused for each object. One thread.
  */
 #ifndef CHITCHAT_PROTOCOL_JSON_H
 #define CHITCHAT_PROTOCOL_JSON_H
@@ -36,19 +37,19 @@ struct json_member {
     enum json_kind kind;
 };
 
-/* For objects of at most `bytes_max` bytes, below 2^32. 0 or -errno. Memory is touched only as far as objects need it.
- */
+/* For objects of at most `bytes_max` bytes, below 2^32 - 1: asserted. 0 or -errno. Memory is touched only as far as
+ * objects need it. */
 int json_reader_open(struct json_reader **reader_r, size_t bytes_max);
 void json_reader_close(struct json_reader **reader);
 
-/* True, and the members stand until the next call, as long as `data` does; or false and *reason_r, static: what is
- * wrong. `data` is changed in both cases. */
+/* True, and the members are valid until the next call, while `data` is; or false and *reason_r, static: what is wrong.
+ * `bytes` is at most `bytes_max`. `data` is changed in both cases. */
 bool json_read_object(struct json_reader *reader, char *data, size_t bytes, const char **reason_r);
 
 /* The member of the outer object with this name, NULL if there is none. Borrowed from the reader. */
 const struct json_member *json_find(const struct json_reader *reader, struct span name);
 
-/* True and *value_r, if `member` is a number written without fraction and exponent, of magnitude below 2^53. */
+/* True and *value_r if `member` is a number without fraction and exponent, of magnitude below 2^53. */
 bool json_member_integer(const struct json_member *member, int64_t *value_r);
 
 #endif

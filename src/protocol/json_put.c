@@ -1,18 +1,22 @@
 #include "protocol/json_put.h"
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "protocol/json_scan.h"
 
-/* What a byte is written as beyond itself: `\"` one more, \u001f five more. */
+/* How many bytes more than one a byte takes when written: one for `\"`, five for \u001f. */
 static const uint8_t extra_bytes[256] = {
     5, 5, 5, 5, 5, 5, 5, 5, 1, 1, 1, 5, 1, 1, 5, 5,         5,
     5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, ['"'] = 1, ['\\'] = 1,
 };
 
-/* Eight digits, zeros in front included, each in a byte of its own: halves of four, of two, of one, and each step does
- * all parts at once. x * 10486 >> 20 is x / 100 below 10,000; x * 103 >> 10 is x / 10 below 100. */
+#define EIGHT_DIGITS 100000000u
+
+/* Eight digits, leading zeros included, each in a byte of its own: the value is split into fours, twos and ones, and
+ * each step splits all parts at once. x * 10486 >> 20 is x / 100 below 10,000; x * 103 >> 10 is x / 10 below 100. */
 static char *put_eight(char *at, uint32_t value)
 {
+    ASSERT(value < EIGHT_DIGITS);
     uint64_t fours = (uint64_t)(value % 10000) << 32 | value / 10000;
     uint64_t hundreds = fours * 10486 >> 20 & UINT64_C(0x7f0000007f);
     uint64_t twos = (fours - hundreds * 100) << 16 | hundreds;
@@ -21,8 +25,6 @@ static char *put_eight(char *at, uint32_t value)
     bytes_store_le64(at, ones + UINT64_C(0x3030303030303030));
     return at + 8;
 }
-
-#define EIGHT_DIGITS 100000000u
 
 char *json_put_unsigned(char *at, uint64_t value)
 {
@@ -52,6 +54,7 @@ static char *put_escape(char *at, unsigned char byte)
     static const char letters[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
     static const char hex[] = "0123456789abcdef";
+    ASSERT(extra_bytes[byte] > 0);
     if (extra_bytes[byte] == 1) {
         at[0] = '\\';
         at[1] = letters[byte];
@@ -64,7 +67,7 @@ static char *put_escape(char *at, unsigned char byte)
 }
 
 #ifdef __SSE2__
-/* As many as there are sixteen of; what is left of `text` is less. */
+/* Writes `text` in steps of sixteen; fewer than sixteen bytes of it are left. */
 static char *put_escaped_wide(char *at, struct span *text)
 {
     const char *from = text->data;
@@ -73,7 +76,7 @@ static char *put_escaped_wide(char *at, struct span *text)
         __m128i wide = _mm_loadu_si128((const void *)from);
         unsigned marks = json_scan_wide_escapes(wide);
         size_t plain = marks == 0 ? JSON_SCAN_WIDE_BYTES : (unsigned)__builtin_ctz(marks);
-        /* All at once: there is room, since each byte left will be written as one at least. */
+        /* All at once: there is room, since each byte left takes at least one. */
         _mm_storeu_si128((void *)at, wide);
         at += plain;
         from += plain;
@@ -87,7 +90,7 @@ static char *put_escaped_wide(char *at, struct span *text)
     return at;
 }
 
-/* What they are written as beyond themselves; the same of `text` is left. */
+/* The extra bytes of `text`, in steps of sixteen; fewer than sixteen bytes of it are left. */
 static size_t extra_bytes_wide(struct span *text)
 {
     size_t extra = 0;
@@ -120,7 +123,7 @@ char *json_put_escaped(char *at, struct span text)
         uint64_t word = bytes_load_le64(from);
         uint64_t marks = json_scan_escapes(word);
         size_t plain = marks == 0 ? JSON_SCAN_BYTES : json_scan_index(marks);
-        /* All eight at once: there is room, since each byte left will be written as one at least. */
+        /* All eight at once: there is room, since each byte left takes at least one. */
         bytes_store_le64(at, word);
         at += plain;
         from += plain;
@@ -167,5 +170,6 @@ struct span json_cut(struct span text, size_t bytes_max)
     }
     while (end > 0 && end < text.bytes && ((unsigned char)text.data[end] & 0xc0) == 0x80)
         end--;
+    ASSERT(end <= bytes_max);
     return (struct span){text.data, end};
 }

@@ -1,5 +1,5 @@
 /*
- * json_put.h: pieces of JSON appended at `at`; each function returns where the next piece goes. The caller has seen to
+ * json_put.h: pieces of JSON appended at `at`; each function returns where the next piece goes. The caller provides the
  * room. Pure; any thread.
  */
 #ifndef CHITCHAT_PROTOCOL_JSON_PUT_H
@@ -10,19 +10,20 @@
 #include "base/bytes.h"
 #include "base/span.h"
 
-/* A literal, as it is. */
+/* A literal, without escapes. */
 #define JSON_PUT(at, literal) ((char *)memcpy((at), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 
-/* Bytes as they are. */
+/* Bytes, without escapes. */
 static inline char *json_put_span(char *at, struct span span)
 {
     bytes_copy_short(at, span.data, span.bytes);
     return at + span.bytes;
 }
 
-/* At most 20 digits. */
+/* A decimal number, of at most 20 digits. */
 #define JSON_UNSIGNED_BYTES_MAX 20u
 char *json_put_unsigned(char *at, uint64_t value);
+/* How many digits json_put_unsigned writes. */
 uint32_t json_unsigned_bytes(uint64_t value);
 
 /* The inside of a string, escaped; the quotes are the caller's. At most six bytes for each of `text`. */

@@ -1,7 +1,7 @@
 /*
- * json_scan.h: eight bytes of a JSON string at a time, sixteen where the machine has SSE2. Both the reader and the
- * writer of strings pass over what stands for itself and stop at `"`, `\` and control characters; the reader also stops
- * at bytes beyond ASCII, to see whether they are UTF-8. Pure; any thread.
+ * json_scan.h: the bytes of a JSON string that need attention, searched for eight at a time, sixteen where the machine
+ * has SSE2. The reader and the writer of strings skip plain characters and stop at `"`, `\` and control characters; the
+ * reader also stops at bytes beyond ASCII, to check that they are UTF-8. Pure; any thread.
  */
 #ifndef CHITCHAT_PROTOCOL_JSON_SCAN_H
 #define CHITCHAT_PROTOCOL_JSON_SCAN_H
@@ -18,8 +18,8 @@
 #define JSON_SCAN_TOPS JSON_SCAN_EACH(0x80)
 
 /*
- * `word` is loaded little endian. The top bit of each byte that is `"`, `\` or below 0x20. A borrow may mark bytes
- * above a byte rightly marked, never below: only the lowest mark is to be trusted, and zero.
+ * Marks the top bit of each byte of `word`, loaded little endian, that is `"`, `\` or below 0x20. A borrow may also
+ * mark bytes above a byte that is one of these, never below: only the lowest mark is sure, and that there is none.
  */
 static inline uint64_t json_scan_escapes(uint64_t word)
 {
@@ -32,7 +32,7 @@ static inline uint64_t json_scan_escapes(uint64_t word)
 
 #ifdef __SSE2__
 #define JSON_SCAN_WIDE_BYTES 16u
-/* A bit for each byte of `wide` that is `"`, `\` or below 0x20, the first byte's lowest. Every bit is to be trusted. */
+/* A bit for each byte of `wide` that is `"`, `\` or below 0x20, the first byte's lowest. Every bit is sure. */
 static inline unsigned json_scan_wide_escapes(__m128i wide)
 {
     __m128i quote = _mm_cmpeq_epi8(wide, _mm_set1_epi8('"'));
@@ -48,7 +48,7 @@ static inline uint64_t json_scan_stops(uint64_t word)
     return json_scan_escapes(word) | (word & JSON_SCAN_TOPS);
 }
 
-/* How many bytes stand before the lowest mark; `marks` is not 0. */
+/* How many bytes come before the lowest mark; `marks` is not 0. */
 static inline unsigned json_scan_index(uint64_t marks)
 {
     return (unsigned)__builtin_ctzll(marks) / 8;

@@ -2,12 +2,13 @@
 
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "protocol/json_scan.h"
 
 #define NO_CODE UINT32_MAX
 
-/* Bytes of the UTF-8 sequence at `at`, whose first byte is 0x80 or above; 0: it is none (RFC 3629). */
+/* Bytes of the UTF-8 sequence at `at`, whose first byte is 0x80 or above; 0: not a valid one (RFC 3629). */
 static unsigned utf8_bytes(const char *at, const char *end)
 {
     const unsigned char *byte = (const unsigned char *)at;
@@ -23,7 +24,7 @@ static unsigned utf8_bytes(const char *at, const char *end)
     return is_overlong || is_surrogate || is_beyond ? 0 : bytes;
 }
 
-/* The first byte from `at` on that is no ASCII that stands for itself; or `end`. */
+/* The first byte from `at` on that is not ASCII or begins no plain character; or `end`. */
 static char *skip_ascii(char *at, char *end)
 {
 #ifdef __SSE2__
@@ -44,7 +45,7 @@ static char *skip_ascii(char *at, char *end)
     return at;
 }
 
-/* The first byte from `at` on that does not stand for itself, or is no UTF-8; or `end`. */
+/* The first byte from `at` on that is not plain text, or is not UTF-8; or `end`. */
 static char *skip_plain(char *at, char *end)
 {
     for (;;) {
@@ -71,7 +72,7 @@ static uint32_t hex_digit(char byte)
     return NO_CODE;
 }
 
-/* Takes `\uXXXX`; NO_CODE if there is none. */
+/* Takes `\uXXXX`; NO_CODE if the bytes are something else. */
 static uint32_t take_unit(char **at, const char *end)
 {
     const char *from = *at;
@@ -90,6 +91,7 @@ static uint32_t take_unit(char **at, const char *end)
 
 static char *put_utf8(char *out, uint32_t code)
 {
+    ASSERT(code <= 0x10ffff);
     if (code < 0x80) {
         *out++ = (char)code;
         return out;
@@ -124,7 +126,7 @@ static const char *unescape_code(char **at, const char *end, char **out)
     return NULL;
 }
 
-/* The byte that `\` and this one stand for; 0: none. */
+/* The byte that `\` and `byte` mean; 0: none. */
 static char short_escape(char byte)
 {
     switch (byte) {
@@ -140,7 +142,7 @@ static char short_escape(char byte)
     }
 }
 
-/* *at is at the backslash. What it stands for is shorter, so *out never overtakes *at. */
+/* *at is at the backslash. An escape is longer than its meaning, so *out never passes *at. */
 static const char *unescape(char **at, const char *end, char **out)
 {
     if (end - *at < 2)
@@ -155,26 +157,27 @@ static const char *unescape(char **at, const char *end, char **out)
     return NULL;
 }
 
-/* Why the string cannot go on at `at`. */
+/* Why the string cannot continue at `at`. */
 static const char *why_stopped(const char *at, const char *end)
 {
     if (at == end)
         return "bad JSON: a string does not end";
     if ((signed char)*at < 0)
         return "bad JSON: a string is not UTF-8";
-    return "bad JSON: a control character stands in a string: escape it";
+    return "bad JSON: a string holds a control character: escape it";
 }
 
 const char *json_string_read(char **at, char *end, struct span *string_r)
 {
+    ASSERT(*at != NULL && *at <= end);
     char *start = *at;
-    char *run = start;
+    char *plain = start;
     char *out = start;
     for (;;) {
-        char *stop = skip_plain(run, end);
-        size_t bytes = (size_t)(stop - run);
-        if (out != run)
-            memmove(out, run, bytes);
+        char *stop = skip_plain(plain, end);
+        size_t bytes = (size_t)(stop - plain);
+        if (out != plain)
+            memmove(out, plain, bytes);
         out += bytes;
         if (stop == end || (*stop != '"' && *stop != '\\'))
             return why_stopped(stop, end);
@@ -186,6 +189,6 @@ const char *json_string_read(char **at, char *end, struct span *string_r)
         const char *reason = unescape(&stop, end, &out);
         if (reason != NULL)
             return reason;
-        run = stop;
+        plain = stop;
     }
 }

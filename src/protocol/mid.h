@@ -1,7 +1,7 @@
 /*
- * mid.h: a message's own name: the sender's ts (53 bits), the sender's shard (10) and a number drawn at each start
- * (56), big endian, one spare bit last. Unique for ever: a shard gives each ts once, and a start that loses its last ts
- * (a restored backup) has another number. reply_write_mid writes it as text. Pure; any thread.
+ * mid.h: a message's id: the sender's ts (53 bits), the sender's shard (10) and a number drawn at each start (56), big
+ * endian, the last bit spare. Unique for ever: a shard gives each ts once, and a start that does not know the last ts
+ * (a restored backup) has another number. reply_write_mid writes a mid as text. Pure; any thread.
  */
 #ifndef CHITCHAT_PROTOCOL_MID_H
 #define CHITCHAT_PROTOCOL_MID_H

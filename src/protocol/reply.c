@@ -5,10 +5,10 @@
 #include "protocol/json_put.h"
 #include "protocol/ws.h"
 
-/* As written, escapes counted. */
+/* In the frame, escapes counted. */
 #define ERROR_MESSAGE_BYTES_MAX 512u
 
-/* Every part of the longest reply: the header, its frame of names, an id, a user, numbers, and an error's message. */
+/* The parts of the longest reply: header, field names, id, user, epoch, numbers, and the message of an error. */
 _Static_assert(WS_HEADER_BYTES_MAX + 256 + LIMIT_ESCAPED_BYTES(LIMIT_ID_BYTES) + LIMIT_USER_BYTES + LIMIT_EPOCH_CHARS
                        + 4 * JSON_UNSIGNED_BYTES_MAX + ERROR_MESSAGE_BYTES_MAX
                    <= REPLY_BYTES_MAX,
@@ -16,7 +16,7 @@ _Static_assert(WS_HEADER_BYTES_MAX + 256 + LIMIT_ESCAPED_BYTES(LIMIT_ID_BYTES) +
 
 /* -- frames -- */
 
-/* Most frames take a header of 4 bytes: their payload is written behind room for it, and moved if it takes another. */
+/* Most frames have a header of 4 bytes: the payload is written after that room, and moved if the header differs. */
 #define HEADER_BYTES_USUAL 4u
 
 static char *payload_of(char *out)
@@ -24,10 +24,11 @@ static char *payload_of(char *out)
     return out + HEADER_BYTES_USUAL;
 }
 
-/* Puts the header before the payload, which ends at `end`; returns the frame's bytes. */
+/* Puts the header before the payload, which ends at `end`; returns the bytes of the frame. */
 static size_t frame_end(char *out, const char *end)
 {
     uint8_t header[WS_HEADER_BYTES_MAX];
+    ASSERT(end > payload_of(out));
     size_t payload_bytes = (size_t)(end - payload_of(out));
     uint32_t header_bytes = ws_header_write(header, WS_TEXT, payload_bytes);
     if (header_bytes != HEADER_BYTES_USUAL)
@@ -68,7 +69,7 @@ static char *put_mid(char *at, const uint8_t *mid)
     return JSON_PUT(at + LIMIT_MID_CHARS, "\"");
 }
 
-/* User names hold nothing to escape (PROTOCOL, user). */
+/* User names have no character to escape (PROTOCOL.md). */
 static char *put_users(char *at, const struct message *message)
 {
     ASSERT(message->from.bytes <= LIMIT_USER_BYTES);
@@ -82,6 +83,8 @@ static char *put_users(char *at, const struct message *message)
 
 static char *put_body(char *at, const struct message *message)
 {
+    ASSERT(message->key.bytes <= LIMIT_KEY_BYTES);
+    ASSERT(message->text.bytes <= LIMIT_TEXT_BYTES);
     if (message->key.bytes > 0) {
         at = JSON_PUT(at, ",\"key\":\"");
         at = json_put_escaped(at, message->key);
@@ -105,8 +108,7 @@ static uint64_t sextets_of(uint64_t bits)
     return htobe64(bits);
 }
 
-/* A to Z stand for 0 to 25, a to z for 26 to 51, 0 to 9 for 52 to 61, - for 62, _ for 63: each is a step from the one
- * before. */
+/* A to Z are 0 to 25, a to z 26 to 51, 0 to 9 52 to 61, - is 62, _ is 63: each range is a step from the one before. */
 static letters letters_of(uint64_t first, uint64_t second)
 {
     letters sextets = (letters)(uint64_t __attribute__((vector_size(16)))){first, second};
@@ -216,7 +218,7 @@ size_t reply_write_msg(char *out, const struct message *message, uint64_t prev)
 
 /* -- a page of history -- */
 
-/* The frame's header goes right before the payload, so the payload never moves. */
+/* The header goes right before the payload, so the payload never moves. */
 static char *page_payload(const struct reply_page *page)
 {
     return page->out + WS_HEADER_BYTES_MAX;
@@ -226,13 +228,14 @@ static char *page_payload(const struct reply_page *page)
 #define PAGE_NEXT ",\"next\":"
 #define PAGE_CLOSING_BYTES_MAX                                                                                         \
     (sizeof(PAGE_CLOSING("false")) + sizeof(PAGE_NEXT) + JSON_UNSIGNED_BYTES_MAX + sizeof("}"))
-/* Header and payload together are within LIMIT_PAGE_BYTES, however one reads the protocol's "frame". */
+/* Header and payload together are within LIMIT_PAGE_BYTES. */
 #define PAGE_PAYLOAD_BYTES_MAX (LIMIT_PAGE_BYTES - WS_HEADER_BYTES_MAX)
 #define PAGE_MESSAGE_FIXED_BYTES                                                                                       \
     (sizeof("{\"ts\":,\"mid\":\"\",\"from\":\"\",\"to\":\"\",\"text\":\"\"}") - 1 + LIMIT_MID_CHARS)
 
 void reply_page_begin(struct reply_page *page, char *out, const struct request_id *id)
 {
+    ASSERT(out != NULL);
     *page = (struct reply_page){.out = out};
     char *at = JSON_PUT(page_payload(page), "{\"op\":\"history\"");
     at = put_id(at, id);

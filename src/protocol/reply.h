@@ -1,9 +1,9 @@
 /*
- * reply.h: what the server says, written as whole WebSocket frames (header and JSON) into flat memory. Pure; any
- * thread.
+ * reply.h: the frames that the server sends, header and JSON, written whole into flat memory. Pure; any thread.
  *
- * Each function writes at `out` and returns the bytes written; the caller has seen to room for the …_bytes_max that it
- * says. Strings are escaped as RFC 8259 asks (`"`, `\`, control characters), all else is written as it is (UTF-8).
+ * Each reply_write_… writes a frame at `out` and returns its bytes. The caller provides the room: REPLY_BYTES_MAX, or
+ * what the function says. Strings are escaped as RFC 8259 requires (`"`, `\`, control characters); all other characters
+ * are written as UTF-8.
  */
 #ifndef CHITCHAT_PROTOCOL_REPLY_H
 #define CHITCHAT_PROTOCOL_REPLY_H
@@ -23,38 +23,38 @@ struct reply_login {
 };
 
 size_t reply_write_login(char *out, const struct request_id *id, const struct reply_login *login);
-/* ok of a send: `prev` and no dup, or `dup` and no prev. */
+/* The ok of a send: with `prev`; or, for a duplicate, with `dup` and without `prev`. */
 size_t reply_write_sent(char *out, const struct request_id *id, uint64_t ts, uint64_t prev, const uint8_t *mid);
 size_t reply_write_dup(char *out, const struct request_id *id, uint64_t ts, const uint8_t *mid);
-/* ok of a ping. */
+/* The ok of a ping. */
 size_t reply_write_ok(char *out, const struct request_id *id);
 size_t reply_write_live(char *out);
 /* `message` is cut to 512 bytes as written, escapes counted. retry_after_ms 0: the field is left out. */
 size_t reply_write_error(char *out, const struct request_id *id, enum error_code code, const char *message,
                          uint32_t retry_after_ms);
 
-/* A `msg`. Room: LIMIT_MSG_BYTES(text.bytes). `key` is written if it is there. */
+/* A `msg`. Room: LIMIT_MSG_BYTES(text.bytes). An empty key is left out. */
 size_t reply_write_msg(char *out, const struct message *message, uint64_t prev);
 
 /* A history page, written piece by piece into REPLY_PAGE_BYTES_MAX bytes at `out`; the frame, its header included, is
  * at most LIMIT_PAGE_BYTES. */
 struct reply_page {
     char *out;
-    size_t used; /* of the payload so far, closing parts not counted */
+    size_t used; /* bytes of the payload so far, without its closing part */
     uint32_t count;
 };
 #define REPLY_PAGE_BYTES_MAX (LIMIT_PAGE_BYTES + 16u)
 void reply_page_begin(struct reply_page *page, char *out, const struct request_id *id);
-/* Bytes that the message takes in a page (exact), without the comma before all but the first. */
+/* Exactly the bytes that the message takes in a page, without the comma before all but the first. */
 size_t reply_page_message_bytes(const struct message *message);
-/* As many at most, told without a look at the text. */
+/* A bound of the same, without a look at the text. */
 size_t reply_page_message_bytes_max(const struct message *message);
-/* False if it would not leave the page within LIMIT_PAGE_BYTES; nothing is written then. The first always fits. */
+/* False, and nothing is written, if the page would be longer than LIMIT_PAGE_BYTES. The first message always fits. */
 bool reply_page_add(struct reply_page *page, const struct message *message);
-/* Returns where the frame starts (within `out`), *bytes_r its bytes. `next` is written only if `more`. */
+/* Returns the start of the frame, within `out`, and its length in *bytes_r. `next` is written only if `more`. */
 char *reply_page_end(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r);
 
-/* mid as 20 characters of base64url, no NUL. */
+/* `mid` as 20 characters of base64url, no NUL. */
 void reply_write_mid(char out[LIMIT_MID_CHARS], const uint8_t mid[LIMIT_MID_BYTES]);
 
 #endif

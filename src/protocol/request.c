@@ -10,7 +10,7 @@ struct request_reader {
     struct json_reader *json;
 };
 
-/* What a field holds, for fields that may be left out. */
+/* What was found of a field that may be left out. */
 enum field { FIELD_ABSENT, FIELD_GOOD, FIELD_BAD };
 
 struct span error_code_name(enum error_code code)
@@ -58,6 +58,7 @@ void request_reader_close(struct request_reader **reader)
 
 static bool refuse(struct request_error *error_r, enum error_code code, const char *message)
 {
+    ASSERT(code != ERROR_NONE);
     *error_r = (struct request_error){code, message};
     return false;
 }
@@ -108,6 +109,7 @@ static enum field read_integer(const struct request_reader *reader, struct span 
                                uint64_t *value_r)
 {
     int64_t value;
+    ASSERT(min <= max);
     const struct json_member *member = json_find(reader->json, name);
     if (member == NULL)
         return FIELD_ABSENT;
@@ -147,6 +149,7 @@ bool request_read(struct request_reader *reader, char *data, size_t bytes, struc
                   struct request_error *error_r)
 {
     const char *reason;
+    ASSERT(bytes <= LIMIT_FRAME_BYTES);
     request_r->id = (struct request_id){.kind = REQUEST_ID_NONE};
     if (!json_read_object(reader->json, data, bytes, &reason))
         return refuse(error_r, ERROR_BAD_JSON, reason);

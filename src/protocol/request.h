@@ -1,10 +1,9 @@
 /*
- * request.h: a client's frame, read. Our own strict JSON reader (RFC 8259), in place: strings are unescaped where they
- * stand, numbers are kept as written. Pure; one `struct request_reader` for each thread (scratch memory for duplicate
- * keys).
+ * request.h: reads a client's frame with the strict JSON reader of json.h, in place: strings are unescaped where they
+ * lie. Pure; one `struct request_reader` for each thread (scratch memory).
  *
- * PROTOCOL.md fixes the order of checks, with the rate and the login between them; so it goes in three steps:
- * request_read (JSON, id), request_read_op (op is a string, op is known), request_read_fields.
+ * PROTOCOL.md fixes the order of the checks, with the rate and the login between them; so a frame is read in three
+ * steps: request_read (JSON, id), request_read_op (op is a string, op is known), request_read_fields.
  */
 #ifndef CHITCHAT_PROTOCOL_REQUEST_H
 #define CHITCHAT_PROTOCOL_REQUEST_H
@@ -19,7 +18,7 @@ struct request_reader;
 
 enum request_id_kind { REQUEST_ID_NONE, REQUEST_ID_INTEGER, REQUEST_ID_STRING };
 
-/* An id, by value, since its reply may come much later. */
+/* An id, by value, since the reply may be written much later. */
 struct request_id {
     uint8_t kind;
     uint8_t bytes; /* of string */
@@ -29,7 +28,7 @@ struct request_id {
     };
 };
 
-/* Of a string only what it has. */
+/* Copies the used part only. */
 static inline void request_id_copy(struct request_id *to, const struct request_id *from)
 {
     to->kind = from->kind;
@@ -57,7 +56,7 @@ enum error_code {
     ERROR_UNAVAILABLE,
 };
 
-/* The wire's word, as "bad_json". Static. */
+/* The name on the wire, such as "bad_json". Static. */
 struct span error_code_name(enum error_code code);
 
 struct request_error {
@@ -68,7 +67,7 @@ struct request_error {
 struct request_login {
     struct span user;
     bool has_user;
-    struct span token; /* as given; only looked at where the server asks for tokens */
+    struct span token; /* as given; used only where the server asks for tokens */
     bool has_token;    /* present and a string */
     bool has_after;
     uint64_t after;
@@ -107,18 +106,18 @@ struct request {
 int request_reader_open(struct request_reader **reader_r);
 void request_reader_close(struct request_reader **reader);
 
-/* `bytes` is at most LIMIT_FRAME_BYTES. Reads the whole frame and its id. True, or false and *error_r (bad_json,
- * bad_request). Keeps the members in the reader for the next two steps. `data` is valid UTF-8 (ws.h saw to that); it is
- * changed. */
+/* Reads the whole frame and its id. `bytes` is at most LIMIT_FRAME_BYTES: asserted. True, or false and *error_r
+ * (bad_json, bad_request). Keeps the members in the reader for the next two steps. `data` is changed. */
 bool request_read(struct request_reader *reader, char *data, size_t bytes, struct request *request_r,
                   struct request_error *error_r);
-/* request->op; bad_request if `op` is absent or no string, unknown_op. */
+/* Sets request->op. False: bad_request if `op` is absent or not a string; unknown_op. */
 bool request_read_op(struct request_reader *reader, struct request *request, struct request_error *error_r);
-/* The fields of its op. `wants_token`: the server asks for tokens, so `user` may be absent. */
+/* Reads the fields of request->op. False: bad_request, too_large. `wants_token`: the server asks for tokens, so `user`
+ * may be absent. */
 bool request_read_fields(struct request_reader *reader, struct request *request, bool wants_token,
                          struct request_error *error_r);
 
-/* Whether it is 1 to 128 bytes of 0x21..0x7E without `"` and `\`. */
+/* For tests: whether `name` has 1 to 128 bytes of 0x21..0x7E without `"` and `\`. */
 bool request_is_user_name(struct span name);
 
 #endif
