@@ -9,9 +9,16 @@
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
 
-static const char busy_text[] = "too much is on its way: wait and send again";
+static const char busy_text[] = "too many messages are pending: wait and send again";
 static const char unavailable_text[] =
-    "the store cannot take it: send again with the same key when the server has been restarted";
+    "the store has failed and may not have the message: send again with the same key when the server has been restarted";
+
+/* A request with the key of a delivery that is in flight; its answer waits for the outcome. */
+struct delivery_waiter {
+    struct list link; /* in delivery->waiters */
+    struct conn_ref conn;
+    struct request_id id;
+};
 
 void deliveries_init(struct deliveries *deliveries)
 {
@@ -36,8 +43,7 @@ struct delivery *delivery_of_entry(struct entry *entry)
     return container_of(entry, struct delivery, entry);
 }
 
-/* On a connection that catches up the `ok` waits for the replay (replay.h), and may do so long after the delivery is
- * gone. */
+/* On a connection that catches up the `ok` waits for the replay (replay.h), perhaps long after the delivery is freed. */
 static bool has_ok_place(const struct core *core, const struct conn *conn)
 {
     return conn->state != CONN_REPLAY
@@ -47,6 +53,7 @@ static bool has_ok_place(const struct core *core, const struct conn *conn)
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send)
 {
+    ASSERT(conn->user != NULL);
     bool has_room = core->deliveries.pool.taken < core->budget.deliveries_max && has_ok_place(core, conn);
     struct delivery *delivery = has_room ? pool_take(&core->deliveries.pool) : NULL;
     if (delivery == NULL)
@@ -78,6 +85,8 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
 static void delivery_free(struct core *core, struct delivery *delivery)
 {
     ASSERT(list_is_empty(&delivery->waiters));
+    ASSERT(!list_is_linked(&delivery->entry.link));
+    ASSERT(core->replays.oks_reserved >= delivery->has_ok_place);
     core->replays.oks_reserved -= delivery->has_ok_place;
     record_heap_unref(core->generations.heap, &delivery->entry.record);
     user_unref(&core->users, delivery->user);
@@ -118,6 +127,17 @@ static void reply_dup_to(struct core *core, struct conn_ref ref, const struct re
     conn_answered(core, conn);
 }
 
+void delivery_answer_waiters(struct core *core, struct delivery *delivery)
+{
+    const struct record *record = delivery->entry.record;
+    ASSERT(delivery->is_returned);
+    for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
+        struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
+        reply_dup_to(core, waiter->conn, &waiter->id, record->ts_from, record->mid);
+        pool_give(&core->deliveries.waiter_pool, waiter);
+    }
+}
+
 void delivery_reject(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
                      uint32_t retry_after_ms)
 {
@@ -127,19 +147,22 @@ void delivery_reject(struct core *core, struct delivery *delivery, enum error_co
 
 void delivery_reject_dup(struct core *core, struct delivery *delivery, uint64_t ts, const uint8_t *mid)
 {
+    ASSERT(list_is_empty(&delivery->waiters));
     reply_dup_to(core, delivery->conn, &delivery->id, ts, mid);
     delivery_free(core, delivery);
 }
 
 void delivery_wait_for(struct core *core, struct delivery *delivery, struct delivery *first)
 {
+    ASSERT(list_is_empty(&delivery->waiters));
+    ASSERT(first->user == delivery->user);
     bool has_room = core->deliveries.waiter_pool.taken < core->budget.deliveries_max;
     struct delivery_waiter *waiter = has_room ? pool_take(&core->deliveries.waiter_pool) : NULL;
     if (waiter == NULL) {
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
         return;
     }
-    /* Until the letter is home its outcome is the recipient's shard's to write. */
+    /* Until the letter has returned, the recipient's shard may write the outcome. */
     if (first->is_returned && first->outcome == DELIVERY_UNKNOWN) {
         pool_give(&core->deliveries.waiter_pool, waiter);
         delivery_reject(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
@@ -154,7 +177,8 @@ void delivery_wait_for(struct core *core, struct delivery *delivery, struct deli
 
 /* -- on the sender's shard -- */
 
-static bool has_way(struct core *core, const struct delivery *delivery)
+/* Whether the limits of the pair of shards and of the sender let the delivery go out now. */
+static bool may_go_out(const struct core *core, const struct delivery *delivery)
 {
     uint32_t bytes = record_body_bytes(delivery->entry.record);
     const struct core_peer *peer = &core->peers[delivery->to_shard];
@@ -169,12 +193,13 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
     const char *message;
     uint32_t retry_after_ms;
     struct record *record = delivery->entry.record;
+    ASSERT(!list_is_linked(&delivery->entry.link));
     if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
         delivery_reject(core, delivery, code, message, retry_after_ms);
         return;
     }
     uint64_t ts = core_next_ts(core);
-    if (!has_way(core, delivery) || !idempotency_mark_key(core, delivery, ts)) {
+    if (!may_go_out(core, delivery) || !idempotency_mark_key(core, delivery, ts)) {
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
         return;
     }
@@ -193,12 +218,12 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
         shard_post(core->shard, delivery->to_shard, delivery);
 }
 
-/* It was not stored: its entry leaves at once, and all who wait for it are told. */
+/* The message was not stored: its entry leaves at once, and all requests that wait for it are answered. */
 static void on_returned_refused(struct core *core, struct delivery *delivery)
 {
     struct user *user = user_ref(delivery->user);
     timeline_refuse(&user->timeline, &delivery->entry);
-    idempotency_unmark_key(core, delivery);
+    idempotency_unmark_key(delivery);
     if (delivery->outcome == DELIVERY_BUSY)
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
     else
@@ -223,10 +248,15 @@ static void on_returned_stored(struct core *core, struct delivery *delivery)
 void delivery_on_returned(struct core *core, struct delivery *delivery)
 {
     struct core_peer *peer = &core->peers[delivery->to_shard];
-    ASSERT(peer->sends_out > 0 && core->deliveries.out > 0);
+    uint32_t bytes = record_body_bytes(delivery->entry.record);
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(!delivery->is_returned);
+    ASSERT(peer->sends_out > 0);
+    ASSERT(peer->send_bytes_out >= bytes);
+    ASSERT(core->deliveries.out > 0);
     peer->sends_out--;
     if (!FAULT(SEND_BYTES_KEPT) || delivery->outcome == DELIVERY_STORED)
-        peer->send_bytes_out -= record_body_bytes(delivery->entry.record);
+        peer->send_bytes_out -= bytes;
     core->deliveries.out--;
     delivery->is_returned = true;
     switch (delivery->outcome) {
@@ -242,6 +272,7 @@ void delivery_on_returned(struct core *core, struct delivery *delivery)
 
 static void return_letter(struct core *core, uint32_t from, struct delivery *delivery, enum delivery_outcome outcome)
 {
+    ASSERT(outcome != DELIVERY_IN_FLIGHT);
     delivery->outcome = (uint8_t)outcome;
     delivery->letter.kind = LETTER_SEND_RETURNED;
     if (from == core->index)
@@ -262,12 +293,14 @@ static void arrival_answer(struct core *core, struct arrival *arrival, enum deli
 
 static void arrival_free(struct core *core, struct arrival *arrival)
 {
+    ASSERT(!list_is_linked(&arrival->link));
+    ASSERT(!list_is_linked(&arrival->entry.link));
     record_heap_unref(core->generations.heap, &arrival->entry.record);
     user_unref(&core->users, arrival->user);
     pool_give(&core->deliveries.arrival_pool, arrival);
 }
 
-/* It has no place in the log: nothing of it is left here. */
+/* The arrival has no place in the WAL: answers it and frees it. */
 static void arrival_refuse(struct core *core, struct arrival *arrival, enum delivery_outcome outcome)
 {
     list_remove(&arrival->link);
@@ -275,7 +308,7 @@ static void arrival_refuse(struct core *core, struct arrival *arrival, enum deli
     arrival_free(core, arrival);
 }
 
-/* The record as this shard keeps it: the sender's own if he is at home here, else a copy. */
+/* The record as this shard keeps it: a reference to the sender's own if the sender's shard is this one, else a copy. */
 static struct record *arrival_record(struct core *core, uint32_t from, struct record *sent)
 {
     if (from == core->index)
@@ -317,8 +350,14 @@ give_arrival:
     return NULL;
 }
 
-/* Gives it its ts and its place in the log's batch. 0; -EAGAIN: it has to wait; or the log's refusal. */
-static int arrival_append(struct core *core, struct arrival *arrival)
+static const struct arrival *last_arrival(const struct core *core)
+{
+    return container_of(core->deliveries.arrivals.prev, const struct arrival, link);
+}
+
+/* Gives the arrival its ts and its place in the filling batch. 0; -EAGAIN: it has to wait; or what wal_can_append
+ * refuses it with, or -ENOSPC if its user has too much pending. */
+static int append_arrival(struct core *core, struct arrival *arrival)
 {
     struct record *record = arrival->entry.record;
     int status = wal_can_append(core->wal_writer.wal, record_encoded_bytes(record));
@@ -331,7 +370,10 @@ static int arrival_append(struct core *core, struct arrival *arrival)
         record->ts_to = arrival->entry.ts;
         timeline_append(&arrival->user->timeline, &arrival->entry);
     }
-    ASSERT(wal_append(core->wal_writer.wal, record, &arrival->sequence) == 0);
+    status = wal_append(core->wal_writer.wal, record, &arrival->sequence);
+    ASSERT(status == 0);
+    ASSERT(list_is_empty(&core->deliveries.arrivals)
+           || last_arrival(core)->sequence <= arrival->sequence);
     core->wal_writer.only_outstanding += arrival->delivery->is_only_outstanding;
     list_remove(&arrival->link);
     list_append(&core->deliveries.arrivals, &arrival->link);
@@ -340,9 +382,9 @@ static int arrival_append(struct core *core, struct arrival *arrival)
     return 0;
 }
 
-static void arrival_try(struct core *core, struct arrival *arrival)
+static void try_append(struct core *core, struct arrival *arrival)
 {
-    switch (arrival_append(core, arrival)) {
+    switch (append_arrival(core, arrival)) {
     case 0:
     case -EAGAIN: return;
     case -EIO: arrival_refuse(core, arrival, DELIVERY_REFUSED); return;
@@ -360,6 +402,8 @@ void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery
     enum error_code code;
     const char *message;
     uint32_t retry_after_ms;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(delivery->letter.kind == LETTER_SEND && delivery->outcome == DELIVERY_IN_FLIGHT);
     if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
         return_letter(core, from, delivery, code == ERROR_BUSY ? DELIVERY_BUSY : DELIVERY_REFUSED);
         return;
@@ -372,23 +416,25 @@ void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery
     bool others_wait = !list_is_empty(&core->deliveries.wal_waiting);
     list_append(&core->deliveries.wal_waiting, &arrival->link);
     if (!others_wait)
-        arrival_try(core, arrival);
+        try_append(core, arrival);
 }
 
 void delivery_drain_waiting(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     while (!list_is_empty(&core->deliveries.wal_waiting)) {
         struct list *first = core->deliveries.wal_waiting.next;
-        arrival_try(core, container_of(first, struct arrival, link));
+        try_append(core, container_of(first, struct arrival, link));
         if (core->deliveries.wal_waiting.next == first)
             return;
     }
 }
 
-/* The record is durable: into the memtable at once, wherever its entry stands in the queue, and home. */
-static void arrival_on_durable(struct core *core, struct arrival *arrival)
+/* The record is durable: puts it into the memtable, wherever its entry stands in the queue, and returns the letter. */
+static void settle_arrival(struct core *core, struct arrival *arrival)
 {
     struct record *record = arrival->entry.record;
+    ASSERT(arrival->sequence <= core->deliveries.durable_to);
     list_remove(&arrival->link);
     core_remember(core, arrival->user, record, arrival->is_to_self ? ROLE_SELF : ROLE_RECEIVED);
     if (arrival->is_to_self) {
@@ -410,16 +456,17 @@ bool delivery_is_behind(const struct core *core)
                   <= core->deliveries.durable_to;
 }
 
-static void take_up_first(struct core *core)
+static void settle_first_arrival(struct core *core)
 {
     turn_spend(&core->turn, TURN_ARRIVALS, 1);
-    arrival_on_durable(core, container_of(core->deliveries.arrivals.next, struct arrival, link));
+    settle_arrival(core, container_of(core->deliveries.arrivals.next, struct arrival, link));
 }
 
 void delivery_continue(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     while (delivery_is_behind(core) && turn_may(&core->turn, TURN_ARRIVALS))
-        take_up_first(core);
+        settle_first_arrival(core);
 }
 
 void delivery_on_durable(struct core *core, uint64_t sequence)
@@ -431,8 +478,9 @@ void delivery_on_durable(struct core *core, uint64_t sequence)
 
 void delivery_on_wal_failed(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     while (delivery_is_behind(core))
-        take_up_first(core);
+        settle_first_arrival(core);
     for (struct list *at = core->deliveries.arrivals.next; at != &core->deliveries.arrivals; at = at->next)
         arrival_answer(core, container_of(at, struct arrival, link),
                        FAULT(FAILED_WRITE_IS_BUSY) ? DELIVERY_BUSY : DELIVERY_UNKNOWN);

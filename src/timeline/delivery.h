@@ -1,15 +1,18 @@
 /*
- * delivery.h: one send on its way: from the sender's shard (a struct delivery) to the recipient's (a struct arrival),
- * into the log there, and home.
+ * delivery.h: one send from request to answer: on the sender's shard a struct delivery, on the recipient's a struct
+ * arrival. Shard's thread.
  *
- * On the sender's shard the delivery takes ts_a and stands pending at the end of the sender's timeline; as a letter it
- * goes to the recipient's shard. There an arrival takes ts_b, stands pending in the recipient's timeline, and one
- * record goes into the log's batch. When the batch is durable the record enters the recipient's memtable at once and
- * the letter goes home, where it enters the sender's memtable at once. Each timeline lets its entries leave in order;
- * what left is given to the connections by fanout.h, which hands the entry back to delivery_finish.
+ * On the sender's shard the delivery takes ts_from and enters the sender's timeline as pending; as a letter it goes to
+ * the recipient's shard (to its own it is handed over directly). There an arrival takes ts_to and enters the recipient's
+ * timeline as pending, and the record goes into the WAL's filling batch. When the batch is durable the record enters the
+ * recipient's memtable and the letter returns to the sender's shard, where the record enters the sender's memtable.
+ * Both happen at once, wherever the entries stand in their queues. Then both entries are settled. Each timeline lets its
+ * entries leave in order; fanout.h gives what left to the connections and then calls delivery_finish.
  *
- * Whoever refuses (busy) says so in the letter; then nothing was stored. After a failed log write the outcome is
- * unknown: the entries stay pending for ever. Shard's thread.
+ * A message to oneself has one ts and one entry, the sender's; its arrival only carries the record through the WAL.
+ *
+ * A shard that refuses a send (busy) says so in the letter; then nothing was stored. After a failed WAL write the
+ * outcome is unknown: both entries stay pending until the process ends.
  */
 #ifndef CHITCHAT_TIMELINE_DELIVERY_H
 #define CHITCHAT_TIMELINE_DELIVERY_H
@@ -21,56 +24,49 @@
 struct core;
 struct user;
 
-/* How long a sender who is told `busy` should wait. */
+/* The retry_after of a send that is refused with `busy`. */
 #define DELIVERY_RETRY_MS 100u
 
 enum delivery_outcome {
     DELIVERY_IN_FLIGHT,
     DELIVERY_STORED,
-    DELIVERY_BUSY,    /* not stored: come again */
-    DELIVERY_REFUSED, /* not stored: the store takes nothing any more */
-    DELIVERY_UNKNOWN, /* the write failed; the disk may have it */
+    DELIVERY_BUSY,    /* not stored; the client may try again */
+    DELIVERY_REFUSED, /* not stored; the store has failed and takes no more */
+    DELIVERY_UNKNOWN, /* the WAL write failed; the disk may have the record */
 };
 
-/* Someone who sent the same key again while the first is on its way, and shares its fate. */
-struct delivery_waiter {
-    struct list link;
-    struct conn_ref conn;
-    struct request_id id;
-};
-
-/* Two cache lines, and a third for an id that is a long string: thousands are under way at once. */
+/* Two cache lines, and a third for an id that is a long string: thousands are in flight at once. */
 struct delivery {
-    struct letter letter;
+    struct letter letter; /* its kind is changed by the recipient's shard */
     uint32_t to_shard;
 
-    /* Written by the recipient's shard. */
+    /* Written by the recipient's shard, until the letter has returned. */
     uint64_t ts_to;
-    uint8_t outcome;
+    uint8_t outcome; /* enum delivery_outcome */
 
     /* Owned by the sender's shard. */
-    bool is_answered;         /* its answer was given, or belongs to a replay now */
+    bool is_answered;         /* the request is answered, or a replay is to answer it */
     bool is_only_outstanding; /* nothing else was unanswered on its connection (group_commit.h) */
     bool has_ok_place;        /* its connection was catching up: core->replays.oks_reserved counts it */
     bool is_returned;
-    struct user *user;  /* the sender, held */
-    struct entry entry; /* ROLE_SENT or ROLE_SELF; its record is shown to the recipient's shard; parked by the gate
-                           (gate.h) before it enters the timeline */
-    struct list waiters;
-    uint64_t key_hash;    /* if the record has a key */
-    struct conn_ref conn; /* who asked */
+    struct user *user;  /* the sender; a reference */
+    struct entry entry; /* ROLE_SENT or ROLE_SELF; the recipient's shard reads its record. Its link is in the parked
+                           list of idempotency.c before the entry enters the timeline */
+    struct list waiters;  /* sends with the same key, which get the outcome of this one */
+    uint64_t key_hash;    /* memtable_key_hash, if the record has a key; else 0 */
+    struct conn_ref conn; /* the connection that sent it; may be gone */
     struct request_id id;
 };
 _Static_assert(offsetof(struct delivery, id.integer) + sizeof(int64_t) <= 128, "what every send has is in two lines");
 
 struct arrival {
     struct list link;          /* in core->deliveries.wal_waiting, then in core->deliveries.arrivals */
-    struct delivery *delivery; /* borrowed from `from` until it is answered; then NULL */
+    struct delivery *delivery; /* borrowed from shard `from` until it is answered; then NULL */
     uint32_t from;
-    bool is_to_self;   /* the sender's entry is the only one */
-    struct user *user; /* the recipient, held */
-    struct entry entry;
-    uint64_t sequence; /* the log's batch */
+    bool is_to_self;    /* the sender's entry is the only one; `entry` stands in no timeline and has no ts */
+    struct user *user;  /* the recipient; a reference */
+    struct entry entry; /* ROLE_RECEIVED; its record is the sender's own (same shard) or a copy */
+    uint64_t sequence;  /* the WAL batch */
 };
 
 /* What a shard keeps of its deliveries and arrivals. */
@@ -80,47 +76,54 @@ struct deliveries {
     struct pool waiter_pool;
     uint32_t out;            /* deliveries of this shard's users whose letters have not returned */
     struct list wal_waiting; /* arrivals that wait for a place in the filling batch */
-    struct list arrivals;    /* in the WAL; in order of batch */
-    uint64_t durable_to;     /* the newest batch that is on the disk */
+    struct list arrivals;    /* in the WAL, ascending by sequence */
+    uint64_t durable_to;     /* the newest batch that is durable */
 };
 
 void deliveries_init(struct deliveries *deliveries);
+/* Frees the memory of all, whatever is still in flight. */
 void deliveries_fini(struct deliveries *deliveries);
 
-/* A delivery of `conn`'s user, with a record of its own made from the request's spans; not yet under way. NULL: no
- * room, the answer is `busy`. The caller gives it to the gate. */
+/* A delivery by the user of `conn`, with a record made of `send` (copied, as is `id`). It has no ts and stands in no
+ * timeline yet. NULL: no room, to be answered with `busy`. The caller owns it and gives it to idempotency_take. */
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send);
-/* Sends it off; or answers and frees it. */
+
+/* The next four take a delivery that delivery_make made and that has not been dispatched. */
+
+/* Gives it its ts and sends it to the recipient's shard; or answers it with an error and frees it. */
 void delivery_dispatch(struct core *core, struct delivery *delivery);
-/* Answers a delivery that is not under way with an error, and frees it. */
+/* Answers it with an error and frees it. `message` is static. */
 void delivery_reject(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
                      uint32_t retry_after_ms);
-/* Answers a delivery that is not under way with `dup`, and frees it. */
+/* Answers it with `dup` (`ts` and LIMIT_MID_BYTES of `mid` are of the stored message) and frees it. */
 void delivery_reject_dup(struct core *core, struct delivery *delivery, uint64_t ts, const uint8_t *mid);
-/* Lets a delivery that is not under way share the fate of `first`, and frees it. */
+/* Lets its request wait for the outcome of `first`, which stands in the sender's timeline, and frees it. */
 void delivery_wait_for(struct core *core, struct delivery *delivery, struct delivery *first);
-/* The delivery behind an entry of the sender's timeline. */
-struct delivery *delivery_of_entry(struct entry *entry);
 
-/* As a letter it will be here soon: asks for the memory of what it names. */
+/* The delivery of an entry of the sender's timeline (not ROLE_RECEIVED: asserted). */
+struct delivery *delivery_of_entry(struct entry *entry);
+/* The delivery was stored: answers the requests that waited for its outcome with `dup`. */
+void delivery_answer_waiters(struct core *core, struct delivery *delivery);
+
+/* The letter will be handled in this turn: prefetches what delivery_arrive and delivery_on_returned read. */
 void delivery_fetch(const struct delivery *delivery);
-/* LETTER_SEND came from shard `from` (or from this one). */
+/* LETTER_SEND from shard `from`, or a delivery of this shard itself. Borrows it until its letter is posted back. */
 void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery);
-/* LETTER_SEND_RETURNED: it is home again. */
+/* LETTER_SEND_RETURNED: this shard owns the whole delivery again, with its outcome. */
 void delivery_on_returned(struct core *core, struct delivery *delivery);
 
-/* End of a turn: arrivals that waited for a place in the log's batch. */
+/* Gives arrivals of wal_waiting a place in the filling batch, in order, as far as it has room. */
 void delivery_drain_waiting(struct core *core);
-/* All of the log's batches up to `sequence` are durable: their arrivals are taken up, as many as the turn allows. */
+/* All WAL batches up to `sequence` are durable: takes their arrivals up, as many as the turn allows. */
 void delivery_on_durable(struct core *core, uint64_t sequence);
-/* End of a turn: goes on with those. */
+/* End of a turn: takes up more of those. */
 void delivery_continue(struct core *core);
-/* Whether some are left: durable, not yet in the timeline, and their letters not yet posted. */
+/* Whether some are left: durable, not yet settled, their letters not yet posted. */
 bool delivery_is_behind(const struct core *core);
-/* The log has failed. */
+/* A WAL write has failed: the outcome of arrivals in it or after it is unknown, those without a place are refused. */
 void delivery_on_wal_failed(struct core *core);
-/* An entry that left its timeline was given to all connections: frees what it belongs to. */
+/* Takes an entry that left its timeline and was given to all connections: frees the delivery or arrival that it is of. */
 void delivery_finish(struct core *core, struct entry *entry);
 
 #endif

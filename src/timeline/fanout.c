@@ -25,6 +25,8 @@ void fanouts_fini(struct fanouts *fanouts)
 
 void fanout_join(struct conn *conn, struct user *user)
 {
+    ASSERT(conn->user == NULL);
+    ASSERT(!list_is_linked(&conn->user_link));
     conn->user = user_ref(user);
     list_prepend(&user->conns, &conn->user_link);
     user->conn_count++;
@@ -33,39 +35,28 @@ void fanout_join(struct conn *conn, struct user *user)
 void fanout_leave(struct core *core, struct conn *conn)
 {
     struct user *user = conn->user;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(user != NULL && user->conn_count > 0);
+    ASSERT(list_is_linked(&conn->user_link));
     if (user->fanout != NULL && user->fanout->at == &conn->user_link)
         user->fanout->at = conn->user_link.next;
     list_remove(&conn->user_link);
     user->conn_count--;
     conn->user = NULL;
     if (user->conn_count == 0)
-        idempotency_on_idle(core, user);
+        idempotency_on_idle(user);
     user_unref(&core->users, user);
 }
 
-static void answer_waiters(struct core *core, struct delivery *delivery)
-{
-    const struct record *record = delivery->entry.record;
-    for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
-        struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
-        struct conn *conn = conn_find(core, waiter->conn);
-        if (conn != NULL) {
-            char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
-            conn_reply_end(core, conn, reply_write_dup(out, &waiter->id, record->ts_from, record->mid));
-            conn_answered(core, conn);
-        }
-        pool_give(&core->deliveries.waiter_pool, waiter);
-    }
-}
-
-/* The frame of `entry` for those who did not send it, in core->fanouts.frame. */
-static size_t frame_build(struct core *core, const struct entry *entry)
+/* Writes the `msg` of `entry` into core->fanouts.frame; returns its bytes. */
+static size_t build_frame(struct core *core, const struct entry *entry)
 {
     struct message message = record_view(entry->record, entry->role);
     return reply_write_msg(core->fanouts.frame, &message, entry->prev);
 }
 
-static bool is_senders(const struct entry *entry, const struct conn *conn)
+/* Whether `conn` sent `entry` and waits for the `ok`. */
+static bool awaits_ok(const struct entry *entry, const struct conn *conn)
 {
     if (entry->role == ROLE_RECEIVED)
         return false;
@@ -76,37 +67,40 @@ static bool is_senders(const struct entry *entry, const struct conn *conn)
 static void give_ok(struct core *core, struct conn *conn, struct entry *entry)
 {
     struct delivery *delivery = delivery_of_entry(entry);
+    ASSERT(!delivery->is_answered);
     delivery->is_answered = true;
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     conn_reply_end(core, conn, reply_write_sent(out, &delivery->id, entry->ts, entry->prev, entry->record->mid));
     conn_answered(core, conn);
 }
 
-/* What writing to `conn` costs beside the entry: nothing if it is written to in this turn anyway. */
+/* What writing to `conn` costs beside the entry, in pushes: nothing if the turn writes to it anyway. */
 static uint32_t conn_pushes(const struct conn *conn)
 {
     return list_is_linked(&conn->output_link) ? 0 : TURN_CONN_PUSHES;
 }
 
-/* Returns what it cost, in pushes. */
-static uint32_t give(struct core *core, struct conn *conn, struct entry *entry, size_t *frame_bytes)
+/* Gives `entry` to `conn` if it is live and does not have it. *frame_bytes: of the frame in core->fanouts.frame, 0 if it
+ * is not built yet. Returns the cost, in pushes. */
+static uint32_t give_entry(struct core *core, struct conn *conn, struct entry *entry, size_t *frame_bytes)
 {
     if (conn->state != CONN_LIVE || conn->cursor >= entry->ts)
         return 0;
     ASSERT(conn->cursor == entry->prev);
     conn->cursor = entry->ts;
     uint32_t pushes = 1 + conn_pushes(conn);
-    if (is_senders(entry, conn)) {
+    if (awaits_ok(entry, conn)) {
         give_ok(core, conn, entry);
         return pushes;
     }
     if (*frame_bytes == 0)
-        *frame_bytes = frame_build(core, entry);
+        *frame_bytes = build_frame(core, entry);
     conn_push(core, conn, core->fanouts.frame, *frame_bytes);
     return pushes + TURN_OUTPUT(*frame_bytes);
 }
 
-/* The connection that sent it: catching up, it gets the `ok` in its place; if it has all before it, at once. */
+/* The connection that sent the message gets its `ok`: at once if it has all entries before; through its replay if it is
+ * catching up; else with the fan-out. Requests that wait for the same outcome get `dup`. */
 static void on_delivery_left(struct core *core, struct delivery *delivery)
 {
     struct entry *entry = &delivery->entry;
@@ -116,16 +110,16 @@ static void on_delivery_left(struct core *core, struct delivery *delivery)
         replay_expect_ok(core, conn, entry->ts, &delivery->id);
         delivery->is_answered = true;
     } else if (conn != NULL && conn->cursor == entry->prev) {
-        give(core, conn, entry, &frame_bytes);
+        give_entry(core, conn, entry, &frame_bytes);
     }
-    answer_waiters(core, delivery);
+    delivery_answer_waiters(core, delivery);
 }
 
 /* -- at once -- */
 
-/* So few connections that an entry costs little more than it did to come here: they are no part of the budget. */
+/* With so few connections an entry costs little more than its arrival did: the budget does not count it. */
 #define FEW_CONNS 2u
-/* More, but not worth a round while the turn has room. */
+/* More connections, but not worth a round while the turn has room. */
 #define SOME_CONNS 16u
 
 static bool may_give_at_once(const struct core *core, const struct user *user)
@@ -137,12 +131,13 @@ static bool may_give_at_once(const struct core *core, const struct user *user)
 
 static void give_at_once(struct core *core, struct user *user, struct entry *entry)
 {
+    ASSERT(user->fanout == NULL);
     size_t frame_bytes = 0;
     uint32_t pushes = 0;
     bool is_budgeted = user->conn_count > FEW_CONNS;
     for (struct list *at = user->conns.next, *next; at != &user->conns; at = next) {
-        next = at->next; /* giving may take the connection out of the list */
-        pushes += give(core, container_of(at, struct conn, user_link), entry, &frame_bytes);
+        next = at->next; /* to give may close the connection, which takes it out of the list */
+        pushes += give_entry(core, container_of(at, struct conn, user_link), entry, &frame_bytes);
     }
     if (is_budgeted)
         turn_spend(&core->turn, TURN_PUSHES, pushes);
@@ -151,8 +146,9 @@ static void give_at_once(struct core *core, struct user *user, struct entry *ent
 
 /* -- in rounds -- */
 
-static struct fanout *fanout_make(struct core *core, struct user *user)
+static struct fanout *make_fanout(struct core *core, struct user *user)
 {
+    ASSERT(user->fanout == NULL);
     struct fanout *fanout = pool_take(&core->fanouts.pool);
     ASSERT(fanout != NULL);
     *fanout = (struct fanout){.user = user};
@@ -162,17 +158,18 @@ static struct fanout *fanout_make(struct core *core, struct user *user)
     return fanout;
 }
 
-static void fanout_add(struct core *core, struct user *user, struct entry *entry)
+static void add_entry(struct core *core, struct user *user, struct entry *entry)
 {
-    struct fanout *fanout = user->fanout != NULL ? user->fanout : fanout_make(core, user);
+    struct fanout *fanout = user->fanout != NULL ? user->fanout : make_fanout(core, user);
     list_append(&fanout->entries, &entry->link);
     fanout->count++;
     fanout->bytes += record_body_bytes(entry->record);
 }
 
-static void round_begin(struct fanout *fanout)
+static void begin_round(struct fanout *fanout)
 {
     uint32_t bytes = 0;
+    ASSERT(fanout->at == NULL && fanout->count > 0);
     fanout->round = 0;
     for (struct list *at = fanout->entries.next; at != &fanout->entries && fanout->round < FANOUT_ROUND_MAX;
          at = at->next) {
@@ -182,26 +179,32 @@ static void round_begin(struct fanout *fanout)
         fanout->round++;
         fanout->round_pushes = fanout->round + TURN_OUTPUT(bytes);
     }
+    ASSERT(fanout->round > 0 && fanout->round <= fanout->count);
     fanout->at = fanout->user->conns.next;
 }
 
-static void round_end(struct core *core, struct fanout *fanout)
+static void end_round(struct core *core, struct fanout *fanout)
 {
+    ASSERT(fanout->at == &fanout->user->conns);
+    ASSERT(fanout->round <= fanout->count);
     fanout->at = NULL;
     fanout->count -= fanout->round;
     for (; fanout->round > 0; fanout->round--) {
         struct entry *entry = container_of(list_shift(&fanout->entries), struct entry, link);
-        fanout->bytes -= record_body_bytes(entry->record);
+        uint32_t bytes = record_body_bytes(entry->record);
+        ASSERT(fanout->bytes >= bytes);
+        fanout->bytes -= bytes;
         delivery_finish(core, entry);
     }
 }
 
 #define SLICE_CONNS_MAX 64u
 
-/* The next connections of the round, as many as `pushes` are enough for by what they will about cost, but one at least.
- */
-static uint32_t slice_take(struct fanout *fanout, uint32_t pushes, struct conn **conns)
+/* Takes the next connections of the round: as many as `pushes` will about pay for, at least one if any is left. Returns
+ * their number; `conns` has room for SLICE_CONNS_MAX. */
+static uint32_t take_slice(struct fanout *fanout, uint32_t pushes, struct conn **conns)
 {
+    ASSERT(fanout->at != NULL && pushes > 0);
     uint32_t count = 0, wanted = 0;
     while (fanout->at != &fanout->user->conns && count < SLICE_CONNS_MAX && wanted < pushes) {
         conns[count] = container_of(fanout->at, struct conn, user_link);
@@ -211,8 +214,9 @@ static uint32_t slice_take(struct fanout *fanout, uint32_t pushes, struct conn *
     return count;
 }
 
-/* Entry by entry, so that a frame is built once. A connection that is closed on the way is passed over from then on. */
-static uint32_t slice_give(struct core *core, struct fanout *fanout, struct conn *const *conns, uint32_t count)
+/* Gives the round's entries to the slice, entry by entry, so that a frame is built once. give_entry passes over a
+ * connection that was closed meanwhile. Returns the cost, in pushes. */
+static uint32_t give_to_slice(struct core *core, struct fanout *fanout, struct conn *const *conns, uint32_t count)
 {
     uint32_t pushes = 1;
     struct list *link = fanout->entries.next;
@@ -222,14 +226,15 @@ static uint32_t slice_give(struct core *core, struct fanout *fanout, struct conn
         if (i + 1 < fanout->round)
             record_prefetch(container_of(link->next, struct entry, link)->record);
         for (uint32_t k = 0; k < count; k++)
-            pushes += give(core, conns[k], entry, &frame_bytes);
+            pushes += give_entry(core, conns[k], entry, &frame_bytes);
     }
     return pushes;
 }
 
-/* A share of the turn; what is left then waits in the queue. Where nothing is left the fan-out is over, and gone. */
-static void fanout_run(struct core *core, struct fanout *fanout)
+/* Gives out a user's share of the turn. The fan-out goes back into the queue if entries are left, else it is freed. */
+static void give_share(struct core *core, struct fanout *fanout)
 {
+    ASSERT(fanout->user->fanout == fanout && !list_is_linked(&fanout->turn_link));
     struct conn *conns[SLICE_CONNS_MAX];
     uint32_t used = 0;
     while (fanout->count > 0) {
@@ -238,27 +243,29 @@ static void fanout_run(struct core *core, struct fanout *fanout)
             return;
         }
         if (fanout->at == NULL)
-            round_begin(fanout);
-        uint32_t pushes = slice_give(core, fanout, conns, slice_take(fanout, TURN_PUSHES_SHARE - used, conns));
+            begin_round(fanout);
+        uint32_t pushes = give_to_slice(core, fanout, conns, take_slice(fanout, TURN_PUSHES_SHARE - used, conns));
         turn_spend(&core->turn, TURN_PUSHES, pushes);
         used += pushes;
         if (fanout->at == &fanout->user->conns)
-            round_end(core, fanout);
+            end_round(core, fanout);
     }
-    ASSERT(list_is_empty(&fanout->entries) && fanout->bytes == 0);
+    ASSERT(list_is_empty(&fanout->entries));
+    ASSERT(fanout->bytes == 0);
     fanout->user->fanout = NULL;
     pool_give(&core->fanouts.pool, fanout);
 }
 
 void fanout_release(struct core *core, struct user *user)
 {
+    ASSERT(user->refs > 0);
     for (struct entry *entry; (entry = timeline_release(&user->timeline)) != NULL;) {
         if (entry->role != ROLE_RECEIVED)
             on_delivery_left(core, delivery_of_entry(entry));
         if (may_give_at_once(core, user))
             give_at_once(core, user, entry);
         else
-            fanout_add(core, user, entry);
+            add_entry(core, user, entry);
     }
     if (user->fanout != NULL && !list_is_linked(&user->fanout->turn_link))
         list_append(&core->fanouts.queue, &user->fanout->turn_link);
@@ -266,10 +273,11 @@ void fanout_release(struct core *core, struct user *user)
 
 void fanout_continue(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     while (!list_is_empty(&core->fanouts.queue) && turn_may_carry(&core->turn, TURN_PUSHES)) {
         struct fanout *fanout = container_of(list_shift(&core->fanouts.queue), struct fanout, turn_link);
         struct user *user = user_ref(fanout->user);
-        fanout_run(core, fanout);
+        give_share(core, fanout);
         user_unref(&core->users, user);
     }
 }

@@ -2,15 +2,16 @@
  * fanout.h: gives each entry that has left a timeline to all connections of its user, in order: a `msg`, or the `ok` on
  * the connection that sent it. Shard's thread.
  *
- * Most users have few connections: those are given an entry at once. With more of them it goes in rounds, at the end of
- * a turn, so that what gathered leaves together: the entries that are there when a round begins (FANOUT_ROUND_MAX and
- * FANOUT_ROUND_BYTES at most) are given to the connections one after the other, each all of them, so that they leave in
- * one send; a frame is built once for a slice of connections. A turn gives so many (turn.h), users take turns, and the
- * rest goes on in the next turn. A sender who has been given all before it gets the `ok` at once, whoever else is
- * waiting.
+ * A user of at most two connections is given an entry at once, as is one of at most sixteen while the turn's budget
+ * lasts. Else entries gather and are given in rounds at the end of a turn, so that what gathered leaves together. A
+ * round is the oldest of the gathered entries, at most FANOUT_ROUND_MAX and FANOUT_ROUND_BYTES. The round goes over the
+ * connections in slices: each connection gets all entries of the round, which leave in one send, and a frame is built
+ * once for a slice. A turn has a budget of pushes (turn.h); users get a share of it in turns, and what is left over goes
+ * on in the next turn. A sender's connection that has all entries before gets the `ok` at once, without a round.
  *
- * What has left and is not given to all counts against the user: past FANOUT_PUSHES_MAX (entries times connections),
- * and past the bounds of the timeline itself, sends from and to the user are refused with `busy`.
+ * Entries that have left and are not yet given to all connections count against their user, as pending ones do. Past
+ * the limits of the timeline, sends from and to the user are refused with `busy`; so they are, for a user of more than
+ * two connections, past FANOUT_PUSHES_MAX (such entries times connections).
  */
 #ifndef CHITCHAT_TIMELINE_FANOUT_H
 #define CHITCHAT_TIMELINE_FANOUT_H
@@ -26,41 +27,43 @@ struct core;
 struct user;
 
 #define FANOUT_ROUND_MAX 64u
-#define FANOUT_ROUND_BYTES 65536u /* of records; the first entry has no bound */
-/* 80 ms of pushes, by turn.h. */
+#define FANOUT_ROUND_BYTES 65536u /* of records; the first entry of a round may be larger */
+/* 66 ms of work at the cost of a push in turn_limits. */
 #define FANOUT_PUSHES_MAX (256u << 10)
 
-/* What one user's connections are being given: from core->fanouts.pool, while there is something to give. */
+/* The entries that one user's connections are being given: from core->fanouts.pool, while there are any. */
 struct fanout {
-    struct user *user;
+    struct user *user;     /* borrowed: the entries' owners have references */
     struct list entries;   /* struct entry.link: left the timeline, not yet given to all connections */
-    uint32_t count;        /* of these */
-    uint32_t bytes;        /* of their records */
-    uint32_t round;        /* how many of them, from the first, the round gives */
-    uint32_t round_pushes; /* what they cost for one connection (turn.h) */
-    struct list *at;       /* the connection to go on from; NULL: no round is under way */
+    uint32_t count;        /* of entries */
+    uint32_t bytes;        /* of their records' bodies */
+    uint32_t round;        /* how many entries, from the first, the round gives */
+    uint32_t round_pushes; /* what they cost for one connection, in pushes (turn.h) */
+    struct list *at;       /* the connection at which the round goes on; NULL: no round is in progress */
     struct list turn_link; /* in core->fanouts.queue */
 };
 
 /* What a shard keeps of its fan-outs. */
 struct fanouts {
     struct pool pool;
-    struct list queue; /* rounds of these go on at the end of the turn */
-    char *frame;       /* a push that several connections share */
+    struct list queue; /* those whose rounds go on at the end of the turn */
+    char *frame;       /* the push that is being given, shared by the connections; LIMIT_MSG_BYTES of the longest text */
 };
 
 /* 0 or -ENOMEM; fanouts_fini follows in either case. */
 int fanouts_init(struct fanouts *fanouts);
 void fanouts_fini(struct fanouts *fanouts);
 
-/* Lets out what may leave the user's timeline, and gives it to the connections. `user` must be held by the caller. */
+/* Takes what can leave the user's timeline out of it, and gives it to the connections or queues it for a round. The
+ * caller has a reference to `user` of its own. */
 void fanout_release(struct core *core, struct user *user);
-/* End of a turn: the rounds, a share of each user after the other. */
+/* End of a turn: goes on with the rounds, a share for each user in turns, within the budget. */
 void fanout_continue(struct core *core);
-/* Whether the user may have another entry of `bytes`, in the timeline or given out. */
+/* Whether the user may have another entry with a record body of `bytes`. */
 bool fanout_has_room(const struct user *user, uint32_t bytes);
-/* Registers `conn` with `user` (held for it), and takes it out again; a fan-out under way goes on with the others. */
+/* Registers `conn`, which has no user, with `user`: takes a reference for it. */
 void fanout_join(struct conn *conn, struct user *user);
+/* Takes `conn` out of its user and gives that reference back; a round in progress goes on with the other connections. */
 void fanout_leave(struct core *core, struct conn *conn);
 
 #endif

@@ -8,31 +8,37 @@
 #include "server/core.h"
 #include "timeline/delivery.h"
 
-enum idempotency_state { IDEMPOTENCY_LOADING, IDEMPOTENCY_READY, IDEMPOTENCY_VERIFYING };
+/* What the window of a user is doing; the state changes in set_state only. Sends pass while it is ready, else they are
+ * parked. */
+enum idempotency_state {
+    IDEMPOTENCY_LOADING,   /* memory is read, or runs are by the reader */
+    IDEMPOTENCY_READY,     /* the window is complete */
+    IDEMPOTENCY_VERIFYING, /* the reader reads the record of a hit from runs */
+};
 
 struct user_keys {
     struct user *user;
     struct key_window *window;
-    uint8_t state;
-    struct list link;   /* in core->idempotency.users while IDEMPOTENCY_READY, least recently used first */
-    struct list parked; /* deliveries, in order */
+    uint8_t state;      /* set_state */
+    struct list link;   /* in core->idempotency.users while IDEMPOTENCY_READY */
+    struct list parked; /* struct delivery entry.link, in order of arrival */
     uint32_t parked_count;
 
-    struct reader_job job; /* holds the user while it is under way */
-    int result;
+    struct reader_job job; /* has a reference to the user while it is in flight */
+    int result;            /* of the job: 0 or -errno */
 
     /* IDEMPOTENCY_LOADING. */
-    struct store_keyed *keyed;
+    struct store_keyed *keyed; /* what the job read from runs */
     uint32_t keyed_count;
-    uint64_t since;
+    uint64_t since; /* ts below which keys have expired */
 
     /* IDEMPOTENCY_VERIFYING. */
-    struct delivery *delivery;
-    uint64_t ts;
-    struct store_page *page;
+    struct delivery *delivery; /* whose key is checked */
+    uint64_t ts;               /* of the hit */
+    struct store_page *page;   /* what the job read: the record at ts, if runs have it */
 };
 
-static const char conflict_text[] = "this key was used for another message: use a new one";
+static const char conflict_text[] = "the key was used for another message: use a new key for this one";
 static const char memory_text[] = "too many keys are in use: wait and send again";
 static const char read_text[] = "the store cannot be read: send again with the same key";
 
@@ -43,18 +49,27 @@ static struct span delivery_key(const struct delivery *delivery)
 
 /* -- windows and their memory -- */
 
-static void keys_free(struct core *core, struct user_keys *keys)
+static void set_state(struct user_keys *keys, enum idempotency_state state)
 {
-    (void)core;
-    ASSERT(keys->state == IDEMPOTENCY_READY && list_is_empty(&keys->parked));
+    ASSERT((keys->state == IDEMPOTENCY_READY) != (state == IDEMPOTENCY_READY));
+    keys->state = (uint8_t)state;
+}
+
+static void keys_free(struct user_keys *keys)
+{
+    ASSERT(keys->state == IDEMPOTENCY_READY);
+    ASSERT(list_is_empty(&keys->parked) && keys->parked_count == 0);
+    ASSERT(keys->user->keys == keys);
     list_remove(&keys->link);
     keys->user->keys = NULL;
     key_window_close(&keys->window);
     free(keys);
 }
 
+/* Of a user who has none: asserted. NULL: no memory. */
 static struct user_keys *keys_make(struct core *core, struct user *user)
 {
+    ASSERT(user->keys == NULL);
     struct user_keys *keys = calloc(1, sizeof *keys);
     if (keys == NULL)
         return NULL;
@@ -70,14 +85,14 @@ static struct user_keys *keys_make(struct core *core, struct user *user)
     return keys;
 }
 
-/* Lets the window go that was not used for longest, but not `keep`. False: there is none. */
+/* Frees the least recently used window that is ready, but not `keep`. False: there is none. */
 static bool keys_evict(struct core *core, const struct user_keys *keep)
 {
     for (struct list *at = core->idempotency.users.next; at != &core->idempotency.users; at = at->next) {
         struct user_keys *keys = container_of(at, struct user_keys, link);
         if (keys == keep)
             continue;
-        keys_free(core, keys);
+        keys_free(keys);
         return true;
     }
     return false;
@@ -85,11 +100,13 @@ static bool keys_evict(struct core *core, const struct user_keys *keep)
 
 static void keys_touch(struct core *core, struct user_keys *keys)
 {
+    ASSERT(keys->state == IDEMPOTENCY_READY);
     list_remove(&keys->link);
     list_append(&core->idempotency.users, &keys->link);
 }
 
-static int window_load(struct core *core, struct user_keys *keys, const struct memtable_keyed *keyed, uint32_t count)
+/* key_window_load, which may evict the windows of other users. */
+static int load_window(struct core *core, struct user_keys *keys, const struct memtable_keyed *keyed, uint32_t count)
 {
     int status;
     do {
@@ -111,30 +128,35 @@ bool idempotency_mark_key(struct core *core, struct delivery *delivery, uint64_t
     return status == 0;
 }
 
-void idempotency_unmark_key(struct core *core, struct delivery *delivery)
+void idempotency_unmark_key(struct delivery *delivery)
 {
-    (void)core;
+    ASSERT(delivery->entry.ts > 0);
     if (delivery_key(delivery).bytes > 0 && delivery->user->keys != NULL)
         key_window_remove(delivery->user->keys->window, delivery->entry.ts);
 }
 
-void idempotency_on_idle(struct core *core, struct user *user)
+void idempotency_on_idle(struct user *user)
 {
+    ASSERT(user->conn_count == 0);
     struct user_keys *keys = user->keys;
     if (keys != NULL && keys->state == IDEMPOTENCY_READY && list_is_empty(&keys->parked))
-        keys_free(core, keys);
+        keys_free(keys);
 }
 
-/* -- the check -- */
+/* -- the check of a key -- */
 
-enum verdict { VERDICT_NEW, VERDICT_ANSWERED, VERDICT_UNDER_WAY };
+enum verdict {
+    VERDICT_NEW,       /* the key is not in use: the delivery may be dispatched */
+    VERDICT_ANSWERED,  /* the delivery was answered and freed, or waits for another */
+    VERDICT_VERIFYING, /* the reader looks at a hit */
+};
 
 static bool is_same_message(const struct delivery *delivery, struct span to, struct span text)
 {
     return span_equal(record_to(delivery->entry.record), to) && span_equal(record_text(delivery->entry.record), text);
 }
 
-/* The key belongs to a stored message: `dup`, or a conflict. */
+/* The key belongs to the stored `message`: answers with `dup` or `key_conflict`. */
 static enum verdict answer_stored(struct core *core, struct delivery *delivery, const struct message *message)
 {
     if (is_same_message(delivery, message->to, message->text))
@@ -144,6 +166,7 @@ static enum verdict answer_stored(struct core *core, struct delivery *delivery, 
     return VERDICT_ANSWERED;
 }
 
+/* The key belongs to `first`, which is still in the queue: waits for it, or answers with `key_conflict`. */
 static enum verdict answer_pending(struct core *core, struct delivery *delivery, struct delivery *first)
 {
     const struct record *record = first->entry.record;
@@ -154,9 +177,9 @@ static enum verdict answer_pending(struct core *core, struct delivery *delivery,
     return VERDICT_ANSWERED;
 }
 
-static void verify_start(struct core *core, struct user_keys *keys, struct delivery *delivery, uint64_t ts);
+static void start_verify(struct core *core, struct user_keys *keys, struct delivery *delivery, uint64_t ts);
 
-/* Looks at the hit at `ts`: queue, memory, runs. VERDICT_NEW: it was no hit, the hash is another key's. */
+/* Looks at the record of the hit at `ts`: in the queue, in memory, in runs. VERDICT_NEW: the hash is another key's. */
 static enum verdict check_hit(struct core *core, struct user_keys *keys, struct delivery *delivery, uint64_t ts)
 {
     struct span key = delivery_key(delivery);
@@ -172,12 +195,12 @@ static enum verdict check_hit(struct core *core, struct user_keys *keys, struct 
     }
     if (!reads_runs_reach(core, ts - 1))
         return VERDICT_NEW;
-    verify_start(core, keys, delivery, ts);
-    return VERDICT_UNDER_WAY;
+    start_verify(core, keys, delivery, ts);
+    return VERDICT_VERIFYING;
 }
 
-/* Goes over the hits below `ts`. */
-static enum verdict check(struct core *core, struct user_keys *keys, struct delivery *delivery, uint64_t ts)
+/* Goes over the hits below `ts`, newest first. */
+static enum verdict check_key(struct core *core, struct user_keys *keys, struct delivery *delivery, uint64_t ts)
 {
     while (key_window_find(keys->window, delivery->key_hash, &ts)) {
         enum verdict verdict = check_hit(core, keys, delivery, ts);
@@ -187,8 +210,8 @@ static enum verdict check(struct core *core, struct user_keys *keys, struct deli
     return VERDICT_NEW;
 }
 
-/* With the gate open. */
-static void pass(struct core *core, struct user_keys *keys, struct delivery *delivery)
+/* The window is ready: checks the delivery's key, if it has one, and dispatches the delivery if it is new. */
+static void check_and_dispatch(struct core *core, struct user_keys *keys, struct delivery *delivery)
 {
     if (delivery_key(delivery).bytes == 0) {
         delivery_dispatch(core, delivery);
@@ -196,24 +219,24 @@ static void pass(struct core *core, struct user_keys *keys, struct delivery *del
     }
     keys_touch(core, keys);
     key_window_expire(keys->window, shard_wall_us(core->shard));
-    if (check(core, keys, delivery, KEY_WINDOW_NEWEST) == VERDICT_NEW)
+    if (check_key(core, keys, delivery, KEY_WINDOW_NEWEST) == VERDICT_NEW)
         delivery_dispatch(core, delivery);
 }
 
-/* The gate is open again: those who waited, until it closes. */
+/* The window is ready: the parked sends pass, in order, until one of them has to be verified. */
 static void unpark(struct core *core, struct user_keys *keys)
 {
     struct user *user = user_ref(keys->user);
-    keys->state = IDEMPOTENCY_READY;
     keys_touch(core, keys);
-    /* Passing may cut off the user's last connection, and the window with it. */
+    /* A dispatch may close the user's last connection, which frees the window. */
     while (user->keys == keys && keys->state == IDEMPOTENCY_READY && !list_is_empty(&keys->parked)) {
         struct list *first = list_shift(&keys->parked);
+        ASSERT(keys->parked_count > 0);
         keys->parked_count--;
-        pass(core, keys, container_of(first, struct delivery, entry.link));
+        check_and_dispatch(core, keys, container_of(first, struct delivery, entry.link));
     }
     if (user->conn_count == 0)
-        idempotency_on_idle(core, user);
+        idempotency_on_idle(user);
     user_unref(&core->users, user);
 }
 
@@ -225,8 +248,20 @@ static void reject_parked(struct core *core, struct user_keys *keys, enum error_
     keys->parked_count = 0;
 }
 
-/* -- verifying a hit that only runs hold -- */
+/* Has the reader do `read`, with a reference to the user, and `done` follow on the shard's thread. */
+static void post_job(struct core *core, struct user_keys *keys, void (*read)(struct reader_job *job),
+                     void (*done)(struct reader_job *job))
+{
+    ASSERT(keys->state != IDEMPOTENCY_READY);
+    keys->job.read = read;
+    keys->job.done = done;
+    user_ref(keys->user);
+    reads_post(core, &keys->job, READS_LOGIN);
+}
 
+/* -- verifying a hit that only runs have -- */
+
+/* On the reader's thread. */
 static void verify_work(struct reader_job *job)
 {
     struct user_keys *keys = container_of(job, struct user_keys, job);
@@ -253,7 +288,7 @@ static enum verdict verify_verdict(struct core *core, struct user_keys *keys, st
         if (span_equal(message.key, delivery_key(delivery)))
             return answer_stored(core, delivery, &message);
     }
-    return check(core, keys, delivery, keys->ts);
+    return check_key(core, keys, delivery, keys->ts);
 }
 
 static void verify_done(struct reader_job *job)
@@ -263,8 +298,10 @@ static void verify_done(struct reader_job *job)
     struct user *user = keys->user;
     struct delivery *delivery = keys->delivery;
     struct store_page *page = keys->page;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(delivery != NULL);
     keys->delivery = NULL;
-    keys->state = IDEMPOTENCY_READY;
+    set_state(keys, IDEMPOTENCY_READY);
     enum verdict verdict = verify_verdict(core, keys, delivery);
     if (keys->page == page)
         keys->page = NULL;
@@ -276,22 +313,19 @@ static void verify_done(struct reader_job *job)
     user_unref(&core->users, user);
 }
 
-static void verify_start(struct core *core, struct user_keys *keys, struct delivery *delivery, uint64_t ts)
+static void start_verify(struct core *core, struct user_keys *keys, struct delivery *delivery, uint64_t ts)
 {
     list_remove(&keys->link);
-    keys->state = IDEMPOTENCY_VERIFYING;
+    set_state(keys, IDEMPOTENCY_VERIFYING);
     keys->delivery = delivery;
     keys->ts = ts;
     keys->page = NULL;
-    keys->job.read = verify_work;
-    keys->job.done = verify_done;
-    user_ref(keys->user);
-    reads_post(core, &keys->job, READS_LOGIN);
+    post_job(core, keys, verify_work, verify_done);
 }
 
-/* -- loading -- */
+/* -- loading a window -- */
 
-/* The keyed sends that are still in the queue, newest first. */
+/* Writes the keyed sends that are still in the queue, newest first and at most LIMIT_KEYS. Returns how many. */
 static uint32_t queue_keyed(const struct user *user, struct memtable_keyed *keyed)
 {
     uint32_t count = 0;
@@ -305,24 +339,25 @@ static uint32_t queue_keyed(const struct user *user, struct memtable_keyed *keye
     return count;
 }
 
-/* What queue and memory hold, each looked at before the runs are. */
+/* Loads what the queue and memory have. They are read before the runs: rows move from memory to runs, never back. */
 static int load_memory(struct core *core, struct user_keys *keys)
 {
     struct memtable_keyed *keyed = malloc(LIMIT_KEYS * sizeof *keyed);
     if (keyed == NULL)
         return -ENOMEM;
     struct span user = user_name(keys->user);
-    int status = window_load(core, keys, keyed, queue_keyed(keys->user, keyed));
+    int status = load_window(core, keys, keyed, queue_keyed(keys->user, keyed));
     if (status == 0 && !FAULT(KEY_FORGOTTEN))
-        status = window_load(core, keys, keyed,
+        status = load_window(core, keys, keyed,
                              memtable_keyed(core->generations.filling, user, keys->since, keyed, LIMIT_KEYS));
     if (status == 0 && core->generations.frozen != NULL)
-        status = window_load(core, keys, keyed,
+        status = load_window(core, keys, keyed,
                              memtable_keyed(core->generations.frozen, user, keys->since, keyed, LIMIT_KEYS));
     free(keyed);
     return status;
 }
 
+/* On the reader's thread. */
 static void load_work(struct reader_job *job)
 {
     struct user_keys *keys = container_of(job, struct user_keys, job);
@@ -344,15 +379,17 @@ static int load_runs(struct core *core, struct user_keys *keys)
         return -ENOMEM;
     for (uint32_t i = 0; i < keys->keyed_count; i++)
         keyed[i] = (struct memtable_keyed){keys->keyed[i].ts, keys->keyed[i].hash};
-    int status = window_load(core, keys, keyed, keys->keyed_count);
+    int status = load_window(core, keys, keyed, keys->keyed_count);
     free(keyed);
     return status;
 }
 
-/* The window is whole, or cannot be: then all who waited are told, and the next keyed send tries again. */
-static void load_end(struct core *core, struct user_keys *keys, int status)
+/* The window is complete; or it cannot be loaded (`status`, -errno): then all parked sends are answered with the error,
+ * and the next keyed send tries again. */
+static void end_load(struct core *core, struct user_keys *keys, int status)
 {
     if (status == 0) {
+        set_state(keys, IDEMPOTENCY_READY);
         unpark(core, keys);
         return;
     }
@@ -361,8 +398,8 @@ static void load_end(struct core *core, struct user_keys *keys, int status)
         reject_parked(core, keys, ERROR_BUSY, memory_text, DELIVERY_RETRY_MS);
     else
         reject_parked(core, keys, ERROR_UNAVAILABLE, read_text, 0);
-    keys->state = IDEMPOTENCY_READY;
-    keys_free(core, keys);
+    set_state(keys, IDEMPOTENCY_READY);
+    keys_free(keys);
     user_unref(&core->users, user);
 }
 
@@ -371,32 +408,33 @@ static void load_done(struct reader_job *job)
     struct user_keys *keys = container_of(job, struct user_keys, job);
     struct core *core = job->core;
     struct user *user = keys->user;
+    ASSERT_ON_SHARD(core->shard);
     int status = load_runs(core, keys);
     free(keys->keyed);
     keys->keyed = NULL;
-    load_end(core, keys, status);
+    end_load(core, keys, status);
     user_unref(&core->users, user);
 }
 
-static void load_start(struct core *core, struct user_keys *keys)
+static void start_load(struct core *core, struct user_keys *keys)
 {
+    ASSERT(keys->state == IDEMPOTENCY_LOADING);
     uint64_t now_us = shard_wall_us(core->shard);
     keys->since = now_us > LIMIT_KEYS_US ? now_us - LIMIT_KEYS_US : 0;
     int status = load_memory(core, keys);
     if (status != 0 || !reads_runs_reach(core, keys->since)) {
-        load_end(core, keys, status);
+        end_load(core, keys, status);
         return;
     }
-    keys->job.read = load_work;
-    keys->job.done = load_done;
-    user_ref(keys->user);
-    reads_post(core, &keys->job, READS_LOGIN);
+    post_job(core, keys, load_work, load_done);
 }
 
-/* -- the way in -- */
+/* -- taking a send -- */
 
+/* Keeps the delivery until the window is ready, or answers it with `busy`. */
 static void park(struct core *core, struct user_keys *keys, struct delivery *delivery)
 {
+    ASSERT(keys->state != IDEMPOTENCY_READY);
     if (keys->parked_count == IDEMPOTENCY_PARKED_MAX) {
         delivery_reject(core, delivery, ERROR_BUSY, "too many sends wait for a key to be checked: wait and send again",
                         DELIVERY_RETRY_MS);
@@ -409,12 +447,13 @@ static void park(struct core *core, struct user_keys *keys, struct delivery *del
 void idempotency_take(struct core *core, struct delivery *delivery)
 {
     struct user_keys *keys = delivery->user->keys;
+    ASSERT_ON_SHARD(core->shard);
     if (keys == NULL && delivery_key(delivery).bytes == 0) {
         delivery_dispatch(core, delivery);
         return;
     }
     if (keys != NULL && keys->state == IDEMPOTENCY_READY) {
-        pass(core, keys, delivery);
+        check_and_dispatch(core, keys, delivery);
         return;
     }
     if (keys != NULL) {
@@ -429,5 +468,5 @@ void idempotency_take(struct core *core, struct delivery *delivery)
         return;
     }
     park(core, keys, delivery);
-    load_start(core, keys);
+    start_load(core, keys);
 }

@@ -1,13 +1,16 @@
 /*
- * gate.h: every send goes through the gate of its user, in order: it finds out whether a key was used before.
+ * idempotency.h: finds out whether the key of a send was used before. Every send passes through it, those of one user
+ * in order. Shard's thread.
  *
- * At the first keyed send of a user his window of keys (key_window.h) is read: first what is in the queue and in
- * memory, then what runs hold. Until it is there all his sends are parked, and so they are while a hit is verified on a
- * record that only runs hold. After that a keyed send without a hit costs one look-up in memory.
+ * At the first keyed send of a user the window of their keys (key_window.h) is loaded: first from the timeline's queue
+ * and from memory, then from runs. Until it is loaded all sends of the user are parked; so they are while a hit is
+ * verified on a record that only runs have. Otherwise a keyed send without a hit costs one look-up in memory.
  *
- * A hit on an entry that is still in the queue waits for it and shares its fate; else it is `dup` or `key_conflict`.
- * Windows are kept while the user is connected, within core->budget.key_bytes for all: those not used for longest go.
- * Shard's thread.
+ * A hit is a send with the same key. If its entry is still in the queue, the new send waits for it and gets the same
+ * outcome; if it is stored, the answer is `dup`. A hit with another text or recipient is answered with `key_conflict`.
+ *
+ * A window stays in memory while its user is connected. All windows of a shard together have core->budget.key_bytes;
+ * when that is used up, the least recently used windows are freed.
  */
 #ifndef CHITCHAT_TIMELINE_IDEMPOTENCY_H
 #define CHITCHAT_TIMELINE_IDEMPOTENCY_H
@@ -27,17 +30,17 @@ struct user;
 
 /* What a shard keeps of its users' keys. */
 struct idempotency {
-    struct key_memory memory;
-    struct list users; /* struct user_keys that are ready, least recently used first */
+    struct key_memory memory; /* of all windows */
+    struct list users;        /* struct user_keys that are ready, least recently used first */
 };
 
-/* Takes a delivery that was made; sooner or later it is dispatched or answered. */
+/* Takes a delivery from delivery_make. It is dispatched or answered and freed, in this call or later. */
 void idempotency_take(struct core *core, struct delivery *delivery);
-/* The delivery gets `ts`: keeps its key, if it has one. False: no memory. */
+/* The delivery, which is being dispatched, gets `ts`: keeps its key, if it has one. False: no memory, nothing kept. */
 bool idempotency_mark_key(struct core *core, struct delivery *delivery, uint64_t ts);
 /* The delivery was refused: its key may be used again. */
-void idempotency_unmark_key(struct core *core, struct delivery *delivery);
-/* The user has no connection any more: lets go of his window, now or when the gate opens. */
-void idempotency_on_idle(struct core *core, struct user *user);
+void idempotency_unmark_key(struct delivery *delivery);
+/* The user has no connection any more: frees the window, now or once it is loaded or verified and nothing is parked. */
+void idempotency_on_idle(struct user *user);
 
 #endif

@@ -6,14 +6,14 @@
 
 #include "base/assert.h"
 
-/* The ring holds removed sends too, until they reach an end of it or it is full; the room beyond LIMIT_KEYS makes that
- * compacting it, which touches every send, follows only after as many removals. */
+/* A removed send stays in the ring until it is at an end or the ring is full. The slots beyond LIMIT_KEYS see to it that
+ * the ring, which costs a pass over all sends to compact, is compacted only after as many removals. */
 #define SLOTS_FIRST 16u
 #define SLOTS_MAX (LIMIT_KEYS + LIMIT_KEYS / 8)
 #define NO_SLOT UINT16_MAX
-_Static_assert(SLOTS_MAX < NO_SLOT, "slots are named by 16 bits");
+_Static_assert(SLOTS_MAX < NO_SLOT, "a slot's number has 16 bits");
 
-/* Set in the ts of a removed send. */
+/* Bit of a slot's ts: the send was removed. */
 #define REMOVED (UINT64_C(1) << 63)
 
 struct slot {
@@ -26,11 +26,11 @@ struct key_window {
     uint32_t slot_count;
     uint32_t bucket_mask;
     uint32_t oldest; /* slot of the oldest in the ring */
-    uint32_t used;   /* slots in the ring, with those of removed sends */
-    uint32_t live;
-    struct slot *slots; /* one block with the two below */
-    uint16_t *older;    /* for each slot, the next one of its chain, which goes from new to old */
-    uint16_t *buckets;
+    uint32_t used;   /* slots in the ring, those of removed sends included */
+    uint32_t live;   /* sends that are not removed */
+    struct slot *slots; /* one block of memory with the two below */
+    uint16_t *older;    /* for each slot, the next one of its chain; chains go from new to old */
+    uint16_t *buckets;  /* first slot of each chain, or NO_SLOT */
 };
 
 static uint32_t bucket_count(uint32_t slot_count)
@@ -46,9 +46,10 @@ static size_t block_bytes(uint32_t slot_count)
     return slot_count * (sizeof(struct slot) + sizeof(uint16_t)) + bucket_count(slot_count) * sizeof(uint16_t);
 }
 
-/* The slot of the `index`th oldest. */
+/* The slot of the send that has `index` older ones in the ring. */
 static uint32_t slot_at(const struct key_window *window, uint32_t index)
 {
+    ASSERT(index < window->slot_count);
     uint32_t slot = window->oldest + index;
     return slot < window->slot_count ? slot : slot - window->slot_count;
 }
@@ -68,8 +69,13 @@ static uint16_t *bucket_of(const struct key_window *window, uint64_t hash)
     return &window->buckets[hash & window->bucket_mask];
 }
 
-/* Gives `window` a block of its own and no sends; what it had before is the caller's. */
-static int block_take(struct key_window *window, uint32_t slot_count)
+static void clear_buckets(struct key_window *window)
+{
+    memset(window->buckets, 0xff, (window->bucket_mask + 1) * sizeof *window->buckets);
+}
+
+/* Gives `window` a new block and no sends; an old block stays the caller's. 0 or -ENOMEM. */
+static int take_block(struct key_window *window, uint32_t slot_count)
 {
     char *block = malloc(block_bytes(slot_count));
     if (block == NULL)
@@ -80,7 +86,7 @@ static int block_take(struct key_window *window, uint32_t slot_count)
     window->slot_count = slot_count;
     window->bucket_mask = bucket_count(slot_count) - 1;
     window->oldest = window->used = window->live = 0;
-    memset(window->buckets, 0xff, (window->bucket_mask + 1) * sizeof *window->buckets);
+    clear_buckets(window);
     return 0;
 }
 
@@ -107,7 +113,7 @@ int key_window_open(struct key_window **window_r, struct key_memory *memory)
     if (window == NULL)
         goto give_bytes;
     window->memory = memory;
-    if (block_take(window, SLOTS_FIRST) != 0)
+    if (take_block(window, SLOTS_FIRST) != 0)
         goto free_window;
     *window_r = window;
     return 0;
@@ -157,14 +163,16 @@ static void ring_push(struct key_window *window, uint64_t ts, uint64_t hash)
     window->live++;
 }
 
-static void slot_remove(struct key_window *window, uint32_t slot)
+static void remove_slot(struct key_window *window, uint32_t slot)
 {
+    ASSERT(!is_removed(&window->slots[slot]));
+    ASSERT(window->live > 0);
     chain_remove(window, slot);
     window->slots[slot].ts |= REMOVED;
     window->live--;
 }
 
-/* Removed sends at the ends of the ring leave it. */
+/* Drops removed sends from both ends of the ring. */
 static void ring_trim(struct key_window *window)
 {
     while (window->used > 0 && is_removed(&window->slots[window->oldest])) {
@@ -173,14 +181,16 @@ static void ring_trim(struct key_window *window)
     }
     while (window->used > 0 && is_removed(&window->slots[slot_at(window, window->used - 1)]))
         window->used--;
+    ASSERT(window->live <= window->used);
+    ASSERT((window->live == 0) == (window->used == 0));
 }
 
-/* Live sends move together over the removed ones; the chains are made anew. */
+/* Moves the live sends together, over the removed ones, and links the chains anew. */
 static void ring_compact(struct key_window *window)
 {
     uint32_t used = window->used;
     window->used = window->live = 0;
-    memset(window->buckets, 0xff, (window->bucket_mask + 1) * sizeof *window->buckets);
+    clear_buckets(window);
     for (uint32_t index = 0; index < used; index++) {
         struct slot slot = window->slots[slot_at(window, index)];
         if (!is_removed(&slot))
@@ -188,22 +198,25 @@ static void ring_compact(struct key_window *window)
     }
 }
 
-/* Makes `next`, which has `window`'s memory and a new block, what `window` is. */
+/* Replaces the content of `window` by that of `next`, which window_beside made. */
 static void window_become(struct key_window *window, const struct key_window *next)
 {
+    ASSERT(next->memory == window->memory);
+    ASSERT(next->used <= next->slot_count && next->live <= LIMIT_KEYS);
     memory_give(window->memory, block_bytes(window->slot_count));
     free(window->slots);
     *window = *next;
 }
 
-/* An empty window with `slot_count` slots beside `window`, its bytes counted. The caller lets window_become follow. */
+/* An empty window with `slot_count` slots beside `window`, its bytes counted in the same memory. window_become follows.
+ * 0 or -ENOMEM. */
 static int window_beside(const struct key_window *window, uint32_t slot_count, struct key_window *next_r)
 {
     uint64_t bytes = block_bytes(slot_count);
     if (!memory_take(window->memory, bytes))
         return -ENOMEM;
     next_r->memory = window->memory;
-    if (block_take(next_r, slot_count) == 0)
+    if (take_block(next_r, slot_count) == 0)
         return 0;
     memory_give(window->memory, bytes);
     return -ENOMEM;
@@ -228,7 +241,7 @@ static int ring_grow(struct key_window *window)
 static void oldest_drop(struct key_window *window)
 {
     ASSERT(window->live > 0);
-    slot_remove(window, window->oldest);
+    remove_slot(window, window->oldest);
     ring_trim(window);
 }
 
@@ -248,7 +261,7 @@ int key_window_add(struct key_window *window, uint64_t ts, uint64_t hash)
     return 0;
 }
 
-/* How many slots of the ring have a ts below `ts`. */
+/* How many sends of the ring have a ts below `ts`. */
 static uint32_t rank_of(const struct key_window *window, uint64_t ts)
 {
     uint32_t low = 0;
@@ -271,7 +284,7 @@ void key_window_remove(struct key_window *window, uint64_t ts)
     uint32_t slot = slot_at(window, index);
     if (window->slots[slot].ts != ts)
         return;
-    slot_remove(window, slot);
+    remove_slot(window, slot);
     ring_trim(window);
 }
 
@@ -281,14 +294,15 @@ void key_window_expire(struct key_window *window, uint64_t now_us)
         oldest_drop(window);
 }
 
-/* The sends of the window and those that were read, from new to old, each ts once. */
+/* Goes over the sends of a window and those that were read, from new to old, each ts once. */
 struct newest_first {
     const struct key_window *window;
-    uint32_t left; /* of the ring */
+    uint32_t left; /* slots of the ring */
     const struct memtable_keyed *keyed;
     uint32_t keyed_left;
 };
 
+/* False: no more. */
 static bool newest_first_next(struct newest_first *both, struct slot *slot_r)
 {
     const struct slot *ours = NULL;
@@ -322,13 +336,14 @@ static uint32_t slots_for(uint32_t count)
     return slots < SLOTS_MAX ? slots : SLOTS_MAX;
 }
 
-/* Fills the empty `next` from new to old and links the chains from old to new. */
+/* Fills the empty `next` with `count` sends from new to old, and links the chains from old to new. */
 static void window_fill(struct key_window *next, struct newest_first both, uint32_t count)
 {
     struct slot slot;
+    ASSERT(next->used == 0 && count <= next->slot_count);
     for (uint32_t index = count; index-- > 0;) {
-        bool is_there = newest_first_next(&both, &slot);
-        ASSERT(is_there);
+        bool has_next = newest_first_next(&both, &slot);
+        ASSERT(has_next);
         next->slots[index] = slot;
     }
     for (uint32_t index = 0; index < count; index++)

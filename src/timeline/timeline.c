@@ -9,16 +9,18 @@ void timeline_init(struct timeline *timeline)
     list_init(&timeline->pending);
 }
 
-bool timeline_has_room(const struct timeline *timeline, uint32_t others, uint32_t bytes)
+bool timeline_has_room(const struct timeline *timeline, uint32_t left_count, uint32_t bytes)
 {
-    return timeline->pending_count + others < TIMELINE_PENDING_MAX
+    return timeline->pending_count + left_count < TIMELINE_PENDING_MAX
            && timeline->pending_bytes + bytes <= TIMELINE_PENDING_BYTES_MAX;
 }
 
 void timeline_append(struct timeline *timeline, struct entry *entry)
 {
     ASSERT(entry->ts > timeline->newest);
+    ASSERT(entry->ts <= LIMIT_TS_MAX);
     ASSERT(entry->record != NULL);
+    ASSERT(timeline->pending_count < TIMELINE_PENDING_MAX);
     entry->state = ENTRY_PENDING;
     timeline->newest = entry->ts;
     timeline->pending_count++;
@@ -29,28 +31,34 @@ void timeline_append(struct timeline *timeline, struct entry *entry)
 void timeline_settle(struct timeline *timeline, struct entry *entry)
 {
     ASSERT(entry->state == ENTRY_PENDING);
+    ASSERT(list_is_linked(&entry->link));
+    ASSERT(timeline->settled_count < timeline->pending_count);
     entry->state = ENTRY_SETTLED;
     timeline->settled_count++;
 }
 
-static void entry_leave(struct timeline *timeline, struct entry *entry)
+static void remove_entry(struct timeline *timeline, struct entry *entry)
 {
+    uint32_t bytes = record_body_bytes(entry->record);
+    ASSERT(list_is_linked(&entry->link));
+    ASSERT(timeline->pending_count > 0);
+    ASSERT(timeline->pending_bytes >= bytes);
     list_remove(&entry->link);
     entry->state = ENTRY_LEFT;
     timeline->pending_count--;
-    timeline->pending_bytes -= record_body_bytes(entry->record);
+    timeline->pending_bytes -= bytes;
 }
 
 void timeline_refuse(struct timeline *timeline, struct entry *entry)
 {
     ASSERT(entry->state == ENTRY_PENDING);
-    entry_leave(timeline, entry);
+    remove_entry(timeline, entry);
     if (FAULT(PREV_OF_REFUSED))
         timeline->last = entry->ts;
 }
 
-/* With thousands on their way the next one lies in no near cache; it may stand across two lines. */
-static void entry_fetch(const struct list *link)
+/* With thousands of entries in a queue the next one is in no near cache. It may lie across two cache lines. */
+static void prefetch_entry(const struct list *link)
 {
     __builtin_prefetch(link);
     __builtin_prefetch((const char *)link + sizeof(struct entry) - 1);
@@ -64,8 +72,8 @@ struct entry *timeline_release(struct timeline *timeline)
     if (entry->state != ENTRY_SETTLED)
         return NULL;
     timeline->settled_count--;
-    entry_leave(timeline, entry);
-    entry_fetch(timeline->pending.next);
+    remove_entry(timeline, entry);
+    prefetch_entry(timeline->pending.next);
     ASSERT(entry->ts > timeline->last);
     entry->prev = timeline->last;
     timeline->last = entry->ts;
@@ -74,6 +82,7 @@ struct entry *timeline_release(struct timeline *timeline)
 
 uint64_t timeline_mark(const struct timeline *timeline)
 {
+    ASSERT(list_is_empty(&timeline->pending) == (timeline->pending_count == 0));
     if (list_is_empty(&timeline->pending))
         return TIMELINE_MARK_NONE;
     return container_of(timeline->pending.next, struct entry, link)->ts;
@@ -81,6 +90,7 @@ uint64_t timeline_mark(const struct timeline *timeline)
 
 void timeline_learn_last(struct timeline *timeline, uint64_t read)
 {
+    ASSERT(read <= LIMIT_TS_MAX);
     if (read > timeline->last || FAULT(LAST_READ_LATE))
         timeline->last = read;
     if (read > timeline->newest)

@@ -28,9 +28,10 @@ void user_table_fini(struct user_table *table)
         pool_fini(&table->pools[i]);
 }
 
-/* The slot of the name, or the free one where it would go. */
+/* The slot of `name`, or the free one where it would go. */
 static uint32_t slot_of(const struct user_table *table, uint32_t hash, struct span name)
 {
+    ASSERT(table->count < table->slot_count);
     uint32_t mask = table->slot_count - 1;
     uint32_t at = hash & mask;
     while (table->slots[at] != NULL) {
@@ -46,12 +47,8 @@ static uint32_t hash_of(const struct user_table *table, struct span name)
     return (uint32_t)hash_siphash13(table->seed, name);
 }
 
-struct user *user_find(struct user_table *table, struct span name)
-{
-    return table->slots[slot_of(table, hash_of(table, name), name)];
-}
-
-static int table_grow(struct user_table *table)
+/* Doubles the slots. 0 or -ENOMEM. */
+static int grow_table(struct user_table *table)
 {
     uint32_t count = table->slot_count * 2;
     struct user **slots = calloc(count, sizeof *slots);
@@ -74,17 +71,19 @@ static int table_grow(struct user_table *table)
 
 static struct pool *pool_for(struct user_table *table, size_t name_bytes)
 {
+    ASSERT(name_bytes <= LIMIT_USER_BYTES);
     size_t bytes = offsetof(struct user, name) + name_bytes;
     size_t over = bytes > USER_BYTES_FIRST ? bytes - USER_BYTES_FIRST : 0;
     return &table->pools[(over + USER_SIZE_STEP - 1) / USER_SIZE_STEP];
 }
 
-static struct user *user_make(struct user_table *table, uint32_t hash, struct span name)
+static struct user *make_user(struct user_table *table, uint32_t hash, struct span name)
 {
     struct user *user = pool_take(pool_for(table, name.bytes));
     if (user == NULL)
         return NULL;
     memset(user, 0, offsetof(struct user, name));
+    user->refs = 1;
     user->hash = hash;
     user->name_bytes = (uint8_t)name.bytes;
     memcpy(user->name, name.data, name.bytes);
@@ -101,25 +100,27 @@ struct user *user_take(struct user_table *table, struct span name)
     if (table->slots[at] != NULL)
         return user_ref(table->slots[at]);
     if (table->count * 2 >= table->slot_count) {
-        if (table_grow(table) != 0)
+        if (grow_table(table) != 0)
             return NULL;
         at = slot_of(table, hash, name);
     }
-    struct user *user = user_make(table, hash, name);
+    struct user *user = make_user(table, hash, name);
     if (user == NULL)
         return NULL;
     table->slots[at] = user;
     table->count++;
-    return user_ref(user);
+    return user;
 }
 
-/* Takes the slot out and moves later ones of the same run up, so that no tombstones are needed (Knuth, 6.4, R). */
-static void slot_remove(struct user_table *table, uint32_t hole)
+/* Empties the slot and moves later ones of the same probe sequence up, so that no tombstones are needed (Knuth, 6.4,
+ * algorithm R). */
+static void empty_slot(struct user_table *table, uint32_t hole)
 {
+    ASSERT(table->count > 0);
     uint32_t mask = table->slot_count - 1;
     for (uint32_t at = (hole + 1) & mask; table->slots[at] != NULL; at = (at + 1) & mask) {
-        uint32_t home = table->slots[at]->hash & mask;
-        if (((at - home) & mask) < ((at - hole) & mask))
+        uint32_t first = table->slots[at]->hash & mask;
+        if (((at - first) & mask) < ((at - hole) & mask))
             continue;
         table->slots[hole] = table->slots[at];
         hole = at;
@@ -133,9 +134,12 @@ void user_unref(struct user_table *table, struct user *user)
     ASSERT(user->refs > 0);
     if (--user->refs > 0)
         return;
-    ASSERT(user->conn_count == 0);
-    ASSERT(user->keys == NULL && user->fanout == NULL);
+    ASSERT(user->conn_count == 0 && list_is_empty(&user->conns));
+    ASSERT(user->keys == NULL);
+    ASSERT(user->fanout == NULL);
     ASSERT(list_is_empty(&user->timeline.pending));
-    slot_remove(table, slot_of(table, user->hash, user_name(user)));
+    uint32_t slot = slot_of(table, user->hash, user_name(user));
+    ASSERT(table->slots[slot] == user);
+    empty_slot(table, slot);
     pool_give(pool_for(table, user->name_bytes), user);
 }

@@ -1,9 +1,9 @@
 /*
- * user.h: the users that one shard has something in hand for: connections, entries on their way, reads under way.
- * A user with none of these has no struct; all that was ever said of him is in storage.
+ * user.h: the users for whom one shard has something to do: who have connections, pending entries, or reads in flight.
+ * Any other user has no struct; all their messages are in storage. Shard's thread.
  *
- * user_find and user_take look a name up in an open-addressing table keyed by SipHash. A struct stands as long as
- * somebody holds it: user_take and user_ref count up, user_unref counts down and frees at zero. Shard's thread.
+ * user_take looks a name up in an open-addressing table keyed by SipHash, and makes the struct if there is none. A
+ * struct user counts references: user_take and user_ref take one, user_unref gives one back, and the last frees it.
  */
 #ifndef CHITCHAT_TIMELINE_USER_H
 #define CHITCHAT_TIMELINE_USER_H
@@ -13,59 +13,62 @@
 #include "base/rate.h"
 #include "timeline/timeline.h"
 
-struct mem_user;  /* storage/memtable.h: one user's entries in a generation */
-struct fanout;    /* fanout.h: entries that are being given to the connections */
-struct user_keys; /* gate.h: the keys of a user who sent with keys */
+struct mem_user;  /* storage/memtable/memtable.h: one user's entries in a generation */
+struct fanout;    /* fanout.h: entries that are being given to the user's connections */
+struct user_keys; /* idempotency.c: the keys of a user who sent with keys */
 
-/* Small, since an idle user has one too: what is needed only while something is under way stands apart. */
+/* Small, since an idle user who is connected has one too. What is needed only at times stands apart, behind a pointer. */
 struct user {
     struct timeline timeline;
-    struct list conns;     /* struct conn.user_link; those of CONN_LOGIN, CONN_REPLAY and CONN_LIVE */
-    struct fanout *fanout; /* NULL: nothing is being given out */
-    struct user_keys *keys;
-    struct rate send_rate;
-    struct mem_user *entries; /* in the generation that is being filled, if that is number entries_in */
-    uint32_t entries_in;
-    uint32_t hash; /* of the name, its low half */
+    struct list conns;        /* struct conn.user_link; those of CONN_LOGIN, CONN_REPLAY and CONN_LIVE */
+    struct fanout *fanout;    /* NULL: no entry is being given to the connections */
+    struct user_keys *keys;   /* NULL: no keys are in memory */
+    struct rate send_rate;    /* of the user's sends, over all connections */
+    struct mem_user *entries; /* borrowed from generation number entries_in; void once another generation is filled */
+    uint32_t entries_in;      /* generations.filling_number of that time; 0: none */
+    uint32_t hash;            /* low half of the hash of the name */
     uint32_t refs;
-    uint32_t conn_count;
+    uint32_t conn_count; /* of conns */
     bool is_reading_last;
     uint8_t name_bytes;
-    char name[]; /* exactly as long as it is */
+    char name[]; /* name_bytes, no NUL */
 };
 _Static_assert(offsetof(struct user, name) <= 118, "with a name of ten bytes it fits 128");
 
-/* Users come from pools by size: each holds names of 16 bytes more than the one before. */
+/* Structs come from one pool for each size. Each size has room for names of 16 bytes more than the one before. */
 #define USER_SIZE_STEP 16u
 #define USER_SIZES (LIMIT_USER_BYTES / USER_SIZE_STEP + 1)
 
 struct user_table {
-    struct user **slots; /* open addressing, linear probing; a power of two */
-    uint32_t slot_count;
+    struct user **slots; /* open addressing, linear probing */
+    uint32_t slot_count; /* a power of two */
     uint32_t count;
     struct hash_key seed;
     struct pool pools[USER_SIZES];
 };
 
+/* Borrows `user`. */
 static inline struct span user_name(const struct user *user)
 {
     return (struct span){user->name, user->name_bytes};
 }
 
-/* 0 or -ENOMEM. */
+/* 0 or -ENOMEM; user_table_fini follows in either case. */
 int user_table_init(struct user_table *table, struct hash_key seed);
+/* Frees the table and all structs, whatever is still referenced. A table of zeros is left as it is. */
 void user_table_fini(struct user_table *table);
 
-/* NULL if nothing is in hand for the name. Takes no hold. */
-struct user *user_find(struct user_table *table, struct span name);
-/* Finds or makes; holds. NULL: no memory. */
+/* Takes a reference to the user with `name` (copied; 1 to LIMIT_USER_BYTES: asserted), made if there is none. NULL: no
+ * memory. */
 struct user *user_take(struct user_table *table, struct span name);
+/* Takes another reference, beside one that the caller knows of. */
 static inline struct user *user_ref(struct user *user)
 {
+    ASSERT(user->refs > 0);
     user->refs++;
     return user;
 }
-/* Gives a hold back; the last one frees it: no connection, no entry may be left. */
+/* Gives a reference back. The last one frees the user, who has no connection, entry, fan-out or keys then: asserted. */
 void user_unref(struct user_table *table, struct user *user);
 
 #endif
