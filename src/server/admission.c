@@ -14,12 +14,13 @@ static void log_full(struct core *core)
     if (log_limit_take(&core->admission.full_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
         log_line(
             LOG_WARN, "full",
-            "shard=%u connections=%u hint=\"new connections get 503: give --connections more, and the limit of open "
-            "files (ulimit -n) if that is what keeps it low\" left_out=%u",
+            "shard=%u connections=%u hint=\"new connections get 503: raise --connections, and the limit of open files "
+            "(ulimit -n) if that keeps it low\" left_out=%u",
             core->index, core->server->config->connections, left_out);
 }
 
-/* What the socket does not take at once is lost, and so may the answer be, where the request has come already. */
+/* Bytes that the socket does not take at once are lost. If the request has come already, closing resets the connection
+ * and may lose the answer, too. */
 static void turn_away_at_once(int fd)
 {
     struct span answer = http_answer_full();
@@ -28,9 +29,10 @@ static void turn_away_at_once(int fd)
     close(fd);
 }
 
-/* A full server says so and closes. */
+/* The server is full: answers 503 and closes. */
 static void turn_away(struct core *core, int fd)
 {
+    ASSERT(core->admission.turned_away <= CORE_TURNED_AWAY_MAX);
     log_full(core);
     if (core->admission.turned_away == CORE_TURNED_AWAY_MAX) {
         turn_away_at_once(fd);
@@ -46,10 +48,13 @@ static void turn_away(struct core *core, int fd)
 
 void admission_on_closed(struct core *core, const struct conn *conn)
 {
-    if (conn->is_turned_away)
+    ASSERT(conn->state == CONN_CLOSED);
+    if (conn->is_turned_away) {
+        ASSERT(core->admission.turned_away > 0);
         core->admission.turned_away--;
-    else
-        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+        return;
+    }
+    core_conn_count_sub(core);
 }
 
 void admission_bound_input(struct core *core)
@@ -68,11 +73,12 @@ static void log_accept_failed(struct core *core, int error)
 
 void admission_on_accept(struct core *core, int fd)
 {
+    ASSERT_ON_SHARD(core->shard);
     if (fd < 0) {
         log_accept_failed(core, -fd);
         return;
     }
-    if (core->stop.step > 0) {
+    if (core->stop.step != STOP_NOT) {
         close(fd);
         return;
     }
@@ -84,7 +90,7 @@ void admission_on_accept(struct core *core, int fd)
     bool is_full = count >= core->server->config->connections;
     struct conn *conn = is_full ? NULL : conn_open(core, fd, CONN_HTTP);
     if (conn == NULL)
-        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+        core_conn_count_sub(core);
     if (is_full)
         turn_away(core, fd);
     if (conn == NULL)

@@ -1,5 +1,5 @@
 /*
- * admission.h: new connections: counted, refused with 503 when the server is full, given their login time. Shard's
+ * admission.h: new connections. Counts them, answers 503 when the server is full, and sets the login deadline. Shard's
  * thread.
  */
 #ifndef CHITCHAT_SERVER_ADMISSION_H
@@ -12,18 +12,18 @@
 struct conn;
 struct core;
 
-/* What a shard keeps of it. */
+/* A shard's state of this module. */
 struct admission {
-    uint32_t turned_away; /* connections of a full server that are being told so */
+    uint32_t turned_away; /* connections that are being answered 503, since the server is full */
     struct log_limit accept_limit;
     struct log_limit full_limit;
 };
 
-/* From io.h: a new descriptor (owned from now on), or -errno. */
+/* From io.h: a new descriptor, which the callee owns, or -errno. */
 void admission_on_accept(struct core *core, int fd);
-/* One connection less: its descriptor is closed. */
+/* The descriptor of `conn` is closed: one connection less. */
 void admission_on_closed(struct core *core, const struct conn *conn);
-/* The budget for input may be used up: what is left in the kernel waits for the next turn. */
+/* If the turn's input budget is used up, the rest of the kernel's completions waits for the next turn. */
 void admission_bound_input(struct core *core);
 
 #endif

@@ -1,11 +1,13 @@
 #include "server/budget.h"
 
+#include "base/assert.h"
+
 #define KEY_BYTES_MAX (UINT64_C(64) << 20)
-/* struct delivery, struct arrival, a waiter and an `ok` that waits for a replay, with what their pools waste. */
+/* A struct delivery, a struct arrival, a waiter and an `ok` that waits for a replay, with the waste of their pools. */
 #define SEND_BYTES 1024u
-/* A head of HTTP in its pool. */
+/* An HTTP head in its pool. */
 #define HEAD_BYTES (11u << 10)
-/* struct history. */
+/* A struct history. */
 #define HISTORY_BYTES 512u
 
 static uint64_t bytes_before_rest(const struct config *config, uint32_t shards)
@@ -15,6 +17,7 @@ static uint64_t bytes_before_rest(const struct config *config, uint32_t shards)
 
 uint64_t budget_total(const struct config *config, uint32_t shards)
 {
+    ASSERT(shards > 0);
     uint64_t before = bytes_before_rest(config, shards);
     if (config->memory_bytes != 0)
         return config->memory_bytes;
@@ -25,6 +28,7 @@ uint64_t budget_total(const struct config *config, uint32_t shards)
 
 uint64_t budget_make(const struct config *config, uint32_t shards, struct budget *budget_r)
 {
+    ASSERT(shards > 0);
     uint64_t shard_bytes = budget_total(config, shards) / shards;
     uint64_t before = bytes_before_rest(config, shards);
     if (shard_bytes < before + BUDGET_REST_MIN_BYTES)

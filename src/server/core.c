@@ -9,7 +9,7 @@
 #define RETRY_SLOW_MS 1000u
 #define RETRY_FULL_MS 250u
 
-/* The bits of the name seed choose the shard; the tables of one shard need others. */
+/* The hash by the name seed chooses the shard; the tables of one shard need other bits. */
 struct hash_key core_table_seed(const struct core *core)
 {
     struct hash_key seed = datadir_name_seed(core->server->datadir);
@@ -25,6 +25,7 @@ int core_open_memtable(struct core *core, struct memtable **table_r)
 
 void core_remember(struct core *core, struct user *user, struct record *record, enum role role)
 {
+    ASSERT(user->refs > 0);
     if (user->entries_in != core->generations.filling_number) {
         user->entries = memtable_user(core->generations.filling, user_name(user));
         user->entries_in = core->generations.filling_number;
@@ -43,12 +44,20 @@ uint64_t core_next_ts(struct core *core)
 
 uint32_t core_shard_of(const struct core *core, struct span user)
 {
-    return datadir_shard_of(core->server->datadir, user);
+    uint32_t shard = datadir_shard_of(core->server->datadir, user);
+    ASSERT(shard < core->server->core_count);
+    return shard;
 }
 
 bool core_has_store_failed(const struct core *core)
 {
     return atomic_load_explicit(&core->server->store_failed, memory_order_relaxed);
+}
+
+void core_conn_count_sub(struct core *core)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+    ASSERT(before > 0);
 }
 
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r)
@@ -57,7 +66,7 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
     *retry_after_ms_r = RETRY_FULL_MS;
     if (core_has_store_failed(core)) {
         *code_r = ERROR_UNAVAILABLE;
-        *message_r = "the store has failed: send again with the same key when the server has been restarted";
+        *message_r = "the store has failed: send again with the same key after the server was restarted";
         *retry_after_ms_r = 0;
         return false;
     }
@@ -81,6 +90,7 @@ void core_post_to_others(struct core *core, struct letter_control *letters, enum
     for (uint32_t to = 0; to < core->server->core_count; to++) {
         if (to == core->index)
             continue;
+        ASSERT(kind == LETTER_ROUND_END || kind == LETTER_ROUND_DONE || kind == LETTER_QUIET);
         letters[to].letter.kind = (uint8_t)kind;
         letters[to].round = round;
         shard_post(core->shard, to, &letters[to]);
@@ -90,6 +100,7 @@ void core_post_to_others(struct core *core, struct letter_control *letters, enum
 void core_open_worker(struct core *core, const char *name, enum shard_worker_kind kind, struct worker **worker_r)
 {
     int status = shard_worker_open(core->shard, name, kind, worker_r);
+    ASSERT(status <= 0);
     if (status == 0)
         return;
     log_line(LOG_ERROR, "thread_failed", "name=%s errno=%d error=\"%s\"", name, -status, strerror(-status));

@@ -1,9 +1,9 @@
 /*
- * core.h: the state of one shard: its users, its recent messages, and what each module keeps of its own. It is the
- * first argument of whatever runs on that shard. Nothing in it is shared with another shard but `server`.
+ * core.h: the state of one shard: its users, its recent messages, and the state of each module. A struct core is the
+ * first argument of all functions that run on that shard. Shards share nothing in it but `server`.
  *
- * core.c answers the questions that every module asks, and calls no module. core_open.c makes and frees the state,
- * core_handlers.c hands what comes in to the modules. Shard's thread.
+ * core.c has the functions that several modules need; it calls storage and shard, and no module of src/ above it.
+ * core_open.c makes and frees the state, core_handlers.c dispatches events to the modules. Shard's thread.
  */
 #ifndef CHITCHAT_SERVER_CORE_H
 #define CHITCHAT_SERVER_CORE_H
@@ -41,74 +41,74 @@ struct checkpoint;
 struct merge_schedule;
 struct segment_recycler;
 
-/* What all shards share. Set before the threads start, then only read, but for the atomics. */
+/* What all shards share. Set before the threads start, then only read, except for the atomics. */
 struct server {
     const struct config *config;
     const struct datadir *datadir;
     struct clock *clock;
     struct core **cores;
     uint32_t core_count;
-    uint64_t start_random; /* 56 bits, drawn at each start: mids are unique for ever */
-    struct span page;      /* the web client */
+    uint64_t start_random; /* 56 random bits of this start: they keep mids unique over all starts */
+    struct span page;      /* the web client; static */
     int *listen_fds;       /* core_count times config->listen_count */
 
     /* Shared. */
-    atomic_bool store_failed; /* a log write failed: no shard takes sends any more */
-    atomic_uint conn_count;
-    atomic_uint quiet_shards; /* stopping (stop.h) */
-    atomic_ullong final_round;
+    atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */
+    atomic_uint conn_count;    /* connections of all shards, but for those of struct admission.turned_away */
+    atomic_uint quiet_shards;  /* shards that have chosen the last round (stop.h) */
+    atomic_ullong final_round; /* the last round of checkpoints (stop.h) */
 };
 
 /* Bits of shard_group_signal. */
 #define SIGNAL_STOP 1u
 
-/* Limits between a pair of shards, so that posting never fails (shard.h: SHARD_MAILBOX_LETTERS). */
+/* Letters in flight between a pair of shards are limited, so that posting never fails (SHARD_MAILBOX_LETTERS). */
 #define CORE_SENDS_OUT_MAX 8192u
-/* A send within a shard takes no mailbox; only its bytes count, and a stall of the disk or the core for a few tenths of
- * a second must not become a storm of refusals that come back. */
+/* A send within one shard has a larger limit: when the disk or the core stalls for a few tenths of a second, refusals
+ * would make the clients send again, all at once. */
 #define CORE_SENDS_WITHIN_MAX 65536u
 #define CORE_SEND_BYTES_OUT_MAX (32u << 20)
 #define CORE_HANDOVERS_OUT_MAX 4096u
 _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
                "both sides' sends and handovers, going and returning, and control letters fit the mailbox");
 
-/* A log write that takes longer makes the shard refuse sends until it is done. */
+/* While a WAL write takes longer than this, the shard refuses sends. */
 #define CORE_WRITE_SLOW_US 2000000u
 
-/* A line of the log that may come again and again comes once in this time. */
+/* Log lines of an event that can repeat are written once in this time. */
 #define CORE_LOG_INTERVAL_US 60000000u
 
-/* Runs of a shard, and how many of a level a merge makes into one. */
+/* Runs of a shard, and how many runs of one level a merge makes into one. */
 #define CORE_RUNS_MAX 24u
 #define CORE_RUNS_FAN_OUT 6u
 
-/* Connections of a shard that a full server lets linger to tell them so; more are closed at once. Descriptors are
- * reserved for them (serve.c). */
+/* Connections of a shard that may wait for the 503 of a full server to be sent; any more are closed at once. serve.c
+ * reserves descriptors for them. */
 #define CORE_TURNED_AWAY_MAX 64u
 
-/* With less of the records' memory (budget.h) than this left, sends are refused. */
+/* Sends are refused while less than this is free of the records' memory (budget.h). */
 #define CORE_HEAP_RESERVE_BYTES (UINT64_C(32) << 20)
 
-/* Letters of this shard that are with another one. */
+/* Letters that this shard posted to one other shard, or to itself, and that have not returned. */
 struct core_peer {
     uint32_t sends_out;
-    uint32_t send_bytes_out;
-    uint32_t handovers_out;
+    uint32_t send_bytes_out; /* of their records */
+    uint32_t handovers_out;  /* from io_release on, before the letter is posted */
 };
 
-/* Recent messages: what the WAL holds and no run does yet. */
+/* Recent messages: in the WAL, and in no run yet. */
 struct generations {
     struct record_heap *heap;
     struct memtable *filling;
-    uint32_t filling_number;  /* of generations, by which a user's place in it is known (user.h) */
-    struct memtable *frozen;  /* being written by the checkpoint thread, or NULL */
-    struct memtable *leaving; /* in a run by now, read by nobody: given back a slice a turn, or NULL */
+    uint32_t filling_number;  /* of `filling`: tells whether struct user.entries is in it */
+    struct memtable *frozen;  /* the checkpoint thread writes it to a run; or NULL */
+    struct memtable *leaving; /* in a run, and no longer read: freed one slice per turn; or NULL */
 };
 
-/* What the shard knows of its runs. */
+/* The shard's runs, as the shard's thread sees them. */
 struct runs {
     struct store *store;
-    uint64_t ts_max; /* newest ts in a run, as of the last generation that was released */
+    uint64_t ts_max; /* newest ts in a run, as of the last generation that became a run */
     uint32_t count;
 };
 
@@ -119,16 +119,16 @@ struct core {
     struct budget budget;
     struct shard *shard;
 
-    /* Owned by the shard's thread: of no one module. */
+    /* Owned by the shard's thread, used by several modules. */
     struct turn turn;
-    uint64_t last_ts;        /* newest ts ever given */
+    uint64_t last_ts;        /* newest ts ever assigned */
     struct core_peer *peers; /* one for each shard */
     struct user_table users;
     struct generations generations;
     struct runs runs;
     struct timer tick_timer;
 
-    /* Of one module each. */
+    /* The state of one module each. */
     struct admission admission;
     struct conns conns;
     struct backpressure backpressure;
@@ -150,24 +150,33 @@ struct core {
     struct stop stop;
 };
 
-/* A new ts: max(now, last + 1). */
+/* Monotonic time of this turn, in seconds. */
+static inline uint32_t core_now_s(const struct core *core)
+{
+    return (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+}
+/* A new ts: the wall clock, or the last ts + 1 if that is greater. Microseconds since the Unix epoch. */
 uint64_t core_next_ts(struct core *core);
-/* The shard of a user. */
+/* The index of the shard of `user`. */
 uint32_t core_shard_of(const struct core *core, struct span user);
-/* Whether sends are taken: not stopping, store sound, WAL not slow, memory free. Else *code_r and *retry_after_ms_r,
- * and the static text of the refusal. */
+/* Whether the shard accepts sends: no WAL write failed, none is slow, and there is memory. If not, *code_r and
+ * *retry_after_ms_r (0: none) are set, and *message_r to the static text of the refusal. */
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
+/* Whether a WAL write of any shard failed. */
 bool core_has_store_failed(const struct core *core);
+/* One connection less of server->conn_count. */
+void core_conn_count_sub(struct core *core);
 /* The seed of this shard's hash tables. */
 struct hash_key core_table_seed(const struct core *core);
-/* A new, empty generation, to be filled from now on. 0 or -ENOMEM. */
+/* Makes an empty memtable for the next generation, and raises generations.filling_number. The caller owns *table_r and
+ * puts it into generations.filling. 0 or -ENOMEM. */
 int core_open_memtable(struct core *core, struct memtable **table_r);
-/* Puts `record` into the generation that is being filled, in the timeline of `user`. */
+/* Inserts `record`, with a reference of its own, into generations.filling, in the timeline of `user`. */
 void core_remember(struct core *core, struct user *user, struct record *record, enum role role);
-/* Posts one of `letters` (one for each shard, returned by nobody) to each other shard. The one that this shard posted
- * before from the same place must have been read. */
+/* Posts letters[i] to each other shard i. Control letters are not returned: the shards must have read those that were
+ * posted from the same array before. Borrows `letters` until they are read. */
 void core_post_to_others(struct core *core, struct letter_control *letters, enum letter_kind kind, uint64_t round);
-/* A thread beside the shard; without it the server cannot run, and ends with a line in the log. */
+/* Starts a worker thread of this shard; the caller owns *worker_r. On failure the process logs the error and exits. */
 void core_open_worker(struct core *core, const char *name, enum shard_worker_kind kind, struct worker **worker_r);
 
 #endif

@@ -20,36 +20,47 @@ static void on_accept(void *context, uint32_t listener, int fd)
 
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)
 {
-    conn_on_recv(context, conn_of(socket), data, result);
-    admission_bound_input(context);
-    wal_writer_step_half(context);
+    struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
+    conn_on_recv(core, conn_of(socket), data, result);
+    admission_bound_input(core);
+    wal_writer_step_half(core);
 }
 
 static void on_sent(void *context, struct io_socket *socket, int result)
 {
-    conn_on_sent(context, conn_of(socket), result);
+    struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
+    conn_on_sent(core, conn_of(socket), result);
 }
 
 static void on_closed(void *context, struct io_socket *socket)
 {
-    admission_on_closed(context, conn_of(socket));
-    conn_free(context, conn_of(socket));
+    struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
+    admission_on_closed(core, conn_of(socket));
+    conn_free(core, conn_of(socket));
 }
 
 static void on_released(void *context, struct io_socket *socket, int fd)
 {
-    handover_on_released(context, conn_of(socket), fd);
+    struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
+    handover_on_released(core, conn_of(socket), fd);
 }
 
 static void on_written(void *context, struct io_write *write, int result)
 {
+    struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
     (void)write;
-    wal_writer_on_written(context, result);
+    wal_writer_on_written(core, result);
 }
 
 static void on_letter(void *context, uint32_t from, void *pointer)
 {
     struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
     struct letter *letter = pointer;
     switch ((enum letter_kind)letter->kind) {
     case LETTER_SEND: delivery_arrive(core, from, container_of(letter, struct delivery, letter)); return;
@@ -80,6 +91,7 @@ static void set_tick(struct core *core)
 static void on_timer(void *context, struct timer *timer)
 {
     struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
     if (timer == &core->tick_timer) {
         checkpoint_tick(core);
         merge_schedule_tick(core);
@@ -103,8 +115,7 @@ static void flush_conns(struct core *core)
     }
 }
 
-/* Work that waits in a queue for the next turn: looked at when all of this one is done, since what serves one queue may
- * put something into another. */
+/* Whether a queue has work for the next turn. Checked after all steps, since a step may add work to another queue. */
 static bool has_carried(const struct core *core)
 {
     return delivery_is_behind(core) || !list_is_empty(&core->fanouts.queue) || history_is_behind(core)
@@ -114,6 +125,7 @@ static bool has_carried(const struct core *core)
 static bool on_turn_end(void *context)
 {
     struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
     turn_renew(&core->turn);
     delivery_continue(core);
     fanout_continue(core);
@@ -139,6 +151,7 @@ static bool on_turn_end(void *context)
 static void on_start(void *context)
 {
     struct core *core = context;
+    ASSERT_ON_SHARD(core->shard);
     uint32_t count = core->server->config->listen_count;
     reads_start(core);
     checkpoint_start(core);
@@ -152,6 +165,7 @@ static void on_start(void *context)
 static void on_finish(void *context)
 {
     struct core *core = context;
+    ASSERT(core->conns.table.taken == 0);
     rest_on_end(core);
     reads_finish(core);
     checkpoint_finish(core);

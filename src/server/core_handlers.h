@@ -1,6 +1,6 @@
 /*
- * core_handlers.h: the chat's side of shard.h: what a shard's loop calls, handed to the modules, and what happens at
- * the end of a turn, in order. Shard's thread.
+ * core_handlers.h: the handlers of shard.h. They dispatch what a shard's loop reports to the modules, and run the steps
+ * at the end of a turn, in a fixed order. Shard's thread.
  */
 #ifndef CHITCHAT_SERVER_CORE_HANDLERS_H
 #define CHITCHAT_SERVER_CORE_HANDLERS_H

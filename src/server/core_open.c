@@ -50,13 +50,14 @@ static int open_parts(struct core *core)
 
 int core_open(struct core **core_r, struct server *server, uint32_t index)
 {
+    ASSERT(index < server->core_count);
     struct core *core = calloc(1, sizeof *core);
     if (core == NULL)
         return -ENOMEM;
     core->server = server;
     core->index = index;
     uint64_t wanted = budget_make(server->config, server->core_count, &core->budget);
-    ASSERT(wanted == 0);
+    ASSERT(wanted == 0); /* serve.c has checked it */
     init_parts(core);
     int status = open_parts(core);
     if (status != 0)
@@ -65,7 +66,8 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
     return status;
 }
 
-/* What is still in the queues: only after a failed log write. */
+/* Unrefs the records of entries that are still pending. Some are after a failed WAL write, or when a test ends early.
+ */
 static void drop_pending(struct core *core)
 {
     for (uint32_t i = 0; core->users.slots != NULL && i < core->users.slot_count; i++) {
@@ -75,7 +77,7 @@ static void drop_pending(struct core *core)
         for (struct list *at; (at = list_shift(&user->timeline.pending)) != NULL;)
             record_heap_unref(core->generations.heap, &container_of(at, struct entry, link)->record);
     }
-    /* The arrival of a message to oneself stands in no queue: the sender's entry does. */
+    /* The arrival of a message to its own sender is in no timeline; the sender's entry is. */
     for (struct list *at;
          core->deliveries.arrivals.next != NULL && (at = list_shift(&core->deliveries.arrivals)) != NULL;) {
         struct arrival *arrival = container_of(at, struct arrival, link);

@@ -10,10 +10,10 @@
 struct core;
 struct server;
 
-/* Makes a core without its storage (recovery.h brings that) and without its shard. `server` is borrowed. 0 or -errno;
- * the caller owns *core_r. */
+/* Makes a core without its storage, which recovery_run opens, and without its shard. Borrows `server`, whose options
+ * must fit its memory (budget.h, asserted). 0 or -errno; the caller owns *core_r. */
 int core_open(struct core **core_r, struct server *server, uint32_t index);
-/* Frees it with its storage. Nulls *core; NULL is fine. */
+/* Frees the core and its storage. Nulls *core; NULL is fine. */
 void core_close(struct core **core);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * letter.h: what shards say to each other. A letter belongs to the shard that posted it, always: the other borrows it,
- * answers in it and posts it back, so that memory is taken and given on one thread.
+ * letter.h: messages between shards. The shard that posted a letter owns it always. The other shard borrows it, writes
+ * its answer into it and posts it back, so that one thread allocates and frees it. Control letters (struct
+ * letter_control) are read and not returned.
  */
 #ifndef CHITCHAT_SERVER_LETTER_H
 #define CHITCHAT_SERVER_LETTER_H
@@ -8,14 +9,15 @@
 #include <stdint.h>
 
 enum letter_kind {
-    LETTER_SEND,          /* struct delivery: a message for a user of yours; comes back as LETTER_SEND_RETURNED */
-    LETTER_SEND_RETURNED, /* the same, answered, at home */
-    LETTER_HANDOVER, /* struct handover: a connection whose user is yours; comes back as LETTER_HANDOVER_RETURNED */
-    LETTER_HANDOVER_RETURNED,
-    LETTER_ROUND_END,  /* struct letter_control: my last write of the round's segments is done, its letters are before
-                          this */
-    LETTER_ROUND_DONE, /* my checkpoint of the round is committed */
-    LETTER_QUIET,      /* stopping: none of my letters is out */
+    LETTER_SEND,              /* struct delivery: a message to a user of the receiving shard */
+    LETTER_SEND_RETURNED,     /* the same, answered, back at its owner */
+    LETTER_HANDOVER,          /* struct handover: a connection whose user is on the receiving shard */
+    LETTER_HANDOVER_RETURNED, /* the same, back at its owner: the connection was taken */
+    /* struct letter_control */
+    LETTER_ROUND_END,  /* the sender's last write to the round's segments is done; the letters of that write came before
+                        */
+    LETTER_ROUND_DONE, /* the sender's checkpoint of the round is committed */
+    LETTER_QUIET,      /* stopping: no letter of the sender is in flight, but for control letters */
 };
 
 struct letter {
@@ -24,7 +26,7 @@ struct letter {
 
 struct letter_control {
     struct letter letter;
-    uint64_t round;
+    uint64_t round; /* of checkpoints; 0 with LETTER_QUIET */
 };
 
 #endif

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+
 #define BACKLOG 4096
 #define TRIES 20
 #define TRY_AGAIN_NS 50000000L
@@ -20,7 +22,8 @@ static int set_option(int fd, int level, int name)
     return setsockopt(fd, level, name, &on, sizeof on) == 0 ? 0 : -errno;
 }
 
-/* A bound socket; shared: others may bind the same port if they ask for it too. -errno on failure. */
+/* A bound socket, owned by the caller, or -errno. `shared`: other sockets may bind the port, if they are shared, too.
+ */
 static int bind_one(const struct config_listen *listen_at, bool shared)
 {
     int family = listen_at->address.ss_family;
@@ -40,7 +43,7 @@ static int bind_one(const struct config_listen *listen_at, bool shared)
     return status;
 }
 
-/* Another server of ours on the port would let us share it: so we first ask without sharing. */
+/* Another server of the same user would share its port, so the probe binds without sharing. */
 static int probe(const struct config_listen *listen_at)
 {
     int fd = -EADDRINUSE;
@@ -68,7 +71,7 @@ static uint16_t *port_of(struct sockaddr_storage *address)
     return &((struct sockaddr_in *)(void *)address)->sin_port;
 }
 
-/* After the first bind: what the other shards bind to, and what the ready line says. */
+/* Port 0, after the first bind: notes the port, for the other shards and for the `ready` line. */
 static void learn_port(struct config_listen *listen_at, int fd)
 {
     struct sockaddr_storage bound;
@@ -85,12 +88,16 @@ static void learn_port(struct config_listen *listen_at, int fd)
              (unsigned)ntohs(*port_of(&bound)));
 }
 
+/* Writes the error into `text`, and returns it. */
 static int explain(const struct config_listen *listen_at, int status, char *text, size_t text_bytes)
 {
+    ASSERT(status < 0);
+    ASSERT(text_bytes > 0);
     if (status == -EADDRINUSE)
-        snprintf(text, text_bytes, "%s is in use: stop what listens there, or give another --listen", listen_at->text);
+        snprintf(text, text_bytes, "%s is in use: stop the program that listens there, or choose another --listen",
+                 listen_at->text);
     else
-        snprintf(text, text_bytes, "cannot listen on %s: %s: give another --listen", listen_at->text,
+        snprintf(text, text_bytes, "cannot listen on %s: %s: choose another --listen", listen_at->text,
                  strerror(-status));
     return status;
 }
@@ -122,6 +129,7 @@ static int open_address(struct config_listen *listen_at, uint32_t shard_count, u
 int listen_open(struct config_listen *listens, uint32_t listen_count, uint32_t shard_count, int *fds, char *text,
                 size_t text_bytes)
 {
+    ASSERT(shard_count > 0 && listen_count > 0);
     for (uint32_t i = 0; i < shard_count * listen_count; i++)
         fds[i] = -1;
     for (uint32_t i = 0; i < listen_count; i++) {

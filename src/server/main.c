@@ -1,4 +1,4 @@
-/* main.c: the command line, and what it asks for. */
+/* main.c: parses the command line and runs the command. */
 #include <stdio.h>
 
 #include "cli/command.h"

@@ -81,14 +81,14 @@ bool rest_check(const struct core *core, char text[REST_TEXT_BYTES])
     struct left left = {text, 0};
     text[0] = '\0';
     add_conns(&left, core);
-    if (atomic_load_explicit(&core->server->store_failed, memory_order_relaxed))
+    if (core_has_store_failed(core))
         return left.used == 0;
     add_users(&left, core);
     add_others(&left, core);
     return left.used == 0;
 }
 
-static bool is_asked_for(const struct core *core)
+static bool logs_debug(const struct core *core)
 {
     return core->server->config->log_level == LOG_DEBUG;
 }
@@ -104,7 +104,8 @@ static bool log_rest(const struct core *core, const char *at)
 
 void rest_tick(struct core *core)
 {
-    if (!is_asked_for(core))
+    ASSERT_ON_SHARD(core->shard);
+    if (!logs_debug(core))
         return;
     log_line(LOG_DEBUG, "turns",
              "shard=%u count=%" PRIu64 " longest_us=%" PRIu64 " longest_work_us=%" PRIu64 " most_work_us=%" PRIu64,
@@ -116,6 +117,7 @@ void rest_tick(struct core *core)
 
 void rest_on_end(struct core *core)
 {
-    if (is_asked_for(core))
+    ASSERT_ON_SHARD(core->shard);
+    if (logs_debug(core))
         (void)log_rest(core, "end");
 }

@@ -1,12 +1,12 @@
 /*
- * rest.h: what a shard keeps count of, and whether it is all back where it began.
+ * rest.h: checks that a shard at rest has freed everything.
  *
- * When everybody has left and nothing is in flight, every pool is empty, every count and budget at zero and every list
- * empty; whatever is not was taken and never given back. The simulator asserts it whenever a harness has come to rest;
- * the server says it in debug lines (--log-level debug), beside the longest turns:
+ * When all connections are closed and nothing is in flight, every pool is empty, every count and budget is zero and
+ * every list is empty; anything else was taken and not freed. The tests' harness asserts it when it has become idle.
+ * The server logs it in debug lines (--log-level debug), with the longest turns:
  *
  *     event=turns shard=0 count=5512 longest_us=1804 longest_work_us=1211 most_work_us=2950    each second
- *     event=rest shard=0 at=idle connections=0 clean=yes left=""      when the server has no connection, until clean
+ *     event=rest shard=0 at=idle connections=0 clean=yes left=""      each second without connections, until clean=yes
  *     event=rest shard=0 at=end connections=0 clean=yes left=""       when the shard ends
  *
  * Shard's thread.
@@ -21,17 +21,18 @@ struct core;
 
 #define REST_TEXT_BYTES 512u
 
-/* What a shard keeps of it. */
+/* A shard's state of this module. */
 struct rest {
-    bool is_logged; /* while the server has no connection: that all is given back */
+    bool is_logged; /* clean=yes was logged since the last connection closed */
 };
 
-/* Whether all is at its start value; else `text` names what is not, as `name=value` joined by commas. What is pending
- * for ever after a failed log write does not count: then only connections do. */
+/* Whether all counts have their start values. If not, `text` lists those that have not, as `name=value` joined by
+ * commas. After a failed WAL write sends stay pending for ever: then only connections and what belongs to them are
+ * checked. */
 bool rest_check(const struct core *core, char text[REST_TEXT_BYTES]);
-/* Once a second: the debug lines. */
+/* Once a second: logs the debug lines. */
 void rest_tick(struct core *core);
-/* The shard ends. */
+/* The shard ends: logs its last debug line. */
 void rest_on_end(struct core *core);
 
 #endif

@@ -25,10 +25,11 @@
 #include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
-/* Files beside connections: logs, runs, rings; and those that a full server turns away. */
+/* Descriptors that are not counted connections: WAL segments, runs, rings, and connections that get a 503. */
 #define DESCRIPTORS_RESERVED 64u
 #define DESCRIPTORS_PER_SHARD (256u + CORE_TURNED_AWAY_MAX)
 
+/* Returns the exit code. */
 static int complain(const char *text)
 {
     fprintf(stderr, "chitchat: %s\n", text);
@@ -44,8 +45,8 @@ static uint32_t cores_available(void)
     return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
 }
 
-/* Connections need descriptors: all that the system allows, and no more connections than those carry, so that a full
- * server can say so. */
+/* Raises the limit of descriptors as far as the system allows, and lowers --connections to it, so that a full server
+ * can still accept and answer 503. */
 static void raise_descriptors(struct config *config, uint32_t shard_count)
 {
     struct rlimit limit;
@@ -59,7 +60,7 @@ static void raise_descriptors(struct config *config, uint32_t shard_count)
         config->connections = (uint32_t)carried;
 }
 
-/* Signals are main's: the threads inherit the mask. */
+/* Main waits for the signals; the threads inherit the mask. */
 static void block_signals(sigset_t *set)
 {
     sigemptyset(set);
@@ -69,12 +70,11 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* A misspelt name would else be taken for set. Values are not logged: some are secrets. */
+/* The user may have misspelt a name and believe that the option is set. Values are not logged: some are secrets. */
 static void warn_of_unknown(const struct config *config)
 {
     for (uint32_t i = 0; i < config->unknown_count; i++)
-        log_line(LOG_WARN, "unknown_environment",
-                 "name=%.*s hint=\"no option of chitchat has this name: see chitchat --help\"",
+        log_line(LOG_WARN, "unknown_environment", "name=%.*s hint=\"no option has this name: see chitchat --help\"",
                  (int)strcspn(config->unknown[i], "= \"\n"), config->unknown[i]);
 }
 
@@ -89,7 +89,7 @@ static int open_cores(struct server *server, void **contexts)
     return 0;
 }
 
-static void say_ready(const struct server *server, const struct recovery_report *report)
+static void log_ready(const struct server *server, const struct recovery_report *report)
 {
     char listens[CONFIG_LISTENS_MAX * (sizeof server->config->listens[0].text + 1)] = "";
     for (uint32_t i = 0; i < server->config->listen_count; i++) {
@@ -101,8 +101,8 @@ static void say_ready(const struct server *server, const struct recovery_report 
              budget_total(server->config, server->core_count) >> 20, report->records);
 }
 
-/* What it took to keep what came. */
-static void say_written(const struct server *server)
+/* Bytes that each shard wrote, and its runs. */
+static void log_written(const struct server *server)
 {
     for (uint32_t i = 0; i < server->core_count; i++) {
         struct store_info info;
@@ -115,7 +115,7 @@ static void say_written(const struct server *server)
     }
 }
 
-/* Until a signal comes; then within the stop time. True if all ended well. */
+/* Waits for a signal, then stops the shards. True if all ended within nine tenths of the stop time. */
 static bool run_until_signal(struct shard_group *group, const struct config *config, const sigset_t *signals)
 {
     int number = 0;
@@ -145,17 +145,19 @@ static int serve_cores(struct server *server, struct config *config, void **cont
         status = shard_group_start(group);
     }
     if (status != 0) {
-        snprintf(text, sizeof text, "the shards cannot be started: %s: give --shards less, or raise the limits",
+        snprintf(text, sizeof text, "the shards cannot start: %s: lower --shards, or raise the limits of the system",
                  strerror(-status));
         return complain(text);
     }
-    say_ready(server, &report);
+    log_ready(server, &report);
     if (!run_until_signal(group, config, signals)) {
-        log_line(LOG_WARN, "stopped", "clean=false hint=\"not all was written in time; the log holds it all\"");
+        log_line(
+            LOG_WARN, "stopped",
+            "clean=false hint=\"the last checkpoint did not end within the stop time; all messages are in the WAL\"");
         _exit(0);
     }
     shard_group_close(&group);
-    say_written(server);
+    log_written(server);
     log_line(LOG_INFO, "stopped", "clean=true");
     return 0;
 }
@@ -169,7 +171,7 @@ static int serve_listening(struct server *server, struct config *config, const s
     server->listen_fds = calloc(fd_count, sizeof *server->listen_fds);
     int code = 1;
     if (contexts == NULL || server->cores == NULL || server->listen_fds == NULL || open_cores(server, contexts) != 0)
-        complain("no memory: give --shards less");
+        complain("no memory: lower --shards");
     else if (listen_open(config->listens, config->listen_count, server->core_count, server->listen_fds, text,
                          sizeof text)
              != 0)
@@ -186,7 +188,7 @@ static int serve_listening(struct server *server, struct config *config, const s
     return code;
 }
 
-/* The example of RFC 6455, 1.3. What libcrypto loads when it is first asked is loaded before there are connections. */
+/* The example of RFC 6455, 1.3. The call also makes libcrypto load its parts before the first connection. */
 static bool is_handshake_right(void)
 {
     char accept[29];
@@ -194,7 +196,7 @@ static bool is_handshake_right(void)
     return strcmp(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0;
 }
 
-/* After raise_descriptors: no more connections than can be are counted. */
+/* After raise_descriptors, which may lower --connections. */
 static bool fits_memory(const struct config *config, uint32_t shards)
 {
     char text[TEXT_BYTES];
@@ -205,7 +207,7 @@ static bool fits_memory(const struct config *config, uint32_t shards)
     snprintf(text, sizeof text,
              "--memory %" PRIu64 "M is too little for %u shards with --memtable-bytes %" PRIu64
              "M and %u connections, which "
-             "need %" PRIu64 "M: give --memory more, or --memtable-bytes or --connections less",
+             "need %" PRIu64 "M: give --memory at least that, or lower --memtable-bytes or --connections",
              config->memory_bytes >> 20, shards, config->memtable_bytes >> 20, config->connections,
              (wanted + (1 << 20) - 1) >> 20);
     complain(text);
@@ -222,7 +224,7 @@ int serve(struct config *config)
     clock_init_system(&clock);
     if (!is_handshake_right())
         return complain(
-            "libcrypto gives a wrong SHA-1: its installation is broken, or its configuration forbids SHA-1");
+            "libcrypto computes a wrong SHA-1: repair its installation, or allow SHA-1 in its configuration");
     if (io_check_kernel(text, sizeof text) != 0)
         return complain(text);
     if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)
@@ -236,12 +238,12 @@ int serve(struct config *config)
                             .page = {page_html(), page_html_bytes()}};
     uint64_t drawn;
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
-        return complain("the system gives no random numbers");
+        return complain("getrandom gave no random numbers: check the system's random number generator");
     server.start_random = drawn & MID_RANDOM_MAX;
     warn_of_unknown(config);
     block_signals(&signals);
     if (page_guard_install() != 0)
-        return complain("the system lets no handler of SIGBUS be set");
+        return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     raise_descriptors(config, server.core_count);
     int code = fits_memory(config, server.core_count) ? serve_listening(&server, config, &signals) : 1;
     datadir_close(&datadir);

@@ -8,8 +8,8 @@
 #include "durability/segment_recycler.h"
 #include "server/core.h"
 
-/* How often a shard that waits for the others looks again. */
-#define LOOK_AGAIN_US 50000u
+/* How often a stopping shard checks its conditions without another event. */
+#define CHECK_AGAIN_US 50000u
 
 int stop_init(struct stop *stop, uint32_t shard_count)
 {
@@ -23,7 +23,7 @@ void stop_fini(struct stop *stop)
     free(stop->letters);
 }
 
-/* Those that wait for their output to leave before they move: they stay, so that nobody arrives where all is quiet. */
+/* Connections that wait to be handed over are closed here, so that none arrives at a shard that is quiet. */
 static void cancel_handovers(struct core *core)
 {
     while (!list_is_empty(&core->handovers.waiting))
@@ -33,6 +33,7 @@ static void cancel_handovers(struct core *core)
 
 void stop_begin(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     if (core->stop.step != STOP_NOT)
         return;
     core->stop.step = STOP_DRAINING;
@@ -42,11 +43,11 @@ void stop_begin(struct core *core)
 
 void stop_on_quiet(struct core *core)
 {
+    ASSERT(core->stop.quiet_count < core->server->core_count);
     core->stop.quiet_count++;
 }
 
-/* Every send is answered and every connection on its way has arrived. After a failed log write some stay pending for
- * ever. */
+/* Every send is answered and every handover has arrived. After a failed WAL write some sends stay pending for ever. */
 static bool is_drained(const struct core *core)
 {
     for (uint32_t i = 0; i < core->server->core_count; i++)
@@ -60,6 +61,7 @@ static bool is_drained(const struct core *core)
 
 static void post_quiet(struct core *core)
 {
+    ASSERT(core->stop.step == STOP_DRAINING);
     core->stop.step = STOP_QUIET;
     core_post_to_others(core, core->stop.letters, LETTER_QUIET, 0);
     stop_on_quiet(core);
@@ -67,6 +69,7 @@ static void post_quiet(struct core *core)
 
 static void close_conns(struct core *core)
 {
+    ASSERT(list_is_empty(&core->handovers.waiting));
     for (uint32_t slot = 0; slot < core->conns.table.slot_count; slot++) {
         struct conn *conn = conn_at(&core->conns.table, slot);
         if (conn == NULL)
@@ -78,12 +81,13 @@ static void close_conns(struct core *core)
     }
 }
 
-/* The last round must begin after all shards are quiet: each says which is its next, and the greatest is the one. */
+/* The last round must begin after all shards are quiet. Each shard proposes its next round; the greatest is the last.
+ */
 static void choose_last_round(struct core *core)
 {
-    unsigned long long wanted = checkpoint_next_round(core);
+    unsigned long long next = checkpoint_next_round(core);
     unsigned long long seen = atomic_load(&core->server->final_round);
-    while (seen < wanted && !atomic_compare_exchange_weak(&core->server->final_round, &seen, wanted))
+    while (seen < next && !atomic_compare_exchange_weak(&core->server->final_round, &seen, next))
         continue;
     atomic_fetch_add(&core->server->quiet_shards, 1);
 }
@@ -102,6 +106,7 @@ static bool is_last_round_done(struct core *core)
 
 static void end_if_done(struct core *core)
 {
+    ASSERT(core->stop.step == STOP_CLOSING);
     if (!is_last_round_done(core) || core->conns.table.taken > 0 || checkpoint_is_busy(core)
         || merge_schedule_is_busy(core) || segment_recycler_is_busy(core)
         || worker_jobs_under_way(core->reads.worker) > 0 || io_is_accepting(shard_io(core->shard)))
@@ -112,6 +117,7 @@ static void end_if_done(struct core *core)
 
 void stop_step(struct core *core)
 {
+    ASSERT(core->stop.step != STOP_NOT);
     if (core->stop.step == STOP_DRAINING && is_drained(core))
         post_quiet(core);
     if (core->stop.step == STOP_QUIET && core->stop.quiet_count == core->server->core_count) {
@@ -122,5 +128,5 @@ void stop_step(struct core *core)
     if (core->stop.step == STOP_CLOSING)
         end_if_done(core);
     if (core->stop.step != STOP_ENDED && !timer_is_set(&core->stop.timer))
-        timers_set(shard_timers(core->shard), &core->stop.timer, shard_monotonic_us(core->shard) + LOOK_AGAIN_US);
+        timers_set(shard_timers(core->shard), &core->stop.timer, shard_monotonic_us(core->shard) + CHECK_AGAIN_US);
 }

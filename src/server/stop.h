@@ -1,14 +1,18 @@
 /*
- * stop.h: how a shard comes to its end, in steps, each taken when what came before is done:
+ * stop.h: how a shard stops, in steps. Each step begins when the condition of the one before holds:
  *
- *     draining  nothing is accepted or read any more; until every send of this shard is home and answered
- *               -> QUIET to all shards
+ *     draining  accepts no connection and reads no request; until no send and no handover of this shard is in flight
+ * and no send to it waits
+ *               -> LETTER_QUIET to all shards
  *     quiet     until all shards are quiet: nothing changes any more
- *               -> 1001 to all connections, and a last round of checkpoints that holds everything
- *     closing   until the connections are gone and all shards have the last round
+ *               -> 1001 to all connections (those that have not sent their HTTP head are dropped), and a last round of
+ *               checkpoints that contains everything
+ *     closing   until the connections are closed, all shards have the last round, and no worker is busy
  *               -> the thread ends
  *
- * If it takes too long main exits without it: the log holds everything. Shard's thread.
+ * After a failed WAL write, sends may stay pending for ever: the steps do not wait for them, and there is no last
+ * round. If the steps take too long, main exits without waiting for the shards: the WAL contains everything. Shard's
+ * thread.
  */
 #ifndef CHITCHAT_SERVER_STOP_H
 #define CHITCHAT_SERVER_STOP_H
@@ -22,23 +26,23 @@ struct core;
 
 enum stop_step { STOP_NOT, STOP_DRAINING, STOP_QUIET, STOP_CLOSING, STOP_ENDED };
 
-/* What a shard keeps of it. */
+/* A shard's state of this module. */
 struct stop {
-    uint8_t step;
-    uint32_t quiet_count; /* shards that posted LETTER_QUIET */
+    uint8_t step;         /* enum stop_step */
+    uint32_t quiet_count; /* shards that are quiet, this one included */
     struct timer timer;
-    struct letter_control *letters; /* one for each shard */
+    struct letter_control *letters; /* one for each shard; owned */
 };
 
-/* 0 or -ENOMEM; stop_fini is called in either case. */
+/* 0 or -ENOMEM; the caller calls stop_fini in either case. A struct of zeros is fine for stop_fini. */
 int stop_init(struct stop *stop, uint32_t shard_count);
 void stop_fini(struct stop *stop);
 
-/* SIGNAL_STOP was seen. */
+/* SIGNAL_STOP is set. Changes nothing after the first call. */
 void stop_begin(struct core *core);
-/* LETTER_QUIET came. */
+/* LETTER_QUIET came from another shard. */
 void stop_on_quiet(struct core *core);
-/* End of a turn, while stopping. */
+/* End of a turn, after stop_begin. */
 void stop_step(struct core *core);
 
 #endif

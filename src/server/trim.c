@@ -2,7 +2,7 @@
 
 #include "server/core.h"
 
-/* Slabs that a pool gives back at a time: about 10 us each. */
+/* Slabs that one call frees, about 10 us each. */
 #define SLABS_MAX 64u
 
 static struct pool *pool_at(struct core *core, uint32_t index)
@@ -19,19 +19,21 @@ static struct pool *pool_at(struct core *core, uint32_t index)
 
 void trim_tick(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     record_heap_trim(core->generations.heap);
     io_trim(shard_io(core->shard));
-    core->trim.is_under_way = true;
+    core->trim.is_running = true;
 }
 
 bool trim_step(struct core *core)
 {
-    if (!core->trim.is_under_way)
+    if (!core->trim.is_running)
         return false;
+    ASSERT_ON_SHARD(core->shard);
     struct pool *pool = pool_at(core, core->trim.at);
     if (pool != NULL)
         pool_trim(pool, SLABS_MAX);
-    core->trim.is_under_way = pool != NULL;
+    core->trim.is_running = pool != NULL;
     core->trim.at = pool != NULL ? core->trim.at + 1 : 0;
-    return core->trim.is_under_way;
+    return core->trim.is_running;
 }

@@ -1,7 +1,7 @@
 /*
- * trim.h: what a burst took and nothing needs any more goes back to the system: slabs of the core's pools, receive
- * buffers, the memory of generations. A little each second, one pool a turn, and only what was not needed since the
- * last time, so that a busy server keeps its memory at hand. Shard's thread.
+ * trim.h: returns memory to the system that a burst needed and that is free again: slabs of the core's pools, receive
+ * buffers, and memory of the record heap. A little each second, one pool per turn, and only memory that was not needed
+ * since the last time, so that a busy server keeps its memory. Shard's thread.
  */
 #ifndef CHITCHAT_SERVER_TRIM_H
 #define CHITCHAT_SERVER_TRIM_H
@@ -11,15 +11,15 @@
 
 struct core;
 
-/* What a shard keeps of it. */
+/* A shard's state of this module. */
 struct trim {
-    bool is_under_way;
-    uint32_t at; /* the next pool */
+    bool is_running; /* a pass over the pools */
+    uint32_t at;     /* the next pool of the pass */
 };
 
-/* Once a second. */
+/* Once a second: begins a pass. */
 void trim_tick(struct core *core);
-/* End of a turn: what the last tick began. True: there is more. */
+/* End of a turn: trims the next pool. True: more pools are left for the next turn. */
 bool trim_step(struct core *core);
 
 #endif

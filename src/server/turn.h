@@ -1,20 +1,22 @@
 /*
- * turn.h: the budgets of a turn. A shard serves all its users in one thread, so for whatever one of them has done in a
- * turn the others wait. Each kind of work has a budget for a turn; what is left over is carried to the next turn.
+ * turn.h: the budgets of a turn. A shard serves all its users in one thread, so the work of one user in a turn delays
+ * all others. Each kind of work has a budget per turn. Work that exceeds it is carried to the next turn.
  *
- * Carried work stands in a queue of its kind (core->conns.resume, history_conns, place_conns, replay_conns, fanouts and
- * the arrivals that are durable): whoever has had a share and has more goes to the end of the queue, so connections and
- * users take turns. At the end of a turn the budgets are renewed and the queues are served, with at most half of each
- * budget; the rest is for those who come new in the next turn. So neither can use up what the other needs. (Where the
- * memory for input that waits is half used up, input does not wait for its budget: conn_read.c.)
+ * Carried work waits in a queue of its kind: core->conns.resume, core->histories.queue and .place_queue,
+ * core->fanouts.queue, core->replays.queue, and the durable ones of core->deliveries.arrivals. A connection or user
+ * that had its share and has more to do goes to the end of the queue, so they take turns. At the end of a turn the
+ * budgets are renewed and the queues are served. Queues of input, pages and pushes use at most half of their budget;
+ * the rest is for work that arrives in the next turn, so neither can use up what the other needs. Replays and arrivals
+ * always go through their queues and may use the whole budget. (When stashes take much memory, input may exceed its
+ * budget: conn_read.c.)
  *
- * The work of these kinds is counted in one unit besides, nanoseconds, by what was measured for each. Past TURN_WORK_NS
- * a turn ends as soon as each kind has had its least, new and carried. So there is a longest turn in counted work,
- * turn_work_ns_max, which the simulator asserts; what the clock says of the longest turns stands in the server's debug
- * lines (rest.h). Not counted: timers and letters, which have a bound of their own (shard.h), what the kernel does to
- * send, and what an entry costs that goes to one or two connections.
+ * The work of all kinds is also counted in one unit, nanoseconds, by the measured cost of each. Past TURN_WORK_NS a
+ * turn ends as soon as each kind has had its minimum, new and carried. So the counted work of a turn has an upper
+ * limit, turn_work_ns_max, which the simulator asserts. The server's debug lines have the longest turns by the clock
+ * (rest.h). Not counted: timers and letters, which have limits of their own (shard.h), the kernel's work to send, and
+ * pushes to users with one or two connections.
  *
- * Pure; the shard's thread.
+ * Pure. One thread: the shard's.
  */
 #ifndef CHITCHAT_SERVER_TURN_H
 #define CHITCHAT_SERVER_TURN_H
@@ -22,16 +24,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/fault.h"
 #include "base/limits.h"
 
 enum turn_kind {
-    TURN_INPUT,   /* frames taken up; each TURN_FRAME_BYTES of one count as one more */
-    TURN_READS,   /* entries of timelines looked at for pages; a page itself counts as TURN_PAGE_READS */
-    TURN_PUSHES,  /* entries given to connections; a connection to be written to counts as TURN_CONN_PUSHES */
-    TURN_REPLAYS, /* entries given by replays */
-    /* In these three, TURN_OUTPUT_BYTES that are written count as one more entry. */
-    TURN_ARRIVALS, /* durable records taken into the recipient's timeline and reported to the sender's shard */
+    TURN_INPUT, /* frames read; each TURN_FRAME_BYTES of a frame count as one more */
+    /* In the next three, each TURN_OUTPUT_BYTES of output count as one more entry. */
+    TURN_READS,    /* timeline entries examined for pages; a page itself counts as TURN_PAGE_READS */
+    TURN_PUSHES,   /* entries pushed to connections; a connection without other output counts as TURN_CONN_PUSHES */
+    TURN_REPLAYS,  /* entries written by replays */
+    TURN_ARRIVALS, /* durable records settled in the recipient's timeline and reported to the sender's shard */
     TURN_KINDS
 };
 
@@ -44,22 +47,22 @@ enum turn_kind {
 
 #define TURN_OUTPUT(bytes) ((uint32_t)((bytes) / TURN_OUTPUT_BYTES))
 
-/* The simulator's turns are shorter, so that its small loads come by the queues, too. */
+/* The simulator's turns are shorter, so that its small loads reach the queues, too. */
 #ifdef CHITCHAT_FAULTS
 #define TURN_SCALE 32u
 #else
 #define TURN_SCALE 1u
 #endif
 
-/* What one connection or user may have before the next in the queue has its share. */
+/* The share: what one connection or user may use before the next one in the queue. */
 #define TURN_INPUT_SHARE (256u / TURN_SCALE)
 #define TURN_READS_SHARE (1280u / TURN_SCALE)
 #define TURN_PUSHES_SHARE (1024u / TURN_SCALE)
 
-/* Per kind: the budget of a turn, what one unit takes (in nanoseconds, by profile on the machine of
- * docs/PERFORMANCE.md), and the largest single step, which is begun while anything is left: a message of 128 KiB, a
- * slice of a page and the page itself, one connection's pushes (FANOUT_ROUND_MAX, FANOUT_ROUND_BYTES and one more), a
- * page of a replay, a record. */
+/* Per kind: the budget of a turn in units, the nanoseconds of one unit (by profile on the machine of
+ * docs/PERFORMANCE.md), and the largest single step in units. A step may begin while any budget is left: a message of
+ * 128 KiB, a part of a page with the page itself, one connection's pushes (FANOUT_ROUND_MAX, FANOUT_ROUND_BYTES and one
+ * more), a page of a replay, a record. */
 struct turn_limit {
     uint32_t max;
     uint32_t ns;
@@ -76,13 +79,13 @@ static const struct turn_limit turn_limits[TURN_KINDS] = {
     [TURN_ARRIVALS] = {2048 / TURN_SCALE, 500, 1},
 };
 
-/* Past so much counted work a turn ends, once each kind has had its least: an eighth of its budget. */
+/* Past this counted work a turn ends as soon as each kind has had its minimum, an eighth of its budget. */
 #define TURN_WORK_NS (2000000u / TURN_SCALE)
 
 struct turn {
-    uint32_t left[TURN_KINDS];
-    uint32_t had[TURN_KINDS]; /* since the turn, or the end of it, began */
-    uint64_t work_ns;         /* counted, in this turn */
+    uint32_t left[TURN_KINDS]; /* of the budget */
+    uint32_t had[TURN_KINDS];  /* used since the turn, or its end phase, began */
+    uint64_t work_ns;          /* counted work of this turn */
 
     /* Since the start. */
     uint64_t count;
@@ -90,7 +93,8 @@ struct turn {
     uint64_t longest_us; /* by the clock */
 };
 
-/* The most work that a turn can count: up to the limit, the least of each kind, new and carried, and a step beyond. */
+/* The upper limit of a turn's counted work: TURN_WORK_NS, the minimum of each kind, new and carried, and one step more.
+ */
 static inline uint64_t turn_work_ns_max(void)
 {
     uint64_t sum_ns = TURN_WORK_NS;
@@ -99,7 +103,7 @@ static inline uint64_t turn_work_ns_max(void)
     return sum_ns;
 }
 
-/* Full budgets: before the first turn, and at the end of each, before the queues are served. */
+/* Renews the budgets: before the first turn, and at the end of each turn, before the queues are served. */
 static inline void turn_renew(struct turn *turn)
 {
     for (int kind = 0; kind < TURN_KINDS; kind++) {
@@ -108,7 +112,7 @@ static inline void turn_renew(struct turn *turn)
     }
 }
 
-/* The turn is over; by the clock it took `us`. */
+/* The turn ends; by the clock it took `us`. */
 static inline void turn_over(struct turn *turn, uint64_t us)
 {
     turn->count++;
@@ -121,26 +125,29 @@ static inline void turn_over(struct turn *turn, uint64_t us)
         turn->had[kind] = 0;
 }
 
-/* `units` of `kind` were done. */
+/* Uses `units` of `kind`. */
 static inline void turn_spend(struct turn *turn, enum turn_kind kind, uint32_t units)
 {
+    ASSERT(kind < TURN_KINDS);
     turn->left[kind] -= units < turn->left[kind] ? units : turn->left[kind];
     turn->had[kind] += units;
     turn->work_ns += (uint64_t)units * turn_limits[kind].ns;
 }
 
+/* Whether counted work or the minimum of `kind` is left. */
 static inline bool turn_has_time(const struct turn *turn, enum turn_kind kind)
 {
+    ASSERT(kind < TURN_KINDS);
     return turn->work_ns < TURN_WORK_NS || turn->had[kind] < turn_limits[kind].max / 8;
 }
 
-/* Whether `kind` may be done at once, for one who comes new. */
+/* Whether new work of `kind` may be done at once. */
 static inline bool turn_may(const struct turn *turn, enum turn_kind kind)
 {
     return (turn->left[kind] > 0 && turn_has_time(turn, kind)) || FAULT(TURN_WITHOUT_END);
 }
 
-/* The same for the next in the queue of `kind`. */
+/* Whether the next work in the queue of `kind` may be done. */
 static inline bool turn_may_carry(const struct turn *turn, enum turn_kind kind)
 {
     return (turn->left[kind] > turn_limits[kind].max / 2 && turn_has_time(turn, kind)) || FAULT(TURN_WITHOUT_END);
