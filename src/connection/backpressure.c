@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "server/core.h"
 
-/* Connections that a turn looks at for what may go on. */
+/* Slots that one turn visits to continue deferred work. */
 #define STEP_SLOTS_MAX 1024u
 
 static uint64_t output_bytes(const struct core *core)
@@ -24,18 +24,19 @@ bool backpressure_is_full(const struct core *core)
     return output_bytes(core) >= core->budget.output_bytes / 8 * 7;
 }
 
-void backpressure_starve(struct core *core)
+void backpressure_defer(struct core *core)
 {
-    core->backpressure.is_starved = true;
+    core->backpressure.has_deferred = true;
 }
 
 uint32_t backpressure_pause_bytes(struct core *core, uint32_t bytes)
 {
+    ASSERT(bytes > 0);
     if (!backpressure_is_tight(core))
         return bytes;
     if (!backpressure_is_full(core))
         return 1;
-    backpressure_starve(core);
+    backpressure_defer(core);
     return 0;
 }
 
@@ -50,41 +51,44 @@ bool backpressure_may_push(const struct core *core, const struct conn *conn, siz
     return conn->out_bytes + bytes <= limit;
 }
 
-static void go_on(struct core *core, struct conn *conn)
+static void continue_deferred(struct core *core, struct conn *conn)
 {
     if (conn == NULL)
         return;
     core->conns.callbacks->on_room(core, conn);
-    conn_wants_resume(core, conn);
+    conn_queue_resume(core, conn);
 }
 
-/* From where it stopped last time, until something is in want again or all have had their turn. */
+/* A pass visits each slot once, over several turns. It ends early when something is deferred again. */
 bool backpressure_step(struct core *core)
 {
+    ASSERT(core->backpressure.left <= core->conns.table.slot_count);
     bool has_room = output_bytes(core) < core->budget.output_bytes / 4 * 3;
-    if (core->backpressure.is_starved && has_room) {
-        core->backpressure.is_starved = false;
+    if (core->backpressure.has_deferred && has_room) {
+        core->backpressure.has_deferred = false;
         core->backpressure.left = core->conns.table.slot_count;
         core->conns.callbacks->on_room_for_reads(core);
     }
-    for (uint32_t i = 0; i < STEP_SLOTS_MAX && core->backpressure.left > 0 && !core->backpressure.is_starved; i++) {
+    for (uint32_t i = 0; i < STEP_SLOTS_MAX && core->backpressure.left > 0 && !core->backpressure.has_deferred; i++) {
         core->backpressure.left--;
         core->backpressure.at = (core->backpressure.at + 1) % core->conns.table.slot_count;
-        go_on(core, conn_at(&core->conns.table, core->backpressure.at));
+        continue_deferred(core, conn_at(&core->conns.table, core->backpressure.at));
     }
-    return core->backpressure.left > 0 && !core->backpressure.is_starved;
+    return core->backpressure.left > 0 && !core->backpressure.has_deferred;
 }
 
 static bool is_stalled(const struct conn *conn, uint32_t now_s)
 {
     if (conn == NULL || conn->state == CONN_CLOSED || conn->state == CONN_HANDOVER || conn->out_bytes == 0)
         return false;
+    ASSERT(conn->out_first != NULL);
     return conn->state == CONN_CLOSING || (uint16_t)(now_s - conn->out_first->at_s) >= BACKPRESSURE_STALL_S;
 }
 
 void backpressure_tick(struct core *core)
 {
-    uint32_t now_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    ASSERT_ON_SHARD(core->shard);
+    uint32_t now_s = core_now_s(core);
     uint32_t cut = 0;
     uint32_t left_out;
     uint64_t before = output_bytes(core);
@@ -97,10 +101,11 @@ void backpressure_tick(struct core *core)
         conn_drop(core, conn);
         cut++;
     }
-    backpressure_starve(core);
+    backpressure_defer(core);
     if (log_limit_take(&core->backpressure.log_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
         log_line(LOG_WARN, "output_full",
-                 "shard=%u bytes=%" PRIu64 " cut=%u hint=\"connections do not read what was sent to them; those that "
-                 "read nothing for %u s are cut off: give --memory more, or --output-bytes less\" left_out=%u",
+                 "shard=%u bytes=%" PRIu64
+                 " cut=%u hint=\"connections do not read their output; those that read nothing "
+                 "for %u s are closed: raise --memory, or lower --output-bytes\" left_out=%u",
                  core->index, before, cut, BACKPRESSURE_STALL_S, left_out);
 }

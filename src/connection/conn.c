@@ -7,23 +7,23 @@
 #include "base/log.h"
 #include "server/core.h"
 
-/* Allowed moves: bit s of row f says that a connection may go from f to s. */
-#define MOVE(state) (1u << (state))
-static const uint16_t moves[] = {
-    [CONN_FREE] = MOVE(CONN_HTTP) | MOVE(CONN_OPEN),
-    [CONN_HTTP] = MOVE(CONN_OPEN) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
-    [CONN_OPEN] = MOVE(CONN_HANDOVER) | MOVE(CONN_LOGIN) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
-    [CONN_HANDOVER] = MOVE(CONN_FREE) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
-    [CONN_LOGIN] = MOVE(CONN_OPEN) | MOVE(CONN_REPLAY) | MOVE(CONN_LIVE) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
-    [CONN_REPLAY] = MOVE(CONN_LIVE) | MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
-    [CONN_LIVE] = MOVE(CONN_CLOSING) | MOVE(CONN_CLOSED),
-    [CONN_CLOSING] = MOVE(CONN_CLOSED),
-    [CONN_CLOSED] = MOVE(CONN_FREE),
+/* Allowed transitions: bit s of row f says that a connection may go from state f to state s. */
+#define TO(state) (1u << (state))
+static const uint16_t transitions[] = {
+    [CONN_FREE] = TO(CONN_HTTP) | TO(CONN_OPEN),
+    [CONN_HTTP] = TO(CONN_OPEN) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
+    [CONN_OPEN] = TO(CONN_HANDOVER) | TO(CONN_LOGIN) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
+    [CONN_HANDOVER] = TO(CONN_FREE) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
+    [CONN_LOGIN] = TO(CONN_OPEN) | TO(CONN_REPLAY) | TO(CONN_LIVE) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
+    [CONN_REPLAY] = TO(CONN_LIVE) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
+    [CONN_LIVE] = TO(CONN_CLOSING) | TO(CONN_CLOSED),
+    [CONN_CLOSING] = TO(CONN_CLOSED),
+    [CONN_CLOSED] = TO(CONN_FREE),
 };
 
 void conn_set_state(struct conn *conn, enum conn_state state)
 {
-    ASSERT((moves[conn->state] & MOVE(state)) != 0);
+    ASSERT((transitions[conn->state] & TO(state)) != 0);
     conn->state = (uint8_t)state;
 }
 
@@ -37,6 +37,8 @@ bool conn_is_logged_in(const struct conn *conn)
 int conns_init(struct conns *conns, const struct conn_callbacks *callbacks, const struct http_options *http,
                uint64_t message_bytes)
 {
+    ASSERT(callbacks->on_request != NULL && callbacks->on_room != NULL);
+    ASSERT(callbacks->on_leave != NULL && callbacks->on_room_for_reads != NULL);
     *conns = (struct conns){.callbacks = callbacks, .http = *http};
     pool_init(&conns->table.pool, sizeof(struct conn));
     pool_init(&conns->work_pool, sizeof(struct conn_work));
@@ -69,6 +71,7 @@ void conns_fini(struct conns *conns)
 
 static int table_grow(struct conn_table *table)
 {
+    ASSERT(table->free_count == 0);
     uint32_t count = table->slot_count == 0 ? SLOTS_FIRST : 2 * table->slot_count;
     struct conn **slots = realloc(table->slots, count * sizeof(struct conn *));
     if (slots == NULL)
@@ -100,14 +103,18 @@ static struct conn *slot_take(struct conn_table *table)
     if (conn == NULL)
         return NULL;
     uint32_t slot = table->free[--table->free_count];
+    ASSERT(table->slots[slot] == NULL);
     *conn = (struct conn){.slot = slot, .generation = ++table->generation};
     table->slots[slot] = conn;
     table->taken++;
+    ASSERT(table->taken + table->free_count == table->slot_count);
     return conn;
 }
 
 static void slot_give(struct conn_table *table, struct conn *conn)
 {
+    ASSERT(table->slots[conn->slot] == conn);
+    ASSERT(table->taken > 0);
     conn_set_state(conn, CONN_FREE);
     table->slots[conn->slot] = NULL;
     table->free[table->free_count++] = conn->slot;
@@ -117,6 +124,8 @@ static void slot_give(struct conn_table *table, struct conn *conn)
 
 struct conn *conn_open(struct core *core, int fd, enum conn_state state)
 {
+    ASSERT(fd >= 0);
+    ASSERT(state == CONN_HTTP || state == CONN_OPEN);
     struct conn *conn = slot_take(&core->conns.table);
     if (conn == NULL) {
         close(fd);
@@ -127,7 +136,7 @@ struct conn *conn_open(struct core *core, int fd, enum conn_state state)
     timer_init(&conn->timer);
     list_init(&conn->user_link);
     list_init(&conn->output_link);
-    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    conn->heard_s = core_now_s(core);
     io_adopt(shard_io(core->shard), &conn->socket, fd);
     return conn;
 }
@@ -151,6 +160,7 @@ struct conn_work *conn_work(struct core *core, struct conn *conn)
 {
     if (conn->work != NULL)
         return conn->work;
+    ASSERT(conn->state != CONN_FREE);
     struct conn_work *work = pool_take(&core->conns.work_pool);
     ASSERT(work != NULL);
     *work = (struct conn_work){.conn = conn};
@@ -165,6 +175,7 @@ struct conn_work *conn_work(struct core *core, struct conn *conn)
 
 static void work_give(struct core *core, struct conn *conn)
 {
+    ASSERT(conn->work->conn == conn);
     pool_give(&core->conns.work_pool, conn->work);
     conn->work = NULL;
 }
@@ -180,6 +191,8 @@ void conn_rest(struct core *core, struct conn *conn)
         || work->login != NULL || work->replay != NULL || work->histories != NULL || list_is_linked(&work->resume_link)
         || work->fragment_retry_after_ms != 0)
         return;
+    ASSERT(!list_is_linked(&work->handover_link));
+    ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
     work_give(core, conn);
 }
 
@@ -198,7 +211,7 @@ struct history *conn_histories(const struct conn *conn)
     return conn->work == NULL ? NULL : conn->work->histories;
 }
 
-/* With all that it owns. */
+/* Frees the struct conn_work and all that it owns. */
 static void work_drop(struct core *core, struct conn *conn)
 {
     struct conn_work *work = conn->work;
@@ -214,26 +227,30 @@ static void work_drop(struct core *core, struct conn *conn)
     work_give(core, conn);
 }
 
-/* -- the end, and silence -- */
+/* -- freeing, and the timer -- */
 
 void conn_free(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_CLOSED || conn->state == CONN_HANDOVER);
     ASSERT(conn->user == NULL && !list_is_linked(&conn->output_link));
+    ASSERT(!timer_is_set(&conn->timer));
     conn_drop_output(core, conn);
     work_drop(core, conn);
     slot_give(&core->conns.table, conn);
 }
 
-/* Logged in, and nothing was heard for a while: asks, and after the third time gives up. */
+/* The timer of a logged-in connection. A peer that was silent for ping_s gets a ping, one that was silent for three
+ * times as long is closed. */
 static void on_silence(struct core *core, struct conn *conn)
 {
+    ASSERT(conn_is_logged_in(conn));
     uint64_t now_us = shard_monotonic_us(core->shard);
     uint32_t ping_s = core->server->config->ping_s;
     uint64_t heard_us = (uint64_t)conn->heard_s * 1000000;
+    ASSERT(heard_us <= now_us);
     uint64_t silent_us = now_us - heard_us;
     if (conn->is_reading_stopped)
-        silent_us = 0; /* it is us who do not listen */
+        silent_us = 0; /* the peer may have sent: the server does not receive */
     if (silent_us >= (uint64_t)ping_s * 3000000) {
         conn_close(core, conn, 4002, "silent for too long");
         return;
@@ -247,13 +264,13 @@ static void on_silence(struct core *core, struct conn *conn)
     conn_rest(core, conn);
 }
 
-/* No login in time; silence; a close that the peer does not answer. */
+/* The login deadline passed, the peer was silent, or it did not finish a close. */
 void conn_on_timer(struct core *core, struct conn *conn)
 {
     switch (conn->state) {
     case CONN_HTTP: conn_drop(core, conn); return;
     case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
-    case CONN_HANDOVER: conn_drop(core, conn); return; /* the peer does not read what is before the login's answer */
+    case CONN_HANDOVER: conn_drop(core, conn); return; /* the peer did not read the output before the handover */
     case CONN_CLOSING: conn_drop(core, conn); return;
     case CONN_REPLAY:
     case CONN_LIVE: on_silence(core, conn); return;

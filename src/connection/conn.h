@@ -1,23 +1,26 @@
 /*
- * conn.h: one connection, from accept to close. The shard's thread.
+ * conn.h: one connection, from accept to close. All functions run on the shard's thread.
  *
- * A connection goes through the states of enum conn_state; conn_set_state is their one writer and knows the moves that
- * are allowed. It is accepted on any shard, speaks HTTP, becomes a WebSocket, and at login moves to the shard of its
- * user, where it stays. It goes in steps: a close frame is queued (CONN_CLOSING), the output drains, our side is ended,
- * the peer's end or a timer closes the socket (CONN_CLOSED), and when the kernel has let go of its buffers the slot is
- * free.
+ * A connection is in one state of enum conn_state. conn_set_state is the only writer and asserts that a transition is
+ * allowed. A connection is accepted on any shard, reads an HTTP head and becomes a WebSocket. At login it goes to the
+ * shard of its user (operations/handover.h) and stays there. It closes in steps: a close frame is queued
+ * (CONN_CLOSING), the output drains, our side is shut down, and the peer's end or a timer closes the socket
+ * (CONN_CLOSED). When the kernel has released the socket, conn_free frees the slot.
  *
- * Reading. Bytes come to conn_on_recv; frames are taken up one by one, at most a share at a time and within the budget
- * of the turn (turn.h). What cannot be taken up yet (that is used up, a login under way, too many requests unanswered,
- * too much output waiting) is stashed, and past CONN_STASH_PAUSE_BYTES the receive is stopped until it can: the peer is
- * slowed down by TCP, nothing is lost.
+ * Reading. io.h gives bytes to conn_on_recv. Frames are read one by one, within the share of one connection and the
+ * budget of the turn (turn.h). Bytes that cannot be read yet go into the stash: when the budget is used up, while a
+ * login is in progress, when too many requests are unanswered, or when too much output waits. Past
+ * CONN_STASH_PAUSE_BYTES a logged-in connection stops receiving until its stash is empty. Before login each receive
+ * asks for one buffer, and only when no bytes are stashed. TCP then slows the peer down. When the
+ * memory of all stashes (core->budget.stash_bytes) is used up, the connection is closed with 1011.
  *
- * Writing. conn_reply_begin gives room, conn_reply_end says how much was written; at the end of the turn all output of
- * a connection leaves in one send. Output waits in chunks from a shared pool; an idle connection has none.
+ * Writing. conn_reply_begin returns space, conn_reply_end says how many bytes were written. At the end of the turn one
+ * send takes the waiting output (IO_SEND_VECTORS_MAX chunks at most). Output waits in chunks from the shard's pools; a
+ * connection without output has no chunk.
  *
- * Idle connections are the many. A struct conn is two cache lines; what one has only while it connects, catches up,
- * pages or is in mid-frame stands in a struct conn_work, which comes with conn_work and goes by itself (conn_rest) when
- * nothing in it is in use any more.
+ * Most connections are idle. A struct conn is two cache lines. What a connection needs only while it connects, replays,
+ * reads history or is inside a frame is in a struct conn_work: conn_work allocates it, conn_rest frees it when a live
+ * connection needs no part of it any more.
  */
 #ifndef CHITCHAT_CONNECTION_CONN_H
 #define CHITCHAT_CONNECTION_CONN_H
@@ -37,59 +40,62 @@ struct user;
 struct replay;
 struct history;
 
-/* What the modules above do for connections; src/operations/ops.c has the table. All on the shard's thread. */
+/* What connections call in the modules above them. operations/ops.c fills the table. Shard's thread. */
 struct conn_callbacks {
-    /* A request that is JSON with a known `op`, and within the frame rate: to be answered once, now or later. */
+    /* A JSON request with a known `op`, within the frame rate. The callee answers it once, now or later, or closes the
+     * connection. `request` is borrowed until the return. */
     void (*on_request)(struct core *core, struct conn *conn, struct request *request);
-    /* Output has left, or backpressure has ended: a replay, pages or a handover may go on. */
+    /* Output was sent, or backpressure ended: a replay, history pages or a handover may continue. */
     void (*on_room)(struct core *core, struct conn *conn);
-    /* The connection leaves its user: nothing may be pushed to it or answered on it any more. */
+    /* The connection leaves its user, if it has one: no push and no answer may reach it any more. Its pages, its replay
+     * and its handover end. */
     void (*on_leave)(struct core *core, struct conn *conn);
-    /* Backpressure has ended: reads that waited for room may go on. */
+    /* Backpressure ended: deferred reads may continue. */
     void (*on_room_for_reads)(struct core *core);
 };
 
 #define CONN_CHUNK_BYTES 4096u
-/* The answers of a connection that is not logged in yet, and pings, wait in small chunks: a storm of logins or a round
- * of pings is thousands of them at once. */
+/* Before login, and for pings, output that fits a small chunk gets one: a storm of logins or a round of pings needs
+ * thousands of chunks at once. */
 #define CONN_CHUNK_SMALL_BYTES 256u
-/* Past this much waiting output no further request of the connection is taken up, and replay and history pause. */
+/* From this much waiting output on, the connection's requests are not read and its history pages pause (a replay pauses
+ * at REPLAY_OUTPUT_PAUSE_BYTES). Backpressure lowers both. */
 #define CONN_OUTPUT_PAUSE_BYTES (64u << 10)
-/* Past this much stashed input the receive is stopped. */
+/* Past this much stashed input a multishot receive is stopped. */
 #define CONN_STASH_PAUSE_BYTES (16u << 10)
 
 enum conn_state {
     CONN_FREE,
-    CONN_HTTP,     /* reading the head */
+    CONN_HTTP,     /* reads the HTTP head */
     CONN_OPEN,     /* a WebSocket, not logged in */
-    CONN_HANDOVER, /* on its way to the shard of its user */
+    CONN_HANDOVER, /* moves to the shard of its user: waits, or its socket is being released */
     CONN_LOGIN,    /* registered with its user; `last` is being read */
-    CONN_REPLAY,   /* logged in, catching up */
-    CONN_LIVE,     /* logged in, gets each entry as it leaves the timeline */
-    CONN_CLOSING,  /* the last output drains; then it ends */
-    CONN_CLOSED,   /* the kernel is letting go */
+    CONN_REPLAY,   /* logged in, receives the entries after its cursor */
+    CONN_LIVE,     /* logged in, receives each entry when it leaves the timeline */
+    CONN_CLOSING,  /* the last output drains; the socket closes after it */
+    CONN_CLOSED,   /* the kernel still has the socket */
 };
 
 struct conn_chunk {
     struct conn_chunk *next;
-    uint16_t room; /* bytes of data */
-    uint16_t used; /* of these, bytes that were written */
-    uint16_t sent; /* of these, bytes that have left */
-    uint16_t at_s; /* of the first one: when it came there or lost bytes, seconds modulo 2^16 */
+    uint16_t room; /* capacity of data, bytes */
+    uint16_t used; /* bytes written to data */
+    uint16_t sent; /* of `used`, bytes that were sent */
+    uint16_t at_s; /* of the first chunk: when output last progressed, monotonic seconds modulo 2^16 */
     char data[];
 };
 #define CONN_CHUNK_ROOM (CONN_CHUNK_BYTES - offsetof(struct conn_chunk, data))
 #define CONN_CHUNK_SMALL_ROOM (CONN_CHUNK_SMALL_BYTES - offsetof(struct conn_chunk, data))
 
-/* Bytes that came and cannot be taken up yet. */
+/* Received bytes that cannot be read yet: data[begin..end). */
 struct conn_stash {
-    char *data; /* NULL: nothing */
+    char *data; /* malloc'ed, owned; NULL: empty */
     uint32_t begin;
     uint32_t end;
-    uint32_t bytes;
+    uint32_t bytes; /* capacity of data */
 };
 
-/* A connection's name that stays true: a slot may be taken again, a generation never. */
+/* A weak reference to a connection: a slot is reused, its generation only after 2^32 connections of the shard. */
 struct conn_ref {
     uint32_t slot;
     uint32_t generation;
@@ -99,57 +105,57 @@ struct conn {
     struct io_socket socket;
     uint32_t slot;
     uint32_t generation;
-    uint32_t heard_s; /* when the peer was last heard, monotonic */
+    uint32_t heard_s; /* when the peer last sent bytes, or took output of a replay: monotonic seconds */
 
     uint8_t state;
-    bool is_reading_stopped : 1; /* a multishot receive was stopped because the stash is full */
-    bool has_peer_closed : 1;    /* its close frame or its end came */
-    bool has_shut_down : 1;      /* our side was ended */
-    bool is_turned_away : 1;     /* by a full server: it takes no room */
-    bool is_websocket : 1;       /* a close frame means something */
+    bool is_reading_stopped : 1; /* the multishot receive was stopped: the stash, or all stashes, had too much */
+    bool has_peer_closed : 1;    /* the peer's close frame or its end of stream came */
+    bool has_shut_down : 1;      /* our side was shut down */
+    bool is_turned_away : 1;     /* by a full server: the count of connections leaves it out */
+    bool is_websocket : 1;       /* the handshake is done: a close frame is possible */
     bool is_read_requested : 1;  /* a one-shot receive is armed */
-    uint16_t unanswered;
-    uint32_t out_bytes; /* waiting and in flight */
-    struct timer timer;
+    uint16_t unanswered;         /* requests read and not answered */
+    uint32_t out_bytes;          /* waiting and in flight */
+    struct timer timer;          /* login time, keepalive ping, or the limit for closing */
 
-    struct user *user;
+    struct user *user;     /* a reference (fanout_join); NULL before the login and after on_leave */
     struct list user_link; /* in user->conns */
-    uint64_t cursor;       /* newest ts given to it (CONN_LIVE: of its user's timeline) */
+    uint64_t cursor;       /* ts of the newest entry written to it; meaningful in CONN_REPLAY and CONN_LIVE */
 
     struct conn_chunk *out_first;
     struct conn_chunk *out_last;
-    struct list output_link; /* in core->conns.output: something to send at the end of the turn */
+    struct list output_link; /* in core->conns.output: has output to send at the end of the turn */
 
-    struct conn_work *work; /* owned; NULL: nothing of the kind */
+    struct conn_work *work; /* owned; NULL: idle */
 };
 _Static_assert(sizeof(struct conn) == 128, "two cache lines: there are very many, most of them idle");
-_Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered holds it");
+_Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered counts up to it");
 
-/* From core->conns.work_pool. */
+/* What a connection needs only while it is not idle. From core->conns.work_pool. */
 struct conn_work {
     struct conn *conn;
-    struct ws ws;              /* in mid-frame or mid-message, or closed */
-    struct list resume_link;   /* in core->conns.resume: the stash may be read on */
-    struct list handover_link; /* in core->handovers.waiting: CONN_HANDOVER, until the socket is released */
-    struct list history_link;  /* in core->histories.queue: the next page may be gathered */
-    struct list place_link;    /* in core->histories.place_queue: the next page waits for others to be through */
+    struct ws ws;              /* inside a frame or a fragmented message, or closed */
+    struct list resume_link;   /* in core->conns.resume: the stash can be read */
+    struct list handover_link; /* in core->handovers.waiting: CONN_HANDOVER, until io_release is called */
+    struct list history_link;  /* in core->histories.queue: the next page can be gathered */
+    struct list place_link;    /* in core->histories.place_queue: the next page waits for a place */
     struct conn_stash stash;
-    uint64_t login_at_us;      /* the login must be complete by then */
-    struct http_head *head;    /* CONN_HTTP; from core->conns.head_pool */
-    struct login *login;       /* CONN_HANDOVER, CONN_LOGIN: what was asked */
-    struct replay *replay;     /* CONN_REPLAY */
-    struct history *histories; /* pages asked for, oldest first */
-    struct history *histories_last;
-    struct rate frame_rate;           /* until it is full again */
-    uint32_t fragment_retry_after_ms; /* a fragment of the message under way was over the rate; 0: none */
+    uint64_t login_at_us;             /* deadline of the login, monotonic */
+    struct http_head *head;           /* CONN_HTTP: a part of the head has come; from core->conns.head_pool */
+    struct login *login;              /* owned; CONN_HANDOVER, CONN_LOGIN: the request */
+    struct replay *replay;            /* owned; CONN_REPLAY */
+    struct history *histories;        /* owned; requested pages, oldest first */
+    struct history *histories_last;   /* meaningful unless histories is NULL */
+    struct rate frame_rate;           /* a bucket that is not full; a full one needs no conn_work */
+    uint32_t fragment_retry_after_ms; /* a fragment of the unfinished message exceeded the rate; 0: none did */
 };
 
-/* A login that was asked for: kept while the connection moves and `last` is read. malloc'ed. */
+/* A login request, kept during the handover and while `last` is read. Allocated with calloc. */
 struct login {
     struct request_id id;
     uint64_t after;
     bool has_after;
-    bool is_other_epoch; /* the client's epoch is another data set's */
+    bool is_other_epoch; /* the client's epoch is not the one of this data */
     uint8_t user_bytes;
     char user[LIMIT_USER_BYTES];
 };
@@ -157,15 +163,15 @@ struct login {
 /* All connections of a shard, by slot. */
 struct conn_table {
     struct pool pool;
-    struct conn **slots;
+    struct conn **slots; /* slot_count of them; NULL: free */
     uint32_t slot_count;
-    uint32_t *free; /* a stack of free slots */
+    uint32_t *free; /* a stack of free slots; capacity slot_count */
     uint32_t free_count;
-    uint32_t taken;
+    uint32_t taken;      /* slots in use; with free_count it makes slot_count */
     uint32_t generation; /* of the newest connection */
 };
 
-/* The connections of one shard, and what they share. */
+/* The connections of one shard, and the resources that they share. */
 struct conns {
     /* Set by open, then only read. */
     const struct conn_callbacks *callbacks;
@@ -176,94 +182,105 @@ struct conns {
     struct ws_pool *ws_pool;
     struct request_reader *request_reader;
     struct pool work_pool;
-    struct pool head_pool; /* heads of HTTP of which a part has come */
+    struct pool head_pool; /* HTTP heads of which a part has come */
     struct pool chunk_pool;
     struct pool small_chunk_pool;
-    struct list output;     /* connections with something to send at the end of the turn */
-    struct list resume;     /* connections whose stash may be read on */
-    uint64_t stash_bytes;   /* of all connections */
-    char *scratch;          /* CONN_SCRATCH_BYTES: replies that are too large for a chunk */
-    bool is_scratch_in_use; /* by conn_reply_begin */
+    struct list output;     /* connections that have output to send at the end of the turn */
+    struct list resume;     /* connections whose stash can be read */
+    uint64_t stash_bytes;   /* capacity of all stashes */
+    char *scratch;          /* CONN_SCRATCH_BYTES: for replies that are not written into a chunk directly, and pages */
+    bool is_scratch_in_use; /* between conn_reply_begin and conn_reply_end */
 };
 
 #define CONN_SCRATCH_BYTES (REPLY_PAGE_BYTES_MAX + 4096u)
 
-/* `message_bytes`: memory for messages that come in fragments. 0 or -ENOMEM; conns_fini follows in either case. */
+/* Initialises *conns. Borrows `callbacks` and what `http` points to. `message_bytes` is the memory for messages that
+ * come in fragments. 0 or -errno; the caller calls conns_fini in either case. */
 int conns_init(struct conns *conns, const struct conn_callbacks *callbacks, const struct http_options *http,
                uint64_t message_bytes);
-/* No connection may be left. */
+/* Frees the pools, the table and the scratch. For a connection that still exists the descriptor, the stash and the
+ * login are not freed. A struct of zeros is fine. */
 void conns_fini(struct conns *conns);
-/* The connection of a slot below slot_count, NULL if it is free. */
+/* The connection of a slot below slot_count (asserted); NULL if the slot is free. Borrowed. */
 struct conn *conn_at(const struct conn_table *table, uint32_t slot);
 
-/* Makes a connection of descriptor `fd` (owned from now on, closed on failure) in `state`. NULL: no memory. */
+/* Makes a connection of descriptor `fd` in `state`, CONN_HTTP or CONN_OPEN. Owns `fd`, and closes it on failure. NULL:
+ * no memory. No receive is armed and no timer is set. */
 struct conn *conn_open(struct core *core, int fd, enum conn_state state);
 struct conn_ref conn_ref(const struct conn *conn);
-/* NULL if it is gone or on its way out. */
+/* The connection of `ref`, if it still exists and is logged in (CONN_REPLAY or CONN_LIVE); else NULL. Borrowed. */
 struct conn *conn_find(struct core *core, struct conn_ref ref);
+/* The transition must be allowed (asserted). */
 void conn_set_state(struct conn *conn, enum conn_state state);
+/* CONN_REPLAY or CONN_LIVE. */
 bool conn_is_logged_in(const struct conn *conn);
 
-/* What it has only while it is not idle: taken from the pool if it has none. */
+/* The connection's struct conn_work, allocated if it has none. Never NULL (asserted). */
 struct conn_work *conn_work(struct core *core, struct conn *conn);
-/* Gives it back if nothing in it is in use. The last thing that a callback does. */
+/* Frees the struct conn_work of a connection in CONN_LIVE if no part of it is needed. Pointers into it are invalid
+ * then: a callback calls this last. */
 void conn_rest(struct core *core, struct conn *conn);
 bool conn_has_stash(const struct conn *conn);
-struct replay *conn_replay(const struct conn *conn);     /* NULL: none */
-struct history *conn_histories(const struct conn *conn); /* the oldest; NULL: none */
+struct replay *conn_replay(const struct conn *conn);     /* borrowed; NULL: none */
+struct history *conn_histories(const struct conn *conn); /* the oldest, borrowed; NULL: none */
 
-/* Callbacks of io.h and of the timers. */
+/* Callbacks of io.h and of the timers; after them the connection may be in CONN_CLOSED. `data` is borrowed, and changed
+ * in place. `result` is as in io.h. */
 void conn_on_recv(struct core *core, struct conn *conn, char *data, int result);
 void conn_on_sent(struct core *core, struct conn *conn, int result);
 void conn_on_timer(struct core *core, struct conn *conn);
-/* The kernel holds nothing of it any more: gives the slot back. */
+/* The kernel has nothing of the connection any more, in CONN_CLOSED or, released, in CONN_HANDOVER. Frees it and all
+ * that it owns, and the slot. */
 void conn_free(struct core *core, struct conn *conn);
 
 /* -- reading (conn_read.c) -- */
-/* End of a turn: connections of core->conns.resume read on what is stashed, a share each, and receive again when
- * nothing is left. */
+/* End of a turn: connections of core->conns.resume read their stashes, one share each, as far as the turn's budget
+ * goes. A connection whose stash is empty receives again. */
 void conn_resume_all(struct core *core);
-/* Puts it into core->conns.resume, if it has reason to. */
-void conn_wants_resume(struct core *core, struct conn *conn);
-/* Arms the receive that fits its state. */
+/* Puts the connection into core->conns.resume if it has a stash or stopped receiving, and may read now. */
+void conn_queue_resume(struct core *core, struct conn *conn);
+/* Arms a receive: one-shot before login (unless bytes are stashed), multishot after login and in CONN_CLOSING, none in
+ * the other states. */
 void conn_receive(struct core *core, struct conn *conn);
-/* Gives back the head of HTTP, if there is one. */
+/* Frees the HTTP head, if there is one. */
 void conn_head_free(struct core *core, struct conn *conn);
-/* Gives back what is stashed, if anything. */
+/* Frees the stash, if there is one. */
 void conn_stash_free(struct core *core, struct conn *conn);
-/* What to do with incoming bytes (also from a move). */
-void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes);
 
 /* -- writing (conn_write.c) -- */
-/* Room for `bytes_max` bytes in one piece, until the matching end. */
+/* Contiguous space for `bytes_max` bytes, CONN_SCRATCH_BYTES at most. Stands until conn_reply_end, before which no
+ * other output of `conn` and no other reply may be begun. Never NULL. */
 char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max);
+/* `bytes` of that space were written. */
 void conn_reply_end(struct core *core, struct conn *conn, size_t bytes);
-/* Copies. */
+/* Copies `bytes` of `data` to the output. */
 void conn_write(struct core *core, struct conn *conn, const char *data, size_t bytes);
-/* As conn_write, of a push: past the limit of waiting output the connection is closed with 4001. */
+/* As conn_write, for a push. When the connection's waiting output has no room for it, the connection is closed with
+ * 4001; while the shard's output memory is tight it is dropped without a close frame. */
 void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes);
-/* What waits will not be sent. */
+/* Frees all output, unsent. No send may be in flight. */
 void conn_drop_output(struct core *core, struct conn *conn);
-/* A ping frame. */
+/* Writes a ping frame. */
 void conn_ping(struct core *core, struct conn *conn);
-/* Sends what waits, if no send is in flight. */
+/* Starts a send of waiting output unless one is in flight; takes the connection out of core->conns.output. */
 void conn_flush(struct core *core, struct conn *conn);
-/* A request was answered: counts, and resumes reading if that stopped it. */
+/* One request was answered: counts it, and resumes reading if the number of unanswered ones had stopped it. */
 void conn_answered(struct core *core, struct conn *conn);
-/* The error reply of a request, counted as its answer. */
+/* Writes the error reply of a request, and counts the request as answered. Borrows `id` and `message`. */
 void conn_reply_error(struct core *core, struct conn *conn, const struct request_id *id, enum error_code code,
                       const char *message, uint32_t retry_after_ms);
 
-/* -- ending (conn_close.c) -- */
-/* Takes it out of its user, queues a close frame, lets the output drain. `reason` is static. */
+/* -- closing (conn_close.c) -- */
+/* Queues a close frame, takes the connection out of its user and lets the output drain. `reason` is copied. Changes
+ * nothing in CONN_CLOSING and CONN_CLOSED. */
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason);
 /* The same without a close frame: after an HTTP answer. */
 void conn_close_http(struct core *core, struct conn *conn);
-/* CONN_HTTP: there is no room for it. Answers 503 and closes. */
+/* CONN_HTTP: answers 503, since the server is full or has no memory for another HTTP head, and closes. */
 void conn_refuse_full(struct core *core, struct conn *conn);
-/* At once: the peer is gone. */
+/* Closes the socket at once: waiting output is lost. Changes nothing in CONN_CLOSED. */
 void conn_drop(struct core *core, struct conn *conn);
-/* CONN_CLOSING: goes on when output has drained. */
+/* CONN_CLOSING: continues when the output has drained. */
 void conn_closing_step(struct core *core, struct conn *conn);
 
 #endif

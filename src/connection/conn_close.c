@@ -1,18 +1,20 @@
-/* conn_close.c: how a connection ends: say why, wait until the kernel has let go of its buffers, give the slot back. */
+/* conn_close.c: closing a connection, in steps: queue a close frame, drain the output, shut down, close the socket. */
 #include <stdlib.h>
 
 #include "server/core.h"
 
-/* How long the peer may take to end its side, and a slow consumer to read what was waiting for it. */
+/* How long the peer may take to end its side, and a slow consumer to read the output that waits for it. */
 #define CLOSE_LINGER_US 2000000u
 #define CLOSE_SLOW_LINGER_US 10000000u
 
-/* Out of its user, its replay and its pages: nothing will be pushed or answered any more. */
+/* Takes the connection out of its user, its replay and its pages: no push and no answer reaches it any more. */
 static void conn_leave(struct core *core, struct conn *conn)
 {
     if (conn->work != NULL)
         list_remove(&conn->work->resume_link);
     core->conns.callbacks->on_leave(core, conn);
+    ASSERT(conn->user == NULL);
+    ASSERT(conn_replay(conn) == NULL && conn_histories(conn) == NULL);
 }
 
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason)
@@ -21,6 +23,7 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
         return;
     uint8_t frame[128];
     uint32_t bytes = ws_close_write(frame, code, reason);
+    ASSERT(bytes <= sizeof frame);
     conn_write(core, conn, (const char *)frame, bytes);
     conn_close_http(core, conn);
     if (code == 4001)
@@ -35,13 +38,14 @@ void conn_close_http(struct core *core, struct conn *conn)
     conn_set_state(conn, CONN_CLOSING);
     timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_LINGER_US);
     conn_receive(core, conn);
-    conn_wants_resume(core, conn);
+    conn_queue_resume(core, conn);
     if (!list_is_linked(&conn->output_link))
         list_append(&core->conns.output, &conn->output_link);
 }
 
 void conn_refuse_full(struct core *core, struct conn *conn)
 {
+    ASSERT(conn->state == CONN_HTTP);
     struct span answer = http_answer_full();
     conn_write(core, conn, answer.data, answer.bytes);
     conn_close_http(core, conn);

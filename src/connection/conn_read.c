@@ -1,4 +1,5 @@
-/* conn_read.c: input of a connection: HTTP head, frames, requests; stashed where they cannot be taken up yet. */
+/* conn_read.c: input of a connection: the HTTP head, frames, requests, and the stash of bytes that cannot be read yet.
+ */
 #include <stdlib.h>
 
 #include "connection/backpressure.h"
@@ -20,7 +21,7 @@ static bool may_read(struct core *core, const struct conn *conn)
     }
 }
 
-/* Counts a frame of any kind. */
+/* Counts one frame of any kind. False: over the rate, and *retry_after_ms_r is set. */
 static bool is_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
     uint32_t frame_rate = core->server->config->frame_rate;
@@ -29,7 +30,7 @@ static bool is_within_frame_rate(struct core *core, struct conn *conn, uint32_t 
     return rate_take(&conn_work(core, conn)->frame_rate, frame_rate, shard_monotonic_us(core->shard), retry_after_ms_r);
 }
 
-/* A fragment over the rate is kept, and its message is refused when it is whole. */
+/* A fragment over the rate is accepted; its message is refused when it is complete. */
 static void count_fragment(struct core *core, struct conn *conn)
 {
     uint32_t retry_after_ms;
@@ -37,7 +38,7 @@ static void count_fragment(struct core *core, struct conn *conn)
         conn_work(core, conn)->fragment_retry_after_ms = retry_after_ms;
 }
 
-/* The last frame of a message. */
+/* Counts the last frame of a message. False: that frame or one of its fragments was over the rate. */
 static bool is_message_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
     bool is_within = is_within_frame_rate(core, conn, retry_after_ms_r);
@@ -49,12 +50,13 @@ static bool is_message_within_frame_rate(struct core *core, struct conn *conn, u
     return false;
 }
 
-/* All frames count in the rate; for one that is no request that error comes first. */
+/* Every frame counts in the rate, but an error of syntax is reported before `rate_limited`. */
 static void take_request(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
     struct request request;
     struct request_error error;
     uint32_t retry_after_ms = 0;
+    ASSERT(conn->unanswered < LIMIT_UNANSWERED);
     conn->unanswered++;
     bool is_within = is_message_within_frame_rate(core, conn, &retry_after_ms);
     if (!request_read(core->conns.request_reader, data, bytes, &request, &error)) {
@@ -73,7 +75,7 @@ static void take_request(struct core *core, struct conn *conn, char *data, size_
     core->conns.callbacks->on_request(core, conn, &request);
 }
 
-/* A connection at a frame boundary has no parser, and needs no place for one. */
+/* A connection at a frame boundary has no parser, so it needs no struct conn_work for one. */
 static void next_event(struct core *core, struct conn *conn, char **data, size_t *bytes, struct ws_event *event_r)
 {
     struct ws ws;
@@ -90,7 +92,7 @@ static bool is_ws_closed(const struct conn *conn)
     return conn->work != NULL && conn->work->ws.closed;
 }
 
-/* A ping over the rate has no answer. */
+/* A ping over the rate gets no answer. */
 static void take_ping(struct core *core, struct conn *conn, const struct ws_event *event)
 {
     uint8_t header[WS_HEADER_BYTES_MAX];
@@ -124,7 +126,7 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
     }
 }
 
-/* After our close frame only the peer's close frame matters; after a broken rule nothing does. */
+/* CONN_CLOSING: after our close frame only the peer's close frame matters; after a protocol error no byte does. */
 static void discard(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     struct ws_event event;
@@ -147,8 +149,8 @@ void conn_head_free(struct core *core, struct conn *conn)
     conn->work->head = NULL;
 }
 
-/* So many heads may wait for their rest; one that came whole waits for nothing. */
-static void keep_head(struct core *core, struct conn *conn)
+/* A head of which a part is missing stays in memory, unless as many as the budget allows do already. */
+static void limit_heads(struct core *core, struct conn *conn)
 {
     if (core->conns.head_pool.taken <= core->budget.heads_max)
         return;
@@ -165,9 +167,10 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
         work->head = http_head_begin(memory, &core->conns.http);
     }
     struct http_result result = http_head_feed(work->head, *data, *bytes);
+    ASSERT(result.used <= *bytes);
     if (result.verdict == HTTP_MORE) {
         *bytes = 0;
-        keep_head(core, conn);
+        limit_heads(core, conn);
         return;
     }
     *data += result.used;
@@ -185,7 +188,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     conn_set_state(conn, CONN_OPEN);
 }
 
-/* A frame, or what there is of it. */
+/* Reads one frame, or the part of it that has come. */
 static void take_one(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     struct ws_event event;
@@ -204,20 +207,21 @@ static bool is_stash_tight(const struct core *core)
     return core->conns.stash_bytes > core->budget.stash_bytes / 2;
 }
 
-/* Whether the turn has room for another frame. Where the memory for what waits is short, what need not wait does not.
- */
+/* Whether the turn's budget allows another frame. When stashes take much memory, input is read beyond the budget rather
+ * than stashed. */
 static bool may_take(const struct core *core)
 {
     return turn_may(&core->turn, TURN_INPUT) || is_stash_tight(core);
 }
 
-/* Takes up what may be taken up, a share at most; moves *data and *bytes on. */
+/* Reads what may be read, one share at most, and advances *data and *bytes. */
 static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     uint32_t share = TURN_INPUT_SHARE;
     while (*bytes > 0 && share > 0 && may_read(core, conn) && may_take(core)) {
         size_t before = *bytes;
         take_one(core, conn, data, bytes);
+        ASSERT(*bytes <= before);
         uint32_t frames = 1 + (uint32_t)((before - *bytes) / TURN_FRAME_BYTES);
         turn_spend(&core->turn, TURN_INPUT, frames);
         share -= frames < share ? frames : share;
@@ -229,14 +233,16 @@ void conn_stash_free(struct core *core, struct conn *conn)
     if (!conn_has_stash(conn))
         return;
     struct conn_stash *stash = &conn->work->stash;
+    ASSERT(core->conns.stash_bytes >= stash->bytes);
     core->conns.stash_bytes -= stash->bytes;
     free(stash->data);
     *stash = (struct conn_stash){.data = NULL};
 }
 
-/* To twice what is needed, if the budget has it. */
+/* Grows the stash to twice `bytes`, or as far as the budget goes, `bytes` at least. 0; or -1: no memory. */
 static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
 {
+    ASSERT(core->conns.stash_bytes >= stash->bytes);
     uint64_t others = core->conns.stash_bytes - stash->bytes;
     uint64_t budget = core->budget.stash_bytes;
     if (others + bytes > budget)
@@ -251,8 +257,10 @@ static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
     return 0;
 }
 
+/* Appends. 0; or -1: no memory. */
 static int stash_add(struct core *core, struct conn_stash *stash, const char *data, size_t bytes)
 {
+    ASSERT(stash->begin <= stash->end && stash->end <= stash->bytes);
     if (stash->begin > 0 && stash->end + bytes > stash->bytes) {
         memmove(stash->data, stash->data + stash->begin, stash->end - stash->begin);
         stash->end -= stash->begin;
@@ -260,12 +268,13 @@ static int stash_add(struct core *core, struct conn_stash *stash, const char *da
     }
     if (stash->end + bytes > stash->bytes && stash_grow(core, stash, stash->end + bytes) != 0)
         return -1;
+    ASSERT(stash->end + bytes <= stash->bytes);
     memcpy(stash->data + stash->end, data, bytes);
     stash->end += (uint32_t)bytes;
     return 0;
 }
 
-/* A part of its input is lost: what comes after it means nothing. */
+/* The stash has no memory: some input is lost, so the rest cannot be read. */
 static void refuse_input(struct core *core, struct conn *conn)
 {
     if (conn->state == CONN_HANDOVER) {
@@ -274,9 +283,10 @@ static void refuse_input(struct core *core, struct conn *conn)
     }
     conn_stash_free(core, conn);
     conn_work(core, conn)->ws.closed = true;
-    conn_close(core, conn, 1011, "the memory for input is used up: come back");
+    conn_close(core, conn, 1011, "the memory for input is used up: reconnect later");
 }
 
+/* Appends to the stash, and stops receiving when it holds too much. */
 static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
     struct conn_stash *stash = &conn_work(core, conn)->stash;
@@ -291,17 +301,18 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
     }
 }
 
-void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
+/* Reads received bytes, after those in the stash. */
+static void take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
     if (!conn_has_stash(conn))
         consume(core, conn, &data, &bytes);
     if (bytes == 0 || conn->state == CONN_CLOSED)
         return;
     stash_bytes(core, conn, data, bytes);
-    conn_wants_resume(core, conn);
+    conn_queue_resume(core, conn);
 }
 
-void conn_wants_resume(struct core *core, struct conn *conn)
+void conn_queue_resume(struct core *core, struct conn *conn)
 {
     if (!conn_has_stash(conn) && !conn->is_reading_stopped)
         return;
@@ -310,11 +321,12 @@ void conn_wants_resume(struct core *core, struct conn *conn)
         list_append(&core->conns.resume, &work->resume_link);
 }
 
-/* Answers given while it reads on put the connection back into the queue, where it belongs only if something is left.
- */
+/* Reads the stash. Answers that are given meanwhile put the connection back into the queue; it stays there only if
+ * bytes are left. */
 static void conn_resume(struct core *core, struct conn *conn)
 {
     struct conn_work *work = conn->work;
+    ASSERT(!list_is_linked(&work->resume_link));
     if (conn_has_stash(conn)) {
         char *data = work->stash.data + work->stash.begin;
         size_t bytes = work->stash.end - work->stash.begin;
@@ -322,7 +334,7 @@ static void conn_resume(struct core *core, struct conn *conn)
         work->stash.begin = work->stash.end - (uint32_t)bytes;
         list_remove(&work->resume_link);
         if (bytes > 0) {
-            conn_wants_resume(core, conn);
+            conn_queue_resume(core, conn);
             return;
         }
         conn_stash_free(core, conn);
@@ -362,6 +374,7 @@ void conn_receive(struct core *core, struct conn *conn)
     }
 }
 
+/* The peer ended its side, or the connection failed. */
 static void on_end(struct core *core, struct conn *conn, int result)
 {
     conn->has_peer_closed = true;
@@ -373,13 +386,15 @@ static void on_end(struct core *core, struct conn *conn, int result)
 
 void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
 {
+    ASSERT(conn->state != CONN_FREE && conn->state != CONN_CLOSED);
+    ASSERT(result <= 0 || data != NULL);
     conn->is_read_requested = false;
     if (result <= 0) {
         on_end(core, conn, result);
         return;
     }
-    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
-    conn_take_bytes(core, conn, data, (size_t)result);
+    conn->heard_s = core_now_s(core);
+    take_bytes(core, conn, data, (size_t)result);
     if (!conn_is_logged_in(conn))
         conn_receive(core, conn);
     conn_rest(core, conn);

@@ -1,4 +1,4 @@
-/* conn_write.c: output of a connection: chunks from a pool, one send in flight, one send a turn. */
+/* conn_write.c: output of a connection: chunks from pools, at most one send in flight, one send per turn. */
 #include "connection/backpressure.h"
 #include "protocol/reply.h"
 #include "server/core.h"
@@ -24,16 +24,17 @@ static uint32_t chunk_room(const struct conn_chunk *chunk)
     return chunk == NULL ? 0 : (uint32_t)chunk->room - chunk->used;
 }
 
-/* One whose next bytes will be few, and all for now. */
-static bool is_brief(const struct conn *conn, size_t bytes)
+/* Whether a small chunk is enough: before login, when nothing else waits. */
+static bool fits_small_chunk(const struct conn *conn, size_t bytes)
 {
     return bytes <= CONN_CHUNK_SMALL_ROOM && conn->out_first == NULL && !conn_is_logged_in(conn);
 }
 
-/* Takes the first chunk off. */
+/* Removes and frees the first chunk. */
 static void chunk_drop(struct core *core, struct conn *conn)
 {
     struct conn_chunk *chunk = conn->out_first;
+    ASSERT(chunk != NULL);
     conn->out_first = chunk->next;
     if (conn->out_first == NULL)
         conn->out_last = NULL;
@@ -42,15 +43,16 @@ static void chunk_drop(struct core *core, struct conn *conn)
 
 void conn_drop_output(struct core *core, struct conn *conn)
 {
+    ASSERT(conn->state == CONN_CLOSED || conn->out_first == NULL);
     while (conn->out_first != NULL)
         chunk_drop(core, conn);
 }
 
-/* pressure.h looks whether it takes what it is given. */
+/* Notes the time for backpressure.h, which closes connections that read nothing for too long. */
 static void mark_progress(struct core *core, struct conn *conn)
 {
     if (conn->out_first != NULL)
-        conn->out_first->at_s = (uint16_t)(shard_monotonic_us(core->shard) / 1000000);
+        conn->out_first->at_s = (uint16_t)core_now_s(core);
 }
 
 static void output_added(struct core *core, struct conn *conn, size_t bytes)
@@ -91,7 +93,7 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
     for (size_t left = bytes; left > 0;) {
         struct conn_chunk *chunk = conn->out_last;
         if (chunk_room(chunk) == 0)
-            chunk = chunk_add(core, conn, is_brief(conn, left));
+            chunk = chunk_add(core, conn, fits_small_chunk(conn, left));
         size_t piece = left < chunk_room(chunk) ? left : chunk_room(chunk);
         memcpy(chunk->data + chunk->used, data, piece);
         chunk->used = (uint16_t)(chunk->used + piece);
@@ -103,12 +105,13 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
 
 void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
+    ASSERT(conn->state == CONN_LIVE);
     if (!backpressure_may_push(core, conn, bytes)) {
         if (backpressure_is_tight(core)) {
-            conn_drop(core, conn); /* what waits for it must go now, and no close frame can come before it */
+            conn_drop(core, conn); /* its chunks must be freed now; a close frame would wait behind them */
             return;
         }
-        conn_close(core, conn, 4001, "slow consumer: come back with after");
+        conn_close(core, conn, 4001, "slow consumer: reconnect with after");
         return;
     }
     conn_write(core, conn, data, bytes);
@@ -117,6 +120,7 @@ void conn_push(struct core *core, struct conn *conn, const char *data, size_t by
 void conn_ping(struct core *core, struct conn *conn)
 {
     uint8_t ping[WS_HEADER_BYTES_MAX];
+    ASSERT(conn_is_logged_in(conn));
     uint32_t bytes = ws_header_write(ping, WS_PING, 0);
     if (conn->out_first == NULL)
         chunk_add(core, conn, true);
@@ -136,13 +140,15 @@ void conn_flush(struct core *core, struct conn *conn)
             continue;
         vectors[count++] = (struct iovec){chunk->data + chunk->sent, (size_t)(chunk->used - chunk->sent)};
     }
+    ASSERT(count > 0);
     io_send(shard_io(core->shard), &conn->socket, vectors, count);
 }
 
-/* Takes what has left off the front, and gives the chunks back that are through. */
+/* Removes the sent bytes from the front, and frees the chunks that were sent as a whole. */
 static void output_sent(struct core *core, struct conn *conn)
 {
     uint32_t left = io_sent_bytes(&conn->socket);
+    ASSERT(left <= conn->out_bytes);
     conn->out_bytes -= left;
     while (conn->out_first != NULL) {
         struct conn_chunk *chunk = conn->out_first;
@@ -158,6 +164,8 @@ static void output_sent(struct core *core, struct conn *conn)
 
 void conn_on_sent(struct core *core, struct conn *conn, int result)
 {
+    ASSERT(conn->state != CONN_FREE && conn->state != CONN_CLOSED);
+    ASSERT(result <= 0);
     if (result < 0) {
         conn_drop(core, conn);
         return;
@@ -173,9 +181,9 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
     if (conn->work == NULL)
         return;
     if (conn->state == CONN_REPLAY)
-        conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+        conn->heard_s = core_now_s(core);
     core->conns.callbacks->on_room(core, conn);
-    conn_wants_resume(core, conn);
+    conn_queue_resume(core, conn);
     conn_rest(core, conn);
 }
 
@@ -183,7 +191,7 @@ void conn_answered(struct core *core, struct conn *conn)
 {
     ASSERT(conn->unanswered > 0);
     conn->unanswered--;
-    conn_wants_resume(core, conn);
+    conn_queue_resume(core, conn);
 }
 
 void conn_reply_error(struct core *core, struct conn *conn, const struct request_id *id, enum error_code code,

@@ -1,73 +1,75 @@
-/* history.c: pages of a timeline, gathered from memory and runs. With a filter a page may take several reads. */
+/* history.c: pages of a timeline, gathered from memory and runs. A page with a filter may need several reads. */
 #include <stdlib.h>
 
 #include "base/fault.h"
 #include "connection/backpressure.h"
 #include "history/history.h"
 #include "history/range_read.h"
-#include "operations/ops.h"
 #include "protocol/reply.h"
 #include "server/core.h"
 
 #define READ_BYTES_MAX (256u << 10)
-/* Read ahead: so many pages of a connection and of a shard, each of so much at most; a page that has more is read on
- * when it is the first. (budget.h counts their memory.) */
+#define NO_MEMORY_TEXT "no memory for the page: wait and send the request again"
+#define RETRY_MEMORY_MS 1000u
+/* Limits of reading ahead: pages of a connection, pages of a shard, rows and bytes of each. The rest of a larger page
+ * is read when the page is the first of its connection. (budget.h counts their memory.) */
 #define AHEAD_OF_CONN_MAX 8u
 #define AHEAD_MAX 256u
 #define AHEAD_ROWS_MAX 64u
 #define AHEAD_BYTES_MAX (16u << 10)
-/* How far ahead of its use a record's memory is asked for. */
+/* A record is prefetched so many records before its use. */
 #define PREFETCH_AHEAD 8u
 
-/* Where a page stands. set_state is the one writer. */
+/* The state of a page. set_state is the only writer. */
 enum history_state {
-    HISTORY_WAITING,       /* for those before it, or for a place among those that are gathered */
-    HISTORY_AHEAD_READING, /* the reader has it, though it was not the first of its connection */
-    HISTORY_AHEAD_READ,    /* that read is back with `result` */
-    HISTORY_AHEAD_TAKEN,   /* that read was taken up, and was not all: the page needs a place */
-    HISTORY_GATHERING,     /* it has a place */
-    HISTORY_READING,       /* and the reader has it */
-    HISTORY_READ,          /* and its read is back with `result` */
+    HISTORY_WAITING,       /* for the pages before it, or for a place */
+    HISTORY_AHEAD_READING, /* read ahead: the reader has it */
+    HISTORY_AHEAD_READ,    /* read ahead: the read has ended with `result` */
+    HISTORY_AHEAD_TAKEN,   /* read ahead: the rows were examined, more are needed: the page needs a place */
+    HISTORY_GATHERING,     /* has a place */
+    HISTORY_READING,       /* has a place, and the reader has it */
+    HISTORY_READ,          /* has a place, and the read has ended with `result` */
 };
 
+/* A requested page. */
 struct history {
-    struct history *next;
+    struct history *next; /* the next page of the connection */
     struct core *core;
     struct conn *conn;
     struct request_id id;
     bool oldest_first;
     bool has_with;
-    uint8_t state;
-    int result;
+    uint8_t state; /* enum history_state */
+    int result;    /* of the read: 0 or -errno */
     uint8_t with_bytes;
     char with[LIMIT_USER_BYTES];
     uint32_t limit;
-    uint64_t after; /* what is left to look at, exclusive */
+    uint64_t after; /* the entries left to examine lie between these, exclusive */
     uint64_t before;
-    uint32_t looked;
-    struct range_read *read;
+    uint32_t examined;
+    struct range_read *read; /* owned; NULL: none */
 
-    /* A page that takes several reads: the messages of the earlier ones, and their bytes. */
+    /* A page that needs several reads: copies of the messages of the earlier reads, and their bytes. */
     struct message *copies;
     char *bytes;
     size_t bytes_used;
 
-    /* What the page will hold, in the order of looking: copies, then messages of the read. */
-    size_t page_used; /* as written in the page: at most, until is_exact */
+    /* The messages of the page, in the order in which they were examined: copies, then messages of the read. */
+    size_t page_used; /* bytes of the messages in the page: an upper bound, exact if is_exact */
     bool is_exact;
     uint32_t copied;
     uint32_t count;
-    const struct message **kept; /* room for `limit` of them, once one is looked at; owned */
+    const struct message **kept; /* capacity `limit`, from the first examined entry on; owned */
 };
 
-/* Room for names, key, mid and text of a page full of messages: raw bytes are never more than written ones. */
+/* Capacity for names, key, mid and text of the messages of a full page: raw bytes are never more than written ones. */
 #define COPY_BYTES_MAX (LIMIT_PAGE_BYTES + LIMIT_RECORD_BYTES)
 /* {"op":"history","id":"…","messages":[],"more":false,"next":…} */
 #define PAGE_FRAME_BYTES (128u + LIMIT_ESCAPED_BYTES(LIMIT_ID_BYTES))
 
-/* Bit s of row f says that a page may go from f to s. */
+/* Allowed transitions: bit s of row f says that a page may go from state f to state s. */
 #define TO(state) (1u << (state))
-static const uint8_t moves[] = {
+static const uint8_t transitions[] = {
     [HISTORY_WAITING] = TO(HISTORY_AHEAD_READING) | TO(HISTORY_GATHERING),
     [HISTORY_AHEAD_READING] = TO(HISTORY_AHEAD_READ),
     [HISTORY_AHEAD_READ] = TO(HISTORY_AHEAD_TAKEN),
@@ -100,7 +102,9 @@ static bool is_read(const struct history *history)
 static void set_state(struct history *history, enum history_state state)
 {
     struct histories *histories = &history->core->histories;
-    ASSERT((moves[history->state] & TO(state)) != 0);
+    ASSERT((transitions[history->state] & TO(state)) != 0);
+    ASSERT(histories->active >= has_place(history));
+    ASSERT(histories->ahead >= is_ahead(history));
     histories->active -= has_place(history);
     histories->ahead -= is_ahead(history);
     history->state = (uint8_t)state;
@@ -110,6 +114,7 @@ static void set_state(struct history *history, enum history_state state)
 
 static void history_free(struct history *history)
 {
+    ASSERT(history->core->histories.count > 0);
     history->core->histories.count--;
     history->core->histories.active -= has_place(history);
     history->core->histories.ahead -= is_ahead(history);
@@ -134,6 +139,7 @@ void history_drop_all(struct core *core, struct conn *conn)
     }
 }
 
+/* NULL: no memory, or too many pages are requested. */
 static struct history *history_make(struct core *core, struct conn *conn, const struct request *request)
 {
     const struct request_history *asked = &request->history;
@@ -158,9 +164,10 @@ static struct history *history_make(struct core *core, struct conn *conn, const 
     return history;
 }
 
-/* -- what a page holds -- */
+/* -- the messages of a page -- */
 
-static bool is_wanted(const struct history *history, const struct message *message)
+/* Whether the message passes the filter. */
+static bool passes_filter(const struct history *history, const struct message *message)
 {
     if (!history->has_with)
         return true;
@@ -169,8 +176,8 @@ static bool is_wanted(const struct history *history, const struct message *messa
     return span_equal(other, with);
 }
 
-/* Whether the page has room for the message; then it is counted in. A text is looked through for what will be escaped
- * only when the page might be full. */
+/* Whether the page has room for the message; if so, counts its bytes. Escaped bytes are counted exactly only when the
+ * page might be full, since that reads the whole text. */
 static bool has_room(struct history *history, const struct message *message)
 {
     size_t bytes = reply_page_message_bytes_max(message) + 1;
@@ -188,9 +195,10 @@ static bool has_room(struct history *history, const struct message *message)
     return true;
 }
 
-/* False: the page is full. */
-static bool keep(struct history *history, const struct message *message)
+/* Adds a message to the page. False: the page is full. */
+static bool page_add(struct history *history, const struct message *message)
 {
+    ASSERT(history->count <= history->limit);
     if (history->count == history->limit || !has_room(history, message))
         return false;
     history->kept[history->count++] = message;
@@ -207,7 +215,7 @@ static struct span copy_span(struct history *history, struct span span)
     return (struct span){to, span.bytes};
 }
 
-/* The read is about to be closed, and the page goes on. False: no memory. */
+/* Copies the messages of the read, which will be closed before the page is complete. False: no memory. */
 static bool copy_kept(struct history *history)
 {
     if (history->copied == history->count)
@@ -218,6 +226,7 @@ static bool copy_kept(struct history *history)
         history->bytes = malloc(COPY_BYTES_MAX);
     if (history->copies == NULL || history->bytes == NULL)
         return false;
+    ASSERT(history->copied < history->count);
     for (; history->copied < history->count; history->copied++) {
         const struct message *message = history->kept[history->copied];
         struct message *copy = &history->copies[history->copied];
@@ -233,7 +242,7 @@ static bool copy_kept(struct history *history)
     return true;
 }
 
-/* All up to the entry at `ts` has been looked at. */
+/* All entries up to the one at `ts` were examined. */
 static void move_bound(struct history *history, uint64_t ts)
 {
     if (history->oldest_first)
@@ -242,27 +251,28 @@ static void move_bound(struct history *history, uint64_t ts)
         history->before = ts - FAULT(PAGE_BOUND_OFF);
 }
 
+/* LOOK_ON: the page needs more entries. Else it is complete; LOOK_MORE: the timeline may have more. */
 enum look { LOOK_ON, LOOK_END, LOOK_MORE };
 
-/* Looks at one entry: kept, skipped, or the page is full before it. */
-static enum look look_at(struct history *history, const struct message *message)
+/* Examines one entry: adds or skips it; or the page is complete before it. */
+static enum look examine(struct history *history, const struct message *message)
 {
-    if (history->has_with && history->looked == LIMIT_WITH_ENTRIES)
+    if (history->has_with && history->examined == LIMIT_WITH_ENTRIES)
         return LOOK_MORE;
-    if (is_wanted(history, message) && !keep(history, message))
+    if (passes_filter(history, message) && !page_add(history, message))
         return LOOK_MORE;
-    history->looked++;
+    history->examined++;
     move_bound(history, message->ts);
     return LOOK_ON;
 }
 
-static enum look look_at_read(struct history *history)
+static enum look examine_read(struct history *history)
 {
     uint32_t count;
     bool more;
     const struct message *messages = range_read_messages(history->read, &count, &more);
     for (uint32_t i = 0; i < count; i++) {
-        enum look look = look_at(history, &messages[history->oldest_first ? i : count - 1 - i]);
+        enum look look = examine(history, &messages[history->oldest_first ? i : count - 1 - i]);
         if (look != LOOK_ON)
             return look;
     }
@@ -273,7 +283,7 @@ static enum look look_at_read(struct history *history)
 
 /* -- the page -- */
 
-/* Takes the first of the connection's pages off and counts it as answered. */
+/* Frees the first page of the connection, and counts it as answered. */
 static void history_end(struct core *core, struct conn *conn)
 {
     struct history *history = conn->work->histories;
@@ -282,8 +292,8 @@ static void history_end(struct core *core, struct conn *conn)
     conn_answered(core, conn);
 }
 
-/* The page stands in core->conns.scratch. */
-static void page_give(struct core *core, struct history *history, struct reply_page *page, bool more)
+/* Sends the page, which is in core->conns.scratch. */
+static void page_send(struct core *core, struct history *history, struct reply_page *page, bool more)
 {
     struct conn *conn = history->conn;
     size_t bytes;
@@ -296,30 +306,32 @@ static void page_give(struct core *core, struct history *history, struct reply_p
 static void page_write(struct core *core, struct history *history, bool more)
 {
     struct reply_page page;
+    ASSERT(!core->conns.is_scratch_in_use);
     reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < history->count; i++) {
         uint32_t at = history->oldest_first ? i : history->count - 1 - i;
-        ASSERT(reply_page_add(&page, history->kept[at]));
+        bool has_space = reply_page_add(&page, history->kept[at]);
+        ASSERT(has_space);
     }
-    page_give(core, history, &page, more);
+    page_send(core, history, &page, more);
 }
 
-/* -- pages that one read gives as a whole, written as they are looked at: most are of this kind, and have room for all
- * of it. False: there is more to be looked at, and nothing was done. -- */
+/* -- pages that are the result of one read, without a filter. Most pages are; they are written while the entries are
+ * examined. The functions return false if the page needs more, and have changed nothing then. -- */
 
-static bool is_all_wanted(const struct history *history)
+static bool takes_all(const struct history *history)
 {
     return !history->has_with && history->count == 0;
 }
 
-/* The page holds the entries from `first` to `last`. */
-static void page_give_all(struct core *core, struct history *history, struct reply_page *page, bool more,
+/* Sends a page with the entries from ts `first` to ts `last`. */
+static void page_send_all(struct core *core, struct history *history, struct reply_page *page, bool more,
                           uint64_t first, uint64_t last)
 {
     if (page->count > 0)
         move_bound(history, history->oldest_first ? last : first);
     turn_spend(&core->turn, TURN_READS, page->count);
-    page_give(core, history, page, more);
+    page_send(core, history, page, more);
 }
 
 static bool page_write_hits(struct core *core, struct history *history)
@@ -328,8 +340,9 @@ static bool page_write_hits(struct core *core, struct history *history)
     bool more;
     struct reply_page page;
     const struct memtable_hit *hits = range_read_hits(history->read, &count, &more);
-    if (!is_all_wanted(history))
+    if (!takes_all(history))
         return false;
+    ASSERT(!core->conns.is_scratch_in_use);
     reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
         record_prefetch(hits[i].record);
@@ -340,7 +353,7 @@ static bool page_write_hits(struct core *core, struct history *history)
         if (!reply_page_add(&page, &message))
             return false;
     }
-    page_give_all(core, history, &page, more, count > 0 ? hits[0].ts : 0, count > 0 ? hits[count - 1].ts : 0);
+    page_send_all(core, history, &page, more, count > 0 ? hits[0].ts : 0, count > 0 ? hits[count - 1].ts : 0);
     return true;
 }
 
@@ -350,16 +363,18 @@ static bool page_write_messages(struct core *core, struct history *history)
     bool more;
     struct reply_page page;
     const struct message *messages = range_read_messages(history->read, &count, &more);
-    if (!is_all_wanted(history) || (more && count < history->limit))
+    if (!takes_all(history) || (more && count < history->limit))
         return false;
+    ASSERT(!core->conns.is_scratch_in_use);
     reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < count; i++)
         if (!reply_page_add(&page, &messages[i]))
             return false;
-    page_give_all(core, history, &page, more, count > 0 ? messages[0].ts : 0, count > 0 ? messages[count - 1].ts : 0);
+    page_send_all(core, history, &page, more, count > 0 ? messages[0].ts : 0, count > 0 ? messages[count - 1].ts : 0);
     return true;
 }
 
+/* Answers the first page of the connection with an error, and frees it. */
 static void history_fail(struct core *core, struct conn *conn, enum error_code code, const char *message,
                          uint32_t retry_after_ms)
 {
@@ -371,21 +386,23 @@ static void history_fail(struct core *core, struct conn *conn, enum error_code c
 
 static void history_no_memory(struct core *core, struct conn *conn)
 {
-    history_fail(core, conn, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
+    history_fail(core, conn, ERROR_BUSY, NO_MEMORY_TEXT, RETRY_MEMORY_MS);
 }
 
-static void history_look(struct core *core, struct history *history)
+/* Examines the rows of the read, and sends the page if it is complete. */
+static void history_examine(struct core *core, struct history *history)
 {
     struct conn *conn = history->conn;
-    uint32_t looked = history->looked;
+    uint32_t examined = history->examined;
     if (history->kept == NULL)
         history->kept = malloc(history->limit * sizeof history->kept[0]);
     if (history->kept == NULL) {
         history_no_memory(core, conn);
         return;
     }
-    enum look look = look_at_read(history);
-    turn_spend(&core->turn, TURN_READS, history->looked - looked);
+    enum look look = examine_read(history);
+    ASSERT(history->examined >= examined);
+    turn_spend(&core->turn, TURN_READS, history->examined - examined);
     if (look != LOOK_ON) {
         page_write(core, history, look == LOOK_MORE);
         return;
@@ -396,18 +413,19 @@ static void history_look(struct core *core, struct history *history)
         history_no_memory(core, conn);
 }
 
-/* The first of the connection's pages was read. */
+/* The read of the first page of the connection has ended. */
 static void history_take_read(struct core *core, struct history *history, int result)
 {
     if (result != 0)
         history_fail(core, history->conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
     else if (!page_write_messages(core, history))
-        history_look(core, history);
+        history_examine(core, history);
 }
 
 static void on_read(void *context, int result)
 {
     struct history *history = context;
+    ASSERT(is_reading(history));
     struct core *core = history->core;
     struct conn *conn = history->conn;
     set_state(history, is_ahead(history) ? HISTORY_AHEAD_READ : HISTORY_READ);
@@ -416,9 +434,10 @@ static void on_read(void *context, int result)
         history_step(core, conn);
 }
 
-/* The next read of the page, answered by memory or given to the reader. */
+/* Opens the next read of the page. False: no memory. */
 static bool history_read(struct core *core, struct history *history, uint32_t bytes_max)
 {
+    ASSERT(history->read == NULL);
     uint64_t mark = reads_bound(core, history->conn->user);
     struct store_range range = {.after = history->after,
                                 .before = history->before < mark ? history->before : mark,
@@ -431,7 +450,7 @@ static bool history_read(struct core *core, struct history *history, uint32_t by
     return history->read != NULL;
 }
 
-/* So many pages are gathered at once; the others wait, and take no memory. */
+/* True: the page has a place. False: it waits for one, and takes no memory for messages. */
 static bool history_begin(struct core *core, struct history *history)
 {
     struct list *link = &history->conn->work->place_link;
@@ -442,6 +461,7 @@ static bool history_begin(struct core *core, struct history *history)
             list_append(&core->histories.place_queue, link);
         return false;
     }
+    ASSERT(!list_is_linked(link));
     set_state(history, HISTORY_GATHERING);
     return true;
 }
@@ -452,23 +472,23 @@ static void history_post(struct history *history, enum history_state state)
     range_read_post(history->read, READS_HISTORY, on_read, history);
 }
 
-/* Reads a page that is not the first. False: it has to wait until it is. */
+/* Reads a page that is not the first of its connection. False: the page waits until it is. */
 static bool history_read_ahead(struct core *core, struct history *history)
 {
     if (history->has_with || history->limit > AHEAD_ROWS_MAX || core->histories.ahead >= AHEAD_MAX
         || backpressure_is_tight(core) || !history_read(core, history, AHEAD_BYTES_MAX))
         return false;
     if (!range_read_needs_runs(history->read)) {
-        range_read_close(&history->read); /* it would borrow from memory */
+        range_read_close(&history->read); /* its hits borrow from memory: they would not stand */
         return false;
     }
     history_post(history, HISTORY_AHEAD_READING);
     return true;
 }
 
-/* While the reader has the first of the connection's pages it is given the next ones too: those that come back together
- * leave in one send. */
-static void history_look_ahead(struct core *core, struct conn *conn)
+/* While the reader has the first page of the connection, it gets the next ones too: pages that are ready together go
+ * out in one send. */
+static void history_read_next(struct core *core, struct conn *conn)
 {
     uint32_t ahead = 0;
     for (struct history *at = conn->work->histories->next; at != NULL && ahead < AHEAD_OF_CONN_MAX; at = at->next) {
@@ -478,11 +498,12 @@ static void history_look_ahead(struct core *core, struct conn *conn)
     }
 }
 
-/* The first page, or a part of it, as far as that can be done now. False: it waits for the reader, or for others' pages
- * (then something makes history_step go on). */
-static bool history_go_on(struct core *core, struct conn *conn)
+/* Continues the first page of the connection as far as possible now. False: the page waits for the reader or for a
+ * place; history_step is called when it can continue. */
+static bool history_advance(struct core *core, struct conn *conn)
 {
     struct history *history = conn->work->histories;
+    ASSERT(history->conn == conn);
     if (is_read(history)) {
         set_state(history, is_ahead(history) ? HISTORY_AHEAD_TAKEN : HISTORY_GATHERING);
         history_take_read(core, history, history->result);
@@ -496,11 +517,11 @@ static bool history_go_on(struct core *core, struct conn *conn)
     }
     if (range_read_needs_runs(history->read)) {
         history_post(history, HISTORY_READING);
-        history_look_ahead(core, conn);
+        history_read_next(core, conn);
         return false;
     }
     if (!page_write_hits(core, history))
-        history_look(core, history);
+        history_examine(core, history);
     return true;
 }
 
@@ -511,25 +532,28 @@ static bool may_have_page(struct core *core, const struct conn *conn)
 
 void history_step(struct core *core, struct conn *conn)
 {
+    ASSERT(conn->work != NULL);
     uint32_t had = core->turn.had[TURN_READS];
-    bool goes_on = !list_is_linked(&conn->work->history_link);
-    while (goes_on && may_have_page(core, conn)) {
+    bool is_ready = !list_is_linked(&conn->work->history_link);
+    while (is_ready && may_have_page(core, conn)) {
         if (!turn_may(&core->turn, TURN_READS) || core->turn.had[TURN_READS] - had >= TURN_READS_SHARE) {
             list_append(&core->histories.queue, &conn->work->history_link);
             return;
         }
         turn_spend(&core->turn, TURN_READS, TURN_PAGE_READS);
-        goes_on = history_go_on(core, conn);
+        is_ready = history_advance(core, conn);
     }
 }
 
-/* To those that have waited longest. One with too much output waiting asks again when that has left. */
+/* Gives free places to the connections that have waited longest. One with too much waiting output is passed over:
+ * on_room calls history_step when its output was sent. */
 static void give_places(struct core *core)
 {
     while (!list_is_empty(&core->histories.place_queue) && core->histories.active < HISTORY_ACTIVE_MAX) {
         struct conn *conn = container_of(list_shift(&core->histories.place_queue), struct conn_work, place_link)->conn;
         if (!may_have_page(core, conn))
             continue;
+        ASSERT(!has_place(conn->work->histories));
         set_state(conn->work->histories, HISTORY_GATHERING);
         if (!list_is_linked(&conn->work->history_link))
             list_append(&core->histories.queue, &conn->work->history_link);
@@ -552,11 +576,12 @@ void history_continue(struct core *core)
     }
 }
 
-void op_history(struct core *core, struct conn *conn, const struct request *request)
+void history_ask(struct core *core, struct conn *conn, const struct request *request)
 {
+    ASSERT(conn_is_logged_in(conn));
     struct history *history = history_make(core, conn, request);
     if (history == NULL) {
-        conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no memory for the page: wait and ask again", 1000);
+        conn_reply_error(core, conn, &request->id, ERROR_BUSY, NO_MEMORY_TEXT, RETRY_MEMORY_MS);
         return;
     }
     struct conn_work *work = conn_work(core, conn);
@@ -569,5 +594,5 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
     }
     before->next = history;
     if (is_reading(work->histories) && (before == work->histories || is_ahead(before)))
-        history_look_ahead(core, conn);
+        history_read_next(core, conn);
 }

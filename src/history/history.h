@@ -1,10 +1,12 @@
 /*
- * history.h: pages of a timeline. A connection's pages are answered in the order in which they were asked for, and only
- * while little output waits for it; while the reader has the first, it is given the next few too (not those with a
- * filter, which may take several reads). A turn looks at so many entries (turn.h), and connections take turns: who has
- * had a share waits in core->histories.queue. So many pages of a shard are gathered at once (HISTORY_ACTIVE_MAX); who
- * comes then waits in core->histories.place_queue, and so does, behind it, whoever has had a page and wants the next.
- * Shard's thread.
+ * history.h: pages of a timeline. The pages of one connection are answered in the order of the requests, and only while
+ * little of its output waits. While the reader has the first page, it also gets the next few (except those with a
+ * filter, which may need several reads).
+ *
+ * A turn examines a limited number of entries (turn.h), and connections take turns: one that had its share waits in
+ * core->histories.queue. A shard gathers at most HISTORY_ACTIVE_MAX pages at once. Connections whose page needs a place
+ * wait in core->histories.place_queue, oldest first; a connection that has finished a page and needs a place for the
+ * next goes to the end. Shard's thread.
  */
 #ifndef CHITCHAT_HISTORY_HISTORY_H
 #define CHITCHAT_HISTORY_HISTORY_H
@@ -13,22 +15,24 @@
 
 #define HISTORY_ACTIVE_MAX 128u
 
-/* What a shard keeps of its pages. */
+/* A shard's state of this module. */
 struct histories {
-    struct list queue;       /* connections that had their share of pages, or found the turn's used up */
-    struct list place_queue; /* connections that wait for a place among those that gather a page */
-    uint32_t count;          /* pages asked for */
-    uint32_t active;         /* of these, those that are being gathered */
-    uint32_t ahead;          /* and those that are read before their turn */
+    struct list queue;       /* connections that had their share, or found the turn's budget used up */
+    struct list place_queue; /* connections that wait for a place */
+    uint32_t count;          /* requested pages */
+    uint32_t active;         /* of these, those that have a place: they are being gathered */
+    uint32_t ahead;          /* and those that are read ahead, before they are the first of their connection */
 };
 
-/* The connection may be able to have its next page. */
+/* A history request of `conn`, which is logged in. Borrows `request`. Answers it now or later, or with an error. */
+void history_ask(struct core *core, struct conn *conn, const struct request *request);
+/* Continues with the pages of `conn`, which has a struct conn_work, as far as output and the turn's budget allow. */
 void history_step(struct core *core, struct conn *conn);
-/* End of a turn: goes on with those in core->histories.queue. */
+/* End of a turn: continues with the connections of core->histories.queue. */
 void history_continue(struct core *core);
-/* Whether some could go on in the next turn. */
+/* Whether pages can continue in the next turn. */
 bool history_is_behind(const struct core *core);
-/* The connection is leaving. */
+/* The connection leaves its user: frees its pages, unanswered. */
 void history_drop_all(struct core *core, struct conn *conn);
 
 #endif

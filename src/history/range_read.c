@@ -6,36 +6,37 @@
 #include "base/fault.h"
 #include "server/core.h"
 
-/* Reads that have ended are kept for the next ones, with their arrays, unless those have grown large. */
+/* Limits of the idle reads: their number, and the size of their arrays. */
 #define IDLE_READS_MAX 128u
 #define IDLE_ROWS_MAX 256u
 #define IDLE_PAGE_BYTES_MAX (64u << 10)
-/* How far ahead of its use a record's memory is asked for. */
+/* A record is prefetched so many records before its use. */
 #define PREFETCH_AHEAD 8u
 
-/* What became of the part of a read that runs have. set_state is the one writer. */
+/* The state of a read. From RANGE_POSTED on it has a reference to the record of each hit. set_state is the only writer.
+ */
 enum range_state {
-    RANGE_OF_MEMORY, /* runs were not asked */
-    RANGE_POSTED,    /* the reader has it, and it has a reference to each record of memory, from now on */
-    RANGE_ABANDONED, /* the reader has it, but its owner has closed it */
-    RANGE_READ,      /* `page` has the rows */
+    RANGE_OF_MEMORY, /* runs were not read */
+    RANGE_POSTED,    /* the reader has it */
+    RANGE_ABANDONED, /* the reader has it, and its owner has closed it */
+    RANGE_READ,      /* `page` has the rows of the runs */
     RANGE_FAILED,    /* with `result` */
 };
 
 struct range_read {
-    uint8_t state;
+    uint8_t state; /* enum range_state */
     struct reader_job job;
     struct core *core;
     struct range_read *next_idle;
     struct store_range range;
 
-    /* Of memory, ascending. */
+    /* Of memory, ascending in ts. */
     struct memtable_hit *hits;
-    uint32_t hit_room;
+    uint32_t hit_room; /* capacity of hits */
     uint32_t hit_count;
     bool memory_has_more;
 
-    /* Of runs; the reader's while it is posted. */
+    /* Of runs; owned by the reader's thread while the read is posted. */
     struct store_page *page;
     bool runs_have_more;
     int result;
@@ -43,20 +44,20 @@ struct range_read {
     void (*on_done)(void *context, int result);
     void *context;
 
-    /* All together, once they have been asked for: in `room`, or those of the page. */
-    const struct message *messages;
+    /* Merged, after range_read_messages: in `room`, or those of the page. */
+    const struct message *messages; /* NULL: not merged yet */
     uint32_t count;
     bool has_more;
     struct message *room;
-    uint32_t message_room;
+    uint32_t message_room; /* capacity of room */
 
     uint8_t user_bytes;
     char user[LIMIT_USER_BYTES];
 };
 
-/* Bit s of row f says that a read may go from f to s. */
+/* Allowed transitions: bit s of row f says that a read may go from state f to state s. */
 #define TO(state) (1u << (state))
-static const uint8_t moves[] = {
+static const uint8_t transitions[] = {
     [RANGE_OF_MEMORY] = TO(RANGE_POSTED),
     [RANGE_POSTED] = TO(RANGE_ABANDONED) | TO(RANGE_READ) | TO(RANGE_FAILED),
     [RANGE_ABANDONED] = TO(RANGE_READ) | TO(RANGE_FAILED),
@@ -66,7 +67,7 @@ static const uint8_t moves[] = {
 
 static void set_state(struct range_read *read, enum range_state state)
 {
-    ASSERT((moves[read->state] & TO(state)) != 0);
+    ASSERT((transitions[read->state] & TO(state)) != 0);
     read->state = (uint8_t)state;
 }
 
@@ -80,7 +81,7 @@ static struct span read_user(const struct range_read *read)
     return (struct span){read->user, read->user_bytes};
 }
 
-/* Merges two ascending runs of hits, equal ts once. Returns the count. */
+/* Merges two ascending arrays of hits, equal ts once. Returns the count. */
 static uint32_t hits_merge(struct memtable_hit *out, const struct memtable_hit *a, uint32_t a_count,
                            const struct memtable_hit *b, uint32_t b_count)
 {
@@ -94,15 +95,17 @@ static uint32_t hits_merge(struct memtable_hit *out, const struct memtable_hit *
     return count;
 }
 
-/* The hits in the order in which the range looks at them. */
-static const struct memtable_hit *hit_looked(const struct range_read *read, uint32_t index)
+/* The hit number `index` in the order of the range: from its oldest or its newest. */
+static const struct memtable_hit *hit_at(const struct range_read *read, uint32_t index)
 {
+    ASSERT(index < read->hit_count);
     return &read->hits[read->range.oldest_first ? index : read->hit_count - 1 - index];
 }
 
-/* Keeps so many hits, from the end that the range asks for. */
+/* Keeps the first `keep` hits in the order of the range. */
 static void hits_keep(struct range_read *read, uint32_t keep)
 {
+    ASSERT(keep <= read->hit_count);
     if (keep == read->hit_count)
         return;
     read->memory_has_more = true;
@@ -116,17 +119,17 @@ static void hits_cut_rows(struct range_read *read)
     hits_keep(read, read->hit_count < read->range.rows_max ? read->hit_count : read->range.rows_max);
 }
 
-/* Apart, since it looks into the records. */
+/* Limits the hits to bytes_max. Apart from hits_cut_rows, since this reads the records. */
 static void hits_cut_bytes(struct range_read *read)
 {
     uint32_t keep = 0;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < read->hit_count; i++)
-        record_prefetch(hit_looked(read, i)->record);
+        record_prefetch(hit_at(read, i)->record);
     while (keep < read->hit_count) {
         if (keep + PREFETCH_AHEAD < read->hit_count)
-            record_prefetch(hit_looked(read, keep + PREFETCH_AHEAD)->record);
-        bytes += record_body_bytes(hit_looked(read, keep)->record);
+            record_prefetch(hit_at(read, keep + PREFETCH_AHEAD)->record);
+        bytes += record_body_bytes(hit_at(read, keep)->record);
         if (keep > 0 && bytes > read->range.bytes_max)
             break;
         keep++;
@@ -138,6 +141,7 @@ static int reserve_hits(struct range_read *read, uint32_t count)
 {
     if (read->hit_room >= count)
         return 0;
+    ASSERT(read->hit_count == 0);
     struct memtable_hit *hits = malloc(count * sizeof *hits);
     if (hits == NULL)
         return -ENOMEM;
@@ -157,7 +161,7 @@ static uint32_t hits_of(const struct range_read *read, const struct memtable *ta
 static int hits_gather(struct range_read *read)
 {
     const struct core *core = read->core;
-    uint32_t rows_max = read->range.rows_max + 1; /* one more tells whether there is more */
+    uint32_t rows_max = read->range.rows_max + 1; /* one more shows whether there are more */
     bool has_frozen = core->generations.frozen != NULL && !FAULT(LOSE_FROZEN);
     if (reserve_hits(read, has_frozen ? 4 * rows_max : rows_max) != 0)
         return -ENOMEM;
@@ -176,6 +180,7 @@ static int hits_gather(struct range_read *read)
 
 static void read_free(struct range_read *read)
 {
+    ASSERT(read->state != RANGE_POSTED && read->state != RANGE_ABANDONED);
     if (read->page != NULL)
         store_page_close(&read->page);
     free(read->hits);
@@ -183,7 +188,7 @@ static void read_free(struct range_read *read)
     free(read);
 }
 
-/* Keeps the arrays for another read. */
+/* Keeps the read and its arrays for another range, or frees it. */
 static void read_give(struct core *core, struct range_read *read)
 {
     bool is_large = read->hit_room > 2 * IDLE_ROWS_MAX || read->message_room > IDLE_ROWS_MAX
@@ -199,12 +204,14 @@ static void read_give(struct core *core, struct range_read *read)
     core->range_reads.idle_count++;
 }
 
-/* With nothing in it but the arrays of an earlier read. */
+/* An empty read, new or with the arrays of an earlier one. NULL: no memory. */
 static struct range_read *read_take(struct core *core)
 {
     struct range_read *read = core->range_reads.idle;
     if (read == NULL)
         return calloc(1, sizeof *read);
+    ASSERT(core->range_reads.idle_count > 0);
+    ASSERT(read->state == RANGE_OF_MEMORY);
     core->range_reads.idle = read->next_idle;
     core->range_reads.idle_count--;
     read->hit_count = 0;
@@ -226,6 +233,8 @@ void range_reads_fini(struct range_reads *reads)
 
 struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range)
 {
+    ASSERT(user.bytes > 0 && user.bytes <= LIMIT_USER_BYTES);
+    ASSERT(range->rows_max > 0);
     struct range_read *read = read_take(core);
     if (read == NULL)
         return NULL;
@@ -251,11 +260,13 @@ bool range_read_needs_runs(const struct range_read *read)
 
 const struct memtable_hit *range_read_hits(const struct range_read *read, uint32_t *count_r, bool *more_r)
 {
+    ASSERT(read->state == RANGE_OF_MEMORY);
     *count_r = read->hit_count;
     *more_r = read->memory_has_more;
     return read->hits;
 }
 
+/* On the reader's thread. */
 static void range_work(struct reader_job *job)
 {
     struct range_read *read = container_of(job, struct range_read, job);
@@ -279,6 +290,7 @@ static void range_done(struct reader_job *job)
 void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_done)(void *context, int result),
                      void *context)
 {
+    ASSERT(read->state == RANGE_OF_MEMORY);
     hits_cut_bytes(read);
     for (uint32_t i = 0; i < read->hit_count; i++)
         record_heap_ref(read->core->generations.heap, read->hits[i].record);
@@ -290,7 +302,8 @@ void range_read_post(struct range_read *read, enum reads_lane lane, void (*on_do
     reads_post(read->core, &read->job, lane);
 }
 
-/* What lies beyond where a source stopped short is not known of that source: the merge ends there. */
+/* The part of the range that both sources have given: a source with more rows stopped before the end of the range. The
+ * merge ends where the first source stopped. Both bounds are inclusive. */
 struct known {
     uint64_t first;
     uint64_t last;
@@ -309,11 +322,13 @@ static struct known what_is_known(const struct range_read *read, const struct me
     struct known known = {0, UINT64_MAX};
     if (read->memory_has_more)
         known_cut(&known, read->range.oldest_first, read->hits[0].ts, read->hits[read->hit_count - 1].ts);
+    ASSERT(!read->runs_have_more || row_count > 0);
     if (read->runs_have_more)
         known_cut(&known, read->range.oldest_first, rows[0].ts, rows[row_count - 1].ts);
     return known;
 }
 
+/* Adds a message at `at`, unless it is a duplicate or beyond `known`. Returns where the next one goes. */
 static struct message *messages_add(struct range_read *read, struct message *at, const struct message *message,
                                     struct known known)
 {
@@ -323,6 +338,7 @@ static struct message *messages_add(struct range_read *read, struct message *at,
         read->has_more = true;
         return at;
     }
+    ASSERT(at < read->room + read->message_room);
     *at = *message;
     return at + 1;
 }
@@ -360,10 +376,10 @@ static void reserve_messages(struct range_read *read, uint32_t count)
     read->message_room = count;
 }
 
-/* What only one side has is not merged. */
+/* Merges the hits and the rows of the page; rows alone are used in place. */
 static void messages_make(struct range_read *read)
 {
-    if (!has_record_refs(read)) /* else it was done when they were taken */
+    if (!has_record_refs(read)) /* else range_read_post has done it */
         hits_cut_bytes(read);
     uint32_t row_count = read->state == RANGE_READ ? store_page_count(read->page) : 0;
     const struct message *rows = row_count == 0 ? NULL : store_page_messages(read->page);

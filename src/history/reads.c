@@ -5,7 +5,7 @@
 #include "connection/backpressure.h"
 #include "server/core.h"
 
-/* Jobs of one lane that the reader has at once; the others wait in core->reads.jobs. */
+/* Jobs of one lane that the worker has at once; more wait in core->reads.jobs. */
 #define JOBS_IN_LANE_MAX 64u
 
 void reads_init(struct reads *reads)
@@ -43,50 +43,54 @@ static void job_run(struct worker_job *job)
     log_error(reader_job->core);
 }
 
-static void job_give(struct core *core, struct reader_job *job)
+static void job_post(struct core *core, struct reader_job *job)
 {
+    ASSERT(core->reads.jobs_out[job->lane] < JOBS_IN_LANE_MAX);
     core->reads.jobs_out[job->lane]++;
     worker_post(core->reads.worker, job->lane, &job->job);
 }
 
-/* Pages are not read while there is no room for what they would give. */
-static bool lane_may_go(struct core *core, uint8_t lane)
+/* Whether a job of the lane can be posted. Pages are deferred while the output memory has no room for them. */
+static bool lane_has_room(struct core *core, uint8_t lane)
 {
     if (lane == READS_LOGIN || !backpressure_is_full(core))
         return core->reads.jobs_out[lane] < JOBS_IN_LANE_MAX;
-    backpressure_starve(core);
+    backpressure_defer(core);
     return false;
 }
 
-static void lane_go_on(struct core *core, uint8_t lane)
+static void lane_post(struct core *core, uint8_t lane)
 {
-    while (!list_is_empty(&core->reads.jobs[lane]) && lane_may_go(core, lane))
-        job_give(core, container_of(list_shift(&core->reads.jobs[lane]), struct reader_job, link));
+    while (!list_is_empty(&core->reads.jobs[lane]) && lane_has_room(core, lane))
+        job_post(core, container_of(list_shift(&core->reads.jobs[lane]), struct reader_job, link));
 }
 
-void reads_go_on(struct core *core)
+void reads_continue(struct core *core)
 {
-    lane_go_on(core, READS_HISTORY);
-    lane_go_on(core, READS_REPLAY);
+    lane_post(core, READS_HISTORY);
+    lane_post(core, READS_REPLAY);
 }
 
 static void job_done(struct worker_job *worker_job)
 {
     struct reader_job *job = container_of(worker_job, struct reader_job, job);
     struct core *core = job->core;
+    ASSERT(core->reads.jobs_out[job->lane] > 0);
     core->reads.jobs_out[job->lane]--;
-    lane_go_on(core, job->lane);
+    lane_post(core, job->lane);
     job->done(job);
 }
 
 void reads_post(struct core *core, struct reader_job *job, enum reads_lane lane)
 {
+    ASSERT(lane < WORKER_LANES);
+    ASSERT(job->read != NULL && job->done != NULL);
     job->core = core;
     job->lane = (uint8_t)lane;
     job->job = (struct worker_job){job_run, job_done};
     list_init(&job->link);
     list_append(&core->reads.jobs[lane], &job->link);
-    lane_go_on(core, job->lane);
+    lane_post(core, job->lane);
 }
 
 uint64_t reads_bound(const struct core *core, const struct user *user)

@@ -1,10 +1,10 @@
 /*
- * reads.h: what a shard reads from its memory and its runs, merged.
+ * reads.h: what a shard reads from its memory and its runs.
  *
- * The shard looks into memory itself; what may lie in runs is read by its reader thread, since a cold page must not
- * stall a core. Memory is looked at first, then the runs as they stand after that: rows move from memory to runs, never
- * back, so nothing is missed, and what is seen twice is dropped by its ts. Logins and key checks are served before
- * history, history before replay.
+ * The shard's thread reads memory. Its reader thread reads runs, since a cold page must not block a core. Memory is
+ * read first, then the runs as they are after that: rows go from memory to runs and never back, so no row is missed; a
+ * row that is seen twice is dropped by its ts. Jobs of logins and key checks come first, then those of history, then of
+ * replays. Shard's thread, where nothing else is said.
  */
 #ifndef CHITCHAT_HISTORY_READS_H
 #define CHITCHAT_HISTORY_READS_H
@@ -18,48 +18,53 @@
 struct core;
 struct user;
 
+/* Lanes of the worker (worker.h), by priority. READS_LOGIN: logins and key checks. */
 enum reads_lane { READS_LOGIN, READS_HISTORY, READS_REPLAY };
 
-/* What a shard keeps of its reader. */
+/* A shard's state of this module. */
 struct reads {
     struct worker *worker;
-    struct list jobs[WORKER_LANES]; /* struct reader_job that wait for a place */
-    uint32_t jobs_out[WORKER_LANES];
-    struct store_reader *store_reader; /* the reader's thread only */
+    struct list jobs[WORKER_LANES];    /* struct reader_job: deferred */
+    uint32_t jobs_out[WORKER_LANES];   /* jobs that the worker has */
+    struct store_reader *store_reader; /* the reader's thread only, while it runs */
     struct log_limit log_limit;        /* the reader's thread only */
 };
 
 void reads_init(struct reads *reads);
-/* Before the first turn: opens the reader's thread. */
+/* Before the first turn: starts the reader's thread. */
 void reads_start(struct core *core);
-/* The shard ends: closes it. */
+/* The shard ends: runs the worker's jobs to the end and joins the thread. */
 void reads_finish(struct core *core);
 
-/* Something that the reader's thread does. Embedded in what its owner keeps of it. */
+/* A job of the reader's thread, embedded in a struct of its owner. */
 struct reader_job {
+    /* Set by reads_post. */
     struct worker_job job;
-    struct list link;
+    struct list link; /* in core->reads.jobs */
     struct core *core;
-    uint8_t lane;
-    /* On the reader's thread; may use core->reads.store_reader, nothing else of the core. */
+    uint8_t lane; /* enum reads_lane */
+
+    /* Set by the owner. */
+    /* On the reader's thread. Of the core it may use core->reads.store_reader only. */
     void (*read)(struct reader_job *job);
     void (*done)(struct reader_job *job); /* on the shard's thread */
 };
 
-/* Borrows `job` until its `done`. */
+/* Posts `job`, now or when its lane has room. Borrows it until `done`. */
 void reads_post(struct core *core, struct reader_job *job, enum reads_lane lane);
 
-/* After a time without room: goes on with what waits. */
-void reads_go_on(struct core *core);
+/* Backpressure ended: posts deferred jobs of history and replay. */
+void reads_continue(struct core *core);
 
-/* What a read of `user`'s timeline may see lies below this: the mark, and all that will ever be given a ts from now on,
- * since the read may go on while entries settle out of order above the mark. */
+/* The exclusive upper bound for a read of `user`'s timeline: the mark, or the newest assigned ts + 1 if that is lower
+ * (no entry is pending then). Entries that get their ts during the read lie above it: they may become durable out of
+ * order. */
 uint64_t reads_bound(const struct core *core, const struct user *user);
-/* The newest visible ts of `user` that memory holds below `before`, 0 if none. */
+/* The newest ts of `user` below `before` in memory, 0 if none. */
 uint64_t reads_memory_newest(const struct core *core, struct span user, uint64_t before);
-/* The entry of `user` at `ts`, if memory holds it. */
+/* Whether memory has the entry of `user` at `ts`; if so, *hit_r borrows it. */
 bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, struct memtable_hit *hit_r);
-/* Whether runs may hold anything of a ts above `after`. */
+/* Whether runs may have an entry with a ts above `after`. */
 bool reads_runs_reach(const struct core *core, uint64_t after);
 
 #endif

@@ -13,8 +13,9 @@
 #define PAGE_ENTRIES 256u
 #define PAGE_BYTES (64u << 10)
 
+/* The `ok` of a send whose entry the replay will write. */
 struct expected_ok {
-    struct list link;
+    struct list link; /* in replay->oks */
     uint64_t ts;
     struct request_id id;
 };
@@ -23,10 +24,10 @@ struct replay {
     struct conn *conn;
     struct core *core;
     struct list link;        /* in core->replays.queue */
-    struct range_read *read; /* the page under way at the reader, or back from it; or NULL */
+    struct range_read *read; /* the page: at the reader, or read; NULL: none */
     bool is_reading;         /* the reader has it */
-    int result;              /* of a page that is back */
-    struct list oks;         /* ascending in ts */
+    int result;              /* of a page that was read: 0 or -errno */
+    struct list oks;         /* struct expected_ok, ascending in ts */
     uint64_t prev;           /* of the next entry, if is_prev_known */
     bool is_prev_known;
 };
@@ -36,7 +37,7 @@ void replay_start(struct core *core, struct conn *conn)
     ASSERT(conn->state == CONN_REPLAY && conn_replay(conn) == NULL);
     struct replay *replay = calloc(1, sizeof *replay);
     if (replay == NULL) {
-        conn_close(core, conn, 1011, "no memory: come back");
+        conn_close(core, conn, 1011, "no memory: reconnect later");
         return;
     }
     replay->conn = conn;
@@ -45,7 +46,7 @@ void replay_start(struct core *core, struct conn *conn)
     list_init(&replay->link);
     list_init(&replay->oks);
     conn_work(core, conn)->replay = replay;
-    replay_wants_step(core, conn);
+    replay_queue_step(core, conn);
 }
 
 void replays_init(struct replays *replays)
@@ -62,6 +63,7 @@ void replays_fini(struct replays *replays)
 
 void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id)
 {
+    ASSERT(conn_replay(conn) != NULL);
     struct expected_ok *ok = pool_take(&core->replays.ok_pool);
     ASSERT(ok != NULL);
     ok->ts = ts;
@@ -70,7 +72,7 @@ void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const s
     list_append(&conn->work->replay->oks, &ok->link);
 }
 
-void replay_wants_step(struct core *core, struct conn *conn)
+void replay_queue_step(struct core *core, struct conn *conn)
 {
     struct replay *replay = conn_replay(conn);
     if (replay != NULL && !replay->is_reading && !list_is_linked(&replay->link)
@@ -91,6 +93,7 @@ void replay_drop(struct core *core, struct conn *conn)
     free(replay);
 }
 
+/* Takes the expected `ok` of the entry at `ts`; NULL: another connection sent the entry. */
 static struct expected_ok *take_ok(struct replay *replay, uint64_t ts)
 {
     if (list_is_empty(&replay->oks))
@@ -103,9 +106,11 @@ static struct expected_ok *take_ok(struct replay *replay, uint64_t ts)
     return ok;
 }
 
-static void give(struct core *core, struct replay *replay, const struct message *message)
+/* Writes an entry to the connection. */
+static void entry_write(struct core *core, struct replay *replay, const struct message *message)
 {
     struct conn *conn = replay->conn;
+    ASSERT(message->ts > conn->cursor);
     struct expected_ok *ok = take_ok(replay, message->ts);
     if (ok != NULL) {
         char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
@@ -120,7 +125,7 @@ static void give(struct core *core, struct replay *replay, const struct message 
     conn->cursor = message->ts;
 }
 
-/* All is given: from here on the fan-out sees to it. */
+/* All entries are written. From now on the fan-out writes to the connection. */
 static void go_live(struct core *core, struct conn *conn)
 {
     ASSERT(list_is_empty(&conn->work->replay->oks));
@@ -128,11 +133,11 @@ static void go_live(struct core *core, struct conn *conn)
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     conn_reply_end(core, conn, reply_write_live(out));
     conn_set_state(conn, CONN_LIVE);
-    conn->heard_s = (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
+    conn->heard_s = core_now_s(core);
 }
 
-/* False if nothing was there though the timeline says that there is more. */
-static bool page_give(struct core *core, struct replay *replay)
+/* Writes the page that was read. False: the page is empty, though the timeline has more entries. */
+static bool page_write(struct core *core, struct replay *replay)
 {
     bool was_prev_known = replay->is_prev_known;
     uint32_t count;
@@ -141,11 +146,11 @@ static bool page_give(struct core *core, struct replay *replay)
     uint32_t out_bytes = replay->conn->out_bytes;
     for (uint32_t i = 0; i < count; i++) {
         if (!replay->is_prev_known) {
-            /* The first page was the newest entry up to the cursor. */
+            /* This page has the newest entry up to the cursor. */
             replay->prev = messages[i].ts;
             continue;
         }
-        give(core, replay, &messages[i]);
+        entry_write(core, replay, &messages[i]);
     }
     replay->is_prev_known = true;
     turn_spend(&core->turn, TURN_REPLAYS, 1 + count + TURN_OUTPUT(replay->conn->out_bytes - out_bytes));
@@ -153,33 +158,37 @@ static bool page_give(struct core *core, struct replay *replay)
     return count > 0 || !was_prev_known;
 }
 
+/* The page was read: writes it, or closes the connection. */
 static void page_take_up(struct core *core, struct replay *replay)
 {
     struct conn *conn = replay->conn;
+    ASSERT(replay->read != NULL);
+    ASSERT(!replay->is_reading);
     if (replay->result != 0) {
         range_read_close(&replay->read);
-        conn_close(core, conn, 1011, "the messages cannot be read: come back");
+        conn_close(core, conn, 1011, "the messages cannot be read: reconnect later");
         return;
     }
-    if (page_give(core, replay)) {
-        replay_wants_step(core, conn);
+    if (page_write(core, replay)) {
+        replay_queue_step(core, conn);
         return;
     }
     log_line(LOG_ERROR, "replay_hole", "shard=%u cursor=%" PRIu64 " last=%" PRIu64, core->index, conn->cursor,
              conn->user->timeline.last);
-    conn_close(core, conn, 1011, "the messages cannot be read: come back");
+    conn_close(core, conn, 1011, "the messages cannot be read: reconnect later");
 }
 
-/* The page is taken up when the replay is next in the queue. */
+/* The page waits in the queue like other work of the turn. */
 static void on_page(void *context, int result)
 {
     struct replay *replay = context;
+    ASSERT(replay->is_reading);
     replay->is_reading = false;
     replay->result = result;
     list_append(&replay->core->replays.queue, &replay->link);
 }
 
-/* The next page; before the first one, the entry that the cursor stands at, for its prev. */
+/* Opens the next page. Before the first one it reads the newest entry up to the cursor: its ts is the first prev. */
 static struct range_read *page_open(struct core *core, struct replay *replay)
 {
     struct conn *conn = replay->conn;
@@ -200,6 +209,8 @@ static struct range_read *page_open(struct core *core, struct replay *replay)
 static void replay_step(struct core *core, struct replay *replay)
 {
     struct conn *conn = replay->conn;
+    ASSERT(conn->state == CONN_REPLAY);
+    ASSERT(!replay->is_reading);
     if (replay->read != NULL) {
         page_take_up(core, replay);
         return;
@@ -210,7 +221,7 @@ static void replay_step(struct core *core, struct replay *replay)
     }
     replay->read = page_open(core, replay);
     if (replay->read == NULL) {
-        conn_close(core, conn, 1011, "no memory: come back");
+        conn_close(core, conn, 1011, "no memory: reconnect later");
         return;
     }
     replay->result = 0;
@@ -228,7 +239,7 @@ void replay_step_all(struct core *core)
         struct replay *replay = container_of(list_shift(&core->replays.queue), struct replay, link);
         turn_spend(&core->turn, TURN_REPLAYS, 1);
         if (backpressure_is_full(core))
-            backpressure_starve(core);
+            backpressure_defer(core);
         else
             replay_step(core, replay);
     }

@@ -1,37 +1,39 @@
 /*
- * replay.h: a connection catches up: all entries above its cursor, oldest first, page by page at the pace of its
- * socket, then `live`. It becomes live only in a turn in which its cursor is the timeline's last. Shard's thread.
+ * replay.h: a connection receives all entries after its cursor, oldest first, page by page as fast as its socket takes
+ * them, and then `live`. The connection becomes CONN_LIVE only in a turn in which its cursor is the timeline's last.
+ * Shard's thread.
  */
 #ifndef CHITCHAT_HISTORY_REPLAY_H
 #define CHITCHAT_HISTORY_REPLAY_H
 
 #include "connection/conn.h"
 
-/* Past this much waiting output a replay waits; less than CONN_OUTPUT_PAUSE_BYTES, so that requests are still answered.
+/* From this much waiting output on a replay pauses. Less than CONN_OUTPUT_PAUSE_BYTES, so that requests are still read.
  */
 #define REPLAY_OUTPUT_PAUSE_BYTES (32u << 10)
 
-/* What a shard keeps of its replays. */
+/* A shard's state of this module. */
 struct replays {
-    struct list queue;     /* replays that can go on */
-    struct pool ok_pool;   /* of sends whose `ok` waits for a replay */
-    uint32_t oks_reserved; /* places in it for sends that are in flight */
+    struct list queue;     /* replays that can continue */
+    struct pool ok_pool;   /* the `ok` of sends that wait for a replay */
+    uint32_t oks_reserved; /* objects of it that are reserved for sends in flight */
 };
 
 void replays_init(struct replays *replays);
-/* No replay may be under way. */
+/* Frees the pool. No replay may exist. */
 void replays_fini(struct replays *replays);
 
-/* Starts from conn->cursor; the connection is in CONN_REPLAY. */
+/* Starts a replay after conn->cursor. The connection is in CONN_REPLAY and has no replay (asserted). It is closed if
+ * there is no memory. */
 void replay_start(struct core *core, struct conn *conn);
-/* An entry that `conn` sent has left the timeline and will come in the replay: as the `ok` of request `id`. Its place
- * in core->replays.ok_pool was reserved when it was sent (core->replays.oks_reserved). */
+/* An entry that `conn` sent has left the timeline: the replay writes it as the `ok` of request `id`, which is copied.
+ * `conn` has a replay. Its object of core->replays.ok_pool was reserved with the send (core->replays.oks_reserved). */
 void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id);
-/* It may be able to go on: looked at at the end of the turn. */
-void replay_wants_step(struct core *core, struct conn *conn);
-/* End of a turn: replays that can go on by a page each, within the budget of the turn. */
+/* Puts the replay of `conn`, if any, into core->replays.queue, if it can continue. */
+void replay_queue_step(struct core *core, struct conn *conn);
+/* End of a turn: continues the replays of core->replays.queue, one page each at a time, within the turn's budget. */
 void replay_step_all(struct core *core);
-/* The connection is leaving. */
+/* The connection leaves its user, or becomes live: frees its replay, if any. */
 void replay_drop(struct core *core, struct conn *conn);
 
 #endif

@@ -7,6 +7,7 @@
 #include "operations/login.h"
 #include "server/core.h"
 
+/* A connection between two shards. Until the letter is returned, the receiver owns what the fields point to. */
 struct handover {
     struct letter letter;
     int fd;
@@ -22,23 +23,29 @@ struct handover {
 static uint32_t target_of(const struct core *core, const struct conn *conn)
 {
     const struct login *login = conn->work->login;
+    ASSERT(login != NULL);
     return core_shard_of(core, (struct span){login->user, login->user_bytes});
 }
 
 void handover_begin(struct core *core, struct conn *conn)
 {
+    ASSERT(target_of(core, conn) != core->index);
     conn_set_state(conn, CONN_HANDOVER);
     list_append(&core->handovers.waiting, &conn->work->handover_link);
 }
 
-/* Its place among those that are under way is given back when its letter is, or here. */
+/* Once the socket is being released, core_peer.handovers_out counts the connection. No letter will be returned for it.
+ */
 void handover_cancel(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_HANDOVER);
-    if (list_is_linked(&conn->work->handover_link))
+    if (list_is_linked(&conn->work->handover_link)) {
         list_remove(&conn->work->handover_link);
-    else
-        core->peers[target_of(core, conn)].handovers_out--;
+        return;
+    }
+    struct core_peer *peer = &core->peers[target_of(core, conn)];
+    ASSERT(peer->handovers_out > 0);
+    peer->handovers_out--;
 }
 
 void handover_step(struct core *core, struct conn *conn)
@@ -64,12 +71,15 @@ void handover_step_all(struct core *core)
     }
 }
 
-/* What the connection owned goes into the letter; the slot is free. */
+/* Moves what the connection owns into the letter, but for its slot. */
 static struct handover *handover_pack(struct core *core, struct conn *conn, int fd)
 {
     struct handover *handover = malloc(sizeof *handover);
     struct conn_work *work = conn->work;
     ASSERT(handover != NULL);
+    ASSERT(conn->state == CONN_HANDOVER);
+    ASSERT(work->head == NULL && work->replay == NULL && work->histories == NULL);
+    ASSERT(core->conns.stash_bytes >= work->stash.bytes);
     *handover =
         (struct handover){.letter = {.kind = LETTER_HANDOVER},
                           .fd = fd,
@@ -90,18 +100,23 @@ static struct handover *handover_pack(struct core *core, struct conn *conn, int 
 
 void handover_on_released(struct core *core, struct conn *conn, int fd)
 {
+    ASSERT(fd >= 0);
+    ASSERT(conn->user == NULL);
     uint32_t target = target_of(core, conn);
     struct handover *handover = handover_pack(core, conn, fd);
     conn_free(core, conn);
     shard_post(core->shard, target, &handover->letter);
 }
 
+/* Makes a connection of the letter's content and continues its login. */
 static void unpack(struct core *core, struct handover *handover)
 {
+    ASSERT(handover->fd >= 0);
+    ASSERT(handover->login != NULL);
     ws_enter(&handover->ws, core->conns.ws_pool);
     struct conn *conn = conn_open(core, handover->fd, CONN_OPEN);
     if (conn == NULL) {
-        atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+        core_conn_count_sub(core);
         ws_fini(&handover->ws, core->conns.ws_pool);
         free(handover->stash.data);
         free(handover->login);
@@ -121,6 +136,8 @@ static void unpack(struct core *core, struct handover *handover)
 
 void handover_arrive(struct core *core, uint32_t from, struct letter *letter)
 {
+    ASSERT(letter->kind == LETTER_HANDOVER);
+    ASSERT(from != core->index);
     unpack(core, container_of(letter, struct handover, letter));
     letter->kind = LETTER_HANDOVER_RETURNED;
     shard_post(core->shard, from, letter);
@@ -128,6 +145,7 @@ void handover_arrive(struct core *core, uint32_t from, struct letter *letter)
 
 void handover_on_returned(struct core *core, uint32_t to, struct letter *letter)
 {
+    ASSERT(core->peers[to].handovers_out > 0);
     core->peers[to].handovers_out--;
     free(container_of(letter, struct handover, letter));
 }

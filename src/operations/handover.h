@@ -1,7 +1,7 @@
 /*
- * move.h: a connection goes to the shard of its user: when a login is asked for, its output has left and nothing of it
- * is with the kernel, its descriptor travels in a letter, with its parser, the bytes after the login frame and its
- * times. The other shard goes on with the login. Shard's thread.
+ * handover.h: moves a connection to the shard of its user at login. When its output is sent and the kernel has released
+ * its socket, the descriptor goes in a letter, with the WebSocket parser, the stash (the bytes after the login frame)
+ * and the times. The other shard continues the login. Shard's thread.
  */
 #ifndef CHITCHAT_OPERATIONS_HANDOVER_H
 #define CHITCHAT_OPERATIONS_HANDOVER_H
@@ -14,25 +14,26 @@
 struct conn;
 struct core;
 
-/* What a shard keeps of it. */
+/* A shard's state of this module. */
 struct handovers {
-    struct list waiting; /* connections that wait for their output to leave, or for room to the other shard */
+    struct list waiting; /* connections that wait for their output to be sent, or for CORE_HANDOVERS_OUT_MAX */
 };
 
-/* `conn` is open and its `login` is of another shard's user. */
+/* `conn` is in CONN_OPEN and its `login` names a user of another shard. It is in CONN_HANDOVER then. */
 void handover_begin(struct core *core, struct conn *conn);
-/* `conn`, which is moving, is to be closed instead. */
+/* `conn`, in CONN_HANDOVER, will be closed instead. */
 void handover_cancel(struct core *core, struct conn *conn);
-/* Something may have changed: it leaves if it can. */
+/* Releases the socket of `conn`, in CONN_HANDOVER, if its output is sent and the other shard has a place. */
 void handover_step(struct core *core, struct conn *conn);
-/* End of a turn: all that wait. */
+/* End of a turn: handover_step for all that wait. */
 void handover_step_all(struct core *core);
-/* From io.h: the descriptor is quiet. */
+/* From io.h: the kernel has released descriptor `fd`, which the callee owns. Frees `conn` and posts the letter. */
 void handover_on_released(struct core *core, struct conn *conn, int fd);
 
-/* LETTER_HANDOVER came: takes the connection and posts the letter back. */
+/* LETTER_HANDOVER came from shard `from`: takes the connection, continues its login and posts the letter back. Without
+ * memory the connection is closed. */
 void handover_arrive(struct core *core, uint32_t from, struct letter *letter);
-/* LETTER_HANDOVER_RETURNED: frees it. */
+/* LETTER_HANDOVER_RETURNED came from shard `to`: frees the letter. */
 void handover_on_returned(struct core *core, uint32_t to, struct letter *letter);
 
 #endif

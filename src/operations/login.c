@@ -8,34 +8,39 @@
 #include "server/core.h"
 #include "timeline/fanout.h"
 
-/* The newest ts of a user, read from runs. */
+/* A read of the newest ts of a user. */
 struct last_read {
     struct reader_job job;
-    struct user *user; /* held */
-    uint64_t before;
+    struct user *user; /* a reference */
+    uint64_t before;   /* ts below this count */
     uint64_t memory_last;
     uint64_t runs_last;
-    int result;
+    int result; /* 0 or -errno */
 };
 
-static void keep_alive(struct core *core, struct conn *conn)
+/* Sets the timer for silence. */
+static void start_keepalive(struct core *core, struct conn *conn)
 {
     uint64_t now_us = shard_monotonic_us(core->shard);
     timers_set(shard_timers(core->shard), &conn->timer, now_us + (uint64_t)core->server->config->ping_s * 1000000);
 }
 
-static void read_on(struct core *core, struct conn *conn)
+/* Continues with the stash, or receives. */
+static void resume_reading(struct core *core, struct conn *conn)
 {
     if (conn_has_stash(conn))
-        conn_wants_resume(core, conn);
+        conn_queue_resume(core, conn);
     else
         conn_receive(core, conn);
 }
 
+/* `last` is known: answers the login, and starts the replay if the client asked for one. */
 static void answer(struct core *core, struct conn *conn)
 {
+    ASSERT(conn->state == CONN_LOGIN);
     const struct login *login = conn->work->login;
     struct timeline *timeline = &conn->user->timeline;
+    ASSERT(timeline->last_is_known);
     bool is_beyond = login->has_after && login->after > timeline->last;
     struct reply_login reply = {.user = user_name(conn->user),
                                 .epoch = span_of(datadir_epoch(core->server->datadir)),
@@ -57,17 +62,18 @@ static void answer(struct core *core, struct conn *conn)
         conn_set_state(conn, CONN_LIVE);
     }
     if (!conn_is_logged_in(conn))
-        return; /* no memory for the replay: it is closing */
+        return; /* no memory for the replay: the connection is closing */
     free(conn->work->login);
     conn->work->login = NULL;
-    keep_alive(core, conn);
+    start_keepalive(core, conn);
     conn_answered(core, conn);
-    read_on(core, conn);
+    resume_reading(core, conn);
 }
 
-/* `last` cannot be read: the client may try again until the login time is up. */
+/* `last` cannot be read: the client may send the login again until the login deadline. */
 static void refuse(struct core *core, struct conn *conn)
 {
+    ASSERT(conn->state == CONN_LOGIN);
     struct login *login = conn->work->login;
     conn->work->login = NULL;
     fanout_leave(core, conn);
@@ -75,9 +81,10 @@ static void refuse(struct core *core, struct conn *conn)
     timers_set(shard_timers(core->shard), &conn->timer, conn->work->login_at_us);
     conn_reply_error(core, conn, &login->id, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
     free(login);
-    read_on(core, conn);
+    resume_reading(core, conn);
 }
 
+/* Answers or refuses all logins of `user` that wait for `last`. */
 static void answer_all(struct core *core, struct user *user, void (*answer_one)(struct core *core, struct conn *conn))
 {
     for (struct list *at = user->conns.next, *next; at != &user->conns; at = next) {
@@ -88,6 +95,7 @@ static void answer_all(struct core *core, struct user *user, void (*answer_one)(
     }
 }
 
+/* On the reader's thread. */
 static void last_work(struct reader_job *job)
 {
     struct last_read *read = container_of(job, struct last_read, job);
@@ -100,6 +108,7 @@ static void last_done(struct reader_job *job)
     struct last_read *read = container_of(job, struct last_read, job);
     struct core *core = job->core;
     struct user *user = read->user;
+    ASSERT(user->is_reading_last);
     user->is_reading_last = false;
     if (read->result == 0) {
         timeline_learn_last(&user->timeline, read->runs_last > read->memory_last ? read->runs_last : read->memory_last);
@@ -111,9 +120,10 @@ static void last_done(struct reader_job *job)
     user_unref(&core->users, user);
 }
 
-/* Mark and memory first, then the runs, if they may hold anything newer. False: no memory. */
+/* Reads `last` from memory, then from the runs if they may have something newer. False: no memory. */
 static bool read_last(struct core *core, struct user *user)
 {
+    ASSERT(!user->is_reading_last);
     uint64_t mark = reads_bound(core, user);
     uint64_t memory_last = reads_memory_newest(core, user_name(user), mark);
     if (!reads_runs_reach(core, memory_last)) {
@@ -137,25 +147,26 @@ void login_begin(struct core *core, struct conn *conn)
 {
     const struct login *login = conn->work->login;
     ASSERT(login != NULL && conn->user == NULL);
+    ASSERT(core_shard_of(core, (struct span){login->user, login->user_bytes}) == core->index);
     struct user *user = user_take(&core->users, (struct span){login->user, login->user_bytes});
     if (user == NULL) {
-        conn_close(core, conn, 1011, "no memory: come back");
+        conn_close(core, conn, 1011, "no memory: reconnect later");
         return;
     }
     if (user->conn_count >= core->server->config->user_connections) {
         conn_close(core, conn, 4201, "too many connections of this user");
-        goto drop_user;
+        goto unref_user;
     }
     conn_set_state(conn, CONN_LOGIN);
     timers_clear(shard_timers(core->shard), &conn->timer);
     fanout_join(conn, user);
     if (!user->timeline.last_is_known && !user->is_reading_last && !read_last(core, user)) {
         refuse(core, conn);
-        goto drop_user;
+        goto unref_user;
     }
     if (user->timeline.last_is_known)
         answer(core, conn);
 
-drop_user:
+unref_user:
     user_unref(&core->users, user);
 }

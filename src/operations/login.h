@@ -1,7 +1,7 @@
 /*
- * login.h: a login on the shard of its user: registers the connection at once, finds out `last`, answers. Entries that
- * leave the timeline while `last` is read count too: it is the greater of what was read and what was released since.
- * Shard's thread.
+ * login.h: a login on the shard of its user. The connection is registered with the user at once; then the user's `last`
+ * is read from memory and runs, and the login is answered. Entries that leave the timeline during the read count, too:
+ * `last` is the newest of what was read and what left since. Shard's thread.
  */
 #ifndef CHITCHAT_OPERATIONS_LOGIN_H
 #define CHITCHAT_OPERATIONS_LOGIN_H
@@ -9,7 +9,8 @@
 struct conn;
 struct core;
 
-/* `conn` is open, its `login` says what was asked, and its user is this shard's. */
+/* `conn` is in CONN_OPEN and its `login`, which it owns, names a user of this shard. The login is answered now or
+ * later; a connection over the user's limit, or without memory, is closed. */
 void login_begin(struct core *core, struct conn *conn);
 
 #endif

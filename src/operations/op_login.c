@@ -5,6 +5,7 @@
 #include "operations/ops.h"
 #include "server/core.h"
 
+/* Copies what the request asks for. The caller owns it. NULL: no memory. */
 static struct login *login_make(const struct core *core, const struct request *request)
 {
     struct login *login = calloc(1, sizeof *login);
@@ -25,10 +26,13 @@ void op_login(struct core *core, struct conn *conn, const struct request *reques
 {
     struct login *login = login_make(core, request);
     if (login == NULL) {
-        conn_close(core, conn, 1011, "no memory: come back");
+        conn_close(core, conn, 1011, "no memory: reconnect later");
         return;
     }
-    conn_work(core, conn)->login = login;
+    ASSERT(conn->state == CONN_OPEN);
+    struct conn_work *work = conn_work(core, conn);
+    ASSERT(work->login == NULL);
+    work->login = login;
     if (core_shard_of(core, request->login.user) == core->index)
         login_begin(core, conn);
     else

@@ -19,18 +19,19 @@ static const struct op ops[] = {
     [REQUEST_PING] = {op_ping, true},
 };
 
-/* A user's sends are counted before their fields are looked at, as the frames of a connection are. */
+/* Counts a send of the user, before its fields are read. False: over the rate. */
 static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
     return rate_take(&conn->user->send_rate, core->server->config->send_rate, shard_monotonic_us(core->shard),
                      retry_after_ms_r);
 }
 
-/* Login state, fields, then the operation. */
+/* Checks the login state, the send rate and the fields, then runs the operation. */
 static void on_request(struct core *core, struct conn *conn, struct request *request)
 {
     struct request_error error;
     uint32_t retry_after_ms = 0;
+    ASSERT((size_t)request->op < sizeof ops / sizeof ops[0]);
     const struct op *op = &ops[request->op];
     if (op->needs_login && !conn_is_logged_in(conn)) {
         conn_reply_error(core, conn, &request->id, ERROR_NOT_LOGGED_IN, "log in first", 0);
@@ -58,7 +59,7 @@ static void on_room(struct core *core, struct conn *conn)
     if (conn->state == CONN_HANDOVER)
         handover_step(core, conn);
     if (conn->state == CONN_REPLAY)
-        replay_wants_step(core, conn);
+        replay_queue_step(core, conn);
     if (conn_histories(conn) != NULL)
         history_step(core, conn);
 }
@@ -76,6 +77,6 @@ static void on_leave(struct core *core, struct conn *conn)
 const struct conn_callbacks *ops_conn_callbacks(void)
 {
     static const struct conn_callbacks callbacks = {
-        .on_request = on_request, .on_room = on_room, .on_leave = on_leave, .on_room_for_reads = reads_go_on};
+        .on_request = on_request, .on_room = on_room, .on_leave = on_leave, .on_room_for_reads = reads_continue};
     return &callbacks;
 }

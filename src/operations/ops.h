@@ -1,9 +1,9 @@
 /*
- * ops.h: one function for each operation of the protocol, behind one table (ops.c); each in a file of its own, op_*.c.
+ * ops.h: one function per operation of the protocol, each in a file op_*.c. ops.c has the table.
  *
- * A function is called with the request's fields read and checked, and the connection logged in where the operation
- * needs it. It answers the request once, now or later: conn_answered counts. What it keeps it copies: the spans of the
- * request stand only until it returns. Shard's thread.
+ * The request's fields are read and checked, and the connection is logged in if the operation needs it. The function
+ * answers the request once, now or later, and conn_answered counts it; or it closes the connection. It borrows the
+ * request and its spans until it returns, and copies what it needs later. Shard's thread.
  */
 #ifndef CHITCHAT_OPERATIONS_OPS_H
 #define CHITCHAT_OPERATIONS_OPS_H
@@ -14,7 +14,7 @@ struct conn;
 struct conn_callbacks;
 struct core;
 
-/* What connections ask of the modules above them. Static. */
+/* The callbacks of conn.h. Static. */
 const struct conn_callbacks *ops_conn_callbacks(void);
 
 void op_login(struct core *core, struct conn *conn, const struct request *request);

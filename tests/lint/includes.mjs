@@ -24,10 +24,10 @@ export const directions = {
   "src/cli": ["src/base", "src/protocol", "storage", "storage/datadir", "storage/offline"],
 
   // The server. All share src/server/core.h, the state of a shard. Beside it a folder knows those above it in this list,
-  // but for durability, which knows delivery alone, and for history, which defines an operation of ops.h.
+  // but for durability, which knows delivery alone.
   "src/connection": ["src/base", "src/protocol", "shard", "src/server/core.h"],
   "src/history": ["src/base", "src/protocol", "shard/worker.h", "storage/memtable", "storage/runs", "src/server/core.h",
-    "src/connection", "src/operations/ops.h"],
+    "src/connection"],
   "src/timeline": ["src/base", "src/protocol", "storage", "storage/memtable", "src/server/core.h", "src/server/letter.h",
     "src/connection/conn.h", "src/history/reads.h", "src/history/replay.h"],
   "src/operations": ["src/base", "src/protocol", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline"],
