@@ -247,13 +247,13 @@ static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
     uint64_t budget = core->budget.stash_bytes;
     if (others + bytes > budget)
         return -1;
-    uint32_t wanted = (uint32_t)(others + 2 * bytes > budget ? budget - others : 2 * bytes);
-    char *grown = realloc(stash->data, wanted);
+    uint32_t new_bytes = (uint32_t)(others + 2 * bytes > budget ? budget - others : 2 * bytes);
+    char *grown = realloc(stash->data, new_bytes);
     if (grown == NULL)
         return -1;
-    core->conns.stash_bytes = others + wanted;
+    core->conns.stash_bytes = others + new_bytes;
     stash->data = grown;
-    stash->bytes = wanted;
+    stash->bytes = new_bytes;
     return 0;
 }
 

@@ -56,8 +56,8 @@ int core_open(struct core **core_r, struct server *server, uint32_t index)
         return -ENOMEM;
     core->server = server;
     core->index = index;
-    uint64_t wanted = budget_make(server->config, server->core_count, &core->budget);
-    ASSERT(wanted == 0); /* serve.c has checked it */
+    uint64_t needed = budget_make(server->config, server->core_count, &core->budget);
+    ASSERT(needed == 0); /* serve.c has checked it */
     init_parts(core);
     int status = open_parts(core);
     if (status != 0)

@@ -14,7 +14,7 @@ enum letter_kind {
     LETTER_HANDOVER,          /* struct handover: a connection whose user is on the receiving shard */
     LETTER_HANDOVER_RETURNED, /* the same, back at its owner: the connection was taken */
     /* struct letter_control */
-    LETTER_ROUND_END,  /* the sender's last write to the round's segments is done; the letters of that write came before
+    LETTER_ROUND_END,  /* the sender's last write to the round's segments is done; the letters of that write came first
                         */
     LETTER_ROUND_DONE, /* the sender's checkpoint of the round is committed */
     LETTER_QUIET,      /* stopping: no letter of the sender is in flight, but for control letters */

@@ -201,15 +201,15 @@ static bool fits_memory(const struct config *config, uint32_t shards)
 {
     char text[TEXT_BYTES];
     struct budget budget;
-    uint64_t wanted = budget_make(config, shards, &budget);
-    if (wanted == 0)
+    uint64_t needed = budget_make(config, shards, &budget);
+    if (needed == 0)
         return true;
     snprintf(text, sizeof text,
              "--memory %" PRIu64 "M is too little for %u shards with --memtable-bytes %" PRIu64
              "M and %u connections, which "
              "need %" PRIu64 "M: give --memory at least that, or lower --memtable-bytes or --connections",
              config->memory_bytes >> 20, shards, config->memtable_bytes >> 20, config->connections,
-             (wanted + (1 << 20) - 1) >> 20);
+             (needed + (1 << 20) - 1) >> 20);
     complain(text);
     return false;
 }

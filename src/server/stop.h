@@ -1,8 +1,8 @@
 /*
  * stop.h: how a shard stops, in steps. Each step begins when the condition of the one before holds:
  *
- *     draining  accepts no connection and reads no request; until no send and no handover of this shard is in flight
- * and no send to it waits
+ *     draining  accepts no connection and reads no request; until no send of this shard, none to it and no handover is
+ *               in flight
  *               -> LETTER_QUIET to all shards
  *     quiet     until all shards are quiet: nothing changes any more
  *               -> 1001 to all connections (those that have not sent their HTTP head are dropped), and a last round of

@@ -7,8 +7,8 @@
  * that had its share and has more to do goes to the end of the queue, so they take turns. At the end of a turn the
  * budgets are renewed and the queues are served. Queues of input, pages and pushes use at most half of their budget;
  * the rest is for work that arrives in the next turn, so neither can use up what the other needs. Replays and arrivals
- * always go through their queues and may use the whole budget. (When stashes take much memory, input may exceed its
- * budget: conn_read.c.)
+ * have one queue for new and carried work, which may use the whole budget. (When stashes take much memory, input may
+ * exceed its budget: conn_read.c.)
  *
  * The work of all kinds is also counted in one unit, nanoseconds, by the measured cost of each. Past TURN_WORK_NS a
  * turn ends as soon as each kind has had its minimum, new and carried. So the counted work of a turn has an upper
