@@ -1,10 +1,13 @@
 #include "durability/background.h"
 
-/* A longer wait is taken in pieces, so that a hurry is seen. */
-#define NAP_US UINT64_C(20000)
+#include "base/assert.h"
+
+/* A longer wait is cut into pieces, so that background_hurry and background_stop end it. */
+#define SLEEP_US_MAX UINT64_C(20000)
 
 void background_init(struct background *background, struct clock *clock)
 {
+    ASSERT(clock != NULL);
     *background = (struct background){.clock = clock};
     atomic_init(&background->ingest, 0);
     atomic_init(&background->checkpoint_rate, THROTTLE_FREE);
@@ -35,34 +38,39 @@ bool background_is_stopping(struct background *background)
     return atomic_load_explicit(&background->is_stopping, memory_order_relaxed);
 }
 
-static void wait(struct background *background, uint64_t us, const atomic_bool *is_hurried)
+/* Sleeps for `us`, unless the server stops or *is_hurried (may be NULL) says otherwise. */
+static void sleep_for(struct background *background, uint64_t us, const atomic_bool *is_hurried)
 {
     while (us > 0 && !background_is_stopping(background)
            && (is_hurried == NULL || !atomic_load_explicit(is_hurried, memory_order_relaxed))) {
-        uint64_t nap_us = us < NAP_US ? us : NAP_US;
-        clock_sleep_us(background->clock, nap_us);
-        us -= nap_us;
+        uint64_t piece_us = us < SLEEP_US_MAX ? us : SLEEP_US_MAX;
+        clock_sleep_us(background->clock, piece_us);
+        us -= piece_us;
     }
 }
 
+/* On the checkpoint thread. */
 static void on_checkpoint_slice(void *context, uint64_t rows)
 {
     struct background *background = context;
     uint64_t rate = atomic_load_explicit(&background->checkpoint_rate, memory_order_relaxed);
     uint64_t now_us = clock_monotonic_us(background->clock);
-    wait(background, throttle_wait_us(&background->checkpoint_throttle, now_us, rows, rate), &background->is_hurried);
+    uint64_t wait_us = throttle_wait_us(&background->checkpoint_throttle, now_us, rows, rate);
+    sleep_for(background, wait_us, &background->is_hurried);
 }
 
+/* On the merge thread. */
 static void on_merge_slice(void *context, const struct store_slice *slice)
 {
     struct background *background = context;
     uint64_t ingest = atomic_load_explicit(&background->ingest, memory_order_relaxed);
     uint64_t rate = throttle_merge_rate(ingest, slice->levels, slice->run_count, slice->runs_max);
     uint64_t now_us = clock_monotonic_us(background->clock);
-    wait(background, throttle_wait_us(&background->merge_throttle, now_us, slice->rows, rate), NULL);
+    sleep_for(background, throttle_wait_us(&background->merge_throttle, now_us, slice->rows, rate), NULL);
 }
 
 struct store_throttle background_throttle(struct background *background)
 {
+    ASSERT(background->clock != NULL);
     return (struct store_throttle){on_checkpoint_slice, on_merge_slice, background};
 }

@@ -12,18 +12,18 @@
 #include "server/core.h"
 #include "timeline/delivery.h"
 
-/* Blocks of a generation's memory that a turn gives back, of 1 MiB. */
+/* Blocks of 1 MiB of a generation's memory that a turn gives back. */
 #define RELEASE_BLOCKS_PER_TURN 4u
-/* A failed run is written again soon (retry.h), since the memory that it frees is wanted. */
+/* A failed run is tried again soon (retry.h), since it frees memory. */
 #define WRITE_RETRY_MAX_S 8u
 
 enum phase { PHASE_IDLE, PHASE_ENDING, PHASE_ENDED, PHASE_WRITING, PHASE_RETRY, PHASE_RELEASING, PHASE_DONE };
 
 struct checkpoint {
     struct core *core;
-    uint64_t round;    /* the one under way, or the next */
-    uint64_t begun_us; /* when the last round began */
-    uint8_t phase;
+    uint64_t round;    /* the one in progress, or the next */
+    uint64_t begun_us; /* when the last round began, monotonic */
+    uint8_t phase;     /* set_phase */
     bool is_wanted;
     /* By parity of the round: another shard may be one round ahead, never two. */
     uint32_t ends[2];
@@ -31,15 +31,17 @@ struct checkpoint {
     struct letter_control *letters; /* END, then DONE, of each parity, for each shard */
 
     struct worker *worker;
+
+    /* The job's while PHASE_WRITING. */
     struct worker_job job;
-    struct memtable *writing; /* the frozen generation, as the job sees it */
+    struct memtable *writing; /* borrowed: the frozen generation */
     struct store_position applied;
     uint64_t last_ts;
-    int result;
+    int result; /* 0 or -errno; -EAGAIN: at the limit of runs */
     struct store_error error;
     struct retry write_retry;
 
-    uint64_t filled_us; /* when the generation that is being filled began */
+    uint64_t filled_us; /* when the generation that is being filled began, monotonic */
 };
 
 int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core)
@@ -53,7 +55,7 @@ int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core)
         return -ENOMEM;
     }
     checkpoint->core = core;
-    checkpoint->round = 1; /* what recovery found is of round 0: it goes with the first */
+    checkpoint->round = 1; /* what recovery found is of round 0: its segments are released with the first round */
     checkpoint->begun_us = clock_monotonic_us(core->server->clock);
     checkpoint->filled_us = checkpoint->begun_us;
     *checkpoint_r = checkpoint;
@@ -71,6 +73,8 @@ void checkpoint_close(struct checkpoint **checkpoint)
 
 void checkpoint_start(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(core->checkpoint->worker == NULL);
     struct store_throttle throttle = background_throttle(&core->background);
     store_set_throttle(core->runs.store, &throttle);
     core_open_worker(core, "checkpoint", SHARD_WORKER_BACKGROUND, &core->checkpoint->worker);
@@ -78,21 +82,40 @@ void checkpoint_start(struct core *core)
 
 void checkpoint_finish(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(core->checkpoint->phase != PHASE_WRITING);
     shard_worker_close(core->shard, &core->checkpoint->worker);
+}
+
+/* The phases that may follow each. */
+static const uint8_t phase_moves[] = {
+    [PHASE_IDLE] = 1 << PHASE_ENDING,   [PHASE_ENDING] = 1 << PHASE_ENDED,
+    [PHASE_ENDED] = 1 << PHASE_WRITING, [PHASE_WRITING] = 1 << PHASE_RETRY | 1 << PHASE_RELEASING,
+    [PHASE_RETRY] = 1 << PHASE_WRITING, [PHASE_RELEASING] = 1 << PHASE_DONE,
+    [PHASE_DONE] = 1 << PHASE_IDLE,
+};
+
+static void set_phase(struct checkpoint *checkpoint, enum phase phase)
+{
+    ASSERT((phase_moves[checkpoint->phase] >> phase & 1) != 0);
+    checkpoint->phase = (uint8_t)phase;
 }
 
 void checkpoint_want(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     core->checkpoint->is_wanted = true;
 }
 
 uint64_t checkpoint_rounds_done(const struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     return core->checkpoint->round - 1;
 }
 
 uint64_t checkpoint_next_round(const struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     return core->checkpoint->round + (core->checkpoint->phase != PHASE_IDLE);
 }
 
@@ -101,12 +124,13 @@ bool checkpoint_is_busy(const struct core *core)
     return core->checkpoint->phase == PHASE_WRITING;
 }
 
-/* -- what the shards say to each other -- */
+/* -- letters between the shards -- */
 
 static void post_to_all(struct core *core, enum letter_kind kind)
 {
     struct checkpoint *checkpoint = core->checkpoint;
     uint32_t parity = checkpoint->round & 1;
+    ASSERT(kind == LETTER_ROUND_END || kind == LETTER_ROUND_DONE);
     uint32_t group = 2 * parity + (kind == LETTER_ROUND_DONE);
     core_post_to_others(core, &checkpoint->letters[group * core->server->core_count], kind, checkpoint->round);
     if (kind == LETTER_ROUND_END)
@@ -118,8 +142,10 @@ static void post_to_all(struct core *core, enum letter_kind kind)
 void checkpoint_on_end(struct core *core, uint64_t round)
 {
     struct checkpoint *checkpoint = core->checkpoint;
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(round == checkpoint->round || round == checkpoint->round + 1);
     checkpoint->ends[round & 1]++;
+    ASSERT(checkpoint->ends[round & 1] <= core->server->core_count || FAULT(FREEZE_ALONE));
     if (round == checkpoint->round)
         checkpoint->is_wanted = true;
 }
@@ -127,12 +153,15 @@ void checkpoint_on_end(struct core *core, uint64_t round)
 void checkpoint_on_done(struct core *core, uint64_t round)
 {
     struct checkpoint *checkpoint = core->checkpoint;
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(round == checkpoint->round);
     checkpoint->dones[round & 1]++;
+    ASSERT(checkpoint->dones[round & 1] <= core->server->core_count);
 }
 
 /* -- writing a run -- */
 
+/* On the checkpoint thread. */
 static void write_work(struct worker_job *job)
 {
     struct checkpoint *checkpoint = container_of(job, struct checkpoint, job);
@@ -148,17 +177,19 @@ static void write_work(struct worker_job *job)
 static void on_write_failed(struct core *core, struct checkpoint *checkpoint)
 {
     uint32_t left_out;
-    checkpoint->phase = PHASE_RETRY;
+    set_phase(checkpoint, PHASE_RETRY);
     if (checkpoint->result == -EAGAIN)
         return;
     retry_failed(&checkpoint->write_retry, WRITE_RETRY_MAX_S);
     if (log_limit_take(&checkpoint->write_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
                        &left_out))
-        log_line(LOG_ERROR, "checkpoint_failed",
-                 "shard=%u round=%" PRIu64 " errno=%d error=\"%s\" hint=\"recent messages stay in memory and in the "
-                 "log; it is tried again; when memory is full sends get busy: make room or mend the disk\" left_out=%u",
-                 core->index, checkpoint->round, -checkpoint->result,
-                 checkpoint->error.text[0] != '\0' ? checkpoint->error.text : strerror(-checkpoint->result), left_out);
+        log_line(
+            LOG_ERROR, "checkpoint_failed",
+            "shard=%u round=%" PRIu64 " errno=%d error=\"%s\" hint=\"recent messages stay in memory and in the "
+            "WAL; the checkpoint is tried again; when memory is full, sends get busy: make room or repair the disk\" "
+            "left_out=%u",
+            core->index, checkpoint->round, -checkpoint->result,
+            checkpoint->error.text[0] != '\0' ? checkpoint->error.text : strerror(-checkpoint->result), left_out);
 }
 
 static void on_write_recovered(struct core *core, struct checkpoint *checkpoint)
@@ -173,31 +204,35 @@ static void write_done(struct worker_job *job)
 {
     struct checkpoint *checkpoint = container_of(job, struct checkpoint, job);
     struct core *core = checkpoint->core;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(checkpoint->phase == PHASE_WRITING);
     merge_schedule_on_checkpoint(core);
     if (checkpoint->result != 0 && !FAULT(FAILED_RUN_RELEASED)) {
         on_write_failed(core, checkpoint);
         return;
     }
     on_write_recovered(core, checkpoint);
+    ASSERT(core->generations.frozen != NULL && core->generations.leaving == NULL);
     struct store_info info;
     store_info(core->runs.store, &info);
     core->runs.ts_max = info.ts_max;
     core->runs.count = info.run_count;
     core->generations.leaving = core->generations.frozen;
     core->generations.frozen = NULL;
-    checkpoint->phase = PHASE_RELEASING;
+    set_phase(checkpoint, PHASE_RELEASING);
 }
 
-static void write_start(struct core *core)
+static void start_write(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
-    checkpoint->phase = PHASE_WRITING;
+    ASSERT(checkpoint->writing == core->generations.frozen);
+    set_phase(checkpoint, PHASE_WRITING);
     checkpoint->error.text[0] = '\0';
     checkpoint->job = (struct worker_job){write_work, write_done};
     worker_post(checkpoint->worker, 0, &checkpoint->job);
 }
 
-/* -- the steps of a round -- */
+/* -- the steps of a round; true: the phase or what it waits for has moved on -- */
 
 static bool step_begin(struct core *core)
 {
@@ -207,7 +242,7 @@ static bool step_begin(struct core *core)
     checkpoint->is_wanted = false;
     checkpoint->begun_us = shard_monotonic_us(core->shard);
     wal_rotate(core->wal_writer.wal, checkpoint->round);
-    checkpoint->phase = PHASE_ENDING;
+    set_phase(checkpoint, PHASE_ENDING);
     return true;
 }
 
@@ -216,7 +251,7 @@ static bool step_end(struct core *core)
     struct checkpoint *checkpoint = core->checkpoint;
     if (!wal_round_is_written(core->wal_writer.wal, checkpoint->round) || delivery_is_behind(core))
         return false;
-    checkpoint->phase = PHASE_ENDED;
+    set_phase(checkpoint, PHASE_ENDED);
     post_to_all(core, LETTER_ROUND_END);
     return true;
 }
@@ -228,6 +263,7 @@ static bool step_freeze(struct core *core)
     struct memtable *filling;
     if ((*ends < core->server->core_count && !FAULT(FREEZE_ALONE)) || core_open_memtable(core, &filling) != 0)
         return false;
+    ASSERT(core->generations.frozen == NULL);
     *ends = 0;
     checkpoint->is_wanted = false;
     memtable_freeze(core->generations.filling);
@@ -239,7 +275,7 @@ static bool step_freeze(struct core *core)
     background_on_freeze(&core->background, memtable_entry_count(core->generations.frozen),
                          shard_monotonic_us(core->shard) - checkpoint->filled_us);
     checkpoint->filled_us = shard_monotonic_us(core->shard);
-    write_start(core);
+    start_write(core);
     return true;
 }
 
@@ -250,12 +286,12 @@ static void release_segments(struct core *core)
         segment_recycler_give(core, spare);
 }
 
-/* The run is committed, so nothing reads the generation any more: it goes, a slice a turn. */
+/* The run is committed, so nothing reads the generation any more: frees it, a slice a turn. */
 static bool step_release(struct core *core)
 {
     if (!memtable_close_some(&core->generations.leaving, RELEASE_BLOCKS_PER_TURN))
         return true;
-    core->checkpoint->phase = PHASE_DONE;
+    set_phase(core->checkpoint, PHASE_DONE);
     if (FAULT(REUSE_SEGMENT_EARLY))
         release_segments(core);
     post_to_all(core, LETTER_ROUND_DONE);
@@ -271,19 +307,19 @@ static bool step_done(struct core *core)
     *dones = 0;
     release_segments(core);
     checkpoint->round++;
-    checkpoint->phase = PHASE_IDLE;
+    set_phase(checkpoint, PHASE_IDLE);
     if (checkpoint->ends[checkpoint->round & 1] > 0)
         checkpoint->is_wanted = true;
     return true;
 }
 
-/* What waits for room for one more run goes on as soon as a merge has made it, even between the slices of a longer one;
- * what failed, at the next tick. */
+/* A run that waited at the limit of runs is written as soon as a merge has made room, even one between the slices of a
+ * longer merge. One that failed is written again by checkpoint_tick. */
 static bool step_retry(struct core *core)
 {
     if (core->checkpoint->result != -EAGAIN || store_is_at_cap(core->runs.store))
         return false;
-    write_start(core);
+    start_write(core);
     return true;
 }
 
@@ -303,6 +339,7 @@ static bool step(struct core *core)
 
 bool checkpoint_step(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     uint64_t filled_bytes = memtable_bytes(core->generations.filling);
     if (core->checkpoint->phase == PHASE_IDLE && filled_bytes >= core->server->config->memtable_bytes / 4 * 3)
         core->checkpoint->is_wanted = true;
@@ -321,11 +358,13 @@ bool checkpoint_step(struct core *core)
 void checkpoint_tick(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(shard_monotonic_us(core->shard) >= checkpoint->begun_us);
     uint64_t age_us = shard_monotonic_us(core->shard) - checkpoint->begun_us;
     bool is_given_up = FAULT(FULL_FOR_EVER) && checkpoint->result == -ENOSPC;
     if (checkpoint->phase == PHASE_RETRY && checkpoint->result != -EAGAIN && retry_is_due(&checkpoint->write_retry)
         && !is_given_up)
-        write_start(core);
+        start_write(core);
     if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->generations.filling) > 0
         && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
         checkpoint->is_wanted = true;

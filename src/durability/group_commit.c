@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 
-/* Of connections that have one send on their way at a time. */
+/* Whether most of the records are of connections that have one send outstanding at a time. */
 static bool are_mostly_only_outstanding(uint32_t records, uint32_t only_outstanding)
 {
     return only_outstanding >= records / 2;
@@ -10,7 +10,10 @@ static bool are_mostly_only_outstanding(uint32_t records, uint32_t only_outstand
 
 uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint32_t only_outstanding, uint64_t now_us)
 {
-    ASSERT(records > 0 && only_outstanding <= records && now_us > 0);
+    ASSERT(records > 0);
+    ASSERT(only_outstanding <= records);
+    ASSERT(now_us > 0);
+    ASSERT(now_us >= commit->since_us);
     uint64_t limit_us = commit->write_us / 2;
     if (limit_us > GROUP_COMMIT_WAIT_US_MAX)
         limit_us = GROUP_COMMIT_WAIT_US_MAX;
@@ -25,6 +28,7 @@ uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uin
 
 bool group_commit_is_half(const struct group_commit *commit, uint32_t records, uint32_t only_outstanding)
 {
+    ASSERT(only_outstanding <= records);
     uint32_t recent = commit->records[0] + commit->records[1];
     return recent >= GROUP_COMMIT_HALVED_RECORDS_MIN && records >= recent / 2
            && !are_mostly_only_outstanding(records, only_outstanding);

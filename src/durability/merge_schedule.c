@@ -7,19 +7,19 @@
 #include "durability/retry.h"
 #include "server/core.h"
 
-/* A failed merge may wait long (retry.h): it only costs time. */
+/* A failed merge may wait long (retry.h): until then reads only have more runs to look into. */
 #define MERGE_RETRY_MAX_S 64u
 
 struct merge_schedule {
     struct core *core;
-    bool is_wanted;
-    bool is_merging;
+    bool is_wanted;  /* the next step looks whether a merge is due */
+    bool is_merging; /* the job is in flight */
     struct retry retry;
     struct worker *worker;
 
-    /* The job's while it is under way. */
+    /* The job's while it is in flight. */
     struct worker_job job;
-    int result;
+    int result; /* 0 or -errno; -ECANCELED: given up, or a backup keeps the old runs */
     struct store_error error;
 };
 
@@ -42,16 +42,21 @@ void merge_schedule_close(struct merge_schedule **schedule)
 
 void merge_schedule_start(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(core->merge_schedule->worker == NULL);
     core_open_worker(core, "merge", SHARD_WORKER_BACKGROUND, &core->merge_schedule->worker);
 }
 
 void merge_schedule_finish(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(!core->merge_schedule->is_merging);
     shard_worker_close(core->shard, &core->merge_schedule->worker);
 }
 
 void merge_schedule_on_checkpoint(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     core->merge_schedule->is_wanted = core->merge_schedule->retry.left_s == 0;
 }
 
@@ -60,6 +65,7 @@ bool merge_schedule_is_busy(const struct core *core)
     return core->merge_schedule->is_merging;
 }
 
+/* On the merge thread, as merge_work. */
 static bool merge_should_stop(void *context)
 {
     struct merge_schedule *schedule = context;
@@ -78,8 +84,8 @@ static void on_merge_failed(struct core *core, struct merge_schedule *schedule)
     retry_failed(&schedule->retry, MERGE_RETRY_MAX_S);
     if (log_limit_take(&schedule->retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
         log_line(LOG_ERROR, "merge_failed",
-                 "shard=%u errno=%d error=\"%s\" hint=\"the runs stay as they are; it is tried again: make room or "
-                 "look at the disk\" left_out=%u",
+                 "shard=%u errno=%d error=\"%s\" hint=\"the runs stay as they are; the merge is tried again: "
+                 "make room or look at the disk\" left_out=%u",
                  core->index, -schedule->result,
                  schedule->error.text[0] != '\0' ? schedule->error.text : strerror(-schedule->result), left_out);
 }
@@ -88,6 +94,8 @@ static void merge_done(struct worker_job *job)
 {
     struct merge_schedule *schedule = container_of(job, struct merge_schedule, job);
     struct core *core = schedule->core;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(schedule->is_merging);
     schedule->is_merging = false;
     if (schedule->result == 0) {
         schedule->is_wanted = true;
@@ -103,6 +111,7 @@ static void merge_done(struct worker_job *job)
 void merge_schedule_step(struct core *core)
 {
     struct merge_schedule *schedule = core->merge_schedule;
+    ASSERT_ON_SHARD(core->shard);
     if (schedule->is_merging || !schedule->is_wanted || core->stop.step > 0)
         return;
     schedule->is_wanted = false;
@@ -117,6 +126,7 @@ void merge_schedule_step(struct core *core)
 void merge_schedule_tick(struct core *core)
 {
     struct merge_schedule *schedule = core->merge_schedule;
+    ASSERT_ON_SHARD(core->shard);
     if (!schedule->is_merging && retry_is_due(&schedule->retry))
         schedule->is_wanted = true;
 }

@@ -16,32 +16,34 @@
 #include "storage/wal/segment.h"
 #include "storage/wal/wal_survey.h"
 
-/* With so many segments to be kept, everything is written to runs before the start, and they go. */
+/* With so many old segments, recovery writes everything to runs before the start, so that they can be removed. */
 #define SEALED_CHECKPOINT 64u
 
-/* One shard's log. */
-struct log {
+/* The WAL that one shard had before this start. */
+struct old_wal {
     struct core *core;
     struct wal_survey survey;
 };
 
 struct recovery {
     struct server *server;
-    struct log *logs;
+    struct old_wal *old_wals;
     struct recovery_report *report;
     struct recovery_error *error;
 };
 
+/* Writes the error text; returns `code`. */
 static int __attribute__((format(printf, 3, 4))) refuse(struct recovery *recovery, int code, const char *format, ...)
 {
     va_list arguments;
+    ASSERT(code < 0);
     va_start(arguments, format);
     vsnprintf(recovery->error->text, sizeof recovery->error->text, format, arguments);
     va_end(arguments);
     return code;
 }
 
-/* -- what there is -- */
+/* -- opening runs, surveying WALs -- */
 
 static int open_storage(struct recovery *recovery, struct core *core)
 {
@@ -55,7 +57,7 @@ static int open_storage(struct recovery *recovery, struct core *core)
     if (status == 0)
         status = core_open_memtable(core, &core->generations.filling);
     if (status != 0)
-        return refuse(recovery, status, "shard %u: no memory for recent messages: %s: give --memtable-bytes less",
+        return refuse(recovery, status, "shard %u: no memory for recent messages: %s: set a smaller --memtable-bytes",
                       core->index, strerror(-status));
     status = store_open(&core->runs.store, dir, &options, &error);
     if (status != 0)
@@ -66,24 +68,32 @@ static int open_storage(struct recovery *recovery, struct core *core)
     return 0;
 }
 
-static int survey(struct recovery *recovery, struct log *log)
+static int survey_wal(struct recovery *recovery, struct old_wal *old)
 {
     struct store_info info;
     char dir[PATH_MAX];
-    store_info(log->core->runs.store, &info);
-    log->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;
-    int status = datadir_wal_path(recovery->server->datadir, log->core->index, dir, sizeof dir);
+    store_info(old->core->runs.store, &info);
+    old->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;
+    int status = datadir_wal_path(recovery->server->datadir, old->core->index, dir, sizeof dir);
     if (status != 0)
-        return refuse(recovery, status, "the path of the log of shard %u is too long", log->core->index);
-    status = wal_survey_read(&log->survey, dir, log->core->index, info.applied);
-    return status == 0 ? 0 : refuse(recovery, status, "%s", log->survey.error);
+        return refuse(recovery, status,
+                      "the path of the WAL of shard %u is too long: move the data directory to a shorter path",
+                      old->core->index);
+    status = wal_survey_read(&old->survey, dir, old->core->index, info.applied);
+    return status == 0 ? 0 : refuse(recovery, status, "%s", old->survey.error);
 }
 
 /* -- replay -- */
 
-/* Writes the generation that was filled as a run; the log's position stays where it was, unless `applied` says
- * otherwise. */
-static int write_out(struct recovery *recovery, struct core *core, struct store_position applied)
+static int refuse_memory(struct recovery *recovery, const struct core *core)
+{
+    return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the WAL: give the server more memory",
+                  core->index);
+}
+
+/* Writes the generation that was filled as a run and begins a new one. `applied`: up to where the runs have the WAL
+ * then. */
+static int write_run(struct recovery *recovery, struct core *core, struct store_position applied)
 {
     struct run_source *source;
     struct store_error error = {""};
@@ -99,24 +109,28 @@ static int write_out(struct recovery *recovery, struct core *core, struct store_
     }
     if (status != 0)
         return refuse(recovery, status,
-                      "shard %u: the log cannot be written to a run: %s (%s): make room and start again", core->index,
-                      error.text, strerror(-status));
+                      "shard %u: the records of the WAL cannot be written to a run: %s (%s): make room and start again",
+                      core->index, error.text, strerror(-status));
     memtable_close(&core->generations.filling);
     status = core_open_memtable(core, &core->generations.filling);
-    return status == 0 ? 0 : refuse(recovery, status, "shard %u: no memory", core->index);
+    return status == 0 ? 0
+                       : refuse(recovery, status,
+                                "shard %u: no memory for recent messages: set a smaller --memtable-bytes", core->index);
 }
 
-static int insert(struct recovery *recovery, struct core *core, struct record *record, enum role role, uint64_t ts)
+static int insert_record(struct recovery *recovery, struct core *core, struct record *record, enum role role,
+                         uint64_t ts)
 {
     struct store_info info;
+    ASSERT(ts > 0 && ts <= LIMIT_TS_MAX);
     if (ts > core->last_ts)
         core->last_ts = ts;
     if (memtable_insert(core->generations.filling, record, role) != 0)
-        return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the log", core->index);
+        return refuse_memory(recovery, core);
     if (memtable_bytes(core->generations.filling) < recovery->server->config->memtable_bytes)
         return 0;
     store_info(core->runs.store, &info);
-    return write_out(recovery, core, info.applied);
+    return write_run(recovery, core, info.applied);
 }
 
 static int insert_copy(struct recovery *recovery, struct core *core, const struct record_fields *fields, enum role role)
@@ -124,115 +138,116 @@ static int insert_copy(struct recovery *recovery, struct core *core, const struc
     struct record *record =
         record_heap_take(core->generations.heap, fields->from, fields->to, fields->key, fields->text);
     if (record == NULL)
-        return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the log", core->index);
+        return refuse_memory(recovery, core);
     record->ts_from = fields->ts_from;
     record->ts_to = fields->ts_to;
     memcpy(record->mid, fields->mid, sizeof record->mid);
-    int status = insert(recovery, core, record, role, role == ROLE_RECEIVED ? fields->ts_to : fields->ts_from);
+    int status = insert_record(recovery, core, record, role, role == ROLE_RECEIVED ? fields->ts_to : fields->ts_from);
     record_heap_unref(core->generations.heap, &record);
     return status;
 }
 
 struct replay_context {
     struct recovery *recovery;
-    struct log *log;
+    struct old_wal *old;
 };
 
-/* One record makes both timelines. */
+/* Puts the record into both timelines: the recipient's shard is the WAL's, the sender's may be another. */
 static int replay_record(void *context, const struct record_fields *fields)
 {
     struct replay_context *replay = context;
     struct recovery *recovery = replay->recovery;
-    struct core *home = replay->log->core;
-    struct core *senders = recovery->server->cores[core_shard_of(home, fields->from)];
+    struct core *recipients = replay->old->core;
+    struct core *senders = recovery->server->cores[core_shard_of(recipients, fields->from)];
     recovery->report->records++;
-    if (core_shard_of(home, fields->to) != home->index || fields->ts_from == 0 || fields->ts_to == 0
+    if (core_shard_of(recipients, fields->to) != recipients->index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX)
-        return refuse(recovery, -EBADMSG, "%s holds a record that does not belong there: " WAL_SURVEY_ADVICE,
-                      replay->log->survey.dir);
+        return refuse(recovery, -EBADMSG, "%s has a record of another shard or without a valid ts: " WAL_SURVEY_ADVICE,
+                      replay->old->survey.dir);
     if (span_equal(fields->from, fields->to))
-        return insert_copy(recovery, home, fields, ROLE_SELF);
-    int status = insert_copy(recovery, home, fields, ROLE_RECEIVED);
+        return insert_copy(recovery, recipients, fields, ROLE_SELF);
+    int status = insert_copy(recovery, recipients, fields, ROLE_RECEIVED);
     return status == 0 ? insert_copy(recovery, senders, fields, ROLE_SENT) : status;
 }
 
-static int replay_file(struct recovery *recovery, struct log *log, struct wal_file *file)
+static int replay_file(struct recovery *recovery, struct old_wal *old, struct wal_file *file)
 {
-    struct replay_context context = {recovery, log};
+    struct replay_context context = {recovery, old};
     struct wal_scan scan;
     recovery->error->text[0] = '\0';
-    int status = wal_survey_scan(&log->survey, file, replay_record, &context, &scan);
+    int status = wal_survey_scan(&old->survey, file, replay_record, &context, &scan);
     if (status != 0)
-        return recovery->error->text[0] != '\0' ? status : refuse(recovery, status, "%s", log->survey.error);
+        return recovery->error->text[0] != '\0' ? status : refuse(recovery, status, "%s", old->survey.error);
     if (scan.end == WAL_END_TORN) {
         recovery->report->torn_tails++;
-        log_line(LOG_WARN, "torn_tail", "file=%s/segment-%06u.wal offset=%" PRIu64, log->survey.dir, file->number,
+        log_line(LOG_WARN, "torn_tail", "file=%s/segment-%06u.wal offset=%" PRIu64, old->survey.dir, file->number,
                  scan.end_bytes);
     }
     return 0;
 }
 
-static int replay(struct recovery *recovery, struct log *log)
+static int replay_wal(struct recovery *recovery, struct old_wal *old)
 {
     int status = 0;
-    for (uint32_t i = 0; i < log->survey.file_count && status == 0; i++)
-        if (log->survey.files[i].is_live)
-            status = replay_file(recovery, log, &log->survey.files[i]);
+    for (uint32_t i = 0; i < old->survey.file_count && status == 0; i++)
+        if (old->survey.files[i].is_live)
+            status = replay_file(recovery, old, &old->survey.files[i]);
     return status;
 }
 
-/* -- under a guard: a page of a mapped segment may be unreadable -- */
+/* -- reading under a guard: a page of a mapped segment may be unreadable -- */
 
 struct reading {
     struct recovery *recovery;
-    struct log *log;
-    int (*read)(struct recovery *recovery, struct log *log);
+    struct old_wal *old;
+    int (*read)(struct recovery *recovery, struct old_wal *old);
 };
 
-static int read_log(void *context)
+static int read_wal(void *context)
 {
     const struct reading *reading = context;
-    return reading->read(reading->recovery, reading->log);
+    return reading->read(reading->recovery, reading->old);
 }
 
-static int read_guarded(struct recovery *recovery, struct log *log,
-                        int (*read)(struct recovery *recovery, struct log *log))
+static int read_guarded(struct recovery *recovery, struct old_wal *old,
+                        int (*read)(struct recovery *recovery, struct old_wal *old))
 {
-    struct reading reading = {recovery, log, read};
+    struct reading reading = {recovery, old, read};
     recovery->error->text[0] = '\0';
-    int status = page_guard_run(read_log, &reading);
+    int status = page_guard_run(read_wal, &reading);
     if (status != 0 && recovery->error->text[0] == '\0')
         return refuse(recovery, status, "%s/segment-%06u.wal cannot be read: %s: look at the disk; nothing was changed",
-                      log->survey.dir, log->survey.reading, strerror(-status));
+                      old->survey.dir, old->survey.reading, strerror(-status));
     return status;
 }
 
-/* -- new logs -- */
+/* -- new WALs -- */
 
-static uint32_t sealed_count(const struct log *log)
+/* The segments that are live and have batches. */
+static uint32_t sealed_count(const struct old_wal *old)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < log->survey.file_count; i++)
-        count += log->survey.files[i].is_live && log->survey.files[i].end_bytes > WAL_BLOCK_BYTES;
+    for (uint32_t i = 0; i < old->survey.file_count; i++)
+        count += old->survey.files[i].is_live && old->survey.files[i].end_bytes > WAL_BLOCK_BYTES;
     return count;
 }
 
-/* All that was replayed goes into runs everywhere; after that no old segment is needed any more. A log is passed only
- * when the runs of all shards are there: it holds the copies of other shards' users too. */
-static int write_out_all(struct recovery *recovery)
+/* Writes all that was replayed to runs, on every shard; then no old segment is needed any more. `applied` moves past a
+ * WAL only when the runs of all shards are committed, since the WAL has records of users of other shards too. */
+static int write_all_runs(struct recovery *recovery)
 {
     struct store_info info;
     int status = 0;
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++) {
         store_info(recovery->server->cores[i]->runs.store, &info);
-        status = write_out(recovery, recovery->server->cores[i], info.applied);
+        status = write_run(recovery, recovery->server->cores[i], info.applied);
     }
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
-        status = write_out(recovery, recovery->server->cores[i],
-                           (struct store_position){recovery->logs[i].survey.generation_last + 1, 0});
+        status = write_run(recovery, recovery->server->cores[i],
+                           (struct store_position){recovery->old_wals[i].survey.generation_last + 1, 0});
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
-        for (uint32_t k = 0; k < recovery->logs[i].survey.file_count; k++)
-            recovery->logs[i].survey.files[k].is_live = false;
+        for (uint32_t k = 0; k < recovery->old_wals[i].survey.file_count; k++)
+            recovery->old_wals[i].survey.files[k].is_live = false;
     return status;
 }
 
@@ -246,90 +261,91 @@ static int write_header(struct core *core)
     return wal_write_done(core->wal_writer.wal, written < 0 ? -errno : (int)written, &sequence);
 }
 
-/* What was replayed may so far be in the page cache only. */
-static int sync_live(const struct log *log)
+/* What was replayed may have been read from the page cache and not be on the disk yet. */
+static int sync_live(const struct old_wal *old)
 {
     int status = 0;
-    for (uint32_t i = 0; i < log->survey.file_count && status == 0; i++)
-        if (log->survey.files[i].is_live)
-            status = segment_sync(log->survey.dir, log->survey.files[i].number);
-    return status == 0 ? segment_sync_dir(log->survey.dir) : status;
+    for (uint32_t i = 0; i < old->survey.file_count && status == 0; i++)
+        if (old->survey.files[i].is_live)
+            status = segment_sync(old->survey.dir, old->survey.files[i].number);
+    return status == 0 ? segment_sync_dir(old->survey.dir) : status;
 }
 
-static int open_wal(struct core *core, const struct log *log)
+static int open_wal(struct core *core, const struct old_wal *old)
 {
     struct wal_options options = {core->index, core->server->config->wal_segment_bytes};
     uint32_t count = 0;
-    struct wal_sealed *sealed = calloc(sealed_count(log) + 1, sizeof *sealed);
+    struct wal_sealed *sealed = calloc(sealed_count(old) + 1, sizeof *sealed);
     if (sealed == NULL)
         return -ENOMEM;
-    for (uint32_t i = 0; i < log->survey.file_count; i++) {
-        const struct wal_file *file = &log->survey.files[i];
+    for (uint32_t i = 0; i < old->survey.file_count; i++) {
+        const struct wal_file *file = &old->survey.files[i];
         if (file->is_live && file->end_bytes > WAL_BLOCK_BYTES)
             sealed[count++] = (struct wal_sealed){file->generation, file->end_bytes, file->number, -1, 0};
     }
-    /* One generation is left out: a write that the killed server began may still land under it. */
-    int status = wal_open(&core->wal_writer.wal, &options, log->survey.generation_last + 1, sealed, count);
+    /* One generation is skipped: a write that a killed server began may still reach the disk under it. */
+    int status = wal_open(&core->wal_writer.wal, &options, old->survey.generation_last + 1, sealed, count);
     free(sealed);
     return status;
 }
 
-static uint32_t file_next(const struct log *log)
+static uint32_t file_next(const struct old_wal *old)
 {
     uint32_t next = 1;
-    for (uint32_t i = 0; i < log->survey.file_count; i++)
-        if (log->survey.files[i].number >= next)
-            next = log->survey.files[i].number + 1;
+    for (uint32_t i = 0; i < old->survey.file_count; i++)
+        if (old->survey.files[i].number >= next)
+            next = old->survey.files[i].number + 1;
     return next;
 }
 
-/* Spares of the last life are not used again: a write of it may still land in one. */
-static void remove_others(const struct log *log)
+/* Spares of the server that ran before are not used again: a write of it may still reach one. */
+static void remove_others(const struct old_wal *old)
 {
-    for (uint32_t i = 0; i < log->survey.file_count; i++) {
-        const struct wal_file *file = &log->survey.files[i];
+    for (uint32_t i = 0; i < old->survey.file_count; i++) {
+        const struct wal_file *file = &old->survey.files[i];
         if (!file->is_live || file->end_bytes <= WAL_BLOCK_BYTES)
-            segment_remove(log->survey.dir, (struct wal_spare){file->number, -1});
+            segment_remove(old->survey.dir, (struct wal_spare){file->number, -1});
     }
 }
 
-static int begin_log(struct recovery *recovery, struct log *log)
+static int begin_wal(struct recovery *recovery, struct old_wal *old)
 {
-    struct core *core = log->core;
+    struct core *core = old->core;
     struct store_info info;
     struct wal_spare spare;
-    uint32_t next = file_next(log);
+    uint32_t next = file_next(old);
     store_info(core->runs.store, &info);
     core->runs.ts_max = info.ts_max;
     core->runs.count = info.run_count;
-    int status = sync_live(log);
+    int status = sync_live(old);
     if (status == 0)
-        status = open_wal(core, log);
+        status = open_wal(core, old);
     if (status == 0)
-        status = segment_create(log->survey.dir, next, recovery->server->config->wal_segment_bytes, &spare);
+        status = segment_create(old->survey.dir, next, recovery->server->config->wal_segment_bytes, &spare);
     if (status == 0) {
         wal_give_spare(core->wal_writer.wal, spare);
         status = write_header(core);
     }
     if (status == 0)
-        status = segment_recycler_open(&core->recycler, core, log->survey.dir, next + 1);
+        status = segment_recycler_open(&core->recycler, core, old->survey.dir, next + 1);
     if (status != 0)
-        return refuse(recovery, status, "%s: no new log segment can be made: %s%s", log->survey.dir, strerror(-status),
-                      status == -ENOSPC ? ": make room and start again" : "");
-    remove_others(log);
+        return refuse(recovery, status, "%s: a new WAL segment cannot be created: %s%s", old->survey.dir,
+                      strerror(-status), status == -ENOSPC ? ": make room and start again" : ": remove the cause and start again");
+    remove_others(old);
     return 0;
 }
 
-/* A start drops segments and runs at once: a backup that holds them, of the server that ran before, is overtaken. */
+/* A start removes segments and runs at once. A backup that has locked them, of the server that ran before, is
+ * overtaken. */
 static int overtake_backup(struct recovery *recovery)
 {
     const char *dir = datadir_path(recovery->server->datadir);
     int lock_fd = backup_lock_share(dir);
     int status = lock_fd < 0 ? backup_lock_overtake(dir) : 0;
     backup_lock_give(lock_fd);
-    return status == 0
-               ? 0
-               : refuse(recovery, status, "%s/" BACKUP_LOCK_NAME " cannot be written: %s", dir, strerror(-status));
+    return status == 0 ? 0
+                       : refuse(recovery, status, "%s/" BACKUP_LOCK_NAME " cannot be written: %s: look at the disk",
+                                dir, strerror(-status));
 }
 
 static int recover(struct recovery *recovery)
@@ -338,33 +354,34 @@ static int recover(struct recovery *recovery)
     int status = overtake_backup(recovery);
     uint32_t sealed_max = 0;
     for (uint32_t i = 0; i < count && status == 0; i++) {
-        recovery->logs[i].core = recovery->server->cores[i];
-        status = open_storage(recovery, recovery->logs[i].core);
+        recovery->old_wals[i].core = recovery->server->cores[i];
+        status = open_storage(recovery, recovery->old_wals[i].core);
         if (status == 0)
-            status = read_guarded(recovery, &recovery->logs[i], survey);
+            status = read_guarded(recovery, &recovery->old_wals[i], survey_wal);
     }
     for (uint32_t i = 0; i < count && status == 0; i++)
-        status = read_guarded(recovery, &recovery->logs[i], replay);
+        status = read_guarded(recovery, &recovery->old_wals[i], replay_wal);
     for (uint32_t i = 0; i < count && status == 0; i++)
-        if (sealed_count(&recovery->logs[i]) > sealed_max)
-            sealed_max = sealed_count(&recovery->logs[i]);
+        if (sealed_count(&recovery->old_wals[i]) > sealed_max)
+            sealed_max = sealed_count(&recovery->old_wals[i]);
     if (status == 0 && sealed_max >= SEALED_CHECKPOINT)
-        status = write_out_all(recovery);
+        status = write_all_runs(recovery);
     for (uint32_t i = 0; i < count && status == 0; i++)
-        status = begin_log(recovery, &recovery->logs[i]);
+        status = begin_wal(recovery, &recovery->old_wals[i]);
     return status;
 }
 
 int recovery_run(struct server *server, struct recovery_report *report_r, struct recovery_error *error_r)
 {
+    ASSERT(server->core_count > 0);
     struct recovery recovery = {.server = server, .report = report_r, .error = error_r};
     *report_r = (struct recovery_report){.records = 0};
-    recovery.logs = calloc(server->core_count, sizeof *recovery.logs);
-    if (recovery.logs == NULL)
-        return refuse(&recovery, -ENOMEM, "no memory");
+    recovery.old_wals = calloc(server->core_count, sizeof *recovery.old_wals);
+    if (recovery.old_wals == NULL)
+        return refuse(&recovery, -ENOMEM, "no memory to begin the recovery");
     int status = recover(&recovery);
     for (uint32_t i = 0; i < server->core_count; i++)
-        wal_survey_fini(&recovery.logs[i].survey);
-    free(recovery.logs);
+        wal_survey_fini(&recovery.old_wals[i].survey);
+    free(recovery.old_wals);
     return status;
 }

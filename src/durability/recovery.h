@@ -1,12 +1,11 @@
 /*
- * recovery.h: from the files of a data directory to cores that may serve: opens every shard's runs, replays every
- * shard's log into the memtables of both owners of each record, cuts torn tails, and begins new logs. On main's thread,
+ * recovery.h: makes cores that may serve from the files of a data directory. Opens every shard's runs, replays every
+ * shard's WAL into the memtables of both users of each record, cuts torn tails, and begins new WALs. On main's thread,
  * before the shards start; blocks.
  *
- * What is damaged (and not merely torn by a crash) is refused for the whole server, with file, offset and what to do.
- * Nothing of a log is dropped before all logs have been replayed. A log is never continued: a new segment, whose
- * durable header names the earlier ones and the lengths at which they were cut, stands between what was recovered and
- * what comes.
+ * Damage (what a crash alone cannot have done) is refused for the whole server, with file, offset and what to do.
+ * No segment is removed before all WALs have been replayed. A segment is never continued: a new one, whose durable
+ * header names the earlier ones and the lengths at which they were cut, separates what was recovered from what comes.
  */
 #ifndef CHITCHAT_DURABILITY_RECOVERY_H
 #define CHITCHAT_DURABILITY_RECOVERY_H
@@ -24,8 +23,8 @@ struct recovery_report {
     uint64_t torn_tails; /* cut: none of their records was ever acknowledged */
 };
 
-/* Fills heap, memtable, store, reader, wal and recycler of all cores. 0; or -errno and *error_r: the cores are closed
- * by the caller as far as they are there. */
+/* Opens heap, memtable, store, store_reader, wal and recycler of all cores of `server`, which own them from now on, and
+ * sets their last_ts. 0 and *report_r; or -errno and *error_r: the caller closes what the cores have by then. */
 int recovery_run(struct server *server, struct recovery_report *report_r, struct recovery_error *error_r);
 
 #endif

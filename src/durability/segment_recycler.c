@@ -11,36 +11,37 @@
 #include "storage/datadir/backup_lock.h"
 #include "storage/wal/segment.h"
 
+/* Released segments that stay, unused, while a backup has the lock; at this number the backup is overtaken. */
+#define KEPT_MAX 32u
 #define RELEASED_MAX (2 * WAL_LIVE_SEGMENTS_MAX)
-_Static_assert(SEGMENT_RECYCLER_HELD_MAX + WAL_LIVE_SEGMENTS_MAX + 1 < RELEASED_MAX,
-               "what is held and what a round lets go fit");
+_Static_assert(KEPT_MAX + WAL_LIVE_SEGMENTS_MAX + 1 < RELEASED_MAX, "what is kept and what a round releases fit");
 
-/* What the job of the recycler's thread does. */
+/* What the job does; the state changes in set_state only. */
 enum recycler_state {
-    RECYCLER_IDLE,    /* none is under way */
+    RECYCLER_IDLE,    /* no job is in flight */
     RECYCLER_DROPS,   /* clears or removes released files */
-    RECYCLER_CREATES, /* makes a file, after it has dropped the released ones */
+    RECYCLER_CREATES, /* drops the released files, then makes a new one */
 };
 
 struct segment_recycler {
     struct core *core;
-    uint32_t file_next;
+    uint32_t file_next;     /* number of the next file that is made */
     uint8_t state;          /* set_state */
     bool is_create_put_off; /* no file could be made; tried again at the next tick */
     bool is_drop_put_off;   /* a backup has the lock; tried again at the next tick */
-    struct log_limit limit;
+    struct log_limit limit; /* of the lines that report a failure */
     struct worker *worker;
 
-    /* The job's while it is under way. */
+    /* The job's while it is in flight. */
     struct worker_job job;
     struct wal_spare made;
-    int create_status; /* 0 or -errno */
-    int drop_status;   /* 0, or -EBUSY: a backup has the lock, and nothing was dropped */
-    uint32_t count;
+    int create_status;      /* 0 or -errno */
+    int drop_status;        /* 0, or -EBUSY: a backup has the lock, and nothing was dropped */
+    uint32_t count;         /* of released */
     uint32_t recycle_count; /* the first of them become spares again, the others are removed */
     struct wal_spare released[RELEASED_MAX];
 
-    /* Let go of by the log, for the next job. */
+    /* Released by the WAL, for the next job. */
     uint32_t waiting_count;
     struct wal_spare waiting[RELEASED_MAX];
     char dir[PATH_MAX];
@@ -51,6 +52,7 @@ int segment_recycler_open(struct segment_recycler **recycler_r, struct core *cor
     struct segment_recycler *recycler = calloc(1, sizeof *recycler);
     if (recycler == NULL)
         return -ENOMEM;
+    ASSERT(file_next > 0);
     recycler->core = core;
     recycler->file_next = file_next;
     ASSERT(strlen(dir) < sizeof recycler->dir);
@@ -65,6 +67,7 @@ void segment_recycler_close(struct segment_recycler **recycler_p)
     *recycler_p = NULL;
     if (recycler == NULL)
         return;
+    ASSERT(recycler->state == RECYCLER_IDLE);
     for (uint32_t i = 0; i < recycler->waiting_count; i++)
         if (recycler->waiting[i].fd >= 0)
             close(recycler->waiting[i].fd);
@@ -78,11 +81,15 @@ bool segment_recycler_is_busy(const struct core *core)
 
 void segment_recycler_start(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(core->recycler->worker == NULL);
     core_open_worker(core, "recycler", SHARD_WORKER_PROMPT, &core->recycler->worker);
 }
 
 void segment_recycler_finish(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(core->recycler->state == RECYCLER_IDLE);
     shard_worker_close(core->shard, &core->recycler->worker);
 }
 
@@ -92,7 +99,8 @@ static void set_state(struct segment_recycler *recycler, enum recycler_state sta
     recycler->state = (uint8_t)state;
 }
 
-/* What lay in a recycled file must not be read again, should the first write of its new life be torn. */
+/* Clears the file, so that what it held is not read again if the first write of its next use is torn. A file that
+ * cannot be cleared is removed. */
 static void recycle(struct segment_recycler *recycler, struct wal_spare *spare)
 {
     if (segment_clear(*spare) == 0)
@@ -103,6 +111,7 @@ static void recycle(struct segment_recycler *recycler, struct wal_spare *spare)
 
 static void drop_released(struct segment_recycler *recycler)
 {
+    ASSERT(recycler->recycle_count <= recycler->count);
     for (uint32_t i = 0; i < recycler->count; i++) {
         if (i < recycler->recycle_count && recycler->released[i].fd >= 0)
             recycle(recycler, &recycler->released[i]);
@@ -111,18 +120,19 @@ static void drop_released(struct segment_recycler *recycler)
     }
 }
 
-/* While a backup has the lock nothing is dropped, up to a limit. 0 or -EBUSY. */
+/* Drops the released files, unless a backup has the lock and fewer than KEPT_MAX are released. 0 or -EBUSY. */
 static int drop_unless_locked(struct segment_recycler *recycler)
 {
     const char *dir = datadir_path(recycler->core->server->datadir);
     int lock_fd = backup_lock_share(dir);
-    if (lock_fd < 0 && (recycler->count < SEGMENT_RECYCLER_HELD_MAX || backup_lock_overtake(dir) != 0))
+    if (lock_fd < 0 && (recycler->count < KEPT_MAX || backup_lock_overtake(dir) != 0))
         return -EBUSY;
     drop_released(recycler);
     backup_lock_give(lock_fd);
     return 0;
 }
 
+/* On the recycler's thread. */
 static void recycle_work(struct worker_job *job)
 {
     struct segment_recycler *recycler = container_of(job, struct segment_recycler, job);
@@ -133,7 +143,7 @@ static void recycle_work(struct worker_job *job)
                                                  recycler->core->server->config->wal_segment_bytes, &recycler->made);
 }
 
-static void on_made(struct core *core, struct segment_recycler *recycler)
+static void on_create_done(struct core *core, struct segment_recycler *recycler)
 {
     uint32_t left_out;
     recycler->is_create_put_off = recycler->create_status != 0;
@@ -144,17 +154,16 @@ static void on_made(struct core *core, struct segment_recycler *recycler)
         recycler->limit = (struct log_limit){0};
         wal_give_spare(core->wal_writer.wal, recycler->made);
     } else if (log_limit_take(&recycler->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out)) {
-        log_line(
-            LOG_ERROR, "segment_failed",
-            "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be made: %s\" hint=\"it is tried again; when the "
-            "segments in hand are used up sends get busy: make room or mend the disk\" left_out=%u",
-            core->index, -recycler->create_status, recycler->dir, recycler->file_next,
-            strerror(-recycler->create_status), left_out);
+        log_line(LOG_ERROR, "segment_failed",
+                 "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be created: %s\" hint=\"it is tried again; when "
+                 "the available segments are used up, sends get busy: make room or repair the disk\" left_out=%u",
+                 core->index, -recycler->create_status, recycler->dir, recycler->file_next,
+                 strerror(-recycler->create_status), left_out);
     }
 }
 
-/* They wait again, before those that came meanwhile. */
-static void put_off(struct segment_recycler *recycler)
+/* The released files wait for the next job again, before those that were released meanwhile. */
+static void put_off_drop(struct segment_recycler *recycler)
 {
     ASSERT(recycler->count + recycler->waiting_count <= RELEASED_MAX);
     memmove(recycler->waiting + recycler->count, recycler->waiting,
@@ -169,25 +178,29 @@ static void recycle_done(struct worker_job *job)
 {
     struct segment_recycler *recycler = container_of(job, struct segment_recycler, job);
     struct core *core = recycler->core;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(recycler->state != RECYCLER_IDLE);
     bool has_created = recycler->state == RECYCLER_CREATES;
     set_state(recycler, RECYCLER_IDLE);
     if (recycler->drop_status != 0)
-        put_off(recycler);
+        put_off_drop(recycler);
     for (uint32_t i = 0; i < recycler->recycle_count; i++)
         if (recycler->released[i].fd >= 0)
             wal_give_spare(core->wal_writer.wal, recycler->released[i]);
     if (has_created)
-        on_made(core, recycler);
+        on_create_done(core, recycler);
 }
 
 void segment_recycler_step(struct core *core)
 {
     struct segment_recycler *recycler = core->recycler;
+    ASSERT_ON_SHARD(core->shard);
     if (recycler->state != RECYCLER_IDLE)
         return;
     uint32_t spares = wal_spare_count(core->wal_writer.wal);
+    ASSERT(spares < WAL_SPARES_MAX);
     uint32_t room = wal_has_failed(core->wal_writer.wal) ? 0 : WAL_SPARES_MAX - 1 - spares;
-    bool is_full = recycler->waiting_count >= SEGMENT_RECYCLER_HELD_MAX;
+    bool is_full = recycler->waiting_count >= KEPT_MAX;
     recycler->count = recycler->is_drop_put_off ? 0 : recycler->waiting_count;
     recycler->recycle_count = recycler->count < room ? recycler->count : room;
     bool wants_file = !recycler->is_create_put_off && core->stop.step == 0 && !is_full
@@ -204,6 +217,7 @@ void segment_recycler_step(struct core *core)
 
 void segment_recycler_tick(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     core->recycler->is_create_put_off &= FAULT(FULL_FOR_EVER);
     core->recycler->is_drop_put_off = false;
 }
@@ -211,6 +225,7 @@ void segment_recycler_tick(struct core *core)
 void segment_recycler_give(struct core *core, struct wal_spare spare)
 {
     struct segment_recycler *recycler = core->recycler;
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(recycler->waiting_count < RELEASED_MAX);
     recycler->waiting[recycler->waiting_count++] = spare;
 }

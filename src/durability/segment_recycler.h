@@ -1,6 +1,9 @@
 /*
- * recycler.h: sees to it that the log has segment files in hand: made and zero-written on a thread beside the shard,
- * recycled when a round lets them go, removed when there are too many. Shard's thread.
+ * segment_recycler.h: keeps spare segment files available for the WAL. A thread beside the shard makes and zero-writes
+ * new ones, recycles those that a round has released, and removes those that are too many. Shard's thread.
+ *
+ * While a backup has the lock (storage/datadir/backup_lock.h), released segments stay as they are, up to a limit; past
+ * it the recycler overtakes the backup, so that the disk of the data does not fill up.
  */
 #ifndef CHITCHAT_DURABILITY_SEGMENT_RECYCLER_H
 #define CHITCHAT_DURABILITY_SEGMENT_RECYCLER_H
@@ -13,26 +16,24 @@
 struct core;
 struct segment_recycler;
 
-/* Segments that are let go of but stay, unused, while a backup holds (backup_lock.h); past it the backup is overtaken,
- * so that its disk does not fill up. */
-#define SEGMENT_RECYCLER_HELD_MAX 32u
-
-/* `dir`: of the log's segments, copied. `file_next`: a number above every file's there. 0 or -ENOMEM. */
+/* Main's thread. `dir`: of the WAL's segments, copied. `file_next`: a number above every file's there. 0 and
+ * *recycler_r, owned by the caller; or -ENOMEM. Borrows `core`. */
 int segment_recycler_open(struct segment_recycler **recycler_r, struct core *core, const char *dir, uint32_t file_next);
-/* Its job must be back. Nulls *recycler. */
+/* Main's thread. No job may be in flight. Closes released files. Nulls *recycler; NULL is fine. */
 void segment_recycler_close(struct segment_recycler **recycler);
 
 /* Before the first turn: opens the recycler's thread. */
 void segment_recycler_start(struct core *core);
-/* The shard ends: closes it. */
+/* The shard ends: closes the thread. */
 void segment_recycler_finish(struct core *core);
 
-/* Takes a segment that the log has let go of. */
+/* Takes a segment that wal_release gave back; owns its descriptor from now on. */
 void segment_recycler_give(struct core *core, struct wal_spare spare);
-/* End of a turn: has a file made if the log wants one. */
+/* End of a turn: posts a job if files were released or the WAL wants a spare, and none is in progress. */
 void segment_recycler_step(struct core *core);
-/* Once a second: tries again what failed. */
+/* Once a second: lets the next step try again what failed. */
 void segment_recycler_tick(struct core *core);
+/* Whether a job is in progress. */
 bool segment_recycler_is_busy(const struct core *core);
 
 #endif

@@ -7,13 +7,13 @@
 #include "server/core.h"
 #include "timeline/delivery.h"
 
-/* Whether the batch may leave or grow: no write is in flight, and nothing waits for a place in it. */
+/* Whether the filling batch may be written or grow: no write is in flight, and no arrival waits for a place in it. */
 static bool is_batch_open(const struct core *core)
 {
     return !wal_write_is_in_flight(core->wal_writer.wal) && list_is_empty(&core->deliveries.wal_waiting);
 }
 
-/* Whether the batch should grow a little before it leaves (group_commit.h): then there is a turn soon. */
+/* Whether the batch should grow a little before it is written (group_commit.h). Then a turn comes within that time. */
 static bool should_wait(struct core *core, uint32_t records)
 {
     if (records == 0 || !is_batch_open(core))
@@ -26,14 +26,16 @@ static bool should_wait(struct core *core, uint32_t records)
     return wait_us > 0;
 }
 
-/* One write of all that gathered, if none is in flight: group commit. */
 void wal_writer_step(struct core *core)
 {
     struct wal_write write;
+    ASSERT_ON_SHARD(core->shard);
     delivery_drain_waiting(core);
     uint32_t records = wal_filling_records(core->wal_writer.wal);
     if (should_wait(core, records) || !wal_write_take(core->wal_writer.wal, &write))
         return;
+    ASSERT(records > 0);
+    ASSERT(write.bytes > 0 && write.bytes % WAL_BLOCK_BYTES == 0);
     group_commit_on_write(&core->wal_writer.group_commit, records);
     core->wal_writer.only_outstanding = 0;
     core->wal_writer.write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
@@ -44,7 +46,6 @@ void wal_writer_step(struct core *core)
     delivery_drain_waiting(core);
 }
 
-/* In the midst of a turn, if that is worth it. */
 void wal_writer_step_half(struct core *core)
 {
     if (is_batch_open(core)
@@ -53,15 +54,15 @@ void wal_writer_step_half(struct core *core)
         wal_writer_step(core);
 }
 
-static void on_failed(struct core *core, int result)
+static void on_write_failed(struct core *core, int result)
 {
     char dir[PATH_MAX] = "";
     (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
-    log_line(LOG_ERROR, "log_failed",
-             "shard=%u dir=\"%s\" bytes=%u result=%d error=\"a write of the log failed: %s; no more sends are taken, "
-             "history goes on: look at the disk, make room, and restart\"",
-             core->index, dir, core->wal_writer.write.bytes, result,
-             result < 0 ? strerror(-result) : "it was cut short");
+    log_line(
+        LOG_ERROR, "log_failed",
+        "shard=%u dir=\"%s\" bytes=%u result=%d error=\"a write to the WAL failed: %s; the server takes no more sends "
+        "but still serves history: look at the disk, make room, and restart\"",
+        core->index, dir, core->wal_writer.write.bytes, result, result < 0 ? strerror(-result) : "it was cut short");
     atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
     delivery_on_wal_failed(core);
 }
@@ -70,12 +71,14 @@ void wal_writer_on_written(struct core *core, int result)
 {
     struct wal_writer *writer = &core->wal_writer;
     uint64_t sequence;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(wal_write_is_in_flight(writer->wal));
     group_commit_on_written(&writer->group_commit, clock_monotonic_us(core->server->clock) - writer->write_at_us);
     writer->bytes += result > 0 ? (uint64_t)result : 0;
     if (wal_write_done(writer->wal, result, &sequence) != 0) {
-        on_failed(core, result);
+        on_write_failed(core, result);
         return;
     }
-    wal_writer_step_half(core); /* the disk has it while what it has written is delivered */
+    wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
     delivery_on_durable(core, sequence);
 }

@@ -13,20 +13,21 @@ struct core;
 
 /* What a shard keeps of it. */
 struct wal_writer {
-    struct wal *wal;
+    struct wal *wal; /* owned; opened by recovery */
     struct io_write write;
     uint64_t write_at_us; /* when the newest write was submitted, monotonic */
     struct group_commit group_commit;
-    uint32_t only_outstanding; /* of the records that wait to be written: those of connections that wait for nothing
-                                  else */
+    uint32_t only_outstanding; /* records of the filling batch whose connections wait for nothing else */
     uint64_t bytes;            /* written since the start */
 };
 
-/* End of a turn: writes the filling batch if no write is in flight and it should not wait. */
+/* End of a turn: gives waiting arrivals a place in the filling batch, and writes the batch if no write is in flight and
+ * the batch should not wait. */
 void wal_writer_step(struct core *core);
-/* In the midst of a turn: the same, if the batch is half of what is in flight. */
+/* In the middle of a turn: the same, if the batch is half of the last two writes and nothing keeps it from leaving. */
 void wal_writer_step_half(struct core *core);
-/* From io.h: the write is done, `result` bytes or -errno. */
+/* io.h reports the write in flight: `result` is bytes or -errno. A failed or short write is final: no shard takes sends
+ * any more. */
 void wal_writer_on_written(struct core *core, int result);
 
 #endif

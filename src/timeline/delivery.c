@@ -10,8 +10,8 @@
 #include "timeline/idempotency.h"
 
 static const char busy_text[] = "too many messages are pending: wait and send again";
-static const char unavailable_text[] =
-    "the store has failed and may not have the message: send again with the same key when the server has been restarted";
+static const char unavailable_text[] = "the store has failed and may not have the message: send again with the same "
+                                       "key when the server has been restarted";
 
 /* A request with the key of a delivery that is in flight; its answer waits for the outcome. */
 struct delivery_waiter {
@@ -43,7 +43,8 @@ struct delivery *delivery_of_entry(struct entry *entry)
     return container_of(entry, struct delivery, entry);
 }
 
-/* On a connection that catches up the `ok` waits for the replay (replay.h), perhaps long after the delivery is freed. */
+/* On a connection that catches up the `ok` waits for the replay (replay.h), perhaps long after the delivery is freed.
+ */
 static bool has_ok_place(const struct core *core, const struct conn *conn)
 {
     return conn->state != CONN_REPLAY
@@ -372,8 +373,7 @@ static int append_arrival(struct core *core, struct arrival *arrival)
     }
     status = wal_append(core->wal_writer.wal, record, &arrival->sequence);
     ASSERT(status == 0);
-    ASSERT(list_is_empty(&core->deliveries.arrivals)
-           || last_arrival(core)->sequence <= arrival->sequence);
+    ASSERT(list_is_empty(&core->deliveries.arrivals) || last_arrival(core)->sequence <= arrival->sequence);
     core->wal_writer.only_outstanding += arrival->delivery->is_only_outstanding;
     list_remove(&arrival->link);
     list_append(&core->deliveries.arrivals, &arrival->link);

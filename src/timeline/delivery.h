@@ -3,11 +3,12 @@
  * arrival. Shard's thread.
  *
  * On the sender's shard the delivery takes ts_from and enters the sender's timeline as pending; as a letter it goes to
- * the recipient's shard (to its own it is handed over directly). There an arrival takes ts_to and enters the recipient's
- * timeline as pending, and the record goes into the WAL's filling batch. When the batch is durable the record enters the
- * recipient's memtable and the letter returns to the sender's shard, where the record enters the sender's memtable.
- * Both happen at once, wherever the entries stand in their queues. Then both entries are settled. Each timeline lets its
- * entries leave in order; fanout.h gives what left to the connections and then calls delivery_finish.
+ * the recipient's shard (to its own it is handed over directly). There an arrival takes ts_to and enters the
+ * recipient's timeline as pending, and the record goes into the WAL's filling batch. When the batch is durable the
+ * record enters the recipient's memtable and the letter returns to the sender's shard, where the record enters the
+ * sender's memtable. Both happen at once, wherever the entries stand in their queues. Then both entries are settled.
+ * Each timeline lets its entries leave in order; fanout.h gives what left to the connections and then calls
+ * delivery_finish.
  *
  * A message to oneself has one ts and one entry, the sender's; its arrival only carries the record through the WAL.
  *
@@ -49,9 +50,9 @@ struct delivery {
     bool is_only_outstanding; /* nothing else was unanswered on its connection (group_commit.h) */
     bool has_ok_place;        /* its connection was catching up: core->replays.oks_reserved counts it */
     bool is_returned;
-    struct user *user;  /* the sender; a reference */
-    struct entry entry; /* ROLE_SENT or ROLE_SELF; the recipient's shard reads its record. Its link is in the parked
-                           list of idempotency.c before the entry enters the timeline */
+    struct user *user;    /* the sender; a reference */
+    struct entry entry;   /* ROLE_SENT or ROLE_SELF; the recipient's shard reads its record. Its link is in the parked
+                             list of idempotency.c before the entry enters the timeline */
     struct list waiters;  /* sends with the same key, which get the outcome of this one */
     uint64_t key_hash;    /* memtable_key_hash, if the record has a key; else 0 */
     struct conn_ref conn; /* the connection that sent it; may be gone */
@@ -123,7 +124,8 @@ void delivery_continue(struct core *core);
 bool delivery_is_behind(const struct core *core);
 /* A WAL write has failed: the outcome of arrivals in it or after it is unknown, those without a place are refused. */
 void delivery_on_wal_failed(struct core *core);
-/* Takes an entry that left its timeline and was given to all connections: frees the delivery or arrival that it is of. */
+/* Takes an entry that left its timeline and was given to all connections: frees the delivery or arrival that it is of.
+ */
 void delivery_finish(struct core *core, struct entry *entry);
 
 #endif

@@ -80,8 +80,8 @@ static uint32_t conn_pushes(const struct conn *conn)
     return list_is_linked(&conn->output_link) ? 0 : TURN_CONN_PUSHES;
 }
 
-/* Gives `entry` to `conn` if it is live and does not have it. *frame_bytes: of the frame in core->fanouts.frame, 0 if it
- * is not built yet. Returns the cost, in pushes. */
+/* Gives `entry` to `conn` if it is live and does not have it. *frame_bytes: of the frame in core->fanouts.frame, 0 if
+ * it is not built yet. Returns the cost, in pushes. */
 static uint32_t give_entry(struct core *core, struct conn *conn, struct entry *entry, size_t *frame_bytes)
 {
     if (conn->state != CONN_LIVE || conn->cursor >= entry->ts)

@@ -6,8 +6,8 @@
  * lasts. Else entries gather and are given in rounds at the end of a turn, so that what gathered leaves together. A
  * round is the oldest of the gathered entries, at most FANOUT_ROUND_MAX and FANOUT_ROUND_BYTES. The round goes over the
  * connections in slices: each connection gets all entries of the round, which leave in one send, and a frame is built
- * once for a slice. A turn has a budget of pushes (turn.h); users get a share of it in turns, and what is left over goes
- * on in the next turn. A sender's connection that has all entries before gets the `ok` at once, without a round.
+ * once for a slice. A turn has a budget of pushes (turn.h); users get a share of it in turns, and what is left over
+ * goes on in the next turn. A sender's connection that has all entries before gets the `ok` at once, without a round.
  *
  * Entries that have left and are not yet given to all connections count against their user, as pending ones do. Past
  * the limits of the timeline, sends from and to the user are refused with `busy`; so they are, for a user of more than
@@ -47,7 +47,7 @@ struct fanout {
 struct fanouts {
     struct pool pool;
     struct list queue; /* those whose rounds go on at the end of the turn */
-    char *frame;       /* the push that is being given, shared by the connections; LIMIT_MSG_BYTES of the longest text */
+    char *frame; /* the push that is being given, shared by the connections; LIMIT_MSG_BYTES of the longest text */
 };
 
 /* 0 or -ENOMEM; fanouts_fini follows in either case. */
@@ -63,7 +63,8 @@ void fanout_continue(struct core *core);
 bool fanout_has_room(const struct user *user, uint32_t bytes);
 /* Registers `conn`, which has no user, with `user`: takes a reference for it. */
 void fanout_join(struct conn *conn, struct user *user);
-/* Takes `conn` out of its user and gives that reference back; a round in progress goes on with the other connections. */
+/* Takes `conn` out of its user and gives that reference back; a round in progress goes on with the other connections.
+ */
 void fanout_leave(struct core *core, struct conn *conn);
 
 #endif

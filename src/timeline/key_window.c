@@ -6,8 +6,8 @@
 
 #include "base/assert.h"
 
-/* A removed send stays in the ring until it is at an end or the ring is full. The slots beyond LIMIT_KEYS see to it that
- * the ring, which costs a pass over all sends to compact, is compacted only after as many removals. */
+/* A removed send stays in the ring until it is at an end or the ring is full. The slots beyond LIMIT_KEYS see to it
+ * that the ring, which costs a pass over all sends to compact, is compacted only after as many removals. */
 #define SLOTS_FIRST 16u
 #define SLOTS_MAX (LIMIT_KEYS + LIMIT_KEYS / 8)
 #define NO_SLOT UINT16_MAX
@@ -25,9 +25,9 @@ struct key_window {
     struct key_memory *memory;
     uint32_t slot_count;
     uint32_t bucket_mask;
-    uint32_t oldest; /* slot of the oldest in the ring */
-    uint32_t used;   /* slots in the ring, those of removed sends included */
-    uint32_t live;   /* sends that are not removed */
+    uint32_t oldest;    /* slot of the oldest in the ring */
+    uint32_t used;      /* slots in the ring, those of removed sends included */
+    uint32_t live;      /* sends that are not removed */
     struct slot *slots; /* one block of memory with the two below */
     uint16_t *older;    /* for each slot, the next one of its chain; chains go from new to old */
     uint16_t *buckets;  /* first slot of each chain, or NO_SLOT */

@@ -1,6 +1,7 @@
 /*
- * key_window.h: the keyed sends of one user that a retry may repeat: the newest LIMIT_KEYS of the last 24 hours, as {ts,
- * hash of the key} (memtable_key_hash). A hit is only a hint, to be verified on the record at that ts. Shard's thread.
+ * key_window.h: the keyed sends of one user that a retry may repeat: the newest LIMIT_KEYS of the last 24 hours, as
+ * {ts, hash of the key} (memtable_key_hash). A hit is only a hint, to be verified on the record at that ts. Shard's
+ * thread.
  *
  * The window is a ring in order of ts with hash chains over it. A look-up follows one chain; an add is amortized
  * constant time (the ring doubles as it fills); a remove is a binary search. A user with few keys takes a few hundred

@@ -7,8 +7,8 @@
  * visible and never changes again: `last`, history, replay and pushes see only that. An entry's `prev` is computed when
  * the entry leaves, so the chain of what left has no gap.
  *
- * An entry is embedded in its owner, which is one side of a send (struct delivery, struct arrival). The timeline borrows
- * the entry until it leaves, and its record with it: the owner keeps a reference to the record until then.
+ * An entry is embedded in its owner, which is one side of a send (struct delivery, struct arrival). The timeline
+ * borrows the entry until it leaves, and its record with it: the owner keeps a reference to the record until then.
  */
 #ifndef CHITCHAT_TIMELINE_TIMELINE_H
 #define CHITCHAT_TIMELINE_TIMELINE_H
@@ -39,9 +39,9 @@ struct entry {
 };
 
 struct timeline {
-    struct list pending; /* struct entry.link, ascending by ts: pending and settled ones */
-    uint64_t newest;     /* highest ts that was appended or learned; 0: none yet */
-    uint64_t last;       /* highest ts that left or was learned; complete once last_is_known */
+    struct list pending;         /* struct entry.link, ascending by ts: pending and settled ones */
+    uint64_t newest;             /* highest ts that was appended or learned; 0: none yet */
+    uint64_t last;               /* highest ts that left or was learned; complete once last_is_known */
     uint32_t pending_bytes;      /* bodies of the records in the queue */
     uint16_t settled_count;      /* of the queue; while it is 0, release need not read the oldest entry from memory */
     uint16_t pending_count : 15; /* entries in the queue, the settled ones included */
@@ -56,8 +56,8 @@ void timeline_init(struct timeline *timeline);
 /* Whether one more entry fits the limits. `left_count` entries have left and still count (fanout.h); `bytes` are the
  * record bodies of the new entry and of those. */
 bool timeline_has_room(const struct timeline *timeline, uint32_t left_count, uint32_t bytes);
-/* Borrows `entry`, with ts, record and role set and its link in no list, and puts it at the end as pending. Asserts that
- * its ts is above `newest` and that the queue has fewer than TIMELINE_PENDING_MAX entries. */
+/* Borrows `entry`, with ts, record and role set and its link in no list, and puts it at the end as pending. Asserts
+ * that its ts is above `newest` and that the queue has fewer than TIMELINE_PENDING_MAX entries. */
 void timeline_append(struct timeline *timeline, struct entry *entry);
 /* `entry` (pending: asserted) is durable. It leaves by timeline_release. */
 void timeline_settle(struct timeline *timeline, struct entry *entry);
