@@ -3,24 +3,30 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "cli/command.h"
 #include "storage/offline/backup.h"
 #include "storage/offline/offline.h"
 #include "storage/page_guard.h"
 
-static int say(const char *what, const char *to, const struct backup_report *report)
+static int print_report(const char *what, const char *to, const struct backup_report *report)
 {
+    ASSERT(to != NULL);
     printf("%s %s: %" PRIu64 " runs (%" PRIu64 " files linked), %" PRIu64 " segments of logs, %" PRIu64
            " bytes copied\n",
            what, to, report->runs, report->files.linked, report->segments, report->files.bytes);
-    return fflush(stdout) == 0 ? 0 : command_complain(1, "stdout cannot be written");
+    return fflush(stdout) == 0
+               ? 0
+               : command_complain(1, "stdout cannot be written: the report is not complete, but the data is");
 }
 
-/* A page of a file that the disk refuses is an error with the name of the file. */
+/* A page that the disk does not give becomes an error with the name of the file. */
 static int guard_pages(void)
 {
-    return page_guard_install() == 0 ? 0 : command_complain(2, "no handler for pages that cannot be read");
+    return page_guard_install() == 0
+               ? 0
+               : command_complain(2, "the handler for pages that cannot be read is not installed");
 }
 
 int command_backup(const struct config *config)
@@ -38,25 +44,25 @@ int command_backup(const struct config *config)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);
     status = backup_make(datadir, config->to_dir, clock_wall_us(&clock), &report, &why);
     datadir_close(&datadir);
-    return status == 0 ? say("backup", config->to_dir, &report) : command_complain(1, why.text);
+    return status == 0 ? print_report("backup", config->to_dir, &report) : command_complain(1, why.text);
 }
 
-static void tell(void *context, const char *text)
+static void report_first(void *context, const char *text)
 {
     const struct problems *problems = context;
     if (problems->count == 1)
         command_complain(1, text);
 }
 
-/* What a look at every file and every batch of the logs shows; rows are looked at by verify alone. */
+/* Checks every file and every batch of the logs; only verify checks the rows. */
 static bool is_sound(const struct datadir *datadir)
 {
-    struct problems problems = {.report = tell};
+    struct problems problems = {.report = report_first};
     struct offline *offline = NULL;
     problems.context = &problems;
     int status = offline_open(&offline, datadir, &problems);
     if (status != 0)
-        command_complain(1, "no memory to look at the backup");
+        command_complain(1, "no memory to check the backup");
     offline_close(&offline);
     return status == 0 && problems.count == 0;
 }
@@ -75,7 +81,7 @@ int command_restore(const struct config *config)
     int code = 1;
     if (!datadir_is_backup(backup) || is_sound(backup)) {
         status = backup_restore(backup, config->data_dir, &report, &why);
-        code = status == 0 ? say("restored", config->data_dir, &report) : command_complain(1, why.text);
+        code = status == 0 ? print_report("restored", config->data_dir, &report) : command_complain(1, why.text);
     }
     datadir_close(&backup);
     return code;

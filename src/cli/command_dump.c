@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "cli/command.h"
 #include "protocol/json_put.h"
 #include "protocol/reply.h"
@@ -13,7 +14,7 @@
 /* {"user":…,"ts":…,"mid":…,"from":…,"to":…,"text":…,"key":…} */
 #define LINE_BYTES_MAX (128u + LIMIT_ESCAPED_BYTES(3 * LIMIT_USER_BYTES + LIMIT_TEXT_BYTES + LIMIT_KEY_BYTES))
 
-/* One shard's entries, of which the next is at hand. */
+/* The entries of one shard, with the next one read. */
 struct stream {
     struct offline_rows *rows;
     struct span user;
@@ -30,13 +31,13 @@ struct dump {
     char line[LINE_BYTES_MAX];
 };
 
-static void tell(void *context, const char *text)
+static void report_first(void *context, const char *text)
 {
     const struct problems *problems = context;
     char line[4400];
     if (problems->count > 1)
         return;
-    snprintf(line, sizeof line, "%s (`chitchat verify` tells all)", text);
+    snprintf(line, sizeof line, "%s (`chitchat verify` lists all problems)", text);
     command_complain(1, line);
 }
 
@@ -59,11 +60,13 @@ static size_t write_line(char *line, struct span user, const struct message *mes
     if (message->key.bytes > 0)
         at = put_field(at, ",\"key\":\"", message->key);
     at = JSON_PUT(at, "}\n");
+    ASSERT((size_t)(at - line) <= LINE_BYTES_MAX);
     return (size_t)(at - line);
 }
 
 static int step(struct stream *stream)
 {
+    ASSERT(!stream->is_at_end);
     int more = offline_rows_next(stream->rows, &stream->user, &stream->message);
     stream->is_at_end = more <= 0;
     return more < 0 ? more : 0;
@@ -86,7 +89,7 @@ static int open_streams(struct dump *dump, struct span user)
     return status;
 }
 
-/* A user stands in one shard only. */
+/* The stream with the first user; each user is in one shard only. */
 static struct stream *first_of(struct dump *dump)
 {
     struct stream *best = NULL;
@@ -98,7 +101,7 @@ static struct stream *first_of(struct dump *dump)
     return best;
 }
 
-/* 1: stdout is closed or cannot be written, errno says why. */
+/* 1: stdout cannot be written, and errno says why. *status_r: 0, or -errno of a read. */
 static int write_all(struct dump *dump, int *status_r)
 {
     struct stream *stream;
@@ -112,7 +115,7 @@ static int write_all(struct dump *dump, int *status_r)
     return fflush(stdout) != 0;
 }
 
-static int run(struct dump *dump, struct span user)
+static int dump_write(struct dump *dump, struct span user)
 {
     char text[128];
     int status = offline_open(&dump->offline, dump->datadir, &dump->problems);
@@ -121,14 +124,14 @@ static int run(struct dump *dump, struct span user)
     if (status == 0)
         status = open_streams(dump, user);
     if (status == 0 && write_all(dump, &status) != 0) {
-        /* Whoever reads has enough (a socket that goes with unread bytes in it is reset): that is no fault. */
+        /* The reader has closed its end, which is no fault (a socket closed with unread bytes in it is reset). */
         if (errno == EPIPE || errno == ECONNRESET)
             return 0;
-        snprintf(text, sizeof text, "stdout cannot be written: %s: what was written is not all", strerror(errno));
+        snprintf(text, sizeof text, "stdout cannot be written: %s: the dump is not complete", strerror(errno));
         return command_complain(1, text);
     }
     if (status == -ENOMEM)
-        return command_complain(2, "no memory");
+        return command_complain(2, "no memory to read the data");
     return status == 0 && dump->problems.count == 0 ? 0 : 1;
 }
 
@@ -143,11 +146,11 @@ int command_dump(const struct config *config)
     struct dump *dump = calloc(1, sizeof *dump);
     int code = 2;
     if (dump == NULL) {
-        command_complain(2, "no memory");
+        command_complain(2, "no memory to read the data");
     } else {
         dump->datadir = datadir;
-        dump->problems = (struct problems){tell, &dump->problems, 0};
-        code = run(dump, config->user == NULL ? (struct span){"", 0} : span_of(config->user));
+        dump->problems = (struct problems){report_first, &dump->problems, 0};
+        code = dump_write(dump, config->user == NULL ? (struct span){"", 0} : span_of(config->user));
         for (uint32_t i = 0; i < dump->count; i++)
             offline_rows_close(&dump->streams[i].rows);
         free(dump->streams);

@@ -1,17 +1,18 @@
-/* command_verify.c: `chitchat verify`: files one by one, then all timelines together. */
+/* command_verify.c: `chitchat verify`: checks the files one by one, then all timelines together. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "cli/command.h"
 #include "cli/cross_check.h"
 #include "storage/datadir/apart.h"
 #include "storage/offline/offline.h"
 #include "storage/offline/run_check.h"
 
-#define TOLD_MAX 100u
+#define REPORTED_MAX 100u
 
 struct verify {
     const struct datadir *datadir;
@@ -24,24 +25,28 @@ struct verify {
     uint64_t keyed;
 };
 
+/* One line, whatever `text` holds. */
+static void print_line(FILE *file, const char *prefix, const char *text)
+{
+    fputs(prefix, file);
+    for (; *text != '\0'; text++)
+        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, file);
+    fputc('\n', file);
+}
+
 int command_complain(int code, const char *text)
 {
-    fputs("chitchat: ", stderr);
-    for (; *text != '\0'; text++)
-        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, stderr);
-    fputc('\n', stderr);
+    ASSERT(code != 0);
+    print_line(stderr, "chitchat: ", text);
     return code;
 }
 
-static void tell(void *context, const char *text)
+static void report_problem(void *context, const char *text)
 {
     const struct problems *problems = context;
-    if (problems->count > TOLD_MAX)
+    if (problems->count > REPORTED_MAX)
         return;
-    fputs("problem: ", stdout);
-    for (; *text != '\0'; text++)
-        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-    putchar('\n');
+    print_line(stdout, "problem: ", text);
 }
 
 static void check_runs(struct verify *verify)
@@ -84,6 +89,7 @@ static int walk_shard(struct verify *verify, uint32_t shard, uint64_t *users,
     int status = offline_rows_open(&rows, verify->offline, shard, (struct span){"", 0});
     while (status == 0 && (more = offline_rows_next(rows, &user, &message)) != 0) {
         status = more < 0 ? more : visit(verify, &message);
+        ASSERT(status != 0 || user.bytes <= sizeof last);
         if (status == 0 && (user.bytes != last_bytes || memcmp(user.data, last, last_bytes) != 0)) {
             memcpy(last, user.data, user.bytes);
             last_bytes = user.bytes;
@@ -110,9 +116,9 @@ static int check_timelines(struct verify *verify)
     uint64_t found = verify->problems.count;
     if (status != 0 || cross_check_bad_parts(verify->check) == 0)
         return status;
-    /* What the first walk told of places with two messages would be told again. */
+    /* The first walk reported the places with two messages: the second must not report them again. */
     struct problems problems = verify->problems;
-    verify->problems.count = TOLD_MAX + 1;
+    verify->problems.count = REPORTED_MAX + 1;
     status = walk(verify, gather_entry);
     verify->problems = problems;
     verify->problems.count = found;
@@ -139,12 +145,12 @@ static void print_summary(const struct verify *verify, bool has_timelines)
         printf("timelines: %" PRIu64 " users, %" PRIu64 " entries, %" PRIu64 " messages\n", verify->users,
                verify->entries, cross_check_messages(verify->check));
     else
-        printf("timelines: not compared, as not all files can be read\n");
+        printf("timelines: not compared, since some files cannot be read\n");
     if (verify->problems.count == 0)
         printf("no problem found\n");
     else
         printf("%" PRIu64 " problem%s found%s\n", verify->problems.count, verify->problems.count == 1 ? "" : "s",
-               verify->problems.count > TOLD_MAX ? "; the first 100 are told" : "");
+               verify->problems.count > REPORTED_MAX ? "; the first 100 are listed" : "");
 }
 
 static int check(struct apart *apart, void *context)
@@ -166,7 +172,7 @@ static int check(struct apart *apart, void *context)
     cross_check_close(&verify->check);
     offline_close(&verify->offline);
     if (fflush(stdout) != 0)
-        return command_complain(2, "the summary cannot be written");
+        return command_complain(2, "stdout cannot be written: the summary is not complete");
     return verify->problems.count == 0 ? 0 : 1;
 }
 
@@ -179,9 +185,9 @@ static int check_apart(struct verify *verify)
         status = apart_run(apart, check, verify, &code);
     if (status == -EBADMSG) {
         printf("problem: %s is damaged, %s: " RUN_ADVICE "\n", apart->path, apart->text);
-        code = fflush(stdout) == 0 ? 1 : command_complain(2, "the problem cannot be written");
+        code = fflush(stdout) == 0 ? 1 : command_complain(2, "stdout cannot be written: the problem is not complete");
     } else if (status != 0) {
-        code = command_complain(2, "no process can be made to read the data");
+        code = command_complain(2, "no process can be started to read the data");
     }
     apart_close(&apart);
     return code;
@@ -194,7 +200,7 @@ int command_verify(const struct config *config)
     int status = datadir_open_read(&datadir, config->data_dir, false, &error);
     if (status != 0)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);
-    struct verify verify = {.datadir = datadir, .problems = {.report = tell}};
+    struct verify verify = {.datadir = datadir, .problems = {.report = report_problem}};
     verify.problems.context = &verify.problems;
     int code = check_apart(&verify);
     datadir_close(&datadir);

@@ -21,48 +21,48 @@
 
 static const struct option serve_options[] = {
     {"listen", "ADDR:PORT", OPTION_LISTEN, NO_FIELD,
-     "where to listen; an IPv6 address stands in brackets, as in [::1]:8080;\n"
+     "the address to listen on; an IPv6 address needs brackets: [::1]:8080;\n"
      "may be given up to 16 times (default 127.0.0.1:8080)"},
     {"data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir),
-     "where the messages are kept; made if it is not there (default ./data)"},
+     "the data directory; created if it does not exist (default ./data)"},
     {"shards", "N", OPTION_NUMBER, FIELD(shards), 1, CONFIG_SHARDS_MAX, 0, 1,
-     "threads that serve, each on a core of its own, 1 to 64; set when DIR is\n"
-     "made, and kept in it (default: what DIR has, else the cores)"},
+     "threads that serve, each on its own core, 1 to 64; fixed when DIR is\n"
+     "created (default: the number that DIR has; a new DIR: one for each core)"},
     {"origin", "ORIGIN", OPTION_ORIGIN, NO_FIELD,
-     "web pages of this origin (https://example.org) may connect, beside those\n"
-     "that the server itself gives; * for all; may be given up to 16 times"},
+     "web pages of this origin (https://example.org) may connect, besides those\n"
+     "that the server itself serves; * for all; may be given up to 16 times"},
     {"host", "NAME[:PORT]", OPTION_HOST, NO_FIELD,
-     "a name of this server (chat.example.org): the web pages that it gives under\n"
-     "this name may connect, with PORT only those at that port; localhost and IP\n"
+     "a name of this server (chat.example.org): web pages that it serves under\n"
+     "this name may connect; with PORT, only those at that port; localhost and IP\n"
      "addresses need no option; may be given up to 16 times"},
     {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,
-     "connections at a time; fewer where the system's limit of open files\nis lower"},
+     "connections at a time; fewer if the limit of open files is lower"},
     {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
      "connections of one user at a time"},
     {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
-     "frames a second of one connection, 0: no limit"},
+     "frames a second from one connection, 0: no limit"},
     {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
-     "sends a second of one user, 0: no limit"},
+     "sends a second from one user, 0: no limit"},
     {"login-time-s", "S", OPTION_NUMBER, FIELD(login_time_s), 1, 3600, 10, 1,
      "seconds from the accept to the complete login"},
     {"ping-s", "S", OPTION_NUMBER, FIELD(ping_s), 1, 3600, 25, 1,
-     "seconds of silence before a ping; three times that closes"},
+     "seconds of silence before a ping; three times that closes the connection"},
     {"output-bytes", "BYTES", OPTION_BYTES, FIELD(output_bytes), 64 * KIB, GIB, 4 * MIB, 1,
-     "what may wait for one connection before it is cut off as slow"},
+     "output that may wait for one connection before it is closed as slow"},
     {"memory", "BYTES", OPTION_BYTES, FIELD(memory_bytes), 256 * MIB, 1024 * GIB, 0, 1,
-     "what the server may use in all, but for mapped files of messages, which\n"
-     "are the system's cache (default: 1G for each shard, or more if\n"
-     "--memtable-bytes and --connections need it)"},
+     "memory of the whole server, without mapped data files, which are in the\n"
+     "system's cache (default: 1G for each shard, or more if --memtable-bytes\n"
+     "and --connections need it)"},
     {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 192 * MIB, 1,
-     "recent messages in memory, of each of a shard's two generations"},
+     "memory for recent messages, for each of the two generations of a shard"},
     {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},
     {"wal-segment-bytes", "BYTES", OPTION_BYTES, FIELD(wal_segment_bytes), 4 * MIB, GIB, 32 * MIB, 4096,
-     "size of a file of the log"},
+     "size of a segment file of the write-ahead log"},
     {"stop-time-s", "S", OPTION_NUMBER, FIELD(stop_time_s), 1, 3600, 5, 1,
-     "seconds that a stop may take before it is cut short"},
+     "seconds that a stop may take; then the server ends at once"},
     {"log-level", "LEVEL", OPTION_LEVEL, NO_FIELD,
-     "info, or debug: each second the longest turn of each shard, and what is\n"
-     "still taken when nobody is connected (default info)"},
+     "info or debug; debug adds the longest turn of each shard in each second, and\n"
+     "what is still in use when nobody is connected (default info)"},
 };
 
 #define DATA_OPTION(help)                                                                                              \
@@ -71,53 +71,57 @@ static const struct option serve_options[] = {
     }
 
 static const struct option verify_options[] = {
-    DATA_OPTION("what to check: a data directory or a backup (default ./data)"),
+    DATA_OPTION("the data directory or backup to check (default ./data)"),
 };
 
 static const struct option dump_options[] = {
-    DATA_OPTION("what to read: a data directory or a backup (default ./data)"),
-    {"user", "U", OPTION_USER, TEXT_FIELD(user), "the timeline of this user alone"},
+    DATA_OPTION("the data directory or backup to read (default ./data)"),
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "only the timeline of this user"},
 };
 
 static const struct option backup_options[] = {
-    DATA_OPTION("what to copy; a server may be running on it (default ./data)"),
-    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir), "where to; made if it is not there, else it must be empty"},
+    DATA_OPTION("the data directory to copy; a server may run on it (default ./data)"),
+    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir), "the backup; created if it does not exist, else it must be empty"},
 };
 
 static const struct option restore_options[] = {
-    {"from", "DIR2", OPTION_DIR, TEXT_FIELD(from_dir), "the backup"},
-    DATA_OPTION("where to; made if it is not there, else it must be empty (default ./data)"),
+    {"from", "DIR2", OPTION_DIR, TEXT_FIELD(from_dir), "the backup to restore"},
+    DATA_OPTION("the data directory; created if it does not exist, else it must be\nempty (default ./data)"),
 };
 
 #define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
 
 const struct command config_commands[] = {
     {"serve", "[options]", "serve until SIGTERM or SIGINT", CONFIG_SERVE, OPTIONS(serve_options), NULL, NULL},
-    {"verify", "[--data DIR]", "check logs and runs, changing nothing", CONFIG_VERIFY, OPTIONS(verify_options), NULL,
-     "Checks the logs, the runs, the manifests, and that both timelines of each message agree. No server may run on\n"
-     "DIR. Nothing is changed. Exits with 0 if all is well, with 1 and a line for each problem if not.\n"},
+    {"verify", "[--data DIR]", "check a data directory or a backup; changes nothing", CONFIG_VERIFY,
+     OPTIONS(verify_options), NULL,
+     "Checks the logs, the runs, the manifests, and that both timelines of each message have the same copy of it. No\n"
+     "server may run on DIR. Changes nothing. Exits with 0 if all is sound, else with 1 and a line for each "
+     "problem.\n"},
     {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,
      "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts. No server may run on\n"
-     "DIR; of a running server make a backup and dump that.\n"},
-    {"backup", "[--data DIR] --to DIR2", "copy the data, of a running server too", CONFIG_BACKUP,
+     "DIR: make a backup of a running server, and dump that.\n"},
+    {"backup", "[--data DIR] --to DIR2", "copy the data, also of a running server", CONFIG_BACKUP,
      OPTIONS(backup_options), "to",
-     "Copies all that is durable when it begins, both timelines of each message, while the server goes on. Files\n"
-     "that never change again are linked where DIR2 is on the same file system. Check it with `chitchat verify`.\n"},
-    {"restore", "--from DIR2 [--data DIR]", "put a backup back", CONFIG_RESTORE, OPTIONS(restore_options), "from",
-     "Makes DIR from a backup under a new epoch, so that clients that saw later messages are told to begin anew.\n"},
+     "Copies all messages that are durable when the backup begins, while the server continues. Files that never "
+     "change\n"
+     "again are linked if DIR2 is on the same file system. Check the backup with `chitchat verify --data DIR2`.\n"},
+    {"restore", "--from DIR2 [--data DIR]", "make a data directory from a backup", CONFIG_RESTORE,
+     OPTIONS(restore_options), "from",
+     "Makes DIR from a backup, under a new epoch: the server then has clients that saw later messages begin anew.\n"},
 };
 const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
 
 #define OPTIONS_MAX 64u
 _Static_assert(sizeof serve_options / sizeof serve_options[0] <= OPTIONS_MAX, "is_given has room for all");
 
-/* What is being read, and where complaints go. */
+/* The command that is parsed, where its values go, and where an error goes. */
 struct parser {
     const struct command *command;
     struct config *config;
     char *text;
     size_t text_bytes;
-    char name[64]; /* as the user wrote it: --ping-s or CHITCHAT_PING_S */
+    char name[64]; /* of the option, as the user wrote it: --ping-s or CHITCHAT_PING_S */
 };
 
 static enum config_action complain(struct parser *parser, const char *given, const char *wanted)
@@ -129,6 +133,8 @@ static enum config_action complain(struct parser *parser, const char *given, con
 
 static void field_store(struct config *config, const struct option *option, uint64_t value)
 {
+    ASSERT(option->bytes == sizeof(uint32_t) || option->bytes == sizeof value);
+    ASSERT(value <= option->max);
     char *field = (char *)config + option->offset;
     uint32_t narrow = (uint32_t)value;
     if (option->bytes == sizeof value)
@@ -154,6 +160,7 @@ static enum config_action complain_of_number(struct parser *parser, const struct
 static enum config_action take_number(struct parser *parser, const struct option *option, const char *given)
 {
     uint64_t value;
+    ASSERT(option->step > 0);
     if (!config_value_number(given, option->kind == OPTION_BYTES, &value) || value < option->min || value > option->max
         || value % option->step != 0)
         return complain_of_number(parser, option, given);
@@ -165,7 +172,7 @@ static enum config_action take_listen(struct parser *parser, const char *given)
 {
     struct config *config = parser->config;
     if (config->listen_count == CONFIG_LISTENS_MAX)
-        return complain(parser, given, "is one too many: 16 addresses at most");
+        return complain(parser, given, "is one address too many: 16 at most");
     if (!config_value_listen(given, &config->listens[config->listen_count]))
         return complain(parser, given,
                         "must be ADDR:PORT with a numeric address, as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080");
@@ -177,7 +184,7 @@ static enum config_action take_origin(struct parser *parser, const char *given)
 {
     struct config *config = parser->config;
     if (config->origin_count == CONFIG_ORIGINS_MAX)
-        return complain(parser, given, "is one too many: 16 origins at most");
+        return complain(parser, given, "is one origin too many: 16 at most");
     if (!config_value_is_origin(given))
         return complain(parser, given,
                         "must be scheme://host or scheme://host:port without a path, as https://example.org, or *");
@@ -201,7 +208,7 @@ static enum config_action take_host(struct parser *parser, const char *given)
     struct config *config = parser->config;
     struct host host;
     if (config->host_count == CONFIG_HOSTS_MAX)
-        return complain(parser, given, "is one too many: 16 hosts at most");
+        return complain(parser, given, "is one host too many: 16 at most");
     if (!config_value_host(given, &host))
         return complain(parser, given[0] == '\0' ? "\"\"" : given,
                         "must be a host name, as chat.example.org, or with a port from 1 to 65535, as "
@@ -233,7 +240,7 @@ static enum config_action take_value(struct parser *parser, const struct option 
     return CONFIG_SERVE;
 }
 
-/* What was said of a repeatable option before no longer counts. */
+/* Drops the earlier values of a repeatable option. */
 static void forget(struct config *config, const struct option *option)
 {
     if (option->kind == OPTION_LISTEN)
@@ -273,7 +280,7 @@ static void environment_name(const struct option *option, char name[64])
         name[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
 }
 
-/* The value of `name`; NULL if it is not set, or set to nothing. */
+/* The value of `name`; NULL if the variable is not set, or empty. */
 static const char *environment_value(char *const *environment, const char *name)
 {
     size_t bytes = strlen(name);
@@ -283,7 +290,7 @@ static const char *environment_value(char *const *environment, const char *name)
     return NULL;
 }
 
-_Static_assert(CONFIG_HOST_BYTES >= CONFIG_ORIGIN_BYTES, "what is too long for a value of a list still is when cut");
+_Static_assert(CONFIG_HOST_BYTES >= CONFIG_ORIGIN_BYTES, "a value that is too long is still too long when cut");
 
 static enum config_action take_list(struct parser *parser, const struct option *option, const char *given)
 {
@@ -301,8 +308,8 @@ static enum config_action take_list(struct parser *parser, const struct option *
     return action;
 }
 
-/* All of serve's; of the other commands only what they share with it, so that CHITCHAT_USER and the like, set for
- * something else, change nothing. */
+/* All options of `serve`, but only --data of the other commands: a CHITCHAT_USER that was set for something else
+ * changes nothing. */
 static bool is_in_environment(const struct command *command, size_t option)
 {
     return command->action == CONFIG_SERVE || strcmp(command->options[option].name, "data") == 0;
@@ -322,7 +329,7 @@ static bool is_known(const char *variable)
     return false;
 }
 
-/* No errors, since container systems set CHITCHAT_PORT and the like for a service of that name. */
+/* Not an error, since container systems set CHITCHAT_PORT and the like for a service of that name. */
 static void note_unknown(struct config *config, char *const *environment)
 {
     for (; environment != NULL && *environment != NULL; environment++)
@@ -361,6 +368,7 @@ static const struct option *option_find(const struct command *command, const cha
 /* Takes the option at *at_inout and its value. */
 static enum config_action take_argument(struct parser *parser, char **argv, int argc, int *at_inout, bool *is_given)
 {
+    ASSERT(*at_inout < argc);
     const char *argument = argv[(*at_inout)++];
     size_t bytes = strcspn(argument, "=");
     const struct option *option = NULL;
@@ -394,15 +402,14 @@ static enum config_action take_arguments(struct parser *parser, int argc, char *
         action = take_argument(parser, argv, argc, &at, is_given);
     for (size_t i = 0; i < command->option_count && action == CONFIG_SERVE; i++)
         if (command->needed != NULL && strcmp(command->options[i].name, command->needed) == 0 && !is_given[i]) {
-            (void)snprintf(parser->text, parser->text_bytes,
-                           "chitchat: %s needs --%s %s: `chitchat %s --help` tells more", command->name,
-                           command->options[i].name, command->options[i].value, command->name);
+            (void)snprintf(parser->text, parser->text_bytes, "chitchat: %s needs --%s %s: see `chitchat %s --help`",
+                           command->name, command->options[i].name, command->options[i].value, command->name);
             action = CONFIG_ERROR;
         }
     return action;
 }
 
-/* An error is one line, whatever stood in the arguments. */
+/* An error is one line, whatever the arguments hold. */
 static void make_one_line(char *text)
 {
     for (; *text != '\0'; text++)
@@ -427,7 +434,7 @@ static enum config_action parse_command(struct parser *parser, int argc, char **
 {
     if (parser->command == NULL) {
         (void)snprintf(parser->text, parser->text_bytes,
-                       "chitchat: %s%.200s: say `chitchat serve`; `chitchat --help` tells more",
+                       "chitchat: %s%.200s: use `chitchat serve`, or see `chitchat --help`",
                        argc < 2 ? "no command given" : "unknown command ", argc < 2 ? "" : argv[1]);
         return CONFIG_ERROR;
     }
@@ -452,6 +459,7 @@ enum config_action config_parse(int argc, char **argv, char *const *environment,
                                 size_t text_bytes)
 {
     ASSERT(text_bytes > 0);
+    ASSERT(config_r != NULL);
     struct parser parser = {.config = config_r, .text = text, .text_bytes = text_bytes};
     text[0] = '\0';
     parser.command = argc > 1 ? command_find(argv[1]) : NULL;

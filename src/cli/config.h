@@ -1,12 +1,11 @@
 /*
- * config.h: what the user asks for on the command line and in the environment, checked and complete. Pure; main's
- * thread.
+ * config.h: the command line and the environment, checked and complete. Pure; main's thread.
  *
- * Each command takes the options of its table (config.c), as `--name value` or `--name=value`; those of `serve`, and
- * --data of all, may also stand in the environment as CHITCHAT_NAME (upper case, _ for -), where the command line wins.
- * Options that repeat are comma separated in the environment; on the command line they replace what the environment
- * says. Whatever is wrong is told in one line that names the option and says what is allowed. Names in the environment
- * that begin with CHITCHAT_ and are no option are noted, to be warned of.
+ * Each command takes the options of its table (config.c), as `--name value` or `--name=value`. Those of `serve`, and
+ * --data of all commands, may also be in the environment as CHITCHAT_NAME (upper case, _ for -); the command line wins.
+ * Options that repeat are comma separated in the environment; on the command line they replace those of the
+ * environment. An error is one line that names the option and says what is allowed. Names in the environment that begin
+ * with CHITCHAT_ and are no option of `serve` are noted, for a warning.
  */
 #ifndef CHITCHAT_CLI_CONFIG_H
 #define CHITCHAT_CLI_CONFIG_H
@@ -30,8 +29,7 @@
 #define CONFIG_TEXT_BYTES 8192u
 
 enum config_action {
-    CONFIG_SERVE, /* *config_r is filled; so it is for the other commands, of which data_dir and their own fields count
-                   */
+    CONFIG_SERVE, /* *config_r is filled, as for the other commands, which use data_dir and their own fields */
     CONFIG_VERIFY,
     CONFIG_DUMP,
     CONFIG_BACKUP,
@@ -44,14 +42,14 @@ enum config_action {
 struct config_listen {
     struct sockaddr_storage address;
     socklen_t address_bytes;
-    char text[INET6_ADDRSTRLEN + 8]; /* 127.0.0.1:8080 or [::1]:8080, for logs */
+    char text[INET6_ADDRSTRLEN + 8]; /* 127.0.0.1:8080 or [::1]:8080, for the log */
 };
 
 struct config {
     struct config_listen listens[CONFIG_LISTENS_MAX];
     uint32_t listen_count;                       /* at least 1 */
     const char *data_dir;                        /* borrowed from argv or the environment */
-    uint32_t shards;                             /* 0: what the data directory has; for a new one, the cores */
+    uint32_t shards;                             /* 0: as many as the data directory has; a new one: as many as cores */
     const char *origins[CONFIG_ORIGINS_MAX + 1]; /* NULL-terminated, as http.h takes them; point into origin_texts */
     uint32_t origin_count;
     struct host hosts[CONFIG_HOSTS_MAX]; /* names of the server, as http.h takes them; point into host_texts */
@@ -59,12 +57,12 @@ struct config {
     uint32_t frame_rate;       /* frames a second of one connection, 0: no limit */
     uint32_t send_rate;        /* sends a second of one user, 0: no limit */
     uint32_t user_connections; /* of one user at a time */
-    uint32_t login_time_s;     /* from the accept to the complete login frame */
-    uint32_t ping_s;           /* silence before a ping; three times that closes */
-    uint32_t output_bytes;     /* waiting for one connection before it is cut off */
-    uint64_t memory_bytes;     /* of the whole server, 0: as much as budget.h says */
+    uint32_t login_time_s;     /* from the accept to the complete login */
+    uint32_t ping_s;           /* silence before a ping; three times that closes the connection */
+    uint32_t output_bytes;     /* that may wait for one connection before it is closed */
+    uint64_t memory_bytes;     /* of the whole server, 0: the sum that budget.h derives */
     uint64_t memtable_bytes;   /* of one generation */
-    uint32_t checkpoint_s;     /* between checkpoints at most */
+    uint32_t checkpoint_s;     /* between checkpoints, at most */
     uint32_t wal_segment_bytes;
     uint32_t connections; /* of the whole server */
     uint32_t stop_time_s;
@@ -72,15 +70,15 @@ struct config {
     const char *user;                        /* dump: of this user only; NULL: of all */
     const char *to_dir;                      /* backup */
     const char *from_dir;                    /* restore */
-    const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment, of no option; borrowed */
+    const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */
     uint32_t unknown_count;
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
     char host_texts[CONFIG_HOSTS_MAX][CONFIG_HOST_BYTES];
 };
 
 /* Reads `argv` (argv[0] is the program, argv[1] the command) and `environment` (NULL-terminated, or NULL), which must
- * stand as long as *config_r. *config_r points into itself: do not copy it. `text` has room for `text_bytes`
- * (CONFIG_TEXT_BYTES is enough); what is longer is cut. */
+ * live as long as *config_r. *config_r points into itself: do not copy it. `text` has room for `text_bytes`
+ * (CONFIG_TEXT_BYTES is enough); a longer text is cut. */
 enum config_action config_parse(int argc, char **argv, char *const *environment, struct config *config_r, char *text,
                                 size_t text_bytes);
 

@@ -1,6 +1,6 @@
 /*
- * config_command.h: the commands and their options as tables, for config.c, which reads them, and config_help.c, which
- * tells of them. Nobody else includes it. Pure.
+ * config_command.h: the commands and their options as tables. config.c reads options by them, config_help.c writes the
+ * help from them; no other file includes this one. Pure.
  */
 #ifndef CHITCHAT_CLI_CONFIG_COMMAND_H
 #define CHITCHAT_CLI_CONFIG_COMMAND_H
@@ -22,32 +22,32 @@ enum option_kind {
 
 struct option {
     const char *name;
-    const char *value; /* what stands for the value in the help */
+    const char *value; /* the name of the value in the help */
     enum option_kind kind;
     size_t offset; /* of the field of struct config: a number of `bytes` bytes, or, with 0, a pointer to text */
     size_t bytes;
     uint64_t min;
     uint64_t max;
     uint64_t fallback;
-    uint64_t step;    /* a multiple of it only */
-    const char *help; /* a line of the help; \n begins another one */
+    uint64_t step;    /* the value must be a multiple of this */
+    const char *help; /* lines of the help, with \n between them */
 };
 
 struct command {
     const char *name;
-    const char *usage;   /* what may follow it */
-    const char *summary; /* in half a line */
+    const char *usage;   /* what may follow the name */
+    const char *summary; /* half a line */
     enum config_action action;
     const struct option *options;
     size_t option_count;
     const char *needed; /* the option that must be given; NULL: none */
-    const char *text;   /* of its own help; NULL: the help of all */
+    const char *text;   /* of its own help; NULL: the help of all commands */
 };
 
 extern const struct command config_commands[];
 extern const size_t config_command_count;
 
-/* Writes the help of `command`, or of all (NULL, or one without a text). What is longer than `text_bytes` is cut. */
+/* Writes the help of `command`, or of all commands (NULL, or one without a text), cut to `text_bytes`. */
 void config_write_help(const struct command *command, char *text, size_t text_bytes);
 
 #endif

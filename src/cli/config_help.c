@@ -1,8 +1,9 @@
-/* config_help.c: what --help says. */
+/* config_help.c: the text of --help. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "cli/config_command.h"
 #include "cli/config_value.h"
 
@@ -17,6 +18,7 @@ static void __attribute__((format(printf, 2, 3))) put(struct writer *writer, con
 static void put(struct writer *writer, const char *format, ...)
 {
     va_list arguments;
+    ASSERT(writer->used < writer->bytes);
     va_start(arguments, format);
     int more = vsnprintf(writer->text + writer->used, writer->bytes - writer->used, format, arguments);
     va_end(arguments);
@@ -64,14 +66,14 @@ static void write_all(struct writer *writer)
     put(writer, "chitchat: a chat server over WebSockets that loses nothing.\n\nUsage:\n");
     for (size_t i = 0; i < config_command_count; i++)
         put_command(writer, &config_commands[i]);
-    put(writer, "  %-42s %s\n", "chitchat COMMAND --help", "its options; without a command: this text");
+    put(writer, "  %-42s %s\n", "chitchat COMMAND --help", "the options of COMMAND; without COMMAND: this text");
     put(writer, "  %-42s %s\n\n", "chitchat --version", "the version");
     put_options(writer, &config_commands[0]);
     put(writer, "\n"
                 "Every option may be given as --name VALUE or --name=VALUE, or in the environment as\n"
-                "CHITCHAT_NAME (CHITCHAT_PING_S=25), with commas between values where it repeats;\n"
-                "the command line wins. BYTES may end in K, M or G (1024, 1024^2, 1024^3).\n\n"
-                "Clients connect to ws://ADDR:PORT/ws; http://ADDR:PORT/ is a page to try it by.\n");
+                "CHITCHAT_NAME (CHITCHAT_PING_S=25), with commas between the values of an option that\n"
+                "repeats; the command line wins. BYTES may end in K, M or G (1024, 1024^2, 1024^3).\n\n"
+                "Clients connect to ws://ADDR:PORT/ws; http://ADDR:PORT/ is a page to try the server.\n");
 }
 
 void config_write_help(const struct command *command, char *text, size_t text_bytes)

@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r)
 {
+    ASSERT(text != NULL);
     uint64_t value = 0;
     const char *at = text;
     for (; *at >= '0' && *at <= '9'; at++)
@@ -38,7 +41,7 @@ void config_value_write(uint64_t value, bool has_suffix, char out[24])
     (void)snprintf(out, 24, "%llu%s", (unsigned long long)value, suffixes[suffix]);
 }
 
-static bool is_ipv4(const char *address, uint16_t port, struct config_listen *listen_r)
+static bool take_ipv4(const char *address, uint16_t port, struct config_listen *listen_r)
 {
     struct sockaddr_in *in = (struct sockaddr_in *)(void *)&listen_r->address;
     if (inet_pton(AF_INET, address, &in->sin_addr) != 1)
@@ -50,7 +53,7 @@ static bool is_ipv4(const char *address, uint16_t port, struct config_listen *li
     return true;
 }
 
-static bool is_ipv6(const char *address, uint16_t port, struct config_listen *listen_r)
+static bool take_ipv6(const char *address, uint16_t port, struct config_listen *listen_r)
 {
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&listen_r->address;
     if (inet_pton(AF_INET6, address, &in6->sin6_addr) != 1)
@@ -80,7 +83,7 @@ bool config_value_listen(const char *text, struct config_listen *listen_r)
     memcpy(address, text, bytes);
     address[bytes] = '\0';
     memset(listen_r, 0, sizeof *listen_r);
-    return is_bracketed ? is_ipv6(address, (uint16_t)port, listen_r) : is_ipv4(address, (uint16_t)port, listen_r);
+    return is_bracketed ? take_ipv6(address, (uint16_t)port, listen_r) : take_ipv4(address, (uint16_t)port, listen_r);
 }
 
 bool config_value_is_origin(const char *text)

@@ -9,20 +9,20 @@
 
 #include "cli/config.h"
 
-/* A whole decimal number without sign; with `has_suffix` K, M or G may follow (powers of 1024). False: it is none, or
- * past 64 bits. */
+/* A whole decimal number without sign; with `has_suffix` K, M or G may follow (powers of 1024). False: `text` is
+ * something else, or past 64 bits. */
 bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r);
 
-/* The other way, with the largest suffix that leaves a whole number. */
+/* Writes `value`; if `has_suffix`, with the largest suffix that leaves a whole number. */
 void config_value_write(uint64_t value, bool has_suffix, char out[24]);
 
-/* 1.2.3.4:80 or [::1]:80, port 0 to 65535 (0: the kernel chooses). */
+/* 1.2.3.4:80 or [::1]:80, port 0 to 65535 (0: the kernel chooses). False: `text` is something else. */
 bool config_value_listen(const char *text, struct config_listen *listen_r);
 
-/* What a browser may send as Origin: scheme://host[:port]; or "*", or "null". */
+/* Whether `text` is what a browser may send as Origin, scheme://host[:port] or "null"; or "*". */
 bool config_value_is_origin(const char *text);
 
-/* HOST or HOST:PORT, port 1 to 65535; *host_r borrows `text`. */
+/* HOST or HOST:PORT, port 1 to 65535; *host_r borrows `text`. False: `text` is something else. */
 bool config_value_host(const char *text, struct host *host_r);
 
 #endif

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "protocol/reply.h"
 
 #define PARTS 65536u
-/* Of these the copies are gathered, and so many copies at most: some tens of MB. */
+/* Copies are gathered of at most so many parts, and at most so many copies: some tens of MB. */
 #define PARTS_GATHERED_MAX 256u
 #define COPIES_MAX 200000u
 #define COMMON_BYTES_MAX (16u + LIMIT_MID_BYTES + 2u + 2u * LIMIT_USER_BYTES + LIMIT_TEXT_BYTES)
@@ -75,10 +76,13 @@ static uint8_t *put(uint8_t *at, struct span span)
     return at + span.bytes;
 }
 
-/* What both copies have in common, as bytes that nothing else gives. */
+/* What both copies have in common, as bytes that no other message gives. */
 static struct span common_of(struct cross_check *check, const struct message *message)
 {
     bool is_sent = message->role == ROLE_SENT;
+    ASSERT(message->role != ROLE_SELF);
+    ASSERT(message->from.bytes <= LIMIT_USER_BYTES && message->to.bytes <= LIMIT_USER_BYTES);
+    ASSERT(message->text.bytes <= LIMIT_TEXT_BYTES);
     uint8_t *at = check->common;
     bytes_store_le64(at, is_sent ? message->ts : message->other_ts);
     bytes_store_le64(at + 8, is_sent ? message->other_ts : message->ts);
@@ -139,6 +143,7 @@ static bool is_wanted(struct cross_check *check, uint32_t index)
 
 static void name_copy(char out[LIMIT_USER_BYTES + 1], struct span name)
 {
+    ASSERT(name.bytes <= LIMIT_USER_BYTES);
     memcpy(out, name.data, name.bytes);
     out[name.bytes] = '\0';
 }
@@ -173,7 +178,7 @@ static int compare_copies(const void *a, const void *b)
     return order != 0 ? order : (int)x->role - (int)y->role;
 }
 
-static void tell_one_sided(const struct copy *copy, struct problems *problems)
+static void report_one_sided(const struct copy *copy, struct problems *problems)
 {
     char mid[LIMIT_MID_CHARS];
     bool is_sent = copy->role == ROLE_SENT;
@@ -184,15 +189,17 @@ static void tell_one_sided(const struct copy *copy, struct problems *problems)
                  is_sent ? copy->to : copy->from);
 }
 
-/* The copies of one mid: one of each side, equal, is how it should be. */
-static void tell_message(const struct copy *copies, uint32_t count, struct problems *problems)
+/* The copies of one mid. Sound: two, one of each side, and equal. */
+static void report_copies(const struct copy *copies, uint32_t count, struct problems *problems)
 {
     char mid[LIMIT_MID_CHARS];
+    ASSERT(count > 0);
     reply_write_mid(mid, copies->mid);
     if (count == 1)
-        tell_one_sided(copies, problems);
+        report_one_sided(copies, problems);
     else if (count > 2 || copies[0].role == copies[1].role)
-        problems_add(problems, "message %.*s stands in timelines %" PRIu32 " times (of %s at ts %" PRIu64 ", for one)",
+        problems_add(problems,
+                     "message %.*s stands in timelines %" PRIu32 " times (one of them that of %s, at ts %" PRIu64 ")",
                      (int)sizeof mid, mid, count, copies->role == ROLE_SENT ? copies->from : copies->to, copies->ts);
     else if (copies[0].hash[0] != copies[1].hash[0] || copies[0].hash[1] != copies[1].hash[1])
         problems_add(problems,
@@ -209,9 +216,10 @@ void cross_check_report(struct cross_check *check, struct problems *problems)
         for (end = begin + 1; end < check->copy_count; end++)
             if (memcmp(check->copies[end].mid, check->copies[begin].mid, LIMIT_MID_BYTES) != 0)
                 break;
-        tell_message(&check->copies[begin], end - begin, problems);
+        report_copies(&check->copies[begin], end - begin, problems);
     }
     if (bad > check->parts_gathered)
-        problems_add(problems, "timelines disagree in %" PRIu32 " more of %u parts of all messages",
+        problems_add(problems,
+                     "timelines differ in %" PRIu32 " more of the %u parts of all messages: they are not listed",
                      bad - check->parts_gathered, PARTS);
 }

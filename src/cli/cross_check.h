@@ -1,11 +1,12 @@
 /*
- * check.h: whether both timelines of each message agree, in memory that does not grow with their number.
+ * cross_check.h: whether the two timelines of each message have equal copies of it, in memory that does not grow with
+ * the number of messages.
  *
- * Each copy of a message that two users share is hashed with all that both copies have in common (mid, both ts, both
- * names, text) under a key drawn for this run, to 128 bits; mid chooses one of 65,536 parts. In each part the hashes of
- * the senders' copies are added and those of the recipients' are subtracted: equal multisets give zero, in whatever
- * order they come, and others do with a chance of 2^-128. Where a part is not zero, a second walk gathers the copies of
- * some such parts and names the messages. Pure; one thread.
+ * Each copy of a message between two users is hashed to 128 bits, with all that both copies have in common (mid, both
+ * ts, both names, text), under random keys drawn by cross_check_open. The mid chooses one of 65,536 parts. Each part
+ * adds the hashes of the senders' copies and subtracts those of the recipients': equal multisets give zero, in whatever
+ * order they come, and others do so with a chance of 2^-128. Where a part is not zero, a second walk gathers the copies
+ * of some such parts, and cross_check_report names the messages. One thread.
  */
 #ifndef CHITCHAT_CLI_CROSS_CHECK_H
 #define CHITCHAT_CLI_CROSS_CHECK_H
@@ -19,16 +20,17 @@ struct cross_check;
 int cross_check_open(struct cross_check **check_r);
 void cross_check_close(struct cross_check **check);
 
-/* One copy, in the timeline of its sender or recipient; a message to oneself counts, and has nothing to agree with. */
+/* Takes one copy, in the timeline of its sender or recipient. A message to oneself is counted; it has one copy, so
+ * there is nothing to compare. */
 void cross_check_add(struct cross_check *check, const struct message *message);
-/* Messages so far, as their recipients have them. */
+/* Messages so far: the copies of recipients, and messages to oneself. */
 uint64_t cross_check_messages(const struct cross_check *check);
 
-/* How many parts do not agree. */
+/* How many parts are not zero. */
 uint32_t cross_check_bad_parts(const struct cross_check *check);
-/* The second walk: every copy again. 0 or -ENOMEM. */
+/* The second walk: takes every copy again. 0 or -ENOMEM. */
 int cross_check_gather(struct cross_check *check, const struct message *message);
-/* Tells what the gathered copies lack. */
+/* Adds a problem for each gathered message whose copies are missing, too many or different. */
 void cross_check_report(struct cross_check *check, struct problems *problems);
 
 #endif
