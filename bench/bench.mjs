@@ -1,7 +1,7 @@
 // `./dev bench`: a fixed set of measurements in under 10 minutes: the server and the ceiling (bench/ceiling.c) in turns, three times each; the
 // targets that can be measured in minutes; the small programs. The result is one table of medians and ranges, and a page, build/bench.html.
-// `./dev bench --peers` adds nats-server with JetStream. `./dev bench --hostile` runs the attacks instead. For BENCH_RUNS, BENCH_SECONDS and
-// BENCH_ONLY see `./dev help`.
+// `./dev bench --peers` adds nats-server with JetStream. `./dev bench --hostile` runs the attacks instead, `./dev bench --check` the checks of
+// bench_check.mjs. For BENCH_RUNS, BENCH_SECONDS and BENCH_ONLY see `./dev help`.
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
@@ -13,7 +13,13 @@ import { besideJetStream, promises } from "./bench_peers.mjs";
 import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 
-const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers, isHostile } = readOptions(process.argv.slice(2), process.env);
+const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers, isHostile, isCheck } = readOptions(process.argv.slice(2), process.env);
+if (isCheck) {
+  const { checkNames, runChecks } = await import("./bench_check.mjs");
+  const failed = await runChecks(ONLY);
+  if (failed === undefined) console.error(`./dev bench: BENCH_ONLY=${process.env.BENCH_ONLY} matches none of: ${checkNames.join("; ")}`);
+  process.exit(failed === undefined ? 2 : Math.min(failed, 1));
+}
 const TIMES = ["--duration", SECONDS, "--warmup", "0.7"];
 const MICRO = ["mailbox", "wal", "checkpoint", "memtable", "store", "request", "reply", "frame"];
 

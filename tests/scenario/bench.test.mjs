@@ -59,7 +59,9 @@ test("bench: the table has medians, ranges and verdicts", () => {
 });
 
 const WRONG = [
-  [["--peer"], {}, /--peer is no option; there are --peers and --hostile/],
+  [["--peer"], {}, /--peer is no option; there are --peers, --hostile and --check/],
+  [["--check", "--peers"], {}, /--check and --peers exclude each other/],
+  [["--check"], { BENCH_ONLY: "no such check" }, /BENCH_ONLY=no such check matches none of: pings and pages/],
   [[], { BENCH_RUNS: "0" }, /BENCH_RUNS must be a whole number from 1 to 99/],
   [[], { BENCH_SECONDS: "x" }, /BENCH_SECONDS must be at least 0\.1, and is x/],
   [[], { BENCH_ONLY: "(" }, /BENCH_ONLY must be a regular expression/],

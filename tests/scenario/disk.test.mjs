@@ -2,6 +2,7 @@
 // nothing acknowledged is lost, whatever comes after.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import path from "node:path";
 import { checkKept, checkReads, filesOf, linesOf, sendUntil, resendAll, stopInTrouble, textOf, trouble } from "./lib/disk.mjs";
 import { sleep, until } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
@@ -135,8 +136,16 @@ trouble("a run that cannot be read: its rows are unavailable, all else goes on, 
   const acknowledged = [];
   for (let n = 0; n < 300; n++) acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
   const runsOf = () => Array.from({ length: harness.shards }, (_, shard) => filesOf(harness, shard, "runs")).flat().filter((file) => /run-\d+\.mdb$/.test(file));
-  await until("runs", () => runsOf().length > 0); // both users may live on one shard
-  await sleep(1500); // all that was sent is in runs, and committed
+  const copiesOfLast = () => runsOf().reduce((count, file) => count + fs.readFileSync(file, "latin1").split(textOf(299)).length - 1, 0);
+  const isCommitted = (file) => fs.statSync(path.join(path.dirname(file), "manifest.mdb")).mtimeMs >= fs.statSync(file).mtimeMs;
+  await until("both copies of the last message in runs", () => {
+    try {
+      return copiesOfLast() === 2 && runsOf().every(isCommitted);
+    } catch (error) {
+      return assert.equal(error.code, "ENOENT", "only a run that is merged away may be missing");
+    }
+  }, { every: 100 });
+  await sleep(1500);
   const saved = runsOf().map((file) => ({ file, bytes: fs.readFileSync(file) }));
   for (const { file } of saved) fs.truncateSync(file, 8192); // as a sector that is lost: the pages are no longer there
   await alice.error({ op: "history", after: 0 }, "unavailable");

@@ -1,13 +1,12 @@
 // chitchat-load: its output during a run and at the end, and its errors where no run is possible.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import dns from "node:dns/promises";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { load, LOAD, run } from "./lib/load.mjs";
-import { makeDataDir, removeDataDir, Server, SHORT, sleep } from "./lib/server.mjs";
+import { makeDataDir, removeDataDir, Server, sleep } from "./lib/server.mjs";
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
 
@@ -139,7 +138,8 @@ test("load: verified says what was checked", async () => {
 
 test("load: sends over a user's rate are counted apart from busy ones", async (t) => {
   const strict = await serverOf(t, { options: ["--send-rate", "5"] });
-  const { status, stdout, report } = await reported(["--connections", "4", "--window", "8", "--duration", "2", "--warmup", "0.1"], `127.0.0.1:${strict.address.port}`);
+  // More in flight than the rate allows in a second: some are refused however slow the machine is.
+  const { status, stdout, report } = await reported(["--connections", "4", "--window", "16", "--duration", "1", "--warmup", "0.1"], `127.0.0.1:${strict.address.port}`);
   assert.equal(status, 0, stdout);
   assert.ok(report.rate_limited > 0 && report.busy === 0, JSON.stringify([report.rate_limited, report.busy]));
   assert.match(stdout, /^rate-limited, tried again: [1-9]/m);
@@ -154,36 +154,15 @@ test("load: timelines are filled though the server refuses sends, which are sent
   assert.match(stdout, /^verified: 2 logins, 300 sends acknowledged/m);
 });
 
-test("load: memory of server and kernel are reported of few connections too, that of one from 1,000 on, with a warning if it is too little", async (t) => {
+test("load: memory of server and kernel is in the report", async (t) => {
   const fresh = await serverOf(t);
   const at = `127.0.0.1:${fresh.address.port}`;
   const pid = ["--server-pid", String(fresh.pid)];
   const kernel = /^kernel, whole system: TCP buffers \d.* MiB before, \d.* at the end; slab \d.* MiB$/m;
-  const first = await reported(["--scenario", "idle", "--connections", "1000", ...pid, ...QUICK], at);
-  assert.match(first.stdout, /RSS .*: \d+ bytes a connection/);
-  assert.match(first.stdout, kernel);
-  if (!SHORT) assert.doesNotMatch(first.stdout, /USED/); // a sanitizer takes memory too
-  const few = await reported(["--connections", "50", "--window", "16", ...pid, "--duration", "1", "--warmup", "0"], at);
-  assert.match(few.stdout, /RSS .*; with 1000 or more connections, also what one takes\n/);
-  assert.match(few.stdout, kernel);
-  assert.ok(few.report.kernel_slab > 0 && few.report.kernel === few.report.kernel_slab + few.report.kernel_tcp);
-  const used = await reported(["--connections", "1000", ...pid, ...QUICK], at);
-  if (!SHORT) assert.equal(first.report.server_was_used, false);
-  assert.equal(used.report.server_was_used, true);
-  assert.match(used.stdout, /USED: before the first connection|memory of earlier connections was used again/);
-});
-
-test("load: a generator that waits for its core is reported as saturated", async () => {
-  const rival = spawn("taskset", ["-c", "0", "sh", "-c", "while :; do :; done"], { stdio: "ignore" });
-  const json = path.join(dir, "waiting.json");
-  const args = ["--connections", "10", "--window", "64", "--duration", "2", "--warmup", "0.2", "--json", json, address()];
-  const end = await run("taskset", ["-c", "0", LOAD, ...args]);
-  rival.kill("SIGKILL");
-  assert.equal(end.status, 0, end.stdout + end.stderr);
-  const report = JSON.parse(fs.readFileSync(json, "utf8"));
-  assert.ok(report.own_waited_share > 0.1, `${report.own_waited_share}`);
-  assert.match(end.stdout, /generator: .*, and it waited \d+ % for a core/);
-  assert.equal(report.is_saturated, report.own_busiest_share + report.own_waited_share > 0.9);
+  const { stdout, report } = await reported(["--connections", "50", "--window", "16", ...pid, "--duration", "1", "--warmup", "0"], at);
+  assert.match(stdout, /RSS .*; with 1000 or more connections, also what one takes\n/);
+  assert.match(stdout, kernel);
+  assert.ok(report.kernel_slab > 0 && report.kernel === report.kernel_slab + report.kernel_tcp);
 });
 
 // -- on a terminal --

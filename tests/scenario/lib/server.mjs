@@ -16,7 +16,7 @@ export const scaled = (count) => (SHORT ? Math.ceil(count / 10) : count);
 
 // A test that is out of time goes on as long as it likes: under `node --test` its file ends then, as failed, and no
 // server outlives a file.
-const FILE_MS = Number(process.env.TEST_FILE_MS ?? 600000);
+const FILE_MS = Number(process.env.TEST_FILE_MS ?? 1500000);
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 if (process.env.NODE_TEST_CONTEXT) setTimeout(endFile, FILE_MS).unref();
