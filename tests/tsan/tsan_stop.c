@@ -1,6 +1,6 @@
-/* Stopped under load, three times on the same data: writers with texts that fill memory and segments (checkpoints,
- * merges and the recycler at work), readers that page and replay (the reader thread). What was acknowledged is there at
- * the next start. */
+/* A server is stopped under load, three times on the same data: writers fill memory and segments, so that checkpoints,
+ * merges and the recycler have work; readers ask for pages and replays (the reader thread). What was acknowledged is
+ * stored at the next start. */
 #include "server_fixture.h"
 
 enum { LIVES = 3, WRITERS = 4, READERS = 2, WINDOW = 24, TEXT_BYTES = 1500, LIFE_US = 4000000 };
@@ -8,8 +8,8 @@ enum { LIVES = 3, WRITERS = 4, READERS = 2, WINDOW = 24, TEXT_BYTES = 1500, LIFE
 struct person {
     struct fixture *fixture;
     unsigned index;
-    unsigned acknowledged; /* to user "box" and its own */
-    unsigned pages;
+    atomic_uint acknowledged; /* sends, each in the timelines of a box and of the writer */
+    atomic_uint pages;
 };
 
 static void *write_texts(void *argument)
@@ -55,7 +55,18 @@ static void *read_pages(void *argument)
     return NULL;
 }
 
-/* Until SIGTERM has its effect: connections end with 1001. */
+/* Whether the writers have had a send acknowledged, and the readers a page. */
+static bool is_under_load(struct person *people)
+{
+    unsigned acknowledged = 0, pages = 0;
+    for (unsigned i = 0; i < WRITERS + READERS; i++) {
+        acknowledged += atomic_load(&people[i].acknowledged);
+        pages += atomic_load(&people[i].pages);
+    }
+    return acknowledged > 0 && pages > 0;
+}
+
+/* Load for LIFE_US, on a slow machine longer; then SIGTERM, which ends all connections with 1001. */
 static unsigned one_life(struct fixture *fixture)
 {
     struct person people[WRITERS + READERS];
@@ -68,7 +79,9 @@ static unsigned one_life(struct fixture *fixture)
         people[i] = (struct person){.fixture = fixture, .index = i};
         ASSERT(pthread_create(&threads[i], NULL, i < WRITERS ? write_texts : read_pages, &people[i]) == 0);
     }
-    usleep(LIFE_US);
+    do
+        usleep(LIFE_US);
+    while (!is_under_load(people));
     atomic_store(&fixture->is_stopping, true);
     kill(getpid(), SIGTERM);
     for (unsigned i = 0; i < WRITERS; i++) {
