@@ -29,7 +29,7 @@ struct fixture {
     struct config config;
     pthread_t thread;
     int code;
-    atomic_bool is_stopping; /* who cannot connect any more gives up */
+    atomic_bool is_stopping; /* clients that cannot connect any more give up */
 };
 
 static inline struct sockaddr_in fixture_address(uint16_t port)
@@ -138,7 +138,7 @@ static inline void client_frame(struct fixture_client *client, const char *text)
     client->out_bytes = (size_t)(at - (uint8_t *)client->out) + bytes;
 }
 
-/* All that was put is written at once; false: the server is gone. */
+/* Writes all that was put, at once; false: the server is gone. */
 static inline bool client_flush(struct fixture_client *client)
 {
     size_t at = 0;
@@ -152,8 +152,8 @@ static inline bool client_flush(struct fixture_client *client)
     return true;
 }
 
-/* Connects (for up to a minute, should the server not listen yet); the upgrade and the login are put, not yet written.
- * NULL: it is stopping. */
+/* Connects, for up to a minute if the server does not listen yet. The upgrade and the login are put, but not written
+ * yet. NULL: the server is stopping. */
 static inline struct fixture_client *client_open(struct fixture *fixture, const char *user, const char *fields)
 {
     static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -211,7 +211,7 @@ static inline bool client_take_head(struct fixture_client *client)
     return true;
 }
 
-/* The next text frame, without an end mark, stands until the next call; NULL: closed. */
+/* The next text frame, not terminated, valid until the next call; NULL: closed. */
 static inline const char *client_next(struct fixture_client *client, size_t *bytes_r)
 {
     for (;;) {
@@ -234,7 +234,7 @@ static inline const char *client_next(struct fixture_client *client, size_t *byt
     }
 }
 
-/* Takes frames until `count` of them have the op; those between are fine. False: closed before. */
+/* Reads frames until `count` of them have the op; other frames may come between. False: closed before. */
 static inline bool client_await(struct fixture_client *client, const char *op, unsigned count)
 {
     char wanted[32];
@@ -249,7 +249,8 @@ static inline bool client_await(struct fixture_client *client, const char *op, u
     return true;
 }
 
-/* Takes frames until so many requests are answered, by whatever; -1: closed before. Else how many by `ok`. */
+/* Reads frames until `count` requests are answered, by `ok` or an error; returns how many by `ok`; -1: closed before.
+ */
 static inline int client_await_replies(struct fixture_client *client, unsigned count)
 {
     int good = 0;

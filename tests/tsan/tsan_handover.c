@@ -1,5 +1,5 @@
-/* Connections move to the shard of their user under flood: upgrade, login and sends come in one write, so that frames
- * travel along; others flood the same users meanwhile. Every send is answered. */
+/* Connections are handed over to the shard of their user under load: upgrade, login and sends come in one write, so
+ * that unread frames go along; others send to the same users all the time. Every send is answered. */
 #include "server_fixture.h"
 
 enum { VISITORS = 4, VISITS = 60, SENDS = 20, FLOODERS = 2, FLOOD = 32, USERS = 12 };
@@ -29,7 +29,7 @@ static void *visit(void *argument)
         for (unsigned k = 1; k <= SENDS; k++)
             put_send(client, k, visitor->index + i + k);
         ASSERT(client_flush(client) && client_take_head(client));
-        if (i % 5 != 4) { /* else it vanishes on the way */
+        if (i % 5 != 4) { /* else the client leaves during the handover */
             int good = client_await_replies(client, 1 + SENDS);
             ASSERT(good >= 1);
             visitor->stored += (unsigned)good - 1;
@@ -78,6 +78,7 @@ int main(void)
     fixture_stop(&fixture);
     fixture_fini(&fixture);
     ASSERT(visited > 0 && flooded > 0);
-    printf("%d connections moved, %u sends of theirs beside %u of the flood\n", VISITORS * VISITS, visited, flooded);
+    printf("%d connections handed over, %u of their sends stored beside %u others\n", VISITORS * VISITS, visited,
+           flooded);
     return 0;
 }

@@ -1,5 +1,6 @@
-/* Two threads pass letters to each other through a pair of mailboxes and sleep when there is nothing: what a letter
- * points to is written on one side and read on the other, so that TSan sees whether the mailbox carries it along. */
+/* Two threads send letters to each other through a pair of mailboxes and sleep when there are none: what a letter
+ * points to is written on one side and read on the other, so that TSan checks that the mailbox orders these accesses.
+ */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 enum { LETTERS = 256, ROUNDS = 400 };
 
 struct letter {
-    unsigned value; /* not atomic: it belongs to whoever has the letter */
+    unsigned value; /* not atomic: owned by the thread that has the letter */
 };
 
 struct side {

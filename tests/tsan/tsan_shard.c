@@ -1,5 +1,5 @@
-/* A group of shards that forward letters to each other, give jobs to a worker each and end at a signal from main: memory
- * of letters and jobs is written on one thread and read on another. */
+/* A group of shards that forward letters to each other, give jobs to a worker each and end at a signal from main:
+ * memory of letters and jobs is written on one thread and read on another. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
