@@ -1,5 +1,5 @@
-// `./dev soak [MINUTES] [--only STEP,…]`: every proof at length, in turns, and what they saw in one table. Each program ends with a line
-// `name: key=number …`; the numbers are added up. Ends with 1 if any of them failed; their output is kept in build/soak.
+// `./dev soak [MINUTES] [--only STEP,…]`: the long tests, in turns, with their results in one table. Each program ends with a line
+// `name: key=number …`; the numbers are added up. Exit status 1 if any of them failed; their output is kept in build/soak.
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
@@ -8,15 +8,15 @@ import { parseArgs } from "node:util";
 const { values, positionals } = parseArgs({ options: { only: { type: "string" } }, allowPositionals: true });
 const minutes = Number(positionals[0] ?? 60);
 if (!(minutes > 0)) {
-  console.error(`./dev soak: MINUTES is a number above 0, not "${positionals[0]}"`);
+  console.error(`./dev soak: MINUTES must be a number above 0, and is "${positionals[0]}"`);
   process.exit(2);
 }
 
 const DIR = path.resolve("build/soak");
 const FUZZ_TARGETS = fs.readdirSync("tests/fuzz").filter((name) => /^fuzz_.*\.c$/.test(name)).length;
-const ROUND_MINUTES = 20; // so that a long soak does all of it several times
+const ROUND_MINUTES = 20; // so that a long soak runs each step several times
 
-// What runs, and its share of the time. A step that cannot be told how long to run takes what it takes.
+// The steps, and their shares of the time. A step without a time option takes as long as it needs.
 const STEPS = [
   { name: "sim", share: 0.3, command: (s) => ["./dev", "sim", "--seconds", String(s)] },
   { name: "crash", share: 0.3, command: (s) => ["./dev", "crash", "--seconds", String(s)] },
@@ -28,13 +28,13 @@ const STEPS = [
 const only = values.only?.split(",") ?? STEPS.map((step) => step.name);
 const unknown = only.find((name) => !STEPS.some((step) => step.name === name));
 if (unknown !== undefined) {
-  console.error(`./dev soak: --only knows ${STEPS.map((step) => step.name).join(", ")}, not "${unknown}"`);
+  console.error(`./dev soak: --only must be of ${STEPS.map((step) => step.name).join(", ")}, and is "${unknown}"`);
   process.exit(2);
 }
 
 const sums = new Map(STEPS.map((step) => [step.name, { runs: 0, failed: 0, seconds: 0, numbers: {} }]));
 
-// Runs a command to its end, its output into a file: { code, text }.
+// Runs a command until it ends, with its output in a file: { code, text }.
 function run(command, file) {
   return new Promise((resolve) => {
     const out = fs.openSync(file, "a");

@@ -1,6 +1,6 @@
 // Real kills: the server under load by many clients is killed (SIGKILL) at random and at chosen moments and started again on the
-// same data; the clients come back with `after` and `epoch`, send again with their keys what was not answered, and a model judges
-// all that they ever saw.
+// same data; the clients log in with `after` and `epoch`, send again with their keys what was not answered, and a model checks
+// all that they ever received.
 //
 //   node tests/crash/crash.mjs [--rounds N | --seconds N] [--seed N] [--expect-violation]
 //
@@ -30,10 +30,10 @@ const CONNECTIONS = 16; // the first users have two
 const WINDOW = 12;
 const ROUNDS_PER_DATA = 10;
 const SHARDS = [1, 2, 4];
-// Small, so that checkpoints, merges and rotations are always under way.
+// Small sizes, so that checkpoints, merges and rotations happen all the time.
 const OPTIONS = ["--memtable-bytes", "1M", "--checkpoint-s", "1", "--wal-segment-bytes", "4M"];
 
-// mulberry32; the moments in between are the machine's.
+// mulberry32. The seed does not decide the timing of the machine.
 function randomFrom(seed) {
   let state = Number(seed) >>> 0;
   return (bound) => {
@@ -75,12 +75,12 @@ class Harness {
     const client = await Client.open(this.server);
     const fields = { after: this.#cursors.get(index) ?? 0, ...(this.epoch ? { epoch: this.epoch } : {}) };
     const reply = await client.loginAs(userOf(index), fields);
-    if (reply.reset) this.model.find("lost", `${userOf(index)} is told to begin anew: ${fields.after} lies beyond ${reply.last}`);
+    if (reply.reset) this.model.find("lost", `${userOf(index)} got a reset: ${fields.after} lies beyond ${reply.last}`);
     this.epoch ??= client.epoch;
     return client;
   }
 
-  // What was left open first, then new ones, until the connection ends.
+  // First the sends whose outcome is unknown, then new ones, until the connection ends.
   async #send(client, index) {
     const again = index < USERS ? this.model.unknown(client.user) : [];
     let number = 0;
@@ -108,12 +108,12 @@ class Harness {
       const reply = await client.request({ op: "send", to, text, ...(key ? { key } : {}) });
       this.model.reply(text, reply);
       if (reply.code !== "busy") return;
-      this.model.resend(text); // its place among the others is another one now
+      this.model.resend(text); // its place in the order is unknown now
       await sleep(reply.retry_after);
     }
   }
 
-  // Killed by now: what had left it still arrives; then all that was seen is judged.
+  // The server is killed: what it had sent still arrives; then the model takes in all that the clients received.
   async end() {
     await this.server.kill();
     await Promise.all(this.#clients.map((client) => (client.closed ? undefined : client.untilClosed().catch(() => {}))));
@@ -126,8 +126,8 @@ class Harness {
     this.#clients = [];
   }
 
-  // In the end: every timeline by pages and by replay, and what was left open is sent again.
-  async judge() {
+  // In the end: sends whose outcome is unknown are repeated, and every timeline is read by pages and by replay.
+  async check() {
     this.server = await Server.start({ shards: this.shards, data: this.data, options: OPTIONS });
     const timelines = new Map();
     const replays = new Map();
@@ -151,7 +151,7 @@ class Harness {
     this.#countRuns();
   }
 
-  // Runs are numbered as they are written; what is no more was merged, or the kill came before its commit.
+  // Runs are numbered as they are written; a missing one was merged, or the kill came before its commit.
   #countRuns() {
     for (let shard = 0; shard < this.shards; shard++) {
       const names = fs.readdirSync(path.join(this.data, `shard-${String(shard).padStart(4, "0")}`, "runs")).filter((name) => name.startsWith("run-"));
@@ -195,13 +195,13 @@ function addModel(model) {
   for (const [kind, count] of Object.entries(model.broken)) totals[kind] += count;
 }
 
-// Rounds on one data directory, then everything in it is judged. False if a promise was broken.
+// Rounds on one data directory, then a check of everything in it. False if a promise was broken.
 async function campaign(shards, mayGoOn) {
   const harness = new Harness(shards);
   let error;
   try {
     for (let round = 0; round < ROUNDS_PER_DATA && mayGoOn() && !harness.model.isBroken; round++) await oneRound(harness, names[totals.rounds % names.length]);
-    if (!harness.model.isBroken) await harness.judge();
+    if (!harness.model.isBroken) await harness.check();
   } catch (caught) {
     error = caught;
   }
@@ -217,24 +217,24 @@ async function campaign(shards, mayGoOn) {
   return isGood;
 }
 
-function tell(isGood) {
+function report(isGood) {
   const moments = Object.entries(totals.moments).map(([name, count]) => `${name}=${count}`);
   const { rounds, kills, acknowledged, entries, resent, lost, duplicated, reordered, one_sided } = totals;
   console.log(`kills by moment: ${moments.join(" ")}; runs written ${totals.runs.written}, left ${totals.runs.left}; seed ${values.seed}`);
   console.log(
-    `crash: rounds=${rounds} kills=${kills} acknowledged=${acknowledged} judged=${entries} resent=${resent} failed=${isGood ? 0 : 1} ` +
+    `crash: rounds=${rounds} kills=${kills} acknowledged=${acknowledged} checked=${entries} resent=${resent} failed=${isGood ? 0 : 1} ` +
       `lost=${lost} duplicated=${duplicated} reordered=${reordered} one_sided=${one_sided}`,
   );
 }
 
 const begun = Date.now();
 const mayGoOn = values.seconds ? () => Date.now() - begun < Number(values.seconds) * 1000 : () => totals.rounds < Number(values.rounds);
-// A wait for what a dead server owes holds nothing open: node would end before the deadline does.
-const alive = setInterval(() => {}, 1000);
+// A wait for a reply of a dead server keeps no handle open: without this timer, node would end before the deadline.
+const keepRunning = setInterval(() => {}, 1000);
 let isGood = true;
 for (let index = 0; isGood && mayGoOn(); index++) isGood = await campaign(SHARDS[index % SHARDS.length], mayGoOn);
-clearInterval(alive);
-tell(isGood);
+clearInterval(keepRunning);
+report(isGood);
 const isExpected = isGood !== values["expect-violation"];
 if (values["expect-violation"]) console.log(isGood ? "the fault was NOT CAUGHT" : "the fault was caught");
 process.exit(isExpected ? 0 : 1);

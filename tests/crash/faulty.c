@@ -1,5 +1,5 @@
-/* faulty.c: linked into a server that has a fault built in (base/fault.h), by its number in FAULT_NUMBER: what the
- * crash test must find. No other program has this. */
+/* faulty.c: linked into chitchat-faulty only. FAULT_NUMBER in the environment selects the fault of base/fault.h that is
+ * active, which the crash test must find. */
 #include <stdlib.h>
 
 #include "base/fault.h"

@@ -1,12 +1,12 @@
-// The truth that a crash test holds the server against: every send with what became of it, every timeline as its user's
-// connections saw it, over all lives of the server. A broken promise is counted by its kind and told, it does not throw: one run
-// shows all that it found.
+// The model that a crash test compares the server with: every send with its outcome, every timeline as its user's connections
+// received it, over all lives of the server. A broken promise does not throw: the model counts it by kind, so that one run shows
+// all that are found.
 
 export class Model {
   broken = { lost: 0, duplicated: 0, reordered: 0, one_sided: 0 };
   findings = []; // the first of them, in words
   acknowledged = 0;
-  entries = 0; // judged
+  entries = 0; // checked
   resent = 0;
   #sends = new Map(); // text -> send
   #seen = new Map(); // user -> Map(text -> { ts, mid, prev })
@@ -26,7 +26,7 @@ export class Model {
     this.#sends.set(send.text, { ...send, reply: null, wasResent: false });
   }
 
-  // Keyed sends of `user` whose fate is not known.
+  // Keyed sends of `user` whose outcome is unknown.
   unknown(user) {
     return [...this.#sends.values()].filter((send) => send.from === user && send.key && send.reply === null);
   }
@@ -36,7 +36,7 @@ export class Model {
     this.#sends.get(text).wasResent = true;
   }
 
-  // The reply to a send; one that says nothing of its fate leaves it open.
+  // The reply to a send; after an error the outcome stays unknown.
   reply(text, reply) {
     const send = this.#sends.get(text);
     if (reply.op !== "ok") return;
@@ -49,7 +49,7 @@ export class Model {
     send.reply = { ts: reply.ts, mid: reply.mid };
   }
 
-  // An entry that a connection of `user` got; that its prev is the cursor the client itself has checked.
+  // An entry that a connection of `user` received; the client has checked that its prev is the cursor.
   see(user, { text, ts, mid, prev }) {
     const seen = this.#seen.get(user) ?? new Map();
     const mids = this.#mids.get(user) ?? new Map();
@@ -84,21 +84,21 @@ export class Model {
     let prev = 0;
     const texts = new Set();
     for (const entry of timeline) {
-      if (entry.ts <= ts) this.find("reordered", `${user}: ${entry.ts} stands behind ${ts}`);
-      if (texts.has(entry.text)) this.find("duplicated", `${entry.text} stands twice in the timeline of ${user}`);
+      if (entry.ts <= ts) this.find("reordered", `${user}: ${entry.ts} comes after ${ts}`);
+      if (texts.has(entry.text)) this.find("duplicated", `${entry.text} is twice in the timeline of ${user}`);
       texts.add(entry.text);
       this.see(user, entry);
       const known = this.#seen.get(user)?.get(entry.text);
       if (known?.prev !== undefined && known.prev !== prev)
-        this.find("lost", `${user}: ${entry.text} came after ${known.prev} and stands after ${prev}`);
+        this.find("lost", `${user}: ${entry.text} was received after ${known.prev} and is stored after ${prev}`);
       const send = this.#sends.get(entry.text);
       if (send && !send.wasResent) {
-        if ((last.get(send.stream) ?? -1) > send.number) this.find("reordered", `${entry.text} stands behind one that was sent later`);
+        if ((last.get(send.stream) ?? -1) > send.number) this.find("reordered", `${entry.text} comes after one that was sent later`);
         last.set(send.stream, send.number);
       }
       ts = prev = entry.ts;
     }
-    for (const [text] of this.#seen.get(user) ?? []) if (!texts.has(text)) this.find("lost", `${user} has got ${text}, and it is gone`);
+    for (const [text] of this.#seen.get(user) ?? []) if (!texts.has(text)) this.find("lost", `${user} had received ${text}, which is lost`);
   }
 
   #checkSend(send, held) {
@@ -109,6 +109,6 @@ export class Model {
     if (send.reply === null) return;
     if (!here && !there) this.find("lost", `${send.text} was acknowledged`);
     if (here && (here.mid !== send.reply.mid || here.ts !== send.reply.ts))
-      this.find("duplicated", `${send.text} was acknowledged at ${send.reply.ts} and stands at ${here.ts}`);
+      this.find("duplicated", `${send.text} was acknowledged at ${send.reply.ts} and is stored at ${here.ts}`);
   }
 }

@@ -1,10 +1,10 @@
-// When the server is killed: at random under load, and where it hurts: each function returns when its moment has come, and the
-// server is killed at once. Files that come, go and change in the data directory tell what the server is doing.
+// When the server is killed: at random under load, and at critical moments. Each function returns when its moment has come, and
+// the server is killed at once. Changes of files in the data directory show what the server is doing.
 import fs from "node:fs";
 import path from "node:path";
 import { sleep } from "../scenario/lib/server.mjs";
 
-// What a targeted moment waits for at most; then it is a random one.
+// The longest wait for a critical moment; after that the kill counts as a random one.
 const WAIT_MS = 4000;
 
 const subdirectories = (data, name) =>
@@ -12,7 +12,7 @@ const subdirectories = (data, name) =>
 
 const runCount = (dir) => fs.readdirSync(dir).filter((name) => name.startsWith("run-")).length;
 
-// Until matches(dir, type, name) for an event in one of the directories, then `ms` more; false if that did not come.
+// Waits for an event in one of the directories for which matches(dir, type, name), then `ms` more; false if none came.
 async function untilEvent(dirs, matches, ms) {
   let watchers = [];
   const come = new Promise((resolve) => {
@@ -29,11 +29,11 @@ const exists = (dir, name) => fs.existsSync(path.join(dir, name));
 export const MOMENTS = {
   load: async (harness) => sleep(50 + harness.random(500)),
 
-  // A run begins to be written; so soon, it is hardly synced or committed.
+  // The server begins to write a run: most often, the run is neither synced nor committed yet.
   checkpoint: async (harness) =>
     untilEvent(subdirectories(harness.data, "runs"), (dir, type, name) => type === "rename" && name.startsWith("run-") && exists(dir, name), harness.random(12)),
 
-  // A run begins to be written beside so many that it is a merge's, or one of its inputs is removed.
+  // The server begins to write a run beside so many that it is a merge's, or removes an input of a merge.
   merge: async (harness) =>
     untilEvent(
       subdirectories(harness.data, "runs"),
@@ -41,7 +41,7 @@ export const MOMENTS = {
       harness.random(10),
     ),
 
-  // The log goes on in another file.
+  // The WAL continues in another segment.
   rotation: async (harness) => {
     const last = new Map();
     return untilEvent(
@@ -55,13 +55,13 @@ export const MOMENTS = {
     );
   },
 
-  // It is told to stop, and killed while it does.
+  // The server gets SIGTERM, and is killed while it stops.
   shutdown: async (harness) => {
     await sleep(100 + harness.random(300));
     harness.server.signal("SIGTERM");
     await sleep(harness.random(40));
   },
 
-  // Under load first; what follows is killed before it is ready (crash.mjs).
+  // Killed under load first; crash.mjs then kills the next starts before they are ready.
   recovery: async (harness) => sleep(100 + harness.random(300)),
 };

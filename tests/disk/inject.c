@@ -1,25 +1,25 @@
 /*
  * inject.c: a disk that fails, fills up, or is slow, for the server as it is: loaded before all other libraries
- * (LD_PRELOAD), it stands in for the calls by which the server and LMDB reach files, and for liburing's submits, by
- * which the log is written.
+ * (LD_PRELOAD), this library replaces the calls by which the server and LMDB reach files, and the submit functions of
+ * liburing, by which the WAL is written.
  *
- * The file named by CHITCHAT_INJECT says what happens, a rule a line; it is read again whenever it has changed (write
- * another one and rename it). Without the file nothing happens.
+ * The file named by CHITCHAT_INJECT has one rule per line. The library reads that file again whenever it has changed
+ * (write another file and rename it). Without the file nothing happens.
  *
  *     fail CALLS PATH ERRNO [after=N] [count=N]     from the (N+1)th call on, or so many times, nothing is done
  *     land CALLS PATH ERRNO [after=N] [count=N]     the same, but the bytes reach the file
- *     flip pwrite PATH [after=N] [count=N]          a byte near its end is changed on its way; it succeeds
- *     lose pwrite PATH [after=N] [count=N]          it succeeds, and nothing is written
+ *     flip pwrite PATH [after=N] [count=N]          the call succeeds, but a byte near the end is written changed
+ *     lose pwrite PATH [after=N] [count=N]          the call succeeds, and nothing is written
  *     short uring PATH [after=N] [count=N]          half of the write is done
- *     wait CALLS PATH                               each call waits for rules that do not say so
+ *     wait CALLS PATH                               each call waits until the rules have changed
  *     delay CALLS PATH ms=N                         each call takes so much longer
- *     rate CALLS PATH bytes=N                       all of them together write so many bytes a second
+ *     rate CALLS PATH bytes=N                       all such calls together write N bytes a second
  *
- * [thread=NAME] at the end of a rule: only on threads whose name begins so.
+ * thread=NAME at the end of a rule: only on threads whose name begins with NAME.
  *
  * CALLS: some of uring pwrite write writev fdatasync fsync ftruncate open mmap link unlink, with commas, or *. PATH: a
- * part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS, EXDEV or a number. The first rule that fits decides
- * whether a call fails; delays add up.
+ * part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS, EXDEV or a number. The first rule that matches
+ * decides whether a call fails; delays add up.
  *
  * Not for builds with sanitizers, whose own libraries must be the first.
  */
@@ -45,9 +45,9 @@
 
 #define RULES_MAX 32
 #define CONTROL_BYTES_MAX 8192
-/* From the end: behind it a page of LMDB may have a byte that means nothing. */
+/* The changed byte lies so far before the end: the last bytes of an LMDB page may mean nothing. */
 #define FLIP_BYTES 8u
-/* A write that does nothing and has a result of our choice: kernels from 6.10 on. */
+/* A NOP of io_uring completes with a result of our choice: kernels from 6.10 on. */
 #define NOP_INJECT_RESULT 1u
 
 enum action {
@@ -72,18 +72,18 @@ struct rule {
     long long ms;
     long long bytes;
     long long seen;
-    int64_t free_at_ns; /* ACTION_RATE: when the disk has done what it was given */
+    int64_t free_at_ns; /* ACTION_RATE: when the disk has written all that it was given */
 };
 
-/* What is to be done to one call. */
+/* What happens to one call. */
 struct verdict {
-    enum action action; /* ACTION_DELAY: nothing else is done to it */
+    enum action action; /* ACTION_DELAY: nothing but its delay */
     int error;
     int64_t delay_ns;
     bool waits;
 };
 
-/* A preloaded library has nothing to hang its state on but itself. */
+/* Static, because the replaced calls have no argument that could carry it. */
 static struct {
     pthread_mutex_t lock;
     struct stat control;
@@ -148,7 +148,7 @@ static void rule_add(char *line)
     char *calls = strtok_r(NULL, " ", &rest);
     char *path = strtok_r(NULL, " ", &rest);
     if (path == NULL || inject.rule_count == RULES_MAX || !action_of(action, &rule.action)) {
-        fprintf(stderr, "inject: a rule is not understood: %s\n", line);
+        fprintf(stderr, "inject: CHITCHAT_INJECT has a rule that is not understood: %s\n", line);
         abort();
     }
     snprintf(rule.calls, sizeof rule.calls, "%s", calls);
@@ -158,7 +158,7 @@ static void rule_add(char *line)
     inject.rules[inject.rule_count++] = rule;
 }
 
-/* Under the lock. Plain system calls, which are not our own stand-ins. */
+/* Under the lock. Plain system calls, as the functions of that name are replaced here. */
 static void control_read(void)
 {
     const char *path = getenv("CHITCHAT_INJECT");
@@ -195,7 +195,7 @@ static bool has_call(const char *calls, const char *call)
     return false;
 }
 
-/* Under the lock: what rule `rule`, which fits, has to say. */
+/* Under the lock: adds what `rule`, which matches, does to the call. */
 static void apply(struct rule *rule, size_t bytes, struct verdict *verdict)
 {
     int64_t now = now_ns();
@@ -221,7 +221,7 @@ static void apply(struct rule *rule, size_t bytes, struct verdict *verdict)
     verdict->error = rule->error;
 }
 
-static struct verdict judge_once(const char *call, const char *path, size_t bytes)
+static struct verdict verdict_now(const char *call, const char *path, size_t bytes)
 {
     struct verdict verdict = {.action = ACTION_DELAY};
     char thread[16] = "";
@@ -230,8 +230,9 @@ static struct verdict judge_once(const char *call, const char *path, size_t byte
     control_read();
     for (int i = 0; i < inject.rule_count; i++) {
         struct rule *rule = &inject.rules[i];
-        bool fits = has_call(rule->calls, call) && (strcmp(rule->path, "*") == 0 || strstr(path, rule->path) != NULL);
-        if (fits && strncmp(thread, rule->thread, strlen(rule->thread)) == 0)
+        bool matches =
+            has_call(rule->calls, call) && (strcmp(rule->path, "*") == 0 || strstr(path, rule->path) != NULL);
+        if (matches && strncmp(thread, rule->thread, strlen(rule->thread)) == 0)
             apply(rule, bytes, &verdict);
     }
     pthread_mutex_unlock(&inject.lock);
@@ -245,18 +246,18 @@ static void sleep_ns(int64_t ns)
         continue;
 }
 
-static struct verdict judge_path(const char *call, const char *path, size_t bytes)
+static struct verdict verdict_of_path(const char *call, const char *path, size_t bytes)
 {
-    struct verdict verdict = judge_once(call, path, bytes);
+    struct verdict verdict = verdict_now(call, path, bytes);
     while (verdict.waits) {
         sleep_ns(5000000);
-        verdict = judge_once(call, path, bytes);
+        verdict = verdict_now(call, path, bytes);
     }
     return verdict;
 }
 
-/* Of a descriptor that is no file, nothing is said. */
-static struct verdict judge_fd(const char *call, int fd, size_t bytes)
+/* No rule applies to a descriptor that is no file. */
+static struct verdict verdict_of_fd(const char *call, int fd, size_t bytes)
 {
     char link[64];
     char path[PATH_MAX];
@@ -265,15 +266,15 @@ static struct verdict judge_fd(const char *call, int fd, size_t bytes)
     if (length <= 0 || path[0] != '/')
         return (struct verdict){.action = ACTION_DELAY};
     path[length] = '\0';
-    return judge_path(call, path, bytes);
+    return verdict_of_path(call, path, bytes);
 }
 
-/* The function that ours stands in front of. */
+/* The function that ours replaces. */
 static void *next_of(const char *name)
 {
     void *function = dlsym(RTLD_NEXT, name);
     if (function == NULL) {
-        fprintf(stderr, "inject: no %s\n", name);
+        fprintf(stderr, "inject: no library has %s\n", name);
         abort();
     }
     return function;
@@ -283,10 +284,10 @@ static void *next_of(const char *name)
 
 /* -- plain calls -- */
 
-/* The call as it is, after its delay; `land`: it is done, and said to have failed. */
-#define STAND_IN(judged, call)                                                                                         \
+/* Makes the call after its delay, or fails; `land` makes the call and then reports a failure. */
+#define REPLACE(decided, call)                                                                                         \
     do {                                                                                                               \
-        struct verdict verdict = judged;                                                                               \
+        struct verdict verdict = decided;                                                                              \
         sleep_ns(verdict.delay_ns);                                                                                    \
         if (verdict.action == ACTION_FAIL || verdict.action == ACTION_LAND) {                                          \
             if (verdict.action == ACTION_LAND)                                                                         \
@@ -314,18 +315,18 @@ ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
 {
     typedef ssize_t function(int, const void *, size_t, off_t);
     function *const next = NEXT(function *, "pwrite");
-    struct verdict lie = judge_fd("pwrite", fd, bytes);
+    struct verdict lie = verdict_of_fd("pwrite", fd, bytes);
     if (lie.action == ACTION_LOSE)
         return (ssize_t)bytes;
     if (lie.action == ACTION_FLIP)
         return write_flipped(next, fd, data, bytes, offset);
-    STAND_IN(lie, next(fd, data, bytes, offset));
+    REPLACE(lie, next(fd, data, bytes, offset));
 }
 
 ssize_t write(int fd, const void *data, size_t bytes)
 {
     typedef ssize_t function(int, const void *, size_t);
-    STAND_IN(judge_fd("write", fd, bytes), NEXT(function *, "write")(fd, data, bytes));
+    REPLACE(verdict_of_fd("write", fd, bytes), NEXT(function *, "write")(fd, data, bytes));
 }
 
 ssize_t writev(int fd, const struct iovec *vectors, int count)
@@ -334,37 +335,37 @@ ssize_t writev(int fd, const struct iovec *vectors, int count)
     size_t bytes = 0;
     for (int i = 0; i < count; i++)
         bytes += vectors[i].iov_len;
-    STAND_IN(judge_fd("writev", fd, bytes), NEXT(function *, "writev")(fd, vectors, count));
+    REPLACE(verdict_of_fd("writev", fd, bytes), NEXT(function *, "writev")(fd, vectors, count));
 }
 
 int fdatasync(int fd)
 {
     typedef int function(int);
-    STAND_IN(judge_fd("fdatasync", fd, 0), NEXT(function *, "fdatasync")(fd));
+    REPLACE(verdict_of_fd("fdatasync", fd, 0), NEXT(function *, "fdatasync")(fd));
 }
 
 int fsync(int fd)
 {
     typedef int function(int);
-    STAND_IN(judge_fd("fsync", fd, 0), NEXT(function *, "fsync")(fd));
+    REPLACE(verdict_of_fd("fsync", fd, 0), NEXT(function *, "fsync")(fd));
 }
 
 int ftruncate(int fd, off_t bytes)
 {
     typedef int function(int, off_t);
-    STAND_IN(judge_fd("ftruncate", fd, 0), NEXT(function *, "ftruncate")(fd, bytes));
+    REPLACE(verdict_of_fd("ftruncate", fd, 0), NEXT(function *, "ftruncate")(fd, bytes));
 }
 
 int link(const char *from, const char *to)
 {
     typedef int function(const char *, const char *);
-    STAND_IN(judge_path("link", to, 0), NEXT(function *, "link")(from, to));
+    REPLACE(verdict_of_path("link", to, 0), NEXT(function *, "link")(from, to));
 }
 
 int unlink(const char *path)
 {
     typedef int function(const char *);
-    STAND_IN(judge_path("unlink", path, 0), NEXT(function *, "unlink")(path));
+    REPLACE(verdict_of_path("unlink", path, 0), NEXT(function *, "unlink")(path));
 }
 
 int open(const char *path, int flags, ...)
@@ -374,7 +375,7 @@ int open(const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
-    STAND_IN(judge_path("open", path, 0), NEXT(function *, "open")(path, flags, mode));
+    REPLACE(verdict_of_path("open", path, 0), NEXT(function *, "open")(path, flags, mode));
 }
 
 void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
@@ -382,7 +383,7 @@ void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t
     typedef void *function(void *, size_t, int, int, int, off_t);
     struct verdict verdict = {.action = ACTION_DELAY};
     if (fd >= 0 && (flags & MAP_ANONYMOUS) == 0)
-        verdict = judge_fd("mmap", fd, bytes);
+        verdict = verdict_of_fd("mmap", fd, bytes);
     if (verdict.action == ACTION_FAIL) {
         errno = verdict.error;
         return MAP_FAILED;
@@ -390,7 +391,7 @@ void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t
     return NEXT(function *, "mmap")(address, bytes, protection, flags, fd, offset);
 }
 
-/* -- the log: entries of the ring -- */
+/* -- the WAL: entries of the ring -- */
 
 static void make_nop(struct io_uring_sqe *sqe, int result, uint64_t user_data)
 {
@@ -400,7 +401,7 @@ static void make_nop(struct io_uring_sqe *sqe, int result, uint64_t user_data)
     sqe->rw_flags = NOP_INJECT_RESULT;
 }
 
-/* The write goes its way unseen; what is told is the result of the entry behind it. */
+/* The write is done but does not complete; the entry behind it completes instead, with `error`. */
 static unsigned land(struct io_uring *ring, unsigned index, int error)
 {
     struct io_uring_sqe *behind = sqes_insert(ring, index + 1);
@@ -412,7 +413,7 @@ static unsigned land(struct io_uring *ring, unsigned index, int error)
     return index + 1;
 }
 
-/* A timer stands before it in a chain: the kernel takes the write up when it has run out. */
+/* A timer before the write in a chain: the kernel starts the write when the timer has run out. */
 static unsigned delay(struct io_uring *ring, unsigned index, int64_t ns, struct __kernel_timespec *time)
 {
     struct io_uring_sqe *before = sqes_insert(ring, index);
@@ -427,7 +428,7 @@ static unsigned delay(struct io_uring *ring, unsigned index, int64_t ns, struct 
 
 #define DELAYS_MAX 64
 
-/* Before each submit. `times` stand until the kernel has read them, in the submit. */
+/* Called before each submit. `times` must stay valid until the kernel has read them, during the submit. */
 static void change_entries(struct io_uring *ring, struct __kernel_timespec times[DELAYS_MAX])
 {
     unsigned time_count = 0;
@@ -435,7 +436,7 @@ static void change_entries(struct io_uring *ring, struct __kernel_timespec times
         struct io_uring_sqe *sqe = sqes_at(ring, i);
         if (sqe->opcode != IORING_OP_WRITE)
             continue;
-        struct verdict verdict = judge_fd("uring", sqe->fd, sqe->len);
+        struct verdict verdict = verdict_of_fd("uring", sqe->fd, sqe->len);
         if (verdict.action == ACTION_FAIL)
             make_nop(sqe, -verdict.error, sqe->user_data);
         if (verdict.action == ACTION_SHORT)

@@ -1,8 +1,8 @@
 /*
- * sqes.h: the entries of an io_uring that the next submit will hand to the kernel, for libraries that are loaded before
- * liburing (LD_PRELOAD) and stand in for its submit functions: they look at what is about to leave, and change it.
+ * sqes.h: the entries of an io_uring that the next submit hands to the kernel. For libraries that are loaded before
+ * liburing (LD_PRELOAD) and replace its submit functions: they inspect and change these entries.
  *
- * The thread of the ring, from within a submit. An index counts from the oldest entry that has not left.
+ * Only the ring's thread, from within a submit. An index counts from the oldest entry that is not submitted yet.
  */
 #ifndef CHITCHAT_TESTS_DISK_SQES_H
 #define CHITCHAT_TESTS_DISK_SQES_H
@@ -20,8 +20,8 @@ static inline struct io_uring_sqe *sqes_at(const struct io_uring *ring, unsigned
     return &ring->sq.sqes[(ring->sq.sqe_head + index) & *ring->sq.kring_mask];
 }
 
-/* A place before entry `index` (sqes_count: behind the last): what stands there moves on by one. NULL: the queue is
- * full. */
+/* A new entry before entry `index` (sqes_count: behind the last); the entries from there on move by one. NULL: the
+ * queue is full. */
 static inline struct io_uring_sqe *sqes_insert(struct io_uring *ring, unsigned index)
 {
     unsigned count = sqes_count(ring);

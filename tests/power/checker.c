@@ -10,8 +10,8 @@
 
 #define RESENDS 4u
 
-/* One entry of a timeline as the server gives it. */
-struct told {
+/* One entry of a timeline as the server returns it. */
+struct seen {
     uint32_t n;
     uint64_t ts;
     uint64_t prev;
@@ -20,7 +20,7 @@ struct told {
 
 struct line {
     struct client *client;
-    struct told *entries;
+    struct seen *entries;
     uint32_t count;
 };
 
@@ -31,9 +31,9 @@ struct checker {
     struct line lines[CLAIMS_USERS_MAX];
 };
 
-/* The first thing that is wrong is what counts. */
+/* Ends the process: the first broken promise is the verdict. */
 static _Noreturn void __attribute__((format(printf, 3, 4)))
-condemn(struct checker *checker, enum verdict verdict, const char *format, ...)
+reject(struct checker *checker, enum verdict verdict, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -50,12 +50,12 @@ static const char *name_of(const struct checker *checker, int user)
 
 /* -- timelines -- */
 
-static void check_content(struct checker *checker, int user, json_t *frame, const struct told *entry)
+static void check_content(struct checker *checker, int user, json_t *frame, const struct seen *entry)
 {
     char text[CLAIMS_TEXT_MAX + 1];
     const struct claims *claims = checker->claims;
     if (entry->n >= claims->sent_count || !claims->sent[entry->n].is_known)
-        condemn(checker, VERDICT_INVENTED, "%s has message %u, which nobody sent", name_of(checker, user), entry->n);
+        reject(checker, VERDICT_INVENTED, "%s has message %u, which nobody sent", name_of(checker, user), entry->n);
     const struct sent *sent = &claims->sent[entry->n];
     claims_text(entry->n, sent->bytes, text);
     bool has_key = sent->from == user && sent->key[0] != '\0';
@@ -63,22 +63,22 @@ static void check_content(struct checker *checker, int user, json_t *frame, cons
         || strcmp(frame_text(frame, "from"), name_of(checker, sent->from)) != 0
         || strcmp(frame_text(frame, "to"), name_of(checker, sent->to)) != 0
         || strcmp(frame_text(frame, "key"), has_key ? sent->key : "") != 0 || (sent->from != user && sent->to != user))
-        condemn(checker, VERDICT_INVENTED, "%s has message %u with another text, key or name", name_of(checker, user),
-                entry->n);
+        reject(checker, VERDICT_INVENTED, "%s has message %u with another text, key or name", name_of(checker, user),
+               entry->n);
 }
 
 static void take_entry(struct checker *checker, int user, json_t *frame)
 {
     struct line *line = &checker->lines[user];
-    struct told entry = {.n = (uint32_t)strtoul(frame_text(frame, "text"), NULL, 10),
+    struct seen entry = {.n = (uint32_t)strtoul(frame_text(frame, "text"), NULL, 10),
                          .ts = frame_number(frame, "ts"),
                          .prev = frame_number(frame, "prev")};
     snprintf(entry.mid, sizeof entry.mid, "%s", frame_text(frame, "mid"));
     check_content(checker, user, frame, &entry);
     uint64_t before = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
     if (entry.prev != before || entry.ts <= before)
-        condemn(checker, VERDICT_REORDERED, "%s: ts %llu with prev %llu comes after %llu", name_of(checker, user),
-                (unsigned long long)entry.ts, (unsigned long long)entry.prev, (unsigned long long)before);
+        reject(checker, VERDICT_REORDERED, "%s: ts %llu with prev %llu comes after %llu", name_of(checker, user),
+               (unsigned long long)entry.ts, (unsigned long long)entry.prev, (unsigned long long)before);
     line->entries = realloc(line->entries, (line->count + 1) * sizeof entry);
     HARNESS_MUST(line->entries != NULL);
     line->entries[line->count++] = entry;
@@ -96,10 +96,10 @@ static void read_timeline(struct checker *checker, int user)
         is_live |= strcmp(frame_text(frame, "op"), "live") == 0;
     }
     if (!is_live)
-        condemn(checker, VERDICT_DIED, "the replay of %s does not come to its end", name_of(checker, user));
+        reject(checker, VERDICT_DIED, "the replay of %s does not end", name_of(checker, user));
 }
 
-/* By message number: where it stands in the timeline of each side; 0: nowhere, else the index + 1. */
+/* For each message number its place in the timeline of `user`: the index + 1; 0: not in it. The caller frees it. */
 static uint32_t *index_of(struct checker *checker, int user)
 {
     const struct line *line = &checker->lines[user];
@@ -108,7 +108,7 @@ static uint32_t *index_of(struct checker *checker, int user)
     for (uint32_t i = 0; i < line->count; i++) {
         uint32_t n = line->entries[i].n;
         if (places[n] != 0)
-            condemn(checker, VERDICT_DUPLICATED, "%s has message %u twice", name_of(checker, user), n);
+            reject(checker, VERDICT_DUPLICATED, "%s has message %u twice", name_of(checker, user), n);
         places[n] = i + 1;
     }
     return places;
@@ -123,17 +123,17 @@ static void check_sides(struct checker *checker, uint32_t *const *places)
             continue;
         uint32_t of_sender = places[sent->from][n], of_recipient = places[sent->to][n];
         if ((of_sender == 0) != (of_recipient == 0))
-            condemn(checker, VERDICT_ONE_SIDED, "message %u from %s to %s is only with the %s", n,
-                    name_of(checker, sent->from), name_of(checker, sent->to), of_sender == 0 ? "recipient" : "sender");
+            reject(checker, VERDICT_ONE_SIDED, "message %u from %s to %s is only with the %s", n,
+                   name_of(checker, sent->from), name_of(checker, sent->to), of_sender == 0 ? "recipient" : "sender");
         if (of_sender != 0
             && strcmp(checker->lines[sent->from].entries[of_sender - 1].mid,
                       checker->lines[sent->to].entries[of_recipient - 1].mid)
                    != 0)
-            condemn(checker, VERDICT_ONE_SIDED, "message %u has two mids", n);
+            reject(checker, VERDICT_ONE_SIDED, "message %u has two mids", n);
     }
 }
 
-/* Numbers are given in the order of sending, by one connection of each user at a time. */
+/* Message numbers rise in the order of sending: each user sends on one connection at a time. */
 static void check_order(struct checker *checker, int user)
 {
     const struct claims *claims = checker->claims;
@@ -146,7 +146,7 @@ static void check_order(struct checker *checker, int user)
         if (sent->is_again)
             continue;
         if (n < *newest)
-            condemn(checker, VERDICT_REORDERED, "%s has message %u after %u", name_of(checker, user), n, *newest);
+            reject(checker, VERDICT_REORDERED, "%s has message %u after %u", name_of(checker, user), n, *newest);
         *newest = n;
     }
 }
@@ -157,15 +157,15 @@ static void check_claims(struct checker *checker, uint32_t *const *places)
         const struct claim *claim = &checker->claims->items[i];
         uint32_t place = places[claim->user][claim->n];
         if (place == 0)
-            condemn(checker, VERDICT_LOST, "%s has not message %u, ts %llu, which the server had told",
-                    name_of(checker, claim->user), claim->n, (unsigned long long)claim->ts);
-        const struct told *entry = &checker->lines[claim->user].entries[place - 1];
+            reject(checker, VERDICT_LOST, "%s lacks message %u, ts %llu, which the server had reported",
+                   name_of(checker, claim->user), claim->n, (unsigned long long)claim->ts);
+        const struct seen *entry = &checker->lines[claim->user].entries[place - 1];
         if (entry->ts != claim->ts || strcmp(entry->mid, claim->mid) != 0
             || (claim->has_prev && entry->prev != claim->prev))
-            condemn(checker, VERDICT_LOST, "%s has message %u as ts %llu prev %llu mid %s, told were %llu %llu %s",
-                    name_of(checker, claim->user), claim->n, (unsigned long long)entry->ts,
-                    (unsigned long long)entry->prev, entry->mid, (unsigned long long)claim->ts,
-                    (unsigned long long)claim->prev, claim->mid);
+            reject(checker, VERDICT_LOST, "%s has message %u as ts %llu prev %llu mid %s, reported were %llu %llu %s",
+                   name_of(checker, claim->user), claim->n, (unsigned long long)entry->ts,
+                   (unsigned long long)entry->prev, entry->mid, (unsigned long long)claim->ts,
+                   (unsigned long long)claim->prev, claim->mid);
     }
 }
 
@@ -174,13 +174,13 @@ static void check_last(struct checker *checker, int user)
     const struct line *line = &checker->lines[user];
     uint64_t newest = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
     if (checker->claims->last[user] > newest)
-        condemn(checker, VERDICT_LOST, "%s was told a last of %llu, and has only %llu", name_of(checker, user),
-                (unsigned long long)checker->claims->last[user], (unsigned long long)newest);
+        reject(checker, VERDICT_LOST, "the server reported last %llu to %s, whose newest is %llu",
+               (unsigned long long)checker->claims->last[user], name_of(checker, user), (unsigned long long)newest);
 }
 
-/* -- going on -- */
+/* -- sending again -- */
 
-/* A full memtable waits for a checkpoint, and that for a segment. */
+/* A full memtable waits for a checkpoint, and the checkpoint for a segment. */
 static void make_room(struct checker *checker)
 {
     for (uint32_t shard = 0; shard < checker->harness->config.shards; shard++)
@@ -214,10 +214,10 @@ static json_t *resend(struct checker *checker, uint32_t n)
         json_decref(frame);
         make_room(checker);
     }
-    harness_fail("message %u, sent again, finds the server busy for ever", n);
+    harness_fail("message %u, sent again, is answered with busy every time", n);
 }
 
-/* What is there is a dup with its ts and mid; what is not there is stored, and then it is a dup. */
+/* A message that is in the timeline is a dup with its ts and mid. One that is not is stored, and then is a dup. */
 static void check_key(struct checker *checker, uint32_t n, uint32_t *const *places)
 {
     const struct sent *sent = &checker->claims->sent[n];
@@ -229,15 +229,15 @@ static void check_key(struct checker *checker, uint32_t n, uint32_t *const *plac
     uint64_t ts = place == 0 ? frame_number(first, "ts") : line->entries[place - 1].ts;
     if (json_is_true(json_object_get(first, "dup")) != (place != 0) || frame_number(first, "ts") != ts
         || (place == 0 && ts <= newest))
-        condemn(checker, VERDICT_DUPLICATED, "message %u, sent again with its key, is stored again or not at all", n);
+        reject(checker, VERDICT_DUPLICATED, "message %u, sent again with its key, is stored again or not at all", n);
     if (strcmp(frame_text(first, "op"), "ok") != 0 || !json_is_true(json_object_get(second, "dup"))
         || frame_number(second, "ts") != ts || strcmp(frame_text(first, "mid"), frame_text(second, "mid")) != 0)
-        condemn(checker, VERDICT_DUPLICATED, "message %u, sent a third time with its key, is no dup", n);
+        reject(checker, VERDICT_DUPLICATED, "message %u, sent a third time with its key, is no dup", n);
     json_decref(first);
     json_decref(second);
 }
 
-/* The last ones, where the cut was, and one of the first. */
+/* Of the last messages, near the cut, and the first one. */
 static void check_keys(struct checker *checker, uint32_t *const *places)
 {
     uint32_t done = 0;
@@ -253,10 +253,10 @@ static void check_keys(struct checker *checker, uint32_t *const *places)
         }
 }
 
-/* Without spare segments beside those that recovery makes: they would cost more than all the rest. */
+/* Without spare segments beside those that recovery makes: they would take more time than all the rest. */
 static void open_harness(struct checker *checker, const char *dir, uint32_t shards)
 {
-    static struct chaos calm = {.is_calm = true}; /* only so that nothing happens before the keepers are held */
+    static struct chaos calm = {.is_calm = true}; /* nothing may happen before the recyclers are held */
     checker->result->is_open = false;
     checker->harness = harness_open(&(struct harness_options){.shards = shards, .dir = dir, .chaos = &calm});
     checker->result->is_open = true;
@@ -276,7 +276,7 @@ static void check_all(struct checker *checker, bool with_keys)
     for (int user = 0; user < count; user++) {
         places[user] = index_of(checker, user);
         if (with_keys)
-            check_order(checker, user); /* not after the judge's own resends */
+            check_order(checker, user); /* not after the checker's own resends */
         check_last(checker, user);
     }
     check_claims(checker, places);
@@ -287,10 +287,11 @@ static void check_all(struct checker *checker, bool with_keys)
         free(places[user]);
 }
 
-void judge(const char *dir, const struct claims *claims, const struct judge_options *options, struct result *result)
+void checker_run(const char *dir, const struct claims *claims, const struct checker_options *options,
+                 struct result *result)
 {
     struct checker checker = {.claims = claims, .result = result};
-    *result = (struct result){.verdict = VERDICT_DIED, .text = "the judge did not come to an end"};
+    *result = (struct result){.verdict = VERDICT_DIED, .text = "the checker did not end"};
     open_harness(&checker, dir, options->shards);
     check_all(&checker, true);
     if (options->twice) {

@@ -14,7 +14,7 @@ struct claims_stream {
     char *data;
     size_t bytes;
     size_t room;
-    bool has_head; /* the answer to the upgrade has gone by */
+    bool has_head; /* the answer to the upgrade has been read */
     int user;
 };
 
@@ -31,7 +31,7 @@ int claims_user(const struct claims *claims, const char *name)
     for (int i = 0; i < claims->user_count; i++)
         if (strcmp(claims->users[i], name) == 0)
             return i;
-    disk_fail("a user %s that is not in the journal", name);
+    disk_fail("user %s is not in the journal", name);
 }
 
 static int add_user(struct claims *claims, const char *name)
@@ -40,7 +40,7 @@ static int add_user(struct claims *claims, const char *name)
         if (strcmp(claims->users[i], name) == 0)
             return i;
     if (claims->user_count == CLAIMS_USERS_MAX)
-        disk_fail("so many users");
+        disk_fail("more than %d users", CLAIMS_USERS_MAX);
     snprintf(claims->users[claims->user_count], sizeof claims->users[0], "%s", name);
     return claims->user_count++;
 }
@@ -66,7 +66,7 @@ static void each_line(struct claims *claims, const char *path, void (*take)(stru
     while (getline(&text, &room, file) > 0) {
         json_t *line = json_loads(text, 0, NULL);
         if (line == NULL)
-            disk_fail("%s: not a line of JSON: %s", path, text);
+            disk_fail("%s has a line that is not JSON: %s", path, text);
         take(claims, line);
         json_decref(line);
     }
@@ -134,7 +134,7 @@ static void claim_entry(struct claims *claims, int user, uint32_t n, json_t *fra
                          .has_prev = json_object_get(frame, "prev") != NULL};
     snprintf(made.mid, sizeof made.mid, "%s", text_of(frame, "mid"));
     if (n >= claims->sent_count || !claims->sent[n].is_known || made.ts == 0 || made.mid[0] == '\0')
-        disk_fail("a frame tells of message %u, which is not in the journal, or without ts and mid", n);
+        disk_fail("a frame has message %u, which is not in the journal, or lacks ts or mid", n);
     claim(claims, made);
 }
 
@@ -173,7 +173,7 @@ static void take_message(struct claims *claims, int user, json_t *message)
     claim_entry(claims, user, n, message);
     claims_text(n, claims->sent[n].bytes, text);
     if (strcmp(text, text_of(message, "text")) != 0)
-        disk_fail("a frame has another text than message %u", n);
+        disk_fail("a frame has message %u with another text", n);
 }
 
 static void take_ok(struct claims *claims, struct claims_stream *stream, json_t *frame)
@@ -183,7 +183,7 @@ static void take_ok(struct claims *claims, struct claims_stream *stream, json_t 
         uint64_t last = number_of(frame, "last");
         claims->last[stream->user] = last > claims->last[stream->user] ? last : claims->last[stream->user];
     } else if (json_object_get(frame, "mid") != NULL) {
-        /* The id of a send is its message's number, and which try it is: "17/0". */
+        /* The id of a send is the message's number and the number of the attempt: "17/0". */
         claim_entry(claims, stream->user, (uint32_t)strtoul(text_of(frame, "id"), NULL, 10), frame);
         claims->acknowledged++;
     }
@@ -195,7 +195,7 @@ static void take_frame(struct claims *claims, struct claims_stream *stream, cons
     json_t *message;
     json_t *frame = json_loadb(data, bytes, 0, NULL);
     if (frame == NULL)
-        disk_fail("a frame that is not JSON");
+        disk_fail("the server sent a frame that is not JSON");
     const char *op = text_of(frame, "op");
     if (strcmp(op, "ok") == 0)
         take_ok(claims, stream, frame);
@@ -205,7 +205,7 @@ static void take_frame(struct claims *claims, struct claims_stream *stream, cons
     json_decref(frame);
 }
 
-/* Bytes of the frame at `at`, and where its payload begins. 0: not all there. */
+/* Bytes of the frame at `at`, and where its payload begins. 0: the frame is not complete. */
 static size_t frame_bytes(const unsigned char *at, size_t bytes, size_t *header_r)
 {
     *header_r = bytes < 2 ? 0 : at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;

@@ -1,10 +1,11 @@
 /*
- * claims.h: what was sent, and what the server has said of it so far. The journal is the clients' side: each line one
- * JSON object {n, from, to, bytes, key, again}: message number n, whose text follows from n and bytes; `again`: it may
- * have been sent more than once, always with the same key. A claim is one entry of one timeline as a frame told it: an
- * `ok`, a `msg`, a row of a history. Frames are read from what leaves the process (TRACE_SEND), whole ones only.
+ * claims.h: what clients sent, and what the server has reported so far. The journal is the clients' side: each line is
+ * a JSON object {n, from, to, bytes, key, again}: message number n, whose text follows from n and bytes; `again`: the
+ * message may have been sent more than once, always with the same key. A claim is one entry of one timeline as a frame
+ * reported it: an `ok`, a `msg`, a message of a history page. Frames are read from what leaves the process
+ * (TRACE_SEND), whole ones only.
  *
- * One thread. Whatever cannot be read ends the process.
+ * One thread. Input that cannot be read ends the process.
  */
 #ifndef CHITCHAT_TESTS_POWER_CLAIMS_H
 #define CHITCHAT_TESTS_POWER_CLAIMS_H
@@ -47,19 +48,19 @@ struct claims {
     uint32_t count;
     uint32_t room;
     uint32_t acknowledged;           /* `ok`s of sends among them, dups included */
-    uint64_t last[CLAIMS_USERS_MAX]; /* the greatest `last` that a login told: the timeline has such an entry */
+    uint64_t last[CLAIMS_USERS_MAX]; /* the greatest `last` that a login reported: an entry with that ts exists */
     struct claims_stream *streams;   /* by descriptor */
 };
 
 void claims_open(struct claims *claims, const char *journal_path);
 void claims_close(struct claims *claims);
-/* Adds, and writes, claims of an earlier time: each line one {user, n, ts, prev, mid}. */
+/* Adds claims of an earlier time; writes all claims. Each line is one {user, n, ts, prev, mid}. */
 void claims_load(struct claims *claims, const char *path);
 void claims_save(const struct claims *claims, const char *path);
-/* SEND, CLOSE and LIFE count. */
+/* Takes in a record of the trace: SEND, CLOSE and LIFE matter, others are ignored. */
 void claims_apply(struct claims *claims, const struct trace_record *record, const void *data);
 
-/* The text of message n, `bytes` long: out has room for one more. */
+/* The text of message n, of `bytes` bytes; `out` has room for one more. */
 void claims_text(uint32_t n, uint32_t bytes, char *out);
 int claims_user(const struct claims *claims, const char *name);
 

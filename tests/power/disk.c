@@ -90,7 +90,7 @@ static struct disk_node *node_of(const struct disk *disk, uint64_t number)
 {
     struct disk_node *node = node_find(disk, number);
     if (node == NULL)
-        disk_fail("the trace speaks of inode %llu before it was made", (unsigned long long)number);
+        disk_fail("the trace uses inode %llu before that was made", (unsigned long long)number);
     return node;
 }
 
@@ -153,7 +153,7 @@ static void change_name(struct disk *disk, struct disk_node *from_dir, const cha
     struct disk_names now = disk_names_after(disk, NULL);
     struct disk_name *found = names_find(&now, from_dir, from);
     if (found == NULL)
-        disk_fail("%s is renamed before it was made", from);
+        disk_fail("the trace renames %s before that was made", from);
     change(disk, to_dir, from + strlen(from) + 1, found->target, disk->order);
     change(disk, from_dir, from, NULL, disk->order);
     free(now.items);
@@ -258,7 +258,7 @@ static void sync_file(struct disk_node *node, uint64_t order)
     writes_flush(node, is_flushed);
 }
 
-/* With it goes what it overwrote. */
+/* The lost write takes along what it had overwritten. */
 static void sync_write(struct disk_node *node, uint32_t index)
 {
     bool is_flushed[node->write_count];
@@ -280,7 +280,7 @@ static void written(struct disk *disk, const struct trace_record *record)
         struct disk_node *node = disk->nodes[i];
         for (uint32_t k = 0; k < node->write_count; k++) {
             struct disk_write *write = &node->writes[k];
-            if (write->id != record->id || write->returned != 0) /* the ids of another life */
+            if (write->id != record->id || write->returned != 0) /* another life uses the same ids */
                 continue;
             write->returned = disk->order;
             if (record->id == disk->faults.lost_write_id)
@@ -297,7 +297,7 @@ static void written(struct disk *disk, const struct trace_record *record)
 static void sync_begin(struct disk *disk, const struct trace_record *record)
 {
     if (disk->sync_count == sizeof disk->syncs / sizeof disk->syncs[0])
-        disk_fail("so many flushes at a time");
+        disk_fail("more flushes at a time than the disk has room for");
     uint32_t i = disk->sync_count++;
     disk->syncs[i].id = record->id;
     disk->syncs[i].order = disk->order;
@@ -310,7 +310,7 @@ static void sync_end(struct disk *disk, const struct trace_record *record)
     while (i < disk->sync_count && disk->syncs[i].id != record->id)
         i++;
     if (i == disk->sync_count)
-        disk_fail("a flush ends that did not begin");
+        disk_fail("the trace ends a flush that did not begin");
     struct disk_node *node = disk->syncs[i].node;
     uint64_t order = disk->syncs[i].order;
     disk->syncs[i] = disk->syncs[--disk->sync_count];
@@ -344,7 +344,7 @@ static void see(struct disk *disk, const struct trace_record *record, const void
     if (record->kind == TRACE_SEEN_DATA) {
         struct disk_seen *seen = &disk->seen[disk->seen_count - 1];
         if (record->offset + record->data_bytes > seen->bytes)
-            disk_fail("a file grew while it was looked at");
+            disk_fail("a file grew while the recorder read it");
         memcpy(seen->data + record->offset, data, record->data_bytes);
         return;
     }
@@ -355,7 +355,7 @@ static void see(struct disk *disk, const struct trace_record *record, const void
         names_add(&disk->seen_names, node_of(disk, record->parent), name, node);
 }
 
-/* The first life: all that stands there is on the disk. */
+/* The first life: all that exists is on the disk. */
 static void adopt(struct disk *disk)
 {
     for (uint32_t i = 0; i < disk->seen_names.count; i++)
@@ -369,7 +369,7 @@ static void adopt(struct disk *disk)
     }
 }
 
-/* What was cut off in the middle of a call: the name stands there, or not. */
+/* The process died in the middle of a call: the name exists, or not. */
 static void reconcile_names(struct disk *disk)
 {
     struct disk_names now = disk_names_after(disk, NULL);
@@ -385,7 +385,7 @@ static void reconcile_names(struct disk *disk)
     free(now.items);
 }
 
-/* Of a write that was cut off, what is seen is there for the new life; whether it is on the disk is not known. */
+/* The process died in the middle of a write: the new life sees what it sees; whether that is on the disk is unknown. */
 static void reconcile_writes(struct disk *disk, struct disk_seen *seen)
 {
     struct disk_node *node = seen->node;
@@ -404,7 +404,7 @@ static void reconcile_writes(struct disk *disk, struct disk_seen *seen)
     }
 }
 
-/* A call that the recorder does not know would show here. */
+/* Finds changes by calls that the recorder does not know. */
 static void compare(const struct disk_seen *seen)
 {
     struct disk_node *node = seen->node;
@@ -415,7 +415,7 @@ static void compare(const struct disk_seen *seen)
     for (uint32_t i = 0; i < node->write_count; i++)
         disk_put(&data, &bytes, &room, &node->writes[i]);
     if (node->mapped_bytes == 0 && (bytes != seen->bytes || memcmp(data, seen->data, bytes) != 0))
-        disk_fail("the trace does not explain inode %llu: %llu bytes instead of %llu, or others",
+        disk_fail("the trace does not explain inode %llu: %llu bytes instead of %llu, or another content",
                   (unsigned long long)node->number, (unsigned long long)bytes, (unsigned long long)seen->bytes);
     free(data);
 }
@@ -425,7 +425,7 @@ static void reconcile(struct disk *disk)
     reconcile_names(disk);
     for (uint32_t i = 0; i < disk->seen_count; i++) {
         reconcile_writes(disk, &disk->seen[i]);
-        /* A write that was lost on purpose is not on this disk, but on the real one. */
+        /* The write that --fault loses is on the real disk, but not on this one. */
         if (!disk->seen[i].node->is_dir && disk->faults.lost_write_id == 0)
             compare(&disk->seen[i]);
         free(disk->seen[i].data);
@@ -474,5 +474,5 @@ void disk_apply(struct disk *disk, const struct trace_record *record, const void
     case TRACE_SEND:
     case TRACE_CLOSE: return;
     }
-    disk_fail("a record of kind %u in the trace", record->kind);
+    disk_fail("the trace has a record of unknown kind %u", record->kind);
 }

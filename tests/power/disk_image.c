@@ -1,4 +1,4 @@
-/* disk_image.c: chooses what of the unflushed is there, and writes it out. */
+/* disk_image.c: chooses which unflushed changes are in an image, and writes the image. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ static bool is_zero(const char *data, uint64_t bytes)
     return bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0);
 }
 
-/* What is flushed: all that is not zero, in as few writes as it takes. */
+/* What was flushed: all that is not zero, in few writes. */
 static void write_base(int fd, const char *path, const struct disk_node *node)
 {
     uint64_t begin = 0;
@@ -96,7 +96,7 @@ static void write_base(int fd, const char *path, const struct disk_node *node)
         write_out(fd, path, node->data + begin, node->bytes - begin, begin);
 }
 
-/* Which sectors of a torn write are there. */
+/* Which sectors of a torn write are in the image. */
 struct tear {
     enum { TEAR_HEAD, TEAR_TAIL, TEAR_ANY } kind;
     uint64_t at;
@@ -163,7 +163,7 @@ static enum fate fate_of(struct image *image, const struct disk_write *write)
     }
 }
 
-/* Lays one unflushed write over the file; returns its size then. */
+/* Writes one unflushed write into the file; returns the size of the file after it. */
 static uint64_t write_unflushed(struct image *image, int fd, const char *path, const struct disk_write *write,
                                 uint64_t size)
 {
@@ -177,7 +177,7 @@ static uint64_t write_unflushed(struct image *image, int fd, const char *path, c
         must(ftruncate(fd, (off_t)write->offset) == 0, "cannot cut", path);
         return write->offset;
     }
-    /* The size may be there before the bytes. */
+    /* The size may be on the disk before the bytes. */
     uint64_t end = write->offset + write->bytes;
     if (image->policy >= POLICY_EACH && end > size && below(image, 4) == 0)
         size = end;

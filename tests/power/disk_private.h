@@ -24,7 +24,7 @@ struct disk_node {
     uint64_t number; /* of the inode: reused, so the newest counts */
     bool is_dir;
     uint64_t mapped_bytes;
-    /* On the disk for sure. */
+    /* On the disk, certainly. */
     char *data;
     uint64_t bytes;
     uint64_t room;
@@ -35,7 +35,7 @@ struct disk_node {
     uint32_t write_count;
 };
 
-/* A name and what it stands for. In the list of changes: from `order` on; target NULL: for nothing. */
+/* A name and its node. In the list of changes: from `order` on; target NULL: the name is removed. */
 struct disk_name {
     struct disk_node *dir;
     char name[64];
@@ -65,7 +65,7 @@ struct disk {
     struct disk_node *root;
     struct disk_node **nodes;
     uint32_t node_count;
-    struct disk_names names;   /* on the disk for sure */
+    struct disk_names names;   /* on the disk, certainly */
     struct disk_names changes; /* not yet, in their order */
     struct {
         uint64_t id;
@@ -81,9 +81,9 @@ struct disk {
 
 void *disk_memory(void *old, size_t bytes);
 _Noreturn void disk_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Sets `name` in `dir` in a list in which each stands once; NULL takes it out. */
+/* Sets `name` in `dir` in a list that has each name once; NULL removes the name. */
 void disk_names_set(struct disk_names *names, struct disk_node *dir, const char *name, struct disk_node *target);
-/* The list with the first `count` of the changes that `is_kept` says made (NULL: all). The caller frees items. */
+/* The list after those of the first `count` changes that `is_kept` marks (NULL: all). The caller frees items. */
 struct disk_names disk_names_after(const struct disk *disk, const bool *is_kept);
 /* Puts a write onto contents that may grow. */
 void disk_put(char **data, uint64_t *bytes, uint64_t *room, const struct disk_write *write);

@@ -1,10 +1,10 @@
 /*
  * power.c: reads the traces of one or more lives of a server (trace.h), cuts them at many places, builds images of what
- * may then stand on the disk (disk.h), and has each judged by what the server had told by then (claims.h, judge.h).
- * power.mjs makes the traces and calls this.
+ * may then be on the disk (disk.h), and checks each against what the server had reported by then (claims.h, checker.h).
+ * power.mjs makes the traces and runs this program.
  *
- * A cut lies before each record that changes what may stand on the disk: all that left until then counts. The last
- * line of the output is one JSON object; exit status 1 if an image failed, 2 if something else went wrong.
+ * There is a cut before each record that changes what may be on the disk: what left the server before that record
+ * counts. The last line of the output is one JSON object; exit status 1 if an image failed, 2 if something else did.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,10 +22,10 @@
 #include "disk_private.h"
 
 #define JOBS_MAX 16
-#define JUDGE_SECONDS 120u
-#define FAILURES_TOLD 5u
+#define CHECKER_SECONDS 120u
+#define FAILURES_REPORTED_MAX 5u
 #define IMAGES_PER_CUT_MIN 3u
-#define PATH_BYTES 48u /* of a directory that the judge's server takes */
+#define PATH_BYTES 48u /* of a data directory: as long as the harness takes */
 
 static const char *const verdict_names[VERDICT_COUNT] = {"good",      "refused",   "lost",     "duplicated",
                                                          "reordered", "one_sided", "invented", "died"};
@@ -34,13 +34,13 @@ struct options {
     const char *journal;
     const char *claims;
     const char *work; /* a directory for images; short */
-    const char *save; /* makes one image there, with its claims in SAVE.claims, and judges nothing */
+    const char *save; /* makes one image there, with its claims in SAVE.claims, and checks nothing */
     const char *fault;
     const char *again; /* the command that repeats, up to the cut */
     uint64_t cut;      /* only this one; 0: all */
     uint64_t image;    /* only this seed */
     uint64_t seed;
-    uint64_t images_max; /* in all: at least IMAGES_PER_CUT_MIN of each cut, at as many cuts as that allows */
+    uint64_t images_max; /* in all: at least IMAGES_PER_CUT_MIN for each cut, at as many cuts as that allows */
     uint32_t jobs;
     uint32_t shards;
     char *const *traces;
@@ -68,7 +68,7 @@ struct power {
     uint64_t cuts_taken;
     uint64_t made;
     uint64_t verdicts[VERDICT_COUNT];
-    uint64_t told;
+    uint64_t reported;
 };
 
 /* -- traces -- */
@@ -102,7 +102,7 @@ static bool next_record(const struct trace_map *map, uint64_t *at, struct trace_
     return *at <= map->bytes;
 }
 
-/* -- judging -- */
+/* -- checking -- */
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
 {
@@ -115,9 +115,9 @@ static void remove_dir(const char *dir)
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static void tell(struct power *power, const struct job *job)
+static void report_failure(struct power *power, const struct job *job)
 {
-    if (power->told++ >= FAILURES_TOLD)
+    if (power->reported++ >= FAILURES_REPORTED_MAX)
         return;
     printf("%s: %s\n  image: %s (as it stands after the result)\n  again: %s --cut %llu --image %llu\n",
            verdict_names[job->result->verdict], job->result->text, job->dir, power->options.again,
@@ -125,12 +125,12 @@ static void tell(struct power *power, const struct job *job)
     fflush(stdout);
 }
 
-static void conclude(struct power *power, struct job *job)
+static void finish_job(struct power *power, struct job *job)
 {
     power->verdicts[job->result->verdict]++;
     if (job->result->verdict != VERDICT_GOOD)
-        tell(power, job);
-    if (job->result->verdict == VERDICT_GOOD || power->told > FAILURES_TOLD)
+        report_failure(power, job);
+    if (job->result->verdict == VERDICT_GOOD || power->reported > FAILURES_REPORTED_MAX)
         remove_dir(job->dir);
     job->pid = 0;
 }
@@ -142,14 +142,14 @@ static void reap(struct power *power, bool all)
     for (pid_t pid; (pid = wait(&status)) > 0;) {
         for (uint32_t i = 0; i < power->options.jobs; i++)
             if (power->jobs[i].pid == pid)
-                conclude(power, &power->jobs[i]);
+                finish_job(power, &power->jobs[i]);
         if (!all)
             return;
     }
 }
 
-/* The first lines of what the server's double said before it gave up. */
-static void read_complaint(const char *path, struct result *result)
+/* What the checker printed before it ended by a signal. */
+static void read_output(const char *path, struct result *result)
 {
     char text[sizeof result->text] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -161,27 +161,27 @@ static void read_complaint(const char *path, struct result *result)
     result->verdict = result->is_open ? VERDICT_DIED : VERDICT_REFUSED;
 }
 
-/* A process that judges, below one that looks how it ended. */
-static _Noreturn void run_judge(const struct power *power, const struct job *job)
+/* A process that checks, as the child of one that sees how it ended. */
+static _Noreturn void run_checker(const struct power *power, const struct job *job)
 {
-    char data[PATH_BYTES + 8], said[PATH_BYTES + 8];
+    char data[PATH_BYTES + 8], output[PATH_BYTES + 8];
     int status;
     snprintf(data, sizeof data, "%s/data", job->dir);
-    snprintf(said, sizeof said, "%s.log", job->dir);
+    snprintf(output, sizeof output, "%s.log", job->dir);
     pid_t pid = fork();
     if (pid == 0) {
-        struct judge_options options = {.shards = power->options.shards, .twice = job->seed % 4 == 0};
-        if (freopen(said, "w", stderr) == NULL || setvbuf(stderr, NULL, _IONBF, 0) != 0)
+        struct checker_options options = {.shards = power->options.shards, .twice = job->seed % 4 == 0};
+        if (freopen(output, "w", stderr) == NULL || setvbuf(stderr, NULL, _IONBF, 0) != 0)
             _exit(3);
-        alarm(JUDGE_SECONDS);
-        judge(data, &power->claims, &options, job->result);
+        alarm(CHECKER_SECONDS);
+        checker_run(data, &power->claims, &options, job->result);
         _exit(0);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        disk_fail("no process for the judge");
+        disk_fail("no process for the checker");
     if (!WIFEXITED(status) && job->result->verdict == VERDICT_DIED)
-        read_complaint(said, job->result);
-    unlink(said);
+        read_output(output, job->result);
+    unlink(output);
     _exit(0);
 }
 
@@ -207,13 +207,13 @@ static void take_image(struct power *power, uint64_t seed)
     job->seed = seed;
     snprintf(job->dir, sizeof job->dir, "%s/%llu", power->options.work, (unsigned long long)power->made++);
     disk_build(power->disk, job->dir, choice_of(seed), seed, &power->counts);
-    *job->result = (struct result){.verdict = VERDICT_DIED, .text = "the judge did not begin"};
+    *job->result = (struct result){.verdict = VERDICT_DIED, .text = "the checker did not begin"};
     fflush(stdout);
     job->pid = fork();
     if (job->pid == 0)
-        run_judge(power, job);
+        run_checker(power, job);
     if (job->pid < 0)
-        disk_fail("no process for a judge: %s", strerror(errno));
+        disk_fail("no process for a checker: %s", strerror(errno));
 }
 
 /* -- cuts -- */
@@ -226,7 +226,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return z ^ (z >> 31);
 }
 
-/* Of so many cuts the wanted number, spread evenly with some chance. */
+/* Chooses about cuts_wanted of all cuts, by the seed. */
 static bool is_wanted(const struct power *power)
 {
     const struct options *options = &power->options;
@@ -235,7 +235,7 @@ static bool is_wanted(const struct power *power)
     return mix(options->seed, power->cut) % power->cut_count < power->cuts_wanted;
 }
 
-/* Seeds 0 and 1: nothing of the unflushed is there, everything is; the rest by chance. */
+/* Seed 0: nothing that was not flushed is on the disk; 1: everything is; the others: by chance. */
 static uint64_t image_seed(const struct power *power, uint64_t index)
 {
     uint64_t random = mix(power->options.seed ^ 0x706f776572u, power->cut * 100000 + index);
@@ -282,8 +282,8 @@ static void play(struct power *power, const char *path)
     munmap((void *)(uintptr_t)map.data, map.bytes);
 }
 
-/* A big write through O_DSYNC that is whole, in the middle of the trace: a log write, after which an `ok` goes out. */
-static uint64_t some_log_write(const struct power *power)
+/* A large whole write through O_DSYNC, behind the beginning of its file: a WAL write, after which an `ok` is sent. */
+static uint64_t some_wal_write(const struct power *power)
 {
     uint64_t found = 0, count = 0;
     for (int i = 0; i < power->options.trace_count; i++) {
@@ -325,7 +325,7 @@ static struct disk_faults faults_of(const struct power *power)
     if (fault == NULL)
         return faults;
     if (strcmp(fault, "log-write-lost") == 0)
-        faults.lost_write_id = some_log_write(power);
+        faults.lost_write_id = some_wal_write(power);
     else if (strcmp(fault, "no-file-sync") == 0)
         faults.file_sync_is_nothing = true;
     else if (strcmp(fault, "no-dir-sync") == 0)

@@ -1,11 +1,11 @@
-// Power cuts on the real I/O path: runs the real server under the recorder, has the traces cut and the images judged
-// (chitchat-power), starts the real server on some of the images, records that too, and cuts it again.
+// Power cuts on the real I/O path: runs the real server under the recorder, has chitchat-power cut the traces and check the
+// images, starts the real server on some of the images, records that too, and cuts it again.
 //
 //   node tests/power/power.mjs [--seconds N | --runs N] [--images N] [--seed S] [--jobs N] [--only NAME,...] [--faults]
 //
-// The seed decides traffic, cuts and images; what the machine does in between it does not, so a failing image is kept with
-// its traces, and the command that is printed repeats it exactly. A run is one seed with each of the scenarios; --images
-// bounds those of a scenario (default 900). The last line is the sum; exit status 1 if an image was judged bad, or, with
+// The seed decides traffic, cuts and images, but not the timing of the machine. So a failing image is kept with its traces,
+// and the command that is printed repeats the failure exactly. A run is one seed with each of the scenarios; --images bounds
+// the images of a scenario (default 900). The last line is the sum; exit status 1 if an image failed the check, or, with
 // --faults, if a fault was not noticed. --only names scenarios (first, rounds, lives, segments) or faults.
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -83,7 +83,7 @@ class Recording {
     return Server.start({ data: this.data, options, env: recorded ? this.#environment() : {} });
   }
 
-  // Writes down what stands there now, so that the trace is compared with it.
+  // Records the files as they are now, so that the trace is compared with them.
   finish() {
     const env = { ...process.env, ...this.#environment() };
     const { status, stderr } = spawnSync("true", [], { env, encoding: "utf8" });
@@ -160,13 +160,14 @@ async function lives(chance) {
     await running;
     traffic.end();
     if (life === 3) await server.stop();
-    await sleep(50); // what the killed process had in flight has landed
+    await sleep(50); // the writes that the killed process had in flight are done
   }
   recording.finish();
   return recording;
 }
 
-// As many lives without a checkpoint as it takes (SEALED_CHECKPOINT of recovery.c) that the next start writes all their segments to runs: that start is recorded.
+// So many lives without a checkpoint (SEALED_CHECKPOINT of recovery.c) that the next start writes all their segments to runs: that
+// start is recorded.
 async function manySegments(chance) {
   const recording = new Recording(new Journal(users(6)));
   for (let life = 0; life < 64; life++) {
@@ -184,8 +185,8 @@ async function manySegments(chance) {
   return recording;
 }
 
-// Starts the real server on an image of `source`, asks it for everything over sockets, goes on a little, and stops it
-// or kills it: the recording of that, with what was claimed before the cut.
+// Starts the real server on an image of `source`, reads every timeline over sockets, sends a little more, and stops or kills
+// the server. Returns the recording of that, with the claims from before the cut.
 async function onImage(source, chance, cuts) {
   const recording = new Recording(source.journal.copy());
   const at = chance.from(1, cuts);
@@ -233,7 +234,7 @@ class Sum {
   }
 }
 
-async function judged(name, recording, sum, seed, images) {
+async function check(name, recording, sum, seed, images) {
   const extra = ["--seed", seed, "--images", Math.ceil(images)];
   const { sum: one, complaints, work } = await cut(recording, extra);
   const bad = VERDICTS.filter((verdict) => one[verdict] > 0).map((verdict) => ` ${verdict}=${one[verdict]}`).join("");
@@ -262,7 +263,7 @@ async function takeImages(source, sum, seed, chance, cuts, isTimeUp) {
       return;
     }
     sum.add({ acknowledged: 0 });
-    await judged("recovery", recording, sum, seed, given.images / 3);
+    await check("recovery", recording, sum, seed, given.images / 3);
     if (!recording.isKept) recording.remove();
   }
 }
@@ -273,7 +274,7 @@ async function run(seed, sum, isTimeUp) {
     if (isTimeUp() && sum.runs > 0) break;
     const chance = new Chance(seed * 1000 + name.length);
     const recording = await SCENARIOS[name](chance);
-    const one = await judged(name, recording, sum, seed, given.images);
+    const one = await check(name, recording, sum, seed, given.images);
     await takeImages(recording, sum, seed, chance, one.cuts_all, isTimeUp);
     if (!recording.isKept) recording.remove();
   }

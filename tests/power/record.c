@@ -1,11 +1,11 @@
 /*
- * record.c: a library to be preloaded: writes down what a process does to the files below one directory, and what it
- * sends (trace.h). CHITCHAT_RECORD_ROOT names the directory, CHITCHAT_RECORD_TRACE the file to be made; without them
- * it does nothing. Here: what goes through the C library, LMDB's calls among them; record_ring.c: what goes through
- * io_uring. sync_file_range is no flush, so it is not written down. A call that could change a file and is not known
- * here ends the process, and one that is missed shows when the trace is compared with the directory (disk.c).
+ * record.c: a library to be preloaded: records what a process does to the files below one directory, and what the
+ * process sends (trace.h). CHITCHAT_RECORD_ROOT names the directory, CHITCHAT_RECORD_TRACE the file to be made; without
+ * them nothing is recorded. This file: calls of the C library, LMDB's among them; record_ring.c: io_uring.
+ * sync_file_range is no flush, so it is not recorded. A call that could change a file and is not known here ends the
+ * process; a call that is missed is found when the trace is compared with the directory (disk.c).
  *
- * A preloaded library has no one to give it a context: its state is static.
+ * The state is static, because the replaced calls have no argument that could carry it.
  */
 #include "record.h"
 
@@ -46,7 +46,7 @@ void *record_real(const char *name)
     return function;
 }
 
-/* The function that this library stands before. ISO C knows no way from an object pointer to a function's. */
+/* The function that this library replaces. ISO C has no conversion from an object pointer to a function pointer. */
 #define REAL(name)                                                                                                     \
     static __typeof__(&name) real_##name;                                                                              \
     if (real_##name == NULL)                                                                                           \
@@ -61,7 +61,7 @@ static ssize_t write_plain(int fd, const void *data, size_t bytes)
 _Noreturn void record_unknown(const char *what)
 {
     char text[200];
-    int bytes = snprintf(text, sizeof text, "recorder: %s is not recorded: teach tests/power/record.c\n", what);
+    int bytes = snprintf(text, sizeof text, "recorder: cannot record %s: extend tests/power/record.c\n", what);
     (void)!write_plain(2, text, (size_t)bytes);
     abort();
 }
@@ -144,7 +144,7 @@ void record_written(uint64_t id, int64_t result)
 
 /* -- names -- */
 
-/* The absolute path of `path` as the call sees it, without resolving what is in it. */
+/* The absolute path of `path` as the call sees it; links in the path are not resolved. */
 static void absolute(int dirfd, const char *path, char out[PATH_MAX])
 {
     char link[64], base[PATH_MAX] = "";
@@ -154,7 +154,7 @@ static void absolute(int dirfd, const char *path, char out[PATH_MAX])
         base[bytes < 0 ? 0 : bytes] = '\0';
     }
     if (snprintf(out, PATH_MAX, "%s%s%s", base, path[0] == '/' ? "" : "/", path) >= PATH_MAX)
-        record_unknown("a path so long");
+        record_unknown("a path that is longer than PATH_MAX");
 }
 
 static bool is_below_root(const char *path)
@@ -188,7 +188,7 @@ static void put_name(enum trace_kind kind, uint64_t node, const char *path, uint
     record_put(record, &data, 1);
 }
 
-/* -- what stands there when a life begins -- */
+/* -- the files when a life begins -- */
 
 static void see_data(uint64_t node, const char *path)
 {
@@ -233,7 +233,7 @@ static void __attribute__((constructor)) begin(void)
     if (root == NULL || trace == NULL)
         return;
     if (realpath(root, recorder.root) == NULL)
-        record_unknown("a root that is not there");
+        record_unknown("a root that does not exist");
     recorder.root_bytes = strlen(recorder.root);
     recorder.fd = real_open(trace, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     if (recorder.fd < 0)
@@ -253,7 +253,7 @@ static void on_open(int fd, bool is_new, int flags)
     ssize_t bytes = readlink(link, path, sizeof path - 1);
     path[bytes < 0 ? 0 : bytes] = '\0';
     if (fd >= DESCRIPTORS_MAX)
-        record_unknown("a descriptor so high");
+        record_unknown("a descriptor above its limit");
     recorder.files[fd].node = 0;
     if (!is_below_root(path) || fstat(fd, &now) != 0)
         return;
@@ -302,7 +302,7 @@ int close(int fd)
     return real_close(fd);
 }
 
-/* It closes its descriptor without a call of close. */
+/* closedir closes its descriptor without a call of close. */
 int closedir(DIR *dir)
 {
     REAL(closedir);
@@ -455,7 +455,7 @@ int rename(const char *old_path, const char *new_path)
     return renameat(AT_FDCWD, old_path, AT_FDCWD, new_path);
 }
 
-/* -- what would have to be learnt first -- */
+/* -- calls that are not supported -- */
 
 int fallocate(int fd, int mode, off_t offset, off_t bytes)
 {

@@ -21,7 +21,7 @@ struct ring_write {
 /* One for each ring, found by its address; each is used by one thread at a time. */
 struct ring_state {
     const struct io_uring *ring;
-    unsigned seen; /* completions up to here are written down */
+    unsigned seen; /* completions up to here are recorded */
     int write_count;
     struct ring_write writes[WRITES_MAX];
 };
@@ -36,7 +36,7 @@ static struct ring_state *state_of(const struct io_uring *ring)
             || __atomic_compare_exchange_n(&states[i].ring, &expected, ring, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             return &states[i];
     }
-    record_unknown("so many rings");
+    record_unknown("more rings than its limit");
 }
 
 static void on_write(struct ring_state *state, const struct io_uring_sqe *sqe)
@@ -47,7 +47,7 @@ static void on_write(struct ring_state *state, const struct io_uring_sqe *sqe)
     if (node == 0)
         return;
     if (state->write_count == WRITES_MAX)
-        record_unknown("so many writes in flight");
+        record_unknown("more writes in flight than its limit");
     uint64_t id = record_write(node, is_sync, sqe->off, &data, 1);
     state->writes[state->write_count++] = (struct ring_write){sqe->user_data, id};
 }
@@ -78,7 +78,7 @@ static void on_entry(struct ring_state *state, const struct io_uring_sqe *sqe)
     case IORING_OP_MSG_RING: return;
     default:
         if (record_node(sqe->fd, &is_sync) != 0 || sqe->opcode >= IORING_OP_RENAMEAT)
-            record_unknown("an operation of io_uring");
+            record_unknown("an operation of io_uring that changes files");
     }
 }
 

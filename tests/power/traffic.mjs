@@ -1,4 +1,4 @@
-// The clients' side of a recorded run: who sends what, written down before it is sent.
+// The clients' side of a recorded run: who sends what, noted in the journal before it is sent.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { Client } from "../scenario/lib/client.mjs";
@@ -136,7 +136,7 @@ export class Traffic {
   async run({ sends, ...how }) {
     const users = this.#journal.users;
     const gone = async (error) => {
-      for (let ms = 0; ms < 2000 && this.#server.isRunning(); ms += 20) await sleep(20); // its end is seen later than its sockets'
+      for (let ms = 0; ms < 2000 && this.#server.isRunning(); ms += 20) await sleep(20); // the end of the process is seen later than that of its sockets
       if (this.#server.isRunning()) throw error;
     };
     const count = Math.ceil(sends / users.length);
@@ -149,7 +149,7 @@ export class Traffic {
   }
 }
 
-// The real server, asked over sockets for every timeline: what was claimed is there, and each message is with both.
+// Asks the real server for every timeline over sockets: every claim holds, and each message is in both timelines.
 export async function checkClaims(server, journal, file) {
   const claims = fs.readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
   const timelines = new Map();
@@ -164,7 +164,7 @@ export async function checkClaims(server, journal, file) {
   }
   for (const { user, n, ts, prev, mid } of claims) {
     const entry = timelines.get(user).get(String(n));
-    assert.ok(entry, `${user} has not message ${n}, which the server had told`);
+    assert.ok(entry, `${user} lacks message ${n}, which the server had reported`);
     assert.deepEqual([entry.ts, entry.mid, prev === undefined ? undefined : entry.prev], [ts, mid, prev]);
   }
   for (const [user, timeline] of timelines)
