@@ -11,15 +11,15 @@
 #define PATH_BYTES 256u
 #define FILES_MAX 512u
 #define PAGE_BYTES 4096u
-#define READS_PER_WRITE 300u /* there are so many more rows read than calls that write */
+#define READS_PER_WRITE 300u /* so many rows are read for each call that writes */
 
-/* A manifest; or a run that is being written and not synced yet, which has no environment. */
+/* A manifest, or a run that is not synced yet, which has no environment. */
 struct disk_env {
     MDB_env *env;
     char path[PATH_BYTES];
 };
 
-/* Removed, and its directory not synced since. */
+/* A removed file whose directory was not synced since. */
 struct disk_removed {
     char path[PATH_BYTES];
     char trash[PATH_BYTES];
@@ -32,7 +32,7 @@ static struct {
     uint32_t fail_in;
     uint32_t calls_left;
     jmp_buf *death;
-    struct disk_told told;
+    struct disk_trouble trouble;
     struct disk_env envs[FILES_MAX];
     uint32_t env_count;
     struct disk_removed removed[FILES_MAX];
@@ -94,12 +94,12 @@ uint32_t disk_calls_left(void)
     return disk.calls_left;
 }
 
-struct disk_told disk_told(void)
+struct disk_trouble disk_trouble(void)
 {
-    return disk.told;
+    return disk.trouble;
 }
 
-/* -- what befalls a call -- */
+/* -- what happens to a call -- */
 
 static bool is_ours(void)
 {
@@ -117,13 +117,13 @@ static bool fails(uint32_t times)
 {
     if (disk.fail_in == 0 || disk.chaos->is_calm || !chaos_hits(disk.chaos, disk.fail_in * times))
         return false;
-    *(times == 1 ? &disk.told.failed_writes : &disk.told.failed_reads) += 1;
+    *(times == 1 ? &disk.trouble.failed_writes : &disk.trouble.failed_reads) += 1;
     return true;
 }
 
 static bool has_no_room(void)
 {
-    disk.told.full += disk.is_full;
+    disk.trouble.full += disk.is_full;
     return disk.is_full;
 }
 
@@ -137,7 +137,7 @@ static struct disk_env *find_env(MDB_env *env)
     return NULL;
 }
 
-static bool is_doubted(MDB_env *env)
+static bool is_env_in_doubt(MDB_env *env)
 {
     for (uint32_t i = 0; i < disk.doubted_count; i++)
         if (disk.doubted[i] == env)
@@ -147,7 +147,7 @@ static bool is_doubted(MDB_env *env)
 
 static void forget_env(const char *path_borrowed)
 {
-    char path[PATH_BYTES]; /* it may lie in what goes */
+    char path[PATH_BYTES]; /* it may be part of what is overwritten */
     snprintf(path, sizeof path, "%s", path_borrowed);
     for (uint32_t i = 0; i < disk.env_count; i++)
         if (strcmp(disk.envs[i].path, path) == 0)
@@ -179,7 +179,7 @@ static void remember_env(MDB_env *env, const char *path)
     strcpy(added->path, path);
 }
 
-/* What is written to a run before it is synced may be lost. Its first write is at its beginning. */
+/* What is written to a run before a sync may be lost. The first write to a run is at offset 0. */
 static void remember_run(int fd)
 {
     char path[PATH_BYTES];
@@ -224,12 +224,12 @@ int __wrap_mdb_env_sync(MDB_env *env, int force)
 
 int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn)
 {
-    if ((flags & MDB_RDONLY) == 0 && is_doubted(env))
+    if ((flags & MDB_RDONLY) == 0 && is_env_in_doubt(env))
         return MDB_PANIC;
     return __real_mdb_txn_begin(env, parent, flags, txn);
 }
 
-/* Nobody can say whether a commit was done whose last write failed. */
+/* A commit whose last write failed may be done or not. */
 static int leave_in_doubt(MDB_txn *txn, MDB_env *env)
 {
     if (chaos_hits(disk.chaos, 2))
@@ -238,7 +238,7 @@ static int leave_in_doubt(MDB_txn *txn, MDB_env *env)
         mdb_txn_abort(txn);
     HARNESS_MUST(disk.doubted_count < sizeof disk.doubted / sizeof disk.doubted[0]);
     disk.doubted[disk.doubted_count++] = env;
-    disk.told.is_in_doubt = true;
+    disk.trouble.is_in_doubt = true;
     return EIO;
 }
 
@@ -248,7 +248,7 @@ int __wrap_mdb_txn_commit(MDB_txn *txn)
     struct disk_env *known = is_ours() ? find_env(env) : NULL;
     if (known == NULL)
         return __real_mdb_txn_commit(txn);
-    if (disk.calls_left == 1) { /* not done: as if it had never begun */
+    if (disk.calls_left == 1) { /* the commit is not done */
         mdb_txn_abort(txn);
         may_die();
     }
@@ -286,7 +286,7 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t bytes, off_t offset)
     return written;
 }
 
-/* Of a directory: its names. Of a run: all that was written. */
+/* Flushes the names of a directory, or all that was written to a run. */
 static int flush(int fd)
 {
     struct stat status;
@@ -338,7 +338,7 @@ int __wrap_unlink(const char *path)
 
 /* -- a crash -- */
 
-/* Cut short somewhere, or pages that are still zeros, or all there by luck. */
+/* Cuts the file short, or sets some pages to zero, or leaves the file whole. */
 static void spoil(const char *path)
 {
     static const char zeros[PAGE_BYTES];
@@ -365,9 +365,9 @@ void disk_crash(void)
     for (uint32_t i = 0; i < disk.removed_count; i++) {
         struct disk_removed *removed = &disk.removed[i];
         if (chaos_hits(disk.chaos, 2))
-            (void)link(removed->trash, removed->path); /* another file may have its name by now */
+            (void)link(removed->trash, removed->path); /* another file may have the name by now */
         (void)__real_unlink(removed->trash);
     }
     disk.env_count = disk.removed_count = disk.doubted_count = disk.calls_left = 0;
-    disk.told = (struct disk_told){0};
+    disk.trouble = (struct disk_trouble){0};
 }

@@ -15,14 +15,14 @@
 #include "server/core_open.h"
 #include "server/rest.h"
 
-#define SETTLE_ROUNDS_MAX 200000u
+#define IDLE_ROUNDS_MAX 200000u
 
 static uint64_t clock_wall(struct clock *clock)
 {
     return container_of(clock, struct harness, clock)->wall_us;
 }
 
-/* Jobs run whole: nothing comes in while one waits. */
+/* A job runs as a whole, so that waiting in it changes nothing. */
 static void clock_sleep(struct clock *clock, uint64_t us)
 {
     (void)clock, (void)us;
@@ -213,12 +213,12 @@ static void crash_write(struct harness *harness, const struct io_write *write)
             HARNESS_MUST(pwrite(write->fd, (const char *)write->data + at, SECTOR_BYTES, (off_t)(write->offset + at))
                          == SECTOR_BYTES);
     }
-    /* Where all sectors but padding are kept, it is whole: recovery will say. */
+    /* The write may be whole, if all sectors but padding are kept: recovery decides. */
     if (fate > 0 && harness->chaos->on_durable != NULL)
         harness->chaos->on_durable(harness->chaos, write->data, write->bytes);
 }
 
-/* The process is gone, and its descriptors with it. */
+/* The descriptors of a process that has ended are closed. */
 static void close_files_below(const char *dir)
 {
     char path[512];
@@ -289,7 +289,8 @@ void harness_check_rest(struct harness *harness)
         if (!rest_check(harness->cores[i], left))
             harness_fail("shard %u is at rest, but not all was given back: %s", i, left);
     if (atomic_load(&harness->server.conn_count) != 0)
-        harness_fail("nobody is connected, but %u connections are counted", atomic_load(&harness->server.conn_count));
+        harness_fail("no client is connected, but %u connections are counted",
+                     atomic_load(&harness->server.conn_count));
 }
 
 /* -- small things -- */
@@ -329,14 +330,14 @@ void harness_advance(struct harness *harness, int64_t us)
 
 void harness_run_until_idle(struct harness *harness)
 {
-    for (uint32_t round = 0; round < SETTLE_ROUNDS_MAX; round++) {
+    for (uint32_t round = 0; round < IDLE_ROUNDS_MAX; round++) {
         uint64_t before = harness->activity;
         for (uint32_t i = 0; i < harness->config.shards; i++)
             harness_turn(harness, i);
         if (harness->activity == before && round > 0)
             return;
     }
-    harness_fail("the harness does not come to rest");
+    harness_fail("the harness does not become idle");
 }
 
 void harness_hold_writes(struct harness *harness, uint32_t shard, bool held)

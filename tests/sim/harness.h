@@ -1,14 +1,15 @@
 /*
- * harness.h: all shards of a server in one thread, under the control of a test: it says when a log write becomes
- * durable, when a letter arrives, when a job beside the shard is done, and what time it is. The code under test is that
+ * harness.h: all shards of a server in one thread, under the control of a test. The test decides when a WAL write
+ * becomes durable, when a letter arrives, when a worker's job is done, and what time it is. The code under test is that
  * of the server; only io.h, shard.h, worker.h and the clock are doubles (harness_io.c, harness_shard.c). Files are
  * real.
  *
- * Nothing happens unless harness_turn or harness_run_until_idle is called. What is held stays where it is until it is
- * let go. A turn that does not end and a harness that does not come to rest end the test: both are counted in work, not
- * in time.
+ * Nothing happens unless harness_turn or harness_run_until_idle is called. What is held waits until the test releases
+ * it. A turn that does not end and a harness that does not become idle end the test: both are counted in work, not in
+ * time.
  *
- * A crash is a fork: the child does what comes before it and ends with _exit; the parent opens the same directory.
+ * A crash in a rule test is a fork: the child is the life before the crash and ends with _exit; the parent opens the
+ * same directory.
  */
 #ifndef CHITCHAT_TESTS_SIM_HARNESS_H
 #define CHITCHAT_TESTS_SIM_HARNESS_H
@@ -26,19 +27,19 @@ struct client;
 
 /* Ends the process with a message: in a unit test, the test. */
 _Noreturn void harness_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-#define HARNESS_MUST(condition) ((condition) ? (void)0 : harness_fail("not so: %s", #condition))
+#define HARNESS_MUST(condition) ((condition) ? (void)0 : harness_fail("does not hold: %s", #condition))
 
-/* Where chance decides (the simulator): NULL in the rule tests, in which all that is not held happens at once. */
+/* Random decisions, for the simulator. NULL in the rule tests, where all that is not held happens at once. */
 struct chaos {
     uint64_t state;    /* of the random numbers */
-    bool is_calm;      /* for now all happens at once, as in the rule tests */
-    uint32_t job_odds; /* a step of a job beside a shard is done once in so many turns */
-    void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a log are on the disk */
+    bool is_calm;      /* at present all happens at once, as in the rule tests */
+    uint32_t job_odds; /* a step of a worker's job is done once in so many turns */
+    void (*on_durable)(struct chaos *chaos, const char *data, size_t bytes); /* bytes of a WAL are on the disk */
     uint64_t turns;                                                          /* of all shards so far */
-    bool is_beside;          /* a job beside a shard, or recovery, is running (disk.h) */
+    bool is_beside;          /* a worker's job, or recovery, is running (disk.h) */
     struct harness *opening; /* the newest harness, also before harness_open returns it */
 };
-/* A number below `bound`; true once in `in`. */
+/* A number below `bound`; true with a chance of one in `in`. */
 uint32_t chaos_below(struct chaos *chaos, uint32_t bound);
 bool chaos_hits(struct chaos *chaos, uint32_t in);
 
@@ -55,29 +56,30 @@ struct harness_options {
 
 /* Recovers and starts; ends the test if that fails. */
 struct harness *harness_open(const struct harness_options *options);
-/* The same; NULL if recovery refuses, and what it says, in static memory. */
+/* The same; if recovery refuses: NULL, and the reason, in static memory. */
 struct harness *harness_try_open(const struct harness_options *options, const char **refusal_r);
-/* As SIGTERM does: the shards begin to stop with their next turns. */
+/* Does what SIGTERM does: the shards begin to stop with their next turns. */
 void harness_stop(struct harness *harness);
-/* Stops, until all shards have ended. */
+/* Stops all shards, waits until they have ended, frees. */
 void harness_close(struct harness *harness);
-/* Nobody is connected and nothing is under way: ends the test if something was taken and not given back (rest.h). */
+/* To be called when nobody is connected and nothing is pending: ends the test if something was taken and not given back
+ * (rest.h). */
 void harness_check_rest(struct harness *harness);
-/* The process is gone, with what it had in memory: a log write in flight leaves nothing, all, or any of its sectors, as
- * chance has it. Memory that a dead process would leave is left. */
+/* A crash of the process: a WAL write in flight leaves nothing, all, or any of its sectors, by chance. The memory of
+ * the harness is not freed. */
 void harness_crash(struct harness *harness);
-/* The same, when it died inside a job or in recovery: what it had open stays open. */
+/* The same, for a crash inside a job or in recovery: the stores stay open. */
 void harness_crash_inside(struct harness *harness);
-/* What recovery says of a directory that cannot be opened; NULL if it can. Static memory of the harness's own. */
+/* Why recovery refuses a directory; NULL if it does not. Static memory. */
 const char *harness_refusal(const char *dir, uint32_t shards);
 
-/* What a life before a crash tells the one after it. */
+/* What a life before a crash leaves for the test after it. */
 struct legacy {
     uint64_t ts[16];
     char mid[24];
 };
-/* Runs `life` in a process of its own, which ends without a word, as kill -9 does; ends the test if it ends otherwise.
- * What it returns stands until the test ends. */
+/* Runs `life` in a process of its own, which then ends at once, as by kill -9; ends the test if it ends otherwise. The
+ * result is valid until the test ends. */
 struct legacy *harness_live_and_die(const char *dir, void (*life)(const char *dir, struct legacy *legacy));
 
 /* A directory of its own, removed with harness_dir_remove. */
@@ -85,13 +87,13 @@ void harness_dir_make(char out[64]);
 void harness_dir_remove(const char *dir);
 
 struct core *harness_core(struct harness *harness, uint32_t shard);
-/* A name that shard `shard` owns: the `n`th. Stands until harness_close. */
+/* The `n`th name of a user that shard `shard` owns. Valid until harness_close. */
 const char *harness_name(struct harness *harness, uint32_t shard, uint32_t n);
 uint64_t harness_now(const struct harness *harness);
 uint64_t harness_monotonic(const struct harness *harness);
 void harness_advance(struct harness *harness, int64_t us); /* wall time may step back, monotonic does not */
 
-/* One turn of one shard: takes in what came and is not held. */
+/* One turn of one shard: handles what has arrived and is not held. */
 void harness_turn(struct harness *harness, uint32_t shard);
 /* Turns of all shards until nothing happens any more. */
 void harness_run_until_idle(struct harness *harness);
@@ -101,9 +103,11 @@ void harness_hold_writes(struct harness *harness, uint32_t shard, bool held);
 void harness_fail_writes(struct harness *harness, uint32_t shard); /* from now on they end with -EIO, nothing written */
 void harness_hold_letters(struct harness *harness, uint32_t from, uint32_t to, bool held);
 enum harness_worker { HARNESS_READER, HARNESS_CHECKPOINT, HARNESS_MERGE, HARNESS_RECYCLER };
-/* Jobs are run at once but not yet given back (`held_after`), or not even run. */
+/* Jobs are not run. */
 void harness_hold_jobs(struct harness *harness, uint32_t shard, enum harness_worker worker, bool held);
+/* Jobs are run, but their results are not returned to the shard. */
 void harness_hold_results(struct harness *harness, uint32_t shard, enum harness_worker worker, bool held);
+/* Letters that have not arrived yet. */
 uint32_t harness_letters(const struct harness *harness, uint32_t from, uint32_t to);
 
 /* A connection accepted by `shard`, upgraded. Owned by the harness. */
@@ -126,33 +130,33 @@ void client_send_frame(struct client *client, uint8_t first_byte, const char *pa
 json_t *client_next(struct client *client);
 /* What the client has sent and the server has not yet received. */
 size_t client_bytes_left(const struct client *client);
-/* Pong frames that client_next has passed by. */
+/* Pong frames that client_next has skipped. */
 uint32_t client_pongs(const struct client *client);
-/* Nothing is taken from the server any more (and it sees its sends not end), or again. */
+/* The client stops reading, so that the sends of the server do not complete; or reads again. */
 void client_stall(struct client *client, bool stalled);
 void client_drop(struct client *client);    /* the peer is gone */
-void clients_drop(struct harness *harness); /* all peers are, those that took nothing too */
+void clients_drop(struct harness *harness); /* all peers are gone, stalled ones too */
 /* Accepted by `shard`; nothing is sent. */
 struct client *client_accept(struct harness *harness, uint32_t shard);
 void client_send_bytes(struct client *client, const char *data, size_t bytes);
 /* Whether a 503 is the answer. */
 bool client_is_refused(const struct client *client);
-/* Accepted by `shard`, its head sent; nothing has been answered yet, so the answer comes first. */
+/* Accepted by `shard`, with the head of its upgrade sent. The answer is taken off by client_take_head. */
 struct client *client_begin(struct harness *harness, uint32_t shard);
-/* The head of the answer, taken off: false if it is not all there. */
+/* Takes the head of the answer off; false if it is not complete. */
 bool client_take_head(struct client *client);
-/* When it is closed, or the harness is about to go: frees it. Nulls *client. */
+/* Frees a client that is closed, or whose harness has crashed. Nulls *client. */
 void client_free(struct client **client);
 bool client_is_closed(const struct client *client);
 
-/* Connects, logs in (extra: further fields, like ",\"after\":0"), settles; the reply is taken off and checked to be
- * `ok`. */
+/* Connects, logs in (extra: further fields, such as ",\"after\":0") and runs until idle; the reply is taken off and
+ * must be `ok`. */
 struct client *client_login(struct harness *harness, uint32_t shard, const char *user, const char *extra);
 /* Takes frames off until one has `op`; ends the test if there is none. The caller owns it. */
 json_t *client_expect(struct client *client, const char *op);
 uint64_t frame_number(const json_t *frame, const char *field);
 const char *frame_text(const json_t *frame, const char *field);
-/* The texts of `messages`, or of all `msg` and `ok`s that wait, joined by blanks. Static memory. */
+/* Asks for a page of history with further fields; the texts of its messages, joined by blanks. Static memory. */
 const char *history_texts(struct client *client, const char *fields);
 
 #endif

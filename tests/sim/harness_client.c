@@ -1,4 +1,4 @@
-/* harness_client.c: clients of the harness: frames in, frames out. */
+/* harness_client.c: the clients of the harness, which send and read frames. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +114,7 @@ void client_send(struct client *client, const char *format, ...)
     client_send_frame(client, FRAME_TEXT, text, (size_t)bytes);
 }
 
-/* Header bytes of the frame at `at`, and its payload's length. 0: not all there. */
+/* Header bytes of the frame at `at`, and the length of its payload. 0: the frame is not complete. */
 static size_t frame_header(const uint8_t *at, size_t bytes, size_t *payload_bytes)
 {
     size_t header_bytes = bytes < 2 ? 0 : at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;
@@ -202,14 +202,14 @@ json_t *client_expect(struct client *client, const char *op)
     for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame))
         if (strcmp(frame_text(frame, "op"), op) == 0)
             return frame;
-    harness_fail("no frame `%s` came", op);
+    harness_fail("no frame `%s` was received", op);
 }
 
 uint64_t frame_number(const json_t *frame, const char *field)
 {
     json_t *value = json_object_get(frame, field);
     if (!json_is_integer(value))
-        harness_fail("no number %s", field);
+        harness_fail("the frame has no number %s", field);
     return (uint64_t)json_integer_value(value);
 }
 

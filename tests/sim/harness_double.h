@@ -10,7 +10,7 @@
 struct client {
     struct client *next;
     struct harness *harness;
-    int fd;        /* the name by which io knows it: no descriptor of the system */
+    int fd;        /* identifies the client in io.h: no descriptor of the system */
     struct io *io; /* the loop that has it, NULL: none */
     struct io_socket *socket;
     /* To the server. */
@@ -23,7 +23,7 @@ struct client {
     uint32_t pongs;
     bool is_stalled;
     bool is_gone; /* the peer ended */
-    bool is_end_told;
+    bool is_end_reported;
     bool is_shut;   /* the server ended its side */
     bool is_closed; /* the server closed it */
 };
@@ -93,12 +93,11 @@ static inline bool harness_is_chaotic(const struct harness *harness)
     return harness->chaos != NULL && !harness->chaos->is_calm;
 }
 
-/* A call of a double: a turn that makes too many of them does not come to an end, and the test or run ends with a
- * message. */
+/* Counts a call of a double: a turn that makes too many of them does not end, so the test or run fails. */
 void harness_count_call(struct harness *harness);
 
 struct client *harness_client_of(struct harness *harness, int fd);
-/* Takes in what the loop has: true if something happened. */
+/* Completes what the loop has pending. */
 void harness_io_turn(struct io *io);
 void harness_workers_turn(struct shard *shard);
 

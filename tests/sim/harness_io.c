@@ -1,5 +1,5 @@
-/* harness_io.c: the double of shard/io.h: sockets are byte queues of clients, log writes become durable when the test
- * lets them. */
+/* harness_io.c: the double of shard/io.h: sockets are byte queues of clients, WAL writes become durable when the
+ * test allows it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -124,7 +124,7 @@ static void write_turn(struct io *io)
     if (write == NULL || io->hold_writes || (harness_is_chaotic(io->harness) && !chaos_hits(chaos, 3)))
         return;
     int result = -EIO;
-    /* A write that fails may have reached the disk all the same. */
+    /* A write that fails may still have reached the disk. */
     if (!io->fail_writes || (harness_is_chaotic(io->harness) && chaos_hits(chaos, 2)))
         result = (int)pwrite(write->fd, write->data, write->bytes, (off_t)write->offset);
     if (result > 0 && chaos != NULL && chaos->on_durable != NULL)
@@ -163,7 +163,7 @@ static bool is_receivable(const struct client *client)
     const struct io_socket *socket = client->socket;
     return socket != NULL && (socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) != 0
            && (socket->flags & (SOCKET_CLOSING | SOCKET_RELEASING)) == 0
-           && (client->out_bytes > 0 || (client->is_gone && !client->is_end_told));
+           && (client->out_bytes > 0 || (client->is_gone && !client->is_end_reported));
 }
 
 /* One buffer, or in chaos a part of one. */
@@ -178,13 +178,13 @@ static void recv_one(struct io *io, struct client *client)
     memmove(client->out, client->out + bytes, client->out_bytes - bytes);
     client->out_bytes -= bytes;
     socket->flags &= (uint8_t)~SOCKET_RECV_ONCE;
-    client->is_end_told = bytes == 0;
+    client->is_end_reported = bytes == 0;
     io->harness->activity++;
     handlers()->on_recv(io->shard->context, socket, data, (int)bytes);
 }
 
-/* What came may be more than a buffer holds: then a turn has several completions of one connection, as many as come in
- * or as chance says. */
+/* A client may have sent more than a buffer holds: then a turn has several completions for one connection, by chance
+ * fewer than it could. */
 static void recv_turn(struct io *io, struct client *client)
 {
     for (uint32_t i = 0; i < RECVS_OF_TURN_MAX && is_receivable(client); i++) {

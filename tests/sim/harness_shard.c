@@ -1,6 +1,4 @@
-/* harness_shard.c: the doubles of shard/shard.h and shard/worker.h: one thread, letters and jobs that wait to be let
- * go.
- */
+/* harness_shard.c: the doubles of shard/shard.h and shard/worker.h: one thread, letters and jobs that can be held. */
 #include <stdlib.h>
 
 #include "harness_double.h"
@@ -8,13 +6,13 @@
 #include "server/core_handlers.h"
 #include "timeline/delivery.h"
 
-/* Some hundred times what the fullest turn of the tests needs. */
+/* Some hundred times what the longest turn of the tests makes. */
 #define TURN_CALLS_MAX 5000000u
 
 void harness_count_call(struct harness *harness)
 {
     if (++harness->turn_calls > TURN_CALLS_MAX)
-        harness_fail("a turn does not come to an end");
+        harness_fail("a turn does not end");
 }
 
 uint32_t shard_index(const struct shard *shard)
@@ -61,7 +59,7 @@ bool shard_is_current(const struct shard *shard)
     return true;
 }
 
-/* Time passes until then. */
+/* The time passes at once. */
 void shard_wake_within(struct shard *shard, uint64_t us)
 {
     shard->harness->activity++;
@@ -135,8 +133,8 @@ uint32_t worker_jobs_under_way(const struct worker *worker)
     return worker->end - worker->begin;
 }
 
-/* Whether chance lets a job go on now. */
-static bool lets_go(const struct worker *worker)
+/* Whether a job makes a step now. */
+static bool makes_step(const struct worker *worker)
 {
     struct harness *harness = worker->shard->harness;
     return !harness_is_chaotic(harness) || chaos_hits(harness->chaos, harness->chaos->job_odds);
@@ -154,12 +152,12 @@ static void run_job(struct worker *worker, struct worker_job *job)
 
 static void worker_turn(struct worker *worker)
 {
-    while (!worker->hold && worker->run != worker->end && lets_go(worker)) {
+    while (!worker->hold && worker->run != worker->end && makes_step(worker)) {
         worker->shard->harness->activity++;
         struct worker_job *job = worker->jobs[worker->run++ % 4096];
         run_job(worker, job);
     }
-    while (!worker->hold_results && worker->begin != worker->run && lets_go(worker)) {
+    while (!worker->hold_results && worker->begin != worker->run && makes_step(worker)) {
         worker->shard->harness->activity++;
         struct worker_job *job = worker->jobs[worker->begin++ % 4096];
         job->done(job);
@@ -178,7 +176,7 @@ static void on_timer(void *context, struct timer *timer)
     core_handlers()->on_timer(shard->context, timer);
 }
 
-/* A shard with nothing more to do sleeps until something comes: work in a queue would wait for that. */
+/* A shard with nothing more to do sleeps until something arrives: work in a queue would wait for that. */
 static void check_queues(const struct core *core)
 {
     const struct {
@@ -191,9 +189,9 @@ static void check_queues(const struct core *core)
         if (!list_is_empty(queues[i].list))
             harness_fail("shard %u goes to sleep, but %s is not empty", core->index, queues[i].name);
     if (history_is_behind(core))
-        harness_fail("shard %u goes to sleep, but there are pages that can be gathered", core->index);
+        harness_fail("shard %u goes to sleep, but pages could be gathered", core->index);
     if (delivery_is_behind(core))
-        harness_fail("shard %u goes to sleep, but records that are durable are not taken up", core->index);
+        harness_fail("shard %u goes to sleep, but durable records are not delivered", core->index);
 }
 
 void harness_turn(struct harness *harness, uint32_t index)

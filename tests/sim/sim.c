@@ -1,11 +1,11 @@
 /*
- * sim.c: the deterministic simulator: see `usage` for what it does.
+ * sim.c: the deterministic simulator; see `usage` for its options.
  *
- * All shards run in one thread on the doubles of tests/sim; chance says whose turn it is, which letters arrive, which
- * jobs and log writes come to an end, when a connection stalls or is cut, when the clock jumps, when a write fails,
- * when the disk is full or its calls fail, when the process dies (a write in flight leaves nothing, all, or some of its
- * sectors; what was not flushed is spoilt), also inside a job or in recovery, and starts again. One seed is one run,
- * exactly.
+ * All shards run in one thread on the harness (harness.h). Random numbers decide whose turn it is, which letters
+ * arrive, which jobs and WAL writes end, when a client stops reading or disconnects, when the clock jumps, when a write
+ * fails, when the disk is full or its calls fail, and when the process dies and starts again, also inside a job or in
+ * recovery. When it dies, a WAL write in flight leaves nothing, all, or some of its sectors, and what was not flushed
+ * is damaged. The same seed always gives the same run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "sim_run.h"
 
 #define EVENTS_DEFAULT 20000u
-#define FAULT_SEEDS 25u /* a fault must be caught within so many */
+#define FAULT_SEEDS 25u /* a fault must be caught within so many seeds */
 
 static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_NONE] = "none",
@@ -75,7 +75,7 @@ struct sums {
     struct sim_tally tally;
 };
 
-/* The fields of a tally are all of one kind. */
+/* All fields of a tally have the same type. */
 static void add_tally(struct sim_tally *sum, const struct sim_tally *tally)
 {
     uint64_t *to = (uint64_t *)sum;
@@ -86,7 +86,7 @@ static void add_tally(struct sim_tally *sum, const struct sim_tally *tally)
 
 static void run_one(const struct options *options, uint64_t seed, struct sums *sums)
 {
-    struct sim_request_to_run asked = {.seed = seed, .events = options->events, .without = options->without};
+    struct sim_run_options asked = {.seed = seed, .events = options->events, .without = options->without};
     struct sim_result result = sim_run_apart(&asked);
     sums->seeds++;
     sums->broken[result.broken] += !result.is_kept;
@@ -97,7 +97,7 @@ static void run_one(const struct options *options, uint64_t seed, struct sums *s
 
 #define ULL(number) ((unsigned long long)(number))
 
-static int tell_sums(const struct options *options, const struct sums *sums)
+static int print_sums(const struct options *options, const struct sums *sums)
 {
     const struct sim_tally *tally = &sums->tally;
     uint64_t failed = 0;
@@ -109,7 +109,7 @@ static int tell_sums(const struct options *options, const struct sums *sums)
            ULL(tally->stops), ULL(tally->rests), ULL(tally->failed_logs), ULL(tally->full_disks),
            ULL(tally->failed_calls), ULL(tally->refusals), ULL(tally->conns), ULL(tally->rude), ULL(tally->slow),
            ULL(tally->busy), ULL(tally->unavailable), ULL(tally->pages));
-    printf("sim: seeds=%llu events=%llu crashes=%llu inside=%llu acknowledged=%llu judged=%llu failed=%llu",
+    printf("sim: seeds=%llu events=%llu crashes=%llu inside=%llu acknowledged=%llu checked=%llu failed=%llu",
            ULL(sums->seeds), ULL(sums->seeds * options->events), ULL(tally->crashes), ULL(tally->deaths),
            ULL(tally->acknowledged), ULL(tally->entries), ULL(failed));
     for (uint32_t i = SIM_LOST; i < SIM_PROMISES; i++)
@@ -123,10 +123,10 @@ static int run_seeds(const struct options *options)
     struct sums sums = {0};
     for (uint64_t seed = options->first; seed < options->first + options->seeds; seed++)
         run_one(options, seed, &sums);
-    return tell_sums(options, &sums);
+    return print_sums(options, &sums);
 }
 
-/* Seeds that no run before had: from the clock, unless told where to begin. */
+/* Seeds that no earlier run had: from the clock, unless --first is given. */
 static int run_seconds(const struct options *options)
 {
     struct sums sums = {0};
@@ -135,7 +135,7 @@ static int run_seconds(const struct options *options)
     printf("seeds from %llu on\n", ULL(seed));
     while ((uint64_t)(time(NULL) - begun) < options->seconds)
         run_one(options, seed++, &sums);
-    return tell_sums(options, &sums);
+    return print_sums(options, &sums);
 }
 
 /* -- faults -- */
@@ -144,7 +144,7 @@ static int run_faults(const struct options *options)
 {
     int missed = 0;
     for (uint32_t fault = fault_active == FAULT_NONE ? 1 : fault_active; fault < FAULT_COUNT; fault++) {
-        struct sim_request_to_run asked = {.seed = 1, .events = options->events, .is_quiet = true};
+        struct sim_run_options asked = {.seed = 1, .events = options->events, .is_quiet = true};
         fault_active = (enum fault)fault;
         while (asked.seed <= FAULT_SEEDS && sim_run_apart(&asked).is_kept)
             asked.seed++;
@@ -161,8 +161,8 @@ static int run_faults(const struct options *options)
 
 /* -- shrinking -- */
 
-/* Whether it still fails; then it need not be longer than up to there. */
-static bool still_fails(struct sim_request_to_run *asked)
+/* Whether the run still fails; if so, it is cut to the event that failed. */
+static bool still_fails(struct sim_run_options *asked)
 {
     struct sim_result result = sim_run_apart(asked);
     if (!result.is_kept && result.event + 1 < asked->events)
@@ -170,10 +170,10 @@ static bool still_fails(struct sim_request_to_run *asked)
     return !result.is_kept;
 }
 
-static void drop_troubles(struct sim_request_to_run *asked)
+static void drop_troubles(struct sim_run_options *asked)
 {
     for (uint32_t i = 0; i < TROUBLE_COUNT; i++) {
-        struct sim_request_to_run fewer = *asked;
+        struct sim_run_options fewer = *asked;
         fewer.without |= 1u << i;
         if (fewer.without != asked->without && still_fails(&fewer)) {
             *asked = fewer;
@@ -182,12 +182,12 @@ static void drop_troubles(struct sim_request_to_run *asked)
     }
 }
 
-/* A failure that only the end finds may be there earlier. */
-static void drop_events(struct sim_request_to_run *asked)
+/* A failure that is found at the end may exist earlier. */
+static void drop_events(struct sim_run_options *asked)
 {
     uint64_t kept = 0;
     while (asked->events - kept > asked->events / 64 + 1) {
-        struct sim_request_to_run fewer = *asked;
+        struct sim_run_options fewer = *asked;
         fewer.events = kept + (asked->events - kept) / 2;
         if (still_fails(&fewer))
             *asked = fewer;
@@ -198,7 +198,7 @@ static void drop_events(struct sim_request_to_run *asked)
 
 static int shrink(const struct options *options)
 {
-    struct sim_request_to_run asked = {
+    struct sim_run_options asked = {
         .seed = options->seed, .events = options->events, .without = options->without, .is_quiet = true};
     if (!still_fails(&asked)) {
         printf("seed %llu keeps all promises: there is nothing to shrink\n", ULL(asked.seed));
@@ -289,7 +289,7 @@ int main(int argc, char **argv)
         return usage();
     if (options.wants_shrink)
         return shrink(&options);
-    struct sim_request_to_run asked = {.seed = options.seed, .events = options.events, .without = options.without};
+    struct sim_run_options asked = {.seed = options.seed, .events = options.events, .without = options.without};
     sim_run(&asked);
     printf("seed %llu: %llu events, all promises kept\n", ULL(options.seed), ULL(options.events));
     return 0;

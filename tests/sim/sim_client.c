@@ -8,7 +8,7 @@ static uint32_t below(struct sim *sim, uint32_t bound)
     return chaos_below(&sim->chaos, bound);
 }
 
-/* -- what goes -- */
+/* -- requests -- */
 
 static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_t *id_r)
 {
@@ -51,7 +51,7 @@ static void send_number(struct sim *sim, struct person *person, uint32_t send)
     sim_note("%s sends s%u to %s", sim->names[person->user], send, sim->names[sim->model.sends[send].to]);
 }
 
-/* A keyed send of this user whose fate is not known; SIM_SENDS_MAX: none. */
+/* A keyed send of this user whose outcome is unknown; SIM_SENDS_MAX: none. */
 static uint32_t take_unsure(struct sim *sim, uint32_t user)
 {
     for (uint32_t i = 0; i < sim->unsure_count; i++) {
@@ -100,7 +100,7 @@ void person_ask_page(struct sim *sim, struct person *person, struct sim_request 
     client_send(person->client, "{\"op\":\"history\",\"id\":%u,\"limit\":%u%s}", id, want.limit, fields);
 }
 
-/* From somewhere on, or below somewhere backwards, or between; now and then only what was exchanged with one user. */
+/* From some ts on, or backwards from some ts, or between two; now and then only what was exchanged with one user. */
 static void act_history(struct sim *sim, struct person *person)
 {
     uint32_t how = below(sim, 4);
@@ -125,7 +125,7 @@ static void act_ping(struct person *person)
         client_send(person->client, "{\"op\":\"ping\",\"id\":%u}", id);
 }
 
-/* -- coming and going -- */
+/* -- connections -- */
 
 static bool may(const struct sim *sim, enum sim_trouble trouble)
 {
@@ -145,7 +145,7 @@ static void act_any(struct sim *sim, struct person *person, uint32_t what)
     }
 }
 
-/* One in so many connections is rude; one in so many of these does not read for a while, or for ever. */
+/* One in so many connections is rude; one in so many rude ones does not read for a while, or never. */
 #define RUDE_IN 6u
 #define RUDE_STALLED_IN 4u
 
@@ -210,7 +210,7 @@ static void vanish(struct sim *sim, uint32_t index)
     person_lose(sim, index, false);
 }
 
-/* Not logged in yet: a rude one may go in the midst of it, and one that does not read may read in the end. */
+/* Before the reply to the login: a rude one may disconnect, and one that does not read may begin to. */
 static void wait_for_login(struct sim *sim, uint32_t index)
 {
     struct person *person = &sim->people[index];
@@ -255,7 +255,7 @@ void people_probe(struct sim *sim)
         harness_run_until_idle(sim->harness);
         for (json_t *frame; (frame = client_next(person.client)) != NULL; json_decref(frame)) {
             if (strcmp(frame_text(frame, "op"), "error") == 0)
-                sim_fail("the disk is well, and a send of %s is refused: %s", sim->names[user],
+                sim_fail("the disk is without trouble, and a send of %s is refused: %s", sim->names[user],
                          frame_text(frame, "message"));
             if (json_object_get(frame, "id") != NULL)
                 model_ok(&sim->model, number, frame_number(frame, "ts"), frame_text(frame, "mid"), false);
@@ -282,7 +282,7 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
                 model_number(&sim->model, frame_text(message, "text"));
         count += (uint32_t)json_array_size(messages);
         if (json_array_size(messages) == 0 && json_is_true(json_object_get(page, "more")))
-            sim_fail("an empty page that says there is more: paging does not come to an end");
+            sim_fail("an empty page has `more`: paging does not end");
         more = json_is_true(json_object_get(page, "more"));
         if (more)
             bound = frame_number(page, "next");

@@ -1,7 +1,7 @@
 /*
- * sim_client.h: simulated people: connections of a few users that log in, send, resend after a cut, page history, go
- * slow, vanish; and that judge every frame they get (sim_model.h). Some are rude (sim_rude.h): in one write they send
- * bad frames, the login, and requests behind it, and some of these do not read.
+ * sim_client.h: simulated clients ("people") of a few users: they log in, send, resend after a disconnect, ask for
+ * pages, stop reading, disconnect; and they check every frame that they receive (sim_model.h). Some are rude
+ * (sim_rude.h): they send bad frames, the login, and requests behind it in one write, and some of these do not read.
  */
 #ifndef CHITCHAT_TESTS_SIM_SIM_CLIENT_H
 #define CHITCHAT_TESTS_SIM_SIM_CLIENT_H
@@ -25,7 +25,7 @@ struct sim_request {
     /* ASK_HISTORY */
     uint64_t after;
     uint64_t before; /* LIMIT_TS_MAX: not given */
-    uint64_t known;  /* the newest ts that had been seen when it was asked */
+    uint64_t known;  /* the newest ts that had been received when the request was sent */
     uint32_t limit;
     uint8_t with; /* SIM_USERS: not given */
     bool oldest_first;
@@ -41,29 +41,29 @@ struct person {
     bool wants_live;
     bool is_stalled;
     bool reads_never;
-    bool asked_anew; /* by what came */
+    bool asked_anew; /* a frame that was received led to a new request */
     bool was_login_refused;
     bool had_after;
     uint64_t asked_after;
     char login_fields[128];
-    uint64_t cursor; /* as of the login's rules */
+    uint64_t cursor; /* ts of the newest entry received, or where the login begins */
     uint32_t asked_count;
     uint32_t place;                             /* of the newest request */
     struct sim_request asked[SIM_REQUESTS_MAX]; /* by id */
     struct rude rude;
-    /* From connection to connection. */
+    /* Kept from one connection to the next. */
     uint64_t kept_cursor;
     uint32_t kept_user;
 };
 
-/* What may befall a run: each may be left out, to find what a failure needs. */
+/* Kinds of trouble. Each may be left out of a run, to find what a failure needs. */
 enum sim_trouble {
     TROUBLE_CRASH,
     TROUBLE_DEATH, /* a crash inside a job or in recovery */
     TROUBLE_STOP,
-    TROUBLE_LOG, /* log writes fail */
+    TROUBLE_LOG, /* WAL writes fail */
     TROUBLE_FULL,
-    TROUBLE_DISK, /* calls of jobs fail */
+    TROUBLE_DISK, /* calls of workers' jobs fail */
     TROUBLE_CLOCK,
     TROUBLE_STALL,
     TROUBLE_VANISH,
@@ -76,7 +76,7 @@ struct sim_tally {
     uint64_t deaths;
     uint64_t refusals; /* of recovery, for want of room */
     uint64_t stops;
-    uint64_t rests; /* everybody left, and all was given back */
+    uint64_t rests; /* all clients left, and all was given back */
     uint64_t failed_logs;
     uint64_t full_disks;
     uint64_t failed_calls;
@@ -97,7 +97,7 @@ struct sim {
     char dir[64];
     uint32_t without; /* bits: enum sim_trouble */
     bool is_stopping;
-    bool is_store_failing;   /* a log write has failed in this life */
+    bool is_store_failing;   /* a WAL write has failed in this life */
     uint32_t calls_to_death; /* 0: none is near */
     uint64_t memtable_bytes;
     struct sim_tally tally;
@@ -112,19 +112,20 @@ struct sim {
     struct sim_model model;
 };
 
-/* One thing that person `index` does, or takes what came. */
+/* Person `index` does one thing; or reads what has been received. */
 void person_act(struct sim *sim, uint32_t index);
 void person_take(struct sim *sim, uint32_t index);
 /* Asks for a page as `want` says. */
 void person_ask_page(struct sim *sim, struct person *person, struct sim_request want);
-/* A `msg` came: judges it. */
+/* Checks a `msg` that was received. */
 void person_take_message(struct sim *sim, struct person *person, const json_t *frame);
-/* The connection is gone: what was asked stays unanswered. */
+/* The connection has ended: its requests stay unanswered. `with_harness`: the server has, too. */
 void person_lose(struct sim *sim, uint32_t index, bool with_harness);
 
-/* In the end: a disk that is well takes a send of every user. */
+/* In the end, with a disk without trouble: the server accepts a send of every user. */
 void people_probe(struct sim *sim);
-/* In the end: a new connection of `user` reads its whole timeline by replay and by pages both ways; they must agree. */
+/* In the end: a new connection of `user` reads their whole timeline by replay and by pages in both directions, which
+ * must agree. */
 void people_check(struct sim *sim, uint32_t user);
 /* Something happened, for the trace. */
 void sim_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

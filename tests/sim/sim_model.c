@@ -5,18 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool in_timeline[2][SIM_SENDS_MAX]; /* of the sender, of the recipient: the check in the end */
+static bool in_timeline[2][SIM_SENDS_MAX]; /* [0]: of the sender, [1]: of the recipient; for the check in the end */
 
 uint32_t model_send(struct sim_model *model, uint32_t from, uint32_t to, bool is_keyed, uint32_t conn)
 {
     if (model->count == SIM_SENDS_MAX)
-        sim_fail("too many sends for the model: fewer events");
+        sim_fail("too many sends for the model: run with fewer --events");
     model->sends[model->count] =
         (struct sim_send){.from = (uint8_t)from, .to = (uint8_t)to, .is_keyed = is_keyed, .conn = conn};
     return model->count++;
 }
 
-/* The number behind a letter; -1 if that is none. */
+/* The number behind a letter; -1 if there is none. */
 static long number_of(const char *text, char letter)
 {
     char *end;
@@ -26,7 +26,7 @@ static long number_of(const char *text, char letter)
     return *end == '\0' && number < SIM_SENDS_MAX ? (long)number : -1;
 }
 
-/* In a record the text is the last; it is marked off by what the simulator puts around it. */
+/* Finds the texts by the marks around their numbers; a text is the last field of its record. */
 void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes)
 {
     for (uint64_t i = 0; i + 3 < bytes; i++) {
@@ -81,7 +81,7 @@ static void see_place(struct sim_model *model, uint32_t user, uint32_t number, u
     for (; at > 0 && seen[at - 1].ts > ts; at--)
         seen[at] = seen[at - 1];
     if (at > 0 && seen[at - 1].ts == ts)
-        sim_broken(SIM_REORDERED, "s%u and s%u stand at the same ts %llu", seen[at - 1].send, number,
+        sim_broken(SIM_REORDERED, "s%u and s%u have the same ts %llu", seen[at - 1].send, number,
                    (unsigned long long)ts);
     seen[at] = (struct sim_seen){ts, number};
 }
@@ -109,9 +109,9 @@ static void see_send(struct sim_model *model, uint32_t number, uint32_t user, ui
 {
     struct sim_send *send = &model->sends[number];
     if (send->outcome == SIM_REFUSED)
-        sim_fail("s%u was refused and is seen all the same", number);
+        sim_fail("s%u was refused and is received all the same", number);
     if (!send->is_durable)
-        sim_fail("s%u is seen before it is durable", number);
+        sim_fail("s%u is received before it is durable", number);
     see_mid(send, number, mid);
     see_ts(model, user, send->from == user ? &send->ts_from : &send->ts_to, ts, number);
     if (send->from == send->to)
@@ -125,7 +125,7 @@ void model_see(struct sim_model *model, uint32_t user, const char *text, const c
     uint32_t number = model_number(model, text);
     struct sim_send *send = &model->sends[number];
     if (send->from != user && send->to != user)
-        sim_fail("s%u of user %u to user %u is seen by user %u", number, send->from, send->to, user);
+        sim_fail("s%u of user %u to user %u is received by user %u", number, send->from, send->to, user);
     if ((uint32_t)atoi(from + 1) != send->from || (uint32_t)atoi(to + 1) != send->to)
         sim_fail("s%u is said to be from %s to %s", number, from, to);
     if (send->from == user && send->is_keyed)
@@ -142,7 +142,7 @@ void model_ok(struct sim_model *model, uint32_t number, uint64_t ts, const char 
     if (!is_dup && send->outcome == SIM_STORED)
         sim_broken(SIM_DUPLICATED, "s%u was stored a second time", number);
     if (!is_dup && send->mid[0] != '\0' && strcmp(send->mid, mid) != 0)
-        sim_broken(SIM_DUPLICATED, "s%u was stored again though it had been seen", number);
+        sim_broken(SIM_DUPLICATED, "s%u was stored again though it had been received", number);
     if (is_dup && !send->was_resent)
         sim_fail("s%u is called dup and was sent once", number);
     model->acknowledged += send->outcome != SIM_STORED;
@@ -187,7 +187,7 @@ void model_error(struct sim_model *model, uint32_t number, const char *code)
     bool is_refused = strcmp(code, "busy") == 0 || strcmp(code, "rate_limited") == 0;
     if (!is_refused && strcmp(code, "unavailable") != 0)
         sim_fail("s%u has the error %s", number, code);
-    /* A resend that was refused says nothing of the first one. */
+    /* A refused resend leaves the outcome of the first send unknown. */
     if (is_refused && !send->was_resent)
         send->outcome = SIM_REFUSED;
 }
@@ -200,7 +200,7 @@ void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t
             if ((side == 0 ? send->from : send->to) != user)
                 continue;
             if (in_timeline[side][sends[i]])
-                sim_broken(SIM_DUPLICATED, "s%u stands twice in the timeline of user %u", sends[i], user);
+                sim_broken(SIM_DUPLICATED, "s%u is twice in the timeline of user %u", sends[i], user);
             in_timeline[side][sends[i]] = true;
         }
     }
@@ -211,7 +211,7 @@ void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t
             const struct sim_send *later = &model->sends[sends[k]];
             if (one->conn == later->conn && one->to == later->to && !one->was_resent && !later->was_resent
                 && sends[k] < sends[i])
-                sim_broken(SIM_REORDERED, "s%u stands before s%u, which was sent first", sends[i], sends[k]);
+                sim_broken(SIM_REORDERED, "s%u comes before s%u, which was sent first", sends[i], sends[k]);
         }
     }
 }
@@ -225,6 +225,6 @@ void model_check_all(struct sim_model *model)
         if (send->outcome == SIM_STORED && !in_timeline[0][i])
             sim_broken(SIM_LOST, "s%u was acknowledged and is lost", i);
         if ((send->ts_from != 0 || send->ts_to != 0) && !in_timeline[0][i])
-            sim_broken(SIM_LOST, "s%u was seen and is lost", i);
+            sim_broken(SIM_LOST, "s%u was received and is lost", i);
     }
 }

@@ -1,8 +1,8 @@
 /*
- * sim_model.h: the truth that the simulator judges by: every send with what became of it, and every timeline as its
- * user's connections have seen it. A broken promise ends the run through sim_fail.
+ * sim_model.h: the model that the simulator compares the server with: every send with its outcome, and every timeline
+ * as its user's connections have received it. A broken promise ends the run through sim_broken.
  *
- * Texts are names: the text of send 17 is "<s17>" and a filling of a length that its number gives, its key "k17".
+ * Texts identify sends: the text of send 17 is "<s17>" and a filling whose length follows from 17; its key is "k17".
  */
 #ifndef CHITCHAT_TESTS_SIM_SIM_MODEL_H
 #define CHITCHAT_TESTS_SIM_SIM_MODEL_H
@@ -15,7 +15,7 @@
 #define SIM_MID_BYTES 24u
 
 enum sim_outcome {
-    SIM_UNKNOWN, /* no reply yet, or none that says */
+    SIM_UNKNOWN, /* no reply yet, or `unavailable` */
     SIM_STORED,  /* `ok` */
     SIM_REFUSED, /* `busy` and the like: nothing was stored */
 };
@@ -25,17 +25,17 @@ struct sim_send {
     uint8_t to;
     uint8_t outcome;
     bool is_keyed;
-    bool is_durable; /* its record has been written to a log */
+    bool is_durable; /* its record has been written to a WAL */
     bool was_resent;
-    uint32_t conn;    /* that sent it first, and its place there: the order of pairs */
-    uint64_t ts_from; /* as seen; 0: not yet */
+    uint32_t conn;    /* the connection that sent it first: its sends to one recipient keep their order */
+    uint64_t ts_from; /* as received; 0: not yet */
     uint64_t ts_to;
-    uint64_t prev_from; /* of the entry, plus 1; 0: not yet seen */
+    uint64_t prev_from; /* `prev` of the entry, plus 1; 0: not received yet */
     uint64_t prev_to;
-    char mid[SIM_MID_BYTES]; /* as seen; empty: not yet */
+    char mid[SIM_MID_BYTES]; /* as received; empty: not yet */
 };
 
-/* An entry of a timeline that a connection of its user has seen. */
+/* An entry of a timeline that a connection of its user has received. */
 struct sim_seen {
     uint64_t ts;
     uint32_t send;
@@ -47,44 +47,44 @@ struct sim_model {
     struct sim_seen seen[SIM_USERS][SIM_SENDS_MAX]; /* ascending by ts */
     uint32_t seen_count[SIM_USERS];
     uint64_t acknowledged;
-    uint64_t entries; /* judged */
+    uint64_t entries; /* checked */
 };
 
-/* What a failed run broke. */
+/* The promise that a failed run has broken. */
 enum sim_promise { SIM_OTHER, SIM_LOST, SIM_DUPLICATED, SIM_REORDERED, SIM_ONE_SIDED, SIM_PROMISES };
 
-/* The run has failed: says why, and how to repeat it. */
+/* Fails the run: prints why, and the command that repeats it. */
 _Noreturn void sim_broken(enum sim_promise promise, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define sim_fail(...) sim_broken(SIM_OTHER, __VA_ARGS__)
 
 /* A new send; its number. */
 uint32_t model_send(struct sim_model *model, uint32_t from, uint32_t to, bool is_keyed, uint32_t conn);
-/* Bytes of a log are on the disk: the texts in them are durable. */
+/* Bytes of a WAL are on the disk: the sends whose texts are in them are durable. */
 void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes);
-/* `user` has seen an entry of its timeline: a msg, an ok, a row of a page. */
+/* `user` has received an entry of their timeline: a msg, or a message of a page. */
 void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to,
                const char *key, uint64_t ts, const char *mid);
 /* The text of a send, into `out`. */
 #define SIM_TEXT_BYTES 700u
 void model_text(uint32_t send, char out[SIM_TEXT_BYTES]);
-/* An entry that a connection of `user` got, by msg or ok, named `prev` as the one before it: always the same. */
+/* An entry that `user` received by msg or ok has `prev`, which must always be the same. */
 void model_prev(struct sim_model *model, uint32_t user, uint32_t send, uint64_t prev);
 /* The number of the send whose text this is. */
 uint32_t model_number(struct sim_model *model, const char *text);
-/* The ok of a send: `is_dup` as told. */
+/* The ok of a send: `is_dup` as in the reply. */
 void model_ok(struct sim_model *model, uint32_t send, uint64_t ts, const char *mid, bool is_dup);
-/* The newest ts that a connection of `user` has seen: up to it the timeline stands as it is. */
+/* The newest ts that a connection of `user` has received: up to it the timeline does not change any more. */
 uint64_t model_newest(const struct sim_model *model, uint32_t user);
-/* A page of `user` showed the `count` entries `ts`, ascending: it must hold every entry with after < ts < before that
- * was seen before it was asked for (`known`), of those that were exchanged with `with` (SIM_USERS: all). */
+/* A page of `user` has `count` entries at `ts`, ascending. The page must have every entry with after < ts < before that
+ * was received before the request (ts <= known), of those exchanged with `with` (SIM_USERS: all). */
 void model_page(struct sim_model *model, uint32_t user, uint64_t after, uint64_t before, uint64_t known, uint32_t with,
                 const uint64_t *ts, uint32_t count);
-/* An error was the reply. */
+/* The reply to a send was this error. */
 void model_error(struct sim_model *model, uint32_t send, const char *code);
 
-/* In the end: `texts` are the whole timeline of `user`, each the number of a send, ascending by ts. */
+/* In the end: `sends` is the whole timeline of `user`, as numbers of sends, ascending by ts. */
 void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t *sends, uint32_t count);
-/* After all timelines: acknowledged ones are in both, and none in one only. */
+/* After all timelines: acknowledged messages are in both timelines, and none is in one only. */
 void model_check_all(struct sim_model *model);
 
 #endif

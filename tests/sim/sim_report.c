@@ -1,4 +1,4 @@
-/* sim_report.c: the trace of a run, how a broken promise is told, and runs in processes of their own. */
+/* sim_report.c: the trace of a run, the report of a broken promise, and runs in processes of their own. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,15 +23,15 @@ const char *const sim_trouble_names[TROUBLE_COUNT] = {
     [TROUBLE_CLOCK] = "clock",      [TROUBLE_STALL] = "stalls",    [TROUBLE_VANISH] = "vanishing",
     [TROUBLE_RUDE] = "rudeness"};
 
-/* For sim_broken, wherever it is called from. */
+/* Static, so that sim_broken can be called from everywhere. */
 static struct {
-    struct sim_request_to_run asked;
+    struct sim_run_options asked;
     uint64_t event;
     char lines[TRACE_LINES][LINE_BYTES];
     uint64_t line_count;
-    int result_fd; /* 0: nobody waits for it */
+    int result_fd; /* 0: nobody waits for the result */
     const struct chaos *chaos;
-    uint64_t turns_before; /* as of the last look of the watch */
+    uint64_t turns_before; /* when the watch last looked */
     uint32_t looks;        /* that found no new turn */
 } run;
 
@@ -57,20 +57,20 @@ void __wrap_log_line(enum log_level level, const char *event, const char *format
     sim_note("log, level %d: %s %s", (int)level, event, text);
 }
 
-static void tell_way_back(const struct sim_request_to_run *asked)
+static void print_repeat(const struct sim_run_options *asked)
 {
-    fprintf(stderr, "\nagain with: ./dev sim --seed %llu --events %llu", (unsigned long long)asked->seed,
+    fprintf(stderr, "\nrepeat with: ./dev sim --seed %llu --events %llu", (unsigned long long)asked->seed,
             (unsigned long long)asked->events);
     if (fault_active != FAULT_NONE)
         fprintf(stderr, " --fault %s", sim_fault_name(fault_active));
     for (uint32_t i = 0; i < TROUBLE_COUNT; i++)
         if ((asked->without >> i & 1) != 0)
             fprintf(stderr, " --without %s", sim_trouble_names[i]);
-    fprintf(stderr, "\n(with --shrink it looks for a shorter run that fails)\n");
+    fprintf(stderr, "\n(--shrink looks for a shorter run that fails)\n");
 }
 
-/* A turn takes some microseconds. One that goes round and round is noticed by what it calls (harness.h), or, if it
- * calls nothing that counts, by the CPU time that it takes. */
+/* A turn takes some microseconds. A turn without end is noticed by its calls of doubles (harness_double.h), or, if it
+ * makes none, by its CPU time. */
 #define TURN_CPU_SECONDS 4u
 
 static void on_watch(int signal)
@@ -79,10 +79,10 @@ static void on_watch(int signal)
     run.looks = run.chaos->turns == run.turns_before ? run.looks + 1 : 0;
     run.turns_before = run.chaos->turns;
     if (run.looks >= TURN_CPU_SECONDS)
-        sim_fail("a turn does not come to an end");
+        sim_fail("a turn does not end");
 }
 
-void sim_report_begin(const struct sim_request_to_run *asked, const struct chaos *chaos)
+void sim_report_begin(const struct sim_run_options *asked, const struct chaos *chaos)
 {
     struct itimerval each_second = {{1, 0}, {1, 0}};
     run.asked = *asked;
@@ -107,25 +107,25 @@ _Noreturn void sim_broken(enum sim_promise promise, const char *format, ...)
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    tell_way_back(&run.asked);
+    print_repeat(&run.asked);
     if (run.result_fd != 0)
         HARNESS_MUST(write(run.result_fd, &result, sizeof result) == sizeof result);
     _exit(1);
 }
 
-/* A run takes some seconds: one that goes round and round in all that is above is ended by the system. */
+/* A run takes some seconds: the system ends one that never ends otherwise. */
 #define RUN_CPU_SECONDS 60u
 
-/* An assertion failed, the harness did not come to rest, or a signal came. */
-static void tell_death(const struct sim_request_to_run *asked, int status)
+/* An assertion failed, the harness did not become idle, or a signal came: the process has reported no result. */
+static void print_death(const struct sim_run_options *asked, int status)
 {
     int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    fprintf(stderr, "seed %llu: the process ended by itself, by signal %d%s", (unsigned long long)asked->seed, signal,
-            signal == SIGXCPU || signal == SIGKILL ? ": the run does not come to an end" : "");
-    tell_way_back(asked);
+    fprintf(stderr, "seed %llu: the process of the run was ended by signal %d%s", (unsigned long long)asked->seed,
+            signal, signal == SIGXCPU || signal == SIGKILL ? ": the run does not end" : "");
+    print_repeat(asked);
 }
 
-struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
+struct sim_result sim_run_apart(const struct sim_run_options *asked)
 {
     int ends[2], status;
     struct sim_result result = {0};
@@ -150,7 +150,7 @@ struct sim_result sim_run_apart(const struct sim_request_to_run *asked)
     if (!is_answered) /* an assertion, or a signal */
         result = (struct sim_result){.broken = SIM_OTHER, .event = asked->events};
     if (!is_answered && !asked->is_quiet)
-        tell_death(asked, status);
+        print_death(asked, status);
     result.is_kept &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
     return result;
 }

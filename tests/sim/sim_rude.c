@@ -8,7 +8,7 @@
 
 #define EMPTY_PIECES_MAX 40u
 
-/* What it says, and what the server says to it. Without a code there is no answer, or a pong. */
+/* A frame, and the code of the error that answers it. Without a code there is no answer, or a pong. */
 static const struct rude_kind {
     const char *text; /* %llu is the id */
     const char *code;
@@ -35,7 +35,7 @@ static const struct rude_kind {
 };
 #define KIND_COUNT (sizeof kinds / sizeof *kinds)
 
-/* Its first piece has the text, all others are empty. */
+/* Fragments: the first has the text, all others are empty. */
 static void send_pieces(struct chaos *chaos, struct client *client, const char *text, size_t bytes)
 {
     client_send_frame(client, FRAME_TEXT_BEGUN, text, bytes);

@@ -9,8 +9,8 @@
 #include "harness_double.h"
 #include "storage/datadir/datadir_meta.h"
 
-#define REST_SECONDS 15u  /* longer than any time limit of a connection, but for silence */
-#define ROUNDS_MAX 10000u /* of what is asked again, and of starts: a run that needs more does not come to an end */
+#define REST_SECONDS 15u  /* longer than any time limit of a connection except that for silence */
+#define ROUNDS_MAX 10000u /* of repeated requests, and of starts: a run that needs more does not end */
 #define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
 
 static bool may(const struct sim *sim, enum sim_trouble trouble)
@@ -18,8 +18,8 @@ static bool may(const struct sim *sim, enum sim_trouble trouble)
     return (sim->without >> trouble & 1) == 0;
 }
 
-/* The draw is made whether it may happen or not. */
-static bool befalls(struct sim *sim, enum sim_trouble trouble, uint32_t in)
+/* The random number is drawn even where the trouble is left out, so that the others stay the same. */
+static bool strikes(struct sim *sim, enum sim_trouble trouble, uint32_t in)
 {
     return chaos_hits(&sim->chaos, in) && may(sim, trouble);
 }
@@ -31,7 +31,7 @@ static void on_durable(struct chaos *chaos, const char *data, size_t bytes)
     model_on_durable(&container_of(chaos, struct sim, chaos)->model, data, bytes);
 }
 
-/* A data set whose users live where the seed says, not where a drawn number does. */
+/* A data set whose users are placed on shards by the seed, not by a random number. */
 static void make_data_set(const struct sim *sim, uint64_t seed)
 {
     struct datadir_meta meta = {
@@ -56,7 +56,7 @@ static void lose_all(struct sim *sim)
     sim->tally.crashes++;
 }
 
-/* One attempt to start: it may die in recovery, or find no room. */
+/* One attempt to start: the process may die in recovery, or find no room. */
 static bool try_life(struct sim *sim)
 {
     jmp_buf death;
@@ -69,7 +69,7 @@ static bool try_life(struct sim *sim)
         lose_all(sim);
         return false;
     }
-    if (befalls(sim, TROUBLE_DEATH, 4))
+    if (strikes(sim, TROUBLE_DEATH, 4))
         disk_die_in(1 + chaos_below(&sim->chaos, 80), &death);
     struct harness_options options = {.shards = sim->shards,
                                       .dir = sim->dir,
@@ -95,10 +95,10 @@ static void begin_life(struct sim *sim)
     sim->chaos.job_odds = odds[chaos_below(&sim->chaos, 4)];
     sim->calls_to_death = 0;
     disk_fail(0);
-    disk_fill(befalls(sim, TROUBLE_FULL, 12));
+    disk_fill(strikes(sim, TROUBLE_FULL, 12));
     for (uint32_t rounds = 0; !try_life(sim); rounds++)
         if (rounds > ROUNDS_MAX)
-            sim_fail("no start succeeds: the run does not come to an end");
+            sim_fail("no start succeeds: the run does not end");
     disk_fill(false);
     sim->is_store_failing = false;
 }
@@ -122,7 +122,7 @@ static void die_inside(struct sim *sim)
     begin_life(sim);
 }
 
-/* What the disk did to it is over. */
+/* Ends all trouble of the disk. */
 static void calm_down(struct sim *sim)
 {
     sim->chaos.is_calm = true;
@@ -154,7 +154,7 @@ static void stop(struct sim *sim)
     begin_life(sim);
 }
 
-/* Everybody leaves, and the disk is well: nothing may be left of them. */
+/* All clients leave, and the disk is without trouble: all that was taken for them must be given back. */
 static void all_leave(struct sim *sim)
 {
     sim_note("--- all leave ---");
@@ -173,34 +173,34 @@ static void all_leave(struct sim *sim)
 
 /* -- events -- */
 
-/* The clock creeps, and now and then jumps, also back. A jump forward brings a checkpoint. */
+/* The clock advances a little, and now and then jumps, also back. A jump forward causes a checkpoint. */
 static void move_clock(struct sim *sim)
 {
     if (chaos_hits(&sim->chaos, 2))
         harness_advance(sim->harness, chaos_below(&sim->chaos, 200));
-    if (befalls(sim, TROUBLE_CLOCK, 600)) {
+    if (strikes(sim, TROUBLE_CLOCK, 600)) {
         sim_note("the clock jumps forward");
         harness_advance(sim->harness, 6000000);
     }
-    if (befalls(sim, TROUBLE_CLOCK, 3000)) {
+    if (strikes(sim, TROUBLE_CLOCK, 3000)) {
         sim_note("the clock steps back");
         harness_advance(sim->harness, -(int64_t)chaos_below(&sim->chaos, 30000000));
     }
 }
 
-static void fail_log(struct sim *sim)
+static void fail_wal(struct sim *sim)
 {
     uint32_t shard = chaos_below(&sim->chaos, sim->shards);
-    sim_note("the log of shard %u fails from now on", shard);
+    sim_note("WAL writes of shard %u fail from now on", shard);
     harness_fail_writes(sim->harness, shard);
     sim->is_store_failing = true;
     sim->tally.failed_logs++;
 }
 
-/* The disk has no room for a while, or its calls fail for a while. */
+/* For a while the disk has no room, or its calls fail. */
 static void trouble_disk(struct sim *sim)
 {
-    if (befalls(sim, TROUBLE_FULL, 2500)) {
+    if (strikes(sim, TROUBLE_FULL, 2500)) {
         sim_note("the disk is full");
         disk_fill(true);
         sim->tally.full_disks++;
@@ -208,7 +208,7 @@ static void trouble_disk(struct sim *sim)
         sim_note("the disk has room again");
         disk_fill(false);
     }
-    if (befalls(sim, TROUBLE_DISK, 2000)) {
+    if (strikes(sim, TROUBLE_DISK, 2000)) {
         sim_note("the disk fails now and then");
         disk_fail(2 + chaos_below(&sim->chaos, 8));
         sim->tally.failed_calls++;
@@ -229,16 +229,16 @@ static void act(struct sim *sim)
         person_act(sim, person);
 }
 
-/* A commit of which nobody knows is over only with the next start. */
+/* A commit in doubt can only be resolved by a start, not after a stop in order. */
 static void end_life_at_times(struct sim *sim)
 {
-    if (befalls(sim, TROUBLE_CRASH, 3500))
+    if (strikes(sim, TROUBLE_CRASH, 3500))
         crash(sim);
-    else if (befalls(sim, TROUBLE_STOP, 9000) && !disk_told().is_in_doubt)
+    else if (strikes(sim, TROUBLE_STOP, 9000) && !disk_trouble().is_in_doubt)
         stop(sim);
-    else if (befalls(sim, TROUBLE_LOG, 12000))
-        fail_log(sim);
-    else if (befalls(sim, TROUBLE_VANISH, 5000))
+    else if (strikes(sim, TROUBLE_LOG, 12000))
+        fail_wal(sim);
+    else if (strikes(sim, TROUBLE_VANISH, 5000))
         all_leave(sim);
 }
 
@@ -252,7 +252,7 @@ static void one_event(struct sim *sim)
         die_inside(sim);
         return;
     }
-    if (befalls(sim, TROUBLE_DEATH, 2500))
+    if (strikes(sim, TROUBLE_DEATH, 2500))
         sim->calls_to_death = 1 + chaos_below(&sim->chaos, 60);
     disk_die_in(sim->calls_to_death, &death);
     act(sim);
@@ -262,7 +262,7 @@ static void one_event(struct sim *sim)
 
 /* -- the end -- */
 
-/* Every send on a connection that lives is answered when all that was held has been let go. */
+/* Every request on a connection that is still open is answered once nothing is held any more. */
 static void check_answered(struct sim *sim)
 {
     for (uint32_t i = 0; i < SIM_PEOPLE; i++) {
@@ -275,7 +275,7 @@ static void check_answered(struct sim *sim)
             harness_run_until_idle(sim->harness);
             person_take(sim, i);
             if (++rounds > ROUNDS_MAX)
-                sim_fail("person %u asks again and again: the run does not come to rest", i);
+                sim_fail("person %u repeats requests without end: the run does not become idle", i);
         } while (person->client != NULL && person->asked_anew);
         for (uint32_t k = 0; person->client != NULL && k < SIM_REQUESTS_MAX; k++)
             if (person->asked[k].ask != ASK_NOTHING)
@@ -296,9 +296,9 @@ static void finish(struct sim *sim)
     calm_down(sim);
     harness_run_until_idle(sim->harness);
     if (!sim->is_store_failing) {
-        let_time_pass(sim); /* what waits for room is tried again */
+        let_time_pass(sim); /* the server tries again what had no room */
         check_answered(sim);
-        if (!disk_told().is_in_doubt)
+        if (!disk_trouble().is_in_doubt)
             people_probe(sim);
     }
     all_leave(sim);
@@ -317,7 +317,7 @@ static void make_dir(char *out, size_t bytes, const char *suffix)
     HARNESS_MUST(mkdtemp(out) != NULL);
 }
 
-struct sim_tally sim_run(const struct sim_request_to_run *asked)
+struct sim_tally sim_run(const struct sim_run_options *asked)
 {
     static const uint32_t memtable_kib[] = {256, 1024, 4096};
     char trash[64];

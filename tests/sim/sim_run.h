@@ -1,13 +1,13 @@
 /*
- * sim_run.h: one run of the simulator: a seed, so many events, and what may befall it. In a process of its own, as what
- * a crash leaves in memory goes with it, and a broken promise ends it.
+ * sim_run.h: one run of the simulator: a seed, a number of events, and the kinds of trouble that may strike. A run has
+ * a process of its own, because a simulated crash leaves memory behind, and a broken promise ends the process.
  */
 #ifndef CHITCHAT_TESTS_SIM_SIM_RUN_H
 #define CHITCHAT_TESTS_SIM_SIM_RUN_H
 
 #include "sim_client.h"
 
-struct sim_request_to_run {
+struct sim_run_options {
     uint64_t seed;
     uint64_t events;
     uint32_t without; /* bits: enum sim_trouble */
@@ -15,25 +15,24 @@ struct sim_request_to_run {
 };
 
 struct sim_result {
-    bool is_kept;            /* all promises */
-    enum sim_promise broken; /* else the one */
-    uint64_t event;          /* at which */
+    bool is_kept;            /* all promises were kept */
+    enum sim_promise broken; /* else this one was broken */
+    uint64_t event;          /* in this event */
     struct sim_tally tally;
 };
 
-/* Runs it in this process, which ends if a promise is broken. */
-struct sim_tally sim_run(const struct sim_request_to_run *asked);
-/* Runs it in a process of its own. What goes wrong is told on stderr, with the way to repeat it, unless it is to be
- * quiet. */
-struct sim_result sim_run_apart(const struct sim_request_to_run *asked);
+/* Runs in this process, which ends if a promise is broken. */
+struct sim_tally sim_run(const struct sim_run_options *asked);
+/* Runs in a process of its own. A failure is printed on stderr with the command that repeats it, unless is_quiet. */
+struct sim_result sim_run_apart(const struct sim_run_options *asked);
 
-/* For the trace and for what is told of a failure (sim_report.c): which run it is, and where it is. */
-void sim_report_begin(const struct sim_request_to_run *asked, const struct chaos *chaos);
+/* For the trace and for the report of a failure (sim_report.c): which run this is, and its current event. */
+void sim_report_begin(const struct sim_run_options *asked, const struct chaos *chaos);
 void sim_report_event(uint64_t event);
 
 /* The names of enum sim_trouble, for --without. */
 extern const char *const sim_trouble_names[TROUBLE_COUNT];
-/* The name of the fault that is built in (base/fault.h), for --fault. */
+/* The name of a fault that can be active (base/fault.h), for --fault. */
 const char *sim_fault_name(uint32_t fault);
 
 #endif

@@ -1,4 +1,4 @@
-/* sim_take.c: what comes to simulated people, judged. */
+/* sim_take.c: simulated clients check the frames that they receive. */
 #include <stdio.h>
 
 #include "disk.h"
@@ -40,12 +40,11 @@ static void take_login(struct sim *sim, struct person *person, const json_t *fra
     person->cursor = person->had_after ? person->asked_after : last;
 }
 
-/* `unavailable` is for a log that failed, or a store that could not be read; `busy` for a disk or log that is behind.
- */
+/* `unavailable` needs a WAL write that failed, or a store that could not be read. */
 static void check_refusal(struct sim *sim, const char *code)
 {
     bool is_unavailable = strcmp(code, "unavailable") == 0;
-    if (is_unavailable && !sim->is_store_failing && disk_told().failed_reads == 0)
+    if (is_unavailable && !sim->is_store_failing && disk_trouble().failed_reads == 0)
         sim_fail("a send is answered unavailable, and nothing has failed");
     sim->tally.unavailable += is_unavailable;
     sim->tally.busy += strcmp(code, "busy") == 0;
@@ -66,7 +65,7 @@ static void take_sent(struct sim *sim, struct person *person, const json_t *fram
     model_ok(&sim->model, send, frame_number(frame, "ts"), frame_text(frame, "mid"), is_dup);
 }
 
-/* What the page must hold: from its bound to where it ends, or to the other bound. */
+/* The page must have all from its bound to where it ends, or to the other bound. */
 static void check_page(struct sim *sim, struct person *person, const struct sim_request *asked, const uint64_t *ts,
                        uint32_t count, bool more, uint64_t next)
 {
@@ -115,11 +114,11 @@ static void take_page(struct sim *sim, struct person *person, const json_t *fram
     check_page(sim, person, &copy, ts, count, more, more ? frame_number(frame, "next") : 0);
 }
 
-/* The store could not be read: nothing is known, so it is asked for again. */
+/* The store could not be read, so that nothing is known: sends the request again. */
 static bool take_unavailable(struct sim *sim, struct person *person, const struct sim_request *asked, uint32_t id,
                              const char *code)
 {
-    if (strcmp(code, "unavailable") != 0 || disk_told().failed_reads == 0)
+    if (strcmp(code, "unavailable") != 0 || disk_trouble().failed_reads == 0)
         return false;
     if (asked->ask == ASK_LOGIN) {
         person->asked_count++;
@@ -135,8 +134,8 @@ static bool take_unavailable(struct sim *sim, struct person *person, const struc
     return asked->ask == ASK_HISTORY;
 }
 
-/* Replies to what stands behind the login come after the login's; pings and pages of one connection keep their order.
- */
+/* Replies to requests behind the login come after that to the login. Pings and pages of one connection keep their
+ * order. */
 static void check_order(struct sim *sim, const struct person *person, const struct sim_request *asked)
 {
     if (asked->ask != ASK_LOGIN && !person->is_logged_in)
@@ -149,7 +148,7 @@ static void check_order(struct sim *sim, const struct person *person, const stru
                        sim->names[person->user], asked->place, person->asked[i].place);
 }
 
-/* What stood behind a login that was refused is refused too: nothing was stored. */
+/* Requests behind a refused login are refused too, so that nothing was stored. */
 static bool take_not_logged_in(struct sim *sim, const struct person *person, const struct sim_request *asked,
                                const char *code)
 {
@@ -185,7 +184,7 @@ static void take_reply(struct sim *sim, struct person *person, const json_t *fra
     }
 }
 
-/* The clock has jumped, far enough. */
+/* The clock has jumped so far that a time limit is over. */
 static bool is_out_of_time(const struct sim *sim, const struct person *person)
 {
     const struct config *config = harness_core(sim->harness, 0)->server->config;
@@ -193,12 +192,12 @@ static bool is_out_of_time(const struct sim *sim, const struct person *person)
     return seconds >= (person->is_logged_in ? 3 * config->ping_s : config->login_time_s);
 }
 
-/* Why the server ends a connection must be true. */
+/* The reason for which the server closes a connection must be true. */
 static void take_close(struct sim *sim, const struct person *person, uint64_t code)
 {
     bool is_true =
         (code == 4002 && is_out_of_time(sim, person)) || (code == 1001 && sim->is_stopping)
-        || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_told().failed_reads > 0);
+        || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_trouble().failed_reads > 0);
     if (!is_true)
         sim_fail("%s: the connection is closed with %llu", sim->names[person->user], (unsigned long long)code);
     sim->tally.slow += code == 4001;

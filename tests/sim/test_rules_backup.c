@@ -1,4 +1,4 @@
-/* backup.h: a backup that is made at chosen moments of a round has all that is durable, in both timelines. */
+/* backup.h: a backup made at chosen moments of a round has all that is durable, in both timelines. */
 #include <criterion/criterion.h>
 
 #include "harness.h"
@@ -89,7 +89,7 @@ static void expect_history(struct harness *restored, uint32_t shard, uint32_t n,
     cr_assert_str_eq(history_texts(client, ""), texts);
 }
 
-/* Of what is on the disk now: Alice has sent `texts` to each of the two. */
+/* Makes a backup now, restores it and checks: Alice has sent `texts` to each of the two. */
 static void expect_backup_has(const char *texts, const char *alices)
 {
     char backup[80], copy[80];
@@ -106,13 +106,13 @@ static void expect_backup_has(const char *texts, const char *alices)
     harness_dir_remove(backup);
 }
 
-Test(backup, has_what_only_the_log_holds)
+Test(backup, has_what_is_only_in_the_wal)
 {
     send_both("one");
     expect_backup_has("one", "one one");
 }
 
-Test(backup, has_what_finished_segments_hold_while_their_run_is_written)
+Test(backup, has_what_is_in_finished_segments_while_their_run_is_written)
 {
     send_both("one");
     hold_runs(0, true);
@@ -137,7 +137,7 @@ Test(backup, has_both_copies_when_only_one_shard_has_its_run)
     }
 }
 
-Test(backup, has_runs_and_log_when_a_round_is_over)
+Test(backup, has_runs_and_wal_when_a_round_is_over)
 {
     send_both("one");
     want_round();

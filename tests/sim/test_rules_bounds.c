@@ -1,5 +1,5 @@
-/* What is taken is counted and has a bound: frames of every kind, heads, answers that wait for a replay, the time of a
- * connection on its way to another shard. */
+/* Everything that clients can take is counted and has a bound: frames of every kind, heads, answers that wait for a
+ * replay, the time of a handover. */
 #include <criterion/criterion.h>
 
 #include "harness_double.h"
@@ -24,7 +24,7 @@ static void send_frames(struct client *client, uint8_t first_byte, uint32_t coun
         client_send_frame(client, first_byte, "", 0);
 }
 
-/* The `op`, or the code of the error, that answers a ping request; NULL: nothing does. */
+/* The `op` of the answer to a ping request, or the code of the error; NULL: no answer. */
 static const char *answer(struct harness *harness, struct client *client)
 {
     static char text[64];
@@ -93,11 +93,11 @@ Test(bounds, each_fragment_counts_as_a_frame_and_a_message_with_one_over_the_rat
     cr_assert_str_eq(answer(harness, client), "rate_limited");
     harness_advance(harness, 1100000);
     client_send(client, "%s", ping_request);
-    cr_assert_str_eq(answer(harness, client), "ok", "the next message is judged by its own frames");
+    cr_assert_str_eq(answer(harness, client), "ok", "only the frames of the next message count for it");
     harness_close(harness);
 }
 
-Test(bounds, the_time_in_which_a_message_is_over_the_rate_is_that_of_its_fragments)
+Test(bounds, a_message_is_over_the_rate_at_the_time_of_its_fragments)
 {
     struct client *client;
     struct harness *harness = open_with_rate(10, &client);
@@ -112,7 +112,7 @@ Test(bounds, the_time_in_which_a_message_is_over_the_rate_is_that_of_its_fragmen
 
 /* -- heads -- */
 
-Test(bounds, heads_of_which_a_part_came_have_a_bound_and_whole_ones_are_served)
+Test(bounds, incomplete_heads_have_a_bound_and_complete_ones_are_served)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
     struct core *core = harness_core(harness, 0);
@@ -135,7 +135,7 @@ Test(bounds, heads_of_which_a_part_came_have_a_bound_and_whole_ones_are_served)
 
 /* -- answers that wait for a replay -- */
 
-Test(bounds, sends_of_a_connection_that_catches_up_have_places_for_their_answers_or_are_refused)
+Test(bounds, sends_during_a_replay_have_places_for_their_answers_or_are_refused)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
     struct core *core = harness_core(harness, 0);
@@ -167,9 +167,9 @@ Test(bounds, sends_of_a_connection_that_catches_up_have_places_for_their_answers
     harness_close(harness);
 }
 
-/* -- on the way to another shard -- */
+/* -- handover to another shard -- */
 
-Test(bounds, a_peer_that_reads_nothing_does_not_keep_its_place_on_the_way_for_ever)
+Test(bounds, a_peer_that_reads_nothing_does_not_keep_its_place_in_a_handover_for_ever)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *client = client_connect(harness, 0);

@@ -1,14 +1,14 @@
-/* conn.h: reading that is stopped while too many requests are unanswered, silence, a full server, and the rate of
- * frames. */
+/* conn.h: reading that pauses while too many requests are unanswered, silence, a full server, and the rate of frames.
+ */
 #include <criterion/criterion.h>
 
 #include "harness.h"
 
-#define PING_US INT64_C(25100000) /* and the grain of the timers */
-/* Of one connection, beyond its unanswered requests: what a receive brings past the pause, in a stash that doubles. */
+#define PING_US INT64_C(25100000) /* ping_s and the granularity of the timers */
+/* Of one connection: what a receive brings after reading has paused, in a stash whose size doubles. */
 #define STASH_BYTES_MAX (4 * CONN_STASH_PAUSE_BYTES)
 
-/* So many sends that some stay unread while none is answered. */
+/* More sends than are read while none is answered. */
 static void flood(struct client *client, const char *to)
 {
     for (uint32_t i = 0; i < 3 * LIMIT_UNANSWERED; i++)
@@ -42,7 +42,7 @@ Test(conn, a_flood_is_not_read_while_nothing_is_answered_the_second_time_as_the_
     harness_close(harness);
 }
 
-Test(conn, who_is_not_read_is_not_taken_for_silent)
+Test(conn, a_client_that_is_not_read_does_not_count_as_silent)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -65,7 +65,7 @@ Test(conn, who_is_not_read_is_not_taken_for_silent)
     harness_close(harness);
 }
 
-Test(conn, who_says_nothing_is_asked_and_after_the_third_time_closed)
+Test(conn, a_silent_client_is_pinged_and_the_third_time_closed)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -118,7 +118,7 @@ Test(conn, the_end_of_a_peer_is_seen_though_its_reading_was_stopped_before_it_wa
     harness_close(harness);
 }
 
-/* Nothing more comes from the peer that would have what waits taken up. */
+/* The peer sends nothing more that would cause the server to read what waits. */
 Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_closes)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
@@ -138,7 +138,7 @@ Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_cl
     harness_close(harness);
 }
 
-Test(conn, who_is_turned_away_from_a_full_server_counts_apart_until_they_have_gone)
+Test(conn, a_client_refused_by_a_full_server_is_counted_apart_until_it_has_gone)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .connections = 2});
     struct core *core = harness_core(harness, 0);

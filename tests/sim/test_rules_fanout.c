@@ -1,9 +1,9 @@
-/* fanout.h: entries of a user with more connections than a turn gives pushes to. */
+/* fanout.h: entries of a user with more connections than one turn can push to. */
 #include <criterion/criterion.h>
 
 #include "harness.h"
 
-/* A turn ends between two connections, with some more to come. */
+/* So many that a turn ends between two connections, with more of them left. */
 #define CONNS 140u
 #define ENTRIES 29u
 _Static_assert(CONNS *(TURN_CONN_PUSHES + ENTRIES) > 5 * TURN_PUSHES_SHARE, "they take several turns");
@@ -11,10 +11,10 @@ _Static_assert(CONNS *(TURN_CONN_PUSHES + ENTRIES) > 5 * TURN_PUSHES_SHARE, "the
 static struct harness *harness;
 static struct client *alice;
 static struct client *bobs[CONNS];
-static uint32_t first_part; /* what the first to be given something, the last to come, has got */
-static uint32_t last_part;  /* and the last one */
+static uint32_t first_part; /* what the first connection to be pushed to has received; it is the newest */
+static uint32_t last_part;  /* and the last one to be pushed to */
 
-/* Bob has many connections; what Alice sends becomes durable at once, when her writes are let go. */
+/* Bob has many connections. What Alice sends becomes durable all at once, when the writes are released. */
 static void open_crowd(void)
 {
     harness = harness_open(&(struct harness_options){.shards = 2});
@@ -36,7 +36,7 @@ static void close_crowd(void)
 
 TestSuite(fanout, .init = open_crowd, .fini = close_crowd);
 
-/* `count` entries, from number `first` on, each following the one before. */
+/* The client receives `count` entries from number `first` on, each with the one before as `prev`. */
 static void expect_entries(struct client *client, uint32_t first, uint32_t count)
 {
     char text[16];
@@ -44,7 +44,7 @@ static void expect_entries(struct client *client, uint32_t first, uint32_t count
     for (uint32_t i = first; i < first + count; i++) {
         json_t *frame = client_next(client);
         snprintf(text, sizeof text, "m%u", i);
-        cr_assert_not_null(frame, "entry %u did not come", i);
+        cr_assert_not_null(frame, "entry %u was not received", i);
         cr_assert_str_eq(frame_text(frame, "text"), text);
         cr_assert(i == first || frame_number(frame, "prev") == prev);
         prev = frame_number(frame, "ts");
@@ -61,7 +61,7 @@ static uint32_t take_all(struct client *client)
     return count;
 }
 
-/* Turns of Bob's shard until the first of his connections has got something, and the last one not all. */
+/* Turns of Bob's shard until the first of his connections has received something, and the last one not all. */
 static void give_a_part(void)
 {
     first_part = 0;
@@ -81,7 +81,7 @@ Test(fanout, what_a_turn_has_no_room_for_follows_in_the_next_ones_in_order)
         expect_entries(bobs[i], 0, ENTRIES);
 }
 
-Test(fanout, what_a_turn_begins_is_not_given_twice_by_the_next)
+Test(fanout, what_a_turn_begins_is_not_pushed_twice_by_the_next)
 {
     give_a_part();
     harness_run_until_idle(harness);
@@ -101,7 +101,7 @@ Test(fanout, connections_that_leave_between_two_turns_take_nothing_from_the_othe
     expect_entries(bobs[CONNS - 1], first_part, ENTRIES - first_part);
 }
 
-Test(fanout, when_all_have_left_between_two_turns_its_memory_goes)
+Test(fanout, when_all_have_left_between_two_turns_its_memory_is_freed)
 {
     give_a_part();
     for (uint32_t i = 0; i < CONNS; i++)

@@ -1,4 +1,4 @@
-/* DESIGN, "Keys": a resend stores nothing, whenever it comes. */
+/* Idempotency keys: a resend stores nothing, whenever it arrives. */
 #include <criterion/criterion.h>
 
 #include "harness.h"
@@ -30,7 +30,7 @@ static void expect_dup(struct client *client, uint64_t id, const json_t *first)
     json_decref(frame);
 }
 
-Test(keys, a_key_that_is_used_again_stores_nothing_and_gives_the_first_ones_ts_and_mid)
+Test(keys, a_resend_stores_nothing_and_is_answered_with_the_first_ts_and_mid)
 {
     struct harness *harness = open_harness();
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -65,7 +65,7 @@ Test(keys, the_same_key_with_another_text_or_recipient_is_a_conflict)
     harness_close(harness);
 }
 
-Test(keys, a_resend_while_the_first_is_on_its_way_waits_and_shares_its_fate)
+Test(keys, a_resend_while_the_first_is_pending_waits_and_shares_its_outcome)
 {
     struct harness *harness = open_harness();
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -116,7 +116,7 @@ Test(keys, sends_wait_in_order_while_the_window_is_read)
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     send_keyed(alice, 1, bob, "zero", "k0");
     harness_run_until_idle(harness);
-    harness_close(harness); /* its last checkpoint brings the key into a run */
+    harness_close(harness); /* the last checkpoint writes the key to a run */
     harness = harness_open(&options);
     bob = harness_name(harness, 1, 0);
     alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -124,7 +124,7 @@ Test(keys, sends_wait_in_order_while_the_window_is_read)
     send_keyed(alice, 2, bob, "one", "k1");
     send_keyed(alice, 3, bob, "two", "k2");
     send_keyed(alice, 4, bob, "zero", "k0");
-    send_keyed(alice, 5, bob, "one", "k1"); /* marked before the read has begun */
+    send_keyed(alice, 5, bob, "one", "k1"); /* the key is marked before the read has begun */
     client_send(alice, "{\"op\":\"send\",\"id\":6,\"to\":\"%s\",\"text\":\"three\"}", bob);
     harness_run_until_idle(harness);
     cr_assert_null(client_next(alice));
@@ -166,7 +166,7 @@ Test(keys, a_key_is_known_after_a_restart_from_a_run)
 }
 
 /* Twice a little more resends than half of what may be unanswered: a dup is an answer like any other. */
-Test(keys, resends_that_wait_for_the_first_count_as_answered_when_they_are)
+Test(keys, resends_that_wait_for_the_first_count_as_unanswered_until_they_are_answered)
 {
     enum { RESENDS = LIMIT_UNANSWERED / 2 + 100 };
     struct harness *harness = open_harness();
@@ -194,7 +194,7 @@ Test(keys, resends_that_wait_for_the_first_count_as_answered_when_they_are)
     harness_close(harness);
 }
 
-Test(keys, the_window_of_a_user_who_has_left_is_let_go)
+Test(keys, the_window_of_a_user_who_has_left_is_freed)
 {
     struct harness *harness = open_harness();
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -208,7 +208,7 @@ Test(keys, the_window_of_a_user_who_has_left_is_let_go)
     harness_close(harness);
 }
 
-/* Or each resend of it would be looked up in the runs. */
+/* Otherwise each resend would be looked up in the runs. */
 Test(keys, the_key_of_a_refused_send_is_forgotten_at_once)
 {
     struct harness *harness = open_harness();

@@ -1,16 +1,15 @@
-/* DESIGN, "Connections": what stands before and behind a login in the same write, on the shard of the user and on
- * another one. */
+/* Frames before and behind a login in the same write, on the shard of the user and on another one. */
 #include <criterion/criterion.h>
 
 #include "harness.h"
 
-/* A test that cannot end has failed. */
+/* A test that does not end has failed. */
 TestSuite(login, .timeout = 30);
 
 #define CROWD 6u
 
-/* From one receive's worth on: in some of the crowd reading pauses, as much output waits, in the receive that has the
- * login. */
+/* More than one receive. For some of the crowd, reading pauses in the receive that has the login, as much output waits.
+ */
 static uint32_t bad_frames_of(uint32_t number)
 {
     return 700 + 260 * number;
@@ -21,7 +20,7 @@ static void send_login(struct client *client, const char *user)
     client_send(client, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", user);
 }
 
-/* The next frame is `op` with this id, and it is its only one. */
+/* The next frame must be `op` with this id. */
 static void expect_reply(struct client *client, const char *op, uint64_t id)
 {
     json_t *frame = client_next(client);
@@ -44,10 +43,10 @@ static void expect_refusals(struct client *client, uint32_t count, const char *c
 static void expect_nothing_more(struct client *client)
 {
     json_t *frame = client_next(client);
-    cr_assert_null(frame, "one frame too many, `%s`", frame_text(frame, "op"));
+    cr_assert_null(frame, "an additional frame, `%s`", frame_text(frame, "op"));
 }
 
-/* Nothing of what connections took on their way is left on any shard. */
+/* Nothing that handovers took is left on any shard. */
 static void expect_nothing_stashed(struct harness *harness, uint32_t shards)
 {
     for (uint32_t i = 0; i < shards; i++) {
@@ -57,7 +56,7 @@ static void expect_nothing_stashed(struct harness *harness, uint32_t shards)
     }
 }
 
-/* Head, login and requests leave the client as one piece, which is one receive of shard 0. */
+/* The client writes head, login and requests at once, which is one receive of shard 0. */
 static void all_in_one_piece(uint32_t shard_of_user)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -86,12 +85,12 @@ Test(login, requests_behind_it_in_one_receive_are_answered_once_and_in_order)
     all_in_one_piece(0);
 }
 
-Test(login, requests_behind_it_in_one_receive_travel_to_the_shard_of_the_user)
+Test(login, requests_behind_it_in_one_receive_go_along_to_the_shard_of_the_user)
 {
     all_in_one_piece(1);
 }
 
-Test(login, a_frame_behind_it_that_is_cut_by_the_end_of_a_receive_travels_along)
+Test(login, a_frame_behind_it_that_is_cut_by_the_end_of_a_receive_goes_along)
 {
     static char text[6000];
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -159,7 +158,7 @@ Test(login, bad_frames_before_it_in_one_write_are_refused_one_by_one_on_four_sha
     crowd(4);
 }
 
-Test(login, bad_frames_of_those_who_do_not_read_hold_up_nobody_else)
+Test(login, bad_frames_of_clients_that_do_not_read_delay_nobody_else)
 {
     struct client *clients[CROWD];
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -179,7 +178,7 @@ Test(login, bad_frames_of_those_who_do_not_read_hold_up_nobody_else)
     harness_close(harness);
 }
 
-Test(login, those_who_go_while_they_move_leave_nothing_behind)
+Test(login, clients_that_leave_during_the_handover_leave_nothing_behind)
 {
     struct client *clients[CROWD];
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -199,7 +198,7 @@ Test(login, those_who_go_while_they_move_leave_nothing_behind)
     harness_close(harness);
 }
 
-Test(login, a_connection_waits_while_too_many_are_on_their_way_to_the_same_shard)
+Test(login, a_connection_waits_while_too_many_handovers_to_the_same_shard_are_in_flight)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct core_peer *peer = &harness_core(harness, 0)->peers[1];
@@ -213,6 +212,6 @@ Test(login, a_connection_waits_while_too_many_are_on_their_way_to_the_same_shard
     peer->handovers_out = 0;
     harness_run_until_idle(harness);
     expect_reply(client, "ok", 1);
-    cr_assert_eq(peer->handovers_out, 0, "it has come back");
+    cr_assert_eq(peer->handovers_out, 0, "the handover is answered");
     harness_close(harness);
 }

@@ -1,4 +1,4 @@
-/* DESIGN, "One send": queues, marks, prev, letters. */
+/* A send: queues of the two timelines, marks, prev, letters. */
 #include <criterion/criterion.h>
 
 #include "harness.h"
@@ -63,7 +63,7 @@ Test(queue, what_settles_early_waits_for_the_older_entry_and_the_chain_follows_t
     harness_run_until_idle(harness);
     expect_nothing(alice);
     expect_nothing(other);
-    cr_assert_str_eq(history_texts(alice, ""), "", "visible is what lies below the oldest pending entry");
+    cr_assert_str_eq(history_texts(alice, ""), "", "only what is below the oldest pending entry is visible");
     harness_hold_writes(harness, 1, false);
     harness_run_until_idle(harness);
     uint64_t first = expect_entry(alice, "ok", "first", 0);
@@ -102,7 +102,7 @@ Test(queue, a_login_sees_last_below_the_oldest_pending_entry)
     harness_close(harness);
 }
 
-Test(queue, a_write_that_lands_puts_both_copies_into_memory_though_their_queues_wait)
+Test(queue, a_durable_write_puts_both_copies_into_memory_though_their_queues_wait)
 {
     struct harness *harness = open_harness(3);
     const char *bob_name = harness_name(harness, 2, 0);
@@ -115,7 +115,7 @@ Test(queue, a_write_that_lands_puts_both_copies_into_memory_though_their_queues_
     struct span alice_span = span_of(harness_name(harness, 0, 0));
     cr_assert_eq(
         memtable_range(harness_core(harness, 0)->generations.filling, alice_span, 0, UINT64_MAX, true, &hit, 1), 1,
-        "the letter is home, so the sender's copy is in memory");
+        "the letter has returned, so the sender's copy is in memory");
     cr_assert_eq(
         memtable_range(harness_core(harness, 2)->generations.filling, span_of(bob_name), 0, UINT64_MAX, true, &hit, 1),
         1);
@@ -126,7 +126,7 @@ Test(queue, a_write_that_lands_puts_both_copies_into_memory_though_their_queues_
     harness_close(harness);
 }
 
-Test(queue, a_message_to_oneself_stands_once_and_its_ok_is_the_entry)
+Test(queue, a_message_to_oneself_is_stored_once_and_its_ok_is_the_entry)
 {
     struct harness *harness = open_harness(2);
     const char *name = harness_name(harness, 0, 0);
@@ -178,7 +178,7 @@ Test(queue, ts_rises_though_the_clock_steps_back)
     harness_close(harness);
 }
 
-Test(queue, a_sender_that_left_gets_its_entry_into_the_timeline_all_the_same)
+Test(queue, the_entry_of_a_sender_who_left_is_stored_all_the_same)
 {
     struct harness *harness = open_harness(2);
     const char *alice_name = harness_name(harness, 0, 0);
@@ -189,7 +189,7 @@ Test(queue, a_sender_that_left_gets_its_entry_into_the_timeline_all_the_same)
     client_drop(alice);
     harness_run_until_idle(harness);
     cr_assert(client_is_closed(alice));
-    /* Its slot is taken again: the letter's generation tells the two apart. */
+    /* The slot of the connection is in use again: the generation in the letter distinguishes the two. */
     struct client *again = client_login(harness, 0, alice_name, "");
     harness_hold_writes(harness, 1, false);
     harness_run_until_idle(harness);
@@ -231,7 +231,7 @@ Test(queue, a_queue_that_is_full_answers_busy_and_nothing_of_that_is_stored)
     harness_close(harness);
 }
 
-/* Past CORE_SENDS_OUT_MAX on their way, which bounds only what lies in mailboxes. */
+/* More sends in flight than CORE_SENDS_OUT_MAX, which bounds only those in mailboxes. */
 static uint32_t busy_while_held(uint32_t senders_shard, uint32_t recipients_shard)
 {
     enum { SENDERS = 12, EACH = 800 };
@@ -255,13 +255,13 @@ static uint32_t busy_while_held(uint32_t senders_shard, uint32_t recipients_shar
     return busy;
 }
 
-Test(queue, many_sends_on_their_way_are_refused_between_shards_and_taken_within_one)
+Test(queue, many_sends_in_flight_are_refused_between_shards_and_accepted_within_one)
 {
     cr_assert_eq(busy_while_held(0, 0), 0);
     cr_assert_gt(busy_while_held(0, 1), 0);
 }
 
-Test(queue, a_log_write_that_takes_too_long_makes_its_shard_refuse_sends_until_it_ends)
+Test(queue, a_wal_write_that_takes_too_long_makes_its_shard_refuse_sends_until_it_ends)
 {
     struct harness *harness = open_harness(2);
     struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
@@ -324,12 +324,12 @@ Test(queue, a_send_that_another_shard_refuses_gives_back_its_place_and_its_bytes
     harness_close(harness);
 }
 
-Test(queue, letters_held_between_the_shards_hold_only_what_they_carry)
+Test(queue, letters_held_between_the_shards_delay_only_what_they_carry)
 {
     struct harness *harness = open_harness(2);
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
-    harness_hold_letters(harness, 1, 0, true); /* the way home */
+    harness_hold_letters(harness, 1, 0, true); /* the letters that return */
     send_text(alice, 1, harness_name(harness, 1, 0), "durable");
     harness_run_until_idle(harness);
     expect_entry(bob, "msg", "durable", 0);

@@ -1,4 +1,4 @@
-/* DESIGN, "Reads": marks first, then memory, then runs; logins and replays that overlap with what goes on. */
+/* Reads: marks first, then memory, then runs; logins and replays beside sends, checkpoints and stops. */
 #include <criterion/criterion.h>
 
 #include <glob.h>
@@ -14,7 +14,7 @@ static void send_text(struct client *client, uint32_t id, const char *to, const 
     client_send(client, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"%s\"}", id, to, text);
 }
 
-static void settle_and_forget(struct harness *harness, struct client *client)
+static void finish_requests(struct harness *harness, struct client *client)
 {
     harness_run_until_idle(harness);
     for (json_t *frame; (frame = client_next(client)) != NULL;)
@@ -29,15 +29,15 @@ static struct client *begin_with_runs(struct harness *harness, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         snprintf(text, sizeof text, "m%u", i);
         send_text(alice, i, harness_name(harness, 1, 0), text);
-        settle_and_forget(harness, alice);
+        finish_requests(harness, alice);
     }
     harness_advance(harness, ROUND_US);
-    settle_and_forget(harness, alice);
+    finish_requests(harness, alice);
     cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->generations.filling), 0);
     return alice;
 }
 
-/* Takes all entries off, checks the chain from `prev`, and says what they were. */
+/* Takes all frames off and checks the chain from `prev`; what they were, joined by blanks. */
 static const char *entries(struct client *client, uint64_t prev)
 {
     static char texts[8192];
@@ -139,7 +139,7 @@ static const char *page_texts(struct client *client, uint64_t id)
     json_t *frame = client_next(client);
     cr_assert_not_null(frame);
     cr_assert_str_eq(frame_text(frame, "op"), "history");
-    cr_assert_eq(frame_number(frame, "id"), id, "in the order in which they were asked for");
+    cr_assert_eq(frame_number(frame, "id"), id, "in the order of the requests");
     texts[0] = '\0';
     json_array_foreach(json_object_get(frame, "messages"), index, message) at +=
         (size_t)snprintf(texts + at, sizeof texts - at, "%s%.6s", index == 0 ? "" : " ", frame_text(message, "text"));
@@ -159,7 +159,7 @@ static void page_places(struct harness *harness, struct client *client, uint64_t
     json_decref(frame);
 }
 
-/* Pages of every kind at once: forwards, backwards, with a filter (read when its turn comes), too large to be read
+/* Pages of every kind at once: forwards, backwards, with a filter (which is not read ahead), too large to be read
  * ahead. */
 static void ask_six_pages(struct harness *harness, struct client *alice, const uint64_t *ts)
 {
@@ -182,7 +182,7 @@ static void expect_six_pages(struct client *alice)
     cr_assert_str_eq(page_texts(alice, 6), "m0");
 }
 
-Test(reads, pages_are_read_ahead_and_answered_in_the_order_in_which_they_were_asked_for)
+Test(reads, pages_are_read_ahead_and_answered_in_the_order_of_the_requests)
 {
     uint64_t ts[6];
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -211,10 +211,10 @@ Test(reads, pages_that_were_read_ahead_wait_for_a_first_one_that_takes_longer)
     text[sizeof text - 1] = '\0';
     for (uint32_t i = 0; i < 5; i++) {
         send_text(alice, i, harness_name(harness, 1, 0), text);
-        settle_and_forget(harness, alice);
+        finish_requests(harness, alice);
     }
     harness_advance(harness, ROUND_US);
-    settle_and_forget(harness, alice);
+    finish_requests(harness, alice);
     harness_hold_jobs(harness, 0, HARNESS_READER, true);
     for (uint32_t id = 1; id <= 4; id++)
         client_send(alice, "{\"op\":\"history\",\"id\":%u}", id);
@@ -222,14 +222,14 @@ Test(reads, pages_that_were_read_ahead_wait_for_a_first_one_that_takes_longer)
     cr_assert_eq(core->histories.ahead, 3);
     harness_hold_jobs(harness, 0, HARNESS_READER, false);
     harness_run_until_idle(harness);
-    /* More than one is read ahead of: each goes on when it is the first. */
+    /* More pages than are read ahead: each continues when it is the first. */
     for (uint32_t id = 1; id <= 4; id++)
         cr_assert_str_eq(page_texts(alice, id), "m0 xxxxxx xxxxxx xxxxxx xxxxxx xxxxxx");
     cr_assert_eq(core->histories.count + core->histories.ahead + core->histories.active, 0);
     harness_close(harness);
 }
 
-Test(reads, who_leaves_while_pages_are_read_ahead_leaves_nothing_behind)
+Test(reads, a_client_that_leaves_while_pages_are_read_ahead_leaves_nothing_behind)
 {
     uint64_t ts[6];
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -250,17 +250,17 @@ Test(reads, who_leaves_while_pages_are_read_ahead_leaves_nothing_behind)
     harness_close(harness);
 }
 
-Test(reads, a_page_that_was_asked_before_a_checkpoint_and_read_after_it_has_all)
+Test(reads, a_page_requested_before_a_checkpoint_and_read_after_it_has_all)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *alice = begin_with_runs(harness, 2);
     send_text(alice, 9, harness_name(harness, 1, 0), "in memory");
-    settle_and_forget(harness, alice);
+    finish_requests(harness, alice);
     harness_hold_jobs(harness, 0, HARNESS_READER, true);
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
     harness_run_until_idle(harness);
     harness_advance(harness, ROUND_US);
-    harness_run_until_idle(harness); /* the generation that was looked at has become a run, and is gone */
+    harness_run_until_idle(harness); /* the generation that the page was to read has become a run, and is freed */
     cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->generations.filling), 0);
     harness_hold_jobs(harness, 0, HARNESS_READER, false);
     harness_run_until_idle(harness);
@@ -270,8 +270,8 @@ Test(reads, a_page_that_was_asked_before_a_checkpoint_and_read_after_it_has_all)
     harness_close(harness);
 }
 
-/* An entry above the mark settles early and gets into memory; a page asked for below the mark must not show it. */
-Test(reads, a_page_shows_nothing_above_the_mark_though_it_lies_in_memory_or_in_a_run)
+/* An entry above the mark settles early and is in memory; a page that was requested below the mark must not show it. */
+Test(reads, a_page_shows_nothing_above_the_mark_though_it_is_in_memory_or_in_a_run)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 3});
     struct client *alice = begin_with_runs(harness, 2);
@@ -295,7 +295,7 @@ Test(reads, a_page_shows_nothing_above_the_mark_though_it_lies_in_memory_or_in_a
     harness_close(harness);
 }
 
-Test(reads, the_ok_of_a_send_during_a_replay_comes_in_its_place)
+Test(reads, the_ok_of_a_send_during_a_replay_comes_in_order)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     begin_with_runs(harness, 3);
@@ -327,13 +327,13 @@ Test(reads, an_epoch_that_differs_resets_and_replays_nothing)
     harness_close(harness);
 }
 
-Test(reads, a_page_goes_over_memory_and_runs_in_both_directions)
+Test(reads, a_page_covers_memory_and_runs_in_both_directions)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *alice = begin_with_runs(harness, 3);
     send_text(alice, 50, harness_name(harness, 1, 0), "n0");
     send_text(alice, 51, harness_name(harness, 1, 1), "n1");
-    settle_and_forget(harness, alice);
+    finish_requests(harness, alice);
     cr_assert_str_eq(history_texts(alice, ",\"limit\":2"), "n0 n1");
     cr_assert_str_eq(history_texts(alice, ",\"limit\":4,\"after\":0"), "m0 m1 m2 n0");
     cr_assert_str_eq(history_texts(alice, ",\"limit\":3"), "m2 n0 n1");
@@ -343,7 +343,7 @@ Test(reads, a_page_goes_over_memory_and_runs_in_both_directions)
     harness_close(harness);
 }
 
-Test(stop, all_that_was_on_its_way_is_answered_before_1001)
+Test(stop, all_that_was_in_flight_is_answered_before_1001)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -352,7 +352,7 @@ Test(stop, all_that_was_on_its_way_is_answered_before_1001)
     harness_run_until_idle(harness);
     harness_stop(harness);
     harness_run_until_idle(harness);
-    cr_assert_null(client_next(alice), "it waits for the write");
+    cr_assert_null(client_next(alice), "the answer waits for the write");
     harness_hold_writes(harness, 1, false);
     harness_run_until_idle(harness);
     json_t *frame = client_next(alice);
@@ -364,14 +364,15 @@ Test(stop, all_that_was_on_its_way_is_answered_before_1001)
     harness_close(harness);
 }
 
-/* A bug once: one that waited for its output to leave moved to a shard that had said that all is quiet. */
-Test(stop, a_connection_that_waits_to_move_is_told_too)
+/* A former bug: a connection that waited for its output to be sent was handed over to a shard that had reported that it
+ * was quiet. */
+Test(stop, a_connection_that_waits_for_its_handover_gets_1001_too)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *alice = client_connect(harness, 0);
     client_stall(alice, true);
     client_send(alice, "{\"op\":\"ping\"}");
-    harness_run_until_idle(harness); /* an error waits for it, and is not taken */
+    harness_run_until_idle(harness); /* an error is to be sent to the client, which does not read */
     client_send(alice, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", harness_name(harness, 1, 0));
     harness_run_until_idle(harness);
     harness_hold_letters(harness, 1, 0,
@@ -404,7 +405,7 @@ Test(stop, requests_that_come_after_the_signal_are_not_read)
     harness_close(harness);
 }
 
-/* Of memory one read takes so many bytes; what lies in runs below that is not next. */
+/* One read of memory returns so many bytes at most; what is in the runs does not follow directly on that. */
 static void filtered_page_over(const char *fields)
 {
     static char large[LIMIT_TEXT_BYTES + 1];
@@ -417,7 +418,7 @@ static void filtered_page_over(const char *fields)
     send_text(alice, 20, harness_name(harness, 1, 0), "among");
     for (uint32_t i = 0; i < 20; i++)
         send_text(alice, i, harness_name(harness, 1, 2), large);
-    settle_and_forget(harness, alice);
+    finish_requests(harness, alice);
     snprintf(with, sizeof with, ",\"limit\":100,\"with\":\"%s\"%s", harness_name(harness, 1, 0), fields);
     cr_assert_str_eq(history_texts(alice, with), "m0 m1 among");
     harness_close(harness);
@@ -433,10 +434,10 @@ Test(reads, a_filtered_page_forwards_leaves_out_nothing_where_a_read_of_memory_e
     filtered_page_over(",\"after\":0");
 }
 
-/* LMDB reads its two meta pages within mdb_txn_begin, whose memory is lost if they cannot be read. */
+/* LMDB reads its two meta pages in mdb_txn_begin, which leaks memory if they cannot be read: they stay. */
 #define META_BYTES 8192
 
-/* As on a disk that fails: the pages of the file are gone under those who have it open. */
+/* As on a disk that fails: pages of the file are missing while the file is open. */
 static void lose_runs(const char *dir, uint32_t shard)
 {
     char pattern[128];
@@ -470,7 +471,7 @@ Test(reads, pages_whose_runs_cannot_be_read_are_unavailable_those_that_were_read
     harness_dir_remove(dir);
 }
 
-/* The login time begins with the connection, wherever it has come to. */
+/* The login time begins with the connection, and goes on after a handover. */
 static void refused_login_on(uint32_t shard)
 {
     char dir[64];
@@ -489,7 +490,7 @@ static void refused_login_on(uint32_t shard)
     json_decref(frame);
     harness_advance(harness, 5500000);
     harness_run_until_idle(harness);
-    cr_assert_null(client_next(bob), "it may try again within the login time");
+    cr_assert_null(client_next(bob), "the client may try again within the login time");
     harness_advance(harness, 1000000);
     harness_run_until_idle(harness);
     frame = client_next(bob);
@@ -500,12 +501,12 @@ static void refused_login_on(uint32_t shard)
     harness_dir_remove(dir);
 }
 
-Test(reads, who_cannot_be_logged_in_has_what_is_left_of_the_login_time)
+Test(reads, a_client_whose_login_failed_has_what_is_left_of_the_login_time)
 {
     refused_login_on(1);
 }
 
-Test(reads, who_cannot_be_logged_in_after_a_move_has_what_is_left_of_the_login_time)
+Test(reads, a_client_whose_login_failed_after_a_handover_has_what_is_left_of_the_login_time)
 {
     refused_login_on(0);
 }
@@ -536,7 +537,7 @@ static void expect_no_oks(struct harness *harness)
     cr_assert_eq(harness_core(harness, 1)->replays.oks_reserved, 0);
 }
 
-Test(reads, sends_on_the_way_have_a_place_for_their_ok_and_past_it_are_busy)
+Test(reads, sends_in_flight_have_a_place_for_their_ok_and_past_the_limit_are_busy)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *bob = begin_waiting_oks(harness);
@@ -558,7 +559,7 @@ Test(reads, sends_on_the_way_have_a_place_for_their_ok_and_past_it_are_busy)
     harness_close(harness);
 }
 
-Test(reads, who_goes_in_a_replay_leaves_no_ok_behind)
+Test(reads, a_client_that_leaves_during_a_replay_leaves_no_ok_behind)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *bob = begin_waiting_oks(harness);

@@ -1,4 +1,4 @@
-/* DESIGN, "What survives": failed writes, crashes, recovery, stop. */
+/* What survives: failed writes, crashes, recovery, stop. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static void life_of_two_messages(const char *dir, struct legacy *legacy)
     }
 }
 
-Test(recovery, what_was_acknowledged_stands_in_both_timelines_once_after_a_crash)
+Test(recovery, what_was_acknowledged_is_in_both_timelines_once_after_a_crash)
 {
     char dir[64];
     harness_dir_make(dir);
@@ -58,7 +58,7 @@ Test(recovery, what_was_acknowledged_stands_in_both_timelines_once_after_a_crash
     harness_dir_remove(dir);
 }
 
-Test(recovery, ts_goes_on_above_what_stands_in_the_logs_of_other_shards_though_the_clock_went_back)
+Test(recovery, ts_goes_on_above_what_is_in_the_wals_of_other_shards_though_the_clock_went_back)
 {
     char dir[64];
     harness_dir_make(dir);
@@ -76,7 +76,7 @@ Test(recovery, ts_goes_on_above_what_stands_in_the_logs_of_other_shards_though_t
     harness_dir_remove(dir);
 }
 
-/* The newest ts of its shard was taken by a send that was then refused; a checkpoint has let all segments go. */
+/* A send that was then refused took the newest ts of its shard; a checkpoint has released all segments. */
 static void life_with_a_ts_that_no_entry_has(const char *dir, struct legacy *legacy)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
@@ -160,14 +160,14 @@ Test(recovery, a_stop_keeps_all_and_the_next_start_finds_it_in_the_runs)
     harness_run_until_idle(harness);
     harness_close(harness);
     harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
-    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->generations.filling), 0, "nothing was left to replay");
+    cr_assert_eq(memtable_entry_count(harness_core(harness, 1)->generations.filling), 0, "nothing was left to recover");
     struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(bob, ""), "one");
     harness_close(harness);
     harness_dir_remove(dir);
 }
 
-/* The newest segment of a shard's log that has batches, opened. */
+/* Opens the newest segment of a shard's WAL that has batches. */
 static int open_log(const char *dir, uint32_t shard, const char *text, off_t *at_r)
 {
     static char bytes[8 << 20];
@@ -236,8 +236,8 @@ Test(recovery, damage_before_a_valid_batch_is_refused_with_file_and_offset_and_n
     harness_dir_remove(dir);
 }
 
-/* A write that the killed process had issued lands after the next start: what lies beyond the cut is ignored for ever.
- */
+/* A write that the killed process had issued reaches the disk after the next start: what is beyond the cut is ignored
+ * for ever. */
 Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
 {
     char dir[64];
@@ -267,7 +267,7 @@ Test(recovery, a_late_write_beyond_the_cut_is_ignored_for_ever)
 
 #define LATE_BYTES (2 * WAL_BLOCK_BYTES)
 
-/* A segment was about to begin when the server died: its header and first batch are on their way to the file that
+/* A segment was about to begin when the server died: its header and first batch are in flight to the file that
  * legacy->mid names. */
 static void life_with_a_segment_in_flight(const char *dir, struct legacy *legacy)
 {
@@ -304,7 +304,7 @@ static void life_of_a_second_message(const char *dir, struct legacy *legacy)
     json_decref(client_expect(alice, "ok"));
 }
 
-/* The removal of that file need not have reached the disk. */
+/* The removal of that file may not have reached the disk. */
 static void let_segment_land(const char *dir, const char *name)
 {
     char path[128], bytes[LATE_BYTES];
@@ -319,8 +319,8 @@ static void let_segment_land(const char *dir, const char *name)
     close(fd);
 }
 
-/* The first segment of a life leaves out the generation that the killed server may have begun. */
-Test(recovery, a_segment_that_the_killed_server_began_and_that_lands_late_hides_none_of_the_next_life)
+/* The first segment of a life skips the generation that the killed server may have begun. */
+Test(recovery, a_segment_that_the_killed_server_began_and_that_is_written_late_hides_none_of_the_next_life)
 {
     char dir[64];
     harness_dir_make(dir);
@@ -336,7 +336,7 @@ Test(recovery, a_segment_that_the_killed_server_began_and_that_lands_late_hides_
     harness_dir_remove(dir);
 }
 
-Test(recovery, a_server_whose_log_failed_stops_in_order)
+Test(recovery, a_server_whose_wal_failed_stops_in_order)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -373,7 +373,7 @@ static void life_with_a_failed_write(const char *dir, struct legacy *legacy)
     frame = client_expect(alice, "error");
     cr_assert_str_eq(frame_text(frame, "code"), "unavailable");
     json_decref(frame);
-    /* Login, history and replay go on up to the marks as they stand: the unknown entry is pending for ever. */
+    /* Login, history and replay go on up to the marks: the entry whose outcome is unknown stays pending. */
     struct client *again = client_login(harness, 1, harness_name(harness, 0, 0), "");
     cr_assert_str_eq(history_texts(again, ""), "kept");
     struct client *bob = client_connect(harness, 1);
@@ -385,7 +385,7 @@ static void life_with_a_failed_write(const char *dir, struct legacy *legacy)
     json_decref(client_expect(bob, "live"));
 }
 
-Test(recovery, a_failed_log_write_settles_nothing_and_the_restart_decides)
+Test(recovery, a_failed_wal_write_settles_nothing_and_the_restart_decides)
 {
     char dir[64];
     harness_dir_make(dir);
@@ -423,7 +423,7 @@ static bool has_run(const char *dir, const char *shard)
     return has;
 }
 
-/* LMDB's one writer of the manifest of shard 1 is this process: no other gets past its first commit there. */
+/* This process is the only writer that LMDB allows for the manifest of shard 1: no other can commit there. */
 static MDB_env *hold_manifest(const char *dir, MDB_txn **txn_r)
 {
     char path[128];
@@ -476,7 +476,7 @@ static uint32_t segment_count(const char *dir)
     return count;
 }
 
-/* Its messages are in a run; the segment is let go, and not yet recycled. */
+/* The messages are in a run; the segment is released, and not yet recycled. */
 static void life_that_lets_a_segment_go(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
@@ -491,7 +491,7 @@ static void life_that_lets_a_segment_go(const char *dir, struct legacy *legacy)
     harness_run_until_idle(harness);
 }
 
-Test(recovery, segments_that_are_needed_no_more_do_not_pile_up_from_life_to_life)
+Test(recovery, segments_that_are_not_needed_do_not_accumulate_over_lives)
 {
     char dir[64];
     harness_dir_make(dir);

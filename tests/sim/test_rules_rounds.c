@@ -1,4 +1,4 @@
-/* DESIGN, "Rounds": rotate, freeze, write, done, in step over all shards. */
+/* Rounds: rotate, freeze, write, done, in step over all shards. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static struct store_info info_of(struct harness *harness, uint32_t shard)
     return info;
 }
 
-Test(rounds, a_round_brings_memory_into_a_run_and_history_goes_on_showing_it_once)
+Test(rounds, a_round_writes_memory_to_a_run_and_history_still_shows_it_once)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
@@ -96,8 +96,8 @@ Test(rounds, shards_with_nothing_to_write_take_part)
     harness_close(harness);
 }
 
-/* bob's shard has his copy in a run; alice's copy is only in bob's log: its segment must stay until her shard is done.
- */
+/* The shard of bob has his copy in a run. The copy of alice is only in the WAL of that shard: its segment must stay
+ * until the shard of alice is done. */
 static void life_until_one_shard_is_done(const char *dir, struct legacy *legacy)
 {
     (void)legacy;
@@ -114,7 +114,7 @@ static void life_until_one_shard_is_done(const char *dir, struct legacy *legacy)
     want_round(harness);
 }
 
-Test(rounds, a_segment_stays_until_every_shard_is_done_and_rows_that_a_run_holds_already_are_shown_once)
+Test(rounds, a_segment_stays_until_every_shard_is_done_and_rows_that_are_in_a_run_already_are_shown_once)
 {
     char dir[64];
     harness_dir_make(dir);
@@ -122,8 +122,8 @@ Test(rounds, a_segment_stays_until_every_shard_is_done_and_rows_that_a_run_holds
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});
     struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
     struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
-    cr_assert_str_eq(history_texts(alice, ""), "one", "her copy came from the log of the other shard");
-    cr_assert_str_eq(history_texts(bob, ""), "one", "his is in a run and was replayed besides");
+    cr_assert_str_eq(history_texts(alice, ""), "one", "the copy of alice came from the WAL of the other shard");
+    cr_assert_str_eq(history_texts(bob, ""), "one", "the copy of bob is in a run and was also recovered");
     want_round(harness);
     want_round(harness);
     cr_assert_str_eq(history_texts(bob, ""), "one");
@@ -156,8 +156,8 @@ Test(rounds, a_checkpoint_that_fails_is_tried_again_and_nothing_is_lost)
     harness_dir_remove(dir);
 }
 
-/* A bug once: a generation was given back in slices while reads still looked into it. */
-Test(rounds, reads_in_the_turns_in_which_a_generation_is_given_back_see_all)
+/* A former bug: a generation was freed in slices while reads still used it. */
+Test(rounds, reads_in_the_turns_in_which_a_generation_is_freed_see_all)
 {
     enum { COUNT = 9000, PART = 500 };
     struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .memtable_bytes = 64u << 20});
@@ -204,7 +204,7 @@ Test(rounds, runs_are_merged_and_lose_nothing)
     harness_close(harness);
 }
 
-/* At the cap a generation waits; a merge makes room, and it goes on without being asked. */
+/* At the cap of runs a generation waits. When a merge has made room, the write goes on by itself. */
 Test(rounds, a_generation_that_waits_for_room_for_its_run_is_written_when_a_merge_has_made_it)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -224,7 +224,7 @@ Test(rounds, a_generation_that_waits_for_room_for_its_run_is_written_when_a_merg
     harness_close(harness);
 }
 
-/* The last DONE of a round and the first END of the next come in one turn to a shard that has nothing to write. */
+/* The last DONE of a round and the first END of the next arrive in one turn at a shard that has nothing to write. */
 Test(rounds, an_idle_shard_joins_a_round_that_began_before_it_had_ended_the_last)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
@@ -246,13 +246,13 @@ Test(rounds, an_idle_shard_joins_a_round_that_began_before_it_had_ended_the_last
     harness_close(harness);
 }
 
-/* -- a batch of more records than a turn takes up -- */
+/* -- a batch of more records than a turn delivers -- */
 
 #define SENDERS 6u
 #define EACH 900u
 static struct client *senders[SENDERS];
 
-/* All of them are in one batch of shard 1's log; its write is held, and so is the one before it. */
+/* All sends are in one batch of the WAL of shard 1; its write is held, and so is the one before it. */
 static struct harness *begin_with_a_large_batch(void)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64u << 20});
@@ -288,7 +288,7 @@ Test(rounds, a_shard_that_has_not_delivered_all_that_is_durable_does_not_announc
     harness_close(harness);
 }
 
-Test(rounds, what_is_durable_and_not_yet_delivered_is_so_when_the_next_write_fails)
+Test(rounds, what_is_durable_is_delivered_also_when_the_next_write_fails)
 {
     struct harness *harness = begin_with_a_large_batch();
     harness_hold_writes(harness, 1, false);

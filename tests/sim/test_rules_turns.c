@@ -1,12 +1,12 @@
-/* turn.h: whatever some do, a turn has an end, and another user is served within a few turns. harness_turn asserts the
- * longest turn in counted work. */
+/* turn.h: whatever some clients do, each turn ends, and other users are served within a few turns. harness_turn asserts
+ * the longest turn in counted work. */
 #include <criterion/criterion.h>
 
 #include "harness.h"
 #include "history/history.h"
 #include "timeline/fanout.h"
 
-/* Received, in the log and durable, answered; and each may wait for what a turn carries over. */
+/* One each to receive, to write and to answer; and each step may wait for what a turn carries over. */
 #define TURNS_MAX 6u
 
 static struct harness *harness;
@@ -26,7 +26,7 @@ static void close_harness(void)
 
 TestSuite(turns, .init = open_harness, .fini = close_harness);
 
-/* Alice sends to Bob: turns until her `ok` is there. */
+/* Alice sends to Bob: the number of turns until the `ok`. */
 static uint32_t turns_to_ok(void)
 {
     client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"bob\",\"text\":\"hi\"}", next_id++);
@@ -42,7 +42,7 @@ static uint32_t turns_to_ok(void)
     return UINT32_MAX;
 }
 
-/* Again and again while the attack goes on: `is_over` says when it has ended. */
+/* Repeats that until `is_over` reports that the attack has ended. */
 static void expect_service(bool (*is_over)(void))
 {
     uint32_t sends = 0;
@@ -68,7 +68,7 @@ static bool is_flood_over(void)
     return true;
 }
 
-/* The answers to all floods' frames are there, each once. */
+/* Whether all frames of all floods are answered; none may be answered twice. */
 static void expect_answers(uint32_t each)
 {
     harness_run_until_idle(harness);
@@ -81,7 +81,7 @@ static void expect_answers(uint32_t each)
     }
 }
 
-/* Frames with `first_byte`, each holding `text` and answered by `answers` frames; before them one with `begin`, if that
+/* Sends frames with `first_byte` and `text`, each answered by `answers` frames; before them one with `begin`, if that
  * is not 0. */
 static void flood(uint8_t begin, uint8_t first_byte, const char *text, uint32_t answers)
 {
@@ -96,27 +96,27 @@ static void flood(uint8_t begin, uint8_t first_byte, const char *text, uint32_t 
     expect_answers(answers * FLOOD_FRAMES);
 }
 
-Test(turns, empty_pongs_hold_nobody_up)
+Test(turns, empty_pongs_delay_nobody)
 {
     flood(0, 0x8a, "", 0);
 }
 
-Test(turns, empty_pings_hold_nobody_up)
+Test(turns, empty_pings_delay_nobody)
 {
     flood(0, 0x89, "", 1);
 }
 
-Test(turns, empty_continuations_hold_nobody_up)
+Test(turns, empty_continuations_delay_nobody)
 {
     flood(0x01, 0x00, "", 0);
 }
 
-Test(turns, bad_requests_hold_nobody_up)
+Test(turns, bad_requests_delay_nobody)
 {
     flood(0, 0x81, "{", 1);
 }
 
-/* Frames with `op` that a client has got; entries count as `msg` or, for the sender, `ok`. */
+/* The frames with `op` that a client has received; entries count as `msg` or, for the sender, `ok`. */
 static uint32_t count_entries(struct client *client)
 {
     uint32_t count = 0;
@@ -125,8 +125,9 @@ static uint32_t count_entries(struct client *client)
     return count;
 }
 
-/* Of each a part is taken up, and then more comes: turn by turn, since who is far behind is not read. */
-Test(turns, frames_that_come_behind_a_part_that_was_taken_up_are_answered_once)
+/* Of each flood a part is handled before more arrives: turn by turn, because a client that is far behind is not read.
+ */
+Test(turns, frames_that_arrive_behind_a_part_that_was_handled_are_answered_once)
 {
     for (uint32_t i = 0; i < FLOODS; i++)
         floods[i] = client_login(harness, 0, "mallory", "");
@@ -139,8 +140,8 @@ Test(turns, frames_that_come_behind_a_part_that_was_taken_up_are_answered_once)
     expect_answers(10 * (TURN_INPUT_SHARE + 100));
 }
 
-/* One that was accepted later is looked at first: its share is what it takes of the turn. */
-Test(turns, who_asks_beside_a_flood_is_read_in_the_same_turn)
+/* A connection that was accepted later is handled first: it may use only its share of the turn. */
+Test(turns, a_client_beside_a_flood_is_read_in_the_same_turn)
 {
     struct client *mallory = client_login(harness, 0, "mallory", "");
     for (uint32_t i = 0; i < 3 * turn_limits[TURN_INPUT].max; i++)
@@ -183,7 +184,7 @@ Test(turns, a_page_beside_many_long_ones_comes_in_the_same_turn)
     harness_run_until_idle(harness);
 }
 
-Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
+Test(turns, pages_in_which_nothing_is_found_delay_nobody)
 {
     login_with_entries(6000);
     for (uint32_t i = 0; i < FLOODS; i++) {
@@ -203,8 +204,8 @@ Test(turns, pages_in_which_nothing_is_found_hold_nobody_up)
         }
 }
 
-/* The page is asked for at the end of a turn, by a request that had to wait for its share of the input. */
-Test(turns, a_page_that_is_carried_over_from_the_end_of_a_turn_needs_nothing_else_to_go_on)
+/* The page is requested at the end of a turn, by a frame that had to wait for its share of the input. */
+Test(turns, a_page_that_is_carried_over_from_the_end_of_a_turn_goes_on_by_itself)
 {
     struct client *mallory = client_login(harness, 0, "mallory", "");
     for (uint32_t i = 0; i < 2500; i++) {
@@ -228,7 +229,7 @@ Test(turns, a_page_that_is_carried_over_from_the_end_of_a_turn_needs_nothing_els
 #define MANY (HISTORY_ACTIVE_MAX + 16)
 #define PAGES_EACH 20u
 
-Test(turns, who_asks_for_pages_from_many_connections_keeps_none_from_others)
+Test(turns, pages_for_many_connections_of_one_user_keep_none_from_others)
 {
     struct client *many[MANY];
     for (uint32_t i = 0; i < MANY; i++)
@@ -257,7 +258,7 @@ Test(turns, who_asks_for_pages_from_many_connections_keeps_none_from_others)
     uint32_t answered = 0;
     for (uint32_t i = 0; i < MANY; i++)
         answered += count_entries(many[i]);
-    cr_assert_leq(answered, 3 * MANY, "%u of %u pages of others were answered before hers", answered,
+    cr_assert_leq(answered, 3 * MANY, "%u of %u pages of others were answered before that of Alice", answered,
                   MANY * PAGES_EACH);
 }
 
@@ -300,7 +301,7 @@ static uint32_t count_errors(struct client *client, const char *code, uint32_t *
     return count;
 }
 
-Test(turns, a_fan_out_to_many_connections_holds_nobody_up)
+Test(turns, a_fan_out_to_many_connections_delays_nobody)
 {
     open_crowd();
     uint32_t sent = crowd_sends(20);
@@ -332,11 +333,11 @@ Test(turns, a_sender_s_own_ok_waits_for_none_of_the_pushes_of_others)
     cr_assert_leq(turns, TURNS_MAX);
     harness_run_until_idle(harness);
     for (uint32_t i = 1; i < 20; i++)
-        cr_assert_eq(count_entries(carols[i]), 1, "the other connections get it in their turn");
+        cr_assert_eq(count_entries(carols[i]), 1, "the other connections receive the entry in a later turn");
 }
 
-/* What so many sends to one with so many connections cost the turn after theirs, if so many pushes are left of theirs.
- */
+/* `sends` to a user with `conns` connections, in a turn that has `left` pushes left: the pushes that the next turn
+ * makes. */
 static uint32_t carried_pushes(uint32_t conns, uint32_t left, uint32_t sends)
 {
     struct core *core = harness_core(harness, 0);
@@ -348,7 +349,7 @@ static uint32_t carried_pushes(uint32_t conns, uint32_t left, uint32_t sends)
     harness_run_until_idle(harness);
     harness_hold_writes(harness, 0, false);
     core->turn.left[TURN_PUSHES] = left;
-    harness_turn(harness, 0); /* they are durable; then its end, with budgets for the next */
+    harness_turn(harness, 0); /* the sends are durable; then the end of the turn, with budgets for the next */
     uint32_t carried = turn_limits[TURN_PUSHES].max - core->turn.left[TURN_PUSHES];
     harness_run_until_idle(harness);
     for (uint32_t i = 0; i < conns; i++) {
@@ -359,12 +360,12 @@ static uint32_t carried_pushes(uint32_t conns, uint32_t left, uint32_t sends)
     return carried;
 }
 
-Test(turns, an_entry_for_few_connections_is_given_at_once_for_some_while_there_is_room_for_many_it_waits)
+Test(turns, few_pushes_go_at_once_some_while_there_is_room_and_many_wait)
 {
     cr_assert_eq(carried_pushes(2, 0, 1), 0);
     cr_assert_eq(carried_pushes(3, 1, 1), 0);
     cr_assert_gt(carried_pushes(3, 0, 1), 0);
-    cr_assert_gt(carried_pushes(3, 1, 2), 0, "the first has used up what was left");
+    cr_assert_gt(carried_pushes(3, 1, 2), 0, "the first entry has used up what was left");
     cr_assert_eq(carried_pushes(16, 1, 1), 0);
     cr_assert_gt(carried_pushes(17, 1, 1), 0);
 }
@@ -382,16 +383,17 @@ Test(turns, a_fan_out_that_comes_behind_a_large_one_waits_for_one_share_of_it)
     uint32_t turns = 0;
     for (; harness_core(harness, 0)->fanouts.pool.taken == 1 && turns < TURNS_MAX; turns++)
         harness_turn(harness, 0);
-    cr_assert_eq(harness_core(harness, 0)->fanouts.pool.taken, 1, "in the turn in which it comes, it is given to all");
+    cr_assert_eq(harness_core(harness, 0)->fanouts.pool.taken, 1,
+                 "the small fan-out goes to all connections in the turn in which it begins");
     harness_turn(harness, 0);
     harness_turn(harness, 0);
     cr_assert_eq(count_entries(small[0]), 1);
     cr_assert_eq(count_entries(small[19]), 1);
-    cr_assert_not(is_fanout_over(), "the large one goes on");
+    cr_assert_not(is_fanout_over(), "the large fan-out goes on");
 }
 
-/* Entries that have left the timeline and are not given yet count against the user. */
-Test(turns, who_sends_to_more_connections_than_can_be_served_is_told_busy_and_nothing_is_lost)
+/* Entries that are settled and not pushed yet count against the user. */
+Test(turns, a_send_to_more_connections_than_can_be_served_is_busy_and_nothing_is_lost)
 {
     open_crowd();
     harness_hold_writes(harness, 0, true);
