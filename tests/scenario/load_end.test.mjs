@@ -3,22 +3,24 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { load } from "./lib/load.mjs";
+import { loadOnTerminal } from "./lib/load.mjs";
 import { makeDataDir, removeDataDir, Server, sleep } from "./lib/server.mjs";
 
 let dir;
 before(() => (dir = makeDataDir()));
 after(() => removeDataDir(dir));
 
-// The server stalls within the measured 2.5 s (even if connecting and filling takes a second) until after their end.
+// The server stalls from the beginning of the measured 2.5 s until two seconds after their end.
 async function stalledOverTheEnd(args) {
   const server = await Server.start({ shards: 1 });
   const json = path.join(dir, `stalled-${server.pid}.json`);
   const times = ["--warmup", "0.2", "--duration", "2.5", "--json", json];
-  const end = await load([...args, ...times, `127.0.0.1:${server.address.port}`], async () => {
-    await sleep(1500);
+  const end = await loadOnTerminal([...args, ...times, `127.0.0.1:${server.address.port}`], async (until) => {
+    await until("measure");
+    await sleep(200);
     process.kill(server.pid, "SIGSTOP");
-    await sleep(3000);
+    await until("drain");
+    await sleep(2000);
     process.kill(server.pid, "SIGCONT");
   });
   await server.end();

@@ -6,7 +6,7 @@ import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { load, LOAD, run } from "./lib/load.mjs";
-import { makeDataDir, removeDataDir, Server, sleep } from "./lib/server.mjs";
+import { makeDataDir, removeDataDir, Server, sleep, until } from "./lib/server.mjs";
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
 
@@ -35,6 +35,14 @@ async function serverOf(context, options) {
   return own;
 }
 
+// Until so many clients are connected, and then for `ms`.
+async function connected(server, count, ms) {
+  const files = () => fs.readdirSync(`/proc/${server.pid}/fd`).length;
+  const before = files();
+  await until(`${count} connections`, () => files() >= before + count);
+  await sleep(ms);
+}
+
 // -- runs that end early --
 
 test("load: if nobody can log in there are no figures, only the verdict", async () => {
@@ -55,7 +63,7 @@ test("load: interrupted in the warm-up it says so, and reports no figures", asyn
   const { stdout, report } = await (async () => {
     const json = path.join(dir, "interrupted.json");
     const args = ["--warmup", "30", "--server-pid", String(server.pid), "--json", json, address()];
-    const end = await load(args, (child) => sleep(700).then(() => child.kill("SIGINT")));
+    const end = await load(args, (child) => connected(server, 100, 1000).then(() => child.kill("SIGINT")));
     return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
   })();
   assert.match(stdout, /^interrupted before measuring: no figures$/m);
@@ -67,7 +75,7 @@ test("load: interrupted in the warm-up it says so, and reports no figures", asyn
 test("load: a server that ends while it is measured leaves no negative figures", async (t) => {
   const other = await serverOf(t);
   const args = ["--server-pid", String(other.pid), "--duration", "3", "--warmup", "0.1", `127.0.0.1:${other.address.port}`];
-  const end = await load(args, () => sleep(1000).then(() => process.kill(other.pid, "SIGKILL")));
+  const end = await load(args, () => connected(other, 100, 1000).then(() => process.kill(other.pid, "SIGKILL")));
   assert.equal(end.status, 1);
   assert.doesNotMatch(end.stdout, /nan|inf\b| -\d/);
   assert.match(end.stdout, /^server: it has ended/m);
@@ -93,7 +101,7 @@ test("load: it says which connections a run without an end was waiting for", asy
   });
   await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
   const args = ["--scenario", "churn", "--connections", "5", "--churn", "20", "--duration", "1", "--warmup", "0.1"];
-  const end = await load([...args, `127.0.0.1:${proxy.address().port}`], (child) => sleep(2500).then(() => child.kill("SIGINT")));
+  const end = await load([...args, `127.0.0.1:${proxy.address().port}`], (child) => sleep(5000).then(() => child.kill("SIGINT")));
   proxy.close();
   assert.equal(end.status, 1, end.stdout + end.stderr);
   assert.match(end.stdout, /BROKEN: the run did not come to its end: interrupted: in the phase `drain` 1 connection waited for `live`: load-3\n/);

@@ -21,6 +21,29 @@ export function run(command, args, during = () => {}) {
 
 export const load = (args, during) => run(LOAD, args, during);
 
+// The first of attempt(1), attempt(4) and attempt(16) that isEnough: the number is a factor for its times, because on a
+// busy machine less happens in the same time.
+export async function untilEnough(attempt, isEnough) {
+  for (const factor of [1, 4]) {
+    const result = await attempt(factor);
+    if (isEnough(result)) return result;
+  }
+  return attempt(16);
+}
+
+// The generator on a terminal, where it shows its phases: `during` gets until(phase), which waits for one. The output as
+// of `run`, with all of it in stdout.
+export async function loadOnTerminal(args, during) {
+  const until = (child) => (phase) =>
+    new Promise((resolve) => {
+      let shown = "";
+      child.stdout.on("data", (data) => (shown = (shown + data).slice(-1000)).includes(`\r${phase} `) && resolve());
+      child.once("close", resolve);
+    });
+  const end = await run("script", ["-qefc", [LOAD, ...args].join(" "), "/dev/null"], (child) => during(until(child)));
+  return { ...end, stdout: end.stdout.replaceAll("\r\n", "\n") };
+}
+
 export async function freePort() {
   const probe = net.createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => probe.once("listening", resolve));
