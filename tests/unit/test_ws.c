@@ -35,10 +35,9 @@ static void frame(struct input *input, int first, const char *payload, size_t by
         head[head_bytes++] = (uint8_t)((uint64_t)bytes >> shift);
     put(input, head, head_bytes);
     put(input, mask, 4);
-    for (size_t i = 0; i < bytes; i++) {
-        uint8_t byte = (uint8_t)payload[i] ^ mask[i % 4];
-        put(input, &byte, 1);
-    }
+    put(input, payload, bytes);
+    for (size_t i = 0; i < bytes; i++)
+        input->bytes[input->count - bytes + i] ^= mask[i % 4];
 }
 
 static struct input of_frame(int first, const char *payload)
