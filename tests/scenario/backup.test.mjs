@@ -34,8 +34,8 @@ async function withDir(body) {
   }
 }
 
-// All users send to all, some with keys, until stopped; `acknowledged` grows as replies come.
-// Paced, so that what has to be looked at stays small.
+// All users send to all, some with keys, until stopped; `acknowledged` grows with the replies.
+// Slowly, so that the amount to be checked stays small.
 async function traffic(harness, tag) {
   const state = { acknowledged: [], isOver: false };
   const clients = await Promise.all(USERS.map((user) => harness.login(user)));
@@ -93,7 +93,7 @@ scenario("backups of a server under load: each verifies, has all that was acknow
   checkBothSides(dump(harness.server.data), load.acknowledged);
 });
 
-scenario("what was restored is served under a new epoch: cursors of the old one are told, and nothing is missing", {}, async (harness) => {
+scenario("what was restored is served under a new epoch: cursors of the old one get a reset, and nothing is missing", {}, async (harness) => {
   await harness.start({ options: SMALL });
   const sent = await fill(harness, scaled(900), { pad: 60 });
   await untilRuns(harness);
@@ -200,7 +200,7 @@ scenario("wrong directories are refused with what to do, and left as they were",
   });
 });
 
-// A lock on HOLD, as a backup has it that copies for ever.
+// The backup lock, as a backup has it that never ends.
 async function holdFor(data) {
   const holder = spawn("flock", ["-x", path.join(data, "HOLD"), "sh", "-c", "echo held; exec sleep 600"], { stdio: ["ignore", "pipe", "inherit"], detached: true });
   await once(holder.stdout, "data");
@@ -214,7 +214,7 @@ async function holdFor(data) {
 
 const bytesOf = (dir, pattern) => filesOf(dir, pattern).reduce((sum, file) => sum + (fs.existsSync(file) ? fs.statSync(file).size : 0), 0);
 
-scenario("while a backup holds, segments stay up to a limit; past it the server goes on and the backup is overtaken", { shards: [2] }, async (harness) => {
+scenario("while a backup has the backup lock, segments stay up to a limit; past it the server goes on and the backup is overtaken", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
   const load = await traffic(harness, "held");
   await untilRuns(harness);
@@ -234,7 +234,7 @@ scenario("while a backup holds, segments stay up to a limit; past it the server 
     });
     await Promise.all(large);
     assert.ok(most > files + 20, `segments stayed: ${files}, then ${most}`);
-    // For each shard: 32 that are held, a round's, and spares.
+    // For each shard: 32 that the backup lock keeps, those of a round, and spares.
     assert.ok(most <= harness.shards * (32 + 16 + 8), `${most} segments`);
     acknowledged = load.acknowledged.length;
     await until("a send that is acknowledged while the backup lock is held", () => load.acknowledged.length > acknowledged);
@@ -247,7 +247,7 @@ scenario("while a backup holds, segments stay up to a limit; past it the server 
   checkBothSides(dump(harness.server.data), load.acknowledged);
 });
 
-scenario("a backup that is stopped while it copies the logs is overtaken, and says so; what it made is known as unfinished", { shards: [2] }, async (harness) => {
+scenario("a backup that is stopped while it copies the WAL is overtaken and reports that; what it made is known as unfinished", { shards: [2] }, async (harness) => {
   await harness.start({ options: ["--memtable-bytes", "64M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"] });
   await fill(harness, 1200, { tag: "big", pad: 15000 });
   await withDir(async (dir) => {
@@ -271,7 +271,7 @@ scenario("a backup that is stopped while it copies the logs is overtaken, and sa
   await harness.server.stop();
 });
 
-scenario("a backup that was killed holds nothing: the next one goes on at once, and two at a time wait for each other", { shards: [2] }, async (harness) => {
+scenario("a backup that was killed keeps no lock: the next one begins at once, and two at a time wait for each other", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
   await fill(harness, 600, { pad: 2000 });
   await withDir(async (dir) => {
@@ -286,7 +286,7 @@ scenario("a backup that was killed holds nothing: the next one goes on at once, 
   await harness.server.stop();
 });
 
-scenario("what cannot be written is told with the file, and the server goes on", { shards: [1] }, async (harness) => {
+scenario("a file that cannot be written is reported by name, and the server goes on", { shards: [1] }, async (harness) => {
   await harness.start({ options: SMALL });
   await fill(harness, 600, { pad: 500 });
   await withDir(async (dir) => {

@@ -1,4 +1,4 @@
-// The command line: what it says, what it refuses, and that nothing is touched then.
+// The command line: what it prints, what it refuses, and that a refusal changes nothing.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import net from "node:net";
@@ -10,7 +10,7 @@ import { Client } from "./lib/client.mjs";
 
 const PORT_OPEN = "127.0.0.1:0";
 
-// Refused: one line on stderr that says `word`, a status that is not 0, nothing on stdout.
+// Refused: one line on stderr that matches `word`, a status that is not 0, nothing on stdout.
 function refused(args, word, env) {
   const end = runToEnd(args, env);
   assert.notEqual(end.status, 0, `${args.join(" ")}: ${end.stderr}`);
@@ -21,7 +21,7 @@ function refused(args, word, env) {
   return end;
 }
 
-// Every file below a directory with its bytes and time; locks are touched by whoever looks.
+// Every file below a directory with its bytes and time; without the locks, which readers change too.
 function treeOf(dir) {
   const all = {};
   for (const entry of fs.readdirSync(dir, { recursive: true, withFileTypes: true }))
@@ -41,7 +41,7 @@ async function withDir(run) {
   }
 }
 
-test("--help and --version say what they should and end with 0", () => {
+test("--help and --version print what they should and end with 0", () => {
   for (const args of [["--help"], ["serve", "--help"]]) {
     const end = runToEnd(args);
     assert.equal(end.status, 0);
@@ -163,7 +163,7 @@ scenario("a name in the environment that no option has is warned of, without its
   await harness.server.stop();
 });
 
-test("each command has its own options, and tells how it is used", () => {
+test("each command has its own options, and prints its usage", () => {
   const bad = [
     [["verify", "--shards", "2"], /unknown option --shards: `chitchat verify --help`/],
     [["dump", "--to", "x"], /unknown option --to/],
@@ -224,7 +224,7 @@ test("an option may be written with = too, and values may be bytes with K, M or 
   });
 });
 
-test("a data directory that is a file, or lies where nothing can be made, is refused with its name", async () => {
+test("a data directory that is a file, or cannot be made, is refused with its name", async () => {
   await withDir((dir) => {
     const file = path.join(dir, "file");
     fs.writeFileSync(file, "mine");

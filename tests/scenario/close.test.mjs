@@ -22,7 +22,7 @@ onServers("Close codes", {}, (harness, it) => {
     assert.equal(await closedBy(frameOf("x", { opcode: OPCODE.continuation })), 1002);
   });
 
-  it("1002 for control frames that are too long or in pieces, and for closes that say nothing valid", async () => {
+  it("1002 for control frames that are too long or in pieces, and for closes with an invalid content", async () => {
     const close = (...bytes) => frameOf(Buffer.from(bytes), { opcode: OPCODE.close });
     assert.equal(await closedBy(frameOf("x".repeat(126), { opcode: OPCODE.ping })), 1002);
     assert.equal(await closedBy(frameOf("x", { opcode: OPCODE.ping, fin: false })), 1002);
@@ -111,7 +111,7 @@ scenario("4001 for one that does not read what it gets; it has lost nothing", {}
   const quick = await harness.login("bob");
   slow.pause();
   const count = 1500;
-  // In portions: however busy the machine is, the quick one is never far behind.
+  // In portions: however busy the machine is, the quick connection is never far behind.
   for (let done = 0; done < count; done += 50) {
     await pump(alice, { to: "bob", count: 50, text: (n) => "x".repeat(16000) + (done + n), window: 20 });
     await quick.untilMessages(done + 50);
@@ -164,7 +164,7 @@ scenario("4201 for one connection of a user too many, until one leaves", {}, asy
   await harness.server.stop();
 });
 
-scenario("rate_limited says how long to wait, and then it goes on", { shards: [2] }, async (harness) => {
+scenario("rate_limited has the time to wait, after which sends are accepted", { shards: [2] }, async (harness) => {
   await harness.start({ options: ["--send-rate", "50", "--frame-rate", "200"] });
   const alice = await harness.login("alice");
   const replies = await Promise.all(Array.from({ length: 150 }, (_, n) => alice.request({ op: "send", to: "bob", text: `${n}` })));

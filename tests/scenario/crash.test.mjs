@@ -1,4 +1,4 @@
-// Killed under load and started again: what was acknowledged is there, in both timelines, once.
+// Killed under load and started again: what was acknowledged is in both timelines, once.
 import assert from "node:assert/strict";
 import { scenario } from "./lib/harness.mjs";
 import { SHORT, killedAfter, scaled, sleep } from "./lib/server.mjs";
@@ -7,7 +7,7 @@ import { checkHolds, pump, wholeTimeline } from "./lib/traffic.mjs";
 const USERS = 10;
 const nameOf = (index) => `user-${index}`;
 
-// Every user sends to another until the server is gone; what was acknowledged.
+// Every user sends to another until the server is killed. Returns what was acknowledged.
 async function load(harness, round, ms) {
   const clients = await Promise.all(Array.from({ length: USERS }, (_, index) => harness.login(nameOf(index))));
   const sending = clients.map((from, index) =>
@@ -55,7 +55,7 @@ scenario("kill -9 under load, again and again: every acknowledged message is in 
   await harness.server.stop();
 });
 
-scenario("sends whose outcome is unknown are sent again with their keys and stand once", {}, async (harness) => {
+scenario("sends whose outcome is unknown are sent again with their keys and are stored once", {}, async (harness) => {
   await harness.start();
   const alice = await harness.login("alice");
   const bob = await harness.login("bob");
@@ -64,7 +64,7 @@ scenario("sends whose outcome is unknown are sent again with their keys and stan
   await bob.untilMessages(100);
   await harness.server.kill();
   const known = (await Promise.all(replies)).filter((reply) => reply.op === "ok").length;
-  await bob.untilClosed(); // what the server had given to the kernel still comes
+  await bob.untilClosed(); // what the server had given to the kernel still arrives
   const seen = bob.messages.map((message) => message.mid);
   const epoch = bob.epoch;
   await harness.startAgain();

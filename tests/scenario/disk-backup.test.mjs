@@ -1,4 +1,4 @@
-// Backup and restore where files cannot be linked: what is copied is whole, or the command says that it is not.
+// Backup and restore where files cannot be linked: copies are complete, or the command reports that they are not.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,7 +9,7 @@ import { textOf, trouble } from "./lib/disk.mjs";
 import { BIN, makeDataDir, removeDataDir, until } from "./lib/server.mjs";
 import { pump } from "./lib/traffic.mjs";
 
-// Runs are large enough to be cut in steps when they go (storage/run_remove.c: steps of 2 MiB).
+// Runs are large enough to be cut in steps when they go (storage/runs/run_remove.c: steps of 2 MiB).
 const OPTIONS = ["--memtable-bytes", "4M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"];
 const CUT_BYTES = 2 << 20;
 const RUN = /run-\d+\.mdb$/;
@@ -92,7 +92,7 @@ trouble(
   { shards: [1] },
 );
 
-// Each file that is copied, and how its command says what became of it.
+// Each file that is copied, and the error that the command prints if the copy is wrong.
 const LIES = [
   ["runs/run-", "shard-0000/runs/run-\\d+\\.mdb is not what was written to it"],
   ["wal/segment-", "shard-0000/wal/segment-\\d+\\.wal is not what was written to it"],

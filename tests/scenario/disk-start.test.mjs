@@ -1,4 +1,4 @@
-// A disk that fails while the server starts, and one that is really full: what is said, and that nothing was lost by it.
+// A disk that fails while the server starts, and one that is really full: the error text, and that nothing is lost.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -55,7 +55,7 @@ trouble("a file system that is full: busy, history goes on, and with more room i
     const alice = await harness.login("alice");
     const { acknowledged, refused } = await sendUntil(alice, "bob", "busy", { bytes: 16000 });
     assert.ok(refused.retry_after > 0);
-    // Busy may come before the disk is full: on until it is.
+    // Sends may be busy before the disk is full: goes on until it is.
     let first = 0;
     await until("a checkpoint that fails", async () => {
       if (linesOf(harness.server.stderr, "checkpoint_failed").length > 0) return true;

@@ -1,5 +1,5 @@
-// The disk fails or is full while the server runs: what senders are told, what goes on, what the log says, and that
-// nothing acknowledged is lost, whatever comes after.
+// The disk fails or is full while the server runs: which errors senders get, what goes on, what the log says, and that
+// nothing that was acknowledged is lost.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
@@ -14,7 +14,7 @@ async function startSmall(harness, disk) {
   return harness.login("alice");
 }
 
-// `fault` makes sends busy; without it they go on, without a restart; `failed` and `recovered` stand in the log.
+// `fault` makes sends busy; without it they go on, without a restart; `failed` and `recovered` are events of the log.
 async function busyAndBack(harness, disk, fault, { failed, recovered, says }) {
   const alice = await startSmall(harness, disk);
   const before = await alice.send("bob", textOf("before"), { key: "before" });
@@ -36,7 +36,7 @@ async function busyAndBack(harness, disk, fault, { failed, recovered, says }) {
   const lines = linesOf(harness.server.stderr, failed);
   assert.ok(lines.length >= 1 && lines.length <= harness.shards, `not flooding: ${lines.join("\n")}`);
   for (const line of lines) for (const word of says) assert.match(line, word);
-  await harness.server.kill().catch(() => {}); // its log holds errors
+  await harness.server.kill().catch(() => {}); // its log has errors
   await harness.startAgain({ options: SMALL });
   await resendAll(harness, "alice", acknowledged, []);
   await checkKept(harness, "alice", "bob", acknowledged);

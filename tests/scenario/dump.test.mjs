@@ -44,7 +44,7 @@ scenario("a dump has every message in both timelines as the server gives it, by 
   assert.deepEqual(dump(harness.server.data, ["--user", "ali"]), [], "a prefix is another user");
 });
 
-scenario("a reader that has enough ends it without a word; a full disk and a closed stdout are told", { shards: [2] }, async (harness) => {
+scenario("a reader that has enough ends the dump silently; a full disk and a closed stdout are reported", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
   await fill(harness, 900, { pad: 300 });
   await harness.server.stop();

@@ -17,7 +17,7 @@ async function raw() {
   return (await Raw.open({ address: at })).upgrade("/any/path");
 }
 
-// Writes frames and says with which code the server closes.
+// Writes frames; the code with which the server closes.
 async function closedBy(...frames) {
   const socket = await raw();
   for (const frame of frames) socket.write(frame);
@@ -65,7 +65,7 @@ describe("echo", { timeout: 4 * DEADLINE_MS }, () => {
     socket.destroy();
   });
 
-  test("a message of many fragments comes back whole, pings between them are answered at once", async () => {
+  test("a message of many fragments comes back complete, pings between them are answered at once", async () => {
     const socket = await raw();
     socket.write(frameOf("a", { fin: false }));
     socket.write(frameOf("ping", { opcode: OPCODE.ping }));
@@ -150,7 +150,7 @@ describe("echo", { timeout: 4 * DEADLINE_MS }, () => {
     assert.equal(await closedBy(frameOf(Buffer.from([3, 232, 255]), { opcode: OPCODE.close })), 1007);
   });
 
-  test("a message of more than 16 MiB is closed with 1009 before it has come", async () => {
+  test("a message of more than 16 MiB is closed with 1009 before its end", async () => {
     const head = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0]);
     assert.equal(await closedBy(head), 1009);
   });

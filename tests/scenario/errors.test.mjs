@@ -1,4 +1,4 @@
-// PROTOCOL, "Errors": what a connection survives, what `retry_after` stands beside, and what becomes of messages while
+// PROTOCOL, "Errors": what a connection survives, which errors have `retry_after`, and what becomes of messages while
 // the server refuses them. What is wrong with single fields is in requests.test.mjs, with JSON in json.test.mjs.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -25,7 +25,7 @@ const codes = (replies) => replies.map((reply) => reply.code ?? reply.op);
 const countOf = (replies, code) => codes(replies).filter((one) => one === code).length;
 
 // Runs it: what it gives, and no more than how many a bucket of `rate` a second lets through meanwhile. The client's
-// time is longer than the server's, so that the bound holds however slow both are.
+// time is longer than the server's, so that the bound is valid however slow both are.
 async function underRate(rate, run) {
   const begun = process.hrtime.bigint();
   const result = await run();
@@ -52,7 +52,7 @@ onServers("Errors", {}, (harness, it) => {
     assert.equal((await wholeTimeline(client)).length, 1);
   });
 
-  it("a key with another text is key_conflict while the first is still on its way", async () => {
+  it("a key with another text is key_conflict while the first is pending", async () => {
     const client = await harness.login(harness.name());
     const to = harness.name();
     const replies = await Promise.all(["a", "b", "a"].map((text) => client.request({ op: "send", to, text, key: "k" })));
@@ -70,7 +70,7 @@ onServers("Errors", {}, (harness, it) => {
     assert.deepEqual(bob.messages.map((message) => message.text), texts.filter((text) => text !== ""));
   });
 
-  it("a token where the server asks for none does not stand for the user", async () => {
+  it("a token does not replace the user where the server asks for none", async () => {
     const client = await harness.client();
     assert.match((await client.error({ op: "login", token: "a.b.c" }, "bad_request")).message, /user/);
     await client.loginAs(harness.name());

@@ -1,5 +1,5 @@
-// Files do not grow without bound: the log, the runs and the manifests under a load that lasts, while a replay that is
-// read by nobody stands open.
+// Files do not grow without bound: the WAL, the runs and the manifests under a load that lasts, while a replay is open
+// that nobody reads.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
@@ -21,7 +21,7 @@ function unnamed(pid) {
   }).length;
 }
 
-scenario("log, runs and manifests keep their limits under load, with a replay that nobody reads", { shards: [2] }, async (harness) => {
+scenario("WAL, runs and manifests keep their limits under load, with a replay that nobody reads", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
   await fill(harness, scaled(6000), { pad: 500 });
   const slow = await harness.login("alice", { after: 0 });
@@ -58,7 +58,7 @@ scenario("log, runs and manifests keep their limits under load, with a replay th
   assert.ok(verified(harness.server.data).messages >= sent);
 });
 
-scenario("what a checkpoint needs no more goes: an idle server keeps a few segments, whatever went through it", { shards: [2] }, async (harness) => {
+scenario("segments that a checkpoint has made unnecessary are removed: an idle server keeps a few segments, whatever went through it", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
   await fill(harness, scaled(3000), { pad: 3000 });
   const segments = () => filesOf(harness.server.data, /\.wal$/);

@@ -96,7 +96,7 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
     assert.deepEqual(texts(await client.history({ with: client.user })), ["note"]);
   });
 
-  it("a page's frame is at most 256 KiB, and holds at least one message", async () => {
+  it("a page's frame is at most 256 KiB, and has at least one message", async () => {
     const { client, timeline } = await alice(40, (n) => "\u0001".repeat(16000) + n);
     const page = await client.history({ limit: 1000 });
     assert.ok(page.messages.length >= 1 && page.messages.length < 5);

@@ -1,6 +1,6 @@
-// What some clients do, the others do not wait for: while an attack is under way another client goes on with one send
-// after the other. Work is counted, not time: how many of its sends were answered until the attack had done its part,
-// and how much work the longest turn had. In the end all that the attackers took is given back.
+// Clients do not wait for what other clients do: during an attack another client goes on with one send after the other.
+// Work is counted, not time: how many of these sends were answered until the attack had done its part, and how much work
+// the longest turn had. In the end all that the attackers took is given back.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { attack } from "./lib/attack.mjs";
@@ -9,7 +9,7 @@ import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { SHORT, scaled, until } from "./lib/server.mjs";
 
 const CONNS = 8;
-// Of the other client, at least, in the course of an attack.
+// Sends of the other client, at least, during an attack.
 const SENDS_LEAST = 20;
 const MIB = 1 << 20;
 

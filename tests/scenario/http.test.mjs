@@ -10,7 +10,7 @@ async function answerTo(harness, text) {
   return raw.responseToEnd();
 }
 
-// Refused with a line that says why.
+// Refused with the reason in one line.
 async function refuses(harness, text, status) {
   const answer = await answerTo(harness, text);
   assert.equal(answer.status, status, JSON.stringify(answer));
@@ -98,7 +98,7 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
     raw.destroy();
   });
 
-  it("frames that come in one piece with the head are taken up", async () => {
+  it("frames that come in one piece with the head are read", async () => {
     const raw = await Raw.open(harness.server);
     const user = harness.name();
     raw.write(Buffer.concat([Buffer.from(upgradeRequest()), frameOf(JSON.stringify({ op: "login", id: 1, user }))]));
@@ -121,7 +121,7 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
     assert.match(answer.headers["content-security-policy"], /connect-src 'self'/);
   });
 
-  it("GET /healthz says ok", async () => {
+  it("GET /healthz is answered with ok", async () => {
     const answer = await answerTo(harness, "GET /healthz HTTP/1.1\r\nHost: chat.example\r\n\r\n");
     assert.equal(answer.status, 200);
     assert.equal(answer.body.trim(), "ok");
@@ -142,7 +142,7 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
       }
   });
 
-  it("a plain GET of /ws is 426 and says what to upgrade to", async () => {
+  it("a plain GET of /ws is 426 and names what to upgrade to", async () => {
     const plain = "GET /ws HTTP/1.1\r\nHost: chat.example\r\n\r\n";
     const answer = await refuses(harness, plain, 426);
     assert.equal(answer.headers.upgrade, "websocket");
@@ -238,7 +238,7 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
     await refusesPage(harness, "chat.example:80", "https://chat.example", "--origin");
   });
 
-  it("whoever is no web page, and an allowed origin, connects under any Host", async () => {
+  it("clients that are no web page, and an allowed origin, connect under any Host", async () => {
     await upgradesPage(harness, "evil.example:8080", null);
     await upgradesPage(harness, "evil.example:8080", "https://a.example");
   });

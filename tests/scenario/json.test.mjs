@@ -43,12 +43,12 @@ onServers("JSON", {}, (harness, it) => {
     assert.ok(!("id" in error));
   });
 
-  it("white space of RFC 8259 may stand around everything", async () => {
+  it("white space of RFC 8259 may be around everything", async () => {
     const client = await harness.login(harness.name());
     assert.equal(await answer(client, ' \t\r\n{ \n"op" :\t"ping" , "a" : [ 1 , 2 ] , "b" : { } }\r\n '), "ok");
   });
 
-  it("every value of RFC 8259 may stand in a field that the server does not know", async () => {
+  it("every value of RFC 8259 may be in a field that the server does not know", async () => {
     const client = await harness.login(harness.name());
     for (const value of ["null", "true", "false", "0", "-0", "1.5e-7", "-12E+400", '"\\u00e9\\/\\b"', "[]", "{}", '[{"a":[]},null]', '"\\ud83d\\ude00"', '"\\u0000"'])
       assert.equal(await answer(client, `{"op":"ping","a":${value}}`), "ok", value);

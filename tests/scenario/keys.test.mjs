@@ -24,7 +24,7 @@ onServers("Keys", {}, (harness, it) => {
     assert.equal((await wholeTimeline(alice)).length, 2);
   });
 
-  it("the same key with another to or text is key_conflict, and the first still stands", async () => {
+  it("the same key with another to or text is key_conflict, and the first is kept", async () => {
     const alice = await harness.login(harness.name());
     const [bob, carol] = [harness.name(), harness.name()];
     const first = await alice.send(bob, "once", { key: "k" });
@@ -54,7 +54,7 @@ onServers("Keys", {}, (harness, it) => {
     assert.equal((await wholeTimeline(connections[0])).length, 1);
   });
 
-  it("keys resent while their first is on its way share its fate, to users of every shard", async () => {
+  it("keys resent while their first is pending share its outcome, to users of every shard", async () => {
     const alice = await harness.login(harness.name());
     const to = Array.from({ length: 16 }, () => harness.name());
     const count = 300;

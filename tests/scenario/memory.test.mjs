@@ -1,4 +1,4 @@
-// What the server holds in memory: little for connections that are idle, and after a burst it gives back what that took.
+// Memory of the server: little for idle connections, and what a burst took is given back after it.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { after, before, describe, it } from "node:test";
@@ -9,7 +9,7 @@ const MIB = 1 << 20;
 const CROWD = 500;
 const ROUNDS = 4;
 
-// The sanitizers hold memory of their own.
+// The sanitizers take memory of their own.
 describe("Memory", { skip: SHORT && "sanitizers hold memory of their own", timeout: 4 * DEADLINE_MS }, () => {
   let server;
   const clients = [];

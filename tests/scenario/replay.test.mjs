@@ -54,7 +54,7 @@ onServers("Replay", {}, (harness, it) => {
   it("an after between two entries is fine", async () => {
     const { name } = await bobWith(3);
     const timeline = await wholeTimeline(await harness.login(name));
-    const raw = await (await Raw.open(harness.server)).upgrade(); // `Client` holds `prev` against a cursor, and this is none
+    const raw = await (await Raw.open(harness.server)).upgrade(); // `Client` would compare `prev` with its cursor, which is not set here
     raw.write(frameOf(JSON.stringify({ op: "login", user: name, after: timeline[1].ts - 1 })));
     const frames = [];
     while (frames.at(-1)?.op !== "live") frames.push(JSON.parse((await raw.frame()).payload));
@@ -87,7 +87,7 @@ onServers("Replay", {}, (harness, it) => {
     await bob.untilLive();
   });
 
-  it("requests are answered during a replay, and the ok of a send comes in its place", async () => {
+  it("requests are answered during a replay, and the ok of a send comes in order", async () => {
     const { name } = await bobWith(scaled(3000));
     const bob = await harness.client();
     const login = bob.request({ op: "login", user: name, after: 0 });

@@ -6,7 +6,7 @@ const LONG_NAME = "n".repeat(128);
 const BAD_NAMES = ["", "n".repeat(129), "a b", "a\"b", "a\\b", "ä", "a\tb", "a\u007fb", "\u0000", 7, null, true, ["a"], { a: 1 }];
 const BAD_IDS = [null, true, 1.5, 2 ** 53, -(2 ** 53), "i".repeat(65), [], {}];
 
-// The error comes without an id, since none could be read.
+// The error has no id, as none could be read.
 async function straysWith(client, text, code) {
   const error = await client.strayAfter(text);
   assert.equal(error.op, "error", text);
@@ -143,7 +143,7 @@ onServers("Requests", {}, (harness, it) => {
     for (const op of ["dance", "", "Login", "login ", "msg", "ok", "live", "error"]) await client.error({ op }, "unknown_op");
   });
 
-  it("an op that holds U+0000 is bad_request", async () => {
+  it("an op that contains U+0000 is bad_request", async () => {
     const client = await harness.login(harness.name());
     await client.error({ op: "ping\u0000" }, "bad_request");
   });

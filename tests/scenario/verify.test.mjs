@@ -27,7 +27,7 @@ const older = (dir) => withText(dir, /\.wal$/, "old/alice/bob/5");
 const run = (dir) => filesOf(dir, /run-\d+\.mdb$/)[0];
 const manifest = (dir) => filesOf(dir, /shard-0000\/runs\/manifest\.mdb$/)[0];
 
-// name, which file, what is done to it, what serve says (undefined: at start it cannot be found), what verify says.
+// name, which file, what is done to it, the error of serve (undefined: not found at the start), the error of verify.
 const DAMAGES = [
   ["the header of the newest segment is flipped", newest, (file) => flip(file, 30), /at offset 0: its header is damaged/, /header/],
   ["the header of a finished segment is flipped", older, (file) => flip(file, 30), /at offset 0: its header is damaged/, /header/],
@@ -55,10 +55,10 @@ function overwriteMeta(file) {
   fs.closeSync(fd);
 }
 
-// A manifest that is missing is told by its directory, and so is a segment.
+// A missing manifest is reported by its directory, and so is a missing segment.
 const named = (file) => (fs.existsSync(file) || /run-/.test(file) ? file : path.dirname(file));
 
-// Every copy of the marks, in whatever page it stands.
+// Every copy of the marks, in whatever page it is.
 function flipValues(file) {
   const bytes = fs.readFileSync(file);
   for (let at = bytes.indexOf("marks"); at >= 0; at = bytes.indexOf("marks", at + 1)) bytes[at + 5 + 10] ^= 1;
@@ -156,7 +156,7 @@ scenario("messages that one timeline lacks are found and named", { shards: [2] }
   }
 });
 
-scenario("verify and dump refuse a directory on which a server runs, and say what to do; the server goes on", { shards: [2] }, async (harness) => {
+scenario("verify and dump refuse a directory on which a server runs, with what to do; the server goes on", { shards: [2] }, async (harness) => {
   await harness.start();
   const alice = await harness.login("alice");
   for (const command of ["verify", "dump"]) {

@@ -1,4 +1,4 @@
-// A thread of attackers, so that they and the client whose service is watched do not wait for each other. What comes is
+// A thread of attackers, so that they and the client that is measured do not wait for each other. What they receive is
 // counted, not kept. `attack` starts one and resolves when it has done its part and left.
 import net from "node:net";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
@@ -15,7 +15,7 @@ export function attack(server, kind, options) {
   });
 }
 
-// A connection that is logged in; resolves to the socket. `words`: what is counted in all that comes.
+// A connection that is logged in; resolves to the socket. `words`: counted in all that is received.
 function connect(at, user, words) {
   const socket = net.connect({ host: at.host, port: at.port });
   let tail = "";
@@ -44,7 +44,7 @@ function untilCount(socket, word, count) {
 const connectAll = (at, count, user, words) => Promise.all(Array.from({ length: count }, () => connect(at, user, words)));
 
 const kinds = {
-  // Each of `conns`: `before` first, then `count` times `frame`, then a ping, whose pong says that all was taken up.
+  // Each of `conns`: `before` first, then `count` times `frame`, then a ping, whose pong shows that all was handled.
   async flood(at, { conns, before, frame, count }) {
     const sockets = await connectAll(at, conns, "mallory", ["\x8a\x03end"]);
     const frames = repeated(1000, Buffer.from(frame));

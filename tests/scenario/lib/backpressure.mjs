@@ -53,7 +53,7 @@ async function slowest(during, ask) {
   return { most, count };
 }
 
-// A connection that logs in, asks for this, and reads nothing of what comes.
+// A connection that logs in, sends these requests, and reads nothing of the answers.
 export async function deaf(server, user, { after, asks = [] } = {}) {
   const socket = net.connect({ host: server.address.host, port: server.address.port });
   socket.on("error", () => {});

@@ -17,7 +17,7 @@ export class Client {
   entries = []; // of the timeline, as they came: msg frames, and { ok, ...fields of the send }
   messages = []; // the msg frames among them
   stray = []; // replies without an id
-  lives = []; // for each `live`: how many entries had come
+  lives = []; // for each `live`: how many entries had been received
   closed; // { code, reason } once it is
   violation;
 
@@ -40,7 +40,7 @@ export class Client {
     return this.#socket.protocol;
   }
 
-  // -- what comes --
+  // -- receiving --
 
   #onFrame(data, isBinary) {
     try {
@@ -114,7 +114,7 @@ export class Client {
     for (const waiter of this.#waiters) waiter();
   }
 
-  // -- what goes --
+  // -- sending --
 
   raw(data, options) {
     this.#socket.send(data, options);
@@ -126,7 +126,7 @@ export class Client {
     return answer;
   }
 
-  // The reply: also errors, and { op: "closed", code } if none comes.
+  // The reply: also errors, and { op: "closed", code } if the connection ends before.
   request(fields) {
     const id = fields.id ?? this.#nextId++;
     const all = { ...fields, id };
@@ -172,7 +172,7 @@ export class Client {
 
   // -- waiting and checking --
 
-  // Until the condition holds, which is looked at after every frame.
+  // Until the condition is true, which is checked after every frame.
   until(condition, what, ms = DEADLINE_MS) {
     return new Promise((resolve, reject) => {
       const end = (settle, value) => {

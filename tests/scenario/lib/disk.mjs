@@ -1,4 +1,4 @@
-// A disk in trouble: the server with tests/disk/inject.c before its libraries, which says what may be asked of it.
+// A disk in trouble: the server with the library of tests/disk/inject.c, where the rules are described.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -17,7 +17,7 @@ export class Disk {
     return { LD_PRELOAD: LIBRARY, CHITCHAT_INJECT: path.join(this.#dir, "rules") };
   }
 
-  // From now on these rules hold, and no others.
+  // From now on these rules are valid, and no others.
   rules(...lines) {
     const file = path.join(this.#dir, "rules");
     fs.writeFileSync(`${file}.new`, lines.map((line) => `${line}\n`).join(""));
@@ -53,7 +53,7 @@ export async function stopInTrouble(server, code = 0) {
   return server.stderr;
 }
 
-// Runs a server to its end, which has to come by itself before it is ready: what it said.
+// Runs a server that must refuse to start: its error text.
 export function refusal(harness, disk, options = []) {
   const args = ["serve", "--listen", "127.0.0.1:0", "--data", harness.server.data, "--wal-segment-bytes", "4M", ...options];
   const end = spawnSync(BIN, args, { encoding: "utf8", env: { ...process.env, ...disk.env }, timeout: DEADLINE_MS });
@@ -91,7 +91,7 @@ export async function sendUntil(client, to, code, { first = 0, bytes = 4000, mos
   return { acknowledged, refused, next };
 }
 
-// What the server answers while it takes no sends: pings, pages, a login with all that was acknowledged.
+// What the server answers while it accepts no sends: pings, pages, a login with all that was acknowledged.
 export async function checkReads(harness, client, to, acknowledged) {
   await client.ok({ op: "ping" });
   const mine = await wholeTimeline(client);
@@ -102,7 +102,7 @@ export async function checkReads(harness, client, to, acknowledged) {
   return { client: other, mids: new Set(other.messages.map((message) => message.mid)) };
 }
 
-// After a restart: both timelines hold what was acknowledged, once, as clients see it by page and by replay.
+// After a restart: both timelines have what was acknowledged, once, by pages and by replay.
 export async function checkKept(harness, from, to, acknowledged) {
   for (const [user, isSender] of [[from, true], [to, false]]) {
     const client = await harness.login(user, { after: 0 });

@@ -26,8 +26,8 @@ export async function fill(harness, count, { tag = "m", pad = 0 } = {}) {
   return lists.flat();
 }
 
-// A new data set, filled and stopped, so that all is in runs, with messages on every shard. By its own seed all users
-// may be at home on one: then another one is begun.
+// A new data set, filled and stopped, so that all is in runs, with messages on every shard. By its seed all users may
+// live on one shard: then another data set is begun.
 export async function makeFilled(harness, count, how) {
   let homes;
   do {
@@ -88,8 +88,8 @@ export function dump(dir, args = []) {
   return end.stdout.split("\n").slice(0, -1).map((line) => JSON.parse(line));
 }
 
-// Every acknowledged message stands once in the sender's timeline and once in the recipient's, and whatever else stands
-// in one stands in the other.
+// Every acknowledged message is once in the sender's timeline and once in the recipient's, and any other message that is in
+// one of them is in the other.
 export function checkBothSides(entries, acknowledged) {
   const byPlace = new Map();
   for (const entry of entries) {

@@ -14,19 +14,19 @@ export const SHARDS = SHORT ? [2] : [1, 4];
 export const DEADLINE_MS = Number(process.env.TEST_DEADLINE_MS ?? (SHORT ? 120000 : 60000));
 export const scaled = (count) => (SHORT ? Math.ceil(count / 10) : count);
 
-// A test that is out of time goes on as long as it likes: under `node --test` its file ends then, as failed, and no
-// server outlives a file.
+// node does not stop a test whose time is over. Under `node --test` its file then ends as failed, and no server outlives
+// a file.
 const FILE_MS = Number(process.env.TEST_FILE_MS ?? 1500000);
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 if (process.env.NODE_TEST_CONTEXT) setTimeout(endFile, FILE_MS).unref();
 
 function endFile() {
-  console.error(`still at work after ${FILE_MS / 1000} s: ended`);
+  console.error(`this file of tests has not ended after ${FILE_MS / 1000} s: stopped`);
   process.exit(1);
 }
 
-// What the environment says of tests is no option of the server.
+// The CHITCHAT_ variables of the tests are no options of the server.
 const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CHITCHAT_")));
 
 export function makeDataDir() {
@@ -69,7 +69,7 @@ export class Server {
     const args = ["serve", ...listen.flatMap((at) => ["--listen", at]), "--data", server.data];
     if (shards !== null) args.push("--shards", String(shards));
     if (!options.includes("--wal-segment-bytes")) args.push("--wal-segment-bytes", "4M");
-    // Out of time the server ends without its threads, which the thread sanitizer tells as a leak.
+    // When its stop time is over, the server ends without joining threads, which the thread sanitizer reports as a leak.
     if (SHORT) args.push("--stop-time-s", "60");
     args.push(...options);
     server.#spawn(args, env, shellPrefix);
@@ -148,7 +148,7 @@ export class Server {
     assert.equal(ends.at(-1)[1], "0");
   }
 
-  // Nobody is connected any more, and each shard says that nothing is left of those who were.
+  // Nobody is connected any more, and each shard reports that all was given back.
   async untilAtRest(shards) {
     const before = this.stderr.length;
     const clean = () => new Set([...this.stderr.slice(before).matchAll(/event=rest shard=(\d+) at=idle connections=0 clean=yes/g)].map(([, shard]) => shard));

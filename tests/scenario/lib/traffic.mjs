@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { sleep } from "./server.mjs";
 
-// Sends texts from text(0) to text(count - 1) with `window` of them under way, again where the server says `busy`.
+// Sends texts from text(0) to text(count - 1) with `window` of them in flight, again where the answer is `busy`.
 // Returns what was acknowledged: { index, text, key, ts, mid }. Ends early when the connection ends or `stopped()`.
 export async function pump(client, { to, count = Infinity, text, key, window = 200, stopped = () => false }) {
   const acknowledged = [];
@@ -58,7 +58,7 @@ export function checkAscending(messages, after) {
   }
 }
 
-// Every acknowledged message stands in the timeline exactly once, with the mid that was acknowledged, and, where the
+// Every acknowledged message is in the timeline exactly once, with the mid that was acknowledged, and, where the
 // timeline is the sender's, with its ts.
 export function checkHolds(timeline, acknowledged, { isSender }) {
   const byText = new Map();
