@@ -35,7 +35,7 @@ async function foundOut(args, lie, word, isRepeated = false) {
     hasLied = false;
     return through(counted, args, undefined, factor);
   };
-  const end = await untilEnough(attempt, ({ status }) => status === 1);
+  const end = await untilEnough(attempt, ({ stdout }) => hasLied && word.test(stdout));
   assert.ok(hasLied, "the server has lied");
   assert.equal(end.status, 1, end.stdout + end.stderr);
   assert.match(end.stdout, word);
@@ -201,7 +201,7 @@ async function runOnOlderCopy(factor) {
 
 async function startsFromAnOlderCopy() {
   const KILLED_TWICE = /server killed and started +([2-9]|\d\d)/;
-  const end = await untilEnough(runOnOlderCopy, ({ stdout }) => KILLED_TWICE.test(stdout));
+  const end = await untilEnough(runOnOlderCopy, ({ status, stdout }) => status === 1 && KILLED_TWICE.test(stdout));
   assert.equal(end.status, 1, end.stdout + end.stderr);
   assert.match(end.stdout, KILLED_TWICE);
   assert.match(end.stdout, /^BROKEN: resuming: /m);
