@@ -46,7 +46,7 @@ static const struct option serve_options[] = {
     {"login-time-s", "S", OPTION_NUMBER, FIELD(login_time_s), 1, 3600, 10, 1,
      "seconds from the accept to the complete login"},
     {"ping-s", "S", OPTION_NUMBER, FIELD(ping_s), 1, 3600, 25, 1,
-     "seconds of silence before a ping; three times that closes the connection"},
+     "seconds of silence before a ping; three times that ends the\nconnection"},
     {"output-bytes", "BYTES", OPTION_BYTES, FIELD(output_bytes), 64 * KIB, GIB, 4 * MIB, 1,
      "output that may wait for one connection before it is closed as slow"},
     {"memory", "BYTES", OPTION_BYTES, FIELD(memory_bytes), 256 * MIB, 1024 * GIB, 0, 1,
@@ -54,7 +54,7 @@ static const struct option serve_options[] = {
      "system's cache (default: 1G for each shard, or more if --memtable-bytes\n"
      "and --connections need it)"},
     {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 192 * MIB, 1,
-     "memory for recent messages, for each of the two generations of a shard"},
+     "memory for recent messages, of each of a shard's two generations"},
     {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},
     {"wal-segment-bytes", "BYTES", OPTION_BYTES, FIELD(wal_segment_bytes), 4 * MIB, GIB, 32 * MIB, 4096,
      "size of a segment file of the write-ahead log"},
