@@ -20,7 +20,7 @@
  * docs/ARCHITECTURE.md, "Rounds", says why this takes all shards together. While a failed checkpoint is tried again,
  * sends are taken until the memtable is full; then they get `busy`. Shard's thread.
  *
- * A round may hold up an answer by 0.5 ms. The freeze opens an empty generation (0.02 ms), and a turn gives back at
+ * A round may delay an answer by 0.5 ms. The freeze opens an empty generation (0.02 ms), and a turn gives back at
  * most 4 MiB of a released one (measured with 500,000 entries: 0.002 ms a turn, as its memory is kept for the next;
  * what goes back to the system does so once a second, 0.2 ms). All else is done on other threads, throttled
  * (background.h).

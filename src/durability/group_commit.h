@@ -44,8 +44,7 @@ struct group_commit {
  * them. */
 uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uint32_t only_outstanding,
                               uint64_t now_us);
-/* Whether a batch of `records` has half of the records of the last two writes and should not wait for the turn's end.
- */
+/* Whether a batch of `records` has half of what the last two writes had, and should not wait for the turn's end. */
 bool group_commit_is_half(const struct group_commit *commit, uint32_t records, uint32_t only_outstanding);
 /* A write of `records` was submitted. */
 void group_commit_on_write(struct group_commit *commit, uint32_t records);

@@ -330,7 +330,8 @@ static int begin_wal(struct recovery *recovery, struct old_wal *old)
         status = segment_recycler_open(&core->recycler, core, old->survey.dir, next + 1);
     if (status != 0)
         return refuse(recovery, status, "%s: a new WAL segment cannot be created: %s%s", old->survey.dir,
-                      strerror(-status), status == -ENOSPC ? ": make room and start again" : ": remove the cause and start again");
+                      strerror(-status),
+                      status == -ENOSPC ? ": make room and start again" : ": remove the cause and start again");
     remove_others(old);
     return 0;
 }

@@ -43,8 +43,7 @@ struct delivery *delivery_of_entry(struct entry *entry)
     return container_of(entry, struct delivery, entry);
 }
 
-/* On a connection that catches up the `ok` waits for the replay (replay.h), perhaps long after the delivery is freed.
- */
+/* On a connection that catches up the `ok` waits for the replay, perhaps long after the delivery is freed. */
 static bool has_ok_place(const struct core *core, const struct conn *conn)
 {
     return conn->state != CONN_REPLAY
@@ -356,8 +355,8 @@ static const struct arrival *last_arrival(const struct core *core)
     return container_of(core->deliveries.arrivals.prev, const struct arrival, link);
 }
 
-/* Gives the arrival its ts and its place in the filling batch. 0; -EAGAIN: it has to wait; or what wal_can_append
- * refuses it with, or -ENOSPC if its user has too much pending. */
+/* Gives the arrival its ts and its place in the filling batch. 0; -EAGAIN: the arrival has to wait; another error of
+ * wal_can_append; or -ENOSPC if the recipient has too much pending. */
 static int append_arrival(struct core *core, struct arrival *arrival)
 {
     struct record *record = arrival->entry.record;

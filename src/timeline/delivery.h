@@ -85,21 +85,22 @@ void deliveries_init(struct deliveries *deliveries);
 /* Frees the memory of all, whatever is still in flight. */
 void deliveries_fini(struct deliveries *deliveries);
 
-/* A delivery by the user of `conn`, with a record made of `send` (copied, as is `id`). It has no ts and stands in no
- * timeline yet. NULL: no room, to be answered with `busy`. The caller owns it and gives it to idempotency_take. */
+/* A delivery by the user of `conn`, with a record made of `send` (copied, as is `id`), which has no ts and stands
+ * in no timeline yet. The caller owns the delivery and gives it to idempotency_take. NULL: no room, to be answered with
+ * `busy`. */
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send);
 
 /* The next four take a delivery that delivery_make made and that has not been dispatched. */
 
-/* Gives it its ts and sends it to the recipient's shard; or answers it with an error and frees it. */
+/* Gives the delivery its ts and sends it to the recipient's shard; or answers with an error and frees the delivery. */
 void delivery_dispatch(struct core *core, struct delivery *delivery);
-/* Answers it with an error and frees it. `message` is static. */
+/* Answers with an error and frees the delivery. `message` is static. */
 void delivery_reject(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
                      uint32_t retry_after_ms);
-/* Answers it with `dup` (`ts` and LIMIT_MID_BYTES of `mid` are of the stored message) and frees it. */
+/* Answers with `dup` and frees the delivery. `ts` and `mid` (LIMIT_MID_BYTES, borrowed) are of the stored message. */
 void delivery_reject_dup(struct core *core, struct delivery *delivery, uint64_t ts, const uint8_t *mid);
-/* Lets its request wait for the outcome of `first`, which stands in the sender's timeline, and frees it. */
+/* Lets the request wait for the outcome of `first`, which stands in the sender's timeline, and frees the delivery. */
 void delivery_wait_for(struct core *core, struct delivery *delivery, struct delivery *first);
 
 /* The delivery of an entry of the sender's timeline (not ROLE_RECEIVED: asserted). */
@@ -109,7 +110,7 @@ void delivery_answer_waiters(struct core *core, struct delivery *delivery);
 
 /* The letter will be handled in this turn: prefetches what delivery_arrive and delivery_on_returned read. */
 void delivery_fetch(const struct delivery *delivery);
-/* LETTER_SEND from shard `from`, or a delivery of this shard itself. Borrows it until its letter is posted back. */
+/* LETTER_SEND from shard `from`, or a delivery of this shard. Borrows the delivery until its letter is posted back. */
 void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery);
 /* LETTER_SEND_RETURNED: this shard owns the whole delivery again, with its outcome. */
 void delivery_on_returned(struct core *core, struct delivery *delivery);
@@ -124,8 +125,7 @@ void delivery_continue(struct core *core);
 bool delivery_is_behind(const struct core *core);
 /* A WAL write has failed: the outcome of arrivals in it or after it is unknown, those without a place are refused. */
 void delivery_on_wal_failed(struct core *core);
-/* Takes an entry that left its timeline and was given to all connections: frees the delivery or arrival that it is of.
- */
+/* Takes an entry that left its timeline and was given to all connections: frees its delivery or arrival. */
 void delivery_finish(struct core *core, struct entry *entry);
 
 #endif

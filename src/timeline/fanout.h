@@ -63,8 +63,7 @@ void fanout_continue(struct core *core);
 bool fanout_has_room(const struct user *user, uint32_t bytes);
 /* Registers `conn`, which has no user, with `user`: takes a reference for it. */
 void fanout_join(struct conn *conn, struct user *user);
-/* Takes `conn` out of its user and gives that reference back; a round in progress goes on with the other connections.
- */
+/* Takes `conn` out of its user and gives that reference back. A round in progress goes on with the other ones. */
 void fanout_leave(struct core *core, struct conn *conn);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * idempotency.h: finds out whether the key of a send was used before. Every send passes through it, those of one user
- * in order. Shard's thread.
+ * idempotency.h: finds out whether the key of a send was used before. Every send passes through idempotency_take, those
+ * of one user in order. Shard's thread.
  *
  * At the first keyed send of a user the window of their keys (key_window.h) is loaded: first from the timeline's queue
  * and from memory, then from runs. Until it is loaded all sends of the user are parked; so they are while a hit is
@@ -34,7 +34,7 @@ struct idempotency {
     struct list users;        /* struct user_keys that are ready, least recently used first */
 };
 
-/* Takes a delivery from delivery_make. It is dispatched or answered and freed, in this call or later. */
+/* Takes a delivery from delivery_make, and dispatches it, or answers and frees it, in this call or later. */
 void idempotency_take(struct core *core, struct delivery *delivery);
 /* The delivery, which is being dispatched, gets `ts`: keeps its key, if it has one. False: no memory, nothing kept. */
 bool idempotency_mark_key(struct core *core, struct delivery *delivery, uint64_t ts);

@@ -57,7 +57,7 @@ void timeline_refuse(struct timeline *timeline, struct entry *entry)
         timeline->last = entry->ts;
 }
 
-/* With thousands of entries in a queue the next one is in no near cache. It may lie across two cache lines. */
+/* With thousands of entries in a queue the next one is in no near cache, and may lie across two cache lines. */
 static void prefetch_entry(const struct list *link)
 {
     __builtin_prefetch(link);

@@ -59,7 +59,7 @@ bool timeline_has_room(const struct timeline *timeline, uint32_t left_count, uin
 /* Borrows `entry`, with ts, record and role set and its link in no list, and puts it at the end as pending. Asserts
  * that its ts is above `newest` and that the queue has fewer than TIMELINE_PENDING_MAX entries. */
 void timeline_append(struct timeline *timeline, struct entry *entry);
-/* `entry` (pending: asserted) is durable. It leaves by timeline_release. */
+/* `entry` (pending: asserted) is durable, and leaves by timeline_release. */
 void timeline_settle(struct timeline *timeline, struct entry *entry);
 /* `entry` (pending: asserted) was not stored: gives it back to its owner at once. */
 void timeline_refuse(struct timeline *timeline, struct entry *entry);

@@ -17,8 +17,7 @@ struct mem_user;  /* storage/memtable/memtable.h: one user's entries in a genera
 struct fanout;    /* fanout.h: entries that are being given to the user's connections */
 struct user_keys; /* idempotency.c: the keys of a user who sent with keys */
 
-/* Small, since an idle user who is connected has one too. What is needed only at times stands apart, behind a pointer.
- */
+/* Small, since an idle user who is connected has one too. What is needed only at times is behind a pointer. */
 struct user {
     struct timeline timeline;
     struct list conns;        /* struct conn.user_link; those of CONN_LOGIN, CONN_REPLAY and CONN_LIVE */
