@@ -11,14 +11,13 @@ static struct config config_of(uint64_t memory_bytes, uint64_t memtable_bytes, u
 
 static uint64_t sum_of(const struct config *config, uint32_t shards, const struct budget *budget)
 {
-    /* Sends: 1 KiB each, pages asked for 512 bytes each; places in the memtable: two fifths of the records under way.
+    /* Sends: 1 KiB each, pages asked for 512 bytes each; places in the memtable: two fifths of the pending records.
      */
-    uint64_t under_way = budget->heap_bytes - 2 * config->memtable_bytes;
+    uint64_t pending = budget->heap_bytes - 2 * config->memtable_bytes;
     return shards
-           * (budget->heap_bytes + under_way / 5 * 2 + budget->output_bytes + budget->stash_bytes
-              + budget->message_bytes + budget->key_bytes + budget->deliveries_max * UINT64_C(1024)
-              + budget->histories_max * UINT64_C(512) + (uint64_t)config->connections * BUDGET_CONN_BYTES / shards
-              + BUDGET_FIXED_BYTES);
+           * (budget->heap_bytes + pending / 5 * 2 + budget->output_bytes + budget->stash_bytes + budget->message_bytes
+              + budget->key_bytes + budget->deliveries_max * UINT64_C(1024) + budget->histories_max * UINT64_C(512)
+              + (uint64_t)config->connections * BUDGET_CONN_BYTES / shards + BUDGET_FIXED_BYTES);
 }
 
 Test(budget, all_parts_together_stay_within_the_limit)
@@ -35,7 +34,7 @@ Test(budget, all_parts_together_stay_within_the_limit)
         }
 }
 
-Test(budget, a_limit_that_is_too_small_is_told_what_it_must_be)
+Test(budget, a_limit_that_is_too_small_is_answered_with_the_least_that_fits)
 {
     struct config config = config_of(256 * MIB, 96 * MIB, 20000);
     struct budget budget;

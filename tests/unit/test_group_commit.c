@@ -69,7 +69,7 @@ Test(group_commit, a_write_that_took_no_time_is_waited_for_not_at_all)
     cr_assert_eq(group_commit_wait_us(&commit, 20, 20, NOW_US), 0);
 }
 
-Test(group_commit, connections_with_many_sends_on_their_way_do_not_wait)
+Test(group_commit, connections_with_many_sends_outstanding_do_not_wait)
 {
     struct group_commit commit = after_writes(400, 400, 200);
     cr_assert_eq(group_commit_wait_us(&commit, 400, 199, NOW_US), 0);
@@ -77,7 +77,7 @@ Test(group_commit, connections_with_many_sends_on_their_way_do_not_wait)
     cr_assert_eq(group_commit_wait_us(&commit, 400, 200, NOW_US), 100);
 }
 
-Test(group_commit, half_of_what_is_on_its_way_leaves_before_the_turn_ends)
+Test(group_commit, half_of_what_is_in_flight_is_written_before_the_turn_ends)
 {
     struct group_commit commit = after_writes(1600, 0, 200);
     cr_expect(group_commit_is_half(&commit, 800, 0));

@@ -120,7 +120,7 @@ Test(key_window, sends_with_one_hash_come_newest_first)
     cr_assert_eq(newest(8), 20);
 }
 
-Test(key_window, hashes_of_one_bucket_are_told_apart)
+Test(key_window, hashes_of_one_bucket_are_distinguished)
 {
     for (uint64_t i = 1; i <= 1000; i++)
         add(i, i << 32);
