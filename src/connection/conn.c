@@ -245,22 +245,22 @@ static void on_silence(struct core *core, struct conn *conn)
 {
     ASSERT(conn_is_logged_in(conn));
     uint64_t now_us = shard_monotonic_us(core->shard);
-    uint32_t ping_s = core->server->config->ping_s;
-    uint64_t heard_us = (uint64_t)conn->heard_s * 1000000;
+    uint64_t ping_us = seconds_us(core->server->config->ping_s);
+    uint64_t heard_us = seconds_us(conn->heard_s);
     ASSERT(heard_us <= now_us);
     uint64_t silent_us = now_us - heard_us;
     if (conn->is_reading_stopped)
         silent_us = 0; /* the peer may have sent: the server does not receive */
-    if (silent_us >= (uint64_t)ping_s * 3000000) {
+    if (silent_us >= 3 * ping_us) {
         conn_close(core, conn, 4002, "silent for too long");
         return;
     }
-    if (silent_us < (uint64_t)ping_s * 1000000) {
-        timers_set(shard_timers(core->shard), &conn->timer, now_us - silent_us + (uint64_t)ping_s * 1000000);
+    if (silent_us < ping_us) {
+        timers_set(shard_timers(core->shard), &conn->timer, now_us - silent_us + ping_us);
         return;
     }
     conn_ping(core, conn);
-    timers_set(shard_timers(core->shard), &conn->timer, now_us + (uint64_t)ping_s * 1000000);
+    timers_set(shard_timers(core->shard), &conn->timer, now_us + ping_us);
     conn_rest(core, conn);
 }
 

@@ -22,7 +22,7 @@ struct last_read {
 static void start_keepalive(struct core *core, struct conn *conn)
 {
     uint64_t now_us = shard_monotonic_us(core->shard);
-    timers_set(shard_timers(core->shard), &conn->timer, now_us + (uint64_t)core->server->config->ping_s * 1000000);
+    timers_set(shard_timers(core->shard), &conn->timer, now_us + seconds_us(core->server->config->ping_s));
 }
 
 /* Continues with the stash, or receives. */

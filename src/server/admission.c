@@ -96,7 +96,7 @@ void admission_on_accept(struct core *core, int fd)
     if (conn == NULL)
         return;
     struct conn_work *work = conn_work(core, conn);
-    work->login_at_us = shard_monotonic_us(core->shard) + (uint64_t)core->server->config->login_time_s * 1000000;
+    work->login_at_us = shard_monotonic_us(core->shard) + seconds_us(core->server->config->login_time_s);
     timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);
     conn_receive(core, conn);
 }
