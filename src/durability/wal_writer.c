@@ -59,7 +59,7 @@ static void on_write_failed(struct core *core, int result)
     char dir[PATH_MAX] = "";
     (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
     log_line(
-        LOG_ERROR, "log_failed",
+        LOG_ERROR, "wal_failed",
         "shard=%u dir=\"%s\" bytes=%u result=%d error=\"a write to the WAL failed: %s; the server takes no more sends "
         "but still serves history: look at the disk, make room, and restart\"",
         core->index, dir, core->wal_writer.write.bytes, result, result < 0 ? strerror(-result) : "it was cut short");

@@ -108,7 +108,7 @@ static void log_written(const struct server *server)
         struct store_info info;
         store_info(server->cores[i]->runs.store, &info);
         log_line(LOG_INFO, "written",
-                 "shard=%u log_bytes=%" PRIu64 " checkpoint_bytes=%" PRIu64 " merge_bytes=%" PRIu64
+                 "shard=%u wal_bytes=%" PRIu64 " checkpoint_bytes=%" PRIu64 " merge_bytes=%" PRIu64
                  " runs=%u runs_most=%u",
                  i, server->cores[i]->wal_writer.bytes, info.run_bytes, info.merge_bytes, info.run_count,
                  info.run_count_most);

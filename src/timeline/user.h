@@ -2,8 +2,8 @@
  * user.h: the users for whom one shard has something to do: who have connections, pending entries, or reads in flight.
  * Any other user has no struct; all their messages are in storage. Shard's thread.
  *
- * user_take looks a name up in an open-addressing table keyed by SipHash, and makes the struct if there is none. A
- * struct user counts references: user_take and user_ref take one, user_unref gives one back, and the last frees it.
+ * user_take looks a name up in an open-addressing table keyed by SipHash, and makes a user if there is none. A user
+ * counts references: user_take and user_ref take one, user_unref gives one back, and the last frees the user.
  */
 #ifndef CHITCHAT_TIMELINE_USER_H
 #define CHITCHAT_TIMELINE_USER_H

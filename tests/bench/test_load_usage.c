@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/report.h"
+#include "load/usage.h"
 
 #define MIB UINT64_C(1048576)
 
@@ -19,8 +19,8 @@ static struct load_report *make_report(struct load_options *options, uint32_t co
     report->own_cpu_s = 1;
     report->busiest_share = 0.25;
     report->idle = (struct load_proc){.rss_bytes = 4 * MIB, .own_bytes = MIB, .threads = 4, .tcp_bytes = MIB};
-    report->seated = (struct load_proc){.rss_bytes = 5 * MIB, .threads = 4, .tcp_bytes = 2 * MIB};
-    report->before = report->after = report->seated;
+    report->logged_in = (struct load_proc){.rss_bytes = 5 * MIB, .threads = 4, .tcp_bytes = 2 * MIB};
+    report->before = report->after = report->logged_in;
     return report;
 }
 
@@ -44,7 +44,7 @@ Test(load_usage, a_generator_that_had_its_core_is_not_saturated)
 {
     struct load_options options = {0};
     struct load_report *report = make_report(&options, 100);
-    cr_assert_not(load_report_is_saturated(report));
+    cr_assert_not(load_usage_is_saturated(report));
     const char *text = print(report);
     EXPECT(text, "generator: 0.50 cores of CPU, its busiest loop 25 % of one\n");
     EXPECT_NOT(text, "SATURATED");
@@ -55,7 +55,7 @@ Test(load_usage, a_generator_that_waits_for_its_core_is_reported_as_saturated)
     struct load_options options = {0};
     struct load_report *report = make_report(&options, 100);
     report->busiest_waited_share = 0.66;
-    cr_assert(load_report_is_saturated(report));
+    cr_assert(load_usage_is_saturated(report));
     EXPECT(print(report), "its busiest loop 25 % of one, and it waited 66 % for a core: SATURATED");
 }
 
@@ -64,7 +64,7 @@ Test(load_usage, a_wait_that_leaves_enough_of_the_core_is_reported_and_no_more)
     struct load_options options = {0};
     struct load_report *report = make_report(&options, 100);
     report->busiest_waited_share = 0.64;
-    cr_assert_not(load_report_is_saturated(report));
+    cr_assert_not(load_usage_is_saturated(report));
     EXPECT(print(report), "and it waited 64 % for a core\n");
 }
 
@@ -82,7 +82,7 @@ Test(load_usage, few_connections_have_memory_of_the_whole_only)
 {
     struct load_options options = {0};
     char *text = print(make_report(&options, 999));
-    EXPECT(text, "5.0 MiB at the end; with 1000 connections and more also what one takes\n");
+    EXPECT(text, "5.0 MiB at the end; with 1000 or more connections, also what one takes\n");
     EXPECT_NOT(text, "bytes a connection");
 }
 
@@ -90,9 +90,9 @@ Test(load_usage, a_server_that_has_served_before_is_reported_as_used)
 {
     struct load_options options = {0};
     struct load_report *report = make_report(&options, 1000);
-    cr_assert_not(load_report_was_used(report));
+    cr_assert_not(load_usage_was_used(report));
     report->idle.own_bytes = 5 * MIB;
-    cr_assert(load_report_was_used(report));
+    cr_assert(load_usage_was_used(report));
     EXPECT(print(report), "  USED: before the first connection the server had 5.0 MiB of its own");
 }
 
@@ -100,7 +100,6 @@ Test(load_usage, a_server_whose_memory_does_not_grow_is_reported_as_such)
 {
     struct load_options options = {0};
     struct load_report *report = make_report(&options, 1000);
-    report->idle.rss_bytes = report->seated.rss_bytes;
-    EXPECT(print(report),
-           "; earlier connections' memory was used again: start the server anew to see what one takes\n");
+    report->idle.rss_bytes = report->logged_in.rss_bytes;
+    EXPECT(print(report), "; memory of earlier connections was used again: restart the server to see what one takes\n");
 }

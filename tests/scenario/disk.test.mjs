@@ -92,7 +92,7 @@ for (const [name, rule] of [
     const { client: bob } = await checkReads(harness, alice, "bob", acknowledged);
     assert.equal(bob.messages.length, 100, "up to the mark, and no further");
     const log = await stopInTrouble(harness.server);
-    const lines = linesOf(log, "log_failed");
+    const lines = linesOf(log, "wal_failed");
     assert.equal(lines.length, 1);
     for (const word of [/wal/, /restart/, rule.startsWith("short") ? /cut short/ : /Input\/output error/]) assert.match(lines[0], word);
     await harness.startAgain({ options: SMALL, env: disk.env });
