@@ -101,7 +101,7 @@ static void set_phase(struct checkpoint *checkpoint, enum phase phase)
     checkpoint->phase = (uint8_t)phase;
 }
 
-void checkpoint_want(struct core *core)
+void checkpoint_request(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
     core->checkpoint->is_wanted = true;

@@ -3,7 +3,7 @@
  * be recycled. All shards go through the same rounds, in step. The phases of a shard:
  *
  *     idle       until the generation is three quarters full; or it has entries and --checkpoint-s have passed since
- *                the last round began; or another shard has ended this round; or checkpoint_want
+ *                the last round began; or another shard has ended this round; or checkpoint_request
  *                -> rotates the WAL: what is appended from now on belongs to the next round
  *     ending     until all that was appended before is durable and its letters are posted
  *                -> END to all shards
@@ -45,7 +45,7 @@ void checkpoint_start(struct core *core);
 void checkpoint_finish(struct core *core);
 
 /* Asks for a round, which begins as soon as none is in progress. */
-void checkpoint_want(struct core *core);
+void checkpoint_request(struct core *core);
 /* The number of the first round that begins from now on. */
 uint64_t checkpoint_next_round(const struct core *core);
 /* How many rounds this shard has completed. */

@@ -14,7 +14,8 @@ void op_send(struct core *core, struct conn *conn, const struct request *request
     }
     struct delivery *delivery = delivery_make(core, conn, &request->id, &request->send);
     if (delivery == NULL) {
-        conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no room for the message: wait and send again", 100);
+        conn_reply_error(core, conn, &request->id, ERROR_BUSY, "no room for the message: wait and send again",
+                         DELIVERY_RETRY_MS);
         return;
     }
     idempotency_take(core, delivery);

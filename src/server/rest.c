@@ -58,7 +58,7 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "fanouts", core->fanouts.pool.taken);
     add(left, "key_bytes", core->idempotency.memory.bytes);
     add_list(left, "arrival_list", &core->deliveries.arrivals);
-    add_list(left, "log_waiting", &core->deliveries.wal_waiting);
+    add_list(left, "wal_waiting", &core->deliveries.wal_waiting);
     add_list(left, "fanout_list", &core->fanouts.queue);
     add_list(left, "key_users", &core->idempotency.users);
 }

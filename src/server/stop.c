@@ -100,7 +100,7 @@ static bool is_last_round_done(struct core *core)
         return false;
     if (checkpoint_rounds_done(core) >= atomic_load(&core->server->final_round))
         return true;
-    checkpoint_want(core);
+    checkpoint_request(core);
     return false;
 }
 

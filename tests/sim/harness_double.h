@@ -82,7 +82,8 @@ struct harness {
     struct client *clients;
     int next_fd;
     uint64_t activity;
-    uint64_t turn_calls; /* of the doubles, in the turn that runs */
+    uint64_t turn_calls;         /* of the doubles, in the turn that runs */
+    const struct shard *running; /* whose turn it is; NULL: nobody's, the test itself calls */
     char dir[64];
     bool owns_dir;
     char names[HARNESS_SHARDS_MAX][16][16];

@@ -5,13 +5,13 @@
 
 #include "cli/cross_check.h"
 
-static char told[4096];
+static char reported[4096];
 
 static void tell(void *context, const char *text)
 {
     (void)context;
-    size_t used = strlen(told);
-    (void)snprintf(told + used, sizeof told - used, "%s\n", text);
+    size_t used = strlen(reported);
+    (void)snprintf(reported + used, sizeof reported - used, "%s\n", text);
 }
 
 static struct problems problems = {.report = tell};
@@ -88,7 +88,7 @@ static void walk_twice(void (*bend)(uint32_t number, int (*more)(struct cross_ch
         }
     cr_assert_eq(cross_check_bad_parts(check), 1);
     cross_check_report(check, &problems);
-    cr_assert_eq(problems.count, 1, "%s", told);
+    cr_assert_eq(problems.count, 1, "%s", reported);
 }
 
 static void only_sent(uint32_t number, int (*more)(struct cross_check *, const struct message *))
@@ -117,23 +117,24 @@ static void twice(uint32_t number, int (*more)(struct cross_check *, const struc
 Test(check, what_only_the_sender_has_is_named)
 {
     walk_twice(only_sent);
-    cr_assert_not_null(strstr(told, "in the timeline of alice at ts 1084, but not in that of bob"), "%s", told);
+    cr_assert_not_null(strstr(reported, "in the timeline of alice at ts 1084, but not in that of bob"), "%s", reported);
 }
 
 Test(check, what_only_the_recipient_has_is_named)
 {
     walk_twice(only_received);
-    cr_assert_not_null(strstr(told, "in the timeline of bob at ts 1085, but not in that of alice"), "%s", told);
+    cr_assert_not_null(strstr(reported, "in the timeline of bob at ts 1085, but not in that of alice"), "%s", reported);
 }
 
 Test(check, what_differs_is_named)
 {
     walk_twice(changed);
-    cr_assert_not_null(strstr(told, "differs between the timelines of alice (ts 1084) and bob (ts 1085)"), "%s", told);
+    cr_assert_not_null(strstr(reported, "differs between the timelines of alice (ts 1084) and bob (ts 1085)"), "%s",
+                       reported);
 }
 
 Test(check, what_stands_twice_is_named)
 {
     walk_twice(twice);
-    cr_assert_not_null(strstr(told, "3 times"), "%s", told);
+    cr_assert_not_null(strstr(reported, "3 times"), "%s", reported);
 }

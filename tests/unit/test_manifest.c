@@ -68,8 +68,8 @@ static off_t size_now(void)
 
 struct reader {
     pid_t pid;
-    int told; /* a byte when it reads */
-    int go;   /* closed: it looks once more, and ends */
+    int reported; /* a byte when it reads */
+    int go;       /* closed: it looks once more, and ends */
 };
 
 static uint64_t rows_of(MDB_txn *txn, MDB_dbi dbi)
@@ -82,7 +82,7 @@ static uint64_t rows_of(MDB_txn *txn, MDB_dbi dbi)
 }
 
 /* 0: it saw the same at the beginning and in the end. */
-static int read_slowly(int told, int go)
+static int read_slowly(int reported, int go)
 {
     MDB_env *env;
     MDB_txn *txn;
@@ -92,7 +92,7 @@ static int read_slowly(int told, int go)
         || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0 || mdb_dbi_open(txn, NULL, 0, &dbi) != 0)
         return 1;
     uint64_t rows = rows_of(txn, dbi);
-    if (write(told, &byte, 1) != 1 || read(go, &byte, 1) != 0)
+    if (write(reported, &byte, 1) != 1 || read(go, &byte, 1) != 0)
         return 2;
     return rows == 2 && rows_of(txn, dbi) == rows ? 0 : 3;
 }
@@ -101,21 +101,21 @@ static int read_slowly(int told, int go)
 static bool reader_try(struct reader *reader_r)
 {
     struct reader reader;
-    int told[2], go[2];
+    int reported[2], go[2];
     char byte;
-    cr_assert(pipe(told) == 0 && pipe(go) == 0);
+    cr_assert(pipe(reported) == 0 && pipe(go) == 0);
     reader.pid = fork();
     if (reader.pid == 0) {
         close(go[1]);
         alarm(60);
-        _exit(read_slowly(told[1], go[0]));
+        _exit(read_slowly(reported[1], go[0]));
     }
-    close(told[1]);
+    close(reported[1]);
     close(go[0]);
-    reader.told = told[0];
+    reader.reported = reported[0];
     reader.go = go[1];
     *reader_r = reader;
-    return read(reader.told, &byte, 1) == 1;
+    return read(reader.reported, &byte, 1) == 1;
 }
 
 static struct reader reader_start(void)
@@ -131,7 +131,7 @@ static int reader_end(struct reader *reader, int signal)
     if (signal != 0)
         cr_assert_eq(kill(reader->pid, signal), 0);
     close(reader->go);
-    close(reader->told);
+    close(reader->reported);
     cr_assert_eq(waitpid(reader->pid, &end, 0), reader->pid);
     return end;
 }

@@ -8,13 +8,13 @@
 static char root[] = "/tmp/chitchat-offline-XXXXXX";
 static struct fixture fixture;
 static struct datadir *datadir;
-static char told[8192];
+static char reported[8192];
 
 static void tell(void *context, const char *text)
 {
     (void)context;
-    size_t used = strlen(told);
-    (void)snprintf(told + used, sizeof told - used, "%s\n", text);
+    size_t used = strlen(reported);
+    (void)snprintf(reported + used, sizeof reported - used, "%s\n", text);
 }
 
 static struct problems problems = {.report = tell};
@@ -78,7 +78,7 @@ Test(offline, a_manifest_that_cannot_be_looked_at_is_a_problem)
     struct offline *offline;
     cr_assert_eq(datadir_open_read(&datadir, root, false, &error), 0, "%s", error.text);
     cr_assert_eq(offline_open(&offline, datadir, &problems), 0);
-    cr_assert_not_null(strstr(told, "manifest.mdb"), "%s", told);
+    cr_assert_not_null(strstr(reported, "manifest.mdb"), "%s", reported);
     offline_close(&offline);
 }
 
@@ -93,7 +93,7 @@ Test(offline, runs_are_merged_by_user_and_ts_and_equal_rows_are_given_once)
     cr_assert_str_eq(entries(offline, "al"), "al-5 al-15");
     cr_assert_str_eq(entries(offline, "bob"), "bob-10 bob-20 bob-30 bob-40");
     cr_assert_str_eq(entries(offline, "carol"), "");
-    cr_assert_eq(problems.count, 0, "%s", told);
+    cr_assert_eq(problems.count, 0, "%s", reported);
     offline_close(&offline);
 }
 
@@ -107,7 +107,7 @@ Test(offline, two_messages_at_one_place_are_told)
     struct offline *offline = look();
     cr_assert_str_eq(entries(offline, ""), "bob-10 bob-20 bob-30");
     cr_assert_eq(problems.count, 1);
-    cr_assert_not_null(strstr(told, "two messages stand at ts 20 in the timeline of bob"), "%s", told);
+    cr_assert_not_null(strstr(reported, "two messages stand at ts 20 in the timeline of bob"), "%s", reported);
     offline_close(&offline);
 }
 
@@ -125,7 +125,7 @@ Test(offline, a_run_as_it_was_written_has_no_problem)
     add_user(&fixture, "bob", 10, 10, 1000);
     struct offline *offline = look();
     check_first_run(offline);
-    cr_assert_eq(problems.count, 0, "%s", told);
+    cr_assert_eq(problems.count, 0, "%s", reported);
     offline_close(&offline);
 }
 
@@ -137,8 +137,8 @@ Test(offline, a_key_index_that_does_not_agree_with_the_rows_is_told)
     cr_assert_eq(add(&fixture, rows), 0);
     struct offline *offline = look();
     check_first_run(offline);
-    cr_assert_eq(problems.count, 1, "%s", told);
-    cr_assert_not_null(strstr(told, "the key of bob at 10 is not the one of its key index"), "%s", told);
+    cr_assert_eq(problems.count, 1, "%s", reported);
+    cr_assert_not_null(strstr(reported, "the key of bob at 10 is not the one of its key index"), "%s", reported);
     offline_close(&offline);
 }
 
@@ -159,8 +159,8 @@ Test(offline, any_flipped_byte_of_a_row_is_told)
     fixture_start(&fixture);
     struct offline *offline = look();
     check_first_run(offline);
-    cr_assert_eq(problems.count, 1, "%s", told);
-    cr_assert_not_null(strstr(told, "checksum"), "%s", told);
+    cr_assert_eq(problems.count, 1, "%s", reported);
+    cr_assert_not_null(strstr(reported, "checksum"), "%s", reported);
     offline_close(&offline);
 }
 
@@ -176,6 +176,6 @@ Test(offline, runs_beside_an_empty_manifest_are_told)
     cr_assert_eq(datadir_open_read(&datadir, root, false, &error), 0, "%s", error.text);
     cr_assert_eq(offline_open(&offline, datadir, &problems), 0);
     cr_assert_eq(problems.count, 1);
-    cr_assert_not_null(strstr(told, "manifest.mdb is missing"), "%s", told);
+    cr_assert_not_null(strstr(reported, "manifest.mdb is missing"), "%s", reported);
     offline_close(&offline);
 }

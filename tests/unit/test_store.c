@@ -475,7 +475,7 @@ Test(store, a_long_merge_tells_its_slices_and_lets_shorter_ones_go_between_them)
     store_info(fixture.store, &info);
     cr_assert_eq(info.run_count, 2, "the long one, and the three that came meanwhile as one");
     cr_assert_eq(info.row_count, 9003);
-    cr_assert(pacing.slices >= 2 && pacing.rows >= 9003, "both merges told what they wrote");
+    cr_assert(pacing.slices >= 2 && pacing.rows >= 9003, "both merges reported what they wrote");
     cr_assert_eq(pacing.levels, 2);
     cr_assert_eq(pacing.runs_max, 8);
     cr_assert(info.run_count_most == 6 && info.merge_bytes > 0 && info.run_bytes > 0);

@@ -300,7 +300,7 @@ Test(wal, after_a_recovery_the_first_write_is_a_header_with_the_ends_at_which_it
     uint64_t sequence;
     struct store_position position = wal_position(wal);
     cr_assert(position.generation == 8 && position.bytes == 12288);
-    cr_assert_not(wal_write_take_header(wal, &write), "no spare is in hand");
+    cr_assert_not(wal_write_take_header(wal, &write), "no spare is available");
     give_spare();
     cr_assert(wal_write_take_header(wal, &write));
     cr_assert(write.offset == 0 && write.bytes == WAL_BLOCK_BYTES);
@@ -370,7 +370,8 @@ Test(wal, when_as_many_segments_are_live_as_a_header_can_name_it_is_busy, .init 
     cr_assert_eq(write_one(), sequence);
 }
 
-/* What was taken has its place: when the segment is full and no spare in hand, the refusal comes before, not after. */
+/* What was taken has its place: when the segment is full and no spare is available, the refusal comes before, not
+ * after. */
 Test(wal, what_was_taken_is_written_though_no_spare_is_left, .init = open_wal)
 {
     uint64_t sequence = 0, taken = 0, durable = 0;

@@ -35,7 +35,7 @@ function frameOf(object) {
 // have logged in, `number` counts from 0 on, and `user` is who it is. Resolves to { address, close }.
 export async function startLiar(port, lie) {
   let logins = 0;
-  const judge = ({ bytes, head }, link) => {
+  const check = ({ bytes, head }, link) => {
     if (bytes[0] !== 0x81) return [bytes];
     const object = JSON.parse(bytes.subarray(head));
     if (object.user !== undefined) Object.assign(link, { number: logins++, user: object.user });
@@ -58,7 +58,7 @@ export async function startLiar(port, lie) {
       }
       const { frames, rest } = splitFrames(pending);
       pending = rest;
-      client.write(Buffer.concat(frames.flatMap((frame) => judge(frame, link))));
+      client.write(Buffer.concat(frames.flatMap((frame) => check(frame, link))));
     });
     for (const socket of [client, upstream]) socket.on("error", () => {});
     upstream.on("close", () => client.destroy());
