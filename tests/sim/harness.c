@@ -104,7 +104,7 @@ static void set_config(struct harness *harness, const struct harness_options *op
     harness->config.data_dir = harness->dir;
     harness->config.listen_count = 0;
     harness->config.memtable_bytes = options->memtable_bytes == 0 ? 1u << 20 : options->memtable_bytes;
-    harness->config.wal_segment_bytes = 4u << 20;
+    harness->config.wal_segment_bytes = WAL_SEGMENT_BYTES_MIN;
     harness->config.frame_rate = options->frame_rate;
     if (options->output_bytes != 0)
         harness->config.output_bytes = options->output_bytes;
