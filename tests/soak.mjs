@@ -3,9 +3,9 @@
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments } from "./arguments.mjs";
 
-const { values, positionals } = parseArgs({ options: { only: { type: "string" } }, allowPositionals: true });
+const { values, positionals } = readArguments("./dev soak", { options: { only: { type: "string" } }, allowPositionals: true });
 const minutes = Number(positionals[0] ?? 60);
 if (!(minutes > 0)) {
   console.error(`./dev soak: MINUTES must be a number above 0, and is "${positionals[0]}"`);

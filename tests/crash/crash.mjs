@@ -9,14 +9,14 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments } from "../arguments.mjs";
 import { Client } from "../scenario/lib/client.mjs";
 import { Server, killedAfter, sleep } from "../scenario/lib/server.mjs";
 import { wholeTimeline } from "../scenario/lib/traffic.mjs";
 import { Model } from "./model.mjs";
 import { MOMENTS } from "./moments.mjs";
 
-const { values } = parseArgs({
+const { values } = readArguments("crash", {
   options: {
     rounds: { type: "string", default: "30" },
     seconds: { type: "string" },

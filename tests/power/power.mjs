@@ -11,7 +11,7 @@ import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments } from "../arguments.mjs";
 import { fileURLToPath } from "node:url";
 
 const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
@@ -27,7 +27,7 @@ const WITHOUT_CHECKPOINTS = ["--memtable-bytes", "1M", "--checkpoint-s", "3600",
 const VERDICTS = ["lost", "duplicated", "reordered", "one_sided", "refused", "invented", "died"];
 const FAULTS = ["log-write-lost", "no-file-sync", "no-dir-sync", "meta-not-dsync"];
 
-const { values: given } = parseArgs({
+const { values: given } = readArguments("power", {
   options: {
     seconds: { type: "string" },
     runs: { type: "string" },
