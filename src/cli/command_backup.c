@@ -13,8 +13,7 @@
 static int print_report(const char *what, const char *to, const struct backup_report *report)
 {
     ASSERT(to != NULL);
-    printf("%s %s: %" PRIu64 " runs (%" PRIu64 " files linked), %" PRIu64 " segments of logs, %" PRIu64
-           " bytes copied\n",
+    printf("%s %s: %" PRIu64 " runs (%" PRIu64 " files linked), %" PRIu64 " WAL segments, %" PRIu64 " bytes copied\n",
            what, to, report->runs, report->files.linked, report->segments, report->files.bytes);
     return fflush(stdout) == 0
                ? 0

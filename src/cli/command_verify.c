@@ -135,7 +135,7 @@ static void print_summary(const struct verify *verify, bool has_timelines)
     offline_count(verify->offline, &counts);
     printf("%s %s: %" PRIu32 " shards\n", datadir_is_backup(verify->datadir) ? "backup" : "data",
            datadir_path(verify->datadir), datadir_shards(verify->datadir));
-    printf("logs: %" PRIu64 " segments, %" PRIu64 " batches, %" PRIu64 " records", counts.segments, counts.batches,
+    printf("WALs: %" PRIu64 " segments, %" PRIu64 " batches, %" PRIu64 " records", counts.segments, counts.batches,
            counts.records);
     if (counts.torn_tails > 0)
         printf(", %" PRIu64 " torn by a crash at the end (cut at the next start; nothing acknowledged was in it)",

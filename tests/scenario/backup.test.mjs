@@ -73,7 +73,7 @@ scenario("backups of a server under load: each verifies, has all that was acknow
       const to = path.join(dir, `backup-${round}`);
       const end = await backup(harness.server.data, to);
       assert.equal(end.status, 0, end.stderr);
-      assert.match(end.stdout, /^backup [^\n]*: \d+ runs \(\d+ files linked\), \d+ segments of logs, \d+ bytes copied\n$/);
+      assert.match(end.stdout, /^backup [^\n]*: \d+ runs \(\d+ files linked\), \d+ WAL segments, \d+ bytes copied\n$/);
       const tree = withoutLinks(treeOf(to));
       const counts = verified(to);
       assert.ok(counts.messages >= before.length, `${counts.messages} of ${before.length}`);
