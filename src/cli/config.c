@@ -40,9 +40,9 @@ static const struct option serve_options[] = {
     {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
      "connections of one user at a time"},
     {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
-     "frames a second from one connection, 0: no limit"},
+     "frames a second from one connection, 0: no limit (default 0)"},
     {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, RATE_PER_SECOND_MAX, 0, 1,
-     "sends a second from one user, 0: no limit"},
+     "sends a second from one user, 0: no limit (default 0)"},
     {"login-time-s", "S", OPTION_NUMBER, FIELD(login_time_s), 1, 3600, 10, 1,
      "seconds from the accept to the complete login"},
     {"ping-s", "S", OPTION_NUMBER, FIELD(ping_s), 1, 3600, 25, 1,
@@ -95,7 +95,7 @@ const struct command config_commands[] = {
     {"serve", "[options]", "serve until SIGTERM or SIGINT", CONFIG_SERVE, OPTIONS(serve_options), NULL, NULL},
     {"verify", "[--data DIR]", "check a data directory or a backup; changes nothing", CONFIG_VERIFY,
      OPTIONS(verify_options), NULL,
-     "Checks the logs, the runs, the manifests, and that both timelines of each message have the same copy of it. No\n"
+     "Checks the WALs, the runs, the manifests, and that both timelines of each message have the same copy of it. No\n"
      "server may run on DIR. Changes nothing. Exits with 0 if all is sound, else with 1 and a line for each "
      "problem.\n"},
     {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,

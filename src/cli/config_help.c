@@ -70,7 +70,7 @@ static void write_all(struct writer *writer)
     put(writer, "  %-42s %s\n\n", "chitchat --version", "the version");
     put_options(writer, &config_commands[0]);
     put(writer, "\n"
-                "Every option may be given as --name VALUE or --name=VALUE, or in the environment as\n"
+                "An option of serve may be given as --name VALUE or --name=VALUE, or in the environment as\n"
                 "CHITCHAT_NAME (CHITCHAT_PING_S=25), with commas between the values of an option that\n"
                 "repeats; the command line wins. BYTES may end in K, M or G (1024, 1024^2, 1024^3).\n\n"
                 "Clients connect to ws://ADDR:PORT/ws; http://ADDR:PORT/ is a page to try the server.\n");
