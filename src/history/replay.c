@@ -110,7 +110,6 @@ static struct expected_ok *take_ok(struct replay *replay, uint64_t ts)
 static void entry_write(struct core *core, struct replay *replay, const struct message *message)
 {
     struct conn *conn = replay->conn;
-    ASSERT(message->ts > conn->cursor);
     struct expected_ok *ok = take_ok(replay, message->ts);
     if (ok != NULL) {
         char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
@@ -136,26 +135,30 @@ static void go_live(struct core *core, struct conn *conn)
     conn->heard_s = core_now_s(core);
 }
 
-/* Writes the page that was read. False: the page is empty, though the timeline has more entries. */
+/* Writes the page that was read. False: the page is empty, though the timeline has more entries, or the rows of a
+ * damaged run are out of order. */
 static bool page_write(struct core *core, struct replay *replay)
 {
     bool was_prev_known = replay->is_prev_known;
+    bool is_ordered = true;
     uint32_t count;
     bool more;
     const struct message *messages = range_read_messages(replay->read, &count, &more);
     uint32_t out_bytes = replay->conn->out_bytes;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && is_ordered; i++) {
         if (!replay->is_prev_known) {
             /* This page has the newest entry up to the cursor. */
             replay->prev = messages[i].ts;
             continue;
         }
-        entry_write(core, replay, &messages[i]);
+        is_ordered = messages[i].ts > replay->conn->cursor;
+        if (is_ordered)
+            entry_write(core, replay, &messages[i]);
     }
     replay->is_prev_known = true;
     turn_spend(&core->turn, TURN_REPLAYS, 1 + count + TURN_OUTPUT(replay->conn->out_bytes - out_bytes));
     range_read_close(&replay->read);
-    return count > 0 || !was_prev_known;
+    return is_ordered && (count > 0 || !was_prev_known);
 }
 
 /* The page was read: writes it, or closes the connection. */
