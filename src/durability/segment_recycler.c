@@ -52,7 +52,6 @@ int segment_recycler_open(struct segment_recycler **recycler_r, struct core *cor
     struct segment_recycler *recycler = calloc(1, sizeof *recycler);
     if (recycler == NULL)
         return -ENOMEM;
-    ASSERT(file_next > 0);
     recycler->core = core;
     recycler->file_next = file_next;
     ASSERT(strlen(dir) < sizeof recycler->dir);
