@@ -370,10 +370,13 @@ static void load_work(struct reader_job *job)
                                       LIMIT_KEYS, &keys->keyed_count);
 }
 
+/* No send has a ts above last_ts: such a row, which only a damaged run has, would be newer than the next send. */
 static int load_runs(struct core *core, struct user_keys *keys)
 {
     if (keys->result != 0)
         return keys->result;
+    if (keys->keyed_count > 0 && keys->keyed[0].ts > core->last_ts)
+        return -EBADMSG;
     struct memtable_keyed *keyed = malloc((keys->keyed_count + 1) * sizeof *keyed);
     if (keyed == NULL)
         return -ENOMEM;
