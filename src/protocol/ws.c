@@ -296,7 +296,7 @@ static bool take_header(struct ws *ws, const struct ws_pool *pool, char **data, 
     ssize_t result = wslay_frame_recv(parser->frame, &header);
     parser->has_stand_in = false;
     if (result < 0 && result != WSLAY_ERR_WANT_READ) {
-        fail(ws, event, 1002, "a control frame is fragmented or too long, or a length is not in its shortest form");
+        fail(ws, event, 1002, "a control frame is fragmented or too long, or a length is malformed");
         return false;
     }
     ASSERT((result >= 0) == is_complete);
