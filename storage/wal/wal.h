@@ -30,8 +30,8 @@
 /* A batch at most, header and padding included, and a segment at least. The simulator, which is built with faults,
  * sends less: with a quarter of both it comes to full batches and to rotations too, and takes a third less time. */
 #ifdef CHITCHAT_FAULTS
-#define WAL_BATCH_BYTES_MAX (256u << 10)
-#define WAL_SEGMENT_BYTES_MIN (1u << 20)
+#define WAL_BATCH_BYTES_MAX (1u << 20)
+#define WAL_SEGMENT_BYTES_MIN (1280u << 10)
 #else
 #define WAL_BATCH_BYTES_MAX (1u << 20)
 #define WAL_SEGMENT_BYTES_MIN (4u << 20)
