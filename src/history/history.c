@@ -1,9 +1,9 @@
 /* history.c: pages of a timeline, gathered from memory and runs. A page with a filter may need several reads. */
 #include <stdlib.h>
 
-#include "base/fault.h"
 #include "connection/backpressure.h"
 #include "history/history.h"
+#include "history/history_page.h"
 #include "history/range_read.h"
 #include "protocol/reply.h"
 #include "server/core.h"
@@ -37,35 +37,11 @@ struct history {
     struct core *core;
     struct conn *conn;
     struct request_id id;
-    bool oldest_first;
-    bool has_with;
-    uint8_t state; /* enum history_state */
-    int result;    /* of the read: 0 or -errno */
-    uint8_t with_bytes;
-    char with[LIMIT_USER_BYTES];
-    uint32_t limit;
-    uint64_t after; /* the entries left to examine lie between these, exclusive */
-    uint64_t before;
-    uint32_t examined;
+    uint8_t state;           /* enum history_state */
+    int result;              /* of the read: 0 or -errno */
     struct range_read *read; /* owned; NULL: none */
-
-    /* A page that needs several reads: copies of the messages of the earlier reads, and their bytes. */
-    struct message *copies;
-    char *bytes;
-    size_t bytes_used;
-
-    /* The messages of the page, in the order in which they were examined: copies, then messages of the read. */
-    size_t page_used; /* bytes of the messages in the page: an upper bound, exact if is_exact */
-    bool is_exact;
-    uint32_t copied;
-    uint32_t count;
-    const struct message **kept; /* capacity `limit`, from the first examined entry on; owned */
+    struct history_page page;
 };
-
-/* Capacity for names, key, mid and text of the messages of a full page: raw bytes are never more than written ones. */
-#define COPY_BYTES_MAX (LIMIT_PAGE_BYTES + LIMIT_RECORD_BYTES)
-/* {"op":"history","id":"…","messages":[],"more":false,"next":…} */
-#define PAGE_FRAME_BYTES (128u + LIMIT_ESCAPED_BYTES(LIMIT_ID_BYTES))
 
 /* Allowed transitions: bit s of row f says that a page may go from state f to state s. */
 #define TO(state) (1u << (state))
@@ -119,9 +95,7 @@ static void history_free(struct history *history)
     history->core->histories.active -= has_place(history);
     history->core->histories.ahead -= is_ahead(history);
     range_read_close(&history->read);
-    free(history->kept);
-    free(history->copies);
-    free(history->bytes);
+    history_page_fini(&history->page);
     free(history);
 }
 
@@ -142,143 +116,15 @@ void history_drop_all(struct core *core, struct conn *conn)
 /* NULL: no memory, or too many pages are requested. */
 static struct history *history_make(struct core *core, struct conn *conn, const struct request *request)
 {
-    const struct request_history *asked = &request->history;
     if (core->histories.count >= core->budget.histories_max)
         return NULL;
     struct history *history = malloc(sizeof *history);
     if (history == NULL)
         return NULL;
     core->histories.count++;
-    *history = (struct history){.core = core,
-                                .conn = conn,
-                                .id = request->id,
-                                .oldest_first = asked->has_after,
-                                .has_with = asked->has_with,
-                                .limit = asked->limit,
-                                .after = asked->after,
-                                .before = asked->before};
-    if (asked->has_with) {
-        history->with_bytes = (uint8_t)asked->with.bytes;
-        memcpy(history->with, asked->with.data, asked->with.bytes);
-    }
+    *history = (struct history){.core = core, .conn = conn, .id = request->id};
+    history_page_init(&history->page, &request->history);
     return history;
-}
-
-/* -- the messages of a page -- */
-
-/* Whether the message passes the filter. */
-static bool passes_filter(const struct history *history, const struct message *message)
-{
-    if (!history->has_with)
-        return true;
-    struct span with = {history->with, history->with_bytes};
-    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
-    return span_equal(other, with);
-}
-
-/* Whether the page has room for the message; if so, counts its bytes. Escaped bytes are counted exactly only when the
- * page might be full, since that reads the whole text. */
-static bool has_room(struct history *history, const struct message *message)
-{
-    size_t bytes = reply_page_message_bytes_max(message) + 1;
-    if (!history->is_exact && history->page_used + bytes + PAGE_FRAME_BYTES > LIMIT_PAGE_BYTES) {
-        history->is_exact = true;
-        history->page_used = 0;
-        for (uint32_t i = 0; i < history->count; i++)
-            history->page_used += reply_page_message_bytes(history->kept[i]) + 1;
-    }
-    if (history->is_exact)
-        bytes = reply_page_message_bytes(message) + 1;
-    if (history->count > 0 && history->page_used + bytes + PAGE_FRAME_BYTES > LIMIT_PAGE_BYTES)
-        return false;
-    history->page_used += bytes;
-    return true;
-}
-
-/* Adds a message to the page. False: the page is full. */
-static bool page_add(struct history *history, const struct message *message)
-{
-    ASSERT(history->count <= history->limit);
-    if (history->count == history->limit || !has_room(history, message))
-        return false;
-    history->kept[history->count++] = message;
-    return true;
-}
-
-static struct span copy_span(struct history *history, struct span span)
-{
-    char *to = history->bytes + history->bytes_used;
-    ASSERT(history->bytes_used + span.bytes <= COPY_BYTES_MAX);
-    if (span.bytes > 0)
-        memcpy(to, span.data, span.bytes);
-    history->bytes_used += span.bytes;
-    return (struct span){to, span.bytes};
-}
-
-/* Copies the messages of the read, which will be closed before the page is complete. False: no memory. */
-static bool copy_kept(struct history *history)
-{
-    if (history->copied == history->count)
-        return true;
-    if (history->copies == NULL)
-        history->copies = malloc(history->limit * sizeof *history->copies);
-    if (history->bytes == NULL)
-        history->bytes = malloc(COPY_BYTES_MAX);
-    if (history->copies == NULL || history->bytes == NULL)
-        return false;
-    ASSERT(history->copied < history->count);
-    for (; history->copied < history->count; history->copied++) {
-        const struct message *message = history->kept[history->copied];
-        struct message *copy = &history->copies[history->copied];
-        struct span mid = {(const char *)message->mid, LIMIT_MID_BYTES};
-        *copy = *message;
-        copy->mid = (const uint8_t *)copy_span(history, mid).data;
-        copy->from = copy_span(history, message->from);
-        copy->to = copy_span(history, message->to);
-        copy->key = copy_span(history, message->key);
-        copy->text = copy_span(history, message->text);
-        history->kept[history->copied] = copy;
-    }
-    return true;
-}
-
-/* All entries up to the one at `ts` were examined. */
-static void move_bound(struct history *history, uint64_t ts)
-{
-    if (history->oldest_first)
-        history->after = ts + FAULT(PAGE_BOUND_OFF);
-    else
-        history->before = ts - FAULT(PAGE_BOUND_OFF);
-}
-
-/* LOOK_ON: the page needs more entries. Else it is complete; LOOK_MORE: the timeline may have more. */
-enum look { LOOK_ON, LOOK_END, LOOK_MORE };
-
-/* Examines one entry: adds or skips it; or the page is complete before it. */
-static enum look examine(struct history *history, const struct message *message)
-{
-    if (history->has_with && history->examined == LIMIT_WITH_ENTRIES)
-        return LOOK_MORE;
-    if (passes_filter(history, message) && !page_add(history, message))
-        return LOOK_MORE;
-    history->examined++;
-    move_bound(history, message->ts);
-    return LOOK_ON;
-}
-
-static enum look examine_read(struct history *history)
-{
-    uint32_t count;
-    bool more;
-    const struct message *messages = range_read_messages(history->read, &count, &more);
-    for (uint32_t i = 0; i < count; i++) {
-        enum look look = examine(history, &messages[history->oldest_first ? i : count - 1 - i]);
-        if (look != LOOK_ON)
-            return look;
-    }
-    if (!more)
-        return LOOK_END;
-    return !history->has_with && history->count == history->limit ? LOOK_MORE : LOOK_ON;
 }
 
 /* -- the page -- */
@@ -297,7 +143,8 @@ static void page_send(struct core *core, struct history *history, struct reply_p
 {
     struct conn *conn = history->conn;
     size_t bytes;
-    char *frame = reply_page_end(page, more, history->oldest_first ? history->after : history->before, &bytes);
+    char *frame =
+        reply_page_end(page, more, history->page.oldest_first ? history->page.after : history->page.before, &bytes);
     conn_write(core, conn, frame, bytes);
     turn_spend(&core->turn, TURN_READS, TURN_OUTPUT(bytes));
     history_end(core, conn);
@@ -308,9 +155,9 @@ static void page_write(struct core *core, struct history *history, bool more)
     struct reply_page page;
     ASSERT(!core->conns.is_scratch_in_use);
     reply_page_begin(&page, core->conns.scratch, &history->id);
-    for (uint32_t i = 0; i < history->count; i++) {
-        uint32_t at = history->oldest_first ? i : history->count - 1 - i;
-        bool has_space = reply_page_add(&page, history->kept[at]);
+    for (uint32_t i = 0; i < history->page.count; i++) {
+        uint32_t at = history->page.oldest_first ? i : history->page.count - 1 - i;
+        bool has_space = reply_page_add(&page, history->page.kept[at]);
         ASSERT(has_space);
     }
     page_send(core, history, &page, more);
@@ -321,7 +168,7 @@ static void page_write(struct core *core, struct history *history, bool more)
 
 static bool takes_all(const struct history *history)
 {
-    return !history->has_with && history->count == 0;
+    return !history->page.has_with && history->page.count == 0;
 }
 
 /* Sends a page with the entries from ts `first` to ts `last`. */
@@ -329,7 +176,7 @@ static void page_send_all(struct core *core, struct history *history, struct rep
                           uint64_t first, uint64_t last)
 {
     if (page->count > 0)
-        move_bound(history, history->oldest_first ? last : first);
+        history_page_move_bound(&history->page, history->page.oldest_first ? last : first);
     turn_spend(&core->turn, TURN_READS, page->count);
     page_send(core, history, page, more);
 }
@@ -363,7 +210,7 @@ static bool page_write_messages(struct core *core, struct history *history)
     bool more;
     struct reply_page page;
     const struct message *messages = range_read_messages(history->read, &count, &more);
-    if (!takes_all(history) || (more && count < history->limit))
+    if (!takes_all(history) || (more && count < history->page.limit))
         return false;
     ASSERT(!core->conns.is_scratch_in_use);
     reply_page_begin(&page, core->conns.scratch, &history->id);
@@ -393,21 +240,22 @@ static void history_no_memory(struct core *core, struct conn *conn)
 static void history_examine(struct core *core, struct history *history)
 {
     struct conn *conn = history->conn;
-    uint32_t examined = history->examined;
-    if (history->kept == NULL)
-        history->kept = malloc(history->limit * sizeof history->kept[0]);
-    if (history->kept == NULL) {
+    uint32_t examined = history->page.examined;
+    uint32_t count;
+    bool more;
+    if (!history_page_reserve(&history->page)) {
         history_no_memory(core, conn);
         return;
     }
-    enum look look = examine_read(history);
-    ASSERT(history->examined >= examined);
-    turn_spend(&core->turn, TURN_READS, history->examined - examined);
+    const struct message *messages = range_read_messages(history->read, &count, &more);
+    enum history_look look = history_page_examine(&history->page, messages, count, more);
+    ASSERT(history->page.examined >= examined);
+    turn_spend(&core->turn, TURN_READS, history->page.examined - examined);
     if (look != LOOK_ON) {
         page_write(core, history, look == LOOK_MORE);
         return;
     }
-    bool is_copied = copy_kept(history);
+    bool is_copied = history_page_copy_kept(&history->page);
     range_read_close(&history->read);
     if (!is_copied)
         history_no_memory(core, conn);
@@ -439,10 +287,11 @@ static bool history_read(struct core *core, struct history *history, uint32_t by
 {
     ASSERT(history->read == NULL);
     uint64_t mark = reads_bound(core, history->conn->user);
-    struct store_range range = {.after = history->after,
-                                .before = history->before < mark ? history->before : mark,
-                                .oldest_first = history->oldest_first,
-                                .rows_max = history->has_with ? LIMIT_PAGE_ENTRIES : history->limit - history->count,
+    struct store_range range = {.after = history->page.after,
+                                .before = history->page.before < mark ? history->page.before : mark,
+                                .oldest_first = history->page.oldest_first,
+                                .rows_max = history->page.has_with ? LIMIT_PAGE_ENTRIES
+                                                                   : history->page.limit - history->page.count,
                                 .bytes_max = bytes_max};
     if (range.after >= range.before)
         range.before = range.after;
@@ -475,7 +324,7 @@ static void history_post(struct history *history, enum history_state state)
 /* Reads a page that is not the first of its connection. False: the page waits until it is. */
 static bool history_read_ahead(struct core *core, struct history *history)
 {
-    if (history->has_with || history->limit > AHEAD_ROWS_MAX || core->histories.ahead >= AHEAD_MAX
+    if (history->page.has_with || history->page.limit > AHEAD_ROWS_MAX || core->histories.ahead >= AHEAD_MAX
         || backpressure_is_tight(core) || !history_read(core, history, AHEAD_BYTES_MAX))
         return false;
     if (!range_read_needs_runs(history->read)) {
