@@ -191,7 +191,7 @@ scenario("wrong directories are refused with what to do, and left as they were",
     fs.renameSync(path.join(good, "BACKUP.new"), path.join(good, "BACKUP"));
     verified(good);
     const log = filesOf(good, /\.wal$/).sort((a, b) => fs.statSync(b).size - fs.statSync(a).size)[0];
-    flip(log, fs.statSync(log).size - 4096 + 50);
+    flip(log, fs.statSync(log).size - 4096); // the one byte of the last block that is never padding
     assert.equal(verify(good).status, 1, "in a backup nothing is torn: what does not read is damage");
     const damaged = await run(["restore", "--from", good, "--data", path.join(dir, "x")]);
     assert.equal(damaged.status, 1);
