@@ -294,19 +294,26 @@ async function runAll() {
   return sum.bad > 0 ? 1 : 0;
 }
 
+// The seed chooses the write that is lost. The messages of that one may be in a run already, or few cuts may lie behind it; then no image
+// shows the loss, and another write is chosen. A proof that sees nothing sees none of them.
+const TRIES = { "log-write-lost": 5 };
+
 // Each fault of the disk must be noticed in the images of one run.
 async function runFaults() {
   const recording = await rounds(new Chance(Number(given.seed)));
   let unnoticed = 0;
   const faults = given.only?.split(",") ?? FAULTS;
   for (const fault of faults) {
-    const extra = ["--fault", fault, "--seed", given.seed, "--images", given.images];
-    const { sum, complaints, work } = await cut(recording, extra);
-    fs.rmSync(work, { recursive: true, force: true });
-    const found = VERDICTS.filter((name) => sum[name] > 0).map((name) => `${name}=${sum[name]}`);
+    let found = [];
+    for (let i = 0; i < (TRIES[fault] ?? 1) && found.length === 0; i++) {
+      const extra = ["--fault", fault, "--seed", String(Number(given.seed) + i), "--images", given.images];
+      const { sum, complaints, work } = await cut(recording, extra);
+      fs.rmSync(work, { recursive: true, force: true });
+      found = VERDICTS.filter((name) => sum[name] > 0).map((name) => `${name}=${sum[name]}`);
+      console.log(`   fault ${fault}: images=${sum.images} ${found.join(" ") || "not noticed"}`);
+      if (found.length > 0) console.log(`      ${complaints[0]}`);
+    }
     if (found.length === 0) unnoticed++;
-    console.log(`   fault ${fault}: images=${sum.images} ${found.join(" ") || "NOT NOTICED"}`);
-    if (found.length > 0) console.log(`      ${complaints[0]}`);
   }
   recording.remove();
   console.log(`power: faults=${faults.length} noticed=${faults.length - unnoticed}`);
