@@ -115,6 +115,7 @@ void io_write_submit(struct io *io, struct io_write *write)
 {
     ASSERT(io->write == NULL);
     io->write = write;
+    io->harness->activity++; /* the turn may have done nothing else, and the write is to complete */
 }
 
 static void write_turn(struct io *io)
