@@ -5,25 +5,26 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/state.h"
 #include "server/core.h"
 
-/* Allowed transitions: bit s of row f says that a connection may go from state f to state s. */
-#define TO(state) (1u << (state))
+/* The transitions of a connection. */
 static const uint16_t transitions[] = {
-    [CONN_FREE] = TO(CONN_HTTP) | TO(CONN_OPEN),
-    [CONN_HTTP] = TO(CONN_OPEN) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
-    [CONN_OPEN] = TO(CONN_HANDOVER) | TO(CONN_LOGIN) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
-    [CONN_HANDOVER] = TO(CONN_FREE) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
-    [CONN_LOGIN] = TO(CONN_OPEN) | TO(CONN_REPLAY) | TO(CONN_LIVE) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
-    [CONN_REPLAY] = TO(CONN_LIVE) | TO(CONN_CLOSING) | TO(CONN_CLOSED),
-    [CONN_LIVE] = TO(CONN_CLOSING) | TO(CONN_CLOSED),
-    [CONN_CLOSING] = TO(CONN_CLOSED),
-    [CONN_CLOSED] = TO(CONN_FREE),
+    [CONN_FREE] = STATE_TO(CONN_HTTP) | STATE_TO(CONN_OPEN),
+    [CONN_HTTP] = STATE_TO(CONN_OPEN) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
+    [CONN_OPEN] = STATE_TO(CONN_HANDOVER) | STATE_TO(CONN_LOGIN) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
+    [CONN_HANDOVER] = STATE_TO(CONN_FREE) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
+    [CONN_LOGIN] = STATE_TO(CONN_OPEN) | STATE_TO(CONN_REPLAY) | STATE_TO(CONN_LIVE) | STATE_TO(CONN_CLOSING)
+                   | STATE_TO(CONN_CLOSED),
+    [CONN_REPLAY] = STATE_TO(CONN_LIVE) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
+    [CONN_LIVE] = STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
+    [CONN_CLOSING] = STATE_TO(CONN_CLOSED),
+    [CONN_CLOSED] = STATE_TO(CONN_FREE),
 };
 
 void conn_set_state(struct conn *conn, enum conn_state state)
 {
-    ASSERT((transitions[conn->state] & TO(state)) != 0);
+    ASSERT_TRANSITION(transitions, conn->state, state);
     conn->state = (uint8_t)state;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/state.h"
 #include "durability/merge_schedule.h"
 #include "durability/retry.h"
 #include "durability/segment_recycler.h"
@@ -88,16 +89,16 @@ void checkpoint_finish(struct core *core)
 }
 
 /* The phases that may follow each. */
-static const uint8_t phase_moves[] = {
-    [PHASE_IDLE] = 1 << PHASE_ENDING,   [PHASE_ENDING] = 1 << PHASE_ENDED,
-    [PHASE_ENDED] = 1 << PHASE_WRITING, [PHASE_WRITING] = 1 << PHASE_RETRY | 1 << PHASE_RELEASING,
-    [PHASE_RETRY] = 1 << PHASE_WRITING, [PHASE_RELEASING] = 1 << PHASE_DONE,
-    [PHASE_DONE] = 1 << PHASE_IDLE,
+static const uint8_t transitions[] = {
+    [PHASE_IDLE] = STATE_TO(PHASE_ENDING),   [PHASE_ENDING] = STATE_TO(PHASE_ENDED),
+    [PHASE_ENDED] = STATE_TO(PHASE_WRITING), [PHASE_WRITING] = STATE_TO(PHASE_RETRY) | STATE_TO(PHASE_RELEASING),
+    [PHASE_RETRY] = STATE_TO(PHASE_WRITING), [PHASE_RELEASING] = STATE_TO(PHASE_DONE),
+    [PHASE_DONE] = STATE_TO(PHASE_IDLE),
 };
 
 static void set_phase(struct checkpoint *checkpoint, enum phase phase)
 {
-    ASSERT((phase_moves[checkpoint->phase] >> phase & 1) != 0);
+    ASSERT_TRANSITION(transitions, checkpoint->phase, phase);
     checkpoint->phase = (uint8_t)phase;
 }
 

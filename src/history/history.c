@@ -1,6 +1,7 @@
 /* history.c: pages of a timeline, gathered from memory and runs. A page with a filter may need several reads. */
 #include <stdlib.h>
 
+#include "base/state.h"
 #include "connection/backpressure.h"
 #include "history/history.h"
 #include "history/history_page.h"
@@ -43,16 +44,15 @@ struct history {
     struct history_page page;
 };
 
-/* Allowed transitions: bit s of row f says that a page may go from state f to state s. */
-#define TO(state) (1u << (state))
+/* The transitions of a page. */
 static const uint8_t transitions[] = {
-    [HISTORY_WAITING] = TO(HISTORY_AHEAD_READING) | TO(HISTORY_GATHERING),
-    [HISTORY_AHEAD_READING] = TO(HISTORY_AHEAD_READ),
-    [HISTORY_AHEAD_READ] = TO(HISTORY_AHEAD_TAKEN),
-    [HISTORY_AHEAD_TAKEN] = TO(HISTORY_GATHERING),
-    [HISTORY_GATHERING] = TO(HISTORY_READING),
-    [HISTORY_READING] = TO(HISTORY_READ),
-    [HISTORY_READ] = TO(HISTORY_GATHERING),
+    [HISTORY_WAITING] = STATE_TO(HISTORY_AHEAD_READING) | STATE_TO(HISTORY_GATHERING),
+    [HISTORY_AHEAD_READING] = STATE_TO(HISTORY_AHEAD_READ),
+    [HISTORY_AHEAD_READ] = STATE_TO(HISTORY_AHEAD_TAKEN),
+    [HISTORY_AHEAD_TAKEN] = STATE_TO(HISTORY_GATHERING),
+    [HISTORY_GATHERING] = STATE_TO(HISTORY_READING),
+    [HISTORY_READING] = STATE_TO(HISTORY_READ),
+    [HISTORY_READ] = STATE_TO(HISTORY_GATHERING),
 };
 
 static bool is_ahead(const struct history *history)
@@ -78,7 +78,7 @@ static bool is_read(const struct history *history)
 static void set_state(struct history *history, enum history_state state)
 {
     struct histories *histories = &history->core->histories;
-    ASSERT((transitions[history->state] & TO(state)) != 0);
+    ASSERT_TRANSITION(transitions, history->state, state);
     ASSERT(histories->active >= has_place(history));
     ASSERT(histories->ahead >= is_ahead(history));
     histories->active -= has_place(history);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/fault.h"
+#include "base/state.h"
 #include "server/core.h"
 
 /* Limits of the idle reads: their number, and the size of their arrays. */
@@ -55,19 +56,18 @@ struct range_read {
     char user[LIMIT_USER_BYTES];
 };
 
-/* Allowed transitions: bit s of row f says that a read may go from state f to state s. */
-#define TO(state) (1u << (state))
+/* The transitions of a read. */
 static const uint8_t transitions[] = {
-    [RANGE_OF_MEMORY] = TO(RANGE_POSTED),
-    [RANGE_POSTED] = TO(RANGE_ABANDONED) | TO(RANGE_READ) | TO(RANGE_FAILED),
-    [RANGE_ABANDONED] = TO(RANGE_READ) | TO(RANGE_FAILED),
-    [RANGE_READ] = TO(RANGE_OF_MEMORY), /* for another read */
-    [RANGE_FAILED] = TO(RANGE_OF_MEMORY),
+    [RANGE_OF_MEMORY] = STATE_TO(RANGE_POSTED),
+    [RANGE_POSTED] = STATE_TO(RANGE_ABANDONED) | STATE_TO(RANGE_READ) | STATE_TO(RANGE_FAILED),
+    [RANGE_ABANDONED] = STATE_TO(RANGE_READ) | STATE_TO(RANGE_FAILED),
+    [RANGE_READ] = STATE_TO(RANGE_OF_MEMORY), /* for another read */
+    [RANGE_FAILED] = STATE_TO(RANGE_OF_MEMORY),
 };
 
 static void set_state(struct range_read *read, enum range_state state)
 {
-    ASSERT((transitions[read->state] & TO(state)) != 0);
+    ASSERT_TRANSITION(transitions, read->state, state);
     read->state = (uint8_t)state;
 }
 
