@@ -1,7 +1,7 @@
 /*
  * ceiling.c: `ceiling PORT`: a relay that does the least possible, as the upper limit of what the server could reach.
- * It answers the frames of chitchat-load and passes them on to all connections of the recipient, with one write a
- * connection and turn, on the server's own loop. The relay checks nothing, stores nothing, and sends nothing to a
+ * The relay answers the frames of chitchat-load and passes them on to all connections of the recipient, with one write
+ * a connection and turn, on the server's own loop. The relay checks nothing, stores nothing, and sends nothing to a
  * sender's other connections. ./dev bench reports the server's figures as a share of these.
  */
 #include <arpa/inet.h>

@@ -2,9 +2,9 @@
  * order.h: the newest count seen of each pair of a sender and a recipient, to find two sends that changed places. One
  * thread.
  *
- * It is a cache of small sets, each a cache line; the pair of a set that was not seen for longest is evicted. Two sends
- * that changed places are no further apart than what can be in flight. There are as many sets as that, so that less
- * than a hundredth of the pairs at that distance is evicted in between.
+ * The counts stand in a cache of small sets, each a cache line; the pair of a set that was not seen for longest is
+ * evicted. Two sends that changed places are no further apart than what can be in flight. There are as many sets as
+ * that, so that less than a hundredth of the pairs at that distance is evicted in between.
  */
 #ifndef CHITCHAT_BENCH_LOAD_ORDER_H
 #define CHITCHAT_BENCH_LOAD_ORDER_H

@@ -12,7 +12,7 @@
  * without META. What is refused is not changed.
  *
  * A backup is such a directory with BACKUP (one line about the backup, then META's text; written last) instead of META.
- * It can be read, but not served.
+ * A backup can be read, but not served.
  *
  * datadir_open, datadir_open_read and datadir_close block: main's thread, of the server before the shards start and
  * after they end, or of a command. All other functions only read memory: any thread.
