@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/address.h"
+
 struct io;
 
 struct io_socket {
@@ -82,6 +84,9 @@ void io_accept_start(struct io *io, uint32_t listener, int fd);
 /* Stops all listeners: they have stopped when io_is_accepting is false. */
 void io_accept_stop(struct io *io);
 bool io_is_accepting(const struct io *io);
+
+/* The address of the peer of an accepted descriptor. Unknown if the connection has ended. */
+struct address io_peer_address(int fd);
 
 /* Makes `socket` the one of descriptor `fd`, which the socket owns from now on. `fd` must not be O_NONBLOCK: the kernel
  * would not wait for bytes. */

@@ -1,5 +1,6 @@
 /* io_accept.c: multishot accepts, with a pause when descriptors or memory run out. */
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "shard/io_private.h"
@@ -62,6 +63,15 @@ static void accept_pause(struct io *io, struct io_listener *listener)
     io_uring_prep_timeout(sqe, (struct __kernel_timespec *)&pause_time, 0, 0);
     io_sqe_mark(sqe, IO_ACCEPT_PAUSE, listener);
     listener->state = LISTENER_PAUSED;
+}
+
+struct address io_peer_address(int fd)
+{
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+    socklen_t bytes = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &bytes) != 0)
+        peer.ss_family = AF_UNSPEC;
+    return address_of(&peer);
 }
 
 void io_accept_on_accept(struct io *io, struct io_listener *listener, const struct io_uring_cqe *cqe)

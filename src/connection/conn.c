@@ -62,6 +62,7 @@ void conns_fini(struct conns *conns)
     ws_pool_close(&conns->ws_pool);
     pool_fini(&conns->table.pool);
     free(conns->table.slots);
+    free(conns->table.cold);
     free(conns->table.free);
     pool_fini(&conns->work_pool);
     pool_fini(&conns->head_pool);
@@ -78,6 +79,10 @@ static int table_grow(struct conn_table *table)
     if (slots == NULL)
         return -ENOMEM;
     table->slots = slots;
+    struct conn_cold *cold = realloc(table->cold, count * sizeof *cold);
+    if (cold == NULL)
+        return -ENOMEM;
+    table->cold = cold;
     uint32_t *stack = realloc(table->free, count * sizeof *stack);
     if (stack == NULL)
         return -ENOMEM;
@@ -123,7 +128,7 @@ static void slot_give(struct conn_table *table, struct conn *conn)
     pool_give(&table->pool, conn);
 }
 
-struct conn *conn_open(struct core *core, int fd, enum conn_state state)
+struct conn *conn_open(struct core *core, int fd, enum conn_state state, const struct address *address)
 {
     ASSERT(fd >= 0);
     ASSERT(state == CONN_HTTP || state == CONN_OPEN);
@@ -138,8 +143,16 @@ struct conn *conn_open(struct core *core, int fd, enum conn_state state)
     list_init(&conn->user_link);
     list_init(&conn->output_link);
     conn->heard_s = core_now_s(core);
+    *conn_cold(core, conn) = (struct conn_cold){.address = *address};
     io_adopt(shard_io(core->shard), &conn->socket, fd);
     return conn;
+}
+
+struct conn_cold *conn_cold(struct core *core, const struct conn *conn)
+{
+    ASSERT(conn->state != CONN_FREE);
+    ASSERT(conn_at(&core->conns.table, conn->slot) == conn);
+    return &core->conns.table.cold[conn->slot];
 }
 
 struct conn_ref conn_ref(const struct conn *conn)

@@ -25,6 +25,7 @@
 #ifndef CHITCHAT_CONNECTION_CONN_H
 #define CHITCHAT_CONNECTION_CONN_H
 
+#include "base/address.h"
 #include "base/pool.h"
 #include "base/rate.h"
 #include "protocol/http.h"
@@ -131,6 +132,12 @@ struct conn {
 _Static_assert(sizeof(struct conn) == 128, "two cache lines: there are very many, most of them idle");
 _Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered counts up to it");
 
+/* What a connection keeps for its whole life and seldom uses: in an array beside the slots, so that it costs no cache
+ * line of struct conn. A handover moves it. */
+struct conn_cold {
+    struct address address; /* of the peer */
+};
+
 /* What a connection needs only while it is not idle. From core->conns.work_pool. */
 struct conn_work {
     struct conn *conn;
@@ -163,7 +170,8 @@ struct login {
 /* All connections of a shard, by slot. */
 struct conn_table {
     struct pool pool;
-    struct conn **slots; /* slot_count of them; NULL: free */
+    struct conn **slots;    /* slot_count of them; NULL: free */
+    struct conn_cold *cold; /* slot_count of them */
     uint32_t slot_count;
     uint32_t *free; /* a stack of free slots; capacity slot_count */
     uint32_t free_count;
@@ -204,9 +212,11 @@ void conns_fini(struct conns *conns);
 /* The connection of a slot below slot_count (asserted); NULL if the slot is free. Borrowed. */
 struct conn *conn_at(const struct conn_table *table, uint32_t slot);
 
-/* Makes a connection of descriptor `fd` in `state`, CONN_HTTP or CONN_OPEN. Owns `fd`, and closes it on failure. NULL:
- * no memory. No receive is armed and no timer is set. */
-struct conn *conn_open(struct core *core, int fd, enum conn_state state);
+/* Makes a connection of descriptor `fd` in `state`, CONN_HTTP or CONN_OPEN, to the peer at `address`. Owns `fd`, and
+ * closes it on failure. NULL: no memory. No receive is armed and no timer is set. */
+struct conn *conn_open(struct core *core, int fd, enum conn_state state, const struct address *address);
+/* Borrowed, until the next connection is opened. */
+struct conn_cold *conn_cold(struct core *core, const struct conn *conn);
 struct conn_ref conn_ref(const struct conn *conn);
 /* The connection of `ref`, if it still exists and is logged in (CONN_REPLAY or CONN_LIVE); else NULL. Borrowed. */
 struct conn *conn_find(struct core *core, struct conn_ref ref);

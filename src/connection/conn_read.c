@@ -155,6 +155,7 @@ static void limit_heads(struct core *core, struct conn *conn)
     if (core->conns.head_pool.taken <= core->budget.heads_max)
         return;
     conn_head_free(core, conn);
+    refusal_note(core, REFUSAL_HEADS, &conn_cold(core, conn)->address, NULL);
     conn_refuse_full(core, conn);
 }
 

@@ -11,6 +11,7 @@
 struct handover {
     struct letter letter;
     int fd;
+    struct conn_cold cold;
     struct ws ws;
     struct conn_stash stash;
     struct login *login;
@@ -83,6 +84,7 @@ static struct handover *handover_pack(struct core *core, struct conn *conn, int 
     *handover =
         (struct handover){.letter = {.kind = LETTER_HANDOVER},
                           .fd = fd,
+                          .cold = *conn_cold(core, conn),
                           .ws = work->ws,
                           .stash = FAULT(STASH_LOST_AT_HANDOVER) ? (struct conn_stash){.data = NULL} : work->stash,
                           .login = work->login,
@@ -114,7 +116,7 @@ static void unpack(struct core *core, struct handover *handover)
     ASSERT(handover->fd >= 0);
     ASSERT(handover->login != NULL);
     ws_enter(&handover->ws, core->conns.ws_pool);
-    struct conn *conn = conn_open(core, handover->fd, CONN_OPEN);
+    struct conn *conn = conn_open(core, handover->fd, CONN_OPEN, &handover->cold.address);
     if (conn == NULL) {
         core_conn_count_sub(core);
         ws_fini(&handover->ws, core->conns.ws_pool);
@@ -122,6 +124,7 @@ static void unpack(struct core *core, struct handover *handover)
         free(handover->login);
         return;
     }
+    *conn_cold(core, conn) = handover->cold;
     struct conn_work *work = conn_work(core, conn);
     work->ws = handover->ws;
     work->stash = handover->stash;

@@ -154,6 +154,7 @@ void login_begin(struct core *core, struct conn *conn)
         return;
     }
     if (user->conn_count >= core->server->config->user_connections) {
+        refusal_note(core, REFUSAL_USER_CONNECTIONS, &conn_cold(core, conn)->address, NULL);
         conn_close(core, conn, 4201, "too many connections of this user");
         goto unref_user;
     }

@@ -8,17 +8,6 @@
 #include "base/log.h"
 #include "server/core.h"
 
-static void log_full(struct core *core)
-{
-    uint32_t left_out;
-    if (log_limit_take(&core->admission.full_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
-        log_line(
-            LOG_WARN, "full",
-            "shard=%u connections=%u hint=\"new connections get 503: raise --connections, and the limit of open files "
-            "(ulimit -n) if that keeps it low\" left_out=%u",
-            core->index, core->server->config->connections, left_out);
-}
-
 /* Bytes that the socket does not take at once are lost. If the request has come already, closing resets the connection
  * and may lose the answer, too. */
 static void turn_away_at_once(int fd)
@@ -30,15 +19,15 @@ static void turn_away_at_once(int fd)
 }
 
 /* The server is full: answers 503 and closes. */
-static void turn_away(struct core *core, int fd)
+static void turn_away(struct core *core, int fd, const struct address *address)
 {
     ASSERT(core->admission.turned_away <= CORE_TURNED_AWAY_MAX);
-    log_full(core);
+    refusal_note(core, REFUSAL_FULL, address, NULL);
     if (core->admission.turned_away == CORE_TURNED_AWAY_MAX) {
         turn_away_at_once(fd);
         return;
     }
-    struct conn *conn = conn_open(core, fd, CONN_HTTP);
+    struct conn *conn = conn_open(core, fd, CONN_HTTP, address);
     if (conn == NULL)
         return;
     conn->is_turned_away = true;
@@ -83,16 +72,17 @@ void admission_on_accept(struct core *core, int fd)
         return;
     }
     int on = 1;
+    struct address address = io_peer_address(fd);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     turn_spend(&core->turn, TURN_INPUT, TURN_ACCEPT_FRAMES);
     admission_bound_input(core);
     uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);
     bool is_full = count >= core->server->config->connections;
-    struct conn *conn = is_full ? NULL : conn_open(core, fd, CONN_HTTP);
+    struct conn *conn = is_full ? NULL : conn_open(core, fd, CONN_HTTP, &address);
     if (conn == NULL)
         core_conn_count_sub(core);
     if (is_full)
-        turn_away(core, fd);
+        turn_away(core, fd, &address);
     if (conn == NULL)
         return;
     struct conn_work *work = conn_work(core, conn);

@@ -16,7 +16,6 @@ struct core;
 struct admission {
     uint32_t turned_away; /* connections that are being answered 503, since the server is full */
     struct log_limit accept_limit;
-    struct log_limit full_limit;
 };
 
 /* From io.h: a new descriptor, which the callee owns, or -errno. */

@@ -23,6 +23,7 @@
 #include "server/admission.h"
 #include "server/budget.h"
 #include "server/letter.h"
+#include "server/refusals.h"
 #include "server/rest.h"
 #include "server/stop.h"
 #include "server/trim.h"
@@ -130,6 +131,7 @@ struct core {
 
     /* The state of one module each. */
     struct admission admission;
+    struct refusals refusals;
     struct conns conns;
     struct backpressure backpressure;
     struct handovers handovers;

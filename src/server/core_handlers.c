@@ -167,6 +167,7 @@ static void on_finish(void *context)
     struct core *core = context;
     ASSERT(core->conns.table.taken == 0);
     rest_on_end(core);
+    refusals_on_end(core);
     reads_finish(core);
     checkpoint_finish(core);
     merge_schedule_finish(core);

@@ -154,6 +154,7 @@ scenario("4201 for one connection of a user too many, until one leaves", {}, asy
   for (let i = 0; i < 3; i++) clients.push(await harness.login("alice"));
   const extra = await harness.client();
   assert.equal((await extra.request({ op: "login", user: "alice" })).code, 4201);
+  await until("a log line", () => /event=refused .*cause=user_connections address=127\.0\.0\.1 count=1 .*--user-connections/.test(harness.server.stderr));
   await harness.login("bob");
   await clients[0].close();
   await until("a place for one more", async () => {

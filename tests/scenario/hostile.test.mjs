@@ -101,7 +101,7 @@ scenario("connects to a full server: refused, and it keeps the descriptors that 
     raws.push(raw);
     if (raws.length % 10 === 0) await alice.send("bob", "x".repeat(10000));
   }
-  assert.match(harness.server.stderr, /event=full .*--connections/);
+  assert.match(harness.server.stderr, /event=refused .*cause=full .*--connections/);
   await until("a checkpoint", async () => (await alice.send("bob", "more")) && fs.readdirSync(harness.server.data, { recursive: true }).some((name) => /run-\d+\.mdb$/.test(name)));
   assert.doesNotMatch(harness.server.stderr, /Too many open files|accept_failed|checkpoint_failed/);
   for (const raw of raws) raw.destroy();

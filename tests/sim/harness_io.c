@@ -33,6 +33,12 @@ bool io_is_accepting(const struct io *io)
     return false;
 }
 
+struct address io_peer_address(int fd)
+{
+    (void)fd;
+    return (struct address){{[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 1}}; /* 192.0.2.1 */
+}
+
 void io_adopt(struct io *io, struct io_socket *socket, int fd)
 {
     *socket = (struct io_socket){.fd = fd};

@@ -1,0 +1,70 @@
+#include "server/refusals.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "server/core.h"
+
+struct cause {
+    const char *name;
+    const char *hint; /* what the operator can do */
+};
+
+static const struct cause causes[REFUSAL_COUNT] = {
+    [REFUSAL_FULL] = {"full", "raise --connections, and the limit of open files (ulimit -n) if that keeps it low"},
+    [REFUSAL_HEADS] = {"heads", "very many connections have sent a part of an HTTP head: raise --memory"},
+    [REFUSAL_USER_CONNECTIONS] = {"user_connections", "raise --user-connections"},
+};
+
+#define REASON_BYTES 200u
+
+/* Writes what may stand in quotes, and a NUL. */
+static void reason_write(char out[REASON_BYTES + 1], const char *reason)
+{
+    size_t used = 0;
+    for (; used < REASON_BYTES && reason[used] != '\0'; used++) {
+        char byte = reason[used];
+        out[used] = byte < ' ' || byte > '~' || byte == '"' || byte == '\\' ? '?' : byte;
+    }
+    out[used] = '\0';
+}
+
+static void log_refusal(const struct core *core, enum refusal refusal, const struct address *address,
+                        const char *reason, uint32_t left_out)
+{
+    const struct cause *cause = &causes[refusal];
+    char address_text[ADDRESS_TEXT_BYTES];
+    char reason_text[REASON_BYTES + 1];
+    address_write(address, address_text);
+    reason_write(reason_text, reason != NULL ? reason : "");
+    log_line(LOG_WARN, "refused", "shard=%u cause=%s address=%s count=%" PRIu64 " left_out=%u%s%s%s hint=\"%s\"",
+             core->index, cause->name, address_text, core->refusals.counts[refusal], left_out,
+             reason != NULL ? " reason=\"" : "", reason_text, reason != NULL ? "\"" : "", cause->hint);
+}
+
+void refusal_note(struct core *core, enum refusal refusal, const struct address *address, const char *reason)
+{
+    uint32_t left_out;
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT((unsigned)refusal < REFUSAL_COUNT);
+    core->refusals.counts[refusal]++;
+    if (log_limit_take(&core->refusals.limits[refusal], shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
+                       &left_out))
+        log_refusal(core, refusal, address, reason, left_out);
+}
+
+void refusals_on_end(struct core *core)
+{
+    char text[REFUSAL_COUNT * 48 + 1] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < REFUSAL_COUNT; i++) {
+        if (core->refusals.counts[i] == 0)
+            continue;
+        int bytes = snprintf(text + used, sizeof text - used, " %s=%" PRIu64, causes[i].name, core->refusals.counts[i]);
+        ASSERT(bytes > 0 && (size_t)bytes < sizeof text - used);
+        used += (size_t)bytes;
+    }
+    if (used > 0)
+        log_line(LOG_INFO, "refusals", "shard=%u%s", core->index, text);
+}

@@ -1,0 +1,39 @@
+/*
+ * refusals.h: what the server refuses, counted by cause, with a log line for the operator. Shard's thread.
+ *
+ *     event=refused shard=0 cause=full address=192.0.2.7 count=12 left_out=11 hint="raise --connections, ..."
+ *     event=refusals shard=0 full=12 user_connections=1                      when the shard ends, if there were any
+ *
+ * Each cause has one line a minute at most; `count` is the number of refusals since the start, `left_out` the number of
+ * those without a line since the last line. To add a cause, add it to the enum and to the table in refusals.c.
+ */
+#ifndef CHITCHAT_SERVER_REFUSALS_H
+#define CHITCHAT_SERVER_REFUSALS_H
+
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/log_limit.h"
+
+struct core;
+
+enum refusal {
+    REFUSAL_FULL,             /* 503: as many connections as --connections allows */
+    REFUSAL_HEADS,            /* 503: no memory for another HTTP head of which a part has come */
+    REFUSAL_USER_CONNECTIONS, /* 4201: as many connections of the user as --user-connections allows */
+};
+#define REFUSAL_COUNT (REFUSAL_USER_CONNECTIONS + 1)
+
+/* A shard's state of this module. */
+struct refusals {
+    uint64_t counts[REFUSAL_COUNT]; /* since the start */
+    struct log_limit limits[REFUSAL_COUNT];
+};
+
+/* Counts a refusal, and logs it with the peer's address. `reason` says more than the cause does; NULL: nothing. It is
+ * borrowed, and may hold bytes of a client: what is not printable ASCII is written as `?`. */
+void refusal_note(struct core *core, enum refusal refusal, const struct address *address, const char *reason);
+/* The shard ends: logs the counters that are not zero. */
+void refusals_on_end(struct core *core);
+
+#endif
