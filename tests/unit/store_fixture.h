@@ -22,7 +22,7 @@
 
 #define ROWS_MAX 4000u
 
-/* One row to be stored, as the test thinks of it. */
+/* One row to be stored, in the terms of a test. */
 struct row {
     char user[16];
     uint64_t ts;

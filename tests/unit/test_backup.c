@@ -71,7 +71,7 @@ static bool has(const char *dir, const char *name)
     return access(path_of(dir, name), F_OK) == 0;
 }
 
-/* By `bytes`, may be negative. */
+/* Changes the length of the run by `bytes`, which may be negative. */
 static void change_length(const char *dir, off_t bytes)
 {
     struct stat file;
@@ -127,7 +127,7 @@ Test(backup, one_that_was_overtaken_while_it_was_made_says_so_and_the_next_one_i
     cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
 }
 
-/* As on a disk that keeps an earlier manifest: sound, but not the one that was written. */
+/* The disk keeps an earlier manifest, which is sound but not the one that was written. */
 Test(backup, a_manifest_that_is_sound_and_says_something_else_is_refused)
 {
     struct manifest_state state;

@@ -326,7 +326,7 @@ Test(config, the_command_line_wins_over_the_environment)
     cr_assert_str_eq(config.data_dir, "/srv/x");
 }
 
-Test(config, a_bad_value_in_the_environment_is_told_by_its_name_there)
+Test(config, a_bad_value_in_the_environment_is_reported_by_its_name_there)
 {
     char *const number[] = {"CHITCHAT_PING_S=often", NULL};
     cr_assert_eq(parse_in(number, "serve"), CONFIG_ERROR);

@@ -1,4 +1,4 @@
-/* copy.h: 0 means that the copy is there; what it cannot be sure of is an error, and leaves nothing behind. (The
+/* copy.h: 0 means that the copy is complete. Anything else is an error and leaves no file. (The
  * program is linked with --wrap=pread and --wrap=file_write.) */
 #include "storage/offline/copy.h"
 
@@ -42,10 +42,10 @@ static void teardown(void)
 
 TestSuite(copy, .init = setup, .fini = teardown);
 
-/* -- what goes wrong on the way -- */
+/* -- failures during the copy -- */
 
-static bool is_cut;  /* the source, at the next read behind its begin */
-static bool is_bent; /* a byte of the next write */
+static bool is_cut;  /* the source is cut at the next read after its first bytes */
+static bool is_bent; /* the next write has a changed byte */
 
 ssize_t __real_pread(int fd, void *bytes, size_t count, off_t offset);
 ssize_t __wrap_pread(int fd, void *bytes, size_t count, off_t offset);

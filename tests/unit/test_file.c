@@ -1,4 +1,4 @@
-/* file.h: all that is to be written is, at its place; what fails says why. */
+/* file.h: everything is written, at its offset; a failure has its reason. */
 #include "storage/file.h"
 
 #include <criterion/criterion.h>

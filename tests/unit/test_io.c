@@ -214,7 +214,7 @@ Test(io, a_receive_goes_on_past_the_number_of_buffers_and_keeps_every_byte)
     fixture_close(fixture);
 }
 
-Test(io, the_end_of_the_peer_is_told_once)
+Test(io, the_end_of_the_peer_is_reported_once)
 {
     struct fixture *fixture = fixture_open();
     io_recv_start(fixture->io, &fixture->socket);
@@ -295,7 +295,7 @@ Test(io, a_receive_of_much_goes_on_where_it_was_stopped_and_keeps_every_byte)
     fixture_close(fixture);
 }
 
-Test(io, a_send_of_several_pieces_arrives_whole_and_is_told_once)
+Test(io, a_send_of_several_pieces_arrives_whole_and_is_reported_once)
 {
     struct fixture *fixture = fixture_open();
     static char big[300000], back[400000];
@@ -329,7 +329,7 @@ Test(io, a_send_to_a_peer_that_is_gone_fails)
     fixture_close(fixture);
 }
 
-Test(io, closing_breaks_off_what_is_in_flight_and_is_told_last)
+Test(io, closing_breaks_off_what_is_in_flight_and_is_reported_last)
 {
     struct fixture *fixture = fixture_open();
     static char big[4 << 20];
@@ -401,7 +401,7 @@ Test(io, ending_our_side_lets_the_peer_read_to_the_end)
     fixture_close(fixture);
 }
 
-Test(io, accepts_until_it_is_told_to_stop)
+Test(io, accepts_until_it_is_stopped)
 {
     struct fixture *fixture = fixture_open();
     struct sockaddr_in address;
@@ -424,7 +424,7 @@ Test(io, accepts_until_it_is_told_to_stop)
     fixture_close(fixture);
 }
 
-Test(io, a_write_of_the_log_is_told_with_its_bytes_and_a_failed_one_with_its_error)
+Test(io, a_write_of_the_wal_is_reported_with_its_bytes_and_a_failed_one_with_its_error)
 {
     struct fixture *fixture = fixture_open();
     char path[] = "/tmp/chitchat-io-XXXXXX", back[8] = "";

@@ -63,7 +63,7 @@ static void assert_string(const char *text, const char *data, size_t bytes)
     cr_assert(span_equal(member->value, (struct span){data, bytes}), "%s", text);
 }
 
-Test(json, every_kind_of_value_is_told_apart)
+Test(json, every_kind_of_value_is_distinguished)
 {
     static const struct {
         const char *name;

@@ -46,7 +46,7 @@ static void open_manifest(void)
     free(state.entries);
 }
 
-/* Each run comes, and the one before it goes. */
+/* Each commit adds a run and removes the one before it. */
 static void commit(uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -68,8 +68,8 @@ static off_t size_now(void)
 
 struct reader {
     pid_t pid;
-    int reported; /* a byte when it reads */
-    int go;       /* closed: it looks once more, and ends */
+    int reported; /* the reader writes a byte when its transaction is open */
+    int go;       /* when it is closed, the reader reads once more and ends */
 };
 
 static uint64_t rows_of(MDB_txn *txn, MDB_dbi dbi)
@@ -81,7 +81,7 @@ static uint64_t rows_of(MDB_txn *txn, MDB_dbi dbi)
     return stat.ms_entries;
 }
 
-/* 0: it saw the same at the beginning and in the end. */
+/* 0: the reader saw the same at the beginning and at the end. */
 static int read_slowly(int reported, int go)
 {
     MDB_env *env;
@@ -97,7 +97,7 @@ static int read_slowly(int reported, int go)
     return rows == 2 && rows_of(txn, dbi) == rows ? 0 : 3;
 }
 
-/* False: there is no place for it. */
+/* False: LMDB has no reader slot left. */
 static bool reader_try(struct reader *reader_r)
 {
     struct reader reader;
@@ -145,7 +145,7 @@ Test(manifest, a_reader_that_was_killed_holds_no_pages)
     commit(1);
     cr_assert(WIFSIGNALED(reader_end(&reader, SIGKILL)));
     commit(COMMITS);
-    /* Without it each commit takes new pages, three or more. */
+    /* If the killed reader's slot were kept, each commit would take three or more new pages. */
     cr_assert_leq(size_now(), before + 8 * 4096, "%lld, then %lld", (long long)before, (long long)size_now());
 }
 
@@ -155,7 +155,7 @@ Test(manifest, killed_readers_leave_places_for_others)
     struct store_error error = {""};
     open_manifest();
     commit(1);
-    /* LMDB has 126 places. */
+    /* LMDB has 126 reader slots. */
     for (int i = 0; i < 130; i++) {
         struct reader reader = reader_start();
         cr_assert(WIFSIGNALED(reader_end(&reader, SIGKILL)));
@@ -167,7 +167,7 @@ Test(manifest, killed_readers_leave_places_for_others)
     free(state.entries);
 }
 
-/* In a process of its own, as a backup does: in this one LMDB would find nobody else, and begin the lock file anew. */
+/* Reads in another process, as a backup does. In this process LMDB would find no other user and reset the lock file. */
 static int read_apart(void)
 {
     struct manifest_state state;

@@ -20,7 +20,7 @@ static void close_table(void)
 {
     memtable_close(&table);
     cr_assert_null(table);
-    record_heap_close(&heap); /* every reference was given back, or it would not close */
+    record_heap_close(&heap); /* asserts that no reference is left */
 }
 
 TestSuite(memtable, .init = open_table, .fini = close_table);
@@ -214,7 +214,7 @@ Test(memtable, random_keyed_sends_agree_with_a_plain_array)
     cr_assert_gt(memtable_entry_count(table), 2 * 4096, "it has several chunks");
 }
 
-/* A record stands in the timelines of two users, and may do so in two generations: each holds it for itself. */
+/* A record is in the timelines of two users, and may be in two generations: each has a reference of its own. */
 Test(memtable, generations_hold_their_records_apart)
 {
     struct memtable *second;

@@ -97,7 +97,7 @@ Test(offline, runs_are_merged_by_user_and_ts_and_equal_rows_are_given_once)
     offline_close(&offline);
 }
 
-Test(offline, two_messages_at_one_place_are_told)
+Test(offline, two_messages_at_one_place_are_reported)
 {
     add_user(&fixture, "bob", 10, 10, 3);
     struct rows *rows = rows_open();
@@ -129,8 +129,8 @@ Test(offline, a_run_as_it_was_written_has_no_problem)
     offline_close(&offline);
 }
 
-/* The fixture's hashes are of no key. */
-Test(offline, a_key_index_that_does_not_agree_with_the_rows_is_told)
+/* The hashes in the fixture belong to no key. */
+Test(offline, a_key_index_that_does_not_agree_with_the_rows_is_reported)
 {
     struct rows *rows = rows_open();
     rows_add(rows, "bob", 10, 4711);
@@ -142,7 +142,7 @@ Test(offline, a_key_index_that_does_not_agree_with_the_rows_is_told)
     offline_close(&offline);
 }
 
-Test(offline, any_flipped_byte_of_a_row_is_told)
+Test(offline, any_flipped_byte_of_a_row_is_reported)
 {
     add_user(&fixture, "bob", 10, 10, 3);
     char path[256];
@@ -164,7 +164,7 @@ Test(offline, any_flipped_byte_of_a_row_is_told)
     offline_close(&offline);
 }
 
-Test(offline, runs_beside_an_empty_manifest_are_told)
+Test(offline, runs_beside_an_empty_manifest_are_reported)
 {
     add_user(&fixture, "bob", 10, 10, 3);
     fixture_stop(&fixture);

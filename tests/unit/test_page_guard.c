@@ -8,7 +8,7 @@
 
 #include "storage/page_guard.h"
 
-/* A mapped file of one page that was cut off behind the mapping's back. */
+/* A mapped file of one page that was truncated while it was mapped. */
 static volatile char *lost_page(void)
 {
     char path[] = "/tmp/chitchat-guard-XXXXXX";

@@ -252,7 +252,7 @@ Test(record_heap, records_of_all_sizes_at_random_keep_their_bytes)
             record_heap_unref(heap, &records[i]);
 }
 
-/* -- what it gives back to the system -- */
+/* -- memory returned to the system -- */
 
 /* The address sanitizer keeps a byte of its own for each eight that were ever mapped, and some of its libraries touch
  * them then. */
@@ -338,7 +338,7 @@ Test(record_heap, what_is_kept_makes_way_for_loose_blocks)
         record_heap_index_give(heap, blocks[i]);
 }
 
-/* -- its holders -- */
+/* -- references -- */
 
 Test(record_heap, a_held_record_stands_without_a_reference_and_may_get_one_again)
 {

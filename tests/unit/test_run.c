@@ -8,7 +8,7 @@
 #include "storage/page_guard.h"
 #include "storage/runs/run.h"
 
-/* Their filter takes three pieces of 64 KiB in the file. */
+/* The filter of so many users takes three pieces of 64 KiB in the file. */
 #define USERS 120000u
 
 struct rows {
@@ -22,7 +22,7 @@ static struct span name_of(uint32_t user, char out[16])
     return (struct span){out, (size_t)snprintf(out, 16, "user-%06u", user)};
 }
 
-/* A row a user. */
+/* One row for each user. */
 static int rows_next(struct run_source *base, struct span *key_r, struct span *value_r)
 {
     char name[16];

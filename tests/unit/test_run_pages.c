@@ -17,7 +17,7 @@ struct shape {
     uint32_t count;
     uint32_t key_bytes; /* at least 8 */
     uint32_t value_bytes;
-    uint32_t value_step; /* of the at-th: value_bytes + at * value_step % value_room */
+    uint32_t value_step; /* the value of row `at` has value_bytes + at * value_step % value_room bytes */
     uint32_t value_room;
 };
 
@@ -39,7 +39,7 @@ static void close_dir(void)
 
 TestSuite(run_pages, .init = open_dir, .fini = close_dir);
 
-/* The key of row `at`, with room for one between it and the next. */
+/* The key of row `at`. Another key fits between this one and the next. */
 static struct span key_of(const struct shape *shape, uint32_t at, char *out)
 {
     memset(out, 'k', shape->key_bytes);
@@ -141,7 +141,7 @@ static void reads_as_written(const struct shape *shape)
         key = (MDB_val){wanted.bytes, text};
         cr_assert_eq(mdb_get(opened.txn, opened.dbi, &key, &value), 0);
         is_row(shape, i, key, value);
-        text[wanted.bytes - 1]++; /* between it and the next */
+        text[wanted.bytes - 1]++; /* between this key and the next */
         cr_assert_eq(mdb_get(opened.txn, opened.dbi, &key, &value), MDB_NOTFOUND);
         int result = mdb_cursor_get(opened.cursor, &key, &value, MDB_SET_RANGE);
         cr_assert_eq(result, i + 1 == shape->count ? MDB_NOTFOUND : 0);
@@ -186,7 +186,7 @@ Test(run_pages, a_value_that_is_too_long_for_a_leaf_stands_on_pages_of_its_own)
         .count = 20, .key_bytes = 40, .value_bytes = RUN_PAGES_VALUE_BYTES_MAX - 1, .value_step = 1, .value_room = 2});
 }
 
-/* It would not in a tree whose pages contradict each other. */
+/* LMDB reports an error when it writes to a tree whose pages contradict each other. */
 Test(run_pages, lmdb_goes_on_in_what_was_written)
 {
     struct shape shape = {.count = 20000, .key_bytes = 60, .value_bytes = 50, .value_step = 611, .value_room = 3000};

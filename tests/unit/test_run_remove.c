@@ -1,4 +1,4 @@
-/* run_remove.h: a file goes in steps, and not what another name leads to, or what is being copied. */
+/* run_remove.h: a file is removed in steps. It stays if it has another name or is being copied. */
 #include "storage/runs/run_remove.h"
 
 #include "storage/offline/copy.h"
@@ -51,7 +51,7 @@ struct steps {
     off_t last;
 };
 
-/* Between two steps: each takes a little from the end. */
+/* Called between two steps. Each step cuts a little from the end of the file. */
 static bool should_stop(void *context)
 {
     struct steps *steps = context;
@@ -69,7 +69,7 @@ Test(run_remove, a_large_file_goes_in_small_steps)
     cr_assert_eq(size_of(path), -1);
 }
 
-Test(run_remove, who_is_told_to_stop_goes_on_another_time)
+Test(run_remove, a_removal_that_stops_early_continues_another_time)
 {
     struct steps steps = {.stop_at = 4};
     cr_assert_eq(run_remove(path, should_stop, &steps), -ECANCELED);

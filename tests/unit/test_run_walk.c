@@ -121,7 +121,7 @@ static size_t resident(int fd, size_t begin, size_t count)
     return here;
 }
 
-/* Without it a merge of runs that are no longer in memory reads each page by itself. */
+/* Without read-ahead a merge of runs that are no longer in memory reads each page by itself. */
 Test(run_walk, has_what_comes_next_read_before_it_is_needed)
 {
     struct run_walk walk;

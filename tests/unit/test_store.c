@@ -148,7 +148,7 @@ Test(store, merged_runs_are_merged_again_a_level_higher)
     fixture_close(&fixture);
 }
 
-/* As a backup has it: open, locked. */
+/* Opens and locks a run, as a backup does. */
 static int copy_of(struct fixture *fixture, uint64_t id)
 {
     char path[RUN_PATH_BYTES];
@@ -226,7 +226,7 @@ Test(store, past_its_limit_runs_that_are_being_copied_lose_their_names_and_stay_
     fixture_close(&fixture);
 }
 
-/* The runs of the manifest, oldest first, have each checkpoint in one of them. */
+/* Each checkpoint is in exactly one run of the manifest, oldest first. */
 static void expect_all_checkpoints(const struct fixture *fixture, uint64_t count)
 {
     char path[128];
@@ -264,7 +264,7 @@ static bool stop_at_once(void *context)
     return true;
 }
 
-Test(store, a_merge_that_is_told_to_stop_leaves_all_as_it_was)
+Test(store, a_merge_that_is_stopped_leaves_all_as_it_was)
 {
     struct fixture fixture = fixture_open();
     struct store_error error;
@@ -435,7 +435,7 @@ Test(store, a_directory_that_cannot_be_made_is_an_error_with_its_name)
     cr_assert_not_null(strstr(error.text, "/proc/nowhere/runs"));
 }
 
-/* -- the pace -- */
+/* -- throttling -- */
 
 struct throttle_fixture {
     struct fixture *fixture;

@@ -73,7 +73,7 @@ Test(store_error, the_newest_row_is_not_guessed_when_a_call_fails)
     fixture_close(&fixture);
 }
 
-/* -- a manifest of which nobody knows whether it was written -- */
+/* -- a commit of the manifest whose outcome is unknown -- */
 
 static bool commit_fails;
 static bool is_in_doubt; /* LMDB begins no transaction any more */
@@ -90,7 +90,7 @@ static bool is_manifest(MDB_env *env)
     return strstr(path, "manifest.mdb") != NULL;
 }
 
-/* The disk has it and says that it has not. */
+/* The commit reaches the disk, and the call reports a failure. */
 int __wrap_mdb_txn_commit(MDB_txn *txn)
 {
     is_in_doubt = commit_fails && is_manifest(mdb_txn_env(txn));

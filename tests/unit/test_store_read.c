@@ -246,7 +246,7 @@ static void *merge_all(void *context)
     return NULL;
 }
 
-/* Readers pin the runs: a merge takes them away under their eyes, and no read sees more or less. */
+/* Readers hold references to runs: a merge replaces the runs during a read, and no read returns more or less. */
 Test(store, what_is_read_while_runs_are_merged_and_added_is_whole)
 {
     struct fixture fixture = fixture_open();

@@ -1,4 +1,4 @@
-/* wal.h: the plan of the log. The test does the writes, into memory: one buffer for each segment file. */
+/* wal.h. The test performs the writes, into memory: one buffer for each segment file. */
 #include "storage/wal/wal.h"
 
 #include <criterion/criterion.h>
@@ -14,9 +14,8 @@
 
 #define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
 #define FILES_MAX 160
-#define FD_BASE                                                                                                        \
-    100000 /* descriptors that nobody has: the log only hands them around, and closing them does nothing               \
-            */
+/* The first of the descriptors. None is open: the WAL only passes them on, and closing them does nothing. */
+#define FD_BASE 100000
 
 static struct record_heap *heap;
 static struct wal *wal;
@@ -73,7 +72,7 @@ static void must_append(uint64_t ts)
     cr_assert_eq(append(100, ts, &sequence), 0);
 }
 
-/* Does the write that is there, if any. Returns the sequence up to which all is durable, 0 if there was none. */
+/* Performs the pending write, if there is one. Returns the sequence up to which all is durable; 0: no write. */
 static uint64_t write_one(void)
 {
     struct wal_write write;
@@ -370,8 +369,7 @@ Test(wal, when_as_many_segments_are_live_as_a_header_can_name_it_is_busy, .init 
     cr_assert_eq(write_one(), sequence);
 }
 
-/* What was taken has its place: when the segment is full and no spare is available, the refusal comes before, not
- * after. */
+/* An accepted record always has a place: when the segment is full and no spare is available, the append is refused. */
 Test(wal, what_was_taken_is_written_though_no_spare_is_left, .init = open_wal)
 {
     uint64_t sequence = 0, taken = 0, durable = 0;

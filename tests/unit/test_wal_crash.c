@@ -1,7 +1,7 @@
 /*
  * wal.h and its reader together, against a model: random appends, writes, rotations and recycling, then a crash that
- * leaves any sectors of the write in flight; and a second life that names its cuts, after which the rest of that write
- * lands late.
+ * leaves any sectors of the write in flight; and a second life that records where it cut them, after which the
+ * rest of that write reaches the disk late.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -11,9 +11,8 @@
 #include "storage/wal/wal.h"
 
 #define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
-#define FD_BASE                                                                                                        \
-    100000 /* descriptors that nobody has: the log only hands them around, and closing them does nothing               \
-            */
+/* The first of the descriptors. None is open: the WAL only passes them on, and closing them does nothing. */
+#define FD_BASE 100000
 #define FILES 12u
 #define STEPS 5000u
 #define SECTOR_BYTES 512u
@@ -59,7 +58,7 @@ static void free_files(void)
 
 TestSuite(wal_crash, .init = open_files, .fini = free_files);
 
-/* -- one life of the log -- */
+/* -- one life of the WAL -- */
 
 /* Generations are never used twice, over all lives: `generation_last` is above all that the files were written with. */
 static void begin_life(struct life *life, uint64_t generation_last)
@@ -113,7 +112,7 @@ static void write_on(struct life *life)
 static void rotate(struct life *life)
 {
     if (life->round != life->round_released)
-        return; /* one at a time, as checkpoints go */
+        return; /* one at a time, as checkpoints are */
     wal_rotate(life->wal, ++life->round);
     life->ts_rotated = life->ts_appended;
 }
