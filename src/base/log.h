@@ -1,19 +1,44 @@
 /*
- * log.h: the program's messages: one line in logfmt to stderr, in one write, so that lines of several threads do not
- * mix. A line longer than 1,023 bytes is cut.
- *
- * The text of a user's message is never logged. Any thread. A failed write is ignored: there is nowhere to report it.
+ * log.h: the program's messages: one line each, in logfmt or JSON, to stderr or to a file.
  *
  *     log_line(LOG_INFO, "ready", "listen=%s shards=%u", address, shards);
  *     -> time=2026-11-24T10:45:06.123Z level=info event=ready listen=127.0.0.1:8080 shards=2
+ *     -> {"time":"2026-11-24T10:45:06.123Z","level":"info","event":"ready","listen":"127.0.0.1:8080","shards":2}
+ *
+ * log_line never waits for the reader of the log: between log_start and log_stop lines go through a queue of
+ * LOG_QUEUE_BYTES to a thread, which writes them. A line that finds the queue full is dropped; the next line that is
+ * written says how many were (`event=log_dropped`). Outside of these two calls log_line writes itself, and may block.
+ *
+ * A line longer than 1,023 bytes is cut. The text of a user's message is never logged. Any thread, but for those
+ * functions that name one. A failed write is ignored: there is nowhere to report it.
  */
 #ifndef CHITCHAT_BASE_LOG_H
 #define CHITCHAT_BASE_LOG_H
 
-/* LOG_DEBUG lines are only for --log-level debug: log_line writes every level, so the caller checks the option. */
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+#include <stdint.h>
 
-/* `event` is one word; `format` gives the other key=value pairs; values with blanks are in quotes. Borrows. */
+/* LOG_DEBUG lines are only for --log-level debug: the caller checks the option before it computes what they say. */
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_LOGFMT, LOG_JSON };
+
+/* `event` is one word. `format` gives the other key=value pairs, joined by blanks; values with blanks are in quotes,
+ * and have no quotes inside. Borrows. */
 void log_line(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* From now on lines below `level` are not written, and the others are written in `format`. Main's thread, before any
+ * other thread is started. At first: LOG_DEBUG and LOG_LOGFMT. */
+void log_configure(enum log_level level, enum log_format format);
+/* From now on lines are appended to the file `path`, which is created with mode 0640 if it does not exist; or are
+ * again, after the file was renamed. 0 or -errno: lines go where they went before. Main's thread. */
+int log_open(const char *path);
+
+#define LOG_QUEUE_BYTES (256u << 10)
+/* Starts the thread, which inherits the signal mask. 0 or -errno: log_line goes on to write itself. Main's thread. */
+int log_start(void);
+/* Waits up to `wait_us` until all queued lines are written. Any thread. */
+void log_flush(uint64_t wait_us);
+/* log_flush, then ends the thread. A thread whose write still blocks is left alone, and later lines are dropped. Main's
+ * thread. */
+void log_stop(uint64_t wait_us);
 
 #endif

@@ -104,5 +104,6 @@ void core_open_worker(struct core *core, const char *name, enum shard_worker_kin
     if (status == 0)
         return;
     log_line(LOG_ERROR, "thread_failed", "name=%s errno=%d error=\"%s\"", name, -status, strerror(-status));
+    log_flush(CORE_LOG_FLUSH_US);
     _exit(1);
 }

@@ -78,6 +78,8 @@ _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 1024 < SHAR
 
 /* Log lines of an event that can repeat are written once in this time. */
 #define CORE_LOG_INTERVAL_US 60000000u
+/* How long a process that ends waits for the reader of its log. */
+#define CORE_LOG_FLUSH_US 1000000u
 
 /* Runs of a shard, and how many runs of one level a merge makes into one. */
 #define CORE_RUNS_MAX 24u

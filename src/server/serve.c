@@ -154,6 +154,7 @@ static int serve_cores(struct server *server, struct config *config, void **cont
         log_line(
             LOG_WARN, "stopped",
             "clean=false hint=\"the last checkpoint did not end within the stop time; all messages are in the WAL\"");
+        log_flush(CORE_LOG_FLUSH_US);
         _exit(0);
     }
     shard_group_close(&group);
@@ -240,12 +241,15 @@ int serve(struct config *config)
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
         return complain("getrandom gave no random numbers: check the system's random number generator");
     server.start_random = drawn & MID_RANDOM_MAX;
-    warn_of_unknown(config);
     block_signals(&signals);
+    if (log_start() != 0)
+        return complain("cannot start the thread of the log: raise the limit of processes");
+    warn_of_unknown(config);
     if (page_guard_install() != 0)
         return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     raise_descriptors(config, server.core_count);
     int code = fits_memory(config, server.core_count) ? serve_listening(&server, config, &signals) : 1;
     datadir_close(&datadir);
+    log_stop(CORE_LOG_FLUSH_US);
     return code;
 }

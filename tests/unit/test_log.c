@@ -1,7 +1,11 @@
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -91,4 +95,171 @@ Test(log, each_line_is_one_write)
     read_write();
     cr_assert_eq(strncmp(line, "time=", 5), 0);
     cr_assert_not_null(strstr(line, " event=second n=2\n"), "%s", line);
+}
+
+/* -- the thread -- */
+
+/* Reads what there is, without waiting, into `line`. */
+static size_t read_rest(void)
+{
+    size_t bytes = 0;
+    cr_assert_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t more; (more = read(ends[0], line + bytes, sizeof line - 1 - bytes)) > 0;)
+        bytes += (size_t)more;
+    line[bytes] = '\0';
+    return bytes;
+}
+
+Test(log, the_thread_writes_all_lines_in_order)
+{
+    cr_assert_eq(log_start(), 0);
+    for (int i = 0; i < 10; i++)
+        log_line(LOG_INFO, "line", "n=%d", i);
+    log_stop(60000000);
+    log_line(LOG_INFO, "after", "n=%d", 10);
+    stderr_restore();
+    read_rest();
+    const char *at = line;
+    for (int i = 0; i < 10; i++) {
+        char wanted[32];
+        (void)snprintf(wanted, sizeof wanted, "event=line n=%d\n", i);
+        at = strstr(at, wanted);
+        cr_assert_not_null(at, "%s in %s", wanted, line);
+    }
+    cr_assert_not_null(strstr(at, "event=after n=10\n"));
+}
+
+static char filler[4096];
+
+/* Fills the pipe until nothing fits. Returns the bytes in it. */
+static size_t fill_pipe(void)
+{
+    size_t bytes = 0;
+    cr_assert_eq(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t more; (more = write(ends[1], filler, sizeof filler)) > 0;)
+        bytes += (size_t)more;
+    cr_assert_eq(fcntl(ends[1], F_SETFL, 0), 0);
+    return bytes;
+}
+
+/* Reads what fill_pipe wrote. */
+static void drain_pipe(size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t more = read(ends[0], filler, bytes < sizeof filler ? bytes : sizeof filler);
+        cr_assert_gt(more, 0);
+        bytes -= (size_t)more;
+    }
+}
+
+/* Reads lines until one has `wanted`. */
+static void read_until(const char *wanted)
+{
+    FILE *stream = fdopen(dup(ends[0]), "r");
+    cr_assert_not_null(stream);
+    do
+        cr_assert_not_null(fgets(line, sizeof line, stream));
+    while (strstr(line, wanted) == NULL);
+    fclose(stream);
+}
+
+Test(log, a_reader_that_does_not_read_stops_nobody_and_learns_how_many_lines_it_lost)
+{
+    enum { LINES = 2 * LOG_QUEUE_BYTES / 100 };
+    char value[100];
+    memset(value, 'v', sizeof value);
+    value[sizeof value - 1] = '\0';
+    size_t filled = fill_pipe();
+    cr_assert_eq(log_start(), 0);
+    for (int i = 0; i < LINES; i++)
+        log_line(LOG_INFO, "line", "value=%s", value); /* would never return without the queue */
+    log_flush(1000);
+    drain_pipe(filled);
+    read_until("event=log_dropped count=");
+    log_stop(60000000);
+}
+
+Test(log, a_flush_gives_up_when_nobody_reads)
+{
+    size_t filled = fill_pipe();
+    cr_assert_eq(log_start(), 0);
+    log_line(LOG_INFO, "line", "n=%d", 1);
+    log_flush(1000);
+    drain_pipe(filled);
+    read_until("event=line n=1\n");
+    log_stop(60000000);
+}
+
+/* -- formats, levels, files -- */
+
+Test(log, a_line_in_json)
+{
+    log_configure(LOG_DEBUG, LOG_JSON);
+    log_line(LOG_WARN, "refused", "shard=%u clean=%s data=\"%s\" zero=0 leading=007 empty= float=1.5 text=\"%s\"", 3u,
+             "true", "/a\"b \\c", "x\ty");
+    read_write();
+    const char *rest = strstr(line, "\",\"level\"");
+    cr_assert_eq(strncmp(line, "{\"time\":\"20", 11), 0, "%s", line);
+    cr_assert_str_eq(rest, "\",\"level\":\"warn\",\"event\":\"refused\",\"shard\":3,\"clean\":true,"
+                           "\"data\":\"/a\\\"b \\\\c\",\"zero\":0,\"leading\":\"007\",\"empty\":\"\","
+                           "\"float\":\"1.5\",\"text\":\"x\\u0009y\"}\n");
+}
+
+Test(log, a_line_in_json_that_is_too_long_is_still_json)
+{
+    char value[3000];
+    memset(value, '\\', sizeof value);
+    value[sizeof value - 1] = '\0';
+    log_configure(LOG_DEBUG, LOG_JSON);
+    log_line(LOG_WARN, "long", "value=\"%s\"", value);
+    stderr_restore();
+    size_t bytes = read_rest();
+    cr_assert_eq(strcmp(line + bytes - 4, "\\\"}\n"), 0, "%s", line);
+}
+
+Test(log, lines_below_the_level_are_not_written)
+{
+    log_configure(LOG_WARN, LOG_LOGFMT);
+    log_line(LOG_DEBUG, "a", "x=%d", 1);
+    log_line(LOG_INFO, "b", "x=%d", 2);
+    log_line(LOG_WARN, "c", "x=%d", 3);
+    log_line(LOG_ERROR, "d", "x=%d", 4);
+    stderr_restore();
+    read_rest();
+    cr_assert_null(strstr(line, "event=a"));
+    cr_assert_null(strstr(line, "event=b"));
+    cr_assert_not_null(strstr(line, "event=c x=3\n"));
+    cr_assert_not_null(strstr(line, "event=d x=4\n"));
+}
+
+static void expect_file(const char *path, const char *wanted)
+{
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    size_t bytes = fread(line, 1, sizeof line - 1, file);
+    line[bytes] = '\0';
+    cr_expect_str_eq(strstr(line, "event="), wanted);
+    fclose(file);
+}
+
+Test(log, a_file_that_was_renamed_is_opened_anew)
+{
+    char dir[] = "/tmp/chitchat-test-XXXXXX", path[64], old[64];
+    cr_assert_not_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/log", dir);
+    (void)snprintf(old, sizeof old, "%s/log.1", dir);
+    cr_assert_eq(log_open("/nowhere/log"), -ENOENT);
+    cr_assert_eq(log_open(path), 0);
+    cr_assert_eq(log_start(), 0);
+    log_line(LOG_INFO, "first", "n=%d", 1);
+    log_flush(60000000);
+    cr_assert_eq(rename(path, old), 0);
+    cr_assert_eq(log_open(path), 0);
+    log_line(LOG_INFO, "second", "n=%d", 2);
+    log_stop(60000000);
+    expect_file(old, "event=first n=1\n");
+    expect_file(path, "event=second n=2\n");
+    unlink(path);
+    unlink(old);
+    rmdir(dir);
 }
