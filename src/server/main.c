@@ -1,5 +1,7 @@
 /* main.c: parses the command line and runs the command. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/config.h"
@@ -7,10 +9,23 @@
 
 extern char **environ;
 
+/* A file of the store must not get the number of a standard descriptor that the parent closed: log lines would be
+ * written into it. Opening takes the lowest number that is free. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct config config;
     char text[CONFIG_TEXT_BYTES];
+    open_standard_descriptors();
     switch (config_parse(argc, argv, environ, &config, text, sizeof text)) {
     case CONFIG_SERVE: return serve(&config);
     case CONFIG_VERIFY: return command_verify(&config);
