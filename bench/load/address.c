@@ -9,8 +9,6 @@
 
 #include "base/assert.h"
 
-#define HOST_BYTES_MAX 255u
-
 /* Host, without brackets, and port; false if the text does not have both. */
 static bool split(const char *text, char *host_r, char *port_r)
 {
@@ -23,7 +21,7 @@ static bool split(const char *text, char *host_r, char *port_r)
         text++;
         bytes -= 2;
     }
-    if (bytes > HOST_BYTES_MAX || strlen(colon + 1) > 5 || (!has_brackets && memchr(text, ':', bytes) != NULL))
+    if (bytes > LOAD_HOST_BYTES_MAX || strlen(colon + 1) > 5 || (!has_brackets && memchr(text, ':', bytes) != NULL))
         return false;
     memcpy(host_r, text, bytes);
     host_r[bytes] = '\0';
@@ -41,15 +39,15 @@ static bool read_port(const char *text, uint16_t *port_r)
 
 const char *load_address_parse(struct load_address *address_r, const char *text)
 {
-    char host[HOST_BYTES_MAX + 1], port[6];
+    char port[6];
     struct addrinfo *found, hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     *address_r = (struct load_address){.count = 0};
-    if (!split(text, host, port))
+    if (!split(text, address_r->host, port))
         return "must be ADDR:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
     if (!read_port(port, &address_r->port))
         return "must end in a port, a whole number from 1 to 65535";
     snprintf(address_r->text, sizeof address_r->text, "%s", text);
-    int status = getaddrinfo(host, port, &hints, &found);
+    int status = getaddrinfo(address_r->host, port, &hints, &found);
     if (status != 0)
         return gai_strerror(status);
     for (const struct addrinfo *one = found; one != NULL && address_r->count < LOAD_ADDRESSES_MAX; one = one->ai_next) {

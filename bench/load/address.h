@@ -13,9 +13,11 @@
 
 #define LOAD_ADDRESSES_MAX 8u
 #define LOAD_ADDRESS_TEXT_BYTES 280u
+#define LOAD_HOST_BYTES_MAX 255u
 
 struct load_address {
     char text[LOAD_ADDRESS_TEXT_BYTES]; /* as it was given */
+    char host[LOAD_HOST_BYTES_MAX + 1]; /* of the text, without brackets */
     struct sockaddr_storage candidates[LOAD_ADDRESSES_MAX];
     socklen_t bytes[LOAD_ADDRESSES_MAX];
     uint32_t count;

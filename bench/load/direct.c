@@ -12,6 +12,7 @@
 #include "load/progress.h"
 #include "load/server.h"
 #include "load/stats.h"
+#include "load/tls.h"
 #include "load/worker.h"
 #include "times.h"
 
@@ -365,6 +366,8 @@ static void check(struct director *director)
     char text[200] = "";
     load_run_join(run);
     take(director);
+    if (run->tls != NULL)
+        load_tls_client_describe(run->tls, report->tls_text, sizeof report->tls_text);
     if (!report->is_complete)
         report_stuck(director);
     director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_check(run, text, sizeof text);

@@ -101,8 +101,8 @@ static void write_verdict(FILE *file, const struct load_report *report)
     fprintf(file, "<p class=%s>", is_good ? "good" : "bad");
     if (is_good)
         fprintf(file, "✓ verified: %s",
-                report->options->scenario == LOAD_IDLE ? "each connection stayed, and none got anything"
-                                                       : "nothing lost, repeated, out of order or changed");
+                load_options_is_silent(report->options) ? load_report_silence(report)
+                                                        : "nothing lost, repeated, out of order or changed");
     else
         write_failure(file, report);
     fputs("</p>\n", file);
@@ -117,7 +117,7 @@ static void write_size(FILE *file, const struct load_report *report)
     fprintf(file, "%u connections of %u user%s, ", options->connections, users, users == 1 ? "" : "s");
     if (load_options_fills(options))
         fprintf(file, "%u sends each before that, ", options->fill);
-    if (options->scenario != LOAD_IDLE)
+    if (!load_options_is_silent(options))
         fprintf(file, "%u bytes of text%s, ", options->text_bytes, options->has_keys ? " and a key" : "");
     fprintf(file, "%u thread%s. ", options->threads, options->threads == 1 ? "" : "s");
 }

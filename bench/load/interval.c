@@ -23,7 +23,8 @@ static struct subject subject_of(const struct load_interval *interval)
     switch (interval->report->options->scenario) {
     case LOAD_HISTORY: return pages;
     case LOAD_REPLAY: return entries;
-    case LOAD_IDLE: return logins;
+    case LOAD_IDLE:
+    case LOAD_LOGINS_AGAIN: return logins;
     default: return sends;
     }
 }

@@ -39,6 +39,8 @@ static void write_options(FILE *file, const struct load_options *options)
             options->protocol == LOAD_NATS ? "nats" : "chitchat", load_options_scenario(options),
             options->rate > 0 ? "open" : "closed", options->connections, options->users, options->recipients,
             options->threads, options->window, options->rate);
+    fprintf(file, ",\"tls\":%s,\"tokens\":%s", options->has_tls ? "true" : "false",
+            options->secret_path != NULL ? "true" : "false");
     fprintf(file, ",\"text\":%u,\"keys\":%s,\"seed\":%llu", options->text_bytes, options->has_keys ? "true" : "false",
             (unsigned long long)options->seed);
 }

@@ -101,7 +101,12 @@ static void block_signals(void)
 /* After the options have been parsed. Returns the status of the program. */
 static int run_with_server(struct load_run *run, struct load_report *report)
 {
+    char why[LOAD_ADDRESS_TEXT_BYTES + 200];
     block_signals();
+    if (!load_run_read_files(run, why, sizeof why)) {
+        fprintf(stderr, "chitchat-load: %s\n", why);
+        return 2;
+    }
     if (!raise_limits(&run->options) || !start_server(run))
         return 2;
     int status = run_all(run, report);

@@ -25,6 +25,8 @@ static const char help_text[] =
     "                     replay   each connection drops and comes back to get its whole timeline, again and again\n"
     "                     churn    pairs, while --churn connections a second drop and come back with their cursors\n"
     "                     storm    pairs, and --storms times all connections drop and come back at once\n"
+    "                     logins   each connection logs in and drops, again and again: what connects and handshakes "
+    "cost\n"
     "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
     "  --ramp N           connections a second at the start (as fast as they are answered)\n"
     "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
@@ -41,6 +43,13 @@ static const char help_text[] =
     "  --threads N        one loop each (1); pin them with taskset\n"
     "  --source-ips N     connect from N IPv4 addresses from 127.0.0.2 on; or FIRST+N\n"
     "  --seed N           (1)                  --prefix P   of user names (load-)\n"
+    "  --tls              connect by TLS (wss); the certificate must be for the host of ADDR:PORT\n"
+    "  --tls-ca FILE      and be issued by one of FILE, in PEM (those that the system trusts)\n"
+    "  --tls-insecure     do not check the certificate\n"
+    "  --tls-resume       connections that come back resume their TLS session (each handshake is a full one)\n"
+    "  --token-secret-file FILE\n"
+    "                     log in with tokens, HS256, of the secret in the first line of FILE: base64url, 32 bytes or "
+    "more\n"
     "  --server-pid PID   report the CPU and memory of this process\n"
     "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
     "(3)\n"
@@ -91,7 +100,12 @@ enum {
     KILL_EVERY,
     JSON,
     HTML,
-    PROTOCOL
+    PROTOCOL,
+    TLS,
+    TLS_CA,
+    TLS_INSECURE,
+    TLS_RESUME,
+    TOKEN_SECRET_FILE
 };
 
 static const struct option long_options[] = {
@@ -122,10 +136,16 @@ static const struct option long_options[] = {
     {"json", required_argument, NULL, JSON},
     {"html", required_argument, NULL, HTML},
     {"protocol", required_argument, NULL, PROTOCOL},
+    {"tls", no_argument, NULL, TLS},
+    {"tls-ca", required_argument, NULL, TLS_CA},
+    {"tls-insecure", no_argument, NULL, TLS_INSECURE},
+    {"tls-resume", no_argument, NULL, TLS_RESUME},
+    {"token-secret-file", required_argument, NULL, TOKEN_SECRET_FILE},
     {NULL, 0, NULL, 0},
 };
 
-static const char *const scenario_names[] = {"pairs", "fanout", "idle", "history", "replay", "churn", "storm"};
+static const char *const scenario_names[] = {"pairs",  "fanout", "idle",  "history",
+                                             "replay", "churn",  "storm", "logins"};
 
 static bool refuse(const char *name, const char *why)
 {
@@ -157,7 +177,7 @@ static bool take_scenario(const char *text, struct load_options *options)
             options->scenario = (enum load_scenario)i;
             return true;
         }
-    return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn or storm");
+    return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn, storm or logins");
 }
 
 static bool take_protocol(const char *text, struct load_options *options)
@@ -270,6 +290,11 @@ static bool take_option(int option, char *text, struct load_options *options)
     case KILL_SERVER: options->kill_command = text; return true;
     case JSON: options->json_path = text; return true;
     case HTML: options->html_path = text; return true;
+    case TLS: options->has_tls = true; return true;
+    case TLS_CA: options->tls_ca_path = text; return true;
+    case TLS_INSECURE: options->is_tls_insecure = true; return true;
+    case TLS_RESUME: options->has_tls_resume = true; return true;
+    case TOKEN_SECRET_FILE: options->secret_path = text; return true;
     default: return take_sizes(option, text, options);
     }
 }
@@ -323,6 +348,11 @@ const char *load_options_scenario(const struct load_options *options)
 bool load_options_comes_back(const struct load_options *options)
 {
     return options->scenario == LOAD_CHURN || options->scenario == LOAD_STORM || options->kill_command != NULL;
+}
+
+bool load_options_is_silent(const struct load_options *options)
+{
+    return options->scenario == LOAD_IDLE || options->scenario == LOAD_LOGINS_AGAIN;
 }
 
 bool load_options_fills(const struct load_options *options)

@@ -17,6 +17,7 @@ enum load_scenario {
     LOAD_REPLAY,
     LOAD_CHURN,
     LOAD_STORM,
+    LOAD_LOGINS_AGAIN,
 };
 /* Options that not every scenario uses, as bits: whether the command line names them. */
 enum load_given {
@@ -68,6 +69,11 @@ struct load_options {
     const char *kill_command; /* NULL: the run does not start the server */
     double kill_every_s;
     int server_pid; /* 0: not known */
+    bool has_tls;
+    bool is_tls_insecure;    /* checks no certificate */
+    bool has_tls_resume;     /* connections that come back resume their TLS session */
+    const char *tls_ca_path; /* NULL: what OpenSSL trusts by default */
+    const char *secret_path; /* NULL: users log in without tokens */
     const char *json_path;
     const char *html_path;
     char *const *words; /* the command line, its options first */
@@ -80,6 +86,8 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv);
 const char *load_options_scenario(const struct load_options *options);
 /* Whether connections of this run may end and come back, so that sends need keys. */
 bool load_options_comes_back(const struct load_options *options);
+/* Whether nothing is sent, so that all connections only log in. */
+bool load_options_is_silent(const struct load_options *options);
 /* Whether timelines are filled before the measured time. */
 bool load_options_fills(const struct load_options *options);
 /* The users that have connections. */

@@ -30,8 +30,8 @@ static bool check_users(struct load_options *options)
         return refuse("--users", "must be at most --connections; more names to send to: --recipients");
     if (options->recipients == 0)
         options->recipients = options->users;
-    else if (is_fanout || options->scenario == LOAD_IDLE || options->to == LOAD_TO_PARTNER)
-        return refuse("--recipients", "is for --to random or zipf:S, and not for --scenario fanout or idle");
+    else if (is_fanout || load_options_is_silent(options) || options->to == LOAD_TO_PARTNER)
+        return refuse("--recipients", "is for --to random or zipf:S, and not for --scenario fanout, idle or logins");
     return options->recipients >= options->users
            || refuse("--recipients", "must be at least --users, which are the first of them");
 }
@@ -46,6 +46,23 @@ static bool check_server(const struct load_options *options)
     snprintf(path, sizeof path, "/proc/%d/stat", options->server_pid);
     return options->server_pid == 0 || access(path, R_OK) == 0
            || refuse("--server-pid", "must be the id of a running process");
+}
+
+static bool check_security(const struct load_options *options)
+{
+    bool is_returning =
+        load_options_comes_back(options) || options->scenario == LOAD_REPLAY || options->scenario == LOAD_LOGINS_AGAIN;
+    if (options->protocol == LOAD_NATS && (options->has_tls || options->secret_path != NULL))
+        return refuse(options->has_tls ? "--tls" : "--token-secret-file", "is for chitchat, not for --protocol nats");
+    if (!options->has_tls && (options->tls_ca_path != NULL || options->is_tls_insecure || options->has_tls_resume))
+        return refuse(options->tls_ca_path != NULL ? "--tls-ca"
+                      : options->is_tls_insecure   ? "--tls-insecure"
+                                                   : "--tls-resume",
+                      "needs --tls");
+    if (options->tls_ca_path != NULL && options->is_tls_insecure)
+        return refuse("--tls-ca", "has no effect with --tls-insecure, which checks no certificate");
+    return !options->has_tls_resume || is_returning
+           || refuse("--tls-resume", "is for connections that come back: logins, replay, churn, storm, --kill-server");
 }
 
 /* Checked before the run, not after it. */
@@ -85,7 +102,7 @@ static bool check_given(const struct load_options *options)
 
 bool load_options_check(struct load_options *options)
 {
-    if (!check_users(options) || !check_server(options) || !check_given(options))
+    if (!check_users(options) || !check_server(options) || !check_given(options) || !check_security(options))
         return false;
     if (options->source_count > 0 && !load_address_keep(&options->address, AF_INET))
         return refuse("--source-ips", "are IPv4 addresses, so the server's must be one too");

@@ -15,7 +15,8 @@ enum load_latency load_report_main_latency(const struct load_report *report)
     switch (report->options->scenario) {
     case LOAD_HISTORY: return LOAD_PAGE;
     case LOAD_REPLAY: return LOAD_CONNECT_TO_LIVE;
-    case LOAD_IDLE: return LOAD_CONNECT_TO_LOGIN;
+    case LOAD_IDLE:
+    case LOAD_LOGINS_AGAIN: return LOAD_CONNECT_TO_LOGIN;
     default: return LOAD_SEND_TO_OK;
     }
 }
@@ -23,6 +24,12 @@ enum load_latency load_report_main_latency(const struct load_report *report)
 const struct load_histogram *load_report_latency(const struct load_report *report, enum load_latency latency)
 {
     return &(latency == LOAD_CONNECT_TO_LOGIN ? &report->all : &report->measured)->latencies[latency];
+}
+
+const char *load_report_silence(const struct load_report *report)
+{
+    return report->options->scenario == LOAD_IDLE ? "each connection stayed, and none got anything"
+                                                  : "each was answered, and none got anything";
 }
 
 bool load_report_is_good(const struct load_report *report)
@@ -88,6 +95,10 @@ static void print_loop(const struct load_report *report)
     else if (options->scenario == LOAD_REPLAY)
         printf("closed loop: one replay in flight on a connection; a slow server is asked less, so the tail is a lower "
                "bound\n");
+    else if (options->scenario == LOAD_LOGINS_AGAIN)
+        printf("closed loop: each connection connects when its last one was closed; the CPU of a login is that of a "
+               "connect%s, upgrade and login\n",
+               options->has_tls ? ", TLS handshake" : "");
     else if (options->scenario != LOAD_IDLE)
         printf("closed loop: window %u; a slow server is asked less, so the tail is a lower bound\n", options->window);
 }
@@ -108,6 +119,12 @@ static void print_title(const struct load_report *report)
     if (options->protocol == LOAD_NATS)
         printf("a nats-server with JetStream: ok is the acknowledgement of the stream; delivery is by a plain "
                "subscription\n");
+    if (options->has_tls)
+        printf("%s; %llu handshakes, of which %llu resumed a session; %s\n",
+               report->tls_text[0] != '\0' ? report->tls_text : "TLS",
+               (unsigned long long)report->all.counts[LOAD_HANDSHAKES],
+               (unsigned long long)report->all.counts[LOAD_RESUMED],
+               options->is_tls_insecure ? "the certificate was not checked" : "the certificate was checked");
     print_loop(report);
 }
 
@@ -147,8 +164,8 @@ static void print_behind(const struct load_report *report)
 
 static void print_rates(const struct load_report *report)
 {
-    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED, LOAD_DELIVERED,     LOAD_REPLAYED,
-                                            LOAD_PAGES,        LOAD_PAGE_MESSAGES, LOAD_LOGINS};
+    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED,  LOAD_DELIVERED, LOAD_REPLAYED,   LOAD_PAGES,
+                                            LOAD_PAGE_MESSAGES, LOAD_LOGINS,    LOAD_HANDSHAKES, LOAD_RESUMED};
     printf("\n");
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
         if (report->measured.counts[rates[i]] > 0)
@@ -194,8 +211,8 @@ static void print_verified(const struct load_report *report)
         printf("%s%llu %s", separator, (unsigned long long)report->all.counts[shown[i].count], shown[i].text);
         separator = ", ";
     }
-    printf(": %s\n", report->options->scenario == LOAD_IDLE ? "each connection stayed, and none got anything"
-                                                            : "none lost, repeated, out of order or changed");
+    printf(": %s\n", load_options_is_silent(report->options) ? load_report_silence(report)
+                                                             : "none lost, repeated, out of order or changed");
 }
 
 static void print_verdict(const struct load_report *report)

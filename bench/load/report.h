@@ -61,6 +61,7 @@ struct load_report {
     uint64_t late[LOAD_LATENCIES]; /* due in the measured time, answered after it: in no rate */
     char end_text[LOAD_END_TEXT_BYTES];     /* why the run ended early */
     char obstacle[LOAD_OBSTACLE_BYTES];     /* why this machine could not open connections; empty: it could */
+    char tls_text[64];                      /* version and cipher; empty: no connection had TLS */
     char stuck_text[LOAD_STUCK_TEXT_BYTES]; /* if not complete: what connections were waiting for */
     bool is_complete;                       /* the run came to its end */
 };
@@ -79,6 +80,8 @@ bool load_report_is_behind(const struct load_report *report);
 void load_report_add_point(struct load_report *report, const struct load_point *point);
 /* Prints the report to stdout. */
 void load_report_print(const struct load_report *report);
+/* What was checked of connections that send nothing. */
+const char *load_report_silence(const struct load_report *report);
 /* Writes a file through `write`. False, with a line on stderr, if that fails. */
 bool load_report_save(const struct load_report *report, const char *path,
                       void (*write)(FILE *file, const struct load_report *report));

@@ -11,8 +11,11 @@
 #include "load/scenario.h"
 #include "load/session.h"
 #include "load/stats.h"
+#include "load/tls.h"
 #include "load/worker.h"
 #include "times.h"
+
+#define TOKENS_LAST_S UINT64_C(2592000) /* 30 days: longer than any run */
 
 uint64_t load_run_now_us(const struct load_run *run)
 {
@@ -51,6 +54,8 @@ static void init_session(struct load_run *run, uint32_t index)
     session->first_free = UINT16_MAX;
     list_init(&session->flush_link);
     list_init(&session->wait_link);
+    if (run->tls != NULL)
+        session->tls = load_tls_open(run->tls);
     run->sessions_of_user[session->user]++;
     run->sender_count += load_scenario_sends(&run->options, index);
 }
@@ -81,10 +86,18 @@ static int open_worker(struct load_run *run, uint32_t index)
     list_init(&worker->waiting);
     list_init(&worker->refused);
     worker->truth = calloc(run->user_count, sizeof *worker->truth);
-    if (worker->truth == NULL)
+    worker->plain = run->tls != NULL ? malloc(LOAD_PLAIN_BYTES) : NULL;
+    if (worker->truth == NULL || (run->tls != NULL && worker->plain == NULL))
         return -ENOMEM;
     int status = load_order_open(&worker->order, entries_in_flight(worker));
     return status == 0 ? -pthread_mutex_init(&worker->lock, NULL) : status;
+}
+
+bool load_run_read_files(struct load_run *run, char *why, size_t room)
+{
+    const struct load_options *options = &run->options;
+    return (!options->has_tls || load_tls_client_open(&run->tls, options, why, room))
+           && (options->secret_path == NULL || load_token_read_secret(&run->secret, options->secret_path, why, room));
 }
 
 int load_run_open(struct load_run *run)
@@ -97,6 +110,7 @@ int load_run_open(struct load_run *run)
     clock_gettime(CLOCK_REALTIME, &wall);
     run->origin_us = load_run_now_us(run);
     run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
+    run->tokens_expire_s = (uint64_t)wall.tv_sec + TOKENS_LAST_S;
     snprintf(run->host, sizeof run->host, "%s", options->address.text);
     run->prefix_bytes = (uint32_t)strlen(options->prefix);
     atomic_store(&run->measured_from_us, UINT64_MAX);
@@ -136,6 +150,7 @@ void load_run_close(struct load_run *run)
 {
     for (uint32_t i = 0; i < run->options.threads; i++) {
         free(run->workers[i].truth);
+        free(run->workers[i].plain);
         load_order_close(&run->workers[i].order);
         pthread_mutex_destroy(&run->workers[i].lock);
     }
@@ -144,10 +159,12 @@ void load_run_close(struct load_run *run)
         free(session->in.data);
         free(session->out.data);
         free(session->in_flight.data);
+        load_tls_close(&session->tls);
         free(session->sends);
         free(session->walks);
     }
     load_zipf_close(&run->zipf);
+    load_tls_client_close(&run->tls);
     free(run->workers);
     free(run->sessions_of_user);
     free(run->sessions);
@@ -236,6 +253,8 @@ void load_run_stuck(const struct load_run *run, char *out, size_t room)
 {
     static const char *const texts[LOAD_SESSION_STATES][2] = {
         [LOAD_SESSION_AWAY] = {"connection was closed", "connections were closed"},
+        [LOAD_SESSION_SECURING] = {"connection waited for the TLS handshake",
+                                   "connections waited for the TLS handshake"},
         [LOAD_SESSION_UPGRADING] = {"connection waited for the upgrade", "connections waited for the upgrade"},
         [LOAD_SESSION_LOGGING_IN] = {"connection waited for the answer to `login`",
                                      "connections waited for the answer to `login`"},

@@ -25,10 +25,12 @@
 #include "load/random.h"
 #include "load/server.h"
 #include "load/text.h"
+#include "load/token.h"
 
 struct load_gauges;
 struct load_session;
 struct load_stats;
+struct load_tls_client;
 struct load_worker;
 
 /* In this order. */
@@ -52,6 +54,9 @@ struct load_run {
     struct load_worker *workers;   /* owned; options.threads of them */
     uint32_t sender_count;
     char host[LOAD_ADDRESS_TEXT_BYTES];
+    struct load_tls_client *tls; /* owned; NULL: without TLS */
+    struct load_token_secret secret;
+    uint64_t tokens_expire_s; /* since 1970 */
     /* Shared. */
     _Atomic int phase;
     _Atomic uint64_t measured_from_us, measured_until_us; /* UINT64_MAX: not known yet */
@@ -62,6 +67,8 @@ struct load_run {
     char epoch[LOAD_EPOCH_BYTES_MAX + 1]; /* from the first login; under the lock */
 };
 
+/* Reads the files of --tls-ca and --token-secret-file; before load_run_open. False, with the reason in `why`. */
+bool load_run_read_files(struct load_run *run, char *why, size_t room);
 /* Opens sessions and workers by the options, which the caller has set; 0 or -errno. */
 int load_run_open(struct load_run *run);
 /* Starts the workers' threads; 0 or -errno. */

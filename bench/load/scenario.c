@@ -87,6 +87,11 @@ static void go_on(struct load_worker *worker, struct load_session *session)
             send_one(worker, session, worker->now_us);
 }
 
+static bool is_leaving_when_live(const struct load_worker *worker)
+{
+    return worker->run->options.scenario == LOAD_LOGINS_AGAIN && is_running(worker);
+}
+
 static void replay_again(struct load_worker *worker, struct load_session *session)
 {
     session->from_start = true;
@@ -95,6 +100,10 @@ static void replay_again(struct load_worker *worker, struct load_session *sessio
 
 void load_scenario_on_live(struct load_worker *worker, struct load_session *session)
 {
+    if (is_leaving_when_live(worker)) {
+        load_session_leave(worker, session, worker->now_us);
+        return;
+    }
     if (worker->run->options.scenario != LOAD_REPLAY || worker->phase < LOAD_WARMUP) {
         go_on(worker, session);
         return;
@@ -136,6 +145,8 @@ static void on_session_phase(struct load_worker *worker, struct load_session *se
     }
     if (worker->phase == LOAD_WARMUP && worker->run->options.scenario == LOAD_REPLAY)
         replay_again(worker, session);
+    if (session->state == LOAD_SESSION_LIVE && is_leaving_when_live(worker))
+        load_session_leave(worker, session, worker->now_us);
     go_on(worker, session);
 }
 

@@ -1,5 +1,6 @@
 #include "load/send.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,6 +160,19 @@ static void leave_unknown(struct load_worker *worker, struct load_session *sessi
     give_back(worker, session, send);
 }
 
+/* Trying again changes nothing. */
+static void refuse_token(struct load_worker *worker, struct load_session *session, struct span frame)
+{
+    char why[LOAD_WHY_BYTES];
+    int bytes = frame.bytes < 120 ? (int)frame.bytes : 120;
+    snprintf(why, sizeof why, "the server refuses the token of a login: %.*s; %s", bytes, frame.data,
+             worker->run->secret.bytes > 0 ? "is --token-secret-file its secret?"
+                                           : "give its secret by --token-secret-file");
+    if (worker->phase == LOAD_CONNECT)
+        load_worker_give_up_because(worker, why);
+    load_session_lost(worker, session, why);
+}
+
 static void try_later(struct load_worker *worker, struct load_session *session, uint64_t after_us)
 {
     if (!list_is_empty(&session->wait_link))
@@ -174,6 +188,10 @@ void load_send_refused(struct load_worker *worker, struct load_session *session,
     bool is_busy = is_limited || load_wire_is(error->code, "busy");
     uint64_t after_us = error->retry_after > 0 ? error->retry_after * 1000 : RETRY_US_USUAL;
     bool is_unavailable = load_wire_is(error->code, "unavailable");
+    if (load_wire_is(error->code, "bad_token") && session->state == LOAD_SESSION_LOGGING_IN) {
+        refuse_token(worker, session, frame);
+        return;
+    }
     if (!is_busy && !is_unavailable) {
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "an error without cause", frame);
         return;

@@ -10,6 +10,7 @@
 #include "load/random.h"
 #include "load/run.h"
 #include "load/scenario.h"
+#include "load/tls.h"
 #include "load/wire.h"
 #include "load/worker.h"
 
@@ -17,31 +18,52 @@
 #define LOGIN_ID 1u
 #define KEPT_BYTES_MAX 8192u /* the largest input buffer that an idle session keeps */
 
-static void grow(struct load_buffer *buffer, uint32_t bytes)
+static void want_flush(struct load_worker *worker, struct load_session *session)
 {
-    if (buffer->bytes + bytes <= buffer->room)
-        return;
-    buffer->room = 2 * (buffer->bytes + bytes);
-    buffer->data = realloc(buffer->data, buffer->room);
-    ASSERT(buffer->data != NULL); /* a generator without memory has nothing to measure */
+    if (list_is_empty(&session->flush_link))
+        list_append(&worker->flush, &session->flush_link);
 }
 
 char *load_session_room(struct load_worker *worker, struct load_session *session, uint32_t bytes)
 {
-    grow(&session->out, bytes);
-    if (list_is_empty(&session->flush_link))
-        list_append(&worker->flush, &session->flush_link);
+    load_buffer_grow(&session->out, bytes);
+    want_flush(worker, session);
     return session->out.data + session->out.bytes;
+}
+
+static bool is_connected(const struct load_session *session)
+{
+    return session->state != LOAD_SESSION_AWAY && session->state != LOAD_SESSION_LEAVING;
+}
+
+bool load_session_has_output(const struct load_session *session)
+{
+    return session->out.bytes > 0 || (session->tls != NULL && load_tls_output(session->tls)->bytes > 0);
+}
+
+static void fail_tls(struct load_worker *worker, struct load_session *session);
+
+/* What can be sent now. All frames of a turn become one record, or few. */
+static struct load_buffer *encrypt(struct load_worker *worker, struct load_session *session)
+{
+    struct load_tls *tls = session->tls;
+    if (session->out.bytes > 0 && load_tls_is_secured(tls)) {
+        if (!load_tls_write(tls, session->out.data, session->out.bytes))
+            fail_tls(worker, session);
+        session->out.bytes = 0;
+    }
+    return load_tls_output(tls);
 }
 
 void load_session_flush(struct load_worker *worker, struct load_session *session)
 {
-    struct load_buffer full = session->out;
-    if (session->state == LOAD_SESSION_AWAY || session->state == LOAD_SESSION_LEAVING || full.bytes == 0
-        || io_is_sending(&session->socket))
+    if (!is_connected(session) || io_is_sending(&session->socket))
         return;
-    session->out = session->in_flight;
-    session->out.bytes = 0;
+    struct load_buffer *out = session->tls != NULL ? encrypt(worker, session) : &session->out, full = *out;
+    if (full.bytes == 0 || !is_connected(session))
+        return;
+    *out = session->in_flight;
+    out->bytes = 0;
     session->in_flight = full;
     io_send(worker->io, &session->socket, &(struct iovec){full.data, full.bytes}, 1);
 }
@@ -66,7 +88,7 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
         list_append(&worker->waiting, &session->wait_link);
         return;
     }
-    session->state = LOAD_SESSION_UPGRADING;
+    session->state = session->tls != NULL ? LOAD_SESSION_SECURING : LOAD_SESSION_UPGRADING;
     session->begun_us = worker->now_us;
     worker->connecting++;
     io_adopt(worker->io, &session->socket, fd);
@@ -75,12 +97,14 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
         session->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->host);
     }
     io_recv_start(worker->io, &session->socket);
+    if (session->tls != NULL && !load_tls_begin(session->tls))
+        fail_tls(worker, session);
 }
 
 static bool is_connecting(const struct load_session *session)
 {
-    return session->state == LOAD_SESSION_UPGRADING || session->state == LOAD_SESSION_LOGGING_IN
-           || session->state == LOAD_SESSION_REPLAYING;
+    return session->state == LOAD_SESSION_SECURING || session->state == LOAD_SESSION_UPGRADING
+           || session->state == LOAD_SESSION_LOGGING_IN || session->state == LOAD_SESSION_REPLAYING;
 }
 
 void load_session_leave(struct load_worker *worker, struct load_session *session, uint64_t due_us)
@@ -101,6 +125,8 @@ void load_session_on_closed(struct load_worker *worker, struct load_session *ses
     ASSERT(session->state == LOAD_SESSION_LEAVING);
     session->state = LOAD_SESSION_AWAY;
     session->in.bytes = session->out.bytes = session->in_flight.bytes = 0;
+    if (session->tls != NULL)
+        load_tls_end(session->tls);
     if (worker->phase != LOAD_END)
         list_append(&worker->waiting, &session->wait_link);
 }
@@ -108,20 +134,32 @@ void load_session_on_closed(struct load_worker *worker, struct load_session *ses
 void load_session_lost(struct load_worker *worker, struct load_session *session, const char *why)
 {
     bool may_end = worker->run->options.kill_command != NULL || worker->phase == LOAD_END;
+    bool is_open = session->state != LOAD_SESSION_SECURING && session->state != LOAD_SESSION_UPGRADING;
     if (session->state == LOAD_SESSION_AWAY || session->state == LOAD_SESSION_LEAVING)
         return;
     load_worker_note_end(worker, why);
-    worker->stats.counts[session->state == LOAD_SESSION_UPGRADING ? LOAD_CONNECT_FAILED : LOAD_CUT_OFF]++;
-    if (!may_end && session->state != LOAD_SESSION_UPGRADING)
+    worker->stats.counts[is_open ? LOAD_CUT_OFF : LOAD_CONNECT_FAILED]++;
+    if (!may_end && is_open)
         load_worker_broken(worker, LOAD_BROKEN_CLOSE, why, (struct span){"", 0});
     load_session_leave(worker, session, back_us(worker));
 }
 
+/* While the first connections open, what must fail again ends the run. */
+static void fail_tls(struct load_worker *worker, struct load_session *session)
+{
+    char why[LOAD_WHY_BYTES];
+    bool is_hopeless = load_tls_explain(session->tls, why, sizeof why);
+    if (is_hopeless && worker->phase == LOAD_CONNECT)
+        load_worker_give_up_because(worker, why);
+    load_session_lost(worker, session, why);
+}
+
 static void log_in(struct load_worker *worker, struct load_session *session)
 {
-    char name[LOAD_USER_BYTES_MAX], epoch[LOAD_EPOCH_BYTES_MAX + 1] = "";
+    const struct load_run *run = worker->run;
+    char name[LOAD_USER_BYTES_MAX], token[LOAD_TOKEN_CHARS_MAX], epoch[LOAD_EPOCH_BYTES_MAX + 1] = "";
     struct load_wire_login login = {
-        .user = {name, load_run_user_name(worker->run, session->user, name)},
+        .user = {name, load_run_user_name(run, session->user, name)},
         .has_after = session->was_in,
         .after = session->from_start ? session->base : session->cursor,
     };
@@ -131,6 +169,8 @@ static void log_in(struct load_worker *worker, struct load_session *session)
         pthread_mutex_unlock(&worker->run->epoch_lock);
     }
     login.epoch = span_of(epoch);
+    if (run->secret.bytes > 0)
+        login.token = (struct span){token, load_token_write(&run->secret, login.user, run->tokens_expire_s, token)};
     char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
     session->out.bytes += (uint32_t)load_wire_put_login(out, load_worker_mask(worker), LOGIN_ID, &login);
     session->state = LOAD_SESSION_LOGGING_IN;
@@ -170,11 +210,6 @@ static void take_frame(struct load_worker *worker, struct load_session *session,
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "a frame that the protocol does not have", frame->payload);
         return;
     }
-}
-
-static bool is_connected(const struct load_session *session)
-{
-    return session->state != LOAD_SESSION_AWAY && session->state != LOAD_SESSION_LEAVING;
 }
 
 /* The answer to the upgrade; returns its bytes, 0 if it is incomplete. */
@@ -228,7 +263,7 @@ static uint32_t take_whole(struct load_worker *worker, struct load_session *sess
 
 static void keep(struct load_buffer *in, const char *data, uint32_t bytes)
 {
-    grow(in, bytes);
+    load_buffer_grow(in, bytes);
     memcpy(in->data + in->bytes, data, bytes);
     in->bytes += bytes;
 }
@@ -240,10 +275,8 @@ static void take_kept(struct load_worker *worker, struct load_session *session)
     uint32_t used = take_whole(worker, session, in->data, in->bytes);
     in->bytes -= used;
     memmove(in->data, in->data + used, in->bytes);
-    if (in->bytes == 0 && in->room > KEPT_BYTES_MAX) {
-        free(in->data);
-        *in = (struct load_buffer){0};
-    }
+    if (in->bytes == 0 && in->room > KEPT_BYTES_MAX)
+        load_buffer_fini(in);
 }
 
 /* How many bytes to add to the kept ones: only those of their frame, so that the frames behind it are read in place. */
@@ -270,4 +303,40 @@ void load_session_take(struct load_worker *worker, struct load_session *session,
         taken += take_whole(worker, session, data + taken, bytes - taken);
     if (taken < bytes)
         keep(&session->in, data + taken, bytes - taken);
+}
+
+static void on_secured(struct load_worker *worker, struct load_session *session)
+{
+    worker->stats.counts[LOAD_HANDSHAKES]++;
+    worker->stats.counts[LOAD_RESUMED] += load_tls_was_resumed(session->tls);
+    session->state = LOAD_SESSION_UPGRADING;
+    want_flush(worker, session); /* the upgrade has been waiting */
+}
+
+static void take_tls(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
+{
+    struct load_tls *tls = session->tls;
+    load_tls_give(tls, data, bytes);
+    while (is_connected(session)) {
+        int64_t plain_bytes = load_tls_read(tls, worker->plain, LOAD_PLAIN_BYTES);
+        if (session->state == LOAD_SESSION_SECURING && load_tls_is_secured(tls))
+            on_secured(worker, session);
+        if (plain_bytes < 0)
+            fail_tls(worker, session);
+        if (plain_bytes <= 0)
+            break;
+        load_session_take(worker, session, worker->plain, (uint32_t)plain_bytes);
+    }
+    if (is_connected(session) && load_tls_output(tls)->bytes > 0)
+        want_flush(worker, session);
+}
+
+void load_session_on_recv(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
+{
+    if (!is_connected(session))
+        return;
+    if (session->tls != NULL)
+        take_tls(worker, session, data, bytes);
+    else
+        load_session_take(worker, session, data, bytes);
 }

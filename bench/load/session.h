@@ -11,14 +11,17 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "load/buffer.h"
 #include "shard/io.h"
 
 struct load_send;
+struct load_tls;
 struct load_walk;
 struct load_worker;
 
 enum load_session_state {
     LOAD_SESSION_AWAY,
+    LOAD_SESSION_SECURING, /* the TLS handshake */
     LOAD_SESSION_UPGRADING,
     LOAD_SESSION_LOGGING_IN,
     LOAD_SESSION_REPLAYING,
@@ -27,16 +30,11 @@ enum load_session_state {
     LOAD_SESSION_STATES
 };
 
-struct load_buffer {
-    char *data; /* owned */
-    uint32_t bytes;
-    uint32_t room;
-};
-
 struct load_session {
     /* Set at the start, then only read. */
     uint32_t index;
     uint32_t user;
+    struct load_tls *tls; /* owned; NULL: the connection is plain */
     /* Owned by the worker. */
     struct io_socket socket;
     struct list flush_link; /* in worker->flush while there is output and no write is in flight */
@@ -78,9 +76,13 @@ void load_session_on_closed(struct load_worker *worker, struct load_session *ses
 
 /* Room for `bytes` at the end of the output; the caller then adds the bytes that it wrote to out.bytes. */
 char *load_session_room(struct load_worker *worker, struct load_session *session, uint32_t bytes);
+/* Whether there is output that may not be in flight yet. */
+bool load_session_has_output(const struct load_session *session);
 /* Sends the output, unless a write is in flight. */
 void load_session_flush(struct load_worker *worker, struct load_session *session);
-/* Takes bytes that came from the server; borrows them. */
+/* Takes bytes that came from the server, encrypted if the connection has TLS; borrows them. */
+void load_session_on_recv(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes);
+/* Takes bytes of the protocol; borrows them. */
 void load_session_take(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes);
 /* The replay is over, or there was nothing to replay. */
 void load_session_set_live(struct load_worker *worker, struct load_session *session);

@@ -52,6 +52,8 @@ static const struct {
     [LOAD_RATE_LIMITED] = {"rate_limited", "rate-limited, tried again"},
     [LOAD_UNAVAILABLE] = {"unavailable", "unavailable"},
     [LOAD_CONNECT_FAILED] = {"connect_failed", "connects refused"},
+    [LOAD_HANDSHAKES] = {"handshakes", "TLS handshakes"},
+    [LOAD_RESUMED] = {"resumed", "TLS handshakes that resumed a session"},
     [LOAD_CUT_OFF] = {"cut_off", "connections ended by the server"},
     [LOAD_BROKEN_CHAIN] = {"broken_chain", "prev chain"},
     [LOAD_BROKEN_CONTENT] = {"broken_content", "content"},

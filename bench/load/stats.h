@@ -21,7 +21,9 @@ enum load_count {
     LOAD_RATE_LIMITED,  /* refused for now: the user has used up their rate */
     LOAD_UNAVAILABLE,
     LOAD_CONNECT_FAILED,
-    LOAD_CUT_OFF, /* the server ended a connection: expected where it is killed, else an error */
+    LOAD_HANDSHAKES, /* of TLS */
+    LOAD_RESUMED,    /* those of them that resumed an earlier session */
+    LOAD_CUT_OFF,    /* the server ended a connection: expected where it is killed, else an error */
     /* Promises that were broken. */
     LOAD_BROKEN_CHAIN, /* `prev` is not the cursor, or `ts` not above it: an entry is missing, twice or out of order */
     LOAD_BROKEN_CONTENT, /* not what was sent, or another sender or recipient */

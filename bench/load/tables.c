@@ -84,6 +84,8 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
         write_cost(file, "a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
         write_cost(file, "an entry delivered or replayed", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
         write_cost(file, "a page of history", cpu_s, counts[LOAD_PAGES]);
+        if (options->scenario == LOAD_LOGINS_AGAIN)
+            write_cost(file, "a login", cpu_s, counts[LOAD_LOGINS]);
         write_cost(file, "a connect, upgrade and login at the start", report->logged_in.cpu_s - report->idle.cpu_s,
                    options->connections);
     }
@@ -182,7 +184,7 @@ static void write_number(FILE *file, const char *name, double value)
 
 static bool does_send(const struct load_options *options)
 {
-    return options->scenario != LOAD_IDLE;
+    return !load_options_is_silent(options);
 }
 
 static void write_who(FILE *file, const struct load_options *options)
@@ -204,6 +206,9 @@ static void write_who(FILE *file, const struct load_options *options)
         snprintf(source, sizeof source, "%u from %s on", options->source_count, inet_ntoa(options->source_first));
         write_option(file, "addresses (--source-ips)", source);
     }
+    if (options->has_tls)
+        write_option(file, "TLS, sessions resumed (--tls, --tls-resume)", options->has_tls_resume ? "yes" : "no");
+    write_option(file, "log in by (--token-secret-file)", options->secret_path != NULL ? "token" : "name");
     write_option(file, "their names begin with (--prefix)", options->prefix);
 }
 

@@ -34,8 +34,9 @@ size_t load_wire_put_login(char *out, uint32_t mask, uint64_t id, const struct l
 {
     char *at = LOAD_PUT(out + HEADER_BYTES_LONG, "{\"op\":\"login\",\"id\":");
     at = load_put_number(at, id);
-    at = LOAD_PUT(at, ",\"user\":\"");
-    at = load_put(at, login->user.data, login->user.bytes);
+    at = login->token.bytes > 0 ? LOAD_PUT(at, ",\"token\":\"") : LOAD_PUT(at, ",\"user\":\"");
+    at = login->token.bytes > 0 ? load_put(at, login->token.data, login->token.bytes)
+                                : load_put(at, login->user.data, login->user.bytes);
     at = LOAD_PUT(at, "\"");
     if (login->has_after) {
         at = LOAD_PUT(at, ",\"after\":");

@@ -20,6 +20,7 @@
 /* Each writes one masked frame to `out`, which has room for it, and returns its bytes. `mask` is the frame's mask. */
 struct load_wire_login {
     struct span user;
+    struct span token; /* in place of the user; empty: none */
     bool has_after;
     uint64_t after;
     struct span epoch; /* empty: none */

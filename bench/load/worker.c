@@ -17,6 +17,7 @@
 #define PUBLISH_US 20000u
 #define CONNECTS_PER_TURN 256u
 #define CONNECTING_MAX 512u /* while there is no storm */
+#define SECURING_MAX 128u   /* the same with TLS: a server bounds the handshakes that it has in progress */
 
 uint32_t load_worker_mask(struct load_worker *worker)
 {
@@ -88,6 +89,14 @@ void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_soc
     atomic_store(&worker->run->is_hopeless, true);
 }
 
+void load_worker_give_up_because(struct load_worker *worker, const char *why)
+{
+    pthread_mutex_lock(&worker->lock);
+    snprintf(worker->obstacle, sizeof worker->obstacle, "%s", why);
+    pthread_mutex_unlock(&worker->lock);
+    atomic_store(&worker->run->is_hopeless, true);
+}
+
 static void publish(struct load_worker *worker)
 {
     worker->gauges.draining = worker->phase > LOAD_MEASURE;
@@ -121,7 +130,7 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
     struct load_session *session = container_of(socket, struct load_session, socket);
     worker->now_us = load_run_now_us(worker->run);
     if (result > 0)
-        load_session_take(worker, session, data, (uint32_t)result);
+        load_session_on_recv(worker, session, data, (uint32_t)result);
     else
         load_session_lost(worker, session, result == 0 ? "the server ended the connection" : strerror(-result));
 }
@@ -132,7 +141,7 @@ static void on_sent(void *context, struct io_socket *socket, int result)
     struct load_session *session = container_of(socket, struct load_session, socket);
     if (result != 0)
         load_session_lost(worker, session, strerror(-result));
-    else if (session->out.bytes > 0 && list_is_empty(&session->flush_link))
+    else if (load_session_has_output(session) && list_is_empty(&session->flush_link))
         list_append(&worker->flush, &session->flush_link);
 }
 
@@ -155,7 +164,8 @@ static const struct io_handlers handlers = {on_accept, on_recv, on_sent, on_clos
 
 static void connect_due(struct load_worker *worker)
 {
-    uint32_t connecting_max = worker->storm > 0 ? UINT32_MAX : CONNECTING_MAX;
+    uint32_t usual_max = worker->run->tls != NULL ? SECURING_MAX : CONNECTING_MAX;
+    uint32_t connecting_max = worker->storm > 0 ? UINT32_MAX : usual_max;
     if (worker->phase == LOAD_END || atomic_load_explicit(&worker->run->is_down, memory_order_relaxed))
         return;
     for (uint32_t i = 0; i < CONNECTS_PER_TURN && !list_is_empty(&worker->waiting); i++) {

@@ -19,6 +19,8 @@
 #include "load/text.h"
 
 #define LOAD_BROKEN_TEXT_BYTES 320u
+#define LOAD_WHY_BYTES 256u
+#define LOAD_PLAIN_BYTES 65536u
 
 /* By user: what its sessions must get. */
 struct load_truth {
@@ -68,6 +70,7 @@ struct load_worker {
     /* Owned by its thread. */
     struct io *io;
     struct list flush, waiting, refused;
+    char *plain; /* owned: LOAD_PLAIN_BYTES that TLS has decrypted; NULL: no connection has TLS */
     uint64_t now_us;
     uint64_t random;
     uint32_t sources;
@@ -93,7 +96,7 @@ struct load_worker {
     struct load_gauges published_gauges;
     char first_broken[LOAD_BROKEN_TEXT_BYTES];
     char obstacle[LOAD_OBSTACLE_BYTES]; /* why this machine cannot open connections, and what to do */
-    char last_end[64];                  /* why a connection ended or failed to open */
+    char last_end[LOAD_WHY_BYTES];      /* why a connection ended or failed to open */
 };
 
 /* The thread, a start routine of pthread_create. */
@@ -108,6 +111,8 @@ void load_worker_note_end(struct load_worker *worker, const char *why);
 void load_worker_add_latency(struct load_worker *worker, enum load_latency what, uint64_t since_us);
 /* This machine does not let connections open: the run ends. */
 void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_socket_step step, int error);
+/* The same for another reason. */
+void load_worker_give_up_because(struct load_worker *worker, const char *why);
 /* The server broke a promise; the first `frame` of all is kept for the report. */
 void load_worker_broken(struct load_worker *worker, enum load_count what, const char *why, struct span frame);
 /* Checks that two sends of one session to one user come to `session` in the order of `seq`. Borrows the frame until

@@ -1,0 +1,93 @@
+/* The tokens of chitchat-load, and the login that carries one. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "checker_fixture.h"
+#include "load/token.h"
+
+/* The key of RFC 7515, appendix A.1. */
+#define RFC_SECRET "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"
+/* Made by Node's createHmac from that key. */
+#define WANTED                                                                                                         \
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJsb2FkLTEyIiwiZXhwIjoxODAwMDAwMDAwfQ."                             \
+    "zSXMZ8K_QzdCmnfx_XLJ3l2PGUGeeID2ECLSSOcMc34"
+
+/* Whether a file with this text holds a secret. */
+static bool reads(const char *text, struct load_token_secret *secret_r, char *why, size_t room)
+{
+    char path[] = "/tmp/chitchat-token-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    bool is_read = load_token_read_secret(secret_r, path, why, room);
+    unlink(path);
+    return is_read;
+}
+
+Test(load_token, a_token_is_signed_with_the_secret_of_the_first_line)
+{
+    struct load_token_secret secret;
+    char why[400], token[LOAD_TOKEN_CHARS_MAX + 1];
+    cr_assert(reads(RFC_SECRET "\nAnother\n", &secret, why, sizeof why), "%s", why);
+    cr_expect_eq(secret.bytes, 64);
+    token[load_token_write(&secret, span_of("load-12"), 1800000000, token)] = '\0';
+    cr_expect_str_eq(token, WANTED);
+}
+
+Test(load_token, a_line_that_is_no_secret_is_refused_with_the_reason)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        {"", "its first line is empty"},
+        {"\n" RFC_SECRET, "its first line is empty"},
+        {"abc d", "is not base64url"},
+        {RFC_SECRET "=", "is not base64url"},
+        {"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqA", "is not base64url"}, /* a character too many */
+        {"AyM1SysPpbyDfgZld3umjw", "the secret has 16 bytes"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct load_token_secret secret;
+        char why[400] = "";
+        cr_expect_not(reads(cases[i].text, &secret, why, sizeof why));
+        cr_expect_not_null(strstr(why, cases[i].why), "%s: %s", cases[i].text, why);
+        cr_expect_eq(secret.bytes, 0);
+    }
+}
+
+Test(load_token, the_longest_name_and_the_latest_time_fit)
+{
+    struct load_token_secret secret = {.bytes = LOAD_SECRET_BYTES_MIN};
+    char token[LOAD_TOKEN_CHARS_MAX], name[LOAD_TOKEN_USER_BYTES_MAX];
+    memset(name, 'n', sizeof name);
+    cr_expect_leq(load_token_write(&secret, (struct span){name, sizeof name}, UINT64_MAX, token), sizeof token);
+    cr_expect_leq(LOAD_USER_BYTES_MAX, LOAD_TOKEN_USER_BYTES_MAX);
+}
+
+Test(load_token, a_login_carries_the_token_in_place_of_the_user)
+{
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    char token[LOAD_TOKEN_CHARS_MAX + 1];
+    fixture->run.secret = (struct load_token_secret){.bytes = LOAD_SECRET_BYTES_MIN};
+    fixture_connect(fixture, 2);
+    const char *heard = fixture_hear(fixture, 2);
+    token[load_token_write(&fixture->run.secret, span_of("load-2"), fixture->run.tokens_expire_s, token)] = '\0';
+    cr_expect_not_null(strstr(heard, token), "%s", heard);
+    cr_expect_null(strstr(heard, "\"user\""), "%s", heard);
+    fixture_close(fixture);
+}
+
+Test(load_token, a_login_that_is_refused_for_its_token_ends_the_run_with_the_reason)
+{
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    fixture_connect(fixture, 0);
+    fixture->worker->phase = LOAD_CONNECT;
+    fixture_say(fixture, 0, "{\"op\":\"error\",\"id\":1,\"code\":\"bad_token\",\"message\":\"no token\"}");
+    cr_expect(atomic_load(&fixture->run.is_hopeless));
+    cr_expect_not_null(strstr(fixture->worker->obstacle, "no token"));
+    cr_expect_not_null(strstr(fixture->worker->obstacle, "give its secret by --token-secret-file"));
+    fixture_close(fixture);
+}
