@@ -12,6 +12,7 @@ import { readOptions } from "./bench_options.mjs";
 import { besideJetStream, promises } from "./bench_peers.mjs";
 import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
+import { tlsParts } from "./bench_tls.mjs";
 
 const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers, isHostile, isCheck } = readOptions(process.argv.slice(2), process.env);
 if (isCheck) {
@@ -171,6 +172,7 @@ const USUAL = [
       ];
     },
   },
+  ...tlsParts(SECONDS, interleaved),
   {
     names: MICRO.map((name) => `micro_${name}`),
     name: "the small programs",

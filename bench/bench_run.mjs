@@ -119,18 +119,28 @@ export const underAttack = (name, seconds, { shards = 1, options = [], files } =
     return report.attacks[0];
   });
 
-// `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report. The report gets `runs`:
-// how many runs there were at the end.
-export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where } = {}) =>
+// A certificate of a new key, P-256, that is its own issuer: the server's options, and the generator's.
+async function secured(dir, port) {
+  const [key, certificate] = [`${dir}/key.pem`, `${dir}/certificate.pem`];
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key];
+  const end = spawnSync("openssl", ["req", "-x509", ...kind, "-days", "1", "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate], { encoding: "utf8" });
+  if (end.status !== 0) throw new Error(`openssl makes no certificate: ${end.stderr ?? end.error}`);
+  return { server: ["--listen-tls", `127.0.0.1:${port}`, "--tls-cert", certificate, "--tls-key", key], load: ["--tls", "--tls-ca", certificate] };
+}
+
+// `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report; `tls`: the generator connects
+// by TLS. The report gets `runs`: how many runs there were at the end.
+export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where, tls = false } = {}) =>
   withScratch(async (dir) => {
-    const port = await freePort();
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...options];
+    const [port, tlsPort] = [await freePort(), await freePort()];
+    const by = tls ? await secured(dir, tlsPort) : { server: [], load: [] };
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...by.server, ...options];
     if (disk !== "") {
       fs.writeFileSync(`${dir}/disk`, `${disk}\n`);
       command.unshift("env", `LD_PRELOAD=${BUILD}/libinject.so`, `CHITCHAT_INJECT=${dir}/disk`);
     }
     const runsOf = (said, report) => (report.runs = Number(/ runs=(\d+)/.exec(said)?.[1] ?? 0));
-    return withProcess(command, cpus, port, (pid) => load(port, pid, dir, args, loadCpu), runsOf);
+    return withProcess(command, cpus, port, (pid) => load(tls ? tlsPort : port, pid, dir, [...by.load, ...args], loadCpu), runsOf);
   }, where);
 
 // A server on each of two processors, which share nothing but the machine: the sums of their sends and of their CPU.
