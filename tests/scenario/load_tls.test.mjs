@@ -4,8 +4,8 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { load } from "./lib/load.mjs";
-import { makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
+import { freePort, load } from "./lib/load.mjs";
+import { makeDataDir, removeDataDir, runToEnd, Server } from "./lib/server.mjs";
 import { makeCertificate, startTlsProxy } from "./lib/tls_proxy.mjs";
 
 const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
@@ -31,7 +31,9 @@ async function verified(args, at) {
   assert.equal(end.status, 0, end.stdout + end.stderr);
   assert.match(end.stdout, /^verified: /m);
   assert.match(end.stdout, /^TLSv1\.[23], \S+; \d+ handshakes, of which \d+ resumed a session; the certificate was checked$/m);
-  return JSON.parse(fs.readFileSync(json, "utf8"));
+  // The report counts those of the measured time, which on a busy machine may be none; the sentence counts all.
+  const resumed = Number(/of which (\d+) resumed/.exec(end.stdout)[1]);
+  return { ...JSON.parse(fs.readFileSync(json, "utf8")), resumed };
 }
 
 // -- every scenario --
@@ -78,9 +80,10 @@ test("load: plain logins, to compare, count no handshakes", async () => {
   const json = path.join(dir, "plain.json");
   const end = await load(["--scenario", "logins", "--connections", "4", "--json", json, ...QUICK, `127.0.0.1:${server.address.port}`]);
   assert.equal(end.status, 0, end.stdout + end.stderr);
-  assert.match(end.stdout, /^verified: \d+ logins: each was answered, and none got anything$/m);
+  const logins = /^verified: (\d+) logins: each was answered, and none got anything$/m.exec(end.stdout);
+  assert.ok(Number(logins?.[1]) >= 8, end.stdout);
   const report = JSON.parse(fs.readFileSync(json, "utf8"));
-  assert.ok(report.tls === false && report.handshakes === 0 && report.logins > 4);
+  assert.ok(report.tls === false && report.handshakes === 0);
 });
 
 // -- certificates --
@@ -112,6 +115,38 @@ test("load: --tls to a plain server says that it is one", async () => {
   const end = await secured(["--connections", "1"], `127.0.0.1:${server.address.port}`);
   assert.equal(end.status, 2, end.stdout);
   assert.match(end.stderr, /the server does not answer in TLS: leave out --tls, or give the port of --listen-tls/);
+});
+
+// -- the server's own TLS and tokens, if it has the options --
+
+const help = runToEnd(["serve", "--help"]).stdout;
+const needs = (option) => ({ skip: help.includes(option) ? false : `the server has no ${option}` });
+
+test("load: the server's own TLS, which resumes sessions", needs("--listen-tls"), async (context) => {
+  const at = `127.0.0.1:${await freePort()}`;
+  const own = await Server.start({ options: ["--listen-tls", at, "--tls-cert", certificate.certFile, "--tls-key", certificate.keyFile] });
+  context.after(() => own.clean());
+  await verified(["--connections", "20", "--window", "8"], at);
+  const report = await verified(["--scenario", "logins", "--connections", "3", "--tls-resume"], at);
+  assert.ok(report.resumed > 0);
+});
+
+test("load: the server takes the tokens, and refuses those of another secret", needs("--token-secrets"), async (context) => {
+  const [right, wrong] = ["right", "wrong"].map((name) => {
+    const file = path.join(dir, `${name}-secret`);
+    fs.writeFileSync(file, `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600 });
+    return file;
+  });
+  const own = await Server.start({ options: ["--auth", "token", "--token-secrets", right] });
+  context.after(() => own.clean());
+  const at = `127.0.0.1:${own.address.port}`;
+  const end = await load(["--scenario", "churn", "--connections", "10", "--token-secret-file", right, ...QUICK, at]);
+  assert.equal(end.status, 0, end.stdout + end.stderr);
+  for (const [args, hint] of [[["--token-secret-file", wrong], /is --token-secret-file its secret\?/], [[], /give its secret by --token-secret-file/]]) {
+    const refused = await load(["--connections", "2", ...args, ...QUICK, at]);
+    assert.equal(refused.status, 2, refused.stdout);
+    assert.match(refused.stderr, hint);
+  }
 });
 
 // -- options --

@@ -5,13 +5,13 @@ import net from "node:net";
 import path from "node:path";
 import tls from "node:tls";
 
-// A certificate that its own key signed, for `names`, such as "DNS:localhost" or "IP:127.0.0.1": { cert, key, certFile }.
+// A certificate that its own key signed, for `names`, such as "DNS:localhost" or "IP:127.0.0.1": { cert, key, certFile, keyFile }.
 export function makeCertificate(dir, name, names) {
   const [certFile, keyFile] = ["cert", "key"].map((kind) => path.join(dir, `${name}-${kind}.pem`));
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", keyFile];
   const cert = ["-x509", "-days", "30", "-subj", `/CN=${name}`, "-addext", `subjectAltName=${names}`, "-out", certFile];
   execFileSync("openssl", ["req", ...key, ...cert], { stdio: "pipe" });
-  return { cert: fs.readFileSync(certFile), key: fs.readFileSync(keyFile), certFile };
+  return { cert: fs.readFileSync(certFile), key: fs.readFileSync(keyFile), certFile, keyFile };
 }
 
 // Resolves to { port, seen, close }; `seen` counts handshakes, and keeps the names and protocols that clients asked for.
