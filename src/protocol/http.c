@@ -235,7 +235,7 @@ static struct span answer_write(struct http_head *head, const char *format, ...)
 /* An answer of a status and one line of text; `more` is further headers, each with its line end. */
 static struct http_result answer_line(struct http_head *head, uint16_t status, const char *more, const char *line)
 {
-    bool is_head = head->is_complete && head->parser.method == HTTP_HEAD;
+    bool is_head = head->parser.method == HTTP_HEAD;
     struct http_result result = {.verdict = HTTP_ANSWER, .status = status};
     result.answer =
         answer_write(head,

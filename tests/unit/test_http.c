@@ -452,6 +452,16 @@ static const char *head_of(size_t bytes)
     return text;
 }
 
+Test(http, a_refusal_of_HEAD_has_no_body_however_the_head_is_split)
+{
+    const char *text = "HEAD /healthz HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n";
+    for (size_t piece = 1; piece <= strlen(text); piece++) {
+        struct answer answer = feed(&options, text, strlen(text), piece);
+        cr_assert_eq(answer.status, 400);
+        cr_assert_str_eq(strstr(answer.text, "\r\n\r\n"), "\r\n\r\n", "in pieces of %zu", piece);
+    }
+}
+
 Test(http, a_head_of_8192_bytes_is_accepted_and_one_more_is_431)
 {
     expect_upgrade(head_of(8192));
