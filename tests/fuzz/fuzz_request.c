@@ -1,12 +1,8 @@
 /* Our reader against jansson on valid UTF-8: what it takes for an object, and what the first member is. */
-#include <stdlib.h>
-
 #include "../unit/json_oracle.h"
-#include "base/assert.h"
+#include "fuzz.h"
 #include "protocol/request.h"
 #include "protocol/utf8.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void compare_send(const struct request *request, json_t *object)
 {

@@ -1,13 +1,11 @@
-/* Frames cut at the places that the first bytes say: whole or in pieces, the events are the same, and bounded. */
-#include <stdlib.h>
-
-#include "base/assert.h"
+/* Frames cut at the places that the first bytes say: whole or in pieces, the events are the same, and bounded. A text
+ * is UTF-8, and at the end the pool has lent nothing. */
 #include "base/hash.h"
+#include "fuzz.h"
+#include "protocol/utf8.h"
 #include "protocol/ws.h"
 
 #define MESSAGE_MAX 5000u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 /* A digest of all events. */
 static uint32_t digest(const uint8_t *data, size_t bytes, size_t piece, bool allow_binary)
@@ -19,8 +17,7 @@ static uint32_t digest(const uint8_t *data, size_t bytes, size_t piece, bool all
     ws_init(&ws);
     for (size_t at = 0; at < bytes && !ws.closed; at += piece) {
         size_t left = bytes - at < piece ? bytes - at : piece;
-        char *copy = malloc(left), *from = copy;
-        memcpy(copy, data + at, left);
+        char *copy = fuzz_copy(data + at, left), *from = copy;
         while (left > 0 && !ws.closed) {
             struct ws_event event;
             ws_next(&ws, pool, &from, &left, &event);
@@ -30,12 +27,17 @@ static uint32_t digest(const uint8_t *data, size_t bytes, size_t piece, bool all
             sum = hash_crc32c(sum, facts, sizeof facts);
             if (event.kind < WS_EVENT_CLOSE) {
                 ASSERT(event.bytes <= MESSAGE_MAX);
+                if (event.kind == WS_EVENT_MESSAGE)
+                    ASSERT(event.opcode == WS_TEXT || allow_binary);
+                if (event.kind == WS_EVENT_MESSAGE && event.opcode == WS_TEXT)
+                    ASSERT(utf8_is_valid((struct span){event.data, event.bytes}));
                 sum = hash_crc32c(sum, event.data, event.bytes);
             }
         }
         free(copy);
     }
     ws_fini(&ws, pool);
+    ASSERT(ws_pool_bytes_out(pool) == 0);
     ws_pool_close(&pool);
     return sum;
 }
