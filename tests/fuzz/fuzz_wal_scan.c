@@ -83,6 +83,8 @@ static void check_header(const uint8_t *data, size_t bytes, bool fix)
     if (status == 0) {
         ASSERT(!wal_header_is_damaged(block));
         ASSERT(header.sealed_count <= WAL_LIVE_SEGMENTS_MAX);
+    }
+    if (status == 0 && header.generation != 0) { /* no header is written with 0 */
         wal_header_encode(&header, block);
         ASSERT(wal_header_decode(block, &again) == 0);
         ASSERT(again.shard == header.shard && again.generation == header.generation);
