@@ -6,14 +6,15 @@
 #include "fuzz.h"
 #include "protocol/host.h"
 
-/* `text` has room for HOST_TEXT_BYTES_MAX and a NUL. */
+/* A name gets a final dot: without it 1.2.3.4. would be an address. `text` has room for HOST_TEXT_BYTES_MAX and a NUL.
+ */
 static void write_host(const struct host *host, char *text)
 {
     char address[INET6_ADDRSTRLEN];
     size_t room = HOST_TEXT_BYTES_MAX + 1;
     size_t used = 0;
     if (host->kind == HOST_NAME)
-        used = (size_t)snprintf(text, room, "%.*s", (int)host->name.bytes, host->name.data);
+        used = (size_t)snprintf(text, room, "%.*s.", (int)host->name.bytes, host->name.data);
     else if (host->kind == HOST_IPV4)
         used = (size_t)snprintf(text, room, "%s", inet_ntop(AF_INET, host->address, address, sizeof address));
     else
