@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 struct span {
     const char *data;
@@ -25,6 +26,24 @@ static inline struct span span_of(const char *text)
 static inline bool span_equal(struct span a, struct span b)
 {
     return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
+}
+
+/* The same, but letters of ASCII are equal in upper and lower case. */
+static inline bool span_equal_any_case(struct span a, struct span b)
+{
+    return a.bytes == b.bytes && (a.bytes == 0 || strncasecmp(a.data, b.data, a.bytes) == 0);
+}
+
+/* Without blanks and tabs at both ends. */
+static inline struct span span_trim(struct span text)
+{
+    while (text.bytes > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.bytes--;
+    }
+    while (text.bytes > 0 && (text.data[text.bytes - 1] == ' ' || text.data[text.bytes - 1] == '\t'))
+        text.bytes--;
+    return text;
 }
 
 /* Orders as memcmp does; a prefix comes first. Returns < 0, 0 or > 0. */
