@@ -10,7 +10,8 @@
 
 #include "base/assert.h"
 
-#define ANSWER_BYTES_MAX 768
+#define ANSWER_BYTES_MAX 1024
+#define NOSNIFF "X-Content-Type-Options: nosniff\r\n"
 #define KEY_CHARS 24
 #define SUBPROTOCOL "chitchat.v1"
 
@@ -203,7 +204,7 @@ void http_accept_value(struct span key, char out[29])
 struct span http_answer_full(void)
 {
     return SPAN_LITERAL("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
-                        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 47\r\n\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\n" NOSNIFF "Content-Length: 47\r\n\r\n"
                         "the server has no free connection: retry later\n");
 }
 
@@ -239,8 +240,8 @@ static struct http_result answer_line(struct http_head *head, uint16_t status, c
     struct http_result result = {.verdict = HTTP_ANSWER, .status = status};
     result.answer =
         answer_write(head,
-                     "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                     "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n%s%s",
+                     "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" NOSNIFF
+                     "Content-Length: %zu\r\n\r\n%s%s",
                      status, status_name(status), more, strlen(line) + 1, is_head ? "" : line, is_head ? "" : "\n");
     return result;
 }
@@ -248,14 +249,14 @@ static struct http_result answer_line(struct http_head *head, uint16_t status, c
 static struct http_result answer_page(struct http_head *head)
 {
     struct http_result result = {.verdict = HTTP_ANSWER, .status = 200};
+    const char *policy = head->options->page_policy;
     result.answer = answer_write(head,
                                  "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n"
-                                 "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; "
-                                 "script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
-                                 "form-action 'none'; frame-ancestors 'none'\r\n"
-                                 "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+                                 "Content-Security-Policy: %s\r\n" NOSNIFF "X-Frame-Options: DENY\r\n"
+                                 "Referrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n"
+                                 "Cross-Origin-Resource-Policy: same-origin\r\n"
                                  "Cache-Control: no-cache\r\nContent-Length: %zu\r\n\r\n",
-                                 head->options->page.bytes);
+                                 policy != NULL ? policy : "default-src 'none'", head->options->page.bytes);
     if (head->parser.method != HTTP_HEAD)
         result.body = head->options->page;
     return result;

@@ -36,7 +36,8 @@ struct http_options {
     const char *const *origins; /* allowed besides the server's own ("*": all), NULL-terminated; borrowed */
     const struct host *hosts;   /* known besides localhost and addresses; without a port: at every port; borrowed */
     uint32_t host_count;
-    struct span page; /* the body of GET /, text/html; borrowed */
+    struct span page;        /* the body of GET /, text/html; borrowed */
+    const char *page_policy; /* its Content-Security-Policy; NULL: nothing is allowed; borrowed */
 };
 
 /* A head in `memory` of http_head_bytes, which the caller owns and may reuse at any time. `options` is borrowed for as

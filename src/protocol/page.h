@@ -9,5 +9,7 @@
 /* The bytes of the page; no NUL follows them. */
 const char *page_html(void);
 size_t page_html_bytes(void);
+/* The Content-Security-Policy under which the page works and nothing else does. */
+const char *page_policy(void);
 
 #endif

@@ -49,9 +49,10 @@ struct server {
     struct clock *clock;
     struct core **cores;
     uint32_t core_count;
-    uint64_t start_random; /* 56 random bits of this start: they keep mids unique over all starts */
-    struct span page;      /* the web client; static */
-    int *listen_fds;       /* core_count times config->listen_count */
+    uint64_t start_random;   /* 56 random bits of this start: they keep mids unique over all starts */
+    struct span page;        /* the web client; static */
+    const char *page_policy; /* its Content-Security-Policy; static */
+    int *listen_fds;         /* core_count times config->listen_count */
 
     /* Shared. */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */

@@ -30,7 +30,8 @@ static int open_parts(struct core *core)
     struct http_options http = {.origins = server->config->origins,
                                 .hosts = server->config->hosts,
                                 .host_count = server->config->host_count,
-                                .page = server->page};
+                                .page = server->page,
+                                .page_policy = server->page_policy};
     core->peers = calloc(server->core_count, sizeof *core->peers);
     int status = core->peers == NULL ? -ENOMEM : 0;
     if (status == 0)

@@ -236,7 +236,8 @@ int serve(struct config *config)
                             .datadir = datadir,
                             .clock = &clock,
                             .core_count = datadir_shards(datadir),
-                            .page = {page_html(), page_html_bytes()}};
+                            .page = {page_html(), page_html_bytes()},
+                            .page_policy = page_policy()};
     uint64_t drawn;
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
         return complain("getrandom gave no random numbers: check the system's random number generator");

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { onServers, scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { Client } from "./lib/client.mjs";
+import { assertPageIsAllowed, directivesOf, socketOf } from "./lib/page.mjs";
 
 async function answerTo(harness, text) {
   const raw = await Raw.open(harness.server);
@@ -17,6 +18,7 @@ async function refuses(harness, text, status) {
   assert.match(answer.body, /^[^\n]+\n?$/, "one line that says why");
   return answer;
 }
+  assert.equal(answer.headers["x-content-type-options"], "nosniff");
 
 function headOf(bytes) {
   const bare = upgradeRequest({ headers: { "X-Fill": "" } });
@@ -115,16 +117,33 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
     assert.match(answer.body, /^<!doctype html>[^]*<\/html>\s*$/i);
   });
 
-  it("the page may run its own script and nothing else", async () => {
-    const answer = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
-    assert.match(answer.headers["content-security-policy"], /default-src 'none'/);
-    assert.match(answer.headers["content-security-policy"], /connect-src 'self'/);
+  it("the page may run its own script, have its own style and connect to its server, and nothing else", async () => {
+    const { headers, body } = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    assertPageIsAllowed(body, headers["content-security-policy"]);
+    assert.deepEqual(directivesOf(headers["content-security-policy"])["connect-src"], ["'self'"]);
+    assert.equal(headers["x-content-type-options"], "nosniff");
+    assert.equal(headers["x-frame-options"], "DENY");
+    assert.equal(headers["referrer-policy"], "no-referrer");
+    assert.equal(headers["cross-origin-opener-policy"], "same-origin");
+    assert.equal(headers["cross-origin-resource-policy"], "same-origin");
+  });
+
+  it("the page connects to the ws beside it", async () => {
+    const { body } = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    const cases = {
+      "http://chat.example/": "ws://chat.example/ws",
+      "https://chat.example:8443/?x#y": "wss://chat.example:8443/ws",
+      "https://chat.example/chat/": "wss://chat.example/chat/ws",
+      "http://[::1]:8080/a/b/": "ws://[::1]:8080/a/b/ws",
+    };
+    for (const [page, url] of Object.entries(cases)) assert.deepEqual(socketOf(body, page), { url, protocol: "chitchat.v1" });
   });
 
   it("GET /healthz is answered with ok", async () => {
     const answer = await answerTo(harness, "GET /healthz HTTP/1.1\r\nHost: chat.example\r\n\r\n");
     assert.equal(answer.status, 200);
     assert.equal(answer.body.trim(), "ok");
+    assert.equal(answer.headers["x-content-type-options"], "nosniff");
   });
 
   it("any other path is 404", async () => {

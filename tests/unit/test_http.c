@@ -14,7 +14,11 @@ static const struct host hosts[] = {
     {.kind = HOST_NAME, .name = {"tls.example", 11}, .has_port = true, .port = 443},
 };
 static const struct http_options options = {
-    .origins = origins, .hosts = hosts, .host_count = 3, .page = {PAGE, sizeof PAGE - 1}};
+    .origins = origins,
+    .hosts = hosts,
+    .host_count = 3,
+    .page = {PAGE, sizeof PAGE - 1},
+    .page_policy = "default-src 'none'; frame-ancestors 'none'"};
 static const struct http_options echo_options = {.any_path = true};
 
 /* What was answered, copied before the head is closed. */
@@ -69,6 +73,7 @@ static void expect_refused(const char *text, uint16_t status)
         char *body = strstr(answer.text, "\r\n\r\n");
         cr_assert_not_null(body);
         cr_assert_not_null(strstr(answer.text, "Connection: close\r\n"));
+        cr_assert_not_null(strstr(answer.text, "X-Content-Type-Options: nosniff\r\n"));
         char length[48];
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(body + 4));
         cr_assert_not_null(strstr(answer.text, length), "%s", answer.text);
@@ -227,9 +232,16 @@ Test(http, paths_and_methods)
 
 Test(http, the_page_comes_with_a_policy_and_head_gives_no_body)
 {
+    static const char *const headers[] = {"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n",
+                                          "X-Content-Type-Options: nosniff\r\n",
+                                          "X-Frame-Options: DENY\r\n",
+                                          "Referrer-Policy: no-referrer\r\n",
+                                          "Cross-Origin-Opener-Policy: same-origin\r\n",
+                                          "Cross-Origin-Resource-Policy: same-origin\r\n"};
     struct answer answer = ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_assert_eq(answer.status, 200);
-    cr_assert_not_null(strstr(answer.text, "Content-Security-Policy: default-src 'none';"));
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+        cr_assert_not_null(strstr(answer.text, headers[i]), "%s", headers[i]);
     cr_assert_str_eq(strstr(answer.text, "\r\n\r\n") + 4, PAGE);
     answer = ask("HEAD /?x HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_assert_eq(answer.status, 200);
@@ -498,6 +510,7 @@ Test(http, a_full_server_says_when_to_come_back_and_its_length_is_true)
     snprintf(text, sizeof text, "%.*s", (int)answer.bytes, answer.data);
     cr_assert_eq(strncmp(text, "HTTP/1.1 503 ", 13), 0);
     cr_assert_not_null(strstr(text, "Retry-After: "));
+    cr_assert_not_null(strstr(text, "X-Content-Type-Options: nosniff\r\n"));
     snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(strstr(text, "\r\n\r\n") + 4));
     cr_assert_not_null(strstr(text, length));
 }
