@@ -30,11 +30,17 @@ static const struct option serve_options[] = {
      "created (default: the number that DIR has; a new DIR: one for each core)"},
     {"origin", "ORIGIN", OPTION_ORIGIN, NO_FIELD,
      "web pages of this origin (https://example.org) may connect, besides those\n"
-     "that the server itself serves; * for all; may be given up to 16 times"},
+     "that the server itself serves; https://*.example.org: of each name below\n"
+     "example.org, not of example.org itself; file://, null, capacitor://localhost:\n"
+     "of pages without a host, and of apps; * for all; may be given up to 16 times"},
     {"host", "NAME[:PORT]", OPTION_HOST, NO_FIELD,
      "a name of this server (chat.example.org): web pages that it serves under\n"
      "this name may connect; with PORT, only those at that port; localhost and IP\n"
      "addresses need no option; may be given up to 16 times"},
+    {"trust-proxy", "NET", OPTION_NETWORK, NO_FIELD,
+     "a proxy has an address of this network (10.0.0.0/8, fd00::/8, 192.0.2.7 or\n"
+     "loopback): the client's address and the Host that it forwards count; may be\n"
+     "given up to 16 times (default: no proxy is trusted)"},
     {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,
      "connections at a time; fewer if the limit of open files is lower"},
     {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
@@ -183,14 +189,41 @@ static enum config_action take_listen(struct parser *parser, const char *given)
 static enum config_action take_origin(struct parser *parser, const char *given)
 {
     struct config *config = parser->config;
+    struct origin origin;
     if (config->origin_count == CONFIG_ORIGINS_MAX)
         return complain(parser, given, "is one origin too many: 16 at most");
-    if (!config_value_is_origin(given))
-        return complain(parser, given,
-                        "must be scheme://host or scheme://host:port without a path, as https://example.org, or *");
+    if (!config_value_origin(given, &origin))
+        return complain(parser, given[0] == '\0' ? "\"\"" : given,
+                        "must be SCHEME://HOST or SCHEME://HOST:PORT without a path, as https://example.org; "
+                        "https://*.example.org for all names below example.org; SCHEME:// for pages without a host, as "
+                        "file://; null; or * for all. The scheme is that of the page, not ws or wss");
     char *text = config->origin_texts[config->origin_count];
     memcpy(text, given, strlen(given) + 1);
-    config->origins[config->origin_count++] = text;
+    bool is_good = config_value_origin(text, &config->origins[config->origin_count++]);
+    ASSERT(is_good);
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_network(struct parser *parser, const char *given)
+{
+    struct config *config = parser->config;
+    bool is_loopback = strcmp(given, "loopback") == 0;
+    if (config->proxy_count == CONFIG_PROXIES_MAX)
+        return complain(parser, given, "is one network too many: 16 at most");
+    struct network *networks = &config->networks[config->network_count];
+    enum network_verdict verdict = network_parse(span_of(is_loopback ? "127.0.0.0/8" : given), &networks[0]);
+    if (verdict == NETWORK_LOOSE)
+        return complain(parser, given,
+                        "has bits after the prefix: write the first address of the network, as 10.0.0.0/8");
+    if (verdict != NETWORK_GOOD)
+        return complain(parser, given[0] == '\0' ? "\"\"" : given,
+                        "must be a network or an address, as 10.0.0.0/8, fd00::/8 or 192.0.2.7; or loopback");
+    if (is_loopback) {
+        verdict = network_parse(SPAN_LITERAL("::1"), &networks[1]);
+        ASSERT(verdict == NETWORK_GOOD);
+    }
+    config->network_count += is_loopback ? 2 : 1;
+    config->proxy_count++;
     return CONFIG_SERVE;
 }
 
@@ -226,6 +259,7 @@ static enum config_action take_value(struct parser *parser, const struct option 
     case OPTION_LISTEN: return take_listen(parser, given);
     case OPTION_ORIGIN: return take_origin(parser, given);
     case OPTION_HOST: return take_host(parser, given);
+    case OPTION_NETWORK: return take_network(parser, given);
     case OPTION_NUMBER:
     case OPTION_BYTES: return take_number(parser, option, given);
     case OPTION_LEVEL: return take_level(parser, given);
@@ -247,15 +281,16 @@ static void forget(struct config *config, const struct option *option)
         config->listen_count = 0;
     if (option->kind == OPTION_HOST)
         config->host_count = 0;
-    if (option->kind == OPTION_ORIGIN) {
+    if (option->kind == OPTION_ORIGIN)
         config->origin_count = 0;
-        config->origins[0] = NULL;
-    }
+    if (option->kind == OPTION_NETWORK)
+        config->proxy_count = config->network_count = 0;
 }
 
 static bool is_repeatable(const struct option *option)
 {
-    return option->kind == OPTION_LISTEN || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST;
+    return option->kind == OPTION_LISTEN || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST
+           || option->kind == OPTION_NETWORK;
 }
 
 static void set_defaults(struct config *config)

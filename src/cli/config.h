@@ -16,13 +16,18 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "base/network.h"
 #include "protocol/host.h"
+#include "protocol/origin.h"
 
 #define CONFIG_LISTENS_MAX 16u
 #define CONFIG_ORIGINS_MAX 16u
 #define CONFIG_ORIGIN_BYTES 256u
 #define CONFIG_HOSTS_MAX 16u
 #define CONFIG_HOST_BYTES (HOST_TEXT_BYTES_MAX + 1)
+/* --trust-proxy 16 times; loopback is two networks. */
+#define CONFIG_PROXIES_MAX 16u
+#define CONFIG_NETWORKS_MAX (2 * CONFIG_PROXIES_MAX)
 #define CONFIG_SHARDS_MAX 64u
 #define CONFIG_UNKNOWN_MAX 16u
 /* Room for the help. */
@@ -47,13 +52,16 @@ struct config_listen {
 
 struct config {
     struct config_listen listens[CONFIG_LISTENS_MAX];
-    uint32_t listen_count;                       /* at least 1 */
-    const char *data_dir;                        /* borrowed from argv or the environment */
-    uint32_t shards;                             /* 0: as many as the data directory has; a new one: as many as cores */
-    const char *origins[CONFIG_ORIGINS_MAX + 1]; /* NULL-terminated, as http.h takes them; point into origin_texts */
+    uint32_t listen_count;                     /* at least 1 */
+    const char *data_dir;                      /* borrowed from argv or the environment */
+    uint32_t shards;                           /* 0: as many as the data directory has; a new one: as many as cores */
+    struct origin origins[CONFIG_ORIGINS_MAX]; /* as http.h takes them; point into origin_texts */
     uint32_t origin_count;
     struct host hosts[CONFIG_HOSTS_MAX]; /* names of the server, as http.h takes them; point into host_texts */
     uint32_t host_count;
+    uint32_t proxy_count;                         /* of --trust-proxy */
+    struct network networks[CONFIG_NETWORKS_MAX]; /* of trusted proxies */
+    uint32_t network_count;
     uint32_t frame_rate;       /* frames a second of one connection, 0: no limit */
     uint32_t send_rate;        /* sends a second of one user, 0: no limit */
     uint32_t user_connections; /* of one user at a time */

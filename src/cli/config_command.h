@@ -14,6 +14,7 @@ enum option_kind {
     OPTION_DIR,
     OPTION_ORIGIN,
     OPTION_HOST,
+    OPTION_NETWORK,
     OPTION_NUMBER,
     OPTION_BYTES,
     OPTION_USER,

@@ -86,17 +86,9 @@ bool config_value_listen(const char *text, struct config_listen *listen_r)
     return is_bracketed ? take_ipv6(address, (uint16_t)port, listen_r) : take_ipv4(address, (uint16_t)port, listen_r);
 }
 
-bool config_value_is_origin(const char *text)
+bool config_value_origin(const char *text, struct origin *origin_r)
 {
-    if (strcmp(text, "*") == 0 || strcmp(text, "null") == 0)
-        return true;
-    const char *host = strstr(text, "://");
-    if (host == NULL || host == text || host[3] == '\0' || strlen(text) >= CONFIG_ORIGIN_BYTES)
-        return false;
-    for (const char *at = text; *at != '\0'; at++)
-        if (*at <= 0x20 || *at == 0x7f || *at == ',')
-            return false;
-    return strpbrk(host + 3, "/?#@\\") == NULL;
+    return strlen(text) < CONFIG_ORIGIN_BYTES && origin_pattern_parse(span_of(text), origin_r);
 }
 
 bool config_value_host(const char *text, struct host *host_r)

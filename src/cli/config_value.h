@@ -19,8 +19,9 @@ void config_value_write(uint64_t value, bool has_suffix, char out[24]);
 /* 1.2.3.4:80 or [::1]:80, port 0 to 65535 (0: the kernel chooses). False: `text` is something else. */
 bool config_value_listen(const char *text, struct config_listen *listen_r);
 
-/* Whether `text` is what a browser may send as Origin, scheme://host[:port] or "null"; or "*". */
-bool config_value_is_origin(const char *text);
+/* What origin.h takes as a pattern, shorter than CONFIG_ORIGIN_BYTES; *origin_r borrows `text`. False: `text` is
+ * something else. */
+bool config_value_origin(const char *text, struct origin *origin_r);
 
 /* HOST or HOST:PORT, port 1 to 65535; *host_r borrows `text`. False: `text` is something else. */
 bool config_value_host(const char *text, struct host *host_r);

@@ -155,6 +155,13 @@ struct conn_cold *conn_cold(struct core *core, const struct conn *conn)
     return &core->conns.table.cold[conn->slot];
 }
 
+void conn_set_address(struct core *core, struct conn *conn, const struct address *address)
+{
+    ASSERT(conn->state == CONN_HTTP);
+    ASSERT(address_is_known(address));
+    conn_cold(core, conn)->address = *address;
+}
+
 struct conn_ref conn_ref(const struct conn *conn)
 {
     return (struct conn_ref){conn->slot, conn->generation};

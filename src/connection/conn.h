@@ -135,7 +135,7 @@ _Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered counts up to it");
 /* What a connection keeps for its whole life and seldom uses: in an array beside the slots, so that it costs no cache
  * line of struct conn. A handover moves it. */
 struct conn_cold {
-    struct address address; /* of the peer */
+    struct address address; /* of the peer, or of the client that a trusted proxy has forwarded */
 };
 
 /* What a connection needs only while it is not idle. From core->conns.work_pool. */
@@ -217,6 +217,9 @@ struct conn *conn_at(const struct conn_table *table, uint32_t slot);
 struct conn *conn_open(struct core *core, int fd, enum conn_state state, const struct address *address);
 /* Borrowed, until the next connection is opened. */
 struct conn_cold *conn_cold(struct core *core, const struct conn *conn);
+/* A trusted proxy has forwarded the address of the client, which replaces the proxy's own in logs and limits. Once at
+ * most, in CONN_HTTP. */
+void conn_set_address(struct core *core, struct conn *conn, const struct address *address);
 struct conn_ref conn_ref(const struct conn *conn);
 /* The connection of `ref`, if it still exists and is logged in (CONN_REPLAY or CONN_LIVE); else NULL. Borrowed. */
 struct conn *conn_find(struct core *core, struct conn_ref ref);

@@ -1,5 +1,6 @@
 /* conn_read.c: input of a connection: the HTTP head, frames, requests, and the stash of bytes that cannot be read yet.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "connection/backpressure.h"
@@ -159,6 +160,24 @@ static void limit_heads(struct core *core, struct conn *conn)
     conn_refuse_full(core, conn);
 }
 
+#define REASON_BYTES_MAX 200
+
+/* Takes what a complete head says about the client, and notes what was refused or ignored of it. */
+static void note_head(struct core *core, struct conn *conn, const struct http_result *result)
+{
+    char reason[REASON_BYTES_MAX];
+    const struct address *address = &conn_cold(core, conn)->address;
+    if (result->ignored != NULL)
+        refusal_note(core, REFUSAL_FORWARDED, address, result->ignored);
+    if (address_is_known(&result->address))
+        conn_set_address(core, conn, &result->address);
+    if (result->page == HTTP_PAGE_ALLOWED)
+        return;
+    (void)snprintf(reason, sizeof reason, "Origin %.*s, Host %.*s", (int)result->origin.bytes, result->origin.data,
+                   (int)result->host.bytes, result->host.data);
+    refusal_note(core, result->page == HTTP_PAGE_FOREIGN ? REFUSAL_ORIGIN : REFUSAL_HOST, address, reason);
+}
+
 static void take_http(struct core *core, struct conn *conn, char **data, size_t *bytes)
 {
     struct conn_work *work = conn_work(core, conn);
@@ -166,6 +185,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
         void *memory = pool_take(&core->conns.head_pool);
         ASSERT(memory != NULL);
         work->head = http_head_begin(memory, &core->conns.http);
+        http_head_set_peer(work->head, &conn_cold(core, conn)->address);
     }
     struct http_result result = http_head_feed(work->head, *data, *bytes);
     ASSERT(result.used <= *bytes);
@@ -176,6 +196,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     }
     *data += result.used;
     *bytes -= result.used;
+    note_head(core, conn, &result);
     conn_write(core, conn, result.answer.data, result.answer.bytes);
     if (result.body.bytes > 0)
         conn_write(core, conn, result.body.data, result.body.bytes);

@@ -15,7 +15,8 @@
 #define KEY_CHARS 24
 #define SUBPROTOCOL "chitchat.v1"
 
-/* The headers that matter. Those up to HEADER_SINGLE may come once. */
+/* The headers that matter. Those up to HEADER_SINGLE may come once; those from HEADER_FORWARDED_HOST on are read from
+ * trusted proxies alone. */
 enum header {
     HEADER_HOST,
     HEADER_ORIGIN,
@@ -27,6 +28,9 @@ enum header {
     HEADER_TRANSFER_ENCODING,
     HEADER_CONNECTION,
     HEADER_PROTOCOL,
+    HEADER_FORWARDED_HOST,
+    HEADER_FORWARDED_FOR,
+    HEADER_FORWARDED,
     HEADER_COUNT
 };
 
@@ -40,6 +44,9 @@ static const char *const header_names[HEADER_COUNT] = {
     [HEADER_TRANSFER_ENCODING] = "transfer-encoding",
     [HEADER_CONNECTION] = "connection",
     [HEADER_PROTOCOL] = "sec-websocket-protocol",
+    [HEADER_FORWARDED_HOST] = "x-forwarded-host",
+    [HEADER_FORWARDED_FOR] = "x-forwarded-for",
+    [HEADER_FORWARDED] = "forwarded",
 };
 
 struct http_head {
@@ -50,12 +57,18 @@ struct http_head {
     bool is_answered;       /* http_head_feed gave a verdict other than HTTP_MORE */
     bool has_upgrade_token; /* of Connection */
     bool has_subprotocol;
-    enum header repeated; /* HEADER_COUNT: none */
+    bool has_hosts_forwarded; /* X-Forwarded-Host came more than once */
+    enum header header_end;   /* the headers before it are read */
+    enum header repeated;     /* HEADER_COUNT: none */
     struct span target;
     struct span name;
     struct span value;
     struct span headers[HEADER_COUNT]; /* of the last of its name; data NULL: absent */
-    struct host host;                  /* of the Host header; HOST_NONE: absent or empty */
+    struct host host;                  /* of the Host header or forwarded; HOST_NONE: absent or empty */
+    struct forwarded forwarded_for;    /* X-Forwarded-For */
+    struct forwarded forwarded;        /* Forwarded */
+    struct address address;            /* of the client, as forwarded; unknown: none */
+    const char *ignored;               /* as in struct http_result */
     char text[LIMIT_HTTP_HEAD_BYTES];
     char answer[ANSWER_BYTES_MAX];
 };
@@ -87,30 +100,14 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
     return grow(&head->value, at, bytes);
 }
 
-static bool equals_ignoring_case(struct span a, const char *b)
-{
-    return a.bytes == strlen(b) && strncasecmp(a.data, b, a.bytes) == 0;
-}
-
-static struct span trim(struct span text)
-{
-    while (text.bytes > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text.data++;
-        text.bytes--;
-    }
-    while (text.bytes > 0 && (text.data[text.bytes - 1] == ' ' || text.data[text.bytes - 1] == '\t'))
-        text.bytes--;
-    return text;
-}
-
 /* Whether `list`, tokens between commas, has `token`. */
 static bool list_has(struct span list, const char *token, bool ignores_case)
 {
     while (list.bytes > 0) {
         const char *comma = memchr(list.data, ',', list.bytes);
         size_t bytes = comma == NULL ? list.bytes : (size_t)(comma - list.data);
-        struct span item = trim((struct span){list.data, bytes});
-        if (ignores_case ? equals_ignoring_case(item, token) : span_equal(item, span_of(token)))
+        struct span item = span_trim((struct span){list.data, bytes});
+        if (ignores_case ? span_equal_any_case(item, span_of(token)) : span_equal(item, span_of(token)))
             return true;
         size_t skip = comma == NULL ? bytes : bytes + 1;
         list.data += skip;
@@ -128,7 +125,13 @@ static void take_header(struct http_head *head, enum header header)
         head->has_upgrade_token |= list_has(head->value, "upgrade", true);
     if (header == HEADER_PROTOCOL)
         head->has_subprotocol |= list_has(head->value, SUBPROTOCOL, false);
-    head->headers[header] = trim(head->value);
+    if (header == HEADER_FORWARDED_HOST)
+        head->has_hosts_forwarded |= head->headers[header].data != NULL;
+    if (header == HEADER_FORWARDED_FOR)
+        forwarded_add_for(&head->forwarded_for, head->value, &head->options->proxies);
+    if (header == HEADER_FORWARDED)
+        forwarded_add(&head->forwarded, head->value, &head->options->proxies);
+    head->headers[header] = span_trim(head->value);
 }
 
 static int on_header_value_complete(llhttp_t *parser)
@@ -136,8 +139,8 @@ static int on_header_value_complete(llhttp_t *parser)
     struct http_head *head = parser->data;
     if (head->value.data == NULL)
         head->value = SPAN_LITERAL("");
-    for (enum header header = 0; header < HEADER_COUNT; header++)
-        if (equals_ignoring_case(head->name, header_names[header]))
+    for (enum header header = 0; header < head->header_end; header++)
+        if (span_equal_any_case(head->name, span_of(header_names[header])))
             take_header(head, header);
     head->name = head->value = (struct span){0};
     return 0;
@@ -171,6 +174,7 @@ struct http_head *http_head_begin(void *memory, const struct http_options *optio
     ASSERT(options != NULL);
     memset(head, 0, offsetof(struct http_head, text));
     head->options = options;
+    head->header_end = HEADER_FORWARDED_HOST;
     head->repeated = HEADER_COUNT;
     llhttp_init(&head->parser, HTTP_REQUEST, &settings);
     head->parser.data = head;
@@ -187,6 +191,13 @@ void http_head_close(struct http_head **head)
 {
     free(*head);
     *head = NULL;
+}
+
+void http_head_set_peer(struct http_head *head, const struct address *peer)
+{
+    const struct forwarded_proxies *proxies = &head->options->proxies;
+    ASSERT(head->bytes == 0);
+    head->header_end = networks_have(proxies->networks, proxies->count, peer) ? HEADER_COUNT : HEADER_FORWARDED_HOST;
 }
 
 void http_accept_value(struct span key, char out[29])
@@ -301,29 +312,11 @@ static bool is_key(struct span key)
     return true;
 }
 
-static bool is_allowed_origin(const struct http_options *options, struct span origin)
+static bool is_allowed_origin(const struct http_options *options, const struct origin *origin)
 {
-    const char *const *origins = options->origins;
-    for (; origins != NULL && *origins != NULL; origins++)
-        if (strcmp(*origins, "*") == 0 || equals_ignoring_case(origin, *origins))
+    for (uint32_t i = 0; i < options->origin_count; i++)
+        if (origin_matches(&options->origins[i], origin))
             return true;
-    return false;
-}
-
-/* An origin of http or https; false if it is another one. */
-static bool parse_origin(struct span origin, struct host *host_r, uint16_t *default_port_r)
-{
-    static const struct {
-        const char *prefix;
-        uint16_t default_port;
-    } schemes[] = {{"http://", 80}, {"https://", 443}};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        size_t bytes = strlen(schemes[i].prefix);
-        if (origin.bytes <= bytes || strncasecmp(origin.data, schemes[i].prefix, bytes) != 0)
-            continue;
-        *default_port_r = schemes[i].default_port;
-        return host_parse((struct span){origin.data + bytes, origin.bytes - bytes}, host_r);
-    }
     return false;
 }
 
@@ -334,7 +327,7 @@ static uint16_t port_or(const struct host *host, uint16_t default_port)
 
 static bool is_known_host(const struct http_options *options, const struct host *host, uint16_t port)
 {
-    if (host->kind != HOST_NAME || equals_ignoring_case(host->name, "localhost"))
+    if (host->kind != HOST_NAME || span_equal_any_case(host->name, SPAN_LITERAL("localhost")))
         return true;
     for (uint32_t i = 0; i < options->host_count; i++)
         if (host_equal(&options->hosts[i], host) && port_or(&options->hosts[i], port) == port)
@@ -342,26 +335,22 @@ static bool is_known_host(const struct http_options *options, const struct host 
     return false;
 }
 
-enum page_verdict {
-    PAGE_ALLOWED,
-    PAGE_FOREIGN,      /* its origin is neither the Host nor allowed */
-    PAGE_UNKNOWN_HOST, /* its origin is the Host, but that is not a known one */
-};
-
 /* Whether the web page that asks for the upgrade may have it: see http.h. */
-static enum page_verdict check_page(const struct http_head *head)
+static enum http_page_verdict check_page(const struct http_head *head)
 {
-    struct span origin = head->headers[HEADER_ORIGIN];
-    struct host page;
-    uint16_t default_port;
-    if (head->options->any_path || origin.data == NULL || is_allowed_origin(head->options, origin))
-        return PAGE_ALLOWED;
-    if (!parse_origin(origin, &page, &default_port) || !host_equal(&page, &head->host))
-        return PAGE_FOREIGN;
-    uint16_t port = port_or(&head->host, default_port);
-    if (port_or(&page, default_port) != port)
-        return PAGE_FOREIGN;
-    return is_known_host(head->options, &head->host, port) ? PAGE_ALLOWED : PAGE_UNKNOWN_HOST;
+    const struct span text = head->headers[HEADER_ORIGIN];
+    struct origin page;
+    if (head->options->any_path || text.data == NULL)
+        return HTTP_PAGE_ALLOWED;
+    (void)origin_parse(text, &page); /* --origin * allows also what is no origin */
+    if (is_allowed_origin(head->options, &page))
+        return HTTP_PAGE_ALLOWED;
+    if (!origin_is_http(&page) || !host_equal(&page.host, &head->host))
+        return HTTP_PAGE_FOREIGN;
+    uint16_t port = port_or(&head->host, origin_default_port(&page));
+    if (page.port != port)
+        return HTTP_PAGE_FOREIGN;
+    return is_known_host(head->options, &head->host, port) ? HTTP_PAGE_ALLOWED : HTTP_PAGE_UNKNOWN_HOST;
 }
 
 static bool has_body(const struct http_head *head)
@@ -384,14 +373,21 @@ static struct http_result upgrade(struct http_head *head)
     return result;
 }
 
-static struct http_result refuse_unknown_host(struct http_head *head)
+static struct http_result refuse_page(struct http_head *head, enum http_page_verdict page)
 {
-    char line[HOST_NAME_BYTES_MAX + 128];
-    ASSERT(head->host.kind == HOST_NAME);
-    (void)snprintf(line, sizeof line,
-                   "web pages of this Host may not connect: if it is a name of this server, start it with --host %.*s",
-                   (int)head->host.name.bytes, head->host.name.data);
-    return answer_line(head, 403, "", line);
+    char line[HOST_NAME_BYTES_MAX + 128] =
+        "web pages of this Origin may not connect: to allow them, start the server with --origin";
+    ASSERT(page != HTTP_PAGE_ALLOWED);
+    if (page == HTTP_PAGE_UNKNOWN_HOST) {
+        ASSERT(head->host.kind == HOST_NAME);
+        (void)snprintf(
+            line, sizeof line,
+            "web pages of this Host may not connect: if it is a name of this server, start it with --host %.*s",
+            (int)head->host.name.bytes, head->host.name.data);
+    }
+    struct http_result result = answer_line(head, 403, "", line);
+    result.page = page;
+    return result;
 }
 
 static struct http_result check_upgrade(struct http_head *head)
@@ -407,21 +403,45 @@ static struct http_result check_upgrade(struct http_head *head)
         return answer_line(head, 400, "", "an upgrade needs Connection: Upgrade");
     if (!is_key(head->headers[HEADER_KEY]))
         return answer_line(head, 400, "", "Sec-WebSocket-Key must be 16 bytes in base64");
-    switch (check_page(head)) {
-    case PAGE_ALLOWED: break;
-    case PAGE_FOREIGN:
-        return answer_line(head, 403, "",
-                           "web pages of this Origin may not connect: to allow them, start the server with --origin");
-    case PAGE_UNKNOWN_HOST: return refuse_unknown_host(head);
-    }
+    enum http_page_verdict page = check_page(head);
+    if (page != HTTP_PAGE_ALLOWED)
+        return refuse_page(head, page);
     return upgrade(head);
 }
 
-/* Whether Host is absent, empty or a host; sets head->host. */
+/* Whether Host is absent, empty or a host; sets head->host, unless a trusted proxy has forwarded one. */
 static bool take_host(struct http_head *head)
 {
     struct span text = head->headers[HEADER_HOST];
-    return text.bytes == 0 || host_parse(text, &head->host);
+    struct host host = {.kind = HOST_NONE};
+    if (text.bytes > 0 && !host_parse(text, &host))
+        return false;
+    if (head->host.kind == HOST_NONE)
+        head->host = host;
+    return true;
+}
+
+static void take_forwarded_host(struct http_head *head)
+{
+    struct span text = head->headers[HEADER_FORWARDED_HOST];
+    if (text.bytes > 0 && (head->has_hosts_forwarded || !host_parse(text, &head->host)))
+        head->ignored = "X-Forwarded-Host is not one HOST or HOST:PORT";
+}
+
+static void take_forwarded_address(struct http_head *head)
+{
+    const struct forwarded *by_for = &head->forwarded_for;
+    const struct forwarded *by_rfc = &head->forwarded;
+    bool has_for = by_for->state != FORWARDED_ABSENT;
+    bool has_rfc = by_rfc->state != FORWARDED_ABSENT;
+    if (by_for->state == FORWARDED_MALFORMED)
+        head->ignored = "an entry of X-Forwarded-For is not an address";
+    else if (by_rfc->state == FORWARDED_MALFORMED)
+        head->ignored = "an entry of Forwarded is malformed";
+    else if (has_for && has_rfc && !address_equal(&by_for->address, &by_rfc->address))
+        head->ignored = "X-Forwarded-For and Forwarded say different things";
+    else
+        head->address = has_for ? by_for->address : by_rfc->address;
 }
 
 static struct http_result check(struct http_head *head)
@@ -448,6 +468,19 @@ static struct http_result check(struct http_head *head)
     if (is_socket)
         return check_upgrade(head);
     return is_page ? answer_page(head) : answer_line(head, 200, "Cache-Control: no-store\r\n", "ok");
+}
+
+static struct http_result check_complete(struct http_head *head)
+{
+    take_forwarded_host(head);
+    take_forwarded_address(head);
+    struct http_result result = check(head);
+    bool is_host_forwarded = head->headers[HEADER_FORWARDED_HOST].bytes > 0 && !head->has_hosts_forwarded;
+    result.origin = head->headers[HEADER_ORIGIN];
+    result.host = head->headers[is_host_forwarded ? HEADER_FORWARDED_HOST : HEADER_HOST];
+    result.address = head->address;
+    result.ignored = head->ignored;
+    return result;
 }
 
 /* A line that continues in the next one (obs-fold, RFC 9112, 5.2), which llhttp would accept. Looks at the bytes from
@@ -477,7 +510,7 @@ struct http_result http_head_feed(struct http_head *head, const char *data, size
     if (has_fold(head, begin, end) || (error != HPE_OK && !head->is_complete))
         result = answer_line(head, 400, "", "this is not an HTTP/1.1 request");
     else if (head->is_complete)
-        result = check(head);
+        result = check_complete(head);
     else if (taken < bytes || head->bytes == LIMIT_HTTP_HEAD_BYTES)
         result = answer_line(head, 431, "", "the request head is over 8,192 bytes: send fewer or shorter headers");
     head->is_answered = result.verdict != HTTP_MORE;

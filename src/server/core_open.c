@@ -28,8 +28,10 @@ static int open_parts(struct core *core)
 {
     const struct server *server = core->server;
     struct http_options http = {.origins = server->config->origins,
+                                .origin_count = server->config->origin_count,
                                 .hosts = server->config->hosts,
                                 .host_count = server->config->host_count,
+                                .proxies = {server->config->networks, server->config->network_count},
                                 .page = server->page,
                                 .page_policy = server->page_policy};
     core->peers = calloc(server->core_count, sizeof *core->peers);

@@ -12,6 +12,11 @@ struct cause {
 };
 
 static const struct cause causes[REFUSAL_COUNT] = {
+    [REFUSAL_ORIGIN] = {"origin", "to allow web pages of this origin, start the server with --origin"},
+    [REFUSAL_HOST] = {"host", "if this Host is a name of the server, start it with --host"},
+    [REFUSAL_FORWARDED] = {"forwarded",
+                           "the header is ignored, and the proxy's address counts for its client: let the proxy set "
+                           "one header and remove the others"},
     [REFUSAL_FULL] = {"full", "raise --connections, and the limit of open files (ulimit -n) if that keeps it low"},
     [REFUSAL_HEADS] = {"heads", "very many connections have sent a part of an HTTP head: raise --memory"},
     [REFUSAL_USER_CONNECTIONS] = {"user_connections", "raise --user-connections"},

@@ -18,6 +18,9 @@
 struct core;
 
 enum refusal {
+    REFUSAL_ORIGIN,           /* 403: a web page of an origin that is not allowed */
+    REFUSAL_HOST,             /* 403: a web page under a Host that is not known */
+    REFUSAL_FORWARDED,        /* a header of a trusted proxy was ignored; the connection stays */
     REFUSAL_FULL,             /* 503: as many connections as --connections allows */
     REFUSAL_HEADS,            /* 503: no memory for another HTTP head of which a part has come */
     REFUSAL_USER_CONNECTIONS, /* 4201: as many connections of the user as --user-connections allows */

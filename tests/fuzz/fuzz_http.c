@@ -6,9 +6,18 @@
 #include "fuzz.h"
 #include "protocol/http.h"
 
-static const char *const origins[] = {"https://a.example", NULL};
+static const struct origin origins[] = {
+    {.kind = ORIGIN_BELOW, .scheme = {"https", 5}, .host = {.kind = HOST_NAME, .name = {"a.example", 9}}, .port = 443}};
+/* Trusted proxies: 10.0.0.0/8. */
+static const struct network proxies[] = {{{{[10] = 0xff, [11] = 0xff, [12] = 10}}, 104}};
+static const struct address proxy = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1}};
 static const struct host hosts[] = {{.kind = HOST_NAME, .name = {"b.example", 9}, .has_port = true, .port = 8443}};
-static const struct http_options options = {.origins = origins, .hosts = hosts, .host_count = 1, .page = {"page", 4}};
+static const struct http_options options = {.origins = origins,
+                                            .origin_count = 1,
+                                            .hosts = hosts,
+                                            .host_count = 1,
+                                            .proxies = {proxies, 1},
+                                            .page = {"page", 4}};
 
 struct outcome {
     enum http_verdict verdict;
@@ -33,6 +42,7 @@ static struct outcome outcome_of(const uint8_t *data, size_t bytes, size_t piece
     struct http_result result = {.verdict = HTTP_MORE};
     struct outcome outcome = {HTTP_MORE, 0, 0, 0};
     ASSERT(head != NULL);
+    http_head_set_peer(head, &proxy);
     for (size_t at = 0; at < bytes && result.verdict == HTTP_MORE; at += piece) {
         size_t count = bytes - at < piece ? bytes - at : piece;
         char *copy = fuzz_copy(data + at, count);
@@ -48,6 +58,8 @@ static struct outcome outcome_of(const uint8_t *data, size_t bytes, size_t piece
     outcome.verdict = result.verdict;
     outcome.status = result.status;
     outcome.digest = hash_crc32c(0, result.answer.data, result.answer.bytes);
+    outcome.digest = hash_crc32c(outcome.digest, result.address.bytes, sizeof result.address.bytes);
+    outcome.digest = hash_crc32c(outcome.digest, &result.ignored, sizeof result.ignored);
     http_head_close(&head);
     return outcome;
 }

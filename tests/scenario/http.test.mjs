@@ -4,6 +4,7 @@ import { onServers, scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { Client } from "./lib/client.mjs";
 import { assertPageIsAllowed, directivesOf, socketOf } from "./lib/page.mjs";
+import { runToEnd, until } from "./lib/server.mjs";
 
 async function answerTo(harness, text) {
   const raw = await Raw.open(harness.server);
@@ -16,9 +17,9 @@ async function refuses(harness, text, status) {
   const answer = await answerTo(harness, text);
   assert.equal(answer.status, status, JSON.stringify(answer));
   assert.match(answer.body, /^[^\n]+\n?$/, "one line that says why");
+  assert.equal(answer.headers["x-content-type-options"], "nosniff");
   return answer;
 }
-  assert.equal(answer.headers["x-content-type-options"], "nosniff");
 
 function headOf(bytes) {
   const bare = upgradeRequest({ headers: { "X-Fill": "" } });
@@ -50,7 +51,13 @@ async function refusesPage(harness, Host, Origin, option) {
   assert.ok(answer.body.includes(option), answer.body);
 }
 
-const ORIGINS = ["--origin", "https://a.example", "--origin", "https://b.example:8443"];
+// The log gets a line that has all of `parts`.
+async function logs(harness, ...parts) {
+  const found = () => harness.server.stderr.split("\n").find((line) => parts.every((part) => line.includes(part)));
+  return until(() => `${parts} in a line of the log:\n${harness.server.stderr}`, found);
+}
+
+const ORIGINS = ["https://a.example", "https://b.example:8443", "https://*.wild.example", "file://", "capacitor://localhost"].flatMap((origin) => ["--origin", origin]);
 const HOSTS = ["--host", "chat.example", "--host", "port.example:8443"];
 
 onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
@@ -201,7 +208,7 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
   });
 
   it("an origin that is the server's own, absent or allowed by option upgrades", async () => {
-    for (const Origin of [null, "http://chat.example", "https://chat.example", "https://a.example", "https://b.example:8443"]) {
+    for (const Origin of [null, "http://chat.example", "https://chat.example", "https://a.example", "HTTPS://A.Example:443", "https://b.example:8443", "file://", "capacitor://localhost", "https://x.wild.example", "https://x.y.wild.example"]) {
       const raw = await Raw.open(harness.server);
       raw.write(upgradeRequest({ headers: { Origin } }));
       assert.equal((await raw.response()).status, 101, Origin);
@@ -210,7 +217,7 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
   });
 
   it("any other origin is 403", async () => {
-    const origins = ["https://evil.example", "https://a.example.evil.example", "http://a.example", "https://b.example", "null"];
+    const origins = ["https://evil.example", "https://a.example.evil.example", "http://a.example", "https://b.example", "null", "https://wild.example", "https://evilwild.example", "http://x.wild.example", "ionic://localhost"];
     for (const Origin of origins) await refuses(harness, upgradeRequest({ headers: { Origin } }), 403);
   });
 
@@ -340,4 +347,104 @@ scenario("every address of --listen serves, IPv6 too", { shards: [2] }, async (h
   await clients[0].send(user, "to both addresses");
   await clients[1].untilMessages(1);
   await harness.server.stop();
+});
+
+scenario("a refused page leaves a line with its address, its origin and the option", {}, async (harness) => {
+  await harness.start();
+  await refusesPage(harness, "127.0.0.1:8080", "https://evil.example", "--origin");
+  await logs(harness, "level=warn event=refused", "cause=origin address=127.0.0.1 count=1", "Origin https://evil.example, Host 127.0.0.1:8080", "--origin");
+  await refusesPage(harness, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
+  await logs(harness, "level=warn event=refused", "cause=host address=127.0.0.1 count=1", "Host evil.example:8080", "--host");
+  await refusesPage(harness, "127.0.0.1", `https://evil.example/"${"x".repeat(4000)}`, "--origin");
+  await harness.server.stop();
+  assert.match(harness.server.stderr, /event=refusals shard=\d origin=\d/);
+});
+
+// The answer to an upgrade with these headers; the connection is ended.
+async function upgradeWith(harness, headers) {
+  const raw = await Raw.open(harness.server);
+  raw.write(upgradeRequest({ headers: { Host: "127.0.0.1", Origin: "https://evil.example", ...headers } }));
+  const { status } = await raw.response();
+  raw.destroy();
+  return status;
+}
+
+const FORWARDED = [
+  ["the client", { "X-Forwarded-For": "192.0.2.7" }, "192.0.2.7"],
+  ["several proxies", { "X-Forwarded-For": "203.0.113.1, 2001:db8::7, 127.0.0.1, 127.0.0.2" }, "2001:db8::7"],
+  ["the header of RFC 7239", { Forwarded: 'for=203.0.113.1, for="[2001:db8::7]:4711";proto=https' }, "2001:db8::7"],
+  ["nothing", {}, "127.0.0.1"],
+  ["a name that a proxy made up", { Forwarded: "for=_hidden" }, "127.0.0.1"],
+];
+
+for (const [what, headers, address] of FORWARDED)
+  scenario(`a trusted proxy forwards ${what}`, { shards: [2] }, async (harness) => {
+    await harness.start({ options: ["--trust-proxy", "loopback"] });
+    assert.equal(await upgradeWith(harness, headers), 403);
+    await logs(harness, "event=refused", `cause=origin address=${address} `);
+    assert.doesNotMatch(harness.server.stderr, /cause=forwarded/);
+    await harness.server.stop();
+  });
+
+const IGNORED = [
+  ["malformed", { "X-Forwarded-For": "192.0.2.7, nonsense" }, "X-Forwarded-For"],
+  ["malformed by RFC 7239", { Forwarded: "for=192.0.2.7;for=192.0.2.8" }, "Forwarded"],
+  ["two that differ", { "X-Forwarded-For": "192.0.2.7", Forwarded: "for=192.0.2.8" }, "different"],
+  ["no host", { "X-Forwarded-Host": "a, b" }, "X-Forwarded-Host"],
+];
+
+for (const [what, headers, reason] of IGNORED)
+  scenario(`forwarded headers of a trusted proxy are ignored with a line: ${what}`, { shards: [2] }, async (harness) => {
+    await harness.start({ options: ["--trust-proxy", "127.0.0.1"] });
+    assert.equal(await upgradeWith(harness, headers), 403);
+    await logs(harness, "event=refused", "cause=forwarded address=127.0.0.1 count=1", reason);
+    await logs(harness, "event=refused", "cause=origin address=127.0.0.1 ");
+    await harness.server.stop();
+  });
+
+scenario("forwarded headers of another peer are not read", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1", "--host", "evil.example"] });
+  const headers = { "X-Forwarded-For": "192.0.2.7", Forwarded: "nonsense", "X-Forwarded-Host": "evil.example" };
+  assert.equal(await upgradeWith(harness, headers), 403);
+  await logs(harness, "event=refused", "cause=origin address=127.0.0.1 ");
+  assert.doesNotMatch(harness.server.stderr, /cause=forwarded/);
+  await harness.server.stop();
+});
+
+scenario("the host that a trusted proxy forwards is the server's own, if it is known", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--trust-proxy", "loopback", "--host", "chat.example"] });
+  const Origin = "https://chat.example";
+  assert.equal(await upgradeWith(harness, { Host: "127.0.0.1:8080", Origin }), 403);
+  assert.equal(await upgradeWith(harness, { Host: "127.0.0.1:8080", Origin, "X-Forwarded-Host": "chat.example" }), 101);
+  assert.equal(await upgradeWith(harness, { Host: "127.0.0.1:8080", "X-Forwarded-Host": "evil.example" }), 403);
+  await logs(harness, "event=refused", "cause=host", "Host evil.example", "--host");
+  await harness.server.stop();
+});
+
+// Most of these logins are handed over to another shard.
+scenario("the forwarded address stays with the connection: a 4201 after the login names it", { shards: [4] }, async (harness) => {
+  await harness.start({ options: ["--trust-proxy", "loopback", "--user-connections", "1"] });
+  for (let i = 0; i < 12; i++) {
+    const user = harness.name();
+    await harness.login(user);
+    const again = await harness.client({ headers: { "X-Forwarded-For": "192.0.2.7" } });
+    assert.equal((await again.request({ op: "login", user })).code, 4201);
+  }
+  await logs(harness, "event=refused", "cause=user_connections address=192.0.2.7 count=1", "--user-connections");
+  assert.doesNotMatch(harness.server.stderr, /cause=user_connections address=(?!192\.0\.2\.7 )/);
+});
+
+scenario("options that are no origin and no network are refused at the start with what they may be", { shards: [2] }, async () => {
+  const cases = [
+    ["--origin", "https://example.org/", /--origin https:\/\/example.org\/: must be SCHEME:\/\/HOST/],
+    ["--origin", "*.example.org", /https:\/\/\*\.example\.org/],
+    ["--trust-proxy", "proxy.example.org", /must be a network or an address/],
+    ["--trust-proxy", "10.0.0.1/8", /bits after the prefix/],
+  ];
+  for (const [option, value, said] of cases) {
+    const { status, stderr } = runToEnd(["serve", option, value]);
+    assert.equal(status, 2);
+    assert.match(stderr, said);
+    assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
 });

@@ -46,7 +46,6 @@ Test(config, without_options_all_defaults_stand)
     cr_assert_str_eq(config.data_dir, "./data");
     cr_assert_eq(config.shards, 0);
     cr_assert_eq(config.origin_count, 0);
-    cr_assert_null(config.origins[0]);
     cr_assert_eq(config.host_count, 0);
     cr_assert_eq(config.frame_rate, 0);
     cr_assert_eq(config.send_rate, 0);
@@ -65,7 +64,7 @@ Test(config, without_options_all_defaults_stand)
 Test(config, every_option_reaches_its_field)
 {
     cr_assert_eq(parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --host "
-                       "b.example --frame-rate 11 "
+                       "b.example --trust-proxy 10.0.0.0/8 --frame-rate 11 "
                        "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
                        "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
                        "--stop-time-s 18"),
@@ -73,8 +72,10 @@ Test(config, every_option_reaches_its_field)
     cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
     cr_assert_str_eq(config.data_dir, "/srv/chat");
     cr_assert_eq(config.shards, 7);
-    cr_assert_str_eq(config.origins[0], "https://a.example");
-    cr_assert_null(config.origins[1]);
+    cr_assert_eq(config.origin_count, 1);
+    cr_assert(span_equal(config.origins[0].host.name, SPAN_LITERAL("a.example")));
+    cr_assert_eq(config.network_count, 1);
+    cr_assert_eq(config.networks[0].prefix_bits, 104);
     cr_assert_eq(config.host_count, 1);
     cr_assert(span_equal(config.hosts[0].name, SPAN_LITERAL("b.example")));
     cr_assert_eq(config.frame_rate, 11);
@@ -139,8 +140,7 @@ Test(config, sixteen_addresses_origins_and_hosts_are_the_most)
     cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.listen_count, 16);
     cr_assert_eq(config.origin_count, 16);
-    cr_assert_str_eq(config.origins[15], "http://h15");
-    cr_assert_null(config.origins[16]);
+    cr_assert(span_equal(config.origins[15].host.name, SPAN_LITERAL("h15")));
     cr_assert_eq(config.host_count, 16);
     cr_assert(span_equal(config.hosts[15].name, SPAN_LITERAL("h15")));
     size_t used = strlen(line);
@@ -211,20 +211,74 @@ Test(config, an_error_stays_one_line_whatever_was_given)
     cr_assert_lt(strlen(small), sizeof small);
 }
 
-Test(config, origins_are_taken_as_browsers_write_them)
+Test(config, origins_are_taken_as_browsers_write_them_with_a_wildcard_for_names)
 {
-    cr_assert_eq(parse("serve --origin https://a.example --origin http://localhost:3000 --origin * --origin null"),
+    const enum origin_kind kinds[] = {ORIGIN_HOST,     ORIGIN_HOST, ORIGIN_ANY,  ORIGIN_NULL,
+                                      ORIGIN_HOSTLESS, ORIGIN_HOST, ORIGIN_BELOW};
+    cr_assert_eq(parse("serve --origin https://a.example --origin http://localhost:3000 --origin * --origin null "
+                       "--origin file:// --origin capacitor://localhost --origin https://*.example.org:8443"),
                  CONFIG_SERVE, "%s", text);
-    cr_assert_eq(config.origin_count, 4);
-    cr_assert_str_eq(config.origins[2], "*");
-    assert_error("serve --origin example.org", "--origin example.org", "scheme://host");
+    cr_assert_eq(config.origin_count, 7);
+    for (size_t i = 0; i < 7; i++)
+        cr_assert_eq(config.origins[i].kind, kinds[i]);
+    cr_assert_eq(config.origins[1].port, 3000);
+    cr_assert_eq(config.origins[6].port, 8443);
+}
+
+Test(config, what_is_no_origin_is_refused_with_what_one_is)
+{
+    const char *const bad[] = {"example.org", "://a",          "https://",        "https://a@b",
+                               "https://*",   "*.example.org", "wss://a.example", "https://a.example:0"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "serve --origin %s", bad[i]);
+        assert_error(line, "--origin", "SCHEME://HOST");
+        cr_assert_not_null(strstr(text, bad[i]), "%s", text);
+        cr_assert_not_null(strstr(text, "https://*.example.org"), "%s", text);
+    }
     assert_error("serve --origin https://a.example/", "--origin", "without a path");
-    assert_error("serve --origin ://a", "--origin", "scheme://host");
-    assert_error("serve --origin https://", "--origin", "scheme://host");
-    assert_error("serve --origin https://a@b", "--origin", "scheme://host");
+    assert_error("serve --origin=", "--origin \"\"", "SCHEME://HOST");
     char line[400] = "serve --origin http://";
     memset(line + strlen(line), 'a', 249);
-    assert_error(line, "--origin", "scheme://host");
+    assert_error(line, "--origin", "SCHEME://HOST");
+}
+
+Test(config, proxies_are_networks_addresses_or_loopback)
+{
+    const char *const in[] = {"10.255.0.1", "fd12::1", "192.0.2.7", "127.0.0.1", "::1", "2001:db8::5"};
+    const char *const out[] = {"11.0.0.1", "fe00::1", "192.0.2.8", "128.0.0.1", "::2", "2001:db8::6"};
+    struct address address;
+    cr_assert_eq(parse("serve --trust-proxy 10.0.0.0/8 --trust-proxy fd00::/8 --trust-proxy 192.0.2.7 "
+                       "--trust-proxy loopback --trust-proxy 2001:db8::5/128"),
+                 CONFIG_SERVE, "%s", text);
+    for (size_t i = 0; i < sizeof in / sizeof in[0]; i++) {
+        cr_assert(network_parse_address(span_of(in[i]), &address));
+        cr_assert(networks_have(config.networks, config.network_count, &address), "%s", in[i]);
+        cr_assert(network_parse_address(span_of(out[i]), &address));
+        cr_assert_not(networks_have(config.networks, config.network_count, &address), "%s", out[i]);
+    }
+    cr_assert_eq(parse("serve"), CONFIG_SERVE);
+    cr_assert_eq(config.network_count, 0, "none is trusted");
+    char *const environment[] = {"CHITCHAT_TRUST_PROXY=loopback,10.0.0.0/8", NULL};
+    cr_assert_eq(parse_in(environment, "serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.network_count, 3);
+    cr_assert_eq(parse_in(environment, "serve --trust-proxy 192.0.2.7"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.network_count, 1);
+}
+
+Test(config, what_is_no_network_is_refused)
+{
+    char line[2048] = "serve";
+    assert_error("serve --trust-proxy localhost", "--trust-proxy localhost", "10.0.0.0/8");
+    assert_error("serve --trust-proxy 10.0.0.0/33", "--trust-proxy", "10.0.0.0/8");
+    assert_error("serve --trust-proxy=", "--trust-proxy \"\"", "10.0.0.0/8");
+    assert_error("serve --trust-proxy 10.0.0.1/8", "--trust-proxy", "after the prefix");
+    for (int i = 0; i < 16; i++)
+        (void)snprintf(line + strlen(line), sizeof line - strlen(line), " --trust-proxy loopback");
+    cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.network_count, 32);
+    (void)snprintf(line + strlen(line), sizeof line - strlen(line), " --trust-proxy ::1");
+    assert_error(line, "--trust-proxy", "16");
 }
 
 Test(config, hosts_are_taken_with_and_without_a_port)
@@ -304,8 +358,8 @@ Test(config, the_environment_gives_every_option)
     cr_assert_str_eq(config.listens[1].text, "[::]:6");
     cr_assert_str_eq(config.data_dir, "/srv/x");
     cr_assert_eq(config.origin_count, 2);
-    cr_assert_str_eq(config.origins[0], "https://a.example");
-    cr_assert_str_eq(config.origins[1], "https://b.example");
+    cr_assert(span_equal(config.origins[0].host.name, SPAN_LITERAL("a.example")));
+    cr_assert(span_equal(config.origins[1].host.name, SPAN_LITERAL("b.example")));
     cr_assert_eq(config.wal_segment_bytes, 16u << 20);
     cr_assert_eq(config.user_connections, 3);
     cr_assert_eq(config.ping_s, 25, "set to nothing is not set");
@@ -320,8 +374,7 @@ Test(config, the_command_line_wins_over_the_environment)
     cr_assert_eq(config.listen_count, 1);
     cr_assert_str_eq(config.listens[0].text, "9.9.9.9:9");
     cr_assert_eq(config.origin_count, 1);
-    cr_assert_str_eq(config.origins[0], "https://b.example");
-    cr_assert_null(config.origins[1]);
+    cr_assert(span_equal(config.origins[0].host.name, SPAN_LITERAL("b.example")));
     cr_assert_eq(config.ping_s, 8);
     cr_assert_str_eq(config.data_dir, "/srv/x");
 }

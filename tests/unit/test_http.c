@@ -7,18 +7,22 @@
 
 #define PAGE "<!doctype html><p>page"
 
-static const char *const origins[] = {"https://a.example", "https://b.example:8443", NULL};
+static const struct origin origins[] = {
+    {.kind = ORIGIN_HOST, .scheme = {"https", 5}, .host = {.kind = HOST_NAME, .name = {"a.example", 9}}, .port = 443},
+    {.kind = ORIGIN_HOST, .scheme = {"https", 5}, .host = {.kind = HOST_NAME, .name = {"b.example", 9}}, .port = 8443},
+    {.kind = ORIGIN_BELOW, .scheme = {"https", 5}, .host = {.kind = HOST_NAME, .name = {"c.example", 9}}, .port = 443},
+};
 static const struct host hosts[] = {
     {.kind = HOST_NAME, .name = {"chat.example", 12}},
     {.kind = HOST_NAME, .name = {"port.example", 12}, .has_port = true, .port = 8443},
     {.kind = HOST_NAME, .name = {"tls.example", 11}, .has_port = true, .port = 443},
 };
-static const struct http_options options = {
-    .origins = origins,
-    .hosts = hosts,
-    .host_count = 3,
-    .page = {PAGE, sizeof PAGE - 1},
-    .page_policy = "default-src 'none'; frame-ancestors 'none'"};
+static const struct http_options options = {.origins = origins,
+                                            .origin_count = 3,
+                                            .hosts = hosts,
+                                            .host_count = 3,
+                                            .page = {PAGE, sizeof PAGE - 1},
+                                            .page_policy = "default-src 'none'; frame-ancestors 'none'"};
 static const struct http_options echo_options = {.any_path = true};
 
 /* What was answered, copied before the head is closed. */
@@ -259,11 +263,18 @@ Test(http, health_is_ok)
 
 Test(http, origins_absent_own_or_allowed_upgrade_and_others_are_403)
 {
-    const char *good[] = {"http://chat.example", "https://chat.example", "HTTPS://Chat.Example", "https://a.example",
-                          "https://b.example:8443"};
-    const char *bad[] = {
-        "https://evil.example", "https://a.example.evil", "http://a.example", "https://b.example", "null", "",
-        "chat.example",         "http://chat.example:81"};
+    const char *good[] = {"http://chat.example",  "https://chat.example",   "HTTPS://Chat.Example",
+                          "https://a.example",    "https://b.example:8443", "https://a.example:443",
+                          "https://www.c.example"};
+    const char *bad[] = {"https://c.example",
+                         "https://evil.example",
+                         "https://a.example.evil",
+                         "http://a.example",
+                         "https://b.example",
+                         "null",
+                         "",
+                         "chat.example",
+                         "http://chat.example:81"};
     char text[512];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         snprintf(text, sizeof text, GOOD "Origin: %s\r\n\r\n", good[i]);
@@ -273,8 +284,8 @@ Test(http, origins_absent_own_or_allowed_upgrade_and_others_are_403)
         snprintf(text, sizeof text, GOOD "Origin: %s\r\n\r\n", bad[i]);
         expect_refused(text, 403);
     }
-    static const char *const all[] = {"*", NULL};
-    static const struct http_options open_to_all = {.origins = all};
+    static const struct origin all = {.kind = ORIGIN_ANY};
+    static const struct http_options open_to_all = {.origins = &all, .origin_count = 1};
     snprintf(text, sizeof text, GOOD "Origin: https://evil.example\r\n\r\n");
     cr_assert_eq(feed(&open_to_all, text, strlen(text), 7).verdict, HTTP_UPGRADE);
 }
@@ -513,4 +524,15 @@ Test(http, a_full_server_says_when_to_come_back_and_its_length_is_true)
     cr_assert_not_null(strstr(text, "X-Content-Type-Options: nosniff\r\n"));
     snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(strstr(text, "\r\n\r\n") + 4));
     cr_assert_not_null(strstr(text, length));
+}
+
+Test(http, a_refused_page_is_given_with_its_origin_and_host)
+{
+    const char *text = upgrade_by_page("evil.example:8080", "http://evil.example:8080");
+    struct http_head *head = http_head_open(&options);
+    struct http_result result = http_head_feed(head, text, strlen(text));
+    cr_assert_eq(result.page, HTTP_PAGE_UNKNOWN_HOST);
+    cr_assert(span_equal(result.origin, SPAN_LITERAL("http://evil.example:8080")));
+    cr_assert(span_equal(result.host, SPAN_LITERAL("evil.example:8080")));
+    http_head_close(&head);
 }
