@@ -41,3 +41,19 @@ Test(span, compare_orders_as_memcmp_with_prefixes_first)
             cr_assert_eq((order > 0) - (order < 0), (i > j) - (i < j), "%zu %zu", i, j);
         }
 }
+
+Test(span, equal_in_any_case_compares_letters_alone)
+{
+    cr_assert(span_equal_any_case(SPAN_LITERAL("Example.ORG"), SPAN_LITERAL("eXAMPLE.org")));
+    cr_assert(span_equal_any_case((struct span){0}, SPAN_LITERAL("")));
+    cr_assert_not(span_equal_any_case(SPAN_LITERAL("example.org"), SPAN_LITERAL("example.or")));
+    cr_assert_not(span_equal_any_case(SPAN_LITERAL("[a]"), SPAN_LITERAL("{a}")));
+}
+
+Test(span, trim_takes_blanks_and_tabs_from_both_ends)
+{
+    cr_assert(span_equal(span_trim(SPAN_LITERAL(" \t a b\t ")), SPAN_LITERAL("a b")));
+    cr_assert(span_equal(span_trim(SPAN_LITERAL("a")), SPAN_LITERAL("a")));
+    cr_assert_eq(span_trim(SPAN_LITERAL(" \t ")).bytes, 0);
+    cr_assert_eq(span_trim((struct span){0}).bytes, 0);
+}
