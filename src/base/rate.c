@@ -4,6 +4,8 @@
 
 /* One take, in the unit of `used`. A second refills `per_second` takes: per_second units a microsecond. */
 #define TAKE 1000000u
+/* In that time the slowest bucket refills what the fastest holds, and the product does not overflow. */
+#define REFILL_US_MAX (UINT64_C(1000000) * RATE_PER_SECOND_MAX)
 
 static void refill(struct rate *rate, uint32_t per_second, uint64_t now_us)
 {
@@ -11,10 +13,16 @@ static void refill(struct rate *rate, uint32_t per_second, uint64_t now_us)
         return;
     uint64_t passed_us = now_us - rate->at_us;
     rate->at_us = now_us;
-    if (passed_us > rate->used / per_second)
-        rate->used = 0;
-    else
-        rate->used -= passed_us * per_second;
+    if (passed_us > REFILL_US_MAX)
+        passed_us = REFILL_US_MAX;
+    uint64_t refilled = passed_us * per_second;
+    rate->used = rate->used > refilled ? rate->used - refilled : 0;
+}
+
+struct rate rate_begin(uint32_t taken, uint64_t now_us)
+{
+    ASSERT(taken <= RATE_PER_SECOND_MAX);
+    return (struct rate){.at_us = now_us, .used = (uint64_t)taken * TAKE};
 }
 
 /* A bucket holds one second's worth: after a second it is full. */

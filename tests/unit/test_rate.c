@@ -112,3 +112,20 @@ Test(rate, is_full_again_a_second_after_the_last_take)
     for (int i = 0; i < 10; i++)
         cr_assert(rate_take(&rate, 10, 6000000, &retry_after_ms));
 }
+
+Test(rate, a_bucket_may_begin_partly_used)
+{
+    struct rate rate = rate_begin(7, 3 * SECOND);
+    cr_assert_not(rate_is_full(&rate, 3 * SECOND));
+    cr_assert_eq(taken_at_once(&rate, 10, 3 * SECOND), 3);
+    rate = rate_begin(0, 3 * SECOND);
+    cr_assert(rate_is_full(&rate, 3 * SECOND));
+    rate = rate_begin(RATE_PER_SECOND_MAX, 0);
+    cr_assert_eq(taken_at_once(&rate, 1, RATE_PER_SECOND_MAX * SECOND), 1);
+}
+
+Test(rate, after_any_time_the_bucket_is_full)
+{
+    struct rate rate = rate_begin(RATE_PER_SECOND_MAX, 1);
+    cr_assert_eq(taken_at_once(&rate, RATE_PER_SECOND_MAX, UINT64_MAX), RATE_PER_SECOND_MAX);
+}
