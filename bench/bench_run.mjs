@@ -104,12 +104,15 @@ function measure(program, args, dir, cpu) {
 // The generator's report. A broken promise is an error: a figure of a server that loses messages is worth nothing.
 const load = (port, pid, dir, args, cpu = "1") => measure("chitchat-load", [...args, "--server-pid", String(pid), `127.0.0.1:${port}`], dir, cpu);
 
+// The load has few users and few connections, which stand for many: a rate of each would measure nothing.
+const NO_RATES = ["--frame-rate", "0", "--send-rate", "0", "--history-rate", "0"];
+
 // One attack on its own server. `files`: the server's limit of open files; then the report gets `out_of_files`: how many checkpoints and other
 // background jobs failed because of the limit, by the end of the server's log.
 export const underAttack = (name, seconds, { shards = 1, options = [], files } = {}) =>
   withScratch(async (dir) => {
     const port = await freePort();
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...options];
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...NO_RATES, ...options];
     if (files !== undefined) command.unshift("sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh");
     const args = (pid) => ["--attack", name, "--seconds", seconds, "--pid", String(pid), `127.0.0.1:${port}`];
     const countFailures = (said, { attacks }) => {
@@ -134,7 +137,7 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
   withScratch(async (dir) => {
     const [port, tlsPort] = [await freePort(), await freePort()];
     const by = tls ? await secured(dir, tlsPort) : { server: [], load: [] };
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...by.server, ...options];
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...by.server, ...NO_RATES, ...options];
     if (disk !== "") {
       fs.writeFileSync(`${dir}/disk`, `${disk}\n`);
       command.unshift("env", `LD_PRELOAD=${BUILD}/libinject.so`, `CHITCHAT_INJECT=${dir}/disk`);

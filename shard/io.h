@@ -30,6 +30,7 @@ struct io_socket {
     /* Owned by io_socket.c; others use the functions below. */
     int fd;
     uint16_t flags;      /* receiving, sending, cancelling, closing, … */
+    uint16_t count;      /* the caller's, for any use: io_adopt sets it to 0 */
     uint32_t send_bytes; /* of the send in flight, or of the last one */
 };
 

@@ -62,15 +62,20 @@ struct config {
     uint32_t proxy_count;                         /* of --trust-proxy */
     struct network networks[CONFIG_NETWORKS_MAX]; /* of trusted proxies */
     uint32_t network_count;
-    uint32_t frame_rate;       /* frames a second of one connection, 0: no limit */
-    uint32_t send_rate;        /* sends a second of one user, 0: no limit */
-    uint32_t user_connections; /* of one user at a time */
-    uint32_t login_time_s;     /* from the accept to the complete login */
-    uint32_t ping_s;           /* silence before a ping; three times that closes the connection */
-    uint32_t output_bytes;     /* that may wait for one connection before it is closed */
-    uint64_t memory_bytes;     /* of the whole server, 0: the sum that budget.h derives */
-    uint64_t memtable_bytes;   /* of one generation */
-    uint32_t checkpoint_s;     /* between checkpoints, at most */
+    uint32_t address_connections; /* of one address at a time, 0: no limit; the same for the rates below */
+    uint32_t address_rate;        /* new connections a second of one address */
+    uint32_t address_login_rate;  /* failed logins a second of one address */
+    uint32_t limit_loopback;      /* 1: loopback addresses have these limits too; 0: they have none */
+    uint32_t user_connections;    /* of one user at a time */
+    uint32_t frame_rate;          /* frames a second of one connection */
+    uint32_t send_rate;           /* sends a second of one user */
+    uint32_t history_rate;        /* requests for pages a second of one connection */
+    uint32_t login_time_s;        /* from the accept to the complete login */
+    uint32_t ping_s;              /* silence before a ping; three times that closes the connection */
+    uint32_t output_bytes;        /* that may wait for one connection before it is closed */
+    uint64_t memory_bytes;        /* of the whole server, 0: the sum that budget.h derives */
+    uint64_t memtable_bytes;      /* of one generation */
+    uint32_t checkpoint_s;        /* between checkpoints, at most */
     uint32_t wal_segment_bytes;
     uint32_t connections; /* of the whole server */
     uint32_t stop_time_s;

@@ -155,13 +155,6 @@ struct conn_cold *conn_cold(struct core *core, const struct conn *conn)
     return &core->conns.table.cold[conn->slot];
 }
 
-void conn_set_address(struct core *core, struct conn *conn, const struct address *address)
-{
-    ASSERT(conn->state == CONN_HTTP);
-    ASSERT(address_is_known(address));
-    conn_cold(core, conn)->address = *address;
-}
-
 struct conn_ref conn_ref(const struct conn *conn)
 {
     return (struct conn_ref){conn->slot, conn->generation};
@@ -215,6 +208,15 @@ void conn_rest(struct core *core, struct conn *conn)
     ASSERT(!list_is_linked(&work->handover_link));
     ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
     work_give(core, conn);
+}
+
+void conn_hear(struct core *core, struct conn *conn)
+{
+    uint32_t now_s = core_now_s(core);
+    if (conn->heard_s == now_s)
+        return;
+    conn->heard_s = now_s;
+    conn->socket.count = 0;
 }
 
 bool conn_has_stash(const struct conn *conn)

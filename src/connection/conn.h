@@ -103,7 +103,7 @@ struct conn_ref {
 };
 
 struct conn {
-    struct io_socket socket;
+    struct io_socket socket; /* its count: frames in the second heard_s, up to those that need no bucket */
     uint32_t slot;
     uint32_t generation;
     uint32_t heard_s; /* when the peer last sent bytes, or took output of a replay: monotonic seconds */
@@ -135,7 +135,9 @@ _Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered counts up to it");
 /* What a connection keeps for its whole life and seldom uses: in an array beside the slots, so that it costs no cache
  * line of struct conn. A handover moves it. */
 struct conn_cold {
-    struct address address; /* of the peer, or of the client that a trusted proxy has forwarded */
+    struct address address;   /* of the peer, or of the client that a trusted proxy has forwarded */
+    uint32_t address_entry;   /* in server->addresses */
+    struct rate history_rate; /* of requests for pages */
 };
 
 /* What a connection needs only while it is not idle. From core->conns.work_pool. */
@@ -217,9 +219,6 @@ struct conn *conn_at(const struct conn_table *table, uint32_t slot);
 struct conn *conn_open(struct core *core, int fd, enum conn_state state, const struct address *address);
 /* Borrowed, until the next connection is opened. */
 struct conn_cold *conn_cold(struct core *core, const struct conn *conn);
-/* A trusted proxy has forwarded the address of the client, which replaces the proxy's own in logs and limits. Once at
- * most, in CONN_HTTP. */
-void conn_set_address(struct core *core, struct conn *conn, const struct address *address);
 struct conn_ref conn_ref(const struct conn *conn);
 /* The connection of `ref`, if it still exists and is logged in (CONN_REPLAY or CONN_LIVE); else NULL. Borrowed. */
 struct conn *conn_find(struct core *core, struct conn_ref ref);
@@ -236,6 +235,9 @@ void conn_rest(struct core *core, struct conn *conn);
 bool conn_has_stash(const struct conn *conn);
 struct replay *conn_replay(const struct conn *conn);     /* borrowed; NULL: none */
 struct history *conn_histories(const struct conn *conn); /* the oldest, borrowed; NULL: none */
+
+/* The peer sent bytes, or took output of a replay. */
+void conn_hear(struct core *core, struct conn *conn);
 
 /* Callbacks of io.h and of the timers; after them the connection may be in CONN_CLOSED. `data` is borrowed, and changed
  * in place. `result` is as in io.h. */
@@ -291,6 +293,8 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
 void conn_close_http(struct core *core, struct conn *conn);
 /* CONN_HTTP: answers 503, since the server is full or has no memory for another HTTP head, and closes. */
 void conn_refuse_full(struct core *core, struct conn *conn);
+/* CONN_HTTP: the same, since the limits of the address do not admit the connection. */
+void conn_refuse_address(struct core *core, struct conn *conn);
 /* Closes the socket at once: waiting output is lost. Changes nothing in CONN_CLOSED. */
 void conn_drop(struct core *core, struct conn *conn);
 /* CONN_CLOSING: continues when the output has drained. */

@@ -43,12 +43,21 @@ void conn_close_http(struct core *core, struct conn *conn)
         list_append(&core->conns.output, &conn->output_link);
 }
 
-void conn_refuse_full(struct core *core, struct conn *conn)
+static void refuse(struct core *core, struct conn *conn, struct span answer)
 {
     ASSERT(conn->state == CONN_HTTP);
-    struct span answer = http_answer_full();
     conn_write(core, conn, answer.data, answer.bytes);
     conn_close_http(core, conn);
+}
+
+void conn_refuse_full(struct core *core, struct conn *conn)
+{
+    refuse(core, conn, http_answer_full());
+}
+
+void conn_refuse_address(struct core *core, struct conn *conn)
+{
+    refuse(core, conn, http_answer_address());
 }
 
 void conn_drop(struct core *core, struct conn *conn)

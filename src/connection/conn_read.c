@@ -22,13 +22,41 @@ static bool may_read(struct core *core, const struct conn *conn)
     }
 }
 
+/* Frames in a second that are only counted: a connection that stays below needs no bucket, so it can be idle at once.
+ * Whoever sends more gets a bucket from which these frames are taken. So a burst may be longer by half: these frames at
+ * the end of one second, and a bucket in the next. */
+static uint32_t frames_without_bucket(uint32_t frame_rate)
+{
+    return frame_rate / 2 < UINT16_MAX ? frame_rate / 2 : UINT16_MAX;
+}
+
+/* Takes from the bucket, which begins with what was only counted. */
+static bool frame_take(struct core *core, struct conn *conn, uint32_t frame_rate, uint64_t now_us,
+                       uint32_t *retry_after_ms_r)
+{
+    struct rate *rate = &conn_work(core, conn)->frame_rate;
+    if (rate->at_us == 0)
+        *rate = rate_begin(conn->socket.count, now_us);
+    if (rate_take(rate, frame_rate, now_us, retry_after_ms_r))
+        return true;
+    refusal_note(core, REFUSAL_FRAME_RATE, &conn_cold(core, conn)->address, NULL);
+    return false;
+}
+
 /* Counts one frame of any kind. False: over the rate, and *retry_after_ms_r is set. */
 static bool is_within_frame_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
     uint32_t frame_rate = core->server->config->frame_rate;
+    uint64_t now_us = shard_monotonic_us(core->shard);
     if (frame_rate == 0)
         return true;
-    return rate_take(&conn_work(core, conn)->frame_rate, frame_rate, shard_monotonic_us(core->shard), retry_after_ms_r);
+    bool is_full = conn->work == NULL || rate_is_full(&conn->work->frame_rate, now_us);
+    if (!is_full || conn->socket.count >= frames_without_bucket(frame_rate))
+        return frame_take(core, conn, frame_rate, now_us, retry_after_ms_r);
+    conn->socket.count++;
+    if (conn->work != NULL)
+        conn->work->frame_rate = (struct rate){.at_us = 0};
+    return true;
 }
 
 /* A fragment over the rate is accepted; its message is refused when it is complete. */
@@ -169,8 +197,6 @@ static void note_head(struct core *core, struct conn *conn, const struct http_re
     const struct address *address = &conn_cold(core, conn)->address;
     if (result->ignored != NULL)
         refusal_note(core, REFUSAL_FORWARDED, address, result->ignored);
-    if (address_is_known(&result->address))
-        conn_set_address(core, conn, &result->address);
     if (result->page == HTTP_PAGE_ALLOWED)
         return;
     (void)snprintf(reason, sizeof reason, "Origin %.*s, Host %.*s", (int)result->origin.bytes, result->origin.data,
@@ -196,6 +222,10 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     }
     *data += result.used;
     *bytes -= result.used;
+    if (address_is_known(&result.address) && !admission_change_address(core, conn, &result.address)) {
+        conn_head_free(core, conn);
+        return;
+    }
     note_head(core, conn, &result);
     conn_write(core, conn, result.answer.data, result.answer.bytes);
     if (result.body.bytes > 0)
@@ -415,7 +445,7 @@ void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
         on_end(core, conn, result);
         return;
     }
-    conn->heard_s = core_now_s(core);
+    conn_hear(core, conn);
     take_bytes(core, conn, data, (size_t)result);
     if (!conn_is_logged_in(conn))
         conn_receive(core, conn);

@@ -181,7 +181,7 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
     if (conn->work == NULL)
         return;
     if (conn->state == CONN_REPLAY)
-        conn->heard_s = core_now_s(core);
+        conn_hear(core, conn);
     core->conns.callbacks->on_room(core, conn);
     conn_queue_resume(core, conn);
     conn_rest(core, conn);

@@ -132,7 +132,7 @@ static void go_live(struct core *core, struct conn *conn)
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     conn_reply_end(core, conn, reply_write_live(out));
     conn_set_state(conn, CONN_LIVE);
-    conn->heard_s = core_now_s(core);
+    conn_hear(core, conn);
 }
 
 /* Writes the page that was read. False: the page is empty, though the timeline has more entries, or the rows of a

@@ -18,6 +18,7 @@ struct handover {
     uint64_t login_at_us;
     uint32_t heard_s;
     uint16_t unanswered;
+    uint16_t frame_count;
     struct rate frame_rate;
 };
 
@@ -91,6 +92,7 @@ static struct handover *handover_pack(struct core *core, struct conn *conn, int 
                           .login_at_us = work->login_at_us,
                           .heard_s = conn->heard_s,
                           .unanswered = conn->unanswered,
+                          .frame_count = conn->socket.count,
                           .frame_rate = work->frame_rate};
     core->conns.stash_bytes -= FAULT(STASH_KEPT_AT_HANDOVER) ? 0 : work->stash.bytes;
     ws_leave(&work->ws, core->conns.ws_pool);
@@ -119,6 +121,7 @@ static void unpack(struct core *core, struct handover *handover)
     struct conn *conn = conn_open(core, handover->fd, CONN_OPEN, &handover->cold.address);
     if (conn == NULL) {
         core_conn_count_sub(core);
+        admission_leave_address(core, &handover->cold);
         ws_fini(&handover->ws, core->conns.ws_pool);
         free(handover->stash.data);
         free(handover->login);
@@ -133,6 +136,7 @@ static void unpack(struct core *core, struct handover *handover)
     work->login_at_us = handover->login_at_us;
     work->frame_rate = handover->frame_rate;
     conn->heard_s = handover->heard_s;
+    conn->socket.count = handover->frame_count;
     conn->unanswered = handover->unanswered;
     login_begin(core, conn);
 }

@@ -26,11 +26,43 @@ static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *
                      retry_after_ms_r);
 }
 
-/* Checks the login state, the send rate and the fields, then runs the operation. */
+/* The same for a request for a page, of the connection. */
+static bool is_within_history_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
+{
+    return rate_take(&conn_cold(core, conn)->history_rate, core->server->config->history_rate,
+                     shard_monotonic_us(core->shard), retry_after_ms_r);
+}
+
+/* Refuses a request that is over its rate, and a login where too many of the address have failed. True: it is refused.
+ */
+static bool is_over_a_rate(struct core *core, struct conn *conn, const struct request *request)
+{
+    uint32_t retry_after_ms = 0;
+    if (request->op == REQUEST_SEND && !is_within_send_rate(core, conn, &retry_after_ms)) {
+        refusal_note(core, REFUSAL_SEND_RATE, &conn_cold(core, conn)->address, NULL);
+        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED, "too many sends of this user: wait",
+                         retry_after_ms);
+        return true;
+    }
+    if (request->op == REQUEST_HISTORY && !is_within_history_rate(core, conn, &retry_after_ms)) {
+        refusal_note(core, REFUSAL_HISTORY_RATE, &conn_cold(core, conn)->address, NULL);
+        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED,
+                         "too many requests for history on this connection: wait", retry_after_ms);
+        return true;
+    }
+    if (request->op == REQUEST_LOGIN && !admission_may_log_in(core, conn, &retry_after_ms)) {
+        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED,
+                         "too many logins from your address have failed: wait, then connect again", retry_after_ms);
+        conn_close(core, conn, 1013, "too many failed logins");
+        return true;
+    }
+    return false;
+}
+
+/* Checks the login state, the rates and the fields, then runs the operation. */
 static void on_request(struct core *core, struct conn *conn, struct request *request)
 {
     struct request_error error;
-    uint32_t retry_after_ms = 0;
     ASSERT((size_t)request->op < sizeof ops / sizeof ops[0]);
     const struct op *op = &ops[request->op];
     if (op->needs_login && !conn_is_logged_in(conn)) {
@@ -42,12 +74,11 @@ static void on_request(struct core *core, struct conn *conn, struct request *req
                          "this connection is logged in: open another one for another user", 0);
         return;
     }
-    if (request->op == REQUEST_SEND && !is_within_send_rate(core, conn, &retry_after_ms)) {
-        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED, "too many sends of this user: wait",
-                         retry_after_ms);
+    if (is_over_a_rate(core, conn, request))
         return;
-    }
     if (!request_read_fields(core->conns.request_reader, request, false, &error)) {
+        if (request->op == REQUEST_LOGIN)
+            admission_on_failed_login(core, conn);
         conn_reply_error(core, conn, &request->id, error.code, error.message, 0);
         return;
     }

@@ -219,6 +219,13 @@ struct span http_answer_full(void)
                         "the server has no free connection: retry later\n");
 }
 
+struct span http_answer_address(void)
+{
+    return SPAN_LITERAL("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 75\r\n\r\n"
+                        "your address has too many connections, or opens them too fast: retry later\n");
+}
+
 static const char *status_name(uint16_t status)
 {
     switch (status) {

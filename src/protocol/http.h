@@ -94,6 +94,8 @@ struct http_result http_head_feed(struct http_head *head, const char *data, size
 
 /* The answer of a full server: 503 with Retry-After. Static. */
 struct span http_answer_full(void);
+/* The same, where the limits of the client's address do not admit the connection. */
+struct span http_answer_address(void);
 
 /* The value of Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2): 28 characters and a NUL. */
 void http_accept_value(struct span key, char out[29]);

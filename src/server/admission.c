@@ -10,21 +10,19 @@
 
 /* Bytes that the socket does not take at once are lost. If the request has come already, closing resets the connection
  * and may lose the answer, too. */
-static void turn_away_at_once(int fd)
+static void turn_away_at_once(int fd, struct span answer)
 {
-    struct span answer = http_answer_full();
     ssize_t ignored = send(fd, answer.data, answer.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)ignored;
     close(fd);
 }
 
-/* The server is full: answers 503 and closes. */
-static void turn_away(struct core *core, int fd, const struct address *address)
+/* Answers 503 and closes: the server is full, or the limits of the address do not admit the connection. */
+static void turn_away(struct core *core, int fd, const struct address *address, bool is_full)
 {
     ASSERT(core->admission.turned_away <= CORE_TURNED_AWAY_MAX);
-    refusal_note(core, REFUSAL_FULL, address, NULL);
     if (core->admission.turned_away == CORE_TURNED_AWAY_MAX) {
-        turn_away_at_once(fd);
+        turn_away_at_once(fd, is_full ? http_answer_full() : http_answer_address());
         return;
     }
     struct conn *conn = conn_open(core, fd, CONN_HTTP, address);
@@ -32,7 +30,99 @@ static void turn_away(struct core *core, int fd, const struct address *address)
         return;
     conn->is_turned_away = true;
     core->admission.turned_away++;
-    conn_refuse_full(core, conn);
+    if (is_full)
+        conn_refuse_full(core, conn);
+    else
+        conn_refuse_address(core, conn);
+}
+
+/* -- the limits of an address -- */
+
+static void log_uncounted(struct core *core, const struct address *address)
+{
+    uint32_t left_out;
+    char text[ADDRESS_TEXT_BYTES];
+    if (!log_limit_take(&core->admission.uncounted_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
+                        &left_out))
+        return;
+    address_write(address, text);
+    log_line(LOG_WARN, "address_uncounted",
+             "shard=%u address=%s hint=\"very many addresses are connected, and this one has no limits: raise "
+             "--connections\" left_out=%u",
+             core->index, text, left_out);
+}
+
+/* A trusted proxy has no limits: it says later for which client a connection is. */
+static bool is_trusted_proxy(const struct core *core, const struct address *address)
+{
+    const struct config *config = core->server->config;
+    for (uint32_t i = 0; i < config->network_count; i++)
+        if (network_has(&config->networks[i], address))
+            return true;
+    return false;
+}
+
+/* Counts a connection for `address`. False: its limits do not admit it, which is noted. */
+static bool enter_address(struct core *core, const struct address *address, uint32_t *entry_r)
+{
+    switch (addresses_enter(core->server->addresses, address, shard_monotonic_us(core->shard), entry_r)) {
+    case ADDRESS_WITHIN: return true;
+    case ADDRESS_UNCOUNTED: log_uncounted(core, address); return true;
+    case ADDRESS_TOO_MANY: refusal_note(core, REFUSAL_ADDRESS_CONNECTIONS, address, NULL); return false;
+    case ADDRESS_TOO_FAST: refusal_note(core, REFUSAL_ADDRESS_RATE, address, NULL); return false;
+    }
+    return false;
+}
+
+void admission_leave_address(struct core *core, struct conn_cold *cold)
+{
+    addresses_leave(core->server->addresses, cold->address_entry, shard_monotonic_us(core->shard));
+    cold->address_entry = ADDRESS_NO_ENTRY;
+}
+
+bool admission_change_address(struct core *core, struct conn *conn, const struct address *address)
+{
+    ASSERT(conn->state == CONN_HTTP);
+    struct conn_cold *cold = conn_cold(core, conn);
+    admission_leave_address(core, cold);
+    cold->address = *address;
+    if (enter_address(core, address, &cold->address_entry))
+        return true;
+    conn_refuse_address(core, conn);
+    return false;
+}
+
+bool admission_may_log_in(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
+{
+    const struct conn_cold *cold = conn_cold(core, conn);
+    if (addresses_may_log_in(core->server->addresses, cold->address_entry, shard_monotonic_us(core->shard),
+                             retry_after_ms_r))
+        return true;
+    refusal_note(core, REFUSAL_ADDRESS_LOGIN_RATE, &cold->address, NULL);
+    return false;
+}
+
+void admission_on_failed_login(struct core *core, struct conn *conn)
+{
+    addresses_count_failed_login(core->server->addresses, conn_cold(core, conn)->address_entry,
+                                 shard_monotonic_us(core->shard));
+}
+
+/* -- counting -- */
+
+/* Counts the connection for the server and for its address. False: one of them does not admit it; nothing is counted,
+ * and it is turned away. */
+static bool enter(struct core *core, int fd, const struct address *address, uint32_t *entry_r)
+{
+    uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);
+    bool is_full = count >= core->server->config->connections;
+    if (is_full)
+        refusal_note(core, REFUSAL_FULL, address, NULL);
+    else if (is_trusted_proxy(core, address) || enter_address(core, address, entry_r))
+        return true;
+    core_conn_count_sub(core);
+    turn_away(core, fd, address, is_full);
+    return false;
 }
 
 void admission_on_closed(struct core *core, const struct conn *conn)
@@ -43,6 +133,7 @@ void admission_on_closed(struct core *core, const struct conn *conn)
         core->admission.turned_away--;
         return;
     }
+    admission_leave_address(core, conn_cold(core, conn));
     core_conn_count_sub(core);
 }
 
@@ -76,15 +167,16 @@ void admission_on_accept(struct core *core, int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     turn_spend(&core->turn, TURN_INPUT, TURN_ACCEPT_FRAMES);
     admission_bound_input(core);
-    uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);
-    bool is_full = count >= core->server->config->connections;
-    struct conn *conn = is_full ? NULL : conn_open(core, fd, CONN_HTTP, &address);
-    if (conn == NULL)
-        core_conn_count_sub(core);
-    if (is_full)
-        turn_away(core, fd, &address);
-    if (conn == NULL)
+    struct conn_cold cold = {.address_entry = ADDRESS_NO_ENTRY};
+    if (!enter(core, fd, &address, &cold.address_entry))
         return;
+    struct conn *conn = conn_open(core, fd, CONN_HTTP, &address);
+    if (conn == NULL) {
+        admission_leave_address(core, &cold);
+        core_conn_count_sub(core);
+        return;
+    }
+    conn_cold(core, conn)->address_entry = cold.address_entry;
     struct conn_work *work = conn_work(core, conn);
     work->login_at_us = shard_monotonic_us(core->shard) + seconds_us(core->server->config->login_time_s);
     timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);

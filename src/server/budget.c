@@ -1,6 +1,7 @@
 #include "server/budget.h"
 
 #include "base/assert.h"
+#include "server/addresses.h"
 
 #define KEY_BYTES_MAX (UINT64_C(64) << 20)
 /* A struct delivery, a struct arrival, a waiter and an `ok` that waits for a replay, with the waste of their pools. */
@@ -12,7 +13,8 @@
 
 static uint64_t bytes_before_rest(const struct config *config, uint32_t shards)
 {
-    return 2 * config->memtable_bytes + (uint64_t)config->connections * BUDGET_CONN_BYTES / shards + BUDGET_FIXED_BYTES;
+    uint64_t conn_bytes = (uint64_t)config->connections * BUDGET_CONN_BYTES + addresses_bytes(config->connections);
+    return 2 * config->memtable_bytes + conn_bytes / shards + BUDGET_FIXED_BYTES;
 }
 
 uint64_t budget_total(const struct config *config, uint32_t shards)

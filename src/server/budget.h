@@ -9,6 +9,7 @@
  *
  *     two generations of recent messages      2 x --memtable-bytes
  *     connections themselves                  --connections x BUDGET_CONN_BYTES, spread over the shards
+ *     the table of addresses                  addresses_bytes(--connections), spread over the shards
  *     buffers of a fixed size                 BUDGET_FIXED_BYTES
  *     the rest, in sixteenths:   5 records in flight, 2 their places in the memtable, 1 sends in flight,
  *                                4 waiting output, 1 stashed input, 1 messages in fragments, 1 keys,

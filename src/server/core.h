@@ -20,6 +20,7 @@
 #include "history/range_read.h"
 #include "history/replay.h"
 #include "operations/handover.h"
+#include "server/addresses.h"
 #include "server/admission.h"
 #include "server/budget.h"
 #include "server/letter.h"
@@ -52,7 +53,8 @@ struct server {
     uint64_t start_random;   /* 56 random bits of this start: they keep mids unique over all starts */
     struct span page;        /* the web client; static */
     const char *page_policy; /* its Content-Security-Policy; static */
-    int *listen_fds;         /* core_count times config->listen_count */
+    struct addresses *addresses;
+    int *listen_fds; /* core_count times config->listen_count */
 
     /* Shared. */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */

@@ -20,6 +20,14 @@ static const struct cause causes[REFUSAL_COUNT] = {
     [REFUSAL_FULL] = {"full", "raise --connections, and the limit of open files (ulimit -n) if that keeps it low"},
     [REFUSAL_HEADS] = {"heads", "very many connections have sent a part of an HTTP head: raise --memory"},
     [REFUSAL_USER_CONNECTIONS] = {"user_connections", "raise --user-connections"},
+    [REFUSAL_ADDRESS_CONNECTIONS] = {"address_connections",
+                                     "raise --address-connections if many users share this address"},
+    [REFUSAL_ADDRESS_RATE] = {"address_rate", "raise --address-rate if many users share this address"},
+    [REFUSAL_ADDRESS_LOGIN_RATE] = {"address_login_rate",
+                                    "somebody tries to log in again and again: block the address if it goes on"},
+    [REFUSAL_FRAME_RATE] = {"frame_rate", "raise --frame-rate if this is no attack"},
+    [REFUSAL_SEND_RATE] = {"send_rate", "raise --send-rate if this is no attack"},
+    [REFUSAL_HISTORY_RATE] = {"history_rate", "raise --history-rate if this is no attack"},
 };
 
 #define REASON_BYTES 200u

@@ -18,14 +18,20 @@
 struct core;
 
 enum refusal {
-    REFUSAL_ORIGIN,           /* 403: a web page of an origin that is not allowed */
-    REFUSAL_HOST,             /* 403: a web page under a Host that is not known */
-    REFUSAL_FORWARDED,        /* a header of a trusted proxy was ignored; the connection stays */
-    REFUSAL_FULL,             /* 503: as many connections as --connections allows */
-    REFUSAL_HEADS,            /* 503: no memory for another HTTP head of which a part has come */
-    REFUSAL_USER_CONNECTIONS, /* 4201: as many connections of the user as --user-connections allows */
+    REFUSAL_ORIGIN,              /* 403: a web page of an origin that is not allowed */
+    REFUSAL_HOST,                /* 403: a web page under a Host that is not known */
+    REFUSAL_FORWARDED,           /* a header of a trusted proxy was ignored; the connection stays */
+    REFUSAL_FULL,                /* 503: as many connections as --connections allows */
+    REFUSAL_HEADS,               /* 503: no memory for another HTTP head of which a part has come */
+    REFUSAL_USER_CONNECTIONS,    /* 4201: as many connections of the user as --user-connections allows */
+    REFUSAL_ADDRESS_CONNECTIONS, /* 503: as many connections of the address as --address-connections allows */
+    REFUSAL_ADDRESS_RATE,        /* 503: more new connections of the address than --address-rate allows */
+    REFUSAL_ADDRESS_LOGIN_RATE,  /* rate_limited, 1013: more failed logins than --address-login-rate allows */
+    REFUSAL_FRAME_RATE,          /* rate_limited, or no pong: more frames than --frame-rate allows */
+    REFUSAL_SEND_RATE,           /* rate_limited: more sends of the user than --send-rate allows */
+    REFUSAL_HISTORY_RATE,        /* rate_limited: more requests for pages than --history-rate allows */
 };
-#define REFUSAL_COUNT (REFUSAL_USER_CONNECTIONS + 1)
+#define REFUSAL_COUNT (REFUSAL_HISTORY_RATE + 1)
 
 /* A shard's state of this module. */
 struct refusals {

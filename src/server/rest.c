@@ -38,6 +38,8 @@ static void add_conns(struct left *left, const struct core *core)
     add(left, "pages", core->histories.count);
     add(left, "pages_active", core->histories.active);
     add(left, "pages_ahead", core->histories.ahead);
+    if (atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0)
+        add(left, "addresses", addresses_count(core->server->addresses));
     add_list(left, "output_conns", &core->conns.output);
     add_list(left, "resume_conns", &core->conns.resume);
     add_list(left, "handover_conns", &core->handovers.waiting);

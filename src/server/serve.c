@@ -189,6 +189,23 @@ static int serve_listening(struct server *server, struct config *config, const s
     return code;
 }
 
+/* Opens the table of addresses, after raise_descriptors, which may lower --connections. */
+static int serve_counted(struct server *server, struct config *config, const sigset_t *signals)
+{
+    struct hash_key seed;
+    struct address_limits limits = {.connections = config->address_connections,
+                                    .rate = config->address_rate,
+                                    .login_rate = config->address_login_rate,
+                                    .has_loopback = config->limit_loopback != 0};
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        return complain("getrandom gave no random numbers: check the system's random number generator");
+    if (addresses_open(&server->addresses, &limits, config->connections, seed) != 0)
+        return complain("no memory: lower --connections");
+    int code = serve_listening(server, config, signals);
+    addresses_close(&server->addresses);
+    return code;
+}
+
 /* The example of RFC 6455, 1.3. The call also makes libcrypto load its parts before the first connection. */
 static bool is_handshake_right(void)
 {
@@ -249,7 +266,7 @@ int serve(struct config *config)
     if (page_guard_install() != 0)
         return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     raise_descriptors(config, server.core_count);
-    int code = fits_memory(config, server.core_count) ? serve_listening(&server, config, &signals) : 1;
+    int code = fits_memory(config, server.core_count) ? serve_counted(&server, config, &signals) : 1;
     datadir_close(&datadir);
     log_stop(CORE_LOG_FLUSH_US);
     return code;

@@ -106,11 +106,23 @@ static void set_config(struct harness *harness, const struct harness_options *op
     harness->config.memtable_bytes = options->memtable_bytes == 0 ? 1u << 20 : options->memtable_bytes;
     harness->config.wal_segment_bytes = WAL_SEGMENT_BYTES_MIN;
     harness->config.frame_rate = options->frame_rate;
+    harness->config.send_rate = 0;
+    harness->config.history_rate = options->history_rate;
     if (options->output_bytes != 0)
         harness->config.output_bytes = options->output_bytes;
-    harness->config.frame_rate = options->frame_rate;
     harness->config.checkpoint_s = 5;
     harness->config.connections = options->connections == 0 ? 1000 : options->connections;
+}
+
+static void open_addresses(struct harness *harness, const struct harness_options *options)
+{
+    const struct config *config = &harness->config;
+    const struct hash_key seed = {1, 2}; /* the same in each run */
+    /* Rude clients send hundreds of bad logins, and each is to be answered. */
+    struct address_limits limits = {.connections = config->address_connections, .rate = config->address_rate};
+    if (options->address_limits != NULL)
+        limits = *options->address_limits;
+    HARNESS_MUST(addresses_open(&harness->server.addresses, &limits, config->connections, seed) == 0);
 }
 
 static struct harness *harness_prepare(const struct harness_options *options)
@@ -141,6 +153,7 @@ static struct harness *harness_prepare(const struct harness_options *options)
                                       .cores = harness->cores,
                                       .core_count = options->shards,
                                       .start_random = harness->wall_us & MID_RANDOM_MAX};
+    open_addresses(harness, options);
     for (uint32_t i = 0; i < options->shards; i++)
         HARNESS_MUST(core_open(&harness->cores[i], &harness->server, i) == 0);
     return harness;
@@ -150,6 +163,7 @@ static void harness_free(struct harness *harness)
 {
     for (uint32_t i = 0; i < harness->config.shards; i++)
         core_close(&harness->cores[i]);
+    addresses_close(&harness->server.addresses);
     for (struct client *client = harness->clients, *next; client != NULL; client = next) {
         next = client->next;
         free(client->in);

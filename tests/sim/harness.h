@@ -45,13 +45,15 @@ bool chaos_hits(struct chaos *chaos, uint32_t in);
 
 struct harness_options {
     uint32_t shards;
-    const char *dir;         /* NULL: a new one under /tmp, removed by harness_close */
-    uint64_t memtable_bytes; /* 0: 1 MiB */
-    uint32_t output_bytes;   /* of one connection, before it is cut off; 0: as configured */
-    uint32_t frame_rate;     /* of one connection; 0: no limit */
-    uint32_t connections;    /* 0: 1000 */
-    struct chaos *chaos;     /* borrowed; NULL: none */
-    uint64_t wall_us;        /* 0: what the system's clock says */
+    const char *dir;                             /* NULL: a new one under /tmp, removed by harness_close */
+    uint64_t memtable_bytes;                     /* 0: 1 MiB */
+    uint32_t output_bytes;                       /* of one connection, before it is cut off; 0: as configured */
+    uint32_t frame_rate;                         /* of one connection; 0: no limit */
+    uint32_t history_rate;                       /* of one connection; 0: no limit */
+    uint32_t connections;                        /* 0: 1000 */
+    const struct address_limits *address_limits; /* NULL: the defaults, but for failed logins: no limit */
+    struct chaos *chaos;                         /* borrowed; NULL: none */
+    uint64_t wall_us;                            /* 0: what the system's clock says */
 };
 
 /* Recovers and starts; ends the test if that fails. */
@@ -136,13 +138,17 @@ uint32_t client_pongs(const struct client *client);
 void client_stall(struct client *client, bool stalled);
 void client_drop(struct client *client);    /* the peer is gone */
 void clients_drop(struct harness *harness); /* all peers are gone, stalled ones too */
-/* Accepted by `shard`; nothing is sent. */
+/* Accepted by `shard`, from one of a few addresses; nothing is sent. */
 struct client *client_accept(struct harness *harness, uint32_t shard);
+/* The same, from 192.0.2.`host`. */
+struct client *client_accept_from(struct harness *harness, uint32_t shard, uint8_t host);
 void client_send_bytes(struct client *client, const char *data, size_t bytes);
 /* Whether a 503 is the answer. */
 bool client_is_refused(const struct client *client);
 /* Accepted by `shard`, with the head of its upgrade sent. The answer is taken off by client_take_head. */
 struct client *client_begin(struct harness *harness, uint32_t shard);
+/* The same, from 192.0.2.`host`. */
+struct client *client_begin_from(struct harness *harness, uint32_t shard, uint8_t host);
 /* Takes the head of the answer off; false if it is not complete. */
 bool client_take_head(struct client *client);
 /* Frees a client that is closed, or whose harness has crashed. Nulls *client. */

@@ -22,12 +22,25 @@ static void add(struct client *client, const void *data, size_t bytes)
     client->out_bytes += bytes;
 }
 
+/* Clients that choose no address share these. */
+#define HOSTS 3
+
+static uint8_t any_host(const struct harness *harness)
+{
+    return (uint8_t)(1 + harness->next_fd % HOSTS);
+}
+
 struct client *client_accept(struct harness *harness, uint32_t shard)
+{
+    return client_accept_from(harness, shard, any_host(harness));
+}
+
+struct client *client_accept_from(struct harness *harness, uint32_t shard, uint8_t host)
 {
     struct client *client = calloc(1, sizeof *client);
     HARNESS_MUST(client != NULL);
     client->harness = harness;
-    client->fd = harness->next_fd++;
+    client->fd = host * HARNESS_FDS_OF_HOST + harness->next_fd++;
     client->in = malloc(CLIENT_BYTES);
     client->out = malloc(CLIENT_BYTES);
     client->next = harness->clients;
@@ -38,9 +51,14 @@ struct client *client_accept(struct harness *harness, uint32_t shard)
 
 struct client *client_begin(struct harness *harness, uint32_t shard)
 {
+    return client_begin_from(harness, shard, any_host(harness));
+}
+
+struct client *client_begin_from(struct harness *harness, uint32_t shard, uint8_t host)
+{
     static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    struct client *client = client_accept(harness, shard);
+    struct client *client = client_accept_from(harness, shard, host);
     add(client, head, sizeof head - 1);
     return client;
 }

@@ -68,6 +68,9 @@ struct shard {
     uint64_t activity;
 };
 
+/* The descriptor of a client at 192.0.2.H is above H times this, so that it tells the address. */
+#define HARNESS_FDS_OF_HOST (1 << 20)
+
 struct harness {
     struct clock clock;
     struct chaos *chaos;

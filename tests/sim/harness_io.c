@@ -35,8 +35,8 @@ bool io_is_accepting(const struct io *io)
 
 struct address io_peer_address(int fd)
 {
-    (void)fd;
-    return (struct address){{[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 1}}; /* 192.0.2.1 */
+    return (struct address){
+        {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = (uint8_t)(fd / HARNESS_FDS_OF_HOST)}};
 }
 
 void io_adopt(struct io *io, struct io_socket *socket, int fd)

@@ -68,11 +68,13 @@ static inline void fixture_init(struct fixture *fixture)
     ASSERT(mkdtemp(fixture->dir) != NULL);
 }
 
-/* Small memory and segments, so that checkpoints, merges and the recycler have work. */
+/* Small memory and segments, so that checkpoints, merges and the recycler have work. No rates: few users send all that
+ * is sent. */
 static inline void fixture_start(struct fixture *fixture, const char *shards)
 {
     static const char *const fixed[] = {"--memtable-bytes=1M", "--wal-segment-bytes=4M", "--checkpoint-s=1",
-                                        "--stop-time-s=120"};
+                                        "--stop-time-s=120",   "--frame-rate=0",         "--send-rate=0",
+                                        "--history-rate=0"};
     char *argv[12] = {"chitchat", "serve"};
     char *environment[] = {NULL};
     char text[CONFIG_TEXT_BYTES];

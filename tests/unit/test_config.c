@@ -47,8 +47,13 @@ Test(config, without_options_all_defaults_stand)
     cr_assert_eq(config.shards, 0);
     cr_assert_eq(config.origin_count, 0);
     cr_assert_eq(config.host_count, 0);
-    cr_assert_eq(config.frame_rate, 0);
-    cr_assert_eq(config.send_rate, 0);
+    cr_assert_eq(config.address_connections, 10000);
+    cr_assert_eq(config.address_rate, 1000);
+    cr_assert_eq(config.address_login_rate, 100);
+    cr_assert_eq(config.limit_loopback, 0);
+    cr_assert_eq(config.frame_rate, 5000);
+    cr_assert_eq(config.send_rate, 1000);
+    cr_assert_eq(config.history_rate, 100);
     cr_assert_eq(config.user_connections, 1024);
     cr_assert_eq(config.login_time_s, 10);
     cr_assert_eq(config.ping_s, 25);
@@ -67,7 +72,8 @@ Test(config, every_option_reaches_its_field)
                        "b.example --trust-proxy 10.0.0.0/8 --frame-rate 11 "
                        "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
                        "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
-                       "--stop-time-s 18"),
+                       "--stop-time-s 18 --address-connections 19 --address-rate 20 --address-login-rate 21 "
+                       "--limit-loopback 1 --history-rate 22"),
                  CONFIG_SERVE, "%s", text);
     cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
     cr_assert_str_eq(config.data_dir, "/srv/chat");
@@ -90,6 +96,11 @@ Test(config, every_option_reaches_its_field)
     cr_assert_eq(config.wal_segment_bytes, 8u << 20);
     cr_assert_eq(config.connections, 17);
     cr_assert_eq(config.stop_time_s, 18);
+    cr_assert_eq(config.address_connections, 19);
+    cr_assert_eq(config.address_rate, 20);
+    cr_assert_eq(config.address_login_rate, 21);
+    cr_assert_eq(config.limit_loopback, 1);
+    cr_assert_eq(config.history_rate, 22);
 }
 
 Test(config, a_value_may_follow_an_equals_sign_and_the_last_one_counts)
@@ -160,6 +171,11 @@ Test(config, bounds_are_allowed_and_one_past_them_is_not)
         {"--shards", "1", "0", "64", "65"},
         {"--ping-s", "1", "0", "3600", "3601"},
         {"--frame-rate", "0", "-1", "1000000", "1000001"},
+        {"--history-rate", "0", "-1", "1000000", "1000001"},
+        {"--address-rate", "0", "-1", "1000000", "1000001"},
+        {"--address-login-rate", "0", "-1", "1000000", "1000001"},
+        {"--address-connections", "0", "-1", "10000000", "10000001"},
+        {"--limit-loopback", "0", "-1", "1", "2"},
         {"--output-bytes", "64K", "65535", "1G", "1073741825"},
         {"--memtable-bytes", "1M", "1023K", "64G", "65G"},
         {"--wal-segment-bytes", "4M", "4095K", "1048576K", "1025M"},
@@ -465,15 +481,29 @@ Test(config, each_command_has_a_help_of_its_own)
 
 Test(config, help_names_every_option_within_the_width_of_a_terminal)
 {
-    const char *const names[] = {"--listen",       "--data",
-                                 "--shards",       "--origin",
-                                 "--host",         "--frame-rate",
-                                 "--send-rate",    "--user-connections",
-                                 "--login-time-s", "--ping-s",
-                                 "--output-bytes", "--memtable-bytes",
-                                 "--checkpoint-s", "--wal-segment-bytes",
-                                 "--connections",  "--stop-time-s",
-                                 "--help",         "--version",
+    const char *const names[] = {"--listen",
+                                 "--data",
+                                 "--shards",
+                                 "--origin",
+                                 "--host",
+                                 "--frame-rate",
+                                 "--address-connections",
+                                 "--address-rate",
+                                 "--address-login-rate",
+                                 "--limit-loopback",
+                                 "--history-rate",
+                                 "--send-rate",
+                                 "--user-connections",
+                                 "--login-time-s",
+                                 "--ping-s",
+                                 "--output-bytes",
+                                 "--memtable-bytes",
+                                 "--checkpoint-s",
+                                 "--wal-segment-bytes",
+                                 "--connections",
+                                 "--stop-time-s",
+                                 "--help",
+                                 "--version",
                                  "CHITCHAT_"};
     cr_assert_eq(parse("--help"), CONFIG_HELP);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

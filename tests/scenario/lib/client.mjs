@@ -21,9 +21,9 @@ export class Client {
   closed; // { code, reason } once it is
   violation;
 
-  static async open(server, { path = "/ws", protocol = "chitchat.v1", headers, at, socket: more = {} } = {}) {
+  static async open(server, { path = "/ws", protocol = "chitchat.v1", headers, at, from, socket: more = {} } = {}) {
     const client = new Client();
-    const options = { perMessageDeflate: false, handshakeTimeout: DEADLINE_MS, headers, ...more };
+    const options = { perMessageDeflate: false, handshakeTimeout: DEADLINE_MS, headers, localAddress: from, ...more };
     const socket = new WebSocket(server.url(path, at ?? server.address), protocol ?? [], options);
     client.#socket = socket;
     socket.on("message", (data, isBinary) => client.#onFrame(data, isBinary));

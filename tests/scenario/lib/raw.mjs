@@ -12,9 +12,9 @@ export class Raw {
   received = Buffer.alloc(0);
   isEnded = false; // by the server
 
-  static async open(server, at = server.address) {
+  static async open(server, at = server.address, from = undefined) {
     const raw = new Raw();
-    const socket = net.connect({ host: at.host.replace(/[[\]]/g, ""), port: at.port, allowHalfOpen: true });
+    const socket = net.connect({ host: at.host.replace(/[[\]]/g, ""), port: at.port, allowHalfOpen: true, localAddress: from });
     raw.#socket = socket;
     socket.on("data", (data) => {
       raw.received = Buffer.concat([raw.received, data]);

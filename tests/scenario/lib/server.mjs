@@ -49,6 +49,9 @@ export function killedAfter(ms, data, options = []) {
   assert.equal(error?.code, "ETIMEDOUT", `it ended by itself: ${stderr}`);
 }
 
+// Tests send faster than people do. Those of the rates name their own; the last value of an option counts.
+const NO_RATES = ["--frame-rate", "0", "--send-rate", "0", "--history-rate", "0"];
+
 export class Server {
   // Set by start, then only read.
   #child;
@@ -61,13 +64,14 @@ export class Server {
   stderr = "";
 
   // shards: null leaves the option out. data: a new directory if not given, removed in the end. options: further
-  // arguments. shellPrefix: what a shell does before it becomes the server.
-  static async start({ shards = 2, data, options = [], listen = ["127.0.0.1:0"], env = {}, shellPrefix } = {}) {
+  // arguments. shellPrefix: what a shell does before it becomes the server. hasRates: those that the server has by default.
+  static async start({ shards = 2, data, options = [], listen = ["127.0.0.1:0"], env = {}, shellPrefix, hasRates = false } = {}) {
     const server = new Server();
     server.#ownsData = data === undefined;
     server.data = data ?? makeDataDir();
     const args = ["serve", ...listen.flatMap((at) => ["--listen", at]), "--data", server.data];
     if (shards !== null) args.push("--shards", String(shards));
+    if (!hasRates) args.push(...NO_RATES);
     if (!options.includes("--wal-segment-bytes")) args.push("--wal-segment-bytes", "4M");
     // When its stop time is over, the server ends without joining threads, which the thread sanitizer reports as a leak.
     if (SHORT) args.push("--stop-time-s", "60");

@@ -1,0 +1,144 @@
+// The limits of an address, of a user and of a connection. On loopback each 127.0.0.x is an address of its own.
+import assert from "node:assert/strict";
+import { scenario } from "./lib/harness.mjs";
+import { Raw, upgradeRequest } from "./lib/raw.mjs";
+import { until } from "./lib/server.mjs";
+
+const ON_LOOPBACK = ["--limit-loopback", "1"];
+
+// An upgraded connection from this address; null if it was answered 503.
+async function connectFrom(harness, from) {
+  const raw = await Raw.open(harness.server, harness.server.address, from);
+  raw.write(upgradeRequest());
+  const { status, headers } = await raw.response();
+  if (status === 101) return raw;
+  assert.equal(status, 503);
+  assert.match(headers["retry-after"], /^[1-9]\d*$/);
+  await raw.until(() => raw.isEnded && raw.received.includes("your address"), "the reason, and the end");
+  raw.destroy();
+  return null;
+}
+
+// The operator sees the cause, the address and the option; and the count when the server ends.
+async function stopAndCheckLog(harness, cause, option, address, count) {
+  await harness.server.stop();
+  const log = harness.server.stderr;
+  const line = new RegExp(`^.* level=warn event=refused shard=\\d+ cause=${cause} address=(\\S+) count=1 .*hint=".*${option}.*"$`, "m").exec(log);
+  assert.ok(line, log);
+  assert.equal(line[1], address);
+  const counts = [...log.matchAll(new RegExp(`event=refusals shard=\\d+.* ${cause}=(\\d+)`, "g"))];
+  assert.equal(counts.reduce((sum, [, at]) => sum + Number(at), 0), count, log);
+}
+
+scenario("connections of an address have a limit, others their own, and a place is free again when one leaves", {}, async (harness) => {
+  await harness.start({ options: [...ON_LOOPBACK, "--address-connections", "3"] });
+  const open = [];
+  for (let i = 0; i < 3; i++) open.push(await connectFrom(harness, "127.0.0.2"));
+  assert.ok(open.every((raw) => raw !== null));
+  assert.equal(await connectFrom(harness, "127.0.0.2"), null);
+  open.push(await connectFrom(harness, "127.0.0.3"));
+  assert.ok(open.at(-1) !== null);
+  open[0].destroy();
+  let refused = 1;
+  await until("a place for one more", async () => {
+    const again = await connectFrom(harness, "127.0.0.2");
+    refused += again === null;
+    open.push(again);
+    return again !== null;
+  });
+  for (const raw of open) raw?.destroy();
+  await harness.server.untilAtRest(harness.shards);
+  await stopAndCheckLog(harness, "address_connections", "--address-connections", "127.0.0.2", refused);
+});
+
+scenario("a connection counts for its address when it has gone to the shard of its user, too", {}, async (harness) => {
+  await harness.start({ options: [...ON_LOOPBACK, "--address-connections", "8"] });
+  for (let i = 0; i < 8; i++) await (await harness.client({ from: "127.0.0.2" })).loginAs(harness.name());
+  assert.equal(await connectFrom(harness, "127.0.0.2"), null);
+  await harness.server.stop();
+});
+
+scenario("new connections of an address are limited by the second, those of others are not", {}, async (harness) => {
+  const rate = 5;
+  await harness.start({ options: [...ON_LOOPBACK, "--address-rate", String(rate)] });
+  const begun = process.hrtime.bigint();
+  const all = await Promise.all(Array.from({ length: 40 }, () => connectFrom(harness, "127.0.0.2")));
+  const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
+  const admitted = all.filter((raw) => raw !== null);
+  assert.ok(admitted.length >= rate && admitted.length <= rate * (1 + seconds) + 1, `${admitted.length} in ${seconds} s`);
+  const other = await connectFrom(harness, "127.0.0.3");
+  assert.ok(other !== null);
+  for (const raw of [...admitted, other]) raw.destroy();
+  await stopAndCheckLog(harness, "address_rate", "--address-rate", "127.0.0.2", 40 - admitted.length);
+});
+
+scenario("after too many failed logins an address gets rate_limited and 1013; others log in; then it may again", {}, async (harness) => {
+  await harness.start({ options: [...ON_LOOPBACK, "--address-login-rate", "5"] });
+  let refused;
+  await until("a login to be refused", async () => {
+    const client = await harness.client({ from: "127.0.0.2" });
+    for (let i = 0; i < 10 && refused === undefined; i++) {
+      const reply = await client.request({ op: "login", user: "not a user" });
+      if (reply.code === "rate_limited") refused = { client, reply };
+      else assert.equal(reply.code, "bad_request");
+    }
+    return refused;
+  }, { every: 0 });
+  assert.ok(Number.isInteger(refused.reply.retry_after) && refused.reply.retry_after > 0 && refused.reply.retry_after <= 200);
+  assert.equal((await refused.client.untilClosed()).code, 1013);
+  await (await harness.client({ from: "127.0.0.3" })).loginAs(harness.name());
+  await new Promise((resolve) => setTimeout(resolve, refused.reply.retry_after + 1));
+  await (await harness.client({ from: "127.0.0.2" })).loginAs(harness.name());
+  await stopAndCheckLog(harness, "address_login_rate", "block the address", "127.0.0.2", 1);
+});
+
+scenario("loopback addresses have no limits unless they are asked for", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--address-connections", "1", "--address-rate", "1", "--address-login-rate", "1"] });
+  for (let i = 0; i < 5; i++) {
+    const client = await harness.client();
+    await client.error({ op: "login", user: "not a user" }, "bad_request");
+    await client.loginAs(harness.name());
+  }
+  await harness.server.stop();
+});
+
+scenario("requests for history have a rate for each connection, after which they are answered", {}, async (harness) => {
+  await harness.start({ options: ["--history-rate", "5"] });
+  const [alice, again] = [await harness.login("alice"), await harness.login("alice")];
+  const replies = await Promise.all(Array.from({ length: 200 }, () => alice.request({ op: "history" })));
+  const refused = replies.filter((reply) => reply.op === "error");
+  assert.ok(refused.length > 0 && refused.length <= 195, `${refused.length} were refused`);
+  for (const reply of refused) {
+    assert.equal(reply.code, "rate_limited");
+    assert.ok(Number.isInteger(reply.retry_after) && reply.retry_after > 0);
+  }
+  await again.history();
+  await new Promise((resolve) => setTimeout(resolve, refused.at(-1).retry_after + 1));
+  await alice.history();
+  await stopAndCheckLog(harness, "history_rate", "--history-rate", "127.0.0.1", refused.length);
+});
+
+scenario("within the default rates: sends to 500 recipients at once, and scrolling through 50 pages", { shards: [2] }, async (harness) => {
+  await harness.start({ hasRates: true });
+  const alice = await harness.login("alice");
+  await Promise.all(Array.from({ length: 500 }, (_, n) => alice.send(`friend-${n}`, `text ${n}`, { key: `key-${n}` })));
+  let page = await alice.history({ limit: 10 });
+  for (let i = 1; i < 50; i++) page = await alice.history({ limit: 10, before: page.next });
+  assert.equal(page.more, false);
+  await harness.server.stop();
+  assert.doesNotMatch(harness.server.stderr, /event=refus/);
+});
+
+scenario("frames and sends over their rates leave a line for the operator too", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--send-rate", "5", "--frame-rate", "300"] });
+  const alice = await harness.login("alice");
+  const countRefused = async (count, request) =>
+    (await Promise.all(Array.from({ length: count }, () => alice.request(request)))).filter((reply) => reply.code === "rate_limited").length;
+  const sends = await countRefused(200, { op: "send", to: "bob", text: "x" });
+  assert.ok(sends > 0);
+  assert.ok((await countRefused(5000, { op: "ping" })) > 0);
+  await harness.server.stop();
+  assert.match(harness.server.stderr, /event=refused .*cause=frame_rate .*--frame-rate/);
+  assert.match(harness.server.stderr, /event=refused .*cause=send_rate .*--send-rate/);
+  assert.match(harness.server.stderr, /event=refusals .*frame_rate=[1-9]/);
+});
