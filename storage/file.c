@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -30,4 +31,15 @@ int file_write(int fd, const void *data, size_t bytes, off_t offset)
         offset += written;
     }
     return 0;
+}
+
+int file_write_zeros(int fd, size_t bytes, off_t offset)
+{
+    ASSERT(bytes > 0 && bytes <= FILE_ZEROS_BYTES_MAX);
+    char *zeros = mmap(NULL, bytes, PROT_READ, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (zeros == MAP_FAILED)
+        return -ENOMEM;
+    int status = file_write(fd, zeros, bytes, offset);
+    munmap(zeros, bytes);
+    return status;
 }

@@ -20,4 +20,8 @@ int file_open_direct(const char *path, int flags);
  * if the file was opened with O_DSYNC. */
 int file_write(int fd, const void *data, size_t bytes, off_t offset);
 
+/* The same for zeros: at most FILE_ZEROS_BYTES_MAX of them at a time. */
+#define FILE_ZEROS_BYTES_MAX (1u << 20)
+int file_write_zeros(int fd, size_t bytes, off_t offset);
+
 #endif

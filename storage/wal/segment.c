@@ -14,7 +14,6 @@
 #include "base/assert.h"
 #include "storage/file.h"
 
-#define ZERO_BYTES (1u << 20)
 #define NAME_FORMAT "segment-%06u.wal"
 #define NAME_NEW "segment.new"
 #define NAME_BYTES_MAX sizeof "segment-4294967295.wal"
@@ -38,15 +37,11 @@ int segment_sync_dir(const char *dir)
 /* The zeros are written, not only allocated: each write into unwritten extents would cost the file system a commit. */
 static int zero_fill(int fd, uint32_t segment_bytes)
 {
-    char *zeros = mmap(NULL, ZERO_BYTES, PROT_READ, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    if (zeros == MAP_FAILED)
-        return -ENOMEM;
     int status = 0;
-    for (uint32_t at = 0; at < segment_bytes && status == 0; at += ZERO_BYTES) {
-        uint32_t piece = segment_bytes - at < ZERO_BYTES ? segment_bytes - at : ZERO_BYTES;
-        status = file_write(fd, zeros, piece, at);
+    for (uint32_t at = 0; at < segment_bytes && status == 0; at += FILE_ZEROS_BYTES_MAX) {
+        uint32_t piece = segment_bytes - at < FILE_ZEROS_BYTES_MAX ? segment_bytes - at : FILE_ZEROS_BYTES_MAX;
+        status = file_write_zeros(fd, piece, at);
     }
-    munmap(zeros, ZERO_BYTES);
     if (status == 0 && fsync(fd) != 0)
         status = -errno;
     return status;
