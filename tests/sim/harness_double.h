@@ -5,7 +5,7 @@
 #include "harness.h"
 #include "shard/shard.h"
 
-#define CLIENT_BYTES (8u << 20) /* touched as far as it is used */
+#define CLIENT_BYTES_MAX (8u << 20) /* received and not taken, or sent and not received */
 
 struct client {
     struct client *next;
@@ -16,10 +16,13 @@ struct client {
     /* To the server. */
     char *out;
     size_t out_bytes;
+    size_t out_taken;
+    size_t out_room;
     /* From the server. */
     char *in;
     size_t in_bytes;
     size_t in_taken;
+    size_t in_room;
     uint32_t pongs;
     bool is_stalled;
     bool is_gone; /* the peer ended */
@@ -101,6 +104,10 @@ static inline bool harness_is_chaotic(const struct harness *harness)
 void harness_count_call(struct harness *harness);
 
 struct client *harness_client_of(struct harness *harness, int fd);
+/* Adds to what the client has received. */
+void harness_client_receive(struct client *client, const void *data, size_t bytes);
+/* Takes the first `bytes` of what the client has sent and the server has not received. */
+void harness_client_take(struct client *client, char *data, size_t bytes);
 /* Completes what the loop has pending. */
 void harness_io_turn(struct io *io);
 void harness_workers_turn(struct shard *shard);

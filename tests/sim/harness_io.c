@@ -92,9 +92,7 @@ void io_send(struct io *io, struct io_socket *socket, const struct iovec *vector
     socket->send_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         socket->send_bytes += (uint32_t)vectors[i].iov_len;
-        ASSERT(client->in_bytes + vectors[i].iov_len <= CLIENT_BYTES);
-        memcpy(client->in + client->in_bytes, vectors[i].iov_base, vectors[i].iov_len);
-        client->in_bytes += vectors[i].iov_len;
+        harness_client_receive(client, vectors[i].iov_base, vectors[i].iov_len);
     }
     socket->flags |= SOCKET_SENDING;
 }
@@ -170,7 +168,7 @@ static bool is_receivable(const struct client *client)
     const struct io_socket *socket = client->socket;
     return socket != NULL && (socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) != 0
            && (socket->flags & (SOCKET_CLOSING | SOCKET_RELEASING)) == 0
-           && (client->out_bytes > 0 || (client->is_gone && !client->is_end_reported));
+           && (client_bytes_left(client) > 0 || (client->is_gone && !client->is_end_reported));
 }
 
 /* One buffer, or in chaos a part of one. */
@@ -178,12 +176,11 @@ static void recv_one(struct io *io, struct client *client)
 {
     struct io_socket *socket = client->socket;
     char data[4096];
-    size_t bytes = client->out_bytes < sizeof data ? client->out_bytes : sizeof data;
+    size_t left = client_bytes_left(client);
+    size_t bytes = left < sizeof data ? left : sizeof data;
     if (harness_is_chaotic(io->harness) && bytes > 1 && chaos_hits(io->harness->chaos, 2))
         bytes = 1 + chaos_below(io->harness->chaos, (uint32_t)bytes - 1);
-    memcpy(data, client->out, bytes);
-    memmove(client->out, client->out + bytes, client->out_bytes - bytes);
-    client->out_bytes -= bytes;
+    harness_client_take(client, data, bytes);
     socket->flags &= (uint8_t)~SOCKET_RECV_ONCE;
     client->is_end_reported = bytes == 0;
     io->harness->activity++;
