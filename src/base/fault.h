@@ -36,6 +36,7 @@ enum fault {
     FAULT_TURN_WITHOUT_END,       /* no kind of work has a budget */
     FAULT_STASH_KEPT_AT_HANDOVER, /* a handed over connection leaves its stashed bytes in the count of its shard */
     FAULT_STASH_LOST_AT_HANDOVER, /* the bytes behind the login frame are not handed over */
+    FAULT_END_DROPS_REQUESTS,     /* the end of a peer's side closes the connection, answered or not */
     FAULT_SEND_BYTES_KEPT,        /* a refused send leaves its bytes in the count of those in flight */
     FAULT_COUNT
 };

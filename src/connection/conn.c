@@ -262,8 +262,13 @@ void conn_free(struct core *core, struct conn *conn)
     slot_give(&core->conns.table, conn);
 }
 
+uint64_t conn_silence_us(const struct core *core)
+{
+    return 3 * seconds_us(core->server->config->ping_s);
+}
+
 /* The timer of a logged-in connection. A peer that was silent for ping_s gets a ping, one that was silent for three
- * times as long is closed. */
+ * times as long is closed. One that has ended its side gets no ping. It counts as silent while it takes no output. */
 static void on_silence(struct core *core, struct conn *conn)
 {
     ASSERT(conn_is_logged_in(conn));
@@ -272,9 +277,9 @@ static void on_silence(struct core *core, struct conn *conn)
     uint64_t heard_us = seconds_us(conn->heard_s);
     ASSERT(heard_us <= now_us);
     uint64_t silent_us = now_us - heard_us;
-    if (conn->is_reading_stopped)
+    if (conn->is_reading_stopped && !conn->has_peer_closed)
         silent_us = 0; /* the peer may have sent: the server does not receive */
-    if (silent_us >= 3 * ping_us) {
+    if (silent_us >= conn_silence_us(core)) {
         conn_close(core, conn, 4002, "silent for too long");
         return;
     }
@@ -282,7 +287,8 @@ static void on_silence(struct core *core, struct conn *conn)
         timers_set(shard_timers(core->shard), &conn->timer, now_us - silent_us + ping_us);
         return;
     }
-    conn_ping(core, conn);
+    if (!conn->has_peer_closed)
+        conn_ping(core, conn);
     timers_set(shard_timers(core->shard), &conn->timer, now_us + ping_us);
     conn_rest(core, conn);
 }

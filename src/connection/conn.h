@@ -14,6 +14,10 @@
  * asks for one buffer, and only when no bytes are stashed. TCP then slows the peer down. When the
  * memory of all stashes (core->budget.stash_bytes) is used up, the connection is closed with 1011.
  *
+ * Half-close. A peer may end its side (TCP FIN) right after its requests. Complete requests that came before the end
+ * are answered, and a replay goes on until `live`. Then the connection leaves its user and is closed with 1000.
+ * Meanwhile it gets no pings. When it takes no output for as long as a silent peer is kept, it is closed with 4002.
+ *
  * Writing. conn_reply_begin returns space, conn_reply_end says how many bytes were written. At the end of the turn one
  * send takes the waiting output (IO_SEND_VECTORS_MAX chunks at most). Output waits in chunks from the shard's pools; a
  * connection without output has no chunk.
@@ -109,8 +113,8 @@ struct conn {
     uint32_t heard_s; /* when the peer last sent bytes, or took output of a replay: monotonic seconds */
 
     uint8_t state;
-    bool is_reading_stopped : 1; /* the multishot receive was stopped: the stash, or all stashes, had too much */
-    bool has_peer_closed : 1;    /* the peer's close frame or its end of stream came */
+    bool is_reading_stopped : 1; /* nothing is received: the stash, or all stashes, had too much; or the peer ended */
+    bool has_peer_closed : 1;    /* the peer's end of stream came, or in CONN_CLOSING its close frame */
     bool has_shut_down : 1;      /* our side was shut down */
     bool is_turned_away : 1;     /* by a full server: the count of connections leaves it out */
     bool is_websocket : 1;       /* the handshake is done: a close frame is possible */
@@ -226,6 +230,8 @@ struct conn *conn_find(struct core *core, struct conn_ref ref);
 void conn_set_state(struct conn *conn, enum conn_state state);
 /* CONN_REPLAY or CONN_LIVE. */
 bool conn_is_logged_in(const struct conn *conn);
+/* How long a logged-in peer may be silent before its connection is closed. */
+uint64_t conn_silence_us(const struct core *core);
 
 /* The connection's struct conn_work, allocated if it has none. Never NULL (asserted). */
 struct conn_work *conn_work(struct core *core, struct conn *conn);
@@ -299,5 +305,8 @@ void conn_refuse_address(struct core *core, struct conn *conn);
 void conn_drop(struct core *core, struct conn *conn);
 /* CONN_CLOSING: continues when the output has drained. */
 void conn_closing_step(struct core *core, struct conn *conn);
+/* The peer ended its side: closes the connection when no input, no unanswered request and no replay is left. A
+ * WebSocket gets the code 1000. Changes nothing in CONN_CLOSING and CONN_CLOSED. */
+void conn_ended_step(struct core *core, struct conn *conn);
 
 #endif

@@ -85,3 +85,18 @@ void conn_closing_step(struct core *core, struct conn *conn)
         io_shutdown_send(shard_io(core->shard), &conn->socket);
     }
 }
+
+void conn_ended_step(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->has_peer_closed);
+    if (conn_has_stash(conn) || conn->unanswered > 0)
+        return;
+    if (conn->state == CONN_HTTP) {
+        conn_drop(core, conn); /* its head is not complete */
+        return;
+    }
+    if (conn->state != CONN_OPEN && conn->state != CONN_LIVE)
+        return;
+    conn_close(core, conn, 1000, "");
+    timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + conn_silence_us(core));
+}

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "connection/backpressure.h"
 #include "server/core.h"
 
@@ -161,8 +162,8 @@ static void discard(struct core *core, struct conn *conn, char **data, size_t *b
     struct ws_event event;
     if (conn->is_websocket && !is_ws_closed(conn)) {
         next_event(core, conn, data, bytes, &event);
-        if (event.kind == WS_EVENT_CLOSE || event.kind == WS_EVENT_ERROR)
-            conn->has_peer_closed = event.kind == WS_EVENT_CLOSE;
+        if (event.kind == WS_EVENT_CLOSE)
+            conn->has_peer_closed = true;
     } else {
         *bytes = 0;
     }
@@ -406,6 +407,10 @@ void conn_resume_all(struct core *core)
 void conn_receive(struct core *core, struct conn *conn)
 {
     struct io *io = shard_io(core->shard);
+    if (conn->has_peer_closed) {
+        conn_ended_step(core, conn);
+        return;
+    }
     switch (conn->state) {
     case CONN_HTTP:
     case CONN_OPEN:
@@ -426,14 +431,22 @@ void conn_receive(struct core *core, struct conn *conn)
     }
 }
 
-/* The peer ended its side, or the connection failed. */
+/* The peer ended its side, or the connection failed. What the peer asked for before its end is answered: the connection
+ * counts as one that stopped receiving, so each answer leads to conn_ended_step (conn_queue_resume, conn_receive). */
 static void on_end(struct core *core, struct conn *conn, int result)
 {
     conn->has_peer_closed = true;
-    if (conn->state != CONN_CLOSING || result < 0)
+    if (result < 0 || FAULT(END_DROPS_REQUESTS)) {
         conn_drop(core, conn);
-    else
+        return;
+    }
+    if (conn->state == CONN_CLOSING) {
         conn_closing_step(core, conn);
+        return;
+    }
+    conn->is_reading_stopped = true;
+    conn_hear(core, conn);
+    conn_queue_resume(core, conn);
 }
 
 void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)

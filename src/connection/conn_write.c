@@ -180,7 +180,7 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
     }
     if (conn->work == NULL)
         return;
-    if (conn->state == CONN_REPLAY)
+    if (conn->state == CONN_REPLAY || conn->has_peer_closed)
         conn_hear(core, conn);
     core->conns.callbacks->on_room(core, conn);
     conn_queue_resume(core, conn);

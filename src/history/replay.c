@@ -133,6 +133,7 @@ static void go_live(struct core *core, struct conn *conn)
     conn_reply_end(core, conn, reply_write_live(out));
     conn_set_state(conn, CONN_LIVE);
     conn_hear(core, conn);
+    conn_queue_resume(core, conn);
 }
 
 /* Writes the page that was read. False: the page is empty, though the timeline has more entries, or the rows of a

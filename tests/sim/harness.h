@@ -136,6 +136,7 @@ size_t client_bytes_left(const struct client *client);
 uint32_t client_pongs(const struct client *client);
 /* The client stops reading, so that the sends of the server do not complete; or reads again. */
 void client_stall(struct client *client, bool stalled);
+void client_end(struct client *client);     /* the peer ends its side, and still reads */
 void client_drop(struct client *client);    /* the peer is gone */
 void clients_drop(struct harness *harness); /* all peers are gone, stalled ones too */
 /* Accepted by `shard`, from one of a few addresses; nothing is sent. */

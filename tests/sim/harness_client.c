@@ -208,6 +208,11 @@ void client_stall(struct client *client, bool stalled)
     client->is_stalled = stalled;
 }
 
+void client_end(struct client *client)
+{
+    client->has_ended = true;
+}
+
 void client_drop(struct client *client)
 {
     client->is_gone = true;

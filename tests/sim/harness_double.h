@@ -25,7 +25,8 @@ struct client {
     size_t in_room;
     uint32_t pongs;
     bool is_stalled;
-    bool is_gone; /* the peer ended */
+    bool is_gone;
+    bool has_ended; /* the peer ended its side */
     bool is_end_reported;
     bool is_shut;   /* the server ended its side */
     bool is_closed; /* the server closed it */

@@ -45,6 +45,7 @@ void io_adopt(struct io *io, struct io_socket *socket, int fd)
     struct client *client = client_of(io, socket);
     client->io = io;
     client->socket = socket;
+    client->is_end_reported = false; /* the next owner of a released socket finds the end once more */
 }
 
 void io_recv_once(struct io *io, struct io_socket *socket)
@@ -168,7 +169,7 @@ static bool is_receivable(const struct client *client)
     const struct io_socket *socket = client->socket;
     return socket != NULL && (socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) != 0
            && (socket->flags & (SOCKET_CLOSING | SOCKET_RELEASING)) == 0
-           && (client_bytes_left(client) > 0 || (client->is_gone && !client->is_end_reported));
+           && (client_bytes_left(client) > 0 || ((client->is_gone || client->has_ended) && !client->is_end_reported));
 }
 
 /* One buffer, or in chaos a part of one. */

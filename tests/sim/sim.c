@@ -47,6 +47,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_TURN_WITHOUT_END] = "turn-without-end",
     [FAULT_STASH_KEPT_AT_HANDOVER] = "stash-kept-at-handover",
     [FAULT_STASH_LOST_AT_HANDOVER] = "stash-lost-at-handover",
+    [FAULT_END_DROPS_REQUESTS] = "end-drops-requests",
     [FAULT_SEND_BYTES_KEPT] = "send-bytes-kept",
 };
 
@@ -106,10 +107,10 @@ static int print_sums(const struct options *options, const struct sums *sums)
         failed += sums->broken[i];
     printf("%llu stops, %llu rests, %llu failing logs, %llu full disks, %llu times of failing calls, %llu starts "
            "without room, %llu "
-           "connections, %llu of them rude and %llu slow, %llu busy, %llu unavailable, %llu pages\n",
+           "connections, %llu of them rude, %llu slow and %llu half-closed, %llu busy, %llu unavailable, %llu pages\n",
            ULL(tally->stops), ULL(tally->rests), ULL(tally->failed_logs), ULL(tally->full_disks),
            ULL(tally->failed_calls), ULL(tally->refusals), ULL(tally->conns), ULL(tally->rude), ULL(tally->slow),
-           ULL(tally->busy), ULL(tally->unavailable), ULL(tally->pages));
+           ULL(tally->ended), ULL(tally->busy), ULL(tally->unavailable), ULL(tally->pages));
     printf("sim: seeds=%llu events=%llu crashes=%llu inside=%llu acknowledged=%llu checked=%llu failed=%llu",
            ULL(sums->seeds), ULL(sums->seeds * options->events), ULL(tally->crashes), ULL(tally->deaths),
            ULL(tally->acknowledged), ULL(tally->entries), ULL(failed));

@@ -10,8 +10,11 @@ static uint32_t below(struct sim *sim, uint32_t bound)
 
 /* -- requests -- */
 
+/* NULL: the person has ended their side, or too many requests are unanswered. */
 static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_t *id_r)
 {
+    if (person->has_ended)
+        return NULL;
     for (uint32_t i = 0; i < SIM_REQUESTS_MAX; i++)
         if (person->asked[i].ask == ASK_NOTHING) {
             person->asked[i] = (struct sim_request){.ask = (uint8_t)what, .place = ++person->place};
@@ -148,16 +151,29 @@ static void act_any(struct sim *sim, struct person *person, uint32_t what)
 /* One in so many connections is rude; one in so many rude ones does not read for a while, or never. */
 #define RUDE_IN 6u
 #define RUDE_STALLED_IN 4u
+/* One in so many connections ends its side right after its login and a request or two. */
+#define END_AT_ONCE_IN 12u
 
 static void go_on_rudely(struct sim *sim, struct person *person)
 {
     for (uint32_t i = below(sim, 12); i > 0; i--)
         act_any(sim, person, below(sim, 950));
     if (chaos_hits(&sim->chaos, RUDE_STALLED_IN) && may(sim, TROUBLE_STALL)) {
-        person->is_stalled = true;
+        person->is_stalled = person->was_stalled = true;
         person->reads_never = below(sim, 3) == 0;
         client_stall(person->client, true);
     }
+}
+
+static void end_side(struct sim *sim, uint32_t index)
+{
+    struct person *person = &sim->people[index];
+    if (person->has_ended)
+        return;
+    sim_note("person %u ends their side, %u requests unanswered", index, person->asked_count);
+    person->has_ended = true;
+    client_end(person->client);
+    sim->tally.ended++;
 }
 
 static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
@@ -176,6 +192,10 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
     sim->tally.rude += is_rude;
     sim_note("person %u connects as %s%s, after %u bad frames and %u pings%s", index, sim->names[user],
              person->login_fields, person->rude.count, person->rude.pings, person->is_stalled ? ", not reading" : "");
+    if (chaos_hits(&sim->chaos, END_AT_ONCE_IN) && may(sim, TROUBLE_END)) {
+        act_any(sim, person, below(sim, 950));
+        end_side(sim, index);
+    }
 }
 
 void person_lose(struct sim *sim, uint32_t index, bool with_harness)
@@ -199,6 +219,7 @@ static void turn_slow_or_back(struct sim *sim, uint32_t index)
 {
     struct person *person = &sim->people[index];
     person->is_stalled = !person->is_stalled;
+    person->was_stalled = true;
     client_stall(person->client, person->is_stalled);
     sim_note("person %u %s", index, person->is_stalled ? "goes slow" : "reads again");
 }
@@ -241,6 +262,8 @@ void person_act(struct sim *sim, uint32_t index)
         turn_slow_or_back(sim, index);
     else if (what >= 975 && what < 990 && may(sim, TROUBLE_VANISH))
         vanish(sim, index);
+    else if (what >= 990 && may(sim, TROUBLE_END))
+        end_side(sim, index);
 }
 
 /* -- the end -- */

@@ -2,6 +2,7 @@
  * sim_client.h: simulated clients ("people") of a few users: they log in, send, resend after a disconnect, ask for
  * pages, stop reading, disconnect; and they check every frame that they receive (sim_model.h). Some are rude
  * (sim_rude.h): they send bad frames, the login, and requests behind it in one write, and some of these do not read.
+ * Some end their side after requests, and expect the answers.
  */
 #ifndef CHITCHAT_TESTS_SIM_SIM_CLIENT_H
 #define CHITCHAT_TESTS_SIM_SIM_CLIENT_H
@@ -41,7 +42,10 @@ struct person {
     bool wants_live;
     bool is_stalled;
     bool reads_never;
-    bool asked_anew; /* a frame that was received led to a new request */
+    bool has_ended;   /* its side, and reads on: all that it has asked for must be answered */
+    bool was_stalled; /* at any time */
+    bool has_close;   /* a close frame was received */
+    bool asked_anew;  /* a frame that was received led to a new request */
     bool was_login_refused;
     bool had_after;
     uint64_t asked_after;
@@ -68,6 +72,7 @@ enum sim_trouble {
     TROUBLE_STALL,
     TROUBLE_VANISH,
     TROUBLE_RUDE, /* bad frames before the login */
+    TROUBLE_END,  /* a client ends its side and reads on */
     TROUBLE_COUNT
 };
 
@@ -85,6 +90,7 @@ struct sim_tally {
     uint64_t unavailable;
     uint64_t conns;
     uint64_t rude; /* of these */
+    uint64_t ended;
     uint64_t sent;
     uint64_t acknowledged;
     uint64_t entries;

@@ -277,6 +277,8 @@ static void check_answered(struct sim *sim)
             if (++rounds > ROUNDS_MAX)
                 sim_fail("person %u repeats requests without end: the run does not become idle", i);
         } while (person->client != NULL && person->asked_anew);
+        if (person->client != NULL && person->has_ended)
+            sim_fail("person %u ended their side, and the connection is never closed", i);
         for (uint32_t k = 0; person->client != NULL && k < SIM_REQUESTS_MAX; k++)
             if (person->asked[k].ask != ASK_NOTHING)
                 sim_fail("person %u: request %u, of kind %u, is never answered", i, k, person->asked[k].ask);

@@ -120,6 +120,10 @@ static bool take_unavailable(struct sim *sim, struct person *person, const struc
 {
     if (strcmp(code, "unavailable") != 0 || disk_trouble().failed_reads == 0)
         return false;
+    if (person->has_ended) {
+        person->was_login_refused |= asked->ask == ASK_LOGIN;
+        return asked->ask == ASK_LOGIN || asked->ask == ASK_HISTORY;
+    }
     if (asked->ask == ASK_LOGIN) {
         person->asked_count++;
         person->asked_anew = true;
@@ -192,15 +196,31 @@ static bool is_out_of_time(const struct sim *sim, const struct person *person)
     return seconds >= (person->is_logged_in ? 3 * config->ping_s : config->login_time_s);
 }
 
+/* All that a person asked for before they ended their side is answered. */
+static bool is_served(const struct person *person)
+{
+    return person->has_ended && person->asked_count == 0 && !(person->is_logged_in && person->wants_live);
+}
+
+/* Without a close frame the server closes connections that do not read, and those that are too late. */
+static void check_end(const struct sim *sim, const struct person *person)
+{
+    if (person->has_ended && !person->has_close && !person->was_stalled && !is_out_of_time(sim, person))
+        sim_fail("%s ended their side, and the connection is closed without a close frame, %u requests unanswered",
+                 sim->names[person->user], person->asked_count);
+}
+
 /* The reason for which the server closes a connection must be true. */
-static void take_close(struct sim *sim, const struct person *person, uint64_t code)
+static void take_close(struct sim *sim, struct person *person, uint64_t code)
 {
     bool is_true =
-        (code == 4002 && is_out_of_time(sim, person)) || (code == 1001 && sim->is_stopping)
+        (code == 1000 && is_served(person)) || (code == 4002 && is_out_of_time(sim, person))
+        || (code == 1001 && sim->is_stopping)
         || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_trouble().failed_reads > 0);
     if (!is_true)
         sim_fail("%s: the connection is closed with %llu", sim->names[person->user], (unsigned long long)code);
     sim->tally.slow += code == 4001;
+    person->has_close = true;
     client_drop(person->client); /* it closes too */
 }
 
@@ -240,6 +260,8 @@ void person_take(struct sim *sim, uint32_t index)
     if (person->has_head)
         for (json_t *frame; (frame = client_next(person->client)) != NULL; json_decref(frame))
             take_frame(sim, person, frame);
-    if (client_is_closed(person->client))
+    if (client_is_closed(person->client)) {
+        check_end(sim, person);
         person_lose(sim, index, false);
+    }
 }
