@@ -6,13 +6,19 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "load/wire.h"
 
 #define FIN 0x80u
 #define HEADER_BYTES 6u /* of a short masked frame */
 #define FLOOD_BYTES 65536u
 #define HISTORY_PAGES 1000u
+#define UNANSWERED_MAX 1024u /* requests of one connection that the server reads before it answers */
+#define KEYS LIMIT_KEYS
+#define GARBAGE_BYTES 4096u
 #define HEAD_BYTES 7168u
+#define LENGTH_HEADER_BYTES 14u /* of a long masked frame */
+#define LENGTH_PAYLOAD_BYTES 1000u
 #define TEXT_BYTES 64u
 #define FILL_CONNECTIONS 8u
 
@@ -41,9 +47,43 @@ static const struct hostile_plan plans[] = {
      .fill = 12000,
      .opening = HOSTILE_OPENS_LOGIN,
      .block = HOSTILE_HISTORY,
+     .pages = HISTORY_PAGES,
      .pace = HOSTILE_WINDOW,
      .window = 1,
      .block_answers = HISTORY_PAGES},
+    {.name = "unanswered",
+     .about = "1,000 connections of a user with 12,000 entries, 1,024 pages `with` an unknown user unanswered on each",
+     .unit = HOSTILE_PAGES,
+     .connections = 1000,
+     .fill = 12000,
+     .opening = HOSTILE_OPENS_LOGIN,
+     .block = HOSTILE_HISTORY,
+     .pages = UNANSWERED_MAX,
+     .pace = HOSTILE_WINDOW,
+     .window = 1,
+     .block_answers = UNANSWERED_MAX},
+    {.name = "pages-deaf",
+     .about = "200 connections of a user with 12,000 entries: pages of 1,000 entries again and again; nothing is read",
+     .unit = HOSTILE_FRAMES,
+     .connections = 200,
+     .fill = 12000,
+     .opening = HOSTILE_OPENS_LOGIN,
+     .block = HOSTILE_PAGES_OF_ALL,
+     .pages = HISTORY_PAGES,
+     .pace = HOSTILE_FLOOD,
+     .is_deaf = true,
+     .is_about_memory = true},
+    {.name = "key-windows",
+     .about = "2,000 users, each again and again: sends with 10,000 different keys",
+     .unit = HOSTILE_SENDS,
+     .connections = 2000,
+     .user_sessions = 1,
+     .opening = HOSTILE_OPENS_LOGIN,
+     .block = HOSTILE_KEYED,
+     .pace = HOSTILE_WINDOW,
+     .window = 1,
+     .block_answers = KEYS,
+     .is_about_memory = true},
     {.name = "pongs", .about = "8 connections: empty pongs", FLOODERS(8), .block = HOSTILE_PONGS},
     {.name = "pongs-1", .about = "one connection: empty pongs", FLOODERS(1), .block = HOSTILE_PONGS},
     {.name = "continuations",
@@ -79,6 +119,74 @@ static const struct hostile_plan plans[] = {
      .user_sessions = 1,
      .block = HOSTILE_HEAD,
      .least_s = 12,
+     .is_about_memory = true},
+    {.name = "slow-heads",
+     .about = "200 connections, each with an HTTP head of which every byte is a write of its own",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 200,
+     .user_sessions = 1,
+     .block = HOSTILE_HEAD,
+     .pace = HOSTILE_BYTEWISE},
+    {.name = "silent",
+     .about = "5,000 connections that send nothing",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 5000,
+     .user_sessions = 1,
+     .least_s = 12,
+     .is_about_memory = true},
+    {.name = "connects",
+     .about = "64 connections, each again and again: connect, close",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 64,
+     .user_sessions = 1,
+     .end = HOSTILE_ENDS_ANSWERED},
+    {.name = "half-closes",
+     .about = "64 connections, each again and again: the upgrade, 20 bad frames, a login, the end of its side; the "
+              "answers are read",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 64,
+     .user_sessions = 1,
+     .opening = HOSTILE_OPENS_BAD_FRAMES,
+     .bad_frames = 20,
+     .is_half_closing = true},
+    {.name = "half-closes-deaf",
+     .about = "2,000 connections: a login, the end of its side; nothing is read",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 2000,
+     .user_sessions = 1,
+     .opening = HOSTILE_OPENS_BAD_FRAMES,
+     .bad_frames = 200,
+     .is_half_closing = true,
+     .is_deaf = true},
+    {.name = "garbage",
+     .about = "16 connections, each again and again: 4 KB of garbage for an HTTP head",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 16,
+     .user_sessions = 1,
+     .block = HOSTILE_GARBAGE},
+    {.name = "garbage-frames",
+     .about = "16 connections, each again and again: a login, 4 KB of garbage for frames",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 16,
+     .user_sessions = 1,
+     .opening = HOSTILE_OPENS_LOGIN,
+     .block = HOSTILE_GARBAGE},
+    {.name = "huge-lengths",
+     .about = "16 connections, each again and again: a login, a frame that declares 2^63 - 1 bytes",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 16,
+     .user_sessions = 1,
+     .opening = HOSTILE_OPENS_LOGIN,
+     .block = HOSTILE_LENGTH,
+     .declared = (UINT64_C(1) << 63) - 1},
+    {.name = "long-frames",
+     .about = "2,000 connections, each with 1,000 bytes of a frame that declares 131,072",
+     .unit = HOSTILE_CONNECTIONS,
+     .connections = 2000,
+     .user_sessions = 1,
+     .opening = HOSTILE_OPENS_LOGIN,
+     .block = HOSTILE_LENGTH,
+     .declared = 131072,
      .is_about_memory = true},
     {.name = "bad-requests",
      .about = "8 connections: text frames `{}`, each answered by an error",
@@ -252,18 +360,67 @@ static int build_send(const char *user, struct hostile_bytes *block_r)
     return 0;
 }
 
-static int build_history(struct hostile_bytes *block_r)
+/* The same request, `count` times. */
+static int build_pages(const char *request, uint32_t count, struct hostile_bytes *block_r)
 {
-    static const char request[] = "{\"op\":\"history\",\"id\":3,\"with\":\"nobody\"}";
-    size_t unit_bytes = HEADER_BYTES + sizeof request - 1;
-    int status = take_room(block_r, HISTORY_PAGES * unit_bytes);
+    size_t unit_bytes = HEADER_BYTES + strlen(request);
+    int status = take_room(block_r, count * unit_bytes);
     if (status != 0)
         return status;
     char *at = block_r->data;
-    for (uint32_t i = 0; i < HISTORY_PAGES; i++)
-        at = put_frame(at, FIN | LOAD_WIRE_TEXT, request, sizeof request - 1);
+    for (uint32_t i = 0; i < count; i++)
+        at = put_frame(at, FIN | LOAD_WIRE_TEXT, request, strlen(request));
     block_r->bytes = (size_t)(at - block_r->data);
     block_r->unit_bytes = unit_bytes;
+    return 0;
+}
+
+/* All units have one length. */
+static int build_keyed(const char *user, struct hostile_bytes *block_r)
+{
+    char json[LOAD_WIRE_ROOM];
+    int status = take_room(block_r, KEYS * (sizeof json + HEADER_BYTES + 2));
+    if (status != 0)
+        return status;
+    char *at = block_r->data;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        int bytes = snprintf(json, sizeof json,
+                             "{\"op\":\"send\",\"id\":4,\"to\":\"%s\",\"text\":\"x\",\"key\":\"%08u\"}", user, i);
+        at = put_frame(at, FIN | LOAD_WIRE_TEXT, json, (size_t)bytes);
+    }
+    block_r->bytes = (size_t)(at - block_r->data);
+    block_r->unit_bytes = block_r->bytes / KEYS;
+    return 0;
+}
+
+/* Neither a method of HTTP nor a frame: the first byte has reserved bits. */
+static int build_garbage(struct hostile_bytes *block_r)
+{
+    int status = take_room(block_r, GARBAGE_BYTES);
+    if (status != 0)
+        return status;
+    uint32_t state = 1;
+    for (size_t i = 0; i < GARBAGE_BYTES; i++) {
+        state = state * 1664525u + 1013904223u;
+        block_r->data[i] = (char)(0x70u | state >> 24);
+    }
+    block_r->bytes = block_r->unit_bytes = GARBAGE_BYTES;
+    return 0;
+}
+
+static int build_length(uint64_t declared, struct hostile_bytes *block_r)
+{
+    int status = take_room(block_r, LENGTH_HEADER_BYTES + LENGTH_PAYLOAD_BYTES);
+    if (status != 0)
+        return status;
+    char *at = block_r->data;
+    *at++ = (char)(FIN | LOAD_WIRE_TEXT);
+    *at++ = (char)(0x80u | 127u);
+    for (int shift = 56; shift >= 0; shift -= 8)
+        *at++ = (char)(declared >> shift);
+    memset(at, 0, 4); /* the mask */
+    memset(at + 4, 'x', LENGTH_PAYLOAD_BYTES);
+    block_r->bytes = block_r->unit_bytes = LENGTH_HEADER_BYTES + LENGTH_PAYLOAD_BYTES;
     return 0;
 }
 
@@ -285,7 +442,11 @@ int hostile_plan_build_block(const struct hostile_plan *plan, const char *host, 
     *block_r = (struct hostile_bytes){.data = NULL};
     switch (plan->block) {
     case HOSTILE_SEND: return build_send(user, block_r);
-    case HOSTILE_HISTORY: return build_history(block_r);
+    case HOSTILE_HISTORY: return build_pages("{\"op\":\"history\",\"id\":3,\"with\":\"nobody\"}", plan->pages, block_r);
+    case HOSTILE_PAGES_OF_ALL: return build_pages("{\"op\":\"history\",\"id\":3,\"limit\":1000}", plan->pages, block_r);
+    case HOSTILE_KEYED: return build_keyed(user, block_r);
+    case HOSTILE_GARBAGE: return build_garbage(block_r);
+    case HOSTILE_LENGTH: return build_length(plan->declared, block_r);
     case HOSTILE_PONGS: return build_flood(FIN | LOAD_WIRE_PONG, NULL, 0, block_r);
     case HOSTILE_PINGS: return build_flood(FIN | LOAD_WIRE_PING, zeros, plan->payload_bytes, block_r);
     case HOSTILE_CONTINUATIONS: return build_continuations(block_r);

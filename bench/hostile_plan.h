@@ -22,13 +22,17 @@ enum hostile_opening {
 
 enum hostile_block {
     HOSTILE_NOTHING,
-    HOSTILE_SEND,    /* one send, to the first user */
-    HOSTILE_HISTORY, /* a thousand requests for pages with an unknown user */
+    HOSTILE_SEND,         /* one send, to the first user */
+    HOSTILE_HISTORY,      /* `pages` requests for pages with an unknown user */
+    HOSTILE_PAGES_OF_ALL, /* `pages` requests for pages of a thousand entries */
+    HOSTILE_KEYED,        /* sends with as many different keys as a key window has */
     HOSTILE_PONGS,
     HOSTILE_PINGS,
     HOSTILE_CONTINUATIONS, /* of a message that never ends */
     HOSTILE_TEXTS,         /* with the payload `text` */
-    HOSTILE_HEAD           /* 7 KB of an HTTP head that never ends */
+    HOSTILE_HEAD,          /* 7 KB of an HTTP head that never ends */
+    HOSTILE_GARBAGE,       /* bytes without a meaning */
+    HOSTILE_LENGTH         /* the header of a frame of `declared` bytes, and 1,000 of its bytes */
 };
 
 enum hostile_pace {
@@ -69,6 +73,8 @@ struct hostile_plan {
     enum hostile_block block;
     const char *text;       /* of HOSTILE_TEXTS */
     uint32_t payload_bytes; /* of HOSTILE_PINGS */
+    uint32_t pages;         /* of HOSTILE_HISTORY and HOSTILE_PAGES_OF_ALL */
+    uint64_t declared;      /* of HOSTILE_LENGTH */
     enum hostile_pace pace;
     uint32_t window;
     uint32_t block_answers; /* that one block gets */
@@ -77,6 +83,7 @@ struct hostile_plan {
     uint32_t extra_per_s; /* connects a second once the server is full; 0: no limit */
     uint32_t hold_ms;     /* how long after its connect a refused connection stays open */
     bool is_deaf;         /* does not read after its login */
+    bool is_half_closing; /* ends its side after its opening, and reads on */
     double least_s;       /* the attack lasts at least this long */
     bool is_about_memory; /* the server's memory is read again 10 s after the attack */
 };

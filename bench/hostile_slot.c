@@ -64,6 +64,13 @@ static void advance(struct hostile_crew *crew, struct hostile_slot *slot, size_t
     slot->block_at = crew->block.loop_at;
 }
 
+/* The server answers what came before the end. */
+static void end_side_if_due(const struct hostile_crew *crew, const struct hostile_slot *slot)
+{
+    if (crew->plan->is_half_closing && slot->opening_at == slot->opening.bytes)
+        (void)shutdown(slot->fd, SHUT_WR);
+}
+
 /* With floods and single bytes each connection writes once, then the next one does. */
 static int write_some(struct hostile_crew *crew, struct hostile_slot *slot)
 {
@@ -76,6 +83,7 @@ static int write_some(struct hostile_crew *crew, struct hostile_slot *slot)
         if (sent < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         advance(crew, slot, (size_t)sent);
+        end_side_if_due(crew, slot);
     }
     return 0;
 }
@@ -148,7 +156,7 @@ static int read_some(struct hostile_crew *crew, struct hostile_slot *slot)
 /* Lets epoll wait for the next events. */
 static void arm(struct hostile_crew *crew, struct hostile_slot *slot)
 {
-    bool is_deaf = crew->plan->is_deaf && slot->state == HOSTILE_LIVE;
+    bool is_deaf = crew->plan->is_deaf && (slot->state == HOSTILE_LIVE || crew->plan->is_half_closing);
     uint32_t wanted = is_deaf ? 0 : EPOLLIN;
     if (next_bytes(crew, slot).bytes > 0)
         wanted |= EPOLLOUT;
@@ -228,7 +236,8 @@ static void answer_pings(struct hostile_crew *crew, struct hostile_slot *slot, u
 {
     char pong[LOAD_WIRE_ROOM];
     bool is_between_frames = slot->block_at == crew->block.loop_at || slot->block_at == 0;
-    if (slot->counts.pings == pings_before || !is_between_frames || slot->opening_at < slot->opening.bytes)
+    if (crew->plan->is_half_closing || slot->counts.pings == pings_before || !is_between_frames
+        || slot->opening_at < slot->opening.bytes)
         return;
     size_t bytes = load_wire_put_pong(pong, 0, (struct span){"", 0});
     (void)!send(slot->fd, pong, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);

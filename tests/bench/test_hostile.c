@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "hostile_options.h"
 #include "hostile_plan.h"
 #include "hostile_report.h"
@@ -144,6 +145,31 @@ Test(hostile_plan, a_partial_head_has_no_blank_line_and_is_below_the_limit)
     struct hostile_bytes block = build("partial-heads");
     cr_expect_null(memmem(block.data, block.bytes, "\r\n\r\n", 4));
     cr_expect(block.bytes > 7000 && block.bytes < 8192);
+    hostile_bytes_free(&block);
+}
+
+Test(hostile_plan, keyed_sends_have_one_length_and_as_many_keys_as_a_window)
+{
+    struct hostile_bytes block = build("key-windows");
+    cr_assert_eq(block.unit_bytes * LIMIT_KEYS, block.bytes);
+    cr_expect_not_null(memmem(block.data, block.unit_bytes, "\"key\":\"00000000\"", 16));
+    cr_expect_not_null(
+        memmem(block.data + block.bytes - block.unit_bytes, block.unit_bytes, "\"key\":\"00009999\"", 16));
+    hostile_bytes_free(&block);
+}
+
+Test(hostile_plan, garbage_is_neither_http_nor_frames)
+{
+    struct hostile_bytes block = build("garbage-frames");
+    cr_expect_neq(block.data[0] & 0x70, 0, "reserved bits");
+    cr_expect_null(memchr(block.data, '\n', block.bytes));
+    hostile_bytes_free(&block);
+}
+
+Test(hostile_plan, a_declared_length_stands_in_eight_bytes)
+{
+    struct hostile_bytes block = build("huge-lengths");
+    cr_expect_eq(memcmp(block.data, "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0x", 15), 0);
     hostile_bytes_free(&block);
 }
 

@@ -15,6 +15,41 @@ export function attack(server, kind, options) {
   });
 }
 
+// A connection that says `bytes` and comes to its end: `by` the server; by a "half" close, after which the server ends
+// too; or by the "client" as soon as it is connected or, with `word`, has received that.
+function session(at, { bytes, by = "server", word }) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host: at.host, port: at.port, allowHalfOpen: true });
+    let received = "";
+    socket.on("data", (data) => {
+      received = (received + data.toString("latin1")).slice(-4096);
+      if (word !== undefined && received.includes(word)) socket.destroy();
+    });
+    socket.on("error", () => {}); // the server may reset a connection whose bytes it does not read
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => (word === undefined || received.includes(word) ? resolve() : reject(new Error(`the end came before ${word}: ${received}`))));
+    socket.on("connect", () => {
+      if (bytes !== undefined) socket.write(Buffer.from(bytes));
+      if (by === "half") socket.end();
+      if (by === "client" && word === undefined) socket.destroy();
+    });
+  });
+}
+
+// A connection that says `bytes`, each in a write of its own, until it has received `word`.
+function drip(at, bytes, word) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host: at.host, port: at.port, noDelay: true });
+    let index = 0;
+    const next = () => index < bytes.length && socket.write(bytes.subarray(index, ++index), () => setImmediate(next));
+    let received = "";
+    socket.on("data", (data) => (received += data.toString("latin1")).includes(word) && resolve(socket));
+    socket.on("close", () => reject(new Error(`the end came before ${word}: ${received}`)));
+    socket.on("error", reject);
+    socket.on("connect", next);
+  });
+}
+
 // A connection that is logged in; resolves to the socket. `words`: counted in all that is received.
 function connect(at, user, words) {
   const socket = net.connect({ host: at.host, port: at.port });
@@ -63,6 +98,44 @@ const kinds = {
     const asks = Buffer.concat(Array.from({ length: pages }, (_, id) => request({ op: "history", id, with: "nobody" })));
     for (const socket of sockets) socket.write(asks);
     await Promise.all(sockets.map((socket) => untilCount(socket, '"op":"history"', pages)));
+    return sockets;
+  },
+
+  // Each of `conns`: one session after the other, `times` of them; each says one of `says`, in turns.
+  async sessions(at, { conns, times, says, ...how }) {
+    const one = async (_, nth) => {
+      for (let i = 0; i < times; i++) await session(at, { bytes: says?.[(nth + i) % says.length], ...how });
+    };
+    await Promise.all(Array.from({ length: conns }, one));
+    return [];
+  },
+
+  // Each of `conns`: an upgrade, a login and `sends` sends, byte by byte.
+  async drips(at, { conns, sends }) {
+    const frames = Array.from({ length: sends }, (_, id) => request({ op: "send", id, to: "nobody", text: "slow" }));
+    const bytes = Buffer.concat([Buffer.from(upgradeRequest()), request({ op: "login", id: "login", user: "mallory" }), ...frames]);
+    return Promise.all(Array.from({ length: conns }, () => drip(at, bytes, `"id":${sends - 1},`)));
+  },
+
+  // Each of `conns` is a user who sends with `keys` keys to themselves; and, with all still connected, once more.
+  async keys(at, { conns, keys, again }) {
+    const sockets = [];
+    for (let i = 0; i < conns; i++) sockets.push(await connect(at, `mallory-${i}`, ['"id":', '"dup":true']));
+    const sends = (first, count) => Array.from({ length: count }, (_, i) => (user) => request({ op: "send", id: first + i + 1, to: user, text: "x", key: `k${first + i}` }));
+    const say = (socket, i, asks) => socket.write(Buffer.concat(asks.map((ask) => ask(`mallory-${i}`))));
+    sockets.forEach((socket, i) => say(socket, i, sends(0, keys)));
+    await Promise.all(sockets.map((socket) => untilCount(socket, '"id":', keys + 1)));
+    sockets.forEach((socket, i) => say(socket, i, sends(keys - again, again)));
+    await Promise.all(sockets.map((socket) => untilCount(socket, '"dup":true', again)));
+    return sockets;
+  },
+
+  // Each of `conns` asks at once for as many pages as may be unanswered; a refusal is an answer.
+  async unanswered(at, { conns, pages }) {
+    const sockets = await connectAll(at, conns, "mallory", ['"id":']);
+    const asks = Buffer.concat(Array.from({ length: pages }, (_, id) => request({ op: "history", id, with: "nobody" })));
+    for (const socket of sockets) socket.write(asks);
+    await Promise.all(sockets.map((socket) => untilCount(socket, '"id":', pages + 1)));
     return sockets;
   },
 
