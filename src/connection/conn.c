@@ -47,6 +47,7 @@ int conns_init(struct conns *conns, const struct conn_callbacks *callbacks, cons
     pool_init(&conns->chunk_pool, CONN_CHUNK_BYTES);
     pool_init(&conns->small_chunk_pool, CONN_CHUNK_SMALL_BYTES);
     list_init(&conns->output);
+    list_init(&conns->resume_first);
     list_init(&conns->resume);
     conns->scratch = malloc(CONN_SCRATCH_BYTES);
     int status =

@@ -11,7 +11,8 @@
  * budget of the turn (turn.h). Bytes that cannot be read yet go into the stash: when the budget is used up, while a
  * login is in progress, when too many requests are unanswered, or when too much output waits. Past
  * CONN_STASH_PAUSE_BYTES a logged-in connection stops receiving until its stash is empty. Before login each receive
- * asks for one buffer, and only when no bytes are stashed. TCP then slows the peer down. When the
+ * asks for one buffer, and only when no bytes are stashed. TCP then slows the peer down. A new stash gets a small share
+ * before those that have had one: who sends little does not wait for hundreds that send much. When the
  * memory of all stashes (core->budget.stash_bytes) is used up, the connection is closed with 1011.
  *
  * Half-close. A peer may end its side (TCP FIN) right after its requests. Complete requests that came before the end
@@ -148,7 +149,7 @@ struct conn_cold {
 struct conn_work {
     struct conn *conn;
     struct ws ws;              /* inside a frame or a fragmented message, or closed */
-    struct list resume_link;   /* in core->conns.resume: the stash can be read */
+    struct list resume_link;   /* in core->conns.resume_first or .resume: the stash can be read */
     struct list handover_link; /* in core->handovers.waiting: CONN_HANDOVER, until io_release is called */
     struct list history_link;  /* in core->histories.queue: the next page can be gathered */
     struct list place_link;    /* in core->histories.place_queue: the next page waits for a place */
@@ -160,6 +161,7 @@ struct conn_work {
     struct history *histories;        /* owned; requested pages, oldest first */
     struct history *histories_last;   /* meaningful unless histories is NULL */
     struct rate frame_rate;           /* a bucket that is not full; a full one needs no conn_work */
+    bool has_had_share;               /* of a turn's input, since its stash began */
     uint32_t fragment_retry_after_ms; /* a fragment of the unfinished message exceeded the rate; 0: none did */
 };
 
@@ -199,9 +201,10 @@ struct conns {
     struct pool head_pool; /* HTTP heads of which a part has come */
     struct pool chunk_pool;
     struct pool small_chunk_pool;
-    struct list output;     /* connections that have output to send at the end of the turn */
-    struct list resume;     /* connections whose stash can be read */
-    uint64_t stash_bytes;   /* capacity of all stashes */
+    struct list output;       /* connections that have output to send at the end of the turn */
+    struct list resume_first; /* connections whose stash can be read, and has had no share since it began */
+    struct list resume;       /* connections whose stash can be read further */
+    uint64_t stash_bytes;     /* capacity of all stashes */
     char *scratch;          /* CONN_SCRATCH_BYTES: for replies that are not written into a chunk directly, and pages */
     bool is_scratch_in_use; /* between conn_reply_begin and conn_reply_end */
 };
@@ -255,10 +258,10 @@ void conn_on_timer(struct core *core, struct conn *conn);
 void conn_free(struct core *core, struct conn *conn);
 
 /* -- reading (conn_read.c) -- */
-/* End of a turn: connections of core->conns.resume read their stashes, one share each, as far as the turn's budget
- * goes. A connection whose stash is empty receives again. */
+/* End of a turn: connections of core->conns.resume_first and .resume read their stashes, one share each, as far as the
+ * turn's budget goes. A connection whose stash is empty receives again. */
 void conn_resume_all(struct core *core);
-/* Puts the connection into core->conns.resume if it has a stash or stopped receiving, and may read now. */
+/* Puts the connection into one of the two queues if it has a stash or stopped receiving, and may read now. */
 void conn_queue_resume(struct core *core, struct conn *conn);
 /* Arms a receive: one-shot before login (unless bytes are stashed), multishot after login and in CONN_CLOSING, none in
  * the other states. */

@@ -267,10 +267,9 @@ static bool may_take(const struct core *core)
     return turn_may(&core->turn, TURN_INPUT) || is_stash_tight(core);
 }
 
-/* Reads what may be read, one share at most, and advances *data and *bytes. */
-static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes)
+/* Reads what may be read, one share of `share` frames at most, and advances *data and *bytes. */
+static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes, uint32_t share)
 {
-    uint32_t share = TURN_INPUT_SHARE;
     while (*bytes > 0 && share > 0 && may_read(core, conn) && may_take(core)) {
         size_t before = *bytes;
         take_one(core, conn, data, bytes);
@@ -290,6 +289,7 @@ void conn_stash_free(struct core *core, struct conn *conn)
     core->conns.stash_bytes -= stash->bytes;
     free(stash->data);
     *stash = (struct conn_stash){.data = NULL};
+    conn->work->has_had_share = false;
 }
 
 /* Grows the stash to twice `bytes`, or as far as the budget goes, `bytes` at least. 0; or -1: no memory. */
@@ -358,7 +358,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
 static void take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
     if (!conn_has_stash(conn))
-        consume(core, conn, &data, &bytes);
+        consume(core, conn, &data, &bytes, TURN_INPUT_SHARE);
     if (bytes == 0 || conn->state == CONN_CLOSED)
         return;
     stash_bytes(core, conn, data, bytes);
@@ -371,7 +371,7 @@ void conn_queue_resume(struct core *core, struct conn *conn)
         return;
     struct conn_work *work = conn_work(core, conn);
     if (may_read(core, conn) && !list_is_linked(&work->resume_link))
-        list_append(&core->conns.resume, &work->resume_link);
+        list_append(work->has_had_share ? &core->conns.resume : &core->conns.resume_first, &work->resume_link);
 }
 
 /* Reads the stash. Answers that are given meanwhile put the connection back into the queue; it stays there only if
@@ -383,7 +383,8 @@ static void conn_resume(struct core *core, struct conn *conn)
     if (conn_has_stash(conn)) {
         char *data = work->stash.data + work->stash.begin;
         size_t bytes = work->stash.end - work->stash.begin;
-        consume(core, conn, &data, &bytes);
+        consume(core, conn, &data, &bytes, work->has_had_share ? TURN_INPUT_SHARE : TURN_INPUT_FIRST_SHARE);
+        work->has_had_share = true;
         work->stash.begin = work->stash.end - (uint32_t)bytes;
         list_remove(&work->resume_link);
         if (bytes > 0) {
@@ -395,10 +396,22 @@ static void conn_resume(struct core *core, struct conn *conn)
     conn_receive(core, conn);
 }
 
+/* The queue that is served next; NULL: both are empty. The first one has half of what queues may use, and all that the
+ * other one leaves. */
+static struct list *next_resume_queue(struct core *core)
+{
+    struct conns *conns = &core->conns;
+    bool is_first_over = core->turn.left[TURN_INPUT] <= turn_limits[TURN_INPUT].max / 4 * 3;
+    if (!list_is_empty(&conns->resume_first) && (!is_first_over || list_is_empty(&conns->resume)))
+        return &conns->resume_first;
+    return list_is_empty(&conns->resume) ? NULL : &conns->resume;
+}
+
 void conn_resume_all(struct core *core)
 {
-    while (!list_is_empty(&core->conns.resume) && turn_may_carry(&core->turn, TURN_INPUT)) {
-        struct list *link = list_shift(&core->conns.resume);
+    struct list *queue;
+    while (turn_may_carry(&core->turn, TURN_INPUT) && (queue = next_resume_queue(core)) != NULL) {
+        struct list *link = list_shift(queue);
         turn_spend(&core->turn, TURN_INPUT, 1);
         conn_resume(core, container_of(link, struct conn_work, resume_link)->conn);
     }

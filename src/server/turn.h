@@ -2,13 +2,13 @@
  * turn.h: the budgets of a turn. A shard serves all its users in one thread, so the work of one user in a turn delays
  * all others. Each kind of work has a budget per turn. Work that exceeds it is carried to the next turn.
  *
- * Carried work waits in a queue of its kind: core->conns.resume, core->histories.queue and .place_queue,
- * core->fanouts.queue, core->replays.queue, and the durable ones of core->deliveries.arrivals. A connection or user
- * that had its share and has more to do goes to the end of the queue, so they take turns. At the end of a turn the
- * budgets are renewed and the queues are served. Queues of input, pages and pushes use at most half of their budget;
- * the rest is for work that arrives in the next turn, so neither can use up what the other needs. Replays and arrivals
- * have one queue for new and carried work, which may use the whole budget. (When stashes take much memory, input may
- * exceed its budget: conn_read.c.)
+ * Carried work waits in a queue of its kind: core->conns.resume_first and .resume, core->histories.queue and
+ * .place_queue, core->fanouts.queue, core->replays.queue, and the durable ones of core->deliveries.arrivals. A
+ * connection or user that had its share and has more to do goes to the end of the queue, so they take turns. At the end
+ * of a turn the budgets are renewed and the queues are served. Queues of input, pages and pushes use at most half of
+ * their budget; the rest is for work that arrives in the next turn, so neither can use up what the other needs. Replays
+ * and arrivals have one queue for new and carried work, which may use the whole budget. (When stashes take much memory,
+ * input may exceed its budget: conn_read.c.)
  *
  * The work of all kinds is also counted in one unit, nanoseconds, by the measured cost of each. Past TURN_WORK_NS a
  * turn ends as soon as each kind has had its minimum, new and carried. So the counted work of a turn has an upper
@@ -56,6 +56,7 @@ enum turn_kind {
 
 /* The share: what one connection or user may use before the next one in the queue. */
 #define TURN_INPUT_SHARE (256u / TURN_SCALE)
+#define TURN_INPUT_FIRST_SHARE 4u /* of a stash that has just begun: a few small requests */
 #define TURN_READS_SHARE (1280u / TURN_SCALE)
 #define TURN_PUSHES_SHARE (1024u / TURN_SCALE)
 

@@ -183,6 +183,8 @@ static void check_queues(const struct core *core)
         const char *name;
         const struct list *list;
     } queues[] = {{"resume_conns", &core->conns.resume},
+                  {"resume_first_conns", &core->conns.resume_first},
+
                   {"replay_conns", &core->replays.queue},
                   {"fanouts", &core->fanouts.queue}};
     for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)

@@ -9,7 +9,10 @@
 #include "harness_double.h"
 #include "storage/datadir/datadir_meta.h"
 
-#define REST_SECONDS 15u  /* longer than any time limit of a connection except that for silence */
+/* Together longer than any time limit of a connection. After a failed WAL write a send may never be answered, and a
+ * client that has left may have ended its side. */
+#define REST_STEPS 18u
+#define REST_STEP_US 5000000
 #define ROUNDS_MAX 10000u /* of repeated requests, and of starts: a run that needs more does not end */
 #define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
 
@@ -162,9 +165,9 @@ static void all_leave(struct sim *sim)
     clients_drop(sim->harness);
     for (uint32_t i = 0; i < SIM_PEOPLE; i++)
         person_lose(sim, i, false);
-    for (uint32_t second = 0; second < REST_SECONDS; second++) {
+    for (uint32_t step = 0; step < REST_STEPS; step++) {
         harness_run_until_idle(sim->harness);
-        harness_advance(sim->harness, 1000000);
+        harness_advance(sim->harness, REST_STEP_US);
     }
     harness_check_rest(sim->harness);
     sim->chaos.is_calm = false;

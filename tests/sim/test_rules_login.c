@@ -52,7 +52,9 @@ static void expect_nothing_stashed(struct harness *harness, uint32_t shards)
     for (uint32_t i = 0; i < shards; i++) {
         cr_assert_eq(harness_core(harness, i)->conns.stash_bytes, 0, "shard %u", i);
         cr_assert(list_is_empty(&harness_core(harness, i)->handovers.waiting), "shard %u", i);
-        cr_assert(list_is_empty(&harness_core(harness, i)->conns.resume), "shard %u", i);
+        cr_assert(list_is_empty(&harness_core(harness, i)->conns.resume)
+                      && list_is_empty(&harness_core(harness, i)->conns.resume_first),
+                  "shard %u", i);
     }
 }
 

@@ -152,6 +152,38 @@ Test(turns, a_client_beside_a_flood_is_read_in_the_same_turn)
     harness_run_until_idle(harness);
 }
 
+#define STASHED 300u
+#define STASHED_FRAMES 600u
+
+static void send_frames(struct client *client, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        client_send_frame(client, FRAME_TEXT, "{", 1);
+}
+
+/* All of them together have so many frames stashed that more than a hundred turns read them. Others use up the budget
+ * of the turn in which Alice's request comes, so that it is stashed, too. */
+Test(turns, a_new_stash_does_not_wait_for_hundreds_of_longer_ones)
+{
+    struct client *stashed[STASHED];
+    for (uint32_t i = 0; i < STASHED; i++)
+        stashed[i] = client_login(harness, 0, "mallory", "");
+    for (uint32_t i = 0; i < FLOODS; i++)
+        floods[i] = client_login(harness, 0, "mallory", "");
+    for (uint32_t i = 0; i < STASHED; i++)
+        send_frames(stashed[i], STASHED_FRAMES);
+    harness_turn(harness, 0);
+    harness_turn(harness, 0);
+    for (uint32_t i = 0; i < FLOODS; i++)
+        send_frames(floods[i], 2 * TURN_INPUT_SHARE);
+    cr_assert_leq(turns_to_ok(), TURNS_MAX);
+    cr_assert_gt(harness_core(harness, 0)->conns.stash_bytes, 0);
+    harness_run_until_idle(harness);
+    for (uint32_t i = 0; i < STASHED; i++)
+        for (uint32_t k = 0; k < STASHED_FRAMES; k++)
+            json_decref(client_expect(stashed[i], "error"));
+}
+
 /* -- pages -- */
 
 static struct client *readers[FLOODS];
