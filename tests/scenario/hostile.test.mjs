@@ -182,9 +182,9 @@ scenario("a thousand connections with 1,024 requests unanswered each", { shards:
   await besideAttack(harness, "unanswered", { conns: scaled(1000), pages: 1024 }, 160);
 });
 
-// A sixteenth of what is left of --memory is for keys: 12 MiB. The windows of all users would take twice as much. One
+// A sixteenth of what is left of --memory is for keys: 12 MiB. The windows of all users would take more. One
 // that had to leave is read again: all keys are known.
 scenario("key windows of many users at once take their part of the memory, and no key is forgotten", { shards: [1] }, async (harness) => {
   await harness.start({ options: ["--memory", "332M", "--memtable-bytes", "8M", "--connections", "10000"] });
-  await besideAttack(harness, "keys", { conns: scaled(600), keys: 1100, again: 5 }, 128);
+  await besideAttack(harness, "keys", { conns: scaled(480), keys: 1030, again: 5 }, 128);
 });
