@@ -25,7 +25,8 @@
 #include "server/budget.h"
 #include "server/letter.h"
 #include "server/refusals.h"
-#include "server/rest.h"
+    #include "server/reload.h"
+    #include "server/rest.h"
 #include "server/stop.h"
 #include "server/trim.h"
 #include "server/turn.h"
@@ -38,7 +39,7 @@
 #include "timeline/idempotency.h"
 #include "timeline/user.h"
 
-struct core;
+    struct core;
 struct checkpoint;
 struct merge_schedule;
 struct segment_recycler;
@@ -55,6 +56,9 @@ struct server {
     const char *page_policy; /* its Content-Security-Policy; static */
     struct addresses *addresses;
     int *listen_fds; /* core_count times config->listen_count */
+
+    /* Owned by main's thread. */
+    struct reloads reloads;
 
     /* Shared. */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */

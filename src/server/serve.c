@@ -67,6 +67,7 @@ static void block_signals(sigset_t *set)
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
     pthread_sigmask(SIG_BLOCK, set, NULL);
+    reload_block_signal(set);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -116,17 +117,15 @@ static void log_written(const struct server *server)
 }
 
 /* Waits for a signal, then stops the shards. True if all ended within nine tenths of the stop time. */
-static bool run_until_signal(struct shard_group *group, const struct config *config, const sigset_t *signals)
+static bool run_until_signal(const struct server *server, struct shard_group *group, const sigset_t *signals)
 {
-    int number = 0;
-    while (sigwait(signals, &number) != 0)
-        continue;
+    int number = reload_until_signal(&server->reloads, signals);
     log_line(LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
     shard_group_signal(group, SIGNAL_STOP);
-    return shard_group_join(group, (uint64_t)config->stop_time_s * 900000);
+    return shard_group_join(group, (uint64_t)server->config->stop_time_s * 900000);
 }
 
-static int serve_cores(struct server *server, struct config *config, void **contexts, const sigset_t *signals)
+static int serve_cores(struct server *server, void **contexts, const sigset_t *signals)
 {
     char text[TEXT_BYTES];
     struct recovery_report report;
@@ -150,7 +149,7 @@ static int serve_cores(struct server *server, struct config *config, void **cont
         return complain(text);
     }
     log_ready(server, &report);
-    if (!run_until_signal(group, config, signals)) {
+    if (!run_until_signal(server, group, signals)) {
         log_line(
             LOG_WARN, "stopped",
             "clean=false hint=\"the last checkpoint did not end within the stop time; all messages are in the WAL\"");
@@ -178,7 +177,7 @@ static int serve_listening(struct server *server, struct config *config, const s
              != 0)
         complain(text);
     else {
-        code = serve_cores(server, config, contexts, signals);
+        code = serve_cores(server, contexts, signals);
         listen_close(server->listen_fds, fd_count);
     }
     for (uint32_t i = 0; server->cores != NULL && i < server->core_count; i++)

@@ -1,0 +1,51 @@
+#include "server/reload.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#define LOOK_S 1
+
+void reload_add(struct reloads *reloads, reload_function function, void *context)
+{
+    ASSERT(reloads->count < RELOADS_MAX);
+    ASSERT(function != NULL);
+    reloads->entries[reloads->count].function = function;
+    reloads->entries[reloads->count++].context = context;
+}
+
+void reload_block_signal(sigset_t *signals)
+{
+    sigset_t set;
+    sigaddset(signals, SIGHUP);
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    /* Under nohup the signal is ignored, and then it would not arrive. */
+    signal(SIGHUP, SIG_DFL);
+}
+
+static void reload_all(const struct reloads *reloads, enum reload_cause cause)
+{
+    for (uint32_t i = 0; i < reloads->count; i++)
+        reloads->entries[i].function(reloads->entries[i].context, cause);
+}
+
+int reload_until_signal(const struct reloads *reloads, const sigset_t *signals)
+{
+    const struct timespec look = {.tv_sec = LOOK_S};
+    for (;;) {
+        int number = sigtimedwait(signals, NULL, reloads->count > 0 ? &look : NULL);
+        if (number == SIGHUP) {
+            log_line(LOG_INFO, "reload", "signal=SIGHUP files=%s", reloads->count > 0 ? "read" : "none");
+            reload_all(reloads, RELOAD_ASKED);
+        } else if (number > 0) {
+            return number;
+        } else if (errno == EAGAIN) {
+            reload_all(reloads, RELOAD_LOOK);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * reload.h: files that are read again while the server runs. A module that has such files registers a function. Main's
+ * thread calls all of them on SIGHUP, and about once a second, so that a changed file is noticed without a signal. The
+ * functions may read files and block; no shard waits for them. SIGHUP never ends the server.
+ */
+#ifndef CHITCHAT_SERVER_RELOAD_H
+#define CHITCHAT_SERVER_RELOAD_H
+
+#include <signal.h>
+#include <stdint.h>
+
+enum reload_cause {
+    RELOAD_ASKED, /* SIGHUP: reads the files, changed or not */
+    RELOAD_LOOK,  /* about a second has passed: reads those that have changed */
+};
+
+typedef void (*reload_function)(void *context, enum reload_cause cause);
+
+#define RELOADS_MAX 8u
+
+/* Zeros: no function is registered. Main's thread. */
+struct reloads {
+    struct {
+        reload_function function;
+        void *context; /* borrowed */
+    } entries[RELOADS_MAX];
+    uint32_t count;
+};
+
+/* Registers `function`. RELOADS_MAX at most: asserted. */
+void reload_add(struct reloads *reloads, reload_function function, void *context);
+
+/* Blocks SIGHUP, so that one that comes while the server starts does not end it. `signals` gets it too. */
+void reload_block_signal(sigset_t *signals);
+
+/* Waits for a signal of `signals` other than SIGHUP, and returns its number. Reloads until then. Without a registered
+ * function there is no wakeup but for signals. */
+int reload_until_signal(const struct reloads *reloads, const sigset_t *signals);
+
+#endif
