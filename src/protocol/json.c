@@ -282,13 +282,22 @@ static bool read_array(struct parser *parser, struct json_member *member)
     }
 }
 
+static bool read_whole_array(struct parser *parser, struct json_member *member)
+{
+    char *start = parser->at;
+    if (!read_array(parser, member))
+        return false;
+    member->value = (struct span){start, (size_t)(parser->at - start)};
+    return true;
+}
+
 static bool read_value(struct parser *parser, struct json_member *member)
 {
     member->value = (struct span){"", 0};
     switch (peek_token(parser)) {
     case '"': member->kind = JSON_KIND_STRING; return read_string(parser, &member->value);
     case '{': return read_inner_object(parser, member);
-    case '[': return read_array(parser, member);
+    case '[': return read_whole_array(parser, member);
     case 't': return read_word(parser, SPAN_LITERAL("true"), JSON_KIND_TRUE, member);
     case 'f': return read_word(parser, SPAN_LITERAL("false"), JSON_KIND_FALSE, member);
     case 'n': return read_word(parser, SPAN_LITERAL("null"), JSON_KIND_NULL, member);

@@ -33,7 +33,8 @@ enum json_kind {
 /* Spans are borrowed from the bytes that were read. */
 struct json_member {
     struct span name;
-    struct span value; /* a string's bytes, unescaped; a number as written; else empty */
+    struct span value; /* a string's bytes, unescaped; a number as written; where an array lies, brackets included, its
+                        * strings unescaped; else empty */
     enum json_kind kind;
 };
 

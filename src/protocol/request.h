@@ -117,7 +117,7 @@ bool request_read_op(struct request_reader *reader, struct request *request, str
 bool request_read_fields(struct request_reader *reader, struct request *request, bool wants_token,
                          struct request_error *error_r);
 
-/* For tests: whether `name` has 1 to 128 bytes of 0x21..0x7E without `"` and `\`. */
+/* Whether `name` has 1 to 128 bytes of 0x21..0x7E without `"` and `\`. */
 bool request_is_user_name(struct span name);
 
 #endif

@@ -25,8 +25,8 @@
 #include "server/budget.h"
 #include "server/letter.h"
 #include "server/refusals.h"
-    #include "server/reload.h"
-    #include "server/rest.h"
+#include "server/reload.h"
+#include "server/rest.h"
 #include "server/stop.h"
 #include "server/trim.h"
 #include "server/turn.h"
@@ -39,7 +39,7 @@
 #include "timeline/idempotency.h"
 #include "timeline/user.h"
 
-    struct core;
+struct core;
 struct checkpoint;
 struct merge_schedule;
 struct segment_recycler;

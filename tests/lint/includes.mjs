@@ -21,6 +21,7 @@ export const directions = {
 
   // Pure, and the commands that need no server.
   "src/protocol": ["src/base"],
+  "src/auth": ["src/base", "src/protocol"],
   "src/cli": ["src/base", "src/protocol", "storage", "storage/datadir", "storage/offline"],
 
   // The server. All share src/server/core.h, the state of a shard. Beside it a folder knows those above it in this list,
@@ -50,9 +51,9 @@ export const libraries = {
   "lmdb.h": ["storage/runs", "bench/wall_btree.c", "tests"],
   "llhttp.h": ["src/protocol"],
   "wslay/wslay.h": ["src/protocol"],
-  "openssl/evp.h": ["src/protocol"],
+  "openssl/evp.h": ["src/protocol", "src/auth", "tests"],
   "openssl/sha.h": ["src/protocol"],
-  "jansson.h": ["tests"],
+  "jansson.h": ["src/auth", "tests"],
   "criterion/criterion.h": ["tests"],
 };
 

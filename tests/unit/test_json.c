@@ -70,9 +70,14 @@ Test(json, every_kind_of_value_is_distinguished)
         enum json_kind kind;
         const char *value;
     } expected[] = {
-        {"n", JSON_KIND_NULL, ""},      {"t", JSON_KIND_TRUE, ""},         {"f", JSON_KIND_FALSE, ""},
-        {"i", JSON_KIND_NUMBER, "-12"}, {"r", JSON_KIND_NUMBER, "1.5e+7"}, {"s", JSON_KIND_STRING, "x"},
-        {"a", JSON_KIND_ARRAY, ""},     {"o", JSON_KIND_OBJECT, ""},
+        {"n", JSON_KIND_NULL, ""},
+        {"t", JSON_KIND_TRUE, ""},
+        {"f", JSON_KIND_FALSE, ""},
+        {"i", JSON_KIND_NUMBER, "-12"},
+        {"r", JSON_KIND_NUMBER, "1.5e+7"},
+        {"s", JSON_KIND_STRING, "x"},
+        {"a", JSON_KIND_ARRAY, "[1,{\"q\":2}]"},
+        {"o", JSON_KIND_OBJECT, ""},
     };
     assert_read(" {\"n\":null,\"t\":true , "
                 "\"f\":false,\"i\":-12,\"r\":1.5e+7,\"s\":\"x\",\"a\":[1,{\"q\":2}],\"o\":{\"p\":3}} ");

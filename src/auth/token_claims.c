@@ -1,0 +1,115 @@
+#include "auth/token_claims.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "protocol/json_string.h"
+#include "protocol/request.h"
+
+/* A NumericDate may have a fraction (RFC 7519, 2). */
+#define DATE_CHARS_MAX 31u
+
+static const struct json_member *find_string(const struct json_reader *json, struct span name)
+{
+    const struct json_member *member = json_find(json, name);
+    return member != NULL && member->kind == JSON_KIND_STRING ? member : NULL;
+}
+
+/* Whole seconds since the Unix epoch, rounded down; a date beyond 2^53 counts as 2^53. False: no number. */
+static bool read_date(const struct json_member *member, uint64_t *date_r)
+{
+    char digits[DATE_CHARS_MAX + 1];
+    if (member->kind != JSON_KIND_NUMBER || member->value.bytes > DATE_CHARS_MAX)
+        return false;
+    memcpy(digits, member->value.data, member->value.bytes);
+    digits[member->value.bytes] = '\0';
+    double date = strtod(digits, NULL);
+    *date_r = date < 0 ? 0 : date > (double)LIMIT_TS_MAX ? LIMIT_TS_MAX : (uint64_t)date;
+    return true;
+}
+
+static const char *check_dates(const struct json_reader *json, uint64_t now_s, struct token_claims *claims_r)
+{
+    const struct json_member *expires = json_find(json, SPAN_LITERAL("exp"));
+    const struct json_member *begins = json_find(json, SPAN_LITERAL("nbf"));
+    uint64_t begins_s = 0;
+    if (expires == NULL || !read_date(expires, &claims_r->expires_s))
+        return "the token's exp is missing or no number";
+    if (begins != NULL && !read_date(begins, &begins_s))
+        return "the token's nbf is no number";
+    if (claims_r->expires_s + TOKEN_LEEWAY_S <= now_s)
+        return "the token has expired";
+    if (begins_s > now_s + TOKEN_LEEWAY_S)
+        return "the token is not valid yet: its nbf is in the future";
+    return NULL;
+}
+
+/* -- aud: a string, or an array of strings -- */
+
+static char *skip_blanks(char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+        at++;
+    return at;
+}
+
+/* `at` is at the opening bracket of an array that the reader has found correct. False: none of it is `wanted`, or an
+ * element is no string. */
+static bool array_has(char *at, char *end, struct span wanted)
+{
+    struct span element;
+    bool has_it = false;
+    ASSERT(at < end && *at == '[');
+    do {
+        at = skip_blanks(at + 1, end);
+        if (at == end || *at++ != '"' || json_string_read(&at, end, &element) != NULL)
+            return false;
+        has_it = has_it || span_equal(element, wanted);
+        at = skip_blanks(at, end);
+    } while (at < end && *at == ',');
+    return has_it && at < end && *at == ']';
+}
+
+static bool is_audience(const struct json_member *audience, const char *text, char *plain, struct span wanted)
+{
+    if (audience == NULL)
+        return false;
+    if (audience->kind == JSON_KIND_STRING)
+        return span_equal(audience->value, wanted);
+    if (audience->kind != JSON_KIND_ARRAY)
+        return false;
+    ASSERT(audience->value.data >= text);
+    char *at = plain + (audience->value.data - text);
+    return array_has(at, at + audience->value.bytes, wanted);
+}
+
+static const char *check_parties(const struct json_reader *json, const char *text, char *plain,
+                                 const struct token_rules *rules)
+{
+    const struct json_member *issuer = find_string(json, SPAN_LITERAL("iss"));
+    if (rules->issuer.bytes > 0 && (issuer == NULL || !span_equal(issuer->value, rules->issuer)))
+        return "the token's iss is missing or not the issuer that the server is configured for";
+    if (rules->audience.bytes > 0 && !is_audience(json_find(json, SPAN_LITERAL("aud")), text, plain, rules->audience))
+        return "the token's aud is missing or not the audience that the server is configured for";
+    return NULL;
+}
+
+const char *token_claims_read(const struct json_reader *json, const char *text, char *plain,
+                              const struct token_rules *rules, uint64_t now_s, struct token_claims *claims_r)
+{
+    *claims_r = (struct token_claims){0};
+    const struct json_member *user = find_string(json, rules->user_claim);
+    const char *reason = check_dates(json, now_s, claims_r);
+    if (reason == NULL && find_string(json, SPAN_LITERAL("sub")) == NULL)
+        reason = "the token's sub is missing or no string";
+    if (reason == NULL)
+        reason = check_parties(json, text, plain, rules);
+    if (reason == NULL && (user == NULL || !request_is_user_name(user->value)))
+        reason = "the token's claim for the user is missing or no user name: 1 to 128 printable ASCII characters, no "
+                 "blanks, quotes or backslashes";
+    if (reason != NULL)
+        return reason;
+    claims_r->user_bytes = (uint8_t)user->value.bytes;
+    memcpy(claims_r->user, user->value.data, user->value.bytes);
+    return NULL;
+}

@@ -1,0 +1,188 @@
+/*
+ * token_jwks.c: JSON Web Key Sets, and single keys (RFC 7517, RFC 8037; token_files.h). Read with jansson: the reader
+ * of protocol/json.h keeps the outer object alone, and a file of keys is read rarely, so allocations do not matter.
+ *
+ * A set of an identity provider may have keys for other purposes: those are skipped. A key that is meant for verifying
+ * tokens by an algorithm of ours must be right. A private part anywhere is refused: the file then holds a secret.
+ */
+#include <jansson.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <stdio.h>
+
+#include "auth/base64url.h"
+#include "auth/token_files.h"
+
+#define NUMBER_BYTES_MAX (TOKEN_RSA_BITS_MAX / 8u * 2u)
+#define CURVE_BYTES 32u
+
+/* A key of the set: its object, and its name in errors. */
+struct jwk {
+    json_t *object;
+    char what[48];
+};
+
+static bool has_text(const struct jwk *jwk, const char *name, const char *text)
+{
+    const char *value = json_string_value(json_object_get(jwk->object, name));
+    return value != NULL && strcmp(value, text) == 0;
+}
+
+/* Absent, or `text`. */
+static bool may_be(const struct jwk *jwk, const char *name, const char *text)
+{
+    return json_object_get(jwk->object, name) == NULL || has_text(jwk, name, text);
+}
+
+static bool is_for_verifying(const struct jwk *jwk)
+{
+    json_t *operations = json_object_get(jwk->object, "key_ops"), *operation;
+    size_t i;
+    if (!may_be(jwk, "use", "sig"))
+        return false;
+    if (operations == NULL)
+        return true;
+    json_array_foreach(operations, i, operation)
+    {
+        const char *name = json_string_value(operation);
+        if (name != NULL && strcmp(name, "verify") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The bytes of a base64url member. False: absent, no base64url, or not within the bounds. */
+static bool read_bytes(const struct jwk *jwk, const char *name, size_t min, size_t max, uint8_t *out, size_t *bytes_r)
+{
+    json_t *value = json_object_get(jwk->object, name);
+    if (!json_is_string(value))
+        return false;
+    struct span text = {json_string_value(value), json_string_length(value)};
+    return base64url_decode(text, out, max, bytes_r) && *bytes_r >= min;
+}
+
+static EVP_PKEY *from_data(const char *kind, OSSL_PARAM *params)
+{
+    EVP_PKEY *public = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, kind, NULL);
+    if (context == NULL || params == NULL || EVP_PKEY_fromdata_init(context) != 1
+        || EVP_PKEY_fromdata(context, &public, EVP_PKEY_PUBLIC_KEY, params) != 1)
+    public = NULL;
+    EVP_PKEY_CTX_free(context);
+    return public;
+}
+
+static EVP_PKEY *make_rsa(const struct jwk *jwk)
+{
+    uint8_t n[NUMBER_BYTES_MAX], e[8];
+    size_t n_bytes, e_bytes;
+    EVP_PKEY *public = NULL;
+    if (!read_bytes(jwk, "n", 1, sizeof n, n, &n_bytes) || !read_bytes(jwk, "e", 1, 4, e, &e_bytes))
+        return NULL;
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    BIGNUM *modulus = BN_bin2bn(n, (int)n_bytes, NULL), *exponent = BN_bin2bn(e, (int)e_bytes, NULL);
+    if (build != NULL && modulus != NULL && exponent != NULL
+        && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) == 1
+        && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent) == 1) {
+        OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+        public = from_data("RSA", params);
+        OSSL_PARAM_free(params);
+    }
+    BN_free(modulus);
+    BN_free(exponent);
+    OSSL_PARAM_BLD_free(build);
+    return public;
+}
+
+static EVP_PKEY *make_p256(const struct jwk *jwk)
+{
+    uint8_t point[1 + 2 * CURVE_BYTES] = {4}; /* not compressed */
+    char group[] = "prime256v1";
+    size_t bytes;
+    if (!read_bytes(jwk, "x", CURVE_BYTES, CURVE_BYTES, point + 1, &bytes)
+        || !read_bytes(jwk, "y", CURVE_BYTES, CURVE_BYTES, point + 1 + CURVE_BYTES, &bytes))
+        return NULL;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+                           OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point),
+                           OSSL_PARAM_construct_end()};
+    return from_data("EC", params);
+}
+
+static EVP_PKEY *make_ed25519(const struct jwk *jwk)
+{
+    uint8_t x[CURVE_BYTES];
+    size_t bytes;
+    if (!read_bytes(jwk, "x", CURVE_BYTES, CURVE_BYTES, x, &bytes))
+        return NULL;
+    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, sizeof x);
+}
+
+/* A key of no use here is skipped: true, and nothing is added. */
+static bool take_usable(struct token_loader *loader, const struct jwk *jwk, EVP_PKEY *(*make)(const struct jwk *jwk))
+{
+    json_t *kid = json_object_get(jwk->object, "kid");
+    if (kid != NULL && !json_is_string(kid))
+        return token_files_fail(loader, "%s: its kid is no string", jwk->what);
+    EVP_PKEY *public = make(jwk);
+    if (public == NULL)
+        return token_files_fail(loader, "%s: a part of it is missing, or is no valid base64url", jwk->what);
+    struct span name = {json_string_value(kid), kid == NULL ? 0 : json_string_length(kid)};
+    return token_files_add_public(loader, jwk->what, public, name);
+}
+
+static bool take_key(struct token_loader *loader, const struct jwk *jwk)
+{
+    static const char *const private_parts[] = {"d", "p", "q", "dp", "dq", "qi", "k", "oth"};
+    if (!json_is_object(jwk->object))
+        return token_files_fail(loader, "%s is no JSON object", jwk->what);
+    for (size_t i = 0; i < sizeof private_parts / sizeof private_parts[0]; i++)
+        if (json_object_get(jwk->object, private_parts[i]) != NULL)
+            return token_files_fail(loader, "%s has the private part \"%s\": remove it, the public part is enough",
+                                    jwk->what, private_parts[i]);
+    if (!is_for_verifying(jwk))
+        return true;
+    if (has_text(jwk, "kty", "RSA") && may_be(jwk, "alg", "RS256"))
+        return take_usable(loader, jwk, make_rsa);
+    if (has_text(jwk, "kty", "EC") && has_text(jwk, "crv", "P-256") && may_be(jwk, "alg", "ES256"))
+        return take_usable(loader, jwk, make_p256);
+    if (has_text(jwk, "kty", "OKP") && has_text(jwk, "crv", "Ed25519")
+        && (may_be(jwk, "alg", "EdDSA") || has_text(jwk, "alg", "Ed25519")))
+        return take_usable(loader, jwk, make_ed25519);
+    return true;
+}
+
+static bool take_set(struct token_loader *loader, json_t *root)
+{
+    json_t *keys = json_object_get(root, "keys");
+    uint32_t before = loader->keys->count;
+    if (keys == NULL && json_object_get(root, "kty") != NULL) {
+        struct jwk jwk = {root, "the key"};
+        if (!take_key(loader, &jwk))
+            return false;
+    } else if (!json_is_array(keys)) {
+        return token_files_fail(loader, "is JSON, but neither a set of keys (an array \"keys\") nor a key (\"kty\")");
+    }
+    for (size_t i = 0; i < json_array_size(keys); i++) {
+        struct jwk jwk = {json_array_get(keys, i), ""};
+        (void)snprintf(jwk.what, sizeof jwk.what, "key %zu", i + 1);
+        if (!take_key(loader, &jwk))
+            return false;
+    }
+    return loader->keys->count > before
+           || token_files_fail(loader,
+                               "has no key that can be used: one for signatures (\"use\":\"sig\") is wanted: RSA for "
+                               "RS256, EC with P-256 for ES256, or OKP with Ed25519 for EdDSA");
+}
+
+bool token_files_take_jwks(struct token_loader *loader, const char *data, size_t bytes)
+{
+    json_error_t error;
+    json_t *root = json_loadb(data, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL)
+        return token_files_fail(loader, "is no valid JSON: line %d: %.100s", error.line, error.text);
+    bool is_good = take_set(loader, root);
+    json_decref(root);
+    return is_good;
+}

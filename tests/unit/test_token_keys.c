@@ -1,0 +1,203 @@
+#include "token_fixture.h"
+
+TestSuite(token_keys, .init = token_dir_make, .fini = token_dir_remove);
+
+static struct token_error error;
+
+/* How many keys there are; -1: refused, and `error` says why. */
+static int load(const char *secrets, const char *const *keys, uint32_t key_count)
+{
+    struct token_files files = {.secrets = secrets, .keys = keys, .key_count = key_count};
+    struct token_keys *set;
+    if (!token_keys_load(&set, &files, &error))
+        return -1;
+    int count = (int)token_keys_count(set);
+    token_keys_unref(&set);
+    cr_assert_null(set);
+    return count;
+}
+
+static int load_secrets(unsigned mode, const char *text)
+{
+    char *path = token_file("secrets", mode, text);
+    int count = load(path, NULL, 0);
+    free(path);
+    return count;
+}
+
+static int load_keys(unsigned mode, const char *text)
+{
+    char *path = token_file("keys", mode, text);
+    const char *const paths[] = {path};
+    int count = load(NULL, paths, 1);
+    free(path);
+    return count;
+}
+
+static int load_path(const char *name)
+{
+    char *path = strdup(token_path(name));
+    const char *const paths[] = {path};
+    int count = load(NULL, paths, 1);
+    free(path);
+    return count;
+}
+
+static void expect(int count, const char *said)
+{
+    cr_assert_eq(count, -1, "accepted, wanted: %s", said);
+    cr_assert_not_null(strstr(error.text, said), "%s: %s", said, error.text);
+    cr_assert_not_null(strstr(error.text, token_dir), "the file is named: %s", error.text);
+    cr_assert_null(strchr(error.text, '\n'), "one line");
+}
+
+Test(token_keys, secrets_are_lines_of_base64url_of_32_bytes_or_more)
+{
+    cr_assert_eq(load_secrets(0600, SECRET_A), 1, "%s", error.text);
+    cr_assert_eq(load_secrets(0640, SECRET_A "\n\r\n" SECRET_B "\n"), 2, "%s", error.text);
+    expect(load_secrets(0600, "\n\n"), "no secret");
+    expect(load_secrets(0600, ""), "is empty");
+    expect(load_secrets(0600, SECRET_A "\nQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQQ\n"), "line 2 has 31 bytes");
+    expect(load_secrets(0600, SECRET_A "=\n"), "line 1 is no secret");
+    expect(load_secrets(0600, " " SECRET_A "\n"), "line 1 is no secret");
+    expect(load_secrets(0600, "my secret is long enough, but it is no base64url\n"), "line 1 is no secret");
+}
+
+Test(token_keys, files_that_others_may_read_or_change_are_refused)
+{
+    expect(load_secrets(0604, SECRET_A), "chmod o-rwx");
+    expect(load_secrets(0602, SECRET_A), "chmod o-rwx");
+    token_make_pair("p256", "pair");
+    cr_assert_eq(chmod(token_path("pair.pub"), 0646), 0);
+    expect(load_path("pair.pub"), "chmod o-w");
+    cr_assert_eq(chmod(token_path("pair.pub"), 0644), 0);
+    cr_assert_eq(load_path("pair.pub"), 1);
+}
+
+Test(token_keys, what_is_no_file_is_refused)
+{
+    expect(load_path("nothing"), "cannot be opened: No such file");
+    cr_assert_eq(mkdir(token_path("dir"), 0700), 0);
+    expect(load_path("dir"), "no regular file");
+    cr_assert_eq(mkfifo(token_path("fifo"), 0600), 0);
+    expect(load_path("fifo"), "no regular file");
+    char *large = calloc(1, TOKEN_FILE_BYTES_MAX + 2);
+    memset(large, 'A', TOKEN_FILE_BYTES_MAX + 1);
+    expect(load_secrets(0600, large), "larger than 256 KiB");
+    free(large);
+}
+
+Test(token_keys, the_kind_of_a_public_key_decides_its_algorithm)
+{
+    static const struct {
+        const char *kind;
+        enum token_algorithm algorithm;
+    } cases[] = {{"rsa2048", TOKEN_RS256}, {"p256", TOKEN_ES256}, {"ed25519", TOKEN_EDDSA}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct token_keys *set;
+        token_make_pair(cases[i].kind, "pair");
+        const char *const paths[] = {token_path("pair.pub")};
+        cr_assert(token_keys_load(&set, &(struct token_files){.keys = paths, .key_count = 1}, &error), "%s",
+                  error.text);
+        cr_assert_eq(token_keys_at(set, 0)->algorithm, cases[i].algorithm);
+        cr_assert_not(token_keys_at(set, 0)->has_kid);
+        token_keys_unref(&set);
+    }
+}
+
+Test(token_keys, keys_that_cannot_be_used_are_refused_with_the_reason)
+{
+    token_make_pair("rsa1024", "pair");
+    expect(load_path("pair.pub"), "RSA with 1024 bits is too short");
+    char large[1024];
+    (void)snprintf(large, sizeof large, "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"%0684d\"}", 0);
+    memset(strstr(large, "000"), '_', 684);
+    expect(load_keys(0644, large), "RSA with 4104 bits takes too long");
+    token_make_pair("p384", "pair");
+    expect(load_path("pair.pub"), "secp384r1 is not supported");
+    token_make_pair("ed448", "pair");
+    expect(load_path("pair.pub"), "kind of key is not supported");
+    token_make_pair("x25519", "pair");
+    expect(load_path("pair.pub"), "kind of key is not supported");
+    token_make_pair("ed25519", "pair");
+    expect(load_path("pair.pem"), "private key");
+    expect(load_keys(0644, SECRET_A "\n"), "no public key");
+    expect(load_keys(0644, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "certificate");
+    expect(load_keys(0644, "-----BEGIN RSA PUBLIC KEY-----\nAAAA\n-----END RSA PUBLIC KEY-----\n"), "PUBLIC KEY");
+    expect(load_keys(0644, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), "cannot read it");
+    token_make_pair("ed25519", "pair");
+    char *path = strdup(token_path("pair.pub"));
+    cr_assert_eq(chmod(path, 0600), 0);
+    expect(load(path, NULL, 0), "--token-keys");
+    free(path);
+}
+
+#define ED(more) "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"" more "}"
+#define EC(more)                                                                                                       \
+    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"x_FEzRu9m36HLN_"  \
+    "tue659LNpXW6pCyStikYjKIWI5a0\"" more "}"
+#define SET(keys) "{\"keys\":[" keys "]}"
+
+Test(token_keys, a_set_of_json_web_keys_has_what_can_be_used_and_the_rest_is_skipped)
+{
+    cr_assert_eq(load_keys(0644, SET(ED("") "," EC(""))), 2, "%s", error.text);
+    cr_assert_eq(load_keys(0644, "\n" ED("")), 1, "%s", error.text);
+    cr_assert_eq(
+        load_keys(
+            0644,
+            SET(ED(",\"kid\":\"a\",\"use\":\"sig\",\"alg\":\"EdDSA\",\"key_ops\":[\"verify\"]") "," EC(
+                ",\"use\":\"enc\"") "," EC(",\"alg\":\"ECDH-ES\"") "," EC(",\"key_ops\":[\"deriveKey\"]") ",{\"kty\":"
+                                                                                                          "\"EC\","
+                                                                                                          "\"crv\":\"P-"
+                                                                                                          "384\"},"
+                                                                                                          "{\"kty\":"
+                                                                                                          "\"new\"}")),
+        1, "%s", error.text);
+}
+
+Test(token_keys, a_set_of_json_web_keys_that_is_wrong_is_refused)
+{
+    expect(load_keys(0644, SET(ED(",\"d\":\"AAAA\""))), "private part \"d\"");
+    expect(load_keys(0644, SET("{\"kty\":\"oct\",\"k\":\"" SECRET_A "\"}")), "private part \"k\"");
+    expect(load_keys(0644, SET(EC(",\"use\":\"enc\",\"d\":\"AAAA\""))), "private part \"d\"");
+    expect(load_keys(0644, SET("")), "no key that can be used");
+    expect(load_keys(0644, SET(EC(",\"use\":\"enc\""))), "no key that can be used");
+    expect(load_keys(0644, "{\"keys\":{}}"), "neither a set of keys");
+    expect(load_keys(0644, "{\"keys\":[7]}"), "no JSON object");
+    expect(load_keys(0644, "{\"keys\":["), "no valid JSON");
+    expect(load_keys(0644, SET(ED(",\"kid\":7"))), "kid is no string");
+    expect(load_keys(0644, SET(ED(",\"kid\":\"a\"") "," ED(",\"kid\":\"a\""))), "kid a is repeated");
+    expect(load_keys(0644, SET("{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}")), "part of it is missing");
+    expect(load_keys(0644, SET("{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}")), "too short");
+    expect(load_keys(0644, SET("{\"kty\":\"RSA\",\"n\":\"AQAB\"}")), "part of it is missing");
+    expect(
+        load_keys(0644, SET("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+                            "\"y\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\"}")),
+        "key 1");
+}
+
+Test(token_keys, more_keys_without_a_kid_than_one_token_may_be_tried_with_are_refused)
+{
+    char text[1024] = "";
+    for (int i = 0; i < 8; i++)
+        strcat(text, SECRET_A "\n");
+    cr_assert_eq(load_secrets(0600, text), 8, "%s", error.text);
+    strcat(text, SECRET_A "\n");
+    expect(load_secrets(0600, text), "more than 8 secrets");
+    cr_assert_eq(load_keys(0644, SET(EC("") "," EC(""))), 2, "%s", error.text);
+    expect(load_keys(0644, SET(EC("") "," EC("") "," EC(""))), "more than 2 keys for ES256 without a kid");
+    expect(load_keys(0644, SET(ED("") "," ED(""))), "more than 1 keys for EdDSA without a kid");
+}
+
+Test(token_keys, a_reference_keeps_the_set)
+{
+    struct token_keys *set, *other;
+    char *path = token_file("secrets", 0600, SECRET_A);
+    cr_assert(token_keys_load(&set, &(struct token_files){.secrets = path}, &error));
+    other = token_keys_ref(set);
+    token_keys_unref(&set);
+    cr_assert_eq(token_keys_count(other), 1);
+    token_keys_unref(&other);
+    token_keys_unref(&other);
+    free(path);
+}
