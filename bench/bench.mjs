@@ -22,7 +22,7 @@ if (isCheck) {
   process.exit(failed === undefined ? 2 : Math.min(failed, 1));
 }
 const TIMES = ["--duration", SECONDS, "--warmup", "0.7"];
-const MICRO = ["mailbox", "wal", "checkpoint", "memtable", "store", "request", "reply", "frame"];
+const MICRO = ["mailbox", "wal", "checkpoint", "memtable", "store", "request", "reply", "frame", "token"];
 
 const rate = (r) => r.acknowledged / r.seconds;
 const cpuOf = (r, count) => (r.server_cpu_s * 1e6) / count;
