@@ -16,6 +16,9 @@ int command_backup(const struct config *config);
 /* Makes a data directory from a backup. */
 int command_restore(const struct config *config);
 
+/* Prints a token to stdout, or makes a file with a secret. */
+int command_token(const struct config *config);
+
 /* Prints `text` as one line on stderr, with ? for each control character; returns `code`. */
 int command_complain(int code, const char *text);
 

@@ -15,6 +15,8 @@
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 
+#define CONFIG_CLAIM_BYTES_MAX 256u
+
 #define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
 #define NO_FIELD 0, 0, 0, 0, 0, 1
 #define TEXT_FIELD(name) offsetof(struct config, name), 0, 0, 0, 0, 1
@@ -41,6 +43,24 @@ static const struct option serve_options[] = {
      "a proxy has an address of this network (10.0.0.0/8, fd00::/8, 192.0.2.7 or\n"
      "loopback): the client's address and the Host that it forwards count; may be\n"
      "given up to 16 times (default: no proxy is trusted)"},
+    {"auth", "none|token", OPTION_AUTH, NO_FIELD,
+     "who may log in: anybody as any user, on loopback addresses only; or who\n"
+     "has a token (default none)"},
+    {"allow-anyone", "", OPTION_FLAG, FIELD(allows_anyone), 0, 1, 0, 1,
+     "with --auth none, listen on other addresses too: whoever reaches them can\n"
+     "log in as any user"},
+    {"token-secrets", "F", OPTION_FILE, TEXT_FIELD(token_secrets),
+     "with --auth token: a file of secrets for HS256, one a line, base64url;\n"
+     "`chitchat token --new-secret F` makes one"},
+    {"token-keys", "F", OPTION_TOKEN_KEYS, NO_FIELD,
+     "with --auth token: a file of public keys for RS256, ES256 or EdDSA, in PEM\n"
+     "or as a JWKS; may be given up to 8 times"},
+    {"token-claim", "NAME", OPTION_TEXT, TEXT_FIELD(token_claim),
+     "the claim of a token that names the user (default sub)"},
+    {"token-audience", "A", OPTION_TEXT, TEXT_FIELD(token_audience),
+     "the aud that a token must have (default: any or none)"},
+    {"token-issuer", "I", OPTION_TEXT, TEXT_FIELD(token_issuer),
+     "the iss that a token must have (default: any or none)"},
     {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,
      "connections at a time; fewer if the limit of open files is lower"},
     {"address-connections", "N", OPTION_NUMBER, FIELD(address_connections), 0, 10000000, 10000, 1,
@@ -105,6 +125,21 @@ static const struct option restore_options[] = {
     DATA_OPTION("the data directory; created if it does not exist, else it must be\nempty (default ./data)"),
 };
 
+static const struct option token_options[] = {
+    {"secret-file", "F", OPTION_FILE, TEXT_FIELD(secret_file), "sign with the first secret of F (HS256)"},
+    {"key-file", "F", OPTION_FILE, TEXT_FIELD(key_file),
+     "sign with the private key in F, in PEM: Ed25519 (EdDSA), P-256 (ES256)\nor RSA (RS256)"},
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "whose token it is"},
+    {"for", "TIME", OPTION_DURATION, FIELD(for_s), 1, 100 * 366 * UINT64_C(86400), 3600, 1,
+     "until it expires: 90s, 15m, 12h, 30d (default 1h)"},
+    {"claim", "NAME", OPTION_TEXT, TEXT_FIELD(token_claim),
+     "the claim that names the user; sub does too (default sub)"},
+    {"audience", "A", OPTION_TEXT, TEXT_FIELD(token_audience), "its aud (default: none)"},
+    {"issuer", "I", OPTION_TEXT, TEXT_FIELD(token_issuer), "its iss (default: none)"},
+    {"kid", "ID", OPTION_TEXT, TEXT_FIELD(kid), "the kid of the key, as in a JWKS (default: none)"},
+    {"new-secret", "F", OPTION_FILE, TEXT_FIELD(new_secret), "make F, with a new secret in it, and no token"},
+};
+
 #define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
 
 const struct command config_commands[] = {
@@ -125,6 +160,11 @@ const struct command config_commands[] = {
     {"restore", "--from DIR2 [--data DIR]", "make a data directory from a backup", CONFIG_RESTORE,
      OPTIONS(restore_options), "from",
      "Makes DIR from a backup, under a new epoch: the server then has clients that saw later messages begin anew.\n"},
+    {"token", "--secret-file F --user U", "print a token, or make a secret", CONFIG_TOKEN, OPTIONS(token_options), NULL,
+     "Prints a token for a login to a server with --auth token: signed with a secret (--secret-file F, for\n"
+     "`chitchat serve --token-secrets F`) or a private key (--key-file F, for --token-keys with its public key).\n"
+     "`chitchat token --new-secret F` makes a file with a secret of 32 random bytes that its owner alone may read;\n"
+     "F must not exist.\n"},
 };
 const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
 
@@ -263,6 +303,60 @@ static enum config_action take_host(struct parser *parser, const char *given)
     return CONFIG_SERVE;
 }
 
+/* NULL: it fits. */
+static const char *wrong_with_text(const struct option *option, const char *given)
+{
+    if (option->kind == OPTION_DIR)
+        return given[0] == '\0' ? "must name a directory" : NULL;
+    if (option->kind == OPTION_FILE)
+        return given[0] == '\0' ? "must name a file" : NULL;
+    if (option->kind == OPTION_USER)
+        return given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES ? "must be the name of a user, of 1 to 128 bytes"
+                                                                    : NULL;
+    ASSERT(option->kind == OPTION_TEXT);
+    return given[0] == '\0' || strlen(given) > CONFIG_CLAIM_BYTES_MAX ? "must be a text of 1 to 256 bytes" : NULL;
+}
+
+static enum config_action take_auth(struct parser *parser, const char *given)
+{
+    bool is_token = strcmp(given, "token") == 0;
+    if (!is_token && strcmp(given, "none") != 0)
+        return complain(parser, given, "must be none or token");
+    parser->config->auth = is_token ? CONFIG_AUTH_TOKEN : CONFIG_AUTH_NONE;
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_flag(struct parser *parser, const struct option *option, const char *given)
+{
+    bool is_yes = strcmp(given, "yes") == 0;
+    if (!is_yes && strcmp(given, "no") != 0)
+        return complain(parser, given, "must be yes or no, or stand without a value");
+    field_store(parser->config, option, is_yes);
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_duration(struct parser *parser, const struct option *option, const char *given)
+{
+    uint64_t seconds;
+    if (!config_value_duration(given, &seconds) || seconds < option->min || seconds > option->max)
+        return complain(parser, given, "must be a time of at least 1s, as 90s, 15m, 12h or 30d");
+    field_store(parser->config, option, seconds);
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_token_keys(struct parser *parser, const char *given)
+{
+    struct config *config = parser->config;
+    if (config->token_key_count == CONFIG_TOKEN_KEYS_MAX)
+        return complain(parser, given, "is one file too many: 8 at most");
+    if (given[0] == '\0' || strlen(given) >= CONFIG_PATH_BYTES)
+        return complain(parser, given[0] == '\0' ? "\"\"" : given, "must name a file, in less than 1024 bytes");
+    char *text = config->token_key_texts[config->token_key_count];
+    memcpy(text, given, strlen(given) + 1);
+    config->token_keys[config->token_key_count++] = text;
+    return CONFIG_SERVE;
+}
+
 static enum config_action take_value(struct parser *parser, const struct option *option, const char *given)
 {
     switch (option->kind) {
@@ -273,13 +367,18 @@ static enum config_action take_value(struct parser *parser, const struct option 
     case OPTION_NUMBER:
     case OPTION_BYTES: return take_number(parser, option, given);
     case OPTION_LEVEL: return take_level(parser, given);
+    case OPTION_AUTH: return take_auth(parser, given);
+    case OPTION_FLAG: return take_flag(parser, option, given);
+    case OPTION_DURATION: return take_duration(parser, option, given);
+    case OPTION_TOKEN_KEYS: return take_token_keys(parser, given);
     case OPTION_DIR:
+    case OPTION_FILE:
+    case OPTION_TEXT:
     case OPTION_USER: break;
     }
-    if (given[0] == '\0' && option->kind == OPTION_DIR)
-        return complain(parser, "\"\"", "must name a directory");
-    if (option->kind == OPTION_USER && (given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES))
-        return complain(parser, given[0] == '\0' ? "\"\"" : given, "must be the name of a user, of 1 to 128 bytes");
+    const char *wrong = wrong_with_text(option, given);
+    if (wrong != NULL)
+        return complain(parser, given[0] == '\0' ? "\"\"" : given, wrong);
     memcpy((char *)parser->config + option->offset, &given, sizeof given);
     return CONFIG_SERVE;
 }
@@ -291,6 +390,8 @@ static void forget(struct config *config, const struct option *option)
         config->listen_count = 0;
     if (option->kind == OPTION_HOST)
         config->host_count = 0;
+    if (option->kind == OPTION_TOKEN_KEYS)
+        config->token_key_count = 0;
     if (option->kind == OPTION_ORIGIN)
         config->origin_count = 0;
     if (option->kind == OPTION_NETWORK)
@@ -300,7 +401,7 @@ static void forget(struct config *config, const struct option *option)
 static bool is_repeatable(const struct option *option)
 {
     return option->kind == OPTION_LISTEN || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST
-           || option->kind == OPTION_NETWORK;
+           || option->kind == OPTION_NETWORK || option->kind == OPTION_TOKEN_KEYS;
 }
 
 static void set_defaults(struct config *config)
@@ -310,10 +411,12 @@ static void set_defaults(struct config *config)
     ASSERT(is_good);
     config->listen_count = 1;
     config->data_dir = "./data";
+    config->token_claim = "sub";
     config->log_level = LOG_INFO;
-    for (size_t i = 0; i < sizeof serve_options / sizeof serve_options[0]; i++)
-        if (serve_options[i].bytes != 0)
-            field_store(config, &serve_options[i], serve_options[i].fallback);
+    for (size_t c = 0; c < config_command_count; c++)
+        for (size_t i = 0; i < config_commands[c].option_count; i++)
+            if (config_commands[c].options[i].bytes != 0)
+                field_store(config, &config_commands[c].options[i], config_commands[c].options[i].fallback);
 }
 
 /* -- the environment -- */
@@ -335,14 +438,15 @@ static const char *environment_value(char *const *environment, const char *name)
     return NULL;
 }
 
-_Static_assert(CONFIG_HOST_BYTES >= CONFIG_ORIGIN_BYTES, "a value that is too long is still too long when cut");
+_Static_assert(CONFIG_PATH_BYTES >= CONFIG_HOST_BYTES && CONFIG_PATH_BYTES >= CONFIG_ORIGIN_BYTES,
+               "a value that is too long is still too long when cut");
 
 static enum config_action take_list(struct parser *parser, const struct option *option, const char *given)
 {
     enum config_action action = CONFIG_SERVE;
     forget(parser->config, option);
     while (action == CONFIG_SERVE) {
-        char piece[CONFIG_HOST_BYTES + 1];
+        char piece[CONFIG_PATH_BYTES + 1];
         size_t bytes = strcspn(given, ",");
         (void)snprintf(piece, sizeof piece, "%.*s", (int)(bytes < sizeof piece ? bytes : sizeof piece), given);
         action = take_value(parser, option, piece);
@@ -427,6 +531,8 @@ static enum config_action take_argument(struct parser *parser, char **argv, int 
         return CONFIG_ERROR;
     }
     const char *given = argument[bytes] == '=' ? argument + bytes + 1 : NULL;
+    if (given == NULL && option->kind == OPTION_FLAG)
+        given = "yes";
     if (given == NULL && *at_inout == argc)
         return complain(parser, "", "needs a value after it");
     if (given == NULL)
@@ -487,7 +593,10 @@ static enum config_action parse_command(struct parser *parser, int argc, char **
     enum config_action action = take_environment(parser, environment);
     if (action == CONFIG_SERVE)
         action = take_arguments(parser, argc, argv);
-    return action == CONFIG_SERVE ? parser->command->action : action;
+    if (action != CONFIG_SERVE)
+        return action;
+    action = parser->command->action;
+    return config_check(parser->config, action, parser->text, parser->text_bytes) ? action : CONFIG_ERROR;
 }
 
 static bool asks_for_help(int argc, char **argv)

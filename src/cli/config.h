@@ -29,9 +29,11 @@
 #define CONFIG_PROXIES_MAX 16u
 #define CONFIG_NETWORKS_MAX (2 * CONFIG_PROXIES_MAX)
 #define CONFIG_SHARDS_MAX 64u
+#define CONFIG_TOKEN_KEYS_MAX 8u
+#define CONFIG_PATH_BYTES 1024u
 #define CONFIG_UNKNOWN_MAX 16u
 /* Room for the help. */
-#define CONFIG_TEXT_BYTES 8192u
+#define CONFIG_TEXT_BYTES 16384u
 
 enum config_action {
     CONFIG_SERVE, /* *config_r is filled, as for the other commands, which use data_dir and their own fields */
@@ -39,9 +41,16 @@ enum config_action {
     CONFIG_DUMP,
     CONFIG_BACKUP,
     CONFIG_RESTORE,
+    CONFIG_TOKEN,
     CONFIG_HELP,    /* print `text` to stdout, exit 0 */
     CONFIG_VERSION, /* the same: one line */
     CONFIG_ERROR,   /* print `text` (one line, no newline at its end) to stderr, exit 2 */
+};
+
+/* Who may log in. */
+enum config_auth {
+    CONFIG_AUTH_NONE,  /* anybody, as any user */
+    CONFIG_AUTH_TOKEN, /* who has a token, as the user that it names */
 };
 
 struct config_listen {
@@ -57,6 +66,14 @@ struct config {
     uint32_t shards;                           /* 0: as many as the data directory has; a new one: as many as cores */
     struct origin origins[CONFIG_ORIGINS_MAX]; /* as http.h takes them; point into origin_texts */
     uint32_t origin_count;
+    enum config_auth auth;
+    uint32_t allows_anyone;                        /* 1: --auth none beyond loopback */
+    const char *token_secrets;                     /* a file; NULL: none */
+    const char *token_keys[CONFIG_TOKEN_KEYS_MAX]; /* files; point into token_key_texts */
+    uint32_t token_key_count;
+    const char *token_claim;             /* the claim that names the user */
+    const char *token_audience;          /* NULL: not checked */
+    const char *token_issuer;            /* NULL: not checked */
     struct host hosts[CONFIG_HOSTS_MAX]; /* names of the server, as http.h takes them; point into host_texts */
     uint32_t host_count;
     uint32_t proxy_count;                         /* of --trust-proxy */
@@ -80,12 +97,18 @@ struct config {
     uint32_t connections; /* of the whole server */
     uint32_t stop_time_s;
     enum log_level log_level;                /* LOG_INFO or LOG_DEBUG */
-    const char *user;                        /* dump: of this user only; NULL: of all */
+    const char *user;                        /* dump: of this user only; NULL: of all. token: whose it is */
+    const char *secret_file;                 /* token: sign with the first secret; NULL: not */
+    const char *key_file;                    /* token: sign with a private key; NULL: not */
+    const char *new_secret;                  /* token: make this file; NULL: not */
+    const char *kid;                         /* token: of the key; NULL: none */
+    uint32_t for_s;                          /* token: until it expires */
     const char *to_dir;                      /* backup */
     const char *from_dir;                    /* restore */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */
     uint32_t unknown_count;
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
+    char token_key_texts[CONFIG_TOKEN_KEYS_MAX][CONFIG_PATH_BYTES];
     char host_texts[CONFIG_HOSTS_MAX][CONFIG_HOST_BYTES];
 };
 

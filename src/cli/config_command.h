@@ -1,6 +1,6 @@
 /*
  * config_command.h: the commands and their options as tables. config.c reads options by them, config_help.c writes the
- * help from them; no other file includes this one. Pure.
+ * help from them, config_check.c checks what depends on several options; no other file includes this one. Pure.
  */
 #ifndef CHITCHAT_CLI_CONFIG_COMMAND_H
 #define CHITCHAT_CLI_CONFIG_COMMAND_H
@@ -12,6 +12,12 @@
 enum option_kind {
     OPTION_LISTEN,
     OPTION_DIR,
+    OPTION_FILE,
+    OPTION_TEXT,
+    OPTION_FLAG, /* without a value on the command line; yes or no in the environment */
+    OPTION_AUTH,
+    OPTION_TOKEN_KEYS,
+    OPTION_DURATION,
     OPTION_ORIGIN,
     OPTION_HOST,
     OPTION_NETWORK,
@@ -50,5 +56,8 @@ extern const size_t config_command_count;
 
 /* Writes the help of `command`, or of all commands (NULL, or one without a text), cut to `text_bytes`. */
 void config_write_help(const struct command *command, char *text, size_t text_bytes);
+
+/* Options of a command that do not fit each other: false, and the error, as config_parse writes it. */
+bool config_check(const struct config *config, enum config_action action, char *text, size_t text_bytes);
 
 #endif

@@ -32,7 +32,7 @@ static void put(struct writer *writer, const char *format, ...)
 static void put_option(struct writer *writer, const struct option *option)
 {
     char left[64];
-    (void)snprintf(left, sizeof left, "--%s %s", option->name, option->value);
+    (void)snprintf(left, sizeof left, "--%s%s%s", option->name, option->value[0] != '\0' ? " " : "", option->value);
     put(writer, "  %-*s", HELP_INDENT - 2, left);
     for (const char *line = option->help; line != NULL;) {
         const char *end = strchr(line, '\n');
@@ -41,6 +41,10 @@ static void put_option(struct writer *writer, const struct option *option)
         line = end != NULL ? end + 1 : NULL;
     }
     char fallback[24];
+    if (option->kind == OPTION_DURATION || option->kind == OPTION_FLAG) {
+        put(writer, "\n");
+        return;
+    }
     config_value_write(option->fallback, option->kind == OPTION_BYTES, fallback);
     if (option->bytes != 0 && option->fallback != 0)
         put(writer, " (default %s)", fallback);

@@ -30,6 +30,27 @@ bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r)
     return true;
 }
 
+bool config_value_duration(const char *text, uint64_t *seconds_r)
+{
+    static const struct {
+        char unit;
+        uint32_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char digits[24];
+    size_t bytes = strlen(text);
+    uint32_t unit_seconds = 1;
+    if (bytes == 0 || bytes >= sizeof digits)
+        return false;
+    memcpy(digits, text, bytes + 1);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (text[bytes - 1] == units[i].unit) {
+            unit_seconds = units[i].seconds;
+            digits[bytes - 1] = '\0';
+        }
+    return config_value_number(digits, false, seconds_r)
+           && !__builtin_mul_overflow(*seconds_r, unit_seconds, seconds_r);
+}
+
 void config_value_write(uint64_t value, bool has_suffix, char out[24])
 {
     static const char *const suffixes[] = {"", "K", "M", "G"};
@@ -97,4 +118,15 @@ bool config_value_host(const char *text, struct host *host_r)
     if (bytes == 0 || bytes > HOST_TEXT_BYTES_MAX || text[bytes - 1] == ':')
         return false;
     return host_parse((struct span){text, bytes}, host_r) && (!host_r->has_port || host_r->port != 0);
+}
+
+bool config_value_is_loopback(const struct config_listen *listen)
+{
+    if (listen->address.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&listen->address;
+        return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    const struct in6_addr *address = &((const struct sockaddr_in6 *)(const void *)&listen->address)->sin6_addr;
+    ASSERT(listen->address.ss_family == AF_INET6);
+    return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == IN_LOOPBACKNET);
 }

@@ -13,6 +13,9 @@
  * something else, or past 64 bits. */
 bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r);
 
+/* A time as 90, 90s, 15m, 12h or 30d, in seconds. False: `text` is something else, or past 64 bits. */
+bool config_value_duration(const char *text, uint64_t *seconds_r);
+
 /* Writes `value`; if `has_suffix`, with the largest suffix that leaves a whole number. */
 void config_value_write(uint64_t value, bool has_suffix, char out[24]);
 
@@ -25,5 +28,8 @@ bool config_value_origin(const char *text, struct origin *origin_r);
 
 /* HOST or HOST:PORT, port 1 to 65535; *host_r borrows `text`. False: `text` is something else. */
 bool config_value_host(const char *text, struct host *host_r);
+
+/* 127.0.0.0/8, ::1, or the first as an IPv6 address: only this machine reaches it. */
+bool config_value_is_loopback(const struct config_listen *listen);
 
 #endif

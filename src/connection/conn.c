@@ -268,11 +268,30 @@ uint64_t conn_silence_us(const struct core *core)
     return 3 * seconds_us(core->server->config->ping_s);
 }
 
+void conn_set_keepalive(struct core *core, struct conn *conn, uint64_t at_us)
+{
+    uint32_t expires_s = conn_cold(core, conn)->expires_s;
+    ASSERT(conn_is_logged_in(conn));
+    if (expires_s != 0 && seconds_us(expires_s) < at_us)
+        at_us = seconds_us(expires_s);
+    timers_set(shard_timers(core->shard), &conn->timer, at_us);
+}
+
+static bool has_expired(struct core *core, const struct conn *conn)
+{
+    uint32_t expires_s = conn_cold(core, conn)->expires_s;
+    return expires_s != 0 && core_now_s(core) >= expires_s;
+}
+
 /* The timer of a logged-in connection. A peer that was silent for ping_s gets a ping, one that was silent for three
  * times as long is closed. One that has ended its side gets no ping. It counts as silent while it takes no output. */
 static void on_silence(struct core *core, struct conn *conn)
 {
     ASSERT(conn_is_logged_in(conn));
+    if (has_expired(core, conn)) {
+        conn_close(core, conn, 4101, "the token has expired: log in with a new one");
+        return;
+    }
     uint64_t now_us = shard_monotonic_us(core->shard);
     uint64_t ping_us = seconds_us(core->server->config->ping_s);
     uint64_t heard_us = seconds_us(conn->heard_s);
@@ -285,16 +304,16 @@ static void on_silence(struct core *core, struct conn *conn)
         return;
     }
     if (silent_us < ping_us) {
-        timers_set(shard_timers(core->shard), &conn->timer, now_us - silent_us + ping_us);
+        conn_set_keepalive(core, conn, now_us - silent_us + ping_us);
         return;
     }
     if (!conn->has_peer_closed)
         conn_ping(core, conn);
-    timers_set(shard_timers(core->shard), &conn->timer, now_us + ping_us);
+    conn_set_keepalive(core, conn, now_us + ping_us);
     conn_rest(core, conn);
 }
 
-/* The login deadline passed, the peer was silent, or it did not finish a close. */
+/* The login deadline passed, the token has expired, the peer was silent, or it did not finish a close. */
 void conn_on_timer(struct core *core, struct conn *conn)
 {
     switch (conn->state) {

@@ -122,7 +122,7 @@ struct conn {
     bool is_read_requested : 1;  /* a one-shot receive is armed */
     uint16_t unanswered;         /* requests read and not answered */
     uint32_t out_bytes;          /* waiting and in flight */
-    struct timer timer;          /* login time, keepalive ping, or the limit for closing */
+    struct timer timer;          /* login time, keepalive ping, the end of a token, or the limit for closing */
 
     struct user *user;     /* a reference (fanout_join); NULL before the login and after on_leave */
     struct list user_link; /* in user->conns */
@@ -143,6 +143,7 @@ struct conn_cold {
     struct address address;   /* of the peer, or of the client that a trusted proxy has forwarded */
     uint32_t address_entry;   /* in server->addresses */
     struct rate history_rate; /* of requests for pages */
+    uint32_t expires_s;       /* when its token ends: monotonic seconds; 0: never, or not logged in */
 };
 
 /* What a connection needs only while it is not idle. From core->conns.work_pool. */
@@ -256,6 +257,9 @@ void conn_on_timer(struct core *core, struct conn *conn);
 /* The kernel has nothing of the connection any more, in CONN_CLOSED or, released, in CONN_HANDOVER. Frees it and all
  * that it owns, and the slot. */
 void conn_free(struct core *core, struct conn *conn);
+
+/* Sets the timer of a logged-in connection: to `at_us`, or to the end of its token if that is earlier. */
+void conn_set_keepalive(struct core *core, struct conn *conn, uint64_t at_us);
 
 /* -- reading (conn_read.c) -- */
 /* End of a turn: connections of core->conns.resume_first and .resume read their stashes, one share each, as far as the

@@ -272,11 +272,13 @@ static void consume(struct core *core, struct conn *conn, char **data, size_t *b
 {
     while (*bytes > 0 && share > 0 && may_read(core, conn) && may_take(core)) {
         size_t before = *bytes;
+        uint32_t had = core->turn.had[TURN_INPUT];
         take_one(core, conn, data, bytes);
         ASSERT(*bytes <= before);
         uint32_t frames = 1 + (uint32_t)((before - *bytes) / TURN_FRAME_BYTES);
         turn_spend(&core->turn, TURN_INPUT, frames);
-        share -= frames < share ? frames : share;
+        uint32_t spent = core->turn.had[TURN_INPUT] - had; /* with what a head or a token has cost */
+        share -= spent < share ? spent : share;
     }
 }
 

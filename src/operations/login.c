@@ -22,7 +22,7 @@ struct last_read {
 static void start_keepalive(struct core *core, struct conn *conn)
 {
     uint64_t now_us = shard_monotonic_us(core->shard);
-    timers_set(shard_timers(core->shard), &conn->timer, now_us + seconds_us(core->server->config->ping_s));
+    conn_set_keepalive(core, conn, now_us + seconds_us(core->server->config->ping_s));
 }
 
 /* Continues with the stash, or receives. */
@@ -34,6 +34,30 @@ static void resume_reading(struct core *core, struct conn *conn)
         conn_receive(core, conn);
 }
 
+static void write_reply(struct core *core, struct conn *conn, const struct request_id *id, bool is_reset)
+{
+    const struct config *config = core->server->config;
+    struct reply_login reply = {.user = user_name(conn->user),
+                                .epoch = span_of(datadir_epoch(core->server->datadir)),
+                                .last = conn->user->timeline.last,
+                                .ping_s = config->ping_s,
+                                .auth = span_of(config->auth == CONFIG_AUTH_TOKEN ? "token" : "none"),
+                                .reset = is_reset};
+    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    conn_reply_end(core, conn, reply_write_login(out, id, &reply));
+}
+
+void login_extend(struct core *core, struct conn *conn, const struct request_id *id, uint32_t expires_s)
+{
+    struct conn_cold *cold = conn_cold(core, conn);
+    ASSERT(conn_is_logged_in(conn));
+    ASSERT(conn->user->timeline.last_is_known);
+    if (expires_s > cold->expires_s)
+        cold->expires_s = expires_s;
+    write_reply(core, conn, id, false);
+    conn_answered(core, conn);
+}
+
 /* `last` is known: answers the login, and starts the replay if the client asked for one. */
 static void answer(struct core *core, struct conn *conn)
 {
@@ -42,21 +66,16 @@ static void answer(struct core *core, struct conn *conn)
     struct timeline *timeline = &conn->user->timeline;
     ASSERT(timeline->last_is_known);
     bool is_beyond = login->has_after && login->after > timeline->last;
-    struct reply_login reply = {.user = user_name(conn->user),
-                                .epoch = span_of(datadir_epoch(core->server->datadir)),
-                                .last = timeline->last,
-                                .ping_s = core->server->config->ping_s,
-                                .reset = login->is_other_epoch || is_beyond};
-    char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
-    conn_reply_end(core, conn, reply_write_login(out, &login->id, &reply));
+    bool is_reset = login->is_other_epoch || is_beyond;
+    write_reply(core, conn, &login->id, is_reset);
     conn->cursor = timeline->last;
-    if (login->has_after && !reply.reset) {
+    if (login->has_after && !is_reset) {
         conn->cursor = login->after;
         conn_set_state(conn, CONN_REPLAY);
         replay_start(core, conn);
     } else {
         if (login->has_after) {
-            out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+            char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
             conn_reply_end(core, conn, reply_write_live(out));
         }
         conn_set_state(conn, CONN_LIVE);

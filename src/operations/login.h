@@ -6,11 +6,19 @@
 #ifndef CHITCHAT_OPERATIONS_LOGIN_H
 #define CHITCHAT_OPERATIONS_LOGIN_H
 
+#include <stdint.h>
+
+#include "protocol/request.h"
+
 struct conn;
 struct core;
 
 /* `conn` is in CONN_OPEN and its `login`, which it owns, names a user of this shard. The login is answered now or
  * later; a connection over the user's limit, or without memory, is closed. */
 void login_begin(struct core *core, struct conn *conn);
+
+/* A login with a token on a logged-in connection of the same user: answers it as a login without `after`. The
+ * connection ends at `expires_s` (monotonic seconds), unless it would have ended later. */
+void login_extend(struct core *core, struct conn *conn, const struct request_id *id, uint32_t expires_s);
 
 #endif

@@ -33,8 +33,8 @@ static bool is_within_history_rate(struct core *core, struct conn *conn, uint32_
                      shard_monotonic_us(core->shard), retry_after_ms_r);
 }
 
-/* Refuses a request that is over its rate, and a login where too many of the address have failed. True: it is refused.
- */
+/* Refuses a request that is over its rate, and a first login where too many of the address have failed. True: it is
+ * refused. */
 static bool is_over_a_rate(struct core *core, struct conn *conn, const struct request *request)
 {
     uint32_t retry_after_ms = 0;
@@ -50,7 +50,8 @@ static bool is_over_a_rate(struct core *core, struct conn *conn, const struct re
                          "too many requests for history on this connection: wait", retry_after_ms);
         return true;
     }
-    if (request->op == REQUEST_LOGIN && !admission_may_log_in(core, conn, &retry_after_ms)) {
+    if (request->op == REQUEST_LOGIN && !conn_is_logged_in(conn)
+        && !admission_may_log_in(core, conn, &retry_after_ms)) {
         conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED,
                          "too many logins from your address have failed: wait, then connect again", retry_after_ms);
         conn_close(core, conn, 1013, "too many failed logins");
@@ -69,14 +70,14 @@ static void on_request(struct core *core, struct conn *conn, struct request *req
         conn_reply_error(core, conn, &request->id, ERROR_NOT_LOGGED_IN, "log in first", 0);
         return;
     }
-    if (!op->needs_login && conn_is_logged_in(conn)) {
+    if (!op->needs_login && conn_is_logged_in(conn) && !tokens_are_wanted(core)) {
         conn_reply_error(core, conn, &request->id, ERROR_ALREADY_LOGGED_IN,
                          "this connection is logged in: open another one for another user", 0);
         return;
     }
     if (is_over_a_rate(core, conn, request))
         return;
-    if (!request_read_fields(core->conns.request_reader, request, false, &error)) {
+    if (!request_read_fields(core->conns.request_reader, request, tokens_are_wanted(core), &error)) {
         if (request->op == REQUEST_LOGIN)
             admission_on_failed_login(core, conn);
         conn_reply_error(core, conn, &request->id, error.code, error.message, 0);

@@ -140,7 +140,9 @@ size_t reply_write_login(char *out, const struct request_id *id, const struct re
     at = json_put_span(at, login->epoch);
     at = JSON_PUT(at, "\",\"ping\":");
     at = json_put_unsigned(at, login->ping_s);
-    at = JSON_PUT(at, ",\"limits\":{\"text\":");
+    at = JSON_PUT(at, ",\"auth\":\"");
+    at = json_put_span(at, login->auth);
+    at = JSON_PUT(at, "\",\"limits\":{\"text\":");
     at = json_put_unsigned(at, LIMIT_TEXT_BYTES);
     at = JSON_PUT(at, ",\"frame\":");
     at = json_put_unsigned(at, LIMIT_FRAME_BYTES);

@@ -19,6 +19,7 @@ struct reply_login {
     struct span epoch;
     uint64_t last;
     uint32_t ping_s;
+    struct span auth; /* "none" or "token" */
     bool reset;
 };
 

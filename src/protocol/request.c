@@ -197,6 +197,8 @@ static bool read_login(const struct request_reader *reader, struct request_login
                        struct request_error *error_r)
 {
     *login = (struct request_login){0};
+    if (!wants_token && json_find(reader->json, SPAN_LITERAL("token")) != NULL)
+        return refuse_field(error_r, "this server runs with --auth none and takes no token: log in with user");
     read_token(reader, login);
     enum field user = read_user_name(reader, SPAN_LITERAL("user"), &login->user);
     enum field after = read_ts(reader, SPAN_LITERAL("after"), &login->after);

@@ -67,7 +67,7 @@ struct request_error {
 struct request_login {
     struct span user;
     bool has_user;
-    struct span token; /* as given; used only where the server asks for tokens */
+    struct span token; /* as given */
     bool has_token;    /* present and a string */
     bool has_after;
     uint64_t after;
@@ -113,7 +113,7 @@ bool request_read(struct request_reader *reader, char *data, size_t bytes, struc
 /* Sets request->op. False: bad_request if `op` is absent or not a string; unknown_op. */
 bool request_read_op(struct request_reader *reader, struct request *request, struct request_error *error_r);
 /* Reads the fields of request->op. False: bad_request, too_large. `wants_token`: the server asks for tokens, so `user`
- * may be absent. */
+ * may be absent; else a `token` is refused. */
 bool request_read_fields(struct request_reader *reader, struct request *request, bool wants_token,
                          struct request_error *error_r);
 

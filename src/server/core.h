@@ -20,6 +20,7 @@
 #include "history/range_read.h"
 #include "history/replay.h"
 #include "operations/handover.h"
+#include "operations/tokens.h"
 #include "server/addresses.h"
 #include "server/admission.h"
 #include "server/budget.h"
@@ -59,6 +60,7 @@ struct server {
 
     /* Owned by main's thread. */
     struct reloads reloads;
+    struct token_keys *token_keys; /* a reference: the newest set; NULL: --auth none. core_open reads it, too */
 
     /* Shared. */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */
@@ -144,6 +146,7 @@ struct core {
     struct conns conns;
     struct backpressure backpressure;
     struct handovers handovers;
+    struct tokens tokens;
     struct deliveries deliveries;
     struct fanouts fanouts;
     struct idempotency idempotency;

@@ -43,6 +43,8 @@ static int open_parts(struct core *core)
     if (status == 0)
         status = conns_init(&core->conns, ops_conn_callbacks(), &http, core->budget.message_bytes);
     if (status == 0)
+        status = tokens_open(core, server->token_keys);
+    if (status == 0)
         status = fanouts_init(&core->fanouts);
     if (status == 0)
         status = checkpoint_open(&core->checkpoint, core);
@@ -113,6 +115,7 @@ void core_close(struct core **core_p)
     drop_pending(core);
     close_storage(core);
     conns_fini(&core->conns);
+    tokens_close(core);
     user_table_fini(&core->users);
     range_reads_fini(&core->range_reads);
     fanouts_fini(&core->fanouts);

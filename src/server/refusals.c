@@ -19,6 +19,9 @@ static const struct cause causes[REFUSAL_COUNT] = {
                            "one header and remove the others"},
     [REFUSAL_FULL] = {"full", "raise --connections, and the limit of open files (ulimit -n) if that keeps it low"},
     [REFUSAL_HEADS] = {"heads", "very many connections have sent a part of an HTTP head: raise --memory"},
+    [REFUSAL_TOKEN] = {"token",
+                       "the client needs a new token; if it has one, look at --token-secrets and --token-keys, "
+                       "and at both clocks"},
     [REFUSAL_USER_CONNECTIONS] = {"user_connections", "raise --user-connections"},
     [REFUSAL_ADDRESS_CONNECTIONS] = {"address_connections",
                                      "raise --address-connections if many users share this address"},

@@ -23,6 +23,7 @@ enum refusal {
     REFUSAL_FORWARDED,           /* a header of a trusted proxy was ignored; the connection stays */
     REFUSAL_FULL,                /* 503: as many connections as --connections allows */
     REFUSAL_HEADS,               /* 503: no memory for another HTTP head of which a part has come */
+    REFUSAL_TOKEN,               /* 4101: a login without a good token */
     REFUSAL_USER_CONNECTIONS,    /* 4201: as many connections of the user as --user-connections allows */
     REFUSAL_ADDRESS_CONNECTIONS, /* 503: as many connections of the address as --address-connections allows */
     REFUSAL_ADDRESS_RATE,        /* 503: more new connections of the address than --address-rate allows */

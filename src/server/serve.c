@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli/config_value.h"
 #include "durability/recovery.h"
 #include "protocol/http.h"
 #include "protocol/mid.h"
@@ -22,6 +23,7 @@
 #include "server/core_handlers.h"
 #include "server/core_open.h"
 #include "server/listen.h"
+#include "server/token_watch.h"
 #include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
@@ -90,16 +92,44 @@ static int open_cores(struct server *server, void **contexts)
     return 0;
 }
 
+static bool is_beyond_loopback(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        if (!config_value_is_loopback(&config->listens[i]))
+            return true;
+    return false;
+}
+
+/* The page to open in a browser on this machine. */
+static void write_url(const struct config *config, char *out, size_t bytes)
+{
+    const char *text = config->listens[0].text;
+    bool is_any = strncmp(text, "0.0.0.0:", 8) == 0 || strncmp(text, "[::]:", 5) == 0;
+    (void)snprintf(out, bytes, "http://%s%s/", is_any ? "localhost" : text, is_any ? strrchr(text, ':') : "");
+}
+
 static void log_ready(const struct server *server, const struct recovery_report *report)
 {
+    const struct config *config = server->config;
+    char url[128];
+    write_url(config, url, sizeof url);
     char listens[CONFIG_LISTENS_MAX * (sizeof server->config->listens[0].text + 1)] = "";
     for (uint32_t i = 0; i < server->config->listen_count; i++) {
         strcat(listens, i > 0 ? "," : "");
         strcat(listens, server->config->listens[i].text);
     }
-    log_line(LOG_INFO, "ready", "listen=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64,
-             listens, server->core_count, server->config->data_dir, server->config->connections,
-             budget_total(server->config, server->core_count) >> 20, report->records);
+    log_line(LOG_INFO, "ready",
+             "listen=%s open=%s auth=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64
+             "%s",
+             listens, url, config->auth == CONFIG_AUTH_TOKEN ? "token" : "none", server->core_count, config->data_dir,
+             config->connections, budget_total(config, server->core_count) >> 20, report->records,
+             config->auth == CONFIG_AUTH_TOKEN
+                 ? ""
+                 : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
+    if (config->auth == CONFIG_AUTH_NONE && is_beyond_loopback(config))
+        log_line(LOG_WARN, "anyone_may_log_in",
+                 "hint=\"--allow-anyone: whoever reaches the server can read and write the messages of all users; use "
+                 "--auth token\"");
 }
 
 /* Bytes that each shard wrote, and its runs. */
@@ -236,6 +266,8 @@ int serve(struct config *config)
     char text[TEXT_BYTES];
     sigset_t signals;
     struct clock clock;
+    struct token_watch watch;
+    struct token_error token_error;
     struct datadir *datadir;
     struct datadir_error error;
     clock_init_system(&clock);
@@ -246,14 +278,16 @@ int serve(struct config *config)
         return complain(text);
     if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)
         return complain(text);
-    if (datadir_open(&datadir, config->data_dir, config->shards, cores_available(), &error) != 0)
+    struct server server = {
+        .config = config, .clock = &clock, .page = {page_html(), page_html_bytes()}, .page_policy = page_policy()};
+    if (!token_watch_open(&watch, &server, &token_error))
+        return complain(token_error.text);
+    if (datadir_open(&datadir, config->data_dir, config->shards, cores_available(), &error) != 0) {
+        token_watch_close(&watch);
         return complain(error.text);
-    struct server server = {.config = config,
-                            .datadir = datadir,
-                            .clock = &clock,
-                            .core_count = datadir_shards(datadir),
-                            .page = {page_html(), page_html_bytes()},
-                            .page_policy = page_policy()};
+    }
+    server.datadir = datadir;
+    server.core_count = datadir_shards(datadir);
     uint64_t drawn;
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
         return complain("getrandom gave no random numbers: check the system's random number generator");
@@ -267,6 +301,7 @@ int serve(struct config *config)
     raise_descriptors(config, server.core_count);
     int code = fits_memory(config, server.core_count) ? serve_counted(&server, config, &signals) : 1;
     datadir_close(&datadir);
+    token_watch_close(&watch);
     log_stop(CORE_LOG_FLUSH_US);
     return code;
 }

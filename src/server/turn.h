@@ -39,8 +39,9 @@ enum turn_kind {
 };
 
 #define TURN_FRAME_BYTES 512u
-#define TURN_HEAD_FRAMES 16u  /* an HTTP head with its answer, in frames */
-#define TURN_ACCEPT_FRAMES 8u /* a new connection, in frames */
+#define TURN_HEAD_FRAMES 16u   /* an HTTP head with its answer, in frames */
+#define TURN_ACCEPT_FRAMES 8u  /* a new connection, in frames */
+#define TURN_TOKEN_FRAMES 667u /* a token that is verified, at most: 0.2 ms */
 #define TURN_OUTPUT_BYTES 1024u
 #define TURN_PAGE_READS 16u
 #define TURN_CONN_PUSHES 12u
@@ -62,15 +63,16 @@ enum turn_kind {
 
 /* Per kind: the budget of a turn in units, the nanoseconds of one unit (by profile on the machine of
  * docs/PERFORMANCE.md), and the largest single step in units. A step may begin while any budget is left: a message of
- * 128 KiB, a part of a page with the page itself, one connection's pushes (FANOUT_ROUND_MAX, FANOUT_ROUND_BYTES and one
- * more), a page of a replay, a record. */
+ * 128 KiB with a token in it, a part of a page with the page itself, one connection's pushes (FANOUT_ROUND_MAX,
+ * FANOUT_ROUND_BYTES and one more), a page of a replay, a record. */
 struct turn_limit {
     uint32_t max;
     uint32_t ns;
     uint32_t step;
 };
 static const struct turn_limit turn_limits[TURN_KINDS] = {
-    [TURN_INPUT] = {2048 / TURN_SCALE, 300, 1 + LIMIT_FRAME_BYTES / TURN_FRAME_BYTES + TURN_HEAD_FRAMES},
+    [TURN_INPUT] = {2048 / TURN_SCALE, 300,
+                    1 + LIMIT_FRAME_BYTES / TURN_FRAME_BYTES + TURN_HEAD_FRAMES + TURN_TOKEN_FRAMES},
     [TURN_READS] = {8192 / TURN_SCALE, 80, TURN_PAGE_READS + LIMIT_PAGE_ENTRIES + TURN_OUTPUT(LIMIT_PAGE_BYTES)},
     [TURN_PUSHES] = {4096 / TURN_SCALE, 250,
                      TURN_CONN_PUSHES + 64

@@ -22,7 +22,7 @@ export const directions = {
   // Pure, and the commands that need no server.
   "src/protocol": ["src/base"],
   "src/auth": ["src/base", "src/protocol"],
-  "src/cli": ["src/base", "src/protocol", "storage", "storage/datadir", "storage/offline"],
+  "src/cli": ["src/base", "src/protocol", "src/auth", "storage", "storage/datadir", "storage/offline"],
 
   // The server. All share src/server/core.h, the state of a shard. Beside it a folder knows those above it in this list,
   // but for durability, which knows delivery alone.
@@ -31,11 +31,11 @@ export const directions = {
     "src/connection"],
   "src/timeline": ["src/base", "src/protocol", "storage", "storage/memtable", "src/server/core.h", "src/server/letter.h",
     "src/connection/conn.h", "src/history/reads.h", "src/history/replay.h"],
-  "src/operations": ["src/base", "src/protocol", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline"],
+  "src/operations": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline"],
   "src/durability": ["src/base", "shard/io.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/server/core.h",
     "src/timeline/delivery.h"],
-  "src/server": ["src/base", "src/protocol", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
-    "src/cli/config.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/operations",
+  "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
+    "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/operations",
     "src/durability"],
 
   // The load generator knows the wire, not the server.

@@ -73,6 +73,10 @@ test("what cannot be understood is refused with the word that is wrong, before a
       [["serve", "--host", "chat.example.org:65536"], /--host.*port/],
       [["serve", "--host", "*.example.org"], /--host.*no wildcard/],
       [["serve", "--data", ""], /--data/],
+      [["serve", "--listen", "0.0.0.0:0"], /0\.0\.0\.0:0.*--auth token.*--allow-anyone/],
+      [["serve", "--auth", "token"], /--token-secrets.*--token-keys/],
+      [["serve", "--token-keys", "k.pem"], /--auth token/],
+      [["serve", "--auth", "token", "--token-secrets", "/nowhere/secrets"], /\/nowhere\/secrets: cannot be opened/],
     ];
     for (const [args, word] of bad) {
       const all = args[0] === "serve" && args.length > 1 && !args.includes("--data") ? [...args, "--data", data] : args;

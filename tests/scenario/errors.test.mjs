@@ -70,9 +70,10 @@ onServers("Errors", {}, (harness, it) => {
     assert.deepEqual(bob.messages.map((message) => message.text), texts.filter((text) => text !== ""));
   });
 
-  it("a token does not replace the user where the server asks for none", async () => {
+  it("a server with --auth none says that it takes no token", async () => {
     const client = await harness.client();
-    assert.match((await client.error({ op: "login", token: "a.b.c" }, "bad_request")).message, /user/);
+    for (const fields of [{ token: "a.b.c" }, { user: harness.name(), token: "a.b.c" }, { user: harness.name(), token: null }])
+      assert.match((await client.error({ op: "login", ...fields }, "bad_request")).message, /--auth none and takes no token: log in with user/);
     await client.loginAs(harness.name());
   });
 });

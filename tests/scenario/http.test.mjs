@@ -322,7 +322,7 @@ scenario("a full server answers 503 with Retry-After until one leaves", {}, asyn
 });
 
 scenario("without --host, pages under a name are refused and those of every --listen address connect", { shards: [1] }, async (harness) => {
-  await harness.start({ listen: ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] });
+  await harness.start({ listen: ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"], options: ["--allow-anyone"] });
   await refusesPage(harness, "evil.example:8080", "http://evil.example:8080", "--host evil.example");
   await refusesPage(harness, "chat.example", "https://chat.example", "--host chat.example");
   for (const at of harness.server.addresses) {

@@ -27,6 +27,7 @@ onServers("Requests", {}, (harness, it) => {
     assert.match(epoch, /^\S+$/);
     assert.equal(rest.user, user);
     assert.equal(rest.ping, 25);
+    assert.equal(rest.auth, "none");
     assert.deepEqual(rest.limits, { text: 16384, frame: 131072 });
     assert.match(rest.server, /^chitchat\/\d+\.\d+\.\d+$/);
     assert.ok(!("reset" in rest));

@@ -110,6 +110,9 @@ static void set_config(struct harness *harness, const struct harness_options *op
     harness->config.history_rate = options->history_rate;
     if (options->output_bytes != 0)
         harness->config.output_bytes = options->output_bytes;
+    if (options->token_secrets != NULL)
+        harness->config.auth = CONFIG_AUTH_TOKEN;
+    harness->config.token_secrets = options->token_secrets;
     harness->config.checkpoint_s = 5;
     harness->config.connections = options->connections == 0 ? 1000 : options->connections;
 }
@@ -154,6 +157,10 @@ static struct harness *harness_prepare(const struct harness_options *options)
                                       .core_count = options->shards,
                                       .start_random = harness->wall_us & MID_RANDOM_MAX};
     open_addresses(harness, options);
+    struct token_files files = {.secrets = options->token_secrets};
+    struct token_error token_error;
+    if (files.secrets != NULL && !token_keys_load(&harness->server.token_keys, &files, &token_error))
+        harness_fail("%s", token_error.text);
     for (uint32_t i = 0; i < options->shards; i++)
         HARNESS_MUST(core_open(&harness->cores[i], &harness->server, i) == 0);
     return harness;
@@ -164,6 +171,7 @@ static void harness_free(struct harness *harness)
     for (uint32_t i = 0; i < harness->config.shards; i++)
         core_close(&harness->cores[i]);
     addresses_close(&harness->server.addresses);
+    token_keys_unref(&harness->server.token_keys);
     for (struct client *client = harness->clients, *next; client != NULL; client = next) {
         next = client->next;
         free(client->in);

@@ -52,6 +52,7 @@ struct harness_options {
     uint32_t history_rate;                       /* of one connection; 0: no limit */
     uint32_t connections;                        /* 0: 1000 */
     const struct address_limits *address_limits; /* NULL: the defaults, but for failed logins: no limit */
+    const char *token_secrets;                   /* a file, for --auth token; NULL: --auth none */
     struct chaos *chaos;                         /* borrowed; NULL: none */
     uint64_t wall_us;                            /* 0: what the system's clock says */
 };

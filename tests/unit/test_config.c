@@ -68,13 +68,14 @@ Test(config, without_options_all_defaults_stand)
 
 Test(config, every_option_reaches_its_field)
 {
-    cr_assert_eq(parse("serve --listen 10.1.2.3:99 --data /srv/chat --shards 7 --origin https://a.example --host "
-                       "b.example --trust-proxy 10.0.0.0/8 --frame-rate 11 "
-                       "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
-                       "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
-                       "--stop-time-s 18 --address-connections 19 --address-rate 20 --address-login-rate 21 "
-                       "--limit-loopback 1 --history-rate 22"),
-                 CONFIG_SERVE, "%s", text);
+    cr_assert_eq(
+        parse("serve --listen 10.1.2.3:99 --allow-anyone --data /srv/chat --shards 7 --origin https://a.example --host "
+              "b.example --trust-proxy 10.0.0.0/8 --frame-rate 11 "
+              "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
+              "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
+              "--stop-time-s 18 --address-connections 19 --address-rate 20 --address-login-rate 21 "
+              "--limit-loopback 1 --history-rate 22"),
+        CONFIG_SERVE, "%s", text);
     cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
     cr_assert_str_eq(config.data_dir, "/srv/chat");
     cr_assert_eq(config.shards, 7);
@@ -112,7 +113,8 @@ Test(config, a_value_may_follow_an_equals_sign_and_the_last_one_counts)
 
 Test(config, addresses_replace_the_default_and_add_up)
 {
-    cr_assert_eq(parse("serve --listen 0.0.0.0:1 --listen [::1]:65535 --listen 127.0.0.1:0"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(parse("serve --allow-anyone --listen 0.0.0.0:1 --listen [::1]:65535 --listen 127.0.0.1:0"),
+                 CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.listen_count, 3);
     const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&config.listens[0].address;
     cr_assert_eq(in->sin_family, AF_INET);
@@ -144,7 +146,7 @@ Test(config, what_is_no_address_is_refused_with_how_it_looks)
 
 Test(config, sixteen_addresses_origins_and_hosts_are_the_most)
 {
-    char line[2048] = "serve";
+    char line[2048] = "serve --allow-anyone";
     for (int i = 0; i < 16; i++)
         (void)snprintf(line + strlen(line), sizeof line - strlen(line),
                        " --listen 1.2.3.4:%d --origin http://h%d --host h%d", i, i, i);
@@ -363,6 +365,7 @@ Test(config, the_environment_gives_every_option)
 {
     char *const environment[] = {"PATH=/bin",
                                  "CHITCHAT_LISTEN=1.2.3.4:5,[::]:6",
+                                 "CHITCHAT_ALLOW_ANYONE=yes",
                                  "CHITCHAT_DATA=/srv/x",
                                  "CHITCHAT_ORIGIN=https://a.example,https://b.example",
                                  "CHITCHAT_WAL_SEGMENT_BYTES=16M",
@@ -385,8 +388,8 @@ Test(config, the_command_line_wins_over_the_environment)
 {
     char *const environment[] = {"CHITCHAT_LISTEN=1.2.3.4:5,1.2.3.4:6", "CHITCHAT_ORIGIN=https://a.example",
                                  "CHITCHAT_PING_S=7", "CHITCHAT_DATA=/srv/x", NULL};
-    cr_assert_eq(parse_in(environment, "serve --listen 9.9.9.9:9 --origin https://b.example --ping-s 8"), CONFIG_SERVE,
-                 "%s", text);
+    cr_assert_eq(parse_in(environment, "serve --listen 9.9.9.9:9 --allow-anyone --origin https://b.example --ping-s 8"),
+                 CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.listen_count, 1);
     cr_assert_str_eq(config.listens[0].text, "9.9.9.9:9");
     cr_assert_eq(config.origin_count, 1);
@@ -554,4 +557,100 @@ Test(config_value, numbers_are_written_with_the_largest_suffix)
     cr_assert_str_eq(out, "1024");
     config_value_write(UINT64_MAX, true, out);
     cr_assert_str_eq(out, "18446744073709551615");
+}
+
+/* -- who may log in -- */
+
+Test(config, without_tokens_the_server_listens_on_loopback_only_unless_anyone_is_allowed)
+{
+    static const struct {
+        const char *address;
+        bool is_loopback;
+    } cases[] = {{"127.0.0.1:1", true},          {"127.8.9.10:1", true},    {"[::1]:1", true},
+                 {"[::ffff:127.0.0.1]:1", true}, {"0.0.0.0:1", false},      {"[::]:1", false},
+                 {"192.168.1.1:1", false},       {"[fe80::1]:1", false},    {"[::ffff:10.0.0.1]:1", false},
+                 {"128.0.0.1:1", false},         {"[::127.0.0.1]:1", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char line[128];
+        (void)snprintf(line, sizeof line, "serve --listen 127.0.0.1:2 --listen %s", cases[i].address);
+        if (cases[i].is_loopback)
+            cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+        else
+            assert_error(line, cases[i].address, "--allow-anyone");
+        strcat(line, " --allow-anyone");
+        cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+    }
+    cr_assert_eq(parse("serve --listen 0.0.0.0:1 --auth token --token-secrets s"), CONFIG_SERVE, "%s", text);
+    assert_error("serve --listen 0.0.0.0:1 --allow-anyone=no", "0.0.0.0:1", "--auth token");
+    assert_error("serve --allow-anyone=1", "--allow-anyone", "yes or no");
+}
+
+Test(config, the_options_of_tokens_reach_their_fields)
+{
+    cr_assert_eq(parse("serve --auth token --token-secrets /s --token-keys /a --token-keys /b --token-claim name "
+                       "--token-audience chat --token-issuer https://i"),
+                 CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.auth, CONFIG_AUTH_TOKEN);
+    cr_assert_str_eq(config.token_secrets, "/s");
+    cr_assert_eq(config.token_key_count, 2);
+    cr_assert_str_eq(config.token_keys[1], "/b");
+    cr_assert_str_eq(config.token_claim, "name");
+    cr_assert_str_eq(config.token_audience, "chat");
+    cr_assert_str_eq(config.token_issuer, "https://i");
+    char *const environment[] = {"CHITCHAT_AUTH=token", "CHITCHAT_TOKEN_KEYS=/a,/b,/c", NULL};
+    cr_assert_eq(parse_in(environment, "serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.token_key_count, 3);
+    cr_assert_str_eq(config.token_keys[2], "/c");
+    cr_assert_null(config.token_secrets);
+    cr_assert_eq(parse_in(environment, "serve --token-keys /d"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.token_key_count, 1);
+    cr_assert_eq(parse("serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.auth, CONFIG_AUTH_NONE);
+    cr_assert_str_eq(config.token_claim, "sub");
+}
+
+Test(config, options_of_tokens_that_do_not_fit_each_other_are_refused)
+{
+    assert_error("serve --auth token", "--token-secrets", "--token-keys");
+    assert_error("serve --auth some", "--auth some", "none or token");
+    assert_error("serve --auth token --token-secrets s --allow-anyone", "--allow-anyone", "--auth token");
+    assert_error("serve --token-secrets s", "--token-secrets", "--auth token");
+    assert_error("serve --token-keys k", "--token-keys", "--auth token");
+    assert_error("serve --token-audience a", "--token-audience", "--auth token");
+    assert_error("serve --token-issuer i", "--token-issuer", "--auth token");
+    assert_error("serve --auth token --token-secrets=", "--token-secrets", "file");
+}
+
+Test(config, the_token_command_signs_with_one_key_or_makes_a_secret)
+{
+    cr_assert_eq(parse("token --secret-file /s --user alice"), CONFIG_TOKEN, "%s", text);
+    cr_assert_eq(config.for_s, 3600);
+    cr_assert_str_eq(config.secret_file, "/s");
+    cr_assert_eq(parse("token --key-file /k --user alice --for 30d --kid 7 --claim c --audience a --issuer i"),
+                 CONFIG_TOKEN, "%s", text);
+    cr_assert_eq(config.for_s, 30u * 86400);
+    cr_assert_str_eq(config.kid, "7");
+    cr_assert_eq(parse("token --new-secret /s"), CONFIG_TOKEN, "%s", text);
+    assert_error("token", "--secret-file", "--new-secret");
+    assert_error("token --secret-file /s", "--user", "--help");
+    assert_error("token --secret-file /s --key-file /k --user alice", "not both", "--key-file");
+    assert_error("token --new-secret /s --user alice", "--new-secret", "alone");
+    assert_error("token --secret-file /s --user alice --for 0s", "--for", "15m");
+    assert_error("token --secret-file /s --user alice --for h", "--for", "15m");
+    assert_error("token --secret-file /s --user alice --for 1w", "--for", "15m");
+    assert_error("token --secret-file /s --user alice --for 99999999999h", "--for", "15m");
+}
+
+Test(config, a_time_has_a_unit_or_is_in_seconds)
+{
+    uint64_t seconds;
+    cr_assert(config_value_duration("90", &seconds) && seconds == 90);
+    cr_assert(config_value_duration("90s", &seconds) && seconds == 90);
+    cr_assert(config_value_duration("15m", &seconds) && seconds == 900);
+    cr_assert(config_value_duration("2h", &seconds) && seconds == 7200);
+    cr_assert(config_value_duration("1d", &seconds) && seconds == 86400);
+    cr_assert_not(config_value_duration("", &seconds) || config_value_duration("s", &seconds)
+                  || config_value_duration("-1s", &seconds) || config_value_duration("1.5h", &seconds)
+                  || config_value_duration("1hh", &seconds)
+                  || config_value_duration("18446744073709551615d", &seconds));
 }

@@ -61,9 +61,14 @@ Test(reply, each_kind_has_its_fields)
            "{'op':'error','id':7,'code':'busy','message':'wait','retry_after':100}");
     expect(out, reply_write_error(out, &none, ERROR_BAD_JSON, "why", 0),
            "{'op':'error','code':'bad_json','message':'why'}");
-    struct reply_login login = {.user = SPAN_LITERAL("alice"), .epoch = SPAN_LITERAL("9f1c"), .last = 12, .ping_s = 25};
+    struct reply_login login = {.user = SPAN_LITERAL("alice"),
+                                .epoch = SPAN_LITERAL("9f1c"),
+                                .last = 12,
+                                .ping_s = 25,
+                                .auth = SPAN_LITERAL("none")};
     expect(out, reply_write_login(out, &seven, &login),
-           "{'op':'ok','id':7,'user':'alice','last':12,'epoch':'9f1c','ping':25,'limits':{'text':16384,'frame':131072},"
+           "{'op':'ok','id':7,'user':'alice','last':12,'epoch':'9f1c','ping':25,'auth':'none','limits':{'text':16384,'"
+           "frame':131072},"
            "'server':'chitchat/" CHITCHAT_VERSION "'}");
     login.reset = true;
     json_t *value = read_back(out, reply_write_login(out, &seven, &login));

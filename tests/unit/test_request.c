@@ -252,6 +252,14 @@ Test(request, with_tokens_the_user_may_be_left_out)
     cr_assert_not(request.login.has_token);
 }
 
+Test(request, without_tokens_a_token_of_any_type_is_refused_with_the_reason)
+{
+    expect_error("{\"op\":\"login\",\"token\":\"a.b.c\"}", ERROR_BAD_REQUEST, "takes no token");
+    expect_error("{\"op\":\"login\",\"user\":\"alice\",\"token\":\"a.b.c\"}", ERROR_BAD_REQUEST, "takes no token");
+    expect_error("{\"op\":\"login\",\"user\":\"alice\",\"token\":null}", ERROR_BAD_REQUEST, "takes no token");
+    expect_good("{\"op\":\"ping\",\"token\":null}");
+}
+
 /* -- against jansson: what it says of a frame, judged by PROTOCOL -- */
 
 static bool oracle_user(json_t *value)

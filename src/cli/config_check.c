@@ -1,0 +1,86 @@
+/* config_check.c: what depends on several options (config_command.h). */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cli/config_command.h"
+#include "cli/config_value.h"
+
+struct writer {
+    char *text;
+    size_t bytes;
+};
+
+static bool refuse(const struct writer *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool refuse(const struct writer *writer, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(writer->text, writer->bytes, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* The first address that other machines may reach; NULL: none. */
+static const struct config_listen *open_address(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        if (!config_value_is_loopback(&config->listens[i]))
+            return &config->listens[i];
+    return NULL;
+}
+
+/* With --auth none there is nothing that a token could be for. */
+static bool check_none(const struct config *config, const struct writer *writer)
+{
+    const struct config_listen *address = open_address(config);
+    const char *unused = config->token_secrets != NULL    ? "--token-secrets"
+                         : config->token_key_count > 0    ? "--token-keys"
+                         : config->token_audience != NULL ? "--token-audience"
+                         : config->token_issuer != NULL   ? "--token-issuer"
+                                                          : NULL;
+    if (unused != NULL)
+        return refuse(writer, "chitchat: %s is used with --auth token only: give that too, or leave it out", unused);
+    if (address != NULL && config->allows_anyone == 0)
+        return refuse(writer,
+                      "chitchat: --listen %s: with --auth none, whoever reaches this address could log in as any user: "
+                      "give --auth token, listen on a loopback address as 127.0.0.1:8080, or, if all who reach it are "
+                      "trusted, give --allow-anyone",
+                      address->text);
+    return true;
+}
+
+static bool check_serve(const struct config *config, const struct writer *writer)
+{
+    if (config->auth == CONFIG_AUTH_NONE)
+        return check_none(config, writer);
+    if (config->allows_anyone != 0)
+        return refuse(writer, "chitchat: --allow-anyone contradicts --auth token: leave one of them out");
+    if (config->token_secrets == NULL && config->token_key_count == 0)
+        return refuse(writer, "chitchat: --auth token needs keys: give --token-secrets F (`chitchat token --new-secret "
+                              "F` makes it) or --token-keys F");
+    return true;
+}
+
+static bool check_token(const struct config *config, const struct writer *writer)
+{
+    bool has_secret = config->secret_file != NULL, has_key = config->key_file != NULL;
+    if (config->new_secret != NULL && (has_secret || has_key || config->user != NULL))
+        return refuse(writer, "chitchat: --new-secret makes a file and no token: give it alone");
+    if (config->new_secret != NULL)
+        return true;
+    if (has_secret == has_key)
+        return refuse(writer, "chitchat: token needs --secret-file F or --key-file F, %s: see `chitchat token --help`",
+                      has_key ? "and not both" : "or --new-secret F");
+    if (config->user == NULL)
+        return refuse(writer, "chitchat: token needs --user U: see `chitchat token --help`");
+    return true;
+}
+
+bool config_check(const struct config *config, enum config_action action, char *text, size_t text_bytes)
+{
+    struct writer writer = {text, text_bytes};
+    if (action == CONFIG_SERVE)
+        return check_serve(config, &writer);
+    return action != CONFIG_TOKEN || check_token(config, &writer);
+}
