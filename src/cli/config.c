@@ -15,8 +15,6 @@
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 
-#define CONFIG_CLAIM_BYTES_MAX 256u
-
 #define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
 #define NO_FIELD 0, 0, 0, 0, 0, 1
 #define TEXT_FIELD(name) offsetof(struct config, name), 0, 0, 0, 0, 1
@@ -303,20 +301,6 @@ static enum config_action take_host(struct parser *parser, const char *given)
     return CONFIG_SERVE;
 }
 
-/* NULL: it fits. */
-static const char *wrong_with_text(const struct option *option, const char *given)
-{
-    if (option->kind == OPTION_DIR)
-        return given[0] == '\0' ? "must name a directory" : NULL;
-    if (option->kind == OPTION_FILE)
-        return given[0] == '\0' ? "must name a file" : NULL;
-    if (option->kind == OPTION_USER)
-        return given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES ? "must be the name of a user, of 1 to 128 bytes"
-                                                                    : NULL;
-    ASSERT(option->kind == OPTION_TEXT);
-    return given[0] == '\0' || strlen(given) > CONFIG_CLAIM_BYTES_MAX ? "must be a text of 1 to 256 bytes" : NULL;
-}
-
 static enum config_action take_auth(struct parser *parser, const char *given)
 {
     bool is_token = strcmp(given, "token") == 0;
@@ -376,7 +360,7 @@ static enum config_action take_value(struct parser *parser, const struct option 
     case OPTION_TEXT:
     case OPTION_USER: break;
     }
-    const char *wrong = wrong_with_text(option, given);
+    const char *wrong = config_text_wrong(option, given);
     if (wrong != NULL)
         return complain(parser, given[0] == '\0' ? "\"\"" : given, wrong);
     memcpy((char *)parser->config + option->offset, &given, sizeof given);
@@ -426,16 +410,6 @@ static void environment_name(const struct option *option, char name[64])
     int used = snprintf(name, 64, "CHITCHAT_%s", option->name);
     for (int i = 0; i < used; i++)
         name[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
-}
-
-/* The value of `name`; NULL if the variable is not set, or empty. */
-static const char *environment_value(char *const *environment, const char *name)
-{
-    size_t bytes = strlen(name);
-    for (; environment != NULL && *environment != NULL; environment++)
-        if (strncmp(*environment, name, bytes) == 0 && (*environment)[bytes] == '=')
-            return (*environment)[bytes + 1] != '\0' ? *environment + bytes + 1 : NULL;
-    return NULL;
 }
 
 _Static_assert(CONFIG_PATH_BYTES >= CONFIG_HOST_BYTES && CONFIG_PATH_BYTES >= CONFIG_ORIGIN_BYTES,
@@ -492,7 +466,7 @@ static enum config_action take_environment(struct parser *parser, char *const *e
     for (size_t i = 0; i < parser->command->option_count; i++) {
         const struct option *option = &parser->command->options[i];
         environment_name(option, parser->name);
-        const char *given = environment_value(environment, parser->name);
+        const char *given = config_value_environment(environment, parser->name);
         if (given == NULL || !is_in_environment(parser->command, i))
             continue;
         enum config_action action =
@@ -560,14 +534,6 @@ static enum config_action take_arguments(struct parser *parser, int argc, char *
     return action;
 }
 
-/* An error is one line, whatever the arguments hold. */
-static void make_one_line(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
-
 static bool is_one_of(const char *argument, const char *one, const char *other, const char *third)
 {
     return strcmp(argument, one) == 0 || strcmp(argument, other) == 0 || strcmp(argument, third) == 0;
@@ -627,6 +593,6 @@ enum config_action config_parse(int argc, char **argv, char *const *environment,
     }
     enum config_action action = parse_command(&parser, argc, argv, environment);
     if (action == CONFIG_ERROR)
-        make_one_line(text);
+        config_make_one_line(text);
     return action;
 }

@@ -1,9 +1,34 @@
-/* config_check.c: what depends on several options (config_command.h). */
+/* config_check.c: what depends on several options, and texts (config_command.h). */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/assert.h"
+#include "base/limits.h"
 #include "cli/config_command.h"
 #include "cli/config_value.h"
+
+#define CLAIM_BYTES_MAX 256u
+
+const char *config_text_wrong(const struct option *option, const char *given)
+{
+    if (option->kind == OPTION_DIR)
+        return given[0] == '\0' ? "must name a directory" : NULL;
+    if (option->kind == OPTION_FILE)
+        return given[0] == '\0' ? "must name a file" : NULL;
+    if (option->kind == OPTION_USER)
+        return given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES ? "must be the name of a user, of 1 to 128 bytes"
+                                                                    : NULL;
+    ASSERT(option->kind == OPTION_TEXT);
+    return given[0] == '\0' || strlen(given) > CLAIM_BYTES_MAX ? "must be a text of 1 to 256 bytes" : NULL;
+}
+
+void config_make_one_line(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
 
 struct writer {
     char *text;

@@ -57,6 +57,12 @@ extern const size_t config_command_count;
 /* Writes the help of `command`, or of all commands (NULL, or one without a text), cut to `text_bytes`. */
 void config_write_help(const struct command *command, char *text, size_t text_bytes);
 
+/* What is wrong with the value of an option that takes text (OPTION_DIR, _FILE, _USER, _TEXT); static. NULL: it fits.
+ */
+const char *config_text_wrong(const struct option *option, const char *given);
+/* An error is one line, whatever the arguments hold: control characters become question marks. */
+void config_make_one_line(char *text);
+
 /* Options of a command that do not fit each other: false, and the error, as config_parse writes it. */
 bool config_check(const struct config *config, enum config_action action, char *text, size_t text_bytes);
 

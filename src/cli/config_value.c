@@ -130,3 +130,12 @@ bool config_value_is_loopback(const struct config_listen *listen)
     ASSERT(listen->address.ss_family == AF_INET6);
     return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == IN_LOOPBACKNET);
 }
+
+const char *config_value_environment(char *const *environment, const char *name)
+{
+    size_t bytes = strlen(name);
+    for (; environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, name, bytes) == 0 && (*environment)[bytes] == '=')
+            return (*environment)[bytes + 1] != '\0' ? *environment + bytes + 1 : NULL;
+    return NULL;
+}

@@ -1,0 +1,133 @@
+/* Options that depend on each other: who may log in, and the command that makes tokens. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/config.h"
+#include "cli/config_value.h"
+
+#define ARGUMENTS_MAX 128
+
+static struct config config;
+static char text[CONFIG_TEXT_BYTES];
+
+/* Parses `chitchat` and the words of `line`, which are divided by blanks, under `environment`. */
+static enum config_action parse_in(char *const *environment, const char *line)
+{
+    static char words[4096];
+    char *argv[ARGUMENTS_MAX] = {"chitchat"};
+    int argc = 1;
+    (void)snprintf(words, sizeof words, "%s", line);
+    for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    memset(&config, 0xa5, sizeof config);
+    return config_parse(argc, argv, environment, &config, text, sizeof text);
+}
+
+static enum config_action parse(const char *line)
+{
+    return parse_in(NULL, line);
+}
+
+static void assert_error(const char *line, const char *said, const char *also_said)
+{
+    cr_assert_eq(parse(line), CONFIG_ERROR, "%s", line);
+    cr_assert_not_null(strstr(text, said), "%s", text);
+    cr_assert_not_null(strstr(text, also_said), "%s", text);
+    cr_assert_null(strchr(text, '\n'), "one line");
+}
+
+Test(config_check, without_tokens_the_server_listens_on_loopback_only_unless_anyone_is_allowed)
+{
+    static const struct {
+        const char *address;
+        bool is_loopback;
+    } cases[] = {{"127.0.0.1:1", true},          {"127.8.9.10:1", true},    {"[::1]:1", true},
+                 {"[::ffff:127.0.0.1]:1", true}, {"0.0.0.0:1", false},      {"[::]:1", false},
+                 {"192.168.1.1:1", false},       {"[fe80::1]:1", false},    {"[::ffff:10.0.0.1]:1", false},
+                 {"128.0.0.1:1", false},         {"[::127.0.0.1]:1", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char line[128];
+        (void)snprintf(line, sizeof line, "serve --listen 127.0.0.1:2 --listen %s", cases[i].address);
+        if (cases[i].is_loopback)
+            cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+        else
+            assert_error(line, cases[i].address, "--allow-anyone");
+        strcat(line, " --allow-anyone");
+        cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
+    }
+    cr_assert_eq(parse("serve --listen 0.0.0.0:1 --auth token --token-secrets s"), CONFIG_SERVE, "%s", text);
+    assert_error("serve --listen 0.0.0.0:1 --allow-anyone=no", "0.0.0.0:1", "--auth token");
+    assert_error("serve --allow-anyone=1", "--allow-anyone", "yes or no");
+}
+
+Test(config_check, the_options_of_tokens_reach_their_fields)
+{
+    cr_assert_eq(parse("serve --auth token --token-secrets /s --token-keys /a --token-keys /b --token-claim name "
+                       "--token-audience chat --token-issuer https://i"),
+                 CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.auth, CONFIG_AUTH_TOKEN);
+    cr_assert_str_eq(config.token_secrets, "/s");
+    cr_assert_eq(config.token_key_count, 2);
+    cr_assert_str_eq(config.token_keys[1], "/b");
+    cr_assert_str_eq(config.token_claim, "name");
+    cr_assert_str_eq(config.token_audience, "chat");
+    cr_assert_str_eq(config.token_issuer, "https://i");
+    char *const environment[] = {"CHITCHAT_AUTH=token", "CHITCHAT_TOKEN_KEYS=/a,/b,/c", NULL};
+    cr_assert_eq(parse_in(environment, "serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.token_key_count, 3);
+    cr_assert_str_eq(config.token_keys[2], "/c");
+    cr_assert_null(config.token_secrets);
+    cr_assert_eq(parse_in(environment, "serve --token-keys /d"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.token_key_count, 1);
+    cr_assert_eq(parse("serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.auth, CONFIG_AUTH_NONE);
+    cr_assert_str_eq(config.token_claim, "sub");
+}
+
+Test(config_check, options_of_tokens_that_do_not_fit_each_other_are_refused)
+{
+    assert_error("serve --auth token", "--token-secrets", "--token-keys");
+    assert_error("serve --auth some", "--auth some", "none or token");
+    assert_error("serve --auth token --token-secrets s --allow-anyone", "--allow-anyone", "--auth token");
+    assert_error("serve --token-secrets s", "--token-secrets", "--auth token");
+    assert_error("serve --token-keys k", "--token-keys", "--auth token");
+    assert_error("serve --token-audience a", "--token-audience", "--auth token");
+    assert_error("serve --token-issuer i", "--token-issuer", "--auth token");
+    assert_error("serve --auth token --token-secrets=", "--token-secrets", "file");
+}
+
+Test(config_check, the_token_command_signs_with_one_key_or_makes_a_secret)
+{
+    cr_assert_eq(parse("token --secret-file /s --user alice"), CONFIG_TOKEN, "%s", text);
+    cr_assert_eq(config.for_s, 3600);
+    cr_assert_str_eq(config.secret_file, "/s");
+    cr_assert_eq(parse("token --key-file /k --user alice --for 30d --kid 7 --claim c --audience a --issuer i"),
+                 CONFIG_TOKEN, "%s", text);
+    cr_assert_eq(config.for_s, 30u * 86400);
+    cr_assert_str_eq(config.kid, "7");
+    cr_assert_eq(parse("token --new-secret /s"), CONFIG_TOKEN, "%s", text);
+    assert_error("token", "--secret-file", "--new-secret");
+    assert_error("token --secret-file /s", "--user", "--help");
+    assert_error("token --secret-file /s --key-file /k --user alice", "not both", "--key-file");
+    assert_error("token --new-secret /s --user alice", "--new-secret", "alone");
+    assert_error("token --secret-file /s --user alice --for 0s", "--for", "15m");
+    assert_error("token --secret-file /s --user alice --for h", "--for", "15m");
+    assert_error("token --secret-file /s --user alice --for 1w", "--for", "15m");
+    assert_error("token --secret-file /s --user alice --for 99999999999h", "--for", "15m");
+}
+
+Test(config_check, a_time_has_a_unit_or_is_in_seconds)
+{
+    uint64_t seconds;
+    cr_assert(config_value_duration("90", &seconds) && seconds == 90);
+    cr_assert(config_value_duration("90s", &seconds) && seconds == 90);
+    cr_assert(config_value_duration("15m", &seconds) && seconds == 900);
+    cr_assert(config_value_duration("2h", &seconds) && seconds == 7200);
+    cr_assert(config_value_duration("1d", &seconds) && seconds == 86400);
+    cr_assert_not(config_value_duration("", &seconds) || config_value_duration("s", &seconds)
+                  || config_value_duration("-1s", &seconds) || config_value_duration("1.5h", &seconds)
+                  || config_value_duration("1hh", &seconds)
+                  || config_value_duration("18446744073709551615d", &seconds));
+}
