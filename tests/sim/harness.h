@@ -138,7 +138,7 @@ uint32_t client_pongs(const struct client *client);
 /* The client stops reading, so that the sends of the server do not complete; or reads again. */
 void client_stall(struct client *client, bool stalled);
 void client_end(struct client *client);     /* the peer ends its side, and still reads */
-void client_drop(struct client *client);    /* the peer is gone */
+void client_drop(struct client *client);    /* the peer is gone: the connection is reset */
 void clients_drop(struct harness *harness); /* all peers are gone, stalled ones too */
 /* Accepted by `shard`, from one of a few addresses; nothing is sent. */
 struct client *client_accept(struct harness *harness, uint32_t shard);

@@ -172,6 +172,13 @@ static bool is_receivable(const struct client *client)
            && (client_bytes_left(client) > 0 || ((client->is_gone || client->has_ended) && !client->is_end_reported));
 }
 
+/* What a receive without bytes returns. A peer that is gone resets the connection; in chaos it has ended its side
+ * before, and the next send fails. */
+static int end_of(const struct io *io, const struct client *client)
+{
+    return client->is_gone && !harness_is_chaotic(io->harness) ? -ECONNRESET : 0;
+}
+
 /* One buffer, or in chaos a part of one. */
 static void recv_one(struct io *io, struct client *client)
 {
@@ -185,7 +192,7 @@ static void recv_one(struct io *io, struct client *client)
     socket->flags &= (uint8_t)~SOCKET_RECV_ONCE;
     client->is_end_reported = bytes == 0;
     io->harness->activity++;
-    handlers()->on_recv(io->shard->context, socket, data, (int)bytes);
+    handlers()->on_recv(io->shard->context, socket, data, bytes > 0 ? (int)bytes : end_of(io, client));
 }
 
 /* A client may have sent more than a buffer holds: then a turn has several completions for one connection, by chance
