@@ -10,12 +10,12 @@
 extern char **environ;
 
 /* A file of the store must not get the number of a standard descriptor that the parent closed: log lines would be
- * written into it. Opening takes the lowest number that is free. */
+ * written into it. Opening takes the lowest number that is free. Writes to it fail, as to a closed descriptor. */
 static void open_standard_descriptors(void)
 {
     int fd;
     do
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0)
         close(fd);
