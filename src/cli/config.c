@@ -23,6 +23,15 @@ static const struct option serve_options[] = {
     {"listen", "ADDR:PORT", OPTION_LISTEN, NO_FIELD,
      "the address to listen on; an IPv6 address needs brackets: [::1]:8080;\n"
      "may be given up to 16 times (default 127.0.0.1:8080)"},
+    {"listen-tls", "ADDR:PORT", OPTION_LISTEN_TLS, NO_FIELD,
+     "the same for TLS (wss:// and https://), beside --listen or alone; needs\n"
+     "--tls-cert and --tls-key"},
+    {"tls-cert", "F", OPTION_FILE, TEXT_FIELD(tls_cert),
+     "the certificate of --listen-tls with its chain, PEM; SIGHUP reads it again"},
+    {"tls-key", "F", OPTION_FILE, TEXT_FIELD(tls_key), "its private key, PEM, not encrypted, not readable by all"},
+    {"tls-handshakes", "N", OPTION_NUMBER, FIELD(tls_handshakes), 1, 65536, 256, 1,
+     "TLS handshakes of a shard at a time; one more ends the one that has waited\n"
+     "longest for its client"},
     {"data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir),
      "the data directory; created if it does not exist (default ./data)"},
     {"shards", "N", OPTION_NUMBER, FIELD(shards), 1, CONFIG_SHARDS_MAX, 0, 1,
@@ -222,7 +231,7 @@ static enum config_action take_number(struct parser *parser, const struct option
     return CONFIG_SERVE;
 }
 
-static enum config_action take_listen(struct parser *parser, const char *given)
+static enum config_action take_listen(struct parser *parser, const char *given, bool is_tls)
 {
     struct config *config = parser->config;
     if (config->listen_count == CONFIG_LISTENS_MAX)
@@ -230,7 +239,7 @@ static enum config_action take_listen(struct parser *parser, const char *given)
     if (!config_value_listen(given, &config->listens[config->listen_count]))
         return complain(parser, given,
                         "must be ADDR:PORT with a numeric address, as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080");
-    config->listen_count++;
+    config->listens[config->listen_count++].is_tls = is_tls;
     return CONFIG_SERVE;
 }
 
@@ -344,7 +353,8 @@ static enum config_action take_token_keys(struct parser *parser, const char *giv
 static enum config_action take_value(struct parser *parser, const struct option *option, const char *given)
 {
     switch (option->kind) {
-    case OPTION_LISTEN: return take_listen(parser, given);
+    case OPTION_LISTEN: return take_listen(parser, given, false);
+    case OPTION_LISTEN_TLS: return take_listen(parser, given, true);
     case OPTION_ORIGIN: return take_origin(parser, given);
     case OPTION_HOST: return take_host(parser, given);
     case OPTION_NETWORK: return take_network(parser, given);
@@ -367,33 +377,9 @@ static enum config_action take_value(struct parser *parser, const struct option 
     return CONFIG_SERVE;
 }
 
-/* Drops the earlier values of a repeatable option. */
-static void forget(struct config *config, const struct option *option)
-{
-    if (option->kind == OPTION_LISTEN)
-        config->listen_count = 0;
-    if (option->kind == OPTION_HOST)
-        config->host_count = 0;
-    if (option->kind == OPTION_TOKEN_KEYS)
-        config->token_key_count = 0;
-    if (option->kind == OPTION_ORIGIN)
-        config->origin_count = 0;
-    if (option->kind == OPTION_NETWORK)
-        config->proxy_count = config->network_count = 0;
-}
-
-static bool is_repeatable(const struct option *option)
-{
-    return option->kind == OPTION_LISTEN || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST
-           || option->kind == OPTION_NETWORK || option->kind == OPTION_TOKEN_KEYS;
-}
-
 static void set_defaults(struct config *config)
 {
     memset(config, 0, sizeof *config);
-    bool is_good = config_value_listen("127.0.0.1:8080", &config->listens[0]);
-    ASSERT(is_good);
-    config->listen_count = 1;
     config->data_dir = "./data";
     config->token_claim = "sub";
     config->log_level = LOG_INFO;
@@ -418,7 +404,7 @@ _Static_assert(CONFIG_PATH_BYTES >= CONFIG_HOST_BYTES && CONFIG_PATH_BYTES >= CO
 static enum config_action take_list(struct parser *parser, const struct option *option, const char *given)
 {
     enum config_action action = CONFIG_SERVE;
-    forget(parser->config, option);
+    config_forget(parser->config, option);
     while (action == CONFIG_SERVE) {
         char piece[CONFIG_PATH_BYTES + 1];
         size_t bytes = strcspn(given, ",");
@@ -470,7 +456,7 @@ static enum config_action take_environment(struct parser *parser, char *const *e
         if (given == NULL || !is_in_environment(parser->command, i))
             continue;
         enum config_action action =
-            is_repeatable(option) ? take_list(parser, option, given) : take_value(parser, option, given);
+            config_is_repeatable(option) ? take_list(parser, option, given) : take_value(parser, option, given);
         if (action != CONFIG_SERVE)
             return action;
     }
@@ -512,7 +498,7 @@ static enum config_action take_argument(struct parser *parser, char **argv, int 
     if (given == NULL)
         given = argv[(*at_inout)++];
     if (!is_given[option - parser->command->options])
-        forget(parser->config, option);
+        config_forget(parser->config, option);
     is_given[option - parser->command->options] = true;
     return take_value(parser, option, given);
 }
@@ -559,6 +545,8 @@ static enum config_action parse_command(struct parser *parser, int argc, char **
     enum config_action action = take_environment(parser, environment);
     if (action == CONFIG_SERVE)
         action = take_arguments(parser, argc, argv);
+    if (action == CONFIG_SERVE)
+        config_complete(parser->config);
     if (action != CONFIG_SERVE)
         return action;
     action = parser->command->action;

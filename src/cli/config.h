@@ -11,6 +11,7 @@
 #define CHITCHAT_CLI_CONFIG_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -57,11 +58,15 @@ struct config_listen {
     struct sockaddr_storage address;
     socklen_t address_bytes;
     char text[INET6_ADDRSTRLEN + 8]; /* 127.0.0.1:8080 or [::1]:8080, for the log */
+    bool is_tls;
 };
 
 struct config {
     struct config_listen listens[CONFIG_LISTENS_MAX];
     uint32_t listen_count;                     /* at least 1 */
+    const char *tls_cert;                      /* path, borrowed as data_dir; NULL: no TLS */
+    const char *tls_key;                       /* path, borrowed; NULL: no TLS */
+    uint32_t tls_handshakes;                   /* of a shard at a time */
     const char *data_dir;                      /* borrowed from argv or the environment */
     uint32_t shards;                           /* 0: as many as the data directory has; a new one: as many as cores */
     struct origin origins[CONFIG_ORIGINS_MAX]; /* as http.h takes them; point into origin_texts */

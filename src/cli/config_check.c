@@ -1,4 +1,4 @@
-/* config_check.c: what depends on several options, and texts (config_command.h). */
+/* config_check.c: what depends on several options, options that repeat, and texts (config_command.h). */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +21,44 @@ const char *config_text_wrong(const struct option *option, const char *given)
                                                                     : NULL;
     ASSERT(option->kind == OPTION_TEXT);
     return given[0] == '\0' || strlen(given) > CLAIM_BYTES_MAX ? "must be a text of 1 to 256 bytes" : NULL;
+}
+
+/* Drops the addresses of one kind; the others keep their order. */
+static void forget_listens(struct config *config, bool is_tls)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        if (config->listens[i].is_tls != is_tls)
+            config->listens[kept++] = config->listens[i];
+    config->listen_count = kept;
+}
+
+void config_forget(struct config *config, const struct option *option)
+{
+    if (option->kind == OPTION_LISTEN || option->kind == OPTION_LISTEN_TLS)
+        forget_listens(config, option->kind == OPTION_LISTEN_TLS);
+    if (option->kind == OPTION_HOST)
+        config->host_count = 0;
+    if (option->kind == OPTION_TOKEN_KEYS)
+        config->token_key_count = 0;
+    if (option->kind == OPTION_ORIGIN)
+        config->origin_count = 0;
+    if (option->kind == OPTION_NETWORK)
+        config->proxy_count = config->network_count = 0;
+}
+
+bool config_is_repeatable(const struct option *option)
+{
+    return option->kind == OPTION_LISTEN || option->kind == OPTION_LISTEN_TLS || option->kind == OPTION_ORIGIN
+           || option->kind == OPTION_HOST || option->kind == OPTION_NETWORK || option->kind == OPTION_TOKEN_KEYS;
+}
+
+void config_complete(struct config *config)
+{
+    if (config->listen_count > 0)
+        return;
+    bool is_good = config_value_listen("127.0.0.1:8080", &config->listens[config->listen_count++]);
+    ASSERT(is_good);
 }
 
 void config_make_one_line(char *text)
@@ -75,8 +113,25 @@ static bool check_none(const struct config *config, const struct writer *writer)
     return true;
 }
 
+/* Files of TLS without an address for it are refused, lest the operator believes that TLS is spoken. */
+static bool check_tls(const struct config *config, const struct writer *writer)
+{
+    bool has_tls = false;
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        has_tls = has_tls || config->listens[i].is_tls;
+    if (has_tls && (config->tls_cert == NULL || config->tls_key == NULL))
+        return refuse(writer, "chitchat: --listen-tls needs --tls-cert F and --tls-key F: give the files of the "
+                              "certificate and its key");
+    if (!has_tls && (config->tls_cert != NULL || config->tls_key != NULL))
+        return refuse(writer, "chitchat: --tls-cert and --tls-key are of no use without --listen-tls ADDR:PORT: give "
+                              "it, or leave them out");
+    return true;
+}
+
 static bool check_serve(const struct config *config, const struct writer *writer)
 {
+    if (!check_tls(config, writer))
+        return false;
     if (config->auth == CONFIG_AUTH_NONE)
         return check_none(config, writer);
     if (config->allows_anyone != 0)

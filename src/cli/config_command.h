@@ -11,6 +11,7 @@
 
 enum option_kind {
     OPTION_LISTEN,
+    OPTION_LISTEN_TLS,
     OPTION_DIR,
     OPTION_FILE,
     OPTION_TEXT,
@@ -62,6 +63,12 @@ void config_write_help(const struct command *command, char *text, size_t text_by
 const char *config_text_wrong(const struct option *option, const char *given);
 /* An error is one line, whatever the arguments hold: control characters become question marks. */
 void config_make_one_line(char *text);
+
+bool config_is_repeatable(const struct option *option);
+/* Drops the earlier values of a repeatable option. */
+void config_forget(struct config *config, const struct option *option);
+/* Adds an address to listen on, if none was given. */
+void config_complete(struct config *config);
 
 /* Options of a command that do not fit each other: false, and the error, as config_parse writes it. */
 bool config_check(const struct config *config, enum config_action action, char *text, size_t text_bytes);

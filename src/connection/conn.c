@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/state.h"
+#include "connection/tls.h"
 #include "server/core.h"
 
 /* The transitions of a connection. */
@@ -260,6 +261,7 @@ void conn_free(struct core *core, struct conn *conn)
     ASSERT(!timer_is_set(&conn->timer));
     conn_drop_output(core, conn);
     work_drop(core, conn);
+    tls_free(core, conn);
     slot_give(&core->conns.table, conn);
 }
 

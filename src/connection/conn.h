@@ -45,6 +45,7 @@ struct core;
 struct user;
 struct replay;
 struct history;
+struct tls;
 
 /* What connections call in the modules above them. operations/ops.c fills the table. Shard's thread. */
 struct conn_callbacks {
@@ -88,6 +89,8 @@ struct conn_chunk {
     uint16_t used; /* bytes written to data */
     uint16_t sent; /* of `used`, bytes that were sent */
     uint16_t at_s; /* of the first chunk: when output last progressed, monotonic seconds modulo 2^16 */
+    bool is_small;
+    bool is_sealed; /* a record of TLS: takes no more data (tls.h) */
     char data[];
 };
 #define CONN_CHUNK_ROOM (CONN_CHUNK_BYTES - offsetof(struct conn_chunk, data))
@@ -120,6 +123,7 @@ struct conn {
     bool is_turned_away : 1;     /* by a full server: the count of connections leaves it out */
     bool is_websocket : 1;       /* the handshake is done: a close frame is possible */
     bool is_read_requested : 1;  /* a one-shot receive is armed */
+    bool is_tls : 1;             /* it has a struct tls */
     uint16_t unanswered;         /* requests read and not answered */
     uint32_t out_bytes;          /* waiting and in flight */
     struct timer timer;          /* login time, keepalive ping, the end of a token, or the limit for closing */
@@ -144,6 +148,7 @@ struct conn_cold {
     uint32_t address_entry;   /* in server->addresses */
     struct rate history_rate; /* of requests for pages */
     uint32_t expires_s;       /* when its token ends: monotonic seconds; 0: never, or not logged in */
+    struct tls *tls;          /* owned; NULL: plain */
 };
 
 /* What a connection needs only while it is not idle. From core->conns.work_pool. */
@@ -274,6 +279,14 @@ void conn_receive(struct core *core, struct conn *conn);
 void conn_head_free(struct core *core, struct conn *conn);
 /* Frees the stash, if there is one. */
 void conn_stash_free(struct core *core, struct conn *conn);
+/* Appends to any stash, which counts in core->conns.stash_bytes. 0; or -1: no memory. */
+int conn_stash_append(struct core *core, struct conn_stash *stash, const char *data, size_t bytes);
+/* Frees the memory of any stash. */
+void conn_stash_clear(struct core *core, struct conn_stash *stash);
+/* Reads plain bytes, after those in the stash. Changes them in place. */
+void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes);
+/* The peer ended its side (0), or the connection failed (-errno). */
+void conn_on_end(struct core *core, struct conn *conn, int result);
 
 /* -- writing (conn_write.c) -- */
 /* Contiguous space for `bytes_max` bytes, CONN_SCRATCH_BYTES at most. Stands until conn_reply_end, before which no
@@ -288,6 +301,12 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
 void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes);
 /* Frees all output, unsent. No send may be in flight. */
 void conn_drop_output(struct core *core, struct conn *conn);
+/* At the end of the turn a send starts, unless one is in flight. */
+void conn_queue_output(struct core *core, struct conn *conn);
+/* An empty chunk, which the caller gives to conn_chunk_insert. Never NULL (asserted). */
+struct conn_chunk *conn_chunk_make(struct core *core, bool is_small);
+/* Takes a sealed chunk: puts it behind the sealed chunks at the front of the output. */
+void conn_chunk_insert(struct core *core, struct conn *conn, struct conn_chunk *chunk);
 /* Writes a ping frame. */
 void conn_ping(struct core *core, struct conn *conn);
 /* Starts a send of waiting output unless one is in flight; takes the connection out of core->conns.output. */

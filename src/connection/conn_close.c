@@ -1,6 +1,7 @@
 /* conn_close.c: closing a connection, in steps: queue a close frame, drain the output, shut down, close the socket. */
 #include <stdlib.h>
 
+#include "connection/tls.h"
 #include "server/core.h"
 
 /* How long the peer may take to end its side, and a slow consumer to read the output that waits for it. */
@@ -12,6 +13,8 @@ static void conn_leave(struct core *core, struct conn *conn)
 {
     if (conn->work != NULL)
         list_remove(&conn->work->resume_link);
+    if (conn->is_tls)
+        tls_end_handshake(core, conn);
     core->conns.callbacks->on_leave(core, conn);
     ASSERT(conn->user == NULL);
     ASSERT(conn_replay(conn) == NULL && conn_histories(conn) == NULL);
@@ -39,8 +42,7 @@ void conn_close_http(struct core *core, struct conn *conn)
     timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_LINGER_US);
     conn_receive(core, conn);
     conn_queue_resume(core, conn);
-    if (!list_is_linked(&conn->output_link))
-        list_append(&core->conns.output, &conn->output_link);
+    conn_queue_output(core, conn);
 }
 
 static void refuse(struct core *core, struct conn *conn, struct span answer)
@@ -76,6 +78,10 @@ void conn_closing_step(struct core *core, struct conn *conn)
     ASSERT(conn->state == CONN_CLOSING);
     if (conn->out_bytes > 0 || io_is_sending(&conn->socket))
         return;
+    if (conn->is_tls && tls_owes_close(core, conn)) {
+        conn_queue_output(core, conn);
+        return;
+    }
     if (conn->has_peer_closed) {
         conn_drop(core, conn);
         return;

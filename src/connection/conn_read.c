@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "connection/backpressure.h"
+#include "connection/tls.h"
 #include "server/core.h"
 
 static bool may_read(struct core *core, const struct conn *conn)
@@ -286,12 +287,16 @@ void conn_stash_free(struct core *core, struct conn *conn)
 {
     if (!conn_has_stash(conn))
         return;
-    struct conn_stash *stash = &conn->work->stash;
+    conn_stash_clear(core, &conn->work->stash);
+    conn->work->has_had_share = false;
+}
+
+void conn_stash_clear(struct core *core, struct conn_stash *stash)
+{
     ASSERT(core->conns.stash_bytes >= stash->bytes);
     core->conns.stash_bytes -= stash->bytes;
     free(stash->data);
     *stash = (struct conn_stash){.data = NULL};
-    conn->work->has_had_share = false;
 }
 
 /* Grows the stash to twice `bytes`, or as far as the budget goes, `bytes` at least. 0; or -1: no memory. */
@@ -312,8 +317,7 @@ static int stash_grow(struct core *core, struct conn_stash *stash, size_t bytes)
     return 0;
 }
 
-/* Appends. 0; or -1: no memory. */
-static int stash_add(struct core *core, struct conn_stash *stash, const char *data, size_t bytes)
+int conn_stash_append(struct core *core, struct conn_stash *stash, const char *data, size_t bytes)
 {
     ASSERT(stash->begin <= stash->end && stash->end <= stash->bytes);
     if (stash->begin > 0 && stash->end + bytes > stash->bytes) {
@@ -345,7 +349,7 @@ static void refuse_input(struct core *core, struct conn *conn)
 static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
     struct conn_stash *stash = &conn_work(core, conn)->stash;
-    if (stash_add(core, stash, data, bytes) != 0) {
+    if (conn_stash_append(core, stash, data, bytes) != 0) {
         refuse_input(core, conn);
         return;
     }
@@ -356,8 +360,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
     }
 }
 
-/* Reads received bytes, after those in the stash. */
-static void take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
+void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
     if (!conn_has_stash(conn))
         consume(core, conn, &data, &bytes, TURN_INPUT_SHARE);
@@ -422,6 +425,8 @@ void conn_resume_all(struct core *core)
 void conn_receive(struct core *core, struct conn *conn)
 {
     struct io *io = shard_io(core->shard);
+    if (conn->has_peer_closed && conn->is_tls && tls_is_queued(core, conn))
+        return; /* its last requests may be behind the handshake */
     if (conn->has_peer_closed) {
         conn_ended_step(core, conn);
         return;
@@ -429,7 +434,7 @@ void conn_receive(struct core *core, struct conn *conn)
     switch (conn->state) {
     case CONN_HTTP:
     case CONN_OPEN:
-        if (conn->is_read_requested || conn_has_stash(conn))
+        if (conn->is_read_requested || conn_has_stash(conn) || (conn->is_tls && tls_is_queued(core, conn)))
             return;
         conn->is_read_requested = true;
         io_recv_once(io, &conn->socket);
@@ -448,7 +453,7 @@ void conn_receive(struct core *core, struct conn *conn)
 
 /* The peer ended its side, or the connection failed. What the peer asked for before its end is answered: the connection
  * counts as one that stopped receiving, so each answer leads to conn_ended_step (conn_queue_resume, conn_receive). */
-static void on_end(struct core *core, struct conn *conn, int result)
+void conn_on_end(struct core *core, struct conn *conn, int result)
 {
     conn->has_peer_closed = true;
     if (result < 0 || FAULT(END_DROPS_REQUESTS)) {
@@ -470,11 +475,14 @@ void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
     ASSERT(result <= 0 || data != NULL);
     conn->is_read_requested = false;
     if (result <= 0) {
-        on_end(core, conn, result);
+        conn_on_end(core, conn, result);
         return;
     }
     conn_hear(core, conn);
-    take_bytes(core, conn, data, (size_t)result);
+    if (conn->is_tls)
+        tls_on_recv(core, conn, data, (size_t)result);
+    else
+        conn_take_bytes(core, conn, data, (size_t)result);
     if (!conn_is_logged_in(conn))
         conn_receive(core, conn);
     conn_rest(core, conn);

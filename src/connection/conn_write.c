@@ -1,9 +1,10 @@
 /* conn_write.c: output of a connection: chunks from pools, at most one send in flight, one send per turn. */
 #include "connection/backpressure.h"
+#include "connection/tls.h"
 #include "protocol/reply.h"
 #include "server/core.h"
 
-static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool is_small)
+struct conn_chunk *conn_chunk_make(struct core *core, bool is_small)
 {
     struct conn_chunk *chunk = pool_take(is_small ? &core->conns.small_chunk_pool : &core->conns.chunk_pool);
     ASSERT(chunk != NULL);
@@ -11,6 +12,26 @@ static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool i
     chunk->room = (uint16_t)(is_small ? CONN_CHUNK_SMALL_ROOM : CONN_CHUNK_ROOM);
     chunk->used = 0;
     chunk->sent = 0;
+    chunk->is_small = is_small;
+    chunk->is_sealed = false;
+    return chunk;
+}
+
+/* What TLS leaves free of a chunk: it becomes one record. */
+static uint32_t record_bytes(const struct conn *conn)
+{
+    return conn->is_tls ? TLS_FRONT_BYTES + TLS_BACK_BYTES : 0;
+}
+
+static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool is_small)
+{
+    struct conn_chunk *chunk = conn_chunk_make(core, is_small);
+    if (conn->is_tls) {
+        ASSERT(tls_is_open(core, conn));
+        chunk->used = TLS_FRONT_BYTES;
+        chunk->sent = TLS_FRONT_BYTES;
+        chunk->room = (uint16_t)(chunk->room - TLS_BACK_BYTES);
+    }
     if (conn->out_last == NULL)
         conn->out_first = chunk;
     else
@@ -21,13 +42,13 @@ static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool i
 
 static uint32_t chunk_room(const struct conn_chunk *chunk)
 {
-    return chunk == NULL ? 0 : (uint32_t)chunk->room - chunk->used;
+    return chunk == NULL || chunk->is_sealed ? 0 : (uint32_t)chunk->room - chunk->used;
 }
 
 /* Whether a small chunk is enough: before login, when nothing else waits. */
 static bool fits_small_chunk(const struct conn *conn, size_t bytes)
 {
-    return bytes <= CONN_CHUNK_SMALL_ROOM && conn->out_first == NULL && !conn_is_logged_in(conn);
+    return bytes + record_bytes(conn) <= CONN_CHUNK_SMALL_ROOM && conn->out_first == NULL && !conn_is_logged_in(conn);
 }
 
 /* Removes and frees the first chunk. */
@@ -38,7 +59,7 @@ static void chunk_drop(struct core *core, struct conn *conn)
     conn->out_first = chunk->next;
     if (conn->out_first == NULL)
         conn->out_last = NULL;
-    pool_give(chunk->room == CONN_CHUNK_ROOM ? &core->conns.chunk_pool : &core->conns.small_chunk_pool, chunk);
+    pool_give(chunk->is_small ? &core->conns.small_chunk_pool : &core->conns.chunk_pool, chunk);
 }
 
 void conn_drop_output(struct core *core, struct conn *conn)
@@ -55,21 +76,43 @@ static void mark_progress(struct core *core, struct conn *conn)
         conn->out_first->at_s = (uint16_t)core_now_s(core);
 }
 
+void conn_queue_output(struct core *core, struct conn *conn)
+{
+    if (!list_is_linked(&conn->output_link))
+        list_append(&core->conns.output, &conn->output_link);
+}
+
 static void output_added(struct core *core, struct conn *conn, size_t bytes)
 {
     if (conn->out_bytes == 0)
         mark_progress(core, conn);
     conn->out_bytes += (uint32_t)bytes;
-    if (!list_is_linked(&conn->output_link))
-        list_append(&core->conns.output, &conn->output_link);
+    conn_queue_output(core, conn);
+}
+
+void conn_chunk_insert(struct core *core, struct conn *conn, struct conn_chunk *chunk)
+{
+    struct conn_chunk **at = &conn->out_first;
+    ASSERT(chunk->is_sealed && chunk->used > chunk->sent);
+    while (*at != NULL && (*at)->is_sealed)
+        at = &(*at)->next;
+    chunk->next = *at;
+    *at = chunk;
+    if (chunk->next == NULL)
+        conn->out_last = chunk;
+    else
+        chunk->at_s = chunk->next->at_s;
+    output_added(core, conn, (size_t)(chunk->used - chunk->sent));
 }
 
 char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max)
 {
     if (bytes_max <= chunk_room(conn->out_last))
         return conn->out_last->data + conn->out_last->used;
-    if (bytes_max <= CONN_CHUNK_ROOM && conn_is_logged_in(conn))
-        return chunk_add(core, conn, false)->data;
+    if (bytes_max + record_bytes(conn) <= CONN_CHUNK_ROOM && conn_is_logged_in(conn)) {
+        struct conn_chunk *chunk = chunk_add(core, conn, false);
+        return chunk->data + chunk->used;
+    }
     ASSERT(bytes_max <= CONN_SCRATCH_BYTES);
     ASSERT(!core->conns.is_scratch_in_use);
     core->conns.is_scratch_in_use = true;
@@ -130,7 +173,11 @@ void conn_ping(struct core *core, struct conn *conn)
 void conn_flush(struct core *core, struct conn *conn)
 {
     list_remove(&conn->output_link);
-    if (conn->out_bytes == 0 || io_is_sending(&conn->socket) || conn->state == CONN_CLOSED)
+    if (io_is_sending(&conn->socket) || conn->state == CONN_CLOSED)
+        return;
+    if (conn->is_tls)
+        tls_seal_output(core, conn);
+    if (conn->out_bytes == 0)
         return;
     struct iovec vectors[IO_SEND_VECTORS_MAX];
     uint32_t count = 0;
@@ -172,8 +219,8 @@ void conn_on_sent(struct core *core, struct conn *conn, int result)
     }
     output_sent(core, conn);
     mark_progress(core, conn);
-    if (conn->out_bytes > 0 && !list_is_linked(&conn->output_link))
-        list_append(&core->conns.output, &conn->output_link);
+    if (conn->out_bytes > 0)
+        conn_queue_output(core, conn);
     if (conn->state == CONN_CLOSING) {
         conn_closing_step(core, conn);
         return;

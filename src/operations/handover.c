@@ -12,6 +12,7 @@ struct handover {
     struct letter letter;
     int fd;
     struct conn_cold cold;
+    struct tls *tls; /* NULL: plain */
     struct ws ws;
     struct conn_stash stash;
     struct login *login;
@@ -82,9 +83,11 @@ static struct handover *handover_pack(struct core *core, struct conn *conn, int 
     ASSERT(conn->state == CONN_HANDOVER);
     ASSERT(work->head == NULL && work->replay == NULL && work->histories == NULL);
     ASSERT(core->conns.stash_bytes >= work->stash.bytes);
+    struct tls *tls = tls_leave(core, conn);
     *handover =
         (struct handover){.letter = {.kind = LETTER_HANDOVER},
                           .fd = fd,
+                          .tls = tls,
                           .cold = *conn_cold(core, conn),
                           .ws = work->ws,
                           .stash = FAULT(STASH_LOST_AT_HANDOVER) ? (struct conn_stash){.data = NULL} : work->stash,
@@ -123,11 +126,13 @@ static void unpack(struct core *core, struct handover *handover)
         core_conn_count_sub(core);
         admission_leave_address(core, &handover->cold);
         ws_fini(&handover->ws, core->conns.ws_pool);
+        tls_discard(handover->tls);
         free(handover->stash.data);
         free(handover->login);
         return;
     }
     *conn_cold(core, conn) = handover->cold;
+    tls_enter(core, conn, handover->tls);
     struct conn_work *work = conn_work(core, conn);
     work->ws = handover->ws;
     work->stash = handover->stash;

@@ -226,6 +226,13 @@ struct span http_answer_address(void)
                         "your address has too many connections, or opens them too fast: retry later\n");
 }
 
+struct span http_answer_not_tls(void)
+{
+    return SPAN_LITERAL("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\n\r\n"
+                        "this port speaks TLS: use https:// and wss://\n");
+}
+
 static const char *status_name(uint16_t status)
 {
     switch (status) {

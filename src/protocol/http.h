@@ -97,6 +97,9 @@ struct span http_answer_full(void);
 /* The same, where the limits of the client's address do not admit the connection. */
 struct span http_answer_address(void);
 
+/* The answer to plain HTTP where TLS is spoken: 400. Static. */
+struct span http_answer_not_tls(void);
+
 /* The value of Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2): 28 characters and a NUL. */
 void http_accept_value(struct span key, char out[29]);
 

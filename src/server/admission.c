@@ -17,10 +17,28 @@ static void turn_away_at_once(int fd, struct span answer)
     close(fd);
 }
 
-/* Answers 503 and closes: the server is full, or the limits of the address do not admit the connection. */
-static void turn_away(struct core *core, int fd, const struct address *address, bool is_full)
+/* The first bytes must come within the login time. */
+static void await_input(struct core *core, struct conn *conn, bool is_tls)
+{
+    if (is_tls && !tls_begin(core, conn)) {
+        conn_drop(core, conn);
+        return;
+    }
+    struct conn_work *work = conn_work(core, conn);
+    work->login_at_us = shard_monotonic_us(core->shard) + seconds_us(core->server->config->login_time_s);
+    timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);
+    conn_receive(core, conn);
+}
+
+/* Answers 503 and closes: the server is full, or the limits of the address do not admit the connection. With TLS a full
+ * server answers after the handshake, and who is over the limits of the address gets no handshake. */
+static void turn_away(struct core *core, int fd, const struct address *address, bool is_full, bool is_tls)
 {
     ASSERT(core->admission.turned_away <= CORE_TURNED_AWAY_MAX);
+    if (is_tls && (!is_full || core->admission.turned_away == CORE_TURNED_AWAY_MAX)) {
+        close(fd);
+        return;
+    }
     if (core->admission.turned_away == CORE_TURNED_AWAY_MAX) {
         turn_away_at_once(fd, is_full ? http_answer_full() : http_answer_address());
         return;
@@ -30,7 +48,9 @@ static void turn_away(struct core *core, int fd, const struct address *address, 
         return;
     conn->is_turned_away = true;
     core->admission.turned_away++;
-    if (is_full)
+    if (is_tls)
+        await_input(core, conn, true);
+    else if (is_full)
         conn_refuse_full(core, conn);
     else
         conn_refuse_address(core, conn);
@@ -112,7 +132,7 @@ void admission_on_failed_login(struct core *core, struct conn *conn)
 
 /* Counts the connection for the server and for its address. False: one of them does not admit it; nothing is counted,
  * and it is turned away. */
-static bool enter(struct core *core, int fd, const struct address *address, uint32_t *entry_r)
+static bool enter(struct core *core, int fd, const struct address *address, bool is_tls, uint32_t *entry_r)
 {
     uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);
     bool is_full = count >= core->server->config->connections;
@@ -121,7 +141,7 @@ static bool enter(struct core *core, int fd, const struct address *address, uint
     else if (is_trusted_proxy(core, address) || enter_address(core, address, entry_r))
         return true;
     core_conn_count_sub(core);
-    turn_away(core, fd, address, is_full);
+    turn_away(core, fd, address, is_full, is_tls);
     return false;
 }
 
@@ -151,7 +171,7 @@ static void log_accept_failed(struct core *core, int error)
                  strerror(error), left_out);
 }
 
-void admission_on_accept(struct core *core, int fd)
+void admission_on_accept(struct core *core, int fd, bool is_tls)
 {
     ASSERT_ON_SHARD(core->shard);
     if (fd < 0) {
@@ -168,7 +188,7 @@ void admission_on_accept(struct core *core, int fd)
     turn_spend(&core->turn, TURN_INPUT, TURN_ACCEPT_FRAMES);
     admission_bound_input(core);
     struct conn_cold cold = {.address_entry = ADDRESS_NO_ENTRY};
-    if (!enter(core, fd, &address, &cold.address_entry))
+    if (!enter(core, fd, &address, is_tls, &cold.address_entry))
         return;
     struct conn *conn = conn_open(core, fd, CONN_HTTP, &address);
     if (conn == NULL) {
@@ -177,8 +197,5 @@ void admission_on_accept(struct core *core, int fd)
         return;
     }
     conn_cold(core, conn)->address_entry = cold.address_entry;
-    struct conn_work *work = conn_work(core, conn);
-    work->login_at_us = shard_monotonic_us(core->shard) + seconds_us(core->server->config->login_time_s);
-    timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);
-    conn_receive(core, conn);
+    await_input(core, conn, is_tls);
 }

@@ -8,7 +8,9 @@
  * Each shard has an equal share, divided as follows:
  *
  *     two generations of recent messages      2 x --memtable-bytes
- *     connections themselves                  --connections x BUDGET_CONN_BYTES, spread over the shards
+ *     connections themselves                  --connections x BUDGET_CONN_BYTES, spread over the shards; with TLS
+ *                                             BUDGET_TLS_BYTES more for each
+ *     handshakes of TLS                       --tls-handshakes x BUDGET_HANDSHAKE_BYTES, with TLS
  *     the table of addresses                  addresses_bytes(--connections), spread over the shards
  *     buffers of a fixed size                 BUDGET_FIXED_BYTES
  *     the rest, in sixteenths:   5 records in flight, 2 their places in the memtable, 1 sends in flight,
@@ -25,6 +27,10 @@
 
 /* A struct conn, its slot and its user. */
 #define BUDGET_CONN_BYTES 1024u
+/* A struct tls. */
+#define BUDGET_TLS_BYTES 512u
+/* What libssl takes during a handshake: 47 KB with a certificate of 1 KB, and more with long chains. */
+#define BUDGET_HANDSHAKE_BYTES (UINT64_C(64) << 10)
 /* WAL: 2 batches, 2 MiB. Rings and their buffers: 6. Pages in flight at the reader: 64 in each of three lanes, of
  * at most 512 KiB, 160 KiB and 64 KiB: 46. Pages of history read ahead: 256 of at most 64 KiB: 16. Slices of a
  * checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */

@@ -14,6 +14,7 @@
 #include "cli/config.h"
 #include "connection/backpressure.h"
 #include "connection/conn.h"
+#include "connection/tls.h"
 #include "durability/background.h"
 #include "durability/wal_writer.h"
 #include "history/history.h"
@@ -44,6 +45,7 @@ struct core;
 struct checkpoint;
 struct merge_schedule;
 struct segment_recycler;
+struct tls_context;
 
 /* What all shards share. Set before the threads start, then only read, except for the atomics. */
 struct server {
@@ -56,7 +58,8 @@ struct server {
     struct span page;        /* the web client; static */
     const char *page_policy; /* its Content-Security-Policy; static */
     struct addresses *addresses;
-    int *listen_fds; /* core_count times config->listen_count */
+    int *listen_fds;                 /* core_count times config->listen_count */
+    struct tls_context *tls_context; /* NULL: no --listen-tls */
 
     /* Owned by main's thread. */
     struct reloads reloads;
@@ -144,6 +147,7 @@ struct core {
     struct admission admission;
     struct refusals refusals;
     struct conns conns;
+    struct tls_state tls;
     struct backpressure backpressure;
     struct handovers handovers;
     struct tokens tokens;

@@ -14,8 +14,8 @@ static struct conn *conn_of(struct io_socket *socket)
 
 static void on_accept(void *context, uint32_t listener, int fd)
 {
-    (void)listener;
-    admission_on_accept(context, fd);
+    struct core *core = context;
+    admission_on_accept(core, fd, core->server->config->listens[listener].is_tls);
 }
 
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)
@@ -120,7 +120,7 @@ static bool has_carried(const struct core *core)
 {
     return delivery_is_behind(core) || !list_is_empty(&core->fanouts.queue) || history_is_behind(core)
            || !list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)
-           || !list_is_empty(&core->replays.queue);
+           || !list_is_empty(&core->tls.queue) || !list_is_empty(&core->replays.queue);
 }
 
 static bool on_turn_end(void *context)
@@ -134,6 +134,7 @@ static bool on_turn_end(void *context)
         stop_begin(core);
     bool more = backpressure_step(core);
     history_continue(core);
+    tls_step_all(core);
     conn_resume_all(core);
     replay_step_all(core);
     wal_writer_step(core);

@@ -45,6 +45,8 @@ static int open_parts(struct core *core)
     if (status == 0)
         status = tokens_open(core, server->token_keys);
     if (status == 0)
+        status = tls_state_init(&core->tls);
+    if (status == 0)
         status = fanouts_init(&core->fanouts);
     if (status == 0)
         status = checkpoint_open(&core->checkpoint, core);
@@ -116,6 +118,7 @@ void core_close(struct core **core_p)
     close_storage(core);
     conns_fini(&core->conns);
     tokens_close(core);
+    tls_state_fini(&core->tls);
     user_table_fini(&core->users);
     range_reads_fini(&core->range_reads);
     fanouts_fini(&core->fanouts);

@@ -31,6 +31,9 @@ static const struct cause causes[REFUSAL_COUNT] = {
     [REFUSAL_FRAME_RATE] = {"frame_rate", "raise --frame-rate if this is no attack"},
     [REFUSAL_SEND_RATE] = {"send_rate", "raise --send-rate if this is no attack"},
     [REFUSAL_HISTORY_RATE] = {"history_rate", "raise --history-rate if this is no attack"},
+    [REFUSAL_TLS] = {"tls", "clients need TLS 1.2 or 1.3 and must trust the certificate of --tls-cert"},
+    [REFUSAL_TLS_HANDSHAKES] = {"tls_handshakes", "very many clients do not finish their handshakes: raise "
+                                                  "--tls-handshakes"},
 };
 
 #define REASON_BYTES 200u

@@ -31,8 +31,10 @@ enum refusal {
     REFUSAL_FRAME_RATE,          /* rate_limited, or no pong: more frames than --frame-rate allows */
     REFUSAL_SEND_RATE,           /* rate_limited: more sends of the user than --send-rate allows */
     REFUSAL_HISTORY_RATE,        /* rate_limited: more requests for pages than --history-rate allows */
+    REFUSAL_TLS,                 /* a TLS connection broke the protocol, or spoke something else */
+    REFUSAL_TLS_HANDSHAKES,      /* more handshakes than --tls-handshakes: the longest waiting one was closed */
 };
-#define REFUSAL_COUNT (REFUSAL_HISTORY_RATE + 1)
+#define REFUSAL_COUNT (REFUSAL_TLS_HANDSHAKES + 1)
 
 /* A shard's state of this module. */
 struct refusals {

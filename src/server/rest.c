@@ -35,6 +35,10 @@ static void add_conns(struct left *left, const struct core *core)
     add(left, "small_chunks", core->conns.small_chunk_pool.taken);
     add(left, "stash_bytes", core->conns.stash_bytes);
     add(left, "parser_bytes", ws_pool_bytes_out(core->conns.ws_pool));
+    add(left, "tls", core->tls.count);
+    add(left, "tls_handshakes", core->tls.handshake_count);
+    add_list(left, "tls_queue", &core->tls.queue);
+    add_list(left, "tls_waiting", &core->tls.waiting);
     add(left, "pages", core->histories.count);
     add(left, "pages_active", core->histories.active);
     add(left, "pages_ahead", core->histories.ahead);

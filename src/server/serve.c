@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "cli/config_value.h"
+#include "connection/tls_context.h"
 #include "durability/recovery.h"
 #include "protocol/http.h"
 #include "protocol/mid.h"
@@ -105,7 +106,24 @@ static void write_url(const struct config *config, char *out, size_t bytes)
 {
     const char *text = config->listens[0].text;
     bool is_any = strncmp(text, "0.0.0.0:", 8) == 0 || strncmp(text, "[::]:", 5) == 0;
-    (void)snprintf(out, bytes, "http://%s%s/", is_any ? "localhost" : text, is_any ? strrchr(text, ':') : "");
+    (void)snprintf(out, bytes, "%s://%s%s/", config->listens[0].is_tls ? "https" : "http", is_any ? "localhost" : text,
+                   is_any ? strrchr(text, ':') : "");
+}
+
+#define LISTENS_TEXT_BYTES (16 + CONFIG_LISTENS_MAX * (sizeof((struct config_listen *)0)->text + 1))
+
+/* "NAME=ADDRESS,ADDRESS " with the addresses of one kind; "" if there are none. */
+static void write_listens(const struct config *config, bool is_tls, const char *name, char out[LISTENS_TEXT_BYTES])
+{
+    out[0] = '\0';
+    for (uint32_t i = 0; i < config->listen_count; i++) {
+        if (config->listens[i].is_tls != is_tls)
+            continue;
+        strcat(out, out[0] == '\0' ? name : ",");
+        strcat(out, config->listens[i].text);
+    }
+    if (out[0] != '\0')
+        strcat(out, " ");
 }
 
 static void log_ready(const struct server *server, const struct recovery_report *report)
@@ -113,16 +131,14 @@ static void log_ready(const struct server *server, const struct recovery_report 
     const struct config *config = server->config;
     char url[128];
     write_url(config, url, sizeof url);
-    char listens[CONFIG_LISTENS_MAX * (sizeof server->config->listens[0].text + 1)] = "";
-    for (uint32_t i = 0; i < server->config->listen_count; i++) {
-        strcat(listens, i > 0 ? "," : "");
-        strcat(listens, server->config->listens[i].text);
-    }
+    char plain[LISTENS_TEXT_BYTES];
+    char tls[LISTENS_TEXT_BYTES];
+    write_listens(config, false, "listen=", plain);
+    write_listens(config, true, "listen_tls=", tls);
     log_line(LOG_INFO, "ready",
-             "listen=%s open=%s auth=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64
-             "%s",
-             listens, url, config->auth == CONFIG_AUTH_TOKEN ? "token" : "none", server->core_count, config->data_dir,
-             config->connections, budget_total(config, server->core_count) >> 20, report->records,
+             "%s%sopen=%s auth=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64 "%s",
+             plain, tls, url, config->auth == CONFIG_AUTH_TOKEN ? "token" : "none", server->core_count,
+             config->data_dir, config->connections, budget_total(config, server->core_count) >> 20, report->records,
              config->auth == CONFIG_AUTH_TOKEN
                  ? ""
                  : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
@@ -261,6 +277,33 @@ static bool fits_memory(const struct config *config, uint32_t shards)
     return false;
 }
 
+/* SIGHUP. A renewed certificate comes with a new key, in two files: so a changed file alone is no reason. */
+static void reload_tls(void *context, enum reload_cause cause)
+{
+    char text[TEXT_BYTES];
+    if (cause != RELOAD_ASKED)
+        return;
+    if (tls_context_reload(context, text, sizeof text) == 0)
+        log_line(LOG_INFO, "tls_reloaded", "hint=\"new connections get this certificate\"");
+    else
+        log_line(LOG_WARN, "tls_kept", "error=\"%s\" hint=\"the old certificate stays in use\"", text);
+}
+
+static bool open_tls(struct server *server)
+{
+    char text[TEXT_BYTES];
+    const struct config *config = server->config;
+    if (config->tls_cert == NULL)
+        return true;
+    if (tls_context_open(&server->tls_context, config->tls_cert, config->tls_key, server->clock, text, sizeof text)
+        != 0) {
+        complain(text);
+        return false;
+    }
+    reload_add(&server->reloads, reload_tls, server->tls_context);
+    return true;
+}
+
 int serve(struct config *config)
 {
     char text[TEXT_BYTES];
@@ -299,7 +342,9 @@ int serve(struct config *config)
     if (page_guard_install() != 0)
         return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     raise_descriptors(config, server.core_count);
-    int code = fits_memory(config, server.core_count) ? serve_counted(&server, config, &signals) : 1;
+    int code =
+        open_tls(&server) && fits_memory(config, server.core_count) ? serve_counted(&server, config, &signals) : 1;
+    tls_context_close(&server.tls_context);
     datadir_close(&datadir);
     token_watch_close(&watch);
     log_stop(CORE_LOG_FLUSH_US);

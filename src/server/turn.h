@@ -39,9 +39,10 @@ enum turn_kind {
 };
 
 #define TURN_FRAME_BYTES 512u
-#define TURN_HEAD_FRAMES 16u   /* an HTTP head with its answer, in frames */
-#define TURN_ACCEPT_FRAMES 8u  /* a new connection, in frames */
-#define TURN_TOKEN_FRAMES 667u /* a token that is verified, at most: 0.2 ms */
+#define TURN_HEAD_FRAMES 16u       /* an HTTP head with its answer, in frames */
+#define TURN_ACCEPT_FRAMES 8u      /* a new connection, in frames */
+#define TURN_TOKEN_FRAMES 667u     /* a token that is verified, at most: 0.2 ms */
+#define TURN_KEY_UPDATE_FRAMES 10u /* a KeyUpdate of TLS, in frames */
 #define TURN_OUTPUT_BYTES 1024u
 #define TURN_PAGE_READS 16u
 #define TURN_CONN_PUSHES 12u
@@ -82,6 +83,10 @@ static const struct turn_limit turn_limits[TURN_KINDS] = {
     [TURN_ARRIVALS] = {2048 / TURN_SCALE, 500, 1},
 };
 
+/* Handshakes of TLS: one in each turn, and more while all of the turn took less than this by the clock. One takes 0.1
+ * ms (resumed, or with a P-256 key) to 1 ms (RSA-2048), by the certificate: so it is not counted in units. */
+#define TURN_HANDSHAKES_US (500u / TURN_SCALE)
+
 /* Past this counted work a turn ends as soon as each kind has had its minimum, an eighth of its budget. */
 #define TURN_WORK_NS (2000000u / TURN_SCALE)
 
@@ -96,11 +101,11 @@ struct turn {
     uint64_t longest_us; /* by the clock */
 };
 
-/* The upper limit of a turn's counted work: TURN_WORK_NS, the minimum of each kind, new and carried, and one step more.
- */
+/* The upper limit of a turn's counted work: TURN_WORK_NS, the minimum of each kind, new and carried, one step more, and
+ * handshakes. */
 static inline uint64_t turn_work_ns_max(void)
 {
-    uint64_t sum_ns = TURN_WORK_NS;
+    uint64_t sum_ns = TURN_WORK_NS + TURN_HANDSHAKES_US * 1000;
     for (int kind = 0; kind < TURN_KINDS; kind++)
         sum_ns += (uint64_t)(turn_limits[kind].max / 4 + turn_limits[kind].step) * turn_limits[kind].ns;
     return sum_ns;
@@ -135,6 +140,18 @@ static inline void turn_spend(struct turn *turn, enum turn_kind kind, uint32_t u
     turn->left[kind] -= units < turn->left[kind] ? units : turn->left[kind];
     turn->had[kind] += units;
     turn->work_ns += (uint64_t)units * turn_limits[kind].ns;
+}
+
+/* Handshakes took `us`. What they took beyond their part, one handshake at most, is not counted. */
+static inline void turn_spend_handshakes(struct turn *turn, uint64_t us)
+{
+    turn->work_ns += (us < TURN_HANDSHAKES_US ? us : TURN_HANDSHAKES_US) * 1000;
+}
+
+/* Whether another handshake may be done, after those of this turn took `us`. */
+static inline bool turn_may_shake_hands(uint64_t us)
+{
+    return us < TURN_HANDSHAKES_US;
 }
 
 /* Whether counted work or the minimum of `kind` is left. */

@@ -53,6 +53,7 @@ export const libraries = {
   "wslay/wslay.h": ["src/protocol"],
   "openssl/evp.h": ["src/protocol", "src/auth", "bench/micro/token.c", "tests"],
   "openssl/sha.h": ["src/protocol"],
+  "openssl/ssl.h": ["src/connection", "bench/load", "tests"],
   "jansson.h": ["src/auth", "tests"],
   "criterion/criterion.h": ["tests"],
 };

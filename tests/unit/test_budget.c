@@ -46,6 +46,18 @@ Test(budget, a_limit_that_is_too_small_is_answered_with_the_least_that_fits)
     cr_assert_eq(budget_make(&config, 4, &budget), 0);
 }
 
+Test(budget, tls_takes_its_part_before_the_rest)
+{
+    struct config config = config_of(2048 * MIB, 96 * MIB, 20000);
+    struct budget plain, tls;
+    config.tls_handshakes = 256;
+    cr_assert_eq(budget_make(&config, 2, &plain), 0);
+    config.tls_cert = "c.pem";
+    cr_assert_eq(budget_make(&config, 2, &tls), 0);
+    uint64_t taken = 10000 * BUDGET_TLS_BYTES + 256 * BUDGET_HANDSHAKE_BYTES;
+    cr_assert_eq(plain.output_bytes - tls.output_bytes, taken / 16 * 4);
+}
+
 Test(budget, without_a_limit_large_generations_get_more)
 {
     struct config config = config_of(0, 96 * MIB, 20000);

@@ -486,6 +486,10 @@ Test(config, help_names_every_option_within_the_width_of_a_terminal)
 {
     const char *const names[] = {"--listen",
                                  "--data",
+                                 "--listen-tls",
+                                 "--tls-cert",
+                                 "--tls-key",
+                                 "--tls-handshakes",
                                  "--shards",
                                  "--origin",
                                  "--host",

@@ -1,4 +1,4 @@
-/* Options that depend on each other: who may log in, and the command that makes tokens. */
+/* Options that depend on each other: who may log in, TLS, and the command that makes tokens. */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -130,4 +130,44 @@ Test(config_check, a_time_has_a_unit_or_is_in_seconds)
                   || config_value_duration("-1s", &seconds) || config_value_duration("1.5h", &seconds)
                   || config_value_duration("1hh", &seconds)
                   || config_value_duration("18446744073709551615d", &seconds));
+}
+
+#define TLS_FILES " --tls-cert c.pem --tls-key k.pem"
+
+Test(config_check, addresses_with_tls_stand_beside_plain_ones_or_alone)
+{
+    cr_assert_eq(parse("serve --listen 127.0.0.1:1 --listen-tls 127.0.0.2:2 --listen [::1]:3" TLS_FILES), CONFIG_SERVE,
+                 "%s", text);
+    cr_assert_eq(config.listen_count, 3);
+    cr_assert(!config.listens[0].is_tls && config.listens[1].is_tls && !config.listens[2].is_tls);
+    cr_assert_str_eq(config.listens[1].text, "127.0.0.2:2");
+    cr_assert_str_eq(config.tls_cert, "c.pem");
+    cr_assert_str_eq(config.tls_key, "k.pem");
+    cr_assert_eq(config.tls_handshakes, 256);
+    cr_assert_eq(parse("serve --listen-tls 127.0.0.2:2" TLS_FILES), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.listen_count, 1, "there is no default address then");
+    cr_assert(config.listens[0].is_tls);
+    cr_assert_eq(parse("serve"), CONFIG_SERVE);
+    cr_assert(!config.listens[0].is_tls && config.tls_cert == NULL);
+}
+
+Test(config_check, tls_needs_its_files_and_files_need_tls)
+{
+    assert_error("serve --listen-tls 127.0.0.1:1", "--tls-cert F", "--tls-key F");
+    assert_error("serve --listen-tls 127.0.0.1:1 --tls-key k.pem", "--tls-cert F", "--tls-key F");
+    assert_error("serve --tls-cert c.pem --tls-key k.pem", "--tls-cert", "--listen-tls ADDR:PORT");
+    assert_error("serve --listen-tls here" TLS_FILES, "--listen-tls", "[::1]:8080");
+    assert_error("serve --listen-tls 127.0.0.1:1 --tls-key k.pem --tls-cert=", "--tls-cert", "must name a file");
+}
+
+Test(config_check, addresses_of_one_kind_replace_those_of_the_environment)
+{
+    char *environment[] = {"CHITCHAT_LISTEN=127.0.0.1:1,127.0.0.1:2", "CHITCHAT_LISTEN_TLS=127.0.0.2:1,127.0.0.2:2",
+                           "CHITCHAT_TLS_CERT=c.pem", "CHITCHAT_TLS_KEY=k.pem", NULL};
+    cr_assert_eq(parse_in(environment, "serve --listen-tls 127.0.0.3:3"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.listen_count, 3);
+    cr_assert_str_eq(config.listens[0].text, "127.0.0.1:1");
+    cr_assert_str_eq(config.listens[1].text, "127.0.0.1:2");
+    cr_assert_str_eq(config.listens[2].text, "127.0.0.3:3");
+    cr_assert(config.listens[2].is_tls);
 }

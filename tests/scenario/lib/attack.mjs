@@ -1,7 +1,7 @@
 // A thread of attackers, so that they and the client that is measured do not wait for each other. What they receive is
 // counted, not kept. `attack` starts one and resolves when it has done its part and left.
-import net from "node:net";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { connectTo } from "./certificate.mjs";
 import { frameOf, upgradeRequest } from "./raw.mjs";
 
 const request = (fields) => frameOf(JSON.stringify(fields));
@@ -52,7 +52,7 @@ function drip(at, bytes, word) {
 
 // A connection that is logged in; resolves to the socket. `words`: counted in all that is received.
 function connect(at, user, words) {
-  const socket = net.connect({ host: at.host, port: at.port });
+  const socket = connectTo(at);
   let tail = "";
   socket.counts = Object.fromEntries(words.map((word) => [word, 0]));
   socket.onCount = () => {};

@@ -2,7 +2,7 @@
 // promises, and `./dev bench --check` of its times.
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import net from "node:net";
+import { connectTo, readyEvent } from "./certificate.mjs";
 import { textOf } from "./disk.mjs";
 import { frameOf, upgradeRequest } from "./raw.mjs";
 import { sleep, until } from "./server.mjs";
@@ -55,11 +55,11 @@ async function slowest(during, ask) {
 
 // A connection that logs in, sends these requests, and reads nothing of the answers.
 export async function deaf(server, user, { after, asks = [] } = {}) {
-  const socket = net.connect({ host: server.address.host, port: server.address.port });
+  const socket = connectTo(server.address);
   socket.on("error", () => {});
   const seen = { closed: false, socket };
   socket.on("close", () => (seen.closed = true));
-  await new Promise((resolve) => socket.once("connect", resolve));
+  await new Promise((resolve) => socket.once(readyEvent(server.address), resolve));
   socket.write(upgradeRequest({ path: "/ws" }));
   await new Promise((resolve) => socket.once("data", resolve));
   socket.pause();

@@ -21,10 +21,11 @@ export class Client {
   closed; // { code, reason } once it is
   violation;
 
-  static async open(server, { path = "/ws", protocol = "chitchat.v1", headers, at, from, socket: more = {} } = {}) {
+  // `from`: the address to connect from. `socket`: further options of `ws`, as those of tls.connect.
+  static async open(server, { path = "/ws", protocol = "chitchat.v1", headers, at = server.address, from, socket: more = {} } = {}) {
     const client = new Client();
-    const options = { perMessageDeflate: false, handshakeTimeout: DEADLINE_MS, headers, localAddress: from, ...more };
-    const socket = new WebSocket(server.url(path, at ?? server.address), protocol ?? [], options);
+    const options = { perMessageDeflate: false, handshakeTimeout: DEADLINE_MS, headers, localAddress: from, ...(at.isTls && { ca: at.ca }), ...more };
+    const socket = new WebSocket(server.url(path, at), protocol ?? [], options);
     client.#socket = socket;
     socket.on("message", (data, isBinary) => client.#onFrame(data, isBinary));
     socket.on("close", (code, reason) => client.#onClose(code, reason.toString()));

@@ -70,11 +70,11 @@ export class Harness {
 }
 
 // Tests that share a server: body(harness, it) declares them, once for each number of shards.
-export function onServers(title, { shards = SHARDS, options = [] }, body) {
+export function onServers(title, { shards = SHARDS, options = [], listenTls }, body) {
   for (const count of shards) {
     describe(`${title}, ${count} shards`, () => {
       const harness = new Harness(count);
-      before(() => harness.start({ options }), { timeout: TEST_MS });
+      before(() => harness.start({ options, listenTls }), { timeout: TEST_MS });
       afterEach(() => harness.checkClients());
       after(() => harness.end(), { timeout: TEST_MS });
       body(harness, (name, run) => test(name, { timeout: TEST_MS }, run));

@@ -1,7 +1,7 @@
 // Bytes on a socket, for what no decent client sends: broken HTTP, broken frames.
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
-import net from "node:net";
+import { connectTo, readyEvent } from "./certificate.mjs";
 import { DEADLINE_MS, within } from "./server.mjs";
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
@@ -14,7 +14,7 @@ export class Raw {
 
   static async open(server, at = server.address, from = undefined) {
     const raw = new Raw();
-    const socket = net.connect({ host: at.host.replace(/[[\]]/g, ""), port: at.port, allowHalfOpen: true, localAddress: from });
+    const socket = connectTo(at, { allowHalfOpen: true, localAddress: from });
     raw.#socket = socket;
     socket.on("data", (data) => {
       raw.received = Buffer.concat([raw.received, data]);
@@ -27,7 +27,7 @@ export class Raw {
     socket.on("end", end);
     socket.on("close", end);
     await new Promise((resolve, reject) => {
-      socket.once("connect", resolve);
+      socket.once(readyEvent(at), resolve);
       socket.once("error", reject);
     });
     socket.on("error", end);

@@ -5,6 +5,7 @@ import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { certificate, optionsOf, TLS } from "./certificate.mjs";
 
 export const BIN = path.resolve(process.env.CHITCHAT_BIN ?? "../../build/release/chitchat");
 // Under sanitizers everything takes longer, so those runs are smaller.
@@ -57,19 +58,25 @@ export class Server {
   #child;
   #ownsData;
   #ended; // resolves to { code, signal }
-  address; // of the first --listen: { host, port }
-  addresses;
+  address; // the first of addresses
+  addresses; // { host, port }, with TLS also { isTls, ca }: of --listen, then of --listen-tls
+  tlsAddress; // the first of --listen-tls, if there is one
   data;
   pid;
   stderr = "";
 
   // shards: null leaves the option out. data: a new directory if not given, removed in the end. options: further
-  // arguments. shellPrefix: what a shell does before it becomes the server. hasRates: those that the server has by default.
-  static async start({ shards = 2, data, options = [], listen = ["127.0.0.1:0"], env = {}, shellPrefix, hasRates = false } = {}) {
+  // arguments. listenTls: addresses with TLS; in a run with TLS, `listen` is meant by them. shellPrefix: what a shell does
+  // before it becomes the server. hasRates: those that the server has by default.
+  static async start({ shards = 2, data, options = [], listen, listenTls, env = {}, shellPrefix, hasRates = false } = {}) {
     const server = new Server();
     server.#ownsData = data === undefined;
     server.data = data ?? makeDataDir();
-    const args = ["serve", ...listen.flatMap((at) => ["--listen", at]), "--data", server.data];
+    const plain = TLS && !listenTls ? [] : listen ?? (listenTls ? [] : ["127.0.0.1:0"]);
+    const secure = listenTls ?? (TLS ? listen ?? ["127.0.0.1:0"] : []);
+    const args = ["serve", ...plain.flatMap((at) => ["--listen", at]), ...secure.flatMap((at) => ["--listen-tls", at])];
+    args.push("--data", server.data);
+    if (secure.length > 0 && !options.includes("--tls-cert")) args.push(...optionsOf(certificate()));
     if (shards !== null) args.push("--shards", String(shards));
     if (!hasRates) args.push(...NO_RATES);
     if (!options.includes("--wal-segment-bytes")) args.push("--wal-segment-bytes", "4M");
@@ -106,8 +113,10 @@ export class Server {
         throw new Error(`the server ended before it was ready: ${JSON.stringify(end)}\n${this.stderr}`);
       }),
     ]);
-    this.addresses = /listen=(\S+)/.exec(line)[1].replaceAll('"', "").split(",").map(splitAddress);
+    const addresses = (name) => new RegExp(` ${name}=(\\S+)`).exec(line)?.[1].split(",").map(name === "listen" ? splitAddress : splitTlsAddress) ?? [];
+    this.addresses = [...addresses("listen"), ...addresses("listen_tls")];
     this.address = this.addresses[0];
+    this.tlsAddress = this.addresses.find((at) => at.isTls);
   }
 
   // The first line of the log with event=NAME, as soon as it is there.
@@ -118,7 +127,7 @@ export class Server {
   }
 
   url(path = "/ws", at = this.address) {
-    return `ws://${at.host}:${at.port}${path}`;
+    return `${at.isTls ? "wss" : "ws"}://${at.host}:${at.port}${path}`;
   }
 
   signal(name) {
@@ -198,6 +207,11 @@ export class Server {
 function splitAddress(text) {
   const at = text.lastIndexOf(":");
   return { host: text.slice(0, at), port: Number(text.slice(at + 1)) };
+}
+
+// With the certificate to trust: other threads have another.
+function splitTlsAddress(text) {
+  return { ...splitAddress(text), isTls: true, ca: certificate().ca };
 }
 
 export function sleep(ms) {
