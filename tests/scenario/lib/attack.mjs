@@ -1,7 +1,7 @@
 // A thread of attackers, so that they and the client that is measured do not wait for each other. What they receive is
 // counted, not kept. `attack` starts one and resolves when it has done its part and left.
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { connectTo } from "./certificate.mjs";
+import { connectTo, readyEvent } from "./certificate.mjs";
 import { frameOf, upgradeRequest } from "./raw.mjs";
 
 const request = (fields) => frameOf(JSON.stringify(fields));
@@ -19,7 +19,7 @@ export function attack(server, kind, options) {
 // too; or by the "client" as soon as it is connected or, with `word`, has received that.
 function session(at, { bytes, by = "server", word }) {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ host: at.host, port: at.port, allowHalfOpen: true });
+    const socket = connectTo(at, { allowHalfOpen: true });
     let received = "";
     socket.on("data", (data) => {
       received = (received + data.toString("latin1")).slice(-4096);
@@ -28,7 +28,7 @@ function session(at, { bytes, by = "server", word }) {
     socket.on("error", () => {}); // the server may reset a connection whose bytes it does not read
     socket.on("end", () => socket.destroy());
     socket.on("close", () => (word === undefined || received.includes(word) ? resolve() : reject(new Error(`the end came before ${word}: ${received}`))));
-    socket.on("connect", () => {
+    socket.on(readyEvent(at), () => {
       if (bytes !== undefined) socket.write(Buffer.from(bytes));
       if (by === "half") socket.end();
       if (by === "client" && word === undefined) socket.destroy();
@@ -39,14 +39,14 @@ function session(at, { bytes, by = "server", word }) {
 // A connection that says `bytes`, each in a write of its own, until it has received `word`.
 function drip(at, bytes, word) {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ host: at.host, port: at.port, noDelay: true });
+    const socket = connectTo(at, { noDelay: true });
     let index = 0;
     const next = () => index < bytes.length && socket.write(bytes.subarray(index, ++index), () => setImmediate(next));
     let received = "";
     socket.on("data", (data) => (received += data.toString("latin1")).includes(word) && resolve(socket));
     socket.on("close", () => reject(new Error(`the end came before ${word}: ${received}`)));
     socket.on("error", reject);
-    socket.on("connect", next);
+    socket.on(readyEvent(at), next);
   });
 }
 
