@@ -24,7 +24,7 @@ export class Client {
   // `from`: the address to connect from. `socket`: further options of `ws`, as those of tls.connect.
   static async open(server, { path = "/ws", protocol = "chitchat.v1", headers, at = server.address, from, socket: more = {} } = {}) {
     const client = new Client();
-    const options = { perMessageDeflate: false, handshakeTimeout: DEADLINE_MS, headers, localAddress: from, ...(at.isTls && { ca: at.ca }), ...more };
+    const options = { perMessageDeflate: false, handshakeTimeout: DEADLINE_MS, headers, localAddress: from, ...(at?.isTls && { ca: at.ca }), ...more };
     const socket = new WebSocket(server.url(path, at), protocol ?? [], options);
     client.#socket = socket;
     socket.on("message", (data, isBinary) => client.#onFrame(data, isBinary));
