@@ -89,13 +89,13 @@ static bool check_file(struct token_loader *loader, const struct stat *status, u
 {
     unsigned mode = (unsigned)status->st_mode & 07777;
     if (!S_ISREG(status->st_mode))
-        return token_files_fail(loader, "is no regular file");
+        return token_files_fail(loader, "is no regular file: give the name of a file with keys");
     if ((mode & mode_refused) != 0)
         return token_files_fail(loader, "has mode %04o, so others may %s it: run `chmod %s %.200s`", mode,
                                 (mode_refused & S_IROTH) != 0 ? "read or change" : "change",
                                 (mode_refused & S_IROTH) != 0 ? "o-rwx" : "o-w", loader->file);
     if (status->st_size == 0)
-        return token_files_fail(loader, "is empty");
+        return token_files_fail(loader, "is empty: write the keys into it, or give another file");
     if (status->st_size > (off_t)TOKEN_FILE_BYTES_MAX)
         return token_files_fail(loader, "is larger than %u KiB, so it is no file of keys", TOKEN_FILE_BYTES_MAX >> 10);
     return true;
@@ -126,7 +126,7 @@ bool token_files_read(struct token_loader *loader, unsigned mode_refused, char *
     struct stat status;
     int fd = open(loader->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return token_files_fail(loader, "cannot be opened: %s", strerror(errno));
+        return token_files_fail(loader, "cannot be opened: %s: give a file that this user may read", strerror(errno));
     bool is_good = fstat(fd, &status) == 0 ? check_file(loader, &status, mode_refused)
                                            : token_files_fail(loader, "cannot be read: %s", strerror(errno));
     is_good = is_good && read_all(loader, fd, (size_t)status.st_size, data_r);
@@ -138,7 +138,8 @@ bool token_files_read(struct token_loader *loader, unsigned mode_refused, char *
 struct token_key *token_files_add(struct token_loader *loader)
 {
     if (loader->keys->count == TOKEN_KEYS_MAX) {
-        token_files_fail(loader, "there are more than %u keys in all files", TOKEN_KEYS_MAX);
+        token_files_fail(loader, "there are more than %u keys in all files: remove those that no token needs",
+                         TOKEN_KEYS_MAX);
         return NULL;
     }
     return &loader->keys->keys[loader->keys->count++];
@@ -182,7 +183,7 @@ bool token_files_take_secrets(struct token_loader *loader, const char *data, siz
             return false;
         at += length + 1;
     }
-    return loader->keys->count > 0 || token_files_fail(loader, "has no secret in it");
+    return loader->keys->count > 0 || token_files_fail(loader, "has no secret in it: write one, or give another file");
 }
 
 /* -- all files -- */

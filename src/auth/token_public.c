@@ -118,5 +118,5 @@ bool token_files_take_pem(struct token_loader *loader, const char *data, size_t 
     return number > 0
            || token_files_fail(
                loader, "has no public key in it: a file in PEM (BEGIN PUBLIC KEY) or a JWKS file is wanted%s",
-               bytes > 0 && memchr(data, '-', bytes) == NULL ? "; secrets belong into a file of --token-secrets" : "");
+               bytes > 0 && memchr(data, '-', bytes) == NULL ? "; secrets belong in a file of --token-secrets" : "");
 }

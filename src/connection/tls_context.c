@@ -154,7 +154,7 @@ static int load_key(SSL_CTX *ssl, const char *path, char *text, size_t text_byte
                         "does not belong to the certificate of --tls-cert: give the key it was made with");
     if (is_loaded)
         return 0;
-    (void)snprintf(what, sizeof what, "has no private key in PEM: %s", openssl_reason());
+    (void)snprintf(what, sizeof what, "has no private key in PEM: %s: give the file of the key", openssl_reason());
     return complain(text, text_bytes, "tls-key", path, what);
 }
 
@@ -168,7 +168,9 @@ static int load_files(SSL_CTX *ssl, const struct tls_context *context, char *tex
         return status;
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(ssl, context->certificate_path) != 1) {
-        (void)snprintf(what, sizeof what, "has no usable certificate chain in PEM: %s", openssl_reason());
+        (void)snprintf(what, sizeof what,
+                       "has no usable certificate chain in PEM: %s: give a file with the server's certificate first",
+                       openssl_reason());
         return complain(text, text_bytes, "tls-cert", context->certificate_path, what);
     }
     return load_key(ssl, context->key_path, text, text_bytes);

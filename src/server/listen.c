@@ -94,10 +94,15 @@ static int explain(const struct config_listen *listen_at, int status, char *text
     ASSERT(status < 0);
     ASSERT(text_bytes > 0);
     if (status == -EADDRINUSE)
-        snprintf(text, text_bytes, "%s is in use: stop the program that listens there, or choose another --listen",
+        snprintf(text, text_bytes, "%s is in use: stop the program that listens there, or choose another address",
                  listen_at->text);
+    else if (status == -EACCES)
+        snprintf(text, text_bytes,
+                 "cannot listen on %s: %s: a port below 1024 needs root or CAP_NET_BIND_SERVICE; give that, or choose "
+                 "another port",
+                 listen_at->text, strerror(-status));
     else
-        snprintf(text, text_bytes, "cannot listen on %s: %s: choose another --listen", listen_at->text,
+        snprintf(text, text_bytes, "cannot listen on %s: %s: choose another address", listen_at->text,
                  strerror(-status));
     return status;
 }

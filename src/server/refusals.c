@@ -27,7 +27,8 @@ static const struct cause causes[REFUSAL_COUNT] = {
                                      "raise --address-connections if many users share this address"},
     [REFUSAL_ADDRESS_RATE] = {"address_rate", "raise --address-rate if many users share this address"},
     [REFUSAL_ADDRESS_LOGIN_RATE] = {"address_login_rate",
-                                    "somebody tries to log in again and again: block the address if it goes on"},
+                                    "somebody tries to log in again and again: block the address if it goes on; raise "
+                                    "--address-login-rate if many users share it"},
     [REFUSAL_FRAME_RATE] = {"frame_rate", "raise --frame-rate if this is no attack"},
     [REFUSAL_SEND_RATE] = {"send_rate", "raise --send-rate if this is no attack"},
     [REFUSAL_HISTORY_RATE] = {"history_rate", "raise --history-rate if this is no attack"},
