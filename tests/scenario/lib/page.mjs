@@ -28,17 +28,22 @@ export function assertPageIsAllowed(html, policy) {
 }
 
 // The URL and the subprotocol that the page's script opens, when the page was loaded from `url` and a user logs in.
-export function socketOf(html, url) {
+// `onRequest` gets what the page sends when the connection is open.
+export function socketOf(html, url, values = { user: "alice" }, onRequest = () => {}) {
   const opened = [];
   const elements = new Map();
-  const element = () => ({ dataset: {}, children: [], append() {}, replaceChildren() {}, insertBefore() {}, value: "alice" });
+  const element = (value = "") => ({ dataset: {}, children: [], append() {}, replaceChildren() {}, insertBefore() {}, value });
   const document = {
-    getElementById: (id) => elements.get(id) ?? elements.set(id, element()).get(id),
-    createElement: element,
+    getElementById: (id) => elements.get(id) ?? elements.set(id, element(values[id])).get(id),
+    createElement: () => element(),
   };
   class WebSocket {
     constructor(...args) {
       opened.push(args);
+      queueMicrotask(() => this.onopen());
+    }
+    send(text) {
+      onRequest(JSON.parse(text));
     }
   }
   vm.runInNewContext(sourceOf(html, "script"), { document, WebSocket, URL, location: new URL(url), clearTimeout, setTimeout });
