@@ -17,6 +17,7 @@ int tls_state_init(struct tls_state *state)
 {
     list_init(&state->queue);
     list_init(&state->waiting);
+    list_init(&state->parts);
     return tls_ciphers_open(&state->ciphers);
 }
 
@@ -53,9 +54,10 @@ struct tls *tls_leave(struct core *core, struct conn *conn)
     if (!conn->is_tls)
         return NULL;
     struct tls *tls = tls_of(core, conn);
-    ASSERT(tls->handshake == NULL && !list_is_linked(&tls->link));
+    ASSERT(tls->handshake == NULL && !tls->is_queued);
     ASSERT(core->tls.count > 0);
     ASSERT(core->conns.stash_bytes >= tls->input.bytes);
+    list_remove(&tls->link);
     core->tls.count--;
     core->conns.stash_bytes -= tls->input.bytes;
     conn->is_tls = false;
@@ -100,6 +102,7 @@ void tls_fail(struct core *core, struct conn *conn, enum tls_alert alert, const 
     refusal_note(core, REFUSAL_TLS, &conn_cold(core, conn)->address, reason);
     tls->is_over = true;
     tls->alert = (uint8_t)alert;
+    conn_stash_clear(core, &tls->input);
     if (conn->state == CONN_HANDOVER)
         conn_drop(core, conn);
     else
@@ -226,6 +229,36 @@ void tls_step_all(struct core *core)
     turn_spend_handshakes(&core->turn, us);
 }
 
+/* -- parts of records -- */
+
+static bool takes_too_much(const struct core *core)
+{
+    return core->conns.stash_bytes > core->budget.stash_bytes / 4;
+}
+
+static void drop_oldest_part(struct core *core)
+{
+    struct tls *tls = container_of(core->tls.parts.next, struct tls, link);
+    list_remove(&tls->link);
+    if (conn_is_logged_in(tls->conn))
+        return;
+    refusal_note(core, REFUSAL_TLS, &conn_cold(core, tls->conn)->address,
+                 "a part of a record, and many more wait for the rest of theirs");
+    conn_stash_clear(core, &tls->input);
+    conn_drop(core, tls->conn);
+}
+
+void tls_note_part(struct core *core, struct conn *conn)
+{
+    struct tls *tls = tls_of(core, conn);
+    if (conn_is_logged_in(conn) || tls->handshake != NULL)
+        return;
+    if (!list_is_linked(&tls->link))
+        list_append(&core->tls.parts, &tls->link);
+    while (takes_too_much(core) && core->tls.parts.next != core->tls.parts.prev)
+        drop_oldest_part(core);
+}
+
 /* -- input of a handshake -- */
 
 /* Bytes that begin no TLS record. */
@@ -251,6 +284,8 @@ void tls_take_handshake(struct core *core, struct conn *conn, const char *data, 
         refuse_first_bytes(core, conn, input);
         return;
     }
-    if (first_record(tls, &input) > 0 && !tls->is_queued)
+    if (first_record(tls, &input) == 0)
+        tls_note_part(core, conn);
+    else if (!tls->is_queued)
         move_to(tls, &core->tls.queue, true);
 }

@@ -7,7 +7,8 @@
  * waited longest for its client is closed. The login time limits all of it.
  *
  * Input. A record is opened in place, and its data take the way of plain input. The bytes of an incomplete record wait
- * in tls->input, counted with the stashes.
+ * in tls->input, counted with the stashes. Connections without a login cannot use up the stashes by incomplete records:
+ * when all stashes take a quarter of their budget, those that have waited longest for the rest of a record are closed.
  *
  * Output. Each chunk has room for a header and a tag around its data. It becomes one record, in place, when a send
  * starts. conn->out_bytes counts data before that, and records after. A sealed chunk takes no more data.
@@ -24,7 +25,7 @@
 struct tls {
     struct conn *conn;
     struct tls_handshake *handshake; /* owned; NULL: not begun, or done */
-    struct list link;                /* in tls_state.queue if is_queued, else in .waiting or in none */
+    struct list link;                /* in tls_state.queue if is_queued, else in .waiting, in .parts or in none */
     struct conn_stash input;
     struct tls_record record; /* meaningful if is_open */
     bool is_queued;
@@ -41,6 +42,7 @@ struct tls_state {
     struct tls_ciphers ciphers;
     struct list queue;        /* struct tls that have a complete record of their handshake */
     struct list waiting;      /* struct tls that have begun a handshake and wait for the client, oldest first */
+    struct list parts;        /* struct tls without a login that hold a part of a record, oldest first */
     uint32_t handshake_count; /* that have libssl's memory */
     uint32_t count;           /* struct tls of the shard */
 };
@@ -69,6 +71,9 @@ bool tls_is_queued(struct core *core, const struct conn *conn);
 void tls_step_all(struct core *core);
 /* Input during the handshake. */
 void tls_take_handshake(struct core *core, struct conn *conn, const char *data, size_t bytes);
+/* `conn` holds a part of a record. Closes the oldest of such connections while stashes take too much: `conn` may be in
+ * CONN_CLOSED after it. */
+void tls_note_part(struct core *core, struct conn *conn);
 /* The connection closes: a handshake that is not done ends. */
 void tls_end_handshake(struct core *core, struct conn *conn);
 /* Counts and logs the refusal, and closes the connection, with `alert` if the handshake is done. `reason` is static. */

@@ -74,6 +74,8 @@ static void keep(struct core *core, struct conn *conn, struct tls *tls, const ch
 {
     if (conn_stash_append(core, &tls->input, data, bytes) != 0)
         tls_fail(core, conn, TLS_INTERNAL_ERROR, "the memory for input is used up");
+    else
+        tls_note_part(core, conn);
 }
 
 void tls_take_records(struct core *core, struct conn *conn, char *data, size_t bytes)
@@ -106,6 +108,7 @@ static void take_behind(struct core *core, struct conn *conn, struct tls *tls, c
     if (tls->is_over
         || (tls_header_is_good(whole.data + whole.begin, whole_bytes) && (record == 0 || record > whole_bytes)))
         return;
+    list_remove(&tls->link);
     tls->input = (struct conn_stash){.data = NULL};
     tls_take_records(core, conn, whole.data + whole.begin, whole_bytes);
     conn_stash_clear(core, &whole);

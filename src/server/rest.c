@@ -39,6 +39,7 @@ static void add_conns(struct left *left, const struct core *core)
     add(left, "tls_handshakes", core->tls.handshake_count);
     add_list(left, "tls_queue", &core->tls.queue);
     add_list(left, "tls_waiting", &core->tls.waiting);
+    add_list(left, "tls_parts", &core->tls.parts);
     add(left, "pages", core->histories.count);
     add(left, "pages_active", core->histories.active);
     add(left, "pages_ahead", core->histories.ahead);
