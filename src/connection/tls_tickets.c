@@ -23,25 +23,27 @@ void tls_tickets_fini(struct tls_tickets *tickets)
 /* Erases the keys that are past their time. */
 static void drop_old(struct tls_tickets *tickets, uint64_t now_us)
 {
-    uint64_t periods = (now_us - tickets->made_us) / KEY_US;
-    ASSERT(now_us >= tickets->made_us);
-    uint32_t kept = periods >= TLS_TICKET_KEYS ? 0 : TLS_TICKET_KEYS - (uint32_t)periods;
-    for (; tickets->count > kept; tickets->count--)
-        OPENSSL_cleanse(&tickets->keys[tickets->count - 1], sizeof tickets->keys[0]);
+    for (; tickets->count > 0; tickets->count--) {
+        struct tls_ticket_key *oldest = &tickets->keys[tickets->count - 1];
+        ASSERT(now_us >= oldest->made_us);
+        if (now_us - oldest->made_us < TLS_TICKET_KEYS * KEY_US)
+            return;
+        OPENSSL_cleanse(oldest, sizeof *oldest);
+    }
 }
 
 /* A new key in front, if the newest has been used for long enough. */
 static bool renew(struct tls_tickets *tickets, uint64_t now_us)
 {
     struct tls_ticket_key fresh;
-    if (tickets->count > 0 && now_us - tickets->made_us < KEY_US)
+    if (tickets->count > 0 && now_us - tickets->keys[0].made_us < KEY_US)
         return true;
     if (RAND_bytes((unsigned char *)&fresh, sizeof fresh) != 1)
         return false;
+    fresh.made_us = now_us;
     memmove(tickets->keys + 1, tickets->keys, (TLS_TICKET_KEYS - 1) * sizeof tickets->keys[0]);
     tickets->keys[0] = fresh;
     tickets->count += tickets->count < TLS_TICKET_KEYS;
-    tickets->made_us = now_us;
     OPENSSL_cleanse(&fresh, sizeof fresh);
     return true;
 }

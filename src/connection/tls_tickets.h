@@ -20,6 +20,7 @@
 #define TLS_TICKET_LIFE_S ((TLS_TICKET_KEYS - 1) * TLS_TICKET_KEY_S)
 
 struct tls_ticket_key {
+    uint64_t made_us; /* monotonic */
     uint8_t name[16];
     uint8_t cipher_key[32];
     uint8_t mac_key[32];
@@ -33,7 +34,6 @@ struct tls_tickets {
     pthread_mutex_t lock;
     struct tls_ticket_key keys[TLS_TICKET_KEYS]; /* newest first */
     uint32_t count;
-    uint64_t made_us; /* the newest, monotonic */
 };
 
 enum tls_ticket_match { TLS_TICKET_UNKNOWN, TLS_TICKET_NEWEST, TLS_TICKET_OLDER };

@@ -75,6 +75,24 @@ Test(tls_tickets, a_key_is_erased_after_its_time_with_or_without_new_ones)
     }
 }
 
+Test(tls_tickets, a_key_does_not_outlive_its_time_when_handshakes_are_rare)
+{
+    struct set_clock clock = clock_at(1);
+    struct tls_tickets tickets;
+    struct tls_ticket_key first, next, found;
+    tls_tickets_init(&tickets, &clock.clock);
+    cr_assert(tls_tickets_newest(&tickets, &first));
+    clock.now_us += TLS_TICKET_KEYS * HOUR_US - 1;
+    cr_assert(tls_tickets_newest(&tickets, &next));
+    cr_assert_eq(tls_tickets_find(&tickets, first.name, &found), TLS_TICKET_OLDER);
+    clock.now_us += 1;
+    cr_assert_eq(tls_tickets_find(&tickets, first.name, &found), TLS_TICKET_UNKNOWN);
+    cr_assert_eq(tls_tickets_find(&tickets, next.name, &found), TLS_TICKET_NEWEST);
+    for (size_t i = 0; i + sizeof first.cipher_key <= sizeof tickets.keys; i++)
+        cr_assert_neq(memcmp((const char *)tickets.keys + i, first.cipher_key, sizeof first.cipher_key), 0);
+    tls_tickets_fini(&tickets);
+}
+
 Test(tls_tickets, the_key_of_another_server_is_unknown)
 {
     struct set_clock clock = clock_at(1);
