@@ -23,14 +23,23 @@ static uint32_t record_bytes(const struct conn *conn)
     return conn->is_tls ? TLS_FRONT_BYTES + TLS_BACK_BYTES : 0;
 }
 
+/* Bytes of output that a new chunk takes. */
+static size_t data_max(struct core *core, const struct conn *conn, bool is_small)
+{
+    size_t room = (is_small ? CONN_CHUNK_SMALL_ROOM : CONN_CHUNK_ROOM) - record_bytes(conn);
+    if (!conn->is_tls)
+        return room;
+    size_t record_max = tls_data_max(core, conn);
+    return record_max < room ? record_max : room;
+}
+
 static struct conn_chunk *chunk_add(struct core *core, struct conn *conn, bool is_small)
 {
     struct conn_chunk *chunk = conn_chunk_make(core, is_small);
     if (conn->is_tls) {
-        ASSERT(tls_is_open(core, conn));
         chunk->used = TLS_FRONT_BYTES;
         chunk->sent = TLS_FRONT_BYTES;
-        chunk->room = (uint16_t)(chunk->room - TLS_BACK_BYTES);
+        chunk->room = (uint16_t)(TLS_FRONT_BYTES + data_max(core, conn, is_small));
     }
     if (conn->out_last == NULL)
         conn->out_first = chunk;
@@ -109,7 +118,7 @@ char *conn_reply_begin(struct core *core, struct conn *conn, size_t bytes_max)
 {
     if (bytes_max <= chunk_room(conn->out_last))
         return conn->out_last->data + conn->out_last->used;
-    if (bytes_max + record_bytes(conn) <= CONN_CHUNK_ROOM && conn_is_logged_in(conn)) {
+    if (conn_is_logged_in(conn) && bytes_max <= data_max(core, conn, false)) {
         struct conn_chunk *chunk = chunk_add(core, conn, false);
         return chunk->data + chunk->used;
     }

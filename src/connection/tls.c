@@ -91,6 +91,12 @@ bool tls_is_open(struct core *core, const struct conn *conn)
     return tls_of(core, conn)->is_open;
 }
 
+size_t tls_data_max(struct core *core, const struct conn *conn)
+{
+    ASSERT(tls_is_open(core, conn));
+    return tls_of(core, conn)->data_max;
+}
+
 bool tls_is_queued(struct core *core, const struct conn *conn)
 {
     return tls_of(core, conn)->is_queued;
@@ -172,6 +178,7 @@ static void finish_handshake(struct core *core, struct tls *tls)
     struct conn *conn = tls->conn;
     struct conn_stash rest = tls->input;
     tls->input = (struct conn_stash){.data = NULL};
+    tls->data_max = (uint16_t)tls_handshake_data_max(tls->handshake);
     tls_end_handshake(core, conn);
     tls->is_open = true;
     if (conn->is_turned_away)

@@ -11,7 +11,8 @@
  * when all stashes take a quarter of their budget, those that have waited longest for the rest of a record are closed.
  *
  * Output. Each chunk has room for a header and a tag around its data. It becomes one record, in place, when a send
- * starts. conn->out_bytes counts data before that, and records after. A sealed chunk takes no more data.
+ * starts. A client that bounds records (RFC 6066, 4) gets less data in each chunk. conn->out_bytes counts data before
+ * that, and records after. A sealed chunk takes no more data.
  *
  * End. Our last record is the alert close_notify. The peer's counts as the end of its stream.
  */
@@ -33,6 +34,7 @@ struct tls {
     bool is_over;       /* input is discarded: the peer ended its stream, or the connection failed */
     bool is_close_sent; /* our last alert was written */
     bool owes_update;   /* the peer asked for new keys of our direction */
+    uint16_t data_max;  /* bytes of data in a record of ours, if is_open: the client may bound them (RFC 6066, 4) */
     uint8_t alert;      /* our last alert */
     uint8_t idle_count; /* records without data in a row */
 };
@@ -65,6 +67,8 @@ void tls_enter(struct core *core, struct conn *conn, struct tls *tls);
 void tls_discard(struct tls *tls);
 /* Whether the handshake is done: before that, nothing can be written but records of the handshake. */
 bool tls_is_open(struct core *core, const struct conn *conn);
+/* Bytes of data that one record of ours may have, when the handshake is done. */
+size_t tls_data_max(struct core *core, const struct conn *conn);
 /* Whether a complete record waits for tls_step_all: nothing is received meanwhile. */
 bool tls_is_queued(struct core *core, const struct conn *conn);
 /* End of a turn: continues handshakes. */

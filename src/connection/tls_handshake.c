@@ -184,3 +184,9 @@ bool tls_handshake_is_resumed(const struct tls_handshake *handshake)
 {
     return SSL_session_reused(handshake->ssl) == 1;
 }
+
+size_t tls_handshake_data_max(const struct tls_handshake *handshake)
+{
+    unsigned mode = SSL_SESSION_get_max_fragment_length(SSL_get_session(handshake->ssl));
+    return mode == TLSEXT_max_fragment_length_DISABLED ? TLS_DATA_BYTES_MAX : (size_t)256 << mode;
+}

@@ -34,6 +34,10 @@ const char *tls_handshake_reason(const struct tls_handshake *handshake);
 /* After TLS_HANDSHAKE_DONE: whether a session ticket made it short. */
 bool tls_handshake_is_resumed(const struct tls_handshake *handshake);
 
+/* After TLS_HANDSHAKE_DONE: bytes of data in a record that the client takes, TLS_DATA_BYTES_MAX unless it asked for
+ * less (RFC 6066, 4). */
+size_t tls_handshake_data_max(const struct tls_handshake *handshake);
+
 /* For SSL_CTX_set_keylog_callback: libssl gives the secrets as lines of text. */
 void tls_handshake_on_secret(const struct ssl_st *ssl, const char *line);
 

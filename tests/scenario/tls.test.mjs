@@ -139,6 +139,28 @@ onServers("over TLS", { listenTls }, (harness, it) => {
     }
   });
 
+  it("a client that takes short records only gets them", async () => {
+    const user = harness.name();
+    const say = (fields) => frameOf(JSON.stringify(fields));
+    const from = await harness.client();
+    await from.loginAs(harness.name());
+    for (const text of ["x", LONG, "y"]) await from.send(user, text);
+    const input = Buffer.concat([Buffer.from(upgradeRequest()), say({ op: "login", id: 1, user, after: 0 })]);
+    for (const version of ["-tls1_2", "-tls1_3"])
+      for (const bytes of ["512", "1024", "2048", "4096"]) {
+        const args = ["s_client", "-connect", `127.0.0.1:${harness.server.tlsAddress.port}`, "-quiet", "-ign_eof", version, "-maxfraglen", bytes];
+        const child = spawn("openssl", args, { stdio: ["pipe", "pipe", "pipe"] });
+        let [text, errors, isEnded] = ["", "", false];
+        child.stdout.setEncoding("utf8").on("data", (data) => (text += data));
+        child.stderr.on("data", (data) => (errors += data));
+        child.on("close", () => (isEnded = true));
+        child.stdin.write(input);
+        await until(() => `the message, ${version} ${bytes}: ${errors}`, () => isEnded || text.includes(LONG));
+        assert.ok(text.includes(LONG), errors);
+        child.kill();
+      }
+  });
+
   it("new keys that the client asks for are used", async () => {
     const at = `127.0.0.1:${harness.server.tlsAddress.port}`;
     const child = spawn("openssl", ["s_client", "-connect", at, "-tls1_3"], { stdio: ["pipe", "pipe", "pipe"] });
