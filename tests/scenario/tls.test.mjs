@@ -280,6 +280,29 @@ scenario("a handshake that does not go on is cut at the login time", { shards: [
   await harness.end();
 });
 
+scenario("many parts of records before a login: the oldest are closed, and who is logged in keeps the memory", { shards: [1] }, async (harness) => {
+  // A sixteenth of what is left of --memory is for stashes (budget.h): less than 500 parts of 16 KB take, doubled.
+  await harness.start({ listenTls, options: ["--memory", "344M", "--memtable-bytes", "8M", "--connections", "2000", "--login-time-s", "600"] });
+  const alice = await harness.login("alice");
+  const { host, port } = harness.server.tlsAddress;
+  const part = Buffer.concat([Buffer.from([22, 3, 1, 0x40, 0]), Buffer.alloc(16000, 1)]);
+  const raws = [];
+  for (let i = 0; i < 500; i++) {
+    raws.push(await Raw.open(harness.server, { host, port }));
+    raws.at(-1).write(part);
+  }
+  await until("most of them to be closed", () => raws.filter((raw) => raw.isEnded).length >= 300);
+  assert.match(await harness.server.logLine("refused"), /cause=tls address=127\.0\.0\.1 .*reason="a part of a record/);
+  for (let n = 0; n < 20; n++) await alice.send("bob", `${n} ${LONG}`);
+  const late = await harness.login("carol");
+  await late.send("alice", LONG);
+  await alice.untilMessages(1);
+  for (const raw of raws) raw.destroy();
+  for (const client of [alice, late]) await client.close();
+  await harness.server.untilAtRest(1);
+  await harness.end();
+});
+
 scenario("too many handshakes at a time: the one that has waited longest goes, and a client gets through", { shards: [1] }, async (harness) => {
   await harness.start({ listenTls, options: ["--tls-handshakes", "4", "--login-time-s", "60"] });
   const hello = await clientHello();
