@@ -8,6 +8,7 @@
 #include "base/assert.h"
 
 #define P256_NAME "prime256v1"
+#define BEGIN_MARK "-----BEGIN"
 
 static bool check_rsa(struct token_loader *loader, const char *what, EVP_PKEY *public)
 {
@@ -97,6 +98,17 @@ static bool take_block(struct token_loader *loader, const char *name, const unsi
     return token_files_add_public(loader, what, public, (struct span){NULL, 0});
 }
 
+static unsigned count_begins(const char *data, size_t bytes)
+{
+    unsigned count = 0;
+    const char *end = data + bytes;
+    for (const char *at = data; (at = memmem(at, (size_t)(end - at), BEGIN_MARK, sizeof BEGIN_MARK - 1)) != NULL;
+         at += sizeof BEGIN_MARK - 1)
+        count++;
+    return count;
+}
+
+/* libcrypto ends at a damaged block as at the end of the file. The keys before it must not count as all of them. */
 bool token_files_take_pem(struct token_loader *loader, const char *data, size_t bytes)
 {
     char *name, *header;
@@ -115,6 +127,8 @@ bool token_files_take_pem(struct token_loader *loader, const char *data, size_t 
     BIO_free(bio);
     if (!is_good)
         return false;
+    if (count_begins(data, bytes) > number)
+        return token_files_fail(loader, "block %u is damaged or cut off: write the whole file again", number + 1);
     return number > 0
            || token_files_fail(
                loader, "has no public key in it: a file in PEM (BEGIN PUBLIC KEY) or a JWKS file is wanted%s",

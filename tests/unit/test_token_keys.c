@@ -125,11 +125,31 @@ Test(token_keys, keys_that_cannot_be_used_are_refused_with_the_reason)
     expect(load_keys(0644, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "certificate");
     expect(load_keys(0644, "-----BEGIN RSA PUBLIC KEY-----\nAAAA\n-----END RSA PUBLIC KEY-----\n"), "PUBLIC KEY");
     expect(load_keys(0644, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), "cannot read it");
+    expect(load_keys(0644, "-----BEGIN PUBLIC KEY-----\nAAAA\n"), "block 1 is damaged");
     token_make_pair("ed25519", "pair");
     char *path = strdup(token_path("pair.pub"));
     cr_assert_eq(chmod(path, 0600), 0);
     expect(load(path, NULL, 0), "--token-keys");
     free(path);
+}
+
+Test(token_keys, a_file_with_a_damaged_key_after_a_good_one_is_refused)
+{
+    static const char *const damaged[] = {"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2Vw",
+                                          "-----BEGIN PUBLIC KEY-----\n@@@@\n"
+                                          "-----END PUBLIC KEY-----\n",
+                                          "-----BEGIN PUB"};
+    char good[512] = "", both[1024];
+    token_make_pair("ed25519", "pair");
+    FILE *file = fopen(token_path("pair.pub"), "r");
+    cr_assert_not_null(file);
+    cr_assert_gt(fread(good, 1, sizeof good - 1, file), 0);
+    (void)fclose(file);
+    cr_assert_eq(load_keys(0644, good), 1, "%s", error.text);
+    for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
+        (void)snprintf(both, sizeof both, "%s%s", good, damaged[i]);
+        expect(load_keys(0644, both), "block 2 is damaged");
+    }
 }
 
 #define ED(more) "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"" more "}"
