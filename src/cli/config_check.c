@@ -105,11 +105,12 @@ static bool check_none(const struct config *config, const struct writer *writer)
     if (unused != NULL)
         return refuse(writer, "chitchat: %s is used with --auth token only: give that too, or leave it out", unused);
     if (address != NULL && config->allows_anyone == 0)
-        return refuse(writer,
-                      "chitchat: --listen %s: with --auth none, whoever reaches this address could log in as any user: "
-                      "give --auth token, listen on a loopback address as 127.0.0.1:8080, or, if all who reach it are "
-                      "trusted, give --allow-anyone",
-                      address->text);
+        return refuse(
+            writer,
+            "chitchat: --listen%s %s: with --auth none, whoever reaches this address could log in as any user: "
+            "give --auth token, listen on a loopback address as 127.0.0.1:8080, or, if all who reach it are "
+            "trusted, give --allow-anyone",
+            address->is_tls ? "-tls" : "", address->text);
     return true;
 }
 

@@ -58,7 +58,9 @@ Test(config_check, without_tokens_the_server_listens_on_loopback_only_unless_any
         cr_assert_eq(parse(line), CONFIG_SERVE, "%s", text);
     }
     cr_assert_eq(parse("serve --listen 0.0.0.0:1 --auth token --token-secrets s"), CONFIG_SERVE, "%s", text);
-    assert_error("serve --listen 0.0.0.0:1 --allow-anyone=no", "0.0.0.0:1", "--auth token");
+    assert_error("serve --listen 0.0.0.0:1 --allow-anyone=no", "--listen 0.0.0.0:1", "--auth token");
+    assert_error("serve --listen-tls 0.0.0.0:1 --tls-cert c.pem --tls-key k.pem", "--listen-tls 0.0.0.0:1",
+                 "--allow-anyone");
     assert_error("serve --allow-anyone=1", "--allow-anyone", "yes or no");
 }
 
