@@ -222,14 +222,14 @@ struct span http_answer_full(void)
 struct span http_answer_address(void)
 {
     return SPAN_LITERAL("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
-                        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 75\r\n\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\n" NOSNIFF "Content-Length: 75\r\n\r\n"
                         "your address has too many connections, or opens them too fast: retry later\n");
 }
 
 struct span http_answer_not_tls(void)
 {
     return SPAN_LITERAL("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
-                        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\n\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\n" NOSNIFF "Content-Length: 46\r\n\r\n"
                         "this port speaks TLS: use https:// and wss://\n");
 }
 

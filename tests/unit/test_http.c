@@ -514,16 +514,21 @@ Test(http, the_echo_server_upgrades_anywhere)
     cr_assert_eq(feed(&echo_options, text, strlen(text), 1000).verdict, HTTP_UPGRADE);
 }
 
-Test(http, a_full_server_says_when_to_come_back_and_its_length_is_true)
+static void expect_fixed(struct span answer, const char *begin)
 {
-    struct span answer = http_answer_full();
     char text[512], length[48];
     snprintf(text, sizeof text, "%.*s", (int)answer.bytes, answer.data);
-    cr_assert_eq(strncmp(text, "HTTP/1.1 503 ", 13), 0);
-    cr_assert_not_null(strstr(text, "Retry-After: "));
+    cr_assert_eq(strncmp(text, begin, strlen(begin)), 0);
     cr_assert_not_null(strstr(text, "X-Content-Type-Options: nosniff\r\n"));
     snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(strstr(text, "\r\n\r\n") + 4));
     cr_assert_not_null(strstr(text, length));
+}
+
+Test(http, an_answer_without_a_head_has_a_true_length_and_a_503_says_when_to_come_back)
+{
+    expect_fixed(http_answer_full(), "HTTP/1.1 503 Service Unavailable\r\nRetry-After: ");
+    expect_fixed(http_answer_address(), "HTTP/1.1 503 Service Unavailable\r\nRetry-After: ");
+    expect_fixed(http_answer_not_tls(), "HTTP/1.1 400 ");
 }
 
 Test(http, a_refused_page_is_given_with_its_origin_and_host)
