@@ -224,7 +224,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     }
     *data += result.used;
     *bytes -= result.used;
-    if (address_is_known(&result.address) && !admission_change_address(core, conn, &result.address)) {
+    if (!admission_take_client(core, conn, &result.address)) {
         conn_head_free(core, conn);
         return;
     }

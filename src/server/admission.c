@@ -72,7 +72,7 @@ static void log_uncounted(struct core *core, const struct address *address)
              core->index, text, left_out);
 }
 
-/* A trusted proxy has no limits: it says later for which client a connection is. */
+/* A trusted proxy has no limits until the head of the connection is complete, which says for which client that is. */
 static bool is_trusted_proxy(const struct core *core, const struct address *address)
 {
     const struct config *config = core->server->config;
@@ -110,6 +110,14 @@ bool admission_change_address(struct core *core, struct conn *conn, const struct
         return true;
     conn_refuse_address(core, conn);
     return false;
+}
+
+bool admission_take_client(struct core *core, struct conn *conn, const struct address *forwarded)
+{
+    const struct address peer = conn_cold(core, conn)->address;
+    if (address_is_known(forwarded))
+        return admission_change_address(core, conn, forwarded);
+    return !is_trusted_proxy(core, &peer) || admission_change_address(core, conn, &peer);
 }
 
 bool admission_may_log_in(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)

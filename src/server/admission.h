@@ -30,6 +30,10 @@ void admission_on_closed(struct core *core, const struct conn *conn);
 /* Counts `conn`, which is in CONN_HTTP, for `address`, where a trusted proxy says that its client is, and no longer for
  * the address that it had. False: the limits of `address` do not admit it; 503 is answered, and it closes. */
 bool admission_change_address(struct core *core, struct conn *conn, const struct address *address);
+/* The head of `conn` is complete: counts it for the address that a trusted proxy has forwarded. Where that is unknown,
+ * the proxy's own address counts, lest a client escapes its limits by headers that contradict those of the proxy.
+ * False: as above. */
+bool admission_take_client(struct core *core, struct conn *conn, const struct address *forwarded);
 /* The connection of `cold` does not count for its address any more. */
 void admission_leave_address(struct core *core, struct conn_cold *cold);
 /* Whether the address of `conn` may try a login. False: too many failed; it is noted, and *retry_after_ms_r is set. */

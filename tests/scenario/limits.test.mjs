@@ -7,9 +7,9 @@ import { until } from "./lib/server.mjs";
 const ON_LOOPBACK = ["--limit-loopback", "1"];
 
 // An upgraded connection from this address; null if it was answered 503.
-async function connectFrom(harness, from) {
+async function connectFrom(harness, from, forwarded = {}) {
   const raw = await Raw.open(harness.server, harness.server.address, from);
-  raw.write(upgradeRequest());
+  raw.write(upgradeRequest({ headers: forwarded }));
   const { status, headers } = await raw.response();
   if (status === 101) return raw;
   assert.equal(status, 503);
@@ -50,6 +50,26 @@ scenario("connections of an address have a limit, others their own, and a place 
   await harness.server.untilAtRest(harness.shards);
   await stopAndCheckLog(harness, "address_connections", "--address-connections", "127.0.0.2", refused);
 });
+
+const CONTRADICTIONS = [
+  ["contradict", { "X-Forwarded-For": "192.0.2.7", Forwarded: "for=192.0.2.8" }],
+  ["are malformed", { "X-Forwarded-For": "192.0.2.7", Forwarded: 'for="' }],
+  ["hide the client", { Forwarded: "for=unknown" }],
+  ["are absent", {}],
+];
+
+for (const [what, headers] of CONTRADICTIONS)
+  scenario(`the address of a trusted proxy counts where the forwarded headers ${what}`, { shards: [2] }, async (harness) => {
+    await harness.start({ options: [...ON_LOOPBACK, "--trust-proxy", "127.0.0.2", "--address-connections", "2"] });
+    const open = [];
+    for (let i = 0; i < 2; i++) open.push(await connectFrom(harness, "127.0.0.2", headers));
+    assert.ok(open.every((raw) => raw !== null));
+    assert.equal(await connectFrom(harness, "127.0.0.2", headers), null);
+    open.push(await connectFrom(harness, "127.0.0.2", { "X-Forwarded-For": "192.0.2.7" }));
+    assert.ok(open.at(-1) !== null, "a client that the proxy names counts for itself");
+    for (const raw of open) raw.destroy();
+    await stopAndCheckLog(harness, "address_connections", "--address-connections", "127.0.0.2", 1);
+  });
 
 scenario("a connection counts for its address when it has gone to the shard of its user, too", {}, async (harness) => {
   await harness.start({ options: [...ON_LOOPBACK, "--address-connections", "8"] });
