@@ -73,7 +73,8 @@ void tls_enter(struct core *core, struct conn *conn, struct tls *tls)
         return;
     ASSERT(tls->is_open);
     tls->conn = conn;
-    conn->has_peer_closed = tls->is_over; /* TCP's end may not come: close_notify was the end */
+    conn->has_peer_closed = tls->is_over;    /* TCP's end may not come: close_notify was the end */
+    conn->is_reading_stopped = tls->is_over; /* as conn_on_end leaves it: each answer leads to conn_ended_step */
     core->tls.count++;
     core->conns.stash_bytes += tls->input.bytes;
 }

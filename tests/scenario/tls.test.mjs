@@ -161,6 +161,34 @@ onServers("over TLS", { listenTls }, (harness, it) => {
       }
   });
 
+  it("requests and close_notify in one piece, without the end of TCP: they are answered, then the connection ends", async () => {
+    const request = (fields) => frameOf(JSON.stringify(fields));
+    // Most of these users are on another shard than their connection.
+    for (let i = 0; i < 8; i++) {
+      const { host, port, ca } = harness.server.tlsAddress;
+      const tcp = net.connect({ host, port });
+      let held = null;
+      const wire = new Duplex({
+        read() {},
+        write(data, encoding, done) {
+          if (held === null) tcp.write(data);
+          else held.push(data);
+          done();
+        },
+      });
+      let isEnded = false;
+      tcp.on("data", (data) => wire.push(data)).on("end", () => (isEnded = true));
+      const seen = await connect(harness.server, { socket: wire, ca });
+      held = [];
+      seen.socket.write(Buffer.concat([Buffer.from(upgradeRequest()), request({ op: "login", id: 1, user: harness.name() }), request({ op: "send", id: 2, to: "x", text: "x" })]));
+      seen.socket.end();
+      await until("close_notify", () => wire.writableFinished);
+      tcp.write(Buffer.concat(held));
+      await until("the server's end", () => isEnded);
+      assert.match(seen.text, /"op":"ok","id":1,[^]*"op":"ok","id":2,/);
+    }
+  });
+
   it("new keys that the client asks for are used", async () => {
     const at = `127.0.0.1:${harness.server.tlsAddress.port}`;
     const child = spawn("openssl", ["s_client", "-connect", at, "-tls1_3"], { stdio: ["pipe", "pipe", "pipe"] });
