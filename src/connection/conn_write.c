@@ -194,6 +194,7 @@ void conn_flush(struct core *core, struct conn *conn)
          chunk = chunk->next) {
         if (chunk->used == chunk->sent)
             continue;
+        ASSERT(chunk->is_sealed || !conn->is_tls); /* nothing leaves in clear text */
         vectors[count++] = (struct iovec){chunk->data + chunk->sent, (size_t)(chunk->used - chunk->sent)};
     }
     ASSERT(count > 0);
