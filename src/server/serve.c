@@ -93,12 +93,25 @@ static int open_cores(struct server *server, void **contexts)
     return 0;
 }
 
-static bool is_beyond_loopback(const struct config *config)
+/* Whether an address is not loopback; with `is_plain` one without TLS. */
+static bool is_beyond_loopback(const struct config *config, bool is_plain)
 {
     for (uint32_t i = 0; i < config->listen_count; i++)
-        if (!config_value_is_loopback(&config->listens[i]))
+        if (!config_value_is_loopback(&config->listens[i]) && !(is_plain && config->listens[i].is_tls))
             return true;
     return false;
+}
+
+static void warn_of_openness(const struct config *config)
+{
+    if (config->auth == CONFIG_AUTH_NONE && is_beyond_loopback(config, false))
+        log_line(LOG_WARN, "anyone_may_log_in",
+                 "hint=\"--allow-anyone: whoever reaches the server can read and write the messages of all users; use "
+                 "--auth token\"");
+    if (config->auth == CONFIG_AUTH_TOKEN && is_beyond_loopback(config, true))
+        log_line(LOG_WARN, "tokens_in_clear",
+                 "hint=\"tokens and messages cross the network unencrypted: use --listen-tls, or a proxy that ends TLS "
+                 "on the same machine\"");
 }
 
 /* The page to open in a browser on this machine. */
@@ -142,10 +155,7 @@ static void log_ready(const struct server *server, const struct recovery_report 
              config->auth == CONFIG_AUTH_TOKEN
                  ? ""
                  : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
-    if (config->auth == CONFIG_AUTH_NONE && is_beyond_loopback(config))
-        log_line(LOG_WARN, "anyone_may_log_in",
-                 "hint=\"--allow-anyone: whoever reaches the server can read and write the messages of all users; use "
-                 "--auth token\"");
+    warn_of_openness(config);
 }
 
 /* Bytes that each shard wrote, and its runs. */

@@ -272,3 +272,19 @@ scenario("the start says what is not protected, and --allow-anyone too", { shard
   assert.match(await harness.server.logLine("anyone_may_log_in"), /level=warn/);
   await harness.server.stop();
 });
+
+scenario("tokens on an address without TLS beyond loopback leave a warning", { shards: [2] }, async (harness) => {
+  const keys = keyDir();
+  try {
+    const options = ["--auth", "token", "--token-secrets", keys.write("secrets", makeKey("HS256").secret)];
+    await harness.start({ listen: ["0.0.0.0:0"], options });
+    assert.match(await harness.server.logLine("tokens_in_clear"), /level=warn .*--listen-tls/);
+    await harness.server.stop();
+    await harness.startAgain({ options });
+    await harness.server.logLine("ready");
+    await harness.server.stop();
+    assert.doesNotMatch(harness.server.stderr, /tokens_in_clear/);
+  } finally {
+    keys.remove();
+  }
+});
