@@ -346,11 +346,11 @@ int serve(struct config *config)
         return complain("getrandom gave no random numbers: check the system's random number generator");
     server.start_random = drawn & MID_RANDOM_MAX;
     block_signals(&signals);
+    if (page_guard_install() != 0)
+        return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     if (log_start() != 0)
         return complain("cannot start the thread of the log: raise the limit of processes");
     warn_of_unknown(config);
-    if (page_guard_install() != 0)
-        return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     raise_descriptors(config, server.core_count);
     int code =
         open_tls(&server) && fits_memory(config, server.core_count) ? serve_counted(&server, config, &signals) : 1;
