@@ -1,7 +1,8 @@
 /*
  * config.h: the command line and the environment, checked and complete. Pure; main's thread.
  *
- * Each command takes the options of its table (config.c), as `--name value` or `--name=value`. Those of `serve`, and
+ * Each command takes the options of its table (config_tables.c), as `--name value` or `--name=value`. Those of `serve`,
+ * and
  * --data of all commands, may also be in the environment as CHITCHAT_NAME (upper case, _ for -); the command line wins.
  * Options that repeat are comma separated in the environment; on the command line they replace those of the
  * environment. An error is one line that names the option and says what is allowed. Names in the environment that begin
@@ -34,7 +35,7 @@
 #define CONFIG_PATH_BYTES 1024u
 #define CONFIG_UNKNOWN_MAX 16u
 /* Room for the help. */
-#define CONFIG_TEXT_BYTES 16384u
+#define CONFIG_TEXT_BYTES 32768u
 
 enum config_action {
     CONFIG_SERVE, /* *config_r is filled, as for the other commands, which use data_dir and their own fields */

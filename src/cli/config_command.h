@@ -1,6 +1,7 @@
 /*
- * config_command.h: the commands and their options as tables. config.c reads options by them, config_help.c writes the
- * help from them, config_check.c checks what depends on several options; no other file includes this one. Pure.
+ * config_command.h: the commands and their options as tables (config_tables.c). config.c reads options by them,
+ * config_help.c writes the help from them, config_check.c checks what depends on several options; no other file
+ * includes this one. Pure.
  */
 #ifndef CHITCHAT_CLI_CONFIG_COMMAND_H
 #define CHITCHAT_CLI_CONFIG_COMMAND_H
@@ -8,6 +9,9 @@
 #include <stdbool.h>
 
 #include "cli/config.h"
+
+/* Options of one command. */
+#define CONFIG_OPTIONS_MAX 128u
 
 enum option_kind {
     OPTION_LISTEN,

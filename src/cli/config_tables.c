@@ -1,0 +1,175 @@
+/*
+ * config_tables.c: the commands and their options. What an option means stands here once: the parser, and the help
+ * read these tables.
+ */
+#include <stddef.h>
+
+#include "base/limits.h"
+#include "base/rate.h"
+#include "cli/config_command.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+
+#define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
+#define NO_FIELD 0, 0, 0, 0, 0, 1
+#define TEXT_FIELD(name) offsetof(struct config, name), 0, 0, 0, 0, 1
+
+static const struct option serve_options[] = {
+    {"listen", "ADDR:PORT", OPTION_LISTEN, NO_FIELD,
+     "the address to listen on; an IPv6 address needs brackets: [::1]:8080;\n"
+     "may be given up to 16 times (default 127.0.0.1:8080)"},
+    {"listen-tls", "ADDR:PORT", OPTION_LISTEN_TLS, NO_FIELD,
+     "the same for TLS (wss:// and https://), beside --listen or alone; needs\n"
+     "--tls-cert and --tls-key"},
+    {"tls-cert", "F", OPTION_FILE, TEXT_FIELD(tls_cert),
+     "the certificate of --listen-tls with its chain, PEM; SIGHUP reads it again"},
+    {"tls-key", "F", OPTION_FILE, TEXT_FIELD(tls_key), "its private key, PEM, not encrypted, not readable by all"},
+    {"tls-handshakes", "N", OPTION_NUMBER, FIELD(tls_handshakes), 1, 65536, 256, 1,
+     "TLS handshakes of a shard at a time; one more ends the one that has waited\n"
+     "longest for its client"},
+    {"data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir),
+     "the data directory; created if it does not exist (default ./data)"},
+    {"shards", "N", OPTION_NUMBER, FIELD(shards), 1, CONFIG_SHARDS_MAX, 0, 1,
+     "threads that serve, each on its own core, 1 to 64; fixed when DIR is\n"
+     "created (default: the number that DIR has; a new DIR: one for each core)"},
+    {"origin", "ORIGIN", OPTION_ORIGIN, NO_FIELD,
+     "web pages of this origin (https://example.org) may connect, besides those\n"
+     "that the server itself serves; https://*.example.org: of each name below\n"
+     "example.org, not of example.org itself; file://, null, capacitor://localhost:\n"
+     "of pages without a host, and of apps; * for all; may be given up to 16 times"},
+    {"host", "NAME[:PORT]", OPTION_HOST, NO_FIELD,
+     "a name of this server (chat.example.org): web pages that it serves under\n"
+     "this name may connect; with PORT, only those at that port; localhost and IP\n"
+     "addresses need no option; may be given up to 16 times"},
+    {"trust-proxy", "NET", OPTION_NETWORK, NO_FIELD,
+     "a proxy has an address of this network (10.0.0.0/8, fd00::/8, 192.0.2.7 or\n"
+     "loopback): the client's address and the Host that it forwards count; may be\n"
+     "given up to 16 times (default: no proxy is trusted)"},
+    {"auth", "none|token", OPTION_AUTH, NO_FIELD,
+     "who may log in: anybody as any user, on loopback addresses only; or who\n"
+     "has a token (default none)"},
+    {"allow-anyone", "", OPTION_FLAG, FIELD(allows_anyone), 0, 1, 0, 1,
+     "with --auth none, listen on other addresses too: whoever reaches them can\n"
+     "log in as any user"},
+    {"token-secrets", "F", OPTION_FILE, TEXT_FIELD(token_secrets),
+     "with --auth token: a file of secrets for HS256, one a line, base64url;\n"
+     "`chitchat token --new-secret F` makes one"},
+    {"token-keys", "F", OPTION_TOKEN_KEYS, NO_FIELD,
+     "with --auth token: a file of public keys for RS256, ES256 or EdDSA, in PEM\n"
+     "or as a JWKS; may be given up to 8 times"},
+    {"token-claim", "NAME", OPTION_TEXT, TEXT_FIELD(token_claim),
+     "the claim of a token that names the user (default sub)"},
+    {"token-audience", "A", OPTION_TEXT, TEXT_FIELD(token_audience),
+     "the aud that a token must have (default: any or none)"},
+    {"token-issuer", "I", OPTION_TEXT, TEXT_FIELD(token_issuer),
+     "the iss that a token must have (default: any or none)"},
+    {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,
+     "connections at a time; fewer if the limit of open files is lower"},
+    {"address-connections", "N", OPTION_NUMBER, FIELD(address_connections), 0, 10000000, 10000, 1,
+     "connections of one IPv4 address or IPv6 /64 at a time,\n0: no limit"},
+    {"address-rate", "N", OPTION_NUMBER, FIELD(address_rate), 0, RATE_PER_SECOND_MAX, 1000, 1,
+     "new connections a second from one address, 0: no limit"},
+    {"address-login-rate", "N", OPTION_NUMBER, FIELD(address_login_rate), 0, RATE_PER_SECOND_MAX, 100, 1,
+     "failed logins a second from one address, 0: no limit"},
+    {"limit-loopback", "0|1", OPTION_NUMBER, FIELD(limit_loopback), 0, 1, 0, 1,
+     "1: 127.0.0.0/8 and ::1 have the limits of an address too (default 0)"},
+    {"user-connections", "N", OPTION_NUMBER, FIELD(user_connections), 1, 1000000, 1024, 1,
+     "connections of one user at a time"},
+    {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, RATE_PER_SECOND_MAX, 5000, 1,
+     "frames a second from one connection, 0: no limit"},
+    {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, RATE_PER_SECOND_MAX, 1000, 1,
+     "sends a second from one user, 0: no limit"},
+    {"history-rate", "N", OPTION_NUMBER, FIELD(history_rate), 0, RATE_PER_SECOND_MAX, 100, 1,
+     "pages of history a second for one connection, 0: no limit"},
+    {"login-time-s", "S", OPTION_NUMBER, FIELD(login_time_s), 1, 3600, 10, 1,
+     "seconds from the accept to the complete login"},
+    {"ping-s", "S", OPTION_NUMBER, FIELD(ping_s), 1, 3600, 25, 1,
+     "seconds of silence before a ping; three times that ends the\nconnection"},
+    {"output-bytes", "BYTES", OPTION_BYTES, FIELD(output_bytes), 64 * KIB, GIB, 4 * MIB, 1,
+     "output that may wait for one connection before it is closed as slow"},
+    {"memory", "BYTES", OPTION_BYTES, FIELD(memory_bytes), 256 * MIB, 1024 * GIB, 0, 1,
+     "memory of the whole server, without mapped data files, which are in the\n"
+     "system's cache (default: 1G for each shard, or more if --memtable-bytes\n"
+     "and --connections need it)"},
+    {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 192 * MIB, 1,
+     "memory for recent messages, of each of a shard's two generations"},
+    {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},
+    {"wal-segment-bytes", "BYTES", OPTION_BYTES, FIELD(wal_segment_bytes), 4 * MIB, GIB, 32 * MIB, 4096,
+     "size of a segment file of the write-ahead log"},
+    {"stop-time-s", "S", OPTION_NUMBER, FIELD(stop_time_s), 1, 3600, 5, 1,
+     "seconds that a stop may take; then the server ends at once"},
+    {"log-level", "LEVEL", OPTION_LEVEL, NO_FIELD,
+     "info or debug; debug adds the longest turn of each shard in each second, and\n"
+     "what is still in use when nobody is connected (default info)"},
+};
+
+#define DATA_OPTION(help)                                                                                              \
+    {                                                                                                                  \
+        "data", "DIR", OPTION_DIR, TEXT_FIELD(data_dir), help                                                          \
+    }
+
+static const struct option verify_options[] = {
+    DATA_OPTION("the data directory or backup to check (default ./data)"),
+};
+
+static const struct option dump_options[] = {
+    DATA_OPTION("the data directory or backup to read (default ./data)"),
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "only the timeline of this user"},
+};
+
+static const struct option backup_options[] = {
+    DATA_OPTION("the data directory to copy; a server may run on it (default ./data)"),
+    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir), "the backup; created if it does not exist, else it must be empty"},
+};
+
+static const struct option restore_options[] = {
+    {"from", "DIR2", OPTION_DIR, TEXT_FIELD(from_dir), "the backup to restore"},
+    DATA_OPTION("the data directory; created if it does not exist, else it must be\nempty (default ./data)"),
+};
+
+static const struct option token_options[] = {
+    {"secret-file", "F", OPTION_FILE, TEXT_FIELD(secret_file), "sign with the first secret of F (HS256)"},
+    {"key-file", "F", OPTION_FILE, TEXT_FIELD(key_file),
+     "sign with the private key in F, in PEM: Ed25519 (EdDSA), P-256 (ES256)\nor RSA (RS256)"},
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "whose token it is"},
+    {"for", "TIME", OPTION_DURATION, FIELD(for_s), 1, 100 * 366 * UINT64_C(86400), 3600, 1,
+     "until it expires: 90s, 15m, 12h, 30d (default 1h)"},
+    {"claim", "NAME", OPTION_TEXT, TEXT_FIELD(token_claim),
+     "the claim that names the user; sub does too (default sub)"},
+    {"audience", "A", OPTION_TEXT, TEXT_FIELD(token_audience), "its aud (default: none)"},
+    {"issuer", "I", OPTION_TEXT, TEXT_FIELD(token_issuer), "its iss (default: none)"},
+    {"kid", "ID", OPTION_TEXT, TEXT_FIELD(kid), "the kid of the key, as in a JWKS (default: none)"},
+    {"new-secret", "F", OPTION_FILE, TEXT_FIELD(new_secret), "make F, with a new secret in it, and no token"},
+};
+
+#define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
+
+const struct command config_commands[] = {
+    {"serve", "[options]", "serve until SIGTERM or SIGINT", CONFIG_SERVE, OPTIONS(serve_options), NULL, NULL},
+    {"verify", "[--data DIR]", "check a data directory or a backup; changes nothing", CONFIG_VERIFY,
+     OPTIONS(verify_options), NULL,
+     "Checks the WALs, the runs, the manifests, and that both timelines of each message have the same copy of it. No\n"
+     "server may run on DIR. Changes nothing. Exits with 0 if all is sound, else with 1 and a line for each "
+     "problem.\n"},
+    {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,
+     "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts. No server may run on\n"
+     "DIR: make a backup of a running server, and dump that.\n"},
+    {"backup", "[--data DIR] --to DIR2", "copy the data, also of a running server", CONFIG_BACKUP,
+     OPTIONS(backup_options), "to",
+     "Copies all messages that are durable when the backup begins, while the server continues. Files that never "
+     "change\n"
+     "again are linked if DIR2 is on the same file system. Check the backup with `chitchat verify --data DIR2`.\n"},
+    {"restore", "--from DIR2 [--data DIR]", "make a data directory from a backup", CONFIG_RESTORE,
+     OPTIONS(restore_options), "from",
+     "Makes DIR from a backup, under a new epoch: the server then has clients that saw later messages begin anew.\n"},
+    {"token", "--secret-file F --user U", "print a token, or make a secret", CONFIG_TOKEN, OPTIONS(token_options), NULL,
+     "Prints a token for a login to a server with --auth token: signed with a secret (--secret-file F, for\n"
+     "`chitchat serve --token-secrets F`) or a private key (--key-file F, for --token-keys with its public key).\n"
+     "`chitchat token --new-secret F` makes a file with a secret of 32 random bytes that its owner alone may read;\n"
+     "F must not exist.\n"},
+};
+const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
+
+_Static_assert(sizeof serve_options / sizeof serve_options[0] <= CONFIG_OPTIONS_MAX, "the parser has room for all");
