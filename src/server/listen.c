@@ -14,12 +14,14 @@
 
 #define BACKLOG 4096
 #define TRIES 20
+/* SO_RCVBUF, which accepted sockets inherit; Linux doubles it. It is what a client may send before the shard reads:
+ * the kernel needs no more memory for the client, and the shard gets no more input of the client at a time. */
+#define RECEIVE_BUFFER_BYTES 32768
 #define TRY_AGAIN_NS 50000000L
 
-static int set_option(int fd, int level, int name)
+static int set_option(int fd, int level, int name, int value)
 {
-    int on = 1;
-    return setsockopt(fd, level, name, &on, sizeof on) == 0 ? 0 : -errno;
+    return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
 /* A bound socket, owned by the caller, or -errno. `shared`: other sockets may bind the port, if they are shared, too.
@@ -30,11 +32,13 @@ static int bind_one(const struct config_listen *listen_at, bool shared)
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int status = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+    int status = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (status == 0 && shared)
-        status = set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+        status = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (status == 0 && family == AF_INET6)
-        status = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+        status = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (status == 0)
+        status = set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
     if (status == 0 && bind(fd, (const struct sockaddr *)&listen_at->address, listen_at->address_bytes) != 0)
         status = -errno;
     if (status == 0)
