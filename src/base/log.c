@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,9 @@ static struct {
     uint64_t dropped; /* since the last line that said so */
     char lines[LOG_QUEUE_BYTES];
 } queue = {.mutex = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
+
+/* Lines dropped since the start. */
+static atomic_ullong dropped_lines;
 
 static const char *level_name(enum log_level level)
 {
@@ -228,6 +232,7 @@ static bool queue_add(const char *line, size_t bytes)
         pthread_cond_signal(&queue.filled);
     } else if (is_started) {
         queue.dropped++;
+        atomic_fetch_add_explicit(&dropped_lines, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&queue.mutex);
     return is_started;
@@ -287,6 +292,11 @@ int log_start(void)
     queue.is_started = status == 0;
     pthread_mutex_unlock(&queue.mutex);
     return -status;
+}
+
+uint64_t log_dropped(void)
+{
+    return atomic_load_explicit(&dropped_lines, memory_order_relaxed);
 }
 
 void log_flush(uint64_t wait_us)

@@ -8,7 +8,7 @@
 /* Slots that one turn visits to continue deferred work. */
 #define STEP_SLOTS_MAX 1024u
 
-static uint64_t output_bytes(const struct core *core)
+uint64_t backpressure_output_bytes(const struct core *core)
 {
     return (uint64_t)core->conns.chunk_pool.taken * CONN_CHUNK_BYTES
            + (uint64_t)core->conns.small_chunk_pool.taken * CONN_CHUNK_SMALL_BYTES;
@@ -16,12 +16,12 @@ static uint64_t output_bytes(const struct core *core)
 
 bool backpressure_is_tight(const struct core *core)
 {
-    return output_bytes(core) >= core->budget.output_bytes / 2;
+    return backpressure_output_bytes(core) >= core->budget.output_bytes / 2;
 }
 
 bool backpressure_is_full(const struct core *core)
 {
-    return output_bytes(core) >= core->budget.output_bytes / 8 * 7;
+    return backpressure_output_bytes(core) >= core->budget.output_bytes / 8 * 7;
 }
 
 void backpressure_defer(struct core *core)
@@ -42,7 +42,7 @@ uint32_t backpressure_pause_bytes(struct core *core, uint32_t bytes)
 
 bool backpressure_may_push(const struct core *core, const struct conn *conn, size_t bytes)
 {
-    uint64_t used = output_bytes(core);
+    uint64_t used = backpressure_output_bytes(core);
     uint64_t limit = core->server->config->output_bytes;
     if (backpressure_is_tight(core)) {
         uint64_t left = core->budget.output_bytes > used ? (core->budget.output_bytes - used) / 8 : 0;
@@ -63,7 +63,7 @@ static void continue_deferred(struct core *core, struct conn *conn)
 bool backpressure_step(struct core *core)
 {
     ASSERT(core->backpressure.left <= core->conns.table.slot_count);
-    bool has_room = output_bytes(core) < core->budget.output_bytes / 4 * 3;
+    bool has_room = backpressure_output_bytes(core) < core->budget.output_bytes / 4 * 3;
     if (core->backpressure.has_deferred && has_room) {
         core->backpressure.has_deferred = false;
         core->backpressure.left = core->conns.table.slot_count;
@@ -91,7 +91,7 @@ void backpressure_tick(struct core *core)
     uint32_t now_s = core_now_s(core);
     uint32_t cut = 0;
     uint32_t left_out;
-    uint64_t before = output_bytes(core);
+    uint64_t before = backpressure_output_bytes(core);
     if (!backpressure_is_full(core))
         return;
     for (uint32_t i = 0; i < core->conns.table.slot_count; i++) {

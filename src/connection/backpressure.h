@@ -34,6 +34,8 @@ struct backpressure {
     struct log_limit log_limit;
 };
 
+/* Bytes of output that wait for connections. */
+uint64_t backpressure_output_bytes(const struct core *core);
 /* At least half of the output memory is used; true when it is full, too. */
 bool backpressure_is_tight(const struct core *core);
 /* At least seven eighths of it are used. */

@@ -297,8 +297,8 @@ void conn_reply_end(struct core *core, struct conn *conn, size_t bytes);
 /* Copies `bytes` of `data` to the output. */
 void conn_write(struct core *core, struct conn *conn, const char *data, size_t bytes);
 /* As conn_write, for a push. When the connection's waiting output has no room for it, the connection is closed with
- * 4001; while the shard's output memory is tight it is dropped without a close frame. */
-void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes);
+ * 4001; while the shard's output memory is tight it is dropped without a close frame. Then: false. */
+bool conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes);
 /* Frees all output, unsent. No send may be in flight. */
 void conn_drop_output(struct core *core, struct conn *conn);
 /* At the end of the turn a send starts, unless one is in flight. */

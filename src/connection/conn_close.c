@@ -20,6 +20,16 @@ static void conn_leave(struct core *core, struct conn *conn)
     ASSERT(conn_replay(conn) == NULL && conn_histories(conn) == NULL);
 }
 
+static void begin_close(struct core *core, struct conn *conn)
+{
+    conn_leave(core, conn);
+    conn_set_state(conn, CONN_CLOSING);
+    timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_LINGER_US);
+    conn_receive(core, conn);
+    conn_queue_resume(core, conn);
+    conn_queue_output(core, conn);
+}
+
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason)
 {
     if (conn->state == CONN_CLOSING || conn->state == CONN_CLOSED)
@@ -28,7 +38,8 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     uint32_t bytes = ws_close_write(frame, code, reason);
     ASSERT(bytes <= sizeof frame);
     conn_write(core, conn, (const char *)frame, bytes);
-    conn_close_http(core, conn);
+    metrics_on_close(core, code);
+    begin_close(core, conn);
     if (code == 4001)
         timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_SLOW_LINGER_US);
 }
@@ -37,12 +48,8 @@ void conn_close_http(struct core *core, struct conn *conn)
 {
     if (conn->state == CONN_CLOSING || conn->state == CONN_CLOSED)
         return;
-    conn_leave(core, conn);
-    conn_set_state(conn, CONN_CLOSING);
-    timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_LINGER_US);
-    conn_receive(core, conn);
-    conn_queue_resume(core, conn);
-    conn_queue_output(core, conn);
+    metric_add(&core->metrics.closes[METRICS_CLOSE_HTTP], 1);
+    begin_close(core, conn);
 }
 
 static void refuse(struct core *core, struct conn *conn, struct span answer)
@@ -66,6 +73,8 @@ void conn_drop(struct core *core, struct conn *conn)
 {
     if (conn->state == CONN_CLOSED)
         return;
+    if (conn->state != CONN_CLOSING)
+        metric_add(&core->metrics.closes[METRICS_CLOSE_NONE], 1);
     conn_leave(core, conn);
     conn_set_state(conn, CONN_CLOSED);
     timers_clear(shard_timers(core->shard), &conn->timer);

@@ -155,18 +155,21 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
     output_added(core, conn, bytes);
 }
 
-void conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes)
+bool conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
     ASSERT(conn->state == CONN_LIVE);
     if (!backpressure_may_push(core, conn, bytes)) {
-        if (backpressure_is_tight(core)) {
+        bool is_tight = backpressure_is_tight(core);
+        metric_add(&core->metrics.pushes[is_tight ? METRICS_PUSH_DROPPED : METRICS_PUSH_SLOW], 1);
+        if (is_tight)
             conn_drop(core, conn); /* its chunks must be freed now; a close frame would wait behind them */
-            return;
-        }
-        conn_close(core, conn, 4001, "slow consumer: reconnect with after");
-        return;
+        else
+            conn_close(core, conn, 4001, "slow consumer: reconnect with after");
+        return false;
     }
+    metric_add(&core->metrics.pushes[METRICS_PUSH_WRITTEN], 1);
     conn_write(core, conn, data, bytes);
+    return true;
 }
 
 void conn_ping(struct core *core, struct conn *conn)
@@ -255,6 +258,8 @@ void conn_reply_error(struct core *core, struct conn *conn, const struct request
                       const char *message, uint32_t retry_after_ms)
 {
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
+    ASSERT((uint32_t)code < METRICS_ERRORS);
+    metric_add(&core->metrics.errors[code], 1);
     conn_reply_end(core, conn, reply_write_error(out, id, code, message, retry_after_ms));
     conn_answered(core, conn);
 }

@@ -200,8 +200,14 @@ static void feed(struct core *core, struct tls *tls)
     tls->input.begin += (uint32_t)record;
     tls_write_raw(core, conn, out, out_bytes);
     switch (step) {
-    case TLS_HANDSHAKE_DONE: finish_handshake(core, tls); return;
-    case TLS_HANDSHAKE_FAILED: tls_fail(core, conn, TLS_CLOSE_NOTIFY, tls_handshake_reason(tls->handshake)); return;
+    case TLS_HANDSHAKE_DONE:
+        metric_add(&core->metrics.handshakes[METRICS_OK], 1);
+        finish_handshake(core, tls);
+        return;
+    case TLS_HANDSHAKE_FAILED:
+        metric_add(&core->metrics.handshakes[METRICS_FAILED], 1);
+        tls_fail(core, conn, TLS_CLOSE_NOTIFY, tls_handshake_reason(tls->handshake));
+        return;
     case TLS_HANDSHAKE_MORE: break;
     }
     bool has_more = first_record(tls, &data) > 0;

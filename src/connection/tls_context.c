@@ -260,6 +260,16 @@ int tls_context_reload(struct tls_context *context, char *text, size_t text_byte
     return 0;
 }
 
+uint64_t tls_context_expiry_us(struct tls_context *context)
+{
+    struct tm until;
+    SSL_CTX *ssl = tls_context_take(context);
+    bool is_known = ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(ssl)), &until) == 1;
+    SSL_CTX_free(ssl);
+    time_t expiry_s = is_known ? timegm(&until) : 0;
+    return expiry_s > 0 ? seconds_us((uint64_t)expiry_s) : 0;
+}
+
 void tls_context_close(struct tls_context **context_p)
 {
     struct tls_context *context = *context_p;

@@ -10,6 +10,7 @@
 #define CHITCHAT_CONNECTION_TLS_CONTEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/clock.h"
 
@@ -24,6 +25,8 @@ int tls_context_open(struct tls_context **context_r, const char *certificate_pat
 /* Reads the files again, for handshakes that begin from now on. On failure the old ones stay. 0 or -EINVAL and `text`,
  * as above. */
 int tls_context_reload(struct tls_context *context, char *text, size_t text_bytes);
+/* When the certificate expires, in microseconds since the Unix epoch; 0: its date cannot be read. Main's thread. */
+uint64_t tls_context_expiry_us(struct tls_context *context);
 /* When no other thread uses it any more. Nulls *context; NULL is fine. */
 void tls_context_close(struct tls_context **context);
 

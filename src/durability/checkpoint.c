@@ -40,6 +40,7 @@ struct checkpoint {
     uint64_t last_ts;
     int result; /* 0 or -errno; -EAGAIN: at the limit of runs */
     struct store_error error;
+    uint64_t write_begun_us; /* monotonic */
     struct retry write_retry;
 
     uint64_t filled_us; /* when the generation that is being filled began, monotonic */
@@ -120,6 +121,17 @@ uint64_t checkpoint_next_round(const struct core *core)
     return core->checkpoint->round + (core->checkpoint->phase != PHASE_IDLE);
 }
 
+uint64_t checkpoint_age_us(const struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    return shard_monotonic_us(core->shard) - core->checkpoint->begun_us;
+}
+
+uint32_t checkpoint_failures(const struct core *core)
+{
+    return core->checkpoint->write_retry.failures;
+}
+
 bool checkpoint_is_busy(const struct core *core)
 {
     return core->checkpoint->phase == PHASE_WRITING;
@@ -181,6 +193,7 @@ static void on_write_failed(struct core *core, struct checkpoint *checkpoint)
     set_phase(checkpoint, PHASE_RETRY);
     if (checkpoint->result == -EAGAIN)
         return;
+    metric_add(&core->metrics.checkpoints[METRICS_FAILED], 1);
     retry_failed(&checkpoint->write_retry, WRITE_RETRY_MAX_S);
     if (log_limit_take(&checkpoint->write_retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
                        &left_out))
@@ -199,6 +212,9 @@ static void on_write_recovered(struct core *core, struct checkpoint *checkpoint)
         log_line(LOG_INFO, "checkpoint_recovered", "shard=%u round=%" PRIu64 " failures=%u", core->index,
                  checkpoint->round, checkpoint->write_retry.failures);
     checkpoint->write_retry = (struct retry){0};
+    metric_add(&core->metrics.checkpoints[METRICS_OK], 1);
+    histogram_record(&core->metrics.checkpoint, metrics_job_shape,
+                     shard_monotonic_us(core->shard) - checkpoint->write_begun_us);
 }
 
 static void write_done(struct worker_job *job)
@@ -229,6 +245,7 @@ static void start_write(struct core *core)
     ASSERT(checkpoint->writing == core->generations.frozen);
     set_phase(checkpoint, PHASE_WRITING);
     checkpoint->error.text[0] = '\0';
+    checkpoint->write_begun_us = shard_monotonic_us(core->shard);
     checkpoint->job = (struct worker_job){write_work, write_done};
     worker_post(checkpoint->worker, 0, &checkpoint->job);
 }

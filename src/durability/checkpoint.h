@@ -50,6 +50,10 @@ void checkpoint_request(struct core *core);
 uint64_t checkpoint_next_round(const struct core *core);
 /* How many rounds this shard has completed. */
 uint64_t checkpoint_rounds_done(const struct core *core);
+/* How long ago the last round began. */
+uint64_t checkpoint_age_us(const struct core *core);
+/* How often in a row the present checkpoint has failed. */
+uint32_t checkpoint_failures(const struct core *core);
 /* Whether a run is being written. */
 bool checkpoint_is_busy(const struct core *core);
 

@@ -21,6 +21,8 @@ struct merge_schedule {
     struct worker_job job;
     int result; /* 0 or -errno; -ECANCELED: given up, or a backup keeps the old runs */
     struct store_error error;
+
+    uint64_t begun_us; /* when it was posted, monotonic */
 };
 
 int merge_schedule_open(struct merge_schedule **schedule_r, struct core *core)
@@ -65,6 +67,11 @@ bool merge_schedule_is_busy(const struct core *core)
     return core->merge_schedule->is_merging;
 }
 
+uint32_t merge_schedule_failures(const struct core *core)
+{
+    return core->merge_schedule->retry.failures;
+}
+
 /* On the merge thread, as merge_work. */
 static bool merge_should_stop(void *context)
 {
@@ -81,6 +88,7 @@ static void merge_work(struct worker_job *job)
 static void on_merge_failed(struct core *core, struct merge_schedule *schedule)
 {
     uint32_t left_out;
+    metric_add(&core->metrics.merges[METRICS_FAILED], 1);
     retry_failed(&schedule->retry, MERGE_RETRY_MAX_S);
     if (log_limit_take(&schedule->retry.limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
         log_line(LOG_ERROR, "merge_failed",
@@ -100,6 +108,8 @@ static void merge_done(struct worker_job *job)
     if (schedule->result == 0) {
         schedule->is_wanted = true;
         schedule->retry = (struct retry){0};
+        metric_add(&core->metrics.merges[METRICS_OK], 1);
+        histogram_record(&core->metrics.merge, metrics_job_shape, shard_monotonic_us(core->shard) - schedule->begun_us);
     } else if (schedule->result != -ECANCELED) {
         on_merge_failed(core, schedule);
     }
@@ -119,6 +129,7 @@ void merge_schedule_step(struct core *core)
         return;
     schedule->is_merging = true;
     schedule->error.text[0] = '\0';
+    schedule->begun_us = shard_monotonic_us(core->shard);
     schedule->job = (struct worker_job){merge_work, merge_done};
     worker_post(schedule->worker, 0, &schedule->job);
 }

@@ -8,6 +8,7 @@
 #define CHITCHAT_DURABILITY_MERGE_SCHEDULE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct core;
 struct merge_schedule;
@@ -28,6 +29,8 @@ void merge_schedule_on_checkpoint(struct core *core);
 void merge_schedule_step(struct core *core);
 /* Once a second: has the next step look for a merge, unless a failed one has to wait longer. */
 void merge_schedule_tick(struct core *core);
+/* How often in a row the present merge has failed. */
+uint32_t merge_schedule_failures(const struct core *core);
 /* Whether a merge is in progress. */
 bool merge_schedule_is_busy(const struct core *core);
 

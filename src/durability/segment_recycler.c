@@ -146,6 +146,7 @@ static void on_create_done(struct core *core, struct segment_recycler *recycler)
 {
     uint32_t left_out;
     recycler->is_create_put_off = recycler->create_status != 0;
+    metric_add(&core->metrics.segment_failures, recycler->create_status != 0);
     if (recycler->create_status == 0) {
         recycler->file_next++;
         if (recycler->limit.next_us > 0)

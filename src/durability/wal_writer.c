@@ -37,6 +37,8 @@ void wal_writer_step(struct core *core)
     ASSERT(records > 0);
     ASSERT(write.bytes > 0 && write.bytes % WAL_BLOCK_BYTES == 0);
     group_commit_on_write(&core->wal_writer.group_commit, records);
+    histogram_record(&core->metrics.batch_records, metrics_records_shape, records);
+    histogram_record(&core->metrics.batch_bytes, metrics_bytes_shape, write.bytes);
     core->wal_writer.only_outstanding = 0;
     core->wal_writer.write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
     core->wal_writer.write_at_us = shard_monotonic_us(core->shard);
@@ -57,6 +59,7 @@ void wal_writer_step_half(struct core *core)
 static void on_write_failed(struct core *core, int result)
 {
     char dir[PATH_MAX] = "";
+    metric_add(&core->metrics.wal_failures, 1);
     (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
     log_line(
         LOG_ERROR, "wal_failed",
@@ -73,8 +76,10 @@ void wal_writer_on_written(struct core *core, int result)
     uint64_t sequence;
     ASSERT_ON_SHARD(core->shard);
     ASSERT(wal_write_is_in_flight(writer->wal));
-    group_commit_on_written(&writer->group_commit, clock_monotonic_us(core->server->clock) - writer->write_at_us);
-    writer->bytes += result > 0 ? (uint64_t)result : 0;
+    uint64_t took_us = clock_monotonic_us(core->server->clock) - writer->write_at_us;
+    group_commit_on_written(&writer->group_commit, took_us);
+    histogram_record(&core->metrics.wal_write, metrics_write_shape, took_us);
+    metric_add(&core->metrics.wal_bytes, result > 0 ? (uint64_t)result : 0);
     if (wal_write_done(writer->wal, result, &sequence) != 0) {
         on_write_failed(core, result);
         return;

@@ -18,7 +18,6 @@ struct wal_writer {
     uint64_t write_at_us; /* when the newest write was submitted, monotonic */
     struct group_commit group_commit;
     uint32_t only_outstanding; /* records of the filling batch whose connections wait for nothing else */
-    uint64_t bytes;            /* written since the start */
 };
 
 /* End of a turn: gives waiting arrivals a place in the filling batch, and writes the batch if no write is in flight and

@@ -146,6 +146,8 @@ static void page_send(struct core *core, struct history *history, struct reply_p
     char *frame =
         reply_page_end(page, more, history->page.oldest_first ? history->page.after : history->page.before, &bytes);
     conn_write(core, conn, frame, bytes);
+    metric_add(&core->metrics.history_pages, 1);
+    metric_add(&core->metrics.history_entries, page->count);
     turn_spend(&core->turn, TURN_READS, TURN_OUTPUT(bytes));
     history_end(core, conn);
 }

@@ -119,6 +119,7 @@ static void entry_write(struct core *core, struct replay *replay, const struct m
     } else {
         char *out = conn_reply_begin(core, conn, LIMIT_MSG_BYTES(message->text.bytes));
         conn_reply_end(core, conn, reply_write_msg(out, message, replay->prev));
+        metric_add(&core->metrics.replayed, 1);
     }
     replay->prev = message->ts;
     conn->cursor = message->ts;

@@ -55,6 +55,7 @@ void login_extend(struct core *core, struct conn *conn, const struct request_id 
     if (expires_s > cold->expires_s)
         cold->expires_s = expires_s;
     write_reply(core, conn, id, false);
+    metric_add(&core->metrics.logins[METRICS_LOGIN_RENEWED], 1);
     conn_answered(core, conn);
 }
 
@@ -82,6 +83,7 @@ static void answer(struct core *core, struct conn *conn)
     }
     if (!conn_is_logged_in(conn))
         return; /* no memory for the replay: the connection is closing */
+    metric_add(&core->metrics.logins[METRICS_LOGIN_OK], 1);
     free(conn->work->login);
     conn->work->login = NULL;
     start_keepalive(core, conn);
@@ -98,6 +100,7 @@ static void refuse(struct core *core, struct conn *conn)
     fanout_leave(core, conn);
     conn_set_state(conn, CONN_OPEN);
     timers_set(shard_timers(core->shard), &conn->timer, conn->work->login_at_us);
+    metric_add(&core->metrics.logins[METRICS_LOGIN_REFUSED], 1);
     conn_reply_error(core, conn, &login->id, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
     free(login);
     resume_reading(core, conn);
@@ -173,6 +176,7 @@ void login_begin(struct core *core, struct conn *conn)
         return;
     }
     if (user->conn_count >= core->server->config->user_connections) {
+        metric_add(&core->metrics.logins[METRICS_LOGIN_REFUSED], 1);
         refusal_note(core, REFUSAL_USER_CONNECTIONS, &conn_cold(core, conn)->address, NULL);
         conn_close(core, conn, 4201, "too many connections of this user");
         goto unref_user;

@@ -43,6 +43,7 @@ static void log_in(struct core *core, struct conn *conn, const struct request *r
 
 static void refuse_token(struct core *core, struct conn *conn, const struct request_id *id, const char *reason)
 {
+    metric_add(&core->metrics.logins[METRICS_LOGIN_REFUSED], 1);
     refusal_note(core, REFUSAL_TOKEN, &conn_cold(core, conn)->address, reason);
     admission_on_failed_login(core, conn);
     conn_reply_error(core, conn, id, ERROR_BAD_TOKEN, reason, 0);

@@ -19,6 +19,17 @@ static const struct op ops[] = {
     [REQUEST_PING] = {op_ping, true},
 };
 
+/* Refuses a request before its operation is run. */
+static void refuse(struct core *core, struct conn *conn, const struct request *request, enum error_code code,
+                   const char *message, uint32_t retry_after_ms)
+{
+    if (request->op == REQUEST_SEND)
+        metric_add(&core->metrics.sends[METRICS_SEND_REFUSED], 1);
+    if (request->op == REQUEST_LOGIN)
+        metric_add(&core->metrics.logins[METRICS_LOGIN_REFUSED], 1);
+    conn_reply_error(core, conn, &request->id, code, message, retry_after_ms);
+}
+
 /* Counts a send of the user, before its fields are read. False: over the rate. */
 static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
@@ -40,20 +51,19 @@ static bool is_over_a_rate(struct core *core, struct conn *conn, const struct re
     uint32_t retry_after_ms = 0;
     if (request->op == REQUEST_SEND && !is_within_send_rate(core, conn, &retry_after_ms)) {
         refusal_note(core, REFUSAL_SEND_RATE, &conn_cold(core, conn)->address, NULL);
-        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED, "too many sends of this user: wait",
-                         retry_after_ms);
+        refuse(core, conn, request, ERROR_RATE_LIMITED, "too many sends of this user: wait", retry_after_ms);
         return true;
     }
     if (request->op == REQUEST_HISTORY && !is_within_history_rate(core, conn, &retry_after_ms)) {
         refusal_note(core, REFUSAL_HISTORY_RATE, &conn_cold(core, conn)->address, NULL);
-        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED,
-                         "too many requests for history on this connection: wait", retry_after_ms);
+        refuse(core, conn, request, ERROR_RATE_LIMITED, "too many requests for history on this connection: wait",
+               retry_after_ms);
         return true;
     }
     if (request->op == REQUEST_LOGIN && !conn_is_logged_in(conn)
         && !admission_may_log_in(core, conn, &retry_after_ms)) {
-        conn_reply_error(core, conn, &request->id, ERROR_RATE_LIMITED,
-                         "too many logins from your address have failed: wait, then connect again", retry_after_ms);
+        refuse(core, conn, request, ERROR_RATE_LIMITED,
+               "too many logins from your address have failed: wait, then connect again", retry_after_ms);
         conn_close(core, conn, 1013, "too many failed logins");
         return true;
     }
@@ -66,13 +76,14 @@ static void on_request(struct core *core, struct conn *conn, struct request *req
     struct request_error error;
     ASSERT((size_t)request->op < sizeof ops / sizeof ops[0]);
     const struct op *op = &ops[request->op];
+    metric_add(&core->metrics.requests[request->op], 1);
     if (op->needs_login && !conn_is_logged_in(conn)) {
-        conn_reply_error(core, conn, &request->id, ERROR_NOT_LOGGED_IN, "log in first", 0);
+        refuse(core, conn, request, ERROR_NOT_LOGGED_IN, "log in first", 0);
         return;
     }
     if (!op->needs_login && conn_is_logged_in(conn) && !tokens_are_wanted(core)) {
-        conn_reply_error(core, conn, &request->id, ERROR_ALREADY_LOGGED_IN,
-                         "this connection is logged in: open another one for another user", 0);
+        refuse(core, conn, request, ERROR_ALREADY_LOGGED_IN,
+               "this connection is logged in: open another one for another user", 0);
         return;
     }
     if (is_over_a_rate(core, conn, request))
@@ -80,7 +91,7 @@ static void on_request(struct core *core, struct conn *conn, struct request *req
     if (!request_read_fields(core->conns.request_reader, request, tokens_are_wanted(core), &error)) {
         if (request->op == REQUEST_LOGIN)
             admission_on_failed_login(core, conn);
-        conn_reply_error(core, conn, &request->id, error.code, error.message, 0);
+        refuse(core, conn, request, error.code, error.message, 0);
         return;
     }
     op->run(core, conn, request);

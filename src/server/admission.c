@@ -47,6 +47,7 @@ static void turn_away(struct core *core, int fd, const struct address *address, 
     if (conn == NULL)
         return;
     conn->is_turned_away = true;
+    metric_add(&core->metrics.accepted[is_tls], 1);
     core->admission.turned_away++;
     if (is_tls)
         await_input(core, conn, true);
@@ -204,6 +205,7 @@ void admission_on_accept(struct core *core, int fd, bool is_tls)
         core_conn_count_sub(core);
         return;
     }
+    metric_add(&core->metrics.accepted[is_tls], 1);
     conn_cold(core, conn)->address_entry = cold.address_entry;
     await_input(core, conn, is_tls);
 }

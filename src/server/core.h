@@ -26,6 +26,7 @@
 #include "server/admission.h"
 #include "server/budget.h"
 #include "server/letter.h"
+#include "server/metrics.h"
 #include "server/refusals.h"
 #include "server/reload.h"
 #include "server/rest.h"
@@ -64,6 +65,7 @@ struct server {
     /* Owned by main's thread. */
     struct reloads reloads;
     struct token_keys *token_keys; /* a reference: the newest set; NULL: --auth none. core_open reads it, too */
+    struct server_metrics metrics; /* read by any thread */
 
     /* Shared. */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */
@@ -146,6 +148,7 @@ struct core {
     /* The state of one module each. */
     struct admission admission;
     struct refusals refusals;
+    struct metrics metrics;
     struct conns conns;
     struct tls_state tls;
     struct backpressure backpressure;

@@ -62,6 +62,7 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     struct core *core = context;
     ASSERT_ON_SHARD(core->shard);
     struct letter *letter = pointer;
+    metrics_on_letter(core, letter->kind);
     switch ((enum letter_kind)letter->kind) {
     case LETTER_SEND: delivery_arrive(core, from, container_of(letter, struct delivery, letter)); return;
     case LETTER_SEND_RETURNED: delivery_on_returned(core, container_of(letter, struct delivery, letter)); return;
@@ -98,6 +99,7 @@ static void on_timer(void *context, struct timer *timer)
         backpressure_tick(core);
         segment_recycler_tick(core);
         trim_tick(core);
+        metrics_tick(core);
         rest_tick(core);
         set_tick(core);
     } else if (timer != &core->stop.timer) {
@@ -146,7 +148,9 @@ static bool on_turn_end(void *context)
     if (core->stop.step != STOP_NOT)
         stop_step(core);
     flush_conns(core);
-    turn_over(&core->turn, clock_monotonic_us(core->server->clock) - shard_monotonic_us(core->shard));
+    uint64_t turn_us = clock_monotonic_us(core->server->clock) - shard_monotonic_us(core->shard);
+    turn_over(&core->turn, turn_us);
+    histogram_record(&core->metrics.turn, metrics_turn_shape, turn_us);
     return more || has_carried(core);
 }
 

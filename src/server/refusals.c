@@ -59,8 +59,14 @@ static void log_refusal(const struct core *core, enum refusal refusal, const str
     address_write(address, address_text);
     reason_write(reason_text, reason != NULL ? reason : "");
     log_line(LOG_WARN, "refused", "shard=%u cause=%s address=%s count=%" PRIu64 " left_out=%u%s%s%s hint=\"%s\"",
-             core->index, cause->name, address_text, core->refusals.counts[refusal], left_out,
+             core->index, cause->name, address_text, metric_read(&core->refusals.counts[refusal]), left_out,
              reason != NULL ? " reason=\"" : "", reason_text, reason != NULL ? "\"" : "", cause->hint);
+}
+
+const char *refusal_cause(uint32_t refusal)
+{
+    ASSERT(refusal < REFUSAL_COUNT);
+    return causes[refusal].name;
 }
 
 void refusal_note(struct core *core, enum refusal refusal, const struct address *address, const char *reason)
@@ -68,7 +74,7 @@ void refusal_note(struct core *core, enum refusal refusal, const struct address 
     uint32_t left_out;
     ASSERT_ON_SHARD(core->shard);
     ASSERT((unsigned)refusal < REFUSAL_COUNT);
-    core->refusals.counts[refusal]++;
+    metric_add(&core->refusals.counts[refusal], 1);
     if (log_limit_take(&core->refusals.limits[refusal], shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
                        &left_out))
         log_refusal(core, refusal, address, reason, left_out);
@@ -79,9 +85,10 @@ void refusals_on_end(struct core *core)
     char text[REFUSAL_COUNT * 48 + 1] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < REFUSAL_COUNT; i++) {
-        if (core->refusals.counts[i] == 0)
+        uint64_t count = metric_read(&core->refusals.counts[i]);
+        if (count == 0)
             continue;
-        int bytes = snprintf(text + used, sizeof text - used, " %s=%" PRIu64, causes[i].name, core->refusals.counts[i]);
+        int bytes = snprintf(text + used, sizeof text - used, " %s=%" PRIu64, causes[i].name, count);
         ASSERT(bytes > 0 && (size_t)bytes < sizeof text - used);
         used += (size_t)bytes;
     }

@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/log_limit.h"
+#include "base/metric.h"
 
 struct core;
 
@@ -38,13 +39,15 @@ enum refusal {
 
 /* A shard's state of this module. */
 struct refusals {
-    uint64_t counts[REFUSAL_COUNT]; /* since the start */
+    struct metric counts[REFUSAL_COUNT]; /* since the start */
     struct log_limit limits[REFUSAL_COUNT];
 };
 
 /* Counts a refusal, and logs it with the peer's address. `reason` says more than the cause does; NULL: nothing. It is
  * borrowed, and may hold bytes of a client: what is not printable ASCII is written as `?`. */
 void refusal_note(struct core *core, enum refusal refusal, const struct address *address, const char *reason);
+/* The name of a cause, as in the log. Static; any thread. */
+const char *refusal_cause(uint32_t refusal);
 /* The shard ends: logs the counters that are not zero. */
 void refusals_on_end(struct core *core);
 

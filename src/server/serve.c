@@ -24,6 +24,7 @@
 #include "server/core_handlers.h"
 #include "server/core_open.h"
 #include "server/listen.h"
+#include "server/process_sample.h"
 #include "server/token_watch.h"
 #include "storage/page_guard.h"
 
@@ -167,7 +168,7 @@ static void log_written(const struct server *server)
         log_line(LOG_INFO, "written",
                  "shard=%u wal_bytes=%" PRIu64 " checkpoint_bytes=%" PRIu64 " merge_bytes=%" PRIu64
                  " runs=%u runs_most=%u",
-                 i, server->cores[i]->wal_writer.bytes, info.run_bytes, info.merge_bytes, info.run_count,
+                 i, metric_read(&server->cores[i]->metrics.wal_bytes), info.run_bytes, info.merge_bytes, info.run_count,
                  info.run_count_most);
     }
 }
@@ -204,6 +205,7 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
                  strerror(-status));
         return complain(text);
     }
+    process_sample_start(server);
     log_ready(server, &report);
     if (!run_until_signal(server, group, signals)) {
         log_line(
@@ -290,10 +292,13 @@ static bool fits_memory(const struct config *config, uint32_t shards)
 /* SIGHUP. A renewed certificate comes with a new key, in two files: so a changed file alone is no reason. */
 static void reload_tls(void *context, enum reload_cause cause)
 {
+    struct server *server = context;
     char text[TEXT_BYTES];
     if (cause != RELOAD_ASKED)
         return;
-    if (tls_context_reload(context, text, sizeof text) == 0)
+    int status = tls_context_reload(server->tls_context, text, sizeof text);
+    metric_set(&server->metrics.reload_failed[METRICS_RELOAD_TLS], status != 0);
+    if (status == 0)
         log_line(LOG_INFO, "tls_reloaded", "hint=\"new connections get this certificate\"");
     else
         log_line(LOG_WARN, "tls_kept", "error=\"%s\" hint=\"the old certificate stays in use\"", text);
@@ -310,7 +315,7 @@ static bool open_tls(struct server *server)
         complain(text);
         return false;
     }
-    reload_add(&server->reloads, reload_tls, server->tls_context);
+    reload_add(&server->reloads, reload_tls, server);
     return true;
 }
 

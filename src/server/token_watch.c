@@ -73,8 +73,10 @@ static void read_again(struct token_watch *watch)
         make_quotable(error.text);
         log_line(LOG_ERROR, "token_keys_kept", "reason=\"%s\" hint=\"the keys that were read before still count\"",
                  error.text);
+        metric_set(&server->metrics.reload_failed[METRICS_RELOAD_TOKEN_KEYS], 1);
         return;
     }
+    metric_set(&server->metrics.reload_failed[METRICS_RELOAD_TOKEN_KEYS], 0);
     token_keys_unref(&server->token_keys);
     server->token_keys = keys;
     for (uint32_t i = 0; i < server->core_count; i++)

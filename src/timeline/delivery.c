@@ -43,6 +43,13 @@ struct delivery *delivery_of_entry(struct entry *entry)
     return container_of(entry, struct delivery, entry);
 }
 
+uint32_t delivery_sent_us(const struct entry *entry)
+{
+    if (entry->role == ROLE_RECEIVED)
+        return container_of(entry, const struct arrival, entry)->sent_us;
+    return container_of(entry, const struct delivery, entry)->sent_us;
+}
+
 /* On a connection that catches up the `ok` waits for the replay, perhaps long after the delivery is freed. */
 static bool has_ok_place(const struct core *core, const struct conn *conn)
 {
@@ -66,7 +73,8 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
     }
     memset(delivery, 0, offsetof(struct delivery, id));
     delivery->letter.kind = LETTER_SEND;
-    delivery->to_shard = core_shard_of(core, send->to);
+    delivery->to_shard = (uint16_t)core_shard_of(core, send->to);
+    delivery->sent_us = (uint32_t)shard_monotonic_us(core->shard);
     delivery->user = user_ref(conn->user);
     delivery->entry.record = record;
     delivery->entry.role = record_is_to_self(record) ? ROLE_SELF : ROLE_SENT;
@@ -95,6 +103,12 @@ static void delivery_free(struct core *core, struct delivery *delivery)
 
 /* -- answers -- */
 
+/* `outcome` of the message, which a send that is refused does not have. */
+static enum metrics_send send_failed(const struct delivery *delivery)
+{
+    return delivery->is_returned && delivery->outcome == DELIVERY_UNKNOWN ? METRICS_SEND_UNKNOWN : METRICS_SEND_REFUSED;
+}
+
 static void reply_error_to(struct core *core, struct conn_ref ref, const struct request_id *id, enum error_code code,
                            const char *message, uint32_t retry_after_ms)
 {
@@ -106,10 +120,14 @@ static void reply_error_to(struct core *core, struct conn_ref ref, const struct 
 static void reply_error_to_all(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
                                uint32_t retry_after_ms)
 {
-    if (!delivery->is_answered)
+    struct metric *failed = &core->metrics.sends[send_failed(delivery)];
+    if (!delivery->is_answered) {
+        metric_add(failed, 1);
         reply_error_to(core, delivery->conn, &delivery->id, code, message, retry_after_ms);
+    }
     delivery->is_answered = true;
     for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
+        metric_add(failed, 1);
         struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
         reply_error_to(core, waiter->conn, &waiter->id, code, message, retry_after_ms);
         pool_give(&core->deliveries.waiter_pool, waiter);
@@ -120,6 +138,7 @@ static void reply_dup_to(struct core *core, struct conn_ref ref, const struct re
                          const uint8_t *mid)
 {
     struct conn *conn = conn_find(core, ref);
+    metric_add(&core->metrics.sends[METRICS_SEND_DUPLICATE], 1);
     if (conn == NULL)
         return;
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
@@ -235,6 +254,7 @@ static void on_returned_refused(struct core *core, struct delivery *delivery)
 static void on_returned_stored(struct core *core, struct delivery *delivery)
 {
     struct user *user = user_ref(delivery->user);
+    metric_add(&core->metrics.sends[METRICS_SEND_STORED], 1);
     if (delivery->entry.role == ROLE_SENT) {
         delivery->entry.record->ts_to = delivery->ts_to;
         if (!FAULT(ONE_TIMELINE))
@@ -332,7 +352,8 @@ static struct arrival *arrival_make(struct core *core, uint32_t from, struct del
     list_init(&arrival->link);
     list_init(&arrival->entry.link);
     arrival->delivery = delivery;
-    arrival->from = from;
+    arrival->from = (uint16_t)from;
+    arrival->sent_us = delivery->sent_us;
     arrival->is_to_self = delivery->entry.role == ROLE_SELF;
     arrival->entry.role = ROLE_RECEIVED;
     arrival->entry.record = arrival_record(core, from, delivery->entry.record);

@@ -39,7 +39,8 @@ enum delivery_outcome {
 /* Two cache lines, and a third for an id that is a long string: thousands are in flight at once. */
 struct delivery {
     struct letter letter; /* its kind is changed by the recipient's shard */
-    uint32_t to_shard;
+    uint16_t to_shard;
+    uint32_t sent_us; /* when the request was read: monotonic, modulo 2^32 */
 
     /* Written by the recipient's shard, until the letter has returned. */
     uint64_t ts_to;
@@ -63,8 +64,9 @@ _Static_assert(offsetof(struct delivery, id.integer) + sizeof(int64_t) <= 128, "
 struct arrival {
     struct list link;          /* in core->deliveries.wal_waiting, then in core->deliveries.arrivals */
     struct delivery *delivery; /* borrowed from shard `from` until it is answered; then NULL */
-    uint32_t from;
+    uint16_t from;
     bool is_to_self;    /* the sender's entry is the only one; `entry` stands in no timeline and has no ts */
+    uint32_t sent_us;   /* of the delivery */
     struct user *user;  /* the recipient; a reference */
     struct entry entry; /* ROLE_RECEIVED; its record is the sender's own (same shard) or a copy */
     uint64_t sequence;  /* the WAL batch */
@@ -105,6 +107,8 @@ void delivery_wait_for(struct core *core, struct delivery *delivery, struct deli
 
 /* The delivery of an entry of the sender's timeline (not ROLE_RECEIVED: asserted). */
 struct delivery *delivery_of_entry(struct entry *entry);
+/* When the request of the entry was read: monotonic, modulo 2^32. Of the sender's or of the recipient's timeline. */
+uint32_t delivery_sent_us(const struct entry *entry);
 /* The delivery was stored: answers the requests that waited for its outcome with `dup`. */
 void delivery_answer_waiters(struct core *core, struct delivery *delivery);
 

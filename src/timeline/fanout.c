@@ -64,11 +64,19 @@ static bool awaits_ok(const struct entry *entry, const struct conn *conn)
     return !delivery->is_answered && delivery->conn.slot == conn->slot && delivery->conn.generation == conn->generation;
 }
 
+/* Records how long ago the request of `entry` was read. */
+static void note_delay(struct core *core, struct histogram *histogram, const struct entry *entry)
+{
+    uint32_t us = (uint32_t)shard_monotonic_us(core->shard) - delivery_sent_us(entry);
+    histogram_record(histogram, metrics_delay_shape, us);
+}
+
 static void give_ok(struct core *core, struct conn *conn, struct entry *entry)
 {
     struct delivery *delivery = delivery_of_entry(entry);
     ASSERT(!delivery->is_answered);
     delivery->is_answered = true;
+    note_delay(core, &core->metrics.send_to_ok, entry);
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     conn_reply_end(core, conn, reply_write_sent(out, &delivery->id, entry->ts, entry->prev, entry->record->mid));
     conn_answered(core, conn);
@@ -95,7 +103,8 @@ static uint32_t give_entry(struct core *core, struct conn *conn, struct entry *e
     }
     if (*frame_bytes == 0)
         *frame_bytes = build_frame(core, entry);
-    conn_push(core, conn, core->fanouts.frame, *frame_bytes);
+    if (conn_push(core, conn, core->fanouts.frame, *frame_bytes))
+        note_delay(core, &core->metrics.send_to_push, entry);
     return pushes + TURN_OUTPUT(*frame_bytes);
 }
 

@@ -36,7 +36,7 @@ static uint64_t refusals_of(struct harness *harness, enum refusal refusal)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i < harness->config.shards; i++)
-        count += harness_core(harness, i)->refusals.counts[refusal];
+        count += metric_read(&harness_core(harness, i)->refusals.counts[refusal]);
     return count;
 }
 

@@ -165,7 +165,7 @@ Test(tokens, without_a_good_token_there_is_an_error_and_then_the_close)
     struct client *client = client_connect(scene.harness, 0);
     send_token(&scene, client, "alice", NOW_S - 31);
     expect_bad_token(client, "expired");
-    cr_assert_eq(harness_core(scene.harness, 0)->refusals.counts[REFUSAL_TOKEN], 5);
+    cr_assert_eq(metric_read(&harness_core(scene.harness, 0)->refusals.counts[REFUSAL_TOKEN]), 5);
     scene_close(&scene);
 }
 
