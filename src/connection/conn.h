@@ -268,8 +268,10 @@ void conn_set_keepalive(struct core *core, struct conn *conn, uint64_t at_us);
 
 /* -- reading (conn_read.c) -- */
 /* End of a turn: connections of core->conns.resume_first and .resume read their stashes, one share each, as far as the
- * turn's budget goes. A connection whose stash is empty receives again. */
+ * turn's budget and the sends in flight allow. A connection whose stash is empty receives again. */
 void conn_resume_all(struct core *core);
+/* Whether the sends in flight allow more requests (core_has_sends_enough). If not, those queues wait for answers. */
+bool conn_may_resume(const struct core *core);
 /* Puts the connection into one of the two queues if it has a stash or stopped receiving, and may read now. */
 void conn_queue_resume(struct core *core, struct conn *conn);
 /* Arms a receive: one-shot before login (unless bytes are stashed), multishot after login and in CONN_CLOSING, none in

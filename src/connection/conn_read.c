@@ -261,11 +261,11 @@ static bool is_stash_tight(const struct core *core)
     return core->conns.stash_bytes > core->budget.stash_bytes / 2;
 }
 
-/* Whether the turn's budget allows another frame. When stashes take much memory, input is read beyond the budget rather
- * than stashed. */
+/* Whether the turn's budget and the sends in flight allow another frame. When stashes take much memory, input is read
+ * beyond both rather than stashed. */
 static bool may_take(const struct core *core)
 {
-    return turn_may(&core->turn, TURN_INPUT) || is_stash_tight(core);
+    return (turn_may(&core->turn, TURN_INPUT) && !core_has_sends_enough(core)) || is_stash_tight(core);
 }
 
 /* Reads what may be read, one share of `share` frames at most, and advances *data and *bytes. */
@@ -412,10 +412,16 @@ static struct list *next_resume_queue(struct core *core)
     return list_is_empty(&conns->resume) ? NULL : &conns->resume;
 }
 
+bool conn_may_resume(const struct core *core)
+{
+    return !core_has_sends_enough(core) || is_stash_tight(core);
+}
+
 void conn_resume_all(struct core *core)
 {
     struct list *queue;
-    while (turn_may_carry(&core->turn, TURN_INPUT) && (queue = next_resume_queue(core)) != NULL) {
+    while (conn_may_resume(core) && turn_may_carry(&core->turn, TURN_INPUT)
+           && (queue = next_resume_queue(core)) != NULL) {
         struct list *link = list_shift(queue);
         turn_spend(&core->turn, TURN_INPUT, 1);
         conn_resume(core, container_of(link, struct conn_work, resume_link)->conn);

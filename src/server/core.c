@@ -60,6 +60,18 @@ void core_conn_count_sub(struct core *core)
     ASSERT(before > 0);
 }
 
+static bool is_disk_slow(const struct core *core)
+{
+    return wal_write_is_in_flight(core->wal_writer.wal)
+           && shard_monotonic_us(core->shard) - core->wal_writer.write_at_us > CORE_WRITE_SLOW_US;
+}
+
+bool core_has_sends_enough(const struct core *core)
+{
+    return core->peers[core->index].sends_out >= CORE_SENDS_PAUSE && !is_disk_slow(core)
+           && !core_has_store_failed(core);
+}
+
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r)
 {
     *code_r = ERROR_BUSY;
@@ -70,8 +82,7 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
         *retry_after_ms_r = 0;
         return false;
     }
-    if (wal_write_is_in_flight(core->wal_writer.wal)
-        && shard_monotonic_us(core->shard) - core->wal_writer.write_at_us > CORE_WRITE_SLOW_US) {
+    if (is_disk_slow(core)) {
         *message_r = "the disk is slow: wait and send again";
         *retry_after_ms_r = RETRY_SLOW_MS;
         return false;

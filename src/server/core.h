@@ -83,6 +83,13 @@ struct server {
  * would make the clients send again, all at once. */
 #define CORE_SENDS_WITHIN_MAX 65536u
 #define CORE_SEND_BYTES_OUT_MAX (32u << 20)
+/* With so many sends within the shard in flight, no further requests are read: the stashes of their connections wait
+ * in turns, so that a client with few sends passes the many of others. More in flight makes no write larger. */
+#ifdef CHITCHAT_FAULTS
+#define CORE_SENDS_PAUSE 256u
+#else
+#define CORE_SENDS_PAUSE 4096u
+#endif
 #define CORE_HANDOVERS_OUT_MAX 4096u
 _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
                "both sides' sends and handovers, going and returning, and control letters fit the mailbox");
@@ -182,6 +189,9 @@ uint64_t core_next_ts(struct core *core);
 uint32_t core_shard_of(const struct core *core, struct span user);
 /* Whether the shard accepts sends: no WAL write failed, none is slow, and there is memory. If not, *code_r and
  * *retry_after_ms_r (0: none) are set, and *message_r to the static text of the refusal. */
+/* Whether CORE_SENDS_PAUSE is reached while the disk writes in time. A slow disk pauses nothing: then sends are
+ * answered with `busy`. Shard's thread. */
+bool core_has_sends_enough(const struct core *core);
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
 /* Whether a WAL write of any shard failed. */
 bool core_has_store_failed(const struct core *core);

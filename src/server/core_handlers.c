@@ -121,7 +121,8 @@ static void flush_conns(struct core *core)
 static bool has_carried(const struct core *core)
 {
     return delivery_is_behind(core) || !list_is_empty(&core->fanouts.queue) || history_is_behind(core)
-           || !list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)
+           || (conn_may_resume(core)
+               && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
            || !list_is_empty(&core->tls.queue) || !list_is_empty(&core->replays.queue);
 }
 

@@ -176,7 +176,8 @@ static void on_timer(void *context, struct timer *timer)
     core_handlers()->on_timer(shard->context, timer);
 }
 
-/* A shard with nothing more to do sleeps until something arrives: work in a queue would wait for that. */
+/* A shard with nothing more to do sleeps until something arrives: work in a queue would wait for that. Stashes may
+ * wait, if enough sends are in flight: their answers wake the shard. */
 static void check_queues(const struct core *core)
 {
     const struct {
@@ -187,7 +188,7 @@ static void check_queues(const struct core *core)
 
                   {"replay_conns", &core->replays.queue},
                   {"fanouts", &core->fanouts.queue}};
-    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
+    for (size_t i = conn_may_resume(core) ? 0 : 2; i < sizeof queues / sizeof queues[0]; i++)
         if (!list_is_empty(queues[i].list))
             harness_fail("shard %u goes to sleep, but %s is not empty", core->index, queues[i].name);
     if (history_is_behind(core))

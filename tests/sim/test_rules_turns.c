@@ -184,6 +184,40 @@ Test(turns, a_new_stash_does_not_wait_for_hundreds_of_longer_ones)
             json_decref(client_expect(stashed[i], "error"));
 }
 
+#define HASTY 40u
+#define HASTY_SENDS 200u
+
+static uint32_t sends_in_flight(void)
+{
+    return harness_core(harness, 0)->peers[0].sends_out;
+}
+
+/* Others send far more than may be in flight while the disk has a write. What is in flight stays at its limit; the rest
+ * waits in stashes, and Alice passes it. */
+Test(turns, sends_beyond_what_may_be_in_flight_wait_in_stashes)
+{
+    struct client *hasty[HASTY];
+    char name[16];
+    for (uint32_t i = 0; i < HASTY; i++) {
+        (void)snprintf(name, sizeof name, "hasty%u", i);
+        hasty[i] = client_login(harness, 0, name, "");
+    }
+    harness_hold_writes(harness, 0, true);
+    for (uint32_t i = 0; i < HASTY; i++)
+        for (uint32_t k = 0; k < HASTY_SENDS; k++)
+            client_send(hasty[i], "{\"op\":\"send\",\"id\":1,\"to\":\"carol\",\"text\":\"x\"}");
+    for (uint32_t turns = 0; turns < 20; turns++)
+        harness_turn(harness, 0);
+    cr_assert_eq(sends_in_flight(), CORE_SENDS_PAUSE);
+    harness_hold_writes(harness, 0, false);
+    cr_assert_leq(turns_to_ok(), TURNS_MAX);
+    cr_assert_gt(harness_core(harness, 0)->conns.stash_bytes, 0);
+    harness_run_until_idle(harness);
+    for (uint32_t i = 0; i < HASTY; i++)
+        for (uint32_t k = 0; k < HASTY_SENDS; k++)
+            json_decref(client_expect(hasty[i], "ok"));
+}
+
 /* -- pages -- */
 
 static struct client *readers[FLOODS];
