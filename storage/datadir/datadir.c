@@ -53,6 +53,22 @@ static int refuse_errno(struct datadir_error *error, const char *doing, const ch
 
 /* -- examination, without a change -- */
 
+static int refuse_format(const struct datadir *dir, struct datadir_error *error)
+{
+    const struct datadir_meta *meta = &dir->meta;
+    bool is_newer = meta->format > DATADIR_FORMAT;
+    return refuse(
+        error, -EPROTO,
+        "%.200s has data format %u%s%s, and this chitchat reads the formats %u to %u: start %s%s%s, or choose "
+        "another data directory",
+        dir->path, meta->format, meta->version[0] != '\0' ? " of chitchat " : "", meta->version, DATADIR_FORMAT_MIN,
+        DATADIR_FORMAT, is_newer ? "chitchat " : "an older version",
+        !is_newer                  ? ""
+        : meta->version[0] != '\0' ? meta->version
+                                   : "of the version that wrote it",
+        is_newer ? " or a later one" : "");
+}
+
 /* Reads META or BACKUP. 0 or a refusal. */
 static int meta_load(struct datadir *dir, struct datadir_error *error)
 {
@@ -71,10 +87,7 @@ static int meta_load(struct datadir *dir, struct datadir_error *error)
     struct span meta = {text, (size_t)bytes};
     int result = dir->is_backup && !datadir_backup_skip(&meta) ? -EBADMSG : datadir_meta_read(meta, &dir->meta);
     if (result == -EPROTO)
-        return refuse(error, result,
-                      "%.200s has data format %u and this chitchat reads format %u: start the version that made it, or "
-                      "choose another data directory",
-                      dir->path, dir->meta.format, DATADIR_FORMAT);
+        return refuse_format(dir, error);
     if (result != 0)
         return refuse(error, result, "%.200s/%s is damaged: restore that file, or all of the directory, from a backup",
                       dir->path, name);
@@ -171,6 +184,16 @@ static int lock_take(struct datadir *dir, struct datadir_error *error)
     return 0;
 }
 
+static int raise_format(struct datadir *dir)
+{
+    struct datadir_meta raised = dir->meta;
+    datadir_meta_set_format(&raised);
+    int result = datadir_write_meta(dir->fd, &raised);
+    if (result == 0)
+        dir->meta = raised;
+    return result;
+}
+
 /* Examines, locks, and examines again: another server may have made the directory before the lock was taken. */
 static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t shards_default,
                        struct datadir_error *error)
@@ -183,12 +206,16 @@ static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t sha
         result = examine(dir, shards_wanted, &is_made, error);
     if (result != 0)
         return result;
-    result = is_made ? datadir_sync(dir->fd)
-                     : datadir_make(dir->fd, shards_wanted != 0 ? shards_wanted : shards_default, &dir->meta);
+    if (!is_made)
+        result = datadir_make(dir->fd, shards_wanted != 0 ? shards_wanted : shards_default, &dir->meta);
+    else if (dir->meta.format < DATADIR_FORMAT)
+        result = raise_format(dir);
+    else
+        result = datadir_sync(dir->fd);
     if (result == 0)
         return 0;
     errno = -result;
-    return refuse_errno(error, is_made ? "sync" : "make a data directory of", dir->path);
+    return refuse_errno(error, is_made ? "write META in" : "make a data directory of", dir->path);
 }
 
 int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
@@ -304,6 +331,11 @@ void datadir_close(struct datadir **dir)
 uint32_t datadir_shards(const struct datadir *dir)
 {
     return dir->meta.shards;
+}
+
+uint32_t datadir_format(const struct datadir *dir)
+{
+    return dir->meta.format;
 }
 
 const char *datadir_epoch(const struct datadir *dir)

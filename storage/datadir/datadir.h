@@ -3,9 +3,17 @@
  * was made for.
  *
  *     LOCK                    has an flock while the directory is open; the text is the server's process id
- *     META                    what never changes: format version, shards, epoch, both seeds, and a CRC; text
+ *     META                    format version, shards, epoch, both seeds, and a CRC; only the version changes; text
  *     HOLD                    the backup lock (backup_lock.h)
  *     shard-0000/wal, runs    one for each shard
+ *
+ * The format version in META stands for all formats in the directory: META, WAL, runs and manifests. It rises with the
+ * first release whose server writes something that the releases before cannot read. datadir_open of such a server
+ * raises the number before anything else is written. So an older program refuses the directory, and names the version
+ * that it needs. Reading raises nothing; a backup keeps the number of its source.
+ *
+ *     1    the first format
+ *     2    manifests may have keys that format 1 does not know
  *
  * META gets its name last, by a rename: so a directory with META is complete. A crash before that leaves META.new and
  * empty directories, and the next start makes the directory again. Shard directories that have files are refused
@@ -27,7 +35,8 @@
 #include "base/limits.h"
 #include "base/span.h"
 
-#define DATADIR_FORMAT 1u
+#define DATADIR_FORMAT 2u
+#define DATADIR_FORMAT_MIN 1u /* the oldest that is read */
 #define DATADIR_EPOCH_CHARS LIMIT_EPOCH_CHARS
 #define DATADIR_ERROR_BYTES 768u
 
@@ -39,10 +48,12 @@ struct datadir_error {
 };
 
 /* Opens the data directory at `path`, or makes it if there is none or it is empty (its parent must exist).
- * `shards_wanted` 0: as stored, or `shards_default` for a new one. Both are at most LIMIT_SHARDS (asserted). Copies
- * `path`; the caller closes *dir_r. Returns 0, or -errno and *error_r: -EBUSY another server or a command uses it;
- * -EPROTO another format version; -EINVAL another number of shards; -EEXIST not empty and not of chitchat, a backup, or
- * shards without META; -EBADMSG META is damaged, or a shard directory is missing; else the system's error. */
+ * An
+ * older format becomes DATADIR_FORMAT. `shards_wanted` 0: as stored, or `shards_default` for a new one. Both are at
+ * most LIMIT_SHARDS (asserted). Copies `path`; the caller closes *dir_r. Returns 0, or -errno and *error_r: -EBUSY
+ * another server or a command uses it; -EPROTO another format version; -EINVAL another number of shards; -EEXIST not
+ * empty and not of chitchat, a backup, or shards without META; -EBADMSG META is damaged, or a shard directory is
+ * missing; else the system's error. */
 int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
                  struct datadir_error *error_r);
 /* Opens the data directory or backup at `path` for reading, without a change to it. With `may_be_live` a server may run
@@ -53,6 +64,8 @@ int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live
 void datadir_close(struct datadir **dir);
 
 uint32_t datadir_shards(const struct datadir *dir);
+/* The format version: DATADIR_FORMAT_MIN to DATADIR_FORMAT. */
+uint32_t datadir_format(const struct datadir *dir);
 /* 32 hexadecimal digits and a NUL, borrowed from `dir`. */
 const char *datadir_epoch(const struct datadir *dir);
 struct hash_key datadir_name_seed(const struct datadir *dir);

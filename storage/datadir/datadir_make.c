@@ -186,6 +186,17 @@ static int write_new_meta(int fd, const struct datadir_meta *meta)
     return datadir_write_file(fd, DATADIR_META_NEW, text, datadir_meta_write(meta, text));
 }
 
+static int commit_new_meta(int fd)
+{
+    return renameat(fd, DATADIR_META_NEW, fd, DATADIR_META) == 0 ? datadir_sync(fd) : -errno;
+}
+
+int datadir_write_meta(int fd, const struct datadir_meta *meta)
+{
+    int result = write_new_meta(fd, meta);
+    return result == 0 ? commit_new_meta(fd) : result;
+}
+
 int datadir_make_shards(int fd, uint32_t shards)
 {
     int result = 0;
@@ -209,11 +220,11 @@ static int draw(uint32_t shards, struct datadir_meta *meta_r)
     if (getentropy(random, sizeof random) != 0)
         return -errno;
     *meta_r = (struct datadir_meta){
-        .format = DATADIR_FORMAT,
         .shards = shards,
         .name_seed = {random[0], random[1]},
         .key_seed = {random[2], random[3]},
     };
+    datadir_meta_set_format(meta_r);
     return datadir_draw_epoch(meta_r);
 }
 
@@ -238,9 +249,7 @@ int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
         result = datadir_make_shards(fd, shards);
     if (result == 0)
         result = sync_dir(fd, ".");
-    if (result == 0 && renameat(fd, DATADIR_META_NEW, fd, DATADIR_META) != 0)
-        result = -errno;
-    return result == 0 ? datadir_sync(fd) : result;
+    return result == 0 ? commit_new_meta(fd) : result;
 }
 
 int datadir_sync_name(int fd)

@@ -52,6 +52,10 @@ int datadir_draw_epoch(struct datadir_meta *meta);
  * and its name durable, and reads it back. 0 or -errno (-EIO: it does not have what was written). */
 int datadir_write_file(int fd, const char *name, const char *text, size_t bytes);
 
+/* Writes META.new, renames it to META, and makes that durable, with the name of the directory `fd`. 0; or -errno: META
+ * is as it was, or has `meta`. */
+int datadir_write_meta(int fd, const struct datadir_meta *meta);
+
 /* Makes a data directory of `shards` shards with new seeds and a new epoch in `fd`, which datadir_survey found empty or
  * incomplete. 0, and all of it is durable; or -errno, and it is incomplete. */
 int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r);

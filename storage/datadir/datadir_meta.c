@@ -8,13 +8,26 @@
 #include "base/assert.h"
 
 #define FIRST_WORD "chitchat-data "
+#define VERSION_WORD "version "
+/* The first format with the line of the version. */
+#define FORMAT_WITH_VERSION 2u
+_Static_assert(sizeof CHITCHAT_VERSION <= DATADIR_VERSION_BYTES, "the version fits its field");
+
+void datadir_meta_set_format(struct datadir_meta *meta)
+{
+    meta->format = DATADIR_FORMAT;
+    (void)snprintf(meta->version, sizeof meta->version, "%s", CHITCHAT_VERSION);
+}
 
 size_t datadir_meta_write(const struct datadir_meta *meta, char out[DATADIR_META_BYTES])
 {
+    char version[sizeof VERSION_WORD + DATADIR_VERSION_BYTES + 1] = "";
+    if (meta->format >= FORMAT_WITH_VERSION)
+        (void)snprintf(version, sizeof version, VERSION_WORD "%s\n", meta->version);
     int bytes = snprintf(out, DATADIR_META_BYTES,
-                         FIRST_WORD "%u\nshards %u\nepoch %s\nname_seed %016" PRIx64 "%016" PRIx64
+                         FIRST_WORD "%u\n%sshards %u\nepoch %s\nname_seed %016" PRIx64 "%016" PRIx64
                                     "\nkey_seed %016" PRIx64 "%016" PRIx64 "\n",
-                         meta->format, meta->shards, meta->epoch, meta->name_seed.k0, meta->name_seed.k1,
+                         meta->format, version, meta->shards, meta->epoch, meta->name_seed.k0, meta->name_seed.k1,
                          meta->key_seed.k0, meta->key_seed.k1);
     ASSERT(bytes > 0 && (size_t)bytes < DATADIR_META_BYTES);
     size_t used = (size_t)bytes;
@@ -79,15 +92,38 @@ static bool take_key(struct span *text, const char *word, struct hash_key *key_r
            && take_word(text, "\n");
 }
 
+/* Takes the line of the version: 1 to DATADIR_VERSION_BYTES - 1 printable characters. */
+static bool take_version(struct span *text, char version[DATADIR_VERSION_BYTES])
+{
+    size_t bytes = 0;
+    if (!take_word(text, VERSION_WORD))
+        return false;
+    while (bytes < text->bytes && bytes < DATADIR_VERSION_BYTES - 1 && text->data[bytes] > 0x20
+           && text->data[bytes] < 0x7f)
+        bytes++;
+    memcpy(version, text->data, bytes);
+    version[bytes] = '\0';
+    text->data += bytes;
+    text->bytes -= bytes;
+    bool is_whole = bytes > 0 && take_word(text, "\n");
+    if (!is_whole)
+        version[0] = '\0';
+    return is_whole;
+}
+
 int datadir_meta_read(struct span text, struct datadir_meta *meta_r)
 {
     struct span at = text;
     struct hash_key epoch;
     uint64_t crc;
+    meta_r->version[0] = '\0';
     if (!take_word(&at, FIRST_WORD) || !take_number(&at, &meta_r->format))
         return -EBADMSG;
-    if (meta_r->format != DATADIR_FORMAT)
+    bool has_version = meta_r->format < FORMAT_WITH_VERSION || take_version(&at, meta_r->version);
+    if (meta_r->format < DATADIR_FORMAT_MIN || meta_r->format > DATADIR_FORMAT)
         return -EPROTO;
+    if (!has_version)
+        return -EBADMSG;
     if (!take_word(&at, "shards ") || !take_number(&at, &meta_r->shards) || !take_key(&at, "epoch ", &epoch)
         || !take_key(&at, "name_seed ", &meta_r->name_seed) || !take_key(&at, "key_seed ", &meta_r->key_seed))
         return -EBADMSG;

@@ -1,12 +1,16 @@
 /*
  * datadir_meta.h: the text of META and of BACKUP. Pure; any thread.
  *
- *     chitchat-data 1
+ *     chitchat-data 2
+ *     version 0.1.0        of the program that wrote this format first; format 1 has no such line
  *     shards 2
  *     epoch 9f1c…          32 digits
  *     name_seed …          32 digits: k0, then k1
  *     key_seed …
  *     crc32c …             8 digits: of all lines before
+ *
+ * The first two lines have their places in every format to come, so that a program that does not know the format can
+ * name the version that does.
  */
 #ifndef CHITCHAT_STORAGE_DATADIR_DATADIR_META_H
 #define CHITCHAT_STORAGE_DATADIR_DATADIR_META_H
@@ -17,9 +21,12 @@
 #include "storage/datadir/datadir.h"
 
 #define DATADIR_META_BYTES 256u
+/* Of a version's text, with its NUL. */
+#define DATADIR_VERSION_BYTES 32u
 
 struct datadir_meta {
     uint32_t format;
+    char version[DATADIR_VERSION_BYTES]; /* "": format 1, or a later one whose line cannot be read */
     uint32_t shards;
     char epoch[DATADIR_EPOCH_CHARS + 1];
     struct hash_key name_seed;
@@ -36,7 +43,11 @@ size_t datadir_backup_write(const struct datadir_meta *meta, uint64_t wall_us, c
 /* Takes the first line off the text of BACKUP. False: the line is not of this version. */
 bool datadir_backup_skip(struct span *text);
 
-/* Reads the text of META. 0; -EPROTO: another format, which is meta_r->format; -EBADMSG: any other text. */
+/* Sets format and version to those that this program writes. */
+void datadir_meta_set_format(struct datadir_meta *meta);
+
+/* Reads the text of META, of the formats DATADIR_FORMAT_MIN to DATADIR_FORMAT. 0; -EPROTO: another format, which is
+ * meta_r->format, with meta_r->version; -EBADMSG: any other text. */
 int datadir_meta_read(struct span text, struct datadir_meta *meta_r);
 
 #endif

@@ -37,13 +37,13 @@ static void on_durable(struct chaos *chaos, const char *data, size_t bytes)
 /* A data set whose users are placed on shards by the seed, not by a random number. */
 static void make_data_set(const struct sim *sim, uint64_t seed)
 {
-    struct datadir_meta meta = {
-        .format = DATADIR_FORMAT, .shards = sim->shards, .name_seed = {seed, 1}, .key_seed = {seed, 2}};
+    struct datadir_meta meta = {.shards = sim->shards, .name_seed = {seed, 1}, .key_seed = {seed, 2}};
     struct datadir *datadir;
     struct datadir_error error;
     char path[96], text[DATADIR_META_BYTES];
     HARNESS_MUST(datadir_open(&datadir, sim->dir, sim->shards, 1, &error) == 0);
     datadir_close(&datadir);
+    datadir_meta_set_format(&meta);
     snprintf(meta.epoch, sizeof meta.epoch, "%032llx", (unsigned long long)seed);
     size_t bytes = datadir_meta_write(&meta, text);
     snprintf(path, sizeof path, "%s/META", sim->dir);

@@ -161,10 +161,64 @@ Test(datadir, another_format_is_refused_and_named)
 {
     make_two();
     file_write("META", "chitchat-data 7\nwhatever it holds\n");
-    assert_refused(-EPROTO, 0, "format 7");
+    assert_refused(-EPROTO, 0, "data format 7, and");
+    cr_assert_not_null(strstr(error.text, "start chitchat of the version that wrote it or a later one"));
     char text[DATADIR_META_BYTES];
     file_read("META", text, sizeof text);
     cr_assert_str_eq(text, "chitchat-data 7\nwhatever it holds\n");
+}
+
+Test(datadir, a_newer_format_is_refused_with_the_version_that_it_needs)
+{
+    make_two();
+    file_write("META", "chitchat-data 3\nversion 0.7.1\nwhatever it holds\n");
+    assert_refused(-EPROTO, 0, "data format 3 of chitchat 0.7.1, and this chitchat reads the formats 1 to 2");
+    cr_assert_not_null(strstr(error.text, "start chitchat 0.7.1 or a later one"), "%s", error.text);
+    file_write("META", "chitchat-data 0\n");
+    assert_refused(-EPROTO, 0, "start an older version");
+}
+
+/* The META of format 1, byte by byte. */
+static void make_format_1(void)
+{
+    char text[DATADIR_META_BYTES];
+    struct datadir_meta meta = {
+        .format = 1, .shards = 2, .epoch = "0123456789abcdeffedcba9876543210", .name_seed = {1, 2}, .key_seed = {3, 4}};
+    make_two();
+    text[datadir_meta_write(&meta, text)] = '\0';
+    file_write("META", text);
+    cr_assert_eq(strncmp(text, "chitchat-data 1\nshards 2\nepoch 0123", 35), 0);
+}
+
+Test(datadir, an_older_format_is_read_unchanged_and_raised_by_a_server)
+{
+    char before[DATADIR_META_BYTES], text[DATADIR_META_BYTES];
+    make_format_1();
+    file_read("META", before, sizeof before);
+    cr_assert_eq(datadir_open_read(&dir, path, false, &error), 0, "%s", error.text);
+    cr_assert_eq(datadir_format(dir), 1);
+    datadir_close(&dir);
+    file_read("META", text, sizeof text);
+    cr_assert_str_eq(text, before, "reading changes nothing");
+    cr_assert_eq(datadir_open(&dir, path, 0, 4, &error), 0, "%s", error.text);
+    cr_assert_eq(datadir_format(dir), DATADIR_FORMAT);
+    cr_assert_str_eq(datadir_epoch(dir), "0123456789abcdeffedcba9876543210");
+    cr_assert(datadir_name_seed(dir).k1 == 2 && datadir_key_seed(dir).k0 == 3 && datadir_shards(dir) == 2);
+    file_read("META", text, sizeof text);
+    cr_assert_eq(strncmp(text, "chitchat-data 2\nversion ", 24), 0, "%s", text);
+    cr_assert_not(is_there("META.new"));
+}
+
+Test(datadir, an_older_format_that_cannot_be_raised_stays_as_it_is)
+{
+    char before[DATADIR_META_BYTES], text[DATADIR_META_BYTES];
+    make_format_1();
+    file_read("META", before, sizeof before);
+    cr_assert_eq(mkdir(in_data("META.new"), 0700), 0);
+    assert_refused(-EISDIR, 0, "META");
+    file_read("META", text, sizeof text);
+    cr_assert_str_eq(text, before);
+    cr_assert_eq(rmdir(in_data("META.new")), 0);
 }
 
 Test(datadir, a_directory_of_something_else_is_refused_untouched)
@@ -358,11 +412,15 @@ Test(datadir, the_shard_of_a_user_is_the_upper_half_of_the_hash_scaled)
 
 Test(datadir_meta, what_is_written_is_read)
 {
-    struct datadir_meta meta = {DATADIR_FORMAT, 1024, "0123456789abcdeffedcba9876543210", {1, UINT64_MAX}, {0, 42}};
+    struct datadir_meta meta = {
+        .shards = 1024, .epoch = "0123456789abcdeffedcba9876543210", .name_seed = {1, UINT64_MAX}, .key_seed = {0, 42}};
     struct datadir_meta back;
     char text[DATADIR_META_BYTES];
+    datadir_meta_set_format(&meta);
     size_t bytes = datadir_meta_write(&meta, text);
     cr_assert_eq(datadir_meta_read((struct span){text, bytes}, &back), 0);
+    cr_assert_eq(back.format, DATADIR_FORMAT);
+    cr_assert_str_eq(back.version, meta.version);
     cr_assert_eq(back.shards, 1024);
     cr_assert_str_eq(back.epoch, meta.epoch);
     cr_assert(back.name_seed.k0 == 1 && back.name_seed.k1 == UINT64_MAX);
