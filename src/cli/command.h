@@ -19,6 +19,9 @@ int command_restore(const struct config *config);
 /* Prints a token to stdout, or makes a file with a secret. */
 int command_token(const struct config *config);
 
+/* Writes what a running server does to stdout. */
+int command_status(const struct config *config);
+
 /* Prints `text` as one line on stderr, with ? for each control character; returns `code`. */
 int command_complain(int code, const char *text);
 

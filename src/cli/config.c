@@ -213,6 +213,7 @@ static void set_defaults(struct config *config)
     memset(config, 0, sizeof *config);
     config->data_dir = "./data";
     config->token_claim = "sub";
+    config->admin_url = "http://127.0.0.1:8081";
     config->log_level = LOG_INFO;
     for (size_t c = 0; c < config_command_count; c++)
         for (size_t i = 0; i < config_commands[c].option_count; i++)

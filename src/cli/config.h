@@ -44,6 +44,7 @@ enum config_action {
     CONFIG_BACKUP,
     CONFIG_RESTORE,
     CONFIG_TOKEN,
+    CONFIG_STATUS,
     CONFIG_HELP,    /* print `text` to stdout, exit 0 */
     CONFIG_VERSION, /* the same: one line */
     CONFIG_ERROR,   /* print `text` (one line, no newline at its end) to stderr, exit 2 */
@@ -109,6 +110,10 @@ struct config {
     const char *new_secret;                  /* token: make this file; NULL: not */
     const char *kid;                         /* token: of the key; NULL: none */
     uint32_t for_s;                          /* token: until it expires */
+    const char *admin_url;                   /* status: http://HOST:PORT of an admin address */
+    const char *token_file;                  /* status: its first line is the token; NULL: none */
+    const char *ca_file;                     /* status: who may have signed the certificate; NULL: the system's */
+    uint32_t wants_json;                     /* status: 1: JSON, 0: a page */
     const char *to_dir;                      /* backup */
     const char *from_dir;                    /* restore */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "cli/config_command.h"
 #include "cli/config_value.h"
+#include "cli/http_get.h"
 
 #define CLAIM_BYTES_MAX 256u
 
@@ -158,10 +159,18 @@ static bool check_token(const struct config *config, const struct writer *writer
     return true;
 }
 
+static bool check_status(const struct config *config, const struct writer *writer)
+{
+    return http_get_is_url(config->admin_url)
+           || refuse(writer, "chitchat: --admin %s must be http://HOST:PORT or https://HOST:PORT", config->admin_url);
+}
+
 bool config_check(const struct config *config, enum config_action action, char *text, size_t text_bytes)
 {
     struct writer writer = {text, text_bytes};
     if (action == CONFIG_SERVE)
         return check_serve(config, &writer);
+    if (action == CONFIG_STATUS)
+        return check_status(config, &writer);
     return action != CONFIG_TOKEN || check_token(config, &writer);
 }

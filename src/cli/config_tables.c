@@ -144,6 +144,17 @@ static const struct option token_options[] = {
     {"new-secret", "F", OPTION_FILE, TEXT_FIELD(new_secret), "make F, with a new secret in it, and no token"},
 };
 
+static const struct option status_options[] = {
+    {"admin", "URL", OPTION_TEXT, TEXT_FIELD(admin_url),
+     "the server's address of --admin: http://HOST:PORT, or https:// with\n--admin-tls (default "
+     "http://127.0.0.1:8081)"},
+    {"json", "", OPTION_FLAG, FIELD(wants_json), 0, 1, 0, 1, "write JSON in place of a page"},
+    {"token-file", "F", OPTION_FILE, TEXT_FIELD(token_file),
+     "a file with the server's admin token: that of --admin-token-file"},
+    {"ca-file", "F", OPTION_FILE, TEXT_FIELD(ca_file),
+     "with https://: certificates that may have signed the server's, PEM\n(default: those of the system)"},
+};
+
 #define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
 
 const struct command config_commands[] = {
@@ -169,6 +180,11 @@ const struct command config_commands[] = {
      "`chitchat serve --token-secrets F`) or a private key (--key-file F, for --token-keys with its public key).\n"
      "`chitchat token --new-secret F` makes a file with a secret of 32 random bytes that its owner alone may read;\n"
      "F must not exist.\n"},
+    {"status", "[--admin URL] [--json]", "show what a running server does", CONFIG_STATUS, OPTIONS(status_options),
+     NULL,
+     "Reads /metrics of a server that was started with --admin, twice within a second, and shows connections, sends,\n"
+     "delays, disk and memory, in all and by shard. Delays are bounds that half and 99 % of the requests did not\n"
+     "exceed. Exits with 1, and a line that says why, if the server cannot be reached or refuses.\n"},
 };
 const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
 

@@ -33,6 +33,7 @@ int main(int argc, char **argv)
     case CONFIG_BACKUP: return command_backup(&config);
     case CONFIG_RESTORE: return command_restore(&config);
     case CONFIG_TOKEN: return command_token(&config);
+    case CONFIG_STATUS: return command_status(&config);
     case CONFIG_HELP:
     case CONFIG_VERSION: fputs(text, stdout); return 0;
     case CONFIG_ERROR: break;

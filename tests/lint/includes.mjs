@@ -53,8 +53,8 @@ export const libraries = {
   "wslay/wslay.h": ["src/protocol"],
   "openssl/evp.h": ["src/protocol", "src/auth", "bench/micro/token.c", "tests"],
   "openssl/sha.h": ["src/protocol"],
-  "openssl/ssl.h": ["src/connection", "bench/load", "tests"],
-  "jansson.h": ["src/auth", "tests"],
+  "openssl/ssl.h": ["src/connection", "src/cli", "bench/load", "tests"],
+  "jansson.h": ["src/auth", "src/cli", "tests"],
   "criterion/criterion.h": ["tests"],
 };
 
