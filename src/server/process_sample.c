@@ -107,5 +107,5 @@ void process_sample_start(struct server *server)
     metric_set(&metrics->memory_max, budget_total(server->config, server->core_count));
     metric_set(&metrics->connections_max, server->config->connections);
     sample(server, RELOAD_ASKED);
-    reload_add(&server->reloads, sample, server);
+    reload_add_look(&server->reloads, sample, server);
 }

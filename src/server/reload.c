@@ -9,12 +9,23 @@
 
 #define LOOK_S 1
 
-void reload_add(struct reloads *reloads, reload_function function, void *context)
+static void add(struct reloads *reloads, reload_function function, void *context, bool reads_files)
 {
     ASSERT(reloads->count < RELOADS_MAX);
     ASSERT(function != NULL);
     reloads->entries[reloads->count].function = function;
+    reloads->entries[reloads->count].reads_files = reads_files;
     reloads->entries[reloads->count++].context = context;
+}
+
+void reload_add(struct reloads *reloads, reload_function function, void *context)
+{
+    add(reloads, function, context, true);
+}
+
+void reload_add_look(struct reloads *reloads, reload_function function, void *context)
+{
+    add(reloads, function, context, false);
 }
 
 void reload_block_signal(sigset_t *signals)
@@ -31,7 +42,16 @@ void reload_block_signal(sigset_t *signals)
 static void reload_all(const struct reloads *reloads, enum reload_cause cause)
 {
     for (uint32_t i = 0; i < reloads->count; i++)
-        reloads->entries[i].function(reloads->entries[i].context, cause);
+        if (cause == RELOAD_LOOK || reloads->entries[i].reads_files)
+            reloads->entries[i].function(reloads->entries[i].context, cause);
+}
+
+static bool has_files(const struct reloads *reloads)
+{
+    for (uint32_t i = 0; i < reloads->count; i++)
+        if (reloads->entries[i].reads_files)
+            return true;
+    return false;
 }
 
 int reload_until_signal(const struct reloads *reloads, const sigset_t *signals)
@@ -40,7 +60,7 @@ int reload_until_signal(const struct reloads *reloads, const sigset_t *signals)
     for (;;) {
         int number = sigtimedwait(signals, NULL, reloads->count > 0 ? &look : NULL);
         if (number == SIGHUP) {
-            log_line(LOG_INFO, "reload", "signal=SIGHUP files=%s", reloads->count > 0 ? "read" : "none");
+            log_line(LOG_INFO, "reload", "signal=SIGHUP files=%s", has_files(reloads) ? "read" : "none");
             reload_all(reloads, RELOAD_ASKED);
         } else if (number > 0) {
             return number;

@@ -7,6 +7,7 @@
 #define CHITCHAT_SERVER_RELOAD_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum reload_cause {
@@ -22,13 +23,16 @@ typedef void (*reload_function)(void *context, enum reload_cause cause);
 struct reloads {
     struct {
         reload_function function;
-        void *context; /* borrowed */
+        void *context;    /* borrowed */
+        bool reads_files; /* else it is for RELOAD_LOOK alone */
     } entries[RELOADS_MAX];
     uint32_t count;
 };
 
 /* Registers `function`. RELOADS_MAX at most: asserted. */
 void reload_add(struct reloads *reloads, reload_function function, void *context);
+/* The same for a function that reads no files of the operator: it is called about once a second, not on SIGHUP. */
+void reload_add_look(struct reloads *reloads, reload_function function, void *context);
 
 /* Blocks SIGHUP, so that one that comes while the server starts does not end it. `signals` gets it too. */
 void reload_block_signal(sigset_t *signals);
