@@ -6,15 +6,18 @@
 #include <stddef.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 
 static _Thread_local sigjmp_buf *innermost;
 
-/* Outside a guard the default action is restored: the access is repeated and ends the process. */
+/* Outside a guard the process ends, by the default action. */
 static void on_bus_error(int number)
 {
     if (innermost != NULL)
         siglongjmp(*innermost, 1);
+    log_crash("BUS");
     signal(number, SIG_DFL);
+    raise(number);
 }
 
 int page_guard_install(void)

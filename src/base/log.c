@@ -17,14 +17,17 @@
 #define LINE_BYTES 1024u
 /* A line in JSON: each byte may become six, and each pair gets four quotes. */
 #define JSON_BYTES (8 * LINE_BYTES)
+/* How long log_fatal waits for the lines before it: the process ends even if nobody reads them. */
+#define FATAL_FLUSH_US 1000000u
 
 static struct {
     enum log_level level;
     enum log_format format;
     int fd;
-} target = {LOG_DEBUG, LOG_LOGFMT, STDERR_FILENO};
+    bool is_cut; /* the last write wrote a part of a line: the next line begins with a newline */
+} target = {.level = LOG_DEBUG, .format = LOG_LOGFMT, .fd = STDERR_FILENO};
 
-/* Lines on their way from log_line to the thread, back to back. The mutex is never held during a write. */
+/* Lines that the thread is to write, back to back. The mutex is never held during a write. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t filled; /* for the thread: `used`, or is_stopping */
@@ -54,30 +57,46 @@ static const char *level_name(enum log_level level)
 
 /* -- a line -- */
 
-static size_t head_write(char *line, size_t bytes, enum log_level level, const char *event)
+static size_t head_write(char *line, size_t bytes, const char *level, const char *event)
 {
     struct timespec now;
     struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t used = strftime(line, bytes, "time=%Y-%m-%dT%H:%M:%S", &utc);
-    int more = snprintf(line + used, bytes - used, ".%03ldZ level=%s event=%s ", now.tv_nsec / 1000000,
-                        level_name(level), event);
+    int more = snprintf(line + used, bytes - used, ".%03ldZ level=%s event=%s ", now.tv_nsec / 1000000, level, event);
     return used + (more > 0 ? (size_t)more : 0);
 }
 
+/* Bytes of the character of UTF-8 that `text` begins with; 0: it begins with none. */
+static size_t character_bytes(const char *text, size_t bytes)
+{
+    unsigned char first = (unsigned char)text[0], second = bytes > 1 ? (unsigned char)text[1] : 0;
+    size_t wanted = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+    if (wanted == 0 || wanted > bytes)
+        return 0;
+    for (size_t i = 1; i < wanted; i++)
+        if (((unsigned char)text[i] & 0xc0) != 0x80)
+            return 0;
+    bool is_overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+    bool is_beyond = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
+    return is_overlong || is_beyond ? 0 : wanted;
+}
+
+/* Bytes that are no UTF-8, as a path may have, become U+FFFD. */
 static size_t json_string_write(char *out, const char *text, size_t bytes)
 {
     size_t used = 0;
     out[used++] = '"';
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if (byte == '"' || byte == '\\')
+    for (size_t i = 0; i < bytes;) {
+        size_t character = character_bytes(text + i, bytes - i);
+        if (text[i] == '"' || text[i] == '\\')
             out[used++] = '\\';
-        if (byte < ' ')
-            used += (size_t)sprintf(out + used, "\\u%04x", byte);
-        else
-            out[used++] = text[i];
+        if (character == 0)
+            used += (size_t)sprintf(out + used, "\\ufffd");
+        memcpy(out + used, text + i, character);
+        used += character;
+        i += character == 0 ? 1 : character;
     }
     out[used++] = '"';
     return used;
@@ -132,11 +151,12 @@ static size_t json_write(char out[JSON_BYTES], const char *line)
 
 /* -- writing -- */
 
-/* Writes all, whatever the kind of descriptor. False: nowhere to write to. */
+/* Writes all, whatever the kind of descriptor. False: it cannot be written, or only a part (target.is_cut). */
 static bool write_all(int fd, const char *data, size_t bytes)
 {
-    while (bytes > 0) {
-        ssize_t written = write(fd, data, bytes);
+    size_t left = bytes;
+    while (left > 0) {
+        ssize_t written = write(fd, data, left);
         if (written < 0 && errno == EAGAIN) {
             struct pollfd ready = {.fd = fd, .events = POLLOUT};
             (void)poll(&ready, 1, -1);
@@ -144,25 +164,32 @@ static bool write_all(int fd, const char *data, size_t bytes)
         }
         if (written < 0 && errno == EINTR)
             continue;
-        if (written <= 0)
+        if (written <= 0) {
+            target.is_cut = target.is_cut || left < bytes;
             return false;
+        }
         data += written;
-        bytes -= (size_t)written;
+        left -= (size_t)written;
     }
     return true;
 }
 
-/* A line at a time, so that those of other processes with the same stderr do not come between. */
-static void write_lines(const char *lines, size_t bytes)
+/* A line at a time, so that those of other processes with the same stderr do not come between. Returns how many lines
+ * were not written: the disk of a log file may be full. */
+static uint64_t write_lines(const char *lines, size_t bytes)
 {
+    uint64_t lost = 0;
     while (bytes > 0) {
         const char *end = memchr(lines, '\n', bytes);
         ASSERT(end != NULL);
         size_t line_bytes = (size_t)(end - lines) + 1;
-        (void)write_all(target.fd, lines, line_bytes);
+        if (target.is_cut && write_all(target.fd, "\n", 1))
+            target.is_cut = false;
+        lost += target.is_cut || !write_all(target.fd, lines, line_bytes);
         lines += line_bytes;
         bytes -= line_bytes;
     }
+    return lost;
 }
 
 /* `line` has room for a newline behind `bytes`. Returns the bytes of the final line in `out`, or in `line` itself. */
@@ -179,24 +206,26 @@ static size_t line_finish(char *line, size_t bytes, char json[JSON_BYTES], const
     return bytes;
 }
 
-static void write_dropped(uint64_t dropped)
+/* Returns how many lines nobody knows of yet: `dropped`, if this line is not written either. */
+static uint64_t write_dropped(uint64_t dropped)
 {
     char line[LINE_BYTES];
     char json[JSON_BYTES];
     const char *out;
     if (dropped == 0)
-        return;
-    size_t used = head_write(line, sizeof line, LOG_WARN, "log_dropped");
+        return 0;
+    size_t used = head_write(line, sizeof line, level_name(LOG_WARN), "log_dropped");
     used += (size_t)snprintf(line + used, sizeof line - used,
-                             "count=%llu hint=\"the reader of the log is too slow, or does not read\"",
+                             "count=%llu hint=\"the reader of the log was too slow, or its disk was full\"",
                              (unsigned long long)dropped);
     size_t bytes = line_finish(line, used, json, &out);
-    write_lines(out, bytes);
+    return write_lines(out, bytes) == 0 ? 0 : dropped;
 }
 
 static void *run(void *unused)
 {
     static char lines[LOG_QUEUE_BYTES];
+    uint64_t lost = 0;
     (void)unused;
     pthread_mutex_lock(&queue.mutex);
     for (;;) {
@@ -211,8 +240,8 @@ static void *run(void *unused)
         queue.dropped = 0;
         queue.is_writing = true;
         pthread_mutex_unlock(&queue.mutex);
-        write_lines(lines, bytes);
-        write_dropped(dropped);
+        lost += write_lines(lines, bytes);
+        lost = write_dropped(lost + dropped);
         pthread_mutex_lock(&queue.mutex);
         queue.is_writing = false;
         pthread_cond_broadcast(&queue.idle);
@@ -238,24 +267,68 @@ static bool queue_add(const char *line, size_t bytes)
     return is_started;
 }
 
+/* One line, whatever the values hold: control characters become question marks. */
+static size_t pairs_write(char line[LINE_BYTES], size_t used, const char *format, va_list arguments)
+{
+    int more = vsnprintf(line + used, LINE_BYTES - used, format, arguments);
+    size_t bytes = used + (more > 0 ? (size_t)more : 0);
+    if (bytes >= LINE_BYTES)
+        bytes = LINE_BYTES - 1;
+    for (size_t i = used; i < bytes; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
+    return bytes;
+}
+
 void log_line(enum log_level level, const char *event, const char *format, ...)
 {
     char line[LINE_BYTES];
     char json[JSON_BYTES];
     const char *out;
+    va_list arguments;
     if (level < target.level)
         return;
-    size_t used = head_write(line, sizeof line, level, event);
-    va_list arguments;
+    size_t used = head_write(line, sizeof line, level_name(level), event);
     va_start(arguments, format);
-    int more = vsnprintf(line + used, sizeof line - used, format, arguments);
+    used = pairs_write(line, used, format, arguments);
     va_end(arguments);
-    used += more > 0 ? (size_t)more : 0;
-    if (used >= sizeof line)
-        used = sizeof line - 1;
     size_t bytes = line_finish(line, used, json, &out);
     if (!queue_add(out, bytes))
-        write_lines(out, bytes);
+        (void)write_lines(out, bytes);
+}
+
+void log_fatal(const char *event, const char *format, ...)
+{
+    char line[LINE_BYTES];
+    char json[JSON_BYTES];
+    const char *out;
+    va_list arguments;
+    struct pollfd ready = {.fd = target.fd, .events = POLLOUT};
+    log_flush(FATAL_FLUSH_US);
+    size_t used = head_write(line, sizeof line, "fatal", event);
+    va_start(arguments, format);
+    used = pairs_write(line, used, format, arguments);
+    va_end(arguments);
+    size_t bytes = line_finish(line, used, json, &out);
+    if (poll(&ready, 1, 0) > 0)
+        (void)write_all(target.fd, out, bytes);
+}
+
+void log_crash(const char *signal_name)
+{
+    const char *parts[] = {target.format == LOG_JSON ? "{\"level\":\"fatal\",\"event\":\"crashed\",\"signal\":\"SIG"
+                                                     : "level=fatal event=crashed signal=SIG",
+                           signal_name, target.format == LOG_JSON ? "\"}\n" : "\n"};
+    char line[128];
+    size_t used = 0;
+    struct pollfd ready = {.fd = target.fd, .events = POLLOUT};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        for (const char *at = parts[i]; *at != '\0' && used < sizeof line; at++)
+            line[used++] = *at;
+    if (poll(&ready, 1, 0) > 0) {
+        ssize_t ignored = write(target.fd, line, used);
+        (void)ignored;
+    }
 }
 
 /* -- the thread -- */
@@ -281,6 +354,11 @@ int log_open(const char *path)
     int status = dup3(fd, target.fd, O_CLOEXEC) < 0 ? -errno : 0;
     close(fd);
     return status;
+}
+
+bool log_is_file(void)
+{
+    return target.fd != STDERR_FILENO;
 }
 
 int log_start(void)

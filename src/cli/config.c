@@ -18,6 +18,14 @@ struct parser {
     char name[64]; /* of the option, as the user wrote it: --ping-s or CHITCHAT_PING_S */
 };
 
+static const struct option *option_find(const struct command *command, const char *name, size_t bytes)
+{
+    for (size_t i = 0; i < command->option_count; i++)
+        if (strlen(command->options[i].name) == bytes && memcmp(command->options[i].name, name, bytes) == 0)
+            return &command->options[i];
+    return NULL;
+}
+
 static enum config_action complain(struct parser *parser, const char *given, const char *wanted)
 {
     (void)snprintf(parser->text, parser->text_bytes, "chitchat: %s%s%.200s: %s", parser->name,
@@ -115,12 +123,33 @@ static enum config_action take_network(struct parser *parser, const char *given)
     return CONFIG_SERVE;
 }
 
+/* The place of `given` in the list `names`, which ends with NULL; -1: it is not in it. */
+static int choice_find(const char *const *names, const char *given)
+{
+    for (int i = 0; names[i] != NULL; i++)
+        if (strcmp(names[i], given) == 0)
+            return i;
+    return -1;
+}
+
 static enum config_action take_level(struct parser *parser, const char *given)
 {
-    bool is_debug = strcmp(given, "debug") == 0;
-    if (!is_debug && strcmp(given, "info") != 0)
-        return complain(parser, given, "must be info or debug");
-    parser->config->log_level = is_debug ? LOG_DEBUG : LOG_INFO;
+    static const char *const names[] = {
+        [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
+    int choice = choice_find(names, given);
+    if (choice < 0)
+        return complain(parser, given, "must be error, warn, info or debug");
+    parser->config->log_level = (enum log_level)choice;
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_log_format(struct parser *parser, const char *given)
+{
+    static const char *const names[] = {[LOG_LOGFMT] = "logfmt", [LOG_JSON] = "json", NULL};
+    int choice = choice_find(names, given);
+    if (choice < 0)
+        return complain(parser, given, "must be logfmt or json");
+    parser->config->log_format = (enum log_format)choice;
     return CONFIG_SERVE;
 }
 
@@ -181,7 +210,7 @@ static enum config_action take_token_keys(struct parser *parser, const char *giv
     return CONFIG_SERVE;
 }
 
-static enum config_action take_value(struct parser *parser, const struct option *option, const char *given)
+static enum config_action take_kind(struct parser *parser, const struct option *option, const char *given)
 {
     switch (option->kind) {
     case OPTION_LISTEN: return take_listen(parser, given, false);
@@ -192,6 +221,7 @@ static enum config_action take_value(struct parser *parser, const struct option 
     case OPTION_NUMBER:
     case OPTION_BYTES: return take_number(parser, option, given);
     case OPTION_LEVEL: return take_level(parser, given);
+    case OPTION_LOG_FORMAT: return take_log_format(parser, given);
     case OPTION_AUTH: return take_auth(parser, given);
     case OPTION_FLAG: return take_flag(parser, option, given);
     case OPTION_DURATION: return take_duration(parser, option, given);
@@ -206,6 +236,22 @@ static enum config_action take_value(struct parser *parser, const struct option 
         return complain(parser, given[0] == '\0' ? "\"\"" : given, wrong);
     memcpy((char *)parser->config + option->offset, &given, sizeof given);
     return CONFIG_SERVE;
+}
+
+static enum config_action take_value(struct parser *parser, const struct option *option, const char *given)
+{
+    size_t index = (size_t)(option - parser->command->options);
+    ASSERT(index < CONFIG_OPTIONS_MAX);
+    parser->config->is_given[index] = true;
+    return take_kind(parser, option, given);
+}
+
+bool config_is_given(const struct config *config, const char *name)
+{
+    const struct option *option = option_find(&config_commands[0], name, strlen(name));
+    ASSERT(config_commands[0].action == CONFIG_SERVE);
+    ASSERT(option != NULL);
+    return config->is_given[option - config_commands[0].options];
 }
 
 static void set_defaults(struct config *config)
@@ -297,14 +343,6 @@ static enum config_action take_environment(struct parser *parser, char *const *e
 }
 
 /* -- the command line -- */
-
-static const struct option *option_find(const struct command *command, const char *name, size_t bytes)
-{
-    for (size_t i = 0; i < command->option_count; i++)
-        if (strlen(command->options[i].name) == bytes && memcmp(command->options[i].name, name, bytes) == 0)
-            return &command->options[i];
-    return NULL;
-}
 
 /* Takes the option at *at_inout and its value. */
 static enum config_action take_argument(struct parser *parser, char **argv, int argc, int *at_inout, bool *is_given)

@@ -34,6 +34,8 @@
 #define CONFIG_TOKEN_KEYS_MAX 8u
 #define CONFIG_PATH_BYTES 1024u
 #define CONFIG_UNKNOWN_MAX 16u
+/* Options of one command. */
+#define CONFIG_OPTIONS_MAX 128u
 /* Room for the help. */
 #define CONFIG_TEXT_BYTES 32768u
 
@@ -101,9 +103,12 @@ struct config {
     uint64_t memtable_bytes;      /* of one generation */
     uint32_t checkpoint_s;        /* between checkpoints, at most */
     uint32_t wal_segment_bytes;
-    uint32_t connections; /* of the whole server */
+    uint32_t connections;        /* of the whole server */
+    uint32_t connections_wanted; /* before the limit of open files lowered them; 0: it did not */
     uint32_t stop_time_s;
-    enum log_level log_level;                /* LOG_INFO or LOG_DEBUG */
+    enum log_level log_level;
+    enum log_format log_format;
+    const char *log_file;                    /* path, borrowed; NULL: stderr */
     const char *user;                        /* dump: of this user only; NULL: of all. token: whose it is */
     const char *secret_file;                 /* token: sign with the first secret; NULL: not */
     const char *key_file;                    /* token: sign with a private key; NULL: not */
@@ -116,6 +121,7 @@ struct config {
     uint32_t wants_json;                     /* status: 1: JSON, 0: a page */
     const char *to_dir;                      /* backup */
     const char *from_dir;                    /* restore */
+    bool is_given[CONFIG_OPTIONS_MAX];       /* by the place in the table of the command (config_is_given) */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */
     uint32_t unknown_count;
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
@@ -128,5 +134,8 @@ struct config {
  * (CONFIG_TEXT_BYTES is enough); a longer text is cut. */
 enum config_action config_parse(int argc, char **argv, char *const *environment, struct config *config_r, char *text,
                                 size_t text_bytes);
+
+/* Whether the option `name` of `serve` was given, by whatever way; asserted to exist. After CONFIG_SERVE. */
+bool config_is_given(const struct config *config, const char *name);
 
 #endif

@@ -10,9 +10,6 @@
 
 #include "cli/config.h"
 
-/* Options of one command. */
-#define CONFIG_OPTIONS_MAX 128u
-
 enum option_kind {
     OPTION_LISTEN,
     OPTION_LISTEN_TLS,
@@ -30,6 +27,7 @@ enum option_kind {
     OPTION_BYTES,
     OPTION_USER,
     OPTION_LEVEL,
+    OPTION_LOG_FORMAT,
 };
 
 struct option {

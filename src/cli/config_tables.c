@@ -100,9 +100,12 @@ static const struct option serve_options[] = {
      "size of a segment file of the write-ahead log"},
     {"stop-time-s", "S", OPTION_NUMBER, FIELD(stop_time_s), 1, 3600, 5, 1,
      "seconds that a stop may take; then the server ends at once"},
+    {"log-file", "F", OPTION_FILE, TEXT_FIELD(log_file),
+     "append log lines to F, which SIGHUP opens again (default: stderr)"},
+    {"log-format", "FORMAT", OPTION_LOG_FORMAT, NO_FIELD, "logfmt, or json: an object a line (default logfmt)"},
     {"log-level", "LEVEL", OPTION_LEVEL, NO_FIELD,
-     "info or debug; debug adds the longest turn of each shard in each second, and\n"
-     "what is still in use when nobody is connected (default info)"},
+     "error, warn, info or debug; debug adds the longest turn of each shard in each\n"
+     "second, and what is still in use when nobody is connected (default info)"},
 };
 
 #define DATA_OPTION(help)                                                                                              \

@@ -1,11 +1,11 @@
 #include "server/reload.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <time.h>
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "server/signals.h"
 
 #define LOOK_S 1
 
@@ -26,17 +26,6 @@ void reload_add(struct reloads *reloads, reload_function function, void *context
 void reload_add_look(struct reloads *reloads, reload_function function, void *context)
 {
     add(reloads, function, context, false);
-}
-
-void reload_block_signal(sigset_t *signals)
-{
-    sigset_t set;
-    sigaddset(signals, SIGHUP);
-    sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    /* Under nohup the signal is ignored, and then it would not arrive. */
-    signal(SIGHUP, SIG_DFL);
 }
 
 static void reload_all(const struct reloads *reloads, enum reload_cause cause)
@@ -62,8 +51,10 @@ int reload_until_signal(const struct reloads *reloads, const sigset_t *signals)
         if (number == SIGHUP) {
             log_line(LOG_INFO, "reload", "signal=SIGHUP files=%s", has_files(reloads) ? "read" : "none");
             reload_all(reloads, RELOAD_ASKED);
-        } else if (number > 0) {
+        } else if (number > 0 && signals_is_stop(number)) {
             return number;
+        } else if (number > 0) {
+            signals_note(number);
         } else if (errno == EAGAIN) {
             reload_all(reloads, RELOAD_LOOK);
         }

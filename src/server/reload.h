@@ -34,11 +34,8 @@ void reload_add(struct reloads *reloads, reload_function function, void *context
 /* The same for a function that reads no files of the operator: it is called about once a second, not on SIGHUP. */
 void reload_add_look(struct reloads *reloads, reload_function function, void *context);
 
-/* Blocks SIGHUP, so that one that comes while the server starts does not end it. `signals` gets it too. */
-void reload_block_signal(sigset_t *signals);
-
-/* Waits for a signal of `signals` other than SIGHUP, and returns its number. Reloads until then. Without a registered
- * function there is no wakeup but for signals. */
+/* Waits for SIGTERM or SIGINT among `signals` (signals_block), and returns its number. Reloads until then, and notes
+ * other signals. Without a registered function there is no wakeup but for signals. */
 int reload_until_signal(const struct reloads *reloads, const sigset_t *signals);
 
 #endif

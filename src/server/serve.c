@@ -2,14 +2,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,19 +22,20 @@
 #include "server/core_handlers.h"
 #include "server/core_open.h"
 #include "server/listen.h"
+#include "server/log_file.h"
 #include "server/process_sample.h"
+#include "server/rlimits.h"
+#include "server/signals.h"
 #include "server/token_watch.h"
 #include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
-/* Descriptors that are not counted connections: WAL segments, runs, rings, and connections that get a 503. */
-#define DESCRIPTORS_RESERVED 64u
-#define DESCRIPTORS_PER_SHARD (256u + CORE_TURNED_AWAY_MAX)
 
 /* Returns the exit code. */
 static int complain(const char *text)
 {
     fprintf(stderr, "chitchat: %s\n", text);
+    log_file_note_failure(text);
     return 1;
 }
 
@@ -47,32 +46,6 @@ static uint32_t cores_available(void)
         return 1;
     int count = CPU_COUNT(&set);
     return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
-}
-
-/* Raises the limit of descriptors as far as the system allows, and lowers --connections to it, so that a full server
- * can still accept and answer 503. */
-static void raise_descriptors(struct config *config, uint32_t shard_count)
-{
-    struct rlimit limit;
-    uint64_t reserved = DESCRIPTORS_RESERVED + (uint64_t)DESCRIPTORS_PER_SHARD * shard_count;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    uint64_t carried = limit.rlim_cur > reserved ? limit.rlim_cur - reserved : 1;
-    if (config->connections > carried)
-        config->connections = (uint32_t)carried;
-}
-
-/* Main waits for the signals; the threads inherit the mask. */
-static void block_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
-    reload_block_signal(set);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 /* The user may have misspelt a name and believe that the option is set. Values are not logged: some are secrets. */
@@ -156,6 +129,8 @@ static void log_ready(const struct server *server, const struct recovery_report 
              config->auth == CONFIG_AUTH_TOKEN
                  ? ""
                  : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
+    warn_of_unknown(config);
+    rlimits_warn(config, server->core_count);
     warn_of_openness(config);
 }
 
@@ -246,7 +221,7 @@ static int serve_listening(struct server *server, struct config *config, const s
     return code;
 }
 
-/* Opens the table of addresses, after raise_descriptors, which may lower --connections. */
+/* Opens the table of addresses, after rlimits_fit_connections, which may lower --connections. */
 static int serve_counted(struct server *server, struct config *config, const sigset_t *signals)
 {
     struct hash_key seed;
@@ -271,7 +246,16 @@ static bool is_handshake_right(void)
     return strcmp(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0;
 }
 
-/* After raise_descriptors, which may lower --connections. */
+static bool fits_connections(struct config *config, uint32_t shards)
+{
+    char text[TEXT_BYTES];
+    if (rlimits_fit_connections(config, shards, text, sizeof text))
+        return true;
+    complain(text);
+    return false;
+}
+
+/* After rlimits_fit_connections, which may lower --connections. */
 static bool fits_memory(const struct config *config, uint32_t shards)
 {
     char text[TEXT_BYTES];
@@ -301,7 +285,7 @@ static void reload_tls(void *context, enum reload_cause cause)
     if (status == 0)
         log_line(LOG_INFO, "tls_reloaded", "hint=\"new connections get this certificate\"");
     else
-        log_line(LOG_WARN, "tls_kept", "error=\"%s\" hint=\"the old certificate stays in use\"", text);
+        log_line(LOG_ERROR, "tls_kept", "error=\"%s\" hint=\"the old certificate stays in use\"", text);
 }
 
 static bool open_tls(struct server *server)
@@ -329,6 +313,11 @@ int serve(struct config *config)
     struct datadir *datadir;
     struct datadir_error error;
     clock_init_system(&clock);
+    signals_block(&signals);
+    struct server server = {
+        .config = config, .clock = &clock, .page = {page_html(), page_html_bytes()}, .page_policy = page_policy()};
+    if (!log_file_open(config, &server.reloads, text, sizeof text))
+        return complain(text);
     if (!is_handshake_right())
         return complain(
             "libcrypto computes a wrong SHA-1: repair its installation, or allow SHA-1 in its configuration");
@@ -336,8 +325,6 @@ int serve(struct config *config)
         return complain(text);
     if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)
         return complain(text);
-    struct server server = {
-        .config = config, .clock = &clock, .page = {page_html(), page_html_bytes()}, .page_policy = page_policy()};
     if (!token_watch_open(&watch, &server, &token_error))
         return complain(token_error.text);
     if (datadir_open(&datadir, config->data_dir, config->shards, cores_available(), &error) != 0) {
@@ -350,15 +337,14 @@ int serve(struct config *config)
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
         return complain("getrandom gave no random numbers: check the system's random number generator");
     server.start_random = drawn & MID_RANDOM_MAX;
-    block_signals(&signals);
     if (page_guard_install() != 0)
         return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     if (log_start() != 0)
         return complain("cannot start the thread of the log: raise the limit of processes");
-    warn_of_unknown(config);
-    raise_descriptors(config, server.core_count);
     int code =
-        open_tls(&server) && fits_memory(config, server.core_count) ? serve_counted(&server, config, &signals) : 1;
+        fits_connections(config, server.core_count) && open_tls(&server) && fits_memory(config, server.core_count)
+            ? serve_counted(&server, config, &signals)
+            : 1;
     tls_context_close(&server.tls_context);
     datadir_close(&datadir);
     token_watch_close(&watch);

@@ -6,13 +6,11 @@ import { onServers, scenario } from "./lib/harness.mjs";
 import { scaled } from "./lib/server.mjs";
 import { checkHolds, pump, wholeTimeline } from "./lib/traffic.mjs";
 
-// Writes beyond so many bytes of any file of the server fail from now on, as on a full disk. Needs IGNORE_XFSZ.
+// Writes beyond so many bytes of any file of the server fail from now on, as on a full disk.
 function limitFiles(server, bytes) {
   const end = spawnSync("prlimit", ["--pid", String(server.pid), `--fsize=${bytes}:`], { encoding: "utf8" });
   assert.equal(end.status, 0, end.stderr);
 }
-
-const IGNORE_XFSZ = "trap '' XFSZ";
 
 // As harness.server.stop, where errors in the log are what the test asks for.
 async function stopInTrouble(server) {
@@ -115,7 +113,7 @@ scenario("the send rate is a user's over all connections, others have their own,
 
 scenario("busy, where the store falls behind: nothing is stored, reading goes on, and it ends when there is room again", {}, async (harness) => {
   const options = ["--memtable-bytes", "8M", "--checkpoint-s", "1"];
-  await harness.start({ options, shellPrefix: IGNORE_XFSZ });
+  await harness.start({ options });
   const alice = await harness.login("alice");
   const first = await alice.send("bob", "the first");
   limitFiles(harness.server, 4 << 20); // the log fits, a run of 8 MiB does not
@@ -144,7 +142,7 @@ scenario("busy, where the store falls behind: nothing is stored, reading goes on
 });
 
 scenario("unavailable, when the log cannot be written: reading goes on, and after a restart keys settle what is unknown", {}, async (harness) => {
-  await harness.start({ shellPrefix: IGNORE_XFSZ });
+  await harness.start();
   const alice = await harness.login("alice");
   const keys = Array.from({ length: 100 }, (_, n) => `key ${n}`);
   const sent = [];

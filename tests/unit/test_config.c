@@ -104,6 +104,33 @@ Test(config, every_option_reaches_its_field)
     cr_assert_eq(config.history_rate, 22);
 }
 
+Test(config, the_log_has_a_level_a_format_and_a_file)
+{
+    cr_assert_eq(parse("serve"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.log_level, LOG_INFO);
+    cr_assert_eq(config.log_format, LOG_LOGFMT);
+    cr_assert_null(config.log_file);
+    cr_assert_eq(parse("serve --log-level error --log-format json --log-file /var/log/chat"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.log_level, LOG_ERROR);
+    cr_assert_eq(config.log_format, LOG_JSON);
+    cr_assert_str_eq(config.log_file, "/var/log/chat");
+    cr_assert_eq(parse("serve --log-level warn --log-format logfmt"), CONFIG_SERVE, "%s", text);
+    cr_assert_eq(config.log_level, LOG_WARN);
+    cr_assert_eq(config.log_format, LOG_LOGFMT);
+    assert_error("serve --log-level verbose", "--log-level verbose", "must be error, warn, info or debug");
+    assert_error("serve --log-format xml", "--log-format xml", "must be logfmt or json");
+    assert_error("serve --log-file=", "--log-file", "must name a file");
+}
+
+Test(config, what_was_given_is_known_wherever_it_stood)
+{
+    char *environment[] = {"CHITCHAT_MEMORY=4G", NULL};
+    cr_assert_eq(parse_in(environment, "serve --connections 100000"), CONFIG_SERVE, "%s", text);
+    cr_assert(config_is_given(&config, "connections"), "also as its default");
+    cr_assert(config_is_given(&config, "memory"));
+    cr_assert_not(config_is_given(&config, "memtable-bytes"));
+}
+
 Test(config, a_value_may_follow_an_equals_sign_and_the_last_one_counts)
 {
     cr_assert_eq(parse("serve --ping-s=5 --data=/a=b --ping-s 6"), CONFIG_SERVE, "%s", text);

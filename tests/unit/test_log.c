@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -220,7 +222,31 @@ Test(log, a_line_in_json)
     cr_assert_eq(strncmp(line, "{\"time\":\"20", 11), 0, "%s", line);
     cr_assert_str_eq(rest, "\",\"level\":\"warn\",\"event\":\"refused\",\"shard\":3,\"clean\":true,"
                            "\"data\":\"/a\\\"b \\\\c\",\"zero\":0,\"leading\":\"007\",\"empty\":\"\","
-                           "\"float\":\"1.5\",\"text\":\"x\\u0009y\"}\n");
+                           "\"float\":\"1.5\",\"text\":\"x?y\"}\n");
+}
+
+Test(log, a_value_with_control_characters_is_still_one_line)
+{
+    log_line(LOG_WARN, "start", "data=\"%s\"", "a\nevent=forged\x7f");
+    read_write();
+    cr_assert_not_null(strstr(line, "event=start data=\"a?event=forged?\"\n"), "%s", line);
+}
+
+Test(log, bytes_that_are_no_utf_8_are_replaced_in_json)
+{
+    log_configure(LOG_DEBUG, LOG_JSON);
+    log_line(LOG_WARN, "start", "data=\"%s\"", "\xc3\xa4|\xff|\xc0\xaf|\xed\xa0\x80|\xf0\x9f\x98\x80|\xe2\x82");
+    read_write();
+    cr_assert_not_null(strstr(line, "\"data\":\"\xc3\xa4|\\ufffd|\\ufffd\\ufffd|\\ufffd\\ufffd\\ufffd|\xf0\x9f\x98"
+                                    "\x80|\\ufffd\\ufffd\"}\n"),
+                       "%s", line);
+}
+
+Test(log, the_last_line_of_a_crash_needs_no_memory_and_no_lock)
+{
+    log_crash("SEGV");
+    read_write();
+    cr_assert_str_eq(line, "level=fatal event=crashed signal=SIGSEGV\n");
 }
 
 Test(log, a_line_in_json_that_is_too_long_is_still_json)
@@ -248,6 +274,44 @@ Test(log, lines_below_the_level_are_not_written)
     cr_assert_null(strstr(line, "event=b"));
     cr_assert_not_null(strstr(line, "event=c x=3\n"));
     cr_assert_not_null(strstr(line, "event=d x=4\n"));
+}
+
+/* Lines that a file may not take, since it would be too large, as on a full disk. */
+Test(log, lines_that_a_full_disk_refuses_are_counted_and_said_when_there_is_room)
+{
+    char dir[] = "/tmp/chitchat-test-XXXXXX", path[64];
+    struct rlimit limit = {4096, RLIM_INFINITY};
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_not_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/log", dir);
+    cr_assert_eq(log_open(path), 0);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    cr_assert_eq(log_start(), 0);
+    for (int i = 0; i < 100; i++)
+        log_line(LOG_INFO, "line", "n=%d", i);
+    log_flush(60000000);
+    limit.rlim_cur = RLIM_INFINITY;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    log_line(LOG_INFO, "last", "n=100");
+    log_stop(60000000);
+    unsigned written = 0, lost = 0, cut = 0;
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        const char *said = strstr(line, "event=log_dropped count=");
+        if (said != NULL)
+            lost = (unsigned)strtoul(strchr(said, ' ') + strlen(" count="), NULL, 10);
+        else if (strstr(line, "n=") != NULL)
+            written++;
+        else
+            cut++;
+    }
+    (void)fclose(file);
+    cr_assert_gt(lost, 0);
+    cr_assert_leq(cut, 1);
+    cr_assert_eq(written + lost, 101, "%u and %u", written, lost);
+    unlink(path);
+    rmdir(dir);
 }
 
 static void expect_file(const char *path, const char *wanted)

@@ -28,7 +28,7 @@ function endFile() {
 }
 
 // The CHITCHAT_ variables of the tests are no options of the server.
-const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CHITCHAT_")));
+export const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CHITCHAT_")));
 
 export function makeDataDir() {
   return fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-scenario-"));
@@ -113,7 +113,7 @@ export class Server {
         throw new Error(`the server ended before it was ready: ${JSON.stringify(end)}\n${this.stderr}`);
       }),
     ]);
-    const addresses = (name) => new RegExp(` ${name}=(\\S+)`).exec(line)?.[1].split(",").map(name === "listen" ? splitAddress : splitTlsAddress) ?? [];
+    const addresses = (name) => new RegExp(`(?: ${name}=|"${name}":")([^\\s"]+)`).exec(line)?.[1].split(",").map(name === "listen" ? splitAddress : splitTlsAddress) ?? [];
     this.addresses = [...addresses("listen"), ...addresses("listen_tls")];
     this.address = this.addresses[0];
     this.tlsAddress = this.addresses.find((at) => at.isTls);
@@ -121,7 +121,7 @@ export class Server {
 
   // The first line of the log with event=NAME, as soon as it is there.
   async logLine(event) {
-    const found = new RegExp(`^.*\\bevent=${event}\\b.*\\n`, "m");
+    const found = new RegExp(`^.*(\\bevent=|"event":")${event}\\b.*\\n`, "m");
     const [line] = await until(() => `event=${event} in the log:\n${this.stderr}`, () => found.exec(this.stderr), { every: 5 });
     return line;
   }
