@@ -6,15 +6,19 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "cli/command.h"
-#include "storage/offline/backup.h"
+#include "storage/offline/backup_set.h"
 #include "storage/offline/offline.h"
 #include "storage/page_guard.h"
 
 static int print_report(const char *what, const char *to, const struct backup_report *report)
 {
     ASSERT(to != NULL);
-    printf("%s %s: %" PRIu64 " runs (%" PRIu64 " files linked), %" PRIu64 " WAL segments, %" PRIu64 " bytes copied\n",
-           what, to, report->runs, report->files.linked, report->segments, report->files.bytes);
+    ASSERT(report->shared <= report->files.linked);
+    printf("%s %s: %" PRIu64 " runs (%" PRIu64 " files linked", what, to, report->runs,
+           report->files.linked - report->shared);
+    if (report->shared > 0)
+        printf(", %" PRIu64 " shared with the backup before", report->shared);
+    printf("), %" PRIu64 " WAL segments, %" PRIu64 " bytes copied\n", report->segments, report->files.bytes);
     return fflush(stdout) == 0
                ? 0
                : command_complain(1, "stdout cannot be written: the report is not complete, but the data is");
@@ -33,17 +37,19 @@ int command_backup(const struct config *config)
     struct datadir *datadir;
     struct datadir_error error;
     struct backup_error why;
-    struct backup_report report;
+    struct backup_set_report report;
     struct clock clock;
     clock_init_system(&clock);
+    struct backup_set_options options = {.wall_us = clock_wall_us(&clock), .keep = config->keep};
     if (guard_pages() != 0)
         return 2;
     int status = datadir_open_read(&datadir, config->data_dir, true, &error);
     if (status != 0)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);
-    status = backup_make(datadir, config->to_dir, clock_wall_us(&clock), &report, &why);
+    status = backup_set_add(datadir, config->to_dir, &options, &report, &why);
     datadir_close(&datadir);
-    return status == 0 ? print_report("backup", config->to_dir, &report) : command_complain(1, why.text);
+    int code = report.path[0] == '\0' ? 0 : print_report("backup", report.path, &report.made);
+    return status == 0 ? code : command_complain(1, why.text);
 }
 
 static void report_first(void *context, const char *text)

@@ -120,6 +120,7 @@ struct config {
     const char *ca_file;                     /* status: who may have signed the certificate; NULL: the system's */
     uint32_t wants_json;                     /* status: 1: JSON, 0: a page */
     const char *to_dir;                      /* backup */
+    uint32_t keep;                           /* backup: so many stay; 0: all */
     const char *from_dir;                    /* restore */
     bool is_given[CONFIG_OPTIONS_MAX];       /* by the place in the table of the command (config_is_given) */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */

@@ -124,11 +124,17 @@ static const struct option dump_options[] = {
 
 static const struct option backup_options[] = {
     DATA_OPTION("the data directory to copy; a server may run on it (default ./data)"),
-    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir), "the backup; created if it does not exist, else it must be empty"},
+    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir),
+     "the directory of backups; created if it does not exist, else it must be\n"
+     "empty or have backups of DIR"},
+    {"keep", "N", OPTION_NUMBER, FIELD(keep), 1, 1000000, 0, 1,
+     "so many backups stay in DIR2; older ones are removed when the new one is\n"
+     "complete (default: all stay)"},
 };
 
 static const struct option restore_options[] = {
-    {"from", "DIR2", OPTION_DIR, TEXT_FIELD(from_dir), "the backup to restore"},
+    {"from", "DIR2", OPTION_DIR, TEXT_FIELD(from_dir),
+     "the backup to restore, or a directory of backups: then the newest one"},
     DATA_OPTION("the data directory; created if it does not exist, else it must be\nempty (default ./data)"),
 };
 
@@ -170,11 +176,12 @@ const struct command config_commands[] = {
     {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,
      "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts. No server may run on\n"
      "DIR: make a backup of a running server, and dump that.\n"},
-    {"backup", "[--data DIR] --to DIR2", "copy the data, also of a running server", CONFIG_BACKUP,
+    {"backup", "[--data DIR] --to DIR2 [--keep N]", "copy the data, also of a running server", CONFIG_BACKUP,
      OPTIONS(backup_options), "to",
-     "Copies all messages that are durable when the backup begins, while the server continues. Files that never "
-     "change\n"
-     "again are linked if DIR2 is on the same file system. Check the backup with `chitchat verify --data DIR2`.\n"},
+     "Copies all messages that are durable when the backup begins, while the server continues. Each backup is a\n"
+     "directory in DIR2, complete in itself. Files that never change again are not copied twice: they are linked to\n"
+     "the backup before, or to DIR if DIR2 is on the same file system. Check the newest backup with\n"
+     "`chitchat verify --data DIR2`.\n"},
     {"restore", "--from DIR2 [--data DIR]", "make a data directory from a backup", CONFIG_RESTORE,
      OPTIONS(restore_options), "from",
      "Makes DIR from a backup, under a new epoch: the server then has clients that saw later messages begin anew.\n"},

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "storage/datadir/backup_names.h"
 #include "storage/datadir/datadir_make.h"
 #include "storage/datadir/datadir_meta.h"
 
@@ -121,10 +122,10 @@ static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r,
         int result = meta_load(dir, error);
         return result == 0 ? shards_check(dir, shards_wanted, error) : result;
     }
-    if (survey.has_backup)
+    if (survey.has_backup || survey.has_backups)
         return refuse(error, -EEXIST,
-                      "%.200s is a backup: `chitchat restore --from %.200s --data DIR` makes a data directory of it",
-                      dir->path, dir->path);
+                      "%.200s %s: `chitchat restore --from %.200s --data DIR` makes a data directory of it", dir->path,
+                      survey.has_backups ? "has backups" : "is a backup", dir->path);
     if (survey.has_new_backup)
         return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
     if (survey.stranger[0] != '\0')
@@ -270,11 +271,50 @@ static int lock_share(struct datadir *dir, bool may_be_live, struct datadir_erro
                   dir->path, dir->path);
 }
 
+/* Opens the newest of the backups in a directory of backups instead of that directory. 0 or a refusal. */
+static int enter_newest(struct datadir *dir, struct datadir_error *error)
+{
+    struct backup_names names;
+    char *path = NULL;
+    int fd = -1;
+    int status = backup_names_list(&names, dir->fd);
+    const struct backup_name *newest = status == 0 ? backup_names_newest(&names) : NULL;
+    if (status != 0) {
+        errno = -status;
+        status = refuse_errno(error, "list", dir->path);
+    } else if (newest == NULL) {
+        status = refuse(error, -EEXIST,
+                        "%.200s has no backup that was finished: `chitchat backup --data DIR --to %.200s` makes one",
+                        dir->path, dir->path);
+    } else if (newest->number > 0) {
+        fd = openat(dir->fd, newest->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            status = refuse_errno(error, "open the newest backup in", dir->path);
+        else if (asprintf(&path, "%s/%s", dir->path, newest->name) < 0)
+            status = refuse(error, -ENOMEM, "no memory to open %.200s", dir->path);
+    }
+    backup_names_fini(&names);
+    if (status != 0 || fd < 0)
+        return status;
+    close(dir->fd);
+    free(dir->path);
+    dir->fd = fd;
+    dir->path = path;
+    return 0;
+}
+
 static int read_shared(struct datadir *dir, bool may_be_live, struct datadir_error *error)
 {
     struct datadir_survey survey;
     if (datadir_survey(dir->fd, &survey) != 0)
         return refuse_errno(error, "list", dir->path);
+    if (survey.has_backups && !survey.has_meta) {
+        int status = enter_newest(dir, error);
+        if (status != 0)
+            return status;
+        if (datadir_survey(dir->fd, &survey) != 0)
+            return refuse_errno(error, "list", dir->path);
+    }
     dir->is_backup = survey.has_backup && !survey.has_meta;
     if (!dir->is_backup && survey.has_new_backup)
         return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);

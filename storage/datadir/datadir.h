@@ -20,7 +20,7 @@
  * without META. What is refused is not changed.
  *
  * A backup is such a directory with BACKUP (one line about the backup, then META's text; written last) instead of META.
- * A backup can be read, but not served.
+ * A backup can be read, but not served. A directory of backups (backup_names.h) stands for the newest complete one.
  *
  * datadir_open, datadir_open_read and datadir_close block: main's thread, of the server before the shards start and
  * after they end, or of a command. All other functions only read memory: any thread.
@@ -56,9 +56,9 @@ struct datadir_error {
  * missing; else the system's error. */
 int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
                  struct datadir_error *error_r);
-/* Opens the data directory or backup at `path` for reading, without a change to it. With `may_be_live` a server may run
- * on it (datadir_is_live). Without, that is -EBUSY, and no server can start while the directory is open. Returns as
- * datadir_open; -ENOENT: neither META nor BACKUP is there. */
+/* Opens the data directory or backup at `path`, or the newest backup in it, for reading, without a change to it. With
+ * `may_be_live` a server may run on it (datadir_is_live). Without, that is -EBUSY, and no server can start while the
+ * directory is open. Returns as datadir_open; -ENOENT: neither META nor BACKUP is there. */
 int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live, struct datadir_error *error_r);
 /* Gives the lock back. Nulls *dir; NULL is fine. */
 void datadir_close(struct datadir **dir);
@@ -73,7 +73,7 @@ struct hash_key datadir_key_seed(const struct datadir *dir);
 /* After datadir_open_read: whether a server ran on it then, and whether it is a backup. */
 bool datadir_is_live(const struct datadir *dir);
 bool datadir_is_backup(const struct datadir *dir);
-/* The path as it was opened, borrowed from `dir`. */
+/* The path as it was opened, or that of the backup in it; borrowed from `dir`. */
 const char *datadir_path(const struct datadir *dir);
 
 /* Write the path of a directory of `shard` to `out` (room for `out_bytes`). 0 or -ENAMETOOLONG. */

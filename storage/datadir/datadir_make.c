@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "storage/datadir/backup_lock.h"
+#include "storage/datadir/backup_names.h"
 #include "storage/file.h"
 #include "storage/offline/copy.h"
 
@@ -81,6 +82,8 @@ static bool survey_entry(void *context, int dir_fd, const char *entry)
         survey->has_backup = true;
     } else if (strcmp(entry, DATADIR_BACKUP_NEW) == 0) {
         survey->has_new_backup = true;
+    } else if (backup_name_number(entry) > 0) {
+        survey->has_backups = true;
     } else if (is_shard(entry)) {
         survey->has_shards = true;
         if (each_entry(dir_fd, entry, note_part, &survey->has_content) != 0)

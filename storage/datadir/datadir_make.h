@@ -28,6 +28,7 @@ struct datadir_survey {
     bool has_new_meta;
     bool has_backup;
     bool has_new_backup;
+    bool has_backups; /* directories with backups (backup_names.h) */
     bool has_shards;
     bool has_content;  /* a shard directory has more than an empty wal and an empty runs, or cannot be listed */
     char stranger[64]; /* a name that is not of chitchat, cut; "": none */

@@ -50,6 +50,22 @@ int backup_refuse_copy(struct backup_error *error, const struct copy_report *rep
 
 /* -- runs and manifests -- */
 
+/* Links to the file in the backup before, if that has the run. False: the run has to be copied. */
+static bool link_before(struct backup *backup, struct backup_shard *shard, const struct run_entry *entry,
+                        const char *to)
+{
+    char path[RUN_PATH_BYTES];
+    for (uint32_t i = 0; i < shard->before.count; i++) {
+        if (!backup_is_same_run(&shard->before.entries[i], entry))
+            continue;
+        run_path(path, shard->before_runs, entry->id);
+        bool is_linked = copy_link(path, entry->file_bytes, to, &backup->report->files) == 0;
+        backup->report->shared += is_linked;
+        return is_linked;
+    }
+    return false;
+}
+
 /* A run that cannot be linked is opened and locked: so the file stays whole after the server has merged the run. */
 static int take_run(struct backup *backup, struct backup_shard *shard, uint32_t index)
 {
@@ -65,11 +81,25 @@ static int take_run(struct backup *backup, struct backup_shard *shard, uint32_t 
         return 0;
     if (status == -EBADMSG)
         return backup_refuse_copy(backup->error, &backup->report->files, status, from, to);
+    if (link_before(backup, shard, entry, to))
+        return 0;
     run->is_copied = true;
     run->fd = copy_open(from);
     if (run->fd >= 0)
         return 0;
     return backup_refuse(backup->error, run->fd, "%s cannot be read: %s", from, strerror(-run->fd));
+}
+
+/* A manifest of the backup before that cannot be read has no runs to share. */
+static void read_before(struct backup_shard *shard)
+{
+    char path[RUN_PATH_BYTES];
+    struct store_error error = {""};
+    if (shard->before_runs[0] == '\0')
+        return;
+    snprintf(path, sizeof path, "%.900s/manifest.mdb", shard->before_runs);
+    if (manifest_read(path, false, &shard->before, &error) != 0)
+        shard->before.count = 0;
 }
 
 static int take_runs(struct backup *backup, struct backup_shard *shard)
@@ -83,6 +113,7 @@ static int take_runs(struct backup *backup, struct backup_shard *shard)
     shard->runs = calloc(shard->state.count + 1, sizeof *shard->runs);
     if (shard->runs == NULL)
         return backup_refuse(backup->error, -ENOMEM, "no memory");
+    read_before(shard);
     for (uint32_t i = 0; i < shard->state.count && status == 0; i++) {
         status = take_run(backup, shard, i);
         shard->run_count += status == 0;
@@ -155,12 +186,17 @@ static int for_each(struct backup *backup, int (*step)(struct backup *backup, st
 
 static int take_paths(struct backup *backup, const char *to)
 {
+    const char *before = backup->options->before;
     for (uint32_t i = 0; i < backup->shard_count; i++) {
         struct backup_shard *shard = &backup->shards[i];
         shard->index = i;
         int wal = snprintf(shard->to_wal, sizeof shard->to_wal, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_WAL, to, i);
         int runs = snprintf(shard->to_runs, sizeof shard->to_runs, "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_RUNS, to, i);
-        if (wal >= (int)sizeof shard->to_wal - 64 || runs >= (int)sizeof shard->to_runs - 64
+        int old = before == NULL ? 0
+                                 : snprintf(shard->before_runs, sizeof shard->before_runs,
+                                            "%s/" DATADIR_SHARD_FORMAT "/" DATADIR_RUNS, before, i);
+        if (wal >= (int)sizeof shard->to_wal - 64 || old >= (int)sizeof shard->before_runs - 64
+            || runs >= (int)sizeof shard->to_runs - 64
             || datadir_wal_path(backup->from, i, shard->from_wal, sizeof shard->from_wal - 64) != 0
             || datadir_runs_path(backup->from, i, shard->from_runs, sizeof shard->from_runs - 64) != 0)
             return backup_refuse(backup->error, -ENAMETOOLONG, "%s: the path is too long", to);
@@ -222,16 +258,29 @@ static void free_all(struct backup *backup)
                 close(shard->runs[k].fd);
         free(shard->runs);
         free(shard->state.entries);
+        free(shard->before.entries);
     }
     free(backup->shards);
 }
 
+/* Who reads the backup locks the file, so that the backup is not removed meanwhile. */
+static int make_lock_file(int fd)
+{
+    int lock_fd = openat(fd, DATADIR_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock_fd < 0)
+        return -errno;
+    close(lock_fd);
+    return 0;
+}
+
 /* BACKUP.new comes first: it marks the directory as an unfinished backup. Its rename is the commit point. */
-static int make_in(struct backup *backup, int fd, const char *to, uint64_t wall_us)
+static int make_in(struct backup *backup, int fd, const char *to)
 {
     char text[DATADIR_BACKUP_BYTES];
-    size_t bytes = datadir_backup_write(datadir_meta(backup->from), wall_us, text);
+    size_t bytes = datadir_backup_write(datadir_meta(backup->from), backup->options->wall_us, text);
     int status = datadir_write_file(fd, DATADIR_BACKUP_NEW, text, bytes);
+    if (status == 0)
+        status = make_lock_file(fd);
     if (status == 0)
         status = datadir_make_shards(fd, backup->shard_count);
     if (status != 0)
@@ -257,11 +306,15 @@ int backup_make_target(const char *to, int *fd_r, struct backup_error *error)
     return status == 0 ? 0 : backup_refuse(error, status, "cannot make %s: %s", to, strerror(-status));
 }
 
-int backup_make(const struct datadir *from, const char *to, uint64_t wall_us, struct backup_report *report_r,
-                struct backup_error *error_r)
+int backup_make(const struct datadir *from, const char *to, const struct backup_options *options,
+                struct backup_report *report_r, struct backup_error *error_r)
 {
-    struct backup backup = {
-        .from = from, .shard_count = datadir_shards(from), .lock_fd = -1, .report = report_r, .error = error_r};
+    struct backup backup = {.from = from,
+                            .shard_count = datadir_shards(from),
+                            .options = options,
+                            .lock_fd = -1,
+                            .report = report_r,
+                            .error = error_r};
     int fd;
     *report_r = (struct backup_report){.runs = 0};
     if (datadir_is_backup(from))
@@ -273,7 +326,7 @@ int backup_make(const struct datadir *from, const char *to, uint64_t wall_us, st
     if (status == 0)
         status = backup_make_target(to, &fd, error_r);
     if (status == 0) {
-        status = make_in(&backup, fd, to, wall_us);
+        status = make_in(&backup, fd, to);
         close(fd);
     }
     free_all(&backup);

@@ -39,14 +39,23 @@ struct backup_error {
 struct backup_report {
     struct copy_report files;
     uint64_t runs;     /* linked or copied */
+    uint64_t shared;   /* runs: those among the linked ones that are linked to the backup before */
     uint64_t segments; /* copied */
 };
 
-/* Copies `from`, which datadir_open_read has opened, to the directory `to`, which is made or must be empty. `wall_us`
- * is the time for the text of BACKUP. 0; or -errno with the reason in *error_r: then BACKUP.new marks what is in `to`
- * as unfinished. Borrows all. */
-int backup_make(const struct datadir *from, const char *to, uint64_t wall_us, struct backup_report *report_r,
-                struct backup_error *error_r);
+struct backup_options {
+    uint64_t wall_us;   /* the time, for the text of BACKUP */
+    const char *before; /* an earlier backup of the same epoch, whose runs are not copied again; NULL: none */
+};
+
+/* Copies `from`, which datadir_open_read has opened, to the directory `to`, which is made or must be empty. 0; or
+ * -errno with the reason in *error_r: then BACKUP.new marks what is in `to` as unfinished. Borrows all.
+ *
+ * A run never changes, and its number is not used again within an epoch. So a run that cannot be linked to the source
+ * is linked to the file in `before`, if the manifest there has the same entry for it: number, counts, times and size.
+ */
+int backup_make(const struct datadir *from, const char *to, const struct backup_options *options,
+                struct backup_report *report_r, struct backup_error *error_r);
 
 /* Makes a data directory with a new epoch from the backup `from`, in `to`, which is made or must be empty. 0; or -errno
  * with the reason in *error_r: then `to` has no META, and a server refuses it. Borrows all. */

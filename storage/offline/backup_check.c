@@ -86,13 +86,19 @@ static int flush(const char *path)
     return status;
 }
 
+/* Without the padding behind the last field. */
+bool backup_is_same_run(const struct run_entry *a, const struct run_entry *b)
+{
+    return memcmp(a, b, offsetof(struct run_entry, level) + sizeof a->level) == 0;
+}
+
 /* Both are in order of time. Numbers without gaps between them, but behind the last one. */
 static bool is_same(const struct manifest_state *a, const struct manifest_state *b)
 {
     if (a->count != b->count || memcmp(&a->marks, &b->marks, sizeof a->marks) != 0)
         return false;
     for (uint32_t i = 0; i < a->count; i++)
-        if (memcmp(&a->entries[i], &b->entries[i], offsetof(struct run_entry, level) + sizeof a->entries[i].level) != 0)
+        if (!backup_is_same_run(&a->entries[i], &b->entries[i]))
             return false;
     return true;
 }

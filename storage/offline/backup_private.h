@@ -21,17 +21,20 @@ struct backup_shard {
     char from_runs[RUN_PATH_BYTES];
     char to_wal[RUN_PATH_BYTES];
     char to_runs[RUN_PATH_BYTES];
+    char before_runs[RUN_PATH_BYTES]; /* "": there is no backup before */
 
-    uint64_t generation_low;     /* of the oldest segment that was live when the backup lock was taken */
-    struct manifest_state state; /* owned */
-    struct backup_run *runs;     /* one for each entry; owned */
-    uint32_t run_count;          /* of `runs`: those that take_run has linked or opened */
+    uint64_t generation_low;      /* of the oldest segment that was live when the backup lock was taken */
+    struct manifest_state state;  /* owned */
+    struct manifest_state before; /* owned: of the backup before; count 0: none, or it cannot be read */
+    struct backup_run *runs;      /* one for each entry; owned */
+    uint32_t run_count;           /* of `runs`: those that take_run has linked or opened */
 };
 
 struct backup {
     const struct datadir *from;
     struct backup_shard *shards;
     uint32_t shard_count;
+    const struct backup_options *options;
     int lock_fd;
     uint64_t overtaken; /* the number in HOLD when the lock was taken */
     struct backup_report *report;
@@ -55,6 +58,9 @@ int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char 
 int backup_check_manifest(const char *dir, const struct manifest_state *state, struct backup_error *error);
 /* The refusal for a manifest that differs from what was written. Returns -EBADMSG. */
 int backup_refuse_manifest(struct backup_error *error, const char *path);
+
+/* Whether both are the same run of one data set. */
+bool backup_is_same_run(const struct run_entry *a, const struct run_entry *b);
 
 /* Sets generation_low, before any manifest is read. 0, or -errno and the error. */
 int backup_note_wal(struct backup *backup, struct backup_shard *shard);

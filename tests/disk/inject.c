@@ -18,8 +18,8 @@
  * thread=NAME at the end of a rule: only on threads whose name begins with NAME.
  *
  * CALLS: some of uring pwrite write writev fdatasync fsync ftruncate open mmap link unlink, with commas, or *. PATH: a
- * part of the file's path, or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS, EXDEV or a number. The first rule that matches
- * decides whether a call fails; delays add up.
+ * part of the file's path (of either path of a link), or *. ERRNO: EIO, ENOSPC, ENOMEM, EROFS, EXDEV or a number. The
+ * first rule that matches decides whether a call fails; delays add up.
  *
  * Not for builds with sanitizers, whose own libraries must be the first.
  */
@@ -142,7 +142,7 @@ static void rule_word(struct rule *rule, const char *word)
 
 static void rule_add(char *line)
 {
-    struct rule rule = {.count = LLONG_MAX};
+    struct rule rule = {.count = LLONG_MAX / 2}; /* after + count must not overflow */
     char *rest = NULL;
     char *action = strtok_r(line, " ", &rest);
     char *calls = strtok_r(NULL, " ", &rest);
@@ -359,7 +359,9 @@ int ftruncate(int fd, off_t bytes)
 int link(const char *from, const char *to)
 {
     typedef int function(const char *, const char *);
-    REPLACE(verdict_of_path("link", to, 0), NEXT(function *, "link")(from, to));
+    char both[2 * PATH_MAX];
+    snprintf(both, sizeof both, "%s %s", from, to);
+    REPLACE(verdict_of_path("link", both, 0), NEXT(function *, "link")(from, to));
 }
 
 int unlink(const char *path)

@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { Harness, scenario } from "./lib/harness.mjs";
-import { SMALL, USERS, checkBothSides, dump, fill, filesOf, flip, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/offline.mjs";
+import { SMALL, USERS, backupsIn, checkBothSides, dump, fill, filesOf, flip, newestBackup, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/offline.mjs";
 import { BIN, SHORT, Server, makeDataDir, removeDataDir, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
@@ -79,7 +79,8 @@ scenario("backups of a server under load: each verifies, has all that was acknow
       assert.ok(counts.messages >= before.length, `${counts.messages} of ${before.length}`);
       checkBothSides(dump(to), before);
       assert.deepEqual(withoutLinks(treeOf(to)), tree, "neither looking nor the server changes anything in it");
-      assert.deepEqual(fs.readdirSync(to).filter((name) => !name.startsWith("shard-")), ["BACKUP"]);
+      assert.deepEqual(fs.readdirSync(to).filter((name) => !name.startsWith("backup-")), ["LOCK"]);
+      assert.deepEqual(fs.readdirSync(newestBackup(to)).filter((name) => !name.startsWith("shard-")).sort(), ["BACKUP", "LOCK"]);
     }
     await load.stop();
     const logs = fs.readdirSync(dir).flatMap((name) => filesOf(path.join(dir, name), /\.wal$/));
@@ -161,15 +162,16 @@ scenario("wrong directories are refused with what to do, and left as they were",
     fs.writeFileSync(path.join(full, "mine"), "mine");
     assert.equal((await backup(data, good)).status, 0);
     const refusals = [
-      [["backup", "--data", data, "--to", full], /full is not empty/],
-      [["backup", "--data", data, "--to", good], /good is not empty/],
+      [["backup", "--data", data, "--to", full], /full is not empty, and mine in it is no backup/],
+      [["backup", "--data", data, "--to", data], /is a data directory/],
       [["backup", "--data", path.join(dir, "none"), "--to", path.join(dir, "x")], /none .*No such file/],
       [["backup", "--data", good, "--to", path.join(dir, "x")], /is a backup already/],
       [["backup", "--data", data, "--to", path.join(full, "mine")], /mine.*(Not a directory|File exists)/],
       [["restore", "--from", good, "--data", full], /full is not empty/],
       [["restore", "--from", good, "--data", data], /is not empty/],
       [["restore", "--from", full, "--data", path.join(dir, "x")], /no data directory of chitchat and no backup/],
-      [["serve", "--listen", "127.0.0.1:0", "--data", good], /good is a backup: `chitchat restore --from/],
+      [["serve", "--listen", "127.0.0.1:0", "--data", good], /good has backups: `chitchat restore --from/],
+      [["serve", "--listen", "127.0.0.1:0", "--data", newestBackup(good)], /backup-\S+ is a backup: `chitchat restore --from/],
     ];
     for (const [args, word] of refusals) {
       const end = await run(args);
@@ -185,10 +187,13 @@ scenario("wrong directories are refused with what to do, and left as they were",
     assert.equal(end.status, 1);
     assert.match(end.stderr, /is no backup: `chitchat backup/);
     // A backup that was not finished, and one that was damaged.
-    fs.renameSync(path.join(good, "BACKUP"), path.join(good, "BACKUP.new"));
-    for (const args of [["verify", "--data", good], ["restore", "--from", good, "--data", path.join(dir, "x")], ["serve", "--listen", "127.0.0.1:0", "--data", good]])
+    const one = newestBackup(good);
+    fs.renameSync(path.join(one, "BACKUP"), path.join(one, "BACKUP.new"));
+    for (const args of [["verify", "--data", one], ["restore", "--from", one, "--data", path.join(dir, "x")], ["serve", "--listen", "127.0.0.1:0", "--data", one]])
       assert.match((await run(args)).stderr, /a backup that was not finished: remove it/);
-    fs.renameSync(path.join(good, "BACKUP.new"), path.join(good, "BACKUP"));
+    for (const args of [["verify", "--data", good], ["restore", "--from", good, "--data", path.join(dir, "x")]])
+      assert.match((await run(args)).stderr, /has no backup that was finished: `chitchat backup/);
+    fs.renameSync(path.join(one, "BACKUP.new"), path.join(one, "BACKUP"));
     verified(good);
     const log = filesOf(good, /\.wal$/).sort((a, b) => fs.statSync(b).size - fs.statSync(a).size)[0];
     flip(log, fs.statSync(log).size - 4096); // the one byte of the last block that is never padding
@@ -252,18 +257,18 @@ scenario("a backup that is stopped while it copies the WAL is overtaken and repo
   await fill(harness, 1200, { tag: "big", pad: 15000 });
   await withDir(async (dir) => {
     const to = path.join(dir, "b");
-    const wal = path.join(to, "shard-0000/wal");
+    const wal = () => path.join(newestBackup(to), "shard-0000/wal");
     const end = await run(["backup", "--data", harness.server.data, "--to", to], async (child) => {
-      await until("a copied log", () => fs.existsSync(wal) && fs.readdirSync(wal).length > 0, { every: 0 });
+      await until("a copied log", () => fs.existsSync(wal()) && fs.readdirSync(wal()).length > 0, { every: 0 });
       child.kill("SIGSTOP");
-      assert.ok(!fs.existsSync(path.join(to, "BACKUP")), "it was stopped in time");
+      assert.ok(!fs.existsSync(path.join(newestBackup(to), "BACKUP")), "it was stopped in time");
       await harness.server.stop();
       await harness.startAgain({ options: SMALL });
       child.kill("SIGCONT");
     });
     assert.equal(end.status, 1, end.stdout);
     assert.match(end.stderr, /^chitchat: the server was started again, or could not keep old segments[^\n]*make the backup again[^\n]*\n$/);
-    assert.match((await run(["verify", "--data", to])).stderr, /not finished/);
+    assert.match((await run(["verify", "--data", newestBackup(to)])).stderr, /not finished/);
     const again = await backup(harness.server.data, path.join(dir, "c"));
     assert.equal(again.status, 0, again.stderr);
     verified(path.join(dir, "c"));
@@ -297,12 +302,90 @@ scenario("a file that cannot be written is reported by name, and the server goes
     const script = 'ulimit -f 16; exec "$0" "$@"';
     const end = spawnSync("/bin/sh", ["-c", script, BIN, "backup", "--data", harness.server.data, "--to", to], { encoding: "utf8" });
     assert.equal(end.status, 1);
-    assert.match(end.stderr, /^chitchat: [^\n]*\/b\/shard-0000\/[^\n]* cannot be written: File too large\n$/);
-    assert.equal(fs.existsSync(path.join(to, "BACKUP")), false);
+    assert.match(end.stderr, /^chitchat: [^\n]*\/b\/backup-[^\n]*\/shard-0000\/[^\n]* cannot be written: File too large\n$/);
+    assert.equal(fs.existsSync(path.join(newestBackup(to), "BACKUP")), false);
   });
   const alice = await harness.login("alice");
   await alice.send("bob", "still here");
   await harness.server.stop();
+});
+
+scenario("a second backup shares the runs that the first has; --keep removes the oldest, and what was shared stays whole", {}, async (harness) => {
+  await harness.start({ options: SMALL });
+  await withDir(async (dir) => {
+    const to = path.join(dir, "b");
+    const sent = [];
+    const tags = ["one", "two", "three", "four"];
+    for (const tag of tags) {
+      sent.push(...(await fill(harness, 120, { tag, pad: 400 })));
+      await untilRuns(harness, 1);
+      const end = await run(["backup", "--data", harness.server.data, "--to", to, "--keep", "2"]);
+      assert.equal(end.status, 0, end.stderr);
+      assert.ok(end.stdout.startsWith(`backup ${newestBackup(to)}: `), end.stdout);
+      checkBothSides(dump(to), sent);
+      assert.equal(verified(to).messages, sent.length);
+    }
+    const left = backupsIn(to);
+    assert.deepEqual(left.map((file) => Number(path.basename(file).split("-")[1])), [3, 4]);
+    // Each is complete in itself.
+    checkBothSides(dump(left[0]), sent.slice(0, (sent.length * 3) / 4));
+    assert.equal(verified(left[0]).messages, (sent.length * 3) / 4);
+    const restored = path.join(dir, "r");
+    assert.equal((await run(["restore", "--from", left[0], "--data", restored])).status, 0);
+    checkBothSides(dump(restored), sent.slice(0, (sent.length * 3) / 4));
+    // A clock that stepped back does not change what is the newest.
+    fs.renameSync(left[1], path.join(to, "backup-000004-19990101T000000Z"));
+    assert.equal(verified(to).messages, sent.length);
+    assert.equal((await run(["backup", "--data", harness.server.data, "--to", to])).status, 0);
+    assert.equal(backupsIn(to).length, 3, "without --keep all stay");
+    await harness.server.stop();
+    verified(to);
+  });
+});
+
+scenario("a backup that is being read is not removed, one of another data directory is not mixed in, an older layout is taken over", { shards: [2] }, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, 60);
+  await harness.server.stop();
+  const data = harness.server.data;
+  await withDir(async (dir) => {
+    const to = path.join(dir, "b");
+    assert.equal((await backup(data, to)).status, 0);
+    const [first] = backupsIn(to);
+    const reader = spawn("flock", ["-s", path.join(first, "LOCK"), "sh", "-c", "echo held; exec sleep 600"], { stdio: ["ignore", "pipe", "inherit"], detached: true });
+    await once(reader.stdout, "data");
+    const busy = await run(["backup", "--data", data, "--to", to, "--keep", "1"]);
+    assert.equal(busy.status, 1);
+    assert.match(busy.stderr, /backup-000001-\S+ cannot be removed: it is being read/);
+    assert.match(busy.stdout, /^backup \S+backup-000002-/, "the new one is complete");
+    process.kill(-reader.pid, "SIGKILL");
+    await once(reader, "close");
+    verified(first);
+    assert.equal((await run(["backup", "--data", data, "--to", to, "--keep", "1"])).status, 0);
+    assert.equal(backupsIn(to).length, 1);
+    // Another data directory.
+    const other = await Server.start({ shards: 1 });
+    await other.stop();
+    const mixed = await backup(other.data, to);
+    assert.equal(mixed.status, 1);
+    assert.match(mixed.stderr, /has backups of another data directory/);
+    await other.clean();
+    // As versions before made them: the backup is the directory itself.
+    const old = path.join(dir, "old");
+    fs.renameSync(newestBackup(to), old);
+    fs.rmSync(path.join(old, "LOCK"));
+    verified(old);
+    assert.equal((await backup(data, old)).status, 0);
+    assert.ok(fs.existsSync(path.join(old, "BACKUP")), "it stays, as the oldest");
+    assert.equal((await run(["backup", "--data", data, "--to", old, "--keep", "2"])).status, 0);
+    assert.deepEqual(fs.readdirSync(old).filter((name) => !name.startsWith("backup-")), []);
+    assert.equal(backupsIn(old).length, 2);
+    for (const one of backupsIn(old)) verified(one);
+    // A killed removal left a part of it.
+    fs.mkdirSync(path.join(old, "shard-0000/runs"), { recursive: true });
+    assert.equal((await backup(data, old)).status, 0);
+    assert.ok(!fs.existsSync(path.join(old, "shard-0000")));
+  });
 });
 
 const OTHER = "/dev/shm";
@@ -318,10 +401,10 @@ test("to another file system runs are copied, while the server merges them away"
     for (let round = 0; round < 3; round++) {
       await sleep(500);
       const before = load.acknowledged.slice();
-      const to = path.join(dir, `${round}`);
+      const to = path.join(dir, "all");
       const end = await backup(harness.server.data, to);
       assert.equal(end.status, 0, end.stderr);
-      assert.match(end.stdout, /\(0 files linked\)/);
+      assert.match(end.stdout, /\(0 files linked[,)]/);
       verified(to);
       checkBothSides(dump(to), before);
     }

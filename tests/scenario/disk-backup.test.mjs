@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
-import { checkBothSides, cut, dump, filesOf, flipText, verified, verify } from "./lib/offline.mjs";
+import { backupsIn, checkBothSides, cut, dump, filesOf, flipText, newestBackup, verified, verify } from "./lib/offline.mjs";
 import { textOf, trouble } from "./lib/disk.mjs";
 import { BIN, makeDataDir, removeDataDir, until } from "./lib/server.mjs";
 import { pump } from "./lib/traffic.mjs";
@@ -67,15 +67,15 @@ trouble(
       await harness.start({ options: OPTIONS });
       // Fewer than are merged at once: none of them is merged before the backup has them open.
       const sent = await sendUntilRun(harness, 3, "before");
-      disk.rules("fail link * EXDEV", "wait pwrite /b/shard-0000/runs/run-");
+      disk.rules("fail link * EXDEV", "wait pwrite Z/shard-0000/runs/run- thread=chitchat");
       const end = run(disk, ["backup", "--data", harness.server.data, "--to", to]);
-      await until("its first run", () => fs.existsSync(path.join(to, "shard-0000/runs")) && runsOf(to).length > 0, { every: 5 });
+      await until("its first run", () => fs.existsSync(path.join(newestBackup(to), "shard-0000/runs")) && runsOf(to).length > 0, { every: 5 });
       const old = runsOf(harness.server.data).filter((file) => numberOf(file) <= 3);
       assert.ok(old.length === 3 && old.every((file) => fs.statSync(file).size > CUT_BYTES), "they are such as are cut");
       assert.ok(!areMerged(harness, old.slice(0, 1)), "they are in use");
       await sendUntil(harness, "after", () => areMerged(harness, old));
       await sendUntilRun(harness, newestOf(harness.server.data) + 1, "later");
-      assert.ok(!fs.existsSync(path.join(to, "BACKUP")));
+      assert.ok(!fs.existsSync(path.join(newestBackup(to), "BACKUP")));
       disk.rules("fail link * EXDEV");
       const { status, stderr } = await end;
       assert.equal(status, 0, stderr);
@@ -122,7 +122,7 @@ trouble(
             const end = await run(disk, args(to));
             assert.equal(end.status, 1, `${lie} ${file}: ${end.stderr}`);
             assert.match(end.stderr, new RegExp(`^chitchat: [^\\n]*${word}[^\\n]*\\n$`), `${lie} ${file}`);
-            assert.ok(!fs.existsSync(path.join(to, mark)), `${lie} ${file}`);
+            assert.ok(!fs.existsSync(path.join(mark === "META" ? to : newestBackup(to), mark)), `${lie} ${file}`);
           }
         }
       }
@@ -148,7 +148,7 @@ trouble(
         const end = await run(disk, ["backup", "--data", data, "--to", to]);
         assert.equal(end.status, 1, end.stderr);
         assert.match(end.stderr, new RegExp(`^chitchat: [^\\n]*${name}[^\\n]*${word}[^\\n]*\\n$`));
-        assert.ok(!fs.existsSync(path.join(to, "BACKUP")));
+        assert.ok(!fs.existsSync(path.join(newestBackup(to), "BACKUP")));
         fs.rmSync(to, { recursive: true });
         fs.writeFileSync(file, content);
       };
@@ -165,6 +165,61 @@ trouble(
       assert.equal((await run(disk, ["backup", "--data", data, "--to", to])).status, 0);
       verified(to);
       assert.equal(verify(data).status, 0);
+    }),
+  { shards: [1] },
+);
+
+trouble(
+  "to another disk only new runs are copied; killed in the middle, or without room, the earlier backups stay whole",
+  (harness, disk) =>
+    withDir(async (dir) => {
+      await harness.start({ options: OPTIONS });
+      const data = harness.server.data;
+      const to = path.join(dir, "b");
+      const args = ["backup", "--data", data, "--to", to, "--keep", "2"];
+      const sent = await sendUntilRun(harness, 2, "first");
+      // The links between backups are possible, those to the data are not.
+      const apart = `fail link ${path.basename(data)} EXDEV`;
+      disk.rules(apart);
+      assert.equal((await run(disk, args)).status, 0);
+      const [first] = backupsIn(to);
+      const copied = runsOf(first);
+      const messages = verified(first).messages;
+      sent.push(...(await sendUntilRun(harness, newestOf(data) + 1, "second")));
+      // Killed while it copies a run, and while it copies the WAL.
+      for (const wanted of ["runs/run-", "wal/segment-"]) {
+        disk.rules(apart, `wait pwrite Z/shard-0000/${wanted} thread=chitchat`);
+        const child = spawn(BIN, args, { stdio: "ignore", env: { ...process.env, ...disk.env } });
+        await until(`a copy of ${wanted}`, () => newestBackup(to) !== first && filesOf(newestBackup(to), new RegExp(wanted)).some((file) => fs.statSync(file).size === 0), { every: 5 });
+        child.kill("SIGKILL");
+        await once(child, "close");
+        disk.rules(apart);
+        assert.equal(backupsIn(to).length, 2, "the unfinished one of the try before was removed");
+        assert.ok(!fs.existsSync(path.join(newestBackup(to), "BACKUP")));
+        assert.equal(verified(to).messages, messages, "the newest complete one is the first");
+      }
+      // No room.
+      disk.rules(apart, "fail pwrite Z/shard-0000/runs/run- ENOSPC after=1 thread=chitchat");
+      const full = await run(disk, args);
+      assert.equal(full.status, 1);
+      assert.match(full.stderr, /cannot be written: No space left on device: make room on that disk/);
+      assert.equal(verified(to).messages, messages);
+      disk.rules(apart);
+      assert.equal((await run(disk, args)).status, 0);
+      const second = newestBackup(to);
+      assert.equal(backupsIn(to).length, 2);
+      const inodes = new Set(copied.map((file) => fs.statSync(file).ino));
+      const shared = runsOf(second).filter((file) => inodes.has(fs.statSync(file).ino));
+      const still = runsOf(data).map((file) => path.basename(file)).filter((name) => copied.some((file) => path.basename(file) === name));
+      assert.equal(shared.length, still.length, "a run that both have is one file");
+      assert.ok(runsOf(second).length > shared.length, "the new ones are copied");
+      checkBothSides(dump(second), sent);
+      // A run of the backup before that was cut is copied again.
+      if (shared.length > 0) cut(shared[0], fs.statSync(shared[0]).size - 4096);
+      assert.equal((await run(disk, args)).status, 0);
+      verified(newestBackup(to));
+      checkBothSides(dump(newestBackup(to)), sent);
+      await harness.server.stop();
     }),
   { shards: [1] },
 );

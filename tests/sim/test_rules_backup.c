@@ -58,7 +58,7 @@ static void make_backup(const char *from_dir, const char *to)
     struct backup_error why = {""};
     cr_assert_eq(datadir_open_read(&from, from_dir, true, &error), 0, "%s", error.text);
     cr_assert(datadir_is_live(from));
-    cr_assert_eq(backup_make(from, to, 1, &report, &why), 0, "%s", why.text);
+    cr_assert_eq(backup_make(from, to, &(struct backup_options){.wall_us = 1}, &report, &why), 0, "%s", why.text);
     datadir_close(&from);
 }
 

@@ -5,7 +5,9 @@
 #include "storage/datadir/backup_lock.h"
 #include "storage/datadir/datadir.h"
 #include "storage/offline/backup_private.h"
+#include "storage/offline/backup_set.h"
 #include "storage/offline/copy.h"
+#include "storage/offline/remove.h"
 
 static char root[] = "/tmp/chitchat-backup-XXXXXX";
 static char data[40], to[40], restored[40];
@@ -40,6 +42,7 @@ static void teardown(void)
 TestSuite(backup, .init = setup, .fini = teardown);
 
 static bool is_overtaken; /* while the next run is linked */
+static bool is_apart;     /* the backups are on another file system than the data */
 
 int __real_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files);
 int __wrap_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files);
@@ -49,6 +52,8 @@ int __wrap_copy_link(const char *from, uint64_t bytes, const char *path, struct 
     if (is_overtaken)
         cr_assert_eq(backup_lock_overtake(data), 0);
     is_overtaken = false;
+    if (is_apart && strncmp(from, data, strlen(data)) == 0)
+        return -EXDEV;
     return __real_copy_link(from, bytes, path, files);
 }
 
@@ -83,7 +88,8 @@ static void change_length(const char *dir, off_t bytes)
 Test(backup, a_store_is_backed_up_and_restored)
 {
     look_at(data);
-    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
+    cr_assert_eq(backup_make(datadir, to, &(struct backup_options){.wall_us = 1}, &report, &error), 0, "%s",
+                 error.text);
     cr_assert(report.runs == 1 && report.files.linked == 1);
     cr_assert(has(to, "BACKUP") && !has(to, "BACKUP.new") && !has(to, "shard-0000/runs/manifest.mdb-lock"));
     look_at(to);
@@ -97,7 +103,7 @@ Test(backup, a_run_of_another_length_than_its_manifest_says_is_refused)
     for (off_t bytes = -1; bytes <= 1; bytes += 2) {
         change_length(data, bytes);
         look_at(data);
-        cr_assert_eq(backup_make(datadir, to, 1, &report, &error), -EBADMSG);
+        cr_assert_eq(backup_make(datadir, to, &(struct backup_options){.wall_us = 1}, &report, &error), -EBADMSG);
         cr_assert_not_null(strstr(error.text, "run-000000000001.mdb has "));
         cr_assert_not(has(to, "BACKUP"));
         change_length(data, -bytes);
@@ -108,7 +114,8 @@ Test(backup, a_run_of_another_length_than_its_manifest_says_is_refused)
 Test(backup, what_was_cut_in_a_backup_is_not_restored)
 {
     look_at(data);
-    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
+    cr_assert_eq(backup_make(datadir, to, &(struct backup_options){.wall_us = 1}, &report, &error), 0, "%s",
+                 error.text);
     change_length(to, -4096);
     look_at(to);
     cr_assert_eq(backup_restore(datadir, restored, &report, &error), -EBADMSG);
@@ -120,11 +127,12 @@ Test(backup, one_that_was_overtaken_while_it_was_made_says_so_and_the_next_one_i
 {
     look_at(data);
     is_overtaken = true;
-    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), -ESTALE);
+    cr_assert_eq(backup_make(datadir, to, &(struct backup_options){.wall_us = 1}, &report, &error), -ESTALE);
     cr_assert_not_null(strstr(error.text, "make the backup again"));
     cr_assert_not(has(to, "BACKUP"));
     nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    cr_assert_eq(backup_make(datadir, to, 1, &report, &error), 0, "%s", error.text);
+    cr_assert_eq(backup_make(datadir, to, &(struct backup_options){.wall_us = 1}, &report, &error), 0, "%s",
+                 error.text);
 }
 
 /* The disk keeps an earlier manifest, which is sound but not the one that was written. */
@@ -146,4 +154,105 @@ Test(backup, a_manifest_that_is_sound_and_says_something_else_is_refused)
     state.count = 0;
     cr_assert_eq(backup_check_manifest(fixture.dir, &state, &error), -EBADMSG);
     free(state.entries);
+}
+
+static struct backup_set_report made;
+
+static int add_backup(uint32_t keep)
+{
+    struct backup_set_options options = {.wall_us = UINT64_C(1763900000000000), .keep = keep};
+    look_at(data);
+    return backup_set_add(datadir, to, &options, &made, &error);
+}
+
+static void add_run(uint32_t user)
+{
+    char name[16];
+    snprintf(name, sizeof name, "user%u", user);
+    datadir_close(&datadir);
+    fixture_start(&fixture);
+    add_user(&fixture, name, 1000 * user, 1, 50);
+    fixture_stop(&fixture);
+}
+
+static ino_t inode_of(const char *backup, const char *run)
+{
+    struct stat file;
+    char name[120];
+    snprintf(name, sizeof name, "%s/shard-0000/runs/%s", backup, run);
+    cr_assert_eq(stat(path_of(to, name), &file), 0, "%s", name);
+    return file.st_ino;
+}
+
+#define FIRST "backup-000001-20251123T121320Z"
+#define SECOND "backup-000002-20251123T121320Z"
+#define THIRD "backup-000003-20251123T121320Z"
+
+Test(backup_set, a_second_backup_copies_only_what_is_new, .init = setup, .fini = teardown)
+{
+    is_apart = true;
+    cr_assert_eq(add_backup(0), 0, "%s", error.text);
+    cr_assert(made.made.runs == 1 && made.made.shared == 0);
+    uint64_t first_bytes = made.made.files.bytes;
+    cr_assert_eq(add_backup(0), 0, "%s", error.text);
+    cr_assert(made.made.runs == 1 && made.made.shared == 1 && made.made.files.bytes < first_bytes);
+    cr_assert_eq(inode_of(FIRST, "run-000000000001.mdb"), inode_of(SECOND, "run-000000000001.mdb"));
+    add_run(2);
+    cr_assert_eq(add_backup(0), 0, "%s", error.text);
+    cr_assert(made.made.runs == 2 && made.made.shared == 1);
+    cr_assert(has(to, FIRST "/BACKUP") && has(to, SECOND "/BACKUP") && has(to, THIRD "/BACKUP"));
+    look_at(to);
+    cr_assert_str_eq(datadir_path(datadir), path_of(to, THIRD));
+}
+
+/* The data directory was set back to an earlier state, as a snapshot of a disk does: the number was given again. */
+Test(backup_set, a_run_with_the_same_number_and_another_content_is_copied, .init = setup, .fini = teardown)
+{
+    char saved[60], command[400];
+    is_apart = true;
+    snprintf(saved, sizeof saved, "%s/saved", root);
+    snprintf(command, sizeof command, "cp -a %s %s", data, saved);
+    cr_assert_eq(system(command), 0);
+    add_run(2);
+    cr_assert_eq(add_backup(0), 0, "%s", error.text);
+    datadir_close(&datadir);
+    snprintf(command, sizeof command, "rm -r %s && mv %s %s", data, saved, data);
+    cr_assert_eq(system(command), 0);
+    add_run(3);
+    cr_assert_eq(add_backup(0), 0, "%s", error.text);
+    cr_assert(made.made.runs == 2 && made.made.shared == 1);
+    cr_assert_neq(inode_of(FIRST, "run-000000000002.mdb"), inode_of(SECOND, "run-000000000002.mdb"));
+}
+
+Test(backup_set, the_oldest_are_removed_when_the_new_one_is_complete_and_not_before, .init = setup, .fini = teardown)
+{
+    cr_assert_eq(add_backup(2), 0, "%s", error.text);
+    cr_assert_eq(add_backup(2), 0, "%s", error.text);
+    cr_assert_eq(made.removed, 0);
+    is_overtaken = true;
+    cr_assert_eq(add_backup(2), -ESTALE);
+    cr_assert(has(to, FIRST "/BACKUP") && has(to, SECOND "/BACKUP") && has(to, THIRD "/BACKUP.new"));
+    look_at(to);
+    cr_assert_str_eq(datadir_path(datadir), path_of(to, SECOND));
+    cr_assert_eq(add_backup(2), 0, "%s", error.text);
+    cr_assert_eq(made.removed, 1);
+    cr_assert(!has(to, FIRST) && has(to, SECOND "/BACKUP") && !has(to, THIRD));
+    cr_assert(has(to, "backup-000004-20251123T121320Z/BACKUP"));
+    cr_assert_eq(add_backup(1), 0, "%s", error.text);
+    cr_assert_eq(made.removed, 2);
+    cr_assert_not(has(to, SECOND));
+}
+
+Test(backup_set, a_file_that_is_not_of_chitchat_stays, .init = setup, .fini = teardown)
+{
+    cr_assert_eq(add_backup(0), 0, "%s", error.text);
+    FILE *file = fopen(path_of(to, FIRST "/notes"), "w");
+    cr_assert_not_null(file);
+    fclose(file);
+    cr_assert_eq(add_backup(1), -ENOTEMPTY);
+    cr_assert_not_null(strstr(error.text, FIRST " cannot be removed: it has a file that is not of chitchat"));
+    cr_assert(has(to, FIRST "/notes") && !has(to, FIRST "/BACKUP") && has(to, SECOND "/BACKUP"));
+    cr_assert_str_eq(made.path, path_of(to, SECOND));
+    cr_assert_eq(remove_data(path_of(to, SECOND), true), 0);
+    cr_assert_not(has(to, SECOND));
 }

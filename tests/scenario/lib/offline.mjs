@@ -42,6 +42,15 @@ export function filesOf(dir, pattern) {
   return fs.readdirSync(dir, { recursive: true }).map((name) => path.join(dir, name)).filter((name) => pattern.test(name) && fs.statSync(name, { throwIfNoEntry: false })?.isFile()).sort();
 }
 
+// The backups in a directory of backups, oldest first, finished or not.
+export function backupsIn(dir) {
+  const names = fs.readdirSync(dir).filter((name) => /^backup-\d{6,9}-\d{8}T\d{6}Z$/.test(name));
+  return names.sort((a, b) => Number(a.split("-")[1]) - Number(b.split("-")[1])).map((name) => path.join(dir, name));
+}
+
+// The newest one; where there is none yet, a path that does not exist.
+export const newestBackup = (dir) => (fs.existsSync(dir) && backupsIn(dir).at(-1)) || path.join(dir, "none");
+
 const runsOf = (harness) => filesOf(harness.server.data, /run-\d+\.mdb$/);
 
 export async function untilRuns(harness, wanted = 1) {
