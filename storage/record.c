@@ -165,6 +165,8 @@ int row_key_parse(struct span key, struct span *user_r, uint64_t *ts_r, bool *is
     if (key.bytes <= KEY_TAIL_BYTES || !is_user_bytes(key.bytes - KEY_TAIL_BYTES))
         return -EBADMSG;
     struct span user = cut(&key, key.bytes - KEY_TAIL_BYTES);
+    if ((uint8_t)user.data[0] == ROW_KEY_OTHER_PREFIX)
+        return -EBADMSG;
     /* The first zero ends the name: with one inside, the rows of two users would be mixed. */
     if (key.data[0] != 0 || memchr(user.data, 0, user.bytes) != NULL)
         return -EBADMSG;

@@ -115,6 +115,8 @@ int record_decode(const void *data, size_t bytes, struct record_fields *fields_r
 /* Keys of rows. A timeline row has `user 0x00 ts`; a row of the key index (below) has 0x01 before that. */
 #define ROW_KEY_BYTES_MAX (1 + LIMIT_USER_BYTES + 1 + 8)
 #define ROW_KEY_INDEX_PREFIX 0x01
+/* No name begins with this byte, which is never in UTF-8; the keys of a run that are no rows do. */
+#define ROW_KEY_OTHER_PREFIX 0xff
 
 /* Writes the key of (user, ts) to `out` (ROW_KEY_BYTES_MAX). Returns its bytes. */
 uint32_t row_key(struct span user, uint64_t ts, uint8_t *out);

@@ -16,7 +16,7 @@
 
 #define RUN_READERS_MAX 4
 #define RUN_PATH_BYTES 1024u
-#define RUN_FILTER_PREFIX 0xFF
+#define RUN_FILTER_PREFIX ROW_KEY_OTHER_PREFIX
 #define RUN_FILTER_KEY_BYTES 9u /* the prefix, then the offset of the piece, big endian */
 #define RUN_CRC_KEY "\xff\xff"
 /* The inputs of a merge are smaller together. */

@@ -390,3 +390,16 @@ Test(record_heap, so_many_may_hold_at_a_time)
     for (uint32_t i = 0; i < RECORD_HEAP_GROUPS_MAX; i++)
         cr_assert(record_heap_group_close_some(heap, i, 1));
 }
+
+Test(record, no_name_begins_with_0xff_in_either_kind_of_row)
+{
+    static const char key[] = "\x01\xff"
+                              "bob\0\0\0\0\0\0\0\0\x07";
+    struct span user;
+    uint64_t ts;
+    bool is_index;
+    cr_assert_eq(row_key_parse((struct span){key, 14}, &user, &ts, &is_index), -EBADMSG);
+    cr_assert_eq(row_key_parse((struct span){key + 1, 13}, &user, &ts, &is_index), -EBADMSG);
+    cr_assert_eq(row_key_parse((struct span){key + 2, 12}, &user, &ts, &is_index), 0);
+    cr_assert_eq(ts, 7);
+}
