@@ -38,6 +38,7 @@ enum fault {
     FAULT_STASH_LOST_AT_HANDOVER, /* the bytes behind the login frame are not handed over */
     FAULT_END_DROPS_REQUESTS,     /* the end of a peer's side closes the connection, answered or not */
     FAULT_SEND_BYTES_KEPT,        /* a refused send leaves its bytes in the count of those in flight */
+    FAULT_SEGMENT_NOT_ASSIGNED,   /* a spare is used though the manifest does not name it */
     FAULT_COUNT
 };
 

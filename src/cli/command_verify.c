@@ -138,8 +138,11 @@ static void print_summary(const struct verify *verify, bool has_timelines)
     printf("WALs: %" PRIu64 " segments, %" PRIu64 " batches, %" PRIu64 " records", counts.segments, counts.batches,
            counts.records);
     if (counts.torn_tails > 0)
-        printf(", %" PRIu64 " torn by a crash at the end (cut at the next start; nothing acknowledged was in it)",
-               counts.torn_tails);
+        printf(
+            ", %" PRIu64 " with an incomplete batch at the end\n"
+            "an incomplete last batch is what a crash leaves of a write that was not acknowledged. Damage to the last "
+            "acknowledged batch looks the same, and nothing here tells them apart. The next start cuts it off",
+            counts.torn_tails);
     printf("\nruns: %" PRIu64 " runs, %" PRIu64 " rows, %" PRIu64 " keys\n", counts.runs, counts.rows, verify->keyed);
     if (has_timelines)
         printf("timelines: %" PRIu64 " users, %" PRIu64 " entries, %" PRIu64 " messages\n", verify->users,

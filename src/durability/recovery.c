@@ -79,7 +79,8 @@ static int survey_wal(struct recovery *recovery, struct old_wal *old)
         return refuse(recovery, status,
                       "the path of the WAL of shard %u is too long: move the data directory to a shorter path",
                       old->core->index);
-    status = wal_survey_read(&old->survey, dir, old->core->index, info.applied);
+    status = wal_survey_read(&old->survey, dir, old->core->index, info.applied,
+                             store_assigned_at_open(old->core->runs.store));
     return status == 0 ? 0 : refuse(recovery, status, "%s", old->survey.error);
 }
 
@@ -308,11 +309,22 @@ static void remove_others(const struct old_wal *old)
     }
 }
 
+/* Commits which file the first segment has, gives it to the WAL, and writes its header. */
+static int begin_segment(struct core *core, struct wal_spare spare, struct store_error *error)
+{
+    struct wal_assigned assigned = {0};
+    wal_assigned_add(&assigned, wal_generation_of_next_spare(core->wal_writer.wal), spare.file);
+    wal_give_spare(core->wal_writer.wal, spare);
+    int status = store_assign(core->runs.store, &assigned, error);
+    return status == 0 ? write_header(core) : status;
+}
+
 static int begin_wal(struct recovery *recovery, struct old_wal *old)
 {
     struct core *core = old->core;
     struct store_info info;
     struct wal_spare spare;
+    struct store_error error = {""};
     uint32_t next = file_next(old);
     store_info(core->runs.store, &info);
     core->runs.ts_max = info.ts_max;
@@ -322,12 +334,12 @@ static int begin_wal(struct recovery *recovery, struct old_wal *old)
         status = open_wal(core, old);
     if (status == 0)
         status = segment_create(old->survey.dir, next, recovery->server->config->wal_segment_bytes, &spare);
-    if (status == 0) {
-        wal_give_spare(core->wal_writer.wal, spare);
-        status = write_header(core);
-    }
+    if (status == 0)
+        status = begin_segment(core, spare, &error);
     if (status == 0)
         status = segment_recycler_open(&core->recycler, core, old->survey.dir, next + 1);
+    if (status != 0 && error.text[0] != '\0')
+        return refuse(recovery, status, "%.900s: look at the disk", error.text);
     if (status != 0)
         return refuse(recovery, status, "%s: a new WAL segment cannot be created: %s%s", old->survey.dir,
                       strerror(-status),

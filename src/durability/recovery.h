@@ -20,7 +20,7 @@ struct recovery_error {
 
 struct recovery_report {
     uint64_t records;    /* replayed */
-    uint64_t torn_tails; /* cut: none of their records was ever acknowledged */
+    uint64_t torn_tails; /* cut: a crash leaves them of writes that were not acknowledged; damage may look the same */
 };
 
 /* Opens heap, memtable, store, store_reader, wal and recycler of all cores of `server`, which own them from now on, and

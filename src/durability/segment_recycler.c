@@ -36,10 +36,15 @@ struct segment_recycler {
     struct worker_job job;
     struct wal_spare made;
     int create_status;      /* 0 or -errno */
-    int drop_status;        /* 0, or -EBUSY: a backup has the lock, and nothing was dropped */
+    int drop_status;        /* 0, or -errno: nothing was dropped (-EBUSY: a backup has the lock) */
+    int assign_status;      /* 0, or -errno: no file may become a spare */
     uint32_t count;         /* of released */
     uint32_t recycle_count; /* the first of them become spares again, the others are removed */
     struct wal_spare released[RELEASED_MAX];
+    struct wal_assigned in_use;   /* the WAL's files when the job was posted */
+    uint64_t generation_next;     /* of the first file that the job makes a spare */
+    struct wal_assigned assigned; /* what the manifest has */
+    struct store_error error;     /* of assign_status */
 
     /* Released by the WAL, for the next job. */
     uint32_t waiting_count;
@@ -54,6 +59,7 @@ int segment_recycler_open(struct segment_recycler **recycler_r, struct core *cor
         return -ENOMEM;
     recycler->core = core;
     recycler->file_next = file_next;
+    wal_assigned_read(core->wal_writer.wal, &recycler->assigned);
     ASSERT(strlen(dir) < sizeof recycler->dir);
     memcpy(recycler->dir, dir, strlen(dir) + 1);
     *recycler_r = recycler;
@@ -98,14 +104,44 @@ static void set_state(struct segment_recycler *recycler, enum recycler_state sta
     recycler->state = (uint8_t)state;
 }
 
+static int assign(struct segment_recycler *recycler, const struct wal_assigned *assigned)
+{
+    int status = store_assign(recycler->core->runs.store, assigned, &recycler->error);
+    if (status == 0)
+        recycler->assigned = *assigned;
+    return status;
+}
+
+/* A file that the manifest names must exist at the next start: so its name goes from there before the file. */
+static int forget_removed(struct segment_recycler *recycler)
+{
+    bool is_named = false;
+    for (uint32_t i = recycler->recycle_count; i < recycler->count; i++)
+        is_named |= wal_assigned_has_file(&recycler->assigned, recycler->released[i].file);
+    return is_named ? assign(recycler, &recycler->in_use) : 0;
+}
+
 /* Clears the file, so that what it held is not read again if the first write of its next use is torn. A file that
- * cannot be cleared is removed. */
-static void recycle(struct segment_recycler *recycler, struct wal_spare *spare)
+ * cannot be cleared is given up; the next start removes it. */
+static void recycle(struct wal_spare *spare)
 {
     if (segment_clear(*spare) == 0)
         return;
-    segment_remove(recycler->dir, *spare);
+    close(spare->fd);
     spare->fd = -1;
+}
+
+/* Commits the generations of the files that become spares. */
+static int assign_new(struct segment_recycler *recycler)
+{
+    struct wal_assigned assigned = recycler->in_use;
+    uint64_t generation = recycler->generation_next;
+    for (uint32_t i = 0; i < recycler->recycle_count && recycler->drop_status == 0; i++)
+        if (recycler->released[i].fd >= 0)
+            wal_assigned_add(&assigned, generation++, recycler->released[i].file);
+    if (recycler->made.fd >= 0)
+        wal_assigned_add(&assigned, generation++, recycler->made.file);
+    return generation == recycler->generation_next || FAULT(SEGMENT_NOT_ASSIGNED) ? 0 : assign(recycler, &assigned);
 }
 
 static void drop_released(struct segment_recycler *recycler)
@@ -113,22 +149,24 @@ static void drop_released(struct segment_recycler *recycler)
     ASSERT(recycler->recycle_count <= recycler->count);
     for (uint32_t i = 0; i < recycler->count; i++) {
         if (i < recycler->recycle_count && recycler->released[i].fd >= 0)
-            recycle(recycler, &recycler->released[i]);
+            recycle(&recycler->released[i]);
         else
             segment_remove(recycler->dir, recycler->released[i]);
     }
 }
 
-/* Drops the released files, unless a backup has the lock and fewer than KEPT_MAX are released. 0 or -EBUSY. */
+/* Drops the released files, unless a backup has the lock and fewer than KEPT_MAX are released. 0 or -errno. */
 static int drop_unless_locked(struct segment_recycler *recycler)
 {
     const char *dir = datadir_path(recycler->core->server->datadir);
     int lock_fd = backup_lock_share(dir);
     if (lock_fd < 0 && (recycler->count < KEPT_MAX || backup_lock_overtake(dir) != 0))
         return -EBUSY;
-    drop_released(recycler);
+    int status = forget_removed(recycler);
+    if (status == 0)
+        drop_released(recycler);
     backup_lock_give(lock_fd);
-    return 0;
+    return status;
 }
 
 /* On the recycler's thread. */
@@ -137,9 +175,11 @@ static void recycle_work(struct worker_job *job)
     struct segment_recycler *recycler = container_of(job, struct segment_recycler, job);
     recycler->drop_status = recycler->count > 0 ? drop_unless_locked(recycler) : 0;
     recycler->create_status = 0;
+    recycler->made.fd = -1;
     if (recycler->state == RECYCLER_CREATES)
         recycler->create_status = segment_create(recycler->dir, recycler->file_next,
                                                  recycler->core->server->config->wal_segment_bytes, &recycler->made);
+    recycler->assign_status = assign_new(recycler);
 }
 
 static void on_create_done(struct core *core, struct segment_recycler *recycler)
@@ -160,6 +200,27 @@ static void on_create_done(struct core *core, struct segment_recycler *recycler)
                  core->index, -recycler->create_status, recycler->dir, recycler->file_next,
                  strerror(-recycler->create_status), left_out);
     }
+}
+
+/* The manifest does not have the generations of the files: none becomes a spare. They wait for the next job, as if they
+ * were released again. */
+static void put_off_spares(struct core *core, struct segment_recycler *recycler)
+{
+    uint32_t left_out;
+    for (uint32_t i = 0; i < recycler->recycle_count; i++)
+        if (recycler->released[i].fd >= 0)
+            segment_recycler_give(core, recycler->released[i]);
+    if (recycler->made.fd >= 0) {
+        recycler->file_next++;
+        segment_recycler_give(core, recycler->made);
+    }
+    recycler->is_create_put_off = recycler->is_drop_put_off = true;
+    if (log_limit_take(&recycler->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(
+            LOG_ERROR, "segment_failed",
+            "shard=%u errno=%d error=\"%.900s\" hint=\"it is tried again; when the available segments are used up, "
+            "sends get busy: make room or repair the disk\" left_out=%u",
+            core->index, -recycler->assign_status, recycler->error.text, left_out);
 }
 
 /* The released files wait for the next job again, before those that were released meanwhile. */
@@ -184,6 +245,10 @@ static void recycle_done(struct worker_job *job)
     set_state(recycler, RECYCLER_IDLE);
     if (recycler->drop_status != 0)
         put_off_drop(recycler);
+    if (recycler->assign_status != 0) {
+        put_off_spares(core, recycler);
+        return;
+    }
     for (uint32_t i = 0; i < recycler->recycle_count; i++)
         if (recycler->released[i].fd >= 0)
             wal_give_spare(core->wal_writer.wal, recycler->released[i]);
@@ -210,6 +275,8 @@ void segment_recycler_step(struct core *core)
     memcpy(recycler->released, recycler->waiting, recycler->count * sizeof recycler->waiting[0]);
     if (recycler->count > 0)
         recycler->waiting_count = 0;
+    wal_assigned_read(core->wal_writer.wal, &recycler->in_use);
+    recycler->generation_next = wal_generation_of_next_spare(core->wal_writer.wal);
     set_state(recycler, wants_file ? RECYCLER_CREATES : RECYCLER_DROPS);
     recycler->job = (struct worker_job){recycle_work, recycle_done};
     worker_post(recycler->worker, 0, &recycler->job);

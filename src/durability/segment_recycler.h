@@ -1,6 +1,8 @@
 /*
  * segment_recycler.h: keeps spare segment files available for the WAL. A thread beside the shard makes and zero-writes
- * new ones, recycles those that a round has released, and removes those that are too many. Shard's thread.
+ * new ones, recycles those that a round has released, and removes those that are too many. Before a file becomes a
+ * spare, its thread commits to the manifest which generation the file will have (storage/wal_assigned.h). Shard's
+ * thread.
  *
  * While a backup has the lock (storage/datadir/backup_lock.h), released segments stay as they are, up to a limit; past
  * it the recycler overtakes the backup, so that the disk of the data does not fill up.
@@ -16,8 +18,8 @@
 struct core;
 struct segment_recycler;
 
-/* Main's thread. `dir`: of the WAL's segments, copied. `file_next`: a number above every file's there. 0 and
- * *recycler_r, owned by the caller; or -ENOMEM. Borrows `core`. */
+/* Main's thread, when the WAL has its first segment. `dir`: of the WAL's segments, copied. `file_next`: a number above
+ * every file's there. 0 and *recycler_r, owned by the caller; or -ENOMEM. Borrows `core`. */
 int segment_recycler_open(struct segment_recycler **recycler_r, struct core *core, const char *dir, uint32_t file_next);
 /* Main's thread. No job may be in flight. Closes released files. Nulls *recycler; NULL is fine. */
 void segment_recycler_close(struct segment_recycler **recycler);

@@ -163,6 +163,8 @@ static int write_manifest(struct backup *backup, struct backup_shard *shard)
         return backup_refuse_copy(backup->error, NULL, status, NULL, path);
     for (uint32_t i = 0; i < shard->state.count && status == 0; i++)
         status = manifest_commit(manifest, &shard->state.marks, &shard->state.entries[i], NULL, 0);
+    if (status == 0)
+        status = manifest_assign(manifest, &shard->state.assigned);
     manifest_close(&manifest);
     free(state.entries);
     if (status == 0 && unlink(lock_path) != 0)

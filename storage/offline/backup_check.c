@@ -97,6 +97,9 @@ static bool is_same(const struct manifest_state *a, const struct manifest_state 
 {
     if (a->count != b->count || memcmp(&a->marks, &b->marks, sizeof a->marks) != 0)
         return false;
+    if (a->assigned.count != b->assigned.count
+        || memcmp(a->assigned.segments, b->assigned.segments, a->assigned.count * sizeof a->assigned.segments[0]) != 0)
+        return false;
     for (uint32_t i = 0; i < a->count; i++)
         if (!backup_is_same_run(&a->entries[i], &b->entries[i]))
             return false;

@@ -19,9 +19,9 @@ static void wait_a_moment(void)
     nanosleep(&moment, NULL);
 }
 
-/* Surveys the WAL, again while it looks damaged: only its headers, or all of it with the applied position of its runs.
+/* Surveys the WAL, again while it looks damaged: only its headers, or all of it with what the manifest has (`state`).
  * 0, or -errno and the error; wal_survey_fini in both cases. */
-static int survey_wal(struct backup *backup, const struct backup_shard *shard, const struct store_position *applied,
+static int survey_wal(struct backup *backup, const struct backup_shard *shard, const struct manifest_state *state,
                       struct wal_survey *survey)
 {
     int status = -EBADMSG;
@@ -30,8 +30,9 @@ static int survey_wal(struct backup *backup, const struct backup_shard *shard, c
             wal_survey_fini(survey);
             wait_a_moment();
         }
-        status = applied == NULL ? wal_survey_headers(survey, shard->from_wal, shard->index)
-                                 : wal_survey_read(survey, shard->from_wal, shard->index, *applied);
+        status = state == NULL
+                     ? wal_survey_headers(survey, shard->from_wal, shard->index)
+                     : wal_survey_read(survey, shard->from_wal, shard->index, state->marks.applied, &state->assigned);
     }
     return status == 0 ? 0 : backup_refuse(backup->error, status, "%s", survey->error);
 }
@@ -123,7 +124,8 @@ static int copy_segment(struct backup *backup, struct backup_shard *shard, struc
 
 /* -- the end of the WAL -- */
 
-/* Writes a segment that has only a header, with the end of each copied segment. */
+/* Writes a segment that has only a header, with the end of each copied segment; the copied manifest names this one as
+ * the newest. */
 static int write_end(struct backup *backup, struct backup_shard *shard, const struct wal_survey *survey,
                      struct wal_header *header)
 {
@@ -138,6 +140,8 @@ static int write_end(struct backup *backup, struct backup_shard *shard, const st
     header->generation = survey->generation_last + 1;
     header->file_bytes = WAL_BLOCK_BYTES;
     wal_header_encode(header, block);
+    shard->state.assigned.count = 0;
+    wal_assigned_add(&shard->state.assigned, header->generation, number);
     snprintf(to, sizeof to, "%s/segment-%06u.wal", shard->to_wal, number);
     int status = copy_bytes(block, sizeof block, to, &backup->report->files);
     if (status == 0)
@@ -177,7 +181,7 @@ static int copy_segments(struct backup *backup, struct backup_shard *shard, stru
 int backup_copy_wal(struct backup *backup, struct backup_shard *shard)
 {
     struct wal_survey survey;
-    int status = survey_wal(backup, shard, &shard->state.marks.applied, &survey);
+    int status = survey_wal(backup, shard, &shard->state, &survey);
     if (status == 0)
         status = copy_segments(backup, shard, &survey);
     wal_survey_fini(&survey);

@@ -41,12 +41,14 @@ static bool is_new(const struct offline_shard *shard, const char *manifest_path)
     return result == GLOB_NOMATCH;
 }
 
-static int open_store(struct offline *offline, struct offline_shard *shard, struct store_position *applied_r)
+static int open_store(struct offline *offline, struct offline_shard *shard, struct store_position *applied_r,
+                      struct wal_assigned *assigned_r)
 {
     char path[RUN_PATH_BYTES];
     struct manifest_state state;
     struct store_error error = {""};
     *applied_r = (struct store_position){0, 0};
+    assigned_r->count = 0;
     int bytes = snprintf(path, sizeof path, "%s/manifest.mdb", shard->runs_dir);
     if (bytes < 0 || (size_t)bytes >= sizeof path)
         return -ENAMETOOLONG;
@@ -61,6 +63,7 @@ static int open_store(struct offline *offline, struct offline_shard *shard, stru
     if (shard->runs != NULL)
         open_runs(offline, shard, &state);
     *applied_r = state.marks.applied;
+    *assigned_r = state.assigned;
     free(state.entries);
     return shard->runs == NULL ? -ENOMEM : 0;
 }
@@ -169,13 +172,14 @@ static int open_shard(struct offline *offline, uint32_t index)
 {
     struct offline_shard *shard = &offline->shards[index];
     struct store_position applied;
+    struct wal_assigned assigned;
     char dir[PATH_MAX];
     int status = datadir_runs_path(offline->datadir, index, shard->runs_dir, sizeof shard->runs_dir - 64);
     if (status == 0)
-        status = open_store(offline, shard, &applied);
+        status = open_store(offline, shard, &applied, &assigned);
     if (status == 0)
         status = datadir_wal_path(offline->datadir, index, dir, sizeof dir);
-    if (status == 0 && wal_survey_read(&shard->survey, dir, index, applied) != 0)
+    if (status == 0 && wal_survey_read(&shard->survey, dir, index, applied, &assigned) != 0)
         problems_add(offline->problems, "%s", shard->survey.error);
     return status;
 }

@@ -16,6 +16,7 @@
 #define MANIFEST_MAP_BYTES (UINT64_C(64) << 20)
 #define RUN_KEY_BYTES 16u /* run-NNNNNNNNNNNN */
 #define MARKS_KEY "marks"
+#define ASSIGNED_KEY "wal-files"
 
 /* Values, little endian: u32 CRC of what follows, u32 level or version, u64 each. */
 enum {
@@ -26,6 +27,8 @@ enum {
     MARKS_NUMBERS = 5,
     RUN_VALUE_BYTES = VALUE_NUMBERS + 8 * RUN_NUMBERS,
     MARKS_VALUE_BYTES = VALUE_NUMBERS + 8 * MARKS_NUMBERS,
+    ASSIGNED_NUMBERS_MAX = 2 * WAL_ASSIGNED_MAX, /* generation and file of each segment; the word is their count */
+    ASSIGNED_VALUE_BYTES_MAX = VALUE_NUMBERS + 8 * ASSIGNED_NUMBERS_MAX,
 };
 
 struct manifest {
@@ -94,6 +97,36 @@ static int take_marks(const MDB_val *value, struct manifest_marks *marks_r)
     return 0;
 }
 
+static int put_assigned(struct manifest *manifest, MDB_txn *txn, const struct wal_assigned *assigned)
+{
+    uint8_t bytes[ASSIGNED_VALUE_BYTES_MAX];
+    uint64_t numbers[ASSIGNED_NUMBERS_MAX];
+    ASSERT(assigned->count <= WAL_ASSIGNED_MAX);
+    for (uint32_t i = 0; i < assigned->count; i++) {
+        numbers[2 * i] = assigned->segments[i].generation;
+        numbers[2 * i + 1] = assigned->segments[i].file;
+    }
+    value_write(bytes, assigned->count, numbers, 2 * assigned->count);
+    MDB_val key = {sizeof ASSIGNED_KEY - 1, (void *)ASSIGNED_KEY};
+    MDB_val value = {VALUE_NUMBERS + 16 * assigned->count, bytes};
+    return mdb_put(txn, manifest->dbi, &key, &value, 0);
+}
+
+static int take_assigned(const MDB_val *value, struct wal_assigned *assigned_r)
+{
+    uint64_t numbers[ASSIGNED_NUMBERS_MAX];
+    uint32_t count = value->mv_size < VALUE_NUMBERS ? 0 : (uint32_t)((value->mv_size - VALUE_NUMBERS) / 16);
+    uint32_t word;
+    if (count > WAL_ASSIGNED_MAX || value_read(value, &word, numbers, 2 * count) != 0 || word != count)
+        return -EBADMSG;
+    assigned_r->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        assigned_r->segments[i].generation = numbers[2 * i];
+        assigned_r->segments[i].file = numbers[2 * i + 1];
+    }
+    return 0;
+}
+
 static void run_key(uint64_t id, char out[RUN_KEY_BYTES + 1])
 {
     ASSERT(id < UINT64_C(1000000000000));
@@ -140,6 +173,11 @@ static int compare_entries(const void *a, const void *b)
     return x->seq_first < y->seq_first ? -1 : x->seq_first > y->seq_first;
 }
 
+static bool is_key(const MDB_val *key, const char *name)
+{
+    return key->mv_size == strlen(name) && memcmp(key->mv_data, name, key->mv_size) == 0;
+}
+
 static int take_rows(MDB_cursor *cursor, struct manifest_state *state)
 {
     MDB_val key, value;
@@ -147,9 +185,13 @@ static int take_rows(MDB_cursor *cursor, struct manifest_state *state)
     int status = 0;
     int result = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
     for (; result == 0 && status == 0; result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-        if (key.mv_size == sizeof MARKS_KEY - 1 && memcmp(key.mv_data, MARKS_KEY, key.mv_size) == 0) {
+        if (is_key(&key, MARKS_KEY)) {
             has_marks = true;
             status = take_marks(&value, &state->marks);
+            continue;
+        }
+        if (is_key(&key, ASSIGNED_KEY)) {
+            status = take_assigned(&value, &state->assigned);
             continue;
         }
         struct run_entry *grown = realloc(state->entries, (state->count + 1) * sizeof *grown);
@@ -338,6 +380,7 @@ struct change {
     const struct run_entry *added;
     const uint64_t *removed_ids;
     uint32_t removed_count;
+    const struct wal_assigned *assigned; /* else NULL: then only this is changed */
 };
 
 static int commit(void *context)
@@ -352,7 +395,9 @@ static int commit(void *context)
         manifest->is_in_doubt = true;
     if (result != 0)
         return manifest_errno(result);
-    result = put_changes(manifest, txn, change->marks, change->added, change->removed_ids, change->removed_count);
+    result = change->assigned != NULL
+                 ? put_assigned(manifest, txn, change->assigned)
+                 : put_changes(manifest, txn, change->marks, change->added, change->removed_ids, change->removed_count);
     if (result != 0) {
         mdb_txn_abort(txn);
         return manifest_errno(result);
@@ -371,18 +416,29 @@ static int commit_guarded(void *context)
 /* A page that cannot be read ends the commit without a return: is_committing stays set, and LMDB's own lock may be
  * held.
  */
-int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
-                    const uint64_t *removed_ids, uint32_t removed_count)
+static int make_change(struct manifest *manifest, struct change *change)
 {
-    struct change change = {manifest, marks, added, removed_ids, removed_count};
     ASSERT(!manifest->is_committing || manifest->is_in_doubt);
     if (manifest->is_in_doubt)
         return -EIO;
     manifest->is_committing = true;
-    int status = page_guard_run(commit_guarded, &change);
+    int status = page_guard_run(commit_guarded, change);
     if (manifest->is_committing)
         manifest->is_in_doubt = true;
     return status;
+}
+
+int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
+                    const uint64_t *removed_ids, uint32_t removed_count)
+{
+    struct change change = {manifest, marks, added, removed_ids, removed_count, NULL};
+    return make_change(manifest, &change);
+}
+
+int manifest_assign(struct manifest *manifest, const struct wal_assigned *assigned)
+{
+    struct change change = {.manifest = manifest, .assigned = assigned};
+    return make_change(manifest, &change);
 }
 
 /* LMDB begins no transaction after a meta page that may or may not have been written. */

@@ -1,7 +1,7 @@
 /*
  * manifest.h: `manifest.mdb`, the small LMDB environment that names a shard's live runs, the position of the WAL up to
- * which they have it, and the newest ts. A commit of the manifest is the only point at which runs come and go. LMDB's
- * default durability: a commit that returned 0 is on the disk.
+ * which they have it, the newest ts, and which files the next segments of the WAL have. A commit of the manifest is the
+ * only point at which runs come and go. LMDB's default durability: a commit that returned 0 is on the disk.
  *
  * A process that reads the manifest beside the server (manifest_read) has an entry in the lock file. Each commit
  * removes the entries of processes that were killed, which would keep old pages from being used again.
@@ -12,6 +12,7 @@
 #define CHITCHAT_STORAGE_RUNS_MANIFEST_H
 
 #include "storage/runs/store.h"
+#include "storage/wal_assigned.h"
 
 struct manifest;
 
@@ -38,6 +39,7 @@ struct manifest_marks {
 /* What manifest_open and manifest_read read: `entries` ascend by seq_first. The caller frees `entries`. */
 struct manifest_state {
     struct manifest_marks marks;
+    struct wal_assigned assigned; /* count 0: the manifest has none */
     struct run_entry *entries;
     uint32_t count;
 };
@@ -61,6 +63,9 @@ void manifest_close(struct manifest **manifest);
  * or -errno: then nothing has changed, or the manifest is in doubt. */
 int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
                     const uint64_t *removed_ids, uint32_t removed_count);
+/* One durable commit: replaces the files that are assigned to segments of the WAL. Borrows `assigned`. Returns as
+ * manifest_commit. */
+int manifest_assign(struct manifest *manifest, const struct wal_assigned *assigned);
 /* After a failed commit: whether the disk may or may not have it. Then no file may be changed until the next start, and
  * every later commit is -EIO. */
 bool manifest_is_in_doubt(struct manifest *manifest);

@@ -300,6 +300,7 @@ static int open_all(struct store *store, struct store_error *error_r)
     if (status != 0)
         return status;
     store->marks = state.marks;
+    store->assigned = state.assigned;
     status = remove_strays(store->dir, &state, error_r);
     if (status == 0)
         status = open_runs(store, &state, error_r);
@@ -413,6 +414,23 @@ int store_check_doubt(struct store *store, struct store_error *error_r)
              "restart",
              store->dir);
     return -EIO;
+}
+
+int store_assign(struct store *store, const struct wal_assigned *assigned, struct store_error *error_r)
+{
+    if (store_check_doubt(store, error_r) != 0)
+        return -EIO;
+    pthread_mutex_lock(&store->commit_lock);
+    int status = store->is_in_doubt ? -EIO : manifest_assign(store->manifest, assigned);
+    if (status != 0)
+        store->is_in_doubt = store->is_in_doubt || manifest_is_in_doubt(store->manifest);
+    pthread_mutex_unlock(&store->commit_lock);
+    return status == 0 ? 0 : store_set_error(error_r, status, store->dir, "the manifest cannot be written");
+}
+
+const struct wal_assigned *store_assigned_at_open(const struct store *store)
+{
+    return &store->assigned;
 }
 
 static int on_slice(void *context, uint64_t rows)

@@ -7,9 +7,9 @@
  * manifest does not name, and refuses a named run whose size or number of entries differs.
  *
  * Threads: store_open and store_close, while no other thread uses the store. store_add_run: the checkpoint thread.
- * store_merge_run: the merge thread. (At start recovery is both.) A store_reader: one thread at a time. Where any
- * thread may call, it says so. The list of runs is replaced under a lock that is held for a few instructions; a reader
- * refs the list for one call. Everything but the functions for any thread blocks.
+ * store_merge_run: the merge thread. store_assign: the recycler's thread. (At start recovery is both.) A store_reader:
+ * one thread at a time. Where any thread may call, it says so. The list of runs is replaced under a lock that is held
+ * for a few instructions; a reader refs the list for one call. Everything but the functions for any thread blocks.
  *
  * Errors: 0 or -errno, LMDB's results mapped to errno; -EBADMSG is damage. Where a call takes a struct store_error, the
  * text says which file, what is wrong, and what to do. A page of a run that the disk cannot read is -EIO for the call
@@ -26,6 +26,7 @@
 #include "storage/record.h"
 #include "storage/runs/run_source.h"
 #include "storage/store_position.h"
+#include "storage/wal_assigned.h"
 
 struct store;
 struct store_reader;
@@ -93,6 +94,11 @@ void store_set_throttle(struct store *store, const struct store_throttle *thrott
  * source; unless the manifest is in doubt: then the file stays, and every later call is -EIO. */
 int store_add_run(struct store *store, struct run_source *source, struct store_position applied, uint64_t last_ts,
                   struct store_error *error_r);
+/* Recycler's thread: commits to the manifest which files the next segments of the WAL have. Borrows `assigned`. 0, or
+ * -errno with the reason in *error_r: nothing has changed, or the manifest is in doubt. */
+int store_assign(struct store *store, const struct wal_assigned *assigned, struct store_error *error_r);
+/* What store_open found in the manifest. Any thread. Borrows the store. */
+const struct wal_assigned *store_assigned_at_open(const struct store *store);
 /* Any thread: whether there are runs_max runs, so that store_add_run would refuse. */
 bool store_is_at_cap(struct store *store);
 

@@ -22,10 +22,11 @@ struct store {
     char *dir;
     char *data_dir; /* may be NULL */
     struct store_options options;
+    struct wal_assigned assigned; /* as open found it */
     struct manifest *manifest;
     struct store_throttle throttle;
 
-    /* Serialises the commits of the checkpoint and the merge thread. Taken before `lock`. */
+    /* Serialises the commits of the checkpoint, the merge and the recycler's thread. Taken before `lock`. */
     pthread_mutex_t commit_lock;
     bool is_in_doubt; /* under commit_lock */
 

@@ -127,6 +127,20 @@ void wal_give_spare(struct wal *wal, struct wal_spare spare)
     wal->spares[wal->spare_count++] = spare;
 }
 
+uint64_t wal_generation_of_next_spare(const struct wal *wal)
+{
+    return wal->generation_last + wal->spare_count + 1;
+}
+
+void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r)
+{
+    assigned_r->count = 0;
+    if (wal->current.generation != 0)
+        wal_assigned_add(assigned_r, wal->current.generation, wal->current.file);
+    for (uint32_t i = 0; i < wal->spare_count; i++)
+        wal_assigned_add(assigned_r, wal->generation_last + 1 + i, wal->spares[i].file);
+}
+
 static struct wal_spare take_spare(struct wal *wal)
 {
     ASSERT(wal->spare_count > 0);

@@ -24,6 +24,7 @@
 
 #include "storage/record.h"
 #include "storage/store_position.h"
+#include "storage/wal_assigned.h"
 
 #define WAL_BLOCK_BYTES 4096u
 #define WAL_SEGMENT_BYTES_DEFAULT (32u << 20)
@@ -38,6 +39,7 @@ _Static_assert(WAL_BLOCK_BYTES + WAL_BATCH_BYTES_MAX <= WAL_SEGMENT_BYTES_MIN, "
 #define WAL_LIVE_SEGMENTS_MAX 128u /* the header's table holds one entry for each earlier live segment */
 #define WAL_SPARES_WANTED 2u       /* available while running: one may be needed for each round of a rotation */
 #define WAL_SPARES_MAX 16u         /* that a WAL can have: recycled ones are given beyond those wanted */
+_Static_assert(WAL_ASSIGNED_MAX == 1 + WAL_SPARES_MAX, "the list has room for the segment in use and all spares");
 
 struct wal;
 
@@ -86,6 +88,11 @@ uint32_t wal_spare_count(const struct wal *wal);
 /* Owns spare.fd from now on. Spares are used in the order in which they were given. At most WAL_SPARES_MAX (asserted).
  */
 void wal_give_spare(struct wal *wal, struct wal_spare spare);
+
+/* The segment in use and the spares, each with its generation. */
+void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r);
+/* The generation that the next spare given will have. The use of a spare does not change it. */
+uint64_t wal_generation_of_next_spare(const struct wal *wal);
 
 /* Whether wal_append would take a record of `record_bytes` now. 0: yes, and there is room for it. -EAGAIN: the filling
  * batch is full, or of the round before; it must be taken for writing first, so wait for the write in flight. -ENOSPC:
@@ -148,7 +155,7 @@ struct wal_header {
 /* Writes block 0 to `block` (WAL_BLOCK_BYTES). */
 void wal_header_encode(const struct wal_header *header, void *block);
 /* Reads block 0. 0; -ENODATA: there is no header (zeros in a spare, or what a torn first write left); -EPROTO: a whole
- * header that this version does not know. */
+ * header that this version does not know; -EBADMSG: a whole header of generation 0, which no segment has. */
 int wal_header_decode(const void *block, struct wal_header *header_r);
 /* Whether a block is damaged: not a whole header, not zeros, and not what a write of a header over zeros leaves when it
  * is torn at sectors of 512 bytes. Before its first write block 0 of every segment is zeros. */

@@ -131,6 +131,8 @@ int wal_header_decode(const void *block, struct wal_header *header_r)
     uint32_t sealed_count = bytes_load_le32(in + SEGMENT_SEALED_COUNT);
     if (bytes_load_le32(in + SEGMENT_VERSION) != WAL_FORMAT_VERSION || sealed_count > WAL_LIVE_SEGMENTS_MAX)
         return -EPROTO;
+    if (bytes_load_le64(in + SEGMENT_GENERATION) == 0)
+        return -EBADMSG;
     header_r->shard = bytes_load_le32(in + SEGMENT_SHARD);
     header_r->generation = bytes_load_le64(in + SEGMENT_GENERATION);
     header_r->previous = bytes_load_le64(in + SEGMENT_PREVIOUS);
@@ -170,8 +172,11 @@ bool wal_header_is_damaged(const void *block)
 {
     const unsigned char *in = block;
     struct wal_header header;
+    int status = wal_header_decode(block, &header);
+    if (status == -EBADMSG)
+        return true;
     /* A sector is written whole or not at all, so a first sector of zeros was not written. */
-    if (is_zero(in, SECTOR_BYTES) || wal_header_decode(block, &header) != -ENODATA)
+    if (is_zero(in, SECTOR_BYTES) || status != -ENODATA)
         return false;
     return memcmp(in, segment_magic, MAGIC_BYTES) != 0 || !lacks_a_sector(in);
 }

@@ -100,6 +100,33 @@ static int mark_live(struct wal_survey *survey)
     return 0;
 }
 
+static const struct wal_file *file_of_number(const struct wal_survey *survey, uint64_t number)
+{
+    for (uint32_t i = 0; i < survey->file_count; i++)
+        if (survey->files[i].number == number)
+            return &survey->files[i];
+    return NULL;
+}
+
+/* A file to which a generation above the newest header is assigned is a spare, so it exists and has no header. Below
+ * the applied position no segment is needed. */
+static int check_assigned(struct wal_survey *survey, const struct wal_assigned *assigned)
+{
+    for (uint32_t i = 0; i < assigned->count; i++) {
+        uint64_t generation = assigned->segments[i].generation;
+        const struct wal_file *file = file_of_number(survey, assigned->segments[i].file);
+        if (generation <= survey->newest.generation || generation < survey->applied.generation)
+            continue;
+        if (file == NULL || file->has_header)
+            return refuse(survey, -EBADMSG,
+                          "%s/segment-%06" PRIu64 ".wal %s: the manifest says that it was made for generation %" PRIu64
+                          ", and it may have acknowledged messages: put the file back, or " WAL_SURVEY_ADVICE,
+                          survey->dir, assigned->segments[i].file,
+                          file == NULL ? "is missing" : "is an older segment now", generation);
+    }
+    return 0;
+}
+
 /* A file without a header must be a spare or a torn first write: it must not have been the newest segment. */
 static int check_strays(struct wal_survey *survey)
 {
@@ -146,12 +173,15 @@ int wal_survey_headers(struct wal_survey *survey, const char *dir, uint32_t shar
     return status;
 }
 
-int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied)
+int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied,
+                    const struct wal_assigned *assigned)
 {
     int status = wal_survey_headers(survey, dir, shard);
     survey->applied = applied;
     if (status == 0)
         status = mark_live(survey);
+    if (status == 0)
+        status = check_assigned(survey, assigned);
     return status == 0 ? check_strays(survey) : status;
 }
 

@@ -4,7 +4,8 @@
  * directory without a server, and for a backup, which reads a WAL that may be written meanwhile. One thread.
  *
  * The newest segment and the segments that its header names are live. A missing one is damage, unless all of it is in
- * the runs.
+ * the runs. So is a missing file to which the manifest assigned a generation above the newest header (wal_assigned.h):
+ * nothing tells whether that segment was used.
  */
 #ifndef CHITCHAT_STORAGE_WAL_WAL_SURVEY_H
 #define CHITCHAT_STORAGE_WAL_WAL_SURVEY_H
@@ -38,9 +39,10 @@ struct wal_survey {
 };
 
 /* Reads the headers of the WAL of `shard` in `dir` (copied), and decides which files are live and which are damaged.
- * All below `applied` is in the runs. 0, or -errno and survey->error. The caller calls wal_survey_fini in both cases.
- */
-int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied);
+ * `applied` and `assigned` (borrowed) are what the manifest has; all below `applied` is in the runs. 0, or -errno and
+ * survey->error. The caller calls wal_survey_fini in both cases. */
+int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, struct store_position applied,
+                    const struct wal_assigned *assigned);
 /* Only the first part: `files` with number, has_header, generation and bytes, and `newest`. Returns as wal_survey_read.
  */
 int wal_survey_headers(struct wal_survey *survey, const char *dir, uint32_t shard);

@@ -37,6 +37,7 @@ const DAMAGES = [
   ["the middle of a finished segment is flipped", older, (file) => flipText(file, "old/alice/bob/3"), /at offset \d+: a (batch is|finished segment is) damaged/, /damaged/],
   ["a finished segment is cut short", older, (file) => cut(file, 8192), /at offset \d+: a finished segment is damaged/, /damaged/],
   ["a finished segment is missing", older, (file) => fs.rmSync(file), /the segment of generation \d+ is missing/, /missing/],
+  ["the newest segment is missing", newest, (file) => fs.rmSync(file), /segment-\d+\.wal is missing: the manifest says that it was made for generation \d+/, /missing/],
   ["a run is cut short", run, (file) => cut(file, fs.statSync(file).size - 4096), /has \d+ bytes instead of \d+/, /instead of/],
   ["a run is missing", run, (file) => fs.rmSync(file), /is missing, but the manifest names it/, /missing/],
   ["the meta pages of a run are overwritten", run, overwriteMeta, /damaged/, /damaged/],
@@ -105,6 +106,22 @@ scenario("damage is found by verify, and refused at start, with the file and wha
       removeDataDir(dir);
     }
   }
+});
+
+scenario("verify does not claim what it cannot know of a damaged last batch, and claims nothing of a whole one", {}, async (harness) => {
+  await harness.start({ options: SMALL });
+  await fill(harness, 60, { tag: "kept" });
+  const alice = await harness.login("alice");
+  await alice.send("alice", "the last acknowledged");
+  await harness.server.kill();
+  const whole = verify(harness.server.data);
+  assert.equal(whole.status, 0, whole.stdout);
+  assert.doesNotMatch(whole.stdout, /incomplete|acknowledged/);
+  flipText(withText(harness.server.data, /\.wal$/, "the last acknowledged"), "the last acknowledged");
+  const { status, stdout } = verify(harness.server.data);
+  assert.equal(status, 0, stdout);
+  assert.match(stdout, /, 1 with an incomplete batch at the end$/m);
+  assert.match(stdout, /Damage to the last acknowledged batch looks the same, and nothing here tells them apart/);
 });
 
 scenario("a store in order verifies, after a stop and after a kill, and the counts are those of the messages", {}, async (harness) => {

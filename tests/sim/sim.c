@@ -49,6 +49,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_STASH_LOST_AT_HANDOVER] = "stash-lost-at-handover",
     [FAULT_END_DROPS_REQUESTS] = "end-drops-requests",
     [FAULT_SEND_BYTES_KEPT] = "send-bytes-kept",
+    [FAULT_SEGMENT_NOT_ASSIGNED] = "segment-not-assigned",
 };
 
 static const char *const promise_names[SIM_PROMISES] = {"other", "lost", "duplicated", "reordered", "one_sided"};

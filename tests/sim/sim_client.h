@@ -80,6 +80,7 @@ struct sim_tally {
     uint64_t crashes; /* deaths among them */
     uint64_t deaths;
     uint64_t refusals; /* of recovery, for want of room */
+    uint64_t missing;  /* newest segments that were taken away after a crash, and missed */
     uint64_t stops;
     uint64_t rests; /* all clients left, and all was given back */
     uint64_t failed_logs;

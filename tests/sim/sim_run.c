@@ -8,6 +8,8 @@
 #include "disk.h"
 #include "harness_double.h"
 #include "storage/datadir/datadir_meta.h"
+#include "storage/runs/manifest.h"
+#include "storage/wal/wal_survey.h"
 
 /* Together longer than any time limit of a connection. After a failed WAL write a send may never be answered, and a
  * client that has left may have ended its side. */
@@ -106,12 +108,57 @@ static void begin_life(struct sim *sim)
     sim->is_store_failing = false;
 }
 
+static int ignore_record(void *context, const struct record_fields *fields)
+{
+    (void)context, (void)fields;
+    return 0;
+}
+
+/* Whether the newest segment of the survey has what no run has: *path_r is its file. */
+static bool is_newest_needed(struct wal_survey *survey, char path_r[PATH_MAX + 64])
+{
+    struct wal_scan scan;
+    struct wal_file *file = survey->file_count == 0 ? NULL : &survey->files[survey->file_count - 1];
+    if (file == NULL || !file->is_live || !wal_survey_is_newest(survey, file)
+        || wal_survey_scan(survey, file, ignore_record, NULL, &scan) != 0 || scan.batch_count == 0)
+        return false;
+    snprintf(path_r, PATH_MAX + 64, "%s/segment-%06u.wal", survey->dir, file->number);
+    return file->generation > survey->applied.generation || file->end_bytes > survey->applied.bytes;
+}
+
+/* After a crash: a start without the newest segment of a shard would be refused. */
+static void check_missing_segment(struct sim *sim)
+{
+    char path[PATH_MAX + 64], wal[PATH_MAX], aside[PATH_MAX + 72];
+    struct manifest_state state;
+    struct store_error error;
+    struct wal_survey survey, without = {.file_count = 0};
+    uint32_t shard = chaos_below(&sim->chaos, sim->shards);
+    snprintf(path, sizeof path, "%s/shard-%04u/runs/manifest.mdb", sim->dir, shard);
+    snprintf(wal, sizeof wal, "%s/shard-%04u/wal", sim->dir, shard);
+    if (manifest_read(path, false, &state, &error) != 0)
+        return;
+    if (wal_survey_read(&survey, wal, shard, state.marks.applied, &state.assigned) == 0
+        && is_newest_needed(&survey, path)) {
+        snprintf(aside, sizeof aside, "%s.aside", path);
+        HARNESS_MUST(rename(path, aside) == 0);
+        if (wal_survey_read(&without, wal, shard, state.marks.applied, &state.assigned) == 0)
+            sim_fail("a start without %s would not be refused", path);
+        HARNESS_MUST(rename(aside, path) == 0);
+        sim->tally.missing++;
+    }
+    wal_survey_fini(&survey);
+    wal_survey_fini(&without);
+    free(state.entries);
+}
+
 static void crash(struct sim *sim)
 {
     sim_note("--- crash ---");
     sim->wall_us = harness_now(sim->harness);
     harness_crash(sim->harness);
     lose_all(sim);
+    check_missing_segment(sim);
     begin_life(sim);
 }
 

@@ -222,6 +222,36 @@ Test(recovery, a_garbled_last_batch_is_a_torn_tail_and_is_cut)
     harness_dir_remove(dir);
 }
 
+/* Removes the newest segment of shard 1 that has a batch with this text. */
+static void remove_segment(const char *dir, const char *text)
+{
+    char path[256], link[64];
+    off_t at;
+    int fd = open_log(dir, 1, text, &at);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t bytes = readlink(link, path, sizeof path - 1);
+    cr_assert(bytes > 0);
+    path[bytes] = '\0';
+    close(fd);
+    cr_assert_eq(unlink(path), 0);
+}
+
+Test(recovery, a_missing_newest_segment_is_refused_in_the_first_life_and_in_later_ones)
+{
+    char dir[64];
+    for (int lives = 1; lives <= 3; lives++) {
+        harness_dir_make(dir);
+        for (int i = 1; i < lives; i++)
+            harness_live_and_die(dir, life_of_two_messages);
+        harness_live_and_die(dir, life_of_three_batches);
+        remove_segment(dir, "third-batch");
+        const char *text = harness_refusal(dir, 2);
+        cr_assert_not_null(text, "the newest of %d lives", lives);
+        cr_assert_not_null(strstr(text, ".wal is missing"), "%s", text);
+        harness_dir_remove(dir);
+    }
+}
+
 Test(recovery, damage_before_a_valid_batch_is_refused_with_file_and_offset_and_nothing_is_touched)
 {
     char dir[64];

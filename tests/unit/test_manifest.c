@@ -202,3 +202,29 @@ Test(manifest, a_reader_that_lives_goes_on_seeing_what_it_began_with)
     int end = reader_end(&reader, 0);
     cr_assert(WIFEXITED(end) && WEXITSTATUS(end) == 0, "it ended with %d", end);
 }
+
+Test(manifest, the_files_of_the_next_segments_are_kept_apart_from_the_runs)
+{
+    struct wal_assigned assigned = {0};
+    struct manifest_state state;
+    struct store_error error = {""};
+    cr_assert_eq(manifest_read(path, false, &state, &error), 0, "%s", error.text);
+    cr_assert_eq(state.assigned.count, 0, "a manifest without a list");
+    free(state.entries);
+    open_manifest();
+    for (uint32_t i = 0; i < WAL_ASSIGNED_MAX; i++)
+        wal_assigned_add(&assigned, UINT64_C(1) << (40 + i), UINT32_MAX - i);
+    cr_assert_eq(manifest_assign(manifest, &assigned), 0);
+    commit(2);
+    cr_assert_eq(manifest_read(path, false, &state, &error), 0, "%s", error.text);
+    cr_assert_eq(state.count, 1);
+    cr_assert_eq(state.assigned.count, WAL_ASSIGNED_MAX);
+    cr_assert_arr_eq(state.assigned.segments, assigned.segments, sizeof assigned.segments);
+    free(state.entries);
+    assigned.count = 1;
+    cr_assert_eq(manifest_assign(manifest, &assigned), 0);
+    cr_assert_eq(manifest_read(path, false, &state, &error), 0, "%s", error.text);
+    cr_assert_eq(state.assigned.count, 1);
+    cr_assert_eq(state.marks.next_id, marks.next_id, "the marks are as before");
+    free(state.entries);
+}

@@ -407,3 +407,31 @@ Test(wal, it_closes_the_descriptors_that_it_holds, .init = open_wal)
     for (uint32_t i = 0; i < 3; i++)
         cr_assert(fcntl(fds[i], F_GETFD) == -1 && errno == EBADF);
 }
+
+Test(wal, each_spare_has_its_generation_before_it_is_used, .init = open_wal)
+{
+    struct wal_assigned assigned;
+    struct wal_write write;
+    uint64_t sequence;
+    uint64_t first = wal_generation_of_next_spare(wal);
+    wal_assigned_read(wal, &assigned);
+    cr_assert_eq(assigned.count, 0);
+    for (uint32_t i = 0; i < 3; i++)
+        wal_give_spare(wal, (struct wal_spare){.file = 9 - i, .fd = open("/dev/null", O_RDWR)});
+    cr_assert_eq(wal_generation_of_next_spare(wal), first + 3);
+    for (uint32_t used = 0; used < 3; used++) {
+        must_append(used + 1);
+        cr_assert(wal_write_take(wal, &write));
+        struct wal_header header;
+        cr_assert_eq(wal_header_decode(write.data, &header), 0);
+        cr_assert_eq(header.generation, first + used);
+        cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
+        cr_assert_eq(wal_generation_of_next_spare(wal), first + 3);
+        wal_assigned_read(wal, &assigned);
+        cr_assert_eq(assigned.count, 3 - used, "the one in use and the spares");
+        cr_assert_eq(assigned.segments[0].generation, first + used);
+        cr_assert_eq(assigned.segments[0].file, 9 - used);
+        wal_rotate(wal, used + 1);
+    }
+    wal_close(&wal);
+}

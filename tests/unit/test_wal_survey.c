@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
+#include "base/hash.h"
 #include "storage/wal/wal_format.h"
 #include "storage/wal/wal_survey.h"
 
@@ -17,6 +19,7 @@
 static char dir[] = "/tmp/chitchat-survey-XXXXXX";
 static unsigned char image[FILE_BYTES];
 static struct wal_survey survey;
+static struct wal_assigned assigned; /* by the manifest; empty unless a test fills it */
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
 {
@@ -78,7 +81,7 @@ static void add_segment(uint32_t number, const struct wal_header *header, uint32
 static int read_at(uint64_t generation, uint64_t bytes)
 {
     wal_survey_fini(&survey);
-    return wal_survey_read(&survey, dir, 0, (struct store_position){generation, bytes});
+    return wal_survey_read(&survey, dir, 0, (struct store_position){generation, bytes}, &assigned);
 }
 
 static const struct wal_header first = {.generation = 3, .previous = 1, .file_bytes = FILE_BYTES};
@@ -110,6 +113,60 @@ Test(wal_survey, a_named_segment_may_be_missing_only_if_the_runs_hold_it)
     cr_assert_eq(read_at(3, 3 * WAL_BLOCK_BYTES), 0, "%s", survey.error);
     cr_assert_eq(read_at(3, 2 * WAL_BLOCK_BYTES), -EBADMSG);
     cr_assert_not_null(strstr(survey.error, "generation 3 is missing"), "%s", survey.error);
+}
+
+Test(wal_survey, a_missing_file_with_a_generation_above_the_newest_header_is_refused)
+{
+    add_segment(7, &first, 2);
+    wal_assigned_add(&assigned, 3, 7);
+    cr_assert_eq(read_at(2, 4096), 0, "%s", survey.error);
+    wal_assigned_add(&assigned, 4, 8);
+    cr_assert_eq(read_at(2, 4096), -EBADMSG);
+    cr_assert_not_null(strstr(survey.error, "segment-000008.wal is missing"), "%s", survey.error);
+    cr_assert_not_null(strstr(survey.error, "generation 4"), "%s", survey.error);
+    cr_assert_eq(read_at(4, 4096), -EBADMSG, "what is above the applied position of its segment may be lost");
+    cr_assert_eq(read_at(5, 0), 0, "the runs hold all of it: %s", survey.error);
+    memset(image, 0, sizeof image);
+    write_file(8, sizeof image);
+    cr_assert_eq(read_at(2, 4096), 0, "a spare: %s", survey.error);
+}
+
+Test(wal_survey, the_only_segment_is_missed_too)
+{
+    wal_assigned_add(&assigned, 2, 1);
+    cr_assert_eq(read_at(0, 0), -EBADMSG);
+    cr_assert_not_null(strstr(survey.error, "segment-000001.wal is missing"), "%s", survey.error);
+}
+
+Test(wal_survey, an_older_segment_in_place_of_an_assigned_one_is_refused)
+{
+    struct wal_header old = {.generation = 1, .file_bytes = FILE_BYTES};
+    add_segment(7, &first, 2);
+    add_segment(8, &old, 1);
+    wal_assigned_add(&assigned, 4, 8);
+    cr_assert_eq(read_at(2, 4096), -EBADMSG);
+    cr_assert_not_null(strstr(survey.error, "segment-000008.wal is an older segment"), "%s", survey.error);
+}
+
+Test(wal_survey, files_assigned_up_to_the_newest_header_may_be_anywhere)
+{
+    add_segment(7, &second, 1);
+    add_segment(9, &first, 2);
+    wal_assigned_add(&assigned, 3, 1);
+    wal_assigned_add(&assigned, 4, 2);
+    cr_assert_eq(read_at(2, 4096), 0, "%s", survey.error);
+}
+
+Test(wal_survey, a_header_of_generation_0_is_damage)
+{
+    static const unsigned char zero[4];
+    put_file(&first, 1);
+    memset(image + 24, 0, 8);
+    uint32_t crc = hash_crc32c(hash_crc32c(hash_crc32c(0, image, 12), zero, 4), image + 16, WAL_BLOCK_BYTES - 16);
+    bytes_store_le32(image + 12, crc);
+    write_file(1, sizeof image);
+    cr_assert_eq(read_at(0, 0), -EBADMSG);
+    cr_assert_not_null(strstr(survey.error, "at offset 0: its header is damaged"), "%s", survey.error);
 }
 
 Test(wal_survey, any_flip_in_a_header_is_refused_at_offset_0)
