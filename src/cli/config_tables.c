@@ -92,7 +92,7 @@ static const struct option serve_options[] = {
     {"memory", "BYTES", OPTION_BYTES, FIELD(memory_bytes), 256 * MIB, 1024 * GIB, 0, 1,
      "memory of the whole server, without mapped data files, which are in the\n"
      "system's cache (default: 1G for each shard, or more if --memtable-bytes\n"
-     "and --connections need it)"},
+     "and --connections need it; at most 75 % of a container's memory limit)"},
     {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 192 * MIB, 1,
      "memory for recent messages, of each of a shard's two generations"},
     {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},

@@ -26,6 +26,7 @@
 #include "server/admission.h"
 #include "server/budget.h"
 #include "server/letter.h"
+#include "server/memory_fit.h"
 #include "server/metrics.h"
 #include "server/refusals.h"
 #include "server/reload.h"
@@ -64,6 +65,7 @@ struct server {
 
     /* Owned by main's thread. */
     struct reloads reloads;
+    struct memory_fit memory_fit;
     struct token_keys *token_keys; /* a reference: the newest set; NULL: --auth none. core_open reads it, too */
     struct server_metrics metrics; /* read by any thread */
 

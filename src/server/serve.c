@@ -131,6 +131,7 @@ static void log_ready(const struct server *server, const struct recovery_report 
                  : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
     warn_of_unknown(config);
     rlimits_warn(config, server->core_count);
+    memory_fit_warn(&server->memory_fit, config);
     warn_of_openness(config);
 }
 
@@ -256,19 +257,12 @@ static bool fits_connections(struct config *config, uint32_t shards)
 }
 
 /* After rlimits_fit_connections, which may lower --connections. */
-static bool fits_memory(const struct config *config, uint32_t shards)
+static bool fits_memory(struct server *server, struct config *config)
 {
     char text[TEXT_BYTES];
-    struct budget budget;
-    uint64_t needed = budget_make(config, shards, &budget);
-    if (needed == 0)
+    cgroup_memory_limit(CGROUP_PROC, CGROUP_ROOT, &server->memory_fit.limit);
+    if (memory_fit_apply(&server->memory_fit, config, server->core_count, text, sizeof text))
         return true;
-    snprintf(text, sizeof text,
-             "--memory %" PRIu64 "M is too little for %u shards with --memtable-bytes %" PRIu64
-             "M and %u connections, which "
-             "need %" PRIu64 "M: give --memory at least that, or lower --memtable-bytes or --connections",
-             config->memory_bytes >> 20, shards, config->memtable_bytes >> 20, config->connections,
-             (needed + (1 << 20) - 1) >> 20);
     complain(text);
     return false;
 }
@@ -341,10 +335,9 @@ int serve(struct config *config)
         return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     if (log_start() != 0)
         return complain("cannot start the thread of the log: raise the limit of processes");
-    int code =
-        fits_connections(config, server.core_count) && open_tls(&server) && fits_memory(config, server.core_count)
-            ? serve_counted(&server, config, &signals)
-            : 1;
+    int code = fits_connections(config, server.core_count) && open_tls(&server) && fits_memory(&server, config)
+                   ? serve_counted(&server, config, &signals)
+                   : 1;
     tls_context_close(&server.tls_context);
     datadir_close(&datadir);
     token_watch_close(&watch);
