@@ -28,13 +28,15 @@
 
 /* Set by the configuration, then only read. The spans are borrowed for as long as the verifier lives. */
 struct token_rules {
-    struct span user_claim; /* the claim that names the user */
-    struct span audience;   /* must be `aud` or one of it; no bytes: `aud` is not checked */
-    struct span issuer;     /* must be `iss`; no bytes: `iss` is not checked */
+    struct span user_claim;  /* the claim that names the user */
+    struct span admin_claim; /* the claim that is true for programs that may use the HTTP API; no bytes: none is */
+    struct span audience;    /* must be `aud` or one of it; no bytes: `aud` is not checked */
+    struct span issuer;      /* must be `iss`; no bytes: `iss` is not checked */
 };
 
 struct token_claims {
     uint64_t expires_s; /* exp: seconds since the Unix epoch, rounded down */
+    bool is_admin;      /* the admin claim is true */
     uint8_t user_bytes;
     char user[LIMIT_USER_BYTES];
 };

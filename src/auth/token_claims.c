@@ -109,6 +109,8 @@ const char *token_claims_read(const struct json_reader *json, const char *text, 
                  "blanks, quotes or backslashes";
     if (reason != NULL)
         return reason;
+    const struct json_member *admin = json_find(json, rules->admin_claim);
+    claims_r->is_admin = rules->admin_claim.bytes > 0 && admin != NULL && admin->kind == JSON_KIND_TRUE;
     claims_r->user_bytes = (uint8_t)user->value.bytes;
     memcpy(claims_r->user, user->value.data, user->value.bytes);
     return NULL;
