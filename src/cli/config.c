@@ -82,6 +82,17 @@ static enum config_action take_listen(struct parser *parser, const char *given, 
     return CONFIG_SERVE;
 }
 
+static enum config_action take_admin(struct parser *parser, const char *given, bool is_tls)
+{
+    struct config *config = parser->config;
+    if (config->admin_count == CONFIG_ADMINS_MAX)
+        return complain(parser, given, "is one admin address too many: 8 at most");
+    if (!config_value_listen(given, &config->admins[config->admin_count]))
+        return complain(parser, given, "must be ADDR:PORT with a numeric address, as 127.0.0.1:8081 or [::1]:8081");
+    config->admins[config->admin_count++].is_tls = is_tls;
+    return CONFIG_SERVE;
+}
+
 static enum config_action take_origin(struct parser *parser, const char *given)
 {
     struct config *config = parser->config;
@@ -215,6 +226,8 @@ static enum config_action take_kind(struct parser *parser, const struct option *
     switch (option->kind) {
     case OPTION_LISTEN: return take_listen(parser, given, false);
     case OPTION_LISTEN_TLS: return take_listen(parser, given, true);
+    case OPTION_ADMIN: return take_admin(parser, given, false);
+    case OPTION_ADMIN_TLS: return take_admin(parser, given, true);
     case OPTION_ORIGIN: return take_origin(parser, given);
     case OPTION_HOST: return take_host(parser, given);
     case OPTION_NETWORK: return take_network(parser, given);
@@ -260,6 +273,7 @@ static void set_defaults(struct config *config)
     config->data_dir = "./data";
     config->token_claim = "sub";
     config->admin_url = "http://127.0.0.1:8081";
+    config->admin_claim = "admin";
     config->log_level = LOG_INFO;
     for (size_t c = 0; c < config_command_count; c++)
         for (size_t i = 0; i < config_commands[c].option_count; i++)

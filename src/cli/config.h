@@ -23,6 +23,7 @@
 #include "protocol/origin.h"
 
 #define CONFIG_LISTENS_MAX 16u
+#define CONFIG_ADMINS_MAX 8u
 #define CONFIG_ORIGINS_MAX 16u
 #define CONFIG_ORIGIN_BYTES 256u
 #define CONFIG_HOSTS_MAX 16u
@@ -67,7 +68,11 @@ struct config_listen {
 
 struct config {
     struct config_listen listens[CONFIG_LISTENS_MAX];
-    uint32_t listen_count;                     /* at least 1 */
+    uint32_t listen_count;                          /* at least 1 */
+    struct config_listen admins[CONFIG_ADMINS_MAX]; /* of --admin and --admin-tls */
+    uint32_t admin_count;
+    const char *admin_token_file;              /* a file; NULL: none */
+    const char *admin_claim;                   /* the claim of programs that may use the HTTP API on public addresses */
     const char *tls_cert;                      /* path, borrowed as data_dir; NULL: no TLS */
     const char *tls_key;                       /* path, borrowed; NULL: no TLS */
     uint32_t tls_handshakes;                   /* of a shard at a time */
@@ -129,6 +134,23 @@ struct config {
     char token_key_texts[CONFIG_TOKEN_KEYS_MAX][CONFIG_PATH_BYTES];
     char host_texts[CONFIG_HOSTS_MAX][CONFIG_HOST_BYTES];
 };
+
+/* Whether an address, public or admin, speaks TLS. */
+static inline bool config_has_tls(const struct config *config)
+{
+    bool has_tls = false;
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        has_tls |= config->listens[i].is_tls;
+    for (uint32_t i = 0; i < config->admin_count; i++)
+        has_tls |= config->admins[i].is_tls;
+    return has_tls;
+}
+
+/* Whether requests of programs may come: memory is reserved for them. */
+static inline bool config_has_api(const struct config *config)
+{
+    return config->admin_count > 0 || config->auth == CONFIG_AUTH_TOKEN;
+}
 
 /* Reads `argv` (argv[0] is the program, argv[1] the command) and `environment` (NULL-terminated, or NULL), which must
  * live as long as *config_r. *config_r points into itself: do not copy it. `text` has room for `text_bytes`

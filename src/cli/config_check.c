@@ -25,19 +25,21 @@ const char *config_text_wrong(const struct option *option, const char *given)
 }
 
 /* Drops the addresses of one kind; the others keep their order. */
-static void forget_listens(struct config *config, bool is_tls)
+static void forget_listens(struct config_listen *listens, uint32_t *count, bool is_tls)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < config->listen_count; i++)
-        if (config->listens[i].is_tls != is_tls)
-            config->listens[kept++] = config->listens[i];
-    config->listen_count = kept;
+    for (uint32_t i = 0; i < *count; i++)
+        if (listens[i].is_tls != is_tls)
+            listens[kept++] = listens[i];
+    *count = kept;
 }
 
 void config_forget(struct config *config, const struct option *option)
 {
     if (option->kind == OPTION_LISTEN || option->kind == OPTION_LISTEN_TLS)
-        forget_listens(config, option->kind == OPTION_LISTEN_TLS);
+        forget_listens(config->listens, &config->listen_count, option->kind == OPTION_LISTEN_TLS);
+    if (option->kind == OPTION_ADMIN || option->kind == OPTION_ADMIN_TLS)
+        forget_listens(config->admins, &config->admin_count, option->kind == OPTION_ADMIN_TLS);
     if (option->kind == OPTION_HOST)
         config->host_count = 0;
     if (option->kind == OPTION_TOKEN_KEYS)
@@ -50,8 +52,9 @@ void config_forget(struct config *config, const struct option *option)
 
 bool config_is_repeatable(const struct option *option)
 {
-    return option->kind == OPTION_LISTEN || option->kind == OPTION_LISTEN_TLS || option->kind == OPTION_ORIGIN
-           || option->kind == OPTION_HOST || option->kind == OPTION_NETWORK || option->kind == OPTION_TOKEN_KEYS;
+    return option->kind == OPTION_LISTEN || option->kind == OPTION_LISTEN_TLS || option->kind == OPTION_ADMIN
+           || option->kind == OPTION_ADMIN_TLS || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST
+           || option->kind == OPTION_NETWORK || option->kind == OPTION_TOKEN_KEYS;
 }
 
 void config_complete(struct config *config)
@@ -115,24 +118,48 @@ static bool check_none(const struct config *config, const struct writer *writer)
     return true;
 }
 
+static bool has_public_tls(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        if (config->listens[i].is_tls)
+            return true;
+    return false;
+}
+
 /* Files of TLS without an address for it are refused, lest the operator believes that TLS is spoken. */
 static bool check_tls(const struct config *config, const struct writer *writer)
 {
-    bool has_tls = false;
-    for (uint32_t i = 0; i < config->listen_count; i++)
-        has_tls = has_tls || config->listens[i].is_tls;
+    bool has_tls = config_has_tls(config);
     if (has_tls && (config->tls_cert == NULL || config->tls_key == NULL))
-        return refuse(writer, "chitchat: --listen-tls needs --tls-cert F and --tls-key F: give the files of the "
-                              "certificate and its key");
+        return refuse(writer,
+                      "chitchat: %s needs --tls-cert F and --tls-key F: give the files of the certificate and its key",
+                      has_public_tls(config) ? "--listen-tls" : "--admin-tls");
     if (!has_tls && (config->tls_cert != NULL || config->tls_key != NULL))
-        return refuse(writer, "chitchat: --tls-cert and --tls-key are of no use without --listen-tls ADDR:PORT: give "
-                              "it, or leave them out");
+        return refuse(writer, "chitchat: --tls-cert and --tls-key are of no use without --listen-tls ADDR:PORT or "
+                              "--admin-tls ADDR:PORT: give one, or leave them out");
+    return true;
+}
+
+/* Who reaches an admin address may read all messages and send as anybody. */
+static bool check_admin(const struct config *config, const struct writer *writer)
+{
+    if (config->admin_token_file != NULL && config->admin_count == 0)
+        return refuse(writer,
+                      "chitchat: --admin-token-file is of no use without --admin ADDR:PORT: give that, or leave "
+                      "it out");
+    for (uint32_t i = 0; i < config->admin_count && config->admin_token_file == NULL; i++)
+        if (!config_value_is_loopback(&config->admins[i]))
+            return refuse(writer,
+                          "chitchat: --admin%s %s: whoever reaches this address could send as any user: give "
+                          "--admin-token-file F (`openssl rand -hex 32` makes a token), or a loopback address as "
+                          "127.0.0.1:8081",
+                          config->admins[i].is_tls ? "-tls" : "", config->admins[i].text);
     return true;
 }
 
 static bool check_serve(const struct config *config, const struct writer *writer)
 {
-    if (!check_tls(config, writer))
+    if (!check_tls(config, writer) || !check_admin(config, writer))
         return false;
     if (config->auth == CONFIG_AUTH_NONE)
         return check_none(config, writer);

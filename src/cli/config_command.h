@@ -13,6 +13,8 @@
 enum option_kind {
     OPTION_LISTEN,
     OPTION_LISTEN_TLS,
+    OPTION_ADMIN,
+    OPTION_ADMIN_TLS,
     OPTION_DIR,
     OPTION_FILE,
     OPTION_TEXT,

@@ -23,8 +23,21 @@ static const struct option serve_options[] = {
     {"listen-tls", "ADDR:PORT", OPTION_LISTEN_TLS, NO_FIELD,
      "the same for TLS (wss:// and https://), beside --listen or alone; needs\n"
      "--tls-cert and --tls-key"},
+    {"admin", "ADDR:PORT", OPTION_ADMIN, NO_FIELD,
+     "an address for operators and programs: health checks, metrics, the HTTP API;\n"
+     "on a loopback address, or with --admin-token-file; may be given up to 8\n"
+     "times (default: none)"},
+    {"admin-tls", "ADDR:PORT", OPTION_ADMIN_TLS, NO_FIELD, "the same for https://, beside --admin or alone"},
+    {"admin-token-file", "F", OPTION_FILE, TEXT_FIELD(admin_token_file),
+     "a file of tokens, one a line, of at least 32 characters, not readable by all:\n"
+     "requests on the admin addresses must bear one, but for health checks; SIGHUP\n"
+     "reads it again"},
+    {"admin-claim", "NAME", OPTION_TEXT, TEXT_FIELD(admin_claim),
+     "with --auth token: tokens whose claim of this name is true may use the HTTP\n"
+     "API on the public addresses (default admin)"},
     {"tls-cert", "F", OPTION_FILE, TEXT_FIELD(tls_cert),
-     "the certificate of --listen-tls with its chain, PEM; SIGHUP reads it again"},
+     "the certificate of --listen-tls and --admin-tls with its chain, PEM; SIGHUP\n"
+     "reads it again"},
     {"tls-key", "F", OPTION_FILE, TEXT_FIELD(tls_key), "its private key, PEM, not encrypted, not readable by all"},
     {"tls-handshakes", "N", OPTION_NUMBER, FIELD(tls_handshakes), 1, 65536, 256, 1,
      "TLS handshakes of a shard at a time; one more ends the one that has waited\n"

@@ -11,8 +11,9 @@
 
 /* The transitions of a connection. */
 static const uint16_t transitions[] = {
-    [CONN_FREE] = STATE_TO(CONN_HTTP) | STATE_TO(CONN_OPEN),
-    [CONN_HTTP] = STATE_TO(CONN_OPEN) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
+    [CONN_FREE] = STATE_TO(CONN_HTTP) | STATE_TO(CONN_API) | STATE_TO(CONN_OPEN),
+    [CONN_API] = STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
+    [CONN_HTTP] = STATE_TO(CONN_API) | STATE_TO(CONN_OPEN) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
     [CONN_OPEN] = STATE_TO(CONN_HANDOVER) | STATE_TO(CONN_LOGIN) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
     [CONN_HANDOVER] = STATE_TO(CONN_FREE) | STATE_TO(CONN_CLOSING) | STATE_TO(CONN_CLOSED),
     [CONN_LOGIN] = STATE_TO(CONN_OPEN) | STATE_TO(CONN_REPLAY) | STATE_TO(CONN_LIVE) | STATE_TO(CONN_CLOSING)
@@ -41,6 +42,7 @@ int conns_init(struct conns *conns, const struct conn_callbacks *callbacks, cons
 {
     ASSERT(callbacks->on_request != NULL && callbacks->on_room != NULL);
     ASSERT(callbacks->on_leave != NULL && callbacks->on_room_for_reads != NULL);
+    ASSERT(callbacks->on_api != NULL && callbacks->on_api_input != NULL && callbacks->on_api_timer != NULL);
     *conns = (struct conns){.callbacks = callbacks, .http = *http};
     pool_init(&conns->table.pool, sizeof(struct conn));
     pool_init(&conns->work_pool, sizeof(struct conn_work));
@@ -133,7 +135,7 @@ static void slot_give(struct conn_table *table, struct conn *conn)
 struct conn *conn_open(struct core *core, int fd, enum conn_state state, const struct address *address)
 {
     ASSERT(fd >= 0);
-    ASSERT(state == CONN_HTTP || state == CONN_OPEN);
+    ASSERT(state == CONN_HTTP || state == CONN_API || state == CONN_OPEN);
     struct conn *conn = slot_take(&core->conns.table);
     if (conn == NULL) {
         close(fd);
@@ -145,7 +147,7 @@ struct conn *conn_open(struct core *core, int fd, enum conn_state state, const s
     list_init(&conn->user_link);
     list_init(&conn->output_link);
     conn->heard_s = core_now_s(core);
-    *conn_cold(core, conn) = (struct conn_cold){.address = *address};
+    *conn_cold(core, conn) = (struct conn_cold){.address = *address, .since_s = core_now_s(core)};
     io_adopt(shard_io(core->shard), &conn->socket, fd);
     return conn;
 }
@@ -242,7 +244,7 @@ static void work_drop(struct core *core, struct conn *conn)
     struct conn_work *work = conn->work;
     if (work == NULL)
         return;
-    ASSERT(work->replay == NULL && work->histories == NULL);
+    ASSERT(work->replay == NULL && work->histories == NULL && work->exchange == NULL);
     ASSERT(!list_is_linked(&work->resume_link) && !list_is_linked(&work->handover_link));
     ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
     conn_stash_free(core, conn);
@@ -320,6 +322,7 @@ void conn_on_timer(struct core *core, struct conn *conn)
 {
     switch (conn->state) {
     case CONN_HTTP: conn_drop(core, conn); return;
+    case CONN_API: core->conns.callbacks->on_api_timer(core, conn); return;
     case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
     case CONN_HANDOVER: conn_drop(core, conn); return; /* the peer did not read the output before the handover */
     case CONN_CLOSING: conn_drop(core, conn); return;

@@ -46,6 +46,7 @@ struct user;
 struct replay;
 struct history;
 struct tls;
+struct exchange;
 
 /* What connections call in the modules above them. operations/ops.c fills the table. Shard's thread. */
 struct conn_callbacks {
@@ -59,6 +60,13 @@ struct conn_callbacks {
     void (*on_leave)(struct core *core, struct conn *conn);
     /* Backpressure ended: deferred reads may continue. */
     void (*on_room_for_reads)(struct core *core);
+    /* CONN_HTTP: the head of a request for the HTTP API, borrowed until the return. The callee brings the connection
+     * into CONN_API, or closes it. */
+    void (*on_api)(struct core *core, struct conn *conn, struct span head);
+    /* CONN_API: input; the callee advances *data and *bytes. */
+    void (*on_api_input)(struct core *core, struct conn *conn, char **data, size_t *bytes);
+    /* CONN_API: the timer, which the callee has set. */
+    void (*on_api_timer)(struct core *core, struct conn *conn);
 };
 
 #define CONN_CHUNK_BYTES 4096u
@@ -74,6 +82,7 @@ struct conn_callbacks {
 enum conn_state {
     CONN_FREE,
     CONN_HTTP,     /* reads the HTTP head */
+    CONN_API,      /* serves HTTP requests of programs (http/exchanges.h) */
     CONN_OPEN,     /* a WebSocket, not logged in */
     CONN_HANDOVER, /* moves to the shard of its user: waits, or its socket is being released */
     CONN_LOGIN,    /* registered with its user; `last` is being read */
@@ -149,6 +158,9 @@ struct conn_cold {
     struct rate history_rate; /* of requests for pages */
     uint32_t expires_s;       /* when its token ends: monotonic seconds; 0: never, or not logged in */
     struct tls *tls;          /* owned; NULL: plain */
+    uint32_t since_s;         /* when it was accepted: monotonic seconds */
+    bool is_admin;            /* of an admin listener: in no limit of the public ones */
+    bool has_subprotocol;     /* the handshake chose chitchat.v1 */
 };
 
 /* What a connection needs only while it is not idle. From core->conns.work_pool. */
@@ -164,6 +176,7 @@ struct conn_work {
     struct http_head *head;           /* CONN_HTTP: a part of the head has come; from core->conns.head_pool */
     struct login *login;              /* owned; CONN_HANDOVER, CONN_LOGIN: the request */
     struct replay *replay;            /* owned; CONN_REPLAY */
+    struct exchange *exchange;        /* owned by http/exchanges.h; CONN_API */
     struct history *histories;        /* owned; requested pages, oldest first */
     struct history *histories_last;   /* meaningful unless histories is NULL */
     struct rate frame_rate;           /* a bucket that is not full; a full one needs no conn_work */
@@ -227,8 +240,8 @@ void conns_fini(struct conns *conns);
 /* The connection of a slot below slot_count (asserted); NULL if the slot is free. Borrowed. */
 struct conn *conn_at(const struct conn_table *table, uint32_t slot);
 
-/* Makes a connection of descriptor `fd` in `state`, CONN_HTTP or CONN_OPEN, to the peer at `address`. Owns `fd`, and
- * closes it on failure. NULL: no memory. No receive is armed and no timer is set. */
+/* Makes a connection of descriptor `fd` in `state`, CONN_HTTP, CONN_API or CONN_OPEN, to the peer at `address`. Owns
+ * `fd`, and closes it on failure. NULL: no memory. No receive is armed and no timer is set. */
 struct conn *conn_open(struct core *core, int fd, enum conn_state state, const struct address *address);
 /* Borrowed, until the next connection is opened. */
 struct conn_cold *conn_cold(struct core *core, const struct conn *conn);
@@ -320,8 +333,8 @@ void conn_reply_error(struct core *core, struct conn *conn, const struct request
                       const char *message, uint32_t retry_after_ms);
 
 /* -- closing (conn_close.c) -- */
-/* Queues a close frame, takes the connection out of its user and lets the output drain. `reason` is copied. Changes
- * nothing in CONN_CLOSING and CONN_CLOSED. */
+/* Queues a close frame (none in CONN_API), takes the connection out of its user and lets the output drain. `reason` is
+ * copied. Changes nothing in CONN_CLOSING and CONN_CLOSED. */
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason);
 /* The same without a close frame: after an HTTP answer. */
 void conn_close_http(struct core *core, struct conn *conn);

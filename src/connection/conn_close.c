@@ -34,6 +34,10 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
 {
     if (conn->state == CONN_CLOSING || conn->state == CONN_CLOSED)
         return;
+    if (conn->state == CONN_API) {
+        conn_close_http(core, conn);
+        return;
+    }
     uint8_t frame[128];
     uint32_t bytes = ws_close_write(frame, code, reason);
     ASSERT(bytes <= sizeof frame);
@@ -108,6 +112,10 @@ void conn_ended_step(struct core *core, struct conn *conn)
         return;
     if (conn->state == CONN_HTTP) {
         conn_drop(core, conn); /* its head is not complete */
+        return;
+    }
+    if (conn->state == CONN_API) {
+        conn_close_http(core, conn);
         return;
     }
     if (conn->state != CONN_OPEN && conn->state != CONN_LIVE)

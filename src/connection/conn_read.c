@@ -15,6 +15,7 @@ static bool may_read(struct core *core, const struct conn *conn)
     switch (conn->state) {
     case CONN_HTTP:
     case CONN_CLOSING: return true;
+    case CONN_API: return conn->unanswered == 0 && conn->out_bytes < CONN_OUTPUT_PAUSE_BYTES;
     case CONN_OPEN: return conn->out_bytes < backpressure_pause_bytes(core, CONN_OUTPUT_PAUSE_BYTES);
     case CONN_REPLAY:
     case CONN_LIVE:
@@ -229,6 +230,11 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
         return;
     }
     note_head(core, conn, &result);
+    if (result.verdict == HTTP_API) {
+        core->conns.callbacks->on_api(core, conn, result.head);
+        conn_head_free(core, conn);
+        return;
+    }
     conn_write(core, conn, result.answer.data, result.answer.bytes);
     if (result.body.bytes > 0)
         conn_write(core, conn, result.body.data, result.body.bytes);
@@ -239,6 +245,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
         return;
     }
     conn->is_websocket = true;
+    conn_cold(core, conn)->has_subprotocol = result.has_subprotocol;
     conn_set_state(conn, CONN_OPEN);
 }
 
@@ -248,6 +255,8 @@ static void take_one(struct core *core, struct conn *conn, char **data, size_t *
     struct ws_event event;
     if (conn->state == CONN_HTTP) {
         take_http(core, conn, data, bytes);
+    } else if (conn->state == CONN_API) {
+        core->conns.callbacks->on_api_input(core, conn, data, bytes);
     } else if (conn->state == CONN_CLOSING) {
         discard(core, conn, data, bytes);
     } else {
@@ -336,7 +345,7 @@ int conn_stash_append(struct core *core, struct conn_stash *stash, const char *d
 /* The stash has no memory: some input is lost, so the rest cannot be read. */
 static void refuse_input(struct core *core, struct conn *conn)
 {
-    if (conn->state == CONN_HANDOVER) {
+    if (conn->state == CONN_HANDOVER || conn->state == CONN_API) {
         conn_drop(core, conn);
         return;
     }
@@ -439,6 +448,7 @@ void conn_receive(struct core *core, struct conn *conn)
     }
     switch (conn->state) {
     case CONN_HTTP:
+    case CONN_API:
     case CONN_OPEN:
         if (conn->is_read_requested || conn_has_stash(conn) || (conn->is_tls && tls_is_queued(core, conn)))
             return;

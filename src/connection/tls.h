@@ -55,7 +55,7 @@ int tls_state_init(struct tls_state *state);
 void tls_state_fini(struct tls_state *state);
 
 /* -- life (tls.c) -- */
-/* Makes `conn`, in CONN_HTTP, a TLS connection. False: no memory. */
+/* Makes `conn`, in CONN_HTTP or CONN_API, a TLS connection. False: no memory. */
 bool tls_begin(struct core *core, struct conn *conn);
 /* Frees the TLS of `conn`, if it has any. */
 void tls_free(struct core *core, struct conn *conn);

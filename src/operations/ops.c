@@ -3,6 +3,7 @@
 #include "history/history.h"
 #include "history/reads.h"
 #include "history/replay.h"
+#include "http/exchanges.h"
 #include "operations/handover.h"
 #include "server/core.h"
 #include "timeline/fanout.h"
@@ -99,6 +100,8 @@ static void on_request(struct core *core, struct conn *conn, struct request *req
 
 static void on_room(struct core *core, struct conn *conn)
 {
+    if (conn->state == CONN_API)
+        exchanges_on_room(core, conn);
     if (conn->state == CONN_HANDOVER)
         handover_step(core, conn);
     if (conn->state == CONN_REPLAY)
@@ -111,6 +114,8 @@ static void on_leave(struct core *core, struct conn *conn)
 {
     if (conn->state == CONN_HANDOVER)
         handover_cancel(core, conn);
+    if (conn->work != NULL && conn->work->exchange != NULL)
+        exchanges_on_leave(core, conn);
     history_drop_all(core, conn);
     replay_drop(core, conn);
     if (conn->user != NULL)
@@ -119,7 +124,12 @@ static void on_leave(struct core *core, struct conn *conn)
 
 const struct conn_callbacks *ops_conn_callbacks(void)
 {
-    static const struct conn_callbacks callbacks = {
-        .on_request = on_request, .on_room = on_room, .on_leave = on_leave, .on_room_for_reads = reads_continue};
+    static const struct conn_callbacks callbacks = {.on_request = on_request,
+                                                    .on_room = on_room,
+                                                    .on_leave = on_leave,
+                                                    .on_room_for_reads = reads_continue,
+                                                    .on_api = exchanges_begin_public,
+                                                    .on_api_input = exchanges_on_input,
+                                                    .on_api_timer = exchanges_on_timer};
     return &callbacks;
 }

@@ -24,6 +24,8 @@ int tokens_open(struct core *core, struct token_keys *keys)
         return 0;
     ASSERT(keys != NULL);
     core->tokens.rules = (struct token_rules){.user_claim = span_of(config->token_claim)};
+    if (config->admin_claim != NULL)
+        core->tokens.rules.admin_claim = span_of(config->admin_claim);
     if (config->token_audience != NULL)
         core->tokens.rules.audience = span_of(config->token_audience);
     if (config->token_issuer != NULL)
@@ -68,18 +70,24 @@ static void take_next(struct core *core)
     token_keys_unref(&next);
 }
 
-const char *tokens_check(struct core *core, const struct request_login *login, struct token_claims *claims_r)
+const char *tokens_check_bearer(struct core *core, struct span token, struct token_claims *claims_r)
 {
     ASSERT_ON_SHARD(core->shard);
     ASSERT(tokens_are_wanted(core));
     take_next(core);
+    struct token_result result =
+        token_verify(core->tokens.verifier, token, shard_wall_us(core->shard) / 1000000, claims_r);
+    turn_spend(&core->turn, TURN_INPUT, result.tries * frames_of[result.algorithm]);
+    return result.reason;
+}
+
+const char *tokens_check(struct core *core, const struct request_login *login, struct token_claims *claims_r)
+{
     if (!login->has_token)
         return "this server wants a token: give it as token, a string";
-    struct token_result result =
-        token_verify(core->tokens.verifier, login->token, shard_wall_us(core->shard) / 1000000, claims_r);
-    turn_spend(&core->turn, TURN_INPUT, result.tries * frames_of[result.algorithm]);
-    if (result.reason != NULL)
-        return result.reason;
+    const char *reason = tokens_check_bearer(core, login->token, claims_r);
+    if (reason != NULL)
+        return reason;
     if (login->has_user && !span_equal(login->user, (struct span){claims_r->user, claims_r->user_bytes}))
         return "the token is for another user than the login's user: leave user out";
     return NULL;

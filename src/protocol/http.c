@@ -9,11 +9,13 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "protocol/http_target.h"
 
 #define ANSWER_BYTES_MAX 1024
 #define NOSNIFF "X-Content-Type-Options: nosniff\r\n"
 #define KEY_CHARS 24
 #define SUBPROTOCOL "chitchat.v1"
+#define API_PATH "/api/v1"
 
 /* The headers that matter. Those up to HEADER_SINGLE may come once; those from HEADER_FORWARDED_HOST on are read from
  * trusted proxies alone. */
@@ -292,26 +294,6 @@ static struct http_result answer_upgrade_required(struct http_head *head, const 
     return answer_line(head, 426, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", line);
 }
 
-/* The path of the target, origin form or absolute form (RFC 9112, 3.2), without its query. */
-static struct span path_of(struct span target)
-{
-    static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        size_t bytes = strlen(schemes[i]);
-        if (target.bytes <= bytes || strncasecmp(target.data, schemes[i], bytes) != 0)
-            continue;
-        const char *slash = memchr(target.data + bytes, '/', target.bytes - bytes);
-        if (slash == NULL)
-            return SPAN_LITERAL("/");
-        target.bytes -= (size_t)(slash - target.data);
-        target.data = slash;
-    }
-    const char *query = memchr(target.data, '?', target.bytes);
-    if (query != NULL)
-        target.bytes = (size_t)(query - target.data);
-    return target;
-}
-
 static bool is_key(struct span key)
 {
     if (key.bytes != KEY_CHARS || memcmp(key.data + KEY_CHARS - 2, "==", 2) != 0)
@@ -349,6 +331,14 @@ static bool is_known_host(const struct http_options *options, const struct host 
     return false;
 }
 
+bool http_is_known_host(const struct http_options *options, struct span text)
+{
+    struct host host;
+    if (text.bytes == 0)
+        return true;
+    return host_parse(text, &host) && is_known_host(options, &host, port_or(&host, 80));
+}
+
 /* Whether the web page that asks for the upgrade may have it: see http.h. */
 static enum http_page_verdict check_page(const struct http_head *head)
 {
@@ -379,7 +369,7 @@ static struct http_result upgrade(struct http_head *head)
     char accept[29];
     ASSERT(head->is_complete);
     http_accept_value(head->headers[HEADER_KEY], accept);
-    struct http_result result = {.verdict = HTTP_UPGRADE, .status = 101};
+    struct http_result result = {.verdict = HTTP_UPGRADE, .status = 101, .has_subprotocol = head->has_subprotocol};
     result.answer = answer_write(head,
                                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                  "Sec-WebSocket-Accept: %s\r\n%s\r\n",
@@ -458,9 +448,19 @@ static void take_forwarded_address(struct http_head *head)
         head->address = has_for ? by_for->address : by_rfc->address;
 }
 
+/* /api/v1, and what is below it. */
+static bool is_api(const struct http_head *head, struct span path)
+{
+    size_t bytes = sizeof API_PATH - 1;
+    return head->options->has_api && !head->options->any_path && path.bytes >= bytes
+           && memcmp(path.data, API_PATH, bytes) == 0 && (path.bytes == bytes || path.data[bytes] == '/');
+}
+
 static struct http_result check(struct http_head *head)
 {
-    struct span path = path_of(head->target);
+    struct span path = http_target_path(head->target);
+    if (is_api(head, path))
+        return (struct http_result){.verdict = HTTP_API};
     bool is_socket = head->options->any_path || span_equal(path, SPAN_LITERAL("/ws"));
     bool is_page = !is_socket && span_equal(path, SPAN_LITERAL("/"));
     bool is_health = !is_socket && span_equal(path, SPAN_LITERAL("/healthz"));
@@ -528,7 +528,9 @@ struct http_result http_head_feed(struct http_head *head, const char *data, size
     else if (taken < bytes || head->bytes == LIMIT_HTTP_HEAD_BYTES)
         result = answer_line(head, 431, "", "the request head is over 8,192 bytes: send fewer or shorter headers");
     head->is_answered = result.verdict != HTTP_MORE;
-    result.used = result.verdict == HTTP_UPGRADE ? end - begin : (uint32_t)bytes;
+    result.used = result.verdict == HTTP_UPGRADE || result.verdict == HTTP_API ? end - begin : (uint32_t)bytes;
+    if (result.verdict == HTTP_API)
+        result.head = (struct span){head->text, end};
     ASSERT(result.used <= bytes);
     return result;
 }

@@ -49,6 +49,7 @@ struct http_options {
     struct forwarded_proxies proxies; /* the peers that may forward */
     struct span page;                 /* the body of GET /, text/html; borrowed */
     const char *page_policy;          /* its Content-Security-Policy; NULL: nothing is allowed; borrowed */
+    bool has_api;                     /* /api/v1 and what is below it: HTTP_API; else 404 */
 };
 
 /* A head in `memory` of http_head_bytes, which the caller owns and may reuse at any time. `options` is borrowed for as
@@ -65,6 +66,7 @@ enum http_verdict {
     HTTP_MORE,    /* the head is not complete */
     HTTP_UPGRADE, /* send `answer` (101), then it is a WebSocket */
     HTTP_ANSWER,  /* send `answer`, then close */
+    HTTP_API,     /* a request for the HTTP API: `head` is its head, not checked; there is no `answer` */
 };
 
 /* Why a web page may not connect (403). */
@@ -76,12 +78,14 @@ enum http_page_verdict {
 
 struct http_result {
     enum http_verdict verdict;
-    uint32_t used;      /* of the bytes fed; those after them belong to the WebSocket */
+    uint32_t used;      /* of the bytes fed; those after them belong to the WebSocket, or to the body */
     uint16_t status;    /* for tests: the status in `answer` */
     struct span answer; /* borrowed from the head */
     struct span body;   /* to be sent after `answer` (the page); borrowed from the options */
 
     /* Of a complete head. */
+    bool has_subprotocol;        /* HTTP_UPGRADE: chitchat.v1 was chosen */
+    struct span head;            /* HTTP_API: its bytes; borrowed from the head */
     enum http_page_verdict page; /* unless allowed, `status` is 403 */
     struct span origin;          /* the header; without bytes: absent or empty; borrowed from the head */
     struct span host;            /* Host, or what a trusted proxy forwarded; as above */
@@ -99,6 +103,9 @@ struct span http_answer_address(void);
 
 /* The answer to plain HTTP where TLS is spoken: 400. Static. */
 struct span http_answer_not_tls(void);
+
+/* Whether a web page of another server cannot have made a browser send this Host (see above). Empty: true. */
+bool http_is_known_host(const struct http_options *options, struct span host);
 
 /* The value of Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2): 28 characters and a NUL. */
 void http_accept_value(struct span key, char out[29]);

@@ -157,6 +157,8 @@ static bool enter(struct core *core, int fd, const struct address *address, bool
 void admission_on_closed(struct core *core, const struct conn *conn)
 {
     ASSERT(conn->state == CONN_CLOSED);
+    if (conn_cold(core, conn)->is_admin)
+        return;
     if (conn->is_turned_away) {
         ASSERT(core->admission.turned_away > 0);
         core->admission.turned_away--;
@@ -180,7 +182,7 @@ static void log_accept_failed(struct core *core, int error)
                  strerror(error), left_out);
 }
 
-void admission_on_accept(struct core *core, int fd, bool is_tls)
+void admission_on_accept(struct core *core, int fd, bool is_tls, bool is_admin)
 {
     ASSERT_ON_SHARD(core->shard);
     if (fd < 0) {
@@ -189,6 +191,10 @@ void admission_on_accept(struct core *core, int fd, bool is_tls)
     }
     if (core->stop.step != STOP_NOT) {
         close(fd);
+        return;
+    }
+    if (is_admin) {
+        exchanges_accept(core, fd, is_tls);
         return;
     }
     int on = 1;

@@ -17,7 +17,8 @@ static uint64_t bytes_before_rest(const struct config *config, uint32_t shards)
     uint64_t each = BUDGET_CONN_BYTES + (has_tls ? BUDGET_TLS_BYTES : 0);
     uint64_t conn_bytes = (uint64_t)config->connections * each + addresses_bytes(config->connections);
     uint64_t handshake_bytes = has_tls ? (uint64_t)config->tls_handshakes * BUDGET_HANDSHAKE_BYTES : 0;
-    return 2 * config->memtable_bytes + conn_bytes / shards + handshake_bytes + BUDGET_FIXED_BYTES;
+    uint64_t api_bytes = config_has_api(config) ? BUDGET_API_BYTES : 0;
+    return 2 * config->memtable_bytes + conn_bytes / shards + handshake_bytes + api_bytes + BUDGET_FIXED_BYTES;
 }
 
 uint64_t budget_total(const struct config *config, uint32_t shards)

@@ -10,6 +10,7 @@
  *     two generations of recent messages      2 x --memtable-bytes
  *     connections themselves                  --connections x BUDGET_CONN_BYTES, spread over the shards; with TLS
  *                                             BUDGET_TLS_BYTES more for each
+ *     the HTTP API, if there is one           BUDGET_API_BYTES
  *     handshakes of TLS                       --tls-handshakes x BUDGET_HANDSHAKE_BYTES, with TLS
  *     the table of addresses                  addresses_bytes(--connections), spread over the shards
  *     buffers of a fixed size                 BUDGET_FIXED_BYTES
@@ -35,6 +36,9 @@
  * at most 512 KiB, 160 KiB and 64 KiB: 46. Pages of history read ahead: 256 of at most 64 KiB: 16. Slices of a
  * checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */
 #define BUDGET_FIXED_BYTES (UINT64_C(112) << 20)
+/* 128 HTTP connections of programs with 18 KiB each, bodies of requests (EXCHANGES_BODY_BYTES), and answers of 64 KiB
+ * that wait for each of them. */
+#define BUDGET_API_BYTES (UINT64_C(28) << 20)
 /* The rest that is divided in sixteenths must be at least this, else a shard cannot work. */
 #define BUDGET_REST_MIN_BYTES (UINT64_C(192) << 20)
 /* Without --memory: so much for each shard, or more if its fixed parts need it. */

@@ -20,11 +20,14 @@
 #include "history/history.h"
 #include "history/range_read.h"
 #include "history/replay.h"
+#include "http/exchanges.h"
 #include "operations/handover.h"
 #include "operations/tokens.h"
 #include "server/addresses.h"
 #include "server/admission.h"
 #include "server/budget.h"
+#include "server/call.h"
+#include "server/health.h"
 #include "server/letter.h"
 #include "server/memory_fit.h"
 #include "server/metrics.h"
@@ -48,6 +51,7 @@ struct checkpoint;
 struct merge_schedule;
 struct segment_recycler;
 struct tls_context;
+struct admin_tokens;
 
 /* What all shards share. Set before the threads start, then only read, except for the atomics. */
 struct server {
@@ -60,8 +64,10 @@ struct server {
     struct span page;        /* the web client; static */
     const char *page_policy; /* its Content-Security-Policy; static */
     struct addresses *addresses;
-    int *listen_fds;                 /* core_count times config->listen_count */
-    struct tls_context *tls_context; /* NULL: no --listen-tls */
+    int *listen_fds;                   /* core_count times config->listen_count */
+    int *admin_fds;                    /* core_count times config->admin_count */
+    struct admin_tokens *admin_tokens; /* NULL: no --admin-token-file */
+    struct tls_context *tls_context;   /* NULL: no --listen-tls */
 
     /* Owned by main's thread. */
     struct reloads reloads;
@@ -70,6 +76,7 @@ struct server {
     struct server_metrics metrics; /* read by any thread */
 
     /* Shared. */
+    atomic_bool is_draining;   /* the server was asked to stop */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */
     atomic_uint conn_count;    /* connections of all shards, but for those of struct admission.turned_away */
     atomic_uint quiet_shards;  /* shards that have chosen the last round (stop.h) */
@@ -121,6 +128,7 @@ struct core_peer {
     uint32_t send_bytes_out; /* of their records */
     uint32_t handovers_out;  /* from io_release on, before the letter is posted */
 };
+_Static_assert(CALLS_OUT_MAX <= 512, "the mailbox has room for both sides' calls beside the control letters");
 
 /* Recent messages: in the WAL, and in no run yet. */
 struct generations {
@@ -163,6 +171,9 @@ struct core {
     struct backpressure backpressure;
     struct handovers handovers;
     struct tokens tokens;
+    struct exchanges exchanges;
+    struct calls calls;
+    struct health health;
     struct deliveries deliveries;
     struct fanouts fanouts;
     struct idempotency idempotency;

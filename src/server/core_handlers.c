@@ -6,6 +6,9 @@
 #include "server/core.h"
 
 #define TICK_US 1000000u
+/* The number of the first admin listener, behind those of all public ones. */
+#define ADMIN_LISTENER CONFIG_LISTENS_MAX
+_Static_assert(CONFIG_LISTENS_MAX + CONFIG_ADMINS_MAX <= IO_LISTENERS_MAX, "the ring has room for all");
 
 static struct conn *conn_of(struct io_socket *socket)
 {
@@ -15,7 +18,11 @@ static struct conn *conn_of(struct io_socket *socket)
 static void on_accept(void *context, uint32_t listener, int fd)
 {
     struct core *core = context;
-    admission_on_accept(core, fd, core->server->config->listens[listener].is_tls);
+    const struct config *config = core->server->config;
+    bool is_admin = listener >= ADMIN_LISTENER;
+    const struct config_listen *listen_at =
+        is_admin ? &config->admins[listener - ADMIN_LISTENER] : &config->listens[listener];
+    admission_on_accept(core, fd, listen_at->is_tls, is_admin);
 }
 
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)
@@ -68,6 +75,8 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     case LETTER_SEND_RETURNED: delivery_on_returned(core, container_of(letter, struct delivery, letter)); return;
     case LETTER_HANDOVER: handover_arrive(core, from, letter); return;
     case LETTER_HANDOVER_RETURNED: handover_on_returned(core, from, letter); return;
+    case LETTER_CALL: call_run(core, container_of(letter, struct call, letter)); return;
+    case LETTER_CALL_RETURNED: call_done(core, container_of(letter, struct call, letter)); return;
     case LETTER_ROUND_END: checkpoint_on_end(core, container_of(letter, struct letter_control, letter)->round); return;
     case LETTER_ROUND_DONE:
         checkpoint_on_done(core, container_of(letter, struct letter_control, letter)->round);
@@ -101,6 +110,7 @@ static void on_timer(void *context, struct timer *timer)
         trim_tick(core);
         metrics_tick(core);
         rest_tick(core);
+        health_tick(core);
         set_tick(core);
     } else if (timer != &core->stop.timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
@@ -123,7 +133,7 @@ static bool has_carried(const struct core *core)
     return delivery_is_behind(core) || !list_is_empty(&core->fanouts.queue) || history_is_behind(core)
            || (conn_may_resume(core)
                && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
-           || !list_is_empty(&core->tls.queue) || !list_is_empty(&core->replays.queue);
+           || exchanges_are_behind(core) || !list_is_empty(&core->tls.queue) || !list_is_empty(&core->replays.queue);
 }
 
 static bool on_turn_end(void *context)
@@ -140,6 +150,7 @@ static bool on_turn_end(void *context)
     tls_step_all(core);
     conn_resume_all(core);
     replay_step_all(core);
+    exchanges_step_all(core);
     wal_writer_step(core);
     merge_schedule_step(core);
     more |= checkpoint_step(core);
@@ -167,6 +178,11 @@ static void on_start(void *context)
     set_tick(core);
     for (uint32_t i = 0; i < count; i++)
         io_accept_start(shard_io(core->shard), i, core->server->listen_fds[core->index * count + i]);
+    uint32_t admin_count = core->server->config->admin_count;
+    for (uint32_t i = 0; i < admin_count; i++)
+        io_accept_start(shard_io(core->shard), ADMIN_LISTENER + i,
+                        core->server->admin_fds[core->index * admin_count + i]);
+    health_tick(core);
 }
 
 static void on_finish(void *context)

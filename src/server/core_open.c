@@ -22,6 +22,7 @@ static void init_parts(struct core *core)
     replays_init(&core->replays);
     reads_init(&core->reads);
     background_init(&core->background, core->server->clock);
+    exchanges_init(&core->exchanges);
 }
 
 static int open_parts(struct core *core)
@@ -33,7 +34,8 @@ static int open_parts(struct core *core)
                                 .host_count = server->config->host_count,
                                 .proxies = {server->config->networks, server->config->network_count},
                                 .page = server->page,
-                                .page_policy = server->page_policy};
+                                .page_policy = server->page_policy,
+                                .has_api = server->config->auth == CONFIG_AUTH_TOKEN};
     core->peers = calloc(server->core_count, sizeof *core->peers);
     int status = core->peers == NULL ? -ENOMEM : 0;
     if (status == 0)

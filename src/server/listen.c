@@ -138,7 +138,7 @@ static int open_address(struct config_listen *listen_at, uint32_t shard_count, u
 int listen_open(struct config_listen *listens, uint32_t listen_count, uint32_t shard_count, int *fds, char *text,
                 size_t text_bytes)
 {
-    ASSERT(shard_count > 0 && listen_count > 0);
+    ASSERT(shard_count > 0);
     for (uint32_t i = 0; i < shard_count * listen_count; i++)
         fds[i] = -1;
     for (uint32_t i = 0; i < listen_count; i++) {

@@ -35,6 +35,11 @@ static const struct cause causes[REFUSAL_COUNT] = {
     [REFUSAL_TLS] = {"tls", "clients need TLS 1.2 or 1.3 and must trust the certificate of --tls-cert"},
     [REFUSAL_TLS_HANDSHAKES] = {"tls_handshakes", "very many clients do not finish their handshakes: raise "
                                                   "--tls-handshakes"},
+    [REFUSAL_ADMIN_TOKEN] = {"admin_token", "the program needs a token of the file of --admin-token-file; after a "
+                                            "change of the file send SIGHUP"},
+    [REFUSAL_ADMIN_PAGE] = {"admin_page", "if a program sent the request, let it send no Origin, and 127.0.0.1 or "
+                                          "localhost as Host, or start the server with --host or --admin-token-file"},
+    [REFUSAL_EXCHANGES] = {"exchanges", "programs open more HTTP connections than they use: let them keep fewer"},
 };
 
 #define REASON_BYTES 200u

@@ -34,8 +34,11 @@ enum refusal {
     REFUSAL_HISTORY_RATE,        /* rate_limited: more requests for pages than --history-rate allows */
     REFUSAL_TLS,                 /* a TLS connection broke the protocol, or spoke something else */
     REFUSAL_TLS_HANDSHAKES,      /* more handshakes than --tls-handshakes: the longest waiting one was closed */
+    REFUSAL_ADMIN_TOKEN,         /* 401: a request on the admin address with a wrong token */
+    REFUSAL_ADMIN_PAGE,          /* 403: a request on the admin address that a web page may have sent */
+    REFUSAL_EXCHANGES, /* more HTTP connections of programs than a shard has: the longest waiting was closed */
 };
-#define REFUSAL_COUNT (REFUSAL_TLS_HANDSHAKES + 1)
+#define REFUSAL_COUNT (REFUSAL_EXCHANGES + 1)
 
 /* A shard's state of this module. */
 struct refusals {

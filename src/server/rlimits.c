@@ -11,10 +11,13 @@
 /* WAL segments, runs, rings, and connections that get a 503. */
 #define DESCRIPTORS_RESERVED 64u
 #define DESCRIPTORS_PER_SHARD (256u + CORE_TURNED_AWAY_MAX)
+/* Connections of the admin listeners, with those that are closing, and the listeners. */
+#define DESCRIPTORS_ADMIN (2 * EXCHANGES_MAX + CONFIG_ADMINS_MAX)
 
-uint64_t rlimits_reserved(uint32_t shard_count)
+uint64_t rlimits_reserved(const struct config *config, uint32_t shard_count)
 {
-    return DESCRIPTORS_RESERVED + (uint64_t)DESCRIPTORS_PER_SHARD * shard_count;
+    uint32_t admin = config->admin_count > 0 ? DESCRIPTORS_ADMIN : 0;
+    return DESCRIPTORS_RESERVED + (uint64_t)(DESCRIPTORS_PER_SHARD + admin) * shard_count;
 }
 
 /* The hard limit, which is the soft one then, too. */
@@ -30,7 +33,7 @@ static rlim_t raise_limit(__rlimit_resource_t resource)
 
 bool rlimits_fit_connections(struct config *config, uint32_t shard_count, char *text, size_t text_bytes)
 {
-    uint64_t reserved = rlimits_reserved(shard_count);
+    uint64_t reserved = rlimits_reserved(config, shard_count);
     rlim_t files = raise_limit(RLIMIT_NOFILE);
     ASSERT(shard_count > 0);
     if (files == RLIM_INFINITY || files >= reserved + config->connections)
@@ -58,7 +61,8 @@ static void warn_of_files(const struct config *config, uint32_t shard_count)
              "limit=%" PRIu64 " needed=%" PRIu64 " connections=%u hint=\"the limit of open files is too low for the "
              "default of --connections: raise it (ulimit -Hn, LimitNOFILE= of systemd) to what is needed, or give "
              "--connections\"",
-             (uint64_t)limit.rlim_cur, rlimits_reserved(shard_count) + config->connections_wanted, config->connections);
+             (uint64_t)limit.rlim_cur, rlimits_reserved(config, shard_count) + config->connections_wanted,
+             config->connections);
 }
 
 void rlimits_warn(const struct config *config, uint32_t shard_count)

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "auth/admin_tokens.h"
 #include "base/log.h"
 #include "cli/config_value.h"
 #include "connection/tls_context.h"
@@ -100,14 +101,15 @@ static void write_url(const struct config *config, char *out, size_t bytes)
 #define LISTENS_TEXT_BYTES (16 + CONFIG_LISTENS_MAX * (sizeof((struct config_listen *)0)->text + 1))
 
 /* "NAME=ADDRESS,ADDRESS " with the addresses of one kind; "" if there are none. */
-static void write_listens(const struct config *config, bool is_tls, const char *name, char out[LISTENS_TEXT_BYTES])
+static void write_listens(const struct config_listen *listens, uint32_t count, bool is_tls, const char *name,
+                          char out[LISTENS_TEXT_BYTES])
 {
     out[0] = '\0';
-    for (uint32_t i = 0; i < config->listen_count; i++) {
-        if (config->listens[i].is_tls != is_tls)
+    for (uint32_t i = 0; i < count; i++) {
+        if (listens[i].is_tls != is_tls)
             continue;
         strcat(out, out[0] == '\0' ? name : ",");
-        strcat(out, config->listens[i].text);
+        strcat(out, listens[i].text);
     }
     if (out[0] != '\0')
         strcat(out, " ");
@@ -120,12 +122,17 @@ static void log_ready(const struct server *server, const struct recovery_report 
     write_url(config, url, sizeof url);
     char plain[LISTENS_TEXT_BYTES];
     char tls[LISTENS_TEXT_BYTES];
-    write_listens(config, false, "listen=", plain);
-    write_listens(config, true, "listen_tls=", tls);
+    char admin[LISTENS_TEXT_BYTES];
+    char admin_tls[LISTENS_TEXT_BYTES];
+    write_listens(config->listens, config->listen_count, false, "listen=", plain);
+    write_listens(config->listens, config->listen_count, true, "listen_tls=", tls);
+    write_listens(config->admins, config->admin_count, false, "admin=", admin);
+    write_listens(config->admins, config->admin_count, true, "admin_tls=", admin_tls);
     log_line(LOG_INFO, "ready",
-             "%s%sopen=%s auth=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64 "%s",
-             plain, tls, url, config->auth == CONFIG_AUTH_TOKEN ? "token" : "none", server->core_count,
-             config->data_dir, config->connections, budget_total(config, server->core_count) >> 20, report->records,
+             "%s%s%s%sopen=%s auth=%s shards=%u data=\"%s\" connections=%u memory=%" PRIu64 "M replayed=%" PRIu64 "%s",
+             plain, tls, admin, admin_tls, url, config->auth == CONFIG_AUTH_TOKEN ? "token" : "none",
+             server->core_count, config->data_dir, config->connections, budget_total(config, server->core_count) >> 20,
+             report->records,
              config->auth == CONFIG_AUTH_TOKEN
                  ? ""
                  : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
@@ -150,9 +157,10 @@ static void log_written(const struct server *server)
 }
 
 /* Waits for a signal, then stops the shards. True if all ended within nine tenths of the stop time. */
-static bool run_until_signal(const struct server *server, struct shard_group *group, const sigset_t *signals)
+static bool run_until_signal(struct server *server, struct shard_group *group, const sigset_t *signals)
 {
     int number = reload_until_signal(&server->reloads, signals);
+    atomic_store_explicit(&server->is_draining, true, memory_order_relaxed);
     log_line(LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
     shard_group_signal(group, SIGNAL_STOP);
     return shard_group_join(group, (uint64_t)server->config->stop_time_s * 900000);
@@ -174,6 +182,7 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
     if (status == 0) {
         for (uint32_t i = 0; i < server->core_count; i++)
             server->cores[i]->shard = shard_group_shard(group, i);
+        health_on_recovered(server);
         status = shard_group_start(group);
     }
     if (status != 0) {
@@ -200,23 +209,32 @@ static int serve_listening(struct server *server, struct config *config, const s
 {
     char text[TEXT_BYTES];
     uint32_t fd_count = server->core_count * config->listen_count;
+    uint32_t admin_count = server->core_count * config->admin_count;
     void **contexts = calloc(server->core_count, sizeof *contexts);
     server->cores = calloc(server->core_count, sizeof *server->cores);
     server->listen_fds = calloc(fd_count, sizeof *server->listen_fds);
+    server->admin_fds = calloc(admin_count + 1, sizeof *server->admin_fds);
     int code = 1;
-    if (contexts == NULL || server->cores == NULL || server->listen_fds == NULL || open_cores(server, contexts) != 0)
+    if (contexts == NULL || server->cores == NULL || server->listen_fds == NULL || server->admin_fds == NULL
+        || open_cores(server, contexts) != 0)
         complain("no memory: lower --shards");
     else if (listen_open(config->listens, config->listen_count, server->core_count, server->listen_fds, text,
                          sizeof text)
              != 0)
         complain(text);
     else {
-        code = serve_cores(server, contexts, signals);
+        if (listen_open(config->admins, config->admin_count, server->core_count, server->admin_fds, text, sizeof text)
+            != 0)
+            complain(text);
+        else
+            code = serve_cores(server, contexts, signals);
+        listen_close(server->admin_fds, admin_count);
         listen_close(server->listen_fds, fd_count);
     }
     for (uint32_t i = 0; server->cores != NULL && i < server->core_count; i++)
         core_close(&server->cores[i]);
     free(server->listen_fds);
+    free(server->admin_fds);
     free(server->cores);
     free(contexts);
     return code;
@@ -282,6 +300,35 @@ static void reload_tls(void *context, enum reload_cause cause)
         log_line(LOG_ERROR, "tls_kept", "error=\"%s\" hint=\"the old certificate stays in use\"", text);
 }
 
+static void reload_admin_tokens(void *context, enum reload_cause cause)
+{
+    struct token_error error;
+    if (cause != RELOAD_ASKED)
+        return;
+    if (admin_tokens_reload(context, &error)) {
+        log_line(LOG_INFO, "admin_tokens_reloaded", "hint=\"requests need one of the tokens that the file has now\"");
+        return;
+    }
+    for (char *at = error.text; *at != '\0'; at++)
+        if (*at == '"' || *at == '\\' || (unsigned char)*at < 0x20)
+            *at = '?';
+    log_line(LOG_ERROR, "admin_tokens_kept", "reason=\"%s\" hint=\"the tokens that were read before still count\"",
+             error.text);
+}
+
+static bool open_admin_tokens(struct server *server)
+{
+    struct token_error error;
+    if (server->config->admin_token_file == NULL)
+        return true;
+    if (!admin_tokens_open(&server->admin_tokens, server->config->admin_token_file, &error)) {
+        complain(error.text);
+        return false;
+    }
+    reload_add(&server->reloads, reload_admin_tokens, server->admin_tokens);
+    return true;
+}
+
 static bool open_tls(struct server *server)
 {
     char text[TEXT_BYTES];
@@ -317,7 +364,8 @@ int serve(struct config *config)
             "libcrypto computes a wrong SHA-1: repair its installation, or allow SHA-1 in its configuration");
     if (io_check_kernel(text, sizeof text) != 0)
         return complain(text);
-    if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0)
+    if (listen_probe(config->listens, config->listen_count, text, sizeof text) != 0
+        || listen_probe(config->admins, config->admin_count, text, sizeof text) != 0)
         return complain(text);
     if (!token_watch_open(&watch, &server, &token_error))
         return complain(token_error.text);
@@ -335,10 +383,12 @@ int serve(struct config *config)
         return complain("cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
     if (log_start() != 0)
         return complain("cannot start the thread of the log: raise the limit of processes");
-    int code = fits_connections(config, server.core_count) && open_tls(&server) && fits_memory(&server, config)
+    int code = fits_connections(config, server.core_count) && open_tls(&server) && open_admin_tokens(&server)
+                       && fits_memory(&server, config)
                    ? serve_counted(&server, config, &signals)
                    : 1;
     tls_context_close(&server.tls_context);
+    admin_tokens_close(&server.admin_tokens);
     datadir_close(&datadir);
     token_watch_close(&watch);
     log_stop(CORE_LOG_FLUSH_US);

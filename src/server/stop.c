@@ -37,6 +37,7 @@ void stop_begin(struct core *core)
     if (core->stop.step != STOP_NOT)
         return;
     core->stop.step = STOP_DRAINING;
+    health_tick(core);
     cancel_handovers(core);
     io_accept_stop(shard_io(core->shard));
 }
@@ -53,6 +54,8 @@ static bool is_drained(const struct core *core)
     for (uint32_t i = 0; i < core->server->core_count; i++)
         if (core->peers[i].handovers_out > 0)
             return false;
+    if (core->calls.out > 0)
+        return false;
     if (core->deliveries.out > 0 || !list_is_empty(&core->deliveries.wal_waiting))
         return false;
     return core_has_store_failed(core)

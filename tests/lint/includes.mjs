@@ -31,12 +31,15 @@ export const directions = {
     "src/connection"],
   "src/timeline": ["src/base", "src/protocol", "storage", "storage/memtable", "src/server/core.h", "src/server/letter.h",
     "src/connection/conn.h", "src/history/reads.h", "src/history/replay.h"],
-  "src/operations": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline"],
+  "src/operations": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline",
+    "src/http/exchanges.h"],
+  "src/http": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/connection/conn.h", "src/api/api.h"],
+  "src/api": ["src/protocol", "src/server/core.h", "src/http/exchange.h"],
   "src/durability": ["src/base", "shard/io.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/server/core.h",
     "src/timeline/delivery.h"],
   "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
     "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/operations",
-    "src/durability"],
+    "src/durability", "src/http"],
 
   // The load generator knows the wire, not the server.
   "bench/load": ["src/base", "shard/io.h", "bench/times.h"],

@@ -61,6 +61,8 @@ export class Server {
   address; // the first of addresses
   addresses; // { host, port }, with TLS also { isTls, ca }: of --listen, then of --listen-tls
   tlsAddress; // the first of --listen-tls, if there is one
+  admins; // as addresses: of --admin, then of --admin-tls
+  admin; // the first of them
   data;
   pid;
   stderr = "";
@@ -113,10 +115,12 @@ export class Server {
         throw new Error(`the server ended before it was ready: ${JSON.stringify(end)}\n${this.stderr}`);
       }),
     ]);
-    const addresses = (name) => new RegExp(`(?: ${name}=|"${name}":")([^\\s"]+)`).exec(line)?.[1].split(",").map(name === "listen" ? splitAddress : splitTlsAddress) ?? [];
+    const addresses = (name) => new RegExp(`(?: ${name}=|"${name}":")([^\\s"]+)`).exec(line)?.[1].split(",").map(name.endsWith("_tls") ? splitTlsAddress : splitAddress) ?? [];
     this.addresses = [...addresses("listen"), ...addresses("listen_tls")];
     this.address = this.addresses[0];
     this.tlsAddress = this.addresses.find((at) => at.isTls);
+    this.admins = [...addresses("admin"), ...addresses("admin_tls")];
+    this.admin = this.admins[0];
   }
 
   // The first line of the log with event=NAME, as soon as it is there.

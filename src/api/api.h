@@ -1,0 +1,19 @@
+/*
+ * api.h: the handlers of the routes (http/routes.h). Each answers its request once: at once, or later when another
+ * shard has answered. docs/openapi.yaml says what they take and answer. Shard's thread.
+ */
+#ifndef CHITCHAT_API_API_H
+#define CHITCHAT_API_API_H
+
+#include "http/exchange.h"
+
+/* GET /livez: 200 while all shards take turns. */
+void api_livez(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* GET /readyz, /healthz: 200 while messages can be stored, else 503 with the reason. */
+void api_readyz(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* GET /api/v1/users/{user}/connections. */
+void api_connections(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* DELETE /api/v1/users/{user}/connections?code=: closes them. */
+void api_disconnect(struct core *core, struct exchange *exchange, const struct http_request *request);
+
+#endif
