@@ -11,6 +11,8 @@
 void api_livez(struct core *core, struct exchange *exchange, const struct http_request *request);
 /* GET /readyz, /healthz: 200 while messages can be stored, else 503 with the reason. */
 void api_readyz(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* GET /metrics: for Prometheus (server/metrics_text.h). */
+void api_metrics(struct core *core, struct exchange *exchange, const struct http_request *request);
 /* GET /api/v1/users/{user}/connections. */
 void api_connections(struct core *core, struct exchange *exchange, const struct http_request *request);
 /* DELETE /api/v1/users/{user}/connections?code=: closes them. */

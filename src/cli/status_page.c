@@ -148,6 +148,10 @@ static void print_traffic(const json_t *status, FILE *out)
 static void print_delay(const char *name, const json_t *delay, FILE *out)
 {
     struct words words = {.next = 0};
+    if (at(delay, "p50_ms") == NULL && at(delay, "p99_ms") == NULL) {
+        fprintf(out, "%-*snone yet\n", (int)INDENT, name);
+        return;
+    }
     fprintf(out, "%-*sp50 <= %s, p99 <= %s%s\n", (int)INDENT, name, delay_word(&words, delay, "p50_ms"),
             delay_word(&words, delay, "p99_ms"), json_is_true(at(delay, "since_start")) ? " (since the start)" : "");
 }

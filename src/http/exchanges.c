@@ -76,6 +76,7 @@ void exchanges_accept(struct core *core, int fd, bool is_tls)
     if (conn == NULL)
         return;
     conn_cold(core, conn)->is_admin = true;
+    metric_add(&core->metrics.accepted[METRICS_ACCEPTED_ADMIN], 1);
     struct exchange *exchange = exchange_open(core, conn, EXCHANGE_ADMIN);
     if (exchange == NULL || (is_tls && !tls_begin(core, conn))) {
         conn_drop(core, conn);

@@ -7,6 +7,7 @@ static const struct http_route routes[] = {
     {METHOD_GET, "/livez", "", ROUTE_OPEN, 0, api_livez},
     {METHOD_GET, "/readyz", "", ROUTE_OPEN, 0, api_readyz},
     {METHOD_GET, "/healthz", "", ROUTE_OPEN, 0, api_readyz},
+    {METHOD_GET, "/metrics", "", 0, 0, api_metrics},
     {METHOD_GET, "/api/v1/users/{user}/connections", "", ROUTE_PUBLIC, 0, api_connections},
     {METHOD_DELETE, "/api/v1/users/{user}/connections", "code", ROUTE_PUBLIC, 0, api_disconnect},
 };

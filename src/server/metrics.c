@@ -46,6 +46,7 @@ static void copy_conns(struct core *core, struct metrics *metrics)
     ASSERT(core->conns.table.taken >= tls);
     metric_set(&metrics->open[0], core->conns.table.taken - tls);
     metric_set(&metrics->open[1], tls);
+    metric_set(&metrics->admin_open, core->exchanges.count[EXCHANGE_ADMIN]);
     metric_set(&metrics->handshakes_open, core->tls.handshake_count);
     metric_set(&metrics->users, core->users.count);
     metric_set(&metrics->output_level, (uint64_t)backpressure_is_tight(core) + (uint64_t)backpressure_is_full(core));

@@ -79,6 +79,8 @@ enum metrics_place {
     METRICS_PLACES
 };
 
+#define METRICS_ACCEPTED_ADMIN 2u
+
 enum metrics_result { METRICS_OK, METRICS_FAILED, METRICS_RESULTS };
 
 enum metrics_letter { METRICS_LETTER_SEND, METRICS_LETTER_HANDOVER, METRICS_LETTER_OTHER, METRICS_LETTERS };
@@ -88,7 +90,8 @@ enum metrics_letter { METRICS_LETTER_SEND, METRICS_LETTER_HANDOVER, METRICS_LETT
 
 struct metrics {
     /* -- counters and histograms -- */
-    struct metric accepted[2]; /* connections: plain, TLS */
+    struct metric
+        accepted[METRICS_ACCEPTED_ADMIN + 1]; /* connections: plain, TLS, of both kinds to the admin addresses */
     struct metric closes[METRICS_CLOSES];
     struct metric handshakes[METRICS_RESULTS]; /* of TLS */
     struct metric logins[METRICS_LOGINS];
@@ -115,7 +118,8 @@ struct metrics {
     struct histogram merge;      /* us */
 
     /* -- copies of state -- */
-    struct metric open[2]; /* connections: plain, TLS */
+    struct metric open[2];    /* connections: plain, TLS */
+    struct metric admin_open; /* of these, to the admin addresses */
     struct metric handshakes_open;
     struct metric users;
     struct metric turns;

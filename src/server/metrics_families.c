@@ -12,7 +12,7 @@
         return values[index];                                                                                          \
     }
 
-VALUES(kind_value, "plain", "tls")
+VALUES(kind_value, "plain", "tls", "admin")
 VALUES(result_value, "ok", "failed")
 VALUES(login_value, "ok", "renewed", "refused")
 VALUES(request_value, "login", "send", "history", "ping")
@@ -41,9 +41,11 @@ static const char *error_value(uint32_t index)
 #define SECONDS .is_us = true
 
 static const struct family shard_families[] = {
-    {"chitchat_connections_accepted_total", "Connections accepted.", COUNTER,
+    {"chitchat_connections_accepted_total", "Connections accepted; admin: to the admin addresses.", COUNTER,
      CORE_EACH(metrics.accepted, "kind", kind_value)},
     {"chitchat_connections", "Connections that are open.", GAUGE, CORE_EACH(metrics.open, "kind", kind_value)},
+    {"chitchat_admin_connections", "Connections to the admin addresses, which the numbers above include.", GAUGE,
+     CORE(metrics.admin_open)},
     {"chitchat_disconnects_total",
      "Connections that ended, by the code of the close frame; http: after an answer of HTTP or an alert of TLS; none: "
      "without a close frame.",

@@ -190,7 +190,8 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
                  strerror(-status));
         return complain(text);
     }
-    process_sample_start(server);
+    if (server->config->admin_count > 0)
+        process_sample_start(server);
     log_ready(server, &report);
     if (!run_until_signal(server, group, signals)) {
         log_line(

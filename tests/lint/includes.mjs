@@ -34,7 +34,7 @@ export const directions = {
   "src/operations": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline",
     "src/http/exchanges.h"],
   "src/http": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/connection/conn.h", "src/api/api.h"],
-  "src/api": ["src/protocol", "src/server/core.h", "src/http/exchange.h"],
+  "src/api": ["src/protocol", "src/server/core.h", "src/server/metrics_text.h", "src/http/exchange.h"],
   "src/durability": ["src/base", "shard/io.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/server/core.h",
     "src/timeline/delivery.h"],
   "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
