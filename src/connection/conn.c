@@ -317,11 +317,20 @@ static void on_silence(struct core *core, struct conn *conn)
     conn_rest(core, conn);
 }
 
+/* The head did not come in time. Who is turned away gets the answer now. */
+static void end_silent_head(struct core *core, struct conn *conn)
+{
+    if (conn->is_turned_away && (!conn->is_tls || tls_is_open(core, conn)))
+        conn_refuse_full(core, conn);
+    else
+        conn_drop(core, conn);
+}
+
 /* The login deadline passed, the token has expired, the peer was silent, or it did not finish a close. */
 void conn_on_timer(struct core *core, struct conn *conn)
 {
     switch (conn->state) {
-    case CONN_HTTP: conn_drop(core, conn); return;
+    case CONN_HTTP: end_silent_head(core, conn); return;
     case CONN_API: core->conns.callbacks->on_api_timer(core, conn); return;
     case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
     case CONN_HANDOVER: conn_drop(core, conn); return; /* the peer did not read the output before the handover */

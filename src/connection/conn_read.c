@@ -225,7 +225,12 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     }
     *data += result.used;
     *bytes -= result.used;
-    if (!admission_take_client(core, conn, &result.address)) {
+    if (conn->is_turned_away && !result.is_health) {
+        conn_head_free(core, conn);
+        conn_refuse_full(core, conn);
+        return;
+    }
+    if (!conn->is_turned_away && !admission_take_client(core, conn, &result.address)) {
         conn_head_free(core, conn);
         return;
     }

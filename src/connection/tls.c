@@ -182,8 +182,6 @@ static void finish_handshake(struct core *core, struct tls *tls)
     tls->data_max = (uint16_t)tls_handshake_data_max(tls->handshake);
     tls_end_handshake(core, conn);
     tls->is_open = true;
-    if (conn->is_turned_away)
-        conn_refuse_full(core, conn);
     tls_take_records(core, conn, rest.data + rest.begin, rest.end - rest.begin);
     conn_stash_clear(core, &rest);
     conn_receive(core, conn);

@@ -244,6 +244,7 @@ static const char *status_name(uint16_t status)
     case 405: return "Method Not Allowed";
     case 426: return "Upgrade Required";
     case 431: return "Request Header Fields Too Large";
+    case 503: return "Service Unavailable";
     default: return "OK";
     }
 }
@@ -448,6 +449,16 @@ static void take_forwarded_address(struct http_head *head)
         head->address = has_for ? by_for->address : by_rfc->address;
 }
 
+static struct http_result answer_health(struct http_head *head)
+{
+    const struct http_options *options = head->options;
+    const char *reason = options->not_ready == NULL ? NULL : options->not_ready(options->health);
+    struct http_result result =
+        answer_line(head, reason == NULL ? 200 : 503, "Cache-Control: no-store\r\n", reason == NULL ? "ok" : reason);
+    result.is_health = true;
+    return result;
+}
+
 /* /api/v1, and what is below it. */
 static bool is_api(const struct http_head *head, struct span path)
 {
@@ -481,7 +492,7 @@ static struct http_result check(struct http_head *head)
         return answer_line(head, 400, "", "a request may not have a body: send it without one");
     if (is_socket)
         return check_upgrade(head);
-    return is_page ? answer_page(head) : answer_line(head, 200, "Cache-Control: no-store\r\n", "ok");
+    return is_page ? answer_page(head) : answer_health(head);
 }
 
 static struct http_result check_complete(struct http_head *head)

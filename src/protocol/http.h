@@ -49,7 +49,10 @@ struct http_options {
     struct forwarded_proxies proxies; /* the peers that may forward */
     struct span page;                 /* the body of GET /, text/html; borrowed */
     const char *page_policy;          /* its Content-Security-Policy; NULL: nothing is allowed; borrowed */
-    bool has_api;                     /* /api/v1 and what is below it: HTTP_API; else 404 */
+    /* /healthz: NULL, the server is ready; else a line that says why not. NULL: always ready. `health` is borrowed. */
+    const char *(*not_ready)(const void *health);
+    const void *health;
+    bool has_api; /* /api/v1 and what is below it: HTTP_API; else 404 */
 };
 
 /* A head in `memory` of http_head_bytes, which the caller owns and may reuse at any time. `options` is borrowed for as
@@ -84,6 +87,7 @@ struct http_result {
     struct span body;   /* to be sent after `answer` (the page); borrowed from the options */
 
     /* Of a complete head. */
+    bool is_health;              /* the answer is that of /healthz */
     bool has_subprotocol;        /* HTTP_UPGRADE: chitchat.v1 was chosen */
     struct span head;            /* HTTP_API: its bytes; borrowed from the head */
     enum http_page_verdict page; /* unless allowed, `status` is 403 */

@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "server/core.h"
 
+/* How long a full server waits for a head. */
+#define TURNED_AWAY_US 1000000u
+
 /* Bytes that the socket does not take at once are lost. If the request has come already, closing resets the connection
  * and may lose the answer, too. */
 static void turn_away_at_once(int fd, struct span answer)
@@ -17,21 +20,22 @@ static void turn_away_at_once(int fd, struct span answer)
     close(fd);
 }
 
-/* The first bytes must come within the login time. */
-static void await_input(struct core *core, struct conn *conn, bool is_tls)
+/* The first bytes must come in `time_us`. */
+static void await_input(struct core *core, struct conn *conn, bool is_tls, uint64_t time_us)
 {
     if (is_tls && !tls_begin(core, conn)) {
         conn_drop(core, conn);
         return;
     }
     struct conn_work *work = conn_work(core, conn);
-    work->login_at_us = shard_monotonic_us(core->shard) + seconds_us(core->server->config->login_time_s);
+    work->login_at_us = shard_monotonic_us(core->shard) + time_us;
     timers_set(shard_timers(core->shard), &conn->timer, work->login_at_us);
     conn_receive(core, conn);
 }
 
-/* Answers 503 and closes: the server is full, or the limits of the address do not admit the connection. With TLS a full
- * server answers after the handshake, and who is over the limits of the address gets no handshake. */
+/* Answers 503 and closes: the server is full, or the limits of the address do not admit the connection. A full server
+ * reads the head first, since it answers GET /healthz all the same; with TLS after the handshake. Who is over the
+ * limits of the address gets no handshake. */
 static void turn_away(struct core *core, int fd, const struct address *address, bool is_full, bool is_tls)
 {
     ASSERT(core->admission.turned_away <= CORE_TURNED_AWAY_MAX);
@@ -49,10 +53,8 @@ static void turn_away(struct core *core, int fd, const struct address *address, 
     conn->is_turned_away = true;
     metric_add(&core->metrics.accepted[is_tls], 1);
     core->admission.turned_away++;
-    if (is_tls)
-        await_input(core, conn, true);
-    else if (is_full)
-        conn_refuse_full(core, conn);
+    if (is_full)
+        await_input(core, conn, is_tls, is_tls ? seconds_us(core->server->config->login_time_s) : TURNED_AWAY_US);
     else
         conn_refuse_address(core, conn);
 }
@@ -213,5 +215,5 @@ void admission_on_accept(struct core *core, int fd, bool is_tls, bool is_admin)
     }
     metric_add(&core->metrics.accepted[is_tls], 1);
     conn_cold(core, conn)->address_entry = cold.address_entry;
-    await_input(core, conn, is_tls);
+    await_input(core, conn, is_tls, seconds_us(core->server->config->login_time_s));
 }

@@ -35,6 +35,8 @@ static int open_parts(struct core *core)
                                 .proxies = {server->config->networks, server->config->network_count},
                                 .page = server->page,
                                 .page_policy = server->page_policy,
+                                .not_ready = health_not_ready,
+                                .health = server,
                                 .has_api = server->config->auth == CONFIG_AUTH_TOKEN};
     core->peers = calloc(server->core_count, sizeof *core->peers);
     int status = core->peers == NULL ? -ENOMEM : 0;

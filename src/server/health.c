@@ -70,6 +70,12 @@ struct health_report health_report(const struct server *server)
     return reports[worst];
 }
 
+const char *health_not_ready(const void *server)
+{
+    struct health_report report = health_report(server);
+    return report.state == HEALTH_READY ? NULL : report.message;
+}
+
 bool health_is_alive(const struct server *server, uint32_t now_s, uint32_t *shard_r)
 {
     for (uint32_t i = 0; i < server->core_count; i++) {

@@ -50,6 +50,9 @@ void health_on_recovered(struct server *server);
 void health_tick(struct core *core);
 /* Shard's thread. */
 struct health_report health_report(const struct server *server);
+/* For the public /healthz (protocol/http.h): `server` is a struct server. NULL: ready; else one line. Shard's thread.
+ */
+const char *health_not_ready(const void *server);
 /* Whether all shards have taken a turn lately; if not, *shard_r is one that has not. `now_s`: monotonic. Any thread. */
 bool health_is_alive(const struct server *server, uint32_t now_s, uint32_t *shard_r);
 

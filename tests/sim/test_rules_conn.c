@@ -149,6 +149,8 @@ Test(conn, a_client_refused_by_a_full_server_is_counted_apart_until_it_has_gone)
     harness_run_until_idle(harness);
     cr_assert(core->admission.turned_away == 5 && core->conns.table.taken == 7);
     cr_assert_eq(atomic_load(&core->server->conn_count), 2);
+    harness_advance(harness, 1000000);
+    harness_run_until_idle(harness);
     harness_advance(harness, 3000000);
     harness_run_until_idle(harness);
     cr_assert(core->admission.turned_away == 0 && core->conns.table.taken == 2);

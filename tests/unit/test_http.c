@@ -261,6 +261,41 @@ Test(http, health_is_ok)
     cr_assert_str_eq(strstr(answer.text, "\r\n\r\n") + 4, "ok\n");
 }
 
+static const char *is_not_ready(const void *health)
+{
+    return health;
+}
+
+Test(http, health_says_why_the_server_is_not_ready)
+{
+    struct http_options not_ready = options;
+    not_ready.not_ready = is_not_ready;
+    not_ready.health = "the disk is full";
+    const char *text = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct answer answer = feed(&not_ready, text, strlen(text), 7);
+    cr_assert_eq(answer.status, 503);
+    cr_assert_not_null(strstr(answer.text, "HTTP/1.1 503 Service Unavailable\r\n"));
+    cr_assert_str_eq(strstr(answer.text, "\r\n\r\n") + 4, "the disk is full\n");
+    not_ready.health = NULL;
+    cr_assert_eq(feed(&not_ready, text, strlen(text), 7).status, 200);
+}
+
+Test(http, the_api_is_given_to_the_caller_if_there_is_one)
+{
+    struct http_options with_api = options;
+    with_api.has_api = true;
+    const char *texts[] = {"POST /api/v1/x?y HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+                           "GET /api/v1 HTTP/1.1\r\n\r\nbody"};
+    for (size_t i = 0; i < 2; i++) {
+        struct answer answer = feed(&with_api, texts[i], strlen(texts[i]), strlen(texts[i]));
+        cr_assert_eq(answer.verdict, HTTP_API);
+        cr_assert_eq(answer.used, strlen(texts[i]) - 4, "the body is not the head's");
+        cr_assert_neq(feed(&options, texts[i], strlen(texts[i]), 5).verdict, HTTP_API);
+    }
+    const char *other = "GET /api/v10/x HTTP/1.1\r\nHost: a\r\n\r\n";
+    cr_assert_eq(feed(&with_api, other, strlen(other), 5).status, 404);
+}
+
 Test(http, origins_absent_own_or_allowed_upgrade_and_others_are_403)
 {
     const char *good[] = {"http://chat.example",  "https://chat.example",   "HTTPS://Chat.Example",
