@@ -1,8 +1,9 @@
 // A program that uses the HTTP API: requests over node's http, on connections that stay. What it is given of each answer
-// is checked: JSON where the head says so, and the one shape of errors.
+// is checked: against docs/openapi.yaml, and the one shape of errors.
 import assert from "node:assert/strict";
 import http from "node:http";
 import https from "node:https";
+import { checkAnswer } from "./contract.mjs";
 import { DEADLINE_MS, within } from "./server.mjs";
 
 export class Api {
@@ -25,6 +26,7 @@ export class Api {
     const isJson = answer.headers["content-type"] === "application/json" && answer.text !== "";
     answer.json = isJson ? JSON.parse(answer.text) : undefined;
     if (answer.status >= 400 && method !== "HEAD") assertError(answer);
+    checkAnswer(method, path, answer);
     return answer;
   }
 
