@@ -97,6 +97,37 @@ uint32_t record_encode(const struct record *record, void *out)
     return bytes;
 }
 
+uint32_t record_encode_cut(struct span user, uint64_t ts, void *out)
+{
+    _Static_assert(RECORD_BODY + LIMIT_USER_BYTES == RECORD_CUT_BYTES_MAX, "a cut has the bytes that the header says");
+    uint8_t *to = out;
+    ASSERT(user.bytes <= LIMIT_USER_BYTES);
+    ASSERT(ts > 0 && ts <= LIMIT_TS_MAX);
+    memset(to, 0, RECORD_BODY);
+    bytes_store_le32(to + RECORD_BYTES, (uint32_t)(RECORD_BODY + user.bytes));
+    bytes_store_le64(to + RECORD_TS_TO, ts);
+    to[RECORD_TO_BYTES] = (uint8_t)user.bytes;
+    put(to + RECORD_BODY, user);
+    return (uint32_t)(RECORD_BODY + user.bytes);
+}
+
+/* A record with from_bytes 0. */
+static int decode_cut(const uint8_t *in, size_t bytes, struct record_fields *fields_r)
+{
+    uint32_t record_bytes = bytes_load_le32(in + RECORD_BYTES);
+    uint64_t ts = bytes_load_le64(in + RECORD_TS_TO);
+    uint8_t wanted[RECORD_CUT_BYTES_MAX];
+    if (in[RECORD_TO_BYTES] > LIMIT_USER_BYTES || ts == 0 || ts > LIMIT_TS_MAX || record_bytes > bytes)
+        return -EBADMSG;
+    struct span user = {(const char *)in + RECORD_BODY, in[RECORD_TO_BYTES]};
+    if (RECORD_BODY + user.bytes != record_bytes || record_encode_cut(user, ts, wanted) != record_bytes
+        || memcmp(in, wanted, record_bytes) != 0)
+        return -EBADMSG;
+    *fields_r = (struct record_fields){.data = in, .is_cut = true, .ts_to = ts, .mid = in + RECORD_MID, .to = user};
+    fields_r->from = fields_r->key = fields_r->text = (struct span){user.data + user.bytes, 0};
+    return (int)record_bytes;
+}
+
 int record_decode(const void *data, size_t bytes, struct record_fields *fields_r)
 {
     const uint8_t *in = data;
@@ -107,6 +138,8 @@ int record_decode(const void *data, size_t bytes, struct record_fields *fields_r
     uint8_t to_bytes = in[RECORD_TO_BYTES];
     uint8_t key_bytes = in[RECORD_KEY_BYTES];
     uint16_t text_bytes = bytes_load_le16(in + RECORD_TEXT_BYTES);
+    if (from_bytes == 0)
+        return decode_cut(in, bytes, fields_r);
     if (!is_user_bytes(from_bytes) || !is_user_bytes(to_bytes))
         return -EBADMSG;
     if (key_bytes > LIMIT_KEY_BYTES || text_bytes > LIMIT_TEXT_BYTES)
@@ -116,6 +149,7 @@ int record_decode(const void *data, size_t bytes, struct record_fields *fields_r
         return -EBADMSG;
     struct span body = {(const char *)in + RECORD_BODY, body_bytes};
     fields_r->data = data;
+    fields_r->is_cut = false;
     fields_r->ts_from = bytes_load_le64(in + RECORD_TS_FROM);
     fields_r->ts_to = bytes_load_le64(in + RECORD_TS_TO);
     fields_r->mid = in + RECORD_MID;

@@ -10,6 +10,10 @@
  *     u32 bytes of all   u64 ts_from   u64 ts_to   15 mid   u8 from_bytes   u8 to_bytes   u8 key_bytes
  *     u16 text_bytes     from   to   key   text
  *
+ * No user has a name without bytes. So a record with from_bytes 0 is of another kind, which versions before it refuse
+ * as damage: a cut (`record_encode_cut`), with the user in `to`, maybe none, and zeros in all but u32 bytes, ts_to and
+ * to_bytes.
+ *
  * In a run (LMDB) a message is a row in each of its timelines (`row_key`, `row_encode`, `row_decode`):
  *
  *     key    user 0x00 ts (big endian, 8)
@@ -93,9 +97,15 @@ uint32_t record_encoded_bytes(const struct record *record);
 /* Writes the WAL's form to `out`, which has room for record_encoded_bytes(). Returns the bytes written. */
 uint32_t record_encode(const struct record *record, void *out);
 
+/* Writes a cut (cuts.h) in the WAL's form to `out` (RECORD_CUT_BYTES_MAX): the entries of `user` up to `ts` are gone;
+ * no user: those of all users of the shard. Returns the bytes written. */
+#define RECORD_CUT_BYTES_MAX (40u + LIMIT_USER_BYTES)
+uint32_t record_encode_cut(struct span user, uint64_t ts, void *out);
+
 /* What record_decode found. The pointers and spans borrow `data`. */
 struct record_fields {
     const void *data; /* where the record begins */
+    bool is_cut;      /* a cut of `to` at ts_to, and all else is empty or 0; else a message */
     uint64_t ts_from;
     uint64_t ts_to;
     const uint8_t *mid;

@@ -39,6 +39,13 @@ enum fault {
     FAULT_END_DROPS_REQUESTS,     /* the end of a peer's side closes the connection, answered or not */
     FAULT_SEND_BYTES_KEPT,        /* a refused send leaves its bytes in the count of those in flight */
     FAULT_SEGMENT_NOT_ASSIGNED,   /* a spare is used though the manifest does not name it */
+    FAULT_CUT_LOST_AT_CHECKPOINT, /* a checkpoint does not save the cuts */
+    FAULT_CUT_LOST_IN_RECOVERY,   /* recovery passes over cuts in the WAL */
+    FAULT_CUT_IGNORED_BY_MERGE,   /* a merge keeps what is cut */
+    FAULT_CUT_IGNORED_BY_READ,    /* a read shows what is cut */
+    FAULT_CUT_BY_PREFIX,          /* a cut is one of all users whose names begin with its user's */
+    FAULT_CUT_BEFORE_FLUSH,       /* an erasure is answered when its record is in the batch */
+    FAULT_RETENTION_TOO_NEW,      /* --retention cuts at the present time */
     FAULT_COUNT
 };
 

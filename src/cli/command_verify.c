@@ -23,6 +23,7 @@ struct verify {
     uint64_t entries;
     uint64_t users;
     uint64_t keyed;
+    uint64_t alone; /* copies whose other copy is cut */
 };
 
 /* One line, whatever `text` holds. */
@@ -65,16 +66,25 @@ static void check_runs(struct verify *verify)
 
 /* -- timelines -- */
 
+/* Whether the other copy of the message is cut. One that should be there and is not looks the same. */
+static bool is_alone(const struct verify *verify, const struct message *message)
+{
+    struct span other = message->role == ROLE_SENT ? message->to : message->from;
+    return message->other_ts <= offline_cut_ts(verify->offline, other);
+}
+
 static int add_entry(struct verify *verify, const struct message *message)
 {
-    cross_check_add(verify->check, message);
+    bool is_alone_now = is_alone(verify, message);
+    cross_check_add(verify->check, message, is_alone_now);
+    verify->alone += is_alone_now;
     verify->entries++;
     return 0;
 }
 
 static int gather_entry(struct verify *verify, const struct message *message)
 {
-    return cross_check_gather(verify->check, message);
+    return is_alone(verify, message) ? 0 : cross_check_gather(verify->check, message);
 }
 
 static int walk_shard(struct verify *verify, uint32_t shard, uint64_t *users,
@@ -147,7 +157,9 @@ static void print_summary(const struct verify *verify, bool has_timelines)
     if (has_timelines)
         printf("timelines: %" PRIu64 " users, %" PRIu64 " entries, %" PRIu64 " messages\n", verify->users,
                verify->entries, cross_check_messages(verify->check));
-    else
+    if (has_timelines && verify->alone > 0)
+        printf("cut: the other copy of %" PRIu64 " entries was erased or is older than --retention\n", verify->alone);
+    if (!has_timelines)
         printf("timelines: not compared, since some files cannot be read\n");
     if (verify->problems.count == 0)
         printf("no problem found\n");

@@ -101,10 +101,10 @@ static uint32_t part_of(const struct cross_check *check, const struct message *m
     return (uint32_t)(hash_siphash13(check->part_key, mid) % PARTS);
 }
 
-void cross_check_add(struct cross_check *check, const struct message *message)
+void cross_check_add(struct cross_check *check, const struct message *message, bool is_alone)
 {
     check->messages += message->role != ROLE_SENT;
-    if (message->role == ROLE_SELF)
+    if (message->role == ROLE_SELF || is_alone)
         return;
     struct span common = common_of(check, message);
     struct part *part = &check->parts[part_of(check, message)];

@@ -21,8 +21,8 @@ int cross_check_open(struct cross_check **check_r);
 void cross_check_close(struct cross_check **check);
 
 /* Takes one copy, in the timeline of its sender or recipient. A message to oneself is counted; it has one copy, so
- * there is nothing to compare. */
-void cross_check_add(struct cross_check *check, const struct message *message);
+ * there is nothing to compare. `is_alone`: the other copy is cut (storage/runs/cuts.h), so there is nothing either. */
+void cross_check_add(struct cross_check *check, const struct message *message, bool is_alone);
 /* Messages so far: the copies of recipients, and messages to oneself. */
 uint64_t cross_check_messages(const struct cross_check *check);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "durability/segment_recycler.h"
 #include "server/core.h"
@@ -153,6 +154,17 @@ struct replay_context {
     struct old_wal *old;
 };
 
+static int replay_cut(struct recovery *recovery, struct old_wal *old, const struct record_fields *fields)
+{
+    struct core *core = old->core;
+    if (fields->to.bytes > 0 && core_shard_of(core, fields->to) != core->index)
+        return refuse(recovery, -EBADMSG, "%s has a record of another shard: " WAL_SURVEY_ADVICE, old->survey.dir);
+    if (fields->ts_to > core->last_ts)
+        core->last_ts = fields->ts_to;
+    int status = FAULT(CUT_LOST_IN_RECOVERY) ? 0 : store_cut(core->runs.store, fields->to, fields->ts_to);
+    return status == 0 ? 0 : refuse_memory(recovery, core);
+}
+
 /* Puts the record into both timelines: the recipient's shard is the WAL's, the sender's may be another. */
 static int replay_record(void *context, const struct record_fields *fields)
 {
@@ -161,6 +173,8 @@ static int replay_record(void *context, const struct record_fields *fields)
     struct core *recipients = replay->old->core;
     struct core *senders = recovery->server->cores[core_shard_of(recipients, fields->from)];
     recovery->report->records++;
+    if (fields->is_cut)
+        return replay_cut(recovery, replay->old, fields);
     if (core_shard_of(recipients, fields->to) != recipients->index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX)
         return refuse(recovery, -EBADMSG, "%s has a record of another shard or without a valid ts: " WAL_SURVEY_ADVICE,

@@ -13,7 +13,7 @@
  * that it needs. Reading raises nothing; a backup keeps the number of its source.
  *
  *     1    the first format
- *     2    manifests may have keys that format 1 does not know
+ *     2    manifests may have keys that format 1 does not know, and WALs records of cuts (storage/record.h)
  *
  * META gets its name last, by a rename: so a directory with META is complete. A crash before that leaves META.new and
  * empty directories, and the next start makes the directory again. Shard directories that have files are refused

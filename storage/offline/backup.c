@@ -165,8 +165,12 @@ static int write_manifest(struct backup *backup, struct backup_shard *shard)
         status = manifest_commit(manifest, &shard->state.marks, &shard->state.entries[i], NULL, 0);
     if (status == 0)
         status = manifest_assign(manifest, &shard->state.assigned);
+    for (uint32_t i = 0; i < shard->state.cuts.count; i++)
+        shard->state.cuts.list[i]->is_saved = false;
+    if (status == 0)
+        status = manifest_save_cuts(manifest, &shard->state.cuts);
     manifest_close(&manifest);
-    free(state.entries);
+    manifest_state_fini(&state);
     if (status == 0 && unlink(lock_path) != 0)
         status = -errno;
     if (status == 0)
@@ -259,8 +263,8 @@ static void free_all(struct backup *backup)
             if (shard->runs[k].fd >= 0)
                 close(shard->runs[k].fd);
         free(shard->runs);
-        free(shard->state.entries);
-        free(shard->before.entries);
+        manifest_state_fini(&shard->state);
+        manifest_state_fini(&shard->before);
     }
     free(backup->shards);
 }

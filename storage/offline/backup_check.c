@@ -95,11 +95,15 @@ bool backup_is_same_run(const struct run_entry *a, const struct run_entry *b)
 /* Both are in order of time. Numbers without gaps between them, but behind the last one. */
 static bool is_same(const struct manifest_state *a, const struct manifest_state *b)
 {
-    if (a->count != b->count || memcmp(&a->marks, &b->marks, sizeof a->marks) != 0)
+    if (a->count != b->count || a->cuts.count != b->cuts.count || memcmp(&a->marks, &b->marks, sizeof a->marks) != 0)
         return false;
     if (a->assigned.count != b->assigned.count
         || memcmp(a->assigned.segments, b->assigned.segments, a->assigned.count * sizeof a->assigned.segments[0]) != 0)
         return false;
+    for (uint32_t i = 0; i < a->cuts.count; i++)
+        if (!span_equal(cut_user(a->cuts.list[i]), cut_user(b->cuts.list[i]))
+            || a->cuts.list[i]->ts != b->cuts.list[i]->ts || a->cuts.list[i]->since_id != b->cuts.list[i]->since_id)
+            return false;
     for (uint32_t i = 0; i < a->count; i++)
         if (!backup_is_same_run(&a->entries[i], &b->entries[i]))
             return false;
@@ -125,11 +129,11 @@ int backup_check_manifest(const char *dir, const struct manifest_state *state, s
         return backup_refuse_copy(error, NULL, status, NULL, path);
     status = manifest_read(path, false, &found, &why);
     if (status == 0 && is_same(&found, state)) {
-        free(found.entries);
+        manifest_state_fini(&found);
         return 0;
     }
     if (status == 0)
-        free(found.entries);
+        manifest_state_fini(&found);
     return status == 0 || status == -EBADMSG ? backup_refuse_manifest(error, path)
                                              : backup_refuse(error, status, "%s", why.text);
 }

@@ -72,7 +72,7 @@ static int place_runs(struct restore *restore, uint32_t shard, const char *from_
     if (status == 0)
         status = backup_check_manifest(to_dir, &state, restore->error);
     free(runs);
-    free(state.entries);
+    manifest_state_fini(&state);
     return status;
 }
 

@@ -64,7 +64,9 @@ static int open_store(struct offline *offline, struct offline_shard *shard, stru
         open_runs(offline, shard, &state);
     *applied_r = state.marks.applied;
     *assigned_r = state.assigned;
-    free(state.entries);
+    shard->cuts = state.cuts;
+    state.cuts = (struct cuts){0};
+    manifest_state_fini(&state);
     return shard->runs == NULL ? -ENOMEM : 0;
 }
 
@@ -100,11 +102,33 @@ struct wal_context {
     uint32_t file;
 };
 
+static int take_cut(const struct wal_context *wal, const struct record_fields *fields)
+{
+    struct offline *offline = wal->offline;
+    if (fields->to.bytes > 0 && datadir_shard_of(offline->datadir, fields->to) != wal->home_index)
+        problems_add(offline->problems,
+                     "%s/segment-%06u.wal has a record that does not belong there: " WAL_SURVEY_ADVICE,
+                     wal->home->survey.dir, wal->file);
+    return cuts_add(&wal->home->cuts, fields->to, fields->ts_to, 0);
+}
+
+uint64_t offline_cut_ts(const struct offline *offline, struct span user)
+{
+    return cuts_ts(&offline->shards[datadir_shard_of(offline->datadir, user)].cuts, user);
+}
+
+const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard)
+{
+    return &offline->shards[shard].cuts;
+}
+
 /* One record has a row in two timelines, or in one to oneself. */
 static int take_record(void *context, const struct record_fields *fields)
 {
     struct wal_context *wal = context;
     struct offline *offline = wal->offline;
+    if (fields->is_cut)
+        return take_cut(wal, fields);
     uint32_t senders = datadir_shard_of(offline->datadir, fields->from);
     if (datadir_shard_of(offline->datadir, fields->to) != wal->home_index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX) {
@@ -216,6 +240,7 @@ static void close_shard(struct offline_shard *shard)
     for (uint32_t i = 0; shard->maps != NULL && i < shard->survey.file_count; i++)
         segment_unmap(&shard->maps[i]);
     wal_survey_fini(&shard->survey);
+    cuts_fini(&shard->cuts);
     free(shard->runs);
     free(shard->maps);
     free(shard->entries);

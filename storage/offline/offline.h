@@ -13,6 +13,7 @@
 #include "storage/problems.h"
 #include "storage/record.h"
 
+struct cuts;
 struct offline;
 struct run;
 
@@ -38,7 +39,12 @@ void offline_count(const struct offline *offline, struct offline_counts *counts_
  * borrowed until the next call. */
 struct run *offline_run(struct offline *offline, uint32_t shard, uint32_t index, const char **path_r);
 
-/* The entries of one shard's timelines, by user and then ts, each once. */
+/* Up to which ts entries of `user` are gone (storage/runs/cuts.h); 0: none. */
+uint64_t offline_cut_ts(const struct offline *offline, struct span user);
+/* The cuts of a shard, borrowed. */
+const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard);
+
+/* The entries of one shard's timelines, by user and then ts, each once, without those that are cut. */
 struct offline_rows;
 /* All entries, or those of `user` if it has bytes (copied). 0, and the caller closes *rows_r; or -errno: a file cannot
  * be read, which was reported. Borrows `offline`. */

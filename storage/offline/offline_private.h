@@ -19,6 +19,7 @@ struct offline_shard {
     char runs_dir[RUN_PATH_BYTES];
     struct run **runs;
     uint32_t run_count;
+    struct cuts cuts; /* of the manifest and of the WAL */
     struct wal_survey survey;
     struct segment_map *maps; /* one for each file of the survey */
     struct wal_entry *entries;

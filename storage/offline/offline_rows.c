@@ -179,7 +179,8 @@ static int step_over_last(struct offline_rows *rows)
     return status == 0 ? step_over(rows, rows->last, &given) : status;
 }
 
-int offline_rows_next(struct offline_rows *rows, struct span *user_r, struct message *message_r)
+/* Moves rows->last to the next entry, cut or not; NULL: the end. */
+static int next(struct offline_rows *rows)
 {
     int status = rows->last == NULL ? 0 : step_over_last(rows);
     if (status != 0)
@@ -191,9 +192,23 @@ int offline_rows_next(struct offline_rows *rows, struct span *user_r, struct mes
             best = input;
     }
     rows->last = best;
-    if (best == NULL)
-        return 0;
-    *user_r = best->user;
-    *message_r = best->message;
+    return 0;
+}
+
+static bool is_cut(const struct offline_rows *rows, const struct input *input)
+{
+    return input->message.ts <= cuts_ts(&rows->shard->cuts, input->user);
+}
+
+int offline_rows_next(struct offline_rows *rows, struct span *user_r, struct message *message_r)
+{
+    int status;
+    do {
+        status = next(rows);
+    } while (status == 0 && rows->last != NULL && is_cut(rows, rows->last));
+    if (status != 0 || rows->last == NULL)
+        return status;
+    *user_r = rows->last->user;
+    *message_r = rows->last->message;
     return 1;
 }

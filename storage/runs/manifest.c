@@ -17,6 +17,8 @@
 #define RUN_KEY_BYTES 16u /* run-NNNNNNNNNNNN */
 #define MARKS_KEY "marks"
 #define ASSIGNED_KEY "wal-files"
+#define CUT_KEY "cut-" /* and the user */
+#define CUT_KEY_BYTES (sizeof CUT_KEY - 1)
 
 /* Values, little endian: u32 CRC of what follows, u32 level or version, u64 each. */
 enum {
@@ -25,10 +27,12 @@ enum {
     VALUE_NUMBERS = 8,
     RUN_NUMBERS = 7,
     MARKS_NUMBERS = 5,
+    CUT_NUMBERS = 2,
     RUN_VALUE_BYTES = VALUE_NUMBERS + 8 * RUN_NUMBERS,
     MARKS_VALUE_BYTES = VALUE_NUMBERS + 8 * MARKS_NUMBERS,
     ASSIGNED_NUMBERS_MAX = 2 * WAL_ASSIGNED_MAX, /* generation and file of each segment; the word is their count */
     ASSIGNED_VALUE_BYTES_MAX = VALUE_NUMBERS + 8 * ASSIGNED_NUMBERS_MAX,
+    CUT_VALUE_BYTES = VALUE_NUMBERS + 8 * CUT_NUMBERS,
 };
 
 struct manifest {
@@ -167,6 +171,44 @@ static int take_run(const MDB_val *key, const MDB_val *value, struct run_entry *
     return 0;
 }
 
+static int put_cut(struct manifest *manifest, MDB_txn *txn, const struct cut *cut)
+{
+    char name[CUT_KEY_BYTES + LIMIT_USER_BYTES] = CUT_KEY;
+    uint8_t bytes[CUT_VALUE_BYTES];
+    uint64_t numbers[CUT_NUMBERS] = {cut->ts, cut->since_id};
+    memcpy(name + CUT_KEY_BYTES, cut->user, cut->user_bytes);
+    value_write(bytes, MANIFEST_VERSION, numbers, CUT_NUMBERS);
+    MDB_val key = {CUT_KEY_BYTES + cut->user_bytes, name};
+    MDB_val value = {sizeof bytes, bytes};
+    return mdb_put(txn, manifest->dbi, &key, &value, 0);
+}
+
+static bool is_cut(const MDB_val *key)
+{
+    return key->mv_size >= CUT_KEY_BYTES && memcmp(key->mv_data, CUT_KEY, CUT_KEY_BYTES) == 0;
+}
+
+static int take_cut(const MDB_val *key, const MDB_val *value, struct cuts *cuts)
+{
+    uint64_t numbers[CUT_NUMBERS];
+    uint32_t version;
+    struct span user = {(const char *)key->mv_data + CUT_KEY_BYTES, key->mv_size - CUT_KEY_BYTES};
+    if (value_read(value, &version, numbers, CUT_NUMBERS) != 0 || version != MANIFEST_VERSION
+        || user.bytes > LIMIT_USER_BYTES || numbers[0] == 0 || numbers[0] > LIMIT_TS_MAX)
+        return -EBADMSG;
+    int status = cuts_add(cuts, user, numbers[0], numbers[1]);
+    if (status == 0)
+        cuts_find(cuts, user)->is_saved = true;
+    return status == -ENOSPC ? -EBADMSG : status;
+}
+
+void manifest_state_fini(struct manifest_state *state)
+{
+    free(state->entries);
+    cuts_fini(&state->cuts);
+    *state = (struct manifest_state){0};
+}
+
 static int compare_entries(const void *a, const void *b)
 {
     const struct run_entry *x = a, *y = b;
@@ -192,6 +234,10 @@ static int take_rows(MDB_cursor *cursor, struct manifest_state *state)
         }
         if (is_key(&key, ASSIGNED_KEY)) {
             status = take_assigned(&value, &state->assigned);
+            continue;
+        }
+        if (is_cut(&key)) {
+            status = take_cut(&key, &value, &state->cuts);
             continue;
         }
         struct run_entry *grown = realloc(state->entries, (state->count + 1) * sizeof *grown);
@@ -322,8 +368,7 @@ static int open_file(struct manifest **manifest_r, const char *path, unsigned fl
         *manifest_r = manifest;
         return 0;
     }
-    free(state_r->entries);
-    *state_r = (struct manifest_state){0};
+    manifest_state_fini(state_r);
     snprintf(error_r->text, sizeof error_r->text,
              status == -EBADMSG ? "%s is damaged: restore it from a backup of the data directory" : "%s: %s", path,
              strerror(-status));
@@ -374,8 +419,18 @@ static int put_changes(struct manifest *manifest, MDB_txn *txn, const struct man
     return result;
 }
 
+static int put_cuts(struct manifest *manifest, MDB_txn *txn, const struct cuts *cuts)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < cuts->count && result == 0; i++)
+        if (!cuts->list[i]->is_saved)
+            result = put_cut(manifest, txn, cuts->list[i]);
+    return result;
+}
+
 struct change {
     struct manifest *manifest;
+    const struct cuts *cuts; /* if not NULL: only these change */
     const struct manifest_marks *marks;
     const struct run_entry *added;
     const uint64_t *removed_ids;
@@ -395,8 +450,9 @@ static int commit(void *context)
         manifest->is_in_doubt = true;
     if (result != 0)
         return manifest_errno(result);
-    result = change->assigned != NULL
-                 ? put_assigned(manifest, txn, change->assigned)
+    result = change->assigned != NULL ? put_assigned(manifest, txn, change->assigned)
+             : change->cuts != NULL
+                 ? put_cuts(manifest, txn, change->cuts)
                  : put_changes(manifest, txn, change->marks, change->added, change->removed_ids, change->removed_count);
     if (result != 0) {
         mdb_txn_abort(txn);
@@ -431,7 +487,7 @@ static int make_change(struct manifest *manifest, struct change *change)
 int manifest_commit(struct manifest *manifest, const struct manifest_marks *marks, const struct run_entry *added,
                     const uint64_t *removed_ids, uint32_t removed_count)
 {
-    struct change change = {manifest, marks, added, removed_ids, removed_count, NULL};
+    struct change change = {manifest, NULL, marks, added, removed_ids, removed_count, NULL};
     return make_change(manifest, &change);
 }
 
@@ -439,6 +495,18 @@ int manifest_assign(struct manifest *manifest, const struct wal_assigned *assign
 {
     struct change change = {.manifest = manifest, .assigned = assigned};
     return make_change(manifest, &change);
+}
+
+int manifest_save_cuts(struct manifest *manifest, struct cuts *cuts)
+{
+    struct change change = {.manifest = manifest, .cuts = cuts};
+    uint32_t unsaved = 0;
+    for (uint32_t i = 0; i < cuts->count; i++)
+        unsaved += !cuts->list[i]->is_saved;
+    int status = unsaved == 0 ? 0 : make_change(manifest, &change);
+    for (uint32_t i = 0; i < cuts->count && status == 0; i++)
+        cuts->list[i]->is_saved = true;
+    return status;
 }
 
 /* LMDB begins no transaction after a meta page that may or may not have been written. */

@@ -1,7 +1,8 @@
 /*
  * manifest.h: `manifest.mdb`, the small LMDB environment that names a shard's live runs, the position of the WAL up to
- * which they have it, the newest ts, and which files the next segments of the WAL have. A commit of the manifest is the
- * only point at which runs come and go. LMDB's default durability: a commit that returned 0 is on the disk.
+ * which they have it, the newest ts, which files the next segments of the WAL have, and the cuts (cuts.h). A commit of
+ * the manifest is the only point at which runs come and go. LMDB's default durability: a commit that returned 0 is on
+ * the disk.
  *
  * A process that reads the manifest beside the server (manifest_read) has an entry in the lock file. Each commit
  * removes the entries of processes that were killed, which would keep old pages from being used again.
@@ -11,6 +12,7 @@
 #ifndef CHITCHAT_STORAGE_RUNS_MANIFEST_H
 #define CHITCHAT_STORAGE_RUNS_MANIFEST_H
 
+#include "storage/runs/cuts.h"
 #include "storage/runs/store.h"
 #include "storage/wal_assigned.h"
 
@@ -36,13 +38,16 @@ struct manifest_marks {
     uint64_t next_seq;             /* for the next checkpoint */
 };
 
-/* What manifest_open and manifest_read read: `entries` ascend by seq_first. The caller frees `entries`. */
+/* What manifest_open and manifest_read read: `entries` ascend by seq_first. The caller calls manifest_state_fini. */
 struct manifest_state {
     struct manifest_marks marks;
     struct wal_assigned assigned; /* count 0: the manifest has none */
     struct run_entry *entries;
     uint32_t count;
+    struct cuts cuts; /* each is_saved */
 };
+
+void manifest_state_fini(struct manifest_state *state);
 
 /* Makes a manifest with these marks and no runs at `path`, where no file is. LMDB does not write the first pages of a
  * file in a crash-safe order, so the caller makes it under another name and renames it. 0 or -errno: the file may be
@@ -66,6 +71,9 @@ int manifest_commit(struct manifest *manifest, const struct manifest_marks *mark
 /* One durable commit: replaces the files that are assigned to segments of the WAL. Borrows `assigned`. Returns as
  * manifest_commit. */
 int manifest_assign(struct manifest *manifest, const struct wal_assigned *assigned);
+/* One durable commit of the cuts that are not saved yet: sets their is_saved. Borrows `cuts`. Returns as
+ * manifest_commit; nothing is written if all are saved. */
+int manifest_save_cuts(struct manifest *manifest, struct cuts *cuts);
 /* After a failed commit: whether the disk may or may not have it. Then no file may be changed until the next start, and
  * every later commit is -EIO. */
 bool manifest_is_in_doubt(struct manifest *manifest);

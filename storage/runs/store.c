@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "storage/runs/store_private.h"
 #include "storage/wal/segment.h"
 
@@ -301,10 +302,16 @@ static int open_all(struct store *store, struct store_error *error_r)
         return status;
     store->marks = state.marks;
     store->assigned = state.assigned;
+    store->cuts = state.cuts;
+    atomic_store(&store->cut_count, state.cuts.count);
+    for (uint32_t i = 0; i < state.cuts.count; i++)
+        if (state.cuts.list[i]->ts > store->cut_ts_max)
+            store->cut_ts_max = state.cuts.list[i]->ts;
+    state.cuts = (struct cuts){0};
     status = remove_strays(store->dir, &state, error_r);
     if (status == 0)
         status = open_runs(store, &state, error_r);
-    free(state.entries);
+    manifest_state_fini(&state);
     return status;
 }
 
@@ -348,6 +355,7 @@ void store_close(struct store **store)
     }
     (void)store_take_dead(closing, NULL, 0);
     manifest_close(&closing->manifest);
+    cuts_fini(&closing->cuts);
     pthread_mutex_destroy(&closing->lock);
     pthread_mutex_destroy(&closing->commit_lock);
     free(closing->dir);
@@ -364,7 +372,7 @@ void store_info(struct store *store, struct store_info *info_r)
     info_r->run_count_most = store->run_count_most;
     info_r->run_bytes = store->run_bytes;
     info_r->merge_bytes = store->merge_bytes;
-    info_r->last_ts = store->marks.last_ts;
+    info_r->last_ts = store->marks.last_ts > store->cut_ts_max ? store->marks.last_ts : store->cut_ts_max;
     info_r->applied = store->marks.applied;
     for (uint32_t i = 0; i < store->list->count; i++) {
         const struct run_entry *entry = &store->list->runs[i]->entry;
@@ -387,7 +395,7 @@ static int add_file(struct store *store, const struct run_entry *entry, struct m
                     struct store_error *error_r)
 {
     struct run *run = NULL;
-    if (entry->rows > 0) {
+    if (entry->entries > 0) {
         int status = run_open(&run, store->dir, entry, error_r);
         if (status != 0)
             return status;
@@ -433,6 +441,26 @@ const struct wal_assigned *store_assigned_at_open(const struct store *store)
     return &store->assigned;
 }
 
+/* Under commit_lock: the WAL that has the cuts may be recycled after the commit that follows. */
+static int save_cuts(struct store *store, struct store_error *error_r)
+{
+    struct cuts cuts;
+    pthread_mutex_lock(&store->lock);
+    int status = cuts_copy(&cuts, &store->cuts);
+    pthread_mutex_unlock(&store->lock);
+    if (status == 0 && !FAULT(CUT_LOST_AT_CHECKPOINT))
+        status = manifest_save_cuts(store->manifest, &cuts);
+    store->is_in_doubt |= status != 0 && manifest_is_in_doubt(store->manifest);
+    pthread_mutex_lock(&store->lock);
+    for (uint32_t i = 0; i < cuts.count && status == 0; i++) {
+        struct cut *cut = cuts_find(&store->cuts, cut_user(cuts.list[i]));
+        cut->is_saved = cut->ts == cuts.list[i]->ts && cut->since_id == cuts.list[i]->since_id;
+    }
+    pthread_mutex_unlock(&store->lock);
+    cuts_fini(&cuts);
+    return status == 0 ? 0 : store_set_error(error_r, status, store->dir, "the manifest cannot be written");
+}
+
 static int on_slice(void *context, uint64_t rows)
 {
     const struct store_throttle *throttle = context;
@@ -450,8 +478,13 @@ int store_add_run(struct store *store, struct run_source *source, struct store_p
     struct run_entry entry = {.id = store_take_id(store)};
     if (store_is_at_cap(store))
         return store_set_error(error_r, -EAGAIN, store->dir, "too many runs: a merge must come first");
+    struct cutting cutting;
     run_path(path, store->dir, entry.id);
-    int status = run_write(store->dir, source, &entry, on_slice, &store->throttle);
+    int status = store_cutting_open(store, source, &cutting);
+    if (status == 0) {
+        status = run_write(store->dir, cutting.source, &entry, on_slice, &store->throttle);
+        store_cutting_close(store, &cutting, status == 0 ? entry.id : 0);
+    }
     if (status != 0)
         return store_set_error(error_r, status, path, "cannot be written");
     store_count_bytes(store, entry.file_bytes, 0);
@@ -460,8 +493,11 @@ int store_add_run(struct store *store, struct run_source *source, struct store_p
     entry.seq_first = entry.seq_last = marks.next_seq;
     marks.applied = applied;
     marks.last_ts = last_ts;
-    status = add_file(store, &entry, &marks, error_r);
-    if (status != 0 && entry.rows > 0 && !store->is_in_doubt)
+    status = store->is_in_doubt ? store_set_error(error_r, -EIO, store->dir, "the manifest cannot be written")
+                                : save_cuts(store, error_r);
+    if (status == 0)
+        status = add_file(store, &entry, &marks, error_r);
+    if (status != 0 && entry.entries > 0 && !store->is_in_doubt)
         (void)unlink(path);
     pthread_mutex_unlock(&store->commit_lock);
     return status;

@@ -70,7 +70,7 @@ struct store_info {
     uint64_t merge_bytes;    /* that merges wrote since store_open */
     uint64_t row_count;      /* timeline rows of all runs */
     uint64_t ts_max;         /* the newest ts in any run; 0: none */
-    uint64_t last_ts;        /* the newest ts that the shard had given, as of the last manifest commit */
+    uint64_t last_ts;        /* the newest ts that the shard had given, as of the last manifest commit, or of a cut */
     struct store_position applied;
 };
 
@@ -103,10 +103,11 @@ const struct wal_assigned *store_assigned_at_open(const struct store *store);
 bool store_is_at_cap(struct store *store);
 
 /* Any thread, while store_merge_run does not run: whether store_merge_run has something to do: runs to merge
- * (merge_rule.h), or files of merged runs to remove. */
+ * (merge_rule.h), files of merged runs to remove, or time to look for runs with entries that were cut long ago. */
 bool store_merge_is_due(struct store *store);
-/* Merge thread: does one merge (merge_rule.h), whole, if one is due: writes the new run, commits {+ new, - old},
- * replaces the list. Between its slices it does the shorter merges that have become due. Old runs are closed when their
+/* Merge thread: does one merge (merge_rule.h), whole, if one is due, else rewrites or drops one run with entries that
+ * were cut long ago (store_set_cut_time). It writes the new run, commits {+ new, - old}, replaces the
+ * list. Between its slices it does the shorter merges that have become due. Old runs are closed when their
  * last reference is gone, and their files removed (run_remove.h), by this or a later call.
  *
  * `should_stop` (may be NULL) is called between slices. If it returns true, the unfinished run is removed and the
@@ -129,6 +130,25 @@ void store_reader_close(struct store_reader **reader);
 /* Reader thread: true, once, after a read that failed because a run cannot be read; *error_r says why. Rows in other
  * places can still be read. */
 bool store_reader_take_error(struct store_reader *reader, struct store_error *error_r);
+
+/* -- Cuts (cuts.h). The store keeps them, saves them with the next checkpoint, and leaves what they cover out of the
+ * runs that it writes. The reads below do not look at them: their caller raises the lower bound of its range. -- */
+
+/* Any thread: the entries of `user` up to `ts` (at least 1) are gone; a user without bytes is all users. 0; -ENOMEM; or
+ * -ENOSPC: there are CUTS_MAX. */
+int store_cut(struct store *store, struct span user, uint64_t ts);
+/* Any thread: up to which ts entries of `user` are gone. 0: none. A store without cuts costs one load. */
+uint64_t store_cut_ts(struct store *store, struct span user);
+/* Any thread: whether store_cut would take `coming` more users and one more. */
+bool store_has_cut_room(struct store *store, uint32_t coming);
+/* Any thread: the wall time, and for how long entries may stay in a run after they were cut: then a merge rewrites that
+ * run alone, or drops it whole. Before the first call no run is rewritten for that. */
+void store_set_cut_time(struct store *store, uint64_t now_us, uint64_t within_us);
+/* Any thread: whether it is time to look for such runs. */
+bool store_look_is_due(struct store *store);
+/* While no other thread uses the store: rewrites all runs without what is cut, keyed sends too. 0, or -errno as
+ * store_merge_run. */
+int store_compact(struct store *store, struct store_error *error_r);
 
 /* The rows of one read, as views. The page has copies of the rows, which stand until its next read or close: no run is
  * referenced after the read. One thread at a time. */

@@ -21,6 +21,7 @@ struct merge {
     struct store *store;
     const struct caller *caller;
     struct merge_outer size;
+    bool is_gone; /* nothing of the one input is to stay: it is dropped unread */
     uint32_t count;
     struct run *inputs[STORE_FAN_OUT_MAX]; /* referenced, and marked is_taken */
 };
@@ -42,7 +43,7 @@ bool store_merge_is_due(struct store *store)
     struct run_list *list = store_ref_list(store);
     bool is_due = choose(store, list, NULL).count > 0 || atomic_load(&store->kept_count) > 0;
     store_unref_list(store, list);
-    return is_due || store_has_dead(store);
+    return is_due || store_has_dead(store) || store_look_is_due(store);
 }
 
 /* Chooses the runs to merge next, refs and marks them. False: there are none. */
@@ -63,6 +64,15 @@ static bool merge_begin(struct merge *merge, const struct merge_outer *outer)
     return merge->count > 0;
 }
 
+/* The one input is `run`, whose reference becomes the merge's. */
+static void merge_begin_one(struct merge *merge, struct run *run)
+{
+    run->is_taken = true;
+    merge->inputs[merge->count++] = run;
+    merge->size = (struct merge_outer){run->entry.level, run->entry.rows};
+    merge->is_gone = store_run_is_gone(merge->store, run);
+}
+
 static void merge_end(struct merge *merge)
 {
     for (uint32_t i = 0; i < merge->count; i++) {
@@ -74,11 +84,11 @@ static void merge_end(struct merge *merge)
 
 static struct run_entry entry_of(struct store *store, struct run *const *inputs, uint32_t count)
 {
-    ASSERT(count >= 2);
+    ASSERT(count >= 1);
     struct run_entry entry = {.id = store_take_id(store),
                               .seq_first = inputs[0]->entry.seq_first,
                               .seq_last = inputs[count - 1]->entry.seq_last};
-    bool is_one_level = true;
+    bool is_one_level = count > 1; /* a run that is rewritten alone keeps its level */
     for (uint32_t i = 0; i < count; i++) {
         is_one_level &= inputs[i]->entry.level == inputs[0]->entry.level;
         entry.level = inputs[i]->entry.level > entry.level ? inputs[i]->entry.level : entry.level;
@@ -124,10 +134,18 @@ static int on_slice(void *context, uint64_t rows)
 static int write_merged(struct merge *merge, struct run_entry *entry)
 {
     struct run_source *source;
+    struct cutting cutting;
+    if (merge->is_gone)
+        return 0;
     int status = merge_source_open(&source, merge->inputs, merge->count);
     if (status != 0)
         return status;
-    status = run_write(merge->store->dir, source, entry, on_slice, merge);
+    status = store_cutting_open(merge->store, source, &cutting);
+    if (status == 0) {
+        struct run_source *from = FAULT(CUT_IGNORED_BY_MERGE) ? source : cutting.source;
+        status = run_write(merge->store->dir, from, entry, on_slice, merge);
+        store_cutting_close(merge->store, &cutting, status == 0 ? entry->id : 0);
+    }
     run_source_close(&source);
     return status;
 }
@@ -137,7 +155,7 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
 {
     char path[RUN_PATH_BYTES];
     struct run *run = NULL;
-    int status = run_open(&run, store->dir, entry, error_r);
+    int status = entry->entries == 0 ? 0 : run_open(&run, store->dir, entry, error_r);
     pthread_mutex_lock(&store->commit_lock);
     if (status == 0) {
         struct manifest_marks marks = store_marks(store);
@@ -150,7 +168,7 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
     if (status != 0) {
         run_close(&run);
         run_path(path, store->dir, entry->id);
-        if (!is_in_doubt)
+        if (!is_in_doubt && entry->entries > 0)
             (void)unlink(path);
     }
     return status;
@@ -220,16 +238,26 @@ static int merge_run(struct merge *merge)
     return commit_merged(store, merge->inputs, merge->count, &entry, error_r);
 }
 
-/* Does one merge. 1: done; 0: none is due; or -errno. */
+static int merge_do(struct merge *merge)
+{
+    int status = merge_run(merge);
+    merge_end(merge);
+    remove_files(merge->store, merge->caller);
+    return status == 0 ? 1 : status;
+}
+
+/* Does one merge. 1: done; 0: none is due; or -errno. Between the slices of another one no run is rewritten alone. */
 static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer)
 {
     struct merge merge = {.store = store, .caller = caller};
-    if (!merge_begin(&merge, outer))
-        return 0;
-    int status = merge_run(&merge);
-    merge_end(&merge);
-    remove_files(store, caller);
-    return status == 0 ? 1 : status;
+    struct run *stale = NULL;
+    if (merge_begin(&merge, outer))
+        return merge_do(&merge);
+    int status = outer == NULL ? store_find_stale(store, &stale) : 0;
+    if (stale == NULL)
+        return status;
+    merge_begin_one(&merge, stale);
+    return merge_do(&merge);
 }
 
 int store_merge_run(struct store *store, bool (*should_stop)(void *context), void *context, struct store_error *error_r)
@@ -242,5 +270,36 @@ int store_merge_run(struct store *store, bool (*should_stop)(void *context), voi
     int status = merge_next(store, &caller, NULL);
     if (status == 0 && atomic_load(&store->kept_count) > 0)
         status = -ECANCELED;
+    return status < 0 ? status : 0;
+}
+
+/* A run below number `limit_id`, with a reference; NULL: none. */
+static struct run *take_below(struct store *store, uint64_t limit_id)
+{
+    struct run *run = NULL;
+    struct run_list *list = store_ref_list(store);
+    for (uint32_t i = 0; i < list->count && run == NULL; i++)
+        if (list->runs[i]->entry.id < limit_id)
+            run = list->runs[i];
+    if (run != NULL)
+        store_ref_run(store, run);
+    store_unref_list(store, list);
+    return run;
+}
+
+int store_compact(struct store *store, struct store_error *error_r)
+{
+    struct caller caller = {NULL, NULL, error_r};
+    struct run *run;
+    error_r->text[0] = 0;
+    int status = store_check_doubt(store, error_r) == 0 ? 1 : -EIO;
+    uint64_t limit_id = store_marks(store).next_id;
+    store->drops_keys = true;
+    while (status == 1 && (run = take_below(store, limit_id)) != NULL) {
+        struct merge merge = {.store = store, .caller = &caller};
+        merge_begin_one(&merge, run);
+        status = merge_do(&merge);
+    }
+    store->drops_keys = false;
     return status < 0 ? status : 0;
 }

@@ -33,11 +33,19 @@ struct store {
     /* Owned by the merge thread: runs that no manifest names, that are closed, and whose files still exist. */
     uint64_t kept_ids[STORE_KEPT_MAX];
     atomic_uint kept_count; /* other threads read it */
+    bool drops_keys;        /* store_compact */
+
+    atomic_uint cut_count; /* of `cuts`: read without the lock */
 
     /* Under `lock`, held for a few instructions. */
     pthread_mutex_t lock;
     struct run_list *list;
     struct run *dead; /* runs without references: the merge thread closes them */
+    struct cuts cuts;
+    uint64_t cut_ts_max; /* of `cuts` */
+    uint64_t now_us;     /* store_set_cut_time; 0: not yet */
+    uint64_t within_us;  /* the same */
+    uint64_t look_us;    /* when to look for runs with entries that were cut long ago */
     struct manifest_marks marks;
     uint32_t reader_count; /* ever opened: the next one's slot */
     uint32_t run_count_most;
@@ -71,6 +79,27 @@ int store_commit(struct store *store, const struct manifest_marks *marks, struct
 uint32_t store_take_dead(struct store *store, uint64_t *ids_r, uint32_t ids_max);
 /* Whether there are runs without references. Any thread. */
 bool store_has_dead(struct store *store);
+
+/* How many cuts there are. Any thread. */
+uint32_t store_cut_count(struct store *store);
+
+/* What a run is written from: `source`, without what is cut. */
+struct cutting {
+    struct run_source *source; /* `inner` itself if there are no cuts */
+    struct cuts cuts;          /* those of the time when it was opened */
+};
+/* Any thread, after store_take_id for the run. Borrows `inner`. 0, and the caller closes *cutting_r; or -ENOMEM. */
+int store_cutting_open(struct store *store, struct run_source *inner, struct cutting *cutting_r);
+/* `written_id`: the run that was written from it; 0: none. */
+void store_cutting_close(struct store *store, struct cutting *cutting, uint64_t written_id);
+
+/* Whether the cut of all users covers the run whole. Any thread. */
+bool store_run_is_gone(struct store *store, const struct run *run);
+/* Merge thread: a run with entries that were cut long ago, with a reference; NULL: none. 0 or -ENOMEM. */
+int store_find_stale(struct store *store, struct run **run_r);
+/* How often to look: a sixteenth of the time after which entries have to be gone, within these. */
+#define STORE_LOOK_MIN_US UINT64_C(1000000)
+#define STORE_LOOK_MAX_US UINT64_C(60000000)
 
 /* The rows of `runs` in key order, equal keys once, without filters and checksums. Borrows the runs, to which the
  * caller has references until it closes the source. 0 or -errno. */

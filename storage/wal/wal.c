@@ -190,15 +190,37 @@ static void begin_batch(struct wal *wal, struct buffer *buffer)
     buffer->round = ROUND_OPEN;
 }
 
-int wal_append(struct wal *wal, const struct record *record, uint64_t *sequence_r)
+/* The batch that the next record goes into, and where in it. */
+static struct buffer *open_batch(struct wal *wal, unsigned char **at_r)
 {
-    int result = wal_can_append(wal, record_encoded_bytes(record));
-    if (result != 0)
-        return result;
     struct buffer *buffer = &wal->buffers[wal->filling];
     if (buffer->bytes == 0)
         begin_batch(wal, buffer);
-    buffer->bytes += record_encode(record, buffer->data + WAL_BLOCK_BYTES + buffer->bytes);
+    *at_r = buffer->data + WAL_BLOCK_BYTES + buffer->bytes;
+    return buffer;
+}
+
+int wal_append(struct wal *wal, const struct record *record, uint64_t *sequence_r)
+{
+    unsigned char *at;
+    int result = wal_can_append(wal, record_encoded_bytes(record));
+    if (result != 0)
+        return result;
+    struct buffer *buffer = open_batch(wal, &at);
+    buffer->bytes += record_encode(record, at);
+    buffer->record_count++;
+    *sequence_r = buffer->sequence;
+    return 0;
+}
+
+int wal_append_cut(struct wal *wal, struct span user, uint64_t ts, uint64_t *sequence_r)
+{
+    unsigned char *at;
+    int result = wal_can_append(wal, RECORD_CUT_BYTES_MAX);
+    if (result != 0)
+        return result;
+    struct buffer *buffer = open_batch(wal, &at);
+    buffer->bytes += record_encode_cut(user, ts, at);
     buffer->record_count++;
     *sequence_r = buffer->sequence;
     return 0;

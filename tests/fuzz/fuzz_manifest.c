@@ -248,7 +248,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         free(again.entries);
         ASSERT(unlink(second) == 0 && unlink(lock) == 0);
     }
-    free(state.entries);
+    manifest_state_fini(&state);
     ASSERT(unlink(first) == 0);
     return 0;
 }

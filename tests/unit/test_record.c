@@ -73,6 +73,31 @@ Test(record, one_that_is_cut_anywhere_is_refused)
     record_heap_unref(heap, &record);
 }
 
+Test(record, a_cut_is_read_back_and_is_no_message_to_readers_that_know_none)
+{
+    static const char *const users[] = {"", "ann"};
+    for (int i = 0; i < 2; i++) {
+        uint8_t bytes[RECORD_CUT_BYTES_MAX];
+        struct record_fields fields;
+        uint32_t count = record_encode_cut(span_of(users[i]), 77, bytes);
+        cr_assert_eq(record_decode(bytes, count, &fields), (int)count);
+        cr_assert(fields.is_cut);
+        cr_assert(is(fields.to, users[i]));
+        cr_assert_eq(fields.ts_to, 77);
+        cr_assert_eq(record_decode(bytes, count - 1, &fields), -EBADMSG);
+        /* Readers of messages refuse a sender without a name: the byte behind the mid. */
+        cr_assert_eq(bytes[20 + LIMIT_MID_BYTES], 0);
+        for (uint32_t at = 4; at < count; at++) {
+            uint8_t copy[RECORD_CUT_BYTES_MAX];
+            bool is_field = (at >= 12 && at < 20) || at == 20 + LIMIT_MID_BYTES || at == 21 + LIMIT_MID_BYTES;
+            memcpy(copy, bytes, count);
+            copy[at] ^= 1;
+            if (!is_field && at < 40)
+                cr_assert_eq(record_decode(copy, count, &fields), -EBADMSG, "byte %u means something", at);
+        }
+    }
+}
+
 Test(record, random_bytes_never_lead_the_reader_astray)
 {
     uint8_t bytes[400];

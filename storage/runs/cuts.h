@@ -1,0 +1,63 @@
+/*
+ * cuts.h: where the timelines of a shard begin. A cut {user, ts} says that the entries of that user up to `ts` are
+ * gone: an erasure (timeline/erasure.h). A cut without a user is one for all users of the shard: --retention.
+ *
+ * A cut becomes durable as a record of the WAL (record.h), and from the next checkpoint on in the manifest, which keeps
+ * it for ever: so a client with an older cursor is answered honestly, and `chitchat verify` knows why the other copy of
+ * a message has no counterpart. Whoever reads hides what a cut covers, wherever it still is; a cut_source leaves it out
+ * of the runs that checkpoints and merges write.
+ *
+ * A keyed send is an exception: its row stays for the 24 hours in which the sender may send again with the same key, so
+ * that the recipient does not get it twice. No read shows it meanwhile. Then the next rewrite leaves it out.
+ *
+ * Pure. One thread at a time.
+ */
+#ifndef CHITCHAT_STORAGE_RUNS_CUTS_H
+#define CHITCHAT_STORAGE_RUNS_CUTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "storage/runs/run_source.h"
+
+/* Cuts that a shard may have. */
+#define CUTS_MAX 100000u
+
+struct cut {
+    uint64_t ts;       /* entries up to it are gone */
+    uint64_t since_id; /* runs of this number or above were written without them */
+    bool is_saved;     /* in the manifest, as it is */
+    bool keeps_keys;   /* a run was written with keyed sends which it, or an older cut of the user, covers */
+    uint8_t user_bytes;
+    char user[]; /* no bytes: all users */
+};
+
+struct cuts {
+    struct cut **list; /* by user; owned */
+    uint32_t count;
+    uint32_t room;
+};
+
+static inline struct span cut_user(const struct cut *cut)
+{
+    return (struct span){cut->user, cut->user_bytes};
+}
+
+/* No cuts: all zero. */
+void cuts_fini(struct cuts *cuts);
+/* `user` (copied; at most LIMIT_USER_BYTES, none for all users) is cut at `ts`. A cut never moves back: with one at or
+ * above `ts` nothing changes. 0; -ENOMEM; or -ENOSPC: there are CUTS_MAX. */
+int cuts_add(struct cuts *cuts, struct span user, uint64_t ts, uint64_t since_id);
+/* The cut of exactly this name; NULL: none. Borrowed until the next cuts_add. */
+struct cut *cuts_find(const struct cuts *cuts, struct span user);
+/* Up to which ts entries of `user` are gone, by their own cut or that for all. 0: none. */
+uint64_t cuts_ts(const struct cuts *cuts, struct span user);
+/* Copies all into *copy_r, which is empty. 0 or -ENOMEM, and *copy_r is empty. */
+int cuts_copy(struct cuts *copy_r, const struct cuts *cuts);
+
+/* The rows of `inner` that `cuts` do not cover, and the keyed sends with ts >= `keys_since`, for which keeps_keys of
+ * their cut is set in `cuts`. Borrows both until the source is closed. 0 or -ENOMEM. */
+int cut_source_open(struct run_source **source_r, struct run_source *inner, struct cuts *cuts, uint64_t keys_since);
+
+#endif

@@ -1,0 +1,184 @@
+/* store_cut.c: the cuts of a store, and the runs that have entries which were cut. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/fault.h"
+#include "storage/runs/store_private.h"
+
+int store_cut(struct store *store, struct span user, uint64_t ts)
+{
+    pthread_mutex_lock(&store->lock);
+    int status = cuts_add(&store->cuts, user, ts, store->marks.next_id);
+    atomic_store(&store->cut_count, store->cuts.count);
+    store->cut_ts_max = status == 0 && ts > store->cut_ts_max ? ts : store->cut_ts_max;
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+uint64_t store_cut_ts(struct store *store, struct span user)
+{
+    if (atomic_load_explicit(&store->cut_count, memory_order_acquire) == 0)
+        return 0;
+    pthread_mutex_lock(&store->lock);
+    uint64_t ts = cuts_ts(&store->cuts, user);
+    pthread_mutex_unlock(&store->lock);
+    return ts;
+}
+
+uint32_t store_cut_count(struct store *store)
+{
+    return atomic_load_explicit(&store->cut_count, memory_order_relaxed);
+}
+
+bool store_has_cut_room(struct store *store, uint32_t coming)
+{
+    return store_cut_count(store) + coming + 2 <= CUTS_MAX; /* one is for --retention */
+}
+
+void store_set_cut_time(struct store *store, uint64_t now_us, uint64_t within_us)
+{
+    pthread_mutex_lock(&store->lock);
+    store->now_us = now_us;
+    store->within_us = within_us;
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* Under the lock. Keyed sends from then on stay. */
+static uint64_t keys_since(const struct store *store)
+{
+    if (store->drops_keys)
+        return LIMIT_TS_MAX + 1;
+    return store->now_us > LIMIT_KEYS_US ? store->now_us - LIMIT_KEYS_US : 0;
+}
+
+int store_cutting_open(struct store *store, struct run_source *inner, struct cutting *cutting_r)
+{
+    *cutting_r = (struct cutting){.source = inner};
+    if (store_cut_count(store) == 0)
+        return 0;
+    pthread_mutex_lock(&store->lock);
+    uint64_t since = keys_since(store);
+    int status = cuts_copy(&cutting_r->cuts, &store->cuts);
+    pthread_mutex_unlock(&store->lock);
+    if (status == 0)
+        status = cut_source_open(&cutting_r->source, inner, &cutting_r->cuts, since);
+    if (status != 0)
+        cuts_fini(&cutting_r->cuts);
+    return status;
+}
+
+/* The run has keyed sends that are cut: it is one of those to be rewritten. */
+static void note_keys(struct store *store, const struct cuts *cuts, uint64_t written_id)
+{
+    pthread_mutex_lock(&store->lock);
+    for (uint32_t i = 0; i < cuts->count; i++) {
+        struct cut *cut = cuts->list[i]->keeps_keys ? cuts_find(&store->cuts, cut_user(cuts->list[i])) : NULL;
+        if (cut == NULL || cut->since_id > written_id)
+            continue;
+        cut->since_id = written_id + 1;
+        cut->keeps_keys = true;
+        cut->is_saved = false;
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+void store_cutting_close(struct store *store, struct cutting *cutting, uint64_t written_id)
+{
+    if (cutting->cuts.count == 0)
+        return;
+    run_source_close(&cutting->source);
+    if (written_id > 0)
+        note_keys(store, &cutting->cuts, written_id);
+    cuts_fini(&cutting->cuts);
+}
+
+/* -- runs with entries that were cut long ago -- */
+
+/* The cuts as of a time. */
+struct view {
+    struct cuts cuts;
+    uint64_t now_us;
+    uint64_t within_us;
+};
+
+/* Whether entries of one user that `cut` covers may be in the run, and have been there for long enough. While keyed
+ * sends stay, a rewrite would find the same. */
+static bool is_due(const struct view *view, const struct cut *cut, const struct run *run)
+{
+    uint64_t within_us = view->within_us;
+    if (run->entry.id >= cut->since_id || run->entry.ts_min > cut->ts)
+        return false;
+    if (cut->keeps_keys && within_us < LIMIT_KEYS_US)
+        within_us = LIMIT_KEYS_US;
+    if (cut->user_bytes == 0)
+        return run->entry.ts_min + within_us <= cut->ts;
+    return cut->ts + within_us <= view->now_us && filter_may_contain(&run->filter, filter_hash(cut_user(cut)));
+}
+
+bool store_run_is_gone(struct store *store, const struct run *run)
+{
+    pthread_mutex_lock(&store->lock);
+    const struct cut *all = cuts_find(&store->cuts, (struct span){"", 0});
+    bool is_gone = all != NULL && run->entry.ts_max <= all->ts && run->entry.ts_max < keys_since(store);
+    pthread_mutex_unlock(&store->lock);
+    return is_gone;
+}
+
+static bool is_stale(struct store *store, const struct view *view, const struct run *run)
+{
+    if (run->is_taken)
+        return false;
+    if (store_run_is_gone(store, run))
+        return true;
+    for (uint32_t i = 0; i < view->cuts.count; i++)
+        if (is_due(view, view->cuts.list[i], run))
+            return true;
+    return false;
+}
+
+bool store_look_is_due(struct store *store)
+{
+    if (store_cut_count(store) == 0)
+        return false;
+    pthread_mutex_lock(&store->lock);
+    bool is_time = store->now_us > 0 && store->now_us >= store->look_us;
+    pthread_mutex_unlock(&store->lock);
+    return is_time;
+}
+
+/* Nothing was found: the next look is later. */
+static void look_later(struct store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t wait_us = store->within_us / 16;
+    wait_us = wait_us > STORE_LOOK_MAX_US ? STORE_LOOK_MAX_US : wait_us;
+    store->look_us = store->now_us + (wait_us < STORE_LOOK_MIN_US ? STORE_LOOK_MIN_US : wait_us);
+    pthread_mutex_unlock(&store->lock);
+}
+
+int store_find_stale(struct store *store, struct run **run_r)
+{
+    struct view view = {.now_us = 0};
+    *run_r = NULL;
+    if (!store_look_is_due(store))
+        return 0;
+    pthread_mutex_lock(&store->lock);
+    view.now_us = store->now_us;
+    view.within_us = store->within_us;
+    int status = cuts_copy(&view.cuts, &store->cuts);
+    pthread_mutex_unlock(&store->lock);
+    if (status != 0)
+        return status;
+    struct run_list *list = store_ref_list(store);
+    for (uint32_t i = 0; i < list->count && *run_r == NULL; i++)
+        if (is_stale(store, &view, list->runs[i]))
+            *run_r = list->runs[i];
+    if (*run_r == NULL)
+        look_later(store);
+    else
+        store_ref_run(store, *run_r);
+    store_unref_list(store, list);
+    cuts_fini(&view.cuts);
+    return 0;
+}

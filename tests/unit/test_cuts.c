@@ -1,0 +1,164 @@
+#include "storage/runs/cuts.h"
+
+#include "store_fixture.h"
+
+#define USER(text) SPAN_LITERAL(text)
+
+static const struct span all = {"", 0};
+
+Test(cuts, each_is_one_users_alone_whatever_their_names_share)
+{
+    struct cuts cuts = {0};
+    cr_assert_eq(cuts_ts(&cuts, USER("ann")), 0);
+    cr_assert_eq(cuts_add(&cuts, USER("ann"), 50, 1), 0);
+    cr_assert_eq(cuts_add(&cuts, USER("b"), 70, 1), 0);
+    cr_assert_eq(cuts_ts(&cuts, USER("ann")), 50);
+    cr_assert_eq(cuts_ts(&cuts, USER("b")), 70);
+    static const char *const others[] = {"a", "an", "anna", "annb", "ao", "c", "A"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        cr_assert_eq(cuts_ts(&cuts, span_of(others[i])), 0, "%s", others[i]);
+    cuts_fini(&cuts);
+}
+
+Test(cuts, one_never_moves_back_and_one_for_all_is_everybodys_least)
+{
+    struct cuts cuts = {0}, copy;
+    cr_assert_eq(cuts_add(&cuts, USER("ann"), 50, 3), 0);
+    cr_assert_eq(cuts_add(&cuts, USER("ann"), 40, 9), 0);
+    cr_assert_eq(cuts_find(&cuts, USER("ann"))->ts, 50);
+    cr_assert_eq(cuts_find(&cuts, USER("ann"))->since_id, 3, "nothing changed");
+    cr_assert_eq(cuts_add(&cuts, all, 45, 4), 0);
+    cr_assert_eq(cuts_ts(&cuts, USER("ann")), 50);
+    cr_assert_eq(cuts_ts(&cuts, USER("bob")), 45);
+    cr_assert_eq(cuts_add(&cuts, all, 60, 5), 0);
+    cr_assert_eq(cuts_ts(&cuts, USER("ann")), 60);
+    cr_assert_eq(cuts_copy(&copy, &cuts), 0);
+    cuts_fini(&cuts);
+    cr_assert_eq(copy.count, 2);
+    cr_assert_eq(cuts_ts(&copy, USER("ann")), 60);
+    cr_assert_eq(cuts_find(&copy, USER("ann"))->ts, 50);
+    cuts_fini(&copy);
+}
+
+/* -- in a store -- */
+
+static uint64_t rows_of(struct fixture *fixture)
+{
+    struct store_info info;
+    store_info(fixture->store, &info);
+    return info.row_count;
+}
+
+static void merge_all(struct fixture *fixture)
+{
+    struct store_error error;
+    while (store_merge_is_due(fixture->store))
+        cr_assert_eq(store_merge_run(fixture->store, NULL, NULL, &error), 0, "%s", error.text);
+}
+
+Test(store_cut, is_saved_by_the_next_checkpoint_and_found_again)
+{
+    struct fixture fixture = fixture_open();
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 25), 0);
+    cr_assert_eq(store_cut(fixture.store, all, 5), 0);
+    fixture_stop(&fixture);
+    fixture_start(&fixture);
+    cr_assert_eq(store_cut_ts(fixture.store, USER("ann")), 0, "only the WAL had it");
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 25), 0);
+    cr_assert_eq(store_cut(fixture.store, all, 5), 0);
+    cr_assert_eq(add(&fixture, rows_open()), 0);
+    fixture_stop(&fixture);
+    fixture_start(&fixture);
+    cr_assert_eq(store_cut_ts(fixture.store, USER("ann")), 25);
+    cr_assert_eq(store_cut_ts(fixture.store, USER("bob")), 5);
+    struct store_info info;
+    store_info(fixture.store, &info);
+    cr_assert_geq(info.last_ts, 25);
+    fixture_close(&fixture);
+}
+
+Test(store_cut, checkpoints_and_merges_leave_out_what_is_cut)
+{
+    struct fixture fixture = fixture_open();
+    add_user(&fixture, "ann", 10, 10, 4);
+    add_user(&fixture, "anna", 11, 10, 4);
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 30), 0);
+    cr_assert_eq(rows_of(&fixture), 8);
+    struct rows *rows = rows_open();
+    rows_add(rows, "ann", 25, 0);
+    rows_add(rows, "ann", 50, 0);
+    cr_assert_eq(add(&fixture, rows), 0);
+    cr_assert_eq(rows_of(&fixture), 9, "the checkpoint has left one out");
+    merge_all(&fixture);
+    cr_assert_eq(run_count(&fixture), 1);
+    cr_assert_str_eq(range(&fixture, "ann", (struct store_range){.oldest_first = true}), "40 50");
+    cr_assert_str_eq(range(&fixture, "anna", (struct store_range){.oldest_first = true}), "11 21 31 41");
+    fixture_close(&fixture);
+}
+
+Test(store_cut, a_run_that_no_merge_reaches_is_rewritten_alone_when_it_is_time_and_only_once)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000), now = 100 * day;
+    add_user(&fixture, "ann", 10, 10, 4);
+    add_user(&fixture, "bob", 10, 10, 4);
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 30), 0);
+    store_set_cut_time(fixture.store, 30 + 2 * day - 1, 2 * day);
+    merge_all(&fixture);
+    cr_assert_eq(rows_of(&fixture), 8, "it is not time yet");
+    store_set_cut_time(fixture.store, now, 2 * day);
+    merge_all(&fixture);
+    cr_assert_eq(rows_of(&fixture), 5);
+    cr_assert_eq(run_count(&fixture), 2);
+    struct store_info info;
+    store_info(fixture.store, &info);
+    uint64_t written = info.merge_bytes;
+    store_set_cut_time(fixture.store, now + day, 2 * day);
+    merge_all(&fixture);
+    store_info(fixture.store, &info);
+    cr_assert_eq(info.merge_bytes, written, "nothing is left to rewrite");
+    fixture_close(&fixture);
+}
+
+Test(store_cut, a_run_that_is_older_than_the_cut_of_all_goes_unread)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000);
+    struct store_info info;
+    add_user(&fixture, "ann", 10, 10, 4);
+    add_user(&fixture, "bob", 50 * day, 10, 4);
+    cr_assert_eq(store_cut(fixture.store, all, 40 * day), 0);
+    store_set_cut_time(fixture.store, 60 * day, 7 * day);
+    merge_all(&fixture);
+    store_info(fixture.store, &info);
+    cr_assert_eq(info.run_count, 1);
+    cr_assert_eq(info.row_count, 4);
+    cr_assert_eq(info.merge_bytes, 0, "nothing was written for it");
+    fixture_close(&fixture);
+}
+
+Test(store_cut, keyed_sends_of_the_last_day_stay_until_a_compaction)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000);
+    struct store_error error;
+    struct rows *rows = rows_open();
+    rows_add(rows, "ann", 10 * day, 7);
+    rows_add(rows, "ann", 10 * day + 1, 0);
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 11 * day), 0);
+    store_set_cut_time(fixture.store, 10 * day + 5, day);
+    cr_assert_eq(add(&fixture, rows), 0);
+    cr_assert_str_eq(range(&fixture, "ann", (struct store_range){.oldest_first = true}), "864000000000");
+    store_set_cut_time(fixture.store, 12 * day + 2, day);
+    merge_all(&fixture);
+    cr_assert_eq(rows_of(&fixture), 0, "its key has expired");
+    rows = rows_open();
+    rows_add(rows, "ann", 12 * day, 7);
+    rows_add(rows, "bob", 12 * day, 8);
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 12 * day + 1), 0);
+    cr_assert_eq(add(&fixture, rows), 0);
+    cr_assert_eq(rows_of(&fixture), 2);
+    cr_assert_eq(store_compact(fixture.store, &error), 0, "%s", error.text);
+    cr_assert_eq(rows_of(&fixture), 1);
+    fixture_close(&fixture);
+}
