@@ -11,6 +11,8 @@
 int command_verify(const struct config *config);
 /* Writes the timelines, or that of one user, as JSON lines to stdout. */
 int command_dump(const struct config *config);
+/* Rewrites all runs without what was erased or is older than --retention. */
+int command_compact(const struct config *config);
 /* Copies the data directory, also of a running server. */
 int command_backup(const struct config *config);
 /* Makes a data directory from a backup. */

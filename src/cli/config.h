@@ -44,6 +44,7 @@ enum config_action {
     CONFIG_SERVE, /* *config_r is filled, as for the other commands, which use data_dir and their own fields */
     CONFIG_VERIFY,
     CONFIG_DUMP,
+    CONFIG_COMPACT,
     CONFIG_BACKUP,
     CONFIG_RESTORE,
     CONFIG_TOKEN,
@@ -108,6 +109,8 @@ struct config {
     uint64_t memtable_bytes;      /* of one generation */
     uint32_t checkpoint_s;        /* between checkpoints, at most */
     uint32_t wal_segment_bytes;
+    uint32_t retention_s;        /* entries that are older are gone; 0: none are */
+    uint32_t erase_within_s;     /* how long what is gone may stay in files */
     uint32_t connections;        /* of the whole server */
     uint32_t connections_wanted; /* before the limit of open files lowered them; 0: it did not */
     uint32_t stop_time_s;

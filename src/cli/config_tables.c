@@ -111,6 +111,12 @@ static const struct option serve_options[] = {
     {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},
     {"wal-segment-bytes", "BYTES", OPTION_BYTES, FIELD(wal_segment_bytes), 4 * MIB, GIB, 32 * MIB, 4096,
      "size of a segment file of the write-ahead log"},
+    {"retention", "TIME", OPTION_DURATION, FIELD(retention_s), 0, 100 * 366 * UINT64_C(86400), 0, 1,
+     "messages older than this are gone from both timelines: 36h, 90d; 0: they\n"
+     "stay for ever (default 0)"},
+    {"erase-within", "TIME", OPTION_DURATION, FIELD(erase_within_s), 86400, 3660 * UINT64_C(86400), 7 * 86400, 1,
+     "how long what was erased, or is older than --retention, may stay in the\n"
+     "files: 1d at least (default 7d)"},
     {"stop-time-s", "S", OPTION_NUMBER, FIELD(stop_time_s), 1, 3600, 5, 1,
      "seconds that a stop may take; then the server ends at once"},
     {"log-file", "F", OPTION_FILE, TEXT_FIELD(log_file),
@@ -133,6 +139,10 @@ static const struct option verify_options[] = {
 static const struct option dump_options[] = {
     DATA_OPTION("the data directory or backup to read (default ./data)"),
     {"user", "U", OPTION_USER, TEXT_FIELD(user), "only the timeline of this user"},
+};
+
+static const struct option compact_options[] = {
+    DATA_OPTION("the data directory; no server may run on it (default ./data)"),
 };
 
 static const struct option backup_options[] = {
@@ -189,6 +199,11 @@ const struct command config_commands[] = {
     {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,
      "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts. No server may run on\n"
      "DIR: make a backup of a running server, and dump that.\n"},
+    {"compact", "[--data DIR]", "rewrite the runs without what is erased", CONFIG_COMPACT, OPTIONS(compact_options),
+     NULL,
+     "Rewrites all runs without messages that were erased, or are older than --retention as it was in force last. A\n"
+     "running server does so by itself, in the time of --erase-within. The keys of erased sends go too, so a client\n"
+     "that still repeats one stores it again. Stop the server first, by SIGTERM. Needs room for the largest run.\n"},
     {"backup", "[--data DIR] --to DIR2 [--keep N]", "copy the data, also of a running server", CONFIG_BACKUP,
      OPTIONS(backup_options), "to",
      "Copies all messages that are durable when the backup begins, while the server continues. Each backup is a\n"

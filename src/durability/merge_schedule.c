@@ -138,6 +138,7 @@ void merge_schedule_tick(struct core *core)
 {
     struct merge_schedule *schedule = core->merge_schedule;
     ASSERT_ON_SHARD(core->shard);
-    if (!schedule->is_merging && retry_is_due(&schedule->retry))
+    bool is_look_due = schedule->retry.left_s == 0 && store_look_is_due(core->runs.store);
+    if (!schedule->is_merging && (retry_is_due(&schedule->retry) || is_look_due))
         schedule->is_wanted = true;
 }

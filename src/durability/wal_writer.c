@@ -68,6 +68,7 @@ static void on_write_failed(struct core *core, int result)
         core->index, dir, core->wal_writer.write.bytes, result, result < 0 ? strerror(-result) : "it was cut short");
     atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
     delivery_on_wal_failed(core);
+    erasures_on_wal_failed(core);
 }
 
 void wal_writer_on_written(struct core *core, int result)
@@ -84,6 +85,8 @@ void wal_writer_on_written(struct core *core, int result)
         on_write_failed(core, result);
         return;
     }
+    retention_on_durable(core, sequence);
+    erasures_on_durable(core, sequence);
     wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
     delivery_on_durable(core, sequence);
 }

@@ -240,9 +240,12 @@ struct range_read *range_read_open(struct core *core, struct span user, const st
         return NULL;
     read->core = core;
     read->range = *range;
+    uint64_t cut = erasure_cut_ts(core, user);
+    if (cut > read->range.after)
+        read->range.after = cut;
     read->user_bytes = (uint8_t)user.bytes;
     memcpy(read->user, user.data, user.bytes);
-    if (range->after + 1 < range->before && hits_gather(read) != 0) {
+    if (read->range.after + 1 < range->before && hits_gather(read) != 0) {
         read_free(read);
         return NULL;
     }
@@ -397,6 +400,17 @@ static void messages_make(struct range_read *read)
     read->messages = read->room;
 }
 
+/* Entries may have been cut while the reader had the read. */
+static const struct message *skip_cut(const struct range_read *read, const struct message *messages, uint32_t *count)
+{
+    uint64_t cut = *count == 0 ? 0 : erasure_cut_ts(read->core, read_user(read));
+    while (*count > 0 && messages->ts <= cut) {
+        messages++;
+        --*count;
+    }
+    return messages;
+}
+
 const struct message *range_read_messages(struct range_read *read, uint32_t *count_r, bool *more_r)
 {
     ASSERT(read->state != RANGE_POSTED && read->state != RANGE_ABANDONED);
@@ -411,7 +425,7 @@ const struct message *range_read_messages(struct range_read *read, uint32_t *cou
         if (!read->range.oldest_first)
             messages += read->count - read->range.rows_max;
     }
-    return messages;
+    return skip_cut(read, messages, count_r);
 }
 
 void range_read_close(struct range_read **read_p)

@@ -22,8 +22,8 @@ struct range_reads {
 /* Frees the idle reads. No read may be open. */
 void range_reads_fini(struct range_reads *reads);
 
-/* Takes the hits of `range` in memory. range->before must be reads_bound at most. Copies `user` and `range`. The caller
- * owns the read. NULL: no memory. */
+/* Takes the hits of `range` in memory, without entries that are cut (timeline/erasure.h). range->before must be
+ * reads_bound at most. Copies `user` and `range`. The caller owns the read. NULL: no memory. */
 struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range);
 /* Whether runs have to be read too: then the caller calls range_read_post. If not, the read is complete. */
 bool range_read_needs_runs(const struct range_read *read);

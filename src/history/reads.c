@@ -112,6 +112,13 @@ bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, s
            || (core->generations.frozen != NULL && memtable_find(core->generations.frozen, user, ts, hit_r));
 }
 
+uint64_t reads_cut(const struct core *core, const struct user *user)
+{
+    uint64_t cut = erasure_cut_ts(core, user_name(user));
+    uint64_t bound = cut == 0 ? 0 : reads_bound(core, user);
+    return cut < bound || cut == 0 ? cut : bound - 1;
+}
+
 bool reads_runs_reach(const struct core *core, uint64_t after)
 {
     return core->runs.count > 0 && after < core->runs.ts_max;

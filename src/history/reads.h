@@ -64,6 +64,8 @@ uint64_t reads_bound(const struct core *core, const struct user *user);
 uint64_t reads_memory_newest(const struct core *core, struct span user, uint64_t before);
 /* Whether memory has the entry of `user` at `ts`; if so, *hit_r borrows it. */
 bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, struct memtable_hit *hit_r);
+/* Up to which ts the timeline of `user` is cut, as far as it is visible: below reads_bound. 0: not at all. */
+uint64_t reads_cut(const struct core *core, const struct user *user);
 /* Whether runs may have an entry with a ts above `after`. */
 bool reads_runs_reach(const struct core *core, uint64_t after);
 

@@ -32,6 +32,13 @@ struct replay {
     bool is_prev_known;
 };
 
+/* The newest ts up to the cursor at which something is cut: nothing is left before it. */
+static uint64_t cut_before(const struct core *core, const struct conn *conn)
+{
+    uint64_t cut = reads_cut(core, conn->user);
+    return cut < conn->cursor ? cut : conn->cursor;
+}
+
 void replay_start(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_REPLAY && conn_replay(conn) == NULL);
@@ -42,7 +49,8 @@ void replay_start(struct core *core, struct conn *conn)
     }
     replay->conn = conn;
     replay->core = core;
-    replay->is_prev_known = conn->cursor == 0;
+    replay->prev = cut_before(core, conn);
+    replay->is_prev_known = conn->cursor == replay->prev;
     list_init(&replay->link);
     list_init(&replay->oks);
     conn_work(core, conn)->replay = replay;
@@ -147,6 +155,8 @@ static bool page_write(struct core *core, struct replay *replay)
     bool more;
     const struct message *messages = range_read_messages(replay->read, &count, &more);
     uint32_t out_bytes = replay->conn->out_bytes;
+    if (!was_prev_known)
+        replay->prev = cut_before(core, replay->conn);
     for (uint32_t i = 0; i < count && is_ordered; i++) {
         if (!replay->is_prev_known) {
             /* This page has the newest entry up to the cursor. */
@@ -216,6 +226,11 @@ static void replay_step(struct core *core, struct replay *replay)
     struct conn *conn = replay->conn;
     ASSERT(conn->state == CONN_REPLAY);
     ASSERT(!replay->is_reading);
+    if (conn->cursor < conn->user->timeline.last && conn->cursor < reads_cut(core, conn->user)) {
+        /* What comes next is gone since the login, and the chain of `prev` would have a gap. */
+        conn_close(core, conn, ERASURE_CLOSE_CODE, "the timeline was cut: log in again");
+        return;
+    }
     if (replay->read != NULL) {
         page_take_up(core, replay);
         return;

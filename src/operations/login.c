@@ -34,12 +34,21 @@ static void resume_reading(struct core *core, struct conn *conn)
         conn_receive(core, conn);
 }
 
+/* The timeline is whole after this ts. Not above `last`: a user with connections keeps theirs when the cut passes it.
+ */
+static uint64_t first_of(const struct core *core, const struct user *user)
+{
+    uint64_t cut = reads_cut(core, user);
+    return cut < user->timeline.last ? cut : user->timeline.last;
+}
+
 static void write_reply(struct core *core, struct conn *conn, const struct request_id *id, bool is_reset)
 {
     const struct config *config = core->server->config;
     struct reply_login reply = {.user = user_name(conn->user),
                                 .epoch = span_of(datadir_epoch(core->server->datadir)),
                                 .last = conn->user->timeline.last,
+                                .first = first_of(core, conn->user),
                                 .ping_s = config->ping_s,
                                 .auth = span_of(config->auth == CONFIG_AUTH_TOKEN ? "token" : "none"),
                                 .reset = is_reset};
@@ -71,7 +80,8 @@ static void answer(struct core *core, struct conn *conn)
     write_reply(core, conn, &login->id, is_reset);
     conn->cursor = timeline->last;
     if (login->has_after && !is_reset) {
-        conn->cursor = login->after;
+        uint64_t first = first_of(core, conn->user);
+        conn->cursor = login->after > first ? login->after : first;
         conn_set_state(conn, CONN_REPLAY);
         replay_start(core, conn);
     } else {
@@ -125,6 +135,13 @@ static void last_work(struct reader_job *job)
         store_reader_newest(job->core->reads.store_reader, user_name(read->user), read->before, &read->runs_last);
 }
 
+/* `found` is the newest ts that was read. What is cut may be among it, or be gone: the cut itself stands for it. */
+static void learn_last(struct core *core, struct user *user, uint64_t found)
+{
+    uint64_t cut = reads_cut(core, user);
+    timeline_learn_last(&user->timeline, found > cut ? found : cut);
+}
+
 static void last_done(struct reader_job *job)
 {
     struct last_read *read = container_of(job, struct last_read, job);
@@ -133,7 +150,7 @@ static void last_done(struct reader_job *job)
     ASSERT(user->is_reading_last);
     user->is_reading_last = false;
     if (read->result == 0) {
-        timeline_learn_last(&user->timeline, read->runs_last > read->memory_last ? read->runs_last : read->memory_last);
+        learn_last(core, user, read->runs_last > read->memory_last ? read->runs_last : read->memory_last);
         answer_all(core, user, answer);
     } else {
         answer_all(core, user, refuse);
@@ -149,7 +166,7 @@ static bool read_last(struct core *core, struct user *user)
     uint64_t mark = reads_bound(core, user);
     uint64_t memory_last = reads_memory_newest(core, user_name(user), mark);
     if (!reads_runs_reach(core, memory_last)) {
-        timeline_learn_last(&user->timeline, memory_last);
+        learn_last(core, user, memory_last);
         return true;
     }
     struct last_read *read = calloc(1, sizeof *read);

@@ -136,6 +136,8 @@ size_t reply_write_login(char *out, const struct request_id *id, const struct re
     at = json_put_span(at, login->user);
     at = JSON_PUT(at, "\",\"last\":");
     at = json_put_unsigned(at, login->last);
+    at = JSON_PUT(at, ",\"first\":");
+    at = json_put_unsigned(at, login->first);
     at = JSON_PUT(at, ",\"epoch\":\"");
     at = json_put_span(at, login->epoch);
     at = JSON_PUT(at, "\",\"ping\":");

@@ -18,6 +18,7 @@ struct reply_login {
     struct span user;
     struct span epoch;
     uint64_t last;
+    uint64_t first;
     uint32_t ping_s;
     struct span auth; /* "none" or "token" */
     bool reset;

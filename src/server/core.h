@@ -16,6 +16,7 @@
 #include "connection/conn.h"
 #include "connection/tls.h"
 #include "durability/background.h"
+#include "durability/retention.h"
 #include "durability/wal_writer.h"
 #include "history/history.h"
 #include "history/range_read.h"
@@ -42,6 +43,7 @@
 #include "storage/memtable/memtable.h"
 #include "storage/runs/store.h"
 #include "timeline/delivery.h"
+#include "timeline/erasure.h"
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
 #include "timeline/user.h"
@@ -175,6 +177,7 @@ struct core {
     struct calls calls;
     struct health health;
     struct deliveries deliveries;
+    struct erasures erasures;
     struct fanouts fanouts;
     struct idempotency idempotency;
     struct reads reads;
@@ -183,6 +186,7 @@ struct core {
     struct replays replays;
     struct wal_writer wal_writer;
     struct background background;
+    struct retention retention;
     struct checkpoint *checkpoint;
     struct merge_schedule *merge_schedule;
     struct segment_recycler *recycler;

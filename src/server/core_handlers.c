@@ -104,6 +104,7 @@ static void on_timer(void *context, struct timer *timer)
     ASSERT_ON_SHARD(core->shard);
     if (timer == &core->tick_timer) {
         checkpoint_tick(core);
+        retention_tick(core);
         merge_schedule_tick(core);
         backpressure_tick(core);
         segment_recycler_tick(core);
@@ -151,6 +152,7 @@ static bool on_turn_end(void *context)
     conn_resume_all(core);
     replay_step_all(core);
     exchanges_step_all(core);
+    erasures_step(core);
     wal_writer_step(core);
     merge_schedule_step(core);
     more |= checkpoint_step(core);

@@ -19,6 +19,7 @@ static void init_parts(struct core *core)
     list_init(&core->idempotency.users);
     core->idempotency.memory.bytes_max = core->budget.key_bytes;
     deliveries_init(&core->deliveries);
+    erasures_init(&core->erasures);
     replays_init(&core->replays);
     reads_init(&core->reads);
     background_init(&core->background, core->server->clock);

@@ -32,6 +32,7 @@ int main(int argc, char **argv)
     case CONFIG_SERVE: return serve(&config);
     case CONFIG_VERIFY: return command_verify(&config);
     case CONFIG_DUMP: return command_dump(&config);
+    case CONFIG_COMPACT: return command_compact(&config);
     case CONFIG_BACKUP: return command_backup(&config);
     case CONFIG_RESTORE: return command_restore(&config);
     case CONFIG_TOKEN: return command_token(&config);

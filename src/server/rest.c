@@ -59,6 +59,7 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "users", core->users.count);
     add(left, "deliveries", core->deliveries.pool.taken);
     add(left, "deliveries_out", core->deliveries.out);
+    add(left, "erasures", core->erasures.count);
     add(left, "arrivals", core->deliveries.arrival_pool.taken);
     add(left, "waiters", core->deliveries.waiter_pool.taken);
     add(left, "oks", core->replays.ok_pool.taken);

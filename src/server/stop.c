@@ -58,6 +58,8 @@ static bool is_drained(const struct core *core)
         return false;
     if (core->deliveries.out > 0 || !list_is_empty(&core->deliveries.wal_waiting))
         return false;
+    if (core->erasures.count > 0 || core->retention.is_writing)
+        return core_has_store_failed(core);
     return core_has_store_failed(core)
            || (core->deliveries.pool.taken == 0 && core->deliveries.arrival_pool.taken == 0);
 }

@@ -98,6 +98,15 @@ void timeline_learn_last(struct timeline *timeline, uint64_t read)
     timeline->last_is_known = true;
 }
 
+void timeline_cut(struct timeline *timeline, uint64_t ts)
+{
+    ASSERT(timeline_mark(timeline) > ts);
+    if (ts > timeline->last)
+        timeline->last = ts;
+    if (ts > timeline->newest)
+        timeline->newest = ts;
+}
+
 struct entry *timeline_find(const struct timeline *timeline, uint64_t ts)
 {
     for (struct list *at = timeline->pending.prev; at != &timeline->pending; at = at->prev) {

@@ -71,6 +71,9 @@ uint64_t timeline_mark(const struct timeline *timeline);
 /* `read` is the newest ts that a login found in memory and in runs, 0 for none. `last` becomes the higher one of it and
  * of what has left since, and is known from now on. */
 void timeline_learn_last(struct timeline *timeline, uint64_t read);
+/* The entries up to `ts` are gone, and none of them is in the queue (asserted): `last` is `ts` at least, so that it is
+ * the `prev` of the next entry. Whether `last` is known does not change. */
+void timeline_cut(struct timeline *timeline, uint64_t ts);
 /* The entry of the queue at `ts`, borrowed; NULL if there is none. */
 struct entry *timeline_find(const struct timeline *timeline, uint64_t ts);
 

@@ -114,6 +114,8 @@ static void set_config(struct harness *harness, const struct harness_options *op
         harness->config.auth = CONFIG_AUTH_TOKEN;
     harness->config.token_secrets = options->token_secrets;
     harness->config.checkpoint_s = 5;
+    harness->config.retention_s = options->retention_s;
+    harness->config.erase_within_s = options->erase_within_s;
     harness->config.connections = options->connections == 0 ? 1000 : options->connections;
 }
 

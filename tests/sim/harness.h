@@ -50,6 +50,8 @@ struct harness_options {
     uint32_t output_bytes;                       /* of one connection, before it is cut off; 0: as configured */
     uint32_t frame_rate;                         /* of one connection; 0: no limit */
     uint32_t history_rate;                       /* of one connection; 0: no limit */
+    uint32_t retention_s;                        /* 0: none */
+    uint32_t erase_within_s;                     /* 0: at once */
     uint32_t connections;                        /* 0: 1000 */
     const struct address_limits *address_limits; /* NULL: the defaults, but for failed logins: no limit */
     const char *token_secrets;                   /* a file, for --auth token; NULL: --auth none */

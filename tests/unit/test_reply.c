@@ -64,10 +64,12 @@ Test(reply, each_kind_has_its_fields)
     struct reply_login login = {.user = SPAN_LITERAL("alice"),
                                 .epoch = SPAN_LITERAL("9f1c"),
                                 .last = 12,
+                                .first = 3,
                                 .ping_s = 25,
                                 .auth = SPAN_LITERAL("none")};
     expect(out, reply_write_login(out, &seven, &login),
-           "{'op':'ok','id':7,'user':'alice','last':12,'epoch':'9f1c','ping':25,'auth':'none','limits':{'text':16384,'"
+           "{'op':'ok','id':7,'user':'alice','last':12,'first':3,'epoch':'9f1c','ping':25,'auth':'none','limits':{'"
+           "text':16384,'"
            "frame':131072},"
            "'server':'chitchat/" CHITCHAT_VERSION "'}");
     login.reset = true;

@@ -1,0 +1,43 @@
+/*
+ * retention.h: --retention: entries older than a time are gone (storage/runs/cuts.h, a cut for all users of the shard).
+ *
+ * The cut moves forward in steps, each of them a record of the WAL: a sixty-fourth of the retention, from one second to
+ * one hour. It is in force when its record is durable, so no crash brings back what was gone. It never moves back; with
+ * a longer retention, or without one, it stays where it is.
+ *
+ * A clock that leaps must not erase everything: the cut moves at most RETENTION_RATE times as fast as the monotonic
+ * clock. After the server was down for two weeks it catches up within hours; a clock that is a year ahead has to stay
+ * so for two weeks to take a year of messages, and each hour a warning says that it does. The first cut of a store is
+ * as old as the retention, seen from the present time or the newest entry, whichever is older.
+ *
+ * Shard's thread.
+ */
+#ifndef CHITCHAT_DURABILITY_RETENTION_H
+#define CHITCHAT_DURABILITY_RETENTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log_limit.h"
+
+struct core;
+
+#define RETENTION_RATE 24u
+
+/* A shard's state of this module. */
+struct retention {
+    bool has_base;
+    uint64_t base_ts; /* a cut of the time base_us, monotonic, from which the fastest possible cut counts */
+    uint64_t base_us;
+    bool is_writing; /* a record is in the WAL and not durable */
+    uint64_t ts;     /* its cut */
+    uint64_t sequence;
+    struct log_limit log_limit;
+};
+
+/* Once a second: moves the cut if it is time, and tells the store how late it is. */
+void retention_tick(struct core *core);
+/* All WAL batches up to `sequence` are durable. */
+void retention_on_durable(struct core *core, uint64_t sequence);
+
+#endif
