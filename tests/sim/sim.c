@@ -50,9 +50,17 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_END_DROPS_REQUESTS] = "end-drops-requests",
     [FAULT_SEND_BYTES_KEPT] = "send-bytes-kept",
     [FAULT_SEGMENT_NOT_ASSIGNED] = "segment-not-assigned",
+    [FAULT_CUT_LOST_AT_CHECKPOINT] = "cut-lost-at-checkpoint",
+    [FAULT_CUT_LOST_IN_RECOVERY] = "cut-lost-in-recovery",
+    [FAULT_CUT_IGNORED_BY_MERGE] = "cut-ignored-by-merge",
+    [FAULT_CUT_IGNORED_BY_READ] = "cut-ignored-by-read",
+    [FAULT_CUT_BY_PREFIX] = "cut-by-prefix",
+    [FAULT_CUT_BEFORE_FLUSH] = "cut-before-flush",
+    [FAULT_RETENTION_TOO_NEW] = "retention-too-new",
 };
 
-static const char *const promise_names[SIM_PROMISES] = {"other", "lost", "duplicated", "reordered", "one_sided"};
+static const char *const promise_names[SIM_PROMISES] = {"other",     "lost",      "duplicated",
+                                                        "reordered", "one_sided", "erased"};
 
 const char *sim_fault_name(uint32_t fault)
 {
@@ -108,10 +116,11 @@ static int print_sums(const struct options *options, const struct sums *sums)
         failed += sums->broken[i];
     printf("%llu stops, %llu rests, %llu failing logs, %llu full disks, %llu times of failing calls, %llu starts "
            "without room, %llu "
-           "connections, %llu of them rude, %llu slow and %llu half-closed, %llu busy, %llu unavailable, %llu pages\n",
+           "connections, %llu of them rude, %llu slow and %llu half-closed, %llu busy, %llu unavailable, %llu pages, "
+           "%llu erasures\n",
            ULL(tally->stops), ULL(tally->rests), ULL(tally->failed_logs), ULL(tally->full_disks),
            ULL(tally->failed_calls), ULL(tally->refusals), ULL(tally->conns), ULL(tally->rude), ULL(tally->slow),
-           ULL(tally->ended), ULL(tally->busy), ULL(tally->unavailable), ULL(tally->pages));
+           ULL(tally->ended), ULL(tally->busy), ULL(tally->unavailable), ULL(tally->pages), ULL(tally->erasures));
     printf("sim: seeds=%llu events=%llu crashes=%llu inside=%llu acknowledged=%llu checked=%llu failed=%llu",
            ULL(sums->seeds), ULL(sums->seeds * options->events), ULL(tally->crashes), ULL(tally->deaths),
            ULL(tally->acknowledged), ULL(tally->entries), ULL(failed));
@@ -154,9 +163,9 @@ static int run_faults(const struct options *options)
         bool is_caught = asked.seed <= FAULT_SEEDS;
         missed += !is_caught;
         if (is_caught)
-            printf("%-22s caught by seed %llu\n", fault_names[fault], ULL(asked.seed));
+            printf("%-24s caught by seed %llu\n", fault_names[fault], ULL(asked.seed));
         else
-            printf("%-22s NOT CAUGHT\n", fault_names[fault]);
+            printf("%-24s NOT CAUGHT\n", fault_names[fault]);
         fflush(stdout);
     }
     return missed == 0 ? 0 : 1;

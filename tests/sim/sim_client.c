@@ -183,6 +183,7 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
     uint64_t kept = person->kept_user == user ? person->kept_cursor : 0;
     *person = (struct person){.user = user, .kept_user = user, .kept_cursor = kept, .conn = ++sim->conn_count};
     person->begun_us = harness_monotonic(sim->harness);
+    person->cut = sim->model.cut[user];
     person->client = client_begin(sim->harness, below(sim, sim->shards));
     if (is_rude)
         rude_send(&person->rude, &sim->chaos, person->client, SIM_RUDE_ID);
@@ -322,12 +323,14 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
 void people_check(struct sim *sim, uint32_t user)
 {
     static uint32_t forwards[SIM_SENDS_MAX], backwards[SIM_SENDS_MAX], replayed[SIM_SENDS_MAX];
-    struct person person = {.user = user};
+    struct person person = {.user = user, .cut = sim->model.cut[user]};
     struct client *client = client_connect(sim->harness, below(sim, sim->shards));
     client_send(client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\",\"after\":0}", sim->names[user]);
     harness_run_until_idle(sim->harness);
     uint32_t count = 0;
     for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame)) {
+        if (strcmp(frame_text(frame, "op"), "ok") == 0)
+            person_take_first(sim, &person, frame);
         if (strcmp(frame_text(frame, "op"), "msg") != 0)
             continue;
         person_take_message(sim, &person, frame);

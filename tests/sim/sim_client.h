@@ -8,6 +8,7 @@
 #define CHITCHAT_TESTS_SIM_SIM_CLIENT_H
 
 #include "harness.h"
+#include "server/core.h"
 #include "sim_model.h"
 #include "sim_rude.h"
 
@@ -48,6 +49,7 @@ struct person {
     bool asked_anew;  /* a frame that was received led to a new request */
     bool was_login_refused;
     bool had_after;
+    uint64_t cut; /* of the model when the connection began: up to there it is given nothing */
     uint64_t asked_after;
     char login_fields[128];
     uint64_t cursor; /* ts of the newest entry received, or where the login begins */
@@ -71,8 +73,9 @@ enum sim_trouble {
     TROUBLE_CLOCK,
     TROUBLE_STALL,
     TROUBLE_VANISH,
-    TROUBLE_RUDE, /* bad frames before the login */
-    TROUBLE_END,  /* a client ends its side and reads on */
+    TROUBLE_RUDE,  /* bad frames before the login */
+    TROUBLE_END,   /* a client ends its side and reads on */
+    TROUBLE_ERASE, /* timelines are erased */
     TROUBLE_COUNT
 };
 
@@ -92,6 +95,7 @@ struct sim_tally {
     uint64_t conns;
     uint64_t rude; /* of these */
     uint64_t ended;
+    uint64_t erasures;
     uint64_t sent;
     uint64_t acknowledged;
     uint64_t entries;
@@ -107,6 +111,7 @@ struct sim {
     bool is_store_failing;   /* a WAL write has failed in this life */
     uint32_t calls_to_death; /* 0: none is near */
     uint64_t memtable_bytes;
+    uint32_t retention_s; /* 0: none */
     struct sim_tally tally;
     uint32_t shards;
     uint64_t wall_us; /* at which the next life begins */
@@ -124,6 +129,8 @@ void person_act(struct sim *sim, uint32_t index);
 void person_take(struct sim *sim, uint32_t index);
 /* Asks for a page as `want` says. */
 void person_ask_page(struct sim *sim, struct person *person, struct sim_request want);
+/* Checks `first` in the reply to a login: it is the cursor if that is below. */
+void person_take_first(struct sim *sim, struct person *person, const json_t *frame);
 /* Checks a `msg` that was received. */
 void person_take_message(struct sim *sim, struct person *person, const json_t *frame);
 /* The connection has ended: its requests stay unanswered. `with_harness`: the server has, too. */

@@ -46,12 +46,16 @@ struct sim_model {
     uint32_t count;
     struct sim_seen seen[SIM_USERS][SIM_SENDS_MAX]; /* ascending by ts */
     uint32_t seen_count[SIM_USERS];
+    /* What is gone: entries up to `cut` certainly, above the other two certainly not. */
+    uint64_t cut[SIM_USERS];       /* by an erasure that is done, or as a login said */
+    uint64_t cut_maybe[SIM_USERS]; /* by an erasure that was begun */
+    uint64_t retention_maybe;      /* by --retention, for all users */
     uint64_t acknowledged;
     uint64_t entries; /* checked */
 };
 
 /* The promise that a failed run has broken. */
-enum sim_promise { SIM_OTHER, SIM_LOST, SIM_DUPLICATED, SIM_REORDERED, SIM_ONE_SIDED, SIM_PROMISES };
+enum sim_promise { SIM_OTHER, SIM_LOST, SIM_DUPLICATED, SIM_REORDERED, SIM_ONE_SIDED, SIM_ERASED, SIM_PROMISES };
 
 /* Fails the run: prints why, and the command that repeats it. */
 _Noreturn void sim_broken(enum sim_promise promise, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -64,10 +68,14 @@ void model_on_durable(struct sim_model *model, const char *data, uint64_t bytes)
 /* `user` has received an entry of their timeline: a msg, or a message of a page. */
 void model_see(struct sim_model *model, uint32_t user, const char *text, const char *from, const char *to,
                const char *key, uint64_t ts, const char *mid);
+/* The entries of `user` up to `ts` are gone. */
+void model_cut(struct sim_model *model, uint32_t user, uint64_t ts);
+/* Up to which ts entries of `user` may be gone. */
+uint64_t model_cut_maybe(const struct sim_model *model, uint32_t user);
 /* The text of a send, into `out`. */
 #define SIM_TEXT_BYTES 700u
 void model_text(uint32_t send, char out[SIM_TEXT_BYTES]);
-/* An entry that `user` received by msg or ok has `prev`, which must always be the same. */
+/* An entry that `user` received by msg or ok has `prev`, which must always be the same, but for what is gone. */
 void model_prev(struct sim_model *model, uint32_t user, uint32_t send, uint64_t prev);
 /* The number of the send whose text this is. */
 uint32_t model_number(struct sim_model *model, const char *text);
@@ -76,7 +84,7 @@ void model_ok(struct sim_model *model, uint32_t send, uint64_t ts, const char *m
 /* The newest ts that a connection of `user` has received: up to it the timeline does not change any more. */
 uint64_t model_newest(const struct sim_model *model, uint32_t user);
 /* A page of `user` has `count` entries at `ts`, ascending. The page must have every entry with after < ts < before that
- * was received before the request (ts <= known), of those exchanged with `with` (SIM_USERS: all). */
+ * was received before the request (ts <= known), of those exchanged with `with` (SIM_USERS: all), and is not gone. */
 void model_page(struct sim_model *model, uint32_t user, uint64_t after, uint64_t before, uint64_t known, uint32_t with,
                 const uint64_t *ts, uint32_t count);
 /* The reply to a send was this error. */
@@ -84,7 +92,7 @@ void model_error(struct sim_model *model, uint32_t send, const char *code);
 
 /* In the end: `sends` is the whole timeline of `user`, as numbers of sends, ascending by ts. */
 void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t *sends, uint32_t count);
-/* After all timelines: acknowledged messages are in both timelines, and none is in one only. */
+/* After all timelines: acknowledged messages are in both timelines, and none is in one only, but for what is gone. */
 void model_check_all(struct sim_model *model);
 
 #endif

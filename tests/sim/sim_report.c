@@ -21,7 +21,7 @@ const char *const sim_trouble_names[TROUBLE_COUNT] = {
     [TROUBLE_CRASH] = "crashes",    [TROUBLE_DEATH] = "deaths",    [TROUBLE_STOP] = "stops",
     [TROUBLE_LOG] = "failing-logs", [TROUBLE_FULL] = "full-disks", [TROUBLE_DISK] = "failing-calls",
     [TROUBLE_CLOCK] = "clock",      [TROUBLE_STALL] = "stalls",    [TROUBLE_VANISH] = "vanishing",
-    [TROUBLE_RUDE] = "rudeness",    [TROUBLE_END] = "ends"};
+    [TROUBLE_RUDE] = "rudeness",    [TROUBLE_END] = "ends",        [TROUBLE_ERASE] = "erasures"};
 
 /* Static, so that sim_broken can be called from everywhere. */
 static struct {

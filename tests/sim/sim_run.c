@@ -7,6 +7,7 @@
 
 #include "disk.h"
 #include "harness_double.h"
+#include "sim_erase.h"
 #include "storage/datadir/datadir_meta.h"
 #include "storage/runs/manifest.h"
 #include "storage/wal/wal_survey.h"
@@ -16,6 +17,8 @@
 #define REST_STEPS 18u
 #define REST_STEP_US 5000000
 #define ROUNDS_MAX 10000u /* of repeated requests, and of starts: a run that needs more does not end */
+#define RETENTION_S 40u   /* a run passes some minutes, most of them in jumps of the clock */
+#define ERASE_WITHIN_S 3u
 #define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
 
 static bool may(const struct sim *sim, enum sim_trouble trouble)
@@ -27,6 +30,14 @@ static bool may(const struct sim *sim, enum sim_trouble trouble)
 static bool strikes(struct sim *sim, enum sim_trouble trouble, uint32_t in)
 {
     return chaos_hits(&sim->chaos, in) && may(sim, trouble);
+}
+
+/* What --retention may have dropped by now: the cut is never younger than that, whatever the clock did. */
+static void note_retention(struct sim *sim)
+{
+    uint64_t now_us = harness_now(sim->harness), retention_us = (uint64_t)sim->retention_s * 1000000;
+    if (sim->retention_s > 0 && now_us > sim->model.retention_maybe + retention_us)
+        sim->model.retention_maybe = now_us - retention_us;
 }
 
 /* -- lives -- */
@@ -81,6 +92,8 @@ static bool try_life(struct sim *sim)
                                       .chaos = &sim->chaos,
                                       .wall_us = sim->wall_us,
                                       .memtable_bytes = sim->memtable_bytes,
+                                      .retention_s = sim->retention_s,
+                                      .erase_within_s = ERASE_WITHIN_S,
                                       .output_bytes = 64u << 10};
     sim->harness = harness_try_open(&options, &refusal);
     disk_die_in(0, NULL);
@@ -215,6 +228,7 @@ static void all_leave(struct sim *sim)
     for (uint32_t step = 0; step < REST_STEPS; step++) {
         harness_run_until_idle(sim->harness);
         harness_advance(sim->harness, REST_STEP_US);
+        note_retention(sim);
     }
     harness_check_rest(sim->harness);
     sim->chaos.is_calm = false;
@@ -296,6 +310,7 @@ static void one_event(struct sim *sim)
 {
     jmp_buf death;
     move_clock(sim);
+    note_retention(sim);
     trouble_disk(sim);
     end_life_at_times(sim);
     if (setjmp(death) != 0) {
@@ -305,6 +320,8 @@ static void one_event(struct sim *sim)
     if (strikes(sim, TROUBLE_DEATH, 2500))
         sim->calls_to_death = 1 + chaos_below(&sim->chaos, 60);
     disk_die_in(sim->calls_to_death, &death);
+    if (strikes(sim, TROUBLE_ERASE, 1500))
+        erase_someone(sim);
     act(sim);
     sim->calls_to_death = disk_calls_left();
     disk_die_in(0, NULL);
@@ -339,6 +356,7 @@ static void let_time_pass(struct sim *sim)
 {
     for (uint32_t second = 0; second < PROBE_SECONDS; second++) {
         harness_advance(sim->harness, 1000000);
+        note_retention(sim);
         harness_run_until_idle(sim->harness);
     }
 }
@@ -361,6 +379,7 @@ static void finish(struct sim *sim)
     for (uint32_t user = 0; user < SIM_USERS; user++)
         people_check(sim, user);
     model_check_all(&sim->model);
+    erase_check_files(sim);
 }
 
 static void make_dir(char *out, size_t bytes, const char *suffix)
@@ -382,7 +401,8 @@ struct sim_tally sim_run(const struct sim_run_options *asked)
     sim->shards = 1 + (uint32_t)(asked->seed % 4);
     sim->memtable_bytes = (uint64_t)memtable_kib[asked->seed / 4 % 3] << 10;
     for (uint32_t i = 0; i < SIM_USERS; i++)
-        snprintf(sim->names[i], sizeof sim->names[i], "u%u", i);
+        snprintf(sim->names[i], sizeof sim->names[i], i == SIM_USERS - 1 ? "u0%u" : "u%u", i); /* u0 begins u05 */
+    sim->retention_s = asked->seed % 3 == 0 ? RETENTION_S : 0;
     make_dir(sim->dir, sizeof sim->dir, "");
     make_dir(trash, sizeof trash, "-trash");
     disk_begin(&sim->chaos, trash);

@@ -18,8 +18,33 @@ static void take_entry(struct sim *sim, struct person *person, const json_t *fra
     model_prev(&sim->model, person->user, send, prev);
 }
 
+/* An entry that the person must not be given any more. */
+static void check_cut(struct sim *sim, const struct person *person, uint64_t ts)
+{
+    if (ts <= person->cut)
+        sim_broken(SIM_ERASED, "%s is given an entry at %llu and is erased up to %llu", sim->names[person->user],
+                   (unsigned long long)ts, (unsigned long long)person->cut);
+}
+
+void person_take_first(struct sim *sim, struct person *person, const json_t *frame)
+{
+    uint64_t first = frame_number(frame, "first"), last = frame_number(frame, "last");
+    if (first > last || first > model_cut_maybe(&sim->model, person->user))
+        sim_broken(SIM_LOST, "%s: the login says that entries up to %llu are gone, and none up to there may be",
+                   sim->names[person->user], (unsigned long long)first);
+    if (first < person->cut && first < last)
+        sim_broken(SIM_ERASED, "%s: the login says that entries up to %llu are gone, and it was %llu before",
+                   sim->names[person->user], (unsigned long long)first, (unsigned long long)person->cut);
+    model_cut(&sim->model, person->user, first);
+    if (first > person->cut)
+        person->cut = first;
+    if (first > person->cursor)
+        person->cursor = first;
+}
+
 void person_take_message(struct sim *sim, struct person *person, const json_t *frame)
 {
+    check_cut(sim, person, frame_number(frame, "ts"));
     take_entry(sim, person, frame, model_number(&sim->model, frame_text(frame, "text")));
     model_see(&sim->model, person->user, frame_text(frame, "text"), frame_text(frame, "from"), frame_text(frame, "to"),
               frame_text(frame, "key"), frame_number(frame, "ts"), frame_text(frame, "mid"));
@@ -38,6 +63,7 @@ static void take_login(struct sim *sim, struct person *person, const json_t *fra
     person->is_logged_in = true;
     person->wants_live = person->had_after;
     person->cursor = person->had_after ? person->asked_after : last;
+    person_take_first(sim, person, frame);
 }
 
 /* `unavailable` needs a WAL write that failed, or a store that could not be read. */
@@ -105,6 +131,7 @@ static void take_page(struct sim *sim, struct person *person, const json_t *fram
             && strcmp(to, sim->names[asked->with]) != 0)
             sim_fail("%s: a page with others holds a message of %s to %s", sim->names[person->user], from, to);
         last = at;
+        check_cut(sim, person, at);
         if (count <= SIM_PAGE_LIMIT)
             ts[count++] = at;
         model_see(&sim->model, person->user, frame_text(message, "text"), from, to, frame_text(message, "key"), at,
@@ -216,6 +243,7 @@ static void take_close(struct sim *sim, struct person *person, uint64_t code)
     bool is_true =
         (code == 1000 && is_served(person)) || (code == 4002 && is_out_of_time(sim, person))
         || (code == 1001 && sim->is_stopping)
+        || (code == ERASURE_CLOSE_CODE && model_cut_maybe(&sim->model, person->user) > 0)
         || code == 4001 /* a turn may bring more than the limit */ || (code == 1011 && disk_trouble().failed_reads > 0);
     if (!is_true)
         sim_fail("%s: the connection is closed with %llu", sim->names[person->user], (unsigned long long)code);
