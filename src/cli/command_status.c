@@ -10,7 +10,8 @@
 #include "cli/status.h"
 
 #define TEXT_BYTES 1024u
-#define TOKEN_BYTES_MAX 1024u
+/* The longest token of --admin-token-file, with the end of its line. */
+#define TOKEN_BYTES_MAX 1027u
 #define BETWEEN_S 1
 
 struct scrape {
