@@ -63,6 +63,12 @@ enum network_verdict network_parse(struct span text, struct network *network_r)
     return NETWORK_GOOD;
 }
 
+bool network_is_everything(const struct network *network)
+{
+    static const struct address ipv4_first = {{[10] = 0xff, [11] = 0xff}};
+    return network->prefix_bits <= IPV4_PREFIX_BITS && network_has(network, &ipv4_first);
+}
+
 bool network_has(const struct network *network, const struct address *address)
 {
     ASSERT(network->prefix_bits <= 128);

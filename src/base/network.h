@@ -23,6 +23,8 @@ enum network_verdict {
  * *address_r is unknown. */
 bool network_parse_address(struct span text, struct address *address_r);
 enum network_verdict network_parse(struct span text, struct network *network_r);
+/* Whether it has all IPv4 addresses, as 0.0.0.0/0 and ::/0. */
+bool network_is_everything(const struct network *network);
 bool network_has(const struct network *network, const struct address *address);
 /* Whether one of `networks` has `address`. An unknown address is in none. */
 bool networks_have(const struct network *networks, uint32_t count, const struct address *address);

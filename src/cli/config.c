@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "cli/config_command.h"
+#include "cli/config_file.h"
 #include "cli/config_value.h"
 
 /* The command that is parsed, where its values go, and where an error goes. */
@@ -15,7 +16,8 @@ struct parser {
     struct config *config;
     char *text;
     size_t text_bytes;
-    char name[64]; /* of the option, as the user wrote it: --ping-s or CHITCHAT_PING_S */
+    char where[CONFIG_PATH_BYTES + 16]; /* FILE:LINE: , or nothing */
+    char name[64];                      /* of the option, as the user wrote it: --ping-s, CHITCHAT_PING_S or ping-s */
 };
 
 static const struct option *option_find(const struct command *command, const char *name, size_t bytes)
@@ -28,7 +30,7 @@ static const struct option *option_find(const struct command *command, const cha
 
 static enum config_action complain(struct parser *parser, const char *given, const char *wanted)
 {
-    (void)snprintf(parser->text, parser->text_bytes, "chitchat: %s%s%.200s: %s", parser->name,
+    (void)snprintf(parser->text, parser->text_bytes, "chitchat: %s%s%s%.200s: %s", parser->where, parser->name,
                    given[0] != '\0' ? " " : "", given, wanted);
     return CONFIG_ERROR;
 }
@@ -78,6 +80,8 @@ static enum config_action take_listen(struct parser *parser, const char *given, 
     if (!config_value_listen(given, &config->listens[config->listen_count]))
         return complain(parser, given,
                         "must be ADDR:PORT with a numeric address, as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080");
+    if (config_value_is_mapped(&config->listens[config->listen_count]))
+        return complain(parser, given, "is an IPv4 address in the form of IPv6: write it as 127.0.0.1:8080");
     config->listens[config->listen_count++].is_tls = is_tls;
     return CONFIG_SERVE;
 }
@@ -89,6 +93,8 @@ static enum config_action take_admin(struct parser *parser, const char *given, b
         return complain(parser, given, "is one admin address too many: 8 at most");
     if (!config_value_listen(given, &config->admins[config->admin_count]))
         return complain(parser, given, "must be ADDR:PORT with a numeric address, as 127.0.0.1:8081 or [::1]:8081");
+    if (config_value_is_mapped(&config->admins[config->admin_count]))
+        return complain(parser, given, "is an IPv4 address in the form of IPv6: write it as 127.0.0.1:8081");
     config->admins[config->admin_count++].is_tls = is_tls;
     return CONFIG_SERVE;
 }
@@ -309,11 +315,13 @@ static enum config_action take_list(struct parser *parser, const struct option *
     return action;
 }
 
-/* All options of `serve`, but only --data of the other commands: a CHITCHAT_USER that was set for something else
- * changes nothing. */
+/* All options of `serve` but --check, but only --data of the other commands: a CHITCHAT_USER that was set for something
+ * else changes nothing. */
 static bool is_in_environment(const struct command *command, size_t option)
 {
-    return command->action == CONFIG_SERVE || strcmp(command->options[option].name, "data") == 0;
+    if (command->action != CONFIG_SERVE)
+        return strcmp(command->options[option].name, "data") == 0;
+    return strcmp(command->options[option].name, "check") != 0;
 }
 
 static bool is_known(const char *variable)
@@ -330,12 +338,13 @@ static bool is_known(const char *variable)
     return false;
 }
 
-/* Not an error, since container systems set CHITCHAT_PORT and the like for a service of that name. */
+/* Not an error, since container systems set CHITCHAT_PORT and the like for a service of that name. CHITCHAT_INJECT is
+ * of the library that makes the disk fail in tests. */
 static void note_unknown(struct config *config, char *const *environment)
 {
     for (; environment != NULL && *environment != NULL; environment++)
-        if (strncmp(*environment, "CHITCHAT_", 9) == 0 && !is_known(*environment)
-            && config->unknown_count < CONFIG_UNKNOWN_MAX)
+        if (strncmp(*environment, "CHITCHAT_", 9) == 0 && strncmp(*environment, "CHITCHAT_INJECT=", 16) != 0
+            && !is_known(*environment) && config->unknown_count < CONFIG_UNKNOWN_MAX)
             config->unknown[config->unknown_count++] = *environment;
 }
 
@@ -356,7 +365,78 @@ static enum config_action take_environment(struct parser *parser, char *const *e
     return CONFIG_SERVE;
 }
 
+/* -- the file of --config -- */
+
+static enum config_action take_entry(struct parser *parser, const char *name, const char *value)
+{
+    const struct option *option = option_find(parser->command, name, strlen(name));
+    (void)snprintf(parser->name, sizeof parser->name, "%.60s", name);
+    if (option == NULL)
+        return complain(parser, "", "is no option: write the name without --, as `chitchat serve --help` lists it");
+    if (strcmp(name, "config") == 0 || strcmp(name, "check") == 0)
+        return complain(parser, "", "does not belong into this file: give it on the command line");
+    if (parser->config->is_given[option - parser->command->options] && !config_is_repeatable(option))
+        return complain(parser, "", "stands in this file twice: leave one of them out");
+    return take_value(parser, option, value);
+}
+
+static enum config_action take_file(struct parser *parser, const char *path)
+{
+    struct config *config = parser->config;
+    struct config_file file;
+    char wrong[160];
+    const char *name, *value;
+    enum config_action action = CONFIG_SERVE;
+    if (!config_file_read(path, config->file_text, &file, wrong, sizeof wrong)) {
+        (void)snprintf(parser->text, parser->text_bytes, "chitchat: --config %.1000s", path);
+        size_t used = strlen(parser->text);
+        if (file.line > 0)
+            (void)snprintf(parser->text + used, parser->text_bytes - used, ":%u: it %s", file.line, wrong);
+        else
+            (void)snprintf(parser->text + used, parser->text_bytes - used, ": it %s", wrong);
+        return CONFIG_ERROR;
+    }
+    while (action == CONFIG_SERVE) {
+        enum config_file_step step = config_file_next(&file, &name, &value);
+        if (step == CONFIG_FILE_END)
+            break;
+        (void)snprintf(parser->where, sizeof parser->where, "%.1000s:%u: ", path, file.line);
+        (void)snprintf(parser->name, sizeof parser->name, "%.60s", name);
+        action = step == CONFIG_FILE_ENTRY ? take_entry(parser, name, value) : complain(parser, "", value);
+    }
+    parser->where[0] = '\0';
+    return action;
+}
+
+/* The file of the command line, or of the environment; none is fine. */
+static enum config_action take_any_file(struct parser *parser, const char *path, char *const *environment)
+{
+    if (path == NULL && parser->command->action == CONFIG_SERVE)
+        path = config_value_environment(environment, "CHITCHAT_CONFIG");
+    return path == NULL ? CONFIG_SERVE : take_file(parser, path);
+}
+
 /* -- the command line -- */
+
+/* The value of --config on the command line, the last one; NULL: it is not there. Errors are found later. */
+static const char *config_argument(const struct command *command, int argc, char **argv)
+{
+    const char *path = NULL;
+    for (int i = 2; i < argc; i++) {
+        size_t bytes = strcspn(argv[i], "=");
+        const struct option *option =
+            strncmp(argv[i], "--", 2) == 0 ? option_find(command, argv[i] + 2, bytes - 2) : NULL;
+        if (option == NULL)
+            break;
+        bool has_value = argv[i][bytes] == '=';
+        bool is_config = strcmp(option->name, "config") == 0;
+        if (is_config && (has_value || i + 1 < argc))
+            path = has_value ? argv[i] + bytes + 1 : argv[i + 1];
+        if (!has_value && option->kind != OPTION_FLAG)
+            i++;
+    }
+    return path;
+}
 
 /* Takes the option at *at_inout and its value. */
 static enum config_action take_argument(struct parser *parser, char **argv, int argc, int *at_inout, bool *is_given)
@@ -426,7 +506,9 @@ static enum config_action parse_command(struct parser *parser, int argc, char **
         return CONFIG_ERROR;
     }
     set_defaults(parser->config);
-    enum config_action action = take_environment(parser, environment);
+    enum config_action action = take_any_file(parser, config_argument(parser->command, argc, argv), environment);
+    if (action == CONFIG_SERVE)
+        action = take_environment(parser, environment);
     if (action == CONFIG_SERVE)
         action = take_arguments(parser, argc, argv);
     if (action == CONFIG_SERVE)

@@ -1,12 +1,14 @@
 /*
- * config.h: the command line and the environment, checked and complete. Pure; main's thread.
+ * config.h: the command line, the environment and the file of --config, checked and complete. Pure, but for reading
+ * that file; main's thread.
  *
  * Each command takes the options of its table (config_tables.c), as `--name value` or `--name=value`. Those of `serve`,
- * and
- * --data of all commands, may also be in the environment as CHITCHAT_NAME (upper case, _ for -); the command line wins.
- * Options that repeat are comma separated in the environment; on the command line they replace those of the
- * environment. An error is one line that names the option and says what is allowed. Names in the environment that begin
- * with CHITCHAT_ and are no option of `serve` are noted, for a warning.
+ * and --data of all commands, may also be in the environment as CHITCHAT_NAME (upper case, _ for -); those of `serve`
+ * in a file (config_file.h). The command line wins over the environment, and that over the file. Options that repeat
+ * are comma separated in the environment, and stand on lines of their own in the file; where they are given again, they
+ * replace those of the weaker source. An error is one line that names the option, or the file and the line, and says
+ * what is allowed. Names in the environment that begin with CHITCHAT_ and are no option of `serve` are noted, for a
+ * warning.
  */
 #ifndef CHITCHAT_CLI_CONFIG_H
 #define CHITCHAT_CLI_CONFIG_H
@@ -19,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/network.h"
+#include "cli/config_file.h"
 #include "protocol/host.h"
 #include "protocol/origin.h"
 
@@ -133,6 +136,9 @@ struct config {
     bool is_given[CONFIG_OPTIONS_MAX];       /* by the place in the table of the command (config_is_given) */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */
     uint32_t unknown_count;
+    const char *config_file;           /* path, borrowed; NULL: none */
+    uint32_t checks_only;              /* 1: serve checks everything and does not serve */
+    char file_text[CONFIG_FILE_BYTES]; /* of config_file, divided; fields point into it */
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
     char token_key_texts[CONFIG_TOKEN_KEYS_MAX][CONFIG_PATH_BYTES];
     char host_texts[CONFIG_HOSTS_MAX][CONFIG_HOST_BYTES];

@@ -101,11 +101,12 @@ static const struct config_listen *open_address(const struct config *config)
 static bool check_none(const struct config *config, const struct writer *writer)
 {
     const struct config_listen *address = open_address(config);
-    const char *unused = config->token_secrets != NULL    ? "--token-secrets"
-                         : config->token_key_count > 0    ? "--token-keys"
-                         : config->token_audience != NULL ? "--token-audience"
-                         : config->token_issuer != NULL   ? "--token-issuer"
-                                                          : NULL;
+    const char *unused = config->token_secrets != NULL            ? "--token-secrets"
+                         : config->token_key_count > 0            ? "--token-keys"
+                         : config->token_audience != NULL         ? "--token-audience"
+                         : config->token_issuer != NULL           ? "--token-issuer"
+                         : config_is_given(config, "token-claim") ? "--token-claim"
+                                                                  : NULL;
     if (unused != NULL)
         return refuse(writer, "chitchat: %s is used with --auth token only: give that too, or leave it out", unused);
     if (address != NULL && config->allows_anyone == 0)
@@ -134,6 +135,9 @@ static bool check_tls(const struct config *config, const struct writer *writer)
         return refuse(writer,
                       "chitchat: %s needs --tls-cert F and --tls-key F: give the files of the certificate and its key",
                       has_public_tls(config) ? "--listen-tls" : "--admin-tls");
+    if (!has_tls && config_is_given(config, "tls-handshakes"))
+        return refuse(writer, "chitchat: --tls-handshakes is used with --listen-tls and --admin-tls only: give one, or "
+                              "leave it out");
     if (!has_tls && (config->tls_cert != NULL || config->tls_key != NULL))
         return refuse(writer, "chitchat: --tls-cert and --tls-key are of no use without --listen-tls ADDR:PORT or "
                               "--admin-tls ADDR:PORT: give one, or leave them out");

@@ -76,7 +76,8 @@ static void write_all(struct writer *writer)
     put(writer, "\n"
                 "An option of serve may be given as --name VALUE or --name=VALUE, or in the environment as\n"
                 "CHITCHAT_NAME (CHITCHAT_PING_S=25), with commas between the values of an option that\n"
-                "repeats; the command line wins. BYTES may end in K, M or G (1024, 1024^2, 1024^3).\n\n"
+                "repeats, or in the file of --config as name = value. The command line wins over the\n"
+                "environment, and that over the file. BYTES may end in K, M or G (1024, 1024^2, 1024^3).\n\n"
                 "Clients connect to ws://ADDR:PORT/ws; http://ADDR:PORT/ is a page to try the server.\n");
 }
 

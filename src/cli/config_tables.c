@@ -17,6 +17,11 @@
 #define TEXT_FIELD(name) offsetof(struct config, name), 0, 0, 0, 0, 1
 
 static const struct option serve_options[] = {
+    {"config", "F", OPTION_FILE, TEXT_FIELD(config_file),
+     "a file with options, one a line: name = value, names without --; lines that\n"
+     "begin with # are comments; command line and environment win over it"},
+    {"check", "", OPTION_FLAG, FIELD(checks_only), 0, 1, 0, 1,
+     "check options, files, keys, addresses and data directory, and do not serve"},
     {"listen", "ADDR:PORT", OPTION_LISTEN, NO_FIELD,
      "the address to listen on; an IPv6 address needs brackets: [::1]:8080;\n"
      "may be given up to 16 times (default 127.0.0.1:8080)"},

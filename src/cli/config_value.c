@@ -131,6 +131,12 @@ bool config_value_is_loopback(const struct config_listen *listen)
     return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == IN_LOOPBACKNET);
 }
 
+bool config_value_is_mapped(const struct config_listen *listen)
+{
+    return listen->address.ss_family == AF_INET6
+           && IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)(const void *)&listen->address)->sin6_addr);
+}
+
 const char *config_value_environment(char *const *environment, const char *name)
 {
     size_t bytes = strlen(name);

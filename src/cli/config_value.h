@@ -32,6 +32,9 @@ bool config_value_host(const char *text, struct host *host_r);
 /* 127.0.0.0/8, ::1, or the first as an IPv6 address: only this machine reaches it. */
 bool config_value_is_loopback(const struct config_listen *listen);
 
+/* An IPv4 address in the form of IPv6, ::ffff:127.0.0.1. No IPv6 socket can be bound to it. */
+bool config_value_is_mapped(const struct config_listen *listen);
+
 /* The value of the variable `name`; NULL if it is not set, or empty. Borrowed from `environment`, NULL-terminated, or
  * NULL. */
 const char *config_value_environment(char *const *environment, const char *name);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,15 +39,6 @@ static int complain(const char *text)
     return 1;
 }
 
-static uint32_t cores_available(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
-}
-
 /* The user may have misspelt a name and believe that the option is set. Values are not logged: some are secrets. */
 static void warn_of_unknown(const struct config *config)
 {
@@ -79,6 +69,11 @@ static bool is_beyond_loopback(const struct config *config, bool is_plain)
 
 static void warn_of_openness(const struct config *config)
 {
+    for (uint32_t i = 0; i < config->network_count; i++)
+        if (network_is_everything(&config->networks[i]))
+            log_line(LOG_WARN, "everybody_is_a_proxy",
+                     "hint=\"--trust-proxy trusts all addresses: every client may claim any address, and no limit of "
+                     "addresses holds; name the networks of the proxies only\"");
     if (config->auth == CONFIG_AUTH_NONE && is_beyond_loopback(config, false))
         log_line(LOG_WARN, "anyone_may_log_in",
                  "hint=\"--allow-anyone: whoever reaches the server can read and write the messages of all users; use "
@@ -370,7 +365,7 @@ int serve(struct config *config)
         return complain(text);
     if (!token_watch_open(&watch, &server, &token_error))
         return complain(token_error.text);
-    if (datadir_open(&datadir, config->data_dir, config->shards, cores_available(), &error) != 0) {
+    if (datadir_open(&datadir, config->data_dir, config->shards, rlimits_cores(), &error) != 0) {
         token_watch_close(&watch);
         return complain(error.text);
     }

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -349,6 +351,48 @@ int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live
         *dir_r = dir;
     else
         datadir_close(&dir);
+    return result;
+}
+
+/* -- check, without a change -- */
+
+/* What is not there would be made: the directory above must allow it. */
+static int check_parent(const char *path, struct datadir_error *error)
+{
+    char parent[PATH_MAX];
+    if (strlen(path) >= sizeof parent)
+        return refuse(error, -ENAMETOOLONG, "the path %.200s is too long: choose another data directory", path);
+    memcpy(parent, path, strlen(path) + 1);
+    return faccessat(AT_FDCWD, dirname(parent), W_OK | X_OK, AT_EACCESS) == 0 ? 0 : refuse_errno(error, "make", path);
+}
+
+static int check_open(struct datadir *dir, uint32_t shards_wanted, struct datadir_check *check_r,
+                      struct datadir_error *error)
+{
+    bool is_made;
+    int result = examine(dir, shards_wanted, &is_made, error);
+    if (result != 0)
+        return result;
+    if (faccessat(dir->fd, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        return refuse_errno(error, "write to", dir->path);
+    check_r->shards = is_made ? dir->meta.shards : 0;
+    result = lock_share(dir, true, error);
+    check_r->is_live = dir->is_live;
+    return result;
+}
+
+int datadir_check(const char *path, uint32_t shards_wanted, struct datadir_check *check_r,
+                  struct datadir_error *error_r)
+{
+    struct datadir dir = {.path = (char *)(uintptr_t)path, .lock_fd = -1};
+    *check_r = (struct datadir_check){0};
+    dir.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir.fd < 0)
+        return errno == ENOENT ? check_parent(path, error_r) : refuse_errno(error_r, "open", path);
+    int result = check_open(&dir, shards_wanted, check_r, error_r);
+    if (dir.lock_fd >= 0)
+        close(dir.lock_fd);
+    close(dir.fd);
     return result;
 }
 

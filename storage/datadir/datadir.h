@@ -60,6 +60,15 @@ int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wante
  * `may_be_live` a server may run on it (datadir_is_live). Without, that is -EBUSY, and no server can start while the
  * directory is open. Returns as datadir_open; -ENOENT: neither META nor BACKUP is there. */
 int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live, struct datadir_error *error_r);
+struct datadir_check {
+    uint32_t shards; /* 0: it would be made */
+    bool is_live;    /* a server runs on it */
+};
+
+/* Whether datadir_open would open or make `path`, but for a server that runs on it. Changes nothing. Returns as
+ * datadir_open. */
+int datadir_check(const char *path, uint32_t shards_wanted, struct datadir_check *check_r,
+                  struct datadir_error *error_r);
 /* Gives the lock back. Nulls *dir; NULL is fine. */
 void datadir_close(struct datadir **dir);
 

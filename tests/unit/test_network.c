@@ -106,3 +106,18 @@ Test(network, an_unknown_address_is_in_none)
     cr_assert(networks_have(&all, 1, &known));
     cr_assert_not(networks_have(NULL, 0, &known));
 }
+
+Test(network, a_network_of_all_addresses_is_known_as_one)
+{
+    static const char *const all[] = {"0.0.0.0/0", "::/0", "::/8", "::ffff:0:0/96"};
+    static const char *const some[] = {"0.0.0.0/1", "10.0.0.0/8", "fd00::/8", "2000::/3", "127.0.0.1", "::1"};
+    struct network network;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        cr_assert_eq(network_parse(span_of(all[i]), &network), NETWORK_GOOD, "%s", all[i]);
+        cr_assert(network_is_everything(&network), "%s", all[i]);
+    }
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        cr_assert_eq(network_parse(span_of(some[i]), &network), NETWORK_GOOD, "%s", some[i]);
+        cr_assert_not(network_is_everything(&network), "%s", some[i]);
+    }
+}
