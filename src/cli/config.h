@@ -116,6 +116,7 @@ struct config {
     uint32_t erase_within_s;     /* how long what is gone may stay in files */
     uint32_t connections;        /* of the whole server */
     uint32_t connections_wanted; /* before the limit of open files lowered them; 0: it did not */
+    uint32_t drain_s;            /* over which 1001 is spread, at most; 0: all at once */
     uint32_t stop_time_s;
     enum log_level log_level;
     enum log_format log_format;

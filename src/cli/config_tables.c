@@ -122,8 +122,11 @@ static const struct option serve_options[] = {
     {"erase-within", "TIME", OPTION_DURATION, FIELD(erase_within_s), 86400, 3660 * UINT64_C(86400), 7 * 86400, 1,
      "how long what was erased, or is older than --retention, may stay in the\n"
      "files: 1d at least (default 7d)"},
+    {"drain-s", "S", OPTION_NUMBER, FIELD(drain_s), 0, 3600, 5, 1,
+     "seconds over which a server that stops closes its connections, at most;\n"
+     "it closes 1000 a second or more; 0: all at once"},
     {"stop-time-s", "S", OPTION_NUMBER, FIELD(stop_time_s), 1, 3600, 5, 1,
-     "seconds that a stop may take; then the server ends at once"},
+     "seconds that a stop may take after that; then the server ends at once"},
     {"log-file", "F", OPTION_FILE, TEXT_FIELD(log_file),
      "append log lines to F, which SIGHUP opens again (default: stderr)"},
     {"log-format", "FORMAT", OPTION_LOG_FORMAT, NO_FIELD, "logfmt, or json: an object a line (default logfmt)"},

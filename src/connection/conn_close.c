@@ -65,7 +65,7 @@ static void refuse(struct core *core, struct conn *conn, struct span answer)
 
 void conn_refuse_full(struct core *core, struct conn *conn)
 {
-    refuse(core, conn, http_answer_full());
+    refuse(core, conn, core_is_draining(core) ? http_answer_stopping() : http_answer_full());
 }
 
 void conn_refuse_address(struct core *core, struct conn *conn)

@@ -221,6 +221,13 @@ struct span http_answer_full(void)
                         "the server has no free connection: retry later\n");
 }
 
+struct span http_answer_stopping(void)
+{
+    return SPAN_LITERAL("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+                        "Content-Type: text/plain; charset=utf-8\r\n" NOSNIFF "Content-Length: 34\r\n\r\n"
+                        "the server goes down: retry later\n");
+}
+
 struct span http_answer_address(void)
 {
     return SPAN_LITERAL("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"

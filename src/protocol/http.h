@@ -102,6 +102,8 @@ struct http_result http_head_feed(struct http_head *head, const char *data, size
 
 /* The answer of a full server: 503 with Retry-After. Static. */
 struct span http_answer_full(void);
+/* The same, of a server that was asked to stop. */
+struct span http_answer_stopping(void);
 /* The same, where the limits of the client's address do not admit the connection. */
 struct span http_answer_address(void);
 

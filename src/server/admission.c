@@ -33,9 +33,9 @@ static void await_input(struct core *core, struct conn *conn, bool is_tls, uint6
     conn_receive(core, conn);
 }
 
-/* Answers 503 and closes: the server is full, or the limits of the address do not admit the connection. A full server
- * reads the head first, since it answers GET /healthz all the same; with TLS after the handshake. Who is over the
- * limits of the address gets no handshake. */
+/* Answers 503 and closes: the server is full or was asked to stop, or the limits of the address do not admit the
+ * connection. A full server reads the head first, since it answers GET /healthz all the same; with TLS after the
+ * handshake. Who is over the limits of the address gets no handshake. */
 static void turn_away(struct core *core, int fd, const struct address *address, bool is_full, bool is_tls)
 {
     ASSERT(core->admission.turned_away <= CORE_TURNED_AWAY_MAX);
@@ -44,7 +44,9 @@ static void turn_away(struct core *core, int fd, const struct address *address, 
         return;
     }
     if (core->admission.turned_away == CORE_TURNED_AWAY_MAX) {
-        turn_away_at_once(fd, is_full ? http_answer_full() : http_answer_address());
+        turn_away_at_once(fd, !is_full                 ? http_answer_address()
+                              : core_is_draining(core) ? http_answer_stopping()
+                                                       : http_answer_full());
         return;
     }
     struct conn *conn = conn_open(core, fd, CONN_HTTP, address);
@@ -146,10 +148,11 @@ void admission_on_failed_login(struct core *core, struct conn *conn)
 static bool enter(struct core *core, int fd, const struct address *address, bool is_tls, uint32_t *entry_r)
 {
     uint32_t count = atomic_fetch_add_explicit(&core->server->conn_count, 1, memory_order_relaxed);
-    bool is_full = count >= core->server->config->connections;
-    if (is_full)
+    bool is_draining = core_is_draining(core);
+    bool is_full = is_draining || count >= core->server->config->connections;
+    if (is_full && !is_draining)
         refusal_note(core, REFUSAL_FULL, address, NULL);
-    else if (is_trusted_proxy(core, address) || enter_address(core, address, entry_r))
+    else if (!is_full && (is_trusted_proxy(core, address) || enter_address(core, address, entry_r)))
         return true;
     core_conn_count_sub(core);
     turn_away(core, fd, address, is_full, is_tls);

@@ -54,6 +54,11 @@ bool core_has_store_failed(const struct core *core)
     return atomic_load_explicit(&core->server->store_failed, memory_order_relaxed);
 }
 
+bool core_is_draining(const struct core *core)
+{
+    return atomic_load_explicit(&core->server->is_draining, memory_order_relaxed);
+}
+
 void core_conn_count_sub(struct core *core)
 {
     uint32_t before = atomic_fetch_sub_explicit(&core->server->conn_count, 1, memory_order_relaxed);

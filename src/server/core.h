@@ -28,6 +28,7 @@
 #include "server/admission.h"
 #include "server/budget.h"
 #include "server/call.h"
+#include "server/drain.h"
 #include "server/health.h"
 #include "server/letter.h"
 #include "server/memory_fit.h"
@@ -79,6 +80,7 @@ struct server {
 
     /* Shared. */
     atomic_bool is_draining;   /* the server was asked to stop */
+    atomic_ullong drain_us;    /* how long the drain takes (drain.h); set before SIGNAL_DRAIN */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */
     atomic_uint conn_count;    /* connections of all shards, but for those of struct admission.turned_away */
     atomic_uint quiet_shards;  /* shards that have chosen the last round (stop.h) */
@@ -87,6 +89,7 @@ struct server {
 
 /* Bits of shard_group_signal. */
 #define SIGNAL_STOP 1u
+#define SIGNAL_DRAIN 2u
 
 /* Letters in flight between a pair of shards are limited, so that posting never fails (SHARD_MAILBOX_LETTERS). */
 #define CORE_SENDS_OUT_MAX 8192u
@@ -192,6 +195,7 @@ struct core {
     struct segment_recycler *recycler;
     struct rest rest;
     struct trim trim;
+    struct drain drain;
     struct stop stop;
 };
 
@@ -212,6 +216,8 @@ bool core_has_sends_enough(const struct core *core);
 bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
 /* Whether a WAL write of any shard failed. */
 bool core_has_store_failed(const struct core *core);
+/* Whether the server was asked to stop. */
+bool core_is_draining(const struct core *core);
 /* One connection less of server->conn_count. */
 void core_conn_count_sub(struct core *core);
 /* The seed of this shard's hash tables. */

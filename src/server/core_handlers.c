@@ -113,7 +113,7 @@ static void on_timer(void *context, struct timer *timer)
         rest_tick(core);
         health_tick(core);
         set_tick(core);
-    } else if (timer != &core->stop.timer) {
+    } else if (timer != &core->stop.timer && timer != &core->drain.timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
     }
 }
@@ -144,8 +144,11 @@ static bool on_turn_end(void *context)
     turn_renew(&core->turn);
     delivery_continue(core);
     fanout_continue(core);
-    if ((shard_signals(core->shard) & SIGNAL_STOP) != 0)
+    uint32_t signals = shard_signals(core->shard);
+    if ((signals & SIGNAL_STOP) != 0)
         stop_begin(core);
+    else if ((signals & SIGNAL_DRAIN) != 0)
+        drain_step(core);
     bool more = backpressure_step(core);
     history_continue(core);
     tls_step_all(core);

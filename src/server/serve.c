@@ -151,12 +151,39 @@ static void log_written(const struct server *server)
     }
 }
 
+/* Until the time of the drain is over, nobody is connected any more, or SIGTERM or SIGINT comes again. */
+static void wait_for_drain(const struct server *server, const sigset_t *signals, uint64_t drain_us)
+{
+    const struct timespec look = {.tv_nsec = 10000000};
+    uint64_t end_us = clock_monotonic_us(server->clock) + drain_us;
+    int number = 0;
+    while (!signals_is_stop(number) && clock_monotonic_us(server->clock) < end_us
+           && atomic_load_explicit(&server->conn_count, memory_order_relaxed) > 0) {
+        number = sigtimedwait(signals, NULL, &look);
+        if (number > 0 && number != SIGHUP && !signals_is_stop(number))
+            signals_note(number);
+    }
+    log_line(LOG_INFO, "drained", "connections=%u ended_by=%s",
+             atomic_load_explicit(&server->conn_count, memory_order_relaxed),
+             number == SIGINT    ? "SIGINT"
+             : number == SIGTERM ? "SIGTERM"
+                                 : "itself");
+}
+
 /* Waits for a signal, then stops the shards. True if all ended within nine tenths of the stop time. */
 static bool run_until_signal(struct server *server, struct shard_group *group, const sigset_t *signals)
 {
     int number = reload_until_signal(&server->reloads, signals);
     atomic_store_explicit(&server->is_draining, true, memory_order_relaxed);
-    log_line(LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+    uint32_t connections = atomic_load_explicit(&server->conn_count, memory_order_relaxed);
+    uint64_t drain_us = drain_time_us(server->config->drain_s, connections);
+    log_line(LOG_INFO, "stopping", "signal=%s connections=%u drain_ms=%" PRIu64,
+             number == SIGINT ? "SIGINT" : "SIGTERM", connections, drain_us / 1000);
+    if (drain_us > 0) {
+        atomic_store_explicit(&server->drain_us, drain_us, memory_order_relaxed);
+        shard_group_signal(group, SIGNAL_DRAIN);
+        wait_for_drain(server, signals, drain_us);
+    }
     shard_group_signal(group, SIGNAL_STOP);
     return shard_group_join(group, (uint64_t)server->config->stop_time_s * 900000);
 }

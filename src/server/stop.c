@@ -37,6 +37,7 @@ void stop_begin(struct core *core)
     if (core->stop.step != STOP_NOT)
         return;
     core->stop.step = STOP_DRAINING;
+    timers_clear(shard_timers(core->shard), &core->drain.timer);
     health_tick(core);
     cancel_handovers(core);
     io_accept_stop(shard_io(core->shard));

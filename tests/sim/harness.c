@@ -293,6 +293,14 @@ void harness_stop(struct harness *harness)
         harness->shards[i].signals = SIGNAL_STOP;
 }
 
+void harness_drain(struct harness *harness, uint64_t duration_us)
+{
+    atomic_store(&harness->server.is_draining, true);
+    atomic_store(&harness->server.drain_us, duration_us);
+    for (uint32_t i = 0; i < harness->config.shards; i++)
+        harness->shards[i].signals |= SIGNAL_DRAIN;
+}
+
 void harness_close(struct harness *harness)
 {
     harness_stop(harness);

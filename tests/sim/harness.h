@@ -65,6 +65,8 @@ struct harness *harness_open(const struct harness_options *options);
 struct harness *harness_try_open(const struct harness_options *options, const char **refusal_r);
 /* Does what SIGTERM does: the shards begin to stop with their next turns. */
 void harness_stop(struct harness *harness);
+/* Does what SIGTERM does with --drain-s: connections are closed over so many microseconds, from the next turns on. */
+void harness_drain(struct harness *harness, uint64_t duration_us);
 /* Stops all shards, waits until they have ended, frees. */
 void harness_close(struct harness *harness);
 /* To be called when nobody is connected and nothing is pending: ends the test if something was taken and not given back

@@ -64,6 +64,7 @@ Test(config, without_options_all_defaults_stand)
     cr_assert_eq(config.wal_segment_bytes, 32u << 20);
     cr_assert_eq(config.connections, 100000);
     cr_assert_eq(config.stop_time_s, 5);
+    cr_assert_eq(config.drain_s, 5);
 }
 
 Test(config, every_option_reaches_its_field)
@@ -74,7 +75,7 @@ Test(config, every_option_reaches_its_field)
               "--send-rate 12 --user-connections 13 --login-time-s 14 --ping-s 15 --output-bytes 128K "
               "--memory 12G --memtable-bytes 5G --checkpoint-s 16 --wal-segment-bytes 8M --connections 17 "
               "--stop-time-s 18 --address-connections 19 --address-rate 20 --address-login-rate 21 "
-              "--limit-loopback 1 --history-rate 22"),
+              "--limit-loopback 1 --history-rate 22 --drain-s 23"),
         CONFIG_SERVE, "%s", text);
     cr_assert_str_eq(config.listens[0].text, "10.1.2.3:99");
     cr_assert_str_eq(config.data_dir, "/srv/chat");
@@ -102,6 +103,7 @@ Test(config, every_option_reaches_its_field)
     cr_assert_eq(config.address_login_rate, 21);
     cr_assert_eq(config.limit_loopback, 1);
     cr_assert_eq(config.history_rate, 22);
+    cr_assert_eq(config.drain_s, 23);
 }
 
 Test(config, the_log_has_a_level_a_format_and_a_file)
