@@ -131,9 +131,6 @@ static void log_ready(const struct server *server, const struct recovery_report 
              config->auth == CONFIG_AUTH_TOKEN
                  ? ""
                  : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
-    warn_of_unknown(config);
-    rlimits_warn(config, server->core_count);
-    memory_fit_warn(&server->memory_fit, config);
     warn_of_openness(config);
 }
 
@@ -214,6 +211,10 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
     }
     if (server->config->admin_count > 0)
         process_sample_start(server);
+    /* Only now: a start that is refused leaves one line on stderr. */
+    warn_of_unknown(server->config);
+    rlimits_warn(server->config, server->core_count);
+    memory_fit_warn(&server->memory_fit, server->config);
     log_ready(server, &report);
     if (!run_until_signal(server, group, signals)) {
         log_line(
