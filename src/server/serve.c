@@ -26,6 +26,7 @@
 #include "server/process_sample.h"
 #include "server/rlimits.h"
 #include "server/signals.h"
+#include "server/starting.h"
 #include "server/token_watch.h"
 #include "storage/page_guard.h"
 
@@ -185,6 +186,20 @@ static bool run_until_signal(struct server *server, struct shard_group *group, c
     return shard_group_join(group, (uint64_t)server->config->stop_time_s * 900000);
 }
 
+/* NULL: there is no admin address, or no thread for it; then its clients wait. */
+static struct starting *open_starting(const struct server *server)
+{
+    const struct config *config = server->config;
+    bool with_tls[CONFIG_ADMINS_MAX];
+    struct starting *starting = NULL;
+    for (uint32_t i = 0; i < config->admin_count; i++)
+        with_tls[i] = config->admins[i].is_tls;
+    if (config->admin_count > 0)
+        (void)starting_open(&starting, server->admin_fds, server->core_count * config->admin_count, with_tls,
+                            config->admin_count);
+    return starting;
+}
+
 static int serve_cores(struct server *server, void **contexts, const sigset_t *signals)
 {
     char text[TEXT_BYTES];
@@ -195,7 +210,10 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
                                     .pin = true,
                                     .clock = server->clock,
                                     .io = {.recv_buffer_bytes = 4096, .recv_buffer_count = 1024}};
-    if (recovery_run(server, &report, &error) != 0)
+    struct starting *starting = open_starting(server);
+    int recovered = recovery_run(server, &report, &error);
+    starting_close(&starting);
+    if (recovered != 0)
         return complain(error.text);
     int status = shard_group_open(&group, &options, core_handlers(), contexts);
     if (status == 0) {

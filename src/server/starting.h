@@ -1,0 +1,25 @@
+/*
+ * starting.h: the admin addresses while the server reads its data, which may take minutes: no shard runs yet. A thread
+ * answers each request with Connection: close: GET /livez with 200, lest a supervisor restarts the server again and
+ * again, all others with 503 and the error `starting`. With TLS a connection is closed. Main's thread.
+ *
+ * Clients are served one after another, each for STARTING_CLIENT_MS at most.
+ */
+#ifndef CHITCHAT_SERVER_STARTING_H
+#define CHITCHAT_SERVER_STARTING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STARTING_CLIENT_MS 500
+
+struct starting;
+
+/* Begins to answer on `count` listening descriptors, borrowed until starting_close; with_tls[i % listen_count] says
+ * whether descriptor i speaks TLS. `with_tls` is copied. 0 or -errno; the caller closes *starting_r. */
+int starting_open(struct starting **starting_r, const int *fds, uint32_t count, const bool *with_tls,
+                  uint32_t listen_count);
+/* Stops: connections that come later wait for the shards. Nulls *starting; NULL is fine. */
+void starting_close(struct starting **starting);
+
+#endif

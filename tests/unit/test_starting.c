@@ -1,0 +1,90 @@
+/* starting.h: health checks while the server reads its data. */
+#include "server/starting.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int listen_at(struct sockaddr_in *address_r)
+{
+    socklen_t bytes = sizeof *address_r;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    *address_r = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert(bind(fd, (struct sockaddr *)address_r, sizeof *address_r) == 0 && listen(fd, 16) == 0);
+    cr_assert(getsockname(fd, (struct sockaddr *)address_r, &bytes) == 0);
+    return fd;
+}
+
+/* What the server says to `request`, to its end. */
+static const char *ask(const struct sockaddr_in *address, const char *request)
+{
+    static char text[1024];
+    size_t used = 0;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(connect(fd, (const struct sockaddr *)address, sizeof *address) == 0);
+    cr_assert_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
+    for (ssize_t bytes; (bytes = recv(fd, text + used, sizeof text - 1 - used, 0)) > 0;)
+        used += (size_t)bytes;
+    text[used] = '\0';
+    close(fd);
+    return text;
+}
+
+static void has_a_right_length(const char *answer)
+{
+    const char *length = strstr(answer, "Content-Length: ");
+    const char *body = strstr(answer, "\r\n\r\n");
+    cr_assert(length != NULL && body != NULL, "%s", answer);
+    cr_expect_eq((size_t)atoi(length + 16), strlen(body + 4), "%s", answer);
+}
+
+Test(starting, the_process_lives_and_is_not_ready)
+{
+    struct starting *starting;
+    struct sockaddr_in first, second;
+    int fds[] = {listen_at(&first), listen_at(&second)};
+    cr_assert_eq(starting_open(&starting, fds, 2, (bool[]){false}, 1), 0);
+    for (int i = 0; i < 3; i++) {
+        const struct sockaddr_in *address = i % 2 == 0 ? &first : &second;
+        const char *answer = ask(address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+        cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
+        has_a_right_length(answer);
+        answer = ask(address, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+        cr_expect(strstr(answer, "HTTP/1.1 503 ") == answer, "%s", answer);
+        cr_expect(strstr(answer, "{\"error\":\"starting\",") != NULL, "%s", answer);
+        has_a_right_length(answer);
+    }
+    starting_close(&starting);
+    cr_expect_null(starting);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+Test(starting, with_tls_a_connection_is_closed)
+{
+    struct starting *starting;
+    struct sockaddr_in address;
+    int fd = listen_at(&address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){true}, 1), 0);
+    cr_expect_str_eq(ask(&address, "GET /livez HTTP/1.1\r\n\r\n"), "");
+    starting_close(&starting);
+    close(fd);
+}
+
+Test(starting, a_connection_that_comes_later_waits)
+{
+    struct starting *starting;
+    struct sockaddr_in address;
+    int fd = listen_at(&address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    starting_close(&starting);
+    int later = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(connect(later, (struct sockaddr *)&address, sizeof address) == 0);
+    int taken = accept(fd, NULL, NULL);
+    cr_expect(taken >= 0, "nobody has taken it");
+    close(taken);
+    close(later);
+    close(fd);
+}
