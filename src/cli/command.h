@@ -18,6 +18,11 @@ int command_backup(const struct config *config);
 /* Makes a data directory from a backup. */
 int command_restore(const struct config *config);
 
+/* Makes a data directory with another number of shards. */
+int command_reshard(const struct config *config);
+/* Makes a data directory of the lines of a dump. */
+int command_import(const struct config *config);
+
 /* Prints a token to stdout, or makes a file with a secret. */
 int command_token(const struct config *config);
 

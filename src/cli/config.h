@@ -50,6 +50,8 @@ enum config_action {
     CONFIG_COMPACT,
     CONFIG_BACKUP,
     CONFIG_RESTORE,
+    CONFIG_RESHARD,
+    CONFIG_IMPORT,
     CONFIG_TOKEN,
     CONFIG_STATUS,
     CONFIG_HELP,    /* print `text` to stdout, exit 0 */
@@ -131,9 +133,10 @@ struct config {
     const char *token_file;                  /* status: its first line is the token; NULL: none */
     const char *ca_file;                     /* status: who may have signed the certificate; NULL: the system's */
     uint32_t wants_json;                     /* status: 1: JSON, 0: a page */
-    const char *to_dir;                      /* backup */
+    const char *to_dir;                      /* backup, reshard */
     uint32_t keep;                           /* backup: so many stay; 0: all */
-    const char *from_dir;                    /* restore */
+    const char *from_dir;                    /* restore, reshard */
+    const char *from_file;                   /* import: "-" is stdin */
     bool is_given[CONFIG_OPTIONS_MAX];       /* by the place in the table of the command (config_is_given) */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */
     uint32_t unknown_count;

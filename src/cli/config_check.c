@@ -196,6 +196,15 @@ static bool check_status(const struct config *config, const struct writer *write
            || refuse(writer, "chitchat: --admin %s must be http://HOST:PORT or https://HOST:PORT", config->admin_url);
 }
 
+static bool check_reshard(const struct config *config, const struct writer *writer)
+{
+    if (config->to_dir == NULL)
+        return refuse(writer, "chitchat: reshard needs --to DIR2: see `chitchat reshard --help`");
+    if (config->shards == 0)
+        return refuse(writer, "chitchat: reshard needs --shards N: see `chitchat reshard --help`");
+    return true;
+}
+
 bool config_check(const struct config *config, enum config_action action, char *text, size_t text_bytes)
 {
     struct writer writer = {text, text_bytes};
@@ -203,5 +212,7 @@ bool config_check(const struct config *config, enum config_action action, char *
         return check_serve(config, &writer);
     if (action == CONFIG_STATUS)
         return check_status(config, &writer);
+    if (action == CONFIG_RESHARD)
+        return check_reshard(config, &writer);
     return action != CONFIG_TOKEN || check_token(config, &writer);
 }

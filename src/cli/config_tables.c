@@ -169,6 +169,20 @@ static const struct option restore_options[] = {
     DATA_OPTION("the data directory; created if it does not exist, else it must be\nempty (default ./data)"),
 };
 
+static const struct option reshard_options[] = {
+    {"from", "DIR", OPTION_DIR, TEXT_FIELD(from_dir), "the data directory or backup to read; no server may run on it"},
+    {"to", "DIR2", OPTION_DIR, TEXT_FIELD(to_dir),
+     "the new data directory; created if it does not exist, else it must be empty"},
+    {"shards", "N", OPTION_NUMBER, FIELD(shards), 1, CONFIG_SHARDS_MAX, 0, 1, "the number of shards of DIR2, 1 to 64"},
+};
+
+static const struct option import_options[] = {
+    {"from", "FILE", OPTION_FILE, TEXT_FIELD(from_file), "what `chitchat dump` wrote; - is stdin"},
+    DATA_OPTION("the new data directory; created if it does not exist, else it must be\nempty (default ./data)"),
+    {"shards", "N", OPTION_NUMBER, FIELD(shards), 1, CONFIG_SHARDS_MAX, 0, 1,
+     "its number of shards, 1 to 64 (default: one for each core)"},
+};
+
 static const struct option token_options[] = {
     {"secret-file", "F", OPTION_FILE, TEXT_FIELD(secret_file), "sign with the first secret of F (HS256)"},
     {"key-file", "F", OPTION_FILE, TEXT_FIELD(key_file),
@@ -221,6 +235,15 @@ const struct command config_commands[] = {
     {"restore", "--from DIR2 [--data DIR]", "make a data directory from a backup", CONFIG_RESTORE,
      OPTIONS(restore_options), "from",
      "Makes DIR from a backup, under a new epoch: the server then has clients that saw later messages begin anew.\n"},
+    {"reshard", "--from DIR --to DIR2 --shards N", "change the number of shards", CONFIG_RESHARD,
+     OPTIONS(reshard_options), "from",
+     "Makes DIR2 with the messages of DIR and another number of shards. No server may run on DIR, which is not "
+     "changed.\n"
+     "Everything keeps its ts, mid and key, so clients go on with their cursors. Progress goes to stderr.\n"},
+    {"import", "--from FILE [--data DIR] [--shards N]", "make a data directory of a dump", CONFIG_IMPORT,
+     OPTIONS(import_options), "from",
+     "Makes DIR from the lines of `chitchat dump`, in their order, under a new epoch. A line that is wrong ends the\n"
+     "import with its number, and nothing is made. Progress goes to stderr.\n"},
     {"token", "--secret-file F --user U", "print a token, or make a secret", CONFIG_TOKEN, OPTIONS(token_options), NULL,
      "Prints a token for a login to a server with --auth token: signed with a secret (--secret-file F, for\n"
      "`chitchat serve --token-secrets F`) or a private key (--key-file F, for --token-keys with its public key).\n"

@@ -348,6 +348,11 @@ const struct json_member *json_find(const struct json_reader *reader, struct spa
     return NULL;
 }
 
+uint32_t json_member_count(const struct json_reader *reader)
+{
+    return reader->count;
+}
+
 bool json_member_integer(const struct json_member *member, int64_t *value_r)
 {
     if (member->kind != JSON_KIND_NUMBER)

@@ -50,6 +50,9 @@ bool json_read_object(struct json_reader *reader, char *data, size_t bytes, cons
 /* The member of the outer object with this name, NULL if there is none. Borrowed from the reader. */
 const struct json_member *json_find(const struct json_reader *reader, struct span name);
 
+/* The number of members of the outer object. */
+uint32_t json_member_count(const struct json_reader *reader);
+
 /* True and *value_r if `member` is a number without fraction and exponent, of magnitude below 2^53. */
 bool json_member_integer(const struct json_member *member, int64_t *value_r);
 

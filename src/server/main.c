@@ -36,6 +36,8 @@ int main(int argc, char **argv)
     case CONFIG_COMPACT: return command_compact(&config);
     case CONFIG_BACKUP: return command_backup(&config);
     case CONFIG_RESTORE: return command_restore(&config);
+    case CONFIG_RESHARD: return command_reshard(&config);
+    case CONFIG_IMPORT: return command_import(&config);
     case CONFIG_TOKEN: return command_token(&config);
     case CONFIG_STATUS: return command_status(&config);
     case CONFIG_HELP:

@@ -16,6 +16,7 @@
 #include "storage/datadir/backup_names.h"
 #include "storage/datadir/datadir_make.h"
 #include "storage/datadir/datadir_meta.h"
+#include "storage/offline/copy.h"
 
 struct datadir {
     /* Set by open, then only read. */
@@ -52,6 +53,8 @@ static int refuse_errno(struct datadir_error *error, const char *doing, const ch
     return refuse(error, code, "cannot %s %.200s (%s): %s", doing, path, strerror(-code), advice);
 }
 
+#define DATA_UNFINISHED                                                                                                \
+    "%.200s is not finished: a reshard or an import into it was interrupted: remove it, and run the command again"
 #define BACKUP_UNFINISHED "%.200s has a backup that was not finished: remove it, and make another one"
 
 /* -- examination, without a change -- */
@@ -128,6 +131,8 @@ static int examine(struct datadir *dir, uint32_t shards_wanted, bool *is_made_r,
         return refuse(error, -EEXIST,
                       "%.200s %s: `chitchat restore --from %.200s --data DIR` makes a data directory of it", dir->path,
                       survey.has_backups ? "has backups" : "is a backup", dir->path);
+    if (survey.has_unfinished)
+        return refuse(error, -EEXIST, DATA_UNFINISHED, dir->path);
     if (survey.has_new_backup)
         return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
     if (survey.stranger[0] != '\0')
@@ -162,9 +167,10 @@ static int refuse_locked(const struct datadir *dir, struct datadir_error *error)
     long process = bytes > 0 ? strtol(text, NULL, 10) : 0;
     char who[48] = "";
     if (flock(dir->lock_fd, LOCK_SH | LOCK_NB) == 0)
-        return refuse(error, -EBUSY,
-                      "%.200s is being read by chitchat verify, dump, backup or restore: wait until that has ended",
-                      dir->path);
+        return refuse(
+            error, -EBUSY,
+            "%.200s is being read by another command of chitchat, as verify or backup: wait until that has ended",
+            dir->path);
     if (process > 0)
         (void)snprintf(who, sizeof who, " (process %ld)", process);
     return refuse(error, -EBUSY,
@@ -318,6 +324,8 @@ static int read_shared(struct datadir *dir, bool may_be_live, struct datadir_err
             return refuse_errno(error, "list", dir->path);
     }
     dir->is_backup = survey.has_backup && !survey.has_meta;
+    if (survey.has_unfinished && !survey.has_meta)
+        return refuse(error, -EEXIST, DATA_UNFINISHED, dir->path);
     if (!dir->is_backup && survey.has_new_backup)
         return refuse(error, -EEXIST, BACKUP_UNFINISHED, dir->path);
     if (!dir->is_backup && !survey.has_meta)
@@ -393,6 +401,57 @@ int datadir_check(const char *path, uint32_t shards_wanted, struct datadir_check
     if (dir.lock_fd >= 0)
         close(dir.lock_fd);
     close(dir.fd);
+    return result;
+}
+
+static int begin_in(struct datadir *dir, struct datadir_error *error)
+{
+    int result = copy_make_dir(dir->path);
+    if (result == -ENOTEMPTY)
+        return refuse(error, result, "%.200s is not empty: name a directory that is empty, or is not there yet",
+                      dir->path);
+    errno = -result;
+    if (result != 0)
+        return refuse_errno(error, "make", dir->path);
+    dir->fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir->fd < 0)
+        return refuse_errno(error, "open", dir->path);
+    result = lock_take(dir, error);
+    if (result != 0)
+        return result;
+    static const char text[] = "a reshard or an import makes this directory: it has no META yet\n";
+    result = datadir_write_file(dir->fd, DATADIR_UNFINISHED, text, sizeof text - 1);
+    if (result == 0)
+        result = datadir_make_shards(dir->fd, dir->meta.shards);
+    errno = -result;
+    return result == 0 ? 0 : refuse_errno(error, "write to", dir->path);
+}
+
+int datadir_begin(struct datadir **dir_r, const char *path, const struct datadir_meta *meta,
+                  struct datadir_error *error_r)
+{
+    struct datadir *dir = calloc(1, sizeof *dir);
+    if (dir == NULL)
+        return refuse(error_r, -ENOMEM, "no memory to make %.200s", path);
+    dir->fd = dir->lock_fd = -1;
+    dir->meta = *meta;
+    dir->path = strdup(path);
+    int result =
+        dir->path == NULL ? refuse(error_r, -ENOMEM, "no memory to make %.200s", path) : begin_in(dir, error_r);
+    if (result == 0)
+        *dir_r = dir;
+    else
+        datadir_close(&dir);
+    return result;
+}
+
+int datadir_commit(struct datadir *dir)
+{
+    ASSERT(dir->fd >= 0);
+    int result = datadir_write_meta(dir->fd, &dir->meta);
+    /* A crash may leave it beside META, where it has no meaning. */
+    if (result == 0 && unlinkat(dir->fd, DATADIR_UNFINISHED, 0) == 0)
+        result = datadir_sync(dir->fd);
     return result;
 }
 

@@ -82,6 +82,8 @@ static bool survey_entry(void *context, int dir_fd, const char *entry)
         survey->has_backup = true;
     } else if (strcmp(entry, DATADIR_BACKUP_NEW) == 0) {
         survey->has_new_backup = true;
+    } else if (strcmp(entry, DATADIR_UNFINISHED) == 0) {
+        survey->has_unfinished = true;
     } else if (backup_name_number(entry) > 0) {
         survey->has_backups = true;
     } else if (is_shard(entry)) {
@@ -217,7 +219,7 @@ int datadir_draw_epoch(struct datadir_meta *meta)
     return 0;
 }
 
-static int draw(uint32_t shards, struct datadir_meta *meta_r)
+int datadir_draw(uint32_t shards, struct datadir_meta *meta_r)
 {
     uint64_t random[4];
     if (getentropy(random, sizeof random) != 0)
@@ -243,7 +245,7 @@ int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
 {
     ASSERT(shards >= 1);
     ASSERT(shards <= LIMIT_SHARDS);
-    int result = draw(shards, meta_r);
+    int result = datadir_draw(shards, meta_r);
     if (result == 0)
         result = write_new_meta(fd, meta_r);
     if (result == 0 && each_entry(fd, ".", remove_shard, NULL) != 0)

@@ -14,6 +14,8 @@
 #define DATADIR_META_NEW "META.new"
 #define DATADIR_BACKUP "BACKUP"
 #define DATADIR_BACKUP_NEW "BACKUP.new"
+/* In a directory that a command makes: present from the start until META is there. */
+#define DATADIR_UNFINISHED "UNFINISHED"
 #define DATADIR_SHARD_FORMAT "shard-%04u"
 #define DATADIR_WAL "wal"
 #define DATADIR_RUNS "runs"
@@ -29,6 +31,7 @@ struct datadir_survey {
     bool has_backup;
     bool has_new_backup;
     bool has_backups; /* directories with backups (backup_names.h) */
+    bool has_unfinished;
     bool has_shards;
     bool has_content;  /* a shard directory has more than an empty wal and an empty runs, or cannot be listed */
     char stranger[64]; /* a name that is not of chitchat, cut; "": none */
@@ -56,6 +59,17 @@ int datadir_write_file(int fd, const char *name, const char *text, size_t bytes)
 /* Writes META.new, renames it to META, and makes that durable, with the name of the directory `fd`. 0; or -errno: META
  * is as it was, or has `meta`. */
 int datadir_write_meta(int fd, const struct datadir_meta *meta);
+
+/* New seeds and a new epoch, in the format of this program. 0 or -errno. */
+int datadir_draw(uint32_t shards, struct datadir_meta *meta_r);
+
+/* For a command that makes a data directory with what is in it: makes `path`, or takes it if it is empty, locks it, and
+ * makes UNFINISHED and the directories of the shards of `meta`. No server opens it. 0, and the caller closes *dir_r; or
+ * -errno and *error_r: what was made is there still (remove_data of remove.h). */
+int datadir_begin(struct datadir **dir_r, const char *path, const struct datadir_meta *meta,
+                  struct datadir_error *error_r);
+/* Writes META, then removes UNFINISHED: now it is a data directory. 0; or -errno, and it has no META or is complete. */
+int datadir_commit(struct datadir *dir);
 
 /* Makes a data directory of `shards` shards with new seeds and a new epoch in `fd`, which datadir_survey found empty or
  * incomplete. 0, and all of it is durable; or -errno, and it is incomplete. */

@@ -143,41 +143,47 @@ static int copy_runs(struct backup *backup, struct backup_shard *shard)
             status = copy_run(backup, shard, i);
     if (status != 0)
         return status;
-    return backup_check_runs(backup->from, shard->index, shard->to_runs, &shard->state, shard->runs, backup->error);
+    return backup_check_runs(backup->from, shard->index, shard->to_runs, &shard->state, shard->runs, BACKUP_RUN_ADVICE,
+                             backup->error);
+}
+
+int backup_write_manifest(const char *dir, struct manifest_state *state, struct backup_error *error)
+{
+    char path[RUN_PATH_BYTES], lock_path[RUN_PATH_BYTES + 8];
+    struct manifest *manifest;
+    struct manifest_state made;
+    struct store_error why = {""};
+    snprintf(path, sizeof path, "%.900s/manifest.mdb", dir);
+    snprintf(lock_path, sizeof lock_path, "%s-lock", path);
+    int status = manifest_make(path, &state->marks);
+    if (status == 0)
+        status = manifest_open(&manifest, path, &made, &why);
+    if (status == -EBADMSG)
+        return backup_refuse_manifest(error, path);
+    if (status != 0)
+        return backup_refuse_copy(error, NULL, status, NULL, path);
+    for (uint32_t i = 0; i < state->count && status == 0; i++)
+        status = manifest_commit(manifest, &state->marks, &state->entries[i], NULL, 0);
+    if (status == 0)
+        status = manifest_assign(manifest, &state->assigned);
+    for (uint32_t i = 0; i < state->cuts.count; i++)
+        state->cuts.list[i]->is_saved = false;
+    if (status == 0)
+        status = manifest_save_cuts(manifest, &state->cuts);
+    manifest_close(&manifest);
+    manifest_state_fini(&made);
+    if (status == 0 && unlink(lock_path) != 0)
+        status = -errno;
+    if (status == 0)
+        status = segment_sync_dir(dir);
+    if (status != 0)
+        return backup_refuse_copy(error, NULL, status, NULL, path);
+    return backup_check_manifest(dir, state, error);
 }
 
 static int write_manifest(struct backup *backup, struct backup_shard *shard)
 {
-    char path[RUN_PATH_BYTES], lock_path[RUN_PATH_BYTES + 8];
-    struct manifest *manifest;
-    struct manifest_state state;
-    struct store_error error = {""};
-    snprintf(path, sizeof path, "%.900s/manifest.mdb", shard->to_runs);
-    snprintf(lock_path, sizeof lock_path, "%s-lock", path);
-    int status = manifest_make(path, &shard->state.marks);
-    if (status == 0)
-        status = manifest_open(&manifest, path, &state, &error);
-    if (status == -EBADMSG)
-        return backup_refuse_manifest(backup->error, path);
-    if (status != 0)
-        return backup_refuse_copy(backup->error, NULL, status, NULL, path);
-    for (uint32_t i = 0; i < shard->state.count && status == 0; i++)
-        status = manifest_commit(manifest, &shard->state.marks, &shard->state.entries[i], NULL, 0);
-    if (status == 0)
-        status = manifest_assign(manifest, &shard->state.assigned);
-    for (uint32_t i = 0; i < shard->state.cuts.count; i++)
-        shard->state.cuts.list[i]->is_saved = false;
-    if (status == 0)
-        status = manifest_save_cuts(manifest, &shard->state.cuts);
-    manifest_close(&manifest);
-    manifest_state_fini(&state);
-    if (status == 0 && unlink(lock_path) != 0)
-        status = -errno;
-    if (status == 0)
-        status = segment_sync_dir(shard->to_runs);
-    if (status != 0)
-        return backup_refuse_copy(backup->error, NULL, status, NULL, path);
-    return backup_check_manifest(shard->to_runs, &shard->state, backup->error);
+    return backup_write_manifest(shard->to_runs, &shard->state, backup->error);
 }
 
 /* -- in order -- */

@@ -52,11 +52,9 @@ static int look_at_runs(struct apart *apart, void *context)
     return code;
 }
 
-#define RUN_COPY_ADVICE                                                                                                \
-    "it was copied unchanged, so the file that it was copied from is damaged: `chitchat verify` checks all files"
-
 int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char *dir,
-                      const struct manifest_state *state, const struct backup_run *runs, struct backup_error *error)
+                      const struct manifest_state *state, const struct backup_run *runs, const char *advice,
+                      struct backup_error *error)
 {
     struct looking looking = {datadir, shard, dir, state, runs};
     struct apart *apart = NULL;
@@ -65,11 +63,11 @@ int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char 
     if (status == 0)
         status = apart_run(apart, look_at_runs, &looking, &code);
     if (status == -EBADMSG)
-        backup_refuse(error, status, "%s: %.1000s: " RUN_COPY_ADVICE, apart->path, apart->text);
+        backup_refuse(error, status, "%s: %.1000s: %s", apart->path, apart->text, advice);
     else if (status != 0)
         backup_refuse(error, status, "no process can be made to check %s: %s", dir, strerror(-status));
     else if (code != 0)
-        status = backup_refuse(error, -EBADMSG, "%.2000s (" RUN_COPY_ADVICE ")", apart->text);
+        status = backup_refuse(error, -EBADMSG, "%.2000s (%s)", apart->text, advice);
     apart_close(&apart);
     return status;
 }

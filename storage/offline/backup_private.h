@@ -1,6 +1,6 @@
 /*
- * backup_private.h: what backup.c (order, runs), backup_wal.c, backup_check.c and backup_restore.c share. No other file
- * includes it. main's thread of a command.
+ * backup_private.h: what backup.c (order, runs), backup_wal.c, backup_check.c and backup_restore.c share. build.c,
+ * reshard.c and backup_set.c use its refusals and checks. No other file includes it. main's thread of a command.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_BACKUP_PRIVATE_H
 #define CHITCHAT_STORAGE_OFFLINE_BACKUP_PRIVATE_H
@@ -50,10 +50,15 @@ int backup_refuse_copy(struct backup_error *error, const struct copy_report *rep
 /* Makes the directory, or checks that it is empty, and opens it: the caller closes *fd_r. 0, or -errno and *error. */
 int backup_make_target(const char *to, int *fd_r, struct backup_error *error);
 
-/* Checks the rows of the runs in `dir` that were copied, of a shard of `datadir`, as verify does. 0, or -errno and
- * *error. */
+#define BACKUP_RUN_ADVICE                                                                                              \
+    "it was copied unchanged, so the file that it was copied from is damaged: `chitchat verify` checks all files"
+/* Checks the rows of the runs in `dir` with is_copied, of a shard of `datadir`, as verify does. `advice` ends the text
+ * of an error. 0, or -errno and *error. */
 int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char *dir,
-                      const struct manifest_state *state, const struct backup_run *runs, struct backup_error *error);
+                      const struct manifest_state *state, const struct backup_run *runs, const char *advice,
+                      struct backup_error *error);
+/* Makes the manifest of `state` in `dir`, durably, and checks it. 0, or -errno and *error. */
+int backup_write_manifest(const char *dir, struct manifest_state *state, struct backup_error *error);
 /* Reads the manifest in `dir` back from the disk and compares it with `state`. 0, or -errno and *error. */
 int backup_check_manifest(const char *dir, const struct manifest_state *state, struct backup_error *error);
 /* The refusal for a manifest that differs from what was written. Returns -EBADMSG. */

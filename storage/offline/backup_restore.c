@@ -66,7 +66,7 @@ static int place_runs(struct restore *restore, uint32_t shard, const char *from_
     for (uint32_t i = 0; i < state.count && status == 0; i++)
         status = place_run(restore, from_dir, to_dir, &state.entries[i], &runs[i]);
     if (status == 0)
-        status = backup_check_runs(restore->from, shard, to_dir, &state, runs, restore->error);
+        status = backup_check_runs(restore->from, shard, to_dir, &state, runs, BACKUP_RUN_ADVICE, restore->error);
     if (status == 0)
         status = place(restore, from_dir, to_dir, "manifest.mdb");
     if (status == 0)

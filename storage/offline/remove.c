@@ -34,7 +34,8 @@ static bool begins_with(const char *name, const char *begin)
 static bool is_own_file(const char *name, int depth)
 {
     if (depth == 0)
-        return strcmp(name, DATADIR_LOCK) == 0 || strcmp(name, BACKUP_LOCK_NAME) == 0;
+        return strcmp(name, DATADIR_LOCK) == 0 || strcmp(name, BACKUP_LOCK_NAME) == 0
+               || strcmp(name, DATADIR_UNFINISHED) == 0;
     return depth == 2
            && ((begins_with(name, "segment-") && ends_with(name, ".wal")) || begins_with(name, "manifest.")
                || (begins_with(name, "run-") && (ends_with(name, ".mdb") || ends_with(name, ".mdb-lock"))));

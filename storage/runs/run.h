@@ -59,6 +59,19 @@ typedef int run_slice_function(void *context, uint64_t entries);
 int run_write(const char *dir, struct run_source *source, struct run_entry *entry, run_slice_function *on_slice,
               void *context);
 
+/* The same for a caller that has the rows one by one, of several runs at a time. */
+struct run_writer;
+/* Begins the file of entry->id in `dir`; rows, entries, ts_min, ts_max and file_bytes of `entry` are counted. Borrows
+ * `dir` and `entry` until the writer is closed. 0 or -errno. */
+int run_writer_open(struct run_writer **writer_r, const char *dir, struct run_entry *entry);
+/* Adds a row: first those of the key index, then those of timelines, both in key order (not checked). Copies both. 0 or
+ * -errno. */
+int run_writer_put(struct run_writer *writer, struct span key, struct span value);
+/* Completes the file, and makes it and its name durable. Without a row there is no file. 0 or -errno. */
+int run_writer_finish(struct run_writer *writer);
+/* Removes the file unless it is complete. Nulls *writer; NULL is fine. */
+void run_writer_close(struct run_writer **writer);
+
 /* Continues the CRC of a run's rows with one row, in key order; begin with 0. */
 uint32_t run_crc(uint32_t crc, struct span key, struct span value);
 

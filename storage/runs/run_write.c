@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "storage/page_guard.h"
 #include "storage/runs/run.h"
@@ -21,9 +22,11 @@ _Static_assert(FILTER_CHUNK_BYTES <= RUN_PAGES_VALUE_BYTES_MAX, "a piece of the 
 _Static_assert(ROW_VALUE_BYTES_MAX <= RUN_PAGES_VALUE_BYTES_MAX, "a row's value is one value");
 _Static_assert(ROW_KEY_BYTES_MAX <= RUN_PAGES_KEY_BYTES_MAX, "a row's key is one key");
 
-struct writer {
+struct run_writer {
     struct run_pages *pages;
     struct run_entry *entry;
+    const char *dir;
+    bool is_complete;
     uint32_t slice_entries;
     uint64_t slice_bytes;
     run_slice_function *on_slice;
@@ -39,7 +42,7 @@ struct writer {
     uint32_t crc; /* of the rows so far, run_crc */
 };
 
-static int slice_end(struct writer *writer)
+static int slice_end(struct run_writer *writer)
 {
     uint32_t entries = writer->slice_entries;
     writer->slice_entries = 0;
@@ -47,7 +50,7 @@ static int slice_end(struct writer *writer)
     return writer->on_slice == NULL ? 0 : writer->on_slice(writer->context, entries);
 }
 
-static int put(struct writer *writer, struct span key, struct span value)
+static int put(struct run_writer *writer, struct span key, struct span value)
 {
     int status = run_pages_put(writer->pages, key, value);
     if (status != 0)
@@ -59,7 +62,7 @@ static int put(struct writer *writer, struct span key, struct span value)
     return slice_end(writer);
 }
 
-static int note_user(struct writer *writer, struct span user)
+static int note_user(struct run_writer *writer, struct span user)
 {
     if (user.bytes == writer->user_bytes && memcmp(user.data, writer->user, user.bytes) == 0)
         return 0;
@@ -77,7 +80,7 @@ static int note_user(struct writer *writer, struct span user)
     return 0;
 }
 
-static int note_row(struct writer *writer, struct span key)
+static int note_row(struct run_writer *writer, struct span key)
 {
     struct span user;
     uint64_t ts;
@@ -93,14 +96,14 @@ static int note_row(struct writer *writer, struct span key)
     return note_user(writer, user);
 }
 
-static int put_crc(struct writer *writer)
+static int put_crc(struct run_writer *writer)
 {
     uint8_t value[4];
     bytes_store_le32(value, writer->crc);
     return put(writer, SPAN_LITERAL(RUN_CRC_KEY), (struct span){(const char *)value, sizeof value});
 }
 
-static int put_filter(struct writer *writer)
+static int put_filter(struct run_writer *writer)
 {
     struct filter filter;
     int status = filter_make(&filter, writer->hashes, writer->hash_count);
@@ -117,9 +120,26 @@ static int put_filter(struct writer *writer)
     return status;
 }
 
+static int put_row(struct run_writer *writer, struct span key, struct span value)
+{
+    int status = note_row(writer, key);
+    writer->crc = run_crc(writer->crc, key, value);
+    return status == 0 ? put(writer, key, value) : status;
+}
+
+static int put_end(struct run_writer *writer)
+{
+    int status = put_filter(writer);
+    if (status == 0)
+        status = put_crc(writer);
+    return status == 0 ? slice_end(writer) : status;
+}
+
+/* -- from a source -- */
+
 /* The context of put_all. `key` and `value` are the first row. */
 struct rows {
-    struct writer *writer;
+    struct run_writer *writer;
     struct run_source *source;
     struct span key;
     struct span value;
@@ -128,29 +148,22 @@ struct rows {
 static int put_all(void *context)
 {
     struct rows *rows = context;
-    struct writer *writer = rows->writer;
+    struct run_writer *writer = rows->writer;
     struct run_source *source = rows->source;
     struct span key = rows->key, value = rows->value;
     int status = 0, more = 1;
     while (status == 0 && more == 1) {
-        status = note_row(writer, key);
-        writer->crc = run_crc(writer->crc, key, value);
-        if (status == 0)
-            status = put(writer, key, value);
+        status = put_row(writer, key, value);
         if (status == 0)
             more = run_source_next(source, &key, &value);
     }
     if (status == 0 && more < 0)
         status = more;
-    if (status == 0)
-        status = put_filter(writer);
-    if (status == 0)
-        status = put_crc(writer);
-    return status == 0 ? slice_end(writer) : status;
+    return status == 0 ? put_end(writer) : status;
 }
 
 /* Guarded, because a merge reads old runs. */
-static int write_file(struct writer *writer, const char *path, struct rows *rows)
+static int write_file(struct run_writer *writer, const char *path, struct rows *rows)
 {
     bool is_read_soon = writer->entry->level <= CACHED_LEVEL;
     int status = run_pages_open(&writer->pages, path, is_read_soon);
@@ -173,7 +186,7 @@ int run_write(const char *dir, struct run_source *source, struct run_entry *entr
               void *context)
 {
     char path[RUN_PATH_BYTES];
-    struct writer writer = {.entry = entry, .on_slice = on_slice, .context = context};
+    struct run_writer writer = {.entry = entry, .on_slice = on_slice, .context = context};
     struct rows rows = {.writer = &writer, .source = source};
     entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
     int more = page_guard_run(first_row, &rows);
@@ -190,4 +203,58 @@ int run_write(const char *dir, struct run_source *source, struct run_entry *entr
         entry->file_bytes = 0;
     }
     return status;
+}
+
+/* -- row by row -- */
+
+int run_writer_open(struct run_writer **writer_r, const char *dir, struct run_entry *entry)
+{
+    char path[RUN_PATH_BYTES];
+    struct run_writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return -ENOMEM;
+    writer->entry = entry;
+    writer->dir = dir;
+    entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
+    run_path(path, dir, entry->id);
+    int status = run_pages_open(&writer->pages, path, false);
+    if (status == 0)
+        *writer_r = writer;
+    else
+        free(writer);
+    return status;
+}
+
+int run_writer_put(struct run_writer *writer, struct span key, struct span value)
+{
+    return put_row(writer, key, value);
+}
+
+int run_writer_finish(struct run_writer *writer)
+{
+    ASSERT(!writer->is_complete);
+    if (writer->entry->entries == 0)
+        return 0;
+    int status = put_end(writer);
+    if (status == 0)
+        status = run_pages_finish(writer->pages, &writer->entry->file_bytes);
+    if (status == 0)
+        status = segment_sync_dir(writer->dir);
+    writer->is_complete = status == 0;
+    return status;
+}
+
+void run_writer_close(struct run_writer **writer)
+{
+    char path[RUN_PATH_BYTES];
+    struct run_writer *closing = *writer;
+    if (closing == NULL)
+        return;
+    run_path(path, closing->dir, closing->entry->id);
+    run_pages_close(&closing->pages);
+    if (!closing->is_complete)
+        (void)unlink(path);
+    free(closing->hashes);
+    free(closing);
+    *writer = NULL;
 }

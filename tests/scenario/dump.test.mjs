@@ -29,7 +29,7 @@ scenario("a dump has every message in both timelines as the server gives it, by 
   assert.deepEqual(treeOf(harness.server.data), before, "dump changes nothing");
   checkBothSides(entries, [...sent, ...strange]);
   for (const entry of entries) {
-    const names = ["user", "ts", "mid", "from", "to", "text", ...(entry.key === undefined ? [] : ["key"])];
+    const names = ["user", "ts", ...(entry.from === entry.to ? [] : ["other_ts"]), "mid", "from", "to", "text", ...(entry.key === undefined ? [] : ["key"])];
     assert.deepEqual(Object.keys(entry), names);
     assert.ok(entry.key === undefined || entry.user === entry.from, "the recipient never gets a key");
   }

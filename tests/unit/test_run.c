@@ -61,3 +61,49 @@ Test(run, knows_all_its_users_though_its_filter_takes_several_pieces)
     run_path(path, dir, entry.id);
     cr_assert(unlink(path) == 0 && rmdir(dir) == 0);
 }
+
+/* Row by row as from a source: the same content. */
+Test(run, a_writer_that_is_given_rows_writes_what_run_write_writes)
+{
+    char dir[64] = "/tmp/chitchat-test-XXXXXX", path[RUN_PATH_BYTES], command[3 * RUN_PATH_BYTES];
+    struct rows rows = {.source = {rows_next, rows_close}}, again = {.source = {rows_next, rows_close}};
+    struct run_entry entry = {.id = 1}, other = {.id = 2}, none = {.id = 3};
+    struct run_writer *writer;
+    struct span key, value;
+    page_guard_install();
+    cr_assert_not_null(mkdtemp(dir));
+    cr_assert_eq(run_write(dir, &rows.source, &entry, NULL, NULL), 0);
+    cr_assert_eq(run_writer_open(&writer, dir, &other), 0);
+    while (rows_next(&again.source, &key, &value) == 1)
+        cr_assert_eq(run_writer_put(writer, key, value), 0);
+    cr_assert_eq(run_writer_finish(writer), 0);
+    run_writer_close(&writer);
+    cr_assert(other.rows == entry.rows && other.entries == entry.entries && other.file_bytes == entry.file_bytes);
+    cr_assert(other.ts_min == entry.ts_min && other.ts_max == entry.ts_max);
+    struct run *runs[2];
+    struct store_error error;
+    MDB_val crcs[2];
+    for (int i = 0; i < 2; i++) {
+        MDB_cursor *cursor;
+        MDB_val crc_key = {sizeof RUN_CRC_KEY - 1, (void *)RUN_CRC_KEY};
+        cr_assert_eq(run_open(&runs[i], dir, i == 0 ? &entry : &other, &error), 0, "%s", error.text);
+        cr_assert_eq(run_slot_cursor(runs[i], 0, &cursor), 0);
+        cr_assert_eq(mdb_cursor_get(cursor, &crc_key, &crcs[i], MDB_SET), 0);
+    }
+    cr_assert(crcs[0].mv_size == 4 && memcmp(crcs[0].mv_data, crcs[1].mv_data, 4) == 0);
+    cr_assert_eq(filter_bytes(&runs[0]->filter), filter_bytes(&runs[1]->filter));
+    run_close(&runs[0]);
+    run_close(&runs[1]);
+    /* Without rows, and closed before it is complete. */
+    cr_assert_eq(run_writer_open(&writer, dir, &none), 0);
+    cr_assert_eq(run_writer_finish(writer), 0);
+    run_writer_close(&writer);
+    run_path(path, dir, 3);
+    cr_assert(none.rows == 0 && access(path, F_OK) != 0);
+    cr_assert_eq(run_writer_open(&writer, dir, &none), 0);
+    cr_assert_eq(run_writer_put(writer, SPAN_LITERAL("a\0\0\0\0\0\0\0\0\1"), SPAN_LITERAL("v")), 0);
+    run_writer_close(&writer);
+    cr_assert_neq(access(path, F_OK), 0);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    cr_assert_eq(system(command), 0);
+}

@@ -1,0 +1,94 @@
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+
+#include "cli/dump_line.h"
+
+static const uint8_t mid[LIMIT_MID_BYTES] = {0x33, 0x0b, 0x11, 0xeb, 0xea, 0x19, 0x28, 0x02, 0xc0, 1, 2, 3, 4, 5, 6};
+static char line[DUMP_LINE_BYTES_MAX + 1];
+static struct json_reader *reader;
+
+static void setup(void)
+{
+    cr_assert_eq(json_reader_open(&reader, DUMP_LINE_BYTES_MAX), 0);
+}
+
+static void teardown(void)
+{
+    json_reader_close(&reader);
+}
+
+TestSuite(dump_line, .init = setup, .fini = teardown);
+
+static struct message message_of(enum role role)
+{
+    return (struct message){.ts = 5,
+                            .other_ts = role == ROLE_SELF ? 5 : 7,
+                            .role = role,
+                            .mid = mid,
+                            .from = SPAN_LITERAL("alice"),
+                            .to = role == ROLE_SELF ? SPAN_LITERAL("alice") : SPAN_LITERAL("bob"),
+                            .key = role == ROLE_RECEIVED ? SPAN_LITERAL("") : SPAN_LITERAL("\"k\""),
+                            .text = SPAN_LITERAL("line\nfeed \x01 \xc3\xbc")};
+}
+
+Test(dump_line, what_is_written_is_read)
+{
+    static const enum role roles[] = {ROLE_SENT, ROLE_RECEIVED, ROLE_SELF};
+    for (int i = 0; i < 3; i++) {
+        struct message message = message_of(roles[i]);
+        struct span user = roles[i] == ROLE_RECEIVED ? message.to : message.from;
+        struct dump_entry entry;
+        size_t bytes = dump_line_write(line, user, &message);
+        cr_assert_eq(line[bytes - 1], '\n');
+        const char *why = dump_line_read(reader, line, bytes - 1, &entry);
+        cr_assert_null(why, "%s", why);
+        cr_assert(span_equal(entry.user, user) && entry.message.role == roles[i]);
+        cr_assert(entry.message.ts == 5 && entry.message.other_ts == message.other_ts);
+        cr_assert_arr_eq(entry.message.mid, mid, LIMIT_MID_BYTES);
+        cr_assert(span_equal(entry.message.from, message.from) && span_equal(entry.message.to, message.to));
+        cr_assert(span_equal(entry.message.key, message.key) && span_equal(entry.message.text, message.text));
+    }
+}
+
+Test(dump_line, the_longest_entry_fits)
+{
+    static char text[LIMIT_TEXT_BYTES], key[LIMIT_KEY_BYTES], name[LIMIT_USER_BYTES];
+    struct message message = message_of(ROLE_SELF);
+    struct dump_entry entry;
+    memset(text, 1, sizeof text);
+    memset(key, 1, sizeof key);
+    memset(name, 'n', sizeof name);
+    message.ts = message.other_ts = LIMIT_TS_MAX;
+    message.text = (struct span){text, sizeof text};
+    message.key = (struct span){key, sizeof key};
+    message.from = message.to = (struct span){name, sizeof name};
+    size_t bytes = dump_line_write(line, message.from, &message);
+    cr_assert_leq(bytes, DUMP_LINE_BYTES_MAX);
+    cr_assert_null(dump_line_read(reader, line, bytes - 1, &entry));
+    cr_assert(span_equal(entry.message.text, message.text));
+}
+
+static const char *read(const char *text)
+{
+    struct dump_entry entry;
+    int bytes = snprintf(line, sizeof line, "%s", text);
+    const char *why = dump_line_read(reader, line, (size_t)bytes, &entry);
+    return why == NULL ? "" : why;
+}
+
+#define REST "\"mid\":\"MwsR6-oZKALAYytrhgE-\",\"from\":\"a\",\"to\":\"b\",\"text\":\"x\""
+
+Test(dump_line, what_is_no_entry_is_refused_with_the_reason)
+{
+    cr_assert_str_eq(read("{\"user\":\"a\",\"ts\":5,\"other_ts\":7," REST "}"), "");
+    cr_assert_str_eq(read("{\"user\":\"b\",\"ts\":5,\"other_ts\":7," REST "}"), "");
+    cr_assert_not_null(strstr(read("{\"user\":\"a\",\"ts\":5," REST "}"), "it has no \"other_ts\""));
+    cr_assert_not_null(strstr(read("{\"user\":\"c\",\"ts\":5,\"other_ts\":7," REST "}"), "neither"));
+    cr_assert_not_null(strstr(read("{\"user\":\"b\",\"ts\":5,\"other_ts\":7,\"key\":\"k\"," REST "}"), "recipient"));
+    cr_assert_not_null(strstr(read("{\"user\":\"a\",\"ts\":5,\"other_ts\":7,\"new\":1," REST "}"), "does not know"));
+    cr_assert_not_null(strstr(read("{\"user\":\"a\",\"ts\":0,\"other_ts\":7," REST "}"), "\"ts\""));
+    cr_assert_not_null(strstr(read("{\"user\":\"a b\",\"ts\":1,\"other_ts\":7," REST "}"), "user name"));
+    cr_assert_neq(read("[]")[0], '\0');
+    cr_assert_neq(read("")[0], '\0');
+}
