@@ -17,5 +17,7 @@ void api_metrics(struct core *core, struct exchange *exchange, const struct http
 void api_connections(struct core *core, struct exchange *exchange, const struct http_request *request);
 /* DELETE /api/v1/users/{user}/connections?code=: closes them. */
 void api_disconnect(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* DELETE /api/v1/users/{user}: erases the user's timeline. */
+void api_erase(struct core *core, struct exchange *exchange, const struct http_request *request);
 
 #endif

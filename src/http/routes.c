@@ -10,6 +10,7 @@ static const struct http_route routes[] = {
     {METHOD_GET, "/metrics", "", 0, 0, api_metrics},
     {METHOD_GET, "/api/v1/users/{user}/connections", "", ROUTE_PUBLIC, 0, api_connections},
     {METHOD_DELETE, "/api/v1/users/{user}/connections", "code", ROUTE_PUBLIC, 0, api_disconnect},
+    {METHOD_DELETE, "/api/v1/users/{user}", "", ROUTE_PUBLIC, 0, api_erase},
 };
 
 const struct http_route *http_routes(uint32_t *count_r)

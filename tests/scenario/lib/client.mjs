@@ -83,7 +83,7 @@ export class Client {
     this.user = frame.user;
     this.login = frame;
     this.epoch = frame.epoch;
-    this.cursor = replays ? fields.after : frame.last;
+    this.cursor = replays ? Math.max(fields.after, frame.first) : frame.last;
   }
 
   #takeSent(fields, frame) {
