@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+
+#define NO_ROOM_BYTES (64u << 10)
 
 int file_open_direct(const char *path, int flags)
 {
@@ -42,4 +46,12 @@ int file_write_zeros(int fd, size_t bytes, off_t offset)
     int status = file_write(fd, zeros, bytes, offset);
     munmap(zeros, bytes);
     return status;
+}
+
+bool file_has_no_room(int status, const char *dir)
+{
+    struct statvfs disk;
+    if (status == -ENOSPC || status == -EDQUOT)
+        return true;
+    return status == -EIO && statvfs(dir, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < NO_ROOM_BYTES;
 }

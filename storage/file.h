@@ -6,6 +6,7 @@
 #ifndef CHITCHAT_STORAGE_FILE_H
 #define CHITCHAT_STORAGE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -23,5 +24,9 @@ int file_write(int fd, const void *data, size_t bytes, off_t offset);
 /* The same for zeros: at most FILE_ZEROS_BYTES_MAX of them at a time. */
 #define FILE_ZEROS_BYTES_MAX (1u << 20)
 int file_write_zeros(int fd, size_t bytes, off_t offset);
+
+/* Whether `status` (-errno of a write below `dir`) means that its disk is full, or a quota is used up. LMDB calls a
+ * write that a full disk cut short an I/O error: so that counts too, if there is no room now. */
+bool file_has_no_room(int status, const char *dir);
 
 #endif

@@ -5,8 +5,10 @@
  * with the first file at the start (recovery), and by the recycler's thread after that (segment_recycler.h). The path
  * of a send does not write it.
  *
- * The list names the segment in use and all spares. A listed segment above the newest header is a spare or the newest
- * one that was written: nothing tells which, so its file must exist (wal_survey.h). Pure; any thread.
+ * The list names the segment in use, all spares, and the newest sealed segment: a crash may leave that one as the
+ * newest, when the first write of the one in use did not reach the disk. A listed segment above the newest header is a
+ * spare or the newest one that was written: nothing tells which, so its file must exist (wal_survey.h). Pure; any
+ * thread.
  */
 #ifndef CHITCHAT_STORAGE_WAL_ASSIGNED_H
 #define CHITCHAT_STORAGE_WAL_ASSIGNED_H
@@ -16,7 +18,8 @@
 
 #include "base/assert.h"
 
-#define WAL_ASSIGNED_MAX 17u /* the segment in use and WAL_SPARES_MAX spares (storage/wal/wal.h) */
+#define WAL_ASSIGNED_MAX 18u /* the newest sealed segment, the one in use, WAL_SPARES_MAX spares (storage/wal/wal.h)   \
+                              */
 
 struct wal_assigned {
     uint32_t count; /* 0: nothing is known, as in a directory of a version that had no such list */

@@ -13,6 +13,7 @@
 #include "durability/segment_recycler.h"
 #include "server/core.h"
 #include "storage/datadir/backup_lock.h"
+#include "storage/file.h"
 #include "storage/page_guard.h"
 #include "storage/wal/segment.h"
 #include "storage/wal/wal_survey.h"
@@ -31,6 +32,7 @@ struct recovery {
     struct old_wal *old_wals;
     struct recovery_report *report;
     struct recovery_error *error;
+    bool has_no_room; /* a run could not be written: all that is replayed stays in memory */
 };
 
 /* Writes the error text; returns `code`. */
@@ -80,8 +82,7 @@ static int survey_wal(struct recovery *recovery, struct old_wal *old)
         return refuse(recovery, status,
                       "the path of the WAL of shard %u is too long: move the data directory to a shorter path",
                       old->core->index);
-    status = wal_survey_read(&old->survey, dir, old->core->index, info.applied,
-                             store_assigned_at_open(old->core->runs.store));
+    status = wal_survey_read(&old->survey, dir, old->core->index, info.applied, store_assigned(old->core->runs.store));
     return status == 0 ? 0 : refuse(recovery, status, "%s", old->survey.error);
 }
 
@@ -89,12 +90,12 @@ static int survey_wal(struct recovery *recovery, struct old_wal *old)
 
 static int refuse_memory(struct recovery *recovery, const struct core *core)
 {
-    return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the WAL: give the server more memory",
-                  core->index);
+    return refuse(recovery, -ENOMEM, "shard %u: no memory for the messages of the WAL: give the server more memory%s",
+                  core->index, recovery->has_no_room ? ", or make room on the disk, so that they can go to runs" : "");
 }
 
 /* Writes the generation that was filled as a run and begins a new one. `applied`: up to where the runs have the WAL
- * then. */
+ * then. 1: there is no room, the generation stays as it is. 0 or -errno. */
 static int write_run(struct recovery *recovery, struct core *core, struct store_position applied)
 {
     struct run_source *source;
@@ -108,6 +109,11 @@ static int write_run(struct recovery *recovery, struct core *core, struct store_
     if (status == 0) {
         status = store_add_run(core->runs.store, source, applied, core->last_ts, &error);
         run_source_close(&source);
+    }
+    if (file_has_no_room(status, datadir_path(recovery->server->datadir))) {
+        memtable_thaw(core->generations.filling);
+        recovery->has_no_room = true;
+        return 1;
     }
     if (status != 0)
         return refuse(recovery, status,
@@ -129,10 +135,11 @@ static int insert_record(struct recovery *recovery, struct core *core, struct re
         core->last_ts = ts;
     if (memtable_insert(core->generations.filling, record, role) != 0)
         return refuse_memory(recovery, core);
-    if (memtable_bytes(core->generations.filling) < recovery->server->config->memtable_bytes)
+    if (recovery->has_no_room || memtable_bytes(core->generations.filling) < recovery->server->config->memtable_bytes)
         return 0;
     store_info(core->runs.store, &info);
-    return write_run(recovery, core, info.applied);
+    int status = write_run(recovery, core, info.applied);
+    return status < 0 ? status : 0;
 }
 
 static int insert_copy(struct recovery *recovery, struct core *core, const struct record_fields *fields, enum role role)
@@ -248,7 +255,8 @@ static uint32_t sealed_count(const struct old_wal *old)
 }
 
 /* Writes all that was replayed to runs, on every shard; then no old segment is needed any more. `applied` moves past a
- * WAL only when the runs of all shards are committed, since the WAL has records of users of other shards too. */
+ * WAL only when the runs of all shards are committed, since the WAL has records of users of other shards too. Without
+ * room the segments stay. */
 static int write_all_runs(struct recovery *recovery)
 {
     struct store_info info;
@@ -263,7 +271,7 @@ static int write_all_runs(struct recovery *recovery)
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
         for (uint32_t k = 0; k < recovery->old_wals[i].survey.file_count; k++)
             recovery->old_wals[i].survey.files[k].is_live = false;
-    return status;
+    return status < 0 ? status : 0;
 }
 
 static int write_header(struct core *core)
@@ -323,21 +331,62 @@ static void remove_others(const struct old_wal *old)
     }
 }
 
-/* Commits which file the first segment has, gives it to the WAL, and writes its header. */
-static int begin_segment(struct core *core, struct wal_spare spare, struct store_error *error)
+static int create_first(struct recovery *recovery, const struct old_wal *old, uint32_t number,
+                        struct store_error *error)
 {
-    struct wal_assigned assigned = {0};
-    wal_assigned_add(&assigned, wal_generation_of_next_spare(core->wal_writer.wal), spare.file);
-    wal_give_spare(core->wal_writer.wal, spare);
-    int status = store_assign(core->runs.store, &assigned, error);
-    return status == 0 ? write_header(core) : status;
+    struct wal_spare spare;
+    int status = segment_create(old->survey.dir, number, recovery->server->config->wal_segment_bytes, &spare);
+    if (status != 0)
+        return status;
+    struct wal_assigned assigned;
+    wal_assigned_read(old->core->wal_writer.wal, &assigned);
+    wal_assigned_add(&assigned, wal_generation_of_next_spare(old->core->wal_writer.wal), number);
+    status = store_assign(old->core->runs.store, &assigned, error);
+    if (status == 0) {
+        wal_give_spare(old->core->wal_writer.wal, spare);
+        return write_header(old->core);
+    }
+    /* After a commit in doubt the manifest may name the file. */
+    if (file_has_no_room(status, old->survey.dir))
+        segment_remove(old->survey.dir, spare);
+    else
+        close(spare.fd);
+    return status;
+}
+
+/* Removes what no start needs, spares first of all, though no new header is durable yet. */
+static bool make_room(struct old_wal *old)
+{
+    struct wal_assigned assigned;
+    struct store_error error;
+    bool has_removed = false;
+    wal_assigned_read(old->core->wal_writer.wal, &assigned);
+    if (store_assign(old->core->runs.store, &assigned, &error) != 0)
+        return false;
+    for (uint32_t i = 0; i < old->survey.file_count; i++)
+        if (!old->survey.files[i].is_live)
+            has_removed |= segment_remove(old->survey.dir, (struct wal_spare){old->survey.files[i].number, -1}) == 0;
+    return has_removed;
+}
+
+/* Begins the first segment. Without room for it, even when old spares are removed, the WAL has none for now: the
+ * recycler makes it later, and *has_begun_r is false. Until then nothing durable says where the old segments were cut:
+ * a write of a killed server that reaches the disk even after this start would be found by a start that comes before
+ * there was room. */
+static int first_segment(struct recovery *recovery, struct old_wal *old, uint32_t number, bool *has_begun_r,
+                         struct store_error *error)
+{
+    int status = create_first(recovery, old, number, error);
+    if (file_has_no_room(status, old->survey.dir) && make_room(old))
+        status = create_first(recovery, old, number, error);
+    *has_begun_r = status == 0;
+    return file_has_no_room(status, old->survey.dir) ? 0 : status;
 }
 
 static int begin_wal(struct recovery *recovery, struct old_wal *old)
 {
     struct core *core = old->core;
     struct store_info info;
-    struct wal_spare spare;
     struct store_error error = {""};
     uint32_t next = file_next(old);
     store_info(core->runs.store, &info);
@@ -346,10 +395,9 @@ static int begin_wal(struct recovery *recovery, struct old_wal *old)
     int status = sync_live(old);
     if (status == 0)
         status = open_wal(core, old);
+    bool has_begun = false;
     if (status == 0)
-        status = segment_create(old->survey.dir, next, recovery->server->config->wal_segment_bytes, &spare);
-    if (status == 0)
-        status = begin_segment(core, spare, &error);
+        status = first_segment(recovery, old, next, &has_begun, &error);
     if (status == 0)
         status = segment_recycler_open(&core->recycler, core, old->survey.dir, next + 1);
     if (status != 0 && error.text[0] != '\0')
@@ -358,7 +406,14 @@ static int begin_wal(struct recovery *recovery, struct old_wal *old)
         return refuse(recovery, status, "%s: a new WAL segment cannot be created: %s%s", old->survey.dir,
                       strerror(-status),
                       status == -ENOSPC ? ": make room and start again" : ": remove the cause and start again");
-    remove_others(old);
+    if (has_begun)
+        remove_others(old);
+    else
+        log_line(
+            LOG_WARN, "no_room_at_start",
+            "shard=%u dir=\"%s\" hint=\"no WAL segment can be made: history and logins are served, sends get busy; "
+            "make room, and it goes on by itself\"",
+            core->index, old->survey.dir);
     return 0;
 }
 
@@ -370,6 +425,9 @@ static int overtake_backup(struct recovery *recovery)
     int lock_fd = backup_lock_share(dir);
     int status = lock_fd < 0 ? backup_lock_overtake(dir) : 0;
     backup_lock_give(lock_fd);
+    /* Where the lock's file cannot be made there is no backup. */
+    if (lock_fd != -EBUSY && file_has_no_room(status, dir))
+        return 0;
     return status == 0 ? 0
                        : refuse(recovery, status, "%s/" BACKUP_LOCK_NAME " cannot be written: %s: look at the disk",
                                 dir, strerror(-status));

@@ -6,6 +6,10 @@
  * Damage (what a crash alone cannot have done) is refused for the whole server, with file, offset and what to do.
  * No segment is removed before all WALs have been replayed. A segment is never continued: a new one, whose durable
  * header names the earlier ones and the lengths at which they were cut, separates what was recovered from what comes.
+ *
+ * A full disk does not keep the server from starting. What cannot go to a run stays in memory, where it fits. Without
+ * room for a new segment the WAL has none until the recycler can make one (event no_room_at_start): sends get `busy`,
+ * all else is served.
  */
 #ifndef CHITCHAT_DURABILITY_RECOVERY_H
 #define CHITCHAT_DURABILITY_RECOVERY_H

@@ -41,10 +41,9 @@ struct segment_recycler {
     uint32_t count;         /* of released */
     uint32_t recycle_count; /* the first of them become spares again, the others are removed */
     struct wal_spare released[RELEASED_MAX];
-    struct wal_assigned in_use;   /* the WAL's files when the job was posted */
-    uint64_t generation_next;     /* of the first file that the job makes a spare */
-    struct wal_assigned assigned; /* what the manifest has */
-    struct store_error error;     /* of assign_status */
+    struct wal_assigned in_use; /* the WAL's files when the job was posted */
+    uint64_t generation_next;   /* of the first file that the job makes a spare */
+    struct store_error error;   /* of assign_status */
 
     /* Released by the WAL, for the next job. */
     uint32_t waiting_count;
@@ -59,7 +58,6 @@ int segment_recycler_open(struct segment_recycler **recycler_r, struct core *cor
         return -ENOMEM;
     recycler->core = core;
     recycler->file_next = file_next;
-    wal_assigned_read(core->wal_writer.wal, &recycler->assigned);
     ASSERT(strlen(dir) < sizeof recycler->dir);
     memcpy(recycler->dir, dir, strlen(dir) + 1);
     *recycler_r = recycler;
@@ -106,10 +104,7 @@ static void set_state(struct segment_recycler *recycler, enum recycler_state sta
 
 static int assign(struct segment_recycler *recycler, const struct wal_assigned *assigned)
 {
-    int status = store_assign(recycler->core->runs.store, assigned, &recycler->error);
-    if (status == 0)
-        recycler->assigned = *assigned;
-    return status;
+    return store_assign(recycler->core->runs.store, assigned, &recycler->error);
 }
 
 /* A file that the manifest names must exist at the next start: so its name goes from there before the file. */
@@ -117,7 +112,7 @@ static int forget_removed(struct segment_recycler *recycler)
 {
     bool is_named = false;
     for (uint32_t i = recycler->recycle_count; i < recycler->count; i++)
-        is_named |= wal_assigned_has_file(&recycler->assigned, recycler->released[i].file);
+        is_named |= wal_assigned_has_file(store_assigned(recycler->core->runs.store), recycler->released[i].file);
     return is_named ? assign(recycler, &recycler->in_use) : 0;
 }
 

@@ -18,8 +18,8 @@
 struct core;
 struct segment_recycler;
 
-/* Main's thread, when the WAL has its first segment. `dir`: of the WAL's segments, copied. `file_next`: a number above
- * every file's there. 0 and *recycler_r, owned by the caller; or -ENOMEM. Borrows `core`. */
+/* Main's thread. `dir`: of the WAL's segments, copied. `file_next`: a number above every file's there. 0 and
+ * *recycler_r, owned by the caller; or -ENOMEM. Borrows `core`. */
 int segment_recycler_open(struct segment_recycler **recycler_r, struct core *core, const char *dir, uint32_t file_next);
 /* Main's thread. No job may be in flight. Closes released files. Nulls *recycler; NULL is fine. */
 void segment_recycler_close(struct segment_recycler **recycler);

@@ -76,7 +76,8 @@ int backup_lock_overtake(const char *dir)
     if (fd < 0)
         return fd;
     int bytes = snprintf(text, sizeof text, "%" PRIu64 "\n", backup_lock_overtaken(fd) + 1);
-    int status = pwrite(fd, text, (size_t)bytes, 0) == bytes ? 0 : -EIO;
+    ssize_t written = pwrite(fd, text, (size_t)bytes, 0);
+    int status = written == bytes ? 0 : written < 0 ? -errno : -EIO;
     close(fd);
     return status;
 }

@@ -332,6 +332,12 @@ void memtable_freeze(struct memtable *table)
     table->is_frozen = true;
 }
 
+void memtable_thaw(struct memtable *table)
+{
+    ASSERT(table->is_frozen);
+    table->is_frozen = false;
+}
+
 uint64_t memtable_entry_count(const struct memtable *table)
 {
     return table->entry_count;

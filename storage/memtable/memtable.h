@@ -52,6 +52,8 @@ int memtable_insert_at(struct memtable *table, struct mem_user *user, struct rec
 
 /* Nothing may be inserted from now on. */
 void memtable_freeze(struct memtable *table);
+/* Takes a freeze back, when no source reads the table: for recovery, where a run could not be written. */
+void memtable_thaw(struct memtable *table);
 
 /* The number of entries. */
 uint64_t memtable_entry_count(const struct memtable *table);

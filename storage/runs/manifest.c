@@ -1,11 +1,14 @@
 #include "storage/runs/manifest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -14,7 +17,8 @@
 
 #define MANIFEST_VERSION 1u
 #define MANIFEST_MAP_BYTES (UINT64_C(64) << 20)
-#define RUN_KEY_BYTES 16u /* run-NNNNNNNNNNNN */
+#define LOCK_FILE_BYTES 8192 /* what LMDB takes for its default of readers */
+#define RUN_KEY_BYTES 16u    /* run-NNNNNNNNNNNN */
 #define MARKS_KEY "marks"
 #define ASSIGNED_KEY "wal-files"
 #define CUT_KEY "cut-" /* and the user */
@@ -38,6 +42,7 @@ enum {
 struct manifest {
     MDB_env *env;
     MDB_dbi dbi;
+    char *path; /* set while the manifest is open for reading only; else NULL */
     bool is_committing;
     bool is_in_doubt;
 };
@@ -376,10 +381,59 @@ static int open_file(struct manifest **manifest_r, const char *path, unsigned fl
     return status;
 }
 
+/* LMDB writes into its mapped lock file, where a missing block of a full disk would be a SIGBUS. */
+static int reserve_lock_file(const char *path)
+{
+    char lock_path[PATH_MAX];
+    int bytes = snprintf(lock_path, sizeof lock_path, "%s-lock", path);
+    if (bytes < 0 || (size_t)bytes >= sizeof lock_path)
+        return -ENAMETOOLONG;
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int status = -posix_fallocate(fd, 0, LOCK_FILE_BYTES);
+    close(fd);
+    return status;
+}
+
+static bool is_no_room(int status)
+{
+    return status == -ENOSPC || status == -EDQUOT;
+}
+
 int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
                   struct store_error *error_r)
 {
-    return open_file(manifest_r, path, 0, state_r, error_r);
+    if (!is_no_room(reserve_lock_file(path)))
+        return open_file(manifest_r, path, 0, state_r, error_r);
+    int status = open_file(manifest_r, path, MDB_RDONLY | MDB_NOLOCK, state_r, error_r);
+    if (status != 0)
+        return status;
+    (*manifest_r)->path = strdup(path);
+    if ((*manifest_r)->path != NULL)
+        return 0;
+    manifest_close(manifest_r);
+    free(state_r->entries);
+    return -ENOMEM;
+}
+
+/* Opens a manifest for writing that was opened for reading only. */
+static int open_again(struct manifest *manifest)
+{
+    struct manifest *writable;
+    struct manifest_state state;
+    struct store_error error;
+    int status = reserve_lock_file(manifest->path);
+    if (status == 0)
+        status = open_file(&writable, manifest->path, 0, &state, &error);
+    if (status != 0)
+        return status;
+    free(state.entries);
+    mdb_env_close(manifest->env);
+    free(manifest->path);
+    *manifest = *writable;
+    free(writable);
+    return 0;
 }
 
 int manifest_read(const char *path, bool is_live, struct manifest_state *state_r, struct store_error *error_r)
@@ -400,6 +454,7 @@ void manifest_close(struct manifest **manifest)
     if (*manifest == NULL)
         return;
     mdb_env_close((*manifest)->env);
+    free((*manifest)->path);
     free(*manifest);
     *manifest = NULL;
 }
@@ -477,8 +532,11 @@ static int make_change(struct manifest *manifest, struct change *change)
     ASSERT(!manifest->is_committing || manifest->is_in_doubt);
     if (manifest->is_in_doubt)
         return -EIO;
+    int status = manifest->path == NULL ? 0 : open_again(manifest);
+    if (status != 0)
+        return status;
     manifest->is_committing = true;
-    int status = page_guard_run(commit_guarded, change);
+    status = page_guard_run(commit_guarded, change);
     if (manifest->is_committing)
         manifest->is_in_doubt = true;
     return status;
@@ -513,8 +571,8 @@ int manifest_save_cuts(struct manifest *manifest, struct cuts *cuts)
 bool manifest_is_in_doubt(struct manifest *manifest)
 {
     MDB_txn *txn;
-    if (manifest->is_in_doubt)
-        return true;
+    if (manifest->is_in_doubt || manifest->path != NULL)
+        return manifest->is_in_doubt;
     if (mdb_txn_begin(manifest->env, NULL, 0, &txn) != 0)
         manifest->is_in_doubt = true;
     else

@@ -55,7 +55,8 @@ void manifest_state_fini(struct manifest_state *state);
 int manifest_make(const char *path, const struct manifest_marks *marks);
 
 /* Opens the file at `path`, makes it durable and reads it. 0, and the caller closes *manifest_r; or -errno (-EBADMSG:
- * damage) with the reason in *error_r. */
+ * damage) with the reason in *error_r. On a disk without room even for LMDB's lock file it is opened for reading; each
+ * commit then first tries to open it for writing. */
 int manifest_open(struct manifest **manifest_r, const char *path, struct manifest_state *state_r,
                   struct store_error *error_r);
 /* Only reads the file. `is_live`: a server may write it meanwhile, so the reader gets an entry in the lock file; else

@@ -430,13 +430,15 @@ int store_assign(struct store *store, const struct wal_assigned *assigned, struc
         return -EIO;
     pthread_mutex_lock(&store->commit_lock);
     int status = store->is_in_doubt ? -EIO : manifest_assign(store->manifest, assigned);
-    if (status != 0)
+    if (status == 0)
+        store->assigned = *assigned;
+    else
         store->is_in_doubt = store->is_in_doubt || manifest_is_in_doubt(store->manifest);
     pthread_mutex_unlock(&store->commit_lock);
     return status == 0 ? 0 : store_set_error(error_r, status, store->dir, "the manifest cannot be written");
 }
 
-const struct wal_assigned *store_assigned_at_open(const struct store *store)
+const struct wal_assigned *store_assigned(const struct store *store)
 {
     return &store->assigned;
 }

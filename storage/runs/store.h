@@ -97,8 +97,8 @@ int store_add_run(struct store *store, struct run_source *source, struct store_p
 /* Recycler's thread: commits to the manifest which files the next segments of the WAL have. Borrows `assigned`. 0, or
  * -errno with the reason in *error_r: nothing has changed, or the manifest is in doubt. */
 int store_assign(struct store *store, const struct wal_assigned *assigned, struct store_error *error_r);
-/* What store_open found in the manifest. Any thread. Borrows the store. */
-const struct wal_assigned *store_assigned_at_open(const struct store *store);
+/* What the manifest has, borrowed from the store. Recycler's thread; recovery's before that begins. */
+const struct wal_assigned *store_assigned(const struct store *store);
 /* Any thread: whether there are runs_max runs, so that store_add_run would refuse. */
 bool store_is_at_cap(struct store *store);
 

@@ -22,13 +22,15 @@ struct store {
     char *dir;
     char *data_dir; /* may be NULL */
     struct store_options options;
-    struct wal_assigned assigned; /* as open found it */
     struct manifest *manifest;
     struct store_throttle throttle;
 
     /* Serialises the commits of the checkpoint, the merge and the recycler's thread. Taken before `lock`. */
     pthread_mutex_t commit_lock;
     bool is_in_doubt; /* under commit_lock */
+
+    /* Owned by the recycler's thread. */
+    struct wal_assigned assigned; /* as the manifest has it */
 
     /* Owned by the merge thread: runs that no manifest names, that are closed, and whose files still exist. */
     uint64_t kept_ids[STORE_KEPT_MAX];

@@ -135,6 +135,9 @@ uint64_t wal_generation_of_next_spare(const struct wal *wal)
 void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r)
 {
     assigned_r->count = 0;
+    if (wal->sealed_count > 0)
+        wal_assigned_add(assigned_r, wal->sealed[wal->sealed_count - 1].generation,
+                         wal->sealed[wal->sealed_count - 1].file);
     if (wal->current.generation != 0)
         wal_assigned_add(assigned_r, wal->current.generation, wal->current.file);
     for (uint32_t i = 0; i < wal->spare_count; i++)

@@ -39,7 +39,7 @@ _Static_assert(WAL_BLOCK_BYTES + WAL_BATCH_BYTES_MAX <= WAL_SEGMENT_BYTES_MIN, "
 #define WAL_LIVE_SEGMENTS_MAX 128u /* the header's table holds one entry for each earlier live segment */
 #define WAL_SPARES_WANTED 2u       /* available while running: one may be needed for each round of a rotation */
 #define WAL_SPARES_MAX 16u         /* that a WAL can have: recycled ones are given beyond those wanted */
-_Static_assert(WAL_ASSIGNED_MAX == 1 + WAL_SPARES_MAX, "the list has room for the segment in use and all spares");
+_Static_assert(WAL_ASSIGNED_MAX == 2 + WAL_SPARES_MAX, "the list has room for two segments and all spares");
 
 struct wal;
 
@@ -89,7 +89,7 @@ uint32_t wal_spare_count(const struct wal *wal);
  */
 void wal_give_spare(struct wal *wal, struct wal_spare spare);
 
-/* The segment in use and the spares, each with its generation. */
+/* The newest sealed segment, the one in use, and the spares, each with its generation. */
 void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r);
 /* The generation that the next spare given will have. The use of a spare does not change it. */
 uint64_t wal_generation_of_next_spare(const struct wal *wal);

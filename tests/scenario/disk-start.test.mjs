@@ -8,12 +8,12 @@ import { checkKept, checkReads, filesOf, linesOf, refusal, sendUntil, stopInTrou
 import { sleep, until } from "./lib/server.mjs";
 
 const OPTIONS = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
+const LARGE = ["--memtable-bytes", "16M", "--checkpoint-s", "3600"];
 
 for (const [name, rule, words] of [
   ["the log cannot be mapped", "fail mmap wal/segment- EIO", [/wal\/segment-\d+\.wal/, /Input\/output error/]],
   ["the log cannot be opened", "fail open wal/segment- EIO", [/wal\/segment-\d+\.wal/, /Input\/output error/]],
   ["what was replayed cannot be made durable", "fail fdatasync wal/ EIO", [/shard-\d+\/wal/, /Input\/output error/]],
-  ["there is no room for a new segment", "fail pwrite wal/segment ENOSPC", [/shard-\d+\/wal/, /make room and start again/]],
   ["the manifest cannot be opened", "fail open manifest.mdb EIO", [/manifest\.mdb/, /Input\/output error/]],
   ["a run cannot be opened", "fail open runs/run- EIO", [/runs\/run-\d+\.mdb/, /Input\/output error/]],
 ]) {
@@ -36,6 +36,89 @@ for (const [name, rule, words] of [
     await checkKept(harness, "alice", "bob", acknowledged);
     await harness.server.stop();
   }, { shards: [2] });
+}
+
+// Until there is room: logins and history with all that was acknowledged, and `busy` for each send. Sends go on by themselves.
+async function checkFullStart(harness, acknowledged, makeRoom) {
+  const alice = await harness.login("alice");
+  await checkReads(harness, alice, "bob", acknowledged);
+  for (const to of ["bob", "alice"]) {
+    const refused = await alice.request({ op: "send", to, text: "no room" });
+    assert.equal(refused.code, "busy", JSON.stringify(refused));
+    assert.ok(refused.retry_after > 0);
+  }
+  await makeRoom();
+  const sent = { to: "bob", text: "more room", key: "more room" };
+  const reply = await until("an end of busy", async () => {
+    const one = await alice.request({ op: "send", ...sent });
+    return one.op === "ok" ? one : sleep(one.retry_after);
+  });
+  acknowledged.push({ ...sent, ...reply });
+}
+
+async function fillAndKill(harness, options, env, count) {
+  await harness.start({ options, env, ...(harness.data ? { data: harness.data } : {}) });
+  const alice = await harness.login("alice");
+  const acknowledged = [];
+  for (let n = 0; n < count; n++) acknowledged.push({ to: "bob", text: textOf(n), key: `${n}`, ...(await alice.send("bob", textOf(n), { key: `${n}` })) });
+  await harness.server.kill();
+  return acknowledged;
+}
+
+for (const [name, rules] of [
+  ["for a new segment", ["fail pwrite wal/segment ENOSPC"]],
+  ["for a run of the recovery, nor for a segment", ["fail pwrite wal/segment ENOSPC", "fail pwrite runs/run- ENOSPC"]],
+]) {
+  trouble(`at the start there is no room ${name}: history and logins are served, sends get busy, and with room it goes on`, async (harness, disk) => {
+    const acknowledged = await fillAndKill(harness, LARGE, disk.env, 300);
+    disk.rules(...rules);
+    await harness.startAgain({ options: OPTIONS.with(1, "1M"), env: disk.env });
+    assert.ok(linesOf(harness.server.stderr, "no_room_at_start").length > 0, harness.server.stderr);
+    await checkFullStart(harness, acknowledged, () => disk.mend());
+    await stopInTrouble(harness.server);
+    await harness.startAgain({ options: OPTIONS, env: disk.env });
+    await checkKept(harness, "alice", "bob", acknowledged);
+    await harness.server.stop();
+  }, { shards: [2] });
+}
+
+trouble("a file system full to its last byte at the start, without a byte for a lock file: the same", async (harness, disk) => {
+  const dir = smallDisk(160 << 20);
+  if (dir === null) return console.log("# not run: needs the right to mount");
+  try {
+    const ballast = path.join(dir, "ballast");
+    harness.data = path.join(dir, "data");
+    const acknowledged = await fillAndKill(harness, LARGE, disk.env, 300);
+    for (const file of fs.readdirSync(harness.data, { recursive: true })) if (/-lock$|^HOLD$/.test(file)) fs.rmSync(path.join(harness.data, file));
+    const fd = fs.openSync(ballast, "w");
+    for (let bytes = 1 << 20; bytes >= 4096; ) {
+      try {
+        fs.writeSync(fd, Buffer.alloc(bytes));
+      } catch (error) {
+        assert.equal(error.code, "ENOSPC");
+        bytes /= 2;
+      }
+    }
+    fs.closeSync(fd);
+    // The spares of the server that ran before, which a start removes, are too small for one such segment.
+    await harness.startAgain({ options: [...OPTIONS.with(1, "1M"), "--wal-segment-bytes", "24M"], env: disk.env });
+    assert.ok(linesOf(harness.server.stderr, "no_room_at_start").length > 0, harness.server.stderr);
+    await checkFullStart(harness, acknowledged, () => fs.rmSync(ballast));
+    await stopInTrouble(harness.server);
+    await harness.startAgain({ options: OPTIONS });
+    await checkKept(harness, "alice", "bob", acknowledged);
+    await harness.server.stop();
+  } finally {
+    await unmount(harness, dir);
+  }
+}, { shards: [2] });
+
+async function unmount(harness, dir) {
+  for (let tries = 0; tries < 50 && spawnSync("umount", [dir]).status !== 0; tries++) {
+    if (harness.server?.isRunning()) await harness.server.kill().catch(() => {});
+    await sleep(100);
+  }
+  fs.rmdirSync(dir);
 }
 
 // A file system of so many bytes; null where this process may not mount.
@@ -78,10 +161,6 @@ trouble("a file system that is full: busy, history goes on, and with more room i
     await checkKept(harness, "alice", "bob", acknowledged);
     await harness.server.stop();
   } finally {
-    for (let tries = 0; tries < 50 && spawnSync("umount", [dir]).status !== 0; tries++) {
-      if (harness.server?.isRunning()) await harness.server.kill().catch(() => {});
-      await sleep(100);
-    }
-    fs.rmdirSync(dir);
+    await unmount(harness, dir);
   }
 });

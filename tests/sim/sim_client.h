@@ -82,8 +82,8 @@ enum sim_trouble {
 struct sim_tally {
     uint64_t crashes; /* deaths among them */
     uint64_t deaths;
-    uint64_t refusals; /* of recovery, for want of room */
-    uint64_t missing;  /* newest segments that were taken away after a crash, and missed */
+    uint64_t full_starts; /* on a full disk */
+    uint64_t missing;     /* newest segments that were taken away after a crash, and missed */
     uint64_t stops;
     uint64_t rests; /* all clients left, and all was given back */
     uint64_t failed_logs;

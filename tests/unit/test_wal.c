@@ -428,9 +428,12 @@ Test(wal, each_spare_has_its_generation_before_it_is_used, .init = open_wal)
         cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
         cr_assert_eq(wal_generation_of_next_spare(wal), first + 3);
         wal_assigned_read(wal, &assigned);
-        cr_assert_eq(assigned.count, 3 - used, "the one in use and the spares");
-        cr_assert_eq(assigned.segments[0].generation, first + used);
-        cr_assert_eq(assigned.segments[0].file, 9 - used);
+        uint32_t sealed = used > 0;
+        cr_assert_eq(assigned.count, 3 - used + sealed, "the newest sealed one, the one in use and the spares");
+        for (uint32_t i = 0; i < assigned.count; i++) {
+            cr_assert_eq(assigned.segments[i].generation, first + used + i - sealed);
+            cr_assert_eq(assigned.segments[i].file, 9 - used - i + sealed);
+        }
         wal_rotate(wal, used + 1);
     }
     wal_close(&wal);
