@@ -18,8 +18,9 @@
 
 #include "base/assert.h"
 
-#define WAL_ASSIGNED_MAX 18u /* the newest sealed segment, the one in use, WAL_SPARES_MAX spares (storage/wal/wal.h)   \
-                              */
+#define WAL_ASSIGNED_MAX                                                                                               \
+    18u /* the newest sealed segment, the one in use, WAL_SPARES_MAX spares (storage/wal/wal.h)                        \
+         */
 
 struct wal_assigned {
     uint32_t count; /* 0: nothing is known, as in a directory of a version that had no such list */

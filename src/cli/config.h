@@ -113,6 +113,8 @@ struct config {
     uint64_t memory_bytes;        /* of the whole server, 0: the sum that budget.h derives */
     uint64_t memtable_bytes;      /* of one generation */
     uint32_t checkpoint_s;        /* between checkpoints, at most */
+    uint32_t clock_leap_s;        /* a larger leap of the wall clock is followed only when it lasts */
+    uint32_t clock_follow_s;      /* so long */
     uint32_t wal_segment_bytes;
     uint32_t retention_s;        /* entries that are older are gone; 0: none are */
     uint32_t erase_within_s;     /* how long what is gone may stay in files */

@@ -114,6 +114,11 @@ static const struct option serve_options[] = {
     {"memtable-bytes", "BYTES", OPTION_BYTES, FIELD(memtable_bytes), MIB, 64 * GIB, 192 * MIB, 1,
      "memory for recent messages, of each of a shard's two generations"},
     {"checkpoint-s", "S", OPTION_NUMBER, FIELD(checkpoint_s), 1, 86400, 60, 1, "seconds between checkpoints, at most"},
+    {"clock-leap-s", "S", OPTION_NUMBER, FIELD(clock_leap_s), 1, 86400, 60, 1,
+     "a leap of the system's clock by more seconds is not followed at once: ts go on\n"
+     "without it"},
+    {"clock-follow-s", "S", OPTION_NUMBER, FIELD(clock_follow_s), 1, 31536000, 600, 1,
+     "seconds that such a leap has to last before ts follow it"},
     {"wal-segment-bytes", "BYTES", OPTION_BYTES, FIELD(wal_segment_bytes), 4 * MIB, GIB, 32 * MIB, 4096,
      "size of a segment file of the write-ahead log"},
     {"retention", "TIME", OPTION_DURATION, FIELD(retention_s), 0, 100 * 366 * UINT64_C(86400), 0, 1,

@@ -456,6 +456,17 @@ static int recover(struct recovery *recovery)
     return status;
 }
 
+static int check_clock(struct recovery *recovery)
+{
+    uint64_t wall_us = clock_wall_us(recovery->server->clock);
+    if (wall_us <= LIMIT_TS_MAX)
+        return 0;
+    return refuse(recovery, -ERANGE,
+                  "the system's clock says %" PRIu64 " s since 1970, and no ts can be above %" PRIu64
+                  " s (the year 2255): set the clock and start again",
+                  wall_us / 1000000, LIMIT_TS_MAX / 1000000);
+}
+
 int recovery_run(struct server *server, struct recovery_report *report_r, struct recovery_error *error_r)
 {
     ASSERT(server->core_count > 0);
@@ -464,7 +475,11 @@ int recovery_run(struct server *server, struct recovery_report *report_r, struct
     recovery.old_wals = calloc(server->core_count, sizeof *recovery.old_wals);
     if (recovery.old_wals == NULL)
         return refuse(&recovery, -ENOMEM, "no memory to begin the recovery");
-    int status = recover(&recovery);
+    int status = check_clock(&recovery);
+    if (status == 0)
+        status = recover(&recovery);
+    for (uint32_t i = 0; i < server->core_count && status == 0; i++)
+        core_start_clock(server->cores[i]);
     for (uint32_t i = 0; i < server->core_count; i++)
         wal_survey_fini(&recovery.old_wals[i].survey);
     free(recovery.old_wals);

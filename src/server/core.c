@@ -37,7 +37,10 @@ void core_remember(struct core *core, struct user *user, struct record *record, 
 
 uint64_t core_next_ts(struct core *core)
 {
-    uint64_t now_us = shard_wall_us(core->shard);
+    if (shard_monotonic_us(core->shard) != core->clock.follow.monotonic_us
+        || shard_wall_us(core->shard) != core->clock.follow.wall_us)
+        core_follow_clock(core);
+    uint64_t now_us = core->clock.follow.now_us;
     core->last_ts = now_us > core->last_ts || FAULT(TS_NOT_MONOTONIC) ? now_us : core->last_ts + 1;
     return core->last_ts;
 }

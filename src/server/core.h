@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 
 #include "base/assert.h"
+#include "base/clock_follow.h"
+#include "base/log_limit.h"
 #include "cli/config.h"
 #include "connection/backpressure.h"
 #include "connection/conn.h"
@@ -144,6 +146,14 @@ struct generations {
     struct memtable *leaving; /* in a run, and no longer read: freed one slice per turn; or NULL */
 };
 
+/* The time for stamps and for the age of keys. */
+struct core_clock {
+    struct clock_follow follow;
+    struct log_limit limit;     /* of the lines about leaps */
+    uint64_t keys_us;           /* set by core_start_clock, then only read: the age of keys counts from this ts on, */
+    uint64_t keys_monotonic_us; /* which it was at this monotonic time */
+};
+
 /* The shard's runs, as the shard's thread sees them. */
 struct runs {
     struct store *store;
@@ -160,7 +170,8 @@ struct core {
 
     /* Owned by the shard's thread, used by several modules. */
     struct turn turn;
-    uint64_t last_ts;        /* newest ts ever assigned */
+    uint64_t last_ts; /* newest ts ever assigned */
+    struct core_clock clock;
     struct core_peer *peers; /* one for each shard */
     struct user_table users;
     struct generations generations;
@@ -204,8 +215,18 @@ static inline uint32_t core_now_s(const struct core *core)
 {
     return (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
 }
-/* A new ts: the wall clock, or the last ts + 1 if that is greater. Microseconds since the Unix epoch. */
+/* A new ts: the wall clock without its leaps (base/clock_follow.h), or the last ts + 1 if that is greater. Microseconds
+ * since the Unix epoch. */
 uint64_t core_next_ts(struct core *core);
+/* After recovery, before the shard starts, when last_ts is known: believes the wall clock, and warns if last_ts lies
+ * ahead of it. Main's thread. */
+void core_start_clock(struct core *core);
+/* Takes the clocks of this turn into account. Once a second, and before a ts where the clocks have moved. */
+void core_follow_clock(struct core *core);
+/* The time by which keys age, as ts: the newest ts at the start (or the clock, if that was behind), and what the
+ * monotonic clock counted since. So a clock that leaps, even while the server was down, takes no protection from a key.
+ * The time that a server was down does not count until the start after. */
+uint64_t core_keys_now_us(const struct core *core);
 /* The index of the shard of `user`. */
 uint32_t core_shard_of(const struct core *core, struct span user);
 /* Whether the shard accepts sends: no WAL write failed, none is slow, and there is memory. If not, *code_r and

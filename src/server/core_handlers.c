@@ -103,6 +103,7 @@ static void on_timer(void *context, struct timer *timer)
     struct core *core = context;
     ASSERT_ON_SHARD(core->shard);
     if (timer == &core->tick_timer) {
+        core_follow_clock(core);
         checkpoint_tick(core);
         retention_tick(core);
         merge_schedule_tick(core);

@@ -218,7 +218,7 @@ static void check_and_dispatch(struct core *core, struct user_keys *keys, struct
         return;
     }
     keys_touch(core, keys);
-    key_window_expire(keys->window, shard_wall_us(core->shard));
+    key_window_expire(keys->window, core_keys_now_us(core));
     if (check_key(core, keys, delivery, KEY_WINDOW_NEWEST) == VERDICT_NEW)
         delivery_dispatch(core, delivery);
 }
@@ -422,7 +422,7 @@ static void load_done(struct reader_job *job)
 static void start_load(struct core *core, struct user_keys *keys)
 {
     ASSERT(keys->state == IDEMPOTENCY_LOADING);
-    uint64_t now_us = shard_wall_us(core->shard);
+    uint64_t now_us = core_keys_now_us(core);
     keys->since = now_us > LIMIT_KEYS_US ? now_us - LIMIT_KEYS_US : 0;
     int status = load_memory(core, keys);
     if (status != 0 || !reads_runs_reach(core, keys->since)) {

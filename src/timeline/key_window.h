@@ -42,7 +42,7 @@ int key_window_load(struct key_window *window, const struct memtable_keyed *keye
 int key_window_add(struct key_window *window, uint64_t ts, uint64_t hash);
 /* Removes the send at `ts`, which was refused. Does nothing if the window does not have it. */
 void key_window_remove(struct key_window *window, uint64_t ts);
-/* Drops sends that are 24 hours old at `now_us` (wall time, as ts). */
+/* Drops sends that are 24 hours old at `now_us` (core_keys_now_us). */
 void key_window_expire(struct key_window *window, uint64_t now_us);
 
 /* Goes over the sends with `hash`, newest first: puts the newest ts below *ts_inout there and returns true; false when

@@ -360,6 +360,11 @@ void harness_advance(struct harness *harness, int64_t us)
         harness->monotonic_us += (uint64_t)us;
 }
 
+void harness_leap(struct harness *harness, int64_t us)
+{
+    harness->wall_us += (uint64_t)us;
+}
+
 void harness_run_until_idle(struct harness *harness)
 {
     for (uint32_t round = 0; round < IDLE_ROUNDS_MAX; round++) {

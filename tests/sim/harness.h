@@ -98,6 +98,8 @@ struct core *harness_core(struct harness *harness, uint32_t shard);
 const char *harness_name(struct harness *harness, uint32_t shard, uint32_t n);
 uint64_t harness_now(const struct harness *harness);
 uint64_t harness_monotonic(const struct harness *harness);
+/* The wall clock leaps; the monotonic clock does not. */
+void harness_leap(struct harness *harness, int64_t us);
 void harness_advance(struct harness *harness, int64_t us); /* wall time may step back, monotonic does not */
 
 /* One turn of one shard: handles what has arrived and is not held. */

@@ -82,6 +82,7 @@ enum sim_trouble {
 struct sim_tally {
     uint64_t crashes; /* deaths among them */
     uint64_t deaths;
+    uint64_t leaps;       /* of the clock, by a year */
     uint64_t full_starts; /* on a full disk */
     uint64_t missing;     /* newest segments that were taken away after a crash, and missed */
     uint64_t stops;
@@ -114,7 +115,10 @@ struct sim {
     uint32_t retention_s; /* 0: none */
     struct sim_tally tally;
     uint32_t shards;
-    uint64_t wall_us; /* at which the next life begins */
+    uint64_t wall_us;      /* at which the next life begins */
+    uint64_t wall_most_us; /* the latest time that the clock said, without its leaps */
+    int64_t leap_us;       /* by which the clock is wrong now; shorter than the server follows */
+    uint64_t leap_since_us;
     char epoch[64];
     char names[SIM_USERS][16];
     struct person people[SIM_PEOPLE];

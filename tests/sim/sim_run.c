@@ -19,6 +19,8 @@
 #define ROUNDS_MAX 10000u /* of repeated requests, and of starts: a run that needs more does not end */
 #define RETENTION_S 40u   /* a run passes some minutes, most of them in jumps of the clock */
 #define ERASE_WITHIN_S 3u
+#define LEAP_US (INT64_C(365) * 86400 * 1000000)
+#define LEAP_LASTS_US (UINT64_C(300) * 1000000) /* then less than 600 s until it ends, whatever comes between */
 #define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
 
 static bool may(const struct sim *sim, enum sim_trouble trouble)
@@ -115,6 +117,13 @@ static void begin_life(struct sim *sim)
     sim->is_store_failing = false;
 }
 
+/* The next life begins with a clock that is right. */
+static void keep_time(struct sim *sim)
+{
+    sim->wall_us = harness_now(sim->harness) - (uint64_t)sim->leap_us;
+    sim->leap_us = 0;
+}
+
 static int ignore_record(void *context, const struct record_fields *fields)
 {
     (void)context, (void)fields;
@@ -162,7 +171,7 @@ static void check_missing_segment(struct sim *sim)
 static void crash(struct sim *sim)
 {
     sim_note("--- crash ---");
-    sim->wall_us = harness_now(sim->harness);
+    keep_time(sim);
     harness_crash(sim->harness);
     lose_all(sim);
     check_missing_segment(sim);
@@ -172,7 +181,7 @@ static void crash(struct sim *sim)
 static void die_inside(struct sim *sim)
 {
     sim_note("--- crash in a job ---");
-    sim->wall_us = harness_now(sim->harness);
+    keep_time(sim);
     sim->tally.deaths++;
     harness_crash_inside(sim->harness);
     lose_all(sim);
@@ -204,7 +213,7 @@ static void stop(struct sim *sim)
         person_lose(sim, i, false);
     }
     sim->is_stopping = false;
-    sim->wall_us = harness_now(old);
+    keep_time(sim);
     harness_close(old);
     sim->chaos.is_calm = false;
     sim->tally.stops++;
@@ -231,6 +240,23 @@ static void all_leave(struct sim *sim)
 
 /* -- events -- */
 
+/* The clock is wrong by a year, in either direction, for a time in which the server does not follow it. */
+static void leap_clock(struct sim *sim)
+{
+    uint64_t lasts_us = harness_monotonic(sim->harness) - sim->leap_since_us;
+    if (sim->leap_us == 0 && strikes(sim, TROUBLE_CLOCK, 3000)) {
+        sim->leap_us = chaos_hits(&sim->chaos, 2) ? LEAP_US : -LEAP_US;
+        sim->leap_since_us = harness_monotonic(sim->harness);
+        sim_note("the clock leaps %s a year", sim->leap_us > 0 ? "ahead" : "back");
+        harness_leap(sim->harness, sim->leap_us);
+        sim->tally.leaps++;
+    } else if (sim->leap_us != 0 && (lasts_us > LEAP_LASTS_US || chaos_hits(&sim->chaos, 1500))) {
+        sim_note("the clock is right again");
+        harness_leap(sim->harness, -sim->leap_us);
+        sim->leap_us = 0;
+    }
+}
+
 /* The clock advances a little, and now and then jumps, also back. A jump forward causes a checkpoint. */
 static void move_clock(struct sim *sim)
 {
@@ -244,6 +270,9 @@ static void move_clock(struct sim *sim)
         sim_note("the clock steps back");
         harness_advance(sim->harness, -(int64_t)chaos_below(&sim->chaos, 30000000));
     }
+    leap_clock(sim);
+    uint64_t now_us = harness_now(sim->harness) - (uint64_t)sim->leap_us;
+    sim->wall_most_us = now_us > sim->wall_most_us ? now_us : sim->wall_most_us;
 }
 
 static void fail_wal(struct sim *sim)
@@ -391,7 +420,7 @@ struct sim_tally sim_run(const struct sim_run_options *asked)
     sim_report_begin(asked, &sim->chaos);
     sim->without = asked->without;
     sim->chaos = (struct chaos){.state = asked->seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
-    sim->wall_us = UINT64_C(1800000000000000);
+    sim->wall_us = sim->wall_most_us = UINT64_C(1800000000000000);
     sim->shards = 1 + (uint32_t)(asked->seed % 4);
     sim->memtable_bytes = (uint64_t)memtable_kib[asked->seed / 4 % 3] << 10;
     for (uint32_t i = 0; i < SIM_USERS; i++)

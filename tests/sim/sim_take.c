@@ -4,6 +4,8 @@
 #include "disk.h"
 #include "sim_client.h"
 
+#define TS_AHEAD_US_MAX (UINT64_C(300) * 1000000)
+
 static void take_entry(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
 {
     uint64_t ts = frame_number(frame, "ts"), prev = frame_number(frame, "prev");
@@ -88,6 +90,9 @@ static void take_sent(struct sim *sim, struct person *person, const json_t *fram
     }
     if (!is_dup)
         take_entry(sim, person, frame, send);
+    /* What is rested or probed in the middle of an event takes minutes at most. */
+    if (!is_dup && frame_number(frame, "ts") > sim->wall_most_us + TS_AHEAD_US_MAX)
+        sim_fail("s%u has a ts of a time that never was", send);
     model_ok(&sim->model, send, frame_number(frame, "ts"), frame_text(frame, "mid"), is_dup);
 }
 
