@@ -288,15 +288,7 @@ static void on_read(void *context, int result)
 static bool history_read(struct core *core, struct history *history, uint32_t bytes_max)
 {
     ASSERT(history->read == NULL);
-    uint64_t mark = reads_bound(core, history->conn->user);
-    struct store_range range = {.after = history->page.after,
-                                .before = history->page.before < mark ? history->page.before : mark,
-                                .oldest_first = history->page.oldest_first,
-                                .rows_max = history->page.has_with ? LIMIT_PAGE_ENTRIES
-                                                                   : history->page.limit - history->page.count,
-                                .bytes_max = bytes_max};
-    if (range.after >= range.before)
-        range.before = range.after;
+    struct store_range range = history_page_range(&history->page, reads_bound(core, history->conn->user), bytes_max);
     history->read = range_read_open(core, user_name(history->conn->user), &range);
     return history->read != NULL;
 }

@@ -34,6 +34,18 @@ void history_page_fini(struct history_page *page)
     free(page->bytes);
 }
 
+struct store_range history_page_range(const struct history_page *page, uint64_t mark, uint32_t bytes_max)
+{
+    struct store_range range = {.after = page->after,
+                                .before = page->before < mark ? page->before : mark,
+                                .oldest_first = page->oldest_first,
+                                .rows_max = page->has_with ? LIMIT_PAGE_ENTRIES : page->limit - page->count,
+                                .bytes_max = bytes_max};
+    if (range.after >= range.before)
+        range.before = range.after;
+    return range;
+}
+
 bool history_page_reserve(struct history_page *page)
 {
     if (page->kept == NULL)

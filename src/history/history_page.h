@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/message.h"
 #include "protocol/request.h"
+#include "storage/runs/store.h"
 
 struct history_page {
     /* What was asked for. */
@@ -48,6 +49,8 @@ enum history_look { LOOK_ON, LOOK_END, LOOK_MORE };
 void history_page_init(struct history_page *page, const struct request_history *asked);
 /* Frees what it owns. */
 void history_page_fini(struct history_page *page);
+/* The range of the page's next read: at most `bytes_max`, and only what lies below `mark` (reads_bound). */
+struct store_range history_page_range(const struct history_page *page, uint64_t mark, uint32_t bytes_max);
 /* Memory for `kept`, before the first history_page_examine. False: there is none. */
 bool history_page_reserve(struct history_page *page);
 /* Examines the `count` messages of a read, ascending in ts; `more`: the range has more behind them. The page borrows

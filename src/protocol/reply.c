@@ -247,6 +247,14 @@ void reply_page_begin(struct reply_page *page, char *out, const struct request_i
     page->used = (size_t)(at - page_payload(page));
 }
 
+void reply_page_begin_body(struct reply_page *page, char *out)
+{
+    ASSERT(out != NULL);
+    *page = (struct reply_page){.out = out};
+    char *at = JSON_PUT(page_payload(page), "{\"messages\":[");
+    page->used = (size_t)(at - page_payload(page));
+}
+
 size_t reply_page_message_bytes(const struct message *message)
 {
     size_t bytes = PAGE_MESSAGE_FIXED_BYTES + json_unsigned_bytes(message->ts) + message->from.bytes + message->to.bytes
@@ -267,6 +275,15 @@ static bool has_page_room(const struct reply_page *page, size_t message_bytes)
     return page->used + (page->count > 0) + message_bytes + PAGE_CLOSING_BYTES_MAX <= PAGE_PAYLOAD_BYTES_MAX;
 }
 
+static char *put_page_message(char *at, const struct message *message)
+{
+    at = JSON_PUT(at, "{\"ts\":");
+    at = json_put_unsigned(at, message->ts);
+    at = put_mid(at, message->mid);
+    at = put_users(at, message);
+    return put_body(at, message);
+}
+
 bool reply_page_add(struct reply_page *page, const struct message *message)
 {
     if (!has_page_room(page, reply_page_message_bytes_max(message))
@@ -275,20 +292,15 @@ bool reply_page_add(struct reply_page *page, const struct message *message)
     char *at = page_payload(page) + page->used;
     if (page->count > 0)
         *at++ = ',';
-    at = JSON_PUT(at, "{\"ts\":");
-    at = json_put_unsigned(at, message->ts);
-    at = put_mid(at, message->mid);
-    at = put_users(at, message);
-    at = put_body(at, message);
+    at = put_page_message(at, message);
     page->used = (size_t)(at - page_payload(page));
     page->count++;
     ASSERT(page->used + PAGE_CLOSING_BYTES_MAX <= PAGE_PAYLOAD_BYTES_MAX);
     return true;
 }
 
-char *reply_page_end(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r)
+char *reply_page_end_body(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r)
 {
-    uint8_t header[WS_HEADER_BYTES_MAX];
     char *at = page_payload(page) + page->used;
     if (more) {
         at = JSON_PUT(at, PAGE_CLOSING("true") PAGE_NEXT);
@@ -297,10 +309,24 @@ char *reply_page_end(struct reply_page *page, bool more, uint64_t next, size_t *
         at = JSON_PUT(at, PAGE_CLOSING("false"));
     }
     at = JSON_PUT(at, "}");
-    size_t payload_bytes = (size_t)(at - page_payload(page));
-    ASSERT(payload_bytes <= PAGE_PAYLOAD_BYTES_MAX);
-    uint32_t header_bytes = ws_header_write(header, WS_TEXT, payload_bytes);
-    memcpy(page_payload(page) - header_bytes, header, header_bytes);
-    *bytes_r = header_bytes + payload_bytes;
-    return page_payload(page) - header_bytes;
+    *bytes_r = (size_t)(at - page_payload(page));
+    ASSERT(*bytes_r <= PAGE_PAYLOAD_BYTES_MAX);
+    return page_payload(page);
+}
+
+char *reply_page_end(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r)
+{
+    uint8_t header[WS_HEADER_BYTES_MAX];
+    char *payload = reply_page_end_body(page, more, next, bytes_r);
+    uint32_t header_bytes = ws_header_write(header, WS_TEXT, *bytes_r);
+    memcpy(payload - header_bytes, header, header_bytes);
+    *bytes_r += header_bytes;
+    return payload - header_bytes;
+}
+
+size_t reply_write_line(char *out, const struct message *message)
+{
+    char *at = put_page_message(out, message);
+    *at++ = '\n';
+    return (size_t)(at - out);
 }

@@ -55,6 +55,12 @@ size_t reply_page_message_bytes_max(const struct message *message);
 bool reply_page_add(struct reply_page *page, const struct message *message);
 /* Returns the start of the frame, within `out`, and its length in *bytes_r. `next` is written only if `more`. */
 char *reply_page_end(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r);
+/* The same page for HTTP: without `op` and `id`; and its end without the header of a frame. */
+void reply_page_begin_body(struct reply_page *page, char *out);
+char *reply_page_end_body(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r);
+
+/* A message as in a page, and a line end. Room: reply_page_message_bytes and 1. Returns the bytes. */
+size_t reply_write_line(char *out, const struct message *message);
 
 /* `mid` as 20 characters of base64url, no NUL. */
 void reply_write_mid(char out[LIMIT_MID_CHARS], const uint8_t mid[LIMIT_MID_BYTES]);

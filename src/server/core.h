@@ -21,6 +21,7 @@
 #include "durability/retention.h"
 #include "durability/wal_writer.h"
 #include "history/history.h"
+#include "history/page_reads.h"
 #include "history/range_read.h"
 #include "history/replay.h"
 #include "http/exchanges.h"
@@ -49,6 +50,8 @@
 #include "timeline/erasure.h"
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
+#include "timeline/posts.h"
+#include "timeline/senders.h"
 #include "timeline/user.h"
 
 struct core;
@@ -194,9 +197,12 @@ struct core {
     struct erasures erasures;
     struct fanouts fanouts;
     struct idempotency idempotency;
+    struct posts posts;
+    struct senders senders;
     struct reads reads;
     struct range_reads range_reads;
     struct histories histories;
+    struct page_reads page_reads;
     struct replays replays;
     struct wal_writer wal_writer;
     struct background background;

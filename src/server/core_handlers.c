@@ -110,6 +110,8 @@ static void on_timer(void *context, struct timer *timer)
         backpressure_tick(core);
         segment_recycler_tick(core);
         trim_tick(core);
+        posts_tick(core);
+        senders_tick(core);
         metrics_tick(core);
         rest_tick(core);
         health_tick(core);
@@ -135,7 +137,8 @@ static bool has_carried(const struct core *core)
     return delivery_is_behind(core) || !list_is_empty(&core->fanouts.queue) || history_is_behind(core)
            || (conn_may_resume(core)
                && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
-           || exchanges_are_behind(core) || !list_is_empty(&core->tls.queue) || !list_is_empty(&core->replays.queue);
+           || page_reads_are_behind(core) || posts_are_behind(core) || exchanges_are_behind(core)
+           || !list_is_empty(&core->tls.queue) || !list_is_empty(&core->replays.queue);
 }
 
 static bool on_turn_end(void *context)
@@ -152,8 +155,10 @@ static bool on_turn_end(void *context)
         drain_step(core);
     bool more = backpressure_step(core);
     history_continue(core);
+    page_reads_continue(core);
     tls_step_all(core);
     conn_resume_all(core);
+    posts_continue(core);
     replay_step_all(core);
     exchanges_step_all(core);
     erasures_step(core);
@@ -195,6 +200,7 @@ static void on_finish(void *context)
 {
     struct core *core = context;
     ASSERT(core->conns.table.taken == 0);
+    senders_release_all(core);
     rest_on_end(core);
     refusals_on_end(core);
     reads_finish(core);

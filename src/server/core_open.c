@@ -21,8 +21,11 @@ static void init_parts(struct core *core)
     core->idempotency.memory.bytes_max = core->budget.key_bytes;
     deliveries_init(&core->deliveries);
     erasures_init(&core->erasures);
+    posts_init(&core->posts);
+    senders_init(&core->senders);
     replays_init(&core->replays);
     reads_init(&core->reads);
+    page_reads_init(&core->page_reads);
     background_init(&core->background, core->server->clock);
     exchanges_init(&core->exchanges);
 }
@@ -129,6 +132,7 @@ void core_close(struct core **core_p)
     range_reads_fini(&core->range_reads);
     fanouts_fini(&core->fanouts);
     deliveries_fini(&core->deliveries);
+    senders_fini(&core->senders);
     replays_fini(&core->replays);
     stop_fini(&core->stop);
     free(core->peers);

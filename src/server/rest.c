@@ -43,6 +43,8 @@ static void add_conns(struct left *left, const struct core *core)
     add(left, "pages", core->histories.count);
     add(left, "pages_active", core->histories.active);
     add(left, "pages_ahead", core->histories.ahead);
+    add(left, "program_pages", core->page_reads.active);
+    add_list(left, "program_pages_waiting", &core->page_reads.waiting);
     if (atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0)
         add(left, "addresses", addresses_count(core->server->addresses));
     add_list(left, "output_conns", &core->conns.output);
@@ -64,6 +66,8 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "waiters", core->deliveries.waiter_pool.taken);
     add(left, "oks", core->replays.ok_pool.taken);
     add(left, "oks_reserved", core->replays.oks_reserved);
+    add(left, "posts", core->posts.group_count);
+    add(left, "senders", core->senders.pool.taken);
     add(left, "fanouts", core->fanouts.pool.taken);
     add(left, "key_bytes", core->idempotency.memory.bytes);
     add_list(left, "arrival_list", &core->deliveries.arrivals);

@@ -8,6 +8,7 @@
 #include "server/core.h"
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
+#include "timeline/posts.h"
 
 static const char busy_text[] = "too many messages are pending: wait and send again";
 static const char unavailable_text[] = "the store has failed and may not have the message: send again with the same "
@@ -16,7 +17,11 @@ static const char unavailable_text[] = "the store has failed and may not have th
 /* A request with the key of a delivery that is in flight; its answer waits for the outcome. */
 struct delivery_waiter {
     struct list link; /* in delivery->waiters */
-    struct conn_ref conn;
+    bool is_post;
+    union {
+        struct conn_ref conn;
+        struct post *post;
+    };
     struct request_id id;
 };
 
@@ -57,16 +62,14 @@ static bool has_ok_place(const struct core *core, const struct conn *conn)
            || core->replays.ok_pool.taken + core->replays.oks_reserved < core->budget.deliveries_max;
 }
 
-struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
-                               const struct request_send *send)
+/* A delivery without its origin. NULL: no room. */
+static struct delivery *make_for(struct core *core, struct user *user, const struct request_send *send)
 {
-    ASSERT(conn->user != NULL);
-    bool has_room = core->deliveries.pool.taken < core->budget.deliveries_max && has_ok_place(core, conn);
+    bool has_room = core->deliveries.pool.taken < core->budget.deliveries_max;
     struct delivery *delivery = has_room ? pool_take(&core->deliveries.pool) : NULL;
     if (delivery == NULL)
         return NULL;
-    struct span from = user_name(conn->user);
-    struct record *record = record_heap_take(core->generations.heap, from, send->to, send->key, send->text);
+    struct record *record = record_heap_take(core->generations.heap, user_name(user), send->to, send->key, send->text);
     if (record == NULL) {
         pool_give(&core->deliveries.pool, delivery);
         return NULL;
@@ -75,18 +78,40 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
     delivery->letter.kind = LETTER_SEND;
     delivery->to_shard = (uint16_t)core_shard_of(core, send->to);
     delivery->sent_us = (uint32_t)shard_monotonic_us(core->shard);
-    delivery->user = user_ref(conn->user);
+    delivery->user = user_ref(user);
     delivery->entry.record = record;
     delivery->entry.role = record_is_to_self(record) ? ROLE_SELF : ROLE_SENT;
+    if (send->key.bytes > 0)
+        delivery->key_hash = memtable_key_hash(datadir_key_seed(core->server->datadir), send->key);
+    list_init(&delivery->entry.link);
+    list_init(&delivery->waiters);
+    return delivery;
+}
+
+struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
+                               const struct request_send *send)
+{
+    ASSERT(conn->user != NULL);
+    struct delivery *delivery = has_ok_place(core, conn) ? make_for(core, conn->user, send) : NULL;
+    if (delivery == NULL)
+        return NULL;
     delivery->conn = conn_ref(conn);
     delivery->is_only_outstanding = conn->unanswered == 1;
     delivery->has_ok_place = conn->state == CONN_REPLAY;
     core->replays.oks_reserved += delivery->has_ok_place;
     request_id_copy(&delivery->id, id);
-    if (send->key.bytes > 0)
-        delivery->key_hash = memtable_key_hash(datadir_key_seed(core->server->datadir), send->key);
-    list_init(&delivery->entry.link);
-    list_init(&delivery->waiters);
+    return delivery;
+}
+
+struct delivery *delivery_make_for_post(struct core *core, struct user *user, struct post *post,
+                                        bool is_only_outstanding)
+{
+    struct delivery *delivery = make_for(core, user, &post->send);
+    if (delivery == NULL)
+        return NULL;
+    delivery->is_post = true;
+    delivery->post = post;
+    delivery->is_only_outstanding = is_only_outstanding;
     return delivery;
 }
 
@@ -117,21 +142,33 @@ static void reply_error_to(struct core *core, struct conn_ref ref, const struct 
         conn_reply_error(core, conn, id, code, message, retry_after_ms);
 }
 
+static void reply_error_to_waiters(struct core *core, struct delivery *delivery, enum error_code code,
+                                   const char *message, uint32_t retry_after_ms)
+{
+    for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
+        struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
+        metric_add(&core->metrics.sends[send_failed(delivery)], 1);
+        if (waiter->is_post)
+            post_refuse(core, waiter->post, code, message, retry_after_ms);
+        else
+            reply_error_to(core, waiter->conn, &waiter->id, code, message, retry_after_ms);
+        pool_give(&core->deliveries.waiter_pool, waiter);
+    }
+}
+
 static void reply_error_to_all(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
                                uint32_t retry_after_ms)
 {
-    struct metric *failed = &core->metrics.sends[send_failed(delivery)];
-    if (!delivery->is_answered) {
-        metric_add(failed, 1);
-        reply_error_to(core, delivery->conn, &delivery->id, code, message, retry_after_ms);
-    }
+    bool is_answered = delivery->is_answered;
     delivery->is_answered = true;
-    for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
-        metric_add(failed, 1);
-        struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
-        reply_error_to(core, waiter->conn, &waiter->id, code, message, retry_after_ms);
-        pool_give(&core->deliveries.waiter_pool, waiter);
+    if (!is_answered) {
+        metric_add(&core->metrics.sends[send_failed(delivery)], 1);
+        if (delivery->is_post)
+            post_refuse(core, delivery->post, code, message, retry_after_ms);
+        else
+            reply_error_to(core, delivery->conn, &delivery->id, code, message, retry_after_ms);
     }
+    reply_error_to_waiters(core, delivery, code, message, retry_after_ms);
 }
 
 static void reply_dup_to(struct core *core, struct conn_ref ref, const struct request_id *id, uint64_t ts,
@@ -146,15 +183,33 @@ static void reply_dup_to(struct core *core, struct conn_ref ref, const struct re
     conn_answered(core, conn);
 }
 
+static void answer_dup(struct core *core, struct post *post, uint64_t ts, const uint8_t *mid)
+{
+    metric_add(&core->metrics.sends[METRICS_SEND_DUPLICATE], 1);
+    post_answer(core, post, ts, mid, true);
+}
+
 void delivery_answer_waiters(struct core *core, struct delivery *delivery)
 {
     const struct record *record = delivery->entry.record;
     ASSERT(delivery->is_returned);
     for (struct list *at; (at = list_shift(&delivery->waiters)) != NULL;) {
         struct delivery_waiter *waiter = container_of(at, struct delivery_waiter, link);
-        reply_dup_to(core, waiter->conn, &waiter->id, record->ts_from, record->mid);
+        if (waiter->is_post)
+            answer_dup(core, waiter->post, record->ts_from, record->mid);
+        else
+            reply_dup_to(core, waiter->conn, &waiter->id, record->ts_from, record->mid);
         pool_give(&core->deliveries.waiter_pool, waiter);
     }
+}
+
+void delivery_answer_post(struct core *core, struct delivery *delivery)
+{
+    ASSERT(delivery->is_post && delivery->entry.state == ENTRY_LEFT);
+    if (delivery->is_answered)
+        return;
+    delivery->is_answered = true;
+    post_answer(core, delivery->post, delivery->entry.ts, delivery->entry.record->mid, false);
 }
 
 void delivery_reject(struct core *core, struct delivery *delivery, enum error_code code, const char *message,
@@ -167,7 +222,10 @@ void delivery_reject(struct core *core, struct delivery *delivery, enum error_co
 void delivery_reject_dup(struct core *core, struct delivery *delivery, uint64_t ts, const uint8_t *mid)
 {
     ASSERT(list_is_empty(&delivery->waiters));
-    reply_dup_to(core, delivery->conn, &delivery->id, ts, mid);
+    if (delivery->is_post)
+        answer_dup(core, delivery->post, ts, mid);
+    else
+        reply_dup_to(core, delivery->conn, &delivery->id, ts, mid);
     delivery_free(core, delivery);
 }
 
@@ -187,8 +245,13 @@ void delivery_wait_for(struct core *core, struct delivery *delivery, struct deli
         delivery_reject(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
         return;
     }
-    waiter->conn = delivery->conn;
-    waiter->id = delivery->id;
+    waiter->is_post = delivery->is_post;
+    if (delivery->is_post) {
+        waiter->post = delivery->post;
+    } else {
+        waiter->conn = delivery->conn;
+        waiter->id = delivery->id;
+    }
     list_init(&waiter->link);
     list_append(&first->waiters, &waiter->link);
     delivery_free(core, delivery);
@@ -506,6 +569,22 @@ void delivery_on_wal_failed(struct core *core)
                        FAULT(FAILED_WRITE_IS_BUSY) ? DELIVERY_BUSY : DELIVERY_UNKNOWN);
     while (!list_is_empty(&core->deliveries.wal_waiting))
         arrival_refuse(core, container_of(core->deliveries.wal_waiting.next, struct arrival, link), DELIVERY_REFUSED);
+}
+
+void delivery_give_up_posts(struct core *core, struct user *user)
+{
+    ASSERT(core_has_store_failed(core));
+    const struct list *head = &user->timeline.pending;
+    for (struct list *at = head->next; at != head; at = at->next) {
+        struct entry *entry = container_of(at, struct entry, link);
+        if (entry->role == ROLE_RECEIVED || !delivery_of_entry(entry)->is_returned)
+            continue;
+        struct delivery *delivery = delivery_of_entry(entry);
+        if (delivery->is_post)
+            reply_error_to_all(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
+        else
+            reply_error_to_waiters(core, delivery, ERROR_UNAVAILABLE, unavailable_text, 0);
+    }
 }
 
 void delivery_finish(struct core *core, struct entry *entry)

@@ -14,6 +14,9 @@
  *
  * A shard that refuses a send (busy) says so in the letter; then nothing was stored. After a failed WAL write the
  * outcome is unknown: both entries stay pending until the process ends.
+ *
+ * Who sends is a connection on the sender's shard, or a program that has none (posts.h). A connection may be gone when
+ * the outcome comes; a struct post stands until it has the outcome.
  */
 #ifndef CHITCHAT_TIMELINE_DELIVERY_H
 #define CHITCHAT_TIMELINE_DELIVERY_H
@@ -23,6 +26,7 @@
 #include "timeline/timeline.h"
 
 struct core;
+struct post;
 struct user;
 
 /* The retry_after of a send that is refused with `busy`. */
@@ -51,12 +55,16 @@ struct delivery {
     bool is_only_outstanding; /* nothing else was unanswered on its connection (group_commit.h) */
     bool has_ok_place;        /* its connection was catching up: core->replays.oks_reserved counts it */
     bool is_returned;
-    struct user *user;    /* the sender; a reference */
-    struct entry entry;   /* ROLE_SENT or ROLE_SELF; the recipient's shard reads its record. Its link is in the parked
-                             list of idempotency.c before the entry enters the timeline */
-    struct list waiters;  /* sends with the same key, which get the outcome of this one */
-    uint64_t key_hash;    /* memtable_key_hash, if the record has a key; else 0 */
-    struct conn_ref conn; /* the connection that sent it; may be gone */
+    bool is_post;        /* a program sent it: `post` is meaningful, not `conn` and `id` */
+    struct user *user;   /* the sender; a reference */
+    struct entry entry;  /* ROLE_SENT or ROLE_SELF; the recipient's shard reads its record. Its link is in the parked
+                            list of idempotency.c before the entry enters the timeline */
+    struct list waiters; /* sends with the same key, which get the outcome of this one */
+    uint64_t key_hash;   /* memtable_key_hash, if the record has a key; else 0 */
+    union {
+        struct conn_ref conn; /* the connection that sent it; may be gone */
+        struct post *post;    /* borrowed until is_answered */
+    };
     struct request_id id;
 };
 _Static_assert(offsetof(struct delivery, id.integer) + sizeof(int64_t) <= 128, "what every send has is in two lines");
@@ -92,6 +100,10 @@ void deliveries_fini(struct deliveries *deliveries);
  * `busy`. */
 struct delivery *delivery_make(struct core *core, struct conn *conn, const struct request_id *id,
                                const struct request_send *send);
+/* The same for a program that sends as `user`. Borrows `post` until it has the outcome. `is_only_outstanding`: the
+ * program waits for nothing else. */
+struct delivery *delivery_make_for_post(struct core *core, struct user *user, struct post *post,
+                                        bool is_only_outstanding);
 
 /* The next four take a delivery that delivery_make made and that has not been dispatched. */
 
@@ -111,6 +123,11 @@ struct delivery *delivery_of_entry(struct entry *entry);
 uint32_t delivery_sent_us(const struct entry *entry);
 /* The delivery was stored: answers the requests that waited for its outcome with `dup`. */
 void delivery_answer_waiters(struct core *core, struct delivery *delivery);
+/* The delivery of a program has left the sender's timeline: answers it. */
+void delivery_answer_post(struct core *core, struct delivery *delivery);
+/* The store has failed: answers programs, and requests that wait for an outcome, with `unavailable`, if their letters
+ * have returned and their entries stand in the timeline of `user`: those may never leave. */
+void delivery_give_up_posts(struct core *core, struct user *user);
 
 /* The letter will be handled in this turn: prefetches what delivery_arrive and delivery_on_returned read. */
 void delivery_fetch(const struct delivery *delivery);

@@ -43,7 +43,7 @@ void fanout_leave(struct core *core, struct conn *conn)
     list_remove(&conn->user_link);
     user->conn_count--;
     conn->user = NULL;
-    if (user->conn_count == 0)
+    if (!user_is_present(user))
         idempotency_on_idle(user);
     user_unref(&core->users, user);
 }
@@ -55,7 +55,7 @@ static size_t build_frame(struct core *core, const struct entry *entry)
     return reply_write_msg(core->fanouts.frame, &message, entry->prev);
 }
 
-/* Whether `conn` sent `entry` and waits for the `ok`. */
+/* Whether `conn` sent `entry` and waits for the `ok`. A program has been answered when its entry is given. */
 static bool awaits_ok(const struct entry *entry, const struct conn *conn)
 {
     if (entry->role == ROLE_RECEIVED)
@@ -109,12 +109,18 @@ static uint32_t give_entry(struct core *core, struct conn *conn, struct entry *e
 }
 
 /* The connection that sent the message gets its `ok`: at once if it has all entries before; through its replay if it is
- * catching up; else with the fan-out. Requests that wait for the same outcome get `dup`. */
+ * catching up; else with the fan-out. So does a program. Requests that wait for the same outcome get `dup`. */
 static void on_delivery_left(struct core *core, struct delivery *delivery)
 {
     struct entry *entry = &delivery->entry;
-    struct conn *conn = conn_find(core, delivery->conn);
     size_t frame_bytes = 0;
+    if (delivery->is_post) {
+        note_delay(core, &core->metrics.send_to_ok, entry);
+        delivery_answer_post(core, delivery);
+        delivery_answer_waiters(core, delivery);
+        return;
+    }
+    struct conn *conn = conn_find(core, delivery->conn);
     if (conn != NULL && conn->state == CONN_REPLAY) {
         replay_expect_ok(core, conn, entry->ts, &delivery->id);
         delivery->is_answered = true;

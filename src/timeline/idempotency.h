@@ -9,7 +9,8 @@
  * A hit is a send with the same key. If its entry is still in the queue, the new send waits for it and gets the same
  * outcome; if it is stored, the answer is `dup`. A hit with another text or recipient is answered with `key_conflict`.
  *
- * A window stays in memory while its user is connected. All windows of a shard together have core->budget.key_bytes;
+ * A window stays in memory while its user is connected, and for some seconds after a program has sent as them
+ * (senders.h). All windows of a shard together have core->budget.key_bytes;
  * when that is used up, the least recently used windows are freed.
  */
 #ifndef CHITCHAT_TIMELINE_IDEMPOTENCY_H
@@ -40,7 +41,8 @@ void idempotency_take(struct core *core, struct delivery *delivery);
 bool idempotency_mark_key(struct core *core, struct delivery *delivery, uint64_t ts);
 /* The delivery was refused: its key may be used again. */
 void idempotency_unmark_key(struct delivery *delivery);
-/* The user has no connection any more: frees the window, now or once it is loaded or verified and nothing is parked. */
+/* The user is not present any more (user_is_present): frees the window, now or once it is loaded or verified and
+ * nothing is parked. */
 void idempotency_on_idle(struct user *user);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * user.h: the users for whom one shard has something to do: who have connections, pending entries, or reads in flight.
- * Any other user has no struct; all their messages are in storage. Shard's thread.
+ * user.h: the users for whom one shard has something to do: who have connections, pending entries, or reads in flight,
+ * or for whom a program has sent lately. Any other user has no struct; all their messages are in storage. Shard's
+ * thread.
  *
  * user_take looks a name up in an open-addressing table keyed by SipHash, and makes a user if there is none. A user
  * counts references: user_take and user_ref take one, user_unref gives one back, and the last frees the user.
@@ -30,6 +31,8 @@ struct user {
     uint32_t refs;
     uint32_t conn_count; /* of conns */
     bool is_reading_last;
+    bool is_kept;        /* by senders.h */
+    bool has_sent_again; /* since it was kept, or kept for longer */
     uint8_t name_bytes;
     char name[]; /* name_bytes, no NUL */
 };
@@ -51,6 +54,12 @@ struct user_table {
 static inline struct span user_name(const struct user *user)
 {
     return (struct span){user->name, user->name_bytes};
+}
+
+/* Whether the user is connected, or a program has sent as them lately. */
+static inline bool user_is_present(const struct user *user)
+{
+    return user->conn_count > 0 || user->is_kept;
 }
 
 /* 0 or -ENOMEM; user_table_fini follows in either case. */

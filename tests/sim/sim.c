@@ -118,11 +118,11 @@ static int print_sums(const struct options *options, const struct sums *sums)
            "clock, %llu starts "
            "without room, %llu missing segments, %llu "
            "connections, %llu of them rude, %llu slow and %llu half-closed, %llu busy, %llu unavailable, %llu pages, "
-           "%llu erasures\n",
+           "%llu erasures, %llu sends of programs\n",
            ULL(tally->stops), ULL(tally->rests), ULL(tally->failed_logs), ULL(tally->full_disks),
            ULL(tally->failed_calls), ULL(tally->leaps), ULL(tally->full_starts), ULL(tally->missing), ULL(tally->conns),
            ULL(tally->rude), ULL(tally->slow), ULL(tally->ended), ULL(tally->busy), ULL(tally->unavailable),
-           ULL(tally->pages), ULL(tally->erasures));
+           ULL(tally->pages), ULL(tally->erasures), ULL(tally->posts));
     printf("sim: seeds=%llu events=%llu crashes=%llu inside=%llu acknowledged=%llu checked=%llu failed=%llu",
            ULL(sums->seeds), ULL(sums->seeds * options->events), ULL(tally->crashes), ULL(tally->deaths),
            ULL(tally->acknowledged), ULL(tally->entries), ULL(failed));

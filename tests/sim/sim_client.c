@@ -54,8 +54,7 @@ static void send_number(struct sim *sim, struct person *person, uint32_t send)
     sim_note("%s sends s%u to %s", sim->names[person->user], send, sim->names[sim->model.sends[send].to]);
 }
 
-/* A keyed send of this user whose outcome is unknown; SIM_SENDS_MAX: none. */
-static uint32_t take_unsure(struct sim *sim, uint32_t user)
+uint32_t sim_take_unsure(struct sim *sim, uint32_t user)
 {
     for (uint32_t i = 0; i < sim->unsure_count; i++) {
         uint32_t send = sim->unsure[i];
@@ -71,7 +70,7 @@ static void act_send(struct sim *sim, struct person *person)
 {
     if (person->asked_count >= SIM_REQUESTS_MAX)
         return;
-    uint32_t unsure = below(sim, 3) == 0 ? take_unsure(sim, person->user) : SIM_SENDS_MAX;
+    uint32_t unsure = below(sim, 3) == 0 ? sim_take_unsure(sim, person->user) : SIM_SENDS_MAX;
     if (unsure != SIM_SENDS_MAX) {
         sim->model.sends[unsure].was_resent = true;
         send_number(sim, person, unsure);

@@ -10,6 +10,7 @@
 #include "harness.h"
 #include "server/core.h"
 #include "sim_model.h"
+#include "sim_program.h"
 #include "sim_rude.h"
 
 #define SIM_PEOPLE 14u
@@ -97,6 +98,7 @@ struct sim_tally {
     uint64_t rude; /* of these */
     uint64_t ended;
     uint64_t erasures;
+    uint64_t posts; /* sends of programs that were answered */
     uint64_t sent;
     uint64_t acknowledged;
     uint64_t entries;
@@ -122,6 +124,7 @@ struct sim {
     char epoch[64];
     char names[SIM_USERS][16];
     struct person people[SIM_PEOPLE];
+    struct sim_program programs[SIM_PROGRAMS];
     uint32_t conn_count;
     uint32_t unsure[SIM_SENDS_MAX]; /* keyed sends that had no reply when their connection ended */
     uint32_t unsure_count;
@@ -139,6 +142,11 @@ void person_take_first(struct sim *sim, struct person *person, const json_t *fra
 void person_take_message(struct sim *sim, struct person *person, const json_t *frame);
 /* The connection has ended: its requests stay unanswered. `with_harness`: the server has, too. */
 void person_lose(struct sim *sim, uint32_t index, bool with_harness);
+
+/* A keyed send of this user whose outcome is unknown, which is taken off; SIM_SENDS_MAX: none. */
+uint32_t sim_take_unsure(struct sim *sim, uint32_t user);
+/* A send was refused with `code`: ends the run if nothing can be the cause. */
+void sim_check_refusal(struct sim *sim, const char *code);
 
 /* In the end, with a disk without trouble: the server accepts a send of every user. */
 void people_probe(struct sim *sim);

@@ -219,13 +219,13 @@ void model_check_timeline(struct sim_model *model, uint32_t user, const uint32_t
             in_timeline[side][sends[i]] = true;
         }
     }
-    /* Accepted sends of one connection to one recipient keep their order. */
+    /* Accepted sends of one connection, or of one group of a program, by one user to one recipient keep their order. */
     for (uint32_t i = 0; i < count; i++) {
         const struct sim_send *one = &model->sends[sends[i]];
         for (uint32_t k = i + 1; k < count && k < i + 64; k++) {
             const struct sim_send *later = &model->sends[sends[k]];
-            if (one->conn == later->conn && one->to == later->to && !one->was_resent && !later->was_resent
-                && sends[k] < sends[i])
+            if (one->conn == later->conn && one->from == later->from && one->to == later->to && !one->was_resent
+                && !later->was_resent && sends[k] < sends[i])
                 sim_broken(SIM_REORDERED, "s%u comes before s%u, which was sent first", sends[i], sends[k]);
         }
     }

@@ -27,7 +27,7 @@ struct sim_send {
     bool is_keyed;
     bool is_durable; /* its record has been written to a WAL */
     bool was_resent;
-    uint32_t conn;    /* the connection that sent it first: its sends to one recipient keep their order */
+    uint32_t conn;    /* the connection, or group of a program, that sent it first: keeps the order for one recipient */
     uint64_t ts_from; /* as received; 0: not yet */
     uint64_t ts_to;
     uint64_t prev_from; /* `prev` of the entry, plus 1; 0: not received yet */

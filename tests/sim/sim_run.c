@@ -70,6 +70,8 @@ static void lose_all(struct sim *sim)
 {
     for (uint32_t i = 0; i < SIM_PEOPLE; i++)
         person_lose(sim, i, true);
+    for (uint32_t i = 0; i < SIM_PROGRAMS; i++)
+        program_lose(sim, i, false);
     disk_crash();
     sim->tally.crashes++;
 }
@@ -215,6 +217,8 @@ static void stop(struct sim *sim)
     sim->is_stopping = false;
     keep_time(sim);
     harness_close(old);
+    for (uint32_t i = 0; i < SIM_PROGRAMS; i++)
+        program_lose(sim, i, true);
     sim->chaos.is_calm = false;
     sim->tally.stops++;
     begin_life(sim);
@@ -234,6 +238,9 @@ static void all_leave(struct sim *sim)
         note_retention(sim);
     }
     harness_check_rest(sim->harness);
+    for (uint32_t i = 0; i < SIM_PROGRAMS; i++)
+        if (sim->programs[i].is_waiting)
+            sim_fail("the posts of program %u are never answered", i);
     sim->chaos.is_calm = false;
     sim->tally.rests++;
 }
@@ -312,6 +319,8 @@ static void act(struct sim *sim)
         harness_turn(sim->harness, chaos_below(&sim->chaos, sim->shards));
     else if (what < 80)
         person_take(sim, person);
+    else if (what < 82)
+        program_act(sim, chaos_below(&sim->chaos, SIM_PROGRAMS));
     else
         person_act(sim, person);
 }

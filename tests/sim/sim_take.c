@@ -69,7 +69,7 @@ static void take_login(struct sim *sim, struct person *person, const json_t *fra
 }
 
 /* `unavailable` needs a WAL write that failed, or a store that could not be read. */
-static void check_refusal(struct sim *sim, const char *code)
+void sim_check_refusal(struct sim *sim, const char *code)
 {
     bool is_unavailable = strcmp(code, "unavailable") == 0;
     if (is_unavailable && !sim->is_store_failing && disk_trouble().failed_reads == 0)
@@ -82,7 +82,7 @@ static void take_sent(struct sim *sim, struct person *person, const json_t *fram
 {
     bool is_dup = json_is_true(json_object_get(frame, "dup"));
     if (strcmp(frame_text(frame, "op"), "error") == 0) {
-        check_refusal(sim, frame_text(frame, "code"));
+        sim_check_refusal(sim, frame_text(frame, "code"));
         model_error(&sim->model, send, frame_text(frame, "code"));
         if (sim->model.sends[send].is_keyed && sim->model.sends[send].outcome == SIM_UNKNOWN)
             sim->unsure[sim->unsure_count++] = send;
