@@ -6,6 +6,7 @@
 #define CHITCHAT_API_API_H
 
 #include "http/exchange.h"
+#include "timeline/posts.h"
 
 /* GET /livez: 200 while all shards take turns. */
 void api_livez(struct core *core, struct exchange *exchange, const struct http_request *request);
@@ -19,5 +20,19 @@ void api_connections(struct core *core, struct exchange *exchange, const struct 
 void api_disconnect(struct core *core, struct exchange *exchange, const struct http_request *request);
 /* DELETE /api/v1/users/{user}: erases the user's timeline. */
 void api_erase(struct core *core, struct exchange *exchange, const struct http_request *request);
+
+/* POST /api/v1/messages: sends a message as any user. Answers when it is durable. */
+void api_send_message(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* POST /api/v1/messages:batch (batches.h). */
+void api_send_batch(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* GET /api/v1/users/{user}/messages?after=&before=&with=&limit=: a page of the timeline. */
+void api_messages(struct core *core, struct exchange *exchange, const struct http_request *request);
+/* GET /api/v1/users/{user}/export: all of the timeline, a message a line. */
+void api_export(struct core *core, struct exchange *exchange, const struct http_request *request);
+
+/* For both ways to send: writes what a stored message has at `at`, as `"ts":...,"mid":"..."` and, for one that was
+ * stored before, `"dup":true`. Returns where it ends. At most API_RESULT_BYTES with what stands around it. */
+#define API_RESULT_BYTES 128u
+char *api_put_stored(char *at, const struct post *post);
 
 #endif

@@ -168,7 +168,10 @@ void exchange_refuse_and_close(struct core *core, struct exchange *exchange, con
     exchange_refuse(core, exchange, refusal);
 }
 
-static uint16_t status_of(enum error_code code)
+/* The WebSocket protocol names no time after `unavailable`: its clients wait for a random one that grows. */
+#define UNAVAILABLE_RETRY_MS 5000u
+
+uint16_t exchange_status_of(enum error_code code)
 {
     switch (code) {
     case ERROR_BAD_TOKEN:
@@ -184,6 +187,11 @@ static uint16_t status_of(enum error_code code)
     }
 }
 
+uint32_t exchange_retry_after_ms(enum error_code code, uint32_t retry_after_ms)
+{
+    return code == ERROR_UNAVAILABLE && retry_after_ms == 0 ? UNAVAILABLE_RETRY_MS : retry_after_ms;
+}
+
 void exchange_refuse_as(struct core *core, struct exchange *exchange, enum error_code code, const char *message,
                         uint32_t retry_after_ms)
 {
@@ -191,8 +199,10 @@ void exchange_refuse_as(struct core *core, struct exchange *exchange, enum error
     struct span span = error_code_name(code);
     (void)snprintf(name, sizeof name, "%.*s", (int)span.bytes, span.data);
     exchange_refuse(core, exchange,
-                    &(struct http_refusal){
-                        .status = status_of(code), .code = name, .message = message, .retry_after_ms = retry_after_ms});
+                    &(struct http_refusal){.status = exchange_status_of(code),
+                                           .code = name,
+                                           .message = message,
+                                           .retry_after_ms = exchange_retry_after_ms(code, retry_after_ms)});
 }
 
 /* -- later -- */

@@ -78,6 +78,10 @@ void exchange_refuse(struct core *core, struct exchange *exchange, const struct 
 void exchange_refuse_as(struct core *core, struct exchange *exchange, enum error_code code, const char *message,
                         uint32_t retry_after_ms);
 
+/* That status, and the milliseconds for Retry-After: those that the error has, or a time for `unavailable`. */
+uint16_t exchange_status_of(enum error_code code);
+uint32_t exchange_retry_after_ms(enum error_code code, uint32_t retry_after_ms);
+
 /* -- answers that come later -- */
 
 /* A weak reference: it may outlive the connection. */

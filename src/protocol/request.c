@@ -245,6 +245,20 @@ static bool read_send(const struct request_reader *reader, struct request_send *
     return true;
 }
 
+bool request_read_post(struct request_reader *reader, char *data, size_t bytes, struct request_post *post_r,
+                       struct request_error *error_r)
+{
+    const char *reason;
+    ASSERT(bytes <= LIMIT_FRAME_BYTES);
+    if (!json_read_object(reader->json, data, bytes, &reason))
+        return refuse(error_r, ERROR_BAD_JSON, reason);
+    if (read_user_name(reader, SPAN_LITERAL("from"), &post_r->from) != FIELD_GOOD)
+        return refuse_field(error_r,
+                            "from must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
+                            "quotes or backslashes");
+    return read_send(reader, &post_r->send, error_r);
+}
+
 static bool read_history(const struct request_reader *reader, struct request_history *history,
                          struct request_error *error_r)
 {

@@ -81,6 +81,12 @@ struct request_send {
     struct span key; /* bytes 0: none */
 };
 
+/* A message that a program sends as `from`. */
+struct request_post {
+    struct span from;
+    struct request_send send;
+};
+
 struct request_history {
     bool has_after;
     bool has_before;
@@ -116,6 +122,11 @@ bool request_read_op(struct request_reader *reader, struct request *request, str
  * may be absent; else a `token` is refused. */
 bool request_read_fields(struct request_reader *reader, struct request *request, bool wants_token,
                          struct request_error *error_r);
+
+/* A whole message of a program: an object with from, to, text and key, each checked as in a `send`. `bytes` as above.
+ * False: bad_json, bad_request, too_large. `data` is changed. */
+bool request_read_post(struct request_reader *reader, char *data, size_t bytes, struct request_post *post_r,
+                       struct request_error *error_r);
 
 /* Whether `name` has 1 to 128 bytes of 0x21..0x7E without `"` and `\`. */
 bool request_is_user_name(struct span name);

@@ -37,8 +37,9 @@
  * checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */
 #define BUDGET_FIXED_BYTES (UINT64_C(112) << 20)
 /* 128 HTTP connections of programs with 18 KiB each, bodies of requests (EXCHANGES_BODY_BYTES), and answers of 64 KiB
- * that wait for each of them. */
-#define BUDGET_API_BYTES (UINT64_C(28) << 20)
+ * that wait for each of them: 28 MiB. Copies of the messages of batches (BATCHES_BYTES_MAX) and their outcomes: 20;
+ * pages for programs, PAGE_READS_ACTIVE_MAX of them: 18; users who are kept (SENDERS_MAX): 5. */
+#define BUDGET_API_BYTES (UINT64_C(71) << 20)
 /* The rest that is divided in sixteenths must be at least this, else a shard cannot work. */
 #define BUDGET_REST_MIN_BYTES (UINT64_C(192) << 20)
 /* Without --memory: so much for each shard, or more if its fixed parts need it. */

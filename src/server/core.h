@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+#include "api/batches.h"
 #include "base/assert.h"
 #include "base/clock_follow.h"
 #include "base/log_limit.h"
@@ -191,6 +192,7 @@ struct core {
     struct handovers handovers;
     struct tokens tokens;
     struct exchanges exchanges;
+    struct batches batches;
     struct calls calls;
     struct health health;
     struct deliveries deliveries;

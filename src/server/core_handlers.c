@@ -138,7 +138,8 @@ static bool has_carried(const struct core *core)
            || (conn_may_resume(core)
                && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
            || page_reads_are_behind(core) || posts_are_behind(core) || exchanges_are_behind(core)
-           || !list_is_empty(&core->tls.queue) || !list_is_empty(&core->replays.queue);
+           || !list_is_empty(&core->batches.reading) || !list_is_empty(&core->tls.queue)
+           || !list_is_empty(&core->replays.queue);
 }
 
 static bool on_turn_end(void *context)
@@ -158,6 +159,7 @@ static bool on_turn_end(void *context)
     page_reads_continue(core);
     tls_step_all(core);
     conn_resume_all(core);
+    batches_continue(core);
     posts_continue(core);
     replay_step_all(core);
     exchanges_step_all(core);

@@ -22,6 +22,7 @@ static void init_parts(struct core *core)
     deliveries_init(&core->deliveries);
     erasures_init(&core->erasures);
     posts_init(&core->posts);
+    batches_init(&core->batches);
     senders_init(&core->senders);
     replays_init(&core->replays);
     reads_init(&core->reads);

@@ -66,6 +66,8 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "waiters", core->deliveries.waiter_pool.taken);
     add(left, "oks", core->replays.ok_pool.taken);
     add(left, "oks_reserved", core->replays.oks_reserved);
+    add(left, "batches", core->batches.count);
+    add(left, "batch_bytes", core->batches.bytes);
     add(left, "posts", core->posts.group_count);
     add(left, "senders", core->senders.pool.taken);
     add(left, "fanouts", core->fanouts.pool.taken);

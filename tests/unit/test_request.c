@@ -371,3 +371,32 @@ Test(request, random_requests_are_judged_as_jansson_and_the_protocol_judge_them)
               && counts[ERROR_UNKNOWN_OP] > 300);
     free(text);
 }
+
+static bool read_post(const char *text, struct request_post *post_r)
+{
+    static char data[1024];
+    static struct request_reader *of_posts;
+    if (of_posts == NULL)
+        cr_assert_eq(request_reader_open(&of_posts), 0);
+    strcpy(data, text);
+    return request_read_post(of_posts, data, strlen(text), post_r, &error);
+}
+
+Test(request, a_message_of_a_program_has_from_and_what_a_send_has)
+{
+    struct request_post post;
+    cr_assert(read_post("{\"from\":\"a\",\"to\":\"b\",\"text\":\"t\",\"key\":\"k\",\"op\":7}", &post));
+    cr_assert(span_equal(post.from, SPAN_LITERAL("a")) && span_equal(post.send.to, SPAN_LITERAL("b")));
+    cr_assert(span_equal(post.send.text, SPAN_LITERAL("t")) && span_equal(post.send.key, SPAN_LITERAL("k")));
+    cr_assert(read_post("{\"from\":\"a\",\"to\":\"b\",\"text\":\"t\"}", &post));
+    cr_assert_eq(post.send.key.bytes, 0);
+    static const char *const bad[] = {"{\"to\":\"b\",\"text\":\"t\"}", "{\"from\":\"a b\",\"to\":\"b\",\"text\":\"t\"}",
+                                      "{\"from\":7,\"to\":\"b\",\"text\":\"t\"}", "{\"from\":\"a\",\"text\":\"t\"}",
+                                      "{\"from\":\"a\",\"to\":\"b\",\"text\":\"\"}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_assert_not(read_post(bad[i], &post));
+        cr_assert_eq(error.code, ERROR_BAD_REQUEST, "%s", bad[i]);
+    }
+    cr_assert_not(read_post("{\"from\":\"a\"", &post));
+    cr_assert_eq(error.code, ERROR_BAD_JSON);
+}
