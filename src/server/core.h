@@ -81,8 +81,10 @@ struct server {
     /* Owned by main's thread. */
     struct reloads reloads;
     struct memory_fit memory_fit;
-    struct token_keys *token_keys; /* a reference: the newest set; NULL: --auth none. core_open reads it, too */
-    struct server_metrics metrics; /* read by any thread */
+    struct token_keys *token_keys;    /* a reference: the newest set; NULL: --auth none. core_open reads it, too */
+    struct server_metrics metrics;    /* read by any thread */
+    enum health_state notified_state; /* of service_notify.h: the last STATUS= */
+    bool is_watched;                  /* the service manager expects WATCHDOG=1 */
 
     /* Shared. */
     atomic_bool is_draining;   /* the server was asked to stop */

@@ -48,7 +48,7 @@ struct health_report {
 void health_on_recovered(struct server *server);
 /* Once a second, and when something changed at once. Shard's thread. */
 void health_tick(struct core *core);
-/* Shard's thread. */
+/* Any thread. */
 struct health_report health_report(const struct server *server);
 /* For the public /healthz (protocol/http.h): `server` is a struct server. NULL: ready; else one line. Shard's thread.
  */

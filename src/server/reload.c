@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "server/service_notify.h"
 #include "server/signals.h"
 
 #define LOOK_S 1
@@ -50,7 +51,9 @@ int reload_until_signal(const struct reloads *reloads, const sigset_t *signals)
         int number = sigtimedwait(signals, NULL, reloads->count > 0 ? &look : NULL);
         if (number == SIGHUP) {
             log_line(LOG_INFO, "reload", "signal=SIGHUP files=%s", has_files(reloads) ? "read" : "none");
+            service_notify_reloading();
             reload_all(reloads, RELOAD_ASKED);
+            service_notify_reloaded();
         } else if (number > 0 && signals_is_stop(number)) {
             return number;
         } else if (number > 0) {

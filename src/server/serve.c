@@ -25,6 +25,7 @@
 #include "server/log_file.h"
 #include "server/process_sample.h"
 #include "server/rlimits.h"
+#include "server/service_notify.h"
 #include "server/signals.h"
 #include "server/starting.h"
 #include "server/token_watch.h"
@@ -172,6 +173,7 @@ static void wait_for_drain(const struct server *server, const sigset_t *signals,
 static bool run_until_signal(struct server *server, struct shard_group *group, const sigset_t *signals)
 {
     int number = reload_until_signal(&server->reloads, signals);
+    service_notify_stopping(server->config->drain_s + server->config->stop_time_s);
     atomic_store_explicit(&server->is_draining, true, memory_order_relaxed);
     uint32_t connections = atomic_load_explicit(&server->conn_count, memory_order_relaxed);
     uint64_t drain_us = drain_time_us(server->config->drain_s, connections);
@@ -234,6 +236,7 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
     rlimits_warn(server->config, server->core_count);
     memory_fit_warn(&server->memory_fit, server->config);
     log_ready(server, &report);
+    service_notify_ready(server);
     if (!run_until_signal(server, group, signals)) {
         log_line(
             LOG_WARN, "stopped",

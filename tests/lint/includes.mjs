@@ -58,6 +58,7 @@ export const libraries = {
   "openssl/evp.h": ["src/protocol", "src/auth", "bench/micro/token.c", "tests"],
   "openssl/sha.h": ["src/protocol"],
   "openssl/ssl.h": ["src/connection", "src/cli", "bench/load", "tests"],
+  "systemd/sd-daemon.h": ["src/server"],
   "jansson.h": ["src/auth", "src/cli", "tests"],
   "criterion/criterion.h": ["tests"],
 };
