@@ -108,6 +108,16 @@ test("systemd accepts the unit, and its sandbox leaves io_uring", () => {
   run("systemd-analyze", ["security", "--offline=true", "--threshold=20", at(UNIT)]);
 });
 
+test("the sandbox of the tests is in force: without the calls of io_uring the server says that they are missing", () => {
+  const calls = [...allowedCalls(readUnit(fs.readFileSync(at(UNIT), "utf8")))].filter((name) => !name.startsWith("io_uring"));
+  const list = path.join(root.path, "without");
+  fs.writeFileSync(list, calls.join("\n"));
+  const args = [list, at("/usr/bin/chitchat"), "serve", "--listen", "127.0.0.1:0", "--data", path.join(root.path, "never")];
+  const end = spawnSync(CONFINED, args, { encoding: "utf8" });
+  assert.equal(end.status, 1, end.stderr);
+  assert.match(end.stderr, /io_uring/);
+});
+
 test("the image installs what ./dev does, and copies files that are there", () => {
   const source = path.resolve(import.meta.dirname, "../..");
   const dockerfile = fs.readFileSync(path.join(source, "Dockerfile"), "utf8");
