@@ -26,9 +26,10 @@
 
 struct cut {
     uint64_t ts;       /* entries up to it are gone */
-    uint64_t since_id; /* runs of this number or above were written without them */
-    bool is_saved;     /* in the manifest, as it is */
-    bool keeps_keys;   /* a run was written with keyed sends which it, or an older cut of the user, covers */
+    uint64_t since_id; /* runs of this number or above were written without them, but for keyed sends */
+    uint64_t keys_id;  /* of the runs from since_id on only those below it have such keyed sends; 0: none */
+    bool is_saved;     /* in the manifest, as it is: there the higher one of both numbers stands for both */
+    bool keeps_keys;   /* set by a cut_source, in the cuts that it was given; never set in those of a store */
     uint8_t user_bytes;
     char user[]; /* no bytes: all users */
 };
@@ -56,8 +57,8 @@ uint64_t cuts_ts(const struct cuts *cuts, struct span user);
 /* Copies all into *copy_r, which is empty. 0 or -ENOMEM, and *copy_r is empty. */
 int cuts_copy(struct cuts *copy_r, const struct cuts *cuts);
 
-/* The rows of `inner` that `cuts` do not cover, and the keyed sends with ts >= `keys_since`, for which keeps_keys of
- * their cut is set in `cuts`. Borrows both until the source is closed. 0 or -ENOMEM. */
+/* The rows of `inner` that `cuts` do not cover, and the keyed sends with ts >= `keys_since`, for which the source
+ * sets keeps_keys of their cut in `cuts`. Borrows both until the source is closed. 0 or -ENOMEM. */
 int cut_source_open(struct run_source **source_r, struct run_source *inner, struct cuts *cuts, uint64_t keys_since);
 
 #endif

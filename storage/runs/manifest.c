@@ -180,7 +180,7 @@ static int put_cut(struct manifest *manifest, MDB_txn *txn, const struct cut *cu
 {
     char name[CUT_KEY_BYTES + LIMIT_USER_BYTES] = CUT_KEY;
     uint8_t bytes[CUT_VALUE_BYTES];
-    uint64_t numbers[CUT_NUMBERS] = {cut->ts, cut->since_id};
+    uint64_t numbers[CUT_NUMBERS] = {cut->ts, cut->since_id > cut->keys_id ? cut->since_id : cut->keys_id};
     memcpy(name + CUT_KEY_BYTES, cut->user, cut->user_bytes);
     value_write(bytes, MANIFEST_VERSION, numbers, CUT_NUMBERS);
     MDB_val key = {CUT_KEY_BYTES + cut->user_bytes, name};

@@ -456,7 +456,8 @@ static int save_cuts(struct store *store, struct store_error *error_r)
     pthread_mutex_lock(&store->lock);
     for (uint32_t i = 0; i < cuts.count && status == 0; i++) {
         struct cut *cut = cuts_find(&store->cuts, cut_user(cuts.list[i]));
-        cut->is_saved = cut->ts == cuts.list[i]->ts && cut->since_id == cuts.list[i]->since_id;
+        const struct cut *saved = cuts.list[i];
+        cut->is_saved = cut->ts == saved->ts && cut->since_id == saved->since_id && cut->keys_id == saved->keys_id;
     }
     pthread_mutex_unlock(&store->lock);
     cuts_fini(&cuts);

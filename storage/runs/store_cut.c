@@ -74,10 +74,9 @@ static void note_keys(struct store *store, const struct cuts *cuts, uint64_t wri
     pthread_mutex_lock(&store->lock);
     for (uint32_t i = 0; i < cuts->count; i++) {
         struct cut *cut = cuts->list[i]->keeps_keys ? cuts_find(&store->cuts, cut_user(cuts->list[i])) : NULL;
-        if (cut == NULL || cut->since_id > written_id)
+        if (cut == NULL || cut->since_id > written_id || cut->keys_id > written_id)
             continue;
-        cut->since_id = written_id + 1;
-        cut->keeps_keys = true;
+        cut->keys_id = written_id + 1;
         cut->is_saved = false;
     }
     pthread_mutex_unlock(&store->lock);
@@ -102,14 +101,17 @@ struct view {
     uint64_t within_us;
 };
 
-/* Whether entries of one user that `cut` covers may be in the run, and have been there for long enough. While keyed
- * sends stay, a rewrite would find the same. */
+/* Whether entries that `cut` covers may be in the run, and have been there for long enough. While keyed sends stay, a
+ * rewrite would find the same. The cut of all users moves often: once it has left keyed sends in one run, each waits.
+ */
 static bool is_due(const struct view *view, const struct cut *cut, const struct run *run)
 {
     uint64_t within_us = view->within_us;
-    if (run->entry.id >= cut->since_id || run->entry.ts_min > cut->ts)
+    bool is_clean = run->entry.id >= cut->since_id;
+    if ((is_clean && run->entry.id >= cut->keys_id) || run->entry.ts_min > cut->ts)
         return false;
-    if (cut->keeps_keys && within_us < LIMIT_KEYS_US)
+    bool waits_for_keys = cut->user_bytes == 0 ? cut->keys_id > 0 : is_clean;
+    if (waits_for_keys && within_us < LIMIT_KEYS_US)
         within_us = LIMIT_KEYS_US;
     if (cut->user_bytes == 0)
         return run->entry.ts_min + within_us <= cut->ts;

@@ -120,6 +120,69 @@ Test(store_cut, a_run_that_no_merge_reaches_is_rewritten_alone_when_it_is_time_a
     fixture_close(&fixture);
 }
 
+/* A run keeps a keyed send of ann, who was erased within the day. */
+static void keep_a_keyed_send(struct fixture *fixture, uint64_t within_us)
+{
+    const uint64_t day = UINT64_C(86400000000);
+    struct rows *rows = rows_open();
+    rows_add(rows, "ann", 10 * day, 7);
+    rows_add(rows, "bob", 10 * day - 5, 0);
+    cr_assert_eq(store_cut(fixture->store, USER("ann"), 10 * day + 10), 0);
+    store_set_cut_time(fixture->store, 10 * day + 20, within_us);
+    cr_assert_eq(add(fixture, rows), 0);
+}
+
+/* The bytes that merges write from then on, of at most 20. */
+static uint64_t bytes_merged(struct fixture *fixture)
+{
+    struct store_error error;
+    struct store_info before, after;
+    store_info(fixture->store, &before);
+    for (int i = 0; i < 20 && store_merge_is_due(fixture->store); i++)
+        cr_assert_eq(store_merge_run(fixture->store, NULL, NULL, &error), 0, "%s", error.text);
+    store_info(fixture->store, &after);
+    return after.merge_bytes - before.merge_bytes;
+}
+
+Test(store_cut, runs_after_one_that_keeps_a_keyed_send_are_not_rewritten_again_and_again)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000);
+    keep_a_keyed_send(&fixture, 7 * day);
+    struct rows *rows = rows_open();
+    rows_add(rows, "ann", 11 * day, 0);
+    rows_add(rows, "bob", 10 * day + 5, 0); /* older than the cut of ann, who is in the run too */
+    cr_assert_eq(add(&fixture, rows), 0);
+    cr_assert_eq(rows_of(&fixture), 4);
+    store_set_cut_time(fixture.store, 30 * day, 7 * day);
+    cr_assert_gt(bytes_merged(&fixture), 0);
+    cr_assert_eq(rows_of(&fixture), 3, "the keyed send is gone");
+    cr_assert_str_eq(range(&fixture, "bob", (struct store_range){.oldest_first = true}), "863999999995 864000000005");
+    for (uint64_t i = 31; i < 35; i++) {
+        store_set_cut_time(fixture.store, i * day, 7 * day);
+        cr_assert_eq(bytes_merged(&fixture), 0, "nothing is left to rewrite");
+    }
+    fixture_close(&fixture);
+}
+
+Test(store_cut, a_kept_keyed_send_does_not_keep_the_user_s_other_entries_for_longer)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000), hour = day / 24;
+    struct rows *rows = rows_open();
+    rows_add(rows, "ann", 10 * day - 3, 0);
+    rows_add(rows, "bob", 10 * day - 3, 0);
+    cr_assert_eq(add(&fixture, rows), 0);
+    keep_a_keyed_send(&fixture, hour);
+    cr_assert_eq(rows_of(&fixture), 4);
+    store_set_cut_time(fixture.store, 10 * day + 2 * hour, hour);
+    cr_assert_gt(bytes_merged(&fixture), 0);
+    cr_assert_eq(rows_of(&fixture), 3);
+    store_set_cut_time(fixture.store, 10 * day + 5 * hour, hour);
+    cr_assert_eq(bytes_merged(&fixture), 0, "a key may be needed for a day");
+    fixture_close(&fixture);
+}
+
 Test(store_cut, a_run_that_is_older_than_the_cut_of_all_goes_unread)
 {
     struct fixture fixture = fixture_open();
