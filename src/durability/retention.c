@@ -24,51 +24,60 @@ static uint64_t minus(uint64_t at_us, uint64_t us)
     return at_us > us ? at_us - us : 0;
 }
 
-/* The cut from which it moves on: that of the store. A store that has none begins with what is older than the retention
- * by the clock and by its newest entry. */
-static void set_base(struct core *core, uint64_t wanted, uint64_t retention_us)
+/* Where the cut should be by the clock. A leap counts when stamps follow it. */
+static uint64_t wanted_cut(const struct core *core)
+{
+    uint64_t retention_us = seconds_us(core->server->config->retention_s);
+    return minus(core->clock.follow.now_us, FAULT(RETENTION_TOO_NEW) ? 0 : retention_us);
+}
+
+void retention_start(struct core *core)
 {
     struct retention *retention = &core->retention;
     uint64_t cut = store_cut_ts(core->runs.store, all_users);
-    uint64_t by_entries = minus(core->last_ts, retention_us);
+    uint64_t wanted = wanted_cut(core);
+    uint64_t by_entries = minus(core->last_ts, seconds_us(core->server->config->retention_s));
     bool is_empty = core->last_ts == 0;
-    retention->has_base = true;
-    retention->base_us = shard_monotonic_us(core->shard);
-    retention->base_ts = cut > 0 ? cut : is_empty || by_entries > wanted ? wanted : by_entries;
+    ASSERT_ON_SHARD(core->shard);
+    retention->limit_us = shard_monotonic_us(core->shard);
+    retention->limit_ts = cut > 0 ? cut : is_empty || by_entries > wanted ? wanted : by_entries;
 }
 
-/* Where the cut should be now. */
-static uint64_t wanted_cut(struct core *core)
+static void warn_behind(struct core *core, uint64_t behind_us)
 {
-    struct retention *retention = &core->retention;
-    uint64_t retention_us = seconds_us(core->server->config->retention_s);
-    uint64_t wanted = minus(shard_wall_us(core->shard), FAULT(RETENTION_TOO_NEW) ? 0 : retention_us);
     uint32_t left_out;
-    if (!retention->has_base)
-        set_base(core, wanted, retention_us);
-    uint64_t elapsed_us = shard_monotonic_us(core->shard) - retention->base_us;
-    uint64_t fastest = retention->base_ts + RETENTION_RATE * elapsed_us;
-    if (wanted <= fastest)
-        return wanted;
-    if (wanted - fastest > LAG_WARN_US
-        && log_limit_take(&retention->log_limit, shard_monotonic_us(core->shard), STEP_MAX_US, &left_out))
+    if (behind_us > LAG_WARN_US
+        && log_limit_take(&core->retention.log_limit, shard_monotonic_us(core->shard), STEP_MAX_US, &left_out))
         log_line(LOG_WARN, "retention_behind",
                  "shard=%u behind_s=%" PRIu64 " hint=\"the server was down for long, or the clock is ahead: messages "
                  "are dropped %u times as fast as time passes; if the clock is wrong, stop the server and correct it\"",
-                 core->index, (wanted - fastest) / 1000000, RETENTION_RATE);
-    return fastest;
+                 core->index, behind_us / 1000000, RETENTION_RATE);
 }
 
-static void move_cut(struct core *core)
+/* The limit follows the clock, by no more than RETENTION_RATE times what has passed since the last tick: time in which
+ * it needed less is not saved up. A store without entries has nothing to lose. */
+static void move_limit(struct core *core, uint64_t cut)
+{
+    struct retention *retention = &core->retention;
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    uint64_t wanted = wanted_cut(core);
+    uint64_t fastest = retention->limit_ts + RETENTION_RATE * (now_us - retention->limit_us);
+    bool is_behind = wanted > fastest && core->last_ts > 0;
+    if (is_behind)
+        warn_behind(core, wanted - fastest);
+    retention->limit_us = now_us;
+    retention->limit_ts = is_behind ? fastest : wanted < cut ? cut : wanted;
+}
+
+static void move_cut(struct core *core, uint64_t cut)
 {
     struct retention *retention = &core->retention;
     uint64_t retention_us = seconds_us(core->server->config->retention_s);
-    uint64_t wanted = wanted_cut(core);
-    uint64_t cut = store_cut_ts(core->runs.store, all_users);
-    if (wanted < cut + step_us(retention_us) || wanted > LIMIT_TS_MAX || core->stop.step != STOP_NOT)
+    uint64_t ts = retention->limit_ts;
+    if (core->last_ts == 0 || ts < cut + step_us(retention_us) || ts > LIMIT_TS_MAX || core->stop.step != STOP_NOT)
         return;
-    retention->is_writing = wal_append_cut(core->wal_writer.wal, all_users, wanted, &retention->sequence) == 0;
-    retention->ts = wanted;
+    retention->is_writing = wal_append_cut(core->wal_writer.wal, all_users, ts, &retention->sequence) == 0;
+    retention->ts = ts;
 }
 
 void retention_tick(struct core *core)
@@ -76,8 +85,12 @@ void retention_tick(struct core *core)
     const struct config *config = core->server->config;
     ASSERT_ON_SHARD(core->shard);
     store_set_cut_time(core->runs.store, shard_wall_us(core->shard), seconds_us(config->erase_within_s));
-    if (config->retention_s > 0 && !core->retention.is_writing && !core_has_store_failed(core))
-        move_cut(core);
+    if (config->retention_s == 0)
+        return;
+    uint64_t cut = store_cut_ts(core->runs.store, all_users);
+    move_limit(core, cut);
+    if (!core->retention.is_writing && !core_has_store_failed(core))
+        move_cut(core, cut);
 }
 
 void retention_on_durable(struct core *core, uint64_t sequence)

@@ -5,10 +5,12 @@
  * one hour. It is in force when its record is durable, so no crash brings back what was gone. It never moves back; with
  * a longer retention, or without one, it stays where it is.
  *
- * A clock that leaps must not erase everything: the cut moves at most RETENTION_RATE times as fast as the monotonic
- * clock. After the server was down for two weeks it catches up within hours; a clock that is a year ahead has to stay
- * so for two weeks to take a year of messages, and each hour a warning says that it does. The first cut of a store is
- * as old as the retention, seen from the present time or the newest entry, whichever is older.
+ * A clock that leaps must not erase everything. The time is that of stamps (core.h), which follow a leap only when it
+ * has lasted. The cut moves at most RETENTION_RATE times as fast as the monotonic clock, at any time: a long uptime
+ * saves nothing up. After the server was down for two weeks the cut catches up within hours; a clock that is a year
+ * ahead has to stay so for two weeks to take a year of messages, and each hour a warning says that it does. The first
+ * cut of a store is as old as the retention, seen from the time at the start or from the newest entry that recovery
+ * found, whichever is older. A shard that never had an entry makes no cut.
  *
  * Shard's thread.
  */
@@ -26,15 +28,17 @@ struct core;
 
 /* A shard's state of this module. */
 struct retention {
-    bool has_base;
-    uint64_t base_ts; /* a cut of the time base_us, monotonic, from which the fastest possible cut counts */
-    uint64_t base_us;
-    bool is_writing; /* a record is in the WAL and not durable */
-    uint64_t ts;     /* its cut */
+    uint64_t limit_ts; /* the cut goes up to it */
+    uint64_t limit_us; /* monotonic: when limit_ts was set */
+    bool is_writing;   /* a record is in the WAL and not durable */
+    uint64_t ts;       /* its cut */
     uint64_t sequence;
     struct log_limit log_limit;
 };
 
+/* After recovery, before the shard gives a ts to an entry: that of the newest one is needed, and a wrong clock would
+ * stamp the next. */
+void retention_start(struct core *core);
 /* Once a second: moves the cut if it is time, and tells the store how late it is. */
 void retention_tick(struct core *core);
 /* All WAL batches up to `sequence` are durable. */

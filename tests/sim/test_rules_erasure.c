@@ -399,3 +399,69 @@ Test(retention, a_clock_that_leaps_takes_nothing_at_once_and_one_that_steps_back
     harness_close(harness);
     harness_dir_remove(dir);
 }
+
+static void pass_seconds(struct harness *harness, uint32_t seconds)
+{
+    for (uint32_t i = 0; i < seconds; i++) {
+        harness_advance(harness, 1000000);
+        harness_run_until_idle(harness);
+    }
+}
+
+Test(retention, a_long_uptime_lets_a_clock_that_leaps_take_no_more)
+{
+    struct harness *harness = harness_open(
+        &(struct harness_options){.shards = 1, .retention_s = 100 * 86400, .wall_us = UINT64_C(1800000000000000)});
+    say(harness, client_login(harness, 0, "ann", ""), "bob", "first");
+    for (int day = 0; day < 20; day++)
+        let_pass(harness, DAY_US);
+    say(harness, client_login(harness, 0, "ann", ""), "bob", "kept");
+    harness_leap(harness, 365 * DAY_US);
+    pass_seconds(harness, 5);
+    cr_assert_str_eq(texts_of(harness, 0, "bob"), "first kept", "stamps do not follow the leap yet");
+    pass_seconds(harness, 700);
+    cr_assert_gt(core_next_ts(harness_core(harness, 0)), UINT64_C(1800000000000000) + 365 * (uint64_t)DAY_US);
+    cr_assert_str_eq(texts_of(harness, 0, "bob"), "first kept", "a hundred seconds are less than an hour of it");
+    for (int day = 0; day < 4; day++)
+        let_pass(harness, DAY_US);
+    cr_assert_str_eq(texts_of(harness, 0, "bob"), "kept");
+    let_pass(harness, DAY_US);
+    cr_assert_str_eq(texts_of(harness, 0, "bob"), "", "the leap lasts");
+    harness_close(harness);
+}
+
+Test(retention, the_first_cut_does_not_believe_a_clock_that_stamps_a_message_before_it)
+{
+    char dir[64];
+    harness_dir_make(dir);
+    struct harness_options options = {.shards = 1, .dir = dir, .wall_us = UINT64_C(1800000000000000)};
+    struct harness *harness = harness_open(&options);
+    say(harness, client_login(harness, 0, "ann", ""), "bob", "one");
+    harness_close(harness);
+    options.wall_us += 10 * 365 * (uint64_t)DAY_US;
+    options.retention_s = 30 * 86400;
+    harness = harness_open(&options);
+    say(harness, client_login(harness, 0, "ann", ""), "bob", "two");
+    pass_seconds(harness, 5);
+    cr_assert_str_eq(texts_of(harness, 0, "bob"), "one two");
+    cr_assert_gt(login_field(harness, 0, "bob", "first"), 0, "there is a cut, below both");
+    harness_close(harness);
+    harness_dir_remove(dir);
+}
+
+Test(retention, a_wrong_clock_does_not_move_the_stamps_of_a_store_without_messages)
+{
+    char dir[64];
+    harness_dir_make(dir);
+    uint64_t wall_us = UINT64_C(1800000000000000);
+    struct harness_options options = {
+        .shards = 1, .dir = dir, .retention_s = 86400, .wall_us = wall_us + 3650 * (uint64_t)DAY_US};
+    struct harness *harness = harness_open(&options);
+    pass_seconds(harness, 5);
+    harness_close(harness);
+    options.wall_us = wall_us;
+    harness = harness_open(&options);
+    cr_assert_lt(say(harness, client_login(harness, 0, "ann", ""), "bob", "one"), wall_us + (uint64_t)DAY_US);
+    harness_close(harness);
+    harness_dir_remove(dir);
+}
