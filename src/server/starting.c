@@ -7,77 +7,152 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "cli/config.h"
 
 #define HEAD "Content-Type: application/json\r\nCache-Control: no-store\r\nConnection: close\r\n"
+#define HEAD_BYTES 2048u
+
+/* A connection: its request is read, then it is answered, then its end is awaited. */
+struct starting_client {
+    uint64_t until_us; /* monotonic */
+    bool is_answered;
+    size_t bytes; /* of head */
+    char head[HEAD_BYTES];
+};
 
 struct starting {
     pthread_t thread;
+    struct clock clock;
     uint32_t count;
     uint32_t listen_count;
     bool with_tls[CONFIG_ADMINS_MAX];
-    struct pollfd polled[]; /* the descriptors, and behind them an eventfd that ends the thread */
+
+    /* Of the thread. */
+    uint32_t client_count;
+    struct starting_client clients[STARTING_CLIENTS_MAX]; /* oldest first */
+    struct pollfd polled[]; /* an eventfd that ends the thread, then the listening descriptors, then the clients' */
 };
 
-/* The bytes of a request's head that come in time, or as many as fit. */
-static size_t read_head(int fd, char *head, size_t room)
+static struct pollfd *polled_clients(struct starting *starting)
 {
-    size_t used = 0;
-    while (used < room) {
-        ssize_t bytes = recv(fd, head + used, room - used, 0);
-        if (bytes <= 0)
-            break;
-        used += (size_t)bytes;
-        if (memmem(head, used, "\r\n\r\n", 4) != NULL)
-            break;
-    }
-    return used;
+    return starting->polled + 1 + starting->count;
 }
 
-static void answer(int fd)
+static bool is_ending(const struct starting *starting)
+{
+    return starting->polled[0].revents != 0;
+}
+
+static void answer(int fd, struct starting_client *client)
 {
     static const char live[] = "HTTP/1.1 200 OK\r\n" HEAD "Content-Length: 17\r\n\r\n{\"status\":\"live\"}";
     static const char starting[] =
         "HTTP/1.1 503 Service Unavailable\r\n" HEAD
         "Content-Length: 65\r\n\r\n{\"error\":\"starting\",\"message\":\"the server reads its data: wait\"}\n";
-    char head[2048];
-    const struct timeval limit = {.tv_usec = STARTING_CLIENT_MS * 1000};
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    size_t bytes = read_head(fd, head, sizeof head);
-    if (bytes == 0)
-        return;
-    bool is_live = bytes >= 11 && memcmp(head, "GET /livez ", 11) == 0;
+    bool is_live = client->bytes >= 11 && memcmp(client->head, "GET /livez ", 11) == 0;
     const char *text = is_live ? live : starting;
-    ssize_t ignored = send(fd, text, strlen(text), MSG_NOSIGNAL);
+    ssize_t ignored = send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)ignored;
     (void)shutdown(fd, SHUT_WR);
-    (void)recv(fd, head, sizeof head, 0); /* the client's end: a close before it may reset the connection */
+    client->is_answered = true;
+}
+
+/* Reads what has come, and answers a complete head, or one that is too long. After the answer the client's end is
+ * awaited: a close before it may reset the connection. False: the connection is over. */
+static bool serve(int fd, struct starting_client *client)
+{
+    size_t used = client->is_answered ? 0 : client->bytes;
+    ssize_t bytes = recv(fd, client->head + used, HEAD_BYTES - used, MSG_DONTWAIT);
+    if (bytes <= 0)
+        return bytes < 0 && (errno == EAGAIN || errno == EINTR);
+    if (client->is_answered)
+        return true;
+    client->bytes += (size_t)bytes;
+    if (client->bytes == HEAD_BYTES || memmem(client->head, client->bytes, "\r\n\r\n", 4) != NULL)
+        answer(fd, client);
+    return true;
+}
+
+static void drop(struct starting *starting, uint32_t index)
+{
+    struct pollfd *polled = polled_clients(starting) + index;
+    struct starting_client *client = starting->clients + index;
+    uint32_t behind = --starting->client_count - index;
+    close(polled->fd);
+    memmove(polled, polled + 1, behind * sizeof *polled);
+    memmove(client, client + 1, behind * sizeof *client);
+}
+
+static void serve_all(struct starting *starting)
+{
+    uint64_t now_us = clock_monotonic_us(&starting->clock);
+    for (uint32_t i = starting->client_count; i-- > 0;) {
+        const struct pollfd *polled = polled_clients(starting) + i;
+        struct starting_client *client = starting->clients + i;
+        bool goes_on = polled->revents == 0 || serve(polled->fd, client);
+        if (goes_on && now_us >= client->until_us && !client->is_answered && client->bytes > 0)
+            answer(polled->fd, client);
+        if (!goes_on || now_us >= client->until_us)
+            drop(starting, i);
+    }
+}
+
+/* One of each listener that has some. Of too many clients the oldest goes. */
+static void accept_all(struct starting *starting)
+{
+    for (uint32_t i = 0; i < starting->count; i++) {
+        if (starting->polled[1 + i].revents == 0)
+            continue;
+        /* The listening descriptor blocks: so poll says first that there is a client, and one is accepted. */
+        int fd = accept4(starting->polled[1 + i].fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (starting->with_tls[i % starting->listen_count]) {
+            close(fd);
+            continue;
+        }
+        if (starting->client_count == STARTING_CLIENTS_MAX)
+            drop(starting, 0);
+        uint32_t index = starting->client_count++;
+        polled_clients(starting)[index] = (struct pollfd){.fd = fd, .events = POLLIN};
+        struct starting_client *client = starting->clients + index;
+        client->until_us = clock_monotonic_us(&starting->clock) + STARTING_CLIENT_MS * UINT64_C(1000);
+        client->is_answered = false;
+        client->bytes = 0;
+    }
+}
+
+/* How long poll may wait, in milliseconds: clients have the same time each, so the oldest ends first. */
+static int wait_ms(struct starting *starting)
+{
+    if (starting->client_count == 0)
+        return -1;
+    uint64_t now_us = clock_monotonic_us(&starting->clock);
+    uint64_t until_us = starting->clients[0].until_us;
+    return until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000);
 }
 
 static void *run(void *context)
 {
     struct starting *starting = context;
-    struct pollfd *polled = starting->polled;
-    while (polled[starting->count].revents == 0) {
-        if (poll(polled, starting->count + 1, -1) < 0 && errno != EINTR)
-            break;
-        for (uint32_t i = 0; i < starting->count && polled[starting->count].revents == 0; i++) {
-            if (polled[i].revents == 0)
-                continue;
-            /* The listening descriptor blocks, and the client may be gone: so poll first, and accept once. */
-            int fd = accept4(polled[i].fd, NULL, NULL, SOCK_CLOEXEC);
-            if (fd < 0)
-                continue;
-            if (!starting->with_tls[i % starting->listen_count])
-                answer(fd);
-            close(fd);
+    for (;;) {
+        nfds_t count = 1 + starting->count + starting->client_count;
+        if (poll(starting->polled, count, wait_ms(starting)) < 0) {
+            if (errno != EINTR)
+                break;
+            continue;
         }
+        serve_all(starting);
+        if (is_ending(starting))
+            break;
+        accept_all(starting);
     }
+    while (starting->client_count > 0)
+        drop(starting, 0);
     return NULL;
 }
 
@@ -85,17 +160,19 @@ int starting_open(struct starting **starting_r, const int *fds, uint32_t count, 
                   uint32_t listen_count)
 {
     ASSERT(listen_count > 0 && listen_count <= CONFIG_ADMINS_MAX && count % listen_count == 0);
-    struct starting *starting = calloc(1, sizeof *starting + (count + 1) * sizeof starting->polled[0]);
+    uint32_t polled_count = 1 + count + STARTING_CLIENTS_MAX;
+    struct starting *starting = calloc(1, sizeof *starting + polled_count * sizeof starting->polled[0]);
     *starting_r = NULL;
     if (starting == NULL)
         return -ENOMEM;
+    clock_init_system(&starting->clock);
     starting->count = count;
     starting->listen_count = listen_count;
     memcpy(starting->with_tls, with_tls, listen_count * sizeof *with_tls);
     for (uint32_t i = 0; i < count; i++)
-        starting->polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+        starting->polled[1 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
     int end = eventfd(0, EFD_CLOEXEC);
-    starting->polled[count] = (struct pollfd){.fd = end, .events = POLLIN};
+    starting->polled[0] = (struct pollfd){.fd = end, .events = POLLIN};
     int status = end < 0 ? -errno : -pthread_create(&starting->thread, NULL, run, starting);
     if (status != 0) {
         if (end >= 0)
@@ -114,9 +191,9 @@ void starting_close(struct starting **starting_p)
     *starting_p = NULL;
     if (starting == NULL)
         return;
-    ssize_t written = write(starting->polled[starting->count].fd, &one, sizeof one);
+    ssize_t written = write(starting->polled[0].fd, &one, sizeof one);
     ASSERT(written == sizeof one);
     pthread_join(starting->thread, NULL);
-    close(starting->polled[starting->count].fd);
+    close(starting->polled[0].fd);
     free(starting);
 }

@@ -3,7 +3,9 @@
  * answers each request with Connection: close: GET /livez with 200, lest a supervisor restarts the server again and
  * again, all others with 503 and the error `starting`. With TLS a connection is closed. Main's thread.
  *
- * Clients are served one after another, each for STARTING_CLIENT_MS at most.
+ * Clients are served side by side, each for STARTING_CLIENT_MS at most, however slowly its bytes come. When there are
+ * STARTING_CLIENTS_MAX and one more comes, the oldest is closed. Nothing waits for a client: neither another one, nor
+ * starting_close.
  */
 #ifndef CHITCHAT_SERVER_STARTING_H
 #define CHITCHAT_SERVER_STARTING_H
@@ -11,7 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STARTING_CLIENT_MS 500
+#define STARTING_CLIENT_MS 500u
+#define STARTING_CLIENTS_MAX 64u
 
 struct starting;
 
@@ -19,7 +22,8 @@ struct starting;
  * whether descriptor i speaks TLS. `with_tls` is copied. 0 or -errno; the caller closes *starting_r. */
 int starting_open(struct starting **starting_r, const int *fds, uint32_t count, const bool *with_tls,
                   uint32_t listen_count);
-/* Stops: connections that come later wait for the shards. Nulls *starting; NULL is fine. */
+/* Stops: requests that have come are answered, other clients are closed, connections that come later wait for the
+ * shards. Nulls *starting; NULL is fine. */
 void starting_close(struct starting **starting);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,8 +14,15 @@ static int listen_at(struct sockaddr_in *address_r)
     socklen_t bytes = sizeof *address_r;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     *address_r = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    cr_assert(bind(fd, (struct sockaddr *)address_r, sizeof *address_r) == 0 && listen(fd, 16) == 0);
+    cr_assert(bind(fd, (struct sockaddr *)address_r, sizeof *address_r) == 0 && listen(fd, 128) == 0);
     cr_assert(getsockname(fd, (struct sockaddr *)address_r, &bytes) == 0);
+    return fd;
+}
+
+static int connect_to(const struct sockaddr_in *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(connect(fd, (const struct sockaddr *)address, sizeof *address) == 0);
     return fd;
 }
 
@@ -22,8 +31,7 @@ static const char *ask(const struct sockaddr_in *address, const char *request)
 {
     static char text[1024];
     size_t used = 0;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert(connect(fd, (const struct sockaddr *)address, sizeof *address) == 0);
+    int fd = connect_to(address);
     cr_assert_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
     for (ssize_t bytes; (bytes = recv(fd, text + used, sizeof text - 1 - used, 0)) > 0;)
         used += (size_t)bytes;
@@ -86,5 +94,87 @@ Test(starting, a_connection_that_comes_later_waits)
     cr_expect(taken >= 0, "nobody has taken it");
     close(taken);
     close(later);
+    close(fd);
+}
+
+/* -- slow clients -- */
+
+#define DRIPS_MAX 1000
+#define DRIP_US 5000 /* of DRIPS_MAX, ten times what a client may take */
+
+/* A client that sends one byte after another, until it is closed or DRIPS_MAX are sent. */
+struct dripper {
+    pthread_t thread;
+    int fd;
+    atomic_int drips;
+};
+
+static void *drip(void *context)
+{
+    struct dripper *dripper = context;
+    while (dripper->drips < DRIPS_MAX && send(dripper->fd, "G", 1, MSG_NOSIGNAL) == 1) {
+        dripper->drips++;
+        usleep(DRIP_US);
+    }
+    return NULL;
+}
+
+static void begin_to_drip(struct dripper *dripper, const struct sockaddr_in *address)
+{
+    dripper->fd = connect_to(address);
+    dripper->drips = 0;
+    cr_assert_eq(pthread_create(&dripper->thread, NULL, drip, dripper), 0);
+    while (dripper->drips < 3)
+        usleep(DRIP_US);
+}
+
+Test(starting, a_client_whose_bytes_come_slowly_is_closed_after_its_time)
+{
+    struct starting *starting;
+    struct sockaddr_in address;
+    struct dripper dripper;
+    int fd = listen_at(&address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    begin_to_drip(&dripper, &address);
+    pthread_join(dripper.thread, NULL);
+    cr_expect_lt(dripper.drips, DRIPS_MAX, "its time counts, not that between two bytes");
+    close(dripper.fd);
+    starting_close(&starting);
+    close(fd);
+}
+
+Test(starting, a_client_whose_bytes_come_slowly_delays_neither_a_check_nor_the_end)
+{
+    struct starting *starting;
+    struct sockaddr_in address;
+    struct dripper dripper;
+    int fd = listen_at(&address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    begin_to_drip(&dripper, &address);
+    const char *answer = ask(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
+    starting_close(&starting);
+    cr_expect_lt(dripper.drips, DRIPS_MAX);
+    pthread_join(dripper.thread, NULL);
+    close(dripper.fd);
+    close(fd);
+}
+
+Test(starting, more_silent_clients_than_it_serves_leave_a_place_for_a_check)
+{
+    struct starting *starting;
+    struct sockaddr_in address;
+    int silent[STARTING_CLIENTS_MAX + 10];
+    char byte;
+    int fd = listen_at(&address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    for (uint32_t i = 0; i < STARTING_CLIENTS_MAX + 10; i++)
+        silent[i] = connect_to(&address);
+    const char *answer = ask(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
+    cr_expect_eq(recv(silent[0], &byte, 1, 0), 0, "the oldest is closed");
+    starting_close(&starting);
+    for (uint32_t i = 0; i < STARTING_CLIENTS_MAX + 10; i++)
+        close(silent[i]);
     close(fd);
 }
