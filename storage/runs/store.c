@@ -443,8 +443,7 @@ const struct wal_assigned *store_assigned(const struct store *store)
     return &store->assigned;
 }
 
-/* Under commit_lock: the WAL that has the cuts may be recycled after the commit that follows. */
-static int save_cuts(struct store *store, struct store_error *error_r)
+int store_save_cuts(struct store *store, struct store_error *error_r)
 {
     struct cuts cuts;
     pthread_mutex_lock(&store->lock);
@@ -497,7 +496,7 @@ int store_add_run(struct store *store, struct run_source *source, struct store_p
     marks.applied = applied;
     marks.last_ts = last_ts;
     status = store->is_in_doubt ? store_set_error(error_r, -EIO, store->dir, "the manifest cannot be written")
-                                : save_cuts(store, error_r);
+                                : store_save_cuts(store, error_r);
     if (status == 0)
         status = add_file(store, &entry, &marks, error_r);
     if (status != 0 && entry.entries > 0 && !store->is_in_doubt)

@@ -131,8 +131,9 @@ void store_reader_close(struct store_reader **reader);
  * places can still be read. */
 bool store_reader_take_error(struct store_reader *reader, struct store_error *error_r);
 
-/* -- Cuts (cuts.h). The store keeps them, saves them with the next checkpoint, and leaves what they cover out of the
- * runs that it writes. The reads below do not look at them: their caller raises the lower bound of its range. -- */
+/* -- Cuts (cuts.h). The store keeps them, saves them with the next checkpoint or merge, and leaves what they cover out
+ * of the runs that it writes. The reads below do not look at them: their caller raises the lower bound of its range. --
+ */
 
 /* Any thread: the entries of `user` up to `ts` (at least 1) are gone; a user without bytes is all users. 0; -ENOMEM; or
  * -ENOSPC: there are CUTS_MAX. */

@@ -150,6 +150,17 @@ static int write_merged(struct merge *merge, struct run_entry *entry)
     return status;
 }
 
+/* Under commit_lock. */
+static int commit_run(struct store *store, struct run *run, struct run *const *inputs, uint32_t count,
+                      struct store_error *error_r)
+{
+    struct manifest_marks marks = store_marks(store);
+    int status = store->is_in_doubt ? -EIO : store_save_cuts(store, error_r);
+    if (status == 0)
+        status = store_commit(store, &marks, run, inputs, count);
+    return status == 0 ? 0 : store_set_error(error_r, status, store->dir, "the manifest cannot be written");
+}
+
 static int commit_merged(struct store *store, struct run *const *inputs, uint32_t count, const struct run_entry *entry,
                          struct store_error *error_r)
 {
@@ -157,12 +168,8 @@ static int commit_merged(struct store *store, struct run *const *inputs, uint32_
     struct run *run = NULL;
     int status = entry->entries == 0 ? 0 : run_open(&run, store->dir, entry, error_r);
     pthread_mutex_lock(&store->commit_lock);
-    if (status == 0) {
-        struct manifest_marks marks = store_marks(store);
-        status = store->is_in_doubt ? -EIO : store_commit(store, &marks, run, inputs, count);
-        if (status != 0)
-            store_set_error(error_r, status, store->dir, "the manifest cannot be written");
-    }
+    if (status == 0)
+        status = commit_run(store, run, inputs, count, error_r);
     bool is_in_doubt = store->is_in_doubt;
     pthread_mutex_unlock(&store->commit_lock);
     if (status != 0) {

@@ -95,6 +95,11 @@ int store_cutting_open(struct store *store, struct run_source *inner, struct cut
 /* `written_id`: the run that was written from it; 0: none. */
 void store_cutting_close(struct store *store, struct cutting *cutting, uint64_t written_id);
 
+/* Under commit_lock, not in doubt, before the commit of a run: that commit may let the WAL that has the cuts be
+ * recycled, and its run may have keyed sends that are cut. Saves the cuts that have changed. 0; or -errno with the
+ * reason in *error_r: nothing has changed, or is_in_doubt is set. */
+int store_save_cuts(struct store *store, struct store_error *error_r);
+
 /* Whether the cut of all users covers the run whole. Any thread. */
 bool store_run_is_gone(struct store *store, const struct run *run);
 /* Merge thread: a run with entries that were cut long ago, with a reference; NULL: none. 0 or -ENOMEM. */

@@ -183,6 +183,28 @@ Test(store_cut, a_kept_keyed_send_does_not_keep_the_user_s_other_entries_for_lon
     fixture_close(&fixture);
 }
 
+Test(store_cut, a_keyed_send_that_a_merge_kept_goes_after_a_crash_too)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000);
+    add_user(&fixture, "bob", 1, 1, 1);
+    struct rows *rows = rows_open();
+    rows_add(rows, "ann", 10 * day, 7);
+    cr_assert_eq(add(&fixture, rows), 0);
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 10 * day + 10), 0);
+    store_set_cut_time(fixture.store, 10 * day + 20, day);
+    add_user(&fixture, "bob", 2, 1, 1); /* saves the cut */
+    cr_assert_gt(bytes_merged(&fixture), 0);
+    cr_assert_eq(run_count(&fixture), 1);
+    fixture_stop(&fixture);
+    fixture_start(&fixture);
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 10 * day + 10), 0, "the WAL still has it");
+    store_set_cut_time(fixture.store, 12 * day, day);
+    cr_assert_gt(bytes_merged(&fixture), 0);
+    cr_assert_str_eq(range(&fixture, "ann", (struct store_range){.oldest_first = true}), "");
+    fixture_close(&fixture);
+}
+
 Test(store_cut, a_run_that_is_older_than_the_cut_of_all_goes_unread)
 {
     struct fixture fixture = fixture_open();
