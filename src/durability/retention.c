@@ -84,7 +84,8 @@ void retention_tick(struct core *core)
 {
     const struct config *config = core->server->config;
     ASSERT_ON_SHARD(core->shard);
-    store_set_cut_time(core->runs.store, shard_wall_us(core->shard), seconds_us(config->erase_within_s));
+    store_set_cut_time(core->runs.store, shard_wall_us(core->shard), core_keys_now_us(core),
+                       seconds_us(config->erase_within_s));
     if (config->retention_s == 0)
         return;
     uint64_t cut = store_cut_ts(core->runs.store, all_users);

@@ -142,9 +142,10 @@ int store_cut(struct store *store, struct span user, uint64_t ts);
 uint64_t store_cut_ts(struct store *store, struct span user);
 /* Any thread: whether store_cut would take `coming` more users and one more. */
 bool store_has_cut_room(struct store *store, uint32_t coming);
-/* Any thread: the wall time, and for how long entries may stay in a run after they were cut: then a merge rewrites that
- * run alone, or drops it whole. Before the first call no run is rewritten for that. */
-void store_set_cut_time(struct store *store, uint64_t now_us, uint64_t within_us);
+/* Any thread: the wall time, the time by which the keys of sends age, and for how long entries may stay in a run after
+ * they were cut: then a merge rewrites that run alone, or drops it whole. Before the first call no run is rewritten for
+ * that, and all keyed sends stay. */
+void store_set_cut_time(struct store *store, uint64_t now_us, uint64_t keys_now_us, uint64_t within_us);
 /* Any thread: whether it is time to look for such runs. */
 bool store_look_is_due(struct store *store);
 /* While no other thread uses the store: rewrites all runs without what is cut, keyed sends too. 0, or -errno as

@@ -36,10 +36,11 @@ bool store_has_cut_room(struct store *store, uint32_t coming)
     return store_cut_count(store) + coming + 2 <= CUTS_MAX; /* one is for --retention */
 }
 
-void store_set_cut_time(struct store *store, uint64_t now_us, uint64_t within_us)
+void store_set_cut_time(struct store *store, uint64_t now_us, uint64_t keys_now_us, uint64_t within_us)
 {
     pthread_mutex_lock(&store->lock);
     store->now_us = now_us;
+    store->keys_now_us = keys_now_us;
     store->within_us = within_us;
     pthread_mutex_unlock(&store->lock);
 }
@@ -49,7 +50,7 @@ static uint64_t keys_since(const struct store *store)
 {
     if (store->drops_keys)
         return LIMIT_TS_MAX + 1;
-    return store->now_us > LIMIT_KEYS_US ? store->now_us - LIMIT_KEYS_US : 0;
+    return store->keys_now_us > LIMIT_KEYS_US ? store->keys_now_us - LIMIT_KEYS_US : 0;
 }
 
 int store_cutting_open(struct store *store, struct run_source *inner, struct cutting *cutting_r)
@@ -94,28 +95,40 @@ void store_cutting_close(struct store *store, struct cutting *cutting, uint64_t 
 
 /* -- runs with entries that were cut long ago -- */
 
+#define KEYS_STEP_US (UINT64_C(3600) * 1000000)
+
 /* The cuts as of a time. */
 struct view {
     struct cuts cuts;
     uint64_t now_us;
+    uint64_t keys_now_us;
     uint64_t within_us;
 };
+
+/* Whether a rewrite would leave keyed sends out that it did not the last time. Keys may age by a clock that is behind.
+ * For the cut of all users a rewrite waits until it can leave out those of an hour at least. */
+static bool have_keys_aged(const struct view *view, const struct cut *cut, const struct run *run)
+{
+    if (cut->user_bytes > 0)
+        return cut->ts + LIMIT_KEYS_US < view->keys_now_us;
+    return run->entry.ts_min + LIMIT_KEYS_US <= cut->ts
+           && run->entry.ts_min + LIMIT_KEYS_US + KEYS_STEP_US <= view->keys_now_us;
+}
 
 /* Whether entries that `cut` covers may be in the run, and have been there for long enough. While keyed sends stay, a
  * rewrite would find the same. The cut of all users moves often: once it has left keyed sends in one run, each waits.
  */
 static bool is_due(const struct view *view, const struct cut *cut, const struct run *run)
 {
-    uint64_t within_us = view->within_us;
     bool is_clean = run->entry.id >= cut->since_id;
     if ((is_clean && run->entry.id >= cut->keys_id) || run->entry.ts_min > cut->ts)
         return false;
     bool waits_for_keys = cut->user_bytes == 0 ? cut->keys_id > 0 : is_clean;
-    if (waits_for_keys && within_us < LIMIT_KEYS_US)
-        within_us = LIMIT_KEYS_US;
+    if (waits_for_keys && !have_keys_aged(view, cut, run))
+        return false;
     if (cut->user_bytes == 0)
-        return run->entry.ts_min + within_us <= cut->ts;
-    return cut->ts + within_us <= view->now_us && filter_may_contain(&run->filter, filter_hash(cut_user(cut)));
+        return run->entry.ts_min + view->within_us <= cut->ts;
+    return cut->ts + view->within_us <= view->now_us && filter_may_contain(&run->filter, filter_hash(cut_user(cut)));
 }
 
 bool store_run_is_gone(struct store *store, const struct run *run)
@@ -167,6 +180,7 @@ int store_find_stale(struct store *store, struct run **run_r)
         return 0;
     pthread_mutex_lock(&store->lock);
     view.now_us = store->now_us;
+    view.keys_now_us = store->keys_now_us;
     view.within_us = store->within_us;
     int status = cuts_copy(&view.cuts, &store->cuts);
     pthread_mutex_unlock(&store->lock);

@@ -45,9 +45,10 @@ struct store {
     struct run *dead; /* runs without references: the merge thread closes them */
     struct cuts cuts;
     uint64_t cut_ts_max; /* of `cuts` */
-    uint64_t now_us;     /* store_set_cut_time; 0: not yet */
-    uint64_t within_us;  /* the same */
-    uint64_t look_us;    /* when to look for runs with entries that were cut long ago */
+    uint64_t now_us;     /* this and the next two: store_set_cut_time; 0: not yet */
+    uint64_t keys_now_us;
+    uint64_t within_us;
+    uint64_t look_us; /* when to look for runs with entries that were cut long ago */
     struct manifest_marks marks;
     uint32_t reader_count; /* ever opened: the next one's slot */
     uint32_t run_count_most;

@@ -234,6 +234,22 @@ Test(erasure, a_send_that_is_repeated_after_it_is_not_stored_again)
     harness_close(harness);
 }
 
+Test(erasure, a_send_that_is_repeated_after_it_and_a_leap_of_the_clock_is_not_stored_again)
+{
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
+    const char *alice = harness_name(harness, 0, 0), *bob = harness_name(harness, 0, 1);
+    struct client *client = client_login(harness, 0, alice, "");
+    uint64_t ts = say(harness, client, bob, "once");
+    erase(harness, 0, alice);
+    harness_leap(harness, INT64_C(2) * 86400 * 1000000);
+    harness_advance(harness, 1000000);
+    harness_run_until_idle(harness);
+    for (int i = 0; i < 3; i++)
+        want_round(harness);
+    resend(harness, alice, bob, ts);
+    harness_close(harness);
+}
+
 static void life_with_an_erasure(const char *dir, struct legacy *legacy)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .dir = dir});

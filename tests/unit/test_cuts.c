@@ -103,17 +103,17 @@ Test(store_cut, a_run_that_no_merge_reaches_is_rewritten_alone_when_it_is_time_a
     add_user(&fixture, "ann", 10, 10, 4);
     add_user(&fixture, "bob", 10, 10, 4);
     cr_assert_eq(store_cut(fixture.store, USER("ann"), 30), 0);
-    store_set_cut_time(fixture.store, 30 + 2 * day - 1, 2 * day);
+    store_set_cut_time(fixture.store, 30 + 2 * day - 1, 30 + 2 * day - 1, 2 * day);
     merge_all(&fixture);
     cr_assert_eq(rows_of(&fixture), 8, "it is not time yet");
-    store_set_cut_time(fixture.store, now, 2 * day);
+    store_set_cut_time(fixture.store, now, now, 2 * day);
     merge_all(&fixture);
     cr_assert_eq(rows_of(&fixture), 5);
     cr_assert_eq(run_count(&fixture), 2);
     struct store_info info;
     store_info(fixture.store, &info);
     uint64_t written = info.merge_bytes;
-    store_set_cut_time(fixture.store, now + day, 2 * day);
+    store_set_cut_time(fixture.store, now + day, now + day, 2 * day);
     merge_all(&fixture);
     store_info(fixture.store, &info);
     cr_assert_eq(info.merge_bytes, written, "nothing is left to rewrite");
@@ -128,7 +128,7 @@ static void keep_a_keyed_send(struct fixture *fixture, uint64_t within_us)
     rows_add(rows, "ann", 10 * day, 7);
     rows_add(rows, "bob", 10 * day - 5, 0);
     cr_assert_eq(store_cut(fixture->store, USER("ann"), 10 * day + 10), 0);
-    store_set_cut_time(fixture->store, 10 * day + 20, within_us);
+    store_set_cut_time(fixture->store, 10 * day + 20, 10 * day + 20, within_us);
     cr_assert_eq(add(fixture, rows), 0);
 }
 
@@ -154,12 +154,12 @@ Test(store_cut, runs_after_one_that_keeps_a_keyed_send_are_not_rewritten_again_a
     rows_add(rows, "bob", 10 * day + 5, 0); /* older than the cut of ann, who is in the run too */
     cr_assert_eq(add(&fixture, rows), 0);
     cr_assert_eq(rows_of(&fixture), 4);
-    store_set_cut_time(fixture.store, 30 * day, 7 * day);
+    store_set_cut_time(fixture.store, 30 * day, 30 * day, 7 * day);
     cr_assert_gt(bytes_merged(&fixture), 0);
     cr_assert_eq(rows_of(&fixture), 3, "the keyed send is gone");
     cr_assert_str_eq(range(&fixture, "bob", (struct store_range){.oldest_first = true}), "863999999995 864000000005");
     for (uint64_t i = 31; i < 35; i++) {
-        store_set_cut_time(fixture.store, i * day, 7 * day);
+        store_set_cut_time(fixture.store, i * day, i * day, 7 * day);
         cr_assert_eq(bytes_merged(&fixture), 0, "nothing is left to rewrite");
     }
     fixture_close(&fixture);
@@ -175,10 +175,10 @@ Test(store_cut, a_kept_keyed_send_does_not_keep_the_user_s_other_entries_for_lon
     cr_assert_eq(add(&fixture, rows), 0);
     keep_a_keyed_send(&fixture, hour);
     cr_assert_eq(rows_of(&fixture), 4);
-    store_set_cut_time(fixture.store, 10 * day + 2 * hour, hour);
+    store_set_cut_time(fixture.store, 10 * day + 2 * hour, 10 * day + 2 * hour, hour);
     cr_assert_gt(bytes_merged(&fixture), 0);
     cr_assert_eq(rows_of(&fixture), 3);
-    store_set_cut_time(fixture.store, 10 * day + 5 * hour, hour);
+    store_set_cut_time(fixture.store, 10 * day + 5 * hour, 10 * day + 5 * hour, hour);
     cr_assert_eq(bytes_merged(&fixture), 0, "a key may be needed for a day");
     fixture_close(&fixture);
 }
@@ -192,16 +192,32 @@ Test(store_cut, a_keyed_send_that_a_merge_kept_goes_after_a_crash_too)
     rows_add(rows, "ann", 10 * day, 7);
     cr_assert_eq(add(&fixture, rows), 0);
     cr_assert_eq(store_cut(fixture.store, USER("ann"), 10 * day + 10), 0);
-    store_set_cut_time(fixture.store, 10 * day + 20, day);
+    store_set_cut_time(fixture.store, 10 * day + 20, 10 * day + 20, day);
     add_user(&fixture, "bob", 2, 1, 1); /* saves the cut */
     cr_assert_gt(bytes_merged(&fixture), 0);
     cr_assert_eq(run_count(&fixture), 1);
     fixture_stop(&fixture);
     fixture_start(&fixture);
     cr_assert_eq(store_cut(fixture.store, USER("ann"), 10 * day + 10), 0, "the WAL still has it");
-    store_set_cut_time(fixture.store, 12 * day, day);
+    store_set_cut_time(fixture.store, 12 * day, 12 * day, day);
     cr_assert_gt(bytes_merged(&fixture), 0);
     cr_assert_str_eq(range(&fixture, "ann", (struct store_range){.oldest_first = true}), "");
+    fixture_close(&fixture);
+}
+
+Test(store_cut, a_keyed_send_stays_until_its_key_has_aged_whatever_the_wall_clock_says)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000);
+    keep_a_keyed_send(&fixture, day);
+    store_set_cut_time(fixture.store, 60 * day, 10 * day + 30, day);
+    cr_assert_eq(bytes_merged(&fixture), 0);
+    store_set_cut_time(fixture.store, 61 * day, 11 * day, day);
+    cr_assert_eq(bytes_merged(&fixture), 0);
+    cr_assert_eq(rows_of(&fixture), 2);
+    store_set_cut_time(fixture.store, 62 * day, 11 * day + 11, day);
+    cr_assert_gt(bytes_merged(&fixture), 0);
+    cr_assert_eq(rows_of(&fixture), 1);
     fixture_close(&fixture);
 }
 
@@ -213,7 +229,7 @@ Test(store_cut, a_run_that_is_older_than_the_cut_of_all_goes_unread)
     add_user(&fixture, "ann", 10, 10, 4);
     add_user(&fixture, "bob", 50 * day, 10, 4);
     cr_assert_eq(store_cut(fixture.store, all, 40 * day), 0);
-    store_set_cut_time(fixture.store, 60 * day, 7 * day);
+    store_set_cut_time(fixture.store, 60 * day, 60 * day, 7 * day);
     merge_all(&fixture);
     store_info(fixture.store, &info);
     cr_assert_eq(info.run_count, 1);
@@ -231,10 +247,10 @@ Test(store_cut, keyed_sends_of_the_last_day_stay_until_a_compaction)
     rows_add(rows, "ann", 10 * day, 7);
     rows_add(rows, "ann", 10 * day + 1, 0);
     cr_assert_eq(store_cut(fixture.store, USER("ann"), 11 * day), 0);
-    store_set_cut_time(fixture.store, 10 * day + 5, day);
+    store_set_cut_time(fixture.store, 10 * day + 5, 10 * day + 5, day);
     cr_assert_eq(add(&fixture, rows), 0);
     cr_assert_str_eq(range(&fixture, "ann", (struct store_range){.oldest_first = true}), "864000000000");
-    store_set_cut_time(fixture.store, 12 * day + 2, day);
+    store_set_cut_time(fixture.store, 12 * day + 2, 12 * day + 2, day);
     merge_all(&fixture);
     cr_assert_eq(rows_of(&fixture), 0, "its key has expired");
     rows = rows_open();
