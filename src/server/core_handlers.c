@@ -111,6 +111,7 @@ static void on_timer(void *context, struct timer *timer)
         segment_recycler_tick(core);
         trim_tick(core);
         posts_tick(core);
+        erasures_tick(core);
         senders_tick(core);
         metrics_tick(core);
         rest_tick(core);

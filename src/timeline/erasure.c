@@ -127,6 +127,13 @@ static void finish_all(struct core *core, struct list *list, enum erasure_outcom
         finish(core, container_of(list->next, struct erasure, link), outcome);
 }
 
+void erasures_tick(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    if (core_has_store_failed(core))
+        finish_all(core, &core->erasures.waiting, ERASURE_REFUSED);
+}
+
 void erasures_on_wal_failed(struct core *core)
 {
     finish_all(core, &core->erasures.waiting, ERASURE_REFUSED);

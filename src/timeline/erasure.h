@@ -7,6 +7,9 @@
  * any more, the user's connections are closed with 4203, and the erasure is done. Sends that come meanwhile have a
  * higher ts, and stay.
  *
+ * After a failed WAL write of any shard, a send that is pending may stay so for ever. Erasures that have no record yet
+ * are then refused: by the shard that failed at once, by the others within a second.
+ *
  * The window of used keys stays (idempotency.h): a send that is repeated after the erasure is not stored again.
  */
 #ifndef CHITCHAT_TIMELINE_ERASURE_H
@@ -65,8 +68,10 @@ void erasure_begin(struct core *core, struct span user, struct erasure *erasure)
 void erasures_step(struct core *core);
 /* All WAL batches up to `sequence` are durable. */
 void erasures_on_durable(struct core *core, uint64_t sequence);
-/* A WAL write has failed. */
+/* A WAL write of this shard has failed. */
 void erasures_on_wal_failed(struct core *core);
+/* Once a second: refuses the erasures that have no record yet, if the store has failed. */
+void erasures_tick(struct core *core);
 
 /* Up to which ts entries of `user` are gone and must not be shown; 0: none. Without cuts it costs one load. */
 uint64_t erasure_cut_ts(const struct core *core, struct span user);

@@ -318,6 +318,29 @@ Test(erasure, after_a_failed_write_its_outcome_is_unknown_and_later_ones_are_ref
     harness_close(harness);
 }
 
+Test(erasure, that_waits_for_a_send_to_a_shard_that_fails_is_refused_and_does_not_delay_the_end)
+{
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    const char *alice = harness_name(harness, 0, 0), *bob = harness_name(harness, 1, 0);
+    struct client *client = client_login(harness, 0, alice, "");
+    struct asked asked;
+    harness_hold_writes(harness, 1, true);
+    send_text(client, bob, "early");
+    harness_run_until_idle(harness);
+    begin(harness, 0, alice, &asked);
+    harness_run_until_idle(harness);
+    cr_assert_not(asked.is_done, "a send before it is pending");
+    harness_fail_writes(harness, 1);
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
+    harness_advance(harness, 2000000);
+    harness_run_until_idle(harness);
+    cr_assert(asked.is_done);
+    cr_assert_eq(asked.erasure.outcome, ERASURE_REFUSED);
+    cr_assert_eq(harness_core(harness, 0)->erasures.count, 0);
+    harness_close(harness);
+}
+
 /* -- the files -- */
 
 static int count_row(void *context, struct span user, const struct message *message)
