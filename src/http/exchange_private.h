@@ -19,9 +19,10 @@ enum exchange_state {
 struct exchange {
     struct core *core;
     struct conn *conn;
-    struct list link; /* in exchanges.waiting (IDLE, READING), .asking (STREAMING) or none */
+    struct list link; /* with a place: in exchanges.waiting (IDLE, READING), .asking (STREAMING) or none */
     uint8_t state;
     uint8_t kind;    /* enum exchange_kind */
+    bool has_place;  /* one of EXCHANGES_MAX */
     bool is_head;    /* the request is HEAD: the answer has no body */
     bool is_chunked; /* STREAMING: the answer has chunks; else its end is the end of the connection */
     bool is_asked;   /* STREAMING: on_more was called, and nothing was written since */
@@ -53,6 +54,8 @@ void exchange_drop_body(struct core *core, struct exchange *exchange);
 void exchange_on_body(void *context, const char *data, size_t bytes);
 
 /* -- exchanges.c -- */
+/* Takes a place, for which the one that has waited longest may have to go. False: all are at work. */
+bool exchange_take_place(struct core *core, struct exchange *exchange);
 /* The answer was written: the next request may come; or the connection closes, and the exchange is gone. */
 void exchange_end(struct core *core, struct exchange *exchange);
 /* Sets the timer for the state and the waiting output. */

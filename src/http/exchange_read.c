@@ -69,6 +69,11 @@ static const struct http_refusal body_too_large = {
 static const struct http_refusal body_no_memory = {
     .status = 503, .code = "busy", .message = "the memory for bodies is used up: retry later", .retry_after_ms = 1000};
 
+static const struct http_refusal no_place = {.status = 503,
+                                             .code = "busy",
+                                             .message = "programs keep too many connections: retry later",
+                                             .retry_after_ms = 1000};
+
 static const struct http_refusal too_many_calls = {.status = 503,
                                                    .code = "busy",
                                                    .message = "too many requests wait for another shard: retry later",
@@ -156,12 +161,20 @@ void exchange_begin_handling(struct core *core, struct exchange *exchange)
     timers_clear(shard_timers(core->shard), &exchange->conn->timer);
 }
 
-/* The request is refused with an error. If its body is still to come, the connection ends with that. */
+/* On a public listener anybody can ask: who may not keeps no place. */
+static bool is_stranger(const struct exchange *exchange, const struct http_refusal *refusal)
+{
+    return !exchange->has_place
+           || (exchange->kind == EXCHANGE_PUBLIC && (refusal->status == 401 || refusal->status == 403));
+}
+
+/* The request is refused with an error. If its body is still to come, or a stranger sent it, the connection ends with
+ * that. */
 static void refuse_request(struct core *core, struct exchange *exchange, const struct http_refusal *refusal,
                            bool has_rest)
 {
     exchange_begin_handling(core, exchange);
-    if (has_rest)
+    if (has_rest || is_stranger(exchange, refusal))
         exchange_refuse_and_close(core, exchange, refusal);
     else
         exchange_refuse(core, exchange, refusal);
@@ -170,6 +183,20 @@ static void refuse_request(struct core *core, struct exchange *exchange, const s
 static bool is_on_this_listener(const struct exchange *exchange, const struct http_route *route)
 {
     return exchange->kind == EXCHANGE_ADMIN || (route->flags & ROUTE_PUBLIC) != 0;
+}
+
+/* Whether the sender may, and has a place: a public connection gets its place with the first good credential. */
+static bool check_sender(struct core *core, struct exchange *exchange, const struct http_request_head *head,
+                         struct http_refusal *refusal_r)
+{
+    bool is_public = exchange->kind == EXCHANGE_PUBLIC;
+    if (!credential_check(core, exchange->conn, is_public, head, &exchange->credential, refusal_r))
+        return false;
+    if (exchange->has_place || exchange_take_place(core, exchange))
+        return true;
+    refusal_note(core, REFUSAL_EXCHANGES, &conn_cold(core, exchange->conn)->address, NULL);
+    *refusal_r = no_place;
+    return false;
 }
 
 /* Checks all of a head. False: the request is answered, and `exchange` may be gone. */
@@ -191,9 +218,7 @@ static bool take_head(struct core *core, struct exchange *exchange, bool has_res
         http_route_find(routes, count, method, exchange->target.path, &exchange->route, &segment, allow);
     bool is_open = verdict == ROUTE_FOUND && (exchange->route->flags & ROUTE_OPEN) != 0;
     exchange->credential = (struct credential){.kind = HTTP_NOBODY};
-    bool is_good = is_open
-                   || credential_check(core, exchange->conn, exchange->kind == EXCHANGE_PUBLIC, head,
-                                       &exchange->credential, &refusal);
+    bool is_good = is_open || check_sender(core, exchange, head, &refusal);
     if (is_good && wrong != NULL)
         is_good = refuse(&refusal, 400, "bad_request", wrong);
     if (is_good && verdict == ROUTE_UNKNOWN_METHOD) {

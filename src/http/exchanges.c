@@ -48,6 +48,18 @@ static bool make_place(struct core *core, enum exchange_kind kind)
     return true;
 }
 
+bool exchange_take_place(struct core *core, struct exchange *exchange)
+{
+    ASSERT(!exchange->has_place);
+    if (!make_place(core, exchange->kind))
+        return false;
+    exchange->has_place = true;
+    list_append(&core->exchanges.waiting[exchange->kind], &exchange->link);
+    core->exchanges.count[exchange->kind]++;
+    return true;
+}
+
+/* Has no place yet. NULL: no memory. */
 static struct exchange *exchange_open(struct core *core, struct conn *conn, enum exchange_kind kind)
 {
     struct exchange *exchange = malloc(sizeof *exchange + http_parser_bytes());
@@ -56,8 +68,6 @@ static struct exchange *exchange_open(struct core *core, struct conn *conn, enum
     *exchange = (struct exchange){.core = core, .conn = conn, .kind = (uint8_t)kind, .state = EXCHANGE_IDLE};
     exchange->parser = http_parser_begin(exchange->parser_memory, exchange_on_body, exchange);
     list_init(&exchange->link);
-    list_append(&core->exchanges.waiting[kind], &exchange->link);
-    core->exchanges.count[kind]++;
     conn_work(core, conn)->exchange = exchange;
     return exchange;
 }
@@ -78,7 +88,7 @@ void exchanges_accept(struct core *core, int fd, bool is_tls)
     conn_cold(core, conn)->is_admin = true;
     metric_add(&core->metrics.accepted[METRICS_ACCEPTED_ADMIN], 1);
     struct exchange *exchange = exchange_open(core, conn, EXCHANGE_ADMIN);
-    if (exchange == NULL || (is_tls && !tls_begin(core, conn))) {
+    if (exchange == NULL || !exchange_take_place(core, exchange) || (is_tls && !tls_begin(core, conn))) {
         conn_drop(core, conn);
         return;
     }
@@ -89,7 +99,8 @@ void exchanges_accept(struct core *core, int fd, bool is_tls)
 void exchanges_begin_public(struct core *core, struct conn *conn, struct span head)
 {
     ASSERT(conn->state == CONN_HTTP);
-    if (!make_place(core, EXCHANGE_PUBLIC) || exchange_open(core, conn, EXCHANGE_PUBLIC) == NULL) {
+    struct exchange *exchange = exchange_open(core, conn, EXCHANGE_PUBLIC);
+    if (exchange == NULL) {
         conn_refuse_full(core, conn);
         return;
     }
@@ -99,6 +110,8 @@ void exchanges_begin_public(struct core *core, struct conn *conn, struct span he
     size_t bytes = head.bytes;
     while (bytes > 0 && conn->state == CONN_API)
         exchanges_on_input(core, conn, &data, &bytes);
+    if (conn->state == CONN_API && !exchange->has_place)
+        conn_drop(core, conn); /* its head is not complete for this parser */
 }
 
 static void end_waiting(struct core *core, struct conn *conn)
@@ -115,7 +128,8 @@ void exchange_end(struct core *core, struct exchange *exchange)
     bool keeps_alive = exchange->keeps_alive && core->stop.step == STOP_NOT;
     exchange_drop_body(core, exchange);
     list_remove(&exchange->link);
-    list_append(&core->exchanges.waiting[exchange->kind], &exchange->link);
+    if (exchange->has_place)
+        list_append(&core->exchanges.waiting[exchange->kind], &exchange->link);
     exchange->state = EXCHANGE_IDLE;
     exchange->number++;
     conn_answered(core, conn);
@@ -153,8 +167,10 @@ void exchanges_on_leave(struct core *core, struct conn *conn)
 {
     struct exchange *exchange = conn->work->exchange;
     conn->work->exchange = NULL;
-    ASSERT(core->exchanges.count[exchange->kind] > 0);
-    core->exchanges.count[exchange->kind]--;
+    if (exchange->has_place) {
+        ASSERT(core->exchanges.count[exchange->kind] > 0);
+        core->exchanges.count[exchange->kind]--;
+    }
     list_remove(&exchange->link);
     exchange_drop_body(core, exchange);
     if (exchange->state == EXCHANGE_HANDLING || exchange->state == EXCHANGE_STREAMING)

@@ -11,7 +11,9 @@
  * request for a user of another shard costs two letters, not a handover.
  *
  * Limits. A shard has EXCHANGES_MAX connections of each kind; when one more comes, the one that has waited longest for
- * its client is closed, so that health checks find a place. Those of the admin listeners are in no other limit
+ * its client is closed, so that health checks find a place. A public connection takes its place when its credential was
+ * found good; one that is refused for it (401, 403) is closed, so nobody without a token takes places of programs.
+ * Those of the admin listeners are in no other limit
  * (--connections, addresses), and have descriptors and memory of their own (budget.h). All bodies together may take
  * EXCHANGES_BODY_BYTES. The head and the body of a request must come within EXCHANGE_REQUEST_FACTOR times the login
  * time, the first bytes on a new connection within the login time. A client that takes no output for that long is cut.
@@ -50,7 +52,7 @@ void exchanges_init(struct exchanges *exchanges);
 /* A descriptor of an admin listener, which the callee owns. */
 void exchanges_accept(struct core *core, int fd, bool is_tls);
 /* `conn`, in CONN_HTTP, sent `head`, the head of a request for /api/v1; its bytes are borrowed until the return. `conn`
- * is in CONN_API then; or, when there is no place, answered 503 and closing. */
+ * is in CONN_API then; or, without a good credential or a place, answered and closing. */
 void exchanges_begin_public(struct core *core, struct conn *conn, struct span head);
 
 /* Callbacks of a connection in CONN_API (struct conn_callbacks). After them it may be closing or closed. */

@@ -17,8 +17,8 @@ const CONNECTIONS = "/api/v1/users/nobody/connections";
 const open = (harness) => Raw.open(harness.server, harness.server.admin);
 
 // A scenario with a directory for files.
-function fileScenario(name, run) {
-  scenario(name, {}, async (harness) => {
+function fileScenario(name, run, options = {}) {
+  scenario(name, options, async (harness) => {
     const dir = makeDataDir();
     try {
       await run(harness, (file, text, mode = 0o600) => {
@@ -318,6 +318,40 @@ fileScenario("tokens with an admin claim may use the API on the public address, 
   api.close();
   await harness.end();
 });
+
+fileScenario("those who may not use the API on the public address take no place from those who may", async (harness, write) => {
+  const key = makeKey("HS256");
+  const secrets = write("secrets", `${key.secret}\n`);
+  await harness.start({ options: ["--auth", "token", "--token-secrets", secrets] });
+  const request = (token) => `GET ${CONNECTIONS} HTTP/1.1\r\nHost: localhost\r\n${token ? `Authorization: Bearer ${token}\r\n` : ""}\r\n`;
+  const admin = request(makeToken(key, { sub: "backend", admin: true }));
+  const user = request(makeToken(key, { sub: "bob" }));
+  const programs = [];
+  const use = async (raw) => {
+    raw.write(admin);
+    assert.equal((await next(raw)).status, 200);
+  };
+  const join = async () => {
+    programs.push(await Raw.open(harness.server));
+    await use(programs.at(-1));
+  };
+  while (programs.length < 64) await join();
+  for (let i = 0; i < 70; i++) {
+    const raw = await Raw.open(harness.server);
+    raw.write(i % 2 ? user : request());
+    const answer = await raw.responseToEnd();
+    assert.equal(answer.status, i % 2 ? 403 : 401);
+    assert.equal(answer.headers.connection, "close");
+  }
+  for (const raw of programs) await use(raw);
+  await join();
+  await programs[0].until(() => programs[0].isEnded, "the end of the one that has waited longest");
+  for (const raw of programs.slice(1)) await use(raw);
+  programs[1].write(user);
+  assert.equal((await programs[1].responseToEnd()).status, 403, "and gives its place up");
+  for (const raw of programs) raw.destroy();
+  await harness.end();
+}, { shards: [1] });
 
 fileScenario("another claim, by --admin-claim", async (harness, write) => {
   const key = makeKey("HS256");
