@@ -58,8 +58,8 @@ static struct cut *cut_make(struct span user)
     return cut;
 }
 
-/* A cut at `ts` 0 for `user`, who has none. NULL: no memory. */
-static struct cut *insert(struct cuts *cuts, struct span user)
+/* A cut at `ts` 0 for `user`, who has none and whose place is `at`. NULL: no memory. */
+static struct cut *insert(struct cuts *cuts, uint32_t at, struct span user)
 {
     if (cuts->count == cuts->room) {
         uint32_t room = cuts->room == 0 ? 16 : cuts->room * 2;
@@ -72,7 +72,6 @@ static struct cut *insert(struct cuts *cuts, struct span user)
     struct cut *cut = cut_make(user);
     if (cut == NULL)
         return NULL;
-    uint32_t at = seek(cuts, user);
     memmove(&cuts->list[at + 1], &cuts->list[at], (cuts->count - at) * sizeof(struct cut *));
     cuts->list[at] = cut;
     cuts->count++;
@@ -87,7 +86,7 @@ int cuts_add(struct cuts *cuts, struct span user, uint64_t ts, uint64_t since_id
     bool is_there = at < cuts->count && span_equal(cut_user(cuts->list[at]), user);
     if (!is_there && cuts->count >= CUTS_MAX)
         return -ENOSPC;
-    struct cut *cut = is_there ? cuts->list[at] : insert(cuts, user);
+    struct cut *cut = is_there ? cuts->list[at] : insert(cuts, at, user);
     if (cut == NULL)
         return -ENOMEM;
     if (ts <= cut->ts)
@@ -108,23 +107,35 @@ uint64_t cuts_ts(const struct cuts *cuts, struct span user)
     return own != NULL && own->ts > ts ? own->ts : ts;
 }
 
-int cuts_copy(struct cuts *copy_r, const struct cuts *cuts)
+uint32_t cuts_slice(const struct cuts *cuts, const struct cut_value *after, struct cut_value slice_r[CUTS_SLICE])
 {
-    *copy_r = (struct cuts){.room = cuts->count};
-    if (cuts->count == 0)
-        return 0;
-    copy_r->list = malloc(cuts->count * sizeof(struct cut *));
-    for (uint32_t i = 0; copy_r->list != NULL && i < cuts->count; i++) {
-        struct cut *cut = cut_make(cut_user(cuts->list[i]));
-        if (cut == NULL)
-            break;
-        memcpy(cut, cuts->list[i], sizeof *cut);
-        copy_r->list[copy_r->count++] = cut;
+    uint32_t count = 0;
+    uint32_t at = after == NULL ? 0 : seek(cuts, (struct span){after->user, after->user_bytes}) + 1;
+    for (; count < CUTS_SLICE && at < cuts->count; at++) {
+        const struct cut *cut = cuts->list[at];
+        struct cut_value *value = &slice_r[count++];
+        value->ts = cut->ts;
+        value->since_id = cut->since_id;
+        value->keys_id = cut->keys_id;
+        value->is_saved = cut->is_saved;
+        value->user_bytes = cut->user_bytes;
+        memcpy(value->user, cut->user, cut->user_bytes);
     }
-    if (copy_r->count == cuts->count)
-        return 0;
-    cuts_fini(copy_r);
-    return -ENOMEM;
+    return count;
+}
+
+int cuts_append(struct cuts *cuts, const struct cut_value *value)
+{
+    struct span user = {value->user, value->user_bytes};
+    ASSERT(cuts->count == 0 || span_compare(cut_user(cuts->list[cuts->count - 1]), user) < 0);
+    struct cut *cut = insert(cuts, cuts->count, user);
+    if (cut == NULL)
+        return -ENOMEM;
+    cut->ts = value->ts;
+    cut->since_id = value->since_id;
+    cut->keys_id = value->keys_id;
+    cut->is_saved = value->is_saved;
+    return 0;
 }
 
 /* -- the source -- */

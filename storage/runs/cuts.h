@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "base/span.h"
 #include "storage/runs/run_source.h"
 
@@ -33,6 +34,17 @@ struct cut {
     uint8_t user_bytes;
     char user[]; /* no bytes: all users */
 };
+
+/* A cut by value: what a slice has. */
+struct cut_value {
+    uint64_t ts;
+    uint64_t since_id;
+    uint64_t keys_id;
+    bool is_saved;
+    uint8_t user_bytes;
+    char user[LIMIT_USER_BYTES];
+};
+#define CUTS_SLICE 64u
 
 struct cuts {
     struct cut **list; /* by user; owned */
@@ -54,8 +66,12 @@ int cuts_add(struct cuts *cuts, struct span user, uint64_t ts, uint64_t since_id
 struct cut *cuts_find(const struct cuts *cuts, struct span user);
 /* Up to which ts entries of `user` are gone, by their own cut or that for all. 0: none. */
 uint64_t cuts_ts(const struct cuts *cuts, struct span user);
-/* Copies all into *copy_r, which is empty. 0 or -ENOMEM, and *copy_r is empty. */
-int cuts_copy(struct cuts *copy_r, const struct cuts *cuts);
+/* Copies up to CUTS_SLICE cuts: those that follow `after`, one of an earlier slice; NULL: the first. Allocates nothing,
+ * so that a lock need not be held for longer. A cut that was added since, before `after`, is in no slice. `after` may
+ * stand in `slice_r`. Returns how many: fewer than CUTS_SLICE are the last. */
+uint32_t cuts_slice(const struct cuts *cuts, const struct cut_value *after, struct cut_value slice_r[CUTS_SLICE]);
+/* Adds a copy of `value`, whose user is above all (asserted). 0 or -ENOMEM. */
+int cuts_append(struct cuts *cuts, const struct cut_value *value);
 
 /* The rows of `inner` that `cuts` do not cover, and the keyed sends with ts >= `keys_since`, for which the source
  * sets keeps_keys of their cut in `cuts`. Borrows both until the source is closed. 0 or -ENOMEM. */

@@ -446,19 +446,17 @@ const struct wal_assigned *store_assigned(const struct store *store)
 int store_save_cuts(struct store *store, struct store_error *error_r)
 {
     struct cuts cuts;
-    pthread_mutex_lock(&store->lock);
-    int status = cuts_copy(&cuts, &store->cuts);
-    pthread_mutex_unlock(&store->lock);
+    int status = store_copy_cuts(store, true, &cuts);
     if (status == 0 && !FAULT(CUT_LOST_AT_CHECKPOINT))
         status = manifest_save_cuts(store->manifest, &cuts);
     store->is_in_doubt |= status != 0 && manifest_is_in_doubt(store->manifest);
-    pthread_mutex_lock(&store->lock);
     for (uint32_t i = 0; i < cuts.count && status == 0; i++) {
-        struct cut *cut = cuts_find(&store->cuts, cut_user(cuts.list[i]));
         const struct cut *saved = cuts.list[i];
+        pthread_mutex_lock(&store->lock);
+        struct cut *cut = cuts_find(&store->cuts, cut_user(saved));
         cut->is_saved = cut->ts == saved->ts && cut->since_id == saved->since_id && cut->keys_id == saved->keys_id;
+        pthread_mutex_unlock(&store->lock);
     }
-    pthread_mutex_unlock(&store->lock);
     cuts_fini(&cuts);
     return status == 0 ? 0 : store_set_error(error_r, status, store->dir, "the manifest cannot be written");
 }

@@ -53,6 +53,26 @@ static uint64_t keys_since(const struct store *store)
     return store->keys_now_us > LIMIT_KEYS_US ? store->keys_now_us - LIMIT_KEYS_US : 0;
 }
 
+int store_copy_cuts(struct store *store, bool only_unsaved, struct cuts *copy_r)
+{
+    struct cut_value slice[CUTS_SLICE];
+    uint32_t count = 0;
+    int status = 0;
+    *copy_r = (struct cuts){0};
+    do {
+        const struct cut_value *after = count == 0 ? NULL : &slice[count - 1];
+        pthread_mutex_lock(&store->lock);
+        count = cuts_slice(&store->cuts, after, slice);
+        pthread_mutex_unlock(&store->lock);
+        for (uint32_t i = 0; i < count && status == 0; i++)
+            if (!only_unsaved || !slice[i].is_saved)
+                status = cuts_append(copy_r, &slice[i]);
+    } while (count == CUTS_SLICE && status == 0);
+    if (status != 0)
+        cuts_fini(copy_r);
+    return status;
+}
+
 int store_cutting_open(struct store *store, struct run_source *inner, struct cutting *cutting_r)
 {
     *cutting_r = (struct cutting){.source = inner};
@@ -60,8 +80,8 @@ int store_cutting_open(struct store *store, struct run_source *inner, struct cut
         return 0;
     pthread_mutex_lock(&store->lock);
     uint64_t since = keys_since(store);
-    int status = cuts_copy(&cutting_r->cuts, &store->cuts);
     pthread_mutex_unlock(&store->lock);
+    int status = store_copy_cuts(store, false, &cutting_r->cuts);
     if (status == 0)
         status = cut_source_open(&cutting_r->source, inner, &cutting_r->cuts, since);
     if (status != 0)
@@ -72,15 +92,17 @@ int store_cutting_open(struct store *store, struct run_source *inner, struct cut
 /* The run has keyed sends that are cut: it is one of those to be rewritten. */
 static void note_keys(struct store *store, const struct cuts *cuts, uint64_t written_id)
 {
-    pthread_mutex_lock(&store->lock);
     for (uint32_t i = 0; i < cuts->count; i++) {
-        struct cut *cut = cuts->list[i]->keeps_keys ? cuts_find(&store->cuts, cut_user(cuts->list[i])) : NULL;
-        if (cut == NULL || cut->since_id > written_id || cut->keys_id > written_id)
+        if (!cuts->list[i]->keeps_keys)
             continue;
-        cut->keys_id = written_id + 1;
-        cut->is_saved = false;
+        pthread_mutex_lock(&store->lock);
+        struct cut *cut = cuts_find(&store->cuts, cut_user(cuts->list[i]));
+        if (cut != NULL && cut->since_id <= written_id && cut->keys_id <= written_id) {
+            cut->keys_id = written_id + 1;
+            cut->is_saved = false;
+        }
+        pthread_mutex_unlock(&store->lock);
     }
-    pthread_mutex_unlock(&store->lock);
 }
 
 void store_cutting_close(struct store *store, struct cutting *cutting, uint64_t written_id)
@@ -182,8 +204,8 @@ int store_find_stale(struct store *store, struct run **run_r)
     view.now_us = store->now_us;
     view.keys_now_us = store->keys_now_us;
     view.within_us = store->within_us;
-    int status = cuts_copy(&view.cuts, &store->cuts);
     pthread_mutex_unlock(&store->lock);
+    int status = store_copy_cuts(store, false, &view.cuts);
     if (status != 0)
         return status;
     struct run_list *list = store_ref_list(store);

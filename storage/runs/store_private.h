@@ -86,6 +86,11 @@ bool store_has_dead(struct store *store);
 /* How many cuts there are. Any thread. */
 uint32_t store_cut_count(struct store *store);
 
+/* Copies the cuts, or only those that are not saved, into *copy_r, which is empty. The lock is held for one slice at a
+ * time. A cut that comes meanwhile may be left out: a run whose number was taken before is below its since_id. 0; or
+ * -ENOMEM, and *copy_r is empty. Any thread. */
+int store_copy_cuts(struct store *store, bool only_unsaved, struct cuts *copy_r);
+
 /* What a run is written from: `source`, without what is cut. */
 struct cutting {
     struct run_source *source; /* `inner` itself if there are no cuts */

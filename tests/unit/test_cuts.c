@@ -22,7 +22,7 @@ Test(cuts, each_is_one_users_alone_whatever_their_names_share)
 
 Test(cuts, one_never_moves_back_and_one_for_all_is_everybodys_least)
 {
-    struct cuts cuts = {0}, copy;
+    struct cuts cuts = {0};
     cr_assert_eq(cuts_add(&cuts, USER("ann"), 50, 3), 0);
     cr_assert_eq(cuts_add(&cuts, USER("ann"), 40, 9), 0);
     cr_assert_eq(cuts_find(&cuts, USER("ann"))->ts, 50);
@@ -32,11 +32,44 @@ Test(cuts, one_never_moves_back_and_one_for_all_is_everybodys_least)
     cr_assert_eq(cuts_ts(&cuts, USER("bob")), 45);
     cr_assert_eq(cuts_add(&cuts, all, 60, 5), 0);
     cr_assert_eq(cuts_ts(&cuts, USER("ann")), 60);
-    cr_assert_eq(cuts_copy(&copy, &cuts), 0);
     cuts_fini(&cuts);
-    cr_assert_eq(copy.count, 2);
-    cr_assert_eq(cuts_ts(&copy, USER("ann")), 60);
-    cr_assert_eq(cuts_find(&copy, USER("ann"))->ts, 50);
+}
+
+Test(cuts, slices_copy_each_once_and_one_that_comes_between_them_moves_none)
+{
+    struct cuts cuts = {0}, copy = {0};
+    struct cut_value slice[CUTS_SLICE];
+    char name[16];
+    const uint32_t wanted = 2 * CUTS_SLICE;
+    cr_assert_eq(cuts_add(&cuts, all, 5, 1), 0);
+    for (uint32_t i = 1; i < wanted; i++) {
+        snprintf(name, sizeof name, "m%03u", i);
+        cr_assert_eq(cuts_add(&cuts, span_of(name), i, i), 0);
+    }
+    cuts_find(&cuts, USER("m001"))->is_saved = true;
+    cuts_find(&cuts, USER("m001"))->keys_id = 9;
+    cuts_find(&cuts, USER("m001"))->keeps_keys = true;
+    uint32_t count = cuts_slice(&cuts, NULL, slice), copied = 0;
+    while (count > 0) {
+        cr_assert_leq(count, CUTS_SLICE);
+        for (uint32_t i = 0; i < count; i++)
+            cr_assert_eq(cuts_append(&copy, &slice[i]), 0);
+        copied += count;
+        snprintf(name, sizeof name, "a%03u", copied);
+        cr_assert_eq(cuts_add(&cuts, span_of(name), 7, 7), 0);
+        count = cuts_slice(&cuts, &slice[count - 1], slice);
+    }
+    cr_assert_eq(copied, wanted);
+    cr_assert_eq(copy.count, wanted);
+    cr_assert_eq(cuts_ts(&copy, USER("bob")), 5);
+    for (uint32_t i = 1; i < wanted; i++) {
+        snprintf(name, sizeof name, "m%03u", i);
+        const struct cut *cut = cuts_find(&copy, span_of(name));
+        cr_assert(cut != NULL && cut->ts == i && cut->since_id == i && !cut->keeps_keys);
+        cr_assert_eq(cut->is_saved, i == 1);
+        cr_assert_eq(cut->keys_id, i == 1 ? 9 : 0);
+    }
+    cuts_fini(&cuts);
     cuts_fini(&copy);
 }
 
