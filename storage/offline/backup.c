@@ -289,7 +289,9 @@ static int make_lock_file(int fd)
 static int make_in(struct backup *backup, int fd, const char *to)
 {
     char text[DATADIR_BACKUP_BYTES];
-    size_t bytes = datadir_backup_write(datadir_meta(backup->from), backup->options->wall_us, text);
+    struct datadir_meta meta = *datadir_meta(backup->from);
+    datadir_meta_set_format(&meta); /* backup_write_manifest writes this one, whatever the source has */
+    size_t bytes = datadir_backup_write(&meta, backup->options->wall_us, text);
     int status = datadir_write_file(fd, DATADIR_BACKUP_NEW, text, bytes);
     if (status == 0)
         status = make_lock_file(fd);

@@ -123,6 +123,7 @@ static int place_all(struct restore *restore, int fd)
 {
     struct datadir_meta meta = *datadir_meta(restore->from);
     char text[DATADIR_META_BYTES];
+    datadir_meta_set_format(&meta); /* a manifest may have keys that an older format does not know */
     int status = datadir_draw_epoch(&meta);
     if (status == 0)
         status = datadir_make_shards(fd, meta.shards);

@@ -63,7 +63,7 @@ test("a server opens a directory of format 1, raises its format, and serves ever
     }
   }));
 
-test("backup and restore keep format 1", () =>
+test("backup and restore leave a directory of format 1 as it is, and what they make has the format that they write", () =>
   withFormat1((data, expected, dir) => {
     const before = metaOf(data);
     for (const args of [["backup", "--data", data, "--to", path.join(dir, "b")], ["restore", "--from", path.join(dir, "b"), "--data", path.join(dir, "r")]]) {
@@ -71,7 +71,9 @@ test("backup and restore keep format 1", () =>
       assert.equal(end.status, 0, end.stderr);
     }
     assert.equal(metaOf(data), before);
-    assert.match(metaOf(path.join(dir, "r")), /^chitchat-data 1\nshards 2\n/);
+    const backup = fs.readdirSync(path.join(dir, "b")).find((name) => name.startsWith("backup-"));
+    assert.match(fs.readFileSync(path.join(dir, "b", backup, "BACKUP"), "utf8"), /^[^\n]+\nchitchat-data 2\nversion \d+\.\d+\.\d+\nshards 2\n/);
+    assert.match(metaOf(path.join(dir, "r")), /^chitchat-data 2\nversion \d+\.\d+\.\d+\nshards 2\n/);
     verified(path.join(dir, "r"));
     assert.equal(dumpOf(path.join(dir, "r")), expected);
   }));
