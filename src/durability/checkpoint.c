@@ -383,7 +383,8 @@ void checkpoint_tick(struct core *core)
     if (checkpoint->phase == PHASE_RETRY && checkpoint->result != -EAGAIN && retry_is_due(&checkpoint->write_retry)
         && !is_given_up)
         start_write(core);
-    if (checkpoint->phase == PHASE_IDLE && memtable_entry_count(core->generations.filling) > 0
-        && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
+    /* Cuts are in the WAL only: without a message they would fill it. */
+    bool has_work = memtable_entry_count(core->generations.filling) > 0 || wal_has_batches(core->wal_writer.wal);
+    if (checkpoint->phase == PHASE_IDLE && has_work && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
         checkpoint->is_wanted = true;
 }

@@ -407,3 +407,8 @@ uint32_t wal_live_segments(const struct wal *wal)
 {
     return wal->sealed_count + (has_current(wal) ? 1 : 0);
 }
+
+bool wal_has_batches(const struct wal *wal)
+{
+    return wal->sealed_count > 0 || wal->current.bytes > WAL_BLOCK_BYTES;
+}

@@ -141,6 +141,8 @@ struct store_position wal_position(const struct wal *wal);
 bool wal_release(struct wal *wal, uint64_t round, struct wal_spare *spare_r);
 /* Live segments: the sealed ones and the one in use. */
 uint32_t wal_live_segments(const struct wal *wal);
+/* Whether a live segment has batches: then a round releases it. */
+bool wal_has_batches(const struct wal *wal);
 
 /* -- Reading segments: pure, over bytes in memory -- */
 

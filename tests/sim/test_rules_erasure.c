@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "durability/checkpoint.h"
 #include "harness.h"
 #include "timeline/erasure.h"
 
@@ -378,6 +379,24 @@ Test(erasure, a_run_is_rewritten_without_the_entries_in_time_but_with_keyed_send
         want_round(harness);
     cr_assert_eq(rows_in_runs(harness, 0), 2);
     cr_assert_str_eq(texts_of(harness, 0, "bob"), "no key with a key");
+    harness_close(harness);
+}
+
+/* Nothing is in memory: only the WAL says that a round has something to do. */
+Test(erasure, cuts_alone_cause_a_round_which_empties_the_wal_and_no_other_one_follows)
+{
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2});
+    struct core *core = harness_core(harness, 1);
+    for (uint32_t round = 1; round <= 2; round++) {
+        erase(harness, 1, harness_name(harness, 1, 0));
+        cr_assert_eq(memtable_entry_count(core->generations.filling), 0);
+        cr_assert(wal_has_batches(core->wal_writer.wal));
+        want_round(harness);
+        cr_assert_eq(checkpoint_rounds_done(core), round);
+        cr_assert_not(wal_has_batches(core->wal_writer.wal));
+        want_round(harness);
+        cr_assert_eq(checkpoint_rounds_done(core), round, "there is nothing more to do");
+    }
     harness_close(harness);
 }
 
