@@ -296,7 +296,9 @@ static int sync_live(const struct old_wal *old)
 
 static int open_wal(struct core *core, const struct old_wal *old)
 {
-    struct wal_options options = {core->index, core->server->config->wal_segment_bytes};
+    struct store_info info;
+    store_info(core->runs.store, &info);
+    struct wal_options options = {core->index, core->server->config->wal_segment_bytes, info.applied};
     uint32_t count = 0;
     struct wal_sealed *sealed = calloc(sealed_count(old) + 1, sizeof *sealed);
     if (sealed == NULL)

@@ -107,12 +107,19 @@ static int assign(struct segment_recycler *recycler, const struct wal_assigned *
     return store_assign(recycler->core->runs.store, assigned, &recycler->error);
 }
 
+/* Whether the released file becomes a spare. One from recovery has no descriptor: it is removed. */
+static bool is_recycled(const struct segment_recycler *recycler, uint32_t i)
+{
+    return i < recycler->recycle_count && recycler->released[i].fd >= 0;
+}
+
 /* A file that the manifest names must exist at the next start: so its name goes from there before the file. */
 static int forget_removed(struct segment_recycler *recycler)
 {
     bool is_named = false;
-    for (uint32_t i = recycler->recycle_count; i < recycler->count; i++)
-        is_named |= wal_assigned_has_file(store_assigned(recycler->core->runs.store), recycler->released[i].file);
+    for (uint32_t i = 0; i < recycler->count; i++)
+        is_named |= !is_recycled(recycler, i)
+                    && wal_assigned_has_file(store_assigned(recycler->core->runs.store), recycler->released[i].file);
     return is_named ? assign(recycler, &recycler->in_use) : 0;
 }
 
@@ -143,7 +150,7 @@ static void drop_released(struct segment_recycler *recycler)
 {
     ASSERT(recycler->recycle_count <= recycler->count);
     for (uint32_t i = 0; i < recycler->count; i++) {
-        if (i < recycler->recycle_count && recycler->released[i].fd >= 0)
+        if (is_recycled(recycler, i))
             recycle(&recycler->released[i]);
         else
             segment_remove(recycler->dir, recycler->released[i]);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "storage/wal/wal_format.h"
 
 /* The round of what was begun since the last rotation: the next rotation gives it its number. Until then nothing of it
@@ -44,6 +45,12 @@ struct wal {
     uint32_t spare_count;
 };
 
+static bool is_behind(struct store_position position, const struct wal_sealed *sealed)
+{
+    return position.generation < sealed->generation
+           || (position.generation == sealed->generation && position.bytes < sealed->bytes);
+}
+
 static void copy_sealed(struct wal *wal, const struct wal_sealed *sealed, uint32_t sealed_count)
 {
     ASSERT(sealed_count <= WAL_LIVE_SEGMENTS_MAX + 1);
@@ -51,8 +58,8 @@ static void copy_sealed(struct wal *wal, const struct wal_sealed *sealed, uint32
         ASSERT(sealed[i].generation <= wal->generation_last);
         ASSERT(i == 0 || sealed[i - 1].generation < sealed[i].generation);
         wal->sealed[i] = sealed[i];
-        if (sealed[i].generation == wal->generation_last)
-            wal->position.bytes = sealed[i].bytes;
+        if (is_behind(wal->position, &sealed[i]))
+            wal->position = (struct store_position){sealed[i].generation, sealed[i].bytes};
     }
     wal->sealed_count = sealed_count;
 }
@@ -69,6 +76,7 @@ int wal_open(struct wal **wal_r, const struct wal_options *options, uint64_t gen
 {
     ASSERT(options->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
     ASSERT(options->segment_bytes % WAL_BLOCK_BYTES == 0);
+    ASSERT(options->applied.generation <= generation_last);
     struct wal *wal = calloc(1, sizeof *wal);
     if (wal == NULL)
         return -ENOMEM;
@@ -81,9 +89,11 @@ int wal_open(struct wal **wal_r, const struct wal_options *options, uint64_t gen
     }
     wal->options = *options;
     wal->generation_last = generation_last;
-    wal->position.generation = generation_last;
+    wal->position = options->applied;
     wal->current.fd = -1;
     copy_sealed(wal, sealed, sealed_count);
+    if (FAULT(POSITION_WITHOUT_HEADER))
+        wal->position = (struct store_position){generation_last, 0};
     *wal_r = wal;
     return 0;
 }

@@ -61,6 +61,7 @@ struct wal_sealed {
 struct wal_options {
     uint32_t shard;
     uint32_t segment_bytes;
+    struct store_position applied; /* in the manifest; {0}: there is none */
 };
 
 /* A write that the caller does. `data`, `bytes` and `offset` are multiples of 4 KiB. The WAL owns fd and data, which
@@ -131,8 +132,8 @@ void wal_rotate(struct wal *wal, uint64_t round);
 /* Whether everything appended before wal_rotate(round), which was called (asserted), is durable. */
 bool wal_round_is_written(const struct wal *wal, uint64_t round);
 /* The end of what is durable, for store_add_run. After wal_rotate(round), once wal_round_is_written, everything of
- * `round` is below it. Before the first write: the end of the newest sealed segment if that is of `generation_last`,
- * else {generation_last, 0}. */
+ * `round` is below it. Before the first write: the end of the newest sealed segment, or options->applied if that is
+ * further. A position of a generation that no header has would say that all sealed segments are gone (wal_survey.h). */
 struct store_position wal_position(const struct wal *wal);
 /* Takes the oldest segment of the rounds up to `round`: true and *spare_r. False: there is none. The caller owns
  * spare_r->fd, and recycles the file (segment_clear, wal_give_spare) or removes it. The fd of a segment from recovery

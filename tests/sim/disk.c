@@ -32,6 +32,7 @@ static struct {
     struct chaos *chaos;
     const char *trash;
     bool is_full;
+    bool has_run_room; /* though it is full */
     uint32_t fail_in;
     uint32_t calls_left;
     jmp_buf *death;
@@ -78,6 +79,12 @@ void disk_begin(struct chaos *chaos, const char *trash)
 void disk_fill(bool is_full)
 {
     disk.is_full = is_full;
+    disk.has_run_room = false;
+}
+
+void disk_fill_most(void)
+{
+    disk.is_full = disk.has_run_room = true;
 }
 
 bool disk_is_full(void)
@@ -278,10 +285,11 @@ int __wrap_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *value, MDB_
 }
 
 /* Whether a write of `bytes` fails, with `errno`. */
-static bool write_fails(size_t bytes)
+static bool write_fails(size_t bytes, bool is_segment)
 {
+    bool takes_room = is_segment || (bytes > PAGE_BYTES && !disk.has_run_room); /* clearing a segment takes none */
     may_die();
-    if (!fails(1) && (bytes <= PAGE_BYTES || !has_no_room())) /* a segment that is cleared takes no room */
+    if (!fails(1) && (!takes_room || !has_no_room()))
         return false;
     errno = disk.is_full ? ENOSPC : EIO;
     return true;
@@ -291,7 +299,7 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t bytes, off_t offset)
 {
     if (!is_ours())
         return __real_pwrite(fd, data, bytes, offset);
-    if (write_fails(bytes))
+    if (write_fails(bytes, false))
         return -1;
     if (offset == 0)
         remember_run(fd);
@@ -306,7 +314,7 @@ int __wrap_file_write_zeros(int fd, size_t bytes, off_t offset)
     struct stat status;
     if (!is_ours())
         return __real_file_write_zeros(fd, bytes, offset);
-    if (write_fails(bytes))
+    if (write_fails(bytes, true))
         return -errno;
     HARNESS_MUST(fstat(fd, &status) == 0 && status.st_size == offset);
     HARNESS_MUST(ftruncate(fd, offset + (off_t)bytes) == 0);

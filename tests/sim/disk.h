@@ -21,6 +21,8 @@ void disk_begin(struct chaos *chaos, const char *trash);
 
 /* From now on there is no room for a new run or segment, or there is room again. */
 void disk_fill(bool is_full);
+/* From now on there is room for runs, but for no segment, until disk_fill. */
+void disk_fill_most(void);
 bool disk_is_full(void);
 /* One call in `in` fails with EIO; 0: none. A failed commit of the manifest may be done all the same. */
 void disk_fail(uint32_t in);

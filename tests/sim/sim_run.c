@@ -106,13 +106,23 @@ static bool try_life(struct sim *sim)
     return true;
 }
 
+/* A full disk may have room for runs all the same: they are smaller than a segment. */
+static void fill_disk(struct sim *sim)
+{
+    disk_fill(true);
+    if (chaos_hits(&sim->chaos, 2))
+        disk_fill_most();
+}
+
 static void begin_life(struct sim *sim)
 {
     static const uint32_t odds[] = {1, 2, 5, 30};
     sim->chaos.job_odds = odds[chaos_below(&sim->chaos, 4)];
     sim->calls_to_death = 0;
     disk_fail(0);
-    disk_fill(strikes(sim, TROUBLE_FULL, 12));
+    disk_fill(false);
+    if (strikes(sim, TROUBLE_FULL, 12))
+        fill_disk(sim);
     for (uint32_t rounds = 0; !try_life(sim); rounds++)
         if (rounds > ROUNDS_MAX)
             sim_fail("no start succeeds: the run does not end");
@@ -296,7 +306,7 @@ static void trouble_disk(struct sim *sim)
 {
     if (strikes(sim, TROUBLE_FULL, 2500)) {
         sim_note("the disk is full");
-        disk_fill(true);
+        fill_disk(sim);
         sim->tally.full_disks++;
     } else if (disk_is_full() && chaos_hits(&sim->chaos, 400)) {
         sim_note("the disk has room again");

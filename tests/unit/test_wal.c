@@ -291,6 +291,29 @@ static void open_after_recovery(void)
     open_with(8, sealed, 2);
 }
 
+static void expect_position(uint64_t generation_last, struct store_position applied, uint32_t sealed_count,
+                            struct store_position expected)
+{
+    struct wal_sealed sealed[] = {{.generation = 5, .bytes = 8192, .file = 7, .fd = -1, .round = 0},
+                                  {.generation = 8, .bytes = 12288, .file = 9, .fd = -1, .round = 0}};
+    struct wal_options options = {.shard = 3, .segment_bytes = SEGMENT_BYTES, .applied = applied};
+    cr_assert_eq(wal_open(&wal, &options, generation_last, sealed, sealed_count), 0);
+    struct store_position position = wal_position(wal);
+    cr_assert(position.generation == expected.generation && position.bytes == expected.bytes);
+    wal_close(&wal);
+}
+
+/* Segment 8 may be the newest with a header: a position of generation 10 would say that it may be gone. */
+Test(wal, without_a_segment_of_its_own_the_position_is_the_end_of_the_newest_old_one_or_what_is_applied)
+{
+    expect_position(10, (struct store_position){0, 0}, 0, (struct store_position){0, 0});
+    expect_position(10, (struct store_position){0, 0}, 2, (struct store_position){8, 12288});
+    expect_position(10, (struct store_position){8, 8192}, 2, (struct store_position){8, 12288});
+    expect_position(10, (struct store_position){8, 16384}, 2, (struct store_position){8, 16384});
+    expect_position(10, (struct store_position){9, 0}, 2, (struct store_position){9, 0});
+    expect_position(10, (struct store_position){9, 4096}, 0, (struct store_position){9, 4096});
+}
+
 Test(wal, after_a_recovery_the_first_write_is_a_header_with_the_ends_at_which_it_cut, .init = open_after_recovery)
 {
     struct wal_write write;
