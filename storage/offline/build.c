@@ -155,6 +155,12 @@ int build_cut(struct build *build, uint32_t shard, struct span user, uint64_t ts
     return status == 0 ? 0 : backup_refuse(build->error, status, "no memory");
 }
 
+uint64_t build_cut_ts(const struct build *build, uint32_t shard, struct span user)
+{
+    ASSERT(shard < build->shard_count);
+    return cuts_ts(&build->shards[shard].cuts, user);
+}
+
 void build_set_level(struct build *build, uint32_t level)
 {
     build->level = level;

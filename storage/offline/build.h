@@ -42,6 +42,8 @@ void build_raise_floor(struct build *build, uint32_t shard, uint64_t ts);
 /* The entries of `user` up to `ts` are gone (cuts.h); without bytes: of all users of `shard`. Returns as build_put_key.
  */
 int build_cut(struct build *build, uint32_t shard, struct span user, uint64_t ts);
+/* Up to which ts entries of `user`, of `shard`, are gone by now. */
+uint64_t build_cut_ts(const struct build *build, uint32_t shard, struct span user);
 /* The level of the runs (merge_rule.h); 0 if it is not called. */
 void build_set_level(struct build *build, uint32_t level);
 

@@ -18,6 +18,16 @@
 /* What a directory takes besides its runs: manifests, the first checkpoint of a server. */
 #define SPACE_SHARD_BYTES (UINT64_C(1) << 20)
 
+/* Users of a new shard who get cuts of their own because their old shard was cut later. */
+#define RESHARD_CUTS_MAX (CUTS_MAX / 10)
+
+/* Of a new shard. */
+struct reshard_cuts {
+    uint64_t all;      /* its cut for all users */
+    uint64_t greatest; /* of the shards that its users come from */
+    uint32_t kept;
+};
+
 struct reshard {
     const struct datadir *from;
     const char *to;
@@ -25,6 +35,8 @@ struct reshard {
     struct build *build;
     struct offline *offline;
     struct problems problems;
+    struct reshard_cuts cuts[LIMIT_SHARDS];
+    bool do_cuts_differ;      /* some shard has a greater one than that for all */
     struct offline_all *rows; /* of the pass that runs */
     uint64_t run_bytes;       /* of the source */
     uint64_t total;           /* entries, about: one that is in a run and in the WAL is counted twice */
@@ -91,22 +103,70 @@ static int look_at_shard(struct reshard *reshard, uint32_t shard, uint32_t *leve
     return status;
 }
 
-/* What a shard of the source knows of one user moves to the shard of that user. A cut of all its users goes to each
- * shard that may get some of them: retention has cut all shards at about the same ts. */
+/* What a shard of the source knows of one user moves to the shard of that user. */
 static int move_cuts(struct reshard *reshard, uint32_t shard)
 {
     const struct cuts *cuts = offline_cuts(reshard->offline, shard);
-    uint32_t count = datadir_shards(reshard->from);
     int status = 0;
-    for (uint32_t i = 0; i < cuts->count; i++) {
+    for (uint32_t i = 0; i < cuts->count && status == 0; i++) {
         struct span user = cut_user(cuts->list[i]);
-        for (uint32_t to = 0; to < reshard->options->shards && status == 0; to++) {
-            bool is_wanted = user.bytes > 0 ? to == datadir_shard_of(build_datadir(reshard->build), user)
-                                            : do_overlap(shard, count, to, reshard->options->shards);
-            if (is_wanted)
-                status = build_cut(reshard->build, to, user, cuts->list[i]->ts);
-        }
+        if (user.bytes > 0)
+            status = build_cut(reshard->build, datadir_shard_of(build_datadir(reshard->build), user), user,
+                               cuts->list[i]->ts);
     }
+    return status;
+}
+
+/* The cut for all users of a shard of the source; 0: none. */
+static uint64_t cut_of_all(const struct reshard *reshard, uint32_t shard)
+{
+    const struct cut *cut = cuts_find(offline_cuts(reshard->offline, shard), (struct span){"", 0});
+    return cut == NULL ? 0 : cut->ts;
+}
+
+/* A shard that gets users of several has the lowest of their cuts, lest it hides what was not cut. */
+static int move_cut_of_all(struct reshard *reshard, uint32_t to)
+{
+    uint32_t count = datadir_shards(reshard->from);
+    uint64_t lowest = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t ts = cut_of_all(reshard, i);
+        if (!do_overlap(i, count, to, reshard->options->shards))
+            continue;
+        lowest = ts < lowest ? ts : lowest;
+        reshard->cuts[to].greatest = ts > reshard->cuts[to].greatest ? ts : reshard->cuts[to].greatest;
+    }
+    reshard->cuts[to].all = lowest;
+    reshard->do_cuts_differ |= reshard->cuts[to].greatest > lowest;
+    return lowest == 0 ? 0 : build_cut(reshard->build, to, (struct span){"", 0}, lowest);
+}
+
+/* `user` had a higher cut than all users of their new shard: it becomes one of their own. If there are too many, all
+ * get the greatest. */
+static int keep_cut(struct reshard *reshard, struct span user)
+{
+    uint64_t ts = cut_of_all(reshard, datadir_shard_of(reshard->from, user));
+    uint32_t to = datadir_shard_of(build_datadir(reshard->build), user);
+    struct reshard_cuts *cuts = &reshard->cuts[to];
+    if (ts <= cuts->all || build_cut_ts(reshard->build, to, user) >= ts)
+        return 0;
+    if (cuts->kept < RESHARD_CUTS_MAX) {
+        cuts->kept++;
+        return build_cut(reshard->build, to, user, ts);
+    }
+    cuts->all = cuts->greatest;
+    return build_cut(reshard->build, to, (struct span){"", 0}, cuts->greatest);
+}
+
+/* The cuts that say where the timeline of `user` begins, and why the other copy of `message` is gone. */
+static int keep_cuts(struct reshard *reshard, struct span user, const struct message *message)
+{
+    if (!reshard->do_cuts_differ)
+        return 0;
+    int status = keep_cut(reshard, user);
+    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
+    if (status == 0 && message->other_ts <= cut_of_all(reshard, datadir_shard_of(reshard->from, other)))
+        status = keep_cut(reshard, other);
     return status;
 }
 
@@ -135,6 +195,8 @@ static int put_keys(void *context)
     int more, status = 0;
     while (status == 0 && (more = offline_all_next(reshard->rows, &user, &message)) != 0) {
         status = more < 0 ? more : 0;
+        if (status == 0)
+            status = keep_cuts(reshard, user, &message);
         if (status == 0 && message.key.bytes > 0)
             status = build_put_key(reshard->build, user, message.ts, message.key);
     }
@@ -197,6 +259,8 @@ static int move_all(struct reshard *reshard, struct build_report *report)
     status = check_space(reshard, counts.records);
     for (uint32_t i = 0; i < datadir_shards(reshard->from) && status == 0; i++)
         status = move_cuts(reshard, i);
+    for (uint32_t i = 0; i < reshard->options->shards && status == 0; i++)
+        status = move_cut_of_all(reshard, i);
     if (status == 0)
         status = pass(reshard, put_keys);
     if (status == 0)

@@ -140,6 +140,46 @@ Test(reshard, the_identity_stays_and_all_entries_come_by_user)
     datadir_close(&made);
 }
 
+/* Cuts all users of `shard` at `ts`, in the manifest: with the run of one more entry, at 200. */
+static void cut_shard(uint32_t shard, uint64_t ts)
+{
+    struct fixture fixture = {.options = {.runs_max = 8, .fan_out = 3}, .generation = 1000000 + shard};
+    snprintf(fixture.dir, sizeof fixture.dir, "%s/shard-%04u/runs", data, shard);
+    fixture_start(&fixture);
+    cr_assert_eq(store_cut(fixture.store, (struct span){"", 0}, ts), 0);
+    struct rows *rows = rows_open();
+    rows_add(rows, users[shard], 200, 0);
+    cr_assert_eq(add(&fixture, rows), 0);
+    fixture_stop(&fixture);
+}
+
+Test(reshard, users_of_shards_that_retention_has_cut_differently_keep_what_they_had)
+{
+    struct datadir *made;
+    struct datadir_error why;
+    struct offline *offline;
+    struct offline_all *all;
+    struct problems problems = {0};
+    struct span user;
+    struct message message;
+    uint32_t counts[2] = {0};
+    cut_shard(0, 129);
+    cut_shard(1, 109);
+    cr_assert_eq(reshard(1), 0, "%s", error.text);
+    cr_assert_eq(datadir_open_read(&made, to, false, &why), 0, "%s", why.text);
+    cr_assert_eq(offline_open(&offline, made, &problems), 0);
+    cr_assert_eq(offline_cut_ts(offline, span_of(users[0])), 129);
+    cr_assert_eq(offline_cut_ts(offline, span_of(users[1])), 109);
+    cr_assert_eq(offline_all_open(&all, offline, made, (struct span){"", 0}), 0);
+    while (offline_all_next(all, &user, &message) == 1)
+        counts[span_equal(user, span_of(users[1]))]++;
+    cr_assert_eq(counts[0], 11);
+    cr_assert_eq(counts[1], 31);
+    offline_all_close(&all);
+    offline_close(&offline);
+    datadir_close(&made);
+}
+
 Test(reshard, too_little_room_is_noticed_before_anything_is_written)
 {
     room = 1 << 20;
