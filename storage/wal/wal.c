@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/fault.h"
 #include "storage/wal/wal_format.h"
 
 /* The round of what was begun since the last rotation: the next rotation gives it its number. Until then nothing of it
@@ -92,8 +91,6 @@ int wal_open(struct wal **wal_r, const struct wal_options *options, uint64_t gen
     wal->position = options->applied;
     wal->current.fd = -1;
     copy_sealed(wal, sealed, sealed_count);
-    if (FAULT(POSITION_WITHOUT_HEADER))
-        wal->position = (struct store_position){generation_last, 0};
     *wal_r = wal;
     return 0;
 }

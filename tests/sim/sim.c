@@ -49,7 +49,6 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_STASH_LOST_AT_HANDOVER] = "stash-lost-at-handover",
     [FAULT_END_DROPS_REQUESTS] = "end-drops-requests",
     [FAULT_SEND_BYTES_KEPT] = "send-bytes-kept",
-    [FAULT_POSITION_WITHOUT_HEADER] = "position-without-header",
     [FAULT_SEGMENT_NOT_ASSIGNED] = "segment-not-assigned",
     [FAULT_CUT_LOST_AT_CHECKPOINT] = "cut-lost-at-checkpoint",
     [FAULT_CUT_LOST_IN_RECOVERY] = "cut-lost-in-recovery",
