@@ -34,10 +34,17 @@ static bool strikes(struct sim *sim, enum sim_trouble trouble, uint32_t in)
     return chaos_hits(&sim->chaos, in) && may(sim, trouble);
 }
 
+/* The time of stamps: the wall clock; during a leap, what it was before, and what has passed since. */
+static uint64_t stamps_us(const struct sim *sim)
+{
+    return sim->leap_us == 0 ? harness_now(sim->harness)
+                             : sim->leap_wall_us + harness_monotonic(sim->harness) - sim->leap_since_us;
+}
+
 /* What --retention may have dropped by now: the cut is never younger than that, whatever the clock did. */
 static void note_retention(struct sim *sim)
 {
-    uint64_t now_us = harness_now(sim->harness), retention_us = (uint64_t)sim->retention_s * 1000000;
+    uint64_t now_us = stamps_us(sim), retention_us = (uint64_t)sim->retention_s * 1000000;
     if (sim->retention_s > 0 && now_us > sim->model.retention_maybe + retention_us)
         sim->model.retention_maybe = now_us - retention_us;
 }
@@ -264,6 +271,7 @@ static void leap_clock(struct sim *sim)
     if (sim->leap_us == 0 && strikes(sim, TROUBLE_CLOCK, 3000)) {
         sim->leap_us = chaos_hits(&sim->chaos, 2) ? LEAP_US : -LEAP_US;
         sim->leap_since_us = harness_monotonic(sim->harness);
+        sim->leap_wall_us = harness_now(sim->harness);
         sim_note("the clock leaps %s a year", sim->leap_us > 0 ? "ahead" : "back");
         harness_leap(sim->harness, sim->leap_us);
         sim->tally.leaps++;
