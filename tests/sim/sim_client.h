@@ -120,6 +120,7 @@ struct sim {
     uint64_t wall_us;      /* at which the next life begins */
     uint64_t wall_most_us; /* the latest time that the clock said, without its leaps */
     int64_t leap_us;       /* by which the clock is wrong now; shorter than the server follows */
+    bool is_crash_due;     /* after an erasure */
     uint64_t leap_since_us;
     uint64_t leap_wall_us; /* the wall clock when it began */
     char epoch[64];

@@ -189,6 +189,7 @@ static void check_missing_segment(struct sim *sim)
 
 static void crash(struct sim *sim)
 {
+    sim->is_crash_due = false;
     sim_note("--- crash ---");
     keep_time(sim);
     harness_crash(sim->harness);
@@ -346,7 +347,7 @@ static void act(struct sim *sim)
 /* A commit in doubt can only be resolved by a start, not after a stop in order. */
 static void end_life_at_times(struct sim *sim)
 {
-    if (strikes(sim, TROUBLE_CRASH, 3500))
+    if (strikes(sim, TROUBLE_CRASH, 3500) || (sim->is_crash_due && may(sim, TROUBLE_CRASH)))
         crash(sim);
     else if (strikes(sim, TROUBLE_STOP, 9000) && !disk_trouble().is_in_doubt)
         stop(sim);
