@@ -273,6 +273,8 @@ static void leap_clock(struct sim *sim)
         sim->leap_us = chaos_hits(&sim->chaos, 2) ? LEAP_US : -LEAP_US;
         sim->leap_since_us = harness_monotonic(sim->harness);
         sim->leap_wall_us = harness_now(sim->harness);
+        if (sim->leap_wall_us < sim->wall_most_us)
+            sim->leap_wall_us = sim->wall_most_us; /* a step back that no shard has seen before the leap */
         sim_note("the clock leaps %s a year", sim->leap_us > 0 ? "ahead" : "back");
         harness_leap(sim->harness, sim->leap_us);
         sim->tally.leaps++;
