@@ -20,6 +20,7 @@
 #define RETENTION_S 40u   /* a run passes some minutes, most of them in jumps of the clock */
 #define ERASE_WITHIN_S 3u
 #define LEAP_US (INT64_C(365) * 86400 * 1000000)
+#define TURNS_US UINT64_C(1000000)              /* turns let less time pass in an event */
 #define LEAP_LASTS_US (UINT64_C(300) * 1000000) /* then less than 600 s until it ends, whatever comes between */
 #define PROBE_SECONDS 30u /* after trouble: the longest wait for the next attempt is far shorter */
 
@@ -273,8 +274,8 @@ static void leap_clock(struct sim *sim)
         sim->leap_us = chaos_hits(&sim->chaos, 2) ? LEAP_US : -LEAP_US;
         sim->leap_since_us = harness_monotonic(sim->harness);
         sim->leap_wall_us = harness_now(sim->harness);
-        if (sim->leap_wall_us < sim->wall_most_us)
-            sim->leap_wall_us = sim->wall_most_us; /* a step back that no shard has seen before the leap */
+        if (sim->leap_wall_us < sim->wall_most_us + TURNS_US)
+            sim->leap_wall_us = sim->wall_most_us + TURNS_US; /* no shard may have seen a step back before the leap */
         sim_note("the clock leaps %s a year", sim->leap_us > 0 ? "ahead" : "back");
         harness_leap(sim->harness, sim->leap_us);
         sim->tally.leaps++;
