@@ -46,6 +46,15 @@ static inline struct span span_trim(struct span text)
     return text;
 }
 
+/* Adds the next part of a text that lies in one piece: *span begins at the first part (before it, data is NULL) and
+ * ends behind this one. */
+static inline void span_grow(struct span *span, const char *part, size_t bytes)
+{
+    if (span->data == NULL)
+        span->data = part;
+    span->bytes = (size_t)(part + bytes - span->data);
+}
+
 /* Orders as memcmp does; a prefix comes first. Returns < 0, 0 or > 0. */
 static inline int span_compare(struct span a, struct span b)
 {

@@ -76,30 +76,25 @@ struct http_head {
 };
 
 /* The text lies in one piece, so the parts that llhttp reports are one span that grows. */
-static int grow(struct span *span, const char *at, size_t bytes)
-{
-    if (span->data == NULL)
-        span->data = at;
-    span->bytes = (size_t)(at + bytes - span->data);
-    return 0;
-}
-
 static int on_url(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_head *head = parser->data;
-    return grow(&head->target, at, bytes);
+    span_grow(&head->target, at, bytes);
+    return 0;
 }
 
 static int on_header_field(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_head *head = parser->data;
-    return grow(&head->name, at, bytes);
+    span_grow(&head->name, at, bytes);
+    return 0;
 }
 
 static int on_header_value(llhttp_t *parser, const char *at, size_t bytes)
 {
     struct http_head *head = parser->data;
-    return grow(&head->value, at, bytes);
+    span_grow(&head->value, at, bytes);
+    return 0;
 }
 
 /* Whether `list`, tokens between commas, has `token`. */

@@ -64,31 +64,28 @@ static enum http_method method_of(uint8_t number)
 }
 
 /* The head lies in one piece, so the parts that llhttp reports are one span that grows. */
-static int grow(struct span *span, const char *at, size_t bytes)
-{
-    if (span->data == NULL)
-        span->data = at;
-    span->bytes = (size_t)(at + bytes - span->data);
-    return 0;
-}
-
 static int on_url(llhttp_t *llhttp, const char *at, size_t bytes)
 {
     struct http_parser *parser = llhttp->data;
-    return grow(&parser->target, at, bytes);
+    span_grow(&parser->target, at, bytes);
+    return 0;
 }
 
 /* Trailers, behind a chunked body, are not kept. */
 static int on_header_field(llhttp_t *llhttp, const char *at, size_t bytes)
 {
     struct http_parser *parser = llhttp->data;
-    return parser->is_head_complete ? 0 : grow(&parser->name, at, bytes);
+    if (!parser->is_head_complete)
+        span_grow(&parser->name, at, bytes);
+    return 0;
 }
 
 static int on_header_value(llhttp_t *llhttp, const char *at, size_t bytes)
 {
     struct http_parser *parser = llhttp->data;
-    return parser->is_head_complete ? 0 : grow(&parser->value, at, bytes);
+    if (!parser->is_head_complete)
+        span_grow(&parser->value, at, bytes);
+    return 0;
 }
 
 static int on_header_value_complete(llhttp_t *llhttp)
