@@ -8,7 +8,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { Harness, scenario } from "./lib/harness.mjs";
 import { SMALL, USERS, backupsIn, checkBothSides, dump, fill, filesOf, flip, newestBackup, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/offline.mjs";
-import { BIN, SHORT, Server, makeDataDir, removeDataDir, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
+import { BIN, SHORT, Server, removeDataDir, runToEnd, scaled, sleep, until, withDataDir } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
 // Runs a command beside the traffic of this process: { status, stdout, stderr }.
@@ -24,15 +24,6 @@ async function run(args, onSpawn = () => {}) {
 }
 
 const backup = (data, to) => run(["backup", "--data", data, "--to", to]);
-
-async function withDir(body) {
-  const dir = makeDataDir();
-  try {
-    return await body(dir);
-  } finally {
-    removeDataDir(dir);
-  }
-}
 
 // All users send to all, some with keys, until stopped; `acknowledged` grows with the replies.
 // Slowly, so that the amount to be checked stays small.
@@ -65,7 +56,7 @@ scenario("backups of a server under load: each verifies, has all that was acknow
   await harness.start({ options: SMALL });
   const load = await traffic(harness, "load");
   await untilRuns(harness);
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const rounds = SHORT ? 3 : 8;
     for (let round = 0; round < rounds; round++) {
       await sleep(400);
@@ -98,7 +89,7 @@ scenario("what was restored is served under a new epoch: cursors of the old one 
   await harness.start({ options: SMALL });
   const sent = await fill(harness, scaled(900), { pad: 60 });
   await untilRuns(harness);
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const to = path.join(dir, "backup");
     const restored = path.join(dir, "restored");
     assert.equal((await backup(harness.server.data, to)).status, 0);
@@ -140,7 +131,7 @@ scenario("a backup of a stopped or killed server's directory is as good, and kee
   await harness.start({ options: SMALL });
   const sent = await fill(harness, 120);
   await harness.server.kill();
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     assert.equal((await backup(harness.server.data, path.join(dir, "one"))).status, 0);
     checkBothSides(dump(path.join(dir, "one")), sent);
     await harness.startAgain({ options: SMALL });
@@ -154,7 +145,7 @@ scenario("a backup of a stopped or killed server's directory is as good, and kee
 scenario("wrong directories are refused with what to do, and left as they were", { shards: [2] }, async (harness) => {
   await harness.start();
   await fill(harness, 36);
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const good = path.join(dir, "good");
     const full = path.join(dir, "full");
     const data = harness.server.data;
@@ -255,7 +246,7 @@ scenario("while a backup has the backup lock, segments stay up to a limit; past 
 scenario("a backup that is stopped while it copies the WAL is overtaken and reports that; what it made is known as unfinished", { shards: [2] }, async (harness) => {
   await harness.start({ options: ["--memtable-bytes", "64M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"] });
   await fill(harness, 1200, { tag: "big", pad: 15000 });
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const to = path.join(dir, "b");
     const wal = () => path.join(newestBackup(to), "shard-0000/wal");
     const end = await run(["backup", "--data", harness.server.data, "--to", to], async (child) => {
@@ -279,7 +270,7 @@ scenario("a backup that is stopped while it copies the WAL is overtaken and repo
 scenario("a backup that was killed keeps no lock: the next one begins at once, and two at a time wait for each other", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
   await fill(harness, 600, { pad: 2000 });
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const child = spawn(BIN, ["backup", "--data", harness.server.data, "--to", path.join(dir, "killed")], { stdio: "ignore" });
     await until("the backup's directory", () => fs.existsSync(path.join(dir, "killed")), { every: 0 });
     child.kill("SIGKILL");
@@ -294,7 +285,7 @@ scenario("a backup that was killed keeps no lock: the next one begins at once, a
 scenario("a file that cannot be written is reported by name, and the server goes on", { shards: [1] }, async (harness) => {
   await harness.start({ options: SMALL });
   await fill(harness, 600, { pad: 500 });
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const nowhere = await run(["backup", "--data", harness.server.data, "--to", "/proc/none"]);
     assert.equal(nowhere.status, 1);
     assert.match(nowhere.stderr, /cannot make \/proc\/none: /);
@@ -312,7 +303,7 @@ scenario("a file that cannot be written is reported by name, and the server goes
 
 scenario("a second backup shares the runs that the first has; --keep removes the oldest, and what was shared stays whole", {}, async (harness) => {
   await harness.start({ options: SMALL });
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const to = path.join(dir, "b");
     const sent = [];
     const tags = ["one", "two", "three", "four"];
@@ -348,7 +339,7 @@ scenario("a backup that is being read is not removed, one of another data direct
   await fill(harness, 60);
   await harness.server.stop();
   const data = harness.server.data;
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const to = path.join(dir, "b");
     assert.equal((await backup(data, to)).status, 0);
     const [first] = backupsIn(to);
@@ -418,7 +409,7 @@ test("to another file system runs are copied, while the server merges them away"
 });
 
 test("restore goes into a directory that is there and empty too", async () => {
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const server = await Server.start({ shards: 1 });
     try {
       assert.equal((await backup(server.data, path.join(dir, "b"))).status, 0);

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
-import { makeDataDir, removeDataDir, runToEnd } from "./lib/server.mjs";
+import { runToEnd, withDataDir } from "./lib/server.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { Client } from "./lib/client.mjs";
 
@@ -32,15 +32,6 @@ function treeOf(dir) {
   return all;
 }
 
-async function withDir(run) {
-  const dir = makeDataDir();
-  try {
-    return await run(dir);
-  } finally {
-    removeDataDir(dir);
-  }
-}
-
 test("--help and --version print what they should and end with 0", () => {
   for (const args of [["--help"], ["serve", "--help"]]) {
     const end = runToEnd(args);
@@ -54,7 +45,7 @@ test("--help and --version print what they should and end with 0", () => {
 });
 
 test("what cannot be understood is refused with the word that is wrong, before anything is touched", async () => {
-  await withDir((dir) => {
+  await withDataDir((dir) => {
     const data = path.join(dir, "data");
     const bad = [
       [["serve", "--nonsense"], /--nonsense/],
@@ -90,7 +81,7 @@ test("what cannot be understood is refused with the word that is wrong, before a
 test("a port in use is refused, and the data directory is not made", async () => {
   const holder = net.createServer();
   await new Promise((resolve) => holder.listen(0, "127.0.0.1", resolve));
-  await withDir((dir) => {
+  await withDataDir((dir) => {
     const data = path.join(dir, "data");
     refused(["serve", "--listen", `127.0.0.1:${holder.address().port}`, "--data", data], /in use/);
     assert.ok(!fs.existsSync(data));
@@ -100,7 +91,7 @@ test("a port in use is refused, and the data directory is not made", async () =>
 
 scenario("a port that another server of ours has is in use too", { shards: [2] }, async (harness) => {
   await harness.start();
-  await withDir((dir) => refused(["serve", "--listen", `127.0.0.1:${harness.server.address.port}`, "--data", path.join(dir, "d")], /in use/));
+  await withDataDir((dir) => refused(["serve", "--listen", `127.0.0.1:${harness.server.address.port}`, "--data", path.join(dir, "d")], /in use/));
   await harness.server.stop();
 });
 
@@ -138,7 +129,7 @@ scenario("a data directory of another version, or none of ours, is refused and l
   const before = treeOf(harness.server.data);
   refused(["serve", "--listen", PORT_OPEN, "--data", harness.server.data], /version|format/);
   assert.deepEqual(treeOf(harness.server.data), before);
-  await withDir((dir) => {
+  await withDataDir((dir) => {
     fs.writeFileSync(path.join(dir, "precious.txt"), "not of chitchat");
     refused(["serve", "--listen", PORT_OPEN, "--data", dir], /./);
     assert.deepEqual(fs.readdirSync(dir), ["precious.txt"]);
@@ -218,7 +209,7 @@ scenario("damage in the middle of a log is refused with file and offset, and not
 });
 
 test("an option may be written with = too, and values may be bytes with K, M or G", async () => {
-  await withDir((dir) => {
+  await withDataDir((dir) => {
     const all = ["serve", `--listen=${PORT_OPEN}`, `--data=${path.join(dir, "data")}`];
     refused([...all, "--memtable-bytes=1K"], /--memtable-bytes/);
     refused([...all, "--memtable-bytes=1M", "--wal-segment-bytes=4097K"], /--wal-segment-bytes/);
@@ -229,7 +220,7 @@ test("an option may be written with = too, and values may be bytes with K, M or 
 });
 
 test("a data directory that is a file, or cannot be made, is refused with its name", async () => {
-  await withDir((dir) => {
+  await withDataDir((dir) => {
     const file = path.join(dir, "file");
     fs.writeFileSync(file, "mine");
     for (const data of [file, path.join(file, "below")]) refused(["serve", "--listen", PORT_OPEN, "--data", data], /file/);

@@ -6,22 +6,18 @@ import { test } from "node:test";
 import { Harness } from "./lib/harness.mjs";
 import { unpack } from "./lib/format_text.mjs";
 import { treeOf, verified } from "./lib/offline.mjs";
-import { makeDataDir, removeDataDir, runToEnd } from "./lib/server.mjs";
+import { runToEnd, withDataDir } from "./lib/server.mjs";
 
 const FORMAT_1 = fs.readFileSync(path.join(import.meta.dirname, "formats/data-format-1.txt"), "utf8");
 const metaOf = (data) => fs.readFileSync(path.join(data, "META"), "utf8");
 // As the version that made the directory wrote it.
 const dumpOf = (data) => runToEnd(["dump", "--data", data]).stdout.replaceAll(/,"other_ts":\d+/g, "");
 
-async function withFormat1(body) {
-  const dir = makeDataDir();
-  const data = path.join(dir, "data");
-  try {
-    await body(data, unpack(FORMAT_1, data), dir);
-  } finally {
-    removeDataDir(dir);
-  }
-}
+const withFormat1 = (body) =>
+  withDataDir((dir) => {
+    const data = path.join(dir, "data");
+    return body(data, unpack(FORMAT_1, data), dir);
+  });
 
 test("a directory of format 1 is verified and dumped without a change", () =>
   withFormat1((data, expected) => {

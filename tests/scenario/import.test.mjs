@@ -8,20 +8,11 @@ import { test } from "node:test";
 import { scenario } from "./lib/harness.mjs";
 import { trouble } from "./lib/disk.mjs";
 import { SMALL, fill, untilRuns, verified } from "./lib/offline.mjs";
-import { BIN, Server, makeDataDir, removeDataDir, runToEnd, scaled, until } from "./lib/server.mjs";
+import { BIN, Server, removeDataDir, runToEnd, scaled, until, withDataDir } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
 const dumpText = (data) => runToEnd(["dump", "--data", data]).stdout;
 const importText = (text, data, args = []) => spawnSync(BIN, ["import", "--from", "-", "--data", data, ...args], { input: text, encoding: "utf8" });
-
-async function withDir(body) {
-  const dir = makeDataDir();
-  try {
-    return await body(dir);
-  } finally {
-    removeDataDir(dir);
-  }
-}
 
 scenario("dump, import, dump: the two dumps are the same, and the server serves it under a new epoch", {}, async (harness) => {
   await harness.start({ options: SMALL });
@@ -34,7 +25,7 @@ scenario("dump, import, dump: the two dumps are the same, and the server serves 
   const epoch = alice.epoch;
   await harness.server.kill();
   const text = dumpText(harness.server.data);
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const file = path.join(dir, "dump");
     fs.writeFileSync(file, text);
     const data = path.join(dir, "file");
@@ -101,7 +92,7 @@ const BAD = [
 ];
 
 test("a bad line is reported by its number, and nothing is made", () =>
-  withDir((dir) => {
+  withDataDir((dir) => {
     const data = path.join(dir, "data");
     for (const [text, word] of BAD) {
       const end = importText(text, data);
@@ -126,7 +117,7 @@ test("a bad line is reported by its number, and nothing is made", () =>
 trouble(
   "an import that is killed or finds no room leaves nothing that a server opens",
   (harness, disk) =>
-    withDir(async (dir) => {
+    withDataDir(async (dir) => {
       await harness.start();
       await fill(harness, 60, { pad: 3000 });
       await harness.server.stop();

@@ -7,21 +7,12 @@ import path from "node:path";
 import { scenario } from "./lib/harness.mjs";
 import { trouble } from "./lib/disk.mjs";
 import { SMALL, USERS, checkBothSides, dump, fill, filesOf, flipText, treeOf, untilRuns, verified } from "./lib/offline.mjs";
-import { BIN, Server, makeDataDir, removeDataDir, runToEnd, scaled, until } from "./lib/server.mjs";
+import { BIN, Server, removeDataDir, runToEnd, scaled, until, withDataDir } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
 const reshard = (from, to, shards) => runToEnd(["reshard", "--from", from, "--to", to, "--shards", String(shards)]);
 const metaOf = (data) => fs.readFileSync(path.join(data, "META"), "utf8");
 const dumpText = (data) => runToEnd(["dump", "--data", data]).stdout;
-
-async function withDir(body) {
-  const dir = makeDataDir();
-  try {
-    return await body(dir);
-  } finally {
-    removeDataDir(dir);
-  }
-}
 
 // A client that has read to its cursor, in the middle of its timeline, comes to the server of the new directory.
 async function resume(harness, server, user, timeline) {
@@ -52,7 +43,7 @@ scenario("after a reshard clients go on with their cursors and keys: nothing is 
   const data = harness.server.data;
   const before = treeOf(data);
   const text = dumpText(data);
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     for (const shards of [1, 3, 8]) {
       const to = path.join(dir, `${shards}`);
       const end = reshard(data, to, shards);
@@ -94,7 +85,7 @@ scenario("what cannot be resharded is refused with what to do, and nothing is ma
   await fill(harness, 120, { pad: 300 });
   await untilRuns(harness);
   const data = harness.server.data;
-  await withDir(async (dir) => {
+  await withDataDir(async (dir) => {
     const to = path.join(dir, "to");
     const refused = (end, status, word) => {
       assert.equal(end.status, status, `${end.stdout}${end.stderr}`);
@@ -137,7 +128,7 @@ scenario("what cannot be resharded is refused with what to do, and nothing is ma
 trouble(
   "a reshard that is killed or finds no room leaves the source as it was, and nothing that a server opens",
   (harness, disk) =>
-    withDir(async (dir) => {
+    withDataDir(async (dir) => {
       await harness.start({ options: SMALL });
       await fill(harness, 120, { pad: 2000 });
       await harness.server.stop();

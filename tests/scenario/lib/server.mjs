@@ -38,6 +38,16 @@ export function removeDataDir(data) {
   fs.rmSync(data, { recursive: true, force: true });
 }
 
+// Calls body(dir) with a new directory, and removes it after the end of body.
+export async function withDataDir(body) {
+  const dir = makeDataDir();
+  try {
+    return await body(dir);
+  } finally {
+    removeDataDir(dir);
+  }
+}
+
 // Runs the binary to its end: { status, stdout, stderr }.
 export function runToEnd(args, env = {}) {
   return spawnSync(BIN, args, { encoding: "utf8", env: { ...ENVIRONMENT, ...env }, timeout: DEADLINE_MS, maxBuffer: 1 << 30 });
