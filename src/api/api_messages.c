@@ -7,7 +7,7 @@
 #include "protocol/reply.h"
 #include "server/core.h"
 
-/* One message on its way. It stands until it has its outcome, also when the connection has ended. */
+/* A message that a program sends. The job is freed when the message has its outcome, not when the connection ends. */
 struct message_job {
     struct call call; /* not used if the user is of the shard of the connection */
     struct exchange_ref ref;
