@@ -413,7 +413,8 @@ int manifest_open(struct manifest **manifest_r, const char *path, struct manifes
     if ((*manifest_r)->path != NULL)
         return 0;
     manifest_close(manifest_r);
-    free(state_r->entries);
+    manifest_state_fini(state_r);
+    snprintf(error_r->text, sizeof error_r->text, "%s: no memory", path);
     return -ENOMEM;
 }
 
@@ -428,7 +429,7 @@ static int open_again(struct manifest *manifest)
         status = open_file(&writable, manifest->path, 0, &state, &error);
     if (status != 0)
         return status;
-    free(state.entries);
+    manifest_state_fini(&state);
     mdb_env_close(manifest->env);
     free(manifest->path);
     *manifest = *writable;
