@@ -61,7 +61,7 @@ static bool note_part(void *context, int dir_fd, const char *entry)
     return !*has_content;
 }
 
-static bool is_shard(const char *name)
+bool datadir_is_shard(const char *name)
 {
     unsigned shard;
     char made[DATADIR_NAME_BYTES];
@@ -86,7 +86,7 @@ static bool survey_entry(void *context, int dir_fd, const char *entry)
         survey->has_unfinished = true;
     } else if (backup_name_number(entry) > 0) {
         survey->has_backups = true;
-    } else if (is_shard(entry)) {
+    } else if (datadir_is_shard(entry)) {
         survey->has_shards = true;
         if (each_entry(dir_fd, entry, note_part, &survey->has_content) != 0)
             survey->has_content = true;
@@ -123,7 +123,7 @@ static bool remove_shard(void *context, int dir_fd, const char *entry)
 {
     (void)context;
     char name[DATADIR_NAME_BYTES];
-    if (!is_shard(entry))
+    if (!datadir_is_shard(entry))
         return true;
     for (int i = 0; i < 2; i++) {
         (void)snprintf(name, sizeof name, "%.16s/%s", entry, parts[i]);

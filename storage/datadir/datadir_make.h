@@ -40,6 +40,9 @@ struct datadir_survey {
 /* Lists the directory `fd`. 0, or -1 and errno. */
 int datadir_survey(int fd, struct datadir_survey *survey_r);
 
+/* Whether `name` is that of a shard's directory. Pure. */
+bool datadir_is_shard(const char *name);
+
 /* Whether both directories of the shard exist; if not, `name` is the missing one. */
 bool datadir_has_shard(int fd, uint32_t shard, char name[DATADIR_NAME_BYTES]);
 

@@ -43,9 +43,8 @@ static bool is_own_file(const char *name, int depth)
 
 static bool is_own_dir(const char *name, int depth)
 {
-    unsigned shard;
     if (depth == 0)
-        return sscanf(name, DATADIR_SHARD_FORMAT, &shard) == 1;
+        return datadir_is_shard(name);
     return depth == 1 && (strcmp(name, DATADIR_WAL) == 0 || strcmp(name, DATADIR_RUNS) == 0);
 }
 

@@ -256,3 +256,17 @@ Test(backup_set, a_file_that_is_not_of_chitchat_stays, .init = setup, .fini = te
     cr_assert_eq(remove_data(path_of(to, SECOND), true), 0);
     cr_assert_not(has(to, SECOND));
 }
+
+Test(backup_set, a_copy_of_a_shard_s_directory_that_somebody_made_stays, .init = setup, .fini = teardown)
+{
+    static const char *const made_by_hand[] = {FIRST "/shard-0000.old", FIRST "/shard-0000.old/wal"};
+    cr_assert_eq(add_backup(0), 0, "%s", error.text);
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(mkdir(path_of(to, made_by_hand[i]), 0700), 0);
+    FILE *file = fopen(path_of(to, FIRST "/shard-0000.old/wal/segment-000001.wal"), "w");
+    cr_assert_not_null(file);
+    fclose(file);
+    cr_assert_eq(remove_data(path_of(to, FIRST), true), -ENOTEMPTY);
+    cr_assert(has(to, FIRST "/shard-0000.old/wal/segment-000001.wal"));
+    cr_assert_not(has(to, FIRST "/shard-0000"));
+}
