@@ -122,7 +122,6 @@ static int place_shard(struct restore *restore, uint32_t shard)
 static int place_all(struct restore *restore, int fd)
 {
     struct datadir_meta meta = *datadir_meta(restore->from);
-    char text[DATADIR_META_BYTES];
     datadir_meta_set_format(&meta); /* a manifest may have keys that an older format does not know */
     int status = datadir_draw_epoch(&meta);
     if (status == 0)
@@ -133,11 +132,7 @@ static int place_all(struct restore *restore, int fd)
         status = place_shard(restore, i);
     if (status != 0)
         return status;
-    status = datadir_write_file(fd, DATADIR_META_NEW, text, datadir_meta_write(&meta, text));
-    if (status == 0 && (renameat(fd, DATADIR_META_NEW, fd, DATADIR_META) != 0 || fsync(fd) != 0))
-        status = -errno;
-    if (status == 0)
-        status = datadir_sync_name(fd);
+    status = datadir_write_meta(fd, &meta);
     return status == 0 ? 0 : backup_refuse_copy(restore->error, NULL, status, NULL, restore->to);
 }
 
