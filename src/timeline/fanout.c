@@ -43,8 +43,7 @@ void fanout_leave(struct core *core, struct conn *conn)
     list_remove(&conn->user_link);
     user->conn_count--;
     conn->user = NULL;
-    if (!user_is_present(user))
-        idempotency_on_idle(user);
+    idempotency_on_idle(user);
     user_unref(&core->users, user);
 }
 

@@ -137,9 +137,8 @@ void idempotency_unmark_key(struct delivery *delivery)
 
 void idempotency_on_idle(struct user *user)
 {
-    ASSERT(!user_is_present(user));
     struct user_keys *keys = user->keys;
-    if (keys != NULL && keys->state == IDEMPOTENCY_READY && list_is_empty(&keys->parked))
+    if (!user_is_present(user) && keys != NULL && keys->state == IDEMPOTENCY_READY && list_is_empty(&keys->parked))
         keys_free(keys);
 }
 
@@ -235,8 +234,7 @@ static void unpark(struct core *core, struct user_keys *keys)
         keys->parked_count--;
         check_and_dispatch(core, keys, container_of(first, struct delivery, entry.link));
     }
-    if (!user_is_present(user))
-        idempotency_on_idle(user);
+    idempotency_on_idle(user);
     user_unref(&core->users, user);
 }
 

@@ -41,8 +41,8 @@ void idempotency_take(struct core *core, struct delivery *delivery);
 bool idempotency_mark_key(struct core *core, struct delivery *delivery, uint64_t ts);
 /* The delivery was refused: its key may be used again. */
 void idempotency_unmark_key(struct delivery *delivery);
-/* The user is not present any more (user_is_present): frees the window, now or once it is loaded or verified and
- * nothing is parked. */
+/* If the user is not present (user_is_present): frees the window, now or once it is loaded or verified and nothing is
+ * parked. */
 void idempotency_on_idle(struct user *user);
 
 #endif

@@ -42,8 +42,7 @@ static void release(struct core *core, struct sender *sender)
     list_remove(&sender->link);
     pool_give(&core->senders.pool, sender);
     user->is_kept = false;
-    if (!user_is_present(user))
-        idempotency_on_idle(user);
+    idempotency_on_idle(user);
     user_unref(&core->users, user);
 }
 
