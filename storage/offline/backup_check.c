@@ -15,7 +15,7 @@ struct looking {
     uint32_t shard;
     const char *dir;
     const struct manifest_state *state;
-    const struct backup_run *runs;
+    const struct backup_run *runs; /* NULL: all are checked */
 };
 
 /* Only the first problem is reported. */
@@ -47,7 +47,7 @@ static int look_at_runs(struct apart *apart, void *context)
     const struct looking *looking = context;
     int code = 0;
     for (uint32_t i = 0; i < looking->state->count && code == 0; i++)
-        if (looking->runs[i].is_copied)
+        if (looking->runs == NULL || looking->runs[i].is_copied)
             code = look_at_run(apart, looking, &looking->state->entries[i]);
     return code;
 }

@@ -52,8 +52,8 @@ int backup_make_target(const char *to, int *fd_r, struct backup_error *error);
 
 #define BACKUP_RUN_ADVICE                                                                                              \
     "it was copied unchanged, so the file that it was copied from is damaged: `chitchat verify` checks all files"
-/* Checks the rows of the runs in `dir` with is_copied, of a shard of `datadir`, as verify does. `advice` ends the text
- * of an error. 0, or -errno and *error. */
+/* Checks the rows of the runs in `dir` with is_copied (`runs` NULL: of all), of a shard of `datadir`, as verify does.
+ * `advice` ends the text of an error. 0, or -errno and *error. */
 int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char *dir,
                       const struct manifest_state *state, const struct backup_run *runs, const char *advice,
                       struct backup_error *error);

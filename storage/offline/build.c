@@ -172,7 +172,6 @@ void build_set_level(struct build *build, uint32_t level)
 static int finish_shard(struct build *build, uint32_t index)
 {
     struct build_shard *shard = &build->shards[index];
-    struct backup_run run = {.fd = -1, .is_copied = true};
     build_raise_floor(build, index, shard->entry.ts_max);
     struct manifest_state state = {
         .marks = {.last_ts = shard->floor, .next_id = shard->entry.id + 1, .next_seq = shard->entry.seq_last + 1},
@@ -186,7 +185,7 @@ static int finish_shard(struct build *build, uint32_t index)
     run_writer_close(&shard->writer);
     state.count = shard->entry.rows > 0 ? 1 : 0;
     build->report.bytes += shard->entry.file_bytes;
-    status = backup_check_runs(build->datadir, index, shard->dir, &state, &run,
+    status = backup_check_runs(build->datadir, index, shard->dir, &state, NULL,
                                "it is not what was written to it: its disk does not keep what is written, use another "
                                "one; or this is a bug: report it",
                                build->error);

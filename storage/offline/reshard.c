@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -71,15 +70,8 @@ static void move_floor(struct reshard *reshard, uint32_t shard, const struct man
 
 static int check_runs(struct reshard *reshard, uint32_t shard, const char *dir, const struct manifest_state *state)
 {
-    struct backup_run *runs = calloc(state->count + 1, sizeof *runs);
-    if (runs == NULL)
-        return backup_refuse(reshard->error, -ENOMEM, "no memory");
-    for (uint32_t i = 0; i < state->count; i++)
-        runs[i].is_copied = true;
-    int status = backup_check_runs(reshard->from, shard, dir, state, runs,
-                                   "nothing was made; `chitchat verify` lists all problems", reshard->error);
-    free(runs);
-    return status;
+    return backup_check_runs(reshard->from, shard, dir, state, NULL,
+                             "nothing was made; `chitchat verify` lists all problems", reshard->error);
 }
 
 static int look_at_shard(struct reshard *reshard, uint32_t shard, uint32_t *level)
@@ -120,8 +112,7 @@ static int move_cuts(struct reshard *reshard, uint32_t shard)
 /* The cut for all users of a shard of the source; 0: none. */
 static uint64_t cut_of_all(const struct reshard *reshard, uint32_t shard)
 {
-    const struct cut *cut = cuts_find(offline_cuts(reshard->offline, shard), (struct span){"", 0});
-    return cut == NULL ? 0 : cut->ts;
+    return cuts_ts(offline_cuts(reshard->offline, shard), (struct span){"", 0});
 }
 
 /* A shard that gets users of several has the lowest of their cuts, lest it hides what was not cut. */
