@@ -138,8 +138,8 @@ static int assign_new(struct segment_recycler *recycler)
 {
     struct wal_assigned assigned = recycler->in_use;
     uint64_t generation = recycler->generation_next;
-    for (uint32_t i = 0; i < recycler->recycle_count && recycler->drop_status == 0; i++)
-        if (recycler->released[i].fd >= 0)
+    for (uint32_t i = 0; i < recycler->count && recycler->drop_status == 0; i++)
+        if (is_recycled(recycler, i))
             wal_assigned_add(&assigned, generation++, recycler->released[i].file);
     if (recycler->made.fd >= 0)
         wal_assigned_add(&assigned, generation++, recycler->made.file);
@@ -209,8 +209,8 @@ static void on_create_done(struct core *core, struct segment_recycler *recycler)
 static void put_off_spares(struct core *core, struct segment_recycler *recycler)
 {
     uint32_t left_out;
-    for (uint32_t i = 0; i < recycler->recycle_count; i++)
-        if (recycler->released[i].fd >= 0)
+    for (uint32_t i = 0; i < recycler->count; i++)
+        if (is_recycled(recycler, i))
             segment_recycler_give(core, recycler->released[i]);
     if (recycler->made.fd >= 0) {
         recycler->file_next++;
@@ -251,8 +251,8 @@ static void recycle_done(struct worker_job *job)
         put_off_spares(core, recycler);
         return;
     }
-    for (uint32_t i = 0; i < recycler->recycle_count; i++)
-        if (recycler->released[i].fd >= 0)
+    for (uint32_t i = 0; i < recycler->count; i++)
+        if (is_recycled(recycler, i))
             wal_give_spare(core->wal_writer.wal, recycler->released[i]);
     if (has_created)
         on_create_done(core, recycler);
