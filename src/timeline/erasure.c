@@ -19,6 +19,12 @@ uint64_t erasure_cut_ts(const struct core *core, struct span user)
     return FAULT(CUT_IGNORED_BY_READ) ? 0 : store_cut_ts(core->runs.store, user);
 }
 
+static void answer(struct core *core, struct erasure *erasure, enum erasure_outcome outcome)
+{
+    erasure->outcome = (uint8_t)outcome;
+    erasure->done(core, erasure);
+}
+
 static void finish(struct core *core, struct erasure *erasure, enum erasure_outcome outcome)
 {
     struct user *user = erasure->user;
@@ -26,15 +32,8 @@ static void finish(struct core *core, struct erasure *erasure, enum erasure_outc
     list_remove(&erasure->link);
     core->erasures.count--;
     erasure->user = NULL;
-    erasure->outcome = (uint8_t)outcome;
-    erasure->done(core, erasure);
+    answer(core, erasure, outcome);
     user_unref(&core->users, user);
-}
-
-static void refuse(struct core *core, struct erasure *erasure, enum erasure_outcome outcome)
-{
-    erasure->outcome = (uint8_t)outcome;
-    erasure->done(core, erasure);
 }
 
 void erasure_begin(struct core *core, struct span name, struct erasure *erasure)
@@ -42,16 +41,16 @@ void erasure_begin(struct core *core, struct span name, struct erasure *erasure)
     ASSERT_ON_SHARD(core->shard);
     ASSERT(core_shard_of(core, name) == core->index);
     if (core_has_store_failed(core)) {
-        refuse(core, erasure, ERASURE_REFUSED);
+        answer(core, erasure, ERASURE_REFUSED);
         return;
     }
     if (!store_has_cut_room(core->runs.store, core->erasures.count)) {
-        refuse(core, erasure, ERASURE_FULL);
+        answer(core, erasure, ERASURE_FULL);
         return;
     }
     struct user *user = core->erasures.count < ERASURES_MAX ? user_take(&core->users, name) : NULL;
     if (user == NULL) {
-        refuse(core, erasure, ERASURE_BUSY);
+        answer(core, erasure, ERASURE_BUSY);
         return;
     }
     erasure->user = user;
