@@ -1,11 +1,8 @@
 /* io_uring.c: the ring of one thread: setup, entries, completions, wake-ups. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/assert.h"

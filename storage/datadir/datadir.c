@@ -476,11 +476,6 @@ uint32_t datadir_shards(const struct datadir *dir)
     return dir->meta.shards;
 }
 
-uint32_t datadir_format(const struct datadir *dir)
-{
-    return dir->meta.format;
-}
-
 const char *datadir_epoch(const struct datadir *dir)
 {
     return dir->meta.epoch;

@@ -73,8 +73,6 @@ int datadir_check(const char *path, uint32_t shards_wanted, struct datadir_check
 void datadir_close(struct datadir **dir);
 
 uint32_t datadir_shards(const struct datadir *dir);
-/* The format version: DATADIR_FORMAT_MIN to DATADIR_FORMAT. */
-uint32_t datadir_format(const struct datadir *dir);
 /* 32 hexadecimal digits and a NUL, borrowed from `dir`. */
 const char *datadir_epoch(const struct datadir *dir);
 struct hash_key datadir_name_seed(const struct datadir *dir);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "storage/datadir/datadir.h"
+#include "storage/datadir/datadir_make.h"
 #include "storage/datadir/datadir_meta.h"
 
 /* Each test runs in a process of its own. */
@@ -196,12 +197,12 @@ Test(datadir, an_older_format_is_read_unchanged_and_raised_by_a_server)
     make_format_1();
     file_read("META", before, sizeof before);
     cr_assert_eq(datadir_open_read(&dir, path, false, &error), 0, "%s", error.text);
-    cr_assert_eq(datadir_format(dir), 1);
+    cr_assert_eq(datadir_meta(dir)->format, 1);
     datadir_close(&dir);
     file_read("META", text, sizeof text);
     cr_assert_str_eq(text, before, "reading changes nothing");
     cr_assert_eq(datadir_open(&dir, path, 0, 4, &error), 0, "%s", error.text);
-    cr_assert_eq(datadir_format(dir), DATADIR_FORMAT);
+    cr_assert_eq(datadir_meta(dir)->format, DATADIR_FORMAT);
     cr_assert_str_eq(datadir_epoch(dir), "0123456789abcdeffedcba9876543210");
     cr_assert(datadir_name_seed(dir).k1 == 2 && datadir_key_seed(dir).k0 == 3 && datadir_shards(dir) == 2);
     file_read("META", text, sizeof text);
