@@ -108,7 +108,7 @@ onServers("admin listener", { options: ADMIN }, (harness, it) => {
 
   it("a user name in a path is decoded and checked", async () => {
     const client = api();
-    for (const user of ["a/b", "..", "a%b", "a+b", "ä".length ? "%" : "", "~!@#$^&*()=[]{}|;:,.<>?", "a".repeat(128)]) {
+    for (const user of ["a/b", "..", "a%b", "a+b", "%", "~!@#$^&*()=[]{}|;:,.<>?", "a".repeat(128)]) {
       const { json } = await client.expect(200, "GET", `/api/v1/users/${encodeURIComponent(user).replace(/\./g, "%2E")}/connections`);
       assert.equal(json.user, user);
     }

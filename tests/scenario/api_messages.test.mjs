@@ -198,18 +198,21 @@ scenario("kill -9 after answers: all that was answered is there, and keys hold",
   await harness.start({ options: ADMIN });
   const client = new Api(harness.server.admin, { sockets: 8 });
   const answered = [];
+  let isKilled = false;
   const send = async (worker) => {
     for (let n = 0; n < scaled(2000); n++) {
       const message = { from: `user-${worker}`, to: `user-${(worker + 1 + (n % 3)) % 8}`, text: `${worker}/${n}`, key: `${worker}/${n}` };
       try {
         answered.push({ ...message, ...(await post(client, message)) });
-      } catch {
-        return; // killed
+      } catch (error) {
+        if (!isKilled) throw error;
+        return;
       }
     }
   };
   const sending = Array.from({ length: 8 }, (_, worker) => send(worker));
   await until("some answers", () => answered.length >= 300);
+  isKilled = true;
   await harness.server.kill();
   await Promise.all(sending);
   await harness.startAgain({ options: ADMIN });

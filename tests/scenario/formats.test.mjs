@@ -53,7 +53,8 @@ test("a server opens a directory of format 1, raises its format, and serves ever
       harness.checkClients();
       await harness.server.stop();
       assert.equal(verified(data).entries, 32);
-      for (const line of expected.split("\n")) assert.ok(dumpOf(data).includes(line));
+      const lines = new Set(dumpOf(data).split("\n"));
+      for (const line of expected.split("\n").filter(Boolean)) assert.ok(lines.has(line), line);
     } finally {
       await harness.clean();
     }
