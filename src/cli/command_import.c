@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "cli/command.h"
+#include "cli/config_value.h"
 #include "cli/cross_check.h"
 #include "cli/dump_line.h"
 #include "storage/datadir/datadir_make.h"
@@ -279,15 +279,6 @@ static int make(struct import *import, uint32_t shards, struct build_report *rep
 
 /* -- all -- */
 
-static uint32_t shards_of(const struct config *config)
-{
-    cpu_set_t set;
-    if (config->shards > 0)
-        return config->shards;
-    uint32_t cores = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
-    return cores < CONFIG_SHARDS_MAX ? cores : CONFIG_SHARDS_MAX;
-}
-
 static void close_all(struct import *import)
 {
     build_close(&import->build);
@@ -321,7 +312,7 @@ int command_import(const struct config *config)
         return command_complain(2, text);
     }
     int code = 0;
-    uint32_t shards = shards_of(config);
+    uint32_t shards = config->shards > 0 ? config->shards : config_value_cores();
     if (make(import, shards, &report) != 0)
         code = command_complain(1, import->error.text);
     close_all(import);

@@ -1,6 +1,7 @@
 #include "cli/config_value.h"
 
 #include <arpa/inet.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -144,4 +145,13 @@ const char *config_value_environment(char *const *environment, const char *name)
         if (strncmp(*environment, name, bytes) == 0 && (*environment)[bytes] == '=')
             return (*environment)[bytes + 1] != '\0' ? *environment + bytes + 1 : NULL;
     return NULL;
+}
+
+uint32_t config_value_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    int count = CPU_COUNT(&set);
+    return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
 }

@@ -35,6 +35,9 @@ bool config_value_is_loopback(const struct config_listen *listen);
 /* An IPv4 address in the form of IPv6, ::ffff:127.0.0.1. No IPv6 socket can be bound to it. */
 bool config_value_is_mapped(const struct config_listen *listen);
 
+/* The cores that the process may run on, from 1 to CONFIG_SHARDS_MAX. */
+uint32_t config_value_cores(void);
+
 /* The value of the variable `name`; NULL if it is not set, or empty. Borrowed from `environment`, NULL-terminated, or
  * NULL. */
 const char *config_value_environment(char *const *environment, const char *name);

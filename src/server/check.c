@@ -10,6 +10,7 @@
 
 #include "auth/admin_tokens.h"
 #include "base/log.h"
+#include "cli/config_value.h"
 #include "connection/tls_context.h"
 #include "server/core.h"
 #include "server/listen.h"
@@ -103,7 +104,7 @@ static bool does_fit(struct check *check)
     struct memory_fit fit = {0};
     uint32_t shards = check->data.shards != 0      ? check->data.shards
                       : check->config->shards != 0 ? check->config->shards
-                                                   : rlimits_cores();
+                                                   : config_value_cores();
     cgroup_memory_limit(CGROUP_PROC, CGROUP_ROOT, &fit.limit);
     if (!rlimits_fit_connections(check->config, shards, check->text, sizeof check->text)
         || !memory_fit_apply(&fit, check->config, shards, check->text, sizeof check->text))

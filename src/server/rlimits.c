@@ -1,7 +1,6 @@
 #include "server/rlimits.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -14,15 +13,6 @@
 #define DESCRIPTORS_PER_SHARD (256u + CORE_TURNED_AWAY_MAX)
 /* Connections of the admin listeners, with those that are closing, and the listeners. */
 #define DESCRIPTORS_ADMIN (2 * EXCHANGES_MAX + CONFIG_ADMINS_MAX)
-
-uint32_t rlimits_cores(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : (uint32_t)count > CONFIG_SHARDS_MAX ? CONFIG_SHARDS_MAX : (uint32_t)count;
-}
 
 uint64_t rlimits_reserved(const struct config *config, uint32_t shard_count)
 {

@@ -11,9 +11,6 @@
 
 #include "cli/config.h"
 
-/* The cores that the process may run on, from 1 to CONFIG_SHARDS_MAX. */
-uint32_t rlimits_cores(void);
-
 /* Descriptors that are not counted connections, of a server of so many shards. */
 uint64_t rlimits_reserved(const struct config *config, uint32_t shard_count);
 

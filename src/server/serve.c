@@ -414,7 +414,7 @@ int serve(struct config *config)
         return complain(text);
     if (!token_watch_open(&watch, &server, &token_error))
         return complain(token_error.text);
-    if (datadir_open(&datadir, config->data_dir, config->shards, rlimits_cores(), &error) != 0) {
+    if (datadir_open(&datadir, config->data_dir, config->shards, config_value_cores(), &error) != 0) {
         token_watch_close(&watch);
         return complain(error.text);
     }
