@@ -280,6 +280,13 @@ static size_t pairs_write(char line[LINE_BYTES], size_t used, const char *format
     return bytes;
 }
 
+void log_quotable(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text == '"' || *text == '\\')
+            *text = '?';
+}
+
 void log_line(enum log_level level, const char *event, const char *format, ...)
 {
     char line[LINE_BYTES];

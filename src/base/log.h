@@ -26,6 +26,8 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 /* `event` is one word. `format` gives the other key=value pairs, joined by blanks; values with blanks are in quotes,
  * and have no quotes inside. Borrows. */
 void log_line(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Makes `text` fit between the quotes of a value: quotes and backslashes become question marks. */
+void log_quotable(char *text);
 /* The last line of a process that ends by a fault of its own, of level `fatal`: waits up to a second for the lines
  * before it, then writes, unless that would block. */
 void log_fatal(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));

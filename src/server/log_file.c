@@ -27,14 +27,6 @@ static void explain(const char *path, int status, char *text, size_t text_bytes)
     (void)snprintf(text, text_bytes, "--log-file %s cannot be opened: %s: %s", path, strerror(-status), advice(status));
 }
 
-/* Values stand in quotes, and have none inside. */
-static void make_quotable(char *text)
-{
-    for (; *text != '\0'; text++)
-        if (*text == '"' || *text == '\\')
-            *text = '?';
-}
-
 static void open_again(void *context, enum reload_cause cause)
 {
     char text[1024];
@@ -47,7 +39,7 @@ static void open_again(void *context, enum reload_cause cause)
         return;
     }
     explain(config->log_file, status, text, sizeof text);
-    make_quotable(text);
+    log_quotable(text);
     log_line(LOG_ERROR, "log_file_kept", "error=\"%s\" hint=\"lines go on into the old file; then send SIGHUP\"", text);
 }
 
@@ -71,6 +63,6 @@ void log_file_note_failure(const char *text)
     if (!log_is_file())
         return;
     (void)snprintf(copy, sizeof copy, "%s", text);
-    make_quotable(copy);
+    log_quotable(copy);
     log_line(LOG_ERROR, "start_failed", "error=\"%s\"", copy);
 }

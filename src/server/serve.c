@@ -339,10 +339,12 @@ static void reload_tls(void *context, enum reload_cause cause)
         return;
     int status = tls_context_reload(server->tls_context, text, sizeof text);
     metric_set(&server->metrics.reload_failed[METRICS_RELOAD_TLS], status != 0);
-    if (status == 0)
+    if (status == 0) {
         log_line(LOG_INFO, "tls_reloaded", "hint=\"new connections get this certificate\"");
-    else
-        log_line(LOG_ERROR, "tls_kept", "error=\"%s\" hint=\"the old certificate stays in use\"", text);
+        return;
+    }
+    log_quotable(text);
+    log_line(LOG_ERROR, "tls_kept", "error=\"%s\" hint=\"the old certificate stays in use\"", text);
 }
 
 static void reload_admin_tokens(void *context, enum reload_cause cause)
@@ -354,9 +356,7 @@ static void reload_admin_tokens(void *context, enum reload_cause cause)
         log_line(LOG_INFO, "admin_tokens_reloaded", "hint=\"requests need one of the tokens that the file has now\"");
         return;
     }
-    for (char *at = error.text; *at != '\0'; at++)
-        if (*at == '"' || *at == '\\' || (unsigned char)*at < 0x20)
-            *at = '?';
+    log_quotable(error.text);
     log_line(LOG_ERROR, "admin_tokens_kept", "reason=\"%s\" hint=\"the tokens that were read before still count\"",
              error.text);
 }

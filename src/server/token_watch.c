@@ -57,20 +57,13 @@ void token_watch_close(struct token_watch *watch)
     token_keys_unref(&watch->server->token_keys);
 }
 
-static void make_quotable(char *text)
-{
-    for (; *text != '\0'; text++)
-        if (*text == '"' || *text == '\\' || (unsigned char)*text < 0x20)
-            *text = '?';
-}
-
 static void read_again(struct token_watch *watch)
 {
     struct server *server = watch->server;
     struct token_keys *keys;
     struct token_error error;
     if (!read_files(watch, &keys, &error)) {
-        make_quotable(error.text);
+        log_quotable(error.text);
         log_line(LOG_ERROR, "token_keys_kept", "reason=\"%s\" hint=\"the keys that were read before still count\"",
                  error.text);
         metric_set(&server->metrics.reload_failed[METRICS_RELOAD_TOKEN_KEYS], 1);
