@@ -13,35 +13,6 @@
 /* A stream is asked for more while less than this waits for the client. */
 #define STREAM_PAUSE_BYTES (256u << 10)
 
-static const char *status_name(uint16_t status)
-{
-    switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 207: return "Multi-Status";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Status";
-    }
-}
-
 /* -- requests -- */
 
 struct span http_query(const struct http_request *request, const char *name)
@@ -94,7 +65,7 @@ static void write_head(struct core *core, const struct exchange *exchange, const
     bool keeps_alive = exchange->keeps_alive && core->stop.step == STOP_NOT;
     int bytes =
         snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\n%s%s%s%s%sCache-Control: no-store\r\n%s%s\r\n", answer->status,
-                 status_name(answer->status), type == NULL ? "" : "Content-Type: ", type == NULL ? "" : type,
+                 http_status_name(answer->status), type == NULL ? "" : "Content-Type: ", type == NULL ? "" : type,
                  type == NULL ? "" : "\r\nX-Content-Type-Options: nosniff\r\n", length, answer->more,
                  keeps_alive ? "" : "Connection: close\r\n",
                  /* HTTP/1.0 keeps a connection only when both sides say so. */

@@ -237,17 +237,33 @@ struct span http_answer_not_tls(void)
                         "this port speaks TLS: use https:// and wss://\n");
 }
 
-static const char *status_name(uint16_t status)
+const char *http_status_name(uint16_t status)
 {
     switch (status) {
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 207: return "Multi-Status";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 413: return "Content Too Large";
+    case 415: return "Unsupported Media Type";
+    case 417: return "Expectation Failed";
+    case 422: return "Unprocessable Content";
+    case 429: return "Too Many Requests";
     case 426: return "Upgrade Required";
     case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
     case 503: return "Service Unavailable";
-    default: return "OK";
+    case 505: return "HTTP Version Not Supported";
+    default: return "Status";
     }
 }
 
@@ -268,11 +284,11 @@ static struct http_result answer_line(struct http_head *head, uint16_t status, c
 {
     bool is_head = head->parser.method == HTTP_HEAD;
     struct http_result result = {.verdict = HTTP_ANSWER, .status = status};
-    result.answer =
-        answer_write(head,
-                     "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" NOSNIFF
-                     "Content-Length: %zu\r\n\r\n%s%s",
-                     status, status_name(status), more, strlen(line) + 1, is_head ? "" : line, is_head ? "" : "\n");
+    result.answer = answer_write(
+        head,
+        "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" NOSNIFF
+        "Content-Length: %zu\r\n\r\n%s%s",
+        status, http_status_name(status), more, strlen(line) + 1, is_head ? "" : line, is_head ? "" : "\n");
     return result;
 }
 

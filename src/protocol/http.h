@@ -65,6 +65,9 @@ void http_head_close(struct http_head **head);
 /* Who sends the head, before its first byte is fed. Without this call the peer is not trusted. */
 void http_head_set_peer(struct http_head *head, const struct address *peer);
 
+/* The reason phrase of a status of this server, "Not Found" for 404; "Status" for another. Static. */
+const char *http_status_name(uint16_t status);
+
 enum http_verdict {
     HTTP_MORE,    /* the head is not complete */
     HTTP_UPGRADE, /* send `answer` (101), then it is a WebSocket */
