@@ -14,24 +14,18 @@ static struct span bearer_of(struct span authorization)
     return span_trim((struct span){authorization.data + bytes, authorization.bytes - bytes});
 }
 
-static bool refuse(struct http_refusal *refusal_r, uint16_t status, const char *code, const char *message)
-{
-    *refusal_r = (struct http_refusal){.status = status, .code = code, .message = message};
-    return false;
-}
-
 static bool check_admin_token(struct core *core, struct conn *conn, const struct http_request_head *head,
                               struct http_refusal *refusal_r)
 {
     struct span token = bearer_of(head->authorization);
     if (token.bytes == 0)
-        return refuse(refusal_r, 401, "bad_token",
-                      "this needs a token: send Authorization: Bearer and a line of the "
-                      "file of --admin-token-file");
+        return http_refuse(refusal_r, 401, "bad_token",
+                           "this needs a token: send Authorization: Bearer and a line of the "
+                           "file of --admin-token-file");
     if (admin_tokens_have(core->server->admin_tokens, token))
         return true;
     refusal_note(core, REFUSAL_ADMIN_TOKEN, &conn_cold(core, conn)->address, NULL);
-    return refuse(refusal_r, 401, "bad_token", "the token is not in the file of --admin-token-file");
+    return http_refuse(refusal_r, 401, "bad_token", "the token is not in the file of --admin-token-file");
 }
 
 static bool check_loopback(struct core *core, struct conn *conn, const struct http_request_head *head,
@@ -41,12 +35,12 @@ static bool check_loopback(struct core *core, struct conn *conn, const struct ht
         return true;
     refusal_note(core, REFUSAL_ADMIN_PAGE, &conn_cold(core, conn)->address, NULL);
     if (head->origin.data != NULL)
-        return refuse(refusal_r, 403, "forbidden",
-                      "web pages may not use the admin address: leave Origin out, or start "
-                      "the server with --admin-token-file");
-    return refuse(refusal_r, 403, "forbidden",
-                  "the Host is not known: use the IP address or localhost, or start the "
-                  "server with --host NAME or --admin-token-file");
+        return http_refuse(refusal_r, 403, "forbidden",
+                           "web pages may not use the admin address: leave Origin out, or start "
+                           "the server with --admin-token-file");
+    return http_refuse(refusal_r, 403, "forbidden",
+                       "the Host is not known: use the IP address or localhost, or start the "
+                       "server with --host NAME or --admin-token-file");
 }
 
 static bool check_claim(struct core *core, struct conn *conn, const struct http_request_head *head,
@@ -55,22 +49,23 @@ static bool check_claim(struct core *core, struct conn *conn, const struct http_
     struct token_claims claims;
     struct span token = bearer_of(head->authorization);
     if (token.bytes == 0)
-        return refuse(refusal_r, 401, "bad_token",
-                      "this needs a token with the admin claim: send it as Authorization: Bearer");
+        return http_refuse(refusal_r, 401, "bad_token",
+                           "this needs a token with the admin claim: send it as Authorization: Bearer");
     if (!admission_may_log_in(core, conn, &refusal_r->retry_after_ms)) {
         uint32_t retry_after_ms = refusal_r->retry_after_ms;
-        refuse(refusal_r, 429, "rate_limited", "too many logins from your address have failed: wait");
+        http_refuse(refusal_r, 429, "rate_limited", "too many logins from your address have failed: wait");
         refusal_r->retry_after_ms = retry_after_ms;
         return false;
     }
     const char *reason = tokens_check_bearer(core, token, &claims);
     if (reason != NULL) {
         admission_on_failed_login(core, conn);
-        return refuse(refusal_r, 401, "bad_token", reason);
+        return http_refuse(refusal_r, 401, "bad_token", reason);
     }
     if (!claims.is_admin)
-        return refuse(refusal_r, 403, "forbidden",
-                      "the token has no admin claim that is true: use one that the operator has made for programs");
+        return http_refuse(
+            refusal_r, 403, "forbidden",
+            "the token has no admin claim that is true: use one that the operator has made for programs");
     credential_r->actor_bytes = claims.user_bytes;
     memcpy(credential_r->actor, claims.user, claims.user_bytes);
     return true;

@@ -72,6 +72,12 @@ struct http_refusal {
     const char *message;     /* what is wrong and what to do; escaped where it must be; at most 512 bytes */
     uint32_t retry_after_ms; /* 0: none. Else Retry-After has the seconds, rounded up */
 };
+/* Fills *refusal_r, without a time to wait; borrows the texts. Returns false, as a check that refuses does. */
+static inline bool http_refuse(struct http_refusal *refusal_r, uint16_t status, const char *code, const char *message)
+{
+    *refusal_r = (struct http_refusal){.status = status, .code = code, .message = message};
+    return false;
+}
 /* Borrows `refusal` until the return. */
 void exchange_refuse(struct core *core, struct exchange *exchange, const struct http_refusal *refusal);
 /* The same for an error of the WebSocket protocol: its name, and the status that docs/HTTP_API.md gives it. */

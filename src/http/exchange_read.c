@@ -58,12 +58,6 @@ void exchange_on_body(void *context, const char *data, size_t bytes)
 
 /* -- checks of a head -- */
 
-static bool refuse(struct http_refusal *refusal_r, uint16_t status, const char *code, const char *message)
-{
-    *refusal_r = (struct http_refusal){.status = status, .code = code, .message = message};
-    return false;
-}
-
 static const struct http_refusal body_too_large = {
     .status = 413, .code = "too_large", .message = "the body is too large: send fewer messages at once"};
 static const struct http_refusal body_no_memory = {
@@ -97,10 +91,10 @@ static bool check_queries(const struct exchange *exchange, struct http_refusal *
     const struct http_target *target = &exchange->target;
     for (uint32_t i = 0; i < target->query_count; i++) {
         if (!has_word(exchange->route->queries, target->queries[i].name))
-            return refuse(refusal_r, 400, "bad_request", "the query has a parameter that this path does not know");
+            return http_refuse(refusal_r, 400, "bad_request", "the query has a parameter that this path does not know");
         for (uint32_t k = 0; k < i; k++)
             if (span_equal(target->queries[i].name, target->queries[k].name))
-                return refuse(refusal_r, 400, "bad_request", "the query has a parameter more than once");
+                return http_refuse(refusal_r, 400, "bad_request", "the query has a parameter more than once");
     }
     return true;
 }
@@ -114,9 +108,9 @@ static bool check_user(struct exchange *exchange, struct span segment, struct ht
         return true;
     if (segment.bytes > sizeof user || !http_percent_decode(segment, false, user, &bytes)
         || !request_is_user_name((struct span){user, bytes}))
-        return refuse(refusal_r, 400, "bad_request",
-                      "the path has no user name: 1 to 128 printable ASCII characters, no blanks, quotes or "
-                      "backslashes; encode those with a meaning in a URL as %XX");
+        return http_refuse(refusal_r, 400, "bad_request",
+                           "the path has no user name: 1 to 128 printable ASCII characters, no blanks, quotes or "
+                           "backslashes; encode those with a meaning in a URL as %XX");
     memcpy(exchange->user, user, bytes);
     exchange->user_bytes = (uint8_t)bytes;
     return true;
@@ -135,17 +129,18 @@ static bool check_body(const struct exchange *exchange, const struct http_reques
 {
     if ((exchange->route->flags & ROUTE_BODY) == 0)
         return !head->has_body
-               || refuse(refusal_r, 400, "bad_request", "this request may not have a body: send it without one");
+               || http_refuse(refusal_r, 400, "bad_request", "this request may not have a body: send it without one");
     if (!head->has_body)
-        return refuse(refusal_r, 400, "bad_request", "this request needs a body of JSON");
+        return http_refuse(refusal_r, 400, "bad_request", "this request needs a body of JSON");
     if (!is_json(head->content_type))
-        return refuse(refusal_r, 415, "unsupported_media_type", "send the body with Content-Type: application/json");
+        return http_refuse(refusal_r, 415, "unsupported_media_type",
+                           "send the body with Content-Type: application/json");
     if (head->has_length && head->content_length > exchange->route->body_bytes_max) {
         *refusal_r = body_too_large;
         return false;
     }
     if (head->expect.data != NULL && !span_equal_any_case(head->expect, SPAN_LITERAL("100-continue")))
-        return refuse(refusal_r, 417, "expectation_failed", "only Expect: 100-continue is known");
+        return http_refuse(refusal_r, 417, "expectation_failed", "only Expect: 100-continue is known");
     return true;
 }
 
@@ -220,7 +215,7 @@ static bool take_head(struct core *core, struct exchange *exchange, bool has_res
     exchange->credential = (struct credential){.kind = HTTP_NOBODY};
     bool is_good = is_open || check_sender(core, exchange, head, &refusal);
     if (is_good && wrong != NULL)
-        is_good = refuse(&refusal, 400, "bad_request", wrong);
+        is_good = http_refuse(&refusal, 400, "bad_request", wrong);
     if (is_good && verdict == ROUTE_UNKNOWN_METHOD) {
         exchange_begin_handling(core, exchange);
         exchange->keeps_alive &= !has_rest;
@@ -228,7 +223,8 @@ static bool take_head(struct core *core, struct exchange *exchange, bool has_res
         return false;
     }
     if (is_good && (verdict == ROUTE_UNKNOWN_PATH || !is_on_this_listener(exchange, exchange->route)))
-        is_good = refuse(&refusal, 404, "not_found", "there is nothing at this path: docs/openapi.yaml has all paths");
+        is_good =
+            http_refuse(&refusal, 404, "not_found", "there is nothing at this path: docs/openapi.yaml has all paths");
     is_good = is_good && check_user(exchange, segment, &refusal) && check_queries(exchange, &refusal)
               && check_body(exchange, head, &refusal);
     if (!is_good)
