@@ -23,7 +23,7 @@ static enum health_state state_of(struct core *core)
     struct health *health = &core->health;
     if (core_has_store_failed(core))
         return HEALTH_FAILED;
-    if (core->stop.step != STOP_NOT || atomic_load_explicit(&core->server->is_draining, memory_order_relaxed))
+    if (core->stop.step != STOP_NOT || core_is_draining(core))
         return HEALTH_DRAINING;
     bool takes_sends = core_takes_sends(core, &code, &message, &retry_after_ms);
     health->refusing_ticks = takes_sends ? 0 : health->refusing_ticks + 1;
