@@ -1,6 +1,6 @@
 # The Debian package: `./dev package`. The target `package_parts` builds what the package has; cpack then only packs.
 set(CHITCHAT_PACKAGE_VERSION ${PROJECT_VERSION} CACHE STRING "Version of the package")
-set(CHITCHAT_MAINTAINER "chitchat maintainers <root@localhost>" CACHE STRING "Who answers for the package: NAME <ADDRESS>")
+set(CHITCHAT_MAINTAINER "chitchat maintainers <root@localhost>" CACHE STRING "Maintainer of the package: NAME <ADDRESS>")
 set(PACKAGE_DIR ${CMAKE_BINARY_DIR}/package)
 file(MAKE_DIRECTORY ${PACKAGE_DIR})
 

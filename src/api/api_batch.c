@@ -24,7 +24,7 @@ struct part {
 
 struct batch {
     struct list link; /* in core->batches.reading */
-    struct core *home;
+    struct core *conn_core;
     struct exchange_ref ref;
     struct batch_scan scan; /* of the body, which is borrowed as long as the exchange can be found */
     struct post *posts;     /* in the order of the body; owned, capacity post_room */
@@ -69,7 +69,7 @@ static struct batch *batch_make(struct core *core, struct exchange *exchange, co
         return NULL;
     }
     list_init(&batch->link);
-    batch->home = core;
+    batch->conn_core = core;
     batch->ref = exchange_ref(exchange);
     batch->scan = (struct batch_scan){.data = request->body, .bytes = request->body_bytes};
     batch->copy_room = request->body_bytes;
@@ -141,7 +141,7 @@ static void run(struct core *core, struct call *call)
 static void done(struct core *core, struct call *call)
 {
     struct batch *batch = container_of(call, struct part, call)->batch;
-    ASSERT(core == batch->home && batch->parts_out > 0);
+    ASSERT(core == batch->conn_core && batch->parts_out > 0);
     batch->parts_out--;
     batch_go(core, batch);
 }

@@ -11,7 +11,7 @@
 struct message_job {
     struct call call; /* not used if the user is of the shard of the connection */
     struct exchange_ref ref;
-    struct core *home; /* of the connection */
+    struct core *conn_core; /* of the connection */
     struct post_group group;
     struct post post;
     char bytes[]; /* of the spans of `post` */
@@ -38,7 +38,7 @@ static void finish(struct core *core, struct message_job *job)
 {
     const struct post *post = &job->post;
     struct exchange *exchange = exchange_find(core, job->ref);
-    ASSERT(core == job->home);
+    ASSERT(core == job->conn_core);
     if (exchange != NULL && post->code == ERROR_NONE)
         answer_stored(core, exchange, post);
     else if (exchange != NULL)
@@ -50,7 +50,7 @@ static void finish(struct core *core, struct message_job *job)
 static void on_sent(struct core *core, struct post_group *group)
 {
     struct message_job *job = container_of(group, struct message_job, group);
-    if (core == job->home)
+    if (core == job->conn_core)
         finish(core, job);
     else
         call_return(core, &job->call);
@@ -76,7 +76,7 @@ static struct message_job *make_job(struct core *core, struct exchange *exchange
     char *at = job->bytes;
     job->call = (struct call){.run = run, .done = done};
     job->ref = exchange_ref(exchange);
-    job->home = core;
+    job->conn_core = core;
     job->post = (struct post){.from = copy_span(&at, asked->from)};
     job->post.send.to = copy_span(&at, send->to);
     job->post.send.text = copy_span(&at, send->text);

@@ -9,7 +9,7 @@
 /* Messages in one part of an export, whose bytes a page limits, too. */
 #define EXPORT_PART_MESSAGES 500u
 
-/* Reads for one request, one after another. It stands until its call has returned. */
+/* The job of a request that reads page by page. It is freed when its call has returned. */
 struct page_job {
     struct call call;
     struct exchange_ref ref;

@@ -107,7 +107,7 @@ static int assign(struct segment_recycler *recycler, const struct wal_assigned *
     return store_assign(recycler->core->runs.store, assigned, &recycler->error);
 }
 
-/* Whether the released file becomes a spare. One from recovery has no descriptor: it is removed. */
+/* Whether the released file becomes a spare. A file from recovery has no descriptor: it is removed. */
 static bool is_recycled(const struct segment_recycler *recycler, uint32_t i)
 {
     return i < recycler->recycle_count && recycler->released[i].fd >= 0;

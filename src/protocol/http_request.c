@@ -15,7 +15,7 @@ enum field {
     FIELD_COUNT
 };
 
-/* Those before FIELD_SINGLE may come once. */
+/* Fields before FIELD_SINGLE may come once. */
 static const char *const field_names[FIELD_COUNT] = {
     [FIELD_HOST] = "host",         [FIELD_AUTHORIZATION] = "authorization",
     [FIELD_TYPE] = "content-type", [FIELD_ORIGIN] = "origin",

@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 
-/* That somebody may send, or a limit or a timer; without a meaning but for a line. */
+/* Signals that somebody, a limit or a timer may send: logged, and otherwise ignored. */
 static const int noted[] = {SIGQUIT, SIGUSR1, SIGUSR2,   SIGTSTP, SIGALRM, SIGVTALRM,
                             SIGPROF, SIGIO,   SIGSTKFLT, SIGPWR,  SIGXCPU};
 static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTIN, SIGTTOU};

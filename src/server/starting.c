@@ -101,7 +101,7 @@ static void serve_all(struct starting *starting)
     }
 }
 
-/* One of each listener that has some. Of too many clients the oldest goes. */
+/* Accepts one client of each listener that has some. Of too many clients the oldest goes. */
 static void accept_all(struct starting *starting)
 {
     for (uint32_t i = 0; i < starting->count; i++) {

@@ -16,7 +16,7 @@
  * outcome is unknown: both entries stay pending until the process ends.
  *
  * Who sends is a connection on the sender's shard, or a program that has none (posts.h). A connection may be gone when
- * the outcome comes; a struct post stands until it has the outcome.
+ * the outcome comes; a struct post is not freed before it has the outcome.
  */
 #ifndef CHITCHAT_TIMELINE_DELIVERY_H
 #define CHITCHAT_TIMELINE_DELIVERY_H

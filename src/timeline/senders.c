@@ -3,7 +3,7 @@
 #include "server/core.h"
 #include "timeline/idempotency.h"
 
-/* Those that a tick looks at. */
+/* Senders that one tick looks at, at most. */
 #define TICK_MAX 4096u
 
 struct sender {

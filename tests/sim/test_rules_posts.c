@@ -82,7 +82,7 @@ static struct harness *open_two(void)
     return harness_open(&(struct harness_options){.shards = 2});
 }
 
-/* Those who are not connected, and have not been for so long that nothing is kept for them. */
+/* Lets so much time pass that nothing is kept for senders who are not connected. */
 static void forget_senders(struct harness *harness)
 {
     for (uint32_t i = 0; i < 2 * SENDERS_KEPT_S + 2; i++) {
