@@ -79,12 +79,11 @@ static void check_header(const uint8_t *data, size_t bytes, bool fix)
         bytes_store_le32(block + 12, hash_crc32c(0, block, WAL_BLOCK_BYTES));
     }
     int status = wal_header_decode(block, &header);
-    ASSERT(status == 0 || status == -ENODATA || status == -EPROTO);
+    ASSERT(status == 0 || status == -ENODATA || status == -EPROTO || status == -EBADMSG);
+    ASSERT(status != -EBADMSG || wal_header_is_damaged(block));
     if (status == 0) {
         ASSERT(!wal_header_is_damaged(block));
-        ASSERT(header.sealed_count <= WAL_LIVE_SEGMENTS_MAX);
-    }
-    if (status == 0 && header.generation != 0) { /* no header is written with 0 */
+        ASSERT(header.generation != 0 && header.sealed_count <= WAL_LIVE_SEGMENTS_MAX);
         wal_header_encode(&header, block);
         ASSERT(wal_header_decode(block, &again) == 0);
         ASSERT(again.shard == header.shard && again.generation == header.generation);
