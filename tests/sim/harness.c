@@ -334,6 +334,7 @@ struct core *harness_core(struct harness *harness, uint32_t shard)
 
 const char *harness_name(struct harness *harness, uint32_t shard, uint32_t n)
 {
+    ASSERT(n < HARNESS_NAMES_MAX);
     uint32_t found = 0;
     char *name = harness->names[shard][n];
     for (uint32_t i = 0;; i++) {

@@ -21,6 +21,7 @@
 #include "server/core.h"
 
 #define HARNESS_SHARDS_MAX 8u
+#define HARNESS_NAMES_MAX 32u /* of one shard, see harness_name */
 
 struct harness;
 struct client;
@@ -94,7 +95,7 @@ void harness_dir_make(char out[64]);
 void harness_dir_remove(const char *dir);
 
 struct core *harness_core(struct harness *harness, uint32_t shard);
-/* The `n`th name of a user that shard `shard` owns. Valid until harness_close. */
+/* The `n`th name of a user that shard `shard` owns, n < HARNESS_NAMES_MAX. Valid until harness_close. */
 const char *harness_name(struct harness *harness, uint32_t shard, uint32_t n);
 uint64_t harness_now(const struct harness *harness);
 uint64_t harness_monotonic(const struct harness *harness);

@@ -93,7 +93,7 @@ struct harness {
     const struct shard *running; /* whose turn it is; NULL: nobody's, the test itself calls */
     char dir[64];
     bool owns_dir;
-    char names[HARNESS_SHARDS_MAX][16][16];
+    char names[HARNESS_SHARDS_MAX][HARNESS_NAMES_MAX][16];
 };
 
 static inline bool harness_is_chaotic(const struct harness *harness)
