@@ -170,17 +170,19 @@ Test(recovery, a_stop_keeps_all_and_the_next_start_finds_it_in_the_runs)
 /* Opens the newest segment of a shard's WAL that has batches. */
 static int open_log(const char *dir, uint32_t shard, const char *text, off_t *at_r)
 {
-    static char bytes[8 << 20];
-    char path[256];
+    const size_t bytes_max = 8 << 20;
+    char path[256], *bytes = malloc(bytes_max);
+    cr_assert_neq(bytes, NULL);
     for (int number = 1; number < 10; number++) {
         snprintf(path, sizeof path, "%s/shard-%04u/wal/segment-%06d.wal", dir, shard, number);
         int fd = open(path, O_RDWR);
         if (fd < 0)
             continue;
-        ssize_t count = read(fd, bytes, sizeof bytes);
+        ssize_t count = read(fd, bytes, bytes_max);
         char *at = count <= 0 ? NULL : memmem(bytes, (size_t)count, text, strlen(text));
         if (at != NULL) {
             *at_r = at - bytes;
+            free(bytes);
             return fd;
         }
         close(fd);

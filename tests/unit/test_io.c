@@ -199,7 +199,7 @@ Test(io, a_receive_once_gives_one_piece_and_no_more)
 Test(io, a_receive_goes_on_past_the_number_of_buffers_and_keeps_every_byte)
 {
     struct fixture *fixture = fixture_open();
-    static char pattern[200000];
+    char pattern[200000];
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (char)(i * 7 + i / 251);
     io_recv_start(fixture->io, &fixture->socket);
@@ -253,7 +253,7 @@ Test(io, a_stopped_receive_gives_nothing_until_it_is_started_again)
 static void stops_when_much_comes(bool is_there_already)
 {
     struct fixture *fixture = fixture_open_tcp(64);
-    static char much[512 << 10];
+    char much[512 << 10] = {0};
     fixture->stop_on_recv = true;
     if (is_there_already)
         peer_writes_what_fits(fixture, much, sizeof much);
@@ -281,7 +281,7 @@ Test(io, a_receive_of_much_that_is_there_already_is_stopped_at_once)
 Test(io, a_receive_of_much_goes_on_where_it_was_stopped_and_keeps_every_byte)
 {
     struct fixture *fixture = fixture_open_tcp(64);
-    static char much[256 << 10];
+    char much[256 << 10];
     for (size_t i = 0; i < sizeof much; i++)
         much[i] = (char)(i * 7 + i / 251);
     fixture->stop_on_recv = true;
@@ -298,7 +298,7 @@ Test(io, a_receive_of_much_goes_on_where_it_was_stopped_and_keeps_every_byte)
 Test(io, a_send_of_several_pieces_arrives_whole_and_is_reported_once)
 {
     struct fixture *fixture = fixture_open();
-    static char big[300000], back[400000];
+    char big[300000], back[400000];
     memset(big, 'x', sizeof big);
     struct iovec vectors[] = {{(void *)"head", 4}, {big, sizeof big}, {(void *)"tail", 4}};
     io_send(fixture->io, &fixture->socket, vectors, 3);
@@ -332,8 +332,9 @@ Test(io, a_send_to_a_peer_that_is_gone_fails)
 Test(io, closing_breaks_off_what_is_in_flight_and_is_reported_last)
 {
     struct fixture *fixture = fixture_open();
-    static char big[4 << 20];
-    struct iovec vector = {big, sizeof big};
+    const size_t big = 4 << 20;
+    struct iovec vector = {calloc(1, big), big};
+    cr_assert_neq(vector.iov_base, NULL);
     io_recv_start(fixture->io, &fixture->socket);
     io_send(fixture->io, &fixture->socket, &vector, 1); /* nobody reads it */
     turn_some(fixture);
@@ -344,6 +345,7 @@ Test(io, closing_breaks_off_what_is_in_flight_and_is_reported_last)
     cr_assert_eq(fixture->sent_calls, 0);
     cr_assert_eq(fixture->recv_calls, 0);
     fixture_close(fixture);
+    free(vector.iov_base);
 }
 
 Test(io, a_socket_may_be_closed_from_within_its_callback)

@@ -39,7 +39,7 @@ static uint64_t newest(uint64_t hash)
 
 /* -- the model: a plain array in order of ts, looked through from its end -- */
 
-#define MODEL_MAX 40000u
+#define MODEL_MAX (LIMIT_KEYS + 1)
 
 static struct memtable_keyed model[MODEL_MAX];
 static uint32_t model_count;
@@ -63,6 +63,7 @@ static void model_add(uint64_t ts, uint64_t hash)
         at--;
     if (at > 0 && model[at - 1].ts == ts)
         return;
+    cr_assert_lt(model_count, MODEL_MAX);
     memmove(&model[at + 1], &model[at], (model_count - at) * sizeof model[0]);
     model[at] = (struct memtable_keyed){ts, hash};
     model_count++;

@@ -87,12 +87,14 @@ static uint64_t write_one(void)
     return sequence;
 }
 
-static uint64_t seen[100000];
+#define SEEN_MAX 10000u
+static uint64_t seen[SEEN_MAX];
 static uint32_t seen_count;
 
 static int see(void *context, const struct record_fields *fields)
 {
     (void)context;
+    cr_assert_lt(seen_count, SEEN_MAX);
     seen[seen_count++] = fields->ts_from;
     return 0;
 }
