@@ -39,7 +39,6 @@
 #include "server/metrics.h"
 #include "server/refusals.h"
 #include "server/reload.h"
-#include "server/rest.h"
 #include "server/stop.h"
 #include "server/trim.h"
 #include "server/turn.h"
@@ -214,7 +213,6 @@ struct core {
     struct checkpoint *checkpoint;
     struct merge_schedule *merge_schedule;
     struct segment_recycler *recycler;
-    struct rest rest;
     struct trim trim;
     struct drain drain;
     struct stop stop;

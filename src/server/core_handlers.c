@@ -4,6 +4,7 @@
 #include "durability/merge_schedule.h"
 #include "durability/segment_recycler.h"
 #include "server/core.h"
+#include "server/rest.h"
 
 #define TICK_US 1000000u
 /* The number of the first admin listener, behind those of all public ones. */

@@ -108,13 +108,12 @@ static bool logs_debug(const struct core *core)
     return core->server->config->log_level == LOG_DEBUG;
 }
 
-static bool log_rest(const struct core *core, const char *at)
+static void log_rest(const struct core *core, const char *at)
 {
     char left[REST_TEXT_BYTES];
     bool is_clean = rest_check(core, left);
     log_line(LOG_DEBUG, "rest", "shard=%u at=%s connections=%u clean=%s left=\"%s\"", core->index, at,
              atomic_load_explicit(&core->server->conn_count, memory_order_relaxed), is_clean ? "yes" : "no", left);
-    return is_clean;
 }
 
 void rest_tick(struct core *core)
@@ -126,13 +125,13 @@ void rest_tick(struct core *core)
              "shard=%u count=%" PRIu64 " longest_us=%" PRIu64 " longest_work_us=%" PRIu64 " most_work_us=%" PRIu64,
              core->index, core->turn.count, core->turn.longest_us, core->turn.longest_work_ns / 1000,
              turn_work_ns_max() / 1000);
-    bool is_idle = atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0;
-    core->rest.is_logged = is_idle && (core->rest.is_logged || log_rest(core, "idle"));
+    if (atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0)
+        log_rest(core, "idle");
 }
 
 void rest_on_end(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
     if (logs_debug(core))
-        (void)log_rest(core, "end");
+        log_rest(core, "end");
 }

@@ -6,7 +6,7 @@
  * The server logs it in debug lines (--log-level debug), with the longest turns:
  *
  *     event=turns shard=0 count=5512 longest_us=1804 longest_work_us=1211 most_work_us=2950    each second
- *     event=rest shard=0 at=idle connections=0 clean=yes left=""      each second without connections, until clean=yes
+ *     event=rest shard=0 at=idle connections=0 clean=yes left=""      each second without connections
  *     event=rest shard=0 at=end connections=0 clean=yes left=""       when the shard ends
  *
  * Shard's thread.
@@ -20,11 +20,6 @@
 struct core;
 
 #define REST_TEXT_BYTES 512u
-
-/* A shard's state of this module. */
-struct rest {
-    bool is_logged; /* clean=yes was logged since the last connection closed */
-};
 
 /* Whether all counts have their start values. If not, `text` lists those that have not, as `name=value` joined by
  * commas. After a failed WAL write sends stay pending for ever: then only connections and what belongs to them are

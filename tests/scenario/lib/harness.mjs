@@ -91,7 +91,7 @@ export function scenario(name, { shards = SHARDS } = {}, run) {
         await run(harness);
         harness.checkClients();
       } catch (error) {
-        if (harness.server) error.message += `\nthe log of the server:\n${harness.server.stderr.slice(-4000)}`;
+        if (harness.server) error.message += `\nthe log of the server:\n${harness.server.newestLines(4000)}`;
         throw error;
       } finally {
         await harness.clean();

@@ -179,7 +179,7 @@ export class Server {
   async untilAtRest(shards) {
     const before = this.stderr.length;
     const clean = () => new Set([...this.stderr.slice(before).matchAll(/event=rest shard=(\d+) at=idle connections=0 clean=yes/g)].map(([, shard]) => shard));
-    await until(() => `all to be given back:\n${this.stderr.slice(-2000)}`, () => clean().size === shards, { every: 100 });
+    await until(() => `all to be given back:\n${this.newestLines(2000)}`, () => clean().size === shards, { every: 100 });
   }
 
   // The longest turns so far: by the clock, in counted work, and what counted work may be at most; microseconds.
@@ -189,6 +189,11 @@ export class Server {
     const all = [...this.stderr.matchAll(/event=turns .*longest_us=(\d+) longest_work_us=(\d+) most_work_us=(\d+)/g)];
     const most = (at) => Math.max(...all.map((match) => Number(match[at])));
     return { us: most(1), work: most(2), allowed: most(3) };
+  }
+
+  // The end of its log, without the lines on turns, which come each second.
+  newestLines(characters) {
+    return this.stderr.replace(/^.* event=turns .*\n/gm, "").slice(-characters);
   }
 
   async kill() {
