@@ -10,6 +10,7 @@ import { writePage } from "./bench_html.mjs";
 import { hostileParts } from "./bench_hostile.mjs";
 import { readOptions } from "./bench_options.mjs";
 import { besideJetStream, promises } from "./bench_peers.mjs";
+import { programParts } from "./bench_programs.mjs";
 import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 import { tlsParts } from "./bench_tls.mjs";
@@ -173,6 +174,7 @@ const USUAL = [
     },
   },
   ...tlsParts(SECONDS, interleaved),
+  ...programParts(SECONDS, interleaved),
   {
     names: MICRO.map((name) => `micro_${name}`),
     name: "the small programs",

@@ -146,6 +146,40 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
     return withProcess(command, cpus, port, (pid) => load(tls ? tlsPort : port, pid, dir, [...by.load, ...args], loadCpu), runsOf);
   }, where);
 
+const TICKS_A_SECOND = 100; // of /proc/PID/stat, on Linux
+
+const cpuSeconds = (pid) => {
+  const [user, system] = fs.readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ").slice(11, 13);
+  return (Number(user) + Number(system)) / TICKS_A_SECOND;
+};
+
+// Programs that post over `connections` kept-alive connections, by wrk: a report with the names of the generator's. As there, the first part of
+// the time does not count: it is a run of its own.
+export const underPosts = (connections, seconds) =>
+  withScratch(async (dir) => {
+    const [port, admin] = [await freePort(), await freePort()];
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${admin}`, "--data", `${dir}/d`, "--shards", "1", ...NO_RATES];
+    const post = (time) => wrk(["-t", "1", "-c", String(connections), "-d", time, "-s", "bench/post.lua", `http://127.0.0.1:${admin}/api/v1/messages`]);
+    return withProcess(command, "0", admin, async (pid) => {
+      await post("1s");
+      const before = cpuSeconds(pid);
+      const { p50, p99, ...report } = await post(`${Math.ceil(Number(seconds))}s`);
+      if (report.refused + report.broken > 0) throw new Error(`wrk: ${report.refused} messages were refused, ${report.broken} requests had no answer`);
+      return { ...report, ok: { p50, p99 }, server_cpu_s: cpuSeconds(pid) - before };
+    });
+  });
+
+// The last line of wrk's output, which bench/post.lua prints.
+function wrk(args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn("taskset", ["-c", "1", "wrk", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said += data));
+    child.once("error", reject);
+    child.once("close", (status) => (status === 0 ? resolve(JSON.parse(said.trim().split("\n").at(-1))) : reject(new Error(`wrk ${args.join(" ")}: status ${status}\n${said}`))));
+  });
+}
+
 // A server on each of two processors, which share nothing but the machine: the sums of their sends and of their CPU.
 export async function onTwoServers(args) {
   const reports = await Promise.all(["0", "1"].map((cpus) => onServer(args, { cpus, loadCpu: "0,1" })));
