@@ -1,5 +1,5 @@
-/* With LeakSanitizer: a test runs in a process of its own, which is checked for leaks as usual. The runner is not: criterion
- * leaves memory behind when a busy machine delays the end of its tests. */
+/* With LeakSanitizer: a test runs in a process of its own, which is checked for leaks as usual. The runner is not:
+ * criterion leaves memory behind when a busy machine delays the end of its tests. */
 #include <stdlib.h>
 
 int __lsan_is_turned_off(void);
