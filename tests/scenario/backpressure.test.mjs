@@ -25,7 +25,7 @@ trouble("a disk of half a MB/s under ten times that: busy with retry_after, memo
   await harness.startAgain({ options });
   await checkKept(harness, "alice", "bob", acknowledged);
   await harness.server.stop();
-});
+}, { shards: [2] });
 
 trouble("a hundred connections that read no pushes: they are cut off, memory is bounded, who reads gets all", async (harness, disk) => {
   await harness.start({ options: optionsOf(harness), env: disk.env });
@@ -40,7 +40,7 @@ trouble("a hundred connections that read no pushes: they are cut off, memory is 
   await alice.ok({ op: "ping" });
   for (const other of others) other.socket.destroy();
   await stopInTrouble(harness.server);
-});
+}, { shards: [2] });
 
 trouble("hundreds of connections that ask for pages and replays and read nothing: memory is bounded, who reads is served", async (harness, disk) => {
   const { memory, others } = await besideDeafReaders(harness, disk);
@@ -48,7 +48,7 @@ trouble("hundreds of connections that ask for pages and replays and read nothing
   assert.ok(memory.most < limitOf(harness), `${memory.most}`);
   for (const other of others) other.socket.destroy();
   await stopInTrouble(harness.server);
-});
+}, { shards: [2] });
 
 trouble("hundreds of connections that write much while they read nothing: reading from them stops, those that find no room learn why", async (harness, disk) => {
   const { alice, memory, others } = await besideDeafWriters(harness, disk);
@@ -61,7 +61,7 @@ trouble("hundreds of connections that write much while they read nothing: readin
   await alice.send("bob", "after");
   for (const other of others) other.socket.destroy();
   await stopInTrouble(harness.server);
-});
+}, { shards: [2] });
 
 trouble("options that together do not fit --memory are refused at the start, with what would do", async (harness, disk) => {
   await harness.start({ options: ["--memtable-bytes", "8M"], env: disk.env });
