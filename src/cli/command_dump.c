@@ -1,4 +1,4 @@
-/* command_dump.c: `chitchat dump`: entries as JSON lines. */
+/* command_dump.c: `chitchat dump`: entries, and where timelines begin, as JSON lines. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,12 +9,16 @@
 #include "cli/command.h"
 #include "cli/dump_line.h"
 #include "storage/offline/offline_all.h"
+#include "storage/offline/offline_first.h"
 
 struct dump {
     const struct datadir *datadir;
     struct problems problems;
     struct offline *offline;
+    struct offline_first *first; /* NULL: the dump of one user */
     struct offline_all *all;
+    size_t last_user_bytes; /* of the entry before */
+    char last_user[LIMIT_USER_BYTES];
     char line[DUMP_LINE_BYTES_MAX];
 };
 
@@ -28,18 +32,58 @@ static void report_first(void *context, const char *text)
     command_complain(1, line);
 }
 
-/* 1: stdout cannot be written, and errno says why. *status_r: 0, or -errno of a read. */
-static int write_all(struct dump *dump, int *status_r)
+/* The functions that write return 0; or 1: stdout cannot be written, and errno says why. */
+static int write_line(struct dump *dump, size_t bytes)
+{
+    return fwrite(dump->line, 1, bytes, stdout) != bytes;
+}
+
+/* The users up to `user` whose timelines begin later than those of all; without bytes: all that are left. */
+static int write_firsts(struct dump *dump, struct span user)
+{
+    struct span named;
+    uint64_t ts;
+    int result = 0;
+    while (result == 0 && offline_first_next(dump->first, user, &named, &ts))
+        result = write_line(dump, dump_line_write_first(dump->line, named, ts));
+    return result;
+}
+
+static int write_entry(struct dump *dump, struct span user, const struct message *message)
+{
+    struct span last = {dump->last_user, dump->last_user_bytes};
+    if (!span_equal(user, last)) {
+        if (dump->first != NULL && write_firsts(dump, user) != 0)
+            return 1;
+        memcpy(dump->last_user, user.data, user.bytes);
+        dump->last_user_bytes = user.bytes;
+    }
+    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
+    bool is_alone = message->role != ROLE_SELF && message->other_ts <= offline_cut_ts(dump->offline, other);
+    return write_line(dump, dump_line_write(dump->line, user, message, is_alone));
+}
+
+/* Before all entries: where the timelines of all users begin, or that of the only one. */
+static int write_begin(struct dump *dump, struct span user)
+{
+    uint64_t ts = dump->first == NULL ? offline_cut_ts(dump->offline, user) : offline_first_of_all(dump->first);
+    return ts == 0 ? 0 : write_line(dump, dump_line_write_first(dump->line, user, ts));
+}
+
+/* *status_r: 0, or -errno of a read. */
+static int write_all(struct dump *dump, struct span only, int *status_r)
 {
     struct span user;
     struct message message;
     int more;
-    while ((more = offline_all_next(dump->all, &user, &message)) == 1) {
-        size_t bytes = dump_line_write(dump->line, user, &message);
-        if (fwrite(dump->line, 1, bytes, stdout) != bytes)
+    if (write_begin(dump, only) != 0)
+        return 1;
+    while ((more = offline_all_next(dump->all, &user, &message)) == 1)
+        if (write_entry(dump, user, &message) != 0)
             return 1;
-    }
     *status_r = more;
+    if (more == 0 && dump->first != NULL && write_firsts(dump, (struct span){"", 0}) != 0)
+        return 1;
     return fflush(stdout) != 0;
 }
 
@@ -49,9 +93,11 @@ static int dump_write(struct dump *dump, struct span user)
     int status = offline_open(&dump->offline, dump->datadir, &dump->problems);
     if (status == 0 && dump->problems.count > 0)
         return 1;
+    if (status == 0 && user.bytes == 0)
+        status = offline_first_open(&dump->first, dump->offline, dump->datadir);
     if (status == 0)
         status = offline_all_open(&dump->all, dump->offline, dump->datadir, user);
-    if (status == 0 && write_all(dump, &status) != 0) {
+    if (status == 0 && write_all(dump, user, &status) != 0) {
         /* The reader has closed its end, which is no fault (a socket closed with unread bytes in it is reset). */
         if (errno == EPIPE || errno == ECONNRESET)
             return 0;
@@ -80,6 +126,7 @@ int command_dump(const struct config *config)
         dump->problems = (struct problems){report_first, &dump->problems, 0};
         code = dump_write(dump, config->user == NULL ? (struct span){"", 0} : span_of(config->user));
         offline_all_close(&dump->all);
+        offline_first_close(&dump->first);
         offline_close(&dump->offline);
         free(dump);
     }

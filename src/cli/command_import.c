@@ -1,7 +1,10 @@
 /*
  * command_import.c: `chitchat import`. In a run the key index comes before the entries, and the lines come once. So the
- * first pass checks each line, gives the keys to build.h, and writes the entries to a file without a name in the new
- * directory; the second pass reads them from there.
+ * first pass checks each line, gives the keys and the cuts to build.h, and writes the entries to a file without a name
+ * in the new directory; the second pass reads them from there, when all cuts are known.
+ *
+ * Every shard of the new directory is cut where the timelines of all users begin, and a user whose timeline begins
+ * later has a cut of their own, on the shard that is theirs now.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,8 +26,9 @@
 
 #define INPUT_BYTES (4u * DUMP_LINE_BYTES_MAX)
 #define PROGRESS_LINES 1000000u
-/* Before an entry in the spool: u32 bytes of the value, u8 bytes of the user, u64 ts. */
-#define SPOOL_HEAD_BYTES 13u
+/* Before an entry in the spool: u32 bytes of the value, u8 bytes of the user, u8 whether it is alone, u64 ts, u64 its
+ * line. */
+#define SPOOL_HEAD_BYTES 22u
 
 struct import {
     const struct config *config;
@@ -35,16 +39,19 @@ struct import {
     struct cross_check *check;
     struct build *build;
     uint64_t line;
+    uint64_t first; /* of the timelines of all users; 0: nothing is cut */
     char last_user[LIMIT_USER_BYTES];
     size_t last_user_bytes;
     uint64_t last_ts;
+    bool is_last_first; /* the last line has where the timeline of its user begins */
     struct backup_error error;
 
     char *buffer; /* INPUT_BYTES */
     size_t begin;
     size_t end;
     bool is_at_end;
-    char user[LIMIT_USER_BYTES]; /* of the entry that was read from the spool */
+    bool is_alone; /* this and `user`: of the entry that was read from the spool */
+    char user[LIMIT_USER_BYTES];
     uint8_t value[ROW_VALUE_BYTES_MAX];
 };
 
@@ -105,21 +112,44 @@ static int next_line(struct import *import, char **line_r, size_t *bytes_r)
     }
 }
 
-static const char *check_order(struct import *import, const struct dump_entry *entry)
+static const char *check_ts(const struct import *import, bool is_same_user, uint64_t ts)
+{
+    if (ts <= import->first)
+        return "its ts is not above the \"first\" of the first line, up to which nothing is left of any timeline";
+    if (!is_same_user || ts > import->last_ts)
+        return NULL;
+    if (import->is_last_first)
+        return "its ts is not above the \"first\" of its user, up to which nothing is left of the timeline";
+    if (ts == import->last_ts)
+        return "the timeline has two entries with this ts";
+    return "its ts is below that of the line before: entries of a user come by ts";
+}
+
+static const char *check_first(const struct import *import, bool is_same_user, uint64_t first)
+{
+    if (is_same_user)
+        return "\"first\" comes once for a user, before their entries";
+    if (first <= import->first)
+        return "its \"first\" is not above that of the first line, which is that of all users: leave it out";
+    return NULL;
+}
+
+static const char *check_order(struct import *import, const struct dump_line *line)
 {
     struct span last = {import->last_user, import->last_user_bytes};
-    int order = last.bytes == 0 ? -1 : span_compare(last, entry->user);
+    int order = last.bytes == 0 ? -1 : span_compare(last, line->user);
     if (order > 0)
         return "it is not in order: entries come by user, in the order of their bytes (`LC_ALL=C sort`), then by ts, "
                "as "
                "`chitchat dump` writes them";
-    if (order == 0 && entry->message.ts == import->last_ts)
-        return "the timeline has two entries with this ts";
-    if (order == 0 && entry->message.ts < import->last_ts)
-        return "its ts is below that of the line before: entries of a user come by ts";
-    memcpy(import->last_user, entry->user.data, entry->user.bytes);
-    import->last_user_bytes = entry->user.bytes;
-    import->last_ts = entry->message.ts;
+    const char *why =
+        line->first > 0 ? check_first(import, order == 0, line->first) : check_ts(import, order == 0, line->message.ts);
+    if (why != NULL)
+        return why;
+    memcpy(import->last_user, line->user.data, line->user.bytes);
+    import->last_user_bytes = line->user.bytes;
+    import->is_last_first = line->first > 0;
+    import->last_ts = line->first > 0 ? line->first : line->message.ts;
     return NULL;
 }
 
@@ -150,13 +180,16 @@ static int open_spool(struct import *import)
     return 0;
 }
 
-static int spool_put(struct import *import, struct span user, const struct message *message)
+static int spool_put(struct import *import, const struct dump_line *line)
 {
     uint8_t head[SPOOL_HEAD_BYTES];
-    uint32_t bytes = row_encode(message, import->value);
+    struct span user = line->user;
+    uint32_t bytes = row_encode(&line->message, import->value);
     bytes_store_le32(head, bytes);
     head[4] = (uint8_t)user.bytes;
-    bytes_store_le64(head + 5, message->ts);
+    head[5] = line->is_alone;
+    bytes_store_le64(head + 6, line->message.ts);
+    bytes_store_le64(head + 14, import->line);
     errno = 0;
     bool is_written = fwrite(head, 1, sizeof head, import->spool) == sizeof head
                       && fwrite(user.data, 1, user.bytes, import->spool) == user.bytes
@@ -164,7 +197,8 @@ static int spool_put(struct import *import, struct span user, const struct messa
     return is_written ? 0 : refuse_spool(import);
 }
 
-/* 1 and the next entry, borrowed until the next call; 0 at the end; or -errno. */
+/* 1 and the next entry, borrowed until the next call, with its line and whether it is alone; 0 at the end; or -errno.
+ */
 static int spool_next(struct import *import, struct span *user_r, struct message *message_r)
 {
     uint8_t head[SPOOL_HEAD_BYTES];
@@ -178,8 +212,10 @@ static int spool_next(struct import *import, struct span *user_r, struct message
         || fread(import->value, 1, bytes, import->spool) != bytes)
         return refuse_spool(import);
     *user_r = (struct span){import->user, head[4]};
+    import->is_alone = head[5] != 0;
+    import->line = bytes_load_le64(head + 14);
     struct span value = {(const char *)import->value, bytes};
-    return row_decode(*user_r, bytes_load_le64(head + 5), value, message_r) == 0 ? 1 : refuse_spool(import);
+    return row_decode(*user_r, bytes_load_le64(head + 6), value, message_r) == 0 ? 1 : refuse_spool(import);
 }
 
 static int spool_rewind(struct import *import)
@@ -190,21 +226,50 @@ static int spool_rewind(struct import *import)
 
 /* -- the passes -- */
 
-static int take_line(struct import *import, char *line, size_t bytes)
+/* Where the timelines of all users begin. */
+static int take_first_of_all(struct import *import, uint64_t first)
 {
-    struct dump_entry entry;
-    const char *why = dump_line_read(import->reader, line, bytes, &entry);
+    int status = 0;
+    if (import->line != 1)
+        return refuse_line(import, "a \"first\" without \"user\" stands in the first line only");
+    import->first = first;
+    for (uint32_t i = 0; i < datadir_shards(build_datadir(import->build)) && status == 0; i++) {
+        build_raise_floor(import->build, i, first);
+        status = build_cut(import->build, i, (struct span){"", 0}, first);
+    }
+    return status;
+}
+
+static int take_first(struct import *import, const struct dump_line *line)
+{
+    uint32_t shard = datadir_shard_of(build_datadir(import->build), line->user);
+    build_raise_floor(import->build, shard, line->first);
+    return build_cut(import->build, shard, line->user, line->first);
+}
+
+static int take_entry(struct import *import, const struct dump_line *line)
+{
+    int status = 0;
+    if (line->message.key.bytes > 0)
+        status = build_put_key(import->build, line->user, line->message.ts, line->message.key);
+    if (status == 0)
+        status = spool_put(import, line);
+    if (status == 0)
+        cross_check_add(import->check, &line->message, line->is_alone);
+    return status;
+}
+
+static int take_line(struct import *import, char *text, size_t bytes)
+{
+    struct dump_line line;
+    const char *why = dump_line_read(import->reader, text, bytes, &line);
+    if (why == NULL && line.user.bytes == 0)
+        return take_first_of_all(import, line.first);
     if (why == NULL)
-        why = check_order(import, &entry);
+        why = check_order(import, &line);
     if (why != NULL)
         return refuse_line(import, why);
-    int status = 0;
-    if (entry.message.key.bytes > 0)
-        status = build_put_key(import->build, entry.user, entry.message.ts, entry.message.key);
-    if (status == 0)
-        status = spool_put(import, entry.user, &entry.message);
-    if (status == 0)
-        cross_check_add(import->check, &entry.message, false);
+    int status = line.first > 0 ? take_first(import, &line) : take_entry(import, &line);
     if (status == 0 && import->line % PROGRESS_LINES == 0)
         fprintf(stderr, "import: %" PRIu64 " lines read\n", import->line);
     return status;
@@ -226,10 +291,12 @@ static void report_first(void *context, const char *text)
 {
     struct import *import = context;
     if (import->error.text[0] == '\0')
-        refuse(import, 0, "%.1000s: %.2000s: a whole dump has both: nothing was made", import->name, text);
+        refuse(import, 0, "%.1000s: %.2000s: a whole dump has both, unless one is \"alone\": nothing was made",
+               import->name, text);
 }
 
-/* Both timelines of each message must be there, with the same copy: else verify would find damage. */
+/* Both timelines of each message must be there, with the same copy, unless one is alone: else verify would find damage.
+ */
 static int check_both_sides(struct import *import)
 {
     struct problems problems = {report_first, import, 0};
@@ -239,10 +306,20 @@ static int check_both_sides(struct import *import)
     if (status != 0 || cross_check_bad_parts(import->check) == 0)
         return status;
     while (status == 0 && (more = spool_next(import, &user, &message)) != 0)
-        status = more < 0 ? more : cross_check_gather(import->check, &message);
+        status = more < 0 ? more : import->is_alone ? 0 : cross_check_gather(import->check, &message);
     if (status == 0)
         cross_check_report(import->check, &problems);
     return status == 0 ? -EINVAL : status;
+}
+
+/* The cuts must cover the other copy of a message that is alone: else verify would find that it is missing. */
+static int check_alone(struct import *import, const struct message *message)
+{
+    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
+    uint32_t shard = datadir_shard_of(build_datadir(import->build), other);
+    if (!import->is_alone || message->other_ts <= build_cut_ts(import->build, shard, other))
+        return 0;
+    return refuse_line(import, "it is \"alone\", but no \"first\" of the other user is at or above its \"other_ts\"");
 }
 
 static int put_entries(struct import *import)
@@ -250,8 +327,11 @@ static int put_entries(struct import *import)
     struct span user;
     struct message message;
     int more, status = spool_rewind(import);
-    while (status == 0 && (more = spool_next(import, &user, &message)) != 0)
-        status = more < 0 ? more : build_put(import->build, user, &message);
+    while (status == 0 && (more = spool_next(import, &user, &message)) != 0) {
+        status = more < 0 ? more : check_alone(import, &message);
+        if (status == 0)
+            status = build_put(import->build, user, &message);
+    }
     return status;
 }
 

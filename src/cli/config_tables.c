@@ -224,8 +224,9 @@ const struct command config_commands[] = {
      "server may run on DIR. Changes nothing. Exits with 0 if all is sound, else with 1 and a line for each "
      "problem.\n"},
     {"dump", "[--data DIR] [--user U]", "write all messages as JSON lines", CONFIG_DUMP, OPTIONS(dump_options), NULL,
-     "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts. No server may run on\n"
-     "DIR: make a backup of a running server, and dump that.\n"},
+     "Writes each entry of each timeline as a line of JSON to stdout, by user and then by ts, and where timelines\n"
+     "begin, if some of their entries are erased or grew too old. No server may run on DIR: make a backup of a\n"
+     "running server, and dump that.\n"},
     {"compact", "[--data DIR]", "rewrite the runs without what is erased", CONFIG_COMPACT, OPTIONS(compact_options),
      NULL,
      "Rewrites all runs without messages that were erased, or are older than --retention as it was in force last. A\n"
@@ -247,8 +248,10 @@ const struct command config_commands[] = {
      "Everything keeps its ts, mid and key, so clients go on with their cursors. Progress goes to stderr.\n"},
     {"import", "--from FILE [--data DIR] [--shards N]", "make a data directory of a dump", CONFIG_IMPORT,
      OPTIONS(import_options), "from",
-     "Makes DIR from the lines of `chitchat dump`, in their order, under a new epoch. A line that is wrong ends the\n"
-     "import with its number, and nothing is made. Progress goes to stderr.\n"},
+     "Makes DIR from the lines of `chitchat dump`, in their order, under a new epoch. What was erased or had grown "
+     "too\n"
+     "old stays so. A line that is wrong ends the import with its number, and nothing is made. Progress goes to "
+     "stderr.\n"},
     {"token", "--secret-file F --user U", "print a token, or make a secret", CONFIG_TOKEN, OPTIONS(token_options), NULL,
      "Prints a token for a login to a server with --auth token: signed with a secret (--secret-file F, for\n"
      "`chitchat serve --token-secrets F`) or a private key (--key-file F, for --token-keys with its public key).\n"

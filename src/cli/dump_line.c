@@ -14,12 +14,14 @@ static char *put_field(char *at, const char *name, struct span value)
     return JSON_PUT(json_put_escaped(at, value), "\"");
 }
 
-size_t dump_line_write(char *line, struct span user, const struct message *message)
+size_t dump_line_write(char *line, struct span user, const struct message *message, bool is_alone)
 {
     char *at = put_field(line, "{\"user\":\"", user);
     at = json_put_unsigned(JSON_PUT(at, ",\"ts\":"), message->ts);
     if (message->role != ROLE_SELF)
         at = json_put_unsigned(JSON_PUT(at, ",\"other_ts\":"), message->other_ts);
+    if (is_alone)
+        at = JSON_PUT(at, ",\"alone\":true");
     at = JSON_PUT(at, ",\"mid\":\"");
     reply_write_mid(at, message->mid);
     at = JSON_PUT(at + LIMIT_MID_CHARS, "\"");
@@ -33,11 +35,34 @@ size_t dump_line_write(char *line, struct span user, const struct message *messa
     return (size_t)(at - line);
 }
 
+size_t dump_line_write_first(char *line, struct span user, uint64_t first)
+{
+    char *at = JSON_PUT(line, "{");
+    if (user.bytes > 0)
+        at = JSON_PUT(put_field(at, "\"user\":\"", user), ",");
+    at = json_put_unsigned(JSON_PUT(at, "\"first\":"), first);
+    at = JSON_PUT(at, "}\n");
+    return (size_t)(at - line);
+}
+
 /* -- read -- */
 
-enum field { FIELD_USER, FIELD_TS, FIELD_OTHER_TS, FIELD_MID, FIELD_FROM, FIELD_TO, FIELD_TEXT, FIELD_KEY, FIELDS };
+enum field {
+    FIELD_USER,
+    FIELD_FIRST,
+    FIELD_TS,
+    FIELD_OTHER_TS,
+    FIELD_ALONE,
+    FIELD_MID,
+    FIELD_FROM,
+    FIELD_TO,
+    FIELD_TEXT,
+    FIELD_KEY,
+    FIELDS
+};
 
-static const char *const names[FIELDS] = {"user", "ts", "other_ts", "mid", "from", "to", "text", "key"};
+static const char *const names[FIELDS] = {"user", "first", "ts", "other_ts", "alone",
+                                          "mid",  "from",  "to", "text",     "key"};
 
 static struct span string_of(const struct json_member *member)
 {
@@ -65,7 +90,7 @@ static bool is_text(struct span text, size_t bytes_max)
 }
 
 /* Which side of the message the timeline is, and what that side has. */
-static const char *take_role(const struct json_member *const *members, struct dump_entry *entry)
+static const char *take_role(const struct json_member *const *members, struct dump_line *entry)
 {
     struct message *message = &entry->message;
     bool is_sender = span_equal(entry->user, message->from), is_recipient = span_equal(entry->user, message->to);
@@ -75,6 +100,8 @@ static const char *take_role(const struct json_member *const *members, struct du
     message->other_ts = message->ts;
     if (message->role == ROLE_SELF && members[FIELD_OTHER_TS] != NULL)
         return "a message to oneself has no \"other_ts\"";
+    if (message->role == ROLE_SELF && entry->is_alone)
+        return "a message to oneself is never \"alone\"";
     if (message->role != ROLE_SELF && !take_ts(members[FIELD_OTHER_TS], &message->other_ts))
         return "it has no \"other_ts\", a number from 1 to 2^53 - 1: make the dump with this version";
     message->key = (struct span){message->text.data, 0};
@@ -86,7 +113,7 @@ static const char *take_role(const struct json_member *const *members, struct du
     return is_text(message->key, LIMIT_KEY_BYTES) ? NULL : "\"key\" is no string of 1 to 64 bytes";
 }
 
-static const char *take_fields(const struct json_member *const *members, struct dump_entry *entry)
+static const char *take_fields(const struct json_member *const *members, struct dump_line *entry)
 {
     struct message *message = &entry->message;
     struct span mid = string_of(members[FIELD_MID]);
@@ -104,10 +131,24 @@ static const char *take_fields(const struct json_member *const *members, struct 
         return "\"mid\" is no text of 20 characters of base64url";
     if (!is_text(message->text, LIMIT_TEXT_BYTES))
         return "\"text\" is no string of 1 to 16384 bytes";
+    entry->is_alone = members[FIELD_ALONE] != NULL;
+    if (entry->is_alone && members[FIELD_ALONE]->kind != JSON_KIND_TRUE)
+        return "\"alone\" is not true: where the other copy is there, leave it out";
     return take_role(members, entry);
 }
 
-const char *dump_line_read(struct json_reader *reader, char *line, size_t bytes, struct dump_entry *entry_r)
+static const char *take_first(const struct json_member *const *members, uint32_t found, struct dump_line *line)
+{
+    bool has_user = members[FIELD_USER] != NULL;
+    line->user = has_user ? string_of(members[FIELD_USER]) : (struct span){"", 0};
+    if (found != 1 + (uint32_t)has_user)
+        return "a line with \"first\" has \"user\" besides, and nothing else";
+    if (has_user && !is_name(line->user))
+        return "\"user\" is no user name";
+    return take_ts(members[FIELD_FIRST], &line->first) ? NULL : "\"first\" is no number from 1 to 2^53 - 1";
+}
+
+const char *dump_line_read(struct json_reader *reader, char *line, size_t bytes, struct dump_line *line_r)
 {
     const struct json_member *members[FIELDS];
     const char *reason;
@@ -120,5 +161,6 @@ const char *dump_line_read(struct json_reader *reader, char *line, size_t bytes,
     }
     if (json_member_count(reader) != found)
         return "it has a field that this version does not know";
-    return take_fields(members, entry_r);
+    line_r->first = 0;
+    return members[FIELD_FIRST] != NULL ? take_first(members, found, line_r) : take_fields(members, line_r);
 }

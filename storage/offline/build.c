@@ -149,9 +149,11 @@ int build_cut(struct build *build, uint32_t shard, struct span user, uint64_t ts
     /* The run is written without them. */
     int status = cuts_add(&build->shards[shard].cuts, user, ts, build->shards[shard].entry.id);
     if (status == -ENOSPC)
-        return backup_refuse(build->error, status,
-                             "shard %u would have more than %u erased users: name a larger number of shards", shard,
-                             CUTS_MAX);
+        return backup_refuse(
+            build->error, status,
+            "shard %u would have more than %u users whose timelines begin later than those of all: name a "
+            "larger number of shards (docs/MOVING.md)",
+            shard, CUTS_MAX);
     return status == 0 ? 0 : backup_refuse(build->error, status, "no memory");
 }
 

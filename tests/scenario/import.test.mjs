@@ -5,9 +5,10 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { Api } from "./lib/api.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { trouble } from "./lib/disk.mjs";
-import { SMALL, fill, untilRuns, verified } from "./lib/offline.mjs";
+import { SMALL, USERS, fill, untilRuns, verified } from "./lib/offline.mjs";
 import { BIN, Server, removeDataDir, runToEnd, scaled, until, withDataDir } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
@@ -56,9 +57,92 @@ scenario("dump, import, dump: the two dumps are the same, and the server serves 
   });
 });
 
+// What a dump says about where timelines begin.
+function firstsOf(text) {
+  const lines = text.split("\n").slice(0, -1).map((line) => JSON.parse(line)).filter((line) => line.first !== undefined);
+  const all = lines.find((line) => line.user === undefined)?.first ?? 0;
+  return { all, of: (user) => lines.find((line) => line.user === user)?.first ?? all };
+}
+
+async function erase(harness, user) {
+  const api = new Api(harness.server.admin);
+  const { json } = await api.expect(200, "DELETE", `/api/v1/users/${user}`);
+  api.close();
+  return json.first;
+}
+
+async function placesOf(harness, server, user, how) {
+  const client = await harness.client({ server });
+  await client.loginAs(user, how);
+  const timeline = await wholeTimeline(client);
+  client.terminate();
+  return { first: client.login.first, last: client.login.last, places: timeline.map(({ ts, mid, text, prev }) => [ts, mid, text, prev]) };
+}
+
+// Makes directories of some numbers of shards of the dump, and looks at each: sound, and the same dump. The last one.
+function importedAs(text, dir, numbers) {
+  for (const shards of numbers) {
+    const data = path.join(dir, `${shards}`);
+    const end = importText(text, data, ["--shards", `${shards}`]);
+    assert.equal(end.status, 0, end.stderr);
+    verified(data);
+    assert.equal(dumpText(data), text);
+  }
+  return path.join(dir, `${numbers.at(-1)}`);
+}
+
+scenario("a store with erased users and a retention cut is imported as it is, and its timelines begin where they did", { shards: [2, 3] }, async (harness) => {
+  const options = [...SMALL, "--admin", "127.0.0.1:0"];
+  await harness.start({ options: [...options, "--retention", "2s"] });
+  await fill(harness, 60, { tag: "grown-old" });
+  const newest = Math.max(...(await Promise.all(USERS.map(async (user) => (await placesOf(harness, harness.server, user)).last))));
+  for (const user of USERS) await until(`the cut of ${user}`, async () => (await placesOf(harness, harness.server, user)).first > newest, { every: 200 });
+  await harness.server.stop();
+  await harness.startAgain({ options });
+  await fill(harness, 60, { tag: "before" });
+  const erased = { bob: await erase(harness, "bob"), erin: await erase(harness, "erin"), "nobody-was-here": await erase(harness, "nobody-was-here") };
+  const alice = await harness.login("alice");
+  for (let i = 0; i < 5; i++) await alice.send("bob", `after ${i}`, { key: `after ${i}` });
+  const users = [...USERS, "nobody-was-here"];
+  const timelines = {};
+  for (const user of users) timelines[user] = await placesOf(harness, harness.server, user);
+  harness.checkClients();
+  await harness.server.kill();
+  const text = dumpText(harness.server.data);
+  const firsts = firstsOf(text);
+  assert.ok(firsts.all > newest, "retention has cut each shard");
+  for (const [user, first] of Object.entries(erased)) assert.equal(firsts.of(user), first);
+  assert.match(text, /"user":"erin","first":\d+\}\n\{"user":"frank"/, "a user without an entry is there");
+  assert.match(text, /"user":"alice","ts":\d+,"other_ts":\d+,"alone":true,/);
+  await withDataDir(async (dir) => {
+    const data = importedAs(text, dir, [1, 5]);
+    const server = await Server.start({ data, shards: null, options: SMALL });
+    try {
+      for (const user of users) {
+        const { first, last, places } = await placesOf(harness, server, user);
+        assert.equal(first, firsts.of(user), user);
+        assert.equal(first, timelines[user].first, `${user}: as it was`);
+        assert.deepEqual(places, timelines[user].places);
+        assert.equal(last, timelines[user].last);
+        const client = await harness.client({ server });
+        await client.loginAs(user);
+        assert.ok((await client.send(user, "goes on")).ts > last);
+        assert.equal((await wholeTimeline(client)).length, places.length + 1);
+      }
+      harness.checkClients();
+      await server.stop();
+      verified(data);
+    } finally {
+      await server.clean();
+    }
+  });
+});
+
 const LINE = { user: "a", ts: 5, other_ts: 7, mid: "MwsR6-oZKALAYytrhgE-", from: "a", to: "b", text: "hi", key: "k" };
 const OTHER = { ...LINE, user: "b", ts: 7, other_ts: 5, key: undefined };
 const SELF = { user: "c", ts: 9, mid: "MwsR6-yh4ADAYytrhgE-", from: "c", to: "c", text: "me" };
+const SELF_OF_B = { ...SELF, user: "b", from: "b", to: "b" };
+const alone = ({ user, ts, other_ts, ...rest }) => ({ user, ts, other_ts, alone: true, ...rest });
 const lines = (...entries) => entries.map((entry) => (typeof entry === "string" ? entry : JSON.stringify(entry)) + "\n").join("");
 
 const BAD = [
@@ -89,7 +173,43 @@ const BAD = [
   [lines(LINE), /message MwsR6-oZKALAYytrhgE- from a to b stands in the timeline of a at ts 5, but not in that of b/],
   [lines(LINE, { ...OTHER, text: "ho" }), /message MwsR6-oZKALAYytrhgE- differs between the timelines/],
   [lines(LINE, { ...OTHER, other_ts: 6 }), /message MwsR6-oZKALAYytrhgE- differs between the timelines/],
+  [lines({ first: 0 }), /line 1: "first" is no number from 1 to/],
+  [lines({ first: 4 }, { first: 4 }), /line 2: a "first" without "user" stands in the first line only/],
+  [lines(LINE, OTHER, { first: 4 }), /line 3: a "first" without "user" stands in the first line only/],
+  [lines({ first: 4, user: "a b" }), /line 1: "user" is no user name/],
+  [lines({ first: 4, user: "a", ts: 5 }), /line 1: a line with "first" has "user" besides, and nothing else/],
+  [lines({ first: 4 }, { user: "a", first: 4 }, LINE, OTHER), /line 2: its "first" is not above that of the first line/],
+  [lines({ user: "a", first: 4 }, { user: "a", first: 4 }), /line 2: "first" comes once for a user, before their entries/],
+  [lines(LINE, { user: "a", first: 6 }, OTHER), /line 2: "first" comes once for a user, before their entries/],
+  [lines({ user: "b", first: 6 }, LINE, OTHER), /line 2: it is not in order: entries come by user/],
+  [lines({ user: "a", first: 5 }, LINE, OTHER), /line 2: its ts is not above the "first" of its user/],
+  [lines({ first: 6 }, LINE, OTHER), /line 2: its ts is not above the "first" of the first line/],
+  [lines({ ...LINE, alone: false }, OTHER), /line 1: "alone" is not true/],
+  [lines({ ...SELF, alone: true }), /line 1: a message to oneself is never "alone"/],
+  [lines(SELF_OF_B, { ...LINE, user: "c", from: "c", alone: true }), /line 2: it is "alone", but no "first" of the other user is at or above its "other_ts"/],
+  [lines(alone(LINE), { user: "b", first: 6 }, SELF), /line 1: it is "alone", but no "first"/],
+  [lines(alone(LINE), OTHER), /message MwsR6-oZKALAYytrhgE- from a to b stands in the timeline of b at ts 7, but not in that of a: a whole dump has both, unless one is "alone"/],
+  [lines(LINE, { user: "b", first: 8 }, SELF), /stands in the timeline of a at ts 5, but not in that of b/],
 ];
+
+// Each of them is sound; the dump of what is made of it is the same, whatever the number of shards.
+const GOOD = [
+  lines({ first: 4 }),
+  lines({ user: "b", first: 6 }),
+  lines({ first: 4 }, LINE, OTHER, SELF),
+  lines(alone(LINE), { user: "b", first: 7 }, SELF),
+  lines({ first: 4 }, alone(LINE), { user: "b", first: 8 }, { ...SELF_OF_B, ts: 9 }, SELF, { user: "d", first: 2 ** 40 }),
+  lines({ first: 6 }, alone(OTHER)),
+  lines({ user: "a", first: 6 }, alone(OTHER)),
+];
+
+test("what says that timelines begin later is kept, with any number of shards", () =>
+  withDataDir((dir) => {
+    for (const [at, text] of GOOD.entries()) {
+      fs.mkdirSync(path.join(dir, `${at}`));
+      importedAs(text, path.join(dir, `${at}`), [1, 7]);
+    }
+  }));
 
 test("a bad line is reported by its number, and nothing is made", () =>
   withDataDir((dir) => {

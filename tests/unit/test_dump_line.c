@@ -38,12 +38,14 @@ Test(dump_line, what_is_written_is_read)
     for (int i = 0; i < 3; i++) {
         struct message message = message_of(roles[i]);
         struct span user = roles[i] == ROLE_RECEIVED ? message.to : message.from;
-        struct dump_entry entry;
-        size_t bytes = dump_line_write(line, user, &message);
+        bool is_alone = roles[i] == ROLE_RECEIVED;
+        struct dump_line entry;
+        size_t bytes = dump_line_write(line, user, &message, is_alone);
         cr_assert_eq(line[bytes - 1], '\n');
         const char *why = dump_line_read(reader, line, bytes - 1, &entry);
         cr_assert_null(why, "%s", why);
         cr_assert(span_equal(entry.user, user) && entry.message.role == roles[i]);
+        cr_assert(entry.first == 0 && entry.is_alone == is_alone);
         cr_assert(entry.message.ts == 5 && entry.message.other_ts == message.other_ts);
         cr_assert_arr_eq(entry.message.mid, mid, LIMIT_MID_BYTES);
         cr_assert(span_equal(entry.message.from, message.from) && span_equal(entry.message.to, message.to));
@@ -51,11 +53,24 @@ Test(dump_line, what_is_written_is_read)
     }
 }
 
+Test(dump_line, where_timelines_begin_is_written_and_read)
+{
+    struct dump_line read_r;
+    size_t bytes = dump_line_write_first(line, span_of("bob"), LIMIT_TS_MAX);
+    cr_assert(bytes == 40 && memcmp(line, "{\"user\":\"bob\",\"first\":9007199254740991}\n", bytes) == 0);
+    cr_assert_null(dump_line_read(reader, line, bytes - 1, &read_r));
+    cr_assert(span_equal(read_r.user, span_of("bob")) && read_r.first == LIMIT_TS_MAX);
+    bytes = dump_line_write_first(line, span_of(""), 5);
+    cr_assert(bytes == 12 && memcmp(line, "{\"first\":5}\n", bytes) == 0);
+    cr_assert_null(dump_line_read(reader, line, bytes - 1, &read_r));
+    cr_assert(read_r.user.bytes == 0 && read_r.first == 5);
+}
+
 Test(dump_line, the_longest_entry_fits)
 {
     static char text[LIMIT_TEXT_BYTES], key[LIMIT_KEY_BYTES], name[LIMIT_USER_BYTES];
     struct message message = message_of(ROLE_SELF);
-    struct dump_entry entry;
+    struct dump_line entry;
     memset(text, 1, sizeof text);
     memset(key, 1, sizeof key);
     memset(name, 'n', sizeof name);
@@ -63,7 +78,7 @@ Test(dump_line, the_longest_entry_fits)
     message.text = (struct span){text, sizeof text};
     message.key = (struct span){key, sizeof key};
     message.from = message.to = (struct span){name, sizeof name};
-    size_t bytes = dump_line_write(line, message.from, &message);
+    size_t bytes = dump_line_write(line, message.from, &message, false);
     cr_assert_leq(bytes, DUMP_LINE_BYTES_MAX);
     cr_assert_null(dump_line_read(reader, line, bytes - 1, &entry));
     cr_assert(span_equal(entry.message.text, message.text));
@@ -71,7 +86,7 @@ Test(dump_line, the_longest_entry_fits)
 
 static const char *read(const char *text)
 {
-    struct dump_entry entry;
+    struct dump_line entry;
     int bytes = snprintf(line, sizeof line, "%s", text);
     const char *why = dump_line_read(reader, line, (size_t)bytes, &entry);
     return why == NULL ? "" : why;
@@ -89,6 +104,25 @@ Test(dump_line, what_is_no_entry_is_refused_with_the_reason)
     cr_assert_not_null(strstr(read("{\"user\":\"a\",\"ts\":5,\"other_ts\":7,\"new\":1," REST "}"), "does not know"));
     cr_assert_not_null(strstr(read("{\"user\":\"a\",\"ts\":0,\"other_ts\":7," REST "}"), "\"ts\""));
     cr_assert_not_null(strstr(read("{\"user\":\"a b\",\"ts\":1,\"other_ts\":7," REST "}"), "user name"));
+    cr_assert_not_null(strstr(read("{\"user\":\"a\",\"ts\":5,\"other_ts\":7,\"alone\":false," REST "}"), "not true"));
+    cr_assert_not_null(strstr(read("{\"user\":\"a\",\"ts\":5,\"other_ts\":7,\"alone\":1," REST "}"), "not true"));
+    cr_assert_not_null(
+        strstr(read("{\"user\":\"a\",\"ts\":5,\"alone\":true,\"mid\":\"MwsR6-oZKALAYytrhgE-\",\"from\":\"a\","
+                    "\"to\":\"a\",\"text\":\"x\"}"),
+               "oneself"));
     cr_assert_neq(read("[]")[0], '\0');
     cr_assert_neq(read("")[0], '\0');
+}
+
+Test(dump_line, what_says_no_beginning_is_refused_with_the_reason)
+{
+    cr_assert_str_eq(read("{\"first\":7,\"user\":\"a\"}"), "");
+    cr_assert_not_null(strstr(read("{\"first\":0}"), "\"first\" is no number from 1 to 2^53 - 1"));
+    cr_assert_not_null(strstr(read("{\"first\":9007199254740992}"), "\"first\" is no number"));
+    cr_assert_not_null(strstr(read("{\"first\":\"7\"}"), "\"first\" is no number"));
+    cr_assert_not_null(strstr(read("{\"user\":\"\",\"first\":7}"), "\"user\" is no user name"));
+    cr_assert_not_null(strstr(read("{\"user\":7,\"first\":7}"), "\"user\" is no user name"));
+    cr_assert_not_null(strstr(read("{\"first\":7,\"ts\":8}"), "nothing else"));
+    cr_assert_not_null(strstr(read("{\"user\":\"a\",\"first\":7,\"key\":\"k\"}"), "nothing else"));
+    cr_assert_not_null(strstr(read("{\"first\":7,\"more\":8}"), "does not know"));
 }
