@@ -143,17 +143,23 @@ void build_raise_floor(struct build *build, uint32_t shard, uint64_t ts)
         build->shards[shard].floor = ts;
 }
 
+/* One is for a cut of all users: a server may make one later. */
+static bool is_full(const struct cuts *cuts)
+{
+    return cuts->count == CUTS_MAX && cut_user(cuts->list[0]).bytes > 0;
+}
+
 int build_cut(struct build *build, uint32_t shard, struct span user, uint64_t ts)
 {
     ASSERT(shard < build->shard_count);
     /* The run is written without them. */
-    int status = cuts_add(&build->shards[shard].cuts, user, ts, build->shards[shard].entry.id);
-    if (status == -ENOSPC)
-        return backup_refuse(
-            build->error, status,
-            "shard %u would have more than %u users whose timelines begin later than those of all: name a "
-            "larger number of shards (docs/MOVING.md)",
-            shard, CUTS_MAX);
+    struct cuts *cuts = &build->shards[shard].cuts;
+    int status = cuts_add(cuts, user, ts, build->shards[shard].entry.id);
+    if (status == -ENOSPC || (status == 0 && is_full(cuts)))
+        return backup_refuse(build->error, -ENOSPC,
+                             "shard %u would have more than %u users whose timelines begin later than those of all: "
+                             "name a larger number of shards (docs/MOVING.md)",
+                             shard, CUTS_MAX - 1);
     return status == 0 ? 0 : backup_refuse(build->error, status, "no memory");
 }
 

@@ -39,8 +39,8 @@ int build_put_key(struct build *build, struct span user, uint64_t ts, struct spa
 int build_put(struct build *build, struct span user, const struct message *message);
 /* The next ts of `shard` lies above `ts`, and above all its entries. */
 void build_raise_floor(struct build *build, uint32_t shard, uint64_t ts);
-/* The entries of `user` up to `ts` are gone (cuts.h); without bytes: of all users of `shard`. Returns as build_put_key.
- */
+/* The entries of `user` up to `ts` are gone (cuts.h); without bytes: of all users of `shard`. Returns as build_put_key;
+ * -ENOSPC too: of one shard there are CUTS_MAX - 1 users with a cut of their own. */
 int build_cut(struct build *build, uint32_t shard, struct span user, uint64_t ts);
 /* Up to which ts entries of `user`, of `shard`, are gone by now. */
 uint64_t build_cut_ts(const struct build *build, uint32_t shard, struct span user);

@@ -189,6 +189,7 @@ const BAD = [
   [lines(SELF_OF_B, { ...LINE, user: "c", from: "c", alone: true }), /line 2: it is "alone", but no "first" of the other user is at or above its "other_ts"/],
   [lines(alone(LINE), { user: "b", first: 6 }, SELF), /line 1: it is "alone", but no "first"/],
   [lines(alone(LINE), OTHER), /message MwsR6-oZKALAYytrhgE- from a to b stands in the timeline of b at ts 7, but not in that of a: a whole dump has both, unless one is "alone"/],
+  [lines(...Array.from({ length: 100000 }, (_, i) => ({ user: `u${String(i).padStart(5, "0")}`, first: 4 }))), /shard 0 would have more than 99999 users whose timelines begin later than those of all: name a larger number of shards/],
   [lines(LINE, { user: "b", first: 8 }, SELF), /stands in the timeline of a at ts 5, but not in that of b/],
 ];
 
@@ -215,7 +216,7 @@ test("a bad line is reported by its number, and nothing is made", () =>
   withDataDir((dir) => {
     const data = path.join(dir, "data");
     for (const [text, word] of BAD) {
-      const end = importText(text, data);
+      const end = importText(text, data, ["--shards", "1"]);
       assert.equal(end.status, 1, `${text.slice(0, 200)}: ${end.stdout}${end.stderr}`);
       assert.match(end.stderr, /^chitchat: [^\n]+\n$/);
       assert.match(end.stderr, word);

@@ -28,6 +28,7 @@ struct row {
     uint64_t ts;
     char text[24];
     uint64_t key_hash; /* 0: sent without a key */
+    char to[16];       /* none: "peer" */
 };
 
 /* Rows in key order, as a run_source: first the key index, then the timelines. */
@@ -56,7 +57,7 @@ static inline struct message message_of(const struct row *row)
                             .role = ROLE_SENT,
                             .mid = mid,
                             .from = span_of(row->user),
-                            .to = SPAN_LITERAL("peer"),
+                            .to = row->to[0] == '\0' ? SPAN_LITERAL("peer") : span_of(row->to),
                             .key = row->key_hash == 0 ? SPAN_LITERAL("") : SPAN_LITERAL("key"),
                             .text = span_of(row->text)};
 }

@@ -3,6 +3,7 @@
 
 #include "storage/datadir/datadir.h"
 #include "storage/offline/offline_first.h"
+#include "storage/runs/cuts.h"
 
 static char root[] = "/tmp/chitchat-first-XXXXXX";
 static struct datadir *datadir;
@@ -10,6 +11,7 @@ static struct offline *offline;
 static struct offline_first *first;
 static struct problems problems;
 static char users[2][16]; /* one of each shard */
+static char second[16];   /* on the shard of "peer" */
 static uint32_t home;     /* the shard of "peer", to whom all messages of the fixture go */
 
 static void setup(void)
@@ -25,6 +27,8 @@ static void setup(void)
         memcpy(users[shard], name, sizeof name);
         named |= 1u << shard;
     }
+    for (uint32_t i = 0; second[0] == '\0' || datadir_shard_of(datadir, span_of(second)) != home; i++)
+        snprintf(second, sizeof second, "second%u", i);
 }
 
 static void teardown(void)
@@ -38,15 +42,20 @@ static void teardown(void)
 
 TestSuite(offline_first, .init = setup, .fini = teardown);
 
+static struct fixture fixture_of(uint32_t shard)
+{
+    static uint64_t generation;
+    struct fixture fixture = {.options = {.runs_max = 8, .fan_out = 3}, .generation = generation++};
+    snprintf(fixture.dir, sizeof fixture.dir, "%s/shard-%04u/runs", root, shard);
+    fixture_start(&fixture);
+    return fixture;
+}
+
 /* Cuts `user`, without bytes all, of a shard at `cut`, if it is not 0, and then stores entries of the user of the shard
  * from 101 on. They go to "peer", with a ts higher by 1 there. */
 static void fill(uint32_t shard, const char *user, uint64_t cut, uint32_t entries)
 {
-    struct fixture fixture = {.options = {.runs_max = 8, .fan_out = 3}};
-    static uint64_t generation;
-    fixture.generation = generation++;
-    snprintf(fixture.dir, sizeof fixture.dir, "%s/shard-%04u/runs", root, shard);
-    fixture_start(&fixture);
+    struct fixture fixture = fixture_of(shard);
     if (cut > 0)
         cr_assert_eq(store_cut(fixture.store, span_of(user), cut), 0);
     add_user(&fixture, users[shard], 101, 1, entries);
@@ -145,6 +154,37 @@ Test(offline_first, a_user_whose_copies_are_all_there_is_not_named)
     fill(!home, "", 102, 3);
     look();
     cr_assert_str_eq(next(""), "");
+}
+
+/* Two messages have their other copies where the cuts leave room for one user. */
+Test(offline_first, with_too_many_cuts_a_user_without_entries_is_left_out)
+{
+    struct span user;
+    uint64_t ts;
+    uint32_t count = 0;
+    struct fixture fixture = fixture_of(home);
+    for (uint32_t i = 1; i < CUTS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "erased%06u", i);
+        cr_assert_eq(store_cut(fixture.store, span_of(name), 500), 0);
+    }
+    cr_assert_eq(store_cut(fixture.store, span_of(""), 110), 0);
+    add_user(&fixture, users[home], 200, 1, 1);
+    fixture_stop(&fixture);
+    fill(!home, "", 102, 1);
+    fixture = fixture_of(!home);
+    struct rows *rows = rows_open();
+    rows_add(rows, users[!home], 103, 0);
+    rows_add(rows, users[!home], 104, 0);
+    snprintf(rows->rows[1].to, sizeof rows->rows[1].to, "%s", second);
+    cr_assert_eq(add(&fixture, rows), 0);
+    fixture_stop(&fixture);
+    look();
+    cr_assert_eq(offline_first_of_all(first), 102);
+    while (offline_first_next(first, span_of("f"), &user, &ts))
+        count++;
+    cr_assert_eq(count, CUTS_MAX - 1);
+    cr_assert_str_eq(next("t"), named("peer", 110));
 }
 
 Test(offline_first, a_cut_of_ones_own_counts_only_above_that_of_all)
