@@ -188,14 +188,21 @@ static void retry_due(struct load_worker *worker)
     }
 }
 
-static void follow_phase(struct load_worker *worker)
+static void enter_phase(struct load_worker *worker, enum load_phase phase)
 {
-    enum load_phase phase = (enum load_phase)atomic_load_explicit(&worker->run->phase, memory_order_acquire);
-    if (phase == worker->phase)
-        return;
     publish(worker);
     worker->phase = phase;
     load_scenario_on_phase(worker);
+}
+
+/* A warm-up of 0 s is over before it is seen; what begins with it begins all the same. */
+static void follow_phase(struct load_worker *worker)
+{
+    enum load_phase phase = (enum load_phase)atomic_load_explicit(&worker->run->phase, memory_order_acquire);
+    if (worker->phase < LOAD_WARMUP && phase == LOAD_MEASURE)
+        enter_phase(worker, LOAD_WARMUP);
+    if (phase != worker->phase)
+        enter_phase(worker, phase);
 }
 
 static uint64_t wait_us(const struct load_worker *worker)

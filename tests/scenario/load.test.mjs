@@ -56,6 +56,16 @@ test("load: an open loop counts latency from when a send was due, and says so", 
   assert.match(end.stdout, /open loop: 500 sends\/s; latency counts from when each was due/);
 });
 
+for (const [what, args, sign] of [
+  ["an open loop", ["--rate", "500"], /[1-9]\d* sends acknowledged/],
+  ["replay", ["--scenario", "replay", "--fill", "120"], /entries replayed +[1-9]/],
+])
+  test(`load: ${what} without a warm-up begins with the measured time`, async () => {
+    const end = await load([...args, "--connections", "4", "--duration", "0.5", "--warmup", "0", address()]);
+    assert.equal(end.status, 0, end.stdout + end.stderr);
+    assert.match(end.stdout, sign);
+  });
+
 test("load: a report as JSON and as a page", async () => {
   const [json, html] = [path.join(dir, "report.json"), path.join(dir, "report.html")];
   const attempt = async () => {
