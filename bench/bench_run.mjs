@@ -77,7 +77,7 @@ async function withProcess(command, cpus, port, body, atEnd = () => {}) {
   return result;
 }
 
-async function withScratch(body, where = SCRATCH) {
+export async function withScratch(body, where = SCRATCH) {
   const dir = fs.mkdtempSync(path.join(where, "bench-data-"));
   try {
     return await body(dir);
@@ -132,12 +132,12 @@ async function secured(dir, port) {
 }
 
 // `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report; `tls`: the generator connects
-// by TLS. The report gets `runs`: how many runs there were at the end.
-export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where, tls = false } = {}) =>
+// by TLS; `data`: a data directory that is there already. The report gets `runs`: how many runs there were at the end.
+export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where, tls = false, data } = {}) =>
   withScratch(async (dir) => {
     const [port, tlsPort] = [await freePort(), await freePort()];
     const by = tls ? await secured(dir, tlsPort) : { server: [], load: [] };
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...by.server, ...NO_RATES, ...options];
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", data ?? `${dir}/d`, "--shards", String(shards), ...by.server, ...NO_RATES, ...options];
     if (disk !== "") {
       fs.writeFileSync(`${dir}/disk`, `${disk}\n`);
       command.unshift("env", `LD_PRELOAD=${BUILD}/libinject.so`, `CHITCHAT_INJECT=${dir}/disk`);
