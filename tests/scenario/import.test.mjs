@@ -91,7 +91,7 @@ function importedAs(text, dir, numbers) {
   return path.join(dir, `${numbers.at(-1)}`);
 }
 
-scenario("a store with erased users and a retention cut is imported as it is, and its timelines begin where they did", { shards: [2, 3] }, async (harness) => {
+scenario("a store with erased users and a retention cut is imported as it is, and its timelines begin where they did", { shards: [3] }, async (harness) => {
   const options = [...SMALL, "--admin", "127.0.0.1:0"];
   await harness.start({ options: [...options, "--retention", "2s"] });
   await fill(harness, 60, { tag: "grown-old" });
