@@ -469,6 +469,16 @@ static int check_clock(struct recovery *recovery)
                   wall_us / 1000000, LIMIT_TS_MAX / 1000000);
 }
 
+/* What is older than --retention is gone before anybody can ask. Without room for that the first tick tries again. */
+static int start_retention(struct recovery *recovery, const struct old_wal *old)
+{
+    struct store_error error = {""};
+    int status = retention_start(old->core, &error);
+    if (status == 0 || file_has_no_room(status, old->survey.dir))
+        return 0;
+    return refuse(recovery, status, "%.900s: look at the disk", error.text);
+}
+
 int recovery_run(struct server *server, struct recovery_report *report_r, struct recovery_error *error_r)
 {
     ASSERT(server->core_count > 0);
@@ -482,6 +492,8 @@ int recovery_run(struct server *server, struct recovery_report *report_r, struct
         status = recover(&recovery);
     for (uint32_t i = 0; i < server->core_count && status == 0; i++)
         core_start_clock(server->cores[i]);
+    for (uint32_t i = 0; i < server->core_count && status == 0; i++)
+        status = start_retention(&recovery, &recovery.old_wals[i]);
     for (uint32_t i = 0; i < server->core_count; i++)
         wal_survey_fini(&recovery.old_wals[i].survey);
     free(recovery.old_wals);

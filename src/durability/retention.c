@@ -24,6 +24,11 @@ static uint64_t minus(uint64_t at_us, uint64_t us)
     return at_us > us ? at_us - us : 0;
 }
 
+static bool is_cut_due(uint64_t ts, uint64_t cut, uint64_t retention_us)
+{
+    return ts >= cut + step_us(retention_us) && ts <= LIMIT_TS_MAX;
+}
+
 /* Where the cut should be by the clock. A leap counts when stamps follow it. */
 static uint64_t wanted_cut(const struct core *core)
 {
@@ -31,16 +36,20 @@ static uint64_t wanted_cut(const struct core *core)
     return minus(core->clock.follow.now_us, FAULT(RETENTION_TOO_NEW) ? 0 : retention_us);
 }
 
-void retention_start(struct core *core)
+int retention_start(struct core *core, struct store_error *error_r)
 {
     struct retention *retention = &core->retention;
+    uint64_t retention_us = seconds_us(core->server->config->retention_s);
     uint64_t cut = store_cut_ts(core->runs.store, all_users);
     uint64_t wanted = wanted_cut(core);
-    uint64_t by_entries = minus(core->last_ts, seconds_us(core->server->config->retention_s));
+    uint64_t by_entries = minus(core->last_ts, retention_us);
     bool is_empty = core->last_ts == 0;
-    ASSERT_ON_SHARD(core->shard);
-    retention->limit_us = shard_monotonic_us(core->shard);
+    ASSERT(core->clock.follow.now_us > 0);
+    retention->limit_us = core->clock.follow.monotonic_us;
     retention->limit_ts = cut > 0 ? cut : is_empty || by_entries > wanted ? wanted : by_entries;
+    if (retention_us == 0 || cut > 0 || is_empty || !is_cut_due(retention->limit_ts, 0, retention_us))
+        return 0;
+    return store_cut_saved(core->runs.store, all_users, retention->limit_ts, error_r);
 }
 
 static void warn_behind(struct core *core, uint64_t behind_us)
@@ -74,7 +83,7 @@ static void move_cut(struct core *core, uint64_t cut)
     struct retention *retention = &core->retention;
     uint64_t retention_us = seconds_us(core->server->config->retention_s);
     uint64_t ts = retention->limit_ts;
-    if (core->last_ts == 0 || ts < cut + step_us(retention_us) || ts > LIMIT_TS_MAX || core->stop.step != STOP_NOT)
+    if (core->last_ts == 0 || !is_cut_due(ts, cut, retention_us) || core->stop.step != STOP_NOT)
         return;
     retention->is_writing = wal_append_cut(core->wal_writer.wal, all_users, ts, &retention->sequence) == 0;
     retention->ts = ts;

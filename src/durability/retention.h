@@ -10,9 +10,9 @@
  * saves nothing up. After the server was down for two weeks the cut catches up within hours; a clock that is a year
  * ahead has to stay so for two weeks to take a year of messages, and each hour a warning says that it does. The first
  * cut of a store is as old as the retention, seen from the time at the start or from the newest entry that recovery
- * found, whichever is older. A shard that never had an entry makes no cut.
+ * found, whichever is older; a start makes it before anybody can log in. A shard that never had an entry makes no cut.
  *
- * Shard's thread.
+ * Shard's thread, but for retention_start.
  */
 #ifndef CHITCHAT_DURABILITY_RETENTION_H
 #define CHITCHAT_DURABILITY_RETENTION_H
@@ -23,6 +23,7 @@
 #include "base/log_limit.h"
 
 struct core;
+struct store_error;
 
 #define RETENTION_RATE 24u
 
@@ -36,9 +37,10 @@ struct retention {
     struct log_limit log_limit;
 };
 
-/* After recovery, before the shard gives a ts to an entry: that of the newest one is needed, and a wrong clock would
- * stamp the next. */
-void retention_start(struct core *core);
+/* In recovery, after core_start_clock: the shard does not run yet, and has given no ts to an entry. That of the newest
+ * one is needed, and a wrong clock would stamp the next. The first cut of the shard is made, and is durable by a commit
+ * of the manifest. 0, or -errno with the reason in *error_r: there is no cut, and the first tick tries again. */
+int retention_start(struct core *core, struct store_error *error_r);
 /* Once a second: moves the cut if it is time, and tells the store how late it is. */
 void retention_tick(struct core *core);
 /* All WAL batches up to `sequence` are durable. */

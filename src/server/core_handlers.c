@@ -186,7 +186,6 @@ static void on_start(void *context)
     struct core *core = context;
     ASSERT_ON_SHARD(core->shard);
     uint32_t count = core->server->config->listen_count;
-    retention_start(core);
     reads_start(core);
     checkpoint_start(core);
     merge_schedule_start(core);

@@ -138,6 +138,9 @@ bool store_reader_take_error(struct store_reader *reader, struct store_error *er
 /* Any thread: the entries of `user` up to `ts` (at least 1) are gone; a user without bytes is all users. 0; -ENOMEM; or
  * -ENOSPC: there are CUTS_MAX. */
 int store_cut(struct store *store, struct span user, uint64_t ts);
+/* The same, and durable by a commit of its own when it returns 0. Else -errno with the reason in *error_r: there is no
+ * cut, or the manifest is in doubt. */
+int store_cut_saved(struct store *store, struct span user, uint64_t ts, struct store_error *error_r);
 /* Any thread: up to which ts entries of `user` are gone. 0: none. A store without cuts costs one load. */
 uint64_t store_cut_ts(struct store *store, struct span user);
 /* Any thread: whether store_cut would take `coming` more users and one more. */

@@ -16,6 +16,23 @@ int store_cut(struct store *store, struct span user, uint64_t ts)
     return status;
 }
 
+int store_cut_saved(struct store *store, struct span user, uint64_t ts, struct store_error *error_r)
+{
+    struct cuts cuts = {0};
+    if (store_check_doubt(store, error_r) != 0)
+        return -EIO;
+    pthread_mutex_lock(&store->commit_lock);
+    int status = store->is_in_doubt ? -EIO : cuts_add(&cuts, user, ts, store_marks(store).next_id);
+    if (status == 0)
+        status = manifest_save_cuts(store->manifest, &cuts);
+    store->is_in_doubt |= status != 0 && manifest_is_in_doubt(store->manifest);
+    pthread_mutex_unlock(&store->commit_lock);
+    cuts_fini(&cuts);
+    if (status == 0)
+        status = store_cut(store, user, ts);
+    return status == 0 ? 0 : store_set_error(error_r, status, store->dir, "the manifest cannot be written");
+}
+
 uint64_t store_cut_ts(struct store *store, struct span user)
 {
     if (atomic_load_explicit(&store->cut_count, memory_order_acquire) == 0)

@@ -434,6 +434,30 @@ Test(retention, drops_what_is_older_and_keeps_what_is_not)
     harness_close(harness);
 }
 
+Test(retention, what_is_older_at_a_start_is_gone_before_the_first_login_and_stays_gone)
+{
+    char dir[64];
+    harness_dir_make(dir);
+    struct harness_options options = {.shards = 1, .dir = dir, .wall_us = UINT64_C(1800000000000000)};
+    struct harness *harness = harness_open(&options);
+    say(harness, client_login(harness, 0, "ann", ""), "bob", "old");
+    harness_advance(harness, 2 * DAY_US);
+    say(harness, client_login(harness, 0, "ann", ""), "bob", "newer");
+    harness_close(harness);
+    options.wall_us += 2 * (uint64_t)DAY_US;
+    options.retention_s = 86400;
+    harness = harness_open(&options);
+    uint64_t first = login_field(harness, 0, "bob", "first");
+    cr_assert_eq(first, options.wall_us - (uint64_t)DAY_US);
+    cr_assert_str_eq(texts_of(harness, 0, "bob"), "newer");
+    harness_crash(harness);
+    options.retention_s = 0;
+    harness = harness_open(&options);
+    cr_assert_eq(login_field(harness, 0, "bob", "first"), first, "no crash brings it back");
+    harness_close(harness);
+    harness_dir_remove(dir);
+}
+
 Test(retention, a_clock_that_leaps_takes_nothing_at_once_and_one_that_steps_back_brings_nothing_back)
 {
     char dir[64];
