@@ -1,6 +1,6 @@
 // Real kills: the server under load by many clients is killed (SIGKILL) at random and at chosen moments and started again on the
 // same data; the clients log in with `after` and `epoch`, send again with their keys what was not answered, and a model checks
-// all that they ever received.
+// all that they ever received. Meanwhile the timelines of some users are erased: no kill undoes an erasure that was answered.
 //
 //   node tests/crash/crash.mjs [--rounds N | --seconds N] [--seed N] [--expect-violation]
 //
@@ -10,6 +10,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { readArguments } from "../arguments.mjs";
+import { Api } from "../scenario/lib/api.mjs";
 import { Client } from "../scenario/lib/client.mjs";
 import { Server, killedAfter, sleep } from "../scenario/lib/server.mjs";
 import { wholeTimeline } from "../scenario/lib/traffic.mjs";
@@ -30,8 +31,10 @@ const CONNECTIONS = 16; // the first users have two
 const WINDOW = 12;
 const ROUNDS_PER_DATA = 10;
 const SHARDS = [1, 2, 4];
+const ERASED = [1, 4, 9]; // the others keep all that they have. The name of user-1 is also how that of user-10 begins
+const CLOSED_BY_ERASURE = 4203;
 // Small sizes, so that checkpoints, merges and rotations happen all the time.
-const OPTIONS = ["--memtable-bytes", "1M", "--checkpoint-s", "1", "--wal-segment-bytes", "4M"];
+const OPTIONS = ["--memtable-bytes", "1M", "--checkpoint-s", "1", "--wal-segment-bytes", "4M", "--admin", "127.0.0.1:0"];
 
 // mulberry32. The seed does not decide the timing of the machine.
 function randomFrom(seed) {
@@ -45,7 +48,7 @@ function randomFrom(seed) {
 }
 
 const random = randomFrom(values.seed);
-const userOf = (index) => `user-${index % USERS}`;
+const userOf = (index) => `user-${1 + (index % USERS)}`;
 
 class Harness {
   data;
@@ -56,8 +59,10 @@ class Harness {
   model = new Model();
   random = random;
   #cursors = new Map(); // connection -> the newest ts it got
-  #clients = [];
+  #clients = []; // { client, index }, as they came
   #sending = [];
+  #erasing;
+  #endNow; // ends the wait of #erase
 
   constructor(shards) {
     this.shards = shards;
@@ -67,17 +72,56 @@ class Harness {
   async begin() {
     this.round++;
     this.server = await Server.start({ shards: this.shards, data: this.data, options: OPTIONS });
-    this.#clients = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => this.#connect(index)));
-    this.#sending = this.#clients.map((client, index) => this.#send(client, index));
+    const clients = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => this.#connect(index)));
+    this.model.settle();
+    this.#sending = clients.map((client, index) => this.#send(client, index));
+    this.#erasing = this.#erase();
+  }
+
+  // Erases one user after another, until the server is gone. Without an answer the next logins show the outcome.
+  async #erase() {
+    const api = new Api(this.server.admin);
+    const end = new Promise((resolve) => (this.#endNow = () => resolve(true)));
+    while (!(await Promise.race([sleep(50 + random(300)), end])) && (await this.#eraseOne(api)));
+    api.close();
+  }
+
+  async #eraseOne(api) {
+    const user = `user-${ERASED[random(ERASED.length)]}`;
+    const newest = this.model.eraseBegins(user);
+    const answer = await api.delete(`/api/v1/users/${user}`).catch((error) => this.#checkGone(error));
+    if (answer?.status === 200) this.model.eraseEnds(user, newest, answer.json.first);
+    if (answer?.json.error === "busy") this.model.eraseEnds(user, newest, 0);
+    return answer !== undefined;
+  }
+
+  // An error of a connection is right if the server is about to be gone. The end of a process is seen later than that of its
+  // sockets.
+  async #checkGone(error) {
+    for (let ms = 0; ms < 2000 && this.server.isRunning(); ms += 20) await sleep(20);
+    if (this.server.isRunning()) this.model.find("lost", `the server runs, and a connection fails: ${error.message}`);
   }
 
   async #connect(index) {
     const client = await Client.open(this.server);
     const fields = { after: this.#cursors.get(index) ?? 0, ...(this.epoch ? { epoch: this.epoch } : {}) };
+    const before = this.model.first(userOf(index));
     const reply = await client.loginAs(userOf(index), fields);
+    this.model.login(userOf(index), before, reply.first);
     if (reply.reset) this.model.find("lost", `${userOf(index)} got a reset: ${fields.after} lies beyond ${reply.last}`);
     this.epoch ??= client.epoch;
+    this.#clients.push({ client, index });
     return client;
+  }
+
+  // An erasure closes the connections of its user, who comes back.
+  async #connectAgain(index) {
+    try {
+      return await this.#connect(index);
+    } catch (error) {
+      await this.#checkGone(error);
+      return undefined;
+    }
   }
 
   // First the sends whose outcome is unknown, then new ones, until the connection ends.
@@ -91,7 +135,10 @@ class Harness {
         await this.#sendOne(client, send ?? this.#newSend(client, index, number++));
       }
     };
-    await Promise.all(Array.from({ length: WINDOW }, worker));
+    for (; client; client = client.closed.code === CLOSED_BY_ERASURE ? await this.#connectAgain(index) : undefined) {
+      await Promise.all(Array.from({ length: WINDOW }, worker));
+      this.#cursors.set(index, client.cursor);
+    }
   }
 
   #newSend(client, index, number) {
@@ -116,9 +163,10 @@ class Harness {
   // The server is killed: what it had sent still arrives; then the model takes in all that the clients received.
   async end() {
     await this.server.kill();
-    await Promise.all(this.#clients.map((client) => (client.closed ? undefined : client.untilClosed().catch(() => {}))));
-    await Promise.all(this.#sending);
-    this.#clients.forEach((client, index) => {
+    this.#endNow();
+    await Promise.all([...this.#sending, this.#erasing]);
+    await Promise.all(this.#clients.map(({ client }) => (client.closed ? undefined : client.untilClosed().catch(() => {}))));
+    this.#clients.forEach(({ client, index }) => {
       for (const entry of client.entries) this.model.see(client.user, entry);
       if (client.violation) this.model.find("lost", `${client.user}: ${client.violation.message}`);
       this.#cursors.set(index, client.cursor);
@@ -168,7 +216,7 @@ class Harness {
 
 // -- rounds --
 
-const totals = { rounds: 0, kills: 0, moments: {}, runs: { written: 0, left: 0 }, acknowledged: 0, entries: 0, resent: 0, lost: 0, duplicated: 0, reordered: 0, one_sided: 0 };
+const totals = { rounds: 0, kills: 0, moments: {}, runs: { written: 0, left: 0 }, acknowledged: 0, entries: 0, resent: 0, erased: 0, lost: 0, duplicated: 0, reordered: 0, one_sided: 0, undone: 0 };
 const names = Object.keys(MOMENTS);
 
 function countKill(moment) {
@@ -191,7 +239,7 @@ async function oneRound(harness, moment) {
 }
 
 function addModel(model) {
-  for (const name of ["acknowledged", "entries", "resent"]) totals[name] += model[name];
+  for (const name of ["acknowledged", "entries", "resent", "erased"]) totals[name] += model[name];
   for (const [kind, count] of Object.entries(model.broken)) totals[kind] += count;
 }
 
@@ -207,6 +255,7 @@ async function campaign(shards, mayGoOn) {
   }
   addModel(harness.model);
   const isGood = !error && !harness.model.isBroken;
+  if (!isGood && values["expect-violation"]) console.log(`found: ${(harness.model.findings[0] ?? error.message).slice(0, 300)}`);
   if (!isGood && !values["expect-violation"]) {
     for (const finding of harness.model.findings) console.error(finding.length > 300 ? `${finding.slice(0, 300)}…` : finding);
     if (error) console.error(error);
@@ -219,11 +268,11 @@ async function campaign(shards, mayGoOn) {
 
 function report(isGood) {
   const moments = Object.entries(totals.moments).map(([name, count]) => `${name}=${count}`);
-  const { rounds, kills, acknowledged, entries, resent, lost, duplicated, reordered, one_sided } = totals;
+  const { rounds, kills, acknowledged, entries, resent, erased, lost, duplicated, reordered, one_sided, undone } = totals;
   console.log(`kills by moment: ${moments.join(" ")}; runs written ${totals.runs.written}, left ${totals.runs.left}; seed ${values.seed}`);
   console.log(
-    `crash: rounds=${rounds} kills=${kills} acknowledged=${acknowledged} checked=${entries} resent=${resent} failed=${isGood ? 0 : 1} ` +
-      `lost=${lost} duplicated=${duplicated} reordered=${reordered} one_sided=${one_sided}`,
+    `crash: rounds=${rounds} kills=${kills} acknowledged=${acknowledged} checked=${entries} resent=${resent} erased=${erased} failed=${isGood ? 0 : 1} ` +
+      `lost=${lost} duplicated=${duplicated} reordered=${reordered} one_sided=${one_sided} undone=${undone}`,
   );
 }
 
