@@ -20,6 +20,7 @@ struct seen {
 
 struct line {
     struct client *client;
+    uint64_t first; /* up to it the entries are gone */
     struct seen *entries;
     uint32_t count;
 };
@@ -67,6 +68,11 @@ static void check_content(struct checker *checker, int user, json_t *frame, cons
                entry->n);
 }
 
+static uint64_t newest_of(const struct line *line)
+{
+    return line->count == 0 ? line->first : line->entries[line->count - 1].ts;
+}
+
 static void take_entry(struct checker *checker, int user, json_t *frame)
 {
     struct line *line = &checker->lines[user];
@@ -75,7 +81,7 @@ static void take_entry(struct checker *checker, int user, json_t *frame)
                          .prev = frame_number(frame, "prev")};
     snprintf(entry.mid, sizeof entry.mid, "%s", frame_text(frame, "mid"));
     check_content(checker, user, frame, &entry);
-    uint64_t before = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
+    uint64_t before = newest_of(line);
     if (entry.prev != before || entry.ts <= before)
         reject(checker, VERDICT_REORDERED, "%s: ts %llu with prev %llu comes after %llu", name_of(checker, user),
                (unsigned long long)entry.ts, (unsigned long long)entry.prev, (unsigned long long)before);
@@ -89,7 +95,12 @@ static void read_timeline(struct checker *checker, int user)
     struct line *line = &checker->lines[user];
     bool is_live = false;
     line->count = 0;
-    line->client = client_login(checker->harness, 0, name_of(checker, user), ",\"after\":0");
+    line->client = client_connect(checker->harness, 0);
+    client_send(line->client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\",\"after\":0}", name_of(checker, user));
+    harness_run_until_idle(checker->harness);
+    json_t *login = client_expect(line->client, "ok");
+    line->first = frame_number(login, "first");
+    json_decref(login);
     for (json_t *frame; (frame = client_next(line->client)) != NULL; json_decref(frame)) {
         if (strcmp(frame_text(frame, "op"), "msg") == 0)
             take_entry(checker, user, frame);
@@ -114,6 +125,30 @@ static uint32_t *index_of(struct checker *checker, int user)
     return places;
 }
 
+/* What was erased stays so; and nobody is erased but by an erasure that was asked for. */
+static void check_first(struct checker *checker, int user)
+{
+    const struct claims *claims = checker->claims;
+    uint64_t first = checker->lines[user].first;
+    bool is_known = first == claims->first[user];
+    if (first < claims->first[user])
+        reject(checker, VERDICT_UNDONE, "%s is erased up to %llu, reported was %llu", name_of(checker, user),
+               (unsigned long long)first, (unsigned long long)claims->first[user]);
+    for (uint32_t i = 0; i < claims->erasure_count && !is_known; i++) {
+        const struct erased *erasure = &claims->erasures[i];
+        is_known = erasure->user == user && (erasure->first == 0 || erasure->first == first);
+    }
+    if (!is_known)
+        reject(checker, VERDICT_LOST, "%s is erased up to %llu, which nobody asked for", name_of(checker, user),
+               (unsigned long long)first);
+}
+
+/* The message may have been in the timeline before an erasure. */
+static bool may_be_erased(const struct checker *checker, int user)
+{
+    return checker->lines[user].first > 0;
+}
+
 static void check_sides(struct checker *checker, uint32_t *const *places)
 {
     const struct claims *claims = checker->claims;
@@ -122,6 +157,9 @@ static void check_sides(struct checker *checker, uint32_t *const *places)
         if (!sent->is_known)
             continue;
         uint32_t of_sender = places[sent->from][n], of_recipient = places[sent->to][n];
+        if ((of_sender == 0 && may_be_erased(checker, sent->from))
+            || (of_recipient == 0 && may_be_erased(checker, sent->to)))
+            continue;
         if ((of_sender == 0) != (of_recipient == 0))
             reject(checker, VERDICT_ONE_SIDED, "message %u from %s to %s is only with the %s", n,
                    name_of(checker, sent->from), name_of(checker, sent->to), of_sender == 0 ? "recipient" : "sender");
@@ -151,17 +189,25 @@ static void check_order(struct checker *checker, int user)
     }
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void check_claims(struct checker *checker, uint32_t *const *places)
 {
     for (uint32_t i = 0; i < checker->claims->count; i++) {
         const struct claim *claim = &checker->claims->items[i];
         uint32_t place = places[claim->user][claim->n];
+        uint64_t first = checker->lines[claim->user].first;
+        if (place == 0 && claim->ts <= first)
+            continue;
         if (place == 0)
             reject(checker, VERDICT_LOST, "%s lacks message %u, ts %llu, which the server had reported",
                    name_of(checker, claim->user), claim->n, (unsigned long long)claim->ts);
         const struct seen *entry = &checker->lines[claim->user].entries[place - 1];
         if (entry->ts != claim->ts || strcmp(entry->mid, claim->mid) != 0
-            || (claim->has_prev && entry->prev != claim->prev))
+            || (claim->has_prev && entry->prev != later(claim->prev, first)))
             reject(checker, VERDICT_LOST, "%s has message %u as ts %llu prev %llu mid %s, reported were %llu %llu %s",
                    name_of(checker, claim->user), claim->n, (unsigned long long)entry->ts,
                    (unsigned long long)entry->prev, entry->mid, (unsigned long long)claim->ts,
@@ -172,7 +218,7 @@ static void check_claims(struct checker *checker, uint32_t *const *places)
 static void check_last(struct checker *checker, int user)
 {
     const struct line *line = &checker->lines[user];
-    uint64_t newest = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
+    uint64_t newest = newest_of(line);
     if (checker->claims->last[user] > newest)
         reject(checker, VERDICT_LOST, "the server reported last %llu to %s, whose newest is %llu",
                (unsigned long long)checker->claims->last[user], name_of(checker, user), (unsigned long long)newest);
@@ -217,18 +263,32 @@ static json_t *resend(struct checker *checker, uint32_t n)
     harness_fail("message %u, sent again, is answered with busy every time", n);
 }
 
-/* A message that is in the timeline is a dup with its ts and mid. One that is not is stored, and then is a dup. */
+/* The ts in the sender's timeline of a message that was erased from it; 0: it was not, as far as was reported. */
+static uint64_t erased_ts(const struct checker *checker, uint32_t n)
+{
+    int user = checker->claims->sent[n].from;
+    for (uint32_t i = 0; i < checker->claims->count; i++) {
+        const struct claim *claim = &checker->claims->items[i];
+        if (claim->n == n && claim->user == user && claim->ts <= checker->lines[user].first)
+            return claim->ts;
+    }
+    return 0;
+}
+
+/* A message that is in the timeline, or was before an erasure, is a dup with its ts and mid. One that is not is stored,
+ * and then is a dup. */
 static void check_key(struct checker *checker, uint32_t n, uint32_t *const *places)
 {
     const struct sent *sent = &checker->claims->sent[n];
     const struct line *line = &checker->lines[sent->from];
     uint32_t place = places[sent->from][n];
-    uint64_t newest = line->count == 0 ? 0 : line->entries[line->count - 1].ts;
     json_t *first = resend(checker, n);
     json_t *second = resend(checker, n);
-    uint64_t ts = place == 0 ? frame_number(first, "ts") : line->entries[place - 1].ts;
-    if (json_is_true(json_object_get(first, "dup")) != (place != 0) || frame_number(first, "ts") != ts
-        || (place == 0 && ts <= newest))
+    bool is_dup = json_is_true(json_object_get(first, "dup"));
+    uint64_t ts = place != 0 ? line->entries[place - 1].ts : erased_ts(checker, n);
+    bool was_stored = ts != 0 || (is_dup && frame_number(first, "ts") <= line->first);
+    ts = ts != 0 ? ts : frame_number(first, "ts");
+    if (is_dup != was_stored || frame_number(first, "ts") != ts || (!was_stored && ts <= newest_of(line)))
         reject(checker, VERDICT_DUPLICATED, "message %u, sent again with its key, is stored again or not at all", n);
     if (strcmp(frame_text(first, "op"), "ok") != 0 || !json_is_true(json_object_get(second, "dup"))
         || frame_number(second, "ts") != ts || strcmp(frame_text(first, "mid"), frame_text(second, "mid")) != 0)
@@ -273,6 +333,8 @@ static void check_all(struct checker *checker, bool with_keys)
     uint32_t *places[CLAIMS_USERS_MAX];
     for (int user = 0; user < count; user++)
         read_timeline(checker, user);
+    for (int user = 0; user < count; user++)
+        check_first(checker, user);
     for (int user = 0; user < count; user++) {
         places[user] = index_of(checker, user);
         if (with_keys)

@@ -11,6 +11,7 @@
 enum verdict {
     VERDICT_GOOD,
     VERDICT_REFUSED,    /* the server does not start: recovery takes a power cut for damage */
+    VERDICT_UNDONE,     /* a user has entries that were erased, by a smaller `first` than was reported */
     VERDICT_LOST,       /* a claim does not hold: no such entry, or another mid, text, prev */
     VERDICT_DUPLICATED, /* a message stands twice in a timeline, or a resend with its key stored it again */
     VERDICT_REORDERED,  /* ts or prev out of order, or sends of one user to another */

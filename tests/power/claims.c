@@ -74,8 +74,20 @@ static void each_line(struct claims *claims, const char *path, void (*take)(stru
     fclose(file);
 }
 
+static void take_erasure(struct claims *claims, json_t *line)
+{
+    size_t bytes = (claims->erasure_count + 1) * sizeof *claims->erasures;
+    claims->erasures = disk_memory(claims->erasures, bytes);
+    claims->erasures[claims->erasure_count++] =
+        (struct erased){add_user(claims, text_of(line, "erase")), number_of(line, "first")};
+}
+
 static void take_sent(struct claims *claims, json_t *line)
 {
+    if (json_object_get(line, "erase") != NULL) {
+        take_erasure(claims, line);
+        return;
+    }
     uint32_t n = (uint32_t)number_of(line, "n");
     if (n >= claims->sent_count) {
         claims->sent = disk_memory(claims->sent, (n + 1) * sizeof *claims->sent);
@@ -111,6 +123,7 @@ void claims_close(struct claims *claims)
         end_stream(&claims->streams[i]);
     free(claims->streams);
     free(claims->sent);
+    free(claims->erasures);
     free(claims->items);
 }
 
@@ -138,9 +151,17 @@ static void claim_entry(struct claims *claims, int user, uint32_t n, json_t *fra
     claim(claims, made);
 }
 
+static void claim_first(struct claims *claims, int user, uint64_t first)
+{
+    claims->first[user] = first > claims->first[user] ? first : claims->first[user];
+}
+
 static void take_claim(struct claims *claims, json_t *line)
 {
-    claim_entry(claims, claims_user(claims, text_of(line, "user")), (uint32_t)number_of(line, "n"), line);
+    if (json_object_get(line, "first") != NULL)
+        claim_first(claims, claims_user(claims, text_of(line, "user")), number_of(line, "first"));
+    else
+        claim_entry(claims, claims_user(claims, text_of(line, "user")), (uint32_t)number_of(line, "n"), line);
 }
 
 void claims_load(struct claims *claims, const char *path)
@@ -161,6 +182,10 @@ void claims_save(const struct claims *claims, const char *path)
             fprintf(file, ",\"prev\":%llu", (unsigned long long)item->prev);
         fputs("}\n", file);
     }
+    for (int user = 0; user < claims->user_count; user++)
+        if (claims->first[user] > 0)
+            fprintf(file, "{\"user\":\"%s\",\"first\":%llu}\n", claims->users[user],
+                    (unsigned long long)claims->first[user]);
     fclose(file);
 }
 
@@ -182,6 +207,7 @@ static void take_ok(struct claims *claims, struct claims_stream *stream, json_t 
         stream->user = claims_user(claims, text_of(frame, "user"));
         uint64_t last = number_of(frame, "last");
         claims->last[stream->user] = last > claims->last[stream->user] ? last : claims->last[stream->user];
+        claim_first(claims, stream->user, number_of(frame, "first"));
     } else if (json_object_get(frame, "mid") != NULL) {
         /* The id of a send is the message's number and the number of the attempt: "17/0". */
         claim_entry(claims, stream->user, (uint32_t)strtoul(text_of(frame, "id"), NULL, 10), frame);
@@ -217,9 +243,59 @@ static size_t frame_bytes(const unsigned char *at, size_t bytes, size_t *header_
     return bytes < *header_r + payload ? 0 : *header_r + payload;
 }
 
+/* -- answers of the HTTP API -- */
+
+/* Bytes of the head and the body of the answer, and the body as JSON; 0: they are not complete. */
+static size_t answer_bytes(const char *data, size_t bytes, json_t **body_r)
+{
+    static const char length_name[] = "Content-Length: ";
+    const char *end = memmem(data, bytes, "\r\n\r\n", 4);
+    if (end == NULL)
+        return 0;
+    const char *length = memmem(data, (size_t)(end - data), length_name, sizeof length_name - 1);
+    size_t body = length == NULL ? 0 : strtoul(length + sizeof length_name - 1, NULL, 10);
+    size_t head = (size_t)(end + 4 - data);
+    if (bytes < head + body)
+        return 0;
+    *body_r = json_loadb(data + head, body, 0, NULL);
+    return head + body;
+}
+
+static bool is_http(const char *data, size_t bytes, const char *status)
+{
+    return bytes >= strlen("HTTP/1.1 101") && strncmp(data, "HTTP/1.1 ", 9) == 0 && strncmp(data + 9, status, 3) == 0;
+}
+
+bool claims_is_erased(const char *data, size_t bytes)
+{
+    json_t *body = NULL;
+    bool is_erased = is_http(data, bytes, "200") && answer_bytes(data, bytes, &body) > 0
+                     && json_object_get(body, "user") != NULL && json_object_get(body, "first") != NULL;
+    json_decref(body);
+    return is_erased;
+}
+
+/* Takes off the answers at the beginning of the stream. */
+static void take_answers(struct claims *claims, struct claims_stream *stream)
+{
+    json_t *body = NULL;
+    for (size_t bytes; (bytes = answer_bytes(stream->data, stream->bytes, &body)) > 0;) {
+        if (claims_is_erased(stream->data, bytes))
+            claim_first(claims, claims_user(claims, text_of(body, "user")), number_of(body, "first"));
+        json_decref(body);
+        body = NULL;
+        stream->bytes -= bytes;
+        memmove(stream->data, stream->data + bytes, stream->bytes);
+    }
+}
+
 static void take_stream(struct claims *claims, struct claims_stream *stream)
 {
     size_t at = 0, header;
+    if (!stream->has_head && !is_http(stream->data, stream->bytes, "101")) {
+        take_answers(claims, stream);
+        return;
+    }
     if (!stream->has_head) {
         char *end = memmem(stream->data, stream->bytes, "\r\n\r\n", 4);
         if (end == NULL)

@@ -27,7 +27,7 @@
 #define IMAGES_PER_CUT_MIN 3u
 #define PATH_BYTES 48u /* of a data directory: as long as the harness takes */
 
-static const char *const verdict_names[VERDICT_COUNT] = {"good",      "refused",   "lost",     "duplicated",
+static const char *const verdict_names[VERDICT_COUNT] = {"good",      "refused",   "undone",   "lost", "duplicated",
                                                          "reordered", "one_sided", "invented", "died"};
 
 struct options {
@@ -299,6 +299,27 @@ static uint64_t some_wal_write(const struct power *power)
     return found;
 }
 
+/* The last such write that was begun before the answer to some erasure left the process: most often it has the record
+ * of the erasure. */
+static uint64_t some_erasure_write(const struct power *power)
+{
+    uint64_t found = 0, last = 0, count = 0;
+    for (int i = 0; i < power->options.trace_count; i++) {
+        struct trace_map map = map_trace(power->options.traces[i]);
+        struct trace_record record;
+        const char *data;
+        for (uint64_t at = 0; next_record(&map, &at, &record, &data);) {
+            if (record.kind == TRACE_WRITE_SYNC && record.bytes >= 4096 && record.offset > 0 && record.data_bytes > 0)
+                last = record.id;
+            if (record.kind == TRACE_SEND && claims_is_erased(data, record.data_bytes)
+                && mix(power->options.seed, last) % ++count == 0)
+                found = last;
+        }
+        munmap((void *)(uintptr_t)map.data, map.bytes);
+    }
+    return found;
+}
+
 static void count_cuts(struct power *power)
 {
     for (int i = 0; i < power->options.trace_count; i++) {
@@ -326,6 +347,8 @@ static struct disk_faults faults_of(const struct power *power)
         return faults;
     if (strcmp(fault, "log-write-lost") == 0)
         faults.lost_write_id = some_wal_write(power);
+    else if (strcmp(fault, "erasure-write-lost") == 0)
+        faults.lost_write_id = some_erasure_write(power);
     else if (strcmp(fault, "no-file-sync") == 0)
         faults.file_sync_is_nothing = true;
     else if (strcmp(fault, "no-dir-sync") == 0)
@@ -333,7 +356,7 @@ static struct disk_faults faults_of(const struct power *power)
     else if (strcmp(fault, "meta-not-dsync") == 0)
         faults.small_sync_writes_are_plain = true;
     else
-        disk_fail("--fault is log-write-lost, no-file-sync, no-dir-sync or meta-not-dsync");
+        disk_fail("--fault is log-write-lost, erasure-write-lost, no-file-sync, no-dir-sync or meta-not-dsync");
     return faults;
 }
 

@@ -1,6 +1,7 @@
 // The clients' side of a recorded run: who sends what, noted in the journal before it is sent.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import { Api } from "../scenario/lib/api.mjs";
 import { Client } from "../scenario/lib/client.mjs";
 import { sleep } from "../scenario/lib/server.mjs";
 
@@ -44,6 +45,7 @@ export function textOf(n, bytes) {
 export class Journal {
   users;
   sent = [];
+  erasures = []; // { erase, first }; first 0: no answer came
   claims = []; // of acknowledged ones: { user, n, ts, prev, mid }
   unknown = []; // n of keyed sends without an answer
 
@@ -54,6 +56,7 @@ export class Journal {
   copy() {
     const copy = new Journal(this.users);
     copy.sent = this.sent.map((sent) => ({ ...sent }));
+    copy.erasures = this.erasures.map((erasure) => ({ ...erasure }));
     return copy;
   }
 
@@ -65,20 +68,24 @@ export class Journal {
   }
 
   save(file) {
-    fs.writeFileSync(file, this.sent.map((sent) => JSON.stringify(sent) + "\n").join(""));
+    fs.writeFileSync(file, [...this.sent, ...this.erasures].map((line) => JSON.stringify(line) + "\n").join(""));
   }
 
   saveClaims(file) {
-    fs.writeFileSync(file, this.claims.map((claim) => JSON.stringify(claim) + "\n").join(""));
+    const firsts = this.erasures.filter(({ first }) => first > 0).map(({ erase, first }) => ({ user: erase, first }));
+    fs.writeFileSync(file, [...this.claims, ...firsts].map((line) => JSON.stringify(line) + "\n").join(""));
   }
 }
 
-// Each user sends on one connection, some have a second one that listens.
+const CLOSED_BY_ERASURE = 4203;
+
+// Each user sends on one connection, some have a second one that listens. Every third user is erased now and then.
 export class Traffic {
   #server;
   #journal;
   #chance;
   #clients = [];
+  #api;
 
   constructor(server, journal, chance) {
     this.#server = server;
@@ -112,8 +119,18 @@ export class Traffic {
     }
   }
 
-  async #user(user, { count, window, bytes, resend }) {
-    const client = await this.#login(user);
+  // While an answer is due, and if none comes, the outcome is unknown.
+  async #erase() {
+    const erasure = { erase: this.#chance.of(this.#journal.users.filter((_, index) => index % 3 === 1)), first: 0 };
+    this.#journal.erasures.push(erasure);
+    this.#api ??= new Api(this.#server.admin);
+    const { status, json } = await this.#api.delete(`/api/v1/users/${erasure.erase}`);
+    if (status === 200) erasure.first = json.first;
+    else assert.ok(status === 503, `${status} ${JSON.stringify(json)}`);
+  }
+
+  async #user(user, { count, window, bytes, resend, erases }) {
+    let client = await this.#login(user);
     if (this.#chance.hits(2)) await this.#login(user);
     const own = resend ? this.#journal.unknown.filter((sent) => sent.from === user) : [];
     if (resend) this.#journal.unknown = this.#journal.unknown.filter((sent) => sent.from !== user);
@@ -126,10 +143,15 @@ export class Traffic {
           sent.again = true;
           await this.#send(client, sent);
         }
+        if (this.#chance.hits(erases)) await this.#erase();
         if (this.#chance.hits(4)) await sleep(this.#chance.from(0, 3));
       }
     };
-    await Promise.all(Array.from({ length: window }, worker));
+    for (;;) {
+      await Promise.all(Array.from({ length: window }, worker));
+      if (client.closed?.code !== CLOSED_BY_ERASURE) return;
+      client = await this.#login(user);
+    }
   }
 
   // Until all is sent, or the server is gone.
@@ -146,31 +168,42 @@ export class Traffic {
 
   end() {
     for (const client of this.#clients) client.terminate();
+    this.#api?.close();
   }
 }
 
-// Asks the real server for every timeline over sockets: every claim holds, and each message is in both timelines.
+// Asks the real server for every timeline over sockets: every claim holds, each message is in both timelines, and nothing
+// that was erased is back.
 export async function checkClaims(server, journal, file) {
   const claims = fs.readFileSync(file, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
   const timelines = new Map();
+  const firsts = new Map();
   for (const user of journal.users) {
     const client = await Client.open(server);
     await client.loginAs(user, { after: 0 });
     await client.untilLive();
     client.check();
+    firsts.set(user, client.login.first);
     timelines.set(user, new Map(client.entries.map((entry) => [entry.text.split(":")[0], entry])));
     assert.equal(timelines.get(user).size, client.entries.length, `${user} has a message twice`);
     client.terminate();
   }
-  for (const { user, n, ts, prev, mid } of claims) {
+  for (const { user, n, ts, prev, mid, first } of claims) {
+    const erased = firsts.get(user);
+    if (first !== undefined) {
+      assert.ok(erased >= first, `${user} is erased up to ${erased}, reported was ${first}`);
+      continue;
+    }
     const entry = timelines.get(user).get(String(n));
+    if (!entry && ts <= erased) continue;
     assert.ok(entry, `${user} lacks message ${n}, which the server had reported`);
-    assert.deepEqual([entry.ts, entry.mid, prev === undefined ? undefined : entry.prev], [ts, mid, prev]);
+    assert.deepEqual([entry.ts, entry.mid, prev === undefined ? undefined : entry.prev], [ts, mid, prev === undefined ? undefined : Math.max(prev, erased)]);
   }
   for (const [user, timeline] of timelines)
     for (const [n, entry] of timeline) {
-      const other = timelines.get(entry.from === user ? entry.to : entry.from).get(n);
-      assert.equal(other?.mid, entry.mid, `message ${n} of ${user} is one-sided`);
+      const peer = entry.from === user ? entry.to : entry.from;
+      const other = timelines.get(peer).get(n);
+      if (other || firsts.get(peer) === 0) assert.equal(other?.mid, entry.mid, `message ${n} of ${user} is one-sided`);
       assert.equal(entry.text, textOf(Number(n), journal.sent[n - 1].bytes));
     }
 }
