@@ -138,6 +138,10 @@ void client_send_frame(struct client *client, uint8_t first_byte, const char *pa
 /* The next frame that was received, NULL if there is none: the caller owns it. A close frame comes as {"close":code}.
  */
 json_t *client_next(struct client *client);
+/* The same, not read: the payload of a text, which the caller may change and has until the client receives more; or the
+ * code of a close frame. */
+enum client_frame { CLIENT_NOTHING, CLIENT_TEXT, CLIENT_CLOSE };
+enum client_frame client_next_frame(struct client *client, char **data_r, size_t *bytes_r, int *code_r);
 /* What the client has sent and the server has not yet received. */
 size_t client_bytes_left(const struct client *client);
 /* Pong frames that client_next has skipped. */

@@ -177,30 +177,43 @@ static size_t frame_header(const uint8_t *at, size_t bytes, size_t *payload_byte
     return bytes < header_bytes + *payload_bytes ? 0 : header_bytes;
 }
 
-json_t *client_next(struct client *client)
+enum client_frame client_next_frame(struct client *client, char **data_r, size_t *bytes_r, int *code_r)
 {
-    json_error_t error;
     for (;;) {
-        const uint8_t *at = (const uint8_t *)client->in + client->in_taken;
-        size_t payload_bytes;
-        size_t header_bytes = frame_header(at, client->in_bytes - client->in_taken, &payload_bytes);
+        uint8_t *at = (uint8_t *)client->in + client->in_taken;
+        size_t header_bytes = frame_header(at, client->in_bytes - client->in_taken, bytes_r);
         if (header_bytes == 0) {
             memmove(client->in, at, client->in_bytes - client->in_taken);
             client->in_bytes -= client->in_taken;
             client->in_taken = 0;
-            return NULL;
+            return CLIENT_NOTHING;
         }
-        client->in_taken += header_bytes + payload_bytes;
+        client->in_taken += header_bytes + *bytes_r;
+        *data_r = (char *)at + header_bytes;
+        *code_r = *bytes_r < 2 ? 1005 : at[2] << 8 | at[3];
         if (at[0] == 0x88)
-            return json_pack("{s:i}", "close", payload_bytes < 2 ? 1005 : at[2] << 8 | at[3]);
+            return CLIENT_CLOSE;
         client->pongs += at[0] == FRAME_PONG;
-        if (at[0] != FRAME_TEXT)
-            continue; /* ping, pong */
-        json_t *frame = json_loadb((const char *)at + header_bytes, payload_bytes, JSON_REJECT_DUPLICATES, &error);
-        if (frame == NULL)
-            harness_fail("%s", error.text);
-        return frame;
+        if (at[0] == FRAME_TEXT)
+            return CLIENT_TEXT; /* else ping, pong */
     }
+}
+
+json_t *client_next(struct client *client)
+{
+    char *data;
+    size_t bytes;
+    int code;
+    json_error_t error;
+    enum client_frame kind = client_next_frame(client, &data, &bytes, &code);
+    if (kind == CLIENT_NOTHING)
+        return NULL;
+    if (kind == CLIENT_CLOSE)
+        return json_pack("{s:i}", "close", code);
+    json_t *frame = json_loadb(data, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (frame == NULL)
+        harness_fail("%s", error.text);
+    return frame;
 }
 
 void client_stall(struct client *client, bool stalled)

@@ -276,12 +276,12 @@ void people_probe(struct sim *sim)
         uint32_t number = model_send(&sim->model, user, below(sim, SIM_USERS), false, person.conn);
         send_number(sim, &person, number);
         harness_run_until_idle(sim->harness);
-        for (json_t *frame; (frame = client_next(person.client)) != NULL; json_decref(frame)) {
-            if (strcmp(frame_text(frame, "op"), "error") == 0)
+        for (const struct value *frame; (frame = frame_next(&sim->reader, person.client)) != NULL;) {
+            if (strcmp(value_text(frame, "op"), "error") == 0)
                 sim_fail("the disk is without trouble, and a send of %s is refused: %s", sim->names[user],
-                         frame_text(frame, "message"));
-            if (json_object_get(frame, "id") != NULL)
-                model_ok(&sim->model, number, frame_number(frame, "ts"), frame_text(frame, "mid"), false);
+                         value_text(frame, "message"));
+            if (value_get(frame, "id") != NULL)
+                model_ok(&sim->model, number, value_number(frame, "ts"), value_text(frame, "mid"), false);
         }
         if (sim->model.sends[number].outcome != SIM_STORED)
             sim_fail("a send of %s is never answered", sim->names[user]);
@@ -293,23 +293,22 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
     uint32_t count = 0;
     uint64_t bound = oldest_first ? 0 : LIMIT_TS_MAX;
     for (bool more = true; more;) {
-        size_t index;
-        json_t *message;
         client_send(client, "{\"op\":\"history\",\"id\":1,\"limit\":%u,\"%s\":%llu}", 1 + below(sim, 900),
                     oldest_first ? "after" : "before", (unsigned long long)bound);
         harness_run_until_idle(sim->harness);
-        json_t *page = client_expect(client, "history");
-        json_t *messages = json_object_get(page, "messages");
-        json_array_foreach(messages, index, message)
-            sends[count + (oldest_first ? index : json_array_size(messages) - 1 - index)] =
-                model_number(&sim->model, frame_text(message, "text"));
-        count += (uint32_t)json_array_size(messages);
-        if (json_array_size(messages) == 0 && json_is_true(json_object_get(page, "more")))
+        const struct value *page = frame_expect(&sim->reader, client, "history"),
+                           *messages = value_get(page, "messages");
+        uint32_t page_count = messages == NULL ? 0 : messages->count, index = 0;
+        for (const struct value *message = page_count == 0 ? NULL : messages->first; message != NULL;
+             message = message->next, index++)
+            sends[count + (oldest_first ? index : page_count - 1 - index)] =
+                model_number(&sim->model, value_text(message, "text"));
+        count += page_count;
+        more = value_is_true(page, "more");
+        if (page_count == 0 && more)
             sim_fail("an empty page has `more`: paging does not end");
-        more = json_is_true(json_object_get(page, "more"));
         if (more)
-            bound = frame_number(page, "next");
-        json_decref(page);
+            bound = value_number(page, "next");
     }
     for (uint32_t i = 0; !oldest_first && i < count / 2; i++) {
         uint32_t swap = sends[i];
@@ -327,13 +326,13 @@ void people_check(struct sim *sim, uint32_t user)
     client_send(client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\",\"after\":0}", sim->names[user]);
     harness_run_until_idle(sim->harness);
     uint32_t count = 0;
-    for (json_t *frame; (frame = client_next(client)) != NULL; json_decref(frame)) {
-        if (strcmp(frame_text(frame, "op"), "ok") == 0)
+    for (const struct value *frame; (frame = frame_next(&sim->reader, client)) != NULL;) {
+        if (strcmp(value_text(frame, "op"), "ok") == 0)
             person_take_first(sim, &person, frame);
-        if (strcmp(frame_text(frame, "op"), "msg") != 0)
+        if (strcmp(value_text(frame, "op"), "msg") != 0)
             continue;
         person_take_message(sim, &person, frame);
-        replayed[count++] = model_number(&sim->model, frame_text(frame, "text"));
+        replayed[count++] = model_number(&sim->model, value_text(frame, "text"));
     }
     uint32_t forward_count = pages(sim, client, forwards, true);
     uint32_t backward_count = pages(sim, client, backwards, false);

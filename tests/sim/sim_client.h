@@ -7,6 +7,7 @@
 #ifndef CHITCHAT_TESTS_SIM_SIM_CLIENT_H
 #define CHITCHAT_TESTS_SIM_SIM_CLIENT_H
 
+#include "frame.h"
 #include "harness.h"
 #include "server/core.h"
 #include "sim_model.h"
@@ -108,6 +109,7 @@ struct sim_tally {
 struct sim {
     struct chaos chaos;
     struct harness *harness;
+    struct frame_reader reader;
     char dir[64];
     uint32_t without; /* bits: enum sim_trouble */
     bool is_stopping;
@@ -139,9 +141,9 @@ void person_take(struct sim *sim, uint32_t index);
 /* Asks for a page as `want` says. */
 void person_ask_page(struct sim *sim, struct person *person, struct sim_request want);
 /* Checks `first` in the reply to a login: it is the cursor if that is below. */
-void person_take_first(struct sim *sim, struct person *person, const json_t *frame);
+void person_take_first(struct sim *sim, struct person *person, const struct value *frame);
 /* Checks a `msg` that was received. */
-void person_take_message(struct sim *sim, struct person *person, const json_t *frame);
+void person_take_message(struct sim *sim, struct person *person, const struct value *frame);
 /* The connection has ended: its requests stay unanswered. `with_harness`: the server has, too. */
 void person_lose(struct sim *sim, uint32_t index, bool with_harness);
 

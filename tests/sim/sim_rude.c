@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "frame.h"
 #include "harness.h"
 #include "sim_model.h"
 
@@ -74,16 +75,16 @@ void rude_send(struct rude *rude, struct chaos *chaos, struct client *client, ui
         send_one(rude, chaos, client, (first_kind + chaos_below(chaos, variety)) % KIND_COUNT, first_id);
 }
 
-void rude_take(struct rude *rude, const json_t *frame, uint64_t first_id)
+void rude_take(struct rude *rude, const struct value *frame, uint64_t first_id)
 {
-    bool has_id = json_object_get(frame, "id") != NULL;
+    bool has_id = value_get(frame, "id") != NULL;
     if (rude->taken == rude->count)
-        sim_fail("a frame is refused that nobody sent: %s", frame_text(frame, "message"));
+        sim_fail("a frame is refused that nobody sent: %s", value_text(frame, "message"));
     const struct rude_kind *kind = &kinds[rude->kinds[rude->taken]];
-    if (strcmp(frame_text(frame, "op"), "error") != 0 || strcmp(frame_text(frame, "code"), kind->code) != 0)
+    if (strcmp(value_text(frame, "op"), "error") != 0 || strcmp(value_text(frame, "code"), kind->code) != 0)
         sim_fail("frame %u before the login, `%s`, is answered with %s %s", rude->taken, kind->text,
-                 frame_text(frame, "op"), frame_text(frame, "code"));
-    if (has_id != kind->has_id || (has_id && frame_number(frame, "id") != first_id + rude->taken))
+                 value_text(frame, "op"), value_text(frame, "code"));
+    if (has_id != kind->has_id || (has_id && value_number(frame, "id") != first_id + rude->taken))
         sim_fail("frame %u before the login, `%s`, is answered with another id, or out of order", rude->taken,
                  kind->text);
     rude->taken++;

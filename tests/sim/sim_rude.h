@@ -6,7 +6,6 @@
 #ifndef CHITCHAT_TESTS_SIM_SIM_RUDE_H
 #define CHITCHAT_TESTS_SIM_SIM_RUDE_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +13,7 @@
 
 struct chaos;
 struct client;
+struct value;
 
 struct rude {
     uint8_t kinds[RUDE_MAX]; /* of those that are refused, in the order in which they were sent */
@@ -25,7 +25,7 @@ struct rude {
 /* Sends random frames, at most RUDE_MAX; the requests among them have ids from `first_id` on. */
 void rude_send(struct rude *rude, struct chaos *chaos, struct client *client, uint64_t first_id);
 /* Checks an error that answers none of the connection's other requests. */
-void rude_take(struct rude *rude, const json_t *frame, uint64_t first_id);
+void rude_take(struct rude *rude, const struct value *frame, uint64_t first_id);
 /* The login was answered: all that was sent before must have been answered. `pongs`: received so far. */
 void rude_check_all_answered(const struct rude *rude, uint32_t pongs);
 

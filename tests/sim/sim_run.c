@@ -450,6 +450,7 @@ struct sim_tally sim_run(const struct sim_run_options *asked)
     char trash[64];
     struct sim *sim = calloc(1, sizeof *sim);
     HARNESS_MUST(sim != NULL);
+    frame_reader_open(&sim->reader);
     sim_report_begin(asked, &sim->chaos);
     sim->without = asked->without;
     sim->chaos = (struct chaos){.state = asked->seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};

@@ -6,9 +6,9 @@
 
 #define TS_AHEAD_US_MAX (UINT64_C(300) * 1000000)
 
-static void take_entry(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
+static void take_entry(struct sim *sim, struct person *person, const struct value *frame, uint32_t send)
 {
-    uint64_t ts = frame_number(frame, "ts"), prev = frame_number(frame, "prev");
+    uint64_t ts = value_number(frame, "ts"), prev = value_number(frame, "prev");
     if (prev != person->cursor)
         sim_broken(prev > person->cursor ? SIM_LOST : SIM_DUPLICATED,
                    "%s: an entry at %llu follows %llu, the cursor is %llu", sim->names[person->user],
@@ -28,9 +28,9 @@ static void check_cut(struct sim *sim, const struct person *person, uint64_t ts)
                    (unsigned long long)ts, (unsigned long long)person->cut);
 }
 
-void person_take_first(struct sim *sim, struct person *person, const json_t *frame)
+void person_take_first(struct sim *sim, struct person *person, const struct value *frame)
 {
-    uint64_t first = frame_number(frame, "first"), last = frame_number(frame, "last");
+    uint64_t first = value_number(frame, "first"), last = value_number(frame, "last");
     if (first > last || first > model_cut_maybe(&sim->model, person->user))
         sim_broken(SIM_LOST, "%s: the login says that entries up to %llu are gone, and none up to there may be",
                    sim->names[person->user], (unsigned long long)first);
@@ -44,23 +44,23 @@ void person_take_first(struct sim *sim, struct person *person, const json_t *fra
         person->cursor = first;
 }
 
-void person_take_message(struct sim *sim, struct person *person, const json_t *frame)
+void person_take_message(struct sim *sim, struct person *person, const struct value *frame)
 {
-    check_cut(sim, person, frame_number(frame, "ts"));
-    take_entry(sim, person, frame, model_number(&sim->model, frame_text(frame, "text")));
-    model_see(&sim->model, person->user, frame_text(frame, "text"), frame_text(frame, "from"), frame_text(frame, "to"),
-              frame_text(frame, "key"), frame_number(frame, "ts"), frame_text(frame, "mid"));
+    check_cut(sim, person, value_number(frame, "ts"));
+    take_entry(sim, person, frame, model_number(&sim->model, value_text(frame, "text")));
+    model_see(&sim->model, person->user, value_text(frame, "text"), value_text(frame, "from"), value_text(frame, "to"),
+              value_text(frame, "key"), value_number(frame, "ts"), value_text(frame, "mid"));
 }
 
-static void take_login(struct sim *sim, struct person *person, const json_t *frame)
+static void take_login(struct sim *sim, struct person *person, const struct value *frame)
 {
-    bool is_reset = json_is_true(json_object_get(frame, "reset"));
-    const char *epoch = frame_text(frame, "epoch");
+    bool is_reset = value_is_true(frame, "reset");
+    const char *epoch = value_text(frame, "epoch");
     if (sim->epoch[0] == '\0')
         snprintf(sim->epoch, sizeof sim->epoch, "%s", epoch);
     if (strcmp(sim->epoch, epoch) != 0 || is_reset)
         sim_fail("%s: the data set is another one", sim->names[person->user]);
-    uint64_t last = frame_number(frame, "last");
+    uint64_t last = value_number(frame, "last");
     rude_check_all_answered(&person->rude, client_pongs(person->client));
     person->is_logged_in = true;
     person->wants_live = person->had_after;
@@ -78,12 +78,12 @@ void sim_check_refusal(struct sim *sim, const char *code)
     sim->tally.busy += strcmp(code, "busy") == 0;
 }
 
-static void take_sent(struct sim *sim, struct person *person, const json_t *frame, uint32_t send)
+static void take_sent(struct sim *sim, struct person *person, const struct value *frame, uint32_t send)
 {
-    bool is_dup = json_is_true(json_object_get(frame, "dup"));
-    if (strcmp(frame_text(frame, "op"), "error") == 0) {
-        sim_check_refusal(sim, frame_text(frame, "code"));
-        model_error(&sim->model, send, frame_text(frame, "code"));
+    bool is_dup = value_is_true(frame, "dup");
+    if (strcmp(value_text(frame, "op"), "error") == 0) {
+        sim_check_refusal(sim, value_text(frame, "code"));
+        model_error(&sim->model, send, value_text(frame, "code"));
         if (sim->model.sends[send].is_keyed && sim->model.sends[send].outcome == SIM_UNKNOWN)
             sim->unsure[sim->unsure_count++] = send;
         return;
@@ -91,9 +91,9 @@ static void take_sent(struct sim *sim, struct person *person, const json_t *fram
     if (!is_dup)
         take_entry(sim, person, frame, send);
     /* What is rested or probed in the middle of an event takes minutes at most. */
-    if (!is_dup && frame_number(frame, "ts") > sim->wall_most_us + TS_AHEAD_US_MAX)
+    if (!is_dup && value_number(frame, "ts") > sim->wall_most_us + TS_AHEAD_US_MAX)
         sim_fail("s%u has a ts of a time that never was", send);
-    model_ok(&sim->model, send, frame_number(frame, "ts"), frame_text(frame, "mid"), is_dup);
+    model_ok(&sim->model, send, value_number(frame, "ts"), value_text(frame, "mid"), is_dup);
 }
 
 /* The page must have all from its bound to where it ends, or to the other bound. */
@@ -117,18 +117,18 @@ static void check_page(struct sim *sim, struct person *person, const struct sim_
         person_ask_page(sim, person, want);
 }
 
-static void take_page(struct sim *sim, struct person *person, const json_t *frame, const struct sim_request *asked)
+static void take_page(struct sim *sim, struct person *person, const struct value *frame,
+                      const struct sim_request *asked)
 {
     struct sim_request copy = *asked; /* its place may be taken by the next page */
     uint64_t ts[SIM_PAGE_LIMIT + 1];
     uint64_t last = asked->after;
     uint32_t count = 0;
-    size_t index;
-    json_t *message;
-    json_array_foreach(json_object_get(frame, "messages"), index, message)
-    {
-        const char *from = frame_text(message, "from"), *to = frame_text(message, "to");
-        uint64_t at = frame_number(message, "ts");
+    const struct value *messages = value_get(frame, "messages");
+    for (const struct value *message = messages == NULL ? NULL : messages->first; message != NULL;
+         message = message->next) {
+        const char *from = value_text(message, "from"), *to = value_text(message, "to");
+        uint64_t at = value_number(message, "ts");
         if (at <= last || at >= asked->before)
             sim_broken(SIM_REORDERED, "%s: a page is out of order or out of its range at %llu",
                        sim->names[person->user], (unsigned long long)at);
@@ -139,11 +139,11 @@ static void take_page(struct sim *sim, struct person *person, const json_t *fram
         check_cut(sim, person, at);
         if (count <= SIM_PAGE_LIMIT)
             ts[count++] = at;
-        model_see(&sim->model, person->user, frame_text(message, "text"), from, to, frame_text(message, "key"), at,
-                  frame_text(message, "mid"));
+        model_see(&sim->model, person->user, value_text(message, "text"), from, to, value_text(message, "key"), at,
+                  value_text(message, "mid"));
     }
-    bool more = json_is_true(json_object_get(frame, "more"));
-    check_page(sim, person, &copy, ts, count, more, more ? frame_number(frame, "next") : 0);
+    bool more = value_is_true(frame, "more");
+    check_page(sim, person, &copy, ts, count, more, more ? value_number(frame, "next") : 0);
 }
 
 /* The store could not be read, so that nothing is known: sends the request again. */
@@ -195,21 +195,21 @@ static bool take_not_logged_in(struct sim *sim, const struct person *person, con
     return true;
 }
 
-static void take_reply(struct sim *sim, struct person *person, const json_t *frame)
+static void take_reply(struct sim *sim, struct person *person, const struct value *frame)
 {
-    uint64_t id = frame_number(frame, "id");
+    uint64_t id = value_number(frame, "id");
     struct sim_request asked = person->asked[id % SIM_REQUESTS_MAX];
     if (asked.ask == ASK_NOTHING)
         sim_fail("%s: a reply to nothing, id %llu", sim->names[person->user], (unsigned long long)id);
-    bool is_error = strcmp(frame_text(frame, "op"), "error") == 0;
+    bool is_error = strcmp(value_text(frame, "op"), "error") == 0;
     person->asked[id % SIM_REQUESTS_MAX].ask = ASK_NOTHING;
     person->asked_count--;
-    if (is_error && take_not_logged_in(sim, person, &asked, frame_text(frame, "code")))
+    if (is_error && take_not_logged_in(sim, person, &asked, value_text(frame, "code")))
         return;
     check_order(sim, person, &asked);
     if (is_error && asked.ask != ASK_SEND) {
-        if (!take_unavailable(sim, person, &asked, (uint32_t)id, frame_text(frame, "code")))
-            sim_fail("%s: %s: %s", sim->names[person->user], frame_text(frame, "code"), frame_text(frame, "message"));
+        if (!take_unavailable(sim, person, &asked, (uint32_t)id, value_text(frame, "code")))
+            sim_fail("%s: %s: %s", sim->names[person->user], value_text(frame, "code"), value_text(frame, "message"));
         return;
     }
     switch (asked.ask) {
@@ -258,17 +258,17 @@ static void take_close(struct sim *sim, struct person *person, uint64_t code)
 }
 
 /* An answer to what a rude connection said before its login. */
-static bool is_to_rudeness(const json_t *frame)
+static bool is_to_rudeness(const struct value *frame)
 {
-    json_t *id = json_object_get(frame, "id");
-    return id == NULL ? strcmp(frame_text(frame, "op"), "error") == 0 : (uint64_t)json_integer_value(id) >= SIM_RUDE_ID;
+    const struct value *id = value_get(frame, "id");
+    return id == NULL ? strcmp(value_text(frame, "op"), "error") == 0 : value_number(frame, "id") >= SIM_RUDE_ID;
 }
 
-static void take_frame(struct sim *sim, struct person *person, const json_t *frame)
+static void take_frame(struct sim *sim, struct person *person, const struct value *frame)
 {
-    const char *op = frame_text(frame, "op");
-    if (json_object_get(frame, "close") != NULL)
-        take_close(sim, person, frame_number(frame, "close")); /* the end follows */
+    const char *op = value_text(frame, "op");
+    if (value_get(frame, "close") != NULL)
+        take_close(sim, person, value_number(frame, "close")); /* the end follows */
     else if (strcmp(op, "msg") == 0) {
         person_take_message(sim, person, frame);
     } else if (strcmp(op, "live") == 0) {
@@ -291,7 +291,7 @@ void person_take(struct sim *sim, uint32_t index)
     if (!person->has_head)
         person->has_head = client_take_head(person->client);
     if (person->has_head)
-        for (json_t *frame; (frame = client_next(person->client)) != NULL; json_decref(frame))
+        for (const struct value *frame; (frame = frame_next(&sim->reader, person->client)) != NULL;)
             take_frame(sim, person, frame);
     if (client_is_closed(person->client)) {
         check_end(sim, person);
