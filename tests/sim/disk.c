@@ -5,11 +5,8 @@
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "storage/wal/segment.h"
 
 #define PATH_BYTES 256u
 #define FILES_MAX 512u
@@ -53,7 +50,6 @@ int __real_mdb_txn_commit(MDB_txn *txn);
 int __real_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *value, MDB_cursor_op op);
 ssize_t __real_pwrite(int fd, const void *data, size_t bytes, off_t offset);
 int __real_file_write_zeros(int fd, size_t bytes, off_t offset);
-int __real_segment_map(const char *dir, uint32_t file, struct segment_map *map_r);
 int __real_fsync(int fd);
 int __real_fdatasync(int fd);
 int __real_unlink(const char *path);
@@ -64,7 +60,6 @@ int __wrap_mdb_txn_commit(MDB_txn *txn);
 int __wrap_mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *value, MDB_cursor_op op);
 ssize_t __wrap_pwrite(int fd, const void *data, size_t bytes, off_t offset);
 int __wrap_file_write_zeros(int fd, size_t bytes, off_t offset);
-int __wrap_segment_map(const char *dir, uint32_t file, struct segment_map *map_r);
 int __wrap_fsync(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_unlink(const char *path);
@@ -320,15 +315,6 @@ int __wrap_file_write_zeros(int fd, size_t bytes, off_t offset)
     HARNESS_MUST(ftruncate(fd, offset + (off_t)bytes) == 0);
     may_die();
     return 0;
-}
-
-/* Recovery reads whole segments: one call takes less time than a fault for each page. */
-int __wrap_segment_map(const char *dir, uint32_t file, struct segment_map *map_r)
-{
-    int status = __real_segment_map(dir, file, map_r);
-    if (status == 0 && map_r->bytes > 0)
-        (void)madvise((void *)(uintptr_t)map_r->data, map_r->bytes, MADV_POPULATE_READ);
-    return status;
 }
 
 /* Flushes the names of a directory, or all that was written to a run. */

@@ -7,7 +7,6 @@
  * recovery. When it dies, a WAL write in flight leaves nothing, all, or some of its sectors, and what was not flushed
  * is damaged. The same seed always gives the same run.
  */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,8 +292,6 @@ int main(int argc, char **argv)
     struct options options = {.first = 1, .events = EVENTS_DEFAULT};
     if (!take_options(&options, argc, argv))
         return usage();
-    /* LMDB takes 2 MiB of zeros for each environment and touches few: from the heap they would be cleared. */
-    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     if (options.wants_faults)
         return run_faults(&options);
     if (options.seeds > 0)

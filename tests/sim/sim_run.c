@@ -7,6 +7,7 @@
 
 #include "disk.h"
 #include "harness_double.h"
+#include "memory.h"
 #include "sim_erase.h"
 #include "storage/datadir/datadir_meta.h"
 #include "storage/runs/manifest.h"
@@ -81,6 +82,7 @@ static void lose_all(struct sim *sim)
     for (uint32_t i = 0; i < SIM_PROGRAMS; i++)
         program_lose(sim, i, false);
     disk_crash();
+    memory_crash();
     sim->tally.crashes++;
 }
 
@@ -450,7 +452,8 @@ struct sim_tally sim_run(const struct sim_run_options *asked)
     char trash[64];
     struct sim *sim = calloc(1, sizeof *sim);
     HARNESS_MUST(sim != NULL);
-    frame_reader_open(&sim->reader);
+    frame_reader_open(&sim->reader); /* before memory_begin: it outlives all lives */
+    memory_begin();
     sim_report_begin(asked, &sim->chaos);
     sim->without = asked->without;
     sim->chaos = (struct chaos){.state = asked->seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
