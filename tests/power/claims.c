@@ -266,22 +266,15 @@ static bool is_http(const char *data, size_t bytes, const char *status)
     return bytes >= strlen("HTTP/1.1 101") && strncmp(data, "HTTP/1.1 ", 9) == 0 && strncmp(data + 9, status, 3) == 0;
 }
 
-bool claims_is_erased(const char *data, size_t bytes)
-{
-    json_t *body = NULL;
-    bool is_erased = is_http(data, bytes, "200") && answer_bytes(data, bytes, &body) > 0
-                     && json_object_get(body, "user") != NULL && json_object_get(body, "first") != NULL;
-    json_decref(body);
-    return is_erased;
-}
-
 /* Takes off the answers at the beginning of the stream. */
 static void take_answers(struct claims *claims, struct claims_stream *stream)
 {
     json_t *body = NULL;
     for (size_t bytes; (bytes = answer_bytes(stream->data, stream->bytes, &body)) > 0;) {
-        if (claims_is_erased(stream->data, bytes))
+        if (is_http(stream->data, bytes, "200") && json_object_get(body, "first") != NULL) {
+            claims->erased++;
             claim_first(claims, claims_user(claims, text_of(body, "user")), number_of(body, "first"));
+        }
         json_decref(body);
         body = NULL;
         stream->bytes -= bytes;

@@ -56,6 +56,7 @@ struct claims {
     uint32_t count;
     uint32_t room;
     uint32_t acknowledged;            /* `ok`s of sends among them, dups included */
+    uint32_t erased;                  /* answers to erasures */
     uint64_t last[CLAIMS_USERS_MAX];  /* the greatest `last` that a login reported: an entry with that ts exists */
     uint64_t first[CLAIMS_USERS_MAX]; /* up to it the entries are gone, as a login or an erasure reported */
     struct claims_stream *streams;    /* by descriptor */
@@ -73,7 +74,5 @@ void claims_apply(struct claims *claims, const struct trace_record *record, cons
 /* The text of message n, of `bytes` bytes; `out` has room for one more. */
 void claims_text(uint32_t n, uint32_t bytes, char *out);
 int claims_user(const struct claims *claims, const char *name);
-/* Whether what left the process is an answer to an erasure, the head and the body. */
-bool claims_is_erased(const char *data, size_t bytes);
 
 #endif

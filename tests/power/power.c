@@ -299,27 +299,6 @@ static uint64_t some_wal_write(const struct power *power)
     return found;
 }
 
-/* The last such write that was begun before the answer to some erasure left the process: most often it has the record
- * of the erasure. */
-static uint64_t some_erasure_write(const struct power *power)
-{
-    uint64_t found = 0, last = 0, count = 0;
-    for (int i = 0; i < power->options.trace_count; i++) {
-        struct trace_map map = map_trace(power->options.traces[i]);
-        struct trace_record record;
-        const char *data;
-        for (uint64_t at = 0; next_record(&map, &at, &record, &data);) {
-            if (record.kind == TRACE_WRITE_SYNC && record.bytes >= 4096 && record.offset > 0 && record.data_bytes > 0)
-                last = record.id;
-            if (record.kind == TRACE_SEND && claims_is_erased(data, record.data_bytes)
-                && mix(power->options.seed, last) % ++count == 0)
-                found = last;
-        }
-        munmap((void *)(uintptr_t)map.data, map.bytes);
-    }
-    return found;
-}
-
 static void count_cuts(struct power *power)
 {
     for (int i = 0; i < power->options.trace_count; i++) {
@@ -347,8 +326,6 @@ static struct disk_faults faults_of(const struct power *power)
         return faults;
     if (strcmp(fault, "log-write-lost") == 0)
         faults.lost_write_id = some_wal_write(power);
-    else if (strcmp(fault, "erasure-write-lost") == 0)
-        faults.lost_write_id = some_erasure_write(power);
     else if (strcmp(fault, "no-file-sync") == 0)
         faults.file_sync_is_nothing = true;
     else if (strcmp(fault, "no-dir-sync") == 0)
@@ -356,7 +333,7 @@ static struct disk_faults faults_of(const struct power *power)
     else if (strcmp(fault, "meta-not-dsync") == 0)
         faults.small_sync_writes_are_plain = true;
     else
-        disk_fail("--fault is log-write-lost, erasure-write-lost, no-file-sync, no-dir-sync or meta-not-dsync");
+        disk_fail("--fault is log-write-lost, no-file-sync, no-dir-sync or meta-not-dsync");
     return faults;
 }
 
@@ -429,9 +406,9 @@ static int report(const struct power *power)
 {
     uint64_t bad = 0;
     const struct disk_counts *counts = &power->counts;
-    printf("{\"cuts\":%llu,\"cuts_all\":%llu,\"images\":%llu,\"acknowledged\":%u,\"claims\":%u",
+    printf("{\"cuts\":%llu,\"cuts_all\":%llu,\"images\":%llu,\"acknowledged\":%u,\"erased\":%u,\"claims\":%u",
            (unsigned long long)power->cuts_taken, (unsigned long long)power->cut, (unsigned long long)counts->images,
-           power->claims.acknowledged, power->claims.count);
+           power->claims.acknowledged, power->claims.erased, power->claims.count);
     printf(",\"writes_kept\":%llu,\"writes_dropped\":%llu,\"writes_torn\":%llu,\"names_kept\":%llu,"
            "\"names_dropped\":%llu",
            (unsigned long long)counts->kept, (unsigned long long)counts->dropped, (unsigned long long)counts->torn,
