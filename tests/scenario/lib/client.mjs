@@ -73,9 +73,12 @@ export class Client {
     const asked = this.#asked.get(frame.id);
     assert.ok(asked, `a reply that nobody waits for: ${JSON.stringify(frame)}`);
     this.#asked.delete(frame.id);
-    if (asked.fields.op === "login" && frame.op === "ok") this.#takeLogin(asked.fields, frame);
-    if (asked.fields.op === "send" && frame.op === "ok") this.#takeSent(asked.fields, frame);
-    asked.resolve(frame);
+    try {
+      if (asked.fields.op === "login" && frame.op === "ok") this.#takeLogin(asked.fields, frame);
+      if (asked.fields.op === "send" && frame.op === "ok") this.#takeSent(asked.fields, frame);
+    } finally {
+      asked.resolve(frame); // who asked waits no longer, even if a promise is broken
+    }
   }
 
   #takeLogin(fields, frame) {
