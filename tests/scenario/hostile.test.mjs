@@ -1,14 +1,14 @@
 // Attacks that use up a budget, each beside a client that behaves (lib/beside.mjs).
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import { CONNS, MIB, anonymous, besideAttack, expectGivenBack } from "./lib/beside.mjs";
+import { CONNS, MIB, PATIENT, anonymous, besideAttack, expectGivenBack } from "./lib/beside.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { SHORT, scaled, until } from "./lib/server.mjs";
 
 function flood(name, frame, count, before = Buffer.alloc(0)) {
   scenario(name, { shards: [1, 2] }, async (harness) => {
-    await harness.start();
+    await harness.start({ options: PATIENT });
     await besideAttack(harness, "flood", { conns: CONNS, before, frame, count: scaled(count) });
   });
 }
@@ -19,14 +19,14 @@ flood("empty continuations of a message that does not end", frameOf("", { opcode
 flood("bad requests, each answered by an error", frameOf("{"), 100000);
 
 scenario("pages of a long timeline in which nothing is found", { shards: [1] }, async (harness) => {
-  await harness.start();
+  await harness.start({ options: PATIENT });
   const filler = await harness.login("mallory");
   for (let i = 0; i < scaled(12000); i += 100) await Promise.all(Array.from({ length: 100 }, (_, k) => filler.send("mallory", `${i + k}`)));
   await besideAttack(harness, "pages", { conns: CONNS, pages: 500 });
 });
 
 scenario("a user with very many connections, fifty of which send to all of them", { shards: [1] }, async (harness) => {
-  await harness.start();
+  await harness.start({ options: PATIENT });
   await besideAttack(harness, "fanout", { conns: scaled(1000), senders: 50, each: 20 });
 });
 

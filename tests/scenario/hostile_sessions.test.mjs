@@ -1,5 +1,5 @@
 // Attacks of many sessions, one after the other or at once, each beside a client that behaves (lib/beside.mjs).
-import { CONNS, besideAttack } from "./lib/beside.mjs";
+import { CONNS, PATIENT, besideAttack } from "./lib/beside.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { scaled } from "./lib/server.mjs";
@@ -20,7 +20,7 @@ function declares(length) {
 
 function sessions(name, count, options) {
   scenario(name, { shards: [2] }, async (harness) => {
-    await harness.start();
+    await harness.start({ options: PATIENT });
     await besideAttack(harness, "sessions", { conns: CONNS, times: Math.ceil(scaled(count) / CONNS), ...options }, 48);
   });
 }
@@ -64,17 +64,17 @@ scenario("connections that end their side with answers due, and read nothing, do
 // -- many at once --
 
 scenario("heads, logins and sends that come byte by byte", { shards: [2] }, async (harness) => {
-  await harness.start();
+  await harness.start({ options: PATIENT });
   await besideAttack(harness, "drips", { conns: scaled(100), sends: 20 }, 32);
 });
 
 scenario("a thousand connections with 1,024 requests unanswered each", { shards: [1, 2] }, async (harness) => {
-  await harness.start();
+  await harness.start({ options: PATIENT });
   await besideAttack(harness, "unanswered", { conns: scaled(1000), pages: 1024 }, 160);
 });
 
 // That a window gets no memory beyond the part that all of them have is tested in tests/unit/test_key_window.c.
 scenario("key windows of many users at once, and no key is forgotten", { shards: [1] }, async (harness) => {
-  await harness.start({ options: ["--memtable-bytes", "8M"] });
+  await harness.start({ options: [...PATIENT, "--memtable-bytes", "8M"] });
   await besideAttack(harness, "keys", { conns: 48, keys: 1030, again: 5 }, 128);
 });

@@ -70,7 +70,8 @@ function connect(at, user, words) {
 }
 
 function untilCount(socket, word, count) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    socket.once("close", () => reject(new Error(`the server ended a connection after ${socket.counts[word]} of ${count} times ${word}`)));
     socket.onCount = () => socket.counts[word] >= count && resolve();
     socket.onCount();
   });
