@@ -1,4 +1,5 @@
 /* sim_report.c: the trace of a run, the report of a broken promise, and runs in processes of their own. */
+#include <glob.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,6 +126,22 @@ static void print_death(const struct sim_run_options *asked, int status)
     print_repeat(asked);
 }
 
+/* A run that failed has left its directories. */
+static void remove_dirs(pid_t pid)
+{
+    static const char *const parents[] = {"/dev/shm", "/tmp"};
+    for (size_t i = 0; i < sizeof parents / sizeof parents[0]; i++) {
+        char pattern[64];
+        glob_t found;
+        snprintf(pattern, sizeof pattern, "%s/" SIM_DIR_NAME "*", parents[i], (int)pid);
+        if (glob(pattern, 0, NULL, &found) != 0)
+            continue;
+        for (size_t k = 0; k < found.gl_pathc; k++)
+            harness_dir_remove(found.gl_pathv[k]);
+        globfree(&found);
+    }
+}
+
 struct sim_result sim_run_apart(const struct sim_run_options *asked)
 {
     int ends[2], status;
@@ -147,6 +164,7 @@ struct sim_result sim_run_apart(const struct sim_run_options *asked)
     bool is_answered = read(ends[0], &result, sizeof result) == sizeof result;
     close(ends[0]);
     HARNESS_MUST(waitpid(pid, &status, 0) == pid);
+    remove_dirs(pid);
     if (!is_answered) /* an assertion, or a signal */
         result = (struct sim_result){.broken = SIM_OTHER, .event = asked->events};
     if (!is_answered && !asked->is_quiet)

@@ -440,9 +440,11 @@ static void finish(struct sim *sim)
     erase_check_files(sim);
 }
 
-static void make_dir(char *out, size_t bytes, const char *suffix)
+/* The name has the process, so that sim_run_apart finds what a run that failed has left. */
+static void make_dir(char *out, size_t bytes)
 {
-    snprintf(out, bytes, "%s/chitchat-sim%s-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", suffix);
+    snprintf(out, bytes, "%s/" SIM_DIR_NAME "XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+             (int)getpid());
     HARNESS_MUST(mkdtemp(out) != NULL);
 }
 
@@ -463,8 +465,8 @@ struct sim_tally sim_run(const struct sim_run_options *asked)
     for (uint32_t i = 0; i < SIM_USERS; i++)
         snprintf(sim->names[i], sizeof sim->names[i], i == SIM_USERS - 1 ? "u0%u" : "u%u", i); /* u0 begins u05 */
     sim->retention_s = asked->seed % 3 == 0 ? RETENTION_S : 0;
-    make_dir(sim->dir, sizeof sim->dir, "");
-    make_dir(trash, sizeof trash, "-trash");
+    make_dir(sim->dir, sizeof sim->dir);
+    make_dir(trash, sizeof trash);
     disk_begin(&sim->chaos, trash);
     make_data_set(sim, asked->seed);
     begin_life(sim);

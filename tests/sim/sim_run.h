@@ -7,6 +7,8 @@
 
 #include "sim_client.h"
 
+#define SIM_DIR_NAME "chitchat-sim-%d-" /* of the directories of a run: its process; in /dev/shm or /tmp */
+
 struct sim_run_options {
     uint64_t seed;
     uint64_t events;
