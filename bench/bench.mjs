@@ -8,9 +8,9 @@ import os from "node:os";
 
 import { writePage } from "./bench_html.mjs";
 import { hostileParts } from "./bench_hostile.mjs";
+import { movingParts } from "./bench_moving.mjs";
 import { readOptions } from "./bench_options.mjs";
 import { besideJetStream, promises } from "./bench_peers.mjs";
-import { movingParts } from "./bench_moving.mjs";
 import { programParts } from "./bench_programs.mjs";
 import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";

@@ -86,19 +86,22 @@ export async function withScratch(body, where = SCRATCH) {
   }
 }
 
-// The JSON report of a program that measures a server.
-function measure(program, args, dir, cpu) {
-  const json = path.join(dir, "report.json");
-  const all = ["--json", json, ...args];
+// What a program on `cpu` says, which must end well.
+function outputOf(cpu, command) {
   return new Promise((resolve, reject) => {
-    const child = spawn("taskset", ["-c", cpu, `${BUILD}/${program}`, ...all], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn("taskset", ["-c", cpu, ...command], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said += data));
-    child.once("close", (status) => {
-      if (status !== 0) reject(new Error(`${program} ${all.join(" ")}: status ${status}\n${said}`));
-      else resolve(JSON.parse(fs.readFileSync(json, "utf8")));
-    });
+    child.once("error", reject);
+    child.once("close", (status) => (status === 0 ? resolve(said) : reject(new Error(`${command.join(" ")}: status ${status}\n${said}`))));
   });
+}
+
+// The JSON report of a program that measures a server.
+async function measure(program, args, dir, cpu) {
+  const json = path.join(dir, "report.json");
+  await outputOf(cpu, [`${BUILD}/${program}`, "--json", json, ...args]);
+  return JSON.parse(fs.readFileSync(json, "utf8"));
 }
 
 // The generator's report. A broken promise is an error: a figure of a server that loses messages is worth nothing.
@@ -170,15 +173,7 @@ export const underPosts = (connections, seconds) =>
   });
 
 // The last line of wrk's output, which bench/post.lua prints.
-function wrk(args) {
-  return new Promise((resolve, reject) => {
-    const child = spawn("taskset", ["-c", "1", "wrk", ...args], { stdio: ["ignore", "pipe", "pipe"] });
-    let said = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said += data));
-    child.once("error", reject);
-    child.once("close", (status) => (status === 0 ? resolve(JSON.parse(said.trim().split("\n").at(-1))) : reject(new Error(`wrk ${args.join(" ")}: status ${status}\n${said}`))));
-  });
-}
+const wrk = async (args) => JSON.parse((await outputOf("1", ["wrk", ...args])).trim().split("\n").at(-1));
 
 // A server on each of two processors, which share nothing but the machine: the sums of their sends and of their CPU.
 export async function onTwoServers(args) {
