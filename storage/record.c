@@ -210,7 +210,8 @@ int row_key_parse(struct span key, struct span *user_r, uint64_t *ts_r, bool *is
     return 0;
 }
 
-static struct span message_other(const struct message *message)
+/* The name that a row keeps: none in that of a message to oneself. */
+static struct span row_other(const struct message *message)
 {
     switch (message->role) {
     case ROLE_SENT: return message->to;
@@ -228,7 +229,7 @@ static struct span message_key(const struct message *message)
 
 uint32_t row_encode(const struct message *message, void *out)
 {
-    struct span other = message_other(message);
+    struct span other = row_other(message);
     struct span key = message_key(message);
     ASSERT(other.bytes <= LIMIT_USER_BYTES);
     ASSERT(key.bytes <= LIMIT_KEY_BYTES);

@@ -27,4 +27,10 @@ struct message {
     struct span text;
 };
 
+/* The other user of the message; for a message to oneself, its only one. */
+static inline struct span message_other(const struct message *message)
+{
+    return message->role == ROLE_RECEIVED ? message->from : message->to;
+}
+
 #endif

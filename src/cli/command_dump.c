@@ -58,8 +58,7 @@ static int write_entry(struct dump *dump, struct span user, const struct message
         memcpy(dump->last_user, user.data, user.bytes);
         dump->last_user_bytes = user.bytes;
     }
-    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
-    bool is_alone = message->role != ROLE_SELF && message->other_ts <= offline_cut_ts(dump->offline, other);
+    bool is_alone = offline_is_alone(dump->offline, message);
     return write_line(dump, dump_line_write(dump->line, user, message, is_alone));
 }
 

@@ -315,7 +315,7 @@ static int check_both_sides(struct import *import)
 /* The cuts must cover the other copy of a message that is alone: else verify would find that it is missing. */
 static int check_alone(struct import *import, const struct message *message)
 {
-    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
+    struct span other = message_other(message);
     uint32_t shard = datadir_shard_of(build_datadir(import->build), other);
     if (!import->is_alone || message->other_ts <= build_cut_ts(import->build, shard, other))
         return 0;

@@ -66,25 +66,18 @@ static void check_runs(struct verify *verify)
 
 /* -- timelines -- */
 
-/* Whether the other copy of the message is cut. One that should be there and is not looks the same. */
-static bool is_alone(const struct verify *verify, const struct message *message)
-{
-    struct span other = message->role == ROLE_SENT ? message->to : message->from;
-    return message->other_ts <= offline_cut_ts(verify->offline, other);
-}
-
 static int add_entry(struct verify *verify, const struct message *message)
 {
-    bool is_alone_now = is_alone(verify, message);
-    cross_check_add(verify->check, message, is_alone_now);
-    verify->alone += is_alone_now;
+    bool is_alone = offline_is_alone(verify->offline, message);
+    cross_check_add(verify->check, message, is_alone);
+    verify->alone += is_alone;
     verify->entries++;
     return 0;
 }
 
 static int gather_entry(struct verify *verify, const struct message *message)
 {
-    return is_alone(verify, message) ? 0 : cross_check_gather(verify->check, message);
+    return offline_is_alone(verify->offline, message) ? 0 : cross_check_gather(verify->check, message);
 }
 
 static int walk_shard(struct verify *verify, uint32_t shard, uint64_t *users,

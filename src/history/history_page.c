@@ -59,8 +59,7 @@ static bool passes_filter(const struct history_page *page, const struct message 
     if (!page->has_with)
         return true;
     struct span with = {page->with, page->with_bytes};
-    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
-    return span_equal(other, with);
+    return span_equal(message_other(message), with);
 }
 
 /* Whether the page has room for the message; if so, counts its bytes. Escaped bytes are counted exactly only when the

@@ -117,6 +117,11 @@ uint64_t offline_cut_ts(const struct offline *offline, struct span user)
     return cuts_ts(&offline->shards[datadir_shard_of(offline->datadir, user)].cuts, user);
 }
 
+bool offline_is_alone(const struct offline *offline, const struct message *message)
+{
+    return message->other_ts <= offline_cut_ts(offline, message_other(message));
+}
+
 const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard)
 {
     return &offline->shards[shard].cuts;

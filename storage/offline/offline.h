@@ -41,6 +41,9 @@ struct run *offline_run(struct offline *offline, uint32_t shard, uint32_t index,
 
 /* Up to which ts entries of `user` are gone (storage/runs/cuts.h); 0: none. */
 uint64_t offline_cut_ts(const struct offline *offline, struct span user);
+/* Whether the other copy of the message is cut. One that should be there and is not looks the same. Never true of a
+ * message to oneself that is there. */
+bool offline_is_alone(const struct offline *offline, const struct message *message);
 /* The cuts of a shard, borrowed. */
 const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard);
 

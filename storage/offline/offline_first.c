@@ -76,7 +76,7 @@ static int copy_cuts(struct offline_first *first, uint32_t shard)
 /* The other user of `message`, if their shard has cut the other copy of it. */
 static int take_other(struct offline_first *first, const struct message *message)
 {
-    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
+    struct span other = message_other(message);
     struct first_shard *shard = &first->shards[datadir_shard_of(first->datadir, other)];
     if (shard->of_all <= first->of_all || message->other_ts > shard->of_all)
         return 0;

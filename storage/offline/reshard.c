@@ -155,7 +155,7 @@ static int keep_cuts(struct reshard *reshard, struct span user, const struct mes
     if (!reshard->do_cuts_differ)
         return 0;
     int status = keep_cut(reshard, user);
-    struct span other = message->role == ROLE_RECEIVED ? message->from : message->to;
+    struct span other = message_other(message);
     if (status == 0 && message->other_ts <= cut_of_all(reshard, datadir_shard_of(reshard->from, other)))
         status = keep_cut(reshard, other);
     return status;
