@@ -7,12 +7,12 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "cli/client_tls.h"
 #include "load/interval.h"
 #include "load/proc.h"
 #include "load/progress.h"
 #include "load/server.h"
 #include "load/stats.h"
-#include "load/tls.h"
 #include "load/worker.h"
 #include "times.h"
 
@@ -367,7 +367,7 @@ static void check(struct director *director)
     load_run_join(run);
     take(director);
     if (run->tls != NULL)
-        load_tls_client_describe(run->tls, report->tls_text, sizeof report->tls_text);
+        client_tls_context_describe(run->tls, report->tls_text, sizeof report->tls_text);
     if (!report->is_complete)
         report_stuck(director);
     director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_check(run, text, sizeof text);

@@ -7,11 +7,11 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "cli/client_tls.h"
 #include "load/put.h"
 #include "load/scenario.h"
 #include "load/session.h"
 #include "load/stats.h"
-#include "load/tls.h"
 #include "load/worker.h"
 #include "times.h"
 
@@ -55,7 +55,7 @@ static void init_session(struct load_run *run, uint32_t index)
     list_init(&session->flush_link);
     list_init(&session->wait_link);
     if (run->tls != NULL)
-        session->tls = load_tls_open(run->tls);
+        session->tls = client_tls_open(run->tls);
     run->sessions_of_user[session->user]++;
     run->sender_count += load_scenario_sends(&run->options, index);
 }
@@ -96,7 +96,13 @@ static int open_worker(struct load_run *run, uint32_t index)
 bool load_run_read_files(struct load_run *run, char *why, size_t room)
 {
     const struct load_options *options = &run->options;
-    return (!options->has_tls || load_tls_client_open(&run->tls, options, why, room))
+    const struct client_tls_options tls = {.host = options->address.host,
+                                           .ca_path = options->tls_ca_path,
+                                           .is_insecure = options->is_tls_insecure,
+                                           .keeps_tickets = options->has_tls_resume,
+                                           .insecure_hint = ", or do not check it with --tls-insecure",
+                                           .plain_hint = "leave out --tls, or give the port of --listen-tls"};
+    return (!options->has_tls || client_tls_context_open(&run->tls, &tls, why, room))
            && (options->secret_path == NULL || load_token_read_secret(&run->secret, options->secret_path, why, room));
 }
 
@@ -159,12 +165,12 @@ void load_run_close(struct load_run *run)
         free(session->in.data);
         free(session->out.data);
         free(session->in_flight.data);
-        load_tls_close(&session->tls);
+        client_tls_close(&session->tls);
         free(session->sends);
         free(session->walks);
     }
     load_zipf_close(&run->zipf);
-    load_tls_client_close(&run->tls);
+    client_tls_context_close(&run->tls);
     free(run->workers);
     free(run->sessions_of_user);
     free(run->sessions);

@@ -30,7 +30,7 @@
 struct load_gauges;
 struct load_session;
 struct load_stats;
-struct load_tls_client;
+struct client_tls_context;
 struct load_worker;
 
 /* In this order. */
@@ -54,7 +54,7 @@ struct load_run {
     struct load_worker *workers;   /* owned; options.threads of them */
     uint32_t sender_count;
     char host[LOAD_ADDRESS_TEXT_BYTES];
-    struct load_tls_client *tls; /* owned; NULL: without TLS */
+    struct client_tls_context *tls; /* owned; NULL: without TLS */
     struct load_token_secret secret;
     uint64_t tokens_expire_s; /* since 1970 */
     /* Shared. */

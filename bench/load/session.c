@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "cli/client_tls.h"
 #include "load/frame.h"
 #include "load/nats.h"
 #include "load/random.h"
 #include "load/run.h"
 #include "load/scenario.h"
-#include "load/tls.h"
 #include "load/wire.h"
 #include "load/worker.h"
 
@@ -26,7 +26,7 @@ static void want_flush(struct load_worker *worker, struct load_session *session)
 
 char *load_session_room(struct load_worker *worker, struct load_session *session, uint32_t bytes)
 {
-    load_buffer_grow(&session->out, bytes);
+    buffer_grow(&session->out, bytes);
     want_flush(worker, session);
     return session->out.data + session->out.bytes;
 }
@@ -38,28 +38,28 @@ static bool is_connected(const struct load_session *session)
 
 bool load_session_has_output(const struct load_session *session)
 {
-    return session->out.bytes > 0 || (session->tls != NULL && load_tls_output(session->tls)->bytes > 0);
+    return session->out.bytes > 0 || (session->tls != NULL && client_tls_output(session->tls)->bytes > 0);
 }
 
 static void fail_tls(struct load_worker *worker, struct load_session *session);
 
 /* What can be sent now. All frames of a turn become one record, or few. */
-static struct load_buffer *encrypt(struct load_worker *worker, struct load_session *session)
+static struct buffer *encrypt(struct load_worker *worker, struct load_session *session)
 {
-    struct load_tls *tls = session->tls;
-    if (session->out.bytes > 0 && load_tls_is_secured(tls)) {
-        if (!load_tls_write(tls, session->out.data, session->out.bytes))
+    struct client_tls *tls = session->tls;
+    if (session->out.bytes > 0 && client_tls_is_secured(tls)) {
+        if (!client_tls_write(tls, session->out.data, session->out.bytes))
             fail_tls(worker, session);
         session->out.bytes = 0;
     }
-    return load_tls_output(tls);
+    return client_tls_output(tls);
 }
 
 void load_session_flush(struct load_worker *worker, struct load_session *session)
 {
     if (!is_connected(session) || io_is_sending(&session->socket))
         return;
-    struct load_buffer *out = session->tls != NULL ? encrypt(worker, session) : &session->out, full = *out;
+    struct buffer *out = session->tls != NULL ? encrypt(worker, session) : &session->out, full = *out;
     if (full.bytes == 0 || !is_connected(session))
         return;
     *out = session->in_flight;
@@ -97,7 +97,7 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
         session->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->host);
     }
     io_recv_start(worker->io, &session->socket);
-    if (session->tls != NULL && !load_tls_begin(session->tls))
+    if (session->tls != NULL && !client_tls_begin(session->tls))
         fail_tls(worker, session);
 }
 
@@ -126,7 +126,7 @@ void load_session_on_closed(struct load_worker *worker, struct load_session *ses
     session->state = LOAD_SESSION_AWAY;
     session->in.bytes = session->out.bytes = session->in_flight.bytes = 0;
     if (session->tls != NULL)
-        load_tls_end(session->tls);
+        client_tls_end(session->tls);
     if (worker->phase != LOAD_END)
         list_append(&worker->waiting, &session->wait_link);
 }
@@ -148,7 +148,7 @@ void load_session_lost(struct load_worker *worker, struct load_session *session,
 static void fail_tls(struct load_worker *worker, struct load_session *session)
 {
     char why[LOAD_WHY_BYTES];
-    bool is_hopeless = load_tls_explain(session->tls, why, sizeof why);
+    bool is_hopeless = client_tls_explain(session->tls, why, sizeof why);
     if (is_hopeless && worker->phase == LOAD_CONNECT)
         load_worker_give_up_because(worker, why);
     load_session_lost(worker, session, why);
@@ -261,9 +261,9 @@ static uint32_t take_whole(struct load_worker *worker, struct load_session *sess
     return used;
 }
 
-static void keep(struct load_buffer *in, const char *data, uint32_t bytes)
+static void keep(struct buffer *in, const char *data, uint32_t bytes)
 {
-    load_buffer_grow(in, bytes);
+    buffer_grow(in, bytes);
     memcpy(in->data + in->bytes, data, bytes);
     in->bytes += bytes;
 }
@@ -271,12 +271,12 @@ static void keep(struct load_buffer *in, const char *data, uint32_t bytes)
 /* Takes what is complete of the kept bytes. */
 static void take_kept(struct load_worker *worker, struct load_session *session)
 {
-    struct load_buffer *in = &session->in;
+    struct buffer *in = &session->in;
     uint32_t used = take_whole(worker, session, in->data, in->bytes);
     in->bytes -= used;
     memmove(in->data, in->data + used, in->bytes);
     if (in->bytes == 0 && in->room > KEPT_BYTES_MAX)
-        load_buffer_fini(in);
+        buffer_fini(in);
 }
 
 /* How many bytes to add to the kept ones: only those of their frame, so that the frames behind it are read in place. */
@@ -308,18 +308,18 @@ void load_session_take(struct load_worker *worker, struct load_session *session,
 static void on_secured(struct load_worker *worker, struct load_session *session)
 {
     worker->stats.counts[LOAD_HANDSHAKES]++;
-    worker->stats.counts[LOAD_RESUMED] += load_tls_was_resumed(session->tls);
+    worker->stats.counts[LOAD_RESUMED] += client_tls_was_resumed(session->tls);
     session->state = LOAD_SESSION_UPGRADING;
     want_flush(worker, session); /* the upgrade has been waiting */
 }
 
 static void take_tls(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
 {
-    struct load_tls *tls = session->tls;
-    load_tls_give(tls, data, bytes);
+    struct client_tls *tls = session->tls;
+    client_tls_give(tls, data, bytes);
     while (is_connected(session)) {
-        int64_t plain_bytes = load_tls_read(tls, worker->plain, LOAD_PLAIN_BYTES);
-        if (session->state == LOAD_SESSION_SECURING && load_tls_is_secured(tls))
+        int64_t plain_bytes = client_tls_read(tls, worker->plain, LOAD_PLAIN_BYTES);
+        if (session->state == LOAD_SESSION_SECURING && client_tls_is_secured(tls))
             on_secured(worker, session);
         if (plain_bytes < 0)
             fail_tls(worker, session);
@@ -327,7 +327,7 @@ static void take_tls(struct load_worker *worker, struct load_session *session, c
             break;
         load_session_take(worker, session, worker->plain, (uint32_t)plain_bytes);
     }
-    if (is_connected(session) && load_tls_output(tls)->bytes > 0)
+    if (is_connected(session) && client_tls_output(tls)->bytes > 0)
         want_flush(worker, session);
 }
 

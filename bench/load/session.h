@@ -10,12 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/list.h"
-#include "load/buffer.h"
 #include "shard/io.h"
 
 struct load_send;
-struct load_tls;
+struct client_tls;
 struct load_walk;
 struct load_worker;
 
@@ -34,12 +34,12 @@ struct load_session {
     /* Set at the start, then only read. */
     uint32_t index;
     uint32_t user;
-    struct load_tls *tls; /* owned; NULL: the connection is plain */
+    struct client_tls *tls; /* owned; NULL: the connection is plain */
     /* Owned by the worker. */
     struct io_socket socket;
     struct list flush_link; /* in worker->flush while there is output and no write is in flight */
     struct list wait_link;  /* in worker->waiting while away, in worker->refused while live */
-    struct load_buffer in, out, in_flight;
+    struct buffer in, out, in_flight;
     enum load_session_state state;
     bool was_in;         /* has logged in before */
     bool from_start;     /* logs in with the cursor of its first login, to get the whole timeline again */

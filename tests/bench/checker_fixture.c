@@ -125,7 +125,7 @@ static uint32_t unmask(const char *data, char **out)
 
 const char *fixture_hear(struct fixture *fixture, uint32_t session)
 {
-    struct load_buffer *said = &fixture->run.sessions[session].out;
+    struct buffer *said = &fixture->run.sessions[session].out;
     char *out = fixture->heard;
     cr_assert_lt(said->bytes, sizeof fixture->heard);
     for (uint32_t at = 0; at < said->bytes;)

@@ -35,7 +35,7 @@ static struct fixture *open_nats(void)
 /* Lets a session publish, and reads it. */
 static struct fixture_sent publish(struct fixture *fixture, uint32_t from, uint32_t to)
 {
-    struct load_buffer *said = &fixture->run.sessions[from].out;
+    struct buffer *said = &fixture->run.sessions[from].out;
     struct fixture_sent sent = {.from = from, .to = to};
     char head[40];
     int head_bytes = snprintf(head, sizeof head, "PUB load.%u _INBOX.load.%u.", to, from);

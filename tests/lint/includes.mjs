@@ -43,7 +43,7 @@ export const directions = {
     "src/durability", "src/http", "src/api/batches.h"],
 
   // The load generator knows the wire, not the server.
-  "bench/load": ["src/base", "shard/io.h", "bench/times.h"],
+  "bench/load": ["src/base", "src/cli/client_tls.h", "shard/io.h", "bench/times.h"],
   bench: ["src/base", "bench/load", "shard/io.h", "storage/record.h", "storage/datadir/datadir.h", "storage/runs/run.h"],
   "bench/micro": ["src/base", "bench/times.h", "src/protocol", "src/auth", "shard", "storage/wal", "storage/memtable", "storage/runs"],
 };

@@ -1,4 +1,4 @@
-#include "load/tls.h"
+#include "cli/client_tls.h"
 
 #include <limits.h>
 #include <openssl/err.h>
@@ -11,9 +11,9 @@
 #include "base/assert.h"
 #include "base/span.h"
 
-struct load_tls_client {
+struct client_tls_context {
     /* Set by open, then only read. */
-    const struct load_options *options; /* borrowed */
+    struct client_tls_options options;
     SSL_CTX *context;
     BIO_METHOD *method;
     /* Shared: texts of OpenSSL, which stand for ever. */
@@ -21,12 +21,12 @@ struct load_tls_client {
     _Atomic(const char *) cipher;
 };
 
-struct load_tls {
-    struct load_tls_client *client; /* borrowed */
-    SSL *ssl;                       /* of the connection; NULL: there is none */
-    SSL_SESSION *ticket;            /* the newest; NULL: there is none */
-    struct span given;              /* borrowed */
-    struct load_buffer output;
+struct client_tls {
+    struct client_tls_context *client; /* borrowed */
+    SSL *ssl;                          /* of the connection; NULL: there is none */
+    SSL_SESSION *ticket;               /* the newest; NULL: there is none */
+    struct span given;                 /* borrowed */
+    struct buffer output;
     bool is_secured;
 };
 
@@ -34,7 +34,7 @@ struct load_tls {
 
 static int bio_read(BIO *bio, char *out, int room)
 {
-    struct load_tls *tls = BIO_get_data(bio);
+    struct client_tls *tls = BIO_get_data(bio);
     size_t bytes = tls->given.bytes < (size_t)room ? tls->given.bytes : (size_t)room;
     BIO_clear_retry_flags(bio);
     if (bytes == 0) {
@@ -48,8 +48,8 @@ static int bio_read(BIO *bio, char *out, int room)
 
 static int bio_write(BIO *bio, const char *data, int bytes)
 {
-    struct load_tls *tls = BIO_get_data(bio);
-    load_buffer_grow(&tls->output, (uint32_t)bytes);
+    struct client_tls *tls = BIO_get_data(bio);
+    buffer_grow(&tls->output, (uint32_t)bytes);
     memcpy(tls->output.data + tls->output.bytes, data, (size_t)bytes);
     tls->output.bytes += (uint32_t)bytes;
     return bytes;
@@ -63,7 +63,7 @@ static long bio_control(BIO *bio, int command, long number, void *pointer)
 
 static BIO_METHOD *open_method(void)
 {
-    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "chitchat-load");
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "chitchat");
     ASSERT(method != NULL);
     BIO_meth_set_read(method, bio_read);
     BIO_meth_set_write(method, bio_write);
@@ -77,7 +77,7 @@ static BIO_METHOD *open_method(void)
  * used up, and the new ticket, a copy of it, too; then the older ticket stays, and is used again. */
 static int take_ticket(SSL *ssl, SSL_SESSION *ticket)
 {
-    struct load_tls *tls = SSL_get_app_data(ssl);
+    struct client_tls *tls = SSL_get_app_data(ssl);
     if (!SSL_SESSION_is_resumable(ticket))
         return 0;
     SSL_SESSION_free(tls->ticket);
@@ -86,48 +86,49 @@ static int take_ticket(SSL *ssl, SSL_SESSION *ticket)
 }
 
 /* A certificate of the file is trusted as it is: it need not be a CA's. */
-static bool trust(SSL_CTX *context, const struct load_options *options, char *why, size_t room)
+static bool trust(SSL_CTX *context, const struct client_tls_options *options, char *why, size_t room)
 {
-    if (options->is_tls_insecure)
+    if (options->is_insecure)
         return true;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
-    if (options->tls_ca_path == NULL)
+    if (options->ca_path == NULL)
         return SSL_CTX_set_default_verify_paths(context) == 1;
-    if (SSL_CTX_load_verify_file(context, options->tls_ca_path) == 1)
+    if (SSL_CTX_load_verify_file(context, options->ca_path) == 1)
         return true;
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    snprintf(why, room, "--tls-ca %s: %s; give a file with one or more certificates in PEM", options->tls_ca_path,
+    snprintf(why, room, "--tls-ca %s: %s; give a file with one or more certificates in PEM", options->ca_path,
              reason != NULL ? reason : "cannot be read");
     ERR_clear_error();
     return false;
 }
 
-bool load_tls_client_open(struct load_tls_client **client_r, const struct load_options *options, char *why, size_t room)
+bool client_tls_context_open(struct client_tls_context **client_r, const struct client_tls_options *options, char *why,
+                             size_t room)
 {
     static const unsigned char protocols[] = "\x08http/1.1";
-    struct load_tls_client *client = calloc(1, sizeof *client);
+    struct client_tls_context *client = calloc(1, sizeof *client);
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    ASSERT(client != NULL && context != NULL); /* a generator without memory has nothing to measure */
-    *client = (struct load_tls_client){.options = options, .context = context, .method = open_method()};
+    ASSERT(client != NULL && context != NULL); /* its users can do nothing without memory */
+    *client = (struct client_tls_context){.options = *options, .context = context, .method = open_method()};
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS); /* else each connection keeps 34 KB */
     SSL_CTX_set_read_ahead(context, 1);                  /* takes all that was given at once */
     SSL_CTX_set_alpn_protos(context, protocols, sizeof protocols - 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    if (options->has_tls_resume) {
+    if (options->keeps_tickets) {
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(context, take_ticket);
     }
     *client_r = client;
     if (trust(context, options, why, room))
         return true;
-    load_tls_client_close(client_r);
+    client_tls_context_close(client_r);
     return false;
 }
 
-void load_tls_client_close(struct load_tls_client **client)
+void client_tls_context_close(struct client_tls_context **client)
 {
     if (*client == NULL)
         return;
@@ -137,7 +138,7 @@ void load_tls_client_close(struct load_tls_client **client)
     *client = NULL;
 }
 
-void load_tls_client_describe(const struct load_tls_client *client, char *out, size_t room)
+void client_tls_context_describe(const struct client_tls_context *client, char *out, size_t room)
 {
     const char *version = atomic_load(&client->version), *cipher = atomic_load(&client->cipher);
     snprintf(out, room, "%s%s%s", version != NULL ? version : "", version != NULL ? ", " : "",
@@ -146,21 +147,21 @@ void load_tls_client_describe(const struct load_tls_client *client, char *out, s
 
 /* -- one session -- */
 
-struct load_tls *load_tls_open(struct load_tls_client *client)
+struct client_tls *client_tls_open(struct client_tls_context *client)
 {
-    struct load_tls *tls = calloc(1, sizeof *tls);
+    struct client_tls *tls = calloc(1, sizeof *tls);
     ASSERT(tls != NULL);
     tls->client = client;
     return tls;
 }
 
-void load_tls_close(struct load_tls **tls)
+void client_tls_close(struct client_tls **tls)
 {
     if (*tls == NULL)
         return;
-    load_tls_end(*tls);
+    client_tls_end(*tls);
     SSL_SESSION_free((*tls)->ticket);
-    load_buffer_fini(&(*tls)->output);
+    buffer_fini(&(*tls)->output);
     free(*tls);
     *tls = NULL;
 }
@@ -176,12 +177,12 @@ static void name_server(SSL *ssl, const char *host)
 }
 
 /* Whether the step that returned `status` only waits for more bytes. */
-static bool is_waiting(const struct load_tls *tls, int status)
+static bool is_waiting(const struct client_tls *tls, int status)
 {
     return SSL_get_error(tls->ssl, status) == SSL_ERROR_WANT_READ;
 }
 
-static void note_secured(struct load_tls *tls)
+static void note_secured(struct client_tls *tls)
 {
     if (tls->is_secured || !SSL_is_init_finished(tls->ssl))
         return;
@@ -191,7 +192,7 @@ static void note_secured(struct load_tls *tls)
 }
 
 /* By a copy, which OpenSSL marks as used up. */
-static void resume(struct load_tls *tls)
+static void resume(struct client_tls *tls)
 {
     SSL_SESSION *copy = SSL_SESSION_dup(tls->ticket);
     ASSERT(copy != NULL);
@@ -199,7 +200,7 @@ static void resume(struct load_tls *tls)
     SSL_SESSION_free(copy);
 }
 
-bool load_tls_begin(struct load_tls *tls)
+bool client_tls_begin(struct client_tls *tls)
 {
     ASSERT(tls->ssl == NULL && tls->output.bytes == 0);
     BIO *bio = BIO_new(tls->client->method);
@@ -209,7 +210,7 @@ bool load_tls_begin(struct load_tls *tls)
     BIO_set_init(bio, 1);
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_app_data(tls->ssl, tls);
-    name_server(tls->ssl, tls->client->options->address.host);
+    name_server(tls->ssl, tls->client->options.host);
     if (tls->ticket != NULL)
         resume(tls);
     SSL_set_connect_state(tls->ssl);
@@ -217,7 +218,7 @@ bool load_tls_begin(struct load_tls *tls)
 }
 
 /* A connection that ended without a shutdown of its own would make OpenSSL discard the ticket. */
-void load_tls_end(struct load_tls *tls)
+void client_tls_end(struct client_tls *tls)
 {
     if (tls->ssl == NULL)
         return;
@@ -229,25 +230,25 @@ void load_tls_end(struct load_tls *tls)
     tls->output.bytes = 0;
 }
 
-bool load_tls_is_secured(const struct load_tls *tls)
+bool client_tls_is_secured(const struct client_tls *tls)
 {
     return tls->is_secured;
 }
 
-bool load_tls_was_resumed(const struct load_tls *tls)
+bool client_tls_was_resumed(const struct client_tls *tls)
 {
     ASSERT(tls->is_secured);
     return SSL_session_reused(tls->ssl) == 1;
 }
 
-void load_tls_give(struct load_tls *tls, const char *data, uint32_t bytes)
+void client_tls_give(struct client_tls *tls, const char *data, uint32_t bytes)
 {
     ASSERT(tls->ssl != NULL && tls->given.bytes == 0);
     tls->given = (struct span){data, bytes};
 }
 
 /* A record holds at most 16 KiB, so several are put together: the frames that end in the next one are read in place. */
-int64_t load_tls_read(struct load_tls *tls, char *out, uint32_t room)
+int64_t client_tls_read(struct client_tls *tls, char *out, uint32_t room)
 {
     ASSERT(tls->ssl != NULL && room <= INT_MAX);
     uint32_t used = 0;
@@ -265,18 +266,18 @@ int64_t load_tls_read(struct load_tls *tls, char *out, uint32_t room)
     return used;
 }
 
-bool load_tls_write(struct load_tls *tls, const char *data, uint32_t bytes)
+bool client_tls_write(struct client_tls *tls, const char *data, uint32_t bytes)
 {
     ASSERT(tls->is_secured && bytes > 0 && bytes <= INT_MAX);
     return SSL_write(tls->ssl, data, (int)bytes) == (int)bytes;
 }
 
-struct load_buffer *load_tls_output(struct load_tls *tls)
+struct buffer *client_tls_output(struct client_tls *tls)
 {
     return &tls->output;
 }
 
-bool load_tls_explain(struct load_tls *tls, char *out, size_t room)
+bool client_tls_explain(struct client_tls *tls, char *out, size_t room)
 {
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_REASON(error);
@@ -288,14 +289,15 @@ bool load_tls_explain(struct load_tls *tls, char *out, size_t room)
         snprintf(out, room, "the server ended the connection");
         return false;
     }
-    if (!tls->client->options->is_tls_insecure && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
-        snprintf(out, room, "the server's certificate is not trusted: %s: %s, or do not check it with --tls-insecure",
+    if (!tls->client->options.is_insecure && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+        snprintf(out, room, "the server's certificate is not trusted: %s: %s%s",
                  X509_verify_cert_error_string(verified),
-                 is_name ? "connect to a name that stands in it" : "give the certificate of its CA by --tls-ca");
+                 is_name ? "connect to a name that stands in it" : "give the certificate of its CA by --tls-ca",
+                 tls->client->options.insecure_hint);
         return true;
     }
     if (reason == SSL_R_WRONG_VERSION_NUMBER) {
-        snprintf(out, room, "the server does not answer in TLS: leave out --tls, or give the port of --listen-tls");
+        snprintf(out, room, "the server does not answer in TLS: %s", tls->client->options.plain_hint);
         return true;
     }
     snprintf(out, room, "TLS: %s", text != NULL ? text : "unknown error");
