@@ -338,7 +338,7 @@ void conn_reply_error(struct core *core, struct conn *conn, const struct request
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason);
 /* The same without a close frame: after an HTTP answer. */
 void conn_close_http(struct core *core, struct conn *conn);
-/* CONN_HTTP: answers 503, since the server is full or has no memory for another HTTP head, and closes. */
+/* CONN_HTTP: answers 503, since the server is full or has no memory for another HTTP head or file, and closes. */
 void conn_refuse_full(struct core *core, struct conn *conn);
 /* CONN_HTTP: the same, since the limits of the address do not admit the connection. */
 void conn_refuse_address(struct core *core, struct conn *conn);

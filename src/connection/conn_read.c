@@ -240,11 +240,16 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
         conn_head_free(core, conn);
         return;
     }
+    if (result.body.bytes > 0 && backpressure_is_tight(core)) {
+        conn_head_free(core, conn);
+        conn_refuse_full(core, conn);
+        return;
+    }
     conn_write(core, conn, result.answer.data, result.answer.bytes);
     if (result.body.bytes > 0)
         conn_write(core, conn, result.body.data, result.body.bytes);
     conn_head_free(core, conn);
-    turn_spend(&core->turn, TURN_INPUT, TURN_HEAD_FRAMES);
+    turn_spend(&core->turn, TURN_INPUT, TURN_HEAD_FRAMES + TURN_OUTPUT(result.body.bytes));
     if (result.verdict == HTTP_ANSWER) {
         conn_close_http(core, conn);
         return;

@@ -14,6 +14,13 @@
 #define ANSWER_BYTES_MAX 1024
 #define NOSNIFF "X-Content-Type-Options: nosniff\r\n"
 #define KEY_CHARS 24
+/* The files may run and show themselves and connect to their server, no more: no inline script or style, no HTML made
+ * of strings (Trusted Types), no frame around them. 'self' for connect-src covers ws and wss of the same host and port
+ * (CSP Level 3). */
+#define FILE_POLICY                                                                                                    \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "                    \
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "                                                    \
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 #define SUBPROTOCOL "chitchat.v1"
 #define API_PATH "/api/v1"
 
@@ -30,6 +37,7 @@ enum header {
     HEADER_TRANSFER_ENCODING,
     HEADER_CONNECTION,
     HEADER_PROTOCOL,
+    HEADER_IF_NONE_MATCH,
     HEADER_FORWARDED_HOST,
     HEADER_FORWARDED_FOR,
     HEADER_FORWARDED,
@@ -46,6 +54,7 @@ static const char *const header_names[HEADER_COUNT] = {
     [HEADER_TRANSFER_ENCODING] = "transfer-encoding",
     [HEADER_CONNECTION] = "connection",
     [HEADER_PROTOCOL] = "sec-websocket-protocol",
+    [HEADER_IF_NONE_MATCH] = "if-none-match",
     [HEADER_FORWARDED_HOST] = "x-forwarded-host",
     [HEADER_FORWARDED_FOR] = "x-forwarded-for",
     [HEADER_FORWARDED] = "forwarded",
@@ -245,6 +254,7 @@ const char *http_status_name(uint16_t status)
     case 202: return "Accepted";
     case 204: return "No Content";
     case 207: return "Multi-Status";
+    case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
@@ -292,20 +302,44 @@ static struct http_result answer_line(struct http_head *head, uint16_t status, c
     return result;
 }
 
-static struct http_result answer_page(struct http_head *head)
+/* Whether If-None-Match has this entity tag: the client has these bytes. A proxy that compresses makes tags weak. */
+static bool has_etag(const struct http_head *head, const char *etag)
 {
-    struct http_result result = {.verdict = HTTP_ANSWER, .status = 200};
-    const char *policy = head->options->page_policy;
+    char weak[64];
+    struct span known = head->headers[HEADER_IF_NONE_MATCH];
+    int bytes = snprintf(weak, sizeof weak, "W/%s", etag);
+    ASSERT(bytes > 0 && (size_t)bytes < sizeof weak);
+    return known.data != NULL
+           && (list_has(known, etag, false) || list_has(known, weak, false) || span_equal(known, SPAN_LITERAL("*")));
+}
+
+/* no-cache: names of files have no version, so a client asks each time whether its copy is the newest. */
+static struct http_result answer_file(struct http_head *head, const struct web_file *file)
+{
+    char type_and_length[128] = "";
+    bool is_known = has_etag(head, file->etag);
+    struct http_result result = {.verdict = HTTP_ANSWER, .status = is_known ? 304 : 200};
+    if (!is_known)
+        (void)snprintf(type_and_length, sizeof type_and_length, "Content-Type: %s\r\nContent-Length: %zu\r\n",
+                       file->type, file->body.bytes);
     result.answer = answer_write(head,
-                                 "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n"
-                                 "Content-Security-Policy: %s\r\n" NOSNIFF "X-Frame-Options: DENY\r\n"
+                                 "HTTP/1.1 %u %s\r\nConnection: close\r\n%sETag: %s\r\nCache-Control: no-cache\r\n"
+                                 "Content-Security-Policy: " FILE_POLICY "\r\n" NOSNIFF "X-Frame-Options: DENY\r\n"
                                  "Referrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n"
-                                 "Cross-Origin-Resource-Policy: same-origin\r\n"
-                                 "Cache-Control: no-cache\r\nContent-Length: %zu\r\n\r\n",
-                                 policy != NULL ? policy : "default-src 'none'", head->options->page.bytes);
-    if (head->parser.method != HTTP_HEAD)
-        result.body = head->options->page;
+                                 "Cross-Origin-Resource-Policy: same-origin\r\n\r\n",
+                                 result.status, http_status_name(result.status), type_and_length, file->etag);
+    if (!is_known && head->parser.method != HTTP_HEAD)
+        result.body = file->body;
     return result;
+}
+
+/* The file that is served at `path`, or NULL. */
+static const struct web_file *find_file(const struct http_options *options, struct span path)
+{
+    for (uint32_t i = 0; i < options->file_count; i++)
+        if (span_equal(path, options->files[i].path))
+            return &options->files[i];
+    return NULL;
 }
 
 static struct http_result answer_upgrade_required(struct http_head *head, const char *line)
@@ -491,13 +525,13 @@ static struct http_result check(struct http_head *head)
     if (is_api(head, path))
         return (struct http_result){.verdict = HTTP_API};
     bool is_socket = head->options->any_path || span_equal(path, SPAN_LITERAL("/ws"));
-    bool is_page = !is_socket && span_equal(path, SPAN_LITERAL("/"));
+    const struct web_file *file = is_socket ? NULL : find_file(head->options, path);
     bool is_health = !is_socket && span_equal(path, SPAN_LITERAL("/healthz"));
     if (head->parser.http_major != 1)
         return answer_line(head, 400, "", "the HTTP version is not supported: use HTTP/1.1");
     if (head->repeated != HEADER_COUNT)
         return answer_line(head, 400, "", "a header that may appear only once was repeated");
-    if (!is_socket && !is_page && !is_health)
+    if (!is_socket && file == NULL && !is_health)
         return answer_line(head, 404, "", "not found: the WebSocket is at /ws, the page at /");
     if (head->parser.method != HTTP_GET && (is_socket || head->parser.method != HTTP_HEAD))
         return answer_line(head, 405, is_socket ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n",
@@ -510,7 +544,7 @@ static struct http_result check(struct http_head *head)
         return answer_line(head, 400, "", "a request may not have a body: send it without one");
     if (is_socket)
         return check_upgrade(head);
-    return is_page ? answer_page(head) : answer_health(head);
+    return file != NULL ? answer_file(head, file) : answer_health(head);
 }
 
 static struct http_result check_complete(struct http_head *head)

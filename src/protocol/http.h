@@ -37,6 +37,7 @@
 #include "protocol/forwarded.h"
 #include "protocol/host.h"
 #include "protocol/origin.h"
+#include "protocol/web_files.h"
 
 struct http_head; /* the parser and the bytes so far; one for each connection in its HTTP phase */
 
@@ -47,8 +48,8 @@ struct http_options {
     const struct host *hosts; /* known besides localhost and addresses; without a port: at every port; borrowed */
     uint32_t host_count;
     struct forwarded_proxies proxies; /* the peers that may forward */
-    struct span page;                 /* the body of GET /, text/html; borrowed */
-    const char *page_policy;          /* its Content-Security-Policy; NULL: nothing is allowed; borrowed */
+    const struct web_file *files;     /* the web client: what GET gives at their paths; borrowed */
+    uint32_t file_count;
     /* /healthz: NULL, the server is ready; else a line that says why not. NULL: always ready. `health` is borrowed. */
     const char *(*not_ready)(const void *health);
     const void *health;
@@ -87,7 +88,7 @@ struct http_result {
     uint32_t used;      /* of the bytes fed; those after them belong to the WebSocket, or to the body */
     uint16_t status;    /* for tests: the status in `answer` */
     struct span answer; /* borrowed from the head */
-    struct span body;   /* to be sent after `answer` (the page); borrowed from the options */
+    struct span body;   /* to be sent after `answer` (a file); borrowed from the options */
 
     /* Of a complete head. */
     bool is_health;              /* the answer is that of /healthz */

@@ -68,9 +68,9 @@ struct server {
     struct clock *clock;
     struct core **cores;
     uint32_t core_count;
-    uint64_t start_random;   /* 56 random bits of this start: they keep mids unique over all starts */
-    struct span page;        /* the web client; static */
-    const char *page_policy; /* its Content-Security-Policy; static */
+    uint64_t start_random;            /* 56 random bits of this start: they keep mids unique over all starts */
+    const struct web_file *web_files; /* static */
+    uint32_t web_file_count;
     struct addresses *addresses;
     int *listen_fds;                   /* core_count times config->listen_count */
     int *admin_fds;                    /* core_count times config->admin_count */

@@ -39,8 +39,8 @@ static int open_parts(struct core *core)
                                 .hosts = server->config->hosts,
                                 .host_count = server->config->host_count,
                                 .proxies = {server->config->networks, server->config->network_count},
-                                .page = server->page,
-                                .page_policy = server->page_policy,
+                                .files = server->web_files,
+                                .file_count = server->web_file_count,
                                 .not_ready = health_not_ready,
                                 .health = server,
                                 .has_api = server->config->auth == CONFIG_AUTH_TOKEN};

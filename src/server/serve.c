@@ -16,7 +16,7 @@
 #include "durability/recovery.h"
 #include "protocol/http.h"
 #include "protocol/mid.h"
-#include "protocol/page.h"
+#include "protocol/web_files.h"
 #include "server/budget.h"
 #include "server/core.h"
 #include "server/core_handlers.h"
@@ -400,8 +400,8 @@ int serve(struct config *config)
     struct datadir_error error;
     clock_init_system(&clock);
     signals_block(&signals);
-    struct server server = {
-        .config = config, .clock = &clock, .page = {page_html(), page_html_bytes()}, .page_policy = page_policy()};
+    struct server server = {.config = config, .clock = &clock};
+    server.web_files = web_files(&server.web_file_count);
     if (!log_file_open(config, &server.reloads, text, sizeof text))
         return complain(text);
     if (!is_handshake_right())

@@ -12,12 +12,14 @@ static const struct origin origins[] = {
 static const struct network proxies[] = {{{{[10] = 0xff, [11] = 0xff, [12] = 10}}, 104}};
 static const struct address proxy = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1}};
 static const struct host hosts[] = {{.kind = HOST_NAME, .name = {"b.example", 9}, .has_port = true, .port = 8443}};
+static const struct web_file files[] = {{{"/", 1}, "text/html", "\"a\"", {"page", 4}}};
 static const struct http_options options = {.origins = origins,
                                             .origin_count = 1,
                                             .hosts = hosts,
                                             .host_count = 1,
                                             .proxies = {proxies, 1},
-                                            .page = {"page", 4}};
+                                            .files = files,
+                                            .file_count = 1};
 
 struct outcome {
     enum http_verdict verdict;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { onServers, scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { Client } from "./lib/client.mjs";
-import { assertPageIsAllowed, directivesOf, socketOf } from "./lib/page.mjs";
+import { assertPageIsAllowed, filesOf, socketOf } from "./lib/page.mjs";
 import { runToEnd, until } from "./lib/server.mjs";
 
 async function answerTo(harness, text) {
@@ -124,19 +124,53 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
     assert.match(answer.body, /^<!doctype html>[^]*<\/html>\s*$/i);
   });
 
-  it("the page may run its own script, have its own style and connect to its server, and nothing else", async () => {
-    const { headers, body } = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
-    assertPageIsAllowed(body, headers["content-security-policy"]);
-    assert.deepEqual(directivesOf(headers["content-security-policy"])["connect-src"], ["'self'"]);
-    assert.equal(headers["x-content-type-options"], "nosniff");
-    assert.equal(headers["x-frame-options"], "DENY");
-    assert.equal(headers["referrer-policy"], "no-referrer");
-    assert.equal(headers["cross-origin-opener-policy"], "same-origin");
-    assert.equal(headers["cross-origin-resource-policy"], "same-origin");
+  it("the page may run its own scripts, have its own style and connect to its server, and nothing else", async () => {
+    const { body } = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    for (const path of ["/", "/app.js", "/style.css"]) {
+      const { headers } = await answerTo(harness, `GET ${path} HTTP/1.1\r\nHost: chat.example\r\n\r\n`);
+      assertPageIsAllowed(body, headers["content-security-policy"]);
+      assert.equal(headers["x-content-type-options"], "nosniff");
+      assert.equal(headers["x-frame-options"], "DENY");
+      assert.equal(headers["referrer-policy"], "no-referrer");
+      assert.equal(headers["cross-origin-opener-policy"], "same-origin");
+      assert.equal(headers["cross-origin-resource-policy"], "same-origin");
+    }
+  });
+
+  it("the files of the page are beside it, with their types, and have less than 80 KB", async () => {
+    const load = (url) => answerTo(harness, `GET ${new URL(url).pathname} HTTP/1.1\r\nHost: chat.example\r\n\r\n`);
+    const files = await filesOf("http://chat.example/", load);
+    const typeOf = { "": "text/html; charset=utf-8", js: "text/javascript; charset=utf-8", css: "text/css; charset=utf-8", svg: "image/svg+xml" };
+    let bytes = 0;
+    for (const [url, { headers, body }] of files) {
+      assert.equal(headers["content-type"], typeOf[/\.(\w+)$/.exec(new URL(url).pathname)?.[1] ?? ""], url);
+      assert.equal(Number(headers["content-length"]), Buffer.byteLength(body), url);
+      bytes += Buffer.byteLength(body);
+    }
+    assert.ok(files.size >= 3);
+    assert.ok(bytes < 80000, `${bytes} bytes`);
+  });
+
+  it("a file that the browser has is 304, also with the weak tag of a proxy that compresses; HEAD has no body", async () => {
+    for (const path of ["/", "/app.js"]) {
+      const { headers } = await answerTo(harness, `GET ${path} HTTP/1.1\r\nHost: chat.example\r\n\r\n`);
+      assert.equal(headers["cache-control"], "no-cache");
+      for (const tag of [headers.etag, `"x", W/${headers.etag}`]) {
+        const again = await answerTo(harness, `GET ${path} HTTP/1.1\r\nHost: chat.example\r\nIf-None-Match: ${tag}\r\n\r\n`);
+        assert.equal(again.status, 304);
+        assert.equal(again.body, "");
+        assert.equal(again.headers.etag, headers.etag);
+      }
+      const changed = await answerTo(harness, `GET ${path} HTTP/1.1\r\nHost: chat.example\r\nIf-None-Match: "x"\r\n\r\n`);
+      assert.equal(changed.status, 200);
+      const head = await answerTo(harness, `HEAD ${path} HTTP/1.1\r\nHost: chat.example\r\n\r\n`);
+      assert.equal(head.body, "");
+      assert.equal(head.headers["content-length"], headers["content-length"]);
+    }
   });
 
   it("the page connects to the ws beside it", async () => {
-    const { body } = await answerTo(harness, "GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    const { body } = await answerTo(harness, "GET /app.js HTTP/1.1\r\nHost: chat.example\r\n\r\n");
     const cases = {
       "http://chat.example/": "ws://chat.example/ws",
       "https://chat.example:8443/?x#y": "wss://chat.example:8443/ws",
@@ -154,13 +188,13 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
   });
 
   it("any other path is 404", async () => {
-    for (const path of ["/nothing", "/ws/", "/wsx", "/healthz/x", "/WS"])
+    for (const path of ["/nothing", "/ws/", "/wsx", "/healthz/x", "/WS", "/index.html", "/app.js/", "/x/../app.js", "/package.json"])
       await refuses(harness, `GET ${path} HTTP/1.1\r\nHost: chat.example\r\n\r\n`, 404);
     await refuses(harness, upgradeRequest({ path: "/other" }), 404);
   });
 
   it("any other method is 405 with Allow", async () => {
-    for (const path of ["/", "/ws", "/healthz"])
+    for (const path of ["/", "/app.js", "/ws", "/healthz"])
       for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
         const head = `${method} ${path} HTTP/1.1\r\nHost: chat.example\r\nContent-Length: 0\r\n\r\n`;
         const answer = await refuses(harness, head, 405);

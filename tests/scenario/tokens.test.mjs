@@ -77,8 +77,8 @@ tokenScenario("the page logs in with a token where it has one", { shards: [1] },
   await start(harness, "--token-secrets", keys.write("secrets", key.secret));
   const token = makeToken(key, { sub: "alice" });
   const url = `http://127.0.0.1:${harness.server.address.port}/`;
-  const html = await (await fetch(url)).text();
-  const loginOf = (values) => new Promise((resolve) => socketOf(html, url, values, resolve));
+  const script = await (await fetch(new URL("app.js", url))).text();
+  const loginOf = (values) => new Promise((resolve) => socketOf(script, url, values, resolve));
   const { op, ...fields } = await loginOf({ user: "alice", token: `${token}\n` });
   assert.equal(op, "login");
   assert.equal(fields.token, token);

@@ -2,6 +2,7 @@
  */
 #include <criterion/criterion.h>
 
+#include "connection/backpressure.h"
 #include "harness.h"
 
 #define PING_US INT64_C(25100000) /* ping_s and the granularity of the timers */
@@ -197,5 +198,31 @@ Test(conn, fragments_over_the_frame_rate_count_against_their_own_message_only)
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
     harness_run_until_idle(harness);
     json_decref(client_expect(alice, "history"));
+    harness_close(harness);
+}
+
+Test(conn, files_of_the_web_client_are_refused_while_output_takes_much_memory)
+{
+    static char bytes[WEB_FILE_BYTES_MAX];
+    static const struct web_file file = {{"/f", 2}, "text/css", "\"1\"", {bytes, sizeof bytes}};
+    const char head[] = "GET /f HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
+    struct core *core = harness_core(harness, 0);
+    core->conns.http.files = &file;
+    core->conns.http.file_count = 1;
+    core->budget.output_bytes = 4 * WEB_FILE_BYTES_MAX;
+    struct client *clients[8];
+    for (uint32_t i = 0; i < 8; i++) {
+        clients[i] = client_accept(harness, 0);
+        client_stall(clients[i], true);
+        client_send_bytes(clients[i], head, sizeof head - 1);
+        harness_run_until_idle(harness);
+    }
+    cr_assert(backpressure_is_tight(core));
+    cr_assert_lt(backpressure_output_bytes(core), 3 * WEB_FILE_BYTES_MAX);
+    for (uint32_t i = 0; i < 8; i++)
+        client_stall(clients[i], false);
+    harness_run_until_idle(harness);
+    cr_assert_eq(backpressure_output_bytes(core), 0);
     harness_close(harness);
 }
