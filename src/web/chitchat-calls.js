@@ -1,0 +1,145 @@
+// Requests that outlive a connection: history, peers, seen and watch are asked again after a reconnect and after a refusal
+// for a time. And typing, which is not.
+
+export class ChatError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.name = "ChatError";
+    this.code = code;
+  }
+}
+
+export class Calls {
+  online = new Set();
+  #calls = new Set(); // without a reply
+  #marks = new Map(); // user -> the newest call of seen
+  #watched = null;
+  #watchCall = null;
+  #typedAt = new Map(); // user -> when typing was sent
+  #knowsTyping = true; // the server of this connection
+  #port;
+
+  // What it needs of the client: isRunning(), isOpen(), ask(fields, onReply), where onReply gets null if the connection
+  // ends, later(ms, callback) for a timer of the connection, waitFor(reply, n) as in the client, now(), epoch(),
+  // emit(type, event).
+  constructor(port) {
+    this.#port = port;
+  }
+
+  loggedIn() {
+    for (const call of [...this.#calls]) this.#ask(call);
+    if (this.#watched && !this.#watchCall) this.#watch(this.#watched).catch((error) => this.#port.emit("error", error));
+  }
+
+  disconnected() {
+    this.#typedAt.clear();
+    this.#knowsTyping = true;
+  }
+
+  stop(code, reason) {
+    for (const call of this.#calls) call.reject(new ChatError(code, reason));
+    this.#calls.clear();
+  }
+
+  forget() {
+    this.#watched = null;
+    this.online.clear();
+  }
+
+  // onOk gets the reply before the next frame is read.
+  #call(fields, onOk = () => {}) {
+    const call = { fields, onOk, refusals: 0 };
+    call.reply = new Promise((resolve, reject) => Object.assign(call, { resolve, reject }));
+    if (this.#port.isRunning()) {
+      this.#calls.add(call);
+      this.#ask(call);
+    } else {
+      call.reject(new ChatError("stopped", "the client is stopped"));
+    }
+    return call;
+  }
+
+  #ask(call) {
+    if (!this.#port.isOpen() || !this.#calls.has(call)) return;
+    this.#port.ask(call.fields, (reply) => {
+      if (!reply || !this.#calls.has(call)) return;
+      const wait = this.#port.waitFor(reply, call.refusals++);
+      if (wait !== undefined) return this.#port.later(wait, () => this.#ask(call));
+      this.#calls.delete(call);
+      if (reply.op === "error") return call.reject(new ChatError(reply.code, reply.message));
+      call.onOk(reply);
+      call.resolve(reply);
+    });
+  }
+
+  // A newer call takes the place of this one.
+  #withdraw(call) {
+    if (call && this.#calls.delete(call)) call.resolve(null);
+  }
+
+  async *pages(fields, bound) {
+    for (let epoch; ; ) {
+      const { op, id, ...page } = await this.#call(fields).reply;
+      if (epoch !== undefined && epoch !== this.#port.epoch()) throw new ChatError("reset", "the server has another data set now: begin anew");
+      epoch = this.#port.epoch();
+      yield page;
+      if (!page.more) return;
+      fields = { ...fields, [bound]: page.next };
+    }
+  }
+
+  async seen(user, ts) {
+    const before = this.#marks.get(user);
+    this.#withdraw(before);
+    const call = this.#call({ op: "seen", with: user, ts: Math.max(ts, before?.fields.ts ?? 0) });
+    this.#marks.set(user, call);
+    try {
+      return (await call.reply) !== null;
+    } catch (error) {
+      if (error.code === "bad_request") throw error;
+      return false;
+    } finally {
+      if (this.#marks.get(user) === call) this.#marks.delete(user);
+    }
+  }
+
+  typing(to) {
+    const now = this.#port.now();
+    if (!this.#port.isOpen() || !this.#knowsTyping || now - this.#typedAt.get(to) < 1000) return;
+    this.#typedAt.set(to, now);
+    this.#port.ask({ op: "typing", to }, (reply) => {
+      if (reply?.code === "unknown_op") this.#knowsTyping = false;
+    });
+  }
+
+  watch(users) {
+    this.#watched = users.length > 0 ? users : null;
+    return this.#watch(users);
+  }
+
+  async #watch(users) {
+    this.#withdraw(this.#watchCall);
+    const call = this.#call({ op: "watch", users }, ({ online }) => this.#setOnline(online));
+    this.#watchCall = call;
+    try {
+      return (await call.reply)?.online ?? [];
+    } catch (error) {
+      if (error.code === "bad_request") throw error;
+      return [];
+    } finally {
+      if (this.#watchCall === call) this.#watchCall = null;
+    }
+  }
+
+  #setOnline(users) {
+    for (const user of [...this.online]) if (!users.includes(user)) this.setPresence(user, false);
+    for (const user of users) this.setPresence(user, true);
+  }
+
+  setPresence(user, isOnline) {
+    if (this.online.has(user) === isOnline) return;
+    if (isOnline) this.online.add(user);
+    else this.online.delete(user);
+    this.#port.emit("presence", { user, online: isOnline });
+  }
+}

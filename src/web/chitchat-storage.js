@@ -1,0 +1,300 @@
+// Where a client keeps its account, cursor, entries and outbox, and which of several tabs sends what is in the outbox.
+
+const KEEP = 1000;
+
+// What becomes of the stored account. `begins`: the entries are void. `isOther`: the outbox too. `takes`: the entries of
+// `take` belong to this account. The cursor moves only over entries that are stored: another tab may be behind this one.
+function planOf(stored, { begin, take }) {
+  const isSame = stored && begin && stored.user === begin.user && stored.epoch === begin.epoch && stored.cursor <= begin.cursor;
+  const begins = Boolean(begin) && !isSame;
+  const account = begins ? begin : stored;
+  const takes = Boolean(take) && account?.epoch === take.epoch;
+  const moves = takes && take.from <= account.cursor && take.cursor > account.cursor;
+  return {
+    account: moves ? { ...account, cursor: take.cursor } : account,
+    begins,
+    isOther: begins && stored !== undefined && stored.user !== begin.user,
+    takes,
+  };
+}
+
+// Whether the message belongs to the conversation of `user` with this peer.
+const isWith = ({ from, to }, user, peer) => peer === undefined || (from === user ? to : from) === peer;
+
+export class MemoryStorage {
+  #keep;
+  #account;
+  #entries = new Map(); // ts -> message
+  #outbox = new Map(); // key -> item
+
+  constructor({ keep = KEEP } = {}) {
+    this.#keep = keep;
+  }
+
+  async load() {
+    return { account: this.#account, outbox: [...this.#outbox.values()].map((item) => ({ ...item })) };
+  }
+
+  async commit(changes) {
+    const plan = planOf(this.#account, changes);
+    if (plan.begins) this.#entries.clear();
+    if (plan.isOther) this.#outbox.clear();
+    this.#account = plan.account;
+    if (plan.takes) for (const message of changes.take.messages) this.#entries.set(message.ts, message);
+    for (const item of changes.put ?? []) this.#outbox.set(item.key, { ...item });
+    for (const key of changes.remove ?? []) this.#outbox.delete(key);
+    for (const ts of this.#entries.keys()) if (ts <= changes.dropTo) this.#entries.delete(ts);
+    if (this.#entries.size > this.#keep * 1.25) this.#trim();
+  }
+
+  #sorted() {
+    return [...this.#entries.values()].sort((a, b) => a.ts - b.ts);
+  }
+
+  #trim() {
+    this.#entries = new Map(this.#sorted().slice(-this.#keep).map((message) => [message.ts, message]));
+  }
+
+  async entries({ with: peer, before = Infinity, limit = this.#keep } = {}) {
+    return this.#sorted().filter((message) => message.ts < before && isWith(message, this.#account?.user, peer)).slice(-limit);
+  }
+
+  async clear() {
+    this.#account = undefined;
+    this.#entries.clear();
+    this.#outbox.clear();
+  }
+
+  close() {}
+}
+
+export class IndexedDBStorage {
+  name;
+  #keep;
+  #factory;
+  #database = null; // a promise
+
+  constructor(name, { keep = KEEP, indexedDB = globalThis.indexedDB } = {}) {
+    this.name = name;
+    this.#keep = keep;
+    this.#factory = indexedDB;
+  }
+
+  #open() {
+    return new Promise((resolve, reject) => {
+      const request = this.#factory.open(`chitchat:${this.name}`, 1);
+      request.onupgradeneeded = () => {
+        request.result.createObjectStore("account");
+        request.result.createObjectStore("entries", { keyPath: "ts" });
+        request.result.createObjectStore("outbox", { keyPath: "place", autoIncrement: true }).createIndex("key", "key", { unique: true });
+      };
+      request.onerror = () => reject(request.error);
+      request.onsuccess = () => {
+        request.result.onversionchange = request.result.onclose = () => this.close();
+        resolve(request.result);
+      };
+    });
+  }
+
+  // One transaction. work(stores, give): give(value) sets what it resolves with.
+  async #transaction(mode, work) {
+    this.#database ??= this.#open();
+    const database = await this.#database.catch((error) => {
+      this.#database = null;
+      throw error;
+    });
+    return new Promise((resolve, reject) => {
+      const names = ["account", "entries", "outbox"];
+      const transaction = database.transaction(names, mode);
+      let value;
+      transaction.oncomplete = () => resolve(value);
+      transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
+      work(Object.fromEntries(names.map((name) => [name, transaction.objectStore(name)])), (given) => (value = given));
+    });
+  }
+
+  load() {
+    return this.#transaction("readonly", ({ account, outbox }, give) => {
+      account.get("account").onsuccess = ({ target: { result: stored } }) => {
+        outbox.getAll().onsuccess = ({ target: { result: items } }) => give({ account: stored, outbox: items.map(({ place, ...item }) => item) });
+      };
+    });
+  }
+
+  commit(changes) {
+    return this.#transaction("readwrite", ({ account, entries, outbox }) => {
+      account.get("account").onsuccess = ({ target: { result: stored } }) => {
+        const plan = planOf(stored, changes);
+        if (plan.begins) entries.clear();
+        if (plan.isOther) outbox.clear();
+        if (plan.account !== stored) account.put(plan.account, "account");
+        if (plan.takes) for (const message of changes.take.messages) entries.put(message);
+        if (changes.dropTo !== undefined) entries.delete(IDBKeyRange.upperBound(changes.dropTo));
+        this.#writeOutbox(outbox, changes);
+        if (plan.takes && changes.take.messages.length > 0) this.#trim(entries);
+      };
+    });
+  }
+
+  #writeOutbox(outbox, { put = [], remove = [] }) {
+    const place = (key, callback) => (outbox.index("key").getKey(key).onsuccess = ({ target }) => callback(target.result));
+    for (const item of put) place(item.key, (at) => outbox.put(at === undefined ? { ...item } : { ...item, place: at }));
+    for (const key of remove) place(key, (at) => at !== undefined && outbox.delete(at));
+  }
+
+  #trim(entries) {
+    entries.count().onsuccess = ({ target: { result: count } }) => {
+      if (count <= this.#keep * 1.25) return;
+      let isThere = false;
+      entries.openKeyCursor().onsuccess = ({ target: { result: cursor } }) => {
+        if (isThere) return entries.delete(IDBKeyRange.upperBound(cursor.key, true));
+        isThere = true;
+        cursor.advance(count - this.#keep);
+      };
+    };
+  }
+
+  entries({ with: peer, before, limit = this.#keep } = {}) {
+    return this.#transaction("readonly", ({ account, entries }, give) => {
+      const found = [];
+      give(found);
+      const range = before === undefined ? null : IDBKeyRange.upperBound(before, true);
+      account.get("account").onsuccess = ({ target: { result: stored } }) => {
+        entries.openCursor(range, "prev").onsuccess = ({ target: { result: cursor } }) => {
+          if (!cursor || found.length >= limit) return;
+          if (isWith(cursor.value, stored?.user, peer)) found.unshift(cursor.value);
+          cursor.continue();
+        };
+      };
+    });
+  }
+
+  clear() {
+    return this.#transaction("readwrite", (stores) => Object.values(stores).forEach((store) => store.clear()));
+  }
+
+  close() {
+    this.#database?.then((database) => database.close(), () => {});
+    this.#database = null;
+  }
+}
+
+// The tabs that share a storage. Each sends the messages that were written in it, and those of tabs that are gone: a tab
+// holds a lock while it lives. Where there are no locks, each tab sends all that it finds; the keys make that harmless.
+export class Tabs {
+  id;
+  #storage;
+  #onItems; // gets items of the storage that this tab sends from now on
+  #onLogout;
+  #channel = null;
+  #left = null; // an AbortController
+  #awaited = new Set();
+
+  constructor(id, storage, onItems, onLogout) {
+    this.id = id;
+    this.#storage = storage;
+    this.#onItems = onItems;
+    this.#onLogout = onLogout;
+  }
+
+  async enter(outbox) {
+    const { name } = this.#storage;
+    const locks = name === undefined ? undefined : globalThis.navigator?.locks;
+    if (name !== undefined) this.#listen();
+    if (!locks) return this.#onItems(outbox);
+    this.#left = new AbortController();
+    await this.#hold(locks, this.#left.signal);
+    this.#onItems(outbox.filter((item) => item.tab === this.id || item.tab === undefined));
+    for (const item of outbox) this.#awaitEnd(item.tab);
+    this.#channel?.postMessage({ op: "hello", tab: this.id });
+  }
+
+  leave() {
+    this.#left?.abort();
+    this.#left = null;
+    this.#awaited.clear();
+    this.#channel?.close();
+    this.#channel = null;
+  }
+
+  // All other tabs of this storage forget the user too.
+  tellLogout() {
+    if (this.#storage.name === undefined || !globalThis.BroadcastChannel) return;
+    const channel = new BroadcastChannel(`chitchat:${this.#storage.name}`);
+    channel.postMessage({ op: "logout", tab: this.id });
+    channel.close();
+  }
+
+  #listen() {
+    if (!globalThis.BroadcastChannel) return;
+    this.#channel = new BroadcastChannel(`chitchat:${this.#storage.name}`);
+    this.#channel.onmessage = ({ data }) => {
+      if (data.op === "logout") return this.#onLogout();
+      if (data.op === "hello") this.#channel?.postMessage({ op: "here", tab: this.id });
+      this.#awaitEnd(data.tab);
+    };
+  }
+
+  #lockOf(tab) {
+    return `chitchat:${this.#storage.name}:${tab}`;
+  }
+
+  // Resolves when this tab has its lock, which it keeps until it leaves.
+  #hold(locks, signal) {
+    return new Promise((resolve, reject) => {
+      const untilLeft = new Promise((release) => signal.addEventListener("abort", release));
+      locks.request(this.#lockOf(this.id), () => (resolve(), untilLeft)).catch(reject);
+    });
+  }
+
+  // Takes the items of another tab when that is gone.
+  #awaitEnd(tab) {
+    if (!this.#left || tab === undefined || tab === this.id || this.#awaited.has(tab)) return;
+    this.#awaited.add(tab);
+    const { signal } = this.#left;
+    const take = async () => {
+      const { outbox } = await this.#storage.load();
+      this.#awaited.delete(tab);
+      if (!signal.aborted) this.#onItems(outbox.filter((item) => item.tab === tab));
+    };
+    navigator.locks.request(this.#lockOf(tab), { signal }, take).catch(() => {}); // aborted
+  }
+}
+
+// The commits of a client. What comes while one runs is one transaction after it.
+export class Commits {
+  all = Promise.resolve(); // resolves when all that was added is stored, or has failed
+  #batch = null; // waits for the commit before it
+  #storage;
+  #onError;
+
+  constructor(storage, onError) {
+    this.#storage = storage;
+    this.#onError = onError;
+  }
+
+  // Resolves when these changes are stored, or have failed.
+  add({ begin, take, dropTo, put = [], remove = [] }) {
+    if (!this.#batch || begin || dropTo) {
+      const batch = { begin, take, dropTo, outbox: new Map() };
+      this.#batch = batch;
+      this.all = this.all.then(() => this.#commit(batch)).catch(this.#onError);
+    } else if (take && this.#batch.take) {
+      this.#batch.take.messages.push(...take.messages);
+      this.#batch.take.cursor = take.cursor;
+    } else {
+      this.#batch.take ??= take;
+    }
+    for (const item of put) this.#batch.outbox.set(item.key, item);
+    for (const key of remove) this.#batch.outbox.set(key, null);
+    return this.all;
+  }
+
+  #commit(batch) {
+    if (this.#batch === batch) this.#batch = null;
+    const { outbox, ...changes } = batch;
+    const put = [...outbox.values()].filter((item) => item !== null);
+    const remove = [...outbox.keys()].filter((key) => outbox.get(key) === null);
+    return this.#storage.commit({ ...changes, put, remove });
+  }
+}

@@ -1,0 +1,576 @@
+// chitchat-client: a client of the chitchat protocol, version 1 (PROTOCOL.md, sections 10 to 15), for browsers and node.
+// chitchat.d.ts has the contract of all that is exported here.
+import { Calls } from "./chitchat-calls.js";
+import { Outbox } from "./chitchat-outbox.js";
+import { Commits, MemoryStorage, Tabs } from "./chitchat-storage.js";
+
+export { ChatError } from "./chitchat-calls.js";
+export { IndexedDBStorage, MemoryStorage } from "./chitchat-storage.js";
+
+const PING_DEADLINE_MS = 10e3;
+const LOGIN_DEADLINE_MS = 20e3;
+const KEY_LIFE_MS = 23 * 3600e3; // the server knows a key for 24 hours
+const CODES_THAT_STOP = [1002, 1003, 1007, 1009, 4201];
+const CLOSED_BY_CLIENT = 4000; // a gap, a dead connection
+
+const systemClock = {
+  now: () => Date.now(),
+  setTimeout: (callback, ms) => setTimeout(callback, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+};
+
+export const utf8Length = (text) => new TextEncoder().encode(text).length;
+
+export const isUserName = (name) => typeof name === "string" && /^[!#-[\]-~]{1,128}$/.test(name);
+
+const toWellFormed = (text) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(text));
+
+const randomKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16).padStart(8, "0")).join("");
+
+// The longest wait before attempt n, counted from 0.
+const longestWait = (n) => Math.min(30e3, 500 * 2 ** n);
+
+// When a token expires, in ms since the Unix epoch; NaN if it does not say.
+function expiryOf(token) {
+  try {
+    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).exp * 1000;
+  } catch {
+    return NaN;
+  }
+}
+
+function toMessage({ ts, mid, from, to, text, key }) {
+  return key === undefined ? { ts, mid, from, to, text } : { ts, mid, from, to, text, key };
+}
+
+// -- the client --
+
+export class Client {
+  #options;
+  #clock;
+  #random;
+  #storage;
+  #tabs;
+  #listeners = new Map();
+  #commits;
+  #outbox;
+  #calls; // history, peers, seen, typing, watch
+  #resolvers = new WeakMap(); // item -> the function that resolves its outcome
+
+  #state = "stopped";
+  #isRunning = false;
+  #loading; // of the storage, since the first start
+  #hasLoaded; // resolves it
+  #user;
+  #epoch;
+  #cursor;
+  #login;
+
+  #socket = null;
+  #round = 0; // of connecting: what belongs to an earlier one is dropped
+  #attempt = 0;
+  #waitTimer;
+  #timers = new Set(); // of this connection
+  #asked = new Map(); // id -> the function that takes the reply, or null when the connection ends
+  #nextId = 1;
+  #isQuiet = false; // nothing came since the ping
+  #isPinging = false;
+  #heardAt = 0;
+
+  #token = null;
+  #isTokenNew = false; // the server has not accepted it yet
+
+  #onWake = () => globalThis.document?.visibilityState !== "hidden" && this.wake();
+
+  constructor(options) {
+    const { url, user, token, storage = new MemoryStorage(), clock = systemClock, random = Math.random } = options;
+    if (typeof url !== "string") throw new TypeError("url must be a string, such as wss://chat.example.org/ws");
+    if (user === undefined ? !token : !isUserName(user)) throw new TypeError("user must be 1 to 128 printable ASCII characters without blank, \" and \\; it may be left out with a token");
+    this.#options = { WebSocket: globalThis.WebSocket, ...options };
+    if (!this.#options.WebSocket) throw new TypeError("hand in a WebSocket, such as that of npm's ws: this platform has none");
+    this.#user = user;
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#random = random;
+    this.#tabs = new Tabs(randomKey(), storage, (items) => this.#adopt(items), () => this.#onLogout());
+    this.#loading = new Promise((resolve) => (this.#hasLoaded = resolve));
+    this.#commits = new Commits(storage, (error) => this.#emit("error", error));
+    const port = {
+      isRunning: () => this.#isRunning,
+      isOpen: () => this.#isLoggedIn(),
+      later: (ms, callback) => this.#later(ms, callback),
+      waitFor: (reply, n) => this.#waitFor(reply, n),
+    };
+    this.#outbox = new Outbox({
+      ...port,
+      transmit: (item, onReply) => this.#transmit(item, onReply),
+      faultOf: (item) => this.#faultOf(item),
+      changed: (item) => this.#emit("outbox", { item }),
+      done: (item, outcome) => this.#onOutcome(item, outcome),
+    });
+    this.#calls = new Calls({
+      ...port,
+      ask: (fields, onReply) => this.#ask(fields, onReply),
+      now: () => this.#clock.now(),
+      epoch: () => this.#epoch,
+      emit: (type, event) => this.#emit(type, event),
+    });
+  }
+
+  get state() { return this.#state; }
+  get user() { return this.#user; }
+  get login() { return this.#login; }
+  get cursor() { return this.#cursor; }
+  get outbox() { return [...this.#outbox.items.values()]; }
+  get online() { return this.#calls.online; }
+
+  on(type, listener) {
+    if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
+    this.#listeners.get(type).add(listener);
+    return () => this.#listeners.get(type).delete(listener);
+  }
+
+  // A listener that throws does not stop the client: the platform reports the error.
+  #emit(type, event) {
+    for (const listener of [...(this.#listeners.get(type) ?? [])]) {
+      try {
+        listener(event);
+      } catch (error) {
+        setTimeout(() => { throw error; });
+      }
+    }
+  }
+
+  #setState(state, more) {
+    if (state === this.#state && state !== "waiting") return;
+    this.#state = state;
+    this.#emit("state", { state, ...more });
+  }
+
+  // -- start and stop --
+
+  async start() {
+    if (this.#isRunning) return this.#loading;
+    this.#isRunning = true;
+    this.#attempt = 0;
+    const round = ++this.#round;
+    this.#setState("connecting");
+    globalThis.addEventListener?.("online", this.#onWake);
+    globalThis.document?.addEventListener("visibilitychange", this.#onWake);
+    await this.#load();
+    if (this.#isRunning && round === this.#round) this.#connect();
+  }
+
+  async stop() {
+    this.#halt("stopped", "stopped");
+    await this.#commits.all;
+  }
+
+  async logout() {
+    await this.stop();
+    this.#forget("logged out");
+    await this.#commits.all;
+    await this.#storage.clear();
+    this.#tabs.tellLogout();
+  }
+
+  #onLogout() {
+    this.#halt("logout", "another tab has logged out");
+    this.#forget("another tab has logged out");
+  }
+
+  #forget(why) {
+    this.#discardAll(why);
+    this.#user = this.#options.user;
+    this.#token = null;
+    this.#cursor = this.#epoch = this.#login = undefined;
+    this.#calls.forget();
+  }
+
+  #discardAll(message) {
+    for (const item of this.outbox) this.#outbox.settle(item, { ok: false, code: "discarded", message });
+  }
+
+  wake() {
+    if (this.#state === "waiting") this.#connect();
+    else if (this.#isLoggedIn()) this.#ping();
+  }
+
+  #halt(code, reason) {
+    if (!this.#isRunning) return;
+    this.#isRunning = false;
+    globalThis.removeEventListener?.("online", this.#onWake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#onWake);
+    this.#drop(1000);
+    this.#tabs.leave();
+    this.#calls.stop(code, reason);
+    this.#setState("stopped", { code, reason });
+  }
+
+  async #load() {
+    try {
+      const { account, outbox } = await this.#storage.load();
+      const isOurs = account && (this.#options.user ?? account.user) === account.user;
+      if (isOurs && this.#cursor === undefined) ({ user: this.#user, epoch: this.#epoch, cursor: this.#cursor } = account);
+      if (isOurs || !account) await this.#tabs.enter(outbox);
+      else await this.#tabs.enter([]);
+    } catch (error) {
+      this.#emit("error", error);
+    }
+    this.#hasLoaded();
+  }
+
+  // Items of the storage become items of this tab. An earlier attempt may have been stored by the server.
+  #adopt(items) {
+    const fresh = items.filter((item) => !this.#outbox.items.has(item.key));
+    for (const item of fresh) Object.assign(item, { tried: item.at, status: item.error ? "failed" : "waiting" });
+    this.#outbox.load(fresh);
+    for (const item of fresh) {
+      this.#emit("outbox", { item });
+      this.#outbox.enqueue(item);
+    }
+  }
+
+  // -- the connection --
+
+  #isLoggedIn() {
+    return this.#state === "replay" || this.#state === "live";
+  }
+
+  // A timer that ends with the connection.
+  #later(ms, callback) {
+    const timer = this.#clock.setTimeout(() => {
+      this.#timers.delete(timer);
+      callback();
+    }, Math.min(ms, 2 ** 31 - 1));
+    this.#timers.add(timer);
+  }
+
+  async #connect() {
+    this.#clock.clearTimeout(this.#waitTimer);
+    const round = ++this.#round;
+    this.#setState("connecting");
+    this.#later(LOGIN_DEADLINE_MS, () => this.#isLoggedIn() || this.#retry("no reply to the login", "timeout"));
+    if (this.#options.token && this.#token === null) {
+      const token = await this.#askToken();
+      if (round !== this.#round) return;
+      if (token === undefined) return this.#retry("no token yet", "no_token");
+      if (token === null) return this.#halt("no_token", "there is no token");
+      this.#token = token;
+      this.#isTokenNew = true;
+    }
+    this.#open(round);
+  }
+
+  #open(round) {
+    let socket;
+    try {
+      socket = new this.#options.WebSocket(this.#options.url, "chitchat.v1");
+    } catch (error) {
+      return this.#halt("bad_url", error.message);
+    }
+    this.#socket = socket;
+    socket.onopen = () => {
+      this.#setState("logging-in");
+      this.#sendLogin();
+    };
+    socket.onmessage = ({ data }) => round === this.#round && this.#onData(data);
+    socket.onclose = ({ code, reason }) => round === this.#round && this.#onClose(code, reason);
+    socket.onerror = () => {}; // close follows
+  }
+
+  // Leaves the connection without waiting for its end.
+  #drop(code) {
+    this.#round++;
+    this.#clock.clearTimeout(this.#waitTimer);
+    for (const timer of this.#timers) this.#clock.clearTimeout(timer);
+    this.#timers.clear();
+    this.#isPinging = false;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      if (code === CLOSED_BY_CLIENT && socket.terminate) socket.terminate();
+      else socket.close(code);
+    }
+    this.#state = "connecting"; // whatever follows sets it; sends wait from now on
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const onReply of asked) onReply(null);
+    this.#calls.disconnected();
+    this.#outbox.disconnected();
+  }
+
+  #retry(reason, code, atLeastMs = 0) {
+    this.#drop(CLOSED_BY_CLIENT);
+    if (!this.#isRunning) return; // a listener has stopped it
+    const waitMs = atLeastMs + this.#random() * longestWait(this.#attempt++);
+    this.#waitTimer = this.#clock.setTimeout(() => this.#connect(), waitMs);
+    this.#setState("waiting", { reason, code, waitMs });
+  }
+
+  #onClose(code, reason) {
+    const why = reason || `the connection ended (${code})`;
+    if (code === 4101 && !this.#refuseToken()) return this.#halt(code, why);
+    if (CODES_THAT_STOP.includes(code)) return this.#halt(code, why);
+    this.#retry(why, code);
+  }
+
+  #onData(data) {
+    this.#heardAt = this.#clock.now();
+    this.#isQuiet = false;
+    let frame;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      return this.#retry("a frame that is no JSON", "bad_json");
+    }
+    const onReply = frame.id === undefined ? undefined : this.#asked.get(frame.id);
+    this.#asked.delete(frame.id);
+    if (onReply) onReply(frame);
+    else this.#onPush(frame);
+  }
+
+  #onPush(frame) {
+    const { op, ...fields } = frame;
+    if (op === "msg") this.#onMessage(frame);
+    else if (op === "live") this.#setLive();
+    else if (op === "presence") this.#calls.setPresence(frame.user, frame.online);
+    else if (op === "seen" || op === "seen_by" || op === "typing") this.#emit(op, fields);
+  }
+
+  // Sends a request. onReply gets the reply at once when it comes: the order of entries depends on that.
+  #ask(fields, onReply) {
+    const id = this.#nextId++;
+    this.#asked.set(id, onReply);
+    this.#socket.send(JSON.stringify({ ...fields, id }));
+  }
+
+  // How long to wait before a refused request is sent again, in ms; undefined if it was not refused for a time.
+  #waitFor(reply, n) {
+    if (reply.op !== "error") return undefined;
+    return reply.code === "unavailable" ? this.#random() * longestWait(n) : reply.retry_after;
+  }
+
+  // -- login and tokens --
+
+  // null: there is none. undefined: the callback has failed.
+  async #askToken() {
+    try {
+      return (await this.#options.token()) ?? null;
+    } catch (error) {
+      this.#emit("error", error);
+      return undefined;
+    }
+  }
+
+  // The server has refused the token. Gives whether another one may be better.
+  #refuseToken() {
+    const mayRetry = Boolean(this.#options.token) && !this.#isTokenNew;
+    this.#token = null;
+    return mayRetry;
+  }
+
+  #sendLogin() {
+    const { user, replayMax: max } = this.#options;
+    const resume = this.#cursor === undefined ? {} : { after: this.#cursor, epoch: this.#epoch, max };
+    this.#ask({ op: "login", user, token: this.#token ?? undefined, ...resume }, (reply) => {
+      if (reply?.op === "error") this.#onLoginError(reply);
+      else if (reply) this.#onLogin(reply, this.#cursor !== undefined);
+    });
+  }
+
+  #onLoginError({ code, message, retry_after }) {
+    const mayRetry = code === "bad_token" ? this.#refuseToken() : ["unavailable", "rate_limited", "busy"].includes(code);
+    if (mayRetry) this.#retry(message, code, retry_after);
+    else this.#halt(code, message);
+  }
+
+  #onLogin(reply, isResumed) {
+    const { op, id, ...login } = reply;
+    const isOther = this.#user !== undefined && this.#user !== login.user;
+    this.#isTokenNew = false;
+    this.#user = login.user;
+    if (isOther) return this.#changeUser(login);
+    this.#login = login;
+    this.#later(login.ping * 1000, () => this.#checkLife());
+    if (this.#token !== null) this.#planExtension();
+    const round = this.#round; // a listener may stop the client
+    if (isResumed && !login.reset) this.#resume(login);
+    else this.#begin(login, isResumed);
+    if (round === this.#round) this.#emit("login", login);
+    if (round !== this.#round) return;
+    if (isResumed) this.#setState("replay");
+    else this.#setLive();
+    if (round !== this.#round) return;
+    this.#calls.loggedIn();
+    this.#outbox.pump();
+  }
+
+  // A token of another user than the one whose data is stored: nothing of that may be sent or shown.
+  #changeUser(login) {
+    this.#discardAll(`${login.user} is logged in now`);
+    this.#begin(login, true);
+    this.#retry("another user", "user");
+  }
+
+  #begin({ user, epoch, last }, isReset) {
+    this.#epoch = epoch;
+    this.#cursor = last;
+    this.#commits.add({ begin: { user, epoch, cursor: last } });
+    if (isReset) this.#emit("reset", { epoch, last });
+  }
+
+  #resume({ first, skipped_until: skipped = 0 }) {
+    const after = this.#cursor;
+    if (first > after) {
+      this.#skipTo(first);
+      this.#emit("cut", { first });
+    }
+    if (skipped > this.#cursor) {
+      this.#skipTo(skipped);
+      this.#emit("skipped", { after, until: skipped });
+    }
+  }
+
+  // What is stored has no holes: older entries are dropped.
+  #skipTo(ts) {
+    this.#commits.add({ take: { epoch: this.#epoch, from: this.#cursor, cursor: ts, messages: [] }, dropTo: ts });
+    this.#cursor = ts;
+  }
+
+  #setLive() {
+    this.#attempt = 0;
+    this.#setState("live");
+  }
+
+  #planExtension() {
+    const left = expiryOf(this.#token) - this.#clock.now();
+    if (Number.isNaN(left)) return;
+    // If the token seems to have expired, the clocks differ.
+    this.#later(left > 0 ? Math.max(1000, left - Math.min(120e3, left / 4)) : 30e3, () => this.#extend());
+  }
+
+  async #extend() {
+    const round = this.#round;
+    const token = await this.#askToken();
+    if (round !== this.#round) return;
+    if (!token) return this.#planExtension();
+    this.#ask({ op: "login", token }, (reply) => {
+      if (!reply) return;
+      if (reply.code === "bad_token") return this.#halt(reply.code, reply.message);
+      if (reply.op === "ok") this.#token = token;
+      this.#planExtension();
+    });
+  }
+
+  // -- is the connection alive? --
+
+  #checkLife() {
+    const left = this.#heardAt + this.#login.ping * 1000 - this.#clock.now();
+    if (left <= 0) this.#ping();
+    else this.#later(left, () => this.#checkLife());
+  }
+
+  #ping() {
+    if (this.#isPinging) return;
+    this.#isPinging = this.#isQuiet = true;
+    this.#ask({ op: "ping" }, () => {});
+    this.#later(PING_DEADLINE_MS, () => {
+      this.#isPinging = false;
+      if (this.#isQuiet) this.#retry("the connection is dead", "dead");
+      else this.#checkLife();
+    });
+  }
+
+  // -- entries --
+
+  #onMessage(frame) {
+    const round = this.#round;
+    const item = frame.from === this.#user ? this.#outbox.items.get(frame.key) : undefined;
+    if (item) this.#outbox.settle(item, { ok: true, ts: frame.ts, mid: frame.mid, dup: false });
+    if (round === this.#round) this.#take(frame, toMessage(frame), item);
+  }
+
+  // An entry of the timeline: a msg, or the ok of a send. If it is not the one after the cursor, entries are missing.
+  #take({ ts, prev }, message, item) {
+    if (prev !== this.#cursor) return this.#retry(`a gap: the entry after ${prev} came, not the one after ${this.#cursor}`, "gap");
+    this.#cursor = ts;
+    this.#commits.add({ take: { epoch: this.#epoch, from: prev, cursor: ts, messages: [message] } });
+    this.#emit("message", { message, replayed: ts <= this.#login.last, item });
+  }
+
+  // -- sending --
+
+  send(to, text, { key = randomKey() } = {}) {
+    if (!isUserName(to)) throw new TypeError(`${to} is no user name`);
+    if (typeof text !== "string" || text === "") throw new TypeError("text must be a string that is not empty");
+    if (this.#outbox.items.has(key)) throw new TypeError(`the key ${key} is in the outbox already`);
+    const item = { key, to, text: toWellFormed(text), at: this.#clock.now(), tab: this.#tabs.id, status: "waiting" };
+    const outcome = new Promise((resolve) => this.#resolvers.set(item, resolve));
+    Object.defineProperty(item, "outcome", { value: outcome });
+    this.#outbox.items.set(key, item);
+    this.#emit("outbox", { item });
+    this.#loading.then(() => this.#commits.add({ put: [item] })).then(() => this.#outbox.enqueue(item));
+    return item;
+  }
+
+  retry(key) {
+    const item = this.#outbox.items.get(key);
+    return item?.status === "failed" && this.discard(key) ? this.send(item.to, item.text) : undefined;
+  }
+
+  discard(key) {
+    return this.#outbox.discard(key);
+  }
+
+  // Why an item must not be sent: [code, message].
+  #faultOf(item) {
+    const { text } = this.#login.limits;
+    if (utf8Length(item.text) > text) return ["too_large", `the text has more than ${text} bytes`];
+    if (item.text.includes("\0")) return ["bad_request", "the text holds U+0000"];
+    if (item.tried !== undefined && this.#clock.now() - item.tried > KEY_LIFE_MS) return ["expired", "written long ago, and may have been sent: look into the history"];
+    return undefined;
+  }
+
+  #transmit(item, onReply) {
+    const { to, text, key } = item;
+    item.tried ??= this.#clock.now();
+    this.#ask({ op: "send", to, text, key }, (reply) => {
+      if (!reply) return;
+      const round = this.#round;
+      onReply(reply);
+      if (reply.op !== "ok" || reply.dup || round !== this.#round) return;
+      this.#take(reply, toMessage({ ...reply, from: this.#user, to, text, key }), item);
+    });
+  }
+
+  #onOutcome(item, outcome) {
+    if (this.#outbox.items.has(item.key)) this.#commits.add({ put: [item] }); // failed: it stays until its user discards it
+    else this.#commits.add({ remove: [item.key] });
+    this.#resolvers.get(item)?.(outcome);
+    this.#emit("outbox", { item, outcome });
+  }
+
+  // -- requests that outlive a connection --
+
+  history({ with: peer, before, after, limit } = {}) {
+    return this.#calls.pages({ op: "history", with: peer, before, after, limit }, after === undefined ? "before" : "after");
+  }
+
+  peers({ before, limit } = {}) {
+    return this.#calls.pages({ op: "peers", before, limit }, "before");
+  }
+
+  seen(user, ts) {
+    return this.#calls.seen(user, ts);
+  }
+
+  typing(to) {
+    this.#calls.typing(to);
+  }
+
+  watch(users) {
+    return this.#calls.watch([...users]);
+  }
+}
