@@ -35,10 +35,18 @@ _Static_assert(ROW_BODY + LIMIT_USER_BYTES + LIMIT_KEY_BYTES + LIMIT_TEXT_BYTES 
                "the largest row has the bytes that the header says");
 
 #define KEY_TAIL_BYTES (1 + 8) /* 0x00 and ts */
+/* What follows in a key: behind a ts the rest of a key of the index by peer, and behind a user the peer of marks. */
+#define KEY_PEERS 0x01
+#define KEY_MARKS 0x01
 
 static bool is_user_bytes(size_t bytes)
 {
     return bytes >= 1 && bytes <= LIMIT_USER_BYTES;
+}
+
+static bool is_ts(uint64_t ts)
+{
+    return ts >= 1 && ts <= LIMIT_TS_MAX;
 }
 
 /* Cuts `bytes` off the front of `rest`, which has them. */
@@ -111,6 +119,48 @@ uint32_t record_encode_cut(struct span user, uint64_t ts, void *out)
     return (uint32_t)(RECORD_BODY + user.bytes);
 }
 
+uint32_t record_encode_mark(const struct record_mark *mark, void *out)
+{
+    _Static_assert(RECORD_BODY + 2 * LIMIT_USER_BYTES == RECORD_MARK_BYTES_MAX,
+                   "a mark has the bytes that the header says");
+    uint8_t *to = out;
+    ASSERT(is_user_bytes(mark->user.bytes) && is_user_bytes(mark->peer.bytes));
+    ASSERT(is_ts(mark->ts) && is_ts(mark->peer_ts));
+    uint32_t bytes = (uint32_t)(RECORD_BODY + mark->user.bytes + mark->peer.bytes);
+    memset(to, 0, RECORD_BODY);
+    bytes_store_le32(to + RECORD_BYTES, bytes);
+    bytes_store_le64(to + RECORD_TS_FROM, mark->peer_ts);
+    bytes_store_le64(to + RECORD_TS_TO, mark->ts);
+    memcpy(to + RECORD_MID, mark->mid, LIMIT_MID_BYTES);
+    to[RECORD_TO_BYTES] = (uint8_t)mark->user.bytes;
+    to[RECORD_KEY_BYTES] = (uint8_t)mark->peer.bytes;
+    put(put(to + RECORD_BODY, mark->user), mark->peer);
+    return bytes;
+}
+
+static int decode_mark(const uint8_t *in, size_t bytes, struct record_fields *fields_r)
+{
+    uint32_t record_bytes = bytes_load_le32(in + RECORD_BYTES);
+    uint8_t user_bytes = in[RECORD_TO_BYTES], peer_bytes = in[RECORD_KEY_BYTES];
+    const char *body = (const char *)in + RECORD_BODY;
+    struct record_fields fields = {.data = in,
+                                   .is_mark = true,
+                                   .ts_from = bytes_load_le64(in + RECORD_TS_FROM),
+                                   .ts_to = bytes_load_le64(in + RECORD_TS_TO),
+                                   .mid = in + RECORD_MID,
+                                   .from = {body, 0},
+                                   .to = {body, user_bytes},
+                                   .key = {body + user_bytes, peer_bytes},
+                                   .text = {body + user_bytes + peer_bytes, 0}};
+    if (!is_user_bytes(user_bytes) || !is_user_bytes(peer_bytes) || !is_ts(fields.ts_from) || !is_ts(fields.ts_to)
+        || bytes_load_le16(in + RECORD_TEXT_BYTES) != 0)
+        return -EBADMSG;
+    if (record_bytes != (uint32_t)(RECORD_BODY + user_bytes + peer_bytes) || record_bytes > bytes)
+        return -EBADMSG;
+    *fields_r = fields;
+    return (int)record_bytes;
+}
+
 /* A record with from_bytes 0. */
 static int decode_cut(const uint8_t *in, size_t bytes, struct record_fields *fields_r)
 {
@@ -139,7 +189,7 @@ int record_decode(const void *data, size_t bytes, struct record_fields *fields_r
     uint8_t key_bytes = in[RECORD_KEY_BYTES];
     uint16_t text_bytes = bytes_load_le16(in + RECORD_TEXT_BYTES);
     if (from_bytes == 0)
-        return decode_cut(in, bytes, fields_r);
+        return key_bytes == 0 ? decode_cut(in, bytes, fields_r) : decode_mark(in, bytes, fields_r);
     if (!is_user_bytes(from_bytes) || !is_user_bytes(to_bytes))
         return -EBADMSG;
     if (key_bytes > LIMIT_KEY_BYTES || text_bytes > LIMIT_TEXT_BYTES)
@@ -149,7 +199,7 @@ int record_decode(const void *data, size_t bytes, struct record_fields *fields_r
         return -EBADMSG;
     struct span body = {(const char *)in + RECORD_BODY, body_bytes};
     fields_r->data = data;
-    fields_r->is_cut = false;
+    fields_r->is_cut = fields_r->is_mark = false;
     fields_r->ts_from = bytes_load_le64(in + RECORD_TS_FROM);
     fields_r->ts_to = bytes_load_le64(in + RECORD_TS_TO);
     fields_r->mid = in + RECORD_MID;
@@ -191,23 +241,91 @@ uint32_t row_key_index(struct span user, uint64_t ts, uint8_t *out)
     return 1 + row_key(user, ts, out + 1);
 }
 
-int row_key_parse(struct span key, struct span *user_r, uint64_t *ts_r, bool *is_index_r)
+uint32_t row_key_peers(struct span user, uint64_t ts, struct span peer, uint64_t peer_ts, uint8_t *out)
 {
-    bool is_index = key.bytes > 0 && key.data[0] == ROW_KEY_INDEX_PREFIX;
-    if (is_index)
+    uint32_t bytes = row_key(user, ts, out);
+    out[bytes++] = KEY_PEERS;
+    return peer.bytes == 0 ? bytes : bytes + row_key(peer, peer_ts, out + bytes);
+}
+
+uint32_t row_key_marks(struct span user, struct span peer, uint8_t *out)
+{
+    ASSERT(is_user_bytes(user.bytes));
+    ASSERT(peer.bytes <= LIMIT_USER_BYTES);
+    uint8_t *tail = put(out, user);
+    *tail = KEY_MARKS;
+    put(tail + 1, peer);
+    return (uint32_t)(user.bytes + 1 + peer.bytes);
+}
+
+/* The first byte that ends a name: with one inside, the rows of two users would be mixed. */
+static size_t name_bytes(struct span key)
+{
+    size_t bytes = 0;
+    while (bytes < key.bytes && (uint8_t)key.data[bytes] > KEY_MARKS)
+        bytes++;
+    return bytes;
+}
+
+/* Takes a name and a ts off the front. False: there are none. */
+static bool take_name_ts(struct span *key, struct span *name_r, uint64_t *ts_r)
+{
+    size_t bytes = name_bytes(*key);
+    if (!is_user_bytes(bytes) || (uint8_t)key->data[0] == ROW_KEY_OTHER_PREFIX || key->bytes < bytes + KEY_TAIL_BYTES
+        || key->data[bytes] != 0)
+        return false;
+    *name_r = cut(key, bytes);
+    cut(key, 1);
+    *ts_r = bytes_load_be64(cut(key, 8).data);
+    return true;
+}
+
+static int parse_marks(struct span key, size_t user_bytes, struct row_key_fields *fields_r)
+{
+    fields_r->kind = ROW_MARKS;
+    fields_r->user = cut(&key, user_bytes);
+    cut(&key, 1);
+    fields_r->peer = key;
+    bool is_good = is_user_bytes(user_bytes) && (uint8_t)fields_r->user.data[0] != ROW_KEY_OTHER_PREFIX
+                   && is_user_bytes(key.bytes) && name_bytes(key) == key.bytes;
+    return is_good ? 0 : -EBADMSG;
+}
+
+int row_key_parse(struct span key, struct row_key_fields *fields_r)
+{
+    *fields_r = (struct row_key_fields){.kind = ROW_ENTRY};
+    if (key.bytes > 0 && key.data[0] == ROW_KEY_INDEX_PREFIX) {
         cut(&key, 1);
-    if (key.bytes <= KEY_TAIL_BYTES || !is_user_bytes(key.bytes - KEY_TAIL_BYTES))
+        fields_r->kind = ROW_KEYED;
+    }
+    size_t user_bytes = name_bytes(key);
+    if (fields_r->kind == ROW_ENTRY && user_bytes < key.bytes && key.data[user_bytes] == KEY_MARKS)
+        return parse_marks(key, user_bytes, fields_r);
+    if (!take_name_ts(&key, &fields_r->user, &fields_r->ts))
         return -EBADMSG;
-    struct span user = cut(&key, key.bytes - KEY_TAIL_BYTES);
-    if ((uint8_t)user.data[0] == ROW_KEY_OTHER_PREFIX)
+    if (key.bytes == 0)
+        return 0;
+    if (fields_r->kind == ROW_KEYED || cut(&key, 1).data[0] != KEY_PEERS)
         return -EBADMSG;
-    /* The first zero ends the name: with one inside, the rows of two users would be mixed. */
-    if (key.data[0] != 0 || memchr(user.data, 0, user.bytes) != NULL)
+    fields_r->kind = ROW_PEERS;
+    if (key.bytes == 0)
+        return 0;
+    return take_name_ts(&key, &fields_r->peer, &fields_r->peer_ts) && key.bytes == 0 ? 0 : -EBADMSG;
+}
+
+void row_encode_marks(struct seen_marks marks, uint8_t out[ROW_MARKS_BYTES])
+{
+    bytes_store_le64(out, marks.seen);
+    bytes_store_le64(out + 8, marks.seen_by);
+}
+
+int row_decode_marks(struct span value, struct seen_marks *marks_r)
+{
+    if (value.bytes != ROW_MARKS_BYTES)
         return -EBADMSG;
-    *user_r = user;
-    *ts_r = bytes_load_be64(key.data + 1);
-    *is_index_r = is_index;
-    return 0;
+    *marks_r = (struct seen_marks){bytes_load_le64(value.data), bytes_load_le64(value.data + 8)};
+    bool is_good = marks_r->seen <= LIMIT_TS_MAX && marks_r->seen_by <= LIMIT_TS_MAX;
+    return is_good && (marks_r->seen | marks_r->seen_by) != 0 ? 0 : -EBADMSG;
 }
 
 /* The name that a row keeps: none in that of a message to oneself. */
@@ -252,6 +370,17 @@ static bool is_row_shape(uint8_t role, uint8_t other_bytes, uint8_t key_bytes)
     if (role == ROLE_SENT)
         return is_user_bytes(other_bytes) && key_bytes <= LIMIT_KEY_BYTES;
     return role == ROLE_RECEIVED && is_user_bytes(other_bytes) && key_bytes == 0;
+}
+
+int row_decode_peer(struct span value, enum role *role_r, struct span *other_r)
+{
+    const uint8_t *in = (const uint8_t *)value.data;
+    if (value.bytes < ROW_BODY || !is_row_shape(in[ROW_ROLE], in[ROW_OTHER_BYTES], in[ROW_KEY_BYTES])
+        || value.bytes - ROW_BODY < (size_t)in[ROW_OTHER_BYTES] + in[ROW_KEY_BYTES])
+        return -EBADMSG;
+    *role_r = (enum role)in[ROW_ROLE];
+    *other_r = (struct span){value.data + ROW_BODY, in[ROW_OTHER_BYTES]};
+    return 0;
 }
 
 int row_decode(struct span user, uint64_t ts, struct span value, struct message *message_r)

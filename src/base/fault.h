@@ -10,42 +10,45 @@
 
 enum fault {
     FAULT_NONE,
-    FAULT_ACK_BEFORE_FLUSH,       /* the letter returns to its owner when the record is in the batch */
-    FAULT_PUSH_BEFORE_FLUSH,      /* the recipient's entry settles when the record is in the batch */
-    FAULT_ONE_TIMELINE,           /* the sender's copy is not put into memory */
-    FAULT_DROP_LETTER,            /* an answer is not posted */
-    FAULT_REUSE_SEGMENT_EARLY,    /* segments are recycled before every shard is done with the round */
-    FAULT_TS_NOT_MONOTONIC,       /* a ts follows the clock when it steps back */
-    FAULT_LOSE_FROZEN,            /* reads do not look into the frozen generation */
-    FAULT_SKIP_LAST_RECORD,       /* recovery forgets the last record of a batch */
-    FAULT_REPLAY_SEAM,            /* a replay goes live after its first page */
-    FAULT_KEY_FORGOTTEN,          /* keys in memory are ignored when the window is read */
-    FAULT_MARK_IGNORED,           /* what lies above the oldest pending entry is shown */
-    FAULT_FAILED_WRITE_IS_BUSY,   /* a failed WAL write is reported as `busy` */
-    FAULT_FREEZE_ALONE,           /* a shard freezes without the end of the others */
-    FAULT_TORN_TAIL_ACCEPTED,     /* recovery does not look at the CRC of a batch */
-    FAULT_PREV_OF_REFUSED,        /* a refused entry moves `prev` */
-    FAULT_LAST_READ_LATE,         /* a login forgets what was released while it read */
-    FAULT_RUN_NOT_SYNCED,         /* the manifest names a run that is not on the disk yet */
-    FAULT_MERGE_DROPS_ROWS,       /* a merge leaves rows out */
-    FAULT_UNLINK_BEFORE_COMMIT,   /* a merge removes its inputs before the manifest says so */
-    FAULT_FAILED_RUN_RELEASED,    /* the generation of a failed checkpoint is released all the same */
-    FAULT_FULL_FOR_EVER,          /* what failed because the disk was full is not tried again */
-    FAULT_READ_ERROR_IS_END,      /* a run that cannot be read is taken for one without more rows */
-    FAULT_PAGE_BOUND_OFF,         /* a page that goes on leaves out the entry beside its bound */
-    FAULT_TURN_WITHOUT_END,       /* no kind of work has a budget */
-    FAULT_STASH_KEPT_AT_HANDOVER, /* a handed over connection leaves its stashed bytes in the count of its shard */
-    FAULT_STASH_LOST_AT_HANDOVER, /* the bytes behind the login frame are not handed over */
-    FAULT_END_DROPS_REQUESTS,     /* the end of a peer's side closes the connection, answered or not */
-    FAULT_SEND_BYTES_KEPT,        /* a refused send leaves its bytes in the count of those in flight */
-    FAULT_SEGMENT_NOT_ASSIGNED,   /* a spare is used though the manifest does not name it */
-    FAULT_CUT_LOST_AT_CHECKPOINT, /* a checkpoint does not save the cuts */
-    FAULT_CUT_LOST_IN_RECOVERY,   /* recovery passes over cuts in the WAL */
-    FAULT_CUT_IGNORED_BY_MERGE,   /* a merge keeps what is cut */
-    FAULT_CUT_IGNORED_BY_READ,    /* a read shows what is cut */
-    FAULT_CUT_BY_PREFIX,          /* a cut is one of all users whose names begin with its user's */
-    FAULT_CUT_BEFORE_FLUSH,       /* an erasure is answered when its record is in the batch */
-    FAULT_RETENTION_TOO_NEW,      /* --retention cuts at the present time */
+    FAULT_ACK_BEFORE_FLUSH,         /* the letter returns to its owner when the record is in the batch */
+    FAULT_PUSH_BEFORE_FLUSH,        /* the recipient's entry settles when the record is in the batch */
+    FAULT_ONE_TIMELINE,             /* the sender's copy is not put into memory */
+    FAULT_DROP_LETTER,              /* an answer is not posted */
+    FAULT_REUSE_SEGMENT_EARLY,      /* segments are recycled before every shard is done with the round */
+    FAULT_TS_NOT_MONOTONIC,         /* a ts follows the clock when it steps back */
+    FAULT_LOSE_FROZEN,              /* reads do not look into the frozen generation */
+    FAULT_SKIP_LAST_RECORD,         /* recovery forgets the last record of a batch */
+    FAULT_REPLAY_SEAM,              /* a replay goes live after its first page */
+    FAULT_KEY_FORGOTTEN,            /* keys in memory are ignored when the window is read */
+    FAULT_MARK_IGNORED,             /* what lies above the oldest pending entry is shown */
+    FAULT_FAILED_WRITE_IS_BUSY,     /* a failed WAL write is reported as `busy` */
+    FAULT_FREEZE_ALONE,             /* a shard freezes without the end of the others */
+    FAULT_TORN_TAIL_ACCEPTED,       /* recovery does not look at the CRC of a batch */
+    FAULT_PREV_OF_REFUSED,          /* a refused entry moves `prev` */
+    FAULT_LAST_READ_LATE,           /* a login forgets what was released while it read */
+    FAULT_RUN_NOT_SYNCED,           /* the manifest names a run that is not on the disk yet */
+    FAULT_MERGE_DROPS_ROWS,         /* a merge leaves rows out */
+    FAULT_UNLINK_BEFORE_COMMIT,     /* a merge removes its inputs before the manifest says so */
+    FAULT_FAILED_RUN_RELEASED,      /* the generation of a failed checkpoint is released all the same */
+    FAULT_FULL_FOR_EVER,            /* what failed because the disk was full is not tried again */
+    FAULT_READ_ERROR_IS_END,        /* a run that cannot be read is taken for one without more rows */
+    FAULT_PAGE_BOUND_OFF,           /* a page that goes on leaves out the entry beside its bound */
+    FAULT_TURN_WITHOUT_END,         /* no kind of work has a budget */
+    FAULT_STASH_KEPT_AT_HANDOVER,   /* a handed over connection leaves its stashed bytes in the count of its shard */
+    FAULT_STASH_LOST_AT_HANDOVER,   /* the bytes behind the login frame are not handed over */
+    FAULT_END_DROPS_REQUESTS,       /* the end of a peer's side closes the connection, answered or not */
+    FAULT_SEND_BYTES_KEPT,          /* a refused send leaves its bytes in the count of those in flight */
+    FAULT_SEGMENT_NOT_ASSIGNED,     /* a spare is used though the manifest does not name it */
+    FAULT_CUT_LOST_AT_CHECKPOINT,   /* a checkpoint does not save the cuts */
+    FAULT_CUT_LOST_IN_RECOVERY,     /* recovery passes over cuts in the WAL */
+    FAULT_CUT_IGNORED_BY_MERGE,     /* a merge keeps what is cut */
+    FAULT_CUT_IGNORED_BY_READ,      /* a read shows what is cut */
+    FAULT_CUT_BY_PREFIX,            /* a cut is one of all users whose names begin with its user's */
+    FAULT_CUT_BEFORE_FLUSH,         /* an erasure is answered when its record is in the batch */
+    FAULT_RETENTION_TOO_NEW,        /* --retention cuts at the present time */
+    FAULT_MARKS_LOST_AT_CHECKPOINT, /* a checkpoint does not write the marks of conversations */
+    FAULT_MARKS_BACK_IN_MERGE,      /* a merge keeps the lower of two marks */
+    FAULT_PEERS_LOST_IN_MERGE,      /* a merge leaves parts of the index by peer out */
     FAULT_COUNT
 };
 

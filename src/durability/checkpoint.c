@@ -384,7 +384,8 @@ void checkpoint_tick(struct core *core)
         && !is_given_up)
         start_write(core);
     /* Cuts are in the WAL only: without a message they would fill it. */
-    bool has_work = memtable_entry_count(core->generations.filling) > 0 || wal_has_batches(core->wal_writer.wal);
+    bool has_work = memtable_entry_count(core->generations.filling) > 0
+                    || memtable_mark_count(core->generations.filling) > 0 || wal_has_batches(core->wal_writer.wal);
     if (checkpoint->phase == PHASE_IDLE && has_work && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
         checkpoint->is_wanted = true;
 }

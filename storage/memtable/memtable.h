@@ -1,10 +1,10 @@
 /*
  * memtable.h: one generation of what is in the WAL and not yet in a run: for each user the entries of the timeline,
- * ordered by ts.
+ * ordered by ts, and the marks of conversations.
  *
  * One thread, the shard's (recovery's before the shard starts), fills a generation and closes it. After memtable_freeze
- * nothing changes it, and the checkpoint thread may read it (memtable_source_open) while the shard reads it too.
- * Entries may come out of order, mostly near the end of a timeline. The same (user, ts) is kept once.
+ * only indexes by peer change, and the checkpoint thread may read it (memtable_source_open) while the shard reads it
+ * too. Entries may come out of order, mostly near the end of a timeline. The same (user, ts) is kept once.
  *
  * A user has a sorted array of {ts, record} in two levels: chunks of at most 4,096 entries, and a directory of chunks.
  * A user's first chunk grows by doubling. So an append takes constant time, a seek is a binary search, and nothing
@@ -85,8 +85,52 @@ uint64_t memtable_key_hash(struct hash_key key_seed, struct span key);
 uint32_t memtable_keyed(const struct memtable *table, struct span user, uint64_t since, struct memtable_keyed *keyed,
                         uint32_t keyed_max);
 
-/* The rows of a run (run_source.h) from a frozen generation (asserted), in key order: the key index, then the
- * timelines. Sorts the users. Any thread; borrows `table` until the source is closed. 0 or -ENOMEM. */
+/* -- marks (record.h) -- */
+
+/* Raises the marks of (user, peer). 0, or -ENOMEM: nothing has changed. Not after memtable_freeze (asserted). */
+int memtable_mark(struct memtable *table, struct span user, struct span peer, struct seen_marks marks);
+/* 0 where there is none. */
+struct seen_marks memtable_marks_of(const struct memtable *table, struct span user, struct span peer);
+/* How many pairs have marks. */
+uint64_t memtable_mark_count(const struct memtable *table);
+
+/* -- entries by peer: the other user of a message, or oneself. Shard's thread, of a frozen generation too. The entries
+ * of a user are indexed when somebody asks for the first time, and inserts keep that up to date. Inserts of other users
+ * pay one comparison. -- */
+
+/* Indexes up to `entries_max` entries of `user` by their peers. 1: all are indexed; 0: call it again, in another turn
+ * too; or -ENOMEM. The memory counts in memtable_bytes. */
+int memtable_index_peers(struct memtable *table, struct span user, uint32_t entries_max);
+
+/* The rest is for a user who is indexed: memtable_index_peers returned 1 in this turn (asserted). */
+
+/* As memtable_range, of entries with `peer`. */
+uint32_t memtable_peer_range(const struct memtable *table, struct span user, struct span peer, uint64_t after,
+                             uint64_t before, bool oldest_first, struct memtable_hit *hits, uint32_t hits_max);
+/* The newest entry with ts < before that `user` received from `peer`. False: there is none. */
+bool memtable_peer_received(const struct memtable *table, struct span user, struct span peer, uint64_t before,
+                            struct memtable_hit *hit_r);
+/* Writes the ts of entries that `user` received from `peer`, with after < ts < before, to `ts_r`, newest first, at most
+ * `ts_max`. Returns how many. */
+uint32_t memtable_peer_unseen(const struct memtable *table, struct span user, struct span peer, uint64_t after,
+                              uint64_t before, uint64_t *ts_r, uint32_t ts_max);
+
+struct memtable_peer {
+    struct span name; /* borrowed from the table */
+    uint64_t newest;
+};
+/* All zero: before the first peer. */
+struct memtable_peer_walk {
+    const struct mem_peer *at;
+};
+/* The next peer with whom `user` has an entry with ts < before, and its newest one of these; in any order. False: there
+ * are no more. */
+bool memtable_peer_next(const struct memtable *table, struct span user, struct memtable_peer_walk *walk,
+                        uint64_t before, struct memtable_peer *peer_r);
+
+/* The rows of a run (run_source.h) from a frozen generation (asserted), in key order: the key index, then for each user
+ * the timeline and the marks. Sorts the users and the marks. Any thread; borrows `table` until the source is closed. 0
+ * or -ENOMEM. */
 int memtable_source_open(struct run_source **source_r, const struct memtable *table);
 
 #endif

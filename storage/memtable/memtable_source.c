@@ -1,11 +1,12 @@
-/* memtable_source.c: the rows of a run from a frozen generation. The key index (0x01 …) sorts before every user name.
- */
+/* memtable_source.c: the rows of a run from a frozen generation. The key index (0x01 …) sorts before every user name,
+ * and the marks of a user behind their entries. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "base/list.h"
 #include "storage/memtable/memtable_private.h"
 
@@ -39,7 +40,12 @@ struct memtable_source {
     struct place ahead;  /* FETCH_ENTRIES entries after `at`, and more_ahead more */
     uint32_t more_ahead; /* 0 to FETCH_AT_ONCE */
     bool is_index_done;
-    uint8_t key[ROW_KEY_BYTES_MAX];
+    const struct mem_marks **marks; /* by user and peer */
+    uint64_t mark_count;
+    uint64_t mark_at;
+    const struct mem_user *user;  /* of the last entry */
+    const struct mem_entry *held; /* an entry of `user` that waits for the marks before it */
+    uint8_t key[ROW_KEY_PEERS_BYTES_MAX];
     uint8_t value[ROW_VALUE_BYTES_MAX];
 };
 
@@ -68,7 +74,7 @@ static void fetch_user(const struct memtable_source *source, uint32_t user)
     if (user + 2 * FETCH_USERS >= source->table->user_count)
         return;
     __builtin_prefetch(source->users[user + 2 * FETCH_USERS].user);
-    __builtin_prefetch(source->users[user + FETCH_USERS].user->chunks[0]);
+    __builtin_prefetch(source->users[user + FETCH_USERS].user->entries.chunks[0]);
 }
 
 /* The entry at *place, which moves on, and its user; NULL at the end of the pass. The pass over the key index skips
@@ -79,8 +85,8 @@ static const struct mem_entry *step(const struct memtable_source *source, struct
     while (place->user < source->table->user_count) {
         const struct mem_user *user = source->users[place->user].user;
         bool is_wanted = source->is_index_done || user->keyed_count > 0;
-        if (is_wanted && place->chunk < user->chunk_count) {
-            const struct mem_chunk *chunk = user->chunks[place->chunk];
+        if (is_wanted && place->chunk < user->entries.chunk_count) {
+            const struct mem_chunk *chunk = user->entries.chunks[place->chunk];
             if (place->entry < chunk->count) {
                 *user_r = user;
                 return &chunk->entries[place->entry++];
@@ -141,13 +147,55 @@ static void give_row(struct memtable_source *source, const struct mem_user *user
     *value_r = (struct span){(const char *)source->value, row_encode(&message, source->value)};
 }
 
+static void give_marks(struct memtable_source *source, struct span *key_r, struct span *value_r)
+{
+    const struct mem_marks *marks = source->marks[source->mark_at++];
+    uint32_t key_bytes = row_key_marks(mem_marks_user(marks), mem_marks_peer(marks), source->key);
+    row_encode_marks(marks->marks, source->value);
+    *key_r = (struct span){(const char *)source->key, key_bytes};
+    *value_r = (struct span){(const char *)source->value, ROW_MARKS_BYTES};
+}
+
+/* Whether the next marks are of a user before that of the next entry. */
+static bool are_marks_next(const struct memtable_source *source, const struct mem_entry *entry)
+{
+    if (source->mark_at == source->mark_count)
+        return false;
+    return entry == NULL
+           || span_compare(mem_marks_user(source->marks[source->mark_at]), mem_user_name(source->user)) < 0;
+}
+
+/* The next row of a timeline or of marks. */
+static int give_next(struct memtable_source *source, struct span *key_r, struct span *value_r)
+{
+    const struct mem_entry *entry = source->held;
+    const struct mem_user *user = source->user;
+    if (entry == NULL) {
+        entry = next_entry(source, &user);
+        bool is_of_next_user = entry == NULL || user != source->user;
+        source->user = user;
+        source->held = is_of_next_user ? entry : NULL;
+        if (is_of_next_user && are_marks_next(source, entry)) {
+            give_marks(source, key_r, value_r);
+            return 1;
+        }
+    } else if (are_marks_next(source, entry)) {
+        give_marks(source, key_r, value_r);
+        return 1;
+    }
+    source->held = NULL;
+    if (entry == NULL)
+        return 0;
+    give_row(source, user, entry, key_r, value_r);
+    return 1;
+}
+
 static int source_next(struct run_source *base, struct span *key_r, struct span *value_r)
 {
     struct memtable_source *source = container_of(base, struct memtable_source, source);
     const struct mem_user *user;
-    const struct mem_entry *entry;
     while (!source->is_index_done) {
-        entry = next_entry(source, &user);
+        const struct mem_entry *entry = next_entry(source, &user);
         if (entry == NULL) {
             source->is_index_done = true;
             begin_pass(source);
@@ -156,18 +204,39 @@ static int source_next(struct run_source *base, struct span *key_r, struct span 
             return 1;
         }
     }
-    entry = next_entry(source, &user);
-    if (entry == NULL)
-        return 0;
-    give_row(source, user, entry, key_r, value_r);
-    return 1;
+    return give_next(source, key_r, value_r);
 }
 
 static void source_close(struct run_source *base)
 {
     struct memtable_source *source = container_of(base, struct memtable_source, source);
     free(source->users);
+    free(source->marks);
     free(source);
+}
+
+static int compare_marks(const void *a, const void *b)
+{
+    const struct mem_marks *x = *(const struct mem_marks *const *)a, *y = *(const struct mem_marks *const *)b;
+    int order = span_compare(mem_marks_user(x), mem_marks_user(y));
+    return order != 0 ? order : span_compare(mem_marks_peer(x), mem_marks_peer(y));
+}
+
+static void sort_users(struct memtable_source *source)
+{
+    uint32_t count = 0;
+    for (const struct mem_user *user = source->table->all_first; user != NULL; user = user->next_all)
+        source->users[count++] = sorted_user(user);
+    qsort(source->users, count, sizeof *source->users, compare_users);
+}
+
+static void sort_marks(struct memtable_source *source)
+{
+    if (FAULT(MARKS_LOST_AT_CHECKPOINT))
+        return;
+    for (const struct mem_marks *marks = source->table->marks_first; marks != NULL; marks = marks->next_all)
+        source->marks[source->mark_count++] = marks;
+    qsort(source->marks, source->mark_count, sizeof(struct mem_marks *), compare_marks);
 }
 
 int memtable_source_open(struct run_source **source_r, const struct memtable *table)
@@ -177,17 +246,16 @@ int memtable_source_open(struct run_source **source_r, const struct memtable *ta
     if (source == NULL)
         return -ENOMEM;
     source->users = malloc((table->user_count + 1) * sizeof *source->users);
-    if (source->users == NULL) {
-        free(source);
+    source->marks = malloc((table->mark_count + 1) * sizeof(struct mem_marks *));
+    if (source->users == NULL || source->marks == NULL) {
+        source_close(&source->source);
         return -ENOMEM;
     }
     source->source = (struct run_source){source_next, source_close};
     source->table = table;
     source->is_index_done = table->keyed_count == 0;
-    uint32_t count = 0;
-    for (const struct mem_user *user = table->all_first; user != NULL; user = user->next_all)
-        source->users[count++] = sorted_user(user);
-    qsort(source->users, count, sizeof *source->users, compare_users);
+    sort_users(source);
+    sort_marks(source);
     begin_pass(source);
     *source_r = &source->source;
     return 0;

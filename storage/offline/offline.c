@@ -102,14 +102,26 @@ struct wal_context {
     uint32_t file;
 };
 
+static void report_stray(const struct wal_context *wal)
+{
+    problems_add(wal->offline->problems,
+                 "%s/segment-%06u.wal has a record that does not belong there: " WAL_SURVEY_ADVICE,
+                 wal->home->survey.dir, wal->file);
+}
+
 static int take_cut(const struct wal_context *wal, const struct record_fields *fields)
 {
-    struct offline *offline = wal->offline;
+    const struct offline *offline = wal->offline;
     if (fields->to.bytes > 0 && datadir_shard_of(offline->datadir, fields->to) != wal->home_index)
-        problems_add(offline->problems,
-                     "%s/segment-%06u.wal has a record that does not belong there: " WAL_SURVEY_ADVICE,
-                     wal->home->survey.dir, wal->file);
+        report_stray(wal);
     return cuts_add(&wal->home->cuts, fields->to, fields->ts_to, 0);
+}
+
+static int take_mark(const struct wal_context *wal, const struct record_fields *fields)
+{
+    if (datadir_shard_of(wal->offline->datadir, fields->to) != wal->home_index)
+        report_stray(wal);
+    return 0;
 }
 
 uint64_t offline_cut_ts(const struct offline *offline, struct span user)
@@ -134,12 +146,12 @@ static int take_record(void *context, const struct record_fields *fields)
     struct offline *offline = wal->offline;
     if (fields->is_cut)
         return take_cut(wal, fields);
+    if (fields->is_mark)
+        return take_mark(wal, fields);
     uint32_t senders = datadir_shard_of(offline->datadir, fields->from);
     if (datadir_shard_of(offline->datadir, fields->to) != wal->home_index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX) {
-        problems_add(offline->problems,
-                     "%s/segment-%06u.wal has a record that does not belong there: " WAL_SURVEY_ADVICE,
-                     wal->home->survey.dir, wal->file);
+        report_stray(wal);
         return 0;
     }
     if (span_equal(fields->from, fields->to))

@@ -35,12 +35,22 @@ static void report_run(const struct offline_rows *rows, const struct run *run, c
     problems_add(rows->offline->problems, "%s: %s: restore the data directory from a backup", path, what);
 }
 
+/* Steps over rows that are no entries. */
+static int step_to_entry(struct run_walk *walk, struct row_key_fields *row_r)
+{
+    int result = 0;
+    while (result == 0 && !walk->is_at_end && row_key_parse(walk->key, row_r) == 0 && row_r->kind != ROW_ENTRY)
+        result = run_walk_step(walk);
+    return result;
+}
+
 /* Takes the current row of the walk, whose last call gave `result`, into the input. */
 static int run_take(struct offline_rows *rows, struct input *input, int result)
 {
-    const struct run_walk *walk = &input->walk;
-    uint64_t ts;
-    bool is_index;
+    struct run_walk *walk = &input->walk;
+    struct row_key_fields row = {.kind = ROW_MARKS};
+    if (result == 0)
+        result = step_to_entry(walk, &row);
     input->is_at_end = walk->is_at_end;
     if (result != 0) {
         report_run(rows, input->run, mdb_strerror(result));
@@ -48,8 +58,8 @@ static int run_take(struct offline_rows *rows, struct input *input, int result)
     }
     if (walk->is_at_end)
         return 0;
-    if (row_key_parse(walk->key, &input->user, &ts, &is_index) != 0
-        || row_decode(input->user, ts, walk->value, &input->message) != 0) {
+    input->user = row.user;
+    if (row.kind != ROW_ENTRY || row_decode(row.user, row.ts, walk->value, &input->message) != 0) {
         report_run(rows, input->run, "a row cannot be read");
         return -EBADMSG;
     }

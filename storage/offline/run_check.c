@@ -106,14 +106,13 @@ static void check_index(struct pass *pass, struct span user, const struct messag
 
 static void check_row(struct pass *pass, struct span key, struct span value)
 {
-    struct span user;
+    struct row_key_fields row;
     struct message message;
-    uint64_t ts;
-    bool is_index;
-    int status = row_key_parse(key, &user, &ts, &is_index);
-    if (status == 0 && is_index)
+    int status = row_key_parse(key, &row);
+    uint64_t ts = row.ts;
+    if (status == 0 && row.kind != ROW_ENTRY)
         return;
-    if (status != 0 || row_decode(user, ts, value, &message) != 0 || ts == 0 || ts > LIMIT_TS_MAX) {
+    if (status != 0 || row_decode(row.user, ts, value, &message) != 0 || ts == 0 || ts > LIMIT_TS_MAX) {
         REPORT(pass, "%s: row %" PRIu64 " cannot be read", pass->check->path, pass->seen.entries);
         return;
     }
@@ -121,8 +120,8 @@ static void check_row(struct pass *pass, struct span key, struct span value)
         pass->seen.ts_min = ts;
     pass->seen.ts_min = ts < pass->seen.ts_min ? ts : pass->seen.ts_min;
     pass->seen.ts_max = ts > pass->seen.ts_max ? ts : pass->seen.ts_max;
-    check_user(pass, user, ts);
-    check_index(pass, user, &message);
+    check_user(pass, row.user, ts);
+    check_index(pass, row.user, &message);
 }
 
 static void check_crc(struct pass *pass, MDB_cursor *cursor)

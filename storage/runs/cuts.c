@@ -174,20 +174,27 @@ static void note_kept(struct cut_source *source, struct span user, uint64_t ts)
         all->keeps_keys = true;
 }
 
+/* Marks whose messages are both gone go with them. */
+static bool do_marks_stay(const struct cut_source *source, struct span value)
+{
+    struct seen_marks marks;
+    return row_decode_marks(value, &marks) != 0 || marks.seen > source->ts || marks.seen_by > source->ts;
+}
+
 /* Whether the row goes into the run. A row that cannot be read does: the reader will find it. */
 static bool stays(struct cut_source *source, struct span key, struct span value)
 {
-    struct span user;
-    uint64_t ts;
-    bool is_index;
-    if (row_key_parse(key, &user, &ts, &is_index) != 0)
+    struct row_key_fields row;
+    if (row_key_parse(key, &row) != 0)
         return true;
-    set_user(source, user);
-    if (ts > source->ts)
+    set_user(source, row.user);
+    if (row.kind == ROW_MARKS)
+        return do_marks_stay(source, value);
+    if (row.ts > source->ts)
         return true;
-    if (ts < source->keys_since || (!is_index && !is_keyed_send(user, ts, value)))
+    if (row.ts < source->keys_since || (row.kind != ROW_KEYED && !is_keyed_send(row.user, row.ts, value)))
         return false;
-    note_kept(source, user, ts);
+    note_kept(source, row.user, row.ts);
     return true;
 }
 

@@ -82,18 +82,18 @@ static int note_user(struct run_writer *writer, struct span user)
 
 static int note_row(struct run_writer *writer, struct span key)
 {
-    struct span user;
-    uint64_t ts;
-    bool is_index;
-    int status = row_key_parse(key, &user, &ts, &is_index);
-    if (status != 0 || is_index)
+    struct row_key_fields row;
+    int status = row_key_parse(key, &row);
+    if (status != 0 || row.kind == ROW_KEYED)
         return status;
-    struct run_entry *entry = writer->entry;
-    if (entry->rows++ == 0)
-        entry->ts_min = entry->ts_max = ts;
-    entry->ts_min = ts < entry->ts_min ? ts : entry->ts_min;
-    entry->ts_max = ts > entry->ts_max ? ts : entry->ts_max;
-    return note_user(writer, user);
+    if (row.kind == ROW_ENTRY) {
+        struct run_entry *entry = writer->entry;
+        if (entry->rows++ == 0)
+            entry->ts_min = entry->ts_max = row.ts;
+        entry->ts_min = row.ts < entry->ts_min ? row.ts : entry->ts_min;
+        entry->ts_max = row.ts > entry->ts_max ? row.ts : entry->ts_max;
+    }
+    return note_user(writer, row.user);
 }
 
 static int put_crc(struct run_writer *writer)

@@ -359,15 +359,13 @@ int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t s
 static int visit_row(struct span key, struct span value,
                      int (*visit)(void *context, struct span user, const struct message *message), void *context)
 {
-    struct span user;
+    struct row_key_fields row;
     struct message message;
-    uint64_t ts;
-    bool is_index;
-    int status = row_key_parse(key, &user, &ts, &is_index);
-    if (status != 0 || is_index)
+    int status = row_key_parse(key, &row);
+    if (status != 0 || row.kind != ROW_ENTRY)
         return status;
-    status = row_decode(user, ts, value, &message);
-    return status == 0 ? visit(context, user, &message) : status;
+    status = row_decode(row.user, row.ts, value, &message);
+    return status == 0 ? visit(context, row.user, &message) : status;
 }
 
 int store_reader_walk(struct store_reader *reader,

@@ -2,6 +2,14 @@
 #include "fuzz.h"
 #include "storage/record.h"
 
+static void check_mark(const struct record_fields *fields, const char *data, size_t bytes)
+{
+    uint8_t again[RECORD_MARK_BYTES_MAX];
+    struct record_mark mark = {fields->to, fields->key, fields->ts_to, fields->ts_from, fields->mid};
+    ASSERT(record_encode_mark(&mark, again) == bytes);
+    ASSERT(memcmp(again, data, bytes) == 0);
+}
+
 static void check_record(const char *data, size_t bytes)
 {
     struct record_fields fields;
@@ -9,6 +17,10 @@ static void check_record(const char *data, size_t bytes)
     if (record_bytes < 0)
         return;
     ASSERT((size_t)record_bytes <= bytes);
+    if (fields.is_mark) {
+        check_mark(&fields, data, (size_t)record_bytes);
+        return;
+    }
     struct record *record = malloc(sizeof *record + LIMIT_RECORD_BODY_BYTES);
     char *again = malloc(LIMIT_RECORD_BYTES);
     ASSERT(record != NULL && again != NULL);
@@ -28,16 +40,34 @@ static void check_record(const char *data, size_t bytes)
     free(record);
 }
 
+static uint32_t write_key(const struct row_key_fields *row, uint8_t *out)
+{
+    switch (row->kind) {
+    case ROW_ENTRY: return row_key(row->user, row->ts, out);
+    case ROW_KEYED: return row_key_index(row->user, row->ts, out);
+    case ROW_PEERS: return row_key_peers(row->user, row->ts, row->peer, row->peer_ts, out);
+    case ROW_MARKS: break;
+    }
+    return row_key_marks(row->user, row->peer, out);
+}
+
 static void check_key(struct span key)
 {
-    struct span user;
-    uint8_t again[ROW_KEY_BYTES_MAX];
-    uint64_t ts;
-    bool is_index;
-    if (row_key_parse(key, &user, &ts, &is_index) != 0)
+    struct row_key_fields row;
+    uint8_t again[ROW_KEY_PEERS_BYTES_MAX];
+    if (row_key_parse(key, &row) != 0)
         return;
-    uint32_t bytes = is_index ? row_key_index(user, ts, again) : row_key(user, ts, again);
-    ASSERT(span_equal(key, (struct span){(const char *)again, bytes}));
+    ASSERT(span_equal(key, (struct span){(const char *)again, write_key(&row, again)}));
+}
+
+static void check_marks(struct span value)
+{
+    struct seen_marks marks;
+    uint8_t again[ROW_MARKS_BYTES];
+    if (row_decode_marks(value, &marks) != 0)
+        return;
+    row_encode_marks(marks, again);
+    ASSERT(span_equal(value, (struct span){(const char *)again, sizeof again}));
 }
 
 static void check_row(struct span value)
@@ -60,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     check_record(copy, bytes);
     check_key((struct span){copy, bytes});
     check_row((struct span){copy, bytes});
+    check_marks((struct span){copy, bytes});
     free(copy);
     return 0;
 }

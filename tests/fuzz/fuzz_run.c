@@ -90,10 +90,9 @@ static void take_rows(struct rows *rows, struct fuzz_input *input)
     rows->count = kept;
 }
 
-static bool is_row(const struct row *row, struct span *user_r, bool *is_index_r)
+static bool is_row(const struct row *row, struct row_key_fields *fields_r)
 {
-    uint64_t ts;
-    return row_key_parse(key_of(row), user_r, &ts, is_index_r) == 0;
+    return row_key_parse(key_of(row), fields_r) == 0;
 }
 
 /* No user's name begins so (PROTOCOL.md). */
@@ -104,10 +103,10 @@ static bool has_filter_prefix(const struct rows *rows)
 
 static bool are_rows(const struct rows *rows)
 {
-    struct span user;
-    bool is_index, all = true;
+    struct row_key_fields fields;
+    bool all = true;
     for (uint32_t i = 0; i < rows->count; i++)
-        all = all && is_row(&rows->rows[i], &user, &is_index);
+        all = all && is_row(&rows->rows[i], &fields);
     return all;
 }
 
@@ -115,16 +114,15 @@ static bool are_rows(const struct rows *rows)
 static void check_walk(struct run *run, const struct rows *rows)
 {
     struct run_walk walk;
-    struct span user;
+    struct row_key_fields fields;
     struct message message;
-    bool is_index;
     uint32_t i = 0;
     int result = run_walk_open(&walk, run, (struct span){NULL, 0});
     for (; result == 0 && !walk.is_at_end; result = run_walk_step(&walk), i++) {
         ASSERT(i < rows->count);
         ASSERT(span_equal(walk.key, key_of(&rows->rows[i])) && span_equal(walk.value, rows->rows[i].value));
-        if (is_row(&rows->rows[i], &user, &is_index) && !is_index)
-            (void)row_decode(user, 1, walk.value, &message);
+        if (is_row(&rows->rows[i], &fields) && fields.kind == ROW_ENTRY)
+            (void)row_decode(fields.user, 1, walk.value, &message);
     }
     ASSERT(result == 0);
     ASSERT(i == rows->count || rows->rows[i].key[0] == RUN_FILTER_PREFIX);
@@ -145,11 +143,10 @@ static void check_crc(struct run *run, const struct rows *rows)
 
 static void check_filter(const struct run *run, const struct rows *rows)
 {
-    struct span user;
-    bool is_index;
+    struct row_key_fields fields;
     for (uint32_t i = 0; i < rows->count; i++)
-        if (is_row(&rows->rows[i], &user, &is_index) && !is_index)
-            ASSERT(filter_may_contain(&run->filter, filter_hash(user)));
+        if (is_row(&rows->rows[i], &fields) && fields.kind != ROW_KEYED)
+            ASSERT(filter_may_contain(&run->filter, filter_hash(fields.user)));
 }
 
 static void check_refused(const char *dir, struct run_entry entry)

@@ -274,21 +274,19 @@ Test(memtable, frozen_it_is_a_source_of_rows_in_key_order_the_key_index_first)
     cr_assert_eq(memtable_source_open(&source, table), 0);
     int more;
     while ((more = run_source_next(source, &key, &value)) == 1) {
-        struct span user;
-        uint64_t ts;
-        bool is_index;
+        struct row_key_fields row;
         struct message message;
         cr_assert(span_compare((struct span){last, last_bytes}, key) < 0, "strictly ascending");
         memcpy(last, key.data, key.bytes);
         last_bytes = key.bytes;
-        cr_assert_eq(row_key_parse(key, &user, &ts, &is_index), 0);
-        cr_assert(span_equal(user, span_of(users[ts % 5])));
-        if (is_index) {
+        cr_assert_eq(row_key_parse(key, &row), 0);
+        cr_assert(span_equal(row.user, span_of(users[row.ts % 5])));
+        if (row.kind == ROW_KEYED) {
             cr_assert_eq(bytes_load_le64(value.data), memtable_key_hash(key_seed, SPAN_LITERAL("k")));
             index_rows++;
         } else {
-            cr_assert_eq(row_decode(user, ts, value, &message), 0);
-            cr_assert(message.role == ROLE_SENT && message.other_ts == ts + 1);
+            cr_assert_eq(row_decode(row.user, row.ts, value, &message), 0);
+            cr_assert(message.role == ROLE_SENT && message.other_ts == row.ts + 1);
             rows++;
         }
     }
@@ -305,10 +303,9 @@ Test(memtable, users_come_in_the_order_of_their_names_however_alike_they_are)
         "abcdefghijklmnop", "a", "abcdefghijklmnopq", "~", "abcdefghijklmnopa", "a!", "abcdefgh", "b", "abcdefghi",
         "abcdefg~~",        "A", "abcdefghijklmno~"};
     struct run_source *source;
-    struct span key, value, user;
+    struct span key, value;
     char last[LIMIT_USER_BYTES + 1] = "", name[LIMIT_USER_BYTES + 1];
-    uint64_t ts;
-    bool is_index;
+    struct row_key_fields row;
     uint32_t count = sizeof names / sizeof names[0], rows = 0;
     for (uint32_t i = 0; i < count; i++)
         put(names[i], 100 + i, "");
@@ -319,8 +316,8 @@ Test(memtable, users_come_in_the_order_of_their_names_however_alike_they_are)
     memtable_freeze(table);
     cr_assert_eq(memtable_source_open(&source, table), 0);
     while (run_source_next(source, &key, &value) == 1) {
-        cr_assert_eq(row_key_parse(key, &user, &ts, &is_index), 0);
-        snprintf(name, sizeof name, "%.*s", (int)user.bytes, user.data);
+        cr_assert_eq(row_key_parse(key, &row), 0);
+        snprintf(name, sizeof name, "%.*s", (int)row.user.bytes, row.user.data);
         cr_assert_lt(strcmp(last, name), 0, "%s before %s", last, name);
         snprintf(last, sizeof last, "%s", name);
         rows++;

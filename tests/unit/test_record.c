@@ -165,22 +165,105 @@ Test(record, keys_of_rows_are_taken_apart_and_sort_by_user_then_ts)
 {
     uint8_t keys[4][ROW_KEY_BYTES_MAX];
     uint32_t bytes[4];
-    struct span user;
-    uint64_t ts;
-    bool is_index;
+    struct row_key_fields row;
     bytes[0] = row_key_index(SPAN_LITERAL("zoe"), 5, keys[0]);
     bytes[1] = row_key(SPAN_LITERAL("al"), 900, keys[1]);
     bytes[2] = row_key(SPAN_LITERAL("alice"), 255, keys[2]);
     bytes[3] = row_key(SPAN_LITERAL("alice"), 256, keys[3]);
     for (int i = 0; i < 4; i++) {
         struct span key = {(const char *)keys[i], bytes[i]};
-        cr_assert_eq(row_key_parse(key, &user, &ts, &is_index), 0);
-        cr_assert_eq(is_index, i == 0);
+        cr_assert_eq(row_key_parse(key, &row), 0);
+        cr_assert_eq(row.kind, i == 0 ? ROW_KEYED : ROW_ENTRY);
         cr_assert(i == 0 || span_compare((struct span){(const char *)keys[i - 1], bytes[i - 1]}, key) < 0);
         for (uint32_t cut = 0; cut < bytes[i]; cut++)
-            if (row_key_parse((struct span){key.data, cut}, &user, &ts, &is_index) == 0)
+            if (row_key_parse((struct span){key.data, cut}, &row) == 0)
                 cr_assert_fail("a key cut at %u", cut);
     }
+}
+
+Test(record, keys_of_a_user_are_in_the_order_of_entries_index_by_peer_and_marks)
+{
+    uint8_t keys[9][ROW_KEY_PEERS_BYTES_MAX];
+    uint32_t bytes[9], count = 0;
+    struct row_key_fields row = {.kind = ROW_ENTRY};
+    struct span al = SPAN_LITERAL("al"), bob = SPAN_LITERAL("bob");
+    bytes[count] = row_key(al, 7, keys[count]);
+    count++;
+    bytes[count] = row_key_peers(al, 7, (struct span){"", 0}, 0, keys[count]);
+    count++;
+    bytes[count] = row_key_peers(al, 7, bob, 5, keys[count]);
+    count++;
+    bytes[count] = row_key_peers(al, 7, bob, 6, keys[count]);
+    count++;
+    bytes[count] = row_key_peers(al, 7, SPAN_LITERAL("bobby"), 1, keys[count]);
+    count++;
+    bytes[count] = row_key(al, 8, keys[count]);
+    count++;
+    bytes[count] = row_key(al, UINT64_C(0x0101010101010101), keys[count]);
+    count++;
+    bytes[count] = row_key_marks(al, bob, keys[count]);
+    count++;
+    bytes[count] = row_key(SPAN_LITERAL("al!"), 1, keys[count]);
+    static const enum row_kind kinds[] = {ROW_ENTRY, ROW_PEERS, ROW_PEERS, ROW_PEERS, ROW_PEERS,
+                                          ROW_ENTRY, ROW_ENTRY, ROW_MARKS, ROW_ENTRY};
+    for (uint32_t i = 0; i <= count; i++) {
+        struct span key = {(const char *)keys[i], bytes[i]};
+        cr_assert_eq(row_key_parse(key, &row), 0, "key %u", i);
+        cr_assert_eq(row.kind, kinds[i], "key %u", i);
+        cr_assert(i == count || span_equal(row.user, al));
+        cr_assert(i == 0 || span_compare((struct span){(const char *)keys[i - 1], bytes[i - 1]}, key) < 0);
+        if (i == 2)
+            cr_assert(row.ts == 7 && row.peer_ts == 5 && span_equal(row.peer, bob));
+        if (i == 7)
+            cr_assert(span_equal(row.peer, bob));
+        for (uint32_t cut = 0; cut < bytes[i]; cut++)
+            if (row_key_parse((struct span){key.data, cut}, &row) == 0)
+                cr_assert(kinds[i] == ROW_PEERS || kinds[i] == ROW_MARKS, "key %u cut at %u", i, cut);
+    }
+}
+
+static const char mark_mid[LIMIT_MID_BYTES] = "0123456789abcd";
+
+Test(record, a_mark_is_read_back_and_means_each_byte)
+{
+    uint8_t bytes[RECORD_MARK_BYTES_MAX + 1], copy[sizeof bytes];
+    struct record_fields fields;
+    struct record_mark mark = {SPAN_LITERAL("alice"), SPAN_LITERAL("bob"), 77, LIMIT_TS_MAX, (const uint8_t *)mark_mid};
+    uint32_t count = record_encode_mark(&mark, bytes);
+    cr_assert_eq(record_decode(bytes, sizeof bytes, &fields), (int)count);
+    cr_assert(fields.is_mark && !fields.is_cut);
+    cr_assert(is(fields.to, "alice") && is(fields.key, "bob") && fields.from.bytes == 0 && fields.text.bytes == 0);
+    cr_assert(fields.ts_to == 77 && fields.ts_from == LIMIT_TS_MAX);
+    cr_assert_arr_eq(fields.mid, mark_mid, LIMIT_MID_BYTES);
+    for (uint32_t cut = 0; cut < count; cut++)
+        cr_assert_eq(record_decode(bytes, cut, &fields), -EBADMSG, "cut at %u", cut);
+    for (uint32_t at = 0; at < count; at++) {
+        memcpy(copy, bytes, sizeof copy);
+        copy[at] ^= 1;
+        if (record_decode(copy, count, &fields) != (int)count)
+            continue;
+        mark = (struct record_mark){fields.to, fields.key, fields.ts_to, fields.ts_from, fields.mid};
+        uint8_t again[sizeof bytes];
+        cr_assert_eq(record_encode_mark(&mark, again), count);
+        cr_assert_arr_eq(again, copy, count);
+    }
+}
+
+Test(record, marks_of_a_row_are_read_back_and_never_both_zero)
+{
+    uint8_t value[ROW_MARKS_BYTES];
+    struct seen_marks marks;
+    row_encode_marks((struct seen_marks){5, LIMIT_TS_MAX}, value);
+    cr_assert_eq(row_decode_marks((struct span){(const char *)value, sizeof value}, &marks), 0);
+    cr_assert(marks.seen == 5 && marks.seen_by == LIMIT_TS_MAX);
+    cr_assert_eq(row_decode_marks((struct span){(const char *)value, sizeof value - 1}, &marks), -EBADMSG);
+    row_encode_marks((struct seen_marks){LIMIT_TS_MAX + 1, 1}, value);
+    cr_assert_eq(row_decode_marks((struct span){(const char *)value, sizeof value}, &marks), -EBADMSG);
+    row_encode_marks((struct seen_marks){0, 0}, value);
+    cr_assert_eq(row_decode_marks((struct span){(const char *)value, sizeof value}, &marks), -EBADMSG);
+    marks = (struct seen_marks){7, 2};
+    seen_marks_raise(&marks, (struct seen_marks){6, 3});
+    cr_assert(marks.seen == 7 && marks.seen_by == 3);
 }
 
 /* -- the heap -- */
@@ -420,11 +503,9 @@ Test(record, no_name_begins_with_0xff_in_either_kind_of_row)
 {
     static const char key[] = "\x01\xff"
                               "bob\0\0\0\0\0\0\0\0\x07";
-    struct span user;
-    uint64_t ts;
-    bool is_index;
-    cr_assert_eq(row_key_parse((struct span){key, 14}, &user, &ts, &is_index), -EBADMSG);
-    cr_assert_eq(row_key_parse((struct span){key + 1, 13}, &user, &ts, &is_index), -EBADMSG);
-    cr_assert_eq(row_key_parse((struct span){key + 2, 12}, &user, &ts, &is_index), 0);
-    cr_assert_eq(ts, 7);
+    struct row_key_fields row;
+    cr_assert_eq(row_key_parse((struct span){key, 14}, &row), -EBADMSG);
+    cr_assert_eq(row_key_parse((struct span){key + 1, 13}, &row), -EBADMSG);
+    cr_assert_eq(row_key_parse((struct span){key + 2, 12}, &row), 0);
+    cr_assert_eq(row.ts, 7);
 }

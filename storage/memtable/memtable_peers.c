@@ -1,0 +1,262 @@
+/* memtable_peers.c: the marks of conversations, and the entries of a user by peer. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "storage/memtable/memtable_private.h"
+
+/* A record is prefetched so many entries before its use. */
+#define FETCH_ENTRIES 8u
+
+static uint64_t place_in_piece(uint64_t hash)
+{
+    return hash / MEMTABLE_PIECES % MEMTABLE_PIECE_HEADS;
+}
+
+/* -- marks -- */
+
+static uint64_t hash_of(const struct memtable *table, struct span user, struct span peer)
+{
+    uint64_t hash = hash_siphash13(table->name_seed, user);
+    struct hash_key seed = {table->name_seed.k0 ^ hash, table->name_seed.k1};
+    return hash_siphash13(seed, peer);
+}
+
+static struct mem_marks *marks_find(const struct memtable *table, uint64_t hash, struct span user, struct span peer)
+{
+    struct mem_marks *const *heads = table->marks[hash % MEMTABLE_PIECES];
+    struct mem_marks *marks = heads == NULL ? NULL : heads[place_in_piece(hash)];
+    while (marks != NULL
+           && (marks->hash != hash || !span_equal(mem_marks_user(marks), user)
+               || !span_equal(mem_marks_peer(marks), peer)))
+        marks = marks->next;
+    return marks;
+}
+
+static struct mem_marks *marks_make(struct memtable *table, uint64_t hash, struct span user, struct span peer)
+{
+    struct mem_marks ***heads = &table->marks[hash % MEMTABLE_PIECES];
+    if (*heads == NULL)
+        *heads = memtable_block_take(table, MEMTABLE_PIECE_HEADS * sizeof **heads);
+    struct mem_marks *marks = *heads == NULL ? NULL : memtable_take(table, sizeof *marks + user.bytes + peer.bytes);
+    if (marks == NULL)
+        return NULL;
+    struct mem_marks **head = *heads + place_in_piece(hash);
+    marks->hash = hash;
+    marks->user_bytes = (uint8_t)user.bytes;
+    marks->peer_bytes = (uint8_t)peer.bytes;
+    memcpy(marks->names, user.data, user.bytes);
+    memcpy(marks->names + user.bytes, peer.data, peer.bytes);
+    marks->next = *head;
+    *head = marks;
+    marks->next_all = table->marks_first;
+    table->marks_first = marks;
+    table->mark_count++;
+    return marks;
+}
+
+int memtable_mark(struct memtable *table, struct span user, struct span peer, struct seen_marks raised)
+{
+    ASSERT(!table->is_frozen);
+    ASSERT(user.bytes > 0 && user.bytes <= LIMIT_USER_BYTES);
+    ASSERT(peer.bytes > 0 && peer.bytes <= LIMIT_USER_BYTES);
+    ASSERT((raised.seen | raised.seen_by) != 0);
+    uint64_t hash = hash_of(table, user, peer);
+    struct mem_marks *marks = marks_find(table, hash, user, peer);
+    if (marks == NULL)
+        marks = marks_make(table, hash, user, peer);
+    if (marks == NULL)
+        return -ENOMEM;
+    seen_marks_raise(&marks->marks, raised);
+    return 0;
+}
+
+struct seen_marks memtable_marks_of(const struct memtable *table, struct span user, struct span peer)
+{
+    const struct mem_marks *marks =
+        table->mark_count == 0 ? NULL : marks_find(table, hash_of(table, user, peer), user, peer);
+    return marks == NULL ? (struct seen_marks){0, 0} : marks->marks;
+}
+
+uint64_t memtable_mark_count(const struct memtable *table)
+{
+    return table->mark_count;
+}
+
+/* -- the index by peer -- */
+
+static uint64_t peer_hash(const struct memtable *table, const struct mem_index *index, struct span name)
+{
+    struct hash_key seed = {table->name_seed.k0 ^ (uintptr_t)index, table->name_seed.k1};
+    return hash_siphash13(seed, name);
+}
+
+static struct mem_peer *peer_find(const struct memtable *table, const struct mem_index *index, uint64_t hash,
+                                  struct span name)
+{
+    struct mem_peer *const *heads = table->peers[hash % MEMTABLE_PIECES];
+    struct mem_peer *peer = heads == NULL ? NULL : heads[place_in_piece(hash)];
+    while (peer != NULL
+           && (peer->hash != hash || peer->index != index
+               || !span_equal((struct span){peer->name, peer->name_bytes}, name)))
+        peer = peer->next;
+    return peer;
+}
+
+static struct mem_peer *peer_make(struct memtable *table, struct mem_index *index, uint64_t hash, struct span name)
+{
+    struct mem_peer ***heads = &table->peers[hash % MEMTABLE_PIECES];
+    if (*heads == NULL)
+        *heads = memtable_block_take(table, MEMTABLE_PIECE_HEADS * sizeof **heads);
+    struct mem_peer *peer = *heads == NULL ? NULL : memtable_take(table, sizeof *peer + name.bytes);
+    if (peer == NULL)
+        return NULL;
+    struct mem_peer **head = *heads + place_in_piece(hash);
+    peer->index = index;
+    peer->hash = hash;
+    peer->name_bytes = (uint8_t)name.bytes;
+    memcpy(peer->name, name.data, name.bytes);
+    mem_entries_init(&peer->entries);
+    peer->next = *head;
+    *head = peer;
+    peer->next_of_index = index->first;
+    index->first = peer;
+    return peer;
+}
+
+static struct span entry_peer(const struct mem_entry *entry)
+{
+    return mem_entry_role(entry) == ROLE_RECEIVED ? record_from(entry->record) : record_to(entry->record);
+}
+
+static int index_put(struct memtable *table, struct mem_index *index, const struct mem_entry *entry)
+{
+    struct span name = entry_peer(entry);
+    uint64_t hash = peer_hash(table, index, name);
+    struct mem_peer *peer = peer_find(table, index, hash, name);
+    if (peer == NULL)
+        peer = peer_make(table, index, hash, name);
+    if (peer == NULL)
+        return -ENOMEM;
+    int status = mem_entries_insert(table, &peer->entries, *entry);
+    return status < 0 ? status : 0;
+}
+
+void mem_index_insert(struct memtable *table, struct mem_user *user, const struct mem_entry *entry)
+{
+    if (mem_entry_ts(entry) <= user->index->indexed_ts && index_put(table, user->index, entry) != 0)
+        user->index = NULL;
+}
+
+static void fetch_ahead(const struct mem_entries *list, struct mem_place place)
+{
+    const struct mem_chunk *chunk = list->chunks[place.chunk];
+    if (place.entry + FETCH_ENTRIES < chunk->count)
+        record_prefetch(chunk->entries[place.entry + FETCH_ENTRIES].record);
+}
+
+/* Goes on with the entries above indexed_ts. */
+static int index_some(struct memtable *table, const struct mem_user *user, uint32_t entries_max)
+{
+    const struct mem_entries *list = &user->entries;
+    struct mem_index *index = user->index;
+    struct mem_place place = mem_entries_seek(list, index->indexed_ts + 1);
+    for (; mem_entries_find(list, &place); place.entry++) {
+        if (entries_max-- == 0)
+            return 0;
+        fetch_ahead(list, place);
+        const struct mem_entry *entry = mem_entries_at(list, place);
+        int status = index_put(table, index, entry);
+        if (status != 0)
+            return status;
+        index->indexed_ts = mem_entry_ts(entry);
+    }
+    index->indexed_ts = UINT64_MAX;
+    return 1;
+}
+
+int memtable_index_peers(struct memtable *table, struct span name, uint32_t entries_max)
+{
+    struct mem_user *user = memtable_find_user(table, name);
+    if (user == NULL || user->entries.chunk_count == 0)
+        return 1;
+    if (user->index == NULL)
+        user->index = memtable_take(table, sizeof *user->index);
+    if (user->index == NULL)
+        return -ENOMEM;
+    return user->index->indexed_ts == UINT64_MAX ? 1 : index_some(table, user, entries_max);
+}
+
+/* NULL: the user has no entries. */
+static const struct mem_index *index_of(const struct memtable *table, struct span name)
+{
+    const struct mem_user *user = memtable_find_user(table, name);
+    if (user == NULL || user->entries.chunk_count == 0)
+        return NULL;
+    ASSERT(user->index != NULL);
+    ASSERT(user->index->indexed_ts == UINT64_MAX);
+    return user->index;
+}
+
+/* NULL: the user has no entries with the peer. */
+static const struct mem_entries *entries_with(const struct memtable *table, struct span user, struct span name)
+{
+    const struct mem_index *index = index_of(table, user);
+    const struct mem_peer *peer = index == NULL ? NULL : peer_find(table, index, peer_hash(table, index, name), name);
+    return peer == NULL ? NULL : &peer->entries;
+}
+
+uint32_t memtable_peer_range(const struct memtable *table, struct span user, struct span peer, uint64_t after,
+                             uint64_t before, bool oldest_first, struct memtable_hit *hits, uint32_t hits_max)
+{
+    const struct mem_entries *list = entries_with(table, user, peer);
+    return list == NULL ? 0 : mem_entries_range(list, after, before, oldest_first, hits, hits_max);
+}
+
+bool memtable_peer_received(const struct memtable *table, struct span user, struct span peer, uint64_t before,
+                            struct memtable_hit *hit_r)
+{
+    const struct mem_entries *list = entries_with(table, user, peer);
+    if (list == NULL)
+        return false;
+    struct mem_place place = mem_entries_seek(list, before);
+    while (mem_entries_back(list, &place)) {
+        *hit_r = mem_entries_hit(list, place);
+        if (hit_r->role == ROLE_RECEIVED)
+            return true;
+    }
+    return false;
+}
+
+uint32_t memtable_peer_unseen(const struct memtable *table, struct span user, struct span peer, uint64_t after,
+                              uint64_t before, uint64_t *ts_r, uint32_t ts_max)
+{
+    const struct mem_entries *list = entries_with(table, user, peer);
+    uint32_t count = 0;
+    if (list == NULL)
+        return 0;
+    struct mem_place place = mem_entries_seek(list, before);
+    while (count < ts_max && mem_entries_back(list, &place)) {
+        struct memtable_hit hit = mem_entries_hit(list, place);
+        if (hit.ts <= after)
+            break;
+        if (hit.role == ROLE_RECEIVED)
+            ts_r[count++] = hit.ts;
+    }
+    return count;
+}
+
+bool memtable_peer_next(const struct memtable *table, struct span user, struct memtable_peer_walk *walk,
+                        uint64_t before, struct memtable_peer *peer_r)
+{
+    const struct mem_index *index = index_of(table, user);
+    const struct mem_peer *peer = walk->at != NULL ? walk->at->next_of_index : index == NULL ? NULL : index->first;
+    struct memtable_hit hit;
+    while (peer != NULL && mem_entries_range(&peer->entries, 0, before, false, &hit, 1) == 0)
+        peer = peer->next_of_index;
+    if (peer == NULL)
+        return false;
+    walk->at = peer;
+    *peer_r = (struct memtable_peer){{peer->name, peer->name_bytes}, hit.ts};
+    return true;
+}
