@@ -14,7 +14,7 @@ let child;
 let log = "";
 
 async function raw() {
-  return (await Raw.open({ address: at })).upgrade("/any/path");
+  return (await Raw.open({ address: at, isEcho: true })).upgrade("/any/path");
 }
 
 // Writes frames; the code with which the server closes.
@@ -176,7 +176,7 @@ describe("echo", { timeout: 4 * DEADLINE_MS }, () => {
   });
 
   test("what is no upgrade is refused", async () => {
-    const socket = await Raw.open({ address: at });
+    const socket = await Raw.open({ address: at, isEcho: true });
     socket.write(upgradeRequest({ headers: { "Sec-WebSocket-Key": null } }));
     assert.equal((await socket.responseToEnd()).status, 400);
   });

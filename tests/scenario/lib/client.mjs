@@ -1,8 +1,10 @@
-// A client on npm's `ws`: replies by id, pushes in order, and what PROTOCOL promises of every timeline checked on each
-// frame. A broken promise is kept in `violation`; every later wait and `check` throws it.
+// A client on npm's `ws`: replies by id, pushes in order. Each frame is checked against docs/asyncapi.yaml (lib/wire.mjs)
+// and against what PROTOCOL promises of every timeline. A broken promise is kept in `violation`; every later wait and
+// `check` throws it.
 import assert from "node:assert/strict";
 import { WebSocket } from "ws";
 import { DEADLINE_MS, sleep } from "./server.mjs";
+import { checkCloseCode, checkFrame, checkRequest, isPush } from "./wire.mjs";
 
 function assertOk(reply, op = "ok") {
   assert.equal(reply.op, op, JSON.stringify(reply));
@@ -15,6 +17,7 @@ export class Client {
   #waiters = new Set();
   #nextId = 1;
   #mids = new Set();
+  #closedWith; // the code of this side
   user;
   cursor; // the newest ts that this connection got
   epoch;
@@ -22,6 +25,7 @@ export class Client {
   entries = []; // of the timeline, as they came: msg frames, and { ok, ...fields of the send }
   messages = []; // the msg frames among them
   stray = []; // replies without an id
+  pushes = []; // all frames that are neither a reply nor of the timeline: seen, seen_by, typing, presence
   lives = []; // for each `live`: how many entries had been received
   closed; // { code, reason } once it is
   violation;
@@ -59,15 +63,23 @@ export class Client {
   }
 
   #take(frame) {
-    assert.equal(typeof frame.op, "string");
-    if (frame.op === "msg") this.#takeMessage(frame);
-    else if (frame.op === "live") this.lives.push(this.entries.length);
-    else if (frame.id === undefined) this.stray.push(frame);
-    else this.#takeReply(frame);
+    if (frame.id !== undefined) this.#takeReply(frame);
+    else this.#takeOther(frame);
+  }
+
+  // A push, or a reply without an id; also one that the document does not have is there for who waits for it.
+  #takeOther(frame) {
+    try {
+      checkFrame(frame);
+    } finally {
+      if (frame.op === "msg") this.#takeMessage(frame);
+      else if (frame.op === "live") this.lives.push(this.entries.length);
+      else if (isPush(frame)) this.pushes.push(frame);
+      else this.stray.push(frame);
+    }
   }
 
   #takeMessage(frame) {
-    assert.deepEqual(Object.keys(frame).filter((name) => name !== "key").sort(), MSG_FIELDS);
     assert.ok(frame.key === undefined || frame.from === this.user, "the recipient never gets a key");
     assert.ok(frame.from === this.user || frame.to === this.user, "a message of others");
     this.#takeEntry(frame);
@@ -79,6 +91,8 @@ export class Client {
     assert.ok(asked, `a reply that nobody waits for: ${JSON.stringify(frame)}`);
     this.#asked.delete(frame.id);
     try {
+      checkFrame(frame, asked.fields.op ?? null);
+      checkRequest(asked.fields, frame);
       if (asked.fields.op === "login" && frame.op === "ok") this.#takeLogin(asked.fields, frame);
       if (asked.fields.op === "send" && frame.op === "ok") this.#takeSent(asked.fields, frame);
     } finally {
@@ -91,7 +105,7 @@ export class Client {
     this.user = frame.user;
     this.login = frame;
     this.epoch = frame.epoch;
-    this.cursor = replays ? Math.max(fields.after, frame.first) : frame.last;
+    this.cursor = replays ? Math.max(fields.after, frame.first, frame.skipped_until ?? 0) : frame.last;
   }
 
   #takeSent(fields, frame) {
@@ -114,6 +128,11 @@ export class Client {
 
   #onClose(code, reason) {
     this.closed = { code, reason };
+    try {
+      if (code !== this.#closedWith) checkCloseCode(code, reason);
+    } catch (error) {
+      this.violation ??= error;
+    }
     for (const asked of this.#asked.values()) asked.resolve({ op: "closed", code, reason });
     this.#asked.clear();
     this.#wake();
@@ -146,7 +165,7 @@ export class Client {
   }
 
   async ok(fields) {
-    return assertOk(await this.request(fields), fields.op === "history" ? "history" : "ok");
+    return assertOk(await this.request(fields), ["history", "peers"].includes(fields.op) ? fields.op : "ok");
   }
 
   async error(fields, code) {
@@ -206,6 +225,10 @@ export class Client {
     return this.until(() => this.messages.length >= count, `${count} messages (has ${this.messages.length})`);
   }
 
+  untilPushes(count) {
+    return this.until(() => this.pushes.length >= count, `${count} pushes (has ${this.pushes.length})`);
+  }
+
   untilEntries(count) {
     return this.until(() => this.entries.length >= count, `${count} entries`);
   }
@@ -233,6 +256,7 @@ export class Client {
   }
 
   close(code = 1000) {
+    this.#closedWith = code;
     this.#socket.close(code);
     return this.untilClosed();
   }
@@ -241,5 +265,3 @@ export class Client {
     this.#socket.terminate();
   }
 }
-
-const MSG_FIELDS = ["from", "mid", "op", "prev", "text", "to", "ts"];

@@ -3,17 +3,20 @@ import assert from "node:assert/strict";
 import crypto from "node:crypto";
 import { connectTo, readyEvent } from "./certificate.mjs";
 import { DEADLINE_MS, within } from "./server.mjs";
+import { checkFrame } from "./wire.mjs";
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 
 export class Raw {
   #socket;
+  #isEcho;
   #waiters = new Set();
   received = Buffer.alloc(0);
   isEnded = false; // by the server
 
   static async open(server, at = server.address, from = undefined) {
     const raw = new Raw();
+    raw.#isEcho = server.isEcho === true;
     const socket = connectTo(at, { allowHalfOpen: true, localAddress: from });
     raw.#socket = socket;
     socket.on("data", (data) => {
@@ -96,12 +99,14 @@ export class Raw {
     return this;
   }
 
-  // The next frame of the server: { opcode, payload, fin }; null when the server closed instead.
+  // The next frame of the server: { opcode, payload, fin }; null when the server closed instead. A text must be one that
+  // docs/asyncapi.yaml has.
   async frame() {
     let frame;
     await this.until(() => (frame = parseFrame(this.received)) !== null || this.isEnded, "a frame");
     if (frame === null) return null;
     this.received = this.received.subarray(frame.bytes);
+    if (frame.opcode === OPCODE.text && !this.#isEcho) checkFrame(JSON.parse(frame.payload));
     return frame;
   }
 
