@@ -4,7 +4,8 @@
  * power.mjs makes the traces and runs this program.
  *
  * There is a cut before each record that changes what may be on the disk: what left the server before that record
- * counts. The last line of the output is one JSON object; exit status 1 if an image failed, 2 if something else did.
+ * counts. With --until the program ends after the first image that fails, or that fails with the verdict named. The last
+ * line of the output is one JSON object; exit status 1 if an image failed, 2 if something else did.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +38,7 @@ struct options {
     const char *save; /* makes one image there, with its claims in SAVE.claims, and checks nothing */
     const char *fault;
     const char *again; /* the command that repeats, up to the cut */
+    const char *until; /* a verdict after which nothing more is checked, or "any"; NULL: none */
     uint64_t cut;      /* only this one; 0: all */
     uint64_t image;    /* only this seed */
     uint64_t seed;
@@ -69,6 +71,7 @@ struct power {
     uint64_t made;
     uint64_t verdicts[VERDICT_COUNT];
     uint64_t reported;
+    bool is_done; /* options.until has come */
 };
 
 /* -- traces -- */
@@ -125,11 +128,18 @@ static void report_failure(struct power *power, const struct job *job)
     fflush(stdout);
 }
 
+static bool is_awaited(const char *until, enum verdict verdict)
+{
+    return until != NULL && (strcmp(until, "any") == 0 || strcmp(until, verdict_names[verdict]) == 0);
+}
+
 static void finish_job(struct power *power, struct job *job)
 {
     power->verdicts[job->result->verdict]++;
-    if (job->result->verdict != VERDICT_GOOD)
+    if (job->result->verdict != VERDICT_GOOD) {
+        power->is_done = power->is_done || is_awaited(power->options.until, job->result->verdict);
         report_failure(power, job);
+    }
     if (job->result->verdict == VERDICT_GOOD || power->reported > FAILURES_REPORTED_MAX)
         remove_dir(job->dir);
     job->pid = 0;
@@ -264,7 +274,7 @@ static void take_cut(struct power *power)
         take_image(power, power->options.image);
         return;
     }
-    for (uint64_t i = 0; i < power->per_cut; i++)
+    for (uint64_t i = 0; i < power->per_cut && !power->is_done; i++)
         take_image(power, image_seed(power, i));
 }
 
@@ -273,7 +283,7 @@ static void play(struct power *power, const char *path)
     struct trace_map map = map_trace(path);
     struct trace_record record;
     const char *data;
-    for (uint64_t at = 0; next_record(&map, &at, &record, &data);) {
+    for (uint64_t at = 0; !power->is_done && next_record(&map, &at, &record, &data);) {
         if (disk_is_live(power->disk) && disk_is_change(&record))
             take_cut(power);
         disk_apply(power->disk, &record, data);
@@ -355,6 +365,7 @@ static void take_option(struct options *options, int option)
     case 's': options->save = optarg; return;
     case 'f': options->fault = optarg; return;
     case 'a': options->again = optarg; return;
+    case 'u': options->until = optarg; return;
     case 'c': options->cut = number(optarg); return;
     case 'i': options->image = number(optarg); return;
     case 'S': options->seed = number(optarg); return;
@@ -371,7 +382,7 @@ static struct options read_options(int argc, char **argv)
                                           {"save", 1, NULL, 's'},    {"fault", 1, NULL, 'f'},  {"again", 1, NULL, 'a'},
                                           {"cut", 1, NULL, 'c'},     {"image", 1, NULL, 'i'},  {"seed", 1, NULL, 'S'},
                                           {"images", 1, NULL, 'm'},  {"jobs", 1, NULL, 'J'},   {"shards", 1, NULL, 'n'},
-                                          {NULL, 0, NULL, 0}};
+                                          {"until", 1, NULL, 'u'},   {NULL, 0, NULL, 0}};
     struct options options = {.images_max = 900, .jobs = 2, .shards = 2, .seed = 1, .again = "(the same)"};
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;)
         take_option(&options, option);
