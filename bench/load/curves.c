@@ -196,7 +196,9 @@ void load_curves_distribution(FILE *file, const struct load_report *report)
     snprintf(title, sizeof title, "Distribution: %s, %% of all",
              load_stats_latency_text(load_report_main_latency(report)));
     load_plot_begin(&plot, title);
-    uint32_t step = last - first < 10 ? 1 : last - first < 24 ? 2 : 4;
+    uint32_t step = 1;
+    while ((last + 1 - first) / step >= 7)
+        step *= 2;
     for (uint32_t bar = first; bar <= last + 1; bar++) {
         char text[32];
         load_plot_time(text, sizeof text, round(pow(2, bar / 4.0) * 10) / 10000);

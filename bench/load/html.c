@@ -220,7 +220,7 @@ static const char head[] =
     ".w{overflow-x:auto}.d{opacity:.75;font-size:.9em}\n"
     ".good{color:var(--c3);font-weight:600}.bad{color:var(--c2);font-weight:600}\n"
     /* plots: axes, lines, bars, marks, the legend */
-    "svg{width:100%;min-width:36em;display:block}text{font-size:12px;fill:currentColor;opacity:.75}\n"
+    "svg{width:100%;display:block}text{font-size:12px;fill:currentColor;opacity:.75}\n"
     ".g{stroke:currentColor;opacity:.15}.b{fill:var(--c0)}\n"
     ".s{fill:none;stroke-width:2;stroke:currentColor;stroke-linejoin:round}\n"
     ".c0{color:var(--c0)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}.c4{color:var(--c4)}\n"
@@ -237,6 +237,13 @@ static const char head[] =
     "td:first-child,th:first-child{text-align:left;padding-left:0;white-space:normal;min-width:7.5em}\n"
     ".o td{text-align:left;white-space:normal}.o td:last-child{overflow-wrap:anywhere;min-width:11em}\n"
     "pre{white-space:pre-wrap;overflow-wrap:anywhere}\n"
+    /* a phone: larger labels in the plots; of a wide table each row becomes a name and lines of four or three values */
+    "@media(max-width:600px){body{margin:1em auto}text{font-size:24px}.s{stroke-width:4}\n"
+    "td,th{padding:.15em .3em}.f table,.f tbody{display:block}\n"
+    ".f tr{display:grid;grid-template-columns:repeat(4,1fr);border-bottom:1px solid #8885}.f.n "
+    "tr{grid-template-columns:"
+    "repeat(3,1fr)}\n"
+    ".f td,.f th{border:0}.f td:first-child,.f th:first-child{grid-column:1/-1}.f td:first-child{font-weight:600}}\n"
     "</style>\n";
 
 static void write_page(FILE *file, const struct load_report *report)

@@ -3,11 +3,13 @@
 #include <math.h>
 
 #define WIDTH 860.0
-#define HEIGHT 230.0
-#define LEFT 62.0
-#define BOTTOM 28.0
-#define TOP 10.0
-#define RIGHT 34.0
+#define HEIGHT 300.0
+/* Room for labels of 24, which a phone shows at less than half their size. */
+#define LEFT 92.0
+#define BOTTOM 38.0
+#define TOP 14.0
+#define RIGHT 64.0
+#define X_LABELS 7 /* at most, so that those of a phone do not touch */
 #define TICKS 5
 
 static double x_of(const struct load_plot *plot, double x)
@@ -92,14 +94,14 @@ void load_plot_begin(const struct load_plot *plot, const char *title)
 void load_plot_x_label(const struct load_plot *plot, double x, const char *text)
 {
     fprintf(plot->file, "<path class=g d='M%.1f %.1fV%.1f'/><text x='%.1f' y='%.1f' text-anchor=middle>%s</text>\n",
-            x_of(plot, x), TOP, HEIGHT - BOTTOM, x_of(plot, x), HEIGHT - BOTTOM + 17, text);
+            x_of(plot, x), TOP, HEIGHT - BOTTOM, x_of(plot, x), HEIGHT - BOTTOM + 26, text);
 }
 
-/* Labels at multiples of 1, 2 or 5 times a power of ten, at most a dozen. */
+/* Labels at multiples of 1, 2 or 5 times a power of ten, at most X_LABELS and one. */
 void load_plot_x_seconds(const struct load_plot *plot)
 {
-    double step = pow(10, floor(log10(plot->x_max / 12)));
-    for (int i = 0; plot->x_max / step > 12; i++)
+    double step = pow(10, floor(log10(plot->x_max / X_LABELS)));
+    for (int i = 0; plot->x_max / step > X_LABELS; i++)
         step *= i % 3 == 1 ? 2.5 : 2;
     for (double x = 0; x <= plot->x_max * 1.001; x += step) {
         char text[32];

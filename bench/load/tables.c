@@ -32,7 +32,7 @@ static void write_late(FILE *file, const struct load_report *report)
 void load_tables_latencies(FILE *file, const struct load_report *report)
 {
     static const double fractions[] = {0.5, 0.9, 0.99, 0.999, 0.9999, 1};
-    fputs("<div class=w><table><tr><th>latency<th>p50<th>p90<th>p99<th>p99.9<th>p99.99<th>max<th>count\n", file);
+    fputs("<div class='w f'><table><tr><th>latency<th>p50<th>p90<th>p99<th>p99.9<th>p99.99<th>max<th>count\n", file);
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++) {
         const struct load_histogram *histogram = load_report_latency(report, (enum load_latency)i);
         if (histogram->count == 0)
@@ -52,7 +52,7 @@ void load_tables_latencies(FILE *file, const struct load_report *report)
 void load_tables_counts(FILE *file, const struct load_report *report)
 {
     bool has_figures = load_report_has_figures(report);
-    fprintf(file, "<div class=w><table><tr><th>counted%s<th>in all\n",
+    fprintf(file, "<div class='w f n'><table><tr><th>counted%s<th>in all\n",
             has_figures ? "<th>while measuring<th>a second" : "");
     for (uint32_t i = 0; i < LOAD_COUNTS; i++) {
         if (report->all.counts[i] == 0)
@@ -139,7 +139,7 @@ void load_tables_memory(FILE *file, const struct load_report *report)
     uint64_t rss[] = {report->idle.rss_bytes, report->logged_in.rss_bytes, report->after.rss_bytes};
     uint64_t tcp[] = {report->idle.tcp_bytes, report->logged_in.tcp_bytes, report->after.tcp_bytes};
     uint64_t slab[] = {report->idle.slab_bytes, report->logged_in.slab_bytes, report->after.slab_bytes};
-    fputs("<div class=w><table><tr><th>memory<th>before<th>all logged in<th>at the end\n", file);
+    fputs("<div class='w f n'><table><tr><th>memory<th>before<th>all logged in<th>at the end\n", file);
     if (load_usage_knows_server(report))
         write_memory(file, "RSS of the server", rss);
     write_memory(file, "the kernel's TCP buffers, whole system", tcp);

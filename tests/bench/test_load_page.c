@@ -79,7 +79,7 @@ Test(load_page, an_interval_without_an_answer_breaks_the_lines_of_latency_and_le
     /* Throughput: one line. Latency: three series of two pieces. Shares of all: one. */
     cr_expect_eq(count_of(page, "<polyline"), 1 + 3 * 2 + 1, "%u", count_of(page, "<polyline"));
     /* The first line is throughput: its third interval, 1 s to 1.5 s, is a level at the bottom. */
-    cr_expect(has(page, " 444.0,202.0 635.0,202.0 "));
+    cr_expect(has(page, " 444.0,262.0 620.0,262.0 "));
     free(page);
 }
 
@@ -105,7 +105,7 @@ Test(load_page, kills_and_storms_are_in_the_plots_and_in_the_text)
     report->marks[report->mark_count++] = (struct load_mark){LOAD_MARK_KILL, 1.5, 1.6};
     char *page = page_of(report);
     cr_expect_eq(count_of(page, "<g class=m0>"), 2 * 2, "in both plots over time");
-    cr_expect_eq(count_of(page, "<g class=m1><rect x='444.0' y='10.0' width='382.0'"), 2,
+    cr_expect_eq(count_of(page, "<g class=m1><rect x='444.0' y='14.0' width='352.0'"), 2,
                  "a storm that outlasts the plot ends with it");
     cr_expect(has(page, "server killed, until it listens again (2)") && has(page, "storm, until all are back (1)"));
     cr_expect(has(page, "killed with SIGKILL 2 times"));
