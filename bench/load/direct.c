@@ -56,7 +56,8 @@ static void sleep_us(struct director *director, uint64_t us)
 
 static void show(struct director *director, const char *phase, double done)
 {
-    load_interval_show(&director->interval, director->stats, director->gauges.live, phase, done);
+    load_interval_progress(&director->interval, director->stats, director->gauges.live, phase, done);
+    load_interval_show(&director->interval, load_run_now_us(director->run));
 }
 
 /* Whether the server has answered anything. */

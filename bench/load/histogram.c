@@ -81,7 +81,8 @@ static void print_row(uint32_t row, uint64_t count, uint64_t most, uint64_t all,
     uint32_t chars = (uint32_t)(count * BAR_CHARS / most);
     memset(bar, '#', chars);
     bar[chars] = '\0';
-    fprintf(out, "  < %9llu us %6.2f %%  %s\n", 2ULL << row, 100.0 * (double)count / (double)all, bar);
+    fprintf(out, "  < %12.3f ms %6.2f %%  %s\n", (double)(2ULL << row) / 1000, 100.0 * (double)count / (double)all,
+            bar);
 }
 
 void load_histogram_print(const struct load_histogram *histogram, FILE *out)

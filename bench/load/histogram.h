@@ -33,7 +33,8 @@ uint64_t load_histogram_bucket_end(uint32_t bucket);
 /* For tests: the bucket of a value. */
 uint32_t load_histogram_bucket(uint64_t us);
 
-/* Prints a row for each power of two, from the first to the last that holds a value. Borrows out. */
+/* Prints a row for each power of two of microseconds, in milliseconds, from the first to the last that holds a value.
+ * Borrows out. */
 void load_histogram_print(const struct load_histogram *histogram, FILE *out);
 
 #endif

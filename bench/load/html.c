@@ -106,6 +106,13 @@ static void write_verdict(FILE *file, const struct load_report *report)
     else
         write_failure(file, report);
     fputs("</p>\n", file);
+    for (uint32_t i = 0; i < report->thresholds_failed; i++) {
+        fputs("<p class=bad>✗ --fail-if ", file);
+        load_tables_escape(file, report->threshold_texts[i]);
+        fputs("</p>\n", file);
+    }
+    if (report->options->threshold_count > 0 && report->thresholds_failed == 0)
+        fprintf(file, "<p class=good>✓ passed: %u of --fail-if</p>\n", report->options->threshold_count);
     if (is_good && report->end_text[0] != '\0' && load_report_has_figures(report))
         fprintf(file, "<p>Cut short (%s) after %.1f s.</p>\n", report->end_text, report->seconds);
 }

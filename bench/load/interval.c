@@ -1,6 +1,7 @@
 #include "load/interval.h"
 
 #define INTERVAL_US_MIN 250000u
+#define WRITE_US 1000000u
 #define POINTS 400u /* of a long run, about */
 
 /* What is shown of a phase: a count, and a latency. */
@@ -46,6 +47,7 @@ static void add_point(struct load_interval *interval, uint64_t now_us, double se
         .at_s = (double)(now_us - interval->phase_us) / 1e6,
         .acknowledged_per_s = (double)counts[LOAD_ACKNOWLEDGED] / seconds,
         .delivered_per_s = (double)(counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]) / seconds,
+        .logins_per_s = (double)counts[LOAD_LOGINS] / seconds,
         .pages_per_s = (double)counts[LOAD_PAGES] / seconds,
         .p50_us = load_histogram_quantile(latency, 0.5),
         .p99_us = load_histogram_quantile(latency, 0.99),
@@ -96,8 +98,8 @@ static uint64_t both(const struct load_stats *all, enum load_count count)
     return all[0].counts[count] + all[1].counts[count];
 }
 
-void load_interval_show(struct load_interval *interval, const struct load_stats *all, uint64_t live, const char *phase,
-                        double done)
+void load_interval_progress(struct load_interval *interval, const struct load_stats *all, uint64_t live,
+                            const char *phase, double done)
 {
     struct load_progress *progress = &interval->progress;
     progress->phase = phase;
@@ -106,5 +108,14 @@ void load_interval_show(struct load_interval *interval, const struct load_stats 
     progress->busy = both(all, LOAD_BUSY) + both(all, LOAD_RATE_LIMITED) + both(all, LOAD_UNAVAILABLE);
     progress->refused = both(all, LOAD_CONNECT_FAILED);
     progress->broken = load_stats_broken(&all[0]) + load_stats_broken(&all[1]);
-    load_progress_show(progress);
+}
+
+void load_interval_show(struct load_interval *interval, uint64_t now_us)
+{
+    if (load_progress_has_terminal()) {
+        load_progress_show(&interval->progress);
+    } else if (interval->report->options->has_progress && now_us - interval->written_us >= WRITE_US) {
+        load_progress_write(&interval->progress, now_us);
+        interval->written_us = now_us;
+    }
 }

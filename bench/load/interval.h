@@ -20,6 +20,7 @@ struct load_interval {
     uint64_t end_us;               /* when an event is expected that ends an interval; 0: none */
     struct load_stats stats;       /* of the interval; in the measured time only what is measured */
     struct load_progress progress; /* of the interval before */
+    uint64_t written_us;           /* when the progress was last written to a pipe */
 };
 
 /* A phase begins, and with it an interval. */
@@ -31,8 +32,11 @@ void load_interval_add(struct load_interval *interval, const struct load_stats *
 void load_interval_watch(struct load_interval *interval, uint64_t end_us);
 /* Ends the interval, and begins the next; does nothing if one has just ended. */
 void load_interval_end(struct load_interval *interval, uint64_t now_us);
-/* Shows the progress. `all`: since the run began, [0] and [1] as above; `done`: the share of the phase, 0 to 1. */
-void load_interval_show(struct load_interval *interval, const struct load_stats *all, uint64_t live, const char *phase,
-                        double done);
+/* Takes what the next load_interval_show is about. `all`: since the run began, [0] and [1] as above; `done`: the share
+ * of the phase, 0 to 1. */
+void load_interval_progress(struct load_interval *interval, const struct load_stats *all, uint64_t live,
+                            const char *phase, double done);
+/* Shows the progress: on a terminal each time, in a pipe with --progress each second. */
+void load_interval_show(struct load_interval *interval, uint64_t now_us);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "load/metrics.h"
 #include "load/usage.h"
 
 static void write_latency(FILE *file, const char *name, const struct load_histogram *histogram)
@@ -24,16 +25,34 @@ static void write_points(FILE *file, const struct load_report *report)
         const struct load_point *point = &report->points[i];
         fprintf(file, "%s\n{\"at\":%.3f,\"acknowledged_per_s\":%.0f,\"delivered_per_s\":%.0f,\"pages_per_s\":%.0f",
                 i > 0 ? "," : "", point->at_s, point->acknowledged_per_s, point->delivered_per_s, point->pages_per_s);
+        fprintf(file, ",\"logins_per_s\":%.0f", point->logins_per_s);
         fprintf(file, ",\"p50\":%llu,\"p99\":%llu,\"max\":%llu}", (unsigned long long)point->p50_us,
                 (unsigned long long)point->p99_us, (unsigned long long)point->max_us);
     }
     fputs("]", file);
 }
 
+/* The same figures under the names of metrics.h, with their units. */
+static void write_metrics(FILE *file, const struct load_report *report)
+{
+    const char *separator = "";
+    fputs(",\n\"metrics\":{", file);
+    for (uint32_t i = 0; i < load_metrics_count(); i++) {
+        struct load_metric metric = load_metrics_get(report, i);
+        if (!metric.is_known)
+            continue;
+        fprintf(file, "%s\n\"%s\":%.9g", separator, metric.name, metric.value);
+        separator = ",";
+    }
+    fputs("}", file);
+}
+
 static void write_options(FILE *file, const struct load_options *options)
 {
+    static const char *const targets[] = {
+        [LOAD_TO_RANDOM] = "random", [LOAD_TO_PARTNER] = "partner", [LOAD_TO_ZIPF] = "zipf"};
     fprintf(file,
-            "{\"protocol\":\"%s\",\"scenario\":\"%s\",\"loop\":\"%s\",\"connections\":%u,\"users\":%u,\"recipients\":%"
+            "\"protocol\":\"%s\",\"scenario\":\"%s\",\"loop\":\"%s\",\"connections\":%u,\"users\":%u,\"recipients\":%"
             "u,\"threads\":%u,"
             "\"window\":%u,\"rate\":%u",
             options->protocol == LOAD_NATS ? "nats" : "chitchat", load_options_scenario(options),
@@ -41,8 +60,17 @@ static void write_options(FILE *file, const struct load_options *options)
             options->threads, options->window, options->rate);
     fprintf(file, ",\"tls\":%s,\"tokens\":%s", options->has_tls ? "true" : "false",
             options->secret_path != NULL ? "true" : "false");
-    fprintf(file, ",\"text\":%u,\"keys\":%s,\"seed\":%llu", options->text_bytes, options->has_keys ? "true" : "false",
-            (unsigned long long)options->seed);
+    fprintf(file, ",\"text\":%u,\"keys\":%s,\"seed\":%llu,\"to\":\"%s\"", options->text_bytes,
+            options->has_keys ? "true" : "false", (unsigned long long)options->seed, targets[options->to]);
+    if (load_options_fills(options))
+        fprintf(file, ",\"fill\":%u,\"limit\":%u", options->fill, options->limit);
+}
+
+void load_json_options(FILE *file, const struct load_options *options)
+{
+    fputc('{', file);
+    write_options(file, options);
+    fputc('}', file);
 }
 
 static void write_proc(FILE *file, const char *suffix, const struct load_proc *proc)
@@ -91,6 +119,16 @@ static void write_verdict(FILE *file, const struct load_report *report)
     write_text(file, "stuck", report->stuck_text);
 }
 
+static void write_thresholds(FILE *file, const struct load_report *report)
+{
+    fprintf(file, ",\n\"thresholds_failed\":%u", report->thresholds_failed);
+    for (uint32_t i = 0; i < report->thresholds_failed; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "threshold_failed_%u", i + 1);
+        write_text(file, name, report->threshold_texts[i]);
+    }
+}
+
 static void write_figures(FILE *file, const struct load_report *report)
 {
     fprintf(file, ",\n\"behind_us\":%llu,\"behind\":%llu,\"held_by_window\":%s,\"overdue\":%llu",
@@ -106,12 +144,14 @@ static void write_figures(FILE *file, const struct load_report *report)
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
         write_latency(file, load_stats_latency_name((enum load_latency)i),
                       load_report_latency(report, (enum load_latency)i));
+    write_metrics(file, report);
     write_points(file, report);
 }
 
 /* The figures are left out if nothing was measured. */
 static void write_all(FILE *file, const struct load_report *report)
 {
+    fputs("{\"version\":\"" CHITCHAT_VERSION "\",", file);
     write_options(file, report->options);
     fprintf(file, ",\n\"good\":%s,\"has_figures\":%s,\"seconds\":%.3f,\"connect_s\":%.3f,\"kills\":%u",
             load_report_is_good(report) ? "true" : "false", load_report_has_figures(report) ? "true" : "false",
@@ -121,6 +161,7 @@ static void write_all(FILE *file, const struct load_report *report)
         fprintf(file, "%s%.3f", i > 0 ? "," : "", report->storm_s[i]);
     fputs("]", file);
     write_verdict(file, report);
+    write_thresholds(file, report);
     if (load_report_has_figures(report))
         write_figures(file, report);
     fputs("}\n", file);

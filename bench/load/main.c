@@ -7,6 +7,8 @@
 
 #include "base/assert.h"
 #include "load/address.h"
+#include "load/baseline.h"
+#include "load/csv.h"
 #include "load/direct.h"
 #include "load/html.h"
 #include "load/json.h"
@@ -17,6 +19,8 @@
 #include "load/server.h"
 
 #define SPARE_FILES 64u
+
+enum { STATUS_BROKEN = 1, STATUS_IMPOSSIBLE = 2, STATUS_THRESHOLD = 3 };
 
 /* Each connection is an open file, here and, with --kill-server, in the server, which inherits the limit. */
 static bool raise_limits(const struct load_options *options)
@@ -60,7 +64,19 @@ static bool start_server(struct load_run *run)
     return status == 0;
 }
 
-static int run_all(struct load_run *run, struct load_report *report)
+/* Writes the files that were asked for; false, with a line on stderr, if one fails. */
+static bool write_files(const struct load_report *report)
+{
+    const struct load_options *options = report->options;
+    bool is_written = options->json_path == NULL || load_json_write(report, options->json_path);
+    if (options->html_path != NULL && !load_html_write(report, options->html_path))
+        is_written = false;
+    if (options->csv_path != NULL && !load_csv_write(report, options->csv_path))
+        is_written = false;
+    return is_written;
+}
+
+static int run_all(struct load_run *run, struct load_report *report, const struct load_baseline *baseline)
 {
     const struct load_options *options = &run->options;
     report->options = options;
@@ -70,18 +86,18 @@ static int run_all(struct load_run *run, struct load_report *report)
         status = load_run_start(run);
     if (status != 0) {
         fprintf(stderr, "chitchat-load: %s\n", strerror(-status));
-        return 2;
+        return STATUS_IMPOSSIBLE;
     }
     load_direct(run, report);
     if (report->obstacle[0] != '\0') {
         fprintf(stderr, "chitchat-load: %s\n", report->obstacle);
-        return 2;
+        return STATUS_IMPOSSIBLE;
     }
-    load_report_print(report);
-    bool is_written = options->json_path == NULL || load_json_write(report, options->json_path);
-    if (options->html_path != NULL && !load_html_write(report, options->html_path))
-        is_written = false;
-    return load_report_is_good(report) && is_written ? 0 : 1;
+    load_report_check_thresholds(report, baseline);
+    load_report_print(report, baseline);
+    if (!write_files(report) || !load_report_is_good(report))
+        return STATUS_BROKEN;
+    return report->thresholds_failed > 0 ? STATUS_THRESHOLD : 0;
 }
 
 /* The main thread takes these signals where it waits (direct.c); the other threads inherit the mask. SIGHUP, if it is
@@ -102,17 +118,23 @@ static void block_signals(void)
 static int run_with_server(struct load_run *run, struct load_report *report)
 {
     char why[LOAD_ADDRESS_TEXT_BYTES + 200];
+    struct load_baseline *baseline = NULL;
+    const char *compare_path = run->options.compare_path;
     block_signals();
-    if (!load_run_read_files(run, why, sizeof why)) {
+    if (!load_run_read_files(run, why, sizeof why)
+        || (compare_path != NULL && !load_baseline_read(&baseline, compare_path, why, sizeof why))) {
         fprintf(stderr, "chitchat-load: %s\n", why);
-        return 2;
+        return STATUS_IMPOSSIBLE;
     }
+    int status = STATUS_IMPOSSIBLE;
     if (!raise_limits(&run->options) || !start_server(run))
-        return 2;
-    int status = run_all(run, report);
+        goto close_baseline;
+    status = run_all(run, report, baseline);
     if (run->options.kill_command != NULL)
         load_server_stop(&run->server);
     load_run_close(run);
+close_baseline:
+    load_baseline_close(&baseline);
     return status;
 }
 
@@ -122,7 +144,7 @@ int main(int argc, char **argv)
     struct load_report *report = calloc(1, sizeof *report);
     ASSERT(run != NULL && report != NULL);
     int parsed = load_options_parse(&run->options, argc, argv);
-    int status = parsed < 0 ? 2 : 0;
+    int status = parsed < 0 ? STATUS_IMPOSSIBLE : 0;
     if (parsed == 0)
         status = run_with_server(run, report);
     free(report->points);

@@ -8,70 +8,11 @@
 
 #include "base/assert.h"
 #include "load/argument.h"
+#include "load/help.h"
 #include "load/options_check.h"
 #include "load/text.h"
 
 #define PROGRAM "chitchat-load"
-
-static const char help_text[] =
-    "chitchat-load: puts load on a chitchat server, and checks all that it delivers.\n"
-    "\n"
-    "Usage: chitchat-load [options] ADDR:PORT      (127.0.0.1:8080, [::1]:8080, localhost:8080)\n"
-    "\n"
-    "  --scenario NAME    pairs    every connection sends to others (default)\n"
-    "                     fanout   --users senders, each to one user; the other connections belong to those users\n"
-    "                     idle     connections log in and stay connected: what they cost\n"
-    "                     history  each connection reads its timeline backwards by pages, again and again\n"
-    "                     replay   each connection drops and comes back to get its whole timeline, again and again\n"
-    "                     churn    pairs, while --churn connections a second drop and come back with their cursors\n"
-    "                     storm    pairs, and --storms times all connections drop and come back at once\n"
-    "                     logins   each connection logs in and drops, again and again: what connects and handshakes "
-    "cost\n"
-    "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
-    "  --ramp N           connections a second at the start (as fast as they are answered)\n"
-    "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
-    "  --recipients N     random and zipf draw from N names, of which the first --users are connected (--users);\n"
-    "                     what the others get is stored, but no connection checks it\n"
-    "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1); of history: pages, to 64\n"
-    "  --rate N           sends a second in all: an open loop; a latency counts from when the send was due\n"
-    "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come "
-    "back)\n"
-    "  --duration S       measured (10)        --warmup S   before that (2)\n"
-    "  --fill N           sends of each connection before history and replay (500)\n"
-    "  --limit N          messages of a page of history (50)\n"
-    "  --churn N          (a tenth of the connections)            --storms N   (1)\n"
-    "  --threads N        one loop each (1); pin them with taskset\n"
-    "  --source-ips N     connect from N IPv4 addresses from 127.0.0.2 on; or FIRST+N\n"
-    "  --seed N           (1)                  --prefix P   of user names (load-)\n"
-    "  --tls              connect by TLS (wss); the certificate must be for the host of ADDR:PORT\n"
-    "  --tls-ca FILE      and be issued by one of FILE, in PEM (those that the system trusts)\n"
-    "  --tls-insecure     do not check the certificate\n"
-    "  --tls-resume       connections that come back resume their TLS session (each handshake is a full one)\n"
-    "  --token-secret-file FILE\n"
-    "                     log in with tokens, HS256, of the secret in the first line of FILE: base64url, 32 bytes or "
-    "more\n"
-    "  --server-pid PID   report the CPU and memory of this process\n"
-    "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
-    "(3)\n"
-    "                     under load and start it again; all must come back, and nothing may be missing\n"
-    "  --protocol nats    the server is a nats-server with JetStream, to compare: for pairs and idle\n"
-    "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
-    "\n"
-    "All that is received is checked: the chain of `prev`, content, the order of each sender, names. At the end each "
-    "connection\n"
-    "must have got exactly what was acknowledged. Ends with 1 if a promise was broken, 2 if the run was not possible. "
-    "The "
-    "order is\n"
-    "looked up among the newest pairs of a sender and a recipient: ten for each send that can be in flight (in an open "
-    "loop: in a\n"
-    "second), at most 655,360 a thread. What a connection sent before it came back, or before it retried a refused "
-    "send, "
-    "may come\n"
-    "again and late: its order is not checked.\n"
-    "\n"
-    "A latency counts if its send, page or replay was due in the measured time, even if the answer comes later; a rate "
-    "counts the\n"
-    "answers that came in the measured time.\n";
 
 enum {
     KEYS = 1000, /* above all characters */
@@ -105,7 +46,12 @@ enum {
     TLS_CA,
     TLS_INSECURE,
     TLS_RESUME,
-    TOKEN_SECRET_FILE
+    TOKEN_SECRET_FILE,
+    PROGRESS,
+    CSV,
+    FAIL_IF,
+    COMPARE,
+    VERSION
 };
 
 static const struct option long_options[] = {
@@ -141,6 +87,11 @@ static const struct option long_options[] = {
     {"tls-insecure", no_argument, NULL, TLS_INSECURE},
     {"tls-resume", no_argument, NULL, TLS_RESUME},
     {"token-secret-file", required_argument, NULL, TOKEN_SECRET_FILE},
+    {"progress", no_argument, NULL, PROGRESS},
+    {"csv", required_argument, NULL, CSV},
+    {"fail-if", required_argument, NULL, FAIL_IF},
+    {"compare", required_argument, NULL, COMPARE},
+    {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
 };
 
@@ -233,6 +184,13 @@ static bool take_address(const char *text, struct load_options *options)
     return why == NULL || refuse(text, why);
 }
 
+static bool take_threshold(const char *text, struct load_options *options)
+{
+    if (options->threshold_count == LOAD_THRESHOLDS_MAX)
+        return refuse("--fail-if", "may be given 64 times at most");
+    return load_threshold_parse(&options->thresholds[options->threshold_count++], text);
+}
+
 static bool take_sizes(int option, const char *text, struct load_options *options)
 {
     uint32_t pid = 0;
@@ -295,6 +253,10 @@ static bool take_option(int option, char *text, struct load_options *options)
     case TLS_INSECURE: options->is_tls_insecure = true; return true;
     case TLS_RESUME: options->has_tls_resume = true; return true;
     case TOKEN_SECRET_FILE: options->secret_path = text; return true;
+    case PROGRESS: options->has_progress = true; return true;
+    case CSV: options->csv_path = text; return true;
+    case FAIL_IF: return take_threshold(text, options);
+    case COMPARE: options->compare_path = text; return true;
     default: return take_sizes(option, text, options);
     }
 }
@@ -324,10 +286,12 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
     opterr = 0;
     optind = 0; /* glibc: starts again */
     while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-        if (option == HELP) {
-            fputs(help_text, stdout);
+        if (option == HELP)
+            load_help_print(stdout);
+        if (option == VERSION)
+            puts("chitchat-load " CHITCHAT_VERSION);
+        if (option == HELP || option == VERSION)
             return 1;
-        }
         if (option == '?' || option == ':' ? !refuse_unknown(option, argv) : !take_option(option, optarg, options_r))
             return -1;
     }

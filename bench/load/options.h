@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "load/address.h"
+#include "load/threshold.h"
 
 enum load_scenario {
     LOAD_PAIRS,
@@ -76,11 +77,17 @@ struct load_options {
     const char *secret_path; /* NULL: users log in without tokens */
     const char *json_path;
     const char *html_path;
+    const char *csv_path;
+    const char *compare_path; /* an earlier report of --json; NULL: none */
+    bool has_progress;        /* shows the progress where stderr is no terminal too */
+    struct load_threshold thresholds[LOAD_THRESHOLDS_MAX];
+    uint32_t threshold_count;
     char *const *words; /* the command line, its options first */
     int word_count;
 };
 
-/* 0: go on; 1: the help was printed; -1: refused, with a line on stderr. Paths, command and words borrow argv. */
+/* 0: go on; 1: the help or the version was printed; -1: refused, with a line on stderr. Paths, command and words borrow
+ * argv. */
 int load_options_parse(struct load_options *options_r, int argc, char **argv);
 /* The scenario's name. */
 const char *load_options_scenario(const struct load_options *options);

@@ -100,6 +100,18 @@ static bool check_given(const struct load_options *options)
                     "is for chitchat: a nats-server has subjects, not users");
 }
 
+/* A ratio is one to an earlier run. */
+static bool check_thresholds(const struct load_options *options)
+{
+    for (uint32_t i = 0; i < options->threshold_count; i++)
+        if (options->thresholds[i].is_ratio && options->compare_path == NULL) {
+            fprintf(stderr, "chitchat-load: --fail-if %s: a limit that ends with x needs --compare FILE; see --help\n",
+                    options->thresholds[i].text);
+            return false;
+        }
+    return true;
+}
+
 bool load_options_check(struct load_options *options)
 {
     if (!check_users(options) || !check_server(options) || !check_given(options) || !check_security(options))
@@ -131,5 +143,6 @@ bool load_options_check(struct load_options *options)
         options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
     if (load_options_comes_back(options))
         options->has_keys = true;
-    return is_writable("--json", options->json_path) && is_writable("--html", options->html_path);
+    return check_thresholds(options) && is_writable("--json", options->json_path)
+           && is_writable("--html", options->html_path) && is_writable("--csv", options->csv_path);
 }

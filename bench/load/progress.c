@@ -39,13 +39,23 @@ void load_progress_format(const struct load_progress *progress, char *out, size_
         ADD("  %llu refused", (unsigned long long)progress->refused);
 }
 
+bool load_progress_has_terminal(void)
+{
+    return isatty(STDERR_FILENO);
+}
+
+void load_progress_write(const struct load_progress *progress, uint64_t now_us)
+{
+    char line[LINE_BYTES];
+    load_progress_format(progress, line, sizeof line);
+    fprintf(stderr, "%.1f s  %s\n", (double)now_us / 1e6, line);
+}
+
 /* A line that wraps could not be written over. */
 void load_progress_show(const struct load_progress *progress)
 {
     char line[LINE_BYTES];
     struct winsize window = {0};
-    if (!isatty(STDERR_FILENO))
-        return;
     load_progress_format(progress, line, sizeof line);
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 && window.ws_col < sizeof line)
         line[window.ws_col - 1] = '\0';

@@ -1,5 +1,6 @@
 /*
- * progress.h: one line on stderr that shows how far a run is, written over again and again. Main thread.
+ * progress.h: one line on stderr that shows how far a run is: on a terminal it is written over again and again, in
+ * a pipe there is a new one each time. Main thread.
  */
 #ifndef CHITCHAT_BENCH_LOAD_PROGRESS_H
 #define CHITCHAT_BENCH_LOAD_PROGRESS_H
@@ -21,8 +22,12 @@ struct load_progress {
     uint64_t broken;  /* promises */
 };
 
-/* Shows the line; does nothing if stderr is no terminal. */
+/* Whether there is a terminal to show the line on. */
+bool load_progress_has_terminal(void);
+/* Shows the line on the terminal. */
 void load_progress_show(const struct load_progress *progress);
+/* Writes the line as one of its own, for a pipe or a file; `now_us` is the time since the run began. */
+void load_progress_write(const struct load_progress *progress, uint64_t now_us);
 /* Removes the line. */
 void load_progress_end(void);
 /* For tests: the line, without what moves the cursor. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "load/baseline.h"
 #include "load/usage.h"
 
 #define OVERDUE_PER_S_MIN 20u /* more sends than those of 1/20 s: not just a late turn of the generator */
@@ -77,7 +78,7 @@ static void print_latencies(const struct load_report *report)
         print_latency(load_stats_latency_text((enum load_latency)i), load_report_latency(report, (enum load_latency)i));
     const struct load_histogram *main = &report->measured.latencies[load_report_main_latency(report)];
     if (main->count > 0) {
-        printf("\n%s, by powers of two:\n", load_stats_latency_text(load_report_main_latency(report)));
+        printf("\n%s, ms, by powers of two:\n", load_stats_latency_text(load_report_main_latency(report)));
         load_histogram_print(main, stdout);
     }
 }
@@ -250,13 +251,35 @@ bool load_report_save(const struct load_report *report, const char *path,
     return false;
 }
 
-void load_report_print(const struct load_report *report)
+void load_report_check_thresholds(struct load_report *report, const struct load_baseline *baseline)
+{
+    const struct load_options *options = report->options;
+    for (uint32_t i = 0; i < options->threshold_count; i++) {
+        char *said = report->threshold_texts[report->thresholds_failed];
+        if (!load_threshold_passes(&options->thresholds[i], report, baseline, said, LOAD_THRESHOLD_TEXT_BYTES))
+            report->thresholds_failed++;
+    }
+}
+
+static void print_thresholds(const struct load_report *report)
+{
+    uint32_t count = report->options->threshold_count;
+    for (uint32_t i = 0; i < report->thresholds_failed; i++)
+        printf("FAILED: --fail-if %s\n", report->threshold_texts[i]);
+    if (count > 0 && report->thresholds_failed == 0)
+        printf("passed: %u condition%s of --fail-if\n", count, count == 1 ? "" : "s");
+}
+
+void load_report_print(const struct load_report *report, const struct load_baseline *baseline)
 {
     print_title(report);
     if (load_report_has_figures(report)) {
         print_rates(report);
         print_latencies(report);
         load_usage_print(report);
+        if (baseline != NULL)
+            load_baseline_print(baseline, report, stdout);
     }
     print_verdict(report);
+    print_thresholds(report);
 }

@@ -18,11 +18,12 @@
 #define LOAD_MARKS_MAX (2 * LOAD_STORMS_MAX) /* in the plots; further ones are only counted */
 #define LOAD_END_TEXT_BYTES 160u
 #define LOAD_STUCK_TEXT_BYTES 600u
+#define LOAD_THRESHOLD_TEXT_BYTES 160u
 
 /* One interval of the measured time; it begins where the one before ends. */
 struct load_point {
     double at_s; /* its end, since measuring began */
-    double acknowledged_per_s, delivered_per_s, pages_per_s;
+    double acknowledged_per_s, delivered_per_s, pages_per_s, logins_per_s;
     uint64_t p50_us, p99_us, max_us; /* of the run's main latency */
 };
 
@@ -32,6 +33,8 @@ struct load_mark {
     enum load_mark_kind kind;
     double at_s, until_s; /* until: the server listened again, or all were back; at_s if that never happened */
 };
+
+struct load_baseline;
 
 struct load_report {
     const struct load_options *options; /* borrowed */
@@ -64,6 +67,8 @@ struct load_report {
     char tls_text[64];                      /* version and cipher; empty: no connection had TLS */
     char stuck_text[LOAD_STUCK_TEXT_BYTES]; /* if not complete: what connections were waiting for */
     bool is_complete;                       /* the run came to its end */
+    uint32_t thresholds_failed;
+    char threshold_texts[LOAD_THRESHOLDS_MAX][LOAD_THRESHOLD_TEXT_BYTES]; /* of those that failed */
 };
 
 /* The latency that the scenario is about. */
@@ -78,8 +83,10 @@ bool load_report_has_figures(const struct load_report *report);
 /* Whether more sends of an open loop were late at the end than one late turn explains. */
 bool load_report_is_behind(const struct load_report *report);
 void load_report_add_point(struct load_report *report, const struct load_point *point);
-/* Prints the report to stdout. */
-void load_report_print(const struct load_report *report);
+/* Checks the conditions of --fail-if, for the functions that write the report. `baseline` is NULL without --compare. */
+void load_report_check_thresholds(struct load_report *report, const struct load_baseline *baseline);
+/* Prints the report to stdout, with the table of --compare if `baseline` is not NULL. */
+void load_report_print(const struct load_report *report, const struct load_baseline *baseline);
 /* What was checked of connections that send nothing. */
 const char *load_report_silence(const struct load_report *report);
 /* Writes a file through `write`. False, with a line on stderr, if that fails. */

@@ -59,7 +59,7 @@ export const libraries = {
   "openssl/sha.h": ["src/protocol"],
   "openssl/ssl.h": ["src/connection", "src/cli", "bench/load", "tests"],
   "systemd/sd-daemon.h": ["src/server"],
-  "jansson.h": ["src/auth", "src/cli", "tests"],
+  "jansson.h": ["src/auth", "src/cli", "bench/load", "tests"],
   "criterion/criterion.h": ["tests"],
 };
 
