@@ -149,6 +149,16 @@ static void relay_login(struct relay *relay, struct peer *peer, const char *fram
     put_frame(relay, peer, out, (size_t)(at - out));
 }
 
+/* chitchat-load looks at the newest messages of its users: there are none. */
+static void relay_history(struct relay *relay, struct peer *peer, const char *frame, size_t bytes)
+{
+    char text[128], *payload = text + 4, *at = LOAD_PUT(payload, "{\"op\":\"history\",\"id\":");
+    at = load_put_number(at, number_behind(frame, bytes, "\"id\":"));
+    at = LOAD_PUT(at, ",\"messages\":[],\"more\":false}");
+    char *out = seal(payload, (size_t)(at - payload));
+    put_frame(relay, peer, out, (size_t)(at - out));
+}
+
 static size_t take_frames(struct relay *relay, struct peer *peer, char *data, size_t bytes)
 {
     size_t at = 0;
@@ -169,6 +179,8 @@ static size_t take_frames(struct relay *relay, struct peer *peer, char *data, si
         load_put_mask(text, payload, mask);
         if (text[7] == 'l')
             relay_login(relay, peer, text, payload);
+        else if (text[7] == 'h')
+            relay_history(relay, peer, text, payload);
         else
             relay_send(relay, peer, text, payload);
         at += head_bytes + payload;

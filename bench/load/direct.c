@@ -19,7 +19,9 @@
 #define TICK_US 50000u
 #define PATIENCE_US 30000000u       /* without any progress */
 #define PATIENCE_US_BROKEN 3000000u /* the same once a promise is broken */
-#define GONE_US 5000000u            /* without any live connection; then the server counts as gone */
+#define REFUSED_US 5000000u         /* without any answer but refusals */
+#define WARNING_US 5000000u
+#define GONE_US 5000000u /* without any live connection; then the server counts as gone */
 
 struct director {
     struct load_run *run;
@@ -35,7 +37,8 @@ struct director {
     struct load_mark *storm_mark; /* of the storm that goes on; NULL: there was no room for a mark */
     uint32_t storms_begun;
     uint32_t interrupts;
-    bool is_lost; /* the server is gone: there is nothing more to wait for */
+    bool is_answered; /* a request other than a login was answered */
+    bool is_lost;     /* the server is gone: there is nothing more to wait for */
     struct load_proc_time before[LOAD_THREADS_MAX], after[LOAD_THREADS_MAX]; /* of the workers */
 };
 
@@ -120,7 +123,7 @@ static bool is_filled(const struct director *director)
 
 static bool are_all_live(const struct director *director)
 {
-    return director->gauges.live == director->run->options.connections;
+    return director->gauges.live == director->run->options.connections && director->gauges.looking == 0;
 }
 
 static bool is_drained(const struct director *director)
@@ -136,13 +139,63 @@ static void lose(struct director *director, const char *what, const char *why)
     director->is_lost = true;
 }
 
+/* The run is not possible. */
+static void give_up(struct director *director, const char *why)
+{
+    char *out = director->report->obstacle;
+    uint32_t connections = director->run->options.connections;
+    if (director->gauges.live < connections)
+        snprintf(out, LOAD_OBSTACLE_BYTES, "%s (%llu of %u connections are open)", why,
+                 (unsigned long long)director->gauges.live, connections);
+    else
+        snprintf(out, LOAD_OBSTACLE_BYTES, "%s", why);
+    director->is_lost = true;
+}
+
 static void take_obstacle(struct director *director)
 {
     char why[LOAD_OBSTACLE_BYTES - 64];
     load_run_obstacle(director->run, why, sizeof why);
-    snprintf(director->report->obstacle, sizeof director->report->obstacle, "%s (%llu of %u connections are open)", why,
-             (unsigned long long)director->gauges.live, director->run->options.connections);
-    director->is_lost = true;
+    give_up(director, why);
+}
+
+/* Whether the server has refused every request of this phase for so long that the run can show nothing. */
+static bool is_refused(struct director *director)
+{
+    char frame[LOAD_OBSTACLE_BYTES - 128], why[LOAD_OBSTACLE_BYTES - 64];
+    const struct load_stats *stats = director->stats;
+    if (director->interval.phase < LOAD_FILL || director->is_answered)
+        return false;
+    for (uint32_t i = 0; i < 2; i++)
+        director->is_answered |= stats[i].counts[LOAD_ACKNOWLEDGED] + stats[i].counts[LOAD_PAGES] > 0;
+    load_run_first_refusal(director->run, frame, sizeof frame);
+    if (director->is_answered || frame[0] == '\0' || load_run_now_us(director->run) - director->begun_us < REFUSED_US)
+        return false;
+    snprintf(why, sizeof why, "the server refuses all requests: %s", frame);
+    give_up(director, why);
+    return true;
+}
+
+/* While nobody has logged in, the run has not begun. */
+static void lose_server(struct director *director)
+{
+    char end[LOAD_END_TEXT_BYTES - 64], why[LOAD_OBSTACLE_BYTES - 64];
+    load_run_last_end(director->run, end, sizeof end);
+    if (director->stats[0].counts[LOAD_LOGINS] > 0) {
+        lose(director, "the server is gone, no connection can log in", end);
+        return;
+    }
+    snprintf(why, sizeof why, "no connection can log in at %s: %s; is it a chitchat server?",
+             director->run->options.address.text, end);
+    give_up(director, why);
+}
+
+/* A part of the connections cannot log in. */
+static void lose_some(struct director *director)
+{
+    char why[LOAD_OBSTACLE_BYTES - 64];
+    load_run_last_end(director->run, why, sizeof why);
+    give_up(director, why);
 }
 
 /* Whether the server is gone, though the director has not killed it. */
@@ -160,8 +213,9 @@ static bool is_lost(struct director *director)
         run->options.server_pid = 0;
         lose(director, "the server ended by itself", why);
     } else if (director->gauges.live == 0 && load_run_now_us(run) - director->live_us > GONE_US) {
-        load_run_last_end(run, why, sizeof why);
-        lose(director, "the server is gone, no connection can log in", why);
+        lose_server(director);
+    } else if (is_refused(director)) {
+        return true;
     }
     return director->is_lost;
 }
@@ -279,6 +333,27 @@ static void run_for(struct director *director, double seconds, const char *phase
     }
 }
 
+/* Before the run writes: whether the store belongs to others. A person gets time to interrupt. False: they did. */
+static bool warn_of_strangers(struct director *director)
+{
+    const struct load_gauges *gauges = &director->gauges;
+    const struct load_options *options = &director->run->options;
+    bool has_person = load_progress_has_terminal();
+    if (gauges->strangers == 0)
+        return true;
+    load_progress_end();
+    fprintf(stderr,
+            "chitchat-load: warning: this server has users of its own: %s%llu has messages that chitchat-load has not "
+            "written, and so have %llu more. The run writes into their timelines; choose other names by --prefix%s\n",
+            options->prefix, (unsigned long long)gauges->stranger, (unsigned long long)gauges->strangers - 1,
+            has_person ? ". Interrupt it within 5 s to write nothing" : "");
+    for (uint32_t i = 0; has_person && i < WARNING_US / TICK_US && director->interrupts == 0; i++)
+        sleep_us(director, TICK_US);
+    if (director->interrupts > 0)
+        give_up(director, "interrupted before it wrote anything");
+    return director->interrupts == 0;
+}
+
 static void read_times(const struct director *director, struct load_proc_time *times_r)
 {
     for (uint32_t i = 0; i < director->run->options.threads; i++)
@@ -328,9 +403,14 @@ static void measure(struct director *director)
 static bool direct(struct director *director)
 {
     const struct load_options *options = &director->run->options;
-    if (!wait_until(director, are_all_live, "connect"))
+    if (!wait_until(director, are_all_live, "connect")) {
+        if (!is_lost(director) && director->interrupts == 0 && load_stats_broken(&director->stats[0]) == 0)
+            lose_some(director);
         return false;
+    }
     director->report->connect_s = (double)load_run_now_us(director->run) / 1e6;
+    if (!warn_of_strangers(director))
+        return false;
     director->report->logged_in = load_proc_read(options->server_pid);
     if (load_options_fills(options)) {
         set_phase(director, LOAD_FILL);

@@ -1,8 +1,10 @@
 #include "load/frame.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "load/history.h"
+#include "load/look.h"
 #include "load/run.h"
 #include "load/send.h"
 #include "load/session.h"
@@ -101,6 +103,7 @@ static void take_login(struct load_worker *worker, struct load_session *session,
     if (!session->was_in) {
         session->was_in = true;
         session->base = session->cursor = ok->last;
+        load_look_ask(worker, session);
         load_session_set_live(worker, session);
         return;
     }
@@ -139,11 +142,24 @@ static void take_ok(struct load_worker *worker, struct load_session *session, co
         load_send_answered(worker, session, ok, frame);
 }
 
+static void refuse_server(struct load_worker *worker, struct load_session *session, struct span frame)
+{
+    char why[LOAD_WHY_BYTES];
+    snprintf(why, sizeof why, "this is no chitchat server: it answers a login with %.*s",
+             frame.bytes < 150 ? (int)frame.bytes : 150, frame.data);
+    load_worker_give_up_because(worker, why);
+    load_session_lost(worker, session, why);
+}
+
 void load_frame_take(struct load_worker *worker, struct load_session *session, struct span frame)
 {
     struct load_wire_object object;
     const char *end = frame.data + frame.bytes;
-    if (load_wire_read_object(frame.data, end, &object) != end)
+    bool is_object = load_wire_read_object(frame.data, end, &object) == end;
+    if (session->state == LOAD_SESSION_LOGGING_IN && worker->phase == LOAD_CONNECT
+        && (!is_object || (!load_wire_is(object.op, "ok") && !load_wire_is(object.op, "error"))))
+        refuse_server(worker, session, frame);
+    else if (!is_object)
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "no JSON object", frame);
     else if (load_wire_is(object.op, "msg"))
         take_message(worker, session, &object, frame);

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "load/frame.h"
+#include "load/look.h"
 #include "load/run.h"
 #include "load/scenario.h"
 #include "load/session.h"
@@ -144,6 +145,8 @@ void load_history_take(struct load_worker *worker, struct load_session *session,
 {
     struct load_walk *walk = walk_of(worker, session, page);
     uint64_t first = 0;
+    if (load_look_take(worker, session, page))
+        return;
     if (walk == NULL) {
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "a page that was not asked for", frame);
         return;

@@ -189,6 +189,9 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
     into->held += from->held;
     into->due += from->due;
     into->overdue += from->overdue;
+    into->looking += from->looking;
+    into->strangers += from->strangers;
+    into->stranger = from->strangers > 0 ? from->stranger : into->stranger;
     into->draining += from->draining;
     for (uint32_t i = 0; i < LOAD_LATENCIES; i++)
         into->late[i] += from->late[i];
@@ -239,6 +242,17 @@ void load_run_obstacle(struct load_run *run, char *out, size_t room)
         struct load_worker *worker = &run->workers[i];
         pthread_mutex_lock(&worker->lock);
         snprintf(out, room, "%s", worker->obstacle);
+        pthread_mutex_unlock(&worker->lock);
+    }
+}
+
+void load_run_first_refusal(struct load_run *run, char *out, size_t room)
+{
+    out[0] = '\0';
+    for (uint32_t i = 0; i < run->options.threads && out[0] == '\0'; i++) {
+        struct load_worker *worker = &run->workers[i];
+        pthread_mutex_lock(&worker->lock);
+        snprintf(out, room, "%s", worker->first_refusal);
         pthread_mutex_unlock(&worker->lock);
     }
 }

@@ -82,6 +82,8 @@ void load_run_take(struct load_run *run, struct load_stats *stats, struct load_g
 void load_run_last_end(struct load_run *run, char *out, size_t room);
 /* Why this machine cannot open connections; empty if it can. */
 void load_run_obstacle(struct load_run *run, char *out, size_t room);
+/* The first error that refused a request for now; empty: there was none. */
+void load_run_first_refusal(struct load_run *run, char *out, size_t room);
 /* After load_run_join: how many sessions did not get exactly what was acknowledged; `text` describes the first. */
 uint64_t load_run_check(const struct load_run *run, char *text, uint32_t text_bytes);
 /* After load_run_join: what connections were waiting for when the run ended; empty: for nothing. */

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "load/frame.h"
 #include "load/history.h"
+#include "load/look.h"
 #include "load/nats.h"
 #include "load/run.h"
 #include "load/scenario.h"
@@ -128,6 +129,7 @@ void load_send_done(struct load_worker *worker, struct load_session *session, st
 {
     count_truth(worker, session, send, hash);
     worker->stats.counts[LOAD_ACKNOWLEDGED]++;
+    worker->answers++;
     load_worker_add_latency(worker, LOAD_SEND_TO_OK, send->intended_us);
     give_back(worker, session, send);
     load_scenario_on_answer(worker, session);
@@ -158,6 +160,23 @@ static void leave_unknown(struct load_worker *worker, struct load_session *sessi
     worker->truth[session->user].unknown++;
     worker->truth[send->to].unknown += send->to != session->user;
     give_back(worker, session, send);
+}
+
+/* Trying again changes nothing: while the connections log in, or before anything was answered, that is no broken
+ * guarantee but a run that is not possible. False: the error is one of a server that takes other requests. */
+static bool refuse_for_good(struct load_worker *worker, struct load_session *session,
+                            const struct load_wire_object *error, struct span frame)
+{
+    char why[LOAD_WHY_BYTES];
+    bool is_login = session->state == LOAD_SESSION_LOGGING_IN && worker->phase == LOAD_CONNECT;
+    bool is_first = worker->phase != LOAD_CONNECT && worker->answers == 0 && error->has_id
+                    && load_send_find(session, error->id) != NULL;
+    if (error->code.bytes == 0 || (!is_login && !is_first))
+        return false;
+    snprintf(why, sizeof why, "the server refuses a %s: %.*s", is_login ? "login" : "request",
+             frame.bytes < 180 ? (int)frame.bytes : 180, frame.data);
+    load_worker_give_up_because(worker, why);
+    return true;
 }
 
 /* Trying again changes nothing. */
@@ -192,15 +211,21 @@ void load_send_refused(struct load_worker *worker, struct load_session *session,
         refuse_token(worker, session, frame);
         return;
     }
+    if (!is_busy && !is_unavailable && refuse_for_good(worker, session, error, frame))
+        return;
     if (!is_busy && !is_unavailable) {
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "an error without cause", frame);
         return;
     }
+    load_worker_note_refusal(worker, frame);
     worker->stats.counts[is_limited ? LOAD_RATE_LIMITED : is_busy ? LOAD_BUSY : LOAD_UNAVAILABLE]++;
     if (session->state == LOAD_SESSION_LOGGING_IN) {
+        load_worker_note_end(worker, worker->first_refusal);
         load_session_leave(worker, session, worker->now_us + after_us);
         return;
     }
+    if (load_look_take(worker, session, error))
+        return;
     if (load_history_refused(worker, session, error)) {
         try_later(worker, session, after_us);
         return;

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "cli/client_tls.h"
 #include "load/frame.h"
+#include "load/look.h"
 #include "load/nats.h"
 #include "load/random.h"
 #include "load/run.h"
@@ -16,6 +17,7 @@
 
 #define BACK_US_MIN 20000u /* until a session that was cut off connects again; plus a random time up to the same */
 #define LOGIN_ID 1u
+#define CLOSE_TOO_MANY 4201u /* PROTOCOL.md, section 9 */
 #define KEPT_BYTES_MAX 8192u /* the largest input buffer that an idle session keeps */
 
 static void want_flush(struct load_worker *worker, struct load_session *session)
@@ -115,6 +117,7 @@ void load_session_leave(struct load_worker *worker, struct load_session *session
     worker->connecting -= is_connecting(session);
     worker->gauges.live -= session->state == LOAD_SESSION_LIVE;
     session->state = LOAD_SESSION_LEAVING;
+    load_look_end(worker, session);
     list_remove(&session->flush_link);
     list_remove(&session->wait_link);
     io_close(worker->io, &session->socket);
@@ -131,10 +134,17 @@ void load_session_on_closed(struct load_worker *worker, struct load_session *ses
         list_append(&worker->waiting, &session->wait_link);
 }
 
+/* A server may refuse a login: that breaks no guarantee. */
+static bool is_first_login(const struct load_worker *worker, const struct load_session *session)
+{
+    return worker->phase == LOAD_CONNECT && session->state == LOAD_SESSION_LOGGING_IN && !session->was_in;
+}
+
 void load_session_lost(struct load_worker *worker, struct load_session *session, const char *why)
 {
     bool may_end = worker->run->options.kill_command != NULL || worker->phase == LOAD_END;
-    bool is_open = session->state != LOAD_SESSION_SECURING && session->state != LOAD_SESSION_UPGRADING;
+    bool is_open = session->state != LOAD_SESSION_SECURING && session->state != LOAD_SESSION_UPGRADING
+                   && !is_first_login(worker, session);
     if (session->state == LOAD_SESSION_AWAY || session->state == LOAD_SESSION_LEAVING)
         return;
     load_worker_note_end(worker, why);
@@ -188,10 +198,14 @@ void load_session_set_live(struct load_worker *worker, struct load_session *sess
 
 static void take_close(struct load_worker *worker, struct load_session *session, struct span payload)
 {
-    const uint8_t *code = (const uint8_t *)payload.data;
-    char why[64] = "the server closed the connection";
-    if (payload.bytes >= 2)
-        snprintf(why, sizeof why, "the server closed the connection with %u", (unsigned)(code[0] << 8 | code[1]));
+    const uint8_t *bytes = (const uint8_t *)payload.data;
+    char why[128] = "the server closed the connection";
+    uint32_t code = payload.bytes >= 2 ? (uint32_t)(bytes[0] << 8 | bytes[1]) : 0;
+    if (code != 0)
+        snprintf(why, sizeof why, "the server closed the connection with %u%s", code,
+                 code == CLOSE_TOO_MANY ? ", too many connections of one user: give more --users" : "");
+    if (code == CLOSE_TOO_MANY && is_first_login(worker, session))
+        load_worker_give_up_because(worker, why);
     load_session_lost(worker, session, why);
 }
 
@@ -212,15 +226,36 @@ static void take_frame(struct load_worker *worker, struct load_session *session,
     }
 }
 
+/* The answer is no upgrade. 503 is for now only; after any other the first connections need not try again. */
+static void refuse_head(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
+{
+    char why[LOAD_WHY_BYTES], line[100];
+    uint32_t chars = 0;
+    for (; chars < bytes && chars < sizeof line && data[chars] >= ' ' && data[chars] <= '~'; chars++)
+        line[chars] = data[chars];
+    bool is_full = bytes >= 12 && memcmp(data, "HTTP/1.", 7) == 0 && memcmp(data + 8, " 503", 4) == 0;
+    const char *hint = session->tls == NULL ? "; does it speak TLS (--tls)?" : "";
+    if (is_full)
+        snprintf(why, sizeof why, "the server refuses connections: it answers `%.*s`", (int)chars, line);
+    else
+        snprintf(why, sizeof why, "this is no chitchat server: it answers an upgrade with `%.*s`%s%s", (int)chars, line,
+                 chars == 0 ? " and unprintable bytes" : "", hint);
+    if (!is_full && worker->phase == LOAD_CONNECT)
+        load_worker_give_up_because(worker, why);
+    else if (!is_full)
+        load_worker_broken(worker, LOAD_BROKEN_REPLY, "no upgrade", (struct span){data, bytes});
+    load_session_lost(worker, session, why);
+}
+
 /* The answer to the upgrade; returns its bytes, 0 if it is incomplete. */
 static uint32_t take_head(struct load_worker *worker, struct load_session *session, const char *data, uint32_t bytes)
 {
     const char *end = memmem(data, bytes, "\r\n\r\n", 4);
-    if (end == NULL)
+    bool is_http = memcmp(data, "HTTP/1.", bytes < 7 ? bytes : 7) == 0;
+    if (end == NULL && is_http)
         return 0;
-    if (bytes < 12 || memcmp(data, "HTTP/1.1 101", 12) != 0) {
-        load_worker_broken(worker, LOAD_BROKEN_REPLY, "no upgrade", (struct span){data, bytes});
-        load_session_lost(worker, session, "no upgrade");
+    if (!is_http || bytes < 12 || memcmp(data + 8, " 101", 4) != 0) {
+        refuse_head(worker, session, data, bytes);
         return bytes;
     }
     log_in(worker, session);

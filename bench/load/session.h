@@ -42,6 +42,7 @@ struct load_session {
     struct buffer in, out, in_flight;
     enum load_session_state state;
     bool was_in;         /* has logged in before */
+    bool is_looking;     /* has asked for its newest message (look.h) */
     bool from_start;     /* logs in with the cursor of its first login, to get the whole timeline again */
     uint64_t due_us;     /* when it connects, or tries again */
     uint64_t begun_us;   /* when it began to connect */

@@ -54,6 +54,16 @@ void load_worker_note_end(struct load_worker *worker, const char *why)
     pthread_mutex_unlock(&worker->lock);
 }
 
+void load_worker_note_refusal(struct load_worker *worker, struct span frame)
+{
+    if (worker->first_refusal[0] != '\0')
+        return;
+    pthread_mutex_lock(&worker->lock);
+    snprintf(worker->first_refusal, sizeof worker->first_refusal, "%.*s", frame.bytes < 200 ? (int)frame.bytes : 200,
+             frame.data);
+    pthread_mutex_unlock(&worker->lock);
+}
+
 static void end_oldest_check(struct load_worker *worker)
 {
     const struct load_order_check *check = &worker->checks[worker->checks_ended++ % LOAD_ORDER_CHECKS];

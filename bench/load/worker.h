@@ -41,6 +41,9 @@ struct load_gauges {
     uint64_t due;                  /* those of them that may still leave */
     uint64_t overdue;              /* those of them that never leave */
     uint64_t late[LOAD_LATENCIES]; /* counted as measured, though the answer came after the measured time */
+    uint64_t looking;              /* sessions that look at their newest message (look.h) */
+    uint64_t strangers;            /* those that found one which chitchat-load has not written; */
+    uint64_t stranger;             /* the user of the last of them */
     uint64_t draining;             /* workers that no longer measure */
     uint64_t back_us;              /* when all sessions were live again after a storm; 0: not yet */
     uint64_t storm;                /* the latest that the worker has followed */
@@ -81,6 +84,8 @@ struct load_worker {
     uint64_t due_until_ns; /* open loop: a send that was due before this leaves even in LOAD_DRAIN */
     uint64_t drain_us;     /* open loop: when LOAD_DRAIN began */
     uint32_t next_leaver;
+    uint32_t looks;                                 /* sessions that have looked at their newest message */
+    uint64_t answers;                               /* sends that the server has taken */
     struct load_stats stats;                        /* counts by the time of the answer; latencies not measured */
     struct load_histogram measured[LOAD_LATENCIES]; /* by the time when the request was due */
     struct load_gauges gauges;
@@ -97,6 +102,7 @@ struct load_worker {
     char first_broken[LOAD_BROKEN_TEXT_BYTES];
     char obstacle[LOAD_OBSTACLE_BYTES]; /* why this machine cannot open connections, and what to do */
     char last_end[LOAD_WHY_BYTES];      /* why a connection ended or failed to open */
+    char first_refusal[LOAD_WHY_BYTES]; /* the first error that refused a request for now */
 };
 
 /* The thread, a start routine of pthread_create. */
@@ -109,6 +115,8 @@ void load_worker_note_end(struct load_worker *worker, const char *why);
  * measured time, whenever the answer comes: to leave out what a stalled server answers too late would flatter the
  * server. */
 void load_worker_add_latency(struct load_worker *worker, enum load_latency what, uint64_t since_us);
+/* The server refused a request for now: the first such `frame` is kept, for a run in which it refuses all. */
+void load_worker_note_refusal(struct load_worker *worker, struct span frame);
 /* This machine does not let connections open: the run ends. */
 void load_worker_give_up(struct load_worker *worker, uint32_t nth, enum load_socket_step step, int error);
 /* The same for another reason. */

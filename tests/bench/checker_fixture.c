@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "load/frame.h"
+#include "load/look.h"
 #include "load/scenario.h"
 #include "load/wire.h"
 
@@ -83,8 +84,11 @@ struct fixture *fixture_open(struct load_options options)
     fixture->worker = &fixture->run.workers[0];
     fixture->worker->now_us = 10;
     fixture->ts = 1000;
-    for (uint32_t i = 0; i < FIXTURE_SESSIONS && options.protocol == LOAD_CHITCHAT; i++)
+    for (uint32_t i = 0; i < FIXTURE_SESSIONS && options.protocol == LOAD_CHITCHAT; i++) {
         fixture_log_in(fixture, i, fixture->cursors[i] = FIXTURE_BASE);
+        load_look_end(fixture->worker, &fixture->run.sessions[i]);
+        fixture_hear(fixture, i);
+    }
     return fixture;
 }
 

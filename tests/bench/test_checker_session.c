@@ -119,6 +119,7 @@ Test(load_checker_session, a_ping_is_answered_and_a_pong_is_let_pass)
 static void refuse_upgrade(const char *answer)
 {
     struct fixture *fixture = fixture_open((struct load_options){.has_keys = true});
+    fixture->worker->phase = LOAD_MEASURE;
     fixture_connect(fixture, 1);
     fixture_hear(fixture, 1);
     fixture->run.sessions[1].state = LOAD_SESSION_UPGRADING;
@@ -140,6 +141,99 @@ Test(load_checker_session, an_answer_that_is_no_http_is_found)
 {
     refuse_upgrade("\r\n\r\n");
     refuse_upgrade("SSH-2.0-OpenSSH_9.2\r\n\r\n");
+}
+
+/* While the first connections open: the reason why no run is possible, without a line feed. */
+static const char *refuse_first(struct fixture *fixture, const char *answer)
+{
+    fixture_connect(fixture, 1);
+    fixture->run.sessions[1].state = LOAD_SESSION_UPGRADING;
+    give(fixture, 1, answer, strlen(answer));
+    fixture_expect(fixture, LOAD_BROKEN_REPLY, 0);
+    cr_expect(is_leaving(fixture, 1));
+    return fixture->worker->obstacle;
+}
+
+Test(load_checker_session, a_server_that_speaks_another_protocol_breaks_no_guarantee_but_ends_the_run)
+{
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    cr_expect_str_eq(refuse_first(fixture, "SSH-2.0-OpenSSH_9.2\r\n"),
+                     "this is no chitchat server: it answers an upgrade with `SSH-2.0-OpenSSH_9.2`; does it speak TLS "
+                     "(--tls)?");
+    cr_expect(atomic_load(&fixture->run.is_hopeless));
+    cr_expect_str_eq(refuse_first(fixture, "HTTP/1.1 404 Not Found\r\n\r\n"),
+                     "this is no chitchat server: it answers an upgrade with `HTTP/1.1 404 Not Found`; does it speak "
+                     "TLS (--tls)?");
+    fixture_close(fixture);
+}
+
+Test(load_checker_session, a_server_that_is_full_for_now_is_tried_again)
+{
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    cr_expect_str_eq(refuse_first(fixture, "HTTP/1.1 503 Service Unavailable\r\n\r\n"), "");
+    fixture_set_phase(fixture, LOAD_MEASURE);
+    cr_expect_str_eq(refuse_first(fixture, "HTTP/1.1 503 Service Unavailable\r\n\r\n"), "");
+    cr_expect_not(atomic_load(&fixture->run.is_hopeless));
+    cr_expect_not_null(strstr(fixture->worker->last_end, "it answers `HTTP/1.1 503 Service Unavailable`"));
+    fixture_close(fixture);
+}
+
+Test(load_checker_session, another_websocket_server_that_echoes_the_login_ends_the_run)
+{
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    fixture->run.sessions[1].was_in = false;
+    fixture_connect(fixture, 1);
+    fixture_say(fixture, 1, "{\"op\":\"login\",\"id\":1,\"user\":\"load-1\"}");
+    fixture_expect(fixture, LOAD_BROKEN_REPLY, 0);
+    cr_expect_str_eq(fixture->worker->obstacle, "this is no chitchat server: it answers a login with "
+                                                "{\"op\":\"login\",\"id\":1,\"user\":\"load-1\"}");
+    fixture_close(fixture);
+}
+
+Test(load_checker_session, a_login_that_is_refused_for_good_ends_the_run_and_breaks_nothing)
+{
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    fixture->run.sessions[1].was_in = false;
+    fixture_connect(fixture, 1);
+    fixture_say(fixture, 1, "{\"op\":\"error\",\"id\":1,\"code\":\"bad_request\",\"message\":\"x\"}");
+    cr_expect_eq(fixture_broken_all(fixture), 0);
+    cr_expect_not_null(strstr(fixture->worker->obstacle, "the server refuses a login: {\"op\":\"error\""));
+    give(fixture, 1, "\x88\x02\x10\x69", 4); /* 4201 */
+    cr_expect_eq(fixture_broken_all(fixture), 0);
+    cr_expect_not_null(strstr(fixture->worker->obstacle, "4201, too many connections of one user"));
+    fixture_close(fixture);
+}
+
+/* -- what the users had before the run -- */
+
+/* Session 1 has logged in to a timeline with this as its newest message, and has looked at it. */
+static uint64_t strangers_of(const char *text)
+{
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    fixture->run.sessions[1].was_in = false;
+    fixture_log_in(fixture, 1, 900);
+    cr_expect_eq(fixture->worker->gauges.looking, 1);
+    cr_expect_not_null(strstr(fixture_hear(fixture, 1), "{\"op\":\"history\",\"id\":66,\"limit\":1}"));
+    fixture_say(
+        fixture, 1,
+        "{\"op\":\"history\",\"id\":66,\"messages\":[{\"ts\":900,\"mid\":\"m\",\"from\":\"load-1\",\"to\":\"load-2\","
+        "\"text\":\"%s\"}],\"more\":false}",
+        text);
+    cr_expect_eq(fixture->worker->gauges.looking, 0);
+    fixture_expect(fixture, LOAD_BROKEN_REPLY, 0);
+    uint64_t strangers = fixture->worker->gauges.strangers;
+    fixture_close(fixture);
+    return strangers;
+}
+
+Test(load_checker_session, a_message_that_another_program_has_written_shows_that_a_store_has_users_of_its_own)
+{
+    struct load_filler filler;
+    char text[65] = "";
+    load_filler_init(&filler);
+    load_text_write(text, 64, &(struct load_text){.run = 12345, .from = 1, .to = 2, .seq = 3, .sent_us = 4}, &filler);
+    cr_expect_eq(strangers_of(text), 0, "an earlier run");
+    cr_expect_eq(strangers_of("are you there?"), 1);
 }
 
 /* -- connections that end -- */

@@ -45,20 +45,6 @@ async function connected(server, count, ms) {
 
 // -- runs that end early --
 
-test("load: if nobody can log in there are no figures, only the verdict", async () => {
-  const silent = net.createServer(() => {}).listen(0, "127.0.0.1");
-  await new Promise((resolve) => silent.once("listening", resolve));
-  const args = ["--connections", "3", ...QUICK, "--server-pid", String(server.pid)];
-  const { status, stdout, report } = await reported(args, `127.0.0.1:${silent.address().port}`);
-  silent.close();
-  assert.equal(status, 1);
-  assert.match(stdout, /the run ended before anything was measured: no figures/);
-  assert.match(stdout, /BROKEN: the run did not come to its end: the server is gone, no connection can log in: .*: in the phase `connect` 3 connections waited for the upgrade: load-0, \.\.\./);
-  assert.doesNotMatch(stdout, /nan|inf\b| -\d|cores|latency, ms/);
-  assert.ok(report.good === false && report.has_figures === false && report.acknowledged === undefined && report.ok === undefined);
-  assert.match(report.stuck, /3 connections waited for the upgrade/);
-});
-
 test("load: interrupted in the warm-up it says so, and reports no figures", async () => {
   const { stdout, report } = await (async () => {
     const json = path.join(dir, "interrupted.json");
