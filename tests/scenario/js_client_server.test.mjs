@@ -1,5 +1,5 @@
 // The JavaScript client in node, against the real server: killed, stopped, paused, with a full and with a failing disk,
-// rate-limited, restored. CHITCHAT_SOAK=1: the long form.
+// rate-limited, restored.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { afterEach } from "node:test";
@@ -9,10 +9,10 @@ import { Disk } from "./lib/disk.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { checkTalk, clockOf, stopTabs, Tab, tabsOf, talk } from "./lib/js_talk.mjs";
 import { makeKey, makeToken, now } from "./lib/jwt.mjs";
-import { makeDataDir, removeDataDir, SHORT, until, withDataDir } from "./lib/server.mjs";
+import { LONG, makeDataDir, removeDataDir, SHORT, until, withDataDir } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
-const MESSAGES = process.env.CHITCHAT_SOAK ? 10000 : SHORT ? 600 : 1200;
+const MESSAGES = LONG ? 10000 : SHORT ? 600 : 1200;
 const SMALL = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
 
 afterEach(stopTabs);

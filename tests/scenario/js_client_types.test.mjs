@@ -9,7 +9,7 @@ import { DEADLINE_MS, withDataDir } from "./lib/server.mjs";
 const WEB = path.resolve("../../src/web");
 const MODULES = path.resolve("node_modules");
 
-const run = (file, args, cwd) => spawnSync(process.execPath, [path.join(MODULES, file), ...args], { cwd, encoding: "utf8", timeout: DEADLINE_MS });
+const run = (file, args, cwd) => spawnSync(process.execPath, [path.join(MODULES, file), ...args], { cwd, encoding: "utf8", timeout: 5 * DEADLINE_MS, env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1" } });
 
 // An application in `dir` that has installed what npm packs.
 function install(dir) {

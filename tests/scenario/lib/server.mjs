@@ -10,6 +10,7 @@ import { certificate, optionsOf, TLS } from "./certificate.mjs";
 export const BIN = path.resolve(process.env.CHITCHAT_BIN ?? "../../build/release/chitchat");
 // Under sanitizers everything takes longer, so those runs are smaller.
 export const SHORT = process.env.CHITCHAT_SCENARIO === "short";
+export const LONG = process.env.CHITCHAT_SCENARIO === "long"; // for the soak
 // Between them the runs have 1, 2 and 4, see `dev`.
 export const SHARDS = (process.env.CHITCHAT_SCENARIO_SHARDS ?? (SHORT ? "2" : "4")).split(",").map(Number);
 export const DEADLINE_MS = Number(process.env.TEST_DEADLINE_MS ?? (SHORT ? 120000 : 60000));

@@ -1,0 +1,206 @@
+// The JavaScript client in Chromium: tabs that share an IndexedDB, under a server that is killed and paused; tabs that are
+// reloaded and closed in the middle of it.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { after, afterEach, before } from "node:test";
+import { chromium } from "playwright-core";
+import { scenario } from "./lib/harness.mjs";
+import { checkOrder } from "./lib/js_talk.mjs";
+import { DEADLINE_MS, LONG, until } from "./lib/server.mjs";
+import { wholeTimeline } from "./lib/traffic.mjs";
+
+const MESSAGES = LONG ? 10000 : 500;
+const WEB = path.resolve("../../src/web");
+
+let browser;
+const contexts = [];
+before(async () => {
+  const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]; // no sandbox as root; /dev/shm may be small
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args, timeout: DEADLINE_MS });
+});
+afterEach(() => Promise.all(contexts.splice(0).map((context) => context.close())));
+after(() => browser.close());
+
+// A device: tabs in it share their storage. An empty page with the modules of src/web beside it, from the origin of the
+// server, which need not run for that.
+async function device(harness, { hasLocks = true } = {}) {
+  // The page comes from the test, not from an address of this machine: Chromium then guards such addresses.
+  const context = await browser.newContext({ permissions: ["local-network-access"] });
+  contexts.push(context);
+  context.setDefaultTimeout(DEADLINE_MS);
+  const origin = `http://127.0.0.1:${harness.server.address.port}`;
+  await context.route(`${origin}/test/**`, (route) => {
+    const name = path.basename(new URL(route.request().url()).pathname);
+    if (name === "page") return route.fulfill({ contentType: "text/html", body: "<!doctype html><title>test</title>" });
+    return route.fulfill({ contentType: "text/javascript", body: fs.readFileSync(path.join(WEB, name)) });
+  });
+  if (!hasLocks) await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
+  return { context, url: `${origin}/test/page`, server: harness.server.url() };
+}
+
+// Runs in the page. Waits and deadlines of the client are ten times shorter.
+async function startClient({ user, server, speed, random }) {
+  const { Client, IndexedDBStorage } = await import("/test/chitchat.js");
+  const begun = Date.now();
+  const clock = { now: () => begun + (Date.now() - begun) * speed, setTimeout: (callback, ms) => setTimeout(callback, Math.min(ms / speed, 2 ** 31 - 1)), clearTimeout: (timer) => clearTimeout(timer) };
+  const storage = new IndexedDBStorage(user, { keep: 1e6 });
+  const client = new Client({ url: server, user, storage, clock, ...(random && { random: () => random }) });
+  Object.assign(globalThis, { client, storage, states: [], errors: [], received: 0 });
+  client.on("message", () => globalThis.received++);
+  client.on("state", (event) => globalThis.states.push(event));
+  client.on("error", (error) => globalThis.errors.push(String(error)));
+  await client.start();
+}
+
+// Runs in the page. Resolves when all are stored, or on their way out of the storage.
+async function sendAll({ tab, users, count }) {
+  const { client, storage } = globalThis;
+  for (let n = 0; n < count; n++) for (const user of users) client.send(user, `${tab} ${user} ${n}`);
+  const newest = client.outbox.at(-1).key;
+  while (client.outbox.some(({ key }) => key === newest) && !(await storage.load()).outbox.some(({ key }) => key === newest)) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+class Tab {
+  static async open(device, user, options = {}) {
+    const tab = new Tab();
+    tab.device = device;
+    tab.user = user;
+    tab.page = await device.context.newPage();
+    await tab.load(options);
+    return tab;
+  }
+
+  async load(options = {}) {
+    await this.page.goto(this.device.url);
+    await this.page.evaluate(startClient, { user: this.user, server: this.device.server, speed: 10, ...options });
+  }
+
+  state() {
+    return this.page.evaluate(() => globalThis.client.state);
+  }
+
+  async until(state) {
+    await until(`the state ${state}: ${JSON.stringify(await this.page.evaluate(() => [globalThis.states, globalThis.errors]))}`, async () => (await this.state()) === state);
+  }
+
+  outboxLength() {
+    return this.page.evaluate(() => globalThis.client.outbox.length);
+  }
+
+  stored() {
+    return this.page.evaluate(async () => ({ ...(await globalThis.storage.load()), entries: await globalThis.storage.entries({ limit: Infinity }) }));
+  }
+}
+
+// The server again at the same address, with the same data.
+const again = (harness) => harness.startAgain({ listen: [`127.0.0.1:${harness.server.address.port}`] });
+
+// Alice has three tabs, bob two. One of alice's is closed and one is reloaded while the server is killed and paused.
+async function talkInTabs(harness, options) {
+  await harness.start();
+  const [first, second] = [await device(harness, options), await device(harness, options)];
+  const users = ["alice", "bob"];
+  const tabs = [];
+  for (const [at, user] of [[first, "alice"], [first, "alice"], [first, "alice"], [second, "bob"], [second, "bob"]]) tabs.push(await Tab.open(at, user));
+  for (const tab of tabs) await tab.until("live");
+  const count = Math.ceil(MESSAGES / tabs.length / users.length);
+  const talked = async (share) => {
+    const wanted = share * count * tabs.length * users.length;
+    await until(`${share} of the talk`, async () => (await tabs[0].page.evaluate(() => globalThis.received)) >= wanted, { every: 100 });
+  };
+  await Promise.all(tabs.map((tab, index) => tab.page.evaluate(sendAll, { tab: index, users, count })));
+  await talked(0.1);
+  await harness.server.kill();
+  await tabs[1].page.close();
+  await again(harness);
+  await talked(0.4);
+  await tabs[2].load(); // a reload: what it has not sent yet is in the storage
+  await talked(0.5);
+  await harness.server.kill();
+  await again(harness);
+  const left = tabs.filter((tab) => !tab.page.isClosed());
+  for (const tab of left) await until("an empty outbox", async () => (await tab.outboxLength()) === 0 && (await tab.stored()).outbox.length === 0, { every: 200 });
+  return { tabs, left, users, count };
+}
+
+async function checkTabs(harness, { tabs, left, users, count }) {
+  for (const user of users) {
+    const reader = await harness.login(user);
+    const timeline = await wholeTimeline(reader);
+    reader.terminate();
+    checkOrder(timeline, tabs, users, count, (to, from) => to === user || from === user, user);
+    for (const tab of left.filter((of) => of.user === user)) {
+      await until("the newest entry", async () => (await tab.stored()).account.cursor === timeline.at(-1).ts, { every: 200 });
+      const { entries } = await tab.stored();
+      assert.deepEqual(entries, timeline.map(({ ts, mid, from, to, text, key }) => ({ ts, mid, from, to, text, ...(key && { key }) })));
+      assert.deepEqual(await tab.page.evaluate(() => globalThis.errors), []);
+    }
+  }
+}
+
+scenario("tabs talk while the server is killed and tabs are closed and reloaded: none lost, doubled, reordered", { shards: [2] }, async (harness) => {
+  await checkTabs(harness, await talkInTabs(harness));
+});
+
+scenario("the same without Web Locks", { shards: [2] }, async (harness) => {
+  await checkTabs(harness, await talkInTabs(harness, { hasLocks: false }));
+});
+
+scenario("a browser that is online again, or a page that is visible again, connects at once", { shards: [1] }, async (harness) => {
+  await harness.start();
+  const tab = await Tab.open(await device(harness), "alice", { speed: 1e-6, random: 0.999 }); // waits never end by themselves
+  await tab.until("live");
+  for (const [target, event] of [["window", "online"], ["document", "visibilitychange"]]) {
+    await harness.server.kill();
+    await tab.until("waiting");
+    await again(harness);
+    assert.equal(await tab.state(), "waiting");
+    await tab.page.evaluate(([name, type]) => globalThis[name].dispatchEvent(new Event(type)), [target, event]);
+    await tab.until("live");
+  }
+});
+
+scenario("a tab without an answer finds out that its connection is dead", { shards: [1] }, async (harness) => {
+  await harness.start();
+  const tab = await Tab.open(await device(harness), "alice");
+  await tab.until("live");
+  harness.server.signal("SIGSTOP");
+  await until("a dead connection", () => tab.page.evaluate(() => globalThis.states.some(({ code }) => code === "dead")));
+  harness.server.signal("SIGCONT");
+  await tab.until("live");
+});
+
+scenario("a logout in one tab is one in all, and leaves nothing in the storage", { shards: [1] }, async (harness) => {
+  await harness.start();
+  const at = await device(harness);
+  const tabs = [await Tab.open(at, "alice"), await Tab.open(at, "alice")];
+  for (const tab of tabs) await tab.until("live");
+  await tabs[0].page.evaluate(() => globalThis.client.send("bob", "x").outcome);
+  await harness.server.kill();
+  await tabs[1].page.evaluate(() => void globalThis.client.send("bob", "unsent"));
+  await until("a stored item", async () => (await tabs[0].stored()).outbox.length === 1);
+  await tabs[0].page.evaluate(() => globalThis.client.logout());
+  await tabs[1].until("stopped");
+  assert.deepEqual(await tabs[1].page.evaluate(() => [globalThis.states.at(-1).code, globalThis.client.outbox.length]), ["logout", 0]);
+  const { account, outbox, entries } = await tabs[0].stored();
+  assert.deepEqual([account ?? null, outbox, entries], [null, [], []]);
+});
+
+scenario("the storage of a browser keeps the newest entries, and gives those of one conversation", { shards: [1] }, async (harness) => {
+  await harness.start();
+  const tab = await Tab.open(await device(harness), "alice");
+  const found = await tab.page.evaluate(async () => {
+    const { IndexedDBStorage } = await import("/test/chitchat.js");
+    const storage = new IndexedDBStorage("trimmed", { keep: 100 });
+    await storage.commit({ begin: { user: "alice", epoch: "e", cursor: 0 } });
+    for (let ts = 1; ts <= 300; ts++) await storage.commit({ take: { epoch: "e", from: ts - 1, cursor: ts, messages: [{ ts, mid: `m${ts}`, from: ts % 2 ? "bob" : "alice", to: "alice", text: "x" }] } });
+    const all = await storage.entries();
+    const ofBob = await storage.entries({ with: "bob", before: 300, limit: 2 });
+    await storage.commit({ take: { epoch: "e", from: 300, cursor: 310, messages: [] }, dropTo: 299 });
+    const left = await storage.entries();
+    return { length: all.length, newest: all.at(-1).ts, ofBob: ofBob.map(({ ts }) => ts), left: left.map(({ ts }) => ts), account: (await storage.load()).account };
+  });
+  assert.ok(found.length >= 100 && found.length <= 125, `${found.length} entries`);
+  assert.deepEqual({ ...found, length: 0 }, { length: 0, newest: 300, ofBob: [297, 299], left: [300], account: { user: "alice", epoch: "e", cursor: 310 } });
+});
