@@ -11,7 +11,9 @@ export class Raw {
   #socket;
   #isEcho;
   #waiters = new Set();
-  received = Buffer.alloc(0);
+  #store = Buffer.alloc(0); // of which [#begin, #end) is `received`; its bytes are written once, since a frame borrows them
+  #begin = 0;
+  #end = 0;
   isEnded = false; // by the server
 
   static async open(server, at = server.address, from = undefined) {
@@ -20,7 +22,7 @@ export class Raw {
     const socket = connectTo(at, { allowHalfOpen: true, localAddress: from });
     raw.#socket = socket;
     socket.on("data", (data) => {
-      raw.received = Buffer.concat([raw.received, data]);
+      raw.#append(data);
       raw.#wake();
     });
     const end = () => {
@@ -35,6 +37,25 @@ export class Raw {
     });
     socket.on("error", end);
     return raw;
+  }
+
+  // What came and was not taken off.
+  get received() {
+    return this.#store.subarray(this.#begin, this.#end);
+  }
+
+  // Takes off what stands before `rest`, the end of what came.
+  set received(rest) {
+    this.#begin = this.#end - rest.length;
+  }
+
+  #append(data) {
+    if (this.#end + data.length > this.#store.length) {
+      const kept = this.received;
+      this.#store = Buffer.allocUnsafe(2 * (kept.length + data.length));
+      [this.#begin, this.#end] = [0, kept.copy(this.#store)];
+    }
+    this.#end += data.copy(this.#store, this.#end);
   }
 
   #wake() {
@@ -150,7 +171,9 @@ export function frameOf(payload, { opcode = OPCODE.text, fin = true, rsv = 0, ma
   if (extra === 8) head.writeBigUInt64BE(BigInt(body.length), 2);
   if (!mask) return Buffer.concat([head, body]);
   const key = crypto.randomBytes(4);
-  return Buffer.concat([head, key, body.map((byte, index) => byte ^ key[index % 4])]);
+  const masked = Buffer.allocUnsafe(body.length);
+  for (let i = 0; i < body.length; i++) masked[i] = body[i] ^ key[i & 3];
+  return Buffer.concat([head, key, masked]);
 }
 
 // A correct upgrade; `lines` replaces or, with null, removes header lines.
