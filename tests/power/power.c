@@ -4,8 +4,8 @@
  * power.mjs makes the traces and runs this program.
  *
  * There is a cut before each record that changes what may be on the disk: what left the server before that record
- * counts. With --until the program ends after the first image that fails, or that fails with the verdict named. The last
- * line of the output is one JSON object; exit status 1 if an image failed, 2 if something else did.
+ * counts. With --until the program ends after the first image that fails, or that fails with the verdict named. The
+ * last line of the output is one JSON object; exit status 1 if an image failed, 2 if something else did.
  */
 #include <errno.h>
 #include <fcntl.h>
