@@ -1,5 +1,4 @@
-// Requests that outlive a connection: history, peers, seen and watch are asked again after a reconnect and after a refusal
-// for a time. And typing, which is not.
+// history, peers, seen and watch, which are asked again after a reconnect or a refusal for a time; and typing.
 
 export class ChatError extends Error {
   constructor(code, message) {
@@ -19,16 +18,14 @@ export class Calls {
   #knowsTyping = true; // the server of this connection
   #port;
 
-  // What it needs of the client: isRunning(), isOpen(), ask(fields, onReply), where onReply gets null if the connection
-  // ends, later(ms, callback) for a timer of the connection, waitFor(reply, n) as in the client, now(), epoch(),
-  // emit(type, event).
+  // `port`: methods of the client, see there.
   constructor(port) {
     this.#port = port;
   }
 
   loggedIn() {
     for (const call of [...this.#calls]) this.#ask(call);
-    if (this.#watched && !this.#watchCall) this.#watch(this.#watched).catch((error) => this.#port.emit("error", error));
+    if (this.#watched && !this.#calls.has(this.#watchCall)) this.#watch(this.#watched).catch((error) => this.#port.emit("error", error));
   }
 
   disconnected() {
@@ -80,7 +77,7 @@ export class Calls {
   async *pages(fields, bound) {
     for (let epoch; ; ) {
       const { op, id, ...page } = await this.#call(fields).reply;
-      if (epoch !== undefined && epoch !== this.#port.epoch()) throw new ChatError("reset", "the server has another data set now: begin anew");
+      if (epoch !== undefined && epoch !== this.#port.epoch()) throw new ChatError("reset", "the server has another data set now");
       epoch = this.#port.epoch();
       yield page;
       if (!page.more) return;
@@ -88,19 +85,21 @@ export class Calls {
     }
   }
 
+  // null: withdrawn, stopped, or an older server.
+  #replyOf(call) {
+    return call.reply.catch((error) => {
+      if (error.code === "bad_request") throw error;
+      return null;
+    });
+  }
+
   async seen(user, ts) {
     const before = this.#marks.get(user);
     this.#withdraw(before);
     const call = this.#call({ op: "seen", with: user, ts: Math.max(ts, before?.fields.ts ?? 0) });
     this.#marks.set(user, call);
-    try {
-      return (await call.reply) !== null;
-    } catch (error) {
-      if (error.code === "bad_request") throw error;
-      return false;
-    } finally {
-      if (this.#marks.get(user) === call) this.#marks.delete(user);
-    }
+    const reply = await this.#replyOf(call).finally(() => this.#marks.get(user) === call && this.#marks.delete(user));
+    return reply !== null;
   }
 
   typing(to) {
@@ -119,16 +118,8 @@ export class Calls {
 
   async #watch(users) {
     this.#withdraw(this.#watchCall);
-    const call = this.#call({ op: "watch", users }, ({ online }) => this.#setOnline(online));
-    this.#watchCall = call;
-    try {
-      return (await call.reply)?.online ?? [];
-    } catch (error) {
-      if (error.code === "bad_request") throw error;
-      return [];
-    } finally {
-      if (this.#watchCall === call) this.#watchCall = null;
-    }
+    this.#watchCall = this.#call({ op: "watch", users }, ({ online }) => this.#setOnline(online));
+    return (await this.#replyOf(this.#watchCall))?.online ?? [];
   }
 
   #setOnline(users) {

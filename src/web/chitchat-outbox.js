@@ -1,9 +1,9 @@
-// The outbox of a client (PROTOCOL.md, section 12): which message is sent when. It knows nothing of sockets and storage.
+// The outbox of a client (PROTOCOL.md, section 12): which message is sent when.
 
 const SENDS_IN_FLIGHT = 256;
 
-// Sends without an outcome. Each recipient has a lane with at most one item in flight. A lane whose item was refused is
-// held until the server accepts that item, so the order to each recipient is the order of the calls of send.
+// Each recipient has a lane with at most one item in flight. A lane whose item was refused is held until that item is
+// accepted: so the order to each recipient is that of the calls of send.
 export class Outbox {
   items = new Map(); // key -> item, in order; failed ones too
   #lanes = new Map(); // recipient -> { queue, sending, held, refusals }
@@ -12,14 +12,12 @@ export class Outbox {
   #window = SENDS_IN_FLIGHT; // fewer in flight after rate_limited
   #port;
 
-  // What it needs of the client: isOpen(), transmit(item, onReply), later(ms, callback) for a timer of the connection,
-  // waitFor(reply, n) as in the client, faultOf(item), which is [code, message] if the item must not be sent,
-  // changed(item) for a new status, done(item, outcome).
+  // `port`: methods of the client, see there.
   constructor(port) {
     this.#port = port;
   }
 
-  // Items of the storage stand before those that the page has added meanwhile.
+  // Items of the storage stand before newer ones.
   load(items) {
     this.items = new Map([...items.map((item) => [item.key, item]), ...this.items]);
   }
@@ -90,7 +88,7 @@ export class Outbox {
   #setStatus(item, status) {
     if (item.status === status) return;
     item.status = status;
-    this.#port.changed(item);
+    this.#port.emit("outbox", { item });
   }
 
   #send(lane) {

@@ -1,9 +1,9 @@
-// Where a client keeps its account, cursor, entries and outbox, and which of several tabs sends what is in the outbox.
+// Where a client keeps account, entries and outbox, and which of several tabs sends what is in the outbox.
 
 const KEEP = 1000;
 
-// What becomes of the stored account. `begins`: the entries are void. `isOther`: the outbox too. `takes`: the entries of
-// `take` belong to this account. The cursor moves only over entries that are stored: another tab may be behind this one.
+// What becomes of the stored account. `begins`: entries are void; `isOther`: the outbox too; `takes`: the new entries are
+// of this account. The cursor moves only over entries that are stored: another tab may be behind this one.
 function planOf(stored, { begin, take }) {
   const isSame = stored && begin && stored.user === begin.user && stored.epoch === begin.epoch && stored.cursor <= begin.cursor;
   const begins = Boolean(begin) && !isSame;
@@ -18,8 +18,11 @@ function planOf(stored, { begin, take }) {
   };
 }
 
-// Whether the message belongs to the conversation of `user` with this peer.
-const isWith = ({ from, to }, user, peer) => peer === undefined || (from === user ? to : from) === peer;
+// The newest of these messages in the range, in ascending ts.
+function newestOf(messages, user, { with: peer, before = Infinity, limit = Infinity } = {}) {
+  const isIn = ({ ts, from, to }) => ts < before && (peer === undefined || (from === user ? to : from) === peer);
+  return messages.filter(isIn).sort((a, b) => a.ts - b.ts).slice(-limit);
+}
 
 export class MemoryStorage {
   #keep;
@@ -44,19 +47,11 @@ export class MemoryStorage {
     for (const item of changes.put ?? []) this.#outbox.set(item.key, { ...item });
     for (const key of changes.remove ?? []) this.#outbox.delete(key);
     for (const ts of this.#entries.keys()) if (ts <= changes.dropTo) this.#entries.delete(ts);
-    if (this.#entries.size > this.#keep * 1.25) this.#trim();
+    if (this.#entries.size > this.#keep * 1.25) this.#entries = new Map((await this.entries({ limit: this.#keep })).map((message) => [message.ts, message]));
   }
 
-  #sorted() {
-    return [...this.#entries.values()].sort((a, b) => a.ts - b.ts);
-  }
-
-  #trim() {
-    this.#entries = new Map(this.#sorted().slice(-this.#keep).map((message) => [message.ts, message]));
-  }
-
-  async entries({ with: peer, before = Infinity, limit = this.#keep } = {}) {
-    return this.#sorted().filter((message) => message.ts < before && isWith(message, this.#account?.user, peer)).slice(-limit);
+  async entries(range) {
+    return newestOf([...this.#entries.values()], this.#account?.user, range);
   }
 
   async clear() {
@@ -96,7 +91,7 @@ export class IndexedDBStorage {
     });
   }
 
-  // One transaction. work(stores, give): give(value) sets what it resolves with.
+  // give(value), called by work(stores, give), sets what it resolves with.
   async #transaction(mode, work) {
     this.#database ??= this.#open();
     const database = await this.#database.catch((error) => {
@@ -145,26 +140,14 @@ export class IndexedDBStorage {
   #trim(entries) {
     entries.count().onsuccess = ({ target: { result: count } }) => {
       if (count <= this.#keep * 1.25) return;
-      let isThere = false;
-      entries.openKeyCursor().onsuccess = ({ target: { result: cursor } }) => {
-        if (isThere) return entries.delete(IDBKeyRange.upperBound(cursor.key, true));
-        isThere = true;
-        cursor.advance(count - this.#keep);
-      };
+      entries.getAllKeys(null, count - this.#keep).onsuccess = ({ target }) => entries.delete(IDBKeyRange.upperBound(target.result.at(-1)));
     };
   }
 
-  entries({ with: peer, before, limit = this.#keep } = {}) {
+  entries(range) {
     return this.#transaction("readonly", ({ account, entries }, give) => {
-      const found = [];
-      give(found);
-      const range = before === undefined ? null : IDBKeyRange.upperBound(before, true);
       account.get("account").onsuccess = ({ target: { result: stored } }) => {
-        entries.openCursor(range, "prev").onsuccess = ({ target: { result: cursor } }) => {
-          if (!cursor || found.length >= limit) return;
-          if (isWith(cursor.value, stored?.user, peer)) found.unshift(cursor.value);
-          cursor.continue();
-        };
+        entries.getAll().onsuccess = ({ target }) => give(newestOf(target.result, stored?.user, range));
       };
     });
   }
@@ -179,8 +162,8 @@ export class IndexedDBStorage {
   }
 }
 
-// The tabs that share a storage. Each sends the messages that were written in it, and those of tabs that are gone: a tab
-// holds a lock while it lives. Where there are no locks, each tab sends all that it finds; the keys make that harmless.
+// The tabs that share a storage. Each sends what was written in it, and in tabs that are gone: a tab holds a lock while it
+// lives. Without locks each sends all that it finds: the keys make that harmless.
 export class Tabs {
   id;
   #storage;
@@ -198,12 +181,13 @@ export class Tabs {
   }
 
   async enter(outbox) {
-    const { name } = this.#storage;
-    const locks = name === undefined ? undefined : globalThis.navigator?.locks;
-    if (name !== undefined) this.#listen();
+    this.#channel = this.#openChannel();
+    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#onTab(data);
+    const locks = this.#storage.name === undefined ? undefined : globalThis.navigator?.locks;
     if (!locks) return this.#onItems(outbox);
     this.#left = new AbortController();
-    await this.#hold(locks, this.#left.signal);
+    const untilLeft = new Promise((release) => this.#left.signal.addEventListener("abort", release));
+    await new Promise((hold) => locks.request(this.#lockOf(this.id), () => (hold(), untilLeft)));
     this.#onItems(outbox.filter((item) => item.tab === this.id || item.tab === undefined));
     for (const item of outbox) this.#awaitEnd(item.tab);
     this.#channel?.postMessage({ op: "hello", tab: this.id });
@@ -219,32 +203,24 @@ export class Tabs {
 
   // All other tabs of this storage forget the user too.
   tellLogout() {
-    if (this.#storage.name === undefined || !globalThis.BroadcastChannel) return;
-    const channel = new BroadcastChannel(`chitchat:${this.#storage.name}`);
-    channel.postMessage({ op: "logout", tab: this.id });
-    channel.close();
+    const channel = this.#openChannel();
+    channel?.postMessage({ op: "logout" });
+    channel?.close();
   }
 
-  #listen() {
-    if (!globalThis.BroadcastChannel) return;
-    this.#channel = new BroadcastChannel(`chitchat:${this.#storage.name}`);
-    this.#channel.onmessage = ({ data }) => {
-      if (data.op === "logout") return this.#onLogout();
-      if (data.op === "hello") this.#channel?.postMessage({ op: "here", tab: this.id });
-      this.#awaitEnd(data.tab);
-    };
+  #openChannel() {
+    const { name } = this.#storage;
+    return name !== undefined && globalThis.BroadcastChannel ? new BroadcastChannel(`chitchat:${name}`) : null;
+  }
+
+  #onTab({ op, tab }) {
+    if (op === "logout") return this.#onLogout();
+    if (op === "hello") this.#channel?.postMessage({ op: "here", tab: this.id });
+    this.#awaitEnd(tab);
   }
 
   #lockOf(tab) {
     return `chitchat:${this.#storage.name}:${tab}`;
-  }
-
-  // Resolves when this tab has its lock, which it keeps until it leaves.
-  #hold(locks, signal) {
-    return new Promise((resolve, reject) => {
-      const untilLeft = new Promise((release) => signal.addEventListener("abort", release));
-      locks.request(this.#lockOf(this.id), () => (resolve(), untilLeft)).catch(reject);
-    });
   }
 
   // Takes the items of another tab when that is gone.
@@ -261,7 +237,7 @@ export class Tabs {
   }
 }
 
-// The commits of a client. What comes while one runs is one transaction after it.
+// The commits of a client: what comes while one runs is one transaction after it.
 export class Commits {
   all = Promise.resolve(); // resolves when all that was added is stored, or has failed
   #batch = null; // waits for the commit before it

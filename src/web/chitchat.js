@@ -13,11 +13,7 @@ const KEY_LIFE_MS = 23 * 3600e3; // the server knows a key for 24 hours
 const CODES_THAT_STOP = [1002, 1003, 1007, 1009, 4201];
 const CLOSED_BY_CLIENT = 4000; // a gap, a dead connection
 
-const systemClock = {
-  now: () => Date.now(),
-  setTimeout: (callback, ms) => setTimeout(callback, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
-};
+const systemClock = { now: () => Date.now(), setTimeout: (...of) => setTimeout(...of), clearTimeout: (timer) => clearTimeout(timer) };
 
 export const utf8Length = (text) => new TextEncoder().encode(text).length;
 
@@ -25,12 +21,12 @@ export const isUserName = (name) => typeof name === "string" && /^[!#-[\]-~]{1,1
 
 const toWellFormed = (text) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(text));
 
-const randomKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16).padStart(8, "0")).join("");
+const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 // The longest wait before attempt n, counted from 0.
 const longestWait = (n) => Math.min(30e3, 500 * 2 ** n);
 
-// When a token expires, in ms since the Unix epoch; NaN if it does not say.
+// When a token expires, in ms since the Unix epoch. NaN: unknown.
 function expiryOf(token) {
   try {
     return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).exp * 1000;
@@ -39,11 +35,7 @@ function expiryOf(token) {
   }
 }
 
-function toMessage({ ts, mid, from, to, text, key }) {
-  return key === undefined ? { ts, mid, from, to, text } : { ts, mid, from, to, text, key };
-}
-
-// -- the client --
+const toMessage = ({ ts, mid, from, to, text, key }) => ({ ts, mid, from, to, text, ...(key !== undefined && { key }) });
 
 export class Client {
   #options;
@@ -84,10 +76,10 @@ export class Client {
 
   constructor(options) {
     const { url, user, token, storage = new MemoryStorage(), clock = systemClock, random = Math.random } = options;
-    if (typeof url !== "string") throw new TypeError("url must be a string, such as wss://chat.example.org/ws");
-    if (user === undefined ? !token : !isUserName(user)) throw new TypeError("user must be 1 to 128 printable ASCII characters without blank, \" and \\; it may be left out with a token");
+    if (typeof url !== "string") throw new TypeError("url must be a string: wss://HOST/ws");
+    if (user === undefined ? !token : !isUserName(user)) throw new TypeError("user must be a user name; only with a token it may be left out");
     this.#options = { WebSocket: globalThis.WebSocket, ...options };
-    if (!this.#options.WebSocket) throw new TypeError("hand in a WebSocket, such as that of npm's ws: this platform has none");
+    if (!this.#options.WebSocket) throw new TypeError("hand in a WebSocket: this platform has none");
     this.#user = user;
     this.#storage = storage;
     this.#clock = clock;
@@ -95,26 +87,23 @@ export class Client {
     this.#tabs = new Tabs(randomKey(), storage, (items) => this.#adopt(items), () => this.#onLogout());
     this.#loading = new Promise((resolve) => (this.#hasLoaded = resolve));
     this.#commits = new Commits(storage, (error) => this.#emit("error", error));
+    // What outbox and calls need. ask: onReply gets null when the connection ends. faultOf: [code, message] if the item
+    // must not be sent.
     const port = {
       isRunning: () => this.#isRunning,
       isOpen: () => this.#isLoggedIn(),
-      later: (ms, callback) => this.#later(ms, callback),
-      waitFor: (reply, n) => this.#waitFor(reply, n),
-    };
-    this.#outbox = new Outbox({
-      ...port,
-      transmit: (item, onReply) => this.#transmit(item, onReply),
-      faultOf: (item) => this.#faultOf(item),
-      changed: (item) => this.#emit("outbox", { item }),
-      done: (item, outcome) => this.#onOutcome(item, outcome),
-    });
-    this.#calls = new Calls({
-      ...port,
-      ask: (fields, onReply) => this.#ask(fields, onReply),
-      now: () => this.#clock.now(),
+      now: () => clock.now(),
       epoch: () => this.#epoch,
-      emit: (type, event) => this.#emit(type, event),
-    });
+      emit: (...of) => this.#emit(...of),
+      later: (...of) => this.#later(...of),
+      ask: (...of) => this.#ask(...of),
+      waitFor: (...of) => this.#waitFor(...of),
+      transmit: (...of) => this.#transmit(...of),
+      faultOf: (item) => this.#faultOf(item),
+      done: (...of) => this.#onOutcome(...of),
+    };
+    this.#outbox = new Outbox(port);
+    this.#calls = new Calls(port);
   }
 
   get state() { return this.#state; }
@@ -210,17 +199,16 @@ export class Client {
   async #load() {
     try {
       const { account, outbox } = await this.#storage.load();
-      const isOurs = account && (this.#options.user ?? account.user) === account.user;
-      if (isOurs && this.#cursor === undefined) ({ user: this.#user, epoch: this.#epoch, cursor: this.#cursor } = account);
-      if (isOurs || !account) await this.#tabs.enter(outbox);
-      else await this.#tabs.enter([]);
+      const isOther = account && (this.#options.user ?? account.user) !== account.user;
+      if (account && !isOther && this.#cursor === undefined) ({ user: this.#user, epoch: this.#epoch, cursor: this.#cursor } = account);
+      await this.#tabs.enter(isOther ? [] : outbox);
     } catch (error) {
       this.#emit("error", error);
     }
     this.#hasLoaded();
   }
 
-  // Items of the storage become items of this tab. An earlier attempt may have been stored by the server.
+  // Items of the storage: an earlier attempt may have reached the server.
   #adopt(items) {
     const fresh = items.filter((item) => !this.#outbox.items.has(item.key));
     for (const item of fresh) Object.assign(item, { tried: item.at, status: item.error ? "failed" : "waiting" });
@@ -346,7 +334,7 @@ export class Client {
     this.#socket.send(JSON.stringify({ ...fields, id }));
   }
 
-  // How long to wait before a refused request is sent again, in ms; undefined if it was not refused for a time.
+  // How long to wait before a request is sent again, in ms; undefined if it was not refused for a time.
   #waitFor(reply, n) {
     if (reply.op !== "error") return undefined;
     return reply.code === "unavailable" ? this.#random() * longestWait(n) : reply.retry_after;
@@ -407,7 +395,7 @@ export class Client {
     this.#outbox.pump();
   }
 
-  // A token of another user than the one whose data is stored: nothing of that may be sent or shown.
+  // The token is of another user than the stored data.
   #changeUser(login) {
     this.#discardAll(`${login.user} is logged in now`);
     this.#begin(login, true);
@@ -492,9 +480,9 @@ export class Client {
     if (round === this.#round) this.#take(frame, toMessage(frame), item);
   }
 
-  // An entry of the timeline: a msg, or the ok of a send. If it is not the one after the cursor, entries are missing.
+  // The next entry of the timeline: a msg, or the ok of a send.
   #take({ ts, prev }, message, item) {
-    if (prev !== this.#cursor) return this.#retry(`a gap: the entry after ${prev} came, not the one after ${this.#cursor}`, "gap");
+    if (prev !== this.#cursor) return this.#retry(`entries between ${this.#cursor} and ${ts} are missing`, "gap");
     this.#cursor = ts;
     this.#commits.add({ take: { epoch: this.#epoch, from: prev, cursor: ts, messages: [message] } });
     this.#emit("message", { message, replayed: ts <= this.#login.last, item });
@@ -529,7 +517,7 @@ export class Client {
     const { text } = this.#login.limits;
     if (utf8Length(item.text) > text) return ["too_large", `the text has more than ${text} bytes`];
     if (item.text.includes("\0")) return ["bad_request", "the text holds U+0000"];
-    if (item.tried !== undefined && this.#clock.now() - item.tried > KEY_LIFE_MS) return ["expired", "written long ago, and may have been sent: look into the history"];
+    if (item.tried !== undefined && this.#clock.now() - item.tried > KEY_LIFE_MS) return ["expired", "written long ago, and perhaps sent: see the history"];
     return undefined;
   }
 
@@ -546,31 +534,17 @@ export class Client {
   }
 
   #onOutcome(item, outcome) {
-    if (this.#outbox.items.has(item.key)) this.#commits.add({ put: [item] }); // failed: it stays until its user discards it
+    if (this.#outbox.items.has(item.key)) this.#commits.add({ put: [item] }); // failed: it stays
     else this.#commits.add({ remove: [item.key] });
     this.#resolvers.get(item)?.(outcome);
     this.#emit("outbox", { item, outcome });
   }
 
-  // -- requests that outlive a connection --
+  // -- conversations --
 
-  history({ with: peer, before, after, limit } = {}) {
-    return this.#calls.pages({ op: "history", with: peer, before, after, limit }, after === undefined ? "before" : "after");
-  }
-
-  peers({ before, limit } = {}) {
-    return this.#calls.pages({ op: "peers", before, limit }, "before");
-  }
-
-  seen(user, ts) {
-    return this.#calls.seen(user, ts);
-  }
-
-  typing(to) {
-    this.#calls.typing(to);
-  }
-
-  watch(users) {
-    return this.#calls.watch([...users]);
-  }
+  history(range = {}) { return this.#calls.pages({ ...range, op: "history" }, range.after === undefined ? "before" : "after"); }
+  peers(range = {}) { return this.#calls.pages({ ...range, op: "peers" }, "before"); }
+  seen(user, ts) { return this.#calls.seen(user, ts); }
+  typing(to) { this.#calls.typing(to); }
+  watch(users) { return this.#calls.watch([...users]); }
 }
