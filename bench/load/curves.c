@@ -9,10 +9,16 @@
 #define LEGEND_ROOM 512u
 #define MARKS_ROOM 256u
 
-enum series { ACKNOWLEDGED, DELIVERED, PAGES, P50, P99, MAX, SERIES };
+enum series { ACKNOWLEDGED, DELIVERED, PAGES, MARKS, TYPED, P50, P99, MAX, SERIES };
 
-static const char *const series_texts[SERIES] = {
-    "sends acknowledged", "entries delivered or replayed", "pages of history", "p50", "p99", "max"};
+static const char *const series_texts[SERIES] = {"sends acknowledged",
+                                                 "entries delivered or replayed",
+                                                 "pages",
+                                                 "marks (seen)",
+                                                 "typing, answered",
+                                                 "p50",
+                                                 "p99",
+                                                 "max"};
 
 /* Idle connections had logged in before the measured time. */
 static const struct load_histogram *latency_of(const struct load_report *report, enum load_latency latency)
@@ -27,6 +33,8 @@ static double value_of(const struct load_point *point, enum series series)
     case ACKNOWLEDGED: return point->acknowledged_per_s;
     case DELIVERED: return point->delivered_per_s;
     case PAGES: return point->pages_per_s;
+    case MARKS: return point->marks_per_s;
+    case TYPED: return point->typed_per_s;
     case P50: return (double)point->p50_us / 1000;
     case P99: return (double)point->p99_us / 1000;
     default: return (double)point->max_us / 1000;
@@ -121,7 +129,7 @@ static void plot_over_time(struct load_plot *plot, const struct load_report *rep
 void load_curves_rates(FILE *file, const struct load_report *report)
 {
     struct load_plot plot = {.file = file};
-    plot_over_time(&plot, report, "Throughput, a second", ACKNOWLEDGED, PAGES);
+    plot_over_time(&plot, report, "Throughput, a second", ACKNOWLEDGED, TYPED);
 }
 
 void load_curves_latencies(FILE *file, const struct load_report *report)

@@ -13,6 +13,7 @@
 #include "load/progress.h"
 #include "load/server.h"
 #include "load/stats.h"
+#include "load/talk.h"
 #include "load/worker.h"
 #include "times.h"
 
@@ -37,6 +38,7 @@ struct director {
     struct load_mark *storm_mark; /* of the storm that goes on; NULL: there was no room for a mark */
     uint32_t storms_begun;
     uint32_t interrupts;
+    bool is_settled;  /* at the end of the drain all requests were answered: so both users know the same marks */
     bool is_answered; /* a request other than a login was answered */
     bool is_lost;     /* the server is gone: there is nothing more to wait for */
     struct load_proc_time before[LOAD_THREADS_MAX], after[LOAD_THREADS_MAX]; /* of the workers */
@@ -105,7 +107,8 @@ static void set_phase(struct director *director, enum load_phase phase)
 static bool is_moving(struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
-    uint64_t mark = gauges->live + gauges->owed + gauges->got - gauges->pages, now_us = load_run_now_us(director->run);
+    uint64_t mark = gauges->live + gauges->owed + gauges->got - gauges->pages - gauges->marks + gauges->shown,
+             now_us = load_run_now_us(director->run);
     if (mark != director->progress_mark) {
         director->progress_mark = mark;
         director->progress_us = now_us;
@@ -114,11 +117,17 @@ static bool is_moving(struct director *director)
     return now_us - director->progress_us < (broken > 0 ? PATIENCE_US_BROKEN : PATIENCE_US);
 }
 
+/* Whether each mark was answered, and both users know of it. */
+static bool is_marked(const struct director *director)
+{
+    return director->gauges.marks == 0 && director->gauges.marked == director->gauges.shown;
+}
+
 static bool is_filled(const struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
     uint64_t wanted = (uint64_t)director->run->options.fill * director->run->options.connections;
-    return gauges->filled == wanted && gauges->unanswered == 0 && gauges->owed == gauges->got;
+    return gauges->filled == wanted && gauges->unanswered == 0 && gauges->owed == gauges->got && is_marked(director);
 }
 
 static bool are_all_live(const struct director *director)
@@ -130,7 +139,12 @@ static bool is_drained(const struct director *director)
 {
     const struct load_gauges *gauges = &director->gauges;
     return are_all_live(director) && gauges->draining == director->run->options.threads && gauges->due == 0
-           && gauges->unanswered == 0 && gauges->pages == 0 && gauges->owed == gauges->got;
+           && gauges->unanswered == 0 && gauges->pages == 0 && gauges->owed == gauges->got && is_marked(director);
+}
+
+static bool is_checked(const struct director *director)
+{
+    return director->gauges.in_check == director->run->options.threads && director->gauges.checking == 0;
 }
 
 static void lose(struct director *director, const char *what, const char *why)
@@ -167,7 +181,8 @@ static bool is_refused(struct director *director)
     if (director->interval.phase < LOAD_FILL || director->is_answered)
         return false;
     for (uint32_t i = 0; i < 2; i++)
-        director->is_answered |= stats[i].counts[LOAD_ACKNOWLEDGED] + stats[i].counts[LOAD_PAGES] > 0;
+        director->is_answered |=
+            stats[i].counts[LOAD_ACKNOWLEDGED] + stats[i].counts[LOAD_PAGES] + stats[i].counts[LOAD_TYPED] > 0;
     load_run_first_refusal(director->run, frame, sizeof frame);
     if (director->is_answered || frame[0] == '\0' || load_run_now_us(director->run) - director->begun_us < REFUSED_US)
         return false;
@@ -421,6 +436,11 @@ static bool direct(struct director *director)
     }
     measure(director);
     bool is_good = wait_until(director, is_drained, "drain");
+    if (is_good && load_options_marks(options)) {
+        set_phase(director, LOAD_CHECK);
+        is_good = wait_until(director, is_checked, "check");
+    }
+    director->is_settled = are_all_live(director) && director->gauges.unanswered == 0 && director->gauges.marks == 0;
     director->report->behind = director->gauges.behind;
     director->report->is_held = director->gauges.held > 0;
     director->report->overdue = director->gauges.due + director->gauges.overdue;
@@ -452,6 +472,8 @@ static void check(struct director *director)
     if (!report->is_complete)
         report_stuck(director);
     director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_check(run, text, sizeof text);
+    if (director->is_settled)
+        director->stats[0].counts[LOAD_BROKEN_TALKS] += load_talks_check(run, text, text[0] == '\0' ? sizeof text : 0);
     memcpy(report->late, director->gauges.late, sizeof report->late);
     report->measured = director->stats[1];
     report->all = director->stats[0];

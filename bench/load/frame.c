@@ -5,10 +5,13 @@
 
 #include "load/history.h"
 #include "load/look.h"
+#include "load/mark.h"
+#include "load/peers.h"
 #include "load/run.h"
 #include "load/send.h"
 #include "load/session.h"
 #include "load/text.h"
+#include "load/typing.h"
 #include "load/wire.h"
 #include "load/worker.h"
 
@@ -60,6 +63,16 @@ bool load_frame_read_text(struct load_worker *worker, const struct load_session 
     return why == NULL;
 }
 
+static void take_talk(struct load_worker *worker, struct load_session *session, const struct load_text *text,
+                      const struct load_wire_object *message, uint64_t hash)
+{
+    uint32_t from = worker->run->sessions[text->from].user;
+    struct load_place place = {message->ts, load_talk_mid(message->mid)};
+    struct load_talk *talk = load_talk_entry(worker, session, from, text->to, place, hash);
+    if (from != session->user)
+        load_mark_received(worker, session, talk);
+}
+
 static void take_message(struct load_worker *worker, struct load_session *session,
                          const struct load_wire_object *message, struct span frame)
 {
@@ -72,6 +85,8 @@ static void take_message(struct load_worker *worker, struct load_session *sessio
     if (!is_ours)
         return;
     load_worker_check_order(worker, session, &text, frame);
+    if (load_options_talks(&worker->run->options))
+        take_talk(worker, session, &text, message, hash);
     if (session->state != LOAD_SESSION_LIVE) {
         worker->stats.counts[LOAD_REPLAYED]++;
         return;
@@ -94,6 +109,20 @@ static void take_epoch(struct load_worker *worker, struct span epoch, struct spa
         load_worker_broken(worker, LOAD_BROKEN_RESUME, "another epoch", frame);
 }
 
+/* Marks and counts of entries that this run has not sent are not known. */
+static void refuse_earlier(struct load_worker *worker, const struct load_session *session)
+{
+    char why[LOAD_WHY_BYTES];
+    if (session->base == 0 || !load_options_marks(&worker->run->options))
+        return;
+    snprintf(
+        why, sizeof why,
+        "user %s%u has messages that this run has not sent, so what is seen of them cannot be checked: give another "
+        "--prefix, or none",
+        worker->run->options.prefix, session->user);
+    load_worker_give_up_because(worker, why);
+}
+
 static void take_login(struct load_worker *worker, struct load_session *session, const struct load_wire_object *ok,
                        struct span frame)
 {
@@ -104,6 +133,7 @@ static void take_login(struct load_worker *worker, struct load_session *session,
         session->was_in = true;
         session->base = session->cursor = ok->last;
         load_look_ask(worker, session);
+        refuse_earlier(worker, session);
         load_session_set_live(worker, session);
         return;
     }
@@ -120,6 +150,8 @@ static void take_login(struct load_worker *worker, struct load_session *session,
     session->state = LOAD_SESSION_REPLAYING;
     load_send_resume(worker, session);
     load_history_resume(worker, session);
+    load_peers_resume(worker, session);
+    load_mark_resume(worker, session);
 }
 
 static void take_live(struct load_worker *worker, struct load_session *session, struct span frame)
@@ -138,7 +170,7 @@ static void take_ok(struct load_worker *worker, struct load_session *session, co
 {
     if (session->state == LOAD_SESSION_LOGGING_IN)
         take_login(worker, session, ok, frame);
-    else
+    else if (!load_mark_answered(worker, session, ok))
         load_send_answered(worker, session, ok, frame);
 }
 
@@ -167,6 +199,14 @@ void load_frame_take(struct load_worker *worker, struct load_session *session, s
         take_ok(worker, session, &object, frame);
     else if (load_wire_is(object.op, "history"))
         load_history_take(worker, session, &object, frame);
+    else if (load_wire_is(object.op, "peers"))
+        load_peers_take(worker, session, &object, frame);
+    else if (load_wire_is(object.op, "seen_by"))
+        load_mark_take_seen_by(worker, session, &object, frame);
+    else if (load_wire_is(object.op, "seen"))
+        load_mark_take_seen(worker, session, &object, frame);
+    else if (load_wire_is(object.op, "typing"))
+        load_typing_take(worker, session, &object, frame);
     else if (load_wire_is(object.op, "live"))
         take_live(worker, session, frame);
     else if (load_wire_is(object.op, "error"))

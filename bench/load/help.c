@@ -1,7 +1,7 @@
 #include "load/help.h"
 
-/* In two parts: C99 compilers need not take a longer string. */
-static const char options_text[] =
+/* In parts: C99 compilers need not take a longer string. */
+static const char load_text[] =
     "chitchat-load: puts load on a chitchat server, and checks all that it delivers.\n"
     "\n"
     "Usage: chitchat-load [options] ADDR:PORT      (127.0.0.1:8080, [::1]:8080, localhost:8080)\n"
@@ -15,18 +15,29 @@ static const char options_text[] =
     "                     storm    pairs, and --storms times all connections drop and come back at once\n"
     "                     logins   each connection logs in and drops, again and again: what connects and handshakes "
     "cost\n"
+    "                     peers    each connection pages through its conversations, again and again\n"
+    "                     typing   each connection sends `typing`, of which the server passes on one a second and "
+    "pair\n"
     "  --connections N    (100)                --users N    fewer users than connections (one each)\n"
     "  --ramp N           connections a second at the start (as fast as they are answered)\n"
     "  --to WHO           random, partner, or zipf:S with the exponent S (random)\n"
     "  --recipients N     random and zipf draw from N names, of which the first --users are connected (--users);\n"
     "                     what the others get is stored, but no connection checks it\n"
-    "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1); of history: pages, to 64\n"
+    "  --window N         sends unanswered on a connection, 1 to 1024: a closed loop (1); of history and peers: "
+    "pages,\n"
+    "                     to 64\n"
     "  --rate N           sends a second in all: an open loop; a latency counts from when the send was due\n"
     "  --text BYTES       28 to 16384 (64)     --keys       each send carries a key (always where connections come "
-    "back)\n"
+    "back)\n";
+
+static const char run_text[] =
     "  --duration S       measured (10)        --warmup S   before that (2)\n"
-    "  --fill N           sends of each connection before history and replay (500)\n"
-    "  --limit N          messages of a page of history (50)\n"
+    "  --fill N           sends of each connection before history, replay and peers (500)\n"
+    "  --limit N          messages of a page of history, conversations of one of peers (50)\n"
+    "  --with             pages of history are those of one conversation after the other\n"
+    "  --seen SHARE       mark this share of what is received as seen, in pairs (0) and before peers (0.1): all "
+    "marks,\n"
+    "                     receipts and counts of unseen messages are checked\n"
     "  --churn N          (a tenth of the connections)            --storms N   (1)\n"
     "  --threads N        one loop each (1); pin them with taskset\n"
     "  --source-ips N     connect from N IPv4 addresses from 127.0.0.2 on; or FIRST+N\n"
@@ -84,6 +95,7 @@ static const char more_text[] =
 
 void load_help_print(FILE *out)
 {
-    fputs(options_text, out);
+    fputs(load_text, out);
+    fputs(run_text, out);
     fputs(more_text, out);
 }

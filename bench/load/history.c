@@ -18,6 +18,7 @@ struct load_walk {
     uint64_t asked_us; /* 0: no page is in flight */
     uint64_t before;   /* where the next page ends; 0: at the newest entry */
     uint64_t count, sum, places;
+    uint32_t talk; /* with --with: the number of the conversation */
     uint64_t seen; /* entries of all its rounds */
     bool is_refused;
 };
@@ -32,8 +33,12 @@ static void ask(struct load_worker *worker, struct load_session *session, uint32
         worker->gauges.pages++;
     }
     walk->is_refused = false;
+    char name[LOAD_USER_BYTES_MAX];
+    struct span with = {name, 0};
+    if (worker->run->options.has_with && session->talks.count > 0)
+        with.bytes = load_run_user_name(worker->run, session->talks.list[walk->talk].peer, name);
     session->out.bytes +=
-        (uint32_t)load_wire_put_history(out, mask, HISTORY_ID + number, walk->before, worker->run->options.limit);
+        (uint32_t)load_wire_put_history(out, mask, HISTORY_ID + number, walk->before, worker->run->options.limit, with);
 }
 
 static bool is_due(const struct load_worker *worker, const struct load_session *session, uint32_t number)
@@ -97,6 +102,13 @@ bool load_history_is_waiting(const struct load_worker *worker, const struct load
     return is_waiting;
 }
 
+static bool is_of_talk(const struct load_worker *worker, const struct load_session *session,
+                       const struct load_walk *walk, const struct load_text *text)
+{
+    uint32_t from = worker->run->sessions[text->from].user, peer = session->talks.list[walk->talk].peer;
+    return (from == session->user && text->to == peer) || (from == peer && text->to == session->user);
+}
+
 /* The walk ends at `base`: the entries below it belong to earlier runs. */
 static void take_message(struct load_worker *worker, struct load_session *session, struct load_walk *walk,
                          const struct load_wire_object *message, struct span frame)
@@ -105,6 +117,8 @@ static void take_message(struct load_worker *worker, struct load_session *sessio
     worker->stats.counts[LOAD_PAGE_MESSAGES]++;
     if (message->ts <= session->base || !load_frame_read_text(worker, session, message, frame, &text))
         return;
+    if (worker->run->options.has_with && !is_of_talk(worker, session, walk, &text))
+        load_worker_broken(worker, LOAD_BROKEN_HISTORY, "a message of another conversation", frame);
     walk->seen++;
     walk->count++;
     walk->places += message->ts;
@@ -135,7 +149,15 @@ static bool take_messages(struct load_worker *worker, struct load_session *sessi
 static void end_walk(struct load_worker *worker, const struct load_session *session, struct load_walk *walk,
                      struct span frame)
 {
-    if (walk->count != session->full_count || walk->sum != session->full_sum || walk->places != session->full_places)
+    uint64_t count = session->full_count, sum = session->full_sum, places = session->full_places;
+    if (worker->run->options.has_with) {
+        const struct load_talk *talk = &session->talks.list[walk->talk];
+        count = talk->count;
+        sum = talk->sum;
+        places = talk->places;
+        walk->talk = (walk->talk + 1) % session->talks.count;
+    }
+    if (walk->count != count || walk->sum != sum || walk->places != places)
         load_worker_broken(worker, LOAD_BROKEN_HISTORY, "the pages together are not what the connection got", frame);
     walk->count = walk->sum = walk->places = walk->before = 0;
 }

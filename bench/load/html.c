@@ -14,7 +14,8 @@ static void write_tile(FILE *file, const char *value, const char *what)
 
 static void write_rate_tiles(FILE *file, const struct load_report *report)
 {
-    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED, LOAD_DELIVERED, LOAD_REPLAYED, LOAD_PAGES};
+    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED, LOAD_DELIVERED, LOAD_REPLAYED, LOAD_PAGES,
+                                            LOAD_PEERS_PAGES,  LOAD_MARKS,     LOAD_TYPED};
     char text[64], what[64];
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
         if (report->measured.counts[rates[i]] == 0)
@@ -136,7 +137,7 @@ static void write_loop(FILE *file, const struct load_report *report)
         fprintf(file,
                 "Open loop: %u sends a second; latency counts from when each was due; the latest left %.3f ms late. ",
                 options->rate, (double)report->behind_us / 1000);
-    else if (options->scenario == LOAD_HISTORY)
+    else if (options->scenario == LOAD_HISTORY || options->scenario == LOAD_PEERS)
         fprintf(file, "Closed loop, %u page%s in flight on a connection. ", options->window,
                 options->window == 1 ? "" : "s");
     else if (report->measured.counts[LOAD_ACKNOWLEDGED] > 0)
@@ -219,9 +220,12 @@ static void write_body(FILE *file, const struct load_report *report)
 static const char head[] =
     "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\n"
     "<title>chitchat-load</title><style>\n"
-    ":root{color-scheme:light dark;--c0:#1f6fb8;--c1:#c76a10;--c2:#b3263c;--c3:#22773f;--c4:#7446c0;--k:#555}\n"
+    ":root{color-scheme:light "
+    "dark;--c0:#1f6fb8;--c1:#c76a10;--c2:#b3263c;--c3:#22773f;--c4:#7446c0;--c5:#0a7c86;--c6:#8a5a2b;--c7:#9a2f8a;--k:#"
+    "555}\n"
     "@media(prefers-color-scheme:dark){:root{--c0:#6cb4f5;--c1:#f3a64e;--c2:#ff8091}}\n"
-    "@media(prefers-color-scheme:dark){:root{--c3:#66cf8a;--c4:#bb9aff;--k:#bbb}}\n"
+    "@media(prefers-color-scheme:dark){:root{--c3:#66cf8a;--c4:#bb9aff;--c5:#5fd0da;--c6:#d9a878;--c7:#f08fe0;--k:#bbb}"
+    "}\n"
     "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em}\n"
     "h1{font-size:1.5em;margin:0}h2{font-size:1.05em;margin:1.8em 0 .3em}p{margin:.4em 0}\n"
     ".w{overflow-x:auto}.d{opacity:.75;font-size:.9em}\n"
@@ -231,6 +235,7 @@ static const char head[] =
     ".g{stroke:currentColor;opacity:.15}.b{fill:var(--c0)}\n"
     ".s{fill:none;stroke-width:2;stroke:currentColor;stroke-linejoin:round}\n"
     ".c0{color:var(--c0)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}.c4{color:var(--c4)}\n"
+    ".c5{color:var(--c5)}.c6{color:var(--c6)}.c7{color:var(--c7)}\n"
     ".m0{color:var(--k)}.m1{color:var(--c4)}\n"
     "g rect{fill:currentColor;opacity:.22}g path{stroke:currentColor;stroke-width:1.5}\n"
     ".l b,.l span{margin-right:1em;display:inline-block}\n"

@@ -17,6 +17,8 @@ static struct subject subject_of(const struct load_interval *interval)
     static const struct subject sends = {"sends", {LOAD_ACKNOWLEDGED, LOAD_ACKNOWLEDGED}, LOAD_SEND_TO_OK};
     static const struct subject pages = {"pages", {LOAD_PAGES, LOAD_PAGES}, LOAD_PAGE};
     static const struct subject entries = {"entries", {LOAD_DELIVERED, LOAD_REPLAYED}, LOAD_CONNECT_TO_LIVE};
+    static const struct subject peers = {"pages", {LOAD_PEERS_PAGES, LOAD_PEERS_PAGES}, LOAD_PEERS_PAGE};
+    static const struct subject typing = {"typing", {LOAD_TYPED, LOAD_TYPED}, LOAD_TYPING_TO_OK};
     if (interval->phase == LOAD_CONNECT)
         return logins;
     if (interval->phase == LOAD_FILL || interval->phase == LOAD_FILLED)
@@ -24,6 +26,8 @@ static struct subject subject_of(const struct load_interval *interval)
     switch (interval->report->options->scenario) {
     case LOAD_HISTORY: return pages;
     case LOAD_REPLAY: return entries;
+    case LOAD_PEERS: return peers;
+    case LOAD_TYPING: return typing;
     case LOAD_IDLE:
     case LOAD_LOGINS_AGAIN: return logins;
     default: return sends;
@@ -48,7 +52,9 @@ static void add_point(struct load_interval *interval, uint64_t now_us, double se
         .acknowledged_per_s = (double)counts[LOAD_ACKNOWLEDGED] / seconds,
         .delivered_per_s = (double)(counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]) / seconds,
         .logins_per_s = (double)counts[LOAD_LOGINS] / seconds,
-        .pages_per_s = (double)counts[LOAD_PAGES] / seconds,
+        .pages_per_s = (double)(counts[LOAD_PAGES] + counts[LOAD_PEERS_PAGES]) / seconds,
+        .marks_per_s = (double)counts[LOAD_MARKS] / seconds,
+        .typed_per_s = (double)counts[LOAD_TYPED] / seconds,
         .p50_us = load_histogram_quantile(latency, 0.5),
         .p99_us = load_histogram_quantile(latency, 0.99),
         .max_us = latency->max_us,

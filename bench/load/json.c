@@ -25,7 +25,8 @@ static void write_points(FILE *file, const struct load_report *report)
         const struct load_point *point = &report->points[i];
         fprintf(file, "%s\n{\"at\":%.3f,\"acknowledged_per_s\":%.0f,\"delivered_per_s\":%.0f,\"pages_per_s\":%.0f",
                 i > 0 ? "," : "", point->at_s, point->acknowledged_per_s, point->delivered_per_s, point->pages_per_s);
-        fprintf(file, ",\"logins_per_s\":%.0f", point->logins_per_s);
+        fprintf(file, ",\"logins_per_s\":%.0f,\"marks_per_s\":%.0f,\"typed_per_s\":%.0f", point->logins_per_s,
+                point->marks_per_s, point->typed_per_s);
         fprintf(file, ",\"p50\":%llu,\"p99\":%llu,\"max\":%llu}", (unsigned long long)point->p50_us,
                 (unsigned long long)point->p99_us, (unsigned long long)point->max_us);
     }
@@ -64,6 +65,7 @@ static void write_options(FILE *file, const struct load_options *options)
             options->has_keys ? "true" : "false", (unsigned long long)options->seed, targets[options->to]);
     if (load_options_fills(options))
         fprintf(file, ",\"fill\":%u,\"limit\":%u", options->fill, options->limit);
+    fprintf(file, ",\"seen_share\":%.6g,\"with\":%s", options->seen_share, options->has_with ? "true" : "false");
 }
 
 void load_json_options(FILE *file, const struct load_options *options)

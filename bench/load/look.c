@@ -12,10 +12,12 @@
 void load_look_ask(struct load_worker *worker, struct load_session *session)
 {
     const struct load_options *options = &worker->run->options;
-    if (session->base == 0 || load_options_is_silent(options) || worker->looks == LOOKS_MAX)
+    if (session->base == 0 || load_options_is_silent(options) || options->scenario == LOAD_TYPING
+        || worker->looks == LOOKS_MAX)
         return;
     char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
-    session->out.bytes += (uint32_t)load_wire_put_history(out, load_worker_mask(worker), LOOK_ID, 0, 1);
+    session->out.bytes +=
+        (uint32_t)load_wire_put_history(out, load_worker_mask(worker), LOOK_ID, 0, 1, (struct span){NULL, 0});
     session->is_looking = true;
     worker->looks++;
     worker->gauges.looking++;

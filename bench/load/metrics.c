@@ -107,6 +107,16 @@ static double server_us_a_page(const struct load_report *report)
     return server_us_of(report, report->measured.counts[LOAD_PAGES]);
 }
 
+static double server_us_a_peers_page(const struct load_report *report)
+{
+    return server_us_of(report, report->measured.counts[LOAD_PEERS_PAGES]);
+}
+
+static double server_us_a_typing(const struct load_report *report)
+{
+    return server_us_of(report, report->measured.counts[LOAD_TYPED]);
+}
+
 static double server_us_a_login(const struct load_report *report)
 {
     if (report->options->scenario == LOAD_LOGINS_AGAIN)
@@ -146,12 +156,20 @@ static double generator_cores(const struct load_report *report)
 static const struct {
     const char *name;
     double (*value)(const struct load_report *report);
-} figures[] = {FIGURE(connect_s),        FIGURE(storm_max_s),
-               FIGURE(behind),           FIGURE(server_cores),
-               FIGURE(server_us_a_send), FIGURE(server_us_an_entry),
-               FIGURE(server_us_a_page), FIGURE(server_us_a_login),
-               FIGURE(server_rss_mib),   FIGURE(server_bytes_a_connection),
-               FIGURE(generator_cores),  FIGURE(kernel_bytes_a_connection)};
+} figures[] = {FIGURE(connect_s),
+               FIGURE(storm_max_s),
+               FIGURE(behind),
+               FIGURE(server_cores),
+               FIGURE(server_us_a_send),
+               FIGURE(server_us_an_entry),
+               FIGURE(server_us_a_page),
+               FIGURE(server_us_a_login),
+               FIGURE(server_us_a_peers_page),
+               FIGURE(server_us_a_typing),
+               FIGURE(server_rss_mib),
+               FIGURE(server_bytes_a_connection),
+               FIGURE(generator_cores),
+               FIGURE(kernel_bytes_a_connection)};
 #undef FIGURE
 #define FIGURES ((uint32_t)(sizeof figures / sizeof figures[0]))
 

@@ -51,7 +51,9 @@ enum {
     CSV,
     FAIL_IF,
     COMPARE,
-    VERSION
+    VERSION,
+    SEEN,
+    WITH
 };
 
 static const struct option long_options[] = {
@@ -91,12 +93,14 @@ static const struct option long_options[] = {
     {"csv", required_argument, NULL, CSV},
     {"fail-if", required_argument, NULL, FAIL_IF},
     {"compare", required_argument, NULL, COMPARE},
+    {"seen", required_argument, NULL, SEEN},
+    {"with", no_argument, NULL, WITH},
     {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
 };
 
-static const char *const scenario_names[] = {"pairs",  "fanout", "idle",  "history",
-                                             "replay", "churn",  "storm", "logins"};
+static const char *const scenario_names[] = {"pairs", "fanout", "idle",   "history", "replay",
+                                             "churn", "storm",  "logins", "peers",   "typing"};
 
 static bool refuse(const char *name, const char *why)
 {
@@ -128,7 +132,7 @@ static bool take_scenario(const char *text, struct load_options *options)
             options->scenario = (enum load_scenario)i;
             return true;
         }
-    return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn, storm or logins");
+    return refuse("--scenario", "must be pairs, fanout, idle, history, replay, churn, storm, logins, peers or typing");
 }
 
 static bool take_protocol(const char *text, struct load_options *options)
@@ -209,6 +213,7 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     case CHURN: return whole("--churn", text, 1, 1000000, &options->churn);
     case STORMS: return whole("--storms", text, 1, 1000, &options->storms);
     case THREADS: return whole("--threads", text, 1, LOAD_THREADS_MAX, &options->threads);
+    case SEEN: return number("--seen", text, 0, 1, &options->seen_share);
     case KILL_EVERY: return number("--kill-every", text, 0.1, 86400, &options->kill_every_s);
     case SEED: return whole_number("--seed", text, 0, UINT64_C(9000000000000000), &options->seed);
     case SERVER_PID:
@@ -231,6 +236,7 @@ static uint32_t given_of(int option)
     case FILL: return LOAD_GIVEN_FILL;
     case LIMIT: return LOAD_GIVEN_LIMIT;
     case PREFIX: return LOAD_GIVEN_PREFIX;
+    case SEEN: return LOAD_GIVEN_SEEN;
     default: return 0;
     }
 }
@@ -253,6 +259,7 @@ static bool take_option(int option, char *text, struct load_options *options)
     case TLS_INSECURE: options->is_tls_insecure = true; return true;
     case TLS_RESUME: options->has_tls_resume = true; return true;
     case TOKEN_SECRET_FILE: options->secret_path = text; return true;
+    case WITH: options->has_with = true; return true;
     case PROGRESS: options->has_progress = true; return true;
     case CSV: options->csv_path = text; return true;
     case FAIL_IF: return take_threshold(text, options);
@@ -321,7 +328,17 @@ bool load_options_is_silent(const struct load_options *options)
 
 bool load_options_fills(const struct load_options *options)
 {
-    return options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY;
+    return options->scenario == LOAD_HISTORY || options->scenario == LOAD_REPLAY || options->scenario == LOAD_PEERS;
+}
+
+bool load_options_marks(const struct load_options *options)
+{
+    return options->scenario == LOAD_PEERS || options->seen_share > 0;
+}
+
+bool load_options_talks(const struct load_options *options)
+{
+    return load_options_marks(options) || options->scenario == LOAD_TYPING || options->has_with;
 }
 
 uint32_t load_options_connected_users(const struct load_options *options)

@@ -19,6 +19,8 @@ enum load_scenario {
     LOAD_CHURN,
     LOAD_STORM,
     LOAD_LOGINS_AGAIN,
+    LOAD_PEERS,
+    LOAD_TYPING,
 };
 /* Options that not every scenario uses, as bits: whether the command line names them. */
 enum load_given {
@@ -29,6 +31,7 @@ enum load_given {
     LOAD_GIVEN_FILL = 16,
     LOAD_GIVEN_LIMIT = 32,
     LOAD_GIVEN_PREFIX = 64,
+    LOAD_GIVEN_SEEN = 128,
 };
 enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
@@ -64,7 +67,9 @@ struct load_options {
     struct in_addr source_first;
     uint32_t source_count; /* 0: the kernel chooses */
     uint32_t fill;         /* messages sent by each connection before history and replay */
-    uint32_t limit;        /* of a page of history */
+    uint32_t limit;        /* of a page of history or of conversations */
+    double seen_share;     /* of the messages that a connection receives: it marks them as seen */
+    bool has_with;         /* pages of history are those of one conversation */
     uint32_t churn;        /* connections a second that leave and come back */
     uint32_t storms;
     const char *kill_command; /* NULL: the run does not start the server */
@@ -97,6 +102,10 @@ bool load_options_comes_back(const struct load_options *options);
 bool load_options_is_silent(const struct load_options *options);
 /* Whether timelines are filled before the measured time. */
 bool load_options_fills(const struct load_options *options);
+/* Whether the sessions keep their conversations (talk.h). */
+bool load_options_talks(const struct load_options *options);
+/* Whether marks and `peers` are compared with what the sessions know: that needs users without earlier entries. */
+bool load_options_marks(const struct load_options *options);
 /* The users that have connections. */
 uint32_t load_options_connected_users(const struct load_options *options);
 

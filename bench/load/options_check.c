@@ -7,6 +7,8 @@
 
 #include "load/argument.h"
 
+#define SEEN_SHARE_OF_PEERS 0.1 /* so that `peers` has marks, and unseen messages, to be checked */
+
 static bool refuse(const char *name, const char *why)
 {
     return load_argument_refuse("chitchat-load", name, why);
@@ -15,7 +17,12 @@ static bool refuse(const char *name, const char *why)
 static bool has_senders(const struct load_options *options)
 {
     return options->scenario == LOAD_PAIRS || options->scenario == LOAD_FANOUT || options->scenario == LOAD_CHURN
-           || options->scenario == LOAD_STORM;
+           || options->scenario == LOAD_STORM || options->scenario == LOAD_TYPING;
+}
+
+static bool has_pages(const struct load_options *options)
+{
+    return options->scenario == LOAD_HISTORY || options->scenario == LOAD_PEERS;
 }
 
 static bool check_users(struct load_options *options)
@@ -86,16 +93,19 @@ static bool check_given(const struct load_options *options)
 {
     bool is_filled = load_options_fills(options);
     bool is_sending = has_senders(options) || is_filled;
-    return needs(options, LOAD_GIVEN_WINDOW, has_senders(options) || options->scenario == LOAD_HISTORY, "--window",
-                 "is for scenarios that send, and for history: an idle connection asks for nothing, one of replay for "
+    return needs(options, LOAD_GIVEN_WINDOW, has_senders(options) || has_pages(options), "--window",
+                 "is for scenarios that send, and for history and peers: an idle connection asks for nothing, one of "
+                 "replay for "
                  "one "
                  "replay at a time")
            && needs(options, LOAD_GIVEN_TEXT, is_sending, "--text", "changes nothing: idle connections send nothing")
            && needs(options, LOAD_GIVEN_KEYS, is_sending, "--keys", "changes nothing: idle connections send nothing")
            && needs(options, LOAD_GIVEN_TO, is_sending && options->scenario != LOAD_FANOUT, "--to",
                     "is for all scenarios but idle, which sends nothing, and fanout, whose senders have a user each")
-           && needs(options, LOAD_GIVEN_FILL, is_filled, "--fill", "needs --scenario history or replay")
-           && needs(options, LOAD_GIVEN_LIMIT, options->scenario == LOAD_HISTORY, "--limit", "needs --scenario history")
+           && needs(options, LOAD_GIVEN_FILL, is_filled, "--fill", "needs --scenario history, replay or peers")
+           && needs(options, LOAD_GIVEN_LIMIT, has_pages(options), "--limit", "needs --scenario history or peers")
+           && needs(options, LOAD_GIVEN_SEEN, options->scenario == LOAD_PAIRS || options->scenario == LOAD_PEERS,
+                    "--seen", "needs --scenario pairs or peers")
            && needs(options, LOAD_GIVEN_PREFIX, options->protocol == LOAD_CHITCHAT, "--prefix",
                     "is for chitchat: a nats-server has subjects, not users");
 }
@@ -126,7 +136,7 @@ bool load_options_check(struct load_options *options)
     if (options->threads > options->connections)
         return refuse("--threads", "must be at most --connections");
     if (options->rate > 0 && !has_senders(options))
-        return refuse("--rate", "is for scenarios that send: pairs, fanout, churn, storm");
+        return refuse("--rate", "is for scenarios that send: pairs, fanout, churn, storm, typing");
     if (options->churn > 0 && options->scenario != LOAD_CHURN)
         return refuse("--churn", "needs --scenario churn");
     if (options->storms > 0 && options->scenario != LOAD_STORM)
@@ -137,8 +147,12 @@ bool load_options_check(struct load_options *options)
         options->storms = 1;
     if (options->kill_every_s == 0)
         options->kill_every_s = 3;
-    if (options->scenario == LOAD_HISTORY && options->window > LOAD_WALKS_MAX)
-        return refuse("--window", "of --scenario history must be at most 64 pages");
+    if (has_pages(options) && options->window > LOAD_WALKS_MAX)
+        return refuse("--window", "of --scenario history and peers must be at most 64 pages");
+    if (options->has_with && options->scenario != LOAD_HISTORY)
+        return refuse("--with", "needs --scenario history");
+    if (options->scenario == LOAD_PEERS && (options->given & LOAD_GIVEN_SEEN) == 0)
+        options->seen_share = SEEN_SHARE_OF_PEERS;
     if (options->window == 0)
         options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
     if (load_options_comes_back(options))

@@ -16,6 +16,8 @@ enum load_latency load_report_main_latency(const struct load_report *report)
     switch (report->options->scenario) {
     case LOAD_HISTORY: return LOAD_PAGE;
     case LOAD_REPLAY: return LOAD_CONNECT_TO_LIVE;
+    case LOAD_PEERS: return LOAD_PEERS_PAGE;
+    case LOAD_TYPING: return LOAD_TYPING_TO_OK;
     case LOAD_IDLE:
     case LOAD_LOGINS_AGAIN: return LOAD_CONNECT_TO_LOGIN;
     default: return LOAD_SEND_TO_OK;
@@ -89,7 +91,7 @@ static void print_loop(const struct load_report *report)
     if (options->rate > 0)
         printf("open loop: %u sends/s; latency counts from when each was due; the latest left %.3f ms late\n",
                options->rate, (double)report->behind_us / 1000);
-    else if (options->scenario == LOAD_HISTORY)
+    else if (options->scenario == LOAD_HISTORY || options->scenario == LOAD_PEERS)
         printf("closed loop: %u page%s in flight on a connection; a slow server is asked less, so the tail is a lower "
                "bound\n",
                options->window, options->window == 1 ? "" : "s");
@@ -165,8 +167,10 @@ static void print_behind(const struct load_report *report)
 
 static void print_rates(const struct load_report *report)
 {
-    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED,  LOAD_DELIVERED, LOAD_REPLAYED,   LOAD_PAGES,
-                                            LOAD_PAGE_MESSAGES, LOAD_LOGINS,    LOAD_HANDSHAKES, LOAD_RESUMED};
+    static const enum load_count rates[] = {LOAD_ACKNOWLEDGED,  LOAD_DELIVERED,     LOAD_REPLAYED, LOAD_PAGES,
+                                            LOAD_PAGE_MESSAGES, LOAD_PEERS_PAGES,   LOAD_MARKS,    LOAD_RECEIPTS,
+                                            LOAD_TYPED,         LOAD_TYPING_PUSHES, LOAD_LOGINS,   LOAD_HANDSHAKES,
+                                            LOAD_RESUMED};
     printf("\n");
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
         if (report->measured.counts[rates[i]] > 0)
@@ -204,7 +208,12 @@ static void print_verified(const struct load_report *report)
                  {LOAD_DELIVERED, "entries delivered"},
                  {LOAD_REPLAYED, "entries replayed"},
                  {LOAD_PAGES, "pages of history"},
-                 {LOAD_PAGE_MESSAGES, "messages in them"}};
+                 {LOAD_PAGE_MESSAGES, "messages in them"},
+                 {LOAD_PEERS_PAGES, "pages of conversations"},
+                 {LOAD_MARKS, "marks"},
+                 {LOAD_RECEIPTS, "receipts"},
+                 {LOAD_TYPED, "typing answered"},
+                 {LOAD_TYPING_PUSHES, "typing pushed"}};
     const char *separator = "verified: ";
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
         if (report->all.counts[shown[i].count] == 0)

@@ -23,7 +23,7 @@
 /* One interval of the measured time; it begins where the one before ends. */
 struct load_point {
     double at_s; /* its end, since measuring began */
-    double acknowledged_per_s, delivered_per_s, pages_per_s, logins_per_s;
+    double acknowledged_per_s, delivered_per_s, pages_per_s, logins_per_s, marks_per_s, typed_per_s;
     uint64_t p50_us, p99_us, max_us; /* of the run's main latency */
 };
 

@@ -12,6 +12,7 @@
 #include "load/scenario.h"
 #include "load/session.h"
 #include "load/stats.h"
+#include "load/talk.h"
 #include "load/worker.h"
 #include "times.h"
 
@@ -118,6 +119,8 @@ int load_run_open(struct load_run *run)
     run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
     run->tokens_expire_s = (uint64_t)wall.tv_sec + TOKENS_LAST_S;
     snprintf(run->host, sizeof run->host, "%s", options->address.text);
+    if (load_options_marks(options) && (options->given & LOAD_GIVEN_PREFIX) == 0)
+        snprintf(run->options.prefix, sizeof run->options.prefix, "load-%06x-", run->number);
     run->prefix_bytes = (uint32_t)strlen(options->prefix);
     atomic_store(&run->measured_from_us, UINT64_MAX);
     atomic_store(&run->measured_until_us, UINT64_MAX);
@@ -168,6 +171,8 @@ void load_run_close(struct load_run *run)
         client_tls_close(&session->tls);
         free(session->sends);
         free(session->walks);
+        free(session->peers_walks);
+        load_talks_close(&session->talks);
     }
     load_zipf_close(&run->zipf);
     client_tls_context_close(&run->tls);
@@ -189,6 +194,11 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
     into->held += from->held;
     into->due += from->due;
     into->overdue += from->overdue;
+    into->marks += from->marks;
+    into->marked += from->marked;
+    into->shown += from->shown;
+    into->checking += from->checking;
+    into->in_check += from->in_check;
     into->looking += from->looking;
     into->strangers += from->strangers;
     into->stranger = from->strangers > 0 ? from->stranger : into->stranger;

@@ -34,7 +34,7 @@ struct client_tls_context;
 struct load_worker;
 
 /* In this order. */
-enum load_phase { LOAD_CONNECT, LOAD_FILL, LOAD_FILLED, LOAD_WARMUP, LOAD_MEASURE, LOAD_DRAIN, LOAD_END };
+enum load_phase { LOAD_CONNECT, LOAD_FILL, LOAD_FILLED, LOAD_WARMUP, LOAD_MEASURE, LOAD_DRAIN, LOAD_CHECK, LOAD_END };
 
 #define LOAD_USER_BYTES_MAX (LOAD_PREFIX_BYTES_MAX + 10)
 #define LOAD_EPOCH_BYTES_MAX 64u

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "load/history.h"
+#include "load/peers.h"
 #include "load/random.h"
 #include "load/run.h"
 #include "load/send.h"
@@ -28,6 +29,7 @@ bool load_scenario_sends(const struct load_options *options, uint32_t session)
     switch (options->scenario) {
     case LOAD_PAIRS:
     case LOAD_CHURN:
+    case LOAD_TYPING:
     case LOAD_STORM: return true;
     case LOAD_FANOUT: return session < options->users;
     default: return false;
@@ -82,6 +84,8 @@ static void go_on(struct load_worker *worker, struct load_session *session)
         return;
     if (options->scenario == LOAD_HISTORY)
         load_history_go_on(worker, session);
+    if (options->scenario == LOAD_PEERS)
+        load_peers_go_on(worker, session);
     if (options->rate == 0 && load_scenario_sends(options, session->index))
         while (session->unanswered < options->window)
             send_one(worker, session, worker->now_us);
@@ -104,6 +108,9 @@ void load_scenario_on_live(struct load_worker *worker, struct load_session *sess
         load_session_leave(worker, session, worker->now_us);
         return;
     }
+    if (worker->run->options.scenario == LOAD_PAIRS && worker->run->options.seen_share > 0 && session->was_live)
+        load_peers_refresh(worker, session);
+    session->was_live = true;
     if (worker->run->options.scenario != LOAD_REPLAY || worker->phase < LOAD_WARMUP) {
         go_on(worker, session);
         return;
@@ -124,7 +131,8 @@ void load_scenario_on_answer(struct load_worker *worker, struct load_session *se
 static void note_stuck(struct load_worker *worker, const struct load_session *session)
 {
     struct load_stuck *stuck = &worker->stuck[session->state];
-    if (session->state == LOAD_SESSION_LIVE && session->unanswered == 0 && !load_history_is_waiting(worker, session))
+    if (session->state == LOAD_SESSION_LIVE && session->unanswered == 0 && !load_history_is_waiting(worker, session)
+        && !session->is_checking)
         return;
     if (stuck->count++ == 0)
         stuck->first = session->index;
@@ -137,6 +145,8 @@ static void on_session_phase(struct load_worker *worker, struct load_session *se
         session->full_sum = session->got_sum;
         session->full_places = session->got_places;
     }
+    if (worker->phase == LOAD_CHECK && load_options_marks(&worker->run->options))
+        load_peers_check(worker, session);
     if (worker->phase == LOAD_END) {
         note_stuck(worker, session);
         list_remove(&session->wait_link);
@@ -191,6 +201,7 @@ void load_scenario_on_phase(struct load_worker *worker)
         on_session_phase(worker, &worker->run->sessions[worker->first_session + i]);
     if (worker->phase == LOAD_WARMUP) {
         worker->next_send_ns = worker->now_us * 1000;
+        worker->typing_us = worker->now_us;
         worker->due_until_ns = worker->run->options.rate > 0 && worker->sender_count > 0 ? UINT64_MAX : 0;
         worker->next_churn_us = worker->now_us;
     }

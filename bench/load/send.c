@@ -8,10 +8,13 @@
 #include "load/frame.h"
 #include "load/history.h"
 #include "load/look.h"
+#include "load/mark.h"
 #include "load/nats.h"
+#include "load/peers.h"
 #include "load/run.h"
 #include "load/scenario.h"
 #include "load/session.h"
+#include "load/talk.h"
 #include "load/wire.h"
 #include "load/worker.h"
 
@@ -53,6 +56,16 @@ struct load_text load_send_text(const struct load_worker *worker, const struct l
     return (struct load_text){worker->run->number, session->index, send->to, send->seq, send->intended_us};
 }
 
+static void transmit_typing(struct load_worker *worker, struct load_session *session, struct load_send *send)
+{
+    char name[LOAD_USER_BYTES_MAX], *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
+    struct span to = {name, load_run_user_name(worker->run, send->to, name)};
+    session->out.bytes +=
+        (uint32_t)load_wire_put_typing(out, load_worker_mask(worker), load_send_id(session, send), to);
+    load_talk_with(session, send->to)->typed++;
+    send->state = LOAD_SEND_OUT;
+}
+
 static void transmit(struct load_worker *worker, struct load_session *session, struct load_send *send)
 {
     const struct load_run *run = worker->run;
@@ -61,6 +74,10 @@ static void transmit(struct load_worker *worker, struct load_session *session, s
     if (run->options.protocol == LOAD_NATS) {
         load_nats_send(worker, session, send, &text);
         send->state = LOAD_SEND_OUT;
+        return;
+    }
+    if (run->options.scenario == LOAD_TYPING) {
+        transmit_typing(worker, session, send);
         return;
     }
     struct load_wire_send frame = {
@@ -135,12 +152,26 @@ void load_send_done(struct load_worker *worker, struct load_session *session, st
     load_scenario_on_answer(worker, session);
 }
 
+/* Nothing is stored. */
+static void take_typed(struct load_worker *worker, struct load_session *session, struct load_send *send)
+{
+    worker->stats.counts[LOAD_TYPED]++;
+    worker->answers++;
+    load_worker_add_latency(worker, LOAD_TYPING_TO_OK, send->intended_us);
+    give_back(worker, session, send);
+    load_scenario_on_answer(worker, session);
+}
+
 void load_send_answered(struct load_worker *worker, struct load_session *session, const struct load_wire_object *ok,
                         struct span frame)
 {
     struct load_send *send = find(worker, session, ok, frame);
     if (send == NULL)
         return;
+    if (worker->run->options.scenario == LOAD_TYPING) {
+        take_typed(worker, session, send);
+        return;
+    }
     struct load_text text = load_send_text(worker, session, send);
     uint64_t hash = load_text_hash(session->index, send->seq, ok->mid.data, (uint32_t)ok->mid.bytes);
     if (!load_wire_is_mid(ok->mid))
@@ -148,6 +179,9 @@ void load_send_answered(struct load_worker *worker, struct load_session *session
     if (!ok->dup) {
         load_frame_take_entry(worker, session, ok, hash, frame);
         load_worker_check_order(worker, session, &text, frame);
+        if (load_options_talks(&worker->run->options))
+            load_talk_entry(worker, session, session->user, send->to,
+                            (struct load_place){ok->ts, load_talk_mid(ok->mid)}, hash);
     } else if (!send->was_resent || ok->has_prev) {
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "dup, though it was sent once, or with prev", frame);
     }
@@ -226,7 +260,8 @@ void load_send_refused(struct load_worker *worker, struct load_session *session,
     }
     if (load_look_take(worker, session, error))
         return;
-    if (load_history_refused(worker, session, error)) {
+    if (load_history_refused(worker, session, error) || load_peers_refused(session, error)
+        || load_mark_refused(session, error)) {
         try_later(worker, session, after_us);
         return;
     }
@@ -301,6 +336,8 @@ void load_send_retry(struct load_worker *worker, struct load_session *session)
     if (session->state != LOAD_SESSION_LIVE && session->state != LOAD_SESSION_REPLAYING)
         return;
     load_history_retry(worker, session);
+    load_peers_retry(worker, session);
+    load_mark_retry(worker, session);
     atomic_store(&session->order_from, session->next_seq);
     send_unknown_again(worker, session);
     send_refused_anew(worker, session);

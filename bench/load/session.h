@@ -12,8 +12,10 @@
 
 #include "base/buffer.h"
 #include "base/list.h"
+#include "load/talk.h"
 #include "shard/io.h"
 
+struct load_peers_walk;
 struct load_send;
 struct client_tls;
 struct load_walk;
@@ -42,6 +44,7 @@ struct load_session {
     struct buffer in, out, in_flight;
     enum load_session_state state;
     bool was_in;         /* has logged in before */
+    bool was_live;       /* has been live before */
     bool is_looking;     /* has asked for its newest message (look.h) */
     bool from_start;     /* logs in with the cursor of its first login, to get the whole timeline again */
     uint64_t due_us;     /* when it connects, or tries again */
@@ -62,7 +65,10 @@ struct load_session {
     uint32_t next_seq;
     uint32_t filled;         /* sends begun to fill timelines; one that was refused and sent again counts once */
     uint32_t rounds;         /* how often the timeline was replayed from the start */
-    struct load_walk *walks; /* scenario history: owned; as many as the window; NULL until the first page */
+    struct load_talks talks; /* load_options_talks */
+    struct load_peers_walk *peers_walks; /* owned; NULL until the first page of `peers` */
+    bool is_checking, is_refreshing;     /* what the walk through `peers` is for (peers.h) */
+    struct load_walk *walks;             /* scenario history: owned; as many as the window; NULL until the first page */
     /* Shared. */
     _Atomic uint32_t order_from; /* sends below this count may have been sent again: their order is not checked */
 };

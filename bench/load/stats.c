@@ -47,6 +47,11 @@ static const struct {
     [LOAD_PAGES] = {"pages", "pages of history"},
     [LOAD_PAGE_MESSAGES] = {"page_messages", "messages in them"},
     [LOAD_LOGINS] = {"logins", "logins"},
+    [LOAD_PEERS_PAGES] = {"peers_pages", "pages of conversations"},
+    [LOAD_MARKS] = {"marks", "marks (seen)"},
+    [LOAD_RECEIPTS] = {"receipts", "receipts (seen_by)"},
+    [LOAD_TYPED] = {"typed", "typing, answered"},
+    [LOAD_TYPING_PUSHES] = {"typing_pushes", "typing, pushed"},
     [LOAD_DUPLICATE_OKS] = {"dup", "resends known by their key"},
     [LOAD_BUSY] = {"busy", "busy, tried again"},
     [LOAD_RATE_LIMITED] = {"rate_limited", "rate-limited, tried again"},
@@ -61,6 +66,8 @@ static const struct {
     [LOAD_BROKEN_REPLY] = {"broken_reply", "replies"},
     [LOAD_BROKEN_RESUME] = {"broken_resume", "resuming"},
     [LOAD_BROKEN_HISTORY] = {"broken_history", "history"},
+    [LOAD_BROKEN_TALKS] = {"broken_talks", "conversations"},
+    [LOAD_BROKEN_TYPING] = {"broken_typing", "typing"},
     [LOAD_BROKEN_CLOSE] = {"broken_close", "closes without cause"},
     [LOAD_BROKEN_COUNT] = {"broken_count", "loss or duplicates"},
 };
@@ -74,6 +81,9 @@ static const struct {
     [LOAD_CONNECT_TO_LOGIN] = {"login", "connect to login"},
     [LOAD_CONNECT_TO_LIVE] = {"live", "connect to live"},
     [LOAD_PAGE] = {"page", "page of history"},
+    [LOAD_PEERS_PAGE] = {"peers", "page of peers"},
+    [LOAD_SEEN_TO_OK] = {"seen", "seen to ok"},
+    [LOAD_TYPING_TO_OK] = {"typing", "typing to ok"},
 };
 
 const char *load_stats_count_name(enum load_count count)

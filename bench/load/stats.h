@@ -16,6 +16,11 @@ enum load_count {
     LOAD_PAGES,
     LOAD_PAGE_MESSAGES,
     LOAD_LOGINS,
+    LOAD_PEERS_PAGES,
+    LOAD_MARKS,         /* `seen`, answered with ok */
+    LOAD_RECEIPTS,      /* pushes `seen_by` */
+    LOAD_TYPED,         /* `typing`, answered with ok */
+    LOAD_TYPING_PUSHES, /* at most one a second and pair */
     LOAD_DUPLICATE_OKS, /* a resend that the key made safe */
     LOAD_BUSY,          /* refused for now: the server has no room */
     LOAD_RATE_LIMITED,  /* refused for now: the user has used up their rate */
@@ -31,6 +36,8 @@ enum load_count {
     LOAD_BROKEN_REPLY,   /* an answer unknown to the protocol, or to no request */
     LOAD_BROKEN_RESUME,  /* `reset`, `live` before the end of the replay, a `last` below the cursor */
     LOAD_BROKEN_HISTORY, /* pages that are not the timeline */
+    LOAD_BROKEN_TALKS,   /* `peers`, `seen`, `seen_by` that are not what was sent, received and marked */
+    LOAD_BROKEN_TYPING,  /* from nobody, or more often than once a second */
     LOAD_BROKEN_CLOSE,   /* a connection that the server ended without cause */
     LOAD_BROKEN_COUNT,   /* at the end: connections that did not get exactly what was acknowledged */
     LOAD_COUNTS
@@ -43,6 +50,9 @@ enum load_latency {
     LOAD_CONNECT_TO_LOGIN,
     LOAD_CONNECT_TO_LIVE, /* of those that came back with `after` */
     LOAD_PAGE,
+    LOAD_PEERS_PAGE,
+    LOAD_SEEN_TO_OK,
+    LOAD_TYPING_TO_OK,
     LOAD_LATENCIES
 };
 

@@ -84,6 +84,8 @@ void load_tables_cpu(FILE *file, const struct load_report *report)
         write_cost(file, "a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
         write_cost(file, "an entry delivered or replayed", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
         write_cost(file, "a page of history", cpu_s, counts[LOAD_PAGES]);
+        write_cost(file, "a page of conversations", cpu_s, counts[LOAD_PEERS_PAGES]);
+        write_cost(file, "a typing", cpu_s, counts[LOAD_TYPED]);
         if (options->scenario == LOAD_LOGINS_AGAIN)
             write_cost(file, "a login", cpu_s, counts[LOAD_LOGINS]);
         write_cost(file, "a connect, upgrade and login at the start", report->logged_in.cpu_s - report->idle.cpu_s,
@@ -217,7 +219,9 @@ static void write_what(FILE *file, const struct load_options *options)
     if (options->rate > 0)
         write_number(file, "sends a second, open loop (--rate)", options->rate);
     if (does_send(options) && options->scenario != LOAD_REPLAY)
-        write_number(file, options->scenario == LOAD_HISTORY ? "pages in flight (--window)" : "window",
+        write_number(file,
+                     options->scenario == LOAD_HISTORY || options->scenario == LOAD_PEERS ? "pages in flight (--window)"
+                                                                                          : "window",
                      options->window);
     if (does_send(options)) {
         write_number(file, "bytes of text", options->text_bytes);
@@ -227,6 +231,12 @@ static void write_what(FILE *file, const struct load_options *options)
         write_number(file, "sends of each before the measured time (--fill)", options->fill);
     if (options->scenario == LOAD_HISTORY)
         write_number(file, "messages of a page (--limit)", options->limit);
+    if (options->scenario == LOAD_PEERS)
+        write_number(file, "conversations of a page (--limit)", options->limit);
+    if (options->has_with)
+        write_option(file, "pages of one conversation (--with)", "yes");
+    if (options->seen_share > 0)
+        write_number(file, "share of what is received that is marked (--seen)", options->seen_share);
     if (options->scenario == LOAD_CHURN)
         write_number(file, "drop and come back, a second (--churn)", options->churn);
     if (options->scenario == LOAD_STORM)

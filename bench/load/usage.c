@@ -96,6 +96,8 @@ static void print_server(const struct load_report *report)
     print_cost("a send", cpu_s, counts[LOAD_ACKNOWLEDGED]);
     print_cost("an entry delivered", cpu_s, counts[LOAD_DELIVERED] + counts[LOAD_REPLAYED]);
     print_cost("a page", cpu_s, counts[LOAD_PAGES]);
+    print_cost("a page of conversations", cpu_s, counts[LOAD_PEERS_PAGES]);
+    print_cost("a typing", cpu_s, counts[LOAD_TYPED]);
     if (report->options->scenario == LOAD_LOGINS_AGAIN)
         print_cost("a login", cpu_s, counts[LOAD_LOGINS]);
     printf("\n  %.2f us of CPU for each connect, upgrade and login at the start\n", load_usage_login_us(report));

@@ -70,17 +70,53 @@ size_t load_wire_end_send(char *out, char *end, uint32_t mask)
     return seal(out, end, LOAD_WIRE_TEXT, mask);
 }
 
-size_t load_wire_put_history(char *out, uint32_t mask, uint64_t id, uint64_t before, uint32_t limit)
+/* The rest of a request for a page, behind its op. */
+static char *put_page(char *at, uint64_t id, uint64_t before, uint32_t limit)
 {
-    char *at = LOAD_PUT(out + HEADER_BYTES_LONG, "{\"op\":\"history\",\"id\":");
+    at = LOAD_PUT(at, ",\"id\":");
     at = load_put_number(at, id);
     if (before > 0) {
         at = LOAD_PUT(at, ",\"before\":");
         at = load_put_number(at, before);
     }
     at = LOAD_PUT(at, ",\"limit\":");
-    at = load_put_number(at, limit);
+    return load_put_number(at, limit);
+}
+
+size_t load_wire_put_history(char *out, uint32_t mask, uint64_t id, uint64_t before, uint32_t limit, struct span with)
+{
+    char *at = put_page(LOAD_PUT(out + HEADER_BYTES_LONG, "{\"op\":\"history\""), id, before, limit);
+    if (with.bytes > 0) {
+        at = LOAD_PUT(at, ",\"with\":\"");
+        at = load_put(at, with.data, with.bytes);
+        at = LOAD_PUT(at, "\"");
+    }
     return seal(out, LOAD_PUT(at, "}"), LOAD_WIRE_TEXT, mask);
+}
+
+size_t load_wire_put_peers(char *out, uint32_t mask, uint64_t id, uint64_t before, uint32_t limit)
+{
+    char *at = put_page(LOAD_PUT(out + HEADER_BYTES_LONG, "{\"op\":\"peers\""), id, before, limit);
+    return seal(out, LOAD_PUT(at, "}"), LOAD_WIRE_TEXT, mask);
+}
+
+size_t load_wire_put_seen(char *out, uint32_t mask, uint64_t id, struct span with, uint64_t ts)
+{
+    char *at = LOAD_PUT(out + HEADER_BYTES_LONG, "{\"op\":\"seen\",\"id\":");
+    at = load_put_number(at, id);
+    at = LOAD_PUT(at, ",\"with\":\"");
+    at = load_put(at, with.data, with.bytes);
+    at = LOAD_PUT(at, "\",\"ts\":");
+    return seal(out, LOAD_PUT(load_put_number(at, ts), "}"), LOAD_WIRE_TEXT, mask);
+}
+
+size_t load_wire_put_typing(char *out, uint32_t mask, uint64_t id, struct span to)
+{
+    char *at = LOAD_PUT(out + HEADER_BYTES_LONG, "{\"op\":\"typing\",\"id\":");
+    at = load_put_number(at, id);
+    at = LOAD_PUT(at, ",\"to\":\"");
+    at = load_put(at, to.data, to.bytes);
+    return seal(out, LOAD_PUT(at, "\"}"), LOAD_WIRE_TEXT, mask);
 }
 
 size_t load_wire_put_ping(char *out, uint32_t mask, uint64_t id)

@@ -37,8 +37,11 @@ struct load_wire_send {
 char *load_wire_begin_send(char *out, const struct load_wire_send *send, char **text_r);
 size_t load_wire_end_send(char *out, char *end, uint32_t mask);
 
-/* `before` 0: the newest. */
-size_t load_wire_put_history(char *out, uint32_t mask, uint64_t id, uint64_t before, uint32_t limit);
+/* `before` 0: the newest. `with`: only of the conversation with this user; empty: of all. */
+size_t load_wire_put_history(char *out, uint32_t mask, uint64_t id, uint64_t before, uint32_t limit, struct span with);
+size_t load_wire_put_peers(char *out, uint32_t mask, uint64_t id, uint64_t before, uint32_t limit);
+size_t load_wire_put_seen(char *out, uint32_t mask, uint64_t id, struct span with, uint64_t ts);
+size_t load_wire_put_typing(char *out, uint32_t mask, uint64_t id, struct span to);
 /* The request `ping`, not the control frame. */
 size_t load_wire_put_ping(char *out, uint32_t mask, uint64_t id);
 /* Answers a ping, whose payload (at most LOAD_WIRE_CONTROL_BYTES_MAX) is repeated. */
@@ -59,9 +62,10 @@ int64_t load_wire_read_frame(const char *data, size_t bytes, struct load_wire_fr
 /* An object of the protocol: the fields of all operations; an absent field is empty or 0. Strings are as on the wire,
  * with their escapes. */
 struct load_wire_object {
-    struct span op, mid, from, to, text, key, code, epoch, user;
-    struct span messages; /* the array, with its brackets */
-    uint64_t id, ts, prev, last, next, retry_after;
+    struct span op, mid, from, to, text, key, code, epoch, user, with;
+    struct span messages; /* the array, with its brackets: that of `history` or of `peers` */
+    struct span entry;    /* the object `last` of a conversation */
+    uint64_t id, ts, prev, last, next, retry_after, unseen, seen, seen_by;
     bool has_id, has_prev, has_ts, has_next, dup, reset, more;
     bool is_any; /* read by the general reader: any field may be set */
 };

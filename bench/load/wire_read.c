@@ -167,6 +167,7 @@ static struct span *string_field(struct load_wire_object *object, struct span na
     case 'o': return FIELD(op);
     case 't': return name.bytes == 2 ? FIELD(to) : FIELD(text);
     case 'u': return FIELD(user);
+    case 'w': return FIELD(with);
     default: return NULL;
     }
 #undef FIELD
@@ -197,6 +198,12 @@ static void take_number(struct load_wire_object *object, struct span name, uint6
         object->has_next = true;
     } else if (load_wire_is(name, "retry_after")) {
         object->retry_after = value;
+    } else if (load_wire_is(name, "unseen")) {
+        object->unseen = value;
+    } else if (load_wire_is(name, "seen")) {
+        object->seen = value;
+    } else if (load_wire_is(name, "seen_by")) {
+        object->seen_by = value;
     }
 }
 
@@ -208,8 +215,10 @@ static void take_field(struct load_wire_object *object, struct span name, const 
         take_string(object, name, value->span);
     else if (value->kind == NUMBER)
         take_number(object, name, value->number);
-    else if (value->kind == NESTED && load_wire_is(name, "messages"))
+    else if (value->kind == NESTED && (load_wire_is(name, "messages") || load_wire_is(name, "peers")))
         object->messages = value->span;
+    else if (value->kind == NESTED && load_wire_is(name, "last"))
+        object->entry = value->span;
     else if (value->kind == TRUE) {
         object->dup |= load_wire_is(name, "dup");
         object->reset |= load_wire_is(name, "reset");
@@ -223,6 +232,8 @@ static void clear(struct load_wire_object *object)
     static const struct span none = {NULL, 0};
     object->op = object->mid = object->from = object->to = object->text = none;
     object->key = object->code = object->epoch = object->user = object->messages = none;
+    object->with = object->entry = none;
+    object->unseen = object->seen = object->seen_by = 0;
     object->id = object->ts = object->prev = object->last = object->next = object->retry_after = 0;
     object->has_id = object->has_prev = object->has_ts = object->has_next = false;
     object->dup = object->reset = object->more = object->is_any = false;

@@ -110,6 +110,7 @@ void load_worker_give_up_because(struct load_worker *worker, const char *why)
 static void publish(struct load_worker *worker)
 {
     worker->gauges.draining = worker->phase > LOAD_MEASURE;
+    worker->gauges.in_check = worker->phase >= LOAD_CHECK;
     pthread_mutex_lock(&worker->lock);
     load_stats_add_counts(&worker->published[worker->phase == LOAD_MEASURE], worker->stats.counts);
     load_stats_add_latencies(&worker->published[0], worker->stats.latencies);

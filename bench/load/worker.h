@@ -41,6 +41,10 @@ struct load_gauges {
     uint64_t due;                  /* those of them that may still leave */
     uint64_t overdue;              /* those of them that never leave */
     uint64_t late[LOAD_LATENCIES]; /* counted as measured, though the answer came after the measured time */
+    uint64_t marks;                /* `seen` in flight */
+    uint64_t marked, shown;        /* sums over the marks that users, and their peers, know of: in the end equal */
+    uint64_t checking;             /* sessions that compare `peers` with what they know */
+    uint64_t in_check;             /* workers in LOAD_CHECK */
     uint64_t looking;              /* sessions that look at their newest message (look.h) */
     uint64_t strangers;            /* those that found one which chitchat-load has not written; */
     uint64_t stranger;             /* the user of the last of them */
@@ -82,6 +86,7 @@ struct load_worker {
     uint64_t storm;
     uint64_t next_send_ns, next_step_us, next_churn_us, published_us;
     uint64_t due_until_ns; /* open loop: a send that was due before this leaves even in LOAD_DRAIN */
+    uint64_t typing_us;    /* when the scenario began to type */
     uint64_t drain_us;     /* open loop: when LOAD_DRAIN began */
     uint32_t next_leaver;
     uint32_t looks;                                 /* sessions that have looked at their newest message */

@@ -79,6 +79,7 @@ struct fixture *fixture_open(struct load_options options)
     options.text_bytes = 64;
     options.limit = 50;
     strcpy(options.prefix, "load-");
+    options.given |= LOAD_GIVEN_PREFIX;
     fixture->run.options = options;
     cr_assert_eq(load_run_open(&fixture->run), 0);
     fixture->worker = &fixture->run.workers[0];
