@@ -205,7 +205,9 @@ static bool refuse_for_good(struct load_worker *worker, struct load_session *ses
     bool is_login = session->state == LOAD_SESSION_LOGGING_IN && worker->phase == LOAD_CONNECT;
     bool is_first = worker->phase != LOAD_CONNECT && worker->answers == 0 && error->has_id
                     && load_send_find(session, error->id) != NULL;
-    if (error->code.bytes == 0 || (!is_login && !is_first))
+    /* An older server does not know the operations of these scenarios. */
+    bool is_unknown = load_options_talks(&worker->run->options) && load_wire_is(error->code, "unknown_op");
+    if (error->code.bytes == 0 || (!is_login && !is_first && !is_unknown))
         return false;
     snprintf(why, sizeof why, "the server refuses a %s: %.*s", is_login ? "login" : "request",
              frame.bytes < 180 ? (int)frame.bytes : 180, frame.data);

@@ -149,6 +149,15 @@ Test(load_checker_talks, a_mark_of_another_connection_is_one_of_a_received_messa
     fixture_close(book.fixture);
 }
 
+Test(load_checker_talks, a_server_that_does_not_know_marks_ends_the_run_and_breaks_nothing)
+{
+    struct book book = book_open();
+    fixture_say(book.fixture, 1, "{\"op\":\"error\",\"id\":%llu,\"code\":\"unknown_op\",\"message\":\"x\"}", MARK_ID);
+    cr_expect_eq(fixture_broken_all(book.fixture), 0);
+    cr_expect_not_null(strstr(book.fixture->worker->obstacle, "the server refuses a request: {\"op\":\"error\""));
+    fixture_close(book.fixture);
+}
+
 /* -- pages of peers -- */
 
 /* Session 1 asks for its conversations in the phase LOAD_CHECK, after its first mark. The page has one, with these
