@@ -188,7 +188,10 @@ struct conn_work {
 struct login {
     struct request_id id;
     uint64_t after;
+    uint64_t last; /* of the timeline, while it is found what `max` leaves out */
+    uint32_t max;  /* of missed entries that are replayed, if has_max */
     bool has_after;
+    bool has_max;
     bool is_other_epoch; /* the client's epoch is not the one of this data */
     uint8_t user_bytes;
     char user[LIMIT_USER_BYTES];

@@ -39,7 +39,7 @@ static uint64_t cut_before(const struct core *core, const struct conn *conn)
     return cut < conn->cursor ? cut : conn->cursor;
 }
 
-void replay_start(struct core *core, struct conn *conn)
+void replay_start(struct core *core, struct conn *conn, bool is_entry)
 {
     ASSERT(conn->state == CONN_REPLAY && conn_replay(conn) == NULL);
     struct replay *replay = calloc(1, sizeof *replay);
@@ -49,7 +49,7 @@ void replay_start(struct core *core, struct conn *conn)
     }
     replay->conn = conn;
     replay->core = core;
-    replay->prev = cut_before(core, conn);
+    replay->prev = is_entry ? conn->cursor : cut_before(core, conn);
     replay->is_prev_known = conn->cursor == replay->prev;
     list_init(&replay->link);
     list_init(&replay->oks);

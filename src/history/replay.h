@@ -23,9 +23,9 @@ void replays_init(struct replays *replays);
 /* Frees the pool. No replay may exist. */
 void replays_fini(struct replays *replays);
 
-/* Starts a replay after conn->cursor. The connection is in CONN_REPLAY and has no replay (asserted). It is closed if
- * there is no memory. */
-void replay_start(struct core *core, struct conn *conn);
+/* Starts a replay after conn->cursor. `is_entry`: the cursor is known to be the ts of an entry, so the first prev. The
+ * connection is in CONN_REPLAY and has no replay (asserted). It is closed if there is no memory. */
+void replay_start(struct core *core, struct conn *conn, bool is_entry);
 /* An entry that `conn` sent has left the timeline: the replay writes it as the `ok` of request `id`, which is copied.
  * `conn` has a replay. Its object of core->replays.ok_pool was reserved with the send (core->replays.oks_reserved). */
 void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id);

@@ -42,16 +42,15 @@ static uint64_t first_of(const struct core *core, const struct user *user)
     return cut < user->timeline.last ? cut : user->timeline.last;
 }
 
-static void write_reply(struct core *core, struct conn *conn, const struct request_id *id, bool is_reset)
+/* The caller sets `last`, `reset` and `skipped_until`. */
+static void write_reply(struct core *core, struct conn *conn, const struct request_id *id, struct reply_login reply)
 {
     const struct config *config = core->server->config;
-    struct reply_login reply = {.user = user_name(conn->user),
-                                .epoch = span_of(datadir_epoch(core->server->datadir)),
-                                .last = conn->user->timeline.last,
-                                .first = first_of(core, conn->user),
-                                .ping_s = config->ping_s,
-                                .auth = span_of(config->auth == CONFIG_AUTH_TOKEN ? "token" : "none"),
-                                .reset = is_reset};
+    reply.user = user_name(conn->user);
+    reply.epoch = span_of(datadir_epoch(core->server->datadir));
+    reply.first = first_of(core, conn->user);
+    reply.ping_s = config->ping_s;
+    reply.auth = span_of(config->auth == CONFIG_AUTH_TOKEN ? "token" : "none");
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     conn_reply_end(core, conn, reply_write_login(out, id, &reply));
 }
@@ -63,27 +62,44 @@ void login_extend(struct core *core, struct conn *conn, const struct request_id 
     ASSERT(conn->user->timeline.last_is_known);
     if (expires_s > cold->expires_s)
         cold->expires_s = expires_s;
-    write_reply(core, conn, id, false);
+    write_reply(core, conn, id, (struct reply_login){.last = conn->user->timeline.last});
     metric_add(&core->metrics.logins[METRICS_LOGIN_RENEWED], 1);
     conn_answered(core, conn);
 }
 
-/* `last` is known: answers the login, and starts the replay if the client asked for one. */
-static void answer(struct core *core, struct conn *conn)
+/* The cursor or the epoch of the login is of another data set. */
+static bool is_reset(const struct login *login, uint64_t last)
+{
+    return login->is_other_epoch || (login->has_after && login->after > last);
+}
+
+/* Where the replay begins: at the client's cursor, or above what is gone. */
+static uint64_t start_of(const struct core *core, const struct conn *conn)
+{
+    uint64_t first = first_of(core, conn->user);
+    uint64_t after = conn->work->login->after;
+    return after > first ? after : first;
+}
+
+/* Answers the login, and starts the replay if the client asked for one. `last` is the timeline's at the moment of the
+ * login; the entries up to `skipped` are left out of the replay (0: none). */
+static void complete(struct core *core, struct conn *conn, uint64_t last, uint64_t skipped)
 {
     ASSERT(conn->state == CONN_LOGIN);
     const struct login *login = conn->work->login;
-    struct timeline *timeline = &conn->user->timeline;
-    ASSERT(timeline->last_is_known);
-    bool is_beyond = login->has_after && login->after > timeline->last;
-    bool is_reset = login->is_other_epoch || is_beyond;
-    write_reply(core, conn, &login->id, is_reset);
+    const struct timeline *timeline = &conn->user->timeline;
+    ASSERT(timeline->last_is_known && last <= timeline->last);
+    uint64_t start = start_of(core, conn);
+    uint64_t first = first_of(core, conn->user);
+    struct reply_login reply = {.last = first > last ? first : last, .reset = is_reset(login, last)};
+    if (skipped > start)
+        reply.skipped_until = start = skipped;
+    write_reply(core, conn, &login->id, reply);
     conn->cursor = timeline->last;
-    if (login->has_after && !is_reset) {
-        uint64_t first = first_of(core, conn->user);
-        conn->cursor = login->after > first ? login->after : first;
+    if (login->has_after && !reply.reset) {
+        conn->cursor = start;
         conn_set_state(conn, CONN_REPLAY);
-        replay_start(core, conn);
+        replay_start(core, conn, reply.skipped_until != 0);
     } else {
         if (login->has_after) {
             char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
@@ -114,6 +130,35 @@ static void refuse(struct core *core, struct conn *conn)
     conn_reply_error(core, conn, &login->id, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
     free(login);
     resume_reading(core, conn);
+}
+
+/* What a login with `max` leaves out is known. Its last is kept in the login meanwhile. */
+static void skip_found(struct core *core, struct conn *conn, int result, uint64_t skipped)
+{
+    if (result == 0)
+        complete(core, conn, conn->work->login->last, skipped);
+    else
+        refuse(core, conn);
+}
+
+/* `last` is known: answers the login, or looks first for what its `max` leaves out. */
+static void answer(struct core *core, struct conn *conn)
+{
+    ASSERT(conn->state == CONN_LOGIN);
+    struct login *login = conn->work->login;
+    uint64_t last = conn->user->timeline.last;
+    bool has_max = login->has_max && login->has_after && !is_reset(login, last);
+    if (!has_max || start_of(core, conn) >= last) {
+        complete(core, conn, last, 0);
+        return;
+    }
+    if (login->max == 0) {
+        complete(core, conn, last, last);
+        return;
+    }
+    login->last = last;
+    if (!skip_start(core, conn, start_of(core, conn), last + 1, login->max, skip_found))
+        refuse(core, conn);
 }
 
 /* Answers or refuses all logins of `user` that wait for `last`. */

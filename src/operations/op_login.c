@@ -17,6 +17,8 @@ static struct login *login_make(const struct core *core, const struct request *r
     login->id = request->id;
     login->has_after = asked->has_after;
     login->after = asked->after;
+    login->has_max = asked->has_max;
+    login->max = asked->max;
     login->is_other_epoch = asked->has_epoch && !span_equal(asked->epoch, epoch);
     login->user_bytes = (uint8_t)user.bytes;
     memcpy(login->user, user.data, user.bytes);

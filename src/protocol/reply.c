@@ -10,7 +10,7 @@
 
 /* The parts of the longest reply: header, field names, id, user, epoch, numbers, and the message of an error. */
 _Static_assert(WS_HEADER_BYTES_MAX + 256 + LIMIT_ESCAPED_BYTES(LIMIT_ID_BYTES) + LIMIT_USER_BYTES + LIMIT_EPOCH_CHARS
-                       + 4 * JSON_UNSIGNED_BYTES_MAX + ERROR_MESSAGE_BYTES_MAX
+                       + 6 * JSON_UNSIGNED_BYTES_MAX + ERROR_MESSAGE_BYTES_MAX
                    <= REPLY_BYTES_MAX,
                "any reply has room");
 
@@ -151,6 +151,10 @@ size_t reply_write_login(char *out, const struct request_id *id, const struct re
     at = JSON_PUT(at, "},\"server\":\"chitchat/" CHITCHAT_VERSION "\"");
     if (login->reset)
         at = JSON_PUT(at, ",\"reset\":true");
+    if (login->skipped_until != 0) {
+        at = JSON_PUT(at, ",\"skipped_until\":");
+        at = json_put_unsigned(at, login->skipped_until);
+    }
     at = JSON_PUT(at, "}");
     return frame_end(out, at);
 }

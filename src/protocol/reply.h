@@ -22,6 +22,7 @@ struct reply_login {
     uint32_t ping_s;
     struct span auth; /* "none" or "token" */
     bool reset;
+    uint64_t skipped_until; /* 0: the field is left out */
 };
 
 size_t reply_write_login(char *out, const struct request_id *id, const struct reply_login *login);

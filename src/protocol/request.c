@@ -202,6 +202,8 @@ static bool read_login(const struct request_reader *reader, struct request_login
     read_token(reader, login);
     enum field user = read_user_name(reader, SPAN_LITERAL("user"), &login->user);
     enum field after = read_ts(reader, SPAN_LITERAL("after"), &login->after);
+    uint64_t replay_max = 0;
+    enum field max = read_integer(reader, SPAN_LITERAL("max"), 0, LIMIT_REPLAY_MAX, &replay_max);
     enum field epoch = read_string(reader, SPAN_LITERAL("epoch"), &login->epoch);
     if (user == FIELD_BAD || (user == FIELD_ABSENT && !wants_token))
         return refuse_field(error_r,
@@ -209,10 +211,14 @@ static bool read_login(const struct request_reader *reader, struct request_login
                             "quotes or backslashes");
     if (after == FIELD_BAD)
         return refuse_field(error_r, "after must be an integer from 0 to 2^53 - 1, without fraction and exponent");
+    if (max == FIELD_BAD)
+        return refuse_field(error_r, "max must be an integer from 0 to 10000, without fraction and exponent");
     if (epoch == FIELD_BAD)
         return refuse_field(error_r, "epoch must be a string without U+0000, as the last login gave it");
     login->has_user = user == FIELD_GOOD;
     login->has_after = after == FIELD_GOOD;
+    login->has_max = max == FIELD_GOOD;
+    login->max = (uint32_t)replay_max;
     login->has_epoch = epoch == FIELD_GOOD;
     return true;
 }

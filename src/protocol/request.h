@@ -71,6 +71,8 @@ struct request_login {
     bool has_token;    /* present and a string */
     bool has_after;
     uint64_t after;
+    bool has_max;
+    uint32_t max; /* of missed entries that are replayed; 0 to LIMIT_REPLAY_MAX */
     bool has_epoch;
     struct span epoch;
 };

@@ -25,6 +25,7 @@
 #include "history/page_reads.h"
 #include "history/range_read.h"
 #include "history/replay.h"
+#include "history/skip.h"
 #include "http/exchanges.h"
 #include "operations/handover.h"
 #include "operations/tokens.h"
@@ -207,6 +208,7 @@ struct core {
     struct histories histories;
     struct page_reads page_reads;
     struct replays replays;
+    struct skips skips;
     struct wal_writer wal_writer;
     struct background background;
     struct retention retention;

@@ -141,7 +141,7 @@ static bool has_carried(const struct core *core)
                && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
            || page_reads_are_behind(core) || posts_are_behind(core) || exchanges_are_behind(core)
            || !list_is_empty(&core->batches.reading) || !list_is_empty(&core->tls.queue)
-           || !list_is_empty(&core->replays.queue);
+           || !list_is_empty(&core->replays.queue) || !list_is_empty(&core->skips.queue);
 }
 
 static bool on_turn_end(void *context)
@@ -163,6 +163,7 @@ static bool on_turn_end(void *context)
     conn_resume_all(core);
     batches_continue(core);
     posts_continue(core);
+    skip_step_all(core);
     replay_step_all(core);
     exchanges_step_all(core);
     erasures_step(core);

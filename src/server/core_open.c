@@ -25,6 +25,7 @@ static void init_parts(struct core *core)
     batches_init(&core->batches);
     senders_init(&core->senders);
     replays_init(&core->replays);
+    skips_init(&core->skips);
     reads_init(&core->reads);
     page_reads_init(&core->page_reads);
     background_init(&core->background, core->server->clock);

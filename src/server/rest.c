@@ -54,6 +54,7 @@ static void add_conns(struct left *left, const struct core *core)
     add_list(left, "history_conns", &core->histories.queue);
     add_list(left, "place_conns", &core->histories.place_queue);
     add_list(left, "replay_conns", &core->replays.queue);
+    add(left, "skips", core->skips.count);
 }
 
 static void add_users(struct left *left, const struct core *core)

@@ -188,6 +188,11 @@ int store_reader_range(struct store_reader *reader, struct span user, const stru
 /* Reader thread: *ts_r is the newest ts of `user` below `before`; 0: none. 0 or -errno. */
 int store_reader_newest(struct store_reader *reader, struct span user, uint64_t before, uint64_t *ts_r);
 
+/* Reader thread: writes the newest ts of `user` in after < ts < before, newest first and equal ones once, to `ts_list`,
+ * at most `count_max`. *count_r is how many. 0 or -errno. */
+int store_reader_newest_some(struct store_reader *reader, struct span user, uint64_t after, uint64_t before,
+                             uint64_t *ts_list, uint32_t count_max, uint32_t *count_r);
+
 struct store_keyed {
     uint64_t ts;
     uint64_t hash;

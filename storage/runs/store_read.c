@@ -320,6 +320,40 @@ int store_reader_newest(struct store_reader *reader, struct span user, uint64_t 
     return status < 0 ? status : 0;
 }
 
+struct newest_rows {
+    struct walk *walk;
+    uint64_t *ts_list;
+    uint32_t count_max;
+    uint32_t *count_r;
+};
+
+static int newest_rows(void *context)
+{
+    const struct newest_rows *rows = context;
+    struct span value;
+    int more = 1;
+    while (*rows->count_r < rows->count_max
+           && (more = walk_next(rows->walk, &rows->ts_list[*rows->count_r], &value)) == 1)
+        ++*rows->count_r;
+    return more;
+}
+
+int store_reader_newest_some(struct store_reader *reader, struct span user, uint64_t after, uint64_t before,
+                             uint64_t *ts_list, uint32_t count_max, uint32_t *count_r)
+{
+    struct walk walk;
+    ASSERT(after < before);
+    *count_r = 0;
+    seek_init(&walk.seek, user, false, after, before, false);
+    struct run_list *list = store_ref_list(reader->store);
+    struct head heads[list->count + 1];
+    walk_init(&walk, reader, list, heads, user);
+    struct newest_rows rows = {&walk, ts_list, count_max, count_r};
+    int status = read_guarded(reader, list, &walk, newest_rows, &rows);
+    store_unref_list(reader->store, list);
+    return status < 0 ? status : 0;
+}
+
 struct keyed_rows {
     struct walk *walk;
     struct store_keyed *keyed;

@@ -19,7 +19,7 @@ const SCHEMAS = DOCUMENT.components.schemas;
 const PROTOCOL = read("PROTOCOL.md");
 // The document has these operations and pushes, the server does not yet.
 const AWAITED = ["peers", "seen", "typing", "watch", "seen_by", "presence"];
-const AWAITED_FIELDS = ["max", "skipped_until"]; // of a login
+const AWAITED_FIELDS = []; // of a login
 const present = (names) => names.filter((name) => !AWAITED.includes(name)).sort();
 
 const found = (text, pattern) => [...text.matchAll(pattern)].map(([, name]) => name);

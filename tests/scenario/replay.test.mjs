@@ -42,6 +42,31 @@ onServers("Replay", {}, (harness, it) => {
     await bob.untilLive();
   });
 
+  it("with max, exactly the newest are replayed, and skipped_until says where they begin; history has the others", async () => {
+    const { alice, name } = await bobWith(1200);
+    const timeline = await wholeTimeline(await harness.login(name));
+    for (const [skip, max] of [[0, 0], [0, 1], [0, 1100], [200, 999], [200, 1000], [200, 10000], [1200, 0]]) {
+      const after = skip === 0 ? 0 : timeline[skip - 1].ts;
+      const bob = await harness.login(name, { after, max });
+      await bob.untilLive();
+      const first = Math.max(skip, 1200 - max);
+      assert.deepEqual(bob.messages.map((message) => message.ts), timeline.slice(first).map((message) => message.ts));
+      assert.equal(bob.login.skipped_until, first > skip ? timeline[first - 1].ts : undefined);
+      if (first > skip) {
+        const page = await bob.ok({ op: "history", after, before: bob.login.skipped_until + 1, limit: 1000 });
+        assert.equal(page.messages[0].ts, timeline[skip].ts);
+        assert.equal(page.messages.at(-1).ts, timeline[Math.min(first, skip + 1000) - 1].ts);
+      }
+      bob.terminate();
+    }
+    const bob = await harness.login(name, { after: 0, max: 0 });
+    await alice.send(name, "new");
+    await bob.untilMessages(1);
+    assert.equal(bob.messages[0].prev, timeline.at(-1).ts);
+    const wrong = await harness.client();
+    for (const max of [-1, 10001, 1.5, "1", null]) assert.equal((await wrong.request({ op: "login", user: name, after: 0, max })).code, "bad_request");
+  });
+
   it("what this user sent is replayed too, with its key", async () => {
     const alice = await harness.login(harness.name());
     await alice.send(harness.name(), "mine", { key: "my key" });

@@ -55,6 +55,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_CUT_IGNORED_BY_READ] = "cut-ignored-by-read",
     [FAULT_CUT_BY_PREFIX] = "cut-by-prefix",
     [FAULT_CUT_BEFORE_FLUSH] = "cut-before-flush",
+    [FAULT_SKIP_COUNTS_TWICE] = "skip-counts-twice",
     [FAULT_RETENTION_TOO_NEW] = "retention-too-new",
 };
 

@@ -35,6 +35,10 @@ static void send_login(struct sim *sim, struct person *person, uint64_t kept)
     if (person->had_after)
         snprintf(fields, sizeof person->login_fields, ",\"after\":%llu%s%s%s", (unsigned long long)person->asked_after,
                  sim->epoch[0] == '\0' ? "" : ",\"epoch\":\"", sim->epoch, sim->epoch[0] == '\0' ? "" : "\"");
+    if (person->had_after && below(sim, 2) == 0) {
+        person->max = below(sim, 8) == 0 ? 0 : below(sim, SIM_MAX_MOST + 1);
+        snprintf(fields + strlen(fields), sizeof person->login_fields - strlen(fields), ",\"max\":%u", person->max);
+    }
     client_send(person->client, "{\"op\":\"login\",\"id\":%u,\"user\":\"%s\"%s}", id, sim->names[person->user], fields);
 }
 
@@ -181,6 +185,7 @@ static void connect_as(struct sim *sim, uint32_t index, uint32_t user)
     bool is_rude = chaos_hits(&sim->chaos, RUDE_IN) && may(sim, TROUBLE_RUDE);
     uint64_t kept = person->kept_user == user ? person->kept_cursor : 0;
     *person = (struct person){.user = user, .kept_user = user, .kept_cursor = kept, .conn = ++sim->conn_count};
+    person->max = SIM_NO_MAX;
     person->begun_us = harness_monotonic(sim->harness);
     person->cut = sim->model.cut[user];
     person->client = client_begin(sim->harness, below(sim, sim->shards));
@@ -271,7 +276,7 @@ void person_act(struct sim *sim, uint32_t index)
 void people_probe(struct sim *sim)
 {
     for (uint32_t user = 0; user < SIM_USERS; user++) {
-        struct person person = {.user = user, .conn = ++sim->conn_count};
+        struct person person = {.user = user, .conn = ++sim->conn_count, .max = SIM_NO_MAX};
         person.client = client_login(sim->harness, below(sim, sim->shards), sim->names[user], "");
         uint32_t number = model_send(&sim->model, user, below(sim, SIM_USERS), false, person.conn);
         send_number(sim, &person, number);
@@ -318,10 +323,35 @@ static uint32_t pages(struct sim *sim, struct client *client, uint32_t *sends, b
     return count;
 }
 
+/* A login with `max` is given the last entries of the timeline. */
+static void check_max(struct sim *sim, uint32_t user, const uint32_t *sends, uint32_t count)
+{
+    struct person person = {.user = user, .cut = sim->model.cut[user], .max = below(sim, count + 2)};
+    struct client *client = client_connect(sim->harness, below(sim, sim->shards));
+    client_send(client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\",\"after\":0,\"max\":%u}", sim->names[user],
+                person.max);
+    harness_run_until_idle(sim->harness);
+    const struct value *ok = frame_expect(&sim->reader, client, "ok");
+    person_take_first(sim, &person, ok);
+    person_take_skipped(sim, &person, ok);
+    uint32_t at = person.max < count ? count - person.max : 0;
+    if (person.has_skipped != (person.max < count))
+        sim_fail("%s: skipped_until is wrong with max %u of %u entries", sim->names[user], person.max, count);
+    for (const struct value *frame; (frame = frame_next(&sim->reader, client)) != NULL;) {
+        if (strcmp(value_text(frame, "op"), "msg") != 0)
+            continue;
+        person_take_message(sim, &person, frame);
+        if (at == count || model_number(&sim->model, value_text(frame, "text")) != sends[at++])
+            sim_fail("%s: a login with max %u is given other entries than the last", sim->names[user], person.max);
+    }
+    if (at != count)
+        sim_fail("%s: a login with max %u is not given the last entries", sim->names[user], person.max);
+}
+
 void people_check(struct sim *sim, uint32_t user)
 {
     static uint32_t forwards[SIM_SENDS_MAX], backwards[SIM_SENDS_MAX], replayed[SIM_SENDS_MAX];
-    struct person person = {.user = user, .cut = sim->model.cut[user]};
+    struct person person = {.user = user, .cut = sim->model.cut[user], .max = SIM_NO_MAX};
     struct client *client = client_connect(sim->harness, below(sim, sim->shards));
     client_send(client, "{\"op\":\"login\",\"id\":0,\"user\":\"%s\",\"after\":0}", sim->names[user]);
     harness_run_until_idle(sim->harness);
@@ -341,4 +371,5 @@ void people_check(struct sim *sim, uint32_t user)
         sim_fail("%s: %u entries by replay, %u and %u by pages, or not the same ones", sim->names[user], count,
                  forward_count, backward_count);
     model_check_timeline(&sim->model, user, replayed, count);
+    check_max(sim, user, replayed, count);
 }

@@ -20,6 +20,10 @@
 /* The ids of what a rude connection sends before its login. */
 #define SIM_RUDE_ID SIM_REQUESTS_MAX
 
+/* The largest `max` of a login, and a login without one. */
+#define SIM_MAX_MOST 40u
+#define SIM_NO_MAX UINT32_MAX
+
 enum sim_ask { ASK_NOTHING, ASK_LOGIN, ASK_SEND, ASK_HISTORY, ASK_PING };
 
 struct sim_request {
@@ -53,7 +57,11 @@ struct person {
     bool had_after;
     uint64_t cut; /* of the model when the connection began: up to there it is given nothing */
     uint64_t asked_after;
-    char login_fields[128];
+    uint32_t max;        /* of the login; SIM_NO_MAX: none */
+    uint64_t login_last; /* `last` of the reply */
+    bool has_skipped;    /* the reply had `skipped_until` */
+    uint32_t missed;     /* entries up to login_last that were received */
+    char login_fields[160];
     uint64_t cursor; /* ts of the newest entry received, or where the login begins */
     uint32_t asked_count;
     uint32_t place;                             /* of the newest request */
@@ -142,6 +150,8 @@ void person_take(struct sim *sim, uint32_t index);
 void person_ask_page(struct sim *sim, struct person *person, struct sim_request want);
 /* Checks `first` in the reply to a login: it is the cursor if that is below. */
 void person_take_first(struct sim *sim, struct person *person, const struct value *frame);
+/* Checks `skipped_until` in the same reply: the newest entries are left, as many as the login's `max`. */
+void person_take_skipped(struct sim *sim, struct person *person, const struct value *frame);
 /* Checks a `msg` that was received. */
 void person_take_message(struct sim *sim, struct person *person, const struct value *frame);
 /* The connection has ended: its requests stay unanswered. `with_harness`: the server has, too. */

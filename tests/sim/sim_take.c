@@ -6,6 +6,34 @@
 
 #define TS_AHEAD_US_MAX (UINT64_C(300) * 1000000)
 
+/* An entry was received. Of those that were missed at the login it may be given `max`, and exactly so many if others
+ * were left out. */
+static void check_max(struct sim *sim, struct person *person, uint64_t ts)
+{
+    if (person->max == SIM_NO_MAX || ts > person->login_last)
+        return;
+    person->missed++;
+    bool is_wrong = person->missed > person->max
+                    || (ts == person->login_last && person->has_skipped && person->missed != person->max);
+    if (is_wrong)
+        sim_fail("%s: a login with max %u is given %u entries", sim->names[person->user], person->max, person->missed);
+}
+
+void person_take_skipped(struct sim *sim, struct person *person, const struct value *frame)
+{
+    person->login_last = value_number(frame, "last");
+    person->has_skipped = value_get(frame, "skipped_until") != NULL;
+    if (!person->has_skipped)
+        return;
+    uint64_t until = value_number(frame, "skipped_until");
+    if (person->max == SIM_NO_MAX || until <= person->cursor || until > person->login_last
+        || (until == person->login_last) != (person->max == 0))
+        sim_fail("%s: a login with max %u after %llu skips up to %llu, and the last is %llu", sim->names[person->user],
+                 person->max, (unsigned long long)person->cursor, (unsigned long long)until,
+                 (unsigned long long)person->login_last);
+    person->cursor = until;
+}
+
 static void take_entry(struct sim *sim, struct person *person, const struct value *frame, uint32_t send)
 {
     uint64_t ts = value_number(frame, "ts"), prev = value_number(frame, "prev");
@@ -17,6 +45,7 @@ static void take_entry(struct sim *sim, struct person *person, const struct valu
         sim_broken(SIM_REORDERED, "%s: ts %llu does not come after %llu", sim->names[person->user],
                    (unsigned long long)ts, (unsigned long long)prev);
     person->cursor = ts;
+    check_max(sim, person, ts);
     model_prev(&sim->model, person->user, send, prev);
 }
 
@@ -66,6 +95,7 @@ static void take_login(struct sim *sim, struct person *person, const struct valu
     person->wants_live = person->had_after;
     person->cursor = person->had_after ? person->asked_after : last;
     person_take_first(sim, person, frame);
+    person_take_skipped(sim, person, frame);
 }
 
 /* `unavailable` needs a WAL write that failed, or a store that could not be read. */

@@ -76,6 +76,10 @@ Test(reply, each_kind_has_its_fields)
     json_t *value = read_back(out, reply_write_login(out, &seven, &login));
     cr_assert(json_is_true(json_object_get(value, "reset")));
     json_decref(value);
+    login.skipped_until = LIMIT_TS_MAX;
+    value = read_back(out, reply_write_login(out, &seven, &login));
+    cr_assert_eq(json_integer_value(json_object_get(value, "skipped_until")), (json_int_t)LIMIT_TS_MAX);
+    json_decref(value);
 }
 
 Test(reply, every_error_has_the_word_of_the_protocol)

@@ -61,8 +61,10 @@ Test(request, each_op_is_read_with_its_fields)
     cr_assert_eq(request.op, REQUEST_LOGIN);
     cr_assert(is(request.login.user, "alice") && request.login.has_after && request.login.after == 1763900000000000);
     cr_assert(request.login.has_epoch && is(request.login.epoch, "9f1c"));
+    expect_good("{\"op\":\"login\",\"user\":\"alice\",\"after\":5,\"max\":10000}");
+    cr_assert(request.login.has_max && request.login.max == 10000);
     expect_good("{\"op\":\"login\",\"user\":\"alice\"}");
-    cr_assert(request.login.has_user && !request.login.has_after && !request.login.has_epoch
+    cr_assert(request.login.has_user && !request.login.has_after && !request.login.has_max && !request.login.has_epoch
               && !request.login.has_token);
     expect_good("{\"op\":\"send\",\"to\":\"bob\",\"text\":\"h\\u00e9\\n\",\"key\":\"k\"}");
     cr_assert_eq(request.op, REQUEST_SEND);
@@ -239,6 +241,8 @@ Test(request, bounds_are_integers_from_0_below_2_to_the_53_and_limits_1_to_1000)
     expect_error("{\"op\":\"history\",\"limit\":0}", ERROR_BAD_REQUEST, "limit");
     expect_error("{\"op\":\"history\",\"limit\":1001}", ERROR_BAD_REQUEST, "limit");
     expect_error("{\"op\":\"login\",\"user\":\"a\",\"after\":-1}", ERROR_BAD_REQUEST, "after");
+    expect_error("{\"op\":\"login\",\"user\":\"a\",\"after\":1,\"max\":10001}", ERROR_BAD_REQUEST, "max");
+    expect_error("{\"op\":\"login\",\"user\":\"a\",\"max\":null}", ERROR_BAD_REQUEST, "max");
     expect_error("{\"op\":\"login\",\"user\":\"a\",\"epoch\":5}", ERROR_BAD_REQUEST, "epoch");
 }
 

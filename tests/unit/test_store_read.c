@@ -75,6 +75,25 @@ Test(store, the_newest_is_found_below_a_bound)
     fixture_close(&fixture);
 }
 
+Test(store, the_newest_some_are_given_once_and_newest_first)
+{
+    struct fixture fixture = fixture_open();
+    uint64_t ts[8];
+    uint32_t count;
+    add_user(&fixture, "alice", 10, 30, 3); /* 10 40 70 */
+    add_user(&fixture, "alice", 20, 30, 3); /* 20 50 80 */
+    add_user(&fixture, "alice", 40, 10, 2); /* 40 50 */
+    cr_assert_eq(store_reader_newest_some(fixture.reader, SPAN_LITERAL("alice"), 10, 80, ts, 8, &count), 0);
+    cr_assert_eq(count, 4);
+    cr_assert(ts[0] == 70 && ts[1] == 50 && ts[2] == 40 && ts[3] == 20);
+    cr_assert_eq(store_reader_newest_some(fixture.reader, SPAN_LITERAL("alice"), 0, UINT64_MAX, ts, 2, &count), 0);
+    cr_assert_eq(count, 2);
+    cr_assert(ts[0] == 80 && ts[1] == 70);
+    cr_assert_eq(store_reader_newest_some(fixture.reader, SPAN_LITERAL("bob"), 0, UINT64_MAX, ts, 2, &count), 0);
+    cr_assert_eq(count, 0);
+    fixture_close(&fixture);
+}
+
 Test(store, the_key_index_gives_the_newest_keyed_sends_first)
 {
     struct fixture fixture = fixture_open();
