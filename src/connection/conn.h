@@ -155,7 +155,7 @@ _Static_assert(LIMIT_UNANSWERED <= UINT16_MAX, "unanswered counts up to it");
 struct conn_cold {
     struct address address;   /* of the peer, or of the client that a trusted proxy has forwarded */
     uint32_t address_entry;   /* in server->addresses */
-    struct rate history_rate; /* of requests for pages */
+    struct rate history_rate; /* of requests for pages and the like (ops.c) */
     uint32_t expires_s;       /* when its token ends: monotonic seconds; 0: never, or not logged in */
     struct tls *tls;          /* owned; NULL: plain */
     uint32_t since_s;         /* when it was accepted: monotonic seconds */
@@ -317,6 +317,9 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
 /* As conn_write, for a push. When the connection's waiting output has no room for it, the connection is closed with
  * 4001; while the shard's output memory is tight it is dropped without a close frame. Then: false. */
 bool conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes);
+/* As conn_write, for a push that may be lost. False: nothing was written, since more than a quarter of the connection's
+ * limit of output waits, or the shard's output memory is tight. */
+bool conn_push_ephemeral(struct core *core, struct conn *conn, const char *data, size_t bytes);
 /* Frees all output, unsent. No send may be in flight. */
 void conn_drop_output(struct core *core, struct conn *conn);
 /* At the end of the turn a send starts, unless one is in flight. */

@@ -172,6 +172,15 @@ bool conn_push(struct core *core, struct conn *conn, const char *data, size_t by
     return true;
 }
 
+bool conn_push_ephemeral(struct core *core, struct conn *conn, const char *data, size_t bytes)
+{
+    ASSERT(conn_is_logged_in(conn));
+    if (conn->out_bytes + bytes > core->server->config->output_bytes / 4 || backpressure_is_tight(core))
+        return false;
+    conn_write(core, conn, data, bytes);
+    return true;
+}
+
 void conn_ping(struct core *core, struct conn *conn)
 {
     uint8_t ping[WS_HEADER_BYTES_MAX];

@@ -14,10 +14,8 @@ struct op {
 };
 
 static const struct op ops[] = {
-    [REQUEST_LOGIN] = {op_login, false},
-    [REQUEST_SEND] = {op_send, true},
-    [REQUEST_HISTORY] = {op_history, true},
-    [REQUEST_PING] = {op_ping, true},
+    [REQUEST_LOGIN] = {op_login, false}, [REQUEST_SEND] = {op_send, true},     [REQUEST_HISTORY] = {op_history, true},
+    [REQUEST_PING] = {op_ping, true},    [REQUEST_TYPING] = {op_typing, true},
 };
 
 /* Refuses a request before its operation is run. */
@@ -38,7 +36,13 @@ static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *
                      retry_after_ms_r);
 }
 
-/* The same for a request for a page, of the connection. */
+/* Requests that are counted together, by connection. */
+static bool has_history_rate(enum request_op op)
+{
+    return op == REQUEST_HISTORY || op == REQUEST_TYPING;
+}
+
+/* The same for these. */
 static bool is_within_history_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
     return rate_take(&conn_cold(core, conn)->history_rate, core->server->config->history_rate,
@@ -55,10 +59,9 @@ static bool is_over_a_rate(struct core *core, struct conn *conn, const struct re
         refuse(core, conn, request, ERROR_RATE_LIMITED, "too many sends of this user: wait", retry_after_ms);
         return true;
     }
-    if (request->op == REQUEST_HISTORY && !is_within_history_rate(core, conn, &retry_after_ms)) {
+    if (has_history_rate(request->op) && !is_within_history_rate(core, conn, &retry_after_ms)) {
         refusal_note(core, REFUSAL_HISTORY_RATE, &conn_cold(core, conn)->address, NULL);
-        refuse(core, conn, request, ERROR_RATE_LIMITED, "too many requests for history on this connection: wait",
-               retry_after_ms);
+        refuse(core, conn, request, ERROR_RATE_LIMITED, "too many requests on this connection: wait", retry_after_ms);
         return true;
     }
     if (request->op == REQUEST_LOGIN && !conn_is_logged_in(conn)

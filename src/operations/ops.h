@@ -21,5 +21,6 @@ void op_login(struct core *core, struct conn *conn, const struct request *reques
 void op_send(struct core *core, struct conn *conn, const struct request *request);
 void op_history(struct core *core, struct conn *conn, const struct request *request);
 void op_ping(struct core *core, struct conn *conn, const struct request *request);
+void op_typing(struct core *core, struct conn *conn, const struct request *request);
 
 #endif

@@ -188,6 +188,15 @@ size_t reply_write_ok(char *out, const struct request_id *id)
     return frame_end(out, at);
 }
 
+size_t reply_write_typing(char *out, struct span from)
+{
+    ASSERT(from.bytes <= LIMIT_USER_BYTES);
+    char *at = JSON_PUT(payload_of(out), "{\"op\":\"typing\",\"from\":\"");
+    at = json_put_span(at, from);
+    at = JSON_PUT(at, "\"}");
+    return frame_end(out, at);
+}
+
 size_t reply_write_live(char *out)
 {
     return frame_end(out, JSON_PUT(payload_of(out), "{\"op\":\"live\"}"));

@@ -32,6 +32,8 @@ size_t reply_write_dup(char *out, const struct request_id *id, uint64_t ts, cons
 /* The ok of a ping. */
 size_t reply_write_ok(char *out, const struct request_id *id);
 size_t reply_write_live(char *out);
+/* The push: `from` types. */
+size_t reply_write_typing(char *out, struct span from);
 /* `message` is cut to 512 bytes as written, escapes counted. retry_after_ms 0: the field is left out. */
 size_t reply_write_error(char *out, const struct request_id *id, enum error_code code, const char *message,
                          uint32_t retry_after_ms);

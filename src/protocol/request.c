@@ -166,21 +166,19 @@ bool request_read_op(struct request_reader *reader, struct request *request, str
         struct span name;
         enum request_op op;
     } ops[] = {
-        {{"send", 4}, REQUEST_SEND},
-        {{"login", 5}, REQUEST_LOGIN},
-        {{"history", 7}, REQUEST_HISTORY},
-        {{"ping", 4}, REQUEST_PING},
+        {{"send", 4}, REQUEST_SEND}, {{"login", 5}, REQUEST_LOGIN},   {{"history", 7}, REQUEST_HISTORY},
+        {{"ping", 4}, REQUEST_PING}, {{"typing", 6}, REQUEST_TYPING},
     };
     struct span op;
     if (read_string(reader, SPAN_LITERAL("op"), &op) != FIELD_GOOD)
-        return refuse_field(error_r, "op must be a string: login, send, history or ping");
+        return refuse_field(error_r, "op must be a string: login, send, history, ping or typing");
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
         if (span_equal(op, ops[i].name)) {
             request->op = ops[i].op;
             return true;
         }
     }
-    return refuse(error_r, ERROR_UNKNOWN_OP, "op must be one of login, send, history and ping");
+    return refuse(error_r, ERROR_UNKNOWN_OP, "op must be one of login, send, history, ping and typing");
 }
 
 /* -- the fields of each op -- */
@@ -236,13 +234,19 @@ static bool read_text(const struct request_reader *reader, struct span *text_r, 
     return true;
 }
 
+static bool read_to(const struct request_reader *reader, struct span *to_r, struct request_error *error_r)
+{
+    return read_user_name(reader, SPAN_LITERAL("to"), to_r) == FIELD_GOOD
+           || refuse_field(error_r,
+                           "to must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
+                           "quotes or backslashes");
+}
+
 static bool read_send(const struct request_reader *reader, struct request_send *send, struct request_error *error_r)
 {
     *send = (struct request_send){.key = {"", 0}};
-    if (read_user_name(reader, SPAN_LITERAL("to"), &send->to) != FIELD_GOOD)
-        return refuse_field(error_r,
-                            "to must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
-                            "quotes or backslashes");
+    if (!read_to(reader, &send->to, error_r))
+        return false;
     if (!read_text(reader, &send->text, error_r))
         return false;
     enum field key = read_string(reader, SPAN_LITERAL("key"), &send->key);
@@ -297,6 +301,7 @@ bool request_read_fields(struct request_reader *reader, struct request *request,
     case REQUEST_LOGIN: return read_login(reader, &request->login, wants_token, error_r);
     case REQUEST_SEND: return read_send(reader, &request->send, error_r);
     case REQUEST_HISTORY: return read_history(reader, &request->history, error_r);
+    case REQUEST_TYPING: return read_to(reader, &request->typing.to, error_r);
     case REQUEST_PING: break;
     }
     ASSERT(request->op == REQUEST_PING);

@@ -39,7 +39,7 @@ static inline void request_id_copy(struct request_id *to, const struct request_i
         memcpy(to->string, from->string, from->bytes);
 }
 
-enum request_op { REQUEST_LOGIN, REQUEST_SEND, REQUEST_HISTORY, REQUEST_PING };
+enum request_op { REQUEST_LOGIN, REQUEST_SEND, REQUEST_HISTORY, REQUEST_PING, REQUEST_TYPING };
 
 enum error_code {
     ERROR_NONE,
@@ -99,6 +99,10 @@ struct request_history {
     struct span with;
 };
 
+struct request_typing {
+    struct span to;
+};
+
 /* Spans are borrowed from the frame's bytes. */
 struct request {
     struct request_id id;
@@ -107,6 +111,7 @@ struct request {
         struct request_login login;
         struct request_send send;
         struct request_history history;
+        struct request_typing typing;
     };
 };
 

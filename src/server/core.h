@@ -21,6 +21,7 @@
 #include "durability/background.h"
 #include "durability/retention.h"
 #include "durability/wal_writer.h"
+#include "ephemeral/typing.h"
 #include "history/history.h"
 #include "history/page_reads.h"
 #include "history/range_read.h"
@@ -113,8 +114,8 @@ struct server {
 #define CORE_SENDS_PAUSE 4096u
 #endif
 #define CORE_HANDOVERS_OUT_MAX 4096u
-_Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
-               "both sides' sends and handovers, going and returning, and control letters fit the mailbox");
+_Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 2 * TYPING_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
+               "both sides' sends, handovers and typings, going and returning, and control letters fit the mailbox");
 
 /* While a WAL write takes longer than this, the shard refuses sends. */
 #define CORE_WRITE_SLOW_US 2000000u
@@ -139,7 +140,8 @@ _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 1024 < SHAR
 struct core_peer {
     uint32_t sends_out;
     uint32_t send_bytes_out; /* of their records */
-    uint32_t handovers_out;  /* from io_release on, before the letter is posted */
+    uint32_t typings_out;
+    uint32_t handovers_out; /* from io_release on, before the letter is posted */
 };
 _Static_assert(CALLS_OUT_MAX <= 512, "the mailbox has room for both sides' calls beside the control letters");
 
@@ -202,6 +204,7 @@ struct core {
     struct fanouts fanouts;
     struct idempotency idempotency;
     struct posts posts;
+    struct typings typings;
     struct senders senders;
     struct reads reads;
     struct range_reads range_reads;

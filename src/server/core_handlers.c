@@ -78,6 +78,8 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     case LETTER_HANDOVER_RETURNED: handover_on_returned(core, from, letter); return;
     case LETTER_CALL: call_run(core, container_of(letter, struct call, letter)); return;
     case LETTER_CALL_RETURNED: call_done(core, container_of(letter, struct call, letter)); return;
+    case LETTER_TYPING: typing_arrive(core, from, letter); return;
+    case LETTER_TYPING_RETURNED: typing_on_returned(core, from, letter); return;
     case LETTER_ROUND_END: checkpoint_on_end(core, container_of(letter, struct letter_control, letter)->round); return;
     case LETTER_ROUND_DONE:
         checkpoint_on_done(core, container_of(letter, struct letter_control, letter)->round);

@@ -60,6 +60,8 @@ static int open_parts(struct core *core)
     if (status == 0)
         status = fanouts_init(&core->fanouts);
     if (status == 0)
+        status = typings_init(&core->typings, core_table_seed(core));
+    if (status == 0)
         status = checkpoint_open(&core->checkpoint, core);
     if (status == 0)
         status = merge_schedule_open(&core->merge_schedule, core);
@@ -136,6 +138,7 @@ void core_close(struct core **core_p)
     deliveries_fini(&core->deliveries);
     senders_fini(&core->senders);
     replays_fini(&core->replays);
+    typings_fini(&core->typings);
     stop_fini(&core->stop);
     free(core->peers);
     free(core);

@@ -15,6 +15,8 @@ enum letter_kind {
     LETTER_HANDOVER_RETURNED, /* the same, back at its owner: the connection was taken */
     LETTER_CALL,              /* struct call: work for the receiving shard */
     LETTER_CALL_RETURNED,     /* the same, done, back at its owner */
+    LETTER_TYPING,            /* struct typing: a user types to one of the receiving shard */
+    LETTER_TYPING_RETURNED,   /* the same, back at its owner */
     /* struct letter_control */
     LETTER_ROUND_END,  /* the sender's last write to the round's segments is done; the letters of that write came first
                         */

@@ -33,6 +33,21 @@ enum metrics_push {
     METRICS_PUSHES
 };
 
+/* What became of a `typing` on the sender's shard. */
+enum metrics_typing {
+    METRICS_TYPING_PASSED,
+    METRICS_TYPING_LIMITED, /* one of the pair has passed within the second */
+    METRICS_TYPING_DROPPED, /* the way to the recipient's shard had no room */
+    METRICS_TYPINGS
+};
+
+/* What became of a push that may be lost, for one connection. */
+enum metrics_ephemeral {
+    METRICS_EPHEMERAL_WRITTEN,
+    METRICS_EPHEMERAL_DROPPED, /* the connection had no room, or the turn no time */
+    METRICS_EPHEMERALS
+};
+
 enum metrics_login {
     METRICS_LOGIN_OK,
     METRICS_LOGIN_RENEWED, /* a connection that is logged in came with a new token */
@@ -85,7 +100,7 @@ enum metrics_result { METRICS_OK, METRICS_FAILED, METRICS_RESULTS };
 
 enum metrics_letter { METRICS_LETTER_SEND, METRICS_LETTER_HANDOVER, METRICS_LETTER_OTHER, METRICS_LETTERS };
 
-#define METRICS_REQUESTS 4u /* enum request_op */
+#define METRICS_REQUESTS 5u /* enum request_op */
 #define METRICS_ERRORS 12u  /* enum error_code */
 
 struct metrics {
@@ -98,6 +113,8 @@ struct metrics {
     struct metric requests[METRICS_REQUESTS];
     struct metric sends[METRICS_SENDS];
     struct metric pushes[METRICS_PUSHES];
+    struct metric typings[METRICS_TYPINGS];
+    struct metric ephemeral[METRICS_EPHEMERALS];
     struct metric replayed;        /* entries that replays wrote */
     struct metric history_pages;   /* answered */
     struct metric history_entries; /* in them */

@@ -15,9 +15,11 @@
 VALUES(kind_value, "plain", "tls", "admin")
 VALUES(result_value, "ok", "failed")
 VALUES(login_value, "ok", "renewed", "refused")
-VALUES(request_value, "login", "send", "history", "ping")
+VALUES(request_value, "login", "send", "history", "ping", "typing")
 VALUES(send_value, "stored", "duplicate", "refused", "unknown")
 VALUES(push_value, "written", "slow", "dropped")
+VALUES(typing_value, "passed", "limited", "dropped")
+VALUES(ephemeral_value, "written", "dropped")
 VALUES(close_value, "1000", "1001", "1002", "1003", "1007", "1009", "1011", "1013", "4001", "4002", "4101", "4201",
        "other", "http", "none")
 VALUES(letter_value, "send", "handover", "other")
@@ -64,6 +66,12 @@ static const struct family shard_families[] = {
      "Messages for connections, by outcome; slow: the connection was closed with 4001; dropped: it was cut, since the "
      "shard's output memory was short.",
      COUNTER, CORE_EACH(metrics.pushes, "outcome", push_value)},
+    {"chitchat_typing_total",
+     "Requests typing, by outcome; limited: one of the pair had passed within the second; dropped: under load.",
+     COUNTER, CORE_EACH(metrics.typings, "outcome", typing_value)},
+    {"chitchat_typing_pushes_total",
+     "Pushes typing for connections, by outcome; dropped: the connection had no room, or the shard no time.", COUNTER,
+     CORE_EACH(metrics.ephemeral, "outcome", ephemeral_value)},
     {"chitchat_replayed_entries_total", "Messages that connections got after their login, from their cursor on.",
      COUNTER, CORE(metrics.replayed)},
     {"chitchat_history_pages_total", "Pages of history answered.", COUNTER, CORE(metrics.history_pages)},
@@ -162,7 +170,7 @@ static const struct family process_families[] = {
 };
 
 _Static_assert(METRICS_ERRORS == ERROR_UNAVAILABLE + 1, "each code of an error has a counter");
-_Static_assert(METRICS_REQUESTS == REQUEST_PING + 1, "each op has a counter");
+_Static_assert(METRICS_REQUESTS == REQUEST_TYPING + 1, "each op has a counter");
 
 const struct family *metrics_shard_families(uint32_t *count_r)
 {

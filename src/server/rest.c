@@ -85,6 +85,7 @@ static void add_others(struct left *left, const struct core *core)
         add(left, "sends_out", core->peers[i].sends_out);
         add(left, "send_bytes_out", core->peers[i].send_bytes_out);
         add(left, "handovers_out", core->peers[i].handovers_out);
+        add(left, "typings_out", core->peers[i].typings_out);
     }
     for (uint32_t lane = 0; lane < WORKER_LANES; lane++) {
         add(left, "jobs_out", core->reads.jobs_out[lane]);

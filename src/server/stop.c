@@ -49,11 +49,12 @@ void stop_on_quiet(struct core *core)
     core->stop.quiet_count++;
 }
 
-/* Every send is answered and every handover has arrived. After a failed WAL write some sends stay pending for ever. */
+/* Every send is answered, every handover has arrived, and no other letter is out. After a failed WAL write some sends
+ * stay pending for ever. */
 static bool is_drained(const struct core *core)
 {
     for (uint32_t i = 0; i < core->server->core_count; i++)
-        if (core->peers[i].handovers_out > 0)
+        if (core->peers[i].handovers_out > 0 || core->peers[i].typings_out > 0)
             return false;
     if (core->calls.out > 0 || core->posts.group_count > 0 || core->page_reads.active > 0)
         return false;

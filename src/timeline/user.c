@@ -112,6 +112,12 @@ struct user *user_take(struct user_table *table, struct span name)
     return user;
 }
 
+struct user *user_find(const struct user_table *table, struct span name)
+{
+    ASSERT(name.bytes >= 1 && name.bytes <= LIMIT_USER_BYTES);
+    return table->slots[slot_of(table, hash_of(table, name), name)];
+}
+
 /* Empties the slot and moves later ones of the same probe sequence up, so that no tombstones are needed (Knuth, 6.4,
  * algorithm R). */
 static void empty_slot(struct user_table *table, uint32_t hole)

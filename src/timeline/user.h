@@ -70,6 +70,8 @@ void user_table_fini(struct user_table *table);
 /* Takes a reference to the user with `name` (copied; 1 to LIMIT_USER_BYTES: asserted), made if there is none. NULL: no
  * memory. */
 struct user *user_take(struct user_table *table, struct span name);
+/* The user with `name`, if there is a struct; else NULL. Borrowed. */
+struct user *user_find(const struct user_table *table, struct span name);
 /* Takes another reference, beside one that the caller knows of. */
 static inline struct user *user_ref(struct user *user)
 {

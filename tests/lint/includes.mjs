@@ -31,7 +31,9 @@ export const directions = {
     "src/connection"],
   "src/timeline": ["src/base", "src/protocol", "storage", "storage/memtable", "src/server/core.h", "src/server/letter.h",
     "src/connection/conn.h", "src/history/reads.h", "src/history/replay.h"],
+  "src/ephemeral": ["src/base", "src/protocol", "src/server/core.h", "src/server/letter.h"],
   "src/operations": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline",
+    "src/ephemeral",
     "src/http/exchanges.h"],
   "src/http": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/connection/conn.h", "src/api/api.h"],
   "src/api": ["src/base", "src/protocol", "src/server/core.h", "src/server/metrics_text.h", "src/history/page_reads.h",
@@ -39,8 +41,8 @@ export const directions = {
   "src/durability": ["src/base", "shard/io.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/server/core.h",
     "src/timeline/delivery.h"],
   "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
-    "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/operations",
-    "src/durability", "src/http", "src/api/batches.h"],
+    "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/ephemeral",
+    "src/operations", "src/durability", "src/http", "src/api/batches.h"],
 
   // The load generator knows the wire, not the server.
   "bench/load": ["src/base", "src/cli/client_tls.h", "shard/io.h", "bench/times.h"],

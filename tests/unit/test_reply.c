@@ -54,6 +54,7 @@ Test(reply, each_kind_has_its_fields)
     expect(out, reply_write_ok(out, &seven), "{'op':'ok','id':7}");
     expect(out, reply_write_ok(out, &none), "{'op':'ok'}");
     expect(out, reply_write_live(out), "{'op':'live'}");
+    expect(out, reply_write_typing(out, SPAN_LITERAL("bob")), "{'op':'typing','from':'bob'}");
     expect(out, reply_write_sent(out, &seven, 1763900000200001, 0, mid),
            "{'op':'ok','id':7,'ts':1763900000200001,'prev':0,'mid':'" MID_TEXT "'}");
     expect(out, reply_write_dup(out, &seven, 5, mid), "{'op':'ok','id':7,'ts':5,'mid':'" MID_TEXT "','dup':true}");

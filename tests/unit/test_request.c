@@ -302,8 +302,11 @@ static enum error_code judge(json_t *frame)
     const char *name = json_string_value(op);
     if (strcmp(name, "ping") == 0)
         return ERROR_NONE;
+    if (strcmp(name, "typing") == 0)
+        return oracle_user(json_object_get(frame, "to")) ? ERROR_NONE : ERROR_BAD_REQUEST;
     if (strcmp(name, "login") == 0)
         return oracle_user(json_object_get(frame, "user")) && oracle_range(json_object_get(frame, "after"), 0, top)
+                       && oracle_range(json_object_get(frame, "max"), 0, LIMIT_REPLAY_MAX)
                        && (json_object_get(frame, "epoch") == NULL
                            || oracle_string(json_object_get(frame, "epoch"), 0, 1000000))
                    ? ERROR_NONE
@@ -330,17 +333,18 @@ static enum error_code judge(json_t *frame)
 
 static void put_request(struct random_text *text)
 {
-    static const char *const ops[] = {"\"login\"", "\"send\"", "\"history\"", "\"ping\"", "\"other\"", "7", "null"};
+    static const char *const ops[] = {"\"login\"",  "\"send\"",  "\"history\"", "\"ping\"",
+                                      "\"typing\"", "\"other\"", "7",           "null"};
     static const char *const fields[] = {"id",     "user",  "to",   "text",  "key", "after",
-                                         "before", "limit", "with", "epoch", "x"};
+                                         "before", "limit", "with", "epoch", "max", "x"};
     static const char *const values[] = {
         "1",       "\"alice\"",   "\"b\\u006fb\"",    "0",   "1000",        "1763900000000000", "\"\"", "-1", "null",
         "\"a b\"", "\"\\u0000\"", "9007199254740992", "2.0", "\"\xC3\xA9\""};
     random_put_text(text, "{\"op\":");
     random_put_text(text, RANDOM_PICK(text, ops));
-    for (uint32_t i = 0, from = random_below(text, 11); i < random_below(text, 9); i++) {
+    for (uint32_t i = 0, from = random_below(text, 12); i < random_below(text, 9); i++) {
         random_put_text(text, ",\"");
-        random_put_text(text, fields[(from + i) % 11]);
+        random_put_text(text, fields[(from + i) % 12]);
         random_put_text(text, "\":");
         if (random_below(text, 6) == 0)
             random_put_value(text, 14);
