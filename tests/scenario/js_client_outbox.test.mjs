@@ -53,13 +53,17 @@ test("after rate_limited fewer sends are in flight, then more again", async () =
   const world = await World.live();
   for (let i = 0; i < 8; i++) await world.send(`user${i}`, `m${i}`);
   assert.equal(textsOf(world.socket).length, 8);
-  for (let i = 0; i < 8; i++) world.refuse("send", "rate_limited", { retry_after: 100 });
+  world.refuse("send", "rate_limited", { retry_after: 100 });
+  await world.send("user8", "m8");
+  assert.equal(textsOf(world.socket).length, 7, "half of the 7 in flight");
+  for (let i = 1; i < 8; i++) world.refuse("send", "rate_limited", { retry_after: 100 });
+  assert.equal(textsOf(world.socket).length, 1);
   await world.clock.advance(100);
   assert.equal(textsOf(world.socket).length, 1);
   world.accept(101, 100);
   assert.equal(textsOf(world.socket).length, 2);
-  for (let ts = 102; ts <= 108; ts++) world.accept(ts, ts - 1);
-  assert.deepEqual([world.texts.length, world.client.outbox], [8, []]);
+  for (let ts = 102; ts <= 109; ts++) world.accept(ts, ts - 1);
+  assert.deepEqual([world.texts.length, world.client.outbox], [9, []]);
 });
 
 test("unavailable waits longer each time, and sends the same key", async () => {
