@@ -1,0 +1,45 @@
+// What the JavaScript client shows of people, against the real server: conversations, marks, typing, and what it leaves
+// out after a long absence.
+import assert from "node:assert/strict";
+import { afterEach } from "node:test";
+import { scenario } from "./lib/harness.mjs";
+import { clockOf, stopTabs, Tab, tabsOf } from "./lib/js_talk.mjs";
+import { until } from "./lib/server.mjs";
+
+afterEach(stopTabs);
+
+// The events of this type, in the order in which they come.
+function eventsOf(tab, type) {
+  const events = [];
+  tab.client.on(type, (event) => events.push(event));
+  return events;
+}
+
+scenario("after a long absence the newest messages come, and history has what was left out", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const [alice] = await tabsOf(harness.server.url(), ["alice"], () => ({ replayMax: 10 }));
+  await alice.send("bob", "before").outcome;
+  await alice.client.stop();
+  const bob = await harness.login("bob");
+  for (let n = 0; n < 30; n++) await bob.send("alice", `missed ${n}`);
+  const skipped = eventsOf(alice, "skipped");
+  await alice.client.start();
+  await alice.until("live");
+  assert.deepEqual(alice.received.map(({ text }) => text), ["before", ...Array.from({ length: 10 }, (_, n) => `missed ${n + 20}`)]);
+  const { after, until: last } = skipped[0];
+  assert.deepEqual([skipped.length, after], [1, alice.received[0].ts]);
+  const texts = [];
+  for await (const { messages } of alice.client.history({ after, before: last + 1, limit: 7 })) texts.push(...messages.map(({ text }) => text));
+  assert.deepEqual(texts, Array.from({ length: 20 }, (_, n) => `missed ${n}`));
+  assert.deepEqual((await alice.storage.entries()).map(({ text }) => text), alice.received.slice(1).map(({ text }) => text), "the storage has no hole");
+});
+
+scenario("the other one sees that somebody is typing", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const [alice, bob] = await tabsOf(harness.server.url(), ["alice", "bob"]);
+  const typing = eventsOf(bob, "typing");
+  alice.client.typing("bob");
+  await until("typing", () => typing.length === 1);
+  assert.deepEqual(typing, [{ from: "alice" }]);
+  assert.ok((await alice.send("bob", "done").outcome).ok);
+});
