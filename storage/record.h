@@ -113,7 +113,7 @@ uint32_t record_encode_cut(struct span user, uint64_t ts, void *out);
 /* How far the two users of a conversation have seen it, as ts of one user's timeline; 0: nothing. Marks never go back.
  */
 struct seen_marks {
-    uint64_t seen;    /* of the newest message from the other user that the user has seen */
+    uint64_t seen;    /* up to which the user has seen what the other user sent */
     uint64_t seen_by; /* of the newest message of the user that the other user has seen */
 };
 
@@ -124,13 +124,13 @@ static inline void seen_marks_raise(struct seen_marks *marks, struct seen_marks 
     marks->seen_by = other.seen_by > marks->seen_by ? other.seen_by : marks->seen_by;
 }
 
-/* A mark: `user` has seen the messages from `peer` up to one. The spans and the pointer are borrowed. */
+/* A mark: `user` has seen the messages from `peer` up to `ts`. The spans and the pointer are borrowed. */
 struct record_mark {
     struct span user;
     struct span peer;
-    uint64_t ts;        /* of the message in the timeline of `user` */
-    uint64_t peer_ts;   /* and in that of `peer` */
-    const uint8_t *mid; /* LIMIT_MID_BYTES */
+    uint64_t ts;        /* in the timeline of `user` */
+    uint64_t peer_ts;   /* of the newest of these messages, in the timeline of `peer` */
+    const uint8_t *mid; /* its mid, LIMIT_MID_BYTES */
 };
 
 /* Writes a mark in the WAL's form to `out` (RECORD_MARK_BYTES_MAX). Returns the bytes written. */
@@ -141,8 +141,8 @@ uint32_t record_encode_mark(const struct record_mark *mark, void *out);
 struct record_fields {
     const void *data; /* where the record begins */
     bool is_cut;      /* a cut of `to` at ts_to, and all else is empty or 0 */
-    bool is_mark;     /* `to` has seen the message `mid` from `key`, at ts_to and, for `key`, ts_from; no other fields.
-                         Neither: a message */
+    bool is_mark;     /* of `to`, who has seen the messages from `key` up to ts_to, the newest of which is `mid`, for
+                         `key` at ts_from; from and text are empty. Neither: a message */
     uint64_t ts_from;
     uint64_t ts_to;
     const uint8_t *mid;

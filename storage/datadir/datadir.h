@@ -35,7 +35,7 @@
 #include "base/limits.h"
 #include "base/span.h"
 
-#define DATADIR_FORMAT 2u
+#define DATADIR_FORMAT 3u
 #define DATADIR_FORMAT_MIN 1u /* the oldest that is read */
 #define DATADIR_EPOCH_CHARS LIMIT_EPOCH_CHARS
 #define DATADIR_ERROR_BYTES 768u

@@ -1,7 +1,7 @@
 /*
  * datadir_meta.h: the text of META and of BACKUP. Pure; any thread.
  *
- *     chitchat-data 2
+ *     chitchat-data 3
  *     version 0.1.0        of the program that wrote this format first; format 1 has no such line
  *     shards 2
  *     epoch 9f1c…          32 digits

@@ -191,7 +191,7 @@ static int finish_shard(struct build *build, uint32_t index)
     if (status != 0)
         return refuse_write(build, status, shard->dir);
     run_writer_close(&shard->writer);
-    state.count = shard->entry.rows > 0 ? 1 : 0;
+    state.count = shard->entry.entries > 0 ? 1 : 0;
     build->report.bytes += shard->entry.file_bytes;
     status = backup_check_runs(build->datadir, index, shard->dir, &state, NULL,
                                "it is not what was written to it: its disk does not keep what is written, use another "

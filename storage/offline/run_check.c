@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "storage/memtable/memtable.h"
+#include "storage/runs/peer_index.h"
 #include "storage/runs/run_walk.h"
 
 #define REPORTED_MAX 20u
@@ -18,10 +19,16 @@ struct pass {
     bool index_is_over;
     uintptr_t rows_ahead, index_ahead; /* run_read_ahead */
 
+    /* The index by peer that the entries so far ought to have. */
+    struct peer_index *peers;
+    bool is_giving; /* its rows are next */
+    size_t indexed_user_bytes;
+    char indexed_user[LIMIT_USER_BYTES];
+
     struct run_entry seen;
     uint32_t crc;
     uint32_t reported;
-    uint8_t last_key[ROW_KEY_BYTES_MAX];
+    uint8_t last_key[ROW_KEY_PEERS_BYTES_MAX];
     size_t last_key_bytes;
     struct span filtered_user; /* the last user that was looked up in the filter */
     char user[LIMIT_USER_BYTES];
@@ -104,15 +111,93 @@ static void check_index(struct pass *pass, struct span user, const struct messag
     index_step(pass, MDB_NEXT);
 }
 
-static void check_row(struct pass *pass, struct span key, struct span value)
+/* -- the index by peer -- */
+
+static void peers_end(struct pass *pass, bool is_end)
 {
-    struct row_key_fields row;
-    struct message message;
-    int status = row_key_parse(key, &row);
-    uint64_t ts = row.ts;
-    if (status == 0 && row.kind != ROW_ENTRY)
+    struct span user = {pass->indexed_user, pass->indexed_user_bytes};
+    pass->is_giving = peer_index_begin_rows(pass->peers, user, is_end) == 0;
+    if (!pass->is_giving)
+        REPORT(pass, "%s: no memory to check its index by peer", pass->check->path);
+}
+
+/* No row of the index may be left when another row comes. */
+static void peers_finish(struct pass *pass)
+{
+    struct span key, value;
+    if (pass->is_giving && peer_index_next(pass->peers, &key, &value)) {
+        REPORT(pass, "%s: its index by peer lacks entries of %.*s", pass->check->path, (int)pass->indexed_user_bytes,
+               pass->indexed_user);
+        while (peer_index_next(pass->peers, &key, &value))
+            continue;
+    }
+    pass->is_giving = false;
+}
+
+static void check_peers_end(struct pass *pass)
+{
+    peers_finish(pass);
+    if (pass->run->entry.index_version > 0 && pass->indexed_user_bytes > 0)
+        peers_end(pass, true);
+    peers_finish(pass);
+    pass->indexed_user_bytes = 0;
+}
+
+static void check_peers_row(struct pass *pass, struct span key, struct span value)
+{
+    struct span wanted_key, wanted_value;
+    if (!pass->is_giving && pass->run->entry.index_version > 0 && pass->indexed_user_bytes > 0)
+        peers_end(pass, true);
+    if (!pass->is_giving || !peer_index_next(pass->peers, &wanted_key, &wanted_value)) {
+        pass->is_giving = false;
+        REPORT(pass, "%s: its index by peer has a row without entries", pass->check->path);
+    } else if (!span_equal(key, wanted_key) || !span_equal(value, wanted_value)) {
+        REPORT(pass, "%s: its index by peer does not have the entries of %.*s", pass->check->path,
+               (int)pass->indexed_user_bytes, pass->indexed_user);
+    }
+}
+
+static void check_peers_entry(struct pass *pass, const struct row_key_fields *row, struct span value)
+{
+    enum role role;
+    struct span other;
+    if (pass->run->entry.index_version == 0)
         return;
-    if (status != 0 || row_decode(row.user, ts, value, &message) != 0 || ts == 0 || ts > LIMIT_TS_MAX) {
+    if (!span_equal(row->user, (struct span){pass->indexed_user, pass->indexed_user_bytes}))
+        check_peers_end(pass);
+    peers_finish(pass);
+    memcpy(pass->indexed_user, row->user.data, row->user.bytes);
+    pass->indexed_user_bytes = row->user.bytes;
+    if (row_decode_peer(value, &role, &other) != 0)
+        return;
+    if (peer_index_add(pass->peers, row->ts, role == ROLE_SELF ? row->user : other, role == ROLE_RECEIVED) != 0)
+        REPORT(pass, "%s: no memory to check its index by peer", pass->check->path);
+    if (peer_index_is_full(pass->peers))
+        peers_end(pass, false);
+}
+
+/* -- all rows -- */
+
+static void check_marks(struct pass *pass, const struct row_key_fields *row, struct span value)
+{
+    struct seen_marks marks;
+    check_peers_end(pass);
+    pass->seen.marks++;
+    if (row_decode_marks(value, &marks) != 0) {
+        REPORT(pass, "%s: row %" PRIu64 " cannot be read", pass->check->path, pass->seen.entries);
+        return;
+    }
+    uint64_t ts = marks.seen > marks.seen_by ? marks.seen : marks.seen_by;
+    pass->seen.marks_ts_max = ts > pass->seen.marks_ts_max ? ts : pass->seen.marks_ts_max;
+    check_user(pass, row->user, ts);
+}
+
+static void check_entry_row(struct pass *pass, const struct row_key_fields *row, struct span value)
+{
+    struct message message;
+    uint64_t ts = row->ts;
+    check_peers_entry(pass, row, value);
+    if (row_decode(row->user, ts, value, &message) != 0 || ts == 0 || ts > LIMIT_TS_MAX) {
         REPORT(pass, "%s: row %" PRIu64 " cannot be read", pass->check->path, pass->seen.entries);
         return;
     }
@@ -120,8 +205,23 @@ static void check_row(struct pass *pass, struct span key, struct span value)
         pass->seen.ts_min = ts;
     pass->seen.ts_min = ts < pass->seen.ts_min ? ts : pass->seen.ts_min;
     pass->seen.ts_max = ts > pass->seen.ts_max ? ts : pass->seen.ts_max;
-    check_user(pass, row.user, ts);
-    check_index(pass, row.user, &message);
+    check_user(pass, row->user, ts);
+    check_index(pass, row->user, &message);
+}
+
+static void check_row(struct pass *pass, struct span key, struct span value)
+{
+    struct row_key_fields row;
+    if (row_key_parse(key, &row) != 0) {
+        REPORT(pass, "%s: row %" PRIu64 " cannot be read", pass->check->path, pass->seen.entries);
+        return;
+    }
+    switch (row.kind) {
+    case ROW_KEYED: return;
+    case ROW_PEERS: check_peers_row(pass, key, value); return;
+    case ROW_MARKS: check_marks(pass, &row, value); return;
+    case ROW_ENTRY: check_entry_row(pass, &row, value); return;
+    }
 }
 
 static void check_crc(struct pass *pass, MDB_cursor *cursor)
@@ -144,6 +244,14 @@ static void check_entry(struct pass *pass)
                pass->check->path, seen->rows, seen->ts_min, seen->ts_max, named->rows, named->ts_min, named->ts_max);
 }
 
+static void check_marks_count(struct pass *pass)
+{
+    const struct run_entry *named = &pass->run->entry, *seen = &pass->seen;
+    if (seen->marks != named->marks || seen->marks_ts_max != named->marks_ts_max)
+        REPORT(pass, "%s: it has marks of %" PRIu64 " conversations, the manifest says %" PRIu64, pass->check->path,
+               seen->marks, named->marks);
+}
+
 static void check_all(struct pass *pass, MDB_cursor *cursor)
 {
     MDB_val key, value;
@@ -162,29 +270,41 @@ static void check_all(struct pass *pass, MDB_cursor *cursor)
         REPORT(pass, "%s: it cannot be read: %s: " RUN_ADVICE, pass->check->path, mdb_strerror(result));
     if (!pass->index_is_over)
         REPORT(pass, "%s: its key index has a row without a keyed send", pass->check->path);
+    check_peers_end(pass);
     check_crc(pass, cursor);
     check_entry(pass);
+    check_marks_count(pass);
+}
+
+static int check_cursors(struct pass *pass, MDB_txn *txn)
+{
+    MDB_cursor *cursor;
+    int result = mdb_cursor_open(txn, pass->run->dbi, &cursor);
+    if (result != 0)
+        return result;
+    result = mdb_cursor_open(txn, pass->run->dbi, &pass->index);
+    if (result == 0) {
+        check_all(pass, cursor);
+        mdb_cursor_close(pass->index);
+    }
+    mdb_cursor_close(cursor);
+    return result;
 }
 
 void run_check(struct run *run, struct run_check *check)
 {
     struct pass pass = {.run = run, .check = check};
-    MDB_cursor *cursor;
     MDB_txn *txn;
-    int result = mdb_txn_begin(run->env, NULL, MDB_RDONLY, &txn);
-    if (result != 0) {
-        problems_add(check->problems, "%s: it cannot be read: %s", check->path, mdb_strerror(result));
+    if (peer_index_open(&pass.peers) != 0) {
+        problems_add(check->problems, "%s: no memory to check it", check->path);
         return;
     }
-    result = mdb_cursor_open(txn, run->dbi, &cursor);
-    if (result == 0)
-        result = mdb_cursor_open(txn, run->dbi, &pass.index);
+    int result = mdb_txn_begin(run->env, NULL, MDB_RDONLY, &txn);
     if (result == 0) {
-        check_all(&pass, cursor);
-        mdb_cursor_close(pass.index);
-        mdb_cursor_close(cursor);
-    } else {
-        problems_add(check->problems, "%s: it cannot be read: %s", check->path, mdb_strerror(result));
+        result = check_cursors(&pass, txn);
+        mdb_txn_abort(txn);
     }
-    mdb_txn_abort(txn);
+    if (result != 0)
+        problems_add(check->problems, "%s: it cannot be read: %s", check->path, mdb_strerror(result));
+    peer_index_close(&pass.peers);
 }

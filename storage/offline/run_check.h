@@ -1,7 +1,7 @@
 /*
- * run_check.h: checks a whole run: the order of its keys, its rows, its key index, its filter, its checksum, and its
- * entry in the manifest. Only reads. LMDB trusts its pages, so damaged ones can end the process: a caller that must
- * survive this calls run_check in a child process (apart.h). One thread; blocks.
+ * run_check.h: checks a whole run: the order of its keys, its rows, its key index, its index by peer, its filter, its
+ * checksum, and its entry in the manifest. Only reads. LMDB trusts its pages, so damaged ones can end the process: a
+ * caller that must survive this calls run_check in a child process (apart.h). One thread; blocks.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_RUN_CHECK_H
 #define CHITCHAT_STORAGE_OFFLINE_RUN_CHECK_H

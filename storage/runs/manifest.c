@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "storage/page_guard.h"
+#include "storage/runs/peer_index.h"
 
 #define MANIFEST_VERSION 1u
 #define MANIFEST_MAP_BYTES (UINT64_C(64) << 20)
@@ -29,7 +30,8 @@ enum {
     VALUE_CRC = 0,
     VALUE_WORD = 4,
     VALUE_NUMBERS = 8,
-    RUN_NUMBERS = 7,
+    RUN_NUMBERS = 10,
+    RUN_NUMBERS_OLD = 7, /* of a version without marks and the index by peer */
     MARKS_NUMBERS = 5,
     CUT_NUMBERS = 2,
     RUN_VALUE_BYTES = VALUE_NUMBERS + 8 * RUN_NUMBERS,
@@ -146,8 +148,9 @@ static int put_run(struct manifest *manifest, MDB_txn *txn, const struct run_ent
 {
     char name[RUN_KEY_BYTES + 1];
     uint8_t bytes[RUN_VALUE_BYTES];
-    uint64_t numbers[RUN_NUMBERS] = {entry->seq_first, entry->seq_last, entry->rows,      entry->entries,
-                                     entry->ts_min,    entry->ts_max,   entry->file_bytes};
+    uint64_t numbers[RUN_NUMBERS] = {entry->seq_first,    entry->seq_last,     entry->rows,       entry->entries,
+                                     entry->ts_min,       entry->ts_max,       entry->file_bytes, entry->marks,
+                                     entry->marks_ts_max, entry->index_version};
     value_write(bytes, entry->level, numbers, RUN_NUMBERS);
     run_key(entry->id, name);
     MDB_val key = {RUN_KEY_BYTES, name};
@@ -158,12 +161,12 @@ static int put_run(struct manifest *manifest, MDB_txn *txn, const struct run_ent
 static int take_run(const MDB_val *key, const MDB_val *value, struct run_entry *entry_r)
 {
     char name[RUN_KEY_BYTES + 1] = {0};
-    uint64_t numbers[RUN_NUMBERS];
+    uint64_t numbers[RUN_NUMBERS] = {0};
+    uint32_t count = value->mv_size == VALUE_NUMBERS + 8 * RUN_NUMBERS_OLD ? RUN_NUMBERS_OLD : RUN_NUMBERS;
     if (key->mv_size != RUN_KEY_BYTES || memcmp(key->mv_data, "run-", 4) != 0)
         return -EBADMSG;
     memcpy(name, key->mv_data, RUN_KEY_BYTES);
-    if (strspn(name + 4, "0123456789") != RUN_KEY_BYTES - 4
-        || value_read(value, &entry_r->level, numbers, RUN_NUMBERS) != 0)
+    if (strspn(name + 4, "0123456789") != RUN_KEY_BYTES - 4 || value_read(value, &entry_r->level, numbers, count) != 0)
         return -EBADMSG;
     entry_r->id = strtoull(name + 4, NULL, 10);
     entry_r->seq_first = numbers[0];
@@ -173,6 +176,11 @@ static int take_run(const MDB_val *key, const MDB_val *value, struct run_entry *
     entry_r->ts_min = numbers[4];
     entry_r->ts_max = numbers[5];
     entry_r->file_bytes = numbers[6];
+    entry_r->marks = numbers[7];
+    entry_r->marks_ts_max = numbers[8];
+    entry_r->index_version = numbers[9];
+    if (entry_r->index_version > PEER_INDEX_VERSION)
+        return -EBADMSG;
     return 0;
 }
 

@@ -24,11 +24,14 @@ struct run_entry {
     uint64_t seq_first; /* the numbers of the checkpoints in it, in order of time: runs do not overlap */
     uint64_t seq_last;
     uint64_t rows;    /* of timelines */
-    uint64_t entries; /* all LMDB entries of the file: timelines, key index, filter, checksum */
+    uint64_t entries; /* all LMDB entries of the file: timelines, indexes, marks, filter, checksum */
     uint64_t ts_min;  /* of the rows of timelines */
     uint64_t ts_max;
     uint64_t file_bytes;
-    uint32_t level; /* 0: written by a checkpoint */
+    uint64_t marks;         /* rows of marks */
+    uint64_t marks_ts_max;  /* the greatest ts in them */
+    uint64_t index_version; /* of its index by peer (peer_index.h); 0: a run of an older version, without one */
+    uint32_t level;         /* 0: written by a checkpoint */
 };
 
 struct manifest_marks {

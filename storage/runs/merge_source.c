@@ -1,4 +1,5 @@
-/* merge_source.c: the rows of several runs in key order, for a merge. */
+/* merge_source.c: the rows of several runs in key order, for a merge. Marks of a pair in several runs become their
+ * maximum. Indexes by peer are given too; the writer of a run makes its own. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 struct merge_source {
     struct run_source source;
     bool has_given; /* the row of order[0] was given: its input has not stepped since */
+    bool is_twice;  /* and order[1] has the same key */
+    uint8_t marks[ROW_MARKS_BYTES];
     uint32_t input_count;
     uint32_t count;          /* of `order` */
     struct run_walk **order; /* the inputs that are not at their end, by their keys; stored behind `inputs` */
@@ -40,24 +43,59 @@ static int step(struct merge_source *source, uint32_t at)
     return manifest_errno(result);
 }
 
+static bool has_equal(const struct merge_source *source, uint32_t at)
+{
+    return source->count > at && span_equal(source->order[0]->key, source->order[at]->key);
+}
+
 /* A crash between a manifest commit and the release of segments can put a row into several runs: it is given once. */
 static int step_over_given(struct merge_source *source)
 {
     int status = 0;
-    while (status == 0 && source->count > 1 && span_equal(source->order[0]->key, source->order[1]->key))
+    while (status == 0 && source->is_twice) {
         status = step(source, 1);
+        source->is_twice = has_equal(source, 1);
+    }
     return status == 0 ? step(source, 0) : status;
+}
+
+static uint64_t merged_mark(uint64_t a, uint64_t b)
+{
+    if (FAULT(MARKS_BACK_IN_MERGE) && a > 0 && b > 0)
+        return a < b ? a : b;
+    return a > b ? a : b;
+}
+
+/* The greatest marks of those at order[0] and behind it with the same key. */
+static struct span merge_marks(struct merge_source *source)
+{
+    struct seen_marks marks, other;
+    struct span value = source->order[0]->value;
+    if (row_decode_marks(value, &marks) != 0)
+        return value;
+    for (uint32_t i = 1; has_equal(source, i); i++) {
+        if (row_decode_marks(source->order[i]->value, &other) != 0)
+            return source->order[i]->value;
+        marks.seen = merged_mark(marks.seen, other.seen);
+        marks.seen_by = merged_mark(marks.seen_by, other.seen_by);
+    }
+    row_encode_marks(marks, source->marks);
+    return (struct span){(const char *)source->marks, sizeof source->marks};
 }
 
 static int source_next(struct run_source *base, struct span *key_r, struct span *value_r)
 {
     struct merge_source *source = container_of(base, struct merge_source, source);
+    struct row_key_fields row;
     int status = source->has_given ? step_over_given(source) : 0;
     source->has_given = status == 0 && source->count > 0;
     if (!source->has_given)
         return status;
     *key_r = source->order[0]->key;
     *value_r = source->order[0]->value;
+    source->is_twice = has_equal(source, 1);
+    if (source->is_twice && row_key_parse(*key_r, &row) == 0 && row.kind == ROW_MARKS)
+        *value_r = merge_marks(source);
     return 1;
 }
 

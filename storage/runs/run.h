@@ -1,5 +1,6 @@
 /*
- * run.h: a run: an immutable LMDB file of rows (record.h), which is written once in key order and then only read.
+ * run.h: a run: an immutable LMDB file of rows (record.h), which is written once in key order and then only read. What
+ * writes it adds the index by peer (peer_index.h).
  * Behind the rows, under keys that begin with 0xFF, are the filter of its users and a CRC32C of all rows. run_check.h
  * checks the CRC; reads do not.
  *
@@ -53,19 +54,19 @@ void run_path(char out[RUN_PATH_BYTES], const char *dir, uint64_t id);
  */
 typedef int run_slice_function(void *context, uint64_t entries);
 
-/* Writes all rows of `source` to the file of entry->id, and makes the file and its name durable. Sets rows, entries,
- * ts_min, ts_max and file_bytes of `entry`. `on_slice` may be NULL. 0; or -errno and there is no file. An empty source
- * gives 0, rows 0 and no file. Borrows all. */
+/* Writes all rows of `source` to the file of entry->id, and makes the file and its name durable. Sets the counts of
+ * `entry`: all but id, seq_first, seq_last and level. `on_slice` may be NULL. 0; or -errno and there is no file. An
+ * empty source gives 0, rows 0 and no file. Borrows all. */
 int run_write(const char *dir, struct run_source *source, struct run_entry *entry, run_slice_function *on_slice,
               void *context);
 
 /* The same for a caller that has the rows one by one, of several runs at a time. */
 struct run_writer;
-/* Begins the file of entry->id in `dir`; rows, entries, ts_min, ts_max and file_bytes of `entry` are counted. Borrows
+/* Begins the file of entry->id in `dir`; `entry` is counted as by run_write. Borrows
  * `dir` and `entry` until the writer is closed. 0 or -errno. */
 int run_writer_open(struct run_writer **writer_r, const char *dir, struct run_entry *entry);
-/* Adds a row: first those of the key index, then those of timelines, both in key order (not checked). Copies both. 0 or
- * -errno. */
+/* Adds a row: first those of the key index, then those of timelines and marks, in key order (not checked). The writer
+ * adds the index by peer itself, and leaves out rows of one. Copies both. 0 or -errno. */
 int run_writer_put(struct run_writer *writer, struct span key, struct span value);
 /* Completes the file, and makes it and its name durable. Without a row there is no file. 0 or -errno. */
 int run_writer_finish(struct run_writer *writer);

@@ -1,12 +1,14 @@
-/* run_write.c: rows in key order into a file: each is counted, added to the CRC and given to run_pages. Then come their
- * filter and the CRC. */
+/* run_write.c: rows in key order into a file: each is counted, added to the CRC and given to run_pages. Behind the
+ * entries of a user comes their index by peer (peer_index.h). Last come the filter and the CRC. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/fault.h"
 #include "storage/page_guard.h"
+#include "storage/runs/peer_index.h"
 #include "storage/runs/run.h"
 #include "storage/runs/run_pages.h"
 #include "storage/wal/segment.h"
@@ -20,7 +22,7 @@
 #define FILTER_CHUNK_BYTES 65536u
 _Static_assert(FILTER_CHUNK_BYTES <= RUN_PAGES_VALUE_BYTES_MAX, "a piece of the filter is one value");
 _Static_assert(ROW_VALUE_BYTES_MAX <= RUN_PAGES_VALUE_BYTES_MAX, "a row's value is one value");
-_Static_assert(ROW_KEY_BYTES_MAX <= RUN_PAGES_KEY_BYTES_MAX, "a row's key is one key");
+_Static_assert(ROW_KEY_PEERS_BYTES_MAX <= RUN_PAGES_KEY_BYTES_MAX, "a row's key is one key");
 
 struct run_writer {
     struct run_pages *pages;
@@ -31,6 +33,8 @@ struct run_writer {
     uint64_t slice_bytes;
     run_slice_function *on_slice;
     void *context;
+
+    struct peer_index *peers; /* of the entries of `user` that are not indexed yet */
 
     /* The hashes of the users so far, each once: users come in order. */
     uint64_t *hashes;
@@ -62,9 +66,14 @@ static int put(struct run_writer *writer, struct span key, struct span value)
     return slice_end(writer);
 }
 
+static bool is_user(const struct run_writer *writer, struct span user)
+{
+    return span_equal(user, (struct span){writer->user, writer->user_bytes});
+}
+
 static int note_user(struct run_writer *writer, struct span user)
 {
-    if (user.bytes == writer->user_bytes && memcmp(user.data, writer->user, user.bytes) == 0)
+    if (is_user(writer, user))
         return 0;
     memcpy(writer->user, user.data, user.bytes);
     writer->user_bytes = user.bytes;
@@ -80,20 +89,12 @@ static int note_user(struct run_writer *writer, struct span user)
     return 0;
 }
 
-static int note_row(struct run_writer *writer, struct span key)
+static void note_ts(struct run_entry *entry, uint64_t ts)
 {
-    struct row_key_fields row;
-    int status = row_key_parse(key, &row);
-    if (status != 0 || row.kind == ROW_KEYED)
-        return status;
-    if (row.kind == ROW_ENTRY) {
-        struct run_entry *entry = writer->entry;
-        if (entry->rows++ == 0)
-            entry->ts_min = entry->ts_max = row.ts;
-        entry->ts_min = row.ts < entry->ts_min ? row.ts : entry->ts_min;
-        entry->ts_max = row.ts > entry->ts_max ? row.ts : entry->ts_max;
-    }
-    return note_user(writer, row.user);
+    if (entry->rows++ == 0)
+        entry->ts_min = entry->ts_max = ts;
+    entry->ts_min = ts < entry->ts_min ? ts : entry->ts_min;
+    entry->ts_max = ts > entry->ts_max ? ts : entry->ts_max;
 }
 
 static int put_crc(struct run_writer *writer)
@@ -120,19 +121,84 @@ static int put_filter(struct run_writer *writer)
     return status;
 }
 
+static int put_counted(struct run_writer *writer, struct span key, struct span value)
+{
+    writer->crc = run_crc(writer->crc, key, value);
+    return put(writer, key, value);
+}
+
+/* The rows of the index by peer behind the entries so far. */
+static int put_peers(struct run_writer *writer, bool is_end)
+{
+    struct span key, value;
+    int status = peer_index_begin_rows(writer->peers, (struct span){writer->user, writer->user_bytes}, is_end);
+    while (status == 0 && peer_index_next(writer->peers, &key, &value))
+        status = put_counted(writer, key, value);
+    return status;
+}
+
+/* A row that cannot be read is written all the same: the reader will find it. */
+static int index_entry(struct run_writer *writer, const struct row_key_fields *row, struct span value)
+{
+    enum role role;
+    struct span other;
+    if (FAULT(PEERS_LOST_IN_MERGE) && writer->entry->level > 0 && row->ts % 4 == 0)
+        return 0;
+    if (row_decode_peer(value, &role, &other) != 0)
+        return 0;
+    int status = peer_index_add(writer->peers, row->ts, role == ROLE_SELF ? row->user : other, role == ROLE_RECEIVED);
+    return status == 0 && peer_index_is_full(writer->peers) ? put_peers(writer, false) : status;
+}
+
+static int put_entry(struct run_writer *writer, const struct row_key_fields *row, struct span key, struct span value)
+{
+    note_ts(writer->entry, row->ts);
+    int status = put_counted(writer, key, value);
+    return status == 0 ? index_entry(writer, row, value) : status;
+}
+
+static int put_marks(struct run_writer *writer, struct span key, struct span value)
+{
+    struct run_entry *entry = writer->entry;
+    struct seen_marks marks = {0, 0};
+    (void)row_decode_marks(value, &marks);
+    entry->marks++;
+    entry->marks_ts_max = marks.seen > entry->marks_ts_max ? marks.seen : entry->marks_ts_max;
+    entry->marks_ts_max = marks.seen_by > entry->marks_ts_max ? marks.seen_by : entry->marks_ts_max;
+    return put_counted(writer, key, value);
+}
+
+/* Rows of an index by peer are left out: the writer makes its own. */
 static int put_row(struct run_writer *writer, struct span key, struct span value)
 {
-    int status = note_row(writer, key);
-    writer->crc = run_crc(writer->crc, key, value);
-    return status == 0 ? put(writer, key, value) : status;
+    struct row_key_fields row;
+    int status = row_key_parse(key, &row);
+    if (status == 0 && row.kind == ROW_KEYED)
+        return put_counted(writer, key, value);
+    if (status == 0 && (row.kind == ROW_MARKS || !is_user(writer, row.user)))
+        status = put_peers(writer, true);
+    if (status == 0)
+        status = note_user(writer, row.user);
+    if (status != 0 || row.kind == ROW_PEERS)
+        return status;
+    return row.kind == ROW_MARKS ? put_marks(writer, key, value) : put_entry(writer, &row, key, value);
 }
 
 static int put_end(struct run_writer *writer)
 {
-    int status = put_filter(writer);
+    int status = put_peers(writer, true);
+    if (status == 0)
+        status = put_filter(writer);
     if (status == 0)
         status = put_crc(writer);
     return status == 0 ? slice_end(writer) : status;
+}
+
+static void clear_counts(struct run_entry *entry)
+{
+    entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
+    entry->marks = entry->marks_ts_max = 0;
+    entry->index_version = PEER_INDEX_VERSION;
 }
 
 /* -- from a source -- */
@@ -166,12 +232,15 @@ static int put_all(void *context)
 static int write_file(struct run_writer *writer, const char *path, struct rows *rows)
 {
     bool is_read_soon = writer->entry->level <= CACHED_LEVEL;
-    int status = run_pages_open(&writer->pages, path, is_read_soon);
+    int status = peer_index_open(&writer->peers);
+    if (status == 0)
+        status = run_pages_open(&writer->pages, path, is_read_soon);
     if (status == 0)
         status = page_guard_run(put_all, rows);
     if (status == 0)
         status = run_pages_finish(writer->pages, &writer->entry->file_bytes);
     run_pages_close(&writer->pages);
+    peer_index_close(&writer->peers);
     free(writer->hashes);
     return status;
 }
@@ -188,7 +257,7 @@ int run_write(const char *dir, struct run_source *source, struct run_entry *entr
     char path[RUN_PATH_BYTES];
     struct run_writer writer = {.entry = entry, .on_slice = on_slice, .context = context};
     struct rows rows = {.writer = &writer, .source = source};
-    entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
+    clear_counts(entry);
     int more = page_guard_run(first_row, &rows);
     if (more <= 0)
         return more;
@@ -215,13 +284,17 @@ int run_writer_open(struct run_writer **writer_r, const char *dir, struct run_en
         return -ENOMEM;
     writer->entry = entry;
     writer->dir = dir;
-    entry->rows = entry->entries = entry->ts_min = entry->ts_max = entry->file_bytes = 0;
+    clear_counts(entry);
     run_path(path, dir, entry->id);
-    int status = run_pages_open(&writer->pages, path, false);
+    int status = peer_index_open(&writer->peers);
     if (status == 0)
+        status = run_pages_open(&writer->pages, path, false);
+    if (status == 0) {
         *writer_r = writer;
-    else
-        free(writer);
+        return 0;
+    }
+    peer_index_close(&writer->peers);
+    free(writer);
     return status;
 }
 
@@ -254,6 +327,7 @@ void run_writer_close(struct run_writer **writer)
     run_pages_close(&closing->pages);
     if (!closing->is_complete)
         (void)unlink(path);
+    peer_index_close(&closing->peers);
     free(closing->hashes);
     free(closing);
     *writer = NULL;

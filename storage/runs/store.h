@@ -203,6 +203,69 @@ struct store_keyed {
 int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t since, struct store_keyed *keyed,
                        uint32_t keyed_max, uint32_t *count_r);
 
+/* -- by peer (peer_index.h): conversations. Entries that are not indexed, in runs of a version without the index, are
+ * read one by one; so calls may have to be repeated, and other reads go between. -- */
+
+struct store_with {
+    struct span peer; /* borrowed; the user: their messages to themselves */
+    bool only_received;
+};
+
+/* Reader thread: as store_reader_range, of the rows with a peer only. A call reads a limited number of rows. *more_r:
+ * the range has more; then all of it from the end that it is read from to *bound_r, inclusive, was looked at, and the
+ * next call has `before` or, with oldest_first, `after` there. A page may be empty and have more. */
+int store_reader_with(struct store_reader *reader, struct span user, const struct store_with *with,
+                      const struct store_range *range, struct store_page *page, uint64_t *bound_r, bool *more_r);
+
+/* Reader thread: the marks of (user, peer), 0 where there are none. 0 or -errno. */
+int store_reader_marks(struct store_reader *reader, struct span user, struct span peer, struct seen_marks *marks_r);
+
+/* The conversations of a user, newest first: a page of them. The shard's thread opens it, adds what memory has, and has
+ * the reader's thread step it; then it asks and closes. One thread at a time. The first step refs the list of runs,
+ * until the close.
+ *
+ * The index of the user is read from its newest block on until the page is known: for the first page mostly that of the
+ * newest run, for a page far back all of it. A piece of the index costs some 50 ns, and there is one for each peer and
+ * block of each run. The memory is some 60 bytes and a name for each conversation that was passed, and up to 16 KB for
+ * the unseen of each of the page. A step reads about STORE_PEERS_STEP pieces or rows. */
+struct store_peers;
+#define STORE_PEERS_STEP 4096u
+struct store_peers_query {
+    uint64_t after;  /* entries up to it are gone (store_cut_ts) */
+    uint64_t bound;  /* entries from it on are not visible */
+    uint64_t before; /* only conversations whose newest entry is below; UINT64_MAX: all */
+    uint32_t limit;  /* of the page: 1 to LIMIT_PAGE_ENTRIES (asserted) */
+};
+/* Copies `user` and `query`. 0, and the caller closes *peers_r; or -ENOMEM. */
+int store_peers_open(struct store_peers **peers_r, struct store *store, struct span user,
+                     const struct store_peers_query *query);
+/* Nulls *peers; NULL is fine. Before store_close. */
+void store_peers_close(struct store_peers **peers);
+/* Before the first step: memory has entries with `peer` (copied), the newest visible one at `newest`. 0 or -ENOMEM. */
+int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest);
+/* Reader thread, of the same store: 1: call it again; 0: the page is complete; or -errno: nothing but a close may
+ * follow. */
+int store_peers_step(struct store_peers *peers, struct store_reader *reader);
+
+struct store_peer {
+    struct span name;
+    uint64_t newest;            /* in runs and memory */
+    struct seen_marks marks;    /* of the runs, whatever is cut */
+    const struct message *last; /* the entry at `newest`, if a run has it; NULL: memory has it */
+};
+/* The conversations of the page: newest first, at most `limit`, fewer if their messages have more than
+ * LIMIT_PAGE_BYTES; and whether there are more. */
+uint32_t store_peers_count(const struct store_peers *peers);
+bool store_peers_more(const struct store_peers *peers);
+/* Conversation `index` of the page. *peer_r borrows `peers`. */
+void store_peers_get(const struct store_peers *peers, uint32_t index, struct store_peer *peer_r);
+/* How many messages the user has received in conversation `index` above `seen`, in runs and in memory, each once: of
+ * memory those at `memory_ts`, in any order. `seen` is at or above the mark of the runs and the cut. At most
+ * STORE_UNSEEN_MAX, which stands for more, too. */
+#define STORE_UNSEEN_MAX 1000u
+uint32_t store_peers_unseen(const struct store_peers *peers, uint32_t index, uint64_t seen, const uint64_t *memory_ts,
+                            uint32_t memory_count);
+
 /* For tests. Reader thread: calls `visit` for every timeline row of all runs in key order, equal keys once. If `visit`
  * does not return 0, the walk ends and returns that. Not guarded against pages that cannot be read. */
 int store_reader_walk(struct store_reader *reader,

@@ -165,8 +165,8 @@ static bool is_due(const struct view *view, const struct cut *cut, const struct 
     bool waits_for_keys = cut->user_bytes == 0 ? cut->keys_id > 0 : is_clean;
     if (waits_for_keys && !have_keys_aged(view, cut, run))
         return false;
-    if (cut->user_bytes == 0)
-        return run->entry.ts_min + view->within_us <= cut->ts;
+    if (cut->user_bytes == 0) /* marks alone are dropped with their run */
+        return run->entry.rows > 0 && run->entry.ts_min + view->within_us <= cut->ts;
     return cut->ts + view->within_us <= view->now_us && filter_may_contain(&run->filter, filter_hash(cut_user(cut)));
 }
 
@@ -174,7 +174,8 @@ bool store_run_is_gone(struct store *store, const struct run *run)
 {
     pthread_mutex_lock(&store->lock);
     const struct cut *all = cuts_find(&store->cuts, (struct span){"", 0});
-    bool is_gone = all != NULL && run->entry.ts_max <= all->ts && run->entry.ts_max < keys_since(store);
+    bool is_gone = all != NULL && run->entry.ts_max <= all->ts && run->entry.marks_ts_max <= all->ts
+                   && run->entry.ts_max < keys_since(store);
     pthread_mutex_unlock(&store->lock);
     return is_gone;
 }

@@ -1,5 +1,7 @@
 /*
- * store_private.h: what store.c (open, commits, checkpoints), store_merge.c, store_read.c and merge_source.c share. No
+ * store_private.h: what store.c (open, commits, checkpoints), store_merge.c, store_read.c, store_with.c,
+ * store_peers.c, store_peers_walk.c and
+ * merge_source.c share. No
  * other file includes it.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_STORE_PRIVATE_H
@@ -117,6 +119,19 @@ int store_find_stale(struct store *store, struct run **run_r);
 /* The rows of `runs` in key order, equal keys once, without filters and checksums. Borrows the runs, to which the
  * caller has references until it closes the source. 0 or -errno. */
 int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count);
+
+/* One thread's way into the runs. */
+struct store_reader {
+    struct store *store;
+    uint32_t slot; /* in each run */
+    struct store_error error;
+};
+
+/* Calls `rows` under a guard (page_guard.h). *at is the run that it reads, NULL at first. Returns what `rows` returns;
+ * if that is negative, the slots are closed, whose cursors may be in any state, and the reason is kept for
+ * store_reader_take_error. */
+int store_read_guarded(struct store_reader *reader, const struct run_list *list, struct run *const *at,
+                       int (*rows)(void *context), void *context);
 
 /* 0; or -EIO with the reason in *error_r: the manifest is in doubt. Any thread. */
 int store_check_doubt(struct store *store, struct store_error *error_r);

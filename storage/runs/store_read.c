@@ -10,18 +10,13 @@
 #include "base/bytes.h"
 #include "base/fault.h"
 #include "storage/page_guard.h"
+#include "storage/runs/peer_index.h"
 #include "storage/runs/run_pages.h"
 #include "storage/runs/store_page.h"
 #include "storage/runs/store_private.h"
 
 /* A few rows with short texts. */
 #define FETCH_BYTES 384u
-
-struct store_reader {
-    struct store *store;
-    uint32_t slot; /* in each run */
-    struct store_error error;
-};
 
 /* Rows of one prefix (user and 0x00, or with the key index's 0x01 before) with after < ts < before. */
 struct seek {
@@ -108,6 +103,25 @@ static bool head_take(const struct seek *seek, struct head *head, const MDB_val 
     return head->ts > seek->after && head->ts < seek->before;
 }
 
+/* Whether the key is of the index by peer of the seek's user: a ts and more follow the prefix. */
+static bool is_index_key(const struct seek *seek, const MDB_val *key)
+{
+    return key->mv_size > seek->prefix_bytes + 8 && memcmp(key->mv_data, seek->key, seek->prefix_bytes) == 0;
+}
+
+/* Steps over the rows of the index by peer, which lie between entries: to the entry before them or behind them. */
+static int step_over_index(const struct seek *seek, struct head *head, MDB_val *key, MDB_val *value)
+{
+    uint8_t entry[ROW_KEY_BYTES_MAX];
+    uint64_t ts = bytes_load_be64((const uint8_t *)key->mv_data + seek->prefix_bytes);
+    if (seek->oldest_first && ts == PEER_DIRECTORY_TS)
+        return MDB_NOTFOUND; /* it is behind all entries */
+    memcpy(entry, seek->key, seek->prefix_bytes);
+    bytes_store_be64(entry + seek->prefix_bytes, seek->oldest_first ? ts + 1 : ts);
+    *key = (MDB_val){seek->prefix_bytes + 8, entry};
+    return mdb_cursor_get(head->cursor, key, value, MDB_SET_RANGE);
+}
+
 /* 1: the head is at a row; 0: it has no more rows; or -errno. */
 static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op op, MDB_val key)
 {
@@ -115,6 +129,8 @@ static int head_move(const struct seek *seek, struct head *head, MDB_cursor_op o
     int result = mdb_cursor_get(head->cursor, &key, &value, op);
     if (op == MDB_SET_RANGE && !seek->oldest_first && (result == 0 || result == MDB_NOTFOUND))
         result = mdb_cursor_get(head->cursor, &key, &value, result == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
+    if (result == 0 && is_index_key(seek, &key))
+        result = step_over_index(seek, head, &key, &value);
     if (result == MDB_NOTFOUND)
         return 0;
     if (result != 0)
@@ -212,14 +228,14 @@ static int walk_next(struct walk *walk, uint64_t *ts_r, struct span *value_r)
 }
 
 /* Keeps the reason for store_reader_take_error, and closes the slots, whose cursors may be in any state. */
-static int read_failed(struct store_reader *reader, const struct run_list *list, const struct walk *walk, int status)
+static int read_failed(struct store_reader *reader, const struct run_list *list, const struct run *at, int status)
 {
     char path[RUN_PATH_BYTES];
     for (uint32_t i = 0; i < list->count; i++)
         run_slot_close(list->runs[i], reader->slot);
-    if (walk->at == NULL || (status != -EIO && status != -EBADMSG))
+    if (at == NULL || (status != -EIO && status != -EBADMSG))
         return status;
-    run_path(path, reader->store->dir, walk->at->entry.id);
+    run_path(path, reader->store->dir, at->entry.id);
     snprintf(reader->error.text, sizeof reader->error.text,
              status == -EBADMSG ? "%s is damaged (%s): its messages cannot be read; restore it from a backup"
                                 : "%s cannot be read: %s: its messages are not served; look at the disk",
@@ -227,12 +243,11 @@ static int read_failed(struct store_reader *reader, const struct run_list *list,
     return status;
 }
 
-/* Calls `rows`, which reads through `walk`, under a guard. */
-static int read_guarded(struct store_reader *reader, const struct run_list *list, const struct walk *walk,
-                        int (*rows)(void *context), void *context)
+int store_read_guarded(struct store_reader *reader, const struct run_list *list, struct run *const *at,
+                       int (*rows)(void *context), void *context)
 {
     int status = page_guard_run(rows, context);
-    return status < 0 ? read_failed(reader, list, walk, status) : status;
+    return status < 0 ? read_failed(reader, list, *at, status) : status;
 }
 
 bool store_reader_take_error(struct store_reader *reader, struct store_error *error_r)
@@ -287,7 +302,7 @@ int store_reader_range(struct store_reader *reader, struct span user, const stru
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     struct page_rows rows = {&walk, range, page, more_r};
-    int status = read_guarded(reader, list, &walk, fill_page, &rows);
+    int status = store_read_guarded(reader, list, &walk.at, fill_page, &rows);
     store_unref_list(reader->store, list);
     if (status == 0)
         status = store_page_seal(page, !range->oldest_first);
@@ -315,7 +330,7 @@ int store_reader_newest(struct store_reader *reader, struct span user, uint64_t 
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     struct newest_row row = {&walk, ts_r};
-    int status = read_guarded(reader, list, &walk, newest_row, &row);
+    int status = store_read_guarded(reader, list, &walk.at, newest_row, &row);
     store_unref_list(reader->store, list);
     return status < 0 ? status : 0;
 }
@@ -385,7 +400,7 @@ int store_reader_keyed(struct store_reader *reader, struct span user, uint64_t s
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     struct keyed_rows rows = {&walk, keyed, keyed_max, count_r};
-    int status = read_guarded(reader, list, &walk, keyed_rows, &rows);
+    int status = store_read_guarded(reader, list, &walk.at, keyed_rows, &rows);
     store_unref_list(reader->store, list);
     return status < 0 ? status : 0;
 }

@@ -10,6 +10,7 @@
 #include "fuzz.h"
 #include "storage/runs/run.h"
 #include "storage/runs/run_pages.h"
+#include "storage/runs/run_peers.h"
 #include "storage/runs/run_source.h"
 #include "storage/runs/run_walk.h"
 
@@ -17,7 +18,7 @@
 #define PATH_BYTES 256u
 
 struct row {
-    uint8_t key[ROW_KEY_BYTES_MAX];
+    uint8_t key[ROW_KEY_PEERS_BYTES_MAX];
     size_t key_bytes;
     struct span value;
 };
@@ -67,7 +68,12 @@ static void take_row(struct row *row, struct fuzz_input *input)
         letters[i] = (char)('!' + (uint8_t)name.data[i] % ('~' - '!' + 1));
     if (kind % 4 != 0)
         name.data = letters;
-    if (kind % 4 == 0) {
+    if (kind % 8 == 1) {
+        row->key_bytes =
+            row_key_peers(name, fuzz_number(input, 2), SPAN_LITERAL("bob"), fuzz_number(input, 1), row->key);
+    } else if (kind % 8 == 2) {
+        row->key_bytes = row_key_marks(name, SPAN_LITERAL("bob"), row->key);
+    } else if (kind % 4 == 0) {
         memcpy(row->key, name.data, name.bytes);
         row->key_bytes = name.bytes;
     } else if (kind % 4 == 1) {
@@ -110,32 +116,49 @@ static bool are_rows(const struct rows *rows)
     return all;
 }
 
-/* The walk gives all rows up to the first whose key has the prefix of the filter, and any row may be decoded. */
-static void check_walk(struct run *run, const struct rows *rows)
+static bool is_of_peers(struct span key)
+{
+    struct row_key_fields fields;
+    return row_key_parse(key, &fields) == 0 && fields.kind == ROW_PEERS;
+}
+
+/* The walk gives all rows up to the first whose key has the prefix of the filter, and any row may be decoded. A writer
+ * (`is_written`) leaves out rows of an index by peer, and makes its own. */
+static void check_walk(struct run *run, const struct rows *rows, bool is_written)
 {
     struct run_walk walk;
     struct row_key_fields fields;
     struct message message;
     uint32_t i = 0;
     int result = run_walk_open(&walk, run, (struct span){NULL, 0});
-    for (; result == 0 && !walk.is_at_end; result = run_walk_step(&walk), i++) {
+    for (; result == 0 && !walk.is_at_end; result = run_walk_step(&walk)) {
+        if (is_written && is_of_peers(walk.key))
+            continue;
+        while (is_written && i < rows->count && is_of_peers(key_of(&rows->rows[i])))
+            i++;
         ASSERT(i < rows->count);
         ASSERT(span_equal(walk.key, key_of(&rows->rows[i])) && span_equal(walk.value, rows->rows[i].value));
         if (is_row(&rows->rows[i], &fields) && fields.kind == ROW_ENTRY)
             (void)row_decode(fields.user, 1, walk.value, &message);
+        i++;
     }
+    while (is_written && i < rows->count && is_of_peers(key_of(&rows->rows[i])))
+        i++;
     ASSERT(result == 0);
     ASSERT(i == rows->count || rows->rows[i].key[0] == RUN_FILTER_PREFIX);
     run_walk_close(&walk);
 }
 
-static void check_crc(struct run *run, const struct rows *rows)
+static void check_crc(struct run *run)
 {
     MDB_cursor *cursor;
     MDB_val key = {sizeof RUN_CRC_KEY - 1, (void *)(uintptr_t)RUN_CRC_KEY}, value;
+    struct run_walk walk;
     uint32_t crc = 0;
-    for (uint32_t i = 0; i < rows->count; i++)
-        crc = run_crc(crc, key_of(&rows->rows[i]), rows->rows[i].value);
+    int result = run_walk_open(&walk, run, (struct span){NULL, 0});
+    for (; result == 0 && !walk.is_at_end; result = run_walk_step(&walk))
+        crc = run_crc(crc, walk.key, walk.value);
+    run_walk_close(&walk);
     ASSERT(run_slot_cursor(run, 0, &cursor) == 0);
     ASSERT(mdb_cursor_get(cursor, &key, &value, MDB_SET) == 0);
     ASSERT(value.mv_size == 4 && bytes_load_le32(value.mv_data) == crc);
@@ -147,6 +170,29 @@ static void check_filter(const struct run *run, const struct rows *rows)
     for (uint32_t i = 0; i < rows->count; i++)
         if (is_row(&rows->rows[i], &fields) && fields.kind != ROW_KEYED)
             ASSERT(filter_may_contain(&run->filter, filter_hash(fields.user)));
+}
+
+/* The index of each user is looked at, with what the cursor finds: that may be of any bytes. */
+static void check_peers(struct run *run, const struct rows *rows)
+{
+    struct run_peers peers;
+    struct peer_piece piece;
+    struct peer_entry entries[PEER_PIECE_ENTRIES];
+    struct row_key_fields fields;
+    struct span value;
+    MDB_cursor *cursor;
+    uint64_t ts;
+    ASSERT(run_slot_cursor(run, 0, &cursor) == 0);
+    for (uint32_t i = 0; i < rows->count; i++) {
+        if (!is_row(&rows->rows[i], &fields) || run_peers_open(&peers, cursor, fields.user) != 1)
+            continue;
+        for (uint32_t block = 0; block < peers.block_count && block < 8; block++)
+            if (run_peers_find(&peers, run_peers_block(&peers, block), SPAN_LITERAL("bob"), fields.ts | 1,
+                               block % 2 == 0, &piece)
+                == 1)
+                (void)peer_piece_read(&piece, entries);
+        (void)run_peers_entry(&peers, fields.ts | 1, i % 2 == 0, false, &ts, &value);
+    }
 }
 
 static void check_refused(const char *dir, struct run_entry entry)
@@ -174,9 +220,10 @@ static void check_written(const char *dir, const char *path, struct rows *rows)
         return;
     }
     ASSERT(run_open(&run, dir, &entry, &error) == 0);
-    check_walk(run, rows);
+    check_walk(run, rows, true);
     check_filter(run, rows);
-    check_crc(run, rows);
+    check_peers(run, rows);
+    check_crc(run);
     run_close(&run);
     check_refused(dir, entry);
     ASSERT(unlink(path) == 0);
@@ -197,7 +244,8 @@ static void check_raw(const char *dir, const char *path, const struct rows *rows
     int status = run_open(&run, dir, &entry, &error);
     ASSERT(status == 0 || status == -EBADMSG);
     if (status == 0) {
-        check_walk(run, rows);
+        check_walk(run, rows, false);
+        check_peers(run, rows);
         for (uint32_t i = 0; i < rows->count; i++)
             (void)filter_may_contain(&run->filter, filter_hash(key_of(&rows->rows[i])));
         run_close(&run);

@@ -172,8 +172,8 @@ Test(datadir, another_format_is_refused_and_named)
 Test(datadir, a_newer_format_is_refused_with_the_version_that_it_needs)
 {
     make_two();
-    file_write("META", "chitchat-data 3\nversion 0.7.1\nwhatever it holds\n");
-    assert_refused(-EPROTO, 0, "data format 3 of chitchat 0.7.1, and this chitchat reads the formats 1 to 2");
+    file_write("META", "chitchat-data 4\nversion 0.7.1\nwhatever it holds\n");
+    assert_refused(-EPROTO, 0, "data format 4 of chitchat 0.7.1, and this chitchat reads the formats 1 to 3");
     cr_assert_not_null(strstr(error.text, "start chitchat 0.7.1 or a later one"), "%s", error.text);
     file_write("META", "chitchat-data 0\n");
     assert_refused(-EPROTO, 0, "start an older version");
@@ -206,7 +206,7 @@ Test(datadir, an_older_format_is_read_unchanged_and_raised_by_a_server)
     cr_assert_str_eq(datadir_epoch(dir), "0123456789abcdeffedcba9876543210");
     cr_assert(datadir_name_seed(dir).k1 == 2 && datadir_key_seed(dir).k0 == 3 && datadir_shards(dir) == 2);
     file_read("META", text, sizeof text);
-    cr_assert_eq(strncmp(text, "chitchat-data 2\nversion ", 24), 0, "%s", text);
+    cr_assert_eq(strncmp(text, "chitchat-data 3\nversion ", 24), 0, "%s", text);
     cr_assert_not(is_there("META.new"));
 }
 

@@ -1,0 +1,216 @@
+#include "storage/runs/conversations.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+
+#define TABLE_FIRST 128u
+#define NAMES_FIRST 1024u
+
+void conversations_fini(struct conversations *all)
+{
+    for (uint32_t i = 0; i < all->chosen_count; i++)
+        free(all->chosen[i].ts);
+    free(all->chosen);
+    free(all->list);
+    free(all->table);
+    free(all->names);
+    *all = (struct conversations){0};
+}
+
+struct span conversations_name(const struct conversations *all, uint32_t at)
+{
+    ASSERT(at < all->count);
+    return (struct span){all->names + all->list[at].name_at, all->list[at].name_bytes};
+}
+
+/* The seed is an address: names that collide cannot be made for it. */
+static uint64_t hash_of(const struct conversations *all, struct span name)
+{
+    return hash_siphash13((struct hash_key){(uintptr_t)all, (uintptr_t)&hash_of}, name);
+}
+
+static uint32_t *slot_of(const struct conversations *all, uint64_t hash, struct span name)
+{
+    uint32_t at = (uint32_t)hash & (all->table_room - 1);
+    for (;; at = (at + 1) & (all->table_room - 1)) {
+        uint32_t *slot = &all->table[at];
+        if (*slot == 0 || (all->list[*slot - 1].hash == hash && span_equal(conversations_name(all, *slot - 1), name)))
+            return slot;
+    }
+}
+
+/* The table is at most half full. */
+static int grow(struct conversations *all)
+{
+    if (2 * (all->count + 1) <= all->table_room)
+        return 0;
+    uint32_t room = all->table_room == 0 ? TABLE_FIRST : 2 * all->table_room;
+    struct conversation *list = realloc(all->list, room / 2 * sizeof *list);
+    if (list == NULL)
+        return -ENOMEM;
+    all->list = list;
+    all->room = room / 2;
+    uint32_t *table = calloc(room, sizeof *table);
+    if (table == NULL)
+        return -ENOMEM;
+    free(all->table);
+    all->table = table;
+    all->table_room = room;
+    for (uint32_t i = 0; i < all->count; i++) {
+        uint32_t at = (uint32_t)list[i].hash & (room - 1);
+        while (table[at] != 0)
+            at = (at + 1) & (room - 1);
+        table[at] = i + 1;
+    }
+    return 0;
+}
+
+static int keep_name(struct conversations *all, struct span name, uint32_t *at_r)
+{
+    if (all->names_used + name.bytes > all->names_room) {
+        size_t room = all->names_room == 0 ? NAMES_FIRST : 2 * all->names_room;
+        char *grown = room > UINT32_MAX ? NULL : realloc(all->names, room);
+        if (grown == NULL)
+            return -ENOMEM;
+        all->names = grown;
+        all->names_room = room;
+    }
+    *at_r = (uint32_t)all->names_used;
+    memcpy(all->names + all->names_used, name.data, name.bytes);
+    all->names_used += name.bytes;
+    return 0;
+}
+
+int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source)
+{
+    ASSERT(name.bytes > 0 && name.bytes <= LIMIT_USER_BYTES);
+    uint64_t hash = hash_of(all, name);
+    int status = grow(all);
+    if (status != 0)
+        return status;
+    uint32_t *slot = slot_of(all, hash, name);
+    if (*slot == 0) {
+        struct conversation made = {.hash = hash, .name_bytes = (uint8_t)name.bytes};
+        status = keep_name(all, name, &made.name_at);
+        if (status != 0)
+            return status;
+        ASSERT(all->count < all->room);
+        all->list[all->count] = made;
+        *slot = ++all->count;
+    }
+    struct conversation *conversation = &all->list[*slot - 1];
+    if (ts > conversation->newest || (ts == conversation->newest && conversation->source == 0)) {
+        conversation->newest = ts;
+        conversation->source = source;
+    }
+    return 0;
+}
+
+uint32_t conversations_within(const struct conversations *all, uint64_t from, uint64_t before)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        count += all->list[i].newest >= from && all->list[i].newest < before;
+    return count;
+}
+
+/* -- those of the page -- */
+
+static int compare_newest(const void *a, const void *b, void *context)
+{
+    const struct conversations *all = context;
+    uint64_t x = all->list[((const struct chosen *)a)->conversation].newest;
+    uint64_t y = all->list[((const struct chosen *)b)->conversation].newest;
+    return x > y ? -1 : x < y;
+}
+
+static int compare_names(const void *a, const void *b, void *context)
+{
+    const struct conversations *all = context;
+    return span_compare(conversations_name(all, ((const struct chosen *)a)->conversation),
+                        conversations_name(all, ((const struct chosen *)b)->conversation));
+}
+
+/* Keeps the newest `max` of the chosen ones. */
+static void keep_newest(struct conversations *all, uint32_t max)
+{
+    conversations_sort_newest(all);
+    if (all->chosen_count > max)
+        all->chosen_count = max;
+}
+
+/* Gathers up to twice as many as are wanted, then keeps those: a sort for each `count_max` conversations. */
+int conversations_choose(struct conversations *all, uint64_t before, uint32_t count_max)
+{
+    ASSERT(all->chosen == NULL);
+    uint32_t room = all->count < 2 * count_max ? all->count : 2 * count_max;
+    uint64_t lowest = 0;
+    all->chosen = calloc(room + 1, sizeof *all->chosen);
+    if (all->chosen == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < all->count; i++) {
+        uint64_t newest = all->list[i].newest;
+        if (newest >= before || newest <= lowest)
+            continue;
+        if (all->chosen_count == room) {
+            keep_newest(all, count_max);
+            lowest = all->list[all->chosen[count_max - 1].conversation].newest;
+            if (newest <= lowest)
+                continue;
+        }
+        all->chosen[all->chosen_count++] = (struct chosen){.conversation = i};
+    }
+    keep_newest(all, count_max);
+    qsort_r(all->chosen, all->chosen_count, sizeof *all->chosen, compare_names, all);
+    return 0;
+}
+
+void conversations_sort_newest(struct conversations *all)
+{
+    qsort_r(all->chosen, all->chosen_count, sizeof *all->chosen, compare_newest, all);
+}
+
+static int compare_descending(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+void chosen_sort(struct chosen *chosen, uint32_t max)
+{
+    uint32_t kept = 0;
+    bool is_sorted = true;
+    for (uint32_t i = 1; i < chosen->count && is_sorted; i++)
+        is_sorted = chosen->ts[i] < chosen->ts[i - 1];
+    if (!is_sorted)
+        qsort(chosen->ts, chosen->count, sizeof *chosen->ts, compare_descending);
+    for (uint32_t i = 0; i < chosen->count && kept < max; i++)
+        if (kept == 0 || chosen->ts[kept - 1] != chosen->ts[i])
+            chosen->ts[kept++] = chosen->ts[i];
+    chosen->count = kept;
+}
+
+int chosen_add(struct chosen *chosen, uint64_t ts, uint32_t max)
+{
+    if (ts <= chosen->above)
+        return 0;
+    if (chosen->count == 2 * max) {
+        chosen_sort(chosen, max);
+        if (chosen->count == max && ts < chosen->ts[max - 1])
+            return 0;
+    }
+    if (chosen->count == chosen->room) {
+        uint32_t room = chosen->room == 0 ? 8 : 2 * chosen->room;
+        uint64_t *grown = realloc(chosen->ts, room * sizeof *grown);
+        if (grown == NULL)
+            return -ENOMEM;
+        chosen->ts = grown;
+        chosen->room = room;
+    }
+    chosen->ts[chosen->count++] = ts;
+    return 0;
+}

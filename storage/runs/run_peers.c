@@ -1,0 +1,243 @@
+#include "storage/runs/run_peers.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "storage/runs/manifest.h"
+
+static struct span span_of_val(MDB_val value)
+{
+    return (struct span){value.mv_data, value.mv_size};
+}
+
+static MDB_val val_of(const uint8_t *key, uint32_t bytes)
+{
+    return (MDB_val){bytes, (void *)(uintptr_t)key};
+}
+
+/* The row at `op`, if it is of the user's timeline or its index: 1; 0: another row, or none; or -errno. */
+static int take_row(const struct run_peers *peers, MDB_cursor_op op, MDB_val key, struct row_key_fields *row_r,
+                    struct span *value_r)
+{
+    MDB_val value;
+    int result = mdb_cursor_get(peers->cursor, &key, &value, op);
+    if (result != 0)
+        return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
+    if (row_key_parse(span_of_val(key), row_r) != 0) /* the filter, too */
+        return 0;
+    *value_r = span_of_val(value);
+    bool is_timeline = row_r->kind == ROW_ENTRY || row_r->kind == ROW_PEERS;
+    return is_timeline && span_equal(row_r->user, peers->user) ? 1 : 0;
+}
+
+/* The row before `key`. As take_row. */
+static int take_before(const struct run_peers *peers, MDB_val key, struct row_key_fields *row_r, struct span *value_r)
+{
+    MDB_val found = key, value;
+    int result = mdb_cursor_get(peers->cursor, &found, &value, MDB_SET_RANGE);
+    if (result != 0 && result != MDB_NOTFOUND)
+        return manifest_errno(result);
+    return take_row(peers, result == 0 ? MDB_PREV : MDB_LAST, (MDB_val){0, NULL}, row_r, value_r);
+}
+
+static int take_directory(struct run_peers *peers, struct span value)
+{
+    struct row_key_fields row;
+    if (value.bytes == 0 || value.bytes % PEER_DIRECTORY_BLOCK_BYTES != 0)
+        return -EBADMSG;
+    peers->directory = value;
+    peers->block_count = (uint32_t)(value.bytes / PEER_DIRECTORY_BLOCK_BYTES);
+    int more = take_row(peers, MDB_PREV, (MDB_val){0, NULL}, &row, &value);
+    peers->newest = row.ts;
+    return more == 0 ? -EBADMSG : more;
+}
+
+int run_peers_open(struct run_peers *peers, MDB_cursor *cursor, struct span user)
+{
+    uint8_t key[ROW_KEY_PEERS_BYTES_MAX];
+    struct row_key_fields row;
+    struct peer_row pieces;
+    struct span value;
+    *peers = (struct run_peers){.cursor = cursor, .user = user};
+    uint32_t bytes = row_key_marks(user, (struct span){"", 0}, key);
+    int more = take_before(peers, val_of(key, bytes), &row, &value);
+    if (more <= 0)
+        return more;
+    peers->newest = row.ts;
+    if (row.kind == ROW_ENTRY)
+        return 1;
+    if (row.ts == PEER_DIRECTORY_TS)
+        return take_directory(peers, value);
+    peers->block_count = 1;
+    int status = peer_row_open(&pieces, value, row.ts, &peers->one);
+    return status == 0 ? 1 : status;
+}
+
+struct peer_block run_peers_block(const struct run_peers *peers, uint32_t at)
+{
+    ASSERT(at < peers->block_count);
+    return peers->directory.bytes == 0 ? peers->one : peer_directory_block(peers->directory, at);
+}
+
+uint64_t run_peers_last(const struct run_peers *peers)
+{
+    return peers->block_count == 0 ? 0 : run_peers_block(peers, peers->block_count - 1).last;
+}
+
+uint32_t run_peers_begun(const struct run_peers *peers, uint64_t ts)
+{
+    uint32_t low = 0, high = peers->block_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (run_peers_block(peers, middle).oldest < ts)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint32_t run_peers_ended(const struct run_peers *peers, uint64_t ts)
+{
+    uint32_t low = 0, high = peers->block_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (run_peers_block(peers, middle).last <= ts)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int check_block_row(const struct row_key_fields *row, struct peer_block block)
+{
+    return row->kind == ROW_PEERS && row->ts == block.last ? 0 : -EBADMSG;
+}
+
+/* The last row of the block whose key is not above (peer, ts). */
+int run_peers_seek_row(const struct run_peers *peers, struct peer_block block, struct span peer, uint64_t ts,
+                       struct peer_row *row_r)
+{
+    uint8_t key[ROW_KEY_PEERS_BYTES_MAX];
+    struct row_key_fields row;
+    struct span value;
+    struct peer_block found;
+    int more;
+    if (peer.bytes == 0) {
+        more =
+            take_row(peers, MDB_SET, val_of(key, row_key_peers(peers->user, block.last, peer, 0, key)), &row, &value);
+    } else {
+        /* Nothing lies between (peer, ts) and the key of the ts after it. */
+        uint32_t bytes = row_key_peers(peers->user, block.last, peer, ts + 1, key);
+        more = take_before(peers, val_of(key, bytes), &row, &value);
+    }
+    if (more < 0)
+        return more;
+    if (more == 0 || check_block_row(&row, block) != 0)
+        return -EBADMSG;
+    return peer_row_open(row_r, value, block.last, &found);
+}
+
+int run_peers_seek(const struct run_peers *peers, struct peer_block block, struct span peer, struct peer_row *row_r)
+{
+    return run_peers_seek_row(peers, block, peer, 0, row_r);
+}
+
+int run_peers_step(const struct run_peers *peers, struct peer_block block, struct peer_row *row_r, struct span *peer_r,
+                   uint64_t *ts_r)
+{
+    struct row_key_fields row;
+    struct span value;
+    struct peer_block found;
+    int more = take_row(peers, MDB_NEXT, (MDB_val){0, NULL}, &row, &value);
+    if (more <= 0 || check_block_row(&row, block) != 0)
+        return more < 0 ? more : 0;
+    *peer_r = row.peer;
+    *ts_r = row.peer_ts;
+    int status = peer_row_open(row_r, value, block.last, &found);
+    return status == 0 ? 1 : status;
+}
+
+/* The oldest ts of a piece, or -EBADMSG as a ts of 0. */
+static uint64_t piece_oldest(const struct peer_piece *piece)
+{
+    struct peer_entry entries[PEER_PIECE_ENTRIES];
+    int count = peer_piece_read(piece, entries);
+    return count <= 0 ? 0 : entries[count - 1].ts;
+}
+
+/* The last piece of the peer in the row that has an entry below `at`. */
+static int find_below(struct peer_row *row, struct span peer, uint64_t at, struct peer_piece *piece_r)
+{
+    struct peer_piece piece;
+    int more, found = 0;
+    while ((more = peer_row_next(row, &piece)) == 1) {
+        if (!span_equal(piece.peer, peer)) {
+            if (found == 1)
+                break;
+            continue;
+        }
+        if (piece.newest >= at && piece_oldest(&piece) >= at)
+            break;
+        *piece_r = piece;
+        found = 1;
+    }
+    return more < 0 ? more : found;
+}
+
+/* The first piece of the peer in the row that has an entry above `at`. */
+static int find_above(struct peer_row *row, struct span peer, uint64_t at, struct peer_piece *piece_r)
+{
+    int more;
+    while ((more = peer_row_next(row, piece_r)) == 1)
+        if (piece_r->newest > at && span_equal(piece_r->peer, peer))
+            return 1;
+    return more;
+}
+
+int run_peers_find(const struct run_peers *peers, struct peer_block block, struct span peer, uint64_t at,
+                   bool oldest_first, struct peer_piece *piece_r)
+{
+    struct peer_row row;
+    struct span first;
+    uint64_t first_ts;
+    int status = run_peers_seek_row(peers, block, peer, oldest_first ? at : at - 1, &row);
+    if (status != 0)
+        return status;
+    if (!oldest_first)
+        return find_below(&row, peer, at, piece_r);
+    int more = find_above(&row, peer, at, piece_r);
+    if (more != 0)
+        return more;
+    more = run_peers_step(peers, block, &row, &first, &first_ts);
+    return more == 1 && span_equal(first, peer) ? find_above(&row, peer, at, piece_r) : more < 0 ? more : 0;
+}
+
+int run_peers_entry(const struct run_peers *peers, uint64_t at, bool oldest_first, bool is_there, uint64_t *ts_r,
+                    struct span *value_r)
+{
+    uint8_t key[ROW_KEY_BYTES_MAX];
+    struct row_key_fields row;
+    int more;
+    if (is_there)
+        more = take_row(peers, oldest_first ? MDB_NEXT : MDB_PREV, (MDB_val){0, NULL}, &row, value_r);
+    else if (oldest_first)
+        more = take_row(peers, MDB_SET_RANGE, val_of(key, row_key(peers->user, at + 1, key)), &row, value_r);
+    else
+        more = take_before(peers, val_of(key, row_key(peers->user, at, key)), &row, value_r);
+    if (more <= 0 || row.kind != ROW_ENTRY)
+        return more < 0 ? more : 0;
+    *ts_r = row.ts;
+    return 1;
+}
+
+int run_peers_get(const struct run_peers *peers, uint64_t ts, struct span *value_r)
+{
+    uint8_t key[ROW_KEY_BYTES_MAX];
+    MDB_val found = val_of(key, row_key(peers->user, ts, key)), value;
+    int result = mdb_cursor_get(peers->cursor, &found, &value, MDB_SET);
+    if (result == 0)
+        *value_r = span_of_val(value);
+    return manifest_errno(result);
+}

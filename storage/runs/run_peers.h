@@ -1,0 +1,57 @@
+/*
+ * run_peers.h: the index by peer (peer_index.h) of one user in one run, through a cursor of the run: which blocks there
+ * are, and where a peer's entries are in them. What is borrowed from the run's map stands as long as the cursor's
+ * transaction. One thread; the caller guards against pages that cannot be read (page_guard.h).
+ */
+#ifndef CHITCHAT_STORAGE_RUNS_RUN_PEERS_H
+#define CHITCHAT_STORAGE_RUNS_RUN_PEERS_H
+
+#include <lmdb.h>
+
+#include "storage/record.h"
+#include "storage/runs/peer_index.h"
+
+struct run_peers {
+    MDB_cursor *cursor;
+    struct span user;      /* borrowed */
+    struct span directory; /* empty: the one block, or none */
+    struct peer_block one;
+    uint32_t block_count;
+    uint64_t newest; /* ts of the user's last entry */
+};
+
+/* Looks how the entries of `user` (borrowed) are indexed. 1: they have entries in the run; 0: none; or -errno. */
+int run_peers_open(struct run_peers *peers, MDB_cursor *cursor, struct span user);
+/* Block `at`, below block_count. Blocks ascend; entries above the last one are not indexed. */
+struct peer_block run_peers_block(const struct run_peers *peers, uint32_t at);
+/* The last indexed ts; 0: nothing is indexed. */
+uint64_t run_peers_last(const struct run_peers *peers);
+/* How many blocks begin below `ts`, and how many end at or below it. */
+uint32_t run_peers_begun(const struct run_peers *peers, uint64_t ts);
+uint32_t run_peers_ended(const struct run_peers *peers, uint64_t ts);
+
+/* The entries of `peer` in the block that are next below `at` or, with `oldest_first`, next above it: *piece_r has some
+ * of them. 1; 0: the block has no more; or -errno. */
+int run_peers_find(const struct run_peers *peers, struct peer_block block, struct span peer, uint64_t at,
+                   bool oldest_first, struct peer_piece *piece_r);
+
+/* Moves the cursor to the row of the index that has the pieces of `peer` in the block, or would have; `peer` empty: to
+ * the first row. *row_r has its pieces. 0 or -errno. */
+int run_peers_seek(const struct run_peers *peers, struct peer_block block, struct span peer, struct peer_row *row_r);
+/* The same for a row by its key: `peer` and `ts` are those that run_peers_step gave. */
+int run_peers_seek_row(const struct run_peers *peers, struct peer_block block, struct span peer, uint64_t ts,
+                       struct peer_row *row_r);
+/* Moves to the next row of the block. 1, with the row, and the peer and ts of its key; 0: that was the last; or
+ * -errno. */
+int run_peers_step(const struct run_peers *peers, struct peer_block block, struct peer_row *row_r, struct span *peer_r,
+                   uint64_t *ts_r);
+
+/* The entry next below `at` or, with `oldest_first`, next above it, if it is not indexed: entries are read one by one
+ * from above the last block. 1 with *ts_r and *value_r; 0: the next is indexed, or there is none; or -errno. With
+ * `is_there` the cursor is still at the entry at `at`, which this function gave. */
+int run_peers_entry(const struct run_peers *peers, uint64_t at, bool oldest_first, bool is_there, uint64_t *ts_r,
+                    struct span *value_r);
+/* The row of the entry at `ts`. 0; or -errno: -EBADMSG, there is none. */
+int run_peers_get(const struct run_peers *peers, uint64_t ts, struct span *value_r);
+
+#endif

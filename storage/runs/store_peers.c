@@ -1,0 +1,308 @@
+/*
+ * store_peers.c: a page of the conversations of a user, from all runs. First all pieces of the index by peer are read,
+ * from the newest block on, until no older one can change the page; then the marks of the page's conversations; then
+ * the received messages above the marks; last the newest message of each.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "storage/runs/store_page.h"
+#include "storage/runs/store_peers_private.h"
+
+/* Rows of marks that are read one after the other before a search. */
+#define STEPS_MAX 4u
+
+/* -- open and close -- */
+
+int store_peers_open(struct store_peers **peers_r, struct store *store, struct span user,
+                     const struct store_peers_query *query)
+{
+    ASSERT(query->limit >= 1 && query->limit <= LIMIT_PAGE_ENTRIES);
+    ASSERT(user.bytes > 0 && user.bytes <= LIMIT_USER_BYTES);
+    struct store_peers *peers = calloc(1, sizeof *peers);
+    if (peers == NULL)
+        return -ENOMEM;
+    peers->store = store;
+    peers->query = *query;
+    if (peers->query.bound > LIMIT_TS_MAX + 1)
+        peers->query.bound = LIMIT_TS_MAX + 1;
+    peers->user_bytes = user.bytes;
+    memcpy(peers->user, user.data, user.bytes);
+    *peers_r = peers;
+    return 0;
+}
+
+void store_peers_close(struct store_peers **peers)
+{
+    struct store_peers *closing = *peers;
+    if (closing == NULL)
+        return;
+    if (closing->list != NULL)
+        store_unref_list(closing->store, closing->list);
+    conversations_fini(&closing->all);
+    store_page_close(&closing->page);
+    free(closing->heads);
+    free(closing->rows);
+    free(closing);
+    *peers = NULL;
+}
+
+int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest)
+{
+    ASSERT(peers->list == NULL);
+    ASSERT(newest > peers->query.after && newest < peers->query.bound);
+    return conversations_note(&peers->all, peer, newest, 0);
+}
+
+static int begin(struct store_peers *peers)
+{
+    uint64_t hash = filter_hash(peers_user(peers));
+    peers->list = store_ref_list(peers->store);
+    ASSERT(peers->list->count < CONVERSATION_SOURCE_MAX);
+    peers->heads = calloc(peers->list->count + 1, sizeof *peers->heads);
+    if (peers->heads == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < peers->list->count; i++) {
+        struct run *run = peers->list->runs[i];
+        if (filter_may_contain(&run->filter, hash))
+            peers->heads[peers->count++] = (struct peers_head){.run = run, .number = (uint8_t)(i + 1)};
+    }
+    return store_page_open(&peers->page);
+}
+
+/* -- the steps of a page -- */
+
+/* The cursor is of the reader of this step, whose slot may have been closed since the last one. */
+static int renew_cursors(struct store_peers *peers)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < peers->count && status == 0; i++) {
+        peers->at = peers->heads[i].run;
+        if (peers->heads[i].is_open)
+            status = run_slot_cursor(peers->heads[i].run, peers->reader->slot, &peers->heads[i].peers.cursor);
+    }
+    return status;
+}
+
+/* After each phase. */
+static int begin_marks(struct store_peers *peers)
+{
+    peers->phase = PHASE_MARKS;
+    return conversations_choose(&peers->all, peers->query.before, peers->query.limit + 1);
+}
+
+static void begin_unseen(struct store_peers *peers)
+{
+    for (uint32_t i = 0; i < peers->all.chosen_count; i++) {
+        struct chosen *chosen = &peers->all.chosen[i];
+        chosen->above = chosen->marks.seen > peers->query.after ? chosen->marks.seen : peers->query.after;
+    }
+    store_peers_rewind(peers);
+    peers->phase = PHASE_UNSEEN;
+}
+
+static int begin_last(struct store_peers *peers)
+{
+    conversations_sort_newest(&peers->all);
+    peers->rows = calloc(peers->all.chosen_count + 1, sizeof *peers->rows);
+    store_page_reset(peers->page, peers_user(peers));
+    peers->phase = PHASE_LAST;
+    return peers->rows == NULL ? -ENOMEM : 0;
+}
+
+/* -- marks -- */
+
+/* The marks of the row at the cursor, if they are of the user: 1, 0 or -errno. */
+static int take_marks(const struct store_peers *peers, int result, MDB_val key, MDB_val value, struct span *peer_r,
+                      struct seen_marks *marks_r)
+{
+    struct row_key_fields row;
+    if (result != 0)
+        return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
+    if (row_key_parse((struct span){key.mv_data, key.mv_size}, &row) != 0 || row.kind != ROW_MARKS
+        || !span_equal(row.user, peers_user(peers)))
+        return 0;
+    *peer_r = row.peer;
+    int status = row_decode_marks((struct span){value.mv_data, value.mv_size}, marks_r);
+    return status == 0 ? 1 : status;
+}
+
+static int seek_marks(const struct store_peers *peers, MDB_cursor *cursor, struct span wanted, struct span *peer_r,
+                      struct seen_marks *marks_r)
+{
+    uint8_t bytes[ROW_KEY_PEERS_BYTES_MAX];
+    MDB_val key = {row_key_marks(peers_user(peers), wanted, bytes), bytes}, value;
+    int result = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    return take_marks(peers, result, key, value, peer_r, marks_r);
+}
+
+static int step_marks_of(const struct store_peers *peers, MDB_cursor *cursor, struct span *peer_r,
+                         struct seen_marks *marks_r)
+{
+    MDB_val key, value;
+    int result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    return take_marks(peers, result, key, value, peer_r, marks_r);
+}
+
+/* The marks of the page's conversations in one run. Both are in order of names. */
+static int read_marks(struct store_peers *peers, MDB_cursor *cursor)
+{
+    struct seen_marks marks;
+    struct span peer;
+    uint32_t steps = 0, at = 0;
+    int more = peers->all.chosen_count == 0 ? 0 : seek_marks(peers, cursor, peers_chosen_name(peers, 0), &peer, &marks);
+    while (more == 1 && at < peers->all.chosen_count) {
+        int order = span_compare(peers_chosen_name(peers, at), peer);
+        if (order <= 0) {
+            if (order == 0)
+                seen_marks_raise(&peers->all.chosen[at].marks, marks);
+            at++;
+            steps = 0;
+        } else if (steps++ < STEPS_MAX) {
+            more = step_marks_of(peers, cursor, &peer, &marks);
+        } else {
+            more = seek_marks(peers, cursor, peers_chosen_name(peers, at), &peer, &marks);
+            steps = 0;
+        }
+    }
+    return more < 0 ? more : 0;
+}
+
+static int step_marks(struct store_peers *peers)
+{
+    MDB_cursor *cursor;
+    if (peers->marks_at == peers->count) {
+        begin_unseen(peers);
+        return 0;
+    }
+    struct peers_head *head = &peers->heads[peers->marks_at++];
+    if (head->run->entry.marks == 0)
+        return 0;
+    peers->at = head->run;
+    peers->looks -= peers->looks > peers->all.chosen_count ? peers->all.chosen_count : peers->looks;
+    int status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
+    return status == 0 ? read_marks(peers, cursor) : status;
+}
+
+/* -- the newest messages -- */
+
+static int read_last(struct store_peers *peers, uint32_t at)
+{
+    const struct conversation *conversation = &peers->all.list[peers->all.chosen[at].conversation];
+    struct span value;
+    struct peers_head *head = peers->heads;
+    if (conversation->source == 0)
+        return 0;
+    while (head->number != conversation->source)
+        head++;
+    peers->at = head->run;
+    int status = run_peers_get(&head->peers, conversation->newest, &value);
+    if (status == 0)
+        status = store_page_add(peers->page, conversation->newest, value);
+    peers->rows[at] = peers->page->count;
+    return status;
+}
+
+static int step_last(struct store_peers *peers)
+{
+    bool is_full = peers->last_at > 0 && peers->page->byte_count > LIMIT_PAGE_BYTES;
+    uint32_t wanted = peers->all.chosen_count < peers->query.limit ? peers->all.chosen_count : peers->query.limit;
+    if (peers->last_at < wanted && !is_full) {
+        peers->looks -= peers->looks > 0;
+        return read_last(peers, peers->last_at++);
+    }
+    peers->has_more = peers->last_at < peers->all.chosen_count;
+    for (uint32_t i = 0; i < peers->last_at; i++)
+        chosen_sort(&peers->all.chosen[i], STORE_UNSEEN_MAX);
+    peers->phase = PHASE_DONE;
+    return store_page_seal(peers->page, false);
+}
+
+static int step(void *context)
+{
+    struct store_peers *peers = context;
+    int status = renew_cursors(peers);
+    while (status >= 0 && peers->looks > 0 && peers->phase != PHASE_DONE) {
+        switch (peers->phase) {
+        case PHASE_NEWEST:
+            status = store_peers_walk_newest(peers);
+            status = status == 0 ? begin_marks(peers) : status;
+            break;
+        case PHASE_MARKS: status = step_marks(peers); break;
+        case PHASE_UNSEEN:
+            status = store_peers_walk_unseen(peers);
+            status = status == 0 ? begin_last(peers) : status;
+            break;
+        case PHASE_LAST: status = step_last(peers); break;
+        case PHASE_DONE: break;
+        }
+    }
+    return status < 0 ? status : 0;
+}
+
+int store_peers_step(struct store_peers *peers, struct store_reader *reader)
+{
+    ASSERT(peers->phase != PHASE_DONE);
+    ASSERT(reader->store == peers->store);
+    int status = 0;
+    if (peers->list == NULL) {
+        status = begin(peers);
+        store_peers_rewind(peers);
+    }
+    peers->reader = reader;
+    peers->looks = STORE_PEERS_STEP;
+    peers->at = NULL;
+    if (status == 0)
+        status = store_read_guarded(reader, peers->list, &peers->at, step, peers);
+    return status < 0 ? status : peers->phase != PHASE_DONE;
+}
+
+/* -- what was found -- */
+
+uint32_t store_peers_count(const struct store_peers *peers)
+{
+    return peers->phase == PHASE_DONE ? peers->last_at : 0;
+}
+
+bool store_peers_more(const struct store_peers *peers)
+{
+    return peers->has_more;
+}
+
+void store_peers_get(const struct store_peers *peers, uint32_t index, struct store_peer *peer_r)
+{
+    ASSERT(index < store_peers_count(peers));
+    const struct chosen *chosen = &peers->all.chosen[index];
+    *peer_r = (struct store_peer){.name = conversations_name(&peers->all, chosen->conversation),
+                                  .newest = peers->all.list[chosen->conversation].newest,
+                                  .marks = chosen->marks};
+    if (peers->rows[index] > 0)
+        peer_r->last = &store_page_messages(peers->page)[peers->rows[index] - 1];
+}
+
+static bool has_ts(const struct chosen *chosen, uint64_t ts)
+{
+    uint32_t low = 0, high = chosen->count; /* descending */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (chosen->ts[middle] > ts)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < chosen->count && chosen->ts[low] == ts;
+}
+
+uint32_t store_peers_unseen(const struct store_peers *peers, uint32_t index, uint64_t seen, const uint64_t *memory_ts,
+                            uint32_t memory_count)
+{
+    ASSERT(index < store_peers_count(peers));
+    const struct chosen *chosen = &peers->all.chosen[index];
+    uint32_t count = 0;
+    while (count < chosen->count && chosen->ts[count] > seen)
+        count++;
+    for (uint32_t i = 0; i < memory_count; i++)
+        count += memory_ts[i] > seen && !has_ts(chosen, memory_ts[i]);
+    return count < STORE_UNSEEN_MAX ? count : STORE_UNSEEN_MAX;
+}

@@ -1,0 +1,321 @@
+/* Pages of one conversation and of all conversations from runs, against what was put into them. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "storage/memtable/memtable.h"
+#include "storage/runs/peer_index.h"
+#include "store_fixture.h"
+
+#define ENTRIES_MAX 120000u
+#define PEERS_MAX 300u
+
+static const struct span alice = {"alice", 5};
+
+struct entry {
+    uint64_t ts;
+    uint32_t peer; /* PEERS_MAX: alice herself */
+    bool is_received;
+};
+
+/* What was put into the runs of a store, by ts. */
+struct truth {
+    struct fixture fixture;
+    struct record_heap *heap;
+    struct entry *entries;
+    uint32_t count;
+    uint64_t ts;
+    uint64_t random;
+    struct seen_marks marks[PEERS_MAX];
+};
+
+static uint64_t draw(struct truth *truth, uint64_t below)
+{
+    truth->random = truth->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (truth->random >> 33) % below;
+}
+
+static struct span name_of(uint32_t peer, char name[16])
+{
+    if (peer == PEERS_MAX)
+        return alice;
+    return (struct span){name, (size_t)snprintf(name, 16, "p%u", peer)};
+}
+
+static void truth_open(struct truth *truth)
+{
+    *truth = (struct truth){.ts = 1000, .random = 7};
+    truth->fixture = fixture_open();
+    truth->entries = calloc(ENTRIES_MAX, sizeof *truth->entries);
+    cr_assert_eq(record_heap_open(&truth->heap, 256u << 20), 0);
+}
+
+static void truth_close(struct truth *truth)
+{
+    fixture_close(&truth->fixture);
+    record_heap_close(&truth->heap);
+    free(truth->entries);
+}
+
+static struct memtable *table_open(struct truth *truth)
+{
+    struct memtable *table;
+    cr_assert_eq(memtable_open(&table, truth->heap, (struct hash_key){1, 2}, (struct hash_key){3, 4}), 0);
+    return table;
+}
+
+static void put(struct truth *truth, struct memtable *table, const struct entry *entry)
+{
+    char name[16];
+    struct span peer = name_of(entry->peer, name);
+    bool is_received = entry->is_received;
+    struct record *record = record_heap_take(truth->heap, is_received ? peer : alice, is_received ? alice : peer,
+                                             SPAN_LITERAL(""), SPAN_LITERAL("text"));
+    record->ts_from = is_received ? entry->ts + 5 : entry->ts;
+    record->ts_to = is_received ? entry->ts : entry->ts + 5;
+    enum role role = entry->peer == PEERS_MAX ? ROLE_SELF : is_received ? ROLE_RECEIVED : ROLE_SENT;
+    cr_assert_eq(memtable_insert(table, record, role), 0);
+    record_heap_unref(truth->heap, &record);
+}
+
+static void write_table(struct truth *truth, struct memtable *table)
+{
+    struct run_source *source;
+    struct store_error error;
+    memtable_freeze(table);
+    cr_assert_eq(memtable_source_open(&source, table), 0);
+    struct store_position applied = {++truth->fixture.generation, 4096};
+    cr_assert_eq(store_add_run(truth->fixture.store, source, applied, truth->ts, &error), 0, "%s", error.text);
+    run_source_close(&source);
+    memtable_close(&table);
+}
+
+/* A run of `count` more entries with the first `peers` peers, and of marks. Others have entries and marks too. */
+static void add_run(struct truth *truth, uint32_t count, uint32_t peers)
+{
+    struct memtable *table = table_open(truth);
+    struct record *other = record_heap_take(truth->heap, SPAN_LITERAL("alicf"), SPAN_LITERAL("al"), SPAN_LITERAL(""),
+                                            SPAN_LITERAL("text"));
+    other->ts_from = other->ts_to = truth->ts;
+    cr_assert_eq(memtable_insert(table, other, ROLE_SENT), 0);
+    cr_assert_eq(memtable_insert(table, other, ROLE_RECEIVED), 0);
+    record_heap_unref(truth->heap, &other);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t peer = (uint32_t)draw(truth, peers + 1);
+        truth->ts += 1 + draw(truth, 300);
+        struct entry entry = {truth->ts, peer == peers ? PEERS_MAX : peer, peer < peers && draw(truth, 3) > 0};
+        cr_assert_lt(truth->count, ENTRIES_MAX);
+        truth->entries[truth->count++] = entry;
+        put(truth, table, &entry);
+    }
+    for (uint32_t i = 0; i < 10 && count > 0; i++) {
+        char name[16];
+        uint32_t peer = (uint32_t)draw(truth, peers);
+        struct seen_marks marks = {truth->ts - draw(truth, truth->ts), truth->ts - draw(truth, truth->ts)};
+        seen_marks_raise(&truth->marks[peer], marks);
+        cr_assert_eq(memtable_mark(table, alice, name_of(peer, name), marks), 0);
+        cr_assert_eq(memtable_mark(table, SPAN_LITERAL("al"), name_of(peer, name), marks), 0);
+    }
+    write_table(truth, table);
+}
+
+/* The same entries again in another run, as a crash leaves them. */
+static void add_again(struct truth *truth, uint32_t first, uint32_t count)
+{
+    struct memtable *table = table_open(truth);
+    for (uint32_t i = first; i < first + count; i++)
+        put(truth, table, &truth->entries[i]);
+    write_table(truth, table);
+}
+
+static void merge_all(struct truth *truth)
+{
+    struct store_error error;
+    while (store_merge_is_due(truth->fixture.store))
+        cr_assert_eq(store_merge_run(truth->fixture.store, NULL, NULL, &error), 0, "%s", error.text);
+}
+
+/* -- pages of one conversation -- */
+
+static bool is_wanted(const struct entry *entry, uint32_t peer, const struct store_range *range, bool only_received)
+{
+    return entry->peer == peer && entry->ts > range->after && entry->ts < range->before
+           && (entry->is_received || !only_received);
+}
+
+/* Reads the whole range in pages of rows_max, and compares it with the truth. */
+static void expect_with(struct truth *truth, uint32_t peer, struct store_range range, bool only_received)
+{
+    char name[16];
+    struct store_with with = {name_of(peer, name), only_received};
+    struct store_page *page = truth->fixture.page;
+    const bool oldest_first = range.oldest_first;
+    uint32_t at = oldest_first ? 0 : truth->count;
+    uint64_t bound;
+    bool more = true;
+    range.bytes_max = 1 << 20;
+    struct store_range whole = range;
+    while (more) {
+        cr_assert_eq(store_reader_with(truth->fixture.reader, alice, &with, &range, page, &bound, &more), 0);
+        uint32_t count = store_page_count(page);
+        cr_assert_leq(count, range.rows_max);
+        for (uint32_t i = 0; i < count; i++) {
+            struct message message = store_page_message(page, oldest_first ? i : count - 1 - i);
+            const struct entry *entry;
+            do {
+                cr_assert(oldest_first ? at < truth->count : at > 0, "an entry that was not put there");
+                entry = &truth->entries[oldest_first ? at++ : --at];
+            } while (!is_wanted(entry, peer, &whole, only_received));
+            cr_assert_eq(message.ts, entry->ts);
+            cr_assert_eq(message.other_ts, peer == PEERS_MAX ? entry->ts : entry->ts + 5);
+            cr_assert(span_equal(message_other(&message), with.peer));
+        }
+        *(oldest_first ? &range.after : &range.before) = bound;
+    }
+    while (oldest_first ? at < truth->count : at > 0)
+        cr_assert_not(is_wanted(&truth->entries[oldest_first ? at++ : --at], peer, &whole, only_received),
+                      "an entry is missing");
+}
+
+static void expect_all_with(struct truth *truth, uint32_t peers)
+{
+    for (uint32_t i = 0; i < 60; i++) {
+        uint32_t peer = i % 4 == 0 ? PEERS_MAX : (uint32_t)draw(truth, peers + 2);
+        struct store_range range = {.before = i % 3 == 0 ? UINT64_MAX : draw(truth, truth->ts + 400),
+                                    .after = i % 5 < 2 ? 0 : draw(truth, truth->ts),
+                                    .oldest_first = i % 2 == 0,
+                                    .rows_max = 1 + (uint32_t)draw(truth, 120)};
+        expect_with(truth, peer, range, i % 7 == 0);
+    }
+}
+
+/* -- pages of conversations -- */
+
+struct expected {
+    uint32_t peer;
+    uint64_t newest;
+};
+
+static int compare_expected(const void *a, const void *b)
+{
+    const struct expected *x = a, *y = b;
+    return x->newest > y->newest ? -1 : x->newest < y->newest;
+}
+
+static uint32_t expect_list(const struct truth *truth, const struct store_peers_query *query,
+                            struct expected list[PEERS_MAX + 1])
+{
+    uint64_t newest[PEERS_MAX + 1] = {0};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < truth->count; i++)
+        if (truth->entries[i].ts > query->after && truth->entries[i].ts < query->bound)
+            newest[truth->entries[i].peer] = truth->entries[i].ts;
+    for (uint32_t peer = 0; peer <= PEERS_MAX; peer++)
+        if (newest[peer] > 0 && newest[peer] < query->before)
+            list[count++] = (struct expected){peer, newest[peer]};
+    qsort(list, count, sizeof list[0], compare_expected);
+    return count;
+}
+
+static uint32_t expect_unseen(const struct truth *truth, const struct store_peers_query *query, uint32_t peer,
+                              uint64_t seen)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < truth->count; i++) {
+        const struct entry *entry = &truth->entries[i];
+        count += entry->peer == peer && entry->is_received && entry->ts > seen && entry->ts > query->after
+                 && entry->ts < query->bound;
+    }
+    return count < STORE_UNSEEN_MAX ? count : STORE_UNSEEN_MAX;
+}
+
+static struct store_peers *peers_of(struct truth *truth, const struct store_peers_query *query)
+{
+    struct store_peers *peers;
+    int more;
+    cr_assert_eq(store_peers_open(&peers, truth->fixture.store, alice, query), 0);
+    do {
+        more = store_peers_step(peers, truth->fixture.reader);
+        cr_assert_geq(more, 0);
+    } while (more == 1);
+    return peers;
+}
+
+static void expect_peers(struct truth *truth, struct store_peers_query query)
+{
+    struct expected list[PEERS_MAX + 1];
+    uint32_t total = expect_list(truth, &query, list);
+    struct store_peers *peers = peers_of(truth, &query);
+    uint32_t count = store_peers_count(peers);
+    cr_assert_eq(count, total < query.limit ? total : query.limit);
+    cr_assert_eq(store_peers_more(peers), total > count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct store_peer peer;
+        char name[16];
+        store_peers_get(peers, i, &peer);
+        cr_assert(span_equal(peer.name, name_of(list[i].peer, name)), "%u: %.*s instead of %s", i, (int)peer.name.bytes,
+                  peer.name.data, name);
+        cr_assert_eq(peer.newest, list[i].newest);
+        cr_assert_not_null(peer.last);
+        cr_assert_eq(peer.last->ts, list[i].newest);
+        cr_assert(span_equal(message_other(peer.last), peer.name));
+        struct seen_marks marks = list[i].peer == PEERS_MAX ? (struct seen_marks){0, 0} : truth->marks[list[i].peer];
+        cr_assert(peer.marks.seen == marks.seen && peer.marks.seen_by == marks.seen_by);
+        uint64_t seen = marks.seen > query.after ? marks.seen : query.after;
+        cr_assert_eq(store_peers_unseen(peers, i, seen, NULL, 0), expect_unseen(truth, &query, list[i].peer, seen));
+        seen += 20000;
+        cr_assert_eq(store_peers_unseen(peers, i, seen, NULL, 0), expect_unseen(truth, &query, list[i].peer, seen));
+    }
+    store_peers_close(&peers);
+}
+
+static void expect_all_peers(struct truth *truth)
+{
+    expect_peers(truth, (struct store_peers_query){0, UINT64_MAX, UINT64_MAX, LIMIT_PAGE_ENTRIES});
+    expect_peers(truth, (struct store_peers_query){0, UINT64_MAX, UINT64_MAX, 3});
+    for (uint32_t i = 0; i < 20; i++) {
+        struct store_peers_query query = {.after = i % 3 == 0 ? 0 : draw(truth, truth->ts),
+                                          .bound = i % 4 == 0 ? UINT64_MAX : draw(truth, truth->ts),
+                                          .before = i % 2 == 0 ? UINT64_MAX : draw(truth, truth->ts),
+                                          .limit = 1 + (uint32_t)draw(truth, 60)};
+        expect_peers(truth, query);
+    }
+}
+
+static void expect_all(struct truth *truth, uint32_t peers)
+{
+    expect_all_with(truth, peers);
+    expect_all_peers(truth);
+}
+
+Test(store_peers, conversations_of_many_small_runs_before_and_after_merges)
+{
+    struct truth truth;
+    truth_open(&truth);
+    for (uint32_t i = 0; i < 7; i++) {
+        add_run(&truth, 4 + 40 * i, 30);
+        expect_all(&truth, 30);
+    }
+    add_again(&truth, 100, 60);
+    expect_all(&truth, 30);
+    merge_all(&truth);
+    cr_assert_lt(run_count(&truth.fixture), 5);
+    expect_all(&truth, 30);
+    truth_close(&truth);
+}
+
+Test(store_peers, a_user_of_several_blocks_who_has_them_merged)
+{
+    struct truth truth;
+    truth_open(&truth);
+    for (uint32_t i = 0; i < 3; i++)
+        add_run(&truth, PEER_BLOCK_ENTRIES / 2 + 100 * i, 200);
+    expect_all(&truth, 200);
+    add_run(&truth, PEER_BLOCK_ENTRIES + 7, 250);
+    expect_all(&truth, 250);
+    merge_all(&truth);
+    expect_all(&truth, 250);
+    truth_close(&truth);
+}
