@@ -9,9 +9,9 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { Api } from "./lib/api.mjs";
 import { checkAnswer, DOCUMENT } from "./lib/contract.mjs";
 import { scenario } from "./lib/harness.mjs";
+import { METHODS } from "./lib/openapi.mjs";
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-const METHODS = ["get", "put", "post", "delete", "patch"];
 
 // "METHOD /path" of the table in src/http/routes.c.
 function routesOfServer() {

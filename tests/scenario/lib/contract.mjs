@@ -1,28 +1,20 @@
 // docs/openapi.yaml as what answers are checked against: the status must be one that the document has for the path and
 // method, the content type too, and the body must fit its schema.
 import assert from "node:assert/strict";
-import fs from "node:fs";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
-import Ajv from "ajv/dist/2020.js";
-import { parse } from "yaml";
+import { compiled } from "./compiled.mjs";
+import { pointer, responseAt } from "./openapi.mjs";
 
-const FILE = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../../docs/openapi.yaml");
-export const DOCUMENT = parse(fs.readFileSync(FILE, "utf8"));
-const BASE = "openapi.yaml";
+const { DOCUMENT: document, ...validators } = await compiled("openapi");
+export const DOCUMENT = document;
 // What any path answers to a request that is not for it: the document says so in its head.
 const ANYWHERE = [400, 404, 405, 408, 413, 431, 501, 505];
 
-const ajv = new Ajv({ strict: false, allErrors: true });
-ajv.addSchema(DOCUMENT, BASE);
-const validators = new Map();
-
-const pointer = (...keys) => `${BASE}#/${keys.map((key) => encodeURIComponent(String(key).replace(/~/g, "~0").replace(/\//g, "~1"))).join("/")}`;
+const words = (errors) => errors.map(({ instancePath, message }) => `${instancePath} ${message}`).join(", ");
 
 function fits(reference, value, what) {
-  if (!validators.has(reference)) validators.set(reference, ajv.compile({ $ref: reference }));
-  const validate = validators.get(reference);
-  assert.ok(validate(value), `${what} does not fit ${reference}: ${ajv.errorsText(validate.errors)}: ${JSON.stringify(value).slice(0, 500)}`);
+  const validate = validators[reference];
+  assert.ok(validate, `${reference} was not compiled`);
+  assert.ok(validate(value), `${what} does not fit ${reference}: ${words(validate.errors ?? [])}: ${JSON.stringify(value).slice(0, 500)}`);
 }
 
 // The template of docs/openapi.yaml that a target fits; undefined: none.
@@ -32,12 +24,6 @@ export function templateOf(target) {
     const parts = template.split("/");
     return parts.length === segments.length && parts.every((part, i) => /^{.*}$/.test(part) || part === segments[i]);
   });
-}
-
-// Where a response of the document lies, references followed: { keys, response }.
-function responseAt(keys) {
-  const response = keys.reduce((value, key) => value?.[key], DOCUMENT);
-  return response?.$ref ? responseAt(response.$ref.slice(2).split("/")) : { keys, response };
 }
 
 const seen = new Set();
@@ -51,7 +37,7 @@ export function checkAnswer(method, target, { status, headers, text }) {
   const verb = (method === "HEAD" ? "GET" : method).toLowerCase();
   const operation = template && DOCUMENT.paths[template][verb];
   if (method === "OPTIONS" && status === 204) return;
-  const { keys, response } = operation ? responseAt(["paths", template, verb, "responses", status]) : {};
+  const { keys, response } = operation ? responseAt(DOCUMENT, ["paths", template, verb, "responses", status]) : {};
   if (!response) {
     assert.ok(ANYWHERE.includes(status) || (!operation && [401, 403].includes(status)), `docs/openapi.yaml has no answer ${what}`);
     fits(pointer("components", "schemas", "Error"), text === "" ? { error: "head", message: "" } : JSON.parse(text), what);

@@ -1,48 +1,9 @@
 // docs/asyncapi.yaml as what frames are checked against. Client and Raw check every frame of the server, and Client every
-// request by its outcome, so no test need do it. The validators are compiled when the document or the compiler has
-// changed, and kept beside the packages.
+// request by its outcome, so no test need do it.
 import assert from "node:assert/strict";
-import crypto from "node:crypto";
-import fs from "node:fs";
-import { createRequire } from "node:module";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { compiled } from "./compiled.mjs";
 
-const HERE = path.dirname(fileURLToPath(import.meta.url));
-const DOCUMENT_FILE = path.resolve(HERE, "../../../docs/asyncapi.yaml");
-const CACHE = path.resolve(HERE, "../node_modules/.cache/chitchat");
-
-function evaluate(source) {
-  const module = { exports: {} };
-  new Function("exports", "module", "require", source)(module.exports, module, createRequire(import.meta.url));
-  return module.exports;
-}
-
-// Other processes may do the same at this moment: a file appears whole. A cache that cannot be written is none.
-function keep(file, source) {
-  try {
-    fs.mkdirSync(CACHE, { recursive: true });
-    for (const old of fs.readdirSync(CACHE)) if (old.startsWith("wire-")) fs.rmSync(path.join(CACHE, old), { force: true });
-    fs.writeFileSync(`${file}.${process.pid}`, source);
-    fs.renameSync(`${file}.${process.pid}`, file);
-  } catch (error) {
-    if (!["EACCES", "EROFS", "ENOENT"].includes(error.code)) throw error;
-  }
-}
-
-async function load() {
-  const text = fs.readFileSync(DOCUMENT_FILE, "utf8");
-  const hash = crypto.createHash("sha256").update(text);
-  for (const other of ["wire_compile.mjs", "../package-lock.json"]) hash.update(fs.readFileSync(path.join(HERE, other)));
-  const file = path.join(CACHE, `wire-${hash.digest("hex").slice(0, 32)}.cjs`);
-  if (fs.existsSync(file)) return evaluate(fs.readFileSync(file, "utf8"));
-  const { compile } = await import("./wire_compile.mjs");
-  const source = compile(text);
-  keep(file, source);
-  return evaluate(source);
-}
-
-const { TABLE: table, CLOSE_CODES: closeCodes, ...validators } = await load();
+const { TABLE: table, CLOSE_CODES: closeCodes, ...validators } = await compiled("asyncapi");
 export const TABLE = table;
 export const CLOSE_CODES = closeCodes;
 const byOp = (names) => names.reduce((all, name) => ({ ...all, [TABLE.ops[name]]: [...(all[TABLE.ops[name]] ?? []), name] }), {});
