@@ -6,7 +6,7 @@ import path from "node:path";
 import { after, afterEach, before } from "node:test";
 import { chromium } from "playwright-core";
 import { scenario } from "./lib/harness.mjs";
-import { checkOrder } from "./lib/js_talk.mjs";
+import { checkOrder, untilCount } from "./lib/js_talk.mjs";
 import { DEADLINE_MS, LONG, until } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
@@ -106,8 +106,7 @@ async function talkInTabs(harness, options) {
   for (const tab of tabs) await tab.until("live");
   const count = Math.ceil(MESSAGES / tabs.length / users.length);
   const talked = async (share) => {
-    const wanted = share * count * tabs.length * users.length;
-    await until(`${share} of the talk`, async () => (await tabs[0].page.evaluate(() => globalThis.received)) >= wanted, { every: 100 });
+    await untilCount("entries of the first tab", () => tabs[0].page.evaluate(() => globalThis.received), share * count * tabs.length * users.length, 100);
   };
   await Promise.all(tabs.map((tab, index) => tab.page.evaluate(sendAll, { tab: index, users, count })));
   await talked(0.1);
@@ -120,7 +119,10 @@ async function talkInTabs(harness, options) {
   await harness.server.kill();
   await again(harness);
   const left = tabs.filter((tab) => !tab.page.isClosed());
-  for (const tab of left) await until("an empty outbox", async () => (await tab.outboxLength()) === 0 && (await tab.stored()).outbox.length === 0, { every: 200 });
+  for (const tab of left) {
+    await untilCount("empty places in the outbox", async () => -(await tab.outboxLength()), 0, 200);
+    await untilCount("empty places in the storage", async () => -(await tab.stored()).outbox.length, 0, 200);
+  }
   return { tabs, left, users, count };
 }
 

@@ -7,7 +7,7 @@ import { WebSocket } from "ws";
 import { MemoryStorage } from "../../src/web/chitchat.js";
 import { Disk } from "./lib/disk.mjs";
 import { scenario } from "./lib/harness.mjs";
-import { checkTalk, clockOf, stopTabs, Tab, tabsOf, talk } from "./lib/js_talk.mjs";
+import { checkTalk, clockOf, stopTabs, Tab, tabsOf, talk, untilCount } from "./lib/js_talk.mjs";
 import { makeKey, makeToken, now } from "./lib/jwt.mjs";
 import { LONG, makeDataDir, removeDataDir, SHORT, until, withDataDir } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
@@ -80,7 +80,7 @@ for (const [name, trouble] of Object.entries(troubles)) {
       const tabs = await tabsOf(harness.server.url(), ["alice", "alice", "alice", "bob", "bob", "carol"], () => ({ clock }));
       const count = Math.ceil(MESSAGES / tabs.length / users.length);
       const talking = talk(tabs, users, count, needsDisk ? 4000 : 0);
-      const talked = (share) => until(() => `${share} of the talk: ${talking.done()} of ${talking.count}`, () => talking.done() >= share * talking.count, { every: 2 });
+      const talked = (share) => untilCount("outcomes", talking.done, share * talking.count, 2);
       await trouble(harness, { tabs, disk, talked });
       await talking.all;
       await checkTalk(tabs, users, count);

@@ -22,6 +22,14 @@ export async function stopTabs() {
   open.clear();
 }
 
+// Until count() has reached `wanted`. However long that takes, it must grow.
+export async function untilCount(what, count, wanted, every) {
+  for (let had = await count(); had < wanted; ) {
+    await until(() => `more of ${what}: ${had} of ${wanted}`, async () => (await count()) > had, { every });
+    had = await count();
+  }
+}
+
 // One connection of a user, as a tab or a device. `received`: each message that the client gave, in order.
 export class Tab {
   received = [];
@@ -93,7 +101,7 @@ export async function checkTalk(tabs, users, count) {
   for (const [index, tab] of tabs.entries()) {
     const isOf = (to, from) => to === tab.user || from === tab.user;
     const wanted = tabs.length * users.length * count - tabs.filter(({ user }) => user !== tab.user).length * (users.length - 1) * count;
-    await until(() => `tab ${index} of ${tab.user} has ${tab.received.length} of ${wanted} messages`, () => tab.received.length >= wanted);
+    await untilCount(`the messages of tab ${index} of ${tab.user}`, () => tab.received.length, wanted, 20);
     checkOrder(tab.received, tabs, users, count, isOf, `tab ${index} of ${tab.user}`);
     await tab.client.stop();
     assert.deepEqual(await tab.storage.entries({ limit: Infinity }), tab.received, "the storage has the same");
