@@ -181,13 +181,14 @@ export class Tabs {
   }
 
   async enter(outbox) {
+    this.leave();
     this.#channel = this.#openChannel();
     if (this.#channel) this.#channel.onmessage = ({ data }) => this.#onTab(data);
     const locks = this.#storage.name === undefined ? undefined : globalThis.navigator?.locks;
     if (!locks) return this.#onItems(outbox);
     this.#left = new AbortController();
     const untilLeft = new Promise((release) => this.#left.signal.addEventListener("abort", release));
-    await new Promise((hold) => locks.request(this.#lockOf(this.id), () => (hold(), untilLeft)));
+    await new Promise((hold) => locks.request(this.#lockOf(this.id), () => (hold(), untilLeft)).catch(hold));
     this.#onItems(outbox.filter((item) => item.tab === this.id || item.tab === undefined));
     for (const item of outbox) this.#awaitEnd(item.tab);
     this.#channel?.postMessage({ op: "hello", tab: this.id });

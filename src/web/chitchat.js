@@ -72,7 +72,8 @@ export class Client {
   #token = null;
   #isTokenNew = false; // the server has not accepted it yet
 
-  #onWake = () => globalThis.document?.visibilityState !== "hidden" && this.wake();
+  #onOnline = () => this.wake();
+  #onVisibility = () => document.visibilityState === "visible" && this.wake();
 
   constructor(options) {
     const { url, user, token, storage = new MemoryStorage(), clock = systemClock, random = Math.random } = options;
@@ -144,8 +145,8 @@ export class Client {
     this.#attempt = 0;
     const round = ++this.#round;
     this.#setState("connecting");
-    globalThis.addEventListener?.("online", this.#onWake);
-    globalThis.document?.addEventListener("visibilitychange", this.#onWake);
+    globalThis.addEventListener?.("online", this.#onOnline);
+    globalThis.document?.addEventListener("visibilitychange", this.#onVisibility);
     await this.#load();
     if (this.#isRunning && round === this.#round) this.#connect();
   }
@@ -188,8 +189,8 @@ export class Client {
   #halt(code, reason) {
     if (!this.#isRunning) return;
     this.#isRunning = false;
-    globalThis.removeEventListener?.("online", this.#onWake);
-    globalThis.document?.removeEventListener("visibilitychange", this.#onWake);
+    globalThis.removeEventListener?.("online", this.#onOnline);
+    globalThis.document?.removeEventListener("visibilitychange", this.#onVisibility);
     this.#drop(1000);
     this.#tabs.leave();
     this.#calls.stop(code, reason);
@@ -205,6 +206,7 @@ export class Client {
     } catch (error) {
       this.#emit("error", error);
     }
+    if (!this.#isRunning) this.#tabs.leave();
     this.#hasLoaded();
   }
 

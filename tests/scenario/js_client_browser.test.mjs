@@ -189,6 +189,25 @@ scenario("a logout in one tab is one in all, and leaves nothing in the storage",
   assert.deepEqual([account ?? null, outbox, entries], [null, [], []]);
 });
 
+scenario("a client that is stopped while it starts can be started again, and gives its lock back", { shards: [1] }, async (harness) => {
+  await harness.start();
+  const tab = await Tab.open(await device(harness), "alice");
+  await tab.until("live");
+  const locks = () => tab.page.evaluate(async () => (await navigator.locks.query()).held.length);
+  const restart = (times) => tab.page.evaluate(async (count) => {
+    for (let n = 0; n < count; n++) {
+      await globalThis.client.stop();
+      void globalThis.client.start();
+    }
+  }, times);
+  await restart(3);
+  await tab.until("live");
+  assert.equal(await locks(), 1);
+  await restart(1);
+  await tab.page.evaluate(() => globalThis.client.stop());
+  await until("the lock to be given back", async () => (await locks()) === 0);
+});
+
 scenario("the storage of a browser keeps the newest entries, and gives those of one conversation", { shards: [1] }, async (harness) => {
   await harness.start();
   const tab = await Tab.open(await device(harness), "alice");
