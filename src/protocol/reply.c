@@ -233,7 +233,28 @@ size_t reply_write_msg(char *out, const struct message *message, uint64_t prev)
     return frame_end(out, at);
 }
 
-/* -- a page of history -- */
+size_t reply_write_seen(char *out, struct span with, uint64_t ts)
+{
+    ASSERT(with.bytes <= LIMIT_USER_BYTES);
+    char *at = JSON_PUT(payload_of(out), "{\"op\":\"seen\",\"with\":\"");
+    at = json_put_span(at, with);
+    at = JSON_PUT(at, "\",\"ts\":");
+    at = json_put_unsigned(at, ts);
+    return frame_end(out, JSON_PUT(at, "}"));
+}
+
+size_t reply_write_seen_by(char *out, struct span user, uint64_t ts, const uint8_t *mid)
+{
+    ASSERT(user.bytes <= LIMIT_USER_BYTES);
+    char *at = JSON_PUT(payload_of(out), "{\"op\":\"seen_by\",\"user\":\"");
+    at = json_put_span(at, user);
+    at = JSON_PUT(at, "\",\"ts\":");
+    at = json_put_unsigned(at, ts);
+    at = put_mid(at, mid);
+    return frame_end(out, JSON_PUT(at, "}"));
+}
+
+/* -- a page of history, or of conversations -- */
 
 /* The header goes right before the payload, so the payload never moves. */
 static char *page_payload(const struct reply_page *page)
@@ -250,14 +271,24 @@ static char *page_payload(const struct reply_page *page)
 #define PAGE_MESSAGE_FIXED_BYTES                                                                                       \
     (sizeof("{\"ts\":,\"mid\":\"\",\"from\":\"\",\"to\":\"\",\"text\":\"\"}") - 1 + LIMIT_MID_CHARS)
 
-void reply_page_begin(struct reply_page *page, char *out, const struct request_id *id)
+/* `begin` is the literal up to the id, `list` that from there to the first item. */
+static void page_begin(struct reply_page *page, char *out, struct span begin, const struct request_id *id,
+                       struct span list)
 {
     ASSERT(out != NULL);
     *page = (struct reply_page){.out = out};
-    char *at = JSON_PUT(page_payload(page), "{\"op\":\"history\"");
-    at = put_id(at, id);
-    at = JSON_PUT(at, ",\"messages\":[");
-    page->used = (size_t)(at - page_payload(page));
+    char *at = put_id(json_put_span(page_payload(page), begin), id);
+    page->used = (size_t)(json_put_span(at, list) - page_payload(page));
+}
+
+void reply_page_begin(struct reply_page *page, char *out, const struct request_id *id)
+{
+    page_begin(page, out, SPAN_LITERAL("{\"op\":\"history\""), id, SPAN_LITERAL(",\"messages\":["));
+}
+
+void reply_page_begin_peers(struct reply_page *page, char *out, const struct request_id *id)
+{
+    page_begin(page, out, SPAN_LITERAL("{\"op\":\"peers\""), id, SPAN_LITERAL(",\"peers\":["));
 }
 
 void reply_page_begin_body(struct reply_page *page, char *out)
@@ -297,18 +328,55 @@ static char *put_page_message(char *at, const struct message *message)
     return put_body(at, message);
 }
 
+/* Where the next piece goes. */
+static char *page_next(const struct reply_page *page)
+{
+    char *at = page_payload(page) + page->used;
+    if (page->count > 0)
+        *at++ = ',';
+    return at;
+}
+
+static void page_added(struct reply_page *page, const char *end)
+{
+    page->used = (size_t)(end - page_payload(page));
+    page->count++;
+    ASSERT(page->used + PAGE_CLOSING_BYTES_MAX <= PAGE_PAYLOAD_BYTES_MAX);
+}
+
 bool reply_page_add(struct reply_page *page, const struct message *message)
 {
     if (!has_page_room(page, reply_page_message_bytes_max(message))
         && !has_page_room(page, reply_page_message_bytes(message)))
         return false;
-    char *at = page_payload(page) + page->used;
-    if (page->count > 0)
-        *at++ = ',';
-    at = put_page_message(at, message);
-    page->used = (size_t)(at - page_payload(page));
-    page->count++;
-    ASSERT(page->used + PAGE_CLOSING_BYTES_MAX <= PAGE_PAYLOAD_BYTES_MAX);
+    page_added(page, put_page_message(page_next(page), message));
+    return true;
+}
+
+/* Beside the message. */
+#define PAGE_PEER_BYTES_MAX                                                                                            \
+    (sizeof("{\"user\":\"\",\"last\":,\"unseen\":,\"seen\":,\"seen_by\":}") + LIMIT_USER_BYTES                         \
+     + 3 * JSON_UNSIGNED_BYTES_MAX)
+_Static_assert(LIMIT_MSG_BYTES(LIMIT_TEXT_BYTES) + PAGE_PEER_BYTES_MAX + 512 < LIMIT_PAGE_BYTES,
+               "a page holds at least one conversation");
+
+bool reply_page_add_peer(struct reply_page *page, const struct reply_peer *peer)
+{
+    ASSERT(peer->user.bytes <= LIMIT_USER_BYTES);
+    if (!has_page_room(page, PAGE_PEER_BYTES_MAX + reply_page_message_bytes_max(peer->last))
+        && !has_page_room(page, PAGE_PEER_BYTES_MAX + reply_page_message_bytes(peer->last)))
+        return false;
+    char *at = JSON_PUT(page_next(page), "{\"user\":\"");
+    at = json_put_span(at, peer->user);
+    at = JSON_PUT(at, "\",\"last\":");
+    at = put_page_message(at, peer->last);
+    at = JSON_PUT(at, ",\"unseen\":");
+    at = json_put_unsigned(at, peer->unseen);
+    at = JSON_PUT(at, ",\"seen\":");
+    at = json_put_unsigned(at, peer->seen);
+    at = JSON_PUT(at, ",\"seen_by\":");
+    at = json_put_unsigned(at, peer->seen_by);
+    page_added(page, JSON_PUT(at, "}"));
     return true;
 }
 

@@ -11,7 +11,7 @@
 #include "base/message.h"
 #include "protocol/request.h"
 
-/* Room for any reply but `msg` and `history`. */
+/* Room for any reply but `msg`, `history` and `peers`. */
 #define REPLY_BYTES_MAX 2048u
 
 struct reply_login {
@@ -41,6 +41,11 @@ size_t reply_write_error(char *out, const struct request_id *id, enum error_code
 /* A `msg`. Room: LIMIT_MSG_BYTES(text.bytes). An empty key is left out. */
 size_t reply_write_msg(char *out, const struct message *message, uint64_t prev);
 
+/* The pushes of a mark: how far this user has seen the messages of `with`; how far `user` has seen this user's
+ * messages, up to the one with `mid`. */
+size_t reply_write_seen(char *out, struct span with, uint64_t ts);
+size_t reply_write_seen_by(char *out, struct span user, uint64_t ts, const uint8_t *mid);
+
 /* A history page, written piece by piece into REPLY_PAGE_BYTES_MAX bytes at `out`; the frame, its header included, is
  * at most LIMIT_PAGE_BYTES. */
 struct reply_page {
@@ -58,7 +63,18 @@ size_t reply_page_message_bytes_max(const struct message *message);
 bool reply_page_add(struct reply_page *page, const struct message *message);
 /* Returns the start of the frame, within `out`, and its length in *bytes_r. `next` is written only if `more`. */
 char *reply_page_end(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r);
-/* The same page for HTTP: without `op` and `id`; and its end without the header of a frame. */
+/* A page of conversations, in the same way: reply_page_end ends it. */
+struct reply_peer {
+    struct span user;
+    const struct message *last;
+    uint32_t unseen;
+    uint64_t seen;    /* 0: none */
+    uint64_t seen_by; /* 0: none */
+};
+void reply_page_begin_peers(struct reply_page *page, char *out, const struct request_id *id);
+/* False, and nothing is written, if the page would be longer than LIMIT_PAGE_BYTES. The first peer always fits. */
+bool reply_page_add_peer(struct reply_page *page, const struct reply_peer *peer);
+/* A page of history for HTTP: without `op` and `id`; and its end without the header of a frame. */
 void reply_page_begin_body(struct reply_page *page, char *out);
 char *reply_page_end_body(struct reply_page *page, bool more, uint64_t next, size_t *bytes_r);
 

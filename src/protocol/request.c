@@ -167,18 +167,19 @@ bool request_read_op(struct request_reader *reader, struct request *request, str
         enum request_op op;
     } ops[] = {
         {{"send", 4}, REQUEST_SEND}, {{"login", 5}, REQUEST_LOGIN},   {{"history", 7}, REQUEST_HISTORY},
-        {{"ping", 4}, REQUEST_PING}, {{"typing", 6}, REQUEST_TYPING},
+        {{"ping", 4}, REQUEST_PING}, {{"typing", 6}, REQUEST_TYPING}, {{"peers", 5}, REQUEST_PEERS},
+        {{"seen", 4}, REQUEST_SEEN},
     };
     struct span op;
     if (read_string(reader, SPAN_LITERAL("op"), &op) != FIELD_GOOD)
-        return refuse_field(error_r, "op must be a string: login, send, history, ping or typing");
+        return refuse_field(error_r, "op must be a string: login, send, history, ping, typing, peers or seen");
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
         if (span_equal(op, ops[i].name)) {
             request->op = ops[i].op;
             return true;
         }
     }
-    return refuse(error_r, ERROR_UNKNOWN_OP, "op must be one of login, send, history, ping and typing");
+    return refuse(error_r, ERROR_UNKNOWN_OP, "op must be one of login, send, history, ping, typing, peers and seen");
 }
 
 /* -- the fields of each op -- */
@@ -269,10 +270,30 @@ bool request_read_post(struct request_reader *reader, char *data, size_t bytes, 
     return read_send(reader, &post_r->send, error_r);
 }
 
+static bool read_limit(const struct request_reader *reader, uint32_t *limit_r, struct request_error *error_r)
+{
+    uint64_t limit = LIMIT_PAGE_ENTRIES_DEFAULT;
+    if (read_integer(reader, SPAN_LITERAL("limit"), 1, LIMIT_PAGE_ENTRIES, &limit) == FIELD_BAD)
+        return refuse_field(error_r, "limit must be an integer from 1 to 1000, without fraction and exponent");
+    *limit_r = (uint32_t)limit;
+    return true;
+}
+
+static bool refuse_before(struct request_error *error_r)
+{
+    return refuse_field(error_r, "before must be an integer from 0 to 2^53 - 1, without fraction and exponent");
+}
+
+static bool refuse_with(struct request_error *error_r)
+{
+    return refuse_field(error_r,
+                        "with must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, quotes "
+                        "or backslashes");
+}
+
 static bool read_history(const struct request_reader *reader, struct request_history *history,
                          struct request_error *error_r)
 {
-    uint64_t limit = LIMIT_PAGE_ENTRIES_DEFAULT;
     *history = (struct request_history){.before = LIMIT_TS_MAX + 1};
     enum field after = read_ts(reader, SPAN_LITERAL("after"), &history->after);
     enum field before = read_ts(reader, SPAN_LITERAL("before"), &history->before);
@@ -280,17 +301,31 @@ static bool read_history(const struct request_reader *reader, struct request_his
     if (after == FIELD_BAD)
         return refuse_field(error_r, "after must be an integer from 0 to 2^53 - 1, without fraction and exponent");
     if (before == FIELD_BAD)
-        return refuse_field(error_r, "before must be an integer from 0 to 2^53 - 1, without fraction and exponent");
-    if (read_integer(reader, SPAN_LITERAL("limit"), 1, LIMIT_PAGE_ENTRIES, &limit) == FIELD_BAD)
-        return refuse_field(error_r, "limit must be an integer from 1 to 1000, without fraction and exponent");
+        return refuse_before(error_r);
+    if (!read_limit(reader, &history->limit, error_r))
+        return false;
     if (with == FIELD_BAD)
-        return refuse_field(error_r,
-                            "with must be a user name: a string of 1 to 128 printable ASCII characters, no blanks, "
-                            "quotes or backslashes");
-    history->limit = (uint32_t)limit;
+        return refuse_with(error_r);
     history->has_after = after == FIELD_GOOD;
     history->has_before = before == FIELD_GOOD;
     history->has_with = with == FIELD_GOOD;
+    return true;
+}
+
+static bool read_peers(const struct request_reader *reader, struct request_peers *peers, struct request_error *error_r)
+{
+    *peers = (struct request_peers){.before = LIMIT_TS_MAX + 1};
+    if (read_ts(reader, SPAN_LITERAL("before"), &peers->before) == FIELD_BAD)
+        return refuse_before(error_r);
+    return read_limit(reader, &peers->limit, error_r);
+}
+
+static bool read_seen(const struct request_reader *reader, struct request_seen *seen, struct request_error *error_r)
+{
+    if (read_user_name(reader, SPAN_LITERAL("with"), &seen->with) != FIELD_GOOD)
+        return refuse_with(error_r);
+    if (read_ts(reader, SPAN_LITERAL("ts"), &seen->ts) != FIELD_GOOD)
+        return refuse_field(error_r, "ts must be an integer from 0 to 2^53 - 1, without fraction and exponent");
     return true;
 }
 
@@ -302,6 +337,8 @@ bool request_read_fields(struct request_reader *reader, struct request *request,
     case REQUEST_SEND: return read_send(reader, &request->send, error_r);
     case REQUEST_HISTORY: return read_history(reader, &request->history, error_r);
     case REQUEST_TYPING: return read_to(reader, &request->typing.to, error_r);
+    case REQUEST_PEERS: return read_peers(reader, &request->peers, error_r);
+    case REQUEST_SEEN: return read_seen(reader, &request->seen, error_r);
     case REQUEST_PING: break;
     }
     ASSERT(request->op == REQUEST_PING);

@@ -39,7 +39,15 @@ static inline void request_id_copy(struct request_id *to, const struct request_i
         memcpy(to->string, from->string, from->bytes);
 }
 
-enum request_op { REQUEST_LOGIN, REQUEST_SEND, REQUEST_HISTORY, REQUEST_PING, REQUEST_TYPING };
+enum request_op {
+    REQUEST_LOGIN,
+    REQUEST_SEND,
+    REQUEST_HISTORY,
+    REQUEST_PING,
+    REQUEST_TYPING,
+    REQUEST_PEERS,
+    REQUEST_SEEN
+};
 
 enum error_code {
     ERROR_NONE,
@@ -103,6 +111,16 @@ struct request_typing {
     struct span to;
 };
 
+struct request_peers {
+    uint64_t before; /* LIMIT_TS_MAX + 1 if not given */
+    uint32_t limit;
+};
+
+struct request_seen {
+    struct span with;
+    uint64_t ts;
+};
+
 /* Spans are borrowed from the frame's bytes. */
 struct request {
     struct request_id id;
@@ -112,6 +130,8 @@ struct request {
         struct request_send send;
         struct request_history history;
         struct request_typing typing;
+        struct request_peers peers;
+        struct request_seen seen;
     };
 };
 

@@ -75,6 +75,27 @@ static void check_page(const struct request_id *id, const struct message *messag
     free(out);
 }
 
+static void check_peers(const struct request_id *id, const struct message *message, uint32_t count)
+{
+    struct reply_page page;
+    struct reply_peer peer = {SPAN_LITERAL("bob"), message, count, message->ts, message->ts - 1};
+    uint32_t added = 0;
+    size_t bytes;
+    char *out = malloc(REPLY_PAGE_BYTES_MAX);
+    ASSERT(out != NULL);
+    reply_page_begin_peers(&page, out, id);
+    while (added < count && reply_page_add_peer(&page, &peer))
+        added++;
+    ASSERT(added >= 1);
+    char *frame = reply_page_end(&page, true, message->ts, &bytes);
+    ASSERT(frame >= out && bytes <= LIMIT_PAGE_BYTES);
+    json_t *object = read_frame(frame, bytes), *peers = json_object_get(object, "peers");
+    ASSERT(json_array_size(peers) == added);
+    check_message(json_object_get(json_array_get(peers, added - 1), "last"), message);
+    json_decref(object);
+    free(out);
+}
+
 static void check_error(const struct request_id *id, struct span text, uint32_t retry_after_ms)
 {
     char *out = malloc(REPLY_BYTES_MAX), *message = malloc(text.bytes + 1);
@@ -117,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                               .text = text};
     check_msg(&message);
     check_page(&id, &message, count);
+    check_peers(&id, &message, count);
     check_error(&id, text, count);
     return 0;
 }

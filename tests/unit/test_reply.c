@@ -55,6 +55,9 @@ Test(reply, each_kind_has_its_fields)
     expect(out, reply_write_ok(out, &none), "{'op':'ok'}");
     expect(out, reply_write_live(out), "{'op':'live'}");
     expect(out, reply_write_typing(out, SPAN_LITERAL("bob")), "{'op':'typing','from':'bob'}");
+    expect(out, reply_write_seen(out, SPAN_LITERAL("bob"), 9), "{'op':'seen','with':'bob','ts':9}");
+    expect(out, reply_write_seen_by(out, SPAN_LITERAL("alice"), 8, mid),
+           "{'op':'seen_by','user':'alice','ts':8,'mid':'" MID_TEXT "'}");
     expect(out, reply_write_sent(out, &seven, 1763900000200001, 0, mid),
            "{'op':'ok','id':7,'ts':1763900000200001,'prev':0,'mid':'" MID_TEXT "'}");
     expect(out, reply_write_dup(out, &seven, 5, mid), "{'op':'ok','id':7,'ts':5,'mid':'" MID_TEXT "','dup':true}");
@@ -251,6 +254,43 @@ Test(reply, pages_empty_and_small)
            "','from':'alice','to':'b~[!]','text':'hi'},"
            "{'ts':1763900000200777,'mid':'" MID_TEXT
            "','from':'alice','to':'b~[!]','key':'k','text':'hi'}],'more':true,'next':17}");
+    free(out);
+}
+
+Test(reply, a_page_of_peers_has_their_fields_and_ends_at_256_kib)
+{
+    struct reply_page page;
+    size_t bytes;
+    char *out = malloc(REPLY_PAGE_BYTES_MAX);
+    struct span small = SPAN_LITERAL("hi");
+    struct message message = message_of(small, SPAN_LITERAL(""));
+    struct reply_peer peer = {.user = SPAN_LITERAL("bob"), .last = &message, .unseen = 3, .seen = 7, .seen_by = 6};
+    reply_page_begin_peers(&page, out, &seven);
+    cr_assert(reply_page_add_peer(&page, &peer) && reply_page_add_peer(&page, &peer));
+    json_t *value = read_page(&page, true, 5, &bytes), *peers = json_object_get(value, "peers");
+    cr_assert_str_eq(json_string_value(json_object_get(value, "op")), "peers");
+    cr_assert_eq(json_integer_value(json_object_get(value, "id")), 7);
+    cr_assert_eq(json_integer_value(json_object_get(value, "next")), 5);
+    cr_assert_eq(json_array_size(peers), 2);
+    json_t *second = json_array_get(peers, 1);
+    cr_assert_str_eq(json_string_value(json_object_get(second, "user")), "bob");
+    cr_assert_str_eq(json_string_value(json_object_get(json_object_get(second, "last"), "text")), "hi");
+    cr_assert_eq(json_integer_value(json_object_get(second, "unseen")), 3);
+    cr_assert_eq(json_integer_value(json_object_get(second, "seen")), 7);
+    cr_assert_eq(json_integer_value(json_object_get(second, "seen_by")), 6);
+    json_decref(value);
+
+    char *text = malloc(LIMIT_TEXT_BYTES);
+    memset(text, 1, LIMIT_TEXT_BYTES); /* each byte is escaped as six */
+    message.text = (struct span){text, LIMIT_TEXT_BYTES};
+    reply_page_begin_peers(&page, out, &seven);
+    cr_assert(reply_page_add_peer(&page, &peer) && reply_page_add_peer(&page, &peer));
+    cr_assert_not(reply_page_add_peer(&page, &peer), "a third one is beyond 256 KiB");
+    value = read_page(&page, false, 0, &bytes);
+    cr_assert_leq(bytes, LIMIT_PAGE_BYTES);
+    cr_assert_eq(json_array_size(json_object_get(value, "peers")), 2);
+    json_decref(value);
+    free(text);
     free(out);
 }
 

@@ -80,6 +80,30 @@ Test(request, each_op_is_read_with_its_fields)
     cr_assert(request.history.before == LIMIT_TS_MAX && request.history.limit == 1000);
     expect_good("{\"op\":\"ping\"}");
     cr_assert_eq(request.op, REQUEST_PING);
+    expect_good("{\"op\":\"peers\"}");
+    cr_assert(request.op == REQUEST_PEERS && request.peers.limit == 50 && request.peers.before == LIMIT_TS_MAX + 1);
+    expect_good("{\"op\":\"peers\",\"before\":9007199254740991,\"limit\":1000}");
+    cr_assert(request.peers.limit == 1000 && request.peers.before == LIMIT_TS_MAX);
+    expect_good("{\"op\":\"seen\",\"with\":\"bob\",\"ts\":1763900000200001}");
+    cr_assert(request.op == REQUEST_SEEN && is(request.seen.with, "bob") && request.seen.ts == 1763900000200001);
+}
+
+Test(request, a_mark_needs_a_user_and_a_ts)
+{
+    char text[256];
+    static const char *const bad[] = {"-1", "9007199254740992", "1.0", "1e3", "\"5\"", "null", "true"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(text, sizeof text, "{\"op\":\"seen\",\"with\":\"b\",\"ts\":%s}", bad[i]);
+        expect_error(text, ERROR_BAD_REQUEST, "ts");
+        snprintf(text, sizeof text, "{\"op\":\"peers\",\"before\":%s}", bad[i]);
+        expect_error(text, ERROR_BAD_REQUEST, "before");
+    }
+    expect_error("{\"op\":\"seen\",\"with\":\"b\"}", ERROR_BAD_REQUEST, "ts");
+    expect_error("{\"op\":\"seen\",\"ts\":5}", ERROR_BAD_REQUEST, "with");
+    expect_error("{\"op\":\"seen\",\"with\":\"a b\",\"ts\":5}", ERROR_BAD_REQUEST, "with");
+    expect_good("{\"op\":\"seen\",\"with\":\"b\",\"ts\":0}");
+    expect_error("{\"op\":\"peers\",\"limit\":0}", ERROR_BAD_REQUEST, "limit");
+    expect_error("{\"op\":\"peers\",\"limit\":1001}", ERROR_BAD_REQUEST, "limit");
 }
 
 Test(request, what_is_not_known_is_ignored)
@@ -318,6 +342,16 @@ static enum error_code judge(json_t *frame)
                        && (json_object_get(frame, "with") == NULL || oracle_user(json_object_get(frame, "with")))
                    ? ERROR_NONE
                    : ERROR_BAD_REQUEST;
+    if (strcmp(name, "peers") == 0)
+        return oracle_range(json_object_get(frame, "before"), 0, top)
+                       && oracle_range(json_object_get(frame, "limit"), 1, 1000)
+                   ? ERROR_NONE
+                   : ERROR_BAD_REQUEST;
+    if (strcmp(name, "seen") == 0)
+        return oracle_user(json_object_get(frame, "with")) && json_object_get(frame, "ts") != NULL
+                       && oracle_range(json_object_get(frame, "ts"), 0, top)
+                   ? ERROR_NONE
+                   : ERROR_BAD_REQUEST;
     if (strcmp(name, "send") != 0)
         return ERROR_UNKNOWN_OP;
     json_t *text = json_object_get(frame, "text");
@@ -333,18 +367,18 @@ static enum error_code judge(json_t *frame)
 
 static void put_request(struct random_text *text)
 {
-    static const char *const ops[] = {"\"login\"",  "\"send\"",  "\"history\"", "\"ping\"",
-                                      "\"typing\"", "\"other\"", "7",           "null"};
-    static const char *const fields[] = {"id",     "user",  "to",   "text",  "key", "after",
-                                         "before", "limit", "with", "epoch", "max", "x"};
+    static const char *const ops[] = {"\"login\"", "\"send\"", "\"history\"", "\"ping\"", "\"typing\"",
+                                      "\"peers\"", "\"seen\"", "\"other\"",   "7",        "null"};
+    static const char *const fields[] = {"id",    "user", "to",    "text", "key", "after", "before",
+                                         "limit", "with", "epoch", "max",  "ts",  "x"};
     static const char *const values[] = {
         "1",       "\"alice\"",   "\"b\\u006fb\"",    "0",   "1000",        "1763900000000000", "\"\"", "-1", "null",
         "\"a b\"", "\"\\u0000\"", "9007199254740992", "2.0", "\"\xC3\xA9\""};
     random_put_text(text, "{\"op\":");
     random_put_text(text, RANDOM_PICK(text, ops));
-    for (uint32_t i = 0, from = random_below(text, 12); i < random_below(text, 9); i++) {
+    for (uint32_t i = 0, from = random_below(text, 13); i < random_below(text, 9); i++) {
         random_put_text(text, ",\"");
-        random_put_text(text, fields[(from + i) % 12]);
+        random_put_text(text, fields[(from + i) % 13]);
         random_put_text(text, "\":");
         if (random_below(text, 6) == 0)
             random_put_value(text, 14);
