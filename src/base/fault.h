@@ -50,6 +50,11 @@ enum fault {
     FAULT_MARKS_LOST_AT_CHECKPOINT, /* a checkpoint does not write the marks of conversations */
     FAULT_MARKS_BACK_IN_MERGE,      /* a merge keeps the lower of two marks */
     FAULT_PEERS_LOST_IN_MERGE,      /* a merge leaves parts of the index by peer out */
+    FAULT_SEEN_BEFORE_FLUSH,        /* a mark is answered and pushed when its record is in the batch */
+    FAULT_SEEN_GOES_BACK,           /* a mark is stored though a higher one is */
+    FAULT_SEEN_BY_NOT_KEPT,         /* the peer's shard does not keep a mark */
+    FAULT_SEEN_LOST_IN_RECOVERY,    /* recovery passes over marks in the WAL */
+    FAULT_UNSEEN_OFF_BY_ONE,        /* the newest unseen message is not counted */
     FAULT_COUNT
 };
 

@@ -18,8 +18,7 @@
 #define LIMIT_PAGE_BYTES 262144u  /* one history frame, payload */
 #define LIMIT_PAGE_ENTRIES 1000u
 #define LIMIT_PAGE_ENTRIES_DEFAULT 50u
-#define LIMIT_WITH_ENTRIES 10000u /* that one history request with `with` reads */
-#define LIMIT_REPLAY_MAX 10000u   /* the largest `max` of a login */
+#define LIMIT_REPLAY_MAX 10000u /* the largest `max` of a login */
 #define LIMIT_HTTP_HEAD_BYTES 8192u
 #define LIMIT_JSON_DEPTH 16
 #define LIMIT_TS_MAX ((UINT64_C(1) << 53) - 1)

@@ -157,7 +157,7 @@ void conn_write(struct core *core, struct conn *conn, const char *data, size_t b
 
 bool conn_push(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
-    ASSERT(conn->state == CONN_LIVE);
+    ASSERT(conn_is_logged_in(conn));
     if (!backpressure_may_push(core, conn, bytes)) {
         bool is_tight = backpressure_is_tight(core);
         metric_add(&core->metrics.pushes[is_tight ? METRICS_PUSH_DROPPED : METRICS_PUSH_SLOW], 1);

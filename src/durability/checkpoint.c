@@ -267,7 +267,8 @@ static bool step_begin(struct core *core)
 static bool step_end(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
-    if (!wal_round_is_written(core->wal_writer.wal, checkpoint->round) || delivery_is_behind(core))
+    if (!wal_round_is_written(core->wal_writer.wal, checkpoint->round) || delivery_is_behind(core)
+        || seens_are_behind(core))
         return false;
     set_phase(checkpoint, PHASE_ENDED);
     post_to_all(core, LETTER_ROUND_END);

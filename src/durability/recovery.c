@@ -126,20 +126,26 @@ static int write_run(struct recovery *recovery, struct core *core, struct store_
                                 "shard %u: no memory for recent messages: set a smaller --memtable-bytes", core->index);
 }
 
-static int insert_record(struct recovery *recovery, struct core *core, struct record *record, enum role role,
-                         uint64_t ts)
+/* 0 or -errno. */
+static int write_run_if_full(struct recovery *recovery, struct core *core)
 {
     struct store_info info;
-    ASSERT(ts > 0 && ts <= LIMIT_TS_MAX);
-    if (ts > core->last_ts)
-        core->last_ts = ts;
-    if (memtable_insert(core->generations.filling, record, role) != 0)
-        return refuse_memory(recovery, core);
     if (recovery->has_no_room || memtable_bytes(core->generations.filling) < recovery->server->config->memtable_bytes)
         return 0;
     store_info(core->runs.store, &info);
     int status = write_run(recovery, core, info.applied);
     return status < 0 ? status : 0;
+}
+
+static int insert_record(struct recovery *recovery, struct core *core, struct record *record, enum role role,
+                         uint64_t ts)
+{
+    ASSERT(ts > 0 && ts <= LIMIT_TS_MAX);
+    if (ts > core->last_ts)
+        core->last_ts = ts;
+    if (memtable_insert(core->generations.filling, record, role) != 0)
+        return refuse_memory(recovery, core);
+    return write_run_if_full(recovery, core);
 }
 
 static int insert_copy(struct recovery *recovery, struct core *core, const struct record_fields *fields, enum role role)
@@ -172,6 +178,24 @@ static int replay_cut(struct recovery *recovery, struct old_wal *old, const stru
     return status == 0 ? 0 : refuse_memory(recovery, core);
 }
 
+/* The user's shard is the WAL's, the peer's may be another. The order of marks does not matter: the highest counts. */
+static int replay_mark(struct recovery *recovery, struct old_wal *old, const struct record_fields *fields)
+{
+    struct core *users = old->core;
+    struct core *peers = recovery->server->cores[core_shard_of(users, fields->key)];
+    if (core_shard_of(users, fields->to) != users->index)
+        return refuse(recovery, -EBADMSG, "%s has a record of another shard: " WAL_SURVEY_ADVICE, old->survey.dir);
+    if (FAULT(SEEN_LOST_IN_RECOVERY))
+        return 0;
+    struct seen_marks seen = {.seen = fields->ts_to}, seen_by = {.seen_by = fields->ts_from};
+    if (memtable_mark(users->generations.filling, fields->to, fields->key, seen) != 0)
+        return refuse_memory(recovery, users);
+    if (memtable_mark(peers->generations.filling, fields->key, fields->to, seen_by) != 0)
+        return refuse_memory(recovery, peers);
+    int status = write_run_if_full(recovery, users);
+    return status == 0 && peers != users ? write_run_if_full(recovery, peers) : status;
+}
+
 /* Puts the record into both timelines: the recipient's shard is the WAL's, the sender's may be another. */
 static int replay_record(void *context, const struct record_fields *fields)
 {
@@ -182,6 +206,8 @@ static int replay_record(void *context, const struct record_fields *fields)
     recovery->report->records++;
     if (fields->is_cut)
         return replay_cut(recovery, replay->old, fields);
+    if (fields->is_mark)
+        return replay_mark(recovery, replay->old, fields);
     if (core_shard_of(recipients, fields->to) != recipients->index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX)
         return refuse(recovery, -EBADMSG, "%s has a record of another shard or without a valid ts: " WAL_SURVEY_ADVICE,

@@ -69,6 +69,7 @@ static void on_write_failed(struct core *core, int result)
     atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
     delivery_on_wal_failed(core);
     erasures_on_wal_failed(core);
+    seens_on_wal_failed(core);
 }
 
 void wal_writer_on_written(struct core *core, int result)
@@ -89,4 +90,5 @@ void wal_writer_on_written(struct core *core, int result)
     erasures_on_durable(core, sequence);
     wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
     delivery_on_durable(core, sequence);
+    seens_on_durable(core);
 }

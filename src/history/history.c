@@ -1,10 +1,12 @@
-/* history.c: pages of a timeline, gathered from memory and runs. A page with a filter may need several reads. */
+/* history.c: pages of a timeline or of its conversations, gathered from memory and runs. A page with a user may need
+ * several reads. */
 #include <stdlib.h>
 
 #include "base/state.h"
 #include "connection/backpressure.h"
 #include "history/history.h"
 #include "history/history_page.h"
+#include "history/peers_page.h"
 #include "history/range_read.h"
 #include "protocol/reply.h"
 #include "server/core.h"
@@ -42,6 +44,11 @@ struct history {
     int result;              /* of the read: 0 or -errno */
     struct range_read *read; /* owned; NULL: none */
     struct history_page page;
+
+    /* Of `peers`, which has no `read` and no messages in `page`. */
+    bool is_peers;
+    struct request_peers asked;
+    struct peers_page *peers; /* owned; NULL: not begun */
 };
 
 /* The transitions of a page. */
@@ -95,6 +102,7 @@ static void history_free(struct history *history)
     history->core->histories.active -= has_place(history);
     history->core->histories.ahead -= is_ahead(history);
     range_read_close(&history->read);
+    peers_page_close(&history->peers);
     history_page_fini(&history->page);
     free(history);
 }
@@ -122,8 +130,12 @@ static struct history *history_make(struct core *core, struct conn *conn, const 
     if (history == NULL)
         return NULL;
     core->histories.count++;
-    *history = (struct history){.core = core, .conn = conn, .id = request->id};
-    history_page_init(&history->page, &request->history);
+    *history =
+        (struct history){.core = core, .conn = conn, .id = request->id, .is_peers = request->op == REQUEST_PEERS};
+    if (history->is_peers)
+        history->asked = request->peers;
+    else
+        history_page_init(&history->page, &request->history);
     return history;
 }
 
@@ -165,12 +177,12 @@ static void page_write(struct core *core, struct history *history, bool more)
     page_send(core, history, &page, more);
 }
 
-/* -- pages that are the result of one read, without a filter. Most pages are; they are written while the entries are
+/* -- pages that are the result of one read, of all entries. Most pages are; they are written while the entries are
  * examined. The functions return false if the page needs more, and have changed nothing then. -- */
 
 static bool takes_all(const struct history *history)
 {
-    return !history->page.has_with && history->page.count == 0;
+    return history->page.with_bytes == 0 && history->page.count == 0;
 }
 
 /* Sends a page with the entries from ts `first` to ts `last`. */
@@ -258,6 +270,8 @@ static void history_examine(struct core *core, struct history *history)
         return;
     }
     bool is_copied = history_page_copy_kept(&history->page);
+    if (history->page.with_bytes > 0)
+        history_page_move_bound(&history->page, range_read_bound(history->read));
     range_read_close(&history->read);
     if (!is_copied)
         history_no_memory(core, conn);
@@ -288,8 +302,9 @@ static void on_read(void *context, int result)
 static bool history_read(struct core *core, struct history *history, uint32_t bytes_max)
 {
     ASSERT(history->read == NULL);
+    struct span with = history_page_with(&history->page);
     struct store_range range = history_page_range(&history->page, reads_bound(core, history->conn->user), bytes_max);
-    history->read = range_read_open(core, user_name(history->conn->user), &range);
+    history->read = range_read_open(core, user_name(history->conn->user), &range, with.bytes > 0 ? &with : NULL);
     return history->read != NULL;
 }
 
@@ -318,8 +333,9 @@ static void history_post(struct history *history, enum history_state state)
 /* Reads a page that is not the first of its connection. False: the page waits until it is. */
 static bool history_read_ahead(struct core *core, struct history *history)
 {
-    if (history->page.has_with || history->page.limit > AHEAD_ROWS_MAX || core->histories.ahead >= AHEAD_MAX
-        || backpressure_is_tight(core) || !history_read(core, history, AHEAD_BYTES_MAX))
+    if (history->is_peers || history->page.with_bytes > 0 || history->page.limit > AHEAD_ROWS_MAX
+        || core->histories.ahead >= AHEAD_MAX || backpressure_is_tight(core)
+        || !history_read(core, history, AHEAD_BYTES_MAX))
         return false;
     if (!range_read_needs_runs(history->read)) {
         range_read_close(&history->read); /* its hits borrow from memory: they would not stand */
@@ -341,12 +357,83 @@ static void history_read_next(struct core *core, struct conn *conn)
     }
 }
 
-/* Continues the first page of the connection as far as possible now. False: the page waits for the reader or for a
- * place; history_step is called when it can continue. */
+/* The page goes on in the next turn. */
+static void history_carry(struct core *core, struct conn *conn)
+{
+    list_append(&core->histories.queue, &conn->work->history_link);
+}
+
+/* Sends the page of conversations. False: memory has changed, and the page is gathered again. */
+static bool peers_write(struct core *core, struct history *history)
+{
+    struct reply_page page;
+    uint64_t next;
+    bool more;
+    ASSERT(!core->conns.is_scratch_in_use);
+    reply_page_begin_peers(&page, core->conns.scratch, &history->id);
+    if (!peers_page_write(history->peers, &page, &more, &next))
+        return false;
+    size_t bytes;
+    char *frame = reply_page_end(&page, more, next, &bytes);
+    conn_write(core, history->conn, frame, bytes);
+    metric_add(&core->metrics.peers_pages, 1);
+    turn_spend(&core->turn, TURN_READS, page.count + TURN_OUTPUT(bytes));
+    history_end(core, history->conn);
+    return true;
+}
+
+/* As history_advance, for a page of conversations. */
+static bool peers_advance(struct core *core, struct history *history)
+{
+    struct conn *conn = history->conn;
+    if (is_read(history))
+        set_state(history, HISTORY_GATHERING);
+    if (is_reading(history) || !history_begin(core, history))
+        return false;
+    if (history->result != 0) {
+        history_fail(core, conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
+        return true;
+    }
+    if (history->peers == NULL)
+        history->peers = peers_page_open(core, conn->user, &history->asked);
+    switch (history->peers == NULL ? PEERS_NO_MEMORY : peers_page_gather(history->peers)) {
+    case PEERS_NEXT_TURN: history_carry(core, conn); return false;
+    case PEERS_NEEDS_RUNS:
+        set_state(history, HISTORY_READING);
+        peers_page_post(history->peers, on_read, history);
+        return false;
+    case PEERS_COMPLETE:
+        if (!peers_write(core, history))
+            peers_page_close(&history->peers);
+        return true;
+    case PEERS_NO_MEMORY: break;
+    }
+    history_no_memory(core, conn);
+    return true;
+}
+
+/* A page with a user needs an index of what memory has. True: there is one. False: the page goes on later, or was
+ * answered with an error. */
+static bool is_indexed(struct core *core, struct history *history, bool *is_answered_r)
+{
+    int status = history->page.with_bytes > 0 ? reads_index_peers(core, user_name(history->conn->user)) : 1;
+    *is_answered_r = status < 0;
+    if (status < 0)
+        history_no_memory(core, history->conn);
+    else if (status == 0)
+        history_carry(core, history->conn);
+    return status == 1;
+}
+
+/* Continues the first page of the connection as far as possible now. False: the page waits for the reader, for a place
+ * or for the next turn; history_step is called when it can continue. */
 static bool history_advance(struct core *core, struct conn *conn)
 {
     struct history *history = conn->work->histories;
+    bool is_answered;
     ASSERT(history->conn == conn);
+    if (history->is_peers)
+        return peers_advance(core, history);
     if (is_read(history)) {
         set_state(history, is_ahead(history) ? HISTORY_AHEAD_TAKEN : HISTORY_GATHERING);
         history_take_read(core, history, history->result);
@@ -354,6 +441,8 @@ static bool history_advance(struct core *core, struct conn *conn)
     }
     if (is_reading(history) || !history_begin(core, history))
         return false;
+    if (!is_indexed(core, history, &is_answered))
+        return is_answered;
     if (!history_read(core, history, READ_BYTES_MAX)) {
         history_no_memory(core, conn);
         return true;

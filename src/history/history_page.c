@@ -1,4 +1,3 @@
-/* history_page.c: the messages of a page. With a filter or a full page it is examined entry by entry. */
 #include "history/history_page.h"
 
 #include <stdlib.h>
@@ -15,11 +14,8 @@
 
 void history_page_init(struct history_page *page, const struct request_history *asked)
 {
-    *page = (struct history_page){.oldest_first = asked->has_after,
-                                  .has_with = asked->has_with,
-                                  .limit = asked->limit,
-                                  .after = asked->after,
-                                  .before = asked->before};
+    *page = (struct history_page){
+        .oldest_first = asked->has_after, .limit = asked->limit, .after = asked->after, .before = asked->before};
     ASSERT(page->limit > 0);
     if (asked->has_with) {
         page->with_bytes = (uint8_t)asked->with.bytes;
@@ -39,7 +35,8 @@ struct store_range history_page_range(const struct history_page *page, uint64_t 
     struct store_range range = {.after = page->after,
                                 .before = page->before < mark ? page->before : mark,
                                 .oldest_first = page->oldest_first,
-                                .rows_max = page->has_with ? LIMIT_PAGE_ENTRIES : page->limit - page->count,
+                                /* with a user, one more says whether there is more: a read may end before that */
+                                .rows_max = page->limit - page->count + (page->with_bytes > 0),
                                 .bytes_max = bytes_max};
     if (range.after >= range.before)
         range.before = range.after;
@@ -53,13 +50,9 @@ bool history_page_reserve(struct history_page *page)
     return page->kept != NULL;
 }
 
-/* Whether the message passes the filter. */
-static bool passes_filter(const struct history_page *page, const struct message *message)
+struct span history_page_with(const struct history_page *page)
 {
-    if (!page->has_with)
-        return true;
-    struct span with = {page->with, page->with_bytes};
-    return span_equal(message_other(message), with);
+    return (struct span){page->with, page->with_bytes};
 }
 
 /* Whether the page has room for the message; if so, counts its bytes. Escaped bytes are counted exactly only when the
@@ -137,12 +130,10 @@ void history_page_move_bound(struct history_page *page, uint64_t ts)
         page->before = ts - FAULT(PAGE_BOUND_OFF);
 }
 
-/* Examines one entry: adds or skips it; or the page is complete before it. */
+/* Examines one entry: adds it; or the page is complete before it. */
 static enum history_look examine(struct history_page *page, const struct message *message)
 {
-    if (page->has_with && page->examined == LIMIT_WITH_ENTRIES)
-        return LOOK_MORE;
-    if (passes_filter(page, message) && !page_add(page, message))
+    if (!page_add(page, message))
         return LOOK_MORE;
     page->examined++;
     history_page_move_bound(page, message->ts);
@@ -159,5 +150,5 @@ enum history_look history_page_examine(struct history_page *page, const struct m
     }
     if (!more)
         return LOOK_END;
-    return !page->has_with && page->count == page->limit ? LOOK_MORE : LOOK_ON;
+    return page->with_bytes == 0 && page->count == page->limit ? LOOK_MORE : LOOK_ON;
 }

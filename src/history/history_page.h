@@ -3,7 +3,8 @@
  * when it has room. Pure; the shard's thread.
  *
  * A page is examined read by read (history_page_examine), in the order in which its range is looked at. Its messages
- * borrow from the read; before the read is closed they are copied (history_page_copy_kept).
+ * borrow from the read; before the read is closed they are copied (history_page_copy_kept). All messages of a read are
+ * for the page: a page `with` a user has reads that give only those.
  */
 #ifndef CHITCHAT_HISTORY_HISTORY_PAGE_H
 #define CHITCHAT_HISTORY_HISTORY_PAGE_H
@@ -20,8 +21,7 @@
 struct history_page {
     /* What was asked for. */
     bool oldest_first;
-    bool has_with;
-    uint8_t with_bytes;
+    uint8_t with_bytes; /* 0: all entries */
     char with[LIMIT_USER_BYTES];
     uint32_t limit;
 
@@ -51,6 +51,8 @@ void history_page_init(struct history_page *page, const struct request_history *
 void history_page_fini(struct history_page *page);
 /* The range of the page's next read: at most `bytes_max`, and only what lies below `mark` (reads_bound). */
 struct store_range history_page_range(const struct history_page *page, uint64_t mark, uint32_t bytes_max);
+/* What the reads are to give only: messages with this user, borrowed from the page; without bytes: all. */
+struct span history_page_with(const struct history_page *page);
 /* Memory for `kept`, before the first history_page_examine. False: there is none. */
 bool history_page_reserve(struct history_page *page);
 /* Examines the `count` messages of a read, ascending in ts; `more`: the range has more behind them. The page borrows

@@ -11,7 +11,7 @@
 #define RETRY_MEMORY_MS 1000u
 
 /* What a page does after a step. */
-enum step { STEP_ON, STEP_READING, STEP_DONE };
+enum step { STEP_ON, STEP_NEXT_TURN, STEP_READING, STEP_DONE };
 
 void page_reads_init(struct page_reads *reads)
 {
@@ -112,6 +112,8 @@ static enum step examine(struct core *core, struct page_read *read)
         return complete(core, read, look == LOOK_MORE);
     if (!history_page_copy_kept(&read->page))
         return fail_memory(core, read);
+    if (read->page.with_bytes > 0)
+        history_page_move_bound(&read->page, range_read_bound(read->read));
     range_read_close(&read->read);
     return STEP_ON;
 }
@@ -128,6 +130,10 @@ static void on_read(void *context, int result)
 
 static enum step begin_read(struct core *core, struct page_read *read)
 {
+    struct span with = history_page_with(&read->page);
+    int indexed = with.bytes > 0 ? reads_index_peers(core, read->user) : 1;
+    if (indexed != 1)
+        return indexed == 0 ? STEP_NEXT_TURN : fail_memory(core, read);
     struct user *user = user_take(&core->users, read->user);
     if (user == NULL)
         return fail_memory(core, read);
@@ -137,7 +143,7 @@ static enum step begin_read(struct core *core, struct page_read *read)
         read->bound = bound;
     struct store_range range = history_page_range(&read->page, bound, READ_BYTES_MAX);
     read->result = 0;
-    read->read = range_read_open(core, read->user, &range);
+    read->read = range_read_open(core, read->user, &range, with.bytes > 0 ? &with : NULL);
     if (read->read == NULL)
         return fail_memory(core, read);
     if (!range_read_needs_runs(read->read))
@@ -161,6 +167,8 @@ static void page_go(struct core *core, struct page_read *read)
         bool has_rows = read->has_rows;
         read->has_rows = false;
         step = has_rows ? examine(core, read) : begin_read(core, read);
+        if (step == STEP_NEXT_TURN)
+            list_append(&core->page_reads.ready, &read->link);
     }
 }
 

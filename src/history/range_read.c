@@ -40,6 +40,7 @@ struct range_read {
     /* Of runs; owned by the reader's thread while the read is posted. */
     struct store_page *page;
     bool runs_have_more;
+    uint64_t runs_bound; /* with a user: up to where they were looked at, if they have more */
     int result;
 
     void (*on_done)(void *context, int result);
@@ -53,7 +54,9 @@ struct range_read {
     uint32_t message_room; /* capacity of room */
 
     uint8_t user_bytes;
+    uint8_t with_bytes; /* 0: all entries */
     char user[LIMIT_USER_BYTES];
+    char with[LIMIT_USER_BYTES];
 };
 
 /* The transitions of a read. */
@@ -79,6 +82,11 @@ static bool has_record_refs(const struct range_read *read)
 static struct span read_user(const struct range_read *read)
 {
     return (struct span){read->user, read->user_bytes};
+}
+
+static struct span read_with(const struct range_read *read)
+{
+    return (struct span){read->with, read->with_bytes};
 }
 
 /* Merges two ascending arrays of hits, equal ts once. Returns the count. */
@@ -155,6 +163,9 @@ static uint32_t hits_of(const struct range_read *read, const struct memtable *ta
                         uint32_t hits_max)
 {
     const struct store_range *range = &read->range;
+    if (read->with_bytes > 0)
+        return memtable_peer_range(table, read_user(read), read_with(read), range->after, range->before,
+                                   range->oldest_first, hits, hits_max);
     return memtable_range(table, read_user(read), range->after, range->before, range->oldest_first, hits, hits_max);
 }
 
@@ -231,7 +242,8 @@ void range_reads_fini(struct range_reads *reads)
     reads->idle_count = 0;
 }
 
-struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range)
+struct range_read *range_read_open(struct core *core, struct span user, const struct store_range *range,
+                                   const struct span *with)
 {
     ASSERT(user.bytes > 0 && user.bytes <= LIMIT_USER_BYTES);
     ASSERT(range->rows_max > 0);
@@ -245,6 +257,8 @@ struct range_read *range_read_open(struct core *core, struct span user, const st
         read->range.after = cut;
     read->user_bytes = (uint8_t)user.bytes;
     memcpy(read->user, user.data, user.bytes);
+    read->with_bytes = with == NULL ? 0 : (uint8_t)with->bytes;
+    memcpy(read->with, with == NULL ? "" : with->data, read->with_bytes);
     if (read->range.after + 1 < range->before && hits_gather(read) != 0) {
         read_free(read);
         return NULL;
@@ -274,9 +288,13 @@ static void range_work(struct reader_job *job)
 {
     struct range_read *read = container_of(job, struct range_read, job);
     read->result = read->page == NULL ? store_page_open(&read->page) : 0;
-    if (read->result == 0)
-        read->result = store_reader_range(job->core->reads.store_reader, read_user(read), &read->range, read->page,
-                                          &read->runs_have_more);
+    struct store_reader *reader = job->core->reads.store_reader;
+    struct store_with with = {.peer = read_with(read)};
+    if (read->result == 0 && read->with_bytes > 0)
+        read->result = store_reader_with(reader, read_user(read), &with, &read->range, read->page, &read->runs_bound,
+                                         &read->runs_have_more);
+    else if (read->result == 0)
+        read->result = store_reader_range(reader, read_user(read), &read->range, read->page, &read->runs_have_more);
 }
 
 static void range_done(struct reader_job *job)
@@ -325,8 +343,9 @@ static struct known what_is_known(const struct range_read *read, const struct me
     struct known known = {0, UINT64_MAX};
     if (read->memory_has_more)
         known_cut(&known, read->range.oldest_first, read->hits[0].ts, read->hits[read->hit_count - 1].ts);
-    ASSERT(!read->runs_have_more || row_count > 0);
-    if (read->runs_have_more)
+    if (read->runs_have_more && read->with_bytes > 0)
+        known_cut(&known, read->range.oldest_first, read->runs_bound, read->runs_bound);
+    else if (read->runs_have_more)
         known_cut(&known, read->range.oldest_first, rows[0].ts, rows[row_count - 1].ts);
     return known;
 }
@@ -393,7 +412,7 @@ static void messages_make(struct range_read *read)
         return;
     }
     reserve_messages(read, read->hit_count + row_count);
-    if (row_count == 0)
+    if (row_count == 0 && !read->runs_have_more)
         messages_of_memory(read);
     else
         messages_merge(read, rows, row_count);
@@ -426,6 +445,14 @@ const struct message *range_read_messages(struct range_read *read, uint32_t *cou
             messages += read->count - read->range.rows_max;
     }
     return skip_cut(read, messages, count_r);
+}
+
+uint64_t range_read_bound(const struct range_read *read)
+{
+    ASSERT(read->messages != NULL || read->count == 0);
+    uint32_t row_count = read->state == RANGE_READ ? store_page_count(read->page) : 0;
+    struct known known = what_is_known(read, row_count == 0 ? NULL : store_page_messages(read->page), row_count);
+    return read->range.oldest_first ? known.last : known.first;
 }
 
 void range_read_close(struct range_read **read_p)

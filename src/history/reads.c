@@ -7,6 +7,8 @@
 
 /* Jobs of one lane that the worker has at once; more wait in core->reads.jobs. */
 #define JOBS_IN_LANE_MAX 64u
+/* Entries in memory that are indexed by peer at a time. */
+#define INDEX_SLICE 256u
 
 void reads_init(struct reads *reads)
 {
@@ -110,6 +112,31 @@ bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, s
 {
     return memtable_find(core->generations.filling, user, ts, hit_r)
            || (core->generations.frozen != NULL && memtable_find(core->generations.frozen, user, ts, hit_r));
+}
+
+struct seen_marks reads_memory_marks(const struct core *core, struct span user, struct span peer)
+{
+    struct seen_marks marks = memtable_marks_of(core->generations.filling, user, peer);
+    if (core->generations.frozen != NULL)
+        seen_marks_raise(&marks, memtable_marks_of(core->generations.frozen, user, peer));
+    return marks;
+}
+
+static int index_peers_in(struct core *core, struct memtable *table, struct span user)
+{
+    int status = memtable_index_peers(table, user, INDEX_SLICE);
+    while (status == 0 && turn_may(&core->turn, TURN_READS)) {
+        turn_spend(&core->turn, TURN_READS, INDEX_SLICE);
+        status = memtable_index_peers(table, user, INDEX_SLICE);
+    }
+    return status;
+}
+
+int reads_index_peers(struct core *core, struct span user)
+{
+    struct generations *generations = &core->generations;
+    int status = generations->frozen == NULL ? 1 : index_peers_in(core, generations->frozen, user);
+    return status == 1 ? index_peers_in(core, generations->filling, user) : status;
 }
 
 uint64_t reads_cut(const struct core *core, const struct user *user)

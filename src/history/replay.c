@@ -218,7 +218,7 @@ static struct range_read *page_open(struct core *core, struct replay *replay)
         range.oldest_first = false;
         range.rows_max = 1;
     }
-    return range_read_open(core, user_name(conn->user), &range);
+    return range_read_open(core, user_name(conn->user), &range, NULL);
 }
 
 static void replay_step(struct core *core, struct replay *replay)

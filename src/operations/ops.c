@@ -15,7 +15,8 @@ struct op {
 
 static const struct op ops[] = {
     [REQUEST_LOGIN] = {op_login, false}, [REQUEST_SEND] = {op_send, true},     [REQUEST_HISTORY] = {op_history, true},
-    [REQUEST_PING] = {op_ping, true},    [REQUEST_TYPING] = {op_typing, true},
+    [REQUEST_PING] = {op_ping, true},    [REQUEST_TYPING] = {op_typing, true}, [REQUEST_PEERS] = {op_history, true},
+    [REQUEST_SEEN] = {op_seen, true},
 };
 
 /* Refuses a request before its operation is run. */
@@ -24,12 +25,14 @@ static void refuse(struct core *core, struct conn *conn, const struct request *r
 {
     if (request->op == REQUEST_SEND)
         metric_add(&core->metrics.sends[METRICS_SEND_REFUSED], 1);
+    if (request->op == REQUEST_SEEN)
+        metric_add(&core->metrics.seens[METRICS_SEEN_REFUSED], 1);
     if (request->op == REQUEST_LOGIN)
         metric_add(&core->metrics.logins[METRICS_LOGIN_REFUSED], 1);
     conn_reply_error(core, conn, &request->id, code, message, retry_after_ms);
 }
 
-/* Counts a send of the user, before its fields are read. False: over the rate. */
+/* Counts a send or a mark of the user, before its fields are read. False: over the rate. */
 static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *retry_after_ms_r)
 {
     return rate_take(&conn->user->send_rate, core->server->config->send_rate, shard_monotonic_us(core->shard),
@@ -39,7 +42,7 @@ static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *
 /* Requests that are counted together, by connection. */
 static bool has_history_rate(enum request_op op)
 {
-    return op == REQUEST_HISTORY || op == REQUEST_TYPING;
+    return op == REQUEST_HISTORY || op == REQUEST_PEERS || op == REQUEST_TYPING;
 }
 
 /* The same for these. */
@@ -54,9 +57,10 @@ static bool is_within_history_rate(struct core *core, struct conn *conn, uint32_
 static bool is_over_a_rate(struct core *core, struct conn *conn, const struct request *request)
 {
     uint32_t retry_after_ms = 0;
-    if (request->op == REQUEST_SEND && !is_within_send_rate(core, conn, &retry_after_ms)) {
+    bool is_send = request->op == REQUEST_SEND || request->op == REQUEST_SEEN;
+    if (is_send && !is_within_send_rate(core, conn, &retry_after_ms)) {
         refusal_note(core, REFUSAL_SEND_RATE, &conn_cold(core, conn)->address, NULL);
-        refuse(core, conn, request, ERROR_RATE_LIMITED, "too many sends of this user: wait", retry_after_ms);
+        refuse(core, conn, request, ERROR_RATE_LIMITED, "too many sends and marks of this user: wait", retry_after_ms);
         return true;
     }
     if (has_history_rate(request->op) && !is_within_history_rate(core, conn, &retry_after_ms)) {

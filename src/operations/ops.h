@@ -20,6 +20,7 @@ const struct conn_callbacks *ops_conn_callbacks(void);
 void op_login(struct core *core, struct conn *conn, const struct request *request);
 void op_send(struct core *core, struct conn *conn, const struct request *request);
 void op_history(struct core *core, struct conn *conn, const struct request *request);
+void op_seen(struct core *core, struct conn *conn, const struct request *request);
 void op_ping(struct core *core, struct conn *conn, const struct request *request);
 void op_typing(struct core *core, struct conn *conn, const struct request *request);
 

@@ -24,6 +24,7 @@
 #include "ephemeral/typing.h"
 #include "history/history.h"
 #include "history/page_reads.h"
+#include "history/peers_page.h"
 #include "history/range_read.h"
 #include "history/replay.h"
 #include "history/skip.h"
@@ -53,6 +54,7 @@
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
 #include "timeline/posts.h"
+#include "timeline/seen.h"
 #include "timeline/senders.h"
 #include "timeline/user.h"
 
@@ -114,8 +116,10 @@ struct server {
 #define CORE_SENDS_PAUSE 4096u
 #endif
 #define CORE_HANDOVERS_OUT_MAX 4096u
-_Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 2 * TYPING_OUT_MAX + 1024 < SHARD_MAILBOX_LETTERS,
-               "both sides' sends, handovers and typings, going and returning, and control letters fit the mailbox");
+_Static_assert(
+    2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 2 * TYPING_OUT_MAX + 2 * SEENS_MAX + 1024
+        < SHARD_MAILBOX_LETTERS,
+    "both sides' sends, handovers, typings and marks, going and returning, and control letters fit the mailbox");
 
 /* While a WAL write takes longer than this, the shard refuses sends. */
 #define CORE_WRITE_SLOW_US 2000000u
@@ -141,7 +145,8 @@ struct core_peer {
     uint32_t sends_out;
     uint32_t send_bytes_out; /* of their records */
     uint32_t typings_out;
-    uint32_t handovers_out; /* from io_release on, before the letter is posted */
+    uint32_t handovers_out;       /* from io_release on, before the letter is posted */
+    uint64_t seen_pause_until_us; /* it has no memory for marks: none goes there until then, monotonic */
 };
 _Static_assert(CALLS_OUT_MAX <= 512, "the mailbox has room for both sides' calls beside the control letters");
 
@@ -201,6 +206,7 @@ struct core {
     struct health health;
     struct deliveries deliveries;
     struct erasures erasures;
+    struct seens seens;
     struct fanouts fanouts;
     struct idempotency idempotency;
     struct posts posts;
@@ -210,6 +216,7 @@ struct core {
     struct range_reads range_reads;
     struct histories histories;
     struct page_reads page_reads;
+    struct peers_pages peers_pages;
     struct replays replays;
     struct skips skips;
     struct wal_writer wal_writer;

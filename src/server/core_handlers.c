@@ -76,6 +76,8 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     case LETTER_SEND_RETURNED: delivery_on_returned(core, container_of(letter, struct delivery, letter)); return;
     case LETTER_HANDOVER: handover_arrive(core, from, letter); return;
     case LETTER_HANDOVER_RETURNED: handover_on_returned(core, from, letter); return;
+    case LETTER_SEEN: seen_arrive(core, from, seen_of_letter(letter)); return;
+    case LETTER_SEEN_RETURNED: seen_on_returned(core, seen_of_letter(letter)); return;
     case LETTER_CALL: call_run(core, container_of(letter, struct call, letter)); return;
     case LETTER_CALL_RETURNED: call_done(core, container_of(letter, struct call, letter)); return;
     case LETTER_TYPING: typing_arrive(core, from, letter); return;
@@ -138,7 +140,8 @@ static void flush_conns(struct core *core)
 /* Whether a queue has work for the next turn. Checked after all steps, since a step may add work to another queue. */
 static bool has_carried(const struct core *core)
 {
-    return delivery_is_behind(core) || !list_is_empty(&core->fanouts.queue) || history_is_behind(core)
+    return delivery_is_behind(core) || seens_have_carried(core) || !list_is_empty(&core->fanouts.queue)
+           || history_is_behind(core)
            || (conn_may_resume(core)
                && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
            || page_reads_are_behind(core) || posts_are_behind(core) || exchanges_are_behind(core)
@@ -153,6 +156,7 @@ static bool on_turn_end(void *context)
     turn_renew(&core->turn);
     delivery_continue(core);
     fanout_continue(core);
+    seens_continue(core);
     uint32_t signals = shard_signals(core->shard);
     if ((signals & SIGNAL_STOP) != 0)
         stop_begin(core);
@@ -169,6 +173,7 @@ static bool on_turn_end(void *context)
     replay_step_all(core);
     exchanges_step_all(core);
     erasures_step(core);
+    seens_step(core);
     wal_writer_step(core);
     merge_schedule_step(core);
     more |= checkpoint_step(core);

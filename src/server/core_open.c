@@ -28,6 +28,7 @@ static void init_parts(struct core *core)
     skips_init(&core->skips);
     reads_init(&core->reads);
     page_reads_init(&core->page_reads);
+    peers_pages_init(&core->peers_pages);
     background_init(&core->background, core->server->clock);
     exchanges_init(&core->exchanges);
 }
@@ -61,6 +62,8 @@ static int open_parts(struct core *core)
         status = fanouts_init(&core->fanouts);
     if (status == 0)
         status = typings_init(&core->typings, core_table_seed(core));
+    if (status == 0)
+        status = seens_init(&core->seens);
     if (status == 0)
         status = checkpoint_open(&core->checkpoint, core);
     if (status == 0)
@@ -117,6 +120,7 @@ static void close_storage(struct core *core)
     memtable_close(&generations->frozen);
     memtable_close(&generations->filling);
     record_heap_close(&generations->heap);
+    peers_pages_fini(&core->peers_pages);
     store_reader_close(&core->reads.store_reader);
     store_close(&core->runs.store);
 }
@@ -136,6 +140,7 @@ void core_close(struct core **core_p)
     range_reads_fini(&core->range_reads);
     fanouts_fini(&core->fanouts);
     deliveries_fini(&core->deliveries);
+    seens_fini(&core->seens);
     senders_fini(&core->senders);
     replays_fini(&core->replays);
     typings_fini(&core->typings);

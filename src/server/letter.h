@@ -13,6 +13,8 @@ enum letter_kind {
     LETTER_SEND_RETURNED,     /* the same, answered, back at its owner */
     LETTER_HANDOVER,          /* struct handover: a connection whose user is on the receiving shard */
     LETTER_HANDOVER_RETURNED, /* the same, back at its owner: the connection was taken */
+    LETTER_SEEN,              /* struct seen: a user has seen messages of one of the receiving shard */
+    LETTER_SEEN_RETURNED,     /* the same, back at its owner */
     LETTER_CALL,              /* struct call: work for the receiving shard */
     LETTER_CALL_RETURNED,     /* the same, done, back at its owner */
     LETTER_TYPING,            /* struct typing: a user types to one of the receiving shard */

@@ -98,7 +98,7 @@ static void copy_places(const struct core *core, struct metrics *metrics)
 
 static void copy_letters(const struct core *core, struct metrics *metrics)
 {
-    uint64_t out = 0;
+    uint64_t out = core->seens.letters_out;
     for (uint32_t i = 0; i < core->server->core_count; i++)
         out += i == core->index ? 0 : core->peers[i].sends_out + core->peers[i].handovers_out;
     metric_set(&metrics->letters_out, out);

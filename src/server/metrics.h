@@ -25,7 +25,16 @@ enum metrics_send {
     METRICS_SENDS
 };
 
-/* What became of a `msg` for one connection. */
+/* How a request `seen` ended. */
+enum metrics_seen {
+    METRICS_SEEN_STORED,    /* a mark is durable */
+    METRICS_SEEN_UNCHANGED, /* nothing was new */
+    METRICS_SEEN_REFUSED,   /* an error was answered, and nothing was stored */
+    METRICS_SEEN_UNKNOWN,   /* a write to the WAL failed: the disk may have it or not */
+    METRICS_SEENS
+};
+
+/* What became of a push, `msg`, `seen` or `seen_by`, for one connection. */
 enum metrics_push {
     METRICS_PUSH_WRITTEN,
     METRICS_PUSH_SLOW,    /* too much output waited: the connection was closed with 4001 */
@@ -100,7 +109,7 @@ enum metrics_result { METRICS_OK, METRICS_FAILED, METRICS_RESULTS };
 
 enum metrics_letter { METRICS_LETTER_SEND, METRICS_LETTER_HANDOVER, METRICS_LETTER_OTHER, METRICS_LETTERS };
 
-#define METRICS_REQUESTS 5u /* enum request_op */
+#define METRICS_REQUESTS 7u /* enum request_op */
 #define METRICS_ERRORS 12u  /* enum error_code */
 
 struct metrics {
@@ -112,12 +121,14 @@ struct metrics {
     struct metric logins[METRICS_LOGINS];
     struct metric requests[METRICS_REQUESTS];
     struct metric sends[METRICS_SENDS];
+    struct metric seens[METRICS_SEENS];
     struct metric pushes[METRICS_PUSHES];
     struct metric typings[METRICS_TYPINGS];
     struct metric ephemeral[METRICS_EPHEMERALS];
     struct metric replayed;        /* entries that replays wrote */
     struct metric history_pages;   /* answered */
     struct metric history_entries; /* in them */
+    struct metric peers_pages;     /* pages of conversations, answered */
     struct metric errors[METRICS_ERRORS];
     struct metric letters[METRICS_LETTERS]; /* that came to this shard */
     struct metric wal_bytes;

@@ -15,8 +15,9 @@
 VALUES(kind_value, "plain", "tls", "admin")
 VALUES(result_value, "ok", "failed")
 VALUES(login_value, "ok", "renewed", "refused")
-VALUES(request_value, "login", "send", "history", "ping", "typing")
+VALUES(request_value, "login", "send", "history", "ping", "typing", "peers", "seen")
 VALUES(send_value, "stored", "duplicate", "refused", "unknown")
+VALUES(seen_value, "stored", "unchanged", "refused", "unknown")
 VALUES(push_value, "written", "slow", "dropped")
 VALUES(typing_value, "passed", "limited", "dropped")
 VALUES(ephemeral_value, "written", "dropped")
@@ -62,8 +63,12 @@ static const struct family shard_families[] = {
     {"chitchat_sends_total",
      "Requests to send, by outcome; duplicate: the key was used before; unknown: the disk may have the message or not.",
      COUNTER, CORE_EACH(metrics.sends, "outcome", send_value)},
+    {"chitchat_seen_total",
+     "Requests seen, by outcome; unchanged: nothing was new; unknown: the disk may have the mark or not.", COUNTER,
+     CORE_EACH(metrics.seens, "outcome", seen_value)},
     {"chitchat_pushes_total",
-     "Messages for connections, by outcome; slow: the connection was closed with 4001; dropped: it was cut, since the "
+     "Messages and marks for connections, by outcome; slow: the connection was closed with 4001; dropped: it was cut, "
+     "since the "
      "shard's output memory was short.",
      COUNTER, CORE_EACH(metrics.pushes, "outcome", push_value)},
     {"chitchat_typing_total",
@@ -76,6 +81,7 @@ static const struct family shard_families[] = {
      COUNTER, CORE(metrics.replayed)},
     {"chitchat_history_pages_total", "Pages of history answered.", COUNTER, CORE(metrics.history_pages)},
     {"chitchat_history_entries_total", "Messages in pages of history.", COUNTER, CORE(metrics.history_entries)},
+    {"chitchat_peers_pages_total", "Pages of conversations answered.", COUNTER, CORE(metrics.peers_pages)},
     {"chitchat_errors_total", "Error replies, by code.", COUNTER, CORE_EACH(metrics.errors, "code", error_value)},
     {"chitchat_refusals_total", "What was refused, by cause, as in the log's event=refused.", COUNTER,
      CORE_EACH(refusals.counts, "cause", refusal_cause)},
@@ -170,7 +176,7 @@ static const struct family process_families[] = {
 };
 
 _Static_assert(METRICS_ERRORS == ERROR_UNAVAILABLE + 1, "each code of an error has a counter");
-_Static_assert(METRICS_REQUESTS == REQUEST_TYPING + 1, "each op has a counter");
+_Static_assert(METRICS_REQUESTS == REQUEST_SEEN + 1, "each op has a counter");
 
 const struct family *metrics_shard_families(uint32_t *count_r)
 {

@@ -45,6 +45,7 @@ static void add_conns(struct left *left, const struct core *core)
     add(left, "pages_ahead", core->histories.ahead);
     add(left, "program_pages", core->page_reads.active);
     add_list(left, "program_pages_waiting", &core->page_reads.waiting);
+    add_list(left, "peers_pages", &core->peers_pages.open);
     if (atomic_load_explicit(&core->server->conn_count, memory_order_relaxed) == 0)
         add(left, "addresses", addresses_count(core->server->addresses));
     add_list(left, "output_conns", &core->conns.output);
@@ -63,6 +64,8 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "deliveries", core->deliveries.pool.taken);
     add(left, "deliveries_out", core->deliveries.out);
     add(left, "erasures", core->erasures.count);
+    add(left, "marks", core->seens.pool.taken);
+    add(left, "mark_letters", core->seens.letters_out);
     add(left, "arrivals", core->deliveries.arrival_pool.taken);
     add(left, "waiters", core->deliveries.waiter_pool.taken);
     add(left, "oks", core->replays.ok_pool.taken);

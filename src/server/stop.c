@@ -56,6 +56,8 @@ static bool is_drained(const struct core *core)
     for (uint32_t i = 0; i < core->server->core_count; i++)
         if (core->peers[i].handovers_out > 0 || core->peers[i].typings_out > 0)
             return false;
+    if (core->seens.pool.taken > 0)
+        return false;
     if (core->calls.out > 0 || core->posts.group_count > 0 || core->page_reads.active > 0)
         return false;
     if (core->deliveries.out > 0 || !list_is_empty(&core->deliveries.wal_waiting))

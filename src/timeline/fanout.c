@@ -40,6 +40,7 @@ void fanout_leave(struct core *core, struct conn *conn)
     ASSERT(list_is_linked(&conn->user_link));
     if (user->fanout != NULL && user->fanout->at == &conn->user_link)
         user->fanout->at = conn->user_link.next;
+    seens_on_leave(core, conn);
     list_remove(&conn->user_link);
     user->conn_count--;
     conn->user = NULL;

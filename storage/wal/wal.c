@@ -236,6 +236,19 @@ int wal_append_cut(struct wal *wal, struct span user, uint64_t ts, uint64_t *seq
     return 0;
 }
 
+int wal_append_mark(struct wal *wal, const struct record_mark *mark, uint64_t *sequence_r)
+{
+    unsigned char *at;
+    int result = wal_can_append(wal, RECORD_MARK_BYTES_MAX);
+    if (result != 0)
+        return result;
+    struct buffer *buffer = open_batch(wal, &at);
+    buffer->bytes += record_encode_mark(mark, at);
+    buffer->record_count++;
+    *sequence_r = buffer->sequence;
+    return 0;
+}
+
 /* No write is in flight when a segment is sealed, so all that was taken for writing is durable. */
 static void seal_current(struct wal *wal)
 {

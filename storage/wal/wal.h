@@ -105,6 +105,8 @@ int wal_append(struct wal *wal, const struct record *record, uint64_t *sequence_
 
 /* The same for a cut (record_encode_cut). Borrows `user`. */
 int wal_append_cut(struct wal *wal, struct span user, uint64_t ts, uint64_t *sequence_r);
+/* The same for a mark, which is copied. */
+int wal_append_mark(struct wal *wal, const struct record_mark *mark, uint64_t *sequence_r);
 
 /* Takes the filling batch for writing: true and *write_r. False: there is no batch, a write is in flight, or one has
  * failed. A batch that begins a segment is written together with the segment's header. */

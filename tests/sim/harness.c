@@ -271,6 +271,7 @@ void harness_crash_inside(struct harness *harness)
 void harness_crash(struct harness *harness)
 {
     for (uint32_t i = 0; i < harness->config.shards; i++) {
+        peers_pages_fini(&harness->cores[i]->peers_pages);
         store_reader_close(&harness->cores[i]->reads.store_reader);
         store_close(&harness->cores[i]->runs.store);
     }
