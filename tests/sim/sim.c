@@ -57,6 +57,14 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_CUT_BEFORE_FLUSH] = "cut-before-flush",
     [FAULT_SKIP_COUNTS_TWICE] = "skip-counts-twice",
     [FAULT_RETENTION_TOO_NEW] = "retention-too-new",
+    [FAULT_MARKS_LOST_AT_CHECKPOINT] = "marks-lost-at-checkpoint",
+    [FAULT_MARKS_BACK_IN_MERGE] = "marks-back-in-merge",
+    [FAULT_PEERS_LOST_IN_MERGE] = "peers-lost-in-merge",
+    [FAULT_SEEN_BEFORE_FLUSH] = "seen-before-flush",
+    [FAULT_SEEN_GOES_BACK] = "seen-goes-back",
+    [FAULT_SEEN_BY_NOT_KEPT] = "seen-by-not-kept",
+    [FAULT_SEEN_LOST_IN_RECOVERY] = "seen-lost-in-recovery",
+    [FAULT_UNSEEN_OFF_BY_ONE] = "unseen-off-by-one",
 };
 
 static const char *const promise_names[SIM_PROMISES] = {"other",     "lost",      "duplicated",
@@ -118,11 +126,12 @@ static int print_sums(const struct options *options, const struct sums *sums)
            "clock, %llu starts "
            "without room, %llu missing segments, %llu "
            "connections, %llu of them rude, %llu slow and %llu half-closed, %llu busy, %llu unavailable, %llu pages, "
-           "%llu erasures, %llu sends of programs\n",
+           "%llu erasures, %llu sends of programs, %llu marks, %llu pushes of marks, %llu pages of conversations\n",
            ULL(tally->stops), ULL(tally->rests), ULL(tally->failed_logs), ULL(tally->full_disks),
            ULL(tally->failed_calls), ULL(tally->leaps), ULL(tally->full_starts), ULL(tally->missing), ULL(tally->conns),
            ULL(tally->rude), ULL(tally->slow), ULL(tally->ended), ULL(tally->busy), ULL(tally->unavailable),
-           ULL(tally->pages), ULL(tally->erasures), ULL(tally->posts));
+           ULL(tally->pages), ULL(tally->erasures), ULL(tally->posts), ULL(tally->marks), ULL(tally->mark_pushes),
+           ULL(tally->peers_pages));
     printf("sim: seeds=%llu events=%llu crashes=%llu inside=%llu acknowledged=%llu checked=%llu failed=%llu",
            ULL(sums->seeds), ULL(sums->seeds * options->events), ULL(tally->crashes), ULL(tally->deaths),
            ULL(tally->acknowledged), ULL(tally->entries), ULL(failed));

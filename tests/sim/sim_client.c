@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sim_marks.h"
+
 static uint32_t below(struct sim *sim, uint32_t bound)
 {
     return chaos_below(&sim->chaos, bound);
@@ -10,8 +12,7 @@ static uint32_t below(struct sim *sim, uint32_t bound)
 
 /* -- requests -- */
 
-/* NULL: the person has ended their side, or too many requests are unanswered. */
-static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_t *id_r)
+struct sim_request *person_ask(struct person *person, enum sim_ask what, uint32_t *id_r)
 {
     if (person->has_ended)
         return NULL;
@@ -28,7 +29,7 @@ static struct sim_request *ask(struct person *person, enum sim_ask what, uint32_
 static void send_login(struct sim *sim, struct person *person, uint64_t kept)
 {
     uint32_t id, how = below(sim, 4);
-    HARNESS_MUST(ask(person, ASK_LOGIN, &id) != NULL);
+    HARNESS_MUST(person_ask(person, ASK_LOGIN, &id) != NULL);
     person->had_after = how > 0;
     person->asked_after = how > 1 ? kept : 0;
     char *fields = person->login_fields;
@@ -46,7 +47,7 @@ static void send_number(struct sim *sim, struct person *person, uint32_t send)
 {
     uint32_t id;
     char key[32] = "", text[SIM_TEXT_BYTES];
-    struct sim_request *asked = ask(person, ASK_SEND, &id);
+    struct sim_request *asked = person_ask(person, ASK_SEND, &id);
     if (asked == NULL)
         return;
     asked->send = send;
@@ -88,7 +89,7 @@ void person_ask_page(struct sim *sim, struct person *person, struct sim_request 
 {
     uint32_t id;
     char fields[160] = "";
-    struct sim_request *asked = ask(person, ASK_HISTORY, &id);
+    struct sim_request *asked = person_ask(person, ASK_HISTORY, &id);
     if (asked == NULL)
         return;
     want.ask = ASK_HISTORY;
@@ -127,7 +128,7 @@ static void act_history(struct sim *sim, struct person *person)
 static void act_ping(struct person *person)
 {
     uint32_t id;
-    if (ask(person, ASK_PING, &id) != NULL)
+    if (person_ask(person, ASK_PING, &id) != NULL)
         client_send(person->client, "{\"op\":\"ping\",\"id\":%u}", id);
 }
 
@@ -140,12 +141,17 @@ static bool may(const struct sim *sim, enum sim_trouble trouble)
 
 static void act_any(struct sim *sim, struct person *person, uint32_t what)
 {
-    if (what < 700) {
+    if (what < 660) {
         for (uint32_t i = 1 + below(sim, 4); i > 0; i--)
             act_send(sim, person);
-    } else if (what < 850) {
+    } else if (what < 740) {
+        for (uint32_t i = 1 + below(sim, 3); i > 0; i--)
+            marks_ask_seen(sim, person);
+    } else if (what < 860) {
         for (uint32_t i = 1 + below(sim, 3); i > 0; i--)
             act_history(sim, person);
+    } else if (what < 890) {
+        marks_ask_peers(sim, person, (struct sim_request){.before = LIMIT_TS_MAX, .limit = 1 + below(sim, SIM_USERS)});
     } else {
         act_ping(person);
     }
@@ -372,4 +378,5 @@ void people_check(struct sim *sim, uint32_t user)
                  forward_count, backward_count);
     model_check_timeline(&sim->model, user, replayed, count);
     check_max(sim, user, replayed, count);
+    marks_check(sim, client, user, replayed, count);
 }

@@ -24,7 +24,7 @@
 #define SIM_MAX_MOST 40u
 #define SIM_NO_MAX UINT32_MAX
 
-enum sim_ask { ASK_NOTHING, ASK_LOGIN, ASK_SEND, ASK_HISTORY, ASK_PING };
+enum sim_ask { ASK_NOTHING, ASK_LOGIN, ASK_SEND, ASK_HISTORY, ASK_PING, ASK_PEERS, ASK_SEEN };
 
 struct sim_request {
     uint8_t ask;
@@ -33,10 +33,12 @@ struct sim_request {
     /* ASK_HISTORY */
     uint64_t after;
     uint64_t before; /* LIMIT_TS_MAX: not given */
-    uint64_t known;  /* the newest ts that had been received when the request was sent */
+    uint64_t known;  /* the newest ts that had been received when the request was sent; ASK_SEEN: of the peer, up to the
+                        ts of the request */
     uint32_t limit;
     uint8_t with; /* SIM_USERS: not given */
     bool oldest_first;
+    struct seen_marks marks[SIM_USERS]; /* ASK_PEERS: what was sure when the request was sent */
 };
 
 struct person {
@@ -62,7 +64,8 @@ struct person {
     bool has_skipped;    /* the reply had `skipped_until` */
     uint32_t missed;     /* entries up to login_last that were received */
     char login_fields[160];
-    uint64_t cursor; /* ts of the newest entry received, or where the login begins */
+    uint64_t cursor;                     /* ts of the newest entry received, or where the login begins */
+    struct seen_marks pushed[SIM_USERS]; /* the newest marks of each peer that were pushed */
     uint32_t asked_count;
     uint32_t place;                             /* of the newest request */
     struct sim_request asked[SIM_REQUESTS_MAX]; /* by id */
@@ -112,6 +115,9 @@ struct sim_tally {
     uint64_t acknowledged;
     uint64_t entries;
     uint64_t pages;
+    uint64_t marks; /* acknowledged */
+    uint64_t mark_pushes;
+    uint64_t peers_pages;
 };
 
 struct sim {
@@ -146,6 +152,8 @@ struct sim {
 /* Person `index` does one thing; or reads what has been received. */
 void person_act(struct sim *sim, uint32_t index);
 void person_take(struct sim *sim, uint32_t index);
+/* A place for a request, whose id is *id_r. NULL: the person has ended their side, or too many are unanswered. */
+struct sim_request *person_ask(struct person *person, enum sim_ask what, uint32_t *id_r);
 /* Asks for a page as `want` says. */
 void person_ask_page(struct sim *sim, struct person *person, struct sim_request want);
 /* Checks `first` in the reply to a login: it is the cursor if that is below. */

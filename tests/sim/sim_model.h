@@ -41,6 +41,17 @@ struct sim_seen {
     uint32_t send;
 };
 
+/* What is known of the marks of a user and a peer, in the timeline of the user. */
+struct sim_marks {
+    uint64_t sure;    /* at least so far the user has seen: acknowledged, pushed or shown */
+    uint64_t most;    /* the highest that was asked for */
+    uint64_t sure_by; /* at least so far the peer has seen */
+    /* In the end. */
+    bool is_listed;
+    uint64_t last;
+    uint64_t last_by;
+};
+
 struct sim_model {
     struct sim_send sends[SIM_SENDS_MAX];
     uint32_t count;
@@ -50,6 +61,7 @@ struct sim_model {
     uint64_t cut[SIM_USERS];       /* by an erasure that is done, or as a login said */
     uint64_t cut_maybe[SIM_USERS]; /* by an erasure that was begun */
     uint64_t retention_maybe;      /* by --retention, for all users */
+    struct sim_marks marks[SIM_USERS][SIM_USERS];
     uint64_t acknowledged;
     uint64_t entries; /* checked */
 };

@@ -9,6 +9,7 @@
 #include "harness_double.h"
 #include "memory.h"
 #include "sim_erase.h"
+#include "sim_marks.h"
 #include "storage/datadir/datadir_meta.h"
 #include "storage/runs/manifest.h"
 #include "storage/wal/wal_survey.h"
@@ -437,6 +438,7 @@ static void finish(struct sim *sim)
     for (uint32_t user = 0; user < SIM_USERS; user++)
         people_check(sim, user);
     model_check_all(&sim->model);
+    marks_check_all(sim);
     erase_check_files(sim);
 }
 

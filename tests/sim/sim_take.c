@@ -3,6 +3,7 @@
 
 #include "disk.h"
 #include "sim_client.h"
+#include "sim_marks.h"
 
 #define TS_AHEAD_US_MAX (UINT64_C(300) * 1000000)
 
@@ -184,7 +185,7 @@ static bool take_unavailable(struct sim *sim, struct person *person, const struc
         return false;
     if (person->has_ended) {
         person->was_login_refused |= asked->ask == ASK_LOGIN;
-        return asked->ask == ASK_LOGIN || asked->ask == ASK_HISTORY;
+        return asked->ask == ASK_LOGIN || asked->ask == ASK_HISTORY || asked->ask == ASK_PEERS;
     }
     if (asked->ask == ASK_LOGIN) {
         person->asked_count++;
@@ -197,7 +198,9 @@ static bool take_unavailable(struct sim *sim, struct person *person, const struc
     }
     if (asked->ask == ASK_HISTORY)
         person_ask_page(sim, person, *asked);
-    return asked->ask == ASK_HISTORY;
+    if (asked->ask == ASK_PEERS)
+        marks_ask_peers(sim, person, *asked);
+    return asked->ask == ASK_HISTORY || asked->ask == ASK_PEERS;
 }
 
 /* Replies to requests behind the login come after that to the login. Pings and pages of one connection keep their
@@ -206,7 +209,7 @@ static void check_order(struct sim *sim, const struct person *person, const stru
 {
     if (asked->ask != ASK_LOGIN && !person->is_logged_in)
         sim_fail("%s: request %u is answered before the login", sim->names[person->user], asked->place);
-    if (asked->ask != ASK_PING && asked->ask != ASK_HISTORY)
+    if (asked->ask != ASK_PING && asked->ask != ASK_HISTORY && asked->ask != ASK_PEERS)
         return;
     for (uint32_t i = 0; i < SIM_REQUESTS_MAX; i++)
         if (person->asked[i].ask == asked->ask && person->asked[i].place < asked->place)
@@ -237,6 +240,10 @@ static void take_reply(struct sim *sim, struct person *person, const struct valu
     if (is_error && take_not_logged_in(sim, person, &asked, value_text(frame, "code")))
         return;
     check_order(sim, person, &asked);
+    if (is_error && asked.ask == ASK_SEEN) {
+        sim_check_refusal(sim, value_text(frame, "code"));
+        return;
+    }
     if (is_error && asked.ask != ASK_SEND) {
         if (!take_unavailable(sim, person, &asked, (uint32_t)id, value_text(frame, "code")))
             sim_fail("%s: %s: %s", sim->names[person->user], value_text(frame, "code"), value_text(frame, "message"));
@@ -246,6 +253,8 @@ static void take_reply(struct sim *sim, struct person *person, const struct valu
     case ASK_LOGIN: take_login(sim, person, frame); break;
     case ASK_SEND: take_sent(sim, person, frame, asked.send); break;
     case ASK_HISTORY: take_page(sim, person, frame, &asked); break;
+    case ASK_PEERS: marks_take_peers(sim, person, frame, &asked); break;
+    case ASK_SEEN: marks_take_ok(sim, person, &asked); break;
     default: break;
     }
 }
@@ -305,6 +314,8 @@ static void take_frame(struct sim *sim, struct person *person, const struct valu
         if (!person->wants_live)
             sim_fail("%s: live, which nobody waits for", sim->names[person->user]);
         person->wants_live = false;
+    } else if (strcmp(op, "seen") == 0 || strcmp(op, "seen_by") == 0) {
+        marks_take_push(sim, person, frame, op[4] != '\0');
     } else if (is_to_rudeness(frame)) {
         rude_take(&person->rude, frame, SIM_RUDE_ID);
     } else {
