@@ -364,7 +364,7 @@ int store_reader_newest_some(struct store_reader *reader, struct span user, uint
     struct head heads[list->count + 1];
     walk_init(&walk, reader, list, heads, user);
     struct newest_rows rows = {&walk, ts_list, count_max, count_r};
-    int status = read_guarded(reader, list, &walk, newest_rows, &rows);
+    int status = store_read_guarded(reader, list, &walk.at, newest_rows, &rows);
     store_unref_list(reader->store, list);
     return status < 0 ? status : 0;
 }
