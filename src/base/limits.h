@@ -19,6 +19,7 @@
 #define LIMIT_PAGE_ENTRIES 1000u
 #define LIMIT_PAGE_ENTRIES_DEFAULT 50u
 #define LIMIT_REPLAY_MAX 10000u /* the largest `max` of a login */
+#define LIMIT_WATCH_USERS 1000u /* of the list of a `watch` */
 #define LIMIT_HTTP_HEAD_BYTES 8192u
 #define LIMIT_JSON_DEPTH 16
 #define LIMIT_TS_MAX ((UINT64_C(1) << 53) - 1)

@@ -196,6 +196,19 @@ static enum config_action take_auth(struct parser *parser, const char *given)
     return CONFIG_SERVE;
 }
 
+static enum config_action take_presence(struct parser *parser, const char *given)
+{
+    if (strcmp(given, "all") == 0)
+        parser->config->presence = CONFIG_PRESENCE_ALL;
+    else if (strcmp(given, "peers") == 0)
+        parser->config->presence = CONFIG_PRESENCE_PEERS;
+    else if (strcmp(given, "off") == 0)
+        parser->config->presence = CONFIG_PRESENCE_OFF;
+    else
+        return complain(parser, given, "must be all, peers or off");
+    return CONFIG_SERVE;
+}
+
 static enum config_action take_flag(struct parser *parser, const struct option *option, const char *given)
 {
     bool is_yes = strcmp(given, "yes") == 0;
@@ -242,6 +255,7 @@ static enum config_action take_kind(struct parser *parser, const struct option *
     case OPTION_LEVEL: return take_level(parser, given);
     case OPTION_LOG_FORMAT: return take_log_format(parser, given);
     case OPTION_AUTH: return take_auth(parser, given);
+    case OPTION_PRESENCE: return take_presence(parser, given);
     case OPTION_FLAG: return take_flag(parser, option, given);
     case OPTION_DURATION: return take_duration(parser, option, given);
     case OPTION_TOKEN_KEYS: return take_token_keys(parser, given);

@@ -65,6 +65,13 @@ enum config_auth {
     CONFIG_AUTH_TOKEN, /* who has a token, as the user that it names */
 };
 
+/* Whom a user sees online. */
+enum config_presence {
+    CONFIG_PRESENCE_PEERS, /* users with whom they have a conversation */
+    CONFIG_PRESENCE_OFF,   /* nobody */
+    CONFIG_PRESENCE_ALL,   /* everybody */
+};
+
 struct config_listen {
     struct sockaddr_storage address;
     socklen_t address_bytes;
@@ -107,14 +114,15 @@ struct config {
     uint32_t frame_rate;          /* frames a second of one connection */
     uint32_t send_rate;           /* sends a second of one user */
     uint32_t history_rate;        /* requests for pages a second of one connection */
-    uint32_t login_time_s;        /* from the accept to the complete login */
-    uint32_t ping_s;              /* silence before a ping; three times that closes the connection */
-    uint32_t output_bytes;        /* that may wait for one connection before it is closed */
-    uint64_t memory_bytes;        /* of the whole server, 0: the sum that budget.h derives */
-    uint64_t memtable_bytes;      /* of one generation */
-    uint32_t checkpoint_s;        /* between checkpoints, at most */
-    uint32_t clock_leap_s;        /* a larger leap of the wall clock is followed only when it lasts */
-    uint32_t clock_follow_s;      /* so long */
+    enum config_presence presence;
+    uint32_t login_time_s;   /* from the accept to the complete login */
+    uint32_t ping_s;         /* silence before a ping; three times that closes the connection */
+    uint32_t output_bytes;   /* that may wait for one connection before it is closed */
+    uint64_t memory_bytes;   /* of the whole server, 0: the sum that budget.h derives */
+    uint64_t memtable_bytes; /* of one generation */
+    uint32_t checkpoint_s;   /* between checkpoints, at most */
+    uint32_t clock_leap_s;   /* a larger leap of the wall clock is followed only when it lasts */
+    uint32_t clock_follow_s; /* so long */
     uint32_t wal_segment_bytes;
     uint32_t retention_s;        /* entries that are older are gone; 0: none are */
     uint32_t erase_within_s;     /* how long what is gone may stay in files */

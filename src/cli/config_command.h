@@ -20,6 +20,7 @@ enum option_kind {
     OPTION_TEXT,
     OPTION_FLAG, /* without a value on the command line; yes or no in the environment */
     OPTION_AUTH,
+    OPTION_PRESENCE,
     OPTION_TOKEN_KEYS,
     OPTION_DURATION,
     OPTION_ORIGIN,

@@ -100,7 +100,11 @@ static const struct option serve_options[] = {
     {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, RATE_PER_SECOND_MAX, 1000, 1,
      "sends a second from one user, 0: no limit"},
     {"history-rate", "N", OPTION_NUMBER, FIELD(history_rate), 0, RATE_PER_SECOND_MAX, 100, 1,
-     "pages of history, and typing, a second for one connection, 0: no limit"},
+     "pages of history, typing and watches a second for one connection, 0: no\n"
+     "limit"},
+    {"presence", "all|peers|off", OPTION_PRESENCE, NO_FIELD,
+     "whom a user sees online: everybody; users with whom they have a conversation;\n"
+     "or nobody (default peers)"},
     {"login-time-s", "S", OPTION_NUMBER, FIELD(login_time_s), 1, 3600, 10, 1,
      "seconds from the accept to the complete login"},
     {"ping-s", "S", OPTION_NUMBER, FIELD(ping_s), 1, 3600, 25, 1,

@@ -187,6 +187,7 @@ struct conn_work *conn_work(struct core *core, struct conn *conn)
     list_init(&work->handover_link);
     list_init(&work->history_link);
     list_init(&work->place_link);
+    list_init(&work->watches);
     conn->work = work;
     return work;
 }
@@ -207,7 +208,7 @@ void conn_rest(struct core *core, struct conn *conn)
         return;
     if (work->ws.parser != NULL || work->ws.closed || work->stash.data != NULL || work->head != NULL
         || work->login != NULL || work->replay != NULL || work->histories != NULL || list_is_linked(&work->resume_link)
-        || work->fragment_retry_after_ms != 0)
+        || work->fragment_retry_after_ms != 0 || !list_is_empty(&work->watches))
         return;
     ASSERT(!list_is_linked(&work->handover_link));
     ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
@@ -245,6 +246,7 @@ static void work_drop(struct core *core, struct conn *conn)
     if (work == NULL)
         return;
     ASSERT(work->replay == NULL && work->histories == NULL && work->exchange == NULL);
+    ASSERT(list_is_empty(&work->watches));
     ASSERT(!list_is_linked(&work->resume_link) && !list_is_linked(&work->handover_link));
     ASSERT(!list_is_linked(&work->history_link) && !list_is_linked(&work->place_link));
     conn_stash_free(core, conn);

@@ -177,6 +177,7 @@ struct conn_work {
     struct login *login;              /* owned; CONN_HANDOVER, CONN_LOGIN: the request */
     struct replay *replay;            /* owned; CONN_REPLAY */
     struct exchange *exchange;        /* owned by http/exchanges.h; CONN_API */
+    struct list watches;              /* owned by ephemeral/watch.h; the answered one first */
     struct history *histories;        /* owned; requested pages, oldest first */
     struct history *histories_last;   /* meaningful unless histories is NULL */
     struct rate frame_rate;           /* a bucket that is not full; a full one needs no conn_work */

@@ -110,6 +110,7 @@ static void complete(struct core *core, struct conn *conn, uint64_t last, uint64
     if (!conn_is_logged_in(conn))
         return; /* no memory for the replay: the connection is closing */
     metric_add(&core->metrics.logins[METRICS_LOGIN_OK], 1);
+    presence_on_login(core, conn);
     free(conn->work->login);
     conn->work->login = NULL;
     start_keepalive(core, conn);

@@ -1,5 +1,6 @@
 #include "operations/ops.h"
 
+#include "ephemeral/watch.h"
 #include "history/history.h"
 #include "history/reads.h"
 #include "history/replay.h"
@@ -16,7 +17,7 @@ struct op {
 static const struct op ops[] = {
     [REQUEST_LOGIN] = {op_login, false}, [REQUEST_SEND] = {op_send, true},     [REQUEST_HISTORY] = {op_history, true},
     [REQUEST_PING] = {op_ping, true},    [REQUEST_TYPING] = {op_typing, true}, [REQUEST_PEERS] = {op_history, true},
-    [REQUEST_SEEN] = {op_seen, true},
+    [REQUEST_SEEN] = {op_seen, true},    [REQUEST_WATCH] = {op_watch, true},
 };
 
 /* Refuses a request before its operation is run. */
@@ -42,7 +43,7 @@ static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *
 /* Requests that are counted together, by connection. */
 static bool has_history_rate(enum request_op op)
 {
-    return op == REQUEST_HISTORY || op == REQUEST_PEERS || op == REQUEST_TYPING;
+    return op == REQUEST_HISTORY || op == REQUEST_PEERS || op == REQUEST_TYPING || op == REQUEST_WATCH;
 }
 
 /* The same for these. */
@@ -115,6 +116,8 @@ static void on_room(struct core *core, struct conn *conn)
         replay_queue_step(core, conn);
     if (conn_histories(conn) != NULL)
         history_step(core, conn);
+    if (conn->work != NULL)
+        watch_on_room(core, conn);
 }
 
 static void on_leave(struct core *core, struct conn *conn)
@@ -125,8 +128,11 @@ static void on_leave(struct core *core, struct conn *conn)
         exchanges_on_leave(core, conn);
     history_drop_all(core, conn);
     replay_drop(core, conn);
-    if (conn->user != NULL)
-        fanout_leave(core, conn);
+    watch_drop_all(core, conn);
+    if (conn->user == NULL)
+        return;
+    presence_on_leave(core, conn);
+    fanout_leave(core, conn);
 }
 
 const struct conn_callbacks *ops_conn_callbacks(void)

@@ -23,5 +23,6 @@ void op_history(struct core *core, struct conn *conn, const struct request *requ
 void op_seen(struct core *core, struct conn *conn, const struct request *request);
 void op_ping(struct core *core, struct conn *conn, const struct request *request);
 void op_typing(struct core *core, struct conn *conn, const struct request *request);
+void op_watch(struct core *core, struct conn *conn, const struct request *request);
 
 #endif

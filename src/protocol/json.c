@@ -262,16 +262,40 @@ static bool read_inner_object(struct parser *parser, struct json_member *member)
     return true;
 }
 
-static bool read_array(struct parser *parser, struct json_member *member)
+/* The string at `start` is unescaped, and shorter than it was: it is closed again, so that the array can be read once
+ * more (json_array_next). */
+static void close_string(char *start, size_t bytes, char *end)
+{
+    if (start + bytes + 1 == end)
+        return;
+    for (size_t i = 0; i < bytes; i++)
+        if (start[i] == '"')
+            start[i] = '\0';
+    start[bytes] = '"';
+    memset(start + bytes + 1, ' ', (size_t)(end - start) - bytes - 1);
+}
+
+static bool read_element(struct parser *parser)
 {
     struct json_member element;
+    char byte = peek_token(parser);
+    char *start = parser->at + 1;
+    if (!read_value(parser, &element))
+        return false;
+    if (byte == '"')
+        close_string(start, element.value.bytes, parser->at);
+    return true;
+}
+
+static bool read_array(struct parser *parser, struct json_member *member)
+{
     member->kind = JSON_KIND_ARRAY;
     if (!enter(parser))
         return false;
     if (peek_token(parser) == ']')
         return leave(parser);
     for (;;) {
-        if (!read_value(parser, &element))
+        if (!read_element(parser))
             return false;
         char byte = peek_token(parser);
         if (byte == ']')
@@ -351,6 +375,30 @@ const struct json_member *json_find(const struct json_reader *reader, struct spa
 uint32_t json_member_count(const struct json_reader *reader)
 {
     return reader->count;
+}
+
+/* Whether `byte` may stand between the tokens of an array. */
+static bool is_between(char byte)
+{
+    return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r' || byte == ',';
+}
+
+bool json_array_next(struct span *left, struct span *string_r)
+{
+    const char *at = left->data, *end = left->data + left->bytes;
+    at += at < end && *at == '['; /* the array's own: behind a string there is none */
+    while (at < end && is_between(*at))
+        at++;
+    if (at < end && *at == ']')
+        at = end;
+    *left = (struct span){at, (size_t)(end - at)};
+    if (at == end || *at != '"')
+        return false;
+    const char *close = memchr(at + 1, '"', (size_t)(end - at - 1));
+    ASSERT(close != NULL);
+    *string_r = (struct span){at + 1, (size_t)(close - at - 1)};
+    *left = (struct span){close + 1, (size_t)(end - close - 1)};
+    return true;
 }
 
 bool json_member_integer(const struct json_member *member, int64_t *value_r)

@@ -33,8 +33,8 @@ enum json_kind {
 /* Spans are borrowed from the bytes that were read. */
 struct json_member {
     struct span name;
-    struct span value; /* a string's bytes, unescaped; a number as written; where an array lies, brackets included, its
-                        * strings unescaped; else empty */
+    struct span value; /* a string's bytes, unescaped; a number as written; where an array lies, brackets included, as
+                        * json_array_next reads it; else empty */
     enum json_kind kind;
 };
 
@@ -52,6 +52,10 @@ const struct json_member *json_find(const struct json_reader *reader, struct spa
 
 /* The number of members of the outer object. */
 uint32_t json_member_count(const struct json_reader *reader);
+
+/* Takes the next string off an array, which `left` is at first: the value of a member. Where the string holds a `"`,
+ * *string_r has U+0000. False: the array is at its end, and *left is empty; or the next element is no string. */
+bool json_array_next(struct span *left, struct span *string_r);
 
 /* True and *value_r if `member` is a number without fraction and exponent, of magnitude below 2^53. */
 bool json_member_integer(const struct json_member *member, int64_t *value_r);

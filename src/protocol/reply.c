@@ -197,6 +197,28 @@ size_t reply_write_typing(char *out, struct span from)
     return frame_end(out, at);
 }
 
+size_t reply_write_presence(char *out, struct span user, bool is_online)
+{
+    ASSERT(user.bytes <= LIMIT_USER_BYTES);
+    char *at = JSON_PUT(payload_of(out), "{\"op\":\"presence\",\"user\":\"");
+    at = json_put_span(at, user);
+    at = is_online ? JSON_PUT(at, "\",\"online\":true}") : JSON_PUT(at, "\",\"online\":false}");
+    return frame_end(out, at);
+}
+
+size_t reply_write_watch(char *out, const struct request_id *id, const struct span *online, uint32_t count)
+{
+    char *at = put_ok(payload_of(out), id);
+    at = JSON_PUT(at, ",\"online\":[");
+    for (uint32_t i = 0; i < count; i++) {
+        at = i == 0 ? JSON_PUT(at, "\"") : JSON_PUT(at, ",\"");
+        at = json_put_span(at, online[i]);
+        at = JSON_PUT(at, "\"");
+    }
+    at = JSON_PUT(at, "]}");
+    return frame_end(out, at);
+}
+
 size_t reply_write_live(char *out)
 {
     return frame_end(out, JSON_PUT(payload_of(out), "{\"op\":\"live\"}"));

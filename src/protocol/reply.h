@@ -34,6 +34,11 @@ size_t reply_write_ok(char *out, const struct request_id *id);
 size_t reply_write_live(char *out);
 /* The push: `from` types. */
 size_t reply_write_typing(char *out, struct span from);
+/* The push: `user` is online now, or no more. */
+size_t reply_write_presence(char *out, struct span user, bool is_online);
+/* The ok of a watch: who of the list is online. Room: REPLY_BYTES_MAX, and REPLY_WATCH_BYTES of each. */
+size_t reply_write_watch(char *out, const struct request_id *id, const struct span *online, uint32_t count);
+#define REPLY_WATCH_BYTES(name_bytes) ((uint32_t)(name_bytes) + 3u)
 /* `message` is cut to 512 bytes as written, escapes counted. retry_after_ms 0: the field is left out. */
 size_t reply_write_error(char *out, const struct request_id *id, enum error_code code, const char *message,
                          uint32_t retry_after_ms);

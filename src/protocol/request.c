@@ -168,18 +168,19 @@ bool request_read_op(struct request_reader *reader, struct request *request, str
     } ops[] = {
         {{"send", 4}, REQUEST_SEND}, {{"login", 5}, REQUEST_LOGIN},   {{"history", 7}, REQUEST_HISTORY},
         {{"ping", 4}, REQUEST_PING}, {{"typing", 6}, REQUEST_TYPING}, {{"peers", 5}, REQUEST_PEERS},
-        {{"seen", 4}, REQUEST_SEEN},
+        {{"seen", 4}, REQUEST_SEEN}, {{"watch", 5}, REQUEST_WATCH},
     };
     struct span op;
     if (read_string(reader, SPAN_LITERAL("op"), &op) != FIELD_GOOD)
-        return refuse_field(error_r, "op must be a string: login, send, history, ping, typing, peers or seen");
+        return refuse_field(error_r, "op must be a string: login, send, history, ping, typing, peers, seen or watch");
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
         if (span_equal(op, ops[i].name)) {
             request->op = ops[i].op;
             return true;
         }
     }
-    return refuse(error_r, ERROR_UNKNOWN_OP, "op must be one of login, send, history, ping, typing, peers and seen");
+    return refuse(error_r, ERROR_UNKNOWN_OP,
+                  "op must be one of login, send, history, ping, typing, peers, seen and watch");
 }
 
 /* -- the fields of each op -- */
@@ -329,6 +330,33 @@ static bool read_seen(const struct request_reader *reader, struct request_seen *
     return true;
 }
 
+static bool read_watch(const struct request_reader *reader, struct request_watch *watch, struct request_error *error_r)
+{
+    struct span user;
+    const struct json_member *member = json_find(reader->json, SPAN_LITERAL("users"));
+    if (member == NULL || member->kind != JSON_KIND_ARRAY)
+        return refuse_field(error_r, "users must be an array of user names: empty to end the watch");
+    *watch = (struct request_watch){.users = member->value};
+    struct span left = member->value;
+    while (json_array_next(&left, &user)) {
+        if (!request_is_user_name(user))
+            return refuse_field(error_r,
+                                "users must hold user names only: strings of 1 to 128 printable ASCII characters, no "
+                                "blanks, quotes or backslashes");
+        watch->count++;
+    }
+    if (left.bytes > 0)
+        return refuse_field(error_r, "users must hold strings only: user names");
+    if (watch->count > LIMIT_WATCH_USERS)
+        return refuse_field(error_r, "users must hold 1000 user names at most");
+    return true;
+}
+
+bool request_next_user(struct span *users, struct span *user_r)
+{
+    return json_array_next(users, user_r);
+}
+
 bool request_read_fields(struct request_reader *reader, struct request *request, bool wants_token,
                          struct request_error *error_r)
 {
@@ -339,6 +367,7 @@ bool request_read_fields(struct request_reader *reader, struct request *request,
     case REQUEST_TYPING: return read_to(reader, &request->typing.to, error_r);
     case REQUEST_PEERS: return read_peers(reader, &request->peers, error_r);
     case REQUEST_SEEN: return read_seen(reader, &request->seen, error_r);
+    case REQUEST_WATCH: return read_watch(reader, &request->watch, error_r);
     case REQUEST_PING: break;
     }
     ASSERT(request->op == REQUEST_PING);

@@ -46,7 +46,8 @@ enum request_op {
     REQUEST_PING,
     REQUEST_TYPING,
     REQUEST_PEERS,
-    REQUEST_SEEN
+    REQUEST_SEEN,
+    REQUEST_WATCH
 };
 
 enum error_code {
@@ -121,6 +122,11 @@ struct request_seen {
     uint64_t ts;
 };
 
+struct request_watch {
+    struct span users; /* request_next_user takes them off */
+    uint32_t count;    /* at most LIMIT_WATCH_USERS; a user may be named more than once */
+};
+
 /* Spans are borrowed from the frame's bytes. */
 struct request {
     struct request_id id;
@@ -132,6 +138,7 @@ struct request {
         struct request_typing typing;
         struct request_peers peers;
         struct request_seen seen;
+        struct request_watch watch;
     };
 };
 
@@ -157,5 +164,8 @@ bool request_read_post(struct request_reader *reader, char *data, size_t bytes, 
 
 /* Whether `name` has 1 to 128 bytes of 0x21..0x7E without `"` and `\`. */
 bool request_is_user_name(struct span name);
+
+/* Takes the next user off the list of a watch. False: there is none any more. */
+bool request_next_user(struct span *users, struct span *user_r);
 
 #endif

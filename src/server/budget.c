@@ -42,10 +42,12 @@ uint64_t budget_make(const struct config *config, uint32_t shards, struct budget
     uint64_t part = (shard_bytes - before) / 16;
     uint64_t sends = part / SEND_BYTES;
     uint64_t histories = part / 2 / HISTORY_BYTES;
+    uint64_t presence_bytes = config->presence == CONFIG_PRESENCE_OFF ? 0 : part / 2;
     *budget_r = (struct budget){.heap_bytes = 2 * config->memtable_bytes + 5 * part,
                                 .output_bytes = 4 * part,
                                 .stash_bytes = part,
-                                .message_bytes = part,
+                                .message_bytes = part - presence_bytes,
+                                .presence_bytes = presence_bytes,
                                 .key_bytes = part < KEY_BYTES_MAX ? part : KEY_BYTES_MAX,
                                 .deliveries_max = sends < UINT32_MAX ? (uint32_t)sends : UINT32_MAX,
                                 .histories_max = histories < UINT32_MAX ? (uint32_t)histories : UINT32_MAX,

@@ -15,8 +15,9 @@
  *     the table of addresses                  addresses_bytes(--connections), spread over the shards
  *     buffers of a fixed size                 BUDGET_FIXED_BYTES
  *     the rest, in sixteenths:   5 records in flight, 2 their places in the memtable, 1 sends in flight,
- *                                4 waiting output, 1 stashed input, 1 messages in fragments, 1 keys,
- *                                a half incomplete HTTP heads, a half requests for history pages
+ *                                4 waiting output, 1 stashed input, 1 keys, 1 messages in fragments (a half
+ *                                with presence, the other half is for that), a half incomplete HTTP heads,
+ *                                a half requests for history pages
  *
  * When a part is used up, the server refuses (`busy`), reads more slowly, or closes connections that do not read. No
  * use takes memory from the part of another. Pure.
@@ -51,6 +52,7 @@ struct budget {
     uint64_t stash_bytes;    /* stashed input */
     uint64_t message_bytes;  /* messages of which a part has come */
     uint64_t key_bytes;      /* hashes of keys */
+    uint64_t presence_bytes; /* who watches whom; 0 with --presence off */
     uint32_t deliveries_max; /* sends in flight from this shard's users, and as many to them */
     uint32_t histories_max;  /* requested history pages */
     uint32_t heads_max;      /* incomplete HTTP heads */

@@ -21,7 +21,10 @@
 #include "durability/background.h"
 #include "durability/retention.h"
 #include "durability/wal_writer.h"
+#include "ephemeral/conversations.h"
+#include "ephemeral/presence.h"
 #include "ephemeral/typing.h"
+#include "ephemeral/watch.h"
 #include "history/history.h"
 #include "history/page_reads.h"
 #include "history/peers_page.h"
@@ -116,10 +119,10 @@ struct server {
 #define CORE_SENDS_PAUSE 4096u
 #endif
 #define CORE_HANDOVERS_OUT_MAX 4096u
-_Static_assert(
-    2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 2 * TYPING_OUT_MAX + 2 * SEENS_MAX + 1024
-        < SHARD_MAILBOX_LETTERS,
-    "both sides' sends, handovers, typings and marks, going and returning, and control letters fit the mailbox");
+_Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 2 * TYPING_OUT_MAX + 2 * SEENS_MAX
+                       + 4 * PRESENCE_OUT_MAX + 1024
+                   < SHARD_MAILBOX_LETTERS,
+               "what both sides may have out, going and returning, and control letters fit the mailbox");
 
 /* While a WAL write takes longer than this, the shard refuses sends. */
 #define CORE_WRITE_SLOW_US 2000000u
@@ -211,6 +214,9 @@ struct core {
     struct idempotency idempotency;
     struct posts posts;
     struct typings typings;
+    struct presence presence;
+    struct watches watches;
+    struct conversation_checks conversations;
     struct senders senders;
     struct reads reads;
     struct range_reads range_reads;

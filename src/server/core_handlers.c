@@ -82,6 +82,10 @@ static void on_letter(void *context, uint32_t from, void *pointer)
     case LETTER_CALL_RETURNED: call_done(core, container_of(letter, struct call, letter)); return;
     case LETTER_TYPING: typing_arrive(core, from, letter); return;
     case LETTER_TYPING_RETURNED: typing_on_returned(core, from, letter); return;
+    case LETTER_WATCH: presence_on_watch(core, from, letter); return;
+    case LETTER_WATCH_RETURNED: watch_on_returned(core, from, letter); return;
+    case LETTER_PRESENCE: watch_on_presence(core, from, letter); return;
+    case LETTER_PRESENCE_RETURNED: presence_on_returned(core, from, letter); return;
     case LETTER_ROUND_END: checkpoint_on_end(core, container_of(letter, struct letter_control, letter)->round); return;
     case LETTER_ROUND_DONE:
         checkpoint_on_done(core, container_of(letter, struct letter_control, letter)->round);
@@ -146,7 +150,8 @@ static bool has_carried(const struct core *core)
                && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
            || page_reads_are_behind(core) || posts_are_behind(core) || exchanges_are_behind(core)
            || !list_is_empty(&core->batches.reading) || !list_is_empty(&core->tls.queue)
-           || !list_is_empty(&core->replays.queue) || !list_is_empty(&core->skips.queue);
+           || !list_is_empty(&core->replays.queue) || !list_is_empty(&core->skips.queue) || presence_is_behind(core)
+           || !list_is_empty(&core->conversations.queue) || watch_is_behind(core);
 }
 
 static bool on_turn_end(void *context)
@@ -165,6 +170,7 @@ static bool on_turn_end(void *context)
     bool more = backpressure_step(core);
     history_continue(core);
     page_reads_continue(core);
+    conversations_step(core);
     tls_step_all(core);
     conn_resume_all(core);
     batches_continue(core);
@@ -179,6 +185,8 @@ static bool on_turn_end(void *context)
     more |= checkpoint_step(core);
     segment_recycler_step(core);
     more |= trim_step(core);
+    presence_step(core);
+    watch_step(core);
     handover_step_all(core);
     if (core->stop.step != STOP_NOT)
         stop_step(core);

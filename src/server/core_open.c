@@ -26,6 +26,8 @@ static void init_parts(struct core *core)
     senders_init(&core->senders);
     replays_init(&core->replays);
     skips_init(&core->skips);
+    watches_init(core);
+    conversations_init(&core->conversations);
     reads_init(&core->reads);
     page_reads_init(&core->page_reads);
     peers_pages_init(&core->peers_pages);
@@ -64,6 +66,8 @@ static int open_parts(struct core *core)
         status = typings_init(&core->typings, core_table_seed(core));
     if (status == 0)
         status = seens_init(&core->seens);
+    if (status == 0)
+        status = presence_init(core);
     if (status == 0)
         status = checkpoint_open(&core->checkpoint, core);
     if (status == 0)
@@ -144,6 +148,8 @@ void core_close(struct core **core_p)
     senders_fini(&core->senders);
     replays_fini(&core->replays);
     typings_fini(&core->typings);
+    watches_fini(core);
+    presence_fini(core);
     stop_fini(&core->stop);
     free(core->peers);
     free(core);

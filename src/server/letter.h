@@ -19,6 +19,10 @@ enum letter_kind {
     LETTER_CALL_RETURNED,     /* the same, done, back at its owner */
     LETTER_TYPING,            /* struct typing: a user types to one of the receiving shard */
     LETTER_TYPING_RETURNED,   /* the same, back at its owner */
+    LETTER_WATCH,             /* struct presence_letter: subscriptions to the presence of users */
+    LETTER_WATCH_RETURNED,    /* the same, answered, back at its owner */
+    LETTER_PRESENCE,          /* struct presence_letter: users who have come or gone */
+    LETTER_PRESENCE_RETURNED, /* the same, back at its owner */
     /* struct letter_control */
     LETTER_ROUND_END,  /* the sender's last write to the round's segments is done; the letters of that write came first
                         */

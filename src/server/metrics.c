@@ -61,6 +61,7 @@ static void copy_memory(const struct core *core, struct metrics *metrics)
         [METRICS_MEMORY_INPUT] = core->conns.stash_bytes,
         [METRICS_MEMORY_MESSAGES] = ws_pool_bytes_out(core->conns.ws_pool),
         [METRICS_MEMORY_KEYS] = core->idempotency.memory.bytes,
+        [METRICS_MEMORY_PRESENCE] = core->presence.bytes,
     };
     const uint64_t max[METRICS_MEMORIES] = {
         [METRICS_MEMORY_RECORDS] = record_heap_bytes_max(core->generations.heap),
@@ -68,6 +69,7 @@ static void copy_memory(const struct core *core, struct metrics *metrics)
         [METRICS_MEMORY_INPUT] = budget->stash_bytes,
         [METRICS_MEMORY_MESSAGES] = budget->message_bytes,
         [METRICS_MEMORY_KEYS] = budget->key_bytes,
+        [METRICS_MEMORY_PRESENCE] = budget->presence_bytes,
     };
     for (uint32_t i = 0; i < METRICS_MEMORIES; i++) {
         metric_set(&metrics->memory_used[i], used[i]);

@@ -57,6 +57,13 @@ enum metrics_ephemeral {
     METRICS_EPHEMERALS
 };
 
+/* What became of a push of presence. */
+enum metrics_presence {
+    METRICS_PRESENCE_WRITTEN,
+    METRICS_PRESENCE_DEFERRED, /* the connection had no room: it gets its state later */
+    METRICS_PRESENCES
+};
+
 enum metrics_login {
     METRICS_LOGIN_OK,
     METRICS_LOGIN_RENEWED, /* a connection that is logged in came with a new token */
@@ -91,6 +98,7 @@ enum metrics_memory {
     METRICS_MEMORY_INPUT,
     METRICS_MEMORY_MESSAGES,
     METRICS_MEMORY_KEYS,
+    METRICS_MEMORY_PRESENCE,
     METRICS_MEMORIES
 };
 
@@ -109,7 +117,7 @@ enum metrics_result { METRICS_OK, METRICS_FAILED, METRICS_RESULTS };
 
 enum metrics_letter { METRICS_LETTER_SEND, METRICS_LETTER_HANDOVER, METRICS_LETTER_OTHER, METRICS_LETTERS };
 
-#define METRICS_REQUESTS 7u /* enum request_op */
+#define METRICS_REQUESTS 8u /* enum request_op */
 #define METRICS_ERRORS 12u  /* enum error_code */
 
 struct metrics {
@@ -125,6 +133,7 @@ struct metrics {
     struct metric pushes[METRICS_PUSHES];
     struct metric typings[METRICS_TYPINGS];
     struct metric ephemeral[METRICS_EPHEMERALS];
+    struct metric presences[METRICS_PRESENCES];
     struct metric replayed;        /* entries that replays wrote */
     struct metric history_pages;   /* answered */
     struct metric history_entries; /* in them */

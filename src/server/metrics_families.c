@@ -15,16 +15,17 @@
 VALUES(kind_value, "plain", "tls", "admin")
 VALUES(result_value, "ok", "failed")
 VALUES(login_value, "ok", "renewed", "refused")
-VALUES(request_value, "login", "send", "history", "ping", "typing", "peers", "seen")
+VALUES(request_value, "login", "send", "history", "ping", "typing", "peers", "seen", "watch")
 VALUES(send_value, "stored", "duplicate", "refused", "unknown")
 VALUES(seen_value, "stored", "unchanged", "refused", "unknown")
 VALUES(push_value, "written", "slow", "dropped")
 VALUES(typing_value, "passed", "limited", "dropped")
 VALUES(ephemeral_value, "written", "dropped")
+VALUES(presence_value, "written", "deferred")
 VALUES(close_value, "1000", "1001", "1002", "1003", "1007", "1009", "1011", "1013", "4001", "4002", "4101", "4201",
        "other", "http", "none")
 VALUES(letter_value, "send", "handover", "other")
-VALUES(memory_value, "records", "output", "input", "messages", "keys")
+VALUES(memory_value, "records", "output", "input", "messages", "keys", "presence")
 VALUES(place_value, "sends", "arrivals", "pages", "heads")
 VALUES(segment_value, "live", "spare")
 VALUES(reload_value, "tls", "token_keys")
@@ -77,6 +78,9 @@ static const struct family shard_families[] = {
     {"chitchat_typing_pushes_total",
      "Pushes typing for connections, by outcome; dropped: the connection had no room, or the shard no time.", COUNTER,
      CORE_EACH(metrics.ephemeral, "outcome", ephemeral_value)},
+    {"chitchat_presence_pushes_total",
+     "Pushes presence for connections, by outcome; deferred: the connection had no room, and gets the state later.",
+     COUNTER, CORE_EACH(metrics.presences, "outcome", presence_value)},
     {"chitchat_replayed_entries_total", "Messages that connections got after their login, from their cursor on.",
      COUNTER, CORE(metrics.replayed)},
     {"chitchat_history_pages_total", "Pages of history answered.", COUNTER, CORE(metrics.history_pages)},
@@ -176,7 +180,7 @@ static const struct family process_families[] = {
 };
 
 _Static_assert(METRICS_ERRORS == ERROR_UNAVAILABLE + 1, "each code of an error has a counter");
-_Static_assert(METRICS_REQUESTS == REQUEST_SEEN + 1, "each op has a counter");
+_Static_assert(METRICS_REQUESTS == REQUEST_WATCH + 1, "each op has a counter");
 
 const struct family *metrics_shard_families(uint32_t *count_r)
 {

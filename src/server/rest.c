@@ -75,6 +75,9 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "posts", core->posts.group_count);
     add(left, "senders", core->senders.pool.taken);
     add(left, "fanouts", core->fanouts.pool.taken);
+    add(left, "watches", core->watches.count);
+    if (core->stop.step == STOP_NOT) /* else subscriptions are not ended any more */
+        add(left, "presence_bytes", core->presence.bytes);
     add(left, "key_bytes", core->idempotency.memory.bytes);
     add_list(left, "arrival_list", &core->deliveries.arrivals);
     add_list(left, "wal_waiting", &core->deliveries.wal_waiting);
@@ -89,6 +92,7 @@ static void add_others(struct left *left, const struct core *core)
         add(left, "send_bytes_out", core->peers[i].send_bytes_out);
         add(left, "handovers_out", core->peers[i].handovers_out);
         add(left, "typings_out", core->peers[i].typings_out);
+        add(left, "presence_out", presence_is_out(core, i));
     }
     for (uint32_t lane = 0; lane < WORKER_LANES; lane++) {
         add(left, "jobs_out", core->reads.jobs_out[lane]);

@@ -54,7 +54,7 @@ void stop_on_quiet(struct core *core)
 static bool is_drained(const struct core *core)
 {
     for (uint32_t i = 0; i < core->server->core_count; i++)
-        if (core->peers[i].handovers_out > 0 || core->peers[i].typings_out > 0)
+        if (core->peers[i].handovers_out > 0 || core->peers[i].typings_out > 0 || presence_is_out(core, i))
             return false;
     if (core->seens.pool.taken > 0)
         return false;

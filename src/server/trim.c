@@ -10,7 +10,8 @@ static struct pool *pool_at(struct core *core, uint32_t index)
     struct pool *const pools[] = {&core->conns.table.pool,        &core->conns.work_pool,        &core->conns.head_pool,
                                   &core->conns.chunk_pool,        &core->conns.small_chunk_pool, &core->deliveries.pool,
                                   &core->deliveries.arrival_pool, &core->deliveries.waiter_pool, &core->fanouts.pool,
-                                  &core->replays.ok_pool,         &core->typings.pool,           &core->seens.pool};
+                                  &core->replays.ok_pool,         &core->typings.pool,           &core->seens.pool,
+                                  &core->presence.letters,        &core->presence.subscriptions};
     uint32_t count = sizeof pools / sizeof pools[0];
     if (index < count)
         return pools[index];

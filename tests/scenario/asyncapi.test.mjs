@@ -18,7 +18,7 @@ const DOCUMENT = parse(TEXT);
 const SCHEMAS = DOCUMENT.components.schemas;
 const PROTOCOL = read("PROTOCOL.md");
 // The document has these operations and pushes, the server does not yet.
-const AWAITED = ["watch", "presence"];
+const AWAITED = [];
 const AWAITED_FIELDS = []; // of a login
 const present = (names) => names.filter((name) => !AWAITED.includes(name)).sort();
 

@@ -113,6 +113,7 @@ static void set_config(struct harness *harness, const struct harness_options *op
     if (options->token_secrets != NULL)
         harness->config.auth = CONFIG_AUTH_TOKEN;
     harness->config.token_secrets = options->token_secrets;
+    harness->config.presence = options->presence;
     harness->config.checkpoint_s = 5;
     harness->config.retention_s = options->retention_s;
     harness->config.erase_within_s = options->erase_within_s;

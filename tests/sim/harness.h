@@ -54,6 +54,7 @@ struct harness_options {
     uint32_t retention_s;                        /* 0: none */
     uint32_t erase_within_s;                     /* 0: at once */
     uint32_t connections;                        /* 0: 1000 */
+    enum config_presence presence;               /* 0: peers */
     const struct address_limits *address_limits; /* NULL: the defaults, but for failed logins: no limit */
     const char *token_secrets;                   /* a file, for --auth token; NULL: --auth none */
     struct chaos *chaos;                         /* borrowed; NULL: none */

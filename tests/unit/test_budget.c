@@ -16,8 +16,9 @@ static uint64_t sum_of(const struct config *config, uint32_t shards, const struc
     uint64_t pending = budget->heap_bytes - 2 * config->memtable_bytes;
     return shards
            * (budget->heap_bytes + pending / 5 * 2 + budget->output_bytes + budget->stash_bytes + budget->message_bytes
-              + budget->key_bytes + budget->deliveries_max * UINT64_C(1024) + budget->histories_max * UINT64_C(512)
-              + (uint64_t)config->connections * BUDGET_CONN_BYTES / shards + BUDGET_FIXED_BYTES);
+              + budget->presence_bytes + budget->key_bytes + budget->deliveries_max * UINT64_C(1024)
+              + budget->histories_max * UINT64_C(512) + (uint64_t)config->connections * BUDGET_CONN_BYTES / shards
+              + BUDGET_FIXED_BYTES);
 }
 
 Test(budget, all_parts_together_stay_within_the_limit)
@@ -44,6 +45,17 @@ Test(budget, a_limit_that_is_too_small_is_answered_with_the_least_that_fits)
     cr_assert_eq(budget_make(&config, 4, &budget), wanted);
     config.memory_bytes = wanted;
     cr_assert_eq(budget_make(&config, 4, &budget), 0);
+}
+
+Test(budget, presence_shares_a_part_with_messages_in_fragments)
+{
+    struct config config = config_of(2048 * MIB, 96 * MIB, 20000);
+    struct budget with, without;
+    cr_assert_eq(budget_make(&config, 2, &with), 0);
+    config.presence = CONFIG_PRESENCE_OFF;
+    cr_assert_eq(budget_make(&config, 2, &without), 0);
+    cr_assert(with.presence_bytes > MIB && without.presence_bytes == 0);
+    cr_assert_eq(with.message_bytes + with.presence_bytes, without.message_bytes);
 }
 
 Test(budget, tls_takes_its_part_before_the_rest)

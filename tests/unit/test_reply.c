@@ -54,6 +54,11 @@ Test(reply, each_kind_has_its_fields)
     expect(out, reply_write_ok(out, &seven), "{'op':'ok','id':7}");
     expect(out, reply_write_ok(out, &none), "{'op':'ok'}");
     expect(out, reply_write_live(out), "{'op':'live'}");
+    expect(out, reply_write_presence(out, SPAN_LITERAL("bob"), true), "{'op':'presence','user':'bob','online':true}");
+    expect(out, reply_write_presence(out, SPAN_LITERAL("bob"), false), "{'op':'presence','user':'bob','online':false}");
+    struct span online[] = {SPAN_LITERAL("bob"), SPAN_LITERAL("carol")};
+    expect(out, reply_write_watch(out, &seven, online, 2), "{'op':'ok','id':7,'online':['bob','carol']}");
+    expect(out, reply_write_watch(out, &seven, NULL, 0), "{'op':'ok','id':7,'online':[]}");
     expect(out, reply_write_typing(out, SPAN_LITERAL("bob")), "{'op':'typing','from':'bob'}");
     expect(out, reply_write_seen(out, SPAN_LITERAL("bob"), 9), "{'op':'seen','with':'bob','ts':9}");
     expect(out, reply_write_seen_by(out, SPAN_LITERAL("alice"), 8, mid),

@@ -442,3 +442,55 @@ Test(request, a_message_of_a_program_has_from_and_what_a_send_has)
     cr_assert_not(read_post("{\"from\":\"a\"", &post));
     cr_assert_eq(error.code, ERROR_BAD_JSON);
 }
+
+static uint32_t users_of(const char *text)
+{
+    struct span left, user;
+    uint32_t count = 0;
+    expect_good(text);
+    left = request.watch.users;
+    while (request_next_user(&left, &user)) {
+        cr_assert(request_is_user_name(user));
+        count++;
+    }
+    cr_assert_eq(count, request.watch.count);
+    return count;
+}
+
+Test(request, a_watch_has_a_list_of_users)
+{
+    struct span left, user;
+    cr_assert_eq(users_of("{\"op\":\"watch\",\"users\":[]}"), 0);
+    cr_assert_eq(users_of("{\"op\":\"watch\",\"users\":[ \"a\" , \"b\",\"a\"]}"), 3);
+    expect_good("{\"op\":\"watch\",\"users\":[\"b\\u006fb\",\"x\\/\"]}");
+    left = request.watch.users;
+    cr_assert(request_next_user(&left, &user) && is(user, "bob"));
+    cr_assert(request_next_user(&left, &user) && is(user, "x/"));
+    cr_assert_not(request_next_user(&left, &user));
+    static const char *const bad[] = {"null",
+                                      "\"a\"",
+                                      "{}",
+                                      "[1]",
+                                      "[\"a\",null]",
+                                      "[[\"a\"]]",
+                                      "[\"a\",[\"b\"]]",
+                                      "[\"\"]",
+                                      "[\"a b\"]",
+                                      "[\"a\\\",\\\"b\"]",
+                                      "[\"a\\u0000\"]",
+                                      "[{}]"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"op\":\"watch\",\"users\":%s}", bad[i]);
+        expect_error(text, ERROR_BAD_REQUEST, "users");
+    }
+    expect_error("{\"op\":\"watch\"}", ERROR_BAD_REQUEST, "users");
+    char many[8192] = "{\"op\":\"watch\",\"users\":[\"u\"";
+    for (uint32_t i = 1; i < LIMIT_WATCH_USERS; i++)
+        strcat(many, ",\"u\"");
+    char more[8300];
+    snprintf(more, sizeof more, "%s,\"u\"]}", many);
+    expect_error(more, ERROR_BAD_REQUEST, "1000");
+    strcat(many, "]}");
+    cr_assert_eq(users_of(many), LIMIT_WATCH_USERS);
+}
