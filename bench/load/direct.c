@@ -262,8 +262,13 @@ static bool wait_until(struct director *director, bool (*is_done)(const struct d
         take(director);
         if (is_storm_over(director) && is_done(director) && ready++ > 0)
             return true;
-        if (!is_moving(director) || is_lost(director) || director->interrupts > interrupts)
+        if (is_lost(director) || director->interrupts > interrupts)
             return false;
+        if (!is_moving(director)) {
+            if (director->gauges.unanswered == 0 && !is_marked(director))
+                lose(director, "marks", "not each was answered, and known to both users");
+            return false;
+        }
         show(director, phase, (double)director->gauges.live / director->run->options.connections);
     }
 }

@@ -88,12 +88,15 @@ void load_mark_resume(struct load_worker *worker, struct load_session *session)
 
 /* -- pushes -- */
 
-/* The conversation that a push names; NULL, counted as broken: this run has none. */
-static struct load_talk *named(struct load_worker *worker, const struct load_session *session, struct span name,
+/* The conversation that a push names; NULL, counted as broken: there is none. A push with a ts above the cursor may be
+ * the first that comes of a conversation. */
+static struct load_talk *named(struct load_worker *worker, struct load_session *session, struct span name, uint64_t ts,
                                struct span frame)
 {
     uint32_t user;
-    struct load_talk *talk = load_run_user_number(worker->run, name, &user) ? load_talk_find(session, user) : NULL;
+    struct load_talk *talk = NULL;
+    if (load_run_user_number(worker->run, name, &user))
+        talk = ts > session->cursor ? load_talk_with(session, user) : load_talk_find(session, user);
     if (talk == NULL)
         load_worker_broken(worker, LOAD_BROKEN_TALKS, "a mark of no conversation", frame);
     return talk;
@@ -104,7 +107,7 @@ static struct load_talk *named(struct load_worker *worker, const struct load_ses
 void load_mark_take_seen(struct load_worker *worker, struct load_session *session, const struct load_wire_object *push,
                          struct span frame)
 {
-    struct load_talk *talk = named(worker, session, push->with, frame);
+    struct load_talk *talk = named(worker, session, push->with, push->ts, frame);
     struct load_place place;
     if (talk == NULL)
         return;
@@ -122,13 +125,17 @@ void load_mark_take_seen(struct load_worker *worker, struct load_session *sessio
 void load_mark_take_seen_by(struct load_worker *worker, struct load_session *session,
                             const struct load_wire_object *push, struct span frame)
 {
-    struct load_talk *talk = named(worker, session, push->user, frame);
+    struct load_talk *talk = named(worker, session, push->user, push->ts, frame);
     struct load_place place;
     if (talk == NULL)
         return;
     worker->stats.counts[LOAD_RECEIPTS]++;
-    if (push->ts <= talk->seen_by.ts || push->ts <= talk->early.ts)
+    bool goes_back = push->ts <= talk->pushed_by;
+    talk->pushed_by = push->ts;
+    if (goes_back)
         load_worker_broken(worker, LOAD_BROKEN_TALKS, "seen_by goes backwards", frame);
+    else if (push->ts <= talk->seen_by.ts)
+        return; /* a page of `peers` was faster */
     else if (push->ts > session->cursor)
         talk->early = (struct load_place){push->ts, load_talk_mid(push->mid)};
     else if (load_talk_sent(talk, push->ts, &place) && place.mid == load_talk_mid(push->mid))

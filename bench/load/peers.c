@@ -104,6 +104,11 @@ void load_peers_retry(struct load_worker *worker, struct load_session *session)
 
 void load_peers_resume(struct load_worker *worker, struct load_session *session)
 {
+    if (session->is_refreshing) { /* it begins anew when the connection is live */
+        worker->gauges.pages -= session->peers_walks[0].asked_us > 0;
+        session->peers_walks[0].asked_us = 0;
+        session->is_refreshing = false;
+    }
     for (uint32_t i = 0; session->peers_walks != NULL && i < LOAD_WALKS_MAX; i++)
         if (session->peers_walks[i].asked_us > 0)
             ask(worker, session, i);

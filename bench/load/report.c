@@ -242,7 +242,7 @@ static void print_verdict(const struct load_report *report)
         printf("BROKEN: %llu sends without an answer, %llu entries missing at the end\n",
                (unsigned long long)report->sends_unanswered, (unsigned long long)report->entries_missing);
     if (report->pages_unanswered > 0)
-        printf("BROKEN: %llu pages of history without an answer\n", (unsigned long long)report->pages_unanswered);
+        printf("BROKEN: %llu pages without an answer\n", (unsigned long long)report->pages_unanswered);
     print_end(report);
     if (load_report_is_good(report))
         print_verified(report);

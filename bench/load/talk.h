@@ -41,9 +41,9 @@ struct load_talk {
     struct load_place asked;  /* the mark that is in flight; ts 0: none */
     struct load_place wanted; /* the one that follows; ts 0: none */
     uint64_t asked_us;
-    uint64_t pushed;        /* ts of the last push `seen` */
-    bool is_refused;        /* `asked` was refused for now */
-    uint32_t typed, typing; /* requests sent to this user, pushes from them */
+    uint64_t pushed, pushed_by; /* ts of the last push `seen`, and `seen_by` */
+    bool is_refused;            /* `asked` was refused for now */
+    uint32_t typed, typing;     /* requests sent to this user, pushes from them */
 };
 
 struct load_talks {

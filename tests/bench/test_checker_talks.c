@@ -131,6 +131,18 @@ Test(load_checker_talks, a_receipt_may_come_before_the_ok_of_its_message)
     }
 }
 
+Test(load_checker_talks, that_may_be_the_first_of_a_conversation)
+{
+    struct fixture *fixture = fixture_open((struct load_options){.seen_share = 1});
+    struct fixture_sent sent = fixture_send(fixture, 0, 1);
+    fixture_say(fixture, 0, "{\"op\":\"seen_by\",\"user\":\"load-1\",\"ts\":%llu,\"mid\":\"m%llu-0\"}",
+                (unsigned long long)fixture->ts + 1, (unsigned long long)sent.id);
+    answer(fixture, &sent);
+    fixture_expect(fixture, LOAD_BROKEN_TALKS, 0);
+    cr_expect_gt(load_talk_find(&fixture->run.sessions[0], 1)->seen_by.ts, 0);
+    fixture_close(fixture);
+}
+
 /* Two connections of user 0 and one of user 1: the mark of one connection is pushed to the other. */
 Test(load_checker_talks, a_mark_of_another_connection_is_one_of_a_received_message_and_goes_forwards)
 {
