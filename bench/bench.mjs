@@ -11,6 +11,7 @@ import { hostileParts } from "./bench_hostile.mjs";
 import { movingParts } from "./bench_moving.mjs";
 import { readOptions } from "./bench_options.mjs";
 import { besideJetStream, promises } from "./bench_peers.mjs";
+import { peopleParts } from "./bench_people.mjs";
 import { programParts } from "./bench_programs.mjs";
 import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
@@ -174,6 +175,7 @@ const USUAL = [
       ];
     },
   },
+  ...peopleParts(SECONDS, interleaved, KEEP_RUNS),
   ...tlsParts(SECONDS, interleaved),
   ...programParts(SECONDS, interleaved),
   ...movingParts(interleaved),

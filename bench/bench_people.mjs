@@ -1,0 +1,74 @@
+// What conversations cost: pages of one of them, `peers`, marks and `typing`.
+import { onServer } from "./bench_run.mjs";
+import { row } from "./bench_table.mjs";
+
+const us = (seconds, count) => (seconds * 1e6) / count;
+const pageCost = (r) => us(r.server_cpu_s, r.pages);
+const needRuns = (reports, runs) => {
+  const fewest = Math.min(...reports.map((r) => r.runs));
+  if (fewest < runs) throw new Error(`there were only ${fewest} runs, but this needs ${runs}`);
+};
+
+// Two timelines of 100,000 messages to 1,000 users: 100 with each, so that pages of 50 are full. They are in runs when they are read.
+const withPages = (seconds, interleaved) => ({
+  name: "history with one of 1,000 users, 100,000 entries",
+  async run() {
+    const fill = ["--connections", "2", "--fill", "100000", "--recipients", "1000"];
+    const args = ["--scenario", "history", ...fill, "--window", "16", "--warmup", "3", "--duration", seconds];
+    const how = { options: ["--checkpoint-s", "1"] };
+    const [plain, one] = await interleaved(() => onServer(args, how), () => onServer([...args, "--with"], how));
+    needRuns([...plain, ...one], 1);
+    return [
+      row(this.name, "pages of 50 of the timeline: CPU a page", "us", plain.map(pageCost), { of: "CPU" }),
+      row(this.name, "pages of 50 of one conversation: CPU a page", "us", one.map(pageCost), { of: "CPU" }),
+      row(this.name, "times a page of the timeline", "", one.map((r, i) => pageCost(r) / pageCost(plain[i])), { most: 2 }),
+    ];
+  },
+});
+
+// As in "history from 16 runs": merges fail. Each connection has 1,000 conversations, and marks a tenth of what it receives.
+const peersPages = (seconds, interleaved, keepRuns) => ({
+  name: "peers, pages of 50 from 16 runs",
+  async run() {
+    const args = ["--scenario", "peers", "--connections", "50", "--recipients", "1000", "--fill", "15000", "--warmup", "1", "--duration", seconds];
+    const [reports] = await interleaved(() => onServer(args, keepRuns));
+    needRuns(reports, 16);
+    return [
+      row(this.name, "pages", "/s", reports.map((r) => r.peers_pages / r.seconds)),
+      row(this.name, "CPU a page", "us", reports.map((r) => us(r.server_cpu_s, r.peers_pages)), { most: 100 }),
+    ];
+  },
+});
+
+const marks = (timing, interleaved) => ({
+  name: "marks, 100 x 16",
+  async run() {
+    const args = ["--connections", "100", "--window", "16", ...timing];
+    const [without, marked] = await interleaved(() => onServer(args), () => onServer([...args, "--seen", "1"]));
+    const send = without.map((r) => us(r.server_cpu_s, r.acknowledged));
+    const mark = marked.map((r, i) => us(r.server_cpu_s, r.marks) - (send[i] * r.acknowledged) / r.marks);
+    return [
+      row(this.name, "without marks: CPU a send", "us", send, { of: "CPU" }),
+      row(this.name, "marks, of all that is received", "/s", marked.map((r) => r.marks / r.seconds)),
+      row(this.name, "CPU a mark: what is more than that of the sends", "us", mark, { of: "CPU" }),
+      row(this.name, "times a send", "", mark.map((cost, i) => cost / send[i]), { most: 1 }),
+    ];
+  },
+});
+
+const typing = (timing, interleaved) => ({
+  name: "typing, 100 x 16",
+  async run() {
+    const [reports] = await interleaved(() => onServer(["--scenario", "typing", "--connections", "100", "--window", "16", ...timing]));
+    return [
+      row(this.name, "answered", "/s", reports.map((r) => r.typed / r.seconds)),
+      row(this.name, "CPU of one", "us", reports.map((r) => us(r.server_cpu_s, r.typed))),
+    ];
+  },
+});
+
+// `interleaved` is that of bench.mjs; `keepRuns` lets a server have 16 runs.
+export function peopleParts(seconds, interleaved, keepRuns) {
+  const timing = ["--duration", seconds, "--warmup", "0.7"];
+  return [withPages(seconds, interleaved), peersPages(seconds, interleaved, keepRuns), marks(timing, interleaved), typing(timing, interleaved)];
+}
