@@ -21,7 +21,7 @@ void load_typing_take(struct load_worker *worker, struct load_session *session, 
     const char *why = NULL;
     struct load_talk *talk = NULL;
     worker->stats.counts[LOAD_TYPING_PUSHES]++;
-    if (worker->run->options.scenario != LOAD_TYPING || worker->phase < LOAD_WARMUP)
+    if (worker->run->options.scenario != LOAD_TYPING)
         why = "nobody has typed";
     else if (!load_run_user_number(worker->run, push->from, &from))
         why = "a user of no run";
