@@ -5,13 +5,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/client_token.h"
 #include "cli/command.h"
 #include "cli/http_get.h"
 #include "cli/status.h"
 
 #define TEXT_BYTES 1024u
-/* The longest token of --admin-token-file, with the end of its line. */
-#define TOKEN_BYTES_MAX 1027u
 #define BETWEEN_S 1
 
 struct scrape {
@@ -19,29 +18,6 @@ struct scrape {
     struct exposition exposition;
     struct timespec at; /* CLOCK_MONOTONIC, when the answer was there */
 };
-
-/* The first line of the file that is neither empty nor a comment. NULL: complained. */
-static const char *read_token(const char *file, char out[TOKEN_BYTES_MAX])
-{
-    char text[TEXT_BYTES];
-    FILE *opened = fopen(file, "re");
-    if (opened == NULL) {
-        (void)snprintf(text, sizeof text, "--token-file %s cannot be read: %s", file, strerror(errno));
-        command_complain(1, text);
-        return NULL;
-    }
-    const char *token = NULL;
-    while (token == NULL && fgets(out, TOKEN_BYTES_MAX, opened) != NULL) {
-        out[strcspn(out, " \t\r\n")] = '\0';
-        token = out[0] == '\0' || out[0] == '#' ? NULL : out;
-    }
-    fclose(opened);
-    if (token == NULL) {
-        (void)snprintf(text, sizeof text, "--token-file %s has no token: give the file of --admin-token-file", file);
-        command_complain(1, text);
-    }
-    return token;
-}
 
 static bool take_scrape(const struct http_get *request, struct scrape *scrape_r)
 {
@@ -98,11 +74,12 @@ static int print(const struct config *config, const struct scrape *before, const
 int command_status(const struct config *config)
 {
     const struct timespec between = {.tv_sec = BETWEEN_S};
-    char token[TOKEN_BYTES_MAX];
+    char token[CLIENT_TOKEN_BYTES], why[TEXT_BYTES];
     struct scrape scrapes[2] = {0};
     struct http_get request = {.url = config->admin_url, .path = "/metrics", .ca_file = config->ca_file};
-    if (config->token_file != NULL && (request.token = read_token(config->token_file, token)) == NULL)
-        return 1;
+    if (config->token_file != NULL && !client_token_read(config->token_file, token, why, sizeof why))
+        return command_complain(1, why);
+    request.token = config->token_file != NULL ? token : NULL;
     bool is_good =
         take_scrape(&request, &scrapes[0]) && nanosleep(&between, NULL) == 0 && take_scrape(&request, &scrapes[1]);
     int code = is_good ? print(config, &scrapes[0], &scrapes[1]) : 1;

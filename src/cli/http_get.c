@@ -12,23 +12,16 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "cli/client_url.h"
 
-#define HOST_BYTES_MAX 256u
-#define PORT_BYTES_MAX 6u
 #define STEP_TIMEOUT_S 5
 /* Reads that bring something: a server that gives a byte at a time is not waited for. */
 #define READS_MAX 100000u
 
-struct target {
-    bool is_tls;
-    char host[HOST_BYTES_MAX];
-    char port[PORT_BYTES_MAX];
-};
-
 /* The connection, and what came. */
 struct fetch {
     const struct http_get *request;
-    struct target target;
+    struct client_url target;
     char *error;
     int fd;
     SSL_CTX *context;
@@ -49,41 +42,14 @@ static int __attribute__((format(printf, 2, 3))) fail(const struct fetch *fetch,
 
 /* -- the address -- */
 
-static bool read_port(const char *text, char out[PORT_BYTES_MAX])
+static bool read_url(const char *url, struct client_url *target_r)
 {
-    size_t bytes = strspn(text, "0123456789");
-    if (bytes == 0 || bytes >= PORT_BYTES_MAX || (text[bytes] != '\0' && strcmp(text + bytes, "/") != 0)
-        || atoi(text) < 1 || atoi(text) > 65535)
-        return false;
-    memcpy(out, text, bytes);
-    out[bytes] = '\0';
-    return true;
-}
-
-static bool read_url(const char *url, struct target *target_r)
-{
-    target_r->is_tls = strncmp(url, "https://", 8) == 0;
-    if (!target_r->is_tls && strncmp(url, "http://", 7) != 0)
-        return false;
-    const char *host = url + (target_r->is_tls ? 8 : 7);
-    bool has_brackets = host[0] == '[';
-    host += has_brackets;
-    size_t bytes = strcspn(host, has_brackets ? "]" : ":/");
-    const char *rest = host + bytes;
-    if (bytes == 0 || bytes >= HOST_BYTES_MAX || strcspn(host, " @?#\"\\\r\n") < bytes
-        || (has_brackets && *rest++ != ']'))
-        return false;
-    memcpy(target_r->host, host, bytes);
-    target_r->host[bytes] = '\0';
-    if (*rest == ':')
-        return read_port(rest + 1, target_r->port);
-    strcpy(target_r->port, target_r->is_tls ? "443" : "80");
-    return *rest == '\0' || strcmp(rest, "/") == 0;
+    return client_url_parse(url, "http", target_r) == NULL && target_r->path[0] == '\0';
 }
 
 bool http_get_is_url(const char *url)
 {
-    struct target target;
+    struct client_url target;
     return read_url(url, &target);
 }
 
@@ -171,14 +137,12 @@ static bool write_all(const struct fetch *fetch, const char *data, size_t bytes)
 
 static int write_request(const struct fetch *fetch)
 {
-    char head[2048];
-    const struct target *target = &fetch->target;
+    char head[16384], host[CLIENT_URL_HOST_TEXT_BYTES];
     const char *token = fetch->request->token;
-    bool is_ipv6 = strchr(target->host, ':') != NULL;
-    int bytes = snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nConnection: close\r\n%s%s%s\r\n",
-                         fetch->request->path, is_ipv6 ? "[" : "", target->host, is_ipv6 ? "]" : "", target->port,
-                         token != NULL ? "Authorization: Bearer " : "", token != NULL ? token : "",
-                         token != NULL ? "\r\n" : "");
+    client_url_host(&fetch->target, host);
+    int bytes = snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s%s%s\r\n",
+                         fetch->request->path, host, token != NULL ? "Authorization: Bearer " : "",
+                         token != NULL ? token : "", token != NULL ? "\r\n" : "");
     ASSERT(bytes > 0 && (size_t)bytes < sizeof head);
     if (write_all(fetch, head, (size_t)bytes))
         return 0;
