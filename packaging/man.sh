@@ -18,7 +18,7 @@ as_troff() {
         /^Options of / { state = "options"; next }
         state == "options" && /^$/ { state = "tail"; next }
         state == "options" && part == "options" {
-            if ($0 ~ /^  --/) {
+            if ($0 ~ /^  (--|[A-Z])/) {
                 left = $0
                 sub(/^  /, "", left)
                 gap = match(left, /   */)

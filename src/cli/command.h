@@ -29,6 +29,13 @@ int command_token(const struct config *config);
 /* Writes what a running server does to stdout. */
 int command_status(const struct config *config);
 
+/* Chats in a terminal, or from stdin to stdout. These three exit as talk.h says. */
+int command_chat(const struct config *config);
+/* Sends one message. */
+int command_send(const struct config *config);
+/* Writes messages to stdout. */
+int command_history(const struct config *config);
+
 /* Prints `text` as one line on stderr, with ? for each control character; returns `code`. */
 int command_complain(int code, const char *text);
 

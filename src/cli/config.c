@@ -262,7 +262,8 @@ static enum config_action take_kind(struct parser *parser, const struct option *
     case OPTION_DIR:
     case OPTION_FILE:
     case OPTION_TEXT:
-    case OPTION_USER: break;
+    case OPTION_USER:
+    case OPTION_ANY: break;
     }
     const char *wrong = config_text_wrong(option, given);
     if (wrong != NULL)
@@ -294,6 +295,7 @@ static void set_defaults(struct config *config)
     config->token_claim = "sub";
     config->admin_url = "http://127.0.0.1:8081";
     config->admin_claim = "admin";
+    config->url = "ws://127.0.0.1:8080/ws";
     config->log_level = LOG_INFO;
     for (size_t c = 0; c < config_command_count; c++)
         for (size_t i = 0; i < config_commands[c].option_count; i++)
@@ -452,14 +454,35 @@ static const char *config_argument(const struct command *command, int argc, char
     return path;
 }
 
+/* Takes what stands without a name: in the tables, the option whose name is empty. */
+static enum config_action take_operand(struct parser *parser, const char *given, bool *is_given)
+{
+    const struct option *option = option_find(parser->command, "", 0);
+    if (option == NULL) {
+        (void)snprintf(parser->text, parser->text_bytes,
+                       "chitchat: unknown option %.200s: `chitchat %s --help` lists them all", given,
+                       parser->command->name);
+        return CONFIG_ERROR;
+    }
+    (void)snprintf(parser->name, sizeof parser->name, "%s", option->value);
+    if (is_given[option - parser->command->options])
+        return complain(parser, given, "is one too many: quote a text that has blanks");
+    is_given[option - parser->command->options] = true;
+    return take_value(parser, option, given);
+}
+
 /* Takes the option at *at_inout and its value. */
 static enum config_action take_argument(struct parser *parser, char **argv, int argc, int *at_inout, bool *is_given)
 {
     ASSERT(*at_inout < argc);
     const char *argument = argv[(*at_inout)++];
     size_t bytes = strcspn(argument, "=");
+    if (strcmp(argument, "--") == 0 && *at_inout < argc)
+        return take_operand(parser, argv[(*at_inout)++], is_given);
+    if (argument[0] != '-')
+        return take_operand(parser, argument, is_given);
     const struct option *option = NULL;
-    if (strncmp(argument, "--", 2) == 0)
+    if (strncmp(argument, "--", 2) == 0 && bytes > 2)
         option = option_find(parser->command, argument + 2, bytes - 2);
     (void)snprintf(parser->name, sizeof parser->name, "%.*s", (int)(bytes < 60 ? bytes : 60), argument);
     if (option == NULL) {

@@ -54,6 +54,9 @@ enum config_action {
     CONFIG_IMPORT,
     CONFIG_TOKEN,
     CONFIG_STATUS,
+    CONFIG_CHAT,
+    CONFIG_SEND,
+    CONFIG_HISTORY,
     CONFIG_HELP,    /* print `text` to stdout, exit 0 */
     CONFIG_VERSION, /* the same: one line */
     CONFIG_ERROR,   /* print `text` (one line, no newline at its end) to stderr, exit 2 */
@@ -140,9 +143,18 @@ struct config {
     const char *kid;                         /* token: of the key; NULL: none */
     uint32_t for_s;                          /* token: until it expires */
     const char *admin_url;                   /* status: http://HOST:PORT of an admin address */
-    const char *token_file;                  /* status: its first line is the token; NULL: none */
-    const char *ca_file;                     /* status: who may have signed the certificate; NULL: the system's */
-    uint32_t wants_json;                     /* status: 1: JSON, 0: a page */
+    const char *token_file;                  /* status, chat, send, history: its first line is the token; NULL: none */
+    const char *ca_file;                     /* the same: who may have signed the certificate; NULL: the system's */
+    uint32_t wants_json;                     /* the same: 1: JSON, 0: text */
+    const char *url;                         /* chat, send, history: of the server, ws:// or wss:// */
+    const char *to_user;                     /* chat, send: the recipient; NULL: none */
+    const char *with_user;                   /* history: of this conversation; NULL: of all */
+    const char *since;                       /* history: a time; NULL: none */
+    uint32_t limit;                          /* history: entries at most; 0: not given */
+    const char *key;                         /* send: NULL: a random one */
+    const char *message;                     /* send: the text; NULL: it is on stdin */
+    uint32_t timeout_s;                      /* chat, send, history */
+    uint32_t follows;                        /* chat: 1: receives on after the end of stdin */
     const char *to_dir;                      /* backup, reshard */
     uint32_t keep;                           /* backup: so many stay; 0: all */
     const char *from_dir;                    /* restore, reshard */

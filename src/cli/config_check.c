@@ -20,6 +20,8 @@ const char *config_text_wrong(const struct option *option, const char *given)
     if (option->kind == OPTION_USER)
         return given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES ? "must be the name of a user, of 1 to 128 bytes"
                                                                     : NULL;
+    if (option->kind == OPTION_ANY)
+        return given[0] == '\0' ? "must not be empty" : NULL;
     ASSERT(option->kind == OPTION_TEXT);
     return given[0] == '\0' || strlen(given) > CLAIM_BYTES_MAX ? "must be a text of 1 to 256 bytes" : NULL;
 }
@@ -205,6 +207,16 @@ static bool check_reshard(const struct config *config, const struct writer *writ
     return true;
 }
 
+static bool check_talk(const struct config *config, enum config_action action, const struct writer *writer)
+{
+    const char *name = action == CONFIG_CHAT ? "chat" : action == CONFIG_SEND ? "send" : "history";
+    if (config->user == NULL && config->token_file == NULL)
+        return refuse(writer, "chitchat: %s needs --user U, or --token-file F whose token names the user", name);
+    if (action == CONFIG_SEND && config->to_user == NULL)
+        return refuse(writer, "chitchat: send needs --to U: see `chitchat send --help`");
+    return true;
+}
+
 bool config_check(const struct config *config, enum config_action action, char *text, size_t text_bytes)
 {
     struct writer writer = {text, text_bytes};
@@ -214,5 +226,7 @@ bool config_check(const struct config *config, enum config_action action, char *
         return check_status(config, &writer);
     if (action == CONFIG_RESHARD)
         return check_reshard(config, &writer);
+    if (action == CONFIG_CHAT || action == CONFIG_SEND || action == CONFIG_HISTORY)
+        return check_talk(config, action, &writer);
     return action != CONFIG_TOKEN || check_token(config, &writer);
 }

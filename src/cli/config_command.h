@@ -29,12 +29,13 @@ enum option_kind {
     OPTION_NUMBER,
     OPTION_BYTES,
     OPTION_USER,
+    OPTION_ANY, /* any text that is not empty */
     OPTION_LEVEL,
     OPTION_LOG_FORMAT,
 };
 
 struct option {
-    const char *name;
+    const char *name;  /* "": the argument without a name */
     const char *value; /* the name of the value in the help */
     enum option_kind kind;
     size_t offset; /* of the field of struct config: a number of `bytes` bytes, or, with 0, a pointer to text */
@@ -63,7 +64,8 @@ extern const size_t config_command_count;
 /* Writes the help of `command`, or of all commands (NULL, or one without a text), cut to `text_bytes`. */
 void config_write_help(const struct command *command, char *text, size_t text_bytes);
 
-/* What is wrong with the value of an option that takes text (OPTION_DIR, _FILE, _USER, _TEXT); static. NULL: it fits.
+/* What is wrong with the value of an option that takes text (OPTION_DIR, _FILE, _USER, _ANY, _TEXT); static. NULL: it
+ * fits.
  */
 const char *config_text_wrong(const struct option *option, const char *given);
 /* An error is one line, whatever the arguments hold: control characters become question marks. */

@@ -32,7 +32,9 @@ static void put(struct writer *writer, const char *format, ...)
 static void put_option(struct writer *writer, const struct option *option)
 {
     char left[64];
-    (void)snprintf(left, sizeof left, "--%s%s%s", option->name, option->value[0] != '\0' ? " " : "", option->value);
+    bool has_name = option->name[0] != '\0';
+    (void)snprintf(left, sizeof left, "%s%s%s%s", has_name ? "--" : "", option->name,
+                   has_name && option->value[0] != '\0' ? " " : "", option->value);
     put(writer, "  %-*s", HELP_INDENT - 2, left);
     for (const char *line = option->help; line != NULL;) {
         const char *end = strchr(line, '\n');

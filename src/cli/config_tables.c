@@ -218,6 +218,55 @@ static const struct option status_options[] = {
      "with https://: certificates that may have signed the server's, PEM\n(default: those of the system)"},
 };
 
+#define TALK_OPTIONS                                                                                                   \
+    {"token-file", "F", OPTION_FILE, TEXT_FIELD(token_file),                                                           \
+     "a file whose first line is the token of the login; read again when the\ntoken expires"},                         \
+    {                                                                                                                  \
+        "tls-ca", "F", OPTION_FILE, TEXT_FIELD(ca_file),                                                               \
+            "with wss://: certificates that may have signed the server's, PEM\n(default: those of the system)"         \
+    }
+
+static const struct option chat_options[] = {
+    {"", "URL", OPTION_ANY, TEXT_FIELD(url),
+     "the server: ws://HOST[:PORT], or wss:// for TLS; without a path it is /ws\n(default ws://127.0.0.1:8080/ws)"},
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "who logs in (default: the user of the token)"},
+    {"to", "U", OPTION_USER, TEXT_FIELD(to_user), "the conversation to begin with; in a pipe, who gets the lines"},
+    TALK_OPTIONS,
+    {"json", "", OPTION_FLAG, FIELD(wants_json), 0, 1, 0, 1, "in a pipe: write a JSON object a line"},
+    {"follow", "", OPTION_FLAG, FIELD(follows), 0, 1, 0, 1, "in a pipe: receive on after the end of stdin"},
+    {"timeout", "TIME", OPTION_DURATION, FIELD(timeout_s), 1, 86400, 30, 1,
+     "in a pipe: how long unsent lines may take after the end of stdin\n(default 30s)"},
+};
+
+static const struct option send_options[] = {
+    {"", "TEXT", OPTION_ANY, TEXT_FIELD(message), "the message (default: all of stdin, without its last line end)"},
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "who sends it (default: the user of the token)"},
+    {"to", "U", OPTION_USER, TEXT_FIELD(to_user), "who gets it"},
+    {"url", "URL", OPTION_ANY, TEXT_FIELD(url),
+     "the server: ws://HOST[:PORT], or wss:// for TLS; without a path it is /ws\n(default ws://127.0.0.1:8080/ws)"},
+    TALK_OPTIONS,
+    {"key", "K", OPTION_ANY, TEXT_FIELD(key),
+     "the message's key, 1 to 64 bytes: sent again with the same key within 24\nhours, it is stored once (default: a "
+     "random one)"},
+    {"timeout", "TIME", OPTION_DURATION, FIELD(timeout_s), 1, 86400, 30, 1, "how long it may take (default 30s)"},
+    {"json", "", OPTION_FLAG, FIELD(wants_json), 0, 1, 0, 1, "write ts, mid and key as a JSON object"},
+};
+
+static const struct option history_options[] = {
+    {"", "URL", OPTION_ANY, TEXT_FIELD(url),
+     "the server: ws://HOST[:PORT], or wss:// for TLS; without a path it is /ws\n(default ws://127.0.0.1:8080/ws)"},
+    {"user", "U", OPTION_USER, TEXT_FIELD(user), "whose history (default: that of the token's user)"},
+    {"with", "U", OPTION_USER, TEXT_FIELD(with_user), "only messages exchanged with U"},
+    {"since", "TIME", OPTION_ANY, TEXT_FIELD(since),
+     "only messages from this time on: 36h or 7d ago; 2026-11-29 or\n2026-11-29T18:30[:00], local time, or UTC with a "
+     "Z; or a ts"},
+    {"limit", "N", OPTION_NUMBER, FIELD(limit), 1, 100000000, 0, 1,
+     "the newest N of them (default 50; with --since: all)"},
+    TALK_OPTIONS,
+    {"timeout", "TIME", OPTION_DURATION, FIELD(timeout_s), 1, 86400, 30, 1, "how long a page may take (default 30s)"},
+    {"json", "", OPTION_FLAG, FIELD(wants_json), 0, 1, 0, 1, "write a JSON object a line"},
+};
+
 #define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
 
 const struct command config_commands[] = {
@@ -266,6 +315,22 @@ const struct command config_commands[] = {
      "Reads /metrics of a server that was started with --admin, twice within a second, and shows connections, sends,\n"
      "delays, disk and memory, in all and by shard. Delays are bounds that half and 99 % of the requests did not\n"
      "exceed. Exits with 1, and a line that says why, if the server cannot be reached or refuses.\n"},
+    {"chat", "--user U [--to U] [URL]", "chat in a terminal, or in a pipe", CONFIG_CHAT, OPTIONS(chat_options), NULL,
+     "In a terminal: write and read messages; /help there lists the commands. In a pipe: each line of stdin goes to "
+     "the\n"
+     "user of --to, and what is received goes to stdout, a line each; ends when stdin ends and all is stored. In "
+     "both,\n"
+     "a lost connection comes back by itself and nothing is lost or doubled. Exits with 0; 1: a line was refused for\n"
+     "good; 2: wrong options; 3: the server refuses the login; 4: lines were not stored in time.\n"},
+    {"send", "--user U --to U [TEXT]", "send one message", CONFIG_SEND, OPTIONS(send_options), NULL,
+     "Sends a message and waits until it is stored; tries again for the time of --timeout. Exits with 0: it is "
+     "stored;\n"
+     "1: it was refused for good; 2: wrong options; 3: the server refuses the login; 4: not done in time, and it may "
+     "be\n"
+     "stored or not: run it again with the same --key.\n"},
+    {"history", "--user U [--with U] [URL]", "print messages", CONFIG_HISTORY, OPTIONS(history_options), NULL,
+     "Prints messages of a user's timeline, oldest first. Control characters in texts are shown, not sent to the\n"
+     "terminal. Exits with 0; 1: the server refuses a page; 2: wrong options; 3: it refuses the login; 4: too slow.\n"},
 };
 const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
 

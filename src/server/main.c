@@ -40,6 +40,9 @@ int main(int argc, char **argv)
     case CONFIG_IMPORT: return command_import(&config);
     case CONFIG_TOKEN: return command_token(&config);
     case CONFIG_STATUS: return command_status(&config);
+    case CONFIG_CHAT: return command_chat(&config);
+    case CONFIG_SEND: return command_send(&config);
+    case CONFIG_HISTORY: return command_history(&config);
     case CONFIG_HELP:
     case CONFIG_VERSION: fputs(text, stdout); return 0;
     case CONFIG_ERROR: break;
