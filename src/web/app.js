@@ -1,159 +1,274 @@
-// The web client: one page, one connection.
-const $ = (id) => document.getElementById(id);
-const box = $("messages");
+// The web client: who is logged in, and what is shown. chats.js has the conversations, chitchat.js speaks with the server.
+import { Chats } from "./chats.js";
+import { Client, IndexedDBStorage, isUserName } from "./chitchat.js";
+import { Composer } from "./composer.js";
+import { $, avatar, setText } from "./dom.js";
+import { countText, ListView } from "./list.js";
+import { ThreadView } from "./thread.js";
 
-let socket = null; // the connection, while there is one
-let user = ""; // the user who is logged in or asked for it
-let token = ""; // of this user, where the server asks for one
-let cursor, epoch; // the newest ts that we got, and the data set it belongs to; undefined before the first login
-let older = null; // the bound for older history; null when there is none
-let attempts = 0, timer = 0, nextId = 1;
-const asked = new Map(); // id -> the function that takes the reply
-const unsent = new Map(); // key -> a send without a reply, to be sent again with the same key
-const shown = new Set(); // every ts
+const REPLAY_MAX = 500; // the rest of what was missed comes from the history, when it is read
+const QUIET_MS = 1000; // a connection that is back so soon is not worth a word
 
-function setState(text, kind) {
-  $("state").textContent = text;
-  $("state").className = kind || "";
-  for (const id of ["to", "text", "submit"]) $(id).disabled = kind !== "good";
-  $("older").disabled = kind !== "good" || older === null;
-  $("leave").disabled = user === "";
-}
-function place(element, before) {
-  const down = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  box.insertBefore(element, before || null);
-  if (down) box.scrollTop = box.scrollHeight;
-  return element;
-}
-function note(text, bad) {
-  const element = document.createElement("div");
-  element.className = bad ? "note bad" : "note";
-  element.textContent = text;
-  place(element);
-}
-function build(message) {
-  const element = document.createElement("div");
-  const head = document.createElement("small");
-  element.className = "message" + (message.from === user ? " mine" : "") + (message.ts ? "" : " waiting");
-  const time = message.ts ? new Date(message.ts / 1000).toLocaleString() : "being sent";
-  head.textContent = `${message.from} → ${message.to} · ${time}`;
-  element.append(head, message.text);
-  return element;
-}
-function show(message) {
-  if (shown.has(message.ts)) return;
-  const element = build(message);
-  element.dataset.ts = message.ts;
-  place(element, [...box.children].find((other) => Number(other.dataset.ts) > message.ts));
-  shown.add(message.ts);
-}
-function request(fields, onReply) {
-  const id = nextId++;
-  asked.set(id, onReply);
-  socket.send(JSON.stringify({ ...fields, id }));
-}
+const url = new URL("ws", location.href); // beside the page, also under a path prefix
+url.protocol = url.protocol.replace("http", "ws");
 
-// Every entry names the one before it: if that is not the newest that we have, something is missing.
-function advance(entry) {
-  if (entry.prev === cursor) return (cursor = entry.ts), true;
-  note(`a gap: expected the entry after ${cursor}, got the one after ${entry.prev}; asking again`, true);
-  socket.close(4000);
-  onClose({ code: 4000 });
-}
-function fetchHistory(before) {
-  request(before ? { op: "history", before } : { op: "history" }, (reply) => {
-    if (reply.op !== "history") return note(`history: ${reply.message}`, true);
-    reply.messages.forEach(show);
-    if (before) box.scrollTop = 0;
-    older = reply.more ? reply.next : null;
-    $("older").disabled = older === null;
-  });
-}
-function transmit(key) {
-  const { message, element } = unsent.get(key);
-  request({ op: "send", to: message.to, text: message.text, key }, (reply) => {
-    const from = socket;
-    if (reply.retry_after !== undefined) return setTimeout(() => socket === from && transmit(key), reply.retry_after);
-    if (reply.code === "unavailable") return note("nobody knows whether it was stored: reconnect to send it again", true);
-    if (reply.op === "error") note(`not sent: ${reply.message} (${reply.code})`, true);
-    else if (reply.dup || advance(reply)) show({ ...message, ts: reply.ts });
-    else return;
-    unsent.delete(key);
-    element.remove();
-  });
-}
-function onLogin(reply) {
-  if (reply.op === "error") return disconnect(`${reply.message} (${reply.code})`);
-  if (reply.reset) clear("the server holds another data set: starting afresh");
-  if (reply.first > cursor) clear("older messages are gone from the server"), (cursor = reply.first);
-  if (cursor === undefined) (cursor = reply.last), fetchHistory();
-  epoch = reply.epoch;
-  attempts = 0;
-  setState(`${user}, connected`, "good");
-  unsent.forEach((value, key) => transmit(key));
-}
-function clear(why) {
-  box.replaceChildren(...[...unsent.values()].map((value) => value.element));
-  shown.clear();
-  cursor = undefined;
-  older = null;
-  if (why) note(why);
-}
-function onFrame(event) {
-  const frame = JSON.parse(event.data);
-  const onReply = asked.get(frame.id);
-  asked.delete(frame.id);
-  if (frame.op === "msg") advance(frame) && show(frame);
-  else if (onReply) onReply(frame);
-  else if (frame.op === "error") note(`${frame.message} (${frame.code})`, true);
-}
-function connect() {
-  setState("connecting …");
-  const url = new URL("ws", location.href); // beside the page, also under a path prefix
-  url.protocol = url.protocol.replace("http", "ws");
-  const opened = socket = new WebSocket(url.href, "chitchat.v1");
-  opened.onopen = () => request({ op: "login", user, ...(token && { token }), ...(cursor === undefined ? {} : { after: cursor, epoch }) }, onLogin);
-  opened.onmessage = (event) => opened === socket && onFrame(event);
-  opened.onclose = (event) => opened === socket && onClose(event);
-}
-function onClose(event) {
-  socket = null;
-  asked.clear();
-  if ([1002, 1003, 1007, 1009, 4101, 4201].includes(event.code)) return disconnect(`closed: ${event.reason || event.code}`);
-  const wait = Math.random() * Math.min(30000, 500 * 2 ** attempts++);
-  setState(`connection lost (${event.code}); again in ${(wait / 1000).toFixed(1)} s`, "bad");
-  timer = setTimeout(connect, wait);
-}
-function disconnect(why) {
-  const closing = socket;
-  clearTimeout(timer);
-  socket = null;
-  user = "";
-  asked.clear();
-  if (closing) closing.close(1000);
-  setState(why || "not connected", why && "bad");
-}
+const thread = new ThreadView((item) => composer.edit(item.text));
+const composer = new Composer(() => thread.toEnd());
+const views = [new ListView(), thread, composer];
+let session = null; // { client, chats }: of the user who is logged in
 
-$("login").onsubmit = (event) => {
-  event.preventDefault();
-  const wanted = $("user").value;
-  disconnect();
-  if (wanted !== box.dataset.user) unsent.clear(), clear();
-  user = box.dataset.user = wanted;
-  token = $("token").value.trim();
-  attempts = 0;
-  connect();
+// -- the account: of this tab, and the newest one for new tabs --
+
+const KEY = `chitchat ${location.pathname}`;
+const stores = [sessionStorage, localStorage];
+
+const account = {
+  load: () => stores.map((store) => JSON.parse(store.getItem(KEY))).find((found) => found !== null),
+  save: (value) => stores.forEach((store) => store.setItem(KEY, JSON.stringify(value))),
+  // false: this tab has none, whatever others have.
+  leave: () => sessionStorage.setItem(KEY, "false"),
+  forget() {
+    if (localStorage.getItem(KEY) === sessionStorage.getItem(KEY)) localStorage.removeItem(KEY);
+    this.leave();
+  },
 };
 
-$("send").onsubmit = (event) => {
+// -- tokens --
+
+// The first token is the one that the user gave at the login; each later one they are asked for.
+function tokensOf(saved) {
+  let isFirst = true;
+  return () => {
+    if (isFirst) return (isFirst = false), saved.token;
+    return new Promise((resolve) => {
+      $("renew").hidden = false;
+      setText($("renew").querySelector("label"), "Your token ends soon, or has ended. A new one:");
+      $("renew").onsubmit = (event) => {
+        event.preventDefault();
+        $("renew").hidden = true;
+        saved.token = $("new-token").value.trim();
+        $("new-token").value = "";
+        account.save(saved);
+        resolve(saved.token);
+      };
+    });
+  };
+}
+
+// Whose token it is: the server says that.
+function userOf(token) {
+  const client = new Client({ url: url.href, token: () => token });
+  return new Promise((resolve, reject) => {
+    client.on("login", ({ user }) => resolve(user));
+    client.on("state", ({ state, reason }) => (state === "stopped" || state === "waiting") && reject(new Error(reason)));
+    client.start();
+  }).finally(() => client.stop());
+}
+
+// -- login and logout --
+
+function showLogin(problem = "", user = "", needsToken = false) {
+  $("app").hidden = true;
+  $("welcome").hidden = false;
+  $("user").value = user;
+  $("token").value = "";
+  $("with-token").open = needsToken;
+  setText($("login-problem"), problem);
+  document.title = "chitchat";
+  $(needsToken ? "token" : "user").focus();
+}
+
+$("login").onsubmit = async (event) => {
   event.preventDefault();
-  const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  const message = { from: user, to: $("to").value, text: $("text").value };
-  unsent.set(key, { message, element: place(build(message)) });
-  $("text").value = "";
-  transmit(key);
+  let user = $("user").value.trim();
+  const token = $("token").value.trim();
+  try {
+    $("log-in").disabled = true;
+    if (user === "" && token !== "") user = await userOf(token);
+  } catch (error) {
+    return setText($("login-problem"), `The token was not accepted: ${error.message}`);
+  } finally {
+    $("log-in").disabled = false;
+  }
+  if (!isUserName(user)) return setText($("login-problem"), "A name has no blanks and no accents.");
+  const saved = token === "" ? { user } : { user, token };
+  account.save(saved);
+  begin(saved);
 };
 
-$("leave").onclick = () => disconnect();
-$("older").onclick = () => fetchHistory(older);
-setState("not connected");
+function begin(saved) {
+  const storage = new IndexedDBStorage(`${location.pathname} ${saved.user}`);
+  const client = new Client({ url: url.href, user: saved.user, token: saved.token && tokensOf(saved), storage, replayMax: REPLAY_MAX });
+  const chats = new Chats(client, storage);
+  session = { client, chats };
+  for (const view of views) view.use(chats);
+  chats.onChange = renderSoon;
+  chats.onIncoming = notify;
+  client.on("state", (event) => onState(saved, event));
+  setText($("my-name"), saved.user);
+  $("me").replaceChildren(avatar(saved.user));
+  $("welcome").hidden = true;
+  $("app").hidden = false;
+  client.start();
+  openFromHash();
+}
+
+// Leaves the user; what is stored of them stays.
+async function end() {
+  const { client, chats } = session;
+  session = null;
+  chats.stop();
+  $("renew").hidden = $("banner").hidden = true;
+  history.replaceState(null, "", location.pathname + location.search);
+  await client.stop();
+}
+
+$("log-out").onclick = async () => {
+  const { client } = session;
+  account.forget();
+  await end();
+  await client.logout();
+  showLogin();
+};
+
+$("switch").onclick = async () => {
+  account.leave();
+  await end();
+  showLogin();
+};
+
+// -- the connection --
+
+const STATES = { live: "Connected", replay: "Catching up …", waiting: "Not connected", stopped: "Not connected" };
+
+let bannerTimer = 0;
+
+function onState(saved, { state, code, reason }) {
+  if (!session) return;
+  setText($("state"), STATES[state] ?? "Connecting …");
+  $("state").className = state;
+  clearTimeout(bannerTimer);
+  if (session.chats.isConnected()) $("banner").hidden = true;
+  else if (state === "waiting") bannerTimer = setTimeout(() => showBanner("There is no connection. What you write is sent when it is back."), QUIET_MS);
+  else if (state === "stopped") onStopped(saved, code, reason);
+}
+
+function onStopped(saved, code, reason) {
+  const isRefused = ["bad_token", "no_token", "bad_request", 4101].includes(code);
+  if (!isRefused && code !== "logout") return showBanner(`Stopped: ${reason}.`);
+  if (code === "logout") account.forget();
+  else account.leave();
+  end();
+  if (code === "logout") showLogin("Another tab has logged out.");
+  else showLogin(`${reason}.`, saved.user, code !== "bad_request" || saved.token === undefined);
+}
+
+function showBanner(text) {
+  setText($("banner-text"), text);
+  $("banner").hidden = false;
+}
+
+$("banner-button").onclick = () => {
+  const { client } = session;
+  if (client.state === "stopped") client.start();
+  else client.wake();
+  $("text").focus();
+};
+
+// -- which conversation is open: the fragment of the URL says it --
+
+function openFromHash() {
+  if (!session) return;
+  let user = null;
+  try {
+    user = decodeURIComponent(location.hash.slice(1));
+  } catch {
+    // no name
+  }
+  document.body.dataset.view = isUserName(user) ? "thread" : "list";
+  session.chats.open(isUserName(user) ? user : null);
+  render();
+  if (!isUserName(user)) return;
+  // A touch screen would show its keyboard over the messages.
+  $(matchMedia("(pointer: fine)").matches ? "text" : "peer-name").focus();
+}
+
+addEventListener("hashchange", openFromHash);
+
+$("start").onsubmit = (event) => {
+  event.preventDefault();
+  const user = $("peer").value.trim();
+  const isName = isUserName(user);
+  setText($("start-problem"), isName || user === "" ? "" : "A name has no blanks and no accents.");
+  if (!isName) return;
+  $("peer").value = "";
+  if (location.hash.slice(1) === encodeURIComponent(user)) openFromHash();
+  else location.hash = encodeURIComponent(user);
+};
+
+// -- showing --
+
+let renderTimer = 0;
+
+// Once for many changes. Not by animation frames: a page in the background has none, and its title counts.
+function renderSoon() {
+  renderTimer ||= setTimeout(render);
+}
+
+function render() {
+  clearTimeout(renderTimer);
+  renderTimer = 0;
+  if (!session) return;
+  for (const view of views) view.render();
+  const unseen = session.chats.unseen();
+  document.title = unseen > 0 ? `(${countText(unseen)}) chitchat` : "chitchat";
+}
+
+// Names of days and times of the list grow old.
+setInterval(render, 60e3);
+
+// -- notifications --
+
+const WANTED = `${KEY} notify`;
+const canNotify = () => globalThis.Notification?.permission === "granted" && localStorage.getItem(WANTED) !== null;
+
+function renderNotify() {
+  const isBlocked = globalThis.Notification?.permission === "denied";
+  $("notify").setAttribute("aria-pressed", canNotify());
+  setText($("notify"), `Notifications: ${isBlocked ? "blocked by the browser" : canNotify() ? "on" : "off"}`);
+}
+
+$("notify").hidden = !globalThis.Notification;
+$("notify").onclick = async () => {
+  if (canNotify()) localStorage.removeItem(WANTED);
+  else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(WANTED, "yes");
+  renderNotify();
+};
+
+function notify(it, { text }) {
+  if (!canNotify() || (document.visibilityState === "visible" && document.hasFocus())) return;
+  try {
+    const shown = new Notification(it.user, { body: text.slice(0, 200), tag: `${KEY} ${it.user}`, icon: "icon.svg" });
+    shown.onclick = () => {
+      focus();
+      location.hash = encodeURIComponent(it.user);
+      shown.close();
+    };
+  } catch {
+    // Chrome on Android wants a service worker for this.
+  }
+}
+
+// -- the menu --
+
+addEventListener("click", ({ target }) => target.closest("#menu summary") || ($("menu").open = false));
+addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape") return;
+  if ($("menu").open) $("menu").querySelector("summary").focus();
+  $("menu").open = false;
+});
+
+renderNotify();
+const saved = account.load();
+if (saved) begin(saved);
+else showLogin();

@@ -1,9 +1,10 @@
 // PROTOCOL, "HTTP": by bytes on sockets.
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import { onServers, scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { Client } from "./lib/client.mjs";
-import { assertPageIsAllowed, filesOf, socketOf } from "./lib/page.mjs";
+import { assertPageIsAllowed, filesOf } from "./lib/page.mjs";
 import { runToEnd, until } from "./lib/server.mjs";
 
 async function answerTo(harness, text) {
@@ -147,8 +148,18 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
       assert.equal(Number(headers["content-length"]), Buffer.byteLength(body), url);
       bytes += Buffer.byteLength(body);
     }
-    assert.ok(files.size >= 3);
+    assert.ok(files.size >= 10);
     assert.ok(bytes < 80000, `${bytes} bytes`);
+  });
+
+  it("the files are those of src/web, line by line, without indentation and without comments of scripts", async () => {
+    const dir = new URL("../../src/web/", import.meta.url);
+    for (const name of fs.readdirSync(dir).filter((file) => /\.(html|css|js|svg)$/.test(file))) {
+      const source = fs.readFileSync(new URL(name, dir), "utf8").split("\n");
+      const lines = source.map((line) => (name.endsWith(".js") && /^ *\/\//.test(line) ? "" : line.replace(/^ +/, "")));
+      const { body } = await answerTo(harness, `GET /${name === "index.html" ? "" : name} HTTP/1.1\r\nHost: chat.example\r\n\r\n`);
+      assert.deepEqual(body.split("\n"), lines, name);
+    }
   });
 
   it("a file that the browser has is 304, also with the weak tag of a proxy that compresses; HEAD has no body", async () => {
@@ -167,17 +178,6 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
       assert.equal(head.body, "");
       assert.equal(head.headers["content-length"], headers["content-length"]);
     }
-  });
-
-  it("the page connects to the ws beside it", async () => {
-    const { body } = await answerTo(harness, "GET /app.js HTTP/1.1\r\nHost: chat.example\r\n\r\n");
-    const cases = {
-      "http://chat.example/": "ws://chat.example/ws",
-      "https://chat.example:8443/?x#y": "wss://chat.example:8443/ws",
-      "https://chat.example/chat/": "wss://chat.example/chat/ws",
-      "http://[::1]:8080/a/b/": "ws://[::1]:8080/a/b/ws",
-    };
-    for (const [page, url] of Object.entries(cases)) assert.deepEqual(socketOf(body, page), { url, protocol: "chitchat.v1" });
   });
 
   it("GET /healthz is answered with ok", async () => {

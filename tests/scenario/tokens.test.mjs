@@ -7,7 +7,6 @@ import { test } from "node:test";
 import { makeDataDir, removeDataDir, runToEnd, until } from "./lib/server.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { makeKey, makeToken, now } from "./lib/jwt.mjs";
-import { socketOf } from "./lib/page.mjs";
 
 // A directory of key files: write(name, text, mode) gives the path. A file is replaced as cron jobs do: by a rename.
 function keyDir() {
@@ -69,21 +68,6 @@ tokenScenario("tokens of all four algorithms log in, by secrets, PEM files and a
   await users[4].untilMessages(1);
   await isRefused(harness, { token: makeToken(first, { sub: "a" }, { kid: "2" }) }, /signature is wrong/);
   await isRefused(harness, { token: makeToken(second, { sub: "a" }, { kid: "3" }) }, /signature is wrong/);
-  await harness.end();
-});
-
-tokenScenario("the page logs in with a token where it has one", { shards: [1] }, async (harness, keys) => {
-  const key = makeKey("HS256");
-  await start(harness, "--token-secrets", keys.write("secrets", key.secret));
-  const token = makeToken(key, { sub: "alice" });
-  const url = `http://127.0.0.1:${harness.server.address.port}/`;
-  const script = await (await fetch(new URL("app.js", url))).text();
-  const loginOf = (values) => new Promise((resolve) => socketOf(script, url, values, resolve));
-  const { op, ...fields } = await loginOf({ user: "alice", token: `${token}\n` });
-  assert.equal(op, "login");
-  assert.equal(fields.token, token);
-  await logIn(harness, token, fields);
-  assert.ok(!("token" in (await loginOf({ user: "alice" }))), "a server with --auth none refuses any token");
   await harness.end();
 });
 

@@ -1,6 +1,5 @@
-// The web client without a browser: its files, its policy, and the URL that its script connects to.
+// The web client without a browser: its files and its policy.
 import assert from "node:assert/strict";
-import vm from "node:vm";
 
 // The directives of a Content-Security-Policy: name -> values.
 export function directivesOf(policy) {
@@ -35,37 +34,11 @@ export async function filesOf(pageUrl, load) {
     const file = await load(url);
     assert.equal(file.status, 200, url);
     files.set(url, file);
-    const names = [...file.body.matchAll(/\s(?:src|href)="([^"]+)"|^(?:import|export)\b[^;"]*"([^"]+)"/gm)].map(([, inHtml, inModule]) => inHtml ?? inModule);
+    const names = [...file.body.matchAll(/\s(?:src|href)="([^"#]+)"|^(?:import|export) [^;"=(]*from "([^"]+)"/gm)].map(([, inHtml, inModule]) => inHtml ?? inModule);
     for (const name of names) {
       assert.match(name, /^(\.\/)?[\w-]+\.\w+$/, `${url} names a file beside it`);
       wanted.push(new URL(name, url).href);
     }
   }
   return files;
-}
-
-// The URL and the subprotocol that the page's script opens, when the page was loaded from `url` and a user logs in.
-// `script` is app.js.
-// `onRequest` gets what the page sends when the connection is open.
-export function socketOf(script, url, values = { user: "alice" }, onRequest = () => {}) {
-  const opened = [];
-  const elements = new Map();
-  const element = (value = "") => ({ dataset: {}, children: [], append() {}, replaceChildren() {}, insertBefore() {}, value });
-  const document = {
-    getElementById: (id) => elements.get(id) ?? elements.set(id, element(values[id])).get(id),
-    createElement: () => element(),
-  };
-  class WebSocket {
-    constructor(...args) {
-      opened.push(args);
-      queueMicrotask(() => this.onopen());
-    }
-    send(text) {
-      onRequest(JSON.parse(text));
-    }
-  }
-  vm.runInNewContext(script, { document, WebSocket, URL, location: new URL(url), clearTimeout, setTimeout });
-  elements.get("login").onsubmit({ preventDefault() {} });
-  assert.equal(opened.length, 1);
-  return { url: opened[0][0], protocol: opened[0][1] };
 }

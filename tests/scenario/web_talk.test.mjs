@@ -1,0 +1,286 @@
+// The web client in Chromium: people talk, the server is killed between, accounts come and go.
+import assert from "node:assert/strict";
+import path from "node:path";
+import fs from "node:fs";
+import { siteOf, useBrowser, Visitor } from "./lib/browser.mjs";
+import { onServers, scenario } from "./lib/harness.mjs";
+import { makeKey, makeToken, now } from "./lib/jwt.mjs";
+import { TLS } from "./lib/certificate.mjs";
+import { Proxy } from "./lib/proxy.mjs";
+import { withDataDir } from "./lib/server.mjs";
+
+const newDevice = useBrowser();
+
+async function visit(harness, user, options) {
+  const device = await newDevice(options);
+  const visitor = await Visitor.open(device, siteOf(harness.server));
+  visitor.device = device;
+  await visitor.logIn(user);
+  return visitor;
+}
+
+async function leave(...visitors) {
+  for (const { page } of visitors) await page.context().close();
+  for (const visitor of visitors) visitor.check();
+}
+
+// The same data again, at the same address, which is the origin of the page.
+function startThere(harness) {
+  const at = [`${harness.server.address.host}:${harness.server.address.port}`];
+  return harness.startAgain(TLS ? { listenTls: at } : { listen: at });
+}
+
+onServers("the web client", { shards: [2] }, (harness, it) => {
+  it("two people talk: sent, seen, unseen, online, typing", async () => {
+    const [ann, ben] = [harness.name("ann"), harness.name("ben")];
+    const one = await visit(harness, ann);
+    const two = await visit(harness, ben);
+    await one.writeTo(ben);
+    await one.send("hello");
+    await one.page.locator(".message.mine .mark[data-seen='false']").waitFor();
+    await two.untilRow(ann, { unseen: 1, preview: "hello" });
+    assert.equal(await two.page.title(), "(1) chitchat");
+    await one.untilRow(ben, { isOnline: true });
+    await two.choose(ann);
+    await two.untilTexts(["hello"]);
+    await one.page.locator(".message.mine .mark[data-seen='true']").waitFor();
+    await two.untilRow(ann, { unseen: 0 });
+    await two.until("no count in the title", async () => (await two.page.title()) === "chitchat");
+    await two.page.locator("#text").pressSequentially("hi");
+    await one.until("typing", async () => (await one.page.textContent("#peer-state")) === "typing …");
+    await two.page.press("#text", "Enter");
+    await one.untilTexts(["hello", "hi"]);
+    await one.until("no longer typing", async () => (await one.page.textContent("#peer-state")) === "online");
+    await two.device.close();
+    await one.untilRow(ben, { isOnline: false });
+    two.check();
+    await leave(one);
+  });
+
+  it("three people: the newest conversation is first, each has its count", async () => {
+    const names = ["ann", "ben", "cy"].map((name) => harness.name(name));
+    const [one, two, three] = [await visit(harness, names[0]), await visit(harness, names[1]), await visit(harness, names[2])];
+    await two.writeTo(names[0]);
+    await two.send("from two");
+    await one.untilRow(names[1], { unseen: 1 });
+    await three.writeTo(names[0]);
+    for (const text of ["a", "b", "c"]) await three.send(text);
+    await one.untilRow(names[2], { unseen: 3, preview: "c" });
+    assert.deepEqual(await one.page.locator("#list .name").allTextContents(), [names[2], names[1]]);
+    assert.equal(await one.page.title(), "(4) chitchat");
+    await two.send("again");
+    await one.until("the other order", async () => (await one.page.locator("#list .name").first().textContent()) === names[1]);
+    await one.choose(names[2]);
+    await one.untilTexts(["a", "b", "c"]);
+    await one.untilRow(names[2], { unseen: 0 });
+    await one.page.reload();
+    await one.isConnected();
+    await one.untilRow(names[1], { unseen: 2, preview: "again" });
+    await one.untilRow(names[2], { unseen: 0 });
+    await one.untilTexts(["a", "b", "c"]);
+    await leave(one, two, three);
+  });
+
+  it("two tabs of one user: both show what either sends, and what either has seen", async () => {
+    const [ann, ben] = [harness.name("ann"), harness.name("ben")];
+    const one = await visit(harness, ann);
+    const tab = await Visitor.open(one.device, siteOf(harness.server));
+    await tab.isConnected();
+    const two = await visit(harness, ben);
+    await two.writeTo(ann);
+    await two.send("to both");
+    for (const each of [one, tab]) await each.untilRow(ben, { unseen: 1 });
+    await tab.choose(ben);
+    await one.untilRow(ben, { unseen: 0 });
+    await tab.send("from one");
+    await one.untilRow(ben, { preview: "You: from one" });
+    await one.choose(ben);
+    await one.untilTexts(["to both", "from one"]);
+    // Another user in the second tab leaves the first one as it is; a logout ends both tabs of a user.
+    await tab.page.click("#menu summary");
+    await tab.page.click("#switch");
+    await tab.logIn(harness.name("cy"));
+    assert.equal(await one.page.textContent("#my-name"), ann);
+    tab.check();
+    await leave(one, two);
+  });
+
+  it("a user is remembered over a reload; a logout forgets, in all tabs", async () => {
+    const ann = harness.name("ann");
+    const one = await visit(harness, ann);
+    await one.writeTo("somebody");
+    await one.send("a message");
+    await one.untilRow("somebody", { preview: "You: a message" });
+    await one.page.reload();
+    await one.isConnected();
+    assert.equal(await one.page.textContent("#my-name"), ann);
+    await one.untilTexts(["a message"]);
+    const tab = await Visitor.open(one.device, siteOf(harness.server));
+    await tab.isConnected();
+    await one.page.click("#menu summary");
+    await one.page.click("#log-out");
+    for (const each of [one, tab]) await each.page.locator("#login").waitFor();
+    const left = await one.page.evaluate(async () => {
+      const stored = [];
+      for (const { name } of await indexedDB.databases()) {
+        const database = await new Promise((resolve) => (indexedDB.open(name).onsuccess = ({ target }) => resolve(target.result)));
+        for (const store of database.objectStoreNames)
+          stored.push(...(await new Promise((resolve) => (database.transaction(store).objectStore(store).getAll().onsuccess = ({ target }) => resolve(target.result)))));
+        database.close();
+      }
+      return JSON.stringify([stored, { ...localStorage }, { ...sessionStorage }]);
+    });
+    assert.doesNotMatch(left, new RegExp(`${ann}|a message`));
+    await one.page.reload();
+    await one.page.locator("#login").waitFor();
+    tab.check();
+    await leave(one);
+  });
+
+  it("a message that is refused keeps its text and says why; it can be sent again, edited, deleted", async () => {
+    const [ann, ben] = [harness.name("ann"), harness.name("ben")];
+    const one = await visit(harness, ann);
+    await one.writeTo(ben);
+    for (const text of ["zero \0 byte", "another \0 one"]) await one.send(text);
+    await one.until("two failed", async () => (await one.page.locator(".failed").count()) === 2);
+    assert.match(await one.page.locator(".failed .problem").first().textContent(), /^Not sent: .*U\+0000/);
+    await one.page.reload();
+    await one.isConnected();
+    await one.untilTexts(["zero \0 byte", "another \0 one"]);
+    const button = (name) => one.page.locator(".failed").first().getByRole("button", { name }).click();
+    await button("Send again");
+    await one.untilTexts(["another \0 one", "zero \0 byte"]);
+    await one.until("both failed again", async () => (await one.page.locator(".failed").count()) === 2);
+    await button("Delete");
+    await one.untilTexts(["zero \0 byte"]);
+    await button("Edit");
+    assert.equal(await one.page.inputValue("#text"), "zero \0 byte");
+    await one.send("no zero byte");
+    await one.untilTexts(["no zero byte"]);
+    await one.page.locator(".mark[data-seen='false']").waitFor();
+    // Too long: the text stays where it is written.
+    const long = "é".repeat(8193);
+    await one.send(long);
+    assert.match(await one.page.textContent("#text-problem"), /2 bytes too long/);
+    assert.equal(await one.page.inputValue("#text"), long);
+    await one.send(long.slice(1));
+    await one.untilTexts(["no zero byte", long.slice(1)]);
+    await leave(one);
+  });
+});
+
+scenario("the server is killed between messages: they arrive once and in order, and the focus stays", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const one = await visit(harness, "ann");
+  const two = await visit(harness, "ben");
+  await one.writeTo("ben");
+  await two.writeTo("ann");
+  await one.send("1");
+  await two.untilTexts(["1"]);
+  await two.page.focus("#text");
+  await one.page.fill("#text", "a draft");
+  for (let round = 2; round < 6; round += 2) {
+    await harness.server.kill();
+    await one.page.locator("#banner").waitFor();
+    assert.match(await one.page.textContent("#banner"), /no connection/);
+    await one.send(String(round));
+    await two.send(String(round + 1));
+    assert.equal(await one.page.locator(".unsent").count(), 1);
+    assert.equal(await one.page.locator(".unsent .status").textContent(), "not sent yet");
+    await startThere(harness);
+    // Their order between the two is that of the reconnects.
+    await one.until("all messages", async () => (await one.page.locator(".message:not(.unsent)").count()) === round + 1);
+    await two.until("all messages", async () => (await two.page.locator(".message:not(.unsent)").count()) === round + 1);
+    assert.equal(await two.page.evaluate(() => document.activeElement.id), "text");
+    await one.page.locator("#banner").waitFor({ state: "hidden" });
+  }
+  const texts = await one.texts();
+  assert.deepEqual(texts.toSorted(), ["1", "2", "3", "4", "5"]);
+  assert.deepEqual(await two.texts(), texts);
+  await leave(one, two);
+});
+
+scenario("unsent messages outlive the page: closed while the server is down, opened again later", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const one = await visit(harness, "ann");
+  await one.writeTo("ben");
+  await one.send("sent");
+  await one.page.locator(".mark").waitFor();
+  await harness.server.kill();
+  await one.page.locator("#banner").waitFor();
+  await one.send("unsent 1");
+  await one.send("unsent 2");
+  await one.page.close();
+  await startThere(harness);
+  const again = await Visitor.open(one.device, siteOf(harness.server));
+  await again.isConnected();
+  await again.choose("ben");
+  await again.untilTexts(["sent", "unsent 1", "unsent 2"]);
+  await again.until("all sent", async () => (await again.page.locator(".mark").count()) === 3);
+  await leave(again);
+});
+
+scenario("quick sends over the rate arrive in order, also if the page is loaded anew meanwhile", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--send-rate", "2"] });
+  const one = await visit(harness, "ann");
+  const two = await visit(harness, "ben");
+  await two.writeTo("ann");
+  await one.writeTo("ben");
+  const texts = ["1", "2", "3", "4", "5", "6"];
+  for (const text of texts) await one.send(text);
+  await one.untilTexts(texts);
+  await one.page.reload();
+  await two.untilTexts(texts);
+  await one.untilTexts(texts);
+  await leave(one, two);
+});
+
+scenario("a token logs in, by itself or beside a name; a bad one is refused with its reason; a new one is asked for", { shards: [2] }, (harness) =>
+  withDataDir(async (dir) => {
+    const key = makeKey("HS256");
+    fs.writeFileSync(path.join(dir, "secret"), key.secret, { mode: 0o600 });
+    await harness.start({ options: ["--auth", "token", "--token-secrets", path.join(dir, "secret")] });
+    const one = await Visitor.open(await newDevice(), siteOf(harness.server));
+    await one.page.fill("#user", "ann");
+    await one.page.click("#log-in");
+    await one.until("the reason", async () => /token/.test(await one.page.textContent("#login-problem")));
+    await one.page.fill("#user", "");
+    await one.page.fill("#token", "nonsense");
+    await one.page.press("#token", "Enter");
+    await one.until("the reason", async () => /not accepted/.test(await one.page.textContent("#login-problem")));
+    await one.page.fill("#token", `${makeToken(key, { sub: "ann", exp: now() + 6 })}\n`);
+    await one.page.press("#token", "Enter");
+    await one.isConnected();
+    assert.equal(await one.page.textContent("#my-name"), "ann");
+    // Some time before its end the page asks for the next one.
+    await one.page.locator("#renew").waitFor();
+    await one.page.fill("#new-token", makeToken(key, { sub: "ann" }));
+    await one.page.press("#new-token", "Enter");
+    await one.page.locator("#renew").waitFor({ state: "hidden" });
+    await one.page.reload();
+    await one.isConnected();
+    await leave(one);
+  }));
+
+scenario("under a path prefix behind nginx the client works, and keeps its account apart from that of other paths", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--host", "chat.example.org", "--trust-proxy", "127.0.0.1"] });
+  const proxy = await Proxy.start("nginx", { server: harness.server.address, hasPrefix: true });
+  try {
+    const site = `http://127.0.0.1:${proxy.ports.plain}/chat/`;
+    const one = await Visitor.open(await newDevice(), site);
+    await one.logIn("ann");
+    const two = await Visitor.open(await newDevice(), site);
+    await two.logIn("ben");
+    await one.writeTo("ben");
+    await one.send("by way of a proxy");
+    await two.choose("ann");
+    await two.untilTexts(["by way of a proxy"]);
+    assert.deepEqual(await one.page.evaluate(() => Object.keys(localStorage)), ["chitchat /chat/"]);
+    await two.page.reload();
+    await two.isConnected();
+    await two.untilTexts(["by way of a proxy"]);
+    await leave(one, two);
+  } finally {
+    await proxy.end();
+  }
+});
