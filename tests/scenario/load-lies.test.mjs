@@ -123,6 +123,24 @@ const history = {
   },
 };
 
+// -- peers --
+
+const peers = (lie) => (object) => (object.op === "peers" && object.peers.length > 1 ? lie(object, object.peers) : undefined);
+const changedPeer = (change) => peers((reply, [first, ...rest]) => [{ ...reply, peers: [change(first), ...rest] }]);
+
+const talks = {
+  args: ["--connections", "4", "--fill", "60", "--window", "2"],
+  lies: {
+    "leaves a conversation out": [peers((reply, [, ...rest]) => [{ ...reply, peers: rest }]), /BROKEN: conversations/],
+    "swaps two conversations": [peers((reply, [a, b, ...rest]) => [{ ...reply, peers: [b, a, ...rest] }]), /BROKEN: conversations/],
+    "counts one unseen message too many": [changedPeer((peer) => ({ ...peer, unseen: peer.unseen + 1 })), /BROKEN: conversations/],
+    "has forgotten a mark": [changedPeer((peer) => (peer.seen > 0 ? { ...peer, seen: 0 } : { ...peer, seen: peer.last.ts - 1 })), /BROKEN: conversations/],
+    "gives another receipt": [changedPeer((peer) => ({ ...peer, seen_by: peer.seen_by + 1 })), /BROKEN: conversations/],
+    "changes a character of a last message": [changedPeer((peer) => ({ ...peer, last: changed(peer.last) })), /BROKEN: content/],
+    "gives a seen_by twice": [(object) => (object.op === "seen_by" ? [object, object] : undefined), /BROKEN: conversations/],
+  },
+};
+
 // -- replay: the first four connections are new, all others come back --
 
 const CONNECTIONS = 4;
@@ -219,7 +237,7 @@ describe("load against servers that lie", AT_A_TIME, () => {
   });
   after(() => server.end());
 
-  for (const [scenario, { args, lies }] of Object.entries({ pairs, history, replay, churn }))
+  for (const [scenario, { args, lies }] of Object.entries({ pairs, history, peers: talks, replay, churn }))
     for (const [what, [lie, ...expected]] of Object.entries(lies))
       test(`${scenario}: a server that ${what} is found out`, () => foundOut(["--scenario", scenario, ...args], lie, ...expected));
   test("fanout: a server that keeps the last messages from one connection is found out", keepsTheTail);

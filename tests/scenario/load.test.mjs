@@ -38,9 +38,29 @@ const SCENARIOS = {
   replay: ["--connections", "4", "--fill", "120"],
   churn: ["--connections", "20", "--churn", "40"],
   storm: ["--connections", "20", "--storms", "2"],
+  peers: ["--connections", "6", "--fill", "60", "--limit", "3", "--recipients", "20"],
+  typing: ["--connections", "8", "--to", "partner", "--threads", "2"],
 };
 for (const [scenario, args] of Object.entries(SCENARIOS))
   test(`load: ${scenario} verifies all that it gets`, () => verified(["--scenario", scenario, ...args]));
+
+test("load: pages of one conversation after the other verify", async () => {
+  const end = await verified(["--scenario", "history", "--with", "--connections", "4", "--fill", "120", "--limit", "20"]);
+  assert.match(end.stdout, /[1-9]\d* pages of history/);
+});
+
+test("load: marks of a share of what is received verify, with several connections a user", async () => {
+  const end = await verified(["--seen", "0.5", "--connections", "12", "--users", "5", "--threads", "2", "--window", "4"]);
+  assert.match(end.stdout, /12 pages of conversations, [1-9]\d* marks, [1-9]\d* receipts/);
+});
+
+test("load: with marks the users must be new ones", async () => {
+  const args = ["--prefix", "marked-", "--connections", "4", ...QUICK];
+  assert.equal((await load([...args, address()])).status, 0);
+  const end = await load(["--seen", "1", ...args, address()]);
+  assert.equal(end.status, 2, end.stdout + end.stderr);
+  assert.match(end.stderr, /^chitchat-load: user marked-\d has messages that this run has not sent, .* give another --prefix, or none/);
+});
 
 for (const to of ["random", "partner", "zipf:1.2"])
   test(`load: sends to ${to}, two threads, several connections a user, keys, long texts`, () =>
@@ -139,6 +159,15 @@ exec '${BIN}' serve --data '${data}' --listen 127.0.0.1:${port} --shards 1 --wal
   const count = (file, word) => fs.readFileSync(file, "utf8").split(word).length - 1;
   return { end, starts: count(starts, "start"), ready: count(log, "event=ready"), log };
 }
+
+test("load: a server that is killed again and again forgets no mark", async () => {
+  const port = await freePort();
+  const command = `${BIN} serve --data ${dir}/marks --listen 127.0.0.1:${port} --shards 2 2>/dev/null`;
+  const args = ["--seen", "0.5", "--kill-server", command, "--kill-every", "0.7", "--duration", "2", "--warmup", "0.2", "--connections", "12", "--window", "4"];
+  const end = await load([...args, `127.0.0.1:${port}`]);
+  assert.equal(end.status, 0, end.stdout + end.stderr);
+  assert.match(end.stdout, /^verified: .* [1-9]\d* marks, /m);
+});
 
 test("load: a server that is slow to start is not killed before it listens", async () => {
   const { end, starts, ready, log } = await untilEnough(slowStarts, ({ starts, ready }) => starts > 2 && ready === starts);
