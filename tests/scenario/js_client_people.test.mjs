@@ -1,4 +1,4 @@
-// What the JavaScript client shows of people, against the real server: conversations, marks, typing, and what it leaves
+// What the JavaScript client shows of people, against the real server: presence, typing, and what it leaves
 // out after a long absence.
 import assert from "node:assert/strict";
 import { afterEach } from "node:test";
@@ -42,4 +42,26 @@ scenario("the other one sees that somebody is typing", { shards: [2] }, async (h
   await until("typing", () => typing.length === 1);
   assert.deepEqual(typing, [{ from: "alice" }]);
   assert.ok((await alice.send("bob", "done").outcome).ok);
+});
+
+scenario("who is watched comes and goes, also over a restart of the server", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const options = () => ({ clock: clockOf(10) });
+  const [alice, bob] = await tabsOf(harness.server.url(), ["alice", "bob"], options);
+  await alice.send("bob", "hello").outcome;
+  await alice.send("carol", "hello").outcome;
+  const presence = eventsOf(alice, "presence");
+  assert.deepEqual(await alice.client.watch(["carol", "bob", "stranger"]), ["bob"]);
+  const [carol] = await tabsOf(harness.server.url(), ["carol"], options);
+  await until("carol", () => alice.client.online.has("carol"));
+  await bob.client.stop();
+  await until("bob to be offline", () => !alice.client.online.has("bob"));
+  assert.deepEqual(presence, [{ user: "bob", online: true }, { user: "carol", online: true }, { user: "bob", online: false }]);
+  await carol.client.stop();
+  await until("carol to be offline", () => alice.client.online.size === 0);
+  await harness.server.kill();
+  await harness.startAgain({ listen: [`127.0.0.1:${harness.server.address.port}`] });
+  await alice.until("live");
+  await bob.client.start();
+  await until("bob to be online", () => alice.client.online.has("bob"));
 });
