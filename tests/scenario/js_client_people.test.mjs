@@ -1,4 +1,4 @@
-// What the JavaScript client shows of people, against the real server: presence, typing, and what it leaves
+// What the JavaScript client shows of people, against the real server: conversations, marks, presence, typing, and what it leaves
 // out after a long absence.
 import assert from "node:assert/strict";
 import { afterEach } from "node:test";
@@ -64,4 +64,33 @@ scenario("who is watched comes and goes, also over a restart of the server", { s
   await alice.until("live");
   await bob.client.start();
   await until("bob to be online", () => alice.client.online.has("bob"));
+});
+
+scenario("marks reach the peer and the user's other devices, and conversations have their counts", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const [alice, phone, bob] = await tabsOf(harness.server.url(), ["alice", "alice", "bob"], () => ({ clock: clockOf(10) }));
+  const [seen, seenBy] = [eventsOf(phone, "seen"), eventsOf(bob, "seen_by")];
+  const sent = [];
+  for (const text of ["1", "2", "3"]) sent.push(await bob.send("alice", text).outcome);
+  await until("the messages", () => alice.received.length === 3 && phone.received.length === 3);
+  const ts = alice.received[1].ts;
+  assert.equal(await alice.client.seen("bob", ts), true);
+  await until("the pushes", () => seen.length === 1 && seenBy.length === 1);
+  assert.deepEqual(seen, [{ with: "bob", ts }]);
+  assert.deepEqual(seenBy, [{ user: "alice", ts: sent[1].ts, mid: sent[1].mid }]);
+  const conversations = async (tab) => {
+    const all = [];
+    for await (const { peers } of tab.client.peers({ limit: 1 })) all.push(...peers);
+    return all;
+  };
+  await bob.send("carol", "4").outcome;
+  const [withAlice] = await conversations(alice);
+  assert.deepEqual([withAlice.user, withAlice.last.text, withAlice.unseen, withAlice.seen], ["bob", "3", 1, ts]);
+  assert.deepEqual((await conversations(bob)).map(({ user, unseen, seen_by }) => [user, unseen, seen_by]), [["carol", 0, 0], ["alice", 0, sent[1].ts]]);
+  // The mark is durable, and asked again until it is.
+  await harness.server.kill();
+  const marked = alice.client.seen("bob", alice.received[2].ts);
+  await harness.startAgain({ listen: [`127.0.0.1:${harness.server.address.port}`] });
+  assert.equal(await marked, true);
+  assert.deepEqual((await conversations(phone)).map(({ unseen, seen }) => [unseen, seen]), [[0, alice.received[2].ts]]);
 });
