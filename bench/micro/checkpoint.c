@@ -33,6 +33,10 @@ int main(int argc, char **argv)
     micro_must(store_merge_run(store.store, NULL, NULL, &error));
     ns[0] = (times_now_s() - begun) * 1e9 / (2 * RECORDS * MERGED);
     micro_add(&micro, "merge 6 such runs, per row", ns, 1);
+    struct store_info info;
+    store_info(store.store, &info);
+    fprintf(stderr, "bytes a row: %.1f by checkpoints, %.1f by the merge\n",
+            (double)info.run_bytes / (2.0 * RECORDS * MERGED), (double)info.merge_bytes / (2.0 * RECORDS * MERGED));
     micro_store_close(&store);
     micro_end(&micro);
     return 0;

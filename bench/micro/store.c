@@ -1,5 +1,6 @@
 /* micro_store DIR: what does a read of the store cost, with warm caches, if the rows of a user are in one run (written
- * below DIR), and if each page is gathered from 16 runs? */
+ * below DIR), and if each page is gathered from 16 runs? And what do a page of one conversation and a page of all cost?
+ */
 #include "micro/store.h"
 
 #define USERS 1000u
@@ -66,12 +67,125 @@ static void ask(struct micro *micro, uint32_t runs, uint32_t rows, int argc, cha
     micro_store_close(&store);
 }
 
+/* -- conversations -- */
+
+#define PAIRS_PEERS 10000u
+#define PAIRS_RECORDS 1000000u
+#define ASKED_PEERS 64u /* so that the pages of all are soon in the cache */
+#define PAGE_PEERS 50u
+
+/* A frozen memtable of `records` messages between user-0000000 and `peers` others. */
+static struct memtable *fill_pairs(struct micro_store *store, uint64_t peers, uint64_t records)
+{
+    struct memtable *table;
+    micro_must(memtable_open(&table, store->heap, (struct hash_key){1, 2}, (struct hash_key){3, 4}));
+    for (uint64_t i = 0; i < records; i++) {
+        uint64_t peer = 1 + i * 7919 % peers;
+        bool is_sent = i / peers % 2 == 0;
+        struct record *record = micro_record(store->heap, is_sent ? 0 : peer, is_sent ? peer : 0, store->ts);
+        micro_must(memtable_insert(table, record, is_sent ? ROLE_SENT : ROLE_RECEIVED));
+        record_heap_unref(store->heap, &record);
+        store->ts += 2;
+    }
+    memtable_freeze(table);
+    return table;
+}
+
+static void write_pairs(struct micro_store *store, uint64_t peers, uint64_t records)
+{
+    struct memtable *table = fill_pairs(store, peers, records);
+    micro_store_write(store, table);
+    memtable_close(&table);
+}
+
+static void read_with(void *context, uint64_t rounds)
+{
+    struct question *question = context;
+    char name[24];
+    bool more;
+    uint64_t bound;
+    for (uint64_t i = 0; i < rounds; i++) {
+        uint64_t peer = 1 + question->state++ % ASKED_PEERS;
+        struct store_with with = {{name, (size_t)snprintf(name, sizeof name, "user-%07llu", (unsigned long long)peer)},
+                                  false};
+        micro_must(store_reader_with(question->reader, SPAN_LITERAL("user-0000000"), &with, &question->range,
+                                     question->page, &bound, &more));
+        ASSERT(store_page_count(question->page) > 0);
+    }
+}
+
+static void read_plain(void *context, uint64_t rounds)
+{
+    struct question *question = context;
+    bool more;
+    for (uint64_t i = 0; i < rounds; i++)
+        micro_must(store_reader_range(question->reader, SPAN_LITERAL("user-0000000"), &question->range, question->page,
+                                      &more));
+}
+
+static void ask_with(struct micro *micro, int argc, char **argv)
+{
+    struct micro_store store;
+    struct question question = {.range = {.before = UINT64_MAX, .rows_max = 50, .bytes_max = 1 << 20}};
+    micro_store_open(&store, argc, argv);
+    write_pairs(&store, PAIRS_PEERS, PAIRS_RECORDS);
+    micro_must(store_page_open(&question.page));
+    micro_must(store_reader_open(&question.reader, store.store));
+    micro_run(micro, "newest 50 of a user with 1 M in 1 run", 1, read_plain, &question);
+    micro_run(micro, "newest 50 with one of their 10,000 peers", 1, read_with, &question);
+    store_reader_close(&question.reader);
+    store_page_close(&question.page);
+    micro_store_close(&store);
+}
+
+struct peers_question {
+    struct store *store;
+    struct store_reader *reader;
+};
+
+static void read_peers(void *context, uint64_t rounds)
+{
+    const struct peers_question *question = context;
+    struct store_peers_query query = {.bound = UINT64_MAX, .before = UINT64_MAX, .limit = PAGE_PEERS};
+    for (uint64_t i = 0; i < rounds; i++) {
+        struct store_peers *peers;
+        int more;
+        micro_must(store_peers_open(&peers, question->store, SPAN_LITERAL("user-0000000"), &query));
+        while ((more = store_peers_step(peers, question->reader)) == 1)
+            continue;
+        micro_must(more);
+        ASSERT(store_peers_count(peers) == PAGE_PEERS);
+        store_peers_close(&peers);
+    }
+}
+
+static void ask_peers(struct micro *micro, uint32_t runs, uint64_t records, int argc, char **argv)
+{
+    struct micro_store store;
+    struct peers_question question;
+    char name[80];
+    micro_store_open(&store, argc, argv);
+    for (uint32_t i = 0; i < runs; i++)
+        write_pairs(&store, PAGE_PEERS, records);
+    question.store = store.store;
+    micro_must(store_reader_open(&question.reader, store.store));
+    snprintf(name, sizeof name, "page of 50 conversations, %llu entries in each of %u runs",
+             (unsigned long long)records, runs);
+    micro_run(micro, name, 1, read_peers, &question);
+    store_reader_close(&question.reader);
+    micro_store_close(&store);
+}
+
 int main(int argc, char **argv)
 {
     struct micro micro = {.program = "store"};
     ask(&micro, 1, 100, argc, argv);
     ask(&micro, 16, 100, argc, argv);
     ask(&micro, 16, 4, argc, argv);
+    ask_with(&micro, argc, argv);
+    ask_peers(&micro, 1, 400, argc, argv);
+    ask_peers(&micro, 16, 100, argc, argv);
+    ask_peers(&micro, 16, 400, argc, argv);
     micro_end(&micro);
     return 0;
 }

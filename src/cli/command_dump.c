@@ -10,6 +10,7 @@
 #include "cli/dump_line.h"
 #include "storage/offline/offline_all.h"
 #include "storage/offline/offline_first.h"
+#include "storage/offline/offline_marks.h"
 
 struct dump {
     const struct datadir *datadir;
@@ -17,6 +18,7 @@ struct dump {
     struct offline *offline;
     struct offline_first *first; /* NULL: the dump of one user */
     struct offline_all *all;
+    struct offline_marks *marks;
     size_t last_user_bytes; /* of the entry before */
     char last_user[LIMIT_USER_BYTES];
     char line[DUMP_LINE_BYTES_MAX];
@@ -49,6 +51,20 @@ static int write_firsts(struct dump *dump, struct span user)
     return result;
 }
 
+/* The marks of users below `user`; without bytes: all that are left. *status_r: 0, or -errno of a read. */
+static int write_marks(struct dump *dump, struct span user, int *status_r)
+{
+    struct offline_mark mark;
+    int more, result = 0;
+    while (result == 0 && (more = offline_marks_next(dump->marks, user, &mark)) != 0) {
+        *status_r = more < 0 ? more : 0;
+        result = more < 0 ? 0 : write_line(dump, dump_line_write_marks(dump->line, mark.user, mark.peer, mark.marks));
+        if (more < 0)
+            break;
+    }
+    return result;
+}
+
 static int write_entry(struct dump *dump, struct span user, const struct message *message)
 {
     struct span last = {dump->last_user, dump->last_user_bytes};
@@ -74,13 +90,17 @@ static int write_all(struct dump *dump, struct span only, int *status_r)
 {
     struct span user;
     struct message message;
-    int more;
+    int more = 0;
     if (write_begin(dump, only) != 0)
         return 1;
-    while ((more = offline_all_next(dump->all, &user, &message)) == 1)
-        if (write_entry(dump, user, &message) != 0)
+    while (*status_r == 0 && (more = offline_all_next(dump->all, &user, &message)) == 1)
+        if (write_marks(dump, user, status_r) != 0 || write_entry(dump, user, &message) != 0)
             return 1;
+    if (*status_r != 0)
+        return 0;
     *status_r = more;
+    if (more == 0 && write_marks(dump, (struct span){"", 0}, status_r) != 0)
+        return 1;
     if (more == 0 && dump->first != NULL && write_firsts(dump, (struct span){"", 0}) != 0)
         return 1;
     return fflush(stdout) != 0;
@@ -96,6 +116,8 @@ static int dump_write(struct dump *dump, struct span user)
         status = offline_first_open(&dump->first, dump->offline, dump->datadir);
     if (status == 0)
         status = offline_all_open(&dump->all, dump->offline, dump->datadir, user);
+    if (status == 0)
+        status = offline_marks_open(&dump->marks, dump->offline, dump->datadir, user);
     if (status == 0 && write_all(dump, user, &status) != 0) {
         /* The reader has closed its end, which is no fault (a socket closed with unread bytes in it is reset). */
         if (errno == EPIPE || errno == ECONNRESET)
@@ -125,6 +147,7 @@ int command_dump(const struct config *config)
         dump->problems = (struct problems){report_first, &dump->problems, 0};
         code = dump_write(dump, config->user == NULL ? (struct span){"", 0} : span_of(config->user));
         offline_all_close(&dump->all);
+        offline_marks_close(&dump->marks);
         offline_first_close(&dump->first);
         offline_close(&dump->offline);
         free(dump);

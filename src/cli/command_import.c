@@ -43,7 +43,9 @@ struct import {
     char last_user[LIMIT_USER_BYTES];
     size_t last_user_bytes;
     uint64_t last_ts;
-    bool is_last_first; /* the last line has where the timeline of its user begins */
+    bool is_last_first;     /* the last line has where the timeline of its user begins */
+    size_t last_with_bytes; /* of the last line, if it has marks; else 0 */
+    char last_with[LIMIT_USER_BYTES];
     struct backup_error error;
 
     char *buffer; /* INPUT_BYTES */
@@ -52,6 +54,7 @@ struct import {
     bool is_at_end;
     bool is_alone; /* this and `user`: of the entry that was read from the spool */
     char user[LIMIT_USER_BYTES];
+    uint32_t value_bytes;
     uint8_t value[ROW_VALUE_BYTES_MAX];
 };
 
@@ -116,6 +119,8 @@ static const char *check_ts(const struct import *import, bool is_same_user, uint
 {
     if (ts <= import->first)
         return "its ts is not above the \"first\" of the first line, up to which nothing is left of any timeline";
+    if (is_same_user && import->last_with_bytes > 0)
+        return "the entries of a user come before their marks";
     if (!is_same_user || ts > import->last_ts)
         return NULL;
     if (import->is_last_first)
@@ -134,6 +139,15 @@ static const char *check_first(const struct import *import, bool is_same_user, u
     return NULL;
 }
 
+/* Marks come behind the entries of their user, by the other user. */
+static const char *check_with(const struct import *import, bool is_same_user, struct span with)
+{
+    struct span last = {import->last_with, import->last_with_bytes};
+    if (is_same_user && last.bytes > 0 && span_compare(last, with) >= 0)
+        return "marks of a user come by \"with\", in the order of their bytes, each once";
+    return NULL;
+}
+
 static const char *check_order(struct import *import, const struct dump_line *line)
 {
     struct span last = {import->last_user, import->last_user_bytes};
@@ -142,14 +156,18 @@ static const char *check_order(struct import *import, const struct dump_line *li
         return "it is not in order: entries come by user, in the order of their bytes (`LC_ALL=C sort`), then by ts, "
                "as "
                "`chitchat dump` writes them";
-    const char *why =
-        line->first > 0 ? check_first(import, order == 0, line->first) : check_ts(import, order == 0, line->message.ts);
+    const char *why = line->with.bytes > 0 ? check_with(import, order == 0, line->with)
+                      : line->first > 0    ? check_first(import, order == 0, line->first)
+                                           : check_ts(import, order == 0, line->message.ts);
     if (why != NULL)
         return why;
+    import->last_with_bytes = line->with.bytes;
+    if (line->with.bytes > 0)
+        memcpy(import->last_with, line->with.data, line->with.bytes);
     memcpy(import->last_user, line->user.data, line->user.bytes);
     import->last_user_bytes = line->user.bytes;
     import->is_last_first = line->first > 0;
-    import->last_ts = line->first > 0 ? line->first : line->message.ts;
+    import->last_ts = line->with.bytes > 0 ? LIMIT_TS_MAX : line->first > 0 ? line->first : line->message.ts;
     return NULL;
 }
 
@@ -180,15 +198,26 @@ static int open_spool(struct import *import)
     return 0;
 }
 
+/* What the byte behind the length of the name says. */
+enum spool_kind { SPOOL_ENTRY, SPOOL_ALONE, SPOOL_MARKS };
+
 static int spool_put(struct import *import, const struct dump_line *line)
 {
     uint8_t head[SPOOL_HEAD_BYTES];
     struct span user = line->user;
-    uint32_t bytes = row_encode(&line->message, import->value);
+    bool has_marks = line->with.bytes > 0;
+    uint32_t bytes = 0;
+    if (has_marks) {
+        row_encode_marks(line->marks, import->value);
+        memcpy(import->value + ROW_MARKS_BYTES, line->with.data, line->with.bytes);
+        bytes = (uint32_t)(ROW_MARKS_BYTES + line->with.bytes);
+    } else {
+        bytes = row_encode(&line->message, import->value);
+    }
     bytes_store_le32(head, bytes);
     head[4] = (uint8_t)user.bytes;
-    head[5] = line->is_alone;
-    bytes_store_le64(head + 6, line->message.ts);
+    head[5] = has_marks ? SPOOL_MARKS : line->is_alone ? SPOOL_ALONE : SPOOL_ENTRY;
+    bytes_store_le64(head + 6, has_marks ? 0 : line->message.ts);
     bytes_store_le64(head + 14, import->line);
     errno = 0;
     bool is_written = fwrite(head, 1, sizeof head, import->spool) == sizeof head
@@ -197,8 +226,8 @@ static int spool_put(struct import *import, const struct dump_line *line)
     return is_written ? 0 : refuse_spool(import);
 }
 
-/* 1 and the next entry, borrowed until the next call, with its line and whether it is alone; 0 at the end; or -errno.
- */
+/* 1 and the next entry, borrowed until the next call, with its line and whether it is alone; 2 and marks, which are in
+ * `value`; 0 at the end; or -errno. */
 static int spool_next(struct import *import, struct span *user_r, struct message *message_r)
 {
     uint8_t head[SPOOL_HEAD_BYTES];
@@ -212,9 +241,12 @@ static int spool_next(struct import *import, struct span *user_r, struct message
         || fread(import->value, 1, bytes, import->spool) != bytes)
         return refuse_spool(import);
     *user_r = (struct span){import->user, head[4]};
-    import->is_alone = head[5] != 0;
+    import->is_alone = head[5] == SPOOL_ALONE;
     import->line = bytes_load_le64(head + 14);
     struct span value = {(const char *)import->value, bytes};
+    import->value_bytes = bytes;
+    if (head[5] == SPOOL_MARKS)
+        return bytes > ROW_MARKS_BYTES ? 2 : refuse_spool(import);
     return row_decode(*user_r, bytes_load_le64(head + 6), value, message_r) == 0 ? 1 : refuse_spool(import);
 }
 
@@ -269,7 +301,9 @@ static int take_line(struct import *import, char *text, size_t bytes)
         why = check_order(import, &line);
     if (why != NULL)
         return refuse_line(import, why);
-    int status = line.first > 0 ? take_first(import, &line) : take_entry(import, &line);
+    int status = line.with.bytes > 0 ? spool_put(import, &line)
+                 : line.first > 0    ? take_first(import, &line)
+                                     : take_entry(import, &line);
     if (status == 0 && import->line % PROGRESS_LINES == 0)
         fprintf(stderr, "import: %" PRIu64 " lines read\n", import->line);
     return status;
@@ -306,7 +340,7 @@ static int check_both_sides(struct import *import)
     if (status != 0 || cross_check_bad_parts(import->check) == 0)
         return status;
     while (status == 0 && (more = spool_next(import, &user, &message)) != 0)
-        status = more < 0 ? more : import->is_alone ? 0 : cross_check_gather(import->check, &message);
+        status = more < 0 ? more : more == 2 || import->is_alone ? 0 : cross_check_gather(import->check, &message);
     if (status == 0)
         cross_check_report(import->check, &problems);
     return status == 0 ? -EINVAL : status;
@@ -322,12 +356,27 @@ static int check_alone(struct import *import, const struct message *message)
     return refuse_line(import, "it is \"alone\", but no \"first\" of the other user is at or above its \"other_ts\"");
 }
 
+/* Those that spool_next has left in `value`. */
+static int put_marks(struct import *import, struct span user)
+{
+    struct seen_marks marks;
+    struct span value = {(const char *)import->value, import->value_bytes};
+    struct span peer = {value.data + ROW_MARKS_BYTES, value.bytes - ROW_MARKS_BYTES};
+    if (row_decode_marks((struct span){value.data, ROW_MARKS_BYTES}, &marks) != 0)
+        return refuse_spool(import);
+    return build_put_marks(import->build, user, peer, marks);
+}
+
 static int put_entries(struct import *import)
 {
     struct span user;
     struct message message;
     int more, status = spool_rewind(import);
     while (status == 0 && (more = spool_next(import, &user, &message)) != 0) {
+        if (more == 2) {
+            status = put_marks(import, user);
+            continue;
+        }
         status = more < 0 ? more : check_alone(import, &message);
         if (status == 0)
             status = build_put(import->build, user, &message);

@@ -45,6 +45,18 @@ size_t dump_line_write_first(char *line, struct span user, uint64_t first)
     return (size_t)(at - line);
 }
 
+size_t dump_line_write_marks(char *line, struct span user, struct span peer, struct seen_marks marks)
+{
+    char *at = put_field(line, "{\"user\":\"", user);
+    at = put_field(at, ",\"with\":\"", peer);
+    if (marks.seen > 0)
+        at = json_put_unsigned(JSON_PUT(at, ",\"seen\":"), marks.seen);
+    if (marks.seen_by > 0)
+        at = json_put_unsigned(JSON_PUT(at, ",\"seen_by\":"), marks.seen_by);
+    at = JSON_PUT(at, "}\n");
+    return (size_t)(at - line);
+}
+
 /* -- read -- */
 
 enum field {
@@ -58,11 +70,14 @@ enum field {
     FIELD_TO,
     FIELD_TEXT,
     FIELD_KEY,
+    FIELD_WITH,
+    FIELD_SEEN,
+    FIELD_SEEN_BY,
     FIELDS
 };
 
-static const char *const names[FIELDS] = {"user", "first", "ts", "other_ts", "alone",
-                                          "mid",  "from",  "to", "text",     "key"};
+static const char *const names[FIELDS] = {"user", "first", "ts",  "other_ts", "alone", "mid",    "from",
+                                          "to",   "text",  "key", "with",     "seen",  "seen_by"};
 
 static struct span string_of(const struct json_member *member)
 {
@@ -148,6 +163,22 @@ static const char *take_first(const struct json_member *const *members, uint32_t
     return take_ts(members[FIELD_FIRST], &line->first) ? NULL : "\"first\" is no number from 1 to 2^53 - 1";
 }
 
+static const char *take_marks(const struct json_member *const *members, uint32_t found, struct dump_line *line)
+{
+    bool has_seen = members[FIELD_SEEN] != NULL, has_seen_by = members[FIELD_SEEN_BY] != NULL;
+    line->user = string_of(members[FIELD_USER]);
+    line->with = string_of(members[FIELD_WITH]);
+    line->marks = (struct seen_marks){0, 0};
+    if (!is_name(line->user) || !is_name(line->with))
+        return "\"user\" or \"with\" is no user name";
+    if (found != 2 + (uint32_t)has_seen + has_seen_by || found == 2)
+        return "a line with \"with\" has \"user\", and \"seen\", \"seen_by\" or both, and nothing else";
+    if ((has_seen && !take_ts(members[FIELD_SEEN], &line->marks.seen))
+        || (has_seen_by && !take_ts(members[FIELD_SEEN_BY], &line->marks.seen_by)))
+        return "\"seen\" or \"seen_by\" is no number from 1 to 2^53 - 1";
+    return NULL;
+}
+
 const char *dump_line_read(struct json_reader *reader, char *line, size_t bytes, struct dump_line *line_r)
 {
     const struct json_member *members[FIELDS];
@@ -162,5 +193,10 @@ const char *dump_line_read(struct json_reader *reader, char *line, size_t bytes,
     if (json_member_count(reader) != found)
         return "it has a field that this version does not know";
     line_r->first = 0;
+    line_r->with = (struct span){NULL, 0};
+    if (members[FIELD_WITH] != NULL)
+        return take_marks(members, found, line_r);
+    if (members[FIELD_SEEN] != NULL || members[FIELD_SEEN_BY] != NULL)
+        return "\"seen\" and \"seen_by\" stand in a line with \"with\"";
     return members[FIELD_FIRST] != NULL ? take_first(members, found, line_r) : take_fields(members, line_r);
 }

@@ -7,6 +7,11 @@
  * `other_ts` is the ts of the same message in the other user's timeline; a message to oneself has none. `alone` is
  * there if that other copy is cut (storage/runs/cuts.h). Only the sender's entry has a `key`, if there was one.
  *
+ *     {"user":…,"with":…,"seen":…,"seen_by":…}
+ *
+ * are the marks of a conversation, behind the entries of the user: up to which ts the user has seen it, and the newest
+ * message of the user that the other user has seen. One that is 0 is not there.
+ *
  *     {"first":…}                 the timelines of all users are whole after this ts only
  *     {"user":…,"first":…}        that of this user begins later: it is whole after this ts
  *
@@ -27,9 +32,14 @@ size_t dump_line_write(char *line, struct span user, const struct message *messa
 /* Writes the line that says where the timeline of `user` begins; without bytes: those of all. Else as above. */
 size_t dump_line_write_first(char *line, struct span user, uint64_t first);
 
+/* Writes the marks of (user, peer). Else as above. */
+size_t dump_line_write_marks(char *line, struct span user, struct span peer, struct seen_marks marks);
+
 struct dump_line {
     struct span user; /* no bytes: all; only with `first` */
-    uint64_t first;   /* 0: the line is an entry, and what follows is set */
+    uint64_t first;   /* 0: the line is an entry or has marks */
+    struct span with; /* no bytes: the line is an entry, and what follows `marks` is set */
+    struct seen_marks marks;
     bool is_alone;
     struct message message; /* message.mid points to `mid` */
     uint8_t mid[LIMIT_MID_BYTES];

@@ -136,6 +136,16 @@ int build_put(struct build *build, struct span user, const struct message *messa
                (struct span){(const char *)build->value, row_encode(message, build->value)});
 }
 
+int build_put_marks(struct build *build, struct span user, struct span peer, struct seen_marks marks)
+{
+    uint8_t row[ROW_KEY_PEERS_BYTES_MAX], value[ROW_MARKS_BYTES];
+    struct build_shard *shard = &build->shards[datadir_shard_of(build->datadir, user)];
+    uint32_t bytes = row_key_marks(user, peer, row);
+    build->has_entries = true;
+    row_encode_marks(marks, value);
+    return put(build, shard, (struct span){(const char *)row, bytes}, (struct span){(const char *)value, sizeof value});
+}
+
 void build_raise_floor(struct build *build, uint32_t shard, uint64_t ts)
 {
     ASSERT(shard < build->shard_count);

@@ -37,6 +37,9 @@ const struct datadir *build_datadir(const struct build *build);
 int build_put_key(struct build *build, struct span user, uint64_t ts, struct span key);
 /* One entry of the timeline of `user`. Borrows all. Returns as build_put_key. */
 int build_put(struct build *build, struct span user, const struct message *message);
+/* The marks of a conversation (record.h), behind the entries of `user` and before those of users above. Borrows both.
+ * Returns as build_put_key. */
+int build_put_marks(struct build *build, struct span user, struct span peer, struct seen_marks marks);
 /* The next ts of `shard` lies above `ts`, and above all its entries. */
 void build_raise_floor(struct build *build, uint32_t shard, uint64_t ts);
 /* The entries of `user` up to `ts` are gone (cuts.h); without bytes: of all users of `shard`. Returns as build_put_key;

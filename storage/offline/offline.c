@@ -117,11 +117,51 @@ static int take_cut(const struct wal_context *wal, const struct record_fields *f
     return cuts_add(&wal->home->cuts, fields->to, fields->ts_to, 0);
 }
 
+void offline_mark_view(const struct wal_mark *mark, struct offline_mark *mark_r)
+{
+    struct record_fields fields;
+    int bytes = record_decode(mark->record, LIMIT_RECORD_BYTES, &fields);
+    ASSERT(bytes > 0); /* it was decoded when it was found */
+    if (mark->is_of_peer)
+        *mark_r = (struct offline_mark){fields.key, fields.to, {.seen_by = fields.ts_from}};
+    else
+        *mark_r = (struct offline_mark){fields.to, fields.key, {.seen = fields.ts_to}};
+}
+
+static int add_mark(struct offline_shard *shard, const uint8_t *record, bool is_of_peer)
+{
+    if (shard->mark_count == shard->mark_room) {
+        uint64_t room = shard->mark_room == 0 ? 256 : shard->mark_room * 2;
+        struct wal_mark *grown = realloc(shard->marks, room * sizeof *grown);
+        if (grown == NULL)
+            return -ENOMEM;
+        shard->marks = grown;
+        shard->mark_room = room;
+    }
+    shard->marks[shard->mark_count++] = (struct wal_mark){record, is_of_peer};
+    return 0;
+}
+
+static int compare_marks(const void *a, const void *b)
+{
+    struct offline_mark x, y;
+    offline_mark_view(a, &x);
+    offline_mark_view(b, &y);
+    int order = span_compare(x.user, y.user);
+    return order != 0 ? order : span_compare(x.peer, y.peer);
+}
+
+/* A mark is one of its user, and one of the peer. */
 static int take_mark(const struct wal_context *wal, const struct record_fields *fields)
 {
-    if (datadir_shard_of(wal->offline->datadir, fields->to) != wal->home_index)
+    struct offline *offline = wal->offline;
+    if (datadir_shard_of(offline->datadir, fields->to) != wal->home_index) {
         report_stray(wal);
-    return 0;
+        return 0;
+    }
+    int status = add_mark(wal->home, fields->data, false);
+    struct offline_shard *peers = &offline->shards[datadir_shard_of(offline->datadir, fields->key)];
+    return status == 0 ? add_mark(peers, fields->data, true) : status;
 }
 
 uint64_t offline_cut_ts(const struct offline *offline, struct span user)
@@ -225,6 +265,14 @@ static int open_shard(struct offline *offline, uint32_t index)
     return status;
 }
 
+static void sort_shard(struct offline_shard *shard)
+{
+    if (shard->entry_count > 1)
+        qsort(shard->entries, shard->entry_count, sizeof(struct wal_entry), compare_entries);
+    if (shard->mark_count > 1)
+        qsort(shard->marks, shard->mark_count, sizeof(struct wal_mark), compare_marks);
+}
+
 int offline_open(struct offline **offline_r, const struct datadir *datadir, struct problems *problems)
 {
     uint32_t count = datadir_shards(datadir);
@@ -240,9 +288,7 @@ int offline_open(struct offline **offline_r, const struct datadir *datadir, stru
     for (uint32_t i = 0; i < count && status == 0; i++)
         status = read_wal(offline, &offline->shards[i]);
     for (uint32_t i = 0; i < count && status == 0; i++)
-        if (offline->shards[i].entry_count > 1)
-            qsort(offline->shards[i].entries, offline->shards[i].entry_count, sizeof(struct wal_entry),
-                  compare_entries);
+        sort_shard(&offline->shards[i]);
     if (status == 0)
         *offline_r = offline;
     else
@@ -261,6 +307,7 @@ static void close_shard(struct offline_shard *shard)
     free(shard->runs);
     free(shard->maps);
     free(shard->entries);
+    free(shard->marks);
 }
 
 void offline_close(struct offline **offline)

@@ -1,10 +1,11 @@
 /*
- * offline_private.h: what offline.c (open) and offline_rows.c (read) share. No other file includes it.
+ * offline_private.h: what offline.c (open), offline_rows.c and offline_marks.c (read) share. No other file includes it.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_OFFLINE_PRIVATE_H
 #define CHITCHAT_STORAGE_OFFLINE_OFFLINE_PRIVATE_H
 
 #include "storage/offline/offline.h"
+#include "storage/offline/offline_marks.h"
 #include "storage/runs/run.h"
 #include "storage/wal/segment.h"
 #include "storage/wal/wal_survey.h"
@@ -13,6 +14,12 @@
 struct wal_entry {
     const uint8_t *record;
     uint64_t role; /* enum role */
+};
+
+/* A mark in a mapped segment, as one of its user, who has seen, or of the peer, who was seen. */
+struct wal_mark {
+    const uint8_t *record;
+    uint64_t is_of_peer;
 };
 
 struct offline_shard {
@@ -25,6 +32,9 @@ struct offline_shard {
     struct wal_entry *entries;
     uint64_t entry_count;
     uint64_t entry_room;
+    struct wal_mark *marks; /* by user and peer */
+    uint64_t mark_count;
+    uint64_t mark_room;
 };
 
 struct offline {
@@ -36,6 +46,8 @@ struct offline {
     struct offline_shard shards[];
 };
 
+/* Borrows the segment. */
+void offline_mark_view(const struct wal_mark *mark, struct offline_mark *mark_r);
 /* The user of the row, and the row. Both borrow the segment. */
 void offline_entry_view(const struct wal_entry *entry, struct span *user_r, struct message *message_r);
 

@@ -10,6 +10,7 @@
 #include "storage/datadir/datadir_make.h"
 #include "storage/offline/backup_private.h"
 #include "storage/offline/offline_all.h"
+#include "storage/offline/offline_marks.h"
 #include "storage/page_guard.h"
 #include "storage/runs/cuts.h"
 
@@ -35,10 +36,11 @@ struct reshard {
     struct offline *offline;
     struct problems problems;
     struct reshard_cuts cuts[LIMIT_SHARDS];
-    bool do_cuts_differ;      /* some shard has a greater one than that for all */
-    struct offline_all *rows; /* of the pass that runs */
-    uint64_t run_bytes;       /* of the source */
-    uint64_t total;           /* entries, about: one that is in a run and in the WAL is counted twice */
+    bool do_cuts_differ;         /* some shard has a greater one than that for all */
+    struct offline_all *rows;    /* of the pass that runs */
+    struct offline_marks *marks; /* of the pass over the entries */
+    uint64_t run_bytes;          /* of the source */
+    uint64_t total;              /* entries, about: one that is in a run and in the WAL is counted twice */
     uint64_t done;
     struct backup_error *error;
 };
@@ -202,18 +204,30 @@ static void note_progress(struct reshard *reshard)
         reshard->options->on_progress(reshard->options->context, reshard->done, reshard->total);
 }
 
+/* The marks of users below `user`; without bytes: all that are left. */
+static int put_marks(struct reshard *reshard, struct span user)
+{
+    struct offline_mark mark;
+    int more, status = 0;
+    while (status == 0 && (more = offline_marks_next(reshard->marks, user, &mark)) != 0)
+        status = more < 0 ? more : build_put_marks(reshard->build, mark.user, mark.peer, mark.marks);
+    return status;
+}
+
 static int put_entries(void *context)
 {
     struct reshard *reshard = context;
     struct span user;
     struct message message;
-    int more, status = 0;
+    int more, status = offline_marks_open(&reshard->marks, reshard->offline, reshard->from, (struct span){"", 0});
     while (status == 0 && (more = offline_all_next(reshard->rows, &user, &message)) != 0) {
-        status = more < 0 ? more : build_put(reshard->build, user, &message);
+        status = more < 0 ? more : put_marks(reshard, user);
+        if (status == 0)
+            status = build_put(reshard->build, user, &message);
         if (status == 0)
             note_progress(reshard);
     }
-    return status;
+    return status == 0 ? put_marks(reshard, (struct span){"", 0}) : status;
 }
 
 /* A page of the source that the disk does not give ends the pass. */
@@ -223,6 +237,7 @@ static int pass(struct reshard *reshard, int (*body)(void *context))
     if (status == 0)
         status = page_guard_run(body, reshard);
     offline_all_close(&reshard->rows);
+    offline_marks_close(&reshard->marks);
     if (status == 0 && reshard->problems.count > 0)
         status = -EBADMSG;
     if (status != 0 && reshard->error->text[0] == '\0')

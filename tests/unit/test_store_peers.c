@@ -319,3 +319,57 @@ Test(store_peers, a_user_of_several_blocks_who_has_them_merged)
     expect_all(&truth, 250);
     truth_close(&truth);
 }
+
+static struct seen_marks marks_of(struct truth *truth, const char *user, const char *peer)
+{
+    struct seen_marks marks;
+    cr_assert_eq(store_reader_marks(truth->fixture.reader, span_of(user), span_of(peer), &marks), 0);
+    return marks;
+}
+
+static void write_marks(struct truth *truth, uint64_t seen, uint64_t seen_by)
+{
+    struct memtable *table = table_open(truth);
+    struct seen_marks marks = {seen, seen_by};
+    cr_assert_eq(memtable_mark(table, alice, SPAN_LITERAL("bob"), marks), 0);
+    cr_assert_eq(memtable_mark(table, SPAN_LITERAL("zoe"), SPAN_LITERAL("bob"), marks), 0);
+    write_table(truth, table);
+}
+
+Test(store_peers, marks_of_runs_without_entries_only_rise_and_merges_keep_the_greatest)
+{
+    struct truth truth;
+    truth_open(&truth);
+    write_marks(&truth, 500, 10);
+    write_marks(&truth, 300, 20);
+    cr_assert(marks_of(&truth, "alice", "bob").seen == 500 && marks_of(&truth, "alice", "bob").seen_by == 20);
+    write_marks(&truth, 400, 15);
+    merge_all(&truth);
+    cr_assert_eq(run_count(&truth.fixture), 1);
+    cr_assert(marks_of(&truth, "alice", "bob").seen == 500 && marks_of(&truth, "alice", "bob").seen_by == 20);
+    cr_assert_eq(marks_of(&truth, "alice", "bo").seen, 0);
+    fixture_stop(&truth.fixture);
+    fixture_start(&truth.fixture);
+    cr_assert_eq(marks_of(&truth, "zoe", "bob").seen, 500, "they stand after a start");
+    truth_close(&truth);
+}
+
+Test(store_peers, an_erasure_takes_the_marks_and_the_index_of_its_user_along)
+{
+    struct truth truth;
+    struct store_error error;
+    truth_open(&truth);
+    for (uint32_t i = 0; i < 3; i++) {
+        add_run(&truth, 100, 5);
+        write_marks(&truth, truth.ts, truth.ts);
+        merge_all(&truth);
+    }
+    cr_assert_eq(store_cut(truth.fixture.store, alice, truth.ts), 0);
+    cr_assert_eq(store_compact(truth.fixture.store, &error), 0, "%s", error.text);
+    cr_assert(marks_of(&truth, "alice", "bob").seen == 0 && marks_of(&truth, "alice", "bob").seen_by == 0);
+    cr_assert_eq(marks_of(&truth, "zoe", "bob").seen, truth.ts, "another user keeps theirs");
+    truth.count = 0;
+    memset(truth.marks, 0, sizeof truth.marks);
+    expect_all(&truth, 5);
+    truth_close(&truth);
+}

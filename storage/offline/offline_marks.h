@@ -1,0 +1,28 @@
+/*
+ * offline_marks.h: the marks of conversations (record.h) in an opened directory (offline.h), from the runs and the WALs
+ * of all shards: by user and peer, each pair once with its greatest marks, without what is cut. One thread; blocks.
+ */
+#ifndef CHITCHAT_STORAGE_OFFLINE_OFFLINE_MARKS_H
+#define CHITCHAT_STORAGE_OFFLINE_OFFLINE_MARKS_H
+
+#include "storage/offline/offline.h"
+
+struct offline_marks;
+
+/* All marks, or those of `user` if it has bytes (copied). 0, and the caller closes *marks_r; or -errno: no memory, or a
+ * file cannot be read. Borrows `offline`. */
+int offline_marks_open(struct offline_marks **marks_r, struct offline *offline, const struct datadir *datadir,
+                       struct span user);
+/* Nulls *marks; NULL is fine. */
+void offline_marks_close(struct offline_marks **marks);
+
+struct offline_mark {
+    struct span user; /* borrowed until the next call */
+    struct span peer;
+    struct seen_marks marks;
+};
+
+/* The next marks, of users below `before`; without bytes: of any user. 1 with *mark_r; 0: there are none; or -errno. */
+int offline_marks_next(struct offline_marks *marks, struct span before, struct offline_mark *mark_r);
+
+#endif
