@@ -132,6 +132,7 @@ static void ask_with(struct micro *micro, int argc, char **argv)
     micro_must(store_page_open(&question.page));
     micro_must(store_reader_open(&question.reader, store.store));
     micro_run(micro, "newest 50 of a user with 1 M in 1 run", 1, read_plain, &question);
+    read_with(&question, 3 * ASKED_PEERS);
     micro_run(micro, "newest 50 with one of their 10,000 peers", 1, read_with, &question);
     store_reader_close(&question.reader);
     store_page_close(&question.page);

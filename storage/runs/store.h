@@ -103,12 +103,13 @@ const struct wal_assigned *store_assigned(const struct store *store);
 bool store_is_at_cap(struct store *store);
 
 /* Any thread, while store_merge_run does not run: whether store_merge_run has something to do: runs to merge
- * (merge_rule.h), files of merged runs to remove, or time to look for runs with entries that were cut long ago. */
+ * (merge_rule.h), files of merged runs to remove, time to look for runs with entries that were cut long ago, or runs of
+ * a version without the index by peer (peer_index.h). */
 bool store_merge_is_due(struct store *store);
 /* Merge thread: does one merge (merge_rule.h), whole, if one is due, else rewrites or drops one run with entries that
- * were cut long ago (store_set_cut_time). It writes the new run, commits {+ new, - old}, replaces the
- * list. Between its slices it does the shorter merges that have become due. Old runs are closed when their
- * last reference is gone, and their files removed (run_remove.h), by this or a later call.
+ * were cut long ago (store_set_cut_time), else rewrites one without the index by peer. It writes the new run, commits
+ * {+ new, - old}, replaces the list. Between its slices it does the shorter merges that have become due. Old runs are
+ * closed when their last reference is gone, and their files removed (run_remove.h), by this or a later call.
  *
  * `should_stop` (may be NULL) is called between slices. If it returns true, the unfinished run is removed and the
  * result is -ECANCELED.

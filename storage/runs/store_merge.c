@@ -38,10 +38,20 @@ static struct merge_choice choose(const struct store *store, const struct run_li
     return merge_rule_choose(runs, list->count, &options, outer);
 }
 
+/* A run of a version without the index by peer, borrowed from the list; NULL: none. */
+static struct run *find_unindexed(const struct run_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->runs[i]->entry.index_version == 0 && !list->runs[i]->is_taken)
+            return list->runs[i];
+    return NULL;
+}
+
 bool store_merge_is_due(struct store *store)
 {
     struct run_list *list = store_ref_list(store);
-    bool is_due = choose(store, list, NULL).count > 0 || atomic_load(&store->kept_count) > 0;
+    bool is_due =
+        choose(store, list, NULL).count > 0 || atomic_load(&store->kept_count) > 0 || find_unindexed(list) != NULL;
     store_unref_list(store, list);
     return is_due || store_has_dead(store) || store_look_is_due(store);
 }
@@ -253,6 +263,17 @@ static int merge_do(struct merge *merge)
     return status == 0 ? 1 : status;
 }
 
+/* With a reference; NULL: none. */
+static struct run *take_unindexed(struct store *store)
+{
+    struct run_list *list = store_ref_list(store);
+    struct run *run = find_unindexed(list);
+    if (run != NULL)
+        store_ref_run(store, run);
+    store_unref_list(store, list);
+    return run;
+}
+
 /* Does one merge. 1: done; 0: none is due; or -errno. Between the slices of another one no run is rewritten alone. */
 static int merge_next(struct store *store, const struct caller *caller, const struct merge_outer *outer)
 {
@@ -261,6 +282,8 @@ static int merge_next(struct store *store, const struct caller *caller, const st
     if (merge_begin(&merge, outer))
         return merge_do(&merge);
     int status = outer == NULL ? store_find_stale(store, &stale) : 0;
+    if (stale == NULL && status == 0 && outer == NULL)
+        stale = take_unindexed(store);
     if (stale == NULL)
         return status;
     merge_begin_one(&merge, stale);

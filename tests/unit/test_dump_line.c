@@ -138,10 +138,10 @@ Test(dump_line, marks_are_read_back_and_one_that_is_0_is_not_there)
     bytes = dump_line_write_marks(line, SPAN_LITERAL("ann"), SPAN_LITERAL("bob"), (struct seen_marks){5, 6});
     cr_assert_null(dump_line_read(reader, line, bytes - 1, &read));
     cr_assert(read.marks.seen == 5 && read.marks.seen_by == 6);
-    static const char *const bad[] = {"{\"user\":\"ann\",\"with\":\"bob\"}", "{\"user\":\"ann\",\"with\":\"\",\"seen\":5}",
-                                      "{\"user\":\"ann\",\"with\":\"bob\",\"seen\":0}",
-                                      "{\"user\":\"ann\",\"with\":\"bob\",\"seen\":5,\"ts\":6}",
-                                      "{\"user\":\"ann\",\"seen\":5}"};
+    static const char *const bad[] = {
+        "{\"user\":\"ann\",\"with\":\"bob\"}", "{\"user\":\"ann\",\"with\":\"\",\"seen\":5}",
+        "{\"user\":\"ann\",\"with\":\"bob\",\"seen\":0}", "{\"user\":\"ann\",\"with\":\"bob\",\"seen\":5,\"ts\":6}",
+        "{\"user\":\"ann\",\"seen\":5}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(line, sizeof line, "%s", bad[i]);
         cr_assert_not_null(dump_line_read(reader, line, strlen(bad[i]), &read), "%s", bad[i]);

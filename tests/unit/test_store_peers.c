@@ -6,10 +6,11 @@
 
 #include "base/list.h"
 #include "storage/memtable/memtable.h"
+#include "storage/runs/manifest.h"
 #include "storage/runs/peer_index.h"
 #include "store_fixture.h"
 
-#define ENTRIES_MAX 120000u
+#define ENTRIES_MAX 450000u
 #define PEERS_MAX 300u
 
 static const struct span alice = {"alice", 5};
@@ -49,7 +50,7 @@ static void truth_open(struct truth *truth)
     *truth = (struct truth){.ts = 1000, .random = 7};
     truth->fixture = fixture_open();
     truth->entries = calloc(ENTRIES_MAX, sizeof *truth->entries);
-    cr_assert_eq(record_heap_open(&truth->heap, 256u << 20), 0);
+    cr_assert_eq(record_heap_open(&truth->heap, 512u << 20), 0);
 }
 
 static void truth_close(struct truth *truth)
@@ -371,5 +372,44 @@ Test(store_peers, an_erasure_takes_the_marks_and_the_index_of_its_user_along)
     truth.count = 0;
     memset(truth.marks, 0, sizeof truth.marks);
     expect_all(&truth, 5);
+    truth_close(&truth);
+}
+
+/* Makes the manifest say of the only run what one of an older version says: its users have too few entries to be
+ * indexed. Returns its number. */
+static uint64_t forget_index(struct truth *truth, uint64_t index_version)
+{
+    char path[128];
+    struct manifest *manifest;
+    struct manifest_state state;
+    struct store_error error;
+    snprintf(path, sizeof path, "%s/manifest.mdb", truth->fixture.dir);
+    cr_assert_eq(manifest_open(&manifest, path, &state, &error), 0, "%s", error.text);
+    cr_assert_eq(state.count, 1);
+    uint64_t id = state.entries[0].id;
+    cr_assert_eq(state.entries[0].index_version, index_version);
+    state.entries[0].index_version = 0;
+    cr_assert_eq(manifest_commit(manifest, &state.marks, &state.entries[0], &id, 1), 0);
+    manifest_state_fini(&state);
+    manifest_close(&manifest);
+    return id;
+}
+
+Test(store_peers, a_run_of_an_older_version_is_read_and_rewritten_once_when_nothing_else_is_due)
+{
+    struct truth truth;
+    struct store_error error;
+    truth_open(&truth);
+    add_run(&truth, PEER_BLOCK_ENTRIES_MIN - 1, 3);
+    fixture_stop(&truth.fixture);
+    uint64_t id = forget_index(&truth, PEER_INDEX_VERSION);
+    fixture_start(&truth.fixture);
+    expect_all(&truth, 3);
+    cr_assert(store_merge_is_due(truth.fixture.store));
+    cr_assert_eq(store_merge_run(truth.fixture.store, NULL, NULL, &error), 0, "%s", error.text);
+    cr_assert_not(store_merge_is_due(truth.fixture.store));
+    expect_all(&truth, 3);
+    fixture_stop(&truth.fixture);
+    cr_assert_gt(forget_index(&truth, PEER_INDEX_VERSION), id);
     truth_close(&truth);
 }
