@@ -210,6 +210,13 @@ scenario("unsent messages outlive the page: closed while the server is down, ope
   await one.page.locator("#banner").waitFor();
   await one.send("unsent 1");
   await one.send("unsent 2");
+  await one.until("both stored", () => one.page.evaluate(async () => {
+    const [{ name }] = await indexedDB.databases();
+    const database = await new Promise((resolve) => (indexedDB.open(name).onsuccess = ({ target }) => resolve(target.result)));
+    const count = await new Promise((resolve) => (database.transaction("outbox").objectStore("outbox").count().onsuccess = ({ target }) => resolve(target.result)));
+    database.close();
+    return count === 2;
+  }));
   await one.page.close();
   await startThere(harness);
   const again = await Visitor.open(one.device, siteOf(harness.server));
