@@ -1,18 +1,15 @@
 /*
- * groups.c: runs the tests of a criterion program with one process for a group of them, in place of criterion's runner.
+ * runner.c: runs the tests of a criterion program, each in a process that is forked, in place of criterion's runner.
  *
- * criterion starts a program anew for each test. Under AddressSanitizer such a start, and the check for leaks at its
- * end, take 0.2 s of CPU time: more than nearly all tests. Here the runner forks a process for up to GROUP_TESTS tests
- * of one suite, which run in it one after the other. A test that is to end by a signal has a process of its own. A
- * failed assertion ends its test only. A crash, a leak or a time out fails the group, and the runner then runs each of
- * its tests in a process of its own, so that the one is named.
+ * criterion starts a program anew for each test. Under AddressSanitizer that takes 0.2 s of CPU time: more than nearly
+ * all tests. A fork takes less than half, and has the same fresh static variables. A leak, a crash or a time out is
+ * that of the one test.
  *
  * The options are those of criterion that this project uses: -jN, --timeout S, --filter 'SUITE/NAME', --list. The last
  * line is criterion's, which `./dev test` counts.
  */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
-#include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
 #include <setjmp.h>
@@ -26,32 +23,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GROUP_TESTS 16u
-
 extern struct criterion_test *__start_cr_tst[], *__stop_cr_tst[];
 /* A program may have no suite with options. */
 extern struct criterion_suite *__start_cr_sts[] __attribute__((weak)), *__stop_cr_sts[] __attribute__((weak));
 
 enum outcome { OUTCOME_NOT_RUN, OUTCOME_RUNNING, OUTCOME_PASSED, OUTCOME_FAILED, OUTCOME_SKIPPED };
 
-struct group {
-    uint32_t first; /* of `tests` */
-    uint32_t count;
-    pid_t pid;     /* 0: not running */
-    bool is_alone; /* one test, of a group that has failed or with a signal to come */
-};
-
 static struct criterion_test **tests; /* those that the filter lets through, by suite and name */
 static uint32_t test_count;
-static uint8_t *outcomes; /* enum outcome, of each; shared with the processes of the groups */
+static uint8_t *outcomes; /* enum outcome, of each; shared with their processes */
+static pid_t *pids;       /* of each; 0: not running */
 
 /* The runner's. */
-static struct group *groups;
-static uint32_t group_count;
 static uint32_t passed, failed, crashed, skipped;
 
-/* The process of a group. */
-static bool is_group;
+/* The process of a test. */
+static bool is_test;
 static struct criterion_test *running;
 static jmp_buf leave;
 static bool has_failed;
@@ -60,10 +47,10 @@ static FILE *stdout_file;
 
 int __lsan_is_turned_off(void);
 
-/* A group is checked for leaks at its end, the runner is not. */
+/* A test is checked for leaks at its end, the runner is not. */
 int __lsan_is_turned_off(void)
 {
-    return !is_group;
+    return !is_test;
 }
 
 /* -- What criterion's macros call. -- */
@@ -156,7 +143,7 @@ static void restore_stdout(void)
     stdout_file = NULL;
 }
 
-/* -- A group. -- */
+/* -- A test. -- */
 
 static double seconds_of(const struct criterion_test *test, double usual)
 {
@@ -181,16 +168,11 @@ static enum outcome run_test(struct criterion_test *test, double timeout)
     return has_failed ? OUTCOME_FAILED : is_skipped ? OUTCOME_SKIPPED : OUTCOME_PASSED;
 }
 
-static _Noreturn void run_group(const struct group *group, double timeout)
+static _Noreturn void run_process(uint32_t at, double timeout)
 {
-    is_group = true;
-    for (uint32_t at = group->first; at < group->first + group->count; at++) {
-        outcomes[at] = OUTCOME_RUNNING;
-        outcomes[at] = (uint8_t)run_test(tests[at], timeout);
-        if (outcomes[at] == OUTCOME_FAILED)
-            break; /* what it has left open would disturb the next */
-    }
-    running = NULL;
+    is_test = true;
+    outcomes[at] = OUTCOME_RUNNING;
+    outcomes[at] = (uint8_t)run_test(tests[at], timeout);
     exit(0);
 }
 
@@ -216,47 +198,17 @@ static void find_tests(const char *filter)
             tests[test_count++] = *at;
     }
     qsort(tests, test_count, sizeof(struct criterion_test *), by_name);
+    pids = calloc(test_count + 1, sizeof *pids);
     outcomes = mmap(NULL, test_count + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (tests == NULL || outcomes == MAP_FAILED)
+    if (tests == NULL || pids == NULL || outcomes == MAP_FAILED)
         abort();
 }
 
-static void add_group(uint32_t first, uint32_t count, bool is_alone)
+/* A test has ended, with the status of its process. */
+static void count_test(uint32_t at, int status)
 {
-    groups = reallocarray(groups, group_count + 1, sizeof *groups);
-    if (groups == NULL)
-        abort();
-    groups[group_count++] = (struct group){.first = first, .count = count, .is_alone = is_alone};
-}
-
-/* The tests of these suites begin the log's thread and end it, which a process does once. */
-static const char *const suites_alone[] = {"log"};
-
-static bool is_alone(const struct criterion_test *test)
-{
-    for (size_t i = 0; i < sizeof suites_alone / sizeof *suites_alone; i++)
-        if (strcmp(suites_alone[i], test->category) == 0)
-            return true;
-    return test->data->signal != 0 || test->data->exit_code != 0;
-}
-
-static void make_groups(void)
-{
-    for (uint32_t at = 0, count; at < test_count; at += count) {
-        count = 1;
-        if (!is_alone(tests[at]))
-            while (count < GROUP_TESTS && at + count < test_count && !is_alone(tests[at + count])
-                   && strcmp(tests[at]->category, tests[at + count]->category) == 0)
-                count++;
-        add_group(at, count, is_alone(tests[at]));
-    }
-}
-
-/* A test that was alone, by the status of its process. */
-static void count_alone(const struct group *group, int status)
-{
-    const struct criterion_test *test = tests[group->first];
-    uint8_t outcome = outcomes[group->first];
+    const struct criterion_test *test = tests[at];
+    uint8_t outcome = outcomes[at];
     bool is_expected = test->data->signal != 0 ? WIFSIGNALED(status) && WTERMSIG(status) == test->data->signal
                                                : WIFEXITED(status) && WEXITSTATUS(status) == test->data->exit_code;
     if (is_expected && outcome != OUTCOME_FAILED) {
@@ -273,31 +225,7 @@ static void count_alone(const struct group *group, int status)
             WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? " (time out)" : "");
 }
 
-static void count_group(const struct group *group, int status)
-{
-    bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    uint32_t first = group->first, count = group->count;
-    if (group->is_alone) {
-        count_alone(group, status);
-        return;
-    }
-    for (uint32_t at = first; is_clean && at < first + count; at++)
-        is_clean = outcomes[at] == OUTCOME_PASSED || outcomes[at] == OUTCOME_SKIPPED;
-    for (uint32_t at = first; at < first + count; at++) {
-        if (is_clean) {
-            passed += outcomes[at] == OUTCOME_PASSED;
-            skipped += outcomes[at] == OUTCOME_SKIPPED;
-        } else {
-            outcomes[at] = OUTCOME_NOT_RUN;
-            add_group(at, 1, true);
-        }
-    }
-    if (!is_clean)
-        fprintf(stderr, "[----] a group of %s has failed: its tests run again, each in a process of its own\n",
-                tests[first]->category);
-}
-
-static void start_group(struct group *group, double timeout)
+static pid_t start_test(uint32_t at, double timeout)
 {
     fflush(NULL);
     pid_t pid = fork();
@@ -306,31 +234,36 @@ static void start_group(struct group *group, double timeout)
         exit(2);
     }
     if (pid == 0)
-        run_group(group, timeout);
-    group->pid = pid;
+        run_process(at, timeout);
+    return pid;
+}
+
+static void take_ended(void)
+{
+    int status;
+    pid_t pid = wait(&status);
+    if (pid < 0)
+        abort();
+    for (uint32_t at = 0; at < test_count; at++) {
+        if (pids[at] != pid)
+            continue;
+        pids[at] = 0;
+        count_test(at, status);
+        return;
+    }
 }
 
 static void run_all(uint32_t at_once, double timeout)
 {
-    for (uint32_t next = 0, out = 0; next < group_count || out > 0;) {
-        if (next < group_count && out < at_once) {
-            start_group(&groups[next++], timeout);
+    for (uint32_t next = 0, out = 0; next < test_count || out > 0;) {
+        if (next < test_count && out < at_once) {
+            pids[next] = start_test(next, timeout);
+            next++;
             out++;
-            continue;
-        }
-        int status;
-        pid_t pid = wait(&status);
-        for (uint32_t i = 0; pid > 0 && i < next; i++) {
-            if (groups[i].pid != pid)
-                continue;
-            struct group ended = groups[i];
-            groups[i].pid = 0;
+        } else {
+            take_ended();
             out--;
-            count_group(&ended, status);
-            break;
         }
-        if (pid < 0 && errno != EINTR)
-            abort();
     }
 }
 
@@ -362,7 +295,6 @@ int main(int argc, char **argv)
         printf("%s/%s\n", tests[i]->category, tests[i]->name);
     if (lists)
         return 0;
-    make_groups();
     run_all(at_once > 0 ? at_once : 1, timeout);
     fprintf(stderr, "[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: %u\n",
             passed + failed + crashed, passed, failed, crashed);
