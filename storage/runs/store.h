@@ -218,6 +218,25 @@ struct store_with {
 int store_reader_with(struct store_reader *reader, struct span user, const struct store_with *with,
                       const struct store_range *range, struct store_page *page, uint64_t *bound_r, bool *more_r);
 
+struct store_checked_peer {
+    struct span name; /* borrowed; the user: their messages to themselves */
+    uint64_t ts;      /* of an entry with them, not always the newest; 0: none was found */
+};
+
+struct store_peer_check {
+    struct span user; /* borrowed */
+    uint64_t after;   /* exclusive, as in struct store_range */
+    uint64_t before;
+    struct store_checked_peer *peers; /* borrowed; ts is 0 at first */
+    uint32_t count;
+    uint32_t looks_max; /* at least 1 (asserted): a call ends soon after it has read so many entries. A search for a
+                         * peer in a block of the index costs as much as 8 of them. */
+};
+
+/* Reader thread: finds for each peer of `check` whether the user has an entry with them in the range, and stops where
+ * all are found. 1: call it again, with check->before as this call has set it; 0: done; or -errno. */
+int store_reader_check_peers(struct store_reader *reader, struct store_peer_check *check);
+
 /* Reader thread: the marks of (user, peer), 0 where there are none. 0 or -errno. */
 int store_reader_marks(struct store_reader *reader, struct span user, struct span peer, struct seen_marks *marks_r);
 
@@ -266,6 +285,14 @@ void store_peers_get(const struct store_peers *peers, uint32_t index, struct sto
 #define STORE_UNSEEN_MAX 1000u
 uint32_t store_peers_unseen(const struct store_peers *peers, uint32_t index, uint64_t seen, const uint64_t *memory_ts,
                             uint32_t memory_count);
+
+/* For tests: what a reader has done since it was opened. */
+struct store_work {
+    uint64_t entries;  /* that store_reader_range gave, and the reads by peer read without the index */
+    uint64_t searches; /* for a peer in a block of the index */
+};
+/* Reader thread. */
+struct store_work store_reader_work(const struct store_reader *reader);
 
 /* For tests. Reader thread: calls `visit` for every timeline row of all runs in key order, equal keys once. If `visit`
  * does not return 0, the walk ends and returns that. Not guarded against pages that cannot be read. */

@@ -1,8 +1,6 @@
 /*
  * store_private.h: what store.c (open, commits, checkpoints), store_merge.c, store_read.c, store_with.c,
- * store_peers.c, store_peers_walk.c and
- * merge_source.c share. No
- * other file includes it.
+ * store_peer_check.c, store_peers.c, store_peers_walk.c and merge_source.c share. No other file includes it.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_STORE_PRIVATE_H
 #define CHITCHAT_STORAGE_RUNS_STORE_PRIVATE_H
@@ -124,6 +122,7 @@ int merge_source_open(struct run_source **source_r, struct run *const *runs, uin
 struct store_reader {
     struct store *store;
     uint32_t slot; /* in each run */
+    struct store_work work;
     struct store_error error;
 };
 

@@ -66,6 +66,11 @@ int store_reader_open(struct store_reader **reader_r, struct store *store)
     return 0;
 }
 
+struct store_work store_reader_work(const struct store_reader *reader)
+{
+    return reader->work;
+}
+
 void store_reader_close(struct store_reader **reader)
 {
     free(*reader);
@@ -304,6 +309,7 @@ int store_reader_range(struct store_reader *reader, struct span user, const stru
     struct page_rows rows = {&walk, range, page, more_r};
     int status = store_read_guarded(reader, list, &walk.at, fill_page, &rows);
     store_unref_list(reader->store, list);
+    reader->work.entries += page->count;
     if (status == 0)
         status = store_page_seal(page, !range->oldest_first);
     return status;

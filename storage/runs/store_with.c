@@ -95,6 +95,7 @@ static int look_at_block(struct walk *walk, struct head *head)
         return 0;
     struct peer_block block = run_peers_block(peers, oldest_first ? number : number - 1);
     walk->looks += LOOKS_PIECE;
+    walk->reader->work.searches++;
     int more = run_peers_find(peers, block, walk->with->peer, head->at, oldest_first, &piece);
     if (more == 1)
         return take_piece(walk, head, &piece);
@@ -111,6 +112,7 @@ static int look_at_entry(struct walk *walk, struct head *head)
     uint64_t ts;
     int more = run_peers_entry(&head->peers, head->at, oldest_first, head->is_there, &ts, &value);
     walk->looks++;
+    walk->reader->work.entries++;
     head->is_there = more == 1;
     if (more != 1) {
         head->at = run_peers_last(&head->peers) + 1; /* newest first: the blocks come */

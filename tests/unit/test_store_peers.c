@@ -285,8 +285,53 @@ static void expect_all_peers(struct truth *truth)
     }
 }
 
+/* -- with whom there are entries -- */
+
+static bool has_entry(const struct truth *truth, uint32_t peer, uint64_t ts, const struct store_range *range)
+{
+    for (uint32_t i = 0; i < truth->count; i++)
+        if (is_wanted(&truth->entries[i], peer, range, false) && (ts == 0 || truth->entries[i].ts == ts))
+            return true;
+    return false;
+}
+
+/* Checks all peers, strangers, and alice herself, in calls of `looks_max`. Returns the number of calls. */
+static uint32_t expect_check(struct truth *truth, const struct store_range *range, uint32_t looks_max)
+{
+    static char names[PEERS_MAX + 1][16];
+    struct store_checked_peer checked[PEERS_MAX + 1];
+    uint32_t calls = 0;
+    int more;
+    for (uint32_t peer = 0; peer <= PEERS_MAX; peer++)
+        checked[peer] = (struct store_checked_peer){name_of(peer, names[peer]), 0};
+    struct store_peer_check check = {alice, range->after, range->before, checked, PEERS_MAX + 1, looks_max};
+    do {
+        uint64_t before = check.before;
+        more = store_reader_check_peers(truth->fixture.reader, &check);
+        cr_assert(more == 0 || (more == 1 && check.before < before));
+        calls++;
+    } while (more == 1);
+    for (uint32_t peer = 0; peer <= PEERS_MAX; peer++)
+        cr_assert_eq(has_entry(truth, peer, checked[peer].ts, range), checked[peer].ts > 0, "peer %u, found at %llu",
+                     peer, (unsigned long long)checked[peer].ts);
+    return calls;
+}
+
+static void expect_all_checks(struct truth *truth)
+{
+    static const uint32_t looks_max[] = {1, 60, 8192};
+    for (uint32_t i = 0; i < 12; i++) {
+        struct store_range range = {.before = i % 3 == 0 ? UINT64_MAX : draw(truth, truth->ts + 400),
+                                    .after = i % 4 < 2 ? 0 : draw(truth, truth->ts)};
+        if (range.after >= range.before)
+            range.after = 0;
+        expect_check(truth, &range, looks_max[i % 3]);
+    }
+}
+
 static void expect_all(struct truth *truth, uint32_t peers)
 {
+    expect_all_checks(truth);
     expect_all_with(truth, peers);
     expect_all_peers(truth);
 }
@@ -318,6 +363,42 @@ Test(store_peers, a_user_of_several_blocks_who_has_them_merged)
     expect_all(&truth, 250);
     merge_all(&truth);
     expect_all(&truth, 250);
+    truth_close(&truth);
+}
+
+Test(store_peers, a_check_stops_at_the_first_entry_of_each_peer_and_reads_no_more_than_it_may)
+{
+    struct truth truth;
+    char name[16];
+    truth_open(&truth);
+    for (uint32_t i = 0; i < 3; i++)
+        add_run(&truth, 2000, 4);
+    struct store_checked_peer checked[] = {{name_of(0, name), 0}, {alice, 0}};
+    struct store_peer_check check = {alice, 0, UINT64_MAX, checked, 2, 8192};
+    struct store_work before = store_reader_work(truth.fixture.reader);
+    cr_assert_eq(store_reader_check_peers(truth.fixture.reader, &check), 0);
+    struct store_work after = store_reader_work(truth.fixture.reader);
+    cr_assert_eq(after.searches - before.searches, 2, "in the newest run alone");
+    struct store_range whole = {.before = UINT64_MAX};
+    before = after;
+    expect_check(&truth, &whole, 8192);
+    after = store_reader_work(truth.fixture.reader);
+    cr_assert_leq(after.searches - before.searches, 3 * (PEERS_MAX + 1));
+    cr_assert_eq(after.entries, 0, "all are indexed");
+    truth_close(&truth);
+}
+
+Test(store_peers, a_check_of_entries_without_an_index_reads_them_in_calls)
+{
+    struct truth truth;
+    truth_open(&truth);
+    for (uint32_t i = 0; i < 3; i++)
+        add_run(&truth, PEER_BLOCK_ENTRIES_MIN - 1, 40);
+    add_again(&truth, 0, PEER_BLOCK_ENTRIES_MIN - 1); /* so the first run that is searched has old entries */
+    struct store_range whole = {.before = UINT64_MAX};
+    uint32_t calls = expect_check(&truth, &whole, 4 * 3);
+    cr_assert_geq(calls, 5, "3 entries of each run in a call");
+    cr_assert_leq(store_reader_work(truth.fixture.reader).entries, calls * 4 * 3);
     truth_close(&truth);
 }
 
