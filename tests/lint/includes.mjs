@@ -32,7 +32,7 @@ export const directions = {
   "src/timeline": ["src/base", "src/protocol", "storage", "storage/memtable", "src/server/core.h", "src/server/letter.h",
     "src/connection/conn.h", "src/history/reads.h", "src/history/replay.h"],
   "src/ephemeral": ["src/base", "src/protocol", "src/server/core.h", "src/server/letter.h", "src/connection/backpressure.h",
-    "src/history/range_read.h"],
+    "src/history/reads.h"],
   "src/operations": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline",
     "src/ephemeral",
     "src/http/exchanges.h"],

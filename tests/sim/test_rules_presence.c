@@ -355,6 +355,79 @@ Test(presence, peers_reads_all_of_a_long_timeline)
     end(harness);
 }
 
+/* Sends `count` messages to `to`, which then are in a run. */
+static void fill_run(struct harness *harness, struct client *client, const char *to, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        client_send(client, "{\"op\":\"send\",\"id\":9,\"to\":\"%s\",\"text\":\"x\"}", to);
+    harness_run_until_idle(harness);
+    for (json_t *frame; (frame = client_next(client)) != NULL;)
+        json_decref(frame);
+    make_run(harness);
+}
+
+/* Watches a full list: `first`, strangers, and `last`. */
+static void watch_strangers(struct client *client, uint32_t id, const char *first, const char *last)
+{
+    char list[LIMIT_WATCH_USERS * 20];
+    size_t at = (size_t)snprintf(list, sizeof list, "\"%s\"", first);
+    for (uint32_t i = 2; i < LIMIT_WATCH_USERS; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, ",\"stranger-%u\"", i);
+    client_send(client, "{\"op\":\"watch\",\"id\":%u,\"users\":[%s,\"%s\"]}", id, list, last);
+}
+
+Test(presence, peers_looks_strangers_up_and_does_not_read_a_long_timeline)
+{
+    struct harness *harness = begin(CONFIG_PRESENCE_PEERS);
+    struct client *alice = log_in(harness, 0, 0);
+    const char *old = harness_name(harness, 1, 0), *new = harness_name(harness, 1, 1);
+    const struct core *core = harness_core(harness, 0);
+    char wanted[300];
+    log_in(harness, 1, 0);
+    log_in(harness, 1, 1);
+    say(harness, alice, old);
+    for (int run = 0; run < 3; run++)
+        fill_run(harness, alice, harness_name(harness, 1, 2), 1000);
+    say(harness, alice, new);
+    struct store_work before = store_reader_work(core->reads.store_reader);
+    watch_strangers(alice, 1, new, old);
+    harness_run_until_idle(harness);
+    snprintf(wanted, sizeof wanted, "%s %s", new, old);
+    cr_assert_str_eq(online(alice, 1), wanted);
+    struct store_work after = store_reader_work(core->reads.store_reader);
+    cr_assert_gt(core->runs.count, 0);
+    cr_assert_leq(after.entries - before.entries, 500, "%llu of 3000 entries were read",
+                  (unsigned long long)(after.entries - before.entries));
+    cr_assert_leq(after.searches - before.searches, (uint64_t)core->runs.count * LIMIT_WATCH_USERS);
+    end(harness);
+}
+
+Test(presence, peers_hides_those_of_an_erased_conversation_also_if_it_goes_during_the_check)
+{
+    struct harness *harness = begin(CONFIG_PRESENCE_PEERS);
+    struct client *alice = log_in(harness, 0, 0);
+    const char *kept = harness_name(harness, 1, 0), *gone = harness_name(harness, 1, 1);
+    struct core *core = harness_core(harness, 0);
+    log_in(harness, 1, 0);
+    log_in(harness, 1, 1);
+    say(harness, alice, gone);
+    fill_run(harness, alice, kept, 2);
+    uint64_t cut = core->last_ts;
+    say(harness, alice, kept);
+    harness_hold_results(harness, 0, HARNESS_READER, true);
+    watch_users(alice, 1, kept, gone);
+    harness_run_until_idle(harness);
+    cr_assert_null(client_next(alice));
+    cr_assert_eq(store_cut(core->runs.store, span_of(harness_name(harness, 0, 0)), cut), 0);
+    harness_hold_results(harness, 0, HARNESS_READER, false);
+    harness_run_until_idle(harness);
+    cr_assert_str_eq(online(alice, 1), kept, "cut while the reader had the check");
+    watch_users(alice, 2, gone, kept);
+    harness_run_until_idle(harness);
+    cr_assert_str_eq(online(alice, 2), kept, "cut before");
+    end(harness);
+}
+
 Test(presence, a_check_that_its_connection_does_not_wait_for_leaves_nothing)
 {
     struct harness *harness = begin(CONFIG_PRESENCE_PEERS);
