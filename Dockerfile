@@ -3,7 +3,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update && apt-get install -qy --no-install-recommends \
     gcc libc6-dev cmake ninja-build pkg-config liburing-dev libwslay-dev liblmdb-dev libck-dev libssl-dev \
-    node-llhttp libjansson-dev libsystemd-dev dpkg-dev file
+    node-llhttp libjansson-dev libsystemd-dev libedit-dev dpkg-dev file
 COPY . /source
 WORKDIR /source
 RUN cmake --preset release -B build/container -DBUILD_TESTING=OFF \
