@@ -43,6 +43,7 @@ struct import {
     char last_user[LIMIT_USER_BYTES];
     size_t last_user_bytes;
     uint64_t last_ts;
+    uint64_t newest_ts;     /* of the last user's lines, but those of marks */
     bool is_last_first;     /* the last line has where the timeline of its user begins */
     size_t last_with_bytes; /* of the last line, if it has marks; else 0 */
     char last_with[LIMIT_USER_BYTES];
@@ -140,11 +141,16 @@ static const char *check_first(const struct import *import, bool is_same_user, u
 }
 
 /* Marks come behind the entries of their user, by the other user. */
-static const char *check_with(const struct import *import, bool is_same_user, struct span with)
+static const char *check_with(const struct import *import, bool is_same_user, const struct dump_line *line)
 {
     struct span last = {import->last_with, import->last_with_bytes};
-    if (is_same_user && last.bytes > 0 && span_compare(last, with) >= 0)
+    uint64_t newest = is_same_user ? import->newest_ts : import->first;
+    if (is_same_user && last.bytes > 0 && span_compare(last, line->with) >= 0)
         return "marks of a user come by \"with\", in the order of their bytes, each once";
+    if (span_equal(line->user, line->with))
+        return "a user has no marks with themselves";
+    if (line->marks.seen > newest || line->marks.seen_by > newest)
+        return "\"seen\" or \"seen_by\" is above all entries of its user";
     return NULL;
 }
 
@@ -156,7 +162,7 @@ static const char *check_order(struct import *import, const struct dump_line *li
         return "it is not in order: entries come by user, in the order of their bytes (`LC_ALL=C sort`), then by ts, "
                "as "
                "`chitchat dump` writes them";
-    const char *why = line->with.bytes > 0 ? check_with(import, order == 0, line->with)
+    const char *why = line->with.bytes > 0 ? check_with(import, order == 0, line)
                       : line->first > 0    ? check_first(import, order == 0, line->first)
                                            : check_ts(import, order == 0, line->message.ts);
     if (why != NULL)
@@ -167,6 +173,10 @@ static const char *check_order(struct import *import, const struct dump_line *li
     memcpy(import->last_user, line->user.data, line->user.bytes);
     import->last_user_bytes = line->user.bytes;
     import->is_last_first = line->first > 0;
+    if (line->with.bytes == 0)
+        import->newest_ts = line->first > 0 ? line->first : line->message.ts;
+    else if (order != 0)
+        import->newest_ts = import->first;
     import->last_ts = line->with.bytes > 0 ? LIMIT_TS_MAX : line->first > 0 ? line->first : line->message.ts;
     return NULL;
 }

@@ -190,6 +190,11 @@ const BAD = [
   [lines(alone(LINE), { user: "b", first: 6 }, SELF), /line 1: it is "alone", but no "first"/],
   [lines(alone(LINE), OTHER), /message MwsR6-oZKALAYytrhgE- from a to b stands in the timeline of b at ts 7, but not in that of a: a whole dump has both, unless one is "alone"/],
   [lines(...Array.from({ length: 100000 }, (_, i) => ({ user: `u${String(i).padStart(5, "0")}`, first: 4 }))), /shard 0 would have more than 99999 users whose timelines begin later than those of all: name a larger number of shards/],
+  [lines(LINE, { user: "a", with: "b", seen: 6 }, OTHER), /line 2: "seen" or "seen_by" is above all entries of its user/],
+  [lines(LINE, { user: "a", with: "b", seen: 5, seen_by: 6 }, OTHER), /line 2: "seen" or "seen_by" is above all entries of its user/],
+  [lines(LINE, { user: "a", with: "a", seen: 5 }, OTHER), /line 2: a user has no marks with themselves/],
+  [lines({ user: "a", with: "b", seen: 5 }), /line 1: "seen" or "seen_by" is above all entries of its user/],
+  [lines(LINE, { user: "a", with: "c", seen: 5 }, { user: "a", with: "b", seen: 5 }, OTHER), /line 3: marks of a user come by "with"/],
   [lines(LINE, { user: "b", first: 8 }, SELF), /stands in the timeline of a at ts 5, but not in that of b/],
 ];
 
@@ -197,6 +202,7 @@ const BAD = [
 const GOOD = [
   lines({ first: 4 }),
   lines({ user: "b", first: 6 }),
+  lines(LINE, { user: "a", with: "b", seen_by: 5 }, OTHER, { user: "b", with: "a", seen: 7 }),
   lines({ first: 4 }, LINE, OTHER, SELF),
   lines(alone(LINE), { user: "b", first: 7 }, SELF),
   lines({ first: 4 }, alone(LINE), { user: "b", first: 8 }, { ...SELF_OF_B, ts: 9 }, SELF, { user: "d", first: 2 ** 40 }),

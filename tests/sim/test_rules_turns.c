@@ -242,7 +242,7 @@ Test(turns, a_page_beside_many_long_ones_comes_in_the_same_turn)
 {
     struct client *mallory = login_with_entries(1000);
     for (uint32_t page = 0; page < 50; page++)
-        client_send(mallory, "{\"op\":\"history\",\"id\":%u,\"with\":\"nobody\"}", page);
+        client_send(mallory, "{\"op\":\"history\",\"id\":%u,\"with\":\"mallory\",\"limit\":500}", page);
     client_send(alice, "{\"op\":\"history\",\"id\":1}");
     harness_turn(harness, 0);
     json_decref(client_expect(alice, "history"));
@@ -250,13 +250,13 @@ Test(turns, a_page_beside_many_long_ones_comes_in_the_same_turn)
     harness_run_until_idle(harness);
 }
 
-Test(turns, pages_in_which_nothing_is_found_delay_nobody)
+Test(turns, pages_of_a_conversation_delay_nobody)
 {
     login_with_entries(6000);
     for (uint32_t i = 0; i < FLOODS; i++) {
         readers[i] = client_login(harness, 0, "mallory", "");
         for (uint32_t page = 0; page < 50; page++)
-            client_send(readers[i], "{\"op\":\"history\",\"id\":%u,\"with\":\"nobody\"}", page);
+            client_send(readers[i], "{\"op\":\"history\",\"id\":%u,\"with\":\"mallory\",\"limit\":100}", page);
     }
     harness_turn(harness, 0);
     expect_service(are_pages_over);
