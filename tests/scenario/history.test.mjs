@@ -31,7 +31,9 @@ onServers("History", { options: ["--memtable-bytes", "4M", "--checkpoint-s", "1"
   });
 
   it("entries carry ts, mid, from, to and text, and the key of what this user sent with one", async () => {
-    const { client, bob } = await alice(12);
+    const client = await harness.login(harness.name());
+    const bob = harness.name("bob");
+    await client.send(bob, "m0", { key: "k0" });
     const [first] = (await client.history({ after: 0, limit: 1 })).messages;
     assert.deepEqual({ ...first, ts: 0, mid: "" }, { ts: 0, mid: "", from: client.user, to: bob, key: "k0", text: "m0" });
     const other = await harness.login(bob);
