@@ -164,12 +164,16 @@ struct conn_ref conn_ref(const struct conn *conn)
     return (struct conn_ref){conn->slot, conn->generation};
 }
 
-struct conn *conn_find(struct core *core, struct conn_ref ref)
+struct conn *conn_of_ref(const struct core *core, struct conn_ref ref)
 {
     struct conn *conn = conn_at(&core->conns.table, ref.slot);
-    if (conn == NULL || conn->generation != ref.generation || !conn_is_logged_in(conn))
-        return NULL;
-    return conn;
+    return conn != NULL && conn->generation == ref.generation ? conn : NULL;
+}
+
+struct conn *conn_find(struct core *core, struct conn_ref ref)
+{
+    struct conn *conn = conn_of_ref(core, ref);
+    return conn != NULL && conn_is_logged_in(conn) ? conn : NULL;
 }
 
 /* -- work -- */

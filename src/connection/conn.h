@@ -252,6 +252,8 @@ struct conn_cold *conn_cold(struct core *core, const struct conn *conn);
 struct conn_ref conn_ref(const struct conn *conn);
 /* The connection of `ref`, if it still exists and is logged in (CONN_REPLAY or CONN_LIVE); else NULL. Borrowed. */
 struct conn *conn_find(struct core *core, struct conn_ref ref);
+/* The same in whatever state it is. */
+struct conn *conn_of_ref(const struct core *core, struct conn_ref ref);
 /* The transition must be allowed (asserted). */
 void conn_set_state(struct conn *conn, enum conn_state state);
 /* CONN_REPLAY or CONN_LIVE. */

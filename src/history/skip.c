@@ -64,10 +64,8 @@ bool skip_start(struct core *core, struct conn *conn, uint64_t after, uint64_t b
 /* The connection, if it still waits; else NULL. */
 static struct conn *conn_of(const struct core *core, const struct skip *skip)
 {
-    struct conn *conn = conn_at(&core->conns.table, skip->conn.slot);
-    if (conn == NULL || conn->generation != skip->conn.generation || conn->state != CONN_LOGIN)
-        return NULL;
-    return conn;
+    struct conn *conn = conn_of_ref(core, skip->conn);
+    return conn != NULL && conn->state == CONN_LOGIN ? conn : NULL;
 }
 
 static void finish(struct core *core, struct skip *skip, int result, uint64_t ts)

@@ -186,8 +186,8 @@ struct exchange_ref exchange_ref(const struct exchange *exchange)
 
 struct exchange *exchange_find(struct core *core, struct exchange_ref ref)
 {
-    struct conn *conn = conn_at(&core->conns.table, ref.conn.slot);
-    if (conn == NULL || conn->generation != ref.conn.generation || conn->state != CONN_API)
+    struct conn *conn = conn_of_ref(core, ref.conn);
+    if (conn == NULL || conn->state != CONN_API)
         return NULL;
     struct exchange *exchange = conn->work->exchange;
     bool is_open = exchange->state == EXCHANGE_HANDLING || exchange->state == EXCHANGE_STREAMING;
