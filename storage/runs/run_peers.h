@@ -30,6 +30,9 @@ uint64_t run_peers_last(const struct run_peers *peers);
 uint32_t run_peers_begun(const struct run_peers *peers, uint64_t ts);
 uint32_t run_peers_ended(const struct run_peers *peers, uint64_t ts);
 
+/* What run_peers_find costs, in entries that are read one by one. */
+#define RUN_PEERS_FIND_LOOKS 8u
+
 /* The entries of `peer` in the block that are next below `at` or, with `oldest_first`, next above it: *piece_r has some
  * of them. 1; 0: the block has no more; or -errno. */
 int run_peers_find(const struct run_peers *peers, struct peer_block block, struct span peer, uint64_t at,

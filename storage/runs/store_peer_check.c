@@ -8,9 +8,6 @@
 #include "storage/runs/run_peers.h"
 #include "storage/runs/store_private.h"
 
-/* What a search for a peer in a block costs, in entries that are read. */
-#define LOOKS_PIECE 8u
-
 struct search {
     struct store_reader *reader;
     const struct run_list *list;
@@ -104,7 +101,7 @@ static int search_block(struct search *search, const struct run_peers *peers, st
         struct store_checked_peer *peer = &check->peers[i];
         if (peer->ts > 0)
             continue;
-        *looks += LOOKS_PIECE;
+        *looks += RUN_PEERS_FIND_LOOKS;
         search->reader->work.searches++;
         int more = run_peers_find(peers, block, peer->name, check->before, false, &piece);
         int status = more == 1 ? note_piece(search, &piece, peer) : more;

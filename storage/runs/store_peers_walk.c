@@ -35,14 +35,15 @@ static struct peers_head *first_head(struct store_peers *peers)
     return best;
 }
 
-/* 1, or 0: the run has no entries of the user; or -errno. */
+/* The head is over if the run has no entries of the user. 1 or -errno. */
 static int open_head(struct store_peers *peers, struct peers_head *head)
 {
     MDB_cursor *cursor;
     int status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
     int more = status != 0 ? status : run_peers_open(&head->peers, cursor, peers_user(peers));
+    head->is_over = more == 0;
     if (more != 1)
-        return more;
+        return more < 0 ? more : 1;
     head->is_open = true;
     if (head->peers.newest < head->at)
         head->at = head->peers.newest + 1;
@@ -197,11 +198,8 @@ int store_peers_walk_newest(struct store_peers *peers)
     if (head == NULL || is_page_known(peers, head->at))
         return 0;
     peers->at = head->run;
-    if (!head->is_open) {
-        int more = open_head(peers, head);
-        head->is_over = more == 0;
-        return more < 0 ? more : 1;
-    }
+    if (!head->is_open)
+        return open_head(peers, head);
     int status = !is_indexed_below(head) ? note_entries(peers, head)
                  : has_block(head)       ? walk_block(peers, head, note_piece)
                                          : 0;
@@ -337,11 +335,8 @@ int store_peers_walk_unseen(struct store_peers *peers)
     if (head == NULL || !next_wanted(peers, head->at, &at))
         return 0;
     peers->at = head->run;
-    if (!head->is_open) {
-        int more = open_head(peers, head);
-        head->is_over = more == 0;
-        return more < 0 ? more : 1;
-    }
+    if (!head->is_open)
+        return open_head(peers, head);
     int status = !is_indexed_below(head) ? add_entries(peers, head) : has_block(head) ? add_block(peers, head) : 0;
     return status == 0 ? 1 : status;
 }

@@ -11,7 +11,6 @@
 
 /* What one call may cost: a row that is read in passing costs 1. */
 #define LOOKS_MAX 8192u
-#define LOOKS_PIECE 8u
 #define LOOKS_ROW 4u
 
 /* One run in the merge. */
@@ -94,7 +93,7 @@ static int look_at_block(struct walk *walk, struct head *head)
     if (!oldest_first && number == 0)
         return 0;
     struct peer_block block = run_peers_block(peers, oldest_first ? number : number - 1);
-    walk->looks += LOOKS_PIECE;
+    walk->looks += RUN_PEERS_FIND_LOOKS;
     walk->reader->work.searches++;
     int more = run_peers_find(peers, block, walk->with->peer, head->at, oldest_first, &piece);
     if (more == 1)
