@@ -53,9 +53,9 @@ const char *client_item_to(const struct client_item *item);
 struct client_item *client_outbox_next(const struct client_outbox *outbox, uint64_t now_us);
 /* When client_outbox_next has to be asked again because a time is over; UINT64_MAX: never. */
 uint64_t client_outbox_due_us(const struct client_outbox *outbox);
-/* It is in flight now, as the request with this id. */
+/* The item is in flight now, as the request with this id. */
 void client_outbox_sent(struct client_item *item, uint64_t request, uint64_t now_us);
-/* It is waiting again; nothing is sent to its recipient before `due_us`. */
+/* The item is waiting again; nothing is sent to its recipient before `due_us`. */
 void client_outbox_hold(struct client_item *item, uint64_t due_us);
 /* The connection has ended: all items are waiting, and due. */
 void client_outbox_disconnect(struct client_outbox *outbox);

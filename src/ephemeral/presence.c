@@ -19,7 +19,7 @@ struct subscription {
     struct source *source;
     struct watched *watched; /* of that shard: not looked at */
     uint32_t shard;
-    bool told; /* what that shard was told last */
+    bool reported; /* the state that was sent to that shard last */
 };
 
 int presence_init(struct core *core)
@@ -122,11 +122,11 @@ static void source_rest(struct core *core, struct source *source)
     free(source);
 }
 
-/* The subscription waits for a letter if its shard was told something else than what is. */
+/* The subscription waits for a letter if its shard has another state than the present one. */
 static void subscription_check(struct core *core, struct subscription *subscription)
 {
     struct presence *presence = &core->presence;
-    bool is_changed = subscription->told != subscription->source->is_online;
+    bool is_changed = subscription->reported != subscription->source->is_online;
     if (is_changed == list_is_linked(&subscription->changed_link))
         return;
     if (is_changed) {
@@ -193,8 +193,8 @@ static enum presence_word subscribe(struct core *core, uint32_t shard, const str
         source_rest(core, source);
         return PRESENCE_REFUSED;
     }
-    *subscription =
-        (struct subscription){.source = source, .watched = item->watched, .shard = shard, .told = source->is_online};
+    *subscription = (struct subscription){
+        .source = source, .watched = item->watched, .shard = shard, .reported = source->is_online};
     list_init(&subscription->link);
     list_init(&subscription->changed_link);
     list_append(&source->subscriptions, &subscription->link);
@@ -208,7 +208,7 @@ static void unsubscribe(struct core *core, uint32_t shard, const struct presence
     ASSERT(source != NULL);
     struct subscription *subscription = subscription_find(source, shard);
     ASSERT(subscription != NULL && subscription->watched == item->watched);
-    subscription->told = source->is_online;
+    subscription->reported = source->is_online;
     subscription_check(core, subscription);
     list_remove(&subscription->link);
     pool_give(&presence->subscriptions, subscription);
@@ -249,9 +249,9 @@ static void post_changes(struct core *core, uint32_t to)
     news->letter.kind = LETTER_PRESENCE;
     for (news->count = 0; news->count < PRESENCE_LETTER_ITEMS && !list_is_empty(&peer->changed); news->count++) {
         struct subscription *subscription = container_of(peer->changed.next, struct subscription, changed_link);
-        subscription->told = subscription->source->is_online;
+        subscription->reported = subscription->source->is_online;
         news->items[news->count] = (struct presence_item){
-            .watched = subscription->watched, .word = subscription->told ? PRESENCE_ONLINE : PRESENCE_OFFLINE};
+            .watched = subscription->watched, .word = subscription->reported ? PRESENCE_ONLINE : PRESENCE_OFFLINE};
         subscription_check(core, subscription);
     }
     peer->presences_out++;

@@ -3,12 +3,12 @@
  *
  * A user is online while a connection of theirs is logged in. That is known on their shard alone. There a source stands
  * for each user whom somebody watches, with a subscription of each shard that has watchers of them, however many. When
- * the user comes or goes, the subscriptions that were told something else wait in a queue of their shard; at the end of
+ * the user comes or goes, the subscriptions whose shard has another state wait in a queue of their shard; at the end of
  * the turn they leave in letters, many in one. So a user who comes and goes within a turn causes nothing, and one with
  * very many watchers a letter for each shard.
  *
  * A shard begins and ends subscriptions by letters of its own (LETTER_WATCH), and the answer tells the state. The
- * mailbox keeps order: so a shard gets the end of a subscription behind all that was told by it. Letters between two
+ * mailbox keeps order: so a shard gets the end of a subscription behind all of its news. Letters between two
  * shards are bounded, PRESENCE_OUT_MAX of each kind; what has no letter waits in its queue.
  *
  * Sources and subscriptions count in core->budget.presence_bytes, together with what watch.h has. Without room a
@@ -53,7 +53,7 @@ struct presence_letter {
 
 /* What a shard has for each other one, and for itself. */
 struct presence_peer {
-    struct list changed;    /* subscriptions of that shard that were told something else than what is */
+    struct list changed;    /* subscriptions of which that shard has another state than the present one */
     struct list unasked;    /* struct watched of users of that shard: to be subscribed, or no more (watch.h) */
     uint32_t presences_out; /* LETTER_PRESENCE and */
     uint32_t watches_out;   /* LETTER_WATCH that this shard has posted there */

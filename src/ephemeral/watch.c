@@ -16,15 +16,15 @@
 
 /* How far the subscription to a user is. */
 enum watched_state {
-    WATCHED_NOT,   /* the user's shard knows nothing of it */
-    WATCHED_ASKED, /* a letter is out, with its begin or its end */
-    WATCHED_TOLD,  /* it tells what changes */
+    WATCHED_NOT,        /* the user's shard knows nothing of it */
+    WATCHED_ASKED,      /* a letter is out, with its begin or its end */
+    WATCHED_SUBSCRIBED, /* the user's shard reports what changes */
 };
 
 struct watched {
     struct name name;
     struct list items;        /* struct watch_item */
-    struct list unasked_link; /* in presence_peer.unasked: WATCHED_NOT with items, or WATCHED_TOLD without */
+    struct list unasked_link; /* in presence_peer.unasked: WATCHED_NOT with items, or WATCHED_SUBSCRIBED without */
     struct list changed_link; /* in core->watches.changed */
     struct list *at;          /* while it is in there: the next item */
     uint64_t stamp;           /* of the watch that was the last to take it */
@@ -38,7 +38,7 @@ struct watch_item {
     struct list link; /* in watched->items */
     struct watched *watched;
     struct watch *watch;
-    bool shown; /* what the connection was told last */
+    bool pushed; /* the state that was sent to the connection last */
 };
 
 struct watch {
@@ -134,8 +134,8 @@ static void watched_check(struct core *core, struct watched *watched)
     bool is_wanted = !list_is_empty(&watched->items);
     if (watched->state == WATCHED_ASKED)
         return; /* when the answer comes */
-    set_unasked(core, watched, is_wanted != (watched->state == WATCHED_TOLD));
-    if (is_wanted || watched->state == WATCHED_TOLD)
+    set_unasked(core, watched, is_wanted != (watched->state == WATCHED_SUBSCRIBED));
+    if (is_wanted || watched->state == WATCHED_SUBSCRIBED)
         return;
     ASSERT(!list_is_linked(&watched->changed_link));
     names_remove(&core->watches.watched, &watched->name);
@@ -143,7 +143,7 @@ static void watched_check(struct core *core, struct watched *watched)
     free(watched);
 }
 
-/* Items may have been shown something else than what is. */
+/* Connections may have another state of the user than the present one. */
 static void watched_changed(struct core *core, struct watched *watched)
 {
     watched->at = watched->items.next;
@@ -222,7 +222,7 @@ static bool watch_add(struct core *core, struct watch *watch, struct span name)
     *item = (struct watch_item){.watched = watched, .watch = watch};
     list_init(&item->link);
     list_append(&watched->items, &item->link);
-    watch->unknown += watched->state != WATCHED_TOLD;
+    watch->unknown += watched->state != WATCHED_SUBSCRIBED;
     watched_check(core, watched);
     return true;
 }
@@ -320,8 +320,8 @@ static void answer(struct core *core, struct watch *watch)
     uint32_t count = 0, bytes = 0;
     for (uint32_t i = 0; i < watch->count; i++) {
         struct watch_item *item = &watch->items[i];
-        item->shown = item->watched->is_online;
-        if (!item->shown)
+        item->pushed = item->watched->is_online;
+        if (!item->pushed)
             continue;
         online[count++] = item->watched->name.text;
         bytes += REPLY_WATCH_BYTES(item->watched->name.text.bytes);
@@ -380,21 +380,21 @@ static void answer_all(struct core *core, struct conn *conn)
 
 /* -- pushes -- */
 
-/* Shows the connection what is, if it was shown something else. */
+/* Pushes the present state, if the connection has another one. */
 static void show(struct core *core, struct watch_item *item)
 {
     struct conn *conn = item->watch->conn;
     bool is_online = item->watched->is_online;
     char frame[REPLY_BYTES_MAX];
     turn_spend(&core->turn, TURN_PUSHES, 1);
-    if (item->shown == is_online || !item->watch->is_answered || item->watch->is_behind)
+    if (item->pushed == is_online || !item->watch->is_answered || item->watch->is_behind)
         return;
     if (conn->out_bytes >= backpressure_pause_bytes(core, core->server->config->output_bytes / 4)) {
         item->watch->is_behind = true;
         metric_add(&core->metrics.presences[METRICS_PRESENCE_DEFERRED], 1);
         return;
     }
-    item->shown = is_online;
+    item->pushed = is_online;
     conn_write(core, conn, frame, reply_write_presence(frame, item->watched->name.text, is_online));
     turn_spend(&core->turn, TURN_PUSHES, TURN_CONN_PUSHES);
     metric_add(&core->metrics.presences[METRICS_PRESENCE_WRITTEN], 1);
@@ -457,7 +457,7 @@ void watch_on_presence(struct core *core, uint32_t from, struct letter *letter)
 /* The subscription has begun: the watches that waited for it know more. */
 static void begun(struct core *core, struct watched *watched, bool is_online)
 {
-    watched->state = WATCHED_TOLD;
+    watched->state = WATCHED_SUBSCRIBED;
     watched->is_online = is_online;
     for (struct list *at = watched->items.next; at != &watched->items; at = at->next) {
         struct watch *watch = container_of(at, struct watch_item, link)->watch;
@@ -513,7 +513,7 @@ static void post_asked(struct core *core, uint32_t to)
         asked->items[asked->count] =
             (struct presence_item){.watched = watched,
                                    .name = watched->name.text,
-                                   .word = watched->state == WATCHED_TOLD ? PRESENCE_END : PRESENCE_BEGIN};
+                                   .word = watched->state == WATCHED_SUBSCRIBED ? PRESENCE_END : PRESENCE_BEGIN};
         set_unasked(core, watched, false);
         watched->state = WATCHED_ASKED;
     }

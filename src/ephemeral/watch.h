@@ -7,7 +7,7 @@
  * when the state of all its users is known, in the order of asking; from then on it is the connection's watch, and the
  * one before it is freed.
  *
- * When a watched user comes or goes, the connections that were shown something else get a push, within the turn's
+ * When a watched user comes or goes, the connections that have another state get a push, within the turn's
  * budget of pushes: those that are not reached wait for the next turn, and a user who changes again meanwhile begins at
  * the front. A connection without room for a push is behind: when it has room, it gets what has changed since. So
  * states may be left out, and the last one always comes.
@@ -32,7 +32,7 @@ struct watch;
 struct watches {
     struct names watched;
     struct list ready;      /* struct watch: it may be answered */
-    struct list changed;    /* struct watched: items may have been shown something else than what is */
+    struct list changed;    /* struct watched: connections may have another state than the present one */
     struct list behind;     /* struct watch: its connection has room again */
     uint32_t unasked_count; /* of all lists presence_peer.unasked */
     uint64_t stamp;         /* of the newest watch */

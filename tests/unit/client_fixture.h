@@ -24,8 +24,8 @@ struct fixture {
     uint16_t end_code;
     json_t *sent[FIXTURE_SENT_MAX]; /* owned */
     uint32_t sent_count;
-    uint32_t begun;  /* connections */
-    char told[4096]; /* what the handler was called with, a word each */
+    uint32_t begun;   /* connections */
+    char calls[4096]; /* what the handler was called with, a word each */
 };
 
 static inline struct fixture *fixture_of(struct client_transport *transport)
@@ -80,10 +80,10 @@ static uint64_t fixture_random(uint64_t max)
 
 static void __attribute__((format(printf, 2, 3))) fixture_tell(struct fixture *fixture, const char *format, ...)
 {
-    size_t used = strlen(fixture->told);
+    size_t used = strlen(fixture->calls);
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(fixture->told + used, sizeof fixture->told - used, format, arguments);
+    (void)vsnprintf(fixture->calls + used, sizeof fixture->calls - used, format, arguments);
     va_end(arguments);
 }
 
@@ -163,10 +163,10 @@ static void fixture_close_all(struct fixture *fixture)
 }
 
 /* The words of the handler since the last call. */
-static void fixture_assert_told(struct fixture *fixture, const char *wanted)
+static void fixture_assert_called(struct fixture *fixture, const char *wanted)
 {
-    cr_expect_str_eq(fixture->told, wanted, "told: %s\nwanted: %s", fixture->told, wanted);
-    fixture->told[0] = '\0';
+    cr_expect_str_eq(fixture->calls, wanted, "called: %s\nwanted: %s", fixture->calls, wanted);
+    fixture->calls[0] = '\0';
 }
 
 /* The frame that was sent with this index since fixture_forget_sent, without its id, as JSON with sorted keys. */

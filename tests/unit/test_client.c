@@ -17,7 +17,7 @@ static struct fixture *fixture_live(void)
     struct fixture *fixture = fixture_open((struct client_options){0});
     fixture_connect(fixture);
     fixture_say(fixture, LOGIN_OK("100"));
-    fixture_assert_told(fixture, "connecting logging-in live ");
+    fixture_assert_called(fixture, "connecting logging-in live ");
     fixture_forget_sent(fixture);
     return fixture;
 }
@@ -57,7 +57,7 @@ Test(client, a_later_login_gives_cursor_and_epoch_and_takes_the_replay)
     fixture_say(fixture, LOGIN_OK("120"));
     fixture_say(fixture, MSG("120", "110", "bob", "b"));
     fixture_say(fixture, "{\"op\":\"live\"}");
-    fixture_assert_told(fixture, "msg110:a waiting connecting logging-in replay msg120:b live ");
+    fixture_assert_called(fixture, "msg110:a waiting connecting logging-in replay msg120:b live ");
     fixture_close_all(fixture);
 }
 
@@ -70,7 +70,7 @@ Test(client, a_kept_cursor_is_given_at_once)
                 "{\"op\":\"ok\",\"id\":%,\"user\":\"alice\",\"last\":100,\"first\":0,\"epoch\":\"e1\",\"ping\":25,"
                 "\"skipped_until\":90}");
     fixture_say(fixture, MSG("100", "90", "bob", "c"));
-    fixture_assert_told(fixture, "connecting logging-in skipped:90 replay msg100:c ");
+    fixture_assert_called(fixture, "connecting logging-in skipped:90 replay msg100:c ");
     fixture_close_all(fixture);
 }
 
@@ -79,7 +79,7 @@ Test(client, a_gap_is_closed_and_filled_by_a_replay)
     struct fixture *fixture = fixture_live();
     fixture_say(fixture, MSG("120", "110", "bob", "b"));
     cr_expect_eq(fixture->end_code, 4000);
-    fixture_assert_told(fixture, "waiting ");
+    fixture_assert_called(fixture, "waiting ");
     fixture_pass(fixture, SECOND_US);
     fixture_connect(fixture);
     fixture_assert_sent(fixture, 0, "{\"after\":100,\"epoch\":\"e1\",\"op\":\"login\",\"user\":\"alice\"}");
@@ -91,7 +91,7 @@ Test(client, an_entry_that_was_taken_is_not_taken_again)
     struct fixture *fixture = fixture_live();
     fixture_say(fixture, MSG("110", "100", "bob", "a"));
     fixture_say(fixture, MSG("110", "100", "bob", "a"));
-    fixture_assert_told(fixture, "msg110:a waiting ");
+    fixture_assert_called(fixture, "msg110:a waiting ");
     fixture_close_all(fixture);
 }
 
@@ -105,7 +105,7 @@ Test(client, a_reset_voids_the_cursor_and_keeps_the_outbox)
     fixture_say(fixture,
                 "{\"op\":\"ok\",\"id\":%,\"user\":\"alice\",\"last\":40,\"first\":0,\"epoch\":\"e2\",\"ping\":25,"
                 "\"reset\":true}");
-    fixture_assert_told(fixture, "waiting connecting logging-in reset:40 live ");
+    fixture_assert_called(fixture, "waiting connecting logging-in reset:40 live ");
     cr_expect_eq(client_cursor(fixture->client), 40);
     cr_expect_str_eq(client_epoch(fixture->client), "e2");
     client_step(fixture->client, 0);
@@ -120,7 +120,7 @@ Test(client, a_cursor_below_first_is_replaced_by_it)
     fixture_say(fixture,
                 "{\"op\":\"ok\",\"id\":%,\"user\":\"alice\",\"last\":100,\"first\":90,\"epoch\":\"e1\",\"ping\":25}");
     fixture_say(fixture, MSG("100", "90", "bob", "c"));
-    fixture_assert_told(fixture, "connecting logging-in cut:90 replay msg100:c ");
+    fixture_assert_called(fixture, "connecting logging-in cut:90 replay msg100:c ");
     fixture_close_all(fixture);
 }
 
@@ -129,7 +129,7 @@ Test(client, the_ok_of_a_send_is_the_entry)
     struct fixture *fixture = fixture_live();
     send_text(fixture, "bob", "one");
     fixture_say(fixture, "{\"op\":\"ok\",\"id\":%,\"ts\":110,\"prev\":100,\"mid\":\"x\"}");
-    fixture_assert_told(fixture, "own110:one ok:one ");
+    fixture_assert_called(fixture, "own110:one ok:one ");
     cr_expect_eq(client_cursor(fixture->client), 110);
     cr_expect_eq(client_unsent(fixture->client), 0);
     fixture_close_all(fixture);
@@ -140,7 +140,7 @@ Test(client, an_ok_behind_a_gap_is_an_outcome_and_the_replay_brings_the_entry)
     struct fixture *fixture = fixture_live();
     send_text(fixture, "bob", "one");
     fixture_say(fixture, "{\"op\":\"ok\",\"id\":%,\"ts\":120,\"prev\":110,\"mid\":\"x\"}");
-    fixture_assert_told(fixture, "ok:one waiting ");
+    fixture_assert_called(fixture, "ok:one waiting ");
     cr_expect_eq(client_cursor(fixture->client), 100);
     fixture_close_all(fixture);
 }
@@ -195,7 +195,7 @@ Test(client, a_message_that_is_refused_for_good_lets_the_next_one_go)
     send_text(fixture, "bob", "two");
     fixture_say(fixture, "{\"op\":\"error\",\"id\":%,\"code\":\"too_large\",\"message\":\"shorten it\"}");
     client_step(fixture->client, 0);
-    fixture_assert_told(fixture, "too_large:one ");
+    fixture_assert_called(fixture, "too_large:one ");
     fixture_assert_sent(fixture, 1, "{\"op\":\"send\",\"text\":\"two\",\"to\":\"bob\"}");
     fixture_close_all(fixture);
 }
@@ -220,8 +220,8 @@ Test(client, a_resend_that_was_stored_is_shown_once_whatever_comes_first)
         fixture_say(fixture, msg);
         if (!dup_is_first)
             fixture_say(fixture, "{\"op\":\"ok\",\"id\":%,\"ts\":110,\"mid\":\"x\",\"dup\":true}");
-        fixture_assert_told(fixture, dup_is_first ? "waiting connecting logging-in replay ok:one:dup own110:one "
-                                                  : "waiting connecting logging-in replay own110:one ok:one ");
+        fixture_assert_called(fixture, dup_is_first ? "waiting connecting logging-in replay ok:one:dup own110:one "
+                                                    : "waiting connecting logging-in replay own110:one ok:one ");
         cr_expect_eq(client_cursor(fixture->client), 110);
         fixture_close_all(fixture);
     }
@@ -237,7 +237,7 @@ Test(client, a_key_that_has_grown_too_old_is_not_sent_again)
     fixture_say(fixture, LOGIN_OK("100"));
     client_step(fixture->client, 0);
     cr_expect_eq(fixture->sent_count, 1);
-    fixture_assert_told(fixture, "waiting connecting logging-in replay expired:one ");
+    fixture_assert_called(fixture, "waiting connecting logging-in replay expired:one ");
     fixture_close_all(fixture);
 }
 
@@ -337,7 +337,7 @@ Test(client, other_pushes_go_to_the_program_and_move_no_cursor)
     struct fixture *fixture = fixture_live();
     fixture_say(fixture, "{\"op\":\"typing\",\"from\":\"bob\"}");
     fixture_say(fixture, "{\"op\":\"seen_by\",\"user\":\"bob\",\"ts\":900,\"mid\":\"x\"}");
-    fixture_assert_told(fixture, "push:typing push:seen_by ");
+    fixture_assert_called(fixture, "push:typing push:seen_by ");
     cr_expect_eq(client_cursor(fixture->client), 100);
     fixture_close_all(fixture);
 }
@@ -410,7 +410,7 @@ Test(client, a_newer_token_in_the_file_extends_the_login)
     fixture_assert_sent(fixture, 0, "{\"op\":\"login\",\"token\":\"T2\"}");
     fixture_say(fixture, LOGIN_OK("999"));
     cr_expect_eq(client_cursor(fixture->client), 100);
-    fixture_assert_told(fixture, "connecting logging-in live ");
+    fixture_assert_called(fixture, "connecting logging-in live ");
     close_with_token(fixture);
 }
 
