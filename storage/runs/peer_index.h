@@ -53,7 +53,7 @@
 /* -- writing -- */
 
 struct peer_index;
-/* 0, and the caller closes *index_r; or -ENOMEM. */
+/* 0, and the caller closes *index_r; -ENOMEM; or -EIO, the system gives no random numbers for the hash of names. */
 int peer_index_open(struct peer_index **index_r);
 /* Nulls *index; NULL is fine. */
 void peer_index_close(struct peer_index **index);
