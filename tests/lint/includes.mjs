@@ -59,7 +59,7 @@ export const libraries = {
   "llhttp.h": ["src/protocol"],
   "wslay/wslay.h": ["src/protocol", "src/cli"],
   "openssl/evp.h": ["src/protocol", "src/auth", "src/cli", "bench/micro/token.c", "tests"],
-  "openssl/sha.h": ["src/protocol", "src/cli"],
+  "openssl/sha.h": ["src/protocol", "src/cli", "storage/log_batch.c"],
   "histedit.h": ["src/cli"],
   "openssl/ssl.h": ["src/connection", "src/cli", "bench/load", "tests"],
   "systemd/sd-daemon.h": ["src/server"],
