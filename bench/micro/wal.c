@@ -4,6 +4,7 @@
 
 #include "micro/micro.h"
 #include "micro/record.h"
+#include "storage/log.h"
 #include "storage/wal/segment.h"
 
 #define SPARES 3u
@@ -44,10 +45,11 @@ static void write_batch(struct question *question)
 static void append(void *context, uint64_t rounds)
 {
     struct question *question = context;
+    struct log log = {.file = question->wal};
     uint64_t sequence;
     for (uint64_t i = 0; i < rounds; i++) {
         for (uint32_t k = 0; k < question->batch; k++)
-            micro_must(wal_append(question->wal, question->record, &sequence));
+            micro_must(log_append(&log, question->record, &sequence));
         write_batch(question);
     }
 }

@@ -259,7 +259,7 @@ static bool step_begin(struct core *core)
         return false;
     checkpoint->is_wanted = false;
     checkpoint->begun_us = shard_monotonic_us(core->shard);
-    wal_rotate(core->wal_writer.wal, checkpoint->round);
+    log_rotate(&core->wal_writer.log, checkpoint->round);
     set_phase(checkpoint, PHASE_ENDING);
     return true;
 }
@@ -267,7 +267,7 @@ static bool step_begin(struct core *core)
 static bool step_end(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
-    if (!wal_round_is_written(core->wal_writer.wal, checkpoint->round) || delivery_is_behind(core)
+    if (!log_round_is_written(&core->wal_writer.log, checkpoint->round) || delivery_is_behind(core)
         || seens_are_behind(core))
         return false;
     set_phase(checkpoint, PHASE_ENDED);
@@ -289,7 +289,7 @@ static bool step_freeze(struct core *core)
     core->generations.frozen = core->generations.filling;
     core->generations.filling = filling;
     checkpoint->writing = core->generations.frozen;
-    checkpoint->applied = wal_position(core->wal_writer.wal);
+    checkpoint->applied = log_position(&core->wal_writer.log);
     checkpoint->last_ts = core->last_ts;
     background_on_freeze(&core->background, memtable_entry_count(core->generations.frozen),
                          shard_monotonic_us(core->shard) - checkpoint->filled_us);
@@ -301,7 +301,7 @@ static bool step_freeze(struct core *core)
 static void release_segments(struct core *core)
 {
     struct wal_spare spare;
-    while (wal_release(core->wal_writer.wal, core->checkpoint->round, &spare))
+    while (log_release(&core->wal_writer.log, core->checkpoint->round, &spare))
         segment_recycler_give(core, spare);
 }
 
@@ -386,7 +386,7 @@ void checkpoint_tick(struct core *core)
         start_write(core);
     /* Cuts are in the WAL only: without a message they would fill it. */
     bool has_work = memtable_entry_count(core->generations.filling) > 0
-                    || memtable_mark_count(core->generations.filling) > 0 || wal_has_batches(core->wal_writer.wal);
+                    || memtable_mark_count(core->generations.filling) > 0 || log_has_batches(&core->wal_writer.log);
     if (checkpoint->phase == PHASE_IDLE && has_work && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
         checkpoint->is_wanted = true;
 }

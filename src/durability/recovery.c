@@ -304,10 +304,10 @@ static int write_header(struct core *core)
 {
     struct wal_write write;
     uint64_t sequence;
-    if (!wal_write_take_header(core->wal_writer.wal, &write))
+    if (!wal_write_take_header(core->wal_writer.log.file, &write))
         return -ENOSPC;
     ssize_t written = pwrite(write.fd, write.data, write.bytes, (off_t)write.offset);
-    return wal_write_done(core->wal_writer.wal, written < 0 ? -errno : (int)written, &sequence);
+    return wal_write_done(core->wal_writer.log.file, written < 0 ? -errno : (int)written, &sequence);
 }
 
 /* What was replayed may have been read from the page cache and not be on the disk yet. */
@@ -335,7 +335,7 @@ static int open_wal(struct core *core, const struct old_wal *old)
             sealed[count++] = (struct wal_sealed){file->generation, file->end_bytes, file->number, -1, 0};
     }
     /* One generation is skipped: a write that a killed server began may still reach the disk under it. */
-    int status = wal_open(&core->wal_writer.wal, &options, old->survey.generation_last + 1, sealed, count);
+    int status = wal_open(&core->wal_writer.log.file, &options, old->survey.generation_last + 1, sealed, count);
     free(sealed);
     return status;
 }
@@ -367,11 +367,11 @@ static int create_first(struct recovery *recovery, const struct old_wal *old, ui
     if (status != 0)
         return status;
     struct wal_assigned assigned;
-    wal_assigned_read(old->core->wal_writer.wal, &assigned);
-    wal_assigned_add(&assigned, wal_generation_of_next_spare(old->core->wal_writer.wal), number);
+    wal_assigned_read(old->core->wal_writer.log.file, &assigned);
+    wal_assigned_add(&assigned, wal_generation_of_next_spare(old->core->wal_writer.log.file), number);
     status = store_assign(old->core->runs.store, &assigned, error);
     if (status == 0) {
-        wal_give_spare(old->core->wal_writer.wal, spare);
+        wal_give_spare(old->core->wal_writer.log.file, spare);
         return write_header(old->core);
     }
     /* After a commit in doubt the manifest may name the file. */
@@ -388,7 +388,7 @@ static bool make_room(struct old_wal *old)
     struct wal_assigned assigned;
     struct store_error error;
     bool has_removed = false;
-    wal_assigned_read(old->core->wal_writer.wal, &assigned);
+    wal_assigned_read(old->core->wal_writer.log.file, &assigned);
     if (store_assign(old->core->runs.store, &assigned, &error) != 0)
         return false;
     for (uint32_t i = 0; i < old->survey.file_count; i++)

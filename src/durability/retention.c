@@ -85,7 +85,7 @@ static void move_cut(struct core *core, uint64_t cut)
     uint64_t ts = retention->limit_ts;
     if (core->last_ts == 0 || !is_cut_due(ts, cut, retention_us) || core->stop.step != STOP_NOT)
         return;
-    retention->is_writing = wal_append_cut(core->wal_writer.wal, all_users, ts, &retention->sequence) == 0;
+    retention->is_writing = log_append_cut(&core->wal_writer.log, all_users, ts, &retention->sequence) == 0;
     retention->ts = ts;
 }
 

@@ -194,7 +194,7 @@ static void on_create_done(struct core *core, struct segment_recycler *recycler)
         if (recycler->limit.next_us > 0)
             log_line(LOG_INFO, "segment_recovered", "shard=%u", core->index);
         recycler->limit = (struct log_limit){0};
-        wal_give_spare(core->wal_writer.wal, recycler->made);
+        wal_give_spare(core->wal_writer.log.file, recycler->made);
     } else if (log_limit_take(&recycler->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out)) {
         log_line(LOG_ERROR, "segment_failed",
                  "shard=%u errno=%d error=\"%s/segment-%06u.wal cannot be created: %s\" hint=\"it is tried again; when "
@@ -253,7 +253,7 @@ static void recycle_done(struct worker_job *job)
     }
     for (uint32_t i = 0; i < recycler->count; i++)
         if (is_recycled(recycler, i))
-            wal_give_spare(core->wal_writer.wal, recycler->released[i]);
+            wal_give_spare(core->wal_writer.log.file, recycler->released[i]);
     if (has_created)
         on_create_done(core, recycler);
 }
@@ -264,21 +264,21 @@ void segment_recycler_step(struct core *core)
     ASSERT_ON_SHARD(core->shard);
     if (recycler->state != RECYCLER_IDLE)
         return;
-    uint32_t spares = wal_spare_count(core->wal_writer.wal);
+    uint32_t spares = wal_spare_count(core->wal_writer.log.file);
     ASSERT(spares < WAL_SPARES_MAX);
-    uint32_t room = wal_has_failed(core->wal_writer.wal) ? 0 : WAL_SPARES_MAX - 1 - spares;
+    uint32_t room = wal_has_failed(core->wal_writer.log.file) ? 0 : WAL_SPARES_MAX - 1 - spares;
     bool is_full = recycler->waiting_count >= KEPT_MAX;
     recycler->count = recycler->is_drop_put_off ? 0 : recycler->waiting_count;
     recycler->recycle_count = recycler->count < room ? recycler->count : room;
     bool wants_file = !recycler->is_create_put_off && core->stop.step == 0 && !is_full
-                      && wal_spares_wanted(core->wal_writer.wal) > recycler->recycle_count;
+                      && wal_spares_wanted(core->wal_writer.log.file) > recycler->recycle_count;
     if (!wants_file && recycler->count == 0)
         return;
     memcpy(recycler->released, recycler->waiting, recycler->count * sizeof recycler->waiting[0]);
     if (recycler->count > 0)
         recycler->waiting_count = 0;
-    wal_assigned_read(core->wal_writer.wal, &recycler->in_use);
-    recycler->generation_next = wal_generation_of_next_spare(core->wal_writer.wal);
+    wal_assigned_read(core->wal_writer.log.file, &recycler->in_use);
+    recycler->generation_next = wal_generation_of_next_spare(core->wal_writer.log.file);
     set_state(recycler, wants_file ? RECYCLER_CREATES : RECYCLER_DROPS);
     recycler->job = (struct worker_job){recycle_work, recycle_done};
     worker_post(recycler->worker, 0, &recycler->job);

@@ -10,7 +10,7 @@
 /* Whether the filling batch may be written or grow: no write is in flight, and no arrival waits for a place in it. */
 static bool is_batch_open(const struct core *core)
 {
-    return !wal_write_is_in_flight(core->wal_writer.wal) && list_is_empty(&core->deliveries.wal_waiting);
+    return !log_write_is_in_flight(&core->wal_writer.log) && list_is_empty(&core->deliveries.wal_waiting);
 }
 
 /* Whether the batch should grow a little before it is written (group_commit.h). Then a turn comes within that time. */
@@ -31,8 +31,8 @@ void wal_writer_step(struct core *core)
     struct wal_write write;
     ASSERT_ON_SHARD(core->shard);
     delivery_drain_waiting(core);
-    uint32_t records = wal_filling_records(core->wal_writer.wal);
-    if (should_wait(core, records) || !wal_write_take(core->wal_writer.wal, &write))
+    uint32_t records = log_filling_records(&core->wal_writer.log);
+    if (should_wait(core, records) || !log_write_take(&core->wal_writer.log, &write))
         return;
     ASSERT(records > 0);
     ASSERT(write.bytes > 0 && write.bytes % WAL_BLOCK_BYTES == 0);
@@ -51,7 +51,7 @@ void wal_writer_step(struct core *core)
 void wal_writer_step_half(struct core *core)
 {
     if (is_batch_open(core)
-        && group_commit_is_half(&core->wal_writer.group_commit, wal_filling_records(core->wal_writer.wal),
+        && group_commit_is_half(&core->wal_writer.group_commit, log_filling_records(&core->wal_writer.log),
                                 core->wal_writer.only_outstanding))
         wal_writer_step(core);
 }
@@ -77,12 +77,12 @@ void wal_writer_on_written(struct core *core, int result)
     struct wal_writer *writer = &core->wal_writer;
     uint64_t sequence;
     ASSERT_ON_SHARD(core->shard);
-    ASSERT(wal_write_is_in_flight(writer->wal));
+    ASSERT(log_write_is_in_flight(&writer->log));
     uint64_t took_us = clock_monotonic_us(core->server->clock) - writer->write_at_us;
     group_commit_on_written(&writer->group_commit, took_us);
     histogram_record(&core->metrics.wal_write, metrics_write_shape, took_us);
     metric_add(&core->metrics.wal_bytes, result > 0 ? (uint64_t)result : 0);
-    if (wal_write_done(writer->wal, result, &sequence) != 0) {
+    if (log_write_done(&writer->log, result, &sequence) != 0) {
         on_write_failed(core, result);
         return;
     }

@@ -1,5 +1,5 @@
 /*
- * wal_writer.h: writes the batches of the WAL (storage/wal/wal.h): one write at a time, of all that gathered, when
+ * wal_writer.h: writes the batches of the log (storage/log.h): one write at a time, of all that gathered, when
  * group_commit.h says so; and reports to the deliveries what has become durable. Shard's thread.
  */
 #ifndef CHITCHAT_DURABILITY_WAL_WRITER_H
@@ -7,13 +7,13 @@
 
 #include "durability/group_commit.h"
 #include "shard/io.h"
-#include "storage/wal/wal.h"
+#include "storage/log.h"
 
 struct core;
 
 /* What a shard keeps of it. */
 struct wal_writer {
-    struct wal *wal; /* owned; opened by recovery */
+    struct log log; /* owned; opened by recovery */
     struct io_write write;
     uint64_t write_at_us; /* when the newest write was submitted, monotonic */
     struct group_commit group_commit;

@@ -70,7 +70,7 @@ void core_conn_count_sub(struct core *core)
 
 static bool is_disk_slow(const struct core *core)
 {
-    return wal_write_is_in_flight(core->wal_writer.wal)
+    return log_write_is_in_flight(&core->wal_writer.log)
            && shard_monotonic_us(core->shard) - core->wal_writer.write_at_us > CORE_WRITE_SLOW_US;
 }
 

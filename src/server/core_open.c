@@ -119,7 +119,7 @@ static void close_storage(struct core *core)
     checkpoint_close(&core->checkpoint);
     merge_schedule_close(&core->merge_schedule);
     segment_recycler_close(&core->recycler);
-    wal_close(&core->wal_writer.wal);
+    log_close(&core->wal_writer.log);
     memtable_close(&generations->leaving);
     memtable_close(&generations->frozen);
     memtable_close(&generations->filling);

@@ -27,7 +27,7 @@ static enum health_state state_of(struct core *core)
         return HEALTH_DRAINING;
     bool takes_sends = core_takes_sends(core, &code, &message, &retry_after_ms);
     health->refusing_ticks = takes_sends ? 0 : health->refusing_ticks + 1;
-    if (wal_can_append(core->wal_writer.wal, LIMIT_RECORD_BYTES) == -ENOSPC)
+    if (log_can_append(&core->wal_writer.log, LIMIT_RECORD_BYTES) == -ENOSPC)
         return HEALTH_FULL;
     return health->refusing_ticks >= HEALTH_BEHIND_TICKS ? HEALTH_BEHIND : HEALTH_READY;
 }

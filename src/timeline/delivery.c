@@ -444,7 +444,7 @@ static const struct arrival *last_arrival(const struct core *core)
 static int append_arrival(struct core *core, struct arrival *arrival)
 {
     struct record *record = arrival->entry.record;
-    int status = wal_can_append(core->wal_writer.wal, record_encoded_bytes(record));
+    int status = log_can_append(&core->wal_writer.log, record_encoded_bytes(record));
     if (status != 0)
         return status;
     if (!arrival->is_to_self) {
@@ -454,7 +454,7 @@ static int append_arrival(struct core *core, struct arrival *arrival)
         record->ts_to = arrival->entry.ts;
         timeline_append(&arrival->user->timeline, &arrival->entry);
     }
-    status = wal_append(core->wal_writer.wal, record, &arrival->sequence);
+    status = log_append(&core->wal_writer.log, record, &arrival->sequence);
     ASSERT(status == 0);
     ASSERT(list_is_empty(&core->deliveries.arrivals) || last_arrival(core)->sequence <= arrival->sequence);
     core->wal_writer.only_outstanding += arrival->delivery->is_only_outstanding;

@@ -85,7 +85,7 @@ static bool append(struct core *core, struct erasure *erasure)
 {
     if (timeline_mark(&erasure->user->timeline) <= erasure->ts)
         return true;
-    switch (wal_append_cut(core->wal_writer.wal, user_name(erasure->user), erasure->ts, &erasure->sequence)) {
+    switch (log_append_cut(&core->wal_writer.log, user_name(erasure->user), erasure->ts, &erasure->sequence)) {
     case 0: break;
     case -EAGAIN: return false;
     case -EIO: finish(core, erasure, ERASURE_REFUSED); return true;

@@ -174,11 +174,11 @@ static void join(struct seen *seen, struct seen *first)
     list_prepend(&first->link, &seen->link); /* right behind it */
 }
 
-/* Gives the request its place in the filling batch. 0, or as wal_append_mark. */
+/* Gives the request its place in the filling batch. 0, or as log_append_mark. */
 static int append(struct core *core, struct seen *seen)
 {
     struct record_mark mark = {seen_user(seen), seen_peer(seen), seen->ts, seen->peer_ts, seen->mid};
-    int status = wal_append_mark(core->wal_writer.wal, &mark, &seen->sequence);
+    int status = log_append_mark(&core->wal_writer.log, &mark, &seen->sequence);
     if (status != 0)
         return status;
     core->wal_writer.only_outstanding += seen->is_only_outstanding;

@@ -28,8 +28,9 @@ struct wal {
 
     /* Owned by the shard's thread. */
     struct buffer buffers[2];
-    uint32_t filling;     /* index of the buffer that records are put into; the other is empty or being written */
-    uint32_t write_bytes; /* of the write in flight, or of the one that failed; 0: none */
+    uint32_t filling;        /* index of the buffer that records are put into; the other is empty or being written */
+    uint32_t write_bytes;    /* of the write in flight, or of the one that failed; 0: none */
+    uint32_t reserved_bytes; /* between wal_reserve and wal_commit */
     bool failed;
     uint64_t sequence_last; /* of the newest batch begun */
     uint64_t sequence_durable;
@@ -200,53 +201,28 @@ static void begin_batch(struct wal *wal, struct buffer *buffer)
     buffer->round = ROUND_OPEN;
 }
 
-/* The batch that the next record goes into, and where in it. */
-static struct buffer *open_batch(struct wal *wal, unsigned char **at_r)
+int wal_reserve(struct wal *wal, uint32_t record_bytes, void **at_r)
 {
     struct buffer *buffer = &wal->buffers[wal->filling];
+    int result = wal_can_append(wal, record_bytes);
+    if (result != 0)
+        return result;
     if (buffer->bytes == 0)
         begin_batch(wal, buffer);
     *at_r = buffer->data + WAL_BLOCK_BYTES + buffer->bytes;
-    return buffer;
-}
-
-int wal_append(struct wal *wal, const struct record *record, uint64_t *sequence_r)
-{
-    unsigned char *at;
-    int result = wal_can_append(wal, record_encoded_bytes(record));
-    if (result != 0)
-        return result;
-    struct buffer *buffer = open_batch(wal, &at);
-    buffer->bytes += record_encode(record, at);
-    buffer->record_count++;
-    *sequence_r = buffer->sequence;
+    wal->reserved_bytes = record_bytes;
     return 0;
 }
 
-int wal_append_cut(struct wal *wal, struct span user, uint64_t ts, uint64_t *sequence_r)
+uint64_t wal_commit(struct wal *wal, uint32_t record_bytes)
 {
-    unsigned char *at;
-    int result = wal_can_append(wal, RECORD_CUT_BYTES_MAX);
-    if (result != 0)
-        return result;
-    struct buffer *buffer = open_batch(wal, &at);
-    buffer->bytes += record_encode_cut(user, ts, at);
+    struct buffer *buffer = &wal->buffers[wal->filling];
+    ASSERT(record_bytes > 0);
+    ASSERT(record_bytes <= wal->reserved_bytes);
+    wal->reserved_bytes = 0;
+    buffer->bytes += record_bytes;
     buffer->record_count++;
-    *sequence_r = buffer->sequence;
-    return 0;
-}
-
-int wal_append_mark(struct wal *wal, const struct record_mark *mark, uint64_t *sequence_r)
-{
-    unsigned char *at;
-    int result = wal_can_append(wal, RECORD_MARK_BYTES_MAX);
-    if (result != 0)
-        return result;
-    struct buffer *buffer = open_batch(wal, &at);
-    buffer->bytes += record_encode_mark(mark, at);
-    buffer->record_count++;
-    *sequence_r = buffer->sequence;
-    return 0;
+    return buffer->sequence;
 }
 
 /* No write is in flight when a segment is sealed, so all that was taken for writing is durable. */

@@ -95,18 +95,16 @@ void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r);
 /* The generation that the next spare given will have. The use of a spare does not change it. */
 uint64_t wal_generation_of_next_spare(const struct wal *wal);
 
-/* Whether wal_append would take a record of `record_bytes` now. 0: yes, and there is room for it. -EAGAIN: the filling
- * batch is full, or of the round before; it must be taken for writing first, so wait for the write in flight. -ENOSPC:
- * no spare is available, or too many segments are live. -EIO: a write has failed. */
+/* Whether a record of `record_bytes` would be taken now. 0: yes, and there is room for it. -EAGAIN: the filling batch
+ * is full, or of the round before; it must be taken for writing first, so wait for the write in flight. -ENOSPC: no
+ * spare is available, or too many segments are live. -EIO: a write has failed. */
 int wal_can_append(const struct wal *wal, uint32_t record_bytes);
-/* Copies the record into the filling batch, whose number is *sequence_r. Returns as wal_can_append. Borrows `record`.
- */
-int wal_append(struct wal *wal, const struct record *record, uint64_t *sequence_r);
-
-/* The same for a cut (record_encode_cut). Borrows `user`. */
-int wal_append_cut(struct wal *wal, struct span user, uint64_t ts, uint64_t *sequence_r);
-/* The same for a mark, which is copied. */
-int wal_append_mark(struct wal *wal, const struct record_mark *mark, uint64_t *sequence_r);
+/* The place of the next record in the filling batch, with room for `record_bytes`. Returns as wal_can_append; after 0
+ * the caller writes the record to *at_r, and calls wal_commit before anything else. */
+int wal_reserve(struct wal *wal, uint32_t record_bytes, void **at_r);
+/* A record of `record_bytes`, at most what was reserved (asserted), is at the place of wal_reserve. Returns the number
+ * of its batch. */
+uint64_t wal_commit(struct wal *wal, uint32_t record_bytes);
 
 /* Takes the filling batch for writing: true and *write_r. False: there is no batch, a write is in flight, or one has
  * failed. A batch that begins a segment is written together with the segment's header. */

@@ -136,7 +136,7 @@ Test(erasure, waits_for_sends_that_are_not_durable_yet_and_erases_them_too)
     begin(harness, 0, alice, &asked);
     harness_run_until_idle(harness);
     cr_assert_not(asked.is_done, "a send before it is pending");
-    cr_assert_eq(wal_filling_records(harness_core(harness, 0)->wal_writer.wal), 0);
+    cr_assert_eq(log_filling_records(&harness_core(harness, 0)->wal_writer.log), 0);
     harness_hold_writes(harness, 1, false);
     harness_run_until_idle(harness);
     cr_assert(asked.is_done);
@@ -390,10 +390,10 @@ Test(erasure, cuts_alone_cause_a_round_which_empties_the_wal_and_no_other_one_fo
     for (uint32_t round = 1; round <= 2; round++) {
         erase(harness, 1, harness_name(harness, 1, 0));
         cr_assert_eq(memtable_entry_count(core->generations.filling), 0);
-        cr_assert(wal_has_batches(core->wal_writer.wal));
+        cr_assert(log_has_batches(&core->wal_writer.log));
         want_round(harness);
         cr_assert_eq(checkpoint_rounds_done(core), round);
-        cr_assert_not(wal_has_batches(core->wal_writer.wal));
+        cr_assert_not(log_has_batches(&core->wal_writer.log));
         want_round(harness);
         cr_assert_eq(checkpoint_rounds_done(core), round, "there is nothing more to do");
     }

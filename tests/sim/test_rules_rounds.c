@@ -91,7 +91,7 @@ Test(rounds, shards_with_nothing_to_write_take_part)
         cr_assert_eq(info_of(harness, 0).row_count, 2 * (round + 1));
         cr_assert_eq(memtable_entry_count(harness_core(harness, 0)->generations.filling), 0);
     }
-    cr_assert_leq(wal_live_segments(harness_core(harness, 0)->wal_writer.wal), 2,
+    cr_assert_leq(wal_live_segments(harness_core(harness, 0)->wal_writer.log.file), 2,
                   "the segments of old rounds have gone");
     harness_close(harness);
 }

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "storage/log.h"
 #include "storage/memtable/record_heap.h"
 #include "storage/wal/wal_format.h"
 
@@ -61,7 +62,7 @@ static int append(size_t text_bytes, uint64_t ts, uint64_t *sequence_r)
                                              (struct span){text, text_bytes});
     record->ts_from = ts;
     record->ts_to = ts + 1;
-    int status = wal_append(wal, record, sequence_r);
+    int status = log_append(&(struct log){.file = wal}, record, sequence_r);
     record_heap_unref(heap, &record);
     return status;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "storage/log.h"
 #include "storage/memtable/record_heap.h"
 #include "storage/wal/wal.h"
 
@@ -82,7 +83,7 @@ static void append(struct life *life)
     struct record *record = record_heap_take(heap, SPAN_LITERAL("alice"), SPAN_LITERAL("bob"), SPAN_LITERAL(""),
                                              (struct span){text, 1 + below(LIMIT_TEXT_BYTES)});
     record->ts_from = life->ts_appended + 1;
-    int status = wal_append(life->wal, record, &sequence);
+    int status = log_append(&(struct log){.file = life->wal}, record, &sequence);
     record_heap_unref(heap, &record);
     if (status == 0)
         life->ts_of_batch[sequence] = ++life->ts_appended;
