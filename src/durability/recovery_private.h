@@ -1,0 +1,47 @@
+/*
+ * recovery_private.h: the parts of recovery (recovery.h). recovery.c has the steps, and puts what it is given into runs
+ * and memtables. recovery_wal.c knows the log as segment files: where its records are, and how a new WAL begins behind
+ * them. Main's thread.
+ */
+#ifndef CHITCHAT_DURABILITY_RECOVERY_PRIVATE_H
+#define CHITCHAT_DURABILITY_RECOVERY_PRIVATE_H
+
+#include "durability/recovery.h"
+#include "server/core.h"
+#include "storage/wal/wal_survey.h"
+
+/* The WAL that one shard had before this start. */
+struct old_wal {
+    struct core *core;
+    struct wal_survey survey;
+};
+
+struct recovery {
+    struct server *server;
+    struct old_wal *old_wals;
+    struct recovery_report *report;
+    struct recovery_error *error;
+    bool has_no_room; /* a run could not be written: all that is replayed stays in memory */
+};
+
+/* Writes the error text; returns `code`. */
+int recovery_refuse(struct recovery *recovery, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts a record of the WAL of `old` where it belongs. 0; or -errno, after recovery_refuse. */
+int recovery_replay_record(struct recovery *recovery, struct old_wal *old, const struct record_fields *fields);
+
+/* The next ones return 0; or -errno, after recovery_refuse. */
+
+/* Finds the segments of old->core, whose runs are open, and refuses damage. */
+int recovery_wal_survey(struct recovery *recovery, struct old_wal *old);
+/* Gives each record to recovery_replay_record, in order. */
+int recovery_wal_replay(struct recovery *recovery, struct old_wal *old);
+/* After all WALs are replayed: opens the WAL and the recycler of old->core, and begins the first segment. */
+int recovery_wal_begin(struct recovery *recovery, struct old_wal *old);
+
+/* The segments that are live and have batches. */
+uint32_t recovery_wal_sealed_count(const struct old_wal *old);
+/* The runs of all shards have all records: no segment is needed any more. */
+void recovery_wal_drop(struct old_wal *old);
+
+#endif
