@@ -19,6 +19,9 @@ export const directions = {
   "storage/datadir": ["src/base", "storage", "storage/offline/copy.h"],
   "storage/offline": ["src/base", "storage", "storage/wal", "storage/runs", "storage/memtable", "storage/datadir"],
 
+  // Plug-ins: nothing includes them, and they know the table that they fill.
+  "storage/engines/postgresql": ["src/base", "storage/log_engine.h"],
+
   // Pure, and the commands that need no server.
   "src/protocol": ["src/base"],
   "src/auth": ["src/base", "src/protocol"],
@@ -63,6 +66,7 @@ export const libraries = {
   "histedit.h": ["src/cli"],
   "openssl/ssl.h": ["src/connection", "src/cli", "bench/load", "tests"],
   "systemd/sd-daemon.h": ["src/server"],
+  "libpq-fe.h": ["storage/engines/postgresql"],
   "jansson.h": ["src/auth", "src/cli", "bench/load", "tests"],
   "criterion/criterion.h": ["tests"],
 };
