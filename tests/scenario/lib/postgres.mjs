@@ -1,0 +1,246 @@
+// Real PostgreSQL servers on loopback: a primary and two standbys, one of which must have a commit before it is
+// acknowledged. Their files are in a directory of their own, never in that of a server of the system. A server is only
+// ever ended by its process ids. A superuser may not run PostgreSQL: then the user postgres does.
+import assert from "node:assert/strict";
+import { execFile, spawn, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { DEADLINE_MS, until } from "./server.mjs";
+
+const VERSIONS = "/usr/lib/postgresql";
+const STARTS_MAX = 20;
+const run = promisify(execFile);
+const running = new Set();
+process.on("exit", () => running.forEach((server) => server.kill()));
+
+// The programs of the newest version that is installed; undefined: none is.
+export const PROGRAMS = fs.existsSync(VERSIONS)
+  ? fs.readdirSync(VERSIONS).sort((a, b) => b - a).map((version) => `${VERSIONS}/${version}/bin`).find((bin) => fs.existsSync(`${bin}/initdb`))
+  : undefined;
+
+function numberOf(flag) {
+  return Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout);
+}
+
+// As whom they run; {}: as who runs this.
+const AS = process.getuid() === 0 && PROGRAMS !== undefined ? { uid: numberOf("-u"), gid: numberOf("-g") } : {};
+const ENVIRONMENT = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC", HOME: "/" };
+
+function program(name, args) {
+  return run(`${PROGRAMS}/${name}`, args, { ...AS, env: ENVIRONMENT, cwd: "/", maxBuffer: 1 << 26 });
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+// Of a process and what it started.
+function familyOf(pid) {
+  let children = "";
+  try {
+    children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  } catch {
+    // it has ended
+  }
+  return [pid, ...children.split(" ").filter(Boolean).flatMap((child) => familyOf(Number(child)))];
+}
+
+function signalAll(pids, signal) {
+  for (const pid of pids)
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // it has ended
+    }
+}
+
+export class PostgresServer {
+  #child;
+  #ended;
+  name;
+  dir;
+  port;
+  log = "";
+
+  constructor(name, dir, port) {
+    Object.assign(this, { name, dir, port });
+  }
+
+  configure(settings) {
+    const lines = Object.entries(settings).map(([name, value]) => `${name} = '${String(value).replaceAll("'", "''")}'\n`);
+    fs.appendFileSync(`${this.dir}/postgresql.conf`, lines.join(""));
+  }
+
+  // Ends when it takes connections.
+  async start() {
+    const from = this.log.length;
+    this.#child = spawn(`${PROGRAMS}/postgres`, ["-D", this.dir, "-c", `port=${this.port}`], { ...AS, env: ENVIRONMENT, cwd: "/", stdio: ["ignore", "ignore", "pipe"] });
+    running.add(this);
+    this.#child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
+    this.#ended = new Promise((resolve) => this.#child.once("close", resolve));
+    let hasEnded = false;
+    void this.#ended.then(() => (hasEnded = true));
+    await until(() => `${this.name} takes connections:\n${this.log}`, () => hasEnded || / ready to accept /.test(this.log.slice(from)));
+    return !hasEnded;
+  }
+
+  // Tells it to read its configuration again; ends when it has.
+  async reload(settings) {
+    this.configure(settings);
+    const from = this.log.length;
+    process.kill(this.#child.pid, "SIGHUP");
+    await until(() => `${this.name} reads its configuration:\n${this.log}`, () => /received SIGHUP/.test(this.log.slice(from)));
+    for (const [name, value] of Object.entries(settings))
+      await until(`${name} of ${this.name} is ${value}`, async () => (await this.sql(`SELECT setting FROM pg_settings WHERE name = '${name}'`)) === String(value));
+  }
+
+  // All processes at once, as by a crash of the machine, but for what is in the page cache.
+  async kill() {
+    running.delete(this);
+    if (this.#child === undefined) return;
+    const pids = familyOf(this.#child.pid);
+    signalAll(pids, "SIGSTOP"); // so that none starts another, or hears of the end of one
+    signalAll(new Set([...pids, ...familyOf(this.#child.pid)]), "SIGKILL");
+    await this.#ended;
+    this.#child = undefined;
+  }
+
+  pause() {
+    signalAll(familyOf(this.#child.pid), "SIGSTOP");
+  }
+
+  resume() {
+    signalAll(familyOf(this.#child.pid), "SIGCONT");
+  }
+
+  // Ends at once, in order.
+  async stop() {
+    process.kill(this.#child.pid, "SIGINT");
+    await this.#ended;
+    running.delete(this);
+    this.#child = undefined;
+  }
+
+  get isRunning() {
+    return this.#child !== undefined;
+  }
+
+  // The rows of a statement, a line each, columns divided by |.
+  async sql(statement) {
+    const { stdout } = await run(`${PROGRAMS}/psql`, ["-XAtq", "-v", "ON_ERROR_STOP=1", `postgresql://postgres@127.0.0.1:${this.port}/postgres`, "-c", statement], { env: ENVIRONMENT, timeout: DEADLINE_MS, maxBuffer: 1 << 26 });
+    return stdout.trimEnd();
+  }
+}
+
+const SETTINGS = {
+  listen_addresses: "127.0.0.1",
+  unix_socket_directories: "",
+  max_connections: 100, // as initdb has noted: a standby may not have fewer
+  shared_buffers: "16MB",
+  wal_keep_size: "128MB",
+  max_wal_size: "256MB",
+  wal_receiver_status_interval: 1,
+  wal_retrieve_retry_interval: "100ms",
+  wal_sender_timeout: "5s",
+  wal_receiver_timeout: "5s",
+  log_line_prefix: "%m [%p] ",
+};
+
+export class PostgresCluster {
+  dir;
+  servers; // all, primary, s1 and s2, under these names
+  primary; // the one that takes writes
+  standbys; // those that follow it
+
+  // standbys: how many. settings: of all servers.
+  static async start({ standbys = 2, settings = {} } = {}) {
+    assert.ok(PROGRAMS !== undefined, "PostgreSQL is not installed");
+    const cluster = new PostgresCluster();
+    cluster.dir = fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-postgres-"));
+    if (AS.uid !== undefined) fs.chownSync(cluster.dir, AS.uid, AS.gid);
+    try {
+      await cluster.#make(standbys, settings);
+    } catch (error) {
+      await cluster.end();
+      throw error;
+    }
+    return cluster;
+  }
+
+  async #make(standbys, settings) {
+    const names = ["primary", ...Array.from({ length: standbys }, (_, i) => `s${i + 1}`)];
+    const first = `${this.dir}/primary`;
+    await program("initdb", ["-D", first, "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "--wal-segsize=4"]);
+    this.servers = {};
+    for (const name of names) {
+      const dir = `${this.dir}/${name}`;
+      if (name !== "primary") await run("cp", ["-a", first, dir]); // never started, so the copy is a backup
+      this.servers[name] = new PostgresServer(name, dir, await freePort());
+    }
+    this.primary = this.servers.primary;
+    this.standbys = names.slice(1).map((name) => this.servers[name]);
+    const quorum = standbys > 0 ? { synchronous_standby_names: `ANY 1 (${names.slice(1).join(", ")})` } : {};
+    for (const server of Object.values(this.servers)) server.configure({ ...SETTINGS, ...quorum, cluster_name: server.name, ...settings });
+    await this.#startFirst();
+    for (const standby of this.standbys) {
+      fs.writeFileSync(`${standby.dir}/standby.signal`, "");
+      if (AS.uid !== undefined) fs.chownSync(`${standby.dir}/standby.signal`, AS.uid, AS.gid);
+      standby.configure({ primary_conninfo: this.#wayTo(this.primary) });
+      assert.ok(await standby.start(), standby.log);
+    }
+    await this.untilStreaming(standbys);
+  }
+
+  // Another program may have taken the port since.
+  async #startFirst() {
+    for (let starts = 1; !(await this.primary.start()); starts++) {
+      assert.ok(starts < STARTS_MAX && /could not bind/.test(this.primary.log), this.primary.log);
+      this.primary.port = await freePort();
+    }
+  }
+
+  #wayTo(server) {
+    return `host=127.0.0.1 port=${server.port} user=postgres`;
+  }
+
+  // Of all servers, wherever the primary is.
+  get uri() {
+    return `postgresql://postgres@${Object.values(this.servers).map(({ port }) => `127.0.0.1:${port}`).join(",")}/postgres`;
+  }
+
+  async untilStreaming(count) {
+    await until(`${count} standbys stream`, async () => Number(await this.primary.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")) >= count);
+  }
+
+  // What an operator does without a cluster manager, when the primary is lost. First no standby may take anything from it
+  // any more: a commit that one of them has can be acknowledged. Then the one that has most is promoted, and the other
+  // follows it.
+  async failOver() {
+    const standbys = this.standbys;
+    for (const standby of standbys) await standby.reload({ primary_conninfo: "" });
+    const places = [];
+    for (const standby of standbys) {
+      await until(`${standby.name} has no receiver`, async () => (await standby.sql("SELECT count(*) FROM pg_stat_wal_receiver")) === "0");
+      places.push(Number(await standby.sql("SELECT pg_last_wal_receive_lsn() - '0/0'")));
+    }
+    const next = standbys[places.indexOf(Math.max(...places))];
+    await next.sql("SELECT pg_promote()");
+    this.primary = next;
+    this.standbys = standbys.filter((standby) => standby !== next);
+    for (const standby of this.standbys) await standby.reload({ primary_conninfo: this.#wayTo(next) });
+  }
+
+  async end() {
+    for (const server of Object.values(this.servers ?? {})) await server.kill();
+    fs.rmSync(this.dir, { recursive: true, force: true });
+  }
+}
