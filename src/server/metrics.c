@@ -17,8 +17,10 @@ static enum metrics_close close_of(uint16_t code)
     case 1013: return METRICS_CLOSE_1013;
     case 4001: return METRICS_CLOSE_4001;
     case 4002: return METRICS_CLOSE_4002;
+    case 4003: return METRICS_CLOSE_4003;
     case 4101: return METRICS_CLOSE_4101;
     case 4201: return METRICS_CLOSE_4201;
+    case 4203: return METRICS_CLOSE_4203;
     default: return METRICS_CLOSE_OTHER;
     }
 }

@@ -83,8 +83,10 @@ enum metrics_close {
     METRICS_CLOSE_1013,
     METRICS_CLOSE_4001,
     METRICS_CLOSE_4002,
+    METRICS_CLOSE_4003,
     METRICS_CLOSE_4101,
     METRICS_CLOSE_4201,
+    METRICS_CLOSE_4203,
     METRICS_CLOSE_OTHER, /* a code that the peer chose */
     METRICS_CLOSE_HTTP,  /* after an answer of HTTP, or an alert of TLS */
     METRICS_CLOSE_NONE,  /* the peer was gone, or the connection was dropped */

@@ -22,8 +22,8 @@ VALUES(push_value, "written", "slow", "dropped")
 VALUES(typing_value, "passed", "limited", "dropped")
 VALUES(ephemeral_value, "written", "dropped")
 VALUES(presence_value, "written", "deferred")
-VALUES(close_value, "1000", "1001", "1002", "1003", "1007", "1009", "1011", "1013", "4001", "4002", "4101", "4201",
-       "other", "http", "none")
+VALUES(close_value, "1000", "1001", "1002", "1003", "1007", "1009", "1011", "1013", "4001", "4002", "4003", "4101",
+       "4201", "4203", "other", "http", "none")
 VALUES(letter_value, "send", "handover", "other")
 VALUES(memory_value, "records", "output", "input", "messages", "keys", "presence")
 VALUES(place_value, "sends", "arrivals", "pages", "heads")

@@ -6,6 +6,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { Api } from "./lib/api.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { Scrape } from "./lib/metrics.mjs";
 import { SHORT, until } from "./lib/server.mjs";
@@ -87,6 +88,21 @@ scenario("refusals are counted by cause, and logins by result", SHARDS, async (h
   assert.equal(scrape.sum("chitchat_sends_total", { outcome: "stored" }), 20 - refused);
   assert.equal(scrape.sum("chitchat_logins_total", { result: "refused" }), 1);
   assert.equal(scrape.sum("chitchat_disconnects_total", { code: "4201" }), 1);
+  await harness.end();
+});
+
+scenario("closes by an operator and by an erasure have codes of their own", SHARDS, async (harness) => {
+  await harness.start(OPTIONS);
+  const api = new Api(harness.server.admin);
+  for (const [code, target] of [[4003, "alice/connections"], [4203, "alice"]]) {
+    const alice = await harness.login("alice");
+    await api.expect(200, "DELETE", `/api/v1/users/${target}`);
+    assert.equal((await until("the close", () => alice.closed)).code, code);
+    const scrape = await Scrape.take(harness.server);
+    assert.equal(scrape.sum("chitchat_disconnects_total", { code: String(code) }), 1);
+    assert.equal(scrape.sum("chitchat_disconnects_total", { code: "other" }), 0);
+  }
+  api.close();
   await harness.end();
 });
 
