@@ -1,5 +1,6 @@
 // PROTOCOL, "seen": marks are durable, never go back, and reach the connections of both users.
 import assert from "node:assert/strict";
+import { Api } from "./lib/api.mjs";
 import { onServers, scenario } from "./lib/harness.mjs";
 import { SMALL, untilRuns } from "./lib/offline.mjs";
 
@@ -128,4 +129,21 @@ scenario("marks survive kill -9, a stop, and the way from memory into runs", {},
   await seen(again, "peer-0", Number.MAX_SAFE_INTEGER);
   await peer.untilPushes(1);
   assert.equal((await peerOf(again, "peer-0")).unseen, 0);
+});
+
+scenario("no seen_by comes for a message that is gone from its author's timeline", {}, async (harness) => {
+  await harness.start({ options: ["--admin", "127.0.0.1:0"] });
+  const [alice, gone] = await pair(harness);
+  const last = await receive(alice, gone, "erased with bob");
+  const api = new Api(harness.server.admin);
+  await api.expect(200, "DELETE", `/api/v1/users/${gone.user}`);
+  api.close();
+  const bob = await harness.login(gone.user);
+  await seen(alice, bob.user, last.ts);
+  const next = await receive(alice, bob, "the next one");
+  await seen(alice, bob.user, next.ts);
+  await bob.untilPushes(1);
+  assert.deepEqual(bob.pushes, [{ op: "seen_by", user: alice.user, ts: next.sent, mid: next.mid }]);
+  assert.equal((await peerOf(bob, alice.user)).seen_by, next.sent);
+  await harness.end();
 });
