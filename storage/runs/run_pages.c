@@ -159,6 +159,7 @@ static uint8_t *add_node(struct level *level, uint32_t bytes, struct node_header
     memcpy(level->page + header->lower, &header->upper, SLOT_BYTES);
     header->lower = (uint16_t)(header->lower + SLOT_BYTES);
     uint8_t *at = level->page + header->upper;
+    at[bytes - 1] = 0; /* maybe padding */
     memcpy(at, &node, sizeof node);
     memcpy(at + sizeof node, key.data, key.bytes);
     return at + sizeof node + key.bytes;

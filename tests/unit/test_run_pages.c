@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <lmdb.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,4 +253,35 @@ Test(run_pages, an_error_of_the_disk_stays)
     cr_assert_eq(status, -ENOSPC);
     cr_assert_eq(run_pages_finish(pages, &file_bytes), -ENOSPC);
     run_pages_close(&pages);
+}
+
+static char *read_file(size_t *bytes_r)
+{
+    struct stat status;
+    FILE *file = fopen(path, "rb");
+    cr_assert_not_null(file);
+    cr_assert_eq(fstat(fileno(file), &status), 0);
+    char *data = malloc((size_t)status.st_size);
+    *bytes_r = (size_t)status.st_size;
+    cr_assert_eq(fread(data, 1, *bytes_r, file), *bytes_r);
+    fclose(file);
+    return data;
+}
+
+/* What is in memory by chance, parts of other messages maybe, does not get into a file. */
+Test(run_pages, the_same_rows_give_the_same_bytes)
+{
+    const struct shape shape = {5000, 13, 21, 7, 90};
+    size_t bytes[2];
+    char *data[2];
+    for (int i = 0; i < 2; i++) {
+        (void)mallopt(M_PERTURB, 0x35 + i);
+        write_rows(&shape);
+        data[i] = read_file(&bytes[i]);
+    }
+    (void)mallopt(M_PERTURB, 0);
+    cr_assert_eq(bytes[0], bytes[1]);
+    cr_assert_eq(memcmp(data[0], data[1], bytes[0]), 0);
+    free(data[0]);
+    free(data[1]);
 }
