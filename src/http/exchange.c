@@ -53,6 +53,11 @@ struct answer {
     bool is_stream;
 };
 
+static enum metrics_answer class_of(uint16_t status)
+{
+    return status < 400 ? METRICS_ANSWER_2XX : status < 500 ? METRICS_ANSWER_4XX : METRICS_ANSWER_5XX;
+}
+
 static void write_head(struct core *core, const struct exchange *exchange, const struct answer *answer)
 {
     char head[HEAD_BYTES_MAX];
@@ -71,6 +76,7 @@ static void write_head(struct core *core, const struct exchange *exchange, const
                  /* HTTP/1.0 keeps a connection only when both sides say so. */
                  keeps_alive && !exchange->is_chunked ? "Connection: keep-alive\r\n" : "");
     ASSERT(bytes > 0 && (size_t)bytes < sizeof head);
+    metric_add(&core->metrics.answers[class_of(answer->status)], 1);
     conn_write(core, exchange->conn, head, (size_t)bytes);
 }
 

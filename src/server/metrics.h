@@ -93,6 +93,9 @@ enum metrics_close {
     METRICS_CLOSES
 };
 
+/* Answers to requests of programs, by the first digit of their status. */
+enum metrics_answer { METRICS_ANSWER_2XX, METRICS_ANSWER_4XX, METRICS_ANSWER_5XX, METRICS_ANSWERS };
+
 /* Uses of memory that have a budget (budget.h), in bytes. */
 enum metrics_memory {
     METRICS_MEMORY_RECORDS,
@@ -141,6 +144,7 @@ struct metrics {
     struct metric history_entries; /* in them */
     struct metric peers_pages;     /* pages of conversations, answered */
     struct metric errors[METRICS_ERRORS];
+    struct metric answers[METRICS_ANSWERS];
     struct metric letters[METRICS_LETTERS]; /* that came to this shard */
     struct metric wal_bytes;
     struct metric wal_failures;

@@ -24,6 +24,7 @@ VALUES(ephemeral_value, "written", "dropped")
 VALUES(presence_value, "written", "deferred")
 VALUES(close_value, "1000", "1001", "1002", "1003", "1007", "1009", "1011", "1013", "4001", "4002", "4003", "4101",
        "4201", "4203", "other", "http", "none")
+VALUES(answer_value, "2xx", "4xx", "5xx")
 VALUES(letter_value, "send", "handover", "other")
 VALUES(memory_value, "records", "output", "input", "messages", "keys", "presence")
 VALUES(place_value, "sends", "arrivals", "pages", "heads")
@@ -87,6 +88,9 @@ static const struct family shard_families[] = {
     {"chitchat_history_entries_total", "Messages in pages of history.", COUNTER, CORE(metrics.history_entries)},
     {"chitchat_peers_pages_total", "Pages of conversations answered.", COUNTER, CORE(metrics.peers_pages)},
     {"chitchat_errors_total", "Error replies, by code.", COUNTER, CORE_EACH(metrics.errors, "code", error_value)},
+    {"chitchat_api_answers_total",
+     "Answers to requests of programs over HTTP, by status; health checks and metrics too.", COUNTER,
+     CORE_EACH(metrics.answers, "status", answer_value)},
     {"chitchat_refusals_total", "What was refused, by cause, as in the log's event=refused.", COUNTER,
      CORE_EACH(refusals.counts, "cause", refusal_cause)},
     {"chitchat_send_to_ok_seconds", "From a request to send to its ok.", SECONDS,

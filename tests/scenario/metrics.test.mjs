@@ -106,6 +106,20 @@ scenario("closes by an operator and by an erasure have codes of their own", SHAR
   await harness.end();
 });
 
+scenario("answers to programs are counted by status", SHARDS, async (harness) => {
+  await harness.start(OPTIONS);
+  const api = new Api(harness.server.admin);
+  const before = await Scrape.take(harness.server);
+  for (let i = 0; i < 3; i++) await api.expect(200, "GET", "/api/v1/users/alice/connections");
+  for (let i = 0; i < 2; i++) await api.expect(404, "GET", "/api/v1/nothing");
+  const after = await Scrape.take(harness.server);
+  const grown = (status) => after.sum("chitchat_api_answers_total", { status }) - before.sum("chitchat_api_answers_total", { status });
+  // The scrape before is counted when it is answered.
+  assert.deepEqual(["2xx", "4xx", "5xx"].map(grown), [4, 2, 0]);
+  api.close();
+  await harness.end();
+});
+
 const isCounter = (text) => {
   const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]));
   return (name) => types.get(name) === "counter" || types.get(name.replace(/_(bucket|sum|count)$/, "")) === "histogram";
