@@ -36,6 +36,9 @@ int command_send(const struct config *config);
 /* Writes messages to stdout. */
 int command_history(const struct config *config);
 
+/* Makes the logs of a cluster. */
+int command_cluster(const struct config *config);
+
 /* Prints `text` as one line on stderr, with ? for each control character; returns `code`. */
 int command_complain(int code, const char *text);
 

@@ -198,14 +198,22 @@ static enum config_action take_auth(struct parser *parser, const char *given)
 
 static enum config_action take_presence(struct parser *parser, const char *given)
 {
-    if (strcmp(given, "all") == 0)
-        parser->config->presence = CONFIG_PRESENCE_ALL;
-    else if (strcmp(given, "peers") == 0)
-        parser->config->presence = CONFIG_PRESENCE_PEERS;
-    else if (strcmp(given, "off") == 0)
-        parser->config->presence = CONFIG_PRESENCE_OFF;
-    else
+    static const char *const names[] = {
+        [CONFIG_PRESENCE_PEERS] = "peers", [CONFIG_PRESENCE_OFF] = "off", [CONFIG_PRESENCE_ALL] = "all", NULL};
+    int choice = choice_find(names, given);
+    if (choice < 0)
         return complain(parser, given, "must be all, peers or off");
+    parser->config->presence = (enum config_presence)choice;
+    return CONFIG_SERVE;
+}
+
+static enum config_action take_log_durability(struct parser *parser, const char *given)
+{
+    static const char *const names[] = {[CONFIG_LOG_STANDBY] = "standby", [CONFIG_LOG_SINGLE] = "single", NULL};
+    int choice = choice_find(names, given);
+    if (choice < 0)
+        return complain(parser, given, "must be standby or single");
+    parser->config->log_durability = (enum config_log_durability)choice;
     return CONFIG_SERVE;
 }
 
@@ -254,6 +262,7 @@ static enum config_action take_kind(struct parser *parser, const struct option *
     case OPTION_BYTES: return take_number(parser, option, given);
     case OPTION_LEVEL: return take_level(parser, given);
     case OPTION_LOG_FORMAT: return take_log_format(parser, given);
+    case OPTION_LOG_DURABILITY: return take_log_durability(parser, given);
     case OPTION_AUTH: return take_auth(parser, given);
     case OPTION_PRESENCE: return take_presence(parser, given);
     case OPTION_FLAG: return take_flag(parser, option, given);
@@ -295,6 +304,7 @@ static void set_defaults(struct config *config)
     config->token_claim = "sub";
     config->admin_url = "http://127.0.0.1:8081";
     config->admin_claim = "admin";
+    config->cluster_name = "chitchat";
     config->url = "ws://127.0.0.1:8080/ws";
     config->log_level = LOG_INFO;
     for (size_t c = 0; c < config_command_count; c++)

@@ -57,6 +57,7 @@ enum config_action {
     CONFIG_CHAT,
     CONFIG_SEND,
     CONFIG_HISTORY,
+    CONFIG_CLUSTER,
     CONFIG_HELP,    /* print `text` to stdout, exit 0 */
     CONFIG_VERSION, /* the same: one line */
     CONFIG_ERROR,   /* print `text` (one line, no newline at its end) to stderr, exit 2 */
@@ -73,6 +74,12 @@ enum config_presence {
     CONFIG_PRESENCE_PEERS, /* users with whom they have a conversation */
     CONFIG_PRESENCE_OFF,   /* nobody */
     CONFIG_PRESENCE_ALL,   /* everybody */
+};
+
+/* What a message of a cluster must survive once it is acknowledged. */
+enum config_log_durability {
+    CONFIG_LOG_STANDBY, /* the loss of a log server */
+    CONFIG_LOG_SINGLE,  /* a crash of the log server */
 };
 
 struct config_listen {
@@ -135,30 +142,35 @@ struct config {
     uint32_t stop_time_s;
     enum log_level log_level;
     enum log_format log_format;
-    const char *log_file;                    /* path, borrowed; NULL: stderr */
-    const char *user;                        /* dump: of this user only; NULL: of all. token: whose it is */
-    const char *secret_file;                 /* token: sign with the first secret; NULL: not */
-    const char *key_file;                    /* token: sign with a private key; NULL: not */
-    const char *new_secret;                  /* token: make this file; NULL: not */
-    const char *kid;                         /* token: of the key; NULL: none */
-    uint32_t for_s;                          /* token: until it expires */
-    const char *admin_url;                   /* status: http://HOST:PORT of an admin address */
-    const char *token_file;                  /* status, chat, send, history: its first line is the token; NULL: none */
-    const char *ca_file;                     /* the same: who may have signed the certificate; NULL: the system's */
-    uint32_t wants_json;                     /* the same: 1: JSON, 0: text */
-    const char *url;                         /* chat, send, history: of the server, ws:// or wss:// */
-    const char *to_user;                     /* chat, send: the recipient; NULL: none */
-    const char *with_user;                   /* history: of this conversation; NULL: of all */
-    const char *since;                       /* history: a time; NULL: none */
-    uint32_t limit;                          /* history: entries at most; 0: not given */
-    const char *key;                         /* send: NULL: a random one */
-    const char *message;                     /* send: the text; NULL: it is on stdin */
-    uint32_t timeout_s;                      /* chat, send, history */
-    uint32_t follows;                        /* chat: 1: receives on after the end of stdin */
-    const char *to_dir;                      /* backup, reshard */
-    uint32_t keep;                           /* backup: so many stay; 0: all */
-    const char *from_dir;                    /* restore, reshard */
-    const char *from_file;                   /* import: "-" is stdin */
+    const char *log_file;     /* path, borrowed; NULL: stderr */
+    const char *user;         /* dump: of this user only; NULL: of all. token: whose it is */
+    const char *secret_file;  /* token: sign with the first secret; NULL: not */
+    const char *key_file;     /* token: sign with a private key; NULL: not */
+    const char *new_secret;   /* token: make this file; NULL: not */
+    const char *kid;          /* token: of the key; NULL: none */
+    uint32_t for_s;           /* token: until it expires */
+    const char *admin_url;    /* status: http://HOST:PORT of an admin address */
+    const char *token_file;   /* status, chat, send, history: its first line is the token; NULL: none */
+    const char *ca_file;      /* the same: who may have signed the certificate; NULL: the system's */
+    uint32_t wants_json;      /* the same: 1: JSON, 0: text */
+    const char *url;          /* chat, send, history: of the server, ws:// or wss:// */
+    const char *to_user;      /* chat, send: the recipient; NULL: none */
+    const char *with_user;    /* history: of this conversation; NULL: of all */
+    const char *since;        /* history: a time; NULL: none */
+    uint32_t limit;           /* history: entries at most; 0: not given */
+    const char *key;          /* send: NULL: a random one */
+    const char *message;      /* send: the text; NULL: it is on stdin */
+    uint32_t timeout_s;       /* chat, send, history */
+    uint32_t follows;         /* chat: 1: receives on after the end of stdin */
+    const char *to_dir;       /* backup, reshard */
+    uint32_t keep;            /* backup: so many stay; 0: all */
+    const char *from_dir;     /* restore, reshard */
+    const char *from_file;    /* import: "-" is stdin */
+    const char *cluster_verb; /* cluster: init; NULL: none */
+    const char *cluster_name; /* cluster */
+    const char *log_uris;     /* cluster: of the log servers, divided by spaces; NULL: none */
+    uint32_t slots;           /* cluster: 0: not given */
+    enum config_log_durability log_durability;
     bool is_given[CONFIG_OPTIONS_MAX];       /* by the place in the table of the command (config_is_given) */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */
     uint32_t unknown_count;

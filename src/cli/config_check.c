@@ -207,6 +207,15 @@ static bool check_reshard(const struct config *config, const struct writer *writ
     return true;
 }
 
+static bool check_cluster(const struct config *config, const struct writer *writer)
+{
+    if (config->cluster_verb == NULL || strcmp(config->cluster_verb, "init") != 0)
+        return refuse(writer, "chitchat: cluster needs what to do, which is init: see `chitchat cluster --help`");
+    if (config->slots == 0)
+        return refuse(writer, "chitchat: cluster init needs --slots N: see `chitchat cluster --help`");
+    return true;
+}
+
 static bool check_talk(const struct config *config, enum config_action action, const struct writer *writer)
 {
     const char *name = action == CONFIG_CHAT ? "chat" : action == CONFIG_SEND ? "send" : "history";
@@ -224,6 +233,8 @@ bool config_check(const struct config *config, enum config_action action, char *
         return check_serve(config, &writer);
     if (action == CONFIG_STATUS)
         return check_status(config, &writer);
+    if (action == CONFIG_CLUSTER)
+        return check_cluster(config, &writer);
     if (action == CONFIG_RESHARD)
         return check_reshard(config, &writer);
     if (action == CONFIG_CHAT || action == CONFIG_SEND || action == CONFIG_HISTORY)

@@ -32,6 +32,7 @@ enum option_kind {
     OPTION_ANY, /* any text that is not empty */
     OPTION_LEVEL,
     OPTION_LOG_FORMAT,
+    OPTION_LOG_DURABILITY,
 };
 
 struct option {

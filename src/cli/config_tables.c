@@ -267,6 +267,22 @@ static const struct option history_options[] = {
     {"json", "", OPTION_FLAG, FIELD(wants_json), 0, 1, 0, 1, "write a JSON object a line"},
 };
 
+static const struct option cluster_options[] = {
+    {"", "init", OPTION_ANY, TEXT_FIELD(cluster_verb), "make the logs of a cluster, or bring them to this version"},
+    {"log", "URI", OPTION_ANY, TEXT_FIELD(log_uris),
+     "the log server: postgresql://USER@HOST:PORT,HOST:PORT/DATABASE, with the\n"
+     "primary and all standbys; of several log servers: their URIs with spaces\n"
+     "between them, always in the same order; slots lie on them in turn"},
+    {"name", "NAME", OPTION_TEXT, TEXT_FIELD(cluster_name),
+     "of the cluster: a to z, 0 to 9 and _, first a letter (default chitchat)"},
+    {"slots", "N", OPTION_NUMBER, FIELD(slots), 1, CONFIG_SHARDS_MAX, 0, 1,
+     "users are divided among so many slots, which never changes: one for each\n"
+     "core that a node has, 1 to 64"},
+    {"log-durability", "HOW", OPTION_LOG_DURABILITY, NO_FIELD,
+     "standby: what is acknowledged is on the disks of two machines; single: of\n"
+     "one, and lost with it (default standby)"},
+};
+
 #define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
 
 const struct command config_commands[] = {
@@ -331,6 +347,15 @@ const struct command config_commands[] = {
     {"history", "--user U [--with U] [URL]", "print messages", CONFIG_HISTORY, OPTIONS(history_options), NULL,
      "Prints messages of a user's timeline, oldest first. Control characters in texts are shown, not sent to the\n"
      "terminal. Exits with 0; 1: the server refuses a page; 2: wrong options; 3: it refuses the login; 4: too slow.\n"},
+    {"cluster", "init --log URI --slots N", "make the logs of a cluster", CONFIG_CLUSTER, OPTIONS(cluster_options),
+     "log",
+     "`chitchat cluster init` makes the tables of a cluster in a PostgreSQL database, in a schema of their own, or "
+     "brings\n"
+     "those that are there to this version. It refuses a server whose settings do not keep what --log-durability "
+     "asks\n"
+     "for. Give the password in ~/.pgpass or PGPASSFILE. Exits with 0; 1: it failed; 2: wrong options, or the engine "
+     "is\n"
+     "not installed.\n"},
 };
 const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];
 

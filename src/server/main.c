@@ -43,6 +43,7 @@ int main(int argc, char **argv)
     case CONFIG_CHAT: return command_chat(&config);
     case CONFIG_SEND: return command_send(&config);
     case CONFIG_HISTORY: return command_history(&config);
+    case CONFIG_CLUSTER: return command_cluster(&config);
     case CONFIG_HELP:
     case CONFIG_VERSION: fputs(text, stdout); return 0;
     case CONFIG_ERROR: break;

@@ -187,3 +187,20 @@ Test(config_check, an_ipv4_address_in_the_form_of_ipv6_is_refused)
     assert_error("serve --listen [::ffff:127.0.0.1]:0", "--listen [::ffff:127.0.0.1]:0", "write it as 127.0.0.1:8080");
     assert_error("serve --listen [::ffff:a00:1]:0 --allow-anyone", "is an IPv4 address", "form of IPv6");
 }
+
+Test(config_check, the_cluster_command_makes_logs)
+{
+    cr_assert_eq(parse("cluster init --slots 4 --log postgresql://db/chat"), CONFIG_CLUSTER, "%s", text);
+    cr_assert_str_eq(config.log_uris, "postgresql://db/chat");
+    cr_assert_str_eq(config.cluster_name, "chitchat");
+    cr_assert_eq(config.slots, 4);
+    cr_assert_eq(config.log_durability, CONFIG_LOG_STANDBY);
+    cr_assert_eq(parse("cluster init --slots 4 --log a --name chat_2 --log-durability single"), CONFIG_CLUSTER);
+    cr_assert_str_eq(config.cluster_name, "chat_2");
+    cr_assert_eq(config.log_durability, CONFIG_LOG_SINGLE);
+    assert_error("cluster init --slots 4", "cluster needs --log", "--help");
+    assert_error("cluster init --log a", "cluster init needs --slots", "--help");
+    assert_error("cluster --log a --slots 4", "needs what to do", "init");
+    assert_error("cluster begin --log a --slots 4", "needs what to do", "init");
+    assert_error("cluster init --log a --slots 4 --log-durability most", "--log-durability most", "standby or single");
+}

@@ -8,11 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "check.h"
+#include "connect.h"
 #include "query.h"
-
-#define CONNECT_MS_MIN 250 /* of one host */
-#define PARAMETERS_MAX 80
 
 int64_t pg_now_ms(void)
 {
@@ -38,9 +35,9 @@ int pg_complain(struct log_engine_error *error_r, int status, const char *format
 
 /* -- the hosts of a URI -- */
 
-static const char *option_value(const PQconninfoOption *options, const char *keyword)
+const char *pg_server_option(const struct pg_server *server, const char *keyword)
 {
-    for (; options->keyword != NULL; options++)
+    for (const PQconninfoOption *options = server->options; options->keyword != NULL; options++)
         if (strcmp(options->keyword, keyword) == 0)
             return options->val != NULL ? options->val : "";
     return "";
@@ -73,9 +70,9 @@ static uint32_t list_count(const char *list)
 
 static int hosts_read(struct pg_server *server, struct log_engine_error *error_r)
 {
-    const char *names = option_value(server->options, "host");
-    const char *addresses = option_value(server->options, "hostaddr");
-    const char *ports = option_value(server->options, "port");
+    const char *names = pg_server_option(server, "host");
+    const char *addresses = pg_server_option(server, "hostaddr");
+    const char *ports = pg_server_option(server, "port");
     uint32_t count = list_count(addresses[0] != '\0' ? addresses : names);
     if (count > PG_HOSTS_MAX)
         return pg_complain(error_r, -EINVAL, "the URI of log server %u names more than %u hosts", server->number + 1,
@@ -146,119 +143,6 @@ bool pg_server_wait(struct pg_server *server, short events, int64_t deadline_ms)
     return true; /* or poll has failed: then the read or write that follows fails too */
 }
 
-struct parameters {
-    const char *keywords[PARAMETERS_MAX];
-    const char *values[PARAMETERS_MAX];
-    uint32_t count;
-};
-
-static void parameter_set(struct parameters *parameters, const char *keyword, const char *value)
-{
-    for (uint32_t i = 0; i < parameters->count; i++)
-        if (strcmp(parameters->keywords[i], keyword) == 0) {
-            parameters->values[i] = value;
-            return;
-        }
-    if (parameters->count + 1 == PARAMETERS_MAX)
-        return;
-    parameters->keywords[parameters->count] = keyword;
-    parameters->values[parameters->count++] = value;
-}
-
-static void parameter_default(struct parameters *parameters, const PQconninfoOption *options, const char *keyword,
-                              const char *value)
-{
-    if (option_value(options, keyword)[0] == '\0')
-        parameter_set(parameters, keyword, value);
-}
-
-/* What the URI says, for one host. A server that was promoted or demoted, and a network that went silent, must be
- * noticed within seconds. */
-static void parameters_make(struct parameters *parameters, const struct pg_server *server)
-{
-    const struct pg_host *host = &server->hosts[server->host];
-    memset(parameters, 0, sizeof *parameters);
-    for (const PQconninfoOption *option = server->options; option->keyword != NULL; option++)
-        if (option->val != NULL)
-            parameter_set(parameters, option->keyword, option->val);
-    parameter_set(parameters, "host", host->name);
-    parameter_set(parameters, "hostaddr", host->address);
-    parameter_set(parameters, "port", host->port);
-    parameter_set(parameters, "target_session_attrs", "read-write");
-    parameter_set(parameters, "client_encoding", "UTF8");
-    parameter_default(parameters, server->options, "fallback_application_name", "chitchat");
-    parameter_default(parameters, server->options, "keepalives_idle", "5");
-    parameter_default(parameters, server->options, "keepalives_interval", "2");
-    parameter_default(parameters, server->options, "keepalives_count", "3");
-    parameter_default(parameters, server->options, "tcp_user_timeout", "10000");
-}
-
-/* A warning tells, among others, that the wait for a standby was cancelled: the commit is not replicated. */
-static void on_notice(void *context, const PGresult *result)
-{
-    struct pg_server *server = context;
-    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    if (severity == NULL || strcmp(severity, "WARNING") != 0)
-        return;
-    server->was_warned = true;
-    (void)snprintf(server->warning, sizeof server->warning, "%s", message != NULL ? message : "a warning");
-}
-
-static int connect_host(struct pg_server *server, int64_t deadline_ms, struct log_engine_error *error_r)
-{
-    char name[PG_HOST_BYTES + 64];
-    struct parameters parameters;
-    parameters_make(&parameters, server);
-    server->conn = PQconnectStartParams(parameters.keywords, parameters.values, 0);
-    if (server->conn == NULL)
-        return pg_complain(error_r, -ENOMEM, "no memory for a connection to %s", pg_server_name(server, name));
-    PQsetNoticeReceiver(server->conn, on_notice, server);
-    PostgresPollingStatusType polled = PGRES_POLLING_WRITING;
-    while (PQstatus(server->conn) != CONNECTION_BAD && polled != PGRES_POLLING_OK && polled != PGRES_POLLING_FAILED) {
-        if (!pg_server_wait(server, polled == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms)) {
-            pg_server_close(server);
-            return pg_complain(error_r, -ETIMEDOUT, "%s does not answer", pg_server_name(server, name));
-        }
-        polled = PQconnectPoll(server->conn);
-    }
-    if (PQstatus(server->conn) == CONNECTION_OK && PQsetnonblocking(server->conn, 1) == 0)
-        return 0;
-    (void)pg_complain(error_r, 0, "%s: %s", pg_server_name(server, name), PQerrorMessage(server->conn));
-    pg_server_close(server);
-    return -ECONNABORTED;
-}
-
-/* Tries each host, beginning with the one that was connected to last. The first error of a server that answered is the
- * most telling one: the others are often standbys. */
-static int connect_any(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
-                       struct log_engine_error *error_r)
-{
-    uint32_t first = server->host;
-    int status = -ETIMEDOUT;
-    struct log_engine_error error = {""};
-    for (uint32_t i = 0; i < server->host_count; i++) {
-        int64_t now = pg_now_ms();
-        int64_t slice = (deadline_ms - now) / (int64_t)(server->host_count - i);
-        int64_t host_deadline = now + (slice > CONNECT_MS_MIN ? slice : CONNECT_MS_MIN);
-        server->host = (first + i) % server->host_count;
-        int tried = connect_host(server, host_deadline < deadline_ms ? host_deadline : deadline_ms, &error);
-        if (tried == 0)
-            tried = pg_check_server(session, server, deadline_ms, &error);
-        if (tried == 0)
-            return 0;
-        pg_server_close(server);
-        if (i == 0 || (tried != -ETIMEDOUT && tried != -ECONNABORTED)) {
-            status = tried;
-            *error_r = error;
-        }
-        if (tried != -ETIMEDOUT && tried != -ECONNABORTED)
-            break; /* this host takes writes, and is not what it should be */
-    }
-    server->host = (server->host + 1) % server->host_count;
-    return status;
-}
-
 /* Takes what came since the last call: the end of a connection, too. */
 static bool is_alive(struct pg_server *server, int64_t deadline_ms)
 {
@@ -279,7 +163,7 @@ int pg_server_ready(struct log_session *session, struct pg_server *server, int64
     if (is_alive(server, deadline_ms))
         return 0;
     pg_server_close(server);
-    return connect_any(session, server, deadline_ms, error_r);
+    return pg_connect(session, server, deadline_ms, error_r);
 }
 
 /* How many slots there are, which any server knows. */

@@ -31,7 +31,7 @@ struct pg_server {
 
     /* Of the connection. */
     PGconn *conn;       /* NULL: none */
-    uint32_t host;      /* connected to, or the first to be tried */
+    uint32_t host;      /* connected to, or that was connected to last */
     bool is_listening;  /* for notifications of this cluster */
     bool has_statement; /* one was sent whose results nobody has taken */
     bool was_warned;    /* by the statement before */
@@ -69,8 +69,10 @@ __attribute__((format(printf, 3, 4))) int pg_complain(struct log_engine_error *e
 /* Parses the URI, which is borrowed. 0, or -EINVAL and the error. The caller calls pg_server_fini in any case. */
 int pg_server_init(struct pg_server *server, uint32_t number, const char *uri, struct log_engine_error *error_r);
 void pg_server_fini(struct pg_server *server);
-/* The host connected to, or to be tried, for error texts: "log server 1 (127.0.0.1:5432)". */
+/* The host connected to, or that was last, for error texts: "log server 1 (127.0.0.1:5432)". */
 const char *pg_server_name(const struct pg_server *server, char name[PG_HOST_BYTES + 64]);
+/* What the URI, or the environment, says of an option of libpq; "": nothing. */
+const char *pg_server_option(const struct pg_server *server, const char *keyword);
 /* Ends the connection without waiting. */
 void pg_server_close(struct pg_server *server);
 /* Finds the server of a slot and makes it ready (pg_server_ready). Slot s lies on server s modulo their number, the

@@ -1,9 +1,13 @@
 // A session of a log engine, in a process of its own: tests/cluster/log_engine_driver.c. Each call resolves to what the
 // driver printed: { status, error, result, last, … }. A status below 0 is a number of errors.
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import net from "node:net";
 import path from "node:path";
 import readline from "node:readline";
-import { BIN } from "./server.mjs";
+import { test } from "node:test";
+import { PROGRAMS, PostgresCluster } from "./postgres.mjs";
+import { BIN, until } from "./server.mjs";
 
 const DRIVER = path.join(path.dirname(BIN), "log-engine-driver");
 const TIMEOUT_MS = 20000; // of calls that must not time out, however busy the machine is
@@ -76,4 +80,105 @@ export class LogEngine {
     this.#child.stdin.end();
     return ended;
   }
+}
+
+// A TCP proxy on loopback before a server, which a test cuts.
+export class CutProxy {
+  #server;
+  #pairs = new Set();
+  port;
+  // Called with the bytes that a client sent: returns "pass"; "drop": all connections end, and the server does not get
+  // them; "cut": it gets them, but nothing that it answers is passed on, and all connections end.
+  onRequest = () => "pass";
+
+  static async start(port) {
+    const proxy = new CutProxy();
+    proxy.#server = net.createServer((client) => proxy.#join(client, net.connect(port, "127.0.0.1")));
+    await new Promise((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+    proxy.port = proxy.#server.address().port;
+    return proxy;
+  }
+
+  #join(client, server) {
+    const pair = { client, server, isCut: false };
+    this.#pairs.add(pair);
+    for (const socket of [client, server]) {
+      socket.on("error", () => {});
+      socket.on("close", () => this.#end(pair));
+    }
+    server.on("data", (bytes) => (pair.isCut ? this.#end(pair) : client.write(bytes)));
+    client.on("data", (bytes) => {
+      const what = this.onRequest(bytes);
+      if (what === "drop") return this.#end(pair);
+      pair.isCut = what === "cut"; // ends when the server answers: then it has done it
+      server.write(bytes);
+    });
+  }
+
+  #end(pair) {
+    this.#pairs.delete(pair);
+    pair.client.destroy();
+    pair.server.destroy();
+  }
+
+  end() {
+    this.#pairs.forEach((pair) => this.#end(pair));
+    return new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+// A test with a cluster of its own, and sessions that end with it. body(cluster, open): open(options, uris) begins a session.
+export function withCluster(name, options, body) {
+  test(name, { skip: PROGRAMS === undefined && "PostgreSQL is not installed" }, async () => {
+    const cluster = await PostgresCluster.start(options);
+    const sessions = [];
+    const open = async (more, uris = cluster.uri) => {
+      sessions.push(await LogEngine.open(uris, more));
+      return sessions.at(-1);
+    };
+    try {
+      await body(cluster, open);
+    } finally {
+      await cluster.end();
+      await Promise.all(sessions.map((session) => session.close()));
+    }
+  });
+}
+
+export function assertIs(result, answer) {
+  assert.equal(answer.result, result, JSON.stringify(answer));
+  return answer;
+}
+
+// Batches 1 to `count`, as `run` makes them, each once, in order.
+export async function assertHolds(session, slot, count) {
+  let next = 1;
+  while (next <= count) {
+    const { batches, status, error } = await session.read(slot, next);
+    assert.ok(status > 0, `${status} ${error} at ${next} of ${count}`);
+    for (const { number, text } of batches) {
+      if (number <= count) assert.equal(text.split(":")[1], String(number));
+      assert.equal(number, next++);
+    }
+  }
+}
+
+// Appends batch last + 1 again, whose outcome was unknown, and one more behind it, until both are known to be durable.
+export async function settle(session, slot, generation, last) {
+  const text = `${generation}:${last + 1}`;
+  let answer;
+  await until(() => JSON.stringify(answer), async () => {
+    answer = await session.append(slot, generation, last, text);
+    return answer.result === "acked" || answer.result === "refused";
+  });
+  if (answer.result === "refused") {
+    assert.equal(answer.last, last + 1, "it is in the log, and nothing behind it");
+    assert.deepEqual(await session.texts(slot, last + 1), [text]);
+  }
+  await until(() => JSON.stringify(answer), async () => {
+    answer = await session.append(slot, generation, last + 1, `${generation}:${last + 2}`);
+    return answer.result === "acked";
+  });
+  await assertHolds(session, slot, last + 2);
+  assert.equal((await session.tail(slot)).last, last + 2);
 }

@@ -8,7 +8,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { DEADLINE_MS, until } from "./server.mjs";
+import { BIN, DEADLINE_MS, until } from "./server.mjs";
 
 const VERSIONS = "/usr/lib/postgresql";
 const STARTS_MAX = 20;
@@ -61,6 +61,24 @@ function signalAll(pids, signal) {
     } catch {
       // it has ended
     }
+}
+
+// The files of a server that never ran, made once beside the program. Copies of them are backups of each other. Two that
+// make them at the same time: the first one counts.
+async function templateDir() {
+  const template = path.join(path.dirname(BIN), `postgres-template-${PROGRAMS.split("/").at(-2)}-${AS.uid ?? process.getuid()}`);
+  if (fs.existsSync(template)) return template;
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-postgres-template-"));
+  if (AS.uid !== undefined) fs.chownSync(dir, AS.uid, AS.gid);
+  await program("initdb", ["-D", dir, "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "--wal-segsize=4"]);
+  await run("cp", ["-a", dir, `${template}.${process.pid}`]);
+  fs.rmSync(dir, { recursive: true });
+  try {
+    fs.renameSync(`${template}.${process.pid}`, template);
+  } catch {
+    fs.rmSync(`${template}.${process.pid}`, { recursive: true });
+  }
+  return template;
 }
 
 export class PostgresServer {
@@ -152,6 +170,7 @@ const SETTINGS = {
   wal_retrieve_retry_interval: "100ms",
   wal_sender_timeout: "5s",
   wal_receiver_timeout: "5s",
+  recovery_init_sync_method: "syncfs",
   log_line_prefix: "%m [%p] ",
 };
 
@@ -178,12 +197,11 @@ export class PostgresCluster {
 
   async #make(standbys, settings) {
     const names = ["primary", ...Array.from({ length: standbys }, (_, i) => `s${i + 1}`)];
-    const first = `${this.dir}/primary`;
-    await program("initdb", ["-D", first, "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "--wal-segsize=4"]);
+    const template = await templateDir();
     this.servers = {};
     for (const name of names) {
       const dir = `${this.dir}/${name}`;
-      if (name !== "primary") await run("cp", ["-a", first, dir]); // never started, so the copy is a backup
+      await run("cp", ["-a", template, dir]);
       this.servers[name] = new PostgresServer(name, dir, await freePort());
     }
     this.primary = this.servers.primary;

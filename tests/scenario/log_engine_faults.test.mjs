@@ -1,0 +1,105 @@
+// storage/log_engine.h when PostgreSQL servers end, stop or cannot be reached: what was acknowledged is there once, and what
+// is not known is said to be unknown.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertHolds, assertIs, CutProxy, settle, withCluster } from "./lib/log_engine.mjs";
+import { until } from "./lib/server.mjs";
+
+const EIO = -5;
+const EPERM = -1;
+const SHORT_MS = 400; // for calls whose server does not answer
+
+withCluster("servers that fail", {}, async (cluster, open) => {
+  const a = await open();
+  const { primary, standbys } = cluster;
+  assert.equal((await a.create(4)).error, "");
+
+  await test("SIGSTOP of the primary: unknown, then settled", async () => {
+    assert.equal((await a.run(0, 1, 0, 3)).done, 3);
+    primary.pause();
+    assertIs("unknown", await a.append(0, 1, 3, "1:4", SHORT_MS));
+    assertIs("failed", await a.append(0, 1, 3, "1:4", SHORT_MS));
+    primary.resume();
+    await settle(a, 0, 1, 3);
+  });
+
+  await test("SIGSTOP of both standbys: unknown and not to be read, then settled", async () => {
+    standbys.forEach((standby) => standby.pause());
+    assertIs("unknown", await a.append(1, 1, 0, "1:1", SHORT_MS));
+    assert.equal((await a.tail(1)).last, 0, "it is not visible");
+    const waiting = await a.append(1, 1, 0, "1:1");
+    assertIs("failed", waiting);
+    assert.equal(waiting.status, EIO, "the first one holds the slot's row");
+    standbys.forEach((standby) => standby.resume());
+    await settle(a, 1, 1, 0);
+  });
+
+  await test("a wait for standbys that is cancelled is not an acknowledgement", async () => {
+    standbys.forEach((standby) => standby.pause());
+    const waiting = a.append(2, 1, 0, "1:1");
+    await until("the wait", async () => (await primary.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%owned%'")) === "1");
+    await primary.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+    const answer = assertIs("unknown", await waiting);
+    assert.equal(answer.status, EPERM);
+    assert.match(answer.error, /wait for synchronous replication/);
+    assert.deepEqual(await a.texts(2, 1), ["1:1"], "it can be read, and is not replicated");
+    standbys.forEach((standby) => standby.resume());
+    await settle(a, 2, 1, 0);
+  });
+  await theNetwork(primary, open);
+  await theKills(cluster, open);
+});
+
+async function theNetwork(primary, open) {
+  const proxy = await CutProxy.start(primary.port);
+  const b = await open({}, `postgresql://postgres@127.0.0.1:${proxy.port}/postgres`);
+  const when = (text, what) => {
+    proxy.onRequest = (bytes) => {
+      if (!bytes.includes(text)) return "pass";
+      proxy.onRequest = () => "pass";
+      return what;
+    };
+  };
+
+  await test("the network is cut before the server has the statement: unknown, then appended", async () => {
+    assert.equal((await b.run(3, 1, 0, 2)).done, 2);
+    when("1:3", "drop");
+    assertIs("unknown", await b.append(3, 1, 2, "1:3"));
+    assertIs("acked", await b.append(3, 1, 2, "1:3"));
+  });
+
+  await test("the network is cut before the answer: unknown, and it is in the log once", async () => {
+    when("1:4", "cut");
+    assertIs("unknown", await b.append(3, 1, 3, "1:4"));
+    const refused = assertIs("refused", await b.append(3, 1, 3, "1:4"));
+    assert.equal(refused.last, 4);
+    assertIs("acked", await b.append(3, 1, 4, "1:5"));
+    await assertHolds(b, 3, 5);
+    await proxy.end();
+  });
+}
+
+async function theKills(cluster, open) {
+  const [a, b] = [await open({ cluster: "killed" }), await open({ cluster: "killed" })];
+  assert.equal((await a.create(4)).error, "");
+
+  await test("kill -9 of all: what was acknowledged is there", async () => {
+    const running = a.run(0, 1, 0, 1e9, 1500);
+    await until("some batches", async () => (await b.tail(0)).last > 30);
+    await Promise.all(Object.values(cluster.servers).map((server) => server.kill()));
+    const { done } = await running;
+    for (const server of Object.values(cluster.servers)) assert.ok(await server.start(), server.log);
+    await settle(a, 0, 1, done);
+  });
+
+  await test("kill -9 of the primary, a standby is promoted: what was acknowledged is there", async () => {
+    await cluster.untilStreaming(2);
+    const running = a.run(1, 1, 0, 1e9, 1500);
+    await until("some batches", async () => (await b.tail(1)).last > 30);
+    await cluster.servers.primary.kill();
+    const { done } = await running;
+    await cluster.failOver();
+    await settle(a, 1, 1, done);
+    assertIs("refused", await b.append(0, 1, 3, "late"));
+  });
+}
