@@ -30,6 +30,7 @@
 #define LOG_ENGINE_BATCH_BYTES_MAX (2u << 20)
 #define LOG_ENGINE_CLUSTER_BYTES 32u /* a cluster's name: a to z, 0 to 9 and _, first a letter */
 #define LOG_ENGINE_SERVERS_MAX 64u
+#define LOG_ENGINE_HASH_BYTES 16u
 #define LOG_ENGINE_FOLLOW_MAX 1025u
 
 struct log_session;
@@ -61,9 +62,10 @@ struct log_engine_report {
 
 enum log_append_result {
     LOG_APPEND_ACKED,   /* durable as asked for */
-    LOG_APPEND_REFUSED, /* not appended: the log does not end at `last`, or was appended to by a newer generation */
+    LOG_APPEND_REFUSED, /* not appended: the log does not end with batch `last` and its hash, or was appended to by a
+                           newer generation */
     LOG_APPEND_UNKNOWN, /* sent, and the outcome is not known, or it is in the log and not durable as asked for. It may
-                           be appended later, even after other calls, as long as the log still ends at `last`. The
+                           be appended later, even after other calls, as long as the log still ends with `last`. The
                            caller appends the same bytes again, with the same `last` */
     LOG_APPEND_FAILED,  /* surely not appended, now or later: `status_r` says why */
 };
@@ -74,6 +76,12 @@ struct log_append {
     uint64_t generation; /* not 0. One above the log's takes the log: no older generation can append any more */
     uint64_t last;       /* the number of the log's last batch; this one becomes last + 1. 0: the log is empty */
     const void *data;    /* borrowed */
+
+    /* Hashes of LOG_ENGINE_HASH_BYTES, opaque to the engine, and borrowed. The log has to end with the batch `last`
+     * that was appended with `previous`: a number and a generation alone may be those of a batch that a failover has
+     * dropped. Zeros: the log is empty. */
+    const uint8_t *previous;
+    const uint8_t *hash; /* of this batch */
 };
 
 /* Where a log begins and ends. */
@@ -117,7 +125,8 @@ struct log_engine {
     int (*check)(struct log_session *session, uint32_t timeout_ms, struct log_engine_report *report_r,
                  struct log_engine_error *error_r);
 
-    /* Appends one batch if the log ends at append->last and its generation is not above append->generation. If
+    /* Appends one batch if the log ends with batch append->last, which has the hash append->previous, and its
+     * generation is not above append->generation. If
      * refused, *extent_r says what the log is now. *status_r: 0 when acked or refused, else an error. */
     enum log_append_result (*append)(struct log_session *session, const struct log_append *append, uint32_t timeout_ms,
                                      struct log_extent *extent_r, int *status_r, struct log_engine_error *error_r);

@@ -85,11 +85,23 @@ static enum log_append_result append_print(struct driver *driver, const struct l
     return result;
 }
 
+/* The hash of batch `number`, or, with a salt, that of another batch with this number. */
+static const uint8_t *hash_of(uint64_t number, uint64_t salt, uint8_t hash[LOG_ENGINE_HASH_BYTES])
+{
+    memset(hash, 0, LOG_ENGINE_HASH_BYTES);
+    memcpy(hash, &number, sizeof number);
+    memcpy(hash + sizeof number, &salt, sizeof salt);
+    return hash;
+}
+
 static void do_append(struct driver *driver, bool is_fill)
 {
+    uint8_t previous[LOG_ENGINE_HASH_BYTES], hash[LOG_ENGINE_HASH_BYTES];
     struct log_append append = {.slot = (uint32_t)word(driver, 1),
                                 .generation = word(driver, 2),
                                 .last = word(driver, 3),
+                                .previous = hash_of(word(driver, 3), word(driver, 6), previous),
+                                .hash = hash_of(word(driver, 3) + 1, 0, hash),
                                 .data = is_fill ? driver->fill : driver->words[4],
                                 .bytes = is_fill ? (uint32_t)word(driver, 4) : (uint32_t)strlen(driver->words[4])};
     (void)append_print(driver, &append, (uint32_t)word(driver, 5));
@@ -101,12 +113,15 @@ static void do_run(struct driver *driver)
     uint64_t count = word(driver, 4), done = 0;
     uint64_t last = word(driver, 3);
     char text[64];
+    uint8_t previous[LOG_ENGINE_HASH_BYTES], hash[LOG_ENGINE_HASH_BYTES];
     struct log_append append = {.slot = (uint32_t)word(driver, 1), .generation = word(driver, 2), .data = text};
     struct log_extent extent;
     int status = 0;
     enum log_append_result result = LOG_APPEND_ACKED;
     while (result == LOG_APPEND_ACKED && done < count) {
         append.last = last + done;
+        append.previous = hash_of(append.last, 0, previous);
+        append.hash = hash_of(append.last + 1, 0, hash);
         append.bytes =
             (uint32_t)snprintf(text, sizeof text, "%" PRIu64 ":%" PRIu64, append.generation, append.last + 1);
         result = driver->engine->append(driver->session, &append, (uint32_t)word(driver, 5), &extent, &status,
@@ -172,7 +187,7 @@ static void command_do(struct driver *driver)
         do_create(driver);
     else if (strcmp(name, "check") == 0)
         do_check(driver);
-    else if (strcmp(name, "append") == 0 && driver->word_count == 6)
+    else if (strcmp(name, "append") == 0 && driver->word_count == 7)
         do_append(driver, false);
     else if (strcmp(name, "fill") == 0)
         do_append(driver, true);

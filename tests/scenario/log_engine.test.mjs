@@ -25,6 +25,8 @@ withCluster("a log is what was acknowledged, and one owner at a time appends to 
     const refused = assertIs("refused", await a.append(0, 1, 2, "double"));
     assert.equal(`${refused.last} ${refused.generation} ${refused.first}`, "3 1 1");
     assertIs("refused", await a.append(0, 1, 4, "hole"));
+    assertIs("refused", await a.append(0, 1, 3, "behind_another", undefined, true));
+    assertIs("refused", await a.append(0, 2, 3, "newer_generation", undefined, true));
     assert.deepEqual(await a.texts(0, 1), ["a1", "a2", "a3"]);
     assert.deepEqual(await a.texts(0, 3), ["a3"]);
     assert.deepEqual(await a.texts(0, 4), []);

@@ -36,10 +36,11 @@ static int statement_run(struct log_session *session, struct pg_server *server, 
                          int64_t deadline_ms, PGresult **result_r, struct log_engine_error *error_r)
 {
     char slot[16], generation[24], last[24];
-    struct pg_arguments arguments = {.count = 4,
-                                     .values = {slot, generation, last, append->data},
-                                     .bytes = {0, 0, 0, (int)append->bytes},
-                                     .formats = {0, 0, 0, 1}};
+    struct pg_arguments arguments = {
+        .count = PG_ARGUMENTS_MAX,
+        .values = {slot, generation, last, append->data, (const char *)append->previous, (const char *)append->hash},
+        .bytes = {0, 0, 0, (int)append->bytes, LOG_ENGINE_HASH_BYTES, LOG_ENGINE_HASH_BYTES},
+        .formats = {0, 0, 0, 1, 1, 1}};
     (void)snprintf(slot, sizeof slot, "%" PRIu32, append->slot);
     (void)snprintf(generation, sizeof generation, "%" PRIu64, append->generation);
     (void)snprintf(last, sizeof last, "%" PRIu64, append->last);

@@ -9,7 +9,7 @@
 
 #include "session.h"
 
-#define PG_ARGUMENTS_MAX 4
+#define PG_ARGUMENTS_MAX 6
 
 /* Arguments of a statement: text, or bytes as they are. */
 struct pg_arguments {

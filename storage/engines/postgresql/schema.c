@@ -140,8 +140,9 @@ int pg_schema_make_partitions(struct log_session *session, struct pg_server *ser
 /* The one statement that appends. An UPDATE that had to wait for another one looks at the row again, as it is then. The
  * setting is returned since Patroni, unless its mode is strict, empties it when no standby is left. */
 static const char append_sql[] =
-    "WITH owned AS (UPDATE @.slot SET last = last + 1, generation = $2::bigint"
-    " WHERE slot = $1::integer AND last = $3::bigint AND generation <= $2::bigint RETURNING slot, last, generation)"
+    "WITH owned AS (UPDATE @.slot SET last = last + 1, generation = $2::bigint, hash = $6::bytea"
+    " WHERE slot = $1::integer AND last = $3::bigint AND generation <= $2::bigint AND hash = $5::bytea"
+    " RETURNING slot, last, generation)"
     " INSERT INTO @.batch (slot, number, generation, body) SELECT slot, last, generation, $4::bytea FROM owned"
     " RETURNING current_setting('synchronous_standby_names')";
 
@@ -151,7 +152,7 @@ static int prepare(struct log_session *session, struct pg_server *server, int64_
     char *expanded = pg_query_expand(session, append_sql);
     if (expanded == NULL)
         return pg_complain(error_r, -ENOMEM, "no memory for a statement");
-    int was_sent = PQsendPrepare(server->conn, "append", expanded, 4, NULL);
+    int was_sent = PQsendPrepare(server->conn, "append", expanded, PG_ARGUMENTS_MAX, NULL);
     free(expanded);
     if (was_sent == 0)
         return pg_complain(error_r, -ECONNABORTED, "%s", PQerrorMessage(server->conn));

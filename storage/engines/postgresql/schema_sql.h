@@ -16,7 +16,8 @@ static const char *const pg_schema_steps[PG_SCHEMA_VERSION] = {
 
     "CREATE TABLE @.slot ("
     " slot integer PRIMARY KEY, generation bigint NOT NULL DEFAULT 0,"
-    " last bigint NOT NULL DEFAULT 0, below bigint NOT NULL DEFAULT 0)"
+    " last bigint NOT NULL DEFAULT 0, hash bytea NOT NULL DEFAULT decode(repeat('00', 16), 'hex'),"
+    " below bigint NOT NULL DEFAULT 0)"
     " WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);\n"
 
     "CREATE TABLE @.batch ("

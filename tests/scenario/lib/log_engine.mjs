@@ -42,8 +42,9 @@ export class LogEngine {
     return this.call("check", TIMEOUT_MS);
   }
 
-  append(slot, generation, last, text, ms = TIMEOUT_MS) {
-    return this.call("append", slot, generation, last, text, ms);
+  // `other`: behind another batch with the number `last` than the one that was appended.
+  append(slot, generation, last, text, ms = TIMEOUT_MS, other = false) {
+    return this.call("append", slot, generation, last, text, ms, Number(other));
   }
 
   fill(slot, generation, last, bytes) {
