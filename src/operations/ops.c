@@ -40,10 +40,11 @@ static bool is_within_send_rate(struct core *core, struct conn *conn, uint32_t *
                      retry_after_ms_r);
 }
 
-/* Requests that are counted together, by connection. */
-static bool has_history_rate(enum request_op op)
+/* Requests that are counted together, by connection. A login that extends another costs the check of a token. */
+static bool has_history_rate(const struct conn *conn, enum request_op op)
 {
-    return op == REQUEST_HISTORY || op == REQUEST_PEERS || op == REQUEST_TYPING || op == REQUEST_WATCH;
+    return op == REQUEST_HISTORY || op == REQUEST_PEERS || op == REQUEST_TYPING || op == REQUEST_WATCH
+           || (op == REQUEST_LOGIN && conn_is_logged_in(conn));
 }
 
 /* The same for these. */
@@ -64,7 +65,7 @@ static bool is_over_a_rate(struct core *core, struct conn *conn, const struct re
         refuse(core, conn, request, ERROR_RATE_LIMITED, "too many sends and marks of this user: wait", retry_after_ms);
         return true;
     }
-    if (has_history_rate(request->op) && !is_within_history_rate(core, conn, &retry_after_ms)) {
+    if (has_history_rate(conn, request->op) && !is_within_history_rate(core, conn, &retry_after_ms)) {
         refusal_note(core, REFUSAL_HISTORY_RATE, &conn_cold(core, conn)->address, NULL);
         refuse(core, conn, request, ERROR_RATE_LIMITED, "too many requests on this connection: wait", retry_after_ms);
         return true;

@@ -29,7 +29,7 @@ static void write_secrets(struct scene *scene, const char *secrets)
     fclose(file);
 }
 
-static struct scene scene_open(void)
+static struct scene scene_open_limited(uint32_t history_rate)
 {
     struct scene scene = {.file = "/tmp/chitchat-secrets-XXXXXX"};
     struct token_error error;
@@ -38,9 +38,14 @@ static struct scene scene_open(void)
     close(fd);
     write_secrets(&scene, SECRET_A);
     cr_assert(token_signer_open_secret(&scene.signer, scene.file, &error), "%s", error.text);
-    scene.harness = harness_open(
-        &(struct harness_options){.shards = 2, .token_secrets = scene.file, .wall_us = NOW_S * UINT64_C(1000000)});
+    scene.harness = harness_open(&(struct harness_options){
+        .shards = 2, .token_secrets = scene.file, .wall_us = NOW_S * UINT64_C(1000000), .history_rate = history_rate});
     return scene;
+}
+
+static struct scene scene_open(void)
+{
+    return scene_open_limited(0);
 }
 
 static void scene_close(struct scene *scene)
@@ -231,6 +236,26 @@ Test(tokens, a_newer_token_of_the_same_user_extends_and_an_older_one_shortens_no
     cr_assert(is_alive(&scene, client));
     live_for(&scene, client, 2);
     expect_expired(client);
+    scene_close(&scene);
+}
+
+Test(tokens, logins_that_extend_have_the_rate_of_requests_for_history)
+{
+    struct scene scene = scene_open_limited(2);
+    const char *user = harness_name(scene.harness, 1, 0);
+    struct client *client = log_in(&scene, user, NOW_S + 60);
+    for (uint32_t i = 0; i < 2; i++) {
+        send_token(&scene, client, user, NOW_S + 90 + i);
+        json_decref(client_expect(client, "ok"));
+    }
+    send_token(&scene, client, user, NOW_S + 95);
+    json_t *error = client_expect(client, "error");
+    cr_assert_str_eq(frame_text(error, "code"), "rate_limited");
+    cr_assert_gt(frame_number(error, "retry_after"), 0);
+    json_decref(error);
+    live_for(&scene, client, 1);
+    send_token(&scene, client, user, NOW_S + 95);
+    json_decref(client_expect(client, "ok"));
     scene_close(&scene);
 }
 
