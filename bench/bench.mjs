@@ -1,12 +1,13 @@
 // `./dev bench`: a fixed set of measurements in under 10 minutes: the server and the ceiling (bench/ceiling.c) in turns, three times each; the
 // targets that can be measured in minutes; the small programs. The result is one table of medians and ranges, and a page, build/bench.html.
 // `./dev bench --peers` adds nats-server with JetStream. `./dev bench --hostile` runs the attacks instead, `./dev bench --check` the checks of
-// bench_check.mjs. For BENCH_RUNS, BENCH_SECONDS and BENCH_ONLY see `./dev help`.
+// bench_check.mjs, `./dev bench --cluster` the log of a cluster. For BENCH_RUNS, BENCH_SECONDS and BENCH_ONLY see `./dev help`.
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 
 import { writePage } from "./bench_html.mjs";
+import { clusterParts } from "./bench_cluster.mjs";
 import { hostileParts } from "./bench_hostile.mjs";
 import { movingParts } from "./bench_moving.mjs";
 import { readOptions } from "./bench_options.mjs";
@@ -17,7 +18,7 @@ import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers,
 import { markdown, row, show } from "./bench_table.mjs";
 import { tlsParts } from "./bench_tls.mjs";
 
-const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers, isHostile, isCheck } = readOptions(process.argv.slice(2), process.env);
+const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers, isHostile, isCheck, isCluster } = readOptions(process.argv.slice(2), process.env);
 if (isCheck) {
   const { checkNames, runChecks } = await import("./bench_check.mjs");
   const failed = await runChecks(ONLY);
@@ -190,7 +191,8 @@ const USUAL = [
   },
 ];
 
-const SET = isHostile ? hostileParts(SECONDS, async (way) => (await interleaved(way))[0]) : USUAL;
+const alternatives = () => (isCluster ? clusterParts(SECONDS, interleaved) : USUAL);
+const SET = isHostile ? hostileParts(SECONDS, async (way) => (await interleaved(way))[0]) : alternatives();
 
 function machine() {
   const kernel = `${os.type()} ${os.release()}`;
@@ -231,7 +233,8 @@ const share = stolen();
 if (share > 0.01) notes.push(`the host gave ${show(100 * share, 0)} % of the processors' time to others meanwhile: CPU and ratios are more reliable than rates`);
 console.log(`${facts.machine}; commit ${facts.commit}`);
 const loops = isHostile ? "of each attack; the server" : "of closed loop; one shard";
-console.log(`${RUNS === 1 ? "One run" : `${RUNS} runs`} each, in turns, ${SECONDS} s ${loops} on CPU 0, the generator on CPU 1, text of 64 bytes, all durable.\n`);
+const where = isCluster ? "of closed loop; three PostgreSQL servers and what uses them share all processors of this machine" : `${loops} on CPU 0, the generator on CPU 1, text of 64 bytes`;
+console.log(`${RUNS === 1 ? "One run" : `${RUNS} runs`} each, in turns, ${SECONDS} s ${where}, all durable.\n`);
 console.log(markdown(rows));
 for (const note of new Set(notes)) console.log(`\n- ${note}`);
 fs.writeFileSync("build/bench.html", writePage({ ...facts, took, rows, notes: [...new Set(notes)], openLoop }));

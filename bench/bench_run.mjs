@@ -11,9 +11,9 @@ const STOP_MS = 20000;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Without a disk every figure of a durable server would be false.
-export function checkDisk() {
-  const type = spawnSync("findmnt", ["-no", "FSTYPE", "-T", SCRATCH], { encoding: "utf8" }).stdout?.trim() || "an unknown file system";
-  if (/tmpfs|ramfs/.test(type)) throw new Error(`${SCRATCH} is on ${type}, not on a disk: clone the project onto one`);
+export function checkDisk(dir = SCRATCH) {
+  const type = spawnSync("findmnt", ["-no", "FSTYPE", "-T", dir], { encoding: "utf8" }).stdout?.trim() || "an unknown file system";
+  if (/tmpfs|ramfs/.test(type)) throw new Error(`${dir} is on ${type}, not on a disk: it must be on one`);
   return type;
 }
 

@@ -50,7 +50,7 @@ export const directions = {
 
   // The load generator knows the wire, not the server.
   "bench/load": ["src/base", "src/cli/client_tls.h", "shard/io.h", "bench/times.h"],
-  bench: ["src/base", "bench/load", "shard/io.h", "storage/record.h", "storage/datadir/datadir.h", "storage/runs/run.h"],
+  bench: ["src/base", "bench/load", "shard/io.h", "storage/log_engine.h", "storage/record.h", "storage/datadir/datadir.h", "storage/runs/run.h"],
   "bench/micro": ["src/base", "bench/times.h", "src/protocol", "src/auth", "shard", "storage/log.h", "storage/wal", "storage/memtable", "storage/runs"],
 };
 

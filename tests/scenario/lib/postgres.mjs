@@ -12,6 +12,7 @@ import { BIN, DEADLINE_MS, until } from "./server.mjs";
 
 const VERSIONS = "/usr/lib/postgresql";
 const STARTS_MAX = 20;
+const TICKS_A_SECOND = 100; // of /proc/PID/stat, on Linux
 const run = promisify(execFile);
 const running = new Set();
 process.on("exit", () => running.forEach((server) => server.kill()));
@@ -52,6 +53,16 @@ function familyOf(pid) {
     // it has ended
   }
   return [pid, ...children.split(" ").filter(Boolean).flatMap((child) => familyOf(Number(child)))];
+}
+
+// Also of its children that have ended.
+function cpuSecondsOf(pid) {
+  try {
+    const times = fs.readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ").slice(11, 15);
+    return times.reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_A_SECOND;
+  } catch {
+    return 0; // it has ended
+  }
 }
 
 function signalAll(pids, signal) {
@@ -148,6 +159,10 @@ export class PostgresServer {
     this.#child = undefined;
   }
 
+  get cpuSeconds() {
+    return familyOf(this.#child.pid).reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
+  }
+
   get isRunning() {
     return this.#child !== undefined;
   }
@@ -180,11 +195,11 @@ export class PostgresCluster {
   primary; // the one that takes writes
   standbys; // those that follow it
 
-  // standbys: how many. settings: of all servers.
-  static async start({ standbys = 2, settings = {} } = {}) {
+  // standbys: how many. settings: of all servers. where: the directory of their directory.
+  static async start({ standbys = 2, settings = {}, where = os.tmpdir() } = {}) {
     assert.ok(PROGRAMS !== undefined, "PostgreSQL is not installed");
     const cluster = new PostgresCluster();
-    cluster.dir = fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-postgres-"));
+    cluster.dir = fs.mkdtempSync(path.join(where, "chitchat-postgres-"));
     if (AS.uid !== undefined) fs.chownSync(cluster.dir, AS.uid, AS.gid);
     try {
       await cluster.#make(standbys, settings);
@@ -233,6 +248,11 @@ export class PostgresCluster {
   // Of all servers, wherever the primary is.
   get uri() {
     return `postgresql://postgres@${Object.values(this.servers).map(({ port }) => `127.0.0.1:${port}`).join(",")}/postgres`;
+  }
+
+  // Of all processes of all servers.
+  get cpuSeconds() {
+    return Object.values(this.servers).reduce((sum, server) => sum + server.cpuSeconds, 0);
   }
 
   async untilStreaming(count) {
