@@ -3,7 +3,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update && apt-get install -qy --no-install-recommends \
     gcc libc6-dev cmake ninja-build pkg-config liburing-dev libwslay-dev liblmdb-dev libck-dev libssl-dev \
-    node-llhttp libjansson-dev libsystemd-dev libedit-dev dpkg-dev file
+    node-llhttp libjansson-dev libsystemd-dev libedit-dev libpq-dev dpkg-dev file
 COPY . /source
 WORKDIR /source
 RUN cmake --preset release -B build/container -DBUILD_TESTING=OFF \
@@ -11,9 +11,9 @@ RUN cmake --preset release -B build/container -DBUILD_TESTING=OFF \
     && cd build/container && cpack
 
 FROM debian:bookworm-slim
-COPY --from=build /source/build/container/package/chitchat_*.deb /tmp/
-RUN apt-get update && apt-get install -qy --no-install-recommends /tmp/chitchat_*.deb \
-    && rm -rf /tmp/chitchat_*.deb /var/lib/apt/lists/* \
+COPY --from=build /source/build/container/package/chitchat*_*.deb /tmp/
+RUN apt-get update && apt-get install -qy --no-install-recommends /tmp/chitchat*_*.deb \
+    && rm -rf /tmp/chitchat*_*.deb /var/lib/apt/lists/* \
     && useradd --system --uid 900 --home-dir /var/lib/chitchat --shell /usr/sbin/nologin chitchat \
     && install -d -o chitchat -g chitchat -m 700 /var/lib/chitchat
 COPY packaging/container-ready.sh /usr/lib/chitchat/container-ready.sh

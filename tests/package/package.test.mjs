@@ -1,5 +1,5 @@
 // `./dev package --check`: the package is complete, and is installed, started, upgraded, removed and purged. CHITCHAT_DEB
-// names the package, CHITCHAT_CONFINED the program that confines the server as the unit says. Needs root.
+// names the package, CHITCHAT_POSTGRESQL_DEB that of the plug-in, CHITCHAT_CONFINED the program that confines the server as the unit says. Needs root.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { Client } from "../scenario/lib/client.mjs";
 import { allowedCalls, readUnit, repack, Root, run, Service } from "./package.mjs";
 
-const { CHITCHAT_DEB: DEB, CHITCHAT_CONFINED: CONFINED } = process.env;
+const { CHITCHAT_DEB: DEB, CHITCHAT_POSTGRESQL_DEB: POSTGRESQL_DEB, CHITCHAT_CONFINED: CONFINED } = process.env;
 const CONF = "/etc/chitchat/chitchat.conf";
 const UNIT = "/usr/lib/systemd/system/chitchat.service";
 const WANTS = "/etc/systemd/system/multi-user.target.wants/chitchat.service";
@@ -61,6 +61,22 @@ test("the man page of chitchat-load has exactly the options of its help", () => 
   const options = manPage("chitchat-load").split(/^OPTIONS$/m)[1].split(/^EXIT STATUS$/m)[0];
   assert.deepEqual(sorted([...options.matchAll(/(?<=\s)--[a-z][a-z-]*/g)].map(([name]) => name)), sorted(loadOptions()));
   assert.ok(loadOptions().length > 20);
+});
+
+test("the server needs no library of PostgreSQL; the plug-in is a package of its own, and is found beside the server", () => {
+  const init = () => spawnSync(at("/usr/bin/chitchat"), ["cluster", "init", "--slots", "1", "--log", "postgresql://nobody@127.0.0.1:1/none"], { encoding: "utf8" });
+  const field = (deb, name) => run("dpkg-deb", ["-f", deb, name]).trim();
+  assert.doesNotMatch(field(DEB, "Depends"), /libpq/);
+  const without = init();
+  assert.equal(without.status, 2);
+  assert.match(without.stderr, /chitchat-log-pg\.so is not installed .*package chitchat-postgresql/);
+
+  const version = field(DEB, "Version").replaceAll(".", "\\.");
+  assert.match(field(POSTGRESQL_DEB, "Depends"), new RegExp(`chitchat \\(= ${version}\\).*libpq5|libpq5.*chitchat \\(= ${version}\\)`));
+  run("dpkg-deb", ["-x", POSTGRESQL_DEB, tree]);
+  const beside = init();
+  assert.equal(beside.status, 1);
+  assert.match(beside.stderr, /^chitchat: log server 1 \(127\.0\.0\.1:1\): .*Connection refused/);
 });
 
 // What bash would offer for the last of these words.
