@@ -55,7 +55,23 @@ enum fault {
     FAULT_SEEN_BY_NOT_KEPT,         /* the peer's shard does not keep a mark */
     FAULT_SEEN_LOST_IN_RECOVERY,    /* recovery passes over marks in the WAL */
     FAULT_UNSEEN_OFF_BY_ONE,        /* the newest unseen message is not counted */
-    FAULT_COUNT
+    FAULT_COUNT,
+
+    /* Those of a cluster, which its own simulator must catch (tests/sim/cluster.c). */
+    FAULT_CHAIN_IGNORED = FAULT_COUNT, /* a log that does not continue what the node holds is served */
+    FAULT_APPLY_WHEN_SEEN,             /* a batch is applied when it is read */
+    FAULT_APPLY_WHEN_FOLLOWED,         /* a batch is applied when any batch follows it */
+    FAULT_UNKNOWN_SETTLED_BY_READING,  /* an append of unknown outcome counts as committed when it is read */
+    FAULT_NO_BARRIER,                  /* a login is answered at once */
+    FAULT_ACK_BEFORE_ENGINE,           /* a send is answered when its batch is appended, not when it is acknowledged */
+    FAULT_UNKNOWN_AS_NEW,              /* what an append of unknown outcome had goes into the next batch */
+    FAULT_WINDOW_OF_TWO,               /* a second batch is appended before the first is acknowledged */
+    FAULT_DEPOSED_KEEPS_MEMORY,        /* a deposed node keeps what was not committed */
+    FAULT_DEPOSED_ANSWERS,             /* a deposed node answers what was not committed */
+    FAULT_SERVES_BEFORE_APPLIED,       /* an owner serves before it has applied what was before its TAKE */
+    FAULT_HELD_UNCOMMITTED,            /* a checkpoint writes what is not committed */
+    FAULT_PURGE_BY_OWN,                /* the log is purged by the position of the owner alone */
+    FAULT_CLUSTER_END
 };
 
 #ifdef CHITCHAT_FAULTS
