@@ -27,6 +27,9 @@ export const directions = {
   "src/auth": ["src/base", "src/protocol"],
   "src/cli": ["src/base", "src/protocol", "src/auth", "storage", "storage/datadir", "storage/offline"],
 
+  // Who owns the slots of a cluster: pure.
+  "src/cluster": ["src/base", "storage"],
+
   // The server. All share src/server/core.h, the state of a shard. Beside it a folder knows those above it in this list,
   // but for durability, which knows delivery alone.
   "src/connection": ["src/base", "src/protocol", "shard", "src/server/core.h"],
