@@ -1,0 +1,125 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "cluster_world.h"
+
+void world_fail(struct world *world, enum world_promise promise, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(world->text, sizeof world->text, format, arguments);
+    va_end(arguments);
+    world->broken = promise;
+    longjmp(world->failed, 1);
+}
+
+void check_acknowledge(struct world *world, uint32_t slot, uint32_t id)
+{
+    world->tally.acknowledged++;
+    world->slots[slot].is_acknowledged[id] = 1;
+    for (uint32_t i = 0; i < world->slots[slot].count; i++)
+        if (world->slots[slot].list[i] == id && i >= world->slots[slot].acknowledged)
+            world->slots[slot].acknowledged = i + 1;
+    for (uint32_t i = 0; i < WORLD_CLIENTS; i++)
+        if (world->clients[i].id == id)
+            world->clients[i] = (struct world_client){0};
+}
+
+void check_applied(struct world *world, uint32_t slot, uint32_t index, uint32_t id)
+{
+    if (world->was_dropped)
+        return;
+    if (index < world->slots[slot].count && world->slots[slot].list[index] != id)
+        world_fail(world, WORLD_REORDERED, "slot %u: send %u of the list was %u, and is %u now", slot, index,
+                   world->slots[slot].list[index], id);
+    if (index == world->slots[slot].count)
+        world->slots[slot].list[world->slots[slot].count++] = id;
+}
+
+/* Calls `visit` for each send of the log. */
+static uint32_t read_log(struct world *world, uint32_t log, uint32_t *ids)
+{
+    uint32_t count = 0;
+    for (uint64_t number = 1; number <= log_double_last(world->log_double, log); number++) {
+        struct log_batch_header header;
+        uint32_t bytes;
+        const void *data = log_double_batch(world->log_double, log, number, &bytes);
+        if (data == NULL)
+            return UINT32_MAX;
+        if (log_batch_decode(data, bytes, &header) != 0)
+            world_fail(world, WORLD_TWO_OWNERS, "log %u: batch %llu is none", log, (unsigned long long)number);
+        const char *payload = log_batch_payload(&header, data).data;
+        for (uint32_t i = 0; i < header.record_count; i++)
+            ids[count++] = bytes_load_le32(payload + 4 * i);
+    }
+    return count;
+}
+
+void check_owner(struct world *world, const struct world_node *node, uint32_t slot)
+{
+    static uint32_t ids[2 * WORLD_SENDS_MAX];
+    const struct world_slot *has = &node->slots[slot];
+    uint32_t count = read_log(world, slot, ids);
+    if (count == UINT32_MAX)
+        return;
+    world->tally.checked++;
+    if (has->count > count || memcmp(has->list, ids, has->count * sizeof ids[0]) != 0)
+        world_fail(world, world->was_dropped ? WORLD_DAMAGE : WORLD_REORDERED,
+                   "slot %u: node %s appends to the log, and has %u sends that are not its first", slot, node->name,
+                   has->count);
+}
+
+void check_has(struct world *world, const struct world_node *node)
+{
+    for (uint32_t slot = 0; slot < WORLD_SLOTS && node->is_serving; slot++)
+        for (uint32_t id = 1; id < world->next_id; id++)
+            if (world->slots[slot].is_acknowledged[id] && !node->slots[slot].has[id])
+                world_fail(world, WORLD_LOST, "slot %u: node %s serves without the acknowledged send %u", slot,
+                           node->name, id);
+}
+
+static void check_chain(struct world *world, uint32_t log)
+{
+    struct log_hash previous = {{0}};
+    uint64_t generation = 0;
+    bool is_known = true;
+    for (uint64_t number = 1; number <= log_double_last(world->log_double, log); number++) {
+        struct log_batch_header header;
+        uint32_t bytes;
+        const void *data = log_double_batch(world->log_double, log, number, &bytes);
+        is_known = is_known && data != NULL;
+        if (data == NULL || log_batch_decode(data, bytes, &header) != 0)
+            continue;
+        bool begins = header.kind == LOG_BATCH_TAKE;
+        if (is_known
+            && (!log_hash_equal(&header.previous, &previous) || header.generation < generation
+                || begins != (header.generation > generation)))
+            world_fail(world, WORLD_TWO_OWNERS, "log %u: batch %llu of %s does not continue the one before it", log,
+                       (unsigned long long)number, header.node);
+        log_batch_hash(data, bytes, &previous);
+        generation = header.generation;
+        is_known = true;
+    }
+}
+
+void check_logs(struct world *world)
+{
+    static uint32_t ids[2 * WORLD_SENDS_MAX];
+    static uint8_t seen[WORLD_SENDS_MAX];
+    for (uint32_t log = 0; log < WORLD_LOGS; log++)
+        check_chain(world, log);
+    for (uint32_t slot = 0; slot < WORLD_SLOTS; slot++) {
+        uint32_t count = read_log(world, slot, ids);
+        if (count == UINT32_MAX)
+            continue;
+        memset(seen, 0, sizeof seen);
+        for (uint32_t i = 0; i < count; i++)
+            if (seen[ids[i]]++ > 0)
+                world_fail(world, WORLD_DOUBLED, "slot %u: the log has send %u twice", slot, ids[i]);
+        for (uint32_t id = 1; id < world->next_id && !world->was_dropped; id++)
+            if (world->slots[slot].is_acknowledged[id] && !seen[id])
+                world_fail(world, WORLD_LOST, "slot %u: the log does not have the acknowledged send %u", slot, id);
+    }
+}
