@@ -103,3 +103,35 @@ async function theKills(cluster, open) {
     assertIs("refused", await b.append(0, 1, 3, "late"));
   });
 }
+
+const MIB = 1 << 20;
+
+withCluster("the disk of the primary is full", { standbys: 1, room: 100 * MIB, settings: { max_wal_size: "32MB", wal_keep_size: "32MB" } }, async (cluster, open) => {
+  const a = await open();
+  const { primary } = cluster;
+  assert.equal((await a.create(1)).error, "");
+  let done = 0;
+  let answer;
+  do {
+    answer = await a.fill(0, 1, done, 256 * 1024);
+    if (answer.result === "acked") done++;
+  } while (answer.result === "acked" && done < 1000);
+  assert.ok(done > 10 && done < 1000, JSON.stringify(answer));
+  assert.match(answer.result, /^(failed|unknown)$/); // or the server has ended itself, when its own log had no room
+  assert.notEqual((await a.append(0, 1, done, `1:${done + 1}`, SHORT_MS)).result, "refused");
+
+  cluster.giveRoom(400 * MIB);
+  if (primary.hasEnded) assert.ok(await primary.start(), primary.log);
+  await until(() => JSON.stringify(answer), async () => {
+    answer = await a.append(0, 1, done, `1:${done + 1}`);
+    return answer.result === "acked" || answer.result === "refused";
+  });
+  assert.ok(answer.result === "acked" || answer.last === done + 1, JSON.stringify(answer));
+  assertIs("acked", await a.append(0, 1, done + 1, "next"));
+  for (let next = 1; next <= done; ) {
+    const { batches, status, error } = await a.read(0, next, 8 * MIB);
+    assert.ok(status > 0, error);
+    for (const { number, bytes } of batches) if (number <= done) assert.equal(`${number} ${bytes}`, `${next++} ${256 * 1024}`);
+  }
+  assert.equal((await a.tail(0)).last, done + 2);
+});

@@ -99,6 +99,7 @@ export class PostgresServer {
   dir;
   port;
   log = "";
+  hasEnded = true;
 
   constructor(name, dir, port) {
     Object.assign(this, { name, dir, port });
@@ -115,11 +116,12 @@ export class PostgresServer {
     this.#child = spawn(`${PROGRAMS}/postgres`, ["-D", this.dir, "-c", `port=${this.port}`], { ...AS, env: ENVIRONMENT, cwd: "/", stdio: ["ignore", "ignore", "pipe"] });
     running.add(this);
     this.#child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
-    this.#ended = new Promise((resolve) => this.#child.once("close", resolve));
-    let hasEnded = false;
-    void this.#ended.then(() => (hasEnded = true));
-    await until(() => `${this.name} takes connections:\n${this.log}`, () => hasEnded || / ready to accept /.test(this.log.slice(from)));
-    return !hasEnded;
+    this.hasEnded = false;
+    this.#ended = new Promise((resolve) => this.#child.once("close", resolve)).then(() => {
+      this.hasEnded = true; // it was ended, or has ended by itself
+    });
+    await until(() => `${this.name} takes connections:\n${this.log}`, () => this.hasEnded || / ready to accept /.test(this.log.slice(from)));
+    return !this.hasEnded;
   }
 
   // Tells it to read its configuration again; ends when it has.
@@ -163,10 +165,6 @@ export class PostgresServer {
     return familyOf(this.#child.pid).reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
   }
 
-  get isRunning() {
-    return this.#child !== undefined;
-  }
-
   // The rows of a statement, a line each, columns divided by |.
   async sql(statement) {
     const { stdout } = await run(`${PROGRAMS}/psql`, ["-XAtq", "-v", "ON_ERROR_STOP=1", `postgresql://postgres@127.0.0.1:${this.port}/postgres`, "-c", statement], { env: ENVIRONMENT, timeout: DEADLINE_MS, maxBuffer: 1 << 26 });
@@ -191,17 +189,23 @@ const SETTINGS = {
 
 export class PostgresCluster {
   dir;
+  isMounted = false; // the primary's directory is a file system of its own
   servers; // all, primary, s1 and s2, under these names
   primary; // the one that takes writes
   standbys; // those that follow it
 
-  // standbys: how many. settings: of all servers. where: the directory of their directory.
-  static async start({ standbys = 2, settings = {}, where = os.tmpdir() } = {}) {
+  // standbys: how many. settings: of all servers. where: the directory of their directory. room: the bytes of a file system
+  // of its own for the primary, which needs the right to mount: then without it the result is undefined.
+  static async start({ standbys = 2, settings = {}, where = os.tmpdir(), room } = {}) {
     assert.ok(PROGRAMS !== undefined, "PostgreSQL is not installed");
     const cluster = new PostgresCluster();
     cluster.dir = fs.mkdtempSync(path.join(where, "chitchat-postgres-"));
     if (AS.uid !== undefined) fs.chownSync(cluster.dir, AS.uid, AS.gid);
     try {
+      if (room !== undefined && !cluster.#mount(room)) {
+        await cluster.end();
+        return undefined;
+      }
       await cluster.#make(standbys, settings);
     } catch (error) {
       await cluster.end();
@@ -210,13 +214,24 @@ export class PostgresCluster {
     return cluster;
   }
 
+  #mount(bytes) {
+    fs.mkdirSync(`${this.dir}/primary`, { mode: 0o700 });
+    const owner = AS.uid === undefined ? "" : `,uid=${AS.uid},gid=${AS.gid}`;
+    this.isMounted = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${bytes},mode=700${owner}`, "none", `${this.dir}/primary`]).status === 0;
+    return this.isMounted;
+  }
+
+  giveRoom(bytes) {
+    assert.equal(spawnSync("mount", ["-o", `remount,size=${bytes}`, `${this.dir}/primary`]).status, 0);
+  }
+
   async #make(standbys, settings) {
     const names = ["primary", ...Array.from({ length: standbys }, (_, i) => `s${i + 1}`)];
     const template = await templateDir();
     this.servers = {};
     for (const name of names) {
       const dir = `${this.dir}/${name}`;
-      await run("cp", ["-a", template, dir]);
+      await run("cp", ["-aT", template, dir]);
       this.servers[name] = new PostgresServer(name, dir, await freePort());
     }
     this.primary = this.servers.primary;
@@ -279,6 +294,7 @@ export class PostgresCluster {
 
   async end() {
     for (const server of Object.values(this.servers ?? {})) await server.kill();
+    if (this.isMounted) await until("the file system of the primary is free", () => spawnSync("umount", [`${this.dir}/primary`]).status === 0);
     fs.rmSync(this.dir, { recursive: true, force: true });
   }
 }
