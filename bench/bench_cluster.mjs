@@ -15,7 +15,7 @@ const KIB = 1024;
 // One part after the other has a cluster of its own: a log that has grown is no slower, but a disk that writes back is.
 async function withCluster(body) {
   checkDisk(WHERE);
-  const cluster = await PostgresCluster.start({ where: WHERE, settings: { max_wal_size: "1GB", shared_buffers: "128MB" } });
+  const cluster = await PostgresCluster.start({ where: WHERE, segmentMib: 16, settings: { max_wal_size: "1GB", shared_buffers: "128MB" } });
   try {
     return await body(cluster);
   } finally {

@@ -52,7 +52,7 @@ withCluster("servers that fail", {}, async (cluster, open) => {
 
 async function theNetwork(primary, open) {
   const proxy = await CutProxy.start(primary.port);
-  const b = await open({}, `postgresql://postgres@127.0.0.1:${proxy.port}/postgres`);
+  const b = await open({}, `postgresql://postgres@127.0.0.1:${proxy.port}/chat`);
   const when = (text, what) => {
     proxy.onRequest = (bytes) => {
       if (!bytes.includes(text)) return "pass";
@@ -106,7 +106,7 @@ async function theKills(cluster, open) {
 
 const MIB = 1 << 20;
 
-withCluster("the disk of the primary is full", { standbys: 1, room: 100 * MIB, settings: { max_wal_size: "32MB", wal_keep_size: "32MB" } }, async (cluster, open) => {
+withCluster("the disk of the primary is full", { isLong: true, standbys: 1, room: 100 * MIB, settings: { max_wal_size: "32MB", wal_keep_size: "32MB" } }, async (cluster, open) => {
   const a = await open();
   const { primary } = cluster;
   assert.equal((await a.create(1)).error, "");

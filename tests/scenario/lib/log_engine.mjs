@@ -7,7 +7,7 @@ import path from "node:path";
 import readline from "node:readline";
 import { test } from "node:test";
 import { PROGRAMS, PostgresCluster } from "./postgres.mjs";
-import { BIN, until } from "./server.mjs";
+import { BIN, LONG, until } from "./server.mjs";
 
 const DRIVER = path.join(path.dirname(BIN), "log-engine-driver");
 const TIMEOUT_MS = 20000; // of calls that must not time out, however busy the machine is
@@ -129,7 +129,9 @@ export class CutProxy {
 }
 
 // A test with a cluster of its own, and sessions that end with it. body(cluster, open): open(options, uris) begins a session.
-export function withCluster(name, options, body) {
+// isLong: for the soak alone.
+export function withCluster(name, { isLong = false, ...options }, body) {
+  if (isLong && !LONG) return;
   test(name, { skip: PROGRAMS === undefined && "PostgreSQL is not installed" }, async () => {
     const cluster = await PostgresCluster.start(options);
     if (cluster === undefined) return console.log("# not run: needs the right to mount");

@@ -74,14 +74,17 @@ function signalAll(pids, signal) {
     }
 }
 
-// The files of a server that never ran, made once beside the program. Copies of them are backups of each other. Two that
+// The files of a server that never ran, made once beside the program: copies of them are backups of each other. They have
+// one database, chat, and not the three of a usual one, since copying them is most of the work of a short test. Two that
 // make them at the same time: the first one counts.
-async function templateDir() {
-  const template = path.join(path.dirname(BIN), `postgres-template-${PROGRAMS.split("/").at(-2)}-${AS.uid ?? process.getuid()}`);
+async function templateDir(segmentMib) {
+  const template = path.join(path.dirname(BIN), `postgres-template-${PROGRAMS.split("/").at(-2)}-${AS.uid ?? process.getuid()}-${segmentMib}`);
   if (fs.existsSync(template)) return template;
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-postgres-template-"));
   if (AS.uid !== undefined) fs.chownSync(dir, AS.uid, AS.gid);
-  await program("initdb", ["-D", dir, "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", "--wal-segsize=4"]);
+  await program("initdb", ["-D", dir, "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C", `--wal-segsize=${segmentMib}`]);
+  alone(dir, "postgres", ["UPDATE pg_database SET datistemplate = false", "DROP DATABASE template0", "ALTER DATABASE template1 RENAME TO chat"]);
+  alone(dir, "chat", ["DROP DATABASE postgres"]);
   await run("cp", ["-a", dir, `${template}.${process.pid}`]);
   fs.rmSync(dir, { recursive: true });
   try {
@@ -90,6 +93,12 @@ async function templateDir() {
     fs.rmSync(`${template}.${process.pid}`, { recursive: true });
   }
   return template;
+}
+
+// Runs statements on files on which no server runs.
+function alone(dir, database, statements) {
+  const end = spawnSync(`${PROGRAMS}/postgres`, ["--single", "-F", "-D", dir, database], { ...AS, env: ENVIRONMENT, cwd: "/", input: `${statements.join(";\n")}\n`, encoding: "utf8" });
+  assert.ok(end.status === 0 && !/ERROR/.test(end.stderr), end.stderr);
 }
 
 export class PostgresServer {
@@ -167,7 +176,7 @@ export class PostgresServer {
 
   // The rows of a statement, a line each, columns divided by |.
   async sql(statement) {
-    const { stdout } = await run(`${PROGRAMS}/psql`, ["-XAtq", "-v", "ON_ERROR_STOP=1", `postgresql://postgres@127.0.0.1:${this.port}/postgres`, "-c", statement], { env: ENVIRONMENT, timeout: DEADLINE_MS, maxBuffer: 1 << 26 });
+    const { stdout } = await run(`${PROGRAMS}/psql`, ["-XAtq", "-v", "ON_ERROR_STOP=1", `postgresql://postgres@127.0.0.1:${this.port}/chat`, "-c", statement], { env: ENVIRONMENT, timeout: DEADLINE_MS, maxBuffer: 1 << 26 });
     return stdout.trimEnd();
   }
 }
@@ -195,8 +204,9 @@ export class PostgresCluster {
   standbys; // those that follow it
 
   // standbys: how many. settings: of all servers. where: the directory of their directory. room: the bytes of a file system
-  // of its own for the primary, which needs the right to mount: then without it the result is undefined.
-  static async start({ standbys = 2, settings = {}, where = os.tmpdir(), room } = {}) {
+  // of its own for the primary, which needs the right to mount: then without it the result is undefined. segmentMib: the
+  // size of a file of the servers' own log.
+  static async start({ standbys = 2, settings = {}, where = os.tmpdir(), room, segmentMib = 1 } = {}) {
     assert.ok(PROGRAMS !== undefined, "PostgreSQL is not installed");
     const cluster = new PostgresCluster();
     cluster.dir = fs.mkdtempSync(path.join(where, "chitchat-postgres-"));
@@ -206,7 +216,7 @@ export class PostgresCluster {
         await cluster.end();
         return undefined;
       }
-      await cluster.#make(standbys, settings);
+      await cluster.#make(standbys, settings, segmentMib);
     } catch (error) {
       await cluster.end();
       throw error;
@@ -225,9 +235,9 @@ export class PostgresCluster {
     assert.equal(spawnSync("mount", ["-o", `remount,size=${bytes}`, `${this.dir}/primary`]).status, 0);
   }
 
-  async #make(standbys, settings) {
+  async #make(standbys, settings, segmentMib) {
     const names = ["primary", ...Array.from({ length: standbys }, (_, i) => `s${i + 1}`)];
-    const template = await templateDir();
+    const template = await templateDir(segmentMib);
     this.servers = {};
     for (const name of names) {
       const dir = `${this.dir}/${name}`;
@@ -262,7 +272,7 @@ export class PostgresCluster {
 
   // Of all servers, wherever the primary is.
   get uri() {
-    return `postgresql://postgres@${Object.values(this.servers).map(({ port }) => `127.0.0.1:${port}`).join(",")}/postgres`;
+    return `postgresql://postgres@${Object.values(this.servers).map(({ port }) => `127.0.0.1:${port}`).join(",")}/chat`;
   }
 
   // Of all processes of all servers.
