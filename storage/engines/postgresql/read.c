@@ -65,8 +65,9 @@ static uint64_t binary_cell(const PGresult *result, int row, int column)
     return be64toh(big);
 }
 
+/* There was no batch `from`. 0: the log ends before it; 1: it has it by now; or an error. */
 static int missing_judge(struct log_session *session, struct pg_server *server, uint32_t slot, uint64_t from,
-                         int64_t deadline_ms, struct log_engine_error *error_r)
+                         bool is_second_look, int64_t deadline_ms, struct log_engine_error *error_r)
 {
     char text[24];
     PGresult *result;
@@ -88,6 +89,8 @@ static int missing_judge(struct log_session *session, struct pg_server *server, 
     if (from < below)
         return pg_complain(error_r, -ERANGE, "batch %" PRIu64 " of slot %u was purged: begin with a copy of the slot",
                            from, slot);
+    if (!is_second_look)
+        return 1; /* it may have been appended between the two statements */
     return pg_complain(error_r, -EBADMSG,
                        "batch %" PRIu64 " of slot %u is missing in the log, which ends at %" PRIu64
                        " and was purged below %" PRIu64 ": the log server has lost it",
@@ -134,15 +137,17 @@ int pg_read(struct log_session *session, uint32_t slot, uint64_t from, uint32_t 
     argument_number(&arguments, texts[2], bytes_max);
     char limit[24];
     argument_number(&arguments, limit, READ_BATCHES_MAX);
-    status = pg_query(session, server, read_sql, &arguments, true, deadline_ms, &result, error_r);
-    if (status != 0)
-        return status;
-    if (PQntuples(result) > 0 && binary_cell(result, 0, 0) == from)
-        status = batches_visit(result, slot, from, visit, context, error_r);
-    else
-        status = missing_judge(session, server, slot, from, deadline_ms, error_r);
-    PQclear(result);
-    return status;
+    for (bool is_second_look = false;; is_second_look = true) {
+        status = pg_query(session, server, read_sql, &arguments, true, deadline_ms, &result, error_r);
+        if (status != 0)
+            return status;
+        bool is_there = PQntuples(result) > 0 && binary_cell(result, 0, 0) == from;
+        status = is_there ? batches_visit(result, slot, from, visit, context, error_r)
+                          : missing_judge(session, server, slot, from, is_second_look, deadline_ms, error_r);
+        PQclear(result);
+        if (is_there || status <= 0)
+            return status;
+    }
 }
 
 int pg_purge(struct log_session *session, uint32_t slot, uint64_t below, uint32_t timeout_ms,
