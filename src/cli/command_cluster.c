@@ -3,8 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "cli/command.h"
-#include "storage/log_engine.h"
+#include "storage/datadir/datadir_cluster.h"
 
 #define TIMEOUT_MS 30000
 
@@ -16,6 +17,17 @@ static int print_report(const struct config *config, const struct log_engine_rep
     return fflush(stdout) == 0 ? 0 : command_complain(1, "stdout cannot be written, but the cluster is made");
 }
 
+/* The first batch of the meta log: what all data directories of the cluster have in common. */
+static int create_meta(const struct log_engine *engine, struct log_session *session, const char *name, uint32_t slots,
+                       struct log_engine_error *error)
+{
+    struct datadir_cluster cluster = {engine, session, name, "init", slots, TIMEOUT_MS};
+    struct datadir_meta meta;
+    struct clock clock;
+    clock_init_system(&clock);
+    return datadir_cluster_create(&cluster, clock_wall_us(&clock), &meta, error);
+}
+
 static int check(const struct config *config, const struct log_engine *engine, const struct log_engine_options *options)
 {
     struct log_session *session;
@@ -24,6 +36,8 @@ static int check(const struct config *config, const struct log_engine *engine, c
     if (engine->open(&session, options, &error) != 0)
         return command_complain(1, error.text);
     int status = engine->check(session, TIMEOUT_MS, &report, &error);
+    if (status == 0)
+        status = create_meta(engine, session, options->cluster, report.slots, &error);
     engine->close(&session);
     return status == 0 ? print_report(config, &report) : command_complain(1, error.text);
 }

@@ -203,9 +203,47 @@ static int raise_format(struct datadir *dir)
     return result;
 }
 
+/* A directory whose messages are not all in the log of the cluster must not be served from there, nor the reverse. */
+static int check_cluster(const struct datadir *dir, const struct datadir_meta *cluster, struct datadir_error *error)
+{
+    const struct datadir_meta *meta = &dir->meta;
+    if (cluster == NULL && meta->cluster[0] == '\0')
+        return 0;
+    if (cluster == NULL)
+        return refuse(
+            error, -EINVAL,
+            "%.200s is of a node of the cluster %s, and the newest messages are in its log: give --cluster, or "
+            "choose another data directory",
+            dir->path, meta->cluster);
+    if (meta->cluster[0] == '\0')
+        return refuse(
+            error, -EINVAL,
+            "%.200s was made without --cluster, and the log of the cluster %s does not have its messages: leave "
+            "--cluster out, or choose an empty data directory",
+            dir->path, cluster->cluster);
+    if (strcmp(meta->cluster, cluster->cluster) == 0 && strcmp(meta->epoch, cluster->epoch) == 0)
+        return 0;
+    return refuse(error, -EINVAL,
+                  "%.200s is of a node of the cluster %s with the epoch %s, and the log is of %s with the epoch %s: "
+                  "choose the data directory or the log that belong together",
+                  dir->path, meta->cluster, meta->epoch, cluster->cluster, cluster->epoch);
+}
+
+/* What is made of an empty directory. */
+static int make(struct datadir *dir, uint32_t shards, const struct datadir_meta *cluster)
+{
+    int result = 0;
+    if (cluster == NULL)
+        result = datadir_draw(shards, &dir->meta);
+    else
+        dir->meta = *cluster;
+    datadir_meta_set_format(&dir->meta);
+    return result == 0 ? datadir_make(dir->fd, &dir->meta) : result;
+}
+
 /* Examines, locks, and examines again: another server may have made the directory before the lock was taken. */
 static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t shards_default,
-                       struct datadir_error *error)
+                       const struct datadir_meta *cluster, struct datadir_error *error)
 {
     bool is_made;
     int result = examine(dir, shards_wanted, &is_made, error);
@@ -213,10 +251,12 @@ static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t sha
         result = lock_take(dir, error);
     if (result == 0)
         result = examine(dir, shards_wanted, &is_made, error);
+    if (result == 0 && is_made)
+        result = check_cluster(dir, cluster, error);
     if (result != 0)
         return result;
     if (!is_made)
-        result = datadir_make(dir->fd, shards_wanted != 0 ? shards_wanted : shards_default, &dir->meta);
+        result = make(dir, shards_wanted != 0 ? shards_wanted : shards_default, cluster);
     else if (dir->meta.format < DATADIR_FORMAT)
         result = raise_format(dir);
     else
@@ -227,11 +267,9 @@ static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t sha
     return refuse_errno(error, is_made ? "write META in" : "make a data directory of", dir->path);
 }
 
-int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
-                 struct datadir_error *error_r)
+static int open_dir(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
+                    const struct datadir_meta *cluster, struct datadir_error *error_r)
 {
-    ASSERT(shards_wanted <= LIMIT_SHARDS);
-    ASSERT(shards_default >= 1 && shards_default <= LIMIT_SHARDS);
     struct datadir *dir = calloc(1, sizeof *dir);
     if (dir == NULL)
         return refuse(error_r, -ENOMEM, "no memory to open %.200s", path);
@@ -247,7 +285,7 @@ int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wante
         result = refuse_errno(error_r, "open", path);
         goto close_dir;
     }
-    result = open_locked(dir, shards_wanted, shards_default, error_r);
+    result = open_locked(dir, shards_wanted, shards_default, cluster, error_r);
     if (result != 0)
         goto close_dir;
     close(dir->fd);
@@ -258,6 +296,21 @@ int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wante
 close_dir:
     datadir_close(&dir);
     return result;
+}
+
+int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wanted, uint32_t shards_default,
+                 struct datadir_error *error_r)
+{
+    ASSERT(shards_wanted <= LIMIT_SHARDS);
+    ASSERT(shards_default >= 1 && shards_default <= LIMIT_SHARDS);
+    return open_dir(dir_r, path, shards_wanted, shards_default, NULL, error_r);
+}
+
+int datadir_open_cluster(struct datadir **dir_r, const char *path, const struct datadir_meta *cluster,
+                         struct datadir_error *error_r)
+{
+    ASSERT(cluster->cluster[0] != '\0');
+    return open_dir(dir_r, path, 0, cluster->shards, cluster, error_r);
 }
 
 /* Several readers share the lock; a server has it alone. A backup that was copied may have no LOCK. */
@@ -384,6 +437,8 @@ static int check_open(struct datadir *dir, uint32_t shards_wanted, struct datadi
     if (faccessat(dir->fd, ".", W_OK | X_OK, AT_EACCESS) != 0)
         return refuse_errno(error, "write to", dir->path);
     check_r->shards = is_made ? dir->meta.shards : 0;
+    if (is_made)
+        memcpy(check_r->cluster, dir->meta.cluster, sizeof check_r->cluster);
     result = lock_share(dir, true, error);
     check_r->is_live = dir->is_live;
     return result;
@@ -474,6 +529,11 @@ void datadir_close(struct datadir **dir)
 uint32_t datadir_shards(const struct datadir *dir)
 {
     return dir->meta.shards;
+}
+
+const char *datadir_cluster(const struct datadir *dir)
+{
+    return dir->meta.cluster;
 }
 
 const char *datadir_epoch(const struct datadir *dir)

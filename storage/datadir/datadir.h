@@ -15,6 +15,9 @@
  *     1    the first format
  *     2    manifests may have keys that format 1 does not know, and WALs records of cuts (storage/record.h)
  *
+ * A directory of a node of a cluster names it in META (datadir_meta.h). Its newest messages are in the log of the
+ * cluster alone, so a server without --cluster refuses it, as one with --cluster refuses all others.
+ *
  * META gets its name last, by a rename: so a directory with META is complete. A crash before that leaves META.new and
  * empty directories, and the next start makes the directory again. Shard directories that have files are refused
  * without META. What is refused is not changed.
@@ -60,9 +63,16 @@ int datadir_open(struct datadir **dir_r, const char *path, uint32_t shards_wante
  * `may_be_live` a server may run on it (datadir_is_live). Without, that is -EBUSY, and no server can start while the
  * directory is open. Returns as datadir_open; -ENOENT: neither META nor BACKUP is there. */
 int datadir_open_read(struct datadir **dir_r, const char *path, bool may_be_live, struct datadir_error *error_r);
+struct datadir_meta;
+/* The same for a node of the cluster that `cluster` is the META of (datadir_meta.h): a new directory becomes one of it.
+ * A directory of no cluster, or of another one, is -EINVAL, as one of a cluster is for datadir_open. */
+int datadir_open_cluster(struct datadir **dir_r, const char *path, const struct datadir_meta *cluster,
+                         struct datadir_error *error_r);
+
 struct datadir_check {
-    uint32_t shards; /* 0: it would be made */
-    bool is_live;    /* a server runs on it */
+    uint32_t shards;  /* 0: it would be made */
+    bool is_live;     /* a server runs on it */
+    char cluster[33]; /* whose node it is; "": of none, or it would be made */
 };
 
 /* Whether datadir_open would open or make `path`, but for a server that runs on it. Changes nothing. Returns as
@@ -73,6 +83,8 @@ int datadir_check(const char *path, uint32_t shards_wanted, struct datadir_check
 void datadir_close(struct datadir **dir);
 
 uint32_t datadir_shards(const struct datadir *dir);
+/* Of a node of a cluster: its name, else "". Borrowed from `dir`. */
+const char *datadir_cluster(const struct datadir *dir);
 /* 32 hexadecimal digits and a NUL, borrowed from `dir`. */
 const char *datadir_epoch(const struct datadir *dir);
 struct hash_key datadir_name_seed(const struct datadir *dir);

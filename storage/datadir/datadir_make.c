@@ -241,17 +241,15 @@ int datadir_sync(int fd)
 
 /* META.new comes first: it marks the empty shard directories as an incomplete attempt. Its rename is the commit point.
  */
-int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r)
+int datadir_make(int fd, const struct datadir_meta *meta)
 {
-    ASSERT(shards >= 1);
-    ASSERT(shards <= LIMIT_SHARDS);
-    int result = datadir_draw(shards, meta_r);
-    if (result == 0)
-        result = write_new_meta(fd, meta_r);
+    ASSERT(meta->shards >= 1);
+    ASSERT(meta->shards <= LIMIT_SHARDS);
+    int result = write_new_meta(fd, meta);
     if (result == 0 && each_entry(fd, ".", remove_shard, NULL) != 0)
         result = -errno;
     if (result == 0)
-        result = datadir_make_shards(fd, shards);
+        result = datadir_make_shards(fd, meta->shards);
     if (result == 0)
         result = sync_dir(fd, ".");
     return result == 0 ? commit_new_meta(fd) : result;

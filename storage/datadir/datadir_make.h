@@ -74,9 +74,9 @@ int datadir_begin(struct datadir **dir_r, const char *path, const struct datadir
 /* Writes META, then removes UNFINISHED: now it is a data directory. 0; or -errno, and it has no META or is complete. */
 int datadir_commit(struct datadir *dir);
 
-/* Makes a data directory of `shards` shards with new seeds and a new epoch in `fd`, which datadir_survey found empty or
- * incomplete. 0, and all of it is durable; or -errno, and it is incomplete. */
-int datadir_make(int fd, uint32_t shards, struct datadir_meta *meta_r);
+/* Makes a data directory with `meta` in `fd`, which datadir_survey found empty or incomplete. 0, and all of it is
+ * durable; or -errno, and it is incomplete. */
+int datadir_make(int fd, const struct datadir_meta *meta);
 
 /* Makes the names in `fd`, and its own name, durable: a process that renamed META may have been killed before it did
  * so. 0 or -errno. */

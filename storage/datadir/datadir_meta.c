@@ -9,6 +9,7 @@
 
 #define FIRST_WORD "chitchat-data "
 #define VERSION_WORD "version "
+#define CLUSTER_WORD "cluster "
 /* The first format with the line of the version. */
 #define FORMAT_WITH_VERSION 2u
 _Static_assert(sizeof CHITCHAT_VERSION <= DATADIR_VERSION_BYTES, "the version fits its field");
@@ -22,13 +23,16 @@ void datadir_meta_set_format(struct datadir_meta *meta)
 size_t datadir_meta_write(const struct datadir_meta *meta, char out[DATADIR_META_BYTES])
 {
     char version[sizeof VERSION_WORD + DATADIR_VERSION_BYTES + 1] = "";
+    char cluster[sizeof CLUSTER_WORD + DATADIR_CLUSTER_BYTES + 1] = "";
+    if (meta->cluster[0] != '\0')
+        (void)snprintf(cluster, sizeof cluster, CLUSTER_WORD "%s\n", meta->cluster);
     if (meta->format >= FORMAT_WITH_VERSION)
         (void)snprintf(version, sizeof version, VERSION_WORD "%s\n", meta->version);
     int bytes = snprintf(out, DATADIR_META_BYTES,
                          FIRST_WORD "%u\n%sshards %u\nepoch %s\nname_seed %016" PRIx64 "%016" PRIx64
-                                    "\nkey_seed %016" PRIx64 "%016" PRIx64 "\n",
+                                    "\nkey_seed %016" PRIx64 "%016" PRIx64 "\n%s",
                          meta->format, version, meta->shards, meta->epoch, meta->name_seed.k0, meta->name_seed.k1,
-                         meta->key_seed.k0, meta->key_seed.k1);
+                         meta->key_seed.k0, meta->key_seed.k1, cluster);
     ASSERT(bytes > 0 && (size_t)bytes < DATADIR_META_BYTES);
     size_t used = (size_t)bytes;
     bytes = snprintf(out + used, DATADIR_META_BYTES - used, "crc32c %08x\n", hash_crc32c(0, out, used));
@@ -92,22 +96,21 @@ static bool take_key(struct span *text, const char *word, struct hash_key *key_r
            && take_word(text, "\n");
 }
 
-/* Takes the line of the version: 1 to DATADIR_VERSION_BYTES - 1 printable characters. */
-static bool take_version(struct span *text, char version[DATADIR_VERSION_BYTES])
+/* Takes a line of `word` and 1 to `room` - 1 printable characters, which go to `out`. */
+static bool take_name(struct span *text, const char *word, char *out, size_t room)
 {
     size_t bytes = 0;
-    if (!take_word(text, VERSION_WORD))
+    if (!take_word(text, word))
         return false;
-    while (bytes < text->bytes && bytes < DATADIR_VERSION_BYTES - 1 && text->data[bytes] > 0x20
-           && text->data[bytes] < 0x7f)
+    while (bytes < text->bytes && bytes < room - 1 && text->data[bytes] > 0x20 && text->data[bytes] < 0x7f)
         bytes++;
-    memcpy(version, text->data, bytes);
-    version[bytes] = '\0';
+    memcpy(out, text->data, bytes);
+    out[bytes] = '\0';
     text->data += bytes;
     text->bytes -= bytes;
     bool is_whole = bytes > 0 && take_word(text, "\n");
     if (!is_whole)
-        version[0] = '\0';
+        out[0] = '\0';
     return is_whole;
 }
 
@@ -116,10 +119,11 @@ int datadir_meta_read(struct span text, struct datadir_meta *meta_r)
     struct span at = text;
     struct hash_key epoch;
     uint64_t crc;
-    meta_r->version[0] = '\0';
+    meta_r->version[0] = meta_r->cluster[0] = '\0';
     if (!take_word(&at, FIRST_WORD) || !take_number(&at, &meta_r->format))
         return -EBADMSG;
-    bool has_version = meta_r->format < FORMAT_WITH_VERSION || take_version(&at, meta_r->version);
+    bool has_version =
+        meta_r->format < FORMAT_WITH_VERSION || take_name(&at, VERSION_WORD, meta_r->version, sizeof meta_r->version);
     if (meta_r->format < DATADIR_FORMAT_MIN || meta_r->format > DATADIR_FORMAT)
         return -EPROTO;
     if (!has_version)
@@ -127,6 +131,7 @@ int datadir_meta_read(struct span text, struct datadir_meta *meta_r)
     if (!take_word(&at, "shards ") || !take_number(&at, &meta_r->shards) || !take_key(&at, "epoch ", &epoch)
         || !take_key(&at, "name_seed ", &meta_r->name_seed) || !take_key(&at, "key_seed ", &meta_r->key_seed))
         return -EBADMSG;
+    (void)take_name(&at, CLUSTER_WORD, meta_r->cluster, sizeof meta_r->cluster);
     uint32_t expected = hash_crc32c(0, text.data, text.bytes - at.bytes);
     if (!take_word(&at, "crc32c ") || !take_hex(&at, 8, &crc) || !take_word(&at, "\n") || at.bytes != 0)
         return -EBADMSG;

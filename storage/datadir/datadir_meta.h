@@ -7,6 +7,7 @@
  *     epoch 9f1c…          32 digits
  *     name_seed …          32 digits: k0, then k1
  *     key_seed …
+ *     cluster chat         of a node of a cluster: its name; no such line in another directory
  *     crc32c …             8 digits: of all lines before
  *
  * The first two lines have their places in every format to come, so that a program that does not know the format can
@@ -23,6 +24,8 @@
 #define DATADIR_META_BYTES 256u
 /* Of a version's text, with its NUL. */
 #define DATADIR_VERSION_BYTES 32u
+/* Of a cluster's name, with its NUL. */
+#define DATADIR_CLUSTER_BYTES 33u
 
 struct datadir_meta {
     uint32_t format;
@@ -31,6 +34,7 @@ struct datadir_meta {
     char epoch[DATADIR_EPOCH_CHARS + 1];
     struct hash_key name_seed;
     struct hash_key key_seed;
+    char cluster[DATADIR_CLUSTER_BYTES]; /* "": of no cluster */
 };
 
 /* Writes the text of META to `out`. Returns its bytes. */

@@ -429,3 +429,45 @@ Test(datadir_meta, what_is_written_is_read)
     for (size_t cut = 0; cut < bytes; cut++)
         cr_assert_neq(datadir_meta_read((struct span){text, cut}, &back), 0);
 }
+
+static struct datadir_meta make_cluster(const char *name)
+{
+    struct datadir_meta meta;
+    cr_assert_eq(datadir_draw(3, &meta), 0);
+    (void)snprintf(meta.cluster, sizeof meta.cluster, "%s", name);
+    return meta;
+}
+
+Test(datadir, an_empty_directory_becomes_a_node_of_the_cluster)
+{
+    struct datadir_meta meta = make_cluster("chat");
+    cr_assert_eq(datadir_open_cluster(&dir, path, &meta, &error), 0, "%s", error.text);
+    cr_assert_eq(datadir_shards(dir), 3);
+    cr_assert_str_eq(datadir_cluster(dir), "chat");
+    cr_assert_str_eq(datadir_epoch(dir), meta.epoch);
+    cr_assert_eq(datadir_name_seed(dir).k1, meta.name_seed.k1);
+    cr_assert_eq(datadir_key_seed(dir).k0, meta.key_seed.k0);
+    datadir_close(&dir);
+    cr_assert_eq(datadir_open_cluster(&dir, path, &meta, &error), 0, "%s", error.text);
+    datadir_close(&dir);
+    struct datadir_check check;
+    cr_assert_eq(datadir_check(path, 0, &check, &error), 0);
+    cr_assert_str_eq(check.cluster, "chat");
+    assert_refused(-EINVAL, 0, "give --cluster");
+}
+
+Test(datadir, a_cluster_takes_no_directory_of_another_one_or_of_none)
+{
+    struct datadir_meta meta = make_cluster("chat"), other = make_cluster("talk"), again = make_cluster("chat");
+    make_two();
+    cr_assert_eq(datadir_open_cluster(&dir, path, &meta, &error), -EINVAL);
+    cr_assert_not_null(strstr(error.text, "was made without --cluster"), "%s", error.text);
+    char node_path[300];
+    (void)snprintf(node_path, sizeof node_path, "%s/node", root);
+    cr_assert_eq(datadir_open_cluster(&dir, node_path, &meta, &error), 0, "%s", error.text);
+    datadir_close(&dir);
+    cr_assert_eq(datadir_open_cluster(&dir, node_path, &other, &error), -EINVAL);
+    cr_assert_not_null(strstr(error.text, "of the cluster chat"), "%s", error.text);
+    cr_assert_eq(datadir_open_cluster(&dir, node_path, &again, &error), -EINVAL, "made again under the same name");
+    cr_assert_null(dir);
+}
