@@ -37,6 +37,7 @@ struct checkpoint {
     struct worker_job job;
     struct memtable *writing; /* borrowed: the frozen generation */
     struct store_position applied;
+    struct store_position applied_next; /* of a remote log: see position_applied */
     uint64_t last_ts;
     int result; /* 0 or -errno; -EAGAIN: at the limit of runs */
     struct store_error error;
@@ -78,7 +79,10 @@ void checkpoint_start(struct core *core)
     ASSERT_ON_SHARD(core->shard);
     ASSERT(core->checkpoint->worker == NULL);
     struct store_throttle throttle = background_throttle(&core->background);
+    struct store_info info;
     store_set_throttle(core->runs.store, &throttle);
+    store_info(core->runs.store, &info);
+    core->checkpoint->applied_next = info.applied;
     core_open_worker(core, "checkpoint", SHARD_WORKER_BACKGROUND, &core->checkpoint->worker);
 }
 
@@ -275,6 +279,17 @@ static bool step_end(struct core *core)
     return true;
 }
 
+/* Up to where the log need not be read again once this round is committed. Files are read again as long as they are
+ * there, and go when all shards are done. A remote log is read again from here on: this shard's log has records of
+ * users of other shards, whose runs may not be committed, so the end of the round before counts. */
+static struct store_position position_applied(struct core *core)
+{
+    struct checkpoint *checkpoint = core->checkpoint;
+    struct store_position applied = checkpoint->applied_next;
+    checkpoint->applied_next = log_position(&core->wal_writer.log);
+    return core->wal_writer.log.remote != NULL ? applied : checkpoint->applied_next;
+}
+
 static bool step_freeze(struct core *core)
 {
     struct checkpoint *checkpoint = core->checkpoint;
@@ -289,7 +304,7 @@ static bool step_freeze(struct core *core)
     core->generations.frozen = core->generations.filling;
     core->generations.filling = filling;
     checkpoint->writing = core->generations.frozen;
-    checkpoint->applied = log_position(&core->wal_writer.log);
+    checkpoint->applied = position_applied(core);
     checkpoint->last_ts = core->last_ts;
     background_on_freeze(&core->background, memtable_entry_count(core->generations.frozen),
                          shard_monotonic_us(core->shard) - checkpoint->filled_us);

@@ -79,12 +79,14 @@ void segment_recycler_close(struct segment_recycler **recycler_p)
 
 bool segment_recycler_is_busy(const struct core *core)
 {
-    return core->recycler->state != RECYCLER_IDLE;
+    return core->recycler != NULL && core->recycler->state != RECYCLER_IDLE;
 }
 
 void segment_recycler_start(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
+    if (core->recycler == NULL)
+        return;
     ASSERT(core->recycler->worker == NULL);
     core_open_worker(core, "recycler", SHARD_WORKER_PROMPT, &core->recycler->worker);
 }
@@ -92,6 +94,8 @@ void segment_recycler_start(struct core *core)
 void segment_recycler_finish(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
+    if (core->recycler == NULL)
+        return;
     ASSERT(core->recycler->state == RECYCLER_IDLE);
     shard_worker_close(core->shard, &core->recycler->worker);
 }
@@ -262,7 +266,7 @@ void segment_recycler_step(struct core *core)
 {
     struct segment_recycler *recycler = core->recycler;
     ASSERT_ON_SHARD(core->shard);
-    if (recycler->state != RECYCLER_IDLE)
+    if (recycler == NULL || recycler->state != RECYCLER_IDLE)
         return;
     uint32_t spares = wal_spare_count(core->wal_writer.log.file);
     ASSERT(spares < WAL_SPARES_MAX);
@@ -287,6 +291,8 @@ void segment_recycler_step(struct core *core)
 void segment_recycler_tick(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
+    if (core->recycler == NULL)
+        return;
     core->recycler->is_create_put_off &= FAULT(FULL_FOR_EVER);
     core->recycler->is_drop_put_off = false;
 }

@@ -6,6 +6,8 @@
  *
  * While a backup has the lock (storage/datadir/backup_lock.h), released segments stay as they are, up to a limit; past
  * it the recycler overtakes the backup, so that the disk of the data does not fill up.
+ *
+ * A shard whose log is not in segment files has no recycler (core->recycler is NULL): then nothing here does anything.
  */
 #ifndef CHITCHAT_DURABILITY_SEGMENT_RECYCLER_H
 #define CHITCHAT_DURABILITY_SEGMENT_RECYCLER_H

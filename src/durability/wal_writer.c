@@ -1,11 +1,42 @@
 #include "durability/wal_writer.h"
 
+#include <inttypes.h>
 #include <limits.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "server/core.h"
 #include "timeline/delivery.h"
+
+/* Before an append that the engine did not answer is tried again. */
+#define LATER_US 100000u
+
+void wal_writer_init(struct wal_writer *writer)
+{
+    timer_init(&writer->timer);
+}
+
+void wal_writer_start(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    if (core->wal_writer.log.remote != NULL)
+        core_open_worker(core, "log", SHARD_WORKER_PROMPT, &core->wal_writer.worker);
+}
+
+void wal_writer_finish(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(!core->wal_writer.is_job_out);
+    timers_clear(shard_timers(core->shard), &core->wal_writer.timer);
+    if (core->wal_writer.worker != NULL)
+        shard_worker_close(core->shard, &core->wal_writer.worker);
+}
+
+bool wal_writer_is_busy(const struct core *core)
+{
+    return core->wal_writer.is_job_out;
+}
 
 /* Whether the filling batch may be written or grow: no write is in flight, and no arrival waits for a place in it. */
 static bool is_batch_open(const struct core *core)
@@ -26,23 +57,58 @@ static bool should_wait(struct core *core, uint32_t records)
     return wait_us > 0;
 }
 
+/* -- the write of a batch: by the ring, or by jobs -- */
+
+/* On the worker's thread. */
+static void append_work(struct worker_job *job)
+{
+    log_write_run(&container_of(job, struct wal_writer, job)->log);
+}
+
+static void append_done(struct worker_job *job)
+{
+    struct wal_writer *writer = container_of(job, struct wal_writer, job);
+    ASSERT(writer->is_job_out);
+    writer->is_job_out = false;
+    wal_writer_on_written(container_of(writer, struct core, wal_writer), 0);
+}
+
+static void post_append(struct wal_writer *writer)
+{
+    ASSERT(!writer->is_job_out);
+    writer->is_job_out = true;
+    writer->job = (struct worker_job){append_work, append_done};
+    worker_post(writer->worker, 0, &writer->job);
+}
+
+static void submit(struct core *core, const struct log_write *write)
+{
+    struct wal_writer *writer = &core->wal_writer;
+    writer->write_bytes = write->bytes;
+    writer->write_at_us = shard_monotonic_us(core->shard);
+    if (write->is_job) {
+        post_append(writer);
+        return;
+    }
+    ASSERT(write->bytes > 0 && write->bytes % WAL_BLOCK_BYTES == 0);
+    writer->write = (struct io_write){write->file.fd, write->file.data, write->bytes, write->file.offset};
+    io_write_submit(shard_io(core->shard), &writer->write);
+}
+
 void wal_writer_step(struct core *core)
 {
-    struct wal_write write;
+    struct log_write write;
     ASSERT_ON_SHARD(core->shard);
     delivery_drain_waiting(core);
     uint32_t records = log_filling_records(&core->wal_writer.log);
     if (should_wait(core, records) || !log_write_take(&core->wal_writer.log, &write))
         return;
-    ASSERT(records > 0);
-    ASSERT(write.bytes > 0 && write.bytes % WAL_BLOCK_BYTES == 0);
+    ASSERT(records > 0 || write.is_job);
     group_commit_on_write(&core->wal_writer.group_commit, records);
     histogram_record(&core->metrics.batch_records, metrics_records_shape, records);
     histogram_record(&core->metrics.batch_bytes, metrics_bytes_shape, write.bytes);
     core->wal_writer.only_outstanding = 0;
-    core->wal_writer.write = (struct io_write){write.fd, write.data, write.bytes, write.offset};
-    core->wal_writer.write_at_us = shard_monotonic_us(core->shard);
-    io_write_submit(shard_io(core->shard), &core->wal_writer.write);
+    submit(core, &write);
     if (FAULT(PUSH_BEFORE_FLUSH))
         delivery_on_durable(core, UINT64_MAX);
     delivery_drain_waiting(core);
@@ -56,20 +122,92 @@ void wal_writer_step_half(struct core *core)
         wal_writer_step(core);
 }
 
-static void on_write_failed(struct core *core, int result)
+static void log_failed(const struct core *core, int result)
 {
+    const struct wal_writer *writer = &core->wal_writer;
     char dir[PATH_MAX] = "";
-    metric_add(&core->metrics.wal_failures, 1);
+    if (writer->log.remote != NULL) {
+        log_line(LOG_ERROR, "log_damaged",
+                 "shard=%u bytes=%u error=\"%s\" hint=\"the server takes no more sends but still serves history\"",
+                 core->index, writer->write_bytes, log_error_text(&writer->log));
+        return;
+    }
     (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
     log_line(
         LOG_ERROR, "wal_failed",
         "shard=%u dir=\"%s\" bytes=%u result=%d error=\"a write to the WAL failed: %s; the server takes no more sends "
         "but still serves history: look at the disk, make room, and restart\"",
-        core->index, dir, core->wal_writer.write.bytes, result, result < 0 ? strerror(-result) : "it was cut short");
+        core->index, dir, writer->write_bytes, result, result < 0 ? strerror(-result) : "it was cut short");
+}
+
+static void on_write_failed(struct core *core, int result)
+{
+    metric_add(&core->metrics.wal_failures, 1);
+    log_failed(core, result);
     atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
     delivery_on_wal_failed(core);
     erasures_on_wal_failed(core);
     seens_on_wal_failed(core);
+}
+
+/* Another node serves from now on. Nothing that was not acknowledged was answered, so the process may end. */
+static void on_deposed(struct core *core)
+{
+    log_line(LOG_ERROR, "deposed", "shard=%u error=\"%s\" hint=\"this node ends\"", core->index,
+             log_error_text(&core->wal_writer.log));
+    log_flush(CORE_LOG_FLUSH_US);
+    _exit(1);
+}
+
+/* The engine does not answer. The outcome of the append is unknown, so the same one is tried again. */
+static void on_later(struct core *core)
+{
+    struct wal_writer *writer = &core->wal_writer;
+    uint32_t left_out;
+    writer->is_late = true;
+    if (log_limit_take(&writer->late_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
+        log_line(LOG_WARN, "log_unsure",
+                 "shard=%u error=\"%s\" hint=\"sends are not answered, and get busy after 2 s, until the log answers; "
+                 "it is tried again\" left_out=%u",
+                 core->index, log_error_text(&writer->log), left_out);
+    timers_set(shard_timers(core->shard), &writer->timer, shard_monotonic_us(core->shard) + LATER_US);
+}
+
+void wal_writer_on_timer(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(log_write_is_in_flight(&core->wal_writer.log));
+    post_append(&core->wal_writer);
+}
+
+static void on_sure(struct core *core)
+{
+    struct wal_writer *writer = &core->wal_writer;
+    uint64_t took_us = clock_monotonic_us(core->server->clock) - writer->write_at_us;
+    log_line(LOG_INFO, "log_sure", "shard=%u after_ms=%" PRIu64, core->index, took_us / 1000);
+    writer->is_late = false;
+    writer->late_limit = (struct log_limit){0};
+}
+
+static void on_durable(struct core *core, uint64_t sequence)
+{
+    if (core->wal_writer.is_late)
+        on_sure(core);
+    retention_on_durable(core, sequence);
+    erasures_on_durable(core, sequence);
+    wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
+    delivery_on_durable(core, sequence);
+    seens_on_durable(core);
+}
+
+/* The write has ended: its time and its bytes. */
+static void count_write(struct core *core, uint64_t bytes)
+{
+    struct wal_writer *writer = &core->wal_writer;
+    uint64_t took_us = clock_monotonic_us(core->server->clock) - writer->write_at_us;
+    group_commit_on_written(&writer->group_commit, took_us);
+    histogram_record(&core->metrics.wal_write, metrics_write_shape, took_us);
+    metric_add(&core->metrics.wal_bytes, bytes);
 }
 
 void wal_writer_on_written(struct core *core, int result)
@@ -78,17 +216,17 @@ void wal_writer_on_written(struct core *core, int result)
     uint64_t sequence;
     ASSERT_ON_SHARD(core->shard);
     ASSERT(log_write_is_in_flight(&writer->log));
-    uint64_t took_us = clock_monotonic_us(core->server->clock) - writer->write_at_us;
-    group_commit_on_written(&writer->group_commit, took_us);
-    histogram_record(&core->metrics.wal_write, metrics_write_shape, took_us);
-    metric_add(&core->metrics.wal_bytes, result > 0 ? (uint64_t)result : 0);
-    if (log_write_done(&writer->log, result, &sequence) != 0) {
+    switch (log_write_done(&writer->log, result, &sequence)) {
+    case LOG_DURABLE:
+        count_write(core, writer->write_bytes);
+        on_durable(core, sequence);
+        return;
+    case LOG_FAILED:
+        count_write(core, result > 0 ? (uint64_t)result : 0);
         on_write_failed(core, result);
         return;
+    case LOG_AGAIN: post_append(writer); return;
+    case LOG_LATER: on_later(core); return;
+    case LOG_DEPOSED: on_deposed(core); return;
     }
-    retention_on_durable(core, sequence);
-    erasures_on_durable(core, sequence);
-    wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
-    delivery_on_durable(core, sequence);
-    seens_on_durable(core);
 }

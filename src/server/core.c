@@ -91,7 +91,8 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
         return false;
     }
     if (is_disk_slow(core)) {
-        *message_r = "the disk is slow: wait and send again";
+        *message_r = core->wal_writer.log.remote != NULL ? "the log of the cluster does not answer: wait and send again"
+                                                         : "the disk is slow: wait and send again";
         *retry_after_ms_r = RETRY_SLOW_MS;
         return false;
     }

@@ -126,6 +126,8 @@ static void on_timer(void *context, struct timer *timer)
         rest_tick(core);
         health_tick(core);
         set_tick(core);
+    } else if (timer == &core->wal_writer.timer) {
+        wal_writer_on_timer(core);
     } else if (timer != &core->stop.timer && timer != &core->drain.timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
     }
@@ -206,6 +208,7 @@ static void on_start(void *context)
     checkpoint_start(core);
     merge_schedule_start(core);
     segment_recycler_start(core);
+    wal_writer_start(core);
     set_tick(core);
     for (uint32_t i = 0; i < count; i++)
         io_accept_start(shard_io(core->shard), i, core->server->listen_fds[core->index * count + i]);
@@ -227,6 +230,7 @@ static void on_finish(void *context)
     checkpoint_finish(core);
     merge_schedule_finish(core);
     segment_recycler_finish(core);
+    wal_writer_finish(core);
 }
 
 const struct shard_handlers *core_handlers(void)

@@ -14,6 +14,7 @@ static void init_parts(struct core *core)
     turn_renew(&core->turn);
     timer_init(&core->tick_timer);
     drain_init(&core->drain);
+    wal_writer_init(&core->wal_writer);
     list_init(&core->handovers.waiting);
     list_init(&core->histories.queue);
     list_init(&core->histories.place_queue);

@@ -111,8 +111,8 @@ static void copy_letters(const struct core *core, struct metrics *metrics)
 static void copy_storage(struct core *core, struct metrics *metrics)
 {
     struct store_info info;
-    const struct wal *wal = core->wal_writer.log.file;
-    uint32_t live = wal_live_segments(wal), spares = wal_spare_count(wal);
+    const struct wal *wal = core->wal_writer.log.file; /* NULL: the log has no segments here */
+    uint32_t live = wal == NULL ? 0 : wal_live_segments(wal), spares = wal == NULL ? 0 : wal_spare_count(wal);
     store_info(core->runs.store, &info);
     metric_set(&metrics->wal_segments[0], live);
     metric_set(&metrics->wal_segments[1], spares);

@@ -59,18 +59,19 @@ static uint64_t must_append(uint64_t ts)
     return sequence;
 }
 
-static struct wal_write take(void)
+static struct log_write take(void)
 {
-    struct wal_write write;
+    struct log_write write;
     cr_assert(log_write_take(&door, &write));
-    memcpy(files[write.fd - FD_BASE] + write.offset, write.data, write.bytes);
+    cr_assert_not(write.is_job);
+    memcpy(files[write.file.fd - FD_BASE] + write.file.offset, write.file.data, write.bytes);
     return write;
 }
 
-static uint64_t report(struct wal_write write)
+static uint64_t report(struct log_write write)
 {
     uint64_t sequence;
-    cr_assert_eq(log_write_done(&door, (int)write.bytes, &sequence), 0);
+    cr_assert_eq(log_write_done(&door, (int)write.bytes, &sequence), LOG_DURABLE);
     return sequence;
 }
 
@@ -110,10 +111,10 @@ Test(log_door, records_of_each_kind_are_found_in_the_order_of_their_appends)
 
 Test(log_door, a_batch_is_filled_while_the_one_before_is_written)
 {
-    struct wal_write none;
+    struct log_write none;
     give_spare();
     uint64_t first = must_append(1);
-    struct wal_write write = take();
+    struct log_write write = take();
     cr_assert(log_write_is_in_flight(&door));
     uint64_t second = must_append(2);
     cr_assert_eq(second, first + 1);
@@ -141,8 +142,8 @@ Test(log_door, a_failed_write_is_final)
     uint64_t sequence;
     give_spare();
     must_append(1);
-    struct wal_write write = take();
-    cr_assert_eq(log_write_done(&door, (int)write.bytes - 1, &sequence), -EIO);
+    struct log_write write = take();
+    cr_assert_eq(log_write_done(&door, (int)write.bytes - 1, &sequence), LOG_FAILED);
     cr_assert(log_has_failed(&door));
     cr_assert_not(log_write_is_in_flight(&door));
     cr_assert_eq(append_message(2, &sequence), -EIO);
