@@ -171,6 +171,9 @@ struct config {
     const char *log_uris;     /* cluster: of the log servers, divided by spaces; NULL: none */
     uint32_t slots;           /* cluster: 0: not given */
     enum config_log_durability log_durability;
+    const char *node;                        /* serve: the name of this node of a cluster; NULL: none */
+    const char *advertise;                   /* serve: where clients reach this node; NULL: not known */
+    uint32_t log_keep_s;                     /* serve: how long the log of a cluster keeps what the runs have */
     bool is_given[CONFIG_OPTIONS_MAX];       /* by the place in the table of the command (config_is_given) */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */
     uint32_t unknown_count;

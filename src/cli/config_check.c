@@ -163,9 +163,32 @@ static bool check_admin(const struct config *config, const struct writer *writer
     return true;
 }
 
+/* 1 to 32 characters: a to z, 0 to 9, - . and _. */
+static bool is_node_name(const char *name)
+{
+    size_t bytes = strlen(name);
+    return bytes >= 1 && bytes <= 32 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == bytes;
+}
+
+static bool check_node(const struct config *config, const struct writer *writer)
+{
+    if (config->log_uris == NULL && (config->node != NULL || config->advertise != NULL))
+        return refuse(writer, "chitchat: --node and --advertise are of a node of a cluster: give --cluster URI, too");
+    if (config->log_uris == NULL)
+        return true;
+    if (config->node == NULL)
+        return refuse(writer, "chitchat: --cluster needs --node NAME, which no other node of the cluster has");
+    if (!is_node_name(config->node))
+        return refuse(writer, "chitchat: --node must be 1 to 32 characters of a to z, 0 to 9, - . and _");
+    if (config->shards != 0)
+        return refuse(writer, "chitchat: --shards is of no use with --cluster: a node has a shard for each slot of the "
+                              "cluster, which `chitchat cluster init --slots` has fixed");
+    return true;
+}
+
 static bool check_serve(const struct config *config, const struct writer *writer)
 {
-    if (!check_tls(config, writer) || !check_admin(config, writer))
+    if (!check_tls(config, writer) || !check_admin(config, writer) || !check_node(config, writer))
         return false;
     if (config->auth == CONFIG_AUTH_NONE)
         return check_none(config, writer);

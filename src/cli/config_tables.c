@@ -131,6 +131,22 @@ static const struct option serve_options[] = {
     {"erase-within", "TIME", OPTION_DURATION, FIELD(erase_within_s), 86400, 3660 * UINT64_C(86400), 7 * 86400, 1,
      "how long what was erased, or is older than --retention, may stay in the\n"
      "files: 1d at least (default 7d)"},
+    {"cluster", "URI", OPTION_ANY, TEXT_FIELD(log_uris),
+     "be a node of a cluster, whose log is in PostgreSQL: the URI that `chitchat\n"
+     "cluster init` was given, or several; needs --node (default: no cluster; the\n"
+     "log is in the data directory)"},
+    {"cluster-name", "NAME", OPTION_TEXT, TEXT_FIELD(cluster_name), "of the cluster (default chitchat)"},
+    {"node", "NAME", OPTION_TEXT, TEXT_FIELD(node),
+     "with --cluster: the name of this node, 1 to 32 characters: a to z, 0 to 9,\n"
+     "- . and _"},
+    {"advertise", "URL", OPTION_TEXT, TEXT_FIELD(advertise),
+     "with --cluster: where clients reach this node: wss://chat-1.example.org"},
+    {"log-durability", "standby|single", OPTION_LOG_DURABILITY, NO_FIELD,
+     "with --cluster: standby: what is acknowledged is on the disks of two log\n"
+     "servers; single: of one, and lost with it (default standby)"},
+    {"log-keep", "TIME", OPTION_DURATION, FIELD(log_keep_s), 0, 366 * UINT64_C(86400), 86400, 1,
+     "with --cluster: how long the log keeps what is in the runs of this node\n"
+     "already: 12h, 7d (default 1d)"},
     {"drain-s", "S", OPTION_NUMBER, FIELD(drain_s), 0, 3600, 5, 1,
      "seconds over which a server that stops closes its connections, at most;\n"
      "it closes 1000 a second or more; 0: all at once"},

@@ -222,6 +222,23 @@ static int overtake_backup(struct recovery *recovery)
                                  dir, strerror(-status));
 }
 
+/* -- the log: segment files, or that of a cluster -- */
+
+static int find_log(struct recovery *recovery, struct old_wal *old)
+{
+    return recovery->server->cluster != NULL ? recovery_log_seek(recovery, old) : recovery_wal_survey(recovery, old);
+}
+
+static int replay_log(struct recovery *recovery, struct old_wal *old)
+{
+    return recovery->server->cluster != NULL ? recovery_log_follow(recovery, old) : recovery_wal_replay(recovery, old);
+}
+
+static int begin_log(struct recovery *recovery, struct old_wal *old)
+{
+    return recovery->server->cluster != NULL ? recovery_log_begin(recovery, old) : recovery_wal_begin(recovery, old);
+}
+
 static int recover(struct recovery *recovery)
 {
     uint32_t count = recovery->server->core_count;
@@ -231,17 +248,17 @@ static int recover(struct recovery *recovery)
         recovery->old_wals[i].core = recovery->server->cores[i];
         status = open_storage(recovery, recovery->old_wals[i].core);
         if (status == 0)
-            status = recovery_wal_survey(recovery, &recovery->old_wals[i]);
+            status = find_log(recovery, &recovery->old_wals[i]);
     }
     for (uint32_t i = 0; i < count && status == 0; i++)
-        status = recovery_wal_replay(recovery, &recovery->old_wals[i]);
+        status = replay_log(recovery, &recovery->old_wals[i]);
     for (uint32_t i = 0; i < count && status == 0; i++)
         if (recovery_wal_sealed_count(&recovery->old_wals[i]) > sealed_max)
             sealed_max = recovery_wal_sealed_count(&recovery->old_wals[i]);
     if (status == 0 && sealed_max >= SEALED_CHECKPOINT)
         status = write_all_runs(recovery);
     for (uint32_t i = 0; i < count && status == 0; i++)
-        status = recovery_wal_begin(recovery, &recovery->old_wals[i]);
+        status = begin_log(recovery, &recovery->old_wals[i]);
     return status;
 }
 
@@ -261,7 +278,7 @@ static int start_retention(struct recovery *recovery, const struct old_wal *old)
 {
     struct store_error error = {""};
     int status = retention_start(old->core, &error);
-    if (status == 0 || file_has_no_room(status, old->survey.dir))
+    if (status == 0 || file_has_no_room(status, datadir_path(recovery->server->datadir)))
         return 0;
     return recovery_refuse(recovery, status, "%.900s: look at the disk", error.text);
 }
@@ -281,8 +298,10 @@ int recovery_run(struct server *server, struct recovery_report *report_r, struct
         core_start_clock(server->cores[i]);
     for (uint32_t i = 0; i < server->core_count && status == 0; i++)
         status = start_retention(&recovery, &recovery.old_wals[i]);
-    for (uint32_t i = 0; i < server->core_count; i++)
+    for (uint32_t i = 0; i < server->core_count; i++) {
         wal_survey_fini(&recovery.old_wals[i].survey);
+        log_remote_close(&recovery.old_wals[i].remote);
+    }
     free(recovery.old_wals);
     return status;
 }

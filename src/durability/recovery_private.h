@@ -1,7 +1,7 @@
 /*
  * recovery_private.h: the parts of recovery (recovery.h). recovery.c has the steps, and puts what it is given into runs
  * and memtables. recovery_wal.c knows the log as segment files: where its records are, and how a new WAL begins behind
- * them. Main's thread.
+ * them. recovery_log.c knows the log of a cluster: it is read to its end, and taken for this node. Main's thread.
  */
 #ifndef CHITCHAT_DURABILITY_RECOVERY_PRIVATE_H
 #define CHITCHAT_DURABILITY_RECOVERY_PRIVATE_H
@@ -13,7 +13,8 @@
 /* The WAL that one shard had before this start. */
 struct old_wal {
     struct core *core;
-    struct wal_survey survey;
+    struct wal_survey survey;  /* of a log engine: `dir` alone, as a name in errors */
+    struct log_remote *remote; /* owned until recovery_log_begin; NULL: the log is in segment files */
 };
 
 struct recovery {
@@ -43,5 +44,12 @@ int recovery_wal_begin(struct recovery *recovery, struct old_wal *old);
 uint32_t recovery_wal_sealed_count(const struct old_wal *old);
 /* The runs of all shards have all records: no segment is needed any more. */
 void recovery_wal_drop(struct old_wal *old);
+
+/* The same of a log engine. Seek: refuses a log that has lost what the runs have. Follow: gives each record behind the
+ * runs to recovery_replay_record, in order, and takes the slot. */
+int recovery_log_seek(struct recovery *recovery, struct old_wal *old);
+int recovery_log_follow(struct recovery *recovery, struct old_wal *old);
+/* Gives the log to old->core. */
+int recovery_log_begin(struct recovery *recovery, struct old_wal *old);
 
 #endif

@@ -38,6 +38,7 @@
 #include "server/admission.h"
 #include "server/budget.h"
 #include "server/call.h"
+#include "server/cluster.h"
 #include "server/drain.h"
 #include "server/health.h"
 #include "server/letter.h"
@@ -64,6 +65,7 @@
 struct core;
 struct checkpoint;
 struct merge_schedule;
+struct log_keeper;
 struct segment_recycler;
 struct tls_context;
 struct admin_tokens;
@@ -72,6 +74,7 @@ struct admin_tokens;
 struct server {
     const struct config *config;
     const struct datadir *datadir;
+    const struct cluster *cluster; /* NULL: no --cluster */
     struct clock *clock;
     struct core **cores;
     uint32_t core_count;
@@ -230,7 +233,8 @@ struct core {
     struct retention retention;
     struct checkpoint *checkpoint;
     struct merge_schedule *merge_schedule;
-    struct segment_recycler *recycler;
+    struct segment_recycler *recycler; /* NULL: the log is not in segment files */
+    struct log_keeper *log_keeper;     /* NULL: it is */
     struct trim trim;
     struct drain drain;
     struct stop stop;

@@ -389,6 +389,25 @@ static bool open_tls(struct server *server)
     return true;
 }
 
+/* With --cluster the log says what the data directory is. */
+static bool open_data(struct server *server, struct cluster *cluster, struct datadir **datadir_r, char text[TEXT_BYTES])
+{
+    const struct config *config = server->config;
+    struct datadir_error error;
+    int status;
+    if (config->log_uris == NULL) {
+        status = datadir_open(datadir_r, config->data_dir, config->shards, config_value_cores(), &error);
+    } else {
+        if (cluster_open(cluster, config, server->clock, text, TEXT_BYTES) != 0)
+            return false;
+        server->cluster = cluster;
+        status = datadir_open_cluster(datadir_r, config->data_dir, &cluster->meta, &error);
+    }
+    if (status != 0)
+        (void)snprintf(text, TEXT_BYTES, "%s", error.text);
+    return status == 0;
+}
+
 int serve(struct config *config)
 {
     char text[TEXT_BYTES];
@@ -397,7 +416,7 @@ int serve(struct config *config)
     struct token_watch watch;
     struct token_error token_error;
     struct datadir *datadir;
-    struct datadir_error error;
+    struct cluster cluster;
     clock_init_system(&clock);
     signals_block(&signals);
     struct server server = {.config = config, .clock = &clock};
@@ -414,9 +433,9 @@ int serve(struct config *config)
         return complain(text);
     if (!token_watch_open(&watch, &server, &token_error))
         return complain(token_error.text);
-    if (datadir_open(&datadir, config->data_dir, config->shards, config_value_cores(), &error) != 0) {
+    if (!open_data(&server, &cluster, &datadir, text)) {
         token_watch_close(&watch);
-        return complain(error.text);
+        return complain(text);
     }
     server.datadir = datadir;
     server.core_count = datadir_shards(datadir);

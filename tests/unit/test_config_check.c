@@ -204,3 +204,17 @@ Test(config_check, the_cluster_command_makes_logs)
     assert_error("cluster begin --log a --slots 4", "needs what to do", "init");
     assert_error("cluster init --log a --slots 4 --log-durability most", "--log-durability most", "standby or single");
 }
+
+Test(config_check, a_node_of_a_cluster_has_a_name_and_no_shards_of_its_own)
+{
+    cr_assert_eq(parse("serve --cluster postgresql://db/chat --node n1"), CONFIG_SERVE, "%s", text);
+    cr_assert_str_eq(config.log_uris, "postgresql://db/chat");
+    cr_assert_str_eq(config.node, "n1");
+    cr_assert_eq(config.log_keep_s, 86400);
+    cr_assert_null(config.advertise);
+    assert_error("serve --cluster postgresql://db/chat", "--cluster needs --node", "no other node");
+    assert_error("serve --cluster postgresql://db/chat --node N1", "--node must be 1 to 32", "a to z");
+    assert_error("serve --cluster postgresql://db/chat --node n1 --shards 2", "--shards is of no use", "--slots");
+    assert_error("serve --node n1", "are of a node of a cluster", "--cluster");
+    assert_error("serve --advertise wss://a", "are of a node of a cluster", "--cluster");
+}

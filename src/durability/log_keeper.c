@@ -1,0 +1,122 @@
+#include "durability/log_keeper.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "server/core.h"
+
+#define INTERVAL_US (60 * UINT64_C(1000000))
+
+struct log_keeper {
+    struct core *core;
+    struct log_session *session;
+    struct worker *worker;
+    bool is_out;
+    bool has_failed; /* the last job */
+    uint64_t due_us; /* when the next job is posted, monotonic */
+
+    /* The job's while it is out. */
+    struct worker_job job;
+    uint64_t below; /* 0: nothing to purge yet */
+    int status;     /* 0 or -errno */
+    struct log_engine_report report;
+    struct log_engine_error error;
+};
+
+int log_keeper_open(struct log_keeper **keeper_r, struct core *core, struct log_engine_error *error_r)
+{
+    const struct cluster *cluster = core->server->cluster;
+    struct log_keeper *keeper = calloc(1, sizeof *keeper);
+    if (keeper == NULL)
+        return -ENOMEM;
+    keeper->core = core;
+    int status = cluster->engine->open(&keeper->session, &cluster->where, error_r);
+    if (status != 0) {
+        free(keeper);
+        return status;
+    }
+    *keeper_r = keeper;
+    return 0;
+}
+
+void log_keeper_close(struct log_keeper **keeper_p)
+{
+    struct log_keeper *keeper = *keeper_p;
+    *keeper_p = NULL;
+    if (keeper == NULL)
+        return;
+    ASSERT(!keeper->is_out);
+    keeper->core->server->cluster->engine->close(&keeper->session);
+    free(keeper);
+}
+
+void log_keeper_start(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    if (core->log_keeper == NULL)
+        return;
+    core_open_worker(core, "log-keeper", SHARD_WORKER_BACKGROUND, &core->log_keeper->worker);
+    core->log_keeper->due_us = shard_monotonic_us(core->shard) + INTERVAL_US; /* the start has checked */
+}
+
+void log_keeper_finish(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    if (core->log_keeper == NULL)
+        return;
+    ASSERT(!core->log_keeper->is_out);
+    shard_worker_close(core->shard, &core->log_keeper->worker);
+}
+
+bool log_keeper_is_busy(const struct core *core)
+{
+    return core->log_keeper != NULL && core->log_keeper->is_out;
+}
+
+/* On the keeper's thread. */
+static void keep_work(struct worker_job *job)
+{
+    struct log_keeper *keeper = container_of(job, struct log_keeper, job);
+    const struct log_engine *engine = keeper->core->server->cluster->engine;
+    keeper->status = 0;
+    if (keeper->core->index == 0)
+        keeper->status = engine->check(keeper->session, CLUSTER_TIMEOUT_MS, &keeper->report, &keeper->error);
+    if (keeper->status == 0 && keeper->below > 0)
+        keeper->status =
+            engine->purge(keeper->session, keeper->core->index, keeper->below, CLUSTER_TIMEOUT_MS, &keeper->error);
+}
+
+static void keep_done(struct worker_job *job)
+{
+    struct log_keeper *keeper = container_of(job, struct log_keeper, job);
+    uint32_t shard = keeper->core->index;
+    ASSERT_ON_SHARD(keeper->core->shard);
+    keeper->is_out = false;
+    if (keeper->status != 0) {
+        log_quotable(keeper->error.text);
+        log_line(LOG_WARN, "log_check_failed",
+                 "shard=%u error=\"%s\" hint=\"while the log servers do not promise the durability that was asked for, "
+                 "nothing is acknowledged\"",
+                 shard, keeper->error.text);
+    } else if (keeper->has_failed) {
+        log_line(LOG_INFO, "log_check_recovered", "shard=%u", shard);
+    }
+    keeper->has_failed = keeper->status != 0;
+}
+
+void log_keeper_tick(struct core *core)
+{
+    struct log_keeper *keeper = core->log_keeper;
+    struct store_info info;
+    ASSERT_ON_SHARD(core->shard);
+    if (keeper == NULL || keeper->is_out || shard_monotonic_us(core->shard) < keeper->due_us
+        || core->stop.step != STOP_NOT)
+        return;
+    keeper->due_us = shard_monotonic_us(core->shard) + INTERVAL_US;
+    store_info(core->runs.store, &info);
+    keeper->below = info.applied.generation; /* that batch stays: the next start compares it with what the runs have */
+    keeper->is_out = true;
+    keeper->job = (struct worker_job){keep_work, keep_done};
+    worker_post(keeper->worker, 0, &keeper->job);
+}

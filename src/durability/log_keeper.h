@@ -1,0 +1,31 @@
+/*
+ * log_keeper.h: what the log of a cluster needs beside its appends, once a minute, on a thread beside the shard with a
+ * session of its own: batches that the runs have are purged (the engine keeps the young ones, --log-keep); and shard 0
+ * checks that the log servers still promise what --log-durability asks for. A shard whose log is in segment files has
+ * no keeper (core->log_keeper is NULL): then nothing here does anything. Shard's thread.
+ */
+#ifndef CHITCHAT_DURABILITY_LOG_KEEPER_H
+#define CHITCHAT_DURABILITY_LOG_KEEPER_H
+
+#include <stdbool.h>
+
+struct core;
+struct log_keeper;
+struct log_engine_error;
+
+/* Main's thread. 0 and *keeper_r, owned by the caller; or -errno and *error_r. Borrows `core`. */
+int log_keeper_open(struct log_keeper **keeper_r, struct core *core, struct log_engine_error *error_r);
+/* Main's thread. No job may be in flight. Nulls *keeper; NULL is fine. */
+void log_keeper_close(struct log_keeper **keeper);
+
+/* Before the first turn: opens the thread. */
+void log_keeper_start(struct core *core);
+/* The shard ends: closes it. */
+void log_keeper_finish(struct core *core);
+
+/* Once a second: posts a job if a minute has passed since the last one, and none is in progress. */
+void log_keeper_tick(struct core *core);
+/* Whether a job is in progress. */
+bool log_keeper_is_busy(const struct core *core);
+
+#endif

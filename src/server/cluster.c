@@ -1,0 +1,62 @@
+#include "server/cluster.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "storage/datadir/datadir_cluster.h"
+
+static int check_clock(const struct cluster *cluster, struct clock *clock, struct log_engine_error *error)
+{
+    uint64_t now_us = clock_wall_us(clock);
+    if (now_us <= cluster->report.clock_us + CLUSTER_CLOCK_AHEAD_US)
+        return 0;
+    (void)snprintf(error->text, sizeof error->text,
+                   "the clock of this machine is %" PRIu64 " s ahead of that of the log server: set it and start again",
+                   (now_us - cluster->report.clock_us) / 1000000);
+    return -ERANGE;
+}
+
+static int ask(struct cluster *cluster, struct log_session *session, struct clock *clock,
+               struct log_engine_error *error)
+{
+    int status = cluster->engine->check(session, CLUSTER_TIMEOUT_MS, &cluster->report, error);
+    if (status == 0)
+        status = check_clock(cluster, clock, error);
+    if (status != 0)
+        return status;
+    struct datadir_cluster meta = {.engine = cluster->engine,
+                                   .session = session,
+                                   .name = cluster->where.cluster,
+                                   .node = cluster->node,
+                                   .slots = cluster->report.slots,
+                                   .timeout_ms = CLUSTER_TIMEOUT_MS};
+    return datadir_cluster_read(&meta, &cluster->meta, error);
+}
+
+int cluster_open(struct cluster *cluster, const struct config *config, struct clock *clock, char *text,
+                 size_t text_bytes)
+{
+    struct log_engine_error error = {""};
+    struct log_session *session = NULL;
+    *cluster = (struct cluster){
+        .where = {.uris = config->log_uris,
+                  .cluster = config->cluster_name,
+                  .durability =
+                      config->log_durability == CONFIG_LOG_SINGLE ? LOG_DURABILITY_SINGLE : LOG_DURABILITY_STANDBY,
+                  .keep_s = config->log_keep_s},
+        .node = config->node,
+        .address = config->advertise != NULL ? config->advertise : "",
+    };
+    int status = log_engine_load(config->log_uris, &cluster->engine, &error);
+    if (status == 0)
+        status = cluster->engine->open(&session, &cluster->where, &error);
+    if (status == 0)
+        status = ask(cluster, session, clock, &error);
+    if (session != NULL)
+        cluster->engine->close(&session);
+    if (status != 0)
+        (void)snprintf(text, text_bytes, "cluster %s: %s", config->cluster_name, error.text);
+    return status;
+}

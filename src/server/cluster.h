@@ -1,0 +1,33 @@
+/*
+ * cluster.h: what a server with --cluster has beside its data directory: the log engine, and who it is in the cluster.
+ * Set at the start, then only read: any thread. The functions block; main's thread.
+ */
+#ifndef CHITCHAT_SERVER_CLUSTER_H
+#define CHITCHAT_SERVER_CLUSTER_H
+
+#include "cli/config.h"
+#include "storage/datadir/datadir_meta.h"
+#include "storage/log_engine.h"
+
+/* Of each call of the engine. Longer than the engine needs to notice that its server is gone, and to find another. */
+#define CLUSTER_TIMEOUT_MS 5000u
+/* A node whose clock is further ahead of the engine's takes no slot: its ts would push those of all later messages. */
+#define CLUSTER_CLOCK_AHEAD_US UINT64_C(60000000)
+
+struct clock;
+
+struct cluster {
+    const struct log_engine *engine; /* the plug-in; stays loaded */
+    struct log_engine_options where;
+    const char *node;
+    const char *address;      /* where clients reach the node; "": not known */
+    struct datadir_meta meta; /* of the data directories of the cluster */
+    struct log_engine_report report;
+};
+
+/* Loads the plug-in of the log, connects to the log servers, checks what they promise, and reads what the cluster is.
+ * Borrows `config`. 0; or -errno with one line in `text` (room for `text_bytes`). */
+int cluster_open(struct cluster *cluster, const struct config *config, struct clock *clock, char *text,
+                 size_t text_bytes);
+
+#endif
