@@ -57,7 +57,7 @@ void log_keeper_start(struct core *core)
     if (core->log_keeper == NULL)
         return;
     core_open_worker(core, "log-keeper", SHARD_WORKER_BACKGROUND, &core->log_keeper->worker);
-    core->log_keeper->due_us = shard_monotonic_us(core->shard) + INTERVAL_US; /* the start has checked */
+    core->log_keeper->due_us = shard_monotonic_us(core->shard); /* what an earlier start left is purged at once */
 }
 
 void log_keeper_finish(struct core *core)

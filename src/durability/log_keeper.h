@@ -1,8 +1,8 @@
 /*
- * log_keeper.h: what the log of a cluster needs beside its appends, once a minute, on a thread beside the shard with a
- * session of its own: batches that the runs have are purged (the engine keeps the young ones, --log-keep); and shard 0
- * checks that the log servers still promise what --log-durability asks for. A shard whose log is in segment files has
- * no keeper (core->log_keeper is NULL): then nothing here does anything. Shard's thread.
+ * log_keeper.h: what the log of a cluster needs beside its appends, at the start and once a minute, on a thread beside
+ * the shard with a session of its own: batches that the runs have are purged (the engine keeps the young ones,
+ * --log-keep); and shard 0 checks that the log servers still promise what --log-durability asks for. A shard whose log
+ * is in segment files has no keeper (core->log_keeper is NULL): then nothing here does anything. Shard's thread.
  */
 #ifndef CHITCHAT_DURABILITY_LOG_KEEPER_H
 #define CHITCHAT_DURABILITY_LOG_KEEPER_H
