@@ -28,9 +28,18 @@ struct check {
 static bool is_data_good(struct check *check)
 {
     struct datadir_error error;
-    if (datadir_check(check->config->data_dir, check->config->shards, &check->data, &error) == 0)
+    if (datadir_check(check->config->data_dir, check->config->shards, &check->data, &error) != 0) {
+        (void)snprintf(check->text, sizeof check->text, "%s", error.text);
+        return false;
+    }
+    const char *cluster = check->config->log_uris != NULL ? check->config->cluster_name : "";
+    if (check->data.shards == 0 || strcmp(check->data.cluster, cluster) == 0)
         return true;
-    (void)snprintf(check->text, sizeof check->text, "%s", error.text);
+    (void)snprintf(check->text, sizeof check->text,
+                   "%.200s is of %s%s: give the data directory and the --cluster that belong together, or neither "
+                   "--cluster nor a directory of one",
+                   check->config->data_dir, check->data.cluster[0] != '\0' ? "a node of the cluster " : "no cluster",
+                   check->data.cluster);
     return false;
 }
 
