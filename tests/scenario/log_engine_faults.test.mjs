@@ -106,6 +106,29 @@ async function theKills(cluster, open) {
 
 const MIB = 1 << 20;
 
+withCluster("two servers that both take writes", {}, async (cluster, open) => {
+  const a = await open();
+  const { primary } = cluster;
+  assert.equal((await a.create(1)).error, "");
+  assert.equal((await a.run(0, 1, 0, 3)).done, 3);
+  primary.pause();
+  assertIs("unknown", await a.append(0, 1, 3, "1:4", SHORT_MS));
+  await cluster.failOver();
+  primary.resume(); // it does not know of its successor, and no standby follows it any more
+  await settle(a, 0, 1, 3);
+  const b = await open(); // whom it asks first is chance; the other one only after it has heard nothing
+  await until("an acknowledgement of the new primary", async () => (await b.append(0, 2, (await b.tail(0)).last, "b", 1000)).result === "acked");
+  for (let i = 0; i < 5; i++) {
+    await cluster.primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chitchat'");
+    for (const session of [a, b]) {
+      let found;
+      await until(() => found.error, async () => (found = await session.check()).status === 0); // it may meet its own end
+      assert.match(found.text, new RegExp(`:${cluster.primary.port}\\)`), "never again the old one");
+    }
+  }
+  await primary.kill();
+});
+
 withCluster("the disk of the primary is full", { isLong: true, standbys: 1, room: 100 * MIB, settings: { max_wal_size: "32MB", wal_keep_size: "32MB" } }, async (cluster, open) => {
   const a = await open();
   const { primary } = cluster;

@@ -13,7 +13,8 @@
 static const char settings_sql[] =
     "SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),"
     " current_setting('synchronous_standby_names'), current_setting('server_version_num'),"
-    " current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    " current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
+    " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer";
 
 static int settings_judge(const struct log_session *session, struct pg_server *server, const PGresult *result,
                           struct log_engine_error *error_r)
@@ -27,10 +28,18 @@ static int settings_judge(const struct log_session *session, struct pg_server *s
     if (pg_cell(result, 0, 4) < VERSION_MIN)
         return pg_complain(error_r, -EPROTO, "%s is PostgreSQL %s: 13 or later is needed", name,
                            PQgetvalue(result, 0, 5));
+    uint32_t timeline = (uint32_t)pg_cell(result, 0, 7);
+    if (timeline < server->timeline)
+        return pg_complain(error_r, -ESTALE,
+                           "%s takes writes on timeline %u, but there was a later primary, of timeline %u: make it a "
+                           "standby of that one",
+                           name, timeline, server->timeline);
+    server->timeline = timeline;
     if (pg_durability_is_wrong(session->durability, &settings, &wrong))
         return pg_complain(error_r, -EPERM, "%s: %s", name, wrong);
-    (void)snprintf(server->about, sizeof server->about, "%.60s: PostgreSQL %.20s, standbys '%.60s'", name,
-                   PQgetvalue(result, 0, 5), settings.synchronous_standby_names);
+    (void)snprintf(server->about, sizeof server->about, "%.60s: PostgreSQL %.*s, standbys '%.60s'", name,
+                   (int)strcspn(PQgetvalue(result, 0, 5), " "), PQgetvalue(result, 0, 5),
+                   settings.synchronous_standby_names);
     return 0;
 }
 

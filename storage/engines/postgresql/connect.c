@@ -74,12 +74,15 @@ struct attempts {
     uint32_t count;
 };
 
-static void attempts_begin(struct attempts *attempts, struct pg_server *server)
+/* `excluded`: a bit for each host that is left out. */
+static void attempts_begin(struct attempts *attempts, struct pg_server *server, uint32_t excluded)
 {
     struct parameters parameters;
     memset(attempts, 0, sizeof *attempts);
     attempts->count = server->host_count;
     for (uint32_t i = 0; i < server->host_count; i++) {
+        if ((excluded >> i & 1) != 0)
+            continue;
         parameters_make(&parameters, server, &server->hosts[i]);
         attempts->conns[i] = PQconnectStartParams(parameters.keywords, parameters.values, 0);
         attempts->polled[i] = PGRES_POLLING_WRITING;
@@ -109,13 +112,13 @@ static void attempt_fail(struct attempts *attempts, struct pg_server *server, ui
     attempts->conns[index] = NULL;
 }
 
-/* Waits until one can go on. Returns how many there still are; 0 also at the deadline. */
+/* Waits until one can go on. Returns how many there still are; 0 also at the deadline. One that is connected waits. */
 static uint32_t attempts_wait(const struct attempts *attempts, struct pollfd waited[PG_HOSTS_MAX], int64_t deadline_ms)
 {
     uint32_t left = 0;
     int64_t left_ms = deadline_ms - pg_now_ms();
     for (uint32_t i = 0; i < attempts->count; i++) {
-        bool lives = attempts->conns[i] != NULL;
+        bool lives = attempts->conns[i] != NULL && attempts->polled[i] != PGRES_POLLING_OK;
         waited[i] = (struct pollfd){.fd = lives ? PQsocket(attempts->conns[i]) : -1,
                                     .events = attempts->polled[i] == PGRES_POLLING_READING ? POLLIN : POLLOUT};
         left += lives;
@@ -126,33 +129,39 @@ static uint32_t attempts_wait(const struct attempts *attempts, struct pollfd wai
     return left;
 }
 
-/* The number of the first that takes writes; or the count of all: none does. */
+/* The number of the first that takes writes; or the count of all: none does. The host that did not answer in time
+ * before is taken only if no other takes writes: it may be a primary that was cut off, and has a successor. */
 static uint32_t attempts_run(struct attempts *attempts, struct pg_server *server, int64_t deadline_ms,
                              struct log_engine_error *error_r)
 {
     struct pollfd waited[PG_HOSTS_MAX];
+    uint32_t found = attempts->count;
+    int64_t patience_ms = pg_share(deadline_ms, 3);
     for (;;) {
         for (uint32_t i = 0; i < attempts->count; i++)
             if (attempts->conns[i] != NULL && PQstatus(attempts->conns[i]) == CONNECTION_BAD)
                 attempt_fail(attempts, server, i, error_r);
-        if (attempts_wait(attempts, waited, deadline_ms) == 0)
-            return attempts->count;
+        if (attempts_wait(attempts, waited, found < attempts->count ? patience_ms : deadline_ms) == 0)
+            return found;
         for (uint32_t i = 0; i < attempts->count; i++) {
-            if (attempts->conns[i] == NULL || waited[i].revents == 0)
+            if (waited[i].fd < 0 || waited[i].revents == 0)
                 continue;
             attempts->polled[i] = PQconnectPoll(attempts->conns[i]);
             if (attempts->polled[i] == PGRES_POLLING_OK)
+                found = i;
+            if (attempts->polled[i] == PGRES_POLLING_OK && i != server->avoided)
                 return i;
         }
     }
 }
 
-int pg_connect(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
-               struct log_engine_error *error_r)
+/* Connects to the first host that takes writes, but for those that are excluded. */
+static int connect_first(struct pg_server *server, uint32_t excluded, int64_t deadline_ms,
+                         struct log_engine_error *error_r)
 {
     struct attempts attempts;
     error_r->text[0] = '\0';
-    attempts_begin(&attempts, server);
+    attempts_begin(&attempts, server, excluded);
     uint32_t found = attempts_run(&attempts, server, deadline_ms, error_r);
     bool has_answer = error_r->text[0] != '\0';
     if (found < attempts.count) {
@@ -167,9 +176,23 @@ int pg_connect(struct log_session *session, struct pg_server *server, int64_t de
         return pg_complain(error_r, -ETIMEDOUT, "log server %u: no host of its URI answers", server->number + 1);
     error_r->text[0] = '\0';
     PQsetNoticeReceiver(server->conn, on_notice, server);
-    int status = PQsetnonblocking(server->conn, 1) == 0 ? pg_check_server(session, server, deadline_ms, error_r)
-                                                        : pg_complain(error_r, -ENOMEM, "no memory for a connection");
-    if (status != 0)
-        pg_server_close(server);
-    return status;
+    return PQsetnonblocking(server->conn, 1) == 0 ? 0 : pg_complain(error_r, -ENOMEM, "no memory for a connection");
+}
+
+int pg_connect(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
+               struct log_engine_error *error_r)
+{
+    int status;
+    uint32_t excluded = 0, all = (1u << server->host_count) - 1;
+    do {
+        status = connect_first(server, excluded, deadline_ms, error_r);
+        if (status == 0)
+            status = pg_check_server(session, server, deadline_ms, error_r);
+        if (status != 0)
+            pg_server_close(server);
+        excluded |= 1u << server->host;
+    } while (status == -ESTALE && excluded != all);
+    if (status == 0)
+        server->avoided = PG_HOSTS_MAX;
+    return status == -ESTALE ? -ECONNABORTED : status;
 }

@@ -75,11 +75,12 @@ static int servers_look(struct log_session *session, struct log_follow *slots, u
         struct pg_server *server = &session->servers[i];
         if (!server_is_followed(session, i, slots, count))
             continue;
-        int status = pg_server_ready(session, server, deadline_ms, error_r);
+        int64_t share_ms = pg_share(deadline_ms, session->server_count - i);
+        int status = pg_server_ready(session, server, share_ms, error_r);
         if (status == 0)
-            status = listen_begin(session, server, deadline_ms, error_r);
+            status = listen_begin(session, server, share_ms, error_r);
         if (status == 0)
-            status = server_look(session, server, slots, count, deadline_ms, error_r);
+            status = server_look(session, server, slots, count, share_ms, error_r);
         if (status < 0)
             failure = status;
         else
@@ -108,11 +109,10 @@ static void servers_wait(struct log_session *session, int64_t until_ms)
 int pg_follow(struct log_session *session, struct log_follow *slots, uint32_t count, uint32_t wait_ms,
               struct log_engine_error *error_r)
 {
-    struct pg_server *server;
     int64_t until_ms = pg_now_ms() + wait_ms;
     int64_t deadline_ms = until_ms + ANSWER_MS;
     ASSERT(count > 0 && count <= LOG_ENGINE_FOLLOW_MAX);
-    int status = pg_session_server(session, slots[0].slot, deadline_ms, &server, error_r);
+    int status = pg_session_slots(session, deadline_ms, error_r);
     while (status == 0) {
         status = servers_look(session, slots, count, deadline_ms, error_r);
         if (status != 0 || pg_now_ms() >= until_ms)

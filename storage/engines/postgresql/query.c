@@ -48,6 +48,8 @@ static int lose(struct pg_server *server, int status, struct log_engine_error *e
     else
         (void)pg_complain(error_r, 0, "%s: %s", pg_server_name(server, name), PQerrorMessage(server->conn));
     pg_server_close(server);
+    if (status == -ETIMEDOUT)
+        server->avoided = server->host;
     return status;
 }
 

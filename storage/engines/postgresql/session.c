@@ -94,6 +94,7 @@ int pg_server_init(struct pg_server *server, uint32_t number, const char *uri, s
 {
     memset(server, 0, sizeof *server);
     server->number = number;
+    server->avoided = PG_HOSTS_MAX;
     /* The message of libpq is left out: it can repeat a part of the URI, and so of the password. */
     server->options = PQconninfoParse(uri, NULL);
     if (server->options == NULL)
@@ -166,12 +167,18 @@ int pg_server_ready(struct log_session *session, struct pg_server *server, int64
     return pg_connect(session, server, deadline_ms, error_r);
 }
 
-/* How many slots there are, which any server knows. */
-static int slots_learn(struct log_session *session, int64_t deadline_ms, struct log_engine_error *error_r)
+int64_t pg_share(int64_t deadline_ms, uint32_t parts)
+{
+    int64_t now = pg_now_ms();
+    return deadline_ms > now ? now + (deadline_ms - now) / parts : deadline_ms;
+}
+
+int pg_session_slots(struct log_session *session, int64_t deadline_ms, struct log_engine_error *error_r)
 {
     int status = 0;
     for (uint32_t i = 0; i < session->server_count && session->slots == 0; i++) {
-        status = pg_server_ready(session, &session->servers[i], deadline_ms, error_r);
+        int64_t share_ms = pg_share(deadline_ms, session->server_count - i);
+        status = pg_server_ready(session, &session->servers[i], share_ms, error_r);
         if (status == 0)
             session->slots = session->servers[i].slots;
     }
@@ -181,7 +188,7 @@ static int slots_learn(struct log_session *session, int64_t deadline_ms, struct 
 int pg_session_server(struct log_session *session, uint32_t slot, int64_t deadline_ms, struct pg_server **server_r,
                       struct log_engine_error *error_r)
 {
-    int status = slots_learn(session, deadline_ms, error_r);
+    int status = pg_session_slots(session, deadline_ms, error_r);
     if (status != 0)
         return status;
     if (slot > session->slots)

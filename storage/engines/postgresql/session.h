@@ -32,6 +32,8 @@ struct pg_server {
     /* Of the connection. */
     PGconn *conn;       /* NULL: none */
     uint32_t host;      /* connected to, or that was connected to last */
+    uint32_t avoided;   /* the host whose answer did not come in time; PG_HOSTS_MAX: none */
+    uint32_t timeline;  /* the highest of PostgreSQL's that was seen: it grows with each promotion */
     bool is_listening;  /* for notifications of this cluster */
     bool has_statement; /* one was sent whose results nobody has taken */
     bool was_warned;    /* by the statement before */
@@ -62,6 +64,8 @@ struct log_session {
 };
 
 int64_t pg_now_ms(void);
+/* The deadline of the first of `parts` steps that share the time until `deadline_ms`. */
+int64_t pg_share(int64_t deadline_ms, uint32_t parts);
 /* Writes the error and returns `status`. */
 __attribute__((format(printf, 3, 4))) int pg_complain(struct log_engine_error *error_r, int status, const char *format,
                                                       ...);
@@ -75,6 +79,8 @@ const char *pg_server_name(const struct pg_server *server, char name[PG_HOST_BYT
 const char *pg_server_option(const struct pg_server *server, const char *keyword);
 /* Ends the connection without waiting. */
 void pg_server_close(struct pg_server *server);
+/* Learns session->slots, if it is not known, from any server. 0 or an error. */
+int pg_session_slots(struct log_session *session, int64_t deadline_ms, struct log_engine_error *error_r);
 /* Finds the server of a slot and makes it ready (pg_server_ready). Slot s lies on server s modulo their number, the
  * meta log on the first. 0 or an error; -ENOENT: there is no such slot. */
 int pg_session_server(struct log_session *session, uint32_t slot, int64_t deadline_ms, struct pg_server **server_r,
