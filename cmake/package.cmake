@@ -30,7 +30,7 @@ install(FILES packaging/chitchat.conf DESTINATION /etc/chitchat)
 foreach(program chitchat chitchat-load)
     install(FILES packaging/chitchat.bash-completion DESTINATION share/bash-completion/completions RENAME ${program})
 endforeach()
-install(FILES README.md PROTOCOL.md docs/OPERATIONS.md docs/INSTALL.md docs/MOVING.md docs/HTTP_API.md docs/TERMINAL.md
+install(FILES README.md PROTOCOL.md docs/OPERATIONS.md docs/INSTALL.md docs/CLUSTER.md docs/CLUSTER_NODE.md docs/MOVING.md docs/HTTP_API.md docs/TERMINAL.md
     docs/asyncapi.yaml docs/openapi.yaml docs/PERFORMANCE.md DESTINATION share/doc/chitchat)
 install(DIRECTORY docs/monitoring DESTINATION share/doc/chitchat)
 
