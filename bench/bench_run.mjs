@@ -7,6 +7,7 @@ import path from "node:path";
 export const BUILD = path.resolve("build/release");
 const SCRATCH = path.resolve("build");
 const STOP_MS = 20000;
+const LONGEST_START_MS = 300000; // of a server that reads a long log
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -55,7 +56,7 @@ function canConnect(port) {
 }
 
 // Runs `command` on `cpus` while `body(pid)` runs. Its output is in the error if it ends early or never listens; `atEnd` gets its output too.
-async function withProcess(command, cpus, port, body, atEnd = () => {}) {
+async function withProcess(command, cpus, port, body, atEnd = () => {}, startMs = 10000) {
   const child = spawn("taskset", ["-c", cpus, ...command], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (said = (said + data).slice(-2000)));
@@ -63,7 +64,7 @@ async function withProcess(command, cpus, port, body, atEnd = () => {}) {
   let result;
   try {
     for (let i = 0; !(await canConnect(port)); i++) {
-      if (i === 200 || child.exitCode !== null) throw new Error(`${command.join(" ")} does not listen on port ${port}: ${said}`);
+      if (i * 50 === startMs || child.exitCode !== null) throw new Error(`${command.join(" ")} does not listen on port ${port}: ${said}`);
       await sleep(50);
     }
     result = await body(child.pid);
@@ -135,12 +136,14 @@ async function secured(dir, port) {
 }
 
 // `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report; `tls`: the generator connects
-// by TLS; `data`: a data directory that is there already. The report gets `runs`: how many runs there were at the end.
+// by TLS; `data`: a data directory that is there already;
+// `shards`: null leaves the option out. The report gets `runs`: how many runs there were at the end.
 export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where, tls = false, data } = {}) =>
   withScratch(async (dir) => {
     const [port, tlsPort] = [await freePort(), await freePort()];
     const by = tls ? await secured(dir, tlsPort) : { server: [], load: [] };
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", data ?? `${dir}/d`, "--shards", String(shards), ...by.server, ...NO_RATES, ...options];
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", data ?? `${dir}/d`, ...by.server, ...NO_RATES, ...options];
+    if (shards !== null) command.push("--shards", String(shards));
     if (disk !== "") {
       fs.writeFileSync(`${dir}/disk`, `${disk}\n`);
       command.unshift("env", `LD_PRELOAD=${BUILD}/libinject.so`, `CHITCHAT_INJECT=${dir}/disk`);
@@ -148,6 +151,15 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
     const runsOf = (said, report) => (report.runs = Number(/ runs=(\d+)/.exec(said)?.[1] ?? 0));
     return withProcess(command, cpus, port, (pid) => load(tls ? tlsPort : port, pid, dir, [...by.load, ...args], loadCpu), runsOf);
   }, where);
+
+// Seconds from the start of a server with an empty data directory until it takes connections.
+export const untilServing = (options) =>
+  withScratch(async (dir) => {
+    const port = await freePort();
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, ...options];
+    const begun = process.hrtime.bigint();
+    return withProcess(command, "0,1", port, async () => Number(process.hrtime.bigint() - begun) / 1e9, () => {}, LONGEST_START_MS);
+  });
 
 const TICKS_A_SECOND = 100; // of /proc/PID/stat, on Linux
 
