@@ -127,7 +127,9 @@ async function theSettings(cluster, open) {
     assert.equal(made.stderr, "");
     assert.match(made.stdout, /^cluster made: 2 slots, id [0-9a-f-]{36}\nlog server 1 .*\n$/);
     assert.equal(init().stdout, made.stdout, "again: the same cluster");
-    assertIs("acked", await (await open({ cluster: "made" })).append(2, 1, 0, "meta"));
+    const session = await open({ cluster: "made" });
+    assert.equal((await session.tail(2)).last, 1, "the meta log says what the cluster is");
+    assertIs("acked", await session.append(0, 1, 0, "first"));
     await primary.reload({ synchronous_standby_names: "" });
     const refused = init("--name", "other");
     assert.equal(refused.status, 1);

@@ -22,16 +22,23 @@ export class LogEngine {
     const engine = new LogEngine();
     engine.#child = spawn(DRIVER, [cluster, durability, uris, String(keepS)], { stdio: ["pipe", "pipe", "inherit"] });
     running.add(engine.#child);
-    engine.#child.once("close", () => running.delete(engine.#child));
-    const opened = new Promise((resolve) => engine.#waiting.push(resolve));
-    readline.createInterface({ input: engine.#child.stdout }).on("line", (line) => engine.#waiting.shift()(JSON.parse(line)));
+    engine.#child.once("close", (code, signal) => {
+      running.delete(engine.#child);
+      for (const { reject } of engine.#waiting) reject(new Error(`the driver has ended: ${code ?? signal}`));
+    });
+    const opened = engine.#answer();
+    readline.createInterface({ input: engine.#child.stdout }).on("line", (line) => engine.#waiting.shift().resolve(JSON.parse(line)));
     engine.opened = await opened;
     return engine;
   }
 
+  #answer() {
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
   call(...words) {
     this.#child.stdin.write(`${words.join(" ")}\n`);
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#answer();
   }
 
   create(slots) {
