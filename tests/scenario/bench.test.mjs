@@ -59,8 +59,10 @@ test("bench: the table has medians, ranges and verdicts", () => {
 });
 
 const WRONG = [
-  [["--peer"], {}, /--peer is no option; there are --peers, --hostile and --check/],
+  [["--peer"], {}, /--peer is no option; there are --peers, --hostile, --check, --cluster/],
   [["--check", "--peers"], {}, /--check and --peers exclude each other/],
+  [["--cluster", "--check"], {}, /--cluster and --check exclude each other/],
+  [["--cluster"], { BENCH_ONLY: "no such part" }, /matches none of: log alone, 1 slot/],
   [["--check"], { BENCH_ONLY: "no such check" }, /BENCH_ONLY=no such check matches none of: pings and pages/],
   [[], { BENCH_RUNS: "0" }, /BENCH_RUNS must be a whole number from 1 to 99/],
   [[], { BENCH_SECONDS: "x" }, /BENCH_SECONDS must be at least 0\.1, and is x/],
