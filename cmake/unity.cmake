@@ -131,7 +131,7 @@ function(unity target)
     target_compile_options(${target} PRIVATE -Wno-shadow) # a variable in one source, a function in another
 endfunction()
 
-# wrap_calls(TARGET CALL…): its calls go to __wrap_CALL. The linker replaces only calls from one object to another.
+# wrap_calls(TARGET CALL…): its own function with the prefix `__wrap_` has its calls. The linker replaces only calls from one object to another.
 function(wrap_calls target)
     foreach(call ${ARGN})
         get_property(source GLOBAL PROPERTY UNITY_OF_${call})

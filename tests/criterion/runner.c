@@ -2,8 +2,10 @@
  * runner.c: runs the tests of a criterion program, each in a process that is forked, in place of criterion's runner.
  *
  * criterion starts a program anew for each test. Under AddressSanitizer that takes 0.2 s of CPU time: more than nearly
- * all tests. A fork takes less than half, and has the same fresh static variables. A leak, a crash or a time out is
- * that of the one test.
+ * all tests. A fork takes less than half, and has the same fresh static variables. Most of what a fork takes is the
+ * check for leaks at its end. So a process first runs up to BATCH_MAX tests of one suite. If anything goes wrong in it,
+ * its output and outcomes are dropped, and each of its tests runs in a process of its own: a leak, a crash or a time
+ * out is that of the one test.
  *
  * The options are those of criterion that this project uses: -jN, --timeout S, --filter 'SUITE/NAME', --list. The last
  * line is criterion's, which `./dev test` counts.
@@ -29,10 +31,20 @@ extern struct criterion_suite *__start_cr_sts[] __attribute__((weak)), *__stop_c
 
 enum outcome { OUTCOME_NOT_RUN, OUTCOME_RUNNING, OUTCOME_PASSED, OUTCOME_FAILED, OUTCOME_SKIPPED };
 
+#define BATCH_MAX 16u
+
+/* Tests that one process runs. */
+struct batch {
+    uint32_t first, count;
+    pid_t pid;   /* 0: not running */
+    FILE *words; /* what the process writes to stderr; NULL: that of the runner */
+};
+
 static struct criterion_test **tests; /* those that the filter lets through, by suite and name */
 static uint32_t test_count;
-static uint8_t *outcomes; /* enum outcome, of each; shared with their processes */
-static pid_t *pids;       /* of each; 0: not running */
+static uint8_t *outcomes;     /* enum outcome, of each; shared with their processes */
+static struct batch *batches; /* room for all tests twice: in company, and alone */
+static uint32_t batch_count;
 
 /* The runner's. */
 static uint32_t passed, failed, crashed, skipped;
@@ -168,11 +180,15 @@ static enum outcome run_test(struct criterion_test *test, double timeout)
     return has_failed ? OUTCOME_FAILED : is_skipped ? OUTCOME_SKIPPED : OUTCOME_PASSED;
 }
 
-static _Noreturn void run_process(uint32_t at, double timeout)
+static _Noreturn void run_process(const struct batch *batch, double timeout)
 {
     is_test = true;
-    outcomes[at] = OUTCOME_RUNNING;
-    outcomes[at] = (uint8_t)run_test(tests[at], timeout);
+    if (batch->words != NULL && dup2(fileno(batch->words), STDERR_FILENO) < 0)
+        abort();
+    for (uint32_t at = batch->first; at < batch->first + batch->count; at++) {
+        outcomes[at] = OUTCOME_RUNNING;
+        outcomes[at] = (uint8_t)run_test(tests[at], timeout);
+    }
     exit(0);
 }
 
@@ -198,9 +214,9 @@ static void find_tests(const char *filter)
             tests[test_count++] = *at;
     }
     qsort(tests, test_count, sizeof(struct criterion_test *), by_name);
-    pids = calloc(test_count + 1, sizeof *pids);
+    batches = calloc(2 * test_count + 1, sizeof *batches);
     outcomes = mmap(NULL, test_count + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (tests == NULL || pids == NULL || outcomes == MAP_FAILED)
+    if (tests == NULL || batches == NULL || outcomes == MAP_FAILED)
         abort();
 }
 
@@ -225,17 +241,77 @@ static void count_test(uint32_t at, int status)
             WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? " (time out)" : "");
 }
 
-static pid_t start_test(uint32_t at, double timeout)
+static bool ends_its_process(const struct criterion_test *test)
+{
+    return test->data->signal != 0 || test->data->exit_code != 0;
+}
+
+static void make_batches(void)
+{
+    for (uint32_t at = 0; at < test_count; at++) {
+        struct batch *last = batch_count > 0 ? &batches[batch_count - 1] : NULL;
+        const struct criterion_test *before = last != NULL ? tests[last->first] : NULL;
+        if (last != NULL && last->count < BATCH_MAX && strcmp(before->category, tests[at]->category) == 0
+            && !ends_its_process(before) && !ends_its_process(tests[at]))
+            last->count++;
+        else
+            batches[batch_count++] = (struct batch){.first = at, .count = 1};
+    }
+}
+
+static void start_batch(struct batch *batch, double timeout)
 {
     fflush(NULL);
-    pid_t pid = fork();
-    if (pid < 0) {
+    if (batch->count > 1 && (batch->words = tmpfile()) == NULL)
+        abort();
+    batch->pid = fork();
+    if (batch->pid < 0) {
         perror("fork");
         exit(2);
     }
-    if (pid == 0)
-        run_process(at, timeout);
-    return pid;
+    if (batch->pid == 0)
+        run_process(batch, timeout);
+}
+
+static bool all_passed(const struct batch *batch, int status)
+{
+    for (uint32_t at = batch->first; at < batch->first + batch->count; at++)
+        if (outcomes[at] != OUTCOME_PASSED && outcomes[at] != OUTCOME_SKIPPED)
+            return false;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void show_words(FILE *words)
+{
+    char text[4096];
+    rewind(words);
+    for (size_t bytes; (bytes = fread(text, 1, sizeof text, words)) > 0;)
+        fwrite(text, 1, bytes, stderr);
+}
+
+/* Each test of it runs again, alone. */
+static void split_batch(const struct batch *batch)
+{
+    fprintf(stderr, "%s: %u tests run again, each alone\n", tests[batch->first]->category, batch->count);
+    for (uint32_t at = batch->first; at < batch->first + batch->count; at++) {
+        outcomes[at] = OUTCOME_NOT_RUN;
+        batches[batch_count++] = (struct batch){.first = at, .count = 1};
+    }
+}
+
+static void end_batch(struct batch *batch, int status)
+{
+    bool is_whole = batch->count == 1 || all_passed(batch, status);
+    batch->pid = 0;
+    if (batch->words != NULL) {
+        if (is_whole)
+            show_words(batch->words);
+        fclose(batch->words);
+    }
+    if (!is_whole)
+        split_batch(batch);
+    for (uint32_t at = batch->first; is_whole && at < batch->first + batch->count; at++)
+        count_test(at, status);
 }
 
 static void take_ended(void)
@@ -244,20 +320,19 @@ static void take_ended(void)
     pid_t pid = wait(&status);
     if (pid < 0)
         abort();
-    for (uint32_t at = 0; at < test_count; at++) {
-        if (pids[at] != pid)
-            continue;
-        pids[at] = 0;
-        count_test(at, status);
-        return;
-    }
+    for (uint32_t i = 0; i < batch_count; i++)
+        if (batches[i].pid == pid) {
+            end_batch(&batches[i], status);
+            return;
+        }
 }
 
 static void run_all(uint32_t at_once, double timeout)
 {
-    for (uint32_t next = 0, out = 0; next < test_count || out > 0;) {
-        if (next < test_count && out < at_once) {
-            pids[next] = start_test(next, timeout);
+    make_batches();
+    for (uint32_t next = 0, out = 0; next < batch_count || out > 0;) {
+        if (next < batch_count && out < at_once) {
+            start_batch(&batches[next], timeout);
             next++;
             out++;
         } else {
