@@ -359,6 +359,8 @@ static void on_looked(struct ownership *ownership, int visited)
     if (!ownership->is_verified) {
         if (ownership->state == OWNERSHIP_TAKES)
             follow_again(ownership);
+        else if (FAULT(CHAIN_IGNORED))
+            set_state(ownership, OWNERSHIP_DEPOSED);
         else
             set_damage(ownership, OWNERSHIP_DAMAGE_TAIL);
         return;
@@ -389,10 +391,10 @@ void ownership_on_read(struct ownership *ownership, int result)
         return;
     if (result == -ERANGE)
         on_purged(ownership);
-    else if (result == 0 && !ownership->is_verified)
+    else if (result == 0 && !ownership->is_verified && !FAULT(CHAIN_IGNORED))
         set_damage(ownership, OWNERSHIP_DAMAGE_TAIL);
     else if (result == 0)
-        ownership->is_at_end = true;
+        ownership->is_at_end = ownership->is_verified = true;
 }
 
 void ownership_on_append(struct ownership *ownership, enum log_append_result result)

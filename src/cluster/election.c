@@ -91,12 +91,8 @@ enum election_action election_step(struct election *election, const struct owner
         return step_elects(election, meta, now_us);
     if (election->is_lost || election->is_damaged || meta->state == OWNERSHIP_DAMAGED)
         return ELECTION_STEP_DOWN;
-    if (election->state == ELECTION_TAKES && election->owned == election->slots) {
-        set_state(election, ELECTION_ACTIVE);
-        return ELECTION_SERVE;
-    }
-    if (now_us - election->heartbeat_us < ELECTION_HEARTBEAT_US || !ownership_may_seal(meta))
+    if (election->state == ELECTION_ACTIVE || election->owned < election->slots)
         return ELECTION_NOTHING;
-    election->heartbeat_us = now_us;
-    return ELECTION_HEARTBEAT;
+    set_state(election, ELECTION_ACTIVE);
+    return ELECTION_SERVE;
 }

@@ -3,10 +3,11 @@
  * decide only when a node tries.
  *
  * One node owns all slots. The `meta` log (storage/log_ownership.h, slot number = number of slots) says which: the node
- * of its newest TAKE. The owner appends an empty batch to it each ELECTION_HEARTBEAT_US. A node that has seen no new
- * batch in any log for ELECTION_SILENCE_US, and a second more for each node that is preferred to it, takes the meta
- * log. Whoever succeeds takes each slot's log with the same generation, which shuts the owner before out, and serves
- * once all are its own and all that they hold is applied.
+ * of its newest TAKE. When nothing else is appended, the owner appends an empty batch to the log of slot 0 each
+ * ELECTION_HEARTBEAT_US: the meta log stays short. A node that has seen no new batch in any log for
+ * ELECTION_SILENCE_US, and a second more for each node that is preferred to it, takes the meta log. Whoever succeeds
+ * takes each slot's log with the same generation, which shuts the owner before out, and serves once all are its own and
+ * all that they hold is applied.
  *
  *     STANDBY -> ELECTS -> TAKES -> ACTIVE        ELECTS -> STANDBY        any -> STANDBY by election_reset
  *
@@ -41,7 +42,6 @@ enum election_action {
     ELECTION_TAKE_SLOTS, /* ownership_take of each slot's log, with election.generation, as soon as ownership_may_take;
                             again if it comes back to FOLLOWS; then election_on_slot */
     ELECTION_SERVE,      /* all slots are its own: take clients */
-    ELECTION_HEARTBEAT,  /* ownership_seal of an empty batch in the meta log */
     ELECTION_STEP_DOWN,  /* close clients, drop what is not committed, open all anew, then election_reset */
 };
 
@@ -58,9 +58,8 @@ struct election {
 
     /* Changed by the functions below alone. */
     enum election_state state;
-    uint64_t generation;   /* of the TAKE; 0: none yet */
-    uint64_t news_us;      /* when a batch of another node was seen last */
-    uint64_t heartbeat_us; /* when the last heartbeat was asked for */
+    uint64_t generation; /* of the TAKE; 0: none yet */
+    uint64_t news_us;    /* when a batch was read last */
     uint32_t owned;
     bool is_lost;
     bool is_damaged;

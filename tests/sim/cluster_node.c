@@ -111,7 +111,8 @@ static void seal_second(struct world *world, struct world_node *node, uint32_t l
 static void seal(struct world *world, struct world_node *node, uint32_t log)
 {
     struct world_slot *slot = &node->slots[log];
-    bool is_wanted = slot->filling.count > 0;
+    bool is_silent = log == 0 && world->now_us - slot->sealed_us >= ELECTION_HEARTBEAT_US;
+    bool is_wanted = slot->filling.count > 0 || is_silent;
     for (uint32_t i = 0; i < WORLD_LOGINS_MAX; i++)
         is_wanted = is_wanted || (node->logins[i].barrier > 0 && node->logins[i].slot == log);
     if (!is_wanted || slot->is_sealed || !ownership_may_seal(&node->logs[log]))
@@ -119,6 +120,7 @@ static void seal(struct world *world, struct world_node *node, uint32_t log)
     slot->sealed = slot->filling;
     slot->filling.count = 0;
     slot->is_sealed = true;
+    slot->sealed_us = world->now_us;
     put_payload(&slot->sealed);
     if (FAULT(WINDOW_OF_TWO) && slot->sealed.count > 1) {
         seal_second(world, node, log);
@@ -170,7 +172,6 @@ static void take_slot(struct world *world, struct world_node *node, uint32_t log
 
 static void elect(struct world *world, struct world_node *node)
 {
-    static uint8_t heartbeat[WORLD_NODES][LOG_BATCH_HEADER_BYTES];
     struct ownership *meta = &node->logs[WORLD_META];
     switch (election_step(&node->election, meta, world->now_us)) {
     case ELECTION_TAKE_META:
@@ -180,9 +181,6 @@ static void elect(struct world *world, struct world_node *node)
     case ELECTION_SERVE:
         node->is_serving = true;
         world->tally.take_overs++;
-        break;
-    case ELECTION_HEARTBEAT:
-        ownership_seal(meta, heartbeat[node - world->nodes], 0, 0, world->now_us, world->now_us);
         break;
     case ELECTION_STEP_DOWN: step_down(world, node); break;
     case ELECTION_TAKE_SLOTS:

@@ -59,7 +59,8 @@ struct world_slot {
     uint8_t has[WORLD_SENDS_MAX]; /* in the list */
     struct world_batch filling, sealed;
     bool is_sealed;
-    bool is_owned; /* reported to the election */
+    uint64_t sealed_us; /* when the last batch was */
+    bool is_owned;      /* reported to the election */
 
     /* On the disk. */
     struct ownership_mark disk_mark;

@@ -123,15 +123,3 @@ Test(election, a_node_with_a_damaged_log_does_not_take_over)
     election_on_damage(&election);
     cr_assert_eq(step(ELECTION_SILENCE_US), ELECTION_STEP_DOWN);
 }
-
-Test(election, the_owner_has_a_heartbeat)
-{
-    uint8_t batch[LOG_BATCH_HEADER_BYTES];
-    win_all();
-    cr_assert_eq(step(ELECTION_SILENCE_US), ELECTION_HEARTBEAT);
-    ownership_seal(&meta, batch, 0, 0, 1, 1);
-    cr_assert_eq(step(3 * ELECTION_SILENCE_US), ELECTION_NOTHING, "one is in flight");
-    ownership_on_append(&meta, LOG_APPEND_ACKED);
-    cr_assert_eq(step(ELECTION_SILENCE_US + ELECTION_HEARTBEAT_US - 1), ELECTION_NOTHING);
-    cr_assert_eq(step(ELECTION_SILENCE_US + ELECTION_HEARTBEAT_US), ELECTION_HEARTBEAT);
-}
