@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,9 +13,12 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "cli/config.h"
+#include "protocol/http.h"
 
 #define HEAD "Content-Type: application/json\r\nCache-Control: no-store\r\nConnection: close\r\n"
 #define HEAD_BYTES 2048u
+#define REASON_BYTES 123u /* of a close frame, after its code */
+#define LISTENERS_MAX (CONFIG_LISTENS_MAX > CONFIG_ADMINS_MAX ? CONFIG_LISTENS_MAX : CONFIG_ADMINS_MAX)
 
 /* A connection: its request is read, then it is answered, then its end is awaited. */
 struct starting_client {
@@ -29,7 +33,11 @@ struct starting {
     struct clock clock;
     uint32_t count;
     uint32_t listen_count;
-    bool with_tls[CONFIG_ADMINS_MAX];
+    bool with_tls[LISTENERS_MAX];
+
+    /* Shared. */
+    pthread_mutex_t lock;
+    char reason[REASON_BYTES + 1];
 
     /* Of the thread. */
     uint32_t client_count;
@@ -47,15 +55,57 @@ static bool is_ending(const struct starting *starting)
     return starting->polled[0].revents != 0;
 }
 
-static void answer(int fd, struct starting_client *client)
+/* The value of a header, whose name is given in small letters with a line break before it and a colon behind; empty:
+ * there is none. */
+static struct span header_of(const struct starting_client *client, const char *name)
 {
+    size_t name_bytes = strlen(name);
+    for (size_t at = 0; at + name_bytes < client->bytes; at++) {
+        struct span value = {client->head + at + name_bytes, 0};
+        const char *end = memchr(value.data, '\r', client->bytes - at - name_bytes);
+        if (strncasecmp(client->head + at, name, name_bytes) != 0 || end == NULL)
+            continue;
+        value.bytes = (size_t)(end - value.data);
+        return span_trim(value);
+    }
+    return (struct span){NULL, 0};
+}
+
+/* The upgrade of a WebSocket, and a close frame with 1001. 0: the client asks for none. */
+static size_t write_close(struct starting *starting, const struct starting_client *client, char *out, size_t bytes)
+{
+    struct span key = header_of(client, "\r\nsec-websocket-key:");
+    struct span protocols = header_of(client, "\r\nsec-websocket-protocol:");
+    char accept[29], reason[REASON_BYTES + 1];
+    if (key.bytes == 0)
+        return 0;
+    http_accept_value(key, accept);
+    pthread_mutex_lock(&starting->lock);
+    memcpy(reason, starting->reason, sizeof reason);
+    pthread_mutex_unlock(&starting->lock);
+    bool has_protocol = protocols.bytes > 0 && memmem(protocols.data, protocols.bytes, "chitchat.v1", 11) != NULL;
+    int used = snprintf(out, bytes,
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        "Sec-WebSocket-Accept: %s\r\n%s\r\n\x88%c\x03\xe9%s",
+                        accept, has_protocol ? "Sec-WebSocket-Protocol: chitchat.v1\r\n" : "",
+                        (int)(2 + strlen(reason)), reason);
+    ASSERT(used > 0 && (size_t)used < bytes);
+    return (size_t)used;
+}
+
+static void answer(struct starting *serving, int fd, struct starting_client *client)
+{
+    char upgrade[512];
     static const char live[] = "HTTP/1.1 200 OK\r\n" HEAD "Content-Length: 17\r\n\r\n{\"status\":\"live\"}";
     static const char starting[] =
         "HTTP/1.1 503 Service Unavailable\r\n" HEAD
         "Content-Length: 65\r\n\r\n{\"error\":\"starting\",\"message\":\"the server reads its data: wait\"}\n";
     bool is_live = client->bytes >= 11 && memcmp(client->head, "GET /livez ", 11) == 0;
     const char *text = is_live ? live : starting;
-    ssize_t ignored = send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+    size_t bytes = write_close(serving, client, upgrade, sizeof upgrade);
+    if (bytes > 0)
+        text = upgrade;
+    ssize_t ignored = send(fd, text, bytes > 0 ? bytes : strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)ignored;
     (void)shutdown(fd, SHUT_WR);
     client->is_answered = true;
@@ -63,7 +113,7 @@ static void answer(int fd, struct starting_client *client)
 
 /* Reads what has come, and answers a complete head, or one that is too long. After the answer the client's end is
  * awaited: a close before it may reset the connection. False: the connection is over. */
-static bool serve(int fd, struct starting_client *client)
+static bool serve(struct starting *starting, int fd, struct starting_client *client)
 {
     size_t used = client->is_answered ? 0 : client->bytes;
     ssize_t bytes = recv(fd, client->head + used, HEAD_BYTES - used, MSG_DONTWAIT);
@@ -73,7 +123,7 @@ static bool serve(int fd, struct starting_client *client)
         return true;
     client->bytes += (size_t)bytes;
     if (client->bytes == HEAD_BYTES || memmem(client->head, client->bytes, "\r\n\r\n", 4) != NULL)
-        answer(fd, client);
+        answer(starting, fd, client);
     return true;
 }
 
@@ -93,9 +143,9 @@ static void serve_all(struct starting *starting)
     for (uint32_t i = starting->client_count; i-- > 0;) {
         const struct pollfd *polled = polled_clients(starting) + i;
         struct starting_client *client = starting->clients + i;
-        bool goes_on = polled->revents == 0 || serve(polled->fd, client);
+        bool goes_on = polled->revents == 0 || serve(starting, polled->fd, client);
         if (goes_on && now_us >= client->until_us && !client->is_answered && client->bytes > 0)
-            answer(polled->fd, client);
+            answer(starting, polled->fd, client);
         if (!goes_on || now_us >= client->until_us)
             drop(starting, i);
     }
@@ -159,13 +209,15 @@ static void *run(void *context)
 int starting_open(struct starting **starting_r, const int *fds, uint32_t count, const bool *with_tls,
                   uint32_t listen_count)
 {
-    ASSERT(listen_count > 0 && listen_count <= CONFIG_ADMINS_MAX && count % listen_count == 0);
+    ASSERT(listen_count > 0 && listen_count <= LISTENERS_MAX && count % listen_count == 0);
     uint32_t polled_count = 1 + count + STARTING_CLIENTS_MAX;
     struct starting *starting = calloc(1, sizeof *starting + polled_count * sizeof starting->polled[0]);
     *starting_r = NULL;
     if (starting == NULL)
         return -ENOMEM;
     clock_init_system(&starting->clock);
+    pthread_mutex_init(&starting->lock, NULL);
+    starting_say_owner(starting, "");
     starting->count = count;
     starting->listen_count = listen_count;
     memcpy(starting->with_tls, with_tls, listen_count * sizeof *with_tls);
@@ -184,6 +236,17 @@ int starting_open(struct starting **starting_r, const int *fds, uint32_t count, 
     return 0;
 }
 
+void starting_say_owner(struct starting *starting, const char *address)
+{
+    if (starting == NULL)
+        return;
+    bool is_known = address[0] != '\0' && strlen(address) <= REASON_BYTES;
+    pthread_mutex_lock(&starting->lock);
+    (void)snprintf(starting->reason, sizeof starting->reason, "%s",
+                   is_known ? address : "this node does not serve yet: reconnect later");
+    pthread_mutex_unlock(&starting->lock);
+}
+
 void starting_close(struct starting **starting_p)
 {
     struct starting *starting = *starting_p;
@@ -195,5 +258,6 @@ void starting_close(struct starting **starting_p)
     ASSERT(written == sizeof one);
     pthread_join(starting->thread, NULL);
     close(starting->polled[0].fd);
+    pthread_mutex_destroy(&starting->lock);
     free(starting);
 }

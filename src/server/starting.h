@@ -3,6 +3,9 @@
  * answers each request with Connection: close: GET /livez with 200, lest a supervisor restarts the server again and
  * again, all others with 503 and the error `starting`. With TLS a connection is closed. Main's thread.
  *
+ * A node of a cluster that does not own its slots answers on the addresses for clients too: it completes the upgrade of
+ * a WebSocket and closes it with 1001. The reason is the address of the owner, once that is known.
+ *
  * Clients are served side by side, each for STARTING_CLIENT_MS at most, however slowly its bytes come. When there are
  * STARTING_CLIENTS_MAX and one more comes, the oldest is closed. Nothing waits for a client: neither another one, nor
  * starting_close.
@@ -22,6 +25,9 @@ struct starting;
  * whether descriptor i speaks TLS. `with_tls` is copied. 0 or -errno; the caller closes *starting_r. */
 int starting_open(struct starting **starting_r, const int *fds, uint32_t count, const bool *with_tls,
                   uint32_t listen_count);
+/* Where the owner of the slots is reached: the reason with which WebSockets are closed from now on. Copied. "", or one
+ * that is longer than a reason may be: it is not known. NULL as `starting` is fine. */
+void starting_say_owner(struct starting *starting, const char *address);
 /* Stops: requests that have come are answered, other clients are closed, connections that come later wait for the
  * shards. Nulls *starting; NULL is fine. */
 void starting_close(struct starting **starting);

@@ -70,6 +70,36 @@ Test(starting, the_process_lives_and_is_not_ready)
     close(fds[1]);
 }
 
+#define UPGRADE                                                                                                        \
+    "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"        \
+    "SEC-WebSocket-Key:  dGhlIHNhbXBsZSBub25jZQ== \r\n"
+
+Test(starting, a_websocket_is_closed_with_the_address_of_the_owner)
+{
+    static const char owner[] = "\x88\x10\x03\xe9wss://north/ws";
+    static const char unknown[] = "\x88\x2f\x03\xe9this node does not serve yet: reconnect later";
+    struct starting *starting;
+    struct sockaddr_in address;
+    char too_long[200];
+    int fd = listen_at(&address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    const char *answer = ask(&address, UPGRADE "\r\n");
+    cr_expect(strstr(answer, "HTTP/1.1 101 ") == answer, "%s", answer);
+    cr_expect(strstr(answer, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") != NULL, "%s", answer);
+    cr_expect_null(strstr(answer, "Protocol:"), "%s", answer);
+    cr_expect_str_eq(strstr(answer, "\r\n\r\n") + 4, unknown);
+    starting_say_owner(starting, "wss://north/ws");
+    answer = ask(&address, UPGRADE "Sec-WebSocket-Protocol: other, chitchat.v1\r\n\r\n");
+    cr_expect(strstr(answer, "\r\nSec-WebSocket-Protocol: chitchat.v1\r\n") != NULL, "%s", answer);
+    cr_expect_str_eq(strstr(answer, "\r\n\r\n") + 4, owner);
+    memset(too_long, 'a', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    starting_say_owner(starting, too_long);
+    cr_expect_str_eq(strstr(ask(&address, UPGRADE "\r\n"), "\r\n\r\n") + 4, unknown);
+    starting_close(&starting);
+    close(fd);
+}
+
 Test(starting, with_tls_a_connection_is_closed)
 {
     struct starting *starting;
