@@ -38,6 +38,11 @@ int command_history(const struct config *config);
 
 /* Makes the logs of a cluster. */
 int command_cluster(const struct config *config);
+struct log_engine;
+struct log_engine_options;
+/* `cluster status`. Borrows all. */
+int command_cluster_status(const struct config *config, const struct log_engine *engine,
+                           const struct log_engine_options *options);
 
 /* Prints `text` as one line on stderr, with ? for each control character; returns `code`. */
 int command_complain(int code, const char *text);

@@ -1,7 +1,8 @@
-/* command_cluster.c: `chitchat cluster`: makes the logs of a cluster. */
+/* command_cluster.c: `chitchat cluster`: makes the logs of a cluster, or shows who owns them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "cli/command.h"
@@ -52,6 +53,8 @@ int command_cluster(const struct config *config)
         .durability = config->log_durability == CONFIG_LOG_SINGLE ? LOG_DURABILITY_SINGLE : LOG_DURABILITY_STANDBY};
     if (log_engine_load(config->log_uris, &engine, &error) != 0)
         return command_complain(2, error.text);
+    if (strcmp(config->cluster_verb, "status") == 0)
+        return command_cluster_status(config, engine, &options);
     int status = engine->create(&options, config->slots, TIMEOUT_MS, &error);
     if (status != 0)
         return command_complain(status == -EINVAL ? 2 : 1, error.text);

@@ -232,8 +232,11 @@ static bool check_reshard(const struct config *config, const struct writer *writ
 
 static bool check_cluster(const struct config *config, const struct writer *writer)
 {
+    if (config->cluster_verb != NULL && strcmp(config->cluster_verb, "status") == 0)
+        return true;
     if (config->cluster_verb == NULL || strcmp(config->cluster_verb, "init") != 0)
-        return refuse(writer, "chitchat: cluster needs what to do, which is init: see `chitchat cluster --help`");
+        return refuse(writer,
+                      "chitchat: cluster needs what to do, which is init or status: see `chitchat cluster --help`");
     if (config->slots == 0)
         return refuse(writer, "chitchat: cluster init needs --slots N: see `chitchat cluster --help`");
     return true;

@@ -284,7 +284,9 @@ static const struct option history_options[] = {
 };
 
 static const struct option cluster_options[] = {
-    {"", "init", OPTION_ANY, TEXT_FIELD(cluster_verb), "make the logs of a cluster, or bring them to this version"},
+    {"", "init|status", OPTION_ANY, TEXT_FIELD(cluster_verb),
+     "init: make the logs of a cluster, or bring them to this version; status: show\n"
+     "which node owns the slots"},
     {"log", "URI", OPTION_ANY, TEXT_FIELD(log_uris),
      "the log server: postgresql://USER@HOST:PORT,HOST:PORT/DATABASE, with the\n"
      "primary and all standbys; of several log servers: their URIs with spaces\n"
@@ -297,6 +299,7 @@ static const struct option cluster_options[] = {
     {"log-durability", "HOW", OPTION_LOG_DURABILITY, NO_FIELD,
      "standby: what is acknowledged is on the disks of two machines; single: of\n"
      "one, and lost with it (default standby)"},
+    {"json", "", OPTION_FLAG, FIELD(wants_json), 0, 1, 0, 1, "status: write a JSON object"},
 };
 
 #define OPTIONS(table) (table), sizeof(table) / sizeof((table)[0])
@@ -363,13 +366,14 @@ const struct command config_commands[] = {
     {"history", "--user U [--with U] [URL]", "print messages", CONFIG_HISTORY, OPTIONS(history_options), NULL,
      "Prints messages of a user's timeline, oldest first. Control characters in texts are shown, not sent to the\n"
      "terminal. Exits with 0; 1: the server refuses a page; 2: wrong options; 3: it refuses the login; 4: too slow.\n"},
-    {"cluster", "init --log URI --slots N", "make the logs of a cluster", CONFIG_CLUSTER, OPTIONS(cluster_options),
-     "log",
+    {"cluster", "init|status --log URI", "make the logs of a cluster, or show them", CONFIG_CLUSTER,
+     OPTIONS(cluster_options), "log",
      "`chitchat cluster init` makes the tables of a cluster in a PostgreSQL database, in a schema of their own, or "
      "brings\n"
      "those that are there to this version. It refuses a server whose settings do not keep what --log-durability "
      "asks\n"
-     "for. Give the password in ~/.pgpass or PGPASSFILE. Exits with 0; 1: it failed; 2: wrong options, or the engine "
+     "for; it needs --slots. `chitchat cluster status` shows the owner, and the newest batch of each slot. Give the "
+     "password in ~/.pgpass or PGPASSFILE. Exits with 0; 1: it failed; 2: wrong options, or the engine "
      "is\n"
      "not installed.\n"},
 };
