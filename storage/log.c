@@ -54,6 +54,12 @@ int log_append_mark(struct log *log, const struct record_mark *mark, uint64_t *s
     return status;
 }
 
+int log_begin(struct log *log, uint64_t *sequence_r)
+{
+    ASSERT(log->remote != NULL);
+    return log_remote_begin(log->remote, sequence_r);
+}
+
 uint32_t log_filling_records(const struct log *log)
 {
     return log->file != NULL ? wal_filling_records(log->file) : log_remote_filling_records(log->remote);

@@ -45,6 +45,9 @@ int log_append(struct log *log, const struct record *record, uint64_t *sequence_
 int log_append_cut(struct log *log, struct span user, uint64_t ts, uint64_t *sequence_r);
 /* The same for a mark, which is copied. */
 int log_append_mark(struct log *log, const struct record_mark *mark, uint64_t *sequence_r);
+/* Of a remote log: begins a batch if none is begun, so that one is appended even without a record. 0 and its number; or
+ * as log_can_append. */
+int log_begin(struct log *log, uint64_t *sequence_r);
 /* Records in the batch that is being filled. */
 uint32_t log_filling_records(const struct log *log);
 

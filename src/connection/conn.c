@@ -256,6 +256,7 @@ static void work_drop(struct core *core, struct conn *conn)
     conn_stash_free(core, conn);
     ws_fini(&work->ws, core->conns.ws_pool);
     conn_head_free(core, conn);
+    login_leave_barrier(work->login);
     free(work->login);
     work_give(core, conn);
 }

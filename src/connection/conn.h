@@ -196,7 +196,22 @@ struct login {
     bool is_other_epoch; /* the client's epoch is not the one of this data */
     uint8_t user_bytes;
     char user[LIMIT_USER_BYTES];
+
+    /* In a cluster (struct logins). */
+    struct list barrier_link;
+    uint64_t barrier; /* the batch that it waits for; 0: it does not wait */
+    bool is_past_barrier;
+    struct conn *conn; /* while it waits */
 };
+
+/* `login`, or NULL, does not wait for a batch any more, if it did. */
+static inline void login_leave_barrier(struct login *login)
+{
+    if (login == NULL || login->barrier == 0)
+        return;
+    list_remove(&login->barrier_link);
+    login->barrier = 0;
+}
 
 /* All connections of a shard, by slot. */
 struct conn_table {
@@ -345,6 +360,9 @@ void conn_reply_error(struct core *core, struct conn *conn, const struct request
 /* Queues a close frame (none in CONN_API), takes the connection out of its user and lets the output drain. `reason` is
  * copied. Changes nothing in CONN_CLOSING and CONN_CLOSED. */
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason);
+/* The same with 1001 of all connections; those that have not sent their HTTP head are dropped, and those in
+ * CONN_HANDOVER stay. */
+void conns_close_all(struct core *core, const char *reason);
 /* The same without a close frame: after an HTTP answer. */
 void conn_close_http(struct core *core, struct conn *conn);
 /* CONN_HTTP: answers 503, since the server is full or has no memory for another HTTP head or file, and closes. */

@@ -123,3 +123,16 @@ void conn_ended_step(struct core *core, struct conn *conn)
     conn_close(core, conn, 1000, "");
     timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + conn_silence_us(core));
 }
+
+void conns_close_all(struct core *core, const char *reason)
+{
+    for (uint32_t slot = 0; slot < core->conns.table.slot_count; slot++) {
+        struct conn *conn = conn_at(&core->conns.table, slot);
+        if (conn == NULL || conn->state == CONN_HANDOVER)
+            continue;
+        if (conn->state == CONN_HTTP)
+            conn_drop(core, conn);
+        else if (conn->state != CONN_CLOSED)
+            conn_close(core, conn, 1001, reason);
+    }
+}

@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "durability/recovery_private.h"
+#include "durability/recovery_standby.h"
 #include "server/core.h"
 #include "storage/datadir/backup_lock.h"
 #include "storage/file.h"
@@ -186,10 +187,25 @@ int recovery_replay_record(struct recovery *recovery, struct old_wal *old, const
 
 /* -- the steps -- */
 
-/* Writes all that was replayed to runs, on every shard; then no old segment is needed any more. `applied` moves past a
- * WAL only when the runs of all shards are committed, since the WAL has records of users of other shards too. Without
- * room the segments stay. */
-static int write_all_runs(struct recovery *recovery)
+/* Behind all that was replayed. */
+static struct store_position replayed_position(const struct old_wal *old)
+{
+    return old->remote != NULL ? log_remote_position(old->remote)
+                               : (struct store_position){old->survey.generation_last + 1, 0};
+}
+
+bool recovery_is_filling(const struct recovery *recovery)
+{
+    for (uint32_t i = 0; i < recovery->server->core_count && !recovery->has_no_room; i++)
+        if (memtable_bytes(recovery->server->cores[i]->generations.filling)
+            >= recovery->server->config->memtable_bytes / 2)
+            return true;
+    return false;
+}
+
+/* `applied` moves past a log only when the runs of all shards are committed, since the log has records of users of
+ * other shards too. */
+int recovery_write_all_runs(struct recovery *recovery)
 {
     struct store_info info;
     int status = 0;
@@ -198,8 +214,7 @@ static int write_all_runs(struct recovery *recovery)
         status = write_run(recovery, recovery->server->cores[i], info.applied);
     }
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
-        status = write_run(recovery, recovery->server->cores[i],
-                           (struct store_position){recovery->old_wals[i].survey.generation_last + 1, 0});
+        status = write_run(recovery, recovery->server->cores[i], replayed_position(&recovery->old_wals[i]));
     for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
         recovery_wal_drop(&recovery->old_wals[i]);
     return status < 0 ? status : 0;
@@ -229,9 +244,14 @@ static int find_log(struct recovery *recovery, struct old_wal *old)
     return recovery->server->cluster != NULL ? recovery_log_seek(recovery, old) : recovery_wal_survey(recovery, old);
 }
 
-static int replay_log(struct recovery *recovery, struct old_wal *old)
+static int replay_logs(struct recovery *recovery)
 {
-    return recovery->server->cluster != NULL ? recovery_log_follow(recovery, old) : recovery_wal_replay(recovery, old);
+    int status = 0;
+    if (recovery->server->cluster != NULL)
+        return recovery_standby(recovery);
+    for (uint32_t i = 0; i < recovery->server->core_count && status == 0; i++)
+        status = recovery_wal_replay(recovery, &recovery->old_wals[i]);
+    return status;
 }
 
 static int begin_log(struct recovery *recovery, struct old_wal *old)
@@ -250,13 +270,13 @@ static int recover(struct recovery *recovery)
         if (status == 0)
             status = find_log(recovery, &recovery->old_wals[i]);
     }
-    for (uint32_t i = 0; i < count && status == 0; i++)
-        status = replay_log(recovery, &recovery->old_wals[i]);
+    if (status == 0)
+        status = replay_logs(recovery);
     for (uint32_t i = 0; i < count && status == 0; i++)
         if (recovery_wal_sealed_count(&recovery->old_wals[i]) > sealed_max)
             sealed_max = recovery_wal_sealed_count(&recovery->old_wals[i]);
     if (status == 0 && sealed_max >= SEALED_CHECKPOINT)
-        status = write_all_runs(recovery);
+        status = recovery_write_all_runs(recovery);
     for (uint32_t i = 0; i < count && status == 0; i++)
         status = begin_log(recovery, &recovery->old_wals[i]);
     return status;

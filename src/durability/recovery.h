@@ -28,7 +28,9 @@ struct recovery_report {
 };
 
 /* Opens heap, memtable, store, store_reader, wal and recycler of all cores of `server`, which own them from now on, and
- * sets their last_ts. 0 and *report_r; or -errno and *error_r: the caller closes what the cores have by then. */
+ * sets their last_ts. In a cluster it returns when this node owns all slots (recovery_standby.h), maybe after days. 0
+ * and *report_r; -ERESTART: the process has to begin anew; -EINTR: it was asked to stop; or -errno and *error_r: the
+ * caller closes what the cores have by then. */
 int recovery_run(struct server *server, struct recovery_report *report_r, struct recovery_error *error_r);
 
 #endif

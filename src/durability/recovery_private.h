@@ -45,10 +45,14 @@ uint32_t recovery_wal_sealed_count(const struct old_wal *old);
 /* The runs of all shards have all records: no segment is needed any more. */
 void recovery_wal_drop(struct old_wal *old);
 
-/* The same of a log engine. Seek: refuses a log that has lost what the runs have. Follow: gives each record behind the
- * runs to recovery_replay_record, in order, and takes the slot. */
+/* Whether so much is in memory that it should go to runs. */
+bool recovery_is_filling(const struct recovery *recovery);
+/* Writes all that was replayed to runs, on every shard; then nothing of the old logs is needed any more. Without room
+ * for that they stay. */
+int recovery_write_all_runs(struct recovery *recovery);
+
+/* Opens the log of old->core in a log engine; refuses one that has lost what the runs have. */
 int recovery_log_seek(struct recovery *recovery, struct old_wal *old);
-int recovery_log_follow(struct recovery *recovery, struct old_wal *old);
 /* Gives the log to old->core. */
 int recovery_log_begin(struct recovery *recovery, struct old_wal *old);
 

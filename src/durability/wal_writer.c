@@ -2,26 +2,50 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "cluster/election.h"
 #include "server/core.h"
 #include "timeline/delivery.h"
 
 /* Before an append that the engine did not answer is tried again. */
 #define LATER_US 100000u
+/* An append without an answer for so long: this node may not be the owner any more. */
+#define UNSURE_US UINT64_C(10000000)
 
 void wal_writer_init(struct wal_writer *writer)
 {
     timer_init(&writer->timer);
+    timer_init(&writer->heartbeat);
+}
+
+/* The standbys take over when they see no batch for long (src/cluster/election.h). */
+static void set_heartbeat(struct core *core)
+{
+    timers_set(shard_timers(core->shard), &core->wal_writer.heartbeat,
+               shard_monotonic_us(core->shard) + ELECTION_HEARTBEAT_US);
 }
 
 void wal_writer_start(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
-    if (core->wal_writer.log.remote != NULL)
-        core_open_worker(core, "log", SHARD_WORKER_PROMPT, &core->wal_writer.worker);
+    if (core->wal_writer.log.remote == NULL)
+        return;
+    core_open_worker(core, "log", SHARD_WORKER_PROMPT, &core->wal_writer.worker);
+    if (core->index == 0)
+        set_heartbeat(core);
+}
+
+void wal_writer_on_heartbeat(struct core *core)
+{
+    uint64_t sequence;
+    ASSERT_ON_SHARD(core->shard);
+    if (!log_write_is_in_flight(&core->wal_writer.log))
+        (void)log_begin(&core->wal_writer.log, &sequence);
+    set_heartbeat(core);
 }
 
 void wal_writer_finish(struct core *core)
@@ -29,6 +53,7 @@ void wal_writer_finish(struct core *core)
     ASSERT_ON_SHARD(core->shard);
     ASSERT(!core->wal_writer.is_job_out);
     timers_clear(shard_timers(core->shard), &core->wal_writer.timer);
+    timers_clear(shard_timers(core->shard), &core->wal_writer.heartbeat);
     if (core->wal_writer.worker != NULL)
         shard_worker_close(core->shard, &core->wal_writer.worker);
 }
@@ -140,23 +165,32 @@ static void log_failed(const struct core *core, int result)
         core->index, dir, writer->write_bytes, result, result < 0 ? strerror(-result) : "it was cut short");
 }
 
-static void on_write_failed(struct core *core, int result)
+static void fail_all(struct core *core)
 {
-    metric_add(&core->metrics.wal_failures, 1);
-    log_failed(core, result);
     atomic_store_explicit(&core->server->store_failed, true, memory_order_relaxed);
     delivery_on_wal_failed(core);
     erasures_on_wal_failed(core);
     seens_on_wal_failed(core);
 }
 
-/* Another node serves from now on. Nothing that was not acknowledged was answered, so the process may end. */
+static void on_write_failed(struct core *core, int result)
+{
+    metric_add(&core->metrics.wal_failures, 1);
+    log_failed(core, result);
+    fail_all(core);
+}
+
+/* Another node serves from now on. Nothing that is not committed was answered, and none of it gets into runs: it is
+ * dropped with the process, which closes its clients and begins anew as a standby. */
 static void on_deposed(struct core *core)
 {
-    log_line(LOG_ERROR, "deposed", "shard=%u error=\"%s\" hint=\"this node ends\"", core->index,
-             log_error_text(&core->wal_writer.log));
-    log_flush(CORE_LOG_FLUSH_US);
-    _exit(1);
+    struct server *server = core->server;
+    bool was_deposed = atomic_exchange(&server->is_deposed, true);
+    log_line(LOG_WARN, "deposed", "shard=%u reason=\"%s\" hint=\"clients are closed; then this node is a standby\"",
+             core->index, log_error_text(&core->wal_writer.log));
+    fail_all(core);
+    if (!was_deposed)
+        (void)kill(getpid(), SIGTERM);
 }
 
 /* The engine does not answer. The outcome of the append is unknown, so the same one is tried again. */
@@ -170,7 +204,14 @@ static void on_later(struct core *core)
                  "shard=%u error=\"%s\" hint=\"sends are not answered, and get busy after 2 s, until the log answers; "
                  "it is tried again\" left_out=%u",
                  core->index, log_error_text(&writer->log), left_out);
-    timers_set(shard_timers(core->shard), &writer->timer, shard_monotonic_us(core->shard) + LATER_US);
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    if (now_us - writer->write_at_us >= UNSURE_US && !writer->is_unsure) {
+        writer->is_unsure = true;
+        log_line(LOG_WARN, "log_lost", "shard=%u hint=\"clients are closed, and logins wait, until the log answers\"",
+                 core->index);
+        conns_close_all(core, "the log does not answer: reconnect later");
+    }
+    timers_set(shard_timers(core->shard), &writer->timer, now_us + LATER_US);
 }
 
 void wal_writer_on_timer(struct core *core)
@@ -185,7 +226,7 @@ static void on_sure(struct core *core)
     struct wal_writer *writer = &core->wal_writer;
     uint64_t took_us = clock_monotonic_us(core->server->clock) - writer->write_at_us;
     log_line(LOG_INFO, "log_sure", "shard=%u after_ms=%" PRIu64, core->index, took_us / 1000);
-    writer->is_late = false;
+    writer->is_late = writer->is_unsure = false;
     writer->late_limit = (struct log_limit){0};
 }
 
@@ -198,6 +239,7 @@ static void on_durable(struct core *core, uint64_t sequence)
     wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
     delivery_on_durable(core, sequence);
     seens_on_durable(core);
+    logins_on_durable(core, sequence);
 }
 
 /* The write has ended: its time and its bytes. */

@@ -34,6 +34,8 @@ struct wal_writer {
     struct timer timer;          /* of a job that is posted again after a pause */
     struct log_limit late_limit; /* of the lines that report that the engine does not answer */
     bool is_late;                /* it did not, the last time */
+    bool is_unsure;              /* for so long that clients were closed */
+    struct timer heartbeat;      /* of shard 0 */
 };
 
 void wal_writer_init(struct wal_writer *writer);
@@ -52,6 +54,8 @@ void wal_writer_step_half(struct core *core);
 /* io.h reports the write in flight: `result` is bytes or -errno. A failed or short write is final: no shard takes sends
  * any more. */
 void wal_writer_on_written(struct core *core, int result);
+/* Shard 0: appends an empty batch if none is in flight. */
+void wal_writer_on_heartbeat(struct core *core);
 /* The pause before an append is tried again is over. */
 void wal_writer_on_timer(struct core *core);
 

@@ -124,6 +124,7 @@ static void refuse(struct core *core, struct conn *conn)
     ASSERT(conn->state == CONN_LOGIN);
     struct login *login = conn->work->login;
     conn->work->login = NULL;
+    login_leave_barrier(login);
     fanout_leave(core, conn);
     conn_set_state(conn, CONN_OPEN);
     timers_set(shard_timers(core->shard), &conn->timer, conn->work->login_at_us);
@@ -142,11 +143,34 @@ static void skip_found(struct core *core, struct conn *conn, int result, uint64_
         refuse(core, conn);
 }
 
+/* A batch that is full, or of the round before, takes no barrier: then the next one is tried. */
+static void set_barrier(struct core *core, struct login *login)
+{
+    if (log_begin(&core->wal_writer.log, &login->barrier) != 0)
+        login->barrier = UINT64_MAX;
+}
+
+static bool is_past_barrier(struct core *core, struct conn *conn)
+{
+    struct login *login = conn->work->login;
+    if (core->wal_writer.log.remote == NULL || login->is_past_barrier)
+        return true;
+    if (login->barrier != 0)
+        return false;
+    set_barrier(core, login);
+    login->conn = conn;
+    list_init(&login->barrier_link);
+    list_append(&core->logins.waiting, &login->barrier_link);
+    return false;
+}
+
 /* `last` is known: answers the login, or looks first for what its `max` leaves out. */
 static void answer(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_LOGIN);
     struct login *login = conn->work->login;
+    if (!is_past_barrier(core, conn))
+        return;
     uint64_t last = conn->user->timeline.last;
     bool has_max = login->has_max && login->has_after && !is_reset(login, last);
     if (!has_max || start_of(core, conn) >= last) {
@@ -160,6 +184,22 @@ static void answer(struct core *core, struct conn *conn)
     login->last = last;
     if (!skip_start(core, conn, start_of(core, conn), last + 1, login->max, skip_found))
         refuse(core, conn);
+}
+
+void logins_on_durable(struct core *core, uint64_t sequence)
+{
+    for (struct list *at = core->logins.waiting.next, *next; at != &core->logins.waiting; at = next) {
+        struct login *login = container_of(at, struct login, barrier_link);
+        next = at->next;
+        if (login->barrier == UINT64_MAX)
+            set_barrier(core, login);
+        if (login->barrier > sequence)
+            continue;
+        login_leave_barrier(login);
+        login->is_past_barrier = true;
+        if (login->conn->state == CONN_LOGIN) /* else it is closing */
+            answer(core, login->conn);
+    }
 }
 
 /* Answers or refuses all logins of `user` that wait for `last`. */

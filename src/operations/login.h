@@ -8,10 +8,20 @@
 
 #include <stdint.h>
 
+#include "base/list.h"
 #include "protocol/request.h"
 
 struct conn;
 struct core;
+
+/* A shard's state of this module. In a cluster a login is answered when a batch that was begun after it came is
+ * committed: so this node still owned the slot then, and what it answers is not older than the login. */
+struct logins {
+    struct list waiting; /* oldest first, by barrier_link of struct login */
+};
+
+/* All batches up to number `sequence` are committed: answers the logins that waited for them. */
+void logins_on_durable(struct core *core, uint64_t sequence);
 
 /* `conn` is in CONN_OPEN and its `login`, which it owns, names a user of this shard. The login is answered now or
  * later; a connection over the user's limit, or without memory, is closed. */

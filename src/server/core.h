@@ -33,6 +33,7 @@
 #include "history/skip.h"
 #include "http/exchanges.h"
 #include "operations/handover.h"
+#include "operations/login.h"
 #include "operations/tokens.h"
 #include "server/addresses.h"
 #include "server/admission.h"
@@ -66,6 +67,7 @@ struct core;
 struct checkpoint;
 struct merge_schedule;
 struct log_keeper;
+struct starting;
 struct segment_recycler;
 struct tls_context;
 struct admin_tokens;
@@ -75,6 +77,8 @@ struct server {
     const struct config *config;
     const struct datadir *datadir;
     const struct cluster *cluster; /* NULL: no --cluster */
+    char **argv;                   /* to execute the program again */
+    struct starting *starting;     /* until the shards start; NULL: nothing answers meanwhile */
     struct clock *clock;
     struct core **cores;
     uint32_t core_count;
@@ -98,6 +102,7 @@ struct server {
     /* Shared. */
     atomic_bool is_draining;   /* the server was asked to stop */
     atomic_ullong drain_us;    /* how long the drain takes (drain.h); set before SIGNAL_DRAIN */
+    atomic_bool is_deposed;    /* another node of the cluster owns the slots: this process begins anew as a standby */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */
     atomic_uint conn_count;    /* connections of all shards, but for those of struct admission.turned_away */
     atomic_uint quiet_shards;  /* shards that have chosen the last round (stop.h) */
@@ -205,6 +210,7 @@ struct core {
     struct tls_state tls;
     struct backpressure backpressure;
     struct handovers handovers;
+    struct logins logins;
     struct tokens tokens;
     struct exchanges exchanges;
     struct batches batches;

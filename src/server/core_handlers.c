@@ -130,6 +130,8 @@ static void on_timer(void *context, struct timer *timer)
         set_tick(core);
     } else if (timer == &core->wal_writer.timer) {
         wal_writer_on_timer(core);
+    } else if (timer == &core->wal_writer.heartbeat) {
+        wal_writer_on_heartbeat(core);
     } else if (timer != &core->stop.timer && timer != &core->drain.timer) {
         conn_on_timer(core, container_of(timer, struct conn, timer));
     }

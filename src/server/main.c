@@ -30,7 +30,7 @@ int main(int argc, char **argv)
     open_standard_descriptors();
     signal(SIGXFSZ, SIG_IGN); /* a write past the limit of file size fails, and its error is reported */
     switch (config_parse(argc, argv, environ, &config, text, sizeof text)) {
-    case CONFIG_SERVE: return config.checks_only != 0 ? serve_check(&config) : serve(&config);
+    case CONFIG_SERVE: return config.checks_only != 0 ? serve_check(&config) : serve(&config, argv);
     case CONFIG_VERIFY: return command_verify(&config);
     case CONFIG_DUMP: return command_dump(&config);
     case CONFIG_COMPACT: return command_compact(&config);

@@ -32,6 +32,8 @@
 #include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
+#define DEPOSED_DRAIN_S 2u
+#define SERVE_AGAIN (-1) /* instead of an exit code: the process begins anew */
 
 /* Returns the exit code. */
 static int complain(const char *text)
@@ -47,6 +49,16 @@ static void warn_of_unknown(const struct config *config)
     for (uint32_t i = 0; i < config->unknown_count; i++)
         log_line(LOG_WARN, "unknown_environment", "name=%.*s hint=\"no option has this name: see chitchat --help\"",
                  (int)strcspn(config->unknown[i], "= \"\n"), config->unknown[i]);
+}
+
+/* Nothing of what the process had in memory may be left, so it is executed anew: it keeps its number, its arguments and
+ * the service manager that watches it. */
+static _Noreturn void begin_again(char **argv)
+{
+    log_flush(CORE_LOG_FLUSH_US);
+    execv("/proc/self/exe", argv);
+    (void)complain("the program cannot be executed again: start it");
+    _exit(1);
 }
 
 static int open_cores(struct server *server, void **contexts)
@@ -176,9 +188,13 @@ static bool run_until_signal(struct server *server, struct shard_group *group, c
     service_notify_stopping(server->config->drain_s + server->config->stop_time_s);
     atomic_store_explicit(&server->is_draining, true, memory_order_relaxed);
     uint32_t connections = atomic_load_explicit(&server->conn_count, memory_order_relaxed);
-    uint64_t drain_us = drain_time_us(server->config->drain_s, connections);
-    log_line(LOG_INFO, "stopping", "signal=%s connections=%u drain_ms=%" PRIu64,
-             number == SIGINT ? "SIGINT" : "SIGTERM", connections, drain_us / 1000);
+    bool is_deposed = atomic_load_explicit(&server->is_deposed, memory_order_relaxed);
+    uint64_t drain_us = drain_time_us(is_deposed ? DEPOSED_DRAIN_S : server->config->drain_s, connections);
+    log_line(LOG_INFO, "stopping", "%s=%s connections=%u drain_ms=%" PRIu64, is_deposed ? "reason" : "signal",
+             is_deposed         ? "deposed"
+             : number == SIGINT ? "SIGINT"
+                                : "SIGTERM",
+             connections, drain_us / 1000);
     if (drain_us > 0) {
         atomic_store_explicit(&server->drain_us, drain_us, memory_order_relaxed);
         shard_group_signal(group, SIGNAL_DRAIN);
@@ -202,6 +218,20 @@ static struct starting *open_starting(const struct server *server)
     return starting;
 }
 
+/* The same of the addresses for clients, in a cluster: this node may be a standby for days. */
+static struct starting *open_standby(const struct server *server)
+{
+    const struct config *config = server->config;
+    bool with_tls[CONFIG_LISTENS_MAX];
+    struct starting *starting = NULL;
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        with_tls[i] = config->listens[i].is_tls;
+    if (server->cluster != NULL)
+        (void)starting_open(&starting, server->listen_fds, server->core_count * config->listen_count, with_tls,
+                            config->listen_count);
+    return starting;
+}
+
 static int serve_cores(struct server *server, void **contexts, const sigset_t *signals)
 {
     char text[TEXT_BYTES];
@@ -213,8 +243,16 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
                                     .clock = server->clock,
                                     .io = {.recv_buffer_bytes = 4096, .recv_buffer_count = 1024}};
     struct starting *starting = open_starting(server);
+    server->starting = open_standby(server);
     int recovered = recovery_run(server, &report, &error);
     starting_close(&starting);
+    starting_close(&server->starting);
+    if (recovered == -ERESTART)
+        return SERVE_AGAIN;
+    if (recovered == -EINTR && server->cluster != NULL) {
+        log_line(LOG_INFO, "stopped", "clean=true");
+        return 0;
+    }
     if (recovered != 0)
         return complain(error.text);
     int status = shard_group_open(&group, &options, core_handlers(), contexts);
@@ -242,9 +280,13 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
             LOG_WARN, "stopped",
             "clean=false hint=\"the last checkpoint did not end within the stop time; all messages are in the WAL\"");
         log_flush(CORE_LOG_FLUSH_US);
+        if (atomic_load(&server->is_deposed))
+            begin_again(server->argv);
         _exit(0);
     }
     shard_group_close(&group);
+    if (atomic_load(&server->is_deposed))
+        return SERVE_AGAIN;
     log_written(server);
     log_line(LOG_INFO, "stopped", "clean=true");
     return 0;
@@ -408,7 +450,7 @@ static bool open_data(struct server *server, struct cluster *cluster, struct dat
     return status == 0;
 }
 
-int serve(struct config *config)
+int serve(struct config *config, char **argv)
 {
     char text[TEXT_BYTES];
     sigset_t signals;
@@ -419,7 +461,7 @@ int serve(struct config *config)
     struct cluster cluster;
     clock_init_system(&clock);
     signals_block(&signals);
-    struct server server = {.config = config, .clock = &clock};
+    struct server server = {.config = config, .clock = &clock, .argv = argv};
     server.web_files = web_files(&server.web_file_count);
     if (!log_file_open(config, &server.reloads, text, sizeof text))
         return complain(text);
@@ -456,5 +498,7 @@ int serve(struct config *config)
     datadir_close(&datadir);
     token_watch_close(&watch);
     log_stop(CORE_LOG_FLUSH_US);
+    if (code == SERVE_AGAIN)
+        begin_again(argv);
     return code;
 }

@@ -8,8 +8,10 @@
 
 /* Serves until SIGTERM or SIGINT. Returns the exit code: 0, or 1 if the server could not start; then one line on stderr
  * says why. Exits the process with 0 if the shards do not end within the stop time, and with 1 if a shard cannot start
- * a thread. Changes config->listens where a port was 0, and config->connections if the limit of descriptors is lower.
+ * a thread. A node of a cluster that was deposed executes the program anew with `argv`, which ends with NULL, and is a
+ * standby then. Changes config->listens where a port was 0, and config->connections if the limit of descriptors is
+ * lower.
  */
-int serve(struct config *config);
+int serve(struct config *config, char **argv);
 
 #endif

@@ -77,20 +77,6 @@ static void post_quiet(struct core *core)
     stop_on_quiet(core);
 }
 
-static void close_conns(struct core *core)
-{
-    ASSERT(list_is_empty(&core->handovers.waiting));
-    for (uint32_t slot = 0; slot < core->conns.table.slot_count; slot++) {
-        struct conn *conn = conn_at(&core->conns.table, slot);
-        if (conn == NULL)
-            continue;
-        if (conn->state == CONN_HTTP)
-            conn_drop(core, conn);
-        else if (conn->state != CONN_CLOSED)
-            conn_close(core, conn, 1001, "the server goes down");
-    }
-}
-
 /* The last round must begin after all shards are quiet. Each shard proposes its next round; the greatest is the last.
  */
 static void choose_last_round(struct core *core)
@@ -134,7 +120,8 @@ void stop_step(struct core *core)
     if (core->stop.step == STOP_QUIET && core->stop.quiet_count == core->server->core_count) {
         core->stop.step = STOP_CLOSING;
         choose_last_round(core);
-        close_conns(core);
+        ASSERT(list_is_empty(&core->handovers.waiting));
+        conns_close_all(core, "the server goes down");
     }
     if (core->stop.step == STOP_CLOSING)
         end_if_done(core);

@@ -45,7 +45,7 @@ export const directions = {
   "src/http": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/connection/conn.h", "src/api/api.h"],
   "src/api": ["src/base", "src/protocol", "src/server/core.h", "src/server/metrics_text.h", "src/history/page_reads.h",
     "src/timeline/posts.h", "src/http/exchange.h"],
-  "src/durability": ["src/base", "shard/io.h", "shard/timers.h", "shard/worker.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/server/core.h",
+  "src/durability": ["src/base", "shard/io.h", "shard/timers.h", "shard/worker.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/cluster", "src/server/core.h", "src/server/starting.h",
     "src/timeline/delivery.h"],
   "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
     "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/ephemeral",

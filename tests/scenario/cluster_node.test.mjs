@@ -2,6 +2,7 @@
 // same three PostgreSQL servers.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import net from "node:net";
 import { after, before, describe, test } from "node:test";
 import { Client } from "./lib/client.mjs";
 import { PROGRAMS, PostgresCluster } from "./lib/postgres.mjs";
@@ -13,6 +14,15 @@ const SLOTS = 3;
 const USERS = ["ann", "bob", "carol", "dave", "erin", "frank"];
 let postgres;
 let made = 0;
+
+function freePort() {
+  return new Promise((resolve) => {
+    const server = net.createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
 
 // A cluster, its servers and clients, for one test.
 class Cluster {
@@ -39,6 +49,21 @@ class Cluster {
     const server = await Server.start({ shards: null, data, options: [...this.options(node), ...options] });
     this.#servers.push(server);
     return server;
+  }
+
+  // A node at an address of its own, which the others name to clients.
+  async startAt(node, isStandby = false) {
+    const listen = [`127.0.0.1:${await freePort()}`];
+    const options = [...this.options(node), "--advertise", `ws://${listen[0]}/ws`];
+    const server = await Server.start({ shards: null, data: this.newDir(), listen, isStandby, options });
+    this.#servers.push(server);
+    return server;
+  }
+
+  status() {
+    const { status, stdout, stderr } = runToEnd(["cluster", "status", "--log", postgres.uri, "--name", this.name, "--json"]);
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout);
   }
 
   // Why a server does not start.
@@ -177,18 +202,50 @@ describe("a node of a cluster", { skip }, () => {
     await other.clean();
   });
 
-  withCluster("another node that takes the log ends this one, and has all that was acknowledged", async (cluster) => {
-    const first = await cluster.start(cluster.newDir());
+  withCluster("a standby closes clients with the address of the owner, and takes over when it is killed", async (cluster) => {
+    const [first, second] = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
+    const acknowledged = await talk(cluster, first, 0, scaled(10));
+    const refused = await Client.open(second);
+    assert.deepEqual(await refused.untilClosed(), { code: 1001, reason: first.url() });
+    assert.equal((await fetch(`http://127.0.0.1:${second.address.port}/readyz`)).status, 503);
+    assert.equal(cluster.status().owner, "node-1");
+    await first.kill();
+    await second.logLine("ready");
+    const { owner, address, generation, slots } = cluster.status();
+    assert.deepEqual({ owner, address }, { owner: "node-2", address: second.url() });
+    assert.deepEqual(slots.map((slot) => [slot.slot, slot.node, slot.generation]), [0, 1, 2].map((slot) => [slot, "node-2", generation]));
+    const all = await timelines(cluster, second);
+    checkAcknowledged(all, acknowledged);
+    const again = await cluster.startAt("node-1", true);
+    await second.stop();
+    await again.logLine("ready");
+    assert.deepEqual(await timelines(cluster, again), all);
+    await again.stop();
+  });
+
+  withCluster("an owner that was paused is deposed, drops what was not acknowledged, and stands by", async (cluster) => {
+    const [first, second] = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
     const clients = await Promise.all(USERS.map((user) => cluster.login(first, user)));
-    const sending = clients.map((from, index) => pump(from, { to: USERS[(index + 1) % USERS.length], text: (n) => `${n}`, key: (n) => `${n}`, window: 8 }));
+    const sending = clients.map((from, index) => pump(from, { to: USERS[(index + 1) % USERS.length], text: (n) => `${n}`, key: (n) => `${n}`, window: 8, mayFail: true }));
     await clients[0].untilEntries(20);
-    const second = await cluster.start(cluster.newDir(), { node: "node-2" });
-    assert.deepEqual(await first.ended(), { code: 1, signal: null });
-    assert.match(first.stderr, /event=deposed .*another node has taken the log/);
+    const waiting = await Client.open(first);
+    first.signal("SIGSTOP");
+    await second.logLine("ready");
+    const late = waiting.request({ op: "login", user: "ann" });
+    first.signal("SIGCONT");
+    await first.logLine("deposed");
+    await until("the first is a standby", () => /event=standby node=node-1 owner=node-2/.test(first.stderr));
+    const closes = await Promise.all(clients.map((client) => client.untilClosed()));
+    assert.deepEqual(closes.map(({ code }) => code), USERS.map(() => 1001));
+    assert.equal((await late).op, "closed", "a login is answered by the owner alone");
     const acknowledged = (await Promise.all(sending)).flatMap((list, index) => list.map((sent) => ({ ...sent, from: USERS[index] })));
     assert.ok(acknowledged.length > 0);
     checkAcknowledged(await timelines(cluster, second), acknowledged);
-    await second.stop();
+    assert.equal((await (await Client.open(first)).untilClosed()).reason, second.url());
+    await second.kill();
+    await until("the first serves again", () => first.stderr.match(/event=ready/g).length === 2);
+    checkAcknowledged(await timelines(cluster, first), acknowledged);
+    await first.stop();
   });
 
   withCluster("a log that has lost its end, or a batch, is refused for its slot", async (cluster) => {

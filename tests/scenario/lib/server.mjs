@@ -80,8 +80,8 @@ export class Server {
 
   // shards: null leaves the option out. data: a new directory if not given, removed in the end. options: further
   // arguments. listenTls: addresses with TLS; in a run with TLS, `listen` is meant by them. shellPrefix: what a shell does
-  // before it becomes the server. hasRates: those that the server has by default.
-  static async start({ shards = 2, data, options = [], listen, listenTls, env = {}, shellPrefix, hasRates = false } = {}) {
+  // before it becomes the server. isStandby: it is a node of a cluster that another node owns, with one `listen`. hasRates: those that the server has by default.
+  static async start({ shards = 2, data, options = [], listen, listenTls, env = {}, shellPrefix, hasRates = false, isStandby = false } = {}) {
     const server = new Server();
     server.#ownsData = data === undefined;
     server.data = data ?? makeDataDir();
@@ -97,7 +97,8 @@ export class Server {
     if (SHORT) args.push("--stop-time-s", "60");
     args.push(...options);
     server.#spawn(args, env, shellPrefix);
-    await server.#ready();
+    if (isStandby) await server.#standsBy(listen[0]);
+    else await server.#ready();
     return server;
   }
 
@@ -119,13 +120,24 @@ export class Server {
     });
   }
 
-  async #ready() {
-    const line = await Promise.race([
-      this.logLine("ready"),
+  // A node of a cluster that does not own its slots: the address is the one of its option.
+  async #standsBy(listen) {
+    await this.#begun("standby");
+    this.address = splitAddress(listen);
+    this.addresses = [this.address];
+  }
+
+  #begun(event) {
+    return Promise.race([
+      this.logLine(event),
       this.#ended.then((end) => {
         throw new Error(`the server ended before it was ready: ${JSON.stringify(end)}\n${this.stderr}`);
       }),
     ]);
+  }
+
+  async #ready() {
+    const line = await this.#begun("ready");
     const addresses = (name) => new RegExp(`(?: ${name}=|"${name}":")([^\\s"]+)`).exec(line)?.[1].split(",").map(name.endsWith("_tls") ? splitTlsAddress : splitAddress) ?? [];
     this.addresses = [...addresses("listen"), ...addresses("listen_tls")];
     this.address = this.addresses[0];

@@ -3,23 +3,29 @@ import assert from "node:assert/strict";
 import { sleep } from "./server.mjs";
 
 // Sends texts from text(0) to text(count - 1) with `window` of them in flight, again where the answer is `busy`.
-// Returns what was acknowledged: { index, text, key, ts, mid }. Ends early when the connection ends or `stopped()`.
-export async function pump(client, { to, count = Infinity, text, key, window = 200, stopped = () => false }) {
+// Returns what was acknowledged: { index, text, key, ts, mid }. Ends early when the connection ends or `stopped()`; with
+// `mayFail` also at `unavailable`.
+export async function pump(client, { to, count = Infinity, text, key, window = 200, stopped = () => false, mayFail = false }) {
   const acknowledged = [];
   let next = 0;
+  let hasFailed = false;
   const one = async (index) => {
     const fields = { op: "send", to, text: text(index), ...(key ? { key: key(index) } : {}) };
     for (;;) {
       const reply = await client.request(fields);
       if (reply.op === "ok") return acknowledged.push({ index, ...fields, ts: reply.ts, mid: reply.mid, dup: reply.dup });
       if (reply.op === "closed") return undefined;
+      if (mayFail && reply.code === "unavailable") {
+        hasFailed = true;
+        return undefined;
+      }
       assert.equal(reply.code, "busy", JSON.stringify(reply));
       assert.ok(reply.retry_after > 0, "busy says when to come again");
       await sleep(reply.retry_after);
     }
   };
   const worker = async () => {
-    while (next < count && !stopped() && !client.closed) await one(next++);
+    while (next < count && !stopped() && !hasFailed && !client.closed) await one(next++);
   };
   await Promise.all(Array.from({ length: Math.min(window, count) }, worker));
   return acknowledged;

@@ -1,0 +1,276 @@
+#include "durability/recovery_standby.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/log_limit.h"
+#include "cluster/election.h"
+#include "server/starting.h"
+
+#define FOLLOW_MS 100u               /* how long to wait for news */
+#define PAUSE_US UINT64_C(200000)    /* before the engine is asked again */
+#define ANSWER_US UINT64_C(30000000) /* a start is refused if the engine has not answered for so long */
+#define COMPLAIN_US UINT64_C(60000000)
+
+struct standby {
+    struct recovery *recovery;
+    struct clock *clock;
+    struct old_wal meta; /* of the meta log: `remote` alone */
+    struct log_session *follower;
+    struct log_follow *follows; /* the slots, then the meta log */
+    bool *owned;                /* by slot: reported to the election */
+    uint32_t slots;
+    struct election election;
+    bool is_taking;
+    bool has_read;       /* all logs to their end, once */
+    uint64_t failing_us; /* since when the engine has not answered; 0: it does */
+    struct log_limit limit;
+    uint64_t noted;    /* the generation of the newest owner that clients are told of */
+    uint64_t begun_us; /* when this node began to take over */
+};
+
+static struct old_wal *log_at(struct standby *standby, uint32_t index)
+{
+    return index == standby->slots ? &standby->meta : &standby->recovery->old_wals[index];
+}
+
+static struct ownership *ownership_at(struct standby *standby, uint32_t index)
+{
+    return log_remote_ownership(log_at(standby, index)->remote);
+}
+
+static bool is_stopping(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/* -- the engine -- */
+
+/* The engine has not answered, or refuses. 0: it is asked again later; or -errno. */
+static int on_error(struct standby *standby, int status, const char *text)
+{
+    uint64_t now_us = clock_monotonic_us(standby->clock);
+    uint32_t left_out;
+    char line[LOG_REMOTE_ERROR_BYTES];
+    if (standby->failing_us == 0)
+        standby->failing_us = now_us;
+    bool is_over = !standby->has_read && now_us - standby->failing_us > ANSWER_US;
+    if (status == -EBADMSG || is_over)
+        return recovery_refuse(standby->recovery, status, "%s", text);
+    (void)snprintf(line, sizeof line, "%s", text);
+    log_quotable(line);
+    if (log_limit_take(&standby->limit, now_us, COMPLAIN_US, &left_out))
+        log_line(LOG_WARN, "log_unreachable", "error=\"%s\" hint=\"it is tried again\" left_out=%u", line, left_out);
+    election_on_news(&standby->election, now_us); /* who does not see the logs cannot say that they are silent */
+    clock_sleep_us(standby->clock, PAUSE_US);
+    return 0;
+}
+
+struct replay_context {
+    struct recovery *recovery;
+    struct old_wal *old;
+};
+
+static int replay_record(void *context, const struct record_fields *fields)
+{
+    const struct replay_context *replay = context;
+    return recovery_replay_record(replay->recovery, replay->old, fields);
+}
+
+static int apply(struct standby *standby, struct old_wal *old)
+{
+    struct recovery *recovery = standby->recovery;
+    struct replay_context context = {recovery, old};
+    recovery->error->text[0] = '\0';
+    int status = log_remote_apply(old->remote, replay_record, &context);
+    if (status == 0 || recovery->error->text[0] != '\0')
+        return status;
+    return recovery_refuse(recovery, status,
+                           "%s has a batch that is no sequence of records, behind batch %llu: put the log back to "
+                           "where it was, or start the version that wrote it",
+                           old->survey.dir, (unsigned long long)log_remote_ownership(old->remote)->applied.number);
+}
+
+/* Makes the calls of one log that are due, and applies. 0 or -errno. */
+static int advance(struct standby *standby, uint32_t index)
+{
+    struct old_wal *old = log_at(standby, index);
+    struct ownership *ownership = log_remote_ownership(old->remote);
+    struct log_remote_error error;
+    uint64_t seen = ownership->seen.number;
+    int status = 1;
+    while (status > 0) {
+        status = apply(standby, old);
+        if (status == 0)
+            status = log_remote_call(old->remote, &error);
+        else
+            return status;
+        if (status > 0)
+            standby->failing_us = 0;
+    }
+    if (ownership->seen.number > seen)
+        election_on_news(&standby->election, clock_monotonic_us(standby->clock));
+    return status == 0 ? 0 : on_error(standby, status, error.text);
+}
+
+/* Waits for news of any log. */
+static int wait(struct standby *standby)
+{
+    struct log_engine_error error = {""};
+    const struct log_engine *engine = standby->recovery->server->cluster->engine;
+    for (uint32_t i = 0; i <= standby->slots; i++)
+        standby->follows[i].last = ownership_at(standby, i)->seen.number;
+    int status = engine->follow(standby->follower, standby->follows, standby->slots + 1, FOLLOW_MS, &error);
+    if (status < 0)
+        return on_error(standby, status, error.text);
+    for (uint32_t i = 0; i <= standby->slots && status > 0; i++)
+        if (standby->follows[i].last != ownership_at(standby, i)->seen.number)
+            ownership_on_news(ownership_at(standby, i));
+    return 0;
+}
+
+/* -- taking over -- */
+
+static bool take(struct standby *standby, uint32_t index)
+{
+    return ownership_take(ownership_at(standby, index), standby->election.generation,
+                          span_of(standby->recovery->server->cluster->address), clock_wall_us(standby->clock),
+                          clock_monotonic_us(standby->clock));
+}
+
+static void take_slot(struct standby *standby, uint32_t slot)
+{
+    struct ownership *ownership = ownership_at(standby, slot);
+    if (ownership->state == OWNERSHIP_DEPOSED || (ownership_may_take(ownership) && !take(standby, slot)))
+        election_on_slot(&standby->election, ELECTION_SLOT_LOST);
+    else if (ownership_may_seal(ownership) && !standby->owned[slot]) {
+        standby->owned[slot] = true;
+        election_on_slot(&standby->election, ELECTION_SLOT_OWNED);
+    }
+}
+
+/* 1: this node owns all slots; 0: not yet; or -errno. */
+static int elect(struct standby *standby)
+{
+    uint64_t now_us = clock_monotonic_us(standby->clock);
+    switch (election_step(&standby->election, ownership_at(standby, standby->slots), now_us)) {
+    case ELECTION_TAKE_META:
+        standby->begun_us = now_us;
+        (void)take(standby, standby->slots);
+        break;
+    case ELECTION_TAKE_SLOTS: standby->is_taking = true; break;
+    case ELECTION_STEP_DOWN: return -ERESTART;
+    case ELECTION_SERVE: return 1;
+    case ELECTION_NOTHING: break;
+    }
+    for (uint32_t i = 0; i < standby->slots && standby->is_taking; i++)
+        take_slot(standby, i);
+    return 0;
+}
+
+/* -- the loop -- */
+
+static void note_owner(struct standby *standby)
+{
+    const struct ownership *meta = ownership_at(standby, standby->slots);
+    bool has_owner = meta->seen.number > 1; /* the first batch is of `chitchat cluster init` */
+    if (!has_owner || standby->noted == meta->seen.generation || standby->is_taking)
+        return;
+    standby->noted = meta->seen.generation;
+    starting_say_owner(standby->recovery->server->starting, meta->address);
+    log_line(LOG_INFO, "standby", "node=%s owner=%s address=\"%s\" generation=%llu",
+             standby->recovery->server->cluster->node, meta->owner, meta->address,
+             (unsigned long long)meta->seen.generation);
+}
+
+/* All logs were read to their end for the first time. The owner that comes back need not wait for its own silence. */
+static void begin_to_watch(struct standby *standby)
+{
+    const struct ownership *meta = ownership_at(standby, standby->slots);
+    const char *node = standby->recovery->server->cluster->node;
+    bool was_owner = strcmp(meta->owner, node) == 0;
+    bool at_once = was_owner || meta->seen.number <= 1;
+    standby->has_read = true;
+    election_init(&standby->election, standby->slots, 0, at_once, clock_monotonic_us(standby->clock));
+}
+
+static int follow(struct standby *standby)
+{
+    int status = 0;
+    while (status == 0) {
+        for (uint32_t i = 0; i <= standby->slots && status == 0; i++)
+            status = advance(standby, i);
+        if (status == 0 && recovery_is_filling(standby->recovery))
+            status = recovery_write_all_runs(standby->recovery);
+        if (status != 0)
+            break;
+        note_owner(standby);
+        if (is_stopping())
+            return -EINTR;
+        if (!standby->has_read && standby->failing_us == 0)
+            begin_to_watch(standby);
+        if (standby->has_read)
+            status = elect(standby);
+        if (status == 0 && !standby->is_taking && standby->election.state == ELECTION_STANDBY)
+            status = wait(standby);
+    }
+    return status;
+}
+
+static int open_meta(struct standby *standby)
+{
+    const struct cluster *cluster = standby->recovery->server->cluster;
+    struct log_remote_error error;
+    struct log_remote_options options = {.engine = cluster->engine,
+                                         .where = &cluster->where,
+                                         .node = cluster->node,
+                                         .clock = standby->clock,
+                                         .slot = standby->slots,
+                                         .timeout_ms = CLUSTER_TIMEOUT_MS};
+    (void)snprintf(standby->meta.survey.dir, sizeof standby->meta.survey.dir, "the meta log");
+    int status = log_remote_open(&standby->meta.remote, &options, &error);
+    if (status == 0)
+        status = log_remote_seek(standby->meta.remote, (struct store_position){0}, &error);
+    return status == 0 ? 0 : recovery_refuse(standby->recovery, status, "%s", error.text);
+}
+
+static int open_follower(struct standby *standby)
+{
+    const struct cluster *cluster = standby->recovery->server->cluster;
+    struct log_engine_error error;
+    standby->follows = calloc(standby->slots + 1, sizeof *standby->follows);
+    standby->owned = calloc(standby->slots, sizeof *standby->owned);
+    if (standby->follows == NULL || standby->owned == NULL)
+        return recovery_refuse(standby->recovery, -ENOMEM, "no memory to follow the log");
+    for (uint32_t i = 0; i <= standby->slots; i++)
+        standby->follows[i].slot = i;
+    int status = cluster->engine->open(&standby->follower, &cluster->where, &error);
+    return status == 0 ? 0 : recovery_refuse(standby->recovery, status, "%s", error.text);
+}
+
+int recovery_standby(struct recovery *recovery)
+{
+    struct server *server = recovery->server;
+    struct standby standby = {.recovery = recovery, .clock = server->clock, .slots = server->core_count};
+    election_init(&standby.election, standby.slots, 0, false, clock_monotonic_us(standby.clock));
+    int status = open_meta(&standby);
+    if (status == 0)
+        status = open_follower(&standby);
+    if (status == 0)
+        status = follow(&standby);
+    if (status == 1)
+        log_line(LOG_INFO, "took_over", "node=%s generation=%llu after_ms=%llu", server->cluster->node,
+                 (unsigned long long)standby.election.generation,
+                 (unsigned long long)(clock_monotonic_us(standby.clock) - standby.begun_us) / 1000);
+    log_remote_close(&standby.meta.remote);
+    if (standby.follower != NULL)
+        server->cluster->engine->close(&standby.follower);
+    free(standby.follows);
+    free(standby.owned);
+    return status == 1 ? 0 : status;
+}
