@@ -118,6 +118,8 @@ async function talk(cluster, server, round, count) {
       return sent;
     }),
   );
+  // Six users may all be of two slots; with these no slot is without a user.
+  for (let n = 0; n < 40; n++) await clients[0].send(`other-${n}`, `${round}`);
   await clients[1].ok({ op: "seen", with: USERS[0], ts: clients[1].cursor });
   return lists.flat();
 }
