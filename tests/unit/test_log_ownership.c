@@ -389,6 +389,7 @@ Test(log_ownership, a_changed_batch_is_refused)
 static enum ownership_damage read_behind(struct log_batch_header header)
 {
     uint8_t data[LOG_BATCH_HEADER_BYTES];
+    end();
     begin();
     take(&north, 5);
     header.number = 2;
