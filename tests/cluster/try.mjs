@@ -1,5 +1,5 @@
-// `./dev cluster`: three PostgreSQL servers and a chitchat node on loopback, to try out what a failure does. Keys end servers
-// and bring them back. All data are in a directory of their own, which is removed at the end.
+// `./dev cluster`: three PostgreSQL servers and two chitchat nodes on loopback, to try out what a failure does. Keys end
+// servers and bring them back. All data are in a directory of their own, which is removed at the end.
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
@@ -9,8 +9,7 @@ import { PostgresCluster } from "../scenario/lib/postgres.mjs";
 import { BIN, runToEnd, until } from "../scenario/lib/server.mjs";
 
 const SLOTS = "2";
-const LISTEN = "127.0.0.1:8080";
-const ADMIN = "127.0.0.1:8081";
+const PORT = 8080; // of the first node; its admin address, and those of the other node, have the ports behind it
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), "chitchat-cluster-"));
 const say = (text) => console.log(`\n== ${text}`);
@@ -18,39 +17,71 @@ const say = (text) => console.log(`\n== ${text}`);
 class Node {
   #child;
   #ended;
-  log = "";
 
-  constructor(name, uri) {
-    Object.assign(this, { name, uri, data: path.join(dir, name), logFile: path.join(dir, `${name}.log`) });
+  constructor(number, uri) {
+    const port = PORT + 2 * (number - 1);
+    const name = `node-${number}`;
+    Object.assign(this, { name, uri, listen: `127.0.0.1:${port}`, admin: `127.0.0.1:${port + 1}`, data: path.join(dir, name), logFile: path.join(dir, `${name}.log`) });
+  }
+
+  // 200: it owns the slots. 503: it does not, or not yet. 0: it does not answer.
+  status() {
+    return fetch(`http://${this.admin}/readyz`, { signal: AbortSignal.timeout(1000) }).then(({ status }) => status, () => 0);
   }
 
   async start() {
     const out = fs.openSync(this.logFile, "a");
-    const args = ["serve", "--listen", LISTEN, "--admin", ADMIN, "--data", this.data, "--cluster", this.uri, "--node", this.name];
+    const args = ["serve", "--listen", this.listen, "--admin", this.admin, "--advertise", `ws://${this.listen}/ws`, "--data", this.data, "--cluster", this.uri, "--node", this.name];
     this.#child = spawn(BIN, args, { stdio: ["ignore", "ignore", out] });
     fs.closeSync(out);
     let hasEnded = false;
     this.#ended = new Promise((resolve) => this.#child.once("close", resolve)).then(() => (hasEnded = true));
-    await until(() => `${this.name} to be ready: see ${this.logFile}`, async () => hasEnded || (await fetch(`http://${ADMIN}/readyz`).then(({ ok }) => ok, () => false)));
+    await until(() => `${this.name} to answer: see ${this.logFile}`, async () => hasEnded || (await this.status()) !== 0);
     if (hasEnded) throw new Error(`${this.name} has ended:\n${fs.readFileSync(this.logFile, "utf8")}`);
-    say(`${this.name} serves: http://${LISTEN}/`);
   }
 
   async end(signal) {
-    this.#child?.kill(signal);
+    this.signal(signal);
     await this.#ended;
   }
+
+  signal(signal) {
+    this.#child?.kill(signal);
+  }
+}
+
+async function ownerOf(nodes) {
+  let owner;
+  await until("a node to own the slots", async () => {
+    const statuses = await Promise.all(nodes.map((node) => node.status()));
+    return (owner = nodes[statuses.indexOf(200)]);
+  }, { every: 20 });
+  return owner;
+}
+
+// The owner ends, or stands still, by `end`. The other node takes over.
+async function takeOver({ nodes }, what, end) {
+  const owner = await ownerOf(nodes);
+  const other = nodes.find((node) => node !== owner);
+  say(`${what} of ${owner.name}, which owns the slots`);
+  const begun = Date.now();
+  await end(owner);
+  await ownerOf([other]);
+  say(`${other.name} owns them ${Date.now() - begun} ms later: http://${other.listen}/`);
+  return owner;
 }
 
 async function begin() {
   say("three PostgreSQL servers: a primary, and two standbys of which one must have what is acknowledged");
   const postgres = await PostgresCluster.start({ segmentMib: 16 });
-  const node = new Node("node-1", postgres.uri);
+  const nodes = [1, 2].map((number) => new Node(number, postgres.uri));
   const made = runToEnd(["cluster", "init", "--log", postgres.uri, "--slots", SLOTS]);
   if (made.status !== 0) throw new Error(made.stderr);
   console.log(made.stdout.trimEnd());
-  await node.start();
-  return { postgres, node };
+  for (const node of nodes) await node.start();
+  const owner = await ownerOf(nodes);
+  say(`${owner.name} owns the slots: http://${owner.listen}/. The other is its standby`);
+  return { postgres, nodes };
 }
 
 async function failOver({ postgres }) {
@@ -62,13 +93,17 @@ async function failOver({ postgres }) {
   say(`${postgres.primary.name} is promoted, ${Date.now() - begun} ms after the kill; a cluster manager would have to notice it first`);
 }
 
-async function restart({ node }, isEmpty) {
-  await node.end("SIGKILL");
-  if (isEmpty) fs.rmSync(node.data, { recursive: true });
-  say(`${node.name} was killed${isEmpty ? ", its data directory is gone" : ""}; it starts again`);
-  const begun = Date.now();
-  await node.start();
-  say(`${Date.now() - begun} ms`);
+async function killOwner(all, isEmpty) {
+  const killed = await takeOver(all, "kill -9", (owner) => owner.end("SIGKILL"));
+  if (isEmpty) fs.rmSync(killed.data, { recursive: true });
+  await killed.start();
+  say(`${killed.name} is a standby${isEmpty ? ", with an empty data directory: it reads the whole log" : ""}`);
+}
+
+async function pauseOwner(all) {
+  const paused = await takeOver(all, "SIGSTOP", (owner) => owner.signal("SIGSTOP"));
+  paused.signal("SIGCONT");
+  say(`${paused.name} goes on: it finds that it is deposed, and becomes a standby (event=deposed in ${paused.logFile})`);
 }
 
 async function standbys({ postgres }) {
@@ -81,13 +116,17 @@ async function standbys({ postgres }) {
 
 const KEYS = {
   p: ["kill -9 of PostgreSQL's primary, promotion of a standby", failOver],
-  n: ["kill -9 of the node, start", (all) => restart(all, false)],
-  d: ["the same, and the node's data directory is lost", (all) => restart(all, true)],
+  n: ["kill -9 of the node that owns the slots; it starts again", (all) => killOwner(all, false)],
+  d: ["the same, and its data directory is lost", (all) => killOwner(all, true)],
+  z: ["SIGSTOP of the node that owns the slots, SIGCONT when the other has them", pauseOwner],
+  c: ["chitchat cluster status", ({ postgres }) => console.log(runToEnd(["cluster", "status", "--log", postgres.uri]).stdout)],
   s: ["the standbys of PostgreSQL stop for 10 s", standbys],
 };
 
-function help({ postgres, node }) {
-  console.log(`\nTry it: http://${LISTEN}/ in two windows, or: ${BIN} chat --user alice --to bob\nlog of the node: ${node.logFile}\nlog of the cluster: psql ${postgres.uri}\n`);
+async function help({ postgres, nodes }) {
+  const { listen } = await ownerOf(nodes);
+  console.log(`\nTry it: http://${listen}/ in two windows, or: ${BIN} chat --user alice --to bob ws://${listen}/ws`);
+  console.log(`logs of the nodes: ${dir}/node-*.log\nlog of the cluster: psql ${postgres.uri}\n`);
   for (const [key, [what]] of Object.entries(KEYS)) console.log(`  ${key}  ${what}`);
   console.log("  q  end\n");
 }
@@ -97,7 +136,7 @@ let isEnding = false;
 async function end(code) {
   if (isEnding) return;
   isEnding = true;
-  await all?.node.end("SIGTERM");
+  for (const node of all?.nodes ?? []) await node.end("SIGTERM");
   await all?.postgres.end();
   fs.rmSync(dir, { recursive: true, force: true });
   process.exit(code);
@@ -106,12 +145,12 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => end(0));
 
 try {
   all = await begin();
-  help(all);
+  await help(all);
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const key = line.trim();
     if (key === "q") break;
     if (KEYS[key]) await KEYS[key][1](all);
-    else help(all);
+    else await help(all);
   }
   await end(0);
 } catch (error) {
