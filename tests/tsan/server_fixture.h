@@ -52,7 +52,8 @@ static inline uint16_t fixture_free_port(void)
 static inline void *fixture_serve(void *argument)
 {
     struct fixture *fixture = argument;
-    fixture->code = serve(&fixture->config);
+    char *none[] = {NULL}; /* it is no node of a cluster */
+    fixture->code = serve(&fixture->config, none);
     return NULL;
 }
 
