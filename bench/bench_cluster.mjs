@@ -119,7 +119,7 @@ const recoveryPart = () => ({
       const took = await untilServing(filled.options);
       return [
         row(this.name, "messages in the log", "", [filled.acknowledged]),
-        row(this.name, "until it takes connections", "s", [took]),
+        row(this.name, "until it serves", "s", [took]),
         row(this.name, "messages read from the log", "/s", [filled.acknowledged / took]),
       ];
     });

@@ -152,13 +152,17 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
     return withProcess(command, cpus, port, (pid) => load(tls ? tlsPort : port, pid, dir, [...by.load, ...args], loadCpu), runsOf);
   }, where);
 
-// Seconds from the start of a server with an empty data directory until it takes connections.
+// Seconds from the start of a server with an empty data directory until it serves: a node of a cluster takes connections before.
 export const untilServing = (options) =>
   withScratch(async (dir) => {
     const port = await freePort();
     const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, ...options];
     const begun = process.hrtime.bigint();
-    return withProcess(command, "0,1", port, async () => Number(process.hrtime.bigint() - begun) / 1e9, () => {}, LONGEST_START_MS);
+    const serves = async () => {
+      while (!(await fetch(`http://127.0.0.1:${port}/healthz`).then(({ ok }) => ok, () => false))) await new Promise((resolve) => setTimeout(resolve, 20));
+      return Number(process.hrtime.bigint() - begun) / 1e9;
+    };
+    return withProcess(command, "0,1", port, serves, () => {}, LONGEST_START_MS);
   });
 
 const TICKS_A_SECOND = 100; // of /proc/PID/stat, on Linux
