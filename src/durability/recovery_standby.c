@@ -29,7 +29,7 @@ struct standby {
     bool has_read;       /* all logs to their end, once */
     uint64_t failing_us; /* since when the engine has not answered; 0: it does */
     struct log_limit limit;
-    uint64_t noted;    /* the generation of the newest owner that clients are told of */
+    uint64_t noted;    /* the generation of the newest owner whose address clients get */
     uint64_t begun_us; /* when this node began to take over */
 };
 

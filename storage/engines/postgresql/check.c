@@ -58,7 +58,7 @@ int pg_check_durability(struct log_session *session, struct pg_server *server, i
 /* What the role or the database may have set otherwise. synchronous_commit keeps the value that was checked, although
  * the server may read its configuration again. A statement that waits for a lock which an append of a lost connection
  * holds must end: else each try would leave another process of the server behind. A cancelled wait for a standby is
- * told by a warning, so warnings must come, and nothing may cancel a wait for its length. */
+ * reported as a warning, so warnings must come, and nothing may cancel a wait for its length. */
 static const char settle_sql[] =
     "SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false),"
     " set_config('default_transaction_isolation', 'read committed', false),"
