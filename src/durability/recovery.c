@@ -165,8 +165,11 @@ static int replay_mark(struct recovery *recovery, struct old_wal *old, const str
 }
 
 /* Puts the record into both timelines: the recipient's shard is the WAL's, the sender's may be another. */
-int recovery_replay_record(struct recovery *recovery, struct old_wal *old, const struct record_fields *fields)
+int recovery_replay_record(void *context, const struct record_fields *fields)
 {
+    const struct recovery_replay *replay = context;
+    struct recovery *recovery = replay->recovery;
+    struct old_wal *old = replay->old;
     struct core *recipients = old->core;
     struct core *senders = recovery->server->cores[core_shard_of(recipients, fields->from)];
     recovery->report->records++;

@@ -1,7 +1,8 @@
 /*
  * recovery_private.h: the parts of recovery (recovery.h). recovery.c has the steps, and puts what it is given into runs
  * and memtables. recovery_wal.c knows the log as segment files: where its records are, and how a new WAL begins behind
- * them. recovery_log.c knows the log of a cluster: it is read to its end, and taken for this node. Main's thread.
+ * them. recovery_log.c opens the logs of a cluster, and recovery_standby.c reads them and takes them over. Main's
+ * thread.
  */
 #ifndef CHITCHAT_DURABILITY_RECOVERY_PRIVATE_H
 #define CHITCHAT_DURABILITY_RECOVERY_PRIVATE_H
@@ -28,8 +29,14 @@ struct recovery {
 /* Writes the error text; returns `code`. */
 int recovery_refuse(struct recovery *recovery, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts a record of the WAL of `old` where it belongs. 0; or -errno, after recovery_refuse. */
-int recovery_replay_record(struct recovery *recovery, struct old_wal *old, const struct record_fields *fields);
+/* The context of recovery_replay_record: whose log is read. */
+struct recovery_replay {
+    struct recovery *recovery;
+    struct old_wal *old;
+};
+
+/* Puts a record of the log where it belongs: for functions that visit records. 0; or -errno, after recovery_refuse. */
+int recovery_replay_record(void *context, const struct record_fields *fields);
 
 /* The next ones return 0; or -errno, after recovery_refuse. */
 

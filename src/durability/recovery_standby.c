@@ -71,23 +71,12 @@ static int on_error(struct standby *standby, int status, const char *text)
     return 0;
 }
 
-struct replay_context {
-    struct recovery *recovery;
-    struct old_wal *old;
-};
-
-static int replay_record(void *context, const struct record_fields *fields)
-{
-    const struct replay_context *replay = context;
-    return recovery_replay_record(replay->recovery, replay->old, fields);
-}
-
 static int apply(struct standby *standby, struct old_wal *old)
 {
     struct recovery *recovery = standby->recovery;
-    struct replay_context context = {recovery, old};
+    struct recovery_replay context = {recovery, old};
     recovery->error->text[0] = '\0';
-    int status = log_remote_apply(old->remote, replay_record, &context);
+    int status = log_remote_apply(old->remote, recovery_replay_record, &context);
     if (status == 0 || recovery->error->text[0] != '\0')
         return status;
     return recovery_refuse(recovery, status,

@@ -29,23 +29,12 @@ static int survey_files(struct recovery *recovery, struct old_wal *old)
     return status == 0 ? 0 : recovery_refuse(recovery, status, "%s", old->survey.error);
 }
 
-struct replay_context {
-    struct recovery *recovery;
-    struct old_wal *old;
-};
-
-static int replay_record(void *context, const struct record_fields *fields)
-{
-    const struct replay_context *replay = context;
-    return recovery_replay_record(replay->recovery, replay->old, fields);
-}
-
 static int replay_file(struct recovery *recovery, struct old_wal *old, struct wal_file *file)
 {
-    struct replay_context context = {recovery, old};
+    struct recovery_replay context = {recovery, old};
     struct wal_scan scan;
     recovery->error->text[0] = '\0';
-    int status = wal_survey_scan(&old->survey, file, replay_record, &context, &scan);
+    int status = wal_survey_scan(&old->survey, file, recovery_replay_record, &context, &scan);
     if (status != 0)
         return recovery->error->text[0] != '\0' ? status : recovery_refuse(recovery, status, "%s", old->survey.error);
     if (scan.end == WAL_END_TORN) {

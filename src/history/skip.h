@@ -1,11 +1,11 @@
 /*
  * skip.h: finds what a login with `max` leaves out of its replay: the entry of the timeline that has `max` newer ones.
  *
- * It goes from the newest entry back, SKIP_STEP_ENTRIES in a step, and looks at their ts only. A step takes those of
- * memory first; if runs may have entries among them, the reader's thread gets them, and the two are merged, equal ts
- * once (reads.h says why nothing is missed). A login waits in core->skips.queue between its steps, so logins take turns
- * within the turn's budget of replays. Nothing changes in the range meanwhile, but for cuts: the caller looks at those
- * when it has the result. Shard's thread.
+ * The search goes from the newest entry back, SKIP_STEP_ENTRIES in a step, and looks at their ts only. A step takes
+ * those of memory first; if runs may have entries among them, the reader's thread gets them, and the two are merged,
+ * equal ts once (reads.h says why nothing is missed). A login waits in core->skips.queue between its steps, so logins
+ * take turns within the turn's budget of replays. Nothing changes in the range meanwhile, but for cuts: the caller
+ * looks at those when it has the result. Shard's thread.
  */
 #ifndef CHITCHAT_HISTORY_SKIP_H
 #define CHITCHAT_HISTORY_SKIP_H
