@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
+import { freePort } from "../tests/scenario/lib/port.mjs";
 
 export const BUILD = path.resolve("build/release");
 const SCRATCH = path.resolve("build");
@@ -34,17 +35,6 @@ export function stealWatch() {
     const spent = read().map((value, i) => value - before[i]);
     return spent[7] / spent.reduce((sum, value) => sum + value, 0);
   };
-}
-
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function canConnect(port) {

@@ -2,27 +2,18 @@
 // same three PostgreSQL servers.
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import net from "node:net";
 import { after, before, describe, test } from "node:test";
 import { Client } from "./lib/client.mjs";
 import { PROGRAMS, PostgresCluster } from "./lib/postgres.mjs";
 import { DEADLINE_MS, Server, makeDataDir, removeDataDir, runToEnd, scaled, until } from "./lib/server.mjs";
 import { checkHolds, pump, wholeTimeline } from "./lib/traffic.mjs";
+import { freePort } from "./lib/port.mjs";
 
 const skip = PROGRAMS === undefined ? "PostgreSQL is not installed" : false;
 const SLOTS = 3;
 const USERS = ["ann", "bob", "carol", "dave", "erin", "frank"];
 let postgres;
 let made = 0;
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 // A cluster, its servers and clients, for one test.
 class Cluster {

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
-import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
 import { Client } from "./lib/client.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { BIN, DEADLINE_MS, makeDataDir, removeDataDir, runToEnd, until, within } from "./lib/server.mjs";
+import { freePort } from "./lib/port.mjs";
 
 // A FIFO in `dir` into which nothing more fits. Resolves to { write, reader }: a blocking descriptor, and one to read.
 function makeFullPipe(dir) {
@@ -21,14 +21,6 @@ function makeFullPipe(dir) {
     assert.equal(error.code, "EAGAIN");
   }
   return { reader, write: fs.openSync(file, "w") };
-}
-
-async function freePort() {
-  const listener = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => listener.once("listening", resolve));
-  const { port } = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return port;
 }
 
 function readAll(fd) {

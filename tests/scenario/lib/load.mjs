@@ -4,6 +4,8 @@ import net from "node:net";
 import path from "node:path";
 import { BIN, DEADLINE_MS } from "./server.mjs";
 
+export { freePort } from "./port.mjs";
+
 export const LOAD = path.join(path.dirname(BIN), "chitchat-load");
 
 // Not spawnSync: proxies live in this process. Resolves to { status, stdout, stderr } when the command has ended, and
@@ -42,14 +44,6 @@ export async function loadOnTerminal(args, during) {
     });
   const end = await run("script", ["-qefc", [LOAD, ...args].join(" "), "/dev/null"], (child) => during(until(child)));
   return { ...end, stdout: end.stdout.replaceAll("\r\n", "\n") };
-}
-
-export async function freePort() {
-  const probe = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 // Whether something listens there.

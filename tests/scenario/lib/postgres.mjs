@@ -4,11 +4,11 @@
 import assert from "node:assert/strict";
 import { execFile, spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { BIN, DEADLINE_MS, until } from "./server.mjs";
+import { freePort } from "./port.mjs";
 
 const VERSIONS = "/usr/lib/postgresql";
 const STARTS_MAX = 20;
@@ -32,16 +32,6 @@ const ENVIRONMENT = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC", HOME: "/" 
 
 function program(name, args) {
   return run(`${PROGRAMS}/${name}`, args, { ...AS, env: ENVIRONMENT, cwd: "/", maxBuffer: 1 << 26 });
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 // Of a process and what it started.

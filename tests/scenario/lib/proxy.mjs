@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { DEADLINE_MS, sleep, within } from "./server.mjs";
+import { freePort } from "./port.mjs";
 
 const OPERATIONS = fs.readFileSync(new URL("../../../docs/OPERATIONS.md", import.meta.url), "utf8");
 export const NAME = "chat.example.org"; // in the documented configurations
@@ -28,16 +28,6 @@ function replaceAll(text, pairs) {
     text = text.replaceAll(from, to);
   }
   return text;
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function nginxFiles({ dir, ports, server, hasPrefix }) {
