@@ -1,147 +1,12 @@
-// A server whose log is in PostgreSQL (--cluster): one node that owns all slots. Each test has a cluster of its own in the
-// same three PostgreSQL servers.
+// A server whose log is in PostgreSQL (--cluster): one node that owns all slots, and its standby. Each test has a cluster of its
+// own in the same three PostgreSQL servers.
 import assert from "node:assert/strict";
-import fs from "node:fs";
-import { after, before, describe, test } from "node:test";
+import { checkAcknowledged, Cluster, onClusters, talk, timelines, untilRun, USERS } from "./lib/cluster.mjs";
 import { Client } from "./lib/client.mjs";
-import { PROGRAMS, PostgresCluster } from "./lib/postgres.mjs";
-import { DEADLINE_MS, Server, makeDataDir, removeDataDir, runToEnd, scaled, until } from "./lib/server.mjs";
-import { checkHolds, pump, wholeTimeline } from "./lib/traffic.mjs";
-import { freePort } from "./lib/port.mjs";
+import { Server, runToEnd, scaled, until } from "./lib/server.mjs";
+import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
-const skip = PROGRAMS === undefined ? "PostgreSQL is not installed" : false;
-const SLOTS = 3;
-const USERS = ["ann", "bob", "carol", "dave", "erin", "frank"];
-let postgres;
-let made = 0;
-
-// A cluster, its servers and clients, for one test.
-class Cluster {
-  name = `test_${++made}`;
-  #servers = [];
-  #clients = [];
-  #dirs = [];
-
-  constructor() {
-    const { status, stderr } = runToEnd(["cluster", "init", "--log", postgres.uri, "--name", this.name, "--slots", String(SLOTS)]);
-    assert.equal(status, 0, stderr);
-  }
-
-  newDir() {
-    this.#dirs.push(makeDataDir());
-    return this.#dirs.at(-1);
-  }
-
-  options(node = "node-1") {
-    return ["--cluster", postgres.uri, "--cluster-name", this.name, "--node", node];
-  }
-
-  async start(data, { node, options = [] } = {}) {
-    const server = await Server.start({ shards: null, data, options: [...this.options(node), ...options] });
-    this.#servers.push(server);
-    return server;
-  }
-
-  // A node at an address of its own, which the others name to clients.
-  async startAt(node, isStandby = false) {
-    const listen = [`127.0.0.1:${await freePort()}`];
-    const options = [...this.options(node), "--advertise", `ws://${listen[0]}/ws`];
-    const server = await Server.start({ shards: null, data: this.newDir(), listen, isStandby, options });
-    this.#servers.push(server);
-    return server;
-  }
-
-  status() {
-    const { status, stdout, stderr } = runToEnd(["cluster", "status", "--log", postgres.uri, "--name", this.name, "--json"]);
-    assert.equal(status, 0, stderr);
-    return JSON.parse(stdout);
-  }
-
-  // Why a server does not start.
-  refusal(data, node = "node-1") {
-    const { status, stderr } = runToEnd(["serve", "--listen", "127.0.0.1:0", "--data", data, ...this.options(node)]);
-    assert.equal(status, 1, stderr);
-    return stderr;
-  }
-
-  async login(server, user, fields) {
-    const client = await Client.open(server);
-    this.#clients.push(client);
-    await client.loginAs(user, fields);
-    return client;
-  }
-
-  // A statement about the tables of this cluster: $log and $slot stand for their names.
-  sql(statement) {
-    return postgres.primary.sql(`SET search_path TO "chitchat_${this.name}"; ${statement}`);
-  }
-
-  async clean() {
-    for (const client of this.#clients) client.terminate();
-    for (const server of this.#servers) await server.clean();
-    this.#dirs.forEach(removeDataDir);
-    this.#clients.forEach((client) => client.check());
-  }
-}
-
-function withCluster(name, body) {
-  test(name, { timeout: 8 * DEADLINE_MS }, async () => {
-    const cluster = new Cluster();
-    try {
-      await body(cluster);
-    } finally {
-      await cluster.clean();
-    }
-  });
-}
-
-// Every user sends `count` messages to each of the others and to themselves. What was acknowledged.
-async function talk(cluster, server, round, count) {
-  const clients = await Promise.all(USERS.map((user) => cluster.login(server, user)));
-  const lists = await Promise.all(
-    clients.map(async (client, index) => {
-      const sent = [];
-      for (let n = 0; n < count; n++)
-        for (const to of USERS) {
-          const fields = { to, text: `${round}/${client.user}/${to}/${n}`, key: `${round}/${n}/${to}` };
-          sent.push({ from: USERS[index], ...fields, ...(await client.send(to, fields.text, { key: fields.key })) });
-        }
-      return sent;
-    }),
-  );
-  // Six users may all be of two slots; with these no slot is without a user.
-  for (let n = 0; n < 40; n++) await clients[0].send(`other-${n}`, `${round}`);
-  await clients[1].ok({ op: "seen", with: USERS[0], ts: clients[1].cursor });
-  return lists.flat();
-}
-
-function untilRun(data) {
-  return until("a run", () => fs.readdirSync(`${data}/shard-0001/runs`).some((name) => name.startsWith("run-")), { every: 50 });
-}
-
-// All that a client can read of every user.
-async function timelines(cluster, server) {
-  const all = {};
-  for (const user of USERS) {
-    const client = await cluster.login(server, user);
-    all[user] = { epoch: client.epoch, entries: await wholeTimeline(client), peers: await client.ok({ op: "peers" }) };
-    delete all[user].peers.id;
-  }
-  return all;
-}
-
-function checkAcknowledged(all, acknowledged) {
-  for (const user of USERS) {
-    const { entries } = all[user];
-    checkHolds(entries.filter((m) => m.from === user), acknowledged.filter((s) => s.from === user), { isSender: true });
-    checkHolds(entries.filter((m) => m.to === user && m.from !== user), acknowledged.filter((s) => s.to === user && s.from !== user), { isSender: false });
-  }
-}
-
-describe("a node of a cluster", { skip }, () => {
-  before(async () => (postgres = await PostgresCluster.start()), { timeout: DEADLINE_MS });
-  after(() => postgres?.end());
-
+onClusters("a node of a cluster", {}, (withCluster) => {
   withCluster("an empty data directory and the log are the same server", async (cluster) => {
     const first = await cluster.start(cluster.newDir());
     const acknowledged = await talk(cluster, first, 0, scaled(10));
@@ -190,7 +55,7 @@ describe("a node of a cluster", { skip }, () => {
     assert.equal(check("--data", own, ...cluster.options()).status, 0);
     assert.match(check("--data", own).stderr, new RegExp(`is of a node of the cluster ${cluster.name}: give`));
     assert.match(check("--data", without, ...cluster.options()).stderr, /is of no cluster: give/);
-    const other = new Cluster();
+    const other = new Cluster(cluster.postgres);
     assert.match(other.refusal(own), new RegExp(`is of a node of the cluster ${cluster.name}.*the log is of ${other.name}`));
     await other.clean();
   });
@@ -266,7 +131,7 @@ describe("a node of a cluster", { skip }, () => {
     const server = await cluster.start(cluster.newDir());
     const ann = await cluster.login(server, "ann");
     const replies = [await ann.request({ op: "send", to: "bob", text: "0" })];
-    postgres.primary.pause();
+    cluster.postgres.primary.pause();
     try {
       await until("busy", () => {
         const n = String(replies.length);
@@ -276,7 +141,7 @@ describe("a node of a cluster", { skip }, () => {
       }, { every: 50 });
       assert.match(await server.logLine("log_unsure"), /sends are not answered/);
     } finally {
-      postgres.primary.resume();
+      cluster.postgres.primary.resume();
     }
     const all = await Promise.all(replies);
     const stored = all.filter(({ op }) => op === "ok");

@@ -2,7 +2,6 @@
 // driver printed: { status, error, result, last, … }. A status below 0 is a number of errors.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import net from "node:net";
 import path from "node:path";
 import readline from "node:readline";
 import { test } from "node:test";
@@ -87,51 +86,6 @@ export class LogEngine {
     const ended = new Promise((resolve) => this.#child.once("close", resolve));
     this.#child.stdin.end();
     return ended;
-  }
-}
-
-// A TCP proxy on loopback before a server, which a test cuts.
-export class CutProxy {
-  #server;
-  #pairs = new Set();
-  port;
-  // Called with the bytes that a client sent: returns "pass"; "drop": all connections end, and the server does not get
-  // them; "cut": it gets them, but nothing that it answers is passed on, and all connections end.
-  onRequest = () => "pass";
-
-  static async start(port) {
-    const proxy = new CutProxy();
-    proxy.#server = net.createServer((client) => proxy.#join(client, net.connect(port, "127.0.0.1")));
-    await new Promise((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
-    proxy.port = proxy.#server.address().port;
-    return proxy;
-  }
-
-  #join(client, server) {
-    const pair = { client, server, isCut: false };
-    this.#pairs.add(pair);
-    for (const socket of [client, server]) {
-      socket.on("error", () => {});
-      socket.on("close", () => this.#end(pair));
-    }
-    server.on("data", (bytes) => (pair.isCut ? this.#end(pair) : client.write(bytes)));
-    client.on("data", (bytes) => {
-      const what = this.onRequest(bytes);
-      if (what === "drop") return this.#end(pair);
-      pair.isCut = what === "cut"; // ends when the server answers: then it has done it
-      server.write(bytes);
-    });
-  }
-
-  #end(pair) {
-    this.#pairs.delete(pair);
-    pair.client.destroy();
-    pair.server.destroy();
-  }
-
-  end() {
-    this.#pairs.forEach((pair) => this.#end(pair));
-    return new Promise((resolve) => this.#server.close(resolve));
   }
 }
 
