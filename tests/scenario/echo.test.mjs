@@ -1,4 +1,4 @@
-// RFC 6455 on the echo server, which has the framing of the chat server: what a conformance suite looks at, in short.
+// The echo server, which has the framing of the chat server: large messages, and many connections. conformance.test.mjs has the rules of RFC 6455.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import crypto from "node:crypto";
@@ -94,60 +94,6 @@ describe("echo", { timeout: 4 * DEADLINE_MS }, () => {
     sockets.forEach((socket, i) => socket.write(frameOf(`number ${i}`)));
     await Promise.all(sockets.map((socket, i) => echoes(socket, `number ${i}`, OPCODE.text)));
     for (const socket of sockets) socket.destroy();
-  });
-
-  test("frames that come byte by byte are read", async () => {
-    const socket = await raw();
-    for (const byte of frameOf("h\u00e9llo \u{1f600}")) socket.write(Buffer.from([byte]));
-    await echoes(socket, "h\u00e9llo \u{1f600}", OPCODE.text);
-    socket.destroy();
-  });
-
-  test("a pong that nobody asked for is let pass", async () => {
-    const socket = await raw();
-    socket.write(frameOf("x", { opcode: OPCODE.pong }));
-    socket.write(frameOf("still here"));
-    await echoes(socket, "still here", OPCODE.text);
-    socket.destroy();
-  });
-
-  test("a close is answered with its code", async () => {
-    const close = (payload) => frameOf(payload, { opcode: OPCODE.close });
-    assert.equal(await closedBy(close(Buffer.from([3, 232]))), 1000);
-    assert.equal(await closedBy(close(Buffer.from([15, 160]))), 4000);
-    assert.equal(await closedBy(close("")), 1000);
-  });
-
-  test("what breaks the protocol is closed with 1002", async () => {
-    const broken = [
-      [frameOf("x", { mask: false })],
-      [frameOf("x", { rsv: 4 })],
-      [frameOf("x", { rsv: 1 })],
-      [frameOf("x", { opcode: 3 })],
-      [frameOf("x", { opcode: 11 })],
-      [frameOf("x".repeat(126), { opcode: OPCODE.ping })],
-      [frameOf("x", { opcode: OPCODE.ping, fin: false })],
-      [frameOf("x", { opcode: OPCODE.continuation })],
-      [frameOf("a", { fin: false }), frameOf("b")],
-      [frameOf("short", { lengthBytes: 2 })],
-      [frameOf("short", { lengthBytes: 8 })],
-      [frameOf(Buffer.from([3]), { opcode: OPCODE.close })],
-      [frameOf(Buffer.from([3, 237]), { opcode: OPCODE.close })],
-    ];
-    for (const frames of broken) assert.equal(await closedBy(...frames), 1002);
-  });
-
-  test("text that is not UTF-8 is closed with 1007, cut by fragments too", async () => {
-    const bad = Buffer.from([0x61, 0xf4, 0x90, 0x80, 0x80]);
-    assert.equal(await closedBy(frameOf(bad)), 1007);
-    for (let cut = 1; cut < bad.length; cut++) {
-      const code = await closedBy(
-        frameOf(bad.subarray(0, cut), { fin: false }),
-        frameOf(bad.subarray(cut), { opcode: OPCODE.continuation }),
-      );
-      assert.equal(code, 1007);
-    }
-    assert.equal(await closedBy(frameOf(Buffer.from([3, 232, 255]), { opcode: OPCODE.close })), 1007);
   });
 
   test("a message of more than 16 MiB is closed with 1009 before its end", async () => {
