@@ -38,6 +38,9 @@ const ATTACKS = {
   "slow-sends": {},
   "login-storm": {},
   replay: { options: IN_MEMORY },
+  "tls-hellos": { tls: true },
+  "tls-half-open": { tls: true },
+  "tls-slow-hellos": { tls: true },
 };
 
 const MIB = 2 ** 20;

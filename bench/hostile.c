@@ -116,7 +116,8 @@ static int run_attack(struct run *run, const struct hostile_plan *plan, struct h
     if (status != 0)
         goto close_probe;
     what = "the attackers cannot be set up";
-    status = hostile_crew_open(&run->crew, plan, &run->options.address, name, run->options.pid);
+    const struct load_address *at = plan->is_tls ? &run->options.tls_address : &run->options.address;
+    status = hostile_crew_open(&run->crew, plan, at, name, run->options.pid);
     if (status != 0)
         goto close_probe;
     what = "its client is not served before it begins";
@@ -164,19 +165,25 @@ static int run_all(struct run *run)
     return status;
 }
 
+static bool can_connect(struct load_address *address)
+{
+    int status = load_address_probe(address);
+    if (status != 0)
+        fprintf(stderr, "hostile: cannot connect to %s: %s; is the server running there?\n", address->text,
+                strerror(-status));
+    return status == 0;
+}
+
 static int run_on_server(struct run *run)
 {
-    int status = load_address_probe(&run->options.address);
-    if (status != 0) {
-        fprintf(stderr, "hostile: cannot connect to %s: %s; is the server running there?\n", run->options.address.text,
-                strerror(-status));
+    struct hostile_options *options = &run->options;
+    int status;
+    if (!can_connect(&options->address) || (options->tls_address.count > 0 && !can_connect(&options->tls_address)))
         return 2;
-    }
-    if (run->options.pid == 0)
-        run->options.pid = load_proc_listener(run->options.address.port);
+    if (options->pid == 0)
+        options->pid = load_proc_listener(options->address.port);
     status = run_all(run);
-    if (run->options.json_path != NULL
-        && !hostile_report_write_json(run->results, run->result_count, run->options.json_path))
+    if (options->json_path != NULL && !hostile_report_write_json(run->results, run->result_count, options->json_path))
         status = 2;
     return status;
 }

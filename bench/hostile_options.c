@@ -19,6 +19,7 @@ static const char help_text[] =
     "  --seconds S        of each attack, and of the client alone before it (5)\n"
     "  --rate N           sends a second of the client (200)\n"
     "  --window N         sends unanswered at most, 1 to 512 (256); 1: each waits for the one before it\n"
+    "  --tls ADDR:PORT    where the server listens with TLS, for the attacks on that; without it they are left out\n"
     "  --pid PID          report the CPU and memory of this process (the one that listens there, if it can be found)\n"
     "  --json FILE        the figures as JSON\n"
     "  --check            end with 1 if a verdict is not `kept`\n"
@@ -38,14 +39,20 @@ static const char help_text[] =
     "--checkpoint-s, full-refusals a --connections below 15,000, bad-frames --shards 2. Ends with 2 if the run was not "
     "possible.\n";
 
-enum { HELP = 1000, LIST, ATTACK, SECONDS, RATE, WINDOW, PID, JSON, CHECK };
+enum { HELP = 1000, LIST, ATTACK, SECONDS, RATE, WINDOW, TLS, PID, JSON, CHECK };
 
 static const struct option long_options[] = {
-    {"help", no_argument, NULL, HELP},           {"list", no_argument, NULL, LIST},
-    {"attack", required_argument, NULL, ATTACK}, {"seconds", required_argument, NULL, SECONDS},
-    {"rate", required_argument, NULL, RATE},     {"window", required_argument, NULL, WINDOW},
-    {"pid", required_argument, NULL, PID},       {"json", required_argument, NULL, JSON},
-    {"check", no_argument, NULL, CHECK},         {NULL, 0, NULL, 0},
+    {"help", no_argument, NULL, HELP},
+    {"list", no_argument, NULL, LIST},
+    {"attack", required_argument, NULL, ATTACK},
+    {"seconds", required_argument, NULL, SECONDS},
+    {"rate", required_argument, NULL, RATE},
+    {"window", required_argument, NULL, WINDOW},
+    {"tls", required_argument, NULL, TLS},
+    {"pid", required_argument, NULL, PID},
+    {"json", required_argument, NULL, JSON},
+    {"check", no_argument, NULL, CHECK},
+    {NULL, 0, NULL, 0},
 };
 
 static bool refuse(const char *name, const char *why)
@@ -81,11 +88,18 @@ static bool take_attacks(const char *text, struct hostile_options *options)
     }
 }
 
+static bool parse_address(const char *name, const char *text, struct load_address *address_r)
+{
+    const char *why = load_address_parse(address_r, text);
+    return why == NULL || refuse(name, why);
+}
+
 static bool take_option(int option, const char *text, struct hostile_options *options)
 {
     uint32_t pid = 0;
     switch (option) {
     case ATTACK: return take_attacks(text, options);
+    case TLS: return parse_address("--tls", text, &options->tls_address);
     case SECONDS: return load_argument_number(PROGRAM, "--seconds", text, 0.1, 3600, &options->seconds);
     case RATE: return whole("--rate", text, 10000, &options->rate);
     case WINDOW: return whole("--window", text, HOSTILE_WINDOW_MAX, &options->window);
@@ -120,13 +134,27 @@ static bool take_address(int argc, char **argv, struct hostile_options *options)
         return refuse("ADDR:PORT", "of the server must come last");
     if (optind + 1 != argc)
         return refuse(argv[optind + 1], "is one too many");
-    const char *why = load_address_parse(&options->address, argv[optind]);
-    return why == NULL || refuse(argv[optind], why);
+    return parse_address(argv[optind], argv[optind], &options->address);
+}
+
+/* Without an address for them, the attacks on TLS are left out of all, and refused if they were named. */
+static bool settle_tls(struct hostile_options *options, bool is_named)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < options->attack_count; i++) {
+        if (!hostile_plan_at(options->attacks[i])->is_tls || options->tls_address.count > 0)
+            options->attacks[kept++] = options->attacks[i];
+        else if (is_named)
+            return refuse(hostile_plan_at(options->attacks[i])->name, "needs --tls ADDR:PORT");
+    }
+    options->attack_count = kept;
+    return true;
 }
 
 int hostile_options_parse(struct hostile_options *options_r, int argc, char **argv)
 {
     int option;
+    bool is_named = false;
     *options_r =
         (struct hostile_options){.seconds = 5, .rate = 200, .window = 256, .attack_count = hostile_plan_count()};
     for (uint32_t i = 0; i < hostile_plan_count(); i++)
@@ -142,6 +170,7 @@ int hostile_options_parse(struct hostile_options *options_r, int argc, char **ar
         }
         if (!take_option(option, optarg, options_r))
             return -1;
+        is_named |= option == ATTACK;
     }
-    return take_address(argc, argv, options_r) ? 0 : -1;
+    return take_address(argc, argv, options_r) && settle_tls(options_r, is_named) ? 0 : -1;
 }

@@ -13,6 +13,7 @@
 
 struct hostile_options {
     struct load_address address;
+    struct load_address tls_address;       /* of the attacks by TLS; no candidates: not given */
     uint32_t attacks[HOSTILE_ATTACKS_MAX]; /* indices of plans, in the order to run them */
     uint32_t attack_count;
     double seconds;

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "hostile_hello.h"
 #include "load/wire.h"
 
 #define FIN 0x80u
@@ -221,6 +222,28 @@ static const struct hostile_plan plans[] = {
      .fill = 12000,
      .opening = HOSTILE_OPENS_REPLAY,
      .end = HOSTILE_ENDS_LIVE},
+    {.name = "tls-hellos",
+     .about = "64 connections, each again and again: a ClientHello; closed when the server has answered",
+     .unit = HOSTILE_FLIGHTS,
+     .connections = 64,
+     .block = HOSTILE_HELLO,
+     .end = HOSTILE_ENDS_FLIGHT,
+     .is_tls = true},
+    {.name = "tls-half-open",
+     .about = "10,000 connections, each with a ClientHello and nothing more",
+     .unit = HOSTILE_FLIGHTS,
+     .connections = 10000,
+     .block = HOSTILE_HELLO,
+     .least_s = 12,
+     .is_about_memory = true,
+     .is_tls = true},
+    {.name = "tls-slow-hellos",
+     .about = "200 connections, each with ClientHellos of which every byte is a write of its own",
+     .unit = HOSTILE_FLIGHTS,
+     .connections = 200,
+     .block = HOSTILE_HELLO,
+     .pace = HOSTILE_BYTEWISE,
+     .is_tls = true},
 };
 
 #define PLANS ((uint32_t)(sizeof plans / sizeof plans[0]))
@@ -446,6 +469,7 @@ int hostile_plan_build_block(const struct hostile_plan *plan, const char *host, 
     case HOSTILE_PAGES_OF_ALL: return build_pages("{\"op\":\"history\",\"id\":3,\"limit\":1000}", plan->pages, block_r);
     case HOSTILE_KEYED: return build_keyed(user, block_r);
     case HOSTILE_GARBAGE: return build_garbage(block_r);
+    case HOSTILE_HELLO: return hostile_hello_build(block_r);
     case HOSTILE_LENGTH: return build_length(plan->declared, block_r);
     case HOSTILE_PONGS: return build_flood(FIN | LOAD_WIRE_PONG, NULL, 0, block_r);
     case HOSTILE_PINGS: return build_flood(FIN | LOAD_WIRE_PING, zeros, plan->payload_bytes, block_r);

@@ -32,6 +32,7 @@ enum hostile_block {
     HOSTILE_TEXTS,         /* with the payload `text` */
     HOSTILE_HEAD,          /* 7 KB of an HTTP head that never ends */
     HOSTILE_GARBAGE,       /* bytes without a meaning */
+    HOSTILE_HELLO,         /* a ClientHello of TLS */
     HOSTILE_LENGTH         /* the header of a frame of `declared` bytes, and 1,000 of its bytes */
 };
 
@@ -45,7 +46,8 @@ enum hostile_pace {
 enum hostile_end {
     HOSTILE_ENDS_NEVER,    /* until the server ends the connection */
     HOSTILE_ENDS_ANSWERED, /* when the opening has been answered */
-    HOSTILE_ENDS_LIVE      /* when the replay is over */
+    HOSTILE_ENDS_LIVE,     /* when the replay is over */
+    HOSTILE_ENDS_FLIGHT    /* when a TLS server has answered anything */
 };
 
 /* What the rate of an attack counts. */
@@ -57,6 +59,7 @@ enum hostile_unit {
     HOSTILE_CONNECTIONS, /* opened */
     HOSTILE_LOGINS,      /* of connections that came to their end */
     HOSTILE_REPLAYS,     /* likewise */
+    HOSTILE_FLIGHTS,     /* ClientHellos that a TLS server has answered */
     HOSTILE_UNITS
 };
 
@@ -84,6 +87,7 @@ struct hostile_plan {
     uint32_t hold_ms;     /* how long after its connect a refused connection stays open */
     bool is_deaf;         /* does not read after its login */
     bool is_half_closing; /* ends its side after its opening, and reads on */
+    bool is_tls;          /* connects to the TLS address of the server, and takes what it answers as TLS */
     double least_s;       /* the attack lasts at least this long */
     bool is_about_memory; /* the server's memory is read again 10 s after the attack */
 };

@@ -7,8 +7,8 @@
 #define P99_US 25000u
 #define TIMES_ALONE 4u
 
-static const char *const unit_names[HOSTILE_UNITS] = {"frames",      "sends",  "pages",  "refusals",
-                                                      "connections", "logins", "replays"};
+static const char *const unit_names[HOSTILE_UNITS] = {"frames",      "sends",  "pages",   "refusals",
+                                                      "connections", "logins", "replays", "hellos"};
 
 static uint64_t p99(const struct load_histogram *histogram)
 {
@@ -50,6 +50,7 @@ static uint64_t units_of(const struct hostile_plan *plan, const struct hostile_t
     case HOSTILE_PAGES: return tally->counts.pages;
     case HOSTILE_REFUSALS: return tally->turned_away;
     case HOSTILE_CONNECTIONS: return tally->connects;
+    case HOSTILE_FLIGHTS: return tally->counts.flights;
     case HOSTILE_LOGINS:
     case HOSTILE_REPLAYS:
     case HOSTILE_UNITS: break;

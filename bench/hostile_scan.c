@@ -170,6 +170,7 @@ void hostile_counts_add(struct hostile_counts *into, const struct hostile_counts
     into->pongs += from->pongs;
     into->pings += from->pings;
     into->closes += from->closes;
+    into->flights += from->flights;
 }
 
 uint64_t hostile_counts_replies(const struct hostile_counts *counts)

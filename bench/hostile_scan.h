@@ -18,6 +18,7 @@ struct hostile_counts {
     uint64_t refused; /* those of them with `busy` or `rate_limited` */
     uint64_t messages, pages, lives;
     uint64_t pongs, pings, closes;
+    uint64_t flights; /* connections on which a TLS server has answered */
 };
 
 struct hostile_scan {

@@ -103,6 +103,7 @@ static bool has_ended(const struct hostile_crew *crew, const struct hostile_slot
     switch (crew->plan->end) {
     case HOSTILE_ENDS_ANSWERED: return slot->state == HOSTILE_LIVE;
     case HOSTILE_ENDS_LIVE: return slot->counts.lives > 0;
+    case HOSTILE_ENDS_FLIGHT: return slot->counts.flights > 0;
     case HOSTILE_ENDS_NEVER: break;
     }
     return false;
@@ -146,8 +147,12 @@ static int read_some(struct hostile_crew *crew, struct hostile_slot *slot)
     if (bytes <= 0)
         return -ECONNRESET;
     uint16_t was = slot->scan.status;
+    int status = 0;
     crew->tally.bytes_in += (uint64_t)bytes;
-    int status = hostile_scan_take(&slot->scan, crew->in, (size_t)bytes, &counts);
+    if (crew->plan->is_tls)
+        counts.flights = slot->counts.flights == 0;
+    else
+        status = hostile_scan_take(&slot->scan, crew->in, (size_t)bytes, &counts);
     take_counts(crew, slot, &counts);
     take_status(crew, slot, was);
     return status;

@@ -173,6 +173,19 @@ Test(hostile_plan, a_declared_length_stands_in_eight_bytes)
     hostile_bytes_free(&block);
 }
 
+/* One record of type 22, handshake, with one message of type 1, ClientHello. */
+Test(hostile_plan, a_hello_is_one_whole_record)
+{
+    struct hostile_bytes block = build("tls-hellos");
+    const uint8_t *data = (const uint8_t *)block.data;
+    cr_assert_gt(block.bytes, 9);
+    cr_expect_eq(data[0], 22);
+    cr_expect_eq(5u + data[3] * 256u + data[4], block.bytes);
+    cr_expect_eq(data[5], 1);
+    cr_expect_eq(9u + data[7] * 256u + data[8], block.bytes);
+    hostile_bytes_free(&block);
+}
+
 Test(hostile_plan, bad_frames_stand_between_the_upgrade_and_the_login)
 {
     struct hostile_bytes opening;
@@ -212,6 +225,24 @@ Test(hostile_options, attacks_are_taken_in_their_order_and_unknown_ones_refused)
                       {"hostile", "--window", "513", "127.0.0.1:8080", NULL}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_eq(hostile_options_parse(&options, 4, bad[i]), -1, "%s %s", bad[i][1], bad[i][2]);
+}
+
+Test(hostile_options, attacks_on_tls_need_an_address)
+{
+    struct hostile_options options;
+    uint32_t with_tls = 0;
+    for (uint32_t i = 0; i < hostile_plan_count(); i++)
+        with_tls += hostile_plan_at(i)->is_tls;
+    cr_assert_gt(with_tls, 0);
+    char *all[] = {"hostile", "127.0.0.1:8080", NULL};
+    cr_assert_eq(hostile_options_parse(&options, 2, all), 0);
+    cr_expect_eq(options.attack_count, hostile_plan_count() - with_tls);
+    char *named[] = {"hostile", "--attack", "tls-hellos", "127.0.0.1:8080", NULL};
+    cr_expect_eq(hostile_options_parse(&options, 4, named), -1);
+    char *good[] = {"hostile", "--attack", "tls-hellos", "--tls", "127.0.0.1:8443", "127.0.0.1:8080", NULL};
+    cr_assert_eq(hostile_options_parse(&options, 6, good), 0);
+    cr_expect_eq(options.attack_count, 1);
+    cr_expect_eq(options.tls_address.port, 8443);
 }
 
 static struct hostile_result *result_of(uint64_t alone_us, uint64_t under_us)

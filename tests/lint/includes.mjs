@@ -67,7 +67,7 @@ export const libraries = {
   "openssl/evp.h": ["src/protocol", "src/auth", "src/cli", "bench/micro/token.c", "tests"],
   "openssl/sha.h": ["src/protocol", "src/cli", "storage/log_batch.c"],
   "histedit.h": ["src/cli"],
-  "openssl/ssl.h": ["src/connection", "src/cli", "bench/load", "tests"],
+  "openssl/ssl.h": ["src/connection", "src/cli", "bench/load", "bench/hostile_hello.c", "tests"],
   "systemd/sd-daemon.h": ["src/server"],
   "libpq-fe.h": ["storage/engines/postgresql"],
   "jansson.h": ["src/auth", "src/cli", "bench/load", "tests"],
