@@ -5,7 +5,9 @@
  * all tests. A fork takes less than half, and has the same fresh static variables. Most of what a fork takes is the
  * check for leaks at its end. So a process first runs up to BATCH_MAX tests of one suite. If anything goes wrong in it,
  * its output and outcomes are dropped, and each of its tests runs in a process of its own: a leak, a crash or a time
- * out is that of the one test.
+ * out is that of the one test. If then none fails, they depend on each other's static variables, which is a failure
+ * too: it costs as much as the rest together. A suite whose tests need processes of their own says why in
+ * `.description`.
  *
  * The options are those of criterion that this project uses: -jN, --timeout S, --filter 'SUITE/NAME', --list. The last
  * line is criterion's, which `./dev test` counts.
@@ -36,6 +38,7 @@ enum outcome { OUTCOME_NOT_RUN, OUTCOME_RUNNING, OUTCOME_PASSED, OUTCOME_FAILED,
 /* Tests that one process runs. */
 struct batch {
     uint32_t first, count;
+    bool is_split;
     pid_t pid;   /* 0: not running */
     FILE *words; /* what the process writes to stderr; NULL: that of the runner */
 };
@@ -236,14 +239,16 @@ static void count_test(uint32_t at, int status)
         crashed++;
     else
         failed++;
+    outcomes[at] = OUTCOME_FAILED;
     fprintf(stderr, "[FAIL] %s/%s: its process ended with %s %d%s\n", test->category, test->name,
             WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
             WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? " (time out)" : "");
 }
 
-static bool ends_its_process(const struct criterion_test *test)
+static bool needs_a_process(const struct criterion_test *test)
 {
-    return test->data->signal != 0 || test->data->exit_code != 0;
+    const struct criterion_suite *suite = suite_of(test);
+    return test->data->signal != 0 || test->data->exit_code != 0 || (suite != NULL && suite->data->description != NULL);
 }
 
 static void make_batches(void)
@@ -252,7 +257,7 @@ static void make_batches(void)
         struct batch *last = batch_count > 0 ? &batches[batch_count - 1] : NULL;
         const struct criterion_test *before = last != NULL ? tests[last->first] : NULL;
         if (last != NULL && last->count < BATCH_MAX && strcmp(before->category, tests[at]->category) == 0
-            && !ends_its_process(before) && !ends_its_process(tests[at]))
+            && !needs_a_process(before) && !needs_a_process(tests[at]))
             last->count++;
         else
             batches[batch_count++] = (struct batch){.first = at, .count = 1};
@@ -273,12 +278,12 @@ static void start_batch(struct batch *batch, double timeout)
         run_process(batch, timeout);
 }
 
-static bool all_passed(const struct batch *batch, int status)
+static bool all_passed(const struct batch *batch)
 {
     for (uint32_t at = batch->first; at < batch->first + batch->count; at++)
         if (outcomes[at] != OUTCOME_PASSED && outcomes[at] != OUTCOME_SKIPPED)
             return false;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return true;
 }
 
 static void show_words(FILE *words)
@@ -290,8 +295,9 @@ static void show_words(FILE *words)
 }
 
 /* Each test of it runs again, alone. */
-static void split_batch(const struct batch *batch)
+static void split_batch(struct batch *batch)
 {
+    batch->is_split = true;
     fprintf(stderr, "%s: %u tests run again, each alone\n", tests[batch->first]->category, batch->count);
     for (uint32_t at = batch->first; at < batch->first + batch->count; at++) {
         outcomes[at] = OUTCOME_NOT_RUN;
@@ -301,7 +307,7 @@ static void split_batch(const struct batch *batch)
 
 static void end_batch(struct batch *batch, int status)
 {
-    bool is_whole = batch->count == 1 || all_passed(batch, status);
+    bool is_whole = batch->count == 1 || (all_passed(batch) && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     batch->pid = 0;
     if (batch->words != NULL) {
         if (is_whole)
@@ -325,6 +331,20 @@ static void take_ended(void)
             end_batch(&batches[i], status);
             return;
         }
+}
+
+/* All tests have run. */
+static void count_split(void)
+{
+    for (uint32_t i = 0; i < batch_count; i++) {
+        if (!batches[i].is_split || !all_passed(&batches[i]))
+            continue;
+        failed++;
+        fprintf(stderr,
+                "[FAIL] %s: tests fail in one process and pass alone: set their variables in .init, or give the "
+                "suite a .description\n",
+                tests[batches[i].first]->category);
+    }
 }
 
 static void run_all(uint32_t at_once, double timeout)
@@ -371,6 +391,7 @@ int main(int argc, char **argv)
     if (lists)
         return 0;
     run_all(at_once > 0 ? at_once : 1, timeout);
+    count_split();
     fprintf(stderr, "[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: %u\n",
             passed + failed + crashed, passed, failed, crashed);
     if (skipped > 0)

@@ -2,13 +2,14 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define TOKEN_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define TOKEN_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
-static char path[] = "/tmp/test_admin_tokens_XXXXXX";
+static char path[64];
 static struct token_error error;
 
 static void write_file(const char *text, mode_t mode)
@@ -21,6 +22,7 @@ static void write_file(const char *text, mode_t mode)
 
 static void make_file(void)
 {
+    strcpy(path, "/tmp/test_admin_tokens_XXXXXX");
     int fd = mkstemp(path);
     cr_assert(fd >= 0);
     close(fd);

@@ -3,14 +3,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "storage/datadir/backup_lock.h"
 
-static char dir[] = "/tmp/chitchat-hold-XXXXXX";
+static char dir[32];
 
 static void setup(void)
 {
+    strcpy(dir, "/tmp/chitchat-hold-XXXXXX");
     cr_assert_not_null(mkdtemp(dir));
 }
 

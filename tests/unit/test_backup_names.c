@@ -4,12 +4,13 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/datadir/backup_names.h"
 
-static char root[] = "/tmp/chitchat-names-XXXXXX";
+static char root[32];
 static int fd = -1;
 
 static int remove_entry(const char *name, const struct stat *stat, int type, struct FTW *ftw)
@@ -22,6 +23,7 @@ static int remove_entry(const char *name, const struct stat *stat, int type, str
 
 static void setup(void)
 {
+    strcpy(root, "/tmp/chitchat-names-XXXXXX");
     cr_assert_not_null(mkdtemp(root));
     fd = open(root, O_RDONLY | O_DIRECTORY);
     cr_assert_geq(fd, 0);

@@ -6,6 +6,13 @@
 static uint8_t memory[24];
 static uint8_t *const odd = memory + 1;
 
+static void clear(void)
+{
+    memset(memory, 0, sizeof memory);
+}
+
+TestSuite(bytes, .init = clear);
+
 static void assert_bytes(const char *expected, size_t bytes)
 {
     cr_assert_eq(memcmp(odd, expected, bytes), 0);

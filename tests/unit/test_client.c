@@ -370,10 +370,11 @@ static void write_token(const char *path, const char *token)
     cr_assert_eq(fclose(file), 0);
 }
 
-static char token_path[] = "/tmp/chitchat-token-XXXXXX";
+static char token_path[32];
 
 static struct fixture *fixture_with_token(const char *token)
 {
+    strcpy(token_path, "/tmp/chitchat-token-XXXXXX");
     int fd = mkstemp(token_path);
     cr_assert_geq(fd, 0);
     close(fd);

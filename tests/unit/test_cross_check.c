@@ -14,11 +14,13 @@ static void tell(void *context, const char *text)
     (void)snprintf(reported + used, sizeof reported - used, "%s\n", text);
 }
 
-static struct problems problems = {.report = tell};
+static struct problems problems;
 static struct cross_check *check;
 
 static void setup(void)
 {
+    problems = (struct problems){.report = tell};
+    reported[0] = '\0';
     cr_assert_eq(cross_check_open(&check), 0);
 }
 

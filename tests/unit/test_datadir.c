@@ -13,8 +13,7 @@
 #include "storage/datadir/datadir_make.h"
 #include "storage/datadir/datadir_meta.h"
 
-/* Each test runs in a process of its own. */
-static char root[] = "/tmp/chitchat-datadir-XXXXXX";
+static char root[32];
 static char path[256];
 static struct datadir *dir;
 static struct datadir_error error;
@@ -29,6 +28,7 @@ static int remove_entry(const char *name, const struct stat *stat, int type, str
 
 static void setup(void)
 {
+    strcpy(root, "/tmp/chitchat-datadir-XXXXXX");
     cr_assert_not_null(mkdtemp(root));
     (void)snprintf(path, sizeof path, "%s/data", root);
 }

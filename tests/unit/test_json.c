@@ -21,6 +21,7 @@ static void open_reader(void)
 static void close_reader(void)
 {
     free(copy);
+    copy = NULL;
     json_reader_close(&reader);
     cr_assert_null(reader);
 }

@@ -9,11 +9,13 @@
 
 static struct key_memory memory;
 static struct key_window *window;
+static uint32_t model_count; /* see below */
 
 static void setup(void)
 {
     memory = (struct key_memory){.bytes = 0, .bytes_max = NO_LIMIT};
     cr_assert_eq(key_window_open(&window, &memory), 0);
+    model_count = 0;
 }
 
 static void teardown(void)
@@ -42,7 +44,6 @@ static uint64_t newest(uint64_t hash)
 #define MODEL_MAX (LIMIT_KEYS + 1)
 
 static struct memtable_keyed model[MODEL_MAX];
-static uint32_t model_count;
 
 static void model_remove_at(uint32_t index)
 {

@@ -47,7 +47,8 @@ static void teardown(void)
     close(ends[0]);
 }
 
-TestSuite(log, .init = setup, .fini = teardown);
+/* The log stays with the file and the format that a test gave it. */
+TestSuite(log, .init = setup, .fini = teardown, .description = "The log cannot go back to stderr.");
 
 Test(log, a_line_has_time_level_event_and_pairs)
 {

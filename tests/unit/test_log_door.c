@@ -36,6 +36,7 @@ static void close_door(void)
     cr_assert_null(door.file);
     for (uint32_t i = 0; i < file_count; i++)
         free(files[i]);
+    file_count = 0;
     record_heap_close(&heap);
 }
 

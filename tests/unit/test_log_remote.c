@@ -26,6 +26,8 @@ static struct stored {
 } batches[BATCHES_MAX];
 static uint32_t batch_count;
 static enum next next;
+static uint64_t found[64]; /* the ts of what the log gave */
+static uint32_t found_count;
 static struct record_heap *heap;
 
 static const uint8_t no_hash[LOG_HASH_BYTES];
@@ -113,6 +115,7 @@ static const struct log_engine engine = {.version = LOG_ENGINE_VERSION,
 
 static void set_up(void)
 {
+    next = NEXT_WELL;
     cr_assert_eq(record_heap_open(&heap, 64u << 20), 0);
 }
 
@@ -121,6 +124,8 @@ static void tear_down(void)
     record_heap_close(&heap);
     for (uint32_t i = 0; i < batch_count; i++)
         free(batches[i].data);
+    batch_count = 0;
+    found_count = 0;
 }
 
 TestSuite(log_remote, .init = set_up, .fini = tear_down);
@@ -139,9 +144,6 @@ static struct log open_log(const char *node, struct store_position position)
     cr_assert_eq(log_remote_seek(log.remote, position, &error), 0, "%s", error.text);
     return log;
 }
-
-static uint64_t found[64];
-static uint32_t found_count;
 
 static int find(void *context, const struct record_fields *fields)
 {

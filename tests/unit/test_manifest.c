@@ -17,10 +17,11 @@ static char dir[64];
 static char path[96];
 static char lock_path[112];
 static struct manifest *manifest;
-static struct manifest_marks marks = {.next_id = 1, .next_seq = 1};
+static struct manifest_marks marks;
 
 static void setup(void)
 {
+    marks = (struct manifest_marks){.next_id = 1, .next_seq = 1};
     strcpy(dir, "/tmp/chitchat-test-XXXXXX");
     cr_assert_not_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/manifest.mdb", dir);

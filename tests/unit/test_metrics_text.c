@@ -33,6 +33,7 @@ static void teardown(void)
     free(server->cores);
     free(server);
     free(text);
+    text = NULL;
 }
 
 TestSuite(metrics_text, .init = setup, .fini = teardown);

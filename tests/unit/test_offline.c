@@ -5,7 +5,7 @@
 #include "storage/offline/run_check.h"
 
 /* A data directory of one shard whose runs are made by hand. */
-static char root[] = "/tmp/chitchat-offline-XXXXXX";
+static char root[32];
 static struct fixture fixture;
 static struct datadir *datadir;
 static char reported[8192];
@@ -17,11 +17,14 @@ static void tell(void *context, const char *text)
     (void)snprintf(reported + used, sizeof reported - used, "%s\n", text);
 }
 
-static struct problems problems = {.report = tell};
+static struct problems problems;
 
 static void setup(void)
 {
     struct datadir_error error;
+    problems = (struct problems){.report = tell};
+    reported[0] = '\0';
+    strcpy(root, "/tmp/chitchat-offline-XXXXXX");
     cr_assert_not_null(mkdtemp(root));
     cr_assert_eq(datadir_open(&datadir, root, 1, 1, &error), 0, "%s", error.text);
     datadir_close(&datadir);

@@ -5,7 +5,7 @@
 #include "storage/offline/offline_first.h"
 #include "storage/runs/cuts.h"
 
-static char root[] = "/tmp/chitchat-first-XXXXXX";
+static char root[32];
 static struct datadir *datadir;
 static struct offline *offline;
 static struct offline_first *first;
@@ -17,6 +17,8 @@ static uint32_t home;     /* the shard of "peer", to whom all messages of the fi
 static void setup(void)
 {
     struct datadir_error why;
+    strcpy(root, "/tmp/chitchat-first-XXXXXX");
+    second[0] = '\0';
     cr_assert_not_null(mkdtemp(root));
     cr_assert_eq(datadir_open(&datadir, root, 2, 1, &why), 0, "%s", why.text);
     home = datadir_shard_of(datadir, span_of("peer"));

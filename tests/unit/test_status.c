@@ -29,9 +29,12 @@ static void teardown(void)
     for (int i = 0; i < 2; i++) {
         exposition_close(&scrapes[i]);
         free(texts[i]);
+        texts[i] = NULL;
     }
     json_decref(status);
+    status = NULL;
     free(page);
+    page = NULL;
 }
 
 TestSuite(status, .init = setup, .fini = teardown);

@@ -4,11 +4,17 @@
 /* The time of the examples of RFC 7515: before their `exp`. */
 #define NOW_OF_RFC 1300819000u
 
-TestSuite(token, .init = token_dir_make, .fini = token_dir_remove);
-
 static struct token_rules rules;
 static struct token_claims claims;
 static char token[TOKEN_BYTES_MAX];
+
+static void begin(void)
+{
+    rules = (struct token_rules){.user_claim = SPAN_LITERAL("sub")};
+    token_dir_make();
+}
+
+TestSuite(token, .init = begin, .fini = token_dir_remove);
 
 static struct token_verifier *verifier_of(const char *secrets, const char *const *keys, uint32_t key_count)
 {
@@ -16,8 +22,6 @@ static struct token_verifier *verifier_of(const char *secrets, const char *const
     struct token_keys *set;
     struct token_error error;
     struct token_verifier *verifier;
-    if (rules.user_claim.bytes == 0)
-        rules.user_claim = SPAN_LITERAL("sub");
     cr_assert(token_keys_load(&set, &files, &error), "%s", error.text);
     cr_assert_eq(token_verifier_open(&verifier, set, &rules), 0);
     token_keys_unref(&set);

@@ -15,6 +15,7 @@
 
 #define SEGMENT_BYTES WAL_SEGMENT_BYTES_MIN
 #define FILES_MAX 160
+#define SEEN_MAX 10000u
 /* The first of the descriptors. None is open: the WAL only passes them on, and closing them does nothing. */
 #define FD_BASE 100000
 
@@ -22,6 +23,8 @@ static struct record_heap *heap;
 static struct wal *wal;
 static uint8_t *files[FILES_MAX]; /* by descriptor - FD_BASE */
 static uint32_t file_count;
+static uint64_t seen[SEEN_MAX]; /* the ts that a scan found */
+static uint32_t seen_count;
 
 static void give_spare(void)
 {
@@ -49,6 +52,7 @@ static void close_wal(void)
     for (uint32_t i = 0; i < file_count; i++)
         free(files[i]);
     file_count = 0;
+    seen_count = 0;
     record_heap_close(&heap);
 }
 
@@ -87,10 +91,6 @@ static uint64_t write_one(void)
     cr_assert_eq(wal_write_done(wal, (int)write.bytes, &sequence), 0);
     return sequence;
 }
-
-#define SEEN_MAX 10000u
-static uint64_t seen[SEEN_MAX];
-static uint32_t seen_count;
 
 static int see(void *context, const struct record_fields *fields)
 {

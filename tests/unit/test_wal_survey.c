@@ -16,7 +16,7 @@
 
 #define FILE_BYTES (16u * WAL_BLOCK_BYTES)
 
-static char dir[] = "/tmp/chitchat-survey-XXXXXX";
+static char dir[32];
 static unsigned char image[FILE_BYTES];
 static struct wal_survey survey;
 static struct wal_assigned assigned; /* by the manifest; empty unless a test fills it */
@@ -29,6 +29,9 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 
 static void setup(void)
 {
+    strcpy(dir, "/tmp/chitchat-survey-XXXXXX");
+    memset(image, 0, sizeof image);
+    assigned = (struct wal_assigned){.count = 0};
     cr_assert_not_null(mkdtemp(dir));
 }
 
