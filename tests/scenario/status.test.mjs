@@ -29,6 +29,12 @@ async function fails(wanted, args, code = 1) {
   assert.equal(end.code, code);
 }
 
+// On a slow disk a shard has no segment for a while: until then it takes no sends.
+async function startReady(harness) {
+  const server = await harness.start({ options: ["--admin", "127.0.0.1:0"] });
+  await until("all shards to take sends", async () => (await fetch(`${urlOf(server.admin)}/readyz`)).ok);
+}
+
 // A server that gives these bytes to whoever connects, and ends the connection; `ask` is given its options.
 async function withAnswer(bytes, ask) {
   const server = net.createServer((socket) => {
@@ -46,7 +52,7 @@ async function withAnswer(bytes, ask) {
 const http = (status, body, length = body.length) => `HTTP/1.1 ${status} X\r\nContent-Length: ${length}\r\n\r\n${body}`;
 
 scenario("the JSON says what the clients did, in all and by shard", SHARDS, async (harness) => {
-  await harness.start({ options: ["--admin", "127.0.0.1:0"] });
+  await startReady(harness);
   const [alice, bob] = [await harness.login("alice"), await harness.login("bob")];
   for (let i = 0; i < 7; i++) await alice.send("bob", "x");
   await alice.error({ op: "send", to: "", text: "x" }, "bad_request");
@@ -86,7 +92,7 @@ scenario("rates are of the second between its two readings", SHARDS, async (harn
 });
 
 scenario("the page fits a terminal", SHARDS, async (harness) => {
-  await harness.start({ options: ["--admin", "127.0.0.1:0"] });
+  await startReady(harness);
   await harness.login("alice");
   const { code, stdout, stderr } = await run(["status", "--admin", urlOf(harness.server.admin)]);
   assert.deepEqual([code, stderr], [0, ""]);
