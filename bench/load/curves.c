@@ -86,8 +86,8 @@ static void draw_series(const struct load_plot *plot, const struct load_report *
 
 static void draw_marks(const struct load_plot *plot, const struct load_report *report, char *legend)
 {
-    static const char *const texts[] = {
-        [LOAD_MARK_KILL] = "server killed, until it listens again", [LOAD_MARK_STORM] = "storm, until all are back"};
+    static const char *const texts[] = {[LOAD_MARK_KILL] = "server killed, until it, or the other node, answers",
+                                        [LOAD_MARK_STORM] = "storm, until all are back"};
     uint32_t counts[] = {[LOAD_MARK_KILL] = 0, [LOAD_MARK_STORM] = 0};
     for (uint32_t i = 0; i < report->mark_count; i++) {
         const struct load_mark *mark = &report->marks[i];

@@ -22,7 +22,8 @@
 #define PATIENCE_US_BROKEN 3000000u /* the same once a promise is broken */
 #define REFUSED_US 5000000u         /* without any answer but refusals */
 #define WARNING_US 5000000u
-#define GONE_US 5000000u /* without any live connection; then the server counts as gone */
+#define GONE_US 5000000u       /* without any live connection; then the server counts as gone */
+#define GONE_US_PAIR 60000000u /* the same of a pair of nodes, of which one takes over */
 
 struct director {
     struct load_run *run;
@@ -201,7 +202,7 @@ static void lose_server(struct director *director)
         return;
     }
     snprintf(why, sizeof why, "no connection can log in at %s: %s; is it a chitchat server?",
-             director->run->options.address.text, end);
+             director->run->options.addresses[0].text, end);
     give_up(director, why);
 }
 
@@ -211,6 +212,14 @@ static void lose_some(struct director *director)
     char why[LOAD_OBSTACLE_BYTES - 64];
     load_run_last_end(director->run, why, sizeof why);
     give_up(director, why);
+}
+
+static bool has_ended(struct load_run *run, char *why, size_t room)
+{
+    for (uint32_t i = 0; i < run->options.kill_count; i++)
+        if (load_server_has_ended(&run->servers[i], why, room))
+            return true;
+    return false;
 }
 
 /* Whether the server is gone, though the director has not killed it. */
@@ -224,10 +233,11 @@ static bool is_lost(struct director *director)
         take_obstacle(director);
         return true;
     }
-    if (run->options.kill_command != NULL && load_server_has_ended(&run->server, why, sizeof why)) {
+    uint64_t gone_us = load_options_has_pair(&run->options) ? GONE_US_PAIR : GONE_US;
+    if (has_ended(run, why, sizeof why)) {
         run->options.server_pid = 0;
         lose(director, "the server ended by itself", why);
-    } else if (director->gauges.live == 0 && load_run_now_us(run) - director->live_us > GONE_US) {
+    } else if (director->gauges.live == 0 && load_run_now_us(run) - director->live_us > gone_us) {
         lose_server(director);
     } else if (is_refused(director)) {
         return true;
@@ -292,10 +302,10 @@ static void kill_server(struct director *director)
     atomic_store(&run->is_down, true);
     /* The next process begins at 0: so the difference keeps what this one used. */
     director->report->before.cpu_s -= load_proc_read(run->options.server_pid).cpu_s;
-    load_server_kill(&run->server);
+    load_server_kill(&run->servers[0]);
     director->report->kill_count++;
-    int status = load_server_start(&run->server, run->options.kill_command, &run->options.address);
-    run->options.server_pid = run->server.pid;
+    int status = load_server_start(&run->servers[0], run->options.kill_commands[0], &run->options.addresses[0]);
+    run->options.server_pid = run->servers[0].pid;
     director->live_us = load_run_now_us(run);
     /* What was published meanwhile was answered before the kill; the time without a server is its own interval. */
     take(director);
@@ -307,6 +317,59 @@ static void kill_server(struct director *director)
         atomic_store(&run->is_down, false);
     else
         lose(director, "the killed server does not start again", strerror(-status));
+}
+
+/* Waits until the node answers. False: it does not, or the run ends. */
+static bool wait_for_ok(struct director *director, uint32_t node, const char *phase)
+{
+    struct load_run *run = director->run;
+    uint64_t until_us = load_run_now_us(run) + GONE_US_PAIR;
+    uint32_t interrupts = director->interrupts;
+    while (atomic_load(&run->ok_us[node]) == 0) {
+        sleep_us(director, TICK_US / 5);
+        take(director);
+        show(director, phase, 0);
+        if (is_lost(director) || director->interrupts > interrupts)
+            return false;
+        if (load_run_now_us(run) > until_us) {
+            lose(director, "the other node does not take over", "no answer");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of a pair: kills the node that answers, waits until the other one does, and starts the killed one as its standby. */
+static void kill_owner(struct director *director, const char *phase)
+{
+    struct load_run *run = director->run;
+    struct load_report *report = director->report;
+    uint32_t owner = atomic_load(&run->owner), other = 1 - owner;
+    uint64_t killed_us = load_run_now_us(run);
+    struct load_mark *outage = mark(director, LOAD_MARK_KILL, killed_us);
+    atomic_store(&run->ok_us[other], 0);
+    load_server_kill(&run->servers[owner]);
+    report->kill_count++;
+    if (!wait_for_ok(director, other, phase))
+        return;
+    uint64_t ok_us = atomic_load(&run->ok_us[other]);
+    if (report->failover_count < LOAD_STORMS_MAX)
+        report->failover_s[report->failover_count++] = (double)(ok_us - killed_us) / 1e6;
+    if (outage != NULL)
+        outage->until_s += (double)(ok_us - killed_us) / 1e6;
+    load_interval_end(&director->interval, killed_us);
+    load_interval_end(&director->interval, ok_us);
+    int status =
+        load_server_start(&run->servers[owner], run->options.kill_commands[owner], &run->options.addresses[owner]);
+    director->live_us = load_run_now_us(run);
+    if (status != 0)
+        lose(director, "the killed node does not start again", strerror(-status));
+}
+
+/* Of a pair the next kill comes when all are back: else a run might only ever see nodes that take over. */
+static bool may_kill(const struct director *director)
+{
+    return !load_options_has_pair(&director->run->options) || are_all_live(director);
 }
 
 /* Spreads the storms over the measured time, none at its very beginning. */
@@ -326,7 +389,7 @@ static void direct_storms(struct director *director, uint64_t now_us)
 /* Announces what will end an interval next, a kill or `end_us`, so that it cuts none short. */
 static void watch(struct director *director, uint64_t end_us)
 {
-    bool is_killed = director->interval.phase == LOAD_MEASURE && director->run->options.kill_command != NULL;
+    bool is_killed = director->interval.phase == LOAD_MEASURE && load_options_kills(&director->run->options);
     load_interval_watch(&director->interval,
                         is_killed && director->next_kill_us < end_us ? director->next_kill_us : end_us);
 }
@@ -344,8 +407,11 @@ static void run_for(struct director *director, double seconds, const char *phase
         take(director);
         if (is_measured && options->scenario == LOAD_STORM)
             direct_storms(director, load_run_now_us(director->run));
-        if (is_measured && options->kill_command != NULL && now_us >= director->next_kill_us) {
-            kill_server(director);
+        if (is_measured && load_options_kills(options) && now_us >= director->next_kill_us && may_kill(director)) {
+            if (load_options_has_pair(options))
+                kill_owner(director, phase);
+            else
+                kill_server(director);
             director->next_kill_us = load_run_now_us(director->run) + (uint64_t)(options->kill_every_s * 1e6);
             watch(director, director->begun_us + length_us);
         }

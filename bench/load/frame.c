@@ -127,6 +127,7 @@ static void take_login(struct load_worker *worker, struct load_session *session,
                        struct span frame)
 {
     worker->stats.counts[LOAD_LOGINS]++;
+    load_run_note_ok(worker->run, session->node, true, worker->now_us);
     load_worker_add_latency(worker, LOAD_CONNECT_TO_LOGIN, session->begun_us);
     take_epoch(worker, ok->epoch, frame);
     if (!session->was_in) {

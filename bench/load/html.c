@@ -75,6 +75,10 @@ static void write_tiles(FILE *file, const struct load_report *report)
         load_plot_time(text, sizeof text, report->storm_s[i] * 1000);
         write_tile(file, text, "until all were back after a storm");
     }
+    if (report->failover_count > 0) {
+        load_plot_time(text, sizeof text, report->failover_s[0] * 1000);
+        write_tile(file, text, "until the other node answered after a kill");
+    }
     if (report->kill_count > 0) {
         snprintf(text, sizeof text, "%u", report->kill_count);
         write_tile(file, text, report->kill_count == 1 ? "kill of the server" : "kills of the server");
@@ -176,9 +180,10 @@ static void write_warnings(FILE *file, const struct load_report *report)
         fputs("<p>A nats-server with JetStream: ok is the acknowledgement of the stream; delivery is by a plain "
               "subscription.</p>\n",
               file);
-    if (options->kill_command != NULL)
-        fprintf(file, "<p>The server was killed with SIGKILL %u time%s under load and started again.</p>\n",
-                report->kill_count, report->kill_count == 1 ? "" : "s");
+    if (load_options_kills(options))
+        fprintf(file, "<p>The %s was killed with SIGKILL %u time%s under load and started again.</p>\n",
+                load_options_has_pair(options) ? "node that served" : "server", report->kill_count,
+                report->kill_count == 1 ? "" : "s");
     if (load_report_is_behind(report))
         write_behind(file, report);
     if (load_usage_is_saturated(report))

@@ -161,6 +161,9 @@ static void write_all(FILE *file, const struct load_report *report)
     fputs(",\"storms\":[", file);
     for (uint32_t i = 0; i < report->storm_count; i++)
         fprintf(file, "%s%.3f", i > 0 ? "," : "", report->storm_s[i]);
+    fputs("],\"failovers\":[", file);
+    for (uint32_t i = 0; i < report->failover_count; i++)
+        fprintf(file, "%s%.3f", i > 0 ? "," : "", report->failover_s[i]);
     fputs("]", file);
     write_verdict(file, report);
     write_thresholds(file, report);

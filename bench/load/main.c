@@ -34,34 +34,62 @@ static bool raise_limits(const struct load_options *options)
     return false;
 }
 
-/* With --kill-server starts the server; else checks that one listens. */
-static bool start_server(struct load_run *run)
+/* Whether something listens at an address; of a pair of nodes one may be down. */
+static bool find_server(struct load_run *run)
 {
     struct load_options *options = &run->options;
-    int status = load_address_probe(&options->address);
-    if (options->kill_command == NULL) {
-        if (status != 0)
-            fprintf(stderr, "chitchat-load: cannot connect to %s: %s; is the server running there?\n",
-                    options->address.text, strerror(-status));
-        return status == 0;
-    }
-    if (status == 0) {
+    int status = -ENOENT;
+    for (uint32_t i = 0; i < options->node_count && status != 0; i++)
+        status = load_address_probe(&options->addresses[i]);
+    if (status != 0)
+        fprintf(stderr, "chitchat-load: cannot connect to %s%s%s: %s; is the server running there?\n",
+                options->addresses[0].text, load_options_has_pair(options) ? " or " : "",
+                load_options_has_pair(options) ? options->addresses[1].text : "", strerror(-status));
+    return status == 0;
+}
+
+/* Runs the command of --kill-server of this node. */
+static bool start_node(struct load_run *run, uint32_t node)
+{
+    struct load_address *address = &run->options.addresses[node];
+    if (load_address_probe(address) == 0) {
         fprintf(stderr,
                 "chitchat-load: something listens at %s already; --kill-server starts a server of its own there\n",
-                options->address.text);
+                address->text);
         return false;
     }
-    status = load_server_start(&run->server, options->kill_command, &options->address);
-    options->server_pid = run->server.pid;
+    int status = load_server_start(&run->servers[node], run->options.kill_commands[node], address);
     if (status == -ECHILD)
         fprintf(stderr, "chitchat-load: the command of --kill-server ended before anything listened at %s\n",
-                options->address.text);
+                address->text);
     else if (status == -ETIMEDOUT)
         fprintf(stderr, "chitchat-load: nothing listens at %s %u s after the start of the command of --kill-server\n",
-                options->address.text, LOAD_SERVER_START_S);
+                address->text, LOAD_SERVER_START_S);
     else if (status != 0)
         fprintf(stderr, "chitchat-load: cannot run the command of --kill-server: %s\n", strerror(-status));
     return status == 0;
+}
+
+static void stop_servers(struct load_run *run)
+{
+    uint32_t owner = atomic_load(&run->owner);
+    for (uint32_t i = 1; i <= run->options.kill_count; i++) /* the owner last, so that no other takes over */
+        load_server_stop(&run->servers[(owner + i) % run->options.kill_count]);
+}
+
+/* With --kill-server starts the servers; else checks that one listens. */
+static bool start_servers(struct load_run *run)
+{
+    struct load_options *options = &run->options;
+    if (!load_options_kills(options))
+        return find_server(run);
+    for (uint32_t i = 0; i < options->node_count; i++)
+        if (!start_node(run, i)) {
+            stop_servers(run);
+            return false;
+        }
+    options->server_pid = load_options_has_pair(options) ? 0 : run->servers[0].pid;
+    return true;
 }
 
 /* Writes the files that were asked for; false, with a line on stderr, if one fails. */
@@ -127,11 +155,10 @@ static int run_with_server(struct load_run *run, struct load_report *report)
         return STATUS_IMPOSSIBLE;
     }
     int status = STATUS_IMPOSSIBLE;
-    if (!raise_limits(&run->options) || !start_server(run))
+    if (!raise_limits(&run->options) || !start_servers(run))
         goto close_baseline;
     status = run_all(run, report, baseline);
-    if (run->options.kill_command != NULL)
-        load_server_stop(&run->server);
+    stop_servers(run);
     load_run_close(run);
 close_baseline:
     load_baseline_close(&baseline);

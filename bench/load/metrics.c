@@ -64,12 +64,22 @@ static double connect_s(const struct load_report *report)
     return report->connect_s;
 }
 
-static double storm_max_s(const struct load_report *report)
+static double most_of(const double *values, uint32_t count)
 {
     double most = -1;
-    for (uint32_t i = 0; i < report->storm_count; i++)
-        most = report->storm_s[i] > most ? report->storm_s[i] : most;
+    for (uint32_t i = 0; i < count; i++)
+        most = values[i] > most ? values[i] : most;
     return most;
+}
+
+static double storm_max_s(const struct load_report *report)
+{
+    return most_of(report->storm_s, report->storm_count);
+}
+
+static double failover_max_s(const struct load_report *report)
+{
+    return most_of(report->failover_s, report->failover_count);
 }
 
 static double behind(const struct load_report *report)
@@ -158,6 +168,7 @@ static const struct {
     double (*value)(const struct load_report *report);
 } figures[] = {FIGURE(connect_s),
                FIGURE(storm_max_s),
+               FIGURE(failover_max_s),
                FIGURE(behind),
                FIGURE(server_cores),
                FIGURE(server_us_a_send),

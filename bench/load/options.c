@@ -184,7 +184,7 @@ static bool take_prefix(const char *text, struct load_options *options)
 
 static bool take_address(const char *text, struct load_options *options)
 {
-    const char *why = load_address_parse(&options->address, text);
+    const char *why = load_address_parse(&options->addresses[options->node_count++], text);
     return why == NULL || refuse(text, why);
 }
 
@@ -225,6 +225,14 @@ static bool take_sizes(int option, const char *text, struct load_options *option
     }
 }
 
+static bool take_kill(char *text, struct load_options *options)
+{
+    if (options->kill_count == LOAD_NODES_MAX)
+        return refuse("--kill-server", "may be given twice, once for each node");
+    options->kill_commands[options->kill_count++] = text;
+    return true;
+}
+
 /* The bit of an option that not every scenario uses. */
 static uint32_t given_of(int option)
 {
@@ -251,7 +259,7 @@ static bool take_option(int option, char *text, struct load_options *options)
     case TO: return take_target(text, options);
     case SOURCE_IPS: return take_source(text, options);
     case PREFIX: return take_prefix(text, options);
-    case KILL_SERVER: options->kill_command = text; return true;
+    case KILL_SERVER: return take_kill(text, options);
     case JSON: options->json_path = text; return true;
     case HTML: options->html_path = text; return true;
     case TLS: options->has_tls = true; return true;
@@ -302,12 +310,16 @@ int load_options_parse(struct load_options *options_r, int argc, char **argv)
         if (option == '?' || option == ':' ? !refuse_unknown(option, argv) : !take_option(option, optarg, options_r))
             return -1;
     }
-    if (optind + 1 != argc) {
-        refuse(optind == argc ? "ADDR:PORT" : argv[optind + 1],
-               optind == argc ? "of the server must come last" : "is one too many");
+    if (optind == argc || optind + (int)LOAD_NODES_MAX < argc) {
+        refuse(optind == argc ? "ADDR:PORT" : argv[optind + (int)LOAD_NODES_MAX],
+               optind == argc ? "of the server must come last"
+                              : "is one too many: a server has one, a pair of nodes two");
         return -1;
     }
-    return take_address(argv[optind], options_r) && load_options_check(options_r) ? 0 : -1;
+    for (; optind < argc; optind++)
+        if (!take_address(argv[optind], options_r))
+            return -1;
+    return load_options_check(options_r) ? 0 : -1;
 }
 
 const char *load_options_scenario(const struct load_options *options)
@@ -316,9 +328,20 @@ const char *load_options_scenario(const struct load_options *options)
     return scenario_names[options->scenario];
 }
 
+bool load_options_has_pair(const struct load_options *options)
+{
+    return options->node_count > 1;
+}
+
+bool load_options_kills(const struct load_options *options)
+{
+    return options->kill_count > 0;
+}
+
 bool load_options_comes_back(const struct load_options *options)
 {
-    return options->scenario == LOAD_CHURN || options->scenario == LOAD_STORM || options->kill_command != NULL;
+    return options->scenario == LOAD_CHURN || options->scenario == LOAD_STORM || load_options_kills(options)
+           || load_options_has_pair(options);
 }
 
 bool load_options_is_silent(const struct load_options *options)

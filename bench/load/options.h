@@ -36,6 +36,7 @@ enum load_given {
 enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 
+#define LOAD_NODES_MAX 2u
 #define LOAD_WINDOW_MAX 1024u /* requests that the protocol allows a connection unanswered */
 #define LOAD_WALKS_MAX 64u    /* the window of history */
 #define LOAD_THREADS_MAX 64u
@@ -44,7 +45,8 @@ enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 #define LOAD_DURATION_S_MIN 0.1
 
 struct load_options {
-    struct load_address address;
+    struct load_address addresses[LOAD_NODES_MAX]; /* of the server, or of the nodes of a cluster */
+    uint32_t node_count;
     uint32_t given; /* of enum load_given */
     enum load_scenario scenario;
     enum load_protocol protocol;
@@ -72,9 +74,10 @@ struct load_options {
     bool has_with;         /* pages of history are those of one conversation */
     uint32_t churn;        /* connections a second that leave and come back */
     uint32_t storms;
-    const char *kill_command; /* NULL: the run does not start the server */
+    const char *kill_commands[LOAD_NODES_MAX]; /* one for each address; NULL: the run does not start the server */
+    uint32_t kill_count;
     double kill_every_s;
-    int server_pid; /* 0: not known */
+    int server_pid; /* 0: not known, or there are two */
     bool has_tls;
     bool is_tls_insecure;    /* checks no certificate */
     bool has_tls_resume;     /* connections that come back resume their TLS session */
@@ -96,6 +99,10 @@ struct load_options {
 int load_options_parse(struct load_options *options_r, int argc, char **argv);
 /* The scenario's name. */
 const char *load_options_scenario(const struct load_options *options);
+/* Whether the server is a pair of nodes, of which one serves. */
+bool load_options_has_pair(const struct load_options *options);
+/* Whether the run starts and kills the server. */
+bool load_options_kills(const struct load_options *options);
 /* Whether connections of this run may end and come back, so that sends need keys. */
 bool load_options_comes_back(const struct load_options *options);
 /* Whether nothing is sent, so that all connections only log in. */

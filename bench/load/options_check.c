@@ -46,10 +46,14 @@ static bool check_users(struct load_options *options)
 static bool check_server(const struct load_options *options)
 {
     char path[64];
-    if (options->kill_command == NULL && options->kill_every_s > 0)
+    if (!load_options_kills(options) && options->kill_every_s > 0)
         return refuse("--kill-every", "needs --kill-server CMD");
-    if (options->kill_command != NULL && options->server_pid != 0)
+    if (load_options_kills(options) && options->server_pid != 0)
         return refuse("--server-pid", "must be left out with --kill-server, which starts the server");
+    if (load_options_kills(options) && options->kill_count != options->node_count)
+        return refuse("--kill-server", "must be given once for each ADDR:PORT, in their order");
+    if (load_options_has_pair(options) && options->server_pid != 0)
+        return refuse("--server-pid", "is for one server, not for two nodes");
     snprintf(path, sizeof path, "/proc/%d/stat", options->server_pid);
     return options->server_pid == 0 || access(path, R_OK) == 0
            || refuse("--server-pid", "must be the id of a running process");
@@ -68,6 +72,9 @@ static bool check_security(const struct load_options *options)
                       "needs --tls");
     if (options->tls_ca_path != NULL && options->is_tls_insecure)
         return refuse("--tls-ca", "has no effect with --tls-insecure, which checks no certificate");
+    if (options->has_tls && load_options_has_pair(options)
+        && strcmp(options->addresses[0].host, options->addresses[1].host) != 0)
+        return refuse("--tls", "needs two nodes of the same host: the certificate is checked for one");
     return !options->has_tls_resume || is_returning
            || refuse("--tls-resume", "is for connections that come back: logins, replay, churn, storm, --kill-server");
 }
@@ -126,13 +133,15 @@ bool load_options_check(struct load_options *options)
 {
     if (!check_users(options) || !check_server(options) || !check_given(options) || !check_security(options))
         return false;
-    if (options->source_count > 0 && !load_address_keep(&options->address, AF_INET))
-        return refuse("--source-ips", "are IPv4 addresses, so the server's must be one too");
+    for (uint32_t i = 0; i < options->node_count; i++)
+        if (options->source_count > 0 && !load_address_keep(&options->addresses[i], AF_INET))
+            return refuse("--source-ips", "are IPv4 addresses, so the server's must be one too");
     if (options->protocol == LOAD_NATS
         && (options->scenario > LOAD_IDLE || options->scenario == LOAD_FANOUT || options->users < options->connections
-            || options->has_keys || options->kill_command != NULL))
-        return refuse("--protocol nats",
-                      "is for --scenario pairs or idle, one connection a user, no --keys, no --kill-server");
+            || options->has_keys || load_options_kills(options) || load_options_has_pair(options)))
+        return refuse(
+            "--protocol nats",
+            "is for --scenario pairs or idle, one connection a user, one server, no --keys, no --kill-server");
     if (options->threads > options->connections)
         return refuse("--threads", "must be at most --connections");
     if (options->rate > 0 && !has_senders(options))

@@ -182,8 +182,12 @@ static void print_rates(const struct load_report *report)
     printf("  all connections live after   %12.3f s\n", report->connect_s);
     for (uint32_t i = 0; i < report->storm_count; i++)
         printf("  storm %u: all live again after %11.3f s\n", i + 1, report->storm_s[i]);
-    if (report->options->kill_command != NULL)
-        printf("  server killed and started    %12u times\n", report->kill_count);
+    for (uint32_t i = 0; i < report->failover_count; i++)
+        printf("  failover %u: first ok after %15.3f s\n", i + 1, report->failover_s[i]);
+    if (load_options_kills(report->options))
+        printf("  %s %12u times\n",
+               load_options_has_pair(report->options) ? "owner killed and started    " : "server killed and started   ",
+               report->kill_count);
 }
 
 static void print_end(const struct load_report *report)

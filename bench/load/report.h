@@ -31,7 +31,8 @@ struct load_point {
 enum load_mark_kind { LOAD_MARK_KILL, LOAD_MARK_STORM };
 struct load_mark {
     enum load_mark_kind kind;
-    double at_s, until_s; /* until: the server listened again, or all were back; at_s if that never happened */
+    double at_s, until_s; /* until: the server listened again, the other node answered, or all were back; at_s if that
+                             never happened */
 };
 
 struct load_baseline;
@@ -52,6 +53,8 @@ struct load_report {
     double storm_s[LOAD_STORMS_MAX];
     uint32_t storm_count;
     uint32_t kill_count;
+    double failover_s[LOAD_STORMS_MAX]; /* of a pair: from each kill of the owner to the first `ok` of the other node */
+    uint32_t failover_count;
     uint64_t sends_unanswered, pages_unanswered, entries_missing; /* when the wait at the end was over */
     struct load_point *points;                                    /* owned */
     uint32_t point_count, point_room;

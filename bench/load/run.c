@@ -23,6 +23,17 @@ uint64_t load_run_now_us(const struct load_run *run)
     return times_now_us() - run->origin_us;
 }
 
+void load_run_note_ok(struct load_run *run, uint32_t node, bool is_login, uint64_t now_us)
+{
+    uint64_t none = 0;
+    if (is_login)
+        atomic_store_explicit(&run->owner, node, memory_order_relaxed);
+    if (is_login && !load_options_is_silent(&run->options))
+        return; /* the `ok` of a send is what is waited for */
+    if (atomic_load_explicit(&run->ok_us[node], memory_order_relaxed) == 0)
+        atomic_compare_exchange_strong(&run->ok_us[node], &none, now_us);
+}
+
 uint32_t load_run_user_name(const struct load_run *run, uint32_t user, char *out)
 {
     char *at = load_put(out, run->options.prefix, run->prefix_bytes);
@@ -97,7 +108,7 @@ static int open_worker(struct load_run *run, uint32_t index)
 bool load_run_read_files(struct load_run *run, char *why, size_t room)
 {
     const struct load_options *options = &run->options;
-    const struct client_tls_options tls = {.host = options->address.host,
+    const struct client_tls_options tls = {.host = options->addresses[0].host,
                                            .ca_path = options->tls_ca_path,
                                            .is_insecure = options->is_tls_insecure,
                                            .keeps_tickets = options->has_tls_resume,
@@ -118,7 +129,6 @@ int load_run_open(struct load_run *run)
     run->origin_us = load_run_now_us(run);
     run->number = (uint32_t)load_random_mix((uint64_t)wall.tv_sec * 1000000000 + (uint64_t)wall.tv_nsec) & 0xFFFFFF;
     run->tokens_expire_s = (uint64_t)wall.tv_sec + TOKENS_LAST_S;
-    snprintf(run->host, sizeof run->host, "%s", options->address.text);
     if (load_options_marks(options) && (options->given & LOAD_GIVEN_PREFIX) == 0)
         snprintf(run->options.prefix, sizeof run->options.prefix, "load-%06x-", run->number);
     run->prefix_bytes = (uint32_t)strlen(options->prefix);

@@ -42,7 +42,7 @@ enum load_phase { LOAD_CONNECT, LOAD_FILL, LOAD_FILLED, LOAD_WARMUP, LOAD_MEASUR
 struct load_run {
     /* Set at the start, then only read. */
     struct load_options options;
-    struct load_server server; /* with --kill-server; main thread only */
+    struct load_server servers[LOAD_NODES_MAX]; /* with --kill-server; main thread only */
     struct load_filler filler;
     uint32_t prefix_bytes;
     struct load_zipf zipf;
@@ -53,7 +53,6 @@ struct load_run {
     uint32_t *sessions_of_user;    /* owned; by user: how many sessions it has */
     struct load_worker *workers;   /* owned; options.threads of them */
     uint32_t sender_count;
-    char host[LOAD_ADDRESS_TEXT_BYTES];
     struct client_tls_context *tls; /* owned; NULL: without TLS */
     struct load_token_secret secret;
     uint64_t tokens_expire_s; /* since 1970 */
@@ -62,7 +61,9 @@ struct load_run {
     _Atomic uint64_t measured_from_us, measured_until_us; /* UINT64_MAX: not known yet */
     _Atomic uint64_t storm;                               /* how many have begun; with each, all sessions drop */
     _Atomic bool is_down;                                 /* the server is being restarted: do not connect */
-    _Atomic bool is_hopeless;                             /* a worker has set its obstacle */
+    _Atomic uint32_t owner;                               /* of a pair: the node that has answered a login last */
+    _Atomic uint64_t ok_us[LOAD_NODES_MAX]; /* by node: its first `ok` since this was last set to 0; 0: none yet */
+    _Atomic bool is_hopeless;               /* a worker has set its obstacle */
     pthread_mutex_t epoch_lock;
     char epoch[LOAD_EPOCH_BYTES_MAX + 1]; /* from the first login; under the lock */
 };
@@ -91,6 +92,8 @@ void load_run_stuck(const struct load_run *run, char *out, size_t room);
 
 /* -- Any thread -- */
 
+/* A node has answered a request, or with `is_login` a login, with `ok`. */
+void load_run_note_ok(struct load_run *run, uint32_t node, bool is_login, uint64_t now_us);
 /* Microseconds since the run began. */
 uint64_t load_run_now_us(const struct load_run *run);
 /* Writes the name of a user to `out`, at most LOAD_USER_BYTES_MAX bytes; returns how many. */

@@ -147,6 +147,7 @@ void load_send_done(struct load_worker *worker, struct load_session *session, st
     count_truth(worker, session, send, hash);
     worker->stats.counts[LOAD_ACKNOWLEDGED]++;
     worker->answers++;
+    load_run_note_ok(worker->run, session->node, false, worker->now_us);
     load_worker_add_latency(worker, LOAD_SEND_TO_OK, send->intended_us);
     give_back(worker, session, send);
     load_scenario_on_answer(worker, session);
@@ -157,6 +158,7 @@ static void take_typed(struct load_worker *worker, struct load_session *session,
 {
     worker->stats.counts[LOAD_TYPED]++;
     worker->answers++;
+    load_run_note_ok(worker->run, session->node, false, worker->now_us);
     load_worker_add_latency(worker, LOAD_TYPING_TO_OK, send->intended_us);
     give_back(worker, session, send);
     load_scenario_on_answer(worker, session);

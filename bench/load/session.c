@@ -17,7 +17,9 @@
 
 #define BACK_US_MIN 20000u /* until a session that was cut off connects again; plus a random time up to the same */
 #define LOGIN_ID 1u
-#define CLOSE_TOO_MANY 4201u /* PROTOCOL.md, section 9 */
+#define BACK_US_MIN_PAIR 50000u /* the same of a pair of nodes: for seconds, none of them may serve */
+#define CLOSE_GOING_AWAY 1001u  /* PROTOCOL.md, section 9, as the next */
+#define CLOSE_TOO_MANY 4201u
 #define KEPT_BYTES_MAX 8192u /* the largest input buffer that an idle session keeps */
 
 static void want_flush(struct load_worker *worker, struct load_session *session)
@@ -72,7 +74,28 @@ void load_session_flush(struct load_worker *worker, struct load_session *session
 
 static uint64_t back_us(struct load_worker *worker)
 {
-    return worker->now_us + BACK_US_MIN + load_random_below(&worker->random, BACK_US_MIN);
+    uint32_t min_us = load_options_has_pair(&worker->run->options) ? BACK_US_MIN_PAIR : BACK_US_MIN;
+    return worker->now_us + min_us + load_random_below(&worker->random, min_us);
+}
+
+/* Whether the reason of a close, a URL, names this address. */
+static bool names(struct span reason, const struct load_address *address)
+{
+    size_t bytes = strlen(address->text);
+    const char *slashes = reason.bytes > 0 ? memmem(reason.data, reason.bytes, "//", 2) : NULL;
+    const char *end = reason.data + reason.bytes;
+    if (slashes == NULL || (size_t)(end - slashes) < 2 + bytes || memcmp(slashes + 2, address->text, bytes) != 0)
+        return false;
+    return slashes + 2 + bytes == end || slashes[2 + bytes] == '/';
+}
+
+/* Of a pair of nodes one serves: the session connects next to the one that the reason of the close names, else to the
+ * other one. */
+static void choose_node(const struct load_worker *worker, struct load_session *session, struct span reason)
+{
+    const struct load_options *options = &worker->run->options;
+    if (load_options_has_pair(options) && !names(reason, &options->addresses[session->node]))
+        session->node = 1 - session->node;
 }
 
 void load_session_connect(struct load_worker *worker, struct load_session *session)
@@ -80,12 +103,13 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
     ASSERT(session->state == LOAD_SESSION_AWAY);
     enum load_socket_step step;
     uint32_t nth = worker->sources++ * worker->run->options.threads + worker->index;
-    int fd = load_socket_open(&worker->run->options, nth, &step);
+    int fd = load_socket_open(&worker->run->options, session->node, nth, &step);
     if (fd < 0) {
         worker->stats.counts[LOAD_CONNECT_FAILED]++;
         load_worker_note_end(worker, strerror(-fd));
         if (worker->phase == LOAD_CONNECT && load_socket_is_hopeless(-fd))
             load_worker_give_up(worker, nth, step, -fd);
+        choose_node(worker, session, (struct span){NULL, 0});
         session->due_us = back_us(worker);
         list_append(&worker->waiting, &session->wait_link);
         return;
@@ -96,7 +120,7 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
     io_adopt(worker->io, &session->socket, fd);
     if (worker->run->options.protocol == LOAD_CHITCHAT) {
         char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
-        session->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->host);
+        session->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->options.addresses[session->node].text);
     }
     io_recv_start(worker->io, &session->socket);
     if (session->tls != NULL && !client_tls_begin(session->tls))
@@ -140,9 +164,10 @@ static bool is_first_login(const struct load_worker *worker, const struct load_s
     return worker->phase == LOAD_CONNECT && session->state == LOAD_SESSION_LOGGING_IN && !session->was_in;
 }
 
-void load_session_lost(struct load_worker *worker, struct load_session *session, const char *why)
+static void lose(struct load_worker *worker, struct load_session *session, const char *why, struct span reason)
 {
-    bool may_end = worker->run->options.kill_command != NULL || worker->phase == LOAD_END;
+    const struct load_options *options = &worker->run->options;
+    bool may_end = load_options_kills(options) || load_options_has_pair(options) || worker->phase == LOAD_END;
     bool is_open = session->state != LOAD_SESSION_SECURING && session->state != LOAD_SESSION_UPGRADING
                    && !is_first_login(worker, session);
     if (session->state == LOAD_SESSION_AWAY || session->state == LOAD_SESSION_LEAVING)
@@ -151,7 +176,13 @@ void load_session_lost(struct load_worker *worker, struct load_session *session,
     worker->stats.counts[is_open ? LOAD_CUT_OFF : LOAD_CONNECT_FAILED]++;
     if (!may_end && is_open)
         load_worker_broken(worker, LOAD_BROKEN_CLOSE, why, (struct span){"", 0});
+    choose_node(worker, session, reason);
     load_session_leave(worker, session, back_us(worker));
+}
+
+void load_session_lost(struct load_worker *worker, struct load_session *session, const char *why)
+{
+    lose(worker, session, why, (struct span){NULL, 0});
 }
 
 /* While the first connections open, what must fail again ends the run. */
@@ -206,7 +237,8 @@ static void take_close(struct load_worker *worker, struct load_session *session,
                  code == CLOSE_TOO_MANY ? ", too many connections of one user: give more --users" : "");
     if (code == CLOSE_TOO_MANY && is_first_login(worker, session))
         load_worker_give_up_because(worker, why);
-    load_session_lost(worker, session, why);
+    bool is_going = code == CLOSE_GOING_AWAY;
+    lose(worker, session, why, is_going ? (struct span){payload.data + 2, payload.bytes - 2} : (struct span){NULL, 0});
 }
 
 static void take_frame(struct load_worker *worker, struct load_session *session, const struct load_wire_frame *frame)

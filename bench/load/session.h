@@ -38,6 +38,7 @@ struct load_session {
     uint32_t user;
     struct client_tls *tls; /* owned; NULL: the connection is plain */
     /* Owned by the worker. */
+    uint32_t node; /* of a pair: where it connects */
     struct io_socket socket;
     struct list flush_link; /* in worker->flush while there is output and no write is in flight */
     struct list wait_link;  /* in worker->waiting while away, in worker->refused while live */

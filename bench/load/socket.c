@@ -26,20 +26,20 @@ static int bind_to_source(const struct load_options *options, uint32_t nth, int 
     return bind(fd, (const struct sockaddr *)&source, sizeof source) == 0 ? 0 : -errno;
 }
 
-static int begin_connect(const struct load_options *options, int fd)
+static int begin_connect(const struct load_address *to, int fd)
 {
     socklen_t bytes;
-    const struct sockaddr *address = load_address_chosen(&options->address, &bytes);
+    const struct sockaddr *address = load_address_chosen(to, &bytes);
     if (connect(fd, address, bytes) != 0 && errno != EINPROGRESS)
         return -errno;
     return fcntl(fd, F_SETFL, 0) == 0 ? 0 : -errno;
 }
 
-int load_socket_open(const struct load_options *options, uint32_t nth, enum load_socket_step *step_r)
+int load_socket_open(const struct load_options *options, uint32_t node, uint32_t nth, enum load_socket_step *step_r)
 {
     int on = 1, status = 0;
     *step_r = LOAD_SOCKET_OPEN;
-    int fd = socket(load_address_family(&options->address), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(load_address_family(&options->addresses[node]), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -49,7 +49,7 @@ int load_socket_open(const struct load_options *options, uint32_t nth, enum load
     }
     if (status == 0) {
         *step_r = LOAD_SOCKET_CONNECT;
-        status = begin_connect(options, fd);
+        status = begin_connect(&options->addresses[node], fd);
     }
     if (status == 0)
         return fd;
@@ -86,10 +86,10 @@ void load_socket_explain(const struct load_options *options, uint32_t nth, enum 
         snprintf(out, room,
                  "no local port is left for one more connection to %s%s%s: give more addresses by --source-ips, or "
                  "widen net.ipv4.ip_local_port_range",
-                 options->address.text, from[0] != '\0' ? " from " : "", from);
+                 options->addresses[0].text, from[0] != '\0' ? " from " : "", from);
     else
-        snprintf(out, room, "cannot connect to %s%s%s: %s%s", options->address.text, from[0] != '\0' ? " from " : "",
-                 from, strerror(error),
+        snprintf(out, room, "cannot connect to %s%s%s: %s%s", options->addresses[0].text,
+                 from[0] != '\0' ? " from " : "", from, strerror(error),
                  from[0] != '\0' ? "; do the addresses of --source-ips reach it?"
                                  : "; does a rule of this machine forbid it?");
 }

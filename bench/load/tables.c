@@ -120,7 +120,7 @@ static void write_each(FILE *file, const char *what, double each)
 /* What a reader must know about the figure of one connection, or why there is none. */
 static void write_why(FILE *file, const struct load_report *report)
 {
-    if (report->options->kill_command != NULL)
+    if (load_options_kills(report->options))
         fputs("<p class=d>At the end: of the process that was started last.</p>\n", file);
     if (report->options->connections < LOAD_USAGE_CONNECTIONS_MIN)
         fprintf(file, "<p class=d>With %u or more connections, also what one takes.</p>\n", LOAD_USAGE_CONNECTIONS_MIN);
@@ -247,17 +247,19 @@ void load_tables_options(FILE *file, const struct load_report *report)
 {
     const struct load_options *options = report->options;
     fputs("<div class=w><table class=o><tr><th>the run<th>\n", file);
-    write_option(file, "server", options->address.text);
+    for (uint32_t i = 0; i < options->node_count; i++)
+        write_option(file, i == 0 ? "server" : "the other node", options->addresses[i].text);
     write_who(file, options);
     write_what(file, options);
     write_number(file, "threads", options->threads);
     fprintf(file, "<tr><td>seed<td>%llu\n", (unsigned long long)options->seed);
     write_number(file, "seconds of warm-up", options->warmup_s);
     write_number(file, "seconds to be measured (--duration)", options->duration_s);
-    if (options->kill_command != NULL) {
-        write_option(file, "the server's command (--kill-server)", options->kill_command);
+    for (uint32_t i = 0; i < options->kill_count; i++)
+        write_option(file, i == 0 ? "the server's command (--kill-server)" : "that of the other node",
+                     options->kill_commands[i]);
+    if (load_options_kills(options))
         write_number(file, "seconds between kills (--kill-every)", options->kill_every_s);
-    }
     fputs("</table></div>\n<p class=d>Command line:</p>\n<pre>", file);
     for (int i = 0; i < options->word_count; i++) {
         fputs(i > 0 ? " " : "", file);

@@ -30,7 +30,7 @@ static double each(const struct load_report *report, uint64_t before, uint64_t a
 double load_usage_rss_each(const struct load_report *report)
 {
     /* Of idle connections the RSS at the end. Else that would contain what was sent too, or be another process's. */
-    bool stays = report->options->scenario == LOAD_IDLE && report->options->kill_command == NULL;
+    bool stays = report->options->scenario == LOAD_IDLE && !load_options_kills(report->options);
     return each(report, report->idle.rss_bytes, (stays ? &report->after : &report->logged_in)->rss_bytes);
 }
 

@@ -253,7 +253,8 @@ Test(load_checker_session, a_close_without_cause_is_found)
 
 Test(load_checker_session, a_server_that_is_killed_may_end_connections_and_so_may_any_at_the_end)
 {
-    struct fixture *fixture = fixture_open((struct load_options){.kill_command = "x", .has_keys = true});
+    struct fixture *fixture =
+        fixture_open((struct load_options){.kill_commands = {"x"}, .kill_count = 1, .has_keys = true});
     give(fixture, 1, "\x88\x02\x03\xe9", 4);
     fixture_expect(fixture, LOAD_BROKEN_CLOSE, 0);
     cr_expect_eq(fixture_broken(fixture, LOAD_CUT_OFF), 1);
@@ -263,4 +264,32 @@ Test(load_checker_session, a_server_that_is_killed_may_end_connections_and_so_ma
     load_session_lost(fixture->worker, &fixture->run.sessions[1], "the server ended the connection");
     fixture_expect(fixture, LOAD_BROKEN_CLOSE, 0);
     fixture_close(fixture);
+}
+
+/* Where a session of a pair connects next, after this close on the node `node`. */
+static uint32_t next_node(uint32_t node, const char *reason)
+{
+    struct load_options options = {.node_count = 2, .has_keys = true};
+    char bytes[130];
+    cr_assert_null(load_address_parse(&options.addresses[0], "127.0.0.1:81"));
+    cr_assert_null(load_address_parse(&options.addresses[1], "127.0.0.1:8"));
+    struct fixture *fixture = fixture_open(options);
+    fixture->run.sessions[1].node = node;
+    int used = snprintf(bytes, sizeof bytes, "\x88%c\x03\xe9%s", (int)(2 + strlen(reason)), reason);
+    give(fixture, 1, bytes, (uint32_t)used);
+    fixture_expect(fixture, LOAD_BROKEN_CLOSE, 0);
+    node = fixture->run.sessions[1].node;
+    fixture_close(fixture);
+    return node;
+}
+
+Test(load_checker_session, of_a_pair_a_close_leads_to_the_node_that_it_names_or_to_the_other_one)
+{
+    cr_expect_eq(next_node(0, "ws://127.0.0.1:8/ws"), 1);
+    cr_expect_eq(next_node(1, "ws://127.0.0.1:81/ws"), 0, "no part of an address is the address");
+    cr_expect_eq(next_node(0, "wss://127.0.0.1:81"), 0);
+    cr_expect_eq(next_node(1, "ws://127.0.0.1:8/ws"), 1);
+    cr_expect_eq(next_node(0, ""), 1);
+    cr_expect_eq(next_node(1, "the server goes down"), 0);
+    cr_expect_eq(next_node(1, "//"), 0);
 }

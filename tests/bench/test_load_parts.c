@@ -159,6 +159,12 @@ Test(load_options, what_makes_no_sense_is_refused)
         "--storms 2 127.0.0.1:80",
         "--churn 2 127.0.0.1:80",
         "--kill-every 2 127.0.0.1:80",
+        "127.0.0.1:80 127.0.0.1:81 127.0.0.1:82",
+        "--kill-server a 127.0.0.1:80 127.0.0.1:81",
+        "--kill-server a --kill-server b 127.0.0.1:80",
+        "--protocol nats 127.0.0.1:80 127.0.0.1:81",
+        "--tls 127.0.0.1:80 localhost:81",
+        "--source-ips 2 127.0.0.1:80 [::1]:81",
         "--threads 5 --connections 4 127.0.0.1:80",
         "--source-ips 0 127.0.0.1:80",
         "--source-ips 2 [::1]:80",
@@ -187,13 +193,25 @@ Test(load_options, an_address_is_ipv4_ipv6_or_a_name)
 {
     struct load_options options;
     cr_assert_eq(parse(&options, "127.0.0.1:8080"), 0);
-    cr_expect_eq(load_address_family(&options.address), AF_INET);
+    cr_expect_eq(load_address_family(&options.addresses[0]), AF_INET);
     cr_assert_eq(parse(&options, "[::1]:8080"), 0);
-    cr_expect_eq(load_address_family(&options.address), AF_INET6);
-    cr_expect_str_eq(options.address.text, "[::1]:8080");
+    cr_expect_eq(load_address_family(&options.addresses[0]), AF_INET6);
+    cr_expect_str_eq(options.addresses[0].text, "[::1]:8080");
     cr_assert_eq(parse(&options, "localhost:8080"), 0);
-    cr_expect_geq(options.address.count, 1);
-    cr_expect_eq(options.address.port, 8080);
+    cr_expect_geq(options.addresses[0].count, 1);
+    cr_expect_eq(options.addresses[0].port, 8080);
+}
+
+Test(load_options, two_addresses_are_a_pair_of_nodes_whose_connections_come_back)
+{
+    struct load_options options;
+    cr_assert_eq(parse(&options, "--kill-server a --kill-server b 127.0.0.1:80 127.0.0.1:81"), 0);
+    cr_expect(load_options_has_pair(&options) && load_options_kills(&options) && options.has_keys);
+    cr_expect_str_eq(options.addresses[1].text, "127.0.0.1:81");
+    cr_assert_eq(parse(&options, "127.0.0.1:80 127.0.0.1:81"), 0);
+    cr_expect(load_options_comes_back(&options) && options.has_keys && !load_options_kills(&options));
+    cr_assert_eq(parse(&options, "127.0.0.1:80"), 0);
+    cr_expect(!load_options_has_pair(&options) && !options.has_keys);
 }
 
 /* What these options print on stderr. */
