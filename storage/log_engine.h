@@ -69,6 +69,7 @@ enum log_append_result {
                            caller appends the same bytes again, with the same `last` */
     LOG_APPEND_FAILED,  /* surely not appended, now or later: `status_r` says why */
 };
+#define LOG_APPEND_RESULTS (LOG_APPEND_FAILED + 1u)
 
 struct log_append {
     uint32_t slot;

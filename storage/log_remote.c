@@ -63,6 +63,11 @@ refuse(const struct log_remote *remote, struct log_remote_error *error, int code
 static int refuse_damage(const struct log_remote *remote, struct log_remote_error *error)
 {
     const struct ownership *ownership = &remote->ownership;
+    if (ownership->damage == OWNERSHIP_DAMAGE_VERSION)
+        return refuse(remote, error, -EBADMSG,
+                      "a newer chitchat wrote what is behind batch %" PRIu64
+                      " of the log: install that version on this node",
+                      ownership->seen.number);
     return refuse(remote, error, -EBADMSG,
                   "%s, at batch %" PRIu64 ": the slot is not served: put the log back to where it was, or this data "
                   "directory to what belongs to the log (docs/CLUSTER_NODE.md)",
@@ -176,6 +181,15 @@ static int call_read(struct log_remote *remote, const struct ownership_call *cal
     return status >= 0 || status == -ECANCELED || status == -ERANGE ? 1 : status;
 }
 
+static void count_append(struct log_remote *remote, enum log_append_result result, uint64_t took_us)
+{
+    struct log_remote_metrics *metrics = remote->options.metrics;
+    if (metrics == NULL)
+        return;
+    metric_add(&metrics->appends[result], 1);
+    histogram_record(&metrics->append, log_remote_append_shape, took_us);
+}
+
 static int call_append(struct log_remote *remote, const struct ownership_call *call, struct log_engine_error *why)
 {
     struct log_append append = {.slot = remote->options.slot,
@@ -187,8 +201,10 @@ static int call_append(struct log_remote *remote, const struct ownership_call *c
                                 .data = call->data};
     struct log_extent extent;
     int status = 0;
+    uint64_t begun_us = clock_monotonic_us(remote->options.clock);
     enum log_append_result result =
         remote->options.engine->append(remote->session, &append, remote->options.timeout_ms, &extent, &status, why);
+    count_append(remote, result, clock_monotonic_us(remote->options.clock) - begun_us);
     ownership_on_append(&remote->ownership, result);
     if (result == LOG_APPEND_ACKED || result == LOG_APPEND_REFUSED)
         return 1;
@@ -207,6 +223,8 @@ int log_remote_call(struct log_remote *remote, struct log_remote_error *error_r)
     case OWNERSHIP_CALL_APPEND: status = call_append(remote, &call, &why); break;
     case OWNERSHIP_CALL_NONE: break;
     }
+    if (remote->options.metrics != NULL && call.kind != OWNERSHIP_CALL_NONE)
+        metric_set(&remote->options.metrics->connected, status >= 0);
     if (remote->ownership.state == OWNERSHIP_DAMAGED)
         return refuse_damage(remote, error_r);
     return status < 0 ? refuse(remote, error_r, status, "%s", why.text) : status;
@@ -417,6 +435,11 @@ bool log_remote_round_is_written(const struct log_remote *remote, uint64_t round
 struct store_position log_remote_position(const struct log_remote *remote)
 {
     return remote->round_end;
+}
+
+struct store_position log_remote_newest(const struct log_remote *remote)
+{
+    return remote->position;
 }
 
 bool log_remote_has_batches(const struct log_remote *remote)

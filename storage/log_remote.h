@@ -15,6 +15,7 @@
 #define CHITCHAT_STORAGE_LOG_REMOTE_H
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "storage/log_ownership.h"
 #include "storage/record.h"
 #include "storage/store_position.h"
@@ -28,13 +29,22 @@ struct log_remote_error {
     char text[LOG_REMOTE_ERROR_BYTES];
 };
 
+/* What is counted of the calls of the engine, by the thread that makes them. */
+struct log_remote_metrics {
+    struct metric connected;                   /* 1: the engine has answered the newest call */
+    struct metric appends[LOG_APPEND_RESULTS]; /* by enum log_append_result */
+    struct histogram append;                   /* us, of all appends */
+};
+static const struct histogram_shape log_remote_append_shape = {.first = 7, .bounds = 18}; /* 128 us to 16.8 s */
+
 struct log_remote_options {
     const struct log_engine *engine; /* borrowed, as the next three */
     const struct log_engine_options *where;
     const char *node; /* 1 to LOG_BATCH_NODE_BYTES characters */
     struct clock *clock;
     uint32_t slot;
-    uint32_t timeout_ms; /* of each call of the engine */
+    uint32_t timeout_ms;                /* of each call of the engine */
+    struct log_remote_metrics *metrics; /* borrowed; NULL: nothing is counted */
 };
 
 /* Opens a session of its own; connects to nothing. 0, and the caller closes *remote_r; or -errno and *error_r. */
@@ -98,6 +108,8 @@ bool log_remote_round_is_written(const struct log_remote *remote, uint64_t round
 /* The end of the rounds that were rotated and are written, or of what was applied: the number of a batch, and the
  * beginning of its hash. */
 struct store_position log_remote_position(const struct log_remote *remote);
+/* The newest batch that was applied or acknowledged. */
+struct store_position log_remote_newest(const struct log_remote *remote);
 /* Whether a record was acknowledged since the last rotation. */
 bool log_remote_has_batches(const struct log_remote *remote);
 

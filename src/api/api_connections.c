@@ -17,7 +17,10 @@
 struct job {
     struct call call;
     struct exchange_ref ref;
-    uint16_t code; /* to close with */
+    struct barrier barrier;
+    enum barrier_end barrier_end;
+    void (*run)(struct core *core, struct call *call); /* behind the barrier */
+    uint16_t code;                                     /* to close with */
     uint32_t closed;
     bool has_more;
     char *list; /* owned; NULL: none */
@@ -31,13 +34,45 @@ static struct job *job_of(struct call *call)
     return container_of(call, struct job, call);
 }
 
+static void on_barrier(struct core *core, struct barrier *barrier, enum barrier_end end)
+{
+    struct job *job = container_of(barrier, struct job, barrier);
+    job->barrier_end = end;
+    if (end == BARRIER_PASSED)
+        job->run(core, &job->call);
+    else
+        call_return(core, &job->call);
+}
+
+/* On the shard of the user: the node that owns the slot has all connections of the user. */
+static void run_behind_barrier(struct core *core, struct call *call)
+{
+    struct job *job = job_of(call);
+    job->barrier.on_end = on_barrier;
+    barrier_begin(core, &job->barrier);
+}
+
+/* True: the job did not pass its barrier, and `exchange` is refused. */
+static bool was_refused(struct core *core, struct exchange *exchange, const struct job *job)
+{
+    enum error_code code;
+    const char *message;
+    uint32_t retry_after_ms;
+    if (job->barrier_end == BARRIER_PASSED)
+        return false;
+    api_refuse_barrier(job->barrier_end, &code, &message, &retry_after_ms);
+    exchange_refuse_as(core, exchange, code, message, retry_after_ms);
+    return true;
+}
+
 /* Posts a job for the user of the request to their shard. */
 static void post_job(struct core *core, struct exchange *exchange, const struct http_request *request, uint16_t code,
                      void (*run)(struct core *, struct call *), void (*done)(struct core *, struct call *))
 {
     struct job *job = calloc(1, sizeof *job);
     ASSERT(job != NULL);
-    job->call.run = run;
+    job->call.run = run_behind_barrier;
+    job->run = run;
     job->call.done = done;
     job->ref = exchange_ref(exchange);
     job->code = code;
@@ -116,7 +151,7 @@ static void done_list(struct core *core, struct call *call)
 {
     struct job *job = job_of(call);
     struct exchange *exchange = exchange_find(core, job->ref);
-    if (exchange != NULL)
+    if (exchange != NULL && !was_refused(core, exchange, job))
         exchange_answer_json(core, exchange, 200, (struct span){job->list, job->list_bytes});
     free(job->list);
     free(job);
@@ -153,7 +188,7 @@ static void done_close(struct core *core, struct call *call)
         call_post(core, core_shard_of(core, user_of(job)), call);
         return;
     }
-    if (exchange != NULL) {
+    if (exchange != NULL && !was_refused(core, exchange, job)) {
         char *at = JSON_PUT(put_user(body, job), ",\"closed\":");
         at = JSON_PUT(json_put_unsigned(at, job->closed), "}");
         exchange_answer_json(core, exchange, 200, (struct span){body, (size_t)(at - body)});

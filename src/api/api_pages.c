@@ -14,7 +14,9 @@ struct page_job {
     struct call call;
     struct exchange_ref ref;
     struct page_read read;
+    struct barrier barrier;
     bool is_reading;
+    bool is_past_barrier;
     /* Of an export. */
     bool has_begun; /* a stream is open */
     bool is_gone;   /* its connection has ended */
@@ -33,9 +35,28 @@ static void on_read(struct core *core, struct page_read *read)
     call_return(core, &container_of(read, struct page_job, read)->call);
 }
 
+static void on_barrier(struct core *core, struct barrier *barrier, enum barrier_end end)
+{
+    struct page_job *job = container_of(barrier, struct page_job, barrier);
+    struct page_read *read = &job->read;
+    job->is_past_barrier = end == BARRIER_PASSED;
+    if (job->is_past_barrier) {
+        page_reads_take(core, read);
+        return;
+    }
+    api_refuse_barrier(end, &read->code, &read->message, &read->retry_after_ms);
+    call_return(core, &job->call);
+}
+
+/* The later parts of an export show nothing that is newer than the first. */
 static void run(struct core *core, struct call *call)
 {
-    page_reads_take(core, &job_of(call)->read);
+    struct page_job *job = job_of(call);
+    job->barrier.on_end = on_barrier;
+    if (job->is_past_barrier)
+        page_reads_take(core, &job->read);
+    else
+        barrier_begin(core, &job->barrier);
 }
 
 static struct page_job *make_job(struct core *core, struct exchange *exchange, struct span user,

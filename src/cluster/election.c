@@ -57,10 +57,16 @@ void election_on_slot(struct election *election, enum election_slot slot)
     ASSERT(election->owned <= election->slots);
 }
 
-static enum election_action step_standby(struct election *election, const struct ownership *meta, uint64_t now_us)
+bool election_is_due(const struct election *election, const struct ownership *meta, uint64_t now_us)
 {
     uint64_t wait_us = ELECTION_SILENCE_US + election->rank * ELECTION_RANK_US;
-    if (election->is_damaged || now_us - election->news_us < wait_us || !ownership_may_take(meta))
+    return election->state == ELECTION_STANDBY && !election->is_damaged && now_us - election->news_us >= wait_us
+           && ownership_may_take(meta);
+}
+
+static enum election_action step_standby(struct election *election, const struct ownership *meta, uint64_t now_us)
+{
+    if (!election_is_due(election, meta, now_us))
         return ELECTION_NOTHING;
     election->generation = meta->seen.generation + 1;
     set_state(election, ELECTION_ELECTS);

@@ -76,6 +76,8 @@ void election_on_news(struct election *election, uint64_t now_us);
 void election_on_damage(struct election *election);
 /* Something became of one slot's log. After a LOST the rest does not matter. */
 void election_on_slot(struct election *election, enum election_slot slot);
+/* Whether the next step may take the meta log: the node is a standby, and all is silent. Borrows `meta`. */
+bool election_is_due(const struct election *election, const struct ownership *meta, uint64_t now_us);
 /* What to do now. `meta` is the node's view of the meta log; borrowed. */
 enum election_action election_step(struct election *election, const struct ownership *meta, uint64_t now_us);
 

@@ -256,8 +256,11 @@ static void work_drop(struct core *core, struct conn *conn)
     conn_stash_free(core, conn);
     ws_fini(&work->ws, core->conns.ws_pool);
     conn_head_free(core, conn);
-    login_leave_barrier(work->login);
-    free(work->login);
+    for (struct login *login; (login = work->login) != NULL;) {
+        work->login = login->next;
+        barrier_leave(&login->barrier);
+        free(login);
+    }
     work_give(core, conn);
 }
 

@@ -37,6 +37,7 @@
 #include "protocol/reply.h"
 #include "protocol/request.h"
 #include "protocol/ws.h"
+#include "server/barrier.h"
 #include "shard/io.h"
 #include "shard/timers.h"
 
@@ -174,7 +175,8 @@ struct conn_work {
     struct conn_stash stash;
     uint64_t login_at_us;             /* deadline of the login, monotonic */
     struct http_head *head;           /* CONN_HTTP: a part of the head has come; from core->conns.head_pool */
-    struct login *login;              /* owned; CONN_HANDOVER, CONN_LOGIN: the request */
+    struct login *login;              /* owned; CONN_HANDOVER, CONN_LOGIN: the request; logged in: those that wait for
+                                         the log of a cluster, oldest first */
     struct replay *replay;            /* owned; CONN_REPLAY */
     struct exchange *exchange;        /* owned by http/exchanges.h; CONN_API */
     struct list watches;              /* owned by ephemeral/watch.h; the answered one first */
@@ -197,21 +199,15 @@ struct login {
     uint8_t user_bytes;
     char user[LIMIT_USER_BYTES];
 
-    /* In a cluster (struct logins). */
-    struct list barrier_link;
-    uint64_t barrier; /* the batch that it waits for; 0: it does not wait */
+    /* While it waits for the log of a cluster. */
+    struct barrier barrier;
     bool is_past_barrier;
-    struct conn *conn; /* while it waits */
-};
+    struct conn *conn;
 
-/* `login`, or NULL, does not wait for a batch any more, if it did. */
-static inline void login_leave_barrier(struct login *login)
-{
-    if (login == NULL || login->barrier == 0)
-        return;
-    list_remove(&login->barrier_link);
-    login->barrier = 0;
-}
+    /* Of a login on a connection that is logged in. */
+    uint32_t expires_s; /* of its token, monotonic */
+    struct login *next; /* came later, and waits too; owned */
+};
 
 /* All connections of a shard, by slot. */
 struct conn_table {

@@ -7,6 +7,7 @@
 #include "server/core.h"
 
 #define INTERVAL_US (60 * UINT64_C(1000000))
+#define CLOCK_TEXT_BYTES 128u
 
 struct log_keeper {
     struct core *core;
@@ -21,6 +22,7 @@ struct log_keeper {
     uint64_t below; /* 0: nothing to purge yet */
     int status;     /* 0 or -errno */
     struct log_engine_report report;
+    uint64_t wall_us; /* when it was made */
     struct log_engine_error error;
 };
 
@@ -82,9 +84,20 @@ static void keep_work(struct worker_job *job)
     keeper->status = 0;
     if (keeper->core->index == 0)
         keeper->status = engine->check(keeper->session, CLUSTER_TIMEOUT_MS, &keeper->report, &keeper->error);
+    keeper->wall_us = clock_wall_us(keeper->core->server->clock);
     if (keeper->status == 0 && keeper->below > 0)
         keeper->status =
             engine->purge(keeper->session, keeper->core->index, keeper->below, CLUSTER_TIMEOUT_MS, &keeper->error);
+}
+
+/* An owner whose clock has gone wrong since it took over: a standby would not take over with that. */
+static void check_clock(struct log_keeper *keeper)
+{
+    char text[CLOCK_TEXT_BYTES];
+    struct core *core = keeper->core;
+    if (core->index == 0
+        && !cluster_clock_is_right(&keeper->report, keeper->wall_us, &core->server->cluster_metrics, text, sizeof text))
+        log_line(LOG_WARN, "clock_off", "reason=\"%s\" hint=\"set the clock: ts of messages follow it\"", text);
 }
 
 static void keep_done(struct worker_job *job)
@@ -103,6 +116,8 @@ static void keep_done(struct worker_job *job)
         log_line(LOG_INFO, "log_check_recovered", "shard=%u", shard);
     }
     keeper->has_failed = keeper->status != 0;
+    if (!keeper->has_failed)
+        check_clock(keeper);
 }
 
 void log_keeper_tick(struct core *core)

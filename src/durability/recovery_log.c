@@ -15,7 +15,8 @@ int recovery_log_seek(struct recovery *recovery, struct old_wal *old)
                                          .node = cluster->node,
                                          .clock = recovery->server->clock,
                                          .slot = old->core->index,
-                                         .timeout_ms = CLUSTER_TIMEOUT_MS};
+                                         .timeout_ms = CLUSTER_TIMEOUT_MS,
+                                         .metrics = &old->core->slot_metrics.log};
     (void)snprintf(old->survey.dir, sizeof old->survey.dir, "slot %u of the log", old->core->index);
     store_info(old->core->runs.store, &info);
     old->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;

@@ -9,11 +9,15 @@
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "cluster/election.h"
+#include "server/service_notify.h"
 #include "server/starting.h"
 
+#define TICK_US UINT64_C(1000000)
 #define FOLLOW_MS 100u               /* how long to wait for news */
 #define PAUSE_US UINT64_C(200000)    /* before the engine is asked again */
 #define ANSWER_US UINT64_C(30000000) /* a start is refused if the engine has not answered for so long */
+#define CLOCK_BEHIND_US UINT64_C(1000000)
+#define CLOCK_TEXT_BYTES 128u
 #define COMPLAIN_US UINT64_C(60000000)
 
 struct standby {
@@ -28,9 +32,11 @@ struct standby {
     bool is_taking;
     bool has_read;       /* all logs to their end, once */
     uint64_t failing_us; /* since when the engine has not answered; 0: it does */
-    struct log_limit limit;
-    uint64_t noted;    /* the generation of the newest owner whose address clients get */
-    uint64_t begun_us; /* when this node began to take over */
+    struct log_limit limit, clock_limit;
+    uint64_t noted;        /* the generation of the newest owner whose address clients get */
+    uint64_t begun_us;     /* when this node began to take over */
+    uint64_t caught_up_us; /* when all logs were read to their end last */
+    uint64_t ticked_us;
 };
 
 static struct old_wal *log_at(struct standby *standby, uint32_t index)
@@ -47,6 +53,42 @@ static bool is_stopping(void)
 {
     sigset_t pending;
     return sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/* -- what others see of the node -- */
+
+static void count(struct standby *standby, uint64_t now_us)
+{
+    struct server *server = standby->recovery->server;
+    bool is_at_end = standby->has_read && standby->failing_us == 0;
+    for (uint32_t i = 0; i < standby->slots; i++) {
+        const struct ownership *ownership = ownership_at(standby, i);
+        struct slot_metrics *metrics = &server->cores[i]->slot_metrics;
+        uint64_t seen = ownership->seen.number;
+        uint64_t last = standby->follows[i].last > seen ? standby->follows[i].last : seen;
+        metric_set(&metrics->log.connected, standby->failing_us == 0);
+        metric_set(&metrics->last, last);
+        metric_set(&metrics->applied, ownership->applied.number);
+        metric_set(&metrics->lag, last - seen);
+        is_at_end = is_at_end && ownership->is_at_end;
+    }
+    if (is_at_end)
+        standby->caught_up_us = now_us;
+    metric_set(&server->cluster_metrics.lag, now_us - standby->caught_up_us);
+    metric_set(&server->cluster_metrics.generation, ownership_at(standby, standby->slots)->seen.generation);
+}
+
+/* Often: counts, and does once a second what main's thread of a server does. */
+static void tick(struct standby *standby)
+{
+    struct server *server = standby->recovery->server;
+    uint64_t now_us = clock_monotonic_us(standby->clock);
+    count(standby, now_us);
+    if (now_us - standby->ticked_us < TICK_US)
+        return;
+    standby->ticked_us = now_us;
+    reload_poll(&server->reloads);
+    service_notify_alive(server);
 }
 
 /* -- the engine -- */
@@ -67,6 +109,7 @@ static int on_error(struct standby *standby, int status, const char *text)
     if (log_limit_take(&standby->limit, now_us, COMPLAIN_US, &left_out))
         log_line(LOG_WARN, "log_unreachable", "error=\"%s\" hint=\"it is tried again\" left_out=%u", line, left_out);
     election_on_news(&standby->election, now_us); /* who does not see the logs cannot say that they are silent */
+    tick(standby);
     clock_sleep_us(standby->clock, PAUSE_US);
     return 0;
 }
@@ -99,8 +142,10 @@ static int advance(struct standby *standby, uint32_t index)
             status = log_remote_call(old->remote, &error);
         else
             return status;
-        if (status > 0)
+        if (status > 0) {
             standby->failing_us = 0;
+            tick(standby);
+        }
     }
     if (ownership->seen.number > seen)
         election_on_news(&standby->election, clock_monotonic_us(standby->clock));
@@ -117,6 +162,7 @@ static int wait(struct standby *standby)
     int status = engine->follow(standby->follower, standby->follows, standby->slots + 1, FOLLOW_MS, &error);
     if (status < 0)
         return on_error(standby, status, error.text);
+    standby->failing_us = 0;
     for (uint32_t i = 0; i <= standby->slots && status > 0; i++)
         if (standby->follows[i].last != ownership_at(standby, i)->seen.number)
             ownership_on_news(ownership_at(standby, i));
@@ -143,10 +189,56 @@ static void take_slot(struct standby *standby, uint32_t slot)
     }
 }
 
+static uint64_t newest_ts(const struct standby *standby)
+{
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < standby->slots; i++)
+        if (standby->recovery->server->cores[i]->last_ts > newest)
+            newest = standby->recovery->server->cores[i]->last_ts;
+    return newest;
+}
+
+/* No ts goes backwards, whatever the clock: a new one is above the last of its slot. Where a former owner's clock was
+ * ahead of a right one, another node could do no better: so this one has taken over, and says so. */
+static void warn_of_ts(const struct standby *standby)
+{
+    uint64_t newest = newest_ts(standby), wall_us = clock_wall_us(standby->clock);
+    if (newest > wall_us + CLOCK_BEHIND_US)
+        log_line(LOG_WARN, "clock_behind_log",
+                 "behind_s=%llu hint=\"the newest message of the log is of a later time than this clock shows: new ts "
+                 "follow it until the clock has caught up\"",
+                 (unsigned long long)((newest - wall_us) / 1000000));
+}
+
+/* Before a take-over: compares the clock. 1: it is right; 0: not, or the engine does not answer: later; or -errno. */
+static int check_clock(struct standby *standby)
+{
+    struct log_engine_report report;
+    struct log_engine_error error = {""};
+    char text[CLOCK_TEXT_BYTES];
+    uint32_t left_out;
+    struct server *server = standby->recovery->server;
+    int status = server->cluster->engine->check(standby->follower, CLUSTER_TIMEOUT_MS, &report, &error);
+    if (status != 0)
+        return on_error(standby, status, error.text);
+    uint64_t now_us = clock_monotonic_us(standby->clock), wall_us = clock_wall_us(standby->clock);
+    if (cluster_clock_is_right(&report, wall_us, &server->cluster_metrics, text, sizeof text))
+        return 1;
+    election_on_news(&standby->election, now_us);
+    if (log_limit_take(&standby->clock_limit, now_us, COMPLAIN_US, &left_out))
+        log_line(LOG_WARN, "clock_off", "reason=\"%s\" hint=\"this node does not take over: set the clock\"", text);
+    return 0;
+}
+
 /* 1: this node owns all slots; 0: not yet; or -errno. */
 static int elect(struct standby *standby)
 {
     uint64_t now_us = clock_monotonic_us(standby->clock);
+    if (election_is_due(&standby->election, ownership_at(standby, standby->slots), now_us)) {
+        int status = check_clock(standby);
+        if (status <= 0)
+            return status;
+    }
     switch (election_step(&standby->election, ownership_at(standby, standby->slots), now_us)) {
     case ELECTION_TAKE_META:
         standby->begun_us = now_us;
@@ -170,11 +262,14 @@ static void note_owner(struct standby *standby)
     bool has_owner = meta->seen.number > 1; /* the first batch is of `chitchat cluster init` */
     if (!has_owner || standby->noted == meta->seen.generation || standby->is_taking)
         return;
+    struct server *server = standby->recovery->server;
     standby->noted = meta->seen.generation;
-    starting_say_owner(standby->recovery->server->starting, meta->address);
-    log_line(LOG_INFO, "standby", "node=%s owner=%s address=\"%s\" generation=%llu",
-             standby->recovery->server->cluster->node, meta->owner, meta->address,
-             (unsigned long long)meta->seen.generation);
+    starting_say_owner(server->starting, meta->address);
+    starting_say_owner(server->starting_admin, meta->address);
+    if (strcmp(meta->owner, server->cluster->node) != 0) /* else this node serves soon */
+        service_notify_standby(server, meta->owner, meta->address);
+    log_line(LOG_INFO, "standby", "node=%s owner=%s address=\"%s\" generation=%llu", server->cluster->node, meta->owner,
+             meta->address, (unsigned long long)meta->seen.generation);
 }
 
 /* All logs were read to their end for the first time. The owner that comes back need not wait for its own silence. */
@@ -199,6 +294,7 @@ static int follow(struct standby *standby)
         if (status != 0)
             break;
         note_owner(standby);
+        tick(standby);
         if (is_stopping())
             return -EINTR;
         if (!standby->has_read && standby->failing_us == 0)
@@ -242,20 +338,35 @@ static int open_follower(struct standby *standby)
     return status == 0 ? 0 : recovery_refuse(standby->recovery, status, "%s", error.text);
 }
 
+static void note_takeover(const struct standby *standby)
+{
+    struct server *server = standby->recovery->server;
+    struct cluster_metrics *metrics = &server->cluster_metrics;
+    metric_set(&metrics->owner, 1);
+    metric_set(&metrics->generation, standby->election.generation);
+    metric_set(&metrics->lag, 0);
+    metric_add(&metrics->takeovers, 1);
+    log_line(LOG_INFO, "took_over", "node=%s generation=%llu after_ms=%llu", server->cluster->node,
+             (unsigned long long)standby->election.generation,
+             (unsigned long long)(clock_monotonic_us(standby->clock) - standby->begun_us) / 1000);
+    warn_of_ts(standby);
+}
+
 int recovery_standby(struct recovery *recovery)
 {
     struct server *server = recovery->server;
     struct standby standby = {.recovery = recovery, .clock = server->clock, .slots = server->core_count};
+    standby.caught_up_us = clock_monotonic_us(standby.clock);
     election_init(&standby.election, standby.slots, 0, false, clock_monotonic_us(standby.clock));
     int status = open_meta(&standby);
     if (status == 0)
         status = open_follower(&standby);
-    if (status == 0)
+    if (status == 0) {
+        starting_show_metrics(server->starting_admin, server);
         status = follow(&standby);
+    }
     if (status == 1)
-        log_line(LOG_INFO, "took_over", "node=%s generation=%llu after_ms=%llu", server->cluster->node,
-                 (unsigned long long)standby.election.generation,
-                 (unsigned long long)(clock_monotonic_us(standby.clock) - standby.begun_us) / 1000);
+        note_takeover(&standby);
     log_remote_close(&standby.meta.remote);
     if (standby.follower != NULL)
         server->cluster->engine->close(&standby.follower);

@@ -171,6 +171,7 @@ static void fail_all(struct core *core)
     delivery_on_wal_failed(core);
     erasures_on_wal_failed(core);
     seens_on_wal_failed(core);
+    barriers_on_failed(core);
 }
 
 static void on_write_failed(struct core *core, int result)
@@ -186,6 +187,8 @@ static void on_deposed(struct core *core)
 {
     struct server *server = core->server;
     bool was_deposed = atomic_exchange(&server->is_deposed, true);
+    if (!was_deposed)
+        metric_add(&server->cluster_metrics.depositions, 1);
     log_line(LOG_WARN, "deposed", "shard=%u reason=\"%s\" hint=\"clients are closed; then this node is a standby\"",
              core->index, log_error_text(&core->wal_writer.log));
     fail_all(core);
@@ -207,11 +210,24 @@ static void on_later(struct core *core)
     uint64_t now_us = shard_monotonic_us(core->shard);
     if (now_us - writer->write_at_us >= UNSURE_US && !writer->is_unsure) {
         writer->is_unsure = true;
+        atomic_store_explicit(&core->server->is_log_lost, true, memory_order_relaxed);
         log_line(LOG_WARN, "log_lost", "shard=%u hint=\"clients are closed, and logins wait, until the log answers\"",
                  core->index);
-        conns_close_all(core, "the log does not answer: reconnect later");
+        wal_writer_tick(core);
     }
     timers_set(shard_timers(core->shard), &writer->timer, now_us + LATER_US);
+}
+
+/* A shard that appends nothing does not notice by itself. Its clients may be reading what another node has continued.
+ */
+void wal_writer_tick(struct core *core)
+{
+    struct wal_writer *writer = &core->wal_writer;
+    ASSERT_ON_SHARD(core->shard);
+    bool is_lost = atomic_load_explicit(&core->server->is_log_lost, memory_order_relaxed);
+    if (is_lost && !writer->has_closed)
+        conns_close_all(core, "the log does not answer: reconnect later");
+    writer->has_closed = is_lost;
 }
 
 void wal_writer_on_timer(struct core *core)
@@ -226,6 +242,8 @@ static void on_sure(struct core *core)
     struct wal_writer *writer = &core->wal_writer;
     uint64_t took_us = clock_monotonic_us(core->server->clock) - writer->write_at_us;
     log_line(LOG_INFO, "log_sure", "shard=%u after_ms=%" PRIu64, core->index, took_us / 1000);
+    if (writer->is_unsure)
+        atomic_store_explicit(&core->server->is_log_lost, false, memory_order_relaxed);
     writer->is_late = writer->is_unsure = false;
     writer->late_limit = (struct log_limit){0};
 }
@@ -239,7 +257,7 @@ static void on_durable(struct core *core, uint64_t sequence)
     wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
     delivery_on_durable(core, sequence);
     seens_on_durable(core);
-    logins_on_durable(core, sequence);
+    barriers_on_durable(core, sequence);
 }
 
 /* The write has ended: its time and its bytes. */

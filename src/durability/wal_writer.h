@@ -34,7 +34,8 @@ struct wal_writer {
     struct timer timer;          /* of a job that is posted again after a pause */
     struct log_limit late_limit; /* of the lines that report that the engine does not answer */
     bool is_late;                /* it did not, the last time */
-    bool is_unsure;              /* for so long that clients were closed */
+    bool is_unsure;              /* for so long that the clients of all shards are closed */
+    bool has_closed;             /* this shard's were */
     struct timer heartbeat;      /* of shard 0 */
 };
 
@@ -56,6 +57,8 @@ void wal_writer_step_half(struct core *core);
 void wal_writer_on_written(struct core *core, int result);
 /* Shard 0: appends an empty batch if none is in flight. */
 void wal_writer_on_heartbeat(struct core *core);
+/* Once a second: closes the clients if the log does not answer to any shard. */
+void wal_writer_tick(struct core *core);
 /* The pause before an append is tried again is over. */
 void wal_writer_on_timer(struct core *core);
 

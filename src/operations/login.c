@@ -55,7 +55,7 @@ static void write_reply(struct core *core, struct conn *conn, const struct reque
     conn_reply_end(core, conn, reply_write_login(out, id, &reply));
 }
 
-void login_extend(struct core *core, struct conn *conn, const struct request_id *id, uint32_t expires_s)
+static void extend(struct core *core, struct conn *conn, const struct request_id *id, uint32_t expires_s)
 {
     struct conn_cold *cold = conn_cold(core, conn);
     ASSERT(conn_is_logged_in(conn));
@@ -65,6 +65,48 @@ void login_extend(struct core *core, struct conn *conn, const struct request_id 
     write_reply(core, conn, id, (struct reply_login){.last = conn->user->timeline.last});
     metric_add(&core->metrics.logins[METRICS_LOGIN_RENEWED], 1);
     conn_answered(core, conn);
+}
+
+/* Takes `login` out of those that wait on its connection. */
+static void unchain(struct login *login)
+{
+    struct login **at = &login->conn->work->login;
+    while (*at != login)
+        at = &(*at)->next;
+    *at = login->next;
+}
+
+static void on_extended(struct core *core, struct barrier *barrier, enum barrier_end end)
+{
+    struct login *login = container_of(barrier, struct login, barrier);
+    struct conn *conn = login->conn;
+    ASSERT(end == BARRIER_PASSED);
+    unchain(login);
+    if (conn_is_logged_in(conn)) /* else it is closing */
+        extend(core, conn, &login->id, login->expires_s);
+    free(login);
+}
+
+void login_extend(struct core *core, struct conn *conn, const struct request_id *id, uint32_t expires_s)
+{
+    if (core->wal_writer.log.remote == NULL) {
+        extend(core, conn, id, expires_s);
+        return;
+    }
+    struct login *login = calloc(1, sizeof *login);
+    if (login == NULL) {
+        conn_close(core, conn, 1011, "no memory: reconnect later");
+        return;
+    }
+    struct login **end = &conn_work(core, conn)->login;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = login;
+    login->id = *id;
+    login->expires_s = expires_s;
+    login->conn = conn;
+    login->barrier = (struct barrier){.on_end = on_extended, .is_patient = true};
+    barrier_begin(core, &login->barrier);
 }
 
 /* The cursor or the epoch of the login is of another data set. */
@@ -124,7 +166,7 @@ static void refuse(struct core *core, struct conn *conn)
     ASSERT(conn->state == CONN_LOGIN);
     struct login *login = conn->work->login;
     conn->work->login = NULL;
-    login_leave_barrier(login);
+    barrier_leave(&login->barrier);
     fanout_leave(core, conn);
     conn_set_state(conn, CONN_OPEN);
     timers_set(shard_timers(core->shard), &conn->timer, conn->work->login_at_us);
@@ -143,11 +185,15 @@ static void skip_found(struct core *core, struct conn *conn, int result, uint64_
         refuse(core, conn);
 }
 
-/* A batch that is full, or of the round before, takes no barrier: then the next one is tried. */
-static void set_barrier(struct core *core, struct login *login)
+static void answer(struct core *core, struct conn *conn);
+
+static void on_barrier(struct core *core, struct barrier *barrier, enum barrier_end end)
 {
-    if (log_begin(&core->wal_writer.log, &login->barrier) != 0)
-        login->barrier = UINT64_MAX;
+    struct login *login = container_of(barrier, struct login, barrier);
+    ASSERT(end == BARRIER_PASSED);
+    login->is_past_barrier = true;
+    if (login->conn->state == CONN_LOGIN) /* else it is closing */
+        answer(core, login->conn);
 }
 
 static bool is_past_barrier(struct core *core, struct conn *conn)
@@ -155,12 +201,11 @@ static bool is_past_barrier(struct core *core, struct conn *conn)
     struct login *login = conn->work->login;
     if (core->wal_writer.log.remote == NULL || login->is_past_barrier)
         return true;
-    if (login->barrier != 0)
+    if (barrier_waits(&login->barrier))
         return false;
-    set_barrier(core, login);
     login->conn = conn;
-    list_init(&login->barrier_link);
-    list_append(&core->logins.waiting, &login->barrier_link);
+    login->barrier = (struct barrier){.on_end = on_barrier, .is_patient = true};
+    barrier_begin(core, &login->barrier);
     return false;
 }
 
@@ -184,22 +229,6 @@ static void answer(struct core *core, struct conn *conn)
     login->last = last;
     if (!skip_start(core, conn, start_of(core, conn), last + 1, login->max, skip_found))
         refuse(core, conn);
-}
-
-void logins_on_durable(struct core *core, uint64_t sequence)
-{
-    for (struct list *at = core->logins.waiting.next, *next; at != &core->logins.waiting; at = next) {
-        struct login *login = container_of(at, struct login, barrier_link);
-        next = at->next;
-        if (login->barrier == UINT64_MAX)
-            set_barrier(core, login);
-        if (login->barrier > sequence)
-            continue;
-        login_leave_barrier(login);
-        login->is_past_barrier = true;
-        if (login->conn->state == CONN_LOGIN) /* else it is closing */
-            answer(core, login->conn);
-    }
 }
 
 /* Answers or refuses all logins of `user` that wait for `last`. */

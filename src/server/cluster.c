@@ -5,17 +5,30 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "server/cluster_metrics.h"
 #include "storage/datadir/datadir_cluster.h"
 
 static int check_clock(const struct cluster *cluster, struct clock *clock, struct log_engine_error *error)
 {
     uint64_t now_us = clock_wall_us(clock);
-    if (now_us <= cluster->report.clock_us + CLUSTER_CLOCK_AHEAD_US)
+    if (now_us <= cluster->report.clock_us + CLUSTER_CLOCK_OFF_US)
         return 0;
     (void)snprintf(error->text, sizeof error->text,
                    "the clock of this machine is %" PRIu64 " s ahead of that of the log server: set it and start again",
                    (now_us - cluster->report.clock_us) / 1000000);
     return -ERANGE;
+}
+
+bool cluster_clock_is_right(const struct log_engine_report *report, uint64_t wall_us, struct cluster_metrics *metrics,
+                            char *text, size_t text_bytes)
+{
+    uint64_t ahead_us = wall_us > report->clock_us ? wall_us - report->clock_us : 0;
+    uint64_t behind_us = wall_us < report->clock_us ? report->clock_us - wall_us : 0;
+    metric_set(&metrics->clock_ahead, ahead_us);
+    metric_set(&metrics->clock_behind, behind_us);
+    (void)snprintf(text, text_bytes, "the clock of this machine is %" PRIu64 " s %s that of the log server",
+                   (ahead_us + behind_us) / 1000000, ahead_us > 0 ? "ahead of" : "behind");
+    return ahead_us + behind_us <= CLUSTER_CLOCK_OFF_US;
 }
 
 static int ask(struct cluster *cluster, struct log_session *session, struct clock *clock,

@@ -11,10 +11,12 @@
 
 /* Of each call of the engine. Longer than the engine needs to notice that its server is gone, and to find another. */
 #define CLUSTER_TIMEOUT_MS 5000u
-/* A node whose clock is further ahead of the engine's takes no slot: its ts would push those of all later messages. */
-#define CLUSTER_CLOCK_AHEAD_US UINT64_C(60000000)
+/* A node whose clock is further from the engine's takes no slot. Ahead: its ts would push those of all later messages.
+ * Behind: its ts would be no times for as long, since a ts is never below the one before. */
+#define CLUSTER_CLOCK_OFF_US UINT64_C(60000000)
 
 struct clock;
+struct cluster_metrics;
 
 struct cluster {
     const struct log_engine *engine; /* the plug-in; stays loaded */
@@ -29,5 +31,10 @@ struct cluster {
  * Borrows `config`. 0; or -errno with one line in `text` (room for `text_bytes`). */
 int cluster_open(struct cluster *cluster, const struct config *config, struct clock *clock, char *text,
                  size_t text_bytes);
+
+/* Compares the wall clock with the engine's, by a report that was made just now, and counts it. Whether it is within
+ * CLUSTER_CLOCK_OFF_US; if not, `text` says how far off it is. Any thread. */
+bool cluster_clock_is_right(const struct log_engine_report *report, uint64_t wall_us, struct cluster_metrics *metrics,
+                            char *text, size_t text_bytes);
 
 #endif

@@ -37,9 +37,11 @@
 #include "operations/tokens.h"
 #include "server/addresses.h"
 #include "server/admission.h"
+#include "server/barrier.h"
 #include "server/budget.h"
 #include "server/call.h"
 #include "server/cluster.h"
+#include "server/cluster_metrics.h"
 #include "server/drain.h"
 #include "server/health.h"
 #include "server/letter.h"
@@ -76,9 +78,10 @@ struct admin_tokens;
 struct server {
     const struct config *config;
     const struct datadir *datadir;
-    const struct cluster *cluster; /* NULL: no --cluster */
-    char **argv;                   /* to execute the program again */
-    struct starting *starting;     /* until the shards start; NULL: nothing answers meanwhile */
+    const struct cluster *cluster;   /* NULL: no --cluster */
+    char **argv;                     /* to execute the program again */
+    struct starting *starting;       /* until the shards start; NULL: nothing answers meanwhile */
+    struct starting *starting_admin; /* the same of the admin addresses */
     struct clock *clock;
     struct core **cores;
     uint32_t core_count;
@@ -94,15 +97,17 @@ struct server {
     /* Owned by main's thread. */
     struct reloads reloads;
     struct memory_fit memory_fit;
-    struct token_keys *token_keys;    /* a reference: the newest set; NULL: --auth none. core_open reads it, too */
-    struct server_metrics metrics;    /* read by any thread */
-    enum health_state notified_state; /* of service_notify.h: the last STATUS= */
-    bool is_watched;                  /* the service manager expects WATCHDOG=1 */
+    struct token_keys *token_keys; /* a reference: the newest set; NULL: --auth none. core_open reads it, too */
+    struct server_metrics metrics; /* read by any thread */
+    struct cluster_metrics cluster_metrics; /* the same */
+    enum health_state notified_state;       /* of service_notify.h: the last STATUS= */
+    bool is_watched;                        /* the service manager expects WATCHDOG=1 */
 
     /* Shared. */
     atomic_bool is_draining;   /* the server was asked to stop */
     atomic_ullong drain_us;    /* how long the drain takes (drain.h); set before SIGNAL_DRAIN */
     atomic_bool is_deposed;    /* another node of the cluster owns the slots: this process begins anew as a standby */
+    atomic_bool is_log_lost;   /* the log of the cluster has not answered for long: no shard has clients */
     atomic_bool store_failed;  /* a WAL write failed: no shard accepts sends any more */
     atomic_uint conn_count;    /* connections of all shards, but for those of struct admission.turned_away */
     atomic_uint quiet_shards;  /* shards that have chosen the last round (stop.h) */
@@ -206,11 +211,12 @@ struct core {
     struct admission admission;
     struct refusals refusals;
     struct metrics metrics;
+    struct slot_metrics slot_metrics; /* with --cluster */
     struct conns conns;
     struct tls_state tls;
     struct backpressure backpressure;
     struct handovers handovers;
-    struct logins logins;
+    struct barriers barriers;
     struct tokens tokens;
     struct exchanges exchanges;
     struct batches batches;

@@ -123,6 +123,8 @@ static void on_timer(void *context, struct timer *timer)
         trim_tick(core);
         posts_tick(core);
         erasures_tick(core);
+        barriers_tick(core);
+        wal_writer_tick(core);
         senders_tick(core);
         metrics_tick(core);
         rest_tick(core);

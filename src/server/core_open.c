@@ -17,7 +17,7 @@ static void init_parts(struct core *core)
     drain_init(&core->drain);
     wal_writer_init(&core->wal_writer);
     list_init(&core->handovers.waiting);
-    list_init(&core->logins.waiting);
+    barriers_init(&core->barriers);
     list_init(&core->histories.queue);
     list_init(&core->histories.place_queue);
     list_init(&core->idempotency.users);

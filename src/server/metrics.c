@@ -131,6 +131,17 @@ static void copy_storage(struct core *core, struct metrics *metrics)
     metric_set(&metrics->merge_bytes, info.merge_bytes);
 }
 
+static void copy_log(struct core *core)
+{
+    const struct log_remote *remote = core->wal_writer.log.remote;
+    if (remote == NULL)
+        return;
+    uint64_t newest = log_remote_newest(remote).generation;
+    metric_set(&core->slot_metrics.last, newest);
+    metric_set(&core->slot_metrics.applied, newest);
+    metric_set(&core->slot_metrics.lag, 0);
+}
+
 void metrics_tick(struct core *core)
 {
     struct metrics *metrics = &core->metrics;
@@ -143,6 +154,7 @@ void metrics_tick(struct core *core)
     copy_places(core, metrics);
     copy_letters(core, metrics);
     copy_storage(core, metrics);
+    copy_log(core);
     uint64_t wall_us = shard_wall_us(core->shard);
     metric_set(&metrics->clock_floor_ahead, core->last_ts > wall_us ? core->last_ts - wall_us : 0);
     metric_set(&metrics->takes_sends, core_takes_sends(core, &code, &message, &retry_after_ms));

@@ -32,5 +32,9 @@ struct family {
 const struct family *metrics_shard_families(uint32_t *count_r);
 /* Of the process: offsets in struct server_metrics. */
 const struct family *metrics_process_families(uint32_t *count_r);
+/* With --cluster (cluster_families.c). Of the node: offsets in struct cluster_metrics. */
+const struct family *metrics_node_families(uint32_t *count_r);
+/* Of each slot: offsets in struct core. */
+const struct family *metrics_slot_families(uint32_t *count_r);
 
 #endif

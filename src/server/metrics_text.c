@@ -109,31 +109,59 @@ static size_t family_bytes_max(const struct family *family, size_t sets)
     return 2 * name + strlen(family->help) + 32 + sets * samples * (name + SAMPLE_BYTES_MAX);
 }
 
-size_t metrics_text_bytes_max(const struct server *server)
+/* A table of families. */
+typedef const struct family *(*families_function)(uint32_t *count_r);
+
+static size_t table_bytes_max(families_function table, size_t sets)
 {
     uint32_t count;
-    size_t bytes = sizeof BUILD_INFO;
-    const struct family *families = metrics_shard_families(&count);
+    size_t bytes = 0;
+    const struct family *families = table(&count);
     for (uint32_t i = 0; i < count; i++)
-        bytes += family_bytes_max(&families[i], server->core_count);
-    families = metrics_process_families(&count);
-    for (uint32_t i = 0; i < count; i++)
-        bytes += family_bytes_max(&families[i], 1);
+        bytes += family_bytes_max(&families[i], sets);
     return bytes;
 }
 
-size_t metrics_text_write(const struct server *server, char *out)
+size_t metrics_text_bytes_max(const struct server *server)
+{
+    size_t bytes = sizeof BUILD_INFO + table_bytes_max(metrics_process_families, 1)
+                   + table_bytes_max(metrics_shard_families, server->core_count);
+    if (server->cluster != NULL)
+        bytes += table_bytes_max(metrics_node_families, 1) + table_bytes_max(metrics_slot_families, server->core_count);
+    return bytes;
+}
+
+static char *put_process(char *at, families_function table, const void *base)
 {
     uint32_t count;
-    char *at = put_text(out, BUILD_INFO);
-    const struct family *families = metrics_process_families(&count);
+    const struct family *families = table(&count);
     for (uint32_t i = 0; i < count; i++)
-        at = put_samples(put_head(at, &families[i]), &families[i], &server->metrics, -1);
-    families = metrics_shard_families(&count);
+        at = put_samples(put_head(at, &families[i]), &families[i], base, -1);
+    return at;
+}
+
+static char *put_shards(char *at, families_function table, const struct server *server)
+{
+    uint32_t count;
+    const struct family *families = table(&count);
     for (uint32_t i = 0; i < count; i++) {
         at = put_head(at, &families[i]);
         for (uint32_t shard = 0; shard < server->core_count; shard++)
             at = put_samples(at, &families[i], server->cores[shard], shard);
+    }
+    return at;
+}
+
+size_t metrics_text_write(const struct server *server, char *out)
+{
+    char *at = put_text(out, BUILD_INFO);
+    at = put_process(at, metrics_process_families, &server->metrics);
+    bool is_standby = server->cluster != NULL && metric_read(&server->cluster_metrics.owner) == 0;
+    if (!is_standby)
+        at = put_shards(at, metrics_shard_families, server);
+    if (server->cluster != NULL) {
+        at = put_process(at, metrics_node_families, &server->cluster_metrics);
+        at = put_shards(at, metrics_slot_families, server);
     }
     ASSERT((size_t)(at - out) <= metrics_text_bytes_max(server));
     return (size_t)(at - out);

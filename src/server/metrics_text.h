@@ -1,6 +1,6 @@
 /*
  * metrics_text.h: all metrics of a server in the text format of Prometheus, version 0.0.4. Any thread: the numbers are
- * read while others write them.
+ * read while others write them. The shards of a standby do not run: nothing of them is written.
  *
  * Numbers in a struct core have the label `shard`. A histogram's `_count` and its bucket +Inf are the same reading; its
  * `_sum` may be of a moment later.

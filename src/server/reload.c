@@ -44,16 +44,33 @@ static bool has_files(const struct reloads *reloads)
     return false;
 }
 
+static void reload_asked(const struct reloads *reloads)
+{
+    log_line(LOG_INFO, "reload", "signal=SIGHUP files=%s", has_files(reloads) ? "read" : "none");
+    service_notify_reloading();
+    reload_all(reloads, RELOAD_ASKED);
+    service_notify_reloaded();
+}
+
+void reload_poll(const struct reloads *reloads)
+{
+    const struct timespec none = {0};
+    sigset_t asked;
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGHUP);
+    if (sigtimedwait(&asked, NULL, &none) == SIGHUP)
+        reload_asked(reloads);
+    else
+        reload_all(reloads, RELOAD_LOOK);
+}
+
 int reload_until_signal(const struct reloads *reloads, const sigset_t *signals)
 {
     const struct timespec look = {.tv_sec = LOOK_S};
     for (;;) {
         int number = sigtimedwait(signals, NULL, reloads->count > 0 ? &look : NULL);
         if (number == SIGHUP) {
-            log_line(LOG_INFO, "reload", "signal=SIGHUP files=%s", has_files(reloads) ? "read" : "none");
-            service_notify_reloading();
-            reload_all(reloads, RELOAD_ASKED);
-            service_notify_reloaded();
+            reload_asked(reloads);
         } else if (number > 0 && signals_is_stop(number)) {
             return number;
         } else if (number > 0) {

@@ -34,6 +34,8 @@ void reload_add(struct reloads *reloads, reload_function function, void *context
 /* The same for a function that reads no files of the operator: it is called about once a second, not on SIGHUP. */
 void reload_add_look(struct reloads *reloads, reload_function function, void *context);
 
+/* The same without waiting, for a server that does something else meanwhile: once a second. SIGHUP is blocked. */
+void reload_poll(const struct reloads *reloads);
 /* Waits for SIGTERM or SIGINT among `signals` (signals_block), and returns its number. Reloads until then, and notes
  * other signals. Without a registered function there is no wakeup but for signals. */
 int reload_until_signal(const struct reloads *reloads, const sigset_t *signals);

@@ -52,7 +52,7 @@ static void add_conns(struct left *left, const struct core *core)
     add_list(left, "resume_conns", &core->conns.resume);
     add_list(left, "resume_first_conns", &core->conns.resume_first);
     add_list(left, "handover_conns", &core->handovers.waiting);
-    add_list(left, "waiting_logins", &core->logins.waiting);
+    add_list(left, "barriers", &core->barriers.waiting);
     add_list(left, "history_conns", &core->histories.queue);
     add_list(left, "place_conns", &core->histories.place_queue);
     add_list(left, "replay_conns", &core->replays.queue);

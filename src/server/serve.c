@@ -53,8 +53,9 @@ static void warn_of_unknown(const struct config *config)
 
 /* Nothing of what the process had in memory may be left, so it is executed anew: it keeps its number, its arguments and
  * the service manager that watches it. */
-static _Noreturn void begin_again(char **argv)
+static _Noreturn void begin_again(char **argv, const struct cluster_metrics *metrics)
 {
+    cluster_metrics_carry(metrics);
     log_flush(CORE_LOG_FLUSH_US);
     execv("/proc/self/exe", argv);
     (void)complain("the program cannot be executed again: start it");
@@ -185,10 +186,13 @@ static void wait_for_drain(const struct server *server, const sigset_t *signals,
 static bool run_until_signal(struct server *server, struct shard_group *group, const sigset_t *signals)
 {
     int number = reload_until_signal(&server->reloads, signals);
-    service_notify_stopping(server->config->drain_s + server->config->stop_time_s);
+    bool is_deposed = atomic_load_explicit(&server->is_deposed, memory_order_relaxed);
+    if (is_deposed)
+        service_notify_deposed();
+    else
+        service_notify_stopping(server->config->drain_s + server->config->stop_time_s);
     atomic_store_explicit(&server->is_draining, true, memory_order_relaxed);
     uint32_t connections = atomic_load_explicit(&server->conn_count, memory_order_relaxed);
-    bool is_deposed = atomic_load_explicit(&server->is_deposed, memory_order_relaxed);
     uint64_t drain_us = drain_time_us(is_deposed ? DEPOSED_DRAIN_S : server->config->drain_s, connections);
     log_line(LOG_INFO, "stopping", "%s=%s connections=%u drain_ms=%" PRIu64, is_deposed ? "reason" : "signal",
              is_deposed         ? "deposed"
@@ -242,10 +246,12 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
                                     .pin = true,
                                     .clock = server->clock,
                                     .io = {.recv_buffer_bytes = 4096, .recv_buffer_count = 1024}};
-    struct starting *starting = open_starting(server);
+    server->starting_admin = open_starting(server);
     server->starting = open_standby(server);
+    if (server->config->admin_count > 0)
+        process_sample_start(server);
     int recovered = recovery_run(server, &report, &error);
-    starting_close(&starting);
+    starting_close(&server->starting_admin);
     starting_close(&server->starting);
     if (recovered == -ERESTART)
         return SERVE_AGAIN;
@@ -267,8 +273,6 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
                  strerror(-status));
         return complain(text);
     }
-    if (server->config->admin_count > 0)
-        process_sample_start(server);
     /* Only now: a start that is refused leaves one line on stderr. */
     warn_of_unknown(server->config);
     rlimits_warn(server->config, server->core_count);
@@ -281,7 +285,7 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
             "clean=false hint=\"the last checkpoint did not end within the stop time; all messages are in the WAL\"");
         log_flush(CORE_LOG_FLUSH_US);
         if (atomic_load(&server->is_deposed))
-            begin_again(server->argv);
+            begin_again(server->argv, &server->cluster_metrics);
         _exit(0);
     }
     shard_group_close(&group);
@@ -443,6 +447,7 @@ static bool open_data(struct server *server, struct cluster *cluster, struct dat
         if (cluster_open(cluster, config, server->clock, text, TEXT_BYTES) != 0)
             return false;
         server->cluster = cluster;
+        cluster_metrics_take(&server->cluster_metrics);
         status = datadir_open_cluster(datadir_r, config->data_dir, &cluster->meta, &error);
     }
     if (status != 0)
@@ -499,6 +504,6 @@ int serve(struct config *config, char **argv)
     token_watch_close(&watch);
     log_stop(CORE_LOG_FLUSH_US);
     if (code == SERVE_AGAIN)
-        begin_again(argv);
+        begin_again(argv, &server.cluster_metrics);
     return code;
 }

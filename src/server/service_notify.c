@@ -26,6 +26,25 @@ void service_notify_ready(struct server *server)
     service_notify_look(server, RELOAD_LOOK);
 }
 
+void service_notify_standby(struct server *server, const char *owner, const char *address)
+{
+    if (getenv("NOTIFY_SOCKET") == NULL)
+        return;
+    server->is_watched = sd_watchdog_enabled(0, NULL) > 0;
+    (void)sd_notifyf(0, "READY=1\nSTATUS=standby: owner is %s%s%s", owner, address[0] != '\0' ? " at " : "", address);
+}
+
+void service_notify_alive(const struct server *server)
+{
+    if (server->is_watched)
+        notify("WATCHDOG=1");
+}
+
+void service_notify_deposed(void)
+{
+    notify("STATUS=deposed: becomes a standby");
+}
+
 void service_notify_look(void *context, enum reload_cause cause)
 {
     struct server *server = context;

@@ -15,6 +15,13 @@ struct server;
 
 /* The server serves: READY=1. Registers the look, if somebody listens. `server` outlives the reloads. */
 void service_notify_ready(struct server *server);
+/* A standby of a cluster follows: READY=1, with who owns the slots as its status. It serves when it is the owner, which
+ * may never be: the manager does not wait for that. */
+void service_notify_standby(struct server *server, const char *owner, const char *address);
+/* A standby takes turns: WATCHDOG=1. Once a second. */
+void service_notify_alive(const struct server *server);
+/* The process begins anew as a standby, so for the manager the service does not end. */
+void service_notify_deposed(void);
 /* Around the functions that SIGHUP calls: RELOADING=1, then READY=1. */
 void service_notify_reloading(void);
 void service_notify_reloaded(void);

@@ -10,14 +10,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "auth/admin_tokens.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "cli/config.h"
 #include "protocol/http.h"
+#include "protocol/json_put.h"
+#include "server/core.h"
+#include "server/metrics_text.h"
 
-#define HEAD "Content-Type: application/json\r\nCache-Control: no-store\r\nConnection: close\r\n"
+#define HEAD "Cache-Control: no-store\r\nConnection: close\r\n"
+#define JSON_TYPE "application/json"
 #define HEAD_BYTES 2048u
-#define REASON_BYTES 123u /* of a close frame, after its code */
+#define ANSWER_HEAD_BYTES 512u /* of what stands before a body */
+#define REASON_BYTES 123u      /* of a close frame, after its code */
 #define LISTENERS_MAX (CONFIG_LISTENS_MAX > CONFIG_ADMINS_MAX ? CONFIG_LISTENS_MAX : CONFIG_ADMINS_MAX)
 
 /* A connection: its request is read, then it is answered, then its end is awaited. */
@@ -26,6 +32,8 @@ struct starting_client {
     bool is_answered;
     size_t bytes; /* of head */
     char head[HEAD_BYTES];
+    char *answer; /* owned; NULL: none, or all of it is sent */
+    size_t answer_bytes, sent;
 };
 
 struct starting {
@@ -38,6 +46,8 @@ struct starting {
     /* Shared. */
     pthread_mutex_t lock;
     char reason[REASON_BYTES + 1];
+    bool is_standby, is_known;  /* the address of the owner is */
+    const struct server *shown; /* for /metrics; NULL: they are not shown here */
 
     /* Of the thread. */
     uint32_t client_count;
@@ -71,52 +81,165 @@ static struct span header_of(const struct starting_client *client, const char *n
     return (struct span){NULL, 0};
 }
 
-/* The upgrade of a WebSocket, and a close frame with 1001. 0: the client asks for none. */
-static size_t write_close(struct starting *starting, const struct starting_client *client, char *out, size_t bytes)
+/* What the thread may say now. */
+struct words {
+    char reason[REASON_BYTES + 1];
+    bool is_standby, is_known;
+    const struct server *shown;
+};
+
+static struct words words_take(struct starting *starting)
 {
-    struct span key = header_of(client, "\r\nsec-websocket-key:");
-    struct span protocols = header_of(client, "\r\nsec-websocket-protocol:");
-    char accept[29], reason[REASON_BYTES + 1];
-    if (key.bytes == 0)
-        return 0;
-    http_accept_value(key, accept);
+    struct words words;
     pthread_mutex_lock(&starting->lock);
-    memcpy(reason, starting->reason, sizeof reason);
+    memcpy(words.reason, starting->reason, sizeof words.reason);
+    words.is_standby = starting->is_standby;
+    words.is_known = starting->is_known;
+    words.shown = starting->shown;
     pthread_mutex_unlock(&starting->lock);
+    return words;
+}
+
+/* -- answers: malloc'ed, with their length; NULL: no memory, so the connection is closed -- */
+
+static char *put_answer(const char *status, const char *type, const char *body, size_t body_bytes, size_t *bytes_r)
+{
+    char *answer = malloc(ANSWER_HEAD_BYTES + body_bytes);
+    if (answer == NULL)
+        return NULL;
+    int used =
+        snprintf(answer, ANSWER_HEAD_BYTES, "HTTP/1.1 %s\r\nContent-Type: %s\r\n" HEAD "Content-Length: %zu\r\n\r\n",
+                 status, type, body_bytes);
+    ASSERT(used > 0 && (size_t)used < ANSWER_HEAD_BYTES);
+    memcpy(answer + used, body, body_bytes);
+    *bytes_r = (size_t)used + body_bytes;
+    return answer;
+}
+
+static char *put_error(const char *status, const char *code, const char *message, size_t *bytes_r)
+{
+    char body[256 + LIMIT_ESCAPED_BYTES(REASON_BYTES)];
+    char *at = JSON_PUT(body, "{\"error\":\"");
+    at = json_put_escaped(at, span_of(code));
+    at = JSON_PUT(at, "\",\"message\":\"");
+    at = json_put_escaped(at, span_of(message));
+    at = JSON_PUT(at, "\"}\n");
+    return put_answer(status, JSON_TYPE, body, (size_t)(at - body), bytes_r);
+}
+
+/* The upgrade of a WebSocket, and a close frame with 1001. */
+static char *put_close(const struct words *words, const struct starting_client *client, struct span key,
+                       size_t *bytes_r)
+{
+    struct span protocols = header_of(client, "\r\nsec-websocket-protocol:");
+    char accept[29];
+    char *answer = malloc(ANSWER_HEAD_BYTES);
+    if (answer == NULL)
+        return NULL;
+    http_accept_value(key, accept);
     bool has_protocol = protocols.bytes > 0 && memmem(protocols.data, protocols.bytes, "chitchat.v1", 11) != NULL;
-    int used = snprintf(out, bytes,
+    int used = snprintf(answer, ANSWER_HEAD_BYTES,
                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Accept: %s\r\n%s\r\n\x88%c\x03\xe9%s",
                         accept, has_protocol ? "Sec-WebSocket-Protocol: chitchat.v1\r\n" : "",
-                        (int)(2 + strlen(reason)), reason);
-    ASSERT(used > 0 && (size_t)used < bytes);
-    return (size_t)used;
+                        (int)(2 + strlen(words->reason)), words->reason);
+    ASSERT(used > 0 && (size_t)used < ANSWER_HEAD_BYTES);
+    *bytes_r = (size_t)used;
+    return answer;
 }
 
-static void answer(struct starting *serving, int fd, struct starting_client *client)
+/* The rules of http/credential.h for an admin address. */
+static bool may_see_metrics(const struct server *server, const struct starting_client *client)
 {
-    char upgrade[512];
-    static const char live[] = "HTTP/1.1 200 OK\r\n" HEAD "Content-Length: 17\r\n\r\n{\"status\":\"live\"}";
-    static const char starting[] =
-        "HTTP/1.1 503 Service Unavailable\r\n" HEAD
-        "Content-Length: 65\r\n\r\n{\"error\":\"starting\",\"message\":\"the server reads its data: wait\"}\n";
-    bool is_live = client->bytes >= 11 && memcmp(client->head, "GET /livez ", 11) == 0;
-    const char *text = is_live ? live : starting;
-    size_t bytes = write_close(serving, client, upgrade, sizeof upgrade);
-    if (bytes > 0)
-        text = upgrade;
-    ssize_t ignored = send(fd, text, bytes > 0 ? bytes : strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)ignored;
+    struct span origin = header_of(client, "\r\norigin:");
+    struct span token = header_of(client, "\r\nauthorization: bearer ");
+    if (server->admin_tokens != NULL)
+        return token.bytes > 0 && admin_tokens_have(server->admin_tokens, token);
+    return origin.data == NULL && http_is_known_host(&server->cores[0]->conns.http, header_of(client, "\r\nhost:"));
+}
+
+static char *put_metrics(const struct server *server, const struct starting_client *client, size_t *bytes_r)
+{
+    if (!may_see_metrics(server, client))
+        return put_error("401 Unauthorized", "bad_token",
+                         "this needs a token of --admin-token-file, or a Host that is known", bytes_r);
+    char *text = malloc(metrics_text_bytes_max(server));
+    if (text == NULL)
+        return NULL;
+    char *answer = put_answer("200 OK", METRICS_CONTENT_TYPE, text, metrics_text_write(server, text), bytes_r);
+    free(text);
+    return answer;
+}
+
+static char *put_not_ready(const struct words *words, size_t *bytes_r)
+{
+    static const char unavailable[] = "503 Service Unavailable";
+    char message[sizeof "standby, owner is " + REASON_BYTES];
+    if (!words->is_standby)
+        return put_error(unavailable, "starting", "the server reads its data: wait", bytes_r);
+    (void)snprintf(message, sizeof message, "standby, owner is %s", words->is_known ? words->reason : "not known");
+    return put_error(unavailable, "standby", message, bytes_r);
+}
+
+static bool asks_for(const struct starting_client *client, const char *line)
+{
+    size_t bytes = strlen(line);
+    return client->bytes >= bytes && memcmp(client->head, line, bytes) == 0;
+}
+
+/* -- clients -- */
+
+/* Sends what the socket takes. The rest follows when it takes more. */
+static void answer_send(int fd, struct starting_client *client)
+{
+    ssize_t bytes =
+        send(fd, client->answer + client->sent, client->answer_bytes - client->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    client->sent += bytes > 0 ? (size_t)bytes : 0;
+    if (bytes >= 0 && client->sent < client->answer_bytes)
+        return;
+    free(client->answer);
+    client->answer = NULL;
     (void)shutdown(fd, SHUT_WR);
+}
+
+static void answer(struct starting *starting, int fd, struct starting_client *client)
+{
+    static const char live[] = "{\"status\":\"live\"}";
+    struct words words = words_take(starting);
+    struct span key = header_of(client, "\r\nsec-websocket-key:");
+    size_t bytes = 0;
+    if (key.bytes > 0)
+        client->answer = put_close(&words, client, key, &bytes);
+    else if (asks_for(client, "GET /livez "))
+        client->answer = put_answer("200 OK", JSON_TYPE, live, strlen(live), &bytes);
+    else if (asks_for(client, "GET /metrics ") && words.shown != NULL)
+        client->answer = put_metrics(words.shown, client, &bytes);
+    else
+        client->answer = put_not_ready(&words, &bytes);
+    client->answer_bytes = bytes;
+    client->sent = 0;
     client->is_answered = true;
+    if (client->answer != NULL)
+        answer_send(fd, client);
+    else
+        (void)shutdown(fd, SHUT_WR);
 }
 
 /* Reads what has come, and answers a complete head, or one that is too long. After the answer the client's end is
  * awaited: a close before it may reset the connection. False: the connection is over. */
-static bool serve(struct starting *starting, int fd, struct starting_client *client)
+static bool serve(struct starting *starting, const struct pollfd *polled, struct starting_client *client)
 {
+    int fd = polled->fd;
+    if (client->answer != NULL && (polled->revents & POLLOUT) != 0)
+        answer_send(fd, client);
+    if ((polled->revents & ~POLLOUT) == 0)
+        return true;
     size_t used = client->is_answered ? 0 : client->bytes;
     ssize_t bytes = recv(fd, client->head + used, HEAD_BYTES - used, MSG_DONTWAIT);
+    if (bytes == 0 && client->answer != NULL)
+        return true; /* its side has ended: the answer is still sent */
     if (bytes <= 0)
         return bytes < 0 && (errno == EAGAIN || errno == EINTR);
     if (client->is_answered)
@@ -133,6 +256,7 @@ static void drop(struct starting *starting, uint32_t index)
     struct starting_client *client = starting->clients + index;
     uint32_t behind = --starting->client_count - index;
     close(polled->fd);
+    free(client->answer);
     memmove(polled, polled + 1, behind * sizeof *polled);
     memmove(client, client + 1, behind * sizeof *client);
 }
@@ -141,13 +265,15 @@ static void serve_all(struct starting *starting)
 {
     uint64_t now_us = clock_monotonic_us(&starting->clock);
     for (uint32_t i = starting->client_count; i-- > 0;) {
-        const struct pollfd *polled = polled_clients(starting) + i;
+        struct pollfd *polled = polled_clients(starting) + i;
         struct starting_client *client = starting->clients + i;
-        bool goes_on = polled->revents == 0 || serve(starting, polled->fd, client);
+        bool goes_on = polled->revents == 0 || serve(starting, polled, client);
         if (goes_on && now_us >= client->until_us && !client->is_answered && client->bytes > 0)
             answer(starting, polled->fd, client);
         if (!goes_on || now_us >= client->until_us)
             drop(starting, i);
+        else
+            polled->events = client->answer != NULL ? POLLOUT : POLLIN;
     }
 }
 
@@ -173,6 +299,7 @@ static void accept_all(struct starting *starting)
         client->until_us = clock_monotonic_us(&starting->clock) + STARTING_CLIENT_MS * UINT64_C(1000);
         client->is_answered = false;
         client->bytes = 0;
+        client->answer = NULL;
     }
 }
 
@@ -218,6 +345,7 @@ int starting_open(struct starting **starting_r, const int *fds, uint32_t count, 
     clock_init_system(&starting->clock);
     pthread_mutex_init(&starting->lock, NULL);
     starting_say_owner(starting, "");
+    starting->is_standby = false;
     starting->count = count;
     starting->listen_count = listen_count;
     memcpy(starting->with_tls, with_tls, listen_count * sizeof *with_tls);
@@ -244,6 +372,17 @@ void starting_say_owner(struct starting *starting, const char *address)
     pthread_mutex_lock(&starting->lock);
     (void)snprintf(starting->reason, sizeof starting->reason, "%s",
                    is_known ? address : "this node does not serve yet: reconnect later");
+    starting->is_standby = true;
+    starting->is_known = is_known;
+    pthread_mutex_unlock(&starting->lock);
+}
+
+void starting_show_metrics(struct starting *starting, const struct server *server)
+{
+    if (starting == NULL)
+        return;
+    pthread_mutex_lock(&starting->lock);
+    starting->shown = server;
     pthread_mutex_unlock(&starting->lock);
 }
 

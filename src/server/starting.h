@@ -4,7 +4,10 @@
  * again, all others with 503 and the error `starting`. With TLS a connection is closed. Main's thread.
  *
  * A node of a cluster that does not own its slots answers on the addresses for clients too: it completes the upgrade of
- * a WebSocket and closes it with 1001. The reason is the address of the owner, once that is known.
+ * a WebSocket and closes it with 1001. The reason is the address of the owner, once that is known. From then on the
+ * error is `standby`, and the message has that address.
+ *
+ * GET /metrics is answered on the addresses of starting_show_metrics, to who may ask there (http/credential.h).
  *
  * Clients are served side by side, each for STARTING_CLIENT_MS at most, however slowly its bytes come. When there are
  * STARTING_CLIENTS_MAX and one more comes, the oldest is closed. Nothing waits for a client: neither another one, nor
@@ -19,6 +22,7 @@
 #define STARTING_CLIENT_MS 500u
 #define STARTING_CLIENTS_MAX 64u
 
+struct server;
 struct starting;
 
 /* Begins to answer on `count` listening descriptors, borrowed until starting_close; with_tls[i % listen_count] says
@@ -28,6 +32,8 @@ int starting_open(struct starting **starting_r, const int *fds, uint32_t count, 
 /* Where the owner of the slots is reached: the reason with which WebSockets are closed from now on. Copied. "", or one
  * that is longer than a reason may be: it is not known. NULL as `starting` is fine. */
 void starting_say_owner(struct starting *starting, const char *address);
+/* From now on /metrics has what metrics_text.h writes of `server`, which is borrowed until starting_close. */
+void starting_show_metrics(struct starting *starting, const struct server *server);
 /* Stops: requests that have come are answered, other clients are closed, connections that come later wait for the
  * shards. Nulls *starting; NULL is fine. */
 void starting_close(struct starting **starting);

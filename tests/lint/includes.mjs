@@ -32,7 +32,7 @@ export const directions = {
 
   // The server. All share src/server/core.h, the state of a shard. Beside it a folder knows those above it in this list,
   // but for durability, which knows delivery alone.
-  "src/connection": ["src/base", "src/protocol", "shard", "src/server/core.h"],
+  "src/connection": ["src/base", "src/protocol", "shard", "src/server/core.h", "src/server/barrier.h"],
   "src/history": ["src/base", "src/protocol", "shard/worker.h", "storage/memtable", "storage/runs", "src/server/core.h",
     "src/connection"],
   "src/timeline": ["src/base", "src/protocol", "storage", "storage/memtable", "src/server/core.h", "src/server/letter.h",
@@ -43,9 +43,10 @@ export const directions = {
     "src/ephemeral",
     "src/http/exchanges.h"],
   "src/http": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/connection/conn.h", "src/api/api.h"],
-  "src/api": ["src/base", "src/protocol", "src/server/core.h", "src/server/metrics_text.h", "src/history/page_reads.h",
+  "src/api": ["src/base", "src/protocol", "src/server/core.h", "src/server/barrier.h", "src/server/metrics_text.h", "src/history/page_reads.h",
     "src/timeline/posts.h", "src/http/exchange.h"],
-  "src/durability": ["src/base", "shard/io.h", "shard/timers.h", "shard/worker.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/cluster", "src/server/core.h", "src/server/starting.h",
+  "src/durability": ["src/base", "shard/io.h", "shard/timers.h", "shard/worker.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/cluster", "src/server/core.h",
+    "src/server/service_notify.h", "src/server/starting.h",
     "src/timeline/delivery.h"],
   "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir",
     "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/ephemeral",

@@ -8,11 +8,9 @@ import path from "node:path";
 import { test } from "node:test";
 import { Api } from "./lib/api.mjs";
 import { scenario } from "./lib/harness.mjs";
-import { Scrape } from "./lib/metrics.mjs";
+import { MONITORED, MONITORING, OF_CLUSTER, ROOT, Scrape, metricsMonitored } from "./lib/metrics.mjs";
 import { SHORT, until } from "./lib/server.mjs";
 
-const ROOT = path.resolve("../..");
-const MONITORING = path.join(ROOT, "docs/monitoring");
 const OPTIONS = { options: ["--admin", "127.0.0.1:0"] };
 const SHARDS = { shards: [2] };
 
@@ -183,26 +181,16 @@ scenario("promtool accepts the metrics, and those of the process are what the ke
 
 // -- docs/monitoring --
 
-const rules = fs.readFileSync(path.join(MONITORING, "alerts.yml"), "utf8");
-const dashboard = JSON.parse(fs.readFileSync(path.join(MONITORING, "grafana-dashboard.json"), "utf8"));
-const dashboardQueries = dashboard.panels.flatMap((panel) => (panel.targets ?? []).map((target) => target.expr));
-
-// { name, labels } of each metric in queries: only labels that are compared with a fixed text.
-function metricsIn(text) {
-  return [...text.matchAll(/\b((?:chitchat|process)_[a-z_]+)(?:\{([^}]*)\})?/g)].map(([, name, labels]) => ({
-    name,
-    labels: Object.fromEntries([...(labels ?? "").matchAll(/([a-z_]+)="([^"$]*)"/g)].map(([, key, value]) => [key, value]).filter(([key]) => key !== "job")),
-  }));
-}
+const { rules, dashboard, dashboardQueries, expressions } = MONITORED;
 
 scenario("alert rules and dashboard name metrics and labels that a server has", SHARDS, async (harness) => {
   await harness.start(OPTIONS);
   const scrape = await Scrape.take(harness.server);
-  const expressions = [...rules.matchAll(/^ *expr: (.*)$/gm)].map(([, expr]) => expr);
-  const named = [...expressions, ...dashboardQueries, dashboard.templating.list[1].query.query].flatMap(metricsIn);
+  const named = metricsMonitored().filter(({ name }) => !OF_CLUSTER.test(name));
   assert.ok(expressions.length > 20 && dashboardQueries.length > 40 && named.length > 80);
   const missing = named.filter(({ name, labels }) => scrape.find(name, labels).length === 0);
   assert.deepEqual(missing, []);
+  assert.deepEqual(scrape.samples.filter(({ name }) => OF_CLUSTER.test(name)), [], "without --cluster there is nothing of it");
   await harness.end();
 });
 
@@ -219,8 +207,8 @@ test("promtool: the rules are valid and fire when they should; the dashboard's q
   fs.rmSync(dir, { recursive: true });
 });
 
-test("each alert says in OPERATIONS.md what it means", () => {
-  const operations = fs.readFileSync(path.join(ROOT, "docs/OPERATIONS.md"), "utf8");
+test("the documents say of each alert what it means", () => {
+  const operations = ["OPERATIONS", "CLUSTER_NODE"].map((name) => fs.readFileSync(path.join(ROOT, `docs/${name}.md`), "utf8")).join();
   const alerts = [...rules.matchAll(/- alert: (\S+)/g)].map(([, name]) => name);
   assert.deepEqual(alerts.filter((name) => !operations.includes(`\`${name}\``)), []);
 });

@@ -22,6 +22,7 @@ static const char *const fault_names[FAULT_CLUSTER_END - FAULT_COUNT] = {
     [FAULT_APPLY_WHEN_FOLLOWED - FAULT_COUNT] = "apply-when-followed",
     [FAULT_UNKNOWN_SETTLED_BY_READING - FAULT_COUNT] = "unknown-settled-by-reading",
     [FAULT_NO_BARRIER - FAULT_COUNT] = "no-barrier",
+    [FAULT_READ_WITHOUT_BARRIER - FAULT_COUNT] = "read-without-barrier",
     [FAULT_ACK_BEFORE_ENGINE - FAULT_COUNT] = "ack-before-engine",
     [FAULT_UNKNOWN_AS_NEW - FAULT_COUNT] = "unknown-as-new",
     [FAULT_WINDOW_OF_TWO - FAULT_COUNT] = "window-of-two",

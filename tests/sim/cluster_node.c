@@ -196,7 +196,7 @@ static void answer_logins(struct world *world, struct world_node *node)
             continue;
         world->tally.logins++;
         if (node->slots[login->slot].count < login->shown && !world->was_dropped)
-            world_fail(world, WORLD_OLD_LAST, "slot %u: node %s answers a login with %u sends; %u were acknowledged",
+            world_fail(world, WORLD_OLD_LAST, "slot %u: node %s answers with %u sends; %u were acknowledged",
                        login->slot, node->name, node->slots[login->slot].count, login->shown);
         login->barrier = 0;
     }
@@ -256,7 +256,12 @@ bool node_send(struct world *world, struct world_node *node, uint32_t slot, uint
     return true;
 }
 
-bool node_login(struct world *world, struct world_node *node, uint32_t slot)
+static uint64_t barrier_of(const struct ownership *log, bool is_read)
+{
+    return is_read && FAULT(READ_WITHOUT_BARRIER) ? ownership_committed(log) : ownership_barrier(log);
+}
+
+bool node_login(struct world *world, struct world_node *node, uint32_t slot, bool is_read)
 {
     if (!node->is_up || node->is_paused || !node->is_serving || node->logs[slot].state != OWNERSHIP_OWNS)
         return false;
@@ -264,7 +269,7 @@ bool node_login(struct world *world, struct world_node *node, uint32_t slot)
         if (node->logins[i].barrier > 0)
             continue;
         node->logins[i] =
-            (struct world_login){slot, world->slots[slot].acknowledged, ownership_barrier(&node->logs[slot])};
+            (struct world_login){slot, world->slots[slot].acknowledged, barrier_of(&node->logs[slot], is_read)};
         return true;
     }
     return false;

@@ -126,7 +126,7 @@ static void step(struct world *world)
     }
     step_client(world, &world->clients[dice_below(&world->dice, WORLD_CLIENTS)]);
     if (dice_hits(&world->dice, 6))
-        node_login(world, random_node(world), dice_below(&world->dice, WORLD_SLOTS));
+        node_login(world, random_node(world), dice_below(&world->dice, WORLD_SLOTS), dice_hits(&world->dice, 2));
     if (dice_hits(&world->dice, 6))
         log_double_step(world->log_double);
     node = random_node(world);

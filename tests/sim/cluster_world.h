@@ -33,7 +33,7 @@ enum world_promise {
     WORLD_DOUBLED,    /* a send is there twice */
     WORLD_REORDERED,  /* what a node had shown has changed its place */
     WORLD_TWO_OWNERS, /* the chain of the log is broken by those who append to it */
-    WORLD_OLD_LAST,   /* a login was answered with less than what was acknowledged before it */
+    WORLD_OLD_LAST,   /* a login or a read was answered with less than what was acknowledged before it */
     WORLD_DAMAGE,     /* a log that lost a part was served by a node that had it, or a whole one was refused */
     WORLD_STUCK,      /* without trouble, no node serves */
     WORLD_PROMISES,
@@ -67,6 +67,7 @@ struct world_slot {
     uint32_t disk_count;
 };
 
+/* A login, or a read of a program. */
 struct world_login {
     uint32_t slot;
     uint32_t shown;   /* how much of the slot was acknowledged when it came */
@@ -145,9 +146,9 @@ void node_crash(struct world *world, struct world_node *node);
 void node_act(struct world *world, struct world_node *node);
 /* Puts what is applied on its disk. */
 void node_checkpoint(struct world *world, struct world_node *node, uint32_t slot);
-/* A client sends or logs in. False: the node does not serve. */
+/* A client sends or logs in, or a program reads (`is_read`). False: the node does not serve. */
 bool node_send(struct world *world, struct world_node *node, uint32_t slot, uint32_t id);
-bool node_login(struct world *world, struct world_node *node, uint32_t slot);
+bool node_login(struct world *world, struct world_node *node, uint32_t slot, bool is_read);
 
 /* cluster_call.c: makes the machine's next call, does the calls, delivers results. */
 void call_make(struct world *world, struct world_node *node, uint32_t log);

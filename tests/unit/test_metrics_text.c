@@ -128,14 +128,61 @@ static void check_name(const struct family *family)
 
 Test(metrics_text, names_and_units_follow_the_conventions)
 {
-    uint32_t counts[2];
-    const struct family *families[] = {metrics_shard_families(&counts[0]), metrics_process_families(&counts[1])};
-    for (int k = 0; k < 2; k++)
+    uint32_t counts[4];
+    const struct family *families[] = {metrics_shard_families(&counts[0]), metrics_process_families(&counts[1]),
+                                       metrics_node_families(&counts[2]), metrics_slot_families(&counts[3])};
+    for (int k = 0; k < 4; k++)
         for (uint32_t i = 0; i < counts[k]; i++) {
             check_name(&families[k][i]);
             for (uint32_t j = 0; j < i; j++)
                 cr_assert_str_neq(families[k][i].name, families[k][j].name);
         }
+}
+
+Test(metrics_text, a_cluster_has_families_of_its_own_and_a_standby_none_of_shards)
+{
+    static struct cluster cluster;
+    write_text();
+    cr_assert_null(strstr(text, "chitchat_cluster_"));
+    cr_assert_null(strstr(text, "chitchat_log_appends_total"));
+    server->cluster = &cluster;
+    metric_set(&server->cores[1]->slot_metrics.log.appends[LOG_APPEND_UNKNOWN], 3);
+    write_text();
+    expect_line("chitchat_cluster_owner 0");
+    expect_line("chitchat_log_appends_total{shard=\"1\",outcome=\"unknown\"} 3");
+    cr_assert_null(strstr(text, "chitchat_takes_sends"));
+    metric_set(&server->cluster_metrics.owner, 1);
+    write_text();
+    expect_line("chitchat_cluster_owner 1");
+    expect_line("chitchat_takes_sends{shard=\"0\"} 0");
+}
+
+Test(metrics_text, counts_of_a_node_outlive_its_execution_as_a_standby)
+{
+    struct cluster_metrics before = {0}, after = {0};
+    cluster_metrics_take(&after);
+    cr_assert_eq(metric_read(&after.takeovers), 0);
+    metric_set(&before.takeovers, 5);
+    metric_set(&before.depositions, 4);
+    cluster_metrics_carry(&before);
+    cluster_metrics_take(&after);
+    cr_assert_eq(metric_read(&after.takeovers), 5);
+    cr_assert_eq(metric_read(&after.depositions), 4);
+}
+
+Test(metrics_text, a_clock_is_compared_with_that_of_the_log_server)
+{
+    struct log_engine_report report = {.clock_us = 10 * CLUSTER_CLOCK_OFF_US};
+    struct cluster_metrics metrics = {0};
+    char words[128];
+    cr_expect(cluster_clock_is_right(&report, 11 * CLUSTER_CLOCK_OFF_US, &metrics, words, sizeof words));
+    cr_expect_eq(metric_read(&metrics.clock_ahead), CLUSTER_CLOCK_OFF_US);
+    cr_expect_not(cluster_clock_is_right(&report, 11 * CLUSTER_CLOCK_OFF_US + 1, &metrics, words, sizeof words));
+    cr_expect_str_eq(words, "the clock of this machine is 60 s ahead of that of the log server");
+    cr_expect_not(cluster_clock_is_right(&report, 8 * CLUSTER_CLOCK_OFF_US, &metrics, words, sizeof words));
+    cr_expect_str_eq(words, "the clock of this machine is 120 s behind that of the log server");
+    cr_expect_eq(metric_read(&metrics.clock_ahead), 0);
+    cr_expect_eq(metric_read(&metrics.clock_behind), 2 * CLUSTER_CLOCK_OFF_US);
 }
 
 Test(metrics_text, numbers_have_their_labels)

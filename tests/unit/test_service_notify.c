@@ -135,6 +135,21 @@ Test(service_notify, a_reload_begins_and_ends_and_a_stop_asks_for_its_time)
     fixture_fini(&fixture);
 }
 
+Test(service_notify, a_standby_is_ready_and_a_deposed_owner_does_not_stop)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, "30000000");
+    service_notify_alive(&fixture.server);
+    cr_assert_str_eq(next(&fixture), "");
+    service_notify_standby(&fixture.server, "north", "wss://north/ws");
+    cr_assert_str_eq(next(&fixture), "READY=1\nSTATUS=standby: owner is north at wss://north/ws");
+    service_notify_alive(&fixture.server);
+    cr_assert_str_eq(next(&fixture), "WATCHDOG=1");
+    service_notify_deposed();
+    cr_assert_str_eq(next(&fixture), "STATUS=deposed: becomes a standby");
+    fixture_fini(&fixture);
+}
+
 Test(service_notify, without_a_manager_nothing_is_registered_or_sent)
 {
     struct fixture fixture;

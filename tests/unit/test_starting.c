@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/core.h"
+
 static int listen_at(struct sockaddr_in *address_r)
 {
     socklen_t bytes = sizeof *address_r;
@@ -29,7 +31,7 @@ static int connect_to(const struct sockaddr_in *address)
 /* What the server says to `request`, to its end. */
 static const char *ask(const struct sockaddr_in *address, const char *request)
 {
-    static char text[1024];
+    static char text[1 << 16];
     size_t used = 0;
     int fd = connect_to(address);
     cr_assert_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
@@ -98,6 +100,36 @@ Test(starting, a_websocket_is_closed_with_the_address_of_the_owner)
     cr_expect_str_eq(strstr(ask(&address, UPGRADE "\r\n"), "\r\n\r\n") + 4, unknown);
     starting_close(&starting);
     close(fd);
+}
+
+Test(starting, a_standby_shows_its_metrics_and_who_is_the_owner)
+{
+    static struct server server;
+    static struct cluster cluster;
+    struct core *cores[] = {calloc(1, sizeof(struct core))};
+    struct starting *starting;
+    struct sockaddr_in address;
+    int fd = listen_at(&address);
+    server = (struct server){.core_count = 1, .cores = cores, .cluster = &cluster};
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    static const char metrics[] = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    cr_expect(strstr(ask(&address, metrics), "HTTP/1.1 503 ") != NULL);
+    starting_show_metrics(starting, &server);
+    starting_say_owner(starting, "wss://north/ws");
+    const char *answer = ask(&address, metrics);
+    cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4") == answer, "%s", answer);
+    cr_expect(strstr(answer, "\nchitchat_cluster_owner 0\n") != NULL);
+    has_a_right_length(answer);
+    cr_expect(strstr(ask(&address, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n"), "HTTP/1.1 401 ") != NULL);
+    cr_expect(
+        strstr(ask(&address, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://a\r\n\r\n"), "HTTP/1.1 401 ")
+        != NULL);
+    answer = ask(&address, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_expect(strstr(answer, "{\"error\":\"standby\",\"message\":\"standby, owner is wss://north/ws\"}\n") != NULL,
+              "%s", answer);
+    starting_close(&starting);
+    close(fd);
+    free(cores[0]);
 }
 
 Test(starting, with_tls_a_connection_is_closed)

@@ -9,7 +9,7 @@ import { checkHolds, wholeTimeline } from "./traffic.mjs";
 import { freePort } from "./port.mjs";
 
 const skip = PROGRAMS === undefined ? "PostgreSQL is not installed" : false;
-const SLOTS = 3;
+export const SLOTS = 3;
 export const USERS = ["ann", "bob", "carol", "dave", "erin", "frank"];
 let made = 0;
 
@@ -43,10 +43,10 @@ export class Cluster {
   }
 
   // A node at an address of its own, which the others name to clients.
-  async startAt(node, isStandby = false, { uri, data = this.newDir(), options = [] } = {}) {
+  async startAt(node, isStandby = false, { uri, data = this.newDir(), options = [], env } = {}) {
     const listen = [`127.0.0.1:${await freePort()}`];
     const all = [...this.options(node, uri), "--advertise", `ws://${listen[0]}/ws`, ...options];
-    const server = await Server.start({ shards: null, data, listen, isStandby, options: all });
+    const server = await Server.start({ shards: null, data, listen, isStandby, options: all, env });
     this.#servers.push(server);
     return server;
   }
