@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
+#include "base/hash.h"
 #include "storage/log.h"
 #include "storage/memtable/record_heap.h"
 
@@ -230,6 +232,26 @@ Test(log_remote, what_one_node_appended_another_one_reads_in_order)
     own(&b);
     ASSERT_FOUND(10, 20, 30);
     log_close(&b);
+}
+
+Test(log_remote, what_a_newer_version_wrote_is_refused_with_what_to_do)
+{
+    struct log_remote_error error = {""};
+    struct log a = open_log("a", beginning);
+    own(&a);
+    append(&a, 10);
+    write_all(&a);
+    log_close(&a);
+    uint8_t *data = batches[1].data;
+    bytes_store_le32(data + 8, LOG_BATCH_VERSION + 1);
+    memset(data + 12, 0, 4);
+    bytes_store_le32(data + 12, hash_crc32c(0, data, batches[1].bytes));
+    a = open_log("b", beginning);
+    cr_assert_eq(log_remote_call(a.remote, &error), -EBADMSG);
+    cr_assert_str_eq(error.text,
+                     "slot 3: a newer chitchat wrote what is behind batch 1 of the log: install that version on this "
+                     "node");
+    log_close(&a);
 }
 
 Test(log_remote, a_batch_may_be_without_a_record)
