@@ -52,7 +52,8 @@ struct shard_group {
 
     /* Shared, under the lock. */
     pthread_mutex_t lock;
-    pthread_cond_t has_finished;
+    pthread_cond_t has_changed;
+    uint32_t running; /* have been through on_start */
     uint32_t finished;
 };
 
@@ -330,11 +331,15 @@ static void *shard_main(void *argument)
     read_clocks(shard);
     timers_init(&shard->timers, shard->monotonic_us);
     group->handlers.on_start(shard->context);
+    pthread_mutex_lock(&group->lock);
+    group->running++;
+    pthread_cond_broadcast(&group->has_changed);
+    pthread_mutex_unlock(&group->lock);
     run_turns(shard);
     group->handlers.on_finish(shard->context);
     pthread_mutex_lock(&group->lock);
     group->finished++;
-    pthread_cond_signal(&group->has_finished);
+    pthread_cond_broadcast(&group->has_changed);
     pthread_mutex_unlock(&group->lock);
     return NULL;
 }
@@ -360,7 +365,7 @@ static void group_init_sync(struct shard_group *group)
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&group->has_finished, &attributes);
+    pthread_cond_init(&group->has_changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&group->lock, NULL);
 }
@@ -404,6 +409,10 @@ int shard_group_start(struct shard_group *group)
         if (result != 0)
             return -result;
     }
+    pthread_mutex_lock(&group->lock);
+    while (group->running < group->started)
+        pthread_cond_wait(&group->has_changed, &group->lock);
+    pthread_mutex_unlock(&group->lock);
     return 0;
 }
 
@@ -417,7 +426,7 @@ bool shard_group_join(struct shard_group *group, uint64_t timeout_us)
     int result = 0;
     pthread_mutex_lock(&group->lock);
     while (group->finished < group->started && result == 0)
-        result = pthread_cond_timedwait(&group->has_finished, &group->lock, &until);
+        result = pthread_cond_timedwait(&group->has_changed, &group->lock, &until);
     bool is_done = group->finished == group->started;
     pthread_mutex_unlock(&group->lock);
     for (; is_done && group->started > 0; group->started--)
@@ -439,7 +448,7 @@ void shard_group_close(struct shard_group **group)
     free(closing->shards);
     free(closing->mailboxes);
     pthread_mutex_destroy(&closing->lock);
-    pthread_cond_destroy(&closing->has_finished);
+    pthread_cond_destroy(&closing->has_changed);
     free(closing);
     *group = NULL;
 }

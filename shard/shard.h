@@ -55,7 +55,7 @@ struct shard_options {
  * contexts[i]. 0 or -errno; the caller closes *group_r. */
 int shard_group_open(struct shard_group **group_r, const struct shard_options *options,
                      const struct shard_handlers *handlers, void *const *contexts);
-/* Starts the threads. 0 or -errno: then some threads may run. */
+/* Starts the threads, and waits until on_start has returned on each. 0 or -errno: then some threads may run. */
 int shard_group_start(struct shard_group *group);
 /* Waits until every started shard has finished, then joins the threads. False: `timeout_us` passed, nothing is joined.
  */

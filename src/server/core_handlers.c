@@ -223,6 +223,7 @@ static void on_start(void *context)
     for (uint32_t i = 0; i < admin_count; i++)
         io_accept_start(shard_io(core->shard), ADMIN_LISTENER + i,
                         core->server->admin_fds[core->index * admin_count + i]);
+    metrics_tick(core);
     health_tick(core);
 }
 

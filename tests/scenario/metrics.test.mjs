@@ -27,6 +27,13 @@ const scrapeUntil = (server, what, condition) =>
     return condition(scrape) && scrape;
   }, { every: 100 });
 
+scenario("the first scrape has the state of each shard", { shards: [4] }, async (harness) => {
+  await harness.start(OPTIONS);
+  const scrape = await Scrape.take(harness.server);
+  assert.deepEqual(scrape.find("chitchat_takes_sends").map(({ value }) => value), [1, 1, 1, 1]);
+  await harness.end();
+});
+
 scenario("each send, push, login, error and disconnect is counted once", SHARDS, async (harness) => {
   await harness.start(OPTIONS);
   const before = await Scrape.take(harness.server);
