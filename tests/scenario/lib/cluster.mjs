@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { Client } from "./client.mjs";
 import { PROGRAMS, PostgresCluster } from "./postgres.mjs";
 import { DEADLINE_MS, Server, makeDataDir, removeDataDir, runToEnd, until } from "./server.mjs";
+import { Talkers } from "./talkers.mjs";
 import { checkHolds, wholeTimeline } from "./traffic.mjs";
 import { freePort } from "./port.mjs";
 
@@ -19,6 +20,7 @@ export class Cluster {
   #servers = [];
   #clients = [];
   #dirs = [];
+  #talkers = [];
 
   constructor(postgres) {
     this.postgres = postgres;
@@ -71,12 +73,19 @@ export class Cluster {
     return client;
   }
 
+  // All users talk on these nodes, whichever serves.
+  startTalkers(nodes, options) {
+    this.#talkers.push(new Talkers(nodes, USERS, options));
+    return this.#talkers.at(-1);
+  }
+
   // A statement about the tables of this cluster.
   sql(statement) {
     return this.postgres.primary.sql(`SET search_path TO "chitchat_${this.name}"; ${statement}`);
   }
 
   async clean() {
+    for (const talkers of this.#talkers) talkers.abandon();
     for (const client of this.#clients) client.terminate();
     for (const server of this.#servers) await server.clean();
     this.#dirs.forEach(removeDataDir);
