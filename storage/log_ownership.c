@@ -25,6 +25,12 @@ void ownership_init(struct ownership *ownership, uint32_t slot, uint64_t incarna
     memcpy(ownership->node, node, node_bytes);
 }
 
+void ownership_expect(struct ownership *ownership, const struct ownership_mark *mark)
+{
+    ASSERT(ownership->state == OWNERSHIP_FOLLOWS && ownership->kept_count == 0);
+    ownership->expected = *mark;
+}
+
 void ownership_fini(struct ownership *ownership)
 {
     for (uint32_t i = 0; i < ownership->kept_count; i++)
@@ -226,6 +232,9 @@ static int follow(struct ownership *ownership, const struct ownership_kept *batc
         forget_uncommitted(ownership);
         return -ECANCELED;
     }
+    if (damage == OWNERSHIP_DAMAGE_NONE && batch->mark.number == ownership->expected.number
+        && !log_hash_equal(&batch->mark.hash, &ownership->expected.hash))
+        damage = OWNERSHIP_DAMAGE_CHAIN;
     if (damage != OWNERSHIP_DAMAGE_NONE)
         return set_damage(ownership, damage);
     int result = keep(ownership, batch, data);
@@ -389,9 +398,10 @@ void ownership_on_read(struct ownership *ownership, int result)
     }
     if (ownership->state != OWNERSHIP_FOLLOWS)
         return;
+    bool is_short = !ownership->is_verified || ownership->seen.number < ownership->expected.number;
     if (result == -ERANGE)
         on_purged(ownership);
-    else if (result == 0 && !ownership->is_verified && !FAULT(CHAIN_IGNORED))
+    else if (result == 0 && is_short && !FAULT(CHAIN_IGNORED))
         set_damage(ownership, OWNERSHIP_DAMAGE_TAIL);
     else if (result == 0)
         ownership->is_at_end = ownership->is_verified = true;
@@ -488,9 +498,9 @@ const char *ownership_damage_text(enum ownership_damage damage)
     static const char *const texts[] = {
         [OWNERSHIP_DAMAGE_NONE] = "the log is not damaged",
         [OWNERSHIP_DAMAGE_BATCH] = "the log has a damaged batch",
-        [OWNERSHIP_DAMAGE_VERSION] = "the log has a batch of another version",
+        [OWNERSHIP_DAMAGE_VERSION] = "the log has a batch of a newer version",
         [OWNERSHIP_DAMAGE_CHAIN] = "the log does not continue what this node holds",
-        [OWNERSHIP_DAMAGE_TAIL] = "the log ends before what this node holds",
+        [OWNERSHIP_DAMAGE_TAIL] = "the log ends before what this node holds, or knows to have been acknowledged",
         [OWNERSHIP_DAMAGE_GENERATION] = "the log has a batch of an owner that had lost it",
         [OWNERSHIP_DAMAGE_PURGED] = "the log begins behind what this node holds",
     };

@@ -49,7 +49,7 @@ enum ownership_damage {
     OWNERSHIP_DAMAGE_BATCH,      /* a batch is damaged, or of another slot or number */
     OWNERSHIP_DAMAGE_VERSION,    /* a batch is of a version that this program does not know */
     OWNERSHIP_DAMAGE_CHAIN,      /* a batch does not continue the one that the node holds */
-    OWNERSHIP_DAMAGE_TAIL,       /* the log ends before what the node holds */
+    OWNERSHIP_DAMAGE_TAIL,       /* the log ends before what the node holds, or knows to have been acknowledged */
     OWNERSHIP_DAMAGE_GENERATION, /* a generation began without a TAKE, or an older one goes on */
     OWNERSHIP_DAMAGE_PURGED,     /* the log begins behind what the node holds */
 };
@@ -87,13 +87,14 @@ struct ownership {
     /* Changed by the functions below alone. */
     enum ownership_state state;
     enum ownership_damage damage;
-    struct ownership_mark applied; /* what the user of the log has */
-    struct ownership_mark seen;    /* the newest batch read, or settled */
-    uint64_t committed;            /* all up to this number are */
-    struct log_hash doubted;       /* what was read, and not followed by what continues it: read once more */
-    bool is_verified;              /* that the log has `seen` */
-    bool is_at_end;                /* the last read found nothing more */
-    struct ownership_kept *kept;   /* behind `applied`, up to `seen` */
+    struct ownership_mark applied;  /* what the user of the log has */
+    struct ownership_mark seen;     /* the newest batch read, or settled */
+    uint64_t committed;             /* all up to this number are */
+    struct ownership_mark expected; /* a batch that was acknowledged, which the log must have; zeros: none is known */
+    struct log_hash doubted;        /* what was read, and not followed by what continues it: read once more */
+    bool is_verified;               /* that the log has `seen` */
+    bool is_at_end;                 /* the last read found nothing more */
+    struct ownership_kept *kept;    /* behind `applied`, up to `seen` */
     uint32_t kept_count, kept_room;
     struct ownership_unsettled unsettled[OWNERSHIP_UNSETTLED_MAX]; /* behind `seen` */
     uint32_t unsettled_count;
@@ -111,6 +112,9 @@ struct ownership {
  * the runs of the node have. Ended by ownership_fini. */
 void ownership_init(struct ownership *ownership, uint32_t slot, uint64_t incarnation, const char *node,
                     const struct ownership_mark *held);
+/* The log must have this batch too, which was acknowledged once, at or behind `held`: else it is damaged. Before the
+ * first call of the engine. Copies `mark`. */
+void ownership_expect(struct ownership *ownership, const struct ownership_mark *mark);
 /* Frees what is kept. */
 void ownership_fini(struct ownership *ownership);
 

@@ -45,7 +45,8 @@ struct log_remote {
     uint64_t sequence_last;
     uint64_t sequence_durable;
     uint64_t round;
-    struct store_position position;  /* of the newest batch that was applied or acknowledged */
+    struct ownership_mark newest;    /* the newest batch that was applied or acknowledged */
+    struct store_position position;  /* of it */
     struct store_position round_end; /* the same, of those in rounds that were rotated */
 };
 
@@ -139,7 +140,8 @@ static int read_mark(void *context, const struct log_batch *batch)
     return 0;
 }
 
-int log_remote_seek(struct log_remote *remote, struct store_position position, struct log_remote_error *error_r)
+int log_remote_seek(struct log_remote *remote, struct store_position position, const struct ownership_mark *tail,
+                    struct log_remote_error *error_r)
 {
     struct log_engine_error why;
     struct ownership_mark held = {0};
@@ -163,7 +165,10 @@ int log_remote_seek(struct log_remote *remote, struct store_position position, s
                           position.generation);
     }
     ownership_init(&remote->ownership, remote->options.slot, 1, remote->options.node, &held);
+    if (tail != NULL && tail->number > held.number)
+        ownership_expect(&remote->ownership, tail);
     remote->has_sought = true;
+    remote->newest = held;
     remote->position = remote->round_end = position;
     return 0;
 }
@@ -260,7 +265,8 @@ int log_remote_apply(struct log_remote *remote, int (*visit)(void *context, cons
         if (status == 0)
             ownership_on_applied(&remote->ownership);
     }
-    remote->position = remote->round_end = position_of(&remote->ownership.applied);
+    remote->newest = remote->ownership.applied;
+    remote->position = remote->round_end = position_of(&remote->newest);
     return status;
 }
 
@@ -384,7 +390,8 @@ enum log_remote_outcome log_remote_write_done(struct log_remote *remote, uint64_
         return fail(remote);
     if (ownership->unsettled_count > 0)
         return remote->is_late ? LOG_REMOTE_LATER : LOG_REMOTE_AGAIN;
-    remote->position = position_of(&ownership->seen);
+    remote->newest = ownership->seen;
+    remote->position = position_of(&remote->newest);
     if (buffer->round != ROUND_OPEN)
         remote->round_end = remote->position;
     remote->has_batches |= buffer->record_count > 0;
@@ -437,9 +444,9 @@ struct store_position log_remote_position(const struct log_remote *remote)
     return remote->round_end;
 }
 
-struct store_position log_remote_newest(const struct log_remote *remote)
+const struct ownership_mark *log_remote_newest(const struct log_remote *remote)
 {
-    return remote->position;
+    return &remote->newest;
 }
 
 bool log_remote_has_batches(const struct log_remote *remote)

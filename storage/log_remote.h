@@ -56,8 +56,10 @@ void log_remote_close(struct log_remote **remote);
 /* -- following -- */
 
 /* What is behind `position` is to be read: one that log_remote_position gave earlier, or {0, 0} for the whole log. Only
- * once. 0; -EBADMSG: the log has another batch there, or ends before it; or the engine's error. */
-int log_remote_seek(struct log_remote *remote, struct store_position position, struct log_remote_error *error_r);
+ * once. `tail`: a batch that the log must have, too (log_tail.h); NULL, or number 0: none is known. 0; -EBADMSG: the
+ * log has another batch at `position`, or ends before it; or the engine's error. */
+int log_remote_seek(struct log_remote *remote, struct store_position position, const struct ownership_mark *tail,
+                    struct log_remote_error *error_r);
 /* Makes the call of the engine that is next. 1: it is made; 0: there is none to make now: what can be applied comes
  * first, or the end of the log is reached; or the engine's error, and the same call is next. -EBADMSG: the log is
  * damaged, for good. */
@@ -108,8 +110,9 @@ bool log_remote_round_is_written(const struct log_remote *remote, uint64_t round
 /* The end of the rounds that were rotated and are written, or of what was applied: the number of a batch, and the
  * beginning of its hash. */
 struct store_position log_remote_position(const struct log_remote *remote);
-/* The newest batch that was applied or acknowledged. */
-struct store_position log_remote_newest(const struct log_remote *remote);
+/* The newest batch that was applied or acknowledged: committed. Borrowed; its owner is the shard's thread, as of the
+ * filling batch. */
+const struct ownership_mark *log_remote_newest(const struct log_remote *remote);
 /* Whether a record was acknowledged since the last rotation. */
 bool log_remote_has_batches(const struct log_remote *remote);
 

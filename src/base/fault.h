@@ -71,6 +71,7 @@ enum fault {
     FAULT_DEPOSED_ANSWERS,             /* a deposed node answers what was not committed */
     FAULT_SERVES_BEFORE_APPLIED,       /* an owner serves before it has applied what was before its TAKE */
     FAULT_HELD_UNCOMMITTED,            /* a checkpoint writes what is not committed */
+    FAULT_TAIL_FORGOTTEN,              /* a node that starts forgets what was acknowledged above its checkpoint */
     FAULT_PURGE_BY_OWN,                /* the log is purged by the position of the owner alone */
     FAULT_CLUSTER_END
 };

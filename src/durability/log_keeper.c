@@ -1,10 +1,13 @@
 #include "durability/log_keeper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "server/core.h"
+#include "storage/log_tail.h"
 
 #define INTERVAL_US (60 * UINT64_C(1000000))
 #define CLOCK_TEXT_BYTES 128u
@@ -14,13 +17,19 @@ struct log_keeper {
     struct log_session *session;
     struct worker *worker;
     bool is_out;
-    bool has_failed; /* the last job */
-    uint64_t due_us; /* when the next job is posted, monotonic */
+    bool has_failed;    /* the last job */
+    uint64_t due_us;    /* when the next check is posted, monotonic */
+    char dir[PATH_MAX]; /* of the file of the tail */
+    uint64_t written;   /* the number of the batch in it; 0: none by this keeper */
+    bool is_unwritable; /* it could not be written, the last time */
 
     /* The job's while it is out. */
     struct worker_job job;
-    uint64_t below; /* 0: nothing to purge yet */
-    int status;     /* 0 or -errno */
+    bool is_check;
+    struct ownership_mark tail;
+    int tail_status; /* 0 or -errno */
+    uint64_t below;  /* 0: nothing to purge yet */
+    int status;      /* 0 or -errno */
     struct log_engine_report report;
     uint64_t wall_us; /* when it was made */
     struct log_engine_error error;
@@ -33,7 +42,9 @@ int log_keeper_open(struct log_keeper **keeper_r, struct core *core, struct log_
     if (keeper == NULL)
         return -ENOMEM;
     keeper->core = core;
-    int status = cluster->engine->open(&keeper->session, &cluster->where, error_r);
+    int status = datadir_wal_path(core->server->datadir, core->index, keeper->dir, sizeof keeper->dir);
+    if (status == 0)
+        status = cluster->engine->open(&keeper->session, &cluster->where, error_r);
     if (status != 0) {
         free(keeper);
         return status;
@@ -62,13 +73,27 @@ void log_keeper_start(struct core *core)
     core->log_keeper->due_us = shard_monotonic_us(core->shard); /* what an earlier start left is purged at once */
 }
 
+static void report_tail(struct log_keeper *keeper, int status)
+{
+    if (status != 0 && !keeper->is_unwritable)
+        log_line(LOG_WARN, "log_tail_failed",
+                 "dir=\"%s\" error=\"%s\" hint=\"a log that loses its end is noticed only below the last checkpoint: "
+                 "look at the disk\"",
+                 keeper->dir, strerror(-status));
+    keeper->is_unwritable = status != 0;
+}
+
 void log_keeper_finish(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
     if (core->log_keeper == NULL)
         return;
-    ASSERT(!core->log_keeper->is_out);
-    shard_worker_close(core->shard, &core->log_keeper->worker);
+    struct log_keeper *keeper = core->log_keeper;
+    const struct ownership_mark *newest = log_remote_newest(core->wal_writer.log.remote);
+    ASSERT(!keeper->is_out);
+    shard_worker_close(core->shard, &keeper->worker);
+    if (newest->number != keeper->written)
+        report_tail(keeper, log_tail_write(keeper->dir, core->index, newest));
 }
 
 bool log_keeper_is_busy(const struct core *core)
@@ -76,10 +101,8 @@ bool log_keeper_is_busy(const struct core *core)
     return core->log_keeper != NULL && core->log_keeper->is_out;
 }
 
-/* On the keeper's thread. */
-static void keep_work(struct worker_job *job)
+static void check(struct log_keeper *keeper)
 {
-    struct log_keeper *keeper = container_of(job, struct log_keeper, job);
     const struct log_engine *engine = keeper->core->server->cluster->engine;
     keeper->status = 0;
     if (keeper->core->index == 0)
@@ -100,12 +123,9 @@ static void check_clock(struct log_keeper *keeper)
         log_line(LOG_WARN, "clock_off", "reason=\"%s\" hint=\"set the clock: ts of messages follow it\"", text);
 }
 
-static void keep_done(struct worker_job *job)
+static void report_check(struct log_keeper *keeper)
 {
-    struct log_keeper *keeper = container_of(job, struct log_keeper, job);
     uint32_t shard = keeper->core->index;
-    ASSERT_ON_SHARD(keeper->core->shard);
-    keeper->is_out = false;
     if (keeper->status != 0) {
         log_quotable(keeper->error.text);
         log_line(LOG_WARN, "log_check_failed",
@@ -120,17 +140,46 @@ static void keep_done(struct worker_job *job)
         check_clock(keeper);
 }
 
+/* On the keeper's thread. */
+static void keep_work(struct worker_job *job)
+{
+    struct log_keeper *keeper = container_of(job, struct log_keeper, job);
+    keeper->tail_status = 0;
+    if (keeper->tail.number != keeper->written)
+        keeper->tail_status = log_tail_write(keeper->dir, keeper->core->index, &keeper->tail);
+    if (keeper->is_check)
+        check(keeper);
+}
+
+static void keep_done(struct worker_job *job)
+{
+    struct log_keeper *keeper = container_of(job, struct log_keeper, job);
+    ASSERT_ON_SHARD(keeper->core->shard);
+    keeper->is_out = false;
+    report_tail(keeper, keeper->tail_status);
+    if (keeper->tail_status == 0)
+        keeper->written = keeper->tail.number;
+    if (keeper->is_check)
+        report_check(keeper);
+}
+
 void log_keeper_tick(struct core *core)
 {
     struct log_keeper *keeper = core->log_keeper;
     struct store_info info;
     ASSERT_ON_SHARD(core->shard);
-    if (keeper == NULL || keeper->is_out || shard_monotonic_us(core->shard) < keeper->due_us
-        || core->stop.step != STOP_NOT)
+    if (keeper == NULL || keeper->is_out || core->stop.step != STOP_NOT)
         return;
-    keeper->due_us = shard_monotonic_us(core->shard) + INTERVAL_US;
-    store_info(core->runs.store, &info);
-    keeper->below = info.applied.generation; /* that batch stays: the next start compares it with what the runs have */
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    keeper->tail = *log_remote_newest(core->wal_writer.log.remote);
+    keeper->is_check = now_us >= keeper->due_us;
+    if (!keeper->is_check && keeper->tail.number == keeper->written)
+        return;
+    if (keeper->is_check) {
+        keeper->due_us = now_us + INTERVAL_US;
+        store_info(core->runs.store, &info);
+        keeper->below = info.applied.generation; /* it stays: the next start compares it with what the runs have */
+    }
     keeper->is_out = true;
     keeper->job = (struct worker_job){keep_work, keep_done};
     worker_post(keeper->worker, 0, &keeper->job);

@@ -1,8 +1,9 @@
 /*
- * log_keeper.h: what the log of a cluster needs beside its appends, at the start and once a minute, on a thread beside
- * the shard with a session of its own: batches that the runs have are purged (the engine keeps the young ones,
- * --log-keep); and shard 0 checks that the log servers still promise what --log-durability asks for. A shard whose log
- * is in segment files has no keeper (core->log_keeper is NULL): then nothing here does anything. Shard's thread.
+ * log_keeper.h: what the log of a cluster needs beside its appends, on a thread beside the shard with a session of its
+ * own. Once a second, and at a stop, the newest acknowledged batch is put on the disk (storage/log_tail.h). At the
+ * start and once a minute, batches that the runs have are purged (the engine keeps the young ones, --log-keep); and
+ * shard 0 checks that the log servers still promise what --log-durability asks for. A shard whose log is in segment
+ * files has no keeper (core->log_keeper is NULL): then nothing here does anything. Shard's thread.
  */
 #ifndef CHITCHAT_DURABILITY_LOG_KEEPER_H
 #define CHITCHAT_DURABILITY_LOG_KEEPER_H
@@ -20,10 +21,10 @@ void log_keeper_close(struct log_keeper **keeper);
 
 /* Before the first turn: opens the thread. */
 void log_keeper_start(struct core *core);
-/* The shard ends: closes it. */
+/* The shard ends: closes it, and writes what is new. Blocks. */
 void log_keeper_finish(struct core *core);
 
-/* Once a second: posts a job if a minute has passed since the last one, and none is in progress. */
+/* Once a second: posts a job if there is something to do, and none is in progress. */
 void log_keeper_tick(struct core *core);
 /* Whether a job is in progress. */
 bool log_keeper_is_busy(const struct core *core);

@@ -1,14 +1,33 @@
 /* recovery_private.h: what of recovery is of a log engine alone. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "durability/log_keeper.h"
 #include "durability/recovery_private.h"
+#include "storage/log_tail.h"
+
+static int read_tail(struct recovery *recovery, const struct old_wal *old, struct ownership_mark *tail_r)
+{
+    char dir[PATH_MAX];
+    uint32_t slot = old->core->index;
+    int status = datadir_wal_path(recovery->server->datadir, slot, dir, sizeof dir);
+    if (status == 0)
+        status = log_tail_read(dir, slot, tail_r);
+    return status == 0
+               ? 0
+               : recovery_refuse(recovery, status,
+                                 "%s/" LOG_TAIL_NAME " cannot be read: %s: remove it to start without the check "
+                                 "that the log has all that was acknowledged to this node",
+                                 dir, strerror(-status));
+}
 
 int recovery_log_seek(struct recovery *recovery, struct old_wal *old)
 {
     const struct cluster *cluster = recovery->server->cluster;
     struct log_remote_error error;
+    struct ownership_mark tail;
     struct store_info info;
     struct log_remote_options options = {.engine = cluster->engine,
                                          .where = &cluster->where,
@@ -20,9 +39,12 @@ int recovery_log_seek(struct recovery *recovery, struct old_wal *old)
     (void)snprintf(old->survey.dir, sizeof old->survey.dir, "slot %u of the log", old->core->index);
     store_info(old->core->runs.store, &info);
     old->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;
-    int status = log_remote_open(&old->remote, &options, &error);
+    int status = read_tail(recovery, old, &tail);
+    if (status != 0)
+        return status;
+    status = log_remote_open(&old->remote, &options, &error);
     if (status == 0)
-        status = log_remote_seek(old->remote, info.applied, &error);
+        status = log_remote_seek(old->remote, info.applied, &tail, &error);
     return status == 0 ? 0 : recovery_refuse(recovery, status, "%s", error.text);
 }
 

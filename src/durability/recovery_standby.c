@@ -1,6 +1,7 @@
 #include "durability/recovery_standby.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "cluster/election.h"
 #include "server/service_notify.h"
 #include "server/starting.h"
+#include "storage/log_tail.h"
 
 #define TICK_US UINT64_C(1000000)
 #define FOLLOW_MS 100u               /* how long to wait for news */
@@ -27,6 +29,7 @@ struct standby {
     struct log_session *follower;
     struct log_follow *follows; /* the slots, then the meta log */
     bool *owned;                /* by slot: reported to the election */
+    uint64_t *written;          /* by slot: the batch in the file of storage/log_tail.h */
     uint32_t slots;
     struct election election;
     bool is_taking;
@@ -78,6 +81,19 @@ static void count(struct standby *standby, uint64_t now_us)
     metric_set(&server->cluster_metrics.generation, ownership_at(standby, standby->slots)->seen.generation);
 }
 
+/* What is applied is committed. A disk without room is reported by the checkpoints. */
+static void write_tails(struct standby *standby)
+{
+    char dir[PATH_MAX];
+    for (uint32_t i = 0; i < standby->slots; i++) {
+        const struct ownership_mark *applied = &ownership_at(standby, i)->applied;
+        if (applied->number > standby->written[i]
+            && datadir_wal_path(standby->recovery->server->datadir, i, dir, sizeof dir) == 0
+            && log_tail_write(dir, i, applied) == 0)
+            standby->written[i] = applied->number;
+    }
+}
+
 /* Often: counts, and does once a second what main's thread of a server does. */
 static void tick(struct standby *standby)
 {
@@ -88,6 +104,7 @@ static void tick(struct standby *standby)
         return;
     standby->ticked_us = now_us;
     reload_poll(&server->reloads);
+    write_tails(standby);
     service_notify_alive(server);
 }
 
@@ -320,7 +337,7 @@ static int open_meta(struct standby *standby)
     (void)snprintf(standby->meta.survey.dir, sizeof standby->meta.survey.dir, "the meta log");
     int status = log_remote_open(&standby->meta.remote, &options, &error);
     if (status == 0)
-        status = log_remote_seek(standby->meta.remote, (struct store_position){0}, &error);
+        status = log_remote_seek(standby->meta.remote, (struct store_position){0}, NULL, &error);
     return status == 0 ? 0 : recovery_refuse(standby->recovery, status, "%s", error.text);
 }
 
@@ -330,7 +347,8 @@ static int open_follower(struct standby *standby)
     struct log_engine_error error;
     standby->follows = calloc(standby->slots + 1, sizeof *standby->follows);
     standby->owned = calloc(standby->slots, sizeof *standby->owned);
-    if (standby->follows == NULL || standby->owned == NULL)
+    standby->written = calloc(standby->slots, sizeof *standby->written);
+    if (standby->follows == NULL || standby->owned == NULL || standby->written == NULL)
         return recovery_refuse(standby->recovery, -ENOMEM, "no memory to follow the log");
     for (uint32_t i = 0; i <= standby->slots; i++)
         standby->follows[i].slot = i;
@@ -372,5 +390,6 @@ int recovery_standby(struct recovery *recovery)
         server->cluster->engine->close(&standby.follower);
     free(standby.follows);
     free(standby.owned);
+    free(standby.written);
     return status == 1 ? 0 : status;
 }

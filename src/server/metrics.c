@@ -136,7 +136,7 @@ static void copy_log(struct core *core)
     const struct log_remote *remote = core->wal_writer.log.remote;
     if (remote == NULL)
         return;
-    uint64_t newest = log_remote_newest(remote).generation;
+    uint64_t newest = log_remote_newest(remote)->number;
     metric_set(&core->slot_metrics.last, newest);
     metric_set(&core->slot_metrics.applied, newest);
     metric_set(&core->slot_metrics.lag, 0);

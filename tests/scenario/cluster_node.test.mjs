@@ -1,6 +1,7 @@
 // A server whose log is in PostgreSQL (--cluster): one node that owns all slots, and its standby. Each test has a cluster of its
 // own in the same three PostgreSQL servers.
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import { checkAcknowledged, Cluster, onClusters, talk, timelines, untilRun, USERS } from "./lib/cluster.mjs";
 import { Client } from "./lib/client.mjs";
 import { Server, runToEnd, scaled, until } from "./lib/server.mjs";
@@ -104,6 +105,27 @@ onClusters("a node of a cluster", {}, (withCluster) => {
     await until("the first serves again", () => first.stderr.match(/event=ready/g).length === 2);
     checkAcknowledged(await timelines(cluster, first), acknowledged);
     await first.stop();
+  });
+
+  withCluster("a log that has lost what was acknowledged after the last checkpoint is refused", async (cluster) => {
+    const data = cluster.newDir();
+    const server = await cluster.start(data);
+    await talk(cluster, server, 0, 1);
+    const tail = `${data}/shard-0001/wal/log-tail`;
+    const before = await until("the tail", () => fs.existsSync(tail) && fs.readFileSync(tail), { every: 50 });
+    await talk(cluster, server, 1, 1);
+    await until("the tail follows within a second", () => !fs.readFileSync(tail).equals(before), { every: 50 });
+    await server.stop();
+    await cluster.sql("CREATE TABLE lost AS SELECT * FROM batch WHERE slot = 1 AND number = (SELECT last FROM slot WHERE slot = 1)");
+    const hash = await cluster.sql("SELECT hash FROM slot WHERE slot = 1");
+    const lose = "DELETE FROM batch b USING lost WHERE b.slot = 1 AND b.number = lost.number; UPDATE slot SET last = last - 1, hash = (SELECT substring(body FROM 65 FOR 16) FROM lost) WHERE slot = 1";
+    await cluster.sql(lose);
+    assert.match(cluster.refusal(data), /slot 1: the log ends before what this node holds, or knows to have been acknowledged/);
+    await cluster.sql(`INSERT INTO batch SELECT * FROM lost; UPDATE slot SET last = last + 1, hash = '${hash}' WHERE slot = 1`);
+    await (await cluster.start(data)).stop();
+    fs.rmSync(tail); // accepts the loss
+    await cluster.sql(`DROP TABLE lost; CREATE TABLE lost AS SELECT * FROM batch WHERE slot = 1 AND number = (SELECT last FROM slot WHERE slot = 1); ${lose}`);
+    await (await cluster.start(data)).stop();
   });
 
   withCluster("a log that has lost its end, or a batch, is refused for its slot", async (cluster) => {

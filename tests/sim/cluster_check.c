@@ -57,10 +57,28 @@ static uint32_t read_log(struct world *world, uint32_t log, uint32_t *ids)
     return count;
 }
 
+/* The log still has what the node has written down as acknowledged. */
+static void check_tail(struct world *world, const struct world_node *node, uint32_t slot)
+{
+    const struct ownership_mark *tail = &node->slots[slot].disk_tail;
+    struct log_hash hash = tail->hash;
+    uint32_t bytes;
+    if (tail->number == 0)
+        return;
+    bool has_it = tail->number <= log_double_last(world->log_double, slot);
+    const void *data = has_it ? log_double_batch(world->log_double, slot, tail->number, &bytes) : NULL;
+    if (data != NULL) /* else it was purged, or is missing */
+        log_batch_hash(data, bytes, &hash);
+    if (!has_it || !log_hash_equal(&hash, &tail->hash))
+        world_fail(world, WORLD_DAMAGE, "slot %u: node %s appends to a log without batch %llu, which it knew", slot,
+                   node->name, (unsigned long long)tail->number);
+}
+
 void check_owner(struct world *world, const struct world_node *node, uint32_t slot)
 {
     static uint32_t ids[2 * WORLD_SENDS_MAX];
     const struct world_slot *has = &node->slots[slot];
+    check_tail(world, node, slot);
     uint32_t count = read_log(world, slot, ids);
     if (count == UINT32_MAX)
         return;

@@ -31,6 +31,8 @@ void node_open(struct world *world, struct world_node *node, bool keeps_memory)
         }
         ownership_fini(&node->logs[log]);
         ownership_init(&node->logs[log], log, 1, node->name, &held);
+        if (log < WORLD_SLOTS && node->slots[log].disk_tail.number > held.number && !FAULT(TAIL_FORGOTTEN))
+            ownership_expect(&node->logs[log], &node->slots[log].disk_tail);
     }
     memset(node->logins, 0, sizeof node->logins);
     node->is_serving = false;
@@ -212,6 +214,13 @@ static void note_damage(struct world *world, struct world_node *node, const stru
                    ownership_damage_text(log->damage));
 }
 
+/* What is applied is committed. */
+static void write_tail(struct world *world, struct world_node *node, uint32_t log)
+{
+    if (dice_hits(&world->dice, 8) && node->logs[log].applied.number > node->slots[log].disk_tail.number)
+        node->slots[log].disk_tail = node->logs[log].applied;
+}
+
 void node_act(struct world *world, struct world_node *node)
 {
     ASSERT(node->is_up && !node->is_paused);
@@ -220,6 +229,7 @@ void node_act(struct world *world, struct world_node *node)
         note_damage(world, node, &node->logs[log]);
         if (log < WORLD_SLOTS) {
             settle(world, node, log);
+            write_tail(world, node, log);
             seal(world, node, log);
             take_slot(world, node, log);
         }

@@ -73,6 +73,10 @@ static void drop_tail(struct world *world)
     world->was_dropped = true;
     world->tally.drops++;
     log_double_drop(world->log_double, log, 1 + dice_below(&world->dice, DROP_MAX));
+    bool is_power_cut = dice_hits(&world->dice, 2);
+    for (uint32_t i = 0; i < WORLD_NODES && is_power_cut; i++)
+        if (world->nodes[i].is_up)
+            node_crash(world, &world->nodes[i]);
 }
 
 static void trouble(struct world *world)

@@ -65,6 +65,7 @@ struct world_slot {
     /* On the disk. */
     struct ownership_mark disk_mark;
     uint32_t disk_count;
+    struct ownership_mark disk_tail; /* storage/log_tail.h: written more often */
 };
 
 /* A login, or a read of a program. */

@@ -143,7 +143,7 @@ static struct log open_log(const char *node, struct store_position position)
     struct log_remote_options options = {
         .engine = &engine, .where = &where, .node = node, .clock = &the_clock, .slot = 3};
     cr_assert_eq(log_remote_open(&log.remote, &options, &error), 0);
-    cr_assert_eq(log_remote_seek(log.remote, position, &error), 0, "%s", error.text);
+    cr_assert_eq(log_remote_seek(log.remote, position, NULL, &error), 0, "%s", error.text);
     return log;
 }
 
@@ -379,7 +379,7 @@ static int seek(struct store_position position, struct log_remote_error *error)
     struct log_remote_options options = {
         .engine = &engine, .where = &where, .node = "b", .clock = &the_clock, .slot = 3};
     cr_assert_eq(log_remote_open(&remote, &options, error), 0);
-    int status = log_remote_seek(remote, position, error);
+    int status = log_remote_seek(remote, position, NULL, error);
     log_remote_close(&remote);
     return status;
 }
@@ -403,6 +403,55 @@ Test(log_remote, a_log_without_what_the_runs_have_is_refused)
     free(batches[--batch_count].data);
     cr_assert_eq(seek(position, &error), -EBADMSG);
     cr_assert_not_null(strstr(error.text, "slot 3: the log ends before batch 3"));
+}
+
+/* The tail of the data directory of a node that had the first `count` batches of the log. */
+static struct ownership_mark tail_of(uint32_t count)
+{
+    struct ownership_mark mark = {.number = count, .generation = 1};
+    log_batch_hash(batches[count - 1].data, batches[count - 1].bytes, &mark.hash);
+    return mark;
+}
+
+/* Follows the log to its end, or to its damage. */
+static int follow_with(const struct ownership_mark *tail, struct log_remote_error *error)
+{
+    static const struct log_engine_options where = {.uris = "", .cluster = "test"};
+    struct log_remote *remote;
+    struct log_remote_options options = {
+        .engine = &engine, .where = &where, .node = "b", .clock = &the_clock, .slot = 3};
+    cr_assert_eq(log_remote_open(&remote, &options, error), 0);
+    cr_assert_eq(log_remote_seek(remote, beginning, tail, error), 0);
+    int status;
+    while ((status = log_remote_call(remote, error)) > 0)
+        cr_assert_eq(log_remote_apply(remote, find, NULL), 0);
+    log_remote_close(&remote);
+    return status;
+}
+
+Test(log_remote, a_log_that_lost_what_was_acknowledged_above_the_runs_is_refused)
+{
+    struct log_remote_error error;
+    struct log a = open_log("a", beginning);
+    own(&a);
+    for (uint64_t ts = 10; ts <= 30; ts += 10) {
+        append(&a, ts);
+        write_all(&a);
+    }
+    struct ownership_mark tail = *log_remote_newest(a.remote);
+    log_close(&a);
+    struct ownership_mark first = tail_of(1), last = tail_of(batch_count);
+    cr_assert_eq(tail.number, batch_count);
+    cr_assert(log_hash_equal(&tail.hash, &last.hash));
+    cr_assert_eq(follow_with(&first, &error), 0);
+    cr_assert_eq(follow_with(&tail, &error), 0);
+    struct ownership_mark other = tail_of(2);
+    other.hash.bytes[15] ^= 1;
+    cr_assert_eq(follow_with(&other, &error), -EBADMSG);
+    cr_assert_not_null(strstr(error.text, "the log does not continue what this node holds"), "%s", error.text);
+    free(batches[--batch_count].data);
+    cr_assert_eq(follow_with(&tail, &error), -EBADMSG);
+    cr_assert_not_null(strstr(error.text, "knows to have been acknowledged, at batch 3"), "%s", error.text);
 }
 
 Test(log_remote, a_changed_batch_is_never_applied)
