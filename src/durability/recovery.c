@@ -194,7 +194,7 @@ int recovery_replay_record(void *context, const struct record_fields *fields)
 static struct store_position replayed_position(const struct old_wal *old)
 {
     return old->remote != NULL ? log_remote_position(old->remote)
-                               : (struct store_position){old->survey.generation_last + 1, 0};
+                               : (struct store_position){old->survey.generation_given + 1, 0};
 }
 
 bool recovery_is_filling(const struct recovery *recovery)

@@ -141,8 +141,9 @@ static int open_wal(struct core *core, const struct old_wal *old)
         if (file->is_live && file->end_bytes > WAL_BLOCK_BYTES)
             sealed[count++] = (struct wal_sealed){file->generation, file->end_bytes, file->number, -1, 0};
     }
-    /* One generation is skipped: a write that a killed server began may still reach the disk under it. */
-    int status = wal_open(&core->wal_writer.log.file, &options, old->survey.generation_last + 1, sealed, count);
+    /* A write that a killed server began may still reach the disk, under any generation that it had assigned. Earlier
+     * versions assigned none: one is skipped. */
+    int status = wal_open(&core->wal_writer.log.file, &options, old->survey.generation_given + 1, sealed, count);
     free(sealed);
     return status;
 }

@@ -35,6 +35,7 @@ struct wal {
     uint64_t sequence_last; /* of the newest batch begun */
     uint64_t sequence_durable;
     uint64_t generation_last; /* of the newest segment begun */
+    uint64_t generation_gone; /* of the newest segment released: the applied position is not below its end */
     struct store_position position;
     uint64_t round; /* of the last rotation */
 
@@ -89,6 +90,7 @@ int wal_open(struct wal **wal_r, const struct wal_options *options, uint64_t gen
     }
     wal->options = *options;
     wal->generation_last = generation_last;
+    wal->generation_gone = options->applied.generation;
     wal->position = options->applied;
     wal->current.fd = -1;
     copy_sealed(wal, sealed, sealed_count);
@@ -150,6 +152,8 @@ void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r)
         wal_assigned_add(assigned_r, wal->current.generation, wal->current.file);
     for (uint32_t i = 0; i < wal->spare_count; i++)
         wal_assigned_add(assigned_r, wal->generation_last + 1 + i, wal->spares[i].file);
+    if (wal_assigned_generation_last(assigned_r) < wal->generation_last && wal->generation_gone < wal->generation_last)
+        wal_assigned_add(assigned_r, wal->generation_last, WAL_ASSIGNED_NO_FILE);
 }
 
 static struct wal_spare take_spare(struct wal *wal)
@@ -388,6 +392,7 @@ bool wal_release(struct wal *wal, uint64_t round, struct wal_spare *spare_r)
         if (sealed->round > round)
             continue;
         *spare_r = (struct wal_spare){sealed->file, sealed->fd};
+        wal->generation_gone = sealed->generation > wal->generation_gone ? sealed->generation : wal->generation_gone;
         wal->sealed_count--;
         memmove(sealed, sealed + 1, (wal->sealed_count - i) * sizeof *sealed);
         return true;
@@ -395,6 +400,7 @@ bool wal_release(struct wal *wal, uint64_t round, struct wal_spare *spare_r)
     if (!has_current(wal) || wal->current.round > round || !is_current_complete(wal))
         return false;
     *spare_r = (struct wal_spare){wal->current.file, wal->current.fd};
+    wal->generation_gone = wal->current.generation;
     wal->current = (struct wal_sealed){.fd = -1};
     return true;
 }

@@ -73,8 +73,9 @@ struct wal_write {
     uint64_t offset;
 };
 
-/* A WAL whose next segment gets a generation above `generation_last`, the newest one ever used: by any header, or by
- * the applied position in the manifest, since the segment may be gone. `sealed` (copied, ascending by generation, at
+/* A WAL whose next segment gets a generation above `generation_last`, the newest one ever used: by any header, by the
+ * applied position in the manifest, since the segment may be gone, or by the manifest's list (wal_assigned.h), since a
+ * write of a killed server may still come. `sealed` (copied, ascending by generation, at
  * most WAL_LIVE_SEGMENTS_MAX + 1, asserted) are the segments that recovery left live; segments without records may be
  * left out. 0, and the WAL owns their descriptors; or -ENOMEM. The caller closes *wal_r. */
 int wal_open(struct wal **wal_r, const struct wal_options *options, uint64_t generation_last,
@@ -90,7 +91,8 @@ uint32_t wal_spare_count(const struct wal *wal);
  */
 void wal_give_spare(struct wal *wal, struct wal_spare spare);
 
-/* The newest sealed segment, the one in use, and the spares, each with its generation. */
+/* The newest sealed segment, the one in use, and the spares, each with its generation. So the list has the newest
+ * generation ever used, without a file if no file has it, unless the applied position has it. */
 void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r);
 /* The generation that the next spare given will have. The use of a spare does not change it. */
 uint64_t wal_generation_of_next_spare(const struct wal *wal);

@@ -115,7 +115,8 @@ static int check_assigned(struct wal_survey *survey, const struct wal_assigned *
     for (uint32_t i = 0; i < assigned->count; i++) {
         uint64_t generation = assigned->segments[i].generation;
         const struct wal_file *file = file_of_number(survey, assigned->segments[i].file);
-        if (generation <= survey->newest.generation || generation < survey->applied.generation)
+        if (generation <= survey->newest.generation || generation < survey->applied.generation
+            || assigned->segments[i].file == WAL_ASSIGNED_NO_FILE)
             continue;
         if (file == NULL || file->has_header)
             return refuse(survey, -EBADMSG,
@@ -123,6 +124,20 @@ static int check_assigned(struct wal_survey *survey, const struct wal_assigned *
                           ", and it may have acknowledged messages: put the file back, or " WAL_SURVEY_ADVICE,
                           survey->dir, assigned->segments[i].file,
                           file == NULL ? "is missing" : "is an older segment now", generation);
+    }
+    return 0;
+}
+
+/* `files` ascend by generation. */
+static int check_twins(struct wal_survey *survey)
+{
+    for (uint32_t i = 1; i < survey->file_count; i++) {
+        const struct wal_file *a = &survey->files[i - 1], *b = &survey->files[i];
+        if (a->has_header && a->generation == b->generation && (a->is_live || b->is_live))
+            return refuse(survey, -EBADMSG,
+                          "%s: segment-%06u.wal and segment-%06u.wal both have generation %" PRIu64
+                          ", which no crash leaves: " WAL_SURVEY_ADVICE,
+                          survey->dir, a->number, b->number, a->generation);
     }
     return 0;
 }
@@ -181,7 +196,12 @@ int wal_survey_read(struct wal_survey *survey, const char *dir, uint32_t shard, 
     if (status == 0)
         status = mark_live(survey);
     if (status == 0)
+        status = check_twins(survey);
+    if (status == 0)
         status = check_assigned(survey, assigned);
+    survey->generation_given = wal_assigned_generation_last(assigned);
+    if (survey->generation_given < survey->generation_last)
+        survey->generation_given = survey->generation_last;
     return status == 0 ? check_strays(survey) : status;
 }
 

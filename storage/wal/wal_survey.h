@@ -5,7 +5,7 @@
  *
  * The newest segment and the segments that its header names are live. A missing one is damage, unless all of it is in
  * the runs. So is a missing file to which the manifest assigned a generation above the newest header (wal_assigned.h):
- * nothing tells whether that segment was used.
+ * nothing tells whether that segment was used. So are two files with the generation of a live segment.
  */
 #ifndef CHITCHAT_STORAGE_WAL_WAL_SURVEY_H
 #define CHITCHAT_STORAGE_WAL_WAL_SURVEY_H
@@ -34,7 +34,8 @@ struct wal_survey {
     uint32_t file_count;
     struct wal_header newest;   /* generation 0: there is none */
     uint32_t reading;           /* the number of the file that was read last */
-    uint64_t generation_last;   /* wal_survey_read: the newest one ever used, of headers and the applied position */
+    uint64_t generation_last;   /* wal_survey_read: the newest one of headers and the applied position */
+    uint64_t generation_given;  /* and of `assigned`: no file can have a newer one, also by a write that still comes */
     char error[PATH_MAX + 512]; /* the last error: file, offset, what is wrong, and what to do */
 };
 

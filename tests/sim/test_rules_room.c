@@ -5,6 +5,7 @@
 #include "durability/checkpoint.h"
 #include "harness.h"
 #include "storage/wal/segment.h"
+#include "storage/wal/wal_survey.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
 
@@ -142,6 +143,70 @@ Test(room, whole_rounds_without_a_segment_and_sends_after_them_are_found_by_the_
     struct harness *harness = open_dir(dir);
     struct client *client = client_login(harness, 0, harness_name(harness, 1, 0), "");
     cr_assert_str_eq(history_texts(client, ""), "kept kept later");
+    harness_close(harness);
+    harness_dir_remove(dir);
+}
+
+/* Finds no room at the start, then has some, and stores `text` on shard 1. */
+static void live_until_there_is_room(const char *dir, const char *text)
+{
+    has_no_segment_room = true;
+    struct harness *harness = open_dir(dir);
+    has_no_segment_room = false;
+    want_round(harness);
+    struct client *sender = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    send_text(sender, harness_name(harness, 1, 0), text);
+    harness_run_until_idle(harness);
+    json_decref(client_expect(sender, "ok"));
+}
+
+static void life_of_a_late_write(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    live_until_there_is_room(dir, "late");
+}
+
+static void life_of_an_acknowledged_write(const char *dir, struct legacy *legacy)
+{
+    (void)legacy;
+    live_until_there_is_room(dir, "acknowledged");
+}
+
+/* The newest segment of shard 1; its generation. */
+static uint64_t newest_segment(const char *dir, char *path, size_t path_bytes)
+{
+    struct wal_survey survey;
+    char wal[96];
+    snprintf(wal, sizeof wal, "%s/shard-0001/wal", dir);
+    cr_assert_eq(wal_survey_headers(&survey, wal, 1), 0, "%s", survey.error);
+    snprintf(path, path_bytes, "%s/segment-%06u.wal", wal, survey.files[survey.file_count - 1].number);
+    uint64_t generation = survey.newest.generation;
+    wal_survey_fini(&survey);
+    return generation;
+}
+
+/* The first write of a segment was begun by a server that was killed, and reaches the disk only when two further ones,
+ * without room at their starts, have run. The later ones must not have used its generation. */
+Test(room, a_generation_that_was_assigned_is_not_used_again_by_a_start_without_room)
+{
+    char dir[64], late[160], aside[176], newest[160];
+    harness_dir_make(dir);
+    harness_live_and_die(dir, life_of_a_message_to_each_shard);
+    harness_live_and_die(dir, life_of_a_late_write);
+    uint64_t generation = newest_segment(dir, late, sizeof late);
+    snprintf(aside, sizeof aside, "%s.aside", late);
+    cr_assert_eq(rename(late, aside), 0);
+    struct wal_spare spare;
+    uint32_t number = (uint32_t)strtoul(strstr(late, "segment-") + 8, NULL, 10);
+    *strrchr(late, '/') = '\0';
+    cr_assert_eq(__real_segment_create(late, number, WAL_SEGMENT_BYTES_MIN, &spare), 0, "a spare stands there");
+    late[strlen(late)] = '/';
+    harness_live_and_die(dir, life_of_an_acknowledged_write);
+    cr_assert_gt(newest_segment(dir, newest, sizeof newest), generation);
+    cr_assert_eq(rename(aside, late), 0);
+    struct harness *harness = open_dir(dir);
+    struct client *client = client_login(harness, 0, harness_name(harness, 1, 0), "");
+    cr_assert_str_eq(history_texts(client, ""), "kept kept acknowledged");
     harness_close(harness);
     harness_dir_remove(dir);
 }

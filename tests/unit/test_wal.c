@@ -441,7 +441,9 @@ Test(wal, each_spare_has_its_generation_before_it_is_used, .init = open_wal)
     uint64_t sequence;
     uint64_t first = wal_generation_of_next_spare(wal);
     wal_assigned_read(wal, &assigned);
-    cr_assert_eq(assigned.count, 0);
+    cr_assert_eq(assigned.count, 1, "no file has the newest generation");
+    cr_assert_eq(assigned.segments[0].generation, first - 1);
+    cr_assert_eq(assigned.segments[0].file, WAL_ASSIGNED_NO_FILE);
     for (uint32_t i = 0; i < 3; i++)
         wal_give_spare(wal, (struct wal_spare){.file = 9 - i, .fd = open("/dev/null", O_RDWR)});
     cr_assert_eq(wal_generation_of_next_spare(wal), first + 3);

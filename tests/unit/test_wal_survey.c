@@ -160,6 +160,27 @@ Test(wal_survey, files_assigned_up_to_the_newest_header_may_be_anywhere)
     cr_assert_eq(read_at(2, 4096), 0, "%s", survey.error);
 }
 
+Test(wal_survey, the_newest_generation_that_any_file_may_have_is_that_of_the_list)
+{
+    add_segment(7, &first, 2);
+    cr_assert_eq(read_at(2, 4096), 0, "%s", survey.error);
+    cr_assert_eq(survey.generation_given, 3);
+    wal_assigned_add(&assigned, 9, WAL_ASSIGNED_NO_FILE);
+    cr_assert_eq(read_at(2, 4096), 0, "no file has it: %s", survey.error);
+    cr_assert_eq(survey.generation_given, 9);
+    cr_assert_eq(survey.generation_last, 3, "a file without a header may have lost that of any above");
+}
+
+Test(wal_survey, two_files_with_the_generation_of_a_live_segment_are_damage)
+{
+    add_segment(7, &first, 2);
+    add_segment(9, &second, 1);
+    add_segment(8, &second, 0);
+    cr_assert_eq(read_at(2, 4096), -EBADMSG);
+    cr_assert_not_null(strstr(survey.error, "both have generation 4"), "%s", survey.error);
+    cr_assert_eq(read_at(5, 0), 0, "the runs hold all of it: %s", survey.error);
+}
+
 Test(wal_survey, a_header_of_generation_0_is_damage)
 {
     static const unsigned char zero[4];
