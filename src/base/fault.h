@@ -45,6 +45,7 @@ enum fault {
     FAULT_CUT_IGNORED_BY_READ,      /* a read shows what is cut */
     FAULT_CUT_BY_PREFIX,            /* a cut is one of all users whose names begin with its user's */
     FAULT_CUT_BEFORE_FLUSH,         /* an erasure is answered when its record is in the batch */
+    FAULT_CUT_DROPPED_EARLY,        /* cuts are dropped though no other one says the same */
     FAULT_SKIP_COUNTS_TWICE,        /* a login with `max` counts an entry that is in memory and in a run twice */
     FAULT_RETENTION_TOO_NEW,        /* --retention cuts at the present time */
     FAULT_MARKS_LOST_AT_CHECKPOINT, /* a checkpoint does not write the marks of conversations */

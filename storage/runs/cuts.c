@@ -97,6 +97,16 @@ int cuts_add(struct cuts *cuts, struct span user, uint64_t ts, uint64_t since_id
     return 0;
 }
 
+void cuts_remove(struct cuts *cuts, struct span user)
+{
+    uint32_t at = seek(cuts, user);
+    if (at == cuts->count || !span_equal(cut_user(cuts->list[at]), user))
+        return;
+    free(cuts->list[at]);
+    cuts->count--;
+    memmove(&cuts->list[at], &cuts->list[at + 1], (cuts->count - at) * sizeof(struct cut *));
+}
+
 uint64_t cuts_ts(const struct cuts *cuts, struct span user)
 {
     if (cuts->count == 0)
@@ -110,7 +120,10 @@ uint64_t cuts_ts(const struct cuts *cuts, struct span user)
 uint32_t cuts_slice(const struct cuts *cuts, const struct cut_value *after, struct cut_value slice_r[CUTS_SLICE])
 {
     uint32_t count = 0;
-    uint32_t at = after == NULL ? 0 : seek(cuts, (struct span){after->user, after->user_bytes}) + 1;
+    struct span last = after == NULL ? (struct span){"", 0} : (struct span){after->user, after->user_bytes};
+    uint32_t at = after == NULL ? 0 : seek(cuts, last);
+    if (after != NULL && at < cuts->count && span_equal(cut_user(cuts->list[at]), last))
+        at++;
     for (; count < CUTS_SLICE && at < cuts->count; at++) {
         const struct cut *cut = cuts->list[at];
         struct cut_value *value = &slice_r[count++];

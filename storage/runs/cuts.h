@@ -3,9 +3,12 @@
  * gone: an erasure (timeline/erasure.h). A cut without a user is one for all users of the shard: --retention.
  *
  * A cut becomes durable as a record of the WAL (record.h), and from the next checkpoint on in the manifest, which keeps
- * it for ever: so a client with an older cursor is answered honestly, and `chitchat verify` knows why the other copy of
- * a message has no counterpart. Whoever reads hides what a cut covers, wherever it still is; a cut_source leaves it out
- * of the runs that checkpoints and merges write.
+ * it: so a client with an older cursor is answered honestly, and `chitchat verify` knows why the other copy of a
+ * message has no counterpart. That of a user is dropped when the one for all users says the same (store_find_stale): so
+ * with
+ * --retention there are no more than were made in that time, and without it all stay, CUTS_MAX at most. Whoever reads
+ * hides what a cut covers, wherever it still is; a cut_source leaves it out of the runs that checkpoints and merges
+ * write.
  *
  * A keyed send is an exception: its row stays for the 24 hours in which the sender may send again with the same key, so
  * that the recipient does not get it twice. No read shows it meanwhile. Then the next rewrite leaves it out.
@@ -62,12 +65,15 @@ void cuts_fini(struct cuts *cuts);
 /* `user` (copied; at most LIMIT_USER_BYTES, none for all users) is cut at `ts`. A cut never moves back: with one at or
  * above `ts` nothing changes. 0; -ENOMEM; or -ENOSPC: there are CUTS_MAX. */
 int cuts_add(struct cuts *cuts, struct span user, uint64_t ts, uint64_t since_id);
-/* The cut of exactly this name; NULL: none. Borrowed until the next cuts_add. */
+/* Forgets the cut of exactly this name, if there is one. */
+void cuts_remove(struct cuts *cuts, struct span user);
+/* The cut of exactly this name; NULL: none. Borrowed until the next cuts_add or cuts_remove. */
 struct cut *cuts_find(const struct cuts *cuts, struct span user);
 /* Up to which ts entries of `user` are gone, by their own cut or that for all. 0: none. */
 uint64_t cuts_ts(const struct cuts *cuts, struct span user);
 /* Copies up to CUTS_SLICE cuts: those that follow `after`, one of an earlier slice; NULL: the first. Allocates nothing,
- * so that a lock need not be held for longer. A cut that was added since, before `after`, is in no slice. `after` may
+ * so that a lock need not be held for longer. A cut that was added since, before `after`, is in no slice; one that was
+ * removed since changes nothing else. `after` may
  * stand in `slice_r`. Returns how many: fewer than CUTS_SLICE are the last. */
 uint32_t cuts_slice(const struct cuts *cuts, const struct cut_value *after, struct cut_value slice_r[CUTS_SLICE]);
 /* Adds a copy of `value`, whose user is above all (asserted). 0 or -ENOMEM. */

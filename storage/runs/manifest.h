@@ -78,6 +78,8 @@ int manifest_assign(struct manifest *manifest, const struct wal_assigned *assign
 /* One durable commit of the cuts that are not saved yet: sets their is_saved. Borrows `cuts`. Returns as
  * manifest_commit; nothing is written if all are saved. */
 int manifest_save_cuts(struct manifest *manifest, struct cuts *cuts);
+/* One durable commit: removes `cuts` (borrowed). Returns as manifest_commit; nothing is written if there are none. */
+int manifest_drop_cuts(struct manifest *manifest, const struct cuts *cuts);
 /* After a failed commit: whether the disk may or may not have it. Then no file may be changed until the next start, and
  * every later commit is -EIO. */
 bool manifest_is_in_doubt(struct manifest *manifest);

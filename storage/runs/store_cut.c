@@ -202,6 +202,62 @@ bool store_look_is_due(struct store *store)
     return is_time;
 }
 
+/* -- cuts that say nothing more -- */
+
+/* Whether the cut of all users says all that this one does: it is in the manifest and not lower, no keyed send waits
+ * for its day, and no run is to be rewritten for this one. */
+static bool is_needless(const struct view *view, const struct run_list *list, const struct cut *cut)
+{
+    const struct cut *all = view->cuts.list[0];
+    if (cut->user_bytes == 0 || !cut->is_saved)
+        return false;
+    if (FAULT(CUT_DROPPED_EARLY))
+        return true;
+    if (all->user_bytes > 0 || !all->is_saved || all->ts < cut->ts || cut->ts + LIMIT_KEYS_US >= view->keys_now_us)
+        return false;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct run *run = list->runs[i];
+        if ((run->entry.id < cut->since_id || run->entry.id < cut->keys_id) && run->entry.ts_min <= cut->ts
+            && filter_may_contain(&run->filter, filter_hash(cut_user(cut))))
+            return false;
+    }
+    return true;
+}
+
+/* Under commit_lock: from the manifest, then from memory, if it is the same cut still. */
+static int drop(struct store *store, const struct cuts *needless)
+{
+    int status = store->is_in_doubt ? -EIO : manifest_drop_cuts(store->manifest, needless);
+    store->is_in_doubt |= status != 0 && manifest_is_in_doubt(store->manifest);
+    for (uint32_t i = 0; i < needless->count && status == 0; i++) {
+        pthread_mutex_lock(&store->lock);
+        const struct cut *cut = cuts_find(&store->cuts, cut_user(needless->list[i]));
+        if (cut != NULL && cut->ts == needless->list[i]->ts)
+            cuts_remove(&store->cuts, cut_user(needless->list[i]));
+        atomic_store(&store->cut_count, store->cuts.count);
+        pthread_mutex_unlock(&store->lock);
+    }
+    return status;
+}
+
+/* Under commit_lock no cut is saved: one that is raised meanwhile is saved after its row is gone. */
+static int drop_needless(struct store *store, const struct run_list *list, struct view *view)
+{
+    struct cuts needless = {0};
+    pthread_mutex_lock(&store->commit_lock);
+    int status = store_copy_cuts(store, false, &view->cuts);
+    for (uint32_t i = 0; i < view->cuts.count && status == 0; i++) {
+        const struct cut *cut = view->cuts.list[i];
+        if (is_needless(view, list, cut))
+            status = cuts_add(&needless, cut_user(cut), cut->ts, 0);
+    }
+    if (status == 0)
+        status = drop(store, &needless);
+    pthread_mutex_unlock(&store->commit_lock);
+    cuts_fini(&needless);
+    return status;
+}
+
 /* Nothing was found: the next look is later. */
 static void look_later(struct store *store)
 {
@@ -212,17 +268,23 @@ static void look_later(struct store *store)
     pthread_mutex_unlock(&store->lock);
 }
 
-int store_find_stale(struct store *store, struct run **run_r)
+static struct view take_times(struct store *store)
 {
-    struct view view = {.now_us = 0};
-    *run_r = NULL;
-    if (!store_look_is_due(store))
-        return 0;
+    struct view view = {.cuts = {0}};
     pthread_mutex_lock(&store->lock);
     view.now_us = store->now_us;
     view.keys_now_us = store->keys_now_us;
     view.within_us = store->within_us;
     pthread_mutex_unlock(&store->lock);
+    return view;
+}
+
+int store_find_stale(struct store *store, struct run **run_r)
+{
+    *run_r = NULL;
+    if (!store_look_is_due(store))
+        return 0;
+    struct view view = take_times(store);
     int status = store_copy_cuts(store, false, &view.cuts);
     if (status != 0)
         return status;
@@ -230,11 +292,14 @@ int store_find_stale(struct store *store, struct run **run_r)
     for (uint32_t i = 0; i < list->count && *run_r == NULL; i++)
         if (is_stale(store, &view, list->runs[i]))
             *run_r = list->runs[i];
-    if (*run_r == NULL)
-        look_later(store);
-    else
-        store_ref_run(store, *run_r);
-    store_unref_list(store, list);
     cuts_fini(&view.cuts);
-    return 0;
+    if (*run_r != NULL) {
+        store_ref_run(store, *run_r);
+    } else {
+        look_later(store);
+        status = drop_needless(store, list, &view);
+        cuts_fini(&view.cuts);
+    }
+    store_unref_list(store, list);
+    return status;
 }

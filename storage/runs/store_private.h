@@ -108,7 +108,9 @@ int store_save_cuts(struct store *store, struct store_error *error_r);
 
 /* Whether the cut of all users covers the run whole. Any thread. */
 bool store_run_is_gone(struct store *store, const struct run *run);
-/* Merge thread: a run with entries that were cut long ago, with a reference; NULL: none. 0 or -ENOMEM. */
+/* Merge thread: a run with entries that were cut long ago, with a reference; NULL: none. Then it drops the cuts of
+ * users that the cut of all users covers, when no run is to be rewritten for them: they say nothing more. 0 or -errno.
+ */
 int store_find_stale(struct store *store, struct run **run_r);
 /* How often to look: a sixteenth of the time after which entries have to be gone, within these. */
 #define STORE_LOOK_MIN_US UINT64_C(1000000)

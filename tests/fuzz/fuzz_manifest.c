@@ -118,7 +118,7 @@ static void write_rows(const char *path, const struct rows *rows)
     mdb_env_close(env);
 }
 
-/* -- what the rows say, by the comments of manifest.c -- */
+/* -- what the rows say, by the comments of manifest_rows.c -- */
 
 static bool value_is_good(const struct row *row, uint32_t count)
 {

@@ -55,6 +55,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_CUT_IGNORED_BY_READ] = "cut-ignored-by-read",
     [FAULT_CUT_BY_PREFIX] = "cut-by-prefix",
     [FAULT_CUT_BEFORE_FLUSH] = "cut-before-flush",
+    [FAULT_CUT_DROPPED_EARLY] = "cut-dropped-early",
     [FAULT_SKIP_COUNTS_TWICE] = "skip-counts-twice",
     [FAULT_RETENTION_TOO_NEW] = "retention-too-new",
     [FAULT_MARKS_LOST_AT_CHECKPOINT] = "marks-lost-at-checkpoint",

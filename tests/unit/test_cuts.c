@@ -1,5 +1,6 @@
 #include "storage/runs/cuts.h"
 
+#include "storage/runs/store_private.h"
 #include "store_fixture.h"
 
 #define USER(text) SPAN_LITERAL(text)
@@ -71,6 +72,24 @@ Test(cuts, slices_copy_each_once_and_one_that_comes_between_them_moves_none)
     }
     cuts_fini(&cuts);
     cuts_fini(&copy);
+}
+
+Test(cuts, one_that_is_removed_between_slices_hides_none)
+{
+    struct cuts cuts = {0};
+    struct cut_value slice[CUTS_SLICE];
+    char name[16];
+    for (uint32_t i = 0; i < CUTS_SLICE + 2; i++) {
+        snprintf(name, sizeof name, "m%03u", i);
+        cr_assert_eq(cuts_add(&cuts, span_of(name), 5, 1), 0);
+    }
+    cr_assert_eq(cuts_slice(&cuts, NULL, slice), CUTS_SLICE);
+    cuts_remove(&cuts, USER("m063")); /* the last one of the slice */
+    cuts_remove(&cuts, USER("m06"));
+    cr_assert_eq(cuts.count, CUTS_SLICE + 1);
+    cr_assert_eq(cuts_slice(&cuts, &slice[CUTS_SLICE - 1], slice), 2);
+    cr_assert_eq(memcmp(slice[0].user, "m064", 4), 0);
+    cuts_fini(&cuts);
 }
 
 /* -- in a store -- */
@@ -294,5 +313,63 @@ Test(store_cut, keyed_sends_of_the_last_day_stay_until_a_compaction)
     cr_assert_eq(rows_of(&fixture), 2);
     cr_assert_eq(store_compact(fixture.store, &error), 0, "%s", error.text);
     cr_assert_eq(rows_of(&fixture), 1);
+    fixture_close(&fixture);
+}
+
+/* The cut of all users at day 40 and that of ann at day 20 are in the manifest; a run has what ann had. */
+static void cut_ann_and_all(struct fixture *fixture, uint64_t day)
+{
+    add_user(fixture, "ann", 10 * day, 40 * day, 2);
+    cr_assert_eq(store_cut(fixture->store, USER("ann"), 20 * day), 0);
+    cr_assert_eq(store_cut(fixture->store, all, 40 * day), 0);
+    cr_assert_eq(add(fixture, rows_open()), 0);
+}
+
+static uint32_t cuts_saved(struct fixture *fixture)
+{
+    fixture_stop(fixture);
+    fixture_start(fixture);
+    return store_cut_count(fixture->store);
+}
+
+Test(store_cut, that_of_a_user_is_dropped_when_the_one_for_all_says_the_same)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000);
+    cut_ann_and_all(&fixture, day);
+    cr_assert_eq(store_cut(fixture.store, USER("bob"), 45 * day), 0);
+    add_user(&fixture, "carol", 60 * day, 1, 1);
+    store_set_cut_time(fixture.store, 60 * day, 60 * day, 7 * day);
+    merge_all(&fixture);
+    cr_assert_eq(store_cut_count(fixture.store), 2, "that of ann is gone");
+    cr_assert_eq(store_cut(fixture.store, USER("dave"), 30 * day), 0, "not in the manifest yet");
+    store_set_cut_time(fixture.store, 61 * day, 61 * day, 7 * day);
+    merge_all(&fixture);
+    cr_assert_eq(store_cut_count(fixture.store), 3);
+    cr_assert_eq(store_cut_ts(fixture.store, USER("ann")), 40 * day);
+    cr_assert_eq(store_cut_ts(fixture.store, USER("bob")), 45 * day, "above the one for all");
+    cr_assert_eq(cuts_saved(&fixture), 2, "the WAL has that of dave");
+    cr_assert_eq(store_cut_ts(fixture.store, USER("bob")), 45 * day);
+    cr_assert_eq(store_cut(fixture.store, USER("ann"), 55 * day), 0, "ann is erased again");
+    add_user(&fixture, "carol", 61 * day, 1, 1);
+    cr_assert_eq(cuts_saved(&fixture), 3);
+    cr_assert_eq(store_cut_ts(fixture.store, USER("ann")), 55 * day);
+    fixture_close(&fixture);
+}
+
+Test(store_cut, that_of_a_user_stays_while_a_run_is_to_be_rewritten_for_it_or_a_key_protects)
+{
+    struct fixture fixture = fixture_open();
+    const uint64_t day = UINT64_C(86400000000);
+    cut_ann_and_all(&fixture, day);
+    store_set_cut_time(fixture.store, 60 * day, 60 * day, 50 * day);
+    merge_all(&fixture);
+    cr_assert_eq(store_cut_count(fixture.store), 2, "a run below it may have what ann had");
+    store_set_cut_time(fixture.store, 61 * day, 20 * day + 5, 7 * day);
+    merge_all(&fixture);
+    cr_assert_eq(cuts_saved(&fixture), 2, "by the clock of keys ann was erased within the day");
+    store_set_cut_time(fixture.store, 61 * day, 60 * day, 7 * day);
+    merge_all(&fixture);
+    cr_assert_eq(cuts_saved(&fixture), 1);
     fixture_close(&fixture);
 }
