@@ -191,8 +191,10 @@ struct conn_work {
 struct login {
     struct request_id id;
     uint64_t after;
-    uint64_t last; /* of the timeline, while it is found what `max` leaves out */
-    uint32_t max;  /* of missed entries that are replayed, if has_max */
+    uint64_t last;      /* of the timeline, while it is found what `max` leaves out */
+    uint64_t first;     /* the newest entry up to hidden_ts; 0: none, or not above what is gone */
+    uint64_t hidden_ts; /* what --retention hid when `first` was looked for */
+    uint32_t max;       /* of missed entries that are replayed, if has_max */
     bool has_after;
     bool has_max;
     bool is_other_epoch; /* the client's epoch is not the one of this data */

@@ -11,6 +11,9 @@
 /* How far the clock may be ahead of the cut's own progress before a warning says so. */
 #define LAG_WARN_US (UINT64_C(2) * 86400 * 1000000)
 
+/* A cut that is late by so many steps is not on its way: it waits for its rate, for room or for the disk. */
+#define HIDE_STEPS 2u
+
 static const struct span all_users = {"", 0};
 
 static uint64_t step_us(uint64_t retention_us)
@@ -36,6 +39,17 @@ static uint64_t wanted_cut(const struct core *core)
     return minus(core->clock.follow.now_us, FAULT(RETENTION_TOO_NEW) ? 0 : retention_us);
 }
 
+/* Hides what is too old, if the cut is at least `steps` behind. */
+static void hide(struct core *core, uint64_t cut, uint32_t steps)
+{
+    struct retention *retention = &core->retention;
+    uint64_t step = step_us(seconds_us(core->server->config->retention_s));
+    uint64_t shown = retention->hidden_ts > cut ? retention->hidden_ts : cut;
+    uint64_t wanted = wanted_cut(core);
+    if (core->last_ts > 0 && wanted >= shown + steps * step && wanted <= LIMIT_TS_MAX)
+        retention->hidden_ts = wanted;
+}
+
 int retention_start(struct core *core, struct store_error *error_r)
 {
     struct retention *retention = &core->retention;
@@ -47,6 +61,8 @@ int retention_start(struct core *core, struct store_error *error_r)
     ASSERT(core->clock.follow.now_us > 0);
     retention->limit_us = core->clock.follow.monotonic_us;
     retention->limit_ts = cut > 0 ? cut : is_empty || by_entries > wanted ? wanted : by_entries;
+    if (retention_us > 0)
+        hide(core, cut, 1);
     if (retention_us == 0 || cut > 0 || is_empty || !is_cut_due(retention->limit_ts, 0, retention_us))
         return 0;
     return store_cut_saved(core->runs.store, all_users, retention->limit_ts, error_r);
@@ -58,8 +74,10 @@ static void warn_behind(struct core *core, uint64_t behind_us)
     if (behind_us > LAG_WARN_US
         && log_limit_take(&core->retention.log_limit, shard_monotonic_us(core->shard), STEP_MAX_US, &left_out))
         log_line(LOG_WARN, "retention_behind",
-                 "shard=%u behind_s=%" PRIu64 " hint=\"the server was down for long, or the clock is ahead: messages "
-                 "are dropped %u times as fast as time passes; if the clock is wrong, stop the server and correct it\"",
+                 "shard=%u behind_s=%" PRIu64
+                 " hint=\"the server was down for long, or the clock is ahead: messages that "
+                 "are too old are hidden, and dropped %u times as fast as time passes; if the clock is wrong, stop the "
+                 "server, correct the clock and start it again\"",
                  core->index, behind_us / 1000000, RETENTION_RATE);
 }
 
@@ -99,6 +117,7 @@ void retention_tick(struct core *core)
         return;
     uint64_t cut = store_cut_ts(core->runs.store, all_users);
     move_limit(core, cut);
+    hide(core, cut, HIDE_STEPS);
     if (!core->retention.is_writing && !core_has_store_failed(core))
         move_cut(core, cut);
 }

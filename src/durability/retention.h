@@ -12,6 +12,11 @@
  * cut of a store is as old as the retention, seen from the time at the start or from the newest entry that recovery
  * found, whichever is older; a start makes it before anybody can log in. A shard that never had an entry makes no cut.
  *
+ * What is too old by that time, and above the cut, is hidden meanwhile: from the start on, before anybody can log in,
+ * and whenever the cut is late. Reads show it as little as what is cut (erasure_cut_ts). Only this process hides it: it
+ * stays in the files and in no record, so a start with a corrected clock shows it again. The chain of `prev` does not
+ * know it: the entry before the first one that is shown is the `first` of logins. Stamps go on above what is hidden.
+ *
  * Shard's thread, but for retention_start.
  */
 #ifndef CHITCHAT_DURABILITY_RETENTION_H
@@ -29,17 +34,19 @@ struct store_error;
 
 /* A shard's state of this module. */
 struct retention {
-    uint64_t limit_ts; /* the cut goes up to it */
-    uint64_t limit_us; /* monotonic: when limit_ts was set */
-    bool is_writing;   /* a record is in the WAL and not durable */
-    uint64_t ts;       /* its cut */
+    uint64_t limit_ts;  /* the cut goes up to it */
+    uint64_t limit_us;  /* monotonic: when limit_ts was set */
+    uint64_t hidden_ts; /* entries up to it are not shown; never goes back; 0: the cut alone counts */
+    bool is_writing;    /* a record is in the WAL and not durable */
+    uint64_t ts;        /* its cut */
     uint64_t sequence;
     struct log_limit log_limit;
 };
 
 /* In recovery, after core_start_clock: the shard does not run yet, and has given no ts to an entry. That of the newest
  * one is needed, and a wrong clock would stamp the next. The first cut of the shard is made, and is durable by a commit
- * of the manifest. 0, or -errno with the reason in *error_r: there is no cut, and the first tick tries again. */
+ * of the manifest; what is too old above it is hidden. 0, or -errno with the reason in *error_r: there is no cut, and
+ * the first tick tries again. */
 int retention_start(struct core *core, struct store_error *error_r);
 /* Once a second: moves the cut if it is time, and tells the store how late it is. */
 void retention_tick(struct core *core);

@@ -141,7 +141,7 @@ int reads_index_peers(struct core *core, struct span user)
 
 uint64_t reads_cut(const struct core *core, const struct user *user)
 {
-    uint64_t cut = erasure_cut_ts(core, user_name(user));
+    uint64_t cut = erasure_gone_ts(core, user_name(user));
     uint64_t bound = cut == 0 ? 0 : reads_bound(core, user);
     return cut < bound || cut == 0 ? cut : bound - 1;
 }

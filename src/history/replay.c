@@ -28,19 +28,34 @@ struct replay {
     bool is_reading;         /* the reader has it */
     int result;              /* of a page that was read: 0 or -errno */
     struct list oks;         /* struct expected_ok, ascending in ts */
+    uint64_t first;          /* of the login */
+    uint64_t hidden_ts;      /* what --retention hid at the login */
     uint64_t prev;           /* of the next entry, if is_prev_known */
     bool is_prev_known;
 };
 
-/* The newest ts up to the cursor at which something is cut: nothing is left before it. */
-static uint64_t cut_before(const struct core *core, const struct conn *conn)
+/* The newest ts up to the cursor at which something is cut or hidden: nothing is shown before it. */
+static uint64_t cut_before(const struct core *core, const struct replay *replay)
 {
-    uint64_t cut = reads_cut(core, conn->user);
-    return cut < conn->cursor ? cut : conn->cursor;
+    uint64_t cut = reads_cut(core, replay->conn->user);
+    if (cut > replay->conn->cursor)
+        cut = replay->conn->cursor;
+    return cut > replay->first ? cut : replay->first;
 }
 
-void replay_start(struct core *core, struct conn *conn, bool is_entry)
+/* What comes next is gone or hidden since the login: the chain of `prev` would have a gap. */
+static bool has_lost_next(const struct core *core, const struct replay *replay)
 {
+    const struct conn *conn = replay->conn;
+    uint64_t hidden_ts = core->retention.hidden_ts;
+    return conn->cursor < conn->user->timeline.last
+           && (conn->cursor < reads_cut(core, conn->user)
+               || (hidden_ts > replay->hidden_ts && conn->cursor < hidden_ts));
+}
+
+void replay_start(struct core *core, struct conn *conn, bool is_entry, uint64_t first)
+{
+    ASSERT(first <= conn->cursor);
     ASSERT(conn->state == CONN_REPLAY && conn_replay(conn) == NULL);
     struct replay *replay = calloc(1, sizeof *replay);
     if (replay == NULL) {
@@ -49,8 +64,10 @@ void replay_start(struct core *core, struct conn *conn, bool is_entry)
     }
     replay->conn = conn;
     replay->core = core;
-    replay->prev = is_entry ? conn->cursor : cut_before(core, conn);
-    replay->is_prev_known = conn->cursor == replay->prev;
+    replay->first = first;
+    replay->hidden_ts = core->retention.hidden_ts;
+    replay->prev = is_entry ? conn->cursor : cut_before(core, replay);
+    replay->is_prev_known = conn->cursor == replay->prev || conn->cursor <= replay->hidden_ts;
     list_init(&replay->link);
     list_init(&replay->oks);
     conn_work(core, conn)->replay = replay;
@@ -156,7 +173,7 @@ static bool page_write(struct core *core, struct replay *replay)
     const struct message *messages = range_read_messages(replay->read, &count, &more);
     uint32_t out_bytes = replay->conn->out_bytes;
     if (!was_prev_known)
-        replay->prev = cut_before(core, replay->conn);
+        replay->prev = cut_before(core, replay);
     for (uint32_t i = 0; i < count && is_ordered; i++) {
         if (!replay->is_prev_known) {
             /* This page has the newest entry up to the cursor. */
@@ -226,8 +243,7 @@ static void replay_step(struct core *core, struct replay *replay)
     struct conn *conn = replay->conn;
     ASSERT(conn->state == CONN_REPLAY);
     ASSERT(!replay->is_reading);
-    if (conn->cursor < conn->user->timeline.last && conn->cursor < reads_cut(core, conn->user)) {
-        /* What comes next is gone since the login, and the chain of `prev` would have a gap. */
+    if (has_lost_next(core, replay)) {
         conn_close(core, conn, ERASURE_CLOSE_CODE, "the timeline was cut: log in again");
         return;
     }

@@ -23,9 +23,10 @@ void replays_init(struct replays *replays);
 /* Frees the pool. No replay may exist. */
 void replays_fini(struct replays *replays);
 
-/* Starts a replay after conn->cursor. `is_entry`: the cursor is known to be the ts of an entry, so the first prev. The
+/* Starts a replay after conn->cursor. `is_entry`: the cursor is known to be the ts of an entry, so the first prev.
+ * `first`, at most the cursor: that of the login; where no entry up to the cursor is shown it is the first prev. The
  * connection is in CONN_REPLAY and has no replay (asserted). It is closed if there is no memory. */
-void replay_start(struct core *core, struct conn *conn, bool is_entry);
+void replay_start(struct core *core, struct conn *conn, bool is_entry, uint64_t first);
 /* An entry that `conn` sent has left the timeline: the replay writes it as the `ok` of request `id`, which is copied.
  * `conn` has a replay. Its object of core->replays.ok_pool was reserved with the send (core->replays.oks_reserved). */
 void replay_expect_ok(struct core *core, struct conn *conn, uint64_t ts, const struct request_id *id);

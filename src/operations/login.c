@@ -34,21 +34,28 @@ static void resume_reading(struct core *core, struct conn *conn)
         conn_receive(core, conn);
 }
 
-/* The timeline is whole after this ts. Not above `last`: a user with connections keeps theirs when the cut passes it.
- */
-static uint64_t first_of(const struct core *core, const struct user *user)
+/* Up to which ts everything is gone. Not above `last`: a user with connections keeps theirs when the cut passes it. */
+static uint64_t gone_of(const struct core *core, const struct user *user)
 {
     uint64_t cut = reads_cut(core, user);
     return cut < user->timeline.last ? cut : user->timeline.last;
 }
 
-/* The caller sets `last`, `reset` and `skipped_until`. */
+/* The timeline is whole after this ts. If --retention hides some of it, it is the newest entry that is hidden, not the
+ * limit, which the next start may see elsewhere: so a cursor that begins there, and the chain of `prev`, stay right. */
+static uint64_t first_of(const struct core *core, const struct conn *conn)
+{
+    uint64_t gone = gone_of(core, conn->user);
+    uint64_t hidden = conn->work->login->first;
+    return hidden > gone ? hidden : gone;
+}
+
+/* The caller sets `last`, `first`, `reset` and `skipped_until`. */
 static void write_reply(struct core *core, struct conn *conn, const struct request_id *id, struct reply_login reply)
 {
     const struct config *config = core->server->config;
     reply.user = user_name(conn->user);
     reply.epoch = span_of(datadir_epoch(core->server->datadir));
-    reply.first = first_of(core, conn->user);
     reply.ping_s = config->ping_s;
     reply.auth = span_of(config->auth == CONFIG_AUTH_TOKEN ? "token" : "none");
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
@@ -62,7 +69,10 @@ static void extend(struct core *core, struct conn *conn, const struct request_id
     ASSERT(conn->user->timeline.last_is_known);
     if (expires_s > cold->expires_s)
         cold->expires_s = expires_s;
-    write_reply(core, conn, id, (struct reply_login){.last = conn->user->timeline.last});
+    uint64_t last = conn->user->timeline.last;
+    uint64_t hidden = core->retention.hidden_ts < last ? core->retention.hidden_ts : last;
+    uint64_t gone = gone_of(core, conn->user);
+    write_reply(core, conn, id, (struct reply_login){.last = last, .first = hidden > gone ? hidden : gone});
     metric_add(&core->metrics.logins[METRICS_LOGIN_RENEWED], 1);
     conn_answered(core, conn);
 }
@@ -118,7 +128,7 @@ static bool is_reset(const struct login *login, uint64_t last)
 /* Where the replay begins: at the client's cursor, or above what is gone. */
 static uint64_t start_of(const struct core *core, const struct conn *conn)
 {
-    uint64_t first = first_of(core, conn->user);
+    uint64_t first = first_of(core, conn);
     uint64_t after = conn->work->login->after;
     return after > first ? after : first;
 }
@@ -132,8 +142,8 @@ static void complete(struct core *core, struct conn *conn, uint64_t last, uint64
     const struct timeline *timeline = &conn->user->timeline;
     ASSERT(timeline->last_is_known && last <= timeline->last);
     uint64_t start = start_of(core, conn);
-    uint64_t first = first_of(core, conn->user);
-    struct reply_login reply = {.last = first > last ? first : last, .reset = is_reset(login, last)};
+    uint64_t first = first_of(core, conn);
+    struct reply_login reply = {.last = first > last ? first : last, .first = first, .reset = is_reset(login, last)};
     if (skipped > start)
         reply.skipped_until = start = skipped;
     write_reply(core, conn, &login->id, reply);
@@ -141,7 +151,7 @@ static void complete(struct core *core, struct conn *conn, uint64_t last, uint64
     if (login->has_after && !reply.reset) {
         conn->cursor = start;
         conn_set_state(conn, CONN_REPLAY);
-        replay_start(core, conn, reply.skipped_until != 0);
+        replay_start(core, conn, reply.skipped_until != 0 || start == first, first);
     } else {
         if (login->has_after) {
             char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
@@ -176,10 +186,14 @@ static void refuse(struct core *core, struct conn *conn)
     resume_reading(core, conn);
 }
 
+static void answer(struct core *core, struct conn *conn);
+
 /* What a login with `max` leaves out is known. Its last is kept in the login meanwhile. */
 static void skip_found(struct core *core, struct conn *conn, int result, uint64_t skipped)
 {
-    if (result == 0)
+    if (result == 0 && conn->work->login->hidden_ts != core->retention.hidden_ts)
+        answer(core, conn);
+    else if (result == 0)
         complete(core, conn, conn->work->login->last, skipped);
     else
         refuse(core, conn);
@@ -209,12 +223,39 @@ static bool is_past_barrier(struct core *core, struct conn *conn)
     return false;
 }
 
-/* `last` is known: answers the login, or looks first for what its `max` leaves out. */
+static void first_found(struct core *core, struct conn *conn, int result, uint64_t ts)
+{
+    if (result != 0) {
+        refuse(core, conn);
+        return;
+    }
+    conn->work->login->first = ts;
+    answer(core, conn);
+}
+
+/* Whether `first` is known; else looks for the newest entry that is hidden. */
+static bool knows_first(struct core *core, struct conn *conn)
+{
+    struct login *login = conn->work->login;
+    uint64_t hidden_ts = core->retention.hidden_ts;
+    uint64_t gone = gone_of(core, conn->user), last = conn->user->timeline.last;
+    if (login->hidden_ts == hidden_ts)
+        return true;
+    login->hidden_ts = hidden_ts;
+    login->first = last <= hidden_ts ? last : 0;
+    if (last <= hidden_ts || hidden_ts <= gone)
+        return true;
+    if (!skip_start(core, conn, gone, hidden_ts + 1, 0, first_found))
+        refuse(core, conn);
+    return false;
+}
+
+/* `last` is known: answers the login, or looks first for where its timeline begins and what its `max` leaves out. */
 static void answer(struct core *core, struct conn *conn)
 {
     ASSERT(conn->state == CONN_LOGIN);
     struct login *login = conn->work->login;
-    if (!is_past_barrier(core, conn))
+    if (!is_past_barrier(core, conn) || !knows_first(core, conn))
         return;
     uint64_t last = conn->user->timeline.last;
     bool has_max = login->has_max && login->has_after && !is_reset(login, last);

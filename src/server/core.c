@@ -41,7 +41,8 @@ uint64_t core_next_ts(struct core *core)
         || shard_wall_us(core->shard) != core->clock.follow.wall_us)
         core_follow_clock(core);
     uint64_t now_us = core->clock.follow.now_us;
-    core->last_ts = now_us > core->last_ts || FAULT(TS_NOT_MONOTONIC) ? now_us : core->last_ts + 1;
+    uint64_t floor = core_floor_ts(core);
+    core->last_ts = now_us > floor || FAULT(TS_NOT_MONOTONIC) ? now_us : floor + 1;
     return core->last_ts;
 }
 

@@ -257,7 +257,12 @@ static inline uint32_t core_now_s(const struct core *core)
 {
     return (uint32_t)(shard_monotonic_us(core->shard) / 1000000);
 }
-/* A new ts: the wall clock without its leaps (base/clock_follow.h), or the last ts + 1 if that is greater. Microseconds
+/* Each new ts is above it: the newest ts, or what --retention hides. */
+static inline uint64_t core_floor_ts(const struct core *core)
+{
+    return core->last_ts > core->retention.hidden_ts ? core->last_ts : core->retention.hidden_ts;
+}
+/* A new ts: the wall clock without its leaps (base/clock_follow.h), or the floor + 1 if that is greater. Microseconds
  * since the Unix epoch. */
 uint64_t core_next_ts(struct core *core);
 /* After recovery, before the shard starts, when last_ts is known: believes the wall clock, and warns if last_ts lies

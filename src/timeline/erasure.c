@@ -14,9 +14,15 @@ void erasures_init(struct erasures *erasures)
     list_init(&erasures->written);
 }
 
-uint64_t erasure_cut_ts(const struct core *core, struct span user)
+uint64_t erasure_gone_ts(const struct core *core, struct span user)
 {
     return FAULT(CUT_IGNORED_BY_READ) ? 0 : store_cut_ts(core->runs.store, user);
+}
+
+uint64_t erasure_cut_ts(const struct core *core, struct span user)
+{
+    uint64_t gone = erasure_gone_ts(core, user);
+    return gone > core->retention.hidden_ts || FAULT(CUT_IGNORED_BY_READ) ? gone : core->retention.hidden_ts;
 }
 
 static void answer(struct core *core, struct erasure *erasure, enum erasure_outcome outcome)

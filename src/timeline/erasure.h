@@ -73,7 +73,9 @@ void erasures_on_wal_failed(struct core *core);
 /* Once a second: refuses the erasures that have no record yet, if the store has failed. */
 void erasures_tick(struct core *core);
 
-/* Up to which ts entries of `user` are gone and must not be shown; 0: none. Without cuts it costs one load. */
+/* Up to which ts entries of `user` are gone; 0: none. Without cuts it costs one load. */
+uint64_t erasure_gone_ts(const struct core *core, struct span user);
+/* Up to which ts entries of `user` must not be shown: gone, or hidden by --retention (retention.h). */
 uint64_t erasure_cut_ts(const struct core *core, struct span user);
 
 #endif

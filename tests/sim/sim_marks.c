@@ -97,12 +97,18 @@ void marks_take_ok(struct sim *sim, struct person *person, const struct sim_requ
 
 /* -- what is shown -- */
 
+/* Whether a mark of `user` at `ts`, 0 if none is shown, has gone back from what was sure. While --retention hides what
+ * was seen, a mark up to there is not stored, and none is shown; later it may be shown again. */
+static bool has_gone_back(const struct sim *sim, uint32_t user, uint64_t ts, uint64_t sure)
+{
+    return ts < sure && sure > sim->model.retention_maybe && (ts > 0 || sure > model_cut_maybe(&sim->model, user));
+}
+
 /* A mark of `user` was shown: not below what is sure, and asked for. */
 static void check_mark(struct sim *sim, uint32_t user, uint32_t peer, uint64_t ts, uint64_t sure)
 {
     struct sim_marks *marks = &sim->model.marks[user][peer];
-    uint64_t cut = model_cut_maybe(&sim->model, user);
-    if (ts < sure && (ts > 0 || sure > cut))
+    if (has_gone_back(sim, user, ts, sure))
         sim_broken(SIM_LOST, "%s has seen %s up to %llu, and it was %llu", name_of(sim, user), name_of(sim, peer),
                    (unsigned long long)ts, (unsigned long long)sure);
     if (ts > marks->most)
@@ -115,7 +121,7 @@ static void check_mark(struct sim *sim, uint32_t user, uint32_t peer, uint64_t t
 static void check_mark_by(struct sim *sim, uint32_t user, uint32_t peer, uint64_t ts, uint64_t sure)
 {
     struct sim_marks *marks = &sim->model.marks[user][peer];
-    if (ts < sure && (ts > 0 || sure > model_cut_maybe(&sim->model, user)))
+    if (has_gone_back(sim, user, ts, sure))
         sim_broken(SIM_LOST, "%s is seen by %s up to %llu, and it was %llu", name_of(sim, user), name_of(sim, peer),
                    (unsigned long long)ts, (unsigned long long)sure);
     raise_to(&marks->sure_by, ts);

@@ -58,6 +58,16 @@ static void check_cut(struct sim *sim, const struct person *person, uint64_t ts)
                    (unsigned long long)ts, (unsigned long long)person->cut);
 }
 
+/* What is cut stays so. What --retention only hides comes back if the clock does. */
+static void note_cut(struct sim *sim, uint32_t user, uint64_t first)
+{
+    struct span name = span_of(sim->names[user]);
+    struct core *core = harness_core(sim->harness, 0);
+    core = harness_core(sim->harness, core_shard_of(core, name));
+    uint64_t cut = store_cut_ts(core->runs.store, name);
+    model_cut(&sim->model, user, first < cut ? first : cut);
+}
+
 void person_take_first(struct sim *sim, struct person *person, const struct value *frame)
 {
     uint64_t first = value_number(frame, "first"), last = value_number(frame, "last");
@@ -67,7 +77,7 @@ void person_take_first(struct sim *sim, struct person *person, const struct valu
     if (first < person->cut && first < last)
         sim_broken(SIM_ERASED, "%s: the login says that entries up to %llu are gone, and it was %llu before",
                    sim->names[person->user], (unsigned long long)first, (unsigned long long)person->cut);
-    model_cut(&sim->model, person->user, first);
+    note_cut(sim, person->user, first);
     if (first > person->cut)
         person->cut = first;
     if (first > person->cursor)

@@ -1,30 +1,11 @@
-/* erasure.h and retention.h: what is cut is gone at once, stays gone, and takes nothing else along. */
+/* erasure.h: what is cut is gone at once, stays gone, and takes nothing else along. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "durability/checkpoint.h"
-#include "harness.h"
+#include "rules_timeline.h"
 #include "timeline/erasure.h"
-
-#define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
-
-static void send_text(struct client *client, const char *to, const char *text)
-{
-    client_send(client, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"%s\",\"key\":\"%s to %s\"}", to, text, text,
-                to);
-}
-
-/* Sends and takes the `ok` off; its ts. */
-static uint64_t say(struct harness *harness, struct client *client, const char *to, const char *text)
-{
-    send_text(client, to, text);
-    harness_run_until_idle(harness);
-    json_t *frame = client_expect(client, "ok");
-    uint64_t ts = frame_number(frame, "ts");
-    json_decref(frame);
-    return ts;
-}
 
 struct asked {
     struct erasure erasure;
@@ -55,26 +36,6 @@ static uint64_t erase(struct harness *harness, uint32_t shard, const char *user)
     return asked.erasure.ts;
 }
 
-static void want_round(struct harness *harness)
-{
-    harness_advance(harness, ROUND_US);
-    harness_run_until_idle(harness);
-}
-
-/* Logs in after `after`; the field of the reply, which is taken off. */
-static uint64_t login_field(struct harness *harness, uint32_t shard, const char *user, const char *field)
-{
-    struct client *client = client_connect(harness, shard);
-    client_send(client, "{\"op\":\"login\",\"id\":1,\"user\":\"%s\"}", user);
-    harness_run_until_idle(harness);
-    json_t *frame = client_expect(client, "ok");
-    uint64_t value = frame_number(frame, field);
-    json_decref(frame);
-    client_drop(client);
-    harness_run_until_idle(harness);
-    return value;
-}
-
 static void expect_close(struct client *client, uint64_t code)
 {
     uint64_t closed = 0;
@@ -82,11 +43,6 @@ static void expect_close(struct client *client, uint64_t code)
         if (json_object_get(frame, "close") != NULL)
             closed = frame_number(frame, "close");
     cr_assert_eq(closed, code, "closed with %llu", (unsigned long long)closed);
-}
-
-static const char *texts_of(struct harness *harness, uint32_t shard, const char *user)
-{
-    return history_texts(client_login(harness, shard, user, ""), "");
 }
 
 Test(erasure, is_seen_at_once_in_one_timeline_and_leaves_the_copies_of_others)
@@ -398,152 +354,4 @@ Test(erasure, cuts_alone_cause_a_round_which_empties_the_wal_and_no_other_one_fo
         cr_assert_eq(checkpoint_rounds_done(core), round, "there is nothing more to do");
     }
     harness_close(harness);
-}
-
-/* -- retention -- */
-
-#define DAY_US INT64_C(86400000000)
-
-static void let_pass(struct harness *harness, int64_t us)
-{
-    harness_advance(harness, us);
-    for (int i = 0; i < 3; i++)
-        want_round(harness);
-}
-
-Test(retention, drops_what_is_older_and_keeps_what_is_not)
-{
-    struct harness *harness = harness_open(
-        &(struct harness_options){.shards = 1, .retention_s = 2 * 86400, .wall_us = UINT64_C(1800000000000000)});
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "old");
-    let_pass(harness, DAY_US);
-    uint64_t newer = say(harness, client_login(harness, 0, "ann", ""), "bob", "newer");
-    let_pass(harness, DAY_US / 2);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "old newer");
-    let_pass(harness, DAY_US);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "newer");
-    uint64_t first = login_field(harness, 0, "bob", "first");
-    cr_assert_gt(first, 0);
-    cr_assert_lt(first, newer);
-    let_pass(harness, 3 * DAY_US);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "");
-    let_pass(harness, DAY_US);
-    struct store_info info;
-    store_info(harness_core(harness, 0)->runs.store, &info);
-    cr_assert_eq(info.run_count, 0, "runs without newer entries are dropped whole");
-    harness_close(harness);
-}
-
-Test(retention, what_is_older_at_a_start_is_gone_before_the_first_login_and_stays_gone)
-{
-    char dir[64];
-    harness_dir_make(dir);
-    struct harness_options options = {.shards = 1, .dir = dir, .wall_us = UINT64_C(1800000000000000)};
-    struct harness *harness = harness_open(&options);
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "old");
-    harness_advance(harness, 2 * DAY_US);
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "newer");
-    harness_close(harness);
-    options.wall_us += 2 * (uint64_t)DAY_US;
-    options.retention_s = 86400;
-    harness = harness_open(&options);
-    uint64_t first = login_field(harness, 0, "bob", "first");
-    cr_assert_eq(first, options.wall_us - (uint64_t)DAY_US);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "newer");
-    harness_crash(harness);
-    options.retention_s = 0;
-    harness = harness_open(&options);
-    cr_assert_eq(login_field(harness, 0, "bob", "first"), first, "no crash brings it back");
-    harness_close(harness);
-    harness_dir_remove(dir);
-}
-
-Test(retention, a_clock_that_leaps_takes_nothing_at_once_and_one_that_steps_back_brings_nothing_back)
-{
-    char dir[64];
-    harness_dir_make(dir);
-    uint64_t wall_us = UINT64_C(1800000000000000);
-    struct harness_options options = {.shards = 1, .dir = dir, .retention_s = 10 * 86400, .wall_us = wall_us};
-    struct harness *harness = harness_open(&options);
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "kept");
-    let_pass(harness, 2000000);
-    harness_close(harness);
-    options.wall_us = wall_us + 365 * (uint64_t)DAY_US;
-    harness = harness_open(&options);
-    let_pass(harness, 2000000);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "kept");
-    uint64_t first = login_field(harness, 0, "ann", "first");
-    cr_assert_gt(first, 0);
-    harness_close(harness);
-    options.wall_us = wall_us;
-    harness = harness_open(&options);
-    cr_assert_eq(login_field(harness, 0, "ann", "first"), first);
-    harness_close(harness);
-    harness_dir_remove(dir);
-}
-
-static void pass_seconds(struct harness *harness, uint32_t seconds)
-{
-    for (uint32_t i = 0; i < seconds; i++) {
-        harness_advance(harness, 1000000);
-        harness_run_until_idle(harness);
-    }
-}
-
-Test(retention, a_long_uptime_lets_a_clock_that_leaps_take_no_more)
-{
-    struct harness *harness = harness_open(
-        &(struct harness_options){.shards = 1, .retention_s = 100 * 86400, .wall_us = UINT64_C(1800000000000000)});
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "first");
-    for (int day = 0; day < 20; day++)
-        let_pass(harness, DAY_US);
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "kept");
-    harness_leap(harness, 365 * DAY_US);
-    pass_seconds(harness, 5);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "first kept", "stamps do not follow the leap yet");
-    pass_seconds(harness, 700);
-    cr_assert_gt(core_next_ts(harness_core(harness, 0)), UINT64_C(1800000000000000) + 365 * (uint64_t)DAY_US);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "first kept", "a hundred seconds are less than an hour of it");
-    for (int day = 0; day < 4; day++)
-        let_pass(harness, DAY_US);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "kept");
-    let_pass(harness, DAY_US);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "", "the leap lasts");
-    harness_close(harness);
-}
-
-Test(retention, the_first_cut_does_not_believe_a_clock_that_stamps_a_message_before_it)
-{
-    char dir[64];
-    harness_dir_make(dir);
-    struct harness_options options = {.shards = 1, .dir = dir, .wall_us = UINT64_C(1800000000000000)};
-    struct harness *harness = harness_open(&options);
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "one");
-    harness_close(harness);
-    options.wall_us += 10 * 365 * (uint64_t)DAY_US;
-    options.retention_s = 30 * 86400;
-    harness = harness_open(&options);
-    say(harness, client_login(harness, 0, "ann", ""), "bob", "two");
-    pass_seconds(harness, 5);
-    cr_assert_str_eq(texts_of(harness, 0, "bob"), "one two");
-    cr_assert_gt(login_field(harness, 0, "bob", "first"), 0, "there is a cut, below both");
-    harness_close(harness);
-    harness_dir_remove(dir);
-}
-
-Test(retention, a_wrong_clock_does_not_move_the_stamps_of_a_store_without_messages)
-{
-    char dir[64];
-    harness_dir_make(dir);
-    uint64_t wall_us = UINT64_C(1800000000000000);
-    struct harness_options options = {
-        .shards = 1, .dir = dir, .retention_s = 86400, .wall_us = wall_us + 3650 * (uint64_t)DAY_US};
-    struct harness *harness = harness_open(&options);
-    pass_seconds(harness, 5);
-    harness_close(harness);
-    options.wall_us = wall_us;
-    harness = harness_open(&options);
-    cr_assert_lt(say(harness, client_login(harness, 0, "ann", ""), "bob", "one"), wall_us + (uint64_t)DAY_US);
-    harness_close(harness);
-    harness_dir_remove(dir);
 }
