@@ -73,9 +73,9 @@ export class Cluster {
     return client;
   }
 
-  // All users talk on these nodes, whichever serves.
-  startTalkers(nodes, options) {
-    this.#talkers.push(new Talkers(nodes, USERS, options));
+  // All users talk on these nodes, whichever serves. suffix: of the names of users, so that others may talk beside them.
+  startTalkers(nodes, { suffix = "", ...options } = {}) {
+    this.#talkers.push(new Talkers(nodes, USERS.map((user) => `${user}${suffix}`), options));
     return this.#talkers.at(-1);
   }
 

@@ -1,0 +1,105 @@
+// A node, its log server, or both fail at once, while users talk and a ledger has all that they sent and saw. And what a standby
+// has on its own disk.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { onClusters, talk, timelines, withServers } from "./lib/cluster.mjs";
+import { Client } from "./lib/client.mjs";
+import { LONG, SHORT, until } from "./lib/server.mjs";
+
+const ROUNDS = LONG ? 10 : 1;
+const META = 3; // the number of the log in which a node is elected: that of the slots
+const count = (node, event) => node.stderr.split(`event=${event} `).length - 1;
+const untilEvents = (node, event, wanted) => until(() => `event=${event} ${wanted} times:\n${node.stderr}`, () => count(node, event) >= wanted);
+
+onClusters("two nodes", {}, (withCluster) => {
+  // Some clients stay with the paused owner, others go to the new one and send again there what had no answer.
+  withCluster("an owner is paused until another one has taken over: nobody was told what is not so", async (cluster) => {
+    const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
+    const loyal = cluster.startTalkers(nodes);
+    const fickle = cluster.startTalkers(nodes, { patienceMs: 500, suffix: "-2" });
+    for (let round = 0; round < ROUNDS; round++) {
+      const [owner, other] = round % 2 === 0 ? nodes : [nodes[1], nodes[0]];
+      const [served, deposed, stood] = [count(other, "ready"), count(owner, "deposed"), count(owner, "standby")];
+      await Promise.all([loyal, fickle].map((talkers) => talkers.untilAcknowledged(30)));
+      owner.signal("SIGSTOP");
+      await untilEvents(other, "ready", served + 1);
+      await fickle.untilAcknowledged(30);
+      const before = loyal.closes.length;
+      owner.signal("SIGCONT");
+      await untilEvents(owner, "deposed", deposed + 1);
+      await untilEvents(owner, "standby", stood + 1);
+      await loyal.untilAcknowledged(30);
+      const closes = loyal.closes.slice(before);
+      assert.ok(closes.length > 0 && closes.every(({ code }) => code === 1001), JSON.stringify(closes));
+    }
+    await Promise.all([loyal.end(), fickle.end()]);
+    const [owner, other] = ROUNDS % 2 === 1 ? [nodes[1], nodes[0]] : nodes;
+    for (const talkers of [loyal, fickle]) await talkers.check(owner);
+    const refused = await Client.open(other);
+    assert.equal((await refused.untilClosed()).reason, owner.url(), "it knows who owns the slots");
+    // What the deposed one had in memory is what is committed, and no more: it serves the same.
+    const served = count(other, "ready");
+    await owner.kill();
+    await untilEvents(other, "ready", served + 1);
+    for (const talkers of [loyal, fickle]) await talkers.check(other);
+  });
+
+  withCluster("a standby that is killed starts from the runs that it has built, not from the beginning of the log", async (cluster) => {
+    const data = cluster.newDir();
+    const first = await cluster.startAt("node-1");
+    const standby = await cluster.startAt("node-2", true, { data, options: ["--memtable-bytes", "1M"] });
+    const runs = () => Math.max(0, ...fs.readdirSync(`${data}/shard-0001/runs`).flatMap((name) => name.match(/^run-0*(\d+)/)?.[1] ?? []).map(Number));
+    const sender = await cluster.login(first, "ann");
+    const big = "x".repeat(8000);
+    for (let n = 0; runs() < 3; n++) await Promise.all(Array.from({ length: 20 }, (_, i) => sender.send(`user-${n}-${i}`, big)));
+    await talk(cluster, first, 0, 2);
+    const before = await timelines(cluster, first);
+    await standby.kill();
+    // Nobody can read the beginning of any log any more.
+    await cluster.sql(`UPDATE batch SET body = set_byte(body, length(body) - 1, get_byte(body, length(body) - 1) # 1) WHERE number = 2 AND slot < ${META}`);
+    assert.match(cluster.refusal(cluster.newDir(), "node-3"), /has a damaged batch, at batch 1/);
+    const again = await cluster.startAt("node-2", true, { data });
+    await first.kill();
+    await again.logLine("ready");
+    assert.deepEqual(await timelines(cluster, again), before);
+  });
+});
+
+// The primary is lost, and a standby of PostgreSQL is promoted by rule.
+if (!SHORT)
+  withServers("owner and primary are killed together: the standby takes over when there is a primary again", {}, async (cluster) => {
+    const { postgres } = cluster;
+    const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
+    const talkers = cluster.startTalkers(nodes);
+    await talkers.untilAcknowledged(50);
+    await Promise.all([nodes[0].kill(), postgres.primary.kill()]);
+    await nodes[1].logLine("log_unreachable");
+    assert.equal(count(nodes[1], "ready"), 0, "without a log nobody takes over");
+    await postgres.failOver();
+    await nodes[1].logLine("ready");
+    await talkers.untilAcknowledged(50);
+    await talkers.end();
+    await talkers.check(nodes[1]);
+    await nodes[1].kill();
+    await talkers.check(await cluster.start(cluster.newDir(), { node: "node-3" }));
+  });
+
+if (LONG)
+  withServers("the primary is killed while a node takes over: it takes over from the next primary", {}, async (cluster) => {
+    const { postgres } = cluster;
+    const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
+    const talkers = cluster.startTalkers(nodes);
+    await talkers.untilAcknowledged(50);
+    await nodes[0].kill();
+    for (const standby of postgres.standbys) standby.pause(); // the append of the election waits for them
+    const waiting = () => postgres.primary.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'chitchat'");
+    await until("the election to wait", async () => (await waiting()) !== "0");
+    await postgres.primary.kill();
+    for (const standby of postgres.standbys) standby.resume();
+    await postgres.failOver();
+    await nodes[1].logLine("ready");
+    await talkers.untilAcknowledged(50);
+    await talkers.end();
+    await talkers.check(nodes[1]);
+    assert.equal(cluster.status().owner, "node-2");
+  });
