@@ -8,6 +8,7 @@
 
 /* Messages in one part of an export, whose bytes a page limits, too. */
 #define EXPORT_PART_MESSAGES 500u
+#define EXPORT_TYPE "application/x-ndjson"
 
 /* The job of a request that reads page by page. It is freed when its call has returned. */
 struct page_job {
@@ -172,7 +173,7 @@ static void write_part(struct core *core, struct exchange *exchange, struct page
         job->has_begun = true;
         read->asked.has_before = true;
         read->asked.before = read->bound;
-        exchange_stream(core, exchange, 200, "application/x-ndjson", &stream);
+        exchange_stream(core, exchange, 200, EXPORT_TYPE, &stream);
     }
     read->asked.after = read->next;
     if (read->text_bytes > 0)
@@ -206,6 +207,8 @@ static void on_export_read(struct core *core, struct call *call)
 void api_export(struct core *core, struct exchange *exchange, const struct http_request *request)
 {
     struct request_history asked = {.has_after = true, .before = LIMIT_TS_MAX + 1, .limit = EXPORT_PART_MESSAGES};
+    if (exchange_answer_head(core, exchange, 200, EXPORT_TYPE))
+        return;
     struct page_job *job = make_job(core, exchange, request->user, &asked, on_export_read);
     if (job == NULL)
         return;

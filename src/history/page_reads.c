@@ -84,6 +84,8 @@ static enum step complete(struct core *core, struct page_read *read, bool more)
     const char *text =
         read->as_lines ? write_lines(core, read, &read->text_bytes) : write_page(core, read, &read->text_bytes);
     turn_spend(&core->turn, TURN_READS, TURN_OUTPUT(read->text_bytes));
+    metric_add(&core->metrics.history_pages, 1);
+    metric_add(&core->metrics.history_entries, read->page.count);
     if (read->text_bytes > 0) {
         read->text = malloc(read->text_bytes);
         if (read->text == NULL)

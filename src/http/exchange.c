@@ -209,14 +209,28 @@ void exchange_queue_more(struct core *core, struct exchange *exchange)
         list_append(&core->exchanges.asking, &exchange->link);
 }
 
-void exchange_stream(struct core *core, struct exchange *exchange, uint16_t status, const char *content_type,
-                     const struct exchange_stream *stream)
+static void write_stream_head(struct core *core, struct exchange *exchange, uint16_t status, const char *content_type)
 {
     ASSERT(exchange->state == EXCHANGE_HANDLING);
-    ASSERT(stream->on_more != NULL && stream->on_gone != NULL);
     exchange->keeps_alive &= exchange->is_chunked;
     write_head(core, exchange,
                &(struct answer){.status = status, .content_type = content_type, .more = "", .is_stream = true});
+}
+
+bool exchange_answer_head(struct core *core, struct exchange *exchange, uint16_t status, const char *content_type)
+{
+    if (!exchange->is_head)
+        return false;
+    write_stream_head(core, exchange, status, content_type);
+    exchange_end(core, exchange);
+    return true;
+}
+
+void exchange_stream(struct core *core, struct exchange *exchange, uint16_t status, const char *content_type,
+                     const struct exchange_stream *stream)
+{
+    ASSERT(stream->on_more != NULL && stream->on_gone != NULL);
+    write_stream_head(core, exchange, status, content_type);
     exchange->state = EXCHANGE_STREAMING;
     exchange->stream = *stream;
     exchange->is_asked = false;

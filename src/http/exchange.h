@@ -115,6 +115,9 @@ struct exchange_stream {
 /* Begins the answer. Copies `stream` and `content_type`. */
 void exchange_stream(struct core *core, struct exchange *exchange, uint16_t status, const char *content_type,
                      const struct exchange_stream *stream);
+/* For HEAD: answers with the head of such a stream, and nothing needs to be read for it. False: the request is no HEAD.
+ */
+bool exchange_answer_head(struct core *core, struct exchange *exchange, uint16_t status, const char *content_type);
 /* Copies `piece` to the output: 1 to HTTP_PIECE_BYTES_MAX bytes (asserted). */
 #define HTTP_PIECE_BYTES_MAX (512u << 10)
 void exchange_write(struct core *core, struct exchange *exchange, struct span piece);

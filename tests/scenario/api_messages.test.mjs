@@ -49,6 +49,12 @@ async function exported(api, user) {
   return answer.text.split("\n").slice(0, -1).map((line) => JSON.parse(line));
 }
 
+// Messages in all pages of history that were read, for programs too.
+async function entriesRead(api) {
+  const { text } = await api.expect(200, "GET", "/metrics");
+  return [...text.matchAll(/^chitchat_history_entries_total\{[^}]*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
 onServers("Messages over HTTP", { options: ADMIN }, (harness, it) => {
   const api = (options) => new Api(harness.server.admin, options);
 
@@ -190,6 +196,12 @@ onServers("Messages over HTTP", { options: ADMIN }, (harness, it) => {
     assert.deepEqual(await exported(client, alice), whole);
     const twice = await Promise.all([exported(client, alice), exported(client, alice), exported(client, alice)]);
     for (const lines of twice) assert.deepEqual(lines, whole);
+    const readBefore = await entriesRead(client);
+    const head = await client.expect(200, "HEAD", of(alice, "export"));
+    assert.deepEqual([head.headers["content-type"], head.headers["transfer-encoding"], head.text], ["application/x-ndjson", "chunked", ""]);
+    assert.equal(await entriesRead(client), readBefore, "nothing is read for HEAD");
+    assert.deepEqual(await exported(client, alice), whole);
+    assert.equal(await entriesRead(client), readBefore + whole.length);
     client.close();
   });
 });
