@@ -12,6 +12,7 @@ import { freePort } from "./port.mjs";
 
 const VERSIONS = "/usr/lib/postgresql";
 const STARTS_MAX = 20;
+const FLUSHED = "libchitchat-flushed.so";
 const TICKS_A_SECOND = 100; // of /proc/PID/stat, on Linux
 const run = promisify(execFile);
 const running = new Set();
@@ -99,6 +100,7 @@ export class PostgresServer {
   port;
   log = "";
   hasEnded = true;
+  image; // of what it has flushed, beside its directory (tests/power/flushed.c); undefined: none is made
 
   constructor(name, dir, port) {
     Object.assign(this, { name, dir, port });
@@ -112,7 +114,12 @@ export class PostgresServer {
   // Ends when it takes connections.
   async start() {
     const from = this.log.length;
-    this.#child = spawn(`${PROGRAMS}/postgres`, ["-D", this.dir, "-c", `port=${this.port}`], { ...AS, env: ENVIRONMENT, cwd: "/", stdio: ["ignore", "ignore", "pipe"] });
+    const env = this.image === undefined ? ENVIRONMENT : { ...ENVIRONMENT, LD_PRELOAD: `${path.dirname(this.dir)}/${FLUSHED}`, CHITCHAT_FLUSHED_ROOT: this.dir, CHITCHAT_FLUSHED_IMAGE: this.image };
+    if (this.image !== undefined) {
+      fs.rmSync(this.image, { recursive: true, force: true });
+      await run("cp", ["-aT", this.dir, this.image]);
+    }
+    this.#child = spawn(`${PROGRAMS}/postgres`, ["-D", this.dir, "-c", `port=${this.port}`], { ...AS, env, cwd: "/", stdio: ["ignore", "ignore", "pipe"] });
     running.add(this);
     this.#child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
     this.hasEnded = false;
@@ -150,6 +157,16 @@ export class PostgresServer {
 
   resume() {
     signalAll(familyOf(this.#child.pid), "SIGCONT");
+  }
+
+  // After kill, as if the power had failed: its files are what it had flushed. mix(dir, image) may add to the image of what
+  // it had written.
+  async losePower(mix) {
+    mix?.(this.dir, this.image);
+    fs.rmSync(this.dir, { recursive: true });
+    fs.renameSync(this.image, this.dir);
+    fs.rmSync(`${this.dir}/postmaster.pid`, { force: true });
+    if (AS.uid !== undefined) await run("chown", ["-R", `${AS.uid}:${AS.gid}`, this.dir]);
   }
 
   // Ends at once, in order.
@@ -195,8 +212,8 @@ export class PostgresCluster {
 
   // standbys: how many. settings: of all servers. where: the directory of their directory. room: the bytes of a file system
   // of its own for the primary, which needs the right to mount: then without it the result is undefined. segmentMib: the
-  // size of a file of the servers' own log.
-  static async start({ standbys = 2, settings = {}, where = os.tmpdir(), room, segmentMib = 1 } = {}) {
+  // size of a file of the servers' own log. keepsFlushed: the power of all can fail.
+  static async start({ standbys = 2, settings = {}, where = os.tmpdir(), room, segmentMib = 1, keepsFlushed = false } = {}) {
     assert.ok(PROGRAMS !== undefined, "PostgreSQL is not installed");
     const cluster = new PostgresCluster();
     cluster.dir = fs.mkdtempSync(path.join(where, "chitchat-postgres-"));
@@ -206,7 +223,8 @@ export class PostgresCluster {
         await cluster.end();
         return undefined;
       }
-      await cluster.#make(standbys, settings, segmentMib);
+      if (keepsFlushed) fs.copyFileSync(path.join(path.dirname(BIN), FLUSHED), `${cluster.dir}/${FLUSHED}`);
+      await cluster.#make(standbys, settings, segmentMib, keepsFlushed);
     } catch (error) {
       await cluster.end();
       throw error;
@@ -225,7 +243,7 @@ export class PostgresCluster {
     assert.equal(spawnSync("mount", ["-o", `remount,size=${bytes}`, `${this.dir}/primary`]).status, 0);
   }
 
-  async #make(standbys, settings, segmentMib) {
+  async #make(standbys, settings, segmentMib, keepsFlushed) {
     const names = ["primary", ...Array.from({ length: standbys }, (_, i) => `s${i + 1}`)];
     const template = await templateDir(segmentMib);
     this.servers = {};
@@ -233,6 +251,7 @@ export class PostgresCluster {
       const dir = `${this.dir}/${name}`;
       await run("cp", ["-aT", template, dir]);
       this.servers[name] = new PostgresServer(name, dir, await freePort());
+      if (keepsFlushed) this.servers[name].image = `${dir}.flushed`;
     }
     this.primary = this.servers.primary;
     this.standbys = names.slice(1).map((name) => this.servers[name]);
@@ -274,6 +293,13 @@ export class PostgresCluster {
     await until(`${count} standbys stream`, async () => Number(await this.primary.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")) >= count);
   }
 
+  // The power of all fails at one moment, but for what it takes to stop them one after the other.
+  async losePower(mix) {
+    for (const server of Object.values(this.servers)) server.pause();
+    for (const server of Object.values(this.servers)) await server.kill();
+    for (const server of Object.values(this.servers)) await server.losePower(mix);
+  }
+
   // What an operator does without a cluster manager, when the primary is lost. First no standby may take anything from it
   // any more: a commit that one of them has can be acknowledged. Then the one that has most is promoted, and the other
   // follows it.
@@ -283,7 +309,10 @@ export class PostgresCluster {
     const places = [];
     for (const standby of standbys) {
       await until(`${standby.name} has no receiver`, async () => (await standby.sql("SELECT count(*) FROM pg_stat_wal_receiver")) === "0");
-      places.push(Number(await standby.sql("SELECT pg_last_wal_receive_lsn() - '0/0'")));
+      // One that was started without the primary has received nothing since, and replays what it has.
+      const waits = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval'";
+      await until(`${standby.name} has replayed all`, async () => (await standby.sql(waits)) === "1");
+      places.push(Number(await standby.sql("SELECT pg_last_wal_replay_lsn() - '0/0'")));
     }
     const next = standbys[places.indexOf(Math.max(...places))];
     await next.sql("SELECT pg_promote()");
