@@ -45,6 +45,7 @@ export class Outbox {
     this.#window = SENDS_IN_FLIGHT;
     for (const lane of this.#lanes.values()) {
       lane.sending = lane.held = false;
+      lane.lookup = null;
       for (const item of lane.queue) this.#setStatus(item, "waiting");
       this.#release(lane);
     }
@@ -98,6 +99,7 @@ export class Outbox {
       this.fail(item, ...fault);
       return this.#release(lane);
     }
+    if (this.#port.isOld(item)) return this.#lookUp(lane, item);
     const isFirst = item.tried === undefined;
     lane.sending = true;
     this.#inFlight++;
@@ -110,6 +112,20 @@ export class Outbox {
       this.pump();
     });
     this.#setStatus(item, "sending");
+  }
+
+  // Its key no longer protects it: the history says whether it was stored.
+  async #lookUp(lane, item) {
+    const lookup = (lane.lookup = {});
+    lane.held = true;
+    const found = await this.#port.findSent(item);
+    if (lane.lookup !== lookup) return; // the connection has ended
+    lane.held = false;
+    if (found === undefined) this.fail(item, "expired", "written long ago, and perhaps sent: see the history");
+    else if (found) this.settle(item, { ok: true, ts: found.ts, mid: found.mid, dup: true });
+    else item.tried = undefined; // never stored
+    this.#release(lane);
+    this.pump();
   }
 
   #onReply(lane, item, reply, isFirst) {

@@ -49,8 +49,9 @@ export interface OutboxItem {
 }
 
 /**
- * `expired`: it was written more than 23 hours ago, and no reply came. It may have been stored, and its key no longer
- * protects it: look into the history before you send it anew.
+ * `expired`: it was tried more than 23 hours ago, and no reply came, so its key may no longer protect it. The client
+ * searches the history for it, and sends it again if it is not there. This code says that the history could not be read,
+ * or begins later: the message may have been stored.
  */
 export type FailureCode = "too_large" | "bad_request" | "key_conflict" | "expired";
 

@@ -10,6 +10,7 @@ export { IndexedDBStorage, MemoryStorage } from "./chitchat-storage.js";
 const PING_DEADLINE_MS = 10e3;
 const LOGIN_DEADLINE_MS = 20e3;
 const KEY_LIFE_MS = 23 * 3600e3; // the server knows a key for 24 hours
+const CLOCK_LEEWAY_MS = 7 * 24 * 3600e3; // of this clock and the server's, in a search for an old item
 const CODES_THAT_STOP = [1002, 1003, 1007, 1009, 4201];
 const CLOSED_BY_CLIENT = 4000; // a gap, a dead connection
 
@@ -101,6 +102,8 @@ export class Client {
       waitFor: (...of) => this.#waitFor(...of),
       transmit: (...of) => this.#transmit(...of),
       faultOf: (item) => this.#faultOf(item),
+      isOld: ({ tried }) => tried !== undefined && this.#clock.now() - tried > KEY_LIFE_MS,
+      findSent: (item) => this.#findSent(item),
       done: (...of) => this.#onOutcome(...of),
     };
     this.#outbox = new Outbox(port);
@@ -519,8 +522,21 @@ export class Client {
     const { text } = this.#login.limits;
     if (utf8Length(item.text) > text) return ["too_large", `the text has more than ${text} bytes`];
     if (item.text.includes("\0")) return ["bad_request", "the text holds U+0000"];
-    if (item.tried !== undefined && this.#clock.now() - item.tried > KEY_LIFE_MS) return ["expired", "written long ago, and perhaps sent: see the history"];
     return undefined;
+  }
+
+  // The entry of an item that was tried long ago; null: it was never stored; undefined: nothing tells.
+  async #findSent({ key, to, tried }) {
+    const since = (tried - CLOCK_LEEWAY_MS) * 1000;
+    try {
+      for await (const { messages } of this.history({ with: to, limit: 1000 })) {
+        const found = messages.find((message) => message.from === this.#user && message.key === key);
+        if (found || messages[0]?.ts < since) return found ?? null;
+      }
+      return this.#login.first > since ? undefined : null;
+    } catch {
+      return undefined;
+    }
   }
 
   #transmit(item, onReply) {

@@ -173,17 +173,82 @@ test("sends from before the start, and those of the storage, go in the order in 
   assert.deepEqual((await storage.load()).outbox, []);
 });
 
-test("an item that is older than its key's life is not sent again by itself", async () => {
+// -- items that are older than the life of their keys --
+
+const DAY = 24 * 3600e3;
+
+// A client with "old" in its storage, which it tried 23 hours ago, and "new"; it has asked for the history.
+async function withOldItem({ loggedIn = {}, age = 23 * 3600e3 + 1 } = {}) {
   const storage = new MemoryStorage();
   const first = await World.live({ storage });
-  await first.send("bob", "old");
+  const [{ key }] = await first.send("bob", "old");
   await first.client.stop();
-  const second = new World({ storage });
-  second.clock.time += 23 * 3600e3 + 1;
-  await second.client.start();
-  await second.login();
-  assert.ok(!second.socket.has("send"));
-  assert.deepEqual(second.client.outbox.map(({ error }) => error.code), ["expired"]);
+  const world = new World({ storage });
+  world.clock.time += age;
+  await world.client.start();
+  await world.login(loggedIn);
+  world.client.send("bob", "new");
+  await settled();
+  assert.ok(!world.socket.has("send"), "neither it nor what follows it is sent before that");
+  const asked = world.socket.take("history");
+  assert.deepEqual([asked.with, asked.before], ["bob", undefined]);
+  const at = first.clock.time * 1000;
+  const page = async ({ id }, messages, next) => {
+    world.socket.push({ op: "history", id, messages, more: next !== undefined, next });
+    await settled();
+  };
+  return { world, key, asked, page, at, storage };
+}
+
+test("an old item that the history has is settled, and the next one goes", async () => {
+  const { world, key, asked, page, at } = await withOldItem();
+  await page(asked, [{ ts: at + 5, mid: "m5", from: "bob", to: "alice", text: "other", key }], at + 5);
+  const second = world.socket.take("history");
+  assert.equal(second.before, at + 5);
+  await page(second, [{ ts: at + 1, mid: "m1", from: "alice", to: "bob", text: "old", key }], at + 1);
+  assert.deepEqual(world.client.outbox.map(({ text }) => text), ["new"]);
+  assert.deepEqual(textsOf(world.socket), ["new"]);
+  const { outcome } = world.events.findLast(([type, { item }]) => type === "outbox" && item.key === key)[1];
+  assert.deepEqual(outcome, { ok: true, ts: at + 1, mid: "m1", dup: true });
+});
+
+test("an old item that the history does not have is sent, with its key, and the order stays", async () => {
+  for (const whole of [true, false]) {
+    const { world, key, asked, page, at } = await withOldItem();
+    if (whole) await page(asked, []);
+    else await page(asked, [{ ts: at - 8 * DAY * 1000, mid: "m0", from: "bob", to: "alice", text: "long ago" }], at - 8 * DAY * 1000);
+    assert.ok(!world.socket.has("history"));
+    assert.equal(world.socket.sent.at(-1).key, key);
+    assert.equal(world.accept(101, 100).text, "old");
+    assert.equal(world.accept(102, 101).text, "new");
+    assert.deepEqual(world.client.outbox, []);
+  }
+});
+
+test("an old item fails with expired where the history cannot tell, and the next one goes", async () => {
+  for (const why of ["it begins later", "it cannot be read"]) {
+    const first = (1_763_900_000_000 + DAY) * 1000;
+    const { world, asked, page } = await withOldItem({ loggedIn: why === "it begins later" ? { first, last: first } : {} });
+    if (why === "it begins later") await page(asked, []);
+    else world.socket.push({ op: "error", id: asked.id, code: "bad_request", message: "no" });
+    await settled();
+    assert.deepEqual(world.client.outbox.map(({ error }) => error?.code), ["expired", undefined], why);
+    assert.deepEqual(textsOf(world.socket), ["new"]);
+  }
+});
+
+test("the search for an old item begins again after a reconnect, and ends with the client", async () => {
+  const { world, asked, storage } = await withOldItem();
+  world.socket.end();
+  await world.waitOver();
+  await world.login();
+  await settled();
+  world.socket.push({ op: "history", id: asked.id, messages: [], more: false });
+  const searches = world.socket.sent.filter(({ op }) => op === "history");
+  assert.ok(searches.length > 0 && !world.socket.has("send"));
+  await world.client.stop();
+  await settled();
+  assert.deepEqual((await storage.load()).outbox.map(({ error }) => error), [undefined, undefined]);
 });
 
 test("an item can be discarded until it is sent, and when nothing was stored of it", async () => {
