@@ -7,7 +7,7 @@
  * A flush of a file copies it, before the caller can know of the flush, and makes its name durable, as Linux file
  * systems do. A flush of a directory makes its names those of the image; a file whose content was never flushed is
  * empty there. Nothing is flushed in truth: this is quicker, and depends on no disk. What else the first directory has
- * then may be on the disk, too: tests/scenario/lib/power_cut.mjs mixes both.
+ * then may be on the disk, too: tests/scenario/cluster_power.test.mjs mixes both.
  */
 #include <dirent.h>
 #include <errno.h>

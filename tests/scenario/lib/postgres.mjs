@@ -309,10 +309,10 @@ export class PostgresCluster {
     const places = [];
     for (const standby of standbys) {
       await until(`${standby.name} has no receiver`, async () => (await standby.sql("SELECT count(*) FROM pg_stat_wal_receiver")) === "0");
-      // One that was started without the primary has received nothing since, and replays what it has.
+      // One that was started without the primary does not know what it had received, and replays it.
       const waits = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval'";
       await until(`${standby.name} has replayed all`, async () => (await standby.sql(waits)) === "1");
-      places.push(Number(await standby.sql("SELECT pg_last_wal_replay_lsn() - '0/0'")));
+      places.push(Number(await standby.sql("SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'")));
     }
     const next = standbys[places.indexOf(Math.max(...places))];
     await next.sql("SELECT pg_promote()");
