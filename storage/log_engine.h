@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_ENGINE_VERSION 1u /* of this table; a plug-in of another version is refused */
+#define LOG_ENGINE_VERSION 2u /* of this table; a plug-in of another version is refused */
 #define LOG_ENGINE_SYMBOL "chitchat_log_engine"
 #define LOG_ENGINE_ERROR_BYTES 512u
 #define LOG_ENGINE_BATCH_BYTES_MAX (2u << 20)
@@ -106,6 +106,18 @@ struct log_follow {
     uint64_t last; /* in: the last batch known to the caller; out: of the log */
 };
 
+/* A node of the cluster, as it reports itself. All is borrowed. */
+struct log_node {
+    const char *name;
+    const char *address;     /* where clients reach it; "": not known */
+    const uint64_t *runs;    /* by slot: the newest batch that its runs have. It needs the log from there on */
+    const uint64_t *applied; /* by slot: the newest batch that it has in memory, too */
+
+    /* Not of a report. */
+    uint32_t seen_s;   /* since its last report, by the clock of the first server */
+    bool is_forgotten; /* away for so long that the log keeps nothing for it */
+};
+
 struct log_engine {
     uint32_t version;
     const char *name; /* "postgresql" */
@@ -150,10 +162,25 @@ struct log_engine {
     int (*follow)(struct log_session *session, struct log_follow *slots, uint32_t count, uint32_t wait_ms,
                   struct log_engine_error *error_r);
 
-    /* Batches of the slot below number `below` are not needed any more. The engine drops what it can; a batch below
-     * may still be read. Never more than was asked for before. 0 or an error. */
+    /* Batches of the slot below number `below` are not needed any more, but for what the runs of a node lack that is
+     * known and not forgotten. The engine drops what it can; a batch below may still be read. 0 or an error. */
     int (*purge)(struct log_session *session, uint32_t slot, uint64_t below, uint32_t timeout_ms,
                  struct log_engine_error *error_r);
+
+    /* A node says that it lives, and what it has. Registers it if it is not known; it is not forgotten then. `runs` and
+     * `applied` may be NULL: they stay, or nothing is known to be there. On all servers, durably. 0 or an error. */
+    int (*report)(struct log_session *session, const struct log_node *node, uint32_t timeout_ms,
+                  struct log_engine_error *error_r);
+    /* Visits each known node, in the order of names. 0 or an error. */
+    int (*nodes)(struct log_session *session, uint32_t timeout_ms,
+                 void (*visit)(void *context, const struct log_node *node), void *context,
+                 struct log_engine_error *error_r);
+    /* Forgets the nodes that have not reported for `away_s`, and visits them: the log keeps nothing for them until they
+     * report again. With several servers a node may be visited once for each. 0 or an error. */
+    int (*forget)(struct log_session *session, uint32_t away_s, uint32_t timeout_ms,
+                  void (*visit)(void *context, const char *name), void *context, struct log_engine_error *error_r);
+    /* The node is not known any more. 0; -ENOENT: it was not; or an error. */
+    int (*leave)(struct log_session *session, const char *name, uint32_t timeout_ms, struct log_engine_error *error_r);
 };
 
 /* Loads the plug-in for `uris` by their scheme (postgresql:// or postgres://: chitchat-log-pg.so) from the directory of

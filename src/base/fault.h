@@ -73,6 +73,7 @@ enum fault {
     FAULT_SERVES_BEFORE_APPLIED,       /* an owner serves before it has applied what was before its TAKE */
     FAULT_HELD_UNCOMMITTED,            /* a checkpoint writes what is not committed */
     FAULT_TAIL_FORGOTTEN,              /* a node that starts forgets what was acknowledged above its checkpoint */
+    FAULT_REPORTS_APPLIED,             /* a node reports what it has in memory as what its runs have */
     FAULT_PURGE_BY_OWN,                /* the log is purged by the position of the owner alone */
     FAULT_CLUSTER_END
 };

@@ -43,6 +43,9 @@ struct log_engine_options;
 /* `cluster status`. Borrows all. */
 int command_cluster_status(const struct config *config, const struct log_engine *engine,
                            const struct log_engine_options *options);
+/* join and leave. */
+int command_cluster_node(const struct config *config, const struct log_engine *engine,
+                         const struct log_engine_options *options);
 
 /* Prints `text` as one line on stderr, with ? for each control character; returns `code`. */
 int command_complain(int code, const char *text);

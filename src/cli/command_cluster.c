@@ -1,4 +1,4 @@
-/* command_cluster.c: `chitchat cluster`: makes the logs of a cluster, or shows who owns them. */
+/* command_cluster.c: `chitchat cluster init`: makes the logs of a cluster. The other verbs have files of their own. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,6 +55,8 @@ int command_cluster(const struct config *config)
         return command_complain(2, error.text);
     if (strcmp(config->cluster_verb, "status") == 0)
         return command_cluster_status(config, engine, &options);
+    if (strcmp(config->cluster_verb, "init") != 0)
+        return command_cluster_node(config, engine, &options);
     int status = engine->create(&options, config->slots, TIMEOUT_MS, &error);
     if (status != 0)
         return command_complain(status == -EINVAL ? 2 : 1, error.text);

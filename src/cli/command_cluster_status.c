@@ -1,4 +1,5 @@
-/* command_cluster_status.c: `chitchat cluster status`: who owns the slots, by what the logs say. */
+/* command_cluster_status.c: `chitchat cluster status`: who owns the slots, by what the logs say, and the other nodes.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -92,30 +93,82 @@ static void print_owner(const struct config *config, const struct newest *meta)
                meta->address[0] == '\0' ? "" : " at ", meta->address, meta->generation);
 }
 
+/* -- the nodes -- */
+
+struct nodes {
+    json_t *list;
+    bool wants_json;
+    const char *owner;
+    uint32_t slots;
+    const uint64_t *last; /* by slot: the newest batch of the log */
+};
+
+/* Batches of all slots that the node had not applied when it reported. The newest one of a slot is applied when a later
+ * one says that it is committed: it does not count. */
+static uint64_t behind(const struct nodes *nodes, const struct log_node *node)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < nodes->slots; i++)
+        if (nodes->last[i] > node->applied[i] + 1)
+            sum += nodes->last[i] - node->applied[i] - 1;
+    return sum;
+}
+
+static json_t *numbers_json(const uint64_t *numbers, uint32_t count)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(list, json_integer((json_int_t)numbers[i]));
+    return list;
+}
+
+static void show_node(void *context, const struct log_node *node)
+{
+    const struct nodes *nodes = context;
+    const char *role = strcmp(node->name, nodes->owner) == 0 ? "owner" : node->is_forgotten ? "forgotten" : "standby";
+    if (nodes->wants_json)
+        json_array_append_new(nodes->list, json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "node", node->name,
+                                                     "address", node->address, "role", role, "seen_s",
+                                                     (int)node->seen_s, "behind", (json_int_t)behind(nodes, node),
+                                                     "applied", numbers_json(node->applied, nodes->slots), "runs",
+                                                     numbers_json(node->runs, nodes->slots)));
+    else
+        printf("node %-16s %-9s %6" PRIu64 " batches behind, reported %" PRIu32 " s ago%s%s%s\n", node->name, role,
+               behind(nodes, node), node->seen_s, node->address[0] == '\0' ? "" : ", ", node->address,
+               node->is_forgotten ? ": the log keeps nothing for it" : "");
+}
+
 static int show(const struct config *config, const struct log_engine *engine, struct log_session *session,
                 uint32_t slots, struct log_engine_error *error)
 {
-    struct newest newest;
-    int status = read_log(engine, session, slots, true, &newest, error);
+    struct newest meta, newest;
+    uint64_t last[CONFIG_SHARDS_MAX] = {0};
+    int status = read_log(engine, session, slots, true, &meta, error);
     if (status != 0)
         return status;
-    json_t *list = json_array();
-    json_t *all = json_pack("{s:s, s:s, s:s, s:I, s:O}", "cluster", config->cluster_name, "owner", newest.owner,
-                            "address", newest.address, "generation", (json_int_t)newest.generation, "slots", list);
+    json_t *list = json_array(), *node_list = json_array();
+    json_t *all =
+        json_pack("{s:s, s:s, s:s, s:I, s:O, s:O}", "cluster", config->cluster_name, "owner", meta.owner, "address",
+                  meta.address, "generation", (json_int_t)meta.generation, "slots", list, "nodes", node_list);
     if (!config->wants_json)
-        print_owner(config, &newest);
+        print_owner(config, &meta);
     for (uint32_t i = 0; i < slots && status == 0; i++) {
         status = read_log(engine, session, i, false, &newest, error);
+        last[i] = newest.header.number;
         if (status == 0 && config->wants_json)
             json_array_append_new(list, slot_json(&newest, i));
         else if (status == 0)
             print_slot(&newest, i);
     }
+    struct nodes nodes = {node_list, config->wants_json, meta.owner, slots, last};
+    if (status == 0)
+        status = engine->nodes(session, TIMEOUT_MS, show_node, &nodes, error);
     if (status == 0 && config->wants_json) {
         json_dumpf(all, stdout, JSON_COMPACT);
         putchar('\n');
     }
     json_decref(list);
+    json_decref(node_list);
     json_decref(all);
     return status;
 }

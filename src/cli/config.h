@@ -166,13 +166,14 @@ struct config {
     uint32_t keep;            /* backup: so many stay; 0: all */
     const char *from_dir;     /* restore, reshard */
     const char *from_file;    /* import: "-" is stdin */
-    const char *cluster_verb; /* cluster: init; NULL: none */
+    const char *cluster_verb; /* cluster: init, join, leave, status; NULL: none */
     const char *cluster_name; /* cluster */
     const char *log_uris;     /* cluster: of the log servers, divided by spaces; NULL: none */
     uint32_t slots;           /* cluster: 0: not given */
     enum config_log_durability log_durability;
     const char *node;                        /* serve: the name of this node of a cluster; NULL: none */
     const char *advertise;                   /* serve: where clients reach this node; NULL: not known */
+    uint32_t log_keep_max_s;                 /* serve: and what a node needs that is away */
     uint32_t log_keep_s;                     /* serve: how long the log of a cluster keeps what the runs have */
     bool is_given[CONFIG_OPTIONS_MAX];       /* by the place in the table of the command (config_is_given) */
     const char *unknown[CONFIG_UNKNOWN_MAX]; /* NAME=value in the environment that is no option; borrowed */

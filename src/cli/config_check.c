@@ -183,6 +183,8 @@ static bool check_node(const struct config *config, const struct writer *writer)
     if (config->shards != 0)
         return refuse(writer, "chitchat: --shards is of no use with --cluster: a node has a shard for each slot of the "
                               "cluster, which `chitchat cluster init --slots` has fixed");
+    if (config->log_keep_max_s < config->log_keep_s)
+        return refuse(writer, "chitchat: --log-keep-max must not be shorter than --log-keep");
     return true;
 }
 
@@ -232,11 +234,18 @@ static bool check_reshard(const struct config *config, const struct writer *writ
 
 static bool check_cluster(const struct config *config, const struct writer *writer)
 {
-    if (config->cluster_verb != NULL && strcmp(config->cluster_verb, "status") == 0)
+    const char *verb = config->cluster_verb != NULL ? config->cluster_verb : "";
+    if (strcmp(verb, "status") == 0)
         return true;
-    if (config->cluster_verb == NULL || strcmp(config->cluster_verb, "init") != 0)
-        return refuse(writer,
-                      "chitchat: cluster needs what to do, which is init or status: see `chitchat cluster --help`");
+    if (strcmp(verb, "join") == 0 || strcmp(verb, "leave") == 0) {
+        if (config->node == NULL)
+            return refuse(writer, "chitchat: cluster %s needs --node NAME: see `chitchat cluster --help`", verb);
+        return is_node_name(config->node)
+               || refuse(writer, "chitchat: --node must be 1 to 32 characters of a to z, 0 to 9, - . and _");
+    }
+    if (strcmp(verb, "init") != 0)
+        return refuse(writer, "chitchat: cluster needs what to do, which is init, join, leave or status: see `chitchat "
+                              "cluster --help`");
     if (config->slots == 0)
         return refuse(writer, "chitchat: cluster init needs --slots N: see `chitchat cluster --help`");
     return true;

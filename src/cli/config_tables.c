@@ -147,6 +147,8 @@ static const struct option serve_options[] = {
     {"log-keep", "TIME", OPTION_DURATION, FIELD(log_keep_s), 0, 366 * UINT64_C(86400), 86400, 1,
      "with --cluster: how long the log keeps what is in the runs of this node\n"
      "already: 12h, 7d (default 1d)"},
+    {"log-keep-max", "TIME", OPTION_DURATION, FIELD(log_keep_max_s), 60, 366 * UINT64_C(86400), 7 * 86400, 1,
+     "with --cluster: how long the log keeps what a node lacks that is away\n(default 7d)"},
     {"drain-s", "S", OPTION_NUMBER, FIELD(drain_s), 0, 3600, 5, 1,
      "seconds over which a server that stops closes its connections, at most;\n"
      "it closes 1000 a second or more; 0: all at once"},
@@ -284,9 +286,10 @@ static const struct option history_options[] = {
 };
 
 static const struct option cluster_options[] = {
-    {"", "init|status", OPTION_ANY, TEXT_FIELD(cluster_verb),
-     "init: make the logs of a cluster, or bring them to this version; status: show\n"
-     "which node owns the slots"},
+    {"", "init|join|leave|status", OPTION_ANY, TEXT_FIELD(cluster_verb),
+     "init: make the logs of a cluster, or bring them to this version; join: make a\n"
+     "node known before its first start; leave: remove one; status: show which node\n"
+     "owns the slots, and the others"},
     {"log", "URI", OPTION_ANY, TEXT_FIELD(log_uris),
      "the log server: postgresql://USER@HOST:PORT,HOST:PORT/DATABASE, with the\n"
      "primary and all standbys; of several log servers: their URIs with spaces\n"
@@ -294,8 +297,11 @@ static const struct option cluster_options[] = {
     {"name", "NAME", OPTION_TEXT, TEXT_FIELD(cluster_name),
      "of the cluster: a to z, 0 to 9 and _, first a letter (default chitchat)"},
     {"slots", "N", OPTION_NUMBER, FIELD(slots), 1, CONFIG_SHARDS_MAX, 0, 1,
-     "users are divided among so many slots, which never changes: one for each\n"
-     "core that a node has, 1 to 64"},
+     "with init: users are divided among so many slots, which never changes: one\n"
+     "for each core that a node has, 1 to 64"},
+    {"node", "NAME", OPTION_TEXT, TEXT_FIELD(node), "with join and leave: the node"},
+    {"advertise", "URL", OPTION_TEXT, TEXT_FIELD(advertise),
+     "with join: where clients reach the node: wss://chat-1.example.org"},
     {"log-durability", "HOW", OPTION_LOG_DURABILITY, NO_FIELD,
      "standby: what is acknowledged is on the disks of two machines; single: of\n"
      "one, and lost with it (default standby)"},
@@ -366,15 +372,16 @@ const struct command config_commands[] = {
     {"history", "--user U [--with U] [URL]", "print messages", CONFIG_HISTORY, OPTIONS(history_options), NULL,
      "Prints messages of a user's timeline, oldest first. Control characters in texts are shown, not sent to the\n"
      "terminal. Exits with 0; 1: the server refuses a page; 2: wrong options; 3: it refuses the login; 4: too slow.\n"},
-    {"cluster", "init|status --log URI", "make the logs of a cluster, or show them", CONFIG_CLUSTER,
+    {"cluster", "init|join|leave|status --log URI", "make the logs of a cluster, or show them", CONFIG_CLUSTER,
      OPTIONS(cluster_options), "log",
      "`chitchat cluster init` makes the tables of a cluster in a PostgreSQL database, in a schema of their own, or "
      "brings\n"
-     "those that are there to this version. It refuses a server whose settings do not keep what --log-durability "
-     "asks\n"
-     "for; it needs --slots. `chitchat cluster status` shows the owner, and the newest batch of each slot. Give the "
-     "password in ~/.pgpass or PGPASSFILE. Exits with 0; 1: it failed; 2: wrong options, or the engine "
-     "is\n"
+     "those that are there to this version. It refuses a server whose settings do not keep what --log-durability asks\n"
+     "for; it needs --slots. `chitchat cluster join --node NAME` checks what a node needs, makes it known, so that "
+     "the\n"
+     "log keeps what it will read, and prints how to start it; `leave` removes one that has ended. `chitchat cluster\n"
+     "status` shows the owner, the newest batch of each slot, and how far behind each node is. Give the password in\n"
+     "~/.pgpass or PGPASSFILE. Exits with 0; 1: it failed; 2: wrong options, or the engine is\n"
      "not installed.\n"},
 };
 const size_t config_command_count = sizeof config_commands / sizeof config_commands[0];

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "durability/node_report.h"
 #include "server/core.h"
 #include "storage/log_tail.h"
 
@@ -19,13 +20,14 @@ struct log_keeper {
     bool is_out;
     bool has_failed;    /* the last job */
     uint64_t due_us;    /* when the next check is posted, monotonic */
+    uint64_t report_us; /* of shard 0: when the next report is */
     char dir[PATH_MAX]; /* of the file of the tail */
     uint64_t written;   /* the number of the batch in it; 0: none by this keeper */
     bool is_unwritable; /* it could not be written, the last time */
 
     /* The job's while it is out. */
     struct worker_job job;
-    bool is_check;
+    bool is_check, is_report;
     struct ownership_mark tail;
     int tail_status; /* 0 or -errno */
     uint64_t below;  /* 0: nothing to purge yet */
@@ -101,13 +103,25 @@ bool log_keeper_is_busy(const struct core *core)
     return core->log_keeper != NULL && core->log_keeper->is_out;
 }
 
+static void on_forgotten(void *context, const char *name)
+{
+    const struct log_keeper *keeper = context;
+    log_line(
+        LOG_WARN, "node_forgotten",
+        "node=%s away_s=%u hint=\"the log keeps nothing for it any more: start it on a copy of the data directory of "
+        "another node, or remove it with chitchat cluster leave\"",
+        name, keeper->core->server->config->log_keep_max_s);
+}
+
 static void check(struct log_keeper *keeper)
 {
     const struct log_engine *engine = keeper->core->server->cluster->engine;
-    keeper->status = 0;
     if (keeper->core->index == 0)
         keeper->status = engine->check(keeper->session, CLUSTER_TIMEOUT_MS, &keeper->report, &keeper->error);
     keeper->wall_us = clock_wall_us(keeper->core->server->clock);
+    if (keeper->status == 0 && keeper->core->index == 0)
+        keeper->status = engine->forget(keeper->session, keeper->core->server->config->log_keep_max_s,
+                                        CLUSTER_TIMEOUT_MS, on_forgotten, keeper, &keeper->error);
     if (keeper->status == 0 && keeper->below > 0)
         keeper->status =
             engine->purge(keeper->session, keeper->core->index, keeper->below, CLUSTER_TIMEOUT_MS, &keeper->error);
@@ -136,7 +150,7 @@ static void report_check(struct log_keeper *keeper)
         log_line(LOG_INFO, "log_check_recovered", "shard=%u", shard);
     }
     keeper->has_failed = keeper->status != 0;
-    if (!keeper->has_failed)
+    if (!keeper->has_failed && keeper->is_check)
         check_clock(keeper);
 }
 
@@ -147,7 +161,10 @@ static void keep_work(struct worker_job *job)
     keeper->tail_status = 0;
     if (keeper->tail.number != keeper->written)
         keeper->tail_status = log_tail_write(keeper->dir, keeper->core->index, &keeper->tail);
-    if (keeper->is_check)
+    keeper->status = 0;
+    if (keeper->is_report)
+        keeper->status = node_report(keeper->core->server, keeper->session, &keeper->error);
+    if (keeper->is_check && keeper->status == 0)
         check(keeper);
 }
 
@@ -159,7 +176,7 @@ static void keep_done(struct worker_job *job)
     report_tail(keeper, keeper->tail_status);
     if (keeper->tail_status == 0)
         keeper->written = keeper->tail.number;
-    if (keeper->is_check)
+    if (keeper->is_check || keeper->status != 0)
         report_check(keeper);
 }
 
@@ -173,7 +190,10 @@ void log_keeper_tick(struct core *core)
     uint64_t now_us = shard_monotonic_us(core->shard);
     keeper->tail = *log_remote_newest(core->wal_writer.log.remote);
     keeper->is_check = now_us >= keeper->due_us;
-    if (!keeper->is_check && keeper->tail.number == keeper->written)
+    keeper->is_report = core->index == 0 && now_us >= keeper->report_us;
+    if (keeper->is_report)
+        keeper->report_us = now_us + NODE_REPORT_US;
+    if (!keeper->is_check && !keeper->is_report && keeper->tail.number == keeper->written)
         return;
     if (keeper->is_check) {
         keeper->due_us = now_us + INTERVAL_US;

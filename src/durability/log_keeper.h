@@ -1,9 +1,12 @@
 /*
  * log_keeper.h: what the log of a cluster needs beside its appends, on a thread beside the shard with a session of its
  * own. Once a second, and at a stop, the newest acknowledged batch is put on the disk (storage/log_tail.h). At the
- * start and once a minute, batches that the runs have are purged (the engine keeps the young ones, --log-keep); and
- * shard 0 checks that the log servers still promise what --log-durability asks for. A shard whose log is in segment
- * files has no keeper (core->log_keeper is NULL): then nothing here does anything. Shard's thread.
+ * start and once a minute, batches that the runs have are purged (the engine keeps the young ones, --log-keep, and what
+ * other nodes need); and shard 0 checks that the log servers still promise what --log-durability asks for, and forgets
+ * nodes that were away for --log-keep-max. Each NODE_REPORT_US it reports what the node has (node_report.h).
+ *
+ * A shard whose log is in segment files has no keeper (core->log_keeper is NULL): then nothing here does anything.
+ * Shard's thread.
  */
 #ifndef CHITCHAT_DURABILITY_LOG_KEEPER_H
 #define CHITCHAT_DURABILITY_LOG_KEEPER_H

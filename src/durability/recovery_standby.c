@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "cluster/election.h"
+#include "durability/node_report.h"
 #include "server/service_notify.h"
 #include "server/starting.h"
 #include "storage/log_tail.h"
@@ -18,6 +19,7 @@
 #define FOLLOW_MS 100u               /* how long to wait for news */
 #define PAUSE_US UINT64_C(200000)    /* before the engine is asked again */
 #define ANSWER_US UINT64_C(30000000) /* a start is refused if the engine has not answered for so long */
+#define RUNS_AGE_TIMES 5u            /* of --checkpoint-s: a standby has no hurry */
 #define CLOCK_BEHIND_US UINT64_C(1000000)
 #define CLOCK_TEXT_BYTES 128u
 #define COMPLAIN_US UINT64_C(60000000)
@@ -30,6 +32,7 @@ struct standby {
     struct log_follow *follows; /* the slots, then the meta log */
     bool *owned;                /* by slot: reported to the election */
     uint64_t *written;          /* by slot: the batch in the file of storage/log_tail.h */
+    uint64_t *in_runs;          /* by slot: the newest batch that the runs have */
     uint32_t slots;
     struct election election;
     bool is_taking;
@@ -40,6 +43,8 @@ struct standby {
     uint64_t begun_us;     /* when this node began to take over */
     uint64_t caught_up_us; /* when all logs were read to their end last */
     uint64_t ticked_us;
+    uint64_t report_us; /* when the next report is due */
+    uint64_t runs_us;   /* when the runs were written last */
 };
 
 static struct old_wal *log_at(struct standby *standby, uint32_t index)
@@ -73,6 +78,7 @@ static void count(struct standby *standby, uint64_t now_us)
         metric_set(&metrics->last, last);
         metric_set(&metrics->applied, ownership->applied.number);
         metric_set(&metrics->lag, last - seen);
+        metric_set(&metrics->in_runs, standby->in_runs[i]);
         is_at_end = is_at_end && ownership->is_at_end;
     }
     if (is_at_end)
@@ -170,13 +176,13 @@ static int advance(struct standby *standby, uint32_t index)
 }
 
 /* Waits for news of any log. */
-static int wait(struct standby *standby)
+static int wait(struct standby *standby, uint32_t wait_ms)
 {
     struct log_engine_error error = {""};
     const struct log_engine *engine = standby->recovery->server->cluster->engine;
     for (uint32_t i = 0; i <= standby->slots; i++)
         standby->follows[i].last = ownership_at(standby, i)->seen.number;
-    int status = engine->follow(standby->follower, standby->follows, standby->slots + 1, FOLLOW_MS, &error);
+    int status = engine->follow(standby->follower, standby->follows, standby->slots + 1, wait_ms, &error);
     if (status < 0)
         return on_error(standby, status, error.text);
     standby->failing_us = 0;
@@ -247,14 +253,26 @@ static int check_clock(struct standby *standby)
     return 0;
 }
 
+/* Before a take-over. The time in which this node wrote runs, or did anything else but look at the logs, was no silence
+ * of theirs: so it looks once more. 1: take over; 0: not now; or -errno. */
+static int prepare(struct standby *standby)
+{
+    int status = wait(standby, 1);
+    for (uint32_t i = 0; i <= standby->slots && status == 0; i++)
+        if (!ownership_at(standby, i)->is_at_end)
+            return 0;
+    return status == 0 && standby->failing_us == 0 ? check_clock(standby) : status;
+}
+
 /* 1: this node owns all slots; 0: not yet; or -errno. */
 static int elect(struct standby *standby)
 {
     uint64_t now_us = clock_monotonic_us(standby->clock);
     if (election_is_due(&standby->election, ownership_at(standby, standby->slots), now_us)) {
-        int status = check_clock(standby);
+        int status = prepare(standby);
         if (status <= 0)
             return status;
+        now_us = clock_monotonic_us(standby->clock);
     }
     switch (election_step(&standby->election, ownership_at(standby, standby->slots), now_us)) {
     case ELECTION_TAKE_META:
@@ -300,18 +318,63 @@ static void begin_to_watch(struct standby *standby)
     election_init(&standby->election, standby->slots, 0, at_once, clock_monotonic_us(standby->clock));
 }
 
+static void note_runs(struct standby *standby)
+{
+    struct store_info info;
+    standby->runs_us = clock_monotonic_us(standby->clock);
+    for (uint32_t i = 0; i < standby->slots; i++) {
+        store_info(standby->recovery->server->cores[i]->runs.store, &info);
+        standby->in_runs[i] = info.applied.generation;
+    }
+}
+
+static bool has_entries(const struct standby *standby)
+{
+    for (uint32_t i = 0; i < standby->slots; i++)
+        if (memtable_entry_count(standby->recovery->server->cores[i]->generations.filling) > 0)
+            return true;
+    return false;
+}
+
+/* The runs are written when memory fills; and now and then, so that the log need not keep what this node lacks. */
+static int keep_runs(struct standby *standby)
+{
+    const struct config *config = standby->recovery->server->config;
+    uint64_t age_us = clock_monotonic_us(standby->clock) - standby->runs_us;
+    bool is_old = age_us >= RUNS_AGE_TIMES * seconds_us(config->checkpoint_s);
+    bool is_due = recovery_is_filling(standby->recovery) || (is_old && has_entries(standby));
+    if (!is_due || standby->is_taking)
+        return 0;
+    int status = recovery_write_all_runs(standby->recovery);
+    note_runs(standby);
+    return status;
+}
+
+/* An error is of the log servers: the calls that follow find it too. */
+static void report(struct standby *standby)
+{
+    struct log_engine_error error;
+    const struct server *server = standby->recovery->server;
+    uint64_t now_us = clock_monotonic_us(standby->clock);
+    if (now_us < standby->report_us || !standby->has_read || standby->is_taking)
+        return;
+    standby->report_us = now_us + NODE_REPORT_US;
+    (void)node_report(server, standby->follower, &error);
+}
+
 static int follow(struct standby *standby)
 {
     int status = 0;
     while (status == 0) {
         for (uint32_t i = 0; i <= standby->slots && status == 0; i++)
             status = advance(standby, i);
-        if (status == 0 && recovery_is_filling(standby->recovery))
-            status = recovery_write_all_runs(standby->recovery);
+        if (status == 0)
+            status = keep_runs(standby);
         if (status != 0)
             break;
         note_owner(standby);
         tick(standby);
+        report(standby);
         if (is_stopping())
             return -EINTR;
         if (!standby->has_read && standby->failing_us == 0)
@@ -319,7 +382,7 @@ static int follow(struct standby *standby)
         if (standby->has_read)
             status = elect(standby);
         if (status == 0 && !standby->is_taking && standby->election.state == ELECTION_STANDBY)
-            status = wait(standby);
+            status = wait(standby, FOLLOW_MS);
     }
     return status;
 }
@@ -348,7 +411,8 @@ static int open_follower(struct standby *standby)
     standby->follows = calloc(standby->slots + 1, sizeof *standby->follows);
     standby->owned = calloc(standby->slots, sizeof *standby->owned);
     standby->written = calloc(standby->slots, sizeof *standby->written);
-    if (standby->follows == NULL || standby->owned == NULL || standby->written == NULL)
+    standby->in_runs = calloc(standby->slots, sizeof *standby->in_runs);
+    if (standby->follows == NULL || standby->owned == NULL || standby->written == NULL || standby->in_runs == NULL)
         return recovery_refuse(standby->recovery, -ENOMEM, "no memory to follow the log");
     for (uint32_t i = 0; i <= standby->slots; i++)
         standby->follows[i].slot = i;
@@ -380,6 +444,8 @@ int recovery_standby(struct recovery *recovery)
     if (status == 0)
         status = open_follower(&standby);
     if (status == 0) {
+        note_runs(&standby);
+        count(&standby, clock_monotonic_us(standby.clock));
         starting_show_metrics(server->starting_admin, server);
         status = follow(&standby);
     }
@@ -391,5 +457,6 @@ int recovery_standby(struct recovery *recovery)
     free(standby.follows);
     free(standby.owned);
     free(standby.written);
+    free(standby.in_runs);
     return status == 1 ? 0 : status;
 }

@@ -41,6 +41,8 @@ static const struct family slot_families[] = {
      SLOT(last)},
     {"chitchat_log_applied_batch", "Number of the newest batch that this node has in memory or runs.", GAUGE,
      SLOT(applied)},
+    {"chitchat_log_run_batch", "Number of the newest batch that the runs of this node have: purges keep the rest.",
+     GAUGE, SLOT(in_runs)},
     {"chitchat_log_lag_batches", "Batches of the slot's log that a standby has not read.", GAUGE, SLOT(lag)},
     {"chitchat_log_appends_total", "Appends to the slot's log, by outcome; one of unknown outcome is tried again.",
      COUNTER, .offset = offsetof(struct core, slot_metrics.log.appends), .count = LOG_APPEND_RESULTS,

@@ -28,6 +28,7 @@ struct slot_metrics {
     struct metric last;     /* number of the newest batch of the log that the node knows */
     struct metric applied;  /* number of the newest batch that is in its memory or its runs */
     struct metric lag;      /* batches of the log that a standby has not read */
+    struct metric in_runs;  /* number of the newest batch that the runs have; for node_report.h, too */
     struct metric barriers; /* answers that had to wait for a batch */
 };
 

@@ -134,12 +134,15 @@ static void copy_storage(struct core *core, struct metrics *metrics)
 static void copy_log(struct core *core)
 {
     const struct log_remote *remote = core->wal_writer.log.remote;
+    struct store_info info;
     if (remote == NULL)
         return;
     uint64_t newest = log_remote_newest(remote)->number;
     metric_set(&core->slot_metrics.last, newest);
     metric_set(&core->slot_metrics.applied, newest);
     metric_set(&core->slot_metrics.lag, 0);
+    store_info(core->runs.store, &info);
+    metric_set(&core->slot_metrics.in_runs, info.applied.generation);
 }
 
 void metrics_tick(struct core *core)

@@ -7,6 +7,8 @@
  *     append SLOT GENERATION LAST TEXT MS      fill SLOT GENERATION LAST BYTES MS: BYTES bytes of no meaning
  *     read SLOT FROM BYTES MS                  tail SLOT MS
  *     follow MS SLOT LAST                      purge SLOT BELOW MS
+ *     report NAME RUN,RUN MS: of two slots     nodes MS
+ *     forget SECONDS MS                        leave NAME MS
  *     run SLOT GENERATION LAST COUNT MS: appends one after the other, each text "GENERATION:NUMBER", until one is not
  *                                        acknowledged; says how many were
  */
@@ -179,6 +181,63 @@ static void do_purge(struct driver *driver)
     printf("}\n");
 }
 
+static void do_report(struct driver *driver)
+{
+    char *end;
+    uint64_t runs[64] = {0}; /* of all slots that a test has */
+    if (driver->word_count == 4) {
+        runs[0] = strtoull(driver->words[2], &end, 10);
+        runs[1] = *end == ',' ? strtoull(end + 1, NULL, 10) : 0;
+    }
+    struct log_node node = {.name = driver->words[1], .address = "ws://here", .runs = runs, .applied = runs};
+    print_status(driver, driver->engine->report(driver->session, &node, (uint32_t)word(driver, 3), &driver->error));
+    printf("}\n");
+}
+
+static void print_node(void *context, const struct log_node *node)
+{
+    bool *is_first = context;
+    printf("%s{\"name\":\"%s\",\"address\":\"%s\",\"forgotten\":%s,\"runs\":[%" PRIu64 ",%" PRIu64
+           "],\"applied\":[%" PRIu64 ",%" PRIu64 "]}",
+           *is_first ? "" : ",", node->name, node->address, node->is_forgotten ? "true" : "false", node->runs[0],
+           node->runs[1], node->applied[0], node->applied[1]);
+    *is_first = false;
+}
+
+static void do_nodes(struct driver *driver)
+{
+    bool is_first = true;
+    printf("{\"nodes\":[");
+    int status =
+        driver->engine->nodes(driver->session, (uint32_t)word(driver, 1), print_node, &is_first, &driver->error);
+    printf("],\"status\":%d,\"error\":", status);
+    print_text(driver->error.text, strlen(driver->error.text));
+    printf("}\n");
+}
+
+static void print_name(void *context, const char *name)
+{
+    bool *is_first = context;
+    printf("%s\"%s\"", *is_first ? "" : ",", name);
+    *is_first = false;
+}
+
+static void do_forget(struct driver *driver)
+{
+    bool is_first = true;
+    printf("{\"names\":[");
+    int status = driver->engine->forget(driver->session, (uint32_t)word(driver, 1), (uint32_t)word(driver, 2),
+                                        print_name, &is_first, &driver->error);
+    printf("],\"status\":%d}\n", status);
+}
+
+static void do_leave(struct driver *driver)
+{
+    print_status(driver,
+                 driver->engine->leave(driver->session, driver->words[1], (uint32_t)word(driver, 2), &driver->error));
+    printf("}\n");
+}
+
 static void command_do(struct driver *driver)
 {
     const char *name = driver->words[0];
@@ -201,6 +260,14 @@ static void command_do(struct driver *driver)
         do_follow(driver);
     else if (strcmp(name, "purge") == 0)
         do_purge(driver);
+    else if (strcmp(name, "report") == 0 && driver->word_count > 1)
+        do_report(driver);
+    else if (strcmp(name, "nodes") == 0)
+        do_nodes(driver);
+    else if (strcmp(name, "forget") == 0)
+        do_forget(driver);
+    else if (strcmp(name, "leave") == 0 && driver->word_count > 1)
+        do_leave(driver);
     else
         printf("{\"status\":-22,\"error\":\"no such command\"}\n");
     fflush(stdout);

@@ -172,6 +172,34 @@ async function thePartitions(primary, a, open) {
     assert.equal((await a.read(3, 2)).status, 1);
   });
 
+  await test("nodes report, are forgotten, and leave; a purge keeps what the others need", async () => {
+    const below = () => primary.sql("SELECT below FROM chitchat_nodes.slot WHERE slot = 1").then(Number);
+    const a = await open({ cluster: "nodes" });
+    assert.equal((await a.create(2)).error, "");
+    assert.equal((await a.run(1, 1, 0, 8)).done, 8);
+    assert.deepEqual((await a.nodes()).nodes, []);
+    for (const [name, runs] of [["owner", [0, 8]], ["standby", [0, 3]], ["away", [0, 1]]]) assert.equal((await a.report(name, runs)).error, "");
+    await a.purge(1, 8);
+    assert.equal(await below(), 1);
+    assert.deepEqual((await a.forget(3600)).names, []);
+    await primary.sql("UPDATE chitchat_nodes.node SET seen = now() - interval '2 hours' WHERE name = 'away'");
+    assert.deepEqual((await a.forget(3600)).names, ["away"]);
+    assert.deepEqual((await a.forget(3600)).names, [], "once");
+    await a.purge(1, 8);
+    assert.equal(await below(), 3);
+    assert.equal((await a.report("standby", [0, 6])).error, "");
+    const node = (name, run, forgotten = false) => ({ name, address: "ws://here", forgotten, runs: [0, run], applied: [0, run] });
+    assert.deepEqual((await a.nodes()).nodes, [node("away", 1, true), node("owner", 8), node("standby", 6)]);
+    await a.purge(1, 8);
+    assert.equal(await below(), 6);
+    assert.equal((await a.leave("standby")).error, "");
+    assert.match((await a.leave("standby")).error, /cluster nodes has no node standby/);
+    await a.purge(1, 8);
+    assert.equal(await below(), 8);
+    assert.equal((await a.report("away", [0, 8])).error, "");
+    assert.equal((await a.nodes()).nodes[0].forgotten, false, "it is back");
+  });
+
   await test("an hour without a partition gets one", async () => {
     for (const part of await parts()) await primary.sql(`ALTER TABLE chitchat_settings.batch DETACH PARTITION ${part}; ALTER TABLE ${part} RENAME TO gone_${part.split(".")[1]}`);
     assertIs("acked", await a.append(3, 1, 2, "1:3"));

@@ -31,6 +31,7 @@ static const char *const fault_names[FAULT_CLUSTER_END - FAULT_COUNT] = {
     [FAULT_SERVES_BEFORE_APPLIED - FAULT_COUNT] = "serves-before-applied",
     [FAULT_HELD_UNCOMMITTED - FAULT_COUNT] = "held-uncommitted",
     [FAULT_TAIL_FORGOTTEN - FAULT_COUNT] = "tail-forgotten",
+    [FAULT_REPORTS_APPLIED - FAULT_COUNT] = "reports-applied",
     [FAULT_PURGE_BY_OWN - FAULT_COUNT] = "purge-by-own",
 };
 

@@ -221,6 +221,13 @@ static void write_tail(struct world *world, struct world_node *node, uint32_t lo
         node->slots[log].disk_tail = node->logs[log].applied;
 }
 
+static void report(struct world *world, struct world_node *node, uint32_t log)
+{
+    struct world_slot *slot = &node->slots[log];
+    if (dice_hits(&world->dice, 20))
+        slot->reported = FAULT(REPORTS_APPLIED) ? node->logs[log].applied.number : slot->disk_mark.number;
+}
+
 void node_act(struct world *world, struct world_node *node)
 {
     ASSERT(node->is_up && !node->is_paused);
@@ -230,6 +237,7 @@ void node_act(struct world *world, struct world_node *node)
         if (log < WORLD_SLOTS) {
             settle(world, node, log);
             write_tail(world, node, log);
+            report(world, node, log);
             seal(world, node, log);
             take_slot(world, node, log);
         }

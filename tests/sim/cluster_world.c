@@ -49,7 +49,7 @@ static void purge(struct world *world)
     uint64_t below = UINT64_MAX;
     struct log_engine_error error;
     for (uint32_t i = 0; i < WORLD_NODES; i++) {
-        uint64_t held = world->nodes[i].slots[slot].disk_mark.number;
+        uint64_t held = world->nodes[i].slots[slot].reported;
         if (FAULT(PURGE_BY_OWN) && !world->nodes[i].is_serving)
             continue;
         below = held < below ? held : below;

@@ -66,6 +66,8 @@ struct world_slot {
     struct ownership_mark disk_mark;
     uint32_t disk_count;
     struct ownership_mark disk_tail; /* storage/log_tail.h: written more often */
+
+    uint64_t reported; /* on the log servers: what the runs of the node have */
 };
 
 /* A login, or a read of a program. */

@@ -7,6 +7,7 @@
 
 #include "append.h"
 #include "check.h"
+#include "nodes.h"
 #include "query.h"
 #include "read.h"
 #include "schema.h"
@@ -156,4 +157,8 @@ const struct log_engine chitchat_log_engine = {
     .tail = pg_tail,
     .follow = pg_follow,
     .purge = pg_purge,
+    .report = pg_nodes_report,
+    .nodes = pg_nodes_list,
+    .forget = pg_nodes_forget,
+    .leave = pg_nodes_leave,
 };

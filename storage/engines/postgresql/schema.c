@@ -174,8 +174,9 @@ int pg_schema_check(struct log_session *session, struct pg_server *server, int64
         return status;
     uint64_t version = PQntuples(result) == 1 ? pg_cell(result, 0, 0) : 0;
     if (version < PG_SCHEMA_VERSION)
-        status = pg_complain(error_r, -EPROTO, "%s: the schema %s is older: run chitchat cluster init again", name,
-                             session->schema);
+        status = pg_complain(error_r, -EPROTO,
+                             "%s: the schema %s is older: run chitchat cluster init once more, with the same options",
+                             name, session->schema);
     else if (version > PG_SCHEMA_VERSION)
         status = pg_complain(error_r, -EPROTO, "%s: the schema %s was made by a later version of chitchat", name,
                              session->schema);

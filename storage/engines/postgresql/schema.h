@@ -5,6 +5,7 @@
  *     cluster   one row: version of the schema, id of the cluster, number of slots, of log servers, and of this one
  *     slot      a row for each slot whose log is on this server: generation and number of the last batch, and below
  *               which number batches are not needed any more
+ *     node      a row for each node: its name and address, when it reported last, and what it has of each slot
  *     batch     the batches, partitioned by the hour in which they were appended; bodies are stored out of line and not
  *               compressed, since they are written once and read as a whole
  *

@@ -6,7 +6,7 @@
 #ifndef CHITCHAT_ENGINES_POSTGRESQL_SCHEMA_SQL_H
 #define CHITCHAT_ENGINES_POSTGRESQL_SCHEMA_SQL_H
 
-#define PG_SCHEMA_VERSION 1u
+#define PG_SCHEMA_VERSION 2u
 
 static const char *const pg_schema_steps[PG_SCHEMA_VERSION] = {
     "CREATE TABLE @.cluster ("
@@ -72,6 +72,12 @@ static const char *const pg_schema_steps[PG_SCHEMA_VERSION] = {
     "EXCEPTION WHEN lock_not_available THEN\n"
     "    NULL; -- the next purge tries again\n"
     "END $body$;\n",
+
+    "CREATE TABLE @.node ("
+    " name text PRIMARY KEY, address text NOT NULL, joined timestamptz NOT NULL DEFAULT now(),"
+    " seen timestamptz NOT NULL DEFAULT now(), is_forgotten boolean NOT NULL DEFAULT false,"
+    " runs bigint[] NOT NULL, applied bigint[] NOT NULL);\n"
+    "UPDATE @.cluster SET version = 2;\n",
 };
 
 #endif

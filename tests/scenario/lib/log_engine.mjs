@@ -82,6 +82,22 @@ export class LogEngine {
     return this.call("purge", slot, below, TIMEOUT_MS);
   }
 
+  report(name, runs) {
+    return this.call("report", name, runs.join(","), TIMEOUT_MS);
+  }
+
+  nodes() {
+    return this.call("nodes", TIMEOUT_MS);
+  }
+
+  forget(awayS) {
+    return this.call("forget", awayS, TIMEOUT_MS);
+  }
+
+  leave(name) {
+    return this.call("leave", name, TIMEOUT_MS);
+  }
+
   close() {
     const ended = new Promise((resolve) => this.#child.once("close", resolve));
     this.#child.stdin.end();

@@ -43,7 +43,7 @@ export class Scrape {
 
 export const ROOT = path.resolve("../..");
 export const MONITORING = path.join(ROOT, "docs/monitoring");
-export const OF_CLUSTER = /^chitchat_(cluster_|barrier_|log_(connected|last_batch|applied_batch|lag_batches|append))/;
+export const OF_CLUSTER = /^chitchat_(cluster_|barrier_|log_(connected|last_batch|applied_batch|run_batch|lag_batches|append))/;
 
 const rules = fs.readFileSync(path.join(MONITORING, "alerts.yml"), "utf8");
 const dashboard = JSON.parse(fs.readFileSync(path.join(MONITORING, "grafana-dashboard.json"), "utf8"));
