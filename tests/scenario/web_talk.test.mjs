@@ -6,8 +6,9 @@ import { siteOf, useBrowser, Visitor } from "./lib/browser.mjs";
 import { onServers, scenario } from "./lib/harness.mjs";
 import { makeKey, makeToken, now } from "./lib/jwt.mjs";
 import { TLS } from "./lib/certificate.mjs";
+import { Api } from "./lib/api.mjs";
 import { Proxy } from "./lib/proxy.mjs";
-import { withDataDir } from "./lib/server.mjs";
+import { runToEnd, withDataDir } from "./lib/server.mjs";
 
 const newDevice = useBrowser();
 
@@ -199,6 +200,61 @@ scenario("the server is killed between messages: they arrive once and in order, 
   assert.deepEqual(await two.texts(), texts);
   await leave(one, two);
 });
+
+// A dump in which ben has sent ann one message at each of these ts.
+function dumpOf(list) {
+  const line = (user, ts, n) => JSON.stringify({ user, ts, other_ts: ts, mid: `MiH0RiMkBAGlHs4mkkA${n}`, from: "ben", to: "ann", text: `message ${n}` });
+  return ["ann", "ben"].flatMap((user) => list.map((ts, n) => line(user, ts, n))).join("\n") + "\n";
+}
+
+scenario("days of the past, an erased timeline, another data set: the page shows what the server has", { shards: [2] }, (harness) =>
+  withDataDir(async (dir) => {
+    const noon = new Date().setUTCHours(12, 0, 0, 0);
+    const ago = (days, hours = 0) => (noon - days * 86400e3 - hours * 3600e3) * 1000;
+    fs.writeFileSync(path.join(dir, "dump"), dumpOf([ago(800), ago(2, 11.9), ago(2), ago(1, 12), ago(0, 12)]));
+    const end = runToEnd(["import", "--from", path.join(dir, "dump"), "--data", path.join(dir, "data"), "--shards", "2"]);
+    assert.equal(end.status, 0, end.stderr);
+    await harness.start({ data: path.join(dir, "data"), options: ["--admin", "127.0.0.1:0"] });
+    const device = await newDevice({ timezoneId: "UTC" });
+    await device.addInitScript((at) => {
+      const [now, offset] = [Date.now, at - Date.now()];
+      Date.now = () => now() + offset;
+    }, noon);
+    const one = await Visitor.open(device, siteOf(harness.server));
+    await one.logIn("ann");
+    await one.choose("ben");
+    await one.untilTexts([0, 1, 2, 3, 4].map((n) => `message ${n}`));
+    const format = (days, more) => new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long", timeZone: "UTC", ...more }).format(ago(days) / 1000);
+    const isThisYear = new Date(ago(2) / 1000).getUTCFullYear() === new Date(noon).getUTCFullYear();
+    assert.deepEqual(await one.page.locator(".day").allTextContents(), [format(800, { year: "numeric" }), format(2, isThisYear ? {} : { year: "numeric" }), "Yesterday", "Today"]);
+
+    // The connection is closed; after the next login the cursor is below `first`.
+    await one.page.fill("#text", "a draft");
+    const api = new Api(harness.server.admin);
+    await api.expect(200, "DELETE", "/api/v1/users/ann");
+    api.close();
+    await one.untilTexts([]);
+    assert.deepEqual(await one.page.locator(".day").allTextContents(), []);
+    await one.until("an empty row", async () => (await one.row("ben")).preview === "");
+    let ben = await harness.login("ben");
+    await ben.send("ann", "after it");
+    await one.untilTexts(["after it"]);
+
+    // The server comes back with another data set: what the page had is void.
+    await harness.server.kill();
+    const at = [`${harness.server.address.host}:${harness.server.address.port}`];
+    await harness.start(TLS ? { listenTls: at } : { listen: at });
+    await one.isConnected();
+    await one.untilTexts([]);
+    await one.untilRow("ben", { preview: "", unseen: 0 });
+    assert.equal(await one.page.inputValue("#text"), "a draft");
+    ben = await harness.login("ben");
+    await ben.send("ann", "a new beginning");
+    await one.untilTexts(["a new beginning"]);
+    await one.send("yes");
+    await one.untilTexts(["a new beginning", "yes"]);
+    await leave(one);
+  }));
 
 scenario("unsent messages outlive the page: closed while the server is down, opened again later", { shards: [2] }, async (harness) => {
   await harness.start();
