@@ -14,6 +14,7 @@ const KIB = 1024;
 const NODE_SLOTS = 2;
 const RECORDS = 1e6;
 const LONGEST_FILL_S = 120;
+const FAILOVER_MS_MOST = 3000; // of which 2,000 are the silence after which a standby takes over
 
 // One part after the other has a cluster of its own: a log that has grown is no slower, but a disk that writes back is.
 async function withCluster(body) {
@@ -126,9 +127,20 @@ const recoveryPart = () => ({
   },
 });
 
+const failoverPart = () => ({
+  name: "pair of nodes: the owner fails, until the first ok of the other node",
+  run() {
+    return withCluster(async (postgres) => {
+      const { failovers } = await import("./bench_failover.mjs"); // it needs the packages of the tests
+      return Object.entries(await failovers(postgres)).map(([what, took]) => row(this.name, what, "ms", took, { most: FAILOVER_MS_MOST, of: "failover" }));
+    });
+  },
+});
+
 export const clusterParts = (seconds, interleaved) => [
   ...[1, SLOTS].map((slots) => appendPart(slots, seconds, interleaved)),
   timesPart(seconds, interleaved),
   sendsPart(seconds, interleaved),
   recoveryPart(),
+  failoverPart(),
 ];
