@@ -256,7 +256,42 @@ static void command_help(struct chat_tty *chat, const char *argument)
         chat_screen_notice(chat->screen, "  %s%-*s %s", commands[i].name, (int)(14 - strlen(commands[i].name)),
                            commands[i].argument, commands[i].help);
     chat_screen_notice(chat->screen, "  A text that begins with / is written with two: //like this.");
-    chat_screen_notice(chat->screen, "  Keys: arrows, ^A ^E, ^W ^U ^K ^Y; up and down and ^R for earlier lines.");
+    chat_screen_notice(chat->screen,
+                       "  Keys: arrows, ^A ^E, ^W ^U ^K ^Y; up and down and ^R for earlier lines; tab for names.");
+}
+
+/* Names what fits, in one line. */
+static void list_fitting(struct chat_tty *chat, const struct chat_completion *completion)
+{
+    char text[CHAT_FITTING_MAX * (LIMIT_USER_BYTES + 2) + 32] = "";
+    size_t bytes = 0;
+    uint32_t named = completion->count < CHAT_FITTING_MAX ? completion->count : CHAT_FITTING_MAX;
+    for (uint32_t i = 0; i < named; i++)
+        bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "%s  ", completion->fitting[i]);
+    if (completion->count > named)
+        (void)snprintf(text + bytes, sizeof text - bytes, "and %u more", completion->count - named);
+    chat_screen_notice(chat->screen, "  %s", text);
+}
+
+struct span chat_complete_line(void *context, struct span before)
+{
+    struct chat_tty *chat = context;
+    struct chat_completion *completion = &chat->completion;
+    const char *blank = before.bytes > 0 ? memchr(before.data, ' ', before.bytes) : NULL;
+    size_t begin = blank == NULL ? 0 : (size_t)(blank + 1 - before.data);
+    bool is_user = begin == 6 && memcmp(before.data, "/with ", 6) == 0;
+    if (before.bytes == 0 || before.data[0] != '/' || (begin > 0 && !is_user))
+        return (struct span){"", 0};
+    struct span stem = {before.data + begin, before.bytes - begin};
+    chat_complete_begin(completion, stem);
+    for (const struct chat_talk *talk = NULL; is_user && (talk = chat_talks_next(&chat->talks, talk)) != NULL;)
+        chat_complete_add(completion, stem, talk->user);
+    for (size_t i = 0; i < COMMANDS && !is_user; i++)
+        chat_complete_add(completion, stem, commands[i].name);
+    struct span rest = chat_complete_rest(completion);
+    if (rest.bytes == 0 && completion->count > 1)
+        list_fitting(chat, completion);
+    return rest;
 }
 
 static bool run_command(struct chat_tty *chat, const char *line)

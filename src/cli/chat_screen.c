@@ -30,6 +30,7 @@
 
 struct chat_screen {
     chat_screen_on_turn *on_turn;
+    chat_screen_on_tab *on_tab;
     void *context;
     EditLine *edit;   /* owned */
     History *history; /* owned */
@@ -313,6 +314,18 @@ static int edit_on_getc(EditLine *edit, wchar_t *character_r)
     return 1;
 }
 
+static unsigned char edit_on_tab(EditLine *edit, int character)
+{
+    struct chat_screen *screen = NULL;
+    char text[LINE_BYTES];
+    (void)character;
+    el_get(edit, EL_CLIENTDATA, &screen);
+    struct span rest = screen->on_tab(screen->context, line_before_cursor(screen));
+    (void)snprintf(text, sizeof text, "%.*s", (int)rest.bytes, rest.data);
+    chat_screen_update(screen);
+    return rest.bytes > 0 && el_insertstr(edit, text) == 0 ? CC_REFRESH : CC_NORM;
+}
+
 const char *chat_screen_read(struct chat_screen *screen)
 {
     int count = 0;
@@ -363,14 +376,17 @@ static void choose_locale(void)
         setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-struct chat_screen *chat_screen_open(chat_screen_on_turn *on_turn, void *context)
+struct chat_screen *chat_screen_open(chat_screen_on_turn *on_turn, chat_screen_on_tab *on_tab, void *context)
 {
     HistEvent event;
     struct chat_screen *screen = calloc(1, sizeof *screen);
     ASSERT(screen != NULL);
     choose_locale();
-    *screen = (struct chat_screen){
-        .on_turn = on_turn, .context = context, .has_colours = wants_colours(), .columns = columns_of_terminal()};
+    *screen = (struct chat_screen){.on_turn = on_turn,
+                                   .on_tab = on_tab,
+                                   .context = context,
+                                   .has_colours = wants_colours(),
+                                   .columns = columns_of_terminal()};
     screen->edit = el_init("chitchat", stdin, stdout, stderr);
     screen->history = history_init();
     if (screen->edit == NULL || screen->history == NULL) {
@@ -384,6 +400,8 @@ struct chat_screen *chat_screen_open(chat_screen_on_turn *on_turn, void *context
     el_set(screen->edit, EL_HIST, history, screen->history);
     el_set(screen->edit, EL_GETCFN, edit_on_getc);
     el_set(screen->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    el_set(screen->edit, EL_ADDFN, "chat-complete", "Complete a name", edit_on_tab);
+    el_set(screen->edit, EL_BIND, "^I", "chat-complete", NULL);
     el_source(screen->edit, NULL);
     el_set(screen->edit, EL_PROMPT_ESC, edit_on_prompt, PROMPT_MARK);
     chat_screen_prompt(screen, "", "");

@@ -26,8 +26,12 @@ enum chat_turn {
 /* Waits for input and whatever else happens; called again and again while a line is edited. */
 typedef enum chat_turn chat_screen_on_turn(void *context);
 
+/* The tab key: what is to be inserted behind `before`, the line up to the cursor; no bytes: nothing. May add lines.
+ * Borrowed until the next call. */
+typedef struct span chat_screen_on_tab(void *context, struct span before);
+
 /* NULL: the terminal cannot be used. Borrows `context` until close. */
-struct chat_screen *chat_screen_open(chat_screen_on_turn *on_turn, void *context);
+struct chat_screen *chat_screen_open(chat_screen_on_turn *on_turn, chat_screen_on_tab *on_tab, void *context);
 /* Gives the terminal back as it was. Nulls *screen; NULL is fine. */
 void chat_screen_close(struct chat_screen **screen);
 

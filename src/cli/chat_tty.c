@@ -304,7 +304,7 @@ int chat_tty_run(const struct config *config)
     if (client_open(&chat.client, &options, error) != 0)
         return command_complain(TALK_USAGE, error);
     chat.signals = open_signals();
-    chat.screen = chat_screen_open(tty_on_turn, &chat);
+    chat.screen = chat_screen_open(tty_on_turn, chat_complete_line, &chat);
     if (chat.screen == NULL) {
         client_close(&chat.client);
         return command_complain(TALK_USAGE, "the terminal cannot be used: check TERM");

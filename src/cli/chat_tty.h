@@ -5,6 +5,7 @@
 #ifndef CHITCHAT_CLI_CHAT_TTY_H
 #define CHITCHAT_CLI_CHAT_TTY_H
 
+#include "cli/chat_complete.h"
 #include "cli/chat_screen.h"
 #include "cli/chat_talks.h"
 #include "cli/client.h"
@@ -35,11 +36,14 @@ struct chat_tty {
     bool has_no_typing;
     uint32_t typed; /* characters in the line when it was looked at last */
     uint64_t typing_sent_ms;
-    char last_why[512]; /* that was shown */
+    char last_why[512];                /* that was shown */
+    struct chat_completion completion; /* of the tab key that was pressed last */
 };
 
 /* Does what an entered line says: a command, or a message. */
 void chat_command(struct chat_tty *chat, const char *line);
+/* As chat_screen_on_tab: a command, or the user of a /with. */
+struct span chat_complete_line(void *context, struct span before);
 /* Opens the conversation with `user`, and reads its newest messages. */
 void chat_open(struct chat_tty *chat, const char *user);
 /* Asks for conversations and counts; with `is_shown` they are listed when they come. */

@@ -73,6 +73,30 @@ terminals("a line that is being edited stays whole while others come", async (ha
   await until("the draft", async () => (await wholeTimeline(await harness.login("bob"))).at(-1).text === wanted, { every: 100 });
 });
 
+terminals("the tab key completes commands, and the user of /with", async (harness, server, terminal) => {
+  for (const user of ["bob", "bonnie", "carol"]) await (await harness.login(user)).send("alice", `from ${user}`);
+  const alice = await terminal("alice");
+  await alice.shows(/^\[carol 1, bonnie 1, bob 1\] *> *$/m);
+  await alice.type("/w");
+  await alice.keys("Tab");
+  await alice.shows(/> \/with$/m);
+  await alice.type(" c");
+  await alice.keys("Tab");
+  await alice.shows(/> \/with carol$/m);
+  await alice.keys("BSpace", "BSpace", "BSpace", "BSpace", "BSpace");
+  await alice.type("b");
+  await alice.keys("Tab");
+  await alice.shows(/> \/with bo$/m);
+  await alice.keys("Tab");
+  const lines = await alice.shows(/^ {2}bonnie {2}bob *$/m);
+  assert.match(lines.at(-1), /> \/with bo$/, lines.join("\n"));
+  await alice.type("n");
+  await alice.keys("Tab", "Enter");
+  await alice.shows(/--- with bonnie ---/);
+  await alice.type("a\ttab is no text");
+  await alice.shows(/^.*bonnie> atab is no text$/m);
+});
+
 terminals("hostile texts do nothing to the terminal, and NO_COLOR is respected", async (harness, server, terminal) => {
   const plain = await terminal("alice", ["--to", "bob"], { env: { NO_COLOR: "1" } });
   const coloured = await terminal("alice", ["--to", "bob"]);
