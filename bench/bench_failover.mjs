@@ -1,7 +1,7 @@
 // A pair of nodes of a cluster, whose owner fails again and again: how long until a client has an `ok` of the other one.
 import { Client } from "../tests/scenario/lib/client.mjs";
-import { Cluster } from "../tests/scenario/lib/cluster.mjs";
-import { sleep, until } from "../tests/scenario/lib/server.mjs";
+import { Cluster, countOf, untilCount } from "../tests/scenario/lib/cluster.mjs";
+import { sleep } from "../tests/scenario/lib/server.mjs";
 
 const TIMES = 5; // of each kind
 const TRY_MS = 10;
@@ -32,12 +32,10 @@ async function sendOn(cluster, node) {
   }
 }
 
-const count = (node, event) => node.stderr.split(`event=${event} `).length - 1;
-
 // `pair`: the owner, then its standby. Ends with the two in the other order.
 async function failOver(cluster, pair, isPaused) {
   const [owner, standby] = pair;
-  const stood = count(owner, "standby");
+  const stood = countOf(owner, "standby");
   void sendOn(cluster, owner);
   await sleep(300 + Math.random() * 500);
   const begun = performance.now();
@@ -46,8 +44,7 @@ async function failOver(cluster, pair, isPaused) {
   if (isPaused) owner.signal("SIGCONT");
   else await owner.ended();
   const next = isPaused ? owner : await cluster.startAt(owner.node, true);
-  next.node = owner.node;
-  if (isPaused) await until("the paused node to stand by", () => count(owner, "standby") > stood);
+  if (isPaused) await untilCount(owner, "standby", stood + 1);
   pair.splice(0, 2, standby, next);
   return took;
 }
@@ -58,7 +55,6 @@ export async function failovers(postgres) {
   const took = { "kill -9": [], SIGSTOP: [] };
   try {
     const pair = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
-    pair.forEach((node, i) => (node.node = `node-${i + 1}`));
     for (let i = 0; i < TIMES; i++) for (const what of Object.keys(took)) took[what].push(await failOver(cluster, pair, what === "SIGSTOP"));
     return took;
   } finally {

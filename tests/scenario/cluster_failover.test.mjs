@@ -2,14 +2,26 @@
 // has on its own disk.
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import { onClusters, talk, timelines, withServers } from "./lib/cluster.mjs";
+import { countOf, onClusters, talk, timelines, untilCount, withServers } from "./lib/cluster.mjs";
 import { Client } from "./lib/client.mjs";
 import { LONG, SHORT, until } from "./lib/server.mjs";
 
 const ROUNDS = LONG ? 10 : 1;
 const META = 3; // the number of the log in which a node is elected: that of the slots
-const count = (node, event) => node.stderr.split(`event=${event} `).length - 1;
-const untilEvents = (node, event, wanted) => until(() => `event=${event} ${wanted} times:\n${node.stderr}`, () => count(node, event) >= wanted);
+// The owner stands still until another node has taken over, and goes on. Returns both.
+async function pauseOwner(cluster, nodes, whenPaused) {
+  for (;;) {
+    const owner = cluster.ownerOf(nodes);
+    const other = nodes.find((node) => node !== owner);
+    const [deposed, stood] = [countOf(owner, "deposed"), countOf(owner, "standby")];
+    owner.signal("SIGSTOP");
+    await until("the other node to serve", async () => cluster.ownerOf(nodes) === other);
+    await whenPaused();
+    owner.signal("SIGCONT");
+    await untilCount(owner, "standby", stood + 1);
+    if (countOf(owner, "deposed") > deposed) return { owner: other, deposed: owner };
+  }
+}
 
 onClusters("two nodes", {}, (withCluster) => {
   // Some clients stay with the paused owner, others go to the new one and send again there what had no answer.
@@ -17,31 +29,24 @@ onClusters("two nodes", {}, (withCluster) => {
     const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
     const loyal = cluster.startTalkers(nodes);
     const fickle = cluster.startTalkers(nodes, { patienceMs: 500, suffix: "-2" });
+    let last;
     for (let round = 0; round < ROUNDS; round++) {
-      const [owner, other] = round % 2 === 0 ? nodes : [nodes[1], nodes[0]];
-      const [served, deposed, stood] = [count(other, "ready"), count(owner, "deposed"), count(owner, "standby")];
       await Promise.all([loyal, fickle].map((talkers) => talkers.untilAcknowledged(30)));
-      owner.signal("SIGSTOP");
-      await untilEvents(other, "ready", served + 1);
-      await fickle.untilAcknowledged(30);
       const before = loyal.closes.length;
-      owner.signal("SIGCONT");
-      await untilEvents(owner, "deposed", deposed + 1);
-      await untilEvents(owner, "standby", stood + 1);
+      last = await pauseOwner(cluster, nodes, () => fickle.untilAcknowledged(30));
       await loyal.untilAcknowledged(30);
       const closes = loyal.closes.slice(before);
       assert.ok(closes.length > 0 && closes.every(({ code }) => code === 1001), JSON.stringify(closes));
     }
     await Promise.all([loyal.end(), fickle.end()]);
-    const [owner, other] = ROUNDS % 2 === 1 ? [nodes[1], nodes[0]] : nodes;
-    for (const talkers of [loyal, fickle]) await talkers.check(owner);
-    const refused = await Client.open(other);
-    assert.equal((await refused.untilClosed()).reason, owner.url(), "it knows who owns the slots");
+    for (const talkers of [loyal, fickle]) await talkers.check(last.owner);
+    const refused = await Client.open(last.deposed);
+    assert.equal((await refused.untilClosed()).reason, last.owner.url(), "it knows who owns the slots");
     // What the deposed one had in memory is what is committed, and no more: it serves the same.
-    const served = count(other, "ready");
-    await owner.kill();
-    await untilEvents(other, "ready", served + 1);
-    for (const talkers of [loyal, fickle]) await talkers.check(other);
+    const served = countOf(last.deposed, "ready");
+    await last.owner.kill();
+    await untilCount(last.deposed, "ready", served + 1);
+    for (const talkers of [loyal, fickle]) await talkers.check(last.deposed);
   });
 
   withCluster("a standby that is killed starts from the runs that it has built, not from the beginning of the log", async (cluster) => {
@@ -72,15 +77,18 @@ if (!SHORT)
     const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
     const talkers = cluster.startTalkers(nodes);
     await talkers.untilAcknowledged(50);
-    await Promise.all([nodes[0].kill(), postgres.primary.kill()]);
-    await nodes[1].logLine("log_unreachable");
-    assert.equal(count(nodes[1], "ready"), 0, "without a log nobody takes over");
+    const owner = cluster.ownerOf(nodes);
+    const other = nodes.find((node) => node !== owner);
+    const served = countOf(other, "ready");
+    await Promise.all([owner.kill(), postgres.primary.kill()]);
+    await other.logLine("log_unreachable");
+    assert.equal(countOf(other, "ready"), served, "without a log nobody takes over");
     await postgres.failOver();
-    await nodes[1].logLine("ready");
+    await untilCount(other, "ready", served + 1);
     await talkers.untilAcknowledged(50);
     await talkers.end();
-    await talkers.check(nodes[1]);
-    await nodes[1].kill();
+    await talkers.check(other);
+    await other.kill();
     await talkers.check(await cluster.start(cluster.newDir(), { node: "node-3" }));
   });
 
@@ -90,16 +98,18 @@ if (LONG)
     const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
     const talkers = cluster.startTalkers(nodes);
     await talkers.untilAcknowledged(50);
-    await nodes[0].kill();
+    const owner = cluster.ownerOf(nodes);
+    const other = nodes.find((node) => node !== owner);
+    const served = countOf(other, "ready");
+    await owner.kill();
     for (const standby of postgres.standbys) standby.pause(); // the append of the election waits for them
     const waiting = () => postgres.primary.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'chitchat'");
     await until("the election to wait", async () => (await waiting()) !== "0");
     await postgres.primary.kill();
     for (const standby of postgres.standbys) standby.resume();
     await postgres.failOver();
-    await nodes[1].logLine("ready");
+    await untilCount(other, "ready", served + 1);
     await talkers.untilAcknowledged(50);
     await talkers.end();
-    await talkers.check(nodes[1]);
-    assert.equal(cluster.status().owner, "node-2");
+    await talkers.check(other);
   });

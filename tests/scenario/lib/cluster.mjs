@@ -48,7 +48,7 @@ export class Cluster {
   async startAt(node, isStandby = false, { uri, data = this.newDir(), options = [], env } = {}) {
     const listen = [`127.0.0.1:${await freePort()}`];
     const all = [...this.options(node, uri), "--advertise", `ws://${listen[0]}/ws`, ...options];
-    const server = await Server.start({ shards: null, data, listen, isStandby, options: all, env });
+    const server = Object.assign(await Server.start({ shards: null, data, listen, isStandby, options: all, env }), { node });
     this.#servers.push(server);
     return server;
   }
@@ -57,6 +57,11 @@ export class Cluster {
     const { status, stdout, stderr } = runToEnd(["cluster", "status", "--log", this.postgres.uri, "--name", this.name, "--json"]);
     assert.equal(status, 0, stderr);
     return JSON.parse(stdout);
+  }
+
+  // Of nodes by startAt, the one that owns the slots now. On a machine that stands still for 2 s it may change at any time.
+  ownerOf(nodes) {
+    return nodes.find(({ node }) => node === this.status().owner);
   }
 
   // Why a server does not start.
@@ -144,6 +149,10 @@ export async function talk(cluster, server, round, count) {
   await clients[1].ok({ op: "seen", with: USERS[0], ts: clients[1].cursor });
   return lists.flat();
 }
+
+// How often this line is in the log of a node; until it is there so often.
+export const countOf = (node, event) => node.stderr.split(`event=${event} `).length - 1;
+export const untilCount = (node, event, wanted) => until(() => `event=${event} ${wanted} times:\n${node.stderr}`, () => countOf(node, event) >= wanted);
 
 export function untilRun(data) {
   return until("a run", () => fs.readdirSync(`${data}/shard-0001/runs`).some((name) => name.startsWith("run-")), { every: 50 });
