@@ -140,6 +140,8 @@ static void check_clock(struct log_keeper *keeper)
 static void report_check(struct log_keeper *keeper)
 {
     uint32_t shard = keeper->core->index;
+    if (keeper->status != 0 && keeper->has_failed && !keeper->is_check)
+        return;
     if (keeper->status != 0) {
         log_quotable(keeper->error.text);
         log_line(LOG_WARN, "log_check_failed",

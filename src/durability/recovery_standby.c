@@ -100,6 +100,19 @@ static void write_tails(struct standby *standby)
     }
 }
 
+/* Also while it reads the log for the first time, which purges must not overtake. An error is of the log servers: the
+ * calls that follow find it too. */
+static void report(struct standby *standby)
+{
+    struct log_engine_error error;
+    const struct server *server = standby->recovery->server;
+    uint64_t now_us = clock_monotonic_us(standby->clock);
+    if (now_us < standby->report_us || standby->failing_us != 0 || standby->is_taking)
+        return;
+    standby->report_us = now_us + NODE_REPORT_US;
+    (void)node_report(server, standby->follower, &error);
+}
+
 /* Often: counts, and does once a second what main's thread of a server does. */
 static void tick(struct standby *standby)
 {
@@ -111,6 +124,7 @@ static void tick(struct standby *standby)
     standby->ticked_us = now_us;
     reload_poll(&server->reloads);
     write_tails(standby);
+    report(standby);
     service_notify_alive(server);
 }
 
@@ -350,18 +364,6 @@ static int keep_runs(struct standby *standby)
     return status;
 }
 
-/* An error is of the log servers: the calls that follow find it too. */
-static void report(struct standby *standby)
-{
-    struct log_engine_error error;
-    const struct server *server = standby->recovery->server;
-    uint64_t now_us = clock_monotonic_us(standby->clock);
-    if (now_us < standby->report_us || !standby->has_read || standby->is_taking)
-        return;
-    standby->report_us = now_us + NODE_REPORT_US;
-    (void)node_report(server, standby->follower, &error);
-}
-
 static int follow(struct standby *standby)
 {
     int status = 0;
@@ -374,7 +376,6 @@ static int follow(struct standby *standby)
             break;
         note_owner(standby);
         tick(standby);
-        report(standby);
         if (is_stopping())
             return -EINTR;
         if (!standby->has_read && standby->failing_us == 0)
@@ -439,6 +440,7 @@ int recovery_standby(struct recovery *recovery)
     struct server *server = recovery->server;
     struct standby standby = {.recovery = recovery, .clock = server->clock, .slots = server->core_count};
     standby.caught_up_us = clock_monotonic_us(standby.clock);
+    standby.report_us = standby.caught_up_us + TICK_US; /* a log that it cannot read is refused sooner */
     election_init(&standby.election, standby.slots, 0, false, clock_monotonic_us(standby.clock));
     int status = open_meta(&standby);
     if (status == 0)

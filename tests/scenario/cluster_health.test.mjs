@@ -10,7 +10,7 @@ import { makeKey, makeToken } from "./lib/jwt.mjs";
 import { OF_CLUSTER, Scrape, metricsMonitored } from "./lib/metrics.mjs";
 import { NotifySocket } from "./lib/notify.mjs";
 import { freePort } from "./lib/port.mjs";
-import { SHORT, until } from "./lib/server.mjs";
+import { LONG, SHORT, until } from "./lib/server.mjs";
 import { SECOND, WallClock } from "./lib/wall_clock.mjs";
 
 // A node with an admin address, which a standby does not log.
@@ -94,6 +94,28 @@ onClusters("a node as others see it", {}, (withCluster) => {
     await first.stop();
     ann.terminate();
   });
+
+  if (LONG)
+    withCluster("while the log does not answer, reads of programs get busy, and then the clients of all slots are closed", async (cluster) => {
+      const server = await startAt(cluster, "node-1");
+      const clients = await Promise.all(USERS.map((user) => cluster.login(server, user)));
+      await talk(cluster, server, 0, 1);
+      const api = new Api(server.admin);
+      assert.equal((await api.get("/api/v1/users/ann/messages")).status, 200);
+      cluster.postgres.primary.pause();
+      try {
+        const answers = await Promise.all([api.get("/api/v1/users/ann/messages"), new Api(server.admin).get("/api/v1/users/bob/export"), new Api(server.admin).get("/api/v1/users/bob/connections")]);
+        assert.deepEqual(answers.map(({ status, json }) => [status, json.error]), answers.map(() => [503, "busy"]));
+        assert.equal((await clients[0].history({ limit: 1 })).messages.length, 1, "history is served");
+        const closes = await Promise.all(clients.map((client) => client.untilClosed()));
+        assert.deepEqual(closes, closes.map(() => ({ code: 1001, reason: "the log does not answer: reconnect later" })));
+      } finally {
+        cluster.postgres.primary.resume();
+      }
+      await server.logLine("log_sure");
+      assert.equal((await api.get("/api/v1/users/ann/messages")).status, 200);
+      await server.stop();
+    });
 
   if (!SHORT) withCluster("a node whose clock is wrong does not take over", async (cluster) => {
     const clock = new WallClock();

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/chitchat-tail-XXXXXX";
+static char dir[32];
 static char file[64];
 
 static void set_up(void)
 {
+    (void)snprintf(dir, sizeof dir, "/tmp/chitchat-tail-XXXXXX");
     cr_assert_not_null(mkdtemp(dir));
     (void)snprintf(file, sizeof file, "%s/" LOG_TAIL_NAME, dir);
 }
