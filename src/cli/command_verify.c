@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "cli/command.h"
 #include "cli/cross_check.h"
+#include "cli/mark_check.h"
 #include "storage/datadir/apart.h"
 #include "storage/offline/offline.h"
 #include "storage/offline/run_check.h"
@@ -174,6 +175,8 @@ static int check(struct apart *apart, void *context)
     bool has_timelines = verify->problems.count == 0;
     if (has_timelines)
         status = check_timelines(verify);
+    if (has_timelines && status == 0 && verify->problems.count == 0)
+        status = mark_check_run(verify->offline, verify->datadir, &verify->problems);
     if (status == -ENOMEM)
         return command_complain(2, strerror(-status));
     print_summary(verify, has_timelines && status == 0);

@@ -207,7 +207,20 @@ static void report_copies(const struct copy *copies, uint32_t count, struct prob
                      (int)sizeof mid, mid, copies[0].from, copies[0].ts, copies[1].to, copies[1].ts);
 }
 
-void cross_check_report(struct cross_check *check, struct problems *problems)
+/* What the two users of a conversation say of one mark. */
+static void report_mark(const struct copy *copies, uint32_t count, struct problems *problems)
+{
+    const char *seer = copies->to, *author = copies->from;
+    if (count == 1)
+        problems_add(problems, "%s has seen messages of %s, as the timeline of %s says, but not as that of %s says",
+                     seer, author, copies->role == ROLE_SENT ? author : seer,
+                     copies->role == ROLE_SENT ? seer : author);
+    else if (copies[0].hash[0] != copies[1].hash[0] || copies[0].hash[1] != copies[1].hash[1])
+        problems_add(problems, "how far %s has seen the messages of %s differs between their timelines", seer, author);
+}
+
+static void report_all(struct cross_check *check, struct problems *problems,
+                       void (*report)(const struct copy *copies, uint32_t count, struct problems *problems))
 {
     uint32_t bad = cross_check_bad_parts(check);
     if (check->copy_count > 0)
@@ -216,10 +229,20 @@ void cross_check_report(struct cross_check *check, struct problems *problems)
         for (end = begin + 1; end < check->copy_count; end++)
             if (memcmp(check->copies[end].mid, check->copies[begin].mid, LIMIT_MID_BYTES) != 0)
                 break;
-        report_copies(&check->copies[begin], end - begin, problems);
+        report(&check->copies[begin], end - begin, problems);
     }
     if (bad > check->parts_gathered)
         problems_add(problems,
                      "timelines differ in %" PRIu32 " more of the %u parts of all messages: they are not listed",
                      bad - check->parts_gathered, PARTS);
+}
+
+void cross_check_report(struct cross_check *check, struct problems *problems)
+{
+    report_all(check, problems, report_copies);
+}
+
+void cross_check_report_marks(struct cross_check *check, struct problems *problems)
+{
+    report_all(check, problems, report_mark);
 }

@@ -32,5 +32,8 @@ uint32_t cross_check_bad_parts(const struct cross_check *check);
 int cross_check_gather(struct cross_check *check, const struct message *message);
 /* Adds a problem for each gathered message whose copies are missing, too many or different. */
 void cross_check_report(struct cross_check *check, struct problems *problems);
+/* The same where each message stands for what one of two users says of a mark (mark_check.h): `to` has seen the
+ * messages of `from` up to a ts; ROLE_SENT: as `from` says. */
+void cross_check_report_marks(struct cross_check *check, struct problems *problems);
 
 #endif

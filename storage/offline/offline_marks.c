@@ -100,11 +100,9 @@ static int stream_step(struct stream *stream, const struct offline_mark *given)
 
 /* -- all shards -- */
 
-int offline_marks_open(struct offline_marks **marks_r, struct offline *offline, const struct datadir *datadir,
+static int open_shards(struct offline_marks **marks_r, struct offline *offline, uint32_t first, uint32_t count,
                        struct span user)
 {
-    uint32_t first = user.bytes > 0 ? datadir_shard_of(datadir, user) : 0;
-    uint32_t count = user.bytes > 0 ? 1 : datadir_shards(datadir);
     struct offline_marks *marks = calloc(1, sizeof *marks + count * sizeof marks->streams[0]);
     if (marks == NULL)
         return -ENOMEM;
@@ -119,6 +117,18 @@ int offline_marks_open(struct offline_marks **marks_r, struct offline *offline, 
     else
         offline_marks_close(&marks);
     return status;
+}
+
+int offline_marks_open(struct offline_marks **marks_r, struct offline *offline, const struct datadir *datadir,
+                       struct span user)
+{
+    return user.bytes > 0 ? open_shards(marks_r, offline, datadir_shard_of(datadir, user), 1, user)
+                          : open_shards(marks_r, offline, 0, datadir_shards(datadir), user);
+}
+
+int offline_marks_open_shard(struct offline_marks **marks_r, struct offline *offline, uint32_t shard)
+{
+    return open_shards(marks_r, offline, shard, 1, (struct span){"", 0});
 }
 
 void offline_marks_close(struct offline_marks **marks)

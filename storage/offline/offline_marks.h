@@ -13,6 +13,8 @@ struct offline_marks;
  * file cannot be read. Borrows `offline`. */
 int offline_marks_open(struct offline_marks **marks_r, struct offline *offline, const struct datadir *datadir,
                        struct span user);
+/* Those of one shard. Returns as offline_marks_open. */
+int offline_marks_open_shard(struct offline_marks **marks_r, struct offline *offline, uint32_t shard);
 /* Nulls *marks; NULL is fine. */
 void offline_marks_close(struct offline_marks **marks);
 

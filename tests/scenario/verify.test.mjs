@@ -173,6 +173,51 @@ scenario("messages that one timeline lacks are found and named", { shards: [2] }
   }
 });
 
+scenario("marks that do not fit the messages, or each other, are found and named", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const [alice, bob, carol] = [await harness.login("alice"), await harness.login("bob"), await harness.login("carol")];
+  for (const client of [alice, carol]) for (let i = 0; i < 3; i++) await client.send("bob", `${i} from ${client.user}`);
+  await bob.send("alice", "an answer");
+  for (const [client, peer, n] of [[bob, "alice", 1], [bob, "carol", 2], [alice, "bob", 0]]) {
+    const received = (await client.history({ with: peer })).messages.filter(({ from }) => from === peer);
+    await client.ok({ op: "seen", with: peer, ts: received[n].ts });
+  }
+  await harness.server.kill();
+  assert.equal(verify(harness.server.data).status, 0, "from the WAL");
+  await harness.startAgain();
+  await harness.server.stop();
+  assert.equal(verify(harness.server.data).status, 0, "from runs");
+  const entries = dump(harness.server.data);
+  const sent = entries.filter(({ user, from, to }) => user === "alice" && from === "alice" && to === "bob");
+  const marks = entries.filter((line) => "with" in line);
+  assert.equal(marks.length, 4, JSON.stringify(marks));
+  // Lines of the dump with other marks, or without them (null): what verify says of a directory that has these.
+  const said = (user, peer, change) => {
+    const changed = entries.map((line) => (line.user === user && line.with === peer ? change && { ...line, ...change } : line)).filter(Boolean);
+    const data = makeDataDir();
+    try {
+      const text = changed.map((line) => `${JSON.stringify(line)}\n`).join("");
+      fs.writeFileSync(path.join(data, "dump"), text);
+      const made = runToEnd(["import", "--from", path.join(data, "dump"), "--data", path.join(data, "new"), "--shards", "2"]);
+      assert.equal(made.status, 0, made.stderr);
+      const { status, stdout } = verify(path.join(data, "new"));
+      return status === 0 ? [] : stdout.split("\n").filter((line) => line.startsWith("problem: ")).map((line) => line.slice(9));
+    } finally {
+      removeDataDir(data);
+    }
+  };
+  assert.deepEqual(said("alice", "bob", {}), []);
+  assert.deepEqual(said("carol", "bob", null), ["bob has seen messages of carol, as the timeline of bob says, but not as that of carol says"]);
+  assert.deepEqual(said("bob", "carol", null), ["bob has seen messages of carol, as the timeline of carol says, but not as that of bob says"]);
+  assert.deepEqual(said("alice", "bob", { seen_by: sent[0].ts }), ["how far bob has seen the messages of alice differs between their timelines"]);
+  assert.deepEqual(said("alice", "bob", { seen_by: sent[1].ts + 1 }), [
+    `alice is said to be seen by bob up to ts ${sent[1].ts + 1}, where no message to there stands`,
+    "bob has seen messages of alice, as the timeline of bob says, but not as that of alice says"]);
+  assert.deepEqual(said("bob", "alice", { seen: 1 }), [
+    "the mark of bob with alice is at ts 1, and no message from there is below",
+    "bob has seen messages of alice, as the timeline of alice says, but not as that of bob says"]);
+});
+
 scenario("verify and dump refuse a directory on which a server runs, with what to do; the server goes on", { shards: [2] }, async (harness) => {
   await harness.start();
   const alice = await harness.login("alice");
