@@ -1,10 +1,11 @@
 // A node, its log server, or both fail at once, while users talk and a ledger has all that they sent and saw. And what a standby
 // has on its own disk.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { countOf, onClusters, talk, timelines, untilCount, withServers } from "./lib/cluster.mjs";
 import { Client } from "./lib/client.mjs";
-import { LONG, SHORT, until } from "./lib/server.mjs";
+import { LONG, SHORT, sleep, until } from "./lib/server.mjs";
 
 const ROUNDS = LONG ? 10 : 1;
 const META = 3; // the number of the log in which a node is elected: that of the slots
@@ -112,4 +113,32 @@ if (LONG)
     await talkers.untilAcknowledged(50);
     await talkers.end();
     await talkers.check(other);
+  });
+
+const MIB = 1 << 20;
+const SMALL = { standbys: 1, room: 100 * MIB, settings: { max_wal_size: "32MB", wal_keep_size: "32MB" } };
+
+if (LONG)
+  withServers("the disk of the primary is full: busy; with room again all goes on", SMALL, async (cluster) => {
+    const { postgres } = cluster;
+    const node = await cluster.startAt("node-1");
+    const talkers = cluster.startTalkers([node]);
+    const filler = await cluster.login(node, "filler");
+    let refusal;
+    await until("the disk to be full", async () => {
+      for (let n = 0; n < 50 && refusal === undefined; n++) {
+        const reply = await Promise.race([filler.request({ op: "send", to: "filler", text: randomBytes(6000).toString("hex") }), sleep(500)]);
+        if (reply?.op !== "ok") refusal = reply ?? {};
+      }
+      return refusal;
+    });
+    await until("busy", async () => (refusal = await Promise.race([filler.request({ op: "send", to: "filler", text: "?" }), sleep(500)]))?.code === "busy", { every: 100 });
+    await node.logLine("log_unsure");
+    postgres.giveRoom(400 * MIB);
+    if (postgres.primary.hasEnded) assert.ok(await postgres.primary.start(), postgres.primary.log);
+    await talkers.untilAcknowledged(50);
+    await talkers.end();
+    await talkers.check(node);
+    await node.kill();
+    await talkers.check(await cluster.start(cluster.newDir()));
   });
