@@ -131,6 +131,12 @@ static bool is_filled(const struct director *director)
     return gauges->filled == wanted && gauges->unanswered == 0 && gauges->owed == gauges->got && is_marked(director);
 }
 
+/* The phase LOAD_FILLED is over when no worker has passed it by: it may get no CPU for long. */
+static bool are_all_full(const struct director *director)
+{
+    return director->gauges.full == director->run->options.threads;
+}
+
 static bool are_all_live(const struct director *director)
 {
     return director->gauges.live == director->run->options.connections && director->gauges.looking == 0;
@@ -503,7 +509,8 @@ static bool direct(struct director *director)
         if (!wait_until(director, is_filled, "fill"))
             return false;
         set_phase(director, LOAD_FILLED);
-        sleep_us(director, TICK_US);
+        if (!wait_until(director, are_all_full, "fill"))
+            return false;
     }
     measure(director);
     bool is_good = wait_until(director, is_drained, "drain");

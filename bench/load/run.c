@@ -197,6 +197,7 @@ static void add_gauges(struct load_gauges *into, const struct load_gauges *from)
     into->live += from->live;
     into->unanswered += from->unanswered;
     into->filled += from->filled;
+    into->full += from->full;
     into->pages += from->pages;
     into->owed += from->owed;
     into->got += from->got;

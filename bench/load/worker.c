@@ -109,6 +109,7 @@ void load_worker_give_up_because(struct load_worker *worker, const char *why)
 
 static void publish(struct load_worker *worker)
 {
+    worker->gauges.full = worker->phase >= LOAD_FILLED;
     worker->gauges.draining = worker->phase > LOAD_MEASURE;
     worker->gauges.in_check = worker->phase >= LOAD_CHECK;
     pthread_mutex_lock(&worker->lock);

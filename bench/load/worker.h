@@ -32,6 +32,7 @@ struct load_gauges {
     uint64_t live;
     uint64_t unanswered;
     uint64_t filled; /* sends begun to fill timelines */
+    uint64_t full;   /* workers that know what their full timelines are */
     uint64_t pages;  /* requests in flight */
     uint64_t owed;   /* entries that sessions must get, by the acknowledged sends */
     uint64_t got;
