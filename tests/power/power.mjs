@@ -1,11 +1,11 @@
 // Power cuts on the real I/O path: runs the real server under the recorder, has chitchat-power cut the traces and check the
 // images, starts the real server on some of the images, records that too, and cuts it again.
 //
-//   node tests/power/power.mjs [--seconds N | --runs N] [--images N] [--seed S] [--jobs N] [--only NAME,...] [--faults]
+//   node tests/power/power.mjs [--seconds N | --runs N] [--images N] [--starts N] [--seed S] [--jobs N] [--only NAME,...] [--faults]
 //
 // The seed decides traffic, cuts and images, but not the timing of the machine. So a failing image is kept with its traces,
 // and the command that is printed repeats the failure exactly. A run is one seed with each of the scenarios; --images bounds
-// the images of a scenario (default 900). The last line is the sum; exit status 1 if an image failed the check, or, with
+// the images of a scenario (default 900); the real server starts on --starts of them (default 3). The last line is the sum; exit status 1 if an image failed the check, or, with
 // --faults, if a fault was not noticed. --only names scenarios (first, rounds, lives, segments) or faults.
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -32,13 +32,14 @@ const { values: given } = readArguments("power", {
     seconds: { type: "string" },
     runs: { type: "string" },
     images: { type: "string", default: "900" },
+    starts: { type: "string", default: "3" },
     seed: { type: "string", default: String(1 + (Date.now() % 1000000)) },
     jobs: { type: "string", default: "2" },
     only: { type: "string" },
     faults: { type: "boolean", default: false },
   },
 });
-for (const name of ["seconds", "runs", "images", "seed", "jobs"])
+for (const name of ["seconds", "runs", "images", "starts", "seed", "jobs"])
   if (given[name] !== undefined && !/^[1-9]\d*$/.test(given[name])) {
     console.error(`power: --${name} ${given[name]}: must be a whole number, at least 1`);
     process.exit(2);
@@ -252,7 +253,7 @@ async function check(name, recording, sum, seed, images) {
 }
 
 async function takeImages(source, sum, seed, chance, cuts, isTimeUp) {
-  for (let image = 0; image < 3 && (image === 0 || !isTimeUp()); image++) {
+  for (let image = 0; image < Number(given.starts) && (image === 0 || !isTimeUp()); image++) {
     let recording;
     try {
       recording = await onImage(source, chance, cuts);

@@ -8,7 +8,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { Harness, scenario } from "./lib/harness.mjs";
 import { SMALL, USERS, backupsIn, checkBothSides, dump, fill, filesOf, flip, newestBackup, treeOf, untilRuns, verified, verify, withoutLinks } from "./lib/offline.mjs";
-import { BIN, SHORT, Server, removeDataDir, runToEnd, scaled, sleep, until, withDataDir } from "./lib/server.mjs";
+import { BIN, LONG, Server, removeDataDir, runToEnd, scaled, sleep, until, withDataDir } from "./lib/server.mjs";
 import { pump, wholeTimeline } from "./lib/traffic.mjs";
 
 // Runs a command beside the traffic of this process: { status, stdout, stderr }.
@@ -57,7 +57,7 @@ scenario("backups of a server under load: each verifies, has all that was acknow
   const load = await traffic(harness, "load");
   await untilRuns(harness);
   await withDataDir(async (dir) => {
-    const rounds = SHORT ? 3 : 8;
+    const rounds = LONG ? 8 : 3;
     for (let round = 0; round < rounds; round++) {
       await sleep(400);
       const before = load.acknowledged.slice();
@@ -245,7 +245,7 @@ scenario("while a backup has the backup lock, segments stay up to a limit; past 
 
 scenario("a backup that is stopped while it copies the WAL is overtaken and reports that; what it made is known as unfinished", { shards: [2] }, async (harness) => {
   await harness.start({ options: ["--memtable-bytes", "64M", "--checkpoint-s", "600", "--wal-segment-bytes", "4M"] });
-  await fill(harness, 1200, { tag: "big", pad: 15000 });
+  await fill(harness, 600, { tag: "big", pad: 15000 });
   await withDataDir(async (dir) => {
     const to = path.join(dir, "b");
     const wal = () => path.join(newestBackup(to), "shard-0000/wal");

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { scenario } from "./lib/harness.mjs";
 import { SMALL, fill, filesOf, verified } from "./lib/offline.mjs";
-import { SHORT, scaled, sleep, until } from "./lib/server.mjs";
+import { LONG, scaled, sleep, until } from "./lib/server.mjs";
 import { pump } from "./lib/traffic.mjs";
 
 const sizeOf = (file) => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
@@ -23,11 +23,11 @@ function unnamed(pid) {
 
 scenario("WAL, runs and manifests keep their limits under load, with a replay that nobody reads", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
-  await fill(harness, scaled(6000), { pad: 500 });
+  await fill(harness, scaled(1200), { pad: 4000 });
   const slow = await harness.login("alice", { after: 0 });
   slow.pause();
   const clients = await Promise.all(Array.from({ length: 4 }, (_, n) => harness.login(`sender-${n}`)));
-  const end = Date.now() + (SHORT ? 6000 : 12000);
+  const end = Date.now() + (LONG ? 12000 : 5000);
   const most = { segments: 0, runs: 0, unnamed: 0, manifest: 0 };
   const seen = new Set();
   let isOver = false;
@@ -60,7 +60,7 @@ scenario("WAL, runs and manifests keep their limits under load, with a replay th
 
 scenario("segments that a checkpoint has made unnecessary are removed: an idle server keeps a few segments, whatever went through it", { shards: [2] }, async (harness) => {
   await harness.start({ options: SMALL });
-  await fill(harness, scaled(3000), { pad: 3000 });
+  await fill(harness, scaled(600), { pad: 15000 });
   const segments = () => filesOf(harness.server.data, /\.wal$/);
   await sleep(3500);
   await until(() => `at most ${2 * 17} segments, of ${segments().length}`, () => segments().length <= 2 * 17);

@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import test from "node:test";
-import { DEADLINE_MS, withDataDir } from "./lib/server.mjs";
+import { DEADLINE_MS, LONG, withDataDir } from "./lib/server.mjs";
 
 const WEB = path.resolve("../../src/web");
 const MODULES = path.resolve("node_modules");
@@ -55,7 +55,7 @@ test("the types name what the modules have: classes, methods, functions", async 
   }
 });
 
-test("the reference is made from the types without a warning", async () => {
+test("the reference is made from the types without a warning", { skip: LONG ? false : "for the soak" }, async () => {
   await withDataDir(async (dir) => {
     const { status, stdout, stderr } = run("typedoc/bin/typedoc", ["--options", path.resolve("types/typedoc.json"), "--tsconfig", path.resolve("types/tsconfig.json"), "--out", path.join(dir, "out")], process.cwd());
     assert.equal(status, 0, stdout + stderr);

@@ -13,7 +13,7 @@ let server;
 let runs = 0;
 
 async function through(lie, args, onSpawn, factor = 1) {
-  const times = ["--duration", `${0.5 * factor}`, "--warmup", "0.1"];
+  const times = ["--duration", `${0.3 * factor}`, "--warmup", "0.1"];
   const liar = await startLiar(server.address.port, lie);
   try {
     return await load([...args, ...times, "--prefix", `run${runs++}-`, liar.address], onSpawn);

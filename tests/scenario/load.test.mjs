@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { freePort, listens, load, untilEnough } from "./lib/load.mjs";
 import { BIN, makeDataDir, removeDataDir, Server } from "./lib/server.mjs";
 
-const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
+const QUICK = ["--duration", "0.3", "--warmup", "0.1"];
 
 let server;
 let dir;
@@ -132,7 +132,7 @@ test("load: the ceiling that the server is compared with keeps the part of the p
 
 test("load: a server that is killed again and again loses nothing", async () => {
   const port = await freePort();
-  const command = `${BIN} serve --data ${dir}/killed --listen 127.0.0.1:${port} --shards 2 2>/dev/null`;
+  const command = `${BIN} serve --data ${dir}/killed --listen 127.0.0.1:${port} --shards 2 --wal-segment-bytes 4M 2>/dev/null`;
   const args = ["--kill-server", command, "--kill-every", "0.7", "--duration", "2.5", "--warmup", "0.2", "--connections", "20", "--window", "8"];
   const end = await load([...args, "--html", `${dir}/killed.html`, "--json", `${dir}/killed.json`, `127.0.0.1:${port}`]);
   assert.equal(end.status, 0, end.stdout + end.stderr);
@@ -162,7 +162,7 @@ exec '${BIN}' serve --data '${data}' --listen 127.0.0.1:${port} --shards 1 --wal
 
 test("load: a server that is killed again and again forgets no mark", async () => {
   const port = await freePort();
-  const command = `${BIN} serve --data ${dir}/marks --listen 127.0.0.1:${port} --shards 2 2>/dev/null`;
+  const command = `${BIN} serve --data ${dir}/marks --listen 127.0.0.1:${port} --shards 2 --wal-segment-bytes 4M 2>/dev/null`;
   const args = ["--seen", "0.5", "--kill-server", command, "--kill-every", "0.7", "--duration", "2", "--warmup", "0.2", "--connections", "12", "--window", "4"];
   const end = await load([...args, `127.0.0.1:${port}`]);
   assert.equal(end.status, 0, end.stdout + end.stderr);
@@ -179,7 +179,7 @@ test("load: a server that is slow to start is not killed before it listens", asy
 test("load: a server that ends by itself under --kill-server is no success", async () => {
   const port = await freePort();
   const attempt = (factor) => {
-    const command = `timeout -s KILL ${1.5 * factor} ${BIN} serve --data ${dir}/dies --listen 127.0.0.1:${port} --shards 1 2>/dev/null`;
+    const command = `timeout -s KILL ${1.5 * factor} ${BIN} serve --data ${dir}/dies --listen 127.0.0.1:${port} --shards 1 --wal-segment-bytes 4M 2>/dev/null`;
     const args = ["--kill-server", command, "--kill-every", "60", "--warmup", "60", "--duration", "5", "--html", `${dir}/dies.html`];
     return load([...args, `127.0.0.1:${port}`]);
   };

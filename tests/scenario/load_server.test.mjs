@@ -22,7 +22,7 @@ describe("load: --kill-server", { concurrency: 2 }, () => {
     it(`a command that ${what} is killed, started again and stopped`, async () => {
       const port = await freePort();
       const json = path.join(dir, `${port}.json`);
-      const serve = `${BIN} serve --data ${dir}/${port} --listen 127.0.0.1:${port} --shards 1 2>/dev/null`;
+      const serve = `${BIN} serve --data ${dir}/${port} --listen 127.0.0.1:${port} --shards 1 --wal-segment-bytes 4M 2>/dev/null`;
       const times = ["--kill-every", "0.7", "--duration", "2", "--warmup", "0.1", "--connections", "10", "--json", json];
       const end = await load(["--kill-server", commandOf(serve), ...times, `127.0.0.1:${port}`]);
       assert.equal(end.status, 0, end.stdout + end.stderr);

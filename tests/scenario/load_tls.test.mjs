@@ -8,7 +8,7 @@ import { freePort, load } from "./lib/load.mjs";
 import { makeDataDir, removeDataDir, runToEnd, Server } from "./lib/server.mjs";
 import { makeCertificate, startTlsProxy } from "./lib/tls_proxy.mjs";
 
-const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
+const QUICK = ["--duration", "0.3", "--warmup", "0.1"];
 
 let server, dir, certificate, proxy;
 before(async () => {

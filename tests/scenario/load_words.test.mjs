@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { load, LOAD, run, untilEnough } from "./lib/load.mjs";
 import { makeDataDir, removeDataDir, Server, sleep, until } from "./lib/server.mjs";
 
-const QUICK = ["--duration", "0.5", "--warmup", "0.1"];
+const QUICK = ["--duration", "0.3", "--warmup", "0.1"];
 
 let server, dir;
 before(async () => {
