@@ -9,17 +9,22 @@
 #include "storage/offline/copy.h"
 #include "storage/offline/remove.h"
 
-static char root[] = "/tmp/chitchat-backup-XXXXXX";
+static char root[28];
 static char data[40], to[40], restored[40];
 static struct fixture fixture;
 static struct datadir *datadir;
 static struct backup_report report;
 static struct backup_error error;
+static bool is_overtaken; /* while the next run is linked */
+static bool is_apart;     /* the backups are on another file system than the data */
 
 /* A data directory of one shard with one run. */
 static void setup(void)
 {
     struct datadir_error why;
+    is_overtaken = is_apart = false;
+    fixture = (struct fixture){.store = NULL};
+    strcpy(root, "/tmp/chitchat-backup-XXXXXX");
     cr_assert_not_null(mkdtemp(root));
     snprintf(data, sizeof data, "%s/data", root);
     snprintf(to, sizeof to, "%s/to", root);
@@ -40,9 +45,6 @@ static void teardown(void)
 }
 
 TestSuite(backup, .init = setup, .fini = teardown);
-
-static bool is_overtaken; /* while the next run is linked */
-static bool is_apart;     /* the backups are on another file system than the data */
 
 int __real_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files);
 int __wrap_copy_link(const char *from, uint64_t bytes, const char *path, struct copy_report *files);

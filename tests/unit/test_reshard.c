@@ -10,13 +10,13 @@
 #include "storage/offline/offline_all.h"
 #include "storage/offline/reshard.h"
 
-static char root[] = "/tmp/chitchat-reshard-XXXXXX";
+static char root[32];
 static char data[40], to[40];
 static char users[2][16]; /* one of each shard */
 static struct datadir *datadir;
 static struct build_report report;
 static struct backup_error error;
-static uint64_t room = UINT64_MAX; /* bytes, that statvfs reports */
+static uint64_t room; /* bytes, that statvfs reports */
 
 int __wrap_statvfs(const char *path, struct statvfs *disk);
 
@@ -42,6 +42,8 @@ static void name_users(void)
 static void setup(void)
 {
     struct datadir_error why;
+    room = UINT64_MAX;
+    strcpy(root, "/tmp/chitchat-reshard-XXXXXX");
     cr_assert_not_null(mkdtemp(root));
     snprintf(data, sizeof data, "%s/data", root);
     snprintf(to, sizeof to, "%s/to", root);
