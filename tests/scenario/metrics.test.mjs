@@ -30,7 +30,10 @@ const scrapeUntil = (server, what, condition) =>
 scenario("the first scrape has the state of each shard", { shards: [4] }, async (harness) => {
   await harness.start(OPTIONS);
   const scrape = await Scrape.take(harness.server);
-  assert.deepEqual(scrape.find("chitchat_takes_sends").map(({ value }) => value), [1, 1, 1, 1]);
+  const limits = scrape.find("chitchat_runs_limit").map(({ value }) => value);
+  assert.ok(limits.length === 4 && limits.every((value) => value > 0), limits.join());
+  // On a slow disk a shard has no segment for a while.
+  await scrapeUntil(harness.server, "all shards to take sends", (now) => now.find("chitchat_takes_sends").every(({ value }) => value === 1));
   await harness.end();
 });
 
@@ -174,11 +177,11 @@ scenario("promtool accepts the metrics, and those of the process are what the ke
   await harness.start(OPTIONS);
   const alice = await harness.login("alice");
   await alice.send("bob", "x");
-  const scrape = await Scrape.take(harness.server);
+  const scrape = await scrapeUntil(harness.server, "a sample of the process", (now) => now.sum("process_open_fds") >= 10);
   promtool(["check", "metrics"], scrape.text);
   const limits = fs.readFileSync(`/proc/${harness.server.pid}/limits`, "utf8");
   assert.equal(scrape.sum("process_max_fds"), Number(/^Max open files +(\d+)/m.exec(limits)[1]));
-  assert.ok(scrape.sum("process_open_fds") >= 10 && scrape.sum("process_open_fds") < 1000);
+  assert.ok(scrape.sum("process_open_fds") < 1000);
   assert.ok(scrape.sum("process_resident_memory_bytes") > scrape.sum("chitchat_anonymous_memory_bytes") / 2);
   assert.ok(scrape.sum("chitchat_disk_size_bytes") > scrape.sum("chitchat_disk_free_bytes"));
   assert.ok(Math.abs(scrape.sum("process_start_time_seconds") - Date.now() / 1000) < 3600);

@@ -6,6 +6,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { makeCertificate, optionsOf } from "./lib/certificate.mjs";
 import { scenario } from "./lib/harness.mjs";
+import { Scrape } from "./lib/metrics.mjs";
 import { run } from "./lib/run.mjs";
 import { makeDataDir, removeDataDir, until } from "./lib/server.mjs";
 
@@ -32,7 +33,7 @@ async function fails(wanted, args, code = 1) {
 // On a slow disk a shard has no segment for a while: until then it takes no sends.
 async function startReady(harness) {
   const server = await harness.start({ options: ["--admin", "127.0.0.1:0"] });
-  await until("all shards to take sends", async () => (await fetch(`${urlOf(server.admin)}/readyz`)).ok);
+  await until("all shards to take sends", async () => (await Scrape.take(server)).find("chitchat_takes_sends").every(({ value }) => value === 1));
 }
 
 // A server that gives these bytes to whoever connects, and ends the connection; `ask` is given its options.
