@@ -83,12 +83,21 @@ for (const [name, rule] of [
     const alice = await startSmall(harness, disk);
     const { acknowledged } = { acknowledged: [] };
     for (let n = 0; n < 100; n++) acknowledged.push({ to: "bob", text: `${n}`, key: `${n}`, ...(await alice.send("bob", `${n}`, { key: `${n}` })) });
+    const [carol, dave] = [await harness.login("carol"), await harness.login("dave")];
+    const { ts } = await carol.send("dave", "to be seen");
+    await until("it at dave's", () => dave.messages.length > 0);
     disk.rules(rule);
     const unknown = Array.from({ length: 20 }, (_, n) => ({ to: "bob", text: `unknown ${n}`, key: `unknown ${n}` }));
     const replies = await Promise.all(unknown.map((sent) => alice.request({ op: "send", ...sent })));
     for (const reply of replies) assert.equal(reply.code, "unavailable");
     disk.mend();
     await alice.error({ op: "send", to: "bob", text: "later", key: "later" }, "unavailable");
+    // Nothing durable is taken any more; what only reads goes on.
+    const seen = { op: "seen", with: "carol", ts: dave.messages[0].ts };
+    await dave.error(seen, "unavailable");
+    assert.deepEqual((await dave.ok({ op: "peers" })).peers.map(({ user, unseen, seen }) => [user, unseen, seen]), [["carol", 1, 0]]);
+    assert.deepEqual((await dave.ok({ op: "watch", users: ["carol", "alice"] })).online, ["carol"]);
+    assert.equal((await carol.ok({ op: "peers" })).peers[0].last.ts, ts);
     const { client: bob } = await checkReads(harness, alice, "bob", acknowledged);
     assert.equal(bob.messages.length, 100, "up to the mark, and no further");
     const log = await stopInTrouble(harness.server);
@@ -100,6 +109,9 @@ for (const [name, rule] of [
     // Of a batch that was cut short the disk may have all that is not padding.
     if (!rule.startsWith("short")) assert.equal(settled.some((sent) => sent.dup), rule.startsWith("land"));
     await checkKept(harness, "alice", "bob", [...acknowledged, ...settled]);
+    const daveAgain = await harness.login("dave");
+    await daveAgain.ok(seen);
+    assert.equal((await daveAgain.ok({ op: "peers" })).peers[0].unseen, 0);
     const late = await harness.login("bob", { after: bob.cursor, epoch: bob.epoch });
     await late.untilLive();
     assert.equal(late.messages.length, settled.length);
@@ -149,6 +161,9 @@ trouble("a run that cannot be read: its rows are unavailable, all else goes on, 
   const saved = runsOf().map((file) => ({ file, bytes: fs.readFileSync(file) }));
   for (const { file } of saved) fs.truncateSync(file, 8192); // as a sector that is lost: the pages are no longer there
   await alice.error({ op: "history", after: 0 }, "unavailable");
+  await alice.error({ op: "peers" }, "unavailable");
+  await alice.error({ op: "watch", users: ["bob"] }, "unavailable");
+  await alice.error({ op: "seen", with: "bob", ts: acknowledged[0].ts }, "unavailable");
   const again = await alice.send("bob", "goes on", { key: "goes on" });
   assert.deepEqual((await alice.history({ after: again.ts - 1 })).messages.map((message) => message.mid), [again.mid]);
   await alice.ok({ op: "ping" });
