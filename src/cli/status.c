@@ -230,6 +230,30 @@ static json_t *shards_of(const struct status_input *input)
     return shards;
 }
 
+/* Of a node of a cluster; else NULL. */
+static json_t *cluster_of(const struct status_input *input)
+{
+    bool is_node = false;
+    uint32_t slots = 0;
+    for (uint32_t i = 0; i < input->after->count; i++) {
+        struct span name = input->after->samples[i].name;
+        is_node = is_node || span_equal(name, span_of("chitchat_cluster_owner"));
+        slots += span_equal(name, span_of("chitchat_log_connected"));
+    }
+    if (!is_node)
+        return NULL;
+    json_t *part = json_object();
+    json_object_set_new(part, "owner", json_boolean(now_of(input, "chitchat_cluster_owner", EXPOSITION_ALL) != 0));
+    set_now(part, "generation", input, "chitchat_cluster_generation", EXPOSITION_ALL);
+    set_count(part, "slots", slots);
+    set_now(part, "slots_connected", input, "chitchat_log_connected", EXPOSITION_ALL);
+    set_now(part, "batches_behind", input, "chitchat_log_lag_batches", EXPOSITION_ALL);
+    set_real(part, "behind_s", now_of(input, "chitchat_cluster_lag_seconds", EXPOSITION_ALL));
+    json_object_set_new(part, "append", delay_of(input, "chitchat_log_append_seconds", EXPOSITION_ALL));
+    set_rate(part, "acked_per_s", input, "chitchat_log_appends_total", by(NULL, "outcome", "acked"));
+    return part;
+}
+
 json_t *status_make(const struct status_input *input)
 {
     ASSERT(input->seconds > 0);
@@ -251,5 +275,8 @@ json_t *status_make(const struct status_input *input)
     set_real(status, "clock_floor_ahead_s", most_of(input, "chitchat_clock_floor_ahead_seconds"));
     set_real(status, "last_checkpoint_round_s", most_of(input, "chitchat_checkpoint_round_age_seconds"));
     json_object_set_new(status, "shards", shards_of(input));
+    json_t *cluster = cluster_of(input);
+    if (cluster != NULL)
+        json_object_set_new(status, "cluster", cluster);
     return status;
 }

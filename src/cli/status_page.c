@@ -107,6 +107,29 @@ static const char *percent_word(struct words *words, double part, double whole)
 
 /* -- lines -- */
 
+static void print_cluster(const json_t *cluster, FILE *out)
+{
+    struct words words = {.next = 0};
+    double slots = number(cluster, "slots"), connected = number(cluster, "slots_connected");
+    if (connected < slots)
+        fprintf(out, "LOG SERVERS    those of %.0f of %.0f slots do not answer: see the log\n", slots - connected,
+                slots);
+    if (!json_is_true(at(cluster, "owner")))
+        fprintf(out, "log            %s batches behind, %s; generation %.0f\n",
+                count_word(&words, number(cluster, "batches_behind")), time_word(&words, number(cluster, "behind_s")),
+                number(cluster, "generation"));
+    else
+        fprintf(out, "log            owner, generation %.0f; %s/s batches, p99 %s\n", number(cluster, "generation"),
+                rate_word(&words, number(cluster, "acked_per_s")), delay_word(&words, at(cluster, "append"), "p99_ms"));
+}
+
+/* Then no shard runs: there is nothing of shards. */
+static bool is_standby(const json_t *status)
+{
+    const json_t *cluster = at(status, "cluster");
+    return cluster != NULL && !json_is_true(at(cluster, "owner"));
+}
+
 static void print_head(const json_t *status, FILE *out)
 {
     struct words words = {.next = 0};
@@ -115,12 +138,17 @@ static void print_head(const json_t *status, FILE *out)
     bool has_failed = json_is_true(at(status, "process.store_failed"));
     fprintf(out, "chitchat %s, up %s, %.0f shards\n%.*s\n", json_string_value(at(status, "version")),
             time_word(&words, number(status, "up_s")), shards, (int)COLUMNS, json_string_value(at(status, "url")));
-    if (has_failed)
+    const json_t *cluster = at(status, "cluster");
+    if (is_standby(status))
+        fprintf(out, "standby        another node owns the slots: no clients, no shards\n");
+    else if (has_failed)
         fprintf(out, "FAILED         a write to the log failed: no sends are accepted; see the log\n");
     else if (takes < shards)
         fprintf(out, "REFUSING       %.0f of %.0f shards refuse sends: see the log\n", shards - takes, shards);
     else
         fprintf(out, "ready          all shards accept sends\n");
+    if (cluster != NULL)
+        print_cluster(cluster, out);
     if (json_is_true(at(status, "process.reload_failed")))
         fprintf(out, "NOT RELOADED   a certificate or key file could not be read: see the log\n");
 }
@@ -256,6 +284,10 @@ static void print_shards(const json_t *shards, FILE *out)
 void status_print(const json_t *status, FILE *out)
 {
     print_head(status, out);
+    if (is_standby(status)) {
+        print_process(status, out);
+        return;
+    }
     print_traffic(status, out);
     print_storage(status, out);
     print_process(status, out);

@@ -158,6 +158,48 @@ Test(status, what_is_wrong_stands_at_the_top)
     cr_assert_not_null(strstr(page, "\nclock          new ts are 2 h ahead of the clock\n"));
 }
 
+Test(status, a_standby_is_no_server_that_is_ready)
+{
+    static struct cluster cluster;
+    server.cluster = &cluster;
+    metric_set(&server.cluster_metrics.generation, 7);
+    metric_set(&server.cluster_metrics.lag, 90 * UINT64_C(1000000));
+    metric_set(&server.cores[0]->slot_metrics.log.connected, 1);
+    metric_set(&server.cores[0]->slot_metrics.lag, 1234);
+    scrape(0);
+    scrape(1);
+    make();
+    cr_assert_not_null(strstr(page, "\nstandby        another node owns the slots: no clients, no shards\n"
+                                    "LOG SERVERS    those of 1 of 2 slots do not answer: see the log\n"
+                                    "log            1,234 batches behind, 90 s; generation 7\n"),
+                       "%s", page);
+    cr_assert_null(strstr(page, "\nready"));
+    cr_assert_eq(number("cluster.batches_behind"), 1234);
+    server.cluster = NULL;
+}
+
+Test(status, an_owner_shows_its_log)
+{
+    static struct cluster cluster;
+    server.cluster = &cluster;
+    metric_set(&server.cluster_metrics.owner, 1);
+    metric_set(&server.cluster_metrics.generation, 7);
+    for (int i = 0; i < 2; i++) {
+        metric_set(&metrics_of((uint32_t)i)->takes_sends, 1);
+        metric_set(&server.cores[i]->slot_metrics.log.connected, 1);
+    }
+    scrape(0);
+    metric_set(&server.cores[1]->slot_metrics.log.appends[LOG_APPEND_ACKED], 24);
+    histogram_record(&server.cores[1]->slot_metrics.log.append, log_remote_append_shape, 4000);
+    scrape(1);
+    make();
+    cr_assert_not_null(strstr(page, "\nready          all shards accept sends\n"
+                                    "log            owner, generation 7; 12.0/s batches, p99 4.1 ms\n"),
+                       "%s", page);
+    server.cluster = NULL;
+    metric_set(&server.cluster_metrics.owner, 0);
+}
+
 Test(status, a_failed_store_stands_at_the_top)
 {
     metric_set(&server.metrics.store_failed, 1);
