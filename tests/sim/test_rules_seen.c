@@ -6,6 +6,7 @@
 
 #include "durability/checkpoint.h"
 #include "harness.h"
+#include "timeline/erasure.h"
 
 #define ROUND_US INT64_C(6000000) /* more than checkpoint_s, less than any time limit */
 #define TS_MAX ((unsigned long long)LIMIT_TS_MAX)
@@ -372,5 +373,68 @@ Test(peers, a_page_is_whole_when_memory_goes_to_a_run_meanwhile)
     cr_assert_eq(frame_number(peer, "unseen"), 3, "of a page that began again");
     cr_assert_eq(frame_number(peer, "seen"), first);
     json_decref(frame);
+    harness_close(talk.harness);
+}
+
+/* -- and erasure -- */
+
+static void on_erased(struct core *core, struct erasure *erasure)
+{
+    (void)core;
+    HARNESS_MUST(erasure->outcome == ERASURE_DONE);
+}
+
+/* Erases the timeline of bob, who logs in again. */
+static void erase_bob(struct talk *talk)
+{
+    struct erasure erasure = {.done = on_erased};
+    erasure_begin(harness_core(talk->harness, 1), span_of(talk->bob), &erasure);
+    harness_run_until_idle(talk->harness);
+    client_drop(talk->b);
+    talk->b = client_login(talk->harness, 1, talk->bob, "");
+}
+
+Test(seen, marks_of_an_erased_timeline_are_none_and_those_of_the_other_side_stay)
+{
+    struct talk talk = talk_open(&(struct harness_options){.shards = 2});
+    uint64_t heard = hear(&talk), said = say(talk.harness, talk.a, talk.bob);
+    ask(talk.a, talk.bob, heard);
+    ask(talk.b, talk.alice, TS_MAX);
+    harness_run_until_idle(talk.harness);
+    cr_assert_gt(peers_field(talk.harness, 1, talk.bob, talk.alice, "seen_by"), 0);
+    erase_bob(&talk);
+    cr_assert_eq(peers_field(talk.harness, 1, talk.bob, talk.alice, "seen"), LIMIT_TS_MAX, "not listed");
+    (void)count_frames(talk.a, "ok");
+    say(talk.harness, talk.a, talk.bob);
+    for (int round = 0; round < 3; round++) {
+        cr_assert_eq(peers_field(talk.harness, 1, talk.bob, talk.alice, "seen"), 0);
+        cr_assert_eq(peers_field(talk.harness, 1, talk.bob, talk.alice, "seen_by"), 0);
+        cr_assert_eq(peers_field(talk.harness, 1, talk.bob, talk.alice, "unseen"), 1);
+        cr_assert_eq(peers_field(talk.harness, 0, talk.alice, talk.bob, "seen"), heard, "hers is her own");
+        cr_assert_eq(peers_field(talk.harness, 0, talk.alice, talk.bob, "seen_by"), said);
+        want_round(talk.harness);
+    }
+    ask(talk.b, talk.alice, TS_MAX);
+    harness_run_until_idle(talk.harness);
+    cr_assert_eq(peers_field(talk.harness, 1, talk.bob, talk.alice, "unseen"), 0, "new marks count");
+    cr_assert_gt(peers_field(talk.harness, 0, talk.alice, talk.bob, "seen_by"), said);
+    harness_close(talk.harness);
+}
+
+Test(seen, what_was_seen_of_a_message_that_its_author_has_lost_is_not_pushed_to_them)
+{
+    struct talk talk = talk_open(&(struct harness_options){.shards = 2});
+    uint64_t heard = hear(&talk);
+    erase_bob(&talk);
+    (void)count_frames(talk.other, "seen");
+    ask(talk.a, talk.bob, heard);
+    harness_run_until_idle(talk.harness);
+    json_decref(client_expect(talk.a, "ok"));
+    cr_assert_eq(count_frames(talk.other, "seen"), 1);
+    cr_assert_eq(count_frames(talk.b, "seen_by"), 0);
+    uint64_t later = hear(&talk);
+    ask(talk.a, talk.bob, later);
+    harness_run_until_idle(talk.harness);
+    cr_assert_eq(count_frames(talk.b, "seen_by"), 1);
     harness_close(talk.harness);
 }
