@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { countOf, onClusters, talk, timelines, untilCount, withServers } from "./lib/cluster.mjs";
 import { Client } from "./lib/client.mjs";
-import { LONG, SHORT, sleep, until } from "./lib/server.mjs";
+import { LONG, SHORT, until } from "./lib/server.mjs";
 
 const ROUNDS = LONG ? 10 : 1;
 const META = 3; // the number of the log in which a node is elected: that of the slots
@@ -124,16 +124,19 @@ if (LONG)
     const node = await cluster.startAt("node-1");
     const talkers = cluster.startTalkers([node]);
     const filler = await cluster.login(node, "filler");
-    let refusal;
-    await until("the disk to be full", async () => {
-      for (let n = 0; n < 50 && refusal === undefined; n++) {
-        const reply = await Promise.race([filler.request({ op: "send", to: "filler", text: randomBytes(6000).toString("hex") }), sleep(500)]);
-        if (reply?.op !== "ok") refusal = reply ?? {};
+    let [waiting, isBusy] = [0, false];
+    const fill = () => {
+      const isUnsure = countOf(node, "log_unsure") > 0;
+      for (let left = isUnsure ? 1 : 20 - waiting; left > 0; left--) {
+        waiting++;
+        void filler.request({ op: "send", to: "filler", text: randomBytes(6000).toString("hex") }).then(({ code }) => {
+          waiting--;
+          isBusy ||= code === "busy";
+        });
       }
-      return refusal;
-    });
-    await until("busy", async () => (refusal = await Promise.race([filler.request({ op: "send", to: "filler", text: "?" }), sleep(500)]))?.code === "busy", { every: 100 });
-    await node.logLine("log_unsure");
+      return isBusy && isUnsure;
+    };
+    await until("busy, and a line in the log", fill);
     postgres.giveRoom(400 * MIB);
     if (postgres.primary.hasEnded) assert.ok(await postgres.primary.start(), postgres.primary.log);
     await talkers.untilAcknowledged(50);
