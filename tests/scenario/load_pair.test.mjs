@@ -47,7 +47,7 @@ function leaveOut(object, link) {
 
 onClusters("load: a pair of nodes", {}, (withCluster) => {
   withCluster("the owner is killed, the other one goes on, and nothing is lost", async (cluster) => {
-    const { status, said, report } = await untilEnough((factor) => killed(cluster, (LONG ? 20 : 1) * factor), (end) => end.status !== 0 || end.report.kills > 0);
+    const { status, said, report } = await untilEnough((factor) => killed(cluster, (LONG ? 12 : 1) * factor), (end) => end.status !== 0 || end.report.kills > 0);
     assert.equal(status, 0, said);
     assert.ok(report.kills > 0 && report.failovers.length === report.kills, said);
     assert.ok(report.failovers.every((seconds) => seconds > 0), "the time until the first ok of the other node");
