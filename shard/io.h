@@ -79,6 +79,8 @@ int io_open(struct io **io_r, const struct io_options *options, const struct io_
 void io_close_loop(struct io **io);
 
 #define IO_LISTENERS_MAX 24
+/* An io_gather accepts at most so many connections of a listener. */
+#define IO_ACCEPTS_MAX 8
 /* Starts to accept on a listening socket; on_accept is given the number `listener`. Borrows `fd` until io_is_accepting
  * is false. At most IO_LISTENERS_MAX calls in the life of a loop (asserted). */
 void io_accept_start(struct io *io, uint32_t listener, int fd);

@@ -1,4 +1,9 @@
-/* io_accept.c: multishot accepts, with a pause when descriptors or memory run out. */
+/*
+ * io_accept.c: a few accepts of each listener are in flight. They are armed again when io_gather has handled all
+ * completions, so a turn takes no more than these; the rest waits in the listener's queue. A multishot accept would
+ * take that whole queue before established connections are served. When descriptors or memory run
+ * out, there is a pause.
+ */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -10,10 +15,18 @@ static const struct __kernel_timespec pause_time = {.tv_nsec = 100000000};
 
 static void accept_arm(struct io *io, struct io_listener *listener)
 {
-    struct io_uring_sqe *sqe = io_sqe(io);
-    io_uring_prep_multishot_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
-    io_sqe_mark(sqe, IO_ACCEPT, listener);
-    listener->state = LISTENER_ACCEPTING;
+    for (; listener->in_flight < IO_ACCEPTS_MAX; listener->in_flight++) {
+        struct io_uring_sqe *sqe = io_sqe(io);
+        io_uring_prep_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        io_sqe_mark(sqe, IO_ACCEPT, listener);
+    }
+}
+
+void io_accept_continue(struct io *io)
+{
+    for (uint32_t i = 0; i < io->listener_count; i++)
+        if (io->listeners[i].state == LISTENER_ACCEPTING)
+            accept_arm(io, &io->listeners[i]);
 }
 
 void io_accept_start(struct io *io, uint32_t listener, int fd)
@@ -23,7 +36,7 @@ void io_accept_start(struct io *io, uint32_t listener, int fd)
     ASSERT(!io->is_stopping_accept);
     ASSERT(io->listener_count < IO_LISTENERS_MAX);
     struct io_listener *own = &io->listeners[io->listener_count++];
-    *own = (struct io_listener){.fd = fd, .number = listener};
+    *own = (struct io_listener){.fd = fd, .number = listener, .state = LISTENER_ACCEPTING};
     accept_arm(io, own);
 }
 
@@ -33,13 +46,11 @@ void io_accept_stop(struct io *io)
     io->is_stopping_accept = true;
     for (uint32_t i = 0; i < io->listener_count; i++) {
         struct io_listener *listener = &io->listeners[i];
-        if (listener->state == LISTENER_PAUSED)
-            listener->state = LISTENER_IDLE;
-        if (listener->state != LISTENER_ACCEPTING)
+        listener->state = LISTENER_STOPPED;
+        if (listener->in_flight == 0)
             continue;
-        listener->state = LISTENER_STOPPING;
         struct io_uring_sqe *sqe = io_sqe(io);
-        io_uring_prep_cancel64(sqe, io_user_data(IO_ACCEPT, listener), 0);
+        io_uring_prep_cancel64(sqe, io_user_data(IO_ACCEPT, listener), IORING_ASYNC_CANCEL_ALL);
         io_sqe_mark(sqe, IO_ACCEPT_CANCEL, listener);
     }
 }
@@ -47,7 +58,7 @@ void io_accept_stop(struct io *io)
 bool io_is_accepting(const struct io *io)
 {
     for (uint32_t i = 0; i < io->listener_count; i++)
-        if (io->listeners[i].state == LISTENER_ACCEPTING || io->listeners[i].state == LISTENER_STOPPING)
+        if (io->listeners[i].state == LISTENER_ACCEPTING || io->listeners[i].in_flight > 0)
             return true;
     return false;
 }
@@ -76,20 +87,17 @@ struct address io_peer_address(int fd)
 
 void io_accept_on_accept(struct io *io, struct io_listener *listener, const struct io_uring_cqe *cqe)
 {
+    ASSERT(listener->in_flight > 0);
+    listener->in_flight--;
     if (cqe->res >= 0 || is_out_of_resources(cqe->res))
         io->handlers->on_accept(io->context, listener->number, cqe->res);
-    if ((cqe->flags & IORING_CQE_F_MORE) != 0)
-        return;
-    if (io->is_stopping_accept)
-        listener->state = LISTENER_IDLE;
-    else if (is_out_of_resources(cqe->res))
+    if (is_out_of_resources(cqe->res) && listener->state == LISTENER_ACCEPTING)
         accept_pause(io, listener);
-    else
-        accept_arm(io, listener);
 }
 
 void io_accept_on_pause(struct io *io, struct io_listener *listener)
 {
+    (void)io;
     if (listener->state == LISTENER_PAUSED)
-        accept_arm(io, listener);
+        listener->state = LISTENER_ACCEPTING;
 }

@@ -29,11 +29,12 @@ enum io_kind {
     IO_WOKEN_EVENT /* NULL: the eventfd was read */
 };
 
-enum io_listener_state { LISTENER_IDLE, LISTENER_ACCEPTING, LISTENER_PAUSED, LISTENER_STOPPING };
+enum io_listener_state { LISTENER_ACCEPTING, LISTENER_PAUSED, LISTENER_STOPPED };
 
 struct io_listener {
     int fd;
     uint32_t number;
+    uint32_t in_flight; /* accepts */
     enum io_listener_state state;
 };
 
@@ -82,6 +83,8 @@ void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int resul
 void io_socket_on_close(struct io *io, struct io_socket *socket);
 void io_socket_on_release(struct io *io, struct io_socket *socket);
 
+/* The completions of this io_gather are handled: accepts that have ended are armed again. */
+void io_accept_continue(struct io *io);
 /* Completions of a listener. */
 void io_accept_on_accept(struct io *io, struct io_listener *listener, const struct io_uring_cqe *cqe);
 void io_accept_on_pause(struct io *io, struct io_listener *listener);

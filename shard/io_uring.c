@@ -256,6 +256,7 @@ int io_gather(struct io *io, uint64_t wait_us)
         if (status != 0)
             return status;
     }
+    io_accept_continue(io);
     return count;
 }
 

@@ -26,7 +26,7 @@ struct fixture {
     int sent_result;
     bool is_closed;
     int released_fd;
-    int accepted[8];
+    int accepted[4 * IO_ACCEPTS_MAX];
     uint32_t accepted_count;
     int written_result;
     uint32_t written_calls;
@@ -420,6 +420,32 @@ Test(io, accepts_until_it_is_stopped)
     TURN_UNTIL(fixture, !io_is_accepting(fixture->io));
     close(listener);
     for (int i = 0; i < 3; i++) {
+        close(clients[i]);
+        close(fixture->accepted[i]);
+    }
+    fixture_close(fixture);
+}
+
+Test(io, a_gather_accepts_a_few_and_leaves_the_rest_to_the_next_ones)
+{
+    struct fixture *fixture = fixture_open();
+    struct sockaddr_in address;
+    int listener = listen_somewhere(&address);
+    int clients[2 * IO_ACCEPTS_MAX];
+    for (uint32_t i = 0; i < 2 * IO_ACCEPTS_MAX; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+        cr_assert_eq(connect(clients[i], (struct sockaddr *)&address, sizeof address), 0);
+    }
+    io_accept_start(fixture->io, 5, listener);
+    for (uint32_t gathers = 1; fixture->accepted_count < 2 * IO_ACCEPTS_MAX; gathers++) {
+        cr_assert_geq(io_gather(fixture->io, TURN_US), 0);
+        cr_assert_leq(fixture->accepted_count, gathers * IO_ACCEPTS_MAX);
+        cr_assert_leq(gathers, 200);
+    }
+    io_accept_stop(fixture->io);
+    TURN_UNTIL(fixture, !io_is_accepting(fixture->io));
+    close(listener);
+    for (uint32_t i = 0; i < 2 * IO_ACCEPTS_MAX; i++) {
         close(clients[i]);
         close(fixture->accepted[i]);
     }
