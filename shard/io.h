@@ -136,7 +136,8 @@ int io_wait(struct io *io, uint64_t wait_us);
 /* io_wait, then a callback for each completion, and again as long as the kernel has more (bounded): the more a turn
  * gathers before it answers, the less a message costs. Returns the number of completions, or -errno. */
 int io_gather(struct io *io, uint64_t wait_us);
-/* From a callback: this io_gather asks the kernel for no more completions and soon returns. The next one continues. */
+/* From a callback: this io_gather asks the kernel for no more completions and soon returns. The next one continues.
+ * Meanwhile the kernel gets no more receive buffers than it has: what it received must not queue up. */
 void io_gather_less(struct io *io);
 
 #endif

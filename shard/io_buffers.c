@@ -7,6 +7,7 @@
 #include "base/assert.h"
 
 #define WINDOW_LEAST 64u
+#define WINDOW_PRESSED 128u /* the widest while the caller has more input than it can take */
 /* The window is too wide if fewer than so many windows were used between two trims. */
 #define NARROW_ROUNDS 16u
 #define PAGE_BYTES 4096u
@@ -98,13 +99,20 @@ void io_buffers_give(struct io_buffers *buffers, uint32_t id)
     buffers->rest[buffers->rest_count++] = (uint16_t)id;
 }
 
-void io_buffers_widen(struct io_buffers *buffers)
+void io_buffers_widen(struct io_buffers *buffers, bool is_pressed)
 {
-    if (buffers->window == buffers->count || buffers->taken - buffers->taken_at_widening < buffers->window)
+    uint32_t widest = is_pressed && buffers->count > WINDOW_PRESSED ? WINDOW_PRESSED : buffers->count;
+    if (buffers->window >= widest || buffers->taken - buffers->taken_at_widening < buffers->window)
         return;
     buffers->taken_at_widening = buffers->taken;
     buffers->window *= 2;
     fill_window(buffers);
+}
+
+void io_buffers_press(struct io_buffers *buffers)
+{
+    if (buffers->window > WINDOW_PRESSED)
+        buffers->window /= 2;
 }
 
 /* These buffers read as zeros afterwards, until the kernel writes into them again. */

@@ -3,9 +3,9 @@
  * and the rest are not touched: so a quiet server uses the memory of a few buffers, and a busy one's buffers stay in
  * the processor's cache.
  *
- * The window doubles when the kernel found no buffer left. It halves with io_buffers_trim when few buffers were used
- * since the last trim; the memory of buffers outside it goes back to the system. One thread, the owner of the loop;
- * only io_uring.c and io_socket.c use this.
+ * The window doubles when the kernel found no buffer left, unless the caller has more input than it can take. It halves
+ * with io_buffers_trim when few buffers were used since the last trim; the memory of buffers outside it goes back to
+ * the system. One thread, the owner of the loop; only io_uring.c and io_socket.c use this.
  */
 #ifndef CHITCHAT_SHARD_IO_BUFFERS_H
 #define CHITCHAT_SHARD_IO_BUFFERS_H
@@ -41,8 +41,11 @@ void io_buffers_close(struct io_buffers *buffers);
 /* The memory of buffer `id`, which the kernel has filled: the caller's until io_buffers_give. */
 char *io_buffers_take(struct io_buffers *buffers, uint32_t id);
 void io_buffers_give(struct io_buffers *buffers, uint32_t id);
-/* A receive found no buffer: doubles the window, if as many buffers as it has were used since the last doubling. */
-void io_buffers_widen(struct io_buffers *buffers);
+/* A receive found no buffer: doubles the window, if as many buffers as it has were used since the last doubling.
+ * `is_pressed`: more has been received than the caller can take, so only a narrow window gets wider. */
+void io_buffers_widen(struct io_buffers *buffers, bool is_pressed);
+/* More has been received than the caller can take, and queues up: halves a wide window. */
+void io_buffers_press(struct io_buffers *buffers);
 /* Halves the window if few buffers were used since the last call, and gives memory back. */
 void io_buffers_trim(struct io_buffers *buffers);
 

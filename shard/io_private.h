@@ -59,10 +59,13 @@ struct io {
     struct io_buffers buffers;
     bool is_stopping_accept;
     bool gathers_less;
+    uint64_t gather_until_us; /* of CLOCK_MONOTONIC */
     uint32_t listener_count;
     uint32_t socket_count;  /* adopted, neither closed nor released */
     uint32_t message_count; /* of `messages`: those of entries that are not submitted yet */
     struct io_message *messages;
+    uint32_t waiting_count; /* of `waiting`: sockets that receive again when the completions are handled */
+    struct io_socket **waiting;
     uint64_t event_value; /* where the eventfd is read to */
     struct io_listener listeners[IO_LISTENERS_MAX];
 };
@@ -82,6 +85,8 @@ void io_socket_on_send(struct io *io, struct io_socket *socket, int result);
 void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int result);
 void io_socket_on_close(struct io *io, struct io_socket *socket);
 void io_socket_on_release(struct io *io, struct io_socket *socket);
+/* All completions that are there are handled: those that took turns receive again. */
+void io_socket_take_turns(struct io *io);
 
 /* The completions of this io_gather are handled: accepts that have ended are armed again. */
 void io_accept_continue(struct io *io);

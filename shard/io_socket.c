@@ -20,7 +20,11 @@ enum socket_flag {
     SOCKET_CLOSING = 1 << 7,
     SOCKET_RELEASING = 1 << 8,
     /* Known. */
-    SOCKET_ENDED = 1 << 9 /* the peer's side: there is nothing more to receive */
+    SOCKET_ENDED = 1 << 9, /* the peer's side: there is nothing more to receive */
+    /* A receive found no buffer. Until one buffer is enough for what there is, the socket receives one at a time: a
+     * multishot receive takes all that has come before other sockets get any. */
+    SOCKET_TAKES_TURNS = 1 << 10,
+    SOCKET_WAITS = 1 << 11 /* it has had its turn: in io->waiting */
 };
 
 static bool is_any(const struct io_socket *socket, unsigned flags)
@@ -46,7 +50,7 @@ static bool is_recv_wanted(const struct io_socket *socket)
 static void recv_arm(struct io *io, struct io_socket *socket)
 {
     struct io_uring_sqe *sqe = io_sqe(io);
-    if (is_any(socket, SOCKET_WANTS_ALL))
+    if (is_any(socket, SOCKET_WANTS_ALL) && !is_any(socket, SOCKET_TAKES_TURNS))
         io_uring_prep_recv_multishot(sqe, socket->fd, NULL, 0, 0);
     else
         io_uring_prep_recv(sqe, socket->fd, NULL, 0, 0);
@@ -64,6 +68,17 @@ static void recv_cancel(struct io *io, struct io_socket *socket)
     set(socket, SOCKET_CANCELLING);
 }
 
+/* The socket leaves before its next turn. */
+static void stop_waiting(struct io *io, struct io_socket *socket)
+{
+    uint32_t at = 0;
+    while (at < io->waiting_count && io->waiting[at] != socket)
+        at++;
+    ASSERT(at < io->waiting_count);
+    io->waiting[at] = io->waiting[--io->waiting_count];
+    clear(socket, SOCKET_WAITS);
+}
+
 /* Nothing else of the socket is in flight. The completion of this brings the last callback. */
 static void leave(struct io *io, struct io_socket *socket)
 {
@@ -76,6 +91,8 @@ static void leave(struct io *io, struct io_socket *socket)
         io_sqe_mark(sqe, IO_RELEASE, socket);
     }
     set(socket, SOCKET_LEAVING);
+    if (is_any(socket, SOCKET_WAITS))
+        stop_waiting(io, socket);
 }
 
 /* A receive is armed only when no cancel is in flight, which could cancel the new one. */
@@ -86,7 +103,7 @@ static void step(struct io *io, struct io_socket *socket)
     if (is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING)) {
         if (!is_any(socket, SOCKET_RECEIVING | SOCKET_SENDING))
             leave(io, socket);
-    } else if (is_recv_wanted(socket) && !is_any(socket, SOCKET_RECEIVING)) {
+    } else if (is_recv_wanted(socket) && !is_any(socket, SOCKET_RECEIVING | SOCKET_WAITS)) {
         recv_arm(io, socket);
     }
 }
@@ -204,12 +221,36 @@ void io_release(struct io *io, struct io_socket *socket)
 }
 
 /* A wanted multishot receive that ended (no buffer, cancelled, completion queue full) is armed again by `step`. */
-static void recv_ended(struct io_socket *socket, const struct io_uring_cqe *cqe)
+static void recv_ended(const struct io *io, struct io_socket *socket, const struct io_uring_cqe *cqe)
 {
     if ((cqe->flags & IORING_CQE_F_MORE) == 0)
         clear(socket, SOCKET_RECEIVING);
     if (cqe->res > 0)
         clear(socket, SOCKET_WANTS_ONE);
+    if (cqe->res == -ENOBUFS)
+        set(socket, SOCKET_TAKES_TURNS);
+    else if (cqe->res < (int)io->buffers.bytes)
+        clear(socket, SOCKET_TAKES_TURNS);
+}
+
+/* Its next receive stands behind those that found no buffer: else the sockets that had one would take the next ones,
+ * too. */
+static void wait_for_turn(struct io *io, struct io_socket *socket)
+{
+    if (!is_any(socket, SOCKET_TAKES_TURNS) || is_any(socket, SOCKET_RECEIVING | SOCKET_LEAVING)
+        || io->waiting_count == io->buffers.count)
+        return;
+    io->waiting[io->waiting_count++] = socket;
+    set(socket, SOCKET_WAITS);
+}
+
+void io_socket_take_turns(struct io *io)
+{
+    while (io->waiting_count > 0) {
+        struct io_socket *socket = io->waiting[--io->waiting_count];
+        clear(socket, SOCKET_WAITS);
+        step(io, socket);
+    }
 }
 
 static bool is_temporary(int result)
@@ -228,16 +269,18 @@ static void recv_end(struct io *io, struct io_socket *socket, int result)
 
 void io_socket_on_recv(struct io *io, struct io_socket *socket, const struct io_uring_cqe *cqe)
 {
-    recv_ended(socket, cqe);
+    recv_ended(io, socket, cqe);
     if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
         uint32_t buffer_id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
         char *data = io_buffers_take(&io->buffers, buffer_id);
+        if (cqe->res > 0)
+            wait_for_turn(io, socket);
         if (cqe->res > 0 && !is_any(socket, SOCKET_CLOSING))
             io->handlers->on_recv(io->context, socket, data, cqe->res);
         io_buffers_give(&io->buffers, buffer_id);
     }
     if (cqe->res == -ENOBUFS)
-        io_buffers_widen(&io->buffers);
+        io_buffers_widen(&io->buffers, io->gathers_less);
     if (cqe->res <= 0 && !is_temporary(cqe->res))
         recv_end(io, socket, cqe->res);
     step(io, socket);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -13,8 +14,14 @@
 #define KIND_SHIFT 56
 /* The kernel gives what is ready in portions. A turn takes so many of them before it answers. */
 #define GATHER_ROUNDS_MAX 64
+/* After this time io_gather asks for no more: receives of single bytes cost the kernel some 5 us each. The clock is
+ * read once for so many completions. */
+#define GATHER_US_MAX 3000u
+#define CLOCK_COMPLETIONS 32
 /* After io_gather_less, io_gather handles so many more of the completions that are there. */
 #define LESS_COMPLETIONS_MAX 128
+/* If then more than so many are left, less should be received. */
+#define PRESSED_COMPLETIONS 128u
 #define SUBMIT_TRIES_MAX 1000
 
 static const unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL
@@ -59,8 +66,9 @@ static int ring_open(struct io_uring *ring)
 static int open_all(struct io *io, const struct io_options *options)
 {
     io->messages = malloc(SQ_ENTRIES * sizeof *io->messages);
+    io->waiting = malloc(options->recv_buffer_count * sizeof(struct io_socket *));
     io->event_fd = eventfd(0, EFD_CLOEXEC);
-    if (io->messages == NULL)
+    if (io->messages == NULL || io->waiting == NULL)
         return -ENOMEM;
     if (io->event_fd < 0)
         return -errno;
@@ -102,6 +110,7 @@ void io_close_loop(struct io **io)
         close(closing->event_fd);
     io_buffers_close(&closing->buffers);
     free(closing->messages);
+    free(closing->waiting);
     free(closing);
     *io = NULL;
 }
@@ -219,6 +228,13 @@ static void complete(struct io *io, const struct io_uring_cqe *cqe)
     ASSERT(false); /* a completion of an unknown kind */
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* Each entry is copied, so that its place is free before a callback queues more. */
 static int take_completions(struct io *io)
 {
@@ -231,9 +247,12 @@ static int take_completions(struct io *io)
         count++;
         if (io->gathers_less)
             left--;
+        else if (count % CLOCK_COMPLETIONS == 0)
+            io->gathers_less = now_us() > io->gather_until_us;
         if (io_uring_cq_ready(&io->ring) == 0)
             break;
     }
+    io_socket_take_turns(io);
     return count;
 }
 
@@ -247,16 +266,19 @@ int io_gather(struct io *io, uint64_t wait_us)
         if (status != 0)
             return status;
     }
+    io->gather_until_us = now_us() + GATHER_US_MAX;
     for (int round = 0; round < GATHER_ROUNDS_MAX; round++) {
         if (io_uring_cq_ready(&io->ring) > 0)
             count += take_completions(io);
-        if (io->gathers_less || !has_kernel_more(io))
+        if (io->gathers_less || !has_kernel_more(io) || now_us() > io->gather_until_us)
             break;
         int status = io_wait(io, 0); /* queued cancels are submitted first: a stopped receive takes no more */
         if (status != 0)
             return status;
     }
     io_accept_continue(io);
+    if (io->gathers_less && io_uring_cq_ready(&io->ring) > PRESSED_COMPLETIONS)
+        io_buffers_press(&io->buffers);
     return count;
 }
 

@@ -368,6 +368,8 @@ static void refuse_input(struct core *core, struct conn *conn)
 static void stash_bytes(struct core *core, struct conn *conn, const char *data, size_t bytes)
 {
     struct conn_stash *stash = &conn_work(core, conn)->stash;
+    if (turn_may(&core->turn, TURN_INPUT))
+        turn_spend(&core->turn, TURN_INPUT, (uint32_t)(bytes / TURN_STASH_BYTES));
     if (conn_stash_append(core, stash, data, bytes) != 0) {
         refuse_input(core, conn);
         return;

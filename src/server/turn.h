@@ -39,6 +39,7 @@ enum turn_kind {
 };
 
 #define TURN_FRAME_BYTES 512u
+#define TURN_STASH_BYTES 256u      /* of input that is stashed, for one frame: the kernel's part of a receive */
 #define TURN_HEAD_FRAMES 16u       /* an HTTP head with its answer, in frames */
 #define TURN_ACCEPT_FRAMES 8u      /* a new connection, in frames */
 #define TURN_TOKEN_FRAMES 667u     /* a token that is verified, at most: 0.2 ms */

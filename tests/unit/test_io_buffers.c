@@ -50,11 +50,11 @@ Test(io_buffers, the_window_doubles_once_for_many_receives_that_found_none)
     uint32_t window = buffers.window;
     receive(window);
     for (int i = 0; i < 100; i++)
-        io_buffers_widen(&buffers);
+        io_buffers_widen(&buffers, false);
     cr_assert_eq(buffers.window, 2 * window);
     cr_assert_eq(buffers.offered, 2 * window);
     receive(2 * window);
-    io_buffers_widen(&buffers);
+    io_buffers_widen(&buffers, false);
     cr_assert_eq(buffers.window, 4 * window);
 }
 
@@ -62,11 +62,28 @@ Test(io_buffers, the_window_never_grows_past_what_there_is)
 {
     for (int i = 0; i < 20; i++) {
         receive(COUNT);
-        io_buffers_widen(&buffers);
+        io_buffers_widen(&buffers, false);
     }
     cr_assert_eq(buffers.window, COUNT);
     cr_assert_eq(buffers.offered, COUNT);
     cr_assert_eq(buffers.rest_count, 0);
+}
+
+Test(io_buffers, under_pressure_the_window_grows_little_and_halves)
+{
+    for (int i = 0; i < 20; i++) {
+        receive(COUNT);
+        io_buffers_widen(&buffers, true);
+    }
+    uint32_t widest = buffers.window;
+    cr_assert_lt(widest, COUNT);
+    io_buffers_press(&buffers);
+    cr_assert_eq(buffers.window, widest, "no lower");
+    receive(COUNT);
+    io_buffers_widen(&buffers, false);
+    cr_assert_eq(buffers.window, 2 * widest);
+    io_buffers_press(&buffers);
+    cr_assert_eq(buffers.window, widest);
 }
 
 Test(io_buffers, after_a_quiet_time_fewer_are_on_offer_and_their_memory_is_gone)
@@ -74,7 +91,7 @@ Test(io_buffers, after_a_quiet_time_fewer_are_on_offer_and_their_memory_is_gone)
     uint32_t least = buffers.window;
     for (int i = 0; i < 20; i++) {
         receive(COUNT);
-        io_buffers_widen(&buffers);
+        io_buffers_widen(&buffers, false);
     }
     for (uint32_t id = 0; id < COUNT; id++) {
         *io_buffers_take(&buffers, id) = 'x';
@@ -99,7 +116,7 @@ Test(io_buffers, after_a_quiet_time_fewer_are_on_offer_and_their_memory_is_gone)
 Test(io_buffers, a_busy_loop_keeps_its_window)
 {
     receive(COUNT);
-    io_buffers_widen(&buffers);
+    io_buffers_widen(&buffers, false);
     uint32_t window = buffers.window;
     for (int i = 0; i < 5; i++) {
         receive(100 * window);
