@@ -267,10 +267,9 @@ static size_t name_bytes(struct span key)
     return bytes;
 }
 
-/* Takes a name and a ts off the front. False: there are none. */
-static bool take_name_ts(struct span *key, struct span *name_r, uint64_t *ts_r)
+/* Takes a name of `bytes` (name_bytes) and a ts off the front. False: there are none. */
+static bool take_name_ts(struct span *key, size_t bytes, struct span *name_r, uint64_t *ts_r)
 {
-    size_t bytes = name_bytes(*key);
     if (!is_user_bytes(bytes) || (uint8_t)key->data[0] == ROW_KEY_OTHER_PREFIX || key->bytes < bytes + KEY_TAIL_BYTES
         || key->data[bytes] != 0)
         return false;
@@ -301,7 +300,7 @@ int row_key_parse(struct span key, struct row_key_fields *fields_r)
     size_t user_bytes = name_bytes(key);
     if (fields_r->kind == ROW_ENTRY && user_bytes < key.bytes && key.data[user_bytes] == KEY_MARKS)
         return parse_marks(key, user_bytes, fields_r);
-    if (!take_name_ts(&key, &fields_r->user, &fields_r->ts))
+    if (!take_name_ts(&key, user_bytes, &fields_r->user, &fields_r->ts))
         return -EBADMSG;
     if (key.bytes == 0)
         return 0;
@@ -310,7 +309,8 @@ int row_key_parse(struct span key, struct row_key_fields *fields_r)
     fields_r->kind = ROW_PEERS;
     if (key.bytes == 0)
         return 0;
-    return take_name_ts(&key, &fields_r->peer, &fields_r->peer_ts) && key.bytes == 0 ? 0 : -EBADMSG;
+    bool is_good = take_name_ts(&key, name_bytes(key), &fields_r->peer, &fields_r->peer_ts);
+    return is_good && key.bytes == 0 ? 0 : -EBADMSG;
 }
 
 void row_encode_marks(struct seen_marks marks, uint8_t out[ROW_MARKS_BYTES])

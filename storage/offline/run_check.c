@@ -21,7 +21,9 @@ struct pass {
 
     /* The index by peer that the entries so far ought to have. */
     struct peer_index *peers;
-    bool is_giving; /* its rows are next */
+    bool is_giving;      /* its rows are next */
+    const void *row_key; /* of the present row, in the map */
+    uint32_t slot;       /* its number on its page */
     size_t indexed_user_bytes;
     char indexed_user[LIMIT_USER_BYTES];
 
@@ -170,7 +172,9 @@ static void check_peers_entry(struct pass *pass, const struct row_key_fields *ro
     pass->indexed_user_bytes = row->user.bytes;
     if (row_decode_peer(value, &role, &other) != 0)
         return;
-    if (peer_index_add(pass->peers, row->ts, role == ROLE_SELF ? row->user : other, role == ROLE_RECEIVED) != 0)
+    if (peer_index_add(pass->peers, row->ts, role == ROLE_SELF ? row->user : other, role == ROLE_RECEIVED,
+                       run_place_of(pass->row_key, pass->slot))
+        != 0)
         REPORT(pass, "%s: no memory to check its index by peer", pass->check->path);
     if (peer_index_is_full(pass->peers))
         peers_end(pass, false);
@@ -259,6 +263,8 @@ static void check_all(struct pass *pass, MDB_cursor *cursor)
     int result = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
     for (; result == 0; result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
         run_read_ahead(&pass->rows_ahead, key.mv_data);
+        pass->slot = pass->row_key != NULL && run_place_is_same_page(pass->row_key, key.mv_data) ? pass->slot + 1 : 0;
+        pass->row_key = key.mv_data;
         check_order(pass, span_of_val(key));
         pass->seen.entries++;
         if (key.mv_size > 0 && *(const uint8_t *)key.mv_data == RUN_FILTER_PREFIX)
@@ -295,7 +301,8 @@ void run_check(struct run *run, struct run_check *check)
 {
     struct pass pass = {.run = run, .check = check};
     MDB_txn *txn;
-    if (peer_index_open(&pass.peers) != 0) {
+    uint64_t version = run->entry.index_version;
+    if (peer_index_open(&pass.peers, version > 0 ? version : PEER_INDEX_VERSION) != 0) {
         problems_add(check->problems, "%s: no memory to check it", check->path);
         return;
     }

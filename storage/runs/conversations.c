@@ -85,7 +85,7 @@ static int keep_name(struct conversations *all, struct span name, uint32_t *at_r
     return 0;
 }
 
-int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source)
+int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source, uint64_t place)
 {
     ASSERT(name.bytes > 0 && name.bytes <= LIMIT_USER_BYTES);
     uint64_t hash = hash_of(all, name);
@@ -106,6 +106,7 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
     if (ts > conversation->newest || (ts == conversation->newest && conversation->source == 0)) {
         conversation->newest = ts;
         conversation->source = source;
+        conversation->place = place;
     }
     return 0;
 }

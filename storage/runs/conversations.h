@@ -13,6 +13,7 @@
 struct conversation {
     uint64_t hash;
     uint64_t newest;
+    uint64_t place;   /* of the row at `newest` (run_place.h); 0: not known */
     uint32_t name_at; /* in `names` */
     uint8_t name_bytes;
     uint8_t source; /* what `newest` came from: 0 memory, else the number of a run */
@@ -46,8 +47,8 @@ struct conversations {
 /* None: all zero. */
 void conversations_fini(struct conversations *all);
 struct span conversations_name(const struct conversations *all, uint32_t at);
-/* There is an entry with `name` (copied) at `ts`, in `source`. 0 or -ENOMEM. */
-int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source);
+/* There is an entry with `name` (copied) at `ts`, in `source`, there at `place` (0: not known). 0 or -ENOMEM. */
+int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source, uint64_t place);
 /* How many have their newest entry from `from` on and below `before`. */
 uint32_t conversations_within(const struct conversations *all, uint64_t from, uint64_t before);
 /* Chooses the `count_max` newest of those with newest < before, and sorts them by name. 0 or -ENOMEM. */

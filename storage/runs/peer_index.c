@@ -8,31 +8,44 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "storage/record.h"
+#include "storage/runs/run_pages.h"
 
 #define VARINT_BYTES_MAX 10u
 #define NAMES_BYTES_FIRST 4096u
 #define ENTRIES_FIRST 64u
 #define PEERS_FIRST 32u
 #define SLOTS_FIRST 64u
-#define PIECE_BYTES_MAX (1 + LIMIT_USER_BYTES + VARINT_BYTES_MAX + PEER_PIECE_ENTRIES * 8)
-_Static_assert(VARINT_BYTES_MAX + PIECE_BYTES_MAX <= PEER_ROW_BYTES_MAX, "a row has room for a piece");
+#define NOT_KEPT UINT32_MAX
+#define HEAD_BYTES_MAX (2 * VARINT_BYTES_MAX)
+#define TIME_BYTES_MAX 8u
+/* A block has less than 2^20 pages, also if each entry has the longest text. */
+#define PLACE_BYTES_MAX 4u
+_Static_assert(PEER_BLOCK_ENTRIES *(1 + (ROW_VALUE_BYTES_MAX + 16) / RUN_PAGE_BYTES + 1) <= 1u << 20, "of 2^28 places");
+#define ENTRIES_BYTES_MAX                                                                                              \
+    (PEER_PIECE_WRITTEN * (TIME_BYTES_MAX + PLACE_BYTES_MAX) > PEER_PIECE_ENTRIES * TIME_BYTES_MAX                     \
+         ? PEER_PIECE_WRITTEN * (TIME_BYTES_MAX + PLACE_BYTES_MAX)                                                     \
+         : PEER_PIECE_ENTRIES * TIME_BYTES_MAX)
+#define PIECE_BYTES_MAX (1 + LIMIT_USER_BYTES + 2 + ENTRIES_BYTES_MAX)
+_Static_assert(HEAD_BYTES_MAX + PIECE_BYTES_MAX <= PEER_ROW_BYTES_MAX, "a row has room for a piece");
 _Static_assert(PEER_BLOCKS_MAX *PEER_DIRECTORY_BLOCK_BYTES < 131072, "the directory is one value of LMDB's");
 
 /* An entry of the block, by ts. */
 struct entry {
-    uint64_t begin;       /* of the peer's name, as a number, which compares as its bytes do */
     uint64_t ts_received; /* ts * 2 + is_received */
-    uint32_t name_at;     /* in `names` */
-    union {
-        uint32_t name_bytes;
-        uint32_t peer; /* from group_entries on: their number */
-    };
+    uint32_t peer;        /* the number of their peer; of the first entries of a block: where the name is in `names` */
+    uint32_t place;       /* from that of the block's first entry */
+};
+
+/* An entry by peer and ts. */
+struct sorted {
+    uint64_t ts_received;
+    uint32_t place;
 };
 
 /* A peer of the block: each has one, whatever the number of their entries. */
 struct peer {
-    uint64_t begin; /* as in an entry */
-    uint32_t name_at;
+    uint64_t begin;   /* of the name, as a number, which compares as its bytes do */
+    uint32_t name_at; /* in `names` */
     uint32_t name_bytes;
     union {
         uint32_t count;
@@ -43,36 +56,41 @@ struct peer {
 
 /* A peer among all by name: what a sort moves. */
 struct place {
-    uint64_t begin; /* of the name, as in an entry */
+    uint64_t begin; /* of the name, as in a peer */
     uint64_t then;  /* the 8 bytes behind it, in the same way */
     uint32_t peer;
     uint32_t end; /* of their entries in `sorted` */
 };
 
 struct peer_index {
+    uint64_t version;
     struct entry *entries;
     uint32_t count;
     uint32_t room;
+    uint8_t first_bytes[PEER_BLOCK_ENTRIES_MIN]; /* of the names of the first entries */
     char *names;
     uint32_t names_used;
     uint32_t names_room;
     uint64_t oldest; /* of the block */
     uint64_t last;
+    uint64_t first_place;
+    uint32_t last_place; /* from first_place */
 
     struct peer_block *blocks; /* of the user so far */
     uint32_t block_count;
     uint32_t block_room;
 
-    /* The entries by peer. */
+    /* The entries by peer, from the entry on with which the block is indexed. */
     struct peer *peers; /* in the order of their first entries */
     uint32_t peer_count;
     uint32_t peer_room;
-    uint32_t *slots; /* by name_hash: number of a peer + 1, or 0; open addressing, at most half full */
+    uint32_t last_peer; /* of the entry that was added last */
+    uint32_t *slots;    /* by name_hash: number of a peer + 1, or 0; open addressing, at most half full */
     uint32_t slot_count;
     uint64_t hash_key[2];
     struct place *places; /* of the peers, by name */
     uint32_t place_room;
-    uint64_t *sorted; /* ts_received of the entries, by peer and ts */
+    struct sorted *sorted; /* the entries, by peer and ts */
     uint32_t sorted_room;
 
     /* The rows that are being given. */
@@ -82,12 +100,13 @@ struct peer_index {
     uint32_t place; /* of the next entry */
     uint32_t at;    /* in `sorted` */
     uint8_t key[ROW_KEY_PEERS_BYTES_MAX];
-    uint8_t row[PEER_ROW_BYTES_MAX];
+    uint8_t row[PEER_ROW_BYTES_MAX + PIECE_BYTES_MAX]; /* the last piece may be one too many */
     uint8_t *directory;
 };
 
-int peer_index_open(struct peer_index **index_r)
+int peer_index_open(struct peer_index **index_r, uint64_t version)
 {
+    ASSERT(version >= 1 && version <= PEER_INDEX_VERSION);
     struct peer_index *index = calloc(1, sizeof *index);
     if (index == NULL)
         return -ENOMEM;
@@ -95,6 +114,7 @@ int peer_index_open(struct peer_index **index_r)
         free(index);
         return -EIO;
     }
+    index->version = version;
     *index_r = index;
     return 0;
 }
@@ -140,50 +160,20 @@ static uint64_t name_begin(struct span name)
     return bytes_load_be64(begin);
 }
 
-/* Mostly a conversation has a few entries in a row: their name is copied once. */
-static int keep_name(struct peer_index *index, struct span peer, struct entry *entry)
-{
-    const struct entry *last = index->count == 0 ? NULL : &index->entries[index->count - 1];
-    entry->name_bytes = (uint32_t)peer.bytes;
-    entry->begin = name_begin(peer);
-    if (last != NULL && span_equal((struct span){index->names + last->name_at, last->name_bytes}, peer)) {
-        entry->name_at = last->name_at;
-        return 0;
-    }
-    uint32_t wanted = index->names_used + (uint32_t)peer.bytes;
-    if (reserve((void **)&index->names, &index->names_room, 1, NAMES_BYTES_FIRST, wanted) != 0)
-        return -ENOMEM;
-    entry->name_at = index->names_used;
-    memcpy(index->names + index->names_used, peer.data, peer.bytes);
-    index->names_used = wanted;
-    return 0;
-}
-
-int peer_index_add(struct peer_index *index, uint64_t ts, struct span peer, bool is_received)
-{
-    ASSERT(index->count < PEER_BLOCK_ENTRIES);
-    ASSERT(peer.bytes > 0 && peer.bytes <= LIMIT_USER_BYTES);
-    struct entry entry = {.ts_received = ts << 1 | is_received};
-    if (reserve((void **)&index->entries, &index->room, sizeof entry, ENTRIES_FIRST, index->count + 1) != 0
-        || keep_name(index, peer, &entry) != 0)
-        return -ENOMEM;
-    if (index->count == 0)
-        index->oldest = ts;
-    index->last = ts;
-    index->entries[index->count++] = entry;
-    return 0;
-}
-
-bool peer_index_is_full(const struct peer_index *index)
-{
-    return index->count == PEER_BLOCK_ENTRIES;
-}
-
-/* -- rows -- */
-
 static struct span peer_name(const struct peer_index *index, const struct peer *peer)
 {
     return (struct span){index->names + peer->name_at, peer->name_bytes};
+}
+
+static int keep_name(struct peer_index *index, struct span name, uint32_t *at_r)
+{
+    uint32_t wanted = index->names_used + (uint32_t)name.bytes;
+    if (reserve((void **)&index->names, &index->names_room, 1, NAMES_BYTES_FIRST, wanted) != 0)
+        return -ENOMEM;
+    *at_r = index->names_used;
+    memcpy(index->names + index->names_used, name.data, name.bytes);
+    index->names_used = wanted;
+    return 0;
 }
 
 __extension__ typedef unsigned __int128 product128;
@@ -195,72 +185,138 @@ static uint64_t mix(uint64_t x, uint64_t y)
 }
 
 /* Without the key nobody can choose names that collide. SipHash (base/hash.h) took longer than all else here. */
-static uint64_t name_hash(const struct peer_index *index, const struct entry *entry)
+static uint64_t name_hash(const struct peer_index *index, struct span name, uint64_t begin)
 {
-    uint64_t hash = mix(entry->begin ^ index->hash_key[0], index->hash_key[1] ^ entry->name_bytes);
-    for (uint32_t at = 8; at < entry->name_bytes; at += 8) {
+    uint64_t hash = mix(begin ^ index->hash_key[0], index->hash_key[1] ^ name.bytes);
+    for (size_t at = 8; at < name.bytes; at += 8) {
         uint64_t word = 0;
-        uint32_t left = entry->name_bytes - at;
-        memcpy(&word, index->names + entry->name_at + at, left < sizeof word ? left : sizeof word);
+        size_t left = name.bytes - at;
+        memcpy(&word, name.data + at, left < sizeof word ? left : sizeof word);
         hash = mix(hash ^ word, index->hash_key[1]);
     }
     return hash;
 }
 
-/* At most half full with all entries of the block. */
-static int reserve_slots(struct peer_index *index)
+static uint32_t empty_slot(const struct peer_index *index, const struct peer *peer)
 {
-    uint32_t count = index->slot_count == 0 ? SLOTS_FIRST : index->slot_count;
-    while (count < 2 * index->count)
-        count *= 2;
-    if (count == index->slot_count)
-        return 0;
-    free(index->slots);
-    index->slots = calloc(count, sizeof *index->slots);
-    index->slot_count = index->slots == NULL ? 0 : count;
-    return index->slots == NULL ? -ENOMEM : 0;
+    uint32_t slot = (uint32_t)name_hash(index, peer_name(index, peer), peer->begin) & (index->slot_count - 1);
+    while (index->slots[slot] != 0)
+        slot = (slot + 1) & (index->slot_count - 1);
+    return slot;
 }
 
-/* The number of the entry's peer, who is added if they are new. `peers` has room. */
-static uint32_t find_peer(struct peer_index *index, const struct entry *entry)
+/* Room for one more peer, with at most half of the slots in use. */
+static int reserve_peer(struct peer_index *index)
 {
-    struct span name = {index->names + entry->name_at, entry->name_bytes};
-    uint32_t slot = (uint32_t)name_hash(index, entry) & (index->slot_count - 1);
-    for (; index->slots[slot] != 0; slot = (slot + 1) & (index->slot_count - 1)) {
-        const struct peer *peer = &index->peers[index->slots[slot] - 1];
-        if (peer->begin == entry->begin && span_equal(peer_name(index, peer), name))
-            return index->slots[slot] - 1;
-    }
-    index->peers[index->peer_count] =
-        (struct peer){.begin = entry->begin, .name_at = entry->name_at, .name_bytes = entry->name_bytes, .slot = slot};
-    index->slots[slot] = ++index->peer_count;
-    return index->peer_count - 1;
-}
-
-/* Gives each entry its peer. Leaves `slots` empty for the next block. */
-static int group_entries(struct peer_index *index)
-{
-    index->peer_count = 0;
-    if (reserve_slots(index) != 0)
-        return -ENOMEM;
-    uint32_t name_at = UINT32_MAX, number = 0;
-    for (uint32_t i = 0; i < index->count; i++) {
-        struct entry *entry = &index->entries[i];
-        if (entry->name_at != name_at) {
-            if (reserve((void **)&index->peers, &index->peer_room, sizeof *index->peers, PEERS_FIRST,
-                        index->peer_count + 1)
-                != 0)
-                return -ENOMEM;
-            name_at = entry->name_at;
-            number = find_peer(index, entry);
+    if (2 * (index->peer_count + 1) > index->slot_count) {
+        uint32_t count = index->slot_count == 0 ? SLOTS_FIRST : 2 * index->slot_count;
+        uint32_t *slots = calloc(count, sizeof *slots);
+        if (slots == NULL)
+            return -ENOMEM;
+        free(index->slots);
+        index->slots = slots;
+        index->slot_count = count;
+        for (uint32_t i = 0; i < index->peer_count; i++) {
+            index->peers[i].slot = empty_slot(index, &index->peers[i]);
+            slots[index->peers[i].slot] = i + 1;
         }
-        entry->peer = number;
-        index->peers[number].count++;
     }
-    for (uint32_t i = 0; i < index->peer_count; i++)
-        index->slots[index->peers[i].slot] = 0;
+    return reserve((void **)&index->peers, &index->peer_room, sizeof *index->peers, PEERS_FIRST, index->peer_count + 1);
+}
+
+/* `name_at`: where `names` has the name already; NOT_KEPT: nowhere. `slot`: the one for them, if `slots` stays. */
+static int add_peer(struct peer_index *index, struct span name, uint32_t name_at, uint32_t slot)
+{
+    struct peer peer = {.begin = name_begin(name), .name_at = name_at, .name_bytes = (uint32_t)name.bytes};
+    uint32_t slot_count = index->slot_count;
+    if (name_at == NOT_KEPT && keep_name(index, name, &peer.name_at) != 0)
+        return -ENOMEM;
+    if (reserve_peer(index) != 0)
+        return -ENOMEM;
+    peer.slot = slot_count == index->slot_count ? slot : empty_slot(index, &peer);
+    index->peers[index->peer_count++] = peer;
+    index->slots[peer.slot] = index->peer_count;
     return 0;
 }
+
+/* The number of the peer with this name, who is added if they are new. */
+static int find_peer(struct peer_index *index, struct span name, uint32_t name_at, uint32_t *number_r)
+{
+    uint64_t begin = name_begin(name);
+    uint32_t slot = (uint32_t)name_hash(index, name, begin) & (index->slot_count - 1);
+    for (; index->slot_count > 0 && index->slots[slot] != 0; slot = (slot + 1) & (index->slot_count - 1)) {
+        const struct peer *peer = &index->peers[index->slots[slot] - 1];
+        if (peer->begin == begin && span_equal(peer_name(index, peer), name)) {
+            *number_r = index->slots[slot] - 1;
+            return 0;
+        }
+    }
+    *number_r = index->peer_count;
+    return add_peer(index, name, name_at, slot);
+}
+
+/* Gives an entry its peer. Mostly a conversation has a few entries in a row. */
+static int group_entry(struct peer_index *index, struct entry *entry, struct span name, uint32_t name_at)
+{
+    uint32_t number = index->last_peer;
+    if (number >= index->peer_count || !span_equal(peer_name(index, &index->peers[number]), name)) {
+        if (find_peer(index, name, name_at, &number) != 0)
+            return -ENOMEM;
+        index->last_peer = number;
+    }
+    entry->peer = number;
+    index->peers[number].count++;
+    return 0;
+}
+
+/* The block is indexed: its entries so far, which have names of their own, get their peers. */
+static int group_first(struct peer_index *index)
+{
+    int status = 0;
+    for (uint32_t i = 0; i < index->count && status == 0; i++) {
+        struct entry *entry = &index->entries[i];
+        struct span name = {index->names + entry->peer, index->first_bytes[i]};
+        status = group_entry(index, entry, name, entry->peer);
+    }
+    return status;
+}
+
+/* The entries of users who have a few are not grouped. */
+static int take_name(struct peer_index *index, struct entry *entry, struct span name)
+{
+    if (index->count < PEER_BLOCK_ENTRIES_MIN - 1) {
+        index->first_bytes[index->count] = (uint8_t)name.bytes;
+        return keep_name(index, name, &entry->peer);
+    }
+    if (index->count == PEER_BLOCK_ENTRIES_MIN - 1 && group_first(index) != 0)
+        return -ENOMEM;
+    return group_entry(index, entry, name, NOT_KEPT);
+}
+
+int peer_index_add(struct peer_index *index, uint64_t ts, struct span peer, bool is_received, uint64_t place)
+{
+    ASSERT(index->count < PEER_BLOCK_ENTRIES);
+    ASSERT(peer.bytes > 0 && peer.bytes <= LIMIT_USER_BYTES);
+    struct entry entry = {.ts_received = ts << 1 | is_received};
+    if (reserve((void **)&index->entries, &index->room, sizeof entry, ENTRIES_FIRST, index->count + 1) != 0
+        || take_name(index, &entry, peer) != 0)
+        return -ENOMEM;
+    if (index->count == 0) {
+        index->oldest = ts;
+        index->first_place = place;
+    }
+    index->last = ts;
+    index->last_place = entry.place = (uint32_t)(place - index->first_place);
+    index->entries[index->count++] = entry;
+    return 0;
+}
+
+bool peer_index_is_full(const struct peer_index *index)
+{
+    return index->count == PEER_BLOCK_ENTRIES;
+}
+
+/* -- rows -- */
 
 static int compare_places(const void *a, const void *b, void *context)
 {
@@ -288,9 +344,7 @@ static struct place make_place(const struct peer_index *index, uint32_t number)
 static int sort_entries(struct peer_index *index)
 {
     uint32_t end = 0;
-    if (group_entries(index) != 0
-        || reserve((void **)&index->places, &index->place_room, sizeof *index->places, PEERS_FIRST, index->peer_count)
-               != 0
+    if (reserve((void **)&index->places, &index->place_room, sizeof *index->places, PEERS_FIRST, index->peer_count) != 0
         || reserve((void **)&index->sorted, &index->sorted_room, sizeof *index->sorted, ENTRIES_FIRST, index->count)
                != 0)
         return -ENOMEM;
@@ -305,8 +359,10 @@ static int sort_entries(struct peer_index *index)
         index->places[i].end = end;
     }
     ASSERT(end == index->count);
-    for (uint32_t i = 0; i < index->count; i++)
-        index->sorted[index->peers[index->entries[i].peer].next++] = index->entries[i].ts_received;
+    for (uint32_t i = 0; i < index->count; i++) {
+        const struct entry *entry = &index->entries[i];
+        index->sorted[index->peers[entry->peer].next++] = (struct sorted){entry->ts_received, entry->place};
+    }
     return 0;
 }
 
@@ -363,23 +419,45 @@ static uint32_t put_varint(uint8_t *out, uint64_t value)
     return bytes;
 }
 
-/* Writes the entries `begin` to `end` of `sorted`, a piece, with the name of their peer. Returns the bytes. */
+static bool has_places(const struct peer_index *index)
+{
+    return index->version >= PEER_INDEX_PLACES;
+}
+
+/* Writes the entries `begin` to `end` of `sorted`. Returns the bytes. */
+static uint32_t put_entries(const struct peer_index *index, uint32_t begin, uint32_t end, uint8_t *out)
+{
+    uint64_t ts_above = index->last;
+    uint32_t place_above = index->last_place, bytes = 0;
+    for (uint32_t i = end; i > begin; i--) {
+        const struct sorted *sorted = &index->sorted[i - 1];
+        uint64_t ts = sorted->ts_received >> 1;
+        bytes += put_varint(out + bytes, (ts_above - ts) << 1 | (sorted->ts_received & 1));
+        if (has_places(index))
+            bytes += put_varint(out + bytes, place_above - sorted->place);
+        ts_above = ts;
+        place_above = sorted->place;
+    }
+    return bytes;
+}
+
+/* The same as a piece, with the name of their peer. */
 static uint32_t put_piece(const struct peer_index *index, struct span name, uint32_t begin, uint32_t end, uint8_t *out)
 {
-    uint8_t entries[PEER_PIECE_ENTRIES * 8];
-    uint64_t above = index->last;
-    uint32_t bytes = 0, used = 0;
-    for (uint32_t i = end; i > begin; i--) {
-        uint64_t ts = index->sorted[i - 1] >> 1;
-        bytes += put_varint(entries + bytes, (above - ts) << 1 | (index->sorted[i - 1] & 1));
-        above = ts;
-    }
+    uint32_t used = 0;
     out[used++] = (uint8_t)name.bytes;
     memcpy(out + used, name.data, name.bytes);
     used += (uint32_t)name.bytes;
-    used += put_varint(out + used, bytes);
-    memcpy(out + used, entries, bytes);
-    return used + bytes;
+    uint32_t bytes = put_entries(index, begin, end, out + used + 1);
+    if (bytes >= 0x80) /* the number of bytes has two itself */
+        memmove(out + used + 2, out + used + 1, bytes);
+    return used + put_varint(out + used, bytes) + bytes;
+}
+
+static uint32_t put_head(const struct peer_index *index, uint8_t *out)
+{
+    uint32_t used = put_varint(out, index->last - index->oldest);
+    return has_places(index) ? used + put_varint(out + used, index->first_place + index->last_place) : used;
 }
 
 static struct span place_name(const struct peer_index *index)
@@ -390,17 +468,17 @@ static struct span place_name(const struct peer_index *index)
 /* A row of as many pieces as fit. */
 static void next_row(struct peer_index *index, struct span *key_r, struct span *value_r)
 {
-    uint8_t piece[PIECE_BYTES_MAX];
     struct span first = index->at == 0 ? (struct span){"", 0} : place_name(index);
-    uint32_t key_bytes = row_key_peers(index->user, index->last, first, index->sorted[index->at] >> 1, index->key);
-    uint32_t used = put_varint(index->row, index->last - index->oldest);
+    uint32_t piece_entries = has_places(index) ? PEER_PIECE_WRITTEN : PEER_PIECE_ENTRIES;
+    uint32_t key_bytes =
+        row_key_peers(index->user, index->last, first, index->sorted[index->at].ts_received >> 1, index->key);
+    uint32_t used = put_head(index, index->row);
     while (index->at < index->count) {
         uint32_t end_max = index->places[index->place].end;
-        uint32_t end = index->at + PEER_PIECE_ENTRIES < end_max ? index->at + PEER_PIECE_ENTRIES : end_max;
-        uint32_t bytes = put_piece(index, place_name(index), index->at, end, piece);
+        uint32_t end = index->at + piece_entries < end_max ? index->at + piece_entries : end_max;
+        uint32_t bytes = put_piece(index, place_name(index), index->at, end, index->row + used);
         if (used + bytes > PEER_ROW_BYTES_MAX)
             break;
-        memcpy(index->row + used, piece, bytes);
         used += bytes;
         index->at = end;
         index->place += end == end_max;
@@ -416,6 +494,14 @@ static void give_directory(struct peer_index *index, struct span *key_r, struct 
     *value_r = (struct span){(const char *)index->directory, (size_t)index->block_count * PEER_DIRECTORY_BLOCK_BYTES};
 }
 
+/* Leaves `slots` empty for the next block. */
+static void forget_peers(struct peer_index *index)
+{
+    for (uint32_t i = 0; i < index->peer_count; i++)
+        index->slots[index->peers[i].slot] = 0;
+    index->peer_count = index->last_peer = 0;
+}
+
 bool peer_index_next(struct peer_index *index, struct span *key_r, struct span *value_r)
 {
     if (index->at < index->count) {
@@ -427,79 +513,9 @@ bool peer_index_next(struct peer_index *index, struct span *key_r, struct span *
         give_directory(index, key_r, value_r);
         return true;
     }
+    forget_peers(index);
     index->count = index->at = index->names_used = 0;
     if (index->is_end)
         index->block_count = 0;
     return false;
-}
-
-/* -- reading -- */
-
-struct peer_block peer_directory_block(struct span value, uint32_t at)
-{
-    const char *block = value.data + (size_t)at * PEER_DIRECTORY_BLOCK_BYTES;
-    ASSERT((at + 1) * PEER_DIRECTORY_BLOCK_BYTES <= value.bytes);
-    return (struct peer_block){bytes_load_le64(block), bytes_load_le64(block + 8)};
-}
-
-static bool take_varint(struct span *rest, uint64_t *value_r)
-{
-    uint64_t value = 0;
-    for (uint32_t i = 0; i < VARINT_BYTES_MAX && i < rest->bytes; i++) {
-        uint8_t byte = (uint8_t)rest->data[i];
-        value |= (uint64_t)(byte & 0x7f) << (7 * i);
-        if (byte < 0x80) {
-            *rest = (struct span){rest->data + i + 1, rest->bytes - i - 1};
-            *value_r = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-int peer_row_open(struct peer_row *row, struct span value, uint64_t last, struct peer_block *block_r)
-{
-    uint64_t age_us;
-    *row = (struct peer_row){value, last};
-    if (!take_varint(&row->rest, &age_us) || age_us >= last)
-        return -EBADMSG;
-    *block_r = (struct peer_block){last - age_us, last};
-    return 0;
-}
-
-int peer_row_next(struct peer_row *row, struct peer_piece *piece_r)
-{
-    struct span *rest = &row->rest;
-    uint64_t bytes, first;
-    if (rest->bytes == 0)
-        return 0;
-    size_t name_bytes = (uint8_t)rest->data[0];
-    if (name_bytes == 0 || name_bytes > LIMIT_USER_BYTES || name_bytes + 1 > rest->bytes)
-        return -EBADMSG;
-    piece_r->peer = (struct span){rest->data + 1, name_bytes};
-    *rest = (struct span){rest->data + 1 + name_bytes, rest->bytes - 1 - name_bytes};
-    if (!take_varint(rest, &bytes) || bytes > rest->bytes)
-        return -EBADMSG;
-    piece_r->entries = (struct span){rest->data, bytes};
-    *rest = (struct span){rest->data + bytes, rest->bytes - bytes};
-    struct span entries = piece_r->entries;
-    if (!take_varint(&entries, &first) || first >> 1 >= row->last)
-        return -EBADMSG;
-    piece_r->last = row->last;
-    piece_r->newest = row->last - (first >> 1);
-    return 1;
-}
-
-int peer_piece_read(const struct peer_piece *piece, struct peer_entry entries_r[PEER_PIECE_ENTRIES])
-{
-    struct span rest = piece->entries;
-    uint64_t above = piece->last, value;
-    uint32_t count = 0;
-    while (rest.bytes > 0) {
-        if (count == PEER_PIECE_ENTRIES || !take_varint(&rest, &value) || value >> 1 >= above)
-            return -EBADMSG;
-        above -= value >> 1;
-        entries_r[count++] = (struct peer_entry){above, (value & 1) != 0};
-    }
-    return (int)count;
 }

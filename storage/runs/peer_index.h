@@ -16,14 +16,20 @@
  *     key    user 0x00 ts 0x01               the first row
  *            user 0x00 ts 0x01 peer 0x00 ts  each other: its first peer, and their oldest ts in it (big endian, 8)
  *     value  varint: from the block's oldest entry to its last
+ *            varint: the place (run_place.h) of the last
  *            pieces, by peer and ts:  u8 peer_bytes   peer   varint bytes of the entries   entries
  *            entries, newest first:   varint ((time before the entry above, at first before the block's last) * 2 + 1,
  *                                     if the user received it)
+ *                                     varint: from its place to that of the entry above
  *
- * A piece has at most PEER_PIECE_ENTRIES. A message to oneself is with oneself, and not received. A user with a whole
- * block has one more row behind all entries, the directory: key `user 0x00 ts 0x01` with the greatest ts, value for
- * each block u64 oldest, u64 last (little endian). Without it the user has one block, which ends with their last entry,
- * or none. Entries behind the last block of the directory are not indexed.
+ * With the places, a page of a conversation reads the row of each entry where it lies, without a search. Version 1 has
+ * no places.
+ *
+ * A piece has at most PEER_PIECE_WRITTEN entries, of version 1 PEER_PIECE_ENTRIES. A message to oneself is with
+ * oneself, and not received. A user with a whole block has one more row behind all entries, the directory: key `user
+ * 0x00 ts 0x01` with the greatest ts, value for each block u64 oldest, u64 last (little endian). Without it the user
+ * has one block, which ends with their last entry, or none. Entries behind the last block of the directory are not
+ * indexed.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_PEER_INDEX_H
 #define CHITCHAT_STORAGE_RUNS_PEER_INDEX_H
@@ -35,16 +41,19 @@
 #include "base/span.h"
 
 /* The manifest says with which version of this format a run was written. */
-#define PEER_INDEX_VERSION 1u
+#define PEER_INDEX_VERSION 2u
+#define PEER_INDEX_PLACES 2u /* the first version with places */
 
 #ifdef CHITCHAT_FAULTS /* so that the simulator's few messages have all shapes of an index */
 #define PEER_BLOCK_ENTRIES_MIN 3u
 #define PEER_BLOCK_ENTRIES 12u
 #define PEER_PIECE_ENTRIES 2u
+#define PEER_PIECE_WRITTEN 2u
 #else
 #define PEER_BLOCK_ENTRIES_MIN 16u
 #define PEER_BLOCK_ENTRIES 131072u
 #define PEER_PIECE_ENTRIES 64u
+#define PEER_PIECE_WRITTEN 48u
 #endif
 #define PEER_ROW_BYTES_MAX 768u
 #define PEER_BLOCKS_MAX 8191u /* of a user in a run: the directory is one value */
@@ -53,12 +62,13 @@
 /* -- writing -- */
 
 struct peer_index;
-/* 0, and the caller closes *index_r; -ENOMEM; or -EIO, the system gives no random numbers for the hash of names. */
-int peer_index_open(struct peer_index **index_r);
+/* An index of `version`, 1 to PEER_INDEX_VERSION. 0, and the caller closes *index_r; -ENOMEM; or -EIO, the system gives
+ * no random numbers for the hash of names. */
+int peer_index_open(struct peer_index **index_r, uint64_t version);
 /* Nulls *index; NULL is fine. */
 void peer_index_close(struct peer_index **index);
-/* The next entry of the user, in order of ts. Copies `peer`. 0 or -ENOMEM. */
-int peer_index_add(struct peer_index *index, uint64_t ts, struct span peer, bool is_received);
+/* The next entry of the user, in order of ts, and its place. Copies `peer`. 0 or -ENOMEM. */
+int peer_index_add(struct peer_index *index, uint64_t ts, struct span peer, bool is_received, uint64_t place);
 /* Whether the rows of the block have to be written now: it has PEER_BLOCK_ENTRIES. */
 bool peer_index_is_full(const struct peer_index *index);
 /* Begins the rows behind the entries so far: of `user` (borrowed until peer_index_next returned false), whose entries
@@ -83,21 +93,27 @@ struct peer_piece {
     struct span entries;
     uint64_t last; /* of the block */
     uint64_t newest;
+    bool has_places;
+    uint64_t last_place;   /* of the block's last */
+    uint64_t newest_place; /* of the newest of the piece; 0: not known */
 };
 
 /* A row's pieces, one by one. */
 struct peer_row {
     struct span rest; /* of the value */
     uint64_t last;    /* of the block */
+    bool has_places;
+    uint64_t last_place;
 };
 
-/* Begins with the value of a row of the block that ends at `last`. 0 or -EBADMSG. */
-int peer_row_open(struct peer_row *row, struct span value, uint64_t last, struct peer_block *block_r);
+/* Begins with the value of a row of the block that ends at `last`, of an index of `version`. 0 or -EBADMSG. */
+int peer_row_open(struct peer_row *row, uint64_t version, struct span value, uint64_t last, struct peer_block *block_r);
 /* 1 and the next piece; 0 at the end; or -EBADMSG. */
 int peer_row_next(struct peer_row *row, struct peer_piece *piece_r);
 
 struct peer_entry {
     uint64_t ts;
+    uint64_t place; /* 0: not known */
     bool is_received;
 };
 

@@ -52,6 +52,13 @@ static int check_file(const char *path, const struct run_entry *entry, struct st
     return set_error(error_r, -EBADMSG, path, what);
 }
 
+static void find_map(MDB_cursor *cursor, struct run *run)
+{
+    MDB_val key, value;
+    if (mdb_cursor_get(cursor, &key, &value, MDB_LAST) == 0)
+        run_map_find(&run->map, key.mv_data, run->entry.file_bytes);
+}
+
 /* Collects the pieces of the filter, which are in order behind the rows. */
 static int read_filter_chunks(MDB_cursor *cursor, struct run *run)
 {
@@ -101,6 +108,7 @@ static int read_filter(void *context)
         result = mdb_cursor_open(txn, run->dbi, &cursor);
     int status = manifest_errno(result);
     if (status == 0) {
+        find_map(cursor, run);
         status = read_filter_chunks(cursor, run);
         mdb_cursor_close(cursor);
     }

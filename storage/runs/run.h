@@ -14,6 +14,7 @@
 
 #include "storage/runs/filter.h"
 #include "storage/runs/manifest.h"
+#include "storage/runs/run_place.h"
 
 #define RUN_READERS_MAX 4
 #define RUN_PATH_BYTES 1024u
@@ -35,6 +36,7 @@ struct run {
     MDB_env *env;
     MDB_dbi dbi;
     struct filter filter;
+    struct run_map map;
 
     /* Each is owned by the thread of one reader, while the reader has a reference. */
     struct run_slot slots[RUN_READERS_MAX];

@@ -1,6 +1,5 @@
 #include "storage/runs/run_pages.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,14 +8,12 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "storage/runs/run_page_format.h"
 
-#define PAGE_HEADER_BYTES 16u
-#define NODE_HEADER_BYTES 8u
 #define SLOT_BYTES sizeof(uint16_t)
 /* LMDB's limit, so that two nodes fit into a page: a larger row has its value on overflow pages. */
 #define NODE_BYTES_MAX (((RUN_PAGE_BYTES - PAGE_HEADER_BYTES) / 2 & ~1u) - SLOT_BYTES)
 #define META_PAGES 2u
-#define OVERFLOW_PAGES(bytes) ((PAGE_HEADER_BYTES + (bytes) + RUN_PAGE_BYTES - 1) / RUN_PAGE_BYTES)
 /* The pages of one write: a WAL write behind it waits some 0.5 ms. */
 #define CHUNK_PAGES 128u
 _Static_assert(OVERFLOW_PAGES(RUN_PAGES_VALUE_BYTES_MAX) < CHUNK_PAGES, "a value fits into a chunk");
@@ -24,36 +21,6 @@ _Static_assert(OVERFLOW_PAGES(RUN_PAGES_VALUE_BYTES_MAX) < CHUNK_PAGES, "a value
 /* A branch of the longest keys has seven children, one of our keys 26 and more: 2^36 pages need fewer than 13 levels.
  */
 #define LEVELS_MAX 13u
-
-enum page_kind { PAGE_BRANCH = 0x01, PAGE_LEAF = 0x02, PAGE_OVERFLOW = 0x04, PAGE_META = 0x08 };
-enum node_flag { NODE_VALUE_ELSEWHERE = 0x01 };
-
-struct page_header {
-    uint64_t number;
-    uint16_t pad;
-    uint16_t kind;
-    union {
-        struct {
-            uint16_t lower; /* end of the slots, which have the places of the nodes in key order */
-            uint16_t upper; /* begin of the nodes, which fill the page from its end */
-        };
-        uint32_t overflow_pages;
-    };
-};
-_Static_assert(sizeof(struct page_header) == PAGE_HEADER_BYTES, "as LMDB has it");
-
-/* Then the key; in a leaf the value, or the number of its first overflow page. */
-struct node_header {
-    /* In a branch the number of the child's page; in a leaf 32 bits of value size, then flags. */
-#if __BYTE_ORDER == __LITTLE_ENDIAN
-    uint16_t low, middle;
-#else
-    uint16_t middle, low;
-#endif
-    uint16_t high;
-    uint16_t key_bytes;
-};
-_Static_assert(sizeof(struct node_header) == NODE_HEADER_BYTES, "as LMDB has it");
 
 struct tree {
     uint32_t pad; /* in the first of a meta page: the page size */
@@ -91,11 +58,14 @@ struct level {
 
 struct run_pages {
     uint8_t *chunk; /* CHUNK_PAGES */
+    uint8_t *apart; /* behind them: a page for a leaf whose chunk was written before it was full */
+    uint8_t *leaf;  /* where the leaf that is being filled goes: into the chunk, or apart */
     uint32_t chunk_count;
     uint64_t chunk_begin; /* the number of its first page */
     int fd;
     bool is_read_soon;
     int status;
+    uint64_t leaf_number; /* of the leaf that is being filled: known from its first row on, so that places are */
     struct tree tree;
     struct level levels[LEVELS_MAX]; /* [0]: of the leaves; tree.depth of them are in use */
 };
@@ -104,6 +74,7 @@ struct run_pages {
 
 static void write_chunk(struct run_pages *pages)
 {
+    pages->leaf = pages->apart;
     size_t bytes = (size_t)pages->chunk_count * RUN_PAGE_BYTES;
     off_t offset = (off_t)(pages->chunk_begin * RUN_PAGE_BYTES);
     if (pages->status == 0 && bytes > 0)
@@ -175,18 +146,37 @@ static void keep_first_key(struct level *level, struct span key)
 
 static void put_child(struct run_pages *pages, uint32_t height, struct span key, uint64_t child);
 
-/* Writes the page of a level, which is empty afterwards. */
-static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *number_r)
+/* Copies the page of a level to `out`. The level is empty afterwards. */
+static void copy_page(struct level *level, enum page_kind kind, uint64_t number, uint8_t *out)
 {
-    struct level *level = &pages->levels[height];
-    uint8_t *out = take_pages(pages, 1, number_r);
     struct page_header *header = header_of(level);
-    header->number = *number_r;
+    header->number = number;
     memcpy(out, level->page, header->lower);
     memset(out + header->lower, 0, (size_t)(header->upper - header->lower));
     memcpy(out + header->upper, level->page + header->upper, RUN_PAGE_BYTES - header->upper);
-    *(height == 0 ? &pages->tree.leaf_pages : &pages->tree.branch_pages) += 1;
-    clear_page(level, height == 0 ? PAGE_LEAF : PAGE_BRANCH);
+    clear_page(level, kind);
+}
+
+static void finish_leaf(struct run_pages *pages)
+{
+    uint8_t *out = pages->leaf;
+    copy_page(&pages->levels[0], PAGE_LEAF, pages->leaf_number, out);
+    if (out == pages->apart && pages->status == 0)
+        pages->status = file_write(pages->fd, out, RUN_PAGE_BYTES, (off_t)(pages->leaf_number * RUN_PAGE_BYTES));
+    pages->tree.leaf_pages++;
+}
+
+/* Writes the page of a level, which is empty afterwards. */
+static void finish_page(struct run_pages *pages, uint32_t height, uint64_t *number_r)
+{
+    if (height == 0) {
+        *number_r = pages->leaf_number;
+        finish_leaf(pages);
+        return;
+    }
+    uint8_t *out = take_pages(pages, 1, number_r);
+    copy_page(&pages->levels[height], PAGE_BRANCH, *number_r, out);
+    pages->tree.branch_pages++;
 }
 
 /* Writes the page of a level, and puts it into the branch above it. */
@@ -277,11 +267,20 @@ int run_pages_put(struct run_pages *pages, struct span key, struct span value)
     uint32_t bytes = node_bytes(key.bytes, value.bytes);
     if (!has_room(level, bytes))
         hand_up(pages, 0);
-    if (header_of(level)->lower == PAGE_HEADER_BYTES)
+    if (header_of(level)->lower == PAGE_HEADER_BYTES) {
         keep_first_key(level, key);
+        pages->leaf = take_pages(pages, 1, &pages->leaf_number);
+    }
     memcpy(add_node(level, bytes, node, key), value.data, value.bytes);
     pages->tree.entries++;
     return pages->status;
+}
+
+uint64_t run_pages_place(const struct run_pages *pages)
+{
+    const struct page_header *header = (const struct page_header *)pages->levels[0].page;
+    ASSERT(header->lower > PAGE_HEADER_BYTES);
+    return run_place(pages->leaf_number, (uint32_t)((header->lower - PAGE_HEADER_BYTES) / SLOT_BYTES - 1));
 }
 
 /* -- the file -- */
@@ -291,7 +290,7 @@ int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_so
     struct run_pages *pages = malloc(sizeof *pages);
     if (pages == NULL)
         return -ENOMEM;
-    pages->chunk = aligned_alloc(FILE_BLOCK_BYTES, (size_t)CHUNK_PAGES * RUN_PAGE_BYTES);
+    pages->chunk = aligned_alloc(FILE_BLOCK_BYTES, (size_t)(CHUNK_PAGES + 1) * RUN_PAGE_BYTES);
     pages->fd = pages->chunk == NULL ? -ENOMEM : file_open_direct(path, O_CREAT | O_TRUNC);
     if (pages->fd < 0) {
         int status = pages->fd;
@@ -306,6 +305,8 @@ int run_pages_open(struct run_pages **pages_r, const char *path, bool is_read_so
     pages->is_read_soon = is_read_soon;
     pages->status = 0;
     pages->tree = (struct tree){.depth = 1};
+    pages->apart = pages->chunk + (size_t)CHUNK_PAGES * RUN_PAGE_BYTES;
+    pages->leaf = pages->apart;
     clear_page(&pages->levels[0], PAGE_LEAF);
     *pages_r = pages;
     return 0;

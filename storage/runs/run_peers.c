@@ -52,13 +52,13 @@ static int take_directory(struct run_peers *peers, struct span value)
     return more == 0 ? -EBADMSG : more;
 }
 
-int run_peers_open(struct run_peers *peers, MDB_cursor *cursor, struct span user)
+int run_peers_open(struct run_peers *peers, const struct run *run, MDB_cursor *cursor, struct span user)
 {
     uint8_t key[ROW_KEY_PEERS_BYTES_MAX];
     struct row_key_fields row;
     struct peer_row pieces;
     struct span value;
-    *peers = (struct run_peers){.cursor = cursor, .user = user};
+    *peers = (struct run_peers){.run = run, .cursor = cursor, .user = user};
     uint32_t bytes = row_key_marks(user, (struct span){"", 0}, key);
     int more = take_before(peers, val_of(key, bytes), &row, &value);
     if (more <= 0)
@@ -69,7 +69,7 @@ int run_peers_open(struct run_peers *peers, MDB_cursor *cursor, struct span user
     if (row.ts == PEER_DIRECTORY_TS)
         return take_directory(peers, value);
     peers->block_count = 1;
-    int status = peer_row_open(&pieces, value, row.ts, &peers->one);
+    int status = peer_row_open(&pieces, run->entry.index_version, value, row.ts, &peers->one);
     return status == 0 ? 1 : status;
 }
 
@@ -136,7 +136,7 @@ int run_peers_seek_row(const struct run_peers *peers, struct peer_block block, s
         return more;
     if (more == 0 || check_block_row(&row, block) != 0)
         return -EBADMSG;
-    return peer_row_open(row_r, value, block.last, &found);
+    return peer_row_open(row_r, peers->run->entry.index_version, value, block.last, &found);
 }
 
 int run_peers_seek(const struct run_peers *peers, struct peer_block block, struct span peer, struct peer_row *row_r)
@@ -155,7 +155,7 @@ int run_peers_step(const struct run_peers *peers, struct peer_block block, struc
         return more < 0 ? more : 0;
     *peer_r = row.peer;
     *ts_r = row.peer_ts;
-    int status = peer_row_open(row_r, value, block.last, &found);
+    int status = peer_row_open(row_r, peers->run->entry.index_version, value, block.last, &found);
     return status == 0 ? 1 : status;
 }
 
@@ -232,12 +232,23 @@ int run_peers_entry(const struct run_peers *peers, uint64_t at, bool oldest_firs
     return 1;
 }
 
-int run_peers_get(const struct run_peers *peers, uint64_t ts, struct span *value_r)
+int run_peers_get(const struct run_peers *peers, uint64_t ts, uint64_t place, struct span *value_r)
 {
-    uint8_t key[ROW_KEY_BYTES_MAX];
-    MDB_val found = val_of(key, row_key(peers->user, ts, key)), value;
+    uint8_t bytes[ROW_KEY_BYTES_MAX];
+    struct span key = {(const char *)bytes, row_key(peers->user, ts, bytes)};
+    if (place > 0 && run_place_get(&peers->run->map, place, key, value_r))
+        return 0;
+    MDB_val found = val_of(bytes, (uint32_t)key.bytes), value;
     int result = mdb_cursor_get(peers->cursor, &found, &value, MDB_SET);
     if (result == 0)
         *value_r = span_of_val(value);
     return manifest_errno(result);
+}
+
+void run_peers_prefetch(const struct run_peers *peers, const struct peer_entry *entries, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        run_place_prefetch_page(&peers->run->map, entries[i].place);
+    for (uint32_t i = 0; i < count; i++)
+        run_place_prefetch_row(&peers->run->map, entries[i].place);
 }

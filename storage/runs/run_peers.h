@@ -10,8 +10,10 @@
 
 #include "storage/record.h"
 #include "storage/runs/peer_index.h"
+#include "storage/runs/run.h"
 
 struct run_peers {
+    const struct run *run;
     MDB_cursor *cursor;
     struct span user;      /* borrowed */
     struct span directory; /* empty: the one block, or none */
@@ -20,8 +22,9 @@ struct run_peers {
     uint64_t newest; /* ts of the user's last entry */
 };
 
-/* Looks how the entries of `user` (borrowed) are indexed. 1: they have entries in the run; 0: none; or -errno. */
-int run_peers_open(struct run_peers *peers, MDB_cursor *cursor, struct span user);
+/* Looks how the entries of `user` in `run`, whose cursor it is, are indexed; borrows all. 1: they have entries in the
+ * run; 0: none; or -errno. */
+int run_peers_open(struct run_peers *peers, const struct run *run, MDB_cursor *cursor, struct span user);
 /* Block `at`, below block_count. Blocks ascend; entries above the last one are not indexed. */
 struct peer_block run_peers_block(const struct run_peers *peers, uint32_t at);
 /* The last indexed ts; 0: nothing is indexed. */
@@ -54,7 +57,10 @@ int run_peers_step(const struct run_peers *peers, struct peer_block block, struc
  * `is_there` the cursor is still at the entry at `at`, which this function gave. */
 int run_peers_entry(const struct run_peers *peers, uint64_t at, bool oldest_first, bool is_there, uint64_t *ts_r,
                     struct span *value_r);
-/* The row of the entry at `ts`. 0; or -errno: -EBADMSG, there is none. */
-int run_peers_get(const struct run_peers *peers, uint64_t ts, struct span *value_r);
+/* The row of the entry at `ts`, which is read at `place` if it is known (not 0), else searched. 0; or -errno: -EBADMSG,
+ * there is none. */
+int run_peers_get(const struct run_peers *peers, uint64_t ts, uint64_t place, struct span *value_r);
+/* Prefetches the rows of the first `count` entries. */
+void run_peers_prefetch(const struct run_peers *peers, const struct peer_entry *entries, uint32_t count);
 
 #endif

@@ -146,7 +146,8 @@ static int index_entry(struct run_writer *writer, const struct row_key_fields *r
         return 0;
     if (row_decode_peer(value, &role, &other) != 0)
         return 0;
-    int status = peer_index_add(writer->peers, row->ts, role == ROLE_SELF ? row->user : other, role == ROLE_RECEIVED);
+    int status = peer_index_add(writer->peers, row->ts, role == ROLE_SELF ? row->user : other, role == ROLE_RECEIVED,
+                                run_pages_place(writer->pages));
     return status == 0 && peer_index_is_full(writer->peers) ? put_peers(writer, false) : status;
 }
 
@@ -232,7 +233,7 @@ static int put_all(void *context)
 static int write_file(struct run_writer *writer, const char *path, struct rows *rows)
 {
     bool is_read_soon = writer->entry->level <= CACHED_LEVEL;
-    int status = peer_index_open(&writer->peers);
+    int status = peer_index_open(&writer->peers, writer->entry->index_version);
     if (status == 0)
         status = run_pages_open(&writer->pages, path, is_read_soon);
     if (status == 0)
@@ -286,7 +287,7 @@ int run_writer_open(struct run_writer **writer_r, const char *dir, struct run_en
     writer->dir = dir;
     clear_counts(entry);
     run_path(path, dir, entry->id);
-    int status = peer_index_open(&writer->peers);
+    int status = peer_index_open(&writer->peers, writer->entry->index_version);
     if (status == 0)
         status = run_pages_open(&writer->pages, path, false);
     if (status == 0) {

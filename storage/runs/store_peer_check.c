@@ -136,7 +136,7 @@ static int search_run(struct search *search, struct run *run)
     uint32_t looks = 0;
     search->at = run;
     int status = run_slot_cursor(run, search->reader->slot, &cursor);
-    int more = status == 0 ? run_peers_open(&peers, cursor, search->check->user) : status;
+    int more = status == 0 ? run_peers_open(&peers, run, cursor, search->check->user) : status;
     if (more == 1)
         more = search_entries(search, &peers, &looks);
     return more == 1 ? search_blocks(search, &peers, looks) : more;

@@ -52,7 +52,7 @@ int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest
 {
     ASSERT(peers->list == NULL);
     ASSERT(newest > peers->query.after && newest < peers->query.bound);
-    return conversations_note(&peers->all, peer, newest, 0);
+    return conversations_note(&peers->all, peer, newest, 0, 0);
 }
 
 static int begin(struct store_peers *peers)
@@ -197,7 +197,7 @@ static int read_last(struct store_peers *peers, uint32_t at)
     while (head->number != conversation->source)
         head++;
     peers->at = head->run;
-    int status = run_peers_get(&head->peers, conversation->newest, &value);
+    int status = run_peers_get(&head->peers, conversation->newest, conversation->place, &value);
     if (status == 0)
         status = store_page_add(peers->page, conversation->newest, value);
     peers->rows[at] = peers->page->count;

@@ -40,7 +40,7 @@ static int open_head(struct store_peers *peers, struct peers_head *head)
 {
     MDB_cursor *cursor;
     int status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
-    int more = status != 0 ? status : run_peers_open(&head->peers, cursor, peers_user(peers));
+    int more = status != 0 ? status : run_peers_open(&head->peers, head->run, cursor, peers_user(peers));
     head->is_over = more == 0;
     if (more != 1)
         return more < 0 ? more : 1;
@@ -150,16 +150,19 @@ static bool has_block(struct peers_head *head)
 static int note_piece(struct store_peers *peers, struct peers_head *head, const struct peer_piece *piece)
 {
     struct peer_entry entries[PEER_PIECE_ENTRIES];
-    uint64_t newest = piece->newest;
-    if (newest >= peers->query.bound) {
+    struct peer_entry newest = {.ts = piece->newest, .place = piece->newest_place};
+    if (newest.ts >= peers->query.bound) {
         int count = peer_piece_read(piece, entries);
-        newest = 0;
-        for (int i = 0; i < count && newest == 0; i++)
-            newest = entries[i].ts < peers->query.bound ? entries[i].ts : 0;
+        newest.ts = 0;
+        for (int i = 0; i < count && newest.ts == 0; i++)
+            if (entries[i].ts < peers->query.bound)
+                newest = entries[i];
         if (count < 0)
             return count;
     }
-    return newest <= peers->query.after ? 0 : conversations_note(&peers->all, piece->peer, newest, head->number);
+    if (newest.ts <= peers->query.after)
+        return 0;
+    return conversations_note(&peers->all, piece->peer, newest.ts, head->number, newest.place);
 }
 
 /* Reads until the head is no longer the first, so that the cursor may go on from entry to entry. */
@@ -174,7 +177,7 @@ static int note_entries(struct store_peers *peers, struct peers_head *head)
         more = walk_entry(peers, head, &ts, &role, &other, is_there);
         is_there = true;
         if (more == 1 && ts > peers->query.after) {
-            int status = conversations_note(&peers->all, other, ts, head->number);
+            int status = conversations_note(&peers->all, other, ts, head->number, 0);
             if (status != 0)
                 return status;
         }

@@ -62,7 +62,7 @@ static int head_open(struct walk *walk, struct head *head)
     MDB_cursor *cursor;
     int status = run_slot_cursor(head->run, walk->reader->slot, &cursor);
     head->is_open = true;
-    return status == 0 ? run_peers_open(&head->peers, cursor, walk->user) : status;
+    return status == 0 ? run_peers_open(&head->peers, head->run, cursor, walk->user) : status;
 }
 
 /* Takes the entries of a piece that are next, in the order of looking. */
@@ -79,6 +79,8 @@ static int take_piece(struct walk *walk, struct head *head, const struct peer_pi
             head->entries[head->found++] = entry;
     }
     head->at = oldest_first ? entries[0].ts : entries[count - 1].ts;
+    uint32_t wanted = walk->range->rows_max - walk->page->count;
+    run_peers_prefetch(&head->peers, head->entries, head->found < wanted ? head->found : wanted);
     return 1;
 }
 
@@ -121,7 +123,7 @@ static int look_at_entry(struct walk *walk, struct head *head)
         return -EBADMSG;
     bool is_with = span_equal(role == ROLE_SELF ? walk->user : other, walk->with->peer);
     if (is_with && is_in_range(walk, head, ts) && (role == ROLE_RECEIVED || !walk->with->only_received)) {
-        head->entries[head->found++] = (struct peer_entry){ts, role == ROLE_RECEIVED};
+        head->entries[head->found++] = (struct peer_entry){.ts = ts, .is_received = role == ROLE_RECEIVED};
         head->value = value;
     }
     head->at = ts;
@@ -210,7 +212,8 @@ static int head_value(struct walk *walk, struct head *head, struct span *value_r
         return 0;
     head->is_there = false;
     walk->looks += LOOKS_ROW;
-    return run_peers_get(&head->peers, head->entries[head->found_at].ts, value_r);
+    const struct peer_entry *entry = &head->entries[head->found_at];
+    return run_peers_get(&head->peers, entry->ts, entry->place, value_r);
 }
 
 static int fill_page(void *context)

@@ -1,0 +1,117 @@
+/* peer_index_read.c: the rows of an index by peer are read. */
+#include <errno.h>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "storage/runs/peer_index.h"
+
+#define VARINT_BYTES_MAX 10u
+
+struct peer_block peer_directory_block(struct span value, uint32_t at)
+{
+    const char *block = value.data + (size_t)at * PEER_DIRECTORY_BLOCK_BYTES;
+    ASSERT((at + 1) * PEER_DIRECTORY_BLOCK_BYTES <= value.bytes);
+    return (struct peer_block){bytes_load_le64(block), bytes_load_le64(block + 8)};
+}
+
+/* The 7 bits of each byte of `word` side by side. */
+static uint64_t squeeze(uint64_t word)
+{
+    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    return (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+}
+
+static bool take_slowly(struct span *rest, uint64_t *value_r)
+{
+    uint64_t value = 0;
+    for (uint32_t i = 0; i < VARINT_BYTES_MAX && i < rest->bytes; i++) {
+        uint8_t byte = (uint8_t)rest->data[i];
+        value |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte < 0x80) {
+            *rest = (struct span){rest->data + i + 1, rest->bytes - i - 1};
+            *value_r = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Up to 8 bytes at once: most of a page of conversations is this. */
+static inline bool take_varint(struct span *rest, uint64_t *value_r)
+{
+    if (rest->bytes < sizeof(uint64_t))
+        return take_slowly(rest, value_r);
+    uint64_t word = bytes_load_le64(rest->data);
+    uint64_t ends = ~word & UINT64_C(0x8080808080808080);
+    if (ends == 0)
+        return take_slowly(rest, value_r);
+    uint32_t bytes = (uint32_t)__builtin_ctzll(ends) / 8 + 1;
+    *value_r = squeeze(word & (ends ^ (ends - 1)));
+    *rest = (struct span){rest->data + bytes, rest->bytes - bytes};
+    return true;
+}
+
+int peer_row_open(struct peer_row *row, uint64_t version, struct span value, uint64_t last, struct peer_block *block_r)
+{
+    uint64_t age_us;
+    *row = (struct peer_row){.rest = value, .last = last, .has_places = version >= PEER_INDEX_PLACES};
+    if (!take_varint(&row->rest, &age_us) || age_us >= last
+        || (row->has_places && !take_varint(&row->rest, &row->last_place)))
+        return -EBADMSG;
+    *block_r = (struct peer_block){last - age_us, last};
+    return 0;
+}
+
+/* Goes on to the next older entry: *ts and *place are those of the one above it. */
+static bool take_entry(struct span *rest, bool has_place, uint64_t *ts, uint64_t *place, bool *is_received_r)
+{
+    uint64_t time, places = 0;
+    if (!take_varint(rest, &time) || time >> 1 >= *ts
+        || (has_place && (!take_varint(rest, &places) || places >= *place)))
+        return false;
+    *ts -= time >> 1;
+    *place -= places;
+    *is_received_r = (time & 1) != 0;
+    return true;
+}
+
+int peer_row_next(struct peer_row *row, struct peer_piece *piece_r)
+{
+    struct span *rest = &row->rest;
+    uint64_t bytes;
+    bool is_received;
+    if (rest->bytes == 0)
+        return 0;
+    size_t name_bytes = (uint8_t)rest->data[0];
+    if (name_bytes == 0 || name_bytes > LIMIT_USER_BYTES || name_bytes + 1 > rest->bytes)
+        return -EBADMSG;
+    *piece_r = (struct peer_piece){.peer = {rest->data + 1, name_bytes},
+                                   .last = row->last,
+                                   .newest = row->last,
+                                   .has_places = row->has_places,
+                                   .last_place = row->last_place,
+                                   .newest_place = row->last_place};
+    *rest = (struct span){rest->data + 1 + name_bytes, rest->bytes - 1 - name_bytes};
+    if (!take_varint(rest, &bytes) || bytes > rest->bytes)
+        return -EBADMSG;
+    struct span entries = piece_r->entries = (struct span){rest->data, bytes};
+    *rest = (struct span){rest->data + bytes, rest->bytes - bytes};
+    bool is_good = take_entry(&entries, row->has_places, &piece_r->newest, &piece_r->newest_place, &is_received);
+    return is_good ? 1 : -EBADMSG;
+}
+
+int peer_piece_read(const struct peer_piece *piece, struct peer_entry entries_r[PEER_PIECE_ENTRIES])
+{
+    struct span rest = piece->entries;
+    uint64_t ts = piece->last, place = piece->last_place;
+    uint32_t count = 0;
+    for (; rest.bytes > 0; count++) {
+        struct peer_entry *entry = &entries_r[count];
+        if (count == PEER_PIECE_ENTRIES || !take_entry(&rest, piece->has_places, &ts, &place, &entry->is_received))
+            return -EBADMSG;
+        entry->ts = ts;
+        entry->place = place;
+    }
+    return (int)count;
+}

@@ -1,0 +1,128 @@
+/* run_place.h: each row is found at the place that run_pages gave it, and nowhere else. */
+#include "storage/runs/run_place.h"
+
+#include <criterion/criterion.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "storage/runs/run_pages.h"
+
+#define ROWS 4000u
+
+struct opened {
+    char dir[64];
+    char path[96];
+    uint64_t bytes;
+    uint64_t places[ROWS];
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    struct run_map map;
+};
+
+static struct span key_of(uint32_t at, char out[16])
+{
+    return (struct span){out, (size_t)snprintf(out, 16, "k%07u", at)};
+}
+
+/* Every third value is on pages of its own: chunks are written while a leaf has room left. */
+static struct span value_of(uint32_t at, bool has_large)
+{
+    static char text[RUN_PAGES_VALUE_BYTES_MAX];
+    memset(text, 'a' + (int)(at % 26), sizeof text);
+    return (struct span){text, has_large && at % 3 == 0 ? 3000 + at * 977 % 20000 : 1 + at % 90};
+}
+
+static void write_rows(struct opened *opened, bool has_large)
+{
+    struct run_pages *pages;
+    char key[16];
+    strcpy(opened->dir, "/var/tmp/chitchat-test-XXXXXX"); /* on a disk, with O_DIRECT */
+    cr_assert_not_null(mkdtemp(opened->dir));
+    snprintf(opened->path, sizeof opened->path, "%s/run.mdb", opened->dir);
+    cr_assert_eq(run_pages_open(&pages, opened->path, false), 0);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        cr_assert_eq(run_pages_put(pages, key_of(i, key), value_of(i, has_large)), 0);
+        opened->places[i] = run_pages_place(pages);
+        cr_assert(i == 0 || opened->places[i] > opened->places[i - 1]);
+    }
+    cr_assert_eq(run_pages_finish(pages, &opened->bytes), 0);
+    run_pages_close(&pages);
+}
+
+static void open_rows(struct opened *opened, bool has_large)
+{
+    MDB_dbi dbi;
+    MDB_val key, value;
+    write_rows(opened, has_large);
+    cr_assert_eq(mdb_env_create(&opened->env), 0);
+    cr_assert_eq(mdb_env_set_mapsize(opened->env, opened->bytes), 0);
+    cr_assert_eq(mdb_env_open(opened->env, opened->path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_RDONLY, 0600), 0);
+    cr_assert_eq(mdb_txn_begin(opened->env, NULL, MDB_RDONLY, &opened->txn), 0);
+    cr_assert_eq(mdb_dbi_open(opened->txn, NULL, 0, &dbi), 0);
+    cr_assert_eq(mdb_cursor_open(opened->txn, dbi, &opened->cursor), 0);
+    cr_assert_eq(mdb_cursor_get(opened->cursor, &key, &value, MDB_LAST), 0);
+    run_map_find(&opened->map, key.mv_data, opened->bytes);
+    cr_assert_eq(opened->map.count, opened->bytes / RUN_PAGE_BYTES);
+}
+
+static void close_rows(struct opened *opened)
+{
+    mdb_cursor_close(opened->cursor);
+    mdb_txn_abort(opened->txn);
+    mdb_env_close(opened->env);
+    cr_assert_eq(unlink(opened->path), 0);
+    cr_assert_eq(rmdir(opened->dir), 0);
+}
+
+static void each_row_is_at_its_place(bool has_large)
+{
+    static struct opened opened;
+    char text[16];
+    struct span value;
+    MDB_val key, found;
+    const void *before = NULL;
+    uint32_t slot = 0;
+    open_rows(&opened, has_large);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        cr_assert_eq(mdb_cursor_get(opened.cursor, &key, &found, i == 0 ? MDB_FIRST : MDB_NEXT), 0);
+        slot = i > 0 && run_place_is_same_page(before, key.mv_data) ? slot + 1 : 0;
+        before = key.mv_data;
+        cr_assert_eq(run_place_of(key.mv_data, slot), opened.places[i], "row %u", i);
+        run_place_prefetch_page(&opened.map, opened.places[i]);
+        run_place_prefetch_row(&opened.map, opened.places[i]);
+        cr_assert(run_place_get(&opened.map, opened.places[i], key_of(i, text), &value), "row %u", i);
+        cr_assert(span_equal(value, value_of(i, has_large)), "row %u", i);
+        cr_assert_eq(value.data, found.mv_data);
+        cr_assert_not(run_place_get(&opened.map, opened.places[i], key_of(i + 1, text), &value), "another key");
+    }
+    close_rows(&opened);
+}
+
+Test(run_place, each_row_is_read_at_its_place)
+{
+    each_row_is_at_its_place(false);
+}
+
+Test(run_place, so_are_values_on_pages_of_their_own_and_the_rows_between_them)
+{
+    each_row_is_at_its_place(true);
+}
+
+Test(run_place, another_place_has_no_such_row)
+{
+    static struct opened opened;
+    char text[16];
+    struct span value, key = key_of(7, text);
+    open_rows(&opened, true);
+    for (uint64_t page = 0; page < opened.map.count + 3; page++)
+        for (uint32_t slot = 0; slot < RUN_PLACE_SLOTS; slot++)
+            cr_assert_eq(run_place_get(&opened.map, run_place(page, slot), key, &value),
+                         run_place(page, slot) == opened.places[7]);
+    cr_assert_not(run_place_get(&opened.map, UINT64_MAX, key, &value));
+    cr_assert_not(run_place_get(&(struct run_map){NULL, 0}, opened.places[7], key, &value), "no map");
+    close_rows(&opened);
+}
