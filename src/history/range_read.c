@@ -450,6 +450,9 @@ const struct message *range_read_messages(struct range_read *read, uint32_t *cou
 uint64_t range_read_bound(const struct range_read *read)
 {
     ASSERT(read->messages != NULL || read->count == 0);
+    const uint32_t rows_max = read->range.rows_max;
+    if (read->count > rows_max) /* range_read_messages has given these, less what was cut meanwhile */
+        return read->messages[read->range.oldest_first ? rows_max - 1 : read->count - rows_max].ts;
     uint32_t row_count = read->state == RANGE_READ ? store_page_count(read->page) : 0;
     struct known known = what_is_known(read, row_count == 0 ? NULL : store_page_messages(read->page), row_count);
     return read->range.oldest_first ? known.last : known.first;

@@ -191,7 +191,7 @@ void model_page(struct sim_model *model, uint32_t user, uint64_t after, uint64_t
         while (at < count && ts[at] < seen.ts)
             at++;
         if (at == count || ts[at] != seen.ts)
-            sim_broken(SIM_LOST, "a page of user %u from %llu to %llu leaves out s%u at %llu", user,
+            sim_broken(SIM_LOST, "a page of user %u with %u from %llu to %llu leaves out s%u at %llu", user, with,
                        (unsigned long long)after, (unsigned long long)before, seen.send, (unsigned long long)seen.ts);
     }
 }
