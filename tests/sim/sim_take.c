@@ -283,9 +283,12 @@ static bool is_served(const struct person *person)
     return person->has_ended && person->asked_count == 0 && !(person->is_logged_in && person->wants_live);
 }
 
-/* Without a close frame the server closes connections that do not read, and those that are too late. */
+/* Without a close frame the server closes connections that do not read, those that are too late, and when it stops
+ * those that are no WebSockets yet. */
 static void check_end(const struct sim *sim, const struct person *person)
 {
+    if (sim->is_stopping && !person->has_head)
+        return;
     if (person->has_ended && !person->has_close && !person->was_stalled && !is_out_of_time(sim, person))
         sim_fail("%s ended their side, and the connection is closed without a close frame, %u requests unanswered",
                  sim->names[person->user], person->asked_count);
