@@ -248,6 +248,13 @@ uint32_t row_key_peers(struct span user, uint64_t ts, struct span peer, uint64_t
     return peer.bytes == 0 ? bytes : bytes + row_key(peer, peer_ts, out + bytes);
 }
 
+uint32_t row_key_peers_filter(struct span user, uint64_t ts, uint8_t *out)
+{
+    uint32_t bytes = row_key_peers(user, ts, (struct span){"", 0}, 0, out);
+    out[bytes++] = ROW_KEY_OTHER_PREFIX;
+    return bytes;
+}
+
 uint32_t row_key_marks(struct span user, struct span peer, uint8_t *out)
 {
     ASSERT(is_user_bytes(user.bytes));
@@ -307,7 +314,8 @@ int row_key_parse(struct span key, struct row_key_fields *fields_r)
     if (fields_r->kind == ROW_KEYED || cut(&key, 1).data[0] != KEY_PEERS)
         return -EBADMSG;
     fields_r->kind = ROW_PEERS;
-    if (key.bytes == 0)
+    fields_r->is_filter = key.bytes == 1 && (uint8_t)key.data[0] == ROW_KEY_OTHER_PREFIX;
+    if (key.bytes == 0 || fields_r->is_filter)
         return 0;
     bool is_good = take_name_ts(&key, name_bytes(key), &fields_r->peer, &fields_r->peer_ts);
     return is_good && key.bytes == 0 ? 0 : -EBADMSG;

@@ -24,6 +24,7 @@
  *
  *     0x01 user 0x00 ts                     the key index: a send with a key (`row_key_index`)
  *     user 0x00 ts 0x01 [peer 0x00 ts]      the index by peer of the entries up to `ts`
+ *     user 0x00 ts 0x01 0xff                its filter
  *     user 0x01 peer                        the marks of a conversation (`row_key_marks`, `row_encode_marks`)
  *
  * A name has printable characters of ASCII only, so all that belongs to the timeline of a user is in one place: each
@@ -183,6 +184,9 @@ uint32_t row_key_index(struct span user, uint64_t ts, uint8_t *out);
  * the first peer of the row, and the oldest entry of theirs in it. `out` has ROW_KEY_PEERS_BYTES_MAX. */
 uint32_t row_key_peers(struct span user, uint64_t ts, struct span peer, uint64_t peer_ts, uint8_t *out);
 
+/* The same for the filter of that part (ROW_KEY_PEERS_BYTES_MAX). */
+uint32_t row_key_peers_filter(struct span user, uint64_t ts, uint8_t *out);
+
 /* The same for the marks of (user, peer). `peer` empty: where the marks of the user begin. `out` has
  * ROW_KEY_PEERS_BYTES_MAX. */
 uint32_t row_key_marks(struct span user, struct span peer, uint8_t *out);
@@ -194,6 +198,7 @@ struct row_key_fields {
     uint64_t ts;      /* not of ROW_MARKS */
     struct span peer; /* of ROW_PEERS, where it may be empty, and ROW_MARKS */
     uint64_t peer_ts; /* of ROW_PEERS with a peer */
+    bool is_filter;   /* of ROW_PEERS: row_key_peers_filter */
 };
 
 /* Reads the key of a row of any kind. 0 or -EBADMSG. */

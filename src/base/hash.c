@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 
 #if defined(__x86_64__)
@@ -77,6 +79,26 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, con
     return crc;
 }
 #endif
+
+__extension__ typedef unsigned __int128 product128;
+
+static uint64_t multiply(uint64_t x, uint64_t y)
+{
+    product128 product = (product128)x * y;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t hash_multiply(struct hash_key key, struct span bytes)
+{
+    uint64_t hash = key.k0 ^ bytes.bytes;
+    for (size_t at = 0; at < bytes.bytes; at += 8) {
+        uint64_t word = 0;
+        size_t left = bytes.bytes - at;
+        memcpy(&word, bytes.data + at, left < sizeof word ? left : sizeof word);
+        hash = multiply(hash ^ word, key.k1 | 1);
+    }
+    return hash;
+}
 
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t bytes)
 {

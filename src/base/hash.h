@@ -21,6 +21,10 @@ struct hash_key {
 /* The hash of `bytes`, which may be empty. Borrows. */
 uint64_t hash_siphash13(struct hash_key key, struct span bytes);
 
+/* A hash for tables that one call or one thread owns, whose key is drawn for it: SipHash takes longer than all else
+ * where each of many names is looked up once. Borrows. */
+uint64_t hash_multiply(struct hash_key key, struct span bytes);
+
 /* Continues `crc` over `bytes` of `data` and returns the new CRC. Begin with 0 or with a seed. Borrows. */
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t bytes);
 

@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/assert.h"
-#include "base/hash.h"
 
-#define TABLE_FIRST 128u
-#define NAMES_FIRST 1024u
+#define TABLE_FIRST 512u
+#define NAMES_FIRST 4096u
 
 void conversations_fini(struct conversations *all)
 {
@@ -27,12 +27,6 @@ struct span conversations_name(const struct conversations *all, uint32_t at)
     return (struct span){all->names + all->list[at].name_at, all->list[at].name_bytes};
 }
 
-/* The seed is an address: names that collide cannot be made for it. */
-static uint64_t hash_of(const struct conversations *all, struct span name)
-{
-    return hash_siphash13((struct hash_key){(uintptr_t)all, (uintptr_t)&hash_of}, name);
-}
-
 static uint32_t *slot_of(const struct conversations *all, uint64_t hash, struct span name)
 {
     uint32_t at = (uint32_t)hash & (all->table_room - 1);
@@ -48,6 +42,8 @@ static int grow(struct conversations *all)
 {
     if (2 * (all->count + 1) <= all->table_room)
         return 0;
+    if (all->table_room == 0 && getrandom(&all->key, sizeof all->key, 0) != sizeof all->key)
+        return -EIO;
     uint32_t room = all->table_room == 0 ? TABLE_FIRST : 2 * all->table_room;
     struct conversation *list = realloc(all->list, room / 2 * sizeof *list);
     if (list == NULL)
@@ -88,8 +84,8 @@ static int keep_name(struct conversations *all, struct span name, uint32_t *at_r
 int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source, uint64_t place)
 {
     ASSERT(name.bytes > 0 && name.bytes <= LIMIT_USER_BYTES);
-    uint64_t hash = hash_of(all, name);
     int status = grow(all);
+    uint64_t hash = hash_multiply(all->key, name);
     if (status != 0)
         return status;
     uint32_t *slot = slot_of(all, hash, name);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/hash.h"
 #include "base/span.h"
 #include "storage/record.h"
 
@@ -28,9 +29,12 @@ struct chosen {
     uint32_t count;
     uint32_t room;
     uint64_t above; /* only ts above it are wanted */
+    uint64_t hash;  /* filter_hash of the name */
+    bool is_absent; /* from the block that is read */
 };
 
 struct conversations {
+    struct hash_key key; /* drawn when the first is noted */
     struct conversation *list;
     uint32_t count;
     uint32_t room;
@@ -47,7 +51,8 @@ struct conversations {
 /* None: all zero. */
 void conversations_fini(struct conversations *all);
 struct span conversations_name(const struct conversations *all, uint32_t at);
-/* There is an entry with `name` (copied) at `ts`, in `source`, there at `place` (0: not known). 0 or -ENOMEM. */
+/* There is an entry with `name` (copied) at `ts`, in `source`, there at `place` (0: not known). 0; -ENOMEM; or -EIO,
+ * the system gives no random numbers. */
 int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source, uint64_t place);
 /* How many have their newest entry from `from` on and below `before`. */
 uint32_t conversations_within(const struct conversations *all, uint64_t from, uint64_t before);

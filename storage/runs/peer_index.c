@@ -7,7 +7,9 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "storage/record.h"
+#include "storage/runs/filter.h"
 #include "storage/runs/run_pages.h"
 
 #define VARINT_BYTES_MAX 10u
@@ -52,6 +54,7 @@ struct peer {
         uint32_t next; /* in sort_entries: where their next entry goes in `sorted` */
     };
     uint32_t slot; /* in `slots` */
+    bool has_received;
 };
 
 /* A peer among all by name: what a sort moves. */
@@ -85,9 +88,9 @@ struct peer_index {
     uint32_t peer_count;
     uint32_t peer_room;
     uint32_t last_peer; /* of the entry that was added last */
-    uint32_t *slots;    /* by name_hash: number of a peer + 1, or 0; open addressing, at most half full */
+    uint32_t *slots;    /* by first_slot: number of a peer + 1, or 0; open addressing, at most half full */
     uint32_t slot_count;
-    uint64_t hash_key[2];
+    struct hash_key hash_key;
     struct place *places; /* of the peers, by name */
     uint32_t place_room;
     struct sorted *sorted; /* the entries, by peer and ts */
@@ -96,12 +99,17 @@ struct peer_index {
     /* The rows that are being given. */
     struct span user;
     bool is_end;
+    bool is_filter_due;
     bool is_directory_due;
     uint32_t place; /* of the next entry */
     uint32_t at;    /* in `sorted` */
     uint8_t key[ROW_KEY_PEERS_BYTES_MAX];
     uint8_t row[PEER_ROW_BYTES_MAX + PIECE_BYTES_MAX]; /* the last piece may be one too many */
     uint8_t *directory;
+    uint8_t *filter; /* the value of its row */
+    uint32_t filter_bytes;
+    uint64_t *hashes; /* of the peers in it */
+    uint32_t hash_room;
 };
 
 int peer_index_open(struct peer_index **index_r, uint64_t version)
@@ -110,7 +118,7 @@ int peer_index_open(struct peer_index **index_r, uint64_t version)
     struct peer_index *index = calloc(1, sizeof *index);
     if (index == NULL)
         return -ENOMEM;
-    if (getrandom(index->hash_key, sizeof index->hash_key, 0) != sizeof index->hash_key) {
+    if (getrandom(&index->hash_key, sizeof index->hash_key, 0) != sizeof index->hash_key) {
         free(index);
         return -EIO;
     }
@@ -131,6 +139,8 @@ void peer_index_close(struct peer_index **index)
     free((*index)->places);
     free((*index)->sorted);
     free((*index)->directory);
+    free((*index)->filter);
+    free((*index)->hashes);
     free(*index);
     *index = NULL;
 }
@@ -176,30 +186,15 @@ static int keep_name(struct peer_index *index, struct span name, uint32_t *at_r)
     return 0;
 }
 
-__extension__ typedef unsigned __int128 product128;
-
-static uint64_t mix(uint64_t x, uint64_t y)
+/* Without the key nobody can choose names that collide. */
+static uint32_t first_slot(const struct peer_index *index, struct span name)
 {
-    product128 product = (product128)x * y;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* Without the key nobody can choose names that collide. SipHash (base/hash.h) took longer than all else here. */
-static uint64_t name_hash(const struct peer_index *index, struct span name, uint64_t begin)
-{
-    uint64_t hash = mix(begin ^ index->hash_key[0], index->hash_key[1] ^ name.bytes);
-    for (size_t at = 8; at < name.bytes; at += 8) {
-        uint64_t word = 0;
-        size_t left = name.bytes - at;
-        memcpy(&word, name.data + at, left < sizeof word ? left : sizeof word);
-        hash = mix(hash ^ word, index->hash_key[1]);
-    }
-    return hash;
+    return (uint32_t)hash_multiply(index->hash_key, name) & (index->slot_count - 1);
 }
 
 static uint32_t empty_slot(const struct peer_index *index, const struct peer *peer)
 {
-    uint32_t slot = (uint32_t)name_hash(index, peer_name(index, peer), peer->begin) & (index->slot_count - 1);
+    uint32_t slot = first_slot(index, peer_name(index, peer));
     while (index->slots[slot] != 0)
         slot = (slot + 1) & (index->slot_count - 1);
     return slot;
@@ -243,7 +238,7 @@ static int add_peer(struct peer_index *index, struct span name, uint32_t name_at
 static int find_peer(struct peer_index *index, struct span name, uint32_t name_at, uint32_t *number_r)
 {
     uint64_t begin = name_begin(name);
-    uint32_t slot = (uint32_t)name_hash(index, name, begin) & (index->slot_count - 1);
+    uint32_t slot = first_slot(index, name);
     for (; index->slot_count > 0 && index->slots[slot] != 0; slot = (slot + 1) & (index->slot_count - 1)) {
         const struct peer *peer = &index->peers[index->slots[slot] - 1];
         if (peer->begin == begin && span_equal(peer_name(index, peer), name)) {
@@ -266,6 +261,7 @@ static int group_entry(struct peer_index *index, struct entry *entry, struct spa
     }
     entry->peer = number;
     index->peers[number].count++;
+    index->peers[number].has_received |= (entry->ts_received & 1) != 0;
     return 0;
 }
 
@@ -395,21 +391,6 @@ static int make_directory(struct peer_index *index)
     return 0;
 }
 
-int peer_index_begin_rows(struct peer_index *index, struct span user, bool is_end)
-{
-    ASSERT(is_end || peer_index_is_full(index));
-    index->user = user;
-    index->is_end = is_end;
-    index->at = index->place = 0;
-    if (index->count < PEER_BLOCK_ENTRIES_MIN)
-        index->count = 0;
-    int status = index->count == 0 ? 0 : note_block(index);
-    if (status == 0 && index->count > 0)
-        status = sort_entries(index);
-    index->is_directory_due = is_end && index->block_count > 0;
-    return status == 0 && index->is_directory_due ? make_directory(index) : status;
-}
-
 static uint32_t put_varint(uint8_t *out, uint64_t value)
 {
     uint32_t bytes = 0;
@@ -422,6 +403,52 @@ static uint32_t put_varint(uint8_t *out, uint64_t value)
 static bool has_places(const struct peer_index *index)
 {
     return index->version >= PEER_INDEX_PLACES;
+}
+
+static uint32_t put_head(const struct peer_index *index, uint8_t *out)
+{
+    uint32_t used = put_varint(out, index->last - index->oldest);
+    return has_places(index) ? used + put_varint(out + used, index->first_place + index->last_place) : used;
+}
+
+static int make_filter(struct peer_index *index)
+{
+    struct filter filter;
+    uint32_t count = 0;
+    if (reserve((void **)&index->hashes, &index->hash_room, sizeof *index->hashes, PEERS_FIRST, index->peer_count) != 0)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < index->peer_count; i++)
+        if (index->peers[i].has_received)
+            index->hashes[count++] = filter_hash(peer_name(index, &index->peers[i]));
+    int status = filter_make(&filter, index->hashes, count);
+    uint8_t *grown = status == 0 ? realloc(index->filter, HEAD_BYTES_MAX + filter_bytes(&filter)) : NULL;
+    if (grown != NULL) {
+        index->filter = grown;
+        index->filter_bytes = put_head(index, grown);
+        if (count > 0)
+            memcpy(grown + index->filter_bytes, filter.bytes, filter_bytes(&filter));
+        index->filter_bytes += (uint32_t)filter_bytes(&filter);
+    }
+    filter_fini(&filter);
+    return grown == NULL ? -ENOMEM : 0;
+}
+
+int peer_index_begin_rows(struct peer_index *index, struct span user, bool is_end)
+{
+    ASSERT(is_end || peer_index_is_full(index));
+    index->user = user;
+    index->is_end = is_end;
+    index->at = index->place = 0;
+    if (index->count < PEER_BLOCK_ENTRIES_MIN)
+        index->count = 0;
+    int status = index->count == 0 ? 0 : note_block(index);
+    if (status == 0 && index->count > 0)
+        status = sort_entries(index);
+    index->is_filter_due = index->count > 0 && has_places(index) && index->peer_count >= PEER_FILTER_MIN;
+    index->is_directory_due = is_end && index->block_count > 0;
+    if (status == 0 && index->is_filter_due)
+        status = make_filter(index);
+    return status == 0 && index->is_directory_due ? make_directory(index) : status;
 }
 
 /* Writes the entries `begin` to `end` of `sorted`. Returns the bytes. */
@@ -452,12 +479,6 @@ static uint32_t put_piece(const struct peer_index *index, struct span name, uint
     if (bytes >= 0x80) /* the number of bytes has two itself */
         memmove(out + used + 2, out + used + 1, bytes);
     return used + put_varint(out + used, bytes) + bytes;
-}
-
-static uint32_t put_head(const struct peer_index *index, uint8_t *out)
-{
-    uint32_t used = put_varint(out, index->last - index->oldest);
-    return has_places(index) ? used + put_varint(out + used, index->first_place + index->last_place) : used;
 }
 
 static struct span place_name(const struct peer_index *index)
@@ -506,6 +527,12 @@ bool peer_index_next(struct peer_index *index, struct span *key_r, struct span *
 {
     if (index->at < index->count) {
         next_row(index, key_r, value_r);
+        return true;
+    }
+    if (index->is_filter_due) {
+        index->is_filter_due = false;
+        *key_r = (struct span){(const char *)index->key, row_key_peers_filter(index->user, index->last, index->key)};
+        *value_r = (struct span){(const char *)index->filter, index->filter_bytes};
         return true;
     }
     if (index->is_directory_due) {

@@ -22,8 +22,12 @@
  *                                     if the user received it)
  *                                     varint: from its place to that of the entry above
  *
+ * Behind the rows of a block with PEER_FILTER_MIN peers is one more, key `user 0x00 ts 0x01 0xff`: the beginning of a
+ * value as above, then a filter (filter.h) of the peers from whom the user received something in the block. A count of
+ * unseen messages need not look for the others.
+ *
  * With the places, a page of a conversation reads the row of each entry where it lies, without a search. Version 1 has
- * no places.
+ * neither places nor filters.
  *
  * A piece has at most PEER_PIECE_WRITTEN entries, of version 1 PEER_PIECE_ENTRIES. A message to oneself is with
  * oneself, and not received. A user with a whole block has one more row behind all entries, the directory: key `user
@@ -42,18 +46,20 @@
 
 /* The manifest says with which version of this format a run was written. */
 #define PEER_INDEX_VERSION 2u
-#define PEER_INDEX_PLACES 2u /* the first version with places */
+#define PEER_INDEX_PLACES 2u /* the first version with places and filters */
 
 #ifdef CHITCHAT_FAULTS /* so that the simulator's few messages have all shapes of an index */
 #define PEER_BLOCK_ENTRIES_MIN 3u
 #define PEER_BLOCK_ENTRIES 12u
 #define PEER_PIECE_ENTRIES 2u
 #define PEER_PIECE_WRITTEN 2u
+#define PEER_FILTER_MIN 3u
 #else
 #define PEER_BLOCK_ENTRIES_MIN 16u
 #define PEER_BLOCK_ENTRIES 131072u
 #define PEER_PIECE_ENTRIES 64u
 #define PEER_PIECE_WRITTEN 48u
+#define PEER_FILTER_MIN 32u
 #endif
 #define PEER_ROW_BYTES_MAX 768u
 #define PEER_BLOCKS_MAX 8191u /* of a user in a run: the directory is one value */

@@ -49,6 +49,8 @@ static int take_directory(struct run_peers *peers, struct span value)
     peers->block_count = (uint32_t)(value.bytes / PEER_DIRECTORY_BLOCK_BYTES);
     int more = take_row(peers, MDB_PREV, (MDB_val){0, NULL}, &row, &value);
     peers->newest = row.ts;
+    peers->has_filter = more == 1 && row.is_filter;
+    peers->filter = value;
     return more == 0 ? -EBADMSG : more;
 }
 
@@ -69,6 +71,8 @@ int run_peers_open(struct run_peers *peers, const struct run *run, MDB_cursor *c
     if (row.ts == PEER_DIRECTORY_TS)
         return take_directory(peers, value);
     peers->block_count = 1;
+    peers->has_filter = row.is_filter;
+    peers->filter = value;
     int status = peer_row_open(&pieces, run->entry.index_version, value, row.ts, &peers->one);
     return status == 0 ? 1 : status;
 }
@@ -151,12 +155,32 @@ int run_peers_step(const struct run_peers *peers, struct peer_block block, struc
     struct span value;
     struct peer_block found;
     int more = take_row(peers, MDB_NEXT, (MDB_val){0, NULL}, &row, &value);
-    if (more <= 0 || check_block_row(&row, block) != 0)
+    if (more <= 0 || check_block_row(&row, block) != 0 || row.is_filter)
         return more < 0 ? more : 0;
     *peer_r = row.peer;
     *ts_r = row.peer_ts;
     int status = peer_row_open(row_r, peers->run->entry.index_version, value, block.last, &found);
     return status == 0 ? 1 : status;
+}
+
+int run_peers_filter(const struct run_peers *peers, struct peer_block block, struct filter *filter_r)
+{
+    uint8_t bytes[ROW_KEY_PEERS_BYTES_MAX];
+    struct peer_row row;
+    struct peer_block found;
+    struct span value = peers->filter;
+    if (!peers->has_filter || block.last != run_peers_last(peers)) {
+        MDB_val key = val_of(bytes, row_key_peers_filter(peers->user, block.last, bytes)), at;
+        int result = peers->block_count == 1 ? MDB_NOTFOUND : mdb_cursor_get(peers->cursor, &key, &at, MDB_SET);
+        if (result != 0)
+            return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
+        value = span_of_val(at);
+    }
+    int status = peer_row_open(&row, peers->run->entry.index_version, value, block.last, &found);
+    if (status != 0 || row.rest.bytes % FILTER_BLOCK_BYTES != 0)
+        return -EBADMSG;
+    *filter_r = (struct filter){(uint8_t *)(uintptr_t)row.rest.data, row.rest.bytes / FILTER_BLOCK_BYTES};
+    return 1;
 }
 
 /* The oldest ts of a piece, or -EBADMSG as a ts of 0. */

@@ -18,6 +18,8 @@ struct run_peers {
     struct span user;      /* borrowed */
     struct span directory; /* empty: the one block, or none */
     struct peer_block one;
+    struct span filter; /* of the last block; empty: none was found yet */
+    bool has_filter;
     uint32_t block_count;
     uint64_t newest; /* ts of the user's last entry */
 };
@@ -47,6 +49,9 @@ int run_peers_seek(const struct run_peers *peers, struct peer_block block, struc
 /* The same for a row by its key: `peer` and `ts` are those that run_peers_step gave. */
 int run_peers_seek_row(const struct run_peers *peers, struct peer_block block, struct span peer, uint64_t ts,
                        struct peer_row *row_r);
+/* The filter of the peers from whom the user received something in the block, borrowed from the run's map. 1; 0: the
+ * block has none; or -errno. Moves the cursor. */
+int run_peers_filter(const struct run_peers *peers, struct peer_block block, struct filter *filter_r);
 /* Moves to the next row of the block. 1, with the row, and the peer and ts of its key; 0: that was the last; or
  * -errno. */
 int run_peers_step(const struct run_peers *peers, struct peer_block block, struct peer_row *row_r, struct span *peer_r,

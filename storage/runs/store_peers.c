@@ -97,6 +97,7 @@ static void begin_unseen(struct store_peers *peers)
     for (uint32_t i = 0; i < peers->all.chosen_count; i++) {
         struct chosen *chosen = &peers->all.chosen[i];
         chosen->above = chosen->marks.seen > peers->query.after ? chosen->marks.seen : peers->query.after;
+        chosen->hash = filter_hash(peers_chosen_name(peers, i));
     }
     store_peers_rewind(peers);
     peers->phase = PHASE_UNSEEN;

@@ -7,6 +7,8 @@
 
 /* Rows of the index that are read one after the other before a search. */
 #define STEPS_MAX 4u
+/* So few conversations of a block are searched one by one. */
+#define SPARSE_MAX 12
 
 /* -- a walk over all pieces and entries that are not indexed, newest first -- */
 
@@ -251,10 +253,11 @@ static int add_piece(const struct store_peers *peers, struct chosen *chosen, con
     return count < 0 ? count : status;
 }
 
-/* The next conversation from *at on that is not settled. False: there is none. */
+/* The next conversation from *at on that is not settled, nor absent. False: there is none. */
 static bool next_wanted(struct store_peers *peers, uint64_t ts, uint32_t *at)
 {
-    while (*at < peers->all.chosen_count && is_settled(&peers->all.chosen[*at], ts))
+    while (*at < peers->all.chosen_count
+           && (peers->all.chosen[*at].is_absent || is_settled(&peers->all.chosen[*at], ts)))
         ++*at;
     return *at < peers->all.chosen_count;
 }
@@ -281,16 +284,33 @@ static int add_row(struct store_peers *peers, struct peer_row *row, uint64_t ts,
     return status;
 }
 
-/* The wanted pieces of the head's newest block. */
-static int add_block(struct store_peers *peers, struct peers_head *head)
+/* Marks the conversations without a received message in the block. How many are left, or -errno. */
+static int find_absent(struct store_peers *peers, const struct peers_head *head, struct peer_block block)
 {
-    struct peer_block block = newest_block(head);
+    struct filter filter;
+    int more = run_peers_filter(&head->peers, block, &filter), left = 0;
+    for (uint32_t i = 0; i < peers->all.chosen_count; i++) {
+        struct chosen *chosen = &peers->all.chosen[i];
+        chosen->is_absent = more == 1 && !filter_may_contain(&filter, chosen->hash);
+        left += !chosen->is_absent;
+    }
+    return more < 0 ? more : left;
+}
+
+static void forget_absent(struct store_peers *peers)
+{
+    for (uint32_t i = 0; i < peers->all.chosen_count; i++)
+        peers->all.chosen[i].is_absent = false;
+}
+
+/* The wanted pieces of a block. */
+static int add_block_of(struct store_peers *peers, struct peers_head *head, struct peer_block block, bool is_sparse)
+{
     uint64_t ts = head->at < block.last + 1 ? head->at : block.last + 1;
     uint32_t at = 0, steps = 0;
     struct peer_row row;
     struct span first = {"", 0};
     int more = 1;
-    head->at = block.oldest;
     if (!next_wanted(peers, ts, &at))
         return 0;
     int status = run_peers_seek(&head->peers, block, peers_chosen_name(peers, at), &row);
@@ -301,6 +321,10 @@ static int add_block(struct store_peers *peers, struct peers_head *head)
         steps = at == before ? steps + 1 : 0;
         if (status != 0 || !next_wanted(peers, ts, &at))
             break;
+        if (is_sparse && at != before) {
+            status = run_peers_seek(&head->peers, block, peers_chosen_name(peers, at), &row);
+            continue;
+        }
         if (steps > STEPS_MAX && span_compare(first, peers_chosen_name(peers, at)) < 0) {
             status = run_peers_seek(&head->peers, block, peers_chosen_name(peers, at), &row);
             steps = 0;
@@ -311,6 +335,18 @@ static int add_block(struct store_peers *peers, struct peers_head *head)
         more = status == 0 ? run_peers_step(&head->peers, block, &row, &first, &first_ts) : 0;
     }
     return status != 0 ? status : more < 0 ? more : 0;
+}
+
+/* The same of the head's newest block. */
+static int add_block(struct store_peers *peers, struct peers_head *head)
+{
+    struct peer_block block = newest_block(head);
+    int status = find_absent(peers, head, block);
+    if (status > 0)
+        status = add_block_of(peers, head, block, status <= SPARSE_MAX);
+    forget_absent(peers);
+    head->at = block.oldest;
+    return status;
 }
 
 static int add_entries(struct store_peers *peers, struct peers_head *head)

@@ -45,7 +45,9 @@ static uint32_t write_key(const struct row_key_fields *row, uint8_t *out)
     switch (row->kind) {
     case ROW_ENTRY: return row_key(row->user, row->ts, out);
     case ROW_KEYED: return row_key_index(row->user, row->ts, out);
-    case ROW_PEERS: return row_key_peers(row->user, row->ts, row->peer, row->peer_ts, out);
+    case ROW_PEERS:
+        return row->is_filter ? row_key_peers_filter(row->user, row->ts, out)
+                              : row_key_peers(row->user, row->ts, row->peer, row->peer_ts, out);
     case ROW_MARKS: break;
     }
     return row_key_marks(row->user, row->peer, out);

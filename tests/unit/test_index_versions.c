@@ -118,6 +118,42 @@ static void make_old(const struct fixture *fixture)
     manifest_close(&manifest);
 }
 
+/* The filter of a block has the peers from whom something was received, and hardly another. */
+Test(index_versions, a_block_with_many_peers_has_a_filter_of_those_who_sent)
+{
+    struct peer_index *index;
+    struct span key, value;
+    struct row_key_fields row;
+    struct peer_row head;
+    struct peer_block block;
+    char name[16];
+    uint32_t filters = 0, wrong = 0;
+    cr_assert_eq(peer_index_open(&index, PEER_INDEX_VERSION), 0);
+    for (uint32_t i = 0; i < 400; i++) {
+        struct span peer = {name, (size_t)snprintf(name, sizeof name, "p%u", i / 2)};
+        cr_assert_eq(peer_index_add(index, 10 + i, peer, i / 2 % 4 == 0 && i % 2 == 0, 600 + i), 0);
+    }
+    cr_assert_eq(peer_index_begin_rows(index, alice, true), 0);
+    while (peer_index_next(index, &key, &value)) {
+        cr_assert_eq(row_key_parse(key, &row), 0);
+        if (!row.is_filter)
+            continue;
+        filters++;
+        cr_assert_eq(peer_row_open(&head, PEER_INDEX_VERSION, value, row.ts, &block), 0);
+        cr_assert(block.oldest == 10 && block.last == 409);
+        struct filter filter = {(uint8_t *)(uintptr_t)head.rest.data, head.rest.bytes / FILTER_BLOCK_BYTES};
+        for (uint32_t i = 0; i < 200; i++) {
+            struct span peer = {name, (size_t)snprintf(name, sizeof name, "p%u", i)};
+            bool may = filter_may_contain(&filter, filter_hash(peer));
+            cr_assert(i % 4 != 0 || may, "who has sent is in the filter");
+            wrong += i % 4 != 0 && may;
+        }
+    }
+    cr_assert_eq(filters, 1);
+    cr_assert_lt(wrong, 15);
+    peer_index_close(&index);
+}
+
 static void expect_with(struct fixture *fixture, uint32_t peer)
 {
     char name[16];

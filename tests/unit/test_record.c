@@ -183,8 +183,8 @@ Test(record, keys_of_rows_are_taken_apart_and_sort_by_user_then_ts)
 
 Test(record, keys_of_a_user_are_in_the_order_of_entries_index_by_peer_and_marks)
 {
-    uint8_t keys[9][ROW_KEY_PEERS_BYTES_MAX];
-    uint32_t bytes[9], count = 0;
+    uint8_t keys[10][ROW_KEY_PEERS_BYTES_MAX];
+    uint32_t bytes[10], count = 0;
     struct row_key_fields row = {.kind = ROW_ENTRY};
     struct span al = SPAN_LITERAL("al"), bob = SPAN_LITERAL("bob");
     bytes[count] = row_key(al, 7, keys[count]);
@@ -197,6 +197,8 @@ Test(record, keys_of_a_user_are_in_the_order_of_entries_index_by_peer_and_marks)
     count++;
     bytes[count] = row_key_peers(al, 7, SPAN_LITERAL("bobby"), 1, keys[count]);
     count++;
+    bytes[count] = row_key_peers_filter(al, 7, keys[count]);
+    count++;
     bytes[count] = row_key(al, 8, keys[count]);
     count++;
     bytes[count] = row_key(al, UINT64_C(0x0101010101010101), keys[count]);
@@ -205,7 +207,7 @@ Test(record, keys_of_a_user_are_in_the_order_of_entries_index_by_peer_and_marks)
     count++;
     bytes[count] = row_key(SPAN_LITERAL("al!"), 1, keys[count]);
     static const enum row_kind kinds[] = {ROW_ENTRY, ROW_PEERS, ROW_PEERS, ROW_PEERS, ROW_PEERS,
-                                          ROW_ENTRY, ROW_ENTRY, ROW_MARKS, ROW_ENTRY};
+                                          ROW_PEERS, ROW_ENTRY, ROW_ENTRY, ROW_MARKS, ROW_ENTRY};
     for (uint32_t i = 0; i <= count; i++) {
         struct span key = {(const char *)keys[i], bytes[i]};
         cr_assert_eq(row_key_parse(key, &row), 0, "key %u", i);
@@ -214,8 +216,9 @@ Test(record, keys_of_a_user_are_in_the_order_of_entries_index_by_peer_and_marks)
         cr_assert(i == 0 || span_compare((struct span){(const char *)keys[i - 1], bytes[i - 1]}, key) < 0);
         if (i == 2)
             cr_assert(row.ts == 7 && row.peer_ts == 5 && span_equal(row.peer, bob));
-        if (i == 7)
+        if (i == 8)
             cr_assert(span_equal(row.peer, bob));
+        cr_assert_eq(row.is_filter, i == 5);
         for (uint32_t cut = 0; cut < bytes[i]; cut++)
             if (row_key_parse((struct span){key.data, cut}, &row) == 0)
                 cr_assert(kinds[i] == ROW_PEERS || kinds[i] == ROW_MARKS, "key %u cut at %u", i, cut);
