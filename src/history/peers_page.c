@@ -242,7 +242,8 @@ static void count_peer(struct peers_page *page, uint32_t index, struct reply_pee
     uint64_t ts[2 * UNSEEN_MAX];
     struct store_peer peer;
     store_peers_get(page->peers, index, &peer);
-    struct seen_marks marks = reads_memory_marks(page->core, user_name(page->user), peer.name);
+    uint64_t hash = reads_pair_hash(page->core, user_name(page->user), peer.name);
+    struct seen_marks marks = reads_memory_marks(page->core, hash, user_name(page->user), peer.name);
     seen_marks_raise(&marks, peer.marks);
     counted->user = peer.name;
     counted->seen = mark_above(marks.seen, page->cut);

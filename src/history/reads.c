@@ -114,11 +114,16 @@ bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, s
            || (core->generations.frozen != NULL && memtable_find(core->generations.frozen, user, ts, hit_r));
 }
 
-struct seen_marks reads_memory_marks(const struct core *core, struct span user, struct span peer)
+uint64_t reads_pair_hash(const struct core *core, struct span user, struct span peer)
 {
-    struct seen_marks marks = memtable_marks_of(core->generations.filling, user, peer);
+    return memtable_pair_hash(core->generations.filling, user, peer);
+}
+
+struct seen_marks reads_memory_marks(const struct core *core, uint64_t hash, struct span user, struct span peer)
+{
+    struct seen_marks marks = memtable_marks_of_pair(core->generations.filling, hash, user, peer);
     if (core->generations.frozen != NULL)
-        seen_marks_raise(&marks, memtable_marks_of(core->generations.frozen, user, peer));
+        seen_marks_raise(&marks, memtable_marks_of_pair(core->generations.frozen, hash, user, peer));
     return marks;
 }
 

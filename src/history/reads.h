@@ -64,8 +64,10 @@ uint64_t reads_bound(const struct core *core, const struct user *user);
 uint64_t reads_memory_newest(const struct core *core, struct span user, uint64_t before);
 /* Whether memory has the entry of `user` at `ts`; if so, *hit_r borrows it. */
 bool reads_memory_find(const struct core *core, struct span user, uint64_t ts, struct memtable_hit *hit_r);
-/* The marks of (user, peer) in memory: 0 is not known. */
-struct seen_marks reads_memory_marks(const struct core *core, struct span user, struct span peer);
+/* The marks of (user, peer) in memory: 0 is not known. `hash`: reads_pair_hash of them. */
+struct seen_marks reads_memory_marks(const struct core *core, uint64_t hash, struct span user, struct span peer);
+/* The hash of a pair in each generation of each shard (memtable_pair_hash). */
+uint64_t reads_pair_hash(const struct core *core, struct span user, struct span peer);
 /* Before questions by peer to the memtables: indexes what they have of `user`, within the turn's budget of reads. 1;
  * 0: to be called in another turn again; or -ENOMEM. */
 int reads_index_peers(struct core *core, struct span user);

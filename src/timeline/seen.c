@@ -14,6 +14,8 @@
 #define UNAVAILABLE_TEXT "the store has failed and may not have the mark: send it again after the server was restarted"
 #define NO_READ_TEXT "the store cannot be read: try again"
 #define RETRY_MS 100u
+/* So many requests ahead memory is fetched. */
+#define FETCH_SEENS 6u
 /* For so long no marks go to a shard that has no memory for more. */
 #define PAUSE_US 250000u
 
@@ -132,7 +134,8 @@ static void apply(struct core *core, struct seen *seen)
         return;
     }
     struct seen_marks marks = {.seen = seen->ts};
-    int status = memtable_mark(core->generations.filling, seen_user(seen), seen_peer(seen), marks);
+    int status =
+        memtable_mark_pair(core->generations.filling, seen->pair_hash, seen_user(seen), seen_peer(seen), marks);
     ASSERT(status == 0);
     metric_add(&core->metrics.seens[METRICS_SEEN_STORED], 1);
     answer_ok(core, seen);
@@ -194,7 +197,7 @@ static int append(struct core *core, struct seen *seen)
  * next write. */
 static bool decide(struct core *core, struct seen *seen)
 {
-    struct seen_marks marks = reads_memory_marks(core, seen_user(seen), seen_peer(seen));
+    struct seen_marks marks = reads_memory_marks(core, seen->pair_hash, seen_user(seen), seen_peer(seen));
     if ((seen->message <= marks.seen || seen->message <= seen->mark)
         && (!FAULT(SEEN_GOES_BACK) || seen->message == 0)) {
         end_unchanged(core, seen);
@@ -245,9 +248,29 @@ bool seens_are_behind(const struct core *core)
     return is_first_durable(core);
 }
 
+/* What the next requests read and write is fetched while the first is applied. */
+static void fetch_ahead(const struct core *core)
+{
+    const struct list *head = &core->seens.written, *at = head->next;
+    const struct memtable *table = core->generations.filling;
+    for (uint32_t i = 0; i < FETCH_SEENS && at != head; i++, at = at->next) {
+        const struct seen *seen = container_of(at, const struct seen, link);
+        bool is_near = i == FETCH_SEENS / 2;
+        if (i == FETCH_SEENS - 1) {
+            __builtin_prefetch(at->next);
+            memtable_prefetch_head(table, seen->pair_hash);
+            memtable_prefetch_head(table, seen->peer_pair_hash);
+        } else if (is_near) {
+            memtable_prefetch_marks(table, seen->pair_hash);
+            memtable_prefetch_marks(table, seen->peer_pair_hash);
+        }
+    }
+}
+
 void seens_on_durable(struct core *core)
 {
     while (is_first_durable(core) && turn_may(&core->turn, TURN_ARRIVALS)) {
+        fetch_ahead(core);
         turn_spend(&core->turn, TURN_ARRIVALS, 1);
         apply(core, container_of(core->seens.written.next, struct seen, link));
     }
@@ -389,7 +412,7 @@ static void look(struct core *core, struct seen *seen)
     seen->after = erasure_cut_ts(core, seen_user(seen));
     seen->before = seen->asked_ts < bound ? seen->asked_ts + 1 : bound;
     seen->generation = core->generations.filling_number;
-    seen->mark = reads_memory_marks(core, seen_user(seen), seen_peer(seen)).seen;
+    seen->mark = reads_memory_marks(core, seen->pair_hash, seen_user(seen), seen_peer(seen)).seen;
     int status = seen->mark + 1 >= seen->before || look_at_ts(core, seen) ? 1 : look_by_peer(core, seen);
     if (status == 0) {
         list_append(&core->seens.looking, &seen->link);
@@ -428,6 +451,8 @@ static struct seen *seen_make(struct core *core, struct conn *conn, const struct
     seen->peer_bytes = (uint8_t)with.bytes;
     memcpy(seen->names, conn->user->name, seen->user_bytes);
     memcpy(seen->names + seen->user_bytes, with.data, with.bytes);
+    seen->pair_hash = reads_pair_hash(core, seen_user(seen), seen_peer(seen));
+    seen->peer_pair_hash = reads_pair_hash(core, seen_peer(seen), seen_user(seen));
     list_init(&seen->link);
     list_init(&seen->bucket_link);
     list_init(&seen->own_push.link);

@@ -36,6 +36,8 @@ struct seen {
     uint64_t message; /* the newest message from the peer up to it: its ts; 0: none is known yet */
     uint64_t peer_ts; /* the same in the timeline of the peer */
     uint8_t mid[LIMIT_MID_BYTES];
+    uint64_t pair_hash; /* reads_pair_hash of user and peer; then of peer and user */
+    uint64_t peer_pair_hash;
     uint8_t user_bytes;
     uint8_t peer_bytes;
     char names[2 * LIMIT_USER_BYTES]; /* the user's, then the peer's */

@@ -103,10 +103,12 @@ void seen_arrive(struct core *core, uint32_t from, struct seen *seen)
     ASSERT_ON_SHARD(core->shard);
     ASSERT(from == seen->from && seen->to == core->index);
     struct seen_marks marks = {.seen_by = seen->peer_ts};
-    struct seen_marks old = reads_memory_marks(core, seen_peer(seen), seen_user(seen));
+    uint64_t hash = seen->peer_pair_hash;
+    struct seen_marks old = reads_memory_marks(core, hash, seen_peer(seen), seen_user(seen));
     seen->is_peer_full = !core_takes_sends(core, &code, &message, &retry_after_ms);
-    int status =
-        FAULT(SEEN_BY_NOT_KEPT) ? 0 : memtable_mark(core->generations.filling, seen_peer(seen), seen_user(seen), marks);
+    int status = FAULT(SEEN_BY_NOT_KEPT)
+                     ? 0
+                     : memtable_mark_pair(core->generations.filling, hash, seen_peer(seen), seen_user(seen), marks);
     ASSERT(status == 0);
     bool is_news = old.seen_by < seen->peer_ts && erasure_cut_ts(core, seen_peer(seen)) < seen->peer_ts;
     struct user *user = is_news ? user_take(&core->users, seen_peer(seen)) : NULL;

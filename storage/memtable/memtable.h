@@ -91,6 +91,16 @@ uint32_t memtable_keyed(const struct memtable *table, struct span user, uint64_t
 int memtable_mark(struct memtable *table, struct span user, struct span peer, struct seen_marks marks);
 /* 0 where there is none. */
 struct seen_marks memtable_marks_of(const struct memtable *table, struct span user, struct span peer);
+/* The same for a caller that asks more than once: with the hash of (user, peer), which is the same for all tables with
+ * the same seed for names. */
+uint64_t memtable_pair_hash(const struct memtable *table, struct span user, struct span peer);
+int memtable_mark_pair(struct memtable *table, uint64_t hash, struct span user, struct span peer,
+                       struct seen_marks marks);
+struct seen_marks memtable_marks_of_pair(const struct memtable *table, uint64_t hash, struct span user,
+                                         struct span peer);
+/* Prefetches what they read first; then, when that has come, what they read next. */
+void memtable_prefetch_head(const struct memtable *table, uint64_t hash);
+void memtable_prefetch_marks(const struct memtable *table, uint64_t hash);
 /* How many pairs have marks. */
 uint64_t memtable_mark_count(const struct memtable *table);
 

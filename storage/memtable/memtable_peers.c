@@ -15,17 +15,71 @@ static uint64_t place_in_piece(uint64_t hash)
 
 /* -- marks -- */
 
-static uint64_t hash_of(const struct memtable *table, struct span user, struct span peer)
+/* The heads are split one by one as pairs come (linear hashing: Litwin, 1980), so those in use lie close together:
+ * with a place for each of a million, each look-up missed the cache and the TLB. */
+
+uint64_t memtable_pair_hash(const struct memtable *table, struct span user, struct span peer)
 {
     uint64_t hash = hash_siphash13(table->name_seed, user);
     struct hash_key seed = {table->name_seed.k0 ^ hash, table->name_seed.k1};
     return hash_siphash13(seed, peer);
 }
 
+/* The greatest power of two that is not above `heads`. */
+static uint32_t level_of(uint32_t heads)
+{
+    return 1u << (31 - __builtin_clz(heads));
+}
+
+/* The head of the hash among the first `heads`, at least one. */
+static uint32_t head_of(uint32_t heads, uint64_t hash)
+{
+    uint32_t level = level_of(heads), at = (uint32_t)hash & (2 * level - 1);
+    return at < heads ? at : at & (level - 1);
+}
+
+static struct mem_marks **head_at(const struct memtable *table, uint32_t at)
+{
+    return &table->marks[at / MEMTABLE_PIECE_HEADS][at % MEMTABLE_PIECE_HEADS];
+}
+
+/* One head more. False: there is no memory, or there are as many as there may be. */
+static bool add_head(struct memtable *table)
+{
+    uint32_t at = table->mark_heads;
+    if (at == MEMTABLE_PIECES * MEMTABLE_PIECE_HEADS)
+        return false;
+    struct mem_marks ***piece = &table->marks[at / MEMTABLE_PIECE_HEADS];
+    if (*piece == NULL)
+        *piece = memtable_block_take(table, MEMTABLE_PIECE_HEADS * sizeof **piece);
+    if (*piece == NULL)
+        return false;
+    table->mark_heads++;
+    return true;
+}
+
+/* Adds a head, and moves to it what belongs there. Without memory the chains get longer. */
+static void split_head(struct memtable *table)
+{
+    uint32_t to = table->mark_heads, from = to - level_of(to);
+    if (!add_head(table))
+        return;
+    struct mem_marks **link = head_at(table, from), **moved = head_at(table, to);
+    while (*link != NULL) {
+        struct mem_marks *marks = *link;
+        if (head_of(table->mark_heads, marks->hash) == from) {
+            link = &marks->next;
+            continue;
+        }
+        *link = marks->next;
+        marks->next = *moved;
+        *moved = marks;
+    }
+}
+
 static struct mem_marks *marks_find(const struct memtable *table, uint64_t hash, struct span user, struct span peer)
 {
-    struct mem_marks *const *heads = table->marks[hash % MEMTABLE_PIECES];
-    struct mem_marks *marks = heads == NULL ? NULL : heads[place_in_piece(hash)];
+    struct mem_marks *marks = table->mark_heads == 0 ? NULL : *head_at(table, head_of(table->mark_heads, hash));
     while (marks != NULL
            && (marks->hash != hash || !span_equal(mem_marks_user(marks), user)
                || !span_equal(mem_marks_peer(marks), peer)))
@@ -33,15 +87,27 @@ static struct mem_marks *marks_find(const struct memtable *table, uint64_t hash,
     return marks;
 }
 
+void memtable_prefetch_head(const struct memtable *table, uint64_t hash)
+{
+    if (table->mark_heads > 0)
+        __builtin_prefetch(head_at(table, head_of(table->mark_heads, hash)));
+}
+
+void memtable_prefetch_marks(const struct memtable *table, uint64_t hash)
+{
+    const struct mem_marks *marks = table->mark_heads == 0 ? NULL : *head_at(table, head_of(table->mark_heads, hash));
+    if (marks != NULL)
+        __builtin_prefetch(marks);
+}
+
 static struct mem_marks *marks_make(struct memtable *table, uint64_t hash, struct span user, struct span peer)
 {
-    struct mem_marks ***heads = &table->marks[hash % MEMTABLE_PIECES];
-    if (*heads == NULL)
-        *heads = memtable_block_take(table, MEMTABLE_PIECE_HEADS * sizeof **heads);
-    struct mem_marks *marks = *heads == NULL ? NULL : memtable_take(table, sizeof *marks + user.bytes + peer.bytes);
+    if (table->mark_heads == 0 && !add_head(table))
+        return NULL;
+    struct mem_marks *marks = memtable_take(table, sizeof *marks + user.bytes + peer.bytes);
     if (marks == NULL)
         return NULL;
-    struct mem_marks **head = *heads + place_in_piece(hash);
+    struct mem_marks **head = head_at(table, head_of(table->mark_heads, hash));
     marks->hash = hash;
     marks->user_bytes = (uint8_t)user.bytes;
     marks->peer_bytes = (uint8_t)peer.bytes;
@@ -51,17 +117,18 @@ static struct mem_marks *marks_make(struct memtable *table, uint64_t hash, struc
     *head = marks;
     marks->next_all = table->marks_first;
     table->marks_first = marks;
-    table->mark_count++;
+    if (++table->mark_count > table->mark_heads)
+        split_head(table);
     return marks;
 }
 
-int memtable_mark(struct memtable *table, struct span user, struct span peer, struct seen_marks raised)
+int memtable_mark_pair(struct memtable *table, uint64_t hash, struct span user, struct span peer,
+                       struct seen_marks raised)
 {
     ASSERT(!table->is_frozen);
     ASSERT(user.bytes > 0 && user.bytes <= LIMIT_USER_BYTES);
     ASSERT(peer.bytes > 0 && peer.bytes <= LIMIT_USER_BYTES);
     ASSERT((raised.seen | raised.seen_by) != 0);
-    uint64_t hash = hash_of(table, user, peer);
     struct mem_marks *marks = marks_find(table, hash, user, peer);
     if (marks == NULL)
         marks = marks_make(table, hash, user, peer);
@@ -71,11 +138,21 @@ int memtable_mark(struct memtable *table, struct span user, struct span peer, st
     return 0;
 }
 
+int memtable_mark(struct memtable *table, struct span user, struct span peer, struct seen_marks marks)
+{
+    return memtable_mark_pair(table, memtable_pair_hash(table, user, peer), user, peer, marks);
+}
+
+struct seen_marks memtable_marks_of_pair(const struct memtable *table, uint64_t hash, struct span user,
+                                         struct span peer)
+{
+    const struct mem_marks *marks = marks_find(table, hash, user, peer);
+    return marks == NULL ? (struct seen_marks){0, 0} : marks->marks;
+}
+
 struct seen_marks memtable_marks_of(const struct memtable *table, struct span user, struct span peer)
 {
-    const struct mem_marks *marks =
-        table->mark_count == 0 ? NULL : marks_find(table, hash_of(table, user, peer), user, peer);
-    return marks == NULL ? (struct seen_marks){0, 0} : marks->marks;
+    return memtable_marks_of_pair(table, memtable_pair_hash(table, user, peer), user, peer);
 }
 
 uint64_t memtable_mark_count(const struct memtable *table)

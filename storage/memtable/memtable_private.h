@@ -95,9 +95,9 @@ struct memtable {
     uint32_t group; /* of the heap: it references the records */
     struct hash_key name_seed;
     struct hash_key key_seed;
-    struct mem_user **heads[MEMTABLE_PIECES]; /* NULL: the piece has no user yet */
-    struct mem_peer **peers[MEMTABLE_PIECES]; /* the same for pairs of an index and a peer */
-    struct mem_marks **marks[MEMTABLE_PIECES];
+    struct mem_user **heads[MEMTABLE_PIECES];  /* NULL: the piece has no user yet */
+    struct mem_peer **peers[MEMTABLE_PIECES];  /* the same for pairs of an index and a peer */
+    struct mem_marks **marks[MEMTABLE_PIECES]; /* the same for pairs with marks; mark_heads of the heads are in use */
     struct mem_user *all_first;
     struct mem_user *all_last;
     struct mem_marks *marks_first;
@@ -106,6 +106,7 @@ struct memtable {
     uint64_t entry_count;
     uint64_t keyed_count;
     uint64_t mark_count;
+    uint32_t mark_heads;
     uint64_t bytes;
     bool is_frozen;
     bool is_group_closed; /* by memtable_close_some */

@@ -176,6 +176,22 @@ Test(memtable_peers, marks_only_rise_and_a_pair_costs_memory_once)
     cr_assert_eq(memtable_marks_of(table, SPAN_LITERAL("alicebo"), SPAN_LITERAL("b")).seen, 0);
 }
 
+Test(memtable_peers, marks_of_many_pairs_are_found_while_their_heads_are_split)
+{
+    char name[16];
+    struct seen_marks marks;
+    for (uint64_t i = 1; i <= 3000; i++) {
+        struct span peer = {name, (size_t)snprintf(name, sizeof name, "peer%llu", (unsigned long long)i)};
+        cr_assert_eq(memtable_mark(table, alice, peer, (struct seen_marks){.seen = i}), 0);
+        for (uint64_t other = 1; other <= i + 1; other += 1 + i / 7) {
+            peer.bytes = (size_t)snprintf(name, sizeof name, "peer%llu", (unsigned long long)other);
+            marks = memtable_marks_of(table, alice, peer);
+            cr_assert_eq(marks.seen, other <= i ? other : 0);
+        }
+    }
+    cr_assert_eq(memtable_mark_count(table), 3000);
+}
+
 /* The rows of the frozen table as text. */
 static const char *rows_of_table(void)
 {
