@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { BIN, DEADLINE_MS, SHORT, sleep } from "./server.mjs";
+import { BIN, DEADLINE_MS, sleep } from "./server.mjs";
 import { scenario } from "./harness.mjs";
 import { checkHolds, wholeTimeline } from "./traffic.mjs";
 
@@ -33,9 +33,8 @@ export class Disk {
   }
 }
 
-// A scenario with a disk of its own. Sanitizers want their own libraries to be the first: with them there are none.
+// A scenario with a disk of its own.
 export function trouble(name, run, { shards = [1, 2] } = {}) {
-  if (SHORT) return;
   scenario(name, { shards }, async (harness) => {
     const disk = new Disk();
     try {
