@@ -29,6 +29,7 @@
 #define LOG_ENGINE_ERROR_BYTES 512u
 #define LOG_ENGINE_BATCH_BYTES_MAX (2u << 20)
 #define LOG_ENGINE_CLUSTER_BYTES 32u /* a cluster's name: a to z, 0 to 9 and _, first a letter */
+#define LOG_ENGINE_NODE_BYTES 32u    /* of a node's name */
 #define LOG_ENGINE_SERVERS_MAX 64u
 #define LOG_ENGINE_HASH_BYTES 16u
 #define LOG_ENGINE_FOLLOW_MAX 1025u
@@ -49,7 +50,8 @@ struct log_engine_options {
     const char *uris; /* of the log servers, separated by spaces, in the order that log_engine.create was given */
     const char *cluster;
     enum log_durability durability;
-    uint32_t keep_s; /* `purge` drops no batch that is younger */
+    uint32_t keep_s;  /* `purge` drops no batch that is younger */
+    const char *node; /* whose own report is older than what it asks `purge` for; NULL: none */
 };
 
 /* What `check` found. */
@@ -163,7 +165,8 @@ struct log_engine {
                   struct log_engine_error *error_r);
 
     /* Batches of the slot below number `below` are not needed any more, but for what the runs of a node lack that is
-     * known and not forgotten. The engine drops what it can; a batch below may still be read. 0 or an error. */
+     * known and not forgotten, other than the one that asks. The engine drops what it can; a batch below may still be
+     * read. 0 or an error. */
     int (*purge)(struct log_session *session, uint32_t slot, uint64_t below, uint32_t timeout_ms,
                  struct log_engine_error *error_r);
 

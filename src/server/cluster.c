@@ -58,7 +58,8 @@ int cluster_open(struct cluster *cluster, const struct config *config, struct cl
                   .cluster = config->cluster_name,
                   .durability =
                       config->log_durability == CONFIG_LOG_SINGLE ? LOG_DURABILITY_SINGLE : LOG_DURABILITY_STANDBY,
-                  .keep_s = config->log_keep_s},
+                  .keep_s = config->log_keep_s,
+                  .node = config->node},
         .node = config->node,
         .address = config->advertise != NULL ? config->advertise : "",
     };

@@ -83,6 +83,7 @@ static int session_open(struct log_session **session_r, const struct log_engine_
     session->server_count = count;
     session->durability = options->durability;
     session->keep_s = options->keep_s;
+    (void)snprintf(session->node, sizeof session->node, "%s", options->node != NULL ? options->node : "");
     (void)snprintf(session->cluster, sizeof session->cluster, "%s", options->cluster);
     (void)snprintf(session->schema, sizeof session->schema, "chitchat_%s", options->cluster);
     int status = servers_open(session, options->uris, error_r);

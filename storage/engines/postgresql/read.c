@@ -162,11 +162,13 @@ int pg_purge(struct log_session *session, uint32_t slot, uint64_t below, uint32_
         return status;
     argument_number(&arguments, texts[0], slot);
     argument_number(&arguments, texts[1], below);
-    status = pg_query(session, server,
-                      "UPDATE @.slot s SET below = needed.below FROM (SELECT least($2::bigint,"
-                      " min(coalesce(runs[$1::integer + 1], 0))) AS below FROM @.node WHERE NOT is_forgotten) needed"
-                      " WHERE s.slot = $1::integer AND s.below < needed.below",
-                      &arguments, false, deadline_ms, NULL, error_r);
+    arguments.values[arguments.count++] = session->node;
+    status = pg_query(
+        session, server,
+        "UPDATE @.slot s SET below = needed.below FROM (SELECT least($2::bigint,"
+        " min(coalesce(runs[$1::integer + 1], 0))) AS below FROM @.node WHERE NOT is_forgotten AND name <> $3) needed"
+        " WHERE s.slot = $1::integer AND s.below < needed.below",
+        &arguments, false, deadline_ms, NULL, error_r);
     if (status != 0)
         return status;
     arguments.count = 0;

@@ -52,6 +52,7 @@ struct log_session {
     /* Set by open, then only read. */
     enum log_durability durability;
     uint32_t keep_s;
+    char node[LOG_ENGINE_NODE_BYTES + 1]; /* "": none */
     char cluster[LOG_ENGINE_CLUSTER_BYTES + 1];
     char schema[PG_SCHEMA_BYTES];
     bool is_creating; /* the schema may be missing */
