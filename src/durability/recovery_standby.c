@@ -305,6 +305,11 @@ static int elect(struct standby *standby)
 
 /* -- the loop -- */
 
+static bool is_own_name(const struct standby *standby, const char *node)
+{
+    return strcmp(node, standby->recovery->server->cluster->node) == 0;
+}
+
 static void note_owner(struct standby *standby)
 {
     const struct ownership *meta = ownership_at(standby, standby->slots);
@@ -315,19 +320,25 @@ static void note_owner(struct standby *standby)
     standby->noted = meta->seen.generation;
     starting_say_owner(server->starting, meta->address);
     starting_say_owner(server->starting_admin, meta->address);
-    if (strcmp(meta->owner, server->cluster->node) != 0) /* else this node serves soon */
+    if (!is_own_name(standby, meta->owner) || server->was_deposed) /* else this node serves soon */
         service_notify_standby(server, meta->owner, meta->address);
     log_line(LOG_INFO, "standby", "node=%s owner=%s address=\"%s\" generation=%llu", server->cluster->node, meta->owner,
              meta->address, (unsigned long long)meta->seen.generation);
 }
 
-/* All logs were read to their end for the first time. The owner that comes back need not wait for its own silence. */
+/* All logs were read to their end for the first time. The owner that comes back need not wait for its own silence, but
+ * who was deposed does: whoever has its name then is another process, and both would take the slots in turns. */
 static void begin_to_watch(struct standby *standby)
 {
+    const struct server *server = standby->recovery->server;
     const struct ownership *meta = ownership_at(standby, standby->slots);
-    const char *node = standby->recovery->server->cluster->node;
-    bool was_owner = strcmp(meta->owner, node) == 0;
-    bool at_once = was_owner || meta->seen.number <= 1;
+    bool was_owner = is_own_name(standby, meta->owner);
+    bool at_once = (was_owner && !server->was_deposed) || meta->seen.number <= 1;
+    if (was_owner && server->was_deposed)
+        log_line(LOG_WARN, "node_name_in_use",
+                 "node=%s address=\"%s\" hint=\"another node of this name owns the slots: give each node a name of its "
+                 "own\"",
+                 meta->owner, meta->address);
     standby->has_read = true;
     election_init(&standby->election, standby->slots, 0, at_once, clock_monotonic_us(standby->clock));
 }

@@ -15,12 +15,13 @@ void cluster_metrics_carry(const struct cluster_metrics *metrics)
     (void)setenv(CARRIED, text, 1); /* without memory the counters begin anew */
 }
 
-void cluster_metrics_take(struct cluster_metrics *metrics)
+bool cluster_metrics_take(struct cluster_metrics *metrics)
 {
     uint64_t takeovers, depositions;
     const char *text = getenv(CARRIED);
     if (text == NULL || sscanf(text, "%" SCNu64 ",%" SCNu64, &takeovers, &depositions) != 2)
-        return;
+        return false;
     metric_set(&metrics->takeovers, takeovers);
     metric_set(&metrics->depositions, depositions);
+    return true;
 }

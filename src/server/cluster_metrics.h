@@ -5,6 +5,8 @@
 #ifndef CHITCHAT_SERVER_CLUSTER_METRICS_H
 #define CHITCHAT_SERVER_CLUSTER_METRICS_H
 
+#include <stdbool.h>
+
 #include "base/metric.h"
 #include "storage/log_remote.h"
 
@@ -32,9 +34,9 @@ struct slot_metrics {
     struct metric barriers; /* answers that had to wait for a batch */
 };
 
-/* The process is executed anew: `carry` puts what outlives that into the environment, and `take` gets it from there.
- * Main's thread. */
+/* The process is executed anew: `carry` puts what outlives that into the environment, and `take` gets it from there;
+ * false: it was not executed anew. Main's thread. */
 void cluster_metrics_carry(const struct cluster_metrics *metrics);
-void cluster_metrics_take(struct cluster_metrics *metrics);
+bool cluster_metrics_take(struct cluster_metrics *metrics);
 
 #endif

@@ -80,6 +80,7 @@ struct server {
     const struct datadir *datadir;
     const struct cluster *cluster;   /* NULL: no --cluster */
     char **argv;                     /* to execute the program again */
+    bool was_deposed;                /* the process was executed anew, since another node took the slots */
     struct starting *starting;       /* until the shards start; NULL: nothing answers meanwhile */
     struct starting *starting_admin; /* the same of the admin addresses */
     struct clock *clock;

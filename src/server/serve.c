@@ -447,7 +447,7 @@ static bool open_data(struct server *server, struct cluster *cluster, struct dat
         if (cluster_open(cluster, config, server->clock, text, TEXT_BYTES) != 0)
             return false;
         server->cluster = cluster;
-        cluster_metrics_take(&server->cluster_metrics);
+        server->was_deposed = cluster_metrics_take(&server->cluster_metrics);
         status = datadir_open_cluster(datadir_r, config->data_dir, &cluster->meta, &error);
     }
     if (status != 0)

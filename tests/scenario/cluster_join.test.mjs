@@ -35,6 +35,17 @@ onClusters("the nodes of a cluster", {}, (withCluster) => {
     assert.match(command(cluster, "join", [], 2), /cluster join needs --node NAME/);
   });
 
+  withCluster("two nodes of one name do not take the slots in turns", async (cluster) => {
+    const first = await cluster.startAt("node-1");
+    const second = await cluster.startAt("node-1"); // as the owner that comes back
+    assert.match(await first.logLine("node_name_in_use"), new RegExp(`node=node-1 address="${second.url()}" .*give each node a name of its own`));
+    const ann = await cluster.login(second, "ann");
+    for (let n = 0; n < 30; n++) await ann.send("ann", `${n}`);
+    assert.equal(cluster.status().address, second.url());
+    await first.kill();
+    await second.stop();
+  });
+
   withCluster("a purge keeps what a known node lacks, until it is forgotten or leaves", async (cluster) => {
     const data = cluster.newDir();
     const start = () => cluster.start(data, { options: ["--checkpoint-s", "1", "--log-keep", "0"] });
