@@ -109,19 +109,20 @@ onClusters("a node of a cluster", {}, (withCluster) => {
 
   withCluster("a log that has lost what was acknowledged after the last checkpoint is refused", async (cluster) => {
     const data = cluster.newDir();
-    const server = await cluster.start(data);
+    const withoutCheckpoints = { options: ["--checkpoint-s", "3600"] }; // so that the runs do not have it
+    const server = await cluster.start(data, withoutCheckpoints);
     await talk(cluster, server, 0, 1);
     const tail = `${data}/shard-0001/wal/log-tail`;
     const written = () => fs.existsSync(tail) && Number(fs.readFileSync(tail).readBigUInt64LE(16));
     await until("the tail follows", async () => written() === Number(await cluster.sql("SELECT last FROM slot WHERE slot = 1")), { every: 50 });
-    await server.kill(); // so that the runs do not have it
+    await server.kill();
     await cluster.sql("CREATE TABLE lost AS SELECT * FROM batch WHERE slot = 1 AND number = (SELECT last FROM slot WHERE slot = 1)");
     const hash = await cluster.sql("SELECT hash FROM slot WHERE slot = 1");
     const lose = "DELETE FROM batch b USING lost WHERE b.slot = 1 AND b.number = lost.number; UPDATE slot SET last = last - 1, hash = (SELECT substring(body FROM 65 FOR 16) FROM lost) WHERE slot = 1";
     await cluster.sql(lose);
     assert.match(cluster.refusal(data), /slot 1: the log ends before what this node holds, or knows to have been acknowledged/);
     await cluster.sql(`INSERT INTO batch SELECT * FROM lost; UPDATE slot SET last = last + 1, hash = '${hash}' WHERE slot = 1`);
-    await (await cluster.start(data)).kill();
+    await (await cluster.start(data, withoutCheckpoints)).kill();
     fs.rmSync(tail); // accepts the loss
     await cluster.sql(`DROP TABLE lost; CREATE TABLE lost AS SELECT * FROM batch WHERE slot = 1 AND number = (SELECT last FROM slot WHERE slot = 1); ${lose}`);
     await (await cluster.start(data)).stop();
