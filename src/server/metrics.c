@@ -159,7 +159,7 @@ void metrics_tick(struct core *core)
     copy_storage(core, metrics);
     copy_log(core);
     uint64_t wall_us = shard_wall_us(core->shard);
-    metric_set(&metrics->clock_floor_ahead, core->last_ts > wall_us ? core->last_ts - wall_us : 0);
+    metric_set(&metrics->clock_floor_ahead, core_floor_ts(core) > wall_us ? core_floor_ts(core) - wall_us : 0);
     metric_set(&metrics->takes_sends, core_takes_sends(core, &code, &message, &retry_after_ms));
     metric_set(&metrics->turns, core->turn.count);
     metric_set(&metrics->turn_longest, core->turn.longest_us);
