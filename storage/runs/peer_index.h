@@ -97,6 +97,7 @@ struct peer_block peer_directory_block(struct span value, uint32_t at);
 struct peer_piece {
     struct span peer; /* borrowed from the value */
     struct span entries;
+    size_t behind; /* bytes of the row behind them: to read ahead is faster */
     uint64_t last; /* of the block */
     uint64_t newest;
     bool has_places;

@@ -64,7 +64,7 @@ int peer_row_open(struct peer_row *row, uint64_t version, struct span value, uin
 }
 
 /* Goes on to the next older entry: *ts and *place are those of the one above it. */
-static bool take_entry(struct span *rest, bool has_place, uint64_t *ts, uint64_t *place, bool *is_received_r)
+static inline bool take_entry(struct span *rest, bool has_place, uint64_t *ts, uint64_t *place, bool *is_received_r)
 {
     uint64_t time, places = 0;
     if (!take_varint(rest, &time) || time >> 1 >= *ts
@@ -99,20 +99,21 @@ int peer_row_next(struct peer_row *row, struct peer_piece *piece_r)
     struct span first = *rest; /* with what follows, which is faster */
     bool is_good = take_entry(&first, row->has_places, &piece_r->newest, &piece_r->newest_place, &is_received);
     *rest = (struct span){rest->data + bytes, rest->bytes - bytes};
+    piece_r->behind = rest->bytes;
     return is_good && first.data <= rest->data ? 1 : -EBADMSG;
 }
 
 int peer_piece_read(const struct peer_piece *piece, struct peer_entry entries_r[PEER_PIECE_ENTRIES])
 {
-    struct span rest = piece->entries;
+    struct span rest = {piece->entries.data, piece->entries.bytes + piece->behind};
+    const char *end = piece->entries.data + piece->entries.bytes;
     uint64_t ts = piece->last, place = piece->last_place;
     uint32_t count = 0;
-    for (; rest.bytes > 0; count++) {
-        struct peer_entry *entry = &entries_r[count];
-        if (count == PEER_PIECE_ENTRIES || !take_entry(&rest, piece->has_places, &ts, &place, &entry->is_received))
+    for (; rest.data < end; count++) {
+        bool is_received;
+        if (count == PEER_PIECE_ENTRIES || !take_entry(&rest, piece->has_places, &ts, &place, &is_received))
             return -EBADMSG;
-        entry->ts = ts;
-        entry->place = place;
+        entries_r[count] = (struct peer_entry){ts, place, is_received};
     }
-    return (int)count;
+    return rest.data == end ? (int)count : -EBADMSG;
 }
