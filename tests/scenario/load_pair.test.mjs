@@ -16,7 +16,7 @@ const ACK_BEFORE_FLUSH = 1;
 const LOAD = ["--warmup", "0.1", "--connections", "8", "--window", "4"];
 
 // chitchat-load starts both nodes, and kills the one that serves.
-async function killed(cluster, kills, program = `'${BIN}'`) {
+async function killed(cluster, kills, { program = `'${BIN}'`, more = [] } = {}) {
   const dir = cluster.newDir();
   const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   const commands = addresses.flatMap((address, i) => {
@@ -24,7 +24,7 @@ async function killed(cluster, kills, program = `'${BIN}'`) {
     return ["--kill-server", `${program} ${words.map((word) => `'${word}'`).join(" ")} 2>>'${dir}/${i}.log'`];
   });
   const times = ["--kill-every", "0.3", "--duration", String(1 + 3 * kills), "--json", `${dir}/report.json`];
-  const end = await load([...commands, ...times, ...LOAD, ...addresses]);
+  const end = await load([...commands, ...times, ...LOAD, ...more, ...addresses]);
   for (const address of addresses) assert.equal(await listens(address.split(":")[1]), false, "nothing of it is left");
   const textOf = (file) => (fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "");
   const said = [end.stdout, end.stderr, ...[0, 1].map((i) => textOf(`${dir}/${i}.log`).slice(-1500))].join("\n");
@@ -54,7 +54,7 @@ onClusters("load: a pair of nodes", {}, (withCluster) => {
   });
 
   withCluster("a node that acknowledges before the log has the batch is found out", async (cluster) => {
-    const { status, said } = await untilEnough((factor) => killed(cluster, 2 * factor, faulty(cluster.newDir())), (end) => end.status === 1);
+    const { status, said } = await untilEnough((factor) => killed(cluster, 2 * factor, { program: faulty(cluster.newDir()), more: ["--rate", "2000"] }), (end) => end.status === 1);
     assert.equal(status, 1, said);
     assert.match(said, /^BROKEN: (resuming|loss or duplicates|prev chain): /m);
   });
