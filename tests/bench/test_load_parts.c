@@ -14,6 +14,7 @@
 #include "load/socket.h"
 #include "load/text.h"
 #include "load/worker.h"
+#include "said.h"
 
 Test(load_histogram, every_value_lies_in_its_bucket_and_is_known_to_a_sixtieth)
 {
@@ -218,16 +219,9 @@ Test(load_options, two_addresses_are_a_pair_of_nodes_whose_connections_come_back
 static const char *complaint_of(const char *words, char *out, size_t room)
 {
     struct load_options options;
-    FILE *said = tmpfile();
-    int before = dup(STDERR_FILENO);
-    dup2(fileno(said), STDERR_FILENO);
+    struct said said = said_begin();
     cr_assert_eq(parse(&options, words), -1);
-    dup2(before, STDERR_FILENO);
-    close(before);
-    rewind(said);
-    out[fread(out, 1, room - 1, said)] = '\0';
-    fclose(said);
-    return out;
+    return said_end(said, out, room);
 }
 
 Test(load_options, a_number_out_of_range_is_refused_with_its_range)

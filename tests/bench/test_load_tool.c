@@ -12,6 +12,7 @@
 #include "load/metrics.h"
 #include "load/report.h"
 #include "load/threshold.h"
+#include "said.h"
 
 /* A run of 2 s with 200 sends of 4 ms and 10 refusals. */
 static struct load_report *make_report(struct load_options *options)
@@ -86,16 +87,9 @@ Test(load_threshold, a_figure_that_the_run_does_not_have_fails)
 static const char *complaint_of(const char *text, char *out, size_t room)
 {
     struct load_threshold threshold;
-    FILE *said = tmpfile();
-    int before = dup(STDERR_FILENO);
-    dup2(fileno(said), STDERR_FILENO);
+    struct said said = said_begin();
     cr_assert_not(load_threshold_parse(&threshold, text));
-    dup2(before, STDERR_FILENO);
-    close(before);
-    rewind(said);
-    out[fread(out, 1, room - 1, said)] = '\0';
-    fclose(said);
-    return out;
+    return said_end(said, out, room);
 }
 
 Test(load_threshold, what_is_no_condition_is_refused_with_what_one_is)
