@@ -123,7 +123,7 @@ static void ask_of_secrets(struct micro *micro, const char *dir)
 
 int main(int argc, char **argv)
 {
-    struct micro micro = {.program = "token"};
+    struct micro micro = {.program = "token", .counts_cpu = true};
     char *dir = micro_make_dir(argc, argv);
     ask_of_secrets(&micro, dir);
     ask_of_pairs(&micro, dir, "RS256, 2,048 bits", "RSA2048", TOKEN_TRIES_RS256);
