@@ -43,7 +43,7 @@ static void answer(struct core *core, struct exchange *exchange, const struct jo
     case ERASURE_REFUSED:
     case ERASURE_UNKNOWN:
         exchange_refuse_as(core, exchange, ERROR_UNAVAILABLE,
-                           "the store has failed: repeat the erasure after the server was restarted", 0);
+                           "the store has failed: repeat the erasure after a restart or a failover", 0);
         return;
     }
     char *at = JSON_PUT(body, "{\"user\":\"");

@@ -87,7 +87,7 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
     *retry_after_ms_r = RETRY_FULL_MS;
     if (core_has_store_failed(core)) {
         *code_r = ERROR_UNAVAILABLE;
-        *message_r = "the store has failed: send again with the same key after the server was restarted";
+        *message_r = "the store has failed: send again with the same key after a restart or a failover";
         *retry_after_ms_r = 0;
         return false;
     }

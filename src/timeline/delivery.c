@@ -12,7 +12,7 @@
 
 static const char busy_text[] = "too many messages are pending: wait and send again";
 static const char unavailable_text[] = "the store has failed and may not have the message: send again with the same "
-                                       "key when the server has been restarted";
+                                       "key after a restart or a failover";
 
 /* A request with the key of a delivery that is in flight; its answer waits for the outcome. */
 struct delivery_waiter {

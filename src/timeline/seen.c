@@ -11,7 +11,7 @@
 #include "timeline/seen_private.h"
 
 #define BUSY_TEXT "too many marks are pending: wait and send the request again"
-#define UNAVAILABLE_TEXT "the store has failed and may not have the mark: send it again after the server was restarted"
+#define UNAVAILABLE_TEXT "the store has failed and may not have the mark: send it again after a restart or a failover"
 #define NO_READ_TEXT "the store cannot be read: try again"
 #define RETRY_MS 100u
 /* So many requests ahead memory is fetched. */
