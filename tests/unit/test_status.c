@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/core.h"
 #include "server/metrics_text.h"
@@ -15,6 +16,7 @@ static char *page;
 
 static void setup(void)
 {
+    memset(&server, 0, sizeof server);
     server.core_count = 2;
     server.cores = calloc(server.core_count, sizeof *server.cores);
     for (uint32_t i = 0; i < server.core_count; i++)
