@@ -14,8 +14,8 @@
 #define KIND_SHIFT 56
 /* The kernel gives what is ready in portions. A turn takes so many of them before it answers. */
 #define GATHER_ROUNDS_MAX 64
-/* After this time io_gather asks for no more: receives of single bytes cost the kernel some 5 us each. The clock is
- * read once for so many completions. */
+/* After this time io_gather asks for no more: nothing else counts what receives of single bytes cost the kernel. The
+ * clock is read once for so many completions. */
 #define GATHER_US_MAX 3000u
 #define CLOCK_COMPLETIONS 32
 /* After io_gather_less, io_gather handles so many more of the completions that are there. */
