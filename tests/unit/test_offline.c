@@ -145,24 +145,41 @@ Test(offline, a_key_index_that_does_not_agree_with_the_rows_is_reported)
     offline_close(&offline);
 }
 
-Test(offline, any_flipped_byte_of_a_row_is_reported)
+/* Adds 1 to the byte `at` behind where the first run has `part`, as a disk might; and looks at the run. */
+static struct offline *damage(struct span part, size_t at)
 {
-    add_user(&fixture, "bob", 10, 10, 3);
-    char path[256];
+    char path[256], bytes[65536];
     (void)snprintf(path, sizeof path, "%s/run-%012d.mdb", fixture.dir, 1);
     fixture_stop(&fixture);
     FILE *file = fopen(path, "r+");
-    char bytes[65536];
     size_t count = fread(bytes, 1, sizeof bytes, file);
-    char *text = memmem(bytes, count, "bob-20", 6);
-    cr_assert_not_null(text);
-    fseek(file, text - bytes, SEEK_SET);
-    fputc('p', file);
+    const char *found = memmem(bytes, count, part.data, part.bytes);
+    cr_assert_not_null(found);
+    fseek(file, found - bytes + (long)at, SEEK_SET);
+    fputc(found[at] + 1, file);
     cr_assert_eq(fclose(file), 0);
     fixture_start(&fixture);
     struct offline *offline = look();
     check_first_run(offline);
+    return offline;
+}
+
+Test(offline, any_flipped_byte_of_a_row_is_reported)
+{
+    add_user(&fixture, "bob", 10, 10, 3);
+    struct offline *offline = damage(SPAN_LITERAL("bob-20"), 0);
     cr_assert_eq(problems.count, 1, "%s", reported);
+    cr_assert_not_null(strstr(reported, "checksum"), "%s", reported);
+    offline_close(&offline);
+}
+
+/* A piece of the index by peer: name, bytes, then of each entry 2 * time, and places, from the newest on. */
+Test(offline, a_wrong_place_in_the_index_by_peer_is_reported)
+{
+    add_user(&fixture, "bob", 10, 10, 20);
+    struct offline *offline = damage(SPAN_LITERAL("\4peer\50\0\0\24\1"), 9);
+    cr_assert_eq(problems.count, 2, "%s", reported);
+    cr_assert_not_null(strstr(reported, "its index by peer does not have the entries of bob"), "%s", reported);
     cr_assert_not_null(strstr(reported, "checksum"), "%s", reported);
     offline_close(&offline);
 }
