@@ -51,6 +51,8 @@ enum fault {
     FAULT_MARKS_LOST_AT_CHECKPOINT, /* a checkpoint does not write the marks of conversations */
     FAULT_MARKS_BACK_IN_MERGE,      /* a merge keeps the lower of two marks */
     FAULT_PEERS_LOST_IN_MERGE,      /* a merge leaves parts of the index by peer out */
+    FAULT_PLACE_NOT_CHECKED,        /* the row beside a place is taken for the one at it, whatever its key */
+    FAULT_FILTER_LACKS_SENDERS,     /* the filter of an index by peer excludes peers who wrote */
     FAULT_SEEN_BEFORE_FLUSH,        /* a mark is answered and pushed when its record is in the batch */
     FAULT_SEEN_GOES_BACK,           /* a mark is stored though a higher one is */
     FAULT_SEEN_BY_NOT_KEPT,         /* the peer's shard does not keep a mark */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/fault.h"
 #include "storage/runs/run_page_format.h"
 
 #define LINE_BYTES 64u
@@ -65,16 +66,24 @@ static bool value_elsewhere(const struct run_map *map, const uint8_t *number_at,
     return read_header(page).kind == PAGE_OVERFLOW;
 }
 
+/* Whether the node has the key, and its value may follow it. */
+static bool has_key(const uint8_t *node, uint16_t key_bytes, size_t room, struct span key)
+{
+    if (key_bytes != key.bytes || key.bytes > room)
+        return false;
+    return FAULT(PLACE_NOT_CHECKED) || memcmp(node + NODE_HEADER_BYTES, key.data, key.bytes) == 0;
+}
+
 bool run_place_get(const struct run_map *map, uint64_t place, struct span key, struct span *value_r)
 {
     const uint8_t *page = page_of(map, place);
-    const uint8_t *node = page == NULL ? NULL : node_of(page, place);
+    const uint8_t *node = page == NULL ? NULL : node_of(page, place + FAULT(PLACE_NOT_CHECKED));
     struct node_header header;
     if (node == NULL)
         return false;
     memcpy(&header, node, sizeof header);
     size_t room = (size_t)(page + RUN_PAGE_BYTES - node) - NODE_HEADER_BYTES;
-    if (header.key_bytes != key.bytes || key.bytes > room || memcmp(node + NODE_HEADER_BYTES, key.data, key.bytes) != 0)
+    if (!has_key(node, header.key_bytes, room, key))
         return false;
     const uint8_t *value = node + NODE_HEADER_BYTES + key.bytes;
     room -= key.bytes;
