@@ -177,9 +177,53 @@ static void ask_peers(struct micro *micro, uint32_t runs, uint64_t records, int 
     micro_store_close(&store);
 }
 
+/* Messages between each of FULL_USERS and FULL_PEERS others; every FULL_MARKS-th is one that was seen. */
+#define FULL_USERS 50u
+#define FULL_PEERS 1000u
+#define FULL_RECORDS 750u
+#define FULL_MARKS 20u
+
+static void add_conversations(struct micro_store *store, struct memtable *table, uint64_t user)
+{
+    char name[24], peer_name[24];
+    struct span span = {name, (size_t)snprintf(name, sizeof name, "user-%07llu", (unsigned long long)user)};
+    for (uint64_t i = 0; i < FULL_RECORDS; i++, store->ts += 2) {
+        uint64_t peer = FULL_USERS + (store->ts * UINT64_C(0x9e3779b97f4a7c15) >> 20) % FULL_PEERS;
+        bool is_sent = i % 2 == 0;
+        struct record *record = micro_record(store->heap, is_sent ? user : peer, is_sent ? peer : user, store->ts);
+        micro_must(memtable_insert(table, record, is_sent ? ROLE_SENT : ROLE_RECEIVED));
+        record_heap_unref(store->heap, &record);
+        int bytes = snprintf(peer_name, sizeof peer_name, "user-%07llu", (unsigned long long)peer);
+        if (i % FULL_MARKS == 1)
+            micro_must(memtable_mark(table, span, (struct span){peer_name, (size_t)bytes},
+                                     (struct seen_marks){.seen = store->ts}));
+    }
+}
+
+static void ask_full(struct micro *micro, uint32_t runs, int argc, char **argv)
+{
+    struct micro_store store;
+    struct peers_question question;
+    micro_store_open(&store, argc, argv);
+    for (uint32_t i = 0; i < runs; i++) {
+        struct memtable *table;
+        micro_must(memtable_open(&table, store.heap, (struct hash_key){1, 2}, (struct hash_key){3, 4}));
+        for (uint64_t user = 0; user < FULL_USERS; user++)
+            add_conversations(&store, table, user);
+        memtable_freeze(table);
+        micro_store_write(&store, table);
+        memtable_close(&table);
+    }
+    question.store = store.store;
+    micro_must(store_reader_open(&question.reader, store.store));
+    micro_run(micro, "page of 50 of 1,000 conversations in 16 runs, marks", 1, read_peers, &question);
+    store_reader_close(&question.reader);
+    micro_store_close(&store);
+}
+
 int main(int argc, char **argv)
 {
-    struct micro micro = {.program = "store"};
+    struct micro micro = {.program = "store", .counts_cpu = true};
     ask(&micro, 1, 100, argc, argv);
     ask(&micro, 16, 100, argc, argv);
     ask(&micro, 16, 4, argc, argv);
@@ -187,6 +231,7 @@ int main(int argc, char **argv)
     ask_peers(&micro, 1, 400, argc, argv);
     ask_peers(&micro, 16, 100, argc, argv);
     ask_peers(&micro, 16, 400, argc, argv);
+    ask_full(&micro, 16, argc, argv);
     micro_end(&micro);
     return 0;
 }
