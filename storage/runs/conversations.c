@@ -81,7 +81,8 @@ static int keep_name(struct conversations *all, struct span name, uint32_t *at_r
     return 0;
 }
 
-int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source, uint64_t place)
+int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source,
+                       struct conversation **noted_r)
 {
     ASSERT(name.bytes > 0 && name.bytes <= LIMIT_USER_BYTES);
     int status = grow(all);
@@ -99,10 +100,12 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
         *slot = ++all->count;
     }
     struct conversation *conversation = &all->list[*slot - 1];
-    if (ts > conversation->newest || (ts == conversation->newest && conversation->source == 0)) {
+    bool is_newer = ts > conversation->newest || (ts == conversation->newest && conversation->source == 0);
+    *noted_r = is_newer ? conversation : NULL;
+    if (is_newer) {
         conversation->newest = ts;
         conversation->source = source;
-        conversation->place = place;
+        conversation->place = 0;
     }
     return 0;
 }

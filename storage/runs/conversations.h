@@ -51,9 +51,11 @@ struct conversations {
 /* None: all zero. */
 void conversations_fini(struct conversations *all);
 struct span conversations_name(const struct conversations *all, uint32_t at);
-/* There is an entry with `name` (copied) at `ts`, in `source`, there at `place` (0: not known). 0; -ENOMEM; or -EIO,
- * the system gives no random numbers. */
-int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source, uint64_t place);
+/* There is an entry with `name` (copied) at `ts`, in `source`. *noted_r: if that is now the newest one of its
+ * conversation, that conversation, whose place the caller may set; borrowed until the next call; else NULL. 0; -ENOMEM;
+ * or -EIO, the system gives no random numbers. */
+int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source,
+                       struct conversation **noted_r);
 /* How many have their newest entry from `from` on and below `before`. */
 uint32_t conversations_within(const struct conversations *all, uint64_t from, uint64_t before);
 /* Chooses the `count_max` newest of those with newest < before, and sorts them by name. 0 or -ENOMEM. */

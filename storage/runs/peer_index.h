@@ -94,15 +94,14 @@ struct peer_block {
 struct peer_block peer_directory_block(struct span value, uint32_t at);
 #define PEER_DIRECTORY_BLOCK_BYTES 16u
 
+/* What most readers pass over: its entries are decoded by those who want them. */
 struct peer_piece {
     struct span peer; /* borrowed from the value */
     struct span entries;
     size_t behind; /* bytes of the row behind them: to read ahead is faster */
     uint64_t last; /* of the block */
-    uint64_t newest;
     bool has_places;
-    uint64_t last_place;   /* of the block's last */
-    uint64_t newest_place; /* of the newest of the piece; 0: not known */
+    uint64_t last_place; /* of the block's last */
 };
 
 /* A row's pieces, one by one. */
@@ -124,7 +123,13 @@ struct peer_entry {
     bool is_received;
 };
 
+/* The ts of the newest entry of a piece. 0: -EBADMSG, it has none. */
+uint64_t peer_piece_newest(const struct peer_piece *piece);
+/* The place of that one; 0: not known. */
+uint64_t peer_piece_newest_place(const struct peer_piece *piece);
 /* Writes the entries of a piece to `entries_r`, newest first. Returns how many, or -EBADMSG. */
 int peer_piece_read(const struct peer_piece *piece, struct peer_entry entries_r[PEER_PIECE_ENTRIES]);
+/* The same of the ts alone of those which the user received, above `after`. */
+int peer_piece_received(const struct peer_piece *piece, uint64_t after, uint64_t ts_r[PEER_PIECE_ENTRIES]);
 
 #endif

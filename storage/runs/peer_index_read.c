@@ -63,57 +63,130 @@ int peer_row_open(struct peer_row *row, uint64_t version, struct span value, uin
     return 0;
 }
 
-/* Goes on to the next older entry: *ts and *place are those of the one above it. */
-static inline bool take_entry(struct span *rest, bool has_place, uint64_t *ts, uint64_t *place, bool *is_received_r)
+/* Passes over a number. */
+static inline bool skip_varint(struct span *rest)
 {
-    uint64_t time, places = 0;
-    if (!take_varint(rest, &time) || time >> 1 >= *ts
-        || (has_place && (!take_varint(rest, &places) || places >= *place)))
+    uint64_t value, ends;
+    if (rest->bytes < sizeof ends)
+        return take_slowly(rest, &value);
+    ends = ~bytes_load_le64(rest->data) & UINT64_C(0x8080808080808080);
+    if (ends == 0)
+        return take_slowly(rest, &value);
+    uint32_t bytes = (uint32_t)__builtin_ctzll(ends) / 8 + 1;
+    *rest = (struct span){rest->data + bytes, rest->bytes - bytes};
+    return true;
+}
+
+/* Goes on to the next older entry: *ts is that of the one above it. */
+static inline bool take_time(struct span *rest, uint64_t *ts, bool *is_received_r)
+{
+    uint64_t time;
+    if (!take_varint(rest, &time) || time >> 1 >= *ts)
         return false;
     *ts -= time >> 1;
-    *place -= places;
     *is_received_r = (time & 1) != 0;
+    return true;
+}
+
+static inline bool take_place(struct span *rest, uint64_t *place)
+{
+    uint64_t places;
+    if (!take_varint(rest, &places) || places >= *place)
+        return false;
+    *place -= places;
+    return true;
+}
+
+/* Mostly one byte. */
+static inline bool take_bytes(struct span *rest, uint64_t *bytes_r)
+{
+    if (rest->bytes == 0 || (uint8_t)rest->data[0] >= 0x80)
+        return take_varint(rest, bytes_r);
+    *bytes_r = (uint8_t)rest->data[0];
+    *rest = (struct span){rest->data + 1, rest->bytes - 1};
     return true;
 }
 
 int peer_row_next(struct peer_row *row, struct peer_piece *piece_r)
 {
-    struct span *rest = &row->rest;
+    struct span rest = row->rest;
     uint64_t bytes;
-    bool is_received;
-    if (rest->bytes == 0)
+    if (rest.bytes == 0)
         return 0;
-    size_t name_bytes = (uint8_t)rest->data[0];
-    if (name_bytes == 0 || name_bytes > LIMIT_USER_BYTES || name_bytes + 1 > rest->bytes)
+    size_t name_bytes = (uint8_t)rest.data[0];
+    if (name_bytes == 0 || name_bytes > LIMIT_USER_BYTES || name_bytes + 1 > rest.bytes)
         return -EBADMSG;
-    *piece_r = (struct peer_piece){.peer = {rest->data + 1, name_bytes},
-                                   .last = row->last,
-                                   .newest = row->last,
-                                   .has_places = row->has_places,
-                                   .last_place = row->last_place,
-                                   .newest_place = row->last_place};
-    *rest = (struct span){rest->data + 1 + name_bytes, rest->bytes - 1 - name_bytes};
-    if (!take_varint(rest, &bytes) || bytes > rest->bytes)
+    piece_r->peer = (struct span){rest.data + 1, name_bytes};
+    rest = (struct span){rest.data + 1 + name_bytes, rest.bytes - 1 - name_bytes};
+    if (!take_bytes(&rest, &bytes) || bytes == 0 || bytes > rest.bytes)
         return -EBADMSG;
-    piece_r->entries = (struct span){rest->data, bytes};
-    struct span first = *rest; /* with what follows, which is faster */
-    bool is_good = take_entry(&first, row->has_places, &piece_r->newest, &piece_r->newest_place, &is_received);
-    *rest = (struct span){rest->data + bytes, rest->bytes - bytes};
-    piece_r->behind = rest->bytes;
-    return is_good && first.data <= rest->data ? 1 : -EBADMSG;
+    piece_r->entries = (struct span){rest.data, bytes};
+    piece_r->behind = rest.bytes - bytes;
+    piece_r->last = row->last;
+    piece_r->has_places = row->has_places;
+    piece_r->last_place = row->last_place;
+    row->rest = (struct span){rest.data + bytes, rest.bytes - bytes};
+    return 1;
+}
+
+/* The entries of the piece with what follows, which is faster. */
+static struct span piece_rest(const struct peer_piece *piece)
+{
+    return (struct span){piece->entries.data, piece->entries.bytes + piece->behind};
+}
+
+static const char *piece_end(const struct peer_piece *piece)
+{
+    return piece->entries.data + piece->entries.bytes;
+}
+
+uint64_t peer_piece_newest(const struct peer_piece *piece)
+{
+    struct span rest = piece_rest(piece);
+    uint64_t ts = piece->last;
+    bool is_received;
+    return take_time(&rest, &ts, &is_received) && rest.data <= piece_end(piece) ? ts : 0;
+}
+
+uint64_t peer_piece_newest_place(const struct peer_piece *piece)
+{
+    struct span rest = piece_rest(piece);
+    uint64_t place = piece->last_place;
+    bool is_good = piece->has_places && skip_varint(&rest) && take_place(&rest, &place);
+    return is_good && rest.data <= piece_end(piece) ? place : 0;
 }
 
 int peer_piece_read(const struct peer_piece *piece, struct peer_entry entries_r[PEER_PIECE_ENTRIES])
 {
-    struct span rest = {piece->entries.data, piece->entries.bytes + piece->behind};
-    const char *end = piece->entries.data + piece->entries.bytes;
+    struct span rest = piece_rest(piece);
+    const char *end = piece_end(piece);
     uint64_t ts = piece->last, place = piece->last_place;
     uint32_t count = 0;
     for (; rest.data < end; count++) {
         bool is_received;
-        if (count == PEER_PIECE_ENTRIES || !take_entry(&rest, piece->has_places, &ts, &place, &is_received))
+        if (count == PEER_PIECE_ENTRIES || !take_time(&rest, &ts, &is_received)
+            || (piece->has_places && !take_place(&rest, &place)))
             return -EBADMSG;
         entries_r[count] = (struct peer_entry){ts, place, is_received};
     }
     return rest.data == end ? (int)count : -EBADMSG;
+}
+
+int peer_piece_received(const struct peer_piece *piece, uint64_t after, uint64_t ts_r[PEER_PIECE_ENTRIES])
+{
+    struct span rest = piece_rest(piece);
+    const char *end = piece_end(piece);
+    uint64_t ts = piece->last;
+    uint32_t looked = 0, count = 0;
+    for (; rest.data < end; looked++) {
+        bool is_received;
+        if (looked == PEER_PIECE_ENTRIES || !take_time(&rest, &ts, &is_received)
+            || (piece->has_places && !skip_varint(&rest)) || rest.data > end)
+            return -EBADMSG;
+        if (ts <= after)
+            break;
+        ts_r[count] = ts;
+        count += is_received;
+    }
+    return (int)count;
 }

@@ -202,7 +202,7 @@ static int find_below(struct peer_row *row, struct span peer, uint64_t at, struc
                 break;
             continue;
         }
-        if (piece.newest >= at && piece_oldest(&piece) >= at)
+        if (peer_piece_newest(&piece) >= at && piece_oldest(&piece) >= at)
             break;
         *piece_r = piece;
         found = 1;
@@ -214,9 +214,15 @@ static int find_below(struct peer_row *row, struct span peer, uint64_t at, struc
 static int find_above(struct peer_row *row, struct span peer, uint64_t at, struct peer_piece *piece_r)
 {
     int more;
-    while ((more = peer_row_next(row, piece_r)) == 1)
-        if (piece_r->newest > at && span_equal(piece_r->peer, peer))
+    while ((more = peer_row_next(row, piece_r)) == 1) {
+        if (!span_equal(piece_r->peer, peer))
+            continue;
+        uint64_t newest = peer_piece_newest(piece_r);
+        if (newest == 0)
+            return -EBADMSG;
+        if (newest > at)
             return 1;
+    }
     return more;
 }
 

@@ -52,7 +52,8 @@ int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest
 {
     ASSERT(peers->list == NULL);
     ASSERT(newest > peers->query.after && newest < peers->query.bound);
-    return conversations_note(&peers->all, peer, newest, 0, 0);
+    struct conversation *noted;
+    return conversations_note(&peers->all, peer, newest, 0, &noted);
 }
 
 static int begin(struct store_peers *peers)

@@ -148,23 +148,33 @@ static bool has_block(struct peers_head *head)
 
 /* -- the newest entry of each -- */
 
+/* The newest entry of the piece below the query's bound; a ts of 0: it has none. 0 or -EBADMSG. */
+static int newest_visible(const struct store_peers *peers, const struct peer_piece *piece, struct peer_entry *newest_r)
+{
+    struct peer_entry entries[PEER_PIECE_ENTRIES];
+    int count = peer_piece_read(piece, entries);
+    newest_r->ts = 0;
+    for (int i = 0; i < count && newest_r->ts == 0; i++)
+        if (entries[i].ts < peers->query.bound)
+            *newest_r = entries[i];
+    return count < 0 ? count : 0;
+}
+
 /* A piece may have entries that are not visible yet: only then it is read whole. */
 static int note_piece(struct store_peers *peers, struct peers_head *head, const struct peer_piece *piece)
 {
-    struct peer_entry entries[PEER_PIECE_ENTRIES];
-    struct peer_entry newest = {.ts = piece->newest, .place = piece->newest_place};
-    if (newest.ts >= peers->query.bound) {
-        int count = peer_piece_read(piece, entries);
-        newest.ts = 0;
-        for (int i = 0; i < count && newest.ts == 0; i++)
-            if (entries[i].ts < peers->query.bound)
-                newest = entries[i];
-        if (count < 0)
-            return count;
-    }
-    if (newest.ts <= peers->query.after)
-        return 0;
-    return conversations_note(&peers->all, piece->peer, newest.ts, head->number, newest.place);
+    struct peer_entry newest = {.ts = peer_piece_newest(piece)};
+    if (newest.ts == 0)
+        return -EBADMSG;
+    bool is_visible = newest.ts < peers->query.bound;
+    int status = is_visible ? 0 : newest_visible(peers, piece, &newest);
+    if (status != 0 || newest.ts <= peers->query.after)
+        return status;
+    struct conversation *noted;
+    status = conversations_note(&peers->all, piece->peer, newest.ts, head->number, &noted);
+    if (status == 0 && noted != NULL)
+        noted->place = is_visible ? peer_piece_newest_place(piece) : newest.place;
+    return status;
 }
 
 /* Reads until the head is no longer the first, so that the cursor may go on from entry to entry. */
@@ -175,11 +185,12 @@ static int note_entries(struct store_peers *peers, struct peers_head *head)
     uint64_t ts;
     int more;
     bool is_there = false;
+    struct conversation *noted;
     do {
         more = walk_entry(peers, head, &ts, &role, &other, is_there);
         is_there = true;
         if (more == 1 && ts > peers->query.after) {
-            int status = conversations_note(&peers->all, other, ts, head->number, 0);
+            int status = conversations_note(&peers->all, other, ts, head->number, &noted);
             if (status != 0)
                 return status;
         }
@@ -242,14 +253,11 @@ static struct chosen *find_chosen(struct store_peers *peers, struct span name, u
 
 static int add_piece(const struct store_peers *peers, struct chosen *chosen, const struct peer_piece *piece)
 {
-    struct peer_entry entries[PEER_PIECE_ENTRIES];
-    int status = 0;
-    if (piece->newest <= chosen->above)
-        return 0;
-    int count = peer_piece_read(piece, entries);
+    uint64_t ts[PEER_PIECE_ENTRIES];
+    int count = peer_piece_received(piece, chosen->above, ts), status = 0;
     for (int i = 0; i < count && status == 0; i++)
-        if (entries[i].is_received && entries[i].ts < peers->query.bound)
-            status = chosen_add(chosen, entries[i].ts, STORE_UNSEEN_MAX);
+        if (ts[i] < peers->query.bound)
+            status = chosen_add(chosen, ts[i], STORE_UNSEEN_MAX);
     return count < 0 ? count : status;
 }
 
@@ -262,16 +270,29 @@ static bool next_wanted(struct store_peers *peers, uint64_t ts, uint32_t *at)
     return *at < peers->all.chosen_count;
 }
 
+/* The next piece of the row of `wanted`, or of a name above it. 1 with *order_r, 0 or 1; 0: there is none; or -EBADMSG.
+ */
+static int find_piece(struct store_peers *peers, struct peer_row *row, struct span wanted, struct peer_piece *piece_r,
+                      int *order_r)
+{
+    int more, order = -1;
+    uint32_t looked = 0;
+    for (; order < 0 && (more = peer_row_next(row, piece_r)) == 1; looked++)
+        order = span_compare(piece_r->peer, wanted);
+    peers->looks -= looked < peers->looks ? looked : peers->looks;
+    *order_r = order;
+    return more;
+}
+
 /* The pieces of a row that are wanted. *at moves to the first conversation behind the row's last piece. */
 static int add_row(struct store_peers *peers, struct peer_row *row, uint64_t ts, uint32_t *at)
 {
     struct peer_piece piece;
-    int more, status = 0;
-    while (status == 0 && next_wanted(peers, ts, at) && (more = peer_row_next(row, &piece)) != 0) {
-        if (more < 0)
+    int order, status = 0;
+    while (status == 0 && next_wanted(peers, ts, at)) {
+        int more = find_piece(peers, row, peers_chosen_name(peers, *at), &piece, &order);
+        if (more != 1)
             return more;
-        peers->looks -= peers->looks > 0;
-        int order = span_compare(piece.peer, peers_chosen_name(peers, *at));
         while (order > 0) {
             ++*at;
             if (!next_wanted(peers, ts, at))

@@ -172,12 +172,31 @@ static void check_filter(const struct run *run, const struct rows *rows)
             ASSERT(filter_may_contain(&run->filter, filter_hash(fields.user)));
 }
 
+/* What a piece has does not depend on how much of it is read. */
+static void read_piece(const struct peer_piece *piece, uint64_t after)
+{
+    struct peer_entry entries[PEER_PIECE_ENTRIES];
+    uint64_t ts[PEER_PIECE_ENTRIES];
+    int count = peer_piece_read(piece, entries), wanted = 0;
+    int received = peer_piece_received(piece, after, ts);
+    if (count <= 0)
+        return;
+    ASSERT(peer_piece_newest(piece) == entries[0].ts);
+    ASSERT(!piece->has_places || peer_piece_newest_place(piece) == entries[0].place);
+    for (int i = 0; i < count; i++) {
+        if (!entries[i].is_received || entries[i].ts <= after)
+            continue;
+        ASSERT(wanted < received && ts[wanted] == entries[i].ts);
+        wanted++;
+    }
+    ASSERT(wanted == received);
+}
+
 /* The index of each user is looked at, with what the cursor finds: that may be of any bytes. */
 static void check_peers(struct run *run, const struct rows *rows)
 {
     struct run_peers peers;
     struct peer_piece piece;
-    struct peer_entry entries[PEER_PIECE_ENTRIES];
     struct row_key_fields fields;
     struct span value;
     MDB_cursor *cursor;
@@ -190,7 +209,7 @@ static void check_peers(struct run *run, const struct rows *rows)
             if (run_peers_find(&peers, run_peers_block(&peers, block), SPAN_LITERAL("bob"), fields.ts | 1,
                                block % 2 == 0, &piece)
                 == 1)
-                (void)peer_piece_read(&piece, entries);
+                read_piece(&piece, fields.ts);
         (void)run_peers_entry(&peers, fields.ts | 1, i % 2 == 0, false, &ts, &value);
     }
 }
