@@ -102,6 +102,7 @@ static struct words words_take(struct starting *starting)
 
 /* -- answers: malloc'ed, with their length; NULL: no memory, so the connection is closed -- */
 
+/* `status`: further headers may follow in it. */
 static char *put_answer(const char *status, const char *type, const char *body, size_t body_bytes, size_t *bytes_r)
 {
     char *answer = malloc(ANSWER_HEAD_BYTES + body_bytes);
@@ -148,21 +149,31 @@ static char *put_close(const struct words *words, const struct starting_client *
     return answer;
 }
 
-/* The rules of http/credential.h for an admin address. */
-static bool may_see_metrics(const struct server *server, const struct starting_client *client)
+static bool has_token(const struct server *server, const struct starting_client *client)
 {
-    struct span origin = header_of(client, "\r\norigin:");
     struct span token = header_of(client, "\r\nauthorization: bearer ");
-    if (server->admin_tokens != NULL)
-        return token.bytes > 0 && admin_tokens_have(server->admin_tokens, token);
-    return origin.data == NULL && http_is_known_host(&server->cores[0]->conns.http, header_of(client, "\r\nhost:"));
+    return token.bytes > 0 && admin_tokens_have(server->admin_tokens, token);
 }
 
+/* No web page, and a Host that is known. */
+static bool is_of_this_machine(const struct server *server, const struct starting_client *client)
+{
+    return header_of(client, "\r\norigin:").data == NULL
+           && http_is_known_host(&server->cores[0]->conns.http, header_of(client, "\r\nhost:"));
+}
+
+/* By the rules of http/credential.h for an admin address. */
 static char *put_metrics(const struct server *server, const struct starting_client *client, size_t *bytes_r)
 {
-    if (!may_see_metrics(server, client))
-        return put_error("401 Unauthorized", "bad_token",
-                         "this needs a token of --admin-token-file, or a Host that is known", bytes_r);
+    if (server->admin_tokens != NULL && !has_token(server, client))
+        return put_error("401 Unauthorized\r\nWWW-Authenticate: Bearer", "bad_token",
+                         "this needs a token: send Authorization: Bearer and a line of the file of --admin-token-file",
+                         bytes_r);
+    if (server->admin_tokens == NULL && !is_of_this_machine(server, client))
+        return put_error("403 Forbidden", "forbidden",
+                         "web pages may not use the admin address, nor who names a Host that is not known: use the "
+                         "IP address or localhost, or start the server with --admin-token-file",
+                         bytes_r);
     char *text = malloc(metrics_text_bytes_max(server));
     if (text == NULL)
         return NULL;
