@@ -66,6 +66,8 @@ static bool take_secret(const char *line, const char *label, uint8_t secret[TLS_
 void tls_handshake_on_secret(const SSL *ssl, const char *line)
 {
     struct tls_handshake *handshake = SSL_get_app_data(ssl);
+    if (handshake == NULL)
+        return;
     if (take_secret(line, "CLIENT_TRAFFIC_SECRET_0", handshake->client_secret))
         handshake->has_client_secret = true;
     if (take_secret(line, "SERVER_TRAFFIC_SECRET_0", handshake->server_secret))

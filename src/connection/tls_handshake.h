@@ -38,7 +38,8 @@ bool tls_handshake_is_resumed(const struct tls_handshake *handshake);
  * less (RFC 6066, 4). */
 size_t tls_handshake_data_max(const struct tls_handshake *handshake);
 
-/* For SSL_CTX_set_keylog_callback: libssl gives the secrets as lines of text. */
+/* For SSL_CTX_set_keylog_callback: libssl gives the secrets as lines of text. A connection that libssl serves to its
+ * end (connection/tls_socket.h) is not of this module: nothing is kept. */
 void tls_handshake_on_secret(const struct ssl_st *ssl, const char *line);
 
 #endif

@@ -218,7 +218,7 @@ static struct starting *open_starting(const struct server *server)
         with_tls[i] = config->admins[i].is_tls;
     if (config->admin_count > 0)
         (void)starting_open(&starting, server->admin_fds, server->core_count * config->admin_count, with_tls,
-                            config->admin_count);
+                            config->admin_count, server->tls_context);
     return starting;
 }
 
@@ -232,7 +232,7 @@ static struct starting *open_standby(const struct server *server)
         with_tls[i] = config->listens[i].is_tls;
     if (server->cluster != NULL)
         (void)starting_open(&starting, server->listen_fds, server->core_count * config->listen_count, with_tls,
-                            config->listen_count);
+                            config->listen_count, server->tls_context);
     return starting;
 }
 

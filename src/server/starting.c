@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "cli/config.h"
+#include "connection/tls_socket.h"
 #include "protocol/http.h"
 #include "protocol/json_put.h"
 #include "server/core.h"
@@ -28,11 +29,13 @@
 
 /* A connection: its request is read, then it is answered, then its end is awaited. */
 struct starting_client {
+    struct tls_socket connection;
     uint64_t until_us; /* monotonic */
     bool is_answered;
-    size_t bytes; /* of head */
+    bool is_ended; /* our side: the answer is sent */
+    size_t bytes;  /* of head */
     char head[HEAD_BYTES];
-    char *answer; /* owned; NULL: none, or all of it is sent */
+    char *answer; /* owned; NULL: none, or all of it is given to the connection */
     size_t answer_bytes, sent;
 };
 
@@ -42,6 +45,7 @@ struct starting {
     uint32_t count;
     uint32_t listen_count;
     bool with_tls[LISTENERS_MAX];
+    struct tls_context *tls; /* borrowed; NULL: no listener has TLS */
 
     /* Shared. */
     pthread_mutex_t lock;
@@ -201,63 +205,84 @@ static bool asks_for(const struct starting_client *client, const char *line)
 /* -- clients -- */
 
 /* Sends what the socket takes. The rest follows when it takes more. */
-static void answer_send(int fd, struct starting_client *client)
+static void answer_send(struct starting_client *client)
 {
-    ssize_t bytes =
-        send(fd, client->answer + client->sent, client->answer_bytes - client->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    client->sent += bytes > 0 ? (size_t)bytes : 0;
-    if (bytes >= 0 && client->sent < client->answer_bytes)
-        return;
-    free(client->answer);
-    client->answer = NULL;
-    (void)shutdown(fd, SHUT_WR);
+    if (client->answer != NULL) {
+        ssize_t bytes =
+            tls_socket_write(&client->connection, client->answer + client->sent, client->answer_bytes - client->sent);
+        if (bytes == -EAGAIN)
+            return;
+        client->sent += bytes > 0 ? (size_t)bytes : 0;
+        if (bytes > 0 && client->sent < client->answer_bytes)
+            return;
+        free(client->answer);
+        client->answer = NULL;
+    }
+    client->is_ended = tls_socket_end(&client->connection);
 }
 
-static void answer(struct starting *starting, int fd, struct starting_client *client)
+/* NULL as `text`: there is no memory for it. */
+static void answer_with(struct starting_client *client, char *text, size_t bytes)
+{
+    client->answer = text;
+    client->answer_bytes = bytes;
+    client->sent = 0;
+    client->is_answered = true;
+    answer_send(client);
+}
+
+static bool is_sending(const struct starting_client *client)
+{
+    return client->is_answered && !client->is_ended;
+}
+
+static void answer(struct starting *starting, struct starting_client *client)
 {
     static const char live[] = "{\"status\":\"live\"}";
     struct words words = words_take(starting);
     struct span key = header_of(client, "\r\nsec-websocket-key:");
+    char *text;
     size_t bytes = 0;
     if (key.bytes > 0)
-        client->answer = put_close(&words, client, key, &bytes);
+        text = put_close(&words, client, key, &bytes);
     else if (asks_for(client, "GET /livez "))
-        client->answer = put_answer("200 OK", JSON_TYPE, live, strlen(live), &bytes);
+        text = put_answer("200 OK", JSON_TYPE, live, strlen(live), &bytes);
     else if (asks_for(client, "GET /metrics ") && words.shown != NULL)
-        client->answer = put_metrics(words.shown, client, &bytes);
+        text = put_metrics(words.shown, client, &bytes);
     else
-        client->answer = put_not_ready(&words, &bytes);
-    client->answer_bytes = bytes;
-    client->sent = 0;
-    client->is_answered = true;
-    if (client->answer != NULL)
-        answer_send(fd, client);
-    else
-        (void)shutdown(fd, SHUT_WR);
+        text = put_not_ready(&words, &bytes);
+    answer_with(client, text, bytes);
+}
+
+/* Plain HTTP on an address with TLS. */
+static void refuse_plain(struct starting_client *client)
+{
+    struct span refusal = http_answer_not_tls();
+    answer_with(client, strndup(refusal.data, refusal.bytes), refusal.bytes);
 }
 
 /* Reads what has come, and answers a complete head, or one that is too long. After the answer the client's end is
  * awaited: a close before it may reset the connection. False: the connection is over. */
-static bool serve(struct starting *starting, const struct pollfd *polled, struct starting_client *client)
+static bool serve(struct starting *starting, short events, struct starting_client *client)
 {
-    int fd = polled->fd;
-    if (client->answer != NULL && (polled->revents & POLLOUT) != 0)
-        answer_send(fd, client);
-    if ((polled->revents & ~POLLOUT) == 0)
+    bool was_sending = is_sending(client);
+    if (was_sending && (events & POLLOUT) != 0)
+        answer_send(client);
+    if ((was_sending || !client->connection.waits_to_write) && (events & ~POLLOUT) == 0)
         return true;
     size_t used = client->is_answered ? 0 : client->bytes;
-    ssize_t bytes = recv(fd, client->head + used, HEAD_BYTES - used, MSG_DONTWAIT);
-    if (bytes == 0 && client->answer != NULL)
+    ssize_t bytes = tls_socket_read(&client->connection, client->head + used, HEAD_BYTES - used);
+    if (bytes == 0 && is_sending(client))
         return true; /* its side has ended: the answer is still sent */
+    if (bytes == -EPROTO)
+        refuse_plain(client);
     if (bytes <= 0)
-        return bytes < 0 && (errno == EAGAIN || errno == EINTR);
+        return bytes == -EAGAIN || bytes == -EPROTO;
     if (client->is_answered)
         return true;
     client->bytes += (size_t)bytes;
     if (client->bytes == HEAD_BYTES || memmem(client->head, client->bytes, "\r\n\r\n", 4) != NULL)
-        answer(starting, fd, client);
+        answer(starting, client);
     return true;
 }
 
@@ -266,7 +291,7 @@ static void drop(struct starting *starting, uint32_t index)
     struct pollfd *polled = polled_clients(starting) + index;
     struct starting_client *client = starting->clients + index;
     uint32_t behind = --starting->client_count - index;
-    close(polled->fd);
+    tls_socket_close(&client->connection);
     free(client->answer);
     memmove(polled, polled + 1, behind * sizeof *polled);
     memmove(client, client + 1, behind * sizeof *client);
@@ -278,49 +303,58 @@ static void serve_all(struct starting *starting)
     for (uint32_t i = starting->client_count; i-- > 0;) {
         struct pollfd *polled = polled_clients(starting) + i;
         struct starting_client *client = starting->clients + i;
-        bool goes_on = polled->revents == 0 || serve(starting, polled, client);
+        bool goes_on = polled->revents == 0 || serve(starting, polled->revents, client);
         if (goes_on && now_us >= client->until_us && !client->is_answered && client->bytes > 0)
-            answer(starting, polled->fd, client);
+            answer(starting, client);
         if (!goes_on || now_us >= client->until_us)
             drop(starting, i);
         else
-            polled->events = client->answer != NULL ? POLLOUT : POLLIN;
+            polled->events = is_sending(client) || client->connection.waits_to_write ? POLLOUT : POLLIN;
     }
 }
 
-/* Accepts one client of each listener that has some. Of too many clients the oldest goes. */
+/* Of too many clients the oldest goes. */
+static void take(struct starting *starting, int fd, bool with_tls)
+{
+    struct tls_socket connection;
+    if (!tls_socket_open(&connection, fd, with_tls ? starting->tls : NULL))
+        return;
+    if (starting->client_count == STARTING_CLIENTS_MAX)
+        drop(starting, 0);
+    uint32_t index = starting->client_count++;
+    uint64_t time_us = (with_tls ? STARTING_TLS_CLIENT_MS : STARTING_CLIENT_MS) * UINT64_C(1000);
+    polled_clients(starting)[index] = (struct pollfd){.fd = fd, .events = POLLIN};
+    struct starting_client *client = starting->clients + index;
+    client->connection = connection;
+    client->until_us = clock_monotonic_us(&starting->clock) + time_us;
+    client->is_answered = client->is_ended = false;
+    client->bytes = 0;
+    client->answer = NULL;
+}
+
+/* Accepts one client of each listener that has some. */
 static void accept_all(struct starting *starting)
 {
     for (uint32_t i = 0; i < starting->count; i++) {
         if (starting->polled[1 + i].revents == 0)
             continue;
         /* The listening descriptor blocks: so poll says first that there is a client, and one is accepted. */
-        int fd = accept4(starting->polled[1 + i].fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0)
-            continue;
-        if (starting->with_tls[i % starting->listen_count]) {
-            close(fd);
-            continue;
-        }
-        if (starting->client_count == STARTING_CLIENTS_MAX)
-            drop(starting, 0);
-        uint32_t index = starting->client_count++;
-        polled_clients(starting)[index] = (struct pollfd){.fd = fd, .events = POLLIN};
-        struct starting_client *client = starting->clients + index;
-        client->until_us = clock_monotonic_us(&starting->clock) + STARTING_CLIENT_MS * UINT64_C(1000);
-        client->is_answered = false;
-        client->bytes = 0;
-        client->answer = NULL;
+        int fd = accept4(starting->polled[1 + i].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0)
+            take(starting, fd, starting->with_tls[i % starting->listen_count]);
     }
 }
 
-/* How long poll may wait, in milliseconds: clients have the same time each, so the oldest ends first. */
+/* How long poll may wait, in milliseconds. */
 static int wait_ms(struct starting *starting)
 {
     if (starting->client_count == 0)
         return -1;
     uint64_t now_us = clock_monotonic_us(&starting->clock);
     uint64_t until_us = starting->clients[0].until_us;
+    for (uint32_t i = 1; i < starting->client_count; i++)
+        if (starting->clients[i].until_us < until_us)
+            until_us = starting->clients[i].until_us;
     return until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000);
 }
 
@@ -345,7 +379,7 @@ static void *run(void *context)
 }
 
 int starting_open(struct starting **starting_r, const int *fds, uint32_t count, const bool *with_tls,
-                  uint32_t listen_count)
+                  uint32_t listen_count, struct tls_context *tls)
 {
     ASSERT(listen_count > 0 && listen_count <= LISTENERS_MAX && count % listen_count == 0);
     uint32_t polled_count = 1 + count + STARTING_CLIENTS_MAX;
@@ -360,6 +394,9 @@ int starting_open(struct starting **starting_r, const int *fds, uint32_t count, 
     starting->count = count;
     starting->listen_count = listen_count;
     memcpy(starting->with_tls, with_tls, listen_count * sizeof *with_tls);
+    starting->tls = tls;
+    for (uint32_t i = 0; i < listen_count; i++)
+        ASSERT(tls != NULL || !with_tls[i]);
     for (uint32_t i = 0; i < count; i++)
         starting->polled[1 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
     int end = eventfd(0, EFD_CLOEXEC);

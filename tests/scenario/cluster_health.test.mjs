@@ -4,19 +4,21 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { Api } from "./lib/api.mjs";
+import { certificate, makeCertificate, optionsOf } from "./lib/certificate.mjs";
 import { Client } from "./lib/client.mjs";
 import { SLOTS, USERS, onClusters, talk } from "./lib/cluster.mjs";
 import { makeKey, makeToken } from "./lib/jwt.mjs";
 import { OF_CLUSTER, Scrape, metricsMonitored } from "./lib/metrics.mjs";
 import { NotifySocket } from "./lib/notify.mjs";
 import { freePort } from "./lib/port.mjs";
+import { Raw } from "./lib/raw.mjs";
 import { LONG, SHORT, until } from "./lib/server.mjs";
 import { SECOND, WallClock } from "./lib/wall_clock.mjs";
 
 // A node with an admin address, which a standby does not log.
-async function startAt(cluster, node, { isStandby = false, env, options = [] } = {}) {
-  const admin = { host: "127.0.0.1", port: await freePort() };
-  const server = await cluster.startAt(node, isStandby, { env, options: [...options, "--admin", `${admin.host}:${admin.port}`] });
+async function startAt(cluster, node, { isStandby = false, env, options = [], isTls = false } = {}) {
+  const admin = { host: "127.0.0.1", port: await freePort(), ...(isTls && { isTls, ca: certificate().ca }) };
+  const server = await cluster.startAt(node, isStandby, { env, isTls, options: [...options, isTls ? "--admin-tls" : "--admin", `${admin.host}:${admin.port}`] });
   server.admin ??= admin;
   return server;
 }
@@ -70,6 +72,49 @@ onClusters("a node as others see it", {}, (withCluster) => {
     } finally {
       manager.close();
     }
+  });
+
+  withCluster("a standby with TLS says by TLS what it is, and half a handshake delays nobody", async (cluster) => {
+    const dir = cluster.newDir();
+    const [tokens, own] = [path.join(dir, "tokens"), { cert: path.join(dir, "cert"), key: path.join(dir, "key") }];
+    const putCertificate = ({ cert, key }) => (fs.copyFileSync(cert, own.cert), fs.copyFileSync(key, own.key));
+    const token = "a".repeat(32);
+    fs.writeFileSync(tokens, token, { mode: 0o600 });
+    putCertificate(certificate());
+    const options = ["--admin-token-file", tokens, ...optionsOf(own)];
+    const first = await startAt(cluster, "node-1", { isTls: true, options });
+    const second = await startAt(cluster, "node-2", { isTls: true, isStandby: true, options });
+    const plain = ({ host, port }) => ({ host, port });
+    const half = await Promise.all(Array.from({ length: 20 }, (_, i) => Raw.open(second, plain(i % 2 ? second.address : second.admin))));
+    half.forEach((raw) => raw.write(Buffer.from("16030102000100", "hex")));
+
+    const client = await Client.open(second);
+    assert.deepEqual(await client.untilClosed(), { code: 1001, reason: first.url() });
+    assert.match(first.url(), /^wss:/);
+    const api = new Api(second.admin);
+    assert.equal((await api.get("/livez")).status, 200);
+    const { status, json } = await api.get("/readyz");
+    assert.deepEqual({ status, json }, { status: 503, json: { error: "standby", message: `standby, owner is ${first.url()}` } });
+    assert.equal((await api.get("/metrics")).status, 401);
+    assert.equal((await api.get("/metrics", { token: "b".repeat(32) })).status, 401);
+    assert.equal((await Scrape.at(second.admin, { token })).sum("chitchat_cluster_owner"), 0);
+
+    const raw = await Raw.open(second, plain(second.admin));
+    raw.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert.equal((await raw.responseToEnd()).status, 400, "no plain HTTP");
+    await Promise.all(half.map((one) => one.until(() => one.isEnded, "the end of half a handshake")));
+    half.forEach((one) => one.destroy());
+
+    const renewed = makeCertificate();
+    putCertificate(renewed);
+    second.signal("SIGHUP");
+    await second.logLine("tls_reloaded");
+    await assert.rejects(new Api(second.admin).get("/livez"), /self-signed/);
+    assert.equal((await new Api({ ...second.admin, ca: renewed.ca }).get("/livez")).status, 200);
+    await first.stop();
+    await second.logLine("ready");
+    await cluster.login(Object.assign(second, { address: { ...second.address, ca: renewed.ca } }), "ann");
+    await second.stop();
   });
 
   withCluster("a renewed login is answered by the owner alone", async (cluster) => {

@@ -1,32 +1,10 @@
-/* starting.h: health checks while the server reads its data. */
+/* starting.h: health checks while the server reads its data. By TLS: test_tls_socket.c. */
 #include "server/starting.h"
 
-#include <arpa/inet.h>
-#include <criterion/criterion.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "server/core.h"
-
-static int listen_at(struct sockaddr_in *address_r)
-{
-    socklen_t bytes = sizeof *address_r;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    *address_r = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    cr_assert(bind(fd, (struct sockaddr *)address_r, sizeof *address_r) == 0 && listen(fd, 128) == 0);
-    cr_assert(getsockname(fd, (struct sockaddr *)address_r, &bytes) == 0);
-    return fd;
-}
-
-static int connect_to(const struct sockaddr_in *address)
-{
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert(connect(fd, (const struct sockaddr *)address, sizeof *address) == 0);
-    return fd;
-}
+#include "starting_fixture.h"
 
 /* What the server says to `request`, to its end. */
 static const char *ask(const struct sockaddr_in *address, const char *request)
@@ -55,7 +33,7 @@ Test(starting, the_process_lives_and_is_not_ready)
     struct starting *starting;
     struct sockaddr_in first, second;
     int fds[] = {listen_at(&first), listen_at(&second)};
-    cr_assert_eq(starting_open(&starting, fds, 2, (bool[]){false}, 1), 0);
+    cr_assert_eq(starting_open(&starting, fds, 2, (bool[]){false}, 1, NULL), 0);
     for (int i = 0; i < 3; i++) {
         const struct sockaddr_in *address = i % 2 == 0 ? &first : &second;
         const char *answer = ask(address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -72,10 +50,6 @@ Test(starting, the_process_lives_and_is_not_ready)
     close(fds[1]);
 }
 
-#define UPGRADE                                                                                                        \
-    "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"        \
-    "SEC-WebSocket-Key:  dGhlIHNhbXBsZSBub25jZQ== \r\n"
-
 Test(starting, a_websocket_is_closed_with_the_address_of_the_owner)
 {
     static const char owner[] = "\x88\x10\x03\xe9wss://north/ws";
@@ -84,7 +58,7 @@ Test(starting, a_websocket_is_closed_with_the_address_of_the_owner)
     struct sockaddr_in address;
     char too_long[200];
     int fd = listen_at(&address);
-    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
     const char *answer = ask(&address, UPGRADE "\r\n");
     cr_expect(strstr(answer, "HTTP/1.1 101 ") == answer, "%s", answer);
     cr_expect(strstr(answer, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") != NULL, "%s", answer);
@@ -111,7 +85,7 @@ Test(starting, a_standby_shows_its_metrics_and_who_is_the_owner)
     struct sockaddr_in address;
     int fd = listen_at(&address);
     server = (struct server){.core_count = 1, .cores = cores, .cluster = &cluster};
-    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
     static const char metrics[] = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     cr_expect(strstr(ask(&address, metrics), "HTTP/1.1 503 ") != NULL);
     starting_show_metrics(starting, &server);
@@ -137,23 +111,12 @@ Test(starting, a_standby_shows_its_metrics_and_who_is_the_owner)
     free(cores[0]);
 }
 
-Test(starting, with_tls_a_connection_is_closed)
-{
-    struct starting *starting;
-    struct sockaddr_in address;
-    int fd = listen_at(&address);
-    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){true}, 1), 0);
-    cr_expect_str_eq(ask(&address, "GET /livez HTTP/1.1\r\n\r\n"), "");
-    starting_close(&starting);
-    close(fd);
-}
-
 Test(starting, a_connection_that_comes_later_waits)
 {
     struct starting *starting;
     struct sockaddr_in address;
     int fd = listen_at(&address);
-    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
     starting_close(&starting);
     int later = socket(AF_INET, SOCK_STREAM, 0);
     cr_assert(connect(later, (struct sockaddr *)&address, sizeof address) == 0);
@@ -166,43 +129,14 @@ Test(starting, a_connection_that_comes_later_waits)
 
 /* -- slow clients -- */
 
-#define DRIPS_MAX 1000
-#define DRIP_US 5000 /* of DRIPS_MAX, ten times what a client may take */
-
-/* A client that sends one byte after another, until it is closed or DRIPS_MAX are sent. */
-struct dripper {
-    pthread_t thread;
-    int fd;
-    atomic_int drips;
-};
-
-static void *drip(void *context)
-{
-    struct dripper *dripper = context;
-    while (dripper->drips < DRIPS_MAX && send(dripper->fd, "G", 1, MSG_NOSIGNAL) == 1) {
-        dripper->drips++;
-        usleep(DRIP_US);
-    }
-    return NULL;
-}
-
-static void begin_to_drip(struct dripper *dripper, const struct sockaddr_in *address)
-{
-    dripper->fd = connect_to(address);
-    dripper->drips = 0;
-    cr_assert_eq(pthread_create(&dripper->thread, NULL, drip, dripper), 0);
-    while (dripper->drips < 3)
-        usleep(DRIP_US);
-}
-
 Test(starting, a_client_whose_bytes_come_slowly_is_closed_after_its_time)
 {
     struct starting *starting;
     struct sockaddr_in address;
     struct dripper dripper;
     int fd = listen_at(&address);
-    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
-    begin_to_drip(&dripper, &address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
+    begin_to_drip(&dripper, &address, "");
     pthread_join(dripper.thread, NULL);
     cr_expect_lt(dripper.drips, DRIPS_MAX, "its time counts, not that between two bytes");
     close(dripper.fd);
@@ -216,8 +150,8 @@ Test(starting, a_client_whose_bytes_come_slowly_delays_neither_a_check_nor_the_e
     struct sockaddr_in address;
     struct dripper dripper;
     int fd = listen_at(&address);
-    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
-    begin_to_drip(&dripper, &address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
+    begin_to_drip(&dripper, &address, "");
     const char *answer = ask(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
     starting_close(&starting);
@@ -234,7 +168,7 @@ Test(starting, more_silent_clients_than_it_serves_leave_a_place_for_a_check)
     int silent[STARTING_CLIENTS_MAX + 10];
     char byte;
     int fd = listen_at(&address);
-    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1), 0);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
     for (uint32_t i = 0; i < STARTING_CLIENTS_MAX + 10; i++)
         silent[i] = connect_to(&address);
     const char *answer = ask(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -45,10 +45,10 @@ export class Cluster {
   }
 
   // A node at an address of its own, which the others name to clients.
-  async startAt(node, isStandby = false, { uri, data = this.newDir(), options = [], env } = {}) {
+  async startAt(node, isStandby = false, { uri, data = this.newDir(), options = [], env, isTls = false } = {}) {
     const listen = [`127.0.0.1:${await freePort()}`];
-    const all = [...this.options(node, uri), "--advertise", `ws://${listen[0]}/ws`, ...options];
-    const server = Object.assign(await Server.start({ shards: null, data, listen, isStandby, options: all, env }), { node });
+    const all = [...this.options(node, uri), "--advertise", `${isTls ? "wss" : "ws"}://${listen[0]}/ws`, ...options];
+    const server = Object.assign(await Server.start({ shards: null, data, [isTls ? "listenTls" : "listen"]: listen, isStandby, options: all, env }), { node });
     this.#servers.push(server);
     return server;
   }

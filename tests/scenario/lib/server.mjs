@@ -80,7 +80,7 @@ export class Server {
 
   // shards: null leaves the option out. data: a new directory if not given, removed in the end. options: further
   // arguments. listenTls: addresses with TLS; in a run with TLS, `listen` is meant by them. shellPrefix: what a shell does
-  // before it becomes the server. isStandby: it is a node of a cluster that another node owns, with one `listen`. hasRates: those that the server has by default.
+  // before it becomes the server. isStandby: it is a node of a cluster that another node owns. hasRates: those that the server has by default.
   static async start({ shards = 2, data, options = [], listen, listenTls, env = {}, shellPrefix, hasRates = false, isStandby = false } = {}) {
     const server = new Server();
     server.#ownsData = data === undefined;
@@ -97,7 +97,7 @@ export class Server {
     if (SHORT) args.push("--stop-time-s", "60");
     args.push(...options);
     server.#spawn(args, env, shellPrefix);
-    if (isStandby) await server.#standsBy(listen[0]);
+    if (isStandby) await server.#standsBy([...plain.map(splitAddress), ...secure.map(splitTlsAddress)]);
     else await server.#ready();
     return server;
   }
@@ -120,11 +120,11 @@ export class Server {
     });
   }
 
-  // A node of a cluster that does not own its slots: the address is the one of its option.
-  async #standsBy(listen) {
+  // A node of a cluster that does not own its slots: the addresses are those of its options.
+  async #standsBy(addresses) {
     await this.#begun("standby");
-    this.address = splitAddress(listen);
-    this.addresses = [this.address];
+    this.addresses = addresses;
+    [this.address] = addresses;
   }
 
   #begun(event) {
