@@ -77,6 +77,7 @@ enum fault {
     FAULT_TAIL_FORGOTTEN,              /* a node that starts forgets what was acknowledged above its checkpoint */
     FAULT_REPORTS_APPLIED,             /* a node reports what it has in memory as what its runs have */
     FAULT_PURGE_BY_OWN,                /* the log is purged by the position of the owner alone */
+    FAULT_SILENCE_UNCHECKED,           /* the time in which a node did not look counts as silence of the logs */
     FAULT_CLUSTER_END
 };
 

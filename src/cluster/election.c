@@ -1,6 +1,7 @@
 #include "cluster/election.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 
 static bool may_change(enum election_state from, enum election_state to)
 {
@@ -46,6 +47,11 @@ void election_on_news(struct election *election, uint64_t now_us)
     election->news_us = now_us;
 }
 
+void election_on_look(struct election *election, uint64_t now_us)
+{
+    election->looked_us = now_us;
+}
+
 void election_on_slot(struct election *election, enum election_slot slot)
 {
     if (election->state != ELECTION_TAKES && election->state != ELECTION_ACTIVE)
@@ -57,17 +63,24 @@ void election_on_slot(struct election *election, enum election_slot slot)
     ASSERT(election->owned <= election->slots);
 }
 
-bool election_is_due(const struct election *election, const struct ownership *meta, uint64_t now_us)
+static bool is_due(const struct election *election, const struct ownership *meta, uint64_t now_us)
 {
     uint64_t wait_us = ELECTION_SILENCE_US + election->rank * ELECTION_RANK_US;
-    return election->state == ELECTION_STANDBY && !election->is_damaged && now_us - election->news_us >= wait_us
-           && ownership_may_take(meta);
+    return !election->is_damaged && now_us - election->news_us >= wait_us && ownership_may_take(meta);
+}
+
+static bool has_looked(const struct election *election, uint64_t now_us)
+{
+    return (election->looked_us > 0 && now_us - election->looked_us <= ELECTION_HEARTBEAT_US)
+           || FAULT(SILENCE_UNCHECKED);
 }
 
 static enum election_action step_standby(struct election *election, const struct ownership *meta, uint64_t now_us)
 {
-    if (!election_is_due(election, meta, now_us))
+    if (!is_due(election, meta, now_us))
         return ELECTION_NOTHING;
+    if (!has_looked(election, now_us))
+        return ELECTION_LOOK;
     election->generation = meta->seen.generation + 1;
     set_state(election, ELECTION_ELECTS);
     return ELECTION_TAKE_META;

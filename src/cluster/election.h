@@ -5,9 +5,10 @@
  * One node owns all slots. The `meta` log (storage/log_ownership.h, slot number = number of slots) says which: the node
  * of its newest TAKE. When nothing else is appended, the owner appends an empty batch to the log of slot 0 each
  * ELECTION_HEARTBEAT_US: the meta log stays short. A node that has seen no new batch in any log for
- * ELECTION_SILENCE_US, and a second more for each node that is preferred to it, takes the meta log. Whoever succeeds
- * takes each slot's log with the same generation, which shuts the owner before out, and serves once all are its own and
- * all that they hold is applied.
+ * ELECTION_SILENCE_US, and a second more for each node that is preferred to it, takes the meta log. Time in which the
+ * node did not look, since it wrote runs or did not run, is no silence of the logs: so it looks once more before.
+ * Whoever succeeds takes each slot's log with the same generation, which shuts the owner before out, and serves once
+ * all are its own and all that they hold is applied.
  *
  *     STANDBY -> ELECTS -> TAKES -> ACTIVE        ELECTS -> STANDBY        any -> STANDBY by election_reset
  *
@@ -38,6 +39,7 @@ enum election_state {
 /* What the caller does now. */
 enum election_action {
     ELECTION_NOTHING,
+    ELECTION_LOOK,       /* look for news in all logs; if there is none: election_on_look, and a step at once */
     ELECTION_TAKE_META,  /* ownership_take of the meta log, with election.generation */
     ELECTION_TAKE_SLOTS, /* ownership_take of each slot's log, with election.generation, as soon as ownership_may_take;
                             again if it comes back to FOLLOWS; then election_on_slot */
@@ -60,6 +62,7 @@ struct election {
     enum election_state state;
     uint64_t generation; /* of the TAKE; 0: none yet */
     uint64_t news_us;    /* when a batch was read last */
+    uint64_t looked_us;  /* when a look found that no log has one that is not read; 0: never */
     uint32_t owned;
     bool is_lost;
     bool is_damaged;
@@ -72,12 +75,12 @@ void election_init(struct election *election, uint32_t slots, uint32_t rank, boo
 void election_reset(struct election *election, uint64_t now_us);
 /* A batch was read in any log. */
 void election_on_news(struct election *election, uint64_t now_us);
+/* After ELECTION_LOOK: no log has a batch that is not read. Counts for ELECTION_HEARTBEAT_US. */
+void election_on_look(struct election *election, uint64_t now_us);
 /* A log of the node is damaged: it does not take over, and an owner steps down. Until election_reset. */
 void election_on_damage(struct election *election);
 /* Something became of one slot's log. After a LOST the rest does not matter. */
 void election_on_slot(struct election *election, enum election_slot slot);
-/* Whether the next step may take the meta log: the node is a standby, and all is silent. Borrows `meta`. */
-bool election_is_due(const struct election *election, const struct ownership *meta, uint64_t now_us);
 /* What to do now. `meta` is the node's view of the meta log; borrowed. */
 enum election_action election_step(struct election *election, const struct ownership *meta, uint64_t now_us);
 

@@ -267,28 +267,33 @@ static int check_clock(struct standby *standby)
     return 0;
 }
 
-/* Before a take-over. The time in which this node wrote runs, or did anything else but look at the logs, was no silence
- * of theirs: so it looks once more. 1: take over; 0: not now; or -errno. */
-static int prepare(struct standby *standby)
+/* Before a take-over. 1: the clock is right, and no log has news; 0: not now; or -errno. */
+static int look(struct standby *standby)
 {
-    int status = wait(standby, 1);
+    int status = check_clock(standby);
+    if (status <= 0)
+        return status;
+    status = wait(standby, 1);
     for (uint32_t i = 0; i <= standby->slots && status == 0; i++)
         if (!ownership_at(standby, i)->is_at_end)
             return 0;
-    return status == 0 && standby->failing_us == 0 ? check_clock(standby) : status;
+    return status == 0 ? standby->failing_us == 0 : status;
 }
 
 /* 1: this node owns all slots; 0: not yet; or -errno. */
 static int elect(struct standby *standby)
 {
     uint64_t now_us = clock_monotonic_us(standby->clock);
-    if (election_is_due(&standby->election, ownership_at(standby, standby->slots), now_us)) {
-        int status = prepare(standby);
+    enum election_action action = election_step(&standby->election, ownership_at(standby, standby->slots), now_us);
+    if (action == ELECTION_LOOK) {
+        int status = look(standby);
         if (status <= 0)
             return status;
         now_us = clock_monotonic_us(standby->clock);
+        election_on_look(&standby->election, now_us);
+        action = election_step(&standby->election, ownership_at(standby, standby->slots), now_us);
     }
-    switch (election_step(&standby->election, ownership_at(standby, standby->slots), now_us)) {
+    switch (action) {
     case ELECTION_TAKE_META:
         standby->begun_us = now_us;
         (void)take(standby, standby->slots);
@@ -296,6 +301,7 @@ static int elect(struct standby *standby)
     case ELECTION_TAKE_SLOTS: standby->is_taking = true; break;
     case ELECTION_STEP_DOWN: return -ERESTART;
     case ELECTION_SERVE: return 1;
+    case ELECTION_LOOK:
     case ELECTION_NOTHING: break;
     }
     for (uint32_t i = 0; i < standby->slots && standby->is_taking; i++)

@@ -33,13 +33,14 @@ static const char *const fault_names[FAULT_CLUSTER_END - FAULT_COUNT] = {
     [FAULT_TAIL_FORGOTTEN - FAULT_COUNT] = "tail-forgotten",
     [FAULT_REPORTS_APPLIED - FAULT_COUNT] = "reports-applied",
     [FAULT_PURGE_BY_OWN - FAULT_COUNT] = "purge-by-own",
+    [FAULT_SILENCE_UNCHECKED - FAULT_COUNT] = "silence-unchecked",
 };
 
 static const char *const promise_names[WORLD_PROMISES] = {
     [WORLD_LOST] = "lost",           [WORLD_DOUBLED] = "duplicated",
     [WORLD_REORDERED] = "reordered", [WORLD_TWO_OWNERS] = "two_owners",
     [WORLD_OLD_LAST] = "old_last",   [WORLD_DAMAGE] = "damage",
-    [WORLD_STUCK] = "stuck",
+    [WORLD_HASTY] = "hasty",         [WORLD_STUCK] = "stuck",
 };
 
 struct options {

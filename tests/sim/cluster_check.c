@@ -89,6 +89,13 @@ void check_owner(struct world *world, const struct world_node *node, uint32_t sl
                    has->count);
 }
 
+void check_silence(struct world *world, const struct world_node *node)
+{
+    if (world->now_us - world->news_us < ELECTION_SILENCE_US && !world->is_hasty)
+        world_fail(world, WORLD_HASTY, "node %s takes over %llu ms after the log had news", node->name,
+                   (unsigned long long)(world->now_us - world->news_us) / 1000);
+}
+
 void check_has(struct world *world, const struct world_node *node)
 {
     for (uint32_t slot = 0; slot < WORLD_SLOTS && node->is_serving; slot++)

@@ -172,11 +172,30 @@ static void take_slot(struct world *world, struct world_node *node, uint32_t log
     }
 }
 
+/* Whether no log has a batch that the node has not read. Who sees no log cannot say so. */
+static bool is_silent(struct world *world, struct world_node *node)
+{
+    struct log_follow follows[WORLD_LOGS];
+    struct log_engine_error error;
+    for (uint32_t log = 0; log < WORLD_LOGS; log++)
+        follows[log] = (struct log_follow){.slot = log, .last = node->logs[log].seen.number};
+    int news = log_double_engine.follow(node->session, follows, WORLD_LOGS, 0, &error);
+    if (news < 0)
+        election_on_news(&node->election, world->now_us);
+    return news == 0;
+}
+
 static void elect(struct world *world, struct world_node *node)
 {
     struct ownership *meta = &node->logs[WORLD_META];
-    switch (election_step(&node->election, meta, world->now_us)) {
+    enum election_action action = election_step(&node->election, meta, world->now_us);
+    if (action == ELECTION_LOOK && (world->is_hasty || is_silent(world, node))) {
+        election_on_look(&node->election, world->now_us);
+        action = election_step(&node->election, meta, world->now_us);
+    }
+    switch (action) {
     case ELECTION_TAKE_META:
+        check_silence(world, node);
         if (!ownership_take(meta, node->election.generation, span_of(node->name), world->now_us, world->now_us))
             world_fail(world, WORLD_STUCK, "node %s may not take the meta log", node->name);
         break;
@@ -186,6 +205,7 @@ static void elect(struct world *world, struct world_node *node)
         break;
     case ELECTION_STEP_DOWN: step_down(world, node); break;
     case ELECTION_TAKE_SLOTS:
+    case ELECTION_LOOK:
     case ELECTION_NOTHING: break;
     }
 }

@@ -116,6 +116,24 @@ static void pass_time(struct world *world)
     world->now_us += steps_us[dice_below(&world->dice, 5)];
 }
 
+/* After a loss nothing counts as news until a log is longer than all have seen it: a node may have read what is lost,
+ * and then another batch in its place is none to it. */
+static void note_news(struct world *world)
+{
+    for (uint32_t log = 0; log < WORLD_LOGS; log++) {
+        uint64_t last = log_double_last(world->log_double, log);
+        uint64_t longest = world->last[log];
+        for (uint32_t i = 0; i < WORLD_NODES; i++)
+            if (world->nodes[i].logs[log].seen.number > longest)
+                longest = world->nodes[i].logs[log].seen.number;
+        if (last > longest)
+            world->news_us = world->now_us;
+        else if (last < longest)
+            world->news_us = 0;
+        world->last[log] = last;
+    }
+}
+
 static void step(struct world *world)
 {
     struct world_node *node = random_node(world);
@@ -138,6 +156,7 @@ static void step(struct world *world)
         node_checkpoint(world, node, dice_below(&world->dice, WORLD_SLOTS));
     if (!world->is_calm && dice_hits(&world->dice, 25))
         trouble(world);
+    note_news(world);
 }
 
 /* -- The end -- */
@@ -207,6 +226,7 @@ static void begin(struct world *world, uint64_t seed)
     world->next_id = 1;
     world->now_us = 1000000;
     world->compares_positions = dice_hits(&world->dice, 3);
+    world->is_hasty = dice_hits(&world->dice, 2);
     world->may_drop = dice_hits(&world->dice, 4) && !world->compares_positions;
     struct log_double_options double_options = {
         .logs = WORLD_LOGS,

@@ -35,6 +35,7 @@ enum world_promise {
     WORLD_TWO_OWNERS, /* the chain of the log is broken by those who append to it */
     WORLD_OLD_LAST,   /* a login or a read was answered with less than what was acknowledged before it */
     WORLD_DAMAGE,     /* a log that lost a part was served by a node that had it, or a whole one was refused */
+    WORLD_HASTY,      /* a node takes over though the log has had news within the time of silence */
     WORLD_STUCK,      /* without trouble, no node serves */
     WORLD_PROMISES,
 };
@@ -119,6 +120,9 @@ struct world {
     struct dice dice;
     struct log_double *log_double;
     uint64_t now_us;
+    uint64_t news_us;          /* when a log has grown, if it has lost nothing since; else 0 */
+    uint64_t last[WORLD_LOGS]; /* the last batch of each after the last event */
+    bool is_hasty;             /* nodes do not look before they take over: the log must elect all the same */
     bool is_calm, may_drop, was_dropped, compares_positions;
     struct world_node nodes[WORLD_NODES];
     struct world_call calls[WORLD_CALLS_MAX];
@@ -167,6 +171,8 @@ void check_acknowledge(struct world *world, uint32_t slot, uint32_t id);
 void check_applied(struct world *world, uint32_t slot, uint32_t index, uint32_t id);
 /* An append of the node was acknowledged: what it has applied of the slot is the log's beginning. */
 void check_owner(struct world *world, const struct world_node *node, uint32_t slot);
+/* The node is about to take over: nothing was appended in the time of silence. */
+void check_silence(struct world *world, const struct world_node *node);
 /* At the end, when it serves: it has all that was acknowledged. */
 void check_has(struct world *world, const struct world_node *node);
 /* At the end: every log is one chain, and has every acknowledged send once. */
