@@ -10,6 +10,13 @@ static void check_mark(const struct record_fields *fields, const char *data, siz
     ASSERT(memcmp(again, data, bytes) == 0);
 }
 
+static void check_cut(const struct record_fields *fields, const char *data, size_t bytes)
+{
+    uint8_t again[RECORD_CUT_BYTES_MAX];
+    ASSERT(record_encode_cut(fields->to, fields->ts_to, again) == bytes);
+    ASSERT(memcmp(again, data, bytes) == 0);
+}
+
 static void check_record(const char *data, size_t bytes)
 {
     struct record_fields fields;
@@ -19,6 +26,10 @@ static void check_record(const char *data, size_t bytes)
     ASSERT((size_t)record_bytes <= bytes);
     if (fields.is_mark) {
         check_mark(&fields, data, (size_t)record_bytes);
+        return;
+    }
+    if (fields.is_cut) {
+        check_cut(&fields, data, (size_t)record_bytes);
         return;
     }
     struct record *record = malloc(sizeof *record + LIMIT_RECORD_BODY_BYTES);
