@@ -284,13 +284,17 @@ static int find_piece(struct store_peers *peers, struct peer_row *row, struct sp
     return more;
 }
 
-/* The pieces of a row that are wanted. *at moves to the first conversation behind the row's last piece. */
-static int add_row(struct store_peers *peers, struct peer_row *row, uint64_t ts, uint32_t *at)
+/* The pieces of a row that are wanted. *at moves to the first conversation behind the row's last piece, or behind the
+ * peer `end` with whom the next row begins (empty: there is none). */
+static int add_row(struct store_peers *peers, struct peer_row *row, uint64_t ts, struct span end, uint32_t *at)
 {
     struct peer_piece piece;
     int order, status = 0;
     while (status == 0 && next_wanted(peers, ts, at)) {
-        int more = find_piece(peers, row, peers_chosen_name(peers, *at), &piece, &order);
+        struct span wanted = peers_chosen_name(peers, *at);
+        if (end.bytes > 0 && span_compare(wanted, end) > 0)
+            return 0;
+        int more = find_piece(peers, row, wanted, &piece, &order);
         if (more != 1)
             return more;
         while (order > 0) {
@@ -324,36 +328,51 @@ static void forget_absent(struct store_peers *peers)
         peers->all.chosen[i].is_absent = false;
 }
 
-/* The wanted pieces of a block. */
-static int add_block_of(struct store_peers *peers, struct peers_head *head, struct peer_block block, bool is_sparse)
+/* The wanted pieces of a block whose conversations are searched one by one. */
+static int add_few(struct store_peers *peers, struct peers_head *head, struct peer_block block, uint64_t ts)
 {
-    uint64_t ts = head->at < block.last + 1 ? head->at : block.last + 1;
-    uint32_t at = 0, steps = 0;
+    static const struct span none = {"", 0};
+    uint32_t at = 0, before = UINT32_MAX;
+    int status = 0, more = 1;
     struct peer_row row;
-    struct span first = {"", 0};
+    while (status == 0 && more == 1 && next_wanted(peers, ts, &at)) {
+        struct span first;
+        uint64_t first_ts;
+        if (at != before)
+            status = run_peers_seek(&head->peers, block, peers_chosen_name(peers, at), &row);
+        else
+            more = run_peers_step(&head->peers, block, &row, &first, &first_ts);
+        before = at;
+        if (status == 0 && more == 1)
+            status = add_row(peers, &row, ts, none, &at);
+    }
+    return status != 0 ? status : more < 0 ? more : 0;
+}
+
+/* The wanted pieces of a block. A row is passed over whole if the next one begins below what is wanted. */
+static int add_many(struct store_peers *peers, struct peers_head *head, struct peer_block block, uint64_t ts)
+{
+    uint32_t at = 0, steps = 0;
+    struct peer_row row, next;
     int more = 1;
     if (!next_wanted(peers, ts, &at))
         return 0;
     int status = run_peers_seek(&head->peers, block, peers_chosen_name(peers, at), &row);
     while (status == 0 && more == 1) {
+        struct span first = {"", 0};
         uint64_t first_ts;
         uint32_t before = at;
-        status = add_row(peers, &row, ts, &at);
-        steps = at == before ? steps + 1 : 0;
-        if (status != 0 || !next_wanted(peers, ts, &at))
+        more = run_peers_step(&head->peers, block, &next, &first, &first_ts);
+        if (more >= 0)
+            status = add_row(peers, &row, ts, more == 1 ? first : (struct span){"", 0}, &at);
+        if (status != 0 || more != 1 || !next_wanted(peers, ts, &at))
             break;
-        if (is_sparse && at != before) {
-            status = run_peers_seek(&head->peers, block, peers_chosen_name(peers, at), &row);
-            continue;
-        }
+        steps = at == before ? steps + 1 : 0;
+        row = next;
         if (steps > STEPS_MAX && span_compare(first, peers_chosen_name(peers, at)) < 0) {
             status = run_peers_seek(&head->peers, block, peers_chosen_name(peers, at), &row);
             steps = 0;
-            if (status != 0)
-                break;
-            status = add_row(peers, &row, ts, &at);
         }
-        more = status == 0 ? run_peers_step(&head->peers, block, &row, &first, &first_ts) : 0;
     }
     return status != 0 ? status : more < 0 ? more : 0;
 }
@@ -363,8 +382,9 @@ static int add_block(struct store_peers *peers, struct peers_head *head)
 {
     struct peer_block block = newest_block(head);
     int status = find_absent(peers, head, block);
+    uint64_t ts = head->at < block.last + 1 ? head->at : block.last + 1;
     if (status > 0)
-        status = add_block_of(peers, head, block, status <= SPARSE_MAX);
+        status = status <= SPARSE_MAX ? add_few(peers, head, block, ts) : add_many(peers, head, block, ts);
     forget_absent(peers);
     head->at = block.oldest;
     return status;
