@@ -103,6 +103,41 @@ bool run_place_is_same_page(const void *key, const void *other)
     return page_begin(key) == page_begin(other);
 }
 
+void run_page_rows_begin(struct run_page_rows *rows, const struct run_map *map, const void *key)
+{
+    const uint8_t *page = page_begin(key);
+    struct page_header header = read_header(page);
+    uint32_t wanted = (uint32_t)((const uint8_t *)key - page) - NODE_HEADER_BYTES;
+    *rows = (struct run_page_rows){.page = NULL};
+    if (map->count == 0 || header.kind != PAGE_LEAF || header.lower > RUN_PAGE_BYTES)
+        return;
+    for (uint32_t slot = 0; rows->page == NULL && slot < RUN_PLACE_SLOTS; slot++) {
+        uint32_t slot_at = PAGE_HEADER_BYTES + slot * (uint32_t)sizeof(uint16_t);
+        uint16_t at;
+        if (slot_at + sizeof at > header.lower)
+            return;
+        memcpy(&at, page + slot_at, sizeof at);
+        if (at == wanted)
+            *rows = (struct run_page_rows){page, slot};
+    }
+}
+
+bool run_page_rows_next(struct run_page_rows *rows, struct span *key_r, struct span *value_r)
+{
+    const uint8_t *node = rows->page == NULL ? NULL : node_of(rows->page, ++rows->slot);
+    struct node_header header;
+    if (node == NULL || rows->slot >= RUN_PLACE_SLOTS)
+        return false;
+    memcpy(&header, node, sizeof header);
+    size_t room = (size_t)(rows->page + RUN_PAGE_BYTES - node) - NODE_HEADER_BYTES;
+    size_t value_bytes = header.low | (size_t)header.middle << 16;
+    if (header.high != 0 || header.key_bytes > room || value_bytes > room - header.key_bytes)
+        return false;
+    *key_r = (struct span){(const char *)node + NODE_HEADER_BYTES, header.key_bytes};
+    *value_r = (struct span){key_r->data + header.key_bytes, value_bytes};
+    return true;
+}
+
 void run_place_prefetch_page(const struct run_map *map, uint64_t place)
 {
     const uint8_t *page = page_of(map, place);

@@ -29,6 +29,17 @@ uint64_t run_place_of(const void *key, uint32_t slot);
 /* Whether two keys of the map are on one page. */
 bool run_place_is_same_page(const void *key, const void *other);
 
+/* The rows behind one on its page: what lies close together is read without the steps of a cursor. */
+struct run_page_rows {
+    const uint8_t *page;
+    uint32_t slot; /* of the row before the next */
+};
+
+/* Begins behind the row with `key`, which is in the map. */
+void run_page_rows_begin(struct run_page_rows *rows, const struct run_map *map, const void *key);
+/* The next row, borrowed from the map. False: the page has no more, or its value is elsewhere. */
+bool run_page_rows_next(struct run_page_rows *rows, struct span *key_r, struct span *value_r);
+
 /* Prefetch what run_place_get reads of many rows: first where each begins on its page, then each. */
 void run_place_prefetch_page(const struct run_map *map, uint64_t place);
 void run_place_prefetch_row(const struct run_map *map, uint64_t place);

@@ -10,9 +10,6 @@
 #include "storage/runs/store_page.h"
 #include "storage/runs/store_peers_private.h"
 
-/* Rows of marks that are read one after the other before a search. */
-#define STEPS_MAX 4u
-
 /* -- open and close -- */
 
 int store_peers_open(struct store_peers **peers_r, struct store *store, struct span user,
@@ -115,58 +112,69 @@ static int begin_last(struct store_peers *peers)
 
 /* -- marks -- */
 
-/* The marks of the row at the cursor, if they are of the user: 1, 0 or -errno. */
-static int take_marks(const struct store_peers *peers, int result, MDB_val key, MDB_val value, struct span *peer_r,
-                      struct seen_marks *marks_r)
+/* The rows of the user's marks in a run, in order of names. */
+struct marks_walk {
+    MDB_cursor *cursor;
+    const struct run_map *map;
+    struct run_page_rows rows; /* behind this one */
+    struct span peer;
+    struct span value;
+    struct span prefix; /* of the keys */
+    uint8_t prefix_bytes[ROW_KEY_PEERS_BYTES_MAX];
+};
+
+/* The row of the walk is this one. False: it has no marks of the user. */
+static bool take_marks(struct marks_walk *walk, struct span key, struct span value)
 {
-    struct row_key_fields row;
-    if (result != 0)
-        return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
-    if (row_key_parse((struct span){key.mv_data, key.mv_size}, &row) != 0 || row.kind != ROW_MARKS
-        || !span_equal(row.user, peers_user(peers)))
-        return 0;
-    *peer_r = row.peer;
-    int status = row_decode_marks((struct span){value.mv_data, value.mv_size}, marks_r);
-    return status == 0 ? 1 : status;
+    struct span prefix = walk->prefix;
+    if (key.bytes <= prefix.bytes || memcmp(key.data, prefix.data, prefix.bytes) != 0)
+        return false;
+    walk->peer = (struct span){key.data + prefix.bytes, key.bytes - prefix.bytes};
+    walk->value = value;
+    return true;
 }
 
-static int seek_marks(const struct store_peers *peers, MDB_cursor *cursor, struct span wanted, struct span *peer_r,
-                      struct seen_marks *marks_r)
+/* Goes to the first marks from those of `wanted` on. 1; 0: there are none; or -errno. */
+static int seek_marks(struct marks_walk *walk, struct span user, struct span wanted)
 {
     uint8_t bytes[ROW_KEY_PEERS_BYTES_MAX];
-    MDB_val key = {row_key_marks(peers_user(peers), wanted, bytes), bytes}, value;
-    int result = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    return take_marks(peers, result, key, value, peer_r, marks_r);
+    MDB_val key = {row_key_marks(user, wanted, bytes), bytes}, value;
+    int result = mdb_cursor_get(walk->cursor, &key, &value, MDB_SET_RANGE);
+    if (result != 0)
+        return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
+    run_page_rows_begin(&walk->rows, walk->map, key.mv_data);
+    return take_marks(walk, (struct span){key.mv_data, key.mv_size}, (struct span){value.mv_data, value.mv_size});
 }
 
-static int step_marks_of(const struct store_peers *peers, MDB_cursor *cursor, struct span *peer_r,
-                         struct seen_marks *marks_r)
+/* Goes on to the marks of `wanted`, or to the first behind them: along the page, or by a search. */
+static int find_marks(struct marks_walk *walk, struct span user, struct span wanted)
 {
-    MDB_val key, value;
-    int result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    return take_marks(peers, result, key, value, peer_r, marks_r);
+    struct span key, value;
+    int more = 1;
+    while (more == 1 && span_compare(walk->peer, wanted) < 0)
+        more = run_page_rows_next(&walk->rows, &key, &value) ? take_marks(walk, key, value)
+                                                             : seek_marks(walk, user, wanted);
+    return more;
 }
 
 /* The marks of the page's conversations in one run. Both are in order of names. */
-static int read_marks(struct store_peers *peers, MDB_cursor *cursor)
+static int read_marks(struct store_peers *peers, struct run *run, MDB_cursor *cursor)
 {
-    struct seen_marks marks;
-    struct span peer;
-    uint32_t steps = 0, at = 0;
-    int more = peers->all.chosen_count == 0 ? 0 : seek_marks(peers, cursor, peers_chosen_name(peers, 0), &peer, &marks);
-    while (more == 1 && at < peers->all.chosen_count) {
-        int order = span_compare(peers_chosen_name(peers, at), peer);
-        if (order <= 0) {
-            if (order == 0)
-                seen_marks_raise(&peers->all.chosen[at].marks, marks);
-            at++;
-            steps = 0;
-        } else if (steps++ < STEPS_MAX) {
-            more = step_marks_of(peers, cursor, &peer, &marks);
-        } else {
-            more = seek_marks(peers, cursor, peers_chosen_name(peers, at), &peer, &marks);
-            steps = 0;
-        }
+    struct marks_walk walk = {.cursor = cursor, .map = &run->map};
+    struct span user = peers_user(peers);
+    walk.prefix.data = (const char *)walk.prefix_bytes;
+    walk.prefix.bytes = row_key_marks(user, (struct span){"", 0}, walk.prefix_bytes);
+    int more = peers->all.chosen_count == 0 ? 0 : seek_marks(&walk, user, peers_chosen_name(peers, 0));
+    for (uint32_t at = 0; more == 1 && at < peers->all.chosen_count; at++) {
+        struct span wanted = peers_chosen_name(peers, at);
+        struct seen_marks marks;
+        more = find_marks(&walk, user, wanted);
+        if (more != 1 || !span_equal(walk.peer, wanted))
+            continue;
+        int status = row_decode_marks(walk.value, &marks);
+        if (status != 0)
+            return status;
+        seen_marks_raise(&peers->all.chosen[at].marks, marks);
     }
     return more < 0 ? more : 0;
 }
@@ -184,7 +192,7 @@ static int step_marks(struct store_peers *peers)
     peers->at = head->run;
     peers->looks -= peers->looks > peers->all.chosen_count ? peers->all.chosen_count : peers->looks;
     int status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
-    return status == 0 ? read_marks(peers, cursor) : status;
+    return status == 0 ? read_marks(peers, head->run, cursor) : status;
 }
 
 /* -- the newest messages -- */

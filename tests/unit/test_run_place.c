@@ -126,3 +126,32 @@ Test(run_place, another_place_has_no_such_row)
     cr_assert_not(run_place_get(&(struct run_map){NULL, 0}, opened.places[7], key, &value), "no map");
     close_rows(&opened);
 }
+
+Test(run_place, rows_are_read_along_their_page)
+{
+    static struct opened opened;
+    struct span key, value;
+    struct run_page_rows rows;
+    MDB_val at, found;
+    char text[16];
+    uint32_t given = 0;
+    open_rows(&opened, true);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        cr_assert_eq(mdb_cursor_get(opened.cursor, &at, &found, i == 0 ? MDB_FIRST : MDB_NEXT), 0);
+        run_page_rows_begin(&rows, &opened.map, at.mv_data);
+        uint32_t next = i;
+        while (run_page_rows_next(&rows, &key, &value)) {
+            next++;
+            given++;
+            cr_assert(span_equal(key, key_of(next, text)), "row %u", next);
+            cr_assert(span_equal(value, value_of(next, true)), "row %u", next);
+        }
+        bool is_last =
+            next + 1 == ROWS || opened.places[next + 1] / RUN_PLACE_SLOTS != opened.places[i] / RUN_PLACE_SLOTS;
+        cr_assert(is_last || value_of(next + 1, true).bytes > RUN_PAGE_BYTES / 4, "row %u", next);
+    }
+    cr_assert_gt(given, ROWS / 2);
+    run_page_rows_begin(&rows, &(struct run_map){NULL, 0}, at.mv_data);
+    cr_assert_not(run_page_rows_next(&rows, &key, &value), "no map");
+    close_rows(&opened);
+}
