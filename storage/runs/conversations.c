@@ -135,36 +135,44 @@ static int compare_names(const void *a, const void *b, void *context)
                         conversations_name(all, ((const struct chosen *)b)->conversation));
 }
 
-/* Keeps the newest `max` of the chosen ones. */
-static void keep_newest(struct conversations *all, uint32_t max)
+/* The root of a heap of `count`, with the least at the root, becomes `value`. */
+static void heap_sink(uint64_t *heap, uint32_t count, uint64_t value)
 {
-    conversations_sort_newest(all);
-    if (all->chosen_count > max)
-        all->chosen_count = max;
+    uint32_t at = 0;
+    for (uint32_t child; (child = 2 * at + 1) < count; at = child) {
+        child += child + 1 < count && heap[child + 1] < heap[child];
+        if (heap[child] >= value)
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = value;
 }
 
-/* Gathers up to twice as many as are wanted, then keeps those: a sort for each `count_max` conversations. */
-int conversations_choose(struct conversations *all, uint64_t before, uint32_t count_max)
+/* The newest entry of the last of the `count_max` newest conversations with newest < before; 0: there are no more. The
+ * heap has the newest of them so far, so most conversations cost one comparison. */
+static uint64_t find_lowest(const struct conversations *all, uint64_t before, uint64_t *heap, uint32_t count_max)
 {
-    ASSERT(all->chosen == NULL);
-    uint32_t room = all->count < 2 * count_max ? all->count : 2 * count_max;
-    uint64_t lowest = 0;
-    all->chosen = calloc(room + 1, sizeof *all->chosen);
-    if (all->chosen == NULL)
-        return -ENOMEM;
     for (uint32_t i = 0; i < all->count; i++) {
         uint64_t newest = all->list[i].newest;
-        if (newest >= before || newest <= lowest)
-            continue;
-        if (all->chosen_count == room) {
-            keep_newest(all, count_max);
-            lowest = all->list[all->chosen[count_max - 1].conversation].newest;
-            if (newest <= lowest)
-                continue;
-        }
-        all->chosen[all->chosen_count++] = (struct chosen){.conversation = i};
+        if (newest < before && newest > heap[0])
+            heap_sink(heap, count_max, newest);
     }
-    keep_newest(all, count_max);
+    return heap[0];
+}
+
+int conversations_choose(struct conversations *all, uint64_t before, uint32_t count_max)
+{
+    uint64_t heap[LIMIT_PAGE_ENTRIES + 1];
+    ASSERT(all->chosen == NULL);
+    ASSERT(count_max > 0 && count_max <= LIMIT_PAGE_ENTRIES + 1);
+    memset(heap, 0, count_max * sizeof *heap);
+    uint64_t lowest = find_lowest(all, before, heap, count_max);
+    all->chosen = calloc(count_max, sizeof *all->chosen);
+    if (all->chosen == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < all->count && all->chosen_count < count_max; i++)
+        if (all->list[i].newest >= lowest && all->list[i].newest < before)
+            all->chosen[all->chosen_count++] = (struct chosen){.conversation = i};
     qsort_r(all->chosen, all->chosen_count, sizeof *all->chosen, compare_names, all);
     return 0;
 }
