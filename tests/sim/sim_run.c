@@ -14,9 +14,9 @@
 #include "storage/runs/manifest.h"
 #include "storage/wal/wal_survey.h"
 
-/* Together longer than any time limit of a connection. After a failed WAL write a send may never be answered, and a
- * client that has left may have ended its side. */
-#define REST_STEPS 18u
+/* Together longer than any time limit of a connection, which is 90 s and begins anew with what is still written to it.
+ * After a failed WAL write a send may never be answered, and a client that has left may have ended its side. */
+#define REST_STEPS 24u
 #define REST_STEP_US 5000000
 #define ROUNDS_MAX 10000u /* of repeated requests, and of starts: a run that needs more does not end */
 #define RETENTION_S 40u   /* a run passes some minutes, most of them in jumps of the clock */
@@ -44,10 +44,11 @@ static uint64_t stamps_us(const struct sim *sim)
                              : sim->leap_wall_us + harness_monotonic(sim->harness) - sim->leap_since_us;
 }
 
-/* What --retention may have dropped by now: the cut is never younger than that, whatever the clock did. */
+/* What --retention may have dropped or hidden until this is called again: the cut is never younger than that, whatever
+ * the clock did. The turns of a start and of its first logins take some time, too. */
 static void note_retention(struct sim *sim)
 {
-    uint64_t now_us = stamps_us(sim), retention_us = (uint64_t)sim->retention_s * 1000000;
+    uint64_t now_us = stamps_us(sim) + TURNS_US, retention_us = (uint64_t)sim->retention_s * 1000000;
     if (sim->retention_s > 0 && now_us > sim->model.retention_maybe + retention_us)
         sim->model.retention_maybe = now_us - retention_us;
 }
