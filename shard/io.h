@@ -139,5 +139,9 @@ int io_gather(struct io *io, uint64_t wait_us);
 /* From a callback: this io_gather asks the kernel for no more completions and soon returns. The next one continues.
  * Meanwhile the kernel gets no more receive buffers than it has: what it received must not queue up. */
 void io_gather_less(struct io *io);
+/* While `is_held`, sockets whose input comes faster than the caller takes it receive nothing: their input waits in the
+ * kernel, not in the caller's memory. The others receive as always. Called once a turn; once in many turns the hold has
+ * a gap, so that nobody waits for ever. */
+void io_hold_turns(struct io *io, bool is_held);
 
 #endif

@@ -44,6 +44,9 @@ struct io_message {
     struct iovec vectors[IO_SEND_VECTORS_MAX];
 };
 
+/* Sockets that take turns. More receive without a turn. */
+#define IO_WAITING_MAX 16384u
+
 struct io {
     /* Set by io_open, then only read. */
     const struct io_handlers *handlers;
@@ -59,12 +62,17 @@ struct io {
     struct io_buffers buffers;
     bool is_stopping_accept;
     bool gathers_less;
+    bool holds_turns;
+    uint32_t held_count;      /* of io_hold_turns in a row */
     uint64_t gather_until_us; /* of CLOCK_MONOTONIC */
+    uint64_t calm_from_us;    /* some time after turns were held the last time */
     uint32_t listener_count;
     uint32_t socket_count;  /* adopted, neither closed nor released */
     uint32_t message_count; /* of `messages`: those of entries that are not submitted yet */
     struct io_message *messages;
-    uint32_t waiting_count; /* of `waiting`: sockets that receive again when the completions are handled */
+    /* Of `waiting`, a ring of IO_WAITING_MAX: sockets that wait for their turn to receive. NULL: one has left. */
+    uint32_t waiting_begin;
+    uint32_t waiting_count;
     struct io_socket **waiting;
     uint64_t event_value; /* where the eventfd is read to */
     struct io_listener listeners[IO_LISTENERS_MAX];
@@ -85,8 +93,11 @@ void io_socket_on_send(struct io *io, struct io_socket *socket, int result);
 void io_socket_on_recv_cancel(struct io *io, struct io_socket *socket, int result);
 void io_socket_on_close(struct io *io, struct io_socket *socket);
 void io_socket_on_release(struct io *io, struct io_socket *socket);
-/* All completions that are there are handled: those that took turns receive again. */
-void io_socket_take_turns(struct io *io);
+/* The completions that are there are handled: some of those that take turns receive again (io_socket.c). True: there is
+ * something to submit for them. */
+bool io_socket_take_turns(struct io *io);
+/* Whether a socket has a turn that io_socket_take_turns gives it. */
+bool io_socket_has_turns(const struct io *io);
 
 /* The completions of this io_gather are handled: accepts that have ended are armed again. */
 void io_accept_continue(struct io *io);

@@ -7,6 +7,13 @@
 #include "base/assert.h"
 #include "shard/io_private.h"
 
+/* So many sockets that take turns receive at a time. */
+#define TURNS_MAX 64u
+/* Once in so many times they receive though they are held. */
+#define HELD_MAX 8u
+/* So long after turns were held, a socket with more than a buffer goes on taking turns. */
+#define CALM_US 100000u
+
 enum socket_flag {
     /* In flight in the kernel. */
     SOCKET_RECEIVING = 1 << 0,
@@ -21,10 +28,13 @@ enum socket_flag {
     SOCKET_RELEASING = 1 << 8,
     /* Known. */
     SOCKET_ENDED = 1 << 9, /* the peer's side: there is nothing more to receive */
-    /* A receive found no buffer. Until one buffer is enough for what there is, the socket receives one at a time: a
-     * multishot receive takes all that has come before other sockets get any. */
+    /* The socket is new, or a receive found no buffer, or the caller had too much and stopped it. Until one buffer was
+     * enough for what there was, some times in a row, the socket receives one at a time: a multishot receive takes all
+     * that has come before other sockets get any. */
     SOCKET_TAKES_TURNS = 1 << 10,
-    SOCKET_WAITS = 1 << 11 /* it has had its turn: in io->waiting */
+    SOCKET_WAITS = 1 << 11,      /* it has had its turn: in io->waiting */
+    SOCKET_ENOUGH_ONE = 1 << 12, /* so many times in a row: the lowest bit of the count */
+    SOCKET_ENOUGH_MAX = 7 << 12
 };
 
 static bool is_any(const struct io_socket *socket, unsigned flags)
@@ -71,11 +81,11 @@ static void recv_cancel(struct io *io, struct io_socket *socket)
 /* The socket leaves before its next turn. */
 static void stop_waiting(struct io *io, struct io_socket *socket)
 {
-    uint32_t at = 0;
-    while (at < io->waiting_count && io->waiting[at] != socket)
-        at++;
-    ASSERT(at < io->waiting_count);
-    io->waiting[at] = io->waiting[--io->waiting_count];
+    uint32_t i = 0;
+    while (i < io->waiting_count && io->waiting[(io->waiting_begin + i) % IO_WAITING_MAX] != socket)
+        i++;
+    ASSERT(i < io->waiting_count);
+    io->waiting[(io->waiting_begin + i) % IO_WAITING_MAX] = NULL;
     clear(socket, SOCKET_WAITS);
 }
 
@@ -112,8 +122,19 @@ void io_adopt(struct io *io, struct io_socket *socket, int fd)
 {
     ASSERT_ON_OWNER(io);
     ASSERT(fd >= 0);
-    *socket = (struct io_socket){.fd = fd};
+    *socket = (struct io_socket){.fd = fd, .flags = SOCKET_TAKES_TURNS | SOCKET_ENOUGH_ONE};
     io->socket_count++;
+}
+
+/* Its next receive stands behind those of all that wait. Else the sockets that had buffers would take the next ones
+ * too, and each of the others would cost a receive that finds none, again and again. */
+static void wait_for_turn(struct io *io, struct io_socket *socket)
+{
+    if (!is_any(socket, SOCKET_TAKES_TURNS) || is_any(socket, SOCKET_RECEIVING | SOCKET_LEAVING | SOCKET_WAITS)
+        || io->waiting_count == IO_WAITING_MAX)
+        return;
+    io->waiting[(io->waiting_begin + io->waiting_count++) % IO_WAITING_MAX] = socket;
+    set(socket, SOCKET_WAITS);
 }
 
 static void recv_want(struct io *io, struct io_socket *socket, enum socket_flag want)
@@ -122,6 +143,8 @@ static void recv_want(struct io *io, struct io_socket *socket, enum socket_flag 
     ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
     if (is_any(socket, SOCKET_ENDED))
         return;
+    if (!is_any(socket, SOCKET_ENOUGH_MAX))
+        wait_for_turn(io, socket);
     set(socket, want);
     step(io, socket);
 }
@@ -141,6 +164,8 @@ void io_recv_stop(struct io *io, struct io_socket *socket)
     ASSERT_ON_OWNER(io);
     ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
     clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
+    set(socket, SOCKET_TAKES_TURNS);
+    clear(socket, SOCKET_ENOUGH_MAX);
     if (is_any(socket, SOCKET_RECEIVING) && !is_any(socket, SOCKET_CANCELLING))
         recv_cancel(io, socket);
 }
@@ -220,6 +245,17 @@ void io_release(struct io *io, struct io_socket *socket)
     step(io, socket);
 }
 
+/* Where nothing was held for a while, the shard takes whatever comes. */
+static void count_enough(const struct io *io, struct io_socket *socket, int result)
+{
+    if (result >= (int)io->buffers.bytes && io->gather_until_us < io->calm_from_us)
+        clear(socket, SOCKET_ENOUGH_MAX);
+    else if ((socket->flags & SOCKET_ENOUGH_MAX) == SOCKET_ENOUGH_MAX)
+        clear(socket, SOCKET_TAKES_TURNS | SOCKET_ENOUGH_MAX);
+    else
+        socket->flags = (uint16_t)(socket->flags + SOCKET_ENOUGH_ONE);
+}
+
 /* A wanted multishot receive that ended (no buffer, cancelled, completion queue full) is armed again by `step`. */
 static void recv_ended(const struct io *io, struct io_socket *socket, const struct io_uring_cqe *cqe)
 {
@@ -227,30 +263,47 @@ static void recv_ended(const struct io *io, struct io_socket *socket, const stru
         clear(socket, SOCKET_RECEIVING);
     if (cqe->res > 0)
         clear(socket, SOCKET_WANTS_ONE);
-    if (cqe->res == -ENOBUFS)
+    if (cqe->res == -ENOBUFS) {
         set(socket, SOCKET_TAKES_TURNS);
-    else if (cqe->res < (int)io->buffers.bytes)
-        clear(socket, SOCKET_TAKES_TURNS);
+        clear(socket, SOCKET_ENOUGH_MAX);
+    } else if (cqe->res > 0 && is_any(socket, SOCKET_TAKES_TURNS)) {
+        count_enough(io, socket, cqe->res);
+    }
 }
 
-/* Its next receive stands behind those that found no buffer: else the sockets that had one would take the next ones,
- * too. */
-static void wait_for_turn(struct io *io, struct io_socket *socket)
+bool io_socket_has_turns(const struct io *io)
 {
-    if (!is_any(socket, SOCKET_TAKES_TURNS) || is_any(socket, SOCKET_RECEIVING | SOCKET_LEAVING)
-        || io->waiting_count == io->buffers.count)
-        return;
-    io->waiting[io->waiting_count++] = socket;
-    set(socket, SOCKET_WAITS);
+    return io->waiting_count > 0 && !io->holds_turns;
 }
 
-void io_socket_take_turns(struct io *io)
+/* While completions are left, more would only stand behind them. Half of the window is kept for sockets that take no
+ * turns: these have little to receive, and their receives must find a buffer at once. */
+bool io_socket_take_turns(struct io *io)
 {
-    while (io->waiting_count > 0) {
-        struct io_socket *socket = io->waiting[--io->waiting_count];
+    uint32_t kept = io->buffers.window / 2, left = io->buffers.offered > kept ? io->buffers.offered - kept : 0;
+    if (!io_socket_has_turns(io) || io_uring_cq_ready(&io->ring) > 0)
+        return false;
+    for (left = left < TURNS_MAX ? left : TURNS_MAX; left > 0 && io->waiting_count > 0; io->waiting_count--) {
+        struct io_socket *socket = io->waiting[io->waiting_begin];
+        io->waiting_begin = (io->waiting_begin + 1) % IO_WAITING_MAX;
+        if (socket == NULL)
+            continue;
+        left--;
         clear(socket, SOCKET_WAITS);
         step(io, socket);
     }
+    return io_uring_sq_ready(&io->ring) > 0;
+}
+
+void io_hold_turns(struct io *io, bool is_held)
+{
+    ASSERT_ON_OWNER(io);
+    io->held_count = is_held ? io->held_count + 1 : 0;
+    if (is_held) {
+        io_buffers_press(&io->buffers);
+        io->calm_from_us = io->gather_until_us + CALM_US;
+    }
+    io->holds_turns = is_held && io->held_count % HELD_MAX != 0;
 }
 
 static bool is_temporary(int result)
@@ -269,18 +322,22 @@ static void recv_end(struct io *io, struct io_socket *socket, int result)
 
 void io_socket_on_recv(struct io *io, struct io_socket *socket, const struct io_uring_cqe *cqe)
 {
+    bool has_much = is_any(socket, SOCKET_TAKES_TURNS) && !is_any(socket, SOCKET_ENOUGH_MAX);
     recv_ended(io, socket, cqe);
     if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
         uint32_t buffer_id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
         char *data = io_buffers_take(&io->buffers, buffer_id);
-        if (cqe->res > 0)
+        if (cqe->res >= (int)io->buffers.bytes)
             wait_for_turn(io, socket);
         if (cqe->res > 0 && !is_any(socket, SOCKET_CLOSING))
             io->handlers->on_recv(io->context, socket, data, cqe->res);
         io_buffers_give(&io->buffers, buffer_id);
     }
-    if (cqe->res == -ENOBUFS)
-        io_buffers_widen(&io->buffers, io->gathers_less);
+    if (cqe->res == -ENOBUFS) {
+        io_buffers_widen(&io->buffers, io->gathers_less || io->holds_turns);
+        if (has_much)
+            wait_for_turn(io, socket); /* else it goes first */
+    }
     if (cqe->res <= 0 && !is_temporary(cqe->res))
         recv_end(io, socket, cqe->res);
     step(io, socket);

@@ -66,7 +66,7 @@ static int ring_open(struct io_uring *ring)
 static int open_all(struct io *io, const struct io_options *options)
 {
     io->messages = malloc(SQ_ENTRIES * sizeof *io->messages);
-    io->waiting = malloc(options->recv_buffer_count * sizeof(struct io_socket *));
+    io->waiting = malloc(IO_WAITING_MAX * sizeof(struct io_socket *));
     io->event_fd = eventfd(0, EFD_CLOEXEC);
     if (io->messages == NULL || io->waiting == NULL)
         return -ENOMEM;
@@ -196,7 +196,7 @@ int io_wait(struct io *io, uint64_t wait_us)
             return status;
     }
     int result;
-    if (wait_us == 0 || io_uring_cq_ready(&io->ring) > 0) {
+    if (wait_us == 0 || io_uring_cq_ready(&io->ring) > 0 || io_socket_has_turns(io)) {
         result = io_uring_submit_and_get_events(&io->ring);
     } else {
         struct io_uring_cqe *cqe;
@@ -252,7 +252,6 @@ static int take_completions(struct io *io)
         if (io_uring_cq_ready(&io->ring) == 0)
             break;
     }
-    io_socket_take_turns(io);
     return count;
 }
 
@@ -270,7 +269,8 @@ int io_gather(struct io *io, uint64_t wait_us)
     for (int round = 0; round < GATHER_ROUNDS_MAX; round++) {
         if (io_uring_cq_ready(&io->ring) > 0)
             count += take_completions(io);
-        if (io->gathers_less || !has_kernel_more(io) || now_us() > io->gather_until_us)
+        bool has_turns = io_socket_take_turns(io);
+        if (io->gathers_less || !(has_turns || has_kernel_more(io)) || now_us() > io->gather_until_us)
             break;
         int status = io_wait(io, 0); /* queued cancels are submitted first: a stopped receive takes no more */
         if (status != 0)

@@ -304,6 +304,8 @@ void conn_set_keepalive(struct core *core, struct conn *conn, uint64_t at_us);
 void conn_resume_all(struct core *core);
 /* Whether the sends in flight allow more requests (core_has_sends_enough). If not, those queues wait for answers. */
 bool conn_may_resume(const struct core *core);
+/* Whether stashes wait that conn_resume_all reads. */
+bool conn_has_resuming(const struct core *core);
 /* Puts the connection into one of the two queues if it has a stash or stopped receiving, and may read now. */
 void conn_queue_resume(struct core *core, struct conn *conn);
 /* Arms a receive: one-shot before login (unless bytes are stashed), multishot after login and in CONN_CLOSING, none in

@@ -280,6 +280,13 @@ static bool is_stash_tight(const struct core *core)
     return core->conns.stash_bytes > core->budget.stash_bytes / 2;
 }
 
+/* From here on a connection that stashes anything is stopped, so that the stashes do not become tight: what others have
+ * sent before they are stopped comes on top. */
+static bool is_stash_long(const struct core *core)
+{
+    return core->conns.stash_bytes > core->budget.stash_bytes / 8;
+}
+
 /* Whether the turn's budget and the sends in flight allow another frame. When stashes take much memory, input is read
  * beyond both rather than stashed. */
 static bool may_take(const struct core *core)
@@ -375,7 +382,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
         return;
     }
     if ((conn_is_logged_in(conn) || conn->state == CONN_CLOSING) && !conn->is_reading_stopped
-        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_tight(core))) {
+        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_long(core))) {
         conn->is_reading_stopped = true;
         io_recv_stop(shard_io(core->shard), &conn->socket);
     }
@@ -431,6 +438,11 @@ static struct list *next_resume_queue(struct core *core)
     if (!list_is_empty(&conns->resume_first) && (!is_first_over || list_is_empty(&conns->resume)))
         return &conns->resume_first;
     return list_is_empty(&conns->resume) ? NULL : &conns->resume;
+}
+
+bool conn_has_resuming(const struct core *core)
+{
+    return !list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume);
 }
 
 bool conn_may_resume(const struct core *core)

@@ -153,9 +153,7 @@ static void flush_conns(struct core *core)
 static bool has_carried(const struct core *core)
 {
     return delivery_is_behind(core) || seens_have_carried(core) || !list_is_empty(&core->fanouts.queue)
-           || history_is_behind(core)
-           || (conn_may_resume(core)
-               && (!list_is_empty(&core->conns.resume_first) || !list_is_empty(&core->conns.resume)))
+           || history_is_behind(core) || (conn_may_resume(core) && conn_has_resuming(core))
            || page_reads_are_behind(core) || posts_are_behind(core) || exchanges_are_behind(core)
            || !list_is_empty(&core->batches.reading) || !list_is_empty(&core->tls.queue)
            || !list_is_empty(&core->replays.queue) || !list_is_empty(&core->skips.queue) || presence_is_behind(core)
@@ -198,6 +196,7 @@ static bool on_turn_end(void *context)
     handover_step_all(core);
     if (core->stop.step != STOP_NOT)
         stop_step(core);
+    io_hold_turns(shard_io(core->shard), conn_has_resuming(core));
     flush_conns(core);
     uint64_t turn_us = clock_monotonic_us(core->server->clock) - shard_monotonic_us(core->shard);
     turn_over(&core->turn, turn_us);

@@ -50,13 +50,13 @@ trouble("hundreds of connections that ask for pages and replays and read nothing
   await stopInTrouble(harness.server);
 }, { shards: [2] });
 
-trouble("hundreds of connections that write much while they read nothing: reading from them stops, those that find no room learn why", async (harness, disk) => {
+trouble("hundreds of connections that write much while they read nothing: reading from them stops, and they are served", async (harness, disk) => {
   const { alice, memory, others } = await besideDeafWriters(harness, disk);
   const { served, refused } = await readAll(others);
   memory.stop();
   show(harness, memory, `${served} served, ${refused} of ${300 - served} refused with the reason`);
-  // How many read the reason before the server ends them is a matter of time: `./dev bench --check`.
-  assert.ok(served > 30 && refused > 0, `${served} served, ${refused} refused`);
+  // Their requests wait in the kernel. If it were in the memory for stashes, fewer than half would find room.
+  assert.ok(served > 200, `${served} served, ${refused} refused`);
   assert.ok(memory.most < limitOf(harness), `${memory.most}`);
   await alice.send("bob", "after");
   for (const other of others) other.socket.destroy();

@@ -81,6 +81,12 @@ void io_gather_less(struct io *io)
     (void)io;
 }
 
+void io_hold_turns(struct io *io, bool is_held)
+{
+    (void)io;
+    (void)is_held;
+}
+
 void io_trim(struct io *io)
 {
     (void)io;

@@ -28,8 +28,6 @@ struct fixture {
     int released_fd;
     int accepted[4 * IO_ACCEPTS_MAX];
     uint32_t accepted_count;
-    uint32_t others_bytes; /* of a second socket */
-    bool is_other_closed;
     int written_result;
     uint32_t written_calls;
     bool close_on_recv;
@@ -46,10 +44,6 @@ static void on_accept(void *context, uint32_t listener, int fd)
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)
 {
     struct fixture *fixture = context;
-    if (socket != &fixture->socket) {
-        fixture->others_bytes += (uint32_t)result;
-        return;
-    }
     fixture->recv_calls++;
     if (result <= 0) {
         fixture->recv_end = result;
@@ -75,10 +69,8 @@ static void on_sent(void *context, struct io_socket *socket, int result)
 static void on_closed(void *context, struct io_socket *socket)
 {
     struct fixture *fixture = context;
-    if (socket == &fixture->socket)
-        fixture->is_closed = true;
-    else
-        fixture->is_other_closed = true;
+    cr_assert_eq(socket, &fixture->socket);
+    fixture->is_closed = true;
 }
 
 static void on_released(void *context, struct io_socket *socket, int fd)
@@ -459,30 +451,6 @@ Test(io, a_gather_accepts_a_few_and_leaves_the_rest_to_the_next_ones)
         close(clients[i]);
         close(fixture->accepted[i]);
     }
-    fixture_close(fixture);
-}
-
-/* A peer that has much takes all buffers; the other one's few bytes are in the second gather all the same. */
-Test(io, sockets_take_turns_when_buffers_are_short)
-{
-    struct fixture *fixture = fixture_open();
-    struct io_socket other;
-    int ends[2];
-    char much[64 * BUFFER_BYTES];
-    memset(much, 'm', sizeof much);
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    io_adopt(fixture->io, &other, ends[0]);
-    io_recv_start(fixture->io, &fixture->socket);
-    io_recv_start(fixture->io, &other);
-    cr_assert_eq(write(fixture->peer, much, sizeof much), (ssize_t)sizeof much);
-    cr_assert_eq(write(ends[1], "few", 3), 3);
-    for (int i = 0; i < 2; i++)
-        cr_assert_geq(io_gather(fixture->io, TURN_US), 0);
-    cr_assert_eq(fixture->others_bytes, 3);
-    TURN_UNTIL(fixture, fixture->got_bytes == sizeof much);
-    io_close(fixture->io, &other);
-    TURN_UNTIL(fixture, fixture->is_other_closed);
-    close(ends[1]);
     fixture_close(fixture);
 }
 

@@ -1,0 +1,142 @@
+/* test_io_turns.c: sockets whose input comes faster than it is taken, beside one with little. */
+#include <criterion/criterion.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "shard/io.h"
+
+#define BUFFER_BYTES 256
+#define MUCH_BYTES ((size_t)64 * BUFFER_BYTES)
+#define TURNS_AT_MOST 10000
+
+struct side {
+    struct io_socket socket;
+    int peer;
+    size_t bytes; /* received */
+    bool is_closed;
+};
+
+static struct io *io;
+static struct side much, few;
+
+static void on_recv(void *context, struct io_socket *socket, char *data, int result)
+{
+    (void)context;
+    (void)data;
+    cr_assert_gt(result, 0);
+    container_of(socket, struct side, socket)->bytes += (size_t)result;
+}
+
+static void on_closed(void *context, struct io_socket *socket)
+{
+    (void)context;
+    container_of(socket, struct side, socket)->is_closed = true;
+}
+
+static const struct io_handlers handlers = {.on_recv = on_recv, .on_closed = on_closed};
+
+static void turn(void)
+{
+    cr_assert_geq(io_gather(io, 1000), 0);
+}
+
+static void turn_until_bytes(const struct side *side, size_t bytes)
+{
+    for (int i = 0; i < TURNS_AT_MOST && side->bytes < bytes; i++)
+        turn();
+    cr_assert_eq(side->bytes, bytes);
+}
+
+static void open_side(struct side *side, size_t bytes)
+{
+    static const char zeros[MUCH_BYTES];
+    int ends[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    side->peer = ends[1];
+    io_adopt(io, &side->socket, ends[0]);
+    io_recv_start(io, &side->socket);
+    cr_assert_eq(write(side->peer, zeros, bytes), (ssize_t)bytes);
+}
+
+static void close_side(struct side *side)
+{
+    io_close(io, &side->socket);
+    for (int i = 0; i < TURNS_AT_MOST && !side->is_closed; i++)
+        turn();
+    cr_assert(side->is_closed);
+    close(side->peer);
+}
+
+static void open_loop(void)
+{
+    struct io_options options = {.recv_buffer_bytes = BUFFER_BYTES, .recv_buffer_count = 4};
+    cr_assert_eq(io_open(&io, &options, &handlers, NULL), 0);
+}
+
+static void close_loop(void)
+{
+    io_close_loop(&io);
+}
+
+TestSuite(io_turns, .init = open_loop, .fini = close_loop);
+
+/* A peer that has much takes all buffers; the other one's few bytes are in the second gather all the same. */
+Test(io_turns, sockets_take_turns_when_buffers_are_short)
+{
+    open_side(&much, MUCH_BYTES);
+    open_side(&few, 3);
+    turn();
+    turn();
+    cr_assert_eq(few.bytes, 3);
+    turn_until_bytes(&much, MUCH_BYTES);
+    close_side(&much);
+    close_side(&few);
+}
+
+Test(io_turns, a_hold_leaves_input_in_the_kernel_but_not_that_of_others)
+{
+    io_hold_turns(io, true);
+    open_side(&much, MUCH_BYTES);
+    turn();
+    turn();
+    size_t before = much.bytes;
+    cr_assert_lt(before, MUCH_BYTES);
+    open_side(&few, 3);
+    turn_until_bytes(&few, 3);
+    cr_assert_eq(much.bytes, before);
+    io_hold_turns(io, false);
+    turn_until_bytes(&much, MUCH_BYTES);
+    close_side(&much);
+    close_side(&few);
+}
+
+Test(io_turns, a_hold_that_lasts_has_gaps)
+{
+    open_side(&much, MUCH_BYTES);
+    for (int i = 0; i < TURNS_AT_MOST && much.bytes < MUCH_BYTES; i++) {
+        io_hold_turns(io, true);
+        cr_assert_geq(io_gather(io, 0), 0);
+    }
+    cr_assert_eq(much.bytes, MUCH_BYTES);
+    close_side(&much);
+}
+
+/* A socket that the caller has stopped has much: its next receive waits for its turn. */
+Test(io_turns, a_stopped_socket_waits_for_its_turn)
+{
+    open_side(&few, 3);
+    turn_until_bytes(&few, 3);
+    io_recv_stop(io, &few.socket);
+    turn();
+    io_hold_turns(io, true);
+    io_recv_start(io, &few.socket);
+    cr_assert_eq(write(few.peer, "few", 3), 3);
+    turn();
+    turn();
+    cr_assert_eq(few.bytes, 3);
+    io_hold_turns(io, false);
+    turn_until_bytes(&few, 6);
+    close_side(&few);
+}
