@@ -55,8 +55,8 @@ trouble("hundreds of connections that write much while they read nothing: readin
   const { served, refused } = await readAll(others);
   memory.stop();
   show(harness, memory, `${served} served, ${refused} of ${300 - served} refused with the reason`);
-  // Their requests wait in the kernel. If it were in the memory for stashes, fewer than half would find room.
-  assert.ok(served > 200, `${served} served, ${refused} refused`);
+  // Their requests wait in the kernel: the memory for stashes has no room for those of all.
+  assert.ok(served > 260, `${served} served, ${refused} refused`);
   assert.ok(memory.most < limitOf(harness), `${memory.most}`);
   await alice.send("bob", "after");
   for (const other of others) other.socket.destroy();
