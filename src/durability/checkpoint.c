@@ -141,6 +141,12 @@ bool checkpoint_is_busy(const struct core *core)
     return core->checkpoint->phase == PHASE_WRITING;
 }
 
+bool checkpoint_waits_for_merge(const struct core *core)
+{
+    return core->checkpoint->phase == PHASE_RETRY && core->checkpoint->result == -EAGAIN
+           && store_is_at_cap(core->runs.store);
+}
+
 /* -- letters between the shards -- */
 
 static void post_to_all(struct core *core, enum letter_kind kind)

@@ -56,6 +56,8 @@ uint64_t checkpoint_age_us(const struct core *core);
 uint32_t checkpoint_failures(const struct core *core);
 /* Whether a run is being written. */
 bool checkpoint_is_busy(const struct core *core);
+/* Whether a run waits for a merge, since there are as many runs as there may be. */
+bool checkpoint_waits_for_merge(const struct core *core);
 
 /* END or DONE of `round` came from a shard, this one included. */
 void checkpoint_on_end(struct core *core, uint64_t round);

@@ -113,6 +113,7 @@ struct server {
     atomic_uint conn_count;    /* connections of all shards, but for those of struct admission.turned_away */
     atomic_uint quiet_shards;  /* shards that have chosen the last round (stop.h) */
     atomic_ullong final_round; /* the last round of checkpoints (stop.h) */
+    atomic_bool is_final_round_given_up;
 };
 
 /* Bits of shard_group_signal. */

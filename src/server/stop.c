@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "durability/checkpoint.h"
 #include "durability/log_keeper.h"
 #include "durability/merge_schedule.h"
@@ -88,9 +89,24 @@ static void choose_last_round(struct core *core)
     atomic_fetch_add(&core->server->quiet_shards, 1);
 }
 
+/* A stop begins no merge. So where a run waits for one, the round never ends: what it would have written stays in the
+ * WAL, for the next start. */
+static void give_up_last_round(struct core *core)
+{
+    if (!checkpoint_waits_for_merge(core) || merge_schedule_is_busy(core)
+        || atomic_exchange(&core->server->is_final_round_given_up, true))
+        return;
+    log_line(
+        LOG_WARN, "checkpoint_left_out",
+        "shard=%u hint=\"there were as many runs as there may be when the server stopped: the next start reads the "
+        "newest messages from the WAL\"",
+        core->index);
+}
+
 static bool is_last_round_done(struct core *core)
 {
-    if (core_has_store_failed(core))
+    give_up_last_round(core);
+    if (core_has_store_failed(core) || atomic_load(&core->server->is_final_round_given_up))
         return true;
     if (atomic_load(&core->server->quiet_shards) < core->server->core_count)
         return false;

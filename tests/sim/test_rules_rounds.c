@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "harness.h"
 #include "timeline/delivery.h"
@@ -222,6 +223,32 @@ Test(rounds, a_generation_that_waits_for_room_for_its_run_is_written_when_a_merg
     cr_assert_null(harness_core(harness, 1)->generations.frozen);
     cr_assert_eq(info_of(harness, 1).row_count, CORE_RUNS_MAX + 1);
     harness_close(harness);
+}
+
+/* A stop begins no merge, so it does not wait for one. Nothing is lost: the WAL has it. */
+Test(rounds, a_stop_at_the_cap_of_runs_ends_and_leaves_the_last_round_to_the_next_start)
+{
+    char dir[64];
+    harness_dir_make(dir);
+    struct harness_options options = {.shards = 2, .dir = dir};
+    struct harness *harness = harness_open(&options);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    harness_hold_jobs(harness, 1, HARNESS_MERGE, true);
+    for (uint32_t i = 0; i < CORE_RUNS_MAX + 1; i++) {
+        send_text(alice, i, harness_name(harness, 1, 0), "x");
+        harness_run_until_idle(harness);
+        want_round(harness);
+    }
+    harness_stop(harness);
+    harness_run_until_idle(harness);
+    harness_hold_jobs(harness, 1, HARNESS_MERGE, false);
+    harness_close(harness);
+    harness = harness_open(&options);
+    harness_run_until_idle(harness);
+    struct client *bob = client_login(harness, 1, harness_name(harness, 1, 0), "");
+    cr_assert_eq(strlen(history_texts(bob, "")), 2 * (CORE_RUNS_MAX + 1) - 1);
+    harness_close(harness);
+    harness_dir_remove(dir);
 }
 
 /* The last DONE of a round and the first END of the next arrive in one turn at a shard that has nothing to write. */
