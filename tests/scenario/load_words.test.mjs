@@ -35,12 +35,14 @@ async function serverOf(context, options) {
   return own;
 }
 
-// Until so many clients are connected, and then for `ms`.
-async function connected(server, count, ms) {
+// Called before there are clients. The result waits until so many are connected, and then for `ms`.
+function connectionsOf(server) {
   const files = () => fs.readdirSync(`/proc/${server.pid}/fd`).length;
   const before = files();
-  await until(`${count} connections`, () => files() >= before + count);
-  await sleep(ms);
+  return async (count, ms) => {
+    await until(`${count} connections`, () => files() >= before + count);
+    await sleep(ms);
+  };
 }
 
 // -- runs that end early --
@@ -49,7 +51,8 @@ test("load: interrupted in the warm-up it says so, and reports no figures", asyn
   const { stdout, report } = await (async () => {
     const json = path.join(dir, "interrupted.json");
     const args = ["--warmup", "30", "--server-pid", String(server.pid), "--json", json, address()];
-    const end = await load(args, (child) => connected(server, 100, 1000).then(() => child.kill("SIGINT")));
+    const connected = connectionsOf(server);
+    const end = await load(args, (child) => connected(100, 1000).then(() => child.kill("SIGINT")));
     return { ...end, report: JSON.parse(fs.readFileSync(json, "utf8")) };
   })();
   assert.match(stdout, /^interrupted before measuring: no figures$/m);
@@ -60,8 +63,9 @@ test("load: interrupted in the warm-up it says so, and reports no figures", asyn
 
 test("load: a server that ends while it is measured leaves no negative figures", async (t) => {
   const other = await serverOf(t);
-  const args = ["--server-pid", String(other.pid), "--duration", "3", "--warmup", "0.1", `127.0.0.1:${other.address.port}`];
-  const end = await load(args, () => connected(other, 100, 1000).then(() => process.kill(other.pid, "SIGKILL")));
+  const args = ["--server-pid", String(other.pid), "--duration", "60", "--warmup", "0.1", `127.0.0.1:${other.address.port}`];
+  const connected = connectionsOf(other);
+  const end = await load(args, () => connected(100, 1000).then(() => process.kill(other.pid, "SIGKILL")));
   assert.equal(end.status, 1);
   assert.doesNotMatch(end.stdout, /nan|inf\b| -\d/);
   assert.match(end.stdout, /^server: it has ended/m);
