@@ -7,6 +7,8 @@ import { promisify } from "node:util";
 import { BIN, DEADLINE_MS, ENVIRONMENT, until, within } from "./server.mjs";
 
 const runFile = promisify(execFile);
+// libedit never frees the names of functions that a program adds to it. Nothing of ours calls wcsdup.
+const LSAN_OPTIONS = `print_suppressions=0:suppressions=${path.resolve("lib/leaks.txt")}`;
 
 // `chitchat ARGS` with pipes. `lines`: of stdout, as they come.
 export class Piped {
@@ -84,7 +86,7 @@ export class Terminal {
 
   // The shell of the script must outlive ^C, which all in the foreground get.
   async #tmux(...args) {
-    return (await runFile("tmux", ["-u", "-S", this.#socket, ...args], { env: { ...ENVIRONMENT, LC_ALL: "C.UTF-8" } })).stdout;
+    return (await runFile("tmux", ["-u", "-S", this.#socket, ...args], { env: { ...ENVIRONMENT, LC_ALL: "C.UTF-8", LSAN_OPTIONS } })).stdout;
   }
 
   // Keys as tmux names them: Enter, C-c, Up.
