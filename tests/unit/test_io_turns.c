@@ -54,7 +54,7 @@ static void open_side(struct side *side, size_t bytes)
     static const char zeros[MUCH_BYTES];
     int ends[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    side->peer = ends[1];
+    *side = (struct side){.peer = ends[1]};
     io_adopt(io, &side->socket, ends[0]);
     io_recv_start(io, &side->socket);
     cr_assert_eq(write(side->peer, zeros, bytes), (ssize_t)bytes);
