@@ -280,8 +280,9 @@ static bool is_stash_tight(const struct core *core)
     return core->conns.stash_bytes > core->budget.stash_bytes / 2;
 }
 
-/* From here on a connection that stashes anything is stopped, so that the stashes do not become tight: what others have
- * sent before they are stopped comes on top. */
+/* From here on a connection that stashes more than a request or two is stopped, so that the stashes do not become
+ * tight: what others have sent before they are stopped comes on top. */
+#define STASH_SMALL_BYTES 1024u
 static bool is_stash_long(const struct core *core)
 {
     return core->conns.stash_bytes > core->budget.stash_bytes / 8;
@@ -382,7 +383,8 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
         return;
     }
     if ((conn_is_logged_in(conn) || conn->state == CONN_CLOSING) && !conn->is_reading_stopped
-        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_long(core))) {
+        && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_tight(core)
+            || (stash->end - stash->begin > STASH_SMALL_BYTES && is_stash_long(core)))) {
         conn->is_reading_stopped = true;
         io_recv_stop(shard_io(core->shard), &conn->socket);
     }
