@@ -41,13 +41,18 @@ static uint64_t gone_of(const struct core *core, const struct user *user)
     return cut < user->timeline.last ? cut : user->timeline.last;
 }
 
-/* The timeline is whole after this ts. If --retention hides some of it, it is the newest entry that is hidden, not the
- * limit, which the next start may see elsewhere: so a cursor that begins there, and the chain of `prev`, stay right. */
+/* The timeline is whole after this ts. `hidden`: up to where --retention hides it. */
+static uint64_t first_after(const struct core *core, const struct user *user, uint64_t hidden)
+{
+    uint64_t gone = gone_of(core, user);
+    return hidden > gone ? hidden : gone;
+}
+
+/* Of a login, which knows the newest entry that is hidden. The next start may see the limit elsewhere, but not that
+ * entry: so a cursor that begins there, and the chain of `prev`, stay right. */
 static uint64_t first_of(const struct core *core, const struct conn *conn)
 {
-    uint64_t gone = gone_of(core, conn->user);
-    uint64_t hidden = conn->work->login->first;
-    return hidden > gone ? hidden : gone;
+    return first_after(core, conn->user, conn->work->login->first);
 }
 
 /* The caller sets `last`, `first`, `reset` and `skipped_until`. */
@@ -71,8 +76,7 @@ static void extend(struct core *core, struct conn *conn, const struct request_id
         cold->expires_s = expires_s;
     uint64_t last = conn->user->timeline.last;
     uint64_t hidden = core->retention.hidden_ts < last ? core->retention.hidden_ts : last;
-    uint64_t gone = gone_of(core, conn->user);
-    write_reply(core, conn, id, (struct reply_login){.last = last, .first = hidden > gone ? hidden : gone});
+    write_reply(core, conn, id, (struct reply_login){.last = last, .first = first_after(core, conn->user, hidden)});
     metric_add(&core->metrics.logins[METRICS_LOGIN_RENEWED], 1);
     conn_answered(core, conn);
 }
