@@ -8,6 +8,8 @@
 #include "connection/tls.h"
 #include "server/core.h"
 
+#define STASH_SMALL_BYTES 1024u /* a request or two */
+
 static bool may_read(struct core *core, const struct conn *conn)
 {
     if (core->stop.step > 0 && conn->state != CONN_CLOSING)
@@ -282,7 +284,6 @@ static bool is_stash_tight(const struct core *core)
 
 /* From here on a connection that stashes more than a request or two is stopped, so that the stashes do not become
  * tight: what others have sent before they are stopped comes on top. */
-#define STASH_SMALL_BYTES 1024u
 static bool is_stash_long(const struct core *core)
 {
     return core->conns.stash_bytes > core->budget.stash_bytes / 8;

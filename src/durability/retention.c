@@ -11,7 +11,7 @@
 /* How far the clock may be ahead of the cut's own progress before a warning says so. */
 #define LAG_WARN_US (UINT64_C(2) * 86400 * 1000000)
 
-/* A cut that is late by so many steps is not on its way: it waits for its rate, for room or for the disk. */
+/* A cut that is late by so many steps waits for its rate, for room or for the disk: it is not about to be written. */
 #define HIDE_STEPS 2u
 
 static const struct span all_users = {"", 0};
