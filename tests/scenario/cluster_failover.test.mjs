@@ -9,6 +9,16 @@ import { LONG, SHORT, until } from "./lib/server.mjs";
 
 const ROUNDS = LONG ? 10 : 1;
 const META = 3; // the number of the log in which a node is elected: that of the slots
+
+// Two nodes with users who talk: the one that owns the slots, and the other.
+async function pairWithTalkers(cluster) {
+  const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
+  const talkers = cluster.startTalkers(nodes);
+  await talkers.untilAcknowledged(50);
+  const owner = cluster.ownerOf(nodes);
+  return { talkers, owner, other: nodes.find((node) => node !== owner) };
+}
+
 // The owner stands still until another node has taken over, and goes on. Returns both.
 async function pauseOwner(cluster, nodes, whenPaused) {
   for (;;) {
@@ -26,7 +36,7 @@ async function pauseOwner(cluster, nodes, whenPaused) {
 
 onClusters("two nodes", {}, (withCluster) => {
   // Some clients stay with the paused owner, others go to the new one and send again there what had no answer.
-  withCluster("an owner is paused until another one has taken over: nobody was told what is not so", async (cluster) => {
+  withCluster("an owner is paused until another one has taken over: no answer was false", async (cluster) => {
     const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
     const loyal = cluster.startTalkers(nodes);
     const fickle = cluster.startTalkers(nodes, { patienceMs: 500, suffix: "-2" });
@@ -75,11 +85,7 @@ onClusters("two nodes", {}, (withCluster) => {
 if (!SHORT)
   withServers("owner and primary are killed together: the standby takes over when there is a primary again", {}, async (cluster) => {
     const { postgres } = cluster;
-    const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
-    const talkers = cluster.startTalkers(nodes);
-    await talkers.untilAcknowledged(50);
-    const owner = cluster.ownerOf(nodes);
-    const other = nodes.find((node) => node !== owner);
+    const { talkers, owner, other } = await pairWithTalkers(cluster);
     const served = countOf(other, "ready");
     await Promise.all([owner.kill(), postgres.primary.kill()]);
     await other.logLine("log_unreachable");
@@ -96,11 +102,7 @@ if (!SHORT)
 if (LONG)
   withServers("the primary is killed while a node takes over: it takes over from the next primary", {}, async (cluster) => {
     const { postgres } = cluster;
-    const nodes = [await cluster.startAt("node-1"), await cluster.startAt("node-2", true)];
-    const talkers = cluster.startTalkers(nodes);
-    await talkers.untilAcknowledged(50);
-    const owner = cluster.ownerOf(nodes);
-    const other = nodes.find((node) => node !== owner);
+    const { talkers, owner, other } = await pairWithTalkers(cluster);
     const served = countOf(other, "ready");
     await owner.kill();
     for (const standby of postgres.standbys) standby.pause(); // the append of the election waits for them
