@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "cluster_world.h"
+#include "tally.h"
 
 #define EVENTS_DEFAULT 6000u
 #define FAULT_SEEDS 50u /* a fault must be caught within so many seeds */
@@ -54,20 +55,11 @@ struct sums {
     struct world_tally tally;
 };
 
-/* All fields of a tally have the same type. */
-static void add_tally(struct world_tally *sum, const struct world_tally *tally)
-{
-    uint64_t *to = (uint64_t *)sum;
-    const uint64_t *from = (const uint64_t *)tally;
-    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
-        to[i] += from[i];
-}
-
 static bool run_one(const struct options *options, struct world *world, uint64_t seed, struct sums *sums)
 {
     bool is_kept = world_run(world, seed, options->events);
     sums->seeds++;
-    add_tally(&sums->tally, &world->tally);
+    tally_add(&sums->tally, &world->tally, sizeof sums->tally);
     if (is_kept)
         return true;
     sums->broken[world->broken]++;

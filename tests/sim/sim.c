@@ -14,6 +14,7 @@
 
 #include "base/fault.h"
 #include "sim_run.h"
+#include "tally.h"
 
 #define EVENTS_DEFAULT 20000u
 #define FAULT_SEEDS 25u /* a fault must be caught within so many seeds */
@@ -97,22 +98,13 @@ struct sums {
     struct sim_tally tally;
 };
 
-/* All fields of a tally have the same type. */
-static void add_tally(struct sim_tally *sum, const struct sim_tally *tally)
-{
-    uint64_t *to = (uint64_t *)sum;
-    const uint64_t *from = (const uint64_t *)tally;
-    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
-        to[i] += from[i];
-}
-
 static void run_one(const struct options *options, uint64_t seed, struct sums *sums)
 {
     struct sim_run_options asked = {.seed = seed, .events = options->events, .without = options->without};
     struct sim_result result = sim_run_apart(&asked);
     sums->seeds++;
     sums->broken[result.broken] += !result.is_kept;
-    add_tally(&sums->tally, &result.tally);
+    tally_add(&sums->tally, &result.tally, sizeof sums->tally);
     if (!result.is_kept)
         fprintf(stderr, "seed %llu failed\n", (unsigned long long)seed);
 }
