@@ -27,6 +27,20 @@ static inline int connect_to(const struct sockaddr_in *address)
     return fd;
 }
 
+/* What the server says to `request` in plain bytes, to its end. Valid until the next call. */
+static inline const char *ask_plainly(const struct sockaddr_in *address, const char *request)
+{
+    static char text[1 << 16];
+    size_t used = 0;
+    int fd = connect_to(address);
+    cr_assert_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
+    for (ssize_t bytes; (bytes = recv(fd, text + used, sizeof text - 1 - used, 0)) > 0;)
+        used += (size_t)bytes;
+    text[used] = '\0';
+    close(fd);
+    return text;
+}
+
 /* Without its empty line. */
 #define UPGRADE                                                                                                        \
     "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"        \

@@ -214,9 +214,20 @@ static void write_all(struct log *log)
 
 static const struct store_position beginning = {0, 0};
 
+/* Another node takes the log behind `from`: asserts what it finds there. */
+static void assert_next_finds(const char *name, struct store_position from, uint32_t count, const uint64_t *expected)
+{
+    struct log log = open_log(name, from);
+    own(&log);
+    assert_found(count, expected);
+    log_close(&log);
+}
+#define ASSERT_NEXT_FINDS(name, from, ...)                                                                             \
+    assert_next_finds(name, from, sizeof((const uint64_t[]){__VA_ARGS__}) / 8, (const uint64_t[]){__VA_ARGS__})
+
 Test(log_remote, what_one_node_appended_another_one_reads_in_order)
 {
-    struct log a = open_log("a", beginning), b;
+    struct log a = open_log("a", beginning);
     own(&a);
     uint64_t first = append(&a, 10);
     cr_assert_eq(append(&a, 20), first);
@@ -228,10 +239,7 @@ Test(log_remote, what_one_node_appended_another_one_reads_in_order)
     cr_assert_not(log_write_is_in_flight(&a));
     write_all(&a);
     log_close(&a);
-    b = open_log("b", beginning);
-    own(&b);
-    ASSERT_FOUND(10, 20, 30);
-    log_close(&b);
+    ASSERT_NEXT_FINDS("b", beginning, 10, 20, 30);
 }
 
 Test(log_remote, what_a_newer_version_wrote_is_refused_with_what_to_do)
@@ -287,10 +295,7 @@ Test(log_remote, a_batch_is_appended_again_as_it_was_while_the_engine_does_not_a
     cr_assert_str_eq(log_error_text(&a), "");
     write_all(&a);
     log_close(&a);
-    struct log b = open_log("b", beginning);
-    own(&b);
-    ASSERT_FOUND(10, 20);
-    log_close(&b);
+    ASSERT_NEXT_FINDS("b", beginning, 10, 20);
 }
 
 Test(log_remote, an_unknown_append_that_landed_counts_once_a_batch_behind_it_is_acknowledged)
@@ -311,10 +316,7 @@ Test(log_remote, an_unknown_append_that_landed_counts_once_a_batch_behind_it_is_
     append(&a, 20);
     write_all(&a);
     log_close(&a);
-    struct log b = open_log("b", beginning);
-    own(&b);
-    ASSERT_FOUND(10, 20);
-    log_close(&b);
+    ASSERT_NEXT_FINDS("b", beginning, 10, 20);
 }
 
 Test(log_remote, who_has_lost_the_log_to_another_node_is_deposed_for_good)
@@ -341,10 +343,7 @@ Test(log_remote, who_has_lost_the_log_to_another_node_is_deposed_for_good)
     append(&b, 30);
     write_all(&b);
     log_close(&b);
-    struct log c = open_log("c", beginning);
-    own(&c);
-    ASSERT_FOUND(10, 30);
-    log_close(&c);
+    ASSERT_NEXT_FINDS("c", beginning, 10, 30);
 }
 
 Test(log_remote, the_position_of_a_round_has_nothing_of_the_next)
@@ -366,10 +365,7 @@ Test(log_remote, the_position_of_a_round_has_nothing_of_the_next)
     cr_assert(position.generation == log_position(&a).generation && position.bytes == log_position(&a).bytes);
     log_close(&a);
 
-    struct log b = open_log("b", position);
-    own(&b);
-    ASSERT_FOUND(30);
-    log_close(&b);
+    ASSERT_NEXT_FINDS("b", position, 30);
 }
 
 static int seek(struct store_position position, struct log_remote_error *error)

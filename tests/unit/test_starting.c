@@ -6,20 +6,6 @@
 #include "server/core.h"
 #include "starting_fixture.h"
 
-/* What the server says to `request`, to its end. */
-static const char *ask(const struct sockaddr_in *address, const char *request)
-{
-    static char text[1 << 16];
-    size_t used = 0;
-    int fd = connect_to(address);
-    cr_assert_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
-    for (ssize_t bytes; (bytes = recv(fd, text + used, sizeof text - 1 - used, 0)) > 0;)
-        used += (size_t)bytes;
-    text[used] = '\0';
-    close(fd);
-    return text;
-}
-
 static void has_a_right_length(const char *answer)
 {
     const char *length = strstr(answer, "Content-Length: ");
@@ -36,10 +22,10 @@ Test(starting, the_process_lives_and_is_not_ready)
     cr_assert_eq(starting_open(&starting, fds, 2, (bool[]){false}, 1, NULL), 0);
     for (int i = 0; i < 3; i++) {
         const struct sockaddr_in *address = i % 2 == 0 ? &first : &second;
-        const char *answer = ask(address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+        const char *answer = ask_plainly(address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
         cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
         has_a_right_length(answer);
-        answer = ask(address, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+        answer = ask_plainly(address, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
         cr_expect(strstr(answer, "HTTP/1.1 503 ") == answer, "%s", answer);
         cr_expect(strstr(answer, "{\"error\":\"starting\",") != NULL, "%s", answer);
         has_a_right_length(answer);
@@ -59,19 +45,19 @@ Test(starting, a_websocket_is_closed_with_the_address_of_the_owner)
     char too_long[200];
     int fd = listen_at(&address);
     cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
-    const char *answer = ask(&address, UPGRADE "\r\n");
+    const char *answer = ask_plainly(&address, UPGRADE "\r\n");
     cr_expect(strstr(answer, "HTTP/1.1 101 ") == answer, "%s", answer);
     cr_expect(strstr(answer, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") != NULL, "%s", answer);
     cr_expect_null(strstr(answer, "Protocol:"), "%s", answer);
     cr_expect_str_eq(strstr(answer, "\r\n\r\n") + 4, unknown);
     starting_say_owner(starting, "wss://north/ws");
-    answer = ask(&address, UPGRADE "Sec-WebSocket-Protocol: other, chitchat.v1\r\n\r\n");
+    answer = ask_plainly(&address, UPGRADE "Sec-WebSocket-Protocol: other, chitchat.v1\r\n\r\n");
     cr_expect(strstr(answer, "\r\nSec-WebSocket-Protocol: chitchat.v1\r\n") != NULL, "%s", answer);
     cr_expect_str_eq(strstr(answer, "\r\n\r\n") + 4, owner);
     memset(too_long, 'a', sizeof too_long - 1);
     too_long[sizeof too_long - 1] = '\0';
     starting_say_owner(starting, too_long);
-    cr_expect_str_eq(strstr(ask(&address, UPGRADE "\r\n"), "\r\n\r\n") + 4, unknown);
+    cr_expect_str_eq(strstr(ask_plainly(&address, UPGRADE "\r\n"), "\r\n\r\n") + 4, unknown);
     starting_close(&starting);
     close(fd);
 }
@@ -87,10 +73,10 @@ Test(starting, a_standby_shows_its_metrics_and_who_is_the_owner)
     server = (struct server){.core_count = 1, .cores = cores, .cluster = &cluster};
     cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
     static const char metrics[] = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
-    cr_expect(strstr(ask(&address, metrics), "HTTP/1.1 503 ") != NULL);
+    cr_expect(strstr(ask_plainly(&address, metrics), "HTTP/1.1 503 ") != NULL);
     starting_show_metrics(starting, &server);
     starting_say_owner(starting, "wss://north/ws");
-    const char *answer = ask(&address, metrics);
+    const char *answer = ask_plainly(&address, metrics);
     cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4") == answer, "%s", answer);
     cr_expect(strstr(answer, "\nchitchat_cluster_owner 0\n") != NULL);
     has_a_right_length(answer);
@@ -99,11 +85,11 @@ Test(starting, a_standby_shows_its_metrics_and_who_is_the_owner)
         "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://a\r\n\r\n",
     };
     for (int i = 0; i < 2; i++) {
-        answer = ask(&address, refused[i]);
+        answer = ask_plainly(&address, refused[i]);
         cr_expect(strstr(answer, "HTTP/1.1 403 ") == answer && strstr(answer, "{\"error\":\"forbidden\",") != NULL,
                   "%s", answer);
     }
-    answer = ask(&address, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+    answer = ask_plainly(&address, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_expect(strstr(answer, "{\"error\":\"standby\",\"message\":\"standby, owner is wss://north/ws\"}\n") != NULL,
               "%s", answer);
     starting_close(&starting);
@@ -152,7 +138,7 @@ Test(starting, a_client_whose_bytes_come_slowly_delays_neither_a_check_nor_the_e
     int fd = listen_at(&address);
     cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
     begin_to_drip(&dripper, &address, "");
-    const char *answer = ask(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    const char *answer = ask_plainly(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
     starting_close(&starting);
     cr_expect_lt(dripper.drips, DRIPS_MAX);
@@ -171,7 +157,7 @@ Test(starting, more_silent_clients_than_it_serves_leave_a_place_for_a_check)
     cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
     for (uint32_t i = 0; i < STARTING_CLIENTS_MAX + 10; i++)
         silent[i] = connect_to(&address);
-    const char *answer = ask(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    const char *answer = ask_plainly(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
     cr_expect_eq(recv(silent[0], &byte, 1, 0), 0, "the oldest is closed");
     starting_close(&starting);

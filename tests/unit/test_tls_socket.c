@@ -148,27 +148,13 @@ Test(tls_socket, a_certificate_that_is_read_again_is_that_of_the_next_client)
     leave(after);
 }
 
-/* What plain bytes get, to the end. */
-static const char *ask_plainly(const char *request)
-{
-    static char text[4096];
-    size_t used = 0;
-    int fd = connect_to(&address);
-    cr_assert_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
-    for (ssize_t bytes; (bytes = recv(fd, text + used, sizeof text - 1 - used, 0)) > 0;)
-        used += (size_t)bytes;
-    text[used] = '\0';
-    close(fd);
-    return text;
-}
-
 Test(tls_socket, who_speaks_no_tls_is_closed)
 {
     struct span refusal = http_answer_not_tls();
-    const char *answer = ask_plainly("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    const char *answer = ask_plainly(&address, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
     cr_expect_eq(strlen(answer), refusal.bytes, "%s", answer);
     cr_expect_eq(memcmp(answer, refusal.data, refusal.bytes), 0, "%s", answer);
-    cr_expect_null(strstr(ask_plainly("SSH-2.0-OpenSSH_9.2\r\n"), "HTTP"));
+    cr_expect_null(strstr(ask_plainly(&address, "SSH-2.0-OpenSSH_9.2\r\n"), "HTTP"));
     is_live();
 }
 
