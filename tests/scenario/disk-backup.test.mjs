@@ -191,8 +191,10 @@ trouble(
       // Killed while it copies a run, and while it copies the WAL.
       for (const wanted of ["runs/run-", "wal/segment-"]) {
         disk.rules(apart, `wait pwrite Z/shard-0000/${wanted} thread=chitchat`);
-        const child = spawn(BIN, args, { stdio: "ignore", env: { ...process.env, ...disk.env } });
-        await until(`a copy of ${wanted}`, () => newestBackup(to) !== first && filesOf(newestBackup(to), new RegExp(wanted)).some((file) => fs.statSync(file).size === 0), { every: 5 });
+        const child = spawn(BIN, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...disk.env } });
+        let said = "";
+        child.stderr.on("data", (data) => (said += data));
+        await until(() => `a copy of ${wanted}; the command's exit code is ${child.exitCode}, it said: ${said}`, () => newestBackup(to) !== first && filesOf(newestBackup(to), new RegExp(wanted)).some((file) => fs.statSync(file).size === 0), { every: 5 });
         child.kill("SIGKILL");
         await once(child, "close");
         disk.rules(apart);
