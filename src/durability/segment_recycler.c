@@ -188,6 +188,14 @@ static void recycle_work(struct worker_job *job)
     recycler->assign_status = assign_new(recycler);
 }
 
+/* There are segments again, new ones or recycled ones. */
+static void on_recovered(struct core *core, struct segment_recycler *recycler)
+{
+    if (recycler->limit.next_us > 0)
+        log_line(LOG_INFO, "segment_recovered", "shard=%u", core->index);
+    recycler->limit = (struct log_limit){0};
+}
+
 static void on_create_done(struct core *core, struct segment_recycler *recycler)
 {
     uint32_t left_out;
@@ -195,9 +203,7 @@ static void on_create_done(struct core *core, struct segment_recycler *recycler)
     metric_add(&core->metrics.segment_failures, recycler->create_status != 0);
     if (recycler->create_status == 0) {
         recycler->file_next++;
-        if (recycler->limit.next_us > 0)
-            log_line(LOG_INFO, "segment_recovered", "shard=%u", core->index);
-        recycler->limit = (struct log_limit){0};
+        on_recovered(core, recycler);
         wal_give_spare(core->wal_writer.log.file, recycler->made);
     } else if (log_limit_take(&recycler->limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out)) {
         log_line(LOG_ERROR, "segment_failed",
@@ -260,6 +266,8 @@ static void recycle_done(struct worker_job *job)
             wal_give_spare(core->wal_writer.log.file, recycler->released[i]);
     if (has_created)
         on_create_done(core, recycler);
+    else if (wal_spares_wanted(core->wal_writer.log.file) == 0)
+        on_recovered(core, recycler);
 }
 
 void segment_recycler_step(struct core *core)
