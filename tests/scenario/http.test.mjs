@@ -156,7 +156,8 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
     const dir = new URL("../../src/web/", import.meta.url);
     for (const name of fs.readdirSync(dir).filter((file) => /\.(html|css|js|svg)$/.test(file))) {
       const source = fs.readFileSync(new URL(name, dir), "utf8").split("\n");
-      const lines = source.map((line) => (name.endsWith(".js") && /^ *\/\//.test(line) ? "" : line.replace(/^ +/, "")));
+      const withoutComment = (line) => line.replace(/^ *\/\/.*|(?<=[;,{]) \/\/ .*/, "");
+      const lines = source.map((line) => (name.endsWith(".js") ? withoutComment(line) : line).replace(/^ +/, ""));
       const { body } = await answerTo(harness, `GET /${name === "index.html" ? "" : name} HTTP/1.1\r\nHost: chat.example\r\n\r\n`);
       assert.deepEqual(body.split("\n"), lines, name);
     }
