@@ -38,6 +38,11 @@ export class Calls {
     this.#calls.clear();
   }
 
+  // The ts of marks that are not durable yet is of another data set.
+  forgetMarks() {
+    for (const call of this.#marks.values()) this.#withdraw(call);
+  }
+
   forget() {
     this.#watched = null;
     this.online.clear();
@@ -75,7 +80,8 @@ export class Calls {
   }
 
   async *pages(fields, bound) {
-    for (let epoch; ; ) {
+    // A bound is one of this data set.
+    for (let epoch = fields[bound] === undefined ? undefined : this.#port.epoch(); ; ) {
       const { op, id, ...page } = await this.#call(fields).reply;
       if (epoch !== undefined && epoch !== this.#port.epoch()) throw new ChatError("reset", "the server has another data set now");
       epoch = this.#port.epoch();
@@ -104,7 +110,8 @@ export class Calls {
 
   typing(to) {
     const now = this.#port.now();
-    if (!this.#port.isOpen() || !this.#knowsTyping || now - this.#typedAt.get(to) < 1000) return;
+    const ago = now - this.#typedAt.get(to); // negative if the clock was set back
+    if (!this.#port.isOpen() || !this.#knowsTyping || (ago >= 0 && ago < 1000)) return;
     this.#typedAt.set(to, now);
     this.#port.ask({ op: "typing", to }, (reply) => {
       if (reply?.code === "unknown_op") this.#knowsTyping = false;

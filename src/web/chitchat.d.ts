@@ -151,7 +151,7 @@ export interface Events {
 /** A request was refused for good, or the client has stopped. */
 export declare class ChatError extends Error {
   constructor(code: string | number, message: string);
-  /** A code of the protocol, or why the client was stopped: `stopped`, `logout`, `no_token`, a close code. An older server gives `unknown_op`. */
+  /** A code of the protocol, or why the client was stopped: `stopped`, `logout`, `no_token`, a close code. `reset`: the server has another data set; `user`: another user is logged in. An older server gives `unknown_op`. */
   readonly code: string | number;
 }
 
@@ -311,7 +311,7 @@ export declare class Client {
 
   /**
    * Moves the mark of the conversation with this user to `ts`. Resolves when it is durable; with `false` if the server
-   * does not know marks, a newer call has replaced this one, or the client is stopped.
+   * does not know marks or has another data set now, a newer call has replaced this one, or the client is stopped.
    */
   seen(user: string, ts: number): Promise<boolean>;
   /** The user is typing to `to`. Call it at each key: it is sent at most once a second, and only while connected. */

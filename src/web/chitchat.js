@@ -402,7 +402,9 @@ export class Client {
 
   // The token is of another user than the stored data.
   #changeUser(login) {
-    this.#discardAll(`${login.user} is logged in now`);
+    const why = `${login.user} is logged in now`;
+    this.#discardAll(why);
+    this.#calls.stop("user", why);
     this.#begin(login, true);
     this.#retry("another user", "user");
   }
@@ -411,6 +413,7 @@ export class Client {
     this.#epoch = epoch;
     this.#cursor = last;
     this.#commits.add({ begin: { user, epoch, cursor: last } });
+    this.#calls.forgetMarks();
     if (isReset) this.#emit("reset", { epoch, last });
   }
 
@@ -461,7 +464,8 @@ export class Client {
 
   #checkLife() {
     const left = this.#heardAt + this.#login.ping * 1000 - this.#clock.now();
-    if (left <= 0) this.#ping();
+    const wasSetBack = left > this.#login.ping * 1000; // the clock
+    if (left <= 0 || wasSetBack) this.#ping();
     else this.#later(left, () => this.#checkLife());
   }
 

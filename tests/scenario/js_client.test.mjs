@@ -182,6 +182,17 @@ test("silence is answered by a ping, and more silence by a new connection", asyn
   assert.deepEqual([world.client.state, world.of("state").at(-1).code], ["waiting", "dead"]);
 });
 
+test("a clock that is set back or forward delays no ping by more than that of silence", async () => {
+  for (const leapMs of [-3600e3, 3600e3]) {
+    const world = await World.live();
+    world.clock.leapMs = leapMs;
+    await world.clock.advance(25000);
+    world.socket.take("ping");
+    await world.clock.advance(10000);
+    assert.deepEqual([world.client.state, world.of("state").at(-1).code], ["waiting", "dead"]);
+  }
+});
+
 test("an attempt without a reply to its login is given up after 20 s", async () => {
   const world = new World();
   await world.client.start();

@@ -421,6 +421,36 @@ test("a mark is asked again until it is durable; only the newest of a conversati
   assert.equal(await older, true);
 });
 
+test("a mark and a bound of a data set that is gone are not asked again in another one", async () => {
+  const world = await World.live();
+  const seen = world.client.seen("bob", 90);
+  const page = world.client.history({ before: 90 }).next();
+  const newest = world.client.history().next();
+  await world.reconnect();
+  const { id } = await world.open();
+  world.socket.push({ op: "ok", id, ...LOGIN, epoch: "e2", last: 700, reset: true }, { op: "live" });
+  assert.equal(await seen, false);
+  assert.ok(!world.socket.has("seen"), "its ts names another message there, or none");
+  for (const asked of [world.socket.take("history"), world.socket.take("history")]) world.socket.push({ op: "history", id: asked.id, messages: [], more: false });
+  await assert.rejects(page, { code: "reset" });
+  assert.deepEqual((await newest).value, { messages: [], more: false });
+});
+
+test("what one user asked is not asked as another", async () => {
+  const tokens = ["of alice", "of carol"];
+  const world = await World.live({ user: undefined, token: () => tokens.shift() });
+  const asked = [world.client.seen("bob", 90), world.client.history({ with: "bob" }).next()];
+  world.socket.end(4101);
+  await world.waitOver();
+  const { id } = await world.open();
+  world.socket.push({ op: "ok", id, ...LOGIN, user: "carol" });
+  assert.equal(await asked[0], false);
+  await assert.rejects(asked[1], { code: "user" });
+  await world.waitOver();
+  await world.login({ user: "carol" });
+  assert.deepEqual([world.client.user, world.socket.has("seen"), world.socket.has("history")], ["carol", false, false]);
+});
+
 test("pushes of marks, typing and presence are events, also during a replay", async () => {
   const world = await World.live();
   const watched = world.client.watch(["bob", "carol"]);
@@ -461,9 +491,12 @@ test("typing is sent once a second and recipient, and only while connected", asy
   await world.clock.advance(1000);
   world.client.typing("bob");
   assert.equal(world.socket.sent.length, 3);
+  world.clock.leapMs = -3600e3;
+  world.client.typing("bob");
+  assert.equal(world.socket.sent.length, 4, "a clock that is set back holds up nothing");
   world.socket.end();
   world.client.typing("bob");
-  assert.equal(world.socket.sent.length, 3);
+  assert.equal(world.socket.sent.length, 4);
 });
 
 test("a server that knows none of these is no error, except for peers", async () => {

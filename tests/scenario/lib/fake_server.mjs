@@ -8,11 +8,13 @@ export const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 export class FakeClock {
   time = 1_763_900_000_000;
+  leapMs = 0; // by which a test has set it forward or back
   #timers = new Set();
   #count = 0;
 
+  // Timers go on as they were when the clock is set.
   now() {
-    return this.time;
+    return this.time + this.leapMs;
   }
 
   setTimeout(callback, ms) {
