@@ -1,6 +1,6 @@
 // Backup and restore where files cannot be linked: copies are complete, or the command reports that they are not.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
@@ -52,6 +52,15 @@ async function sendUntil(harness, tag, stopped) {
 
 // Until the server has made its `wanted`th run.
 const sendUntilRun = (harness, wanted, tag) => sendUntil(harness, tag, () => newestOf(harness.server.data) >= wanted);
+
+// The file of a run is there before the manifest names the run, and a backup copies what the manifest names.
+async function untilNewestIsNamed(data) {
+  const isNamed = () => {
+    const { stdout } = spawnSync("mdb_dump", ["-n", "-p", path.join(data, "shard-0000/runs/manifest.mdb")], { encoding: "utf8" });
+    return stdout.includes(`run-${String(newestOf(data)).padStart(12, "0")}`);
+  };
+  await until("the newest run in the manifest", isNamed);
+}
 
 // A run that was merged away is mapped no more, whether its file is there or not.
 function areMerged(harness, files) {
@@ -188,6 +197,7 @@ trouble(
       const copied = runsOf(first);
       const messages = verified(first).messages;
       sent.push(...(await sendUntilRun(harness, newestOf(data) + 1, "second")));
+      await untilNewestIsNamed(data);
       // Killed while it copies a run, and while it copies the WAL.
       for (const wanted of ["runs/run-", "wal/segment-"]) {
         disk.rules(apart, `wait pwrite Z/shard-0000/${wanted} thread=chitchat`);

@@ -38,8 +38,18 @@ export async function makeFilled(harness, count, how) {
   } while (homes.size < harness.shards);
 }
 
+// Also of a directory that others change or remove meanwhile.
+function namesBelow(dir) {
+  try {
+    return fs.readdirSync(dir, { recursive: true });
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+    return fs.existsSync(dir) ? namesBelow(dir) : [];
+  }
+}
+
 export function filesOf(dir, pattern) {
-  return fs.readdirSync(dir, { recursive: true }).map((name) => path.join(dir, name)).filter((name) => pattern.test(name) && fs.statSync(name, { throwIfNoEntry: false })?.isFile()).sort();
+  return namesBelow(dir).map((name) => path.join(dir, name)).filter((name) => pattern.test(name) && fs.statSync(name, { throwIfNoEntry: false })?.isFile()).sort();
 }
 
 // The backups in a directory of backups, oldest first, finished or not.
