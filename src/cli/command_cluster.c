@@ -5,42 +5,160 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cli/cluster_fill.h"
 #include "cli/command.h"
 #include "storage/datadir/datadir_cluster.h"
+#include "storage/datadir/datadir_make.h"
+#include "storage/page_guard.h"
 
 #define TIMEOUT_MS 30000
 
-static int print_report(const struct config *config, const struct log_engine_report *report)
+/* `chitchat cluster init`. */
+struct init {
+    const struct config *config;
+    const struct log_engine *engine;
+    const struct log_engine_options *options;
+    struct log_session *session;
+    struct log_engine_report report;
+    struct datadir *from; /* whose content the cluster begins with; NULL: it is empty */
+    char text[CLUSTER_FILL_ERROR_BYTES];
+};
+
+static int print_report(const struct init *init)
 {
-    printf("cluster %s: %" PRIu32 " slots, id %s\n%s\n", config->cluster_name, report->slots, report->id, report->text);
-    if (config->log_durability == CONFIG_LOG_SINGLE)
+    const struct log_engine_report *report = &init->report;
+    printf("cluster %s: %" PRIu32 " slots, id %s\n%s\n", init->config->cluster_name, report->slots, report->id,
+           report->text);
+    if (init->config->log_durability == CONFIG_LOG_SINGLE)
         printf("durability single: what is acknowledged is lost with the disk of its log server\n");
     return fflush(stdout) == 0 ? 0 : command_complain(1, "stdout cannot be written, but the cluster is made");
 }
 
-/* The first batch of the meta log: what all data directories of the cluster have in common. */
-static int create_meta(const struct log_engine *engine, struct log_session *session, const char *name, uint32_t slots,
-                       struct log_engine_error *error)
+static int refuse(struct init *init, int code, const char *text)
 {
-    struct datadir_cluster cluster = {engine, session, name, "init", slots, TIMEOUT_MS};
-    struct datadir_meta meta;
-    struct clock clock;
-    clock_init_system(&clock);
-    return datadir_cluster_create(&cluster, clock_wall_us(&clock), &meta, error);
+    (void)snprintf(init->text, sizeof init->text, "%s", text);
+    return code;
 }
 
-static int check(const struct config *config, const struct log_engine *engine, const struct log_engine_options *options)
+static struct datadir_cluster cluster_of(const struct init *init)
 {
-    struct log_session *session;
-    struct log_engine_report report;
-    struct log_engine_error error;
-    if (engine->open(&session, options, &error) != 0)
-        return command_complain(1, error.text);
-    int status = engine->check(session, TIMEOUT_MS, &report, &error);
+    return (struct datadir_cluster){init->engine, init->session,      init->options->cluster,
+                                    "init",       init->report.slots, TIMEOUT_MS};
+}
+
+/* The first batch of the meta log: what all data directories of the cluster have in common. Clients whose cursors are
+ * of `from` go on with them, but not where `from` may lack what they have seen. */
+static int create_meta(struct init *init)
+{
+    struct datadir_cluster cluster = cluster_of(init);
+    struct log_engine_error error = {""};
+    struct datadir_meta meta, from;
+    struct clock clock;
+    clock_init_system(&clock);
+    if (init->from != NULL) {
+        from = *datadir_meta(init->from);
+        bool may_lack = datadir_is_backup(init->from) || datadir_cluster(init->from)[0] != '\0';
+        if (may_lack && datadir_draw_epoch(&from) != 0)
+            return refuse(init, -EIO, "no random numbers for a new epoch");
+    }
+    int status =
+        datadir_cluster_create(&cluster, clock_wall_us(&clock), init->from != NULL ? &from : NULL, &meta, &error);
+    return status == 0 ? 0 : refuse(init, status, error.text);
+}
+
+/* Without the first batch of the meta log the others must be empty. 0: the cluster is to be made; 1: it is there; or
+ * -errno. */
+static int look(struct init *init)
+{
+    struct datadir_cluster cluster = cluster_of(init);
+    struct log_engine_error error = {""};
+    struct log_extent extent;
+    struct datadir_meta meta;
+    int status = datadir_cluster_read(&cluster, &meta, &error);
+    if (status != -ENOENT)
+        return status == 0 ? 1 : refuse(init, status, error.text);
+    for (uint32_t i = 0; i < init->report.slots; i++) {
+        status = init->engine->tail(init->session, i, TIMEOUT_MS, &extent, &error);
+        if (status != 0)
+            return refuse(init, status, error.text);
+        if (extent.last == 0)
+            continue;
+        (void)snprintf(init->text, sizeof init->text,
+                       "the logs of cluster %s have what an `init --from` appended that did not end: if none runs, "
+                       "remove them by the SQL statement DROP SCHEMA chitchat_%s CASCADE, on each log server, and run "
+                       "the command again; or give another --name",
+                       init->options->cluster, init->options->cluster);
+        return -EEXIST;
+    }
+    return 0;
+}
+
+/* Nothing is served until the meta log has its first batch, which is written last. */
+static int fill(struct init *init)
+{
+    struct cluster_fill how = {init->engine, init->options, init->from, TIMEOUT_MS};
+    struct cluster_fill_report report;
+    int status = cluster_fill_run(&how, &report, init->text);
     if (status == 0)
-        status = create_meta(engine, session, options->cluster, report.slots, &error);
-    engine->close(&session);
-    return status == 0 ? print_report(config, &report) : command_complain(1, error.text);
+        status = create_meta(init);
+    if (status != 0)
+        return status;
+    bool is_same = datadir_cluster(init->from)[0] == '\0' && !datadir_is_backup(init->from);
+    printf("from %s: %" PRIu64 " messages, marks in %" PRIu64 " conversations, %" PRIu64 " cuts, %s\n",
+           datadir_path(init->from), report.messages, report.marks, report.cuts,
+           is_same ? "the same epoch: clients go on where they are. Do not serve that directory any more"
+                   : "a new epoch: clients read their history anew");
+    return 0;
+}
+
+static int make(struct init *init)
+{
+    struct log_engine_error error;
+    int status = init->engine->check(init->session, TIMEOUT_MS, &init->report, &error);
+    if (status != 0)
+        return refuse(init, status, error.text);
+    status = look(init);
+    if (status == 1 && init->from != NULL)
+        return refuse(init, -EEXIST, "the cluster is made already, and --from is for a new one: give another --name");
+    if (status != 0)
+        return status == 1 ? 0 : status;
+    return init->from != NULL ? fill(init) : create_meta(init);
+}
+
+static int command_init(struct init *init, uint32_t slots)
+{
+    struct log_engine_error error;
+    int status = init->engine->create(init->options, slots, TIMEOUT_MS, &error);
+    if (status == 0)
+        status = init->engine->open(&init->session, init->options, &error);
+    if (status != 0)
+        return command_complain(status == -EINVAL ? 2 : 1, error.text);
+    status = make(init);
+    init->engine->close(&init->session);
+    return status == 0 ? print_report(init) : command_complain(1, init->text);
+}
+
+static int init_from(struct init *init)
+{
+    struct datadir_error error;
+    char text[160];
+    if (page_guard_install() != 0)
+        return command_complain(2, "the handler for pages that cannot be read is not installed");
+    int status = datadir_open_read(&init->from, init->config->from_dir, false, &error);
+    if (status != 0)
+        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
+    uint32_t shards = datadir_shards(init->from), slots = init->config->slots;
+    if (slots == 0 || slots == shards) {
+        status = command_init(init, shards);
+    } else {
+        (void)snprintf(text, sizeof text,
+                       "--from has %" PRIu32 " shards, and each becomes a slot: leave --slots out, or make a directory "
+                       "of %" PRIu32 " shards with `chitchat reshard` first",
+                       shards, slots);
+        status = command_complain(2, text);
+    }
+    datadir_close(&init->from);
+    return status;
 }
 
 int command_cluster(const struct config *config)
@@ -57,8 +175,6 @@ int command_cluster(const struct config *config)
         return command_cluster_status(config, engine, &options);
     if (strcmp(config->cluster_verb, "init") != 0)
         return command_cluster_node(config, engine, &options);
-    int status = engine->create(&options, config->slots, TIMEOUT_MS, &error);
-    if (status != 0)
-        return command_complain(status == -EINVAL ? 2 : 1, error.text);
-    return check(config, engine, &options);
+    struct init init = {.config = config, .engine = engine, .options = &options};
+    return config->from_dir != NULL ? init_from(&init) : command_init(&init, config->slots);
 }

@@ -164,7 +164,7 @@ struct config {
     uint32_t follows;         /* chat: 1: receives on after the end of stdin */
     const char *to_dir;       /* backup, reshard */
     uint32_t keep;            /* backup: so many stay; 0: all */
-    const char *from_dir;     /* restore, reshard */
+    const char *from_dir;     /* restore, reshard, cluster */
     const char *from_file;    /* import: "-" is stdin */
     const char *cluster_verb; /* cluster: init, join, leave, status; NULL: none */
     const char *cluster_name; /* cluster */

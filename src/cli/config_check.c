@@ -235,6 +235,8 @@ static bool check_reshard(const struct config *config, const struct writer *writ
 static bool check_cluster(const struct config *config, const struct writer *writer)
 {
     const char *verb = config->cluster_verb != NULL ? config->cluster_verb : "";
+    if (strcmp(verb, "init") != 0 && config->from_dir != NULL)
+        return refuse(writer, "chitchat: --from is of cluster init: see `chitchat cluster --help`");
     if (strcmp(verb, "status") == 0)
         return true;
     if (strcmp(verb, "join") == 0 || strcmp(verb, "leave") == 0) {
@@ -246,8 +248,8 @@ static bool check_cluster(const struct config *config, const struct writer *writ
     if (strcmp(verb, "init") != 0)
         return refuse(writer, "chitchat: cluster needs what to do, which is init, join, leave or status: see `chitchat "
                               "cluster --help`");
-    if (config->slots == 0)
-        return refuse(writer, "chitchat: cluster init needs --slots N: see `chitchat cluster --help`");
+    if (config->slots == 0 && config->from_dir == NULL)
+        return refuse(writer, "chitchat: cluster init needs --slots N, or --from DIR: see `chitchat cluster --help`");
     return true;
 }
 

@@ -299,6 +299,9 @@ static const struct option cluster_options[] = {
     {"slots", "N", OPTION_NUMBER, FIELD(slots), 1, CONFIG_SHARDS_MAX, 0, 1,
      "with init: users are divided among so many slots, which never changes: one\n"
      "for each core that a node has, 1 to 64"},
+    {"from", "DIR", OPTION_DIR, TEXT_FIELD(from_dir),
+     "with init: the cluster begins with the content of this data directory, on which\n"
+     "no server runs; it has as many slots as DIR has shards"},
     {"node", "NAME", OPTION_TEXT, TEXT_FIELD(node), "with join and leave: the node"},
     {"advertise", "URL", OPTION_TEXT, TEXT_FIELD(advertise),
      "with join: where clients reach the node: wss://chat-1.example.org"},
@@ -377,7 +380,8 @@ const struct command config_commands[] = {
      "`chitchat cluster init` makes the tables of a cluster in a PostgreSQL database, in a schema of their own, or "
      "brings\n"
      "those that are there to this version. It refuses a server whose settings do not keep what --log-durability asks\n"
-     "for; it needs --slots. `chitchat cluster join --node NAME` checks what a node needs, makes it known, so that "
+     "for; it needs --slots, or --from. `chitchat cluster join --node NAME` checks what a node needs, makes it known, "
+     "so that "
      "the\n"
      "log keeps what it will read, and prints how to start it; `leave` removes one that has ended. `chitchat cluster\n"
      "status` shows the owner, the newest batch of each slot, and how far behind each node is. Give the password in\n"

@@ -319,7 +319,8 @@ static bool is_own_name(const struct standby *standby, const char *node)
 static void note_owner(struct standby *standby)
 {
     const struct ownership *meta = ownership_at(standby, standby->slots);
-    bool has_owner = meta->seen.number > 1; /* the first batch is of `chitchat cluster init` */
+    /* The first batch is of `chitchat cluster init`. Behind its own TAKE the node is about to serve. */
+    bool has_owner = meta->seen.number > 1 && meta->state == OWNERSHIP_FOLLOWS;
     if (!has_owner || standby->noted == meta->seen.generation || standby->is_taking)
         return;
     struct server *server = standby->recovery->server;

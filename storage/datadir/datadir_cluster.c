@@ -88,17 +88,25 @@ static int append_first(const struct datadir_cluster *cluster, uint64_t wall_us,
     return status < 0 ? status : -EIO;
 }
 
-int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_us, struct datadir_meta *meta_r,
-                           struct log_engine_error *error_r)
+int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_us, const struct datadir_meta *from,
+                           struct datadir_meta *meta_r, struct log_engine_error *error_r)
 {
-    struct datadir_meta drawn;
-    ASSERT(strlen(cluster->name) < sizeof drawn.cluster);
+    struct datadir_meta first;
+    ASSERT(strlen(cluster->name) < sizeof first.cluster);
+    ASSERT(from == NULL || from->shards == cluster->slots);
     int status = datadir_cluster_read(cluster, meta_r, error_r);
     if (status != -ENOENT)
-        return status;
-    if (datadir_draw(cluster->slots, &drawn) != 0)
+        return status == 0 && from != NULL ? refuse(error_r, -EEXIST, "another command has made the cluster") : status;
+    if (from == NULL && datadir_draw(cluster->slots, &first) != 0)
         return refuse(error_r, -EIO, "the system gives no random numbers: check its random number generator");
-    memcpy(drawn.cluster, cluster->name, strlen(cluster->name) + 1);
-    status = append_first(cluster, wall_us, &drawn, error_r);
-    return status == 0 ? datadir_cluster_read(cluster, meta_r, error_r) : status;
+    if (from != NULL)
+        first = *from;
+    datadir_meta_set_format(&first);
+    memcpy(first.cluster, cluster->name, strlen(cluster->name) + 1);
+    status = append_first(cluster, wall_us, &first, error_r);
+    if (status == 0)
+        status = datadir_cluster_read(cluster, meta_r, error_r);
+    return status == 0 && from != NULL && strcmp(meta_r->epoch, from->epoch) != 0
+               ? refuse(error_r, -EEXIST, "another command has made the cluster")
+               : status;
 }

@@ -19,10 +19,11 @@ struct datadir_cluster {
     uint32_t timeout_ms; /* of each call of the engine */
 };
 
-/* Writes the first batch of the meta log, with a new epoch and new seeds. If the log has one, nothing is changed. 0 and
- * *meta_r, what the log has now; or -errno and *error_r. */
-int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_us, struct datadir_meta *meta_r,
-                           struct log_engine_error *error_r);
+/* Writes the first batch of the meta log, with a new epoch and new seeds; or with those of `from`, whose content the
+ * logs of the slots have. If the log has one, nothing is changed. 0 and *meta_r, what the log has now; -EEXIST: not
+ * that of `from`; or -errno and *error_r. */
+int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_us, const struct datadir_meta *from,
+                           struct datadir_meta *meta_r, struct log_engine_error *error_r);
 /* 0 and *meta_r; -ENOENT: the meta log is empty; -EBADMSG: it begins with something else; or -errno of the engine. */
 int datadir_cluster_read(const struct datadir_cluster *cluster, struct datadir_meta *meta_r,
                          struct log_engine_error *error_r);

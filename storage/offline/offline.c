@@ -174,6 +174,15 @@ bool offline_is_alone(const struct offline *offline, const struct message *messa
     return message->other_ts <= offline_cut_ts(offline, message_other(message));
 }
 
+uint64_t offline_cut(const struct offline *offline, uint32_t shard, uint32_t index, struct span *user_r)
+{
+    const struct cuts *cuts = &offline->shards[shard].cuts;
+    if (index >= cuts->count)
+        return 0;
+    *user_r = cut_user(cuts->list[index]);
+    return cuts->list[index]->ts;
+}
+
 const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard)
 {
     return &offline->shards[shard].cuts;

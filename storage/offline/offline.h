@@ -44,6 +44,9 @@ uint64_t offline_cut_ts(const struct offline *offline, struct span user);
 /* Whether the other copy of the message is cut. One that should be there and is not looks the same. Never true of a
  * message to oneself that is there. */
 bool offline_is_alone(const struct offline *offline, const struct message *message);
+/* The cut of this index among those of a shard: its ts, and the user, borrowed, without bytes for all users. 0: past
+ * the last. */
+uint64_t offline_cut(const struct offline *offline, uint32_t shard, uint32_t index, struct span *user_r);
 /* The cuts of a shard, borrowed. */
 const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard);
 

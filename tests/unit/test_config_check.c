@@ -199,7 +199,7 @@ Test(config_check, the_cluster_command_makes_logs)
     cr_assert_str_eq(config.cluster_name, "chat_2");
     cr_assert_eq(config.log_durability, CONFIG_LOG_SINGLE);
     assert_error("cluster init --slots 4", "cluster needs --log", "--help");
-    assert_error("cluster init --log a", "cluster init needs --slots", "--help");
+    assert_error("cluster init --log a", "cluster init needs --slots N, or --from DIR", "--help");
     assert_error("cluster --log a --slots 4", "needs what to do", "init");
     assert_error("cluster begin --log a --slots 4", "needs what to do", "init");
     assert_error("cluster init --log a --slots 4 --log-durability most", "--log-durability most", "standby or single");

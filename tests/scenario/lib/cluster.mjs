@@ -22,10 +22,16 @@ export class Cluster {
   #dirs = [];
   #talkers = [];
 
-  constructor(postgres) {
+  // content: the options of `cluster init` that say what it begins with.
+  constructor(postgres, content = ["--slots", String(SLOTS)]) {
     this.postgres = postgres;
-    const { status, stderr } = runToEnd(["cluster", "init", "--log", postgres.uri, "--name", this.name, "--slots", String(SLOTS)]);
+    const { status, stdout, stderr } = this.init(content);
     assert.equal(status, 0, stderr);
+    this.made = stdout;
+  }
+
+  init(content) {
+    return runToEnd(["cluster", "init", "--log", this.postgres.uri, "--name", this.name, ...content]);
   }
 
   newDir() {

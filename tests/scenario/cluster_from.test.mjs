@@ -1,0 +1,126 @@
+// `chitchat cluster init --from DIR`: a cluster that begins with the content of a data directory.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { Api } from "./lib/api.mjs";
+import { Cluster, SLOTS, onClusters, talk, timelines } from "./lib/cluster.mjs";
+import { dump, filesOf, flip, verified } from "./lib/offline.mjs";
+import { Server, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
+
+const ADMIN = ["--admin", "127.0.0.1:0"];
+
+// Runs `body` with a server without a cluster on `data`, then kills it.
+async function alone(data, options, body) {
+  const server = await Server.start({ shards: SLOTS, data, options });
+  try {
+    return await body(server);
+  } finally {
+    await server.kill();
+  }
+}
+
+// A data directory with runs and a WAL: messages with and without keys, marks, a user whose timeline is erased, who then
+// writes again, and old messages that --retention has cut.
+async function makeSource(cluster) {
+  const data = cluster.newDir();
+  await alone(data, ["--checkpoint-s", "1"], (server) => talk(cluster, server, 0, scaled(10)));
+  await sleep(1100);
+  await alone(data, ["--retention", "1s"], () => {});
+  return alone(data, ADMIN, async (server) => {
+    const acknowledged = await talk(cluster, server, 1, scaled(10));
+    const api = new Api(server.admin);
+    await api.expect(200, "DELETE", "/api/v1/users/erin");
+    api.close();
+    acknowledged.push(...(await talk(cluster, server, 2, 1)));
+    const reader = await cluster.login(server, "erin");
+    await reader.ok({ op: "seen", with: "ann", ts: reader.cursor });
+    return { data, acknowledged, before: await timelines(cluster, server) };
+  });
+}
+
+// Each shard has written what it read at the start: `chitchat dump` of a node reads nothing but runs.
+function untilInRuns(data) {
+  const shards = () => new Set(filesOf(data, /run-\d+\.mdb$/).map((file) => path.dirname(file)));
+  return until("the runs", () => shards().size === SLOTS, { every: 50 });
+}
+
+onClusters("a cluster from a data directory", {}, (withCluster) => {
+  withCluster("nodes that start empty have the dump, the timelines, the epoch and the keys of the source", async (other) => {
+    const { data, acknowledged, before } = await makeSource(other);
+    const source = dump(data);
+    assert.ok(source.some((line) => line.first > 0 && line.user === undefined) && source.some(({ first, user }) => first > 0 && user === "erin"), "cuts of all, and of one");
+    assert.ok(source.some(({ seen }) => seen > 0) && source.some(({ seen_by }) => seen_by > 0), "marks");
+    const cluster = new Cluster(other.postgres, ["--from", data]);
+    try {
+      assert.match(cluster.made, /^from \S+: [1-9]\d+ messages, marks in [1-9]\d* conversations, [1-9]\d* cuts, the same epoch/);
+      assert.deepEqual(dump(data), source, "the source is as it was");
+      const node = cluster.newDir();
+      const first = await cluster.start(node, { options: ["--checkpoint-s", "1", ...ADMIN] });
+      assert.deepEqual(await timelines(cluster, first), before);
+      assert.doesNotMatch(first.stderr, /event=standby/, "nobody else had the slots");
+      const { from, to, text, key, ts, mid } = acknowledged.find((sent) => sent.from === "ann" && sent.to === "bob");
+      const again = await (await cluster.login(first, from)).ok({ op: "send", to, text, key });
+      assert.deepEqual({ dup: again.dup, ts: again.ts, mid: again.mid }, { dup: true, ts, mid });
+      await untilInRuns(node);
+      await first.stop();
+      assert.deepEqual(dump(node), source);
+      verified(node);
+      const second = await cluster.start(cluster.newDir(), { node: "node-2" });
+      assert.deepEqual(await timelines(cluster, second), before);
+      await talk(cluster, second, 3, 1); // new ts are above all that came from the source
+      await second.stop();
+    } finally {
+      await cluster.clean();
+    }
+  });
+
+  withCluster("what cannot become a cluster is refused before a log has anything of it", async (cluster) => {
+    const empty = async () => (await cluster.sql("SELECT count(*) FROM batch WHERE slot < 3")) === "0";
+    const data = cluster.newDir();
+    const refuse = (content, code, pattern) => {
+      const { status, stderr } = cluster.init(content);
+      assert.equal(status, code, stderr);
+      assert.match(stderr, pattern);
+    };
+    await alone(data, [], async (server) => {
+      await talk(cluster, server, 0, 1);
+      refuse(["--from", data], 2, /is in use by a running chitchat: stop that one/);
+    });
+    refuse(["--from", data, "--slots", "4"], 2, /--from has 3 shards, and each becomes a slot: leave --slots out, or make a directory of 4 shards with `chitchat reshard`/);
+    refuse(["--from", `${data}/none`], 2, /none/);
+    refuse(["--from", data], 1, /the cluster is made already, and --from is for a new one: give another --name/);
+    assert.equal(runToEnd(["cluster", "status", "--log", "x", "--from", data]).status, 2);
+    await cluster.sql("DELETE FROM batch; UPDATE slot SET last = 0, generation = 0, hash = DEFAULT");
+    const [wal] = filesOf(data, /\.wal$/).filter((name) => fs.readFileSync(name).includes("0/ann/bob/0"));
+    flip(wal, 30);
+    refuse(["--from", data], 1, /its header is damaged.*`chitchat verify`/);
+    assert.ok(await empty());
+  });
+
+  withCluster("an import that did not end is never served, and is made anew after what the error says; a backup gets a new epoch", async (other) => {
+    const [data, backups] = [other.newDir(), other.newDir()];
+    const before = await alone(data, [], async (server) => (await talk(other, server, 0, 1), timelines(other, server)));
+    const made = runToEnd(["backup", "--data", data, "--to", backups]);
+    assert.equal(made.status, 0, made.stderr);
+    const cluster = new Cluster(other.postgres, ["--from", backups]);
+    try {
+      assert.match(cluster.made, /a new epoch: clients read their history anew/);
+      await cluster.sql("DELETE FROM batch WHERE slot = 3; UPDATE slot SET last = 0, generation = 0, hash = DEFAULT WHERE slot = 3");
+      assert.match(cluster.refusal(cluster.newDir()), /make the cluster with `chitchat cluster init`/);
+      for (const content of [["--slots", "3"], ["--from", backups]]) {
+        const { status, stderr } = cluster.init(content);
+        assert.equal(status, 1);
+        const [, statement] = /did not end: .* the SQL statement (DROP SCHEMA \S+ CASCADE), on each log server/.exec(stderr);
+        if (content[0] === "--from") await cluster.sql(statement);
+      }
+      assert.equal(cluster.init(["--from", backups]).status, 0);
+      const server = await cluster.start(cluster.newDir());
+      const all = await timelines(cluster, server);
+      assert.notEqual(all.ann.epoch, before.ann.epoch);
+      for (const user of Object.keys(all)) assert.deepEqual(all[user].entries, before[user].entries);
+      await server.stop();
+    } finally {
+      await cluster.clean();
+    }
+  });
+});
