@@ -20,15 +20,37 @@ let session = null; // { client, chats }: of the user who is logged in
 // -- the account: of this tab, and the newest one for new tabs --
 
 const KEY = `chitchat ${location.pathname}`;
-const stores = [sessionStorage, localStorage];
+
+// A storage of the browser. What it does not take, since it is full or forbidden, is kept as long as the page.
+function storeOf(name) {
+  const own = new Map();
+  const attempt = (work) => {
+    try {
+      return work(globalThis[name]);
+    } catch {
+      return null;
+    }
+  };
+  return {
+    get: (key) => own.get(key) ?? attempt((store) => store.getItem(key)),
+    set(key, value) {
+      own.set(key, value);
+      attempt((store) => (store.setItem(key, value), own.delete(key)));
+    },
+    remove: (key) => own.delete(key) || attempt((store) => store.removeItem(key)),
+  };
+}
+
+const ofTab = storeOf("sessionStorage");
+const ofAll = storeOf("localStorage");
 
 const account = {
-  load: () => stores.map((store) => JSON.parse(store.getItem(KEY))).find((found) => found !== null),
-  save: (value) => stores.forEach((store) => store.setItem(KEY, JSON.stringify(value))),
+  load: () => [ofTab, ofAll].map((store) => JSON.parse(store.get(KEY))).find((found) => found !== null),
+  save: (value) => [ofTab, ofAll].forEach((store) => store.set(KEY, JSON.stringify(value))),
   // false: this tab has none, whatever others have.
-  leave: () => sessionStorage.setItem(KEY, "false"),
+  leave: () => ofTab.set(KEY, "false"),
   forget() {
-    if (localStorage.getItem(KEY) === sessionStorage.getItem(KEY)) localStorage.removeItem(KEY);
+    if (ofAll.get(KEY) === ofTab.get(KEY)) ofAll.remove(KEY);
     this.leave();
   },
 };
@@ -113,11 +135,13 @@ function begin(saved) {
   openFromHash();
 }
 
-// Leaves the user; what is stored of them stays.
+// Leaves the user; what is stored of them stays. The page keeps nothing of them.
 async function end() {
   const { client, chats } = session;
   session = null;
   chats.stop();
+  for (const view of views) view.use(chats);
+  setText($("my-name"), "");
   $("renew").hidden = $("banner").hidden = true;
   history.replaceState(null, "", location.pathname + location.search);
   await client.stop();
@@ -127,8 +151,8 @@ $("log-out").onclick = async () => {
   const { client } = session;
   account.forget();
   await end();
-  await client.logout();
-  showLogin();
+  const problem = await client.logout().then(() => "", ({ message }) => `The browser did not delete what it may have stored: ${message}`);
+  showLogin(problem);
 };
 
 $("switch").onclick = async () => {
@@ -230,7 +254,7 @@ setInterval(render, 60e3);
 // -- notifications --
 
 const WANTED = `${KEY} notify`;
-const canNotify = () => globalThis.Notification?.permission === "granted" && localStorage.getItem(WANTED) !== null;
+const canNotify = () => globalThis.Notification?.permission === "granted" && ofAll.get(WANTED) !== null;
 
 function renderNotify() {
   const isBlocked = globalThis.Notification?.permission === "denied";
@@ -240,8 +264,8 @@ function renderNotify() {
 
 $("notify").hidden = !globalThis.Notification;
 $("notify").onclick = async () => {
-  if (canNotify()) localStorage.removeItem(WANTED);
-  else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(WANTED, "yes");
+  if (canNotify()) ofAll.remove(WANTED);
+  else if ((await Notification.requestPermission()) === "granted") ofAll.set(WANTED, "yes");
   renderNotify();
 };
 

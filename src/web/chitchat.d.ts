@@ -285,7 +285,7 @@ export declare class Client {
   start(): Promise<void>;
   /** Closes the connection. Resolves when all that came is stored. */
   stop(): Promise<void>;
-  /** Stops, and forgets everything: storage, outbox, token, user. In all tabs of the storage. */
+  /** Stops, and forgets everything: storage, outbox, token, user. In all tabs of the storage. Rejects if the storage cannot be cleared. */
   logout(): Promise<void>;
   /** Ends a wait before the next connect, or checks the connection with a ping. Called by itself at `online` and when the page becomes visible. */
   wake(): void;

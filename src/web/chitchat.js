@@ -163,8 +163,7 @@ export class Client {
     await this.stop();
     this.#forget("logged out");
     await this.#commits.all;
-    await this.#storage.clear();
-    this.#tabs.tellLogout();
+    await this.#storage.clear().finally(() => this.#tabs.tellLogout());
   }
 
   #onLogout() {

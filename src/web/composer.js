@@ -30,6 +30,7 @@ export class Composer {
   use(chats) {
     this.#chats = chats;
     this.#it = null;
+    this.#setText("");
   }
 
   render() {

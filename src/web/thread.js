@@ -34,6 +34,7 @@ export class ThreadView {
   use(chats) {
     this.#chats = chats;
     this.#show(null);
+    for (const id of ["peer-avatar", "peer-name", "peer-state", "announcer"]) $(id).replaceChildren();
   }
 
   // Its end is shown, as after a message of the user's own.

@@ -107,15 +107,21 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
   });
 
   it("a user is remembered over a reload; a logout forgets, in all tabs", async () => {
-    const ann = harness.name("ann");
+    const [ann, ben] = [harness.name("ann"), harness.name("ben")];
     const one = await visit(harness, ann);
-    await one.writeTo("somebody");
+    await one.writeTo(ben);
     await one.send("a message");
-    await one.untilRow("somebody", { preview: "You: a message" });
+    await one.untilRow(ben, { preview: "You: a message" });
+    const other = await harness.login(ben);
+    await other.send(ann, "a reply");
+    await one.until("the reply is read out", async () => /a reply/.test(await one.page.textContent("#announcer")));
     await one.page.reload();
     await one.isConnected();
     assert.equal(await one.page.textContent("#my-name"), ann);
-    await one.untilTexts(["a message"]);
+    await one.untilTexts(["a message", "a reply"]);
+    await other.send(ann, "another reply");
+    await one.untilTexts(["a message", "a reply", "another reply"]);
+    await one.page.fill("#text", "a draft");
     const tab = await Visitor.open(one.device, siteOf(harness.server));
     await tab.isConnected();
     await one.page.click("#menu summary");
@@ -129,13 +135,38 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
           stored.push(...(await new Promise((resolve) => (database.transaction(store).objectStore(store).getAll().onsuccess = ({ target }) => resolve(target.result)))));
         database.close();
       }
-      return JSON.stringify([stored, { ...localStorage }, { ...sessionStorage }]);
+      return JSON.stringify([stored, { ...localStorage }, { ...sessionStorage }, document.title, document.body.outerHTML, document.getElementById("text").value]);
     });
-    assert.doesNotMatch(left, new RegExp(`${ann}|a message`));
+    assert.deepEqual(left.match(new RegExp(`.{30}(${ann}|${ben}|a message|a reply|another reply|a draft)`, "g")), null);
     await one.page.reload();
     await one.page.locator("#login").waitFor();
     tab.check();
     await leave(one);
+  });
+
+  it("a browser that stores nothing forgets the user with the page, and does all else", async () => {
+    const [ann, ben] = [harness.name("ann"), harness.name("ben")];
+    const at = await newDevice();
+    await at.addInitScript(() => {
+      const refuse = () => {
+        throw new DOMException("denied", "SecurityError");
+      };
+      for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(globalThis, name, { get: refuse });
+      IDBFactory.prototype.open = refuse;
+    });
+    const one = await (await Visitor.open(at, siteOf(harness.server))).logIn(ann);
+    await one.writeTo(ben);
+    await one.send("hello");
+    await one.untilRow(ben, { preview: "You: hello" });
+    await one.page.click("#menu summary");
+    await one.page.click("#log-out");
+    await one.page.locator("#login").waitFor();
+    await one.logIn(ben);
+    await one.untilRow(ann, { preview: "hello", unseen: 1 });
+    await one.page.reload();
+    await one.page.locator("#login").waitFor();
+    one.check();
+    await at.close();
   });
 
   it("a message that is refused keeps its text and says why; it can be sent again, edited, deleted", async () => {
