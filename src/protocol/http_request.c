@@ -121,7 +121,7 @@ static int on_headers_complete(llhttp_t *llhttp)
         .origin = fields[FIELD_ORIGIN],
         .authorization = fields[FIELD_AUTHORIZATION],
         .content_type = fields[FIELD_TYPE],
-        .expect = fields[FIELD_EXPECT],
+        .expect = llhttp->http_minor == 0 ? (struct span){0} : fields[FIELD_EXPECT], /* RFC 9110, 10.1.1 */
         .has_length = has_length,
         .content_length = has_length ? llhttp->content_length : 0,
         .has_body = (has_length && llhttp->content_length > 0) || (llhttp->flags & F_CHUNKED) != 0,

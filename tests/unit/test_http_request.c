@@ -189,3 +189,13 @@ Test(http_request, the_headers_that_matter_are_given)
     cr_expect(head->has_length && head->content_length == 7);
     free(parser);
 }
+
+Test(http_request, http_1_0_expects_nothing)
+{
+    const char *text = "POST /x HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n";
+    struct trace trace = {.body_bytes = 0};
+    struct http_parser *parser = http_parser_begin(malloc(http_parser_bytes()), on_body, &trace);
+    cr_assert_eq(http_parser_feed(parser, text, strlen(text)).event, HTTP_EVENT_HEAD);
+    cr_expect(http_parser_head(parser)->expect.data == NULL);
+    free(parser);
+}
