@@ -229,8 +229,9 @@ static enum config_action take_flag(struct parser *parser, const struct option *
 static enum config_action take_duration(struct parser *parser, const struct option *option, const char *given)
 {
     uint64_t seconds;
-    if (!config_value_duration(given, &seconds) || seconds < option->min || seconds > option->max)
-        return complain(parser, given, "must be a time of at least 1s, as 90s, 15m, 12h or 30d");
+    char wanted[CONFIG_VALUE_WANTED_BYTES];
+    if (!config_value_duration_within(given, option->min, option->max, &seconds, wanted))
+        return complain(parser, given, wanted);
     field_store(parser->config, option, seconds);
     return CONFIG_SERVE;
 }

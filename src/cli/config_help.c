@@ -36,6 +36,8 @@ static void put_option(struct writer *writer, const struct option *option)
     (void)snprintf(left, sizeof left, "%s%s%s%s", has_name ? "--" : "", option->name,
                    has_name && option->value[0] != '\0' ? " " : "", option->value);
     put(writer, "  %-*s", HELP_INDENT - 2, left);
+    if (strlen(left) >= HELP_INDENT - 2)
+        put(writer, "\n%*s", HELP_INDENT, "");
     for (const char *line = option->help; line != NULL;) {
         const char *end = strchr(line, '\n');
         int bytes = end != NULL ? (int)(end - line) : (int)strlen(line);

@@ -31,25 +31,50 @@ bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r)
     return true;
 }
 
+static const struct {
+    char unit;
+    uint32_t seconds;
+} duration_units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+
+#define DURATION_UNITS (sizeof duration_units / sizeof duration_units[0])
+
 bool config_value_duration(const char *text, uint64_t *seconds_r)
 {
-    static const struct {
-        char unit;
-        uint32_t seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
     char digits[24];
     size_t bytes = strlen(text);
     uint32_t unit_seconds = 1;
     if (bytes == 0 || bytes >= sizeof digits)
         return false;
     memcpy(digits, text, bytes + 1);
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (text[bytes - 1] == units[i].unit) {
-            unit_seconds = units[i].seconds;
+    for (size_t i = 0; i < DURATION_UNITS; i++)
+        if (text[bytes - 1] == duration_units[i].unit) {
+            unit_seconds = duration_units[i].seconds;
             digits[bytes - 1] = '\0';
         }
     return config_value_number(digits, false, seconds_r)
            && !__builtin_mul_overflow(*seconds_r, unit_seconds, seconds_r);
+}
+
+/* In the largest unit that leaves a whole number. */
+static void write_duration(uint64_t seconds, char out[24])
+{
+    size_t i = DURATION_UNITS - 1;
+    while (i > 0 && (seconds == 0 || seconds % duration_units[i].seconds != 0))
+        i--;
+    (void)snprintf(out, 24, "%llu%c", (unsigned long long)seconds / duration_units[i].seconds, duration_units[i].unit);
+}
+
+bool config_value_duration_within(const char *text, uint64_t min, uint64_t max, uint64_t *seconds_r,
+                                  char wanted[CONFIG_VALUE_WANTED_BYTES])
+{
+    char least[24], most[24];
+    if (config_value_duration(text, seconds_r) && *seconds_r >= min && *seconds_r <= max)
+        return true;
+    write_duration(min, least);
+    write_duration(max, most);
+    (void)snprintf(wanted, CONFIG_VALUE_WANTED_BYTES, "must be a time from %s to %s, as 90s, 15m, 12h or 30d", least,
+                   most);
+    return false;
 }
 
 void config_value_write(uint64_t value, bool has_suffix, char out[24])

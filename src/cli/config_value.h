@@ -13,8 +13,12 @@
  * something else, or past 64 bits. */
 bool config_value_number(const char *text, bool has_suffix, uint64_t *value_r);
 
+#define CONFIG_VALUE_WANTED_BYTES 120u
 /* A time as 90, 90s, 15m, 12h or 30d, in seconds. False: `text` is something else, or past 64 bits. */
 bool config_value_duration(const char *text, uint64_t *seconds_r);
+/* The same from `min` to `max`. False: `wanted` says what it must be. */
+bool config_value_duration_within(const char *text, uint64_t min, uint64_t max, uint64_t *seconds_r,
+                                  char wanted[CONFIG_VALUE_WANTED_BYTES]);
 
 /* Writes `value`; if `has_suffix`, with the largest suffix that leaves a whole number. */
 void config_value_write(uint64_t value, bool has_suffix, char out[24]);

@@ -113,10 +113,17 @@ Test(config_check, the_token_command_signs_with_one_key_or_makes_a_secret)
     assert_error("token --secret-file /s", "--user", "--help");
     assert_error("token --secret-file /s --key-file /k --user alice", "not both", "--key-file");
     assert_error("token --new-secret /s --user alice", "--new-secret", "alone");
-    assert_error("token --secret-file /s --user alice --for 0s", "--for", "15m");
+    assert_error("token --secret-file /s --user alice --for 0s", "--for", "from 1s to 36600d, as 90s, 15m");
     assert_error("token --secret-file /s --user alice --for h", "--for", "15m");
     assert_error("token --secret-file /s --user alice --for 1w", "--for", "15m");
     assert_error("token --secret-file /s --user alice --for 99999999999h", "--for", "15m");
+}
+
+Test(config_check, a_time_out_of_range_names_the_range)
+{
+    assert_error("serve --erase-within 23h", "--erase-within 23h", "from 1d to 3660d");
+    assert_error("serve --log-keep-max 59", "--log-keep-max 59", "from 1m to 366d");
+    assert_error("serve --retention 1.5d", "--retention 1.5d", "from 0s to 36600d");
 }
 
 Test(config_check, a_time_has_a_unit_or_is_in_seconds)
