@@ -349,9 +349,15 @@ void log_configure(enum log_level level, enum log_format format)
 
 int log_open(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    /* A pipe that nobody reads is an error, not a wait; lines that go into one may wait. */
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
     if (fd < 0)
         return -errno;
+    if (fcntl(fd, F_SETFL, O_APPEND) < 0) {
+        int status = -errno;
+        close(fd);
+        return status;
+    }
     if (target.fd == STDERR_FILENO) {
         ASSERT(!queue.is_started);
         target.fd = fd;

@@ -1,6 +1,7 @@
 #include "connection/tls_context.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -104,15 +106,15 @@ static int check_file(const char *option, const char *path, bool is_secret, char
 {
     char what[200];
     struct stat status;
-    FILE *file = fopen(path, "re");
-    if (file == NULL || fstat(fileno(file), &status) != 0) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, and not waited for */
+    if (fd < 0 || fstat(fd, &status) != 0) {
         (void)snprintf(what, sizeof what, "cannot be read: %s: give a PEM file that this user may read",
                        strerror(errno));
-        if (file != NULL)
-            fclose(file);
+        if (fd >= 0)
+            close(fd);
         return complain(text, text_bytes, option, path, what);
     }
-    fclose(file);
+    close(fd);
     if (!S_ISREG(status.st_mode))
         return complain(text, text_bytes, option, path, "is not a file: give a PEM file");
     if (is_secret && (status.st_mode & (S_IROTH | S_IWOTH)) != 0)

@@ -88,7 +88,10 @@ static bool is_log_good(struct check *check)
 {
     char parent[PATH_MAX];
     const char *path = check->config->log_file;
-    if (path == NULL || faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
+    int fd = path == NULL ? -1 : open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    if (path == NULL || fd >= 0)
         return true;
     (void)snprintf(parent, sizeof parent, "%s", path);
     if (errno == ENOENT && faccessat(AT_FDCWD, dirname(parent), W_OK | X_OK, AT_EACCESS) == 0)

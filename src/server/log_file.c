@@ -15,6 +15,7 @@ static const char *advice(int status)
     case -EACCES:
     case -EPERM: return "let the user of the server write it, and enter its directory";
     case -EISDIR: return "name a file, not a directory";
+    case -ENXIO: return "nothing reads this pipe: start its reader first, or name a file";
     case -ENOSPC:
     case -EDQUOT: return "make room on that disk";
     case -EROFS: return "name a file on a disk that can be written";

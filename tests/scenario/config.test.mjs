@@ -56,6 +56,7 @@ test("--check finds what a start would find, and changes nothing", async () => {
     expectWrong(/^chitchat: --ping-s 0: /, "--ping-s", "0");
     expectWrong(/^chitchat: .*none\/chat.conf: it cannot be read/, "--config", path.join(dir, "none/chat.conf"));
     expectWrong(/^chitchat: --log-file .*none\/log cannot be written: No such file/, "--log-file", path.join(dir, "none/log"));
+    expectWrong(/^chitchat: --log-file .* cannot be written: Is a directory/, "--log-file", dir);
     expectWrong(/^chitchat: .*none\/store .*make the directory above it first/, "--data", path.join(dir, "none/store"));
     expectWrong(/^chitchat: .*secrets/, "--auth", "token", "--token-secrets", path.join(dir, "secrets"));
     expectWrong(/^chitchat: .*key/, "--listen-tls", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", path.join(dir, "key"));

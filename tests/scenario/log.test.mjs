@@ -1,6 +1,6 @@
 // The log of a server whose stderr nobody reads, or that has none.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
@@ -117,6 +117,9 @@ test("log lines go to --log-file, and after SIGHUP to a new file of that name", 
       child.kill("SIGHUP");
       await until("a line in the old file", () => /level=error event=log_file_kept error="--log-file .* cannot be opened: Is a directory: .*" hint=/.test(read(old)));
       fs.rmdirSync(log);
+      spawnSync("mkfifo", [log]);
+      child.kill("SIGHUP");
+      await until("a line about the pipe", () => /event=log_file_kept error="--log-file .*: nothing reads this pipe: /.test(read(old)));
       child.kill("SIGTERM");
       assert.deepEqual(await within(DEADLINE_MS, "the end of the server", ended), { code: 0, signal: null });
       assert.match(read(old), /event=stopped clean=true/);
@@ -138,6 +141,9 @@ test("a log file that cannot be opened is an error at the start, and says what t
     assert.equal(status, 1);
     assert.equal(stderr, `chitchat: --log-file ${dir}/none/log cannot be opened: No such file or directory: make its directory\n`);
     assert.ok(!fs.existsSync(path.join(dir, "store")), "nothing was made");
+    const pipe = path.join(dir, "pipe");
+    spawnSync("mkfifo", [pipe]);
+    assert.match(serve("--log-file", pipe).stderr, /^chitchat: .*pipe cannot be opened: .*: nothing reads this pipe: start its reader first, or name a file\n$/);
 
     fs.writeFileSync(path.join(dir, "keys"), "");
     const end = serve("--log-file", path.join(dir, "log"), "--log-format", "json", "--auth", "token", "--token-secrets", path.join(dir, "keys"));

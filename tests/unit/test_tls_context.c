@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "connection/tls_context.h"
 #include "tls_fixture.h"
@@ -49,6 +50,16 @@ Test(tls_context, refuses_a_missing_file)
     refuses("--tls-key ", "No such file");
     unlink(files.certificate);
     refuses("--tls-cert ", "No such file");
+}
+
+Test(tls_context, refuses_a_pipe_and_does_not_wait_for_its_writer)
+{
+    unlink(files.key);
+    cr_assert_eq(mkfifo(files.key, 0600), 0);
+    refuses("--tls-key ", "is not a file");
+    unlink(files.certificate);
+    cr_assert_eq(mkfifo(files.certificate, 0600), 0);
+    refuses("--tls-cert ", "is not a file");
 }
 
 Test(tls_context, refuses_a_file_without_a_certificate_or_a_key)
