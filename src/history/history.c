@@ -177,12 +177,23 @@ static void page_write(struct core *core, struct history *history, bool more)
     page_send(core, history, &page, more);
 }
 
-/* -- pages that are the result of one read, of all entries. Most pages are; they are written while the entries are
- * examined. The functions return false if the page needs more, and have changed nothing then. -- */
+/* -- pages that are the result of one read. Most pages are; they are written while the entries are examined. The
+ * functions return false if the page needs more, and have changed nothing then. -- */
 
-static bool takes_all(const struct history *history)
+/* Which of the `*count` messages of the page's first read are the page: those from *first_r on. False: it needs more. A
+ * read with a user is asked for one message more than the page has, which says whether there are more. */
+static bool page_is_whole(const struct history *history, uint32_t *first_r, uint32_t *count, bool *more)
 {
-    return history->page.with_bytes == 0 && history->page.count == 0;
+    const struct history_page *page = &history->page;
+    *first_r = 0;
+    if (page->count > 0 || (*more && *count < page->limit + (page->with_bytes > 0)))
+        return false;
+    if (*count > page->limit) {
+        *first_r = page->oldest_first ? 0 : *count - page->limit;
+        *count = page->limit;
+        *more = true;
+    }
+    return true;
 }
 
 /* Sends a page with the entries from ts `first` to ts `last`. */
@@ -197,12 +208,13 @@ static void page_send_all(struct core *core, struct history *history, struct rep
 
 static bool page_write_hits(struct core *core, struct history *history)
 {
-    uint32_t count;
+    uint32_t first, count;
     bool more;
     struct reply_page page;
     const struct memtable_hit *hits = range_read_hits(history->read, &count, &more);
-    if (!takes_all(history))
+    if (!page_is_whole(history, &first, &count, &more))
         return false;
+    hits += first;
     ASSERT(!core->conns.is_scratch_in_use);
     reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
@@ -220,12 +232,13 @@ static bool page_write_hits(struct core *core, struct history *history)
 
 static bool page_write_messages(struct core *core, struct history *history)
 {
-    uint32_t count;
+    uint32_t first, count;
     bool more;
     struct reply_page page;
     const struct message *messages = range_read_messages(history->read, &count, &more);
-    if (!takes_all(history) || (more && count < history->page.limit))
+    if (!page_is_whole(history, &first, &count, &more))
         return false;
+    messages += first;
     ASSERT(!core->conns.is_scratch_in_use);
     reply_page_begin(&page, core->conns.scratch, &history->id);
     for (uint32_t i = 0; i < count; i++)
@@ -298,6 +311,12 @@ static void on_read(void *context, int result)
         history_step(core, conn);
 }
 
+/* A page with a user needs an index of what memory has. As reads_index_peers. */
+static int index_memory(struct core *core, const struct history *history)
+{
+    return history->page.with_bytes > 0 ? reads_index_peers(core, user_name(history->conn->user)) : 1;
+}
+
 /* Opens the next read of the page. False: no memory. */
 static bool history_read(struct core *core, struct history *history, uint32_t bytes_max)
 {
@@ -333,8 +352,8 @@ static void history_post(struct history *history, enum history_state state)
 /* Reads a page that is not the first of its connection. False: the page waits until it is. */
 static bool history_read_ahead(struct core *core, struct history *history)
 {
-    if (history->is_peers || history->page.with_bytes > 0 || history->page.limit > AHEAD_ROWS_MAX
-        || core->histories.ahead >= AHEAD_MAX || backpressure_is_tight(core)
+    if (history->is_peers || history->page.limit > AHEAD_ROWS_MAX || core->histories.ahead >= AHEAD_MAX
+        || backpressure_is_tight(core) || index_memory(core, history) != 1
         || !history_read(core, history, AHEAD_BYTES_MAX))
         return false;
     if (!range_read_needs_runs(history->read)) {
@@ -412,11 +431,11 @@ static bool peers_advance(struct core *core, struct history *history)
     return true;
 }
 
-/* A page with a user needs an index of what memory has. True: there is one. False: the page goes on later, or was
- * answered with an error. */
+/* True: there is the index of what memory has, if the page needs it. False: the page goes on later, or was answered
+ * with an error. */
 static bool is_indexed(struct core *core, struct history *history, bool *is_answered_r)
 {
-    int status = history->page.with_bytes > 0 ? reads_index_peers(core, user_name(history->conn->user)) : 1;
+    int status = index_memory(core, history);
     *is_answered_r = status < 0;
     if (status < 0)
         history_no_memory(core, history->conn);

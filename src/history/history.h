@@ -1,7 +1,7 @@
 /*
  * history.h: pages of a timeline. The pages of one connection are answered in the order of the requests, and only while
- * little of its output waits. While the reader has the first page, it also gets the next few (except those with a
- * filter, which may need several reads).
+ * little of its output waits. While the reader has the first page, it also gets the next few, so that one wake-up of
+ * each thread serves several pages. (A page with a user may need further reads, when it is the first.)
  *
  * A turn examines a limited number of entries (turn.h), and connections take turns: one that had its share waits in
  * core->histories.queue. A shard gathers at most HISTORY_ACTIVE_MAX pages at once. Connections whose page needs a place
