@@ -20,24 +20,20 @@ struct sending {
 };
 
 /* All of stdin, without its last line end; a text that is too long is cut one byte above the limit, which the client
- * refuses. False: complained. */
-static bool read_text(char out[LIMIT_TEXT_BYTES + 3])
+ * refuses. TALK_DONE, or what the command ends with: complained. */
+static int read_text(char out[LIMIT_TEXT_BYTES + 3])
 {
     size_t bytes = fread(out, 1, LIMIT_TEXT_BYTES + 2, stdin);
-    if (ferror(stdin)) {
-        command_complain(TALK_USAGE, "stdin cannot be read");
-        return false;
-    }
-    if (memchr(out, '\0', bytes) != NULL) {
-        command_complain(TALK_REFUSED, "the text has a byte 0, which no message may have");
-        return false;
-    }
+    if (ferror(stdin))
+        return command_complain(TALK_USAGE, "stdin cannot be read");
+    if (memchr(out, '\0', bytes) != NULL)
+        return command_complain(TALK_REFUSED, "the text has a byte 0, which no message may have");
     if (bytes > 0 && out[bytes - 1] == '\n')
         bytes--;
     if (bytes > 0 && out[bytes - 1] == '\r')
         bytes--;
     out[bytes] = '\0';
-    return true;
+    return TALK_DONE;
 }
 
 static void print_stored(const struct client_outcome *outcome)
@@ -50,7 +46,8 @@ static void print_stored(const struct client_outcome *outcome)
     char *text = json_dumps(object, JSON_COMPACT);
     show_put_raw(&out, text);
     show_put_raw(&out, "\n");
-    (void)talk_flush(&out);
+    if (!talk_flush(&out)) /* not the code of a refusal: the message would be written anew */
+        (void)command_complain(TALK_DONE, "stdout cannot be written, but the message is stored");
     buffer_fini(&out);
     free(text);
     json_decref(object);
@@ -117,8 +114,9 @@ int command_send(const struct config *config)
     struct sending sending = {.config = config};
     struct client_options options = talk_options(config);
     options.handler = (struct client_handler){.context = &sending, .on_outcome = send_on_outcome};
-    if (config->message == NULL && !read_text(text))
-        return TALK_USAGE;
+    int code = config->message == NULL ? read_text(text) : TALK_DONE;
+    if (code != TALK_DONE)
+        return code;
     if (config->key == NULL && !make_key(key))
         return command_complain(TALK_USAGE, "no random key can be made: the system has no random numbers");
     if (client_open(&sending.client, &options, error) != 0)
@@ -126,8 +124,7 @@ int command_send(const struct config *config)
     const char *used = config->key != NULL ? config->key : key;
     const char *wrong =
         client_send(sending.client, config->to_user, config->message != NULL ? config->message : text, used, &number);
-    enum talk_exit code =
-        wrong != NULL ? (enum talk_exit)command_complain(TALK_REFUSED, wrong) : wait_for_outcome(&sending, used);
+    code = wrong != NULL ? command_complain(TALK_REFUSED, wrong) : (int)wait_for_outcome(&sending, used);
     client_close(&sending.client);
-    return (int)code;
+    return code;
 }

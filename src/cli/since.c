@@ -18,8 +18,9 @@ static bool read_date(const char *text, uint64_t *ts_r)
         bool is_utc = end != NULL && strcmp(end, "Z") == 0;
         if (end == NULL || (*end != '\0' && !is_utc))
             continue;
+        int day = fields.tm_mday;
         time_t seconds = is_utc ? timegm(&fields) : mktime(&fields);
-        if (seconds < 0)
+        if (seconds < 0 || fields.tm_mday != day) /* 30 February is taken as 2 March */
             return false;
         *ts_r = (uint64_t)seconds * 1000000;
         return true;

@@ -10,7 +10,7 @@ import { Harness, scenario } from "./lib/harness.mjs";
 import { makeKey, makeToken, now } from "./lib/jwt.mjs";
 import { startLiar } from "./lib/liar.mjs";
 import { run } from "./lib/run.mjs";
-import { ENVIRONMENT, SHORT, scaled, until, withDataDir } from "./lib/server.mjs";
+import { BIN, ENVIRONMENT, SHORT, scaled, until, withDataDir } from "./lib/server.mjs";
 import { Piped } from "./lib/terminal.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
@@ -161,14 +161,17 @@ scenario("stdin of send, and what can never be sent", {}, async (harness) => {
     const long = open(args);
     assert.equal((await long.end("x".repeat(16385))).code, 1);
     assert.match(long.stderr, /too long/);
-    assert.equal((await open(args).end("")).code, 1);
+    for (const never of ["", "zero \0 byte"]) assert.equal((await open(args).end(never)).code, 1);
     assert.equal((await open(args).end(Buffer.from([0xff, 0x0a]))).code, 1);
+    const full = spawnSync("/bin/sh", ["-c", 'exec "$0" "$@" > /dev/full', BIN, ...args, "--json", "stored"], { encoding: "utf8", env: ENVIRONMENT });
+    assert.equal(full.status, 0);
+    assert.match(full.stderr, /stdout cannot be written, but the message is stored/);
     const chat = open([...talk(server, "chat", "alice", "--to", "bob"), server.url()]);
     assert.equal((await chat.end(`good\n${"y".repeat(40000)}\n\nalso good`)).code, 1);
     assert.match(chat.stderr, /not sent: .*too long/);
   });
   const timeline = texts(await wholeTimeline(await harness.login("bob")));
-  assert.deepEqual(timeline.map((text) => text.slice(0, 10)), ["two\nlines", "xxxxxxxxxx", "good", "also good"]);
+  assert.deepEqual(timeline.map((text) => text.slice(0, 10)), ["two\nlines", "xxxxxxxxxx", "stored", "good", "also good"]);
   await harness.end();
 });
 

@@ -67,8 +67,9 @@ Test(since, reads_times_ago_dates_and_ts)
     cr_expect(since_parse("2023-11-14T22:13:20Z", now_us, &ts) && ts == now_us);
     cr_expect(since_parse("2023-11-15 00:13", now_us, &ts) && ts == now_us - 20000000);
     cr_expect(since_parse("36500d", now_us, &ts) && ts == 0);
-    static const char *const wrong[] = {"",    "yesterday",           "12", "2023-13-01", "2023-11-14T",
-                                        "-1h", "99999999999999999999"};
+    cr_expect(since_parse("2024-02-29T00:00Z", now_us, &ts) && ts == UINT64_C(1709164800000000));
+    static const char *const wrong[] = {"",           "yesterday",         "12",  "2023-13-01",          "2023-11-14T",
+                                        "2023-02-29", "2023-04-31T10:00Z", "-1h", "99999999999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         cr_expect_not(since_parse(wrong[i], now_us, &ts), "%s", wrong[i]);
 }
