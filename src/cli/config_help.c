@@ -28,6 +28,16 @@ static void put(struct writer *writer, const char *format, ...)
 }
 
 #define HELP_INDENT 29
+#define COMMAND_INDENT 45
+
+/* What is longer than its column gets a line of its own. */
+static void put_left(struct writer *writer, const char *left, int indent)
+{
+    if ((int)strlen(left) + 3 > indent)
+        put(writer, "  %s\n%*s", left, indent, "");
+    else
+        put(writer, "  %-*s", indent - 2, left);
+}
 
 static void put_option(struct writer *writer, const struct option *option)
 {
@@ -35,9 +45,7 @@ static void put_option(struct writer *writer, const struct option *option)
     bool has_name = option->name[0] != '\0';
     (void)snprintf(left, sizeof left, "%s%s%s%s", has_name ? "--" : "", option->name,
                    has_name && option->value[0] != '\0' ? " " : "", option->value);
-    put(writer, "  %-*s", HELP_INDENT - 2, left);
-    if (strlen(left) >= HELP_INDENT - 2)
-        put(writer, "\n%*s", HELP_INDENT, "");
+    put_left(writer, left, HELP_INDENT);
     for (const char *line = option->help; line != NULL;) {
         const char *end = strchr(line, '\n');
         int bytes = end != NULL ? (int)(end - line) : (int)strlen(line);
@@ -66,7 +74,8 @@ static void put_command(struct writer *writer, const struct command *command)
 {
     char left[64];
     (void)snprintf(left, sizeof left, "chitchat %s %s", command->name, command->usage);
-    put(writer, "  %-42s %s\n", left, command->summary);
+    put_left(writer, left, COMMAND_INDENT);
+    put(writer, "%s\n", command->summary);
 }
 
 static void write_all(struct writer *writer)

@@ -540,7 +540,9 @@ Test(config, help_names_every_option_within_the_width_of_a_terminal)
                                  "--stop-time-s",
                                  "--help",
                                  "--version",
-                                 "CHITCHAT_"};
+                                 "CHITCHAT_",
+                                 "\n  --log-durability standby|single\n",
+                                 "\n  chitchat reshard --from DIR --to DIR2 --shards N\n"};
     cr_assert_eq(parse("--help"), CONFIG_HELP);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         cr_assert_not_null(strstr(text, names[i]), "%s", names[i]);
