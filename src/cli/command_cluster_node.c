@@ -37,11 +37,11 @@ static int check_name(const struct config *config, const struct log_engine *engi
     int status = engine->nodes(session, TIMEOUT_MS, look, &found, error);
     if (status != 0 || !found.is_live)
         return status;
-    (void)snprintf(error->text, sizeof error->text,
-                   "node %s is alive: it reported %" PRIu32
-                   " s ago. Stop it, and wait for half a minute, or give another "
-                   "name",
-                   config->node, found.seen_s);
+    bool joins = strcmp(config->cluster_verb, "join") == 0;
+    (void)snprintf(error->text, sizeof error->text, "node %s is alive: it reported %" PRIu32 " s ago. Stop it, %s",
+                   config->node, found.seen_s,
+                   joins ? "and wait for half a minute, or give another name"
+                         : "wait for half a minute, and try again");
     return -1;
 }
 

@@ -37,8 +37,11 @@ static int existing_judge(const struct log_session *session, const struct pg_ser
         return pg_complain(error_r, -EPROTO, "%s: the schema %s was made by a later version of chitchat", name,
                            session->schema);
     if (pg_cell(result, 0, 2) != slots || pg_cell(result, 0, 3) != session->server_count)
-        return pg_complain(error_r, -EEXIST, "%s has the cluster %s already, of %s slots on %s log servers", name,
-                           session->cluster, PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3));
+        return pg_complain(
+            error_r, -EEXIST,
+            "%s has the cluster %s already, of %s slots on %s log servers, which never change: give these, "
+            "or another --name",
+            name, session->cluster, PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 3));
     if (pg_cell(result, 0, 4) != server->number)
         return pg_complain(error_r, -EEXIST,
                            "%s is number %u of the log servers of cluster %s: give them in that order", name,
