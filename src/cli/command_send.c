@@ -36,7 +36,7 @@ static int read_text(char out[LIMIT_TEXT_BYTES + 3])
     return TALK_DONE;
 }
 
-static void print_stored(const struct client_outcome *outcome)
+static enum talk_exit print_stored(const struct client_outcome *outcome)
 {
     struct buffer out = {0};
     json_t *object = json_pack("{s:s,s:I,s:s}", "op", "ok", "ts", (json_int_t)outcome->ts, "mid", outcome->mid);
@@ -46,11 +46,13 @@ static void print_stored(const struct client_outcome *outcome)
     char *text = json_dumps(object, JSON_COMPACT);
     show_put_raw(&out, text);
     show_put_raw(&out, "\n");
-    if (!talk_flush(&out)) /* not the code of a refusal: the message would be written anew */
-        (void)command_complain(TALK_DONE, "stdout cannot be written, but the message is stored");
+    bool is_written = talk_flush(&out);
     buffer_fini(&out);
     free(text);
     json_decref(object);
+    if (is_written)
+        return TALK_DONE;
+    return (enum talk_exit)command_complain(TALK_REFUSED, "stdout cannot be written, but the message is stored");
 }
 
 static void send_on_outcome(void *context, const struct client_outcome *outcome)
@@ -59,9 +61,7 @@ static void send_on_outcome(void *context, const struct client_outcome *outcome)
     struct sending *sending = context;
     sending->is_done = true;
     if (outcome->error == NULL) {
-        sending->code = TALK_DONE;
-        if (sending->config->wants_json)
-            print_stored(outcome);
+        sending->code = sending->config->wants_json ? print_stored(outcome) : TALK_DONE;
         return;
     }
     (void)snprintf(line, sizeof line, "the message is refused: %s: %s", outcome->error, outcome->reason);

@@ -164,7 +164,7 @@ scenario("stdin of send, and what can never be sent", {}, async (harness) => {
     for (const never of ["", "zero \0 byte"]) assert.equal((await open(args).end(never)).code, 1);
     assert.equal((await open(args).end(Buffer.from([0xff, 0x0a]))).code, 1);
     const full = spawnSync("/bin/sh", ["-c", 'exec "$0" "$@" > /dev/full', BIN, ...args, "--json", "stored"], { encoding: "utf8", env: ENVIRONMENT });
-    assert.equal(full.status, 0);
+    assert.equal(full.status, 1);
     assert.match(full.stderr, /stdout cannot be written, but the message is stored/);
     const chat = open([...talk(server, "chat", "alice", "--to", "bob"), server.url()]);
     assert.equal((await chat.end(`good\n${"y".repeat(40000)}\n\nalso good`)).code, 1);
