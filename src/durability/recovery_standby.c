@@ -43,8 +43,10 @@ struct standby {
     uint64_t begun_us;     /* when this node began to take over */
     uint64_t caught_up_us; /* when all logs were read to their end last */
     uint64_t ticked_us;
-    uint64_t report_us; /* when the next report is due */
-    uint64_t runs_us;   /* when the runs were written last */
+    uint64_t report_us;  /* when the next report is due */
+    uint64_t runs_us;    /* when the runs were written last */
+    uint64_t watched_us; /* since when the logs are watched: all were read to their end */
+    bool has_noted_namesake;
 };
 
 static struct old_wal *log_at(struct standby *standby, uint32_t index)
@@ -55,6 +57,11 @@ static struct old_wal *log_at(struct standby *standby, uint32_t index)
 static struct ownership *ownership_at(struct standby *standby, uint32_t index)
 {
     return log_remote_ownership(log_at(standby, index)->remote);
+}
+
+static bool is_own_name(const struct standby *standby, const char *node)
+{
+    return strcmp(node, standby->recovery->server->cluster->node) == 0;
 }
 
 static bool is_stopping(void)
@@ -165,6 +172,35 @@ static int apply(struct standby *standby, struct old_wal *old)
                            old->survey.dir, (unsigned long long)log_remote_ownership(old->remote)->applied.number);
 }
 
+/* Another process of this node's name owns the slots. */
+static void note_namesake(struct standby *standby)
+{
+    const struct ownership *meta = ownership_at(standby, standby->slots);
+    standby->has_noted_namesake = true;
+    service_notify_standby(standby->recovery->server, meta->owner, meta->address);
+    log_line(
+        LOG_WARN, "node_name_in_use",
+        "node=%s address=\"%s\" hint=\"another node of this name owns the slots: give each node a name of its own\"",
+        meta->owner, meta->address);
+}
+
+/* News of the owner, who has this node's name: what its former process had in flight has landed long before. */
+static bool is_of_namesake(struct standby *standby, uint64_t now_us)
+{
+    const struct ownership *meta = ownership_at(standby, standby->slots);
+    return standby->has_read && now_us - standby->watched_us >= ELECTION_SILENCE_US
+           && standby->election.state == ELECTION_STANDBY && meta->state == OWNERSHIP_FOLLOWS
+           && is_own_name(standby, meta->owner);
+}
+
+static void on_news(struct standby *standby)
+{
+    uint64_t now_us = clock_monotonic_us(standby->clock);
+    election_on_news(&standby->election, now_us);
+    if (!standby->has_noted_namesake && is_of_namesake(standby, now_us))
+        note_namesake(standby);
+}
+
 /* Makes the calls of one log that are due, and applies. 0 or -errno. */
 static int advance(struct standby *standby, uint32_t index)
 {
@@ -185,7 +221,7 @@ static int advance(struct standby *standby, uint32_t index)
         }
     }
     if (ownership->seen.number > seen)
-        election_on_news(&standby->election, clock_monotonic_us(standby->clock));
+        on_news(standby);
     return status == 0 ? 0 : on_error(standby, status, error.text);
 }
 
@@ -311,11 +347,6 @@ static int elect(struct standby *standby)
 
 /* -- the loop -- */
 
-static bool is_own_name(const struct standby *standby, const char *node)
-{
-    return strcmp(node, standby->recovery->server->cluster->node) == 0;
-}
-
 static void note_owner(struct standby *standby)
 {
     const struct ownership *meta = ownership_at(standby, standby->slots);
@@ -342,12 +373,10 @@ static void begin_to_watch(struct standby *standby)
     bool was_owner = is_own_name(standby, meta->owner);
     bool at_once = (was_owner && !server->was_deposed) || meta->seen.number <= 1;
     if (was_owner && server->was_deposed)
-        log_line(LOG_WARN, "node_name_in_use",
-                 "node=%s address=\"%s\" hint=\"another node of this name owns the slots: give each node a name of its "
-                 "own\"",
-                 meta->owner, meta->address);
+        note_namesake(standby);
     standby->has_read = true;
-    election_init(&standby->election, standby->slots, 0, at_once, clock_monotonic_us(standby->clock));
+    standby->watched_us = clock_monotonic_us(standby->clock);
+    election_init(&standby->election, standby->slots, 0, at_once, standby->watched_us);
 }
 
 static void note_runs(struct standby *standby)
