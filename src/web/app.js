@@ -193,10 +193,10 @@ function showBanner(text) {
 }
 
 $("banner-button").onclick = () => {
-  const { client } = session;
+  const { client, chats } = session;
   if (client.state === "stopped") client.start();
   else client.wake();
-  $("text").focus();
+  $(chats.current ? "text" : "peer").focus();
 };
 
 // -- which conversation is open: the fragment of the URL says it --
@@ -209,10 +209,11 @@ function openFromHash() {
   } catch {
     // no name
   }
+  const before = session.chats.current;
   document.body.dataset.view = isUserName(user) ? "thread" : "list";
   session.chats.open(isUserName(user) ? user : null);
   render();
-  if (!isUserName(user)) return;
+  if (!isUserName(user)) return before && views[0].focus(before);
   // A touch screen would show its keyboard over the messages.
   $(matchMedia("(pointer: fine)").matches ? "text" : "peer-name").focus();
 }

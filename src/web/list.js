@@ -41,6 +41,10 @@ export class ListView {
     setText($("list-note"), rows.length > 0 ? "" : chats.hasLoaded ? "No conversations yet." : "Loading …");
   }
 
+  focus({ user }) {
+    this.#rows.get(user)?.link.focus();
+  }
+
   #create(user) {
     const row = {
       time: h("time"),

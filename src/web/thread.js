@@ -107,7 +107,7 @@ export class ThreadView {
   }
 
   #actions = {
-    retry: (item) => this.#chats.client.retry(item.key) && this.toEnd(),
+    retry: (item) => this.#chats.client.retry(item.key) && (this.toEnd(), $("text").focus()),
     edit: (item) => this.#chats.client.discard(item.key) && this.#onEdit(item),
     remove: (item) => this.#chats.client.discard(item.key) && $("text").focus(),
   };

@@ -266,6 +266,13 @@ onServers("the view of the web client", { shards: [2] }, (harness, it) => {
     await one.page.locator("#log-out").waitFor();
     await one.page.keyboard.press("Escape");
     await one.page.locator("#log-out").waitFor({ state: "hidden" });
+    const focused = () => one.page.evaluate(() => document.activeElement.id || document.activeElement.closest("li")?.dataset.user);
+    await one.send("refused \0");
+    await one.page.getByRole("button", { name: "Send again" }).press("Enter");
+    await one.until("the focus in the field", async () => (await focused()) === "text");
+    await one.page.setViewportSize({ width: 320, height: 568 });
+    await one.page.locator("#back").press("Enter");
+    await one.until("the focus on the row", async () => (await focused()) === ben);
     await leave(one);
   });
 
@@ -326,6 +333,17 @@ onServers("the view of the web client", { shards: [2] }, (harness, it) => {
         const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
         assert.deepEqual(serious.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)]), [], where);
       };
+      const edges = () => one.page.evaluate(() => {
+        const light = (colour) => colour.match(/[\d.]+/g).slice(0, 3).map((n) => (n / 255 <= 0.03928 ? n / 255 / 12.92 : ((n / 255 + 0.055) / 1.055) ** 2.4)).reduce((sum, n, at) => sum + n * [0.2126, 0.7152, 0.0722][at], 0.05);
+        const contrast = (a, b) => Math.max(light(a), light(b)) / Math.min(light(a), light(b));
+        const shown = [...document.querySelectorAll("input, textarea")].filter((field) => field.checkVisibility());
+        return shown.map((field) => [field.id, contrast(getComputedStyle(field).borderTopColor, getComputedStyle(field).backgroundColor)]);
+      });
+      const fieldsAreSeen = async (wanted) => {
+        const found = await edges();
+        assert.deepEqual(found.map(([id, contrast]) => [id, contrast >= 3]), wanted.map((id) => [id, true]), JSON.stringify(found));
+      };
+      await fieldsAreSeen(["user"]);
       await faults("login");
       await one.logIn(ann);
       await one.untilRow(ben, { unseen: 4 });
@@ -333,6 +351,8 @@ onServers("the view of the web client", { shards: [2] }, (harness, it) => {
       await one.choose(ben);
       for (const text of ["sent", "refused \0"]) await one.send(text);
       await one.page.locator(".failed").waitFor();
+      await one.page.locator("#text").evaluate((field) => field.blur());
+      await fieldsAreSeen(["peer", "text"]);
       await one.page.click("#menu summary");
       await faults("conversation");
       await one.page.click("#menu summary");
