@@ -308,6 +308,12 @@ static int make_in(struct backup *backup, int fd, const char *to)
     return status == 0 ? 0 : backup_refuse_copy(backup->error, NULL, status, NULL, to);
 }
 
+int backup_refuse_make(struct backup_error *error, int code, const char *to)
+{
+    return backup_refuse(error, code, "cannot make %s: %s%s", to, strerror(-code),
+                         code == -ENOENT ? ": make the directory above it first" : "");
+}
+
 int backup_make_target(const char *to, int *fd_r, struct backup_error *error)
 {
     int status = copy_make_dir(to);
@@ -317,7 +323,7 @@ int backup_make_target(const char *to, int *fd_r, struct backup_error *error)
         *fd_r = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         status = *fd_r < 0 ? -errno : 0;
     }
-    return status == 0 ? 0 : backup_refuse(error, status, "cannot make %s: %s", to, strerror(-status));
+    return status == 0 ? 0 : backup_refuse_make(error, status, to);
 }
 
 int backup_make(const struct datadir *from, const char *to, const struct backup_options *options,

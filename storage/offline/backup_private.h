@@ -47,6 +47,8 @@ int backup_refuse(struct backup_error *error, int code, const char *format, ...)
  * may be NULL for a write that has no source. Returns `code`. */
 int backup_refuse_copy(struct backup_error *error, const struct copy_report *report, int code, const char *from,
                        const char *to);
+/* The refusal for the directory `to`, borrowed, that could not be made, by `code`. Returns `code`. */
+int backup_refuse_make(struct backup_error *error, int code, const char *to);
 /* Makes the directory, or checks that it is empty, and opens it: the caller closes *fd_r. 0, or -errno and *error. */
 int backup_make_target(const char *to, int *fd_r, struct backup_error *error);
 

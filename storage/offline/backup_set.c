@@ -69,10 +69,10 @@ static int lock(struct set *set)
 static int open_set(struct set *set)
 {
     if (mkdir(set->path, 0700) != 0 && errno != EEXIST)
-        return refuse_errno(set, "make");
+        return backup_refuse_make(set->error, -errno, set->path);
     set->fd = open(set->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (set->fd < 0)
-        return refuse_errno(set, "make");
+        return backup_refuse_make(set->error, -errno, set->path);
     int status = check_content(set);
     if (status == 0)
         status = lock(set);

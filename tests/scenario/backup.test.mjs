@@ -289,6 +289,8 @@ scenario("a file that cannot be written is reported by name, and the server goes
     const nowhere = await run(["backup", "--data", harness.server.data, "--to", "/proc/none"]);
     assert.equal(nowhere.status, 1);
     assert.match(nowhere.stderr, /cannot make \/proc\/none: /);
+    const below = await run(["backup", "--data", harness.server.data, "--to", path.join(dir, "none", "b")]);
+    assert.match(below.stderr, /cannot make .*\/none\/b: No such file or directory: make the directory above it first\n$/);
     const to = path.join(dir, "b");
     const script = 'ulimit -f 16; exec "$0" "$@"';
     const end = spawnSync("/bin/sh", ["-c", script, BIN, "backup", "--data", harness.server.data, "--to", to], { encoding: "utf8" });
