@@ -56,12 +56,12 @@ const char *client_url_parse(const char *url, const char *plain, struct client_u
     size_t bytes = strlen(plain);
     *url_r = (struct client_url){.is_tls = false};
     if (strncasecmp(url, plain, bytes) != 0)
-        return "must begin with a scheme";
+        return "has another scheme, or none";
     url += bytes;
     url_r->is_tls = *url == 's' || *url == 'S';
     url += url_r->is_tls;
     if (strncmp(url, "://", 3) != 0)
-        return "must begin with a scheme";
+        return "has another scheme, or none";
     url += 3;
     if (!read_host(&url, url_r->host))
         return "has no host that can be read";

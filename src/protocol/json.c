@@ -343,7 +343,7 @@ static bool read_value(struct parser *parser, struct json_member *member)
 static bool read_text(struct parser *parser)
 {
     if (peek_token(parser) != '{')
-        return fail(parser, "bad JSON: a frame must be one JSON object");
+        return fail(parser, "bad JSON: one JSON object is expected");
     if (!read_object(parser))
         return false;
     peek_token(parser);
