@@ -41,10 +41,13 @@ bool rlimits_fit_connections(struct config *config, uint32_t shard_count, char *
     uint32_t carried = files > reserved ? (uint32_t)(files - reserved) : 0;
     uint64_t needed = reserved + config->connections;
     if (config_is_given(config, "connections")) {
+        char other[40] = "";
+        if (carried > 0)
+            (void)snprintf(other, sizeof other, ", or give --connections %u", carried);
         (void)snprintf(text, text_bytes,
                        "--connections %u needs a limit of open files of %" PRIu64 ", and it is %" PRIu64
-                       ": raise it (ulimit -Hn, LimitNOFILE= of systemd), or give --connections %u",
-                       config->connections, needed, (uint64_t)files, carried > 0 ? carried : 1);
+                       ": raise it (ulimit -Hn, LimitNOFILE= of systemd)%s",
+                       config->connections, needed, (uint64_t)files, other);
         return false;
     }
     config->connections_wanted = config->connections;

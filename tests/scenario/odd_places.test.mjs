@@ -30,6 +30,8 @@ test("connections that were asked for and cannot be had are an error that names 
       assert.equal(status, 1);
       assert.equal(stderr, "chitchat: --connections 5000 needs a limit of open files of 5384, and it is 1000: raise it (ulimit -Hn, LimitNOFILE= of systemd), or give --connections 616\n");
     }
+    const { stderr } = startIn("ulimit -n 300", data, ["--connections", "1"], {});
+    assert.match(stderr, /^chitchat: --connections 1 needs a limit of open files of 385, and it is 300: raise it \(.*\)\n$/, "fewer than one is no advice");
   } finally {
     removeDataDir(data);
   }
