@@ -501,7 +501,8 @@ const char *ownership_damage_text(enum ownership_damage damage)
         [OWNERSHIP_DAMAGE_VERSION] = "the log has a batch of a newer version",
         [OWNERSHIP_DAMAGE_CHAIN] = "the log does not continue what this node holds",
         [OWNERSHIP_DAMAGE_TAIL] = "the log ends before what this node holds, or knows to have been acknowledged",
-        [OWNERSHIP_DAMAGE_GENERATION] = "the log has a batch of an owner that had lost it",
+        [OWNERSHIP_DAMAGE_GENERATION] =
+            "the log has a batch of an owner that had lost it, behind the newest that this node holds",
         [OWNERSHIP_DAMAGE_PURGED] = "the log begins behind what this node holds",
     };
     return texts[damage];

@@ -61,18 +61,48 @@ refuse(const struct log_remote *remote, struct log_remote_error *error, int code
     return code;
 }
 
+/* -- damage -- */
+
+#define ADVICE " (docs/CLUSTER.md, \"A slot that is damaged\")"
+#define ADVICE_COPY                                                                                                    \
+    "start this node on a copy of the data directory of another node (docs/CLUSTER.md, \"Loss of a node\")"
+#define ADVICE_LOST "a log server was promoted or restored that lacks what another one has: promote that one"
+
 static int refuse_damage(const struct log_remote *remote, struct log_remote_error *error)
 {
     const struct ownership *ownership = &remote->ownership;
-    if (ownership->damage == OWNERSHIP_DAMAGE_VERSION)
+    uint64_t seen = ownership->seen.number, expected = ownership->expected.number;
+    switch (ownership->damage) {
+    case OWNERSHIP_DAMAGE_VERSION:
         return refuse(remote, error, -EBADMSG,
                       "a newer chitchat wrote what is behind batch %" PRIu64
                       " of the log: install that version on this node",
-                      ownership->seen.number);
-    return refuse(remote, error, -EBADMSG,
-                  "%s, at batch %" PRIu64 ": the slot is not served: put the log back to where it was, or this data "
-                  "directory to what belongs to the log (docs/CLUSTER_NODE.md)",
-                  ownership_damage_text(ownership->damage), ownership->seen.number);
+                      seen);
+    case OWNERSHIP_DAMAGE_BATCH:
+        return refuse(remote, error, -EBADMSG,
+                      "batch %" PRIu64
+                      " of the log is damaged: promote a log server that has it whole, or copy its row "
+                      "from there" ADVICE,
+                      seen + 1);
+    case OWNERSHIP_DAMAGE_TAIL:
+        return refuse(remote, error, -EBADMSG,
+                      "the log ends before batch %" PRIu64
+                      ", which this node holds, or knows to have been acknowledged: " ADVICE_LOST ADVICE,
+                      seen > expected ? seen : expected);
+    case OWNERSHIP_DAMAGE_PURGED:
+        if (seen == 0)
+            return refuse(remote, error, -EBADMSG,
+                          "the log was purged of its beginning, which an empty data directory needs: " ADVICE_COPY);
+        return refuse(remote, error, -EBADMSG,
+                      "the log was purged of what follows batch %" PRIu64
+                      ", the newest that this node holds: " ADVICE_COPY,
+                      seen);
+    case OWNERSHIP_DAMAGE_NONE:
+    case OWNERSHIP_DAMAGE_CHAIN:
+    case OWNERSHIP_DAMAGE_GENERATION: break;
+    }
+    return refuse(remote, error, -EBADMSG, "%s, batch %" PRIu64 ": " ADVICE_LOST ADVICE,
+                  ownership_damage_text(ownership->damage), seen);
 }
 
 static int open_buffers(struct log_remote *remote)
@@ -153,15 +183,14 @@ int log_remote_seek(struct log_remote *remote, struct store_position position, c
             return refuse(remote, error_r, status, "%s", why.text);
         if (status == 0)
             return refuse(remote, error_r, -EBADMSG,
-                          "the log ends before batch %" PRIu64 ", which this data directory has: the log has lost its "
-                          "end: put the log back to where it was (docs/CLUSTER_NODE.md)",
+                          "the log ends before batch %" PRIu64
+                          ", which this data directory has: the log has lost its end: " ADVICE_LOST ADVICE,
                           position.generation);
         struct store_position found = position_of(&held);
         if (found.generation != position.generation || found.bytes != position.bytes)
             return refuse(remote, error_r, -EBADMSG,
-                          "batch %" PRIu64
-                          " of the log is not the one that this data directory has: the log is another "
-                          "one, or has lost its end: put the log back to where it was (docs/CLUSTER_NODE.md)",
+                          "batch %" PRIu64 " of the log is not the one that this data directory has: it is of another "
+                          "cluster of this name, or " ADVICE_LOST ADVICE,
                           position.generation);
     }
     ownership_init(&remote->ownership, remote->options.slot, 1, remote->options.node, &held);

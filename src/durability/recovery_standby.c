@@ -167,8 +167,8 @@ static int apply(struct standby *standby, struct old_wal *old)
     if (status == 0 || recovery->error->text[0] != '\0')
         return status;
     return recovery_refuse(recovery, status,
-                           "%s has a batch that is no sequence of records, behind batch %llu: put the log back to "
-                           "where it was, or start the version that wrote it",
+                           "%s has a batch that is no sequence of records, behind batch %llu: start the version of "
+                           "chitchat that wrote it (docs/CLUSTER.md, \"A slot that is damaged\")",
                            old->survey.dir, (unsigned long long)log_remote_ownership(old->remote)->applied.number);
 }
 

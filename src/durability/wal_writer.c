@@ -153,7 +153,8 @@ static void log_failed(const struct core *core, int result)
     char dir[PATH_MAX] = "";
     if (writer->log.remote != NULL) {
         log_line(LOG_ERROR, "log_damaged",
-                 "shard=%u bytes=%u error=\"%s\" hint=\"the server takes no more sends but still serves history\"",
+                 "shard=%u bytes=%u error=\"%s\" hint=\"the node answers no sends, logins and reads any more: do what "
+                 "the error says, then restart\"",
                  core->index, writer->write_bytes, log_error_text(&writer->log));
         return;
     }

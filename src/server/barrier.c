@@ -59,7 +59,7 @@ void barrier_refusal(enum barrier_end end, enum error_code *code_r, const char *
     bool is_late = end == BARRIER_LATE;
     *code_r = is_late ? ERROR_BUSY : ERROR_UNAVAILABLE;
     *message_r = is_late ? "the log of the cluster does not answer: wait and send it again"
-                         : "this node does not own the log of the cluster any more: ask the node that does";
+                         : "this node may not own the log of the cluster any more: ask the node that does";
     *retry_after_ms_r = is_late ? RETRY_MS : 0;
 }
 
