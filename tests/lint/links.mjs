@@ -32,8 +32,8 @@ export function checkLinks(tree) {
   for (const [file, text] of tree.files) {
     if (!file.endsWith(".md")) continue;
     const { prose } = splitDocument(text);
-    for (const match of prose.matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)|^ {0,3}\[[^\]^]+\]:\s*<?([^\s>]+)/gm)) {
-      const what = check(tree, file, match[1] ?? match[2]);
+    for (const match of prose.matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)|^ {0,3}\[[^\]^]+\]:\s*<?([^\s>]+)|<(?:img|a)\s[^>]*?\b(?:src|href)="([^"]+)"/gm)) {
+      const what = check(tree, file, match[1] ?? match[2] ?? match[3]);
       if (what) findings.push({ file, line: lineOf(text, match.index), what });
     }
   }

@@ -22,6 +22,7 @@ const examples = {
       "tests/a.mjs": lines(
         "const text = `a ${b /* old_name */} // no_comment`",
         "let camelCase = /[/*]x/ // camelCase and goneCase"),
+      "src/web/page.js": "let words = 1; // words, camelCase and lostCase\n",
       "README.md": lines(
         "Say `./dev test` or `./dev toast`, `src/base/` or `src/cellar/`, `pool_take()`, `pool`, `puddle`.",
         "",
@@ -36,7 +37,7 @@ const examples = {
     findings: ["README.md:1: ./dev toast", "README.md:1: src/cellar/", "README.md:1: puddle", "README.md:3: ./dev roast",
       "README.md:6: txet", "README.md:8: wall.h", "dev:3: all_tests", "src/base/pool.h:1: pool_grab()", "src/base/pool.h:1: base/gone.h",
       "src/base/pool.h:4: basin", "src/base/pool.h:4: pool_slots", "src/base/pool.h:4: tub_*", "src/base/pool.h:4: type tub",
-      "src/base/pool.h:5: --memoire", "src/base/pool.h:5: ./dev taste", "tests/a.mjs:1: old_name", "tests/a.mjs:2: goneCase",
+      "src/web/page.js:1: lostCase", "src/base/pool.h:5: --memoire", "src/base/pool.h:5: ./dev taste", "tests/a.mjs:1: old_name", "tests/a.mjs:2: goneCase",
       "tests/lint/external_names.txt:3: stale_name"],
   },
   format: {
@@ -65,10 +66,11 @@ const examples = {
         "See [a](docs/A.md), [b](docs/B.md), [c](#one-the-first), [d](#two), [e](docs/), [f](https://x.org/y).",
         "And [g](docs/A.md#part-1), [h](docs/A.md#part-2), `[i](none.md)`, [j][k].",
         "",
-        "[k]: docs/K.md"),
+        "[k]: docs/K.md",
+        '<img src="docs/A.md"> <img width="1" src="docs/a.png">'),
       "docs/A.md": lines("# Part", "# Part", "Back: [up](../README.md), [wrong](README.md)"),
     },
-    findings: ["README.md:3: docs/B.md", "README.md:3: #two", "README.md:4: #part-2", "README.md:6: docs/K.md",
+    findings: ["README.md:3: docs/B.md", "README.md:3: #two", "README.md:4: #part-2", "README.md:6: docs/K.md", "README.md:7: docs/a.png",
       "docs/A.md:3: docs/README.md"],
   },
   includes: {
@@ -86,12 +88,13 @@ const examples = {
     files: {
       "a.c": lines("int f(void)", "{", ...Array(68).fill("    ;"), "}", "int g(void)", "{", ...Array(69).fill("    ;"), "}"),
       "b.mjs": lines("export async function f() {", ...Array(69).fill("  //"), "}", "const x = {", ...Array(70).fill("  //"), "}"),
+      "c.js": lines("class C {", "  async #g() {", ...Array(68).fill("    //"), "  }", "  static h(x) {", ...Array(69).fill("    //"), "  }", "}"),
     },
-    findings: ["a.c:73: 71 lines", "b.mjs:1: 71 lines"],
+    findings: ["a.c:73: 71 lines", "b.mjs:1: 71 lines", "c.js:72: 71 lines"],
   },
   files: {
-    files: { "a.c": "\n".repeat(600), "b.c": "\n".repeat(601) },
-    findings: ["b.c:601: 601 lines"],
+    files: { "a.c": "\n".repeat(600), "b.c": "\n".repeat(601), "README.md": "\n".repeat(101), "docs/README.md": "\n".repeat(101) },
+    findings: ["b.c:601: 601 lines", "README.md:101: 101 lines"],
   },
   paths: {
     files: { "a.c": lines("/* /worker is none, $dir/" + "work neither */", "/* in /" + "work/x */"), "b.sh": "cd /tmp/" + "h-x\n" },

@@ -36,7 +36,7 @@ export function isShell(path, text) {
 
 export function kindOf(path, text) {
   if (/\.[ch]$/.test(path)) return "c";
-  if (path.endsWith(".mjs")) return "js";
+  if (/\.(mjs|js|ts)$/.test(path)) return "js";
   if (path.endsWith(".md")) return "document";
   if (path.endsWith(".html")) return "html";
   if (path.endsWith("CMakeLists.txt") || path.endsWith(".cmake")) return "hash";
