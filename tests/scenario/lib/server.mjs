@@ -97,8 +97,13 @@ export class Server {
     if (SHORT) args.push("--stop-time-s", "60");
     args.push(...options);
     server.#spawn(args, env, shellPrefix);
-    if (isStandby) await server.#standsBy([...plain.map(splitAddress), ...secure.map(splitTlsAddress)]);
-    else await server.#ready();
+    try {
+      if (isStandby) await server.#standsBy([...plain.map(splitAddress), ...secure.map(splitTlsAddress)]);
+      else await server.#ready();
+    } catch (error) {
+      await server.clean(); // nobody has it who could end it, and the test file would not end before it
+      throw error;
+    }
     return server;
   }
 
