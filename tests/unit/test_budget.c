@@ -79,3 +79,12 @@ Test(budget, without_a_limit_large_generations_get_more)
     cr_assert_gt(budget_total(&config, 1), 8192 * MIB);
     cr_assert_eq(budget_make(&config, 1, &budget), 0);
 }
+
+/* The figures are those of docs/OPERATIONS.md, Memory: when they change, it does. */
+Test(budget, with_defaults_a_shard_takes_what_the_documents_say)
+{
+    struct config config = config_of(0, 192 * MIB, 1);
+    cr_assert_eq(budget_total(&config, 1) / MIB, 1074);
+    config.admin_count = 1;
+    cr_assert_eq(budget_total(&config, 1) / MIB, 1074 + 71);
+}
