@@ -1,6 +1,7 @@
 /*
- * io_private.h: what io_uring.c (the ring and its loop), io_accept.c (the listeners) and io_socket.c (the steps of a
- * socket) share. No other file includes it. All functions are for the thread that owns the loop.
+ * io_private.h: what io_uring.c (the ring and its loop), io_accept.c (the listeners), io_socket.c (the steps of a
+ * socket) and io_check.c (whether the kernel allows it) share. No other file includes it. All functions are for the
+ * thread that owns the loop.
  */
 #ifndef CHITCHAT_SHARD_IO_PRIVATE_H
 #define CHITCHAT_SHARD_IO_PRIVATE_H

@@ -1,5 +1,5 @@
 /*
- * credential.h: who sends an HTTP request of a program, and whether they may (section HTTP API of PROTOCOL.md). Shard's
+ * credential.h: who sends an HTTP request of a program, and whether they may (docs/HTTP_API.md). Shard's
  * thread.
  *
  * On an admin listener, with --admin-token-file, a request needs one of its tokens. Without it the listener is on a

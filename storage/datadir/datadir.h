@@ -14,6 +14,7 @@
  *
  *     1    the first format
  *     2    manifests may have keys that format 1 does not know, and WALs records of cuts (storage/record.h)
+ *     3    WALs have records of marks, and runs rows of marks and of the index by peer (runs/peer_index.h)
  *
  * A directory of a node of a cluster names it in META (datadir_meta.h). Its newest messages are in the log of the
  * cluster alone, so a server without --cluster refuses it, as one with --cluster refuses all others.
@@ -50,10 +51,9 @@ struct datadir_error {
     char text[DATADIR_ERROR_BYTES];
 };
 
-/* Opens the data directory at `path`, or makes it if there is none or it is empty (its parent must exist).
- * An
- * older format becomes DATADIR_FORMAT. `shards_wanted` 0: as stored, or `shards_default` for a new one. Both are at
- * most LIMIT_SHARDS (asserted). Copies `path`; the caller closes *dir_r. Returns 0, or -errno and *error_r: -EBUSY
+/* Opens the data directory at `path`, or makes it if there is none or it is empty (its parent must exist). An older
+ * format becomes DATADIR_FORMAT. `shards_wanted` 0: as stored, or `shards_default` for a new one. Both are at most
+ * LIMIT_SHARDS (asserted). Copies `path`; the caller closes *dir_r. Returns 0, or -errno and *error_r: -EBUSY
  * another server or a command uses it; -EPROTO another format version; -EINVAL another number of shards; -EEXIST not
  * empty and not of chitchat, a backup, or shards without META; -EBADMSG META is damaged, or a shard directory is
  * missing; else the system's error. */

@@ -5,10 +5,9 @@
  * A cut becomes durable as a record of the WAL (record.h), and from the next checkpoint on in the manifest, which keeps
  * it: so a client with an older cursor is answered honestly, and `chitchat verify` knows why the other copy of a
  * message has no counterpart. That of a user is dropped when the one for all users says the same (store_find_stale): so
- * with
- * --retention there are no more than were made in that time, and without it all stay, CUTS_MAX at most. Whoever reads
- * hides what a cut covers, wherever it still is; a cut_source leaves it out of the runs that checkpoints and merges
- * write.
+ * with --retention there are no more than were made in that time, and without it all stay, CUTS_MAX at most. Whoever
+ * reads hides what a cut covers, wherever it still is; a cut_source leaves it out of the runs that checkpoints and
+ * merges write.
  *
  * A keyed send is an exception: its row stays for the 24 hours in which the sender may send again with the same key, so
  * that the recipient does not get it twice. No read shows it meanwhile. Then the next rewrite leaves it out.

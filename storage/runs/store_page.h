@@ -1,6 +1,6 @@
 /*
- * store_page.h: how store_read.c fills a page (store.h says what a page is). Only store_page.c and store_read.c include
- * it. One thread at a time.
+ * store_page.h: how store_read.c, store_with.c and store_peers.c fill a page (store.h says what a page is), which
+ * store_page.c keeps. No other file includes it. One thread at a time.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_STORE_PAGE_H
 #define CHITCHAT_STORAGE_RUNS_STORE_PAGE_H

@@ -1,6 +1,7 @@
 /*
- * store_private.h: what store.c (open, commits, checkpoints), store_merge.c, store_read.c, store_with.c,
- * store_peer_check.c, store_peers.c, store_peers_walk.c and merge_source.c share. No other file includes it.
+ * store_private.h: what store.c (open, commits, checkpoints), store_cut.c, store_merge.c, store_read.c, store_with.c,
+ * store_peer_check.c, the files behind store_peers_private.h, merge_source.c and offline_marks.c (verify) share. No
+ * other file includes it.
  */
 #ifndef CHITCHAT_STORAGE_RUNS_STORE_PRIVATE_H
 #define CHITCHAT_STORAGE_RUNS_STORE_PRIVATE_H

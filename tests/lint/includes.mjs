@@ -3,7 +3,7 @@
 // The table says for each folder what its files may include, beside the folder itself: folders, or single headers where the
 // rest of a folder is closed. To forbid an include, take it out of the table. A folder with C files that is not in the table is
 // a finding, and so is an entry that no file needs, so that the table says what holds and no more.
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { lineOf, split } from "./tree.mjs";
 
 export const directions = {
@@ -102,6 +102,14 @@ function checkOwn(tree, file, name, used) {
   return entry ? null : `${folder} may not include ${header}`;
 }
 
+// A header whose first comment says that no other file includes it names each file that does, but for tests.
+function checkPrivate(tree, file, name) {
+  const header = file.startsWith("tests/") ? null : findHeader(tree, file, name);
+  const [about] = header ? /^\/\*[^]*?\*\//.exec(tree.files.get(header)) ?? [""] : [""];
+  const isPrivate = /No other\s+(\*\s+)?file\s+(\*\s+)?includes/.test(about);
+  return isPrivate && !about.includes(basename(file)) ? `${header} says that no other file includes it` : null;
+}
+
 function checkLibrary(file, name) {
   const allowed = libraries[name];
   if (!allowed || allowed.some((entry) => file === entry || file.startsWith(`${entry}/`))) return null;
@@ -115,7 +123,7 @@ export function checkIncludes(tree, table = "tests/lint/includes.mjs") {
     const { kind, code } = split(file, text);
     if (kind !== "c") continue;
     for (const match of code.matchAll(/^#include (?:"([^"]+)"|<([^>]+)>)/gm)) {
-      const what = match[1] ? checkOwn(tree, file, match[1], used) : checkLibrary(file, match[2]);
+      const what = match[1] ? checkOwn(tree, file, match[1], used) ?? checkPrivate(tree, file, match[1]) : checkLibrary(file, match[2]);
       if (what) findings.push({ file, line: lineOf(text, match.index), what });
     }
   }

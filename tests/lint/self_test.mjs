@@ -79,9 +79,12 @@ const examples = {
       "src/base/list.h": '/* #include "protocol/http.h" */\n',
       "src/protocol/http.h": lines('#include "base/pool.h"', '#include "base/gone.h"', "#include <liburing.h>", "#include <llhttp.h>"),
       "src/new/new.h": '#include "base/pool.h"\n',
+      "src/base/own_private.h": "/* What own.c and own_walk.c share. No other file includes it. */\n",
+      "src/base/own.c": '#include "base/own_private.h"\n',
+      "src/base/other.c": '#include "base/own_private.h"\n',
       "tests/unit/test_pool.c": lines('#include "base/pool.h"', "#include <lmdb.h>"),
     },
-    findings: ["src/base/pool.h:1: may not include src/protocol/http.h", "src/new/new.h:1: no row for src/new",
+    findings: ["src/base/other.c:1: no other file", "src/base/pool.h:1: may not include src/protocol/http.h", "src/new/new.h:1: no row for src/new",
       "src/protocol/http.h:2: no header base/gone.h", "src/protocol/http.h:3: <liburing.h>"],
   },
   functions: {

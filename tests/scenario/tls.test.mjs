@@ -1,4 +1,4 @@
-// PROTOCOL, "TLS": what is not the same as without. The other files run over TLS too: CHITCHAT_SCENARIO_TLS=1.
+// PROTOCOL, "Connection and frames", TLS: what is not the same as without. The other files run over TLS too: CHITCHAT_SCENARIO_TLS=1.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
