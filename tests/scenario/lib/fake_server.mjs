@@ -1,4 +1,4 @@
-// What the JavaScript client sees of the world, in the hands of a test: a clock that only the test moves, and a WebSocket
+// What the JavaScript client sees around it, in the hands of a test: a clock that only the test moves, and a WebSocket
 // whose other side is the test.
 import assert from "node:assert/strict";
 import { Client, MemoryStorage } from "../../../src/web/chitchat.js";
@@ -93,19 +93,19 @@ class FakeSocket {
 
 export const LOGIN = { user: "alice", last: 100, first: 0, epoch: "e1", ping: 25, auth: "none", limits: { text: 16384, frame: 131072 }, server: "chitchat/test" };
 
-// A client, and what it meets: `world.socket` is the newest connection.
-export class World {
+// A client, and what it meets: `fixture.socket` is the newest connection.
+export class Fixture {
   clock = new FakeClock();
   sockets = [];
   events = []; // [type, event]
   random = 0.5;
 
   constructor(options = {}) {
-    const world = this;
+    const fixture = this;
     class Socket extends FakeSocket {
       constructor(...of) {
         super(...of);
-        world.sockets.push(this);
+        fixture.sockets.push(this);
       }
     }
     this.storage = options.storage ?? new MemoryStorage();
@@ -143,10 +143,10 @@ export class World {
   }
 
   static async live(options, fields) {
-    const world = new World(options);
-    await world.client.start();
-    await world.login(fields);
-    return world;
+    const fixture = new Fixture(options);
+    await fixture.client.start();
+    await fixture.login(fields);
+    return fixture;
   }
 
   async send(to, ...texts) {
