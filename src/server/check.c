@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/config_value.h"
 #include "connection/tls_context.h"
+#include "server/cluster.h"
 #include "server/core.h"
 #include "server/listen.h"
 #include "server/rlimits.h"
@@ -22,6 +23,7 @@
 struct check {
     struct config *config;
     struct datadir_check data;
+    uint32_t slots;  /* of the cluster; 0: none */
     char text[1024]; /* the error */
 };
 
@@ -41,6 +43,20 @@ static bool is_data_good(struct check *check)
                    check->config->data_dir, check->data.cluster[0] != '\0' ? "a node of the cluster " : "no cluster",
                    check->data.cluster);
     return false;
+}
+
+/* The log servers answer, have the cluster, and promise what they must. */
+static bool is_cluster_good(struct check *check)
+{
+    struct clock clock;
+    struct cluster cluster;
+    if (check->config->log_uris == NULL)
+        return true;
+    clock_init_system(&clock);
+    if (cluster_open(&cluster, check->config, &clock, check->text, sizeof check->text) != 0)
+        return false;
+    check->slots = cluster.report.slots;
+    return true;
 }
 
 static bool are_keys_good(struct check *check)
@@ -115,6 +131,7 @@ static bool does_fit(struct check *check)
 {
     struct memory_fit fit = {0};
     uint32_t shards = check->data.shards != 0      ? check->data.shards
+                      : check->slots != 0          ? check->slots
                       : check->config->shards != 0 ? check->config->shards
                                                    : config_value_cores();
     cgroup_memory_limit(CGROUP_PROC, CGROUP_ROOT, &fit.limit);
@@ -131,7 +148,7 @@ int serve_check(struct config *config)
     log_configure(config->log_level > LOG_WARN ? config->log_level : LOG_WARN, config->log_format);
     if (io_check_kernel(check.text, sizeof check.text) != 0 || !is_log_good(&check) || !is_data_good(&check)
         || !are_keys_good(&check) || !are_admin_tokens_good(&check) || !is_certificate_good(&check)
-        || !are_addresses_good(&check) || !does_fit(&check)) {
+        || !are_addresses_good(&check) || !is_cluster_good(&check) || !does_fit(&check)) {
         fprintf(stderr, "chitchat: %s\n", check.text);
         return EXIT_WRONG;
     }

@@ -37,6 +37,15 @@ onClusters("the nodes of a cluster", {}, (withCluster) => {
     assert.match(command(cluster, "join", [], 2), /cluster join needs --node NAME/);
   });
 
+  withCluster("serve --check asks the log servers", (cluster) => {
+    const check = (...options) => runToEnd(["serve", "--check", "--listen", "127.0.0.1:0", "--data", `${cluster.newDir()}/new`, ...cluster.options(), ...options]);
+    const good = check();
+    assert.equal(good.status, 0, good.stderr);
+    const other = check("--cluster-name", "other");
+    assert.equal(other.status, 2, other.stdout);
+    assert.match(other.stderr, /^chitchat: cluster other: .* has no cluster other: make it with chitchat cluster init\n$/);
+  });
+
   withCluster("two nodes of one name do not take the slots in turns", async (cluster) => {
     // The second one looks like the owner that comes back, unless it sees that the first is alive: surely so in the
     // second round, in which the first appends all the time.
