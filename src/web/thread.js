@@ -202,7 +202,8 @@ export class ThreadView {
     const bottom = $("pane").getBoundingClientRect().bottom;
     for (const { ts, from } of it.messages.toReversed()) {
       if (ts <= it.seen) return;
-      if (from !== it.user || this.#nodes.get(ts).getBoundingClientRect().top >= bottom) continue;
+      const node = this.#nodes.get(ts); // none: it is drawn soon
+      if (from !== it.user || !node || node.getBoundingClientRect().top >= bottom) continue;
       this.#chats.saw(ts);
       return;
     }

@@ -93,6 +93,21 @@ onServers("the view of the web client", { shards: [2] }, (harness, it) => {
     await leave(one);
   });
 
+  it("a message that comes while the pane is scrolled, and is not drawn yet, breaks nothing", async () => {
+    const { ann, ben, client } = await talk(harness, 20);
+    const init = () => {
+      const { set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, "onmessage");
+      const scroll = (handler) => handler && ((event) => (handler(event), document.getElementById("pane").onscroll?.()));
+      Object.defineProperty(WebSocket.prototype, "onmessage", { set(handler) { set.call(this, scroll(handler)); } });
+    };
+    const one = await visit(harness, ann, {}, { init });
+    await allSeen(harness, one, ann, ben);
+    await client.send(ann, "while it is scrolled");
+    await one.message("while it is scrolled").waitFor();
+    await one.untilRow(ben, { unseen: 0 });
+    await leave(one);
+  });
+
   it("older messages are loaded above, and what is read stays where it is", async () => {
     const { ann, ben } = await talk(harness, 170, (i) => (i % 7 === 0 ? `message ${i}\n`.repeat(3) : `message ${i}`));
     const one = await visit(harness, ann);
