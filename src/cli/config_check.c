@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "cli/client_url.h"
 #include "cli/config_command.h"
 #include "cli/config_value.h"
 #include "cli/http_get.h"
@@ -170,6 +171,22 @@ static bool is_node_name(const char *name)
     return bytes >= 1 && bytes <= 32 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == bytes;
 }
 
+/* Of the reason of a close frame, in which a standby names it to clients. */
+#define ADVERTISE_BYTES_MAX 123u
+
+static bool check_advertise(const struct config *config, const struct writer *writer)
+{
+    struct client_url url;
+    if (config->advertise == NULL)
+        return true;
+    if (strlen(config->advertise) > ADVERTISE_BYTES_MAX)
+        return refuse(writer, "chitchat: --advertise is over %u bytes: give a shorter URL", ADVERTISE_BYTES_MAX);
+    const char *wrong = client_url_parse(config->advertise, "ws", &url);
+    return wrong == NULL
+           || refuse(writer, "chitchat: --advertise %s %s: give ws://HOST[:PORT] or wss://HOST[:PORT]",
+                     config->advertise, wrong);
+}
+
 static bool check_node(const struct config *config, const struct writer *writer)
 {
     if (config->log_uris == NULL && (config->node != NULL || config->advertise != NULL))
@@ -185,7 +202,7 @@ static bool check_node(const struct config *config, const struct writer *writer)
                               "cluster, which `chitchat cluster init --slots` has fixed");
     if (config->log_keep_max_s < config->log_keep_s)
         return refuse(writer, "chitchat: --log-keep-max must not be shorter than --log-keep");
-    return true;
+    return check_advertise(config, writer);
 }
 
 static bool check_serve(const struct config *config, const struct writer *writer)
@@ -242,8 +259,9 @@ static bool check_cluster(const struct config *config, const struct writer *writ
     if (strcmp(verb, "join") == 0 || strcmp(verb, "leave") == 0) {
         if (config->node == NULL)
             return refuse(writer, "chitchat: cluster %s needs --node NAME: see `chitchat cluster --help`", verb);
-        return is_node_name(config->node)
-               || refuse(writer, "chitchat: --node must be 1 to 32 characters of a to z, 0 to 9, - . and _");
+        if (!is_node_name(config->node))
+            return refuse(writer, "chitchat: --node must be 1 to 32 characters of a to z, 0 to 9, - . and _");
+        return check_advertise(config, writer);
     }
     if (strcmp(verb, "init") != 0)
         return refuse(writer, "chitchat: cluster needs what to do, which is init, join, leave or status: see `chitchat "

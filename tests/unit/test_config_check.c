@@ -225,3 +225,17 @@ Test(config_check, a_node_of_a_cluster_has_a_name_and_no_shards_of_its_own)
     assert_error("serve --node n1", "are of a node of a cluster", "--cluster");
     assert_error("serve --advertise wss://a", "are of a node of a cluster", "--cluster");
 }
+
+#define CHARACTERS_58 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define ADDRESS_123 "ws://b/" CHARACTERS_58 CHARACTERS_58
+
+Test(config_check, the_address_of_a_node_is_a_url_of_a_websocket_that_fits_into_a_close_frame)
+{
+    cr_assert_eq(parse("serve --cluster a --node n1 --advertise wss://chat-1.example.org/ws"), CONFIG_SERVE, "%s",
+                 text);
+    cr_assert_eq(parse("cluster join --log a --node n1 --advertise ws://[::1]:8080"), CONFIG_CLUSTER, "%s", text);
+    cr_assert_eq(parse("serve --cluster a --node n1 --advertise " ADDRESS_123), CONFIG_SERVE, "%s", text);
+    assert_error("serve --cluster a --node n1 --advertise " ADDRESS_123 "a", "over 123 bytes", "shorter");
+    assert_error("serve --cluster a --node n1 --advertise chat-1", "--advertise chat-1 ", "give ws://HOST[:PORT]");
+    assert_error("cluster join --log a --node n1 --advertise https://b", "--advertise https://b ", "wss://HOST[:PORT]");
+}
