@@ -1,7 +1,7 @@
 /*
  * echo.c: `chitchat-echo PORT`: a WebSocket server on 127.0.0.1 that gives every message back, text and binary, up to
  * 16 MiB, on the server's own code for io, HTTP and framing; so that public conformance suites can be run against it.
- * It takes any path. PORT 0 lets the system choose; `ready PORT` on stdout says which. SIGTERM ends it.
+ * The server takes any path. PORT 0 lets the system choose; `ready PORT` on stdout says which. SIGTERM ends it.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -483,7 +483,7 @@ static void *wake_soon(void *argument)
     return NULL;
 }
 
-/* It would time out after a minute, and the test with it. */
+/* Without the wake-up the loop would sleep for a minute, longer than the test may take. */
 Test(io, a_thread_wakes_a_loop_that_sleeps, .timeout = 30)
 {
     struct fixture *fixture = fixture_open();
