@@ -56,6 +56,7 @@ static const char run_text[] =
     "                     under load and start it again; all must come back, and nothing may be missing. With two\n"
     "                     addresses give it twice: the node that serves is killed, and started when the other one "
     "does\n"
+    "  --protocol http    send as a program, by POST /api/v1/messages to an address of --admin: for pairs, window 1\n"
     "  --protocol nats    the server is a nats-server with JetStream, to compare: for pairs and idle\n"
     "  --json FILE        the report as JSON   --html FILE  the report as a page with plots\n"
     "  --csv FILE         a row for each interval of the measured time\n"

@@ -180,6 +180,10 @@ static void write_warnings(FILE *file, const struct load_report *report)
         fputs("<p>A nats-server with JetStream: ok is the acknowledgement of the stream; delivery is by a plain "
               "subscription.</p>\n",
               file);
+    if (options->protocol == LOAD_HTTP)
+        fputs("<p>POST /api/v1/messages: ok is its answer. Nothing is pushed to a program, so who received what is not "
+              "checked.</p>\n",
+              file);
     if (load_options_kills(options))
         fprintf(file, "<p>The %s was killed with SIGKILL %u time%s under load and started again.</p>\n",
                 load_options_has_pair(options) ? "node that served" : "server", report->kill_count,

@@ -56,9 +56,9 @@ static void write_options(FILE *file, const struct load_options *options)
             "\"protocol\":\"%s\",\"scenario\":\"%s\",\"loop\":\"%s\",\"connections\":%u,\"users\":%u,\"recipients\":%"
             "u,\"threads\":%u,"
             "\"window\":%u,\"rate\":%u",
-            options->protocol == LOAD_NATS ? "nats" : "chitchat", load_options_scenario(options),
-            options->rate > 0 ? "open" : "closed", options->connections, options->users, options->recipients,
-            options->threads, options->window, options->rate);
+            load_options_protocol(options), load_options_scenario(options), options->rate > 0 ? "open" : "closed",
+            options->connections, options->users, options->recipients, options->threads, options->window,
+            options->rate);
     fprintf(file, ",\"tls\":%s,\"tokens\":%s", options->has_tls ? "true" : "false",
             options->secret_path != NULL ? "true" : "false");
     fprintf(file, ",\"text\":%u,\"keys\":%s,\"seed\":%llu,\"to\":\"%s\"", options->text_bytes,

@@ -102,6 +102,8 @@ static const struct option long_options[] = {
 static const char *const scenario_names[] = {"pairs", "fanout", "idle",   "history", "replay",
                                              "churn", "storm",  "logins", "peers",   "typing"};
 
+static const char *const protocol_names[] = {[LOAD_CHITCHAT] = "chitchat", [LOAD_NATS] = "nats", [LOAD_HTTP] = "http"};
+
 static bool refuse(const char *name, const char *why)
 {
     return load_argument_refuse(PROGRAM, name, why);
@@ -137,9 +139,12 @@ static bool take_scenario(const char *text, struct load_options *options)
 
 static bool take_protocol(const char *text, struct load_options *options)
 {
-    options->protocol = strcmp(text, "nats") == 0 ? LOAD_NATS : LOAD_CHITCHAT;
-    return options->protocol == LOAD_NATS || strcmp(text, "chitchat") == 0
-           || refuse("--protocol", "must be chitchat or nats");
+    for (uint32_t i = 0; i < sizeof protocol_names / sizeof protocol_names[0]; i++)
+        if (strcmp(text, protocol_names[i]) == 0) {
+            options->protocol = (enum load_protocol)i;
+            return true;
+        }
+    return refuse("--protocol", "must be chitchat, nats or http");
 }
 
 static bool take_target(const char *text, struct load_options *options)
@@ -326,6 +331,12 @@ const char *load_options_scenario(const struct load_options *options)
 {
     ASSERT((uint32_t)options->scenario < sizeof scenario_names / sizeof scenario_names[0]);
     return scenario_names[options->scenario];
+}
+
+const char *load_options_protocol(const struct load_options *options)
+{
+    ASSERT((uint32_t)options->protocol < sizeof protocol_names / sizeof protocol_names[0]);
+    return protocol_names[options->protocol];
 }
 
 bool load_options_has_pair(const struct load_options *options)

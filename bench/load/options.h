@@ -33,7 +33,7 @@ enum load_given {
     LOAD_GIVEN_PREFIX = 64,
     LOAD_GIVEN_SEEN = 128,
 };
-enum load_protocol { LOAD_CHITCHAT, LOAD_NATS };
+enum load_protocol { LOAD_CHITCHAT, LOAD_NATS, LOAD_HTTP };
 enum load_target { LOAD_TO_RANDOM, LOAD_TO_PARTNER, LOAD_TO_ZIPF };
 
 #define LOAD_NODES_MAX 2u
@@ -99,6 +99,8 @@ struct load_options {
 int load_options_parse(struct load_options *options_r, int argc, char **argv);
 /* The scenario's name. */
 const char *load_options_scenario(const struct load_options *options);
+/* The protocol's name. */
+const char *load_options_protocol(const struct load_options *options);
 /* Whether the server is a pair of nodes, of which one serves. */
 bool load_options_has_pair(const struct load_options *options);
 /* Whether the run starts and kills the server. */

@@ -63,8 +63,10 @@ static bool check_security(const struct load_options *options)
 {
     bool is_returning =
         load_options_comes_back(options) || options->scenario == LOAD_REPLAY || options->scenario == LOAD_LOGINS_AGAIN;
-    if (options->protocol == LOAD_NATS && (options->has_tls || options->secret_path != NULL))
-        return refuse(options->has_tls ? "--tls" : "--token-secret-file", "is for chitchat, not for --protocol nats");
+    if (options->protocol != LOAD_CHITCHAT && (options->has_tls || options->secret_path != NULL))
+        return refuse(options->has_tls ? "--tls" : "--token-secret-file",
+                      options->protocol == LOAD_NATS ? "is for chitchat, not for --protocol nats"
+                                                     : "is for WebSockets, not for --protocol http");
     if (!options->has_tls && (options->tls_ca_path != NULL || options->is_tls_insecure || options->has_tls_resume))
         return refuse(options->tls_ca_path != NULL ? "--tls-ca"
                       : options->is_tls_insecure   ? "--tls-insecure"
@@ -113,7 +115,7 @@ static bool check_given(const struct load_options *options)
            && needs(options, LOAD_GIVEN_LIMIT, has_pages(options), "--limit", "needs --scenario history or peers")
            && needs(options, LOAD_GIVEN_SEEN, options->scenario == LOAD_PAIRS || options->scenario == LOAD_PEERS,
                     "--seen", "needs --scenario pairs or peers")
-           && needs(options, LOAD_GIVEN_PREFIX, options->protocol == LOAD_CHITCHAT, "--prefix",
+           && needs(options, LOAD_GIVEN_PREFIX, options->protocol != LOAD_NATS, "--prefix",
                     "is for chitchat: a nats-server has subjects, not users");
 }
 
@@ -129,6 +131,22 @@ static bool check_thresholds(const struct load_options *options)
     return true;
 }
 
+static bool check_protocol(struct load_options *options)
+{
+    bool is_alone = !load_options_kills(options) && !load_options_has_pair(options);
+    if (options->protocol == LOAD_NATS
+        && (options->scenario > LOAD_IDLE || options->scenario == LOAD_FANOUT || options->users < options->connections
+            || options->has_keys || !is_alone))
+        return refuse(
+            "--protocol nats",
+            "is for --scenario pairs or idle, one connection a user, one server, no --keys, no --kill-server");
+    if (options->protocol == LOAD_HTTP
+        && (options->scenario != LOAD_PAIRS || options->window > 1 || options->seen_share > 0 || !is_alone))
+        return refuse("--protocol http",
+                      "is for --scenario pairs, a --window of 1, one server, no --seen, no --kill-server");
+    return true;
+}
+
 bool load_options_check(struct load_options *options)
 {
     if (!check_users(options) || !check_server(options) || !check_given(options) || !check_security(options))
@@ -136,12 +154,8 @@ bool load_options_check(struct load_options *options)
     for (uint32_t i = 0; i < options->node_count; i++)
         if (options->source_count > 0 && !load_address_keep(&options->addresses[i], AF_INET))
             return refuse("--source-ips", "are IPv4 addresses, so the server's must be one too");
-    if (options->protocol == LOAD_NATS
-        && (options->scenario > LOAD_IDLE || options->scenario == LOAD_FANOUT || options->users < options->connections
-            || options->has_keys || load_options_kills(options) || load_options_has_pair(options)))
-        return refuse(
-            "--protocol nats",
-            "is for --scenario pairs or idle, one connection a user, one server, no --keys, no --kill-server");
+    if (!check_protocol(options))
+        return false;
     if (options->threads > options->connections)
         return refuse("--threads", "must be at most --connections");
     if (options->rate > 0 && !has_senders(options))
@@ -163,7 +177,7 @@ bool load_options_check(struct load_options *options)
     if (options->scenario == LOAD_PEERS && (options->given & LOAD_GIVEN_SEEN) == 0)
         options->seen_share = SEEN_SHARE_OF_PEERS;
     if (options->window == 0)
-        options->window = options->rate > 0 ? LOAD_WINDOW_MAX : 1;
+        options->window = options->rate > 0 && options->protocol != LOAD_HTTP ? LOAD_WINDOW_MAX : 1;
     if (load_options_comes_back(options))
         options->has_keys = true;
     return check_thresholds(options) && is_writable("--json", options->json_path)

@@ -122,6 +122,9 @@ static void print_title(const struct load_report *report)
     if (options->protocol == LOAD_NATS)
         printf("a nats-server with JetStream: ok is the acknowledgement of the stream; delivery is by a plain "
                "subscription\n");
+    if (options->protocol == LOAD_HTTP)
+        printf("POST /api/v1/messages: ok is its answer; nothing is pushed to a program, so who received what is not "
+               "checked\n");
     if (options->has_tls)
         printf("%s; %llu handshakes, of which %llu resumed a session; %s\n",
                report->tls_text[0] != '\0' ? report->tls_text : "TLS",
@@ -226,7 +229,9 @@ static void print_verified(const struct load_report *report)
         separator = ", ";
     }
     printf(": %s\n", load_options_is_silent(report->options) ? load_report_silence(report)
-                                                             : "none lost, repeated, out of order or changed");
+                     : report->options->protocol == LOAD_HTTP
+                         ? "each with a mid and a ts above that of the one before it"
+                         : "none lost, repeated, out of order or changed");
 }
 
 static void print_verdict(const struct load_report *report)

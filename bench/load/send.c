@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "load/frame.h"
 #include "load/history.h"
+#include "load/http.h"
 #include "load/look.h"
 #include "load/mark.h"
 #include "load/nats.h"
@@ -76,6 +77,11 @@ static void transmit(struct load_worker *worker, struct load_session *session, s
         send->state = LOAD_SEND_OUT;
         return;
     }
+    if (run->options.protocol == LOAD_HTTP) {
+        load_http_send(worker, session, send, &text);
+        send->state = LOAD_SEND_OUT;
+        return;
+    }
     if (run->options.scenario == LOAD_TYPING) {
         transmit_typing(worker, session, send);
         return;
@@ -127,11 +133,13 @@ static struct load_send *find(struct load_worker *worker, struct load_session *s
     return send;
 }
 
-/* Both users must get the entry. */
+/* Both users must get the entry. Programs get nothing but answers. */
 static void count_truth(struct load_worker *worker, const struct load_session *session, const struct load_send *send,
                         uint64_t hash)
 {
     const uint32_t *sessions_of_user = worker->run->sessions_of_user;
+    if (worker->run->options.protocol == LOAD_HTTP)
+        return;
     worker->truth[session->user].count++;
     worker->truth[session->user].sum += hash;
     worker->gauges.owed += sessions_of_user[session->user];

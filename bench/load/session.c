@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "cli/client_tls.h"
 #include "load/frame.h"
+#include "load/http.h"
 #include "load/look.h"
 #include "load/nats.h"
 #include "load/random.h"
@@ -121,6 +122,8 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
     if (worker->run->options.protocol == LOAD_CHITCHAT) {
         char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
         session->out.bytes += (uint32_t)load_wire_put_upgrade(out, worker->run->options.addresses[session->node].text);
+    } else if (worker->run->options.protocol == LOAD_HTTP) {
+        load_http_begin(worker, session);
     }
     io_recv_start(worker->io, &session->socket);
     if (session->tls != NULL && !client_tls_begin(session->tls))
@@ -301,6 +304,8 @@ static uint32_t take_frames(struct load_worker *worker, struct load_session *ses
     uint32_t used = 0;
     if (worker->run->options.protocol == LOAD_NATS)
         return load_nats_take(worker, session, data, bytes);
+    if (worker->run->options.protocol == LOAD_HTTP)
+        return load_http_take(worker, session, data, bytes);
     if (session->state == LOAD_SESSION_UPGRADING) {
         used = take_head(worker, session, data, bytes);
         if (used == 0)
@@ -350,7 +355,7 @@ static void take_kept(struct load_worker *worker, struct load_session *session)
 static uint32_t missing(const struct load_worker *worker, const struct load_session *session)
 {
     struct load_wire_frame frame;
-    if (worker->run->options.protocol == LOAD_NATS || session->state == LOAD_SESSION_UPGRADING
+    if (worker->run->options.protocol != LOAD_CHITCHAT || session->state == LOAD_SESSION_UPGRADING
         || load_wire_read_frame(session->in.data, session->in.bytes, &frame) != 0)
         return UINT32_MAX;
     return (uint32_t)frame.wanted_bytes - session->in.bytes;

@@ -160,7 +160,7 @@ static struct span *string_field(struct load_wire_object *object, struct span na
 #define FIELD(field) (load_wire_is(name, #field) ? &object->field : NULL)
     switch (name.data[0]) {
     case 'c': return FIELD(code);
-    case 'e': return FIELD(epoch);
+    case 'e': return load_wire_is(name, "error") ? &object->code : FIELD(epoch); /* `error`: of an answer of HTTP */
     case 'f': return FIELD(from);
     case 'k': return FIELD(key);
     case 'm': return FIELD(mid);

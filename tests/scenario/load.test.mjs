@@ -12,7 +12,7 @@ const QUICK = ["--duration", "0.3", "--warmup", "0.1"];
 let server;
 let dir;
 before(async () => {
-  server = await Server.start({ shards: 2 });
+  server = await Server.start({ shards: 2, options: ["--admin", "127.0.0.1:0"] });
   dir = makeDataDir();
 });
 after(async () => {
@@ -52,6 +52,24 @@ test("load: pages of one conversation after the other verify", async () => {
 test("load: marks of a share of what is received verify, with several connections a user", async () => {
   const end = await verified(["--seen", "0.5", "--connections", "12", "--users", "5", "--threads", "2", "--window", "4"]);
   assert.match(end.stdout, /12 pages of conversations, [1-9]\d* marks, [1-9]\d* receipts/);
+});
+
+test("load: what programs send verifies, and the server has stored as much", async () => {
+  const stored = async () => {
+    const text = await fetch(`http://127.0.0.1:${server.admin.port}/metrics`).then((answer) => answer.text());
+    return [...text.matchAll(/^chitchat_sends_total\{.*outcome="stored".*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+  };
+  const before = await stored();
+  const end = await load(["--protocol", "http", "--keys", "--connections", "6", "--users", "4", ...QUICK, `127.0.0.1:${server.admin.port}`]);
+  assert.equal(end.status, 0, end.stdout + end.stderr);
+  const [, count] = /^verified: 6 logins, ([1-9]\d*) sends acknowledged: each with a mid and a ts /m.exec(end.stdout);
+  assert.equal((await stored()) - before, Number(count));
+});
+
+test("load: programs send to an admin address", async () => {
+  const end = await load(["--protocol", "http", address()]);
+  assert.equal(end.status, 2);
+  assert.match(end.stderr, /this is no admin address of a chitchat server \(its option --admin\): it answers GET \/readyz with `HTTP\/1\.1 404 Not Found`/);
 });
 
 test("load: with marks the users must be new ones", async () => {

@@ -159,6 +159,7 @@ const REFUSED = [
   [["--tls", "--tls-resume"], "--tls-resume is for connections that come back: logins, replay, churn, storm, --kill-server"],
   [["--tls", "--tls-insecure", "--tls-ca", "x"], "--tls-ca has no effect with --tls-insecure, which checks no certificate"],
   [["--tls", "--protocol", "nats"], "--tls is for chitchat, not for --protocol nats"],
+  [["--tls", "--protocol", "http"], "--tls is for WebSockets, not for --protocol http"],
   [["--token-secret-file", "x", "--protocol", "nats"], "--token-secret-file is for chitchat, not for --protocol nats"],
   [["--scenario", "logins", "--window", "2"], "--window is for scenarios that send"],
 ];
