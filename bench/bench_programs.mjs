@@ -1,5 +1,5 @@
-// What programs get: POST /messages by wrk over 16 connections that stay open, beside the sends of 16 WebSocket connections.
-import { onServer, underPosts } from "./bench_run.mjs";
+// What programs get: POST /messages over 16 connections that stay open, beside the sends of 16 WebSocket connections, by the same generator.
+import { onServer } from "./bench_run.mjs";
 import { row } from "./bench_table.mjs";
 
 const rate = (r) => r.acknowledged / r.seconds;
@@ -10,7 +10,7 @@ export const programParts = (seconds, interleaved) => [
     name: "programs: POST /messages, 16 x 1",
     async run() {
       const load = ["--connections", "16", "--window", "1", "--duration", seconds, "--warmup", "0.7"];
-      const [sends, posts] = await interleaved(() => onServer(load), () => underPosts(16, seconds));
+      const [sends, posts] = await interleaved(() => onServer(load), () => onServer(load, { http: true }));
       const against = (of) => posts.map((r, i) => of(r) / of(sends[i]));
       return [
         row(this.name, "WebSocket: sends acknowledged", "/s", sends.map(rate), { of: "sends" }),

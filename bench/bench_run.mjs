@@ -126,13 +126,16 @@ async function secured(dir, port) {
   return { server: ["--listen-tls", `127.0.0.1:${port}`, "--tls-cert", certificate, "--tls-key", key], load: ["--tls", "--tls-ca", certificate] };
 }
 
+// The options of a server that programs use, and of a generator that does as they do.
+const programs = (port) => ({ server: ["--admin", `127.0.0.1:${port}`], load: ["--protocol", "http"] });
+
 // `disk`: rules of tests/disk/inject.c for the server's files; `where`: the directory for its data and its report; `tls`: the generator connects
 // by TLS; `data`: a data directory that is there already;
-// `shards`: null leaves the option out. The report gets `runs`: how many runs there were at the end.
-export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where, tls = false, data } = {}) =>
+// `shards`: null leaves the option out; `http`: the generator posts to the server's admin address, as a program. The report gets `runs`: how many runs there were at the end.
+export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options = [], disk = "", where, tls = false, data, http = false } = {}) =>
   withScratch(async (dir) => {
-    const [port, tlsPort] = [await freePort(), await freePort()];
-    const by = tls ? await secured(dir, tlsPort) : { server: [], load: [] };
+    const [port, otherPort] = [await freePort(), await freePort()];
+    const by = tls ? await secured(dir, otherPort) : http ? programs(otherPort) : { server: [], load: [] };
     const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", data ?? `${dir}/d`, ...by.server, ...NO_RATES, ...options];
     if (shards !== null) command.push("--shards", String(shards));
     if (disk !== "") {
@@ -140,7 +143,7 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
       command.unshift("env", `LD_PRELOAD=${BUILD}/libinject.so`, `CHITCHAT_INJECT=${dir}/disk`);
     }
     const runsOf = (said, report) => (report.runs = Number(/ runs=(\d+)/.exec(said)?.[1] ?? 0));
-    return withProcess(command, cpus, port, (pid) => load(tls ? tlsPort : port, pid, dir, [...by.load, ...args], loadCpu), runsOf);
+    return withProcess(command, cpus, port, (pid) => load(tls || http ? otherPort : port, pid, dir, [...by.load, ...args], loadCpu), runsOf);
   }, where);
 
 // Seconds from the start of a server with an empty data directory until it serves: a node of a cluster takes connections before.
@@ -155,32 +158,6 @@ export const untilServing = (options) =>
     };
     return withProcess(command, "0,1", port, serves, () => {}, LONGEST_START_MS);
   });
-
-const TICKS_A_SECOND = 100; // of /proc/PID/stat, on Linux
-
-const cpuSeconds = (pid) => {
-  const [user, system] = fs.readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ").slice(11, 13);
-  return (Number(user) + Number(system)) / TICKS_A_SECOND;
-};
-
-// Programs that post over `connections` kept-alive connections, by wrk: a report with the names of the generator's. As there, the first part of
-// the time does not count: it is a run of its own.
-export const underPosts = (connections, seconds) =>
-  withScratch(async (dir) => {
-    const [port, admin] = [await freePort(), await freePort()];
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${admin}`, "--data", `${dir}/d`, "--shards", "1", ...NO_RATES];
-    const post = (time) => wrk(["-t", "1", "-c", String(connections), "-d", time, "-s", "bench/post.lua", `http://127.0.0.1:${admin}/api/v1/messages`]);
-    return withProcess(command, "0", admin, async (pid) => {
-      await post("1s");
-      const before = cpuSeconds(pid);
-      const { p50, p99, ...report } = await post(`${Math.ceil(Number(seconds))}s`);
-      if (report.refused + report.broken > 0) throw new Error(`wrk: ${report.refused} messages were refused, ${report.broken} requests had no answer`);
-      return { ...report, ok: { p50, p99 }, server_cpu_s: cpuSeconds(pid) - before };
-    });
-  });
-
-// The last line of wrk's output, which bench/post.lua prints.
-const wrk = async (args) => JSON.parse((await outputOf("1", ["wrk", ...args])).trim().split("\n").at(-1));
 
 // A server on each of two processors, which share nothing but the machine: the sums of their sends and of their CPU.
 export async function onTwoServers(args) {
