@@ -283,7 +283,9 @@ static size_t pairs_write(char line[LINE_BYTES], size_t used, const char *format
 void log_quotable(char *text)
 {
     for (; *text != '\0'; text++)
-        if (*text == '"' || *text == '\\')
+        if (*text == '"')
+            *text = '\'';
+        else if (*text == '\\')
             *text = '?';
 }
 

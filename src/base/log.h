@@ -26,7 +26,7 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 /* `event` is one word. `format` gives the other key=value pairs, joined by blanks; values with blanks are in quotes,
  * and have no quotes inside. Borrows. */
 void log_line(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Makes `text` fit between the quotes of a value: quotes and backslashes become question marks. */
+/* Makes `text` fit between the quotes of a value: a quote becomes an apostrophe, a backslash a question mark. */
 void log_quotable(char *text);
 /* The last line of a process that ends by a fault of its own, of level `fatal`: waits up to a second for the lines
  * before it, then writes, unless that would block. */

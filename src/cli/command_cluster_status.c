@@ -86,7 +86,9 @@ static json_t *slot_json(const struct newest *slot, uint32_t index)
 
 static void print_owner(const struct config *config, const struct newest *meta)
 {
-    if (meta->owner[0] == '\0')
+    if (!meta->has_batch)
+        printf("cluster %s: not made yet: `chitchat cluster init` has not ended\n", config->cluster_name);
+    else if (meta->owner[0] == '\0')
         printf("cluster %s: no node has taken the slots yet\n", config->cluster_name);
     else
         printf("cluster %s: owned by %s%s%s, generation %" PRIu64 "\n", config->cluster_name, meta->owner,
@@ -122,6 +124,16 @@ static json_t *numbers_json(const uint64_t *numbers, uint32_t count)
     return list;
 }
 
+/* An owner has applied what it has appended, and a report is old as soon as it is read. */
+static void print_node(const struct nodes *nodes, const struct log_node *node, const char *role)
+{
+    printf("node %-16s %-9s ", node->name, role);
+    if (strcmp(role, "owner") != 0)
+        printf("at most %" PRIu64 " batches behind, ", behind(nodes, node));
+    printf("reported %" PRIu32 " s ago%s%s%s\n", node->seen_s, node->address[0] == '\0' ? "" : ", ", node->address,
+           node->is_forgotten ? ": the log keeps nothing for it" : "");
+}
+
 static void show_node(void *context, const struct log_node *node)
 {
     const struct nodes *nodes = context;
@@ -133,9 +145,7 @@ static void show_node(void *context, const struct log_node *node)
                                                      "applied", numbers_json(node->applied, nodes->slots), "runs",
                                                      numbers_json(node->runs, nodes->slots)));
     else
-        printf("node %-16s %-9s %6" PRIu64 " batches behind, reported %" PRIu32 " s ago%s%s%s\n", node->name, role,
-               behind(nodes, node), node->seen_s, node->address[0] == '\0' ? "" : ", ", node->address,
-               node->is_forgotten ? ": the log keeps nothing for it" : "");
+        print_node(nodes, node, role);
 }
 
 static int show(const struct config *config, const struct log_engine *engine, struct log_session *session,

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import readline from "node:readline";
 import { PostgresCluster } from "../scenario/lib/postgres.mjs";
-import { BIN, runToEnd, until } from "../scenario/lib/server.mjs";
+import { BIN, ENVIRONMENT, runToEnd, until } from "../scenario/lib/server.mjs";
 
 const SLOTS = "2";
 const PORT = 8080; // of the first node; its admin address, and those of the other node, have the ports behind it
@@ -32,7 +32,7 @@ class Node {
   async start() {
     const out = fs.openSync(this.logFile, "a");
     const args = ["serve", "--listen", this.listen, "--admin", this.admin, "--advertise", `ws://${this.listen}/ws`, "--data", this.data, "--cluster", this.uri, "--node", this.name];
-    this.#child = spawn(BIN, args, { stdio: ["ignore", "ignore", out] });
+    this.#child = spawn(BIN, args, { stdio: ["ignore", "ignore", out], env: ENVIRONMENT });
     fs.closeSync(out);
     let hasEnded = false;
     this.#ended = new Promise((resolve) => this.#child.once("close", resolve)).then(() => (hasEnded = true));
@@ -85,12 +85,12 @@ async function begin() {
 }
 
 async function failOver({ postgres }) {
-  if (postgres.standbys.length < 2) return say("the standby that is left is needed: without one nothing is acknowledged. End and begin anew (q)");
+  if (postgres.standbys.length < 2) return say("one standby is left, and it is needed: without one nothing is acknowledged. For another failover of PostgreSQL end (q), and begin anew");
   say(`kill -9 of PostgreSQL's primary (${postgres.primary.name})`);
   await postgres.primary.kill();
   const begun = Date.now();
   await postgres.failOver();
-  say(`${postgres.primary.name} is promoted, ${Date.now() - begun} ms after the kill; a cluster manager would have to notice it first`);
+  say(`${postgres.primary.name} is promoted, ${Date.now() - begun} ms after the kill, and ${postgres.standbys[0].name} follows it; a cluster manager would have to notice first that the primary is gone`);
 }
 
 async function killOwner(all, isEmpty) {
@@ -106,12 +106,13 @@ async function pauseOwner(all) {
   say(`${paused.name} goes on: it finds that it is deposed, and becomes a standby (event=deposed in ${paused.logFile})`);
 }
 
-async function standbys({ postgres }) {
+async function standbys({ postgres, nodes }) {
   for (const standby of postgres.standbys) standby.pause();
   say("all standbys stand still for 10 s: nothing is acknowledged, sends wait or get `busy`");
   await new Promise((resolve) => setTimeout(resolve, 10000));
   for (const standby of postgres.standbys) standby.resume();
-  say("they go on");
+  const owner = await ownerOf(nodes);
+  say(`they go on. A silent log looks like a silent owner: now ${owner.name} owns the slots: http://${owner.listen}/`);
 }
 
 const KEYS = {
@@ -126,7 +127,8 @@ const KEYS = {
 async function help({ postgres, nodes }) {
   const { listen } = await ownerOf(nodes);
   console.log(`\nTry it: http://${listen}/ in two windows, or: ${BIN} chat --user alice --to bob ws://${listen}/ws`);
-  console.log(`logs of the nodes: ${dir}/node-*.log\nlog of the cluster: psql ${postgres.uri}\n`);
+  console.log(`logs of the nodes: ${dir}/node-*.log\nlog of the cluster: psql '${postgres.uri}'\n`);
+  console.log("Type a letter, then Enter:\n");
   for (const [key, [what]] of Object.entries(KEYS)) console.log(`  ${key}  ${what}`);
   console.log("  q  end\n");
 }

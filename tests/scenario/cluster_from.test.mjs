@@ -107,6 +107,7 @@ onClusters("a cluster from a data directory", {}, (withCluster) => {
       assert.match(cluster.made, /a new epoch: clients read their history anew/);
       await cluster.sql("DELETE FROM batch WHERE slot = 3; UPDATE slot SET last = 0, generation = 0, hash = DEFAULT WHERE slot = 3");
       assert.match(cluster.refusal(cluster.newDir()), /make the cluster with `chitchat cluster init`/);
+      assert.match(runToEnd(["cluster", "status", "--log", cluster.postgres.uri, "--name", cluster.name]).stdout, /^cluster \w+: not made yet: `chitchat cluster init` has not ended\n/);
       for (const content of [["--slots", "3"], ["--from", backups]]) {
         const { status, stderr } = cluster.init(content);
         assert.equal(status, 1);

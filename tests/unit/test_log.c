@@ -233,6 +233,13 @@ Test(log, a_value_with_control_characters_is_still_one_line)
     cr_assert_not_null(strstr(line, "event=start data=\"a?event=forged?\"\n"), "%s", line);
 }
 
+Test(log, quotes_in_a_value_become_others)
+{
+    char text[] = "\"127.0.0.1\" is no \\ host";
+    log_quotable(text);
+    cr_assert_str_eq(text, "'127.0.0.1' is no ? host");
+}
+
 Test(log, bytes_that_are_no_utf_8_are_replaced_in_json)
 {
     log_configure(LOG_DEBUG, LOG_JSON);
