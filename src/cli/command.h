@@ -47,6 +47,11 @@ int command_cluster_status(const struct config *config, const struct log_engine 
 int command_cluster_node(const struct config *config, const struct log_engine *engine,
                          const struct log_engine_options *options);
 
+struct datadir;
+/* datadir_open_read for a command, which closes *datadir_r. 0; or the exit code, and what is wrong is on stderr: also
+ * that a manifest is too damaged to be read. */
+int command_open_data(const char *path, bool may_be_live, struct datadir **datadir_r);
+
 /* Prints `text` as one line on stderr, with ? for each control character; returns `code`. */
 int command_complain(int code, const char *text);
 

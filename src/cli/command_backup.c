@@ -35,7 +35,6 @@ static int guard_pages(void)
 int command_backup(const struct config *config)
 {
     struct datadir *datadir;
-    struct datadir_error error;
     struct backup_error why;
     struct backup_set_report report;
     struct clock clock;
@@ -43,12 +42,12 @@ int command_backup(const struct config *config)
     struct backup_set_options options = {.wall_us = clock_wall_us(&clock), .keep = config->keep};
     if (guard_pages() != 0)
         return 2;
-    int status = datadir_open_read(&datadir, config->data_dir, true, &error);
-    if (status != 0)
-        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
-    status = backup_set_add(datadir, config->to_dir, &options, &report, &why);
+    int code = command_open_data(config->data_dir, true, &datadir);
+    if (code != 0)
+        return code;
+    int status = backup_set_add(datadir, config->to_dir, &options, &report, &why);
     datadir_close(&datadir);
-    int code = report.path[0] == '\0' ? 0 : print_report("backup", report.path, &report.made);
+    code = report.path[0] == '\0' ? 0 : print_report("backup", report.path, &report.made);
     return status == 0 ? code : command_complain(1, why.text);
 }
 
@@ -75,17 +74,16 @@ static bool is_sound(const struct datadir *datadir)
 int command_restore(const struct config *config)
 {
     struct datadir *backup;
-    struct datadir_error error;
     struct backup_error why;
     struct backup_report report;
     if (guard_pages() != 0)
         return 2;
-    int status = datadir_open_read(&backup, config->from_dir, false, &error);
-    if (status != 0)
-        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
-    int code = 1;
+    int code = command_open_data(config->from_dir, false, &backup);
+    if (code != 0)
+        return code;
+    code = 1;
     if (!datadir_is_backup(backup) || is_sound(backup)) {
-        status = backup_restore(backup, config->data_dir, &report, &why);
+        int status = backup_restore(backup, config->data_dir, &report, &why);
         code = status == 0 ? print_report("restored", config->data_dir, &report) : command_complain(1, why.text);
     }
     datadir_close(&backup);

@@ -140,13 +140,13 @@ static int command_init(struct init *init, uint32_t slots)
 
 static int init_from(struct init *init)
 {
-    struct datadir_error error;
+    int status;
     char text[160];
     if (page_guard_install() != 0)
         return command_complain(2, "the handler for pages that cannot be read is not installed");
-    int status = datadir_open_read(&init->from, init->config->from_dir, false, &error);
+    status = command_open_data(init->config->from_dir, false, &init->from);
     if (status != 0)
-        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
+        return status;
     uint32_t shards = datadir_shards(init->from), slots = init->config->slots;
     if (slots == 0 || slots == shards) {
         status = command_init(init, shards);

@@ -20,12 +20,10 @@ static int print_report(const char *dir, const struct compact_report *report)
 static int check(const char *dir)
 {
     struct datadir *datadir;
-    struct datadir_error error;
     struct compact_error why;
-    int status = datadir_open_read(&datadir, dir, false, &error);
-    if (status != 0)
-        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
-    int code = 0;
+    int code = command_open_data(dir, false, &datadir);
+    if (code != 0)
+        return code;
     if (datadir_is_backup(datadir))
         code = command_complain(2, "this is a backup, which is not changed: restore it, and compact that");
     else if (compact_check(datadir, &why) != 0)

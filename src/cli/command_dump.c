@@ -133,13 +133,12 @@ static int dump_write(struct dump *dump, struct span user)
 int command_dump(const struct config *config)
 {
     struct datadir *datadir;
-    struct datadir_error error;
-    int status = datadir_open_read(&datadir, config->data_dir, false, &error);
-    if (status != 0)
-        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
+    int code = command_open_data(config->data_dir, false, &datadir);
+    if (code != 0)
+        return code;
     signal(SIGPIPE, SIG_IGN);
     struct dump *dump = calloc(1, sizeof *dump);
-    int code = 2;
+    code = 2;
     if (dump == NULL) {
         command_complain(2, "no memory to read the data");
     } else {

@@ -16,17 +16,16 @@ static void print_progress(void *context, uint64_t done, uint64_t total)
 int command_reshard(const struct config *config)
 {
     struct datadir *from;
-    struct datadir_error error;
     struct backup_error why;
     struct build_report report;
     struct reshard_options options = {.shards = config->shards, .on_progress = print_progress};
     if (page_guard_install() != 0)
         return command_complain(2, "the handler for pages that cannot be read is not installed");
-    int status = datadir_open_read(&from, config->from_dir, false, &error);
-    if (status != 0)
-        return command_complain(status == -EBADMSG ? 1 : 2, error.text);
+    int code = command_open_data(config->from_dir, false, &from);
+    if (code != 0)
+        return code;
     uint32_t shards = datadir_shards(from);
-    status = reshard_run(from, config->to_dir, &options, &report, &why);
+    int status = reshard_run(from, config->to_dir, &options, &report, &why);
     datadir_close(&from);
     if (status != 0)
         return command_complain(1, why.text);

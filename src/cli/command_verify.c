@@ -10,6 +10,7 @@
 #include "cli/cross_check.h"
 #include "cli/mark_check.h"
 #include "storage/datadir/apart.h"
+#include "storage/offline/manifests.h"
 #include "storage/offline/offline.h"
 #include "storage/offline/run_check.h"
 
@@ -204,6 +205,13 @@ static int check_apart(struct verify *verify)
     return code;
 }
 
+/* A manifest that ends whoever reads it: nothing else of the directory can be checked. */
+static int report_manifest(const struct datadir_error *error)
+{
+    print_line(stdout, "problem: ", error->text);
+    return fflush(stdout) == 0 ? 1 : command_complain(2, "stdout cannot be written: the problem is not complete");
+}
+
 int command_verify(const struct config *config)
 {
     struct datadir *datadir;
@@ -213,7 +221,7 @@ int command_verify(const struct config *config)
         return command_complain(status == -EBADMSG ? 1 : 2, error.text);
     struct verify verify = {.datadir = datadir, .problems = {.report = report_problem}};
     verify.problems.context = &verify.problems;
-    int code = check_apart(&verify);
+    int code = manifests_check(datadir, &error) == 0 ? check_apart(&verify) : report_manifest(&error);
     datadir_close(&datadir);
     return code;
 }

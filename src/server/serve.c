@@ -29,6 +29,7 @@
 #include "server/signals.h"
 #include "server/starting.h"
 #include "server/token_watch.h"
+#include "storage/offline/manifests.h"
 #include "storage/page_guard.h"
 
 #define TEXT_BYTES 1024u
@@ -450,6 +451,8 @@ static bool open_data(struct server *server, struct cluster *cluster, struct dat
         server->was_deposed = cluster_metrics_take(&server->cluster_metrics);
         status = datadir_open_cluster(datadir_r, config->data_dir, &cluster->meta, &error);
     }
+    if (status == 0 && (status = manifests_check(*datadir_r, &error)) != 0)
+        datadir_close(datadir_r);
     if (status != 0)
         (void)snprintf(text, TEXT_BYTES, "%s", error.text);
     return status == 0;

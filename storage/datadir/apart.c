@@ -31,6 +31,9 @@ void apart_close(struct apart **apart)
 static _Noreturn void run_child(struct apart *apart, pid_t parent, int (*body)(struct apart *apart, void *context),
                                 void *context)
 {
+    static const int crashes[] = {SIGSEGV, SIGILL, SIGFPE, SIGSYS, SIGTRAP, SIGABRT};
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
+        (void)signal(crashes[i], SIG_DFL); /* a handler would report a crash of the process */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(1);
     int code = body(apart, context);

@@ -97,7 +97,7 @@ static int check_size(struct manifest *manifest)
         return -EIO;
     mdb_env_info(manifest->env, &info);
     mdb_env_stat(manifest->env, &pages);
-    return (uint64_t)stat.st_size < (info.me_last_pgno + 1) * pages.ms_psize ? -EBADMSG : 0;
+    return (uint64_t)stat.st_size / pages.ms_psize <= info.me_last_pgno ? -EBADMSG : 0;
 }
 
 struct making {

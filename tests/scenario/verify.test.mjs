@@ -41,8 +41,11 @@ const DAMAGES = [
   ["a run is cut short", run, (file) => cut(file, fs.statSync(file).size - 4096), /has \d+ bytes instead of \d+/, /instead of/],
   ["a run is missing", run, (file) => fs.rmSync(file), /is missing, but the manifest names it/, /missing/],
   ["the meta pages of a run are overwritten", run, overwriteMeta, /damaged/, /damaged/],
+  ["the sizes in the meta pages of a run are 0", run, (file) => [0, 4096].forEach((meta) => write(file, meta + 24, Buffer.alloc(32))), /run-\d+\.mdb is damaged, reading it ended with/, /run-\d+\.mdb is damaged/],
   ["a manifest is missing", manifest, (file) => fs.rmSync(file), /manifest\.mdb is missing/, /missing/],
   ["the meta pages of a manifest are overwritten", manifest, overwriteMeta, /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
+  ["the leaves of a manifest are no leaves", manifest, breakLeaves, /manifest\.mdb is damaged, reading it ended with/, /manifest\.mdb is damaged/],
+  ["the last pages of a manifest are overwritten", manifest, raiseLastPages, /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
   ["a manifest is cut short", manifest, (file) => cut(file, 4096), /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
   ["a value of a manifest is flipped", manifest, flipValues, /manifest\.mdb is damaged/, /manifest\.mdb is damaged/],
   ["META is flipped", (dir) => path.join(dir, "META"), (file) => flipText(file, "epoch"), /META is damaged/, /META is damaged/],
@@ -50,10 +53,28 @@ const DAMAGES = [
   ["a page of a run is overwritten", run, overwriteLeaf, undefined, /damaged|cannot be read|order|checksum/],
 ];
 
-function overwriteMeta(file) {
+function write(file, at, bytes) {
   const fd = fs.openSync(file, "r+");
-  fs.writeSync(fd, Buffer.alloc(8192, 0xee), 0, 8192, 0);
+  fs.writeSync(fd, bytes, 0, bytes.length, at);
   fs.closeSync(fd);
+}
+
+function overwriteMeta(file) {
+  write(file, 0, Buffer.alloc(8192, 0xee));
+}
+
+// Each leaf becomes a branch of one key, as LMDB never writes them: reading it ends the process.
+function breakLeaves(file) {
+  const bytes = fs.readFileSync(file);
+  for (let page = 2 * 4096; page < bytes.length; page += 4096) if (bytes.readUInt16LE(page + 10) === 2) bytes.set([1, 0, 18, 0], page + 10);
+  fs.writeFileSync(file, bytes);
+}
+
+// The first page behind the last one, times the size of a page, is 2^64.
+function raiseLastPages(file) {
+  const bytes = fs.readFileSync(file);
+  for (const meta of [0, 4096]) bytes.writeBigUInt64LE((1n << 52n) - 1n, meta + 136);
+  fs.writeFileSync(file, bytes);
 }
 
 // A missing manifest is reported by its directory, and so is a missing segment.
@@ -101,6 +122,7 @@ scenario("damage is found by verify, and refused at start, with the file and wha
         assert.match(start.stderr, atStart, name);
         assert.ok(start.stderr.includes(told), `${name}: ${start.stderr}`);
         assert.match(start.stderr, /restore/, name);
+        assert.equal(runToEnd(["dump", "--data", dir]).signal, null, name);
       }
     } finally {
       removeDataDir(dir);
