@@ -171,8 +171,10 @@ int command_cluster(const struct config *config)
         .durability = config->log_durability == CONFIG_LOG_SINGLE ? LOG_DURABILITY_SINGLE : LOG_DURABILITY_STANDBY};
     if (log_engine_load(config->log_uris, &engine, &error) != 0)
         return command_complain(2, error.text);
-    if (strcmp(config->cluster_verb, "status") == 0)
+    if (strcmp(config->cluster_verb, "status") == 0) {
+        options.durability = LOG_DURABILITY_SINGLE; /* a status is needed most where a setting of a standby is wrong */
         return command_cluster_status(config, engine, &options);
+    }
     if (strcmp(config->cluster_verb, "init") != 0)
         return command_cluster_node(config, engine, &options);
     struct init init = {.config = config, .engine = engine, .options = &options};

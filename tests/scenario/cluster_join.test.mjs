@@ -46,6 +46,17 @@ onClusters("the nodes of a cluster", {}, (withCluster) => {
     assert.match(other.stderr, /^chitchat: cluster other: .* has no cluster other: make it with chitchat cluster init\n$/);
   });
 
+  withCluster("status looks also where the log servers do not promise enough", (cluster) => {
+    const local = `${cluster.postgres.uri}?options=-c%20synchronous_commit%3Dlocal`;
+    const ask = (...words) => runToEnd(["cluster", ...words, "--log", local, "--name", cluster.name]);
+    const joined = ask("join", "--node", "node-1");
+    assert.match(joined.stderr, /synchronous_commit/);
+    assert.equal(joined.status, 1);
+    const shown = ask("status");
+    assert.equal(shown.status, 0, shown.stderr);
+    assert.match(shown.stdout, /no node has taken the slots yet\n/);
+  });
+
   withCluster("two nodes of one name do not take the slots in turns", async (cluster) => {
     // The second one looks like the owner that comes back, unless it sees that the first is alive: surely so in the
     // second round, in which the first appends all the time.
