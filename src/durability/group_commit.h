@@ -5,7 +5,9 @@
  * batch were written at the first of them, two half batches would take turns: twice the writes, and more sends on the
  * sockets, since fewer answers to a connection fall together. So after a write of GROUP_COMMIT_RECORDS_MIN records the
  * next batch waits until it has as many records as the last two writes together, but never longer than half of what the
- * last write took, nor than GROUP_COMMIT_WAIT_US_MAX. A sender who is alone does not wait.
+ * last write took, nor than GROUP_COMMIT_WAIT_US_MAX. A sender who is alone does not wait. Where all senders are in one
+ * batch already, it leaves with the last of them: nobody is left to wait for, and the last two writes had each of them
+ * twice. How many they are is known by the records without an answer, in the write and behind it.
  *
  * Where connections have many sends outstanding, their answers fall together anyway. Two half batches in turns are
  * better then: the server works on one while the disk has the other. So nothing waits (measured: 10 connections with 64
@@ -35,8 +37,11 @@
 /* Zeroed: no write yet. */
 struct group_commit {
     uint32_t records[2]; /* of the last two writes, the newer one first */
-    uint64_t write_us;   /* what the last one that is done took */
-    uint64_t since_us;   /* when the batch could have been written, monotonic; 0: it has not waited */
+    uint32_t together;   /* the most records without an answer at a time; falls by a sixteenth with each write */
+    uint32_t unanswered; /* records of the newest write, until the turn in which it is done has ended */
+    bool is_writing;
+    uint64_t write_us; /* what the last one that is done took */
+    uint64_t since_us; /* when the batch could have been written, monotonic; 0: it has not waited */
 };
 
 /* How long a batch of `records` (at least 1: asserted) should still wait at `now_us` (monotonic, not 0: asserted); 0:
@@ -46,6 +51,8 @@ uint64_t group_commit_wait_us(struct group_commit *commit, uint32_t records, uin
                               uint64_t now_us);
 /* Whether a batch of `records` has half of what the last two writes had, and should not wait for the turn's end. */
 bool group_commit_is_half(const struct group_commit *commit, uint32_t records, uint32_t only_outstanding);
+/* At the end of a turn, before its answers leave, the batch has `records`. */
+void group_commit_on_turn(struct group_commit *commit, uint32_t records);
 /* A write of `records` was submitted. */
 void group_commit_on_write(struct group_commit *commit, uint32_t records);
 /* The write is done, after `took_us`. */

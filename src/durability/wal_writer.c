@@ -126,6 +126,7 @@ void wal_writer_step(struct core *core)
     ASSERT_ON_SHARD(core->shard);
     delivery_drain_waiting(core);
     uint32_t records = log_filling_records(&core->wal_writer.log);
+    group_commit_on_turn(&core->wal_writer.group_commit, records);
     if (should_wait(core, records) || !log_write_take(&core->wal_writer.log, &write))
         return;
     ASSERT(records > 0 || write.is_job);

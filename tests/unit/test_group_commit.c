@@ -11,6 +11,7 @@ static struct group_commit after_writes(uint32_t older, uint32_t newer, uint64_t
     group_commit_on_write(&commit, older);
     group_commit_on_written(&commit, took_us);
     group_commit_on_write(&commit, newer);
+    group_commit_on_turn(&commit, older);
     group_commit_on_written(&commit, took_us);
     return commit;
 }
@@ -61,6 +62,53 @@ Test(group_commit, each_batch_waits_anew)
     group_commit_on_write(&commit, 60);
     group_commit_on_written(&commit, 200);
     cr_assert_eq(group_commit_wait_us(&commit, 60, 60, NOW_US + 1000), 100);
+}
+
+/* A turn ends after the write is submitted, with `behind` records in the next batch; then comes the one of its end. */
+static void write_and_turn(struct group_commit *commit, uint32_t records, uint32_t behind)
+{
+    group_commit_on_write(commit, records);
+    group_commit_on_written(commit, 200);
+    group_commit_on_turn(commit, behind);
+}
+
+Test(group_commit, where_all_are_in_one_batch_it_leaves_with_the_last_of_them)
+{
+    struct group_commit commit = {.since_us = 0};
+    for (uint32_t i = 0; i < 100; i++) {
+        write_and_turn(&commit, 100, 0);
+        group_commit_on_turn(&commit, 99);
+        cr_assert_eq(group_commit_wait_us(&commit, 99, 99, NOW_US + i), 100);
+        group_commit_on_turn(&commit, 100);
+        cr_assert_eq(group_commit_wait_us(&commit, 100, 100, NOW_US + i), 0);
+    }
+}
+
+Test(group_commit, two_halves_wait_for_each_other)
+{
+    struct group_commit commit = {.since_us = 0};
+    write_and_turn(&commit, 50, 50);
+    for (uint32_t i = 0; i < 100; i++) {
+        write_and_turn(&commit, 50, 50);
+        cr_assert_eq(group_commit_wait_us(&commit, 50, 50, NOW_US + i), 100);
+        group_commit_on_turn(&commit, 99);
+        cr_assert_eq(group_commit_wait_us(&commit, 99, 99, NOW_US + i), 100);
+        group_commit_on_turn(&commit, 100);
+        cr_assert_eq(group_commit_wait_us(&commit, 100, 100, NOW_US + i), 0);
+    }
+}
+
+Test(group_commit, senders_who_left_are_soon_not_waited_for)
+{
+    struct group_commit commit = {.since_us = 0};
+    uint32_t writes = 0;
+    write_and_turn(&commit, 1000, 0);
+    for (bool waits = true; waits && writes < 100; writes++) {
+        write_and_turn(&commit, 20, 0);
+        group_commit_on_turn(&commit, 20);
+        waits = group_commit_wait_us(&commit, 20, 20, NOW_US + writes) > 0;
+    }
+    cr_assert_leq(writes, 70);
 }
 
 Test(group_commit, a_write_that_took_no_time_is_waited_for_not_at_all)
