@@ -15,10 +15,10 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "base/span.h"
+#include "cli/client_follow.h"
 #include "cli/client_resolve.h"
 #include "cli/client_tls.h"
 #include "cli/client_upgrade.h"
-#include "cli/client_url.h"
 
 #define RECEIVE_BYTES 65536u
 /* A page of history has 256 KiB at most; a later server may send more. */
@@ -39,8 +39,7 @@ enum link_state {
 
 struct client_link {
     struct client_transport transport;
-    /* Set by open, then only read. */
-    struct client_url url;
+    struct client_follow server;            /* where it connects to */
     char host[CLIENT_URL_HOST_TEXT_BYTES];  /* HOST:PORT, for errors */
     struct client_tls_context *tls_context; /* owned; NULL: plain */
     struct client_tls *tls;                 /* owned; NULL: plain */
@@ -197,6 +196,7 @@ static void frames_on_message(wslay_event_context_ptr frames, const struct wslay
         size_t bytes = message->msg_length > 2 ? message->msg_length - 2 : 0;
         (void)snprintf(link->close_reason, sizeof link->close_reason, "%.*s", (int)bytes,
                        bytes > 0 ? (const char *)message->msg + 2 : "");
+        client_follow_on_close(&link->server, link->close_code, link->close_reason);
     }
 }
 
@@ -245,7 +245,7 @@ static void begin_upgrade(struct client_link *link)
     ASSERT(bytes == sizeof random);
     client_upgrade_key(random, link->key);
     link->state = LINK_UPGRADING;
-    put_plain(link, request, client_upgrade_write(&link->url, link->key, request));
+    put_plain(link, request, client_upgrade_write(&link->server.url, link->key, request));
     flush(link);
 }
 
@@ -276,6 +276,7 @@ static void take_head(struct client_link *link, const char *data, size_t bytes)
     case CLIENT_UPGRADE_DONE: break;
     }
     link->state = LINK_OPEN;
+    client_follow_on_open(&link->server);
     open_frames(link);
     client_on_open(link->client);
     if (link->state == LINK_OPEN && link->head.bytes > upgrade.head_bytes)
@@ -403,7 +404,7 @@ static void step_resolving(struct client_link *link, short revents)
     client_resolve_close(&link->resolve);
     link->at = link->found;
     if (status != 0)
-        finish(link, (struct client_end){0}, false, "the host %s is not found: %s", link->url.host,
+        finish(link, (struct client_end){0}, false, "the host %s is not found: %s", link->server.url.host,
                gai_strerror(status));
     else
         connect_next(link, EADDRNOTAVAIL);
@@ -411,13 +412,26 @@ static void step_resolving(struct client_link *link, short revents)
 
 /* -- the transport -- */
 
+/* The context of TLS has the name of the host by reference; a ticket is of no use to another host. */
+static void choose_server(struct client_link *link)
+{
+    if (!client_follow_next(&link->server))
+        return;
+    client_url_host(&link->server.url, link->host);
+    if (link->tls == NULL)
+        return;
+    client_tls_close(&link->tls);
+    link->tls = client_tls_open(link->tls_context);
+}
+
 static void link_begin(struct client_transport *transport, struct client *client)
 {
     struct client_link *link = link_of(transport);
     ASSERT(link->state == LINK_AWAY);
     link->client = client;
     link->state = LINK_RESOLVING;
-    int status = client_resolve_open(&link->resolve, link->url.host, link->url.port);
+    choose_server(link);
+    int status = client_resolve_open(&link->resolve, link->server.url.host, link->server.url.port);
     ASSERT(status == 0);
 }
 
@@ -519,16 +533,16 @@ static void link_close(struct client_transport *transport)
 
 static int open_tls(struct client_link *link, const struct client_options *options, char error[CLIENT_ERROR_BYTES])
 {
-    const struct client_tls_options tls = {.host = link->url.host,
+    const struct client_tls_options tls = {.host = link->server.url.host,
                                            .ca_path = options->tls_ca,
                                            .keeps_tickets = true,
                                            .insecure_hint = "",
                                            .plain_hint = "take ws:// in place of wss://, or the port of --listen-tls"};
-    if (!link->url.is_tls && options->tls_ca != NULL) {
+    if (!link->server.url.is_tls && options->tls_ca != NULL) {
         (void)snprintf(error, CLIENT_ERROR_BYTES, "--tls-ca is for wss:// URLs: take one, or leave it out");
         return -1;
     }
-    if (!link->url.is_tls)
+    if (!link->server.url.is_tls)
         return 0;
     if (!client_tls_context_open(&link->tls_context, &tls, error, CLIENT_ERROR_BYTES))
         return -1;
@@ -548,9 +562,10 @@ int client_link_open(struct client_transport **transport_r, const struct client_
     struct client_link *link = calloc(1, sizeof *link);
     ASSERT(link != NULL);
     *link = (struct client_link){.transport = transport, .fd = -1};
-    const char *wrong = client_url_parse(options->url, "ws", &link->url);
+    const char *wrong = client_url_parse(options->url, "ws", &link->server.given);
+    link->server.url = link->server.given;
     if (wrong == NULL && open_tls(link, options, error) == 0) {
-        client_url_host(&link->url, link->host);
+        client_url_host(&link->server.url, link->host);
         *transport_r = &link->transport;
         return 0;
     }

@@ -12,7 +12,7 @@ import { OF_CLUSTER, Scrape, metricsMonitored } from "./lib/metrics.mjs";
 import { NotifySocket } from "./lib/notify.mjs";
 import { freePort } from "./lib/port.mjs";
 import { Raw } from "./lib/raw.mjs";
-import { LONG, SHORT, until } from "./lib/server.mjs";
+import { LONG, SHORT, runToEnd, until } from "./lib/server.mjs";
 import { SECOND, WallClock } from "./lib/wall_clock.mjs";
 
 // A node with an admin address, which a standby does not log.
@@ -91,6 +91,8 @@ onClusters("a node as others see it", {}, (withCluster) => {
     const client = await Client.open(second);
     assert.deepEqual(await client.untilClosed(), { code: 1001, reason: first.url() });
     assert.match(first.url(), /^wss:/);
+    const sent = runToEnd(["send", "--user", "zoe", "--to", "zoe", "--url", second.url(), "--tls-ca", certificate().cert, "by the standby"]);
+    assert.equal(sent.status, 0, sent.stderr);
     const api = new Api(second.admin);
     assert.equal((await api.get("/livez")).status, 200);
     const { status, json } = await api.get("/readyz");

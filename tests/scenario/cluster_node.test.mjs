@@ -68,6 +68,8 @@ onClusters("a node of a cluster", {}, (withCluster) => {
     assert.deepEqual(await refused.untilClosed(), { code: 1001, reason: first.url() });
     assert.equal((await fetch(`http://127.0.0.1:${second.address.port}/readyz`)).status, 503);
     assert.equal(cluster.status().owner, "node-1");
+    const sent = runToEnd(["send", "--user", "zoe", "--to", "zoe", "--url", second.url(), "by the standby"]);
+    assert.equal(sent.status, 0, `${sent.stdout}${sent.stderr}: a client goes to the address that the standby names`);
     await first.kill();
     await second.logLine("ready");
     const { owner, address, generation, slots } = cluster.status();
