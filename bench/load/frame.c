@@ -175,24 +175,16 @@ static void take_ok(struct load_worker *worker, struct load_session *session, co
         load_send_answered(worker, session, ok, frame);
 }
 
-static void refuse_server(struct load_worker *worker, struct load_session *session, struct span frame)
-{
-    char why[LOAD_WHY_BYTES];
-    snprintf(why, sizeof why, "this is no chitchat server: it answers a login with %.*s",
-             frame.bytes < 150 ? (int)frame.bytes : 150, frame.data);
-    load_worker_give_up_because(worker, why);
-    load_session_lost(worker, session, why);
-}
-
 void load_frame_take(struct load_worker *worker, struct load_session *session, struct span frame)
 {
     struct load_wire_object object;
     const char *end = frame.data + frame.bytes;
     bool is_object = load_wire_read_object(frame.data, end, &object) == end;
-    if (session->state == LOAD_SESSION_LOGGING_IN && worker->phase == LOAD_CONNECT
-        && (!is_object || (!load_wire_is(object.op, "ok") && !load_wire_is(object.op, "error"))))
-        refuse_server(worker, session, frame);
-    else if (!is_object)
+    bool is_login = is_object && load_wire_is(object.op, "ok") && object.epoch.bytes > 0;
+    bool is_reply = is_login || (is_object && load_wire_is(object.op, "error"));
+    if (!is_reply && load_session_refuse_server(worker, session, frame))
+        return;
+    if (!is_object)
         load_worker_broken(worker, LOAD_BROKEN_REPLY, "no JSON object", frame);
     else if (load_wire_is(object.op, "msg"))
         take_message(worker, session, &object, frame);

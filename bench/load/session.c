@@ -188,6 +188,18 @@ void load_session_lost(struct load_worker *worker, struct load_session *session,
     lose(worker, session, why, (struct span){NULL, 0});
 }
 
+bool load_session_refuse_server(struct load_worker *worker, struct load_session *session, struct span answer)
+{
+    char why[LOAD_WHY_BYTES];
+    if (!is_first_login(worker, session))
+        return false;
+    snprintf(why, sizeof why, "this is no chitchat server: it answers a login with %.*s",
+             answer.bytes < 150 ? (int)answer.bytes : 150, answer.data);
+    load_worker_give_up_because(worker, why);
+    load_session_lost(worker, session, why);
+    return true;
+}
+
 /* While the first connections open, what must fail again ends the run. */
 static void fail_tls(struct load_worker *worker, struct load_session *session)
 {
@@ -256,7 +268,8 @@ static void take_frame(struct load_worker *worker, struct load_session *session,
     }
     case LOAD_WIRE_PONG: return;
     default:
-        load_worker_broken(worker, LOAD_BROKEN_REPLY, "a frame that the protocol does not have", frame->payload);
+        if (!load_session_refuse_server(worker, session, span_of("a frame that is no text")))
+            load_worker_broken(worker, LOAD_BROKEN_REPLY, "a frame that the protocol does not have", frame->payload);
         return;
     }
 }
@@ -313,6 +326,8 @@ static uint32_t take_frames(struct load_worker *worker, struct load_session *ses
     }
     while (is_connected(session) && used < bytes) {
         int64_t frame_bytes = load_wire_read_frame(data + used, bytes - used, &frame);
+        if (frame_bytes < 0 && load_session_refuse_server(worker, session, span_of("what is no WebSocket frame")))
+            break;
         if (frame_bytes < 0) {
             load_worker_broken(worker, LOAD_BROKEN_REPLY, "a frame that no server sends", (struct span){"", 0});
             load_session_lost(worker, session, "the server sent a malformed frame");

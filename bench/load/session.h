@@ -79,6 +79,10 @@ void load_session_connect(struct load_worker *worker, struct load_session *sessi
 void load_session_leave(struct load_worker *worker, struct load_session *session, uint64_t due_us);
 /* The connection has ended, not by us. */
 void load_session_lost(struct load_worker *worker, struct load_session *session, const char *why);
+/* What came is no answer to a login, by a server of this protocol. True: it was to the first login of the session,
+ * while the first connections open, so there is another server at the address: the run and this connection end.
+ * `answer` is shown. */
+bool load_session_refuse_server(struct load_worker *worker, struct load_session *session, struct span answer);
 /* The io has let go of the socket: the session is away. */
 void load_session_on_closed(struct load_worker *worker, struct load_session *session);
 

@@ -5,6 +5,7 @@ import http from "node:http";
 import net from "node:net";
 import path from "node:path";
 import { after, before, describe, it, test } from "node:test";
+import { WebSocketServer } from "ws";
 import { Client } from "./lib/client.mjs";
 import { startLiar } from "./lib/liar.mjs";
 import { load, untilEnough } from "./lib/load.mjs";
@@ -121,6 +122,19 @@ describe("load: where no run is possible it ends with 2 and the reason", { concu
   it("a server of another protocol", async () => {
     const other = net.createServer((socket) => socket.on("error", () => {}).write("220 mail.example.org ESMTP\r\n"));
     assert.match(await refused(await listening(other)), /it answers an upgrade with `220 mail\.example\.org ESMTP`/);
+  });
+
+  it("a WebSocket server of another protocol", async () => {
+    const answers = [
+      [/it answers a login with \{"op":"ok"\} /, (socket) => socket.send('{"op":"ok"}')],
+      [/it answers a login with a frame that is no text /, (socket) => socket.send(Buffer.from("{}"))],
+      [/it answers a login with what is no WebSocket frame /, (socket) => socket._socket.write(Buffer.alloc(8, 0xff))],
+    ];
+    for (const [said, answer] of answers) {
+      const other = new WebSocketServer({ server: http.createServer() });
+      other.on("connection", (socket) => socket.on("error", () => {}).on("message", () => answer(socket)));
+      assert.match(await refused(await listening(other.options.server)), said);
+    }
   });
 
   it("a server that answers nothing", async () => {
