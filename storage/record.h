@@ -85,6 +85,12 @@ static inline uint32_t record_body_bytes(const struct record *record)
     return (uint32_t)record->from_bytes + record->to_bytes + record->key_bytes + record->text_bytes;
 }
 
+/* What the memtable counts for one of its entries. */
+static inline uint32_t record_entry_bytes(const struct record *record)
+{
+    return (uint32_t)sizeof *record + record_body_bytes(record);
+}
+
 /* Prefetches a record that nothing has touched lately: most lie in two or three cache lines. */
 static inline void record_prefetch(const struct record *record)
 {

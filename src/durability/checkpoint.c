@@ -105,6 +105,7 @@ static void set_phase(struct checkpoint *checkpoint, enum phase phase)
 {
     ASSERT_TRANSITION(transitions, checkpoint->phase, phase);
     checkpoint->phase = (uint8_t)phase;
+    checkpoint->core->generations.must_wait = phase >= PHASE_WRITING;
 }
 
 void checkpoint_request(struct core *core)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/fair_share.h"
 #include "base/fault.h"
 #include "base/log.h"
 
@@ -81,7 +82,48 @@ bool core_has_sends_enough(const struct core *core)
            && !core_has_store_failed(core);
 }
 
-bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r)
+/* What the generation being filled may still take, with what is in flight. */
+static uint64_t generation_room(const struct core *core)
+{
+    uint64_t taken = memtable_bytes(core->generations.filling) + core->deliveries.in_flight_bytes;
+    uint64_t limit = core->server->config->memtable_bytes;
+    return taken < limit ? limit - taken : 0;
+}
+
+/* A generation that can be frozen soon goes on with a small reserve: what is in flight enters it before, mostly. */
+static bool has_memory(const struct core *core, uint8_t share)
+{
+    uint64_t limit = core->server->config->memtable_bytes;
+    uint64_t bytes = memtable_bytes(core->generations.filling);
+    uint64_t heap_bytes = record_heap_bytes_used(core->generations.heap) + CORE_HEAP_RESERVE_BYTES;
+    uint64_t heap_max = record_heap_bytes_max(core->generations.heap);
+    if (bytes >= limit || heap_bytes > heap_max)
+        return false;
+    uint64_t room = core->generations.must_wait ? generation_room(core) : limit - bytes;
+    uint64_t reserve = limit / (core->generations.must_wait ? FAIR_SHARE_RESERVE : FAIR_SHARE_RESERVE_SMALL);
+    if (heap_max - heap_bytes < room)
+        room = heap_max - heap_bytes;
+    return fair_share_admits(fair_share_cost(share), room, reserve);
+}
+
+uint8_t core_share(const struct core *core, const struct user *user, uint32_t unanswered)
+{
+    const struct mem_user *entries = user->entries_in == core->generations.filling_number ? user->entries : NULL;
+    if (entries == NULL && !has_memory(core, FAIR_SHARE_MOST)) /* the user may have left and come back */
+        entries = memtable_find_user(core->generations.filling, user_name(user));
+    return fair_share_of(fair_share_in_flight(unanswered) * FAIR_SHARE_MESSAGE_BYTES
+                         + (entries == NULL ? 0 : memtable_user_cost(entries)));
+}
+
+void core_charge(struct core *core, struct user *user, const struct record *record, uint32_t unanswered)
+{
+    if (user->entries_in == core->generations.filling_number)
+        memtable_user_add_cost(user->entries, (uint64_t)record_entry_bytes(record) * FAIR_SHARE_ENTRIES * unanswered);
+}
+
+/* All of core_takes_sends but memory, whose refusal is set then. */
+static bool takes_sends(const struct core *core, enum error_code *code_r, const char **message_r,
+                        uint32_t *retry_after_ms_r)
 {
     *code_r = ERROR_BUSY;
     *retry_after_ms_r = RETRY_FULL_MS;
@@ -97,13 +139,21 @@ bool core_takes_sends(struct core *core, enum error_code *code_r, const char **m
         *retry_after_ms_r = RETRY_SLOW_MS;
         return false;
     }
-    if (memtable_bytes(core->generations.filling) >= core->server->config->memtable_bytes
-        || record_heap_bytes_used(core->generations.heap) + CORE_HEAP_RESERVE_BYTES
-               > record_heap_bytes_max(core->generations.heap)) {
-        *message_r = "the disk falls behind: wait and send again";
-        return false;
-    }
+    *message_r = "the disk falls behind: wait and send again";
     return true;
+}
+
+bool core_takes_sends(const struct core *core, uint8_t share, enum error_code *code_r, const char **message_r,
+                      uint32_t *retry_after_ms_r)
+{
+    return takes_sends(core, code_r, message_r, retry_after_ms_r) && has_memory(core, share);
+}
+
+bool core_takes_sends_of(const struct core *core, const struct user *user, uint32_t unanswered, enum error_code *code_r,
+                         const char **message_r, uint32_t *retry_after_ms_r)
+{
+    return takes_sends(core, code_r, message_r, retry_after_ms_r)
+           && (has_memory(core, FAIR_SHARE_MOST) || has_memory(core, core_share(core, user, unanswered)));
 }
 
 void core_post_to_others(struct core *core, struct letter_control *letters, enum letter_kind kind, uint64_t round)

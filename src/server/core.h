@@ -175,6 +175,7 @@ struct generations {
     uint32_t filling_number;  /* of `filling`: tells whether struct user.entries is in it */
     struct memtable *frozen;  /* the checkpoint thread writes it to a run; or NULL */
     struct memtable *leaving; /* in a run, and no longer read: freed one slice per turn; or NULL */
+    bool must_wait;           /* `filling` cannot be frozen before the round in progress is over */
 };
 
 /* The time for stamps and for the age of keys. */
@@ -278,12 +279,22 @@ void core_follow_clock(struct core *core);
 uint64_t core_keys_now_us(const struct core *core);
 /* The index of the shard of `user`. */
 uint32_t core_shard_of(const struct core *core, struct span user);
-/* Whether the shard accepts sends: no WAL write failed, none is slow, and there is memory. If not, *code_r and
- * *retry_after_ms_r (0: none) are set, and *message_r to the static text of the refusal. */
 /* Whether CORE_SENDS_PAUSE is reached while the disk writes in time. A slow disk pauses nothing: then sends are
  * answered with `busy`. Shard's thread. */
 bool core_has_sends_enough(const struct core *core);
-bool core_takes_sends(struct core *core, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
+/* Whether the shard accepts sends of somebody with `share` (fair_share.h; FAIR_SHARE_MOST: of everybody): no WAL write
+ * failed, none is slow, and there is memory. If not, *code_r and *retry_after_ms_r (0: none) are set, and *message_r to
+ * the static text of the refusal. */
+bool core_takes_sends(const struct core *core, uint8_t share, enum error_code *code_r, const char **message_r,
+                      uint32_t *retry_after_ms_r);
+/* The same with the core_share of `user`, which is looked at only where memory is short. */
+bool core_takes_sends_of(const struct core *core, const struct user *user, uint32_t unanswered, enum error_code *code_r,
+                         const char **message_r, uint32_t *retry_after_ms_r);
+/* What `user` has taken of the memory for recent messages, with `unanswered` requests of the connection that asks. */
+uint8_t core_share(const struct core *core, const struct user *user, uint32_t unanswered);
+/* `record`, sent by `user` when their connection had `unanswered` requests, has entered generations.filling: counts its
+ * cost. */
+void core_charge(struct core *core, struct user *user, const struct record *record, uint32_t unanswered);
 /* Whether a WAL write of any shard failed. */
 bool core_has_store_failed(const struct core *core);
 /* Whether the server was asked to stop. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "base/fair_share.h"
 #include "server/core.h"
 
 static const struct health_report reports[HEALTH_STATES] = {
@@ -25,7 +26,7 @@ static enum health_state state_of(struct core *core)
         return HEALTH_FAILED;
     if (core->stop.step != STOP_NOT || core_is_draining(core))
         return HEALTH_DRAINING;
-    bool takes_sends = core_takes_sends(core, &code, &message, &retry_after_ms);
+    bool takes_sends = core_takes_sends(core, FAIR_SHARE_MOST, &code, &message, &retry_after_ms);
     health->refusing_ticks = takes_sends ? 0 : health->refusing_ticks + 1;
     if (log_can_append(&core->wal_writer.log, LIMIT_RECORD_BYTES) == -ENOSPC)
         return HEALTH_FULL;

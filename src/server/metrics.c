@@ -1,5 +1,6 @@
 #include "server/metrics.h"
 
+#include "base/fair_share.h"
 #include "durability/checkpoint.h"
 #include "durability/merge_schedule.h"
 #include "server/core.h"
@@ -160,7 +161,7 @@ void metrics_tick(struct core *core)
     copy_log(core);
     uint64_t wall_us = shard_wall_us(core->shard);
     metric_set(&metrics->clock_floor_ahead, core_floor_ts(core) > wall_us ? core_floor_ts(core) - wall_us : 0);
-    metric_set(&metrics->takes_sends, core_takes_sends(core, &code, &message, &retry_after_ms));
+    metric_set(&metrics->takes_sends, core_takes_sends(core, FAIR_SHARE_MOST, &code, &message, &retry_after_ms));
     metric_set(&metrics->turns, core->turn.count);
     metric_set(&metrics->turn_longest, core->turn.longest_us);
 }

@@ -187,7 +187,7 @@ struct metrics {
     struct metric run_rows;
     struct metric checkpoint_bytes;
     struct metric merge_bytes;
-    struct metric takes_sends;       /* 1: sends are accepted */
+    struct metric takes_sends;       /* 1: those of everybody are accepted */
     struct metric clock_floor_ahead; /* us by which new stamps are ahead of the wall clock */
 };
 

@@ -64,6 +64,7 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "users", core->users.count);
     add(left, "deliveries", core->deliveries.pool.taken);
     add(left, "deliveries_out", core->deliveries.out);
+    add(left, "in_flight_bytes", core->deliveries.in_flight_bytes);
     add(left, "erasures", core->erasures.count);
     add(left, "marks", core->seens.pool.taken);
     add(left, "mark_letters", core->seens.letters_out);

@@ -8,6 +8,7 @@
 #include "server/core.h"
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
+#include "timeline/in_flight.h"
 #include "timeline/posts.h"
 
 static const char busy_text[] = "too many messages are pending: wait and send again";
@@ -59,13 +60,14 @@ uint32_t delivery_sent_us(const struct entry *entry)
 static bool has_ok_place(const struct core *core, const struct conn *conn)
 {
     return conn->state != CONN_REPLAY
-           || core->replays.ok_pool.taken + core->replays.oks_reserved < core->budget.deliveries_max;
+           || in_flight_has_place(core, core->replays.ok_pool.taken + core->replays.oks_reserved, conn->unanswered);
 }
 
 /* A delivery without its origin. NULL: no room. */
-static struct delivery *make_for(struct core *core, struct user *user, const struct request_send *send)
+static struct delivery *make_for(struct core *core, struct user *user, const struct request_send *send,
+                                 uint16_t unanswered)
 {
-    bool has_room = core->deliveries.pool.taken < core->budget.deliveries_max;
+    bool has_room = in_flight_has_place(core, core->deliveries.pool.taken, unanswered);
     struct delivery *delivery = has_room ? pool_take(&core->deliveries.pool) : NULL;
     if (delivery == NULL)
         return NULL;
@@ -78,6 +80,8 @@ static struct delivery *make_for(struct core *core, struct user *user, const str
     delivery->letter.kind = LETTER_SEND;
     delivery->to_shard = (uint16_t)core_shard_of(core, send->to);
     delivery->sent_us = (uint32_t)shard_monotonic_us(core->shard);
+    delivery->unanswered = unanswered;
+    delivery->share = delivery->to_shard == core->index ? 0 : core_share(core, user, unanswered);
     delivery->user = user_ref(user);
     delivery->entry.record = record;
     delivery->entry.role = record_is_to_self(record) ? ROLE_SELF : ROLE_SENT;
@@ -92,7 +96,7 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
                                const struct request_send *send)
 {
     ASSERT(conn->user != NULL);
-    struct delivery *delivery = has_ok_place(core, conn) ? make_for(core, conn->user, send) : NULL;
+    struct delivery *delivery = has_ok_place(core, conn) ? make_for(core, conn->user, send, conn->unanswered) : NULL;
     if (delivery == NULL)
         return NULL;
     delivery->conn = conn_ref(conn);
@@ -106,7 +110,7 @@ struct delivery *delivery_make(struct core *core, struct conn *conn, const struc
 struct delivery *delivery_make_for_post(struct core *core, struct user *user, struct post *post,
                                         bool is_only_outstanding)
 {
-    struct delivery *delivery = make_for(core, user, &post->send);
+    struct delivery *delivery = make_for(core, user, &post->send, 1);
     if (delivery == NULL)
         return NULL;
     delivery->is_post = true;
@@ -233,7 +237,7 @@ void delivery_wait_for(struct core *core, struct delivery *delivery, struct deli
 {
     ASSERT(list_is_empty(&delivery->waiters));
     ASSERT(first->user == delivery->user);
-    bool has_room = core->deliveries.waiter_pool.taken < core->budget.deliveries_max;
+    bool has_room = in_flight_has_place(core, core->deliveries.waiter_pool.taken, delivery->unanswered);
     struct delivery_waiter *waiter = has_room ? pool_take(&core->deliveries.waiter_pool) : NULL;
     if (waiter == NULL) {
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
@@ -259,16 +263,6 @@ void delivery_wait_for(struct core *core, struct delivery *delivery, struct deli
 
 /* -- on the sender's shard -- */
 
-/* Whether the limits of the pair of shards and of the sender let the delivery go out now. */
-static bool may_go_out(const struct core *core, const struct delivery *delivery)
-{
-    uint32_t bytes = record_body_bytes(delivery->entry.record);
-    const struct core_peer *peer = &core->peers[delivery->to_shard];
-    uint32_t sends_max = delivery->to_shard == core->index ? CORE_SENDS_WITHIN_MAX : CORE_SENDS_OUT_MAX;
-    return peer->sends_out < sends_max && peer->send_bytes_out + bytes <= CORE_SEND_BYTES_OUT_MAX
-           && fanout_has_room(delivery->user, bytes);
-}
-
 void delivery_dispatch(struct core *core, struct delivery *delivery)
 {
     enum error_code code;
@@ -276,12 +270,12 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
     uint32_t retry_after_ms;
     struct record *record = delivery->entry.record;
     ASSERT(!list_is_linked(&delivery->entry.link));
-    if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
+    if (!core_takes_sends_of(core, delivery->user, delivery->unanswered, &code, &message, &retry_after_ms)) {
         delivery_reject(core, delivery, code, message, retry_after_ms);
         return;
     }
     uint64_t ts = core_next_ts(core);
-    if (!may_go_out(core, delivery) || !idempotency_mark_key(core, delivery, ts)) {
+    if (!in_flight_may_go_out(core, delivery) || !idempotency_mark_key(core, delivery, ts)) {
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
         return;
     }
@@ -292,6 +286,7 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
     delivery->entry.ts = ts;
     timeline_append(&delivery->user->timeline, &delivery->entry);
     core->deliveries.out++;
+    in_flight_add(core, record);
     core->peers[delivery->to_shard].sends_out++;
     core->peers[delivery->to_shard].send_bytes_out += record_body_bytes(record);
     if (delivery->to_shard == core->index)
@@ -323,6 +318,7 @@ static void on_returned_stored(struct core *core, struct delivery *delivery)
         if (!FAULT(ONE_TIMELINE))
             core_remember(core, user, delivery->entry.record, ROLE_SENT);
     }
+    core_charge(core, user, delivery->entry.record, delivery->unanswered);
     timeline_settle(&user->timeline, &delivery->entry);
     fanout_release(core, user);
     user_unref(&core->users, user);
@@ -341,6 +337,7 @@ void delivery_on_returned(struct core *core, struct delivery *delivery)
     if (!FAULT(SEND_BYTES_KEPT) || delivery->outcome == DELIVERY_STORED)
         peer->send_bytes_out -= bytes;
     core->deliveries.out--;
+    in_flight_remove(core, delivery->entry.record);
     delivery->is_returned = true;
     switch (delivery->outcome) {
     case DELIVERY_STORED: on_returned_stored(core, delivery); return;
@@ -387,6 +384,7 @@ static void arrival_free(struct core *core, struct arrival *arrival)
 static void arrival_refuse(struct core *core, struct arrival *arrival, enum delivery_outcome outcome)
 {
     list_remove(&arrival->link);
+    in_flight_remove(core, arrival->entry.record);
     arrival_answer(core, arrival, outcome);
     arrival_free(core, arrival);
 }
@@ -407,7 +405,7 @@ static struct record *arrival_record(struct core *core, uint32_t from, struct re
 
 static struct arrival *arrival_make(struct core *core, uint32_t from, struct delivery *delivery)
 {
-    bool has_room = core->deliveries.arrival_pool.taken < core->budget.deliveries_max;
+    bool has_room = in_flight_has_place(core, core->deliveries.arrival_pool.taken, delivery->unanswered);
     struct arrival *arrival = has_room ? pool_take(&core->deliveries.arrival_pool) : NULL;
     if (arrival == NULL)
         return NULL;
@@ -425,6 +423,7 @@ static struct arrival *arrival_make(struct core *core, uint32_t from, struct del
     arrival->user = user_take(&core->users, record_to(arrival->entry.record));
     if (arrival->user == NULL)
         goto unref_record;
+    in_flight_add(core, arrival->entry.record);
     return arrival;
 
 unref_record:
@@ -487,7 +486,7 @@ void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery
     uint32_t retry_after_ms;
     ASSERT_ON_SHARD(core->shard);
     ASSERT(delivery->letter.kind == LETTER_SEND && delivery->outcome == DELIVERY_IN_FLIGHT);
-    if (!core_takes_sends(core, &code, &message, &retry_after_ms)) {
+    if (from != core->index && !core_takes_sends(core, delivery->share, &code, &message, &retry_after_ms)) {
         return_letter(core, from, delivery, code == ERROR_BUSY ? DELIVERY_BUSY : DELIVERY_REFUSED);
         return;
     }
@@ -519,6 +518,7 @@ static void settle_arrival(struct core *core, struct arrival *arrival)
     struct record *record = arrival->entry.record;
     ASSERT(arrival->sequence <= core->deliveries.durable_to);
     list_remove(&arrival->link);
+    in_flight_remove(core, record);
     core_remember(core, arrival->user, record, arrival->is_to_self ? ROLE_SELF : ROLE_RECEIVED);
     if (arrival->is_to_self) {
         arrival_answer(core, arrival, DELIVERY_STORED);

@@ -43,6 +43,7 @@ enum delivery_outcome {
 /* Two cache lines, and a third for an id that is a long string: thousands are in flight at once. */
 struct delivery {
     struct letter letter; /* its kind is changed by the recipient's shard */
+    uint8_t share;        /* core_share, if the recipient's shard is another */
     uint16_t to_shard;
     uint32_t sent_us; /* when the request was read: monotonic, modulo 2^32 */
 
@@ -56,6 +57,7 @@ struct delivery {
     bool has_ok_place;        /* its connection was catching up: core->replays.oks_reserved counts it */
     bool is_returned;
     bool is_post;        /* a program sent it: `post` is meaningful, not `conn` and `id` */
+    uint16_t unanswered; /* requests of its connection when it came, itself included; 1 of a program */
     struct user *user;   /* the sender; a reference */
     struct entry entry;  /* ROLE_SENT or ROLE_SELF; the recipient's shard reads its record. Its link is in the parked
                             list of idempotency.c before the entry enters the timeline */
@@ -85,10 +87,11 @@ struct deliveries {
     struct pool pool;
     struct pool arrival_pool;
     struct pool waiter_pool;
-    uint32_t out;            /* deliveries of this shard's users whose letters have not returned */
-    struct list wal_waiting; /* arrivals that wait for a place in the filling batch */
-    struct list arrivals;    /* in the WAL, ascending by sequence */
-    uint64_t durable_to;     /* the newest batch that is durable */
+    uint32_t out;             /* deliveries of this shard's users whose letters have not returned */
+    uint64_t in_flight_bytes; /* in_flight.h */
+    struct list wal_waiting;  /* arrivals that wait for a place in the filling batch */
+    struct list arrivals;     /* in the WAL, ascending by sequence */
+    uint64_t durable_to;      /* the newest batch that is durable */
 };
 
 void deliveries_init(struct deliveries *deliveries);

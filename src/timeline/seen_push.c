@@ -105,7 +105,7 @@ void seen_arrive(struct core *core, uint32_t from, struct seen *seen)
     struct seen_marks marks = {.seen_by = seen->peer_ts};
     uint64_t hash = seen->peer_pair_hash;
     struct seen_marks old = reads_memory_marks(core, hash, seen_peer(seen), seen_user(seen));
-    seen->is_peer_full = !core_takes_sends(core, &code, &message, &retry_after_ms);
+    seen->is_peer_full = !core_takes_sends(core, 0, &code, &message, &retry_after_ms);
     int status = FAULT(SEEN_BY_NOT_KEPT)
                      ? 0
                      : memtable_mark_pair(core->generations.filling, hash, seen_peer(seen), seen_user(seen), marks);

@@ -136,11 +136,21 @@ struct mem_user *memtable_user(struct memtable *table, struct span name)
     return user != NULL ? user : user_make(table, hash, name);
 }
 
+void memtable_user_add_cost(struct mem_user *user, uint64_t cost)
+{
+    user->cost = cost < UINT32_MAX - user->cost ? user->cost + (uint32_t)cost : UINT32_MAX;
+}
+
+uint32_t memtable_user_cost(const struct mem_user *user)
+{
+    return user->cost;
+}
+
 static void count_entry(struct memtable *table, struct mem_user *user, const struct mem_entry *entry)
 {
     record_heap_group_ref(table->heap, table->group, entry->record);
     table->entry_count++;
-    table->bytes += sizeof *entry->record + record_body_bytes(entry->record);
+    table->bytes += record_entry_bytes(entry->record);
     if (mem_entry_is_keyed(entry)) {
         user->keyed_count++;
         table->keyed_count++;

@@ -47,6 +47,11 @@ int memtable_insert(struct memtable *table, struct record *record, enum role rol
 struct mem_user;
 /* The entries of `user` (1 to LIMIT_USER_BYTES), made if there are none. Borrowed from the table. NULL: no memory. */
 struct mem_user *memtable_user(struct memtable *table, struct span user);
+/* The same without making them; NULL: there are none. */
+struct mem_user *memtable_find_user(const struct memtable *table, struct span user);
+/* A sum that the caller keeps for the user, as long as the generation stands; at most UINT32_MAX. */
+void memtable_user_add_cost(struct mem_user *user, uint64_t cost);
+uint32_t memtable_user_cost(const struct mem_user *user);
 /* As memtable_insert, without a look-up: `user` is the timeline's, of this table. */
 int memtable_insert_at(struct memtable *table, struct mem_user *user, struct record *record, enum role role);
 

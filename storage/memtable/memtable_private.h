@@ -55,6 +55,7 @@ struct mem_user {
     struct mem_entries entries;
     struct mem_index *index; /* by peer; NULL: nobody asked */
     uint32_t keyed_count;
+    uint32_t cost; /* memtable_user_add_cost */
     uint8_t name_bytes;
     char name[];
 };
@@ -158,8 +159,6 @@ static inline bool mem_entry_is_keyed(const struct mem_entry *entry)
 void *memtable_take(struct memtable *table, size_t bytes);
 /* The same, not counted: for the heads of tables. `bytes` is a multiple of 8. */
 void *memtable_block_take(struct memtable *table, size_t bytes);
-/* NULL: the table has no such user. */
-struct mem_user *memtable_find_user(const struct memtable *table, struct span name);
 
 /* 1: inserted; 0: the list has an entry of this ts; or -ENOMEM. */
 int mem_entries_insert(struct memtable *table, struct mem_entries *list, struct mem_entry put);

@@ -24,6 +24,7 @@ async function busyAndBack(harness, disk, fault, { failed, recovered, says }) {
   acknowledged.push({ ...before, to: "bob", text: textOf("before"), key: "before" });
   await checkReads(harness, alice, "bob", acknowledged);
   assert.equal(alice.closed, undefined);
+  await harness.server.logLine(failed); // memory may have been short before
   disk.mend();
   const key = `${alice.user} after`;
   const text = textOf("after");
@@ -118,6 +119,43 @@ for (const [name, rule] of [
     await harness.server.stop();
   });
 }
+
+// -- whose sends are refused first --
+
+// The other cause of `busy`: a machine under load.
+const isSlow = (reply) => /is slow/.test(reply.message);
+
+async function sendOrFail(client, to, text) {
+  for (;;) {
+    const reply = await client.request({ op: "send", to, text });
+    if (reply.op === "ok") return;
+    assert.ok(reply.code === "busy" && isSlow(reply), `the send of ${client.user} to ${to}: ${JSON.stringify(reply)}`);
+    await sleep(reply.retry_after);
+  }
+}
+
+// Many sends at once, which wait for nothing. True: all were refused.
+async function isRefused(client, to) {
+  const replies = await Promise.all(Array.from({ length: 100 }, (_, n) => client.request({ op: "send", to, text: textOf(n, 500) })));
+  return replies.every((reply) => reply.code === "busy" && !isSlow(reply));
+}
+
+trouble("a checkpoint that does not end: those who send all that they can are refused, and those who send little are not", async (harness, disk) => {
+  await startSmall(harness, disk);
+  const named = (name, count) => Promise.all(Array.from({ length: count }, (_, n) => harness.login(`${name}-${n}`)));
+  const greedy = await named("greedy", 8);
+  disk.rules("wait pwrite,writev runs/run-");
+  // From and to users of each shard, until memory takes nothing more of them on any.
+  await Promise.all(greedy.map((client, n) => until("busy", async () => (await Promise.all(greedy.map((_, k) => isRefused(client, `sink-${n}-${k}`)))).every(Boolean))));
+  const modest = await named("modest", 10);
+  for (let round = 0; round < 5; round++) {
+    await Promise.all(modest.map((client, n) => sendOrFail(client, `modest-${(n + round) % modest.length}`, `round ${round}`)));
+    await until("who has taken much is refused all the time", () => isRefused(greedy[round], `sink-${round}-0`));
+  }
+  disk.mend();
+  await until("an end of busy", async () => (await greedy[0].request({ op: "send", to: "sink-0-0", text: "again" })).op === "ok");
+  await harness.server.stop();
+});
 
 trouble("EIO in a merge: the old runs stay and are read, and it is merged when the disk is well", async (harness, disk) => {
   const alice = await startSmall(harness, disk);

@@ -261,6 +261,32 @@ Test(queue, many_sends_in_flight_are_refused_between_shards_and_accepted_within_
     cr_assert_gt(busy_while_held(0, 1), 0);
 }
 
+/* Connections with hundreds of sends in flight leave the last eighth of what two shards may have between them. */
+Test(queue, where_many_sends_in_flight_are_refused_a_client_with_one_is_not)
+{
+    enum { SENDERS = 12, EACH = 800 };
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct client *bob = client_login(harness, 0, harness_name(harness, 0, SENDERS), "");
+    harness_hold_writes(harness, 1, true);
+    struct client *last = NULL;
+    for (uint32_t i = 0; i < SENDERS; i++) {
+        last = client_login(harness, 0, harness_name(harness, 0, i), "");
+        for (uint32_t n = 0; n < EACH; n++)
+            send_text(last, n, harness_name(harness, 1, i), "x");
+        harness_run_until_idle(harness);
+    }
+    json_t *refused = client_expect(last, "error");
+    cr_assert_str_eq(frame_text(refused, "code"), "busy");
+    json_decref(refused);
+    send_text(bob, 1, harness_name(harness, 1, SENDERS), "little");
+    harness_run_until_idle(harness);
+    cr_assert_null(client_next(bob), "the send is in flight");
+    harness_hold_writes(harness, 1, false);
+    harness_run_until_idle(harness);
+    expect_entry(bob, "ok", "little", 0);
+    harness_close(harness);
+}
+
 Test(queue, a_wal_write_that_takes_too_long_makes_its_shard_refuse_sends_until_it_ends)
 {
     struct harness *harness = open_harness(2);

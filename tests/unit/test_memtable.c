@@ -123,6 +123,24 @@ Test(memtable, a_users_place_stands_from_before_his_first_entry)
     cr_assert_eq(memtable_entry_count(table), 2 * 999);
 }
 
+Test(memtable, a_users_cost_adds_up_to_its_limit_and_is_of_one_generation)
+{
+    struct memtable *next;
+    struct mem_user *alice = memtable_user(table, SPAN_LITERAL("alice"));
+    cr_assert_eq(memtable_find_user(table, SPAN_LITERAL("bob")), NULL);
+    cr_assert_eq(memtable_user_cost(alice), 0);
+    memtable_user_add_cost(alice, 5);
+    memtable_user_add_cost(alice, 7);
+    cr_assert_eq(memtable_user_cost(memtable_find_user(table, SPAN_LITERAL("alice"))), 12);
+    memtable_user_add_cost(alice, UINT64_MAX);
+    cr_assert_eq(memtable_user_cost(alice), UINT32_MAX);
+    memtable_user_add_cost(alice, 1);
+    cr_assert_eq(memtable_user_cost(alice), UINT32_MAX);
+    cr_assert_eq(memtable_open(&next, heap, seed, key_seed), 0);
+    cr_assert_eq(memtable_user_cost(memtable_user(next, SPAN_LITERAL("alice"))), 0);
+    memtable_close(&next);
+}
+
 Test(memtable, keyed_sends_are_given_newest_first_and_only_those)
 {
     struct memtable_keyed keyed[8];
