@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "cli/command.h"
 #include "cli/dump_line.h"
+#include "storage/datadir/apart.h"
 #include "storage/offline/offline_all.h"
 #include "storage/offline/offline_first.h"
 #include "storage/offline/offline_marks.h"
@@ -130,27 +131,53 @@ static int dump_write(struct dump *dump, struct span user)
     return status == 0 && dump->problems.count == 0 ? 0 : 1;
 }
 
+struct writing {
+    const struct datadir *datadir;
+    struct span user;
+};
+
+/* In a child process: LMDB trusts the pages of runs, and damaged ones may end it. */
+static int write_apart(struct apart *apart, void *context)
+{
+    const struct writing *writing = context;
+    struct dump *dump = calloc(1, sizeof *dump);
+    (void)apart;
+    if (dump == NULL)
+        return command_complain(2, "no memory to read the data");
+    dump->datadir = writing->datadir;
+    dump->problems = (struct problems){report_first, &dump->problems, 0};
+    int code = dump_write(dump, writing->user);
+    (void)fflush(stdout);
+    offline_all_close(&dump->all);
+    offline_marks_close(&dump->marks);
+    offline_first_close(&dump->first);
+    offline_close(&dump->offline);
+    free(dump);
+    return code;
+}
+
 int command_dump(const struct config *config)
 {
+    char text[256];
+    struct apart *apart = NULL;
+    struct writing writing = {.user = config->user == NULL ? (struct span){"", 0} : span_of(config->user)};
     struct datadir *datadir;
     int code = command_open_data(config->data_dir, false, &datadir);
     if (code != 0)
         return code;
     signal(SIGPIPE, SIG_IGN);
-    struct dump *dump = calloc(1, sizeof *dump);
-    code = 2;
-    if (dump == NULL) {
-        command_complain(2, "no memory to read the data");
-    } else {
-        dump->datadir = datadir;
-        dump->problems = (struct problems){report_first, &dump->problems, 0};
-        code = dump_write(dump, config->user == NULL ? (struct span){"", 0} : span_of(config->user));
-        offline_all_close(&dump->all);
-        offline_marks_close(&dump->marks);
-        offline_first_close(&dump->first);
-        offline_close(&dump->offline);
-        free(dump);
+    writing.datadir = datadir;
+    int status = apart_open(&apart);
+    if (status == 0)
+        status = apart_run(apart, write_apart, &writing, &code);
+    if (status == -EBADMSG) {
+        snprintf(text, sizeof text, "a run is damaged, %.100s: `chitchat verify` names it; the dump is not complete",
+                 apart->text);
+        code = command_complain(1, text);
+    } else if (status != 0) {
+        code = command_complain(2, "no process can be started to read the data");
     }
+    apart_close(&apart);
     datadir_close(&datadir);
     return code;
 }
