@@ -13,6 +13,7 @@ const KEY_LIFE_MS = 23 * 3600e3; // the server knows a key for 24 hours
 const CLOCK_LEEWAY_MS = 7 * 24 * 3600e3; // of this clock and the server's, in a search for an old item
 const CODES_THAT_STOP = [1002, 1003, 1007, 1009, 4201];
 const CLOSED_BY_CLIENT = 4000; // a gap, a dead connection
+const GOING_AWAY = 1001; // of a cluster: the reason may be the URL of the node that serves
 
 const systemClock = { now: () => Date.now(), setTimeout: (...of) => setTimeout(...of), clearTimeout: (timer) => clearTimeout(timer) };
 
@@ -25,6 +26,7 @@ const toWellFormed = (text) => new TextDecoder("utf-8", { ignoreBOM: true }).dec
 const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 // The longest wait before attempt n, counted from 0.
+const schemeOf = (url) => url.split(":")[0];
 const longestWait = (n) => Math.min(30e3, 500 * 2 ** n);
 
 // When a token expires, in ms since the Unix epoch. NaN: unknown.
@@ -60,6 +62,7 @@ export class Client {
   #login;
 
   #socket = null;
+  #server = null; // the URL of the next connection; null: that of the options
   #round = 0; // of connecting: what belongs to an earlier one is dropped
   #attempt = 0;
   #waitTimer;
@@ -256,13 +259,17 @@ export class Client {
 
   #open(round) {
     let socket;
+    const url = this.#server ?? this.#options.url;
+    this.#server = null;
     try {
-      socket = new this.#options.WebSocket(this.#options.url, "chitchat.v1");
+      socket = new this.#options.WebSocket(url, "chitchat.v1");
     } catch (error) {
+      if (url !== this.#options.url) return this.#retry(error.message, "bad_url");
       return this.#halt("bad_url", error.message);
     }
     this.#socket = socket;
     socket.onopen = () => {
+      this.#server = url; // stays there while it is answered
       this.#setState("logging-in");
       this.#sendLogin();
     };
@@ -303,6 +310,7 @@ export class Client {
 
   #onClose(code, reason) {
     const why = reason || `the connection ended (${code})`;
+    if (code === GOING_AWAY && /^wss?:\/\/\S+$/.test(reason) && schemeOf(reason) === schemeOf(this.#options.url)) this.#server = reason;
     if (code === 4101 && !this.#refuseToken()) return this.#halt(code, why);
     if (CODES_THAT_STOP.includes(code)) return this.#halt(code, why);
     this.#retry(why, code);

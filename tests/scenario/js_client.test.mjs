@@ -163,6 +163,26 @@ for (const code of [1000, 1001, 1006, 1011, 1013, 4001, 4002, 4003, 4203, 4999])
     assert.equal(fixture.client.state, "live");
   });
 
+test("after 1001 with the URL of another node the client goes there, and comes back if it does not answer", async () => {
+  const fixture = await Fixture.live();
+  const given = fixture.socket.url;
+  const next = async (code, reason) => {
+    fixture.socket.end(code, reason);
+    await fixture.waitOver();
+    return fixture.socket.url;
+  };
+  const two = given.replace(/\/\/.*/, "//two/ws");
+  assert.equal(await next(1001, two), two);
+  await fixture.login();
+  assert.equal(await next(1006), two, "it stays there");
+  assert.equal(await next(1006), given);
+  await fixture.login();
+  for (const reason of ["the server goes down", "https://two", two.startsWith("wss") ? "ws://two" : "wss://two"]) {
+    assert.equal(await next(1001, reason), given, reason);
+    await fixture.login();
+  }
+});
+
 test("silence is answered by a ping, and more silence by a new connection", async () => {
   const fixture = await Fixture.live();
   await fixture.clock.advance(20000);
