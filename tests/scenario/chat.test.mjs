@@ -82,7 +82,7 @@ scenario("history gives what is asked for, oldest first", {}, async (harness) =>
 scenario("lines keep their order through kills, none is lost or doubled", {}, async (harness) => {
   let server = await harness.start();
   const { port } = server.address;
-  const count = scaled(3000);
+  const count = scaled(1000);
   await withPipes(async (open) => {
     const bob = open([...talk(server, "chat", "bob"), "--json", server.url()]);
     await bob.untilLive();
