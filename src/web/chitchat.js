@@ -323,8 +323,9 @@ export class Client {
     try {
       frame = JSON.parse(data);
     } catch {
-      return this.#retry("a frame that is no JSON", "bad_json");
+      // as null
     }
+    if (typeof frame !== "object" || frame === null) return this.#retry("a frame that is no JSON object", "bad_json");
     const onReply = frame.id === undefined ? undefined : this.#asked.get(frame.id);
     this.#asked.delete(frame.id);
     if (onReply) onReply(frame);
@@ -420,8 +421,9 @@ export class Client {
     this.#epoch = epoch;
     this.#cursor = last;
     this.#commits.add({ begin: { user, epoch, cursor: last } });
+    if (!isReset) return;
     this.#calls.forgetMarks();
-    if (isReset) this.#emit("reset", { epoch, last });
+    this.#emit("reset", { epoch, last });
   }
 
   #resume({ first, skipped_until: skipped = 0 }) {

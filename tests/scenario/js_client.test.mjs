@@ -237,12 +237,14 @@ test("a refused login stops or waits, as its code says", async () => {
   assert.deepEqual(fixture.of("state").at(-1), { state: "stopped", code: "bad_request", reason: "why" });
 });
 
-test("a frame that is no JSON ends the connection, one of an unknown op does not", async () => {
-  const fixture = await Fixture.live();
-  fixture.socket.push({ op: "new_thing" }, { op: "ok", id: 999 });
-  assert.equal(fixture.client.state, "live");
-  fixture.socket.push("{");
-  assert.equal(fixture.client.state, "waiting");
+test("a frame that is no JSON object ends the connection, one of an unknown op does not", async () => {
+  for (const wrong of ["{", "null", "7"]) {
+    const fixture = await Fixture.live();
+    fixture.socket.push({ op: "new_thing" }, { op: "ok", id: 999 });
+    assert.equal(fixture.client.state, "live");
+    fixture.socket.push(wrong);
+    assert.equal(fixture.client.state, "waiting");
+  }
 });
 
 test("stop closes with 1000 and leaves no timer; an address that is none stops", async () => {

@@ -421,6 +421,15 @@ test("a mark is asked again until it is durable; only the newest of a conversati
   assert.equal(await older, true);
 });
 
+test("a mark from before the first login is asked after it", async () => {
+  const fixture = new Fixture();
+  await fixture.client.start();
+  const seen = fixture.client.seen("bob", 90);
+  await fixture.login();
+  fixture.socket.push({ op: "ok", id: fixture.socket.take("seen").id });
+  assert.equal(await seen, true);
+});
+
 test("a mark and a bound of a data set that is gone are not asked again in another one", async () => {
   const fixture = await Fixture.live();
   const seen = fixture.client.seen("bob", 90);
