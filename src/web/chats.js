@@ -109,6 +109,7 @@ export class Chats {
   #all = new Map(); // user -> conversation
   #pages = null; // of conversations: what is left of them
   #listed = 0; // conversations in the pages so far
+  #endsUnseen = false; // the last one of these has what was not seen, so older ones may have, too
   #round = 0; // of the data: pages that were asked for before a reset are dropped
   #watched = ""; // the list of the last `watch`
   #timers = new Map(); // what to do soon -> its timer
@@ -237,14 +238,16 @@ export class Chats {
     this.onChange();
   }
 
-  // After each login, since marks of other connections are not replayed: the conversations, as many as there were.
+  // After each login, since marks of other connections are not replayed: the conversations, as many as there were, and all
+  // that are not seen, which the title counts.
   async #refresh() {
     const wanted = Math.min(LISTED_MAX, Math.max(PAGE, this.#listed));
     this.#pages = this.client.peers({ limit: PAGE });
     this.#listed = 0;
     this.#watched = "";
     const pages = this.#pages;
-    while (pages === this.#pages && this.#listed < wanted && (await this.#nextPeers(pages)));
+    const isWanted = () => this.#listed < wanted || (this.#endsUnseen && this.#listed < LISTED_MAX);
+    while (pages === this.#pages && isWanted() && (await this.#nextPeers(pages)));
     if (pages === this.#pages && this.current && !this.current.hasNewest) this.#load(this.current);
   }
 
@@ -262,6 +265,7 @@ export class Chats {
       if (done || round !== this.#round || pages !== this.#pages) return false;
       for (const peer of value.peers) this.of(peer.user).takePeer(peer);
       this.#listed += value.peers.length;
+      this.#endsUnseen = value.peers.at(-1)?.unseen > 0;
     } catch (error) {
       if (error.code !== "unknown_op") return false; // the next login asks again
     }

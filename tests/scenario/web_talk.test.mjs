@@ -82,6 +82,18 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
     await leave(one, two, three);
   });
 
+  it("the title counts what is not seen in more conversations than a page has", async () => {
+    const ann = harness.name("ann");
+    for (let n = 0; n < 53; n++) {
+      const peer = await harness.login(harness.name(`peer${n}`));
+      await peer.send(ann, "hello");
+      peer.terminate();
+    }
+    const one = await visit(harness, ann);
+    await one.until("the count", async () => (await one.page.title()) === "(53) chitchat");
+    await leave(one);
+  });
+
   it("two tabs of one user: both show what either sends, and what either has seen", async () => {
     const [ann, ben] = [harness.name("ann"), harness.name("ben")];
     const one = await visit(harness, ann);
