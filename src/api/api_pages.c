@@ -186,6 +186,12 @@ static void write_part(struct core *core, struct exchange *exchange, struct page
     job_free(job);
 }
 
+/* Something behind the parts before is gone since then: the export would end without it, as if it were whole. */
+static bool has_lost_part(const struct page_job *job)
+{
+    return job->has_begun && job->read.cut > job->read.asked.after;
+}
+
 static void on_export_read(struct core *core, struct call *call)
 {
     struct page_job *job = job_of(call);
@@ -194,7 +200,7 @@ static void on_export_read(struct core *core, struct call *call)
     if (exchange == NULL) {
         ASSERT(job->is_gone || !job->has_begun);
         job_free(job);
-    } else if (job->read.code == ERROR_NONE) {
+    } else if (job->read.code == ERROR_NONE && !has_lost_part(job)) {
         write_part(core, exchange, job);
     } else if (job->has_begun) {
         exchange_cut(core, exchange); /* which frees the job */

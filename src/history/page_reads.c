@@ -80,6 +80,7 @@ static enum step complete(struct core *core, struct page_read *read, bool more)
 {
     ASSERT(!core->conns.is_scratch_in_use);
     read->has_more = more;
+    read->cut = erasure_cut_ts(core, read->user);
     read->next = read->page.oldest_first ? read->page.after : read->page.before;
     const char *text =
         read->as_lines ? write_lines(core, read, &read->text_bytes) : write_page(core, read, &read->text_bytes);

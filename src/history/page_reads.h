@@ -35,6 +35,7 @@ struct page_read {
     bool has_more;
     uint64_t next;        /* where to go on: `after`, or `before`, of the next page */
     uint64_t bound;       /* entries below it were visible when the page was begun; no later one is in the page */
+    uint64_t cut;         /* entries up to it are gone or hidden, and not in the page */
     enum error_code code; /* ERROR_NONE, ERROR_BUSY or ERROR_UNAVAILABLE */
     const char *message;  /* of an error; static */
     uint32_t retry_after_ms;
