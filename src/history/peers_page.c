@@ -248,7 +248,7 @@ static void count_peer(struct peers_page *page, uint32_t index, struct reply_pee
     counted->user = peer.name;
     counted->seen = mark_above(marks.seen, page->cut);
     counted->seen_by = mark_above(marks.seen_by, page->cut);
-    uint32_t in_memory = unseen_in_memory(page, peer.name, counted->seen, ts, 2 * UNSEEN_MAX);
+    uint32_t in_memory = peer.is_in_memory ? unseen_in_memory(page, peer.name, counted->seen, ts, 2 * UNSEEN_MAX) : 0;
     uint64_t above = counted->seen > page->cut ? counted->seen : page->cut;
     counted->unseen = store_peers_unseen(page->peers, index, above, ts, in_memory);
     if (FAULT(UNSEEN_OFF_BY_ONE) && counted->unseen > 0)

@@ -216,6 +216,8 @@ static int index_put(struct memtable *table, struct mem_index *index, const stru
     if (peer == NULL)
         return -ENOMEM;
     int status = mem_entries_insert(table, &peer->entries, *entry);
+    if (mem_entry_role(entry) == ROLE_RECEIVED && mem_entry_ts(entry) > peer->received_newest)
+        peer->received_newest = mem_entry_ts(entry);
     return status < 0 ? status : 0;
 }
 
@@ -276,10 +278,15 @@ static const struct mem_index *index_of(const struct memtable *table, struct spa
 }
 
 /* NULL: the user has no entries with the peer. */
-static const struct mem_entries *entries_with(const struct memtable *table, struct span user, struct span name)
+static const struct mem_peer *peer_with(const struct memtable *table, struct span user, struct span name)
 {
     const struct mem_index *index = index_of(table, user);
-    const struct mem_peer *peer = index == NULL ? NULL : peer_find(table, index, peer_hash(table, index, name), name);
+    return index == NULL ? NULL : peer_find(table, index, peer_hash(table, index, name), name);
+}
+
+static const struct mem_entries *entries_with(const struct memtable *table, struct span user, struct span name)
+{
+    const struct mem_peer *peer = peer_with(table, user, name);
     return peer == NULL ? NULL : &peer->entries;
 }
 
@@ -308,10 +315,11 @@ bool memtable_peer_received(const struct memtable *table, struct span user, stru
 uint32_t memtable_peer_unseen(const struct memtable *table, struct span user, struct span peer, uint64_t after,
                               uint64_t before, uint64_t *ts_r, uint32_t ts_max)
 {
-    const struct mem_entries *list = entries_with(table, user, peer);
+    const struct mem_peer *found = peer_with(table, user, peer);
     uint32_t count = 0;
-    if (list == NULL)
+    if (found == NULL || found->received_newest <= after)
         return 0;
+    const struct mem_entries *list = &found->entries;
     struct mem_place place = mem_entries_seek(list, before);
     while (count < ts_max && mem_entries_back(list, &place)) {
         struct memtable_hit hit = mem_entries_hit(list, place);
@@ -323,17 +331,26 @@ uint32_t memtable_peer_unseen(const struct memtable *table, struct span user, st
     return count;
 }
 
+/* The ts of the newest entry below `before`; 0: there is none. Mostly that is the newest one of all. */
+static uint64_t newest_before(const struct mem_entries *list, uint64_t before)
+{
+    struct memtable_hit hit;
+    if (list->newest < before)
+        return list->newest;
+    return mem_entries_range(list, 0, before, false, &hit, 1) == 0 ? 0 : hit.ts;
+}
+
 bool memtable_peer_next(const struct memtable *table, struct span user, struct memtable_peer_walk *walk,
                         uint64_t before, struct memtable_peer *peer_r)
 {
     const struct mem_index *index = index_of(table, user);
     const struct mem_peer *peer = walk->at != NULL ? walk->at->next_of_index : index == NULL ? NULL : index->first;
-    struct memtable_hit hit;
-    while (peer != NULL && mem_entries_range(&peer->entries, 0, before, false, &hit, 1) == 0)
+    uint64_t newest = 0;
+    while (peer != NULL && (newest = newest_before(&peer->entries, before)) == 0)
         peer = peer->next_of_index;
     if (peer == NULL)
         return false;
     walk->at = peer;
-    *peer_r = (struct memtable_peer){{peer->name, peer->name_bytes}, hit.ts};
+    *peer_r = (struct memtable_peer){{peer->name, peer->name_bytes}, newest};
     return true;
 }

@@ -70,6 +70,7 @@ struct mem_peer {
     struct mem_peer *next_of_index; /* in any order */
     const struct mem_index *index;
     uint64_t hash;
+    uint64_t received_newest; /* ts of the last entry that was received; 0: none */
     struct mem_entries entries;
     uint8_t name_bytes;
     char name[];

@@ -100,6 +100,7 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
         *slot = ++all->count;
     }
     struct conversation *conversation = &all->list[*slot - 1];
+    conversation->is_in_memory |= source == 0;
     bool is_newer = ts > conversation->newest || (ts == conversation->newest && conversation->source == 0);
     *noted_r = is_newer ? conversation : NULL;
     if (is_newer) {

@@ -17,7 +17,8 @@ struct conversation {
     uint64_t place;   /* of the row at `newest` (run_place.h); 0: not known */
     uint32_t name_at; /* in `names` */
     uint8_t name_bytes;
-    uint8_t source; /* what `newest` came from: 0 memory, else the number of a run */
+    uint8_t source;    /* what `newest` came from: 0 memory, else the number of a run */
+    bool is_in_memory; /* memory has entries of it */
 };
 #define CONVERSATION_SOURCE_MAX UINT8_MAX
 

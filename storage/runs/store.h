@@ -272,6 +272,7 @@ struct store_peer {
     uint64_t newest;            /* in runs and memory */
     struct seen_marks marks;    /* of the runs, whatever is cut */
     const struct message *last; /* the entry at `newest`, if a run has it; NULL: memory has it */
+    bool is_in_memory;          /* it was given to store_peers_add */
 };
 /* The conversations of the page: newest first, at most `limit`, fewer if their messages have more than
  * LIMIT_PAGE_BYTES; and whether there are more. */

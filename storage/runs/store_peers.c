@@ -284,9 +284,11 @@ void store_peers_get(const struct store_peers *peers, uint32_t index, struct sto
 {
     ASSERT(index < store_peers_count(peers));
     const struct chosen *chosen = &peers->all.chosen[index];
+    const struct conversation *conversation = &peers->all.list[chosen->conversation];
     *peer_r = (struct store_peer){.name = conversations_name(&peers->all, chosen->conversation),
-                                  .newest = peers->all.list[chosen->conversation].newest,
-                                  .marks = chosen->marks};
+                                  .newest = conversation->newest,
+                                  .marks = chosen->marks,
+                                  .is_in_memory = conversation->is_in_memory};
     if (peers->rows[index] > 0)
         peer_r->last = &store_page_messages(peers->page)[peers->rows[index] - 1];
 }
