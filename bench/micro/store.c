@@ -142,28 +142,39 @@ static void ask_with(struct micro *micro, int argc, char **argv)
 struct peers_question {
     struct store *store;
     struct store_reader *reader;
+    uint64_t user; /* of read_all_peers: whose page is next */
 };
+
+/* Returns the `before` of the next page; UINT64_MAX: that was the last. */
+static uint64_t read_peers_page(const struct peers_question *question, uint64_t user, uint64_t before)
+{
+    struct store_peers_query query = {.bound = UINT64_MAX, .before = before, .limit = PAGE_PEERS};
+    struct store_peers *peers;
+    struct store_peer last;
+    char name[24];
+    struct span span = {name, (size_t)snprintf(name, sizeof name, "user-%07llu", (unsigned long long)user)};
+    int more;
+    micro_must(store_peers_open(&peers, question->store, span, &query));
+    while ((more = store_peers_step(peers, question->reader)) == 1)
+        continue;
+    micro_must(more);
+    ASSERT(store_peers_count(peers) == PAGE_PEERS);
+    store_peers_get(peers, PAGE_PEERS - 1, &last);
+    uint64_t next = store_peers_more(peers) ? last.newest : UINT64_MAX;
+    store_peers_close(&peers);
+    return next;
+}
 
 static void read_peers(void *context, uint64_t rounds)
 {
-    const struct peers_question *question = context;
-    struct store_peers_query query = {.bound = UINT64_MAX, .before = UINT64_MAX, .limit = PAGE_PEERS};
-    for (uint64_t i = 0; i < rounds; i++) {
-        struct store_peers *peers;
-        int more;
-        micro_must(store_peers_open(&peers, question->store, SPAN_LITERAL("user-0000000"), &query));
-        while ((more = store_peers_step(peers, question->reader)) == 1)
-            continue;
-        micro_must(more);
-        ASSERT(store_peers_count(peers) == PAGE_PEERS);
-        store_peers_close(&peers);
-    }
+    for (uint64_t i = 0; i < rounds; i++)
+        (void)read_peers_page(context, 0, UINT64_MAX);
 }
 
 static void ask_peers(struct micro *micro, uint32_t runs, uint64_t records, int argc, char **argv)
 {
     struct micro_store store;
-    struct peers_question question;
+    struct peers_question question = {.user = 0};
     char name[80];
     micro_store_open(&store, argc, argv);
     for (uint32_t i = 0; i < runs; i++)
@@ -200,10 +211,24 @@ static void add_conversations(struct micro_store *store, struct memtable *table,
     }
 }
 
+#define FULL_PAGES (FULL_PEERS / PAGE_PEERS)
+
+/* All pages of one user, then, in the next round, of another. */
+static void read_all_peers(void *context, uint64_t rounds)
+{
+    struct peers_question *question = context;
+    for (uint64_t i = 0; i < rounds; i++, question->user = (question->user + 1) % FULL_USERS) {
+        uint64_t before = UINT64_MAX;
+        for (uint32_t page = 0; page < FULL_PAGES; page++)
+            before = read_peers_page(question, question->user, before);
+        ASSERT(before == UINT64_MAX);
+    }
+}
+
 static void ask_full(struct micro *micro, uint32_t runs, int argc, char **argv)
 {
     struct micro_store store;
-    struct peers_question question;
+    struct peers_question question = {.user = 0};
     micro_store_open(&store, argc, argv);
     for (uint32_t i = 0; i < runs; i++) {
         struct memtable *table;
@@ -217,6 +242,7 @@ static void ask_full(struct micro *micro, uint32_t runs, int argc, char **argv)
     question.store = store.store;
     micro_must(store_reader_open(&question.reader, store.store));
     micro_run(micro, "page of 50 of 1,000 conversations in 16 runs, marks", 1, read_peers, &question);
+    micro_run(micro, "the same, all 20 pages of 50 users", FULL_PAGES, read_all_peers, &question);
     store_reader_close(&question.reader);
     micro_store_close(&store);
 }

@@ -24,6 +24,16 @@ void run_map_find(struct run_map *map_r, const void *key, uint64_t bytes);
 /* The row at `place`, if its key is `key`: *value_r is borrowed from the map. False: it is not. */
 bool run_place_get(const struct run_map *map, uint64_t place, struct span key, struct span *value_r);
 
+/* The row at `place`, whatever its key is; borrowed from the map. False: there is none. */
+bool run_place_row(const struct run_map *map, uint64_t place, struct span *key_r, struct span *value_r);
+/* The place of the row behind the one at `place`; 0: not found, it may have to be searched. */
+uint64_t run_place_next(const struct run_map *map, uint64_t place);
+/* The last row from place `first` to place `last` whose key is below `key`, where that of `first` is: a search that is
+ * limited to a few neighbouring pages. 0: it has to be searched in the run. */
+uint64_t run_place_below(const struct run_map *map, uint64_t first, uint64_t last, struct span key);
+
+/* The place of the key, which is in the map; 0: not found. */
+uint64_t run_place_find(const struct run_map *map, const void *key);
 /* The place of the key, which is in the map, when it is the row number `slot` of its page. */
 uint64_t run_place_of(const void *key, uint32_t slot);
 /* Whether two keys of the map are on one page. */
@@ -37,6 +47,8 @@ struct run_page_rows {
 
 /* Begins behind the row with `key`, which is in the map. */
 void run_page_rows_begin(struct run_page_rows *rows, const struct run_map *map, const void *key);
+/* Begins behind the row at `place`. */
+void run_page_rows_begin_at(struct run_page_rows *rows, const struct run_map *map, uint64_t place);
 /* The next row, borrowed from the map. False: the page has no more, or its value is elsewhere. */
 bool run_page_rows_next(struct run_page_rows *rows, struct span *key_r, struct span *value_r);
 

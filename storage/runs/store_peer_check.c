@@ -93,7 +93,7 @@ static int note_piece(struct search *search, const struct peer_piece *piece, str
     return -EBADMSG;
 }
 
-static int search_block(struct search *search, const struct run_peers *peers, struct peer_block block, uint32_t *looks)
+static int search_block(struct search *search, struct run_peers *peers, struct peer_block block, uint32_t *looks)
 {
     const struct store_peer_check *check = search->check;
     struct peer_piece piece;
@@ -112,7 +112,7 @@ static int search_block(struct search *search, const struct run_peers *peers, st
 }
 
 /* Searches the blocks, the newest first. 0 or -errno. */
-static int search_blocks(struct search *search, const struct run_peers *peers, uint32_t looks)
+static int search_blocks(struct search *search, struct run_peers *peers, uint32_t looks)
 {
     for (uint32_t at = run_peers_begun(peers, search->check->before); at > 0 && search->left > 0; at--) {
         struct peer_block block = run_peers_block(peers, at - 1);
@@ -136,7 +136,9 @@ static int search_run(struct search *search, struct run *run)
     uint32_t looks = 0;
     search->at = run;
     int status = run_slot_cursor(run, search->reader->slot, &cursor);
-    int more = status == 0 ? run_peers_open(&peers, run, cursor, search->check->user) : status;
+    int more = status == 0
+                   ? run_peers_open(&peers, run, cursor, search->check->user, search->hash, &search->reader->hints)
+                   : status;
     if (more == 1)
         more = search_entries(search, &peers, &looks);
     return more == 1 ? search_blocks(search, &peers, looks) : more;

@@ -55,7 +55,7 @@ int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest
 
 static int begin(struct store_peers *peers)
 {
-    uint64_t hash = filter_hash(peers_user(peers));
+    peers->hash = filter_hash(peers_user(peers));
     peers->list = store_ref_list(peers->store);
     ASSERT(peers->list->count < CONVERSATION_SOURCE_MAX);
     peers->heads = calloc(peers->list->count + 1, sizeof *peers->heads);
@@ -63,7 +63,7 @@ static int begin(struct store_peers *peers)
         return -ENOMEM;
     for (uint32_t i = 0; i < peers->list->count; i++) {
         struct run *run = peers->list->runs[i];
-        if (filter_may_contain(&run->filter, hash))
+        if (filter_may_contain(&run->filter, peers->hash))
             peers->heads[peers->count++] = (struct peers_head){.run = run, .number = (uint8_t)(i + 1)};
     }
     return store_page_open(&peers->page);
@@ -157,14 +157,24 @@ static int find_marks(struct marks_walk *walk, struct span user, struct span wan
     return more;
 }
 
-/* The marks of the page's conversations in one run. Both are in order of names. */
-static int read_marks(struct store_peers *peers, struct run *run, MDB_cursor *cursor)
+/* Goes to the user's first marks, at `place`. 1; or 0: they are not there. */
+static int take_first_marks(struct marks_walk *walk, uint64_t place)
 {
-    struct marks_walk walk = {.cursor = cursor, .map = &run->map};
+    struct span key, value;
+    run_page_rows_begin_at(&walk->rows, walk->map, place);
+    return run_place_row(walk->map, place, &key, &value) && take_marks(walk, key, value);
+}
+
+/* The marks of the page's conversations in one run. Both are in order of names. */
+static int read_marks(struct store_peers *peers, const struct peers_head *head, MDB_cursor *cursor)
+{
+    struct marks_walk walk = {.cursor = cursor, .map = &head->run->map};
     struct span user = peers_user(peers);
     walk.prefix.data = (const char *)walk.prefix_bytes;
     walk.prefix.bytes = row_key_marks(user, (struct span){"", 0}, walk.prefix_bytes);
-    int more = peers->all.chosen_count == 0 ? 0 : seek_marks(&walk, user, peers_chosen_name(peers, 0));
+    int more = take_first_marks(&walk, head->peers.hint.marks);
+    if (more == 0)
+        more = seek_marks(&walk, user, peers_chosen_name(peers, 0));
     for (uint32_t at = 0; more == 1 && at < peers->all.chosen_count; at++) {
         struct span wanted = peers_chosen_name(peers, at);
         struct seen_marks marks;
@@ -187,12 +197,16 @@ static int step_marks(struct store_peers *peers)
         return 0;
     }
     struct peers_head *head = &peers->heads[peers->marks_at++];
-    if (head->run->entry.marks == 0)
+    if (head->run->entry.marks == 0 || peers->all.chosen_count == 0)
         return 0;
     peers->at = head->run;
+    peers->looks -= peers->looks > 0;
+    int status = store_peers_open_head(peers, head);
+    if (status != 0 || head->peers.hint.marks == RUN_HINT_NONE)
+        return status;
     peers->looks -= peers->looks > peers->all.chosen_count ? peers->all.chosen_count : peers->looks;
-    int status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
-    return status == 0 ? read_marks(peers, head->run, cursor) : status;
+    status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
+    return status == 0 ? read_marks(peers, head, cursor) : status;
 }
 
 /* -- the newest messages -- */

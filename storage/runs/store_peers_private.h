@@ -15,6 +15,7 @@ enum phase { PHASE_NEWEST, PHASE_MARKS, PHASE_UNSEEN, PHASE_LAST, PHASE_DONE };
 struct peers_head {
     struct run *run;
     uint8_t number; /* the source of conversations.h */
+    bool is_known;  /* `peers` was opened, or the run has no entries of the user: then it has only the hint */
     bool is_open;
     bool is_over;
     uint64_t at; /* all from it on was looked at */
@@ -45,6 +46,7 @@ struct store_peers {
     struct conversations all;
     struct store_page *page;
     uint32_t *rows; /* for each conversation of the page: its row in `page` and 1; 0: none */
+    uint64_t hash;  /* filter_hash of the user */
     size_t user_bytes;
     char user[LIMIT_USER_BYTES];
 };
@@ -59,6 +61,8 @@ static inline struct span peers_chosen_name(const struct store_peers *peers, uin
     return conversations_name(&peers->all, peers->all.chosen[at].conversation);
 }
 
+/* Looks what the head's run has of the user. 0 or -errno. */
+int store_peers_open_head(struct store_peers *peers, struct peers_head *head);
 /* Begins a walk over all heads. */
 void store_peers_rewind(struct store_peers *peers);
 /* A part of PHASE_NEWEST or PHASE_UNSEEN. 1: goes on; 0: the phase is over; or -errno. */

@@ -37,19 +37,28 @@ static struct peers_head *first_head(struct store_peers *peers)
     return best;
 }
 
+int store_peers_open_head(struct store_peers *peers, struct peers_head *head)
+{
+    MDB_cursor *cursor;
+    if (head->is_known)
+        return 0;
+    int status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
+    int more = status != 0 ? status
+                           : run_peers_open(&head->peers, head->run, cursor, peers_user(peers), peers->hash,
+                                            &peers->reader->hints);
+    head->is_known = more >= 0;
+    head->is_open = more == 1;
+    return more < 0 ? more : 0;
+}
+
 /* The head is over if the run has no entries of the user. 1 or -errno. */
 static int open_head(struct store_peers *peers, struct peers_head *head)
 {
-    MDB_cursor *cursor;
-    int status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
-    int more = status != 0 ? status : run_peers_open(&head->peers, head->run, cursor, peers_user(peers));
-    head->is_over = more == 0;
-    if (more != 1)
-        return more < 0 ? more : 1;
-    head->is_open = true;
-    if (head->peers.newest < head->at)
+    int status = store_peers_open_head(peers, head);
+    head->is_over = !head->is_open;
+    if (head->is_open && head->peers.newest < head->at)
         head->at = head->peers.newest + 1;
-    return 1;
+    return status == 0 ? 1 : status;
 }
 
 /* What a walk does with a piece. */

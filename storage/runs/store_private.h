@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "storage/runs/run.h"
+#include "storage/runs/run_hints.h"
 
 /* The live runs, oldest first. A list is not changed; a commit makes a new one. */
 struct run_list {
@@ -125,6 +126,7 @@ int merge_source_open(struct run_source **source_r, struct run *const *runs, uin
 struct store_reader {
     struct store *store;
     uint32_t slot; /* in each run */
+    struct run_hints hints;
     struct store_work work;
     struct store_error error;
 };

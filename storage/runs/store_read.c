@@ -73,6 +73,8 @@ struct store_work store_reader_work(const struct store_reader *reader)
 
 void store_reader_close(struct store_reader **reader)
 {
+    if (*reader != NULL)
+        run_hints_fini(&(*reader)->hints);
     free(*reader);
     *reader = NULL;
 }

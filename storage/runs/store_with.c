@@ -29,6 +29,7 @@ struct head {
 struct walk {
     struct store_reader *reader;
     struct span user;
+    uint64_t hash; /* filter_hash of the user */
     const struct store_with *with;
     const struct store_range *range;
     struct store_page *page;
@@ -62,7 +63,9 @@ static int head_open(struct walk *walk, struct head *head)
     MDB_cursor *cursor;
     int status = run_slot_cursor(head->run, walk->reader->slot, &cursor);
     head->is_open = true;
-    return status == 0 ? run_peers_open(&head->peers, head->run, cursor, walk->user) : status;
+    if (status != 0)
+        return status;
+    return run_peers_open(&head->peers, head->run, cursor, walk->user, walk->hash, &walk->reader->hints);
 }
 
 /* Takes the entries of a piece that are next, in the order of looking. */
@@ -87,7 +90,7 @@ static int take_piece(struct walk *walk, struct head *head, const struct peer_pi
 /* Looks at the next piece of the blocks. */
 static int look_at_block(struct walk *walk, struct head *head)
 {
-    const struct run_peers *peers = &head->peers;
+    struct run_peers *peers = &head->peers;
     bool oldest_first = walk->range->oldest_first;
     uint32_t number = oldest_first ? run_peers_ended(peers, head->at) : run_peers_begun(peers, head->at);
     struct peer_piece piece;
@@ -149,11 +152,11 @@ static int head_look(struct walk *walk, struct head *head)
 static void walk_init(struct walk *walk, const struct run_list *list)
 {
     const struct store_range *range = walk->range;
-    uint64_t hash = filter_hash(walk->user);
     for (uint32_t i = 0; i < list->count; i++) {
         struct run *run = list->runs[i];
         const struct run_entry *entry = &run->entry;
-        if (entry->ts_max <= range->after || entry->ts_min >= range->before || !filter_may_contain(&run->filter, hash))
+        if (entry->ts_max <= range->after || entry->ts_min >= range->before
+            || !filter_may_contain(&run->filter, walk->hash))
             continue;
         struct head *head = &walk->heads[walk->count++];
         *head = (struct head){.run = run};
@@ -253,6 +256,7 @@ int store_reader_with(struct store_reader *reader, struct span user, const struc
     ASSERT(user.bytes > 0 && with->peer.bytes > 0);
     struct walk walk = {.reader = reader,
                         .user = user,
+                        .hash = filter_hash(user),
                         .with = with,
                         .range = range,
                         .page = page,

@@ -203,7 +203,7 @@ static void check_peers(struct run *run, const struct rows *rows)
     uint64_t ts;
     ASSERT(run_slot_cursor(run, 0, &cursor) == 0);
     for (uint32_t i = 0; i < rows->count; i++) {
-        if (!is_row(&rows->rows[i], &fields) || run_peers_open(&peers, run, cursor, fields.user) != 1)
+        if (!is_row(&rows->rows[i], &fields) || run_peers_open(&peers, run, cursor, fields.user, 0, NULL) != 1)
             continue;
         for (uint32_t block = 0; block < peers.block_count && block < 8; block++)
             if (run_peers_find(&peers, run_peers_block(&peers, block), SPAN_LITERAL("bob"), fields.ts | 1,

@@ -155,3 +155,52 @@ Test(run_place, rows_are_read_along_their_page)
     cr_assert_not(run_page_rows_next(&rows, &key, &value), "no map");
     close_rows(&opened);
 }
+
+static void check_rows(bool has_large)
+{
+    struct opened opened;
+    char key[16];
+    open_rows(&opened, has_large);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        struct span found, value;
+        uint64_t next = run_place_next(&opened.map, opened.places[i]);
+        cr_assert(run_place_row(&opened.map, opened.places[i], &found, &value), "row %u", i);
+        cr_assert(span_equal(found, key_of(i, key)) && value.bytes == value_of(i, has_large).bytes, "row %u", i);
+        cr_assert_eq(run_place_find(&opened.map, found.data), opened.places[i], "row %u", i);
+        /* Many large values may lie before the next leaf: then it has to be searched. */
+        uint64_t wanted = i + 1 < ROWS ? opened.places[i + 1] : 0;
+        bool is_on_page = wanted / RUN_PLACE_SLOTS == opened.places[i] / RUN_PLACE_SLOTS;
+        cr_assert(next == wanted || (next == 0 && has_large && !is_on_page), "row %u", i);
+    }
+    cr_assert_eq(run_place_next(&opened.map, (opened.map.count + 7) * RUN_PLACE_SLOTS), 0, "no such page");
+    close_rows(&opened);
+}
+
+Test(run_place, rows_follow_each_other_from_place_to_place)
+{
+    check_rows(false);
+}
+
+Test(run_place, a_row_behind_large_values_is_found_or_has_to_be_searched)
+{
+    check_rows(true);
+}
+
+Test(run_place, the_last_row_below_a_key_is_found_among_neighbouring_pages)
+{
+    struct opened opened;
+    char key[16];
+    open_rows(&opened, false);
+    for (uint32_t first = 0; first + 200 < ROWS; first += 37)
+        for (uint32_t i = first + 1; i <= first + 200; i += 7) {
+            uint64_t end = opened.places[first + 200];
+            cr_assert_eq(run_place_below(&opened.map, opened.places[first], end, key_of(i, key)), opened.places[i - 1]);
+        }
+    cr_assert_eq(run_place_below(&opened.map, opened.places[10], opened.places[210], SPAN_LITERAL("z")),
+                 opened.places[210], "all are below");
+    cr_assert_eq(run_place_below(&opened.map, opened.places[0], opened.places[ROWS - 1], SPAN_LITERAL("z")), 0,
+                 "too many pages");
+    cr_assert_eq(run_place_below(&(struct run_map){NULL, 0}, opened.places[0], opened.places[9], SPAN_LITERAL("z")), 0,
+                 "no map");
+    close_rows(&opened);
+}
