@@ -88,16 +88,28 @@ static uint64_t multiply(uint64_t x, uint64_t y)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Up to 8 bytes, each of which decides the word. */
+static uint64_t short_word(struct span bytes)
+{
+    if (bytes.bytes >= 4)
+        return bytes_load_le32(bytes.data) | (uint64_t)bytes_load_le32(bytes.data + bytes.bytes - 4) << 32;
+    uint64_t word = 0;
+    for (size_t i = 0; i < bytes.bytes; i++)
+        word |= (uint64_t)(uint8_t)bytes.data[i] << (8 * i);
+    return word;
+}
+
+/* Two words are multiplied at a time; those at the end may overlap, so no byte is copied. */
 uint64_t hash_multiply(struct hash_key key, struct span bytes)
 {
     uint64_t hash = key.k0 ^ bytes.bytes;
-    for (size_t at = 0; at < bytes.bytes; at += 8) {
-        uint64_t word = 0;
-        size_t left = bytes.bytes - at;
-        memcpy(&word, bytes.data + at, left < sizeof word ? left : sizeof word);
-        hash = multiply(hash ^ word, key.k1 | 1);
-    }
-    return hash;
+    if (bytes.bytes < 8)
+        return multiply(hash ^ short_word(bytes), key.k1 | 1);
+    for (size_t at = 0; at + 16 < bytes.bytes; at += 16)
+        hash = multiply(hash ^ bytes_load_le64(bytes.data + at), key.k1 ^ bytes_load_le64(bytes.data + at + 8));
+    const char *end = bytes.data + bytes.bytes;
+    uint64_t first = bytes_load_le64(bytes.bytes < 16 ? bytes.data : end - 16);
+    return multiply(hash ^ first, key.k1 ^ bytes_load_le64(end - 8));
 }
 
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t bytes)

@@ -7,8 +7,11 @@
 
 #include "base/assert.h"
 
-#define TABLE_FIRST 512u
-#define NAMES_FIRST 4096u
+#define TABLE_FIRST 1024u
+#define NAMES_FIRST 8192u
+/* The halves of a slot. */
+#define SLOT_HASH UINT64_C(0xffffffff00000000)
+#define SLOT_INDEX UINT64_C(0x00000000ffffffff)
 
 void conversations_fini(struct conversations *all)
 {
@@ -27,12 +30,19 @@ struct span conversations_name(const struct conversations *all, uint32_t at)
     return (struct span){all->names + all->list[at].name_at, all->list[at].name_bytes};
 }
 
-static uint32_t *slot_of(const struct conversations *all, uint64_t hash, struct span name)
+static bool has_name(const struct conversations *all, uint32_t at, struct span name)
+{
+    return all->list[at].name_bytes == name.bytes && span_compare(conversations_name(all, at), name) == 0;
+}
+
+/* Most slots that are passed differ in the upper half of the hash, so nothing else is read of theirs. */
+static uint64_t *slot_of(const struct conversations *all, uint64_t hash, struct span name)
 {
     uint32_t at = (uint32_t)hash & (all->table_room - 1);
     for (;; at = (at + 1) & (all->table_room - 1)) {
-        uint32_t *slot = &all->table[at];
-        if (*slot == 0 || (all->list[*slot - 1].hash == hash && span_equal(conversations_name(all, *slot - 1), name)))
+        uint64_t *slot = &all->table[at];
+        bool may_be_it = ((*slot ^ hash) & SLOT_HASH) == 0;
+        if (*slot == 0 || (may_be_it && has_name(all, (uint32_t)(*slot & SLOT_INDEX) - 1, name)))
             return slot;
     }
 }
@@ -50,7 +60,7 @@ static int grow(struct conversations *all)
         return -ENOMEM;
     all->list = list;
     all->room = room / 2;
-    uint32_t *table = calloc(room, sizeof *table);
+    uint64_t *table = calloc(room, sizeof *table);
     if (table == NULL)
         return -ENOMEM;
     free(all->table);
@@ -60,7 +70,7 @@ static int grow(struct conversations *all)
         uint32_t at = (uint32_t)list[i].hash & (room - 1);
         while (table[at] != 0)
             at = (at + 1) & (room - 1);
-        table[at] = i + 1;
+        table[at] = (list[i].hash & SLOT_HASH) | (i + 1);
     }
     return 0;
 }
@@ -89,7 +99,7 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
     uint64_t hash = hash_multiply(all->key, name);
     if (status != 0)
         return status;
-    uint32_t *slot = slot_of(all, hash, name);
+    uint64_t *slot = slot_of(all, hash, name);
     if (*slot == 0) {
         struct conversation made = {.hash = hash, .name_bytes = (uint8_t)name.bytes};
         status = keep_name(all, name, &made.name_at);
@@ -97,9 +107,9 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
             return status;
         ASSERT(all->count < all->room);
         all->list[all->count] = made;
-        *slot = ++all->count;
+        *slot = (hash & SLOT_HASH) | ++all->count;
     }
-    struct conversation *conversation = &all->list[*slot - 1];
+    struct conversation *conversation = &all->list[(*slot & SLOT_INDEX) - 1];
     conversation->is_in_memory |= source == 0;
     bool is_newer = ts > conversation->newest || (ts == conversation->newest && conversation->source == 0);
     *noted_r = is_newer ? conversation : NULL;

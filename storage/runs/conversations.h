@@ -39,7 +39,7 @@ struct conversations {
     struct conversation *list;
     uint32_t count;
     uint32_t room;
-    uint32_t *table; /* indexes + 1 by hash; a power of two */
+    uint64_t *table; /* by the hash: its upper half, and the index + 1 below; a power of two */
     uint32_t table_room;
     char *names;
     size_t names_used;

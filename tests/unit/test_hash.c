@@ -144,3 +144,22 @@ Test(hash, crc32c_goes_on_from_where_it_stood)
     for (size_t cut = 0; cut <= bytes; cut++)
         cr_assert_eq(hash_crc32c(hash_crc32c(7, text, cut), text + cut, bytes - cut), hash_crc32c(7, text, bytes));
 }
+
+Test(hash, each_byte_of_a_name_and_its_length_decide_its_place_in_a_table)
+{
+    struct hash_key key = {UINT64_C(0x0123456789abcdef), UINT64_C(0xfedcba9876543210)};
+    char name[70];
+    memset(name, 'n', sizeof name);
+    for (size_t bytes = 1; bytes <= sizeof name; bytes++) {
+        uint64_t hash = hash_multiply(key, (struct span){name, bytes});
+        cr_assert_neq(hash, hash_multiply(key, (struct span){name, bytes - 1}));
+        cr_assert_neq(hash, hash_multiply((struct hash_key){key.k0 + 1, key.k1}, (struct span){name, bytes}));
+        cr_assert_neq(hash, hash_multiply((struct hash_key){key.k0, key.k1 + 2}, (struct span){name, bytes}));
+        for (size_t at = 0; at < bytes; at++) {
+            name[at] = 'm';
+            cr_assert_neq(hash, hash_multiply(key, (struct span){name, bytes}), "byte %zu of %zu", at, bytes);
+            name[at] = 'n';
+        }
+        cr_assert_eq(hash, hash_multiply(key, (struct span){name, bytes}));
+    }
+}

@@ -57,3 +57,25 @@ Test(span, trim_takes_blanks_and_tabs_from_both_ends)
     cr_assert_eq(span_trim(SPAN_LITERAL(" \t ")).bytes, 0);
     cr_assert_eq(span_trim((struct span){0}).bytes, 0);
 }
+
+static int sign(int order)
+{
+    return order < 0 ? -1 : order > 0;
+}
+
+/* Words that overlap decide as bytes would. */
+Test(span, the_order_is_that_of_the_bytes_whatever_their_number)
+{
+    char a[40], b[40];
+    for (size_t bytes = 0; bytes <= sizeof a; bytes++)
+        for (size_t at = 0; at < sizeof a; at++) {
+            memset(a, 'x', sizeof a);
+            memset(b, 'x', sizeof b);
+            b[at] = (char)0xff; /* above as an unsigned byte */
+            int wanted = at < bytes ? -1 : 0;
+            cr_assert_eq(sign(span_compare((struct span){a, bytes}, (struct span){b, bytes})), wanted);
+            cr_assert_eq(sign(span_compare((struct span){b, bytes}, (struct span){a, bytes})), -wanted);
+            if (bytes > 0)
+                cr_assert_eq(sign(span_compare((struct span){a, bytes - 1}, (struct span){b, bytes})), -1);
+        }
+}
