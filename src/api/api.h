@@ -36,4 +36,9 @@ void api_export(struct core *core, struct exchange *exchange, const struct http_
 #define API_RESULT_BYTES 128u
 char *api_put_stored(char *at, const struct post *post);
 
+/* For requests that wait for a barrier (server/barrier.h): what a request is answered that did not pass it. `end`
+ * is not BARRIER_PASSED (asserted). */
+void api_refuse_barrier(enum barrier_end end, enum error_code *code_r, const char **message_r,
+                        uint32_t *retry_after_ms_r);
+
 #endif

@@ -60,7 +60,7 @@ static bool was_refused(struct core *core, struct exchange *exchange, const stru
     uint32_t retry_after_ms;
     if (job->barrier_end == BARRIER_PASSED)
         return false;
-    barrier_refusal(job->barrier_end, &code, &message, &retry_after_ms);
+    api_refuse_barrier(job->barrier_end, &code, &message, &retry_after_ms);
     exchange_refuse_as(core, exchange, code, message, retry_after_ms);
     return true;
 }

@@ -45,7 +45,7 @@ static void on_barrier(struct core *core, struct barrier *barrier, enum barrier_
         page_reads_take(core, read);
         return;
     }
-    barrier_refusal(end, &read->code, &read->message, &read->retry_after_ms);
+    api_refuse_barrier(end, &read->code, &read->message, &read->retry_after_ms);
     call_return(core, &job->call);
 }
 

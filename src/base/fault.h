@@ -66,7 +66,7 @@ enum fault {
     FAULT_APPLY_WHEN_FOLLOWED,         /* a batch is applied when any batch follows it */
     FAULT_UNKNOWN_SETTLED_BY_READING,  /* an append of unknown outcome counts as committed when it is read */
     FAULT_NO_BARRIER,                  /* a login is answered at once */
-    FAULT_READ_WITHOUT_BARRIER,        /* a page is, over HTTP or of `history` and `peers` */
+    FAULT_READ_WITHOUT_BARRIER,        /* a read of a program is */
     FAULT_ACK_BEFORE_ENGINE,           /* a send is answered when its batch is appended, not when it is acknowledged */
     FAULT_UNKNOWN_AS_NEW,              /* what an append of unknown outcome had goes into the next batch */
     FAULT_WINDOW_OF_TWO,               /* a second batch is appended before the first is acknowledged */

@@ -25,7 +25,7 @@
 
 /* The state of a page. set_state is the only writer. */
 enum history_state {
-    HISTORY_WAITING,       /* for its barrier, the pages before it, or for a place */
+    HISTORY_WAITING,       /* for the pages before it, or for a place */
     HISTORY_AHEAD_READING, /* read ahead: the reader has it */
     HISTORY_AHEAD_READ,    /* read ahead: the read has ended with `result` */
     HISTORY_AHEAD_TAKEN,   /* read ahead: the rows were examined, more are needed: the page needs a place */
@@ -40,8 +40,6 @@ struct history {
     struct core *core;
     struct conn *conn;
     struct request_id id;
-    struct barrier barrier; /* in a cluster: only the owner of the slot may answer */
-    enum barrier_end barrier_end;
     uint8_t state;           /* enum history_state */
     int result;              /* of the read: 0 or -errno */
     struct range_read *read; /* owned; NULL: none */
@@ -84,11 +82,6 @@ static bool is_read(const struct history *history)
     return history->state == HISTORY_READ || history->state == HISTORY_AHEAD_READ;
 }
 
-static bool is_past_barrier(const struct history *history)
-{
-    return !barrier_waits(&history->barrier) && history->barrier_end == BARRIER_PASSED;
-}
-
 static void set_state(struct history *history, enum history_state state)
 {
     struct histories *histories = &history->core->histories;
@@ -108,7 +101,6 @@ static void history_free(struct history *history)
     history->core->histories.count--;
     history->core->histories.active -= has_place(history);
     history->core->histories.ahead -= is_ahead(history);
-    barrier_leave(&history->barrier);
     range_read_close(&history->read);
     peers_page_close(&history->peers);
     history_page_fini(&history->page);
@@ -360,8 +352,8 @@ static void history_post(struct history *history, enum history_state state)
 /* Reads a page that is not the first of its connection. False: the page waits until it is. */
 static bool history_read_ahead(struct core *core, struct history *history)
 {
-    if (history->is_peers || !is_past_barrier(history) || history->page.limit > AHEAD_ROWS_MAX
-        || core->histories.ahead >= AHEAD_MAX || backpressure_is_tight(core) || index_memory(core, history) != 1
+    if (history->is_peers || history->page.limit > AHEAD_ROWS_MAX || core->histories.ahead >= AHEAD_MAX
+        || backpressure_is_tight(core) || index_memory(core, history) != 1
         || !history_read(core, history, AHEAD_BYTES_MAX))
         return false;
     if (!range_read_needs_runs(history->read)) {
@@ -452,32 +444,13 @@ static bool is_indexed(struct core *core, struct history *history, bool *is_answ
     return status == 1;
 }
 
-/* Whether the node is known to own the slot. False: *is_answered_r says whether the page was answered, with an error.
- */
-static bool may_answer(struct core *core, struct history *history, bool *is_answered_r)
-{
-    enum error_code code;
-    const char *message;
-    uint32_t retry_after_ms;
-    if (is_past_barrier(history))
-        return true;
-    *is_answered_r = !barrier_waits(&history->barrier);
-    if (!*is_answered_r)
-        return false;
-    barrier_refusal(history->barrier_end, &code, &message, &retry_after_ms);
-    history_fail(core, history->conn, code, message, retry_after_ms);
-    return false;
-}
-
-/* Continues the first page of the connection as far as possible now. False: the page waits for its barrier, the reader,
- * a place or the next turn; history_step is called when it can continue. */
+/* Continues the first page of the connection as far as possible now. False: the page waits for the reader, for a place
+ * or for the next turn; history_step is called when it can continue. */
 static bool history_advance(struct core *core, struct conn *conn)
 {
     struct history *history = conn->work->histories;
     bool is_answered;
     ASSERT(history->conn == conn);
-    if (!may_answer(core, history, &is_answered))
-        return is_answered;
     if (history->is_peers)
         return peers_advance(core, history);
     if (is_read(history)) {
@@ -554,17 +527,6 @@ void history_continue(struct core *core)
     }
 }
 
-static void on_barrier(struct core *core, struct barrier *barrier, enum barrier_end end)
-{
-    struct history *history = container_of(barrier, struct history, barrier);
-    struct conn *conn = history->conn;
-    history->barrier_end = end;
-    if (history == conn->work->histories)
-        history_step(core, conn);
-    else if (is_reading(conn->work->histories))
-        history_read_next(core, conn);
-}
-
 void history_ask(struct core *core, struct conn *conn, const struct request *request)
 {
     ASSERT(conn_is_logged_in(conn));
@@ -576,17 +538,12 @@ void history_ask(struct core *core, struct conn *conn, const struct request *req
     struct conn_work *work = conn_work(core, conn);
     struct history *before = work->histories == NULL ? NULL : work->histories_last;
     work->histories_last = history;
-    if (before == NULL)
+    if (before == NULL) {
         work->histories = history;
-    else
-        before->next = history;
-    if (core->wal_writer.log.remote != NULL) {
-        history->barrier.on_end = on_barrier;
-        barrier_begin(core, &history->barrier);
+        history_step(core, conn);
         return;
     }
-    if (before == NULL)
-        history_step(core, conn);
-    else if (is_reading(work->histories) && (before == work->histories || is_ahead(before)))
+    before->next = history;
+    if (is_reading(work->histories) && (before == work->histories || is_ahead(before)))
         history_read_next(core, conn);
 }

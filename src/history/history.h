@@ -4,10 +4,9 @@
  * each thread serves several pages. (A page with a user may need further reads, when it is the first.)
  *
  * A turn examines a limited number of entries (turn.h), and connections take turns: one that had its share waits in
- * core->histories.queue. In a cluster each page first waits for a barrier (server/barrier.h): no node answers with a
- * page that is older than the request. A shard gathers at most HISTORY_ACTIVE_MAX pages at once. Connections whose page
- * needs a place wait in core->histories.place_queue, oldest first; a connection that has finished a page and needs a
- * place for the next goes to the end. Shard's thread.
+ * core->histories.queue. A shard gathers at most HISTORY_ACTIVE_MAX pages at once. Connections whose page needs a place
+ * wait in core->histories.place_queue, oldest first; a connection that has finished a page and needs a place for the
+ * next goes to the end. Shard's thread.
  */
 #ifndef CHITCHAT_HISTORY_HISTORY_H
 #define CHITCHAT_HISTORY_HISTORY_H

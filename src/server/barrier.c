@@ -4,8 +4,6 @@
 
 #include "server/core.h"
 
-#define RETRY_MS 1000u
-
 void barriers_init(struct barriers *barriers)
 {
     list_init(&barriers->waiting);
@@ -51,16 +49,6 @@ void barrier_leave(struct barrier *barrier)
         return;
     list_remove(&barrier->link);
     barrier->sequence = 0;
-}
-
-void barrier_refusal(enum barrier_end end, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r)
-{
-    ASSERT(end != BARRIER_PASSED);
-    bool is_late = end == BARRIER_LATE;
-    *code_r = is_late ? ERROR_BUSY : ERROR_UNAVAILABLE;
-    *message_r = is_late ? "the log of the cluster does not answer: wait and send it again"
-                         : "this node may not own the log of the cluster any more: ask the node that does";
-    *retry_after_ms_r = is_late ? RETRY_MS : 0;
 }
 
 /* Moves those that `is_over` to `ended`: what an on_end does to other barriers then harms no walk. */

@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "base/list.h"
-#include "protocol/request.h"
 
 struct core;
 
@@ -48,9 +47,6 @@ static inline bool barrier_waits(const struct barrier *barrier)
 {
     return barrier->sequence != 0;
 }
-
-/* What a request is answered whose barrier ended so: not BARRIER_PASSED (asserted). *message_r is static. */
-void barrier_refusal(enum barrier_end end, enum error_code *code_r, const char **message_r, uint32_t *retry_after_ms_r);
 
 /* All batches up to number `sequence` are committed. */
 void barriers_on_durable(struct core *core, uint64_t sequence);

@@ -143,7 +143,7 @@ onClusters("a node as others see it", {}, (withCluster) => {
   });
 
   if (LONG)
-    withCluster("while the log does not answer, reads get busy, and then the clients of all slots are closed", async (cluster) => {
+    withCluster("while the log does not answer, reads of programs get busy, and then the clients of all slots are closed", async (cluster) => {
       const server = await startAt(cluster, "node-1");
       const clients = await Promise.all(USERS.map((user) => cluster.login(server, user)));
       await talk(cluster, server, 0, 1);
@@ -153,7 +153,7 @@ onClusters("a node as others see it", {}, (withCluster) => {
       try {
         const answers = await Promise.all([api.get("/api/v1/users/ann/messages"), new Api(server.admin).get("/api/v1/users/bob/export"), new Api(server.admin).get("/api/v1/users/bob/connections")]);
         assert.deepEqual(answers.map(({ status, json }) => [status, json.error]), answers.map(() => [503, "busy"]));
-        for (const op of ["history", "peers"]) assert.equal((await clients[0].request({ op })).code, "busy", op);
+        assert.equal((await clients[0].history({ limit: 1 })).messages.length, 1, "history is served");
         const closes = await Promise.all(clients.map((client) => client.untilClosed()));
         assert.deepEqual(closes, closes.map(() => ({ code: 1001, reason: "the log does not answer: reconnect later" })));
       } finally {

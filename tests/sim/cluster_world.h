@@ -153,7 +153,7 @@ void node_crash(struct world *world, struct world_node *node);
 void node_act(struct world *world, struct world_node *node);
 /* Puts what is applied on its disk. */
 void node_checkpoint(struct world *world, struct world_node *node, uint32_t slot);
-/* A client sends, logs in, or reads a page (`is_read`), also over HTTP. False: the node does not serve. */
+/* A client sends or logs in, or a program reads (`is_read`). False: the node does not serve. */
 bool node_send(struct world *world, struct world_node *node, uint32_t slot, uint32_t id);
 bool node_login(struct world *world, struct world_node *node, uint32_t slot, bool is_read);
 
