@@ -9,7 +9,8 @@
 
 /* Reads the manifest of each shard, and opens its runs, in a child process. 0; or -EBADMSG: that ended the child, and
  * `error_r` says what is damaged and what to do. An error that a reader returns is no error here: whoever reads the
- * manifest next reports it. Borrows all. One thread; blocks for some milliseconds. */
+ * manifest next reports it. Borrows all. One thread; blocks while it reads the manifests and the filters of all runs.
+ */
 int manifests_check(const struct datadir *datadir, struct datadir_error *error_r);
 
 #endif
