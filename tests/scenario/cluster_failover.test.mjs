@@ -73,7 +73,7 @@ onClusters("two nodes", {}, (withCluster) => {
     await standby.kill();
     // Nobody can read the beginning of any log any more.
     await cluster.sql(`UPDATE batch SET body = set_byte(body, length(body) - 1, get_byte(body, length(body) - 1) # 1) WHERE number = 2 AND slot < ${META}`);
-    assert.match(cluster.refusal(cluster.newDir(), "node-3"), /has a damaged batch, at batch 1/);
+    assert.match(cluster.refusal(cluster.newDir(), "node-3"), /slot \d: batch 2 of the log is damaged/);
     const again = await cluster.startAt("node-2", true, { data });
     await first.kill();
     await again.logLine("ready");
