@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "durability/log_keeper.h"
+#include "durability/log_maintenance.h"
 #include "durability/recovery_private.h"
 #include "storage/log_tail.h"
 
@@ -53,7 +53,7 @@ int recovery_log_begin(struct recovery *recovery, struct old_wal *old)
     struct core *core = old->core;
     struct store_info info;
     struct log_engine_error error = {"no memory for the log"};
-    int status = log_keeper_open(&core->log_keeper, core, &error);
+    int status = log_maintenance_open(&core->log_maintenance, core, &error);
     if (status != 0)
         return recovery_refuse(recovery, status, "%s: %s", old->survey.dir, error.text);
     store_info(core->runs.store, &info);

@@ -68,7 +68,7 @@
 struct core;
 struct checkpoint;
 struct merge_schedule;
-struct log_keeper;
+struct log_maintenance;
 struct starting;
 struct segment_recycler;
 struct tls_context;
@@ -248,8 +248,8 @@ struct core {
     struct retention retention;
     struct checkpoint *checkpoint;
     struct merge_schedule *merge_schedule;
-    struct segment_recycler *recycler; /* NULL: the log is not in segment files */
-    struct log_keeper *log_keeper;     /* NULL: it is */
+    struct segment_recycler *recycler;       /* NULL: the log is not in segment files */
+    struct log_maintenance *log_maintenance; /* NULL: it is */
     struct trim trim;
     struct drain drain;
     struct stop stop;

@@ -1,7 +1,7 @@
 #include "server/core_handlers.h"
 
 #include "durability/checkpoint.h"
-#include "durability/log_keeper.h"
+#include "durability/log_maintenance.h"
 #include "durability/merge_schedule.h"
 #include "durability/segment_recycler.h"
 #include "server/core.h"
@@ -119,7 +119,7 @@ static void on_timer(void *context, struct timer *timer)
         merge_schedule_tick(core);
         backpressure_tick(core);
         segment_recycler_tick(core);
-        log_keeper_tick(core);
+        log_maintenance_tick(core);
         trim_tick(core);
         posts_tick(core);
         erasures_tick(core);
@@ -214,7 +214,7 @@ static void on_start(void *context)
     merge_schedule_start(core);
     segment_recycler_start(core);
     wal_writer_start(core);
-    log_keeper_start(core);
+    log_maintenance_start(core);
     set_tick(core);
     for (uint32_t i = 0; i < count; i++)
         io_accept_start(shard_io(core->shard), i, core->server->listen_fds[core->index * count + i]);
@@ -238,7 +238,7 @@ static void on_finish(void *context)
     merge_schedule_finish(core);
     segment_recycler_finish(core);
     wal_writer_finish(core);
-    log_keeper_finish(core);
+    log_maintenance_finish(core);
 }
 
 const struct shard_handlers *core_handlers(void)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "durability/checkpoint.h"
-#include "durability/log_keeper.h"
+#include "durability/log_maintenance.h"
 #include "durability/merge_schedule.h"
 #include "durability/segment_recycler.h"
 #include "operations/ops.h"
@@ -122,7 +122,7 @@ static void close_storage(struct core *core)
     checkpoint_close(&core->checkpoint);
     merge_schedule_close(&core->merge_schedule);
     segment_recycler_close(&core->recycler);
-    log_keeper_close(&core->log_keeper);
+    log_maintenance_close(&core->log_maintenance);
     log_close(&core->wal_writer.log);
     memtable_close(&generations->leaving);
     memtable_close(&generations->frozen);

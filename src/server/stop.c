@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "durability/checkpoint.h"
-#include "durability/log_keeper.h"
+#include "durability/log_maintenance.h"
 #include "durability/merge_schedule.h"
 #include "durability/segment_recycler.h"
 #include "server/core.h"
@@ -121,7 +121,7 @@ static void end_if_done(struct core *core)
     ASSERT(core->stop.step == STOP_CLOSING);
     if (!is_last_round_done(core) || core->conns.table.taken > 0 || checkpoint_is_busy(core)
         || merge_schedule_is_busy(core) || segment_recycler_is_busy(core) || wal_writer_is_busy(core)
-        || log_keeper_is_busy(core) || worker_jobs_under_way(core->reads.worker) > 0 || core->skips.count > 0
+        || log_maintenance_is_busy(core) || worker_jobs_under_way(core->reads.worker) > 0 || core->skips.count > 0
         || io_is_accepting(shard_io(core->shard)))
         return;
     core->stop.step = STOP_ENDED;

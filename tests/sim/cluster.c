@@ -1,5 +1,5 @@
 /*
- * cluster.c: the simulator of a cluster's ownership: nodes, their logs and a double of the engine (cluster_world.h).
+ * cluster.c: the simulator of a cluster's ownership: nodes, their logs and a double of the engine (cluster_harness.h).
  * See `usage` for its options. The same seed always gives the same run.
  */
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/fault.h"
-#include "cluster_world.h"
+#include "cluster_harness.h"
 #include "tally.h"
 
 #define EVENTS_DEFAULT 6000u
@@ -37,11 +37,11 @@ static const char *const fault_names[FAULT_CLUSTER_END - FAULT_COUNT] = {
     [FAULT_SILENCE_UNCHECKED - FAULT_COUNT] = "silence-unchecked",
 };
 
-static const char *const promise_names[WORLD_PROMISES] = {
-    [WORLD_LOST] = "lost",           [WORLD_DOUBLED] = "duplicated",
-    [WORLD_REORDERED] = "reordered", [WORLD_TWO_OWNERS] = "two_owners",
-    [WORLD_OLD_LAST] = "old_last",   [WORLD_DAMAGE] = "damage",
-    [WORLD_HASTY] = "hasty",         [WORLD_STUCK] = "stuck",
+static const char *const promise_names[HARNESS_PROMISES] = {
+    [HARNESS_LOST] = "lost",           [HARNESS_DOUBLED] = "duplicated",
+    [HARNESS_REORDERED] = "reordered", [HARNESS_TWO_OWNERS] = "two_owners",
+    [HARNESS_OLD_LAST] = "old_last",   [HARNESS_DAMAGE] = "damage",
+    [HARNESS_HASTY] = "hasty",         [HARNESS_STUCK] = "stuck",
 };
 
 struct options {
@@ -51,28 +51,28 @@ struct options {
 
 struct sums {
     uint64_t seeds;
-    uint64_t broken[WORLD_PROMISES];
-    struct world_tally tally;
+    uint64_t broken[HARNESS_PROMISES];
+    struct harness_tally tally;
 };
 
-static bool run_one(const struct options *options, struct world *world, uint64_t seed, struct sums *sums)
+static bool run_one(const struct options *options, struct harness *harness, uint64_t seed, struct sums *sums)
 {
-    bool is_kept = world_run(world, seed, options->events);
+    bool is_kept = harness_run(harness, seed, options->events);
     sums->seeds++;
-    tally_add(&sums->tally, &world->tally, sizeof sums->tally);
+    tally_add(&sums->tally, &harness->tally, sizeof sums->tally);
     if (is_kept)
         return true;
-    sums->broken[world->broken]++;
+    sums->broken[harness->broken]++;
     fprintf(stderr, "seed %llu, event %llu: %s: %s\nagain: ./dev sim --cluster --seed %llu --events %llu\n", ULL(seed),
-            ULL(world->event), promise_names[world->broken], world->text, ULL(seed), ULL(options->events));
+            ULL(harness->event), promise_names[harness->broken], harness->text, ULL(seed), ULL(options->events));
     return false;
 }
 
 static int print_sums(const struct options *options, const struct sums *sums)
 {
-    const struct world_tally *tally = &sums->tally;
+    const struct harness_tally *tally = &sums->tally;
     uint64_t failed = 0;
-    for (uint32_t i = 0; i < WORLD_PROMISES; i++)
+    for (uint32_t i = 0; i < HARNESS_PROMISES; i++)
         failed += sums->broken[i];
     printf("%llu take-overs, %llu deposed, %llu pauses, %llu failovers, %llu unknown appends, %llu refused, %llu lost "
            "tails, %llu logins, %llu sent again\n",
@@ -81,45 +81,45 @@ static int print_sums(const struct options *options, const struct sums *sums)
     printf("cluster: seeds=%llu events=%llu crashes=%llu acknowledged=%llu checked=%llu failed=%llu", ULL(sums->seeds),
            ULL(sums->seeds * options->events), ULL(tally->crashes), ULL(tally->acknowledged), ULL(tally->checked),
            ULL(failed));
-    for (uint32_t i = 0; i < WORLD_PROMISES; i++)
+    for (uint32_t i = 0; i < HARNESS_PROMISES; i++)
         printf(" %s=%llu", promise_names[i], ULL(sums->broken[i]));
     printf("\n");
     return failed == 0 ? 0 : 1;
 }
 
-static int run_seeds(const struct options *options, struct world *world)
+static int run_seeds(const struct options *options, struct harness *harness)
 {
     struct sums sums = {0};
     for (uint64_t seed = options->first; seed < options->first + options->seeds; seed++)
-        run_one(options, world, seed, &sums);
+        run_one(options, harness, seed, &sums);
     return print_sums(options, &sums);
 }
 
 /* Seeds that no earlier run had: from the clock, unless --first is given. */
-static int run_seconds(const struct options *options, struct world *world)
+static int run_seconds(const struct options *options, struct harness *harness)
 {
     struct sums sums = {0};
     time_t begun = time(NULL);
     uint64_t seed = options->first > 1 ? options->first : (uint64_t)begun * 1000;
     printf("seeds from %llu on\n", ULL(seed));
     while ((uint64_t)(time(NULL) - begun) < options->seconds)
-        run_one(options, world, seed++, &sums);
+        run_one(options, harness, seed++, &sums);
     return print_sums(options, &sums);
 }
 
-static int run_faults(const struct options *options, struct world *world)
+static int run_faults(const struct options *options, struct harness *harness)
 {
     int missed = 0;
     for (int fault = FAULT_COUNT; fault < FAULT_CLUSTER_END; fault++) {
         uint64_t seed = 1;
         fault_active = (enum fault)fault;
-        while (seed <= FAULT_SEEDS && world_run(world, seed, options->events))
+        while (seed <= FAULT_SEEDS && harness_run(harness, seed, options->events))
             seed++;
         bool is_caught = seed <= FAULT_SEEDS;
         missed += !is_caught;
         printf("%-28s %s", fault_names[fault - FAULT_COUNT], is_caught ? "caught" : "NOT CAUGHT\n");
         if (is_caught)
-            printf(" by seed %llu: %s: %s\n", ULL(seed), promise_names[world->broken], world->text);
+            printf(" by seed %llu: %s: %s\n", ULL(seed), promise_names[harness->broken], harness->text);
         fflush(stdout);
     }
     return missed == 0 ? 0 : 1;
@@ -170,15 +170,15 @@ static bool take_options(struct options *options, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct world world;
+    static struct harness harness;
     struct options options = {.first = 1, .events = EVENTS_DEFAULT};
     if (!take_options(&options, argc, argv))
         return usage();
     if (options.wants_faults)
-        return run_faults(&options, &world);
+        return run_faults(&options, &harness);
     if (options.seconds > 0)
-        return run_seconds(&options, &world);
+        return run_seconds(&options, &harness);
     if (options.seed > 0)
         options.first = options.seed, options.seeds = 1;
-    return options.seeds > 0 ? run_seeds(&options, &world) : usage();
+    return options.seeds > 0 ? run_seeds(&options, &harness) : usage();
 }

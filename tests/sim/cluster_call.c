@@ -4,41 +4,41 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
-#include "cluster_world.h"
+#include "cluster_harness.h"
 
 #define READ_BYTES (16u << 10)
 
-static struct world_call *take_call(struct world *world, const struct world_node *node, uint32_t log)
+static struct harness_call *take_call(struct harness *harness, const struct harness_node *node, uint32_t log)
 {
-    for (uint32_t i = 0; i < WORLD_CALLS_MAX; i++) {
-        struct world_call *call = &world->calls[i];
+    for (uint32_t i = 0; i < HARNESS_CALLS_MAX; i++) {
+        struct harness_call *call = &harness->calls[i];
         if (call->phase != CALL_FREE)
             continue;
-        *call = (struct world_call){
-            .phase = CALL_MADE, .node = (uint32_t)(node - world->nodes), .life = node->life, .log = log};
+        *call = (struct harness_call){
+            .phase = CALL_MADE, .node = (uint32_t)(node - harness->nodes), .life = node->life, .log = log};
         return call;
     }
     return NULL;
 }
 
-static bool is_busy(const struct world *world, const struct world_node *node, uint32_t log)
+static bool is_busy(const struct harness *harness, const struct harness_node *node, uint32_t log)
 {
-    for (uint32_t i = 0; i < WORLD_CALLS_MAX; i++) {
-        const struct world_call *call = &world->calls[i];
-        if (call->phase != CALL_FREE && !call->is_stray && call->node == (uint32_t)(node - world->nodes)
+    for (uint32_t i = 0; i < HARNESS_CALLS_MAX; i++) {
+        const struct harness_call *call = &harness->calls[i];
+        if (call->phase != CALL_FREE && !call->is_stray && call->node == (uint32_t)(node - harness->nodes)
             && call->life == node->life && call->log == log)
             return true;
     }
     return false;
 }
 
-void call_make(struct world *world, struct world_node *node, uint32_t log)
+void call_make(struct harness *harness, struct harness_node *node, uint32_t log)
 {
     struct ownership_call next;
-    if (is_busy(world, node, log))
+    if (is_busy(harness, node, log))
         return;
     ownership_next(&node->logs[log], &next);
-    struct world_call *call = next.kind == OWNERSHIP_CALL_NONE ? NULL : take_call(world, node, log);
+    struct harness_call *call = next.kind == OWNERSHIP_CALL_NONE ? NULL : take_call(harness, node, log);
     if (call == NULL)
         return;
     call->call = next;
@@ -50,10 +50,10 @@ void call_make(struct world *world, struct world_node *node, uint32_t log)
     call->hash = *next.hash;
 }
 
-void call_stray(struct world *world, struct world_node *node, uint32_t log, const struct ownership_mark *behind,
-                const struct world_batch *batch)
+void call_stray(struct harness *harness, struct harness_node *node, uint32_t log, const struct ownership_mark *behind,
+                const struct harness_batch *batch)
 {
-    struct world_call *call = take_call(world, node, log);
+    struct harness_call *call = take_call(harness, node, log);
     if (call == NULL)
         return;
     struct log_batch_header header = {
@@ -78,20 +78,20 @@ void call_stray(struct world *world, struct world_node *node, uint32_t log, cons
 
 static int on_read(void *context, const struct log_batch *batch)
 {
-    struct world_call *call = context;
-    if (call->read_count == WORLD_READ_MAX)
+    struct harness_call *call = context;
+    if (call->read_count == HARNESS_READ_MAX)
         return -ENOBUFS;
-    struct world_read *read = &call->reads[call->read_count++];
-    *read = (struct world_read){batch->number, malloc(batch->bytes), batch->bytes};
+    struct harness_read *read = &call->reads[call->read_count++];
+    *read = (struct harness_read){batch->number, malloc(batch->bytes), batch->bytes};
     ASSERT(read->data != NULL);
     memcpy(read->data, batch->data, batch->bytes);
     return 0;
 }
 
 /* The engine does it. */
-static void run(struct world *world, struct world_call *call)
+static void run(struct harness *harness, struct harness_call *call)
 {
-    struct log_session *session = world->nodes[call->node].session;
+    struct log_session *session = harness->nodes[call->node].session;
     struct log_extent extent;
     struct log_engine_error error;
     int status;
@@ -113,14 +113,14 @@ static void run(struct world *world, struct world_call *call)
         .data = call->data,
     };
     call->result = (int)log_double_engine.append(session, &append, 0, &extent, &status, &error);
-    struct world_node *node = &world->nodes[call->node];
-    if (call->result == LOG_APPEND_ACKED && !call->is_stray && call->log < WORLD_SLOTS && node->life == call->life)
-        check_owner(world, node, call->log);
-    world->tally.unknown += call->result == LOG_APPEND_UNKNOWN;
-    world->tally.refused += call->result == LOG_APPEND_REFUSED;
+    struct harness_node *node = &harness->nodes[call->node];
+    if (call->result == LOG_APPEND_ACKED && !call->is_stray && call->log < HARNESS_SLOTS && node->life == call->life)
+        check_owner(harness, node, call->log);
+    harness->tally.unknown += call->result == LOG_APPEND_UNKNOWN;
+    harness->tally.refused += call->result == LOG_APPEND_REFUSED;
 }
 
-void call_drop(struct world_call *call)
+void call_drop(struct harness_call *call)
 {
     for (uint32_t i = 0; i < call->read_count; i++)
         free(call->reads[i].data);
@@ -128,7 +128,7 @@ void call_drop(struct world_call *call)
     call->phase = CALL_FREE;
 }
 
-static void deliver_read(struct world *world, struct world_node *node, struct world_call *call)
+static void deliver_read(struct harness *harness, struct harness_node *node, struct harness_call *call)
 {
     struct ownership *log = &node->logs[call->log];
     uint64_t seen = log->seen.number;
@@ -139,38 +139,38 @@ static void deliver_read(struct world *world, struct world_node *node, struct wo
     }
     ownership_on_read(log, result);
     if (log->seen.number > seen)
-        election_on_news(&node->election, world->now_us);
+        election_on_news(&node->election, harness->now_us);
 }
 
 /* A mistake: what has an unknown outcome is put into the next batch too. */
-static void send_again(struct world_node *node, uint32_t log)
+static void send_again(struct harness_node *node, uint32_t log)
 {
-    if (log == WORLD_META || !node->slots[log].is_sealed)
+    if (log == HARNESS_META || !node->slots[log].is_sealed)
         return;
-    struct world_slot *slot = &node->slots[log];
-    for (uint32_t i = 0; i < slot->sealed.count && slot->filling.count < WORLD_BATCH_SENDS_MAX; i++)
+    struct harness_slot *slot = &node->slots[log];
+    for (uint32_t i = 0; i < slot->sealed.count && slot->filling.count < HARNESS_BATCH_SENDS_MAX; i++)
         slot->filling.ids[slot->filling.count++] = slot->sealed.ids[i];
 }
 
-static void deliver_stray(struct world *world, const struct world_call *call)
+static void deliver_stray(struct harness *harness, const struct harness_call *call)
 {
     uint32_t count = (call->call.bytes - LOG_BATCH_HEADER_BYTES) / 4;
     for (uint32_t i = 0; i < count && call->result == LOG_APPEND_ACKED; i++) {
         uint32_t id;
         memcpy(&id, call->data + LOG_BATCH_HEADER_BYTES + 4 * i, sizeof id);
-        check_acknowledge(world, call->log, id);
+        check_acknowledge(harness, call->log, id);
     }
 }
 
-static void deliver(struct world *world, struct world_call *call)
+static void deliver(struct harness *harness, struct harness_call *call)
 {
-    struct world_node *node = &world->nodes[call->node];
+    struct harness_node *node = &harness->nodes[call->node];
     if (call->is_stray)
-        deliver_stray(world, call);
+        deliver_stray(harness, call);
     else if (node->life != call->life || !node->is_up)
         ;
     else if (call->call.kind == OWNERSHIP_CALL_READ)
-        deliver_read(world, node, call);
+        deliver_read(harness, node, call);
     else {
         if (FAULT(UNKNOWN_AS_NEW) && call->result == LOG_APPEND_UNKNOWN)
             send_again(node, call->log);
@@ -179,10 +179,10 @@ static void deliver(struct world *world, struct world_call *call)
     call_drop(call);
 }
 
-void call_step(struct world *world, struct world_call *call)
+void call_step(struct harness *harness, struct harness_call *call)
 {
     if (call->phase == CALL_MADE)
-        run(world, call);
-    else if (!world->nodes[call->node].is_paused)
-        deliver(world, call);
+        run(harness, call);
+    else if (!harness->nodes[call->node].is_paused)
+        deliver(harness, call);
 }
