@@ -17,7 +17,7 @@
 #include "tally.h"
 
 #define EVENTS_DEFAULT 20000u
-#define FAULT_SEEDS 25u /* a fault must be caught within so many seeds */
+#define FAULT_SEEDS 60u /* a fault must be caught within so many seeds */
 
 static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_NONE] = "none",
