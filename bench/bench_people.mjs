@@ -9,19 +9,24 @@ const needRuns = (reports, runs) => {
   if (fewest < runs) throw new Error(`there were only ${fewest} runs, but this needs ${runs}`);
 };
 
-// Two timelines of 100,000 messages to 1,000 users: 100 with each, so that pages of 50 are full. They are in runs when they are read.
+// A timeline of 1 M messages: to 10,000 users, 100 with each, or to 100 users, 10,000 with each. They are in runs, and mostly merged, when they are
+// read.
 const withPages = (seconds, interleaved) => ({
-  name: "history with one of 1,000 users, 100,000 entries",
+  name: "history with a user, of 1 M entries",
   async run() {
-    const fill = ["--connections", "2", "--fill", "100000", "--recipients", "1000"];
-    const args = ["--scenario", "history", ...fill, "--window", "16", "--warmup", "3", "--duration", seconds];
+    const fill = ["--connections", "1", "--fill", "1000000"];
+    const args = (users) => ["--scenario", "history", ...fill, "--recipients", users, "--window", "16", "--warmup", "6", "--duration", seconds];
     const how = { options: ["--checkpoint-s", "1"] };
-    const [plain, one] = await interleaved(() => onServer(args, how), () => onServer([...args, "--with"], how));
-    needRuns([...plain, ...one], 1);
+    const ways = [args("10000"), [...args("10000"), "--with"], [...args("100"), "--with"]];
+    const [plain, one, often] = await interleaved(...ways.map((way) => () => onServer(way, how)));
+    needRuns([...plain, ...one, ...often], 1);
+    const times = (reports) => reports.map((r, i) => pageCost(r) / pageCost(plain[i]));
     return [
       row(this.name, "pages of 50 of the timeline: CPU a page", "us", plain.map(pageCost), { of: "CPU" }),
-      row(this.name, "pages of 50 of one conversation: CPU a page", "us", one.map(pageCost), { of: "CPU" }),
-      row(this.name, "times a page of the timeline", "", one.map((r, i) => pageCost(r) / pageCost(plain[i])), { most: 2 }),
+      row(this.name, "pages of 50 with one of 10,000 users: CPU a page", "us", one.map(pageCost), { of: "CPU" }),
+      row(this.name, "times a page of the timeline", "", times(one), { most: 2 }),
+      row(this.name, "pages of 50 with a user of 10,000 messages: CPU a page", "us", often.map(pageCost), { of: "CPU" }),
+      row(this.name, "times a page of the timeline, then", "", times(often), { most: 2 }),
     ];
   },
 });
