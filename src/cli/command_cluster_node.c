@@ -94,7 +94,9 @@ static int join(const struct config *config, const struct log_engine *engine, st
                 struct log_engine_error *error)
 {
     struct log_engine_report report;
-    struct log_node node = {.name = config->node, .address = config->advertise != NULL ? config->advertise : ""};
+    char address[CONFIG_ADDRESS_BYTES];
+    struct log_node node = {.name = config->node, .address = address};
+    config_address(config, address);
     int status = engine->check(session, TIMEOUT_MS, &report, error);
     if (status == 0)
         status = check_name(config, engine, session, report.slots, error);

@@ -26,6 +26,7 @@
 #include "protocol/origin.h"
 
 #define CONFIG_LISTENS_MAX 16u
+#define CONFIG_ADDRESS_BYTES 124u /* of a node: fits into the reason of a close frame */
 #define CONFIG_ADMINS_MAX 8u
 #define CONFIG_ORIGINS_MAX 16u
 #define CONFIG_ORIGIN_BYTES 256u
@@ -208,6 +209,10 @@ static inline bool config_has_api(const struct config *config)
  * (CONFIG_TEXT_BYTES is enough); a longer text is cut. */
 enum config_action config_parse(int argc, char **argv, char *const *environment, struct config *config_r, char *text,
                                 size_t text_bytes);
+
+/* The URL that clients of this node get: --advertise, with the path /ws if it has none; "": not known. After
+ * config_parse, of a command that has the option. Any thread. */
+void config_address(const struct config *config, char out[CONFIG_ADDRESS_BYTES]);
 
 /* Whether the option `name` of `serve` was given, by whatever way; asserted to exist. After CONFIG_SERVE. */
 bool config_is_given(const struct config *config, const char *name);

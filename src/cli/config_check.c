@@ -172,7 +172,24 @@ static bool is_node_name(const char *name)
 }
 
 /* Of the reason of a close frame, in which a standby names it to clients. */
-#define ADVERTISE_BYTES_MAX 123u
+#define ADVERTISE_BYTES_MAX (CONFIG_ADDRESS_BYTES - 1)
+
+/* What is added to a URL without a path, so that the path is /ws. */
+static const char *missing_path(const char *url, const struct client_url *parts)
+{
+    return parts->path[0] != '\0' ? "" : url[strlen(url) - 1] == '/' ? "ws" : "/ws";
+}
+
+void config_address(const struct config *config, char out[CONFIG_ADDRESS_BYTES])
+{
+    struct client_url url;
+    out[0] = '\0';
+    if (config->advertise == NULL)
+        return;
+    const char *wrong = client_url_parse(config->advertise, "ws", &url);
+    ASSERT(wrong == NULL);
+    (void)snprintf(out, CONFIG_ADDRESS_BYTES, "%s%s", config->advertise, missing_path(config->advertise, &url));
+}
 
 static bool check_advertise(const struct config *config, const struct writer *writer)
 {
@@ -182,9 +199,13 @@ static bool check_advertise(const struct config *config, const struct writer *wr
     if (strlen(config->advertise) > ADVERTISE_BYTES_MAX)
         return refuse(writer, "chitchat: --advertise is over %u bytes: give a shorter URL", ADVERTISE_BYTES_MAX);
     const char *wrong = client_url_parse(config->advertise, "ws", &url);
-    return wrong == NULL
-           || refuse(writer, "chitchat: --advertise %s %s: give ws://HOST[:PORT] or wss://HOST[:PORT]",
-                     config->advertise, wrong);
+    if (wrong != NULL)
+        return refuse(writer, "chitchat: --advertise %s %s: give ws://HOST[:PORT] or wss://HOST[:PORT]",
+                      config->advertise, wrong);
+    return strlen(config->advertise) + strlen(missing_path(config->advertise, &url)) <= ADVERTISE_BYTES_MAX
+           || refuse(writer,
+                     "chitchat: --advertise is over %u bytes with the path /ws that it gets: give a shorter URL",
+                     ADVERTISE_BYTES_MAX);
 }
 
 static bool check_node(const struct config *config, const struct writer *writer)

@@ -61,8 +61,8 @@ int cluster_open(struct cluster *cluster, const struct config *config, struct cl
                   .keep_s = config->log_keep_s,
                   .node = config->node},
         .node = config->node,
-        .address = config->advertise != NULL ? config->advertise : "",
     };
+    config_address(config, cluster->address);
     int status = log_engine_load(config->log_uris, &cluster->engine, &error);
     if (status == 0)
         status = cluster->engine->open(&session, &cluster->where, &error);

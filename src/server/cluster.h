@@ -22,8 +22,8 @@ struct cluster {
     const struct log_engine *engine; /* the plug-in; stays loaded */
     struct log_engine_options where;
     const char *node;
-    const char *address;      /* where clients reach the node; "": not known */
-    struct datadir_meta meta; /* of the data directories of the cluster */
+    char address[CONFIG_ADDRESS_BYTES]; /* where clients reach the node; "": not known */
+    struct datadir_meta meta;           /* of the data directories of the cluster */
     struct log_engine_report report;
 };
 

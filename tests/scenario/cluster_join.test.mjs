@@ -24,7 +24,7 @@ onClusters("the nodes of a cluster", {}, (withCluster) => {
     await until("a report of the owner", () => cluster.status().nodes.some(({ role, applied }) => role === "owner" && applied.some((n) => n > 0)), { every: 200 });
     const [one, two] = cluster.status().nodes;
     assert.deepEqual([one.node, one.role, one.address], ["node-1", "owner", first.url()]);
-    assert.deepEqual([two.node, two.role, two.address, two.runs], ["node-2", "standby", "wss://two", [0, 0, 0]]);
+    assert.deepEqual([two.node, two.role, two.address, two.runs], ["node-2", "standby", "wss://two/ws", [0, 0, 0]]);
     assert.ok(two.behind > 0);
     assert.match(command(cluster, "status", []), /\nnode node-1 +owner +reported \d+ s ago, ws:.*\nnode node-2 +standby +at most [1-9]\d* batches behind, reported/);
     assert.match(command(cluster, "leave", ["--node", "node-1"], 1), /node node-1 is alive: it reported \d+ s ago\. Stop it, wait for half a minute, and try again\n$/);

@@ -226,8 +226,10 @@ Test(config_check, a_node_of_a_cluster_has_a_name_and_no_shards_of_its_own)
     assert_error("serve --advertise wss://a", "are of a node of a cluster", "--cluster");
 }
 
+#define CHARACTERS_56 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define CHARACTERS_58 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define ADDRESS_123 "ws://b/" CHARACTERS_58 CHARACTERS_58
+#define HOST_114 CHARACTERS_56 CHARACTERS_58
 
 Test(config_check, the_address_of_a_node_is_a_url_of_a_websocket_that_fits_into_a_close_frame)
 {
@@ -236,6 +238,28 @@ Test(config_check, the_address_of_a_node_is_a_url_of_a_websocket_that_fits_into_
     cr_assert_eq(parse("cluster join --log a --node n1 --advertise ws://[::1]:8080"), CONFIG_CLUSTER, "%s", text);
     cr_assert_eq(parse("serve --cluster a --node n1 --advertise " ADDRESS_123), CONFIG_SERVE, "%s", text);
     assert_error("serve --cluster a --node n1 --advertise " ADDRESS_123 "a", "over 123 bytes", "shorter");
+    assert_error("serve --cluster a --node n1 --advertise wss://a" HOST_114, "over 123 bytes with the path /ws",
+                 "shorter");
     assert_error("serve --cluster a --node n1 --advertise chat-1", "--advertise chat-1 ", "give ws://HOST[:PORT]");
     assert_error("cluster join --log a --node n1 --advertise https://b", "--advertise https://b ", "wss://HOST[:PORT]");
+}
+
+static const char *advertised(const char *url)
+{
+    static char address[CONFIG_ADDRESS_BYTES];
+    char words[256];
+    (void)snprintf(words, sizeof words, "serve --cluster a --node n1 %s %s", url[0] != '\0' ? "--advertise" : "", url);
+    cr_assert_eq(parse(words), CONFIG_SERVE, "%s", text);
+    config_address(&config, address);
+    return address;
+}
+
+Test(config_check, the_address_of_a_node_without_a_path_gets_that_of_the_websocket)
+{
+    cr_expect_str_eq(advertised("wss://chat-1.example.org"), "wss://chat-1.example.org/ws");
+    cr_expect_str_eq(advertised("ws://[::1]:8080/"), "ws://[::1]:8080/ws");
+    cr_expect_str_eq(advertised("wss://b/chat/ws"), "wss://b/chat/ws");
+    cr_expect_str_eq(advertised("wss://b?a=/"), "wss://b?a=/");
+    cr_expect_str_eq(advertised("wss://" HOST_114), "wss://" HOST_114 "/ws");
+    cr_expect_str_eq(advertised(""), "");
 }

@@ -50,10 +50,10 @@ export class Cluster {
     return server;
   }
 
-  // A node at an address of its own, which the others name to clients.
+  // A node at an address of its own, which the others name to clients, with the path /ws that it gets.
   async startAt(node, isStandby = false, { uri, data = this.newDir(), options = [], env, isTls = false } = {}) {
     const listen = [`127.0.0.1:${await freePort()}`];
-    const all = [...this.options(node, uri), "--advertise", `${isTls ? "wss" : "ws"}://${listen[0]}/ws`, ...options];
+    const all = [...this.options(node, uri), "--advertise", `${isTls ? "wss" : "ws"}://${listen[0]}`, ...options];
     const server = Object.assign(await Server.start({ shards: null, data, [isTls ? "listenTls" : "listen"]: listen, isStandby, options: all, env }), { node });
     this.#servers.push(server);
     return server;
