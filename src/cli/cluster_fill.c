@@ -15,7 +15,6 @@
 #include "storage/offline/offline_marks.h"
 #include "storage/page_guard.h"
 
-#define NODE "init" /* whose name is in the batches */
 #define GENERATION 1u
 #define PATIENCE_US UINT64_C(60000000) /* so long the engine may fail: a failover of its servers is shorter */
 #define PAUSE_US 200000u
@@ -66,15 +65,20 @@ static int refuse_source(struct filling *filling, int code)
 
 /* -- the logs -- */
 
-/* The engine has failed. 0: try again; or -errno. */
+static bool is_final(int status)
+{
+    return status == -EBADMSG || status == -EEXIST || status == -EPROTO || status == -ENOENT;
+}
+
+/* The engine has failed. 0: try again; or -errno, at once where another try would find the same. */
 static int be_patient(struct filling *filling, int status, const char *why)
 {
     uint64_t now_us = clock_monotonic_us(&filling->clock);
-    if (filling->failing_us == 0) {
+    if (filling->failing_us == 0 && !is_final(status)) {
         filling->failing_us = now_us;
         fprintf(stderr, "cluster init: waits for the log: %s\n", why);
     }
-    if (status == -EBADMSG || now_us - filling->failing_us >= PATIENCE_US)
+    if (is_final(status) || now_us - filling->failing_us >= PATIENCE_US)
         return refuse(filling, status, "%s", why);
     clock_sleep_us(&filling->clock, PAUSE_US);
     return 0;
@@ -107,17 +111,55 @@ static int take_log(struct filling *filling, struct log_remote *remote)
 static int open_log(struct filling *filling, uint32_t slot)
 {
     struct log_remote_error error = {"no memory for the log"};
-    struct log_remote_options options = {.engine = filling->fill->engine,
+    struct log_remote_options options = {.engine = filling->fill->cluster->engine,
                                          .where = filling->fill->where,
-                                         .node = NODE,
+                                         .node = filling->fill->cluster->node,
                                          .clock = &filling->clock,
                                          .slot = slot,
-                                         .timeout_ms = filling->fill->timeout_ms};
+                                         .timeout_ms = filling->fill->cluster->timeout_ms};
     struct log *log = &filling->logs[slot];
     int status = log_remote_open(&log->remote, &options, &error);
     if (status == 0)
         status = log_remote_seek(log->remote, (struct store_position){0}, NULL, &error);
     return status == 0 ? take_log(filling, log->remote) : refuse(filling, status, "%s", error.text);
+}
+
+/* A call for the meta log, until the engine has answered. */
+static int patiently(struct filling *filling,
+                     int (*call)(const struct cluster_fill *fill, uint64_t wall_us, struct log_engine_error *error_r))
+{
+    struct log_engine_error error;
+    int status;
+    while ((status = call(filling->fill, clock_wall_us(&filling->clock), &error)) != 0)
+        if ((status = be_patient(filling, status, error.text)) != 0)
+            return status;
+    filling->failing_us = 0;
+    return 0;
+}
+
+static int look_at_meta(const struct cluster_fill *fill, uint64_t wall_us, struct log_engine_error *error_r)
+{
+    struct datadir_meta meta;
+    int status = datadir_cluster_read(fill->cluster, &meta, error_r);
+    (void)wall_us;
+    if (status == 0)
+        (void)snprintf(error_r->text, sizeof error_r->text,
+                       "another command has made cluster %s meanwhile, without this data: give another --name",
+                       fill->cluster->name);
+    return status == 0 ? -EEXIST : status == -ENOENT ? 0 : status;
+}
+
+static int create_meta(const struct cluster_fill *fill, uint64_t wall_us, struct log_engine_error *error_r)
+{
+    struct datadir_meta meta;
+    int status = datadir_cluster_create(fill->cluster, wall_us, fill->meta, &meta, error_r);
+    if (status == -EEXIST)
+        (void)snprintf(error_r->text, sizeof error_r->text,
+                       "another command has made cluster %s while this one filled its logs: its nodes may have lacked "
+                       "a part of the data. Stop them, remove the logs by the SQL statement DROP SCHEMA chitchat_%s "
+                       "CASCADE, on each log server, and run the command again; or give another --name",
+                       fill->cluster->name, fill->cluster->name);
+    return status;
 }
 
 /* Appends the filling batch, if there is one. */
@@ -305,6 +347,8 @@ static int run(struct filling *filling)
     int status = open_source(filling);
     for (uint32_t i = 0; i < filling->slots && status == 0; i++)
         status = open_log(filling, i);
+    if (status == 0)
+        status = patiently(filling, look_at_meta);
     if (status != 0)
         return status;
     status = page_guard_run(put_all, filling);
@@ -315,7 +359,7 @@ static int run(struct filling *filling)
                       "%.500s: the two timelines of some messages do not have the same copy (`chitchat verify` lists "
                       "them)",
                       datadir_path(filling->fill->from));
-    return status;
+    return status == 0 ? patiently(filling, create_meta) : status;
 }
 
 int cluster_fill_run(const struct cluster_fill *fill, struct cluster_fill_report *report_r, char *text)

@@ -46,23 +46,15 @@ static struct datadir_cluster cluster_of(const struct init *init)
                                     "init",       init->report.slots, TIMEOUT_MS};
 }
 
-/* The first batch of the meta log: what all data directories of the cluster have in common. Clients whose cursors are
- * of `from` go on with them, but not where `from` may lack what they have seen. */
+/* The first batch of the meta log: what all data directories of the cluster have in common. */
 static int create_meta(struct init *init)
 {
     struct datadir_cluster cluster = cluster_of(init);
     struct log_engine_error error = {""};
-    struct datadir_meta meta, from;
+    struct datadir_meta meta;
     struct clock clock;
     clock_init_system(&clock);
-    if (init->from != NULL) {
-        from = *datadir_meta(init->from);
-        bool may_lack = datadir_is_backup(init->from) || datadir_cluster(init->from)[0] != '\0';
-        if (may_lack && datadir_draw_epoch(&from) != 0)
-            return refuse(init, -EIO, "no random numbers for a new epoch");
-    }
-    int status =
-        datadir_cluster_create(&cluster, clock_wall_us(&clock), init->from != NULL ? &from : NULL, &meta, &error);
+    int status = datadir_cluster_create(&cluster, clock_wall_us(&clock), NULL, &meta, &error);
     return status == 0 ? 0 : refuse(init, status, error.text);
 }
 
@@ -93,17 +85,19 @@ static int look(struct init *init)
     return 0;
 }
 
-/* Nothing is served until the meta log has its first batch, which is written last. */
+/* Clients whose cursors are of `from` go on with them, but not where `from` may lack what they have seen. */
 static int fill(struct init *init)
 {
-    struct cluster_fill how = {init->engine, init->options, init->from, TIMEOUT_MS};
+    struct datadir_cluster cluster = cluster_of(init);
+    struct datadir_meta meta = *datadir_meta(init->from);
+    struct cluster_fill how = {&cluster, init->options, init->from, &meta};
     struct cluster_fill_report report;
+    bool is_same = datadir_cluster(init->from)[0] == '\0' && !datadir_is_backup(init->from);
+    if (!is_same && datadir_draw_epoch(&meta) != 0)
+        return refuse(init, -EIO, "no random numbers for a new epoch");
     int status = cluster_fill_run(&how, &report, init->text);
-    if (status == 0)
-        status = create_meta(init);
     if (status != 0)
         return status;
-    bool is_same = datadir_cluster(init->from)[0] == '\0' && !datadir_is_backup(init->from);
     printf("from %s: %" PRIu64 " messages, marks in %" PRIu64 " conversations, %" PRIu64 " cuts, %s\n",
            datadir_path(init->from), report.messages, report.marks, report.cuts,
            is_same ? "the same epoch: clients go on where they are. Do not serve that directory any more"

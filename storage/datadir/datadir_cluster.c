@@ -88,6 +88,13 @@ static int append_first(const struct datadir_cluster *cluster, uint64_t wall_us,
     return status < 0 ? status : -EIO;
 }
 
+static int check_is_of(const struct datadir_meta *meta, const struct datadir_meta *from, struct log_engine_error *error)
+{
+    return from != NULL && strcmp(meta->epoch, from->epoch) != 0
+               ? refuse(error, -EEXIST, "another command has made the cluster")
+               : 0;
+}
+
 int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_us, const struct datadir_meta *from,
                            struct datadir_meta *meta_r, struct log_engine_error *error_r)
 {
@@ -96,7 +103,7 @@ int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_
     ASSERT(from == NULL || from->shards == cluster->slots);
     int status = datadir_cluster_read(cluster, meta_r, error_r);
     if (status != -ENOENT)
-        return status == 0 && from != NULL ? refuse(error_r, -EEXIST, "another command has made the cluster") : status;
+        return status == 0 ? check_is_of(meta_r, from, error_r) : status;
     if (from == NULL && datadir_draw(cluster->slots, &first) != 0)
         return refuse(error_r, -EIO, "the system gives no random numbers: check its random number generator");
     if (from != NULL)
@@ -106,7 +113,5 @@ int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_
     status = append_first(cluster, wall_us, &first, error_r);
     if (status == 0)
         status = datadir_cluster_read(cluster, meta_r, error_r);
-    return status == 0 && from != NULL && strcmp(meta_r->epoch, from->epoch) != 0
-               ? refuse(error_r, -EEXIST, "another command has made the cluster")
-               : status;
+    return status == 0 ? check_is_of(meta_r, from, error_r) : status;
 }

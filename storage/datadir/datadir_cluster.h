@@ -20,8 +20,9 @@ struct datadir_cluster {
 };
 
 /* Writes the first batch of the meta log, with a new epoch and new seeds; or with those of `from`, whose content the
- * logs of the slots have. If the log has one, nothing is changed. 0 and *meta_r, what the log has now; -EEXIST: not
- * that of `from`; or -errno and *error_r. */
+ * logs of the slots have. If the log has one, nothing is changed. 0 and *meta_r, what the log has now; -EEXIST: not of
+ * the epoch of `from`; or -errno and *error_r: it may be written nevertheless, and a call with the same `from` finds
+ * out. */
 int datadir_cluster_create(const struct datadir_cluster *cluster, uint64_t wall_us, const struct datadir_meta *from,
                            struct datadir_meta *meta_r, struct log_engine_error *error_r);
 /* 0 and *meta_r; -ENOENT: the meta log is empty; -EBADMSG: it begins with something else; or -errno of the engine. */

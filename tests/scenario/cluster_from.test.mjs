@@ -5,7 +5,7 @@ import path from "node:path";
 import { Api } from "./lib/api.mjs";
 import { Cluster, SLOTS, onClusters, talk, timelines } from "./lib/cluster.mjs";
 import { dump, filesOf, flip, verified } from "./lib/offline.mjs";
-import { Server, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
+import { Server, runBeside, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
 
 const ADMIN = ["--admin", "127.0.0.1:0"];
 
@@ -90,7 +90,7 @@ onClusters("a cluster from a data directory", {}, (withCluster) => {
     refuse(["--from", `${data}/none`], 2, /none/);
     refuse(["--from", data], 1, /the cluster is made already, and --from is for a new one: give another --name/);
     assert.equal(runToEnd(["cluster", "status", "--log", "x", "--from", data]).status, 2);
-    await cluster.sql("DELETE FROM batch; UPDATE slot SET last = 0, generation = 0, hash = DEFAULT");
+    await cluster.empty();
     const [wal] = filesOf(data, /\.wal$/).filter((name) => fs.readFileSync(name).includes("0/ann/bob/0"));
     flip(wal, 30);
     refuse(["--from", data], 1, /its header is damaged.*`chitchat verify`/);
@@ -123,5 +123,33 @@ onClusters("a cluster from a data directory", {}, (withCluster) => {
     } finally {
       await cluster.clean();
     }
+  });
+
+  withCluster("a cluster that another command makes while the logs are taken gets nothing of the directory; a lost connection at the last step does not end the import", async (cluster) => {
+    const data = cluster.newDir();
+    const before = await alone(data, [], async (server) => (await talk(cluster, server, 0, 1), timelines(cluster, server)));
+    await cluster.empty();
+    let importing;
+    await cluster.whileHeld(0, async () => {
+      importing = cluster.init(["--from", data], runBeside);
+      await cluster.untilWaits();
+      assert.equal(cluster.init(["--slots", String(SLOTS)]).status, 0);
+    });
+    const { status, stderr } = await importing;
+    assert.equal(status, 1);
+    assert.match(stderr, /^chitchat: another command has made cluster \w+ meanwhile, without this data: give another --name$/m);
+    assert.equal(await cluster.sql("SELECT string_agg(number::text, ' ') FROM batch WHERE slot < 3"), "1 1 1", "the logs are taken, and have no records");
+    await cluster.empty();
+    await cluster.whileHeld(SLOTS, async () => {
+      importing = cluster.init(["--from", data], runBeside);
+      await cluster.untilWaits();
+      await cluster.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+    });
+    const made = await importing;
+    assert.equal(made.status, 0, made.stderr);
+    assert.match(made.stderr, /cluster init: waits for the log: /);
+    const server = await cluster.start(cluster.newDir());
+    assert.deepEqual(await timelines(cluster, server), before);
+    await server.stop();
   });
 });

@@ -30,8 +30,31 @@ export class Cluster {
     this.made = stdout;
   }
 
-  init(content) {
-    return runToEnd(["cluster", "init", "--log", this.postgres.uri, "--name", this.name, ...content]);
+  // run: runToEnd or runBeside.
+  init(content, run = runToEnd) {
+    return run(["cluster", "init", "--log", this.postgres.uri, "--name", this.name, ...content]);
+  }
+
+  // Removes what the logs have: the cluster is not made then.
+  empty() {
+    return this.sql("DELETE FROM batch; UPDATE slot SET last = 0, generation = 0, hash = DEFAULT");
+  }
+
+  // While body() runs, a call that appends to the log of this slot waits.
+  async whileHeld(slot, body) {
+    const held = this.sql(`SELECT FROM slot WHERE slot = ${slot} FOR UPDATE; SELECT pg_sleep(600)`).catch(() => {}); // it is ended
+    try {
+      await until("the lock", async () => (await this.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")) === "1");
+      await body();
+    } finally {
+      await this.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+      await held;
+    }
+  }
+
+  // Until an append waits for a log that is held.
+  untilWaits() {
+    return until("an append that waits", async () => (await this.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'chitchat'")) === "1");
   }
 
   newDir() {

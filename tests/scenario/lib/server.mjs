@@ -1,7 +1,7 @@
 // A server under test: the real binary, a data directory of its own, a port that the system chose. It is only ever
 // ended by its process id.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -52,6 +52,13 @@ export async function withDataDir(body) {
 // Runs the binary to its end: { status, stdout, stderr }.
 export function runToEnd(args, env = {}) {
   return spawnSync(BIN, args, { encoding: "utf8", env: { ...ENVIRONMENT, ...env }, timeout: DEADLINE_MS, maxBuffer: 1 << 30 });
+}
+
+// The same while the test goes on: a promise.
+export function runBeside(args) {
+  return new Promise((resolve) =>
+    execFile(BIN, args, { env: ENVIRONMENT, timeout: DEADLINE_MS }, (error, stdout, stderr) => resolve({ status: error === null ? 0 : error.code, stdout, stderr })),
+  );
 }
 
 // A server on this data directory that is killed so many ms after its start, ready or not.
