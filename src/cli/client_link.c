@@ -112,7 +112,8 @@ finish(struct client_link *link, struct client_end end, bool is_hopeless, const 
     (void)vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
     struct client *client = link->client;
-    end.is_hopeless = is_hopeless;
+    /* What is wrong with a URL that another node has named says nothing of the URL that the user gave. */
+    end.is_hopeless = is_hopeless && client_follow_is_given(&link->server);
     end.reason = reason;
     if (end.code == 0)
         end.code = NO_CLOSE;
@@ -276,7 +277,6 @@ static void take_head(struct client_link *link, const char *data, size_t bytes)
     case CLIENT_UPGRADE_DONE: break;
     }
     link->state = LINK_OPEN;
-    client_follow_on_open(&link->server);
     open_frames(link);
     client_on_open(link->client);
     if (link->state == LINK_OPEN && link->head.bytes > upgrade.head_bytes)
@@ -444,6 +444,11 @@ static void link_send(struct client_transport *transport, const char *text, size
     link->is_dead |= wslay_event_queue_msg(link->frames, &message) != 0;
 }
 
+static void link_logged_in(struct client_transport *transport)
+{
+    client_follow_on_login(&link_of(transport)->server);
+}
+
 /* What the socket does not take at once is lost: the other side sees the end anyway. */
 static void link_end(struct client_transport *transport, uint16_t code)
 {
@@ -555,6 +560,7 @@ int client_link_open(struct client_transport **transport_r, const struct client_
 {
     static const struct client_transport transport = {.begin = link_begin,
                                                       .send = link_send,
+                                                      .logged_in = link_logged_in,
                                                       .end = link_end,
                                                       .wants = link_wants,
                                                       .step = link_step,

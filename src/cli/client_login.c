@@ -120,6 +120,7 @@ void client_login_take(struct client *client, const json_t *reply)
     strcpy(client->user, user);
     strcpy(client->epoch, epoch);
     client->was_logged_in = true;
+    client->transport->logged_in(client->transport);
     client->last = number(reply, "last");
     client->ping_us = (ping_s > 0 ? ping_s : 25) * SECOND_US;
     if (text > 0)

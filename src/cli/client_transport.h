@@ -18,6 +18,8 @@ struct client_transport {
     void (*begin)(struct client_transport *transport, struct client *client);
     /* Sends one text message; the connection is open. Borrows. */
     void (*send)(struct client_transport *transport, const char *text, size_t bytes);
+    /* The server has taken a login on this connection. */
+    void (*logged_in)(struct client_transport *transport);
     /* Gives the connection up, with this close code if it is open. No call of the client follows. */
     void (*end)(struct client_transport *transport, uint16_t code);
     /* As client_wants: the most milliseconds to wait; -1: any time. */
@@ -30,7 +32,7 @@ struct client_transport {
 /* The end of a connection that the client did not end. */
 struct client_end {
     uint16_t code;           /* of the close frame; 1006: none came */
-    bool is_hopeless;        /* the address or the certificate is wrong: a first connect is not tried again */
+    bool is_hopeless;        /* the given URL or its certificate is wrong: a first connect is not tried again */
     uint64_t retry_after_ms; /* as the server asked */
     const char *reason;      /* a line for people */
 };

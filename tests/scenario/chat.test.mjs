@@ -5,6 +5,7 @@ import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { WebSocketServer } from "ws";
 import { certificate } from "./lib/certificate.mjs";
 import { Harness, scenario } from "./lib/harness.mjs";
 import { makeKey, makeToken, now } from "./lib/jwt.mjs";
@@ -252,6 +253,38 @@ test("the program of the C client's page is built from the files that it names, 
   } finally {
     await harness.clean();
   }
+});
+
+// A node for WebSockets of any path: its URL, without one.
+async function startNode(servers, onConnection) {
+  const node = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  servers.push(node);
+  node.on("connection", onConnection);
+  await new Promise((resolve) => node.once("listening", resolve));
+  return `ws://127.0.0.1:${node.address().port}`;
+}
+
+// The given URL is that of a load balancer, say: later it leads to another node.
+scenario("a node that is named and does not serve is left for the given URL", {}, async (harness) => {
+  const server = await harness.start({ listen: ["127.0.0.1:0"] });
+  const serving = server.url("/ws", server.addresses.find((at) => !at.isTls));
+  const servers = [];
+  try {
+    const cutOff = await startNode(servers, (socket) => socket.on("message", (data) => socket.send(JSON.stringify({ op: "error", id: JSON.parse(data).id, code: "unavailable", message: "no log" }))));
+    const named = { "/no-path": [serving.replace("/ws", "/none"), serving], "/cut-off": [cutOff, serving] };
+    const given = await startNode(servers, (socket, { url }) => socket.close(1001, named[url].shift()));
+    await Promise.all(Object.keys(named).map(async (path) => {
+      const sent = await run(["send", "--user", "a", "--to", "b", "--timeout", "30s", "--url", given + path, path]);
+      assert.equal(sent.code, 0, `${path}: ${sent.stderr}`);
+      assert.deepEqual(named[path], [], path);
+    }));
+  } finally {
+    for (const node of servers) {
+      for (const socket of node.clients) socket.terminate();
+      node.close();
+    }
+  }
+  await harness.end();
 });
 
 scenario("exit codes without a server, of wrong addresses and of wrong options", {}, async (harness) => {

@@ -22,6 +22,7 @@ struct fixture {
     struct client *client;
     bool is_connected;
     uint16_t end_code;
+    uint32_t logins;                /* that the transport was called for */
     json_t *sent[FIXTURE_SENT_MAX]; /* owned */
     uint32_t sent_count;
     uint32_t begun;   /* connections */
@@ -44,6 +45,11 @@ static void fixture_send(struct client_transport *transport, const char *text, s
     struct fixture *fixture = fixture_of(transport);
     cr_assert(fixture->is_connected && fixture->sent_count < FIXTURE_SENT_MAX);
     fixture->sent[fixture->sent_count++] = json_loadb(text, bytes, 0, NULL);
+}
+
+static void fixture_logged_in(struct client_transport *transport)
+{
+    fixture_of(transport)->logins++;
 }
 
 static void fixture_end(struct client_transport *transport, uint16_t code)
@@ -134,8 +140,8 @@ static struct fixture *fixture_open(struct client_options options)
     cr_assert_not_null(fixture);
     fixture->now_us = 1000000;
     fixture->clock = (struct clock){.wall_us = fixture_time, .monotonic_us = fixture_time};
-    fixture->transport =
-        (struct client_transport){fixture_begin, fixture_send, fixture_end, fixture_wants, fixture_step, fixture_close};
+    fixture->transport = (struct client_transport){fixture_begin, fixture_send, fixture_logged_in, fixture_end,
+                                                   fixture_wants, fixture_step, fixture_close};
     options.url = "ws://test";
     options.user = options.token_file != NULL ? NULL : "alice";
     options.transport = &fixture->transport;

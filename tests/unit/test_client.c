@@ -46,6 +46,19 @@ Test(client, the_first_login_has_no_cursor_and_takes_last)
     fixture_close_all(fixture);
 }
 
+Test(client, the_transport_learns_of_logins_that_are_taken_and_of_no_others)
+{
+    struct fixture *fixture = fixture_open((struct client_options){0});
+    fixture_connect(fixture);
+    fixture_say(fixture, "{\"op\":\"error\",\"id\":%,\"code\":\"unavailable\",\"message\":\"m\"}");
+    fixture_pass(fixture, SECOND_US);
+    fixture_connect(fixture);
+    cr_expect_eq(fixture->logins, 0);
+    fixture_say(fixture, LOGIN_OK("100"));
+    cr_expect_eq(fixture->logins, 1);
+    fixture_close_all(fixture);
+}
+
 Test(client, a_later_login_gives_cursor_and_epoch_and_takes_the_replay)
 {
     struct fixture *fixture = fixture_live();
