@@ -9,7 +9,6 @@
 #include "server/core.h"
 
 #define STASH_SMALL_BYTES 1024u /* a request or two */
-#define PASSING_MAX 8u          /* requests of a connection that are read while others wait */
 
 static bool may_read(struct core *core, const struct conn *conn)
 {
@@ -290,26 +289,17 @@ static bool is_stash_long(const struct core *core)
     return core->conns.stash_bytes > core->budget.stash_bytes / 8;
 }
 
-/* Where a slow write of the WAL keeps many sends in flight, a connection of which nothing waits has a few requests read
- * all the same: else its pings would wait for that write, and its sends for the one after the next. */
-static bool may_pass(const struct core *core, const struct conn *conn)
-{
-    return !conn_has_stash(conn)
-           && (conn->unanswered == 0 || (conn->unanswered < PASSING_MAX && core_has_sends_left(core)));
-}
-
 /* Whether the turn's budget and the sends in flight allow another frame. When stashes take much memory, input is read
  * beyond both rather than stashed. */
-static bool may_take(const struct core *core, const struct conn *conn)
+static bool may_take(const struct core *core)
 {
-    return (turn_may(&core->turn, TURN_INPUT) && (!core_has_sends_enough(core) || may_pass(core, conn)))
-           || is_stash_tight(core);
+    return (turn_may(&core->turn, TURN_INPUT) && !core_has_sends_enough(core)) || is_stash_tight(core);
 }
 
 /* Reads what may be read, one share of `share` frames at most, and advances *data and *bytes. */
 static void consume(struct core *core, struct conn *conn, char **data, size_t *bytes, uint32_t share)
 {
-    while (*bytes > 0 && share > 0 && may_read(core, conn) && may_take(core, conn)) {
+    while (*bytes > 0 && share > 0 && may_read(core, conn) && may_take(core)) {
         size_t before = *bytes;
         uint32_t had = core->turn.had[TURN_INPUT];
         take_one(core, conn, data, bytes);

@@ -82,11 +82,6 @@ bool core_has_sends_enough(const struct core *core)
            && !core_has_store_failed(core);
 }
 
-bool core_has_sends_left(const struct core *core)
-{
-    return core->peers[core->index].sends_out < CORE_SENDS_PAUSE + CORE_SENDS_PAUSE / FAIR_SHARE_RESERVE;
-}
-
 /* What the generation being filled may still take, with what is in flight. */
 static uint64_t generation_room(const struct core *core)
 {

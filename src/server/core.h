@@ -282,8 +282,6 @@ uint32_t core_shard_of(const struct core *core, struct span user);
 /* Whether CORE_SENDS_PAUSE is reached while the disk writes in time. A slow disk pauses nothing: then sends are
  * answered with `busy`. Shard's thread. */
 bool core_has_sends_enough(const struct core *core);
-/* Whether an eighth more than CORE_SENDS_PAUSE is not reached either: for connections with few requests. */
-bool core_has_sends_left(const struct core *core);
 /* Whether the shard accepts sends of somebody with `share` (fair_share.h; FAIR_SHARE_MOST: of everybody): no WAL write
  * failed, none is slow, and there is memory. If not, *code_r and *retry_after_ms_r (0: none) are set, and *message_r to
  * the static text of the refusal. */
