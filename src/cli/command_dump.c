@@ -174,6 +174,8 @@ int command_dump(const struct config *config)
         snprintf(text, sizeof text, "a run is damaged, %.100s: `chitchat verify` names it; the dump is not complete",
                  apart->text);
         code = command_complain(1, text);
+    } else if (status == -EINTR) {
+        code = command_complain(2, apart->text);
     } else if (status != 0) {
         code = command_complain(2, "no process can be started to read the data");
     }

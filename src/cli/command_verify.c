@@ -198,6 +198,8 @@ static int check_apart(struct verify *verify)
     if (status == -EBADMSG) {
         printf("problem: %s is damaged, %s: " RUN_ADVICE "\n", apart->path, apart->text);
         code = fflush(stdout) == 0 ? 1 : command_complain(2, "stdout cannot be written: the problem is not complete");
+    } else if (status == -EINTR) {
+        code = command_complain(2, apart->text);
     } else if (status != 0) {
         code = command_complain(2, "no process can be started to read the data");
     }

@@ -193,11 +193,11 @@ static bool is_of_namesake(struct standby *standby, uint64_t now_us)
            && is_own_name(standby, meta->owner);
 }
 
-static void on_news(struct standby *standby)
+static void on_news(struct standby *standby, const struct ownership *ownership)
 {
     uint64_t now_us = clock_monotonic_us(standby->clock);
     election_on_news(&standby->election, now_us);
-    if (!standby->has_noted_namesake && is_of_namesake(standby, now_us))
+    if (!standby->has_noted_namesake && is_own_name(standby, ownership->owner) && is_of_namesake(standby, now_us))
         note_namesake(standby);
 }
 
@@ -221,7 +221,7 @@ static int advance(struct standby *standby, uint32_t index)
         }
     }
     if (ownership->seen.number > seen)
-        on_news(standby);
+        on_news(standby, ownership);
     return status == 0 ? 0 : on_error(standby, status, error.text);
 }
 

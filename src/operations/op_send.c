@@ -15,7 +15,7 @@ void op_send(struct core *core, struct conn *conn, const struct request *request
     enum error_code code;
     const char *message;
     uint32_t retry_after_ms;
-    if (!core_takes_sends_of(core, conn->user, conn->unanswered, &code, &message, &retry_after_ms)) {
+    if (!core_admits_send_of(core, conn->user, conn->unanswered, &code, &message, &retry_after_ms)) {
         refuse(core, conn, request, code, message, retry_after_ms);
         return;
     }

@@ -149,11 +149,37 @@ bool core_takes_sends(const struct core *core, uint8_t share, enum error_code *c
     return takes_sends(core, code_r, message_r, retry_after_ms_r) && has_memory(core, share);
 }
 
-bool core_takes_sends_of(const struct core *core, const struct user *user, uint32_t unanswered, enum error_code *code_r,
+static bool note_refusal(struct core *core, bool is_taken)
+{
+    if (!is_taken)
+        core->health.refused_s = core_now_s(core);
+    return is_taken;
+}
+
+bool core_admits_send(struct core *core, uint8_t share, enum error_code *code_r, const char **message_r,
+                      uint32_t *retry_after_ms_r)
+{
+    return note_refusal(core, core_takes_sends(core, share, code_r, message_r, retry_after_ms_r));
+}
+
+bool core_admits_send_of(struct core *core, const struct user *user, uint32_t unanswered, enum error_code *code_r,
                          const char **message_r, uint32_t *retry_after_ms_r)
 {
-    return takes_sends(core, code_r, message_r, retry_after_ms_r)
-           && (has_memory(core, FAIR_SHARE_MOST) || has_memory(core, core_share(core, user, unanswered)));
+    return note_refusal(
+        core, takes_sends(core, code_r, message_r, retry_after_ms_r)
+                  && (has_memory(core, FAIR_SHARE_MOST) || has_memory(core, core_share(core, user, unanswered))));
+}
+
+bool core_refuses_sends(const struct core *core)
+{
+    enum error_code code;
+    const char *message;
+    uint32_t retry_after_ms;
+    if (core_takes_sends(core, FAIR_SHARE_MOST, &code, &message, &retry_after_ms))
+        return false;
+    bool has_refused = core->health.refused_s > 0 && core_now_s(core) - core->health.refused_s <= CORE_REFUSED_S;
+    return has_refused
+           || !core_takes_sends(core, fair_share_of(FAIR_SHARE_MESSAGE_BYTES), &code, &message, &retry_after_ms);
 }
 
 void core_post_to_others(struct core *core, struct letter_control *letters, enum letter_kind kind, uint64_t round)

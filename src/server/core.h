@@ -133,6 +133,7 @@ struct server {
 #else
 #define CORE_SENDS_PAUSE 4096u
 #endif
+#define CORE_REFUSED_S 2u /* so long after a refusal the server counts as refusing (core_refuses_sends) */
 #define CORE_HANDOVERS_OUT_MAX 4096u
 _Static_assert(2 * CORE_SENDS_OUT_MAX + 2 * CORE_HANDOVERS_OUT_MAX + 2 * TYPING_OUT_MAX + 2 * SEENS_MAX
                        + 4 * PRESENCE_OUT_MAX + 1024
@@ -287,9 +288,15 @@ bool core_has_sends_enough(const struct core *core);
  * the static text of the refusal. */
 bool core_takes_sends(const struct core *core, uint8_t share, enum error_code *code_r, const char **message_r,
                       uint32_t *retry_after_ms_r);
+/* A send of somebody with `share` has come: the same, and a refusal is noted for core_refuses_sends. */
+bool core_admits_send(struct core *core, uint8_t share, enum error_code *code_r, const char **message_r,
+                      uint32_t *retry_after_ms_r);
 /* The same with the core_share of `user`, which is looked at only where memory is short. */
-bool core_takes_sends_of(const struct core *core, const struct user *user, uint32_t unanswered, enum error_code *code_r,
+bool core_admits_send_of(struct core *core, const struct user *user, uint32_t unanswered, enum error_code *code_r,
                          const char **message_r, uint32_t *retry_after_ms_r);
+/* Whether sends are refused: one was within CORE_REFUSED_S, or a small one of somebody who has taken nothing would be;
+ * and those who have taken most still are. For health and metrics. */
+bool core_refuses_sends(const struct core *core);
 /* What `user` has taken of the memory for recent messages, with `unanswered` requests of the connection that asks. */
 uint8_t core_share(const struct core *core, const struct user *user, uint32_t unanswered);
 /* `record`, sent by `user` when their connection had `unanswered` requests, has entered generations.filling: counts its

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 
-#include "base/fair_share.h"
 #include "server/core.h"
 
 static const struct health_report reports[HEALTH_STATES] = {
@@ -18,16 +17,12 @@ static const struct health_report reports[HEALTH_STATES] = {
 
 static enum health_state state_of(struct core *core)
 {
-    enum error_code code;
-    const char *message;
-    uint32_t retry_after_ms;
     struct health *health = &core->health;
     if (core_has_store_failed(core))
         return HEALTH_FAILED;
     if (core->stop.step != STOP_NOT || core_is_draining(core))
         return HEALTH_DRAINING;
-    bool takes_sends = core_takes_sends(core, FAIR_SHARE_MOST, &code, &message, &retry_after_ms);
-    health->refusing_ticks = takes_sends ? 0 : health->refusing_ticks + 1;
+    health->refusing_ticks = core_refuses_sends(core) ? health->refusing_ticks + 1 : 0;
     if (log_can_append(&core->wal_writer.log, LIMIT_RECORD_BYTES) == -ENOSPC)
         return HEALTH_FULL;
     return health->refusing_ticks >= HEALTH_BEHIND_TICKS ? HEALTH_BEHIND : HEALTH_READY;

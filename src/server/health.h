@@ -30,7 +30,8 @@ enum health_state {
 /* A shard's state of this module. */
 struct health {
     /* Owned by the shard's thread. */
-    uint32_t refusing_ticks; /* in a row, at which sends were refused */
+    uint32_t refusing_ticks; /* in a row, at which sends were refused (core_refuses_sends) */
+    uint32_t refused_s;      /* monotonic, when one was last; 0: never */
 
     /* Written by the shard's thread, read by all. */
     atomic_uint state;    /* enum health_state */

@@ -1,6 +1,5 @@
 #include "server/metrics.h"
 
-#include "base/fair_share.h"
 #include "durability/checkpoint.h"
 #include "durability/merge_schedule.h"
 #include "server/core.h"
@@ -149,9 +148,6 @@ static void copy_log(struct core *core)
 void metrics_tick(struct core *core)
 {
     struct metrics *metrics = &core->metrics;
-    enum error_code code;
-    const char *message;
-    uint32_t retry_after_ms;
     ASSERT_ON_SHARD(core->shard);
     copy_conns(core, metrics);
     copy_memory(core, metrics);
@@ -161,7 +157,7 @@ void metrics_tick(struct core *core)
     copy_log(core);
     uint64_t wall_us = shard_wall_us(core->shard);
     metric_set(&metrics->clock_floor_ahead, core_floor_ts(core) > wall_us ? core_floor_ts(core) - wall_us : 0);
-    metric_set(&metrics->takes_sends, core_takes_sends(core, FAIR_SHARE_MOST, &code, &message, &retry_after_ms));
+    metric_set(&metrics->takes_sends, !core_refuses_sends(core));
     metric_set(&metrics->turns, core->turn.count);
     metric_set(&metrics->turn_longest, core->turn.longest_us);
 }

@@ -270,7 +270,7 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
     uint32_t retry_after_ms;
     struct record *record = delivery->entry.record;
     ASSERT(!list_is_linked(&delivery->entry.link));
-    if (!core_takes_sends_of(core, delivery->user, delivery->unanswered, &code, &message, &retry_after_ms)) {
+    if (!core_admits_send_of(core, delivery->user, delivery->unanswered, &code, &message, &retry_after_ms)) {
         delivery_reject(core, delivery, code, message, retry_after_ms);
         return;
     }
@@ -486,7 +486,7 @@ void delivery_arrive(struct core *core, uint32_t from, struct delivery *delivery
     uint32_t retry_after_ms;
     ASSERT_ON_SHARD(core->shard);
     ASSERT(delivery->letter.kind == LETTER_SEND && delivery->outcome == DELIVERY_IN_FLIGHT);
-    if (from != core->index && !core_takes_sends(core, delivery->share, &code, &message, &retry_after_ms)) {
+    if (from != core->index && !core_admits_send(core, delivery->share, &code, &message, &retry_after_ms)) {
         return_letter(core, from, delivery, code == ERROR_BUSY ? DELIVERY_BUSY : DELIVERY_REFUSED);
         return;
     }

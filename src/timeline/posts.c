@@ -67,7 +67,7 @@ static void send_as(struct core *core, struct user *user, struct post *post)
         refuse_at_once(core, post, ERROR_RATE_LIMITED, "too many sends of this user: wait", retry_after_ms);
         return;
     }
-    if (!core_takes_sends_of(core, user, 1, &code, &message, &retry_after_ms)) {
+    if (!core_admits_send_of(core, user, 1, &code, &message, &retry_after_ms)) {
         refuse_at_once(core, post, code, message, retry_after_ms);
         return;
     }

@@ -473,7 +473,7 @@ void seen_ask(struct core *core, struct conn *conn, const struct request *reques
     const char *message;
     uint32_t retry_after_ms;
     ASSERT_ON_SHARD(core->shard);
-    if (!core_takes_sends_of(core, conn->user, conn->unanswered, &code, &message, &retry_after_ms)) {
+    if (!core_admits_send_of(core, conn->user, conn->unanswered, &code, &message, &retry_after_ms)) {
         refuse(core, conn, request, code, message, retry_after_ms);
         return;
     }

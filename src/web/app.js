@@ -35,9 +35,13 @@ function storeOf(name) {
     get: (key) => own.get(key) ?? attempt((store) => store.getItem(key)),
     set(key, value) {
       own.set(key, value);
-      attempt((store) => (store.setItem(key, value), own.delete(key)));
+      const isKept = attempt((store) => (store.setItem(key, value), own.delete(key)));
+      if (!isKept) attempt((store) => store.removeItem(key)); // the value before would come back with a reload
     },
-    remove: (key) => own.delete(key) || attempt((store) => store.removeItem(key)),
+    remove(key) {
+      own.delete(key);
+      attempt((store) => store.removeItem(key));
+    },
   };
 }
 
@@ -142,6 +146,8 @@ async function end() {
   chats.stop();
   for (const view of views) view.use(chats);
   setText($("my-name"), "");
+  $("me").replaceChildren();
+  $("new-token").value = "";
   $("renew").hidden = $("banner").hidden = true;
   history.replaceState(null, "", location.pathname + location.search);
   await client.stop();

@@ -27,11 +27,21 @@ void apart_close(struct apart **apart)
     *apart = NULL;
 }
 
+/* Others come from outside, as from a shell or the kernel that needs memory. */
+static const int crashes[] = {SIGSEGV, SIGILL, SIGFPE, SIGSYS, SIGTRAP, SIGABRT};
+
+static bool is_crash_signal(int number)
+{
+    bool is_one = number == SIGBUS; /* which has a handler of its own (storage/page_guard.h) */
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
+        is_one |= crashes[i] == number;
+    return is_one;
+}
+
 /* The parent may end before the child asks for the signal. */
 static _Noreturn void run_child(struct apart *apart, pid_t parent, int (*body)(struct apart *apart, void *context),
                                 void *context)
 {
-    static const int crashes[] = {SIGSEGV, SIGILL, SIGFPE, SIGSYS, SIGTRAP, SIGABRT};
     for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
         (void)signal(crashes[i], SIG_DFL); /* a handler would report a crash of the process */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
@@ -48,6 +58,7 @@ int apart_run(struct apart *apart, int (*body)(struct apart *apart, void *contex
     pid_t parent = getpid();
     apart->is_done = false;
     fflush(stdout);
+    (void)signal(SIGCHLD, SIG_DFL); /* where it is ignored by inheritance, nobody can wait for a child */
     pid_t child = fork();
     if (child < 0)
         return -errno;
@@ -61,7 +72,9 @@ int apart_run(struct apart *apart, int (*body)(struct apart *apart, void *contex
         return 0;
     }
     /* With a sanitizer the child exits where the kernel would send a signal. */
-    snprintf(apart->text, sizeof apart->text, "reading it ended with %s",
+    bool is_crash = !WIFSIGNALED(end) || is_crash_signal(WTERMSIG(end));
+    snprintf(apart->text, sizeof apart->text,
+             is_crash ? "reading it ended with %s" : "the process that read it got: %s",
              WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "an exit");
-    return -EBADMSG;
+    return is_crash ? -EBADMSG : -EINTR;
 }

@@ -20,8 +20,8 @@ int apart_open(struct apart **apart_r);
 void apart_close(struct apart **apart);
 
 /* Calls `body` in a child process, which ends when this process does. Of the body's writes to memory only those to
- * `apart` are kept. 0, and *code_r is what the body returned (0 to 125); -EBADMSG: the child ended before the body
- * returned; or -errno: no child could be made. */
+ * `apart` are kept. 0, and *code_r is what the body returned (0 to 125); -EBADMSG: the child crashed before the body
+ * returned; -EINTR: a signal from outside ended it; or -errno: no child could be made. */
 int apart_run(struct apart *apart, int (*body)(struct apart *apart, void *context), void *context, int *code_r);
 
 #endif

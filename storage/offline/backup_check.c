@@ -64,6 +64,8 @@ int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char 
         status = apart_run(apart, look_at_runs, &looking, &code);
     if (status == -EBADMSG)
         backup_refuse(error, status, "%s: %.1000s: %s", apart->path, apart->text, advice);
+    else if (status == -EINTR)
+        backup_refuse(error, status, "%s is not checked: %.1000s", dir, apart->text);
     else if (status != 0)
         backup_refuse(error, status, "no process can be made to check %s: %s", dir, strerror(-status));
     else if (code != 0)

@@ -50,6 +50,8 @@ int manifests_check(const struct datadir *datadir, struct datadir_error *error_r
     if (status == -EBADMSG)
         snprintf(error_r->text, sizeof error_r->text, "%.500s is damaged, %.100s: " RUN_ADVICE, apart->path,
                  apart->text);
+    else if (status == -EINTR)
+        snprintf(error_r->text, sizeof error_r->text, "the manifests were not read: %.100s", apart->text);
     apart_close(&apart);
-    return status == -EBADMSG ? status : 0;
+    return status == -EBADMSG || status == -EINTR ? status : 0;
 }

@@ -8,7 +8,8 @@
 #include "storage/datadir/datadir.h"
 
 /* Reads the manifest of each shard, and opens its runs, in a child process. 0; or -EBADMSG: that ended the child, and
- * `error_r` says what is damaged and what to do. An error that a reader returns is no error here: whoever reads the
+ * `error_r` says what is damaged and what to do; or -EINTR: a signal ended it from outside. 0 also if no child could be
+ * made: then nothing is checked. An error that a reader returns is no error here: whoever reads the
  * manifest next reports it. Borrows all. One thread; blocks while it reads the manifests and the filters of all runs.
  */
 int manifests_check(const struct datadir *datadir, struct datadir_error *error_r);

@@ -192,7 +192,12 @@ uint64_t run_place_find(const struct run_map *map, const void *key)
 {
     struct run_page_rows rows;
     run_page_rows_begin(&rows, map, key);
-    return rows.page == NULL ? 0 : run_place(read_header(rows.page).number, rows.slot);
+    if (rows.page == NULL)
+        return 0;
+    /* A damaged number is that of another page. */
+    uint64_t number = read_header(rows.page).number;
+    bool is_right = number < map->count && map->pages + number * RUN_PAGE_BYTES == rows.page;
+    return is_right ? run_place(number, rows.slot) : 0;
 }
 
 uint64_t run_place_of(const void *key, uint32_t slot)

@@ -160,14 +160,14 @@ withoutSanitizers(
         assert.equal(end.status, 1, end.stderr);
         assert.match(end.stderr, new RegExp(`^chitchat: [^\\n]*${name}[^\\n]*${word}[^\\n]*\\n$`));
         assert.ok(!fs.existsSync(path.join(newestBackup(to), "BACKUP")));
-        fs.rmSync(to, { recursive: true });
+        fs.rmSync(to, { recursive: true, force: true });
         fs.writeFileSync(file, content);
       };
       flipText(file, "xxxxxxxxxxxxxxxx");
       await refused("checksum[^\\n]*the file that it was copied from is damaged", "fail link * EXDEV");
       // Pages that LMDB trusts: leaves of nothing but ones.
       fs.writeFileSync(file, Buffer.concat([content.subarray(0, 8192), Buffer.alloc(content.length - 8192, 0xff)]));
-      await refused("the file that it was copied from is damaged", "fail link * EXDEV");
+      await refused("(the file that it was copied from is damaged|is damaged, reading it ended with)", "fail link * EXDEV");
       cut(file, content.length - 4096);
       await refused(`has ${content.length - 4096} bytes instead of ${content.length}`, "fail link * EXDEV");
       cut(file, content.length - 4096);

@@ -43,11 +43,10 @@ Test(apart, a_body_gives_its_code_and_its_words_and_changes_nothing_else)
     cr_assert_eq(code, 0);
 }
 
-static int be_killed(struct apart *own, void *context)
+static int get_signal(struct apart *own, void *context)
 {
-    (void)context;
     snprintf(own->path, sizeof own->path, "a file");
-    raise(SIGKILL);
+    raise(*(int *)context);
     return 0;
 }
 
@@ -57,11 +56,30 @@ static int leave(struct apart *own, void *context)
     _exit(0);
 }
 
-Test(apart, a_body_that_was_ended_is_a_finding)
+Test(apart, a_body_that_crashed_is_a_finding)
 {
-    int code = 0;
-    cr_assert_eq(apart_run(apart, be_killed, NULL, &code), -EBADMSG);
+    int code = 0, number = SIGSEGV;
+    cr_assert_eq(apart_run(apart, get_signal, &number, &code), -EBADMSG);
     cr_assert_str_eq(apart->path, "a file");
-    cr_assert_str_eq(apart->text, "reading it ended with Killed");
+    cr_assert_str_eq(apart->text, "reading it ended with Segmentation fault");
+    number = SIGBUS;
+    cr_assert_eq(apart_run(apart, get_signal, &number, &code), -EBADMSG);
     cr_assert_eq(apart_run(apart, leave, NULL, &code), -EBADMSG, "as a sanitizer does it");
+}
+
+Test(apart, a_signal_from_outside_says_nothing_of_the_file)
+{
+    int code = 0, number = SIGKILL;
+    cr_assert_eq(apart_run(apart, get_signal, &number, &code), -EINTR);
+    cr_assert_str_eq(apart->text, "the process that read it got: Killed");
+    number = SIGTERM;
+    cr_assert_eq(apart_run(apart, get_signal, &number, &code), -EINTR);
+}
+
+Test(apart, a_process_whose_parent_ignored_its_children_has_the_code_all_the_same)
+{
+    int number = 3, code = 0;
+    signal(SIGCHLD, SIG_IGN);
+    cr_assert_eq(apart_run(apart, say, &number, &code), 0);
+    cr_assert_eq(code, 3);
 }
