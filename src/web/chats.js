@@ -238,8 +238,8 @@ export class Chats {
     this.onChange();
   }
 
-  // After each login, since marks of other connections are not replayed: the conversations, as many as there were, and all
-  // that are not seen, which the title counts.
+  // After each login, since marks of other connections are not replayed: the conversations, as many as there were, and on
+  // as long as a page ends with one that is not seen. The title counts those that are loaded.
   async #refresh() {
     const wanted = Math.min(LISTED_MAX, Math.max(PAGE, this.#listed));
     this.#pages = this.client.peers({ limit: PAGE });
