@@ -26,7 +26,6 @@ const toWellFormed = (text) => new TextDecoder("utf-8", { ignoreBOM: true }).dec
 const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 // The longest wait before attempt n, counted from 0.
-const schemeOf = (url) => url.split(":")[0];
 const longestWait = (n) => Math.min(30e3, 500 * 2 ** n);
 
 // When a token expires, in ms since the Unix epoch. NaN: unknown.
@@ -35,6 +34,18 @@ function expiryOf(token) {
     return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).exp * 1000;
   } catch {
     return NaN;
+  }
+}
+
+// The URL of the node that a reason names, for a client of the URL `given`; null: none that the client may go to.
+function nodeOf(reason, given) {
+  if (!/^wss?:\/\/\S+$/.test(reason)) return null;
+  try {
+    const [to, from] = [new URL(reason), new URL(given)];
+    if (to.pathname === "/") to.pathname = from.pathname;
+    return to.protocol === from.protocol ? to.href : null;
+  } catch {
+    return null;
   }
 }
 
@@ -269,9 +280,8 @@ export class Client {
     }
     this.#socket = socket;
     socket.onopen = () => {
-      this.#server = url; // stays there while it is answered
       this.#setState("logging-in");
-      this.#sendLogin();
+      this.#sendLogin(url);
     };
     socket.onmessage = ({ data }) => round === this.#round && this.#onData(data);
     socket.onclose = ({ code, reason }) => round === this.#round && this.#onClose(code, reason);
@@ -310,7 +320,7 @@ export class Client {
 
   #onClose(code, reason) {
     const why = reason || `the connection ended (${code})`;
-    if (code === GOING_AWAY && /^wss?:\/\/\S+$/.test(reason) && schemeOf(reason) === schemeOf(this.#options.url)) this.#server = reason;
+    if (code === GOING_AWAY) this.#server = nodeOf(reason, this.#options.url);
     if (code === 4101 && !this.#refuseToken()) return this.#halt(code, why);
     if (CODES_THAT_STOP.includes(code)) return this.#halt(code, why);
     this.#retry(why, code);
@@ -372,12 +382,14 @@ export class Client {
     return mayRetry;
   }
 
-  #sendLogin() {
+  #sendLogin(url) {
     const { user, replayMax: max } = this.#options;
     const resume = this.#cursor === undefined ? {} : { after: this.#cursor, epoch: this.#epoch, max };
     this.#ask({ op: "login", user, token: this.#token ?? undefined, ...resume }, (reply) => {
-      if (reply?.op === "error") this.#onLoginError(reply);
-      else if (reply) this.#onLogin(reply, this.#cursor !== undefined);
+      if (!reply) return;
+      if (reply.op === "error") return this.#onLoginError(reply);
+      this.#server = url; // stays there while logins succeed
+      this.#onLogin(reply, this.#cursor !== undefined);
     });
   }
 

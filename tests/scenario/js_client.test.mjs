@@ -163,24 +163,48 @@ for (const code of [1000, 1001, 1006, 1011, 1013, 4001, 4002, 4003, 4203, 4999])
     assert.equal(fixture.client.state, "live");
   });
 
+// Ends the newest connection, and waits for the next one: its URL.
+async function next(fixture, code, reason) {
+  fixture.socket.end(code, reason);
+  await fixture.waitOver();
+  return fixture.socket.url;
+}
+
+const GIVEN = "ws://test/ws";
+const TWO = "ws://two:82/ws";
+
 test("after 1001 with the URL of another node the client goes there, and comes back if it does not answer", async () => {
   const fixture = await Fixture.live();
-  const given = fixture.socket.url;
-  const next = async (code, reason) => {
-    fixture.socket.end(code, reason);
-    await fixture.waitOver();
-    return fixture.socket.url;
-  };
-  const two = given.replace(/\/\/.*/, "//two/ws");
-  assert.equal(await next(1001, two), two);
+  assert.equal(await next(fixture, 1001, TWO), TWO);
   await fixture.login();
-  assert.equal(await next(1006), two, "it stays there");
-  assert.equal(await next(1006), given);
+  assert.equal(await next(fixture, 1006), TWO, "it stays there");
+  assert.equal(await next(fixture, 1006), GIVEN);
   await fixture.login();
-  for (const reason of ["the server goes down", "https://two", two.startsWith("wss") ? "ws://two" : "wss://two"]) {
-    assert.equal(await next(1001, reason), given, reason);
+  for (const reason of ["the server goes down", "https://two", "wss://two", "ws://", "ws://two:x", "ws://two is down"]) {
+    assert.equal(await next(fixture, 1001, reason), GIVEN, reason);
     await fixture.login();
   }
+});
+
+test("a node that is named without a path has that of the given URL", async () => {
+  const fixture = await Fixture.live({ url: "ws://test/chat/ws" });
+  for (const [reason, wanted] of [["ws://two", "ws://two/chat/ws"], ["ws://[::1]:82/", "ws://[::1]:82/chat/ws"], ["ws://two/other", "ws://two/other"]])
+    assert.equal(await next(fixture, 1001, reason), wanted);
+});
+
+test("a node that is cut off from the log is left for the given URL", async () => {
+  const fixture = await Fixture.live();
+  assert.equal(await next(fixture, 1001, TWO), TWO);
+  const { id } = await fixture.open();
+  fixture.socket.push({ op: "error", id, code: "unavailable", message: "the log does not answer" });
+  await fixture.waitOver();
+  assert.equal(fixture.socket.url, GIVEN, "an error is no login");
+  assert.equal(await next(fixture, 1001, TWO), TWO);
+  await fixture.open();
+  assert.equal(await next(fixture, 1006), GIVEN, "nor is the end of the connection");
+  assert.equal(await next(fixture, 1001, TWO), TWO);
+  await fixture.login();
+  assert.equal(await next(fixture, 1001, "the log does not answer"), GIVEN);
 });
 
 test("silence is answered by a ping, and more silence by a new connection", async () => {
