@@ -74,6 +74,7 @@ export class Client {
 
   #socket = null;
   #server = null; // the URL of the next connection; null: that of the options
+  #isTrial = false; // this connection is to another URL, and not open yet
   #round = 0; // of connecting: what belongs to an earlier one is dropped
   #attempt = 0;
   #waitTimer;
@@ -272,14 +273,16 @@ export class Client {
     let socket;
     const url = this.#server ?? this.#options.url;
     this.#server = null;
+    this.#isTrial = url !== this.#options.url;
     try {
       socket = new this.#options.WebSocket(url, "chitchat.v1");
     } catch (error) {
-      if (url !== this.#options.url) return this.#retry(error.message, "bad_url");
+      if (this.#isTrial) return this.#retry(error.message, "bad_url");
       return this.#halt("bad_url", error.message);
     }
     this.#socket = socket;
     socket.onopen = () => {
+      this.#isTrial = false;
       this.#setState("logging-in");
       this.#sendLogin(url);
     };
@@ -294,7 +297,7 @@ export class Client {
     this.#clock.clearTimeout(this.#waitTimer);
     for (const timer of this.#timers) this.#clock.clearTimeout(timer);
     this.#timers.clear();
-    this.#isPinging = false;
+    this.#isPinging = this.#isTrial = false;
     const socket = this.#socket;
     this.#socket = null;
     if (socket) {
@@ -311,9 +314,11 @@ export class Client {
   }
 
   #retry(reason, code, atLeastMs = 0) {
+    const n = this.#attempt;
+    if (!this.#isTrial) this.#attempt++; // a page may be kept from connecting there
     this.#drop(CLOSED_BY_CLIENT);
     if (!this.#isRunning) return; // a listener has stopped it
-    const waitMs = atLeastMs + this.#random() * longestWait(this.#attempt++);
+    const waitMs = atLeastMs + this.#random() * longestWait(n);
     this.#waitTimer = this.#clock.setTimeout(() => this.#connect(), waitMs);
     this.#setState("waiting", { reason, code, waitMs });
   }

@@ -207,6 +207,17 @@ test("a node that is cut off from the log is left for the given URL", async () =
   assert.equal(await next(fixture, 1001, "the log does not answer"), GIVEN);
 });
 
+test("a named node to which a page may not connect does not make the waits longer", async () => {
+  const fixture = await Fixture.live();
+  const waits = [];
+  for (const [code, reason] of [[1001, TWO], [1006], [1001, TWO], [1006], [1006]]) {
+    await next(fixture, code, reason);
+    waits.push(fixture.of("state").findLast(({ state }) => state === "waiting").waitMs);
+    if (fixture.socket.url === GIVEN) await fixture.open();
+  }
+  assert.deepEqual(waits, [250, 500, 500, 1000, 1000]);
+});
+
 test("silence is answered by a ping, and more silence by a new connection", async () => {
   const fixture = await Fixture.live();
   await fixture.clock.advance(20000);
