@@ -32,6 +32,7 @@ struct filling {
     struct offline_rows *rows;
     struct offline_marks *marks;
     uint32_t slots;
+    bool is_of_node;         /* shards end at different times, and the log that had the rest is lost */
     struct log *logs;        /* by slot */
     uint64_t failing_us;     /* since when the engine fails; 0: it does not */
     uint64_t messages_about; /* as many are expected */
@@ -258,22 +259,61 @@ static int put_cuts(struct filling *filling, uint32_t shard)
 
 /* Of a message between two users the sender's copy becomes the record, which has the key; where that is cut, the
  * recipient's. The copy that is cut comes back with the record, and the cut hides it. */
-static int put_entries(struct filling *filling, uint32_t shard)
+static int put_entry(struct filling *filling, const struct message *message)
+{
+    bool is_alone = offline_is_alone(filling->offline, message);
+    cross_check_add(filling->check, message, is_alone);
+    return message->role != ROLE_RECEIVED || is_alone ? append_message(filling, message) : 0;
+}
+
+/* Of a second walk: where the other timeline lacks the message, the check gets the copy that the record makes there. So
+ * what the check finds afterwards is damage. */
+static int put_one_sided(struct filling *filling, const struct message *message)
+{
+    if (!cross_check_is_bad(filling->check, message) || offline_is_alone(filling->offline, message))
+        return 0;
+    int has = offline_has_entry(filling->offline, message_other(message), message->other_ts);
+    if (has != 0)
+        return has < 0 ? has : 0;
+    struct message other = *message;
+    bool is_received = message->role == ROLE_RECEIVED;
+    other.role = is_received ? ROLE_SENT : ROLE_RECEIVED;
+    other.ts = message->other_ts;
+    other.other_ts = message->ts;
+    cross_check_add(filling->check, &other, false);
+    filling->report->one_sided++;
+    return is_received ? append_message(filling, message) : 0;
+}
+
+static int walk(struct filling *filling, int (*put)(struct filling *filling, const struct message *message))
 {
     struct span user;
     struct message message;
-    int more, status = offline_rows_open(&filling->rows, filling->offline, shard, (struct span){"", 0});
-    while (status == 0 && (more = offline_rows_next(filling->rows, &user, &message)) != 0) {
-        if (more < 0) {
-            status = more;
-            break;
-        }
-        bool is_alone = offline_is_alone(filling->offline, &message);
-        cross_check_add(filling->check, &message, is_alone);
-        if (message.role != ROLE_RECEIVED || is_alone)
-            status = append_message(filling, &message);
+    int more = 0, status = 0;
+    for (uint32_t i = 0; i < filling->slots && status == 0; i++) {
+        status = offline_rows_open(&filling->rows, filling->offline, i, (struct span){"", 0});
+        while (status == 0 && (more = offline_rows_next(filling->rows, &user, &message)) != 0)
+            status = more < 0 ? more : put(filling, &message);
+        offline_rows_close(&filling->rows);
     }
-    offline_rows_close(&filling->rows);
+    return status;
+}
+
+/* Of a node's directory: the record has the ts of both timelines, so that a mark that one of them lacks is made. */
+static int put_whole_mark(void *context, const struct mark_places *places)
+{
+    static const uint8_t mid[LIMIT_MID_BYTES] = {0}; /* is for a push alone */
+    struct filling *filling = context;
+    const struct offline_mark *mark = &places->mark;
+    uint64_t cut = offline_cut_ts(filling->offline, mark->peer);
+    uint64_t seen_ts = places->seen_ts > cut ? places->seen_ts : TS_BEFORE_ALL;
+    uint64_t seen_by_ts = places->seen_by_ts > cut ? places->seen_by_ts : TS_BEFORE_ALL;
+    struct record_mark of_user = {mark->user, mark->peer, mark->marks.seen, seen_ts, mid};
+    struct record_mark of_peer = {mark->peer, mark->user, seen_by_ts, mark->marks.seen_by, mid};
+    int status = mark->marks.seen > 0 ? append_mark(filling, &of_user) : 0;
+    if (status == 0 && mark->marks.seen_by > 0)
+        status = append_mark(filling, &of_peer);
+    filling->report->marks++;
     return status;
 }
 
@@ -307,9 +347,13 @@ static int put_all(void *context)
     int status = 0;
     for (uint32_t i = 0; i < filling->slots && status == 0; i++)
         status = put_cuts(filling, i);
-    for (uint32_t i = 0; i < filling->slots && status == 0; i++)
-        status = put_entries(filling, i);
-    for (uint32_t i = 0; i < filling->slots && status == 0; i++)
+    if (status == 0)
+        status = walk(filling, put_entry);
+    if (status == 0 && filling->is_of_node && cross_check_bad_parts(filling->check) > 0)
+        status = walk(filling, put_one_sided);
+    if (status == 0 && filling->is_of_node)
+        status = mark_check_visit(filling->offline, filling->fill->from, &filling->problems, put_whole_mark, filling);
+    for (uint32_t i = 0; i < filling->slots && status == 0 && !filling->is_of_node; i++)
         status = put_marks(filling, i);
     for (uint32_t i = 0; i < filling->slots && status == 0; i++)
         status = flush(filling, &filling->logs[i]);
@@ -328,7 +372,8 @@ static int open_source(struct filling *filling)
 {
     struct offline_counts counts;
     int status = offline_open(&filling->offline, filling->fill->from, &filling->problems);
-    if (status == 0 && filling->problems.count == 0)
+    filling->is_of_node = datadir_cluster(filling->fill->from)[0] != '\0';
+    if (status == 0 && filling->problems.count == 0 && !filling->is_of_node)
         status = page_guard_run(check_marks, filling);
     if (status != 0 || filling->problems.count > 0)
         return refuse_source(filling, status);

@@ -8,6 +8,10 @@
  * they are taken, and has made the cluster, is found before anything is appended. The first batch of the meta log,
  * without which no node starts, is written last: so an import that did not end is not served.
  *
+ * Each shard of a node's directory ends where its newest run does, and the log has the rest. So where `from` is of a
+ * node whose log is lost, the newest messages and marks may be in one of their two timelines only. They become records,
+ * too, and thereby whole.
+ *
  * Memory: two batches for each slot, and what offline.h and cross_check.h take. Blocks; main's thread.
  */
 #ifndef CHITCHAT_CLI_CLUSTER_FILL_H
@@ -28,7 +32,8 @@ struct cluster_fill {
 
 struct cluster_fill_report {
     uint64_t messages;
-    uint64_t marks; /* conversations with marks, as each user has them */
+    uint64_t one_sided; /* of these: one of their two timelines lacked them */
+    uint64_t marks;     /* conversations with marks, as each user has them */
     uint64_t cuts;
 };
 

@@ -102,6 +102,8 @@ static int fill(struct init *init)
            datadir_path(init->from), report.messages, report.marks, report.cuts,
            is_same ? "the same epoch: clients go on where they are. Do not serve that directory any more"
                    : "a new epoch: clients read their history anew");
+    if (report.one_sided > 0)
+        printf("one of the two timelines lacked %" PRIu64 " of the messages, and has them now\n", report.one_sided);
     return 0;
 }
 

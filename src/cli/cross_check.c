@@ -119,20 +119,29 @@ uint64_t cross_check_messages(const struct cross_check *check)
     return check->messages;
 }
 
+static bool is_bad(const struct part *part)
+{
+    return part->sum[0] != 0 || part->sum[1] != 0;
+}
+
 uint32_t cross_check_bad_parts(const struct cross_check *check)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < PARTS; i++)
-        count += check->parts[i].sum[0] != 0 || check->parts[i].sum[1] != 0;
+        count += is_bad(&check->parts[i]);
     return count;
+}
+
+bool cross_check_is_bad(const struct cross_check *check, const struct message *message)
+{
+    return message->role != ROLE_SELF && is_bad(&check->parts[part_of(check, message)]);
 }
 
 /* -- the second walk -- */
 
 static bool is_wanted(struct cross_check *check, uint32_t index)
 {
-    const struct part *part = &check->parts[index];
-    if (part->sum[0] == 0 && part->sum[1] == 0)
+    if (!is_bad(&check->parts[index]))
         return false;
     if (check->gathers[index] == 0 && check->parts_gathered < PARTS_GATHERED_MAX) {
         check->gathers[index] = 1;

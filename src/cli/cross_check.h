@@ -28,6 +28,8 @@ uint64_t cross_check_messages(const struct cross_check *check);
 
 /* How many parts are not zero. */
 uint32_t cross_check_bad_parts(const struct cross_check *check);
+/* Whether the part of this copy is not zero: so the other copy may be missing. False of a message to oneself. */
+bool cross_check_is_bad(const struct cross_check *check, const struct message *message);
 /* The second walk: takes every copy again. 0 or -ENOMEM. */
 int cross_check_gather(struct cross_check *check, const struct message *message);
 /* Adds a problem for each gathered message whose copies are missing, too many or different. */

@@ -25,6 +25,8 @@ struct mark_check {
     const struct datadir *datadir;
     struct problems *problems;
     struct cross_check *cross;
+    int (*visit)(void *context, const struct mark_places *places); /* NULL: both sides are compared */
+    void *context;
     bool is_second;     /* the second walk, which names what does not fit */
     struct pair *pairs; /* of `user`, by peer */
     uint32_t count;
@@ -128,6 +130,10 @@ static int finish_pair(struct mark_check *check, const struct pair *pair)
         problems_add(check->problems,
                      "%.*s is said to be seen by %.*s up to ts %" PRIu64 ", where no message to there stands",
                      (int)user.bytes, user.data, (int)peer.bytes, peer.data, pair->marks.seen_by);
+    if (check->visit != NULL) {
+        struct mark_places places = {{user, peer, pair->marks}, pair->seen_ts, pair->named_ts};
+        return check->visit(check->context, &places);
+    }
     if (pair->marks.seen > 0 && pair->seen_ts > cut_peer)
         status = compare_sides(check, user, peer, pair->seen_ts, false);
     if (status == 0 && pair->marks.seen_by > 0 && pair->named_ts > cut_peer)
@@ -243,6 +249,18 @@ int mark_check_run(struct offline *offline, const struct datadir *datadir, struc
     }
     if (check.cross != NULL)
         cross_check_close(&check.cross);
+    free(check.pairs);
+    return status;
+}
+
+int mark_check_visit(struct offline *offline, const struct datadir *datadir, struct problems *problems,
+                     int (*visit)(void *context, const struct mark_places *places), void *context)
+{
+    struct mark_check check = {
+        .offline = offline, .datadir = datadir, .problems = problems, .visit = visit, .context = context};
+    int status = has_marks(&check);
+    if (status == 1)
+        status = walk(&check);
     free(check.pairs);
     return status;
 }

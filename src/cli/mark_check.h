@@ -12,10 +12,24 @@
 #ifndef CHITCHAT_CLI_MARK_CHECK_H
 #define CHITCHAT_CLI_MARK_CHECK_H
 
-#include "storage/offline/offline.h"
+#include "storage/offline/offline_marks.h"
 
 /* Walks all timelines, if there are marks; again, if some do not fit. What does not is added to `problems`. Borrows
  * all. 0; or -errno: no memory, or a file cannot be read, which was reported. */
 int mark_check_run(struct offline *offline, const struct datadir *datadir, struct problems *problems);
+
+/* The marks of a user with a peer, and at which ts of the peer's timeline the messages stand that they name. Borrowed
+ * until the visit returns. */
+struct mark_places {
+    struct offline_mark mark;
+    uint64_t seen_ts;    /* of marks.seen; 0: that message is cut */
+    uint64_t seen_by_ts; /* of marks.seen_by */
+};
+
+/* Visits the marks of each user with each peer, in one walk of all timelines. The two users are not compared, so the
+ * directory may be one in which each timeline has another end. Else as mark_check_run; or what `visit` returned if that
+ * is not 0. */
+int mark_check_visit(struct offline *offline, const struct datadir *datadir, struct problems *problems,
+                     int (*visit)(void *context, const struct mark_places *places), void *context);
 
 #endif

@@ -62,4 +62,8 @@ void offline_rows_close(struct offline_rows **rows);
  * ones are normal, as a crash between a checkpoint's commit and the release of segments leaves them. */
 int offline_rows_next(struct offline_rows *rows, struct span *user_r, struct message *message_r);
 
+/* Whether an entry stands at `ts` in the timeline of `user`, cut or not: 1 or 0; or -errno: a file cannot be read,
+ * which was reported. Borrows `user`. */
+int offline_has_entry(struct offline *offline, struct span user, uint64_t ts);
+
 #endif

@@ -28,11 +28,12 @@ struct offline_rows {
     struct input inputs[];
 };
 
-static void report_run(const struct offline_rows *rows, const struct run *run, const char *what)
+static void report_run(struct offline *offline, const struct offline_shard *shard, const struct run *run,
+                       const char *what)
 {
     char path[RUN_PATH_BYTES];
-    run_path(path, rows->shard->runs_dir, run->entry.id);
-    problems_add(rows->offline->problems, "%s: %s: restore the data directory from a backup", path, what);
+    run_path(path, shard->runs_dir, run->entry.id);
+    problems_add(offline->problems, "%s: %s: restore the data directory from a backup", path, what);
 }
 
 /* Steps over rows that are no entries. */
@@ -53,14 +54,14 @@ static int run_take(struct offline_rows *rows, struct input *input, int result)
         result = step_to_entry(walk, &row);
     input->is_at_end = walk->is_at_end;
     if (result != 0) {
-        report_run(rows, input->run, mdb_strerror(result));
+        report_run(rows->offline, rows->shard, input->run, mdb_strerror(result));
         return manifest_errno(result);
     }
     if (walk->is_at_end)
         return 0;
     input->user = row.user;
     if (row.kind != ROW_ENTRY || row_decode(row.user, row.ts, walk->value, &input->message) != 0) {
-        report_run(rows, input->run, "a row cannot be read");
+        report_run(rows->offline, rows->shard, input->run, "a row cannot be read");
         return -EBADMSG;
     }
     input->is_at_end = rows->only.bytes > 0 && !span_equal(input->user, rows->only);
@@ -221,4 +222,52 @@ int offline_rows_next(struct offline_rows *rows, struct span *user_r, struct mes
     *user_r = rows->last->user;
     *message_r = rows->last->message;
     return 1;
+}
+
+/* -- one entry -- */
+
+static bool wal_has(const struct offline_shard *shard, struct span user, uint64_t ts)
+{
+    uint64_t low = 0, high = shard->entry_count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        struct message message;
+        struct span name;
+        offline_entry_view(&shard->entries[middle], &name, &message);
+        int order = span_compare(name, user);
+        if (order == 0 && message.ts == ts)
+            return true;
+        if (order < 0 || (order == 0 && message.ts < ts))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+/* 1, 0 or -errno. */
+static int run_has(struct run *run, struct span user, uint64_t ts)
+{
+    uint8_t key[ROW_KEY_BYTES_MAX];
+    MDB_cursor *cursor;
+    int status = run_slot_cursor(run, 0, &cursor);
+    if (status != 0)
+        return status;
+    MDB_val at = {.mv_size = row_key(user, ts, key), .mv_data = key}, value;
+    int result = mdb_cursor_get(cursor, &at, &value, MDB_SET);
+    return result == 0 ? 1 : result == MDB_NOTFOUND ? 0 : manifest_errno(result);
+}
+
+int offline_has_entry(struct offline *offline, struct span user, uint64_t ts)
+{
+    struct offline_shard *shard = &offline->shards[datadir_shard_of(offline->datadir, user)];
+    uint64_t hash = filter_hash(user);
+    int has = wal_has(shard, user, ts);
+    for (uint32_t i = 0; i < shard->run_count && has == 0; i++) {
+        if (filter_may_contain(&shard->runs[i]->filter, hash))
+            has = run_has(shard->runs[i], user, ts);
+        if (has < 0)
+            report_run(offline, shard, shard->runs[i], "a row cannot be read");
+    }
+    return has;
 }

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { Api } from "./lib/api.mjs";
 import { Cluster, SLOTS, onClusters, talk, timelines } from "./lib/cluster.mjs";
-import { dump, filesOf, flip, verified } from "./lib/offline.mjs";
+import { checkBothSides, dump, filesOf, flip, flipText, verified } from "./lib/offline.mjs";
 import { Server, runBeside, runToEnd, scaled, sleep, until } from "./lib/server.mjs";
 
 const ADMIN = ["--admin", "127.0.0.1:0"];
@@ -151,5 +151,45 @@ onClusters("a cluster from a data directory", {}, (withCluster) => {
     const server = await cluster.start(cluster.newDir());
     assert.deepEqual(await timelines(cluster, server), before);
     await server.stop();
+  });
+
+  withCluster("the directory of a node whose log is lost, with shards that end at different times, becomes a cluster with all that any of them has", async (cluster) => {
+    const [data, older] = [cluster.newDir(), cluster.newDir()];
+    const run = async (round) => {
+      const node = await cluster.start(data);
+      const acknowledged = await talk(cluster, node, round, 1);
+      await node.stop();
+      return acknowledged;
+    };
+    const acknowledged = await run(0);
+    fs.cpSync(data, older, { recursive: true });
+    await run(1);
+    for (let shard = 0, name = "shard-0000"; shard < SLOTS; shard++, name = `shard-000${shard}`) {
+      const lost = cluster.newDir();
+      fs.cpSync(data, lost, { recursive: true });
+      fs.rmSync(`${lost}/${name}`, { recursive: true });
+      fs.cpSync(`${older}/${name}`, `${lost}/${name}`, { recursive: true });
+      const mids = (dir) => [...new Set(dump(dir).map(({ mid }) => mid))].sort();
+      const count = (all) => all.reduce((sum, { from, to }) => sum + (from === to ? 2 : 1), 0);
+      const entries = dump(lost).filter(({ mid }) => mid !== undefined);
+      const oneSided = 2 * new Set(entries.map(({ mid }) => mid)).size - count(entries);
+      assert.ok(oneSided > 0);
+      const made = new Cluster(cluster.postgres, ["--from", lost]);
+      try {
+        assert.match(made.made, new RegExp(`a new epoch: .*\none of the two timelines lacked ${oneSided} of the messages, and has them now\n`));
+        const node = made.newDir();
+        await (await made.start(node)).stop();
+        checkBothSides(dump(node).filter(({ mid }) => mid !== undefined), acknowledged);
+        assert.deepEqual(mids(node), mids(lost));
+        verified(node);
+      } finally {
+        await made.clean();
+      }
+    }
+    flipText(filesOf(older, /run-\d+\.mdb$/).find((name) => fs.readFileSync(name).includes("0/ann/bob/0")), "0/ann/bob/0");
+    await cluster.empty();
+    const { status, stderr } = cluster.init(["--from", older]);
+    assert.equal(status, 1);
+    assert.match(stderr, /: the two timelines of some messages do not have the same copy/);
   });
 });

@@ -140,3 +140,13 @@ Test(check, what_stands_twice_is_named)
     walk_twice(twice);
     cr_assert_not_null(strstr(reported, "3 times"), "%s", reported);
 }
+
+Test(check, a_copy_without_the_other_one_is_bad_until_that_is_added)
+{
+    struct message sent = copy(1, ROLE_SENT, "hello"), received = copy(1, ROLE_RECEIVED, "hello");
+    cross_check_add(check, &received, false);
+    cr_assert(cross_check_is_bad(check, &received));
+    cr_assert(cross_check_is_bad(check, &sent));
+    cross_check_add(check, &sent, false);
+    cr_assert_not(cross_check_is_bad(check, &received));
+}

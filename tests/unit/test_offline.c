@@ -96,6 +96,11 @@ Test(offline, runs_are_merged_by_user_and_ts_and_equal_rows_are_given_once)
     cr_assert_str_eq(entries(offline, "al"), "al-5 al-15");
     cr_assert_str_eq(entries(offline, "bob"), "bob-10 bob-20 bob-30 bob-40");
     cr_assert_str_eq(entries(offline, "carol"), "");
+    cr_assert_eq(offline_has_entry(offline, span_of("bob"), 10), 1);
+    cr_assert_eq(offline_has_entry(offline, span_of("bob"), 40), 1);
+    cr_assert_eq(offline_has_entry(offline, span_of("bob"), 15), 0);
+    cr_assert_eq(offline_has_entry(offline, span_of("al"), 1), 0);
+    cr_assert_eq(offline_has_entry(offline, span_of("carol"), 10), 0);
     cr_assert_eq(problems.count, 0, "%s", reported);
     offline_close(&offline);
 }
