@@ -5,8 +5,9 @@
  * empty make the same timelines of the logs.
  *
  * First the logs are taken, then the meta log is read: so a command that has looked at the logs too early to see that
- * they are taken, and has made the cluster, is found before anything is appended. The first batch of the meta log,
- * without which no node starts, is written last: so an import that did not end is not served.
+ * they are taken, and has made the cluster, is found before anything is appended; or it finds the logs taken, and
+ * fails. The first batch of the meta log, without which no node starts, is written last: so an import that did not end
+ * is not served.
  *
  * Each shard of a node's directory ends where its newest run does, and the log has the rest. So where `from` is of a
  * node whose log is lost, the newest messages and marks may be in one of their two timelines only. They become records,

@@ -58,31 +58,53 @@ static int create_meta(struct init *init)
     return status == 0 ? 0 : refuse(init, status, error.text);
 }
 
+/* Whether a log of a slot has a batch: 1 or 0; or -errno. */
+static int has_batches(struct init *init)
+{
+    struct log_engine_error error = {""};
+    struct log_extent extent;
+    for (uint32_t i = 0; i < init->report.slots; i++) {
+        int status = init->engine->tail(init->session, i, TIMEOUT_MS, &extent, &error);
+        if (status != 0)
+            return refuse(init, status, error.text);
+        if (extent.last > 0)
+            return 1;
+    }
+    return 0;
+}
+
 /* Without the first batch of the meta log the others must be empty. 0: the cluster is to be made; 1: it is there; or
  * -errno. */
 static int look(struct init *init)
 {
     struct datadir_cluster cluster = cluster_of(init);
     struct log_engine_error error = {""};
-    struct log_extent extent;
     struct datadir_meta meta;
     int status = datadir_cluster_read(&cluster, &meta, &error);
     if (status != -ENOENT)
         return status == 0 ? 1 : refuse(init, status, error.text);
-    for (uint32_t i = 0; i < init->report.slots; i++) {
-        status = init->engine->tail(init->session, i, TIMEOUT_MS, &extent, &error);
-        if (status != 0)
-            return refuse(init, status, error.text);
-        if (extent.last == 0)
-            continue;
-        (void)snprintf(init->text, sizeof init->text,
-                       "the logs of cluster %s have what an `init --from` appended that did not end: if none runs, "
-                       "remove them by the SQL statement DROP SCHEMA chitchat_%s CASCADE, on each log server, and run "
-                       "the command again; or give another --name",
-                       init->options->cluster, init->options->cluster);
-        return -EEXIST;
-    }
-    return 0;
+    status = has_batches(init);
+    if (status != 1)
+        return status;
+    (void)snprintf(init->text, sizeof init->text,
+                   "the logs of cluster %s have what an `init --from` appended that did not end: if none runs, "
+                   "remove them by the SQL statement DROP SCHEMA chitchat_%s CASCADE, on each log server, and run "
+                   "the command again; or give another --name",
+                   init->options->cluster, init->options->cluster);
+    return -EEXIST;
+}
+
+/* An `init --from` takes the logs and then reads the meta log; this writes the meta log and then reads the logs. So
+ * where both run, one of them at least finds the other. */
+static int make_empty(struct init *init)
+{
+    int status = create_meta(init);
+    if (status == 0)
+        status = has_batches(init);
+    return status == 1 ? refuse(init, -EEXIST,
+                                "the cluster is made, but another command has begun with its logs meanwhile: if that "
+                                "is an `init --from`, start no node before its end, and do what it says then")
+                       : status;
 }
 
 /* Clients whose cursors are of `from` go on with them, but not where `from` may lack what they have seen. */
@@ -118,7 +140,7 @@ static int make(struct init *init)
         return refuse(init, -EEXIST, "the cluster is made already, and --from is for a new one: give another --name");
     if (status != 0)
         return status == 1 ? 0 : status;
-    return init->from != NULL ? fill(init) : create_meta(init);
+    return init->from != NULL ? fill(init) : make_empty(init);
 }
 
 static int command_init(struct init *init, uint32_t slots)

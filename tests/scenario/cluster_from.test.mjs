@@ -140,6 +140,18 @@ onClusters("a cluster from a data directory", {}, (withCluster) => {
     assert.match(stderr, /^chitchat: another command has made cluster \w+ meanwhile, without this data: give another --name$/m);
     assert.equal(await cluster.sql("SELECT string_agg(number::text, ' ') FROM batch WHERE slot < 3"), "1 1 1", "the logs are taken, and have no records");
     await cluster.empty();
+    let making;
+    await cluster.whileHeld(SLOTS, async () => {
+      making = cluster.init(["--slots", String(SLOTS)], runBeside);
+      await cluster.untilWaits();
+      importing = cluster.init(["--from", data], runBeside);
+      await cluster.untilWaits(2);
+    });
+    const ends = await Promise.all([making, importing]); // which of both is first is not known
+    assert.equal(ends[0].status, 1);
+    assert.match(ends[0].stderr, /the cluster is made, but another command has begun with its logs meanwhile/);
+    if (ends[1].status !== 0) assert.match(ends[1].stderr, /another command has made cluster \w+ while this one filled its logs.* DROP SCHEMA chitchat_\w+ CASCADE/);
+    await cluster.empty();
     await cluster.whileHeld(SLOTS, async () => {
       importing = cluster.init(["--from", data], runBeside);
       await cluster.untilWaits();

@@ -52,9 +52,9 @@ export class Cluster {
     }
   }
 
-  // Until an append waits for a log that is held.
-  untilWaits() {
-    return until("an append that waits", async () => (await this.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'chitchat'")) === "1");
+  // Until so many appends wait for a log that is held.
+  untilWaits(count = 1) {
+    return until(`${count} appends that wait`, async () => (await this.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'chitchat'")) === String(count));
   }
 
   newDir() {
