@@ -299,15 +299,11 @@ static int walk(struct filling *filling, int (*put)(struct filling *filling, con
     return status;
 }
 
-/* Of a node's directory: the record has the ts of both timelines, so that a mark that one of them lacks is made. */
-static int put_whole_mark(void *context, const struct mark_places *places)
+/* A user's row has two marks: of the user, and of the peer. `seen_ts` and `seen_by_ts` are what they are in the peer's
+ * timeline. */
+static int append_marks(struct filling *filling, const struct offline_mark *mark, uint64_t seen_ts, uint64_t seen_by_ts)
 {
     static const uint8_t mid[LIMIT_MID_BYTES] = {0}; /* is for a push alone */
-    struct filling *filling = context;
-    const struct offline_mark *mark = &places->mark;
-    uint64_t cut = offline_cut_ts(filling->offline, mark->peer);
-    uint64_t seen_ts = places->seen_ts > cut ? places->seen_ts : TS_BEFORE_ALL;
-    uint64_t seen_by_ts = places->seen_by_ts > cut ? places->seen_by_ts : TS_BEFORE_ALL;
     struct record_mark of_user = {mark->user, mark->peer, mark->marks.seen, seen_ts, mid};
     struct record_mark of_peer = {mark->peer, mark->user, seen_by_ts, mark->marks.seen_by, mid};
     int status = mark->marks.seen > 0 ? append_mark(filling, &of_user) : 0;
@@ -317,18 +313,20 @@ static int put_whole_mark(void *context, const struct mark_places *places)
     return status;
 }
 
-/* A user's row has two marks: of the user, and of the peer. A record of a mark has the ts in both timelines, and the
- * row of the other user gives the other one: of two records the greater ts counts. */
+/* Of a node's directory: the record has the ts of both timelines, so that a mark that one of them lacks is made. */
+static int put_whole_mark(void *context, const struct mark_places *places)
+{
+    struct filling *filling = context;
+    uint64_t cut = offline_cut_ts(filling->offline, places->mark.peer);
+    return append_marks(filling, &places->mark, places->seen_ts > cut ? places->seen_ts : TS_BEFORE_ALL,
+                        places->seen_by_ts > cut ? places->seen_by_ts : TS_BEFORE_ALL);
+}
+
+/* A record of a mark has the ts in both timelines, and the row of the other user gives the other one: of two records
+ * the greater ts counts. */
 static int put_mark(struct filling *filling, const struct offline_mark *mark)
 {
-    static const uint8_t mid[LIMIT_MID_BYTES] = {0}; /* is for a push alone */
-    struct record_mark of_user = {mark->user, mark->peer, mark->marks.seen, TS_BEFORE_ALL, mid};
-    struct record_mark of_peer = {mark->peer, mark->user, TS_BEFORE_ALL, mark->marks.seen_by, mid};
-    int status = mark->marks.seen > 0 ? append_mark(filling, &of_user) : 0;
-    if (status == 0 && mark->marks.seen_by > 0)
-        status = append_mark(filling, &of_peer);
-    filling->report->marks++;
-    return status;
+    return append_marks(filling, mark, TS_BEFORE_ALL, TS_BEFORE_ALL);
 }
 
 static int put_marks(struct filling *filling, uint32_t shard)
