@@ -72,15 +72,21 @@ static void write_and_turn(struct group_commit *commit, uint32_t records, uint32
     group_commit_on_turn(commit, behind);
 }
 
+/* Of 100 senders. */
+static void expect_to_wait_for_the_last(struct group_commit *commit, uint64_t now_us)
+{
+    group_commit_on_turn(commit, 99);
+    cr_assert_eq(group_commit_wait_us(commit, 99, 99, now_us), 100);
+    group_commit_on_turn(commit, 100);
+    cr_assert_eq(group_commit_wait_us(commit, 100, 100, now_us), 0);
+}
+
 Test(group_commit, where_all_are_in_one_batch_it_leaves_with_the_last_of_them)
 {
     struct group_commit commit = {.since_us = 0};
     for (uint32_t i = 0; i < 100; i++) {
         write_and_turn(&commit, 100, 0);
-        group_commit_on_turn(&commit, 99);
-        cr_assert_eq(group_commit_wait_us(&commit, 99, 99, NOW_US + i), 100);
-        group_commit_on_turn(&commit, 100);
-        cr_assert_eq(group_commit_wait_us(&commit, 100, 100, NOW_US + i), 0);
+        expect_to_wait_for_the_last(&commit, NOW_US + i);
     }
 }
 
@@ -91,10 +97,7 @@ Test(group_commit, two_halves_wait_for_each_other)
     for (uint32_t i = 0; i < 100; i++) {
         write_and_turn(&commit, 50, 50);
         cr_assert_eq(group_commit_wait_us(&commit, 50, 50, NOW_US + i), 100);
-        group_commit_on_turn(&commit, 99);
-        cr_assert_eq(group_commit_wait_us(&commit, 99, 99, NOW_US + i), 100);
-        group_commit_on_turn(&commit, 100);
-        cr_assert_eq(group_commit_wait_us(&commit, 100, 100, NOW_US + i), 0);
+        expect_to_wait_for_the_last(&commit, NOW_US + i);
     }
 }
 
