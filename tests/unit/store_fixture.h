@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -19,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/list.h"
+#include "remove_tree.h"
 
 #define ROWS_MAX 4000u
 
@@ -141,18 +141,12 @@ static inline struct fixture fixture_open(void)
     return fixture;
 }
 
-static inline int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
-{
-    (void)status, (void)kind, (void)ftw;
-    return remove(path);
-}
-
 static inline void fixture_close(struct fixture *fixture)
 {
     if (fixture->store != NULL)
         fixture_stop(fixture);
     store_page_close(&fixture->page);
-    nftw(fixture->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(fixture->dir);
 }
 
 static inline int add(struct fixture *fixture, struct rows *rows)

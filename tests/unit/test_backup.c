@@ -41,7 +41,7 @@ static void setup(void)
 static void teardown(void)
 {
     datadir_close(&datadir);
-    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(root);
 }
 
 TestSuite(backup, .init = setup, .fini = teardown);
@@ -109,7 +109,7 @@ Test(backup, a_run_of_another_length_than_its_manifest_says_is_refused)
         cr_assert_not_null(strstr(error.text, "run-000000000001.mdb has "));
         cr_assert_not(has(to, "BACKUP"));
         change_length(data, -bytes);
-        nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        remove_tree(to);
     }
 }
 
@@ -132,7 +132,7 @@ Test(backup, one_that_was_overtaken_while_it_was_made_says_so_and_the_next_one_i
     cr_assert_eq(backup_make(datadir, to, &(struct backup_options){.wall_us = 1}, &report, &error), -ESTALE);
     cr_assert_not_null(strstr(error.text, "make the backup again"));
     cr_assert_not(has(to, "BACKUP"));
-    nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(to);
     cr_assert_eq(backup_make(datadir, to, &(struct backup_options){.wall_us = 1}, &report, &error), 0, "%s",
                  error.text);
 }

@@ -1,25 +1,17 @@
 #include <criterion/criterion.h>
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
 #include "storage/datadir/backup_names.h"
 
 static char root[32];
 static int fd = -1;
-
-static int remove_entry(const char *name, const struct stat *stat, int type, struct FTW *ftw)
-{
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(name);
-}
 
 static void setup(void)
 {
@@ -32,7 +24,7 @@ static void setup(void)
 static void teardown(void)
 {
     close(fd);
-    cr_assert_eq(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+    cr_assert_eq(remove_tree(root), 0);
 }
 
 TestSuite(backup_names, .init = setup, .fini = teardown);

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
 #include "storage/datadir/datadir.h"
 #include "storage/datadir/datadir_make.h"
 #include "storage/datadir/datadir_meta.h"
@@ -17,14 +17,6 @@ static char root[32];
 static char path[256];
 static struct datadir *dir;
 static struct datadir_error error;
-
-static int remove_entry(const char *name, const struct stat *stat, int type, struct FTW *ftw)
-{
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(name);
-}
 
 static void setup(void)
 {
@@ -36,7 +28,7 @@ static void setup(void)
 static void teardown(void)
 {
     datadir_close(&dir);
-    cr_assert_eq(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+    cr_assert_eq(remove_tree(root), 0);
 }
 
 TestSuite(datadir, .init = setup, .fini = teardown);

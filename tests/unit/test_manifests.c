@@ -2,11 +2,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
 #include "storage/offline/manifests.h"
 #include "storage/runs/manifest.h"
 
@@ -16,14 +16,6 @@ static char root[32];
 static char manifest[512];
 static struct datadir *datadir;
 static struct datadir_error error;
-
-static int remove_entry(const char *name, const struct stat *stat, int type, struct FTW *ftw)
-{
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(name);
-}
 
 static void setup(void)
 {
@@ -41,7 +33,7 @@ static void setup(void)
 static void teardown(void)
 {
     datadir_close(&datadir);
-    cr_assert_eq(nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+    cr_assert_eq(remove_tree(root), 0);
 }
 
 TestSuite(manifests, .init = setup, .fini = teardown);

@@ -36,7 +36,7 @@ static void setup(void)
 static void teardown(void)
 {
     datadir_close(&datadir);
-    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(root);
 }
 
 TestSuite(offline, .init = setup, .fini = teardown);

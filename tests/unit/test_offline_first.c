@@ -39,7 +39,7 @@ static void teardown(void)
     cr_assert_null(first);
     offline_close(&offline);
     datadir_close(&datadir);
-    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(root);
 }
 
 TestSuite(offline_first, .init = setup, .fini = teardown);

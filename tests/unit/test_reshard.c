@@ -67,7 +67,7 @@ static void setup(void)
 static void teardown(void)
 {
     datadir_close(&datadir);
-    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(root);
 }
 
 TestSuite(reshard, .init = setup, .fini = teardown);
@@ -108,7 +108,7 @@ Test(reshard, a_new_shard_goes_on_above_the_floors_of_those_that_its_users_come_
                          (unsigned long long)marks_of(i).last_ts);
             cr_assert(marks_of(i).applied.generation == 0 && marks_of(i).next_id == 2 && marks_of(i).next_seq == 2);
         }
-        nftw(to, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        remove_tree(to);
     }
 }
 

@@ -3,13 +3,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "remove_tree.h"
 
 #define BYTES (1u << 20)
 
@@ -21,15 +22,9 @@ static void make_dir(void)
     cr_assert_not_null(mkdtemp(dir));
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
-{
-    (void)status, (void)kind, (void)ftw;
-    return remove(path);
-}
-
 static void remove_dir(void)
 {
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(dir);
 }
 
 TestSuite(segment, .init = make_dir, .fini = remove_dir);

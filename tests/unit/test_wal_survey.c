@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "remove_tree.h"
 #include "storage/wal/wal_format.h"
 #include "storage/wal/wal_survey.h"
 
@@ -20,12 +20,6 @@ static char dir[32];
 static unsigned char image[FILE_BYTES];
 static struct wal_survey survey;
 static struct wal_assigned assigned; /* by the manifest; empty unless a test fills it */
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
-{
-    (void)status, (void)kind, (void)ftw;
-    return remove(path);
-}
 
 static void setup(void)
 {
@@ -38,7 +32,7 @@ static void setup(void)
 static void teardown(void)
 {
     wal_survey_fini(&survey);
-    nftw(dir, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+    remove_tree(dir);
 }
 
 TestSuite(wal_survey, .init = setup, .fini = teardown);
