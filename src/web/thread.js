@@ -16,6 +16,7 @@ export class ThreadView {
   #nodes = new Map(); // key of a row -> its element
   #atEnd = true;
   #scrollTop = 0; // as it was noted
+  #first = null; // the first message that is shown
   #anchor = null; // { element, top }: what the user reads, while not at the end
   #newFrom = null; // the ts before the first new message, where a line stands
   #isComplete = false; // the newest page was shown, beginning with that line
@@ -56,6 +57,7 @@ export class ThreadView {
     if (this.#atEnd) it.messages.length > 600 && it.trim();
     this.#renderHead(it);
     this.#renderRows(it);
+    this.#first = it.messages[0];
     this.#keepPlace();
     if (isFirst) this.#showNew();
     this.#announce(it);
@@ -182,9 +184,10 @@ export class ThreadView {
     this.#onScroll();
   }
 
+  // What has come is shown before more is loaded: that moves the place.
   #loadOlder() {
     const it = this.#it;
-    if (it && !it.problem && it.more && $("pane").scrollTop < TOP_PX) this.#chats.older();
+    if (it && !it.problem && it.more && it.messages[0] === this.#first && $("pane").scrollTop < TOP_PX) this.#chats.older();
   }
 
   #renderDown() {

@@ -132,6 +132,29 @@ onServers("the view of the web client", { shards: [2] }, (harness, it) => {
     await leave(one);
   });
 
+  it("older messages that have come are shown before more are loaded", async () => {
+    const { ann, ben } = await talk(harness, 170);
+    const one = await visit(harness, ann);
+    await allSeen(harness, one, ann, ben);
+    await one.page.reload();
+    await one.until("message 120 first", async () => (await one.texts())[0] === "message 120");
+    // The page is shown late, and the pane scrolls at its top meanwhile.
+    await one.page.evaluate(() => {
+      const { setTimeout } = window;
+      window.setTimeout = (call, ms = 0, ...values) => setTimeout(call, ms + 500, ...values);
+      const pane = document.getElementById("pane");
+      pane.scrollTop = 0;
+      const shown = document.querySelectorAll(".message").length;
+      window.scrolls = setInterval(() => {
+        if (document.querySelectorAll(".message").length > shown) clearInterval(window.scrolls);
+        else pane.dispatchEvent(new Event("scroll"));
+      }, 5);
+    });
+    await one.until("older ones above", async () => (await one.texts())[0] !== "message 120");
+    assert.equal((await one.texts())[0], "message 70");
+    await leave(one);
+  });
+
   it("a conversation with many new messages opens at the first of them, under a line", async () => {
     const { ann, ben, client } = await talk(harness, 20);
     const one = await visit(harness, ann);
