@@ -58,6 +58,7 @@ enum fault {
     FAULT_SEEN_BY_NOT_KEPT,         /* the peer's shard does not keep a mark */
     FAULT_SEEN_LOST_IN_RECOVERY,    /* recovery passes over marks in the WAL */
     FAULT_UNSEEN_OFF_BY_ONE,        /* the newest unseen message is not counted */
+    FAULT_PEERS_WALK_STALE,         /* a walk over conversations goes on though the user has got an entry */
     FAULT_COUNT,
 
     /* Those of a cluster, which its own simulator must catch (tests/sim/cluster.c). */

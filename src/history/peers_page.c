@@ -18,19 +18,21 @@
 enum page_state {
     PAGE_NEW,       /* nothing was read */
     PAGE_WALKING,   /* over the peers in memory */
-    PAGE_WALKED,    /* memory has given its peers */
+    PAGE_WALKED,    /* memory has given its peers, or the page goes on with a walk that has them */
     PAGE_POSTED,    /* the reader has it */
     PAGE_ABANDONED, /* the reader has it, and its owner has closed it */
     PAGE_READ,      /* the peers of the page are known: unseen messages are being counted */
+    PAGE_WRITTEN,   /* the walk may have been kept */
 };
 
 static const uint8_t transitions[] = {
-    [PAGE_NEW] = STATE_TO(PAGE_WALKING),
+    [PAGE_NEW] = STATE_TO(PAGE_WALKING) | STATE_TO(PAGE_WALKED),
     [PAGE_WALKING] = STATE_TO(PAGE_WALKED) | STATE_TO(PAGE_NEW),
     [PAGE_WALKED] = STATE_TO(PAGE_POSTED) | STATE_TO(PAGE_NEW),
     [PAGE_POSTED] = STATE_TO(PAGE_ABANDONED) | STATE_TO(PAGE_READ),
     [PAGE_ABANDONED] = STATE_TO(PAGE_READ),
-    [PAGE_READ] = STATE_TO(PAGE_NEW),
+    [PAGE_READ] = STATE_TO(PAGE_NEW) | STATE_TO(PAGE_WRITTEN),
+    [PAGE_WRITTEN] = 0,
 };
 
 struct peers_page {
@@ -40,14 +42,9 @@ struct peers_page {
     struct user *user; /* a reference */
     struct request_peers asked;
 
-    /* Of the moment when it began. */
-    uint64_t bound;
-    uint64_t cut;
-    uint32_t generation; /* generations.filling_number */
-    bool had_frozen;     /* there was a frozen one */
-
-    struct store_peers *peers; /* owned; the reader's thread has it while PAGE_POSTED */
-    bool is_in_frozen;         /* PAGE_WALKING: in which generation */
+    struct peers_moment moment; /* when it began, or the walk that it goes on with */
+    struct store_peers *peers;  /* owned; the reader's thread has it while PAGE_POSTED */
+    bool is_in_frozen;          /* PAGE_WALKING: in which generation */
     struct memtable_peer_walk walk;
 
     struct reader_job job;
@@ -81,6 +78,7 @@ struct peers_page *peers_page_open(struct core *core, struct user *user, const s
 
 void peers_pages_init(struct peers_pages *pages)
 {
+    *pages = (struct peers_pages){.walks = {.count = 0}};
     list_init(&pages->open);
 }
 
@@ -88,6 +86,13 @@ void peers_pages_fini(struct peers_pages *pages)
 {
     for (struct list *link; (link = list_shift(&pages->open)) != NULL;)
         store_peers_close(&container_of(link, struct peers_page, link)->peers);
+    peers_walks_fini(&pages->walks);
+}
+
+void peers_pages_tick(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    peers_walks_expire(&core->peers_pages.walks, shard_monotonic_us(core->shard));
 }
 
 static void page_free(struct peers_page *page)
@@ -122,15 +127,53 @@ static bool has_generations(const struct peers_page *page)
 {
     const struct generations *generations = &page->core->generations;
     bool has_frozen = generations->frozen != NULL;
-    if (generations->filling_number == page->generation)
-        return has_frozen || !page->had_frozen;
-    return generations->filling_number == page->generation + 1 && has_frozen && !page->had_frozen;
+    if (generations->filling_number == page->moment.generation)
+        return has_frozen || !page->moment.had_frozen;
+    return generations->filling_number == page->moment.generation + 1 && has_frozen && !page->moment.had_frozen;
 }
 
 /* Whether what the page has is still of use: the timeline is not cut further, either. */
 static bool is_valid(const struct peers_page *page)
 {
-    return has_generations(page) && erasure_cut_ts(page->core, user_name(page->user)) == page->cut;
+    return has_generations(page) && erasure_cut_ts(page->core, user_name(page->user)) == page->moment.cut;
+}
+
+/* -- walks -- */
+
+static struct peers_moment moment_now(const struct core *core, const struct user *user)
+{
+    return (struct peers_moment){.bound = reads_bound(core, user),
+                                 .cut = erasure_cut_ts(core, user_name(user)),
+                                 .generation = core->generations.filling_number,
+                                 .had_frozen = core->generations.frozen != NULL};
+}
+
+/* Whether memory has the generations of `then`, and no entry of the user that was not visible then. */
+static bool is_unchanged(const struct core *core, const struct user *user, const struct peers_moment *then)
+{
+    struct peers_moment now = moment_now(core, user);
+    return now.generation == then->generation && now.had_frozen == then->had_frozen && now.cut == then->cut
+           && (reads_memory_newest(core, user_name(user), UINT64_MAX) < then->bound || FAULT(PEERS_WALK_STALE));
+}
+
+/* Goes on with the walk of the page before. False: the page begins anew. */
+static bool resume(struct peers_page *page)
+{
+    struct core *core = page->core;
+    struct peers_walk walk;
+    ASSERT(page->peers == NULL);
+    if (!peers_walks_take(&core->peers_pages.walks, user_name(page->user), page->asked.before, &walk))
+        return false;
+    if (!is_unchanged(core, page->user, &walk.moment)
+        || store_peers_resume(walk.peers, page->asked.before, page->asked.limit) != 1) {
+        store_peers_close(&walk.peers);
+        return false;
+    }
+    page->peers = walk.peers;
+    page->moment = walk.moment;
+    page->count = 0;
+    set_state(page, PAGE_WALKED);
+    return true;
 }
 
 /* -- peers in memory -- */
@@ -139,15 +182,14 @@ static bool begin(struct peers_page *page)
 {
     struct core *core = page->core;
     ASSERT(page->peers == NULL);
-    page->bound = reads_bound(core, page->user);
-    page->cut = erasure_cut_ts(core, user_name(page->user));
-    page->generation = core->generations.filling_number;
-    page->had_frozen = core->generations.frozen != NULL;
+    page->moment = moment_now(core, page->user);
     page->is_in_frozen = false;
     page->walk = (struct memtable_peer_walk){NULL};
     page->count = 0;
-    struct store_peers_query query = {
-        .after = page->cut, .bound = page->bound, .before = page->asked.before, .limit = page->asked.limit};
+    struct store_peers_query query = {.after = page->moment.cut,
+                                      .bound = page->moment.bound,
+                                      .before = page->asked.before,
+                                      .limit = page->asked.limit};
     set_state(page, PAGE_WALKING);
     return store_peers_open(&page->peers, core->runs.store, user_name(page->user), &query) == 0;
 }
@@ -158,10 +200,10 @@ static int walk_table(struct peers_page *page, const struct memtable *table)
     struct memtable_peer peer;
     struct core *core = page->core;
     while (turn_may(&core->turn, TURN_READS)) {
-        if (!memtable_peer_next(table, user_name(page->user), &page->walk, page->bound, &peer))
+        if (!memtable_peer_next(table, user_name(page->user), &page->walk, page->moment.bound, &peer))
             return 1;
         turn_spend(&core->turn, TURN_READS, 1);
-        if (peer.newest > page->cut && store_peers_add(page->peers, peer.name, peer.newest) != 0)
+        if (peer.newest > page->moment.cut && store_peers_add(page->peers, peer.name, peer.newest) != 0)
             return -ENOMEM;
     }
     return 0;
@@ -171,7 +213,7 @@ static int walk_table(struct peers_page *page, const struct memtable *table)
 static int walk_memory(struct peers_page *page)
 {
     const struct generations *generations = &page->core->generations;
-    bool has_frozen_since = generations->filling_number != page->generation;
+    bool has_frozen_since = generations->filling_number != page->moment.generation;
     const struct memtable *filled = has_frozen_since ? generations->frozen : generations->filling;
     int status = page->is_in_frozen ? 1 : walk_table(page, filled);
     if (status != 1 || has_frozen_since || generations->frozen == NULL)
@@ -228,12 +270,12 @@ static uint32_t unseen_in_memory(const struct peers_page *page, struct span peer
                                  uint32_t ts_max)
 {
     const struct generations *generations = &page->core->generations;
-    uint64_t after = seen > page->cut ? seen : page->cut;
-    uint32_t count =
-        memtable_peer_unseen(generations->filling, user_name(page->user), peer, after, page->bound, ts, ts_max / 2);
+    uint64_t after = seen > page->moment.cut ? seen : page->moment.cut;
+    uint32_t count = memtable_peer_unseen(generations->filling, user_name(page->user), peer, after, page->moment.bound,
+                                          ts, ts_max / 2);
     if (generations->frozen != NULL)
-        count += memtable_peer_unseen(generations->frozen, user_name(page->user), peer, after, page->bound, ts + count,
-                                      ts_max / 2);
+        count += memtable_peer_unseen(generations->frozen, user_name(page->user), peer, after, page->moment.bound,
+                                      ts + count, ts_max / 2);
     return count;
 }
 
@@ -246,10 +288,10 @@ static void count_peer(struct peers_page *page, uint32_t index, struct reply_pee
     struct seen_marks marks = reads_memory_marks(page->core, hash, user_name(page->user), peer.name);
     seen_marks_raise(&marks, peer.marks);
     counted->user = peer.name;
-    counted->seen = mark_above(marks.seen, page->cut);
-    counted->seen_by = mark_above(marks.seen_by, page->cut);
+    counted->seen = mark_above(marks.seen, page->moment.cut);
+    counted->seen_by = mark_above(marks.seen_by, page->moment.cut);
     uint32_t in_memory = peer.is_in_memory ? unseen_in_memory(page, peer.name, counted->seen, ts, 2 * UNSEEN_MAX) : 0;
-    uint64_t above = counted->seen > page->cut ? counted->seen : page->cut;
+    uint64_t above = counted->seen > page->moment.cut ? counted->seen : page->moment.cut;
     counted->unseen = store_peers_unseen(page->peers, index, above, ts, in_memory);
     if (FAULT(UNSEEN_OFF_BY_ONE) && counted->unseen > 0)
         counted->unseen--;
@@ -276,7 +318,7 @@ enum peers_step peers_page_gather(struct peers_page *page)
         return status == 0 ? PEERS_NEXT_TURN : PEERS_NO_MEMORY;
     if (page->state != PAGE_NEW && !is_valid(page))
         begin_again(page);
-    if (page->state == PAGE_NEW && !begin(page))
+    if (page->state == PAGE_NEW && !resume(page) && !begin(page))
         return PEERS_NO_MEMORY;
     if (page->state == PAGE_WALKING) {
         status = walk_memory(page);
@@ -319,5 +361,9 @@ bool peers_page_write(struct peers_page *page, struct reply_page *reply, bool *m
         }
         *next_r = peer.newest;
     }
+    set_state(page, PAGE_WRITTEN);
+    if (*more_r)
+        peers_walks_keep(&page->core->peers_pages.walks, &page->peers, &page->moment, *next_r,
+                         shard_monotonic_us(page->core->shard));
     return true;
 }

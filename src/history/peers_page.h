@@ -4,7 +4,8 @@
  *
  * The page is of one moment: it shows the entries below the bound (reads_bound) of its beginning. Memory is asked for
  * peers first, then the reader goes over the runs, then the unseen messages of both are counted. If a generation went
- * from memory to runs meanwhile, or the timeline was cut, the page begins again.
+ * from memory to runs meanwhile, or the timeline was cut, the page begins again. The next page of a walk goes on with
+ * what this one has come across (peers_walks.h), if the user has got no entry since, and the runs are the same.
  */
 #ifndef CHITCHAT_HISTORY_PEERS_PAGE_H
 #define CHITCHAT_HISTORY_PEERS_PAGE_H
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "history/peers_walks.h"
 #include "protocol/reply.h"
 #include "protocol/request.h"
 
@@ -23,11 +25,14 @@ struct peers_page;
 /* A shard's state of this module. */
 struct peers_pages {
     struct list open; /* struct peers_page.link: pages that have runs, or may have some */
+    struct peers_walks walks;
 };
 
 void peers_pages_init(struct peers_pages *pages);
 /* Before the store is closed: pages that are still open give up their runs, and are of no use any more. No job runs. */
 void peers_pages_fini(struct peers_pages *pages);
+/* Closes walks that nobody has gone on with. */
+void peers_pages_tick(struct core *core);
 
 enum peers_step {
     PEERS_NEXT_TURN,  /* the turn has no time left: gather again in the next one */
@@ -44,7 +49,8 @@ enum peers_step peers_page_gather(struct peers_page *page);
  * before. After 0 the caller gathers again. */
 void peers_page_post(struct peers_page *page, void (*on_done)(void *context, int result), void *context);
 /* Adds the conversations to `reply`, as many as fit. *more_r: there are more; *next_r is then the `before` of the next
- * page. False: memory has changed since peers_page_gather, and the page is of no use. */
+ * page, for which the walk is kept: nothing but a close may follow. False: memory has changed since peers_page_gather,
+ * and the page is of no use. */
 bool peers_page_write(struct peers_page *page, struct reply_page *reply, bool *more_r, uint64_t *next_r);
 /* At any time. If the reader has the page, it is freed when the reader returns it. Nulls *page; NULL is fine. */
 void peers_page_close(struct peers_page **page);

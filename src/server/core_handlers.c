@@ -121,6 +121,7 @@ static void on_timer(void *context, struct timer *timer)
         segment_recycler_tick(core);
         log_maintenance_tick(core);
         trim_tick(core);
+        peers_pages_tick(core);
         posts_tick(core);
         erasures_tick(core);
         barriers_tick(core);

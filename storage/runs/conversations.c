@@ -13,11 +13,23 @@
 #define SLOT_HASH UINT64_C(0xffffffff00000000)
 #define SLOT_INDEX UINT64_C(0x00000000ffffffff)
 
-void conversations_fini(struct conversations *all)
+void conversations_unchoose(struct conversations *all)
 {
     for (uint32_t i = 0; i < all->chosen_count; i++)
         free(all->chosen[i].ts);
     free(all->chosen);
+    all->chosen = NULL;
+    all->chosen_count = 0;
+}
+
+size_t conversations_bytes(const struct conversations *all)
+{
+    return all->room * sizeof *all->list + all->table_room * sizeof *all->table + all->names_room;
+}
+
+void conversations_fini(struct conversations *all)
+{
+    conversations_unchoose(all);
     free(all->list);
     free(all->table);
     free(all->names);

@@ -61,6 +61,10 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
 uint32_t conversations_within(const struct conversations *all, uint64_t from, uint64_t before);
 /* Chooses the `count_max` newest of those with newest < before, and sorts them by name. 0 or -ENOMEM. */
 int conversations_choose(struct conversations *all, uint64_t before, uint32_t count_max);
+/* None is chosen any more. */
+void conversations_unchoose(struct conversations *all);
+/* The memory of those that were noted, without the chosen ones. */
+size_t conversations_bytes(const struct conversations *all);
 /* Sorts the chosen ones, newest first. */
 void conversations_sort_newest(struct conversations *all);
 

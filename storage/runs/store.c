@@ -172,6 +172,7 @@ static void swap_list(struct store *store, struct run_list *list, const struct m
     store->marks.next_id = next_id;
     for (uint32_t i = 0; i < list->count; i++)
         list->runs[i]->refs++;
+    list->number = store->list->number + 1;
     list_unref(store, store->list);
     store->list = list;
     if (list->count > store->run_count_most)

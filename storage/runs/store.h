@@ -242,12 +242,13 @@ int store_reader_marks(struct store_reader *reader, struct span user, struct spa
 
 /* The conversations of a user, newest first: a page of them. The shard's thread opens it, adds what memory has, and has
  * the reader's thread step it; then it asks and closes. One thread at a time. The first step refs the list of runs,
- * until the close.
+ * until the close or the rest.
  *
  * The index of the user is read from its newest block on until the page is known: for the first page mostly that of the
- * newest run, for a page far back all of it. A piece of the index costs some 50 ns, and there is one for each peer and
- * block of each run. The memory is some 60 bytes and a name for each conversation that was passed, and up to 16 KB for
- * the unseen of each of the page. A step reads about STORE_PEERS_STEP pieces or rows. */
+ * newest run, for a page far back all of it, unless a walk goes on there (store_peers_rest). A piece of the index costs
+ * some 50 ns, and there is one for each peer and block of each run. The memory is some 60 bytes and a name for each
+ * conversation that was passed, and up to 16 KB for the unseen of each of the page. A step reads about STORE_PEERS_STEP
+ * pieces or rows. */
 struct store_peers;
 #define STORE_PEERS_STEP 4096u
 struct store_peers_query {
@@ -266,6 +267,16 @@ int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest
 /* Reader thread, of the same store: 1: call it again; 0: the page is complete; or -errno: nothing but a close may
  * follow. */
 int store_peers_step(struct store_peers *peers, struct store_reader *reader);
+
+/* The walk goes on with another page: rest, and later resume, at the page's `next`. The page is complete, and is gone;
+ * the runs are given up. */
+void store_peers_rest(struct store_peers *peers);
+/* 1: step it again; 0: the store's runs are others now; or -ENOMEM. After 0 and -ENOMEM nothing but a close may follow.
+ * The caller has seen that the user has no visible entries that the query of the open did not show. */
+int store_peers_resume(struct store_peers *peers, uint64_t before, uint32_t limit);
+bool store_peers_is_of(const struct store_peers *peers, struct span user);
+/* The memory of one that rests. */
+size_t store_peers_bytes(const struct store_peers *peers);
 
 struct store_peer {
     struct span name;

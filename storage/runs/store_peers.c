@@ -1,7 +1,8 @@
 /*
  * store_peers.c: a page of the conversations of a user, from all runs. First all pieces of the index by peer are read,
  * from the newest block on, until no older one can change the page; then the marks of the page's conversations; then
- * the received messages above the marks; last the newest message of each.
+ * the received messages above the marks; last the newest message of each. The next page of a walk goes on where the
+ * pieces were read up to.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -53,6 +54,62 @@ int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest
     return conversations_note(&peers->all, peer, newest, 0, &noted);
 }
 
+/* -- from page to page of a walk -- */
+
+static void close_page(struct store_peers *peers)
+{
+    conversations_unchoose(&peers->all);
+    store_page_close(&peers->page);
+    free(peers->rows);
+    peers->rows = NULL;
+}
+
+void store_peers_rest(struct store_peers *peers)
+{
+    ASSERT(peers->phase == PHASE_DONE && peers->list != NULL);
+    close_page(peers);
+    peers->list_number = peers->list->number;
+    store_unref_list(peers->store, peers->list);
+    peers->list = NULL;
+    peers->phase = PHASE_REST;
+}
+
+int store_peers_resume(struct store_peers *peers, uint64_t before, uint32_t limit)
+{
+    ASSERT(peers->phase == PHASE_REST);
+    ASSERT(limit >= 1 && limit <= LIMIT_PAGE_ENTRIES);
+    struct run_list *list = store_ref_list(peers->store);
+    if (list->number != peers->list_number) {
+        store_unref_list(peers->store, list);
+        return 0;
+    }
+    peers->list = list;
+    peers->query.before = before;
+    peers->query.limit = limit;
+    for (uint32_t i = 0; i < peers->count; i++) {
+        struct peers_head *head = &peers->heads[i];
+        bool is_above = head->is_open && head->noted_at > head->peers.newest;
+        head->at = is_above ? head->peers.newest + 1 : head->noted_at;
+        head->is_over = head->run->entry.rows == 0 || (head->is_known && !head->is_open);
+        head->is_in_block = false;
+    }
+    peers->marks_at = peers->last_at = peers->next_check = 0;
+    peers->has_more = false;
+    peers->phase = PHASE_NEWEST;
+    int status = store_page_open(&peers->page);
+    return status == 0 ? 1 : status;
+}
+
+bool store_peers_is_of(const struct store_peers *peers, struct span user)
+{
+    return span_equal(peers_user(peers), user);
+}
+
+size_t store_peers_bytes(const struct store_peers *peers)
+{
+    return sizeof *peers + peers->count * sizeof *peers->heads + conversations_bytes(&peers->all);
+}
+
 static int begin(struct store_peers *peers)
 {
     peers->hash = filter_hash(peers_user(peers));
@@ -87,6 +144,8 @@ static int renew_cursors(struct store_peers *peers)
 static int begin_marks(struct store_peers *peers)
 {
     peers->phase = PHASE_MARKS;
+    for (uint32_t i = 0; i < peers->count; i++)
+        peers->heads[i].noted_at = peers->heads[i].at;
     return conversations_choose(&peers->all, peers->query.before, peers->query.limit + 1);
 }
 
@@ -259,7 +318,8 @@ static int step(void *context)
             status = status == 0 ? begin_last(peers) : status;
             break;
         case PHASE_LAST: status = step_last(peers); break;
-        case PHASE_DONE: break;
+        case PHASE_DONE:
+        case PHASE_REST: break;
         }
     }
     return status < 0 ? status : 0;
@@ -267,7 +327,7 @@ static int step(void *context)
 
 int store_peers_step(struct store_peers *peers, struct store_reader *reader)
 {
-    ASSERT(peers->phase != PHASE_DONE);
+    ASSERT(peers->phase != PHASE_DONE && peers->phase != PHASE_REST);
     ASSERT(reader->store == peers->store);
     int status = 0;
     if (peers->list == NULL) {

@@ -9,7 +9,7 @@
 #include "storage/runs/run_peers.h"
 #include "storage/runs/store_private.h"
 
-enum phase { PHASE_NEWEST, PHASE_MARKS, PHASE_UNSEEN, PHASE_LAST, PHASE_DONE };
+enum phase { PHASE_NEWEST, PHASE_MARKS, PHASE_UNSEEN, PHASE_LAST, PHASE_DONE, PHASE_REST };
 
 /* One run. Its entries are looked at newest first. */
 struct peers_head {
@@ -18,7 +18,8 @@ struct peers_head {
     bool is_known;  /* `peers` was opened, or the run has no entries of the user: then it has only the hint */
     bool is_open;
     bool is_over;
-    uint64_t at; /* all from it on was looked at */
+    uint64_t at;       /* all from it on was looked at */
+    uint64_t noted_at; /* where PHASE_NEWEST ended */
     struct run_peers peers;
 
     /* A block that is being read: the first peer of its next row. */
@@ -32,7 +33,8 @@ struct store_peers {
     struct store *store;
     struct store_peers_query query;
     enum phase phase;
-    struct run_list *list;    /* referenced from the first step on */
+    struct run_list *list;    /* referenced from the first step on, not between the pages of a walk */
+    uint64_t list_number;     /* between them: its number */
     struct peers_head *heads; /* one for each run of the list that may have the user */
     uint32_t count;
     uint32_t marks_at;   /* PHASE_MARKS: the next head */

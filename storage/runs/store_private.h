@@ -14,7 +14,8 @@
 
 /* The live runs, oldest first. A list is not changed; a commit makes a new one. */
 struct run_list {
-    uint32_t refs; /* under the store's lock: the store's, while the list is the current one, and those of readers */
+    uint32_t refs;   /* under the store's lock: the store's, while the list is the current one, and those of readers */
+    uint64_t number; /* ascends from list to list of the store */
     uint32_t count;
     struct run *runs[]; /* each referenced by the list */
 };

@@ -69,6 +69,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_SEEN_BY_NOT_KEPT] = "seen-by-not-kept",
     [FAULT_SEEN_LOST_IN_RECOVERY] = "seen-lost-in-recovery",
     [FAULT_UNSEEN_OFF_BY_ONE] = "unseen-off-by-one",
+    [FAULT_PEERS_WALK_STALE] = "peers-walk-stale",
 };
 
 static const char *const promise_names[SIM_PROMISES] = {"other",     "lost",      "duplicated",

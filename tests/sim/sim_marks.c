@@ -176,9 +176,9 @@ static void check_unseen(struct sim *sim, const struct person *person, uint32_t 
 }
 
 /* A conversation that had a message when the page was asked for is in the page, or behind its end, or has moved before
- * its beginning. */
+ * its beginning. Those of the page are at `shown`, with a message that is not older. */
 static void check_left_out(struct sim *sim, const struct person *person, const struct sim_request *asked,
-                           const bool *has, uint64_t last, bool more)
+                           const uint64_t *shown, uint64_t last, bool more)
 {
     uint64_t newest[SIM_USERS] = {0};
     for (uint32_t i = 0; i < sim->model.seen_count[person->user]; i++) {
@@ -186,8 +186,14 @@ static void check_left_out(struct sim *sim, const struct person *person, const s
         if (seen.ts <= asked->known)
             newest[other_of(&sim->model.sends[seen.send], person->user)] = seen.ts;
     }
+    for (uint32_t peer = 0; peer < SIM_USERS; peer++)
+        if (shown[peer] > 0 && shown[peer] < newest[peer])
+            sim_broken(SIM_LOST, "the conversation of %s with %s ends at %llu, and has a message at %llu",
+                       name_of(sim, person->user), name_of(sim, peer), (unsigned long long)shown[peer],
+                       (unsigned long long)newest[peer]);
     for (uint32_t peer = 0; peer < SIM_USERS && asked->before == LIMIT_TS_MAX; peer++)
-        if (!has[peer] && newest[peer] > model_cut_maybe(&sim->model, person->user) && (!more || newest[peer] >= last))
+        if (shown[peer] == 0 && newest[peer] > model_cut_maybe(&sim->model, person->user)
+            && (!more || newest[peer] >= last))
             sim_broken(SIM_LOST, "the conversations of %s leave out that with %s", name_of(sim, person->user),
                        name_of(sim, peer));
 }
@@ -196,7 +202,8 @@ void marks_take_peers(struct sim *sim, struct person *person, const struct value
                       const struct sim_request *asked)
 {
     struct sim_request copy = *asked; /* its place may be taken by the next page */
-    bool has[SIM_USERS] = {false}, more = value_is_true(frame, "more");
+    bool more = value_is_true(frame, "more");
+    uint64_t shown[SIM_USERS] = {0};
     uint64_t last = asked->before;
     uint32_t count = 0;
     const struct value *peers = value_get(frame, "peers");
@@ -204,14 +211,14 @@ void marks_take_peers(struct sim *sim, struct person *person, const struct value
         const struct value *message = value_get(each, "last");
         uint32_t peer = user_named(sim, value_text(each, "user"));
         uint64_t ts = value_number(message, "ts"), seen = value_number(each, "seen");
-        if (ts >= last || has[peer])
+        if (ts >= last || shown[peer] > 0)
             sim_broken(SIM_REORDERED, "the conversations of %s are out of order at %llu", name_of(sim, person->user),
                        (unsigned long long)ts);
         if (ts <= person->cut)
             sim_broken(SIM_ERASED, "%s is given a conversation up to %llu and is erased up to %llu",
                        name_of(sim, person->user), (unsigned long long)ts, (unsigned long long)person->cut);
         last = ts;
-        has[peer] = true;
+        shown[peer] = ts;
         model_see(&sim->model, person->user, value_text(message, "text"), value_text(message, "from"),
                   value_text(message, "to"), value_text(message, "key"), ts, value_text(message, "mid"));
         check_mark(sim, person->user, peer, seen, copy.marks[peer].seen);
@@ -221,7 +228,7 @@ void marks_take_peers(struct sim *sim, struct person *person, const struct value
     if (count > copy.limit || (more && value_number(frame, "next") != last))
         sim_fail("%s: %u conversations, %u were asked for, or next is wrong", name_of(sim, person->user), count,
                  copy.limit);
-    check_left_out(sim, person, &copy, has, last, more);
+    check_left_out(sim, person, &copy, shown, last, more);
     sim->tally.peers_pages++;
     copy.before = last;
     if (more && chaos_below(&sim->chaos, 2) == 0)

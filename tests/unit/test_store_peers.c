@@ -232,23 +232,29 @@ static uint32_t expect_unseen(const struct truth *truth, const struct store_peer
     return count < STORE_UNSEEN_MAX ? count : STORE_UNSEEN_MAX;
 }
 
-static struct store_peers *peers_of(struct truth *truth, const struct store_peers_query *query)
+static void step_all(struct truth *truth, struct store_peers *peers)
 {
-    struct store_peers *peers;
     int more;
-    cr_assert_eq(store_peers_open(&peers, truth->fixture.store, alice, query), 0);
     do {
         more = store_peers_step(peers, truth->fixture.reader);
         cr_assert_geq(more, 0);
     } while (more == 1);
+}
+
+static struct store_peers *peers_of(struct truth *truth, const struct store_peers_query *query)
+{
+    struct store_peers *peers;
+    cr_assert_eq(store_peers_open(&peers, truth->fixture.store, alice, query), 0);
+    step_all(truth, peers);
     return peers;
 }
 
-static void expect_peers(struct truth *truth, struct store_peers_query query)
+/* The page of the query. Returns the `before` of the next one; 0: there is none. */
+static uint64_t expect_page(const struct truth *truth, const struct store_peers_query *asked, struct store_peers *peers)
 {
+    struct store_peers_query query = *asked;
     struct expected list[PEERS_MAX + 1];
     uint32_t total = expect_list(truth, &query, list);
-    struct store_peers *peers = peers_of(truth, &query);
     uint32_t count = store_peers_count(peers);
     cr_assert_eq(count, total < query.limit ? total : query.limit);
     cr_assert_eq(store_peers_more(peers), total > count);
@@ -269,13 +275,40 @@ static void expect_peers(struct truth *truth, struct store_peers_query query)
         seen += 20000;
         cr_assert_eq(store_peers_unseen(peers, i, seen, NULL, 0), expect_unseen(truth, &query, list[i].peer, seen));
     }
+    return total > count ? list[count - 1].newest : 0;
+}
+
+static void expect_peers(struct truth *truth, struct store_peers_query query)
+{
+    struct store_peers *peers = peers_of(truth, &query);
+    expect_page(truth, &query, peers);
     store_peers_close(&peers);
+}
+
+/* All pages of a walk, of limits that vary, from one struct. Returns how many. */
+static uint32_t expect_walk(struct truth *truth, struct store_peers_query query)
+{
+    struct store_peers *peers = peers_of(truth, &query);
+    uint32_t pages = 1;
+    while ((query.before = expect_page(truth, &query, peers)) != 0) {
+        query.limit = 1 + (query.limit * 7 + pages) % 60;
+        store_peers_rest(peers);
+        cr_assert(store_peers_is_of(peers, alice) && !store_peers_is_of(peers, SPAN_LITERAL("alic")));
+        cr_assert_gt(store_peers_bytes(peers), sizeof(struct run *));
+        cr_assert_eq(store_peers_resume(peers, query.before, query.limit), 1);
+        step_all(truth, peers);
+        pages++;
+    }
+    store_peers_close(&peers);
+    return pages;
 }
 
 static void expect_all_peers(struct truth *truth)
 {
     expect_peers(truth, (struct store_peers_query){0, UINT64_MAX, UINT64_MAX, LIMIT_PAGE_ENTRIES});
     expect_peers(truth, (struct store_peers_query){0, UINT64_MAX, UINT64_MAX, 3});
+    expect_walk(truth, (struct store_peers_query){0, UINT64_MAX, UINT64_MAX, 2});
+    expect_walk(truth, (struct store_peers_query){draw(truth, truth->ts), UINT64_MAX, UINT64_MAX, 50});
     for (uint32_t i = 0; i < 20; i++) {
         struct store_peers_query query = {.after = i % 3 == 0 ? 0 : draw(truth, truth->ts),
                                           .bound = i % 4 == 0 ? UINT64_MAX : draw(truth, truth->ts),
@@ -363,6 +396,28 @@ Test(store_peers, a_user_of_several_blocks_who_has_them_merged)
     expect_all(&truth, 250);
     merge_all(&truth);
     expect_all(&truth, 250);
+    truth_close(&truth);
+}
+
+Test(store_peers, a_walk_does_not_go_on_when_there_is_another_run_or_a_merge)
+{
+    struct truth truth;
+    struct store_peers_query query = {0, UINT64_MAX, UINT64_MAX, 3};
+    truth_open(&truth);
+    for (uint32_t i = 0; i < 3; i++)
+        add_run(&truth, 500, 40);
+    cr_assert_gt(expect_walk(&truth, query), 2, "it goes on while the runs are the same");
+    struct store_peers *before_run = peers_of(&truth, &query);
+    store_peers_rest(before_run);
+    add_run(&truth, 500, 40);
+    cr_assert_eq(store_peers_resume(before_run, truth.ts, 3), 0);
+    store_peers_close(&before_run);
+    struct store_peers *before_merge = peers_of(&truth, &query);
+    store_peers_rest(before_merge);
+    cr_assert(store_merge_is_due(truth.fixture.store));
+    merge_all(&truth);
+    cr_assert_eq(store_peers_resume(before_merge, truth.ts, 3), 0);
+    store_peers_close(&before_merge);
     truth_close(&truth);
 }
 
