@@ -24,13 +24,15 @@ void conversations_unchoose(struct conversations *all)
 
 size_t conversations_bytes(const struct conversations *all)
 {
-    return all->room * sizeof *all->list + all->table_room * sizeof *all->table + all->names_room;
+    return all->room * (sizeof *all->list + (all->marks == NULL ? 0 : sizeof *all->marks))
+           + all->table_room * sizeof *all->table + all->names_room;
 }
 
 void conversations_fini(struct conversations *all)
 {
     conversations_unchoose(all);
     free(all->list);
+    free(all->marks);
     free(all->table);
     free(all->names);
     *all = (struct conversations){0};
@@ -59,6 +61,18 @@ static uint64_t *slot_of(const struct conversations *all, uint64_t hash, struct 
     }
 }
 
+/* So many more marks as the list has got room. */
+static int grow_marks(struct conversations *all, uint32_t room)
+{
+    struct seen_marks *marks = realloc(all->marks, room * sizeof *marks);
+    if (marks == NULL)
+        return -ENOMEM;
+    uint32_t had = all->marks == NULL ? 0 : all->room;
+    memset(marks + had, 0, (room - had) * sizeof *marks);
+    all->marks = marks;
+    return 0;
+}
+
 /* The table is at most half full. */
 static int grow(struct conversations *all)
 {
@@ -71,6 +85,8 @@ static int grow(struct conversations *all)
     if (list == NULL)
         return -ENOMEM;
     all->list = list;
+    if (all->marks != NULL && grow_marks(all, room / 2) != 0)
+        return -ENOMEM;
     all->room = room / 2;
     uint64_t *table = calloc(room, sizeof *table);
     if (table == NULL)
@@ -103,8 +119,8 @@ static int keep_name(struct conversations *all, struct span name, uint32_t *at_r
     return 0;
 }
 
-int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source,
-                       struct conversation **noted_r)
+/* The conversation with `name`, which is made if there is none. 0; -ENOMEM or -EIO. */
+static int find_or_make(struct conversations *all, struct span name, struct conversation **found_r)
 {
     ASSERT(name.bytes > 0 && name.bytes <= LIMIT_USER_BYTES);
     int status = grow(all);
@@ -121,7 +137,17 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
         all->list[all->count] = made;
         *slot = (hash & SLOT_HASH) | ++all->count;
     }
-    struct conversation *conversation = &all->list[(*slot & SLOT_INDEX) - 1];
+    *found_r = &all->list[(*slot & SLOT_INDEX) - 1];
+    return 0;
+}
+
+int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source,
+                       struct conversation **noted_r)
+{
+    struct conversation *conversation;
+    int status = find_or_make(all, name, &conversation);
+    if (status != 0)
+        return status;
     conversation->is_in_memory |= source == 0;
     bool is_newer = ts > conversation->newest || (ts == conversation->newest && conversation->source == 0);
     *noted_r = is_newer ? conversation : NULL;
@@ -131,6 +157,17 @@ int conversations_note(struct conversations *all, struct span name, uint64_t ts,
         conversation->place = 0;
     }
     return 0;
+}
+
+int conversations_mark(struct conversations *all, struct span name, struct seen_marks marks)
+{
+    struct conversation *conversation;
+    int status = find_or_make(all, name, &conversation);
+    if (status == 0 && all->marks == NULL)
+        status = grow_marks(all, all->room);
+    if (status == 0)
+        seen_marks_raise(&all->marks[conversation - all->list], marks);
+    return status;
 }
 
 uint32_t conversations_within(const struct conversations *all, uint64_t from, uint64_t before)
@@ -190,14 +227,22 @@ int conversations_choose(struct conversations *all, uint64_t before, uint32_t co
     ASSERT(count_max > 0 && count_max <= LIMIT_PAGE_ENTRIES + 1);
     memset(heap, 0, count_max * sizeof *heap);
     uint64_t lowest = find_lowest(all, before, heap, count_max);
+    lowest = lowest > 0 ? lowest : 1; /* one that has only marks has no entry */
     all->chosen = calloc(count_max, sizeof *all->chosen);
     if (all->chosen == NULL)
         return -ENOMEM;
     for (uint32_t i = 0; i < all->count && all->chosen_count < count_max; i++)
         if (all->list[i].newest >= lowest && all->list[i].newest < before)
             all->chosen[all->chosen_count++] = (struct chosen){.conversation = i};
+    conversations_take_marks(all);
     qsort_r(all->chosen, all->chosen_count, sizeof *all->chosen, compare_names, all);
     return 0;
+}
+
+void conversations_take_marks(struct conversations *all)
+{
+    for (uint32_t i = 0; i < all->chosen_count && all->marks != NULL; i++)
+        all->chosen[i].marks = all->marks[all->chosen[i].conversation];
 }
 
 void conversations_sort_newest(struct conversations *all)

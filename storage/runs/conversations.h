@@ -37,6 +37,7 @@ struct chosen {
 struct conversations {
     struct hash_key key; /* drawn when the first is noted */
     struct conversation *list;
+    struct seen_marks *marks; /* of each of the list; NULL: conversations_mark was not called */
     uint32_t count;
     uint32_t room;
     uint64_t *table; /* by the hash: its upper half, and the index + 1 below; a power of two */
@@ -57,10 +58,15 @@ struct span conversations_name(const struct conversations *all, uint32_t at);
  * or -EIO, the system gives no random numbers. */
 int conversations_note(struct conversations *all, struct span name, uint64_t ts, uint8_t source,
                        struct conversation **noted_r);
+/* There are marks of the conversation with `name` (copied), of which it may have no entry yet. 0; or as above. */
+int conversations_mark(struct conversations *all, struct span name, struct seen_marks marks);
 /* How many have their newest entry from `from` on and below `before`. */
 uint32_t conversations_within(const struct conversations *all, uint64_t from, uint64_t before);
-/* Chooses the `count_max` newest of those with newest < before, and sorts them by name. 0 or -ENOMEM. */
+/* Chooses the `count_max` newest of those with newest < before, and sorts them by name. They have the marks of
+ * conversations_take_marks. 0 or -ENOMEM. */
 int conversations_choose(struct conversations *all, uint64_t before, uint32_t count_max);
+/* Gives the chosen ones the marks of conversations_mark. */
+void conversations_take_marks(struct conversations *all);
 /* None is chosen any more. */
 void conversations_unchoose(struct conversations *all);
 /* The memory of those that were noted, without the chosen ones. */

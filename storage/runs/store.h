@@ -269,7 +269,7 @@ int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest
 int store_peers_step(struct store_peers *peers, struct store_reader *reader);
 
 /* The walk goes on with another page: rest, and later resume, at the page's `next`. The page is complete, and is gone;
- * the runs are given up. */
+ * the runs are given up. From the second page on the marks of all conversations are known, unless they are many. */
 void store_peers_rest(struct store_peers *peers);
 /* 1: step it again; 0: the store's runs are others now; or -ENOMEM. After 0 and -ENOMEM nothing but a close may follow.
  * The caller has seen that the user has no visible entries that the query of the open did not show. */

@@ -11,6 +11,9 @@
 #include "storage/runs/store_page.h"
 #include "storage/runs/store_peers_private.h"
 
+/* So many marks of a user are read for a whole walk, at some 25 ns each. */
+#define WALK_MARKS_MAX 8192u
+
 /* -- open and close -- */
 
 int store_peers_open(struct store_peers **peers_r, struct store *store, struct span user,
@@ -93,7 +96,9 @@ int store_peers_resume(struct store_peers *peers, uint64_t before, uint32_t limi
         head->is_over = head->run->entry.rows == 0 || (head->is_known && !head->is_open);
         head->is_in_block = false;
     }
-    peers->marks_at = peers->last_at = peers->next_check = 0;
+    if (peers->marks == MARKS_OF_PAGE)
+        peers->marks = MARKS_READING;
+    peers->last_at = peers->next_check = 0;
     peers->has_more = false;
     peers->phase = PHASE_NEWEST;
     int status = store_page_open(&peers->page);
@@ -144,6 +149,7 @@ static int renew_cursors(struct store_peers *peers)
 static int begin_marks(struct store_peers *peers)
 {
     peers->phase = PHASE_MARKS;
+    peers->marks_at = 0;
     for (uint32_t i = 0; i < peers->count; i++)
         peers->heads[i].noted_at = peers->heads[i].at;
     return conversations_choose(&peers->all, peers->query.before, peers->query.limit + 1);
@@ -216,6 +222,22 @@ static int find_marks(struct marks_walk *walk, struct span user, struct span wan
     return more;
 }
 
+/* Goes on to the next marks: along the page, or by a search. 1; 0: there are none; or -errno. */
+static int next_marks(struct marks_walk *walk, struct span user)
+{
+    uint8_t bytes[ROW_KEY_PEERS_BYTES_MAX];
+    struct span next_key, next_value;
+    if (run_page_rows_next(&walk->rows, &next_key, &next_value))
+        return take_marks(walk, next_key, next_value);
+    MDB_val key = {row_key_marks(user, walk->peer, bytes), bytes}, value;
+    int result = mdb_cursor_get(walk->cursor, &key, &value, MDB_SET);
+    result = result == 0 ? mdb_cursor_get(walk->cursor, &key, &value, MDB_NEXT) : result;
+    if (result != 0)
+        return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
+    run_page_rows_begin(&walk->rows, walk->map, key.mv_data);
+    return take_marks(walk, (struct span){key.mv_data, key.mv_size}, (struct span){value.mv_data, value.mv_size});
+}
+
 /* Goes to the user's first marks, at `place`. 1; or 0: they are not there. */
 static int take_first_marks(struct marks_walk *walk, uint64_t place)
 {
@@ -224,16 +246,24 @@ static int take_first_marks(struct marks_walk *walk, uint64_t place)
     return run_place_row(walk->map, place, &key, &value) && take_marks(walk, key, value);
 }
 
+/* Goes to the user's first marks or, if a search is needed, to the first from `wanted` on. 1; 0: there are none; or
+ * -errno. */
+static int begin_walk(struct marks_walk *walk, const struct store_peers *peers, const struct peers_head *head,
+                      MDB_cursor *cursor, struct span wanted)
+{
+    *walk = (struct marks_walk){.cursor = cursor, .map = &head->run->map};
+    walk->prefix.data = (const char *)walk->prefix_bytes;
+    walk->prefix.bytes = row_key_marks(peers_user(peers), (struct span){"", 0}, walk->prefix_bytes);
+    int more = take_first_marks(walk, head->peers.hint.marks);
+    return more == 0 ? seek_marks(walk, peers_user(peers), wanted) : more;
+}
+
 /* The marks of the page's conversations in one run. Both are in order of names. */
 static int read_marks(struct store_peers *peers, const struct peers_head *head, MDB_cursor *cursor)
 {
-    struct marks_walk walk = {.cursor = cursor, .map = &head->run->map};
+    struct marks_walk walk;
     struct span user = peers_user(peers);
-    walk.prefix.data = (const char *)walk.prefix_bytes;
-    walk.prefix.bytes = row_key_marks(user, (struct span){"", 0}, walk.prefix_bytes);
-    int more = take_first_marks(&walk, head->peers.hint.marks);
-    if (more == 0)
-        more = seek_marks(&walk, user, peers_chosen_name(peers, 0));
+    int more = begin_walk(&walk, peers, head, cursor, peers_chosen_name(peers, 0));
     for (uint32_t at = 0; more == 1 && at < peers->all.chosen_count; at++) {
         struct span wanted = peers_chosen_name(peers, at);
         struct seen_marks marks;
@@ -248,24 +278,59 @@ static int read_marks(struct store_peers *peers, const struct peers_head *head, 
     return more < 0 ? more : 0;
 }
 
+/* All marks of the user in one run, if there are not too many. */
+static int read_all_marks(struct store_peers *peers, const struct peers_head *head, MDB_cursor *cursor)
+{
+    struct marks_walk walk;
+    int more = begin_walk(&walk, peers, head, cursor, (struct span){"", 0});
+    while (more == 1 && peers->marks_read < WALK_MARKS_MAX) {
+        struct seen_marks marks;
+        int status = row_decode_marks(walk.value, &marks);
+        status = status == 0 ? conversations_mark(&peers->all, walk.peer, marks) : status;
+        if (status != 0)
+            return status;
+        peers->marks_read++;
+        peers->looks -= peers->looks > 0;
+        more = next_marks(&walk, peers_user(peers));
+    }
+    if (more == 1) {
+        peers->marks = MARKS_MANY;
+        peers->marks_at = 0;
+    }
+    return more < 0 ? more : 0;
+}
+
+static void end_marks(struct store_peers *peers)
+{
+    if (peers->marks == MARKS_READING) {
+        peers->marks = MARKS_KNOWN;
+        conversations_take_marks(&peers->all);
+    }
+    begin_unseen(peers);
+}
+
 static int step_marks(struct store_peers *peers)
 {
     MDB_cursor *cursor;
-    if (peers->marks_at == peers->count) {
-        begin_unseen(peers);
+    if (peers->marks_at == peers->count || peers->marks == MARKS_KNOWN) {
+        end_marks(peers);
         return 0;
     }
     struct peers_head *head = &peers->heads[peers->marks_at++];
-    if (head->run->entry.marks == 0 || peers->all.chosen_count == 0)
+    if (head->run->entry.marks == 0 || (peers->all.chosen_count == 0 && peers->marks != MARKS_READING))
         return 0;
     peers->at = head->run;
     peers->looks -= peers->looks > 0;
     int status = store_peers_open_head(peers, head);
     if (status != 0 || head->peers.hint.marks == RUN_HINT_NONE)
         return status;
-    peers->looks -= peers->looks > peers->all.chosen_count ? peers->all.chosen_count : peers->looks;
     status = run_slot_cursor(head->run, peers->reader->slot, &cursor);
-    return status == 0 ? read_marks(peers, head, cursor) : status;
+    if (status != 0)
+        return status;
+    if (peers->marks == MARKS_READING)
+        return read_all_marks(peers, head, cursor);
+    peers->looks -= peers->looks > peers->all.chosen_count ? peers->all.chosen_count : peers->looks;
+    return read_marks(peers, head, cursor);
 }
 
 /* -- the newest messages -- */

@@ -11,6 +11,14 @@
 
 enum phase { PHASE_NEWEST, PHASE_MARKS, PHASE_UNSEEN, PHASE_LAST, PHASE_DONE, PHASE_REST };
 
+/* The marks of the conversations in runs. */
+enum peers_marks {
+    MARKS_OF_PAGE, /* those of the page are read */
+    MARKS_READING, /* a walk goes on: those of all conversations are read */
+    MARKS_KNOWN,   /* they were */
+    MARKS_MANY,    /* they are too many: those of each page are read */
+};
+
 /* One run. Its entries are looked at newest first. */
 struct peers_head {
     struct run *run;
@@ -37,7 +45,9 @@ struct store_peers {
     uint64_t list_number;     /* between them: its number */
     struct peers_head *heads; /* one for each run of the list that may have the user */
     uint32_t count;
-    uint32_t marks_at;   /* PHASE_MARKS: the next head */
+    uint32_t marks_at; /* PHASE_MARKS: the next head */
+    enum peers_marks marks;
+    uint32_t marks_read; /* MARKS_READING: rows */
     uint32_t last_at;    /* PHASE_LAST: the next conversation */
     uint32_t next_check; /* PHASE_NEWEST: at so many conversations and pieces see whether the page is known */
     uint32_t work;

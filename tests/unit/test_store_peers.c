@@ -421,6 +421,35 @@ Test(store_peers, a_walk_does_not_go_on_when_there_is_another_run_or_a_merge)
     truth_close(&truth);
 }
 
+/* A run of marks of conversations without an entry. */
+static void write_other_marks(struct truth *truth, uint32_t first, uint32_t count)
+{
+    struct memtable *table = table_open(truth);
+    for (uint32_t i = first; i < first + count; i++) {
+        char name[16];
+        struct span peer = {name, (size_t)snprintf(name, sizeof name, "p%ux", i)};
+        cr_assert_eq(memtable_mark(table, alice, peer, (struct seen_marks){truth->ts, truth->ts}), 0);
+    }
+    write_table(truth, table);
+}
+
+Test(store_peers, a_walk_has_the_marks_of_many_conversations_without_entries_and_of_too_many)
+{
+    struct truth truth;
+    struct store_peers_query query = {0, UINT64_MAX, UINT64_MAX, 3};
+    truth_open(&truth);
+    for (uint32_t i = 0; i < 3; i++)
+        add_run(&truth, 500, 100);
+    write_other_marks(&truth, 0, 3000);
+    add_run(&truth, 500, 100);
+    cr_assert_gt(expect_walk(&truth, query), 2, "marks of some pages of the file are read");
+    write_other_marks(&truth, 3000, 9000);
+    cr_assert_gt(expect_walk(&truth, query), 2, "marks of each page are read");
+    merge_all(&truth);
+    expect_walk(&truth, query);
+    truth_close(&truth);
+}
+
 Test(store_peers, a_check_stops_at_the_first_entry_of_each_peer_and_reads_no_more_than_it_may)
 {
     struct truth truth;
