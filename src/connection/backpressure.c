@@ -98,6 +98,8 @@ void backpressure_tick(struct core *core)
         struct conn *conn = conn_at(&core->conns.table, i);
         if (!is_stalled(conn, now_s))
             continue;
+        if (conn->state != CONN_CLOSING)
+            refusal_note(core, REFUSAL_OUTPUT, &conn_cold(core, conn)->address, "the memory for output is used up");
         conn_drop(core, conn);
         cut++;
     }

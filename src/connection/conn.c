@@ -327,13 +327,28 @@ static void on_silence(struct core *core, struct conn *conn)
     conn_rest(core, conn);
 }
 
-/* The head did not come in time. Who is turned away gets the answer now. */
+static void note_late(struct core *core, const struct conn *conn, const char *missing)
+{
+    refusal_note(core, REFUSAL_LOGIN_TIME, &conn_cold(core, conn)->address, missing);
+}
+
+/* The head did not come in time. Who is turned away was noted when that began, and gets the answer now. */
 static void end_silent_head(struct core *core, struct conn *conn)
 {
-    if (conn->is_turned_away && (!conn->is_tls || tls_is_open(core, conn)))
+    bool is_in_handshake = conn->is_tls && !tls_is_open(core, conn);
+    if (conn->is_turned_away && !is_in_handshake) {
         conn_refuse_full(core, conn);
-    else
-        conn_drop(core, conn);
+        return;
+    }
+    if (!conn->is_turned_away)
+        note_late(core, conn, is_in_handshake ? "no complete TLS handshake" : "no complete HTTP head");
+    conn_drop(core, conn);
+}
+
+static void end_without_login(struct core *core, struct conn *conn)
+{
+    note_late(core, conn, "no complete login");
+    conn_close(core, conn, 4002, "no login within the login time");
 }
 
 /* The login deadline passed, the token has expired, the peer was silent, or it did not finish a close. */
@@ -342,7 +357,7 @@ void conn_on_timer(struct core *core, struct conn *conn)
     switch (conn->state) {
     case CONN_HTTP: end_silent_head(core, conn); return;
     case CONN_API: core->conns.callbacks->on_api_timer(core, conn); return;
-    case CONN_OPEN: conn_close(core, conn, 4002, "no login within the login time"); return;
+    case CONN_OPEN: end_without_login(core, conn); return;
     case CONN_HANDOVER: conn_drop(core, conn); return; /* the peer did not read the output before the handover */
     case CONN_CLOSING: conn_drop(core, conn); return;
     case CONN_REPLAY:

@@ -244,6 +244,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
     }
     if (result.body.bytes > 0 && backpressure_is_tight(core)) {
         conn_head_free(core, conn);
+        refusal_note(core, REFUSAL_OUTPUT, &conn_cold(core, conn)->address, "a file, and much output of others waits");
         conn_refuse_full(core, conn);
         return;
     }
@@ -364,6 +365,7 @@ int conn_stash_append(struct core *core, struct conn_stash *stash, const char *d
 /* The stash has no memory: some input is lost, so the rest cannot be read. */
 static void refuse_input(struct core *core, struct conn *conn)
 {
+    refusal_note(core, REFUSAL_INPUT, &conn_cold(core, conn)->address, NULL);
     if (conn->state == CONN_HANDOVER || conn->state == CONN_API) {
         conn_drop(core, conn);
         return;

@@ -161,6 +161,8 @@ bool conn_push(struct core *core, struct conn *conn, const char *data, size_t by
     if (!backpressure_may_push(core, conn, bytes)) {
         bool is_tight = backpressure_is_tight(core);
         metric_add(&core->metrics.pushes[is_tight ? METRICS_PUSH_DROPPED : METRICS_PUSH_SLOW], 1);
+        refusal_note(core, REFUSAL_OUTPUT, &conn_cold(core, conn)->address,
+                     is_tight ? "the memory for output is short" : "over --output-bytes");
         if (is_tight)
             conn_drop(core, conn); /* its chunks must be freed now; a close frame would wait behind them */
         else

@@ -35,6 +35,10 @@ static const struct cause causes[REFUSAL_COUNT] = {
     [REFUSAL_TLS] = {"tls", "clients need TLS 1.2 or 1.3 and must trust the certificate of --tls-cert"},
     [REFUSAL_TLS_HANDSHAKES] = {"tls_handshakes", "very many clients do not finish their handshakes: raise "
                                                   "--tls-handshakes"},
+    [REFUSAL_LOGIN_TIME] = {"login_time", "if clients that mean to log in need longer, raise --login-time-s"},
+    [REFUSAL_OUTPUT] = {"output", "clients do not read what is sent to them: if honest ones are that slow, raise "
+                                  "--output-bytes and --memory"},
+    [REFUSAL_INPUT] = {"input", "clients send more than can be processed, and the rest must wait: raise --memory"},
     [REFUSAL_ADMIN_TOKEN] = {"admin_token", "the program needs a token of the file of --admin-token-file; after a "
                                             "change of the file send SIGHUP"},
     [REFUSAL_ADMIN_PAGE] = {"admin_page", "if a program sent the request, let it send no Origin, and 127.0.0.1 or "

@@ -120,6 +120,7 @@ scenario("4001 for one that does not read what it gets; it has lost nothing", {}
   const closed = await slow.untilClosed();
   assert.ok(closed.code === 4001 || closed.code === 1006, `${closed.code}`);
   assert.ok(slow.messages.length < count);
+  assert.match(await harness.server.logLine("refused"), /cause=output address=127\.0\.0\.1 .*--output-bytes/);
   slow.check();
   const back = await harness.login("bob", { after: slow.cursor, epoch: slow.epoch });
   await back.untilLive();

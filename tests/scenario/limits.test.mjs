@@ -112,6 +112,16 @@ scenario("after too many failed logins an address gets rate_limited and 1013; ot
   await stopAndCheckLog(harness, "address_login_rate", "block the address", "127.0.0.2", 1);
 });
 
+scenario("who is not logged in within the login time leaves a line that says what was missing", { shards: [1] }, async (harness) => {
+  await harness.start({ options: ["--login-time-s", "1"] });
+  const [silent, stranger] = [await Raw.open(harness.server), await (await Raw.open(harness.server)).upgrade()];
+  await silent.until(() => silent.isEnded, "the end");
+  assert.equal(await stranger.closeCode(), 4002);
+  for (const raw of [silent, stranger]) raw.destroy();
+  assert.match(await harness.server.logLine("refused"), /reason="no complete (HTTP head|login)"/);
+  await stopAndCheckLog(harness, "login_time", "--login-time-s", "127.0.0.1", 2);
+});
+
 scenario("loopback addresses have no limits unless they are asked for", { shards: [2] }, async (harness) => {
   await harness.start({ options: ["--address-connections", "1", "--address-rate", "1", "--address-login-rate", "1"] });
   for (let i = 0; i < 5; i++) {

@@ -304,6 +304,7 @@ scenario("a handshake that does not go on is cut at the login time", { shards: [
     return raw.received.length;
   }));
   assert.deepEqual(all.map((bytes) => bytes > 0), [false, false, false, true]);
+  assert.match(await harness.server.logLine("refused"), /cause=login_time address=127\.0\.0\.1 .*reason="no complete TLS handshake" .*--login-time-s/);
   await harness.server.untilAtRest(1);
   await harness.end();
 });

@@ -119,6 +119,26 @@ Test(conn, the_end_of_a_peer_is_seen_though_its_reading_was_stopped_before_it_wa
     harness_close(harness);
 }
 
+Test(conn, input_that_finds_no_memory_to_wait_in_ends_the_connection_and_is_noted)
+{
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
+    struct core *core = harness_core(harness, 0);
+    struct client *alice = client_login(harness, 0, harness_name(harness, 0, 0), "");
+    json_t *frame;
+    core->budget.stash_bytes = 16;
+    harness_hold_writes(harness, 1, true);
+    for (uint32_t i = 0; i < LIMIT_UNANSWERED + 5; i++)
+        client_send(alice, "{\"op\":\"send\",\"id\":%u,\"to\":\"%s\",\"text\":\"hi\"}", i, harness_name(harness, 1, 0));
+    harness_run_until_idle(harness);
+    while ((frame = client_next(alice)) != NULL && json_object_get(frame, "close") == NULL)
+        json_decref(frame);
+    cr_assert_eq(frame_number(frame, "close"), 1011);
+    json_decref(frame);
+    cr_assert_eq(metric_read(&core->refusals.counts[REFUSAL_INPUT]), 1);
+    harness_hold_writes(harness, 1, false);
+    harness_close(harness);
+}
+
 /* The peer sends nothing more that would cause the server to read what waits. */
 Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_closes)
 {
@@ -220,6 +240,7 @@ Test(conn, files_of_the_web_client_are_refused_while_output_takes_much_memory)
     }
     cr_assert(backpressure_is_tight(core));
     cr_assert_lt(backpressure_output_bytes(core), 3 * WEB_FILE_BYTES_MAX);
+    cr_assert_gt(metric_read(&core->refusals.counts[REFUSAL_OUTPUT]), 0);
     for (uint32_t i = 0; i < 8; i++)
         client_stall(clients[i], false);
     harness_run_until_idle(harness);

@@ -116,6 +116,7 @@ Test(metrics, a_slow_consumer_is_counted_as_such)
     }
     cr_assert_eq(SUM(pushes[METRICS_PUSH_SLOW]), 1);
     cr_assert_eq(SUM(closes[METRICS_CLOSE_4001]), 1);
+    cr_assert_eq(metric_read(&harness_core(harness, 0)->refusals.counts[REFUSAL_OUTPUT]), 1);
     client_stall(bob, false);
     harness_close(harness);
 }
