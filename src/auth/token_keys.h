@@ -30,6 +30,8 @@ enum token_algorithm { TOKEN_HS256, TOKEN_RS256, TOKEN_ES256, TOKEN_EDDSA, TOKEN
 #define TOKEN_SECRET_BYTES_MAX 1024u
 #define TOKEN_RSA_BITS_MIN 2048
 #define TOKEN_RSA_BITS_MAX 4096
+/* Nearly all keys have 65537. The time to verify a signature grows with it. */
+#define TOKEN_RSA_EXPONENT_BITS_MAX 32
 /* So many keys may have signed one token. */
 #define TOKEN_TRIES_HS256 8u
 #define TOKEN_TRIES_RS256 2u

@@ -1,4 +1,7 @@
 /* token_public.c: the check of a public key, and keys in PEM (token_files.h). */
+#include <limits.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -10,6 +13,15 @@
 #define P256_NAME "prime256v1"
 #define BEGIN_MARK "-----BEGIN"
 
+/* Bits of the public exponent; INT_MAX: unknown. */
+static int exponent_bits(const EVP_PKEY *public)
+{
+    BIGNUM *exponent = NULL;
+    int bits = EVP_PKEY_get_bn_param(public, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1 ? BN_num_bits(exponent) : INT_MAX;
+    BN_free(exponent);
+    return bits;
+}
+
 static bool check_rsa(struct token_loader *loader, const char *what, EVP_PKEY *public)
 {
     int bits = EVP_PKEY_get_bits(public);
@@ -19,6 +31,9 @@ static bool check_rsa(struct token_loader *loader, const char *what, EVP_PKEY *p
     if (bits > TOKEN_RSA_BITS_MAX)
         return token_files_fail(loader, "%s: RSA with %d bits takes too long to verify: %d at most", what, bits,
                                 TOKEN_RSA_BITS_MAX);
+    if (exponent_bits(public) > TOKEN_RSA_EXPONENT_BITS_MAX)
+        return token_files_fail(loader, "%s: RSA with an exponent of more than %d bits takes too long to verify", what,
+                                TOKEN_RSA_EXPONENT_BITS_MAX);
     return true;
 }
 

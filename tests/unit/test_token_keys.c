@@ -133,6 +133,29 @@ Test(token_keys, keys_that_cannot_be_used_are_refused_with_the_reason)
     free(path);
 }
 
+/* One of the longest exponents would make a signature take some milliseconds of a shard. */
+static void make_rsa_with_exponent(const char *hex)
+{
+    EVP_PKEY *pair = NULL;
+    BIGNUM *exponent = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    cr_assert(BN_hex2bn(&exponent, hex) > 0);
+    cr_assert(EVP_PKEY_keygen_init(context) == 1 && EVP_PKEY_CTX_set_rsa_keygen_bits(context, 2048) == 1
+              && EVP_PKEY_CTX_set1_rsa_keygen_pubexp(context, exponent) == 1 && EVP_PKEY_generate(context, &pair) == 1);
+    token_write_pair(pair, "pair");
+    BN_free(exponent);
+    EVP_PKEY_free(pair);
+    EVP_PKEY_CTX_free(context);
+}
+
+Test(token_keys, rsa_keys_whose_exponent_makes_them_slow_are_refused)
+{
+    make_rsa_with_exponent("FFFFFFFB");
+    cr_assert_eq(load_path("pair.pub"), 1, "%s", error.text);
+    make_rsa_with_exponent("10000000F");
+    expect(load_path("pair.pub"), "key 1: RSA with an exponent of more than 32 bits takes too long");
+}
+
 Test(token_keys, a_file_with_a_damaged_key_after_a_good_one_is_refused)
 {
     static const char *const damaged[] = {"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2Vw",
