@@ -71,6 +71,17 @@ for (const [what, headers] of CONTRADICTIONS)
     await stopAndCheckLog(harness, "address_connections", "--address-connections", "127.0.0.2", 1);
   });
 
+scenario("an IPv6 address counts with all of its /64, another /64 for itself", { shards: [2] }, async (harness) => {
+  await harness.start({ options: ["--trust-proxy", "127.0.0.2", "--address-connections", "2"] });
+  const clientAt = (address) => connectFrom(harness, "127.0.0.2", { "X-Forwarded-For": address });
+  const open = [await clientAt("2001:db8:0:1::1"), await clientAt("2001:db8:0:1:ffff::2")];
+  assert.equal(await clientAt("2001:db8:0:1::3"), null);
+  open.push(await clientAt("2001:db8:0:2::1"));
+  assert.ok(open.every((raw) => raw !== null));
+  for (const raw of open) raw.destroy();
+  await stopAndCheckLog(harness, "address_connections", "--address-connections", "2001:db8:0:1::3", 1);
+});
+
 scenario("a connection counts for its address when it has gone to the shard of its user, too", {}, async (harness) => {
   await harness.start({ options: [...ON_LOOPBACK, "--address-connections", "8"] });
   for (let i = 0; i < 8; i++) await (await harness.client({ from: "127.0.0.2" })).loginAs(harness.name());
