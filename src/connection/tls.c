@@ -135,6 +135,7 @@ void tls_end_handshake(struct core *core, struct conn *conn)
         return;
     ASSERT(core->tls.handshake_count > 0);
     core->tls.handshake_count--;
+    metric_add(&core->metrics.handshakes[tls->is_open ? METRICS_OK : METRICS_FAILED], 1);
     tls_handshake_close(&tls->handshake);
 }
 
@@ -180,8 +181,8 @@ static void finish_handshake(struct core *core, struct tls *tls)
     struct conn_stash rest = tls->input;
     tls->input = (struct conn_stash){.data = NULL};
     tls->data_max = (uint16_t)tls_handshake_data_max(tls->handshake);
-    tls_end_handshake(core, conn);
     tls->is_open = true;
+    tls_end_handshake(core, conn);
     tls_take_records(core, conn, rest.data + rest.begin, rest.end - rest.begin);
     conn_stash_clear(core, &rest);
     conn_receive(core, conn);
@@ -198,14 +199,8 @@ static void feed(struct core *core, struct tls *tls)
     tls->input.begin += (uint32_t)record;
     tls_write_raw(core, conn, out, out_bytes);
     switch (step) {
-    case TLS_HANDSHAKE_DONE:
-        metric_add(&core->metrics.handshakes[METRICS_OK], 1);
-        finish_handshake(core, tls);
-        return;
-    case TLS_HANDSHAKE_FAILED:
-        metric_add(&core->metrics.handshakes[METRICS_FAILED], 1);
-        tls_fail(core, conn, TLS_CLOSE_NOTIFY, tls_handshake_reason(tls->handshake));
-        return;
+    case TLS_HANDSHAKE_DONE: finish_handshake(core, tls); return;
+    case TLS_HANDSHAKE_FAILED: tls_fail(core, conn, TLS_CLOSE_NOTIFY, tls_handshake_reason(tls->handshake)); return;
     case TLS_HANDSHAKE_MORE: break;
     }
     bool has_more = first_record(tls, &data) > 0;

@@ -9,6 +9,7 @@ import tls from "node:tls";
 import { makeCertificate, optionsOf } from "./lib/certificate.mjs";
 import { Client } from "./lib/client.mjs";
 import { onServers, scenario } from "./lib/harness.mjs";
+import { Scrape } from "./lib/metrics.mjs";
 import { frameOf, Raw, upgradeRequest } from "./lib/raw.mjs";
 import { DEADLINE_MS, makeDataDir, removeDataDir, runToEnd, scaled, until, within } from "./lib/server.mjs";
 
@@ -333,7 +334,7 @@ scenario("many parts of records before a login: the oldest are closed, and who i
 });
 
 scenario("too many handshakes at a time: the one that has waited longest goes, and a client gets through", { shards: [1] }, async (harness) => {
-  await harness.start({ listenTls, options: ["--tls-handshakes", "4", "--login-time-s", "60"] });
+  await harness.start({ listenTls, options: ["--tls-handshakes", "4", "--login-time-s", "60", "--admin", "127.0.0.1:0"] });
   const hello = await clientHello();
   const { host, port } = harness.server.tlsAddress;
   const waiting = [];
@@ -348,6 +349,8 @@ scenario("too many handshakes at a time: the one that has waited longest goes, a
   assert.match(await harness.server.logLine("refused"), /cause=tls_handshakes address=127\.0\.0\.1 .*--tls-handshakes/);
   const alice = await harness.login("alice");
   await alice.send("alice", "through");
+  const scrape = await Scrape.take(harness.server);
+  assert.deepEqual(["ok", "failed"].map((result) => scrape.sum("chitchat_tls_handshakes_total", { result })), [1, 7], "Alice's is the seventh that needs a place");
   for (const raw of waiting) raw.destroy();
   await alice.close();
   await harness.server.untilAtRest(1);
