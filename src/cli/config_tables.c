@@ -98,10 +98,10 @@ static const struct option serve_options[] = {
     {"frame-rate", "N", OPTION_NUMBER, FIELD(frame_rate), 0, RATE_PER_SECOND_MAX, 5000, 1,
      "frames a second from one connection, 0: no limit"},
     {"send-rate", "N", OPTION_NUMBER, FIELD(send_rate), 0, RATE_PER_SECOND_MAX, 1000, 1,
-     "sends a second from one user, 0: no limit"},
+     "sends and seen marks a second from one user, 0: no limit"},
     {"history-rate", "N", OPTION_NUMBER, FIELD(history_rate), 0, RATE_PER_SECOND_MAX, 100, 1,
-     "pages of history, typing, watches and logins after the first a second for one\n"
-     "connection, 0: no limit"},
+     "pages of history and conversations, typing, watches and logins after the first\n"
+     "a second for one connection, 0: no limit"},
     {"presence", "all|peers|off", OPTION_PRESENCE, NO_FIELD,
      "whom a user sees online: everybody; users with whom they have a conversation;\n"
      "or nobody (default peers)"},
