@@ -12,7 +12,8 @@
  *    and not in the future, both with TOKEN_LEEWAY_S. `sub` is a string. `aud` and `iss` are as asked for. The claim
  *    that names the user holds a user name.
  *
- * A claim is read only after the signature was found good. Signatures are compared or verified by libcrypto.
+ * A claim is read only after the signature was found good. Signatures are compared or verified by libcrypto. Not by
+ * libjwt: that of Debian 12 (1.10.2) has no EdDSA.
  *
  * A verifier holds the contexts of libcrypto and scratch memory for one thread and one key set. It reads no file and no
  * clock.
