@@ -14,18 +14,24 @@ static struct span bearer_of(struct span authorization)
     return span_trim((struct span){authorization.data + bytes, authorization.bytes - bytes});
 }
 
+/* What the client is told is the reason for the operator, too. */
+static bool refuse(struct core *core, struct conn *conn, enum refusal cause, struct http_refusal *refusal_r,
+                   uint16_t status, const char *message)
+{
+    refusal_note(core, cause, &conn_cold(core, conn)->address, message);
+    return http_refuse(refusal_r, status, status == 401 ? "bad_token" : "forbidden", message);
+}
+
 static bool check_admin_token(struct core *core, struct conn *conn, const struct http_request_head *head,
                               struct http_refusal *refusal_r)
 {
     struct span token = bearer_of(head->authorization);
     if (token.bytes == 0)
-        return http_refuse(refusal_r, 401, "bad_token",
-                           "this needs a token: send Authorization: Bearer and a line of the "
-                           "file of --admin-token-file");
-    if (admin_tokens_have(core->server->admin_tokens, token))
-        return true;
-    refusal_note(core, REFUSAL_ADMIN_TOKEN, &conn_cold(core, conn)->address, NULL);
-    return http_refuse(refusal_r, 401, "bad_token", "the token is not in the file of --admin-token-file");
+        return refuse(core, conn, REFUSAL_ADMIN_TOKEN, refusal_r, 401,
+                      "this needs a token: send Authorization: Bearer and a line of the file of --admin-token-file");
+    return admin_tokens_have(core->server->admin_tokens, token)
+           || refuse(core, conn, REFUSAL_ADMIN_TOKEN, refusal_r, 401,
+                     "the token is not in the file of --admin-token-file");
 }
 
 static bool check_loopback(struct core *core, struct conn *conn, const struct http_request_head *head,
@@ -33,14 +39,11 @@ static bool check_loopback(struct core *core, struct conn *conn, const struct ht
 {
     if (head->origin.data == NULL && http_is_known_host(&core->conns.http, head->host))
         return true;
-    refusal_note(core, REFUSAL_ADMIN_PAGE, &conn_cold(core, conn)->address, NULL);
-    if (head->origin.data != NULL)
-        return http_refuse(refusal_r, 403, "forbidden",
-                           "web pages may not use the admin address: leave Origin out, or start "
-                           "the server with --admin-token-file");
-    return http_refuse(refusal_r, 403, "forbidden",
-                       "the Host is not known: use the IP address or localhost, or start the "
-                       "server with --host NAME or --admin-token-file");
+    return refuse(core, conn, REFUSAL_ADMIN_PAGE, refusal_r, 403,
+                  head->origin.data != NULL ? "web pages may not use the admin address: leave Origin out, or start the "
+                                              "server with --admin-token-file"
+                                            : "the Host is not known: use the IP address or localhost, or start the "
+                                              "server with --host NAME or --admin-token-file");
 }
 
 static bool check_claim(struct core *core, struct conn *conn, const struct http_request_head *head,
@@ -49,8 +52,8 @@ static bool check_claim(struct core *core, struct conn *conn, const struct http_
     struct token_claims claims;
     struct span token = bearer_of(head->authorization);
     if (token.bytes == 0)
-        return http_refuse(refusal_r, 401, "bad_token",
-                           "this needs a token with the admin claim: send it as Authorization: Bearer");
+        return refuse(core, conn, REFUSAL_TOKEN, refusal_r, 401,
+                      "this needs a token with the admin claim: send it as Authorization: Bearer");
     if (!admission_may_log_in(core, conn, &refusal_r->retry_after_ms)) {
         uint32_t retry_after_ms = refusal_r->retry_after_ms;
         http_refuse(refusal_r, 429, "rate_limited", "too many logins from your address have failed: wait");
@@ -60,12 +63,11 @@ static bool check_claim(struct core *core, struct conn *conn, const struct http_
     const char *reason = tokens_check_bearer(core, token, &claims);
     if (reason != NULL) {
         admission_on_failed_login(core, conn);
-        return http_refuse(refusal_r, 401, "bad_token", reason);
+        return refuse(core, conn, REFUSAL_TOKEN, refusal_r, 401, reason);
     }
     if (!claims.is_admin)
-        return http_refuse(
-            refusal_r, 403, "forbidden",
-            "the token has no admin claim that is true: use one that the operator has made for programs");
+        return refuse(core, conn, REFUSAL_TOKEN, refusal_r, 403,
+                      "the token has no admin claim that is true: use one that the operator has made for programs");
     credential_r->actor_bytes = claims.user_bytes;
     memcpy(credential_r->actor, claims.user, claims.user_bytes);
     return true;

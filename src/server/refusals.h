@@ -24,7 +24,7 @@ enum refusal {
     REFUSAL_FORWARDED,           /* a header of a trusted proxy was ignored; the connection stays */
     REFUSAL_FULL,                /* 503: as many connections as --connections allows */
     REFUSAL_HEADS,               /* 503: no memory for another HTTP head of which a part has come */
-    REFUSAL_TOKEN,               /* 4101: a login without a good token */
+    REFUSAL_TOKEN,               /* 4101: a login without a good token; 401 or 403: a request like that by HTTP */
     REFUSAL_USER_CONNECTIONS,    /* 4201: as many connections of the user as --user-connections allows */
     REFUSAL_ADDRESS_CONNECTIONS, /* 503: as many connections of the address as --address-connections allows */
     REFUSAL_ADDRESS_RATE,        /* 503: more new connections of the address than --address-rate allows */
@@ -37,7 +37,7 @@ enum refusal {
     REFUSAL_LOGIN_TIME,          /* 4002 or the end: no complete head, handshake or login within --login-time-s */
     REFUSAL_OUTPUT,              /* 4001 or the end: it does not read its output; 503 for a file: others do not */
     REFUSAL_INPUT,               /* 1011 or the end: no memory for input that cannot be processed yet */
-    REFUSAL_ADMIN_TOKEN,         /* 401: a request on the admin address with a wrong token */
+    REFUSAL_ADMIN_TOKEN,         /* 401: a request on the admin address without a token, or with a wrong one */
     REFUSAL_ADMIN_PAGE,          /* 403: a request on the admin address that a web page may have sent */
     REFUSAL_EXCHANGES, /* more HTTP connections of programs than a shard has: the longest waiting was closed */
 };

@@ -171,6 +171,7 @@ onServers("admin listener", { options: ADMIN }, (harness, it) => {
     assert.match((await client.expect(403, "GET", CONNECTIONS, { headers: { Host: "rebound.example" } })).json.message, /--host/);
     await client.expect(200, "GET", CONNECTIONS, { headers: { Host: `localhost:${harness.server.admin.port}` } });
     client.close();
+    await until("the log to say so", () => /event=refused .*cause=admin_page address=127\.0\.0\.1 count=1 .*--host/.test(harness.server.stderr));
   });
 
   it("a user's connections are listed, and closed with the code asked for", async () => {
@@ -243,6 +244,15 @@ fileScenario("a full public listener, and the rates of its addresses, do not con
   await harness.end();
 });
 
+// The log of a server that has ended has so many refusals of this cause, and the first one with these words.
+function isNoted({ stderr }, cause, count, words) {
+  const line = new RegExp(`event=refused .*cause=${cause} address=127\\.0\\.0\\.1 count=1 .*`).exec(stderr);
+  assert.ok(line, stderr);
+  assert.match(line[0], words);
+  const counted = [...stderr.matchAll(new RegExp(`event=refusals .*\\b${cause}=(\\d+)`, "g"))];
+  assert.equal(counted.reduce((sum, [, at]) => sum + Number(at), 0), count, stderr);
+}
+
 fileScenario("with a token file each request but the health checks needs a token; SIGHUP reads the file again", async (harness, write) => {
   const file = write("tokens", `${TOKEN}\n`);
   await harness.start({ options: ["--admin", "127.0.0.1:0", "--admin-token-file", file] });
@@ -261,6 +271,7 @@ fileScenario("with a token file each request but the health checks needs a token
   await api.expect(200, "GET", CONNECTIONS, { token: OTHER });
   api.close();
   await harness.end();
+  isNoted(harness.server, "admin_token", 19, /this needs a token.*--admin-token-file/);
 });
 
 fileScenario("a bad token file, and an open address without one, are refused at the start", async (harness, write) => {
@@ -317,6 +328,7 @@ fileScenario("tokens with an admin claim may use the API on the public address, 
   assert.equal((await outside.responseToEnd()).status, 404, "the other routes are on the admin address alone");
   api.close();
   await harness.end();
+  isNoted(harness.server, "token", 11, /this needs a token with the admin claim.*--token-keys/);
 });
 
 fileScenario("those who may not use the API on the public address take no place from those who may", async (harness, write) => {
