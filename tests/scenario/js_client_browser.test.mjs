@@ -1,13 +1,16 @@
-// The JavaScript client in Chromium: tabs that share an IndexedDB, under a server that is killed and paused; tabs that are
-// reloaded and closed in the middle of it.
+// The JavaScript client in Chromium: tabs that share an IndexedDB, under a server that is killed, paused, limits rates and has
+// a full disk; tabs that are reloaded and closed in the middle of it.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, afterEach, before } from "node:test";
 import { chromium } from "playwright-core";
+import { checkFramesOf } from "./lib/browser.mjs";
+import { Disk } from "./lib/disk.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { checkOrder, untilCount } from "./lib/js_talk.mjs";
-import { DEADLINE_MS, LONG, until } from "./lib/server.mjs";
+import { SMALL } from "./lib/offline.mjs";
+import { DEADLINE_MS, LONG, SHORT, until } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
 
 const MESSAGES = LONG ? 10000 : 500;
@@ -46,8 +49,9 @@ async function startClient({ user, server, speed, random }) {
   const clock = { now: () => begun + (Date.now() - begun) * speed, setTimeout: (callback, ms) => setTimeout(callback, Math.min(ms / speed, 2 ** 31 - 1)), clearTimeout: (timer) => clearTimeout(timer) };
   const storage = new IndexedDBStorage(user, { keep: 1e6 });
   const client = new Client({ url: server, user, storage, clock, ...(random && { random: () => random }) });
-  Object.assign(globalThis, { client, storage, states: [], errors: [], received: 0 });
+  Object.assign(globalThis, { client, storage, states: [], errors: [], received: 0, held: 0 });
   client.on("message", () => globalThis.received++);
+  client.on("outbox", ({ item }) => (globalThis.held += item.status === "held"));
   client.on("state", (event) => globalThis.states.push(event));
   client.on("error", (error) => globalThis.errors.push(String(error)));
   await client.start();
@@ -62,11 +66,14 @@ async function sendAll({ tab, users, count }) {
 }
 
 class Tab {
+  frameErrors = [];
+
   static async open(device, user, options = {}) {
     const tab = new Tab();
     tab.device = device;
     tab.user = user;
     tab.page = await device.context.newPage();
+    checkFramesOf(tab.page, tab.frameErrors);
     await tab.load(options);
     return tab;
   }
@@ -84,6 +91,11 @@ class Tab {
     await until(`the state ${state}: ${JSON.stringify(await this.page.evaluate(() => [globalThis.states, globalThis.errors]))}`, async () => (await this.state()) === state);
   }
 
+  // How often a message of its outbox was refused for a time.
+  heldCount() {
+    return this.page.evaluate(() => globalThis.held);
+  }
+
   outboxLength() {
     return this.page.evaluate(() => globalThis.client.outbox.length);
   }
@@ -94,10 +106,42 @@ class Tab {
 }
 
 // The server again at the same address, with the same data.
-const again = (harness) => harness.startAgain({ listen: [`127.0.0.1:${harness.server.address.port}`] });
+const again = (harness, more) => harness.startAgain({ listen: [`127.0.0.1:${harness.server.address.port}`], ...more });
 
-// Alice has three tabs, bob two. One of alice's is closed and one is reloaded while the server is killed and paused.
-async function talkInTabs(harness, options) {
+// One of alice's tabs is closed and one is reloaded while the server is killed. `talked` gives when so much of the talk, 0 to
+// 1, is over.
+async function killServer(harness, tabs, talked) {
+  await talked(0.1);
+  await harness.server.kill();
+  await tabs[1].page.close();
+  await again(harness);
+  await talked(0.4);
+  await tabs[2].load(); // a reload: what it has not sent yet is in the storage
+  await talked(0.5);
+  await harness.server.kill();
+  await again(harness);
+}
+
+// First sends are over the rate, then the server finds no room at its start.
+const refuseSends = (disk) => async (harness, tabs, talked) => {
+  const held = async () => (await Promise.all(tabs.map((tab) => tab.heldCount()))).reduce((sum, count) => sum + count);
+  const untilMoreAreHeld = async (before) => until("sends that are held", async () => (await held()) > before, { every: 50 });
+  await talked(0.1);
+  await harness.server.kill();
+  const first = await held();
+  await again(harness, { options: ["--send-rate", "50"] });
+  await untilMoreAreHeld(first);
+  await talked(0.3);
+  await harness.server.kill();
+  disk.rules("fail pwrite wal/segment ENOSPC", "fail pwrite,writev runs/run- ENOSPC");
+  const second = await held();
+  await again(harness, { options: SMALL, env: disk.env });
+  await untilMoreAreHeld(second);
+  disk.mend();
+};
+
+// Alice has three tabs, bob two.
+async function talkInTabs(harness, options, trouble = killServer) {
   await harness.start();
   const [first, second] = [await device(harness, options), await device(harness, options)];
   const users = ["alice", "bob"];
@@ -109,15 +153,7 @@ async function talkInTabs(harness, options) {
     await untilCount("entries of the first tab", () => tabs[0].page.evaluate(() => globalThis.received), share * count * tabs.length * users.length, 100);
   };
   await Promise.all(tabs.map((tab, index) => tab.page.evaluate(sendAll, { tab: index, users, count })));
-  await talked(0.1);
-  await harness.server.kill();
-  await tabs[1].page.close();
-  await again(harness);
-  await talked(0.4);
-  await tabs[2].load(); // a reload: what it has not sent yet is in the storage
-  await talked(0.5);
-  await harness.server.kill();
-  await again(harness);
+  await trouble(harness, tabs, talked);
   const left = tabs.filter((tab) => !tab.page.isClosed());
   for (const tab of left) {
     await untilCount("empty places in the outbox", async () => -(await tab.outboxLength()), 0, 200);
@@ -136,7 +172,7 @@ async function checkTabs(harness, { tabs, left, users, count }) {
       await until("the newest entry", async () => (await tab.stored()).account.cursor === timeline.at(-1).ts, { every: 200 });
       const { entries } = await tab.stored();
       assert.deepEqual(entries, timeline.map(({ ts, mid, from, to, text, key }) => ({ ts, mid, from, to, text, ...(key && { key }) })));
-      assert.deepEqual(await tab.page.evaluate(() => globalThis.errors), []);
+      assert.deepEqual([...(await tab.page.evaluate(() => globalThis.errors)), ...tab.frameErrors], []);
     }
   }
 }
@@ -148,6 +184,16 @@ scenario("tabs talk while the server is killed and tabs are closed and reloaded:
 scenario("the same without Web Locks", { shards: [2] }, async (harness) => {
   await checkTabs(harness, await talkInTabs(harness, { hasLocks: false }));
 });
+
+if (!SHORT)
+  scenario("the same under a server that limits rates, and then has a full disk", { shards: [2] }, async (harness) => {
+    const disk = new Disk();
+    try {
+      await checkTabs(harness, await talkInTabs(harness, {}, refuseSends(disk)));
+    } finally {
+      disk.clean();
+    }
+  });
 
 scenario("a browser that is online again, or a page that is visible again, connects at once", { shards: [1] }, async (harness) => {
   await harness.start();

@@ -3,11 +3,10 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { afterEach } from "node:test";
-import { WebSocket } from "ws";
 import { MemoryStorage } from "../../src/web/chitchat.js";
 import { Disk } from "./lib/disk.mjs";
 import { scenario } from "./lib/harness.mjs";
-import { checkTalk, clockOf, stopTabs, Tab, tabsOf, talk, untilCount } from "./lib/js_talk.mjs";
+import { CheckedSocket, checkTalk, clockOf, stopTabs, Tab, tabsOf, talk, untilCount } from "./lib/js_talk.mjs";
 import { makeKey, makeToken, now } from "./lib/jwt.mjs";
 import { LONG, makeDataDir, removeDataDir, SHORT, until, withDataDir } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
@@ -160,7 +159,7 @@ scenario("tokens are extended while connected, and asked for anew when the serve
     };
     await harness.start(start(keys[0]));
     const seen = { asked: 0, sockets: 0, logins: 0, key: keys[0] };
-    class Counted extends WebSocket {
+    class Counted extends CheckedSocket {
       constructor(...of) {
         super(...of);
         seen.sockets++;

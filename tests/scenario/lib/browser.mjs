@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 import { DEADLINE_MS, until } from "./server.mjs";
+import { checkFrame } from "./wire.mjs";
 
 // The caller closes it.
 export function openBrowser() {
@@ -26,6 +27,17 @@ export function useBrowser() {
 
 export const siteOf = (server) => `${server.address.isTls ? "https" : "http"}://${server.address.host}:${server.address.port}/`;
 
+// Each frame that the page receives is checked against docs/asyncapi.yaml: `errors` gets what the document does not have.
+export function checkFramesOf(page, errors) {
+  page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => {
+    try {
+      checkFrame(JSON.parse(payload));
+    } catch (error) {
+      errors.push(error.message);
+    }
+  }));
+}
+
 // What the browser says when a server is not there.
 const NO_SERVER = /ERR_CONNECTION|WebSocket connection to|net::ERR|status of 50\d/;
 
@@ -39,6 +51,7 @@ export class Visitor {
     visitor.page = await device.newPage();
     visitor.page.on("pageerror", (error) => visitor.#errors.push(error.stack));
     visitor.page.on("console", (message) => message.type() === "error" && !NO_SERVER.test(message.text()) && visitor.#errors.push(message.text()));
+    checkFramesOf(visitor.page, visitor.#errors);
     await visitor.page.goto(url);
     return visitor;
   }

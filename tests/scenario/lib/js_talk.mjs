@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { WebSocket } from "ws";
 import { Client, MemoryStorage } from "../../../src/web/chitchat.js";
 import { until } from "./server.mjs";
+import { checkFrame } from "./wire.mjs";
 
 // Time that runs faster than that of the machine, so that waits and deadlines of the client are short.
 export function clockOf(speed) {
@@ -14,12 +15,31 @@ export function clockOf(speed) {
   };
 }
 
+// A WebSocket whose frames are checked against docs/asyncapi.yaml. `violation`: the first that the document does not have.
+export class CheckedSocket extends WebSocket {
+  static violation;
+
+  constructor(...of) {
+    super(...of);
+    this.on("message", (data) => {
+      try {
+        checkFrame(JSON.parse(data));
+      } catch (error) {
+        CheckedSocket.violation ??= error;
+      }
+    });
+  }
+}
+
 const open = new Set();
 
 // Ends all tabs of a test: one that is left would connect for ever.
 export async function stopTabs() {
   await Promise.all([...open].map((tab) => tab.client.stop()));
   open.clear();
+  const { violation } = CheckedSocket;
+  CheckedSocket.violation = undefined;
+  assert.ifError(violation);
 }
 
 // Until count() has reached `wanted`. However long that takes, it must grow.
@@ -39,7 +59,7 @@ export class Tab {
   constructor(url, user, options = {}) {
     this.user = user;
     this.storage = options.storage ?? new MemoryStorage({ keep: 1e6 });
-    this.client = new Client({ url, user, WebSocket, storage: this.storage, ...options });
+    this.client = new Client({ url, user, WebSocket: CheckedSocket, storage: this.storage, ...options });
     open.add(this);
     this.client.on("message", ({ message }) => this.received.push(message));
     this.client.on("state", ({ code }) => code !== undefined && this.codes.add(code));
