@@ -213,12 +213,14 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
   });
 });
 
-scenario("the server is killed between messages: they arrive once and in order, and the focus stays", { shards: [2] }, async (harness) => {
+scenario("the server is killed between messages of three people: they arrive once and in order, and the focus stays", { shards: [2] }, async (harness) => {
   await harness.start();
   const one = await visit(harness, "ann");
   const two = await visit(harness, "ben");
+  const three = await visit(harness, "cy");
   await one.writeTo("ben");
   await two.writeTo("ann");
+  await three.writeTo("ann");
   await one.send("1");
   await two.untilTexts(["1"]);
   await two.page.focus("#text");
@@ -229,6 +231,7 @@ scenario("the server is killed between messages: they arrive once and in order, 
     assert.match(await one.page.textContent("#banner"), /no connection/);
     await one.send(String(round));
     await two.send(String(round + 1));
+    await three.send(`${round} of a third`);
     assert.equal(await one.page.locator(".unsent").count(), 1);
     assert.equal(await one.page.locator(".unsent .status").textContent(), "not sent yet");
     await startThere(harness);
@@ -241,7 +244,11 @@ scenario("the server is killed between messages: they arrive once and in order, 
   const texts = await one.texts();
   assert.deepEqual(texts.toSorted(), ["1", "2", "3", "4", "5"]);
   assert.deepEqual(await two.texts(), texts);
-  await leave(one, two);
+  await one.untilRow("cy", { unseen: 2, preview: "4 of a third" });
+  await one.choose("cy");
+  await one.untilTexts(["2 of a third", "4 of a third"]);
+  assert.deepEqual(await three.texts(), ["2 of a third", "4 of a third"]);
+  await leave(one, two, three);
 });
 
 // A dump in which ben has sent ann one message at each of these ts.
