@@ -51,6 +51,15 @@ for (const format of OLDER) {
           const dup = await alice.ok({ op: "send", to: sent.to, text: sent.text, key: sent.key });
           assert.deepEqual([dup.dup, dup.ts, dup.mid], [true, sent.ts, sent.mid]);
         }
+        // Its runs have no index by peer, or an older one.
+        const { peers } = await alice.ok({ op: "peers" });
+        const withPeer = (user) => timeline.filter(({ from, to }) => (from === "alice" ? to : from) === user);
+        assert.deepEqual(peers.map(({ user }) => user).sort(), [...new Set(timeline.map(({ from, to }) => (from === "alice" ? to : from)))].sort());
+        for (const { user, last, unseen } of peers) {
+          const { messages } = await alice.history({ with: user });
+          assert.deepEqual(messages.map(({ ts, mid, text }) => [ts, mid, text]), withPeer(user).map(({ ts, mid, text }) => [ts, mid, text]));
+          assert.deepEqual([last, unseen], [messages.at(-1), user === "alice" ? 0 : messages.filter(({ from }) => from === user).length]);
+        }
         const fresh = await alice.send("bob", "after the upgrade");
         assert.equal(fresh.prev, timeline.at(-1).ts);
         harness.checkClients();
