@@ -1,5 +1,6 @@
 // `chitchat verify`, and what `chitchat serve` refuses: damage of every kind in logs, runs, manifests and META.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
@@ -95,6 +96,24 @@ function overwriteLeaf(file) {
   bytes.fill(0xff, page * 4096 + 16, (page + 1) * 4096);
   fs.writeFileSync(file, bytes);
 }
+
+scenario("LMDB's own tools read a run whole", { shards: [1] }, async (harness) => {
+  await makeFilled(harness, 120, { tag: "run" });
+  const hex = Buffer.from("run/alice/bob/1").toString("hex");
+  let found = 0;
+  for (const file of filesOf(harness.server.data, /run-\d+\.mdb$/)) {
+    const [stat, dumped] = ["mdb_stat", "mdb_dump"].map((tool) => {
+      const { status, stdout, stderr } = spawnSync(tool, ["-n", file], { encoding: "utf8" });
+      assert.equal(status, 0, `${tool}: ${stderr}`);
+      return stdout;
+    });
+    const rows = Number(/^ +Entries: (\d+)$/m.exec(stat)[1]);
+    assert.ok(rows > 0);
+    assert.equal(dumped.match(/^ [0-9a-f]*$/gm).length, 2 * rows, "a line for each key and value");
+    found += dumped.split(hex).length - 1;
+  }
+  assert.ok(found > 0, "messages are in it");
+});
 
 scenario("damage is found by verify, and refused at start, with the file and what to do; nothing is changed", { shards: [2] }, async (harness) => {
   const store = await makeStore(harness);
