@@ -6,6 +6,7 @@ import net from "node:net";
 import path from "node:path";
 import { after, before, describe, it, test } from "node:test";
 import { WebSocketServer } from "ws";
+import { openBrowser } from "./lib/browser.mjs";
 import { Client } from "./lib/client.mjs";
 import { startLiar } from "./lib/liar.mjs";
 import { load, untilEnough } from "./lib/load.mjs";
@@ -76,6 +77,25 @@ test("load: CSV has a row for each interval of the measured time", async () => {
   assert.equal(rows.length, points.length);
   assert.ok(rows.length > 0 && rows.every((row) => row.split(",").length === head.split(",").length), rows.join("\n"));
   assert.equal(Number(rows[0].split(",")[1]), points[0].acknowledged_per_s);
+});
+
+test("load: the page fits a phone of 390 px: what is wider scrolls by itself, and labels can be read", async () => {
+  const html = path.join(dir, "phone.html");
+  assert.equal((await load(["--html", html, ...QUICK, address()])).status, 0);
+  const browser = await openBrowser();
+  try {
+    const page = await browser.newPage({ viewport: { width: 390, height: 844 }, isMobile: true });
+    await page.goto(`file://${html}`);
+    const found = await page.evaluate(() => {
+      const all = [...document.body.querySelectorAll("*")];
+      const wide = all.filter((it) => !it.closest(".w, svg") && it.getBoundingClientRect().right > innerWidth + 1);
+      const labels = [...document.querySelectorAll("svg text")].map((it) => it.getBoundingClientRect().height);
+      return { width: innerWidth, scroll: document.documentElement.scrollWidth, wide: wide.map((it) => it.outerHTML.slice(0, 100)), labels: labels.length > 0 && Math.min(...labels) >= 9 };
+    });
+    assert.deepEqual(found, { width: 390, scroll: 390, wide: [], labels: true });
+  } finally {
+    await browser.close();
+  }
 });
 
 test("load: --progress writes lines to a pipe", async () => {
