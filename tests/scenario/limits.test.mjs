@@ -159,6 +159,19 @@ scenario("requests for history have a rate for each connection, after which they
   await stopAndCheckLog(harness, "history_rate", "--history-rate", "127.0.0.1", refused.length);
 });
 
+scenario("peers, typing and watch count in the rate of pages, seen in that of sends", { shards: [1] }, async (harness) => {
+  await harness.start({ options: ["--history-rate", "5", "--send-rate", "5"] });
+  for (const fields of [{ op: "peers" }, { op: "typing", to: "bob" }, { op: "watch", users: ["bob"] }, { op: "seen", with: "bob", ts: 0 }]) {
+    const client = await harness.login(harness.name());
+    const replies = await Promise.all(Array.from({ length: 200 }, () => client.request(fields)));
+    const refused = replies.filter(({ op }) => op === "error");
+    assert.ok(refused.length > 0 && refused.length <= 195, `${fields.op}: ${refused.length} were refused`);
+    assert.ok(refused.every(({ code, retry_after }) => code === "rate_limited" && retry_after > 0), fields.op);
+    if (fields.op === "seen") await client.history();
+    else await client.send("bob", "the other rate is not used up");
+  }
+});
+
 scenario("within the default rates: sends to 500 recipients at once, and scrolling through 50 pages", { shards: [2] }, async (harness) => {
   await harness.start({ hasRates: true });
   const alice = await harness.login("alice");
