@@ -327,7 +327,10 @@ static int read_lines(struct import *import)
     while (status == 0 && (more = next_line(import, &line, &bytes)) != 0)
         status = more < 0 ? more : take_line(import, line, bytes);
     if (status == 0 && import->line == 0)
-        status = refuse(import, -EINVAL, "%.1000s has no line: nothing was made", import->name);
+        status = refuse(import, -EINVAL,
+                        "%.1000s has no line: the dump has failed, so make it again; or it is of an empty store, for "
+                        "which `chitchat serve` makes a directory itself: nothing was made",
+                        import->name);
     return status;
 }
 
