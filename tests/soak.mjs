@@ -1,16 +1,21 @@
 // `./dev soak [MINUTES] [--only STEP,…]`: the long tests, in turns, with their results in one table. Each program ends with a line
-// `name: key=number …`; the numbers are added up. Exit status 1 if any of them failed; their output is kept in build/soak.
+// `name: key=number …`; the numbers are added up. Exit status 1 if any of them failed; their output is kept in build/soak. With
+// --check it only looks at its options: `./dev soak` does that before it builds.
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { readArguments } from "./arguments.mjs";
 
-const { values, positionals } = readArguments("./dev soak", { options: { only: { type: "string" } }, allowPositionals: true });
-const minutes = Number(positionals[0] ?? 60);
-if (!(minutes > 0)) {
-  console.error(`./dev soak: MINUTES must be a number above 0, and is "${positionals[0]}"`);
+const { values, positionals } = readArguments("./dev soak", { options: { only: { type: "string" }, check: { type: "boolean" } }, allowPositionals: true });
+
+function refuse(why) {
+  console.error(`./dev soak: ${why}`);
   process.exit(2);
 }
+
+const minutes = Number(positionals[0] ?? 60);
+if (!(minutes > 0)) refuse(`MINUTES must be a number above 0, and is "${positionals[0]}"`);
+if (positionals.length > 1) refuse(`there is one number of minutes at most, and "${positionals[1]}" besides`);
 
 const DIR = path.resolve("build/soak");
 const FUZZ_TARGETS = fs.readdirSync("tests/fuzz").filter((name) => /^fuzz_.*\.c$/.test(name)).length;
@@ -28,10 +33,8 @@ const STEPS = [
 
 const only = values.only?.split(",") ?? STEPS.map((step) => step.name);
 const unknown = only.find((name) => !STEPS.some((step) => step.name === name));
-if (unknown !== undefined) {
-  console.error(`./dev soak: --only must be of ${STEPS.map((step) => step.name).join(", ")}, and is "${unknown}"`);
-  process.exit(2);
-}
+if (unknown !== undefined) refuse(`--only must be of ${STEPS.map((step) => step.name).join(", ")}, and is "${unknown}"`);
+if (values.check) process.exit(0);
 
 const sums = new Map(STEPS.map((step) => [step.name, { runs: 0, failed: 0, seconds: 0, numbers: {} }]));
 

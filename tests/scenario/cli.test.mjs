@@ -1,5 +1,6 @@
 // The command line: what it prints, what it refuses, and that a refusal changes nothing.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
@@ -75,6 +76,22 @@ test("what cannot be understood is refused with the word that is wrong, before a
     }
     refused(["serve"], /CHITCHAT_SHARDS/, { CHITCHAT_SHARDS: "many", CHITCHAT_DATA: data });
     assert.ok(!fs.existsSync(data));
+  });
+});
+
+test("./dev looks at its options before it installs or builds anything", async () => {
+  await withDataDir((dir) => {
+    for (const tool of ["apt-get", "cmake", "npm"]) fs.writeFileSync(path.join(dir, tool), "#!/bin/sh\necho touched >&2\nexit 9\n", { mode: 0o755 });
+    const dev = (...args) => spawnSync("../../dev", args, { encoding: "utf8", env: { ...process.env, PATH: `${dir}:${process.env.PATH}` } });
+    const usage = dev("soak", "--help");
+    assert.deepEqual([usage.status, usage.stderr], [0, ""]);
+    assert.match(usage.stdout, /^\.\/dev soak \[minutes\][^\n]*\n[^\n]*default: 60[^\n]*\n$/);
+    for (const [args, word] of [[["many"], /MINUTES.*"many"/], [["1", "2"], /"2"/], [["--only", "simm"], /--only .*"simm"/], [["--onyl", "sim"], /--onyl/]]) {
+      const { status, stdout, stderr } = dev("soak", ...args);
+      assert.deepEqual([status, stdout], [2, ""]);
+      assert.match(stderr, /^\.\/dev soak: [^\n]+\n$/);
+      assert.match(stderr, word);
+    }
   });
 });
 
