@@ -196,10 +196,24 @@ static char *put_not_ready(const struct words *words, size_t *bytes_r)
     return put_error(unavailable, "standby", message, bytes_r);
 }
 
-static bool asks_for(const struct starting_client *client, const char *line)
+static bool begins_with(const struct starting_client *client, const char *text)
 {
-    size_t bytes = strlen(line);
-    return client->bytes >= bytes && memcmp(client->head, line, bytes) == 0;
+    size_t bytes = strlen(text);
+    return client->bytes >= bytes && memcmp(client->head, text, bytes) == 0;
+}
+
+static bool is_head(const struct starting_client *client)
+{
+    return begins_with(client, "HEAD ");
+}
+
+/* GET or HEAD of `path`, which has a blank behind it. */
+static bool asks_for(const struct starting_client *client, const char *path)
+{
+    size_t method_bytes = is_head(client) ? 5 : 4;
+    size_t bytes = strlen(path);
+    return (is_head(client) || begins_with(client, "GET ")) && client->bytes >= method_bytes + bytes
+           && memcmp(client->head + method_bytes, path, bytes) == 0;
 }
 
 /* -- clients -- */
@@ -245,12 +259,14 @@ static void answer(struct starting *starting, struct starting_client *client)
     size_t bytes = 0;
     if (key.bytes > 0)
         text = put_close(&words, client, key, &bytes);
-    else if (asks_for(client, "GET /livez "))
+    else if (asks_for(client, "/livez "))
         text = put_answer("200 OK", JSON_TYPE, live, strlen(live), &bytes);
-    else if (asks_for(client, "GET /metrics ") && words.shown != NULL)
+    else if (asks_for(client, "/metrics ") && words.shown != NULL)
         text = put_metrics(words.shown, client, &bytes);
     else
         text = put_not_ready(&words, &bytes);
+    if (text != NULL && is_head(client))
+        bytes = (size_t)((char *)memmem(text, bytes, "\r\n\r\n", 4) + 4 - text);
     answer_with(client, text, bytes);
 }
 

@@ -1,6 +1,6 @@
 /*
  * starting.h: the admin addresses while the server reads its data, which may take minutes: no shard runs yet. A thread
- * answers each request with Connection: close: GET /livez with 200, lest a supervisor restarts the server again and
+ * answers each request with Connection: close: /livez with 200, lest a supervisor restarts the server again and
  * again, all others with 503 and the error `starting`. By TLS, too, with what tls_context.h has at the time of the
  * connection; plain HTTP in its place gets the 400 that the shards give. Main's thread.
  *
@@ -8,7 +8,7 @@
  * a WebSocket and closes it with 1001. The reason is the address of the owner, once that is known. From then on the
  * error is `standby`, and the message has that address.
  *
- * GET /metrics is answered on the addresses of starting_show_metrics, to who may ask there (http/credential.h).
+ * /metrics is answered on the addresses of starting_show_metrics, to who may ask there (http/credential.h).
  *
  * Clients are served side by side, each for STARTING_CLIENT_MS at most, however slowly its bytes come; those with TLS
  * for STARTING_TLS_CLIENT_MS, since a handshake goes back and forth. When there are STARTING_CLIENTS_MAX and one more

@@ -36,6 +36,25 @@ Test(starting, the_process_lives_and_is_not_ready)
     close(fds[1]);
 }
 
+Test(starting, head_is_answered_as_get_without_the_body)
+{
+    struct starting *starting;
+    struct sockaddr_in address;
+    int fd = listen_at(&address);
+    cr_assert_eq(starting_open(&starting, &fd, 1, (bool[]){false}, 1, NULL), 0);
+    const char *answer = ask_plainly(&address, "HEAD /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_expect(strstr(answer, "HTTP/1.1 200 OK\r\n") == answer, "%s", answer);
+    cr_expect_not_null(strstr(answer, "\r\nContent-Length: 17\r\n"), "%s", answer);
+    cr_expect_str_eq(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    answer = ask_plainly(&address, "HEAD /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_expect(strstr(answer, "HTTP/1.1 503 ") == answer, "%s", answer);
+    cr_expect_str_eq(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    answer = ask_plainly(&address, "HEAD /livez/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_expect(strstr(answer, "HTTP/1.1 503 ") == answer, "%s", answer);
+    starting_close(&starting);
+    close(fd);
+}
+
 Test(starting, a_websocket_is_closed_with_the_address_of_the_owner)
 {
     static const char owner[] = "\x88\x10\x03\xe9wss://north/ws";
