@@ -328,7 +328,8 @@ const struct command config_commands[] = {
      NULL,
      "Rewrites all runs without messages that were erased, or are older than --retention as it was in force last. A\n"
      "running server does so by itself, in the time of --erase-within. The keys of erased sends go too, so a client\n"
-     "that still repeats one stores it again. Stop the server first, by SIGTERM. Needs room for the largest run.\n"},
+     "that still repeats one stores it again. Files of the WAL that are not in use are removed: they may have such\n"
+     "messages, too. Stop the server first, by SIGTERM. Needs room for the largest run.\n"},
     {"backup", "[--data DIR] --to DIR2 [--keep N]", "copy the data, also of a running server", CONFIG_BACKUP,
      OPTIONS(backup_options), "to",
      "Copies all messages that are durable when the backup begins, while the server continues. Each backup is a\n"

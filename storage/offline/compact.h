@@ -1,7 +1,8 @@
 /*
  * compact.h: rewrites all runs of a data directory on which no server runs, without what was erased or is older than
- * --retention (storage/runs/cuts.h), keyed sends of the last 24 hours too. Each run is rewritten alone, so there must
- * be room for the largest. A crash leaves old and new runs, all of them whole. Blocks.
+ * --retention (storage/runs/cuts.h), keyed sends of the last 24 hours too, and removes the files of the WAL that are
+ * not in use: they may have it, too. Each run is rewritten alone, so there must be room for the largest. A crash leaves
+ * old and new runs, all of them whole. Blocks.
  */
 #ifndef CHITCHAT_STORAGE_OFFLINE_COMPACT_H
 #define CHITCHAT_STORAGE_OFFLINE_COMPACT_H

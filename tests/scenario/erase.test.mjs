@@ -98,6 +98,31 @@ scenario("an erased timeline is gone at once, after kill -9, in a restored backu
   assert.deepEqual(await timelineOf(harness, "alice"), []);
 });
 
+// A segment that a checkpoint has released is used again: its bytes stay until they are overwritten.
+scenario("compact takes what is erased from the files of the WAL too", { shards: [2] }, async (harness) => {
+  await harness.start(OPTIONS);
+  const alice = await harness.login("alice");
+  await alice.send("alice", WORD);
+  await alice.send("bob", "stays");
+  await untilRuns(harness);
+  const first = await erase(harness, "alice");
+  await until("the close", () => alice.closed);
+  await harness.server.stop();
+  const { data } = harness.server;
+  const end = runToEnd(["compact", "--data", data]);
+  assert.equal(end.status, 0, end.stderr);
+  assert.equal(holds(data, WORD), false, "the text is in no file");
+  checkVerified(data, /\ncut: /);
+  await harness.startAgain(OPTIONS);
+  const again = await harness.login("alice");
+  assert.equal(again.login.first, first);
+  assert.ok((await again.send("bob", "goes on")).ts > first);
+  await harness.server.kill();
+  checkVerified(data, /\ncut: /);
+  await harness.startAgain(OPTIONS);
+  assert.deepEqual((await timelineOf(harness, "bob")).map(({ text }) => text), ["stays", "goes on"]);
+});
+
 scenario("a client that was away takes first as its cursor, and then has every entry once", { shards: [2] }, async (harness) => {
   await harness.start(OPTIONS);
   const alice = await harness.login("alice");
