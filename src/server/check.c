@@ -18,6 +18,9 @@
 #include "server/listen.h"
 #include "server/rlimits.h"
 #include "server/token_watch.h"
+#include "storage/offline/manifests.h"
+#include "storage/offline/offline.h"
+#include "storage/page_guard.h"
 
 #define EXIT_WRONG 2
 
@@ -44,6 +47,41 @@ static bool is_data_good(struct check *check)
                    check->config->data_dir, check->data.cluster[0] != '\0' ? "a node of the cluster " : "no cluster",
                    check->data.cluster);
     return false;
+}
+
+static void keep_first(void *context, const char *text)
+{
+    struct check *check = context;
+    if (check->text[0] == '\0')
+        (void)snprintf(check->text, sizeof check->text, "%.1000s", text);
+}
+
+/* The manifests, the runs that they name, and the WAL. What a server runs on, it has read. A node of a cluster has its
+ * newest messages in the log of the cluster, and no WAL. */
+static bool are_files_good(struct check *check)
+{
+    struct datadir *datadir;
+    struct datadir_error error = {""};
+    struct offline *offline = NULL;
+    struct problems problems = {.report = keep_first, .context = check};
+    if (check->data.shards == 0 || check->data.is_live)
+        return true;
+    if (page_guard_install() != 0) {
+        keep_first(check, "cannot set a handler for SIGBUS: check the limits of the system (seccomp)");
+        return false;
+    }
+    int status = datadir_open_read(&datadir, check->config->data_dir, true, &error);
+    if (status == 0) {
+        status = manifests_check(datadir, &error);
+        bool has_wal = !datadir_is_live(datadir) && datadir_cluster(datadir)[0] == '\0';
+        if (status == 0 && has_wal && (status = offline_open(&offline, datadir, &problems)) != 0)
+            (void)snprintf(error.text, sizeof error.text, "%s", strerror(-status));
+        offline_close(&offline);
+        datadir_close(&datadir);
+    }
+    if (status != 0)
+        keep_first(check, error.text);
+    return status == 0 && problems.count == 0;
 }
 
 /* The log servers answer, have the cluster, and promise what they must. */
@@ -144,6 +182,7 @@ static bool does_fit(struct check *check)
     if (!rlimits_fit_connections(check->config, shards, check->text, sizeof check->text)
         || !memory_fit_apply(&fit, check->config, shards, check->text, sizeof check->text))
         return false;
+    rlimits_warn(check->config, shards);
     memory_fit_warn(&fit, check->config);
     return true;
 }
@@ -154,7 +193,7 @@ int serve_check(struct config *config)
     log_configure(config->log_level > LOG_WARN ? config->log_level : LOG_WARN, config->log_format);
     if (io_check_kernel(check.text, sizeof check.text) != 0 || !is_log_good(&check) || !is_data_good(&check)
         || !are_keys_good(&check) || !are_admin_tokens_good(&check) || !is_certificate_good(&check)
-        || !are_addresses_good(&check) || !is_cluster_good(&check) || !does_fit(&check)) {
+        || !are_addresses_good(&check) || !is_cluster_good(&check) || !does_fit(&check) || !are_files_good(&check)) {
         fprintf(stderr, "chitchat: %s\n", check.text);
         return EXIT_WRONG;
     }

@@ -49,7 +49,7 @@ export const directions = {
     "src/server/service_notify.h", "src/server/starting.h",
     "src/timeline/delivery.h"],
   "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir", "storage/offline/manifests.h",
-    "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/ephemeral",
+    "storage/offline/offline.h", "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/ephemeral",
     "src/operations", "src/durability", "src/http", "src/api/batches.h"],
 
   // The load generator knows the wire, not the server.

@@ -1,12 +1,14 @@
 // The file of --config, and `chitchat serve --check`.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { test } from "node:test";
 import { certificate } from "./lib/certificate.mjs";
 import { scenario } from "./lib/harness.mjs";
-import { makeDataDir, removeDataDir, runToEnd } from "./lib/server.mjs";
+import { filesOf, treeOf } from "./lib/offline.mjs";
+import { BIN, DEADLINE_MS, ENVIRONMENT, makeDataDir, removeDataDir, runToEnd } from "./lib/server.mjs";
 
 scenario("a server takes its options from a file, and warns where a proxy could be anybody", { shards: [1] }, async (harness) => {
   const dir = makeDataDir();
@@ -41,7 +43,7 @@ async function withListener(run) {
 test("--check finds what a start would find, and changes nothing", async () => {
   const dir = makeDataDir();
   const data = path.join(dir, "store");
-  const check = (...options) => runToEnd(["serve", "--check", "--listen", "127.0.0.1:0", "--data", data, ...options]);
+  const check = (...options) => runToEnd(["serve", "--check", "--listen", "127.0.0.1:0", "--data", data, "--connections", "100", ...options]);
   const expectWrong = (said, ...options) => {
     const { status, stdout, stderr } = check(...options);
     assert.match(stderr, said);
@@ -72,7 +74,7 @@ test("--check finds what a start would find, and changes nothing", async () => {
 
 scenario("--check beside the running server, and on what it left", { shards: [2] }, async (harness) => {
   const { data, address } = await harness.start();
-  const check = (...options) => runToEnd(["serve", "--check", "--listen", `${address.host}:${address.port}`, "--data", data, ...options]);
+  const check = (...options) => runToEnd(["serve", "--check", "--listen", `${address.host}:${address.port}`, "--data", data, "--connections", "100", ...options]);
   const beside = check();
   assert.deepEqual([beside.status, beside.stderr], [0, ""]);
   assert.match(beside.stdout, /^chitchat: all is well: .*a server runs on it/);
@@ -80,6 +82,46 @@ scenario("--check beside the running server, and on what it left", { shards: [2]
   await harness.login("alice");
   harness.checkClients();
   await harness.server.stop();
+  const before = treeOf(data);
   const after = check();
-  assert.deepEqual([after.status, after.stdout], [0, `chitchat: all is well: data="${data}" (exists)\n`]);
+  assert.deepEqual([after.status, after.stdout, after.stderr], [0, `chitchat: all is well: data="${data}" (exists)\n`, ""]);
+  assert.deepEqual(treeOf(data), before, "it only reads");
+});
+
+scenario("--check reads the manifests and the WAL as a start does", { shards: [2] }, async (harness) => {
+  const { data } = await harness.start();
+  await (await harness.login("alice")).send("bob", "kept");
+  await harness.server.kill();
+  const check = () => runToEnd(["serve", "--check", "--listen", "127.0.0.1:0", "--data", data, "--connections", "100"]);
+  assert.equal(check().status, 0);
+  for (const [pattern, said] of [[/shard-0000\/wal\/segment-\d+\.wal$/, /segment-\d+\.wal at offset 0: the file was cut short: restore /], [/shard-0001\/runs\/manifest\.mdb$/, /manifest\.mdb is damaged/]]) {
+    const copy = path.join(makeDataDir(), "data");
+    try {
+      fs.cpSync(data, copy, { recursive: true });
+      for (const file of filesOf(copy, pattern)) fs.truncateSync(file, pattern.source.includes("wal") ? 0 : 4096);
+      const of = ["--listen", "127.0.0.1:0", "--data", copy, "--connections", "100"];
+      const [checked, started] = [["serve", "--check", ...of], ["serve", ...of]].map((args) => runToEnd(args));
+      assert.match(checked.stderr, /^chitchat: [^\n]+\n$/);
+      assert.match(checked.stderr, said);
+      assert.deepEqual([checked.status, started.status], [2, 1]);
+      assert.match(started.stderr, said);
+    } finally {
+      removeDataDir(path.dirname(copy));
+    }
+  }
+  await harness.startAgain();
+  await harness.end();
+});
+
+test("--check warns of what a start would warn of", async () => {
+  const dir = makeDataDir();
+  try {
+    const args = ["-c", 'ulimit -n 1000; exec "$0" "$@"', BIN, "serve", "--check", "--listen", "127.0.0.1:0", "--data", path.join(dir, "store"), "--shards", "1"];
+    const { status, stdout, stderr } = spawnSync("/bin/sh", args, { encoding: "utf8", env: ENVIRONMENT, timeout: DEADLINE_MS });
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^chitchat: all is well: /);
+    assert.match(stderr, /level=warn event=few_descriptors limit=1000 needed=\d+ connections=\d+ /);
+  } finally {
+    removeDataDir(dir);
+  }
 });
