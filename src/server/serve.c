@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,12 +35,15 @@
 
 #define TEXT_BYTES 1024u
 #define DEPOSED_DRAIN_S 2u
+#define COMPLAIN_WAIT_MS 1000
 #define SERVE_AGAIN (-1) /* instead of an exit code: the process begins anew */
 
-/* Returns the exit code. */
+/* A start that is refused ends, though nobody reads stderr. Returns the exit code. */
 static int complain(const char *text)
 {
-    fprintf(stderr, "chitchat: %s\n", text);
+    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&ready, 1, COMPLAIN_WAIT_MS) > 0)
+        fprintf(stderr, "chitchat: %s\n", text);
     log_file_note_failure(text);
     return 1;
 }

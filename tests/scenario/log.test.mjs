@@ -75,6 +75,22 @@ test("a server whose stderr is full and never read serves, and ends on SIGTERM",
   }
 });
 
+test("a start that is refused ends, though stderr is full and never read", async () => {
+  const dir = makeDataDir();
+  const pipe = makeFullPipe(dir);
+  const child = spawn(BIN, ["serve", "--listen", "127.0.0.1:0", "--data", path.join(dir, "none/store")], { stdio: ["ignore", "ignore", pipe.write] });
+  try {
+    const ended = new Promise((resolve) => child.on("exit", (code, signal) => resolve({ code, signal })));
+    assert.deepEqual(await within(DEADLINE_MS, "the end of the start", ended), { code: 1, signal: null });
+    assert.match(readAll(pipe.reader), /^x+$/);
+  } finally {
+    child.kill("SIGKILL");
+    fs.closeSync(pipe.reader);
+    fs.closeSync(pipe.write);
+    removeDataDir(dir);
+  }
+});
+
 test("a server whose stdout and stderr are closed serves, and writes its log into no file of the store", async () => {
   const dir = makeDataDir();
   const data = path.join(dir, "store");
