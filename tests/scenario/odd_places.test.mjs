@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { scenario } from "./lib/harness.mjs";
-import { BIN, DEADLINE_MS, ENVIRONMENT, makeDataDir, removeDataDir, SHORT } from "./lib/server.mjs";
+import { BIN, DEADLINE_MS, ENVIRONMENT, makeDataDir, removeDataDir } from "./lib/server.mjs";
 
 // Runs a server, which must not start, in a shell that does `prefix` first: { status, stderr }.
 function startIn(prefix, data, options, env = {}) {
@@ -37,7 +37,7 @@ test("connections that were asked for and cannot be had are an error that names 
   }
 });
 
-// Files about the process's limits, as a container has them; sanitizers want their own libraries to be the first.
+// Files about the process's limits, as a container has them.
 const LIBRARY = path.join(path.dirname(BIN), "libelsewhere.so");
 
 function withFiles(files, run) {
@@ -51,38 +51,36 @@ function withFiles(files, run) {
 
 const CONTAINER = (mib) => ({ "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": `${mib << 20}\n` });
 
-if (!SHORT) {
-  scenario("in a container with little memory the defaults follow its limit, and recovery fits too", { shards: [1] }, async (harness) => {
-    await withFiles(CONTAINER(800), async (env) => {
-      const server = await harness.start({ env });
-      assert.match(await server.logLine("memory_limit"), /level=info .*file="\/sys\/fs\/cgroup\/memory.max" limit=800M wanted=\d+M memory=600M memtable=\d+M connections=\d+ /);
-      assert.match(server.stderr, /event=ready .* memory=600M /);
-      const alice = await harness.login("alice");
-      await alice.send("bob", "x");
-      await server.kill();
-      await harness.startAgain({ env });
-      assert.match(harness.server.stderr, /event=ready .* memory=600M .*replayed=1/);
-      await harness.end();
-    });
+scenario("in a container with little memory the defaults follow its limit, and recovery fits too", { shards: [1] }, async (harness) => {
+  await withFiles(CONTAINER(800), async (env) => {
+    const server = await harness.start({ env });
+    assert.match(await server.logLine("memory_limit"), /level=info .*file="\/sys\/fs\/cgroup\/memory.max" limit=800M wanted=\d+M memory=600M memtable=\d+M connections=\d+ /);
+    assert.match(server.stderr, /event=ready .* memory=600M /);
+    const alice = await harness.login("alice");
+    await alice.send("bob", "x");
+    await server.kill();
+    await harness.startAgain({ env });
+    assert.match(harness.server.stderr, /event=ready .* memory=600M .*replayed=1/);
+    await harness.end();
   });
+});
 
-  scenario("a --memory that the limit of the container does not carry is a warning", { shards: [1] }, async (harness) => {
-    await withFiles(CONTAINER(800), async (env) => {
-      const server = await harness.start({ env, options: ["--memory", "1G"] });
-      assert.match(await server.logLine("memory_over_limit"), /level=warn .*limit=800M memory=1024M hint=".*--memory 600M/);
-      await harness.end();
-    });
+scenario("a --memory that the limit of the container does not carry is a warning", { shards: [1] }, async (harness) => {
+  await withFiles(CONTAINER(800), async (env) => {
+    const server = await harness.start({ env, options: ["--memory", "1G"] });
+    assert.match(await server.logLine("memory_over_limit"), /level=warn .*limit=800M memory=1024M hint=".*--memory 600M/);
+    await harness.end();
   });
+});
 
-  test("a limit too low for a server is an error that says how much it needs", () =>
-    withFiles(CONTAINER(256), (env) => {
-      const data = makeDataDir();
-      const { status, stderr } = startIn(":", data, [], env);
-      removeDataDir(data);
-      assert.equal(status, 1);
-      assert.match(stderr, /^chitchat: the memory limit of \/sys\/fs\/cgroup\/memory.max is 256M, .*: raise the limit to \d+M, or lower [^\n]*\n$/);
-    }));
-}
+test("a limit too low for a server is an error that says how much it needs", () =>
+  withFiles(CONTAINER(256), (env) => {
+    const data = makeDataDir();
+    const { status, stderr } = startIn(":", data, [], env);
+    removeDataDir(data);
+    assert.equal(status, 1);
+    assert.match(stderr, /^chitchat: the memory limit of \/sys\/fs\/cgroup\/memory.max is 256M, .*: raise the limit to \d+M, or lower [^\n]*\n$/);
+  }));
 
 // io_uring_setup, _enter and _register have the numbers 425 to 427 on all architectures.
 const FORBID = path.join(path.dirname(BIN), "chitchat-forbid");
@@ -107,11 +105,10 @@ test("an io_uring without memory names the limit of locked memory where it is lo
   assert.match(stderr, /^chitchat: io_uring cannot be set up: Cannot allocate memory: [^\n]*the limit of locked memory, which is 65536 bytes, may be the cause: raise it \(ulimit -l, LimitMEMLOCK=\)\n$/);
 });
 
-if (!SHORT)
-  test("a setting of the kernel that forbids io_uring is named", (context) =>
-    withFiles({ "proc/sys/kernel/io_uring_disabled": "2\n" }, (env) => {
-      const { status, stderr } = forbidden(EPERM, env);
-      if (status === 125) return context.skip("the system allows no filter");
-      assert.equal(status, 1);
-      assert.match(stderr, /kernel.io_uring_disabled is 2: set it to 0/);
-    }));
+test("a setting of the kernel that forbids io_uring is named", (context) =>
+  withFiles({ "proc/sys/kernel/io_uring_disabled": "2\n" }, (env) => {
+    const { status, stderr } = forbidden(EPERM, env);
+    if (status === 125) return context.skip("the system allows no filter");
+    assert.equal(status, 1);
+    assert.match(stderr, /kernel.io_uring_disabled is 2: set it to 0/);
+  }));
