@@ -90,16 +90,21 @@ async function theSettings(cluster, open) {
     assert.match(answer.error, new RegExp(`: ${name} .*set`));
     return answer;
   };
-  assert.equal((await a.create(4)).error, "");
+  assert.equal((await a.create(5)).error, "");
   assert.match((await a.check()).text, /^log server 1 \(127\.0\.0\.1:\d+\): PostgreSQL .*ANY 1 \(s1, s2\)/);
 
-  await test("each setting is named, by a session that is open and by a new one", async () => {
-    for (const [name, wrong, right] of [["fsync", "off", "on"], ["full_page_writes", "off", "on"]]) {
-      await primary.reload({ [name]: wrong });
-      assert.match((await a.check()).error, new RegExp(`: ${name} .*set ${name} = on`));
+  await test("each setting is named, by a session that is open and by a new one; what is appended meanwhile is unknown", async () => {
+    for (const [last, name] of [[0, "fsync"], [2, "full_page_writes"]]) {
+      const [wrong, right] = [{ [name]: "off" }, { [name]: "on" }];
+      await primary.reload(wrong);
+      const answer = assertIs("unknown", await a.append(4, 1, last, `1:${last + 1}`));
+      const again = assertIs("failed", await a.append(4, 1, last, `1:${last + 1}`));
+      assert.deepEqual([answer.status, again.status], [EPERM, EPERM]);
+      for (const { error } of [answer, again, await a.check()]) assert.match(error, new RegExp(`: ${name} .*set ${name} = on`));
       await refusal(name);
       await refusal(name, { durability: "single" });
-      await primary.reload({ [name]: right });
+      await primary.reload(right);
+      await settle(a, 4, 1, last);
     }
     await primary.sql("ALTER ROLE postgres SET synchronous_commit = remote_write");
     await refusal("synchronous_commit");
@@ -111,7 +116,7 @@ async function theSettings(cluster, open) {
     await primary.reload({ synchronous_standby_names: "" });
     const answer = assertIs("unknown", await a.append(0, 1, 2, "1:3"));
     assert.equal(answer.status, EPERM);
-    assert.match(answer.error, /synchronous_standby_names has become empty/);
+    assert.match(answer.error, /synchronous_standby_names is empty/);
     assert.match((await a.check()).error, /synchronous_standby_names is empty/);
     await refusal("synchronous_standby_names");
     const single = await open({ durability: "single" });

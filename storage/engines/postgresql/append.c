@@ -53,19 +53,21 @@ static int statement_run(struct log_session *session, struct pg_server *server, 
     return status != 0 ? status : pg_query_prepared(server, "append", &arguments, deadline_ms, result_r, error_r);
 }
 
-/* The row was inserted and committed. Whether a standby has it, too? */
+/* The row was inserted and committed. Whether it is as durable as was asked for? */
 static enum log_append_result inserted_judge(struct log_session *session, struct pg_server *server,
                                              const PGresult *result, int *status_r, struct log_engine_error *error_r)
 {
     char name[PG_HOST_BYTES + 64];
+    const char *wrong;
+    struct pg_settings settings = {PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2),
+                                   PQgetvalue(result, 0, 3)};
     *status_r = 0;
-    if (server->was_warned)
+    if (server->was_warned) {
         *status_r = pg_complain(error_r, -EPERM, "%s: %s", pg_server_name(server, name), server->warning);
-    else if (session->durability == LOG_DURABILITY_STANDBY && pg_names_are_empty(PQgetvalue(result, 0, 0)))
-        *status_r = pg_complain(error_r, -EPERM,
-                                "%s: synchronous_standby_names has become empty, so what is appended lies on one "
-                                "machine alone: set it again (with Patroni: synchronous_mode_strict)",
-                                pg_server_name(server, name));
+    } else if (pg_durability_is_wrong(session->durability, &settings, &wrong)) {
+        *status_r = pg_complain(error_r, -EPERM, "%s: %s", pg_server_name(server, name), wrong);
+        pg_server_close(server); /* the next call connects, and so checks the settings before it appends */
+    }
     if (*status_r != 0)
         return LOG_APPEND_UNKNOWN;
     followers_wake(session, server);

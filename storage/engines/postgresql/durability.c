@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-bool pg_names_are_empty(const char *synchronous_standby_names)
+static bool names_are_empty(const char *synchronous_standby_names)
 {
     return synchronous_standby_names[strspn(synchronous_standby_names, " \t")] == '\0';
 }
@@ -26,7 +26,7 @@ bool pg_durability_is_wrong(enum log_durability durability, const struct pg_sett
     else if (durability == LOG_DURABILITY_STANDBY && !is(commit, "on") && !is(commit, "remote_apply"))
         *wrong_r = "synchronous_commit does not wait for the disk of a standby: set it to on "
                    "(ALTER ROLE ... SET synchronous_commit = on)";
-    else if (durability == LOG_DURABILITY_STANDBY && pg_names_are_empty(settings->synchronous_standby_names))
+    else if (durability == LOG_DURABILITY_STANDBY && names_are_empty(settings->synchronous_standby_names))
         *wrong_r = "synchronous_standby_names is empty, so what is acknowledged lies on one machine alone: set it, as "
                    "'ANY 1 (s1, s2)' (with Patroni: synchronous_mode and synchronous_mode_strict), or accept the loss "
                    "of that machine with --log-durability single";

@@ -17,8 +17,6 @@ struct pg_settings {
     const char *synchronous_standby_names;
 };
 
-/* Whether a commit waits for no standby, whatever synchronous_commit is. */
-bool pg_names_are_empty(const char *synchronous_standby_names);
 /* True, and *wrong_r (static): which setting does not keep what `durability` promises, and what to set. */
 bool pg_durability_is_wrong(enum log_durability durability, const struct pg_settings *settings, const char **wrong_r);
 

@@ -141,13 +141,15 @@ int pg_schema_make_partitions(struct log_session *session, struct pg_server *ser
 }
 
 /* The one statement that appends. An UPDATE that had to wait for another one looks at the row again, as it is then. The
- * setting is returned since Patroni, unless its mode is strict, empties it when no standby is left. */
+ * settings are returned since a server can read others at any time: Patroni, unless its mode is strict, empties the
+ * names of standbys when none is left. */
 static const char append_sql[] =
     "WITH owned AS (UPDATE @.slot SET last = last + 1, generation = $2::bigint, hash = $6::bytea"
     " WHERE slot = $1::integer AND last = $3::bigint AND generation <= $2::bigint AND hash = $5::bytea"
     " RETURNING slot, last, generation)"
     " INSERT INTO @.batch (slot, number, generation, body) SELECT slot, last, generation, $4::bytea FROM owned"
-    " RETURNING current_setting('synchronous_standby_names')";
+    " RETURNING current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),"
+    " current_setting('synchronous_standby_names')";
 
 static int prepare(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
                    struct log_engine_error *error_r)
