@@ -78,6 +78,7 @@ enum fault {
     FAULT_TAIL_FORGOTTEN,              /* a node that starts forgets what was acknowledged above its checkpoint */
     FAULT_REPORTS_APPLIED,             /* a node reports what it has in memory as what its runs have */
     FAULT_PURGE_BY_OWN,                /* the log is purged by the position of the owner alone */
+    FAULT_KEYS_OF_OWNERSHIP,           /* an owner knows only the keys of what it has appended itself */
     FAULT_SILENCE_UNCHECKED,           /* the time in which a node did not look counts as silence of the logs */
     FAULT_CLUSTER_END
 };

@@ -34,6 +34,7 @@ static const char *const fault_names[FAULT_CLUSTER_END - FAULT_COUNT] = {
     [FAULT_TAIL_FORGOTTEN - FAULT_COUNT] = "tail-forgotten",
     [FAULT_REPORTS_APPLIED - FAULT_COUNT] = "reports-applied",
     [FAULT_PURGE_BY_OWN - FAULT_COUNT] = "purge-by-own",
+    [FAULT_KEYS_OF_OWNERSHIP - FAULT_COUNT] = "keys-of-ownership",
     [FAULT_SILENCE_UNCHECKED - FAULT_COUNT] = "silence-unchecked",
 };
 

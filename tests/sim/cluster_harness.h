@@ -45,6 +45,9 @@ struct harness_tally {
     uint64_t acknowledged, again, logins, checked;
 };
 
+#define HARNESS_HAS 1      /* known by runs or log */
+#define HARNESS_APPENDED 2 /* by this node, since it has opened its slots */
+
 /* The sends that a batch has. */
 struct harness_batch {
     uint32_t ids[HARNESS_BATCH_SENDS_MAX];
@@ -57,7 +60,7 @@ struct harness_batch {
 struct harness_slot {
     uint32_t list[HARNESS_SENDS_MAX];
     uint32_t count;
-    uint8_t has[HARNESS_SENDS_MAX]; /* in the list */
+    uint8_t has[HARNESS_SENDS_MAX]; /* in the list: HARNESS_HAS, or HARNESS_APPENDED */
     struct harness_batch filling, sealed;
     bool is_sealed;
     uint64_t sealed_us; /* when the last batch was */

@@ -11,7 +11,7 @@ static void add(struct harness *harness, struct harness_slot *slot, uint32_t ind
     if (slot->has[id] > 0 && !harness->was_dropped)
         harness_fail(harness, HARNESS_DOUBLED, "slot %u: send %u is there twice", index, id);
     slot->list[slot->count++] = id;
-    slot->has[id] = 1;
+    slot->has[id] = HARNESS_HAS;
 }
 
 void node_open(struct harness *harness, struct harness_node *node, bool keeps_memory)
@@ -24,6 +24,8 @@ void node_open(struct harness *harness, struct harness_node *node, bool keeps_me
             for (uint32_t i = slot->disk_count; i < slot->count && !keeps_memory; i++)
                 slot->has[slot->list[i]] = 0;
             slot->count = keeps_memory ? slot->count : slot->disk_count;
+            for (uint32_t i = 0; i < slot->count; i++)
+                slot->has[slot->list[i]] = HARNESS_HAS;
             for (uint32_t i = 0; i < slot->sealed.count && keeps_memory && slot->is_sealed; i++)
                 add(harness, slot, log, slot->sealed.ids[i]);
             slot->filling.count = 0;
@@ -85,8 +87,10 @@ static void settle(struct harness *harness, struct harness_node *node, uint32_t 
         || ownership_committed(&node->logs[log]) < slot->sealed.number)
         return;
     slot->is_sealed = false;
-    for (uint32_t i = 0; i < slot->sealed.count; i++)
+    for (uint32_t i = 0; i < slot->sealed.count; i++) {
         add(harness, slot, log, slot->sealed.ids[i]);
+        slot->has[slot->sealed.ids[i]] = HARNESS_APPENDED;
+    }
     if (!FAULT(ACK_BEFORE_ENGINE))
         acknowledge(harness, log, &slot->sealed);
 }
@@ -277,7 +281,7 @@ bool node_send(struct harness *harness, struct harness_node *node, uint32_t slot
     struct harness_slot *has = &node->slots[slot];
     if (!node->is_up || node->is_paused || !node->is_serving || node->logs[slot].state != OWNERSHIP_OWNS)
         return false;
-    if (has->has[id]) {
+    if (has->has[id] >= (FAULT(KEYS_OF_OWNERSHIP) ? HARNESS_APPENDED : HARNESS_HAS)) {
         harness->tally.again++;
         check_acknowledge(harness, slot, id);
         return true;
