@@ -24,7 +24,7 @@ const ROUND_MINUTES = 20; // so that a long soak runs each step several times
 // The steps, and their shares of the time. A step without a time option takes as long as it needs.
 const STEPS = [
   { name: "sim", share: 0.3, command: (s) => ["./dev", "sim", "--seconds", String(s)] },
-  { name: "cluster", share: 0.02, command: () => ["./dev", "sim", "--cluster", "--seeds", "2000"] },
+  { name: "cluster", share: 0.02, command: (_, turn) => ["./dev", "sim", "--cluster", "--seeds", "2000", "--first", String(2000 * turn - 1999)] },
   { name: "crash", share: 0.3, command: (s) => ["./dev", "crash", "--seconds", String(s)] },
   { name: "power", share: 0.2, needs: "tests/power/power.mjs", command: (s) => ["./dev", "power", "--seconds", String(s)] },
   { name: "fuzz", share: 0.1, command: (s) => ["./dev", "fuzz", String(Math.max(1, Math.floor(s / FUZZ_TARGETS)))] },
@@ -67,7 +67,7 @@ async function runStep(step, seconds, turn) {
   const file = path.join(DIR, `${step.name}-${turn}.log`);
   fs.rmSync(file, { force: true });
   const begun = Date.now();
-  const { code, text } = await run(step.command(seconds), file);
+  const { code, text } = await run(step.command(seconds, turn), file);
   const took = Math.round((Date.now() - begun) / 1000);
   const totals = totalsIn(text).get(step.name) ?? {};
   const isGood = code === 0 && (totals.failed ?? 0) === 0;
