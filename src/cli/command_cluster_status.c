@@ -1,5 +1,5 @@
-/* command_cluster_status.c: `chitchat cluster status`: who owns the slots, by what the logs say, and the other nodes.
- */
+/* command_cluster_status.c: `chitchat cluster status`: who owns the slots, by what the logs say, the log servers and
+ * their durability, and the other nodes. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -149,19 +149,22 @@ static void show_node(void *context, const struct log_node *node)
 }
 
 static int show(const struct config *config, const struct log_engine *engine, struct log_session *session,
-                uint32_t slots, struct log_engine_error *error)
+                const struct log_engine_report *report, struct log_engine_error *error)
 {
+    uint32_t slots = report->slots;
     struct newest meta, newest;
     uint64_t last[CONFIG_SHARDS_MAX] = {0};
     int status = read_log(engine, session, slots, true, &meta, error);
     if (status != 0)
         return status;
     json_t *list = json_array(), *node_list = json_array();
-    json_t *all =
-        json_pack("{s:s, s:s, s:s, s:I, s:O, s:O}", "cluster", config->cluster_name, "owner", meta.owner, "address",
-                  meta.address, "generation", (json_int_t)meta.generation, "slots", list, "nodes", node_list);
-    if (!config->wants_json)
+    json_t *all = json_pack("{s:s, s:s, s:s, s:I, s:s, s:O, s:O}", "cluster", config->cluster_name, "owner", meta.owner,
+                            "address", meta.address, "generation", (json_int_t)meta.generation, "log", report->text,
+                            "slots", list, "nodes", node_list);
+    if (!config->wants_json) {
         print_owner(config, &meta);
+        printf("%s\n", report->text);
+    }
     for (uint32_t i = 0; i < slots && status == 0; i++) {
         status = read_log(engine, session, i, false, &newest, error);
         last[i] = newest.header.number;
@@ -193,7 +196,7 @@ int command_cluster_status(const struct config *config, const struct log_engine 
         return command_complain(1, error.text);
     int status = engine->check(session, TIMEOUT_MS, &report, &error);
     if (status == 0)
-        status = show(config, engine, session, report.slots, &error);
+        status = show(config, engine, session, &report, &error);
     engine->close(&session);
     if (status != 0)
         return command_complain(1, error.text);

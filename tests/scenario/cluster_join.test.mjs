@@ -26,6 +26,7 @@ onClusters("the nodes of a cluster", {}, (withCluster) => {
     assert.deepEqual([one.node, one.role, one.address], ["node-1", "owner", first.url()]);
     assert.deepEqual([two.node, two.role, two.address, two.runs], ["node-2", "standby", "wss://two/ws", [0, 0, 0]]);
     assert.ok(two.behind > 0);
+    assert.match(cluster.status().log, /^log server 1 .*standbys 'ANY 1 \(s1, s2\)'$/);
     assert.match(command(cluster, "status", []), /\nnode node-1 +owner +reported \d+ s ago, ws:.*\nnode node-2 +standby +at most [1-9]\d* batches behind, reported/);
     assert.match(command(cluster, "leave", ["--node", "node-1"], 1), /node node-1 is alive: it reported \d+ s ago\. Stop it, wait for half a minute, and try again\n$/);
     assert.match(command(cluster, "join", ["--node", "node-1"], 1), /is alive.*give another name/);
@@ -54,7 +55,7 @@ onClusters("the nodes of a cluster", {}, (withCluster) => {
     assert.equal(joined.status, 1);
     const shown = ask("status");
     assert.equal(shown.status, 0, shown.stderr);
-    assert.match(shown.stdout, /no node has taken the slots yet\n/);
+    assert.match(shown.stdout, /no node has taken the slots yet\nlog server 1 \(127\.0\.0\.1:\d+\): PostgreSQL \d+.*, standbys 'ANY 1 \(s1, s2\)'\nslot 0 /);
   });
 
   withCluster("two nodes of one name do not take the slots in turns", async (cluster) => {
