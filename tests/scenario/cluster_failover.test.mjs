@@ -3,9 +3,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
-import { countOf, onClusters, talk, timelines, untilCount, withServers } from "./lib/cluster.mjs";
+import { test } from "node:test";
+import { Cluster, countOf, onClusters, talk, timelines, untilCount, withServers } from "./lib/cluster.mjs";
 import { Client } from "./lib/client.mjs";
+import { PROGRAMS, PostgresCluster } from "./lib/postgres.mjs";
 import { LONG, SHORT, until } from "./lib/server.mjs";
+import { WINDOW } from "./lib/talkers.mjs";
 
 const ROUNDS = LONG ? 10 : 1;
 const META = 3; // the number of the log in which a node is elected: that of the slots
@@ -83,6 +86,22 @@ onClusters("two nodes", {}, (withCluster) => {
 
 // The primary is lost, and a standby of PostgreSQL is promoted by rule.
 if (!SHORT)
+  withServers("the primary is killed under an owner: the same process goes on with the next primary", {}, async (cluster) => {
+    const node = await cluster.startAt("node-1");
+    const talkers = cluster.startTalkers([node]);
+    await talkers.untilAcknowledged(50);
+    await cluster.postgres.primary.kill();
+    await node.logLine("log_unsure");
+    await cluster.postgres.failOver();
+    await talkers.untilAcknowledged(50);
+    await talkers.end();
+    await talkers.check(node);
+    assert.equal(countOf(node, "ready"), 1, "the same process serves");
+    await node.kill();
+    await talkers.check(await cluster.start(cluster.newDir(), { node: "node-2" }));
+  });
+
+if (!SHORT)
   withServers("owner and primary are killed together: the standby takes over when there is a primary again", {}, async (cluster) => {
     const { postgres } = cluster;
     const { talkers, owner, other } = await pairWithTalkers(cluster);
@@ -146,4 +165,36 @@ if (LONG)
     await talkers.check(node);
     await node.kill();
     await talkers.check(await cluster.start(cluster.newDir()));
+  });
+
+// Two slots, each on a log server of its own. Users who send to themselves need one of both alone.
+if (!SHORT)
+  test("one of two log servers is killed: its slot waits, and the other one goes on", { skip: PROGRAMS === undefined && "PostgreSQL is not installed" }, async () => {
+    const SINGLE = ["--log-durability", "single"];
+    const users = Array.from({ length: 24 }, (_, i) => `user-${i}`); // all on one slot once in 2^23 times
+    const logs = [];
+    let cluster;
+    try {
+      for (let i = 0; i < 2; i++) logs.push(await PostgresCluster.start({ standbys: 0 }));
+      cluster = new Cluster({ uri: logs.map(({ uri }) => uri).join(" "), primary: logs[0].primary }, ["--slots", "2", ...SINGLE]);
+      const node = await cluster.startAt("node-1", false, { options: SINGLE });
+      const all = users.map((user) => cluster.startTalkers([node], { users: [user] }));
+      await Promise.all(all.map((one) => one.untilAcknowledged(3)));
+      await logs[1].primary.kill();
+      const before = all.map((one) => one.acknowledged);
+      await until("a slot whose log does not answer", () => /event=log_unsure shard=1 /.test(node.stderr));
+      await until("the other one to go on", () => all.some((one, i) => one.acknowledged > before[i] + 20));
+      assert.ok(all.some((one, i) => one.acknowledged <= before[i] + WINDOW), "what was under way, and nothing more");
+      assert.equal(countOf(node, "log_unsure shard=0"), 0);
+      assert.ok(await logs[1].primary.start(), logs[1].primary.log);
+      await Promise.all(all.map((one) => one.untilAcknowledged(3)));
+      await Promise.all(all.map((one) => one.end()));
+      for (const one of all) await one.check(node);
+      await node.kill();
+      const fresh = await cluster.startAt("node-2", false, { options: SINGLE });
+      for (const one of all) await one.check(fresh);
+    } finally {
+      await cluster?.clean();
+      for (const log of logs) await log.end();
+    }
   });

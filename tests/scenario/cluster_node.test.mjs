@@ -158,7 +158,7 @@ onClusters("a node of a cluster", {}, (withCluster) => {
     const server = await cluster.start(cluster.newDir());
     const ann = await cluster.login(server, "ann");
     const replies = [await ann.request({ op: "send", to: "bob", text: "0" })];
-    cluster.postgres.primary.pause();
+    for (const log of Object.values(cluster.postgres.servers)) log.pause();
     try {
       await until("busy", () => {
         const n = String(replies.length);
@@ -168,7 +168,7 @@ onClusters("a node of a cluster", {}, (withCluster) => {
       }, { every: 50 });
       assert.match(await server.logLine("log_unsure"), /sends are not answered/);
     } finally {
-      cluster.postgres.primary.resume();
+      for (const log of Object.values(cluster.postgres.servers)) log.resume();
     }
     const all = await Promise.all(replies);
     const stored = all.filter(({ op }) => op === "ok");

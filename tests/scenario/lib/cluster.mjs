@@ -108,8 +108,8 @@ export class Cluster {
   }
 
   // All users talk on these nodes, whichever serves. suffix: of the names of users, so that others may talk beside them.
-  startTalkers(nodes, { suffix = "", ...options } = {}) {
-    this.#talkers.push(new Talkers(nodes, USERS.map((user) => `${user}${suffix}`), options));
+  startTalkers(nodes, { suffix = "", users = USERS, ...options } = {}) {
+    this.#talkers.push(new Talkers(nodes, users.map((user) => `${user}${suffix}`), options));
     return this.#talkers.at(-1);
   }
 

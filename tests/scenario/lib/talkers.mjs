@@ -8,7 +8,7 @@ import { wholeTimeline } from "./traffic.mjs";
 
 const AGAIN_MS = 40; // before a connection is tried again
 const PAUSE_MS = 8; // between two sends, so that a test is no load
-const WINDOW = 2;
+export const WINDOW = 2; // sends of a user without an answer
 const ANSWER_MS = 1000; // then another node is tried
 
 // Resolves to undefined when the time is over.
