@@ -351,8 +351,10 @@ static void append_behind(struct ownership *ownership)
         add_own(ownership, &header, (struct span){NULL, 0});
     else if (ownership->state == OWNERSHIP_TAKES)
         follow_again(ownership);
-    else
+    else {
+        ownership->has_given_up = true;
         set_state(ownership, OWNERSHIP_DEPOSED);
+    }
 }
 
 static void on_looked(struct ownership *ownership, int visited)

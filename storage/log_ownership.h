@@ -101,6 +101,7 @@ struct ownership {
     uint32_t landed;                           /* of these, the log was found to have; the next one is appended */
     bool is_looking;                           /* reads what the log has behind `seen` */
     bool is_foreign;                           /* found another's batch there */
+    bool has_given_up;                         /* DEPOSED: too many appends in a row had an unknown outcome */
     uint64_t since_us;                         /* when the oldest unsettled batch was sealed */
     uint64_t wall_us;                          /* the wall clock in it */
     uint64_t owner_us;                         /* wall clock in the newest batch read */

@@ -405,9 +405,16 @@ static enum log_remote_outcome fail(struct log_remote *remote)
     remote->has_failed = true;
     if (ownership->state == OWNERSHIP_DAMAGED)
         return LOG_REMOTE_DAMAGED;
-    (void)refuse(remote, &remote->error, 0,
-                 "another node has taken the log behind batch %" PRIu64 ": what this node had not acknowledged is void",
-                 ownership->seen.number);
+    if (ownership->has_given_up)
+        (void)refuse(remote, &remote->error, 0,
+                     "%u appends in a row behind batch %" PRIu64 " had an unknown outcome: this node gives the slots "
+                     "up, and who takes them settles what it had not acknowledged",
+                     OWNERSHIP_UNSETTLED_MAX, ownership->seen.number);
+    else
+        (void)refuse(remote, &remote->error, 0,
+                     "another node has taken the log behind batch %" PRIu64
+                     ": what this node had not acknowledged is void",
+                     ownership->seen.number);
     return LOG_REMOTE_DEPOSED;
 }
 

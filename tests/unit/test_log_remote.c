@@ -319,6 +319,27 @@ Test(log_remote, an_unknown_append_that_landed_counts_once_a_batch_behind_it_is_
     ASSERT_NEXT_FINDS("b", beginning, 10, 20);
 }
 
+Test(log_remote, who_gives_up_does_not_say_that_another_node_has_the_log)
+{
+    struct log a = open_log("a", beginning);
+    own(&a);
+    append(&a, 10);
+    take(&a);
+    enum log_outcome outcome;
+    do {
+        next = NEXT_UNKNOWN_LANDED; /* of an append that continues the log */
+        outcome = run(&a);
+    } while (outcome == LOG_AGAIN || outcome == LOG_LATER);
+    cr_assert_eq(outcome, LOG_DEPOSED);
+    cr_assert_eq(batch_count, 1 + OWNERSHIP_UNSETTLED_MAX);
+    cr_assert_str_eq(log_error_text(&a),
+                     "slot 3: 8 appends in a row behind batch 1 had an unknown outcome: this node gives the slots up, "
+                     "and who takes them settles what it had not acknowledged");
+    log_close(&a);
+    next = NEXT_WELL;
+    ASSERT_NEXT_FINDS("b", beginning, 10);
+}
+
 Test(log_remote, who_has_lost_the_log_to_another_node_is_deposed_for_good)
 {
     uint64_t sequence;
