@@ -9,7 +9,7 @@ import { SHORT, scaled, until } from "./lib/server.mjs";
 function flood(name, frame, count, before = Buffer.alloc(0)) {
   scenario(name, { shards: [1, 2] }, async (harness) => {
     await harness.start({ options: PATIENT });
-    await besideAttack(harness, "flood", { conns: CONNS, before, frame, count: scaled(count) });
+    await besideAttack(harness, "flood", { conns: CONNS, before, frame, count: scaled(count) }, 32);
   });
 }
 
@@ -22,12 +22,12 @@ scenario("pages of a long timeline in which nothing is found", { shards: [1] }, 
   await harness.start({ options: PATIENT });
   const filler = await harness.login("mallory");
   for (let i = 0; i < scaled(12000); i += 100) await Promise.all(Array.from({ length: 100 }, (_, k) => filler.send("mallory", `${i + k}`)));
-  await besideAttack(harness, "pages", { conns: CONNS, pages: 500 });
+  await besideAttack(harness, "pages", { conns: CONNS, pages: 500 }, 32);
 });
 
 scenario("a user with very many connections, fifty of which send to all of them", { shards: [1] }, async (harness) => {
   await harness.start({ options: PATIENT });
-  await besideAttack(harness, "fanout", { conns: scaled(1000), senders: 50, each: 20 });
+  await besideAttack(harness, "fanout", { conns: scaled(1000), senders: 50, each: 20 }, 64);
 });
 
 // -- what no budget counted --
