@@ -37,7 +37,7 @@ scenario("thousands of heads that do not end: their memory is bounded and given 
   const head = Buffer.from(`${upgradeRequest().slice(0, -2)}X-Pad: ${"x".repeat(7000)}`);
   // A thirty-second of what is left of --memory is for heads (budget.h): 6 MiB, fewer than 600 of them. None may run out of
   // time before all are sent, however slow the machine is.
-  await harness.start({ options: ["--memory", "334M", "--memtable-bytes", "8M", "--connections", "10000", "--login-time-s", "600"] });
+  await harness.start({ options: ["--memory", "342M", "--memtable-bytes", "8M", "--connections", "10000", "--login-time-s", "600"] });
   const alice = await harness.login("alice");
   await alice.send("bob", "the first takes memory of its own");
   const before = anonymous(harness);

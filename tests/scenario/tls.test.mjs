@@ -312,7 +312,7 @@ scenario("a handshake that does not go on is cut at the login time", { shards: [
 
 scenario("many parts of records before a login: the oldest are closed, and who is logged in keeps the memory", { shards: [1] }, async (harness) => {
   // A sixteenth of what is left of --memory is for stashes (budget.h): less than 500 parts of 16 KB take, doubled.
-  await harness.start({ listenTls, options: ["--memory", "344M", "--memtable-bytes", "8M", "--connections", "2000", "--login-time-s", "600"] });
+  await harness.start({ listenTls, options: ["--memory", "352M", "--memtable-bytes", "8M", "--connections", "2000", "--login-time-s", "600"] });
   const alice = await harness.login("alice");
   const { host, port } = harness.server.tlsAddress;
   const part = Buffer.concat([Buffer.from([22, 3, 1, 0x40, 0]), Buffer.alloc(16000, 1)]);
