@@ -130,7 +130,7 @@ withCluster("two servers that both take writes", {}, async (cluster, open) => {
   await primary.kill();
 });
 
-withCluster("the disk of the primary is full", { isLong: true, standbys: 1, room: 100 * MIB, settings: { max_wal_size: "32MB", wal_keep_size: "32MB" } }, async (cluster, open) => {
+withCluster("the disk of the primary is full", { isBig: true, standbys: 1, room: 100 * MIB, settings: { max_wal_size: "32MB", wal_keep_size: "32MB" } }, async (cluster, open) => {
   const a = await open();
   const { primary } = cluster;
   assert.equal((await a.create(1)).error, "");

@@ -6,7 +6,7 @@ import path from "node:path";
 import readline from "node:readline";
 import { test } from "node:test";
 import { PROGRAMS, PostgresCluster } from "./postgres.mjs";
-import { BIN, LONG, until } from "./server.mjs";
+import { BIN, SHORT, until } from "./server.mjs";
 
 const DRIVER = path.join(path.dirname(BIN), "log-engine-driver");
 const TIMEOUT_MS = 20000; // of calls that must not time out, however busy the machine is
@@ -106,9 +106,9 @@ export class LogEngine {
 }
 
 // A test with a cluster of its own, and sessions that end with it. body(cluster, open): open(options, uris) begins a session.
-// isLong: for the soak alone.
-export function withCluster(name, { isLong = false, ...options }, body) {
-  if (isLong && !LONG) return;
+// isBig: left out of the short form.
+export function withCluster(name, { isBig = false, ...options }, body) {
+  if (isBig && SHORT) return;
   test(name, { skip: PROGRAMS === undefined && "PostgreSQL is not installed" }, async () => {
     const cluster = await PostgresCluster.start(options);
     if (cluster === undefined) return console.log("# not run: needs the right to mount");
