@@ -50,7 +50,8 @@ scenario("thousands of heads that do not end: their memory is bounded and given 
   await late.ok({ op: "ping" });
   const refused = () => raws.filter((raw) => raw.received.includes("503")).length;
   await until(() => `503 for those without room: ${refused()} of ${count}`, () => refused() >= count - 600);
-  await until("the log to say so", () => /event=refused .*cause=heads address=127\.0\.0\.1 count=1 .*--memory/.test(harness.server.stderr));
+  // The short form has room for all.
+  if (!SHORT) await until("the log to say so", () => /event=refused .*cause=heads address=127\.0\.0\.1 count=1 .*--memory/.test(harness.server.stderr));
   if (!SHORT) assert.ok(anonymous(harness) - before < 16 * MIB, `${(anonymous(harness) - before) / MIB} MiB for ${count} heads`);
   for (const raw of raws) raw.destroy();
   await expectGivenBack(harness);
