@@ -1,11 +1,12 @@
 // `./dev package --check`: the package is complete, and is installed, started, upgraded, removed and purged. CHITCHAT_DEB
 // names the package, CHITCHAT_POSTGRESQL_DEB that of the plug-in, CHITCHAT_CONFINED the program that confines the server as the unit says. Needs root.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { Client } from "../scenario/lib/client.mjs";
+import { until } from "../scenario/lib/server.mjs";
 import { allowedCalls, readUnit, repack, Root, run, Service } from "./package.mjs";
 
 const { CHITCHAT_DEB: DEB, CHITCHAT_POSTGRESQL_DEB: POSTGRESQL_DEB, CHITCHAT_CONFINED: CONFINED } = process.env;
@@ -150,6 +151,48 @@ test("the image installs what ./dev does, and copies files that are there", () =
 function isReady({ host, port }) {
   return spawnSync(path.resolve(import.meta.dirname, "../../packaging/container-ready.sh"), [host, String(port)]).status === 0;
 }
+
+// The steps of the image, as the Dockerfile has them, in a chroot over this system: what they write is in memory, and all
+// mounts end with the process. Exits with 77 where this process may not mount.
+const STEPS = `
+mount -t tmpfs none "$1" 2>/dev/null && mkdir "$1/new" "$1/work" "$1/root" || exit 77
+root=$1/root
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/new,workdir=$1/work" "$root" 2>/dev/null || exit 77
+mount -t proc proc "$root/proc" && mount --bind /dev "$root/dev" || exit 77
+set -e
+rm -f "$root/var/lib/man-db/auto-update" # the image has no man pages to look up
+cp "$2" "$3" "$root/tmp/"
+chroot "$root" sh -ec "$4" >&2
+user=$5 directory=$6
+shift 6
+exec chroot --userspec="$user" "$root" sh -c 'cd "$0" && exec "$@"' "$directory" "$@"`;
+
+test("the steps of the image, run in a chroot, leave a server that is ready as the user of the image", { timeout: 120000 }, async (context) => {
+  const [, , image] = fs.readFileSync(path.resolve(import.meta.dirname, "../../Dockerfile"), "utf8").split(/^FROM .*\n/m);
+  const line = (word) => new RegExp(`^${word} ((?:.*\\\\\n)*.*)$`, "m").exec(image)[1].replaceAll("\\\n", " ");
+  const install = line("RUN").replace("apt-get update && ", ""); // what it needs is on this system
+  const command = JSON.parse(line("CMD")).map((word) => word.replace(":8081", ":0"));
+  const dir = path.join(root.path, "image");
+  fs.mkdirSync(dir);
+  const args = ["--mount", "sh", "-c", STEPS, "sh", dir, DEB, POSTGRESQL_DEB, install, line("USER"), line("WORKDIR"), ...command, "--listen", "127.0.0.1:0"];
+  const child = spawn("unshare", args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } });
+  const ended = new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal })));
+  let stderr = "", end;
+  child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
+  ended.then((how) => (end = how));
+  try {
+    await until(() => `a server that is ready:\n${stderr}`, () => end !== undefined || /event=ready/.test(stderr));
+    if (end?.code === 77 || stderr.startsWith("unshare: ")) return context.skip("this process may not mount");
+    const [, host, port] = /event=ready .* admin=([^ :]+):(\d+) .* data="\/var\/lib\/chitchat"/.exec(stderr) ?? assert.fail(stderr);
+    await until("the health check", () => isReady({ host, port }));
+    assert.match(fs.readFileSync(`/proc/${child.pid}/status`, "utf8"), /^Uid:\t900\t900/m);
+    child.kill("SIGTERM");
+    assert.deepEqual(await ended, { code: 0, signal: null }, stderr);
+  } finally {
+    child.kill("SIGKILL");
+    await ended;
+  }
+});
 
 // A line in the place of the address, as an administrator writes it.
 function configure() {
