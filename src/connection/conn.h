@@ -51,6 +51,9 @@ struct exchange;
 
 /* What connections call in the modules above them. operations/ops.c fills the table. Shard's thread. */
 struct conn_callbacks {
+    /* CONN_HTTP: the head is complete; `forwarded` is the client's address where a trusted proxy says it, else unknown.
+     * False: the limits of the address do not admit the connection, which is answered and closing. */
+    bool (*on_client)(struct core *core, struct conn *conn, const struct address *forwarded);
     /* A JSON request with a known `op`, within the frame rate. The callee answers it once, now or later, or closes the
      * connection. `request` is borrowed until the return. */
     void (*on_request)(struct core *core, struct conn *conn, struct request *request);
@@ -59,6 +62,8 @@ struct conn_callbacks {
     /* The connection leaves its user, if it has one: no push and no answer may reach it any more. Its pages, its replay
      * and its handover end. */
     void (*on_leave)(struct core *core, struct conn *conn);
+    /* A close frame with `code` was queued, to be counted. */
+    void (*on_close)(struct core *core, uint16_t code);
     /* Backpressure ended: deferred reads may continue. */
     void (*on_room_for_reads)(struct core *core);
     /* CONN_HTTP: the head of a request for the HTTP API, borrowed until the return. The callee brings the connection

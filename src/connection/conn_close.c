@@ -42,7 +42,7 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     uint32_t bytes = ws_close_write(frame, code, reason);
     ASSERT(bytes <= sizeof frame);
     conn_write(core, conn, (const char *)frame, bytes);
-    metrics_on_close(core, code);
+    core->conns.callbacks->on_close(core, code);
     begin_close(core, conn);
     if (code == 4001)
         timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + CLOSE_SLOW_LINGER_US);

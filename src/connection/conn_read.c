@@ -232,7 +232,7 @@ static void take_http(struct core *core, struct conn *conn, char **data, size_t 
         conn_refuse_full(core, conn);
         return;
     }
-    if (!conn->is_turned_away && !admission_take_client(core, conn, &result.address)) {
+    if (!conn->is_turned_away && !core->conns.callbacks->on_client(core, conn, &result.address)) {
         conn_head_free(core, conn);
         return;
     }

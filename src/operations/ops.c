@@ -138,9 +138,11 @@ static void on_leave(struct core *core, struct conn *conn)
 
 const struct conn_callbacks *ops_conn_callbacks(void)
 {
-    static const struct conn_callbacks callbacks = {.on_request = on_request,
+    static const struct conn_callbacks callbacks = {.on_client = admission_take_client,
+                                                    .on_request = on_request,
                                                     .on_room = on_room,
                                                     .on_leave = on_leave,
+                                                    .on_close = metrics_on_close,
                                                     .on_room_for_reads = reads_continue,
                                                     .on_api = exchanges_begin_public,
                                                     .on_api_input = exchanges_on_input,
