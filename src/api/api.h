@@ -6,8 +6,12 @@
 #define CHITCHAT_API_API_H
 
 #include "http/exchange.h"
+#include "http/routes.h"
 #include "server/barrier.h"
 #include "timeline/posts.h"
+
+/* All routes. *count_r of them; static. */
+const struct http_route *api_routes(uint32_t *count_r);
 
 /* GET /livez: 200 while all shards take turns. */
 void api_livez(struct core *core, struct exchange *exchange, const struct http_request *request);

@@ -198,10 +198,8 @@ static bool check_sender(struct core *core, struct exchange *exchange, const str
 static bool take_head(struct core *core, struct exchange *exchange, bool has_rest)
 {
     char allow[ROUTE_ALLOW_BYTES];
-    uint32_t count;
     struct span segment;
     struct http_refusal refusal;
-    const struct http_route *routes = http_routes(&count);
     const struct http_request_head *head = http_parser_head(exchange->parser);
     exchange->is_head = head->method == METHOD_HEAD;
     exchange->keeps_alive = head->keeps_alive;
@@ -209,8 +207,8 @@ static bool take_head(struct core *core, struct exchange *exchange, bool has_res
     exchange->is_body_too_large = exchange->is_body_refused = false;
     const char *wrong = http_target_read(head->target, head->target_bytes, &exchange->target);
     enum http_method method = exchange->is_head ? METHOD_GET : head->method;
-    enum route_verdict verdict =
-        http_route_find(routes, count, method, exchange->target.path, &exchange->route, &segment, allow);
+    enum route_verdict verdict = http_route_find(core->exchanges.routes, core->exchanges.route_count, method,
+                                                 exchange->target.path, &exchange->route, &segment, allow);
     bool is_open = verdict == ROUTE_FOUND && (exchange->route->flags & ROUTE_OPEN) != 0;
     exchange->credential = (struct credential){.kind = HTTP_NOBODY};
     bool is_good = is_open || check_sender(core, exchange, head, &refusal);

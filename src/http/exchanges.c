@@ -10,8 +10,10 @@
 #include "http/exchange_private.h"
 #include "server/core.h"
 
-void exchanges_init(struct exchanges *exchanges)
+void exchanges_init(struct exchanges *exchanges, const struct http_route *routes, uint32_t route_count)
 {
+    exchanges->routes = routes;
+    exchanges->route_count = route_count;
     for (int kind = 0; kind < EXCHANGE_KINDS; kind++)
         list_init(&exchanges->waiting[kind]);
     list_init(&exchanges->asking);

@@ -30,6 +30,7 @@
 
 struct conn;
 struct core;
+struct http_route;
 
 enum exchange_kind { EXCHANGE_ADMIN, EXCHANGE_PUBLIC, EXCHANGE_KINDS };
 
@@ -41,13 +42,16 @@ enum exchange_kind { EXCHANGE_ADMIN, EXCHANGE_PUBLIC, EXCHANGE_KINDS };
 
 /* A shard's state of this module. */
 struct exchanges {
+    const struct http_route *routes; /* route_count of them, static: what can be asked for */
+    uint32_t route_count;
     struct list waiting[EXCHANGE_KINDS]; /* struct exchange that wait for their clients, longest first */
     struct list asking;                  /* struct exchange whose stream can be asked for more */
     uint32_t count[EXCHANGE_KINDS];
     uint32_t body_bytes; /* of all bodies */
 };
 
-void exchanges_init(struct exchanges *exchanges);
+/* Borrows `routes`, `route_count` of them. */
+void exchanges_init(struct exchanges *exchanges, const struct http_route *routes, uint32_t route_count);
 
 /* A descriptor of an admin listener, which the callee owns. */
 void exchanges_accept(struct core *core, int fd, bool is_tls);

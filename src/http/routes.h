@@ -1,5 +1,6 @@
 /*
- * routes.h: which handler serves which path and method. The table is in routes.c: a new route is a line there.
+ * routes.h: which handler serves which path and method, by a table of routes. That of the server is in
+ * api/api_routes.c.
  *
  * The router answers by itself what needs no handler: 404 for an unknown path, 405 with Allow for a method that the
  * path does not have, 401 and 403 for a missing or wrong credential, 400 for a wrong user name or an unknown or
@@ -26,9 +27,6 @@ struct http_route {
     uint32_t body_bytes_max; /* HTTP_BODY_BYTES_MAX at most; 0 without ROUTE_BODY */
     http_handler handler;
 };
-
-/* All routes. *count_r of them; static. */
-const struct http_route *http_routes(uint32_t *count_r);
 
 enum route_verdict {
     ROUTE_FOUND,

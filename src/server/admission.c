@@ -187,21 +187,24 @@ static void log_accept_failed(struct core *core, int error)
                  strerror(error), left_out);
 }
 
-void admission_on_accept(struct core *core, int fd, bool is_tls, bool is_admin)
+bool admission_may_accept(struct core *core, int fd)
 {
     ASSERT_ON_SHARD(core->shard);
     if (fd < 0) {
         log_accept_failed(core, -fd);
-        return;
+        return false;
     }
     if (core->stop.step != STOP_NOT) {
         close(fd);
-        return;
+        return false;
     }
-    if (is_admin) {
-        exchanges_accept(core, fd, is_tls);
-        return;
-    }
+    return true;
+}
+
+void admission_on_accept(struct core *core, int fd, bool is_tls)
+{
+    ASSERT_ON_SHARD(core->shard);
+    ASSERT(fd >= 0);
     int on = 1;
     struct address address = io_peer_address(fd);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

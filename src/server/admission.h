@@ -23,9 +23,11 @@ struct admission {
     struct log_limit uncounted_limit;
 };
 
-/* From io.h: a new descriptor, which the callee owns, or -errno. `is_tls`: of an address of --listen-tls or
- * --admin-tls. `is_admin`: of an admin listener, whose connections are in no limit here. */
-void admission_on_accept(struct core *core, int fd, bool is_tls, bool is_admin);
+/* What a listener gave: a new descriptor, or -errno. Whether it may become a connection. If not, the error is logged,
+ * or the descriptor is closed, since the server stops. */
+bool admission_may_accept(struct core *core, int fd);
+/* A new descriptor of a public listener, which the callee owns. `is_tls`: of an address of --listen-tls. */
+void admission_on_accept(struct core *core, int fd, bool is_tls);
 /* The descriptor of `conn` is closed: one connection less. */
 void admission_on_closed(struct core *core, const struct conn *conn);
 /* Counts `conn`, which is in CONN_HTTP, for `address`, where a trusted proxy says that its client is, and no longer for

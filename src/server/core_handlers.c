@@ -24,7 +24,12 @@ static void on_accept(void *context, uint32_t listener, int fd)
     bool is_admin = listener >= ADMIN_LISTENER;
     const struct config_listen *listen_at =
         is_admin ? &config->admins[listener - ADMIN_LISTENER] : &config->listens[listener];
-    admission_on_accept(core, fd, listen_at->is_tls, is_admin);
+    if (!admission_may_accept(core, fd))
+        return;
+    if (is_admin)
+        exchanges_accept(core, fd, listen_at->is_tls);
+    else
+        admission_on_accept(core, fd, listen_at->is_tls);
 }
 
 static void on_recv(void *context, struct io_socket *socket, char *data, int result)

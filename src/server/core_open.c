@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "api/api.h"
 #include "durability/checkpoint.h"
 #include "durability/log_maintenance.h"
 #include "durability/merge_schedule.h"
@@ -12,6 +13,8 @@
 
 static void init_parts(struct core *core)
 {
+    uint32_t route_count;
+    const struct http_route *routes = api_routes(&route_count);
     turn_renew(&core->turn);
     timer_init(&core->tick_timer);
     drain_init(&core->drain);
@@ -35,7 +38,7 @@ static void init_parts(struct core *core)
     page_reads_init(&core->page_reads);
     peers_pages_init(&core->peers_pages);
     background_init(&core->background, core->server->clock);
-    exchanges_init(&core->exchanges);
+    exchanges_init(&core->exchanges, routes, route_count);
 }
 
 static int open_parts(struct core *core)

@@ -42,15 +42,15 @@ export const directions = {
   "src/operations": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/server/letter.h", "src/history", "src/timeline",
     "src/ephemeral",
     "src/http/exchanges.h"],
-  "src/http": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/connection/conn.h", "src/api/api.h"],
+  "src/http": ["src/base", "src/protocol", "src/auth", "src/server/core.h", "src/connection/conn.h"],
   "src/api": ["src/base", "src/protocol", "src/server/core.h", "src/server/barrier.h", "src/server/metrics_text.h", "src/history/page_reads.h",
-    "src/timeline/posts.h", "src/http/exchange.h"],
+    "src/timeline/posts.h", "src/http/exchange.h", "src/http/routes.h"],
   "src/durability": ["src/base", "shard/io.h", "shard/timers.h", "shard/worker.h", "storage", "storage/wal", "storage/runs", "storage/datadir", "src/cluster", "src/server/core.h",
     "src/server/service_notify.h", "src/server/starting.h",
     "src/timeline/delivery.h"],
   "src/server": ["src/base", "src/protocol", "src/auth", "shard", "storage", "storage/memtable", "storage/runs", "storage/datadir", "storage/offline/manifests.h",
     "storage/offline/offline.h", "src/cli/config.h", "src/cli/config_value.h", "src/cli/command.h", "src/connection", "src/history", "src/timeline", "src/ephemeral",
-    "src/operations", "src/durability", "src/http", "src/api/batches.h"],
+    "src/operations", "src/durability", "src/http", "src/api/batches.h", "src/api/api.h"],
 
   // The load generator knows the wire, not the server.
   "bench/load": ["src/base", "src/cli/client_tls.h", "shard/io.h", "bench/times.h"],

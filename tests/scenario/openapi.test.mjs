@@ -13,9 +13,9 @@ import { METHODS } from "./lib/openapi.mjs";
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 
-// "METHOD /path" of the table in src/http/routes.c.
+// "METHOD /path" of the table in src/api/api_routes.c.
 function routesOfServer() {
-  const source = fs.readFileSync(path.join(ROOT, "src/http/routes.c"), "utf8");
+  const source = fs.readFileSync(path.join(ROOT, "src/api/api_routes.c"), "utf8");
   return [...source.matchAll(/\{METHOD_([A-Z]+),\s*"([^"]+)",\s*"([^"]*)"/g)].map(([, method, route, queries]) => ({ method, route, queries }));
 }
 

@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 
+#include "api/api.h"
+
 static void first(struct core *core, struct exchange *exchange, const struct http_request *request)
 {
     (void)core, (void)exchange, (void)request;
@@ -67,7 +69,7 @@ Test(routes, a_path_says_which_methods_it_has)
 Test(routes, each_route_of_the_server_can_be_found)
 {
     uint32_t count;
-    const struct http_route *routes = http_routes(&count);
+    const struct http_route *routes = api_routes(&count);
     cr_assert(count > 0);
     for (uint32_t i = 0; i < count; i++) {
         const struct http_route *route = &routes[i];
