@@ -9,7 +9,7 @@
 #include "timeline/fanout.h"
 #include "timeline/idempotency.h"
 #include "timeline/in_flight.h"
-#include "timeline/posts.h"
+#include "timeline/post.h"
 
 static const char busy_text[] = "too many messages are pending: wait and send again";
 static const char unavailable_text[] = "the store has failed and may not have the message: send again with the same "
@@ -275,7 +275,8 @@ void delivery_dispatch(struct core *core, struct delivery *delivery)
         return;
     }
     uint64_t ts = core_next_ts(core);
-    if (!in_flight_may_go_out(core, delivery) || !idempotency_mark_key(core, delivery, ts)) {
+    if (!in_flight_may_go_out(core, delivery) || !fanout_has_room(delivery->user, record_body_bytes(record))
+        || !idempotency_mark_key(core, delivery, ts)) {
         delivery_reject(core, delivery, ERROR_BUSY, busy_text, DELIVERY_RETRY_MS);
         return;
     }

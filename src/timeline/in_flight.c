@@ -2,7 +2,6 @@
 
 #include "base/fair_share.h"
 #include "server/core.h"
-#include "timeline/fanout.h"
 
 /* Whether there is one more of `max`. */
 static bool has_one(uint32_t taken, uint32_t max, uint32_t unanswered)
@@ -24,8 +23,7 @@ bool in_flight_may_go_out(const struct core *core, const struct delivery *delive
     ASSERT(peer->send_bytes_out <= CORE_SEND_BYTES_OUT_MAX);
     uint32_t room_bytes = CORE_SEND_BYTES_OUT_MAX - peer->send_bytes_out;
     return has_one(peer->sends_out, sends_max, delivery->unanswered) && bytes <= room_bytes
-           && fair_share_admits(cost_bytes, room_bytes, CORE_SEND_BYTES_OUT_MAX / FAIR_SHARE_RESERVE)
-           && fanout_has_room(delivery->user, bytes);
+           && fair_share_admits(cost_bytes, room_bytes, CORE_SEND_BYTES_OUT_MAX / FAIR_SHARE_RESERVE);
 }
 
 void in_flight_add(struct core *core, const struct record *record)

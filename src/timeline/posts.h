@@ -16,41 +16,9 @@
 #include <stdint.h>
 
 #include "base/list.h"
-#include "protocol/request.h"
+#include "timeline/post.h"
 
 struct core;
-struct post_group;
-
-struct post {
-    /* Set by the owner of the group. */
-    struct post *next; /* of the group, in order; NULL: the last */
-    struct span from;  /* a user of this shard */
-    struct request_send send;
-
-    /* Set by this module. */
-    struct post_group *group;
-    bool is_answered;
-    /* The outcome. */
-    bool is_dup;
-    enum error_code code;    /* ERROR_NONE: it is stored */
-    const char *message;     /* of an error; static */
-    uint32_t retry_after_ms; /* of an error; 0: none */
-    uint64_t ts;             /* in the sender's timeline */
-    uint8_t mid[LIMIT_MID_BYTES];
-};
-
-struct post_group {
-    /* Set by the owner. */
-    struct post *first; /* in order; at least one */
-    uint32_t count;
-    /* All posts are answered: the group belongs to its owner again. */
-    void (*on_done)(struct core *core, struct post_group *group);
-
-    /* Set by this module. */
-    struct list link;  /* in core->posts.queue */
-    struct post *next; /* the next one to begin; NULL: all are begun */
-    uint32_t unanswered;
-};
 
 /* A shard's state of this module. */
 struct posts {
@@ -68,11 +36,5 @@ void posts_continue(struct core *core);
 bool posts_are_behind(const struct core *core);
 /* Once a second: after a failed WAL write, answers what may never be answered otherwise. */
 void posts_tick(struct core *core);
-
-/* For delivery.c: the outcome of a post, which has none yet (asserted). `mid`: LIMIT_MID_BYTES, copied. */
-void post_answer(struct core *core, struct post *post, uint64_t ts, const uint8_t *mid, bool is_dup);
-/* The same for an error; `message` is static. */
-void post_refuse(struct core *core, struct post *post, enum error_code code, const char *message,
-                 uint32_t retry_after_ms);
 
 #endif
