@@ -1,5 +1,6 @@
 // ./dev lint [CHECK...]: what a compiler does not see, in the tree of the working directory. Prints each finding as
 // FILE:LINE: what, and how many checks passed. Each check is first shown a bad example, which it must find: self_test.mjs.
+import { checkCircles } from "./circles.mjs";
 import { checkIncludes } from "./includes.mjs";
 import { checkLinks } from "./links.mjs";
 import { checkNames } from "./names.mjs";
@@ -15,6 +16,7 @@ const checks = {
   shell: checkShell,
   links: checkLinks,
   includes: checkIncludes,
+  circles: checkCircles,
   functions: checkFunctions,
   files: checkFiles,
   paths: checkMachinePaths,

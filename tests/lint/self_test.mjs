@@ -87,6 +87,20 @@ const examples = {
     findings: ["src/base/other.c:1: no other file", "src/base/pool.h:1: may not include src/protocol/http.h", "src/new/new.h:1: no row for src/new",
       "src/protocol/http.h:2: no header base/gone.h", "src/protocol/http.h:3: <liburing.h>"],
   },
+  circles: {
+    files: {
+      "src/base/pool.h": "int pool_take(void);\n",
+      "src/base/pool.c": lines('#include "base/list.h"', "int pool_take(void)", "{", "    return list_next(pool_give);", "}"),
+      "src/base/pool_give.c": lines("int pool_give(void)", "{", "    return pool_take();", "}"),
+      "src/base/list.h": "int list_next(int (*give)(void));\n",
+      "src/base/list.c": lines("int list_next(int (*give)(void))", "{", "    return hash_of(give);", "}"),
+      "src/base/hash.c": lines("static int fill(void)", "{", "    return pool_take();", "}", "int hash_of(int x)", "{", "    return fill() + x;", "}"),
+      "src/base/above.c": lines("int above_all(struct list_next *x)", "{", "    return x->hash_of + x.pool_take;", "}"),
+      "src/base/below.c": lines("/* above_all */", "int below_it(void)", "{", '    return f("above_all");', "}", "static int hash_of(int x)", "{", "    return x;", "}"),
+      "src/base/upper.c": lines("int upper_go(void)", "{", "    return below_it() + pool_take() + above_all(0);", "}"),
+    },
+    findings: ["src/base/hash.c:1: a circle of 3 modules"],
+  },
   functions: {
     files: {
       "a.c": lines("int f(void)", "{", ...Array(68).fill("    ;"), "}", "int g(void)", "{", ...Array(69).fill("    ;"), "}"),
