@@ -64,7 +64,6 @@ static void set_state(struct ownership *ownership, enum ownership_state state)
     if (state == OWNERSHIP_TAKES)
         return;
     ownership->unsettled_count = ownership->landed = 0;
-    ownership->since_us = 0;
 }
 
 static int set_damage(struct ownership *ownership, enum ownership_damage damage)
@@ -201,7 +200,6 @@ static void learn(struct ownership *ownership, const struct ownership_kept *batc
         ownership->committed = header->number;
     if (FAULT(APPLY_WHEN_FOLLOWED))
         ownership->committed = header->number - 1;
-    ownership->owner_us = header->wall_us;
     memcpy(ownership->owner, header->node, sizeof ownership->owner);
     struct span payload = log_batch_payload(header, data);
     if (header->kind != LOG_BATCH_TAKE || payload.bytes > OWNERSHIP_ADDRESS_BYTES)
@@ -310,8 +308,6 @@ static void settle(struct ownership *ownership, uint32_t count)
             ownership->unsettled_count * sizeof ownership->unsettled[0]);
     if (ownership->state == OWNERSHIP_TAKES)
         set_state(ownership, OWNERSHIP_OWNS);
-    if (ownership->unsettled_count == 0)
-        ownership->since_us = 0;
     apply_own(ownership);
 }
 
@@ -427,8 +423,7 @@ bool ownership_may_take(const struct ownership *ownership)
            && ownership_applicable(ownership) == NULL;
 }
 
-bool ownership_take(struct ownership *ownership, uint64_t generation, struct span address, uint64_t wall_us,
-                    uint64_t now_us)
+bool ownership_take(struct ownership *ownership, uint64_t generation, struct span address, uint64_t wall_us)
 {
     struct log_batch_header header = {.kind = LOG_BATCH_TAKE, .generation = generation, .wall_us = wall_us};
     ASSERT(ownership_may_take(ownership));
@@ -437,7 +432,6 @@ bool ownership_take(struct ownership *ownership, uint64_t generation, struct spa
         return false;
     set_state(ownership, OWNERSHIP_TAKES);
     add_own(ownership, &header, address);
-    ownership->since_us = now_us;
     ownership->wall_us = wall_us;
     return true;
 }
@@ -449,7 +443,7 @@ bool ownership_may_seal(const struct ownership *ownership)
 }
 
 uint64_t ownership_seal(struct ownership *ownership, void *data, uint32_t payload_bytes, uint32_t record_count,
-                        uint64_t wall_us, uint64_t now_us)
+                        uint64_t wall_us)
 {
     struct log_batch_header header = {
         .slot = ownership->slot,
@@ -472,7 +466,6 @@ uint64_t ownership_seal(struct ownership *ownership, void *data, uint32_t payloa
     first->mark = (struct ownership_mark){.number = header.number, .generation = header.generation};
     log_batch_hash(data, first->bytes, &first->mark.hash);
     ownership->unsettled_count = 1;
-    ownership->since_us = now_us;
     ownership->wall_us = wall_us;
     return header.number;
 }
@@ -488,11 +481,6 @@ uint64_t ownership_barrier(const struct ownership *ownership)
     if (FAULT(NO_BARRIER))
         return ownership->committed;
     return ownership->seen.number + ownership->unsettled_count + 1;
-}
-
-uint64_t ownership_unsettled_us(const struct ownership *ownership, uint64_t now_us)
-{
-    return ownership->unsettled_count == 0 || now_us < ownership->since_us ? 0 : now_us - ownership->since_us;
 }
 
 const char *ownership_damage_text(enum ownership_damage damage)

@@ -74,7 +74,6 @@ struct ownership_unsettled {
     struct ownership_mark mark;
     const void *data; /* borrowed; NULL: `own` */
     uint32_t bytes;
-    bool is_take;
     uint8_t own[LOG_BATCH_HEADER_BYTES + OWNERSHIP_ADDRESS_BYTES];
 };
 
@@ -102,9 +101,7 @@ struct ownership {
     bool is_looking;                           /* reads what the log has behind `seen` */
     bool is_foreign;                           /* found another's batch there */
     bool has_given_up;                         /* DEPOSED: too many appends in a row had an unknown outcome */
-    uint64_t since_us;                         /* when the oldest unsettled batch was sealed */
-    uint64_t wall_us;                          /* the wall clock in it */
-    uint64_t owner_us;                         /* wall clock in the newest batch read */
+    uint64_t wall_us;                          /* the wall clock in the oldest of `unsettled` */
     char owner[LOG_BATCH_NODE_BYTES + 1];      /* the node of the newest batch read; empty: none */
     char address[OWNERSHIP_ADDRESS_BYTES + 1]; /* in the newest TAKE read; empty: none yet */
 };
@@ -162,8 +159,7 @@ void ownership_on_applied(struct ownership *ownership);
 bool ownership_may_take(const struct ownership *ownership);
 /* Appends a TAKE for `address` (at most OWNERSHIP_ADDRESS_BYTES, asserted). ownership_may_take (asserted). False, and
  * nothing done: `generation` is not above that of the log. */
-bool ownership_take(struct ownership *ownership, uint64_t generation, struct span address, uint64_t wall_us,
-                    uint64_t now_us);
+bool ownership_take(struct ownership *ownership, uint64_t generation, struct span address, uint64_t wall_us);
 
 /* -- Owning -- */
 
@@ -174,14 +170,12 @@ bool ownership_may_seal(const struct ownership *ownership);
  * `data` is borrowed until ownership_committed reaches the number that it returns, or the state is not OWNS any more.
  * ownership_may_seal (asserted). */
 uint64_t ownership_seal(struct ownership *ownership, void *data, uint32_t payload_bytes, uint32_t record_count,
-                        uint64_t wall_us, uint64_t now_us);
+                        uint64_t wall_us);
 /* Up to which number all batches are committed, as far as this node knows. */
 uint64_t ownership_committed(const struct ownership *ownership);
 /* The number of a batch that is appended only from now on: once ownership_committed reaches it, the node still owned
  * the log after this call. For the barrier of a login. OWNS (asserted). */
 uint64_t ownership_barrier(const struct ownership *ownership);
-/* How long the oldest append has been out, by `now_us`; 0: none is. */
-uint64_t ownership_unsettled_us(const struct ownership *ownership, uint64_t now_us);
 
 /* What the damage is, for a log line: a part of a sentence, "the log …". */
 const char *ownership_damage_text(enum ownership_damage damage);

@@ -393,7 +393,7 @@ void log_remote_run(struct log_remote *remote)
     struct clock *clock = remote->options.clock;
     if (!remote->is_sealed)
         (void)ownership_seal(&remote->ownership, buffer->data, buffer->bytes - LOG_BATCH_HEADER_BYTES,
-                             buffer->record_count, clock_wall_us(clock), clock_monotonic_us(clock));
+                             buffer->record_count, clock_wall_us(clock));
     remote->is_sealed = true;
     remote->error.text[0] = '\0';
     remote->is_late = log_remote_call(remote, &remote->error) < 0;

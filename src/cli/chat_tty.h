@@ -25,13 +25,12 @@ struct chat_tty {
     bool has_refused;
     bool leaves_unsent; /* the user was warned */
     bool was_live;
-    bool wants_page;     /* the open conversation has not been read yet */
-    bool lists_peers;    /* the next page of peers is for the user's eyes */
-    json_t *held;        /* owned: messages that came while the page of the open conversation is read; NULL: none is */
-    uint64_t loading;    /* counts the pages that were asked for: only the newest one is shown */
-    uint64_t page_limit; /* of the page that is asked for */
-    bool is_older;       /* that page is a /history */
-    bool has_no_peers;   /* the server does not know these operations */
+    bool wants_page;   /* the open conversation has not been read yet */
+    bool lists_peers;  /* the next page of peers is for the user's eyes */
+    json_t *held;      /* owned: messages that came while the page of the open conversation is read; NULL: none is */
+    uint64_t loading;  /* counts the pages that were asked for: only the newest one is shown */
+    bool is_older;     /* that page is a /history */
+    bool has_no_peers; /* the server does not know these operations */
     bool has_no_seen;
     bool has_no_typing;
     uint32_t typed; /* characters in the line when it was looked at last */

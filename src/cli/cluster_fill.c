@@ -103,8 +103,7 @@ static int take_log(struct filling *filling, struct log_remote *remote)
             return refuse(filling, -EEXIST, "slot %" PRIu32 ": the log is not empty: another command fills it",
                           ownership->slot);
         if (!is_taken && ownership_may_take(ownership))
-            (void)ownership_take(ownership, GENERATION, (struct span){"", 0}, clock_wall_us(&filling->clock),
-                                 clock_monotonic_us(&filling->clock));
+            (void)ownership_take(ownership, GENERATION, (struct span){"", 0}, clock_wall_us(&filling->clock));
     }
     return 0;
 }

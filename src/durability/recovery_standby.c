@@ -247,8 +247,7 @@ static int wait(struct standby *standby, uint32_t wait_ms)
 static bool take(struct standby *standby, uint32_t index)
 {
     return ownership_take(ownership_at(standby, index), standby->election.generation,
-                          span_of(standby->recovery->server->cluster->address), clock_wall_us(standby->clock),
-                          clock_monotonic_us(standby->clock));
+                          span_of(standby->recovery->server->cluster->address), clock_wall_us(standby->clock));
 }
 
 static void take_slot(struct standby *standby, uint32_t slot)

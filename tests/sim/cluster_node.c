@@ -110,7 +110,7 @@ static void seal_second(struct harness *harness, struct harness_node *node, uint
     memcpy(second.ids, slot->sealed.ids + slot->sealed.count, second.count * sizeof second.ids[0]);
     put_payload(&second);
     slot->sealed.number = ownership_seal(&node->logs[log], slot->sealed.data, 4 * slot->sealed.count,
-                                         slot->sealed.count, harness->now_us, harness->now_us);
+                                         slot->sealed.count, harness->now_us);
     call_stray(harness, node, log, &node->logs[log].unsettled[0].mark, &second);
 }
 
@@ -133,7 +133,7 @@ static void seal(struct harness *harness, struct harness_node *node, uint32_t lo
         return;
     }
     slot->sealed.number = ownership_seal(&node->logs[log], slot->sealed.data, 4 * slot->sealed.count,
-                                         slot->sealed.count, harness->now_us, harness->now_us);
+                                         slot->sealed.count, harness->now_us);
     if (FAULT(ACK_BEFORE_ENGINE))
         acknowledge(harness, log, &slot->sealed);
 }
@@ -168,7 +168,7 @@ static void take_slot(struct harness *harness, struct harness_node *node, uint32
     else if (ownership->state == OWNERSHIP_DEPOSED)
         election_on_slot(election, ELECTION_SLOT_LOST);
     else if (election->state == ELECTION_TAKES && ownership_may_take(ownership)
-             && !ownership_take(ownership, election->generation, span_of(node->name), harness->now_us, harness->now_us))
+             && !ownership_take(ownership, election->generation, span_of(node->name), harness->now_us))
         election_on_slot(election, ELECTION_SLOT_LOST);
     else if (election->state == ELECTION_TAKES && !node->slots[log].is_owned && is_owned(ownership)) {
         node->slots[log].is_owned = true;
@@ -200,7 +200,7 @@ static void elect(struct harness *harness, struct harness_node *node)
     switch (action) {
     case ELECTION_TAKE_META:
         check_silence(harness, node);
-        if (!ownership_take(meta, node->election.generation, span_of(node->name), harness->now_us, harness->now_us))
+        if (!ownership_take(meta, node->election.generation, span_of(node->name), harness->now_us))
             harness_fail(harness, HARNESS_STUCK, "node %s may not take the meta log", node->name);
         break;
     case ELECTION_SERVE:

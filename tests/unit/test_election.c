@@ -44,7 +44,7 @@ static void win_meta(void)
 {
     read_meta();
     cr_assert_eq(step_in_silence(ELECTION_SILENCE_US), ELECTION_TAKE_META);
-    cr_assert(ownership_take(&meta, election.generation, span_of("wss://here"), 1, 1));
+    cr_assert(ownership_take(&meta, election.generation, span_of("wss://here"), 1));
     ownership_on_append(&meta, LOG_APPEND_ACKED);
 }
 

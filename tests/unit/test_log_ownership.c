@@ -123,7 +123,7 @@ static void take(struct ownership *node, uint64_t generation)
 {
     follow(node);
     cr_assert(ownership_may_take(node));
-    cr_assert(ownership_take(node, generation, span_of("wss://here"), 1, 1));
+    cr_assert(ownership_take(node, generation, span_of("wss://here"), 1));
     append_once(node, true, true);
     cr_assert_eq(node->state, OWNERSHIP_OWNS);
     apply(node);
@@ -132,7 +132,7 @@ static void take(struct ownership *node, uint64_t generation)
 static uint64_t seal(struct ownership *node, uint32_t records)
 {
     cr_assert(ownership_may_seal(node));
-    return ownership_seal(node, payload, 16, records, 1000, 1000);
+    return ownership_seal(node, payload, 16, records, 1000);
 }
 
 static uint64_t seal_acked(struct ownership *node, uint32_t records)
@@ -272,7 +272,7 @@ Test(log_ownership, a_take_commits_what_was_read)
     seal(&north, 6);
     append_once(&north, true, false);
     cr_assert_eq(follow(&south), 0);
-    cr_assert(ownership_take(&south, 2, span_of("wss://south"), 1, 1));
+    cr_assert(ownership_take(&south, 2, span_of("wss://south"), 1));
     append_once(&south, true, true);
     cr_assert_eq(south.state, OWNERSHIP_OWNS);
     cr_assert_not(ownership_may_seal(&south), "it has not applied all");
@@ -284,8 +284,8 @@ Test(log_ownership, a_take_that_is_not_the_first_follows_again)
 {
     follow(&north);
     follow(&south);
-    cr_assert(ownership_take(&north, 1, span_of("wss://north"), 1, 1));
-    cr_assert(ownership_take(&south, 1, span_of("wss://south"), 1, 1));
+    cr_assert(ownership_take(&north, 1, span_of("wss://north"), 1));
+    cr_assert(ownership_take(&south, 1, span_of("wss://south"), 1));
     append_once(&north, true, true);
     append_once(&south, true, true);
     read_once(&south);
@@ -293,7 +293,7 @@ Test(log_ownership, a_take_that_is_not_the_first_follows_again)
     follow(&south);
     cr_assert_str_eq(south.owner, "north");
     cr_assert_str_eq(south.address, "wss://north");
-    cr_assert_not(ownership_take(&south, 1, span_of("wss://south"), 1, 1), "the generation is used");
+    cr_assert_not(ownership_take(&south, 1, span_of("wss://south"), 1), "the generation is used");
 }
 
 Test(log_ownership, a_barrier_is_a_batch_that_is_not_in_flight_yet)
@@ -305,17 +305,6 @@ Test(log_ownership, a_barrier_is_a_batch_that_is_not_in_flight_yet)
     append_once(&north, true, true);
     cr_assert_eq(ownership_committed(&north), 2);
     cr_assert_eq(ownership_barrier(&north), 3);
-}
-
-Test(log_ownership, an_append_without_an_answer_has_an_age)
-{
-    take(&north, 1);
-    cr_assert_eq(ownership_unsettled_us(&north, 9000), 0);
-    seal(&north, 1);
-    append_once(&north, false, false);
-    cr_assert_eq(ownership_unsettled_us(&north, 9000), 8000);
-    append_once(&north, true, true);
-    cr_assert_eq(ownership_unsettled_us(&north, 9000), 0);
 }
 
 Test(log_ownership, a_dropped_batch_that_was_read_is_forgotten)

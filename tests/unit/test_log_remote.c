@@ -172,7 +172,7 @@ static void own(struct log *log)
     do {
         cr_assert_eq(log_remote_apply(log->remote, find, NULL), 0);
         if (ownership_may_take(ownership))
-            cr_assert(ownership_take(ownership, ownership->seen.generation + 1, span_of("ws://here"), 1, 1));
+            cr_assert(ownership_take(ownership, ownership->seen.generation + 1, span_of("ws://here"), 1));
         status = log_remote_call(log->remote, &error);
         cr_assert_geq(status, 0, "%s", error.text);
     } while (status > 0);
