@@ -17,7 +17,7 @@
  *                (log_write_run). Recovery follows it, and takes it for this node, by log->remote itself.
  *
  * A log does no I/O, but in log_write_run, and knows no thread. One thread: recovery's, then the shard's. A failed
- * write is final: the log takes nothing more (log_has_failed), and the batch stays unsettled until the process ends.
+ * write is final: the log takes nothing more, and the batch stays unsettled until the process ends.
  */
 #ifndef CHITCHAT_STORAGE_LOG_H
 #define CHITCHAT_STORAGE_LOG_H
@@ -77,6 +77,7 @@ enum log_outcome {
 enum log_outcome log_write_done(struct log *log, int result, uint64_t *sequence_r);
 /* Whether a write was taken whose outcome is not known yet. */
 bool log_write_is_in_flight(const struct log *log);
+/* For tests: whether the log takes nothing more. */
 bool log_has_failed(const struct log *log);
 /* What happened to the last job, in which slot, and what to do; "" for a file. Borrowed until the next job. */
 const char *log_error_text(const struct log *log);

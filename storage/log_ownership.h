@@ -167,11 +167,11 @@ bool ownership_take(struct ownership *ownership, uint64_t generation, struct spa
  * flight. */
 bool ownership_may_seal(const struct ownership *ownership);
 /* Completes the next batch, whose payload stands at `data` + LOG_BATCH_HEADER_BYTES: writes its header and appends it.
- * `data` is borrowed until ownership_committed reaches the number that it returns, or the state is not OWNS any more.
+ * `data` is borrowed until `committed` reaches the number that it returns, or the state is not OWNS any more.
  * ownership_may_seal (asserted). */
 uint64_t ownership_seal(struct ownership *ownership, void *data, uint32_t payload_bytes, uint32_t record_count,
                         uint64_t wall_us);
-/* Up to which number all batches are committed, as far as this node knows. */
+/* For tests, as the next one: up to which number all batches are committed, as far as this node knows. */
 uint64_t ownership_committed(const struct ownership *ownership);
 /* The number of a batch that is appended only from now on: once ownership_committed reaches it, the node still owned
  * the log after this call. For the barrier of a login. OWNS (asserted). */

@@ -77,7 +77,8 @@ void election_reset(struct election *election, uint64_t now_us);
 void election_on_news(struct election *election, uint64_t now_us);
 /* After ELECTION_LOOK: no log has a batch that is not read. Counts for ELECTION_HEARTBEAT_US. */
 void election_on_look(struct election *election, uint64_t now_us);
-/* A log of the node is damaged: it does not take over, and an owner steps down. Until election_reset. */
+/* For tests, whose nodes live on where the server ends: a log of the node is damaged. It does not take over, and an
+ * owner steps down. Until election_reset. */
 void election_on_damage(struct election *election);
 /* Something became of one slot's log. After a LOST the rest does not matter. */
 void election_on_slot(struct election *election, enum election_slot slot);

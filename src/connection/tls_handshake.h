@@ -31,7 +31,7 @@ enum tls_handshake_step tls_handshake_feed(struct tls_handshake *handshake, cons
                                            const char **out_r, size_t *out_bytes_r, struct tls_record *record_r);
 /* After TLS_HANDSHAKE_FAILED: why. Static text. */
 const char *tls_handshake_reason(const struct tls_handshake *handshake);
-/* After TLS_HANDSHAKE_DONE: whether a session ticket made it short. */
+/* For tests. After TLS_HANDSHAKE_DONE: whether a session ticket made it short. */
 bool tls_handshake_is_resumed(const struct tls_handshake *handshake);
 
 /* After TLS_HANDSHAKE_DONE: bytes of data in a record that the client takes, TLS_DATA_BYTES_MAX unless it asked for

@@ -94,7 +94,7 @@ uint32_t memtable_keyed(const struct memtable *table, struct span user, uint64_t
 
 /* Raises the marks of (user, peer). 0, or -ENOMEM: nothing has changed. Not after memtable_freeze (asserted). */
 int memtable_mark(struct memtable *table, struct span user, struct span peer, struct seen_marks marks);
-/* 0 where there is none. */
+/* For tests: 0 where there is none. */
 struct seen_marks memtable_marks_of(const struct memtable *table, struct span user, struct span peer);
 /* The same for a caller that asks more than once: with the hash of (user, peer), which is the same for all tables with
  * the same seed for names. */

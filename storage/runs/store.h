@@ -303,7 +303,7 @@ struct store_work {
     uint64_t entries;  /* that store_reader_range gave, and the reads by peer read without the index */
     uint64_t searches; /* for a peer in a block of the index */
 };
-/* Reader thread. */
+/* For tests. Reader thread. */
 struct store_work store_reader_work(const struct store_reader *reader);
 
 /* For tests. Reader thread: calls `visit` for every timeline row of all runs in key order, equal keys once. If `visit`
