@@ -128,12 +128,12 @@ scenario("damage is found by verify, and refused at start, with the file and wha
       fs.cpSync(store, dir, { recursive: true });
       const file = find(dir);
       damage(file);
-      const told = named(file);
+      const expected = named(file);
       const damaged = treeOf(dir);
       const end = verify(dir);
       assert.equal(end.status, 1, `${name}: ${end.stdout}${end.stderr}`);
       assert.match(end.stdout + end.stderr, byVerify, name);
-      assert.ok((end.stdout + end.stderr).includes(told), `${name}: ${end.stdout}${end.stderr.slice(0, 1500)}`);
+      assert.ok((end.stdout + end.stderr).includes(expected), `${name}: ${end.stdout}${end.stderr.slice(0, 1500)}`);
       assert.deepEqual(treeOf(dir), damaged, name);
       const { status, stderr } = runToEnd(["dump", "--data", dir]);
       assert.match(`${status} ${stderr}`, damage === breakLeaves ? /^1 .* is damaged, reading it ended with/ : /^(0 $|1 (.*\n)*chitchat: )/, name);
@@ -142,7 +142,7 @@ scenario("damage is found by verify, and refused at start, with the file and wha
         assert.equal(start.status, 1, `${name}: ${start.stderr}`);
         assert.match(start.stderr, /^chitchat: [^\n]+\n$/, name);
         assert.match(start.stderr, atStart, name);
-        assert.ok(start.stderr.includes(told), `${name}: ${start.stderr}`);
+        assert.ok(start.stderr.includes(expected), `${name}: ${start.stderr}`);
         assert.match(start.stderr, /restore/, name);
       }
     } finally {

@@ -280,7 +280,7 @@ Test(max, without_the_runs_the_login_is_unavailable_and_may_be_sent_again)
     begin(&scene, &(struct harness_options){.shards = 2, .dir = dir});
     send_some(&scene, 3);
     make_run(&scene);
-    struct client *keeper = client_login(scene.harness, 1, scene.bob, ""); /* `last` is known */
+    struct client *other = client_login(scene.harness, 1, scene.bob, ""); /* `last` is known */
     snprintf(pattern, sizeof pattern, "%s/shard-0001/runs/run-*.mdb", dir);
     cr_assert(glob(pattern, 0, NULL, &paths) == 0 && paths.gl_pathc > 0);
     for (size_t i = 0; i < paths.gl_pathc; i++)
@@ -293,7 +293,7 @@ Test(max, without_the_runs_the_login_is_unavailable_and_may_be_sent_again)
     client_send(bob, "{\"op\":\"login\",\"id\":2,\"user\":\"%s\"}", scene.bob);
     harness_run_until_idle(scene.harness);
     json_decref(client_expect(bob, "ok"));
-    cr_assert_null(client_next(keeper));
+    cr_assert_null(client_next(other));
     harness_close(scene.harness);
     harness_dir_remove(dir);
 }

@@ -458,26 +458,26 @@ static void on_merge_slice(void *context, const struct store_slice *slice)
         add_user(throttle->fixture, "carol", 10 + throttle->added, 1, 1);
 }
 
-Test(store, a_long_merge_tells_its_slices_and_lets_shorter_ones_go_between_them)
+Test(store, a_long_merge_reports_its_slices_and_lets_shorter_ones_go_between_them)
 {
     struct fixture fixture = fixture_open();
     struct store_error error;
-    struct throttle_fixture pacing = {.fixture = &fixture};
+    struct throttle_fixture throttle = {.fixture = &fixture};
     for (uint32_t i = 0; i < 9; i++) {
         add_user(&fixture, i % 2 == 0 ? "alice" : "bob", 1 + i * 1000, 1, 1000);
         if (i % 3 == 2)
             cr_assert_eq(store_merge_run(fixture.store, NULL, NULL, &error), 0, "%s", error.text);
     }
     cr_assert_eq(run_count(&fixture), 3, "three of level 1");
-    store_set_throttle(fixture.store, &(struct store_throttle){.on_merge_slice = on_merge_slice, .context = &pacing});
+    store_set_throttle(fixture.store, &(struct store_throttle){.on_merge_slice = on_merge_slice, .context = &throttle});
     cr_assert_eq(store_merge_run(fixture.store, NULL, NULL, &error), 0, "%s", error.text);
     struct store_info info;
     store_info(fixture.store, &info);
     cr_assert_eq(info.run_count, 2, "the long one, and the three that came meanwhile as one");
     cr_assert_eq(info.row_count, 9003);
-    cr_assert(pacing.slices >= 2 && pacing.rows >= 9003, "both merges reported what they wrote");
-    cr_assert_eq(pacing.levels, 2);
-    cr_assert_eq(pacing.runs_max, 8);
+    cr_assert(throttle.slices >= 2 && throttle.rows >= 9003, "both merges reported what they wrote");
+    cr_assert_eq(throttle.levels, 2);
+    cr_assert_eq(throttle.runs_max, 8);
     cr_assert(info.run_count_most == 6 && info.merge_bytes > 0 && info.run_bytes > 0);
     cr_assert_str_eq(range(&fixture, "carol", OLDEST(.after = 0)), "10 11 12");
     cr_assert_eq(count_files(fixture.dir, "run-"), 2);
