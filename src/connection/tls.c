@@ -28,6 +28,7 @@ void tls_state_fini(struct tls_state *state)
 
 bool tls_begin(struct core *core, struct conn *conn)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT((conn->state == CONN_HTTP || conn->state == CONN_API) && !conn->is_tls);
     struct tls *tls = calloc(1, sizeof *tls);
     if (tls == NULL)

@@ -150,6 +150,7 @@ static void source_set(struct core *core, struct source *source, bool now_online
 
 void presence_on_login(struct core *core, const struct conn *conn)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(conn_is_logged_in(conn));
     struct source *source = source_of(names_find(&core->presence.sources, user_name(conn->user)));
     if (source != NULL)
@@ -218,6 +219,7 @@ static void unsubscribe(struct core *core, uint32_t shard, const struct presence
 
 void presence_on_watch(struct core *core, uint32_t from, struct letter *letter)
 {
+    ASSERT_ON_SHARD(core->shard);
     struct presence_letter *watch = container_of(letter, struct presence_letter, letter);
     for (uint32_t i = 0; i < watch->count; i++) {
         struct presence_item *item = &watch->items[i];

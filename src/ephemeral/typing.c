@@ -77,6 +77,7 @@ static bool has_room(const struct core *core, uint32_t to)
 
 void typing_take(struct core *core, struct conn *conn, struct span to)
 {
+    ASSERT_ON_SHARD(core->shard);
     struct span from = user_name(conn->user);
     uint32_t shard = core_shard_of(core, to);
     if (span_equal(from, to))
@@ -121,6 +122,7 @@ static void push(struct core *core, struct conn *conn, const char *frame, size_t
 
 void typing_arrive(struct core *core, uint32_t from, struct letter *letter)
 {
+    ASSERT_ON_SHARD(core->shard);
     struct typing *typing = container_of(letter, struct typing, letter);
     struct user *user = user_find(&core->users, (struct span){typing->to, typing->to_bytes});
     if (user != NULL && !list_is_empty(&user->conns)) {

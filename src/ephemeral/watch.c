@@ -287,6 +287,7 @@ static bool add_all(struct core *core, struct watch *watch, struct span names)
 
 void watch_ask(struct core *core, struct conn *conn, const struct request *request)
 {
+    ASSERT_ON_SHARD(core->shard);
     const struct request_watch *asked = &request->watch;
     enum config_presence presence = core->server->config->presence;
     bool is_checked = presence == CONFIG_PRESENCE_PEERS && asked->count > 0;
@@ -440,6 +441,7 @@ void watch_on_room(struct core *core, struct conn *conn)
 
 void watch_on_presence(struct core *core, uint32_t from, struct letter *letter)
 {
+    ASSERT_ON_SHARD(core->shard);
     const struct presence_letter *news = container_of(letter, struct presence_letter, letter);
     for (uint32_t i = 0; i < news->count; i++) {
         struct watched *watched = news->items[i].watched;

@@ -529,6 +529,7 @@ void history_continue(struct core *core)
 
 void history_ask(struct core *core, struct conn *conn, const struct request *request)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(conn_is_logged_in(conn));
     struct history *history = history_make(core, conn, request);
     if (history == NULL) {

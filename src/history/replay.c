@@ -55,6 +55,7 @@ static bool has_lost_next(const struct core *core, const struct replay *replay)
 
 void replay_start(struct core *core, struct conn *conn, bool is_entry, uint64_t first)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(first <= conn->cursor);
     ASSERT(conn->state == CONN_REPLAY && conn_replay(conn) == NULL);
     struct replay *replay = calloc(1, sizeof *replay);
@@ -271,6 +272,7 @@ static void replay_step(struct core *core, struct replay *replay)
 
 void replay_step_all(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     while (!list_is_empty(&core->replays.queue) && turn_may(&core->turn, TURN_REPLAYS)) {
         struct replay *replay = container_of(list_shift(&core->replays.queue), struct replay, link);
         turn_spend(&core->turn, TURN_REPLAYS, 1);

@@ -76,6 +76,7 @@ static struct exchange *exchange_open(struct core *core, struct conn *conn, enum
 
 void exchanges_accept(struct core *core, int fd, bool is_tls)
 {
+    ASSERT_ON_SHARD(core->shard);
     int on = 1;
     struct address address = io_peer_address(fd);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -100,6 +101,7 @@ void exchanges_accept(struct core *core, int fd, bool is_tls)
 
 void exchanges_begin_public(struct core *core, struct conn *conn, struct span head)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(conn->state == CONN_HTTP);
     struct exchange *exchange = exchange_open(core, conn, EXCHANGE_PUBLIC);
     if (exchange == NULL) {
@@ -150,6 +152,7 @@ void exchanges_on_room(struct core *core, struct conn *conn)
 
 void exchanges_on_timer(struct core *core, struct conn *conn)
 {
+    ASSERT_ON_SHARD(core->shard);
     struct exchange *exchange = conn->work->exchange;
     if (exchange->state == EXCHANGE_READING) {
         exchange_begin_handling(core, exchange);

@@ -32,6 +32,7 @@ static uint32_t target_of(const struct core *core, const struct conn *conn)
 
 void handover_begin(struct core *core, struct conn *conn)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(target_of(core, conn) != core->index);
     conn_set_state(conn, CONN_HANDOVER);
     list_append(&core->handovers.waiting, &conn->work->handover_link);
@@ -148,6 +149,7 @@ static void unpack(struct core *core, struct handover *handover)
 
 void handover_arrive(struct core *core, uint32_t from, struct letter *letter)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(letter->kind == LETTER_HANDOVER);
     ASSERT(from != core->index);
     unpack(core, container_of(letter, struct handover, letter));

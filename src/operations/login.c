@@ -344,6 +344,7 @@ static bool read_last(struct core *core, struct user *user)
 
 void login_begin(struct core *core, struct conn *conn)
 {
+    ASSERT_ON_SHARD(core->shard);
     const struct login *login = conn->work->login;
     ASSERT(login != NULL && conn->user == NULL);
     ASSERT(core_shard_of(core, (struct span){login->user, login->user_bytes}) == core->index);

@@ -104,6 +104,7 @@ void barriers_on_failed(struct core *core)
 
 void barriers_tick(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     struct list ended;
     uint64_t now_us = shard_monotonic_us(core->shard);
     if (list_is_empty(&core->barriers.waiting) || now_us < CORE_WRITE_SLOW_US)

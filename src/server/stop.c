@@ -47,6 +47,7 @@ void stop_begin(struct core *core)
 
 void stop_on_quiet(struct core *core)
 {
+    ASSERT_ON_SHARD(core->shard);
     ASSERT(core->stop.quiet_count < core->server->core_count);
     core->stop.quiet_count++;
 }
