@@ -11,9 +11,6 @@
 #include "protocol/reply.h"
 #include "server/core.h"
 
-#define READ_BYTES_MAX (256u << 10)
-#define NO_MEMORY_TEXT "no memory for the page: wait and send the request again"
-#define RETRY_MEMORY_MS 1000u
 /* Limits of reading ahead: pages of a connection, pages of a shard, rows and bytes of each. The rest of a larger page
  * is read when the page is the first of its connection. (budget.h counts their memory.) */
 #define AHEAD_OF_CONN_MAX 8u
@@ -260,7 +257,7 @@ static void history_fail(struct core *core, struct conn *conn, enum error_code c
 
 static void history_no_memory(struct core *core, struct conn *conn)
 {
-    history_fail(core, conn, ERROR_BUSY, NO_MEMORY_TEXT, RETRY_MEMORY_MS);
+    history_fail(core, conn, ERROR_BUSY, HISTORY_PAGE_NO_MEMORY, HISTORY_PAGE_RETRY_MS);
 }
 
 /* Examines the rows of the read, and sends the page if it is complete. */
@@ -462,7 +459,7 @@ static bool history_advance(struct core *core, struct conn *conn)
         return false;
     if (!is_indexed(core, history, &is_answered))
         return is_answered;
-    if (!history_read(core, history, READ_BYTES_MAX)) {
+    if (!history_read(core, history, HISTORY_PAGE_READ_BYTES)) {
         history_no_memory(core, conn);
         return true;
     }
@@ -533,7 +530,7 @@ void history_ask(struct core *core, struct conn *conn, const struct request *req
     ASSERT(conn_is_logged_in(conn));
     struct history *history = history_make(core, conn, request);
     if (history == NULL) {
-        conn_reply_error(core, conn, &request->id, ERROR_BUSY, NO_MEMORY_TEXT, RETRY_MEMORY_MS);
+        conn_reply_error(core, conn, &request->id, ERROR_BUSY, HISTORY_PAGE_NO_MEMORY, HISTORY_PAGE_RETRY_MS);
         return;
     }
     struct conn_work *work = conn_work(core, conn);

@@ -18,6 +18,12 @@
 #include "protocol/request.h"
 #include "storage/runs/store.h"
 
+/* Of one read. */
+#define HISTORY_PAGE_READ_BYTES (256u << 10)
+/* What a request is answered, with `busy`, when there is no memory for its page. */
+#define HISTORY_PAGE_NO_MEMORY "no memory for the page: wait and send the request again"
+#define HISTORY_PAGE_RETRY_MS 1000u
+
 struct history_page {
     /* What was asked for. */
     bool oldest_first;

@@ -6,10 +6,6 @@
 #include "protocol/reply.h"
 #include "server/core.h"
 
-#define READ_BYTES_MAX (256u << 10)
-#define NO_MEMORY_TEXT "no memory for the page: wait and send the request again"
-#define RETRY_MEMORY_MS 1000u
-
 /* What a page does after a step. */
 enum step { STEP_ON, STEP_NEXT_TURN, STEP_READING, STEP_DONE };
 
@@ -44,7 +40,7 @@ static enum step fail(struct core *core, struct page_read *read, enum error_code
 
 static enum step fail_memory(struct core *core, struct page_read *read)
 {
-    return fail(core, read, ERROR_BUSY, NO_MEMORY_TEXT, RETRY_MEMORY_MS);
+    return fail(core, read, ERROR_BUSY, HISTORY_PAGE_NO_MEMORY, HISTORY_PAGE_RETRY_MS);
 }
 
 /* The message number `index` of the page, ascending in ts. */
@@ -144,7 +140,7 @@ static enum step begin_read(struct core *core, struct page_read *read)
     user_unref(&core->users, user);
     if (read->bound == 0)
         read->bound = bound;
-    struct store_range range = history_page_range(&read->page, bound, READ_BYTES_MAX);
+    struct store_range range = history_page_range(&read->page, bound, HISTORY_PAGE_READ_BYTES);
     read->result = 0;
     read->read = range_read_open(core, read->user, &range, with.bytes > 0 ? &with : NULL);
     if (read->read == NULL)
