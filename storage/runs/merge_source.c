@@ -11,12 +11,14 @@
 
 struct merge_source {
     struct run_source source;
+    bool is_begun;  /* the inputs are open */
     bool has_given; /* the row of order[0] was given: its input has not stepped since */
     bool is_twice;  /* and order[1] has the same key */
     uint8_t marks[ROW_MARKS_BYTES];
     uint32_t input_count;
     uint32_t count;          /* of `order` */
     struct run_walk **order; /* the inputs that are not at their end, by their keys; stored behind `inputs` */
+    struct run **runs;       /* of the inputs; stored behind `order` */
     struct run_walk inputs[];
 };
 
@@ -83,11 +85,35 @@ static struct span merge_marks(struct merge_source *source)
     return (struct span){(const char *)source->marks, sizeof source->marks};
 }
 
+/* Puts the input to the front, and then moves it to its place. */
+static int add_input(struct merge_source *source, struct run_walk *input, struct run *run)
+{
+    int result = run_walk_open(input, run, (struct span){"", 0});
+    if (result != 0)
+        return manifest_errno(result);
+    memmove(source->order + 1, source->order, source->count++ * sizeof source->order[0]);
+    source->order[0] = input;
+    sink(source, 0);
+    return 0;
+}
+
+/* Opens the inputs with the first row and not before: that reads pages, for which the caller of `next` has a guard. */
+static int begin(struct merge_source *source)
+{
+    int status = 0;
+    source->is_begun = true;
+    for (uint32_t i = 0; i < source->input_count && status == 0; i++)
+        status = add_input(source, &source->inputs[i], source->runs[i]);
+    return status;
+}
+
 static int source_next(struct run_source *base, struct span *key_r, struct span *value_r)
 {
     struct merge_source *source = container_of(base, struct merge_source, source);
     struct row_key_fields row;
-    int status = source->has_given ? step_over_given(source) : 0;
+    int status = source->is_begun ? 0 : begin(source);
+    if (source->has_given)
+        status = step_over_given(source);
     source->has_given = status == 0 && source->count > 0;
     if (!source->has_given)
         return status;
@@ -107,34 +133,18 @@ static void source_close(struct run_source *base)
     free(source);
 }
 
-/* Puts the input to the front, and then moves it to its place. */
-static int add_input(struct merge_source *source, struct run *run)
-{
-    struct run_walk *input = &source->inputs[source->input_count++];
-    int result = run_walk_open(input, run, (struct span){"", 0});
-    if (result != 0)
-        return manifest_errno(result);
-    memmove(source->order + 1, source->order, source->count++ * sizeof source->order[0]);
-    source->order[0] = input;
-    sink(source, 0);
-    return 0;
-}
-
 int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count)
 {
-    size_t input_bytes = sizeof(struct run_walk) + sizeof(struct run_walk *);
+    size_t input_bytes = sizeof(struct run_walk) + sizeof(struct run_walk *) + sizeof(struct run *);
     struct merge_source *source = calloc(1, sizeof *source + count * input_bytes);
     if (source == NULL)
         return -ENOMEM;
     source->source = (struct run_source){source_next, source_close};
     source->order = (struct run_walk **)(void *)&source->inputs[count];
-    for (uint32_t i = 0; i < count; i++) {
-        int status = add_input(source, runs[i]);
-        if (status != 0) {
-            source_close(&source->source);
-            return status;
-        }
-    }
+    source->runs = (struct run **)(void *)&source->order[count];
+    source->input_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        source->runs[i] = runs[i];
     *source_r = &source->source;
     return 0;
 }

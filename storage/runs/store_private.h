@@ -120,7 +120,7 @@ int store_find_stale(struct store *store, struct run **run_r);
 #define STORE_LOOK_MAX_US UINT64_C(60000000)
 
 /* The rows of `runs` in key order, equal keys once, without filters and checksums. Borrows the runs, to which the
- * caller has references until it closes the source. 0 or -errno. */
+ * caller has references until it closes the source. Reads no page before the first row is asked for. 0 or -ENOMEM. */
 int merge_source_open(struct run_source **source_r, struct run *const *runs, uint32_t count);
 
 /* One thread's way into the runs. */

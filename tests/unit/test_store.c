@@ -1,4 +1,5 @@
 /* store.h: runs, manifest and merges; and what a crash or damage leaves. */
+#include "storage/page_guard.h"
 #include "storage/runs/manifest.h"
 #include "store_fixture.h"
 
@@ -361,6 +362,24 @@ Test(store, a_run_that_was_cut_short_is_refused)
     struct stat stat_now;
     cr_assert(stat(path, &stat_now) == 0 && truncate(path, stat_now.st_size - 4096) == 0);
     expect_refused(&fixture, "bytes instead of");
+    fixture_close(&fixture);
+}
+
+/* As bad sectors do. */
+Test(store, a_merge_of_a_run_whose_pages_cannot_be_read_fails_and_the_process_goes_on)
+{
+    char path[128];
+    struct store_error error = {""};
+    struct fixture fixture = fixture_open();
+    for (uint64_t ts = 1; !store_merge_is_due(fixture.store); ts += 2000)
+        add_user(&fixture, "alice", ts, 1, 2000);
+    uint32_t count = run_count(&fixture);
+    snprintf(path, sizeof path, "%s/run-000000000001.mdb", fixture.dir);
+    cr_assert_eq(page_guard_install(), 0);
+    cr_assert_eq(truncate(path, 8192), 0);
+    cr_assert_eq(store_merge_run(fixture.store, NULL, NULL, &error), -EIO);
+    cr_assert(strstr(error.text, fixture.dir) != NULL, "%s", error.text);
+    cr_assert_eq(run_count(&fixture), count);
     fixture_close(&fixture);
 }
 
