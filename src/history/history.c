@@ -1,5 +1,6 @@
 /* history.c: pages of a timeline or of its conversations, gathered from memory and runs. A page with a user may need
  * several reads. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/state.h"
@@ -406,6 +407,11 @@ static bool peers_advance(struct core *core, struct history *history)
         set_state(history, HISTORY_GATHERING);
     if (is_reading(history) || !history_begin(core, history))
         return false;
+    if (history->result == -ENOMEM) {
+        peers_pages_spare(core);
+        history_no_memory(core, conn);
+        return true;
+    }
     if (history->result != 0) {
         history_fail(core, conn, ERROR_UNAVAILABLE, "the store cannot be read: try again", 0);
         return true;

@@ -95,6 +95,12 @@ void peers_pages_tick(struct core *core)
     peers_walks_expire(&core->peers_pages.walks, shard_monotonic_us(core->shard));
 }
 
+void peers_pages_spare(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    peers_walks_fini(&core->peers_pages.walks);
+}
+
 static void page_free(struct peers_page *page)
 {
     list_remove(&page->link);

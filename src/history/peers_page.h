@@ -33,6 +33,8 @@ void peers_pages_init(struct peers_pages *pages);
 void peers_pages_fini(struct peers_pages *pages);
 /* Closes walks that nobody has gone on with. */
 void peers_pages_tick(struct core *core);
+/* Memory for pages is short: closes all walks. */
+void peers_pages_spare(struct core *core);
 
 enum peers_step {
     PEERS_NEXT_TURN,  /* the turn has no time left: gather again in the next one */

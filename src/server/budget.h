@@ -35,8 +35,8 @@
 #define BUDGET_HANDSHAKE_BYTES (UINT64_C(64) << 10)
 /* WAL: 2 batches, 2 MiB. Marks in flight: 2. Rings and their buffers: 6. Pages in flight at the reader: 64 in each of
  * three lanes, of at most 512 KiB, 160 KiB and 64 KiB: 46. Pages of history read ahead: 256 of at most 64 KiB: 16.
- * Walks over conversations that are kept (PEERS_WALKS_BYTES_MAX): 8. Slices of a checkpoint and of a merge, twice 8
- * MiB, with LMDB's lists: 24. Scratch and code: 18. */
+ * Pages of conversations and walks that are kept (STORE_PEERS_BYTES_MAX): 8 above the lane of history. Slices of a
+ * checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */
 #define BUDGET_FIXED_BYTES (UINT64_C(122) << 20)
 /* 128 HTTP connections of programs with 18 KiB each, bodies of requests (EXCHANGES_BODY_BYTES), and answers of 64 KiB
  * that wait for each of them: 28 MiB. Copies of the messages of batches (BATCHES_BYTES_MAX) and their outcomes: 20;

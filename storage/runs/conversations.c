@@ -24,7 +24,10 @@ void conversations_unchoose(struct conversations *all)
 
 size_t conversations_bytes(const struct conversations *all)
 {
-    return all->room * (sizeof *all->list + (all->marks == NULL ? 0 : sizeof *all->marks))
+    size_t bytes = all->chosen_count * sizeof *all->chosen;
+    for (uint32_t i = 0; i < all->chosen_count; i++)
+        bytes += all->chosen[i].room * sizeof *all->chosen[i].ts;
+    return bytes + all->room * (sizeof *all->list + (all->marks == NULL ? 0 : sizeof *all->marks))
            + all->table_room * sizeof *all->table + all->names_room;
 }
 

@@ -69,7 +69,7 @@ int conversations_choose(struct conversations *all, uint64_t before, uint32_t co
 void conversations_take_marks(struct conversations *all);
 /* None is chosen any more. */
 void conversations_unchoose(struct conversations *all);
-/* The memory of those that were noted, without the chosen ones. */
+/* The memory of all. */
 size_t conversations_bytes(const struct conversations *all);
 /* Sorts the chosen ones, newest first. */
 void conversations_sort_newest(struct conversations *all);

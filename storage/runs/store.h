@@ -251,6 +251,9 @@ int store_reader_marks(struct store_reader *reader, struct span user, struct spa
  * pieces or rows. */
 struct store_peers;
 #define STORE_PEERS_STEP 4096u
+/* Pages and walks of a store, together: one above the small size that is not alone ends where they take more. */
+#define STORE_PEERS_BYTES_MAX ((size_t)18 << 20)
+#define STORE_PEERS_BYTES_SMALL ((size_t)64 << 10)
 struct store_peers_query {
     uint64_t after;  /* entries up to it are gone (store_cut_ts) */
     uint64_t bound;  /* entries from it on are not visible */
@@ -264,8 +267,8 @@ int store_peers_open(struct store_peers **peers_r, struct store *store, struct s
 void store_peers_close(struct store_peers **peers);
 /* Before the first step: memory has entries with `peer` (copied), the newest visible one at `newest`. 0 or -ENOMEM. */
 int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest);
-/* Reader thread, of the same store: 1: call it again; 0: the page is complete; or -errno: nothing but a close may
- * follow. */
+/* Reader thread, of the same store: 1: call it again; 0: the page is complete; or -errno, -ENOMEM too where all
+ * together take too much: nothing but a close may follow. */
 int store_peers_step(struct store_peers *peers, struct store_reader *reader);
 
 /* The walk goes on with another page: rest, and later resume, at the page's `next`. The page is complete, and is gone;

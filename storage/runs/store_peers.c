@@ -41,6 +41,7 @@ void store_peers_close(struct store_peers **peers)
         return;
     if (closing->list != NULL)
         store_unref_list(closing->store, closing->list);
+    atomic_fetch_sub(&closing->store->peers_bytes, closing->counted);
     conversations_fini(&closing->all);
     store_page_close(&closing->page);
     free(closing->heads);
@@ -55,6 +56,22 @@ int store_peers_add(struct store_peers *peers, struct span peer, uint64_t newest
     ASSERT(newest > peers->query.after && newest < peers->query.bound);
     struct conversation *noted;
     return conversations_note(&peers->all, peer, newest, 0, &noted);
+}
+
+/* -- memory -- */
+
+size_t store_peers_bytes(const struct store_peers *peers)
+{
+    return sizeof *peers + peers->count * sizeof *peers->heads + conversations_bytes(&peers->all);
+}
+
+/* Counts what it takes. 0; or -ENOMEM: all together take too much, and this one takes a part of that. */
+static int count_bytes(struct store_peers *peers)
+{
+    size_t bytes = store_peers_bytes(peers), change = bytes - peers->counted;
+    size_t total = atomic_fetch_add(&peers->store->peers_bytes, change) + change;
+    peers->counted = bytes;
+    return total <= STORE_PEERS_BYTES_MAX || bytes <= STORE_PEERS_BYTES_SMALL || bytes == total ? 0 : -ENOMEM;
 }
 
 /* -- from page to page of a walk -- */
@@ -75,6 +92,7 @@ void store_peers_rest(struct store_peers *peers)
     store_unref_list(peers->store, peers->list);
     peers->list = NULL;
     peers->phase = PHASE_REST;
+    (void)count_bytes(peers); /* that is less than before */
 }
 
 int store_peers_resume(struct store_peers *peers, uint64_t before, uint32_t limit)
@@ -108,11 +126,6 @@ int store_peers_resume(struct store_peers *peers, uint64_t before, uint32_t limi
 bool store_peers_is_of(const struct store_peers *peers, struct span user)
 {
     return span_equal(peers_user(peers), user);
-}
-
-size_t store_peers_bytes(const struct store_peers *peers)
-{
-    return sizeof *peers + peers->count * sizeof *peers->heads + conversations_bytes(&peers->all);
 }
 
 static int begin(struct store_peers *peers)
@@ -404,6 +417,8 @@ int store_peers_step(struct store_peers *peers, struct store_reader *reader)
     peers->at = NULL;
     if (status == 0)
         status = store_read_guarded(reader, peers->list, &peers->at, step, peers);
+    if (status >= 0)
+        status = count_bytes(peers);
     return status < 0 ? status : peers->phase != PHASE_DONE;
 }
 

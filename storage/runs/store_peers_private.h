@@ -55,6 +55,7 @@ struct store_peers {
     uint32_t looks;              /* left of this step */
     struct run *at;              /* that is read */
     bool has_more;
+    size_t counted; /* bytes, in store->peers_bytes */
     struct conversations all;
     struct store_page *page;
     uint32_t *rows; /* for each conversation of the page: its row in `page` and 1; 0: none */

@@ -40,7 +40,8 @@ struct store {
     atomic_uint kept_count; /* other threads read it */
     bool drops_keys;        /* store_compact */
 
-    atomic_uint cut_count; /* of `cuts`: read without the lock */
+    atomic_uint cut_count;     /* of `cuts`: read without the lock */
+    atomic_size_t peers_bytes; /* of all struct store_peers */
 
     /* Under `lock`, held for a few instructions. */
     pthread_mutex_t lock;

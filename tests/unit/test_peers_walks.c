@@ -1,5 +1,6 @@
-/* The table of walks: which one a page goes on with, and when walks are closed. */
+/* The table of walks: which one a page goes on with, and when walks are closed. And what pages and walks may take. */
 #include <criterion/criterion.h>
+#include <errno.h>
 
 #include "history/peers_walks.h"
 #include "store_fixture.h"
@@ -106,5 +107,46 @@ Test(peers_walks, a_walk_that_nobody_goes_on_with_is_closed)
     cr_assert_eq(table.walks.count, 2);
     peers_walks_expire(&table.walks, 1000 + PEERS_WALKS_US);
     cr_assert(table.walks.count == 1 && !take(&table, 1, 100) && take(&table, 2, 100));
+    table_close(&table);
+}
+
+/* A page with `count` conversations of memory. Returns what its first step does. */
+static int step_large(struct table *table, uint32_t count, struct store_peers **peers_r)
+{
+    struct store_peers_query query = {0, UINT64_MAX, UINT64_MAX, 50};
+    cr_assert_eq(store_peers_open(peers_r, table->fixture.store, SPAN_LITERAL("alice"), &query), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        char name[NAME_BYTES];
+        struct span peer = {name, (size_t)snprintf(name, sizeof name, "m%u", i)};
+        cr_assert_eq(store_peers_add(*peers_r, peer, i + 1), 0);
+    }
+    return store_peers_step(*peers_r, table->fixture.reader);
+}
+
+Test(peers_walks, pages_that_take_too_much_memory_together_end_and_one_alone_or_a_small_one_goes_on)
+{
+    struct table table;
+    struct store_peers *large[40] = {NULL}, *one, *small;
+    uint32_t count = 0;
+    int status = 0;
+    table_open(&table);
+    cr_assert_eq(step_large(&table, 400000, &one), 0, "it is alone");
+    cr_assert_gt(store_peers_bytes(one), STORE_PEERS_BYTES_MAX);
+    cr_assert_eq(step_large(&table, 100, &small), 0, "it is small");
+    cr_assert_eq(step_large(&table, 20000, &large[0]), -ENOMEM);
+    store_peers_close(&large[0]);
+    store_peers_close(&small);
+    store_peers_close(&one);
+    while (count < 40 && (status = step_large(&table, 20000, &large[count++])) == 0)
+        ;
+    cr_assert(status == -ENOMEM && count > 2, "%u", count);
+    for (uint32_t i = 0; i < count; i++)
+        store_peers_close(&large[i]);
+    cr_assert_eq(step_large(&table, 20000, &one), 0, "what was closed counts no more");
+    cr_assert_eq(step_large(&table, 20000, &small), 0);
+    store_peers_rest(one);
+    cr_assert_eq(store_peers_resume(one, 1000, 50), 1);
+    store_peers_close(&one);
+    store_peers_close(&small);
     table_close(&table);
 }
