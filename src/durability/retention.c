@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "durability/segment_recycler.h"
 #include "server/core.h"
 
 #define STEP_MIN_US UINT64_C(1000000)
@@ -130,6 +131,7 @@ void retention_on_durable(struct core *core, uint64_t sequence)
     retention->is_writing = false;
     int status = store_cut(core->runs.store, all_users, retention->ts);
     ASSERT(status == 0);
+    segment_recycler_on_cut(core);
     if (core->last_ts < retention->ts)
         core->last_ts = retention->ts;
 }

@@ -14,6 +14,8 @@
 /* Released segments that stay, unused, while a backup has the lock; at this number the backup is overtaken. */
 #define KEPT_MAX 32u
 #define RELEASED_MAX (2 * WAL_LIVE_SEGMENTS_MAX)
+/* Files are replaced for a cut once in so long. */
+#define CUT_INTERVAL_US UINT64_C(3600000000)
 _Static_assert(KEPT_MAX + WAL_LIVE_SEGMENTS_MAX + 1 < RELEASED_MAX, "what is kept and what a round releases fit");
 
 /* What the job does; the state changes in set_state only. */
@@ -29,6 +31,9 @@ struct segment_recycler {
     uint8_t state;          /* set_state */
     bool is_create_put_off; /* no file could be made; tried again at the next tick */
     bool is_drop_put_off;   /* a backup has the lock; tried again at the next tick */
+    bool has_cut;           /* a cut waits for cut_next_us */
+    uint64_t cut_next_us;
+    uint32_t stale_below;   /* files with a lower number may have what is cut: they are not used again */
     struct log_limit limit; /* of the lines that report a failure */
     struct worker *worker;
 
@@ -39,7 +44,8 @@ struct segment_recycler {
     int drop_status;        /* 0, or -errno: nothing was dropped (-EBUSY: a backup has the lock) */
     int assign_status;      /* 0, or -errno: no file may become a spare */
     uint32_t count;         /* of released */
-    uint32_t recycle_count; /* the first of them become spares again, the others are removed */
+    uint32_t recycle_count; /* the first of them become spares again if they are not stale, the others are removed */
+    uint32_t stale;         /* stale_below when the job was posted */
     struct wal_spare released[RELEASED_MAX];
     struct wal_assigned in_use; /* the WAL's files when the job was posted */
     uint64_t generation_next;   /* of the first file that the job makes a spare */
@@ -111,10 +117,16 @@ static int assign(struct segment_recycler *recycler, const struct wal_assigned *
     return store_assign(recycler->core->runs.store, assigned, &recycler->error);
 }
 
-/* Whether the released file becomes a spare. A file from recovery has no descriptor: it is removed. */
+/* A file from recovery has no descriptor, and a stale one has what is cut. */
+static bool is_usable(const struct wal_spare *spare, uint32_t stale_below)
+{
+    return spare->fd >= 0 && spare->file >= stale_below;
+}
+
+/* Whether the released file becomes a spare; else it is removed. */
 static bool is_recycled(const struct segment_recycler *recycler, uint32_t i)
 {
-    return i < recycler->recycle_count && recycler->released[i].fd >= 0;
+    return i < recycler->recycle_count && is_usable(&recycler->released[i], recycler->stale);
 }
 
 /* A file that the manifest names must exist at the next start: so its name goes from there before the file. */
@@ -270,22 +282,46 @@ static void recycle_done(struct worker_job *job)
         on_recovered(core, recycler);
 }
 
+/* Of the first `count` that wait. */
+static uint32_t usable_of_waiting(const struct segment_recycler *recycler, uint32_t count)
+{
+    uint32_t usable = 0;
+    for (uint32_t i = 0; i < count; i++)
+        usable += is_usable(&recycler->waiting[i], recycler->stale_below);
+    return usable;
+}
+
+/* Spares that may have what is cut are removed as well, as soon as the WAL can do without. */
+static void take_back_stale(struct core *core, struct segment_recycler *recycler)
+{
+    struct wal_spare spares[WAL_SPARES_MAX];
+    if (recycler->stale_below == 0 || recycler->waiting_count > 0 || recycler->is_create_put_off
+        || recycler->is_drop_put_off || core->stop.step != 0)
+        return;
+    uint32_t count = wal_take_back_spares(core->wal_writer.log.file, recycler->stale_below, spares);
+    for (uint32_t i = 0; i < count; i++)
+        segment_recycler_give(core, spares[i]);
+}
+
 void segment_recycler_step(struct core *core)
 {
     struct segment_recycler *recycler = core->recycler;
     ASSERT_ON_SHARD(core->shard);
     if (recycler == NULL || recycler->state != RECYCLER_IDLE)
         return;
+    take_back_stale(core, recycler);
     uint32_t spares = wal_spare_count(core->wal_writer.log.file);
     ASSERT(spares < WAL_SPARES_MAX);
     uint32_t room = wal_has_failed(core->wal_writer.log.file) ? 0 : WAL_SPARES_MAX - 1 - spares;
     bool is_full = recycler->waiting_count >= KEPT_MAX;
     recycler->count = recycler->is_drop_put_off ? 0 : recycler->waiting_count;
     recycler->recycle_count = recycler->count < room ? recycler->count : room;
-    bool wants_file = !recycler->is_create_put_off && core->stop.step == 0 && !is_full
-                      && wal_spares_wanted(core->wal_writer.log.file) > recycler->recycle_count;
+    bool wants_file =
+        !recycler->is_create_put_off && core->stop.step == 0 && !is_full
+        && wal_spares_wanted(core->wal_writer.log.file) > usable_of_waiting(recycler, recycler->recycle_count);
     if (!wants_file && recycler->count == 0)
         return;
+    recycler->stale = recycler->stale_below;
     memcpy(recycler->released, recycler->waiting, recycler->count * sizeof recycler->waiting[0]);
     if (recycler->count > 0)
         recycler->waiting_count = 0;
@@ -296,6 +332,17 @@ void segment_recycler_step(struct core *core)
     worker_post(recycler->worker, 0, &recycler->job);
 }
 
+/* From now on the files that exist are stale, if there was a cut and that is not too soon. */
+static void follow_cut(const struct core *core, struct segment_recycler *recycler)
+{
+    uint64_t now_us = shard_monotonic_us(core->shard);
+    if (!recycler->has_cut || now_us < recycler->cut_next_us)
+        return;
+    recycler->has_cut = false;
+    recycler->cut_next_us = now_us + CUT_INTERVAL_US;
+    recycler->stale_below = recycler->file_next;
+}
+
 void segment_recycler_tick(struct core *core)
 {
     ASSERT_ON_SHARD(core->shard);
@@ -303,6 +350,16 @@ void segment_recycler_tick(struct core *core)
         return;
     core->recycler->is_create_put_off &= FAULT(FULL_FOR_EVER);
     core->recycler->is_drop_put_off = false;
+    follow_cut(core, core->recycler);
+}
+
+void segment_recycler_on_cut(struct core *core)
+{
+    ASSERT_ON_SHARD(core->shard);
+    if (core->recycler == NULL)
+        return;
+    core->recycler->has_cut = true;
+    follow_cut(core, core->recycler);
 }
 
 void segment_recycler_give(struct core *core, struct wal_spare spare)

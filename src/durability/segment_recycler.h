@@ -33,6 +33,10 @@ void segment_recycler_finish(struct core *core);
 
 /* Takes a segment that wal_release gave back; owns its descriptor from now on. */
 void segment_recycler_give(struct core *core, struct wal_spare spare);
+/* A cut of the shard's timelines is durable. What it cuts may be in all files of the WAL, also in parts of a recycled
+ * one that are not overwritten. So the files that exist are used no more: they are removed when a round releases them,
+ * and spares as soon as the WAL can do without. New files take their place. Once an hour at most; later cuts wait. */
+void segment_recycler_on_cut(struct core *core);
 /* End of a turn: posts a job if files were released or the WAL wants a spare, and none is in progress. */
 void segment_recycler_step(struct core *core);
 /* Once a second: lets the next step try again what failed. */

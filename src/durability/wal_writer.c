@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "cluster/election.h"
+#include "durability/segment_recycler.h"
 #include "server/core.h"
 #include "timeline/delivery.h"
 
@@ -255,7 +256,8 @@ static void on_durable(struct core *core, uint64_t sequence)
     if (core->wal_writer.is_late)
         on_sure(core);
     retention_on_durable(core, sequence);
-    erasures_on_durable(core, sequence);
+    if (erasures_on_durable(core, sequence))
+        segment_recycler_on_cut(core);
     wal_writer_step_half(core); /* the disk writes it while the records of the write before are delivered */
     delivery_on_durable(core, sequence);
     seens_on_durable(core);

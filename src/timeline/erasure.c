@@ -115,15 +115,18 @@ void erasures_step(struct core *core)
     }
 }
 
-void erasures_on_durable(struct core *core, uint64_t sequence)
+bool erasures_on_durable(struct core *core, uint64_t sequence)
 {
     struct list *written = &core->erasures.written;
+    bool has_cut = false;
     while (!list_is_empty(written)) {
         struct erasure *erasure = container_of(written->next, struct erasure, link);
         if (erasure->sequence > sequence)
-            return;
+            break;
         apply(core, erasure);
+        has_cut = true;
     }
+    return has_cut;
 }
 
 static void finish_all(struct core *core, struct list *list, enum erasure_outcome outcome)

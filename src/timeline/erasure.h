@@ -66,8 +66,8 @@ void erasure_begin(struct core *core, struct span user, struct erasure *erasure)
 
 /* End of a turn, before the WAL batch is taken: gives erasures their places in it. */
 void erasures_step(struct core *core);
-/* All WAL batches up to `sequence` are durable. */
-void erasures_on_durable(struct core *core, uint64_t sequence);
+/* All WAL batches up to `sequence` are durable. Whether a timeline was cut. */
+bool erasures_on_durable(struct core *core, uint64_t sequence);
 /* A WAL write of this shard has failed. */
 void erasures_on_wal_failed(struct core *core);
 /* Once a second: refuses the erasures that have no record yet, if the store has failed. */

@@ -182,6 +182,20 @@ static bool can_begin_segment(const struct wal *wal)
     return wal->spare_count > 0 && wal_live_segments(wal) <= WAL_LIVE_SEGMENTS_MAX;
 }
 
+uint32_t wal_take_back_spares(struct wal *wal, uint32_t file, struct wal_spare *spares_r)
+{
+    bool has_older = false;
+    for (uint32_t i = 0; i < wal->spare_count; i++)
+        has_older |= wal->spares[i].file < file;
+    if (!has_older || wal->failed || wal->buffers[wal->filling].bytes > 0
+        || (has_current(wal) && !fits_current(wal, ROUND_OPEN, WAL_BATCH_BYTES_MAX)))
+        return 0;
+    uint32_t count = wal->spare_count;
+    memcpy(spares_r, wal->spares, count * sizeof *spares_r);
+    wal->spare_count = 0;
+    return count;
+}
+
 int wal_can_append(const struct wal *wal, uint32_t record_bytes)
 {
     ASSERT(record_bytes > 0);

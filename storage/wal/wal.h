@@ -91,6 +91,11 @@ uint32_t wal_spare_count(const struct wal *wal);
  */
 void wal_give_spare(struct wal *wal, struct wal_spare spare);
 
+/* Takes back all spares, if one of them has a file number below `file`, no record waits to be written, and the segment
+ * in use, if there is one, goes on and has room for a batch of any size. Returns how many, at spares_r (room for
+ * WAL_SPARES_MAX), whose descriptors the caller owns. Their generations are given to the next spares. */
+uint32_t wal_take_back_spares(struct wal *wal, uint32_t file, struct wal_spare *spares_r);
+
 /* The newest sealed segment, the one in use, and the spares, each with its generation. So the list has the newest
  * generation ever used, without a file if no file has it, unless the applied position has it. */
 void wal_assigned_read(const struct wal *wal, struct wal_assigned *assigned_r);

@@ -99,6 +99,31 @@ scenario("an erased timeline is gone at once, after kill -9, in a restored backu
 });
 
 // A segment that a checkpoint has released is used again: its bytes stay until they are overwritten.
+scenario("what is erased leaves the files of the WAL of a server that runs, and sends go on", { shards: [1, 2] }, async (harness) => {
+  await harness.start(OPTIONS);
+  const alice = await harness.login("alice");
+  const inWal = () => filesOf(harness.server.data, /\.wal$/).some((name) => fs.readFileSync(name).includes(WORD));
+  await alice.send("alice", WORD);
+  assert.ok(inWal());
+  await untilRuns(harness);
+  const bob = await harness.login("bob");
+  await bob.send("alice", "the next one");
+  await erase(harness, "alice");
+  let sent = 0;
+  await until("new files in the place of those with the word", async () => {
+    await bob.send("carol", `${++sent}`);
+    return !inWal();
+  });
+  for (let n = 0; n < 20; n++) await bob.send("carol", `${++sent}`);
+  await harness.server.kill();
+  await harness.startAgain(OPTIONS);
+  assert.deepEqual(await timelineOf(harness, "alice"), []);
+  const texts = (await timelineOf(harness, "carol")).map(({ text }) => text);
+  assert.deepEqual(texts, Array.from({ length: sent }, (_, n) => `${n + 1}`));
+  await harness.server.stop();
+  checkVerified(harness.server.data, /\ncut: /);
+});
+
 scenario("compact takes what is erased from the files of the WAL too", { shards: [2] }, async (harness) => {
   await harness.start(OPTIONS);
   const alice = await harness.login("alice");

@@ -466,3 +466,36 @@ Test(wal, each_spare_has_its_generation_before_it_is_used, .init = open_wal)
     }
     wal_close(&wal);
 }
+
+Test(wal, spares_are_taken_back_while_the_segment_in_use_has_room_and_new_ones_get_their_generations, .init = open_wal)
+{
+    struct wal_spare spares[WAL_SPARES_MAX];
+    struct wal_header header;
+    for (uint32_t i = 0; i < 3; i++)
+        give_spare();
+    cr_assert_eq(wal_take_back_spares(wal, 1, spares), 0, "none is older");
+    cr_assert_eq(wal_take_back_spares(wal, 2, spares), 3, "no segment is in use, and no record waits for one");
+    for (uint32_t i = 0; i < 3; i++)
+        wal_give_spare(wal, spares[i]);
+    must_append(1);
+    cr_assert_eq(wal_take_back_spares(wal, 4, spares), 0, "a record waits");
+    write_one();
+    cr_assert_eq(wal_take_back_spares(wal, 2, spares), 0, "only the file in use is older");
+    uint64_t generation = wal_generation_of_next_spare(wal);
+    cr_assert_eq(wal_take_back_spares(wal, 3, spares), 2, "one of both is older");
+    cr_assert(spares[0].file == 2 && spares[1].file == 3);
+    cr_assert_eq(wal_spare_count(wal), 0);
+    cr_assert_eq(wal_generation_of_next_spare(wal), generation - 2);
+    must_append(2);
+    write_one();
+    scan(0, &header);
+    cr_assert_eq(seen_count, 2, "the segment in use goes on");
+    wal_rotate(wal, 1);
+    uint64_t sequence;
+    cr_assert_eq(append(100, 3, &sequence), -ENOSPC);
+    give_spare();
+    must_append(3);
+    write_one();
+    scan(3, &header);
+    cr_assert_eq(header.generation, generation - 2, "the new file has the generation of the first that was taken back");
+}
