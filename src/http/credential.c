@@ -14,7 +14,7 @@ static struct span bearer_of(struct span authorization)
     return span_trim((struct span){authorization.data + bytes, authorization.bytes - bytes});
 }
 
-/* What the client is told is the reason for the operator, too. */
+/* The error text for the client is the reason in the log, too. */
 static bool refuse(struct core *core, struct conn *conn, enum refusal cause, struct http_refusal *refusal_r,
                    uint16_t status, const char *message)
 {

@@ -212,16 +212,22 @@ static bool take_marks(struct marks_walk *walk, struct span key, struct span val
     return true;
 }
 
-/* Goes to the first marks from those of `wanted` on. 1; 0: there are none; or -errno. */
-static int seek_marks(struct marks_walk *walk, struct span user, struct span wanted)
+/* The cursor has found a row, or `result` says that it has not. 1; 0: it has no marks of the user; or -errno. */
+static int take_found(struct marks_walk *walk, int result, MDB_val key, MDB_val value)
 {
-    uint8_t bytes[ROW_KEY_PEERS_BYTES_MAX];
-    MDB_val key = {row_key_marks(user, wanted, bytes), bytes}, value;
-    int result = mdb_cursor_get(walk->cursor, &key, &value, MDB_SET_RANGE);
     if (result != 0)
         return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
     run_page_rows_begin(&walk->rows, walk->map, key.mv_data);
     return take_marks(walk, (struct span){key.mv_data, key.mv_size}, (struct span){value.mv_data, value.mv_size});
+}
+
+/* Goes to the first marks from those of `wanted` on. 1; 0: there are none; or -errno. */
+static int seek_marks(struct marks_walk *walk, struct span user, struct span wanted)
+{
+    uint8_t bytes[ROW_KEY_PEERS_BYTES_MAX];
+    MDB_val key = {row_key_marks(user, wanted, bytes), bytes}, value = {0, NULL};
+    int result = mdb_cursor_get(walk->cursor, &key, &value, MDB_SET_RANGE);
+    return take_found(walk, result, key, value);
 }
 
 /* Goes on to the marks of `wanted`, or to the first behind them: along the page, or by a search. */
@@ -242,13 +248,10 @@ static int next_marks(struct marks_walk *walk, struct span user)
     struct span next_key, next_value;
     if (run_page_rows_next(&walk->rows, &next_key, &next_value))
         return take_marks(walk, next_key, next_value);
-    MDB_val key = {row_key_marks(user, walk->peer, bytes), bytes}, value;
+    MDB_val key = {row_key_marks(user, walk->peer, bytes), bytes}, value = {0, NULL};
     int result = mdb_cursor_get(walk->cursor, &key, &value, MDB_SET);
     result = result == 0 ? mdb_cursor_get(walk->cursor, &key, &value, MDB_NEXT) : result;
-    if (result != 0)
-        return result == MDB_NOTFOUND ? 0 : manifest_errno(result);
-    run_page_rows_begin(&walk->rows, walk->map, key.mv_data);
-    return take_marks(walk, (struct span){key.mv_data, key.mv_size}, (struct span){value.mv_data, value.mv_size});
+    return take_found(walk, result, key, value);
 }
 
 /* Goes to the user's first marks, at `place`. 1; or 0: they are not there. */

@@ -1,5 +1,5 @@
 /* The handshake of a TLS connection: records of a stranger end it or wait for more, and never complete it; a client of
- * libssl completes it, and does not if a byte of a record is changed on its way. */
+ * libssl completes it, and does not if a byte of a record between them is changed. */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
