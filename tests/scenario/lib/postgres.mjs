@@ -257,21 +257,21 @@ export class PostgresCluster {
     this.standbys = names.slice(1).map((name) => this.servers[name]);
     const quorum = standbys > 0 ? { synchronous_standby_names: `ANY 1 (${names.slice(1).join(", ")})` } : {};
     for (const server of Object.values(this.servers)) server.configure({ ...SETTINGS, ...quorum, cluster_name: server.name, ...settings });
-    await this.#startFirst();
+    await this.#startNew(this.primary);
     for (const standby of this.standbys) {
       fs.writeFileSync(`${standby.dir}/standby.signal`, "");
       if (AS.uid !== undefined) fs.chownSync(`${standby.dir}/standby.signal`, AS.uid, AS.gid);
       standby.configure({ primary_conninfo: this.#wayTo(this.primary) });
-      assert.ok(await standby.start(), standby.log);
+      await this.#startNew(standby);
     }
     await this.untilStreaming(standbys);
   }
 
   // Another program may have taken the port since.
-  async #startFirst() {
-    for (let starts = 1; !(await this.primary.start()); starts++) {
-      assert.ok(starts < STARTS_MAX && /could not bind/.test(this.primary.log), this.primary.log);
-      this.primary.port = await freePort();
+  async #startNew(server) {
+    for (let starts = 1; !(await server.start()); starts++) {
+      assert.ok(starts < STARTS_MAX && /could not bind/.test(server.log), server.log);
+      server.port = await freePort();
     }
   }
 
