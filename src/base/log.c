@@ -41,7 +41,7 @@ static struct {
     char lines[LOG_QUEUE_BYTES];
 } queue = {.mutex = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
 
-/* Lines dropped since the start. */
+/* Lines lost since the start: they found the queue full, or could not be written. */
 static atomic_ullong dropped_lines;
 
 static const char *level_name(enum log_level level)
@@ -192,6 +192,14 @@ static uint64_t write_lines(const char *lines, size_t bytes)
     return lost;
 }
 
+/* write_lines for lines of log_line: those that are lost count in log_dropped. */
+static uint64_t write_counted(const char *lines, size_t bytes)
+{
+    uint64_t lost = write_lines(lines, bytes);
+    atomic_fetch_add_explicit(&dropped_lines, lost, memory_order_relaxed);
+    return lost;
+}
+
 /* `line` has room for a newline behind `bytes`. Returns the bytes of the final line in `out`, or in `line` itself. */
 static size_t line_finish(char *line, size_t bytes, char json[JSON_BYTES], const char **out_r)
 {
@@ -240,7 +248,7 @@ static void *run(void *unused)
         queue.dropped = 0;
         queue.is_writing = true;
         pthread_mutex_unlock(&queue.mutex);
-        lost += write_lines(lines, bytes);
+        lost += write_counted(lines, bytes);
         lost = write_dropped(lost + dropped);
         pthread_mutex_lock(&queue.mutex);
         queue.is_writing = false;
@@ -303,7 +311,7 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
     va_end(arguments);
     size_t bytes = line_finish(line, used, json, &out);
     if (!queue_add(out, bytes))
-        (void)write_lines(out, bytes);
+        (void)write_counted(out, bytes);
 }
 
 void log_fatal(const char *event, const char *format, ...)

@@ -47,7 +47,7 @@ bool log_is_file(void);
 #define LOG_QUEUE_BYTES (256u << 10)
 /* Starts the thread, which inherits the signal mask. 0 or -errno: log_line goes on to write itself. Main's thread. */
 int log_start(void);
-/* Lines that found the queue full, since the start. Any thread. */
+/* Lines that were lost since the start: they found the queue full, or could not be written. Any thread. */
 uint64_t log_dropped(void);
 /* Waits up to `wait_us` until all queued lines are written. Any thread. */
 void log_flush(uint64_t wait_us);

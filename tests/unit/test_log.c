@@ -294,6 +294,7 @@ Test(log, lines_that_a_full_disk_refuses_are_counted_and_said_when_there_is_room
     (void)snprintf(path, sizeof path, "%s/log", dir);
     cr_assert_eq(log_open(path), 0);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    uint64_t dropped_before = log_dropped();
     cr_assert_eq(log_start(), 0);
     for (int i = 0; i < 100; i++)
         log_line(LOG_INFO, "line", "n=%d", i);
@@ -318,6 +319,7 @@ Test(log, lines_that_a_full_disk_refuses_are_counted_and_said_when_there_is_room
     cr_assert_gt(lost, 0);
     cr_assert_leq(cut, 1);
     cr_assert_eq(written + lost, 101, "%u and %u", written, lost);
+    cr_assert_eq(log_dropped() - dropped_before, lost, "for /metrics");
     unlink(path);
     rmdir(dir);
 }
