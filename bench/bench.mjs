@@ -17,6 +17,7 @@ import { programParts } from "./bench_programs.mjs";
 import { checkDisk, memoryDir, micro, onCeiling, onNats, onServer, onTwoServers, stealWatch } from "./bench_run.mjs";
 import { markdown, row, show } from "./bench_table.mjs";
 import { tlsParts } from "./bench_tls.mjs";
+import { tokenParts } from "./bench_tokens.mjs";
 
 const { runs: RUNS, seconds: SECONDS, only: ONLY, withPeers, isHostile, isCheck, isCluster } = readOptions(process.argv.slice(2), process.env);
 if (isCheck) {
@@ -178,6 +179,7 @@ const USUAL = [
   },
   ...peopleParts(SECONDS, interleaved, KEEP_RUNS),
   ...tlsParts(SECONDS, interleaved),
+  ...tokenParts(SECONDS, interleaved),
   ...programParts(SECONDS, interleaved),
   ...movingParts(interleaved),
   {

@@ -50,6 +50,8 @@ static const char run_text[] =
     "  --token-secret-file FILE\n"
     "                     log in with tokens, HS256, of the secret in the first line of FILE: base64url, 32 bytes or "
     "more\n"
+    "  --token-file FILE  log in with the tokens of FILE, whatever has signed them: line 1 for the user load-0, and so "
+    "on\n"
     "  --server-pid PID   report the CPU and memory of this process\n"
     "  --kill-server CMD  run the server by the shell command CMD, kill it with SIGKILL every --kill-every seconds "
     "(3)\n"

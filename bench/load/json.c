@@ -60,7 +60,7 @@ static void write_options(FILE *file, const struct load_options *options)
             options->connections, options->users, options->recipients, options->threads, options->window,
             options->rate);
     fprintf(file, ",\"tls\":%s,\"tokens\":%s", options->has_tls ? "true" : "false",
-            options->secret_path != NULL ? "true" : "false");
+            load_options_has_tokens(options) ? "true" : "false");
     fprintf(file, ",\"text\":%u,\"keys\":%s,\"seed\":%llu,\"to\":\"%s\"", options->text_bytes,
             options->has_keys ? "true" : "false", (unsigned long long)options->seed, targets[options->to]);
     if (load_options_fills(options))

@@ -47,6 +47,7 @@ enum {
     TLS_INSECURE,
     TLS_RESUME,
     TOKEN_SECRET_FILE,
+    TOKEN_FILE,
     PROGRESS,
     CSV,
     FAIL_IF,
@@ -89,6 +90,7 @@ static const struct option long_options[] = {
     {"tls-insecure", no_argument, NULL, TLS_INSECURE},
     {"tls-resume", no_argument, NULL, TLS_RESUME},
     {"token-secret-file", required_argument, NULL, TOKEN_SECRET_FILE},
+    {"token-file", required_argument, NULL, TOKEN_FILE},
     {"progress", no_argument, NULL, PROGRESS},
     {"csv", required_argument, NULL, CSV},
     {"fail-if", required_argument, NULL, FAIL_IF},
@@ -272,6 +274,7 @@ static bool take_option(int option, char *text, struct load_options *options)
     case TLS_INSECURE: options->is_tls_insecure = true; return true;
     case TLS_RESUME: options->has_tls_resume = true; return true;
     case TOKEN_SECRET_FILE: options->secret_path = text; return true;
+    case TOKEN_FILE: options->tokens_path = text; return true;
     case WITH: options->has_with = true; return true;
     case PROGRESS: options->has_progress = true; return true;
     case CSV: options->csv_path = text; return true;
@@ -358,6 +361,11 @@ bool load_options_comes_back(const struct load_options *options)
 bool load_options_is_silent(const struct load_options *options)
 {
     return options->scenario == LOAD_IDLE || options->scenario == LOAD_LOGINS_AGAIN;
+}
+
+bool load_options_has_tokens(const struct load_options *options)
+{
+    return options->secret_path != NULL || options->tokens_path != NULL;
 }
 
 bool load_options_fills(const struct load_options *options)

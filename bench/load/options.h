@@ -82,7 +82,8 @@ struct load_options {
     bool is_tls_insecure;    /* checks no certificate */
     bool has_tls_resume;     /* connections that come back resume their TLS session */
     const char *tls_ca_path; /* NULL: what OpenSSL trusts by default */
-    const char *secret_path; /* NULL: users log in without tokens */
+    const char *secret_path; /* NULL: no tokens are signed */
+    const char *tokens_path; /* NULL: no tokens are given */
     const char *json_path;
     const char *html_path;
     const char *csv_path;
@@ -109,6 +110,8 @@ bool load_options_kills(const struct load_options *options);
 bool load_options_comes_back(const struct load_options *options);
 /* Whether nothing is sent, so that all connections only log in. */
 bool load_options_is_silent(const struct load_options *options);
+/* Whether users log in with tokens. */
+bool load_options_has_tokens(const struct load_options *options);
 /* Whether timelines are filled before the measured time. */
 bool load_options_fills(const struct load_options *options);
 /* Whether the sessions keep their conversations (talk.h). */

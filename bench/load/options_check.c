@@ -63,10 +63,16 @@ static bool check_security(const struct load_options *options)
 {
     bool is_returning =
         load_options_comes_back(options) || options->scenario == LOAD_REPLAY || options->scenario == LOAD_LOGINS_AGAIN;
-    if (options->protocol != LOAD_CHITCHAT && (options->has_tls || options->secret_path != NULL))
-        return refuse(options->has_tls ? "--tls" : "--token-secret-file",
+    if (options->protocol != LOAD_CHITCHAT && (options->has_tls || load_options_has_tokens(options)))
+        return refuse(options->has_tls               ? "--tls"
+                      : options->secret_path != NULL ? "--token-secret-file"
+                                                     : "--token-file",
                       options->protocol == LOAD_NATS ? "is for chitchat, not for --protocol nats"
                                                      : "is for WebSockets, not for --protocol http");
+    if (options->secret_path != NULL && options->tokens_path != NULL)
+        return refuse("--token-file", "must be left out with --token-secret-file, by which the run makes tokens");
+    if (options->tokens_path != NULL && load_options_marks(options) && (options->given & LOAD_GIVEN_PREFIX) == 0)
+        return refuse("--token-file", "needs --prefix here: without it the names of the users hold the run's number");
     if (!options->has_tls && (options->tls_ca_path != NULL || options->is_tls_insecure || options->has_tls_resume))
         return refuse(options->tls_ca_path != NULL ? "--tls-ca"
                       : options->is_tls_insecure   ? "--tls-insecure"

@@ -115,7 +115,10 @@ bool load_run_read_files(struct load_run *run, char *why, size_t room)
                                            .insecure_hint = ", or do not check it with --tls-insecure",
                                            .plain_hint = "leave out --tls, or give the port of --listen-tls"};
     return (!options->has_tls || client_tls_context_open(&run->tls, &tls, why, room))
-           && (options->secret_path == NULL || load_token_read_secret(&run->secret, options->secret_path, why, room));
+           && (options->secret_path == NULL || load_token_read_secret(&run->secret, options->secret_path, why, room))
+           && (options->tokens_path == NULL
+               || load_tokens_read(&run->tokens, options->tokens_path, load_options_connected_users(options), why,
+                                   room));
 }
 
 int load_run_open(struct load_run *run)
@@ -186,6 +189,7 @@ void load_run_close(struct load_run *run)
     }
     load_zipf_close(&run->zipf);
     client_tls_context_close(&run->tls);
+    load_tokens_free(&run->tokens);
     free(run->workers);
     free(run->sessions_of_user);
     free(run->sessions);

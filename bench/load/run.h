@@ -55,6 +55,7 @@ struct load_run {
     uint32_t sender_count;
     struct client_tls_context *tls; /* owned; NULL: without TLS */
     struct load_token_secret secret;
+    struct load_tokens tokens;
     uint64_t tokens_expire_s; /* since 1970 */
     /* Shared. */
     _Atomic int phase;
@@ -68,7 +69,8 @@ struct load_run {
     char epoch[LOAD_EPOCH_BYTES_MAX + 1]; /* from the first login; under the lock */
 };
 
-/* Reads the files of --tls-ca and --token-secret-file; before load_run_open. False, with the reason in `why`. */
+/* Reads the files of --tls-ca, --token-secret-file and --token-file; before load_run_open. False, with the reason in
+ * `why`. */
 bool load_run_read_files(struct load_run *run, char *why, size_t room);
 /* Opens sessions and workers by the options, which the caller has set; 0 or -errno. */
 int load_run_open(struct load_run *run);

@@ -232,7 +232,9 @@ static void refuse_token(struct load_worker *worker, struct load_session *sessio
     int bytes = frame.bytes < 120 ? (int)frame.bytes : 120;
     snprintf(why, sizeof why, "the server refuses the token of a login: %.*s; %s", bytes, frame.data,
              worker->run->secret.bytes > 0 ? "is --token-secret-file its secret?"
-                                           : "give its secret by --token-secret-file");
+             : worker->run->tokens.count > 0
+                 ? "is each line of --token-file a token of its user, --prefix and a number?"
+                 : "give its secret by --token-secret-file, or tokens by --token-file");
     if (worker->phase == LOAD_CONNECT)
         load_worker_give_up_because(worker, why);
     load_session_lost(worker, session, why);

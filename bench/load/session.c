@@ -227,7 +227,9 @@ static void log_in(struct load_worker *worker, struct load_session *session)
     login.epoch = span_of(epoch);
     if (run->secret.bytes > 0)
         login.token = (struct span){token, load_token_write(&run->secret, login.user, run->tokens_expire_s, token)};
-    char *out = load_session_room(worker, session, LOAD_WIRE_ROOM);
+    if (run->tokens.count > 0)
+        login.token = run->tokens.each[session->user];
+    char *out = load_session_room(worker, session, LOAD_WIRE_ROOM + (uint32_t)login.token.bytes);
     session->out.bytes += (uint32_t)load_wire_put_login(out, load_worker_mask(worker), LOGIN_ID, &login);
     session->state = LOAD_SESSION_LOGGING_IN;
 }

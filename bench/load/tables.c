@@ -210,7 +210,8 @@ static void write_who(FILE *file, const struct load_options *options)
     }
     if (options->has_tls)
         write_option(file, "TLS, sessions resumed (--tls, --tls-resume)", options->has_tls_resume ? "yes" : "no");
-    write_option(file, "log in by (--token-secret-file)", options->secret_path != NULL ? "token" : "name");
+    write_option(file, "log in by (--token-secret-file, --token-file)",
+                 load_options_has_tokens(options) ? "token" : "name");
     write_option(file, "their names begin with (--prefix)", options->prefix);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -95,4 +96,79 @@ uint32_t load_token_write(const struct load_token_secret *secret, struct span us
     ASSERT(signature_bytes == SIGNATURE_BYTES);
     at = encode(LOAD_PUT(at, "."), signature, sizeof signature);
     return (uint32_t)(at - out);
+}
+
+/* -- tokens that are given -- */
+
+/* All of the file with a NUL behind it, owned by the caller; NULL: errno says why. */
+static char *read_text(const char *path)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return NULL;
+    ssize_t read = getdelim(&text, &bytes, '\0', file);
+    int error = ferror(file) != 0 ? errno : 0;
+    fclose(file);
+    if (read < 0 && error == 0 && text != NULL)
+        text[0] = '\0';
+    if (error != 0 || text == NULL) {
+        free(text);
+        errno = error != 0 ? error : ENOMEM;
+        return NULL;
+    }
+    return text;
+}
+
+/* Nothing that JSON would escape. */
+static bool is_token(struct span token)
+{
+    bool is_good = token.bytes > 0 && token.bytes <= LOAD_TOKEN_GIVEN_CHARS_MAX;
+    for (size_t i = 0; is_good && i < token.bytes; i++)
+        is_good = token.data[i] == '.' || strchr(alphabet, token.data[i]) != NULL;
+    return is_good;
+}
+
+static bool split(struct load_tokens *tokens, const char *path, uint32_t users, char *why, size_t room)
+{
+    const char *at = tokens->text;
+    for (; tokens->count < users && *at != '\0'; tokens->count++) {
+        struct span line = {at, strcspn(at, "\r\n")};
+        if (!is_token(line)) {
+            snprintf(why, room, "--token-file %s: line %u is no token: base64url and dots, at most %u characters", path,
+                     tokens->count + 1, LOAD_TOKEN_GIVEN_CHARS_MAX);
+            return false;
+        }
+        tokens->each[tokens->count] = line;
+        at += line.bytes;
+        at += *at == '\r';
+        at += *at == '\n';
+    }
+    if (tokens->count < users)
+        snprintf(why, room, "--token-file %s: it has %u tokens, but there are %u users: give a line for each", path,
+                 tokens->count, users);
+    return tokens->count == users;
+}
+
+bool load_tokens_read(struct load_tokens *tokens_r, const char *path, uint32_t users, char *why, size_t room)
+{
+    *tokens_r = (struct load_tokens){.text = read_text(path)};
+    if (tokens_r->text == NULL) {
+        snprintf(why, room, "--token-file %s: %s", path, strerror(errno));
+        return false;
+    }
+    tokens_r->each = calloc(users, sizeof *tokens_r->each);
+    ASSERT(tokens_r->each != NULL);
+    bool is_good = split(tokens_r, path, users, why, room);
+    if (!is_good)
+        load_tokens_free(tokens_r);
+    return is_good;
+}
+
+void load_tokens_free(struct load_tokens *tokens)
+{
+    free(tokens->text);
+    free(tokens->each);
+    *tokens = (struct load_tokens){.text = NULL};
 }

@@ -11,7 +11,7 @@
 
 #include "base/span.h"
 
-/* Room for any frame that these functions write, beside the text of a send. */
+/* Room for any frame that these functions write, beside the text of a send and the token of a login. */
 #define LOAD_WIRE_ROOM 512u
 /* The payload of a control frame (RFC 6455), and a mid (PROTOCOL.md). */
 #define LOAD_WIRE_CONTROL_BYTES_MAX 125u

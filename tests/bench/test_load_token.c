@@ -80,6 +80,67 @@ Test(load_token, a_login_carries_the_token_in_place_of_the_user)
     fixture_close(fixture);
 }
 
+/* Whether a file with this text has the tokens of two users. */
+static bool reads_tokens(const char *text, struct load_tokens *tokens_r, char *why, size_t room)
+{
+    char path[] = "/tmp/chitchat-tokens-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    bool is_read = load_tokens_read(tokens_r, path, 2, why, room);
+    unlink(path);
+    return is_read;
+}
+
+Test(load_token, tokens_that_are_given_are_lines_one_for_each_user)
+{
+    static const char *const texts[] = {"a.b.c\n-_.X.9\n", "a.b.c\r\n-_.X.9", "a.b.c\n-_.X.9\nthird\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct load_tokens tokens;
+        char why[400] = "";
+        cr_assert(reads_tokens(texts[i], &tokens, why, sizeof why), "%s", why);
+        cr_expect_eq(tokens.count, 2);
+        cr_expect(span_equal(tokens.each[0], SPAN_LITERAL("a.b.c"))
+                  && span_equal(tokens.each[1], SPAN_LITERAL("-_.X.9")));
+        load_tokens_free(&tokens);
+    }
+}
+
+Test(load_token, a_file_without_a_token_for_each_user_is_refused_with_the_reason)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        {"", "it has 0 tokens, but there are 2 users"}, {"a.b.c\n", "it has 1 tokens, but there are 2 users"},
+        {"a.b.c\n\nd.e.f\n", "line 2 is no token"},     {"a.b.c\na b\n", "line 2 is no token"},
+        {"a.b.c=\nd\n", "line 1 is no token"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct load_tokens tokens;
+        char why[400] = "";
+        cr_expect_not(reads_tokens(cases[i].text, &tokens, why, sizeof why));
+        cr_expect_not_null(strstr(why, cases[i].why), "%s: %s", cases[i].text, why);
+        cr_expect(tokens.text == NULL && tokens.count == 0);
+    }
+}
+
+/* Longer than all else that a login has. */
+Test(load_token, a_login_carries_the_token_that_is_given_for_its_user)
+{
+    char long_token[2001] = "";
+    struct fixture *fixture = fixture_open((struct load_options){0});
+    struct span each[FIXTURE_SESSIONS] = {[2] = {long_token, sizeof long_token - 1}};
+    memset(long_token, 'x', sizeof long_token - 1);
+    fixture->run.tokens = (struct load_tokens){.each = each, .count = FIXTURE_SESSIONS};
+    fixture_connect(fixture, 2);
+    const char *heard = fixture_hear(fixture, 2);
+    cr_expect_not_null(strstr(heard, long_token), "%s", heard);
+    cr_expect_null(strstr(heard, "\"user\""), "%s", heard);
+    fixture->run.tokens = (struct load_tokens){.text = NULL};
+    fixture_close(fixture);
+}
+
 Test(load_token, a_login_that_is_refused_for_its_token_ends_the_run_with_the_reason)
 {
     struct fixture *fixture = fixture_open((struct load_options){0});

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import { makeKey, makeToken } from "./lib/jwt.mjs";
 import { freePort, load } from "./lib/load.mjs";
 import { makeDataDir, removeDataDir, runToEnd, Server } from "./lib/server.mjs";
 import { makeCertificate, startTlsProxy } from "./lib/tls_proxy.mjs";
@@ -149,6 +150,27 @@ test("load: the server takes the tokens, and refuses those of another secret", n
   }
 });
 
+test("load: tokens that are given log in, whatever has signed them, and each is for its user", needs("--token-keys"), async (context) => {
+  const keys = ["HS256", "RS256", "ES256", "EdDSA"].map(makeKey);
+  const write = (name, text) => {
+    const file = path.join(dir, name);
+    fs.writeFileSync(file, text, { mode: 0o600 });
+    return file;
+  };
+  const own = await Server.start({ options: ["--auth", "token", "--token-secrets", write("secrets", keys[0].secret), "--token-keys", write("keys.pem", keys.slice(1).map((key) => key.publicPem).join(""))] });
+  context.after(() => own.clean());
+  const tokens = (first) => Array.from({ length: 8 }, (_, i) => makeToken(keys[i % 4], { sub: `load-${first + i}` })).join("\n");
+  const run = (file, ...args) => load(["--scenario", "logins", "--connections", "8", "--token-file", file, ...args, ...QUICK, `127.0.0.1:${own.address.port}`]);
+  const end = await run(write("tokens", tokens(0)));
+  assert.equal(end.status, 0, end.stdout + end.stderr);
+  const strange = await run(write("strange", tokens(0).replace(/\.[^.]*$/, ".AAAA")));
+  assert.equal(strange.status, 2, strange.stdout);
+  assert.match(strange.stderr, /bad_token.*; is each line of --token-file a token of its user/);
+  const fewer = await run(write("tokens", tokens(0)), "--connections", "9");
+  assert.equal(fewer.status, 2, fewer.stdout);
+  assert.match(fewer.stderr, /it has 8 tokens, but there are 9 users: give a line for each$/m);
+});
+
 // -- options --
 
 const SECRET = randomBytes(32).toString("base64url");
@@ -161,6 +183,9 @@ const REFUSED = [
   [["--tls", "--protocol", "nats"], "--tls is for chitchat, not for --protocol nats"],
   [["--tls", "--protocol", "http"], "--tls is for WebSockets, not for --protocol http"],
   [["--token-secret-file", "x", "--protocol", "nats"], "--token-secret-file is for chitchat, not for --protocol nats"],
+  [["--token-file", "x", "--protocol", "nats"], "--token-file is for chitchat, not for --protocol nats"],
+  [["--token-file", "x", "--token-secret-file", "x"], "--token-file must be left out with --token-secret-file, by which the run makes tokens"],
+  [["--token-file", "x", "--scenario", "peers"], "--token-file needs --prefix here: without it the names of the users hold the run's number"],
   [["--scenario", "logins", "--window", "2"], "--window is for scenarios that send"],
 ];
 for (const [args, why] of REFUSED)
@@ -174,6 +199,7 @@ const FILES = [
   ["--tls-ca", undefined, /^chitchat-load: --tls-ca \S+: .*; give a file with one or more certificates in PEM\n$/],
   ["--tls-ca", "no certificate\n", /^chitchat-load: --tls-ca \S+: .*; give a file with one or more certificates in PEM\n$/],
   ["--token-secret-file", undefined, /^chitchat-load: --token-secret-file \S+: No such file or directory\n$/],
+  ["--token-file", undefined, /^chitchat-load: --token-file \S+: No such file or directory\n$/],
   ["--token-secret-file", `\n${SECRET}\n`, /its first line is empty; it must be the server's secret\n$/],
   ["--token-secret-file", `${SECRET}=\n`, /its first line is not base64url \(letters, digits, - and _, no =\) of at most 1024 bytes\n$/],
   ["--token-secret-file", `${randomBytes(1025).toString("base64url")}\n`, /its first line is not base64url/],
