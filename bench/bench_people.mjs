@@ -1,5 +1,5 @@
 // What conversations cost: pages of one of them, `peers`, marks and `typing`.
-import { onServer } from "./bench_run.mjs";
+import { atPace, onServer } from "./bench_run.mjs";
 import { row } from "./bench_table.mjs";
 
 const us = (seconds, count) => (seconds * 1e6) / count;
@@ -61,6 +61,28 @@ const marks = (timing, interleaved) => ({
   },
 });
 
+// One connection that marks beside one that sends, each so often a second, and evenly: so each has a write of the log nearly to itself. In the
+// last case a reader looks each message up in a run.
+const EVEN_RATE = 1000;
+const evenMarks = (seconds, interleaved) => ({
+  name: "marks at an even rate",
+  async run() {
+    const way = (what, how) => () => atPace(what, EVEN_RATE, seconds, how);
+    const [sends, marked, ofRuns] = await interleaved(way("sends"), way("marks"), way("marks", { isInRuns: true }));
+    const cpu = (r) => us(r.server_cpu_s, r.count);
+    const times = (reports, of) => reports.map((r, i) => of(r) / of(sends[i]));
+    const written = (r) => r.server_written / r.count;
+    return [
+      row(this.name, `${EVEN_RATE} sends/s of one connection: CPU a send`, "us", sends.map(cpu), { of: "CPU" }),
+      row(this.name, `${EVEN_RATE} marks/s of one connection: CPU a mark`, "us", marked.map(cpu), { of: "CPU" }),
+      row(this.name, "times a send", "", times(marked, cpu), { most: 1 }),
+      row(this.name, "bytes written to the disk, times a send's", "", times(marked, written)),
+      row(this.name, "messages that only a run has: CPU a mark", "us", ofRuns.map(cpu), { of: "CPU" }),
+      row(this.name, "times a send, then", "", times(ofRuns, cpu), { most: 1 }),
+    ];
+  },
+});
+
 const typing = (timing, interleaved) => ({
   name: "typing, 100 x 16",
   async run() {
@@ -75,5 +97,5 @@ const typing = (timing, interleaved) => ({
 // `interleaved` is that of bench.mjs; `keepRuns` lets a server have 16 runs.
 export function peopleParts(seconds, interleaved, keepRuns) {
   const timing = ["--duration", seconds, "--warmup", "0.7"];
-  return [withPages(seconds, interleaved), peersPages(seconds, interleaved, keepRuns), marks(timing, interleaved), typing(timing, interleaved)];
+  return [withPages(seconds, interleaved), peersPages(seconds, interleaved, keepRuns), marks(timing, interleaved), evenMarks(seconds, interleaved), typing(timing, interleaved)];
 }
