@@ -108,19 +108,30 @@ class Tab {
 // The server again at the same address, with the same data.
 const again = (harness, more) => harness.startAgain({ listen: [`127.0.0.1:${harness.server.address.port}`], ...more });
 
-// One of alice's tabs is closed and one is reloaded while the server is killed. `talked` gives when so much of the talk, 0 to
-// 1, is over.
-async function killServer(harness, tabs, talked) {
+// Connections are dead without being closed, and new ones get no answer, until each tab has given one up.
+async function pauseServer(harness, tabs) {
+  for (const tab of tabs) await tab.until("live");
+  const givenUp = (tab) => tab.page.evaluate(() => globalThis.states.filter(({ code }) => code === "dead" || code === "timeout").length);
+  const before = await Promise.all(tabs.map(givenUp));
+  harness.server.signal("SIGSTOP");
+  for (const [index, tab] of tabs.entries()) await until("a connection that is given up", async () => (await givenUp(tab)) > before[index], { every: 50 });
+  harness.server.signal("SIGCONT");
+}
+
+// One of alice's tabs is closed and one is reloaded while the server is killed, and paused. `talked` gives when so much of the talk,
+// 0 to 1, is over.
+const killServer = ({ isPaused }) => async (harness, tabs, talked) => {
   await talked(0.1);
   await harness.server.kill();
   await tabs[1].page.close();
   await again(harness);
   await talked(0.4);
   await tabs[2].load(); // a reload: what it has not sent yet is in the storage
+  if (isPaused) await pauseServer(harness, tabs.filter((tab) => !tab.page.isClosed()));
   await talked(0.5);
   await harness.server.kill();
   await again(harness);
-}
+};
 
 // First sends are over the rate, however slow the pages are, then the server finds no room at its start.
 const SLOW = { options: ["--send-rate", "1"] };
@@ -137,7 +148,7 @@ const refuseSends = (disk) => async (harness, tabs) => {
 };
 
 // Alice has three tabs, bob two.
-async function talkInTabs(harness, options, trouble = killServer, start = {}) {
+async function talkInTabs(harness, options, trouble, start = {}) {
   await harness.start(start);
   const [first, second] = [await device(harness, options), await device(harness, options)];
   const users = ["alice", "bob"];
@@ -173,12 +184,12 @@ async function checkTabs(harness, { tabs, left, users, count }) {
   }
 }
 
-scenario("tabs talk while the server is killed and tabs are closed and reloaded: none lost, doubled, reordered", { shards: [2] }, async (harness) => {
-  await checkTabs(harness, await talkInTabs(harness));
+scenario("tabs talk while the server is killed and paused, and tabs are closed and reloaded: none lost, doubled, reordered", { shards: [2] }, async (harness) => {
+  await checkTabs(harness, await talkInTabs(harness, {}, killServer({ isPaused: true })));
 });
 
-scenario("the same without Web Locks", { shards: [2] }, async (harness) => {
-  await checkTabs(harness, await talkInTabs(harness, { hasLocks: false }));
+scenario("the same without Web Locks, and without a pause", { shards: [2] }, async (harness) => {
+  await checkTabs(harness, await talkInTabs(harness, { hasLocks: false }, killServer({ isPaused: false })));
 });
 
 if (!SHORT)
@@ -203,16 +214,6 @@ scenario("a browser that is online again, or a page that is visible again, conne
     await tab.page.evaluate(([name, type]) => globalThis[name].dispatchEvent(new Event(type)), [target, event]);
     await tab.until("live");
   }
-});
-
-scenario("a tab without an answer finds out that its connection is dead", { shards: [1] }, async (harness) => {
-  await harness.start();
-  const tab = await Tab.open(await device(harness), "alice");
-  await tab.until("live");
-  harness.server.signal("SIGSTOP");
-  await until("a dead connection", () => tab.page.evaluate(() => globalThis.states.some(({ code }) => code === "dead")));
-  harness.server.signal("SIGCONT");
-  await tab.until("live");
 });
 
 scenario("a logout in one tab is one in all, and leaves nothing in the storage", { shards: [1] }, async (harness) => {
