@@ -71,6 +71,11 @@ struct io_options {
  * what is missing. Any thread. */
 int io_check_kernel(char *text, size_t text_bytes);
 
+#define IO_ADVICE_BYTES 160u
+/* What to do about `status` of io_open, behind a sentence that ends without a full stop: "; the limit of locked
+ * memory…" where that may be the cause, else "". Room for IO_ADVICE_BYTES. Any thread. */
+void io_advise(int status, char *text, size_t text_bytes);
+
 /* Opens a loop. Any thread, while the loop has no owner yet. Borrows `handlers` and `context` until io_close_loop,
  * copies `options`. 0 or -errno. The caller closes *io_r. */
 int io_open(struct io **io_r, const struct io_options *options, const struct io_handlers *handlers, void *context);

@@ -14,8 +14,8 @@
 #define ALLOW                                                                                                          \
     "allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile of the container or service "   \
     "(docker run --security-opt seccomp=PROFILE)"
-/* More than the rings and buffers of a shard take. */
-#define MEMLOCK_BYTES (UINT64_C(8) << 20)
+/* More than the rings and buffers of all shards take, with what else their user has locked. */
+#define MEMLOCK_BYTES (UINT64_C(512) << 20)
 
 static int refuse_kernel(char *text, size_t text_bytes, const char *what)
 {
@@ -51,15 +51,22 @@ static int refuse_forbidden(char *text, size_t text_bytes)
     return -ENOSYS;
 }
 
-static int refuse_resources(int status, char *text, size_t text_bytes)
+void io_advise(int status, char *text, size_t text_bytes)
 {
     struct rlimit locked;
-    char memlock[160] = "";
+    ASSERT(text_bytes > 0);
+    text[0] = '\0';
     if (status == -ENOMEM && getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur < MEMLOCK_BYTES)
-        snprintf(memlock, sizeof memlock,
+        snprintf(text, text_bytes,
                  "; the limit of locked memory, which is %" PRIu64 " bytes, may be the cause: raise it (ulimit -l, "
                  "LimitMEMLOCK=)",
                  (uint64_t)locked.rlim_cur);
+}
+
+static int refuse_resources(int status, char *text, size_t text_bytes)
+{
+    char memlock[IO_ADVICE_BYTES];
+    io_advise(status, memlock, sizeof memlock);
     snprintf(text, text_bytes, "io_uring cannot be set up: %s: raise the limits of memory and open files%s",
              strerror(-status), memlock);
     return -ENOSYS;

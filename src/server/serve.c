@@ -241,9 +241,21 @@ static struct starting *open_standby(const struct server *server)
     return starting;
 }
 
-static int serve_cores(struct server *server, void **contexts, const sigset_t *signals)
+/* The number of shards is fixed by now. */
+static int complain_of_shards(int status)
 {
     char text[TEXT_BYTES];
+    char advice[IO_ADVICE_BYTES];
+    io_advise(status, advice, sizeof advice);
+    (void)snprintf(text, sizeof text,
+                   "the shards cannot start: %s: raise the limits of the system, or make fewer shards (chitchat "
+                   "reshard)%s",
+                   strerror(-status), advice);
+    return complain(text);
+}
+
+static int serve_cores(struct server *server, void **contexts, const sigset_t *signals)
+{
     struct recovery_report report;
     struct recovery_error error;
     struct shard_group *group;
@@ -273,11 +285,8 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
         health_on_recovered(server);
         status = shard_group_start(group);
     }
-    if (status != 0) {
-        snprintf(text, sizeof text, "the shards cannot start: %s: lower --shards, or raise the limits of the system",
-                 strerror(-status));
-        return complain(text);
-    }
+    if (status != 0)
+        return complain_of_shards(status);
     /* Only now: a start that is refused leaves one line on stderr. */
     warn_of_unknown(server->config);
     rlimits_warn(server->config, server->core_count);

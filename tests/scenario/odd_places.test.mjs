@@ -105,6 +105,15 @@ test("an io_uring without memory names the limit of locked memory where it is lo
   assert.match(stderr, /^chitchat: io_uring cannot be set up: Cannot allocate memory: [^\n]*the limit of locked memory, which is 65536 bytes, may be the cause: raise it \(ulimit -l, LimitMEMLOCK=\)\n$/);
 });
 
+test("locked memory for one io_uring, and not for those of all shards, names that limit too", () =>
+  withFiles({}, (env) => {
+    const data = makeDataDir();
+    const { status, stderr } = startIn("ulimit -l 512", data, [], { ...env, RINGS: "1" });
+    removeDataDir(data);
+    assert.equal(status, 1);
+    assert.match(stderr, /^chitchat: the shards cannot start: Cannot allocate memory: [^\n]*; the limit of locked memory, which is 524288 bytes, may be the cause: raise it \(ulimit -l, LimitMEMLOCK=\)\n$/);
+  }));
+
 test("a setting of the kernel that forbids io_uring is named", (context) =>
   withFiles({ "proc/sys/kernel/io_uring_disabled": "2\n" }, (env) => {
     const { status, stderr } = forbidden(EPERM, env);
