@@ -244,7 +244,7 @@ static int overtake_backup(struct recovery *recovery)
 
 static int find_log(struct recovery *recovery, struct old_wal *old)
 {
-    return recovery->server->cluster != NULL ? recovery_log_seek(recovery, old) : recovery_wal_survey(recovery, old);
+    return recovery->server->cluster != NULL ? recovery_log_open(recovery, old) : recovery_wal_survey(recovery, old);
 }
 
 static int replay_logs(struct recovery *recovery)

@@ -8,13 +8,13 @@
 #include "durability/recovery_private.h"
 #include "storage/log_tail.h"
 
-static int read_tail(struct recovery *recovery, const struct old_wal *old, struct ownership_mark *tail_r)
+static int read_tail(struct recovery *recovery, struct old_wal *old)
 {
     char dir[PATH_MAX];
     uint32_t slot = old->core->index;
     int status = datadir_wal_path(recovery->server->datadir, slot, dir, sizeof dir);
     if (status == 0)
-        status = log_tail_read(dir, slot, tail_r);
+        status = log_tail_read(dir, slot, &old->tail);
     return status == 0
                ? 0
                : recovery_refuse(recovery, status,
@@ -23,11 +23,10 @@ static int read_tail(struct recovery *recovery, const struct old_wal *old, struc
                                  dir, strerror(-status));
 }
 
-int recovery_log_seek(struct recovery *recovery, struct old_wal *old)
+int recovery_log_open(struct recovery *recovery, struct old_wal *old)
 {
     const struct cluster *cluster = recovery->server->cluster;
     struct log_remote_error error;
-    struct ownership_mark tail;
     struct store_info info;
     struct log_remote_options options = {.engine = cluster->engine,
                                          .where = &cluster->where,
@@ -39,13 +38,18 @@ int recovery_log_seek(struct recovery *recovery, struct old_wal *old)
     (void)snprintf(old->survey.dir, sizeof old->survey.dir, "slot %u of the log", old->core->index);
     store_info(old->core->runs.store, &info);
     old->core->last_ts = info.last_ts > info.ts_max ? info.last_ts : info.ts_max;
-    int status = read_tail(recovery, old, &tail);
+    int status = read_tail(recovery, old);
     if (status != 0)
         return status;
     status = log_remote_open(&old->remote, &options, &error);
-    if (status == 0)
-        status = log_remote_seek(old->remote, info.applied, &tail, &error);
     return status == 0 ? 0 : recovery_refuse(recovery, status, "%s", error.text);
+}
+
+int recovery_log_seek(struct old_wal *old, struct log_remote_error *error_r)
+{
+    struct store_info info;
+    store_info(old->core->runs.store, &info);
+    return log_remote_seek(old->remote, info.applied, &old->tail, error_r);
 }
 
 int recovery_log_begin(struct recovery *recovery, struct old_wal *old)

@@ -14,8 +14,9 @@
 /* The WAL that one shard had before this start. */
 struct old_wal {
     struct core *core;
-    struct wal_survey survey;  /* of a log engine: `dir` alone, as a name in errors */
-    struct log_remote *remote; /* owned until recovery_log_begin; NULL: the log is in segment files */
+    struct wal_survey survey;   /* of a log engine: `dir` alone, as a name in errors */
+    struct log_remote *remote;  /* owned until recovery_log_begin; NULL: the log is in segment files */
+    struct ownership_mark tail; /* of a log engine: a batch that the log must have (storage/log_tail.h) */
 };
 
 struct recovery {
@@ -58,8 +59,10 @@ bool recovery_is_filling(const struct recovery *recovery);
  * for that they stay. */
 int recovery_write_all_runs(struct recovery *recovery);
 
-/* Opens the log of old->core in a log engine; refuses one that has lost what the runs have. */
-int recovery_log_seek(struct recovery *recovery, struct old_wal *old);
+/* Opens the log of old->core in a log engine; connects to nothing. */
+int recovery_log_open(struct recovery *recovery, struct old_wal *old);
+/* What is behind the runs is to be read; may be called again. Refuses nothing: as log_remote_seek. */
+int recovery_log_seek(struct old_wal *old, struct log_remote_error *error_r);
 /* Gives the log to old->core. */
 int recovery_log_begin(struct recovery *recovery, struct old_wal *old);
 

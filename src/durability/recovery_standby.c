@@ -145,7 +145,8 @@ static int on_error(struct standby *standby, int status, const char *text)
     char line[LOG_REMOTE_ERROR_BYTES];
     if (standby->failing_us == 0)
         standby->failing_us = now_us;
-    bool is_over = !standby->has_read && now_us - standby->failing_us > ANSWER_US;
+    bool is_over =
+        !standby->has_read && !standby->recovery->server->was_deposed && now_us - standby->failing_us > ANSWER_US;
     if (status == -EBADMSG || is_over)
         return recovery_refuse(standby->recovery, status, "%s", text);
     (void)snprintf(line, sizeof line, "%s", text);
@@ -451,6 +452,57 @@ static int open_meta(struct standby *standby)
     return status == 0 ? 0 : recovery_refuse(standby->recovery, status, "%s", error.text);
 }
 
+/* A call that comes before the logs are followed has failed. 1: it is made again; or -errno. */
+static int on_early_error(struct standby *standby, int status, const char *text)
+{
+    if (!standby->recovery->server->was_deposed)
+        return recovery_refuse(standby->recovery, status, "%s", text);
+    status = on_error(standby, status, text);
+    if (status == 0)
+        return is_stopping() ? -EINTR : 1;
+    return status;
+}
+
+/* Other nodes have asked the log what the cluster is before they opened the data directory. */
+static int ask_what_it_is(struct standby *standby)
+{
+    struct datadir_meta meta;
+    struct log_engine_report report;
+    struct log_engine_error error = {""};
+    struct datadir_error why;
+    const struct server *server = standby->recovery->server;
+    int status;
+    do {
+        status = cluster_ask(server->cluster, &report, &meta, &error);
+        if (status != 0)
+            status = on_early_error(standby, status, error.text);
+    } while (status == 1);
+    if (status == 0 && datadir_check_cluster(server->datadir, &meta, &why) != 0)
+        return recovery_refuse(standby->recovery, -EINVAL, "%s", why.text);
+    return status;
+}
+
+static int seek(struct standby *standby, struct old_wal *old)
+{
+    struct log_remote_error error;
+    int status;
+    do {
+        status = recovery_log_seek(old, &error);
+        if (status != 0)
+            status = on_early_error(standby, status, error.text);
+    } while (status == 1);
+    return status;
+}
+
+static int seek_all(struct standby *standby)
+{
+    int status = standby->recovery->server->was_deposed ? ask_what_it_is(standby) : 0;
+    for (uint32_t i = 0; i < standby->slots && status == 0; i++)
+        status = seek(standby, &standby->recovery->old_wals[i]);
+    standby->failing_us = 0;
+    return status;
+}
+
 static int open_follower(struct standby *standby)
 {
     const struct cluster *cluster = standby->recovery->server->cluster;
@@ -481,6 +533,14 @@ static void note_takeover(const struct standby *standby)
     warn_of_ts(standby);
 }
 
+/* Until the log says who the owner is. */
+static void say_deposed(struct server *server)
+{
+    starting_say_owner(server->starting, "");
+    starting_say_owner(server->starting_admin, "");
+    service_notify_follows(server);
+}
+
 int recovery_standby(struct recovery *recovery)
 {
     struct server *server = recovery->server;
@@ -495,8 +555,12 @@ int recovery_standby(struct recovery *recovery)
         note_runs(&standby);
         count(&standby, clock_monotonic_us(standby.clock));
         starting_show_metrics(server->starting_admin, server);
-        status = follow(&standby);
+        if (server->was_deposed)
+            say_deposed(server);
+        status = seek_all(&standby);
     }
+    if (status == 0)
+        status = follow(&standby);
     if (status == 1)
         note_takeover(&standby);
     log_remote_close(&standby.meta.remote);

@@ -31,28 +31,38 @@ bool cluster_clock_is_right(const struct log_engine_report *report, uint64_t wal
     return ahead_us + behind_us <= CLUSTER_CLOCK_OFF_US;
 }
 
-static int ask(struct cluster *cluster, struct log_session *session, struct clock *clock,
-               struct log_engine_error *error)
+int cluster_ask(const struct cluster *cluster, struct log_engine_report *report_r, struct datadir_meta *meta_r,
+                struct log_engine_error *error_r)
 {
-    int status = cluster->engine->check(session, CLUSTER_TIMEOUT_MS, &cluster->report, error);
-    if (status == 0)
-        status = check_clock(cluster, clock, error);
+    struct log_session *session;
+    int status = cluster->engine->open(&session, &cluster->where, error_r);
     if (status != 0)
         return status;
-    struct datadir_cluster meta = {.engine = cluster->engine,
-                                   .session = session,
-                                   .name = cluster->where.cluster,
-                                   .node = cluster->node,
-                                   .slots = cluster->report.slots,
-                                   .timeout_ms = CLUSTER_TIMEOUT_MS};
-    return datadir_cluster_read(&meta, &cluster->meta, error);
+    struct datadir_cluster asked = {.engine = cluster->engine,
+                                    .session = session,
+                                    .name = cluster->where.cluster,
+                                    .node = cluster->node,
+                                    .timeout_ms = CLUSTER_TIMEOUT_MS};
+    status = cluster->engine->check(session, CLUSTER_TIMEOUT_MS, report_r, error_r);
+    if (status == 0) {
+        asked.slots = report_r->slots;
+        status = datadir_cluster_read(&asked, meta_r, error_r);
+    }
+    cluster->engine->close(&session);
+    return status;
 }
 
-int cluster_open(struct cluster *cluster, const struct config *config, struct clock *clock, char *text,
-                 size_t text_bytes)
+static int complain(const struct cluster *cluster, int status, const struct log_engine_error *error, char *text,
+                    size_t text_bytes)
+{
+    if (status != 0)
+        (void)snprintf(text, text_bytes, "cluster %s: %s", cluster->where.cluster, error->text);
+    return status;
+}
+
+int cluster_load(struct cluster *cluster, const struct config *config, char *text, size_t text_bytes)
 {
     struct log_engine_error error = {""};
-    struct log_session *session = NULL;
     *cluster = (struct cluster){
         .where = {.uris = config->log_uris,
                   .cluster = config->cluster_name,
@@ -63,14 +73,18 @@ int cluster_open(struct cluster *cluster, const struct config *config, struct cl
         .node = config->node,
     };
     config_address(config, cluster->address);
-    int status = log_engine_load(config->log_uris, &cluster->engine, &error);
-    if (status == 0)
-        status = cluster->engine->open(&session, &cluster->where, &error);
-    if (status == 0)
-        status = ask(cluster, session, clock, &error);
-    if (session != NULL)
-        cluster->engine->close(&session);
+    return complain(cluster, log_engine_load(config->log_uris, &cluster->engine, &error), &error, text, text_bytes);
+}
+
+int cluster_open(struct cluster *cluster, const struct config *config, struct clock *clock, char *text,
+                 size_t text_bytes)
+{
+    struct log_engine_error error = {""};
+    int status = cluster_load(cluster, config, text, text_bytes);
     if (status != 0)
-        (void)snprintf(text, text_bytes, "cluster %s: %s", config->cluster_name, error.text);
-    return status;
+        return status;
+    status = cluster_ask(cluster, &cluster->report, &cluster->meta, &error);
+    if (status == 0)
+        status = check_clock(cluster, clock, &error);
+    return complain(cluster, status, &error, text, text_bytes);
 }

@@ -27,10 +27,16 @@ struct cluster {
     struct log_engine_report report;
 };
 
-/* Loads the plug-in of the log, connects to the log servers, checks what they promise, and reads what the cluster is.
- * Borrows `config`. 0; or -errno with one line in `text` (room for `text_bytes`). */
+/* For a start: cluster_load, then cluster_ask for `report` and `meta`. Refuses a clock that is far ahead. Borrows
+ * `config`. 0; or -errno with one line in `text` (room for `text_bytes`). */
 int cluster_open(struct cluster *cluster, const struct config *config, struct clock *clock, char *text,
                  size_t text_bytes);
+/* Loads the plug-in of the log; connects to nothing, so `report` and `meta` are not known. Returns as cluster_open. */
+int cluster_load(struct cluster *cluster, const struct config *config, char *text, size_t text_bytes);
+/* Connects to the log servers, checks what they promise, and reads what the cluster is. 0, or an error of the engine
+ * (storage/log_engine.h) and *error_r. */
+int cluster_ask(const struct cluster *cluster, struct log_engine_report *report_r, struct datadir_meta *meta_r,
+                struct log_engine_error *error_r);
 
 /* Compares the wall clock with the engine's, by a report that was made just now, and counts it. Whether it is within
  * CLUSTER_CLOCK_OFF_US; if not, `text` says how far off it is. Any thread. */

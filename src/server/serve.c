@@ -30,6 +30,7 @@
 #include "server/signals.h"
 #include "server/starting.h"
 #include "server/token_watch.h"
+#include "storage/datadir/datadir_make.h"
 #include "storage/offline/manifests.h"
 #include "storage/page_guard.h"
 
@@ -449,6 +450,28 @@ static bool open_tls(struct server *server)
     return true;
 }
 
+/* What the cluster is, by the data directory of a node that was deposed. The process that ran on it had asked the log,
+ * which need not answer now: the standby waits for it, and compares (recovery_standby.h). */
+static int read_meta(struct cluster *cluster, const struct config *config, struct datadir_error *error)
+{
+    struct datadir *datadir;
+    int status = datadir_open_read(&datadir, config->data_dir, false, error);
+    if (status != 0)
+        return status;
+    cluster->meta = *datadir_meta(datadir);
+    (void)snprintf(cluster->meta.cluster, sizeof cluster->meta.cluster, "%s", config->cluster_name);
+    datadir_close(&datadir);
+    return 0;
+}
+
+static int open_cluster(struct server *server, struct cluster *cluster, char text[TEXT_BYTES])
+{
+    server->was_deposed = cluster_metrics_take(&server->cluster_metrics);
+    server->cluster = cluster;
+    return server->was_deposed ? cluster_load(cluster, server->config, text, TEXT_BYTES)
+                               : cluster_open(cluster, server->config, server->clock, text, TEXT_BYTES);
+}
+
 /* With --cluster the log says what the data directory is. */
 static bool open_data(struct server *server, struct cluster *cluster, struct datadir **datadir_r, char text[TEXT_BYTES])
 {
@@ -458,11 +481,11 @@ static bool open_data(struct server *server, struct cluster *cluster, struct dat
     if (config->log_uris == NULL) {
         status = datadir_open(datadir_r, config->data_dir, config->shards, config_value_cores(), &error);
     } else {
-        if (cluster_open(cluster, config, server->clock, text, TEXT_BYTES) != 0)
+        if (open_cluster(server, cluster, text) != 0)
             return false;
-        server->cluster = cluster;
-        server->was_deposed = cluster_metrics_take(&server->cluster_metrics);
-        status = datadir_open_cluster(datadir_r, config->data_dir, &cluster->meta, &error);
+        status = server->was_deposed ? read_meta(cluster, config, &error) : 0;
+        if (status == 0)
+            status = datadir_open_cluster(datadir_r, config->data_dir, &cluster->meta, &error);
     }
     if (status == 0 && (status = manifests_check(*datadir_r, &error)) != 0)
         datadir_close(datadir_r);

@@ -34,6 +34,14 @@ void service_notify_standby(struct server *server, const char *owner, const char
     (void)sd_notifyf(0, "READY=1\nSTATUS=standby: owner is %s%s%s", owner, address[0] != '\0' ? " at " : "", address);
 }
 
+void service_notify_follows(struct server *server)
+{
+    if (getenv("NOTIFY_SOCKET") == NULL)
+        return;
+    server->is_watched = sd_watchdog_enabled(0, NULL) > 0;
+    notify("STATUS=standby: waits for the log");
+}
+
 void service_notify_alive(const struct server *server)
 {
     if (server->is_watched)

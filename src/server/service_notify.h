@@ -18,6 +18,8 @@ void service_notify_ready(struct server *server);
 /* A standby of a cluster follows: READY=1, with who owns the slots as its status. It serves when it is the owner, which
  * may never be: the manager does not wait for that. */
 void service_notify_standby(struct server *server, const char *owner, const char *address);
+/* A node that was deposed has begun anew, and does not know the owner yet. For the manager it is started. */
+void service_notify_follows(struct server *server);
 /* A standby takes turns: WATCHDOG=1. Once a second. */
 void service_notify_alive(const struct server *server);
 /* The process begins anew as a standby, so for the manager the service does not end. */

@@ -204,26 +204,26 @@ static int raise_format(struct datadir *dir)
 }
 
 /* A directory whose messages are not all in the log of the cluster must not be served from there, nor the reverse. */
-static int check_cluster(const struct datadir *dir, const struct datadir_meta *cluster, struct datadir_error *error)
+int datadir_check_cluster(const struct datadir *dir, const struct datadir_meta *cluster, struct datadir_error *error_r)
 {
     const struct datadir_meta *meta = &dir->meta;
     if (cluster == NULL && meta->cluster[0] == '\0')
         return 0;
     if (cluster == NULL)
         return refuse(
-            error, -EINVAL,
+            error_r, -EINVAL,
             "%.200s is of a node of the cluster %s, and the newest messages are in its log: give --cluster, or "
             "choose another data directory",
             dir->path, meta->cluster);
     if (meta->cluster[0] == '\0')
         return refuse(
-            error, -EINVAL,
+            error_r, -EINVAL,
             "%.200s was made without --cluster, and the log of the cluster %s does not have its messages: leave "
             "--cluster out, or choose an empty data directory",
             dir->path, cluster->cluster);
     if (strcmp(meta->cluster, cluster->cluster) == 0 && strcmp(meta->epoch, cluster->epoch) == 0)
         return 0;
-    return refuse(error, -EINVAL,
+    return refuse(error_r, -EINVAL,
                   "%.200s is of a node of the cluster %s with the epoch %s, and the log is of %s with the epoch %s: "
                   "choose the data directory or the log that belong together",
                   dir->path, meta->cluster, meta->epoch, cluster->cluster, cluster->epoch);
@@ -252,7 +252,7 @@ static int open_locked(struct datadir *dir, uint32_t shards_wanted, uint32_t sha
     if (result == 0)
         result = examine(dir, shards_wanted, &is_made, error);
     if (result == 0 && is_made)
-        result = check_cluster(dir, cluster, error);
+        result = datadir_check_cluster(dir, cluster, error);
     if (result != 0)
         return result;
     if (!is_made)

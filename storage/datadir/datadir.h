@@ -68,6 +68,8 @@ struct datadir_meta;
  * A directory of no cluster, or of another one, is -EINVAL, as one of a cluster is for datadir_open. */
 int datadir_open_cluster(struct datadir **dir_r, const char *path, const struct datadir_meta *cluster,
                          struct datadir_error *error_r);
+/* Whether the open directory is of a node of that cluster, or of none if `cluster` is NULL: 0; or -EINVAL. */
+int datadir_check_cluster(const struct datadir *dir, const struct datadir_meta *cluster, struct datadir_error *error_r);
 
 struct datadir_check {
     uint32_t shards;  /* 0: it would be made */

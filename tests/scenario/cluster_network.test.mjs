@@ -1,6 +1,7 @@
 // The network between a node of a cluster and its log servers fails: whatever is cut, held up or slow, nothing acknowledged is
 // lost or doubled, what is not available is reported as such, and all goes on without a restart.
 import assert from "node:assert/strict";
+import { Client } from "./lib/client.mjs";
 import { countOf, onClusters, untilCount, USERS } from "./lib/cluster.mjs";
 import { CutProxy } from "./lib/cut_proxy.mjs";
 import { LONG, SHORT, sleep, until } from "./lib/server.mjs";
@@ -111,7 +112,7 @@ onClusters("the network between a node and its log", {}, (withCluster) => {
       }),
     );
 
-  withCluster("hides the log from the owner: its standby takes over, and it is deposed when it sees the log again", async (cluster) => {
+  withCluster("hides the log from the owner: its standby takes over, and it is deposed when it sees the log again, and waits if that is lost once more", async (cluster) => {
     const network = await Network.start(cluster.postgres);
     const first = await cluster.startAt("node-1", false, { uri: network.uri });
     const second = await cluster.startAt("node-2", true);
@@ -123,6 +124,16 @@ onClusters("the network between a node and its log", {}, (withCluster) => {
       await talkers.untilAcknowledged(20);
       network.all((proxy) => proxy.release());
       await first.logLine("deposed");
+      network.all(TROUBLES["is cut"][0]);
+      await until("the first to look for the log", () => {
+        assert.ok(first.isRunning(), first.stderr);
+        return countOf(first, "log_unreachable") > 0;
+      });
+      // It has lost the log again before it has begun to follow it, or soon after: a standby in any case.
+      assert.equal((await (await Client.open(first)).untilClosed()).code, 1001);
+      const answer = await fetch(`http://127.0.0.1:${first.address.port}/readyz`);
+      assert.deepEqual([answer.status, (await answer.json()).error], [503, "standby"]);
+      network.all(TROUBLES["is cut"][1]);
       await until("the first stands by", () => /event=standby node=node-1 owner=node-2/.test(first.stderr));
       await talkers.untilAcknowledged(20);
 
