@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -149,15 +150,24 @@ void wal_writer_step_half(struct core *core)
         wal_writer_step(core);
 }
 
+/* Why the last append failed, in `text`, as a value of a log line. */
+static const char *quotable_error(const struct wal_writer *writer, char text[LOG_REMOTE_ERROR_BYTES])
+{
+    (void)snprintf(text, LOG_REMOTE_ERROR_BYTES, "%s", log_error_text(&writer->log));
+    log_quotable(text);
+    return text;
+}
+
 static void log_failed(const struct core *core, int result)
 {
     const struct wal_writer *writer = &core->wal_writer;
+    char text[LOG_REMOTE_ERROR_BYTES];
     char dir[PATH_MAX] = "";
     if (writer->log.remote != NULL) {
         log_line(LOG_ERROR, "log_damaged",
                  "shard=%u bytes=%u error=\"%s\" hint=\"the node answers no sends, logins and reads any more: do what "
                  "the error says, then restart\"",
-                 core->index, writer->write_bytes, log_error_text(&writer->log));
+                 core->index, writer->write_bytes, quotable_error(writer, text));
         return;
     }
     (void)datadir_wal_path(core->server->datadir, core->index, dir, sizeof dir);
@@ -188,12 +198,13 @@ static void on_write_failed(struct core *core, int result)
  * dropped with the process, which closes its clients and begins anew as a standby. */
 static void on_deposed(struct core *core)
 {
+    char text[LOG_REMOTE_ERROR_BYTES];
     struct server *server = core->server;
     bool was_deposed = atomic_exchange(&server->is_deposed, true);
     if (!was_deposed)
         metric_add(&server->cluster_metrics.depositions, 1);
     log_line(LOG_WARN, "deposed", "shard=%u reason=\"%s\" hint=\"clients are closed; then this node is a standby\"",
-             core->index, log_error_text(&core->wal_writer.log));
+             core->index, quotable_error(&core->wal_writer, text));
     fail_all(core);
     if (!was_deposed)
         (void)kill(getpid(), SIGTERM);
@@ -203,13 +214,14 @@ static void on_deposed(struct core *core)
 static void on_later(struct core *core)
 {
     struct wal_writer *writer = &core->wal_writer;
+    char text[LOG_REMOTE_ERROR_BYTES];
     uint32_t left_out;
     writer->is_late = true;
     if (log_limit_take(&writer->late_limit, shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US, &left_out))
         log_line(LOG_WARN, "log_unsure",
                  "shard=%u error=\"%s\" hint=\"sends are not answered, and get busy after 2 s, until the log answers; "
                  "it is tried again\" left_out=%u",
-                 core->index, log_error_text(&writer->log), left_out);
+                 core->index, quotable_error(writer, text), left_out);
     uint64_t now_us = shard_monotonic_us(core->shard);
     if (now_us - writer->write_at_us >= UNSURE_US && !writer->is_unsure) {
         writer->is_unsure = true;

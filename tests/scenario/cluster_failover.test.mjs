@@ -91,7 +91,7 @@ if (!SHORT)
     const talkers = cluster.startTalkers([node]);
     await talkers.untilAcknowledged(50);
     await cluster.postgres.primary.kill();
-    await node.logLine("log_unsure");
+    assert.match(await node.logLine("log_unsure"), / error="[^"]*" hint="[^"]*" left_out=\d+\n$/, "the texts of libpq have quotes");
     await cluster.postgres.failOver();
     await talkers.untilAcknowledged(50);
     await talkers.end();
