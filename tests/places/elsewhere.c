@@ -1,7 +1,7 @@
 /*
  * elsewhere.c: a library to be loaded before all others (LD_PRELOAD): files below /sys/fs/cgroup and /proc/self/cgroup,
  * and /proc/sys/kernel/io_uring_disabled, are looked for below the directory in the variable ELSEWHERE. With the
- * variable RINGS the kernel has memory for so many io_urings, as under a limit of locked memory.
+ * variable RINGS the kernel has memory for so many rings of io_uring, as under a limit of locked memory.
  */
 #include <dlfcn.h>
 #include <errno.h>
