@@ -103,10 +103,11 @@ static void take_behind(struct core *core, struct conn *conn, struct tls *tls, c
 {
     keep(core, conn, tls, data, bytes);
     struct conn_stash whole = tls->input;
+    if (whole.data == NULL)
+        return; /* there is no memory for it, or the connection was closed as the oldest that holds a part */
     size_t whole_bytes = whole.end - whole.begin;
     size_t record = tls_record_bytes(whole.data + whole.begin, whole_bytes);
-    if (tls->is_over
-        || (tls_header_is_good(whole.data + whole.begin, whole_bytes) && (record == 0 || record > whole_bytes)))
+    if (tls_header_is_good(whole.data + whole.begin, whole_bytes) && (record == 0 || record > whole_bytes))
         return;
     list_remove(&tls->link);
     tls->input = (struct conn_stash){.data = NULL};
