@@ -219,6 +219,15 @@ static int first_segment(struct recovery *recovery, struct old_wal *old, uint32_
     return file_has_no_room(status, old->survey.dir) ? 0 : status;
 }
 
+static const char *advice(int status)
+{
+    switch (status) {
+    case -ENOSPC: return "make room";
+    case -EFBIG: return "raise the limit of file size (ulimit -f, LimitFSIZE=)";
+    default: return "remove the cause";
+    }
+}
+
 int recovery_wal_begin(struct recovery *recovery, struct old_wal *old)
 {
     struct core *core = old->core;
@@ -239,9 +248,8 @@ int recovery_wal_begin(struct recovery *recovery, struct old_wal *old)
     if (status != 0 && error.text[0] != '\0')
         return recovery_refuse(recovery, status, "%.900s: look at the disk", error.text);
     if (status != 0)
-        return recovery_refuse(
-            recovery, status, "%s: a new WAL segment cannot be created: %s%s", old->survey.dir, strerror(-status),
-            status == -ENOSPC ? ": make room and start again" : ": remove the cause and start again");
+        return recovery_refuse(recovery, status, "%s: a new WAL segment cannot be created: %s: %s and start again",
+                               old->survey.dir, strerror(-status), advice(status));
     if (has_begun)
         remove_others(old);
     else

@@ -200,7 +200,9 @@ void core_open_worker(struct core *core, const char *name, enum shard_worker_kin
     ASSERT(status <= 0);
     if (status == 0)
         return;
-    log_line(LOG_ERROR, "thread_failed", "name=%s errno=%d error=\"%s\"", name, -status, strerror(-status));
+    log_line(LOG_ERROR, "thread_failed",
+             "name=%s errno=%d error=\"%s\" hint=\"raise the limits of processes (ulimit -u, TasksMax=) and memory\"",
+             name, -status, strerror(-status));
     log_flush(CORE_LOG_FLUSH_US);
     _exit(1);
 }

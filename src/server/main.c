@@ -1,7 +1,10 @@
 /* main.c: parses the command line and runs the command. */
 #include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -10,6 +13,10 @@
 #include "server/serve.h"
 
 extern char **environ;
+
+/* Parsing options takes 200 KiB of it. */
+#define STACK_BYTES (512u << 10)
+#define THREAD_STACK_BYTES (1u << 20)
 
 /* A file of the store must not get the number of a standard descriptor that the parent closed: log lines would be
  * written into it. Opening takes the lowest number that is free. Writes to it fail, as to a closed descriptor. */
@@ -23,12 +30,41 @@ static void open_standard_descriptors(void)
         close(fd);
 }
 
-int main(int argc, char **argv)
+/* Threads get the stack that the limit of the process allows: at least this. */
+static void raise_thread_stacks(void)
+{
+    pthread_attr_t attributes;
+    size_t bytes;
+    if (pthread_getattr_default_np(&attributes) != 0)
+        return;
+    if (pthread_attr_getstacksize(&attributes, &bytes) == 0 && bytes < THREAD_STACK_BYTES
+        && pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0)
+        (void)pthread_setattr_default_np(&attributes);
+    (void)pthread_attr_destroy(&attributes);
+}
+
+/* A stack that overflows ends the process without a line. */
+static bool has_stack(void)
+{
+    struct rlimit limit;
+    raise_thread_stacks();
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= STACK_BYTES)
+        return true;
+    limit.rlim_cur = limit.rlim_max < STACK_BYTES ? limit.rlim_max : STACK_BYTES;
+    if (setrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur >= STACK_BYTES)
+        return true;
+    (void)fprintf(stderr,
+                  "chitchat: the limit of the stack is %" PRIu64 " bytes, and %u are needed: raise it (ulimit -s, "
+                  "LimitSTACK=)\n",
+                  (uint64_t)limit.rlim_cur, STACK_BYTES);
+    return false;
+}
+
+/* Has a frame of its own, since that of main must fit a small stack. */
+static int __attribute__((noinline)) run(int argc, char **argv)
 {
     struct config config;
     char text[CONFIG_TEXT_BYTES];
-    open_standard_descriptors();
-    signal(SIGXFSZ, SIG_IGN); /* a write past the limit of file size fails, and its error is reported */
     switch (config_parse(argc, argv, environ, &config, text, sizeof text)) {
     case CONFIG_SERVE: return config.checks_only != 0 ? serve_check(&config) : serve(&config, argv);
     case CONFIG_VERIFY: return command_verify(&config);
@@ -50,4 +86,11 @@ int main(int argc, char **argv)
     }
     fprintf(stderr, "%s\n", text);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    open_standard_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* a write past the limit of file size fails, and its error is reported */
+    return has_stack() ? run(argc, argv) : 1;
 }

@@ -37,6 +37,20 @@ test("connections that were asked for and cannot be had are an error that names 
   }
 });
 
+test("a stack or a file size that does not suffice for a start is an error that names the limit", () => {
+  const data = makeDataDir();
+  try {
+    const stack = startIn("ulimit -s 128", data, []);
+    assert.deepEqual([stack.status, stack.signal], [1, null]);
+    assert.equal(stack.stderr, "chitchat: the limit of the stack is 131072 bytes, and 524288 are needed: raise it (ulimit -s, LimitSTACK=)\n");
+    const size = startIn("ulimit -f 8192", data, []); // blocks of 512 bytes: less than a segment of the WAL
+    assert.equal(size.status, 1);
+    assert.match(size.stderr, /^chitchat: .*wal: a new WAL segment cannot be created: File too large: raise the limit of file size \(ulimit -f, LimitFSIZE=\) and start again\n$/);
+  } finally {
+    removeDataDir(data);
+  }
+});
+
 // Files about the process's limits, as a container has them.
 const LIBRARY = path.join(path.dirname(BIN), "libelsewhere.so");
 
