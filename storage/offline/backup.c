@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "storage/datadir/backup_lock.h"
 #include "storage/datadir/datadir_make.h"
 #include "storage/offline/backup_private.h"
@@ -17,6 +18,7 @@
 int backup_refuse(struct backup_error *error, int code, const char *format, ...)
 {
     va_list arguments;
+    ASSERT(code < 0);
     va_start(arguments, format);
     vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
@@ -106,6 +108,7 @@ static int take_runs(struct backup *backup, struct backup_shard *shard)
 {
     char path[RUN_PATH_BYTES];
     struct store_error error = {""};
+    ASSERT(shard->runs == NULL);
     snprintf(path, sizeof path, "%.900s/manifest.mdb", shard->from_runs);
     int status = manifest_read(path, datadir_is_live(backup->from), &shard->state, &error);
     if (status != 0)
@@ -127,6 +130,7 @@ static int copy_run(struct backup *backup, struct backup_shard *shard, uint32_t 
     char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
     const struct run_entry *entry = &shard->state.entries[index];
     struct backup_run *run = &shard->runs[index];
+    ASSERT(run->is_copied && run->fd >= 0);
     run_path(from, shard->from_runs, entry->id);
     run_path(to, shard->to_runs, entry->id);
     int status = copy_fd(run->fd, entry->file_bytes, to, &backup->report->files);
@@ -221,6 +225,7 @@ static int take_paths(struct backup *backup, const char *to)
 static int lock_source(struct backup *backup)
 {
     const char *dir = datadir_path(backup->from);
+    ASSERT(backup->lock_fd < 0);
     backup->lock_fd = backup_lock_take(dir);
     if (backup->lock_fd == -EBUSY)
         return backup_refuse(backup->error, -EBUSY, "another backup of %s is being made: wait until it has ended", dir);

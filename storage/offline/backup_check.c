@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "storage/datadir/apart.h"
 #include "storage/offline/backup_private.h"
 #include "storage/offline/run_check.h"
@@ -57,6 +58,7 @@ int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char 
                       struct backup_error *error)
 {
     struct looking looking = {datadir, shard, dir, state, runs};
+    ASSERT(shard < datadir_shards(datadir));
     struct apart *apart = NULL;
     int code = 0;
     int status = apart_open(&apart);

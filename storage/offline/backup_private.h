@@ -41,7 +41,7 @@ struct backup {
     struct backup_error *error;
 };
 
-/* Writes the text to *error. Returns `code`. */
+/* Writes the text to *error. Returns `code`, which is -errno (asserted to be below 0). */
 int backup_refuse(struct backup_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The refusal for a copy or write that failed with `code`; for -EBADMSG from report->difference. `from` and `report`
  * may be NULL for a write that has no source. Returns `code`. */
@@ -54,8 +54,8 @@ int backup_make_target(const char *to, int *fd_r, struct backup_error *error);
 
 #define BACKUP_RUN_ADVICE                                                                                              \
     "it was copied unchanged, so the file that it was copied from is damaged: `chitchat verify` checks all files"
-/* Checks the rows of the runs in `dir` with is_copied (`runs` NULL: of all), of a shard of `datadir`, as verify does.
- * `advice` ends the text of an error. 0, or -errno and *error. */
+/* Checks the rows of the runs in `dir` with is_copied (`runs` NULL: of all), of a shard of `datadir` (asserted), as
+ * verify does. `advice` ends the text of an error. 0, or -errno and *error. */
 int backup_check_runs(const struct datadir *datadir, uint32_t shard, const char *dir,
                       const struct manifest_state *state, const struct backup_run *runs, const char *advice,
                       struct backup_error *error);
@@ -69,9 +69,9 @@ int backup_refuse_manifest(struct backup_error *error, const char *path);
 /* Whether both are the same run of one data set. */
 bool backup_is_same_run(const struct run_entry *a, const struct run_entry *b);
 
-/* Sets generation_low, before any manifest is read. 0, or -errno and the error. */
+/* Sets generation_low, before any manifest is read (asserted). 0, or -errno and the error. */
 int backup_note_wal(struct backup *backup, struct backup_shard *shard);
-/* Copies the WAL, after all manifests were read. 0, or -errno and the error. */
+/* Copies the WAL, after all manifests were read (asserted). 0, or -errno and the error. */
 int backup_copy_wal(struct backup *backup, struct backup_shard *shard);
 
 #endif

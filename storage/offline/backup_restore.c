@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "storage/datadir/datadir_make.h"
 #include "storage/offline/backup_private.h"
 
@@ -37,6 +38,7 @@ static int place_run(struct restore *restore, const char *from_dir, const char *
                      struct backup_run *run)
 {
     char from[RUN_PATH_BYTES], to[RUN_PATH_BYTES];
+    ASSERT(!run->is_copied);
     run_path(from, from_dir, entry->id);
     run_path(to, to_dir, entry->id);
     restore->report->runs++;

@@ -26,6 +26,7 @@ struct set {
 static int refuse_errno(const struct set *set, const char *what)
 {
     int code = -errno;
+    ASSERT(code < 0);
     return backup_refuse(set->error, code, "cannot %s %s: %s", what, set->path, strerror(-code));
 }
 
@@ -54,6 +55,7 @@ static int check_content(struct set *set)
 
 static int lock(struct set *set)
 {
+    ASSERT(set->fd >= 0 && set->lock_fd < 0);
     set->lock_fd = openat(set->fd, DATADIR_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (set->lock_fd < 0)
         return refuse_errno(set, "write to");

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "storage/offline/backup_private.h"
 
 /* A segment that is read while it is written may look damaged; a later read does not. */
@@ -40,6 +41,7 @@ static int survey_wal(struct backup *backup, const struct backup_shard *shard, c
 int backup_note_wal(struct backup *backup, struct backup_shard *shard)
 {
     struct wal_survey survey;
+    ASSERT(shard->runs == NULL);
     int status = survey_wal(backup, shard, NULL, &survey);
     const struct wal_header *newest = &survey.newest;
     shard->generation_low = newest->sealed_count > 0 ? newest->sealed[0].generation : newest->generation;
@@ -84,6 +86,7 @@ static int read_segment(struct backup *backup, struct wal_survey *survey, struct
     struct wal_file read = *file;
     struct wal_scan scan;
     int status = 0;
+    ASSERT(file->has_header);
     copy->data = malloc(file->bytes + 1);
     if (copy->data == NULL)
         return backup_refuse(backup->error, -ENOMEM, "no memory for a segment of the WAL");
@@ -181,6 +184,7 @@ static int copy_segments(struct backup *backup, struct backup_shard *shard, stru
 int backup_copy_wal(struct backup *backup, struct backup_shard *shard)
 {
     struct wal_survey survey;
+    ASSERT(shard->runs != NULL);
     int status = survey_wal(backup, shard, &shard->state, &survey);
     if (status == 0)
         status = copy_segments(backup, shard, &survey);

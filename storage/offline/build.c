@@ -62,6 +62,7 @@ int build_open(struct build **build_r, const char *to, const struct datadir_meta
 {
     struct stat stat_now;
     struct datadir_error why;
+    ASSERT(meta->shards >= 1 && meta->shards <= LIMIT_SHARDS);
     struct build *build = calloc(1, sizeof *build + meta->shards * sizeof build->shards[0]);
     if (build == NULL)
         return backup_refuse(error_r, -ENOMEM, "no memory to make %s", to);
@@ -110,6 +111,7 @@ const struct datadir *build_datadir(const struct build *build)
 
 static int put(struct build *build, struct build_shard *shard, struct span key, struct span value)
 {
+    ASSERT(shard->writer != NULL);
     int status = run_writer_put(shard->writer, key, value);
     return status == 0 ? 0 : refuse_write(build, status, shard->dir);
 }
@@ -190,6 +192,7 @@ void build_set_level(struct build *build, uint32_t level)
 static int finish_shard(struct build *build, uint32_t index)
 {
     struct build_shard *shard = &build->shards[index];
+    ASSERT(shard->writer != NULL);
     build_raise_floor(build, index, shard->entry.ts_max);
     struct manifest_state state = {
         .marks = {.last_ts = shard->floor, .next_id = shard->entry.id + 1, .next_seq = shard->entry.seq_last + 1},
@@ -213,6 +216,7 @@ static int finish_shard(struct build *build, uint32_t index)
 int build_finish(struct build *build, struct build_report *report_r)
 {
     int status = 0;
+    ASSERT(!build->is_complete);
     for (uint32_t i = 0; i < build->shard_count && status == 0; i++)
         status = finish_shard(build, i);
     if (status != 0)

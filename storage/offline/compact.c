@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "storage/offline/offline.h"
 #include "storage/runs/store.h"
 #include "storage/wal/segment.h"
@@ -24,6 +25,7 @@ static void keep_first(void *context, const char *text)
 
 static int refuse(struct compact_error *error, int status, const char *text)
 {
+    ASSERT(status < 0);
     if (error->text[0] == '\0')
         snprintf(error->text, sizeof error->text, "%s", text[0] != '\0' ? text : strerror(-status));
     return status;

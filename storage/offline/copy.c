@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/hash.h"
 #include "storage/file.h"
 
@@ -90,6 +91,7 @@ static int new_file(const char *to)
 
 int copy_flush_and_drop_cache(int fd)
 {
+    ASSERT(fd >= 0);
     if (fsync(fd) != 0)
         return -errno;
     /* Only advice: it fails harmlessly, and a file system in memory ignores it. */
@@ -127,6 +129,7 @@ static int end_file(int fd, const char *to, int status, const struct content *gi
 int copy_fd(int fd, uint64_t bytes, const char *to, struct copy_report *report)
 {
     struct content content;
+    ASSERT(fd >= 0);
     int status = check_length(fd, bytes, report);
     int file = status == 0 ? new_file(to) : status;
     if (file < 0)

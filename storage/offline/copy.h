@@ -35,7 +35,7 @@ int copy_open(const char *from);
  * has to be copied. After an error `to` does not exist. */
 int copy_link(const char *from, uint64_t bytes, const char *to, struct copy_report *report);
 /* Copies the file of `fd`, which must have `bytes` bytes, to the new file `to`. 0; or -errno (-EBADMSG: see
- * report->difference), and `to` does not exist. Borrows `fd`. */
+ * report->difference), and `to` does not exist. Borrows `fd`, which is open (asserted). */
 int copy_fd(int fd, uint64_t bytes, const char *to, struct copy_report *report);
 /* The same from a path, whatever the length of the file. */
 int copy_file(const char *from, const char *to, struct copy_report *report);

@@ -97,8 +97,8 @@ static int add_entry(struct offline_shard *shard, const uint8_t *record, enum ro
 
 struct wal_context {
     struct offline *offline;
-    struct offline_shard *home;
-    uint32_t home_index;
+    struct offline_shard *owner; /* of the WAL */
+    uint32_t owner_index;
     uint32_t file;
 };
 
@@ -106,15 +106,15 @@ static void report_stray(const struct wal_context *wal)
 {
     problems_add(wal->offline->problems,
                  "%s/segment-%06u.wal has a record that does not belong there: " WAL_SURVEY_ADVICE,
-                 wal->home->survey.dir, wal->file);
+                 wal->owner->survey.dir, wal->file);
 }
 
 static int take_cut(const struct wal_context *wal, const struct record_fields *fields)
 {
     const struct offline *offline = wal->offline;
-    if (fields->to.bytes > 0 && datadir_shard_of(offline->datadir, fields->to) != wal->home_index)
+    if (fields->to.bytes > 0 && datadir_shard_of(offline->datadir, fields->to) != wal->owner_index)
         report_stray(wal);
-    return cuts_add(&wal->home->cuts, fields->to, fields->ts_to, 0);
+    return cuts_add(&wal->owner->cuts, fields->to, fields->ts_to, 0);
 }
 
 void offline_mark_view(const struct wal_mark *mark, struct offline_mark *mark_r)
@@ -155,11 +155,11 @@ static int compare_marks(const void *a, const void *b)
 static int take_mark(const struct wal_context *wal, const struct record_fields *fields)
 {
     struct offline *offline = wal->offline;
-    if (datadir_shard_of(offline->datadir, fields->to) != wal->home_index) {
+    if (datadir_shard_of(offline->datadir, fields->to) != wal->owner_index) {
         report_stray(wal);
         return 0;
     }
-    int status = add_mark(wal->home, fields->data, false);
+    int status = add_mark(wal->owner, fields->data, false);
     struct offline_shard *peers = &offline->shards[datadir_shard_of(offline->datadir, fields->key)];
     return status == 0 ? add_mark(peers, fields->data, true) : status;
 }
@@ -176,6 +176,7 @@ bool offline_is_alone(const struct offline *offline, const struct message *messa
 
 uint64_t offline_cut(const struct offline *offline, uint32_t shard, uint32_t index, struct span *user_r)
 {
+    ASSERT(shard < offline->shard_count);
     const struct cuts *cuts = &offline->shards[shard].cuts;
     if (index >= cuts->count)
         return 0;
@@ -185,6 +186,7 @@ uint64_t offline_cut(const struct offline *offline, uint32_t shard, uint32_t ind
 
 const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard)
 {
+    ASSERT(shard < offline->shard_count);
     return &offline->shards[shard].cuts;
 }
 
@@ -198,14 +200,14 @@ static int take_record(void *context, const struct record_fields *fields)
     if (fields->is_mark)
         return take_mark(wal, fields);
     uint32_t senders = datadir_shard_of(offline->datadir, fields->from);
-    if (datadir_shard_of(offline->datadir, fields->to) != wal->home_index || fields->ts_from == 0 || fields->ts_to == 0
+    if (datadir_shard_of(offline->datadir, fields->to) != wal->owner_index || fields->ts_from == 0 || fields->ts_to == 0
         || fields->ts_from > LIMIT_TS_MAX || fields->ts_to > LIMIT_TS_MAX) {
         report_stray(wal);
         return 0;
     }
     if (span_equal(fields->from, fields->to))
-        return add_entry(wal->home, fields->data, ROLE_SELF);
-    int status = add_entry(wal->home, fields->data, ROLE_RECEIVED);
+        return add_entry(wal->owner, fields->data, ROLE_SELF);
+    int status = add_entry(wal->owner, fields->data, ROLE_RECEIVED);
     return status == 0 ? add_entry(&offline->shards[senders], fields->data, ROLE_SENT) : status;
 }
 
@@ -215,6 +217,7 @@ static int read_file(struct offline *offline, struct offline_shard *shard, uint3
     struct wal_file *file = &shard->survey.files[index];
     struct wal_context context = {offline, shard, shard->survey.shard, file->number};
     struct segment_map *map = &shard->maps[index];
+    ASSERT(file->is_live && map->data == NULL);
     int status = segment_map(shard->survey.dir, file->number, map);
     if (status != 0) {
         problems_add(offline->problems, "%s/segment-%06u.wal cannot be read: %s", shard->survey.dir, file->number,
@@ -336,6 +339,7 @@ void offline_count(const struct offline *offline, struct offline_counts *counts_
 
 struct run *offline_run(struct offline *offline, uint32_t shard, uint32_t index, const char **path_r)
 {
+    ASSERT(shard < offline->shard_count);
     const struct offline_shard *own = &offline->shards[shard];
     if (index >= own->run_count)
         return NULL;

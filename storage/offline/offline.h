@@ -35,7 +35,8 @@ void offline_close(struct offline **offline);
 /* What was opened and read so far. */
 void offline_count(const struct offline *offline, struct offline_counts *counts_r);
 
-/* The run of this index among the opened ones of a shard, owned by `offline`; NULL past the last. *path_r is its file,
+/* The run of this index among the opened ones of a shard, one of the directory (asserted, here and below); owned by
+ * `offline`; NULL past the last. *path_r is its file,
  * borrowed until the next call. */
 struct run *offline_run(struct offline *offline, uint32_t shard, uint32_t index, const char **path_r);
 
@@ -52,14 +53,15 @@ const struct cuts *offline_cuts(const struct offline *offline, uint32_t shard);
 
 /* The entries of one shard's timelines, by user and then ts, each once, without those that are cut. */
 struct offline_rows;
-/* All entries, or those of `user` if it has bytes (copied). 0, and the caller closes *rows_r; or -errno: a file cannot
- * be read, which was reported. Borrows `offline`. */
+/* All entries, or those of `user` if it has bytes (LIMIT_USER_BYTES at most, asserted; copied). 0, and the caller
+ * closes *rows_r; or -errno: a file cannot be read, which was reported. Borrows `offline`. */
 int offline_rows_open(struct offline_rows **rows_r, struct offline *offline, uint32_t shard, struct span user);
 /* Nulls *rows; NULL is fine. */
 void offline_rows_close(struct offline_rows **rows);
 /* 1 and the next entry with its user, borrowed until the next call; 0 at the end; or -errno: a file cannot be read,
- * which was reported. Of several entries of one user and ts the first is given. Entries that differ are reported; equal
- * ones are normal, as a crash between a checkpoint's commit and the release of segments leaves them. */
+ * which was reported: then nothing but a close may follow. Of several entries of one user and ts the first is given.
+ * Entries that differ are reported; equal ones are normal, as a crash between a checkpoint's commit and the release of
+ * segments leaves them. */
 int offline_rows_next(struct offline_rows *rows, struct span *user_r, struct message *message_r);
 
 /* Whether an entry stands at `ts` in the timeline of `user`, cut or not: 1 or 0; or -errno: a file cannot be read,

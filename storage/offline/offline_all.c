@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
+
 /* The entries of one shard, with the next one read. */
 struct stream {
     struct offline_rows *rows;
@@ -19,6 +21,7 @@ struct offline_all {
 
 static int step(struct stream *stream)
 {
+    ASSERT(!stream->is_at_end);
     int more = offline_rows_next(stream->rows, &stream->user, &stream->message);
     stream->is_at_end = more <= 0;
     return more < 0 ? more : 0;

@@ -14,7 +14,7 @@ int offline_all_open(struct offline_all **all_r, struct offline *offline, const 
                      struct span user);
 /* Nulls *all; NULL is fine. */
 void offline_all_close(struct offline_all **all);
-/* Returns as offline_rows_next. */
+/* Returns as offline_rows_next, and nothing but a close may follow an error (asserted). */
 int offline_all_next(struct offline_all *all, struct span *user_r, struct message *message_r);
 
 #endif

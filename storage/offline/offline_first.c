@@ -78,6 +78,7 @@ static int take_other(struct offline_first *first, const struct message *message
 {
     struct span other = message_other(message);
     struct first_shard *shard = &first->shards[datadir_shard_of(first->datadir, other)];
+    ASSERT(shard->at == 0);
     if (shard->of_all <= first->of_all || message->other_ts > shard->of_all)
         return 0;
     int status = cuts_add(&shard->users, other, shard->of_all, 0);

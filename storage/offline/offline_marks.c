@@ -36,6 +36,7 @@ static int step_source(struct stream *stream)
 {
     struct span key, value;
     struct row_key_fields row = {.kind = ROW_ENTRY};
+    ASSERT(stream->source != NULL);
     int more = 1;
     while (more == 1 && row.kind != ROW_MARKS) {
         more = run_source_next(stream->source, &key, &value);
@@ -103,6 +104,8 @@ static int stream_step(struct stream *stream, const struct offline_mark *given)
 static int open_shards(struct offline_marks **marks_r, struct offline *offline, uint32_t first, uint32_t count,
                        struct span user)
 {
+    ASSERT(first + count <= offline->shard_count);
+    ASSERT(user.bytes <= LIMIT_USER_BYTES);
     struct offline_marks *marks = calloc(1, sizeof *marks + count * sizeof marks->streams[0]);
     if (marks == NULL)
         return -ENOMEM;

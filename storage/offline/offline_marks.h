@@ -9,11 +9,11 @@
 
 struct offline_marks;
 
-/* All marks, or those of `user` if it has bytes (copied). 0, and the caller closes *marks_r; or -errno: no memory, or a
- * file cannot be read. Borrows `offline`. */
+/* All marks, or those of `user` if it has bytes (LIMIT_USER_BYTES at most, asserted; copied). 0, and the caller closes
+ * *marks_r; or -errno: no memory, or a file cannot be read. Borrows `offline`. */
 int offline_marks_open(struct offline_marks **marks_r, struct offline *offline, const struct datadir *datadir,
                        struct span user);
-/* Those of one shard. Returns as offline_marks_open. */
+/* Those of one shard of the directory (asserted). Returns as offline_marks_open. */
 int offline_marks_open_shard(struct offline_marks **marks_r, struct offline *offline, uint32_t shard);
 /* Nulls *marks; NULL is fine. */
 void offline_marks_close(struct offline_marks **marks);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "storage/offline/offline_private.h"
 #include "storage/runs/run_walk.h"
 
@@ -80,6 +81,7 @@ static int wal_take(struct offline_rows *rows, struct input *input)
 
 static int step(struct offline_rows *rows, struct input *input)
 {
+    ASSERT(!input->is_at_end);
     if (input->run != NULL)
         return run_take(rows, input, run_walk_step(&input->walk));
     input->entry++;
@@ -117,6 +119,8 @@ static int open_wal(struct offline_rows *rows, struct input *input)
 
 int offline_rows_open(struct offline_rows **rows_r, struct offline *offline, uint32_t shard, struct span user)
 {
+    ASSERT(shard < offline->shard_count);
+    ASSERT(user.bytes <= LIMIT_USER_BYTES);
     struct offline_shard *own = &offline->shards[shard];
     struct offline_rows *rows = calloc(1, sizeof *rows + (own->run_count + 1) * sizeof rows->inputs[0]);
     if (rows == NULL)
@@ -180,6 +184,7 @@ static int step_over(struct offline_rows *rows, struct input *input, const struc
 static int step_over_last(struct offline_rows *rows)
 {
     int status = 0;
+    ASSERT(rows->last != NULL);
     for (uint32_t i = 0; i < rows->count && status == 0; i++)
         if (&rows->inputs[i] != rows->last)
             status = step_over(rows, &rows->inputs[i], rows->last);

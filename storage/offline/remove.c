@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "storage/datadir/backup_lock.h"
 #include "storage/datadir/datadir_make.h"
 #include "storage/runs/run_remove.h"
@@ -76,6 +77,7 @@ static int remove_entry(const char *dir, const char *name, int depth)
 
 static int remove_below(const char *path, int depth)
 {
+    ASSERT(depth < DEPTH_MAX);
     DIR *dir = opendir(path);
     if (dir == NULL)
         return -errno;

@@ -120,6 +120,7 @@ static uint64_t cut_of_all(const struct reshard *reshard, uint32_t shard)
 /* A shard that gets users of several has the lowest of their cuts, lest it hides what was not cut. */
 static int move_cut_of_all(struct reshard *reshard, uint32_t to)
 {
+    ASSERT(to < reshard->options->shards);
     uint32_t count = datadir_shards(reshard->from);
     uint64_t lowest = UINT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
@@ -199,6 +200,7 @@ static int put_keys(void *context)
 static void note_progress(struct reshard *reshard)
 {
     uint64_t before = reshard->done * PROGRESS_PARTS / reshard->total;
+    ASSERT(reshard->done < reshard->total);
     reshard->done++;
     if (reshard->options->on_progress != NULL && reshard->done * PROGRESS_PARTS / reshard->total > before)
         reshard->options->on_progress(reshard->options->context, reshard->done, reshard->total);

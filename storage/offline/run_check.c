@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "storage/memtable/memtable.h"
 #include "storage/runs/peer_index.h"
@@ -61,6 +62,7 @@ static void check_user(struct pass *pass, struct span user, uint64_t ts)
     const struct run_check *check = pass->check;
     if (span_equal(user, pass->filtered_user))
         return;
+    ASSERT(user.bytes <= sizeof pass->user);
     memcpy(pass->user, user.data, user.bytes);
     pass->filtered_user = (struct span){pass->user, user.bytes};
     if (!filter_may_contain(&pass->run->filter, filter_hash(user)))
@@ -118,6 +120,7 @@ static void check_index(struct pass *pass, struct span user, const struct messag
 static void peers_end(struct pass *pass, bool is_end)
 {
     struct span user = {pass->indexed_user, pass->indexed_user_bytes};
+    ASSERT(!pass->is_giving);
     pass->is_giving = peer_index_begin_rows(pass->peers, user, is_end) == 0;
     if (!pass->is_giving)
         REPORT(pass, "%s: no memory to check its index by peer", pass->check->path);
@@ -168,6 +171,7 @@ static void check_peers_entry(struct pass *pass, const struct row_key_fields *ro
     if (!span_equal(row->user, (struct span){pass->indexed_user, pass->indexed_user_bytes}))
         check_peers_end(pass);
     peers_finish(pass);
+    ASSERT(row->user.bytes <= sizeof pass->indexed_user);
     memcpy(pass->indexed_user, row->user.data, row->user.bytes);
     pass->indexed_user_bytes = row->user.bytes;
     if (row_decode_peer(value, &role, &other) != 0)
@@ -299,6 +303,7 @@ static int check_cursors(struct pass *pass, MDB_txn *txn)
 
 void run_check(struct run *run, struct run_check *check)
 {
+    ASSERT(check->shard < datadir_shards(check->datadir));
     struct pass pass = {.run = run, .check = check};
     MDB_txn *txn;
     uint64_t version = run->entry.index_version;

@@ -14,8 +14,8 @@
 
 struct run_check {
     const struct datadir *datadir; /* for the shard of a user and the key seed */
-    uint32_t shard;
-    const char *path; /* of the run, for the reports */
+    uint32_t shard;                /* of the run: one of `datadir` (asserted) */
+    const char *path;              /* of the run, for the reports */
     struct problems *problems;
     uint64_t keyed_r; /* run_check adds the rows of the key index */
 };
