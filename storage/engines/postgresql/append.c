@@ -22,6 +22,7 @@ static void followers_wake(const struct log_session *session, struct pg_server *
 {
     char sql[160];
     int64_t now = pg_now_ms();
+    ASSERT(!server->has_statement);
     if (now - server->notified_ms < NOTIFY_MS)
         return;
     server->notified_ms = now;
@@ -53,8 +54,8 @@ static int statement_run(struct log_session *session, struct pg_server *server, 
     return status != 0 ? status : pg_query_prepared(server, "append", &arguments, deadline_ms, result_r, error_r);
 }
 
-/* The row was inserted and committed. Whether it is as durable as was asked for? */
-static enum log_append_result inserted_judge(struct log_session *session, struct pg_server *server,
+/* The row was inserted and committed: whether it is as durable as was asked for. */
+static enum log_append_result inserted_check(struct log_session *session, struct pg_server *server,
                                              const PGresult *result, int *status_r, struct log_engine_error *error_r)
 {
     char name[PG_HOST_BYTES + 64];
@@ -92,7 +93,7 @@ enum log_append_result pg_append(struct log_session *session, const struct log_a
         return LOG_APPEND_FAILED;
     enum log_append_result outcome = LOG_APPEND_REFUSED;
     if (PQntuples(result) == 1)
-        outcome = inserted_judge(session, server, result, status_r, error_r);
+        outcome = inserted_check(session, server, result, status_r, error_r);
     PQclear(result);
     if (outcome != LOG_APPEND_REFUSED)
         return outcome;

@@ -16,7 +16,7 @@ static const char settings_sql[] =
     " current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
     " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer";
 
-static int settings_judge(const struct log_session *session, struct pg_server *server, const PGresult *result,
+static int settings_check(const struct log_session *session, struct pg_server *server, const PGresult *result,
                           struct log_engine_error *error_r)
 {
     char name[PG_HOST_BYTES + 64];
@@ -50,7 +50,7 @@ int pg_check_durability(struct log_session *session, struct pg_server *server, i
     int status = pg_query(session, server, settings_sql, NULL, false, deadline_ms, &result, error_r);
     if (status != 0)
         return status;
-    status = settings_judge(session, server, result, error_r);
+    status = settings_check(session, server, result, error_r);
     PQclear(result);
     return status;
 }
@@ -59,16 +59,16 @@ int pg_check_durability(struct log_session *session, struct pg_server *server, i
  * the server may read its configuration again. A statement that waits for a lock which an append of a lost connection
  * holds must end: else each try would leave another process of the server behind. A cancelled wait for a standby is
  * reported as a warning, so warnings must come, and nothing may cancel a wait for its length. */
-static const char settle_sql[] =
+static const char setting_sql[] =
     "SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false),"
     " set_config('default_transaction_isolation', 'read committed', false),"
     " set_config('client_min_messages', 'warning', false), set_config('statement_timeout', '0', false),"
     " set_config('lock_timeout', '2000', false), set_config('jit', 'off', false)";
 
-static int settle(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
+static int set_up(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
                   struct log_engine_error *error_r)
 {
-    return pg_query(session, server, settle_sql, NULL, false, deadline_ms, NULL, error_r);
+    return pg_query(session, server, setting_sql, NULL, false, deadline_ms, NULL, error_r);
 }
 
 int pg_check_server(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
@@ -76,7 +76,7 @@ int pg_check_server(struct log_session *session, struct pg_server *server, int64
 {
     int status = pg_check_durability(session, server, deadline_ms, error_r);
     if (status == 0)
-        status = settle(session, server, deadline_ms, error_r);
+        status = set_up(session, server, deadline_ms, error_r);
     if (status == 0 && !session->is_creating)
         status = pg_schema_check(session, server, deadline_ms, error_r);
     return status;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "check.h"
 
 #define PARAMETERS_MAX 80
@@ -101,6 +102,7 @@ static void attempts_end(struct attempts *attempts)
 static void attempt_fail(struct attempts *attempts, struct pg_server *server, uint32_t index,
                          struct log_engine_error *error_r)
 {
+    ASSERT(index < attempts->count && attempts->conns[index] != NULL);
     if (error_r->text[0] == '\0' || index == server->host) {
         char name[PG_HOST_BYTES + 64];
         uint32_t host = server->host;
@@ -160,6 +162,7 @@ static int connect_first(struct pg_server *server, uint32_t excluded, int64_t de
                          struct log_engine_error *error_r)
 {
     struct attempts attempts;
+    ASSERT(server->conn == NULL);
     error_r->text[0] = '\0';
     attempts_begin(&attempts, server, excluded);
     uint32_t found = attempts_run(&attempts, server, deadline_ms, error_r);
@@ -184,6 +187,7 @@ int pg_connect(struct log_session *session, struct pg_server *server, int64_t de
 {
     int status;
     uint32_t excluded = 0, all = (1u << server->host_count) - 1;
+    ASSERT(server->host_count > 0 && server->host_count <= PG_HOSTS_MAX);
     do {
         status = connect_first(server, excluded, deadline_ms, error_r);
         if (status == 0)

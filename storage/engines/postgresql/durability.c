@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/assert.h"
+
 static bool names_are_empty(const char *synchronous_standby_names)
 {
     return synchronous_standby_names[strspn(synchronous_standby_names, " \t")] == '\0';
@@ -15,6 +17,8 @@ static bool is(const char *setting, const char *value)
 bool pg_durability_is_wrong(enum log_durability durability, const struct pg_settings *settings, const char **wrong_r)
 {
     const char *commit = settings->synchronous_commit;
+    ASSERT(settings->fsync != NULL && settings->full_page_writes != NULL);
+    ASSERT(commit != NULL && settings->synchronous_standby_names != NULL);
     *wrong_r = NULL;
     if (!is(settings->fsync, "on"))
         *wrong_r = "fsync is off, so a power cut can lose or damage everything: set fsync = on";

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "append.h"
+#include "base/assert.h"
 #include "check.h"
 #include "nodes.h"
 #include "query.h"
@@ -130,6 +131,7 @@ static int session_check(struct log_session *session, uint32_t timeout_ms, struc
 {
     size_t used = 0;
     int64_t deadline_ms = pg_now_ms() + timeout_ms;
+    ASSERT(session->server_count > 0 && !session->is_creating);
     memset(report_r, 0, sizeof *report_r);
     for (uint32_t i = 0; i < session->server_count; i++) {
         struct pg_server *server = &session->servers[i];

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 /* SQLSTATEs that have a number of their own; the others are -EIO. */
 static int status_of(const char *sqlstate)
 {
@@ -114,6 +116,7 @@ int pg_query_finish(struct pg_server *server, int64_t deadline_ms, PGresult **re
                     struct log_engine_error *error_r)
 {
     PGresult *first = NULL;
+    ASSERT(server->has_statement);
     int status = flush(server, deadline_ms, error_r);
     if (status == 0)
         status = results_take(server, deadline_ms, &first, error_r);
@@ -140,6 +143,8 @@ int pg_query(const struct log_session *session, struct pg_server *server, const 
              const struct pg_arguments *arguments, bool is_binary, int64_t deadline_ms, PGresult **result_r,
              struct log_engine_error *error_r)
 {
+    ASSERT(server->conn != NULL && !server->has_statement);
+    ASSERT(arguments == NULL || arguments->count <= PG_ARGUMENTS_MAX);
     char *expanded = pg_query_expand(session, sql);
     if (expanded == NULL)
         return pg_complain(error_r, -ENOMEM, "no memory for a statement");
@@ -156,6 +161,8 @@ int pg_query(const struct log_session *session, struct pg_server *server, const 
 int pg_query_prepared(struct pg_server *server, const char *prepared, const struct pg_arguments *arguments,
                       int64_t deadline_ms, PGresult **result_r, struct log_engine_error *error_r)
 {
+    ASSERT(server->conn != NULL && !server->has_statement);
+    ASSERT(arguments->count <= PG_ARGUMENTS_MAX);
     server->was_warned = false;
     server->sqlstate[0] = '\0';
     int was_sent = PQsendQueryPrepared(server->conn, prepared, arguments->count, arguments->values, arguments->bytes,
@@ -167,6 +174,7 @@ char *pg_query_expand(const struct log_session *session, const char *sql)
 {
     size_t schema_bytes = strlen(session->schema);
     size_t bytes = 1;
+    ASSERT(schema_bytes > 0);
     for (const char *c = sql; *c != '\0'; c++)
         bytes += *c == '@' ? schema_bytes : 1;
     char *expanded = malloc(bytes);

@@ -3,6 +3,8 @@
  *
  * -ETIMEDOUT and -ECONNABORTED: the outcome is not known, and the connection is closed. Any other error: the server
  * reported it, so the statement has changed nothing, and the connection stands; server->sqlstate names it.
+ *
+ * A statement is begun only on a connection where none is under way (asserted).
  */
 #ifndef CHITCHAT_ENGINES_POSTGRESQL_QUERY_H
 #define CHITCHAT_ENGINES_POSTGRESQL_QUERY_H
@@ -19,14 +21,14 @@ struct pg_arguments {
     int formats[PG_ARGUMENTS_MAX]; /* 0: text; 1: bytes */
 };
 
-/* Runs `sql`, or the prepared statement `prepared`; the other is NULL. @ in `sql` stands for the schema, unless session
- * is NULL. On 0 the caller clears *result_r; result_r may be NULL. `is_binary` counts for all columns. */
+/* Runs `sql`, or the prepared statement `prepared`; the other is NULL. @ in `sql` stands for the schema. On 0 the
+ * caller clears *result_r; result_r may be NULL. `is_binary` counts for all columns. */
 int pg_query(const struct log_session *session, struct pg_server *server, const char *sql,
              const struct pg_arguments *arguments, bool is_binary, int64_t deadline_ms, PGresult **result_r,
              struct log_engine_error *error_r);
 int pg_query_prepared(struct pg_server *server, const char *prepared, const struct pg_arguments *arguments,
                       int64_t deadline_ms, PGresult **result_r, struct log_engine_error *error_r);
-/* Waits for the statement that was sent until the server is ready for the next one. */
+/* Waits for the statement that was sent (asserted) until the server is ready for the next one. */
 int pg_query_finish(struct pg_server *server, int64_t deadline_ms, PGresult **result_r,
                     struct log_engine_error *error_r);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "query.h"
 
 #define READ_BATCHES_MAX 256 /* of one statement */
@@ -16,6 +17,7 @@ static const char extent_sql[] =
 
 static void argument_number(struct pg_arguments *arguments, char text[24], uint64_t number)
 {
+    ASSERT(arguments->count < PG_ARGUMENTS_MAX);
     (void)snprintf(text, 24, "%" PRIu64, number);
     arguments->values[arguments->count++] = text;
 }
@@ -66,8 +68,8 @@ static uint64_t binary_cell(const PGresult *result, int row, int column)
 }
 
 /* There was no batch `from`. 0: the log ends before it; 1: it has it by now; or an error. */
-static int missing_judge(struct log_session *session, struct pg_server *server, uint32_t slot, uint64_t from,
-                         bool is_second_look, int64_t deadline_ms, struct log_engine_error *error_r)
+static int missing_explain(struct log_session *session, struct pg_server *server, uint32_t slot, uint64_t from,
+                           bool is_second_look, int64_t deadline_ms, struct log_engine_error *error_r)
 {
     char text[24];
     PGresult *result;
@@ -143,7 +145,7 @@ int pg_read(struct log_session *session, uint32_t slot, uint64_t from, uint32_t 
             return status;
         bool is_there = PQntuples(result) > 0 && binary_cell(result, 0, 0) == from;
         status = is_there ? batches_visit(result, slot, from, visit, context, error_r)
-                          : missing_judge(session, server, slot, from, is_second_look, deadline_ms, error_r);
+                          : missing_explain(session, server, slot, from, is_second_look, deadline_ms, error_r);
         PQclear(result);
         if (is_there || status <= 0)
             return status;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "query.h"
 #include "schema_sql.h"
 
@@ -14,6 +15,7 @@
 static int run_script(const struct log_session *session, struct pg_server *server, const char *sql, int64_t deadline_ms,
                       struct log_engine_error *error_r)
 {
+    ASSERT(server->conn != NULL && !server->has_statement);
     char *expanded = pg_query_expand(session, sql);
     if (expanded == NULL)
         return pg_complain(error_r, -ENOMEM, "no memory for a statement");
@@ -28,7 +30,7 @@ static int run_script(const struct log_session *session, struct pg_server *serve
 static const char cluster_sql[] = "SELECT version, id, slots, servers, server FROM @.cluster";
 
 /* A cluster that is there must be this one. */
-static int existing_judge(const struct log_session *session, const struct pg_server *server, const PGresult *result,
+static int existing_check(const struct log_session *session, const struct pg_server *server, const PGresult *result,
                           uint32_t slots, char *id, struct log_engine_error *error_r)
 {
     char name[PG_HOST_BYTES + 64];
@@ -110,7 +112,7 @@ static int create_locked(struct log_session *session, struct pg_server *server, 
     if (status != 0)
         return status;
     uint64_t version = PQntuples(found) == 1 ? pg_cell(found, 0, 0) : 0;
-    status = existing_judge(session, server, found, slots, id, error_r);
+    status = existing_check(session, server, found, slots, id, error_r);
     PQclear(found);
     return status != 0 || version == PG_SCHEMA_VERSION ? status
                                                        : migrate(session, server, version, deadline_ms, error_r);
@@ -119,6 +121,8 @@ static int create_locked(struct log_session *session, struct pg_server *server, 
 int pg_schema_create(struct log_session *session, struct pg_server *server, uint32_t slots, char *id,
                      int64_t deadline_ms, struct log_engine_error *error_r)
 {
+    ASSERT(session->is_creating);
+    ASSERT(strlen(id) < ID_BYTES);
     int status = run_script(session, server, "BEGIN", deadline_ms, error_r);
     if (status != 0)
         return status;
@@ -154,6 +158,7 @@ static const char append_sql[] =
 static int prepare(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
                    struct log_engine_error *error_r)
 {
+    ASSERT(server->conn != NULL && !server->has_statement);
     char *expanded = pg_query_expand(session, append_sql);
     if (expanded == NULL)
         return pg_complain(error_r, -ENOMEM, "no memory for a statement");
@@ -170,6 +175,7 @@ int pg_schema_check(struct log_session *session, struct pg_server *server, int64
 {
     char name[PG_HOST_BYTES + 64];
     PGresult *result;
+    ASSERT(!session->is_creating);
     int status = pg_query(session, server, cluster_sql, NULL, false, deadline_ms, &result, error_r);
     (void)pg_server_name(server, name);
     if (status == -ENOENT)

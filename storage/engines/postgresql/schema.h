@@ -16,12 +16,13 @@
 
 #include "session.h"
 
-/* Makes what is missing on one server, or migrates it. `id` (37 bytes): empty, and set to the id of the cluster, or
- * that id, which the server must have or gets. 0 or an error; -EEXIST: a cluster with other numbers. */
+/* Of a session that is creating (asserted): makes what is missing on one server, or migrates it. `id` (37 bytes):
+ * empty, and set to the id of the cluster, or that id, which the server must have or gets. 0 or an error; -EEXIST: a
+ * cluster with other numbers. */
 int pg_schema_create(struct log_session *session, struct pg_server *server, uint32_t slots, char *id,
                      int64_t deadline_ms, struct log_engine_error *error_r);
-/* Whether the schema is of this version, and the server the one that the list means. Sets server->slots, prepares the
- * statements. 0 or an error. */
+/* Of any other session (asserted): whether the schema is of this version, and the server the one that the list means.
+ * Sets server->slots, prepares the statements. 0 or an error. */
 int pg_schema_check(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
                     struct log_engine_error *error_r);
 /* Makes the partitions of this hour and the next two, unless they exist. 0 or an error. */

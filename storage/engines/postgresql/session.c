@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "connect.h"
 #include "query.h"
 
@@ -21,6 +22,7 @@ int64_t pg_now_ms(void)
 int pg_complain(struct log_engine_error *error_r, int status, const char *format, ...)
 {
     va_list arguments;
+    ASSERT(status <= 0);
     va_start(arguments, format);
     (void)vsnprintf(error_r->text, sizeof error_r->text, format, arguments);
     va_end(arguments);
@@ -37,6 +39,7 @@ int pg_complain(struct log_engine_error *error_r, int status, const char *format
 
 const char *pg_server_option(const struct pg_server *server, const char *keyword)
 {
+    ASSERT(server->options != NULL);
     for (const PQconninfoOption *options = server->options; options->keyword != NULL; options++)
         if (strcmp(options->keyword, keyword) == 0)
             return options->val != NULL ? options->val : "";
@@ -92,6 +95,7 @@ static int hosts_read(struct pg_server *server, struct log_engine_error *error_r
 
 int pg_server_init(struct pg_server *server, uint32_t number, const char *uri, struct log_engine_error *error_r)
 {
+    ASSERT(number < LOG_ENGINE_SERVERS_MAX);
     memset(server, 0, sizeof *server);
     server->number = number;
     server->avoided = PG_HOSTS_MAX;
@@ -114,6 +118,7 @@ void pg_server_fini(struct pg_server *server)
 
 const char *pg_server_name(const struct pg_server *server, char name[PG_HOST_BYTES + 64])
 {
+    ASSERT(server->host < PG_HOSTS_MAX);
     const struct pg_host *host = &server->hosts[server->host];
     const char *where = host->name[0] != '\0' ? host->name : host->address;
     (void)snprintf(name, PG_HOST_BYTES + 64, "log server %u (%s:%s)", server->number + 1,
@@ -135,6 +140,7 @@ bool pg_server_wait(struct pg_server *server, short events, int64_t deadline_ms)
 {
     struct pollfd waited = {.fd = PQsocket(server->conn), .events = events};
     int ready;
+    ASSERT(server->conn != NULL);
     do {
         int64_t left = deadline_ms - pg_now_ms();
         if (left <= 0)
@@ -169,6 +175,7 @@ int pg_server_ready(struct log_session *session, struct pg_server *server, int64
 
 int64_t pg_share(int64_t deadline_ms, uint32_t parts)
 {
+    ASSERT(parts > 0);
     int64_t now = pg_now_ms();
     return deadline_ms > now ? now + (deadline_ms - now) / parts : deadline_ms;
 }
@@ -176,6 +183,7 @@ int64_t pg_share(int64_t deadline_ms, uint32_t parts)
 int pg_session_slots(struct log_session *session, int64_t deadline_ms, struct log_engine_error *error_r)
 {
     int status = 0;
+    ASSERT(session->server_count > 0);
     for (uint32_t i = 0; i < session->server_count && session->slots == 0; i++) {
         int64_t share_ms = pg_share(deadline_ms, session->server_count - i);
         status = pg_server_ready(session, &session->servers[i], share_ms, error_r);

@@ -65,9 +65,9 @@ struct log_session {
 };
 
 int64_t pg_now_ms(void);
-/* The deadline of the first of `parts` steps that share the time until `deadline_ms`. */
+/* The deadline of the first of `parts` steps (asserted not to be 0) that share the time until `deadline_ms`. */
 int64_t pg_share(int64_t deadline_ms, uint32_t parts);
-/* Writes the error and returns `status`. */
+/* Writes the error and returns `status`: 0, or -errno (asserted). */
 __attribute__((format(printf, 3, 4))) int pg_complain(struct log_engine_error *error_r, int status, const char *format,
                                                       ...);
 
@@ -92,7 +92,7 @@ int pg_session_server(struct log_session *session, uint32_t slot, int64_t deadli
 int pg_server_ready(struct log_session *session, struct pg_server *server, int64_t deadline_ms,
                     struct log_engine_error *error_r);
 
-/* Waits until the socket is ready for `events`. False: the deadline came. */
+/* Waits until the socket of the connection (asserted) is ready for `events`. False: the deadline came. */
 bool pg_server_wait(struct pg_server *server, short events, int64_t deadline_ms);
 
 #endif
