@@ -124,6 +124,7 @@ bool admin_tokens_have(struct admin_tokens *tokens, struct span token)
     int unequal = 1;
     digest_of(token, digest);
     pthread_mutex_lock(&tokens->lock);
+    ASSERT(tokens->digests.count > 0 && tokens->digests.count <= ADMIN_TOKENS_MAX);
     for (uint32_t i = 0; i < tokens->digests.count; i++)
         unequal &= CRYPTO_memcmp(digest, tokens->digests.bytes[i], DIGEST_BYTES) != 0;
     pthread_mutex_unlock(&tokens->lock);

@@ -145,6 +145,7 @@ static uint32_t candidates(const struct token_keys *keys, const struct header *h
         if (key->algorithm == header->algorithm && key->has_kid)
             indices[count++] = i;
     }
+    ASSERT(count <= TOKEN_KEYS_MAX);
     return count;
 }
 

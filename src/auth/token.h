@@ -6,8 +6,7 @@
  * 1. It has three parts of strict base64url, TOKEN_BYTES_MAX bytes in all.
  * 2. The header is a JSON object without repeated names. `alg` is HS256, RS256, ES256 or EdDSA; there is no `crit`.
  * 3. A key of that algorithm has signed it: the one with the token's `kid`, or one of those without a `kid`. A token
- *    without `kid` is tried with all keys of the algorithm, those without a `kid` first, but with TOKEN_TRIES_… at
- * most.
+ *    without `kid` is tried with all keys of the algorithm, those without a `kid` first, TOKEN_TRIES_… at most.
  * 4. The payload is a JSON object without repeated names. `exp` is a number and not past, `nbf` is absent or a number
  *    and not in the future, both with TOKEN_LEEWAY_S. `sub` is a string. `aud` and `iss` are as asked for. The claim
  *    that names the user holds a user name.
@@ -50,7 +49,7 @@ struct token_result {
 
 struct token_verifier;
 
-/* Refs `keys`. 0 or -ENOMEM. */
+/* Refs `keys`. `rules` have a user_claim (asserted). 0 or -ENOMEM. */
 int token_verifier_open(struct token_verifier **verifier_r, struct token_keys *keys, const struct token_rules *rules);
 void token_verifier_close(struct token_verifier **verifier);
 

@@ -98,6 +98,7 @@ const char *token_claims_read(const struct json_reader *json, const char *text, 
                               const struct token_rules *rules, uint64_t now_s, struct token_claims *claims_r)
 {
     *claims_r = (struct token_claims){0};
+    ASSERT(rules->user_claim.bytes > 0);
     const struct json_member *user = find_string(json, rules->user_claim);
     const char *reason = check_dates(json, now_s, claims_r);
     if (reason == NULL && find_string(json, SPAN_LITERAL("sub")) == NULL)
@@ -111,6 +112,7 @@ const char *token_claims_read(const struct json_reader *json, const char *text, 
         return reason;
     const struct json_member *admin = json_find(json, rules->admin_claim);
     claims_r->is_admin = rules->admin_claim.bytes > 0 && admin != NULL && admin->kind == JSON_KIND_TRUE;
+    ASSERT(user->value.bytes <= sizeof claims_r->user);
     claims_r->user_bytes = (uint8_t)user->value.bytes;
     memcpy(claims_r->user, user->value.data, user->value.bytes);
     return NULL;

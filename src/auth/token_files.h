@@ -1,6 +1,7 @@
 /*
- * token_files.h: the parts of token_keys.h: reading a file with keys, and each format. No other module includes this.
- * Any thread; all of it may block.
+ * token_files.h: what token_keys.c, token_public.c and token_jwks.c share, the parts of token_keys.h: reading a file
+ * with keys, and each format. admin_tokens.c and token_sign.c read their files by it. No other file includes it. Any
+ * thread; all of it may block.
  */
 #ifndef CHITCHAT_AUTH_TOKEN_FILES_H
 #define CHITCHAT_AUTH_TOKEN_FILES_H
@@ -33,9 +34,11 @@ void token_files_forget(char *data, size_t bytes);
 
 /* The next key of the set, zeroed and counted. NULL: the set is full, and the error is filled. */
 struct token_key *token_files_add(struct token_loader *loader);
-/* Checks a public key and takes its algorithm from its kind. Owns `public`. `what` names the key in errors. */
+/* Checks a public key (not NULL: asserted) and takes its algorithm from its kind. Owns `public`. `what` names the key
+ * in errors. */
 bool token_files_add_public(struct token_loader *loader, const char *what, EVP_PKEY *public, struct span kid);
 
+/* Add the keys of a file of their format, of `bytes` (1 to TOKEN_FILE_BYTES_MAX, asserted) at `data`. */
 bool token_files_take_secrets(struct token_loader *loader, const char *data, size_t bytes);
 bool token_files_take_pem(struct token_loader *loader, const char *data, size_t bytes);
 bool token_files_take_jwks(struct token_loader *loader, const char *data, size_t bytes);

@@ -14,6 +14,7 @@
 
 #include "auth/base64url.h"
 #include "auth/token_files.h"
+#include "base/assert.h"
 
 #define NUMBER_BYTES_MAX (TOKEN_RSA_BITS_MAX / 8u * 2u)
 #define CURVE_BYTES 32u
@@ -57,6 +58,7 @@ static bool is_for_verifying(const struct jwk *jwk)
 static bool read_bytes(const struct jwk *jwk, const char *name, size_t min, size_t max, uint8_t *out, size_t *bytes_r)
 {
     json_t *value = json_object_get(jwk->object, name);
+    ASSERT(min > 0 && min <= max);
     if (!json_is_string(value))
         return false;
     struct span text = {json_string_value(value), json_string_length(value)};
@@ -179,6 +181,7 @@ static bool take_set(struct token_loader *loader, json_t *root)
 bool token_files_take_jwks(struct token_loader *loader, const char *data, size_t bytes)
 {
     json_error_t error;
+    ASSERT(bytes > 0);
     json_t *root = json_loadb(data, bytes, JSON_REJECT_DUPLICATES, &error);
     if (root == NULL)
         return token_files_fail(loader, "is no valid JSON: line %d: %.100s", error.line, error.text);

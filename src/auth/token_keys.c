@@ -38,7 +38,8 @@ uint32_t token_algorithm_tries(enum token_algorithm algorithm)
 struct token_keys *token_keys_ref(struct token_keys *keys)
 {
     ASSERT(keys != NULL);
-    atomic_fetch_add_explicit(&keys->references, 1, memory_order_relaxed);
+    unsigned before = atomic_fetch_add_explicit(&keys->references, 1, memory_order_relaxed);
+    ASSERT(before > 0);
     return keys;
 }
 
@@ -46,7 +47,11 @@ void token_keys_unref(struct token_keys **keys_p)
 {
     struct token_keys *keys = *keys_p;
     *keys_p = NULL;
-    if (keys == NULL || atomic_fetch_sub_explicit(&keys->references, 1, memory_order_acq_rel) != 1)
+    if (keys == NULL)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&keys->references, 1, memory_order_acq_rel);
+    ASSERT(before > 0);
+    if (before > 1)
         return;
     for (uint32_t i = 0; i < keys->count; i++)
         EVP_PKEY_free(keys->keys[i].public);
@@ -104,6 +109,7 @@ static bool check_file(struct token_loader *loader, const struct stat *status, u
 static bool read_all(struct token_loader *loader, int fd, size_t bytes, char **data_r)
 {
     size_t used = 0;
+    ASSERT(bytes > 0 && bytes <= TOKEN_FILE_BYTES_MAX);
     char *data = calloc(1, bytes + 1);
     if (data == NULL)
         return token_files_fail(loader, "no memory to read it");
@@ -137,6 +143,7 @@ bool token_files_read(struct token_loader *loader, unsigned mode_refused, char *
 
 struct token_key *token_files_add(struct token_loader *loader)
 {
+    ASSERT(loader->keys->count <= TOKEN_KEYS_MAX);
     if (loader->keys->count == TOKEN_KEYS_MAX) {
         token_files_fail(loader, "there are more than %u keys in all files: remove those that no token needs",
                          TOKEN_KEYS_MAX);
@@ -169,6 +176,7 @@ static bool take_secret(struct token_loader *loader, struct span line, unsigned 
 bool token_files_take_secrets(struct token_loader *loader, const char *data, size_t bytes)
 {
     unsigned number = 0;
+    ASSERT(bytes > 0);
     if (memmem(data, bytes, "-----BEGIN", 10) != NULL || data[0] == '{')
         return token_files_fail(loader,
                                 "holds keys, not secrets: give a file of public keys with --token-keys instead");

@@ -71,6 +71,7 @@ bool token_files_add_public(struct token_loader *loader, const char *what, EVP_P
 {
     enum token_algorithm algorithm = TOKEN_RS256;
     struct token_key *key = NULL;
+    ASSERT(public != NULL);
     if (kid.bytes > TOKEN_KID_BYTES_MAX)
         token_files_fail(loader, "%s: its kid is longer than %u bytes", what, TOKEN_KID_BYTES_MAX);
     else if (take_kind(loader, what, public, &algorithm)) {
@@ -131,7 +132,7 @@ bool token_files_take_pem(struct token_loader *loader, const char *data, size_t 
     long block_bytes;
     unsigned number = 0;
     bool is_good = true;
-    ASSERT(bytes <= TOKEN_FILE_BYTES_MAX);
+    ASSERT(bytes > 0 && bytes <= TOKEN_FILE_BYTES_MAX);
     BIO *bio = BIO_new_mem_buf(data, (int)bytes);
     while (bio != NULL && is_good && PEM_read_bio(bio, &name, &header, &block, &block_bytes) == 1) {
         is_good = take_block(loader, name, block, block_bytes, ++number);

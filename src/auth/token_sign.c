@@ -100,6 +100,7 @@ static bool sign_hs256(const struct token_signer *signer, struct span content, u
     char digest[] = "SHA256";
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
                            OSSL_PARAM_construct_end()};
+    ASSERT(signer->keys != NULL);
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     EVP_MAC_CTX *context = mac == NULL ? NULL : EVP_MAC_CTX_new(mac);
     bool is_good = context != NULL && EVP_MAC_CTX_set_params(context, params) == 1
@@ -126,6 +127,7 @@ static bool from_der(uint8_t *out, size_t *bytes_inout)
 
 static bool sign_private(const struct token_signer *signer, struct span content, uint8_t *out, size_t *bytes_r)
 {
+    ASSERT(signer->private != NULL);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     const EVP_MD *digest = signer->algorithm == TOKEN_EDDSA ? NULL : EVP_sha256();
     *bytes_r = TOKEN_SIGNATURE_BYTES_MAX;
@@ -152,6 +154,7 @@ bool token_sign_parts(struct token_signer *signer, struct span header, struct sp
     if (!is_good)
         return false;
     *at++ = '.';
+    ASSERT(bytes <= sizeof signature);
     at += base64url_encode(signature, bytes, at);
     *bytes_r = (size_t)(at - out);
     return true;
@@ -180,6 +183,7 @@ static struct span write_header(const struct token_signer *signer, const struct 
     at = JSON_PUT(at, "\"typ\":\"JWT\",\"alg\":\"");
     at = json_put_span(at, token_algorithm_name(signer->algorithm));
     at = JSON_PUT(at, "\"}");
+    ASSERT((size_t)(at - out) <= JSON_BYTES_MAX);
     return (struct span){out, (size_t)(at - out)};
 }
 
@@ -199,6 +203,7 @@ static struct span write_payload(const struct token_grant *grant, char *out)
     at = JSON_PUT(at, "\"exp\":");
     at = json_put_unsigned(at, grant->expires_s);
     at = JSON_PUT(at, "}");
+    ASSERT((size_t)(at - out) <= JSON_BYTES_MAX);
     return (struct span){out, (size_t)(at - out)};
 }
 

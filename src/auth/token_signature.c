@@ -69,6 +69,7 @@ static bool init_all(struct token_signature *signature)
 
 int token_signature_open(struct token_signature **signature_r, struct token_keys *keys)
 {
+    ASSERT(token_keys_count(keys) <= TOKEN_KEYS_MAX);
     struct token_signature *signature = calloc(1, sizeof *signature);
     *signature_r = NULL;
     if (signature == NULL)
@@ -120,6 +121,7 @@ static bool is_hs256_good(struct token_signature *signature, const struct token_
 static bool is_ed25519_good(struct token_signature *signature, uint32_t index, struct span content, struct span given)
 {
     const struct token_key *key = token_keys_at(signature->keys, index);
+    ASSERT(signature->verify[index] != NULL);
     return given.bytes == ED25519_SIGNATURE_BYTES
            && EVP_DigestVerifyInit(signature->verify[index], NULL, NULL, NULL, key->public) == 1
            && EVP_DigestVerify(signature->verify[index], (const unsigned char *)given.data, given.bytes,
@@ -146,6 +148,7 @@ static uint8_t *put_integer(uint8_t *at, const uint8_t half[HALF_BYTES])
 static size_t der_of(const uint8_t given[2 * HALF_BYTES], uint8_t der[DER_BYTES_MAX])
 {
     uint8_t *end = put_integer(put_integer(der + 2, given), given + HALF_BYTES);
+    ASSERT(end <= der + DER_BYTES_MAX);
     der[0] = 0x30;
     der[1] = (uint8_t)(end - der - 2);
     return (size_t)(end - der);
@@ -156,6 +159,7 @@ static bool is_hash_good(struct token_signature *signature, uint32_t index, stru
     uint8_t hash[HASH_BYTES], der[DER_BYTES_MAX];
     const uint8_t *data = (const uint8_t *)given.data;
     size_t bytes = given.bytes;
+    ASSERT(signature->contexts[index] != NULL);
     if (token_keys_at(signature->keys, index)->algorithm == TOKEN_ES256) {
         if (bytes != 2 * HALF_BYTES)
             return false;
