@@ -115,6 +115,7 @@ static void show_page(struct chat_tty *chat, const json_t *messages)
 {
     struct client_message message;
     struct chat_talk *talk = chat->current;
+    ASSERT(talk != NULL);
     if (chat->is_older)
         chat_screen_notice(chat->screen, "--- older messages with %s ---", talk->user);
     for (size_t i = 0; i < json_array_size(messages); i++) {
@@ -150,6 +151,7 @@ static void show_held(struct chat_tty *chat)
 static void page_on_reply(void *context, const json_t *reply)
 {
     struct chat_tty *chat = context;
+    ASSERT(chat->loading > 0);
     chat->loading--;
     if (chat->loading > 0 || chat->screen == NULL)
         return; /* another page was asked for since, or this is the end */
@@ -166,6 +168,7 @@ static void page_on_reply(void *context, const json_t *reply)
 
 static void ask_page(struct chat_tty *chat, uint64_t before, uint64_t limit, bool is_older)
 {
+    ASSERT(chat->current != NULL);
     json_t *request = json_pack("{s:s,s:s,s:I,s:I}", "op", "history", "with", chat->current->user, "before",
                                 (json_int_t)before, "limit", (json_int_t)limit);
     chat->is_older = is_older;

@@ -13,6 +13,7 @@ void chat_complete_add(struct chat_completion *completion, struct span stem, con
 {
     size_t bytes = strlen(word);
     ASSERT(bytes <= LIMIT_USER_BYTES);
+    ASSERT(stem.bytes == completion->stem_bytes);
     if (bytes < stem.bytes || memcmp(word, stem.data, stem.bytes) != 0)
         return;
     if (completion->count < CHAT_FITTING_MAX)

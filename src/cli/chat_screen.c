@@ -60,6 +60,7 @@ static uint32_t columns_of_terminal(void)
 static void walk(struct span text, uint32_t columns, uint32_t *column, uint32_t *row)
 {
     mbstate_t state = {0};
+    ASSERT(columns > 0);
     while (text.bytes > 0) {
         wchar_t character;
         size_t bytes = mbrtowc(&character, text.data, text.bytes, &state);
@@ -152,6 +153,7 @@ static void put_day(struct chat_screen *screen, uint64_t ts)
 static void cut_line(struct chat_screen *screen, uint32_t from)
 {
     struct buffer *out = &screen->out;
+    ASSERT(from <= out->bytes);
     for (uint32_t bytes = 0; from + bytes < out->bytes; bytes++) {
         uint32_t column = 0, row = 0;
         bool is_begin = ((unsigned char)out->data[from + bytes] & 0xc0) != 0x80;
@@ -305,6 +307,7 @@ static int edit_on_getc(EditLine *edit, wchar_t *character_r)
         }
         if (turn == CHAT_TURN_AGAIN)
             continue;
+        ASSERT(screen->input_bytes < sizeof screen->input);
         ssize_t bytes =
             read(STDIN_FILENO, screen->input + screen->input_bytes, sizeof screen->input - screen->input_bytes);
         if (bytes <= 0)
@@ -331,6 +334,7 @@ const char *chat_screen_read(struct chat_screen *screen)
     int count = 0;
     HistEvent event;
     struct buffer out = {0};
+    ASSERT(!screen->is_editing);
     screen->shown_columns = screen->prompt_columns;
     screen->is_changed = false;
     const char *line = el_gets(screen->edit, &count);
@@ -379,6 +383,7 @@ static void choose_locale(void)
 struct chat_screen *chat_screen_open(chat_screen_on_turn *on_turn, chat_screen_on_tab *on_tab, void *context)
 {
     HistEvent event;
+    ASSERT(on_turn != NULL && on_tab != NULL);
     struct chat_screen *screen = calloc(1, sizeof *screen);
     ASSERT(screen != NULL);
     choose_locale();

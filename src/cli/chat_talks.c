@@ -46,6 +46,7 @@ struct chat_talk *chat_talks_take(struct chat_talks *talks, const char *user)
 void chat_talks_note(struct chat_talks *talks, struct chat_talk *talk, const struct client_message *message,
                      bool is_sent, bool is_shown)
 {
+    ASSERT(list_is_linked(&talk->link));
     list_remove(&talk->link);
     list_prepend(&talks->all, &talk->link);
     if (is_sent) {

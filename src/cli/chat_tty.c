@@ -31,6 +31,7 @@ const char *chat_peer_of(const struct chat_tty *chat, const struct client_messag
 static void put_note(char notes[NOTES_BYTES], const char *text)
 {
     size_t used = strlen(notes);
+    ASSERT(used < NOTES_BYTES);
     (void)snprintf(notes + used, NOTES_BYTES - used, "%s", text);
 }
 
@@ -99,6 +100,7 @@ void chat_show(struct chat_tty *chat, const struct client_message *message)
 {
     bool is_mine = strcmp(message->from, client_user(chat->client)) == 0;
     struct chat_talk *talk = chat->current;
+    ASSERT(talk != NULL);
     if (talk->oldest_ts == 0)
         talk->oldest_ts = message->ts;
     chat_screen_message(chat->screen, message, is_mine, NULL);

@@ -113,6 +113,12 @@ bool client_is_logged_in(const struct client *client)
 
 /* -- what the transport says -- */
 
+/* One is begun, and neither side has ended it. */
+static bool has_connection(const struct client *client)
+{
+    return client->state != CLIENT_WAITING && client->state != CLIENT_STOPPED;
+}
+
 void client_on_open(struct client *client)
 {
     ASSERT(client->state == CLIENT_CONNECTING);
@@ -122,6 +128,7 @@ void client_on_open(struct client *client)
 
 void client_on_heard(struct client *client)
 {
+    ASSERT(has_connection(client));
     client->heard_us = client_now_us(client);
     client->ping_due_us = 0;
 }
@@ -134,6 +141,8 @@ static bool is_final(uint16_t code)
 
 void client_on_end(struct client *client, const struct client_end *end)
 {
+    ASSERT(has_connection(client));
+    ASSERT(end->reason != NULL);
     if (end->code == 4101)
         client->is_expired = true;
     if (is_final(end->code) || (end->is_hopeless && !client->was_logged_in))
@@ -163,6 +172,8 @@ static void step_connection(struct client *client, uint64_t now_us)
 void client_step(struct client *client, short revents)
 {
     uint64_t now_us = client_now_us(client);
+    ASSERT(!client->is_busy);
+    client->is_busy = true;
     client->transport->step(client->transport, revents);
     if (client->state == CLIENT_WAITING && now_us >= client->due_us)
         client_connect(client);
@@ -170,6 +181,7 @@ void client_step(struct client *client, short revents)
         client_wait_again(client, CLOSE_DEAD, 0, "the server does not answer to a login");
     else if (client_is_logged_in(client))
         step_connection(client, now_us);
+    client->is_busy = false;
 }
 
 static uint64_t earlier(uint64_t a_us, uint64_t b_us)
@@ -213,6 +225,7 @@ void client_wait(struct client *client, int timeout_ms)
 
 void client_put(struct client *client, json_t *object)
 {
+    ASSERT(client->state == CLIENT_LOGGING_IN || client_is_logged_in(client));
     char *text = json_dumps(object, JSON_COMPACT);
     ASSERT(text != NULL);
     client->transport->send(client->transport, text, strlen(text));
@@ -222,7 +235,8 @@ void client_put(struct client *client, json_t *object)
 
 bool client_request(struct client *client, json_t *request, client_on_reply *on_reply, void *context)
 {
-    ASSERT(json_is_object(request));
+    ASSERT(json_is_string(json_object_get(request, "op")));
+    ASSERT(json_object_get(request, "id") == NULL);
     if (!client_is_logged_in(client)) {
         json_decref(request);
         return false;
@@ -329,6 +343,7 @@ int client_open(struct client **client_r, const struct client_options *options, 
 {
     *client_r = NULL;
     struct client_transport *transport = options->transport;
+    ASSERT(options->url != NULL || transport != NULL);
     if (check_options(options, error) != 0 || (transport == NULL && client_link_open(&transport, options, error) != 0))
         return -1;
     struct client *client = calloc(1, sizeof *client);
@@ -360,6 +375,8 @@ void client_close(struct client **client)
 {
     if (*client == NULL)
         return;
+    ASSERT(!(*client)->is_busy);
+    (*client)->is_busy = true;
     (*client)->transport->close((*client)->transport);
     (*client)->state = CLIENT_STOPPED;
     leave(*client);

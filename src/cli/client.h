@@ -7,7 +7,7 @@
  * Nothing here blocks, but for client_wait, client_close (briefly) and client_open (files). A program waits for what
  * client_wants names, in a poll loop of its own, and calls client_step; or it calls client_wait in a loop. All happens
  * in these calls, the calls of the handler too. A handler may call any function but client_step, client_wait and
- * client_close.
+ * client_close (asserted).
  *
  * One client is one user's connection, for one thread. A program may have many clients. The cursor is kept while the
  * client is open; a program that stores messages stores client_cursor and client_epoch with them, and gives them to
@@ -124,8 +124,8 @@ uint32_t client_unsent(const struct client *client);
 
 /* `reply` is the whole reply, also an `error`, borrowed; NULL: the connection ended before it came. */
 typedef void client_on_reply(void *context, const json_t *reply);
-/* Sends any other request; takes `request`, an object with its `op`, without an `id`. False if nobody is logged in: it
- * is dropped, and on_reply is not called. */
+/* Sends any other request; takes `request`, an object with its `op`, without an `id` (asserted). False if nobody is
+ * logged in: it is dropped, and on_reply is not called. */
 bool client_request(struct client *client, json_t *request, client_on_reply *on_reply, void *context);
 /* The `code` of a reply that is an error; NULL: it is none. */
 const char *client_error_code(const json_t *reply);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/assert.h"
+
 #define GOING_AWAY 1001u
 
 static bool is_same(const struct client_url *a, const struct client_url *b)
@@ -28,6 +30,7 @@ void client_follow_on_close(struct client_follow *follow, uint16_t code, const c
 
 bool client_follow_next(struct client_follow *follow)
 {
+    ASSERT(follow->given.host[0] != '\0');
     struct client_url next = follow->has_named ? follow->named : follow->was_logged_in ? follow->url : follow->given;
     bool is_other = !is_same(&next, &follow->url);
     follow->has_named = follow->was_logged_in = false;

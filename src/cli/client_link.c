@@ -143,6 +143,7 @@ static void put_plain(struct client_link *link, const void *data, size_t bytes)
 static void flush(struct client_link *link)
 {
     struct buffer *out = output_of(link);
+    ASSERT(link->fd >= 0);
     while (!link->is_dead && link->sent < out->bytes) {
         ssize_t bytes = send(link->fd, out->data + link->sent, out->bytes - link->sent, MSG_NOSIGNAL);
         if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
@@ -207,6 +208,7 @@ static void open_frames(struct client_link *link)
                                                            .send_callback = frames_on_send,
                                                            .genmask_callback = frames_on_mask,
                                                            .on_msg_recv_callback = frames_on_message};
+    ASSERT(link->state == LINK_OPEN);
     drop_frames(link);
     int status = wslay_event_context_client_init(&link->frames, &callbacks, link);
     ASSERT(status == 0);
@@ -222,6 +224,7 @@ static void send_frames(struct client_link *link)
 
 static void take_frames(struct client_link *link, const char *data, size_t bytes)
 {
+    ASSERT(link->state == LINK_OPEN && link->frames != NULL);
     link->given = (struct span){data, bytes};
     client_on_heard(link->client);
     int status = wslay_event_recv(link->frames);
@@ -268,6 +271,7 @@ static void refuse_upgrade(struct client_link *link, const struct client_upgrade
 static void take_head(struct client_link *link, const char *data, size_t bytes)
 {
     struct client_upgrade upgrade;
+    ASSERT(link->state == LINK_UPGRADING);
     buffer_grow(&link->head, (uint32_t)bytes);
     memcpy(link->head.data + link->head.bytes, data, bytes);
     link->head.bytes += (uint32_t)bytes;
@@ -298,6 +302,7 @@ static void take_plain(struct client_link *link, const char *data, size_t bytes)
 static void fail_tls(struct client_link *link)
 {
     char why[REASON_BYTES / 2];
+    ASSERT(link->tls != NULL);
     bool is_hopeless = client_tls_explain(link->tls, why, sizeof why);
     finish(link, (struct client_end){0}, is_hopeless, "%s: %s", link->host, why);
 }
@@ -325,6 +330,7 @@ static void take_secured(struct client_link *link, const char *data, size_t byte
 static void receive(struct client_link *link)
 {
     char data[RECEIVE_BYTES];
+    ASSERT(link->fd >= 0);
     ssize_t bytes = recv(link->fd, data, sizeof data, 0);
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -446,6 +452,7 @@ static void link_send(struct client_transport *transport, const char *text, size
 
 static void link_logged_in(struct client_transport *transport)
 {
+    ASSERT(link_of(transport)->state == LINK_OPEN);
     client_follow_on_login(&link_of(transport)->server);
 }
 
@@ -508,6 +515,7 @@ static void say_goodbye(struct client_link *link)
 {
     uint64_t due_ms = now_ms() + GOODBYE_MS;
     char data[RECEIVE_BYTES];
+    ASSERT(link->state == LINK_OPEN);
     (void)wslay_event_queue_close(link->frames, 1000, NULL, 0);
     send_frames(link);
     for (uint64_t now = now_ms(); now < due_ms && !link->is_dead; now = now_ms()) {

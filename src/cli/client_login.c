@@ -59,6 +59,7 @@ void client_connect(struct client *client)
 
 void client_login_send(struct client *client)
 {
+    ASSERT(client->state == CLIENT_LOGGING_IN);
     json_t *login = make_login(client);
     client->asked_replay = client->epoch[0] != '\0';
     if (client->asked_replay) {
@@ -147,6 +148,7 @@ void client_login_refused(struct client *client, const json_t *error)
 {
     char why[CLIENT_WHY_BYTES];
     const char *code = client_error_code(error), *message = json_string_value(json_object_get(error, "message"));
+    ASSERT(code != NULL);
     (void)snprintf(why, sizeof why, "the server refuses the login: %s: %s", code, message != NULL ? message : "");
     if (strcmp(code, "bad_token") == 0)
         refuse_token(client, why);

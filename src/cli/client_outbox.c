@@ -109,6 +109,7 @@ void client_outbox_sent(struct client_item *item, uint64_t request, uint64_t now
 void client_outbox_hold(struct client_item *item, uint64_t due_us)
 {
     ASSERT(item->is_in_flight);
+    ASSERT(first_of(item->peer) == item);
     item->is_in_flight = false;
     item->peer->due_us = due_us;
 }

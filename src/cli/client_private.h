@@ -33,6 +33,7 @@ struct client {
     struct clock system_clock;
 
     enum client_state state;
+    bool is_busy; /* within client_step or client_close, where the calls of the handler are made */
     char why[CLIENT_WHY_BYTES];
     char user[LIMIT_USER_BYTES + 1];
     char epoch[CLIENT_EPOCH_BYTES]; /* "": no login yet */

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -65,6 +66,7 @@ int client_resolve_open(struct client_resolve **resolve_r, const char *host, con
 {
     struct client_resolve *resolve = calloc(1, sizeof *resolve);
     ASSERT(resolve != NULL);
+    ASSERT(strlen(host) < sizeof resolve->host && strlen(port) < sizeof resolve->port);
     (void)snprintf(resolve->host, sizeof resolve->host, "%s", host);
     (void)snprintf(resolve->port, sizeof resolve->port, "%s", port);
     resolve->fd = eventfd(0, EFD_CLOEXEC);

@@ -52,6 +52,7 @@ static struct client_outcome outcome_of(const struct client_item *item)
 static void accept(struct client *client, struct client_item *item, uint64_t ts, const char *mid, bool is_dup)
 {
     struct client_outcome outcome = outcome_of(item);
+    ASSERT(mid != NULL);
     outcome.ts = ts;
     outcome.mid = mid;
     outcome.is_dup = is_dup;
@@ -134,6 +135,7 @@ static void take_sent(struct client *client, struct client_item *item, const jso
 
 static void refuse(struct client *client, struct client_item *item, const json_t *error, const char *code)
 {
+    ASSERT(item->is_in_flight);
     uint64_t now_us = client_now_us(client), retry_after_ms = 0;
     const char *message = json_string_value(json_object_get(error, "message"));
     if (strcmp(code, "busy") == 0 || strcmp(code, "rate_limited") == 0) {

@@ -107,6 +107,7 @@ bool client_tls_context_open(struct client_tls_context **client_r, const struct 
                              size_t room)
 {
     static const unsigned char protocols[] = "\x08http/1.1";
+    ASSERT(options->host != NULL && options->insecure_hint != NULL && options->plain_hint != NULL);
     struct client_tls_context *client = calloc(1, sizeof *client);
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     ASSERT(client != NULL && context != NULL); /* its users can do nothing without memory */
@@ -279,6 +280,7 @@ struct buffer *client_tls_output(struct client_tls *tls)
 
 bool client_tls_explain(struct client_tls *tls, char *out, size_t room)
 {
+    ASSERT(tls->ssl != NULL);
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_REASON(error);
     long verified = SSL_get_verify_result(tls->ssl);

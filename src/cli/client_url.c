@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/assert.h"
+
 /* Reads the digits at *at, and moves *at behind them. */
 static bool read_port(const char **at, char out[CLIENT_URL_PORT_BYTES])
 {
@@ -73,6 +75,7 @@ const char *client_url_parse(const char *url, const char *plain, struct client_u
 
 void client_url_host(const struct client_url *url, char out[CLIENT_URL_HOST_TEXT_BYTES])
 {
+    ASSERT(url->host[0] != '\0' && url->port[0] != '\0');
     bool is_ipv6 = strchr(url->host, ':') != NULL;
     (void)snprintf(out, CLIENT_URL_HOST_TEXT_BYTES, "%s%s%s:%s", is_ipv6 ? "[" : "", url->host, is_ipv6 ? "]" : "",
                    url->port);

@@ -217,6 +217,7 @@ static int spool_put(struct import *import, const struct dump_line *line)
     struct span user = line->user;
     bool has_marks = line->with.bytes > 0;
     uint32_t bytes = 0;
+    ASSERT(user.bytes > 0 && user.bytes <= LIMIT_USER_BYTES);
     if (has_marks) {
         row_encode_marks(line->marks, import->value);
         memcpy(import->value + ROW_MARKS_BYTES, line->with.data, line->with.bytes);
@@ -374,6 +375,7 @@ static int put_marks(struct import *import, struct span user)
 {
     struct seen_marks marks;
     struct span value = {(const char *)import->value, import->value_bytes};
+    ASSERT(value.bytes > ROW_MARKS_BYTES);
     struct span peer = {value.data + ROW_MARKS_BYTES, value.bytes - ROW_MARKS_BYTES};
     if (row_decode_marks((struct span){value.data, ROW_MARKS_BYTES}, &marks) != 0)
         return refuse_spool(import);

@@ -80,6 +80,7 @@ static char *trim(char *begin, char *end)
 static enum config_file_step divide(char *line, const char **name_r, const char **value_r)
 {
     char *equals = strchr(line, '=');
+    ASSERT(*line != '\0' && *line != '#');
     *name_r = line;
     *value_r = "needs a value: write name = value";
     if (equals == NULL)

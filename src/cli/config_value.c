@@ -68,6 +68,7 @@ bool config_value_duration_within(const char *text, uint64_t min, uint64_t max, 
                                   char wanted[CONFIG_VALUE_WANTED_BYTES])
 {
     char least[24], most[24];
+    ASSERT(min <= max);
     if (config_value_duration(text, seconds_r) && *seconds_r >= min && *seconds_r <= max)
         return true;
     write_duration(min, least);

@@ -103,6 +103,7 @@ static uint32_t part_of(const struct cross_check *check, const struct message *m
 
 void cross_check_add(struct cross_check *check, const struct message *message, bool is_alone)
 {
+    ASSERT(check->copy_count == 0);
     check->messages += message->role != ROLE_SENT;
     if (message->role == ROLE_SELF || is_alone)
         return;
@@ -220,6 +221,7 @@ static void report_copies(const struct copy *copies, uint32_t count, struct prob
 static void report_mark(const struct copy *copies, uint32_t count, struct problems *problems)
 {
     const char *seer = copies->to, *author = copies->from;
+    ASSERT(count > 0);
     if (count == 1)
         problems_add(problems, "%s has seen messages of %s, as the timeline of %s says, but not as that of %s says",
                      seer, author, copies->role == ROLE_SENT ? author : seer,

@@ -42,11 +42,13 @@ size_t dump_line_write_first(char *line, struct span user, uint64_t first)
         at = JSON_PUT(put_field(at, "\"user\":\"", user), ",");
     at = json_put_unsigned(JSON_PUT(at, "\"first\":"), first);
     at = JSON_PUT(at, "}\n");
+    ASSERT((size_t)(at - line) <= DUMP_LINE_BYTES_MAX);
     return (size_t)(at - line);
 }
 
 size_t dump_line_write_marks(char *line, struct span user, struct span peer, struct seen_marks marks)
 {
+    ASSERT(user.bytes > 0 && peer.bytes > 0);
     char *at = put_field(line, "{\"user\":\"", user);
     at = put_field(at, ",\"with\":\"", peer);
     if (marks.seen > 0)
@@ -54,6 +56,7 @@ size_t dump_line_write_marks(char *line, struct span user, struct span peer, str
     if (marks.seen_by > 0)
         at = json_put_unsigned(JSON_PUT(at, ",\"seen_by\":"), marks.seen_by);
     at = JSON_PUT(at, "}\n");
+    ASSERT((size_t)(at - line) <= DUMP_LINE_BYTES_MAX);
     return (size_t)(at - line);
 }
 

@@ -166,7 +166,9 @@ double exposition_quantile(const struct exposition *before, const struct exposit
     char bucket_name[NAME_BYTES_MAX];
     struct buckets buckets = {0};
     double total = 0, least = INFINITY;
-    (void)snprintf(bucket_name, sizeof bucket_name, "%s_bucket", name);
+    ASSERT(part >= 0 && part <= 1);
+    int bytes = snprintf(bucket_name, sizeof bucket_name, "%s_bucket", name);
+    ASSERT(bytes > 0 && (size_t)bytes < sizeof bucket_name);
     add_buckets(&buckets, after, span_of(bucket_name), match, 1);
     add_buckets(&buckets, before, span_of(bucket_name), match, -1);
     for (uint32_t i = 0; i < buckets.count; i++)

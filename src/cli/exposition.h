@@ -38,8 +38,9 @@ double exposition_sum(const struct exposition *exposition, const char *name, str
 /* The value of label `label` of a sample; no bytes: it has no such label. Borrows the text. */
 struct span exposition_label(const struct exposition_sample *sample, const char *label);
 
-/* The least bound of a bucket of the histogram `name` that `part` (0 to 1) of the values do not exceed, of those that
- * came between `before` and `after`; `before` may be empty. Below 0: no value came. Infinite: above the last bound. */
+/* The least bound of a bucket of the histogram `name` that `part` (0 to 1, asserted) of the values do not exceed, of
+ * those that came between `before` and `after`; `before` may be empty. Below 0: no value came. Infinite: above the last
+ * bound. */
 double exposition_quantile(const struct exposition *before, const struct exposition *after, const char *name,
                            struct exposition_match match, double part);
 

@@ -151,6 +151,7 @@ static int write_request(const struct fetch *fetch)
 
 static ssize_t read_some(struct fetch *fetch)
 {
+    ASSERT(fetch->bytes + 1 < fetch->room);
     size_t room = fetch->room - fetch->bytes - 1;
     if (fetch->ssl == NULL)
         return recv(fetch->fd, fetch->data + fetch->bytes, room, 0);
@@ -194,6 +195,7 @@ static int refuse_status(const struct fetch *fetch, int status, const char *body
 static int check_answer(const struct fetch *fetch, size_t *head_bytes_r)
 {
     int status;
+    ASSERT(fetch->bytes < fetch->room);
     fetch->data[fetch->bytes] = '\0';
     char *end = strstr(fetch->data, "\r\n\r\n");
     if (end == NULL || sscanf(fetch->data, "HTTP/1.%*1[01] %3d", &status) != 1)

@@ -57,6 +57,7 @@ static int add_pair(struct mark_check *check, const struct offline_mark *mark)
         check->pairs = grown;
         check->room = room;
     }
+    ASSERT(mark->peer.bytes <= LIMIT_USER_BYTES);
     struct pair *pair = &check->pairs[check->count++];
     *pair = (struct pair){.marks = mark->marks, .peer_bytes = (uint8_t)mark->peer.bytes};
     memcpy(pair->peer, mark->peer.data, mark->peer.bytes);
@@ -107,6 +108,7 @@ static int compare_sides(struct mark_check *check, struct span seer, struct span
                            .from = author,
                            .to = seer};
     char names[2 * LIMIT_USER_BYTES + 1];
+    ASSERT(seer.bytes + 1 + author.bytes <= sizeof names);
     memcpy(names, seer.data, seer.bytes);
     names[seer.bytes] = ' ';
     memcpy(names + seer.bytes + 1, author.data, author.bytes);
@@ -154,6 +156,7 @@ static int finish_user(struct mark_check *check)
 
 static void set_user(struct mark_check *check, struct span user)
 {
+    ASSERT(user.bytes <= LIMIT_USER_BYTES);
     memcpy(check->user, user.data, user.bytes);
     check->user_bytes = (uint8_t)user.bytes;
 }
@@ -165,6 +168,7 @@ static int begin_user(struct mark_check *check, struct offline_marks *marks, str
     struct offline_mark mark;
     char bound[LIMIT_USER_BYTES + 1];
     int more = 0, status = finish_user(check);
+    ASSERT(user.bytes <= LIMIT_USER_BYTES);
     memcpy(bound, user.data, user.bytes);
     bound[user.bytes] = '\1'; /* below every byte of a name */
     struct span before = {bound, user.bytes == 0 ? 0 : user.bytes + 1};

@@ -24,6 +24,7 @@ void show_put_raw(struct buffer *out, const char *text)
 static size_t read_character(struct span text, uint32_t *character_r)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    ASSERT(text.bytes > 0);
     unsigned char first = (unsigned char)text.data[0];
     size_t bytes = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 0;
     uint32_t character = bytes == 1 ? first : bytes == 2 ? first & 0x1fu : bytes == 3 ? first & 0x0fu : first & 0x07u;

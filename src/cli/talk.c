@@ -33,6 +33,7 @@ uint64_t talk_now_ms(void)
 static void ask_on_reply(void *context, const json_t *reply)
 {
     struct talk_request *ask = context;
+    ASSERT(ask->is_waiting && ask->reply == NULL);
     ask->is_waiting = false;
     ask->reply = json_incref((json_t *)(uintptr_t)reply);
 }
@@ -92,6 +93,7 @@ static enum talk_exit wait_for_reply(struct talk_request *ask, json_t *request)
 
 enum talk_exit talk_ask(struct talk_request *ask, json_t *request, json_t **reply_r)
 {
+    ASSERT(json_is_object(request));
     enum talk_exit code = wait_for_reply(ask, request);
     json_decref(request);
     if (code == TALK_DONE && client_error_code(ask->reply) != NULL)
