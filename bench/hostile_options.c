@@ -138,7 +138,7 @@ static bool take_address(int argc, char **argv, struct hostile_options *options)
 }
 
 /* Without an address for them, the attacks on TLS are left out of all, and refused if they were named. */
-static bool settle_tls(struct hostile_options *options, bool is_named)
+static bool check_tls(struct hostile_options *options, bool is_named)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < options->attack_count; i++) {
@@ -172,5 +172,5 @@ int hostile_options_parse(struct hostile_options *options_r, int argc, char **ar
             return -1;
         is_named |= option == ATTACK;
     }
-    return take_address(argc, argv, options_r) && settle_tls(options_r, is_named) ? 0 : -1;
+    return take_address(argc, argv, options_r) && check_tls(options_r, is_named) ? 0 : -1;
 }

@@ -39,7 +39,7 @@ struct director {
     struct load_mark *storm_mark; /* of the storm that goes on; NULL: there was no room for a mark */
     uint32_t storms_begun;
     uint32_t interrupts;
-    bool is_settled;  /* at the end of the drain all requests were answered: so both users know the same marks */
+    bool is_drained;  /* at the end of the drain all requests were answered: so both users know the same marks */
     bool is_answered; /* a request other than a login was answered */
     bool is_lost;     /* the server is gone: there is nothing more to wait for */
     struct load_proc_time before[LOAD_THREADS_MAX], after[LOAD_THREADS_MAX]; /* of the workers */
@@ -518,7 +518,7 @@ static bool direct(struct director *director)
         set_phase(director, LOAD_CHECK);
         is_good = wait_until(director, is_checked, "check");
     }
-    director->is_settled = are_all_live(director) && director->gauges.unanswered == 0 && director->gauges.marks == 0;
+    director->is_drained = are_all_live(director) && director->gauges.unanswered == 0 && director->gauges.marks == 0;
     director->report->behind = director->gauges.behind;
     director->report->is_held = director->gauges.held > 0;
     director->report->overdue = director->gauges.due + director->gauges.overdue;
@@ -550,7 +550,7 @@ static void check(struct director *director)
     if (!report->is_complete)
         report_stuck(director);
     director->stats[0].counts[LOAD_BROKEN_COUNT] += load_run_check(run, text, sizeof text);
-    if (director->is_settled)
+    if (director->is_drained)
         director->stats[0].counts[LOAD_BROKEN_TALKS] += load_talks_check(run, text, text[0] == '\0' ? sizeof text : 0);
     memcpy(report->late, director->gauges.late, sizeof report->late);
     report->measured = director->stats[1];

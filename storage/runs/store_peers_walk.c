@@ -234,7 +234,7 @@ int store_peers_walk_newest(struct store_peers *peers)
 /* -- unseen -- */
 
 /* Whether entries below `ts` cannot change what is known of the conversation. */
-static bool is_settled(struct chosen *chosen, uint64_t ts)
+static bool is_counted(struct chosen *chosen, uint64_t ts)
 {
     if (ts <= chosen->above + 1)
         return true;
@@ -270,11 +270,11 @@ static int add_piece(const struct store_peers *peers, struct chosen *chosen, con
     return count < 0 ? count : status;
 }
 
-/* The next conversation from *at on that is not settled, nor absent. False: there is none. */
+/* The next conversation from *at on that is not counted yet, nor absent. False: there is none. */
 static bool next_wanted(struct store_peers *peers, uint64_t ts, uint32_t *at)
 {
     while (*at < peers->all.chosen_count
-           && (peers->all.chosen[*at].is_absent || is_settled(&peers->all.chosen[*at], ts)))
+           && (peers->all.chosen[*at].is_absent || is_counted(&peers->all.chosen[*at], ts)))
         ++*at;
     return *at < peers->all.chosen_count;
 }

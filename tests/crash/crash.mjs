@@ -73,7 +73,7 @@ class Harness {
     this.round++;
     this.server = await Server.start({ shards: this.shards, data: this.data, options: OPTIONS });
     const clients = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => this.#connect(index)));
-    this.model.settle();
+    this.model.endErasing();
     this.#sending = clients.map((client, index) => this.#send(client, index));
     this.#erasing = this.#erase();
   }

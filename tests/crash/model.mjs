@@ -58,7 +58,7 @@ export class Model {
   }
 
   // All users have logged in after a start: the outcome of each erasure without an answer is known.
-  settle() {
+  endErasing() {
     this.#erasing.clear();
   }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Client, IndexedDBStorage, isUserName, MemoryStorage, utf8Length } from "../../src/web/chitchat.js";
-import { LOGIN, msg, settled, Fixture } from "./lib/fake_server.mjs";
+import { LOGIN, msg, idle, Fixture } from "./lib/fake_server.mjs";
 
 // -- login and cursor --
 
@@ -70,12 +70,12 @@ test("a reset voids cursor and entries, and keeps the outbox with its keys", asy
   await fixture.reconnect();
   const asked = await fixture.open();
   fixture.socket.push({ op: "ok", id: asked.id, ...LOGIN, epoch: "e2", last: 7, reset: true }, { op: "live" });
-  await settled();
+  await idle();
   assert.deepEqual(fixture.of("reset"), [{ epoch: "e2", last: 7 }]);
   assert.equal(fixture.client.cursor, 7);
   assert.deepEqual(await fixture.storage.entries(), []);
   assert.equal(fixture.accept(8, 7).key, key);
-  await settled();
+  await idle();
   assert.deepEqual((await fixture.storage.load()).account, { user: "alice", epoch: "e2", cursor: 8 });
 });
 
@@ -106,7 +106,7 @@ test("with replayMax the cursor is `skipped_until`", async () => {
   fixture.socket.push({ op: "ok", id: asked.id, ...LOGIN, last: 140, skipped_until: 130 }, msg(140, 130), { op: "live" });
   assert.deepEqual(fixture.of("skipped"), [{ after: 110, until: 130 }]);
   assert.deepEqual(fixture.texts, ["t110", "t140"]);
-  await settled();
+  await idle();
   assert.deepEqual((await fixture.storage.entries()).map(({ ts }) => ts), [140]);
 });
 
@@ -138,7 +138,7 @@ test("wake ends a wait at once, and checks a connection with a ping", async () =
   fixture.socket.end();
   assert.equal(fixture.sockets.length, 1);
   fixture.client.wake();
-  await settled();
+  await idle();
   assert.equal(fixture.sockets.length, 2);
   await fixture.clock.advance(15000);
   assert.equal(fixture.sockets.length, 2, "the wait that was cut does not connect again");
@@ -305,7 +305,7 @@ test("a listener may stop the client wherever it is called", async () => {
     } else {
       fixture.accept(110, 100);
     }
-    await settled();
+    await idle();
     assert.deepEqual([type, fixture.client.state, fixture.clock.count], [type, "stopped", 0]);
   }
 });
@@ -384,7 +384,7 @@ test("a kept token that is refused is replaced by a new one, without a stop", as
 test("a token callback that fails is tried again; one that gives null stops the client", async () => {
   const answers = [() => Promise.reject(new Error("offline")), () => "good", () => null];
   const fixture = await withTokens(() => answers.shift()());
-  await settled();
+  await idle();
   assert.deepEqual([fixture.client.state, fixture.of("error")[0].message], ["waiting", "offline"]);
   await fixture.waitOver();
   assert.equal((await fixture.login()).token, "good");

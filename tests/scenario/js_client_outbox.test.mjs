@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { MemoryStorage } from "../../src/web/chitchat.js";
-import { LOGIN, msg, settled, Fixture } from "./lib/fake_server.mjs";
+import { LOGIN, msg, idle, Fixture } from "./lib/fake_server.mjs";
 
 const textsOf = (socket) => socket.sent.filter(({ op }) => op === "send").map(({ text }) => text);
 
@@ -89,13 +89,13 @@ for (const code of ["too_large", "bad_request", "key_conflict"])
     assert.equal(fixture.accept(101, 100).text, "good");
     assert.equal((await second.outcome).ok, true);
     assert.deepEqual(fixture.client.outbox.map(({ text, status, error }) => [text, status, error.code]), [["bad", "failed", code]]);
-    await settled();
+    await idle();
     assert.equal((await fixture.storage.load()).outbox[0].error.code, code);
     const again = fixture.client.retry(first.key);
-    await settled();
+    await idle();
     assert.notEqual(again.key, first.key);
     assert.equal(fixture.accept(102, 101).text, "bad");
-    await settled();
+    await idle();
     assert.deepEqual([fixture.client.outbox, (await fixture.storage.load()).outbox], [[], []]);
   });
 
@@ -161,7 +161,7 @@ test("sends from before the start, and those of the storage, go in the order in 
   first.client.send("bob", "1");
   first.client.send("bob", "2");
   await first.client.start();
-  await settled();
+  await idle();
   await first.client.stop();
   const second = new Fixture({ storage });
   second.client.send("bob", "3");
@@ -169,7 +169,7 @@ test("sends from before the start, and those of the storage, go in the order in 
   await second.login();
   const texts = [101, 102, 103].map((ts) => second.accept(ts, ts - 1).text);
   assert.deepEqual(texts, ["1", "2", "3"]);
-  await settled();
+  await idle();
   assert.deepEqual((await storage.load()).outbox, []);
 });
 
@@ -188,14 +188,14 @@ async function withOldItem({ loggedIn = {}, age = 23 * 3600e3 + 1 } = {}) {
   await fixture.client.start();
   await fixture.login(loggedIn);
   fixture.client.send("bob", "new");
-  await settled();
+  await idle();
   assert.ok(!fixture.socket.has("send"), "neither it nor what follows it is sent before that");
   const asked = fixture.socket.take("history");
   assert.deepEqual([asked.with, asked.before], ["bob", undefined]);
   const at = first.clock.time * 1000;
   const page = async ({ id }, messages, next) => {
     fixture.socket.push({ op: "history", id, messages, more: next !== undefined, next });
-    await settled();
+    await idle();
   };
   return { fixture, key, asked, page, at, storage };
 }
@@ -231,7 +231,7 @@ test("an old item fails with expired where the history cannot tell, and the next
     const { fixture, asked, page } = await withOldItem({ loggedIn: why === "it begins later" ? { first, last: first } : {} });
     if (why === "it begins later") await page(asked, []);
     else fixture.socket.push({ op: "error", id: asked.id, code: "bad_request", message: "no" });
-    await settled();
+    await idle();
     assert.deepEqual(fixture.client.outbox.map(({ error }) => error?.code), ["expired", undefined], why);
     assert.deepEqual(textsOf(fixture.socket), ["new"]);
   }
@@ -242,12 +242,12 @@ test("the search for an old item begins again after a reconnect, and ends with t
   fixture.socket.end();
   await fixture.waitOver();
   await fixture.login();
-  await settled();
+  await idle();
   fixture.socket.push({ op: "history", id: asked.id, messages: [], more: false });
   const searches = fixture.socket.sent.filter(({ op }) => op === "history");
   assert.ok(searches.length > 0 && !fixture.socket.has("send"));
   await fixture.client.stop();
-  await settled();
+  await idle();
   assert.deepEqual((await storage.load()).outbox.map(({ error }) => error), [undefined, undefined]);
 });
 
@@ -283,14 +283,14 @@ test("an item is stored before it is sent, and leaves the storage with the entry
   assert.deepEqual(commits[1].put.map(({ text }) => text), ["x"]);
   assert.ok(!fixture.socket.has("send"), "not before it is stored");
   release();
-  await settled();
+  await idle();
   const { key } = fixture.accept(101, 100);
-  await settled();
+  await idle();
   assert.deepEqual(commits[2].remove, [key]);
   assert.deepEqual([commits[2].take.from, commits[2].take.cursor, commits[2].take.messages.length], [100, 101, 1]);
   fixture.socket.push(msg(102, 101), msg(103, 102));
   release();
-  await settled();
+  await idle();
   assert.deepEqual([commits.length, commits[3].take.messages.map(({ ts }) => ts)], [4, [102, 103]], "what comes meanwhile is one transaction");
 });
 
@@ -342,13 +342,13 @@ test("history gives page by page, over refusals and reconnects", async () => {
   const fixture = await Fixture.live();
   const pages = fixture.client.history({ with: "bob", limit: 2 });
   let next = pages.next();
-  await settled();
+  await idle();
   assert.deepEqual({ ...fixture.refuse("history", "busy", { retry_after: 50 }), id: 0 }, { op: "history", id: 0, with: "bob", limit: 2 });
   await fixture.clock.advance(50);
   fixture.socket.push({ op: "history", id: fixture.socket.take("history").id, messages: [msg(99), msg(100)], more: true, next: 99 });
   assert.deepEqual((await next).value.messages.map(({ ts }) => ts), [99, 100]);
   next = pages.next();
-  await settled();
+  await idle();
   assert.equal(fixture.socket.take("history").before, 99);
   await fixture.reconnect();
   await fixture.login();
@@ -363,11 +363,11 @@ test("history forwards goes on with `after`; a reset between two pages ends it",
   const fixture = await Fixture.live();
   const pages = fixture.client.history({ after: 0 });
   let next = pages.next();
-  await settled();
+  await idle();
   fixture.socket.push({ op: "history", id: fixture.socket.take("history").id, messages: [msg(1)], more: true, next: 1 });
   await next;
   next = pages.next();
-  await settled();
+  await idle();
   assert.equal(fixture.socket.take("history").after, 1);
   await fixture.reconnect();
   await fixture.login({ epoch: "e2", reset: true });
@@ -393,7 +393,7 @@ test("peers gives pages of conversations", async () => {
   const bob = { user: "bob", last: { ts: 100 }, unseen: 3, seen: 0, seen_by: 0 };
   for (const [more, before] of [[true, undefined], [false, 100]]) {
     const next = pages.next();
-    await settled();
+    await idle();
     const frame = fixture.socket.take("peers");
     assert.deepEqual([frame.limit, frame.before], [1, before]);
     fixture.socket.push({ op: "peers", id: frame.id, peers: [bob], more, ...(more && { next: 100 }) });
@@ -522,7 +522,7 @@ test("a server that knows none of these is no error, except for peers", async ()
   fixture.client.typing("bob");
   assert.ok(!fixture.socket.has("typing"));
   const page = fixture.client.peers().next();
-  await settled();
+  await idle();
   fixture.refuse("peers", "unknown_op");
   await assert.rejects(page, { code: "unknown_op" });
   assert.equal(fixture.client.state, "live");

@@ -162,7 +162,7 @@ static void step(struct harness *harness)
 
 /* -- The end -- */
 
-static bool has_settled(const struct harness *harness)
+static bool is_answered(const struct harness *harness)
 {
     for (uint32_t i = 0; i < HARNESS_CLIENTS; i++)
         if (harness->clients[i].id != 0 && harness->next_id < HARNESS_SENDS_MAX)
@@ -203,17 +203,17 @@ static bool was_damaged(const struct harness *harness)
 static void end(struct harness *harness)
 {
     calm_down(harness);
-    bool is_settled = false;
-    for (uint32_t i = 0; i < CALM_EVENTS_MAX && !is_settled; i++) {
+    bool is_idle = false;
+    for (uint32_t i = 0; i < CALM_EVENTS_MAX && !is_idle; i++) {
         step(harness);
-        is_settled = has_settled(harness) && is_same(harness, 0) && is_same(harness, 1);
+        is_idle = is_answered(harness) && is_same(harness, 0) && is_same(harness, 1);
         if (was_damaged(harness) && i > 5000)
             break;
     }
     check_logs(harness);
     for (uint32_t i = 0; i < HARNESS_NODES && !harness->was_dropped; i++)
         check_has(harness, &harness->nodes[i]);
-    if (!is_settled && !was_damaged(harness))
+    if (!is_idle && !was_damaged(harness))
         harness_fail(harness, HARNESS_STUCK, "%u nodes serve at the end", serving_nodes(harness));
 }
 

@@ -209,10 +209,10 @@ export class Client {
   // Until the condition is true, which is checked after every frame.
   until(condition, what, ms = DEADLINE_MS) {
     return new Promise((resolve, reject) => {
-      const end = (settle, value) => {
+      const end = (finish, value) => {
         clearTimeout(timer);
         this.#waiters.delete(look);
-        settle(value);
+        finish(value);
       };
       const look = () => {
         if (this.violation) end(reject, this.violation);

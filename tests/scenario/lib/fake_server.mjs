@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Client, MemoryStorage } from "../../../src/web/chitchat.js";
 
 // All that waits for promises has run.
-export const settled = () => new Promise((resolve) => setImmediate(resolve));
+export const idle = () => new Promise((resolve) => setImmediate(resolve));
 
 export class FakeClock {
   time = 1_763_900_000_000;
@@ -33,11 +33,11 @@ export class FakeClock {
   }
 
   async advance(ms) {
-    for (const end = this.time + ms; ; await settled()) {
+    for (const end = this.time + ms; ; await idle()) {
       const [next] = [...this.#timers].filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at || a.order - b.order);
       if (!next) {
         this.time = end;
-        return settled();
+        return idle();
       }
       this.#timers.delete(next);
       this.time = Math.max(this.time, next.at);
@@ -128,7 +128,7 @@ export class Fixture {
 
   // Opens the newest connection; the login frame.
   async open() {
-    await settled();
+    await idle();
     this.socket.open();
     return this.socket.take("login");
   }
@@ -138,7 +138,7 @@ export class Fixture {
     const asked = await this.open();
     this.socket.push({ op: "ok", id: asked.id, ...LOGIN, ...fields });
     if (asked.after !== undefined) this.socket.push({ op: "live" });
-    await settled();
+    await idle();
     return asked;
   }
 
@@ -151,7 +151,7 @@ export class Fixture {
 
   async send(to, ...texts) {
     const items = texts.map((text) => this.client.send(to, text));
-    await settled();
+    await idle();
     return items;
   }
 
