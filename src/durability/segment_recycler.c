@@ -366,6 +366,7 @@ void segment_recycler_give(struct core *core, struct wal_spare spare)
 {
     struct segment_recycler *recycler = core->recycler;
     ASSERT_ON_SHARD(core->shard);
+    ASSERT(recycler != NULL);
     ASSERT(recycler->waiting_count < RELEASED_MAX);
     recycler->waiting[recycler->waiting_count++] = spare;
 }

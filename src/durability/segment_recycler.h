@@ -7,7 +7,8 @@
  * While a backup has the lock (storage/datadir/backup_lock.h), released segments stay as they are, up to a limit; past
  * it the recycler overtakes the backup, so that the disk of the data does not fill up.
  *
- * A shard whose log is not in segment files has no recycler (core->recycler is NULL): then nothing here does anything.
+ * A shard whose log is not in segment files has no recycler (core->recycler is NULL): then nothing here does anything,
+ * but segment_recycler_give, which nobody calls there (asserted).
  */
 #ifndef CHITCHAT_DURABILITY_SEGMENT_RECYCLER_H
 #define CHITCHAT_DURABILITY_SEGMENT_RECYCLER_H
@@ -31,7 +32,7 @@ void segment_recycler_start(struct core *core);
 /* The shard ends: closes the thread. */
 void segment_recycler_finish(struct core *core);
 
-/* Takes a segment that wal_release gave back; owns its descriptor from now on. */
+/* Owns a segment that wal_release gave back, or a spare of wal_take_back_spares, with its descriptor, from now on. */
 void segment_recycler_give(struct core *core, struct wal_spare spare);
 /* A cut of the shard's timelines is durable. What it cuts may be in all files of the WAL, also in parts of a recycled
  * one that are not overwritten. So the files that exist are used no more: they are removed when a round releases them,

@@ -1,14 +1,15 @@
 /*
  * exchange.h: one HTTP request and its answer, for handlers of routes (routes.h). Shard's thread.
  *
- * A handler is called once, when the request is complete: path, query, body and credential are checked. It answers in
- * one of three ways:
+ * A handler is called once, when the request is complete: path, query, body and credential are checked. The handler
+ * answers in one of three ways:
  *
- *     at once     calls exchange_answer, exchange_answer_json or exchange_refuse before it returns
- *     later       keeps exchange_ref, and returns. On the same shard it calls exchange_find, and answers what that
- * finds. NULL: the connection has ended, and nobody wants the answer. Work for another shard goes there in a struct
- * call (server/call.h) in pieces   calls exchange_stream, now or later. The stream's on_more is asked for pieces while
- * the output has room, so a client that reads slowly slows the handler down
+ * - At once: calls exchange_answer, exchange_answer_json or exchange_refuse before it returns.
+ * - Later: keeps exchange_ref, and returns. On the same shard it calls exchange_find, and answers what that finds;
+ *   NULL: the connection has ended, and nobody wants the answer. Work for another shard goes there in a struct call
+ *   (server/call.h).
+ * - In pieces: calls exchange_stream, now or later. The stream's on_more is asked for pieces while the output has room,
+ *   so a client that reads slowly slows the handler down.
  *
  * Requests of a connection are handled one after another: until one is answered, the next one is not read. HEAD is
  * handled as GET, and its body is left out. The head of an answer has Content-Type, Content-Length or chunked,

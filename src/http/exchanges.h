@@ -13,10 +13,12 @@
  * Limits. A shard has EXCHANGES_MAX connections of each kind; when one more comes, the one that has waited longest for
  * its client is closed, so that health checks find a place. A public connection takes its place when its credential was
  * found good; one that is refused for it (401, 403) is closed, so nobody without a token takes places of programs.
- * Those of the admin listeners are in no other limit
- * (--connections, addresses), and have descriptors and memory of their own (budget.h). All bodies together may take
- * EXCHANGES_BODY_BYTES. The head and the body of a request must come within EXCHANGE_REQUEST_FACTOR times the login
- * time, the first bytes on a new connection within the login time. A client that takes no output for that long is cut.
+ * Those of the admin listeners are in no other limit (--connections, addresses), and have descriptors and memory of
+ * their own (budget.h). All bodies together may take EXCHANGES_BODY_BYTES.
+ *
+ * Times. The first bytes on a new connection must come within the login time, and the head and the body of a request
+ * within EXCHANGE_REQUEST_FACTOR times that. A client that takes no output for EXCHANGE_REQUEST_FACTOR times the login
+ * time is cut. A connection that has had no request for EXCHANGE_IDLE_FACTOR times the login time is closed.
  */
 #ifndef CHITCHAT_HTTP_EXCHANGES_H
 #define CHITCHAT_HTTP_EXCHANGES_H

@@ -2,10 +2,11 @@
  * routes.h: which handler serves which path and method, by a table of routes. That of the server is in
  * api/api_routes.c.
  *
- * The router answers by itself what needs no handler: 404 for an unknown path, 405 with Allow for a method that the
- * path does not have, 401 and 403 for a missing or wrong credential, 400 for a wrong user name or an unknown or
- * repeated query parameter, 411, 413 and 415 for bodies, and OPTIONS (204 with Allow). Pure but for the handlers;
- * shard's thread.
+ * What needs no handler is answered by who finds the route (exchange_read.c): 404 for an unknown path; 405 with Allow
+ * for a method that the path does not have, and 204 with Allow for OPTIONS; 401 and 403 for a missing or wrong
+ * credential; 400 for a wrong user name, or an unknown or repeated query parameter; 411, 413 and 415 for bodies.
+ *
+ * Pure; any thread. Handlers run on the shard's thread.
  */
 #ifndef CHITCHAT_HTTP_ROUTES_H
 #define CHITCHAT_HTTP_ROUTES_H
