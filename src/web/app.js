@@ -148,7 +148,8 @@ async function end() {
   setText($("my-name"), "");
   $("me").replaceChildren();
   $("new-token").value = "";
-  $("renew").hidden = $("banner").hidden = true;
+  $("renew").hidden = true;
+  hideBanner();
   history.replaceState(null, "", location.pathname + location.search);
   await client.stop();
 }
@@ -171,19 +172,19 @@ $("switch").onclick = async () => {
 
 const STATES = { live: "Connected", replay: "Catching up …", waiting: "Not connected", stopped: "Not connected" };
 
-let bannerTimer = 0;
+let bannerTimer = 0; // since there is no connection: attempts that take long do not begin it anew
 
 function onState(saved, { state, code, reason }) {
   if (!session) return;
   setText($("state"), STATES[state] ?? "Connecting …");
   $("state").className = state;
-  clearTimeout(bannerTimer);
-  if (session.chats.isConnected()) $("banner").hidden = true;
-  else if (state === "waiting") bannerTimer = setTimeout(() => showBanner("There is no connection. What you write is sent when it is back."), QUIET_MS);
+  if (session.chats.isConnected()) hideBanner();
   else if (state === "stopped") onStopped(saved, code, reason);
+  else bannerTimer ||= setTimeout(showBanner, QUIET_MS, "There is no connection. What you write is sent when it is back.");
 }
 
 function onStopped(saved, code, reason) {
+  hideBanner();
   const isRefused = ["bad_token", "no_token", "bad_request", 4101].includes(code);
   if (!isRefused && code !== "logout") return showBanner(`Stopped: ${reason}.`);
   if (code === "logout") account.forget();
@@ -191,6 +192,12 @@ function onStopped(saved, code, reason) {
   end();
   if (code === "logout") showLogin("Another tab has logged out.");
   else showLogin(`${reason}.`, saved.user, code !== "bad_request" || saved.token === undefined);
+}
+
+function hideBanner() {
+  clearTimeout(bannerTimer);
+  bannerTimer = 0;
+  $("banner").hidden = true;
 }
 
 function showBanner(text) {

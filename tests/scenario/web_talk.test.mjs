@@ -306,6 +306,38 @@ scenario("days of the past, an erased timeline, another data set: the page shows
     await leave(one);
   }));
 
+scenario("while connecting takes long the page says that there is no connection", { shards: [2] }, async (harness) => {
+  await harness.start();
+  const device = await newDevice();
+  await device.addInitScript(() => {
+    const { WebSocket, setTimeout } = window;
+    const silent = { send() {}, close() {} };
+    window.WebSocket = class {
+      constructor(...of) {
+        return window.isSilent ? silent : new WebSocket(...of);
+      }
+    };
+    // No attempt is given up.
+    window.setTimeout = (call, ms, ...of) => (ms === 20e3 ? 0 : setTimeout(call, ms, ...of));
+  });
+  const one = await Visitor.open(device, siteOf(harness.server));
+  await one.logIn("ann");
+  await one.writeTo("ben");
+  await one.page.evaluate(() => (window.isSilent = true));
+  await harness.server.kill();
+  await one.page.locator("#banner").waitFor();
+  assert.match(await one.page.textContent("#banner"), /no connection/);
+  // Another user who logs in does not get that of the one before.
+  await one.page.evaluate(() => (window.isSilent = false));
+  await startThere(harness);
+  await one.page.click("#menu summary");
+  await one.page.click("#switch");
+  assert.equal(await one.page.locator("#banner").isVisible(), false);
+  await one.logIn("cy");
+  assert.equal(await one.page.locator("#banner").isVisible(), false);
+  await leave(one);
+});
+
 scenario("unsent messages outlive the page: closed while the server is down, opened again later", { shards: [2] }, async (harness) => {
   await harness.start();
   const one = await visit(harness, "ann");
