@@ -1,6 +1,9 @@
 // The list of conversations beside the messages.
 import { $, avatar, h, hidden, setText, shortTime } from "./dom.js";
 
+const TYPING = "typing …";
+const FAILED = "Not sent: ";
+
 export const countText = (count) => (count > 999 ? "999+" : String(count));
 
 export class ListView {
@@ -68,8 +71,8 @@ export class ListView {
     row.presence.hidden = !isOnline;
     if (isOnline !== row.presence.hasChildNodes()) row.presence.replaceChildren(...(isOnline ? [hidden("online ")] : []));
     const preview = previewOf(chats, it, item, at);
-    row.preview.classList.toggle("typing", chats.isTyping(it));
-    row.preview.classList.toggle("problem", item?.status === "failed");
+    row.preview.classList.toggle("typing", preview[0] === TYPING);
+    row.preview.classList.toggle("problem", preview[0] === FAILED);
     if (row.preview.textContent !== preview.join("")) row.preview.replaceChildren(preview[0], h("bdi", {}, preview[1]));
     row.badge.hidden = it.unseen === 0;
     if (row.badge.dataset.count !== String(it.unseen)) {
@@ -90,8 +93,8 @@ export class ListView {
 
 // [what stands before the text, the text]
 function previewOf(chats, it, item, at) {
-  if (chats.isTyping(it)) return ["typing …", ""];
-  if (item && item.at * 1000 >= at) return [item.status === "failed" ? "Not sent: " : "Sending: ", item.text.slice(0, 200)];
+  if (chats.isTyping(it)) return [TYPING, ""];
+  if (item && item.at * 1000 >= at) return [item.status === "failed" ? FAILED : "Sending: ", item.text.slice(0, 200)];
   if (!it.last) return ["", ""];
   return [it.last.from === chats.me ? "You: " : "", it.last.text.slice(0, 200)];
 }

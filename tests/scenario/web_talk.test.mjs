@@ -209,6 +209,18 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
     assert.equal(await one.page.inputValue("#text"), long);
     await one.send(long.slice(1));
     await one.untilTexts(["no zero byte", long.slice(1)]);
+    // The row says so until something newer is to be shown there.
+    const isProblem = async () => (await one.page.locator("#list .preview.problem").count()) === 1;
+    await one.send("a third \0");
+    await one.untilRow(ben, { preview: "Not sent: a third \0" });
+    assert.equal(await isProblem(), true);
+    const other = await harness.login(ben);
+    await other.ok({ op: "typing", to: ann });
+    await one.untilRow(ben, { preview: "typing …" });
+    assert.equal(await isProblem(), false);
+    await other.send(ann, "a reply");
+    await one.untilRow(ben, { preview: "a reply" });
+    assert.equal(await isProblem(), false);
     await leave(one);
   });
 });
