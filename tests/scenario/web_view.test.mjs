@@ -74,6 +74,10 @@ onServers("the view of the web client", { shards: [2] }, (harness, it) => {
     await one.until("the count", async () => (await one.page.textContent("#down")) === "2 new");
     assert.equal(await topOf(one, "message 50"), before);
     await one.untilRow(ben, { unseen: 2 });
+    await one.page.fill("#text", "a long\ntext\n".repeat(8));
+    const [button, field] = await Promise.all(["#down", "#composer"].map((id) => one.page.locator(id).boundingBox()));
+    assert.ok(button.y + button.height < field.y, `the button covers the field: ${JSON.stringify([button, field])}`);
+    await one.page.fill("#text", "");
     await one.page.click("#down");
     await one.until("the end", () => isAtEnd(one));
     await one.untilRow(ben, { unseen: 0 });
