@@ -8,6 +8,8 @@ import { ThreadView } from "./thread.js";
 
 const REPLAY_MAX = 500; // the rest of what was missed comes from the history, when it is read
 const QUIET_MS = 1000; // a connection that is back so soon is not worth a word
+const NO_NAME = "A name has no blanks, accents, quotes or backslashes.";
+const hasPointer = () => matchMedia("(pointer: fine)").matches;
 
 const url = new URL("ws", location.href); // beside the page, also under a path prefix
 url.protocol = url.protocol.replace("http", "ws");
@@ -112,14 +114,17 @@ $("login").onsubmit = async (event) => {
     $("log-in").disabled = true;
     if (user === "" && token !== "") user = await userOf(token);
   } catch (error) {
+    $("token").focus();
     return setText($("login-problem"), `The token was not accepted: ${error.message}`);
   } finally {
     $("log-in").disabled = false;
   }
-  if (!isUserName(user)) return setText($("login-problem"), "A name has no blanks and no accents.");
+  if (!isUserName(user)) return setText($("login-problem"), user === "" ? "Give a name, or a token." : NO_NAME);
   const saved = token === "" ? { user } : { user, token };
   account.save(saved);
   begin(saved);
+  // The focus was in the form, which is gone.
+  if (!session.chats.current && hasPointer()) $("peer").focus();
 };
 
 function begin(saved) {
@@ -191,6 +196,7 @@ function onStopped(saved, code, reason) {
   else account.leave();
   end();
   if (code === "logout") showLogin("Another tab has logged out.");
+  else if (saved.token === undefined && code === "bad_token") showLogin("This server wants a token.", saved.user, true);
   else showLogin(`${reason}.`, saved.user, code !== "bad_request" || saved.token === undefined);
 }
 
@@ -228,7 +234,7 @@ function openFromHash() {
   render();
   if (!isUserName(user)) return before && views[0].focus(before);
   // A touch screen would show its keyboard over the messages.
-  $(matchMedia("(pointer: fine)").matches ? "text" : "peer-name").focus();
+  $(hasPointer() ? "text" : "peer-name").focus();
 }
 
 addEventListener("hashchange", openFromHash);
@@ -237,7 +243,7 @@ $("start").onsubmit = (event) => {
   event.preventDefault();
   const user = $("peer").value.trim();
   const isName = isUserName(user);
-  setText($("start-problem"), isName || user === "" ? "" : "A name has no blanks and no accents.");
+  setText($("start-problem"), isName || user === "" ? "" : NO_NAME);
   if (!isName) return;
   $("peer").value = "";
   if (location.hash.slice(1) === encodeURIComponent(user)) openFromHash();

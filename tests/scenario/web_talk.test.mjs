@@ -403,8 +403,9 @@ scenario("a token logs in, by itself or beside a name; a bad one is refused with
     await one.until("the reason", async () => /token/.test(await one.page.textContent("#login-problem")));
     await one.page.fill("#user", "");
     await one.page.fill("#token", "nonsense");
-    await one.page.press("#token", "Enter");
+    await one.page.click("#log-in");
     await one.until("the reason", async () => /not accepted/.test(await one.page.textContent("#login-problem")));
+    assert.equal(await one.page.evaluate(() => document.activeElement.id), "token");
     await one.page.fill("#token", `${makeToken(key, { sub: "ann", exp: now() + 6 })}\n`);
     await one.page.press("#token", "Enter");
     await one.isConnected();

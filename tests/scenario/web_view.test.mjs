@@ -293,10 +293,10 @@ onServers("the view of the web client", { shards: [2] }, (harness, it) => {
     const { ann, ben } = await talk(harness, 2);
     const one = await visit(harness, ann);
     await one.untilRow(ben, { unseen: 2 });
-    await one.page.evaluate(() => document.activeElement.blur());
+    assert.equal(await one.page.evaluate(() => document.activeElement.id), "peer", "the login form had it, and is gone");
     const order = [];
-    for (let i = 0; i < 4; i++) {
-      await one.page.keyboard.press("Tab");
+    for (const key of ["Shift+Tab", "Tab", "Tab", "Tab"]) {
+      await one.page.keyboard.press(key);
       order.push(await one.page.evaluate(() => document.activeElement.id || document.activeElement.getAttribute("aria-label") || document.activeElement.getAttribute("href")));
     }
     assert.deepEqual(order, ["Menu", "peer", "Open the conversation", `#${ben}`]);
