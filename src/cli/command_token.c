@@ -11,7 +11,6 @@
 #include "auth/token_sign.h"
 #include "base/assert.h"
 #include "cli/command.h"
-#include "protocol/request.h"
 
 #define SECRET_BYTES TOKEN_SECRET_BYTES_MIN
 #define TEXT_BYTES 1024u
@@ -86,10 +85,6 @@ int command_token(const struct config *config)
     struct token_error error;
     if (config->new_secret != NULL)
         return make_secret(config->new_secret);
-    if (!request_is_user_name(span_of(config->user)))
-        return command_complain(2,
-                                "--user: must be a user name: 1 to 128 printable ASCII characters, no blanks, quotes "
-                                "or backslashes");
     bool is_open = config->secret_file != NULL ? token_signer_open_secret(&signer, config->secret_file, &error)
                                                : token_signer_open_key(&signer, config->key_file, &error);
     if (!is_open)

@@ -9,6 +9,7 @@
 #include "cli/config_command.h"
 #include "cli/config_value.h"
 #include "cli/http_get.h"
+#include "protocol/request.h"
 
 #define CLAIM_BYTES_MAX 256u
 
@@ -19,8 +20,9 @@ const char *config_text_wrong(const struct option *option, const char *given)
     if (option->kind == OPTION_FILE)
         return given[0] == '\0' ? "must name a file" : NULL;
     if (option->kind == OPTION_USER)
-        return given[0] == '\0' || strlen(given) > LIMIT_USER_BYTES ? "must be the name of a user, of 1 to 128 bytes"
-                                                                    : NULL;
+        return request_is_user_name(span_of(given)) ? NULL
+                                                    : "must be a user name: 1 to 128 printable ASCII characters, no "
+                                                      "blanks, quotes or backslashes";
     if (option->kind == OPTION_ANY)
         return given[0] == '\0' ? "must not be empty" : NULL;
     ASSERT(option->kind == OPTION_TEXT);
