@@ -259,8 +259,7 @@ static void command_help(struct chat_tty *chat, const char *argument)
         chat_screen_notice(chat->screen, "  %s%-*s %s", commands[i].name, (int)(14 - strlen(commands[i].name)),
                            commands[i].argument, commands[i].help);
     chat_screen_notice(chat->screen, "  A text that begins with / is written with two: //like this.");
-    chat_screen_notice(chat->screen,
-                       "  Keys: arrows, ^A ^E, ^W ^U ^K ^Y; up and down and ^R for earlier lines; tab for names.");
+    chat_screen_notice(chat->screen, "  Keys: arrows, ^A ^E ^W ^U ^K ^Y; up, down, ^R: earlier lines; tab for names.");
 }
 
 /* Names what fits, in one line. */
@@ -297,12 +296,16 @@ struct span chat_complete_line(void *context, struct span before)
     return rest;
 }
 
+/* The argument is what follows the command, without the blanks around it: two words are no name and no number. */
 static bool run_command(struct chat_tty *chat, const char *line)
 {
     size_t bytes = strcspn(line, " ");
     const char *argument = line + bytes + strspn(line + bytes, " ");
+    size_t argument_bytes = strlen(argument);
     char text[LIMIT_USER_BYTES + 2];
-    (void)snprintf(text, sizeof text, "%.*s", (int)strcspn(argument, " "), argument);
+    while (argument_bytes > 0 && argument[argument_bytes - 1] == ' ')
+        argument_bytes--;
+    (void)snprintf(text, sizeof text, "%.*s", (int)argument_bytes, argument);
     for (size_t i = 0; i < COMMANDS; i++)
         if (strlen(commands[i].name) == bytes && memcmp(commands[i].name, line, bytes) == 0) {
             commands[i].run(chat, text);

@@ -134,6 +134,11 @@ terminals("conversations: counts, opening, older messages, a message of another 
   await alice.shows(/^carol> *$/m);
   await alice.enter("/peers");
   await alice.shows(/^ {2}carol.*\(open\)$/m);
+  await alice.enter("/with bob bonnie");
+  await alice.shows(/\/with needs the name of a user/);
+  await alice.shows(/^carol> *$/m);
+  await alice.enter("/help");
+  await alice.shows(/tab for names\.$/m);
   await alice.enter("/nonsense");
   await alice.shows(/there is no command \/nonsense/);
   await alice.enter("//slash");
