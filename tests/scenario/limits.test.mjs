@@ -82,6 +82,32 @@ scenario("an IPv6 address counts with all of its /64, another /64 for itself", {
   await stopAndCheckLog(harness, "address_connections", "--address-connections", "2001:db8:0:1::3", 1);
 });
 
+// 800 connections have a table of 101 sets of 16 places. With 770 open from as many addresses, the set of another address
+// is full in seven of a thousand cases: so the oldest leave, and others come, until that happens.
+scenario("an address without a place in the table has no limits of its own, is served, and leaves a line", { shards: [1] }, async (harness) => {
+  await harness.start({ options: [...ON_LOOPBACK, "--connections", "800", "--address-connections", "1"] });
+  const open = [];
+  // Twice from an address: null if the second connection was refused.
+  const twice = async (host) => {
+    const from = `127.1.${host >> 8}.${host & 255}`;
+    open.push(await (await Raw.open(harness.server, harness.server.address, from)).upgrade());
+    const second = await connectFrom(harness, from);
+    return second && { from, second };
+  };
+  const uncounted = await until("an address without a place", async () => {
+    const begun = open.length;
+    for (const raw of open.slice(Math.max(0, begun - 760), begun - 750)) raw.destroy();
+    const all = await Promise.all(Array.from({ length: 10 }, (_, i) => twice(begun + i)));
+    const found = all.filter((one) => one !== null);
+    return found.length > 0 && found;
+  }, { every: 0 });
+  const line = /level=warn event=address_uncounted shard=0 address=(\S+) hint=".*--connections"/.exec(await harness.server.logLine("address_uncounted"));
+  assert.ok(uncounted.some(({ from }) => from === line?.[1]), `${line}`);
+  for (const raw of [...open, ...uncounted.map(({ second }) => second)]) raw.destroy();
+  await harness.server.untilAtRest(harness.shards);
+  await harness.server.stop();
+});
+
 scenario("a connection counts for its address when it has gone to the shard of its user, too", {}, async (harness) => {
   await harness.start({ options: [...ON_LOOPBACK, "--address-connections", "8"] });
   for (let i = 0; i < 8; i++) await (await harness.client({ from: "127.0.0.2" })).loginAs(harness.name());
