@@ -175,6 +175,8 @@ bool core_refuses_sends(const struct core *core)
     enum error_code code;
     const char *message;
     uint32_t retry_after_ms;
+    if (log_can_append(&core->wal_writer.log, LIMIT_RECORD_BYTES) == -ENOSPC)
+        return true;
     if (core_takes_sends(core, FAIR_SHARE_MOST, &code, &message, &retry_after_ms))
         return false;
     bool has_refused = core->health.refused_s > 0 && core_now_s(core) - core->health.refused_s <= CORE_REFUSED_S;

@@ -11,7 +11,7 @@
 #include "timeline/in_flight.h"
 #include "timeline/post.h"
 
-static const char busy_text[] = "too many messages are pending: wait and send again";
+static const char busy_text[] = "the server has no room for the message now: wait and send again";
 static const char unavailable_text[] = "the store has failed and may not have the message: send again with the same "
                                        "key after a restart or a failover";
 

@@ -5,9 +5,10 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { checkKept, checkReads, filesOf, linesOf, refusal, sendUntil, stopInTrouble, textOf, trouble } from "./lib/disk.mjs";
+import { run } from "./lib/run.mjs";
 import { sleep, until } from "./lib/server.mjs";
 
-const OPTIONS = ["--memtable-bytes", "4M", "--checkpoint-s", "1"];
+const OPTIONS = ["--memtable-bytes", "4M", "--checkpoint-s", "1", "--admin", "127.0.0.1:0"];
 const LARGE = ["--memtable-bytes", "16M", "--checkpoint-s", "3600"];
 
 for (const [name, rule, words] of [
@@ -38,6 +39,13 @@ for (const [name, rule, words] of [
   }, { shards: [2] });
 }
 
+// What an operator sees is what the clients get, at the latest when each shard has looked.
+async function checkShown({ admin }) {
+  const url = `http://${admin.host}:${admin.port}`;
+  await until("not ready", async () => (await (await fetch(`${url}/readyz`)).json()).error === "full_disk");
+  await until("a status that says so", async () => /\nREFUSING {7}[12] of 2 shards refuse sends/.test((await run(["status", "--admin", url])).stdout));
+}
+
 // Until there is room: logins and history with all that was acknowledged, and `busy` for each send. Sends go on by themselves.
 async function checkFullStart(harness, acknowledged, makeRoom) {
   const alice = await harness.login("alice");
@@ -47,6 +55,7 @@ async function checkFullStart(harness, acknowledged, makeRoom) {
     assert.equal(refused.code, "busy", JSON.stringify(refused));
     assert.ok(refused.retry_after > 0);
   }
+  await checkShown(harness.server);
   await makeRoom();
   const sent = { to: "bob", text: "more room", key: "more room" };
   const reply = await until("an end of busy", async () => {
