@@ -88,11 +88,6 @@ void token_signer_close(struct token_signer **signer)
     *signer = NULL;
 }
 
-enum token_algorithm token_signer_algorithm(const struct token_signer *signer)
-{
-    return signer->algorithm;
-}
-
 /* -- signatures -- */
 
 static bool sign_hs256(const struct token_signer *signer, struct span content, uint8_t *out, size_t *bytes_r)

@@ -33,6 +33,5 @@ bool token_sign(struct token_signer *signer, const struct token_grant *grant, ch
 /* The same with a header and a payload as they are: for tests. */
 bool token_sign_parts(struct token_signer *signer, struct span header, struct span payload, char out[TOKEN_BYTES_MAX],
                       size_t *bytes_r);
-enum token_algorithm token_signer_algorithm(const struct token_signer *signer);
 
 #endif

@@ -21,7 +21,8 @@
 #define UNSEEN_NAMES_MAX 3
 #define TURN_MS 1000
 
-const char *chat_peer_of(const struct chat_tty *chat, const struct client_message *message)
+/* The user of the other side. Borrowed from the message. */
+static const char *peer_of(const struct chat_tty *chat, const struct client_message *message)
 {
     return strcmp(message->from, client_user(chat->client)) == 0 ? message->to : message->from;
 }
@@ -115,7 +116,7 @@ static json_t *hold(const struct client_message *message)
 static void tty_on_message(void *context, const struct client_message *message)
 {
     struct chat_tty *chat = context;
-    const char *peer = chat_peer_of(chat, message);
+    const char *peer = peer_of(chat, message);
     bool is_mine = strcmp(message->from, client_user(chat->client)) == 0;
     struct chat_talk *talk = chat_talks_take(&chat->talks, peer);
     chat_talks_note(&chat->talks, talk, message, is_mine, talk == chat->current);

@@ -51,7 +51,5 @@ void chat_ask_peers(struct chat_tty *chat, bool is_shown);
 void chat_mark_seen(struct chat_tty *chat);
 /* Shows a message of the open conversation. */
 void chat_show(struct chat_tty *chat, const struct client_message *message);
-/* The user of the other side. Borrowed from the message. */
-const char *chat_peer_of(const struct chat_tty *chat, const struct client_message *message);
 
 #endif

@@ -52,14 +52,9 @@ void tls_ciphers_close(struct tls_ciphers *ciphers)
         }
 }
 
-size_t tls_secret_bytes(enum tls_suite suite)
-{
-    ASSERT(suite < TLS_SUITES);
-    return suites[suite].secret_bytes;
-}
-
 static const EVP_MD *hash_of(enum tls_suite suite)
 {
+    ASSERT(suite < TLS_SUITES);
     return suites[suite].secret_bytes == 48 ? EVP_sha384() : EVP_sha256();
 }
 

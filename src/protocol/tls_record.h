@@ -66,8 +66,9 @@ int tls_ciphers_open(struct tls_ciphers *ciphers);
 /* A struct of zeros is fine. */
 void tls_ciphers_close(struct tls_ciphers *ciphers);
 
-/* The first application keys of a TLS 1.3 connection, of the server. The secrets have tls_secret_bytes of the suite.
- * False: libcrypto failed. */
+/* The first application keys of a TLS 1.3 connection, of the server. The secrets have the bytes of the suite's hash: 32
+ * or
+ * 48. False: libcrypto failed. */
 bool tls_record_init_13(struct tls_record *record, enum tls_suite suite, const uint8_t *client_secret,
                         const uint8_t *server_secret);
 /* The keys of a TLS 1.2 connection, of the server. `nonce`: the 8 bytes that the server's Finished had in front of its
@@ -75,7 +76,6 @@ bool tls_record_init_13(struct tls_record *record, enum tls_suite suite, const u
 bool tls_record_init_12(struct tls_record *record, enum tls_suite suite, const uint8_t master[TLS_MASTER_BYTES],
                         const uint8_t client_random[TLS_RANDOM_BYTES], const uint8_t server_random[TLS_RANDOM_BYTES],
                         const uint8_t nonce[8]);
-size_t tls_secret_bytes(enum tls_suite suite);
 /* The next keys of one direction, after a KeyUpdate. TLS 1.3 only (asserted). False: libcrypto failed. */
 bool tls_direction_update(struct tls_direction *direction);
 /* Whether a KeyUpdate should be sent: RFC 8446, 5.5 limits the records of one key. */

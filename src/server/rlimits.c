@@ -14,7 +14,8 @@
 /* Connections of the admin listeners, with those that are closing, and the listeners. */
 #define DESCRIPTORS_ADMIN (2 * EXCHANGES_MAX + CONFIG_ADMINS_MAX)
 
-uint64_t rlimits_reserved(const struct config *config, uint32_t shard_count)
+/* Descriptors that are not counted connections, of a server of so many shards. */
+static uint64_t reserved_for(const struct config *config, uint32_t shard_count)
 {
     uint32_t admin = config->admin_count > 0 ? DESCRIPTORS_ADMIN : 0;
     return DESCRIPTORS_RESERVED + (uint64_t)(DESCRIPTORS_PER_SHARD + admin) * shard_count;
@@ -33,7 +34,7 @@ static rlim_t raise_limit(__rlimit_resource_t resource)
 
 bool rlimits_fit_connections(struct config *config, uint32_t shard_count, char *text, size_t text_bytes)
 {
-    uint64_t reserved = rlimits_reserved(config, shard_count);
+    uint64_t reserved = reserved_for(config, shard_count);
     rlim_t files = raise_limit(RLIMIT_NOFILE);
     ASSERT(shard_count > 0);
     if (files == RLIM_INFINITY || files >= reserved + config->connections)
@@ -64,7 +65,7 @@ static void warn_of_files(const struct config *config, uint32_t shard_count)
              "limit=%" PRIu64 " needed=%" PRIu64 " connections=%u hint=\"the limit of open files is too low for the "
              "default of --connections: raise it (ulimit -Hn, LimitNOFILE= of systemd) to what is needed, or give "
              "--connections\"",
-             (uint64_t)limit.rlim_cur, rlimits_reserved(config, shard_count) + config->connections_wanted,
+             (uint64_t)limit.rlim_cur, reserved_for(config, shard_count) + config->connections_wanted,
              config->connections);
 }
 

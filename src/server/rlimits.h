@@ -11,9 +11,6 @@
 
 #include "cli/config.h"
 
-/* Descriptors that are not counted connections, of a server of so many shards. */
-uint64_t rlimits_reserved(const struct config *config, uint32_t shard_count);
-
 /* Raises the limit of open files. If it does not suffice for config->connections: lowers them, or, if they were asked
  * for, returns false, and `text` has one line that says what to do. So a full server can still accept and answer 503.
  */
