@@ -4,6 +4,9 @@
 #include "base/log.h"
 #include "server/core.h"
 
+/* Less than this is no news: the stamps of a burst run ahead of the clock by some microseconds. */
+#define AHEAD_US UINT64_C(1000000)
+
 void core_start_clock(struct core *core)
 {
     struct clock *clock = core->server->clock;
@@ -14,7 +17,7 @@ void core_start_clock(struct core *core)
     (void)clock_follow(&core->clock.follow, wall_us, monotonic_us);
     core->clock.keys_us = core->last_ts > 0 && core->last_ts < wall_us ? core->last_ts : wall_us;
     core->clock.keys_monotonic_us = monotonic_us;
-    if (core->last_ts > wall_us + core->clock.follow.leap_us)
+    if (core->last_ts > wall_us + AHEAD_US)
         log_line(LOG_WARN, "ts_ahead",
                  "shard=%u ahead_s=%" PRIu64 " hint=\"a ts was given when the clock was ahead, or the clock is behind "
                  "now: for so long each new ts is the newest one plus 1 us, an order and not the time\"",

@@ -85,6 +85,19 @@ clocked("a clock that was a year ahead at a start: the next start and /metrics s
   await harness.end();
 });
 
+clocked("a start names a floor that is ahead by less than what counts as a leap, too", async (harness, clock) => {
+  const options = ["--clock-leap-s", "86400"];
+  clock.leap(HOUR);
+  await harness.start({ env: clock.env, options });
+  await (await harness.login("alice")).send("alice", "an hour ahead");
+  await harness.server.kill();
+  clock.leap(0);
+  const server = await harness.startAgain({ env: clock.env, options });
+  const [, seconds] = /event=ts_ahead shard=\d+ ahead_s=(\d+) /.exec(server.stderr) ?? assert.fail(server.stderr);
+  assert.ok(Number(seconds) <= 3600 && Number(seconds) > 0, seconds);
+  await harness.end();
+}, { shards: [1] });
+
 clocked("a key keeps its protection when the clock is a year ahead after a start, from the WAL and from a run", async (harness, clock) => {
   const resent = { op: "send", to: "bob", text: "once", key: "the key" };
   await harness.start({ env: clock.env });
