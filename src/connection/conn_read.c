@@ -155,7 +155,12 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
         conn->has_peer_closed = true;
         conn_close(core, conn, event->code, "");
         return;
-    case WS_EVENT_ERROR: conn_close(core, conn, event->code, event->reason); return;
+    case WS_EVENT_ERROR:
+        if (event->code == 1011)
+            refusal_note(core, REFUSAL_INPUT, &conn_cold(core, conn)->address,
+                         "a part of a message, and those of many take all memory for them");
+        conn_close(core, conn, event->code, event->reason);
+        return;
     case WS_EVENT_MORE: return;
     }
 }

@@ -36,10 +36,10 @@ enum refusal {
     REFUSAL_TLS_HANDSHAKES,      /* more handshakes than --tls-handshakes: the longest waiting one was closed */
     REFUSAL_LOGIN_TIME,          /* 4002 or the end: no complete head, handshake or login within --login-time-s */
     REFUSAL_OUTPUT,              /* 4001 or the end: it does not read its output; 503 for a file: others do not */
-    REFUSAL_INPUT,               /* 1011 or the end: no memory for input that cannot be processed yet */
-    REFUSAL_ADMIN_TOKEN,         /* 401: a request on the admin address without a token, or with a wrong one */
-    REFUSAL_ADMIN_PAGE,          /* 403: a request on the admin address that a web page may have sent */
-    REFUSAL_EXCHANGES, /* more HTTP connections of programs than a shard has: the longest waiting was closed */
+    REFUSAL_INPUT,       /* 1011 or the end: no memory for input that cannot be processed yet, or for a message */
+    REFUSAL_ADMIN_TOKEN, /* 401: a request on the admin address without a token, or with a wrong one */
+    REFUSAL_ADMIN_PAGE,  /* 403: a request on the admin address that a web page may have sent */
+    REFUSAL_EXCHANGES,   /* more HTTP connections of programs than a shard has: the longest waiting was closed */
 };
 #define REFUSAL_COUNT (REFUSAL_EXCHANGES + 1)
 

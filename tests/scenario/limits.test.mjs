@@ -1,7 +1,7 @@
 // The limits of an address, of a user and of a connection. On loopback each 127.0.0.x is an address of its own.
 import assert from "node:assert/strict";
 import { scenario } from "./lib/harness.mjs";
-import { Raw, upgradeRequest } from "./lib/raw.mjs";
+import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { until } from "./lib/server.mjs";
 
 const ON_LOOPBACK = ["--limit-loopback", "1"];
@@ -157,6 +157,27 @@ scenario("who is not logged in within the login time leaves a line that says wha
   for (const raw of [silent, stranger]) raw.destroy();
   assert.match(await harness.server.logLine("refused"), /reason="no complete (HTTP head|login)"/);
   await stopAndCheckLog(harness, "login_time", "--login-time-s", "127.0.0.1", 2);
+});
+
+// The memory for parts of messages is a thirty-second of what is left of --memory (budget.h): 7 MiB, for some 100 of these.
+scenario("messages of which a part has come take all memory for them: 1011 with a line, and others are served", { shards: [1] }, async (harness) => {
+  await harness.start({ options: ["--memory", "352M", "--memtable-bytes", "8M", "--connections", "2000", "--login-time-s", "600"] });
+  const alice = await harness.login("alice");
+  const part = frameOf("x".repeat(60000), { fin: false });
+  const raws = [];
+  for (let i = 0; i < 200; i++) {
+    raws.push(await (await Raw.open(harness.server)).upgrade());
+    raws.at(-1).write(part);
+  }
+  const refused = await until("those without room to be closed", () => raws.find((raw) => raw.received.includes("the memory for messages is used up")));
+  assert.equal(await refused.closeCode(), 1011);
+  assert.match(await harness.server.logLine("refused"), /cause=input address=127\.0\.0\.1 count=1 .*reason="[^"]*part[^"]*" hint=".*--memory"/);
+  await alice.send("bob", "one frame needs no such memory");
+  for (const raw of raws) raw.destroy();
+  harness.checkClients();
+  await harness.server.untilAtRest(harness.shards);
+  await harness.server.stop();
+  assert.match(harness.server.stderr, /event=refusals .*\binput=[1-9]/);
 });
 
 scenario("loopback addresses have no limits unless they are asked for", { shards: [2] }, async (harness) => {
