@@ -36,6 +36,8 @@
 
 #define TEXT_BYTES 1024u
 #define DEPOSED_DRAIN_S 2u
+#define DEPOSED_STOP_US                                                                                                \
+    UINT64_C(2000000) /* for the shards: they wait for a log that may not answer, and keep nothing */
 #define COMPLAIN_WAIT_MS 1000
 #define SERVE_AGAIN (-1) /* instead of an exit code: the process begins anew */
 
@@ -188,7 +190,8 @@ static void wait_for_drain(const struct server *server, const sigset_t *signals,
                                  : "itself");
 }
 
-/* Waits for a signal, then stops the shards. True if all ended within nine tenths of the stop time. */
+/* Waits for a signal, then stops the shards. True if all ended within nine tenths of the stop time; those of a node
+ * that was deposed have DEPOSED_STOP_US. */
 static bool run_until_signal(struct server *server, struct shard_group *group, const sigset_t *signals)
 {
     int number = reload_until_signal(&server->reloads, signals);
@@ -211,7 +214,23 @@ static bool run_until_signal(struct server *server, struct shard_group *group, c
         wait_for_drain(server, signals, drain_us);
     }
     shard_group_signal(group, SIGNAL_STOP);
-    return shard_group_join(group, (uint64_t)server->config->stop_time_s * 900000);
+    return shard_group_join(group, is_deposed ? DEPOSED_STOP_US : (uint64_t)server->config->stop_time_s * 900000);
+}
+
+/* A shard has not ended within the stop time. */
+static void log_unclean(const struct server *server)
+{
+    if (atomic_load(&server->is_deposed))
+        log_line(LOG_INFO, "stopped", "clean=false hint=\"what this node had not acknowledged is void\"");
+    else if (server->cluster != NULL)
+        log_line(
+            LOG_WARN, "stopped",
+            "clean=false hint=\"the log did not answer within the stop time, or the last checkpoint did not end; all "
+            "acknowledged messages are in the log\"");
+    else
+        log_line(LOG_WARN, "stopped",
+                 "clean=false hint=\"the last checkpoint did not end within the stop time; all messages are in the "
+                 "WAL\"");
 }
 
 /* NULL: there is no admin address, or no thread for it; then its clients wait. */
@@ -295,9 +314,7 @@ static int serve_cores(struct server *server, void **contexts, const sigset_t *s
     log_ready(server, &report);
     service_notify_ready(server);
     if (!run_until_signal(server, group, signals)) {
-        log_line(
-            LOG_WARN, "stopped",
-            "clean=false hint=\"the last checkpoint did not end within the stop time; all messages are in the WAL\"");
+        log_unclean(server);
         log_flush(CORE_LOG_FLUSH_US);
         if (atomic_load(&server->is_deposed))
             begin_again(server->argv, &server->cluster_metrics);
