@@ -70,7 +70,7 @@ void core_conn_count_sub(struct core *core)
     ASSERT(before > 0);
 }
 
-static bool is_disk_slow(const struct core *core)
+bool core_is_log_slow(const struct core *core)
 {
     return log_write_is_in_flight(&core->wal_writer.log)
            && shard_monotonic_us(core->shard) - core->wal_writer.write_at_us > CORE_WRITE_SLOW_US;
@@ -78,7 +78,7 @@ static bool is_disk_slow(const struct core *core)
 
 bool core_has_sends_enough(const struct core *core)
 {
-    return core->peers[core->index].sends_out >= CORE_SENDS_PAUSE && !is_disk_slow(core)
+    return core->peers[core->index].sends_out >= CORE_SENDS_PAUSE && !core_is_log_slow(core)
            && !core_has_store_failed(core);
 }
 
@@ -133,7 +133,7 @@ static bool takes_sends(const struct core *core, enum error_code *code_r, const 
         *retry_after_ms_r = 0;
         return false;
     }
-    if (is_disk_slow(core)) {
+    if (core_is_log_slow(core)) {
         *message_r = core->wal_writer.log.remote != NULL ? "the log of the cluster does not answer: wait and send again"
                                                          : "the disk is slow: wait and send again";
         *retry_after_ms_r = RETRY_SLOW_MS;

@@ -294,6 +294,8 @@ bool core_admits_send(struct core *core, uint8_t share, enum error_code *code_r,
 /* The same with the core_share of `user`, which is looked at only where memory is short. */
 bool core_admits_send_of(struct core *core, const struct user *user, uint32_t unanswered, enum error_code *code_r,
                          const char **message_r, uint32_t *retry_after_ms_r);
+/* Whether a write of the log is out for longer than CORE_WRITE_SLOW_US: sends are refused then. */
+bool core_is_log_slow(const struct core *core);
 /* Whether sends are refused: the WAL has no room for a large one; or one was within CORE_REFUSED_S, or a small one of
  * somebody who has taken nothing would be, and those who have taken most still are. For health and metrics. */
 bool core_refuses_sends(const struct core *core);

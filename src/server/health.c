@@ -11,8 +11,11 @@ static const struct health_report reports[HEALTH_STATES] = {
     [HEALTH_FULL] = {HEALTH_FULL, "full_disk", "the disk of the data has no room, so sends are refused: make room"},
     [HEALTH_BEHIND] = {HEALTH_BEHIND, "disk_behind",
                        "the disk is slow or full, so sends are refused: see the log for errors of the disk"},
+    [HEALTH_LOG_BEHIND] = {HEALTH_LOG_BEHIND, "log_behind",
+                           "the log of the cluster does not answer, so sends are refused: do what event=log_unsure "
+                           "of this node says"},
     [HEALTH_FAILED] = {HEALTH_FAILED, "store_failed",
-                       "a write of the log has failed, so no message can be stored: repair the disk, and restart"},
+                       "no message can be stored any more: do what event=wal_failed, or event=log_damaged, says"},
 };
 
 static enum health_state state_of(struct core *core)
@@ -25,7 +28,9 @@ static enum health_state state_of(struct core *core)
     health->refusing_ticks = core_refuses_sends(core) ? health->refusing_ticks + 1 : 0;
     if (log_can_append(&core->wal_writer.log, LIMIT_RECORD_BYTES) == -ENOSPC)
         return HEALTH_FULL;
-    return health->refusing_ticks >= HEALTH_BEHIND_TICKS ? HEALTH_BEHIND : HEALTH_READY;
+    if (health->refusing_ticks < HEALTH_BEHIND_TICKS)
+        return HEALTH_READY;
+    return core->wal_writer.log.remote != NULL && core_is_log_slow(core) ? HEALTH_LOG_BEHIND : HEALTH_BEHIND;
 }
 
 void health_on_recovered(struct server *server)
@@ -44,8 +49,10 @@ void health_tick(struct core *core)
 /* States in the order of what an operator must know first. */
 static unsigned weight_of(enum health_state state)
 {
-    static const uint8_t weights[HEALTH_STATES] = {[HEALTH_READY] = 0,    [HEALTH_BEHIND] = 1,   [HEALTH_FULL] = 2,
-                                                   [HEALTH_STARTING] = 3, [HEALTH_DRAINING] = 4, [HEALTH_FAILED] = 5};
+    static const uint8_t weights[HEALTH_STATES] = {
+        [HEALTH_READY] = 0,    [HEALTH_BEHIND] = 1,   [HEALTH_LOG_BEHIND] = 2, [HEALTH_FULL] = 3,
+        [HEALTH_STARTING] = 4, [HEALTH_DRAINING] = 5, [HEALTH_FAILED] = 6,
+    };
     return weights[state];
 }
 

@@ -19,7 +19,8 @@ enum health_state {
     HEALTH_DRAINING, /* the server stops */
     HEALTH_FULL,     /* there is no room for the WAL */
     HEALTH_BEHIND,   /* sends were refused for HEALTH_BEHIND_TICKS: the disk is slow, or has no room for checkpoints */
-    HEALTH_FAILED,   /* a write of the WAL has failed */
+    HEALTH_LOG_BEHIND, /* the same, since the log of the cluster does not answer */
+    HEALTH_FAILED,     /* a write of the WAL has failed, or the log of the cluster is damaged */
     HEALTH_STATES
 };
 

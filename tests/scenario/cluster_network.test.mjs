@@ -1,6 +1,7 @@
 // The network between a node of a cluster and its log servers fails: whatever is cut, held up or slow, nothing acknowledged is
 // lost or doubled, what is not available is reported as such, and all goes on without a restart.
 import assert from "node:assert/strict";
+import { Api } from "./lib/api.mjs";
 import { Client } from "./lib/client.mjs";
 import { countOf, onClusters, untilCount, USERS } from "./lib/cluster.mjs";
 import { CutProxy } from "./lib/cut_proxy.mjs";
@@ -103,6 +104,7 @@ onClusters("the network between a node and its log", {}, (withCluster) => {
           return isBusy;
         }, { every: 50 });
         await until("not ready", async () => (await readyz(node)) === 503, { every: 100 });
+        assert.equal((await new Api(node.admin).get("/readyz")).json.error, "log_behind");
         await node.logLine("log_unsure"); // when the call of the log has not ended in time
         assert.equal(countOf(node, "log_sure"), 0);
         network.all(end);
