@@ -357,6 +357,26 @@ scenario("too many handshakes at a time: the one that has waited longest goes, a
   await harness.end();
 });
 
+for (const option of ["--address-connections", "--address-rate"])
+  scenario(`an address over ${option} gets no handshake, and a line; another address gets its own`, { shards: [1] }, async (harness) => {
+    await harness.start({ listenTls, options: ["--limit-loopback", "1", option, "2", "--admin", "127.0.0.1:0"] });
+    const from = (localAddress) => connect(harness.server, { localAddress });
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => from("127.0.0.2")));
+    const good = outcomes.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+    assert.ok(good.length >= 2 && (option === "--address-rate" || good.length === 2), `${good.length} got through`);
+    good.push(await from("127.0.0.3"));
+    const cause = option.slice(2).replace("-", "_");
+    assert.match(await harness.server.logLine("refused"), new RegExp(`cause=${cause} address=127\\.0\\.0\\.2 count=1 .*${option}`));
+    const scrape = await until("the end of the handshakes", async () => {
+      const taken = await Scrape.take(harness.server);
+      return taken.sum("chitchat_tls_handshakes_total", { result: "ok" }) === good.length && taken;
+    });
+    assert.equal(scrape.sum("chitchat_tls_handshakes_total", { result: "failed" }), 0);
+    assert.equal(scrape.sum("chitchat_refusals_total", { cause }), 21 - good.length);
+    for (const { socket } of good) socket.destroy();
+    await harness.end();
+  });
+
 scenario("SIGHUP takes a new certificate, drops nobody, and a bad one changes nothing", {}, async (harness) => {
   const first = makeCertificate();
   await harness.start({ listenTls, options: optionsOf(first) });
