@@ -1,23 +1,25 @@
-// One client connection that marks, or sends, at an even rate, while the other user is connected too: "marks at an even rate" of
+// One client connection that sends and marks in turns, at an even rate, while the other user is connected too: "marks at an even rate" of
 // bench_people.mjs runs it. Each mark sees one more message of the other user, so each is stored, and pushed to the author.
 //
-//     node bench/bench_pace.mjs PORT PID fill|sends|marks RATE SECONDS
+//     node bench/bench_pace.mjs PORT PID fill|turns RATE SECONDS
 //
-// `fill`: bob sends alice what `marks` needs. `sends`: alice sends to bob. `marks`: alice marks what bob has sent, one message after the other.
-// Prints { count, seconds, server_cpu_s, server_written } of the process PID, as JSON. A request that is refused, or a push that does not come,
-// ends it with 1.
+// `fill`: bob sends alice what she will mark. `turns`: alice sends to bob for a quarter of a second, marks for the next one, and so on, until she
+// has done SECONDS of each. Prints { sends, marks } as JSON, each { count, seconds, server_cpu_s, server_written } with what the process PID took.
+// A request that is refused, or a push that does not come, ends it with 1.
 import fs from "node:fs";
 import net from "node:net";
 
-const WARMUP_S = 0.5;
+const TURN_S = 0.25;
+const WARMUP_TURNS = 2; // of each
 const FILL_WINDOW = 64;
 const DEADLINE_MS = 30000;
 const TEXT = "x".repeat(64); // as the load generator's
 
 const [, , port, pid, what, ...numbers] = process.argv;
 const [rate, seconds] = numbers.map(Number);
-const warmup = Math.ceil(rate * WARMUP_S);
-const total = warmup + Math.ceil(rate * seconds);
+const turns = WARMUP_TURNS + Math.ceil(seconds / TURN_S);
+const perTurn = Math.ceil(rate * TURN_S);
+const total = turns * perTurn;
 
 function fail(why) {
   console.error(`bench_pace: ${why}`);
@@ -25,9 +27,9 @@ function fail(why) {
 }
 
 // Frames of a client must have a mask; with one of zeros the text stays as it is.
-function frameOf(text) {
-  const body = Buffer.from(text);
-  const head = body.length < 126 ? [0x81, 0x80 | body.length] : [0x81, 0xfe, body.length >> 8, body.length & 255];
+function frameOf(payload, opcode = 1) {
+  const body = Buffer.from(payload);
+  const head = [0x80 | opcode, ...(body.length < 126 ? [0x80 | body.length] : [0xfe, body.length >> 8, body.length & 255])];
   return Buffer.concat([Buffer.from([...head, 0, 0, 0, 0]), body]);
 }
 
@@ -80,6 +82,7 @@ class Connection {
   }
 
   #onFrame(opcode, payload) {
+    if (opcode === 9) this.#socket.write(frameOf(payload, 10)); // else bob, who only listens, would be closed
     if (opcode !== 1) return;
     const frame = JSON.parse(payload);
     if (frame.op === "ok") this.replies++;
@@ -108,32 +111,38 @@ async function fill(alice, bob) {
   await until("all messages", () => bob.replies === total && alice.pushes.length === total);
 }
 
-// Asks at the rate; `request(n)` is the n-th request of alice. Each must get `ok`, and bob a push.
-async function pace(alice, bob, request) {
-  const pushed = bob.pushes.length;
-  const begun = performance.now();
-  let before, beforeAt;
-  for (let asked = 0; asked < total; ) {
-    const due = Math.min(total, Math.floor(((performance.now() - begun) * rate) / 1000));
-    for (; asked < due; asked++) alice.ask(request(asked));
-    if (before === undefined && asked >= warmup) [before, beforeAt] = [usage(), { asked, at: performance.now() }];
-    await new Promise((resolve) => setTimeout(resolve, 1));
+// One turn of alice, with one request in flight: so each has a write of the log to itself, however busy the machine is. What is late follows at
+// once. `request(n)` is the n-th request. Each must get `ok`, and bob a push.
+async function takeTurn(alice, bob, request) {
+  const [replied, pushed, begun, before] = [alice.replies, bob.pushes.length, performance.now(), usage()];
+  for (let asked = 0, askedAt = begun; asked < perTurn; ) {
+    const now = performance.now();
+    if (alice.replies - replied === asked && now - begun >= (asked * 1000) / rate) {
+      alice.ask(request(asked++));
+      askedAt = now;
+    }
+    if (now - askedAt > DEADLINE_MS) fail("waited in vain for an answer");
+    await new Promise(setImmediate);
   }
-  await until("all answers and pushes", () => alice.replies === total && bob.pushes.length - pushed === total);
+  await until("all answers and pushes", () => alice.replies - replied === perTurn && bob.pushes.length - pushed === perTurn);
   const after = usage();
-  const figures = { count: total - beforeAt.asked, seconds: (performance.now() - beforeAt.at) / 1000, server_cpu_s: after.cpu - before.cpu, server_written: after.written - before.written };
-  console.log(JSON.stringify(figures));
+  return { count: perTurn, seconds: (performance.now() - begun) / 1000, server_cpu_s: after.cpu - before.cpu, server_written: after.written - before.written };
+}
+
+const sumOf = (parts) => parts.reduce((sum, part) => Object.fromEntries(Object.keys(sum).map((name) => [name, sum[name] + part[name]])));
+
+async function takeTurns(alice, bob) {
+  const places = alice.pushes.map(({ ts }) => ts);
+  if (places.length < total) fail(`alice has ${places.length} messages, and needs ${total}: run \`fill\` before`);
+  const [sends, marks] = [[], []];
+  for (let turn = 0; turn < turns; turn++) {
+    sends.push(await takeTurn(alice, bob, () => ({ op: "send", to: "bob", text: TEXT })));
+    marks.push(await takeTurn(alice, bob, (n) => ({ op: "seen", with: "bob", ts: places[turn * perTurn + n] })));
+  }
+  console.log(JSON.stringify({ sends: sumOf(sends.slice(WARMUP_TURNS)), marks: sumOf(marks.slice(WARMUP_TURNS)) }));
 }
 
 const [alice, bob] = [await Connection.open("alice"), await Connection.open("bob")];
-if (what === "fill") {
-  await fill(alice, bob);
-  console.log("{}");
-} else if (what === "sends") {
-  await pace(alice, bob, () => ({ op: "send", to: "bob", text: TEXT }));
-} else {
-  const places = alice.pushes.map(({ ts }) => ts);
-  if (places.length < total) fail(`alice has ${places.length} messages, and needs ${total}: run \`fill\` before`);
-  await pace(alice, bob, (n) => ({ op: "seen", with: "bob", ts: places[n] }));
-}
+if (what === "fill") await fill(alice, bob);
+else await takeTurns(alice, bob);
 process.exit(0);

@@ -61,23 +61,25 @@ const marks = (timing, interleaved) => ({
   },
 });
 
-// One connection that marks beside one that sends, each so often a second, and evenly: so each has a write of the log nearly to itself. In the
-// last case a reader looks each message up in a run.
+// One connection that sends and marks in turns, each so often a second, and evenly: so each has a write of the log to itself. In the second case
+// a reader looks each message up in a run.
 const EVEN_RATE = 1000;
 const evenMarks = (seconds, interleaved) => ({
   name: "marks at an even rate",
   async run() {
-    const way = (what, how) => () => atPace(what, EVEN_RATE, seconds, how);
-    const [sends, marked, ofRuns] = await interleaved(way("sends"), way("marks"), way("marks", { isInRuns: true }));
-    const cpu = (r) => us(r.server_cpu_s, r.count);
-    const times = (reports, of) => reports.map((r, i) => of(r) / of(sends[i]));
-    const written = (r) => r.server_written / r.count;
+    const [reports, ofRuns] = await interleaved(() => atPace(EVEN_RATE, seconds), () => atPace(EVEN_RATE, seconds, { isInRuns: true }));
+    const cpu = (part) => us(part.server_cpu_s, part.count);
+    const written = (part) => part.server_written / part.count;
+    const rate = (part) => part.count / part.seconds;
+    const times = (all, of) => all.map(({ sends, marks }) => of(marks) / of(sends));
     return [
-      row(this.name, `${EVEN_RATE} sends/s of one connection: CPU a send`, "us", sends.map(cpu), { of: "CPU" }),
-      row(this.name, `${EVEN_RATE} marks/s of one connection: CPU a mark`, "us", marked.map(cpu), { of: "CPU" }),
-      row(this.name, "times a send", "", times(marked, cpu), { most: 1 }),
-      row(this.name, "bytes written to the disk, times a send's", "", times(marked, written)),
-      row(this.name, "messages that only a run has: CPU a mark", "us", ofRuns.map(cpu), { of: "CPU" }),
+      row(this.name, `${EVEN_RATE} a second of one connection: sends`, "/s", reports.map(({ sends }) => rate(sends)), { of: "rate" }),
+      row(this.name, "the same: marks", "/s", reports.map(({ marks }) => rate(marks)), { of: "rate" }),
+      row(this.name, "CPU a send", "us", reports.map(({ sends }) => cpu(sends)), { of: "CPU" }),
+      row(this.name, "CPU a mark", "us", reports.map(({ marks }) => cpu(marks)), { of: "CPU" }),
+      row(this.name, "times a send", "", times(reports, cpu), { most: 1 }),
+      row(this.name, "bytes written to the disk, times a send's", "", times(reports, written)),
+      row(this.name, "messages that only a run has: CPU a mark", "us", ofRuns.map(({ marks }) => cpu(marks)), { of: "CPU" }),
       row(this.name, "times a send, then", "", times(ofRuns, cpu), { most: 1 }),
     ];
   },

@@ -146,9 +146,8 @@ export const onServer = (args, { shards = 1, cpus = "0", loadCpu = "1", options 
     return withProcess(command, cpus, port, (pid) => load(tls || http ? otherPort : port, pid, dir, [...by.load, ...args], loadCpu), runsOf);
   }, where);
 
-// The figures of bench_pace.mjs, `what` of "sends" or "marks". `isInRuns`: what is marked is in a run alone, since the server was stopped after
-// the fill.
-export const atPace = (what, rate, seconds, { isInRuns = false } = {}) =>
+// The figures of bench_pace.mjs. `isInRuns`: what is marked is in a run alone, since the server was stopped after the fill.
+export const atPace = (rate, seconds, { isInRuns = false } = {}) =>
   withScratch(async (dir) => {
     const serve = async (...steps) => {
       const port = await freePort();
@@ -156,13 +155,12 @@ export const atPace = (what, rate, seconds, { isInRuns = false } = {}) =>
       return withProcess(command, "0", port, async (pid) => {
         let said;
         for (const step of steps) said = await outputOf("1", [process.execPath, "bench/bench_pace.mjs", String(port), String(pid), step, String(rate), String(seconds)]);
-        return JSON.parse(said);
+        return said;
       });
     };
-    if (what !== "marks") return serve(what);
-    if (!isInRuns) return serve("fill", "marks");
+    if (!isInRuns) return JSON.parse(await serve("fill", "turns"));
     await serve("fill");
-    return serve("marks");
+    return JSON.parse(await serve("turns"));
   });
 
 // Seconds from the start of a server with an empty data directory until it serves: a node of a cluster takes connections before.
