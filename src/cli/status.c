@@ -147,7 +147,7 @@ static json_t *storage_of(const struct status_input *input, const char *shard)
 
 static json_t *memory_of(const struct status_input *input, const char *shard)
 {
-    static const char *const uses[] = {"records", "output", "input", "messages", "keys"};
+    static const char *const uses[] = {"records", "output", "input", "messages", "keys", "presence"};
     json_t *part = json_object();
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
         json_t *use = json_object();
@@ -186,6 +186,7 @@ static json_t *process_of(const struct status_input *input)
     set_now(part, "log_lines_dropped", input, "chitchat_log_lines_dropped_total", EXPOSITION_ALL);
     json_object_set_new(part, "store_failed",
                         json_boolean(now_of(input, "chitchat_store_failed", EXPOSITION_ALL) != 0));
+    json_object_set_new(part, "draining", json_boolean(now_of(input, "chitchat_draining", EXPOSITION_ALL) != 0));
     json_object_set_new(part, "reload_failed",
                         json_boolean(now_of(input, "chitchat_reload_failed", EXPOSITION_ALL) != 0));
     json_object_set_new(part, "certificate_expires_in_s",

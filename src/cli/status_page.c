@@ -6,6 +6,7 @@
 #define COLUMNS 80u
 #define INDENT 15u
 #define VALUE_BYTES 24u
+#define ITEM_BYTES 64u /* of a list: a name and a value */
 
 /* The value at `path`, as "total.storage.runs"; NULL: there is none, or it is null. */
 static const json_t *at(const json_t *object, const char *path)
@@ -143,6 +144,8 @@ static void print_head(const json_t *status, FILE *out)
         fprintf(out, "standby        another node owns the slots: no clients, no shards\n");
     else if (has_failed)
         fprintf(out, "FAILED         a write to the log failed: no sends are accepted; see the log\n");
+    else if (json_is_true(at(status, "process.draining")))
+        fprintf(out, "STOPPING       health checks get 503, and connections are closed\n");
     else if (takes < shards)
         fprintf(out, "REFUSING       %.0f of %.0f shards refuse sends: see the log\n", shards - takes, shards);
     else
@@ -208,6 +211,57 @@ static void print_storage(const json_t *status, FILE *out)
             count_word(&words, number(storage, "merge_failures")));
 }
 
+/* -- lists, in lines that fit -- */
+
+/* Prints a blank and `text`. *column_r: where the next one begins. */
+static void print_item(const char *text, size_t *column_r, FILE *out)
+{
+    size_t bytes = strlen(text) + 1;
+    if (*column_r + bytes > COLUMNS) {
+        fprintf(out, "\n%*s", (int)INDENT - 1, "");
+        *column_r = INDENT - 1;
+    }
+    fprintf(out, " %s", text);
+    *column_r += bytes;
+}
+
+/* "use percent use percent …" */
+static void print_memory(const json_t *uses, FILE *out)
+{
+    struct words words = {.next = 0};
+    char item[ITEM_BYTES];
+    size_t column = (size_t)fprintf(out, "%*s", (int)INDENT - 1, "");
+    const char *use;
+    json_t *sizes;
+    json_object_foreach((json_t *)uses, use, sizes)
+    {
+        (void)snprintf(item, sizeof item, "%s %s", use,
+                       percent_word(&words, number(sizes, "used_bytes"), number(sizes, "limit_bytes")));
+        print_item(item, &column, out);
+    }
+    fprintf(out, "\n");
+}
+
+/* "NAME  key count, key count, …" since the start. */
+static void print_events(const char *name, const json_t *counts, FILE *out)
+{
+    struct words words = {.next = 0};
+    char item[ITEM_BYTES];
+    size_t printed = 0;
+    size_t column = (size_t)fprintf(out, "%-*s", (int)INDENT - 1, name);
+    const char *key;
+    json_t *count;
+    if (json_object_size(counts) == 0)
+        fprintf(out, " none");
+    json_object_foreach((json_t *)counts, key, count)
+    {
+        (void)snprintf(item, sizeof item, "%s %s%s", key, count_word(&words, json_number_value(count)),
+                       ++printed < json_object_size(counts) ? "," : "");
+        print_item(item, &column, out);
+    }
+    fprintf(out, "\n");
+}
+
 static void print_process(const json_t *status, FILE *out)
 {
     struct words words = {.next = 0};
@@ -218,17 +272,13 @@ static void print_process(const json_t *status, FILE *out)
             bytes_word(&words, number(process, "anonymous_bytes")),
             bytes_word(&words, number(process, "anonymous_limit_bytes")),
             bytes_word(&words, number(process, "resident_bytes")));
-    fprintf(out, "%*s", (int)INDENT - 1, "");
-    const char *use;
-    json_t *sizes;
-    json_object_foreach((json_t *)at(status, "total.memory"), use, sizes)
-        fprintf(out, " %s %s", use, percent_word(&words, number(sizes, "used_bytes"), number(sizes, "limit_bytes")));
-    fprintf(out, "\ncpu            %.2f cores; longest turn %.3g ms\n", number(process, "cpu"),
+    print_memory(at(status, "total.memory"), out);
+    fprintf(out, "cpu            %.2f cores; longest turn %.3g ms\n", number(process, "cpu"),
             number(status, "longest_turn_ms"));
     fprintf(out, "files          %s of %s; log lines dropped %s\n", count_word(&words, number(process, "open_files")),
             count_word(&words, number(process, "open_files_limit")),
             count_word(&words, number(process, "log_lines_dropped")));
-    if (number(status, "clock_floor_ahead_s") > 0)
+    if (number(status, "clock_floor_ahead_s") >= 1)
         fprintf(out, "clock          new ts are %s ahead of the clock\n",
                 time_word(&words, number(status, "clock_floor_ahead_s")));
     const json_t *certificate = at(process, "certificate_expires_in_s");
@@ -236,30 +286,6 @@ static void print_process(const json_t *status, FILE *out)
         fprintf(out, "certificate    EXPIRED\n");
     else if (certificate != NULL)
         fprintf(out, "certificate    expires in %s\n", time_word(&words, json_number_value(certificate)));
-}
-
-/* "NAME  key count, key count, …" since the start, in lines that fit. */
-static void print_events(const char *name, const json_t *counts, FILE *out)
-{
-    struct words words = {.next = 0};
-    size_t printed = 0;
-    size_t column = (size_t)fprintf(out, "%-*s", (int)INDENT - 1, name);
-    const char *key;
-    json_t *count;
-    if (json_object_size(counts) == 0)
-        fprintf(out, " none");
-    json_object_foreach((json_t *)counts, key, count)
-    {
-        const char *value = count_word(&words, json_number_value(count));
-        size_t bytes = strlen(key) + strlen(value) + 3;
-        if (column + bytes > COLUMNS) {
-            fprintf(out, "\n%*s", (int)INDENT - 1, "");
-            column = INDENT - 1;
-        }
-        fprintf(out, " %s %s%s", key, value, ++printed < json_object_size(counts) ? "," : "");
-        column += bytes;
-    }
-    fprintf(out, "\n");
 }
 
 static void print_shards(const json_t *shards, FILE *out)

@@ -227,6 +227,7 @@ struct server_metrics {
     struct metric token_keys;
     struct metric reload_failed[METRICS_RELOADS]; /* 1: the last reading failed, and what was read before counts */
     struct metric store_failed;
+    struct metric draining; /* 1: a signal came, and the server stops */
     struct metric log_dropped;
     struct metric samples; /* of process_sample.c */
 };

@@ -201,6 +201,7 @@ static bool run_until_signal(struct server *server, struct shard_group *group, c
     else
         service_notify_stopping(server->config->drain_s + server->config->stop_time_s);
     atomic_store_explicit(&server->is_draining, true, memory_order_relaxed);
+    metric_set(&server->metrics.draining, 1);
     uint32_t connections = atomic_load_explicit(&server->conn_count, memory_order_relaxed);
     uint64_t drain_us = drain_time_us(is_deposed ? DEPOSED_DRAIN_S : server->config->drain_s, connections);
     log_line(LOG_INFO, "stopping", "%s=%s connections=%u drain_ms=%" PRIu64, is_deposed ? "reason" : "signal",

@@ -212,6 +212,42 @@ Test(status, a_failed_store_stands_at_the_top)
     cr_assert(json_is_true(json_object_get(json_object_get(status, "process"), "store_failed")));
 }
 
+Test(status, a_server_that_stops_is_not_ready)
+{
+    metric_set(&server.metrics.draining, 1);
+    metric_set(&metrics_of(0)->takes_sends, 1);
+    metric_set(&metrics_of(1)->takes_sends, 1);
+    scrape(0);
+    scrape(1);
+    make();
+    cr_assert_not_null(strstr(page, "\nSTOPPING       health checks get 503, and connections are closed\n"), "%s",
+                       page);
+    cr_assert_null(strstr(page, "\nready"));
+    cr_assert(json_is_true(json_object_get(json_object_get(status, "process"), "draining")));
+}
+
+Test(status, stamps_that_are_ahead_by_less_than_a_second_are_no_news)
+{
+    metric_set(&metrics_of(1)->clock_floor_ahead, 900000);
+    scrape(0);
+    scrape(1);
+    make();
+    cr_assert_null(strstr(page, "\nclock"), "%s", page);
+}
+
+Test(status, each_use_of_memory_is_shown)
+{
+    metric_set(&metrics_of(0)->memory_max[METRICS_MEMORY_PRESENCE], 300);
+    metric_set(&metrics_of(1)->memory_max[METRICS_MEMORY_PRESENCE], 100);
+    metric_set(&metrics_of(1)->memory_used[METRICS_MEMORY_PRESENCE], 100);
+    scrape(0);
+    scrape(1);
+    make();
+    cr_assert_eq(json_object_size(json_object_get(json_object_get(status, "total"), "memory")), METRICS_MEMORIES);
+    cr_assert_eq(number("total.memory.presence.limit_bytes"), 400);
+    cr_assert_not_null(strstr(page, " presence 25 %"), "%s", page);
+}
+
 Test(status, counts_since_the_start_are_by_code_and_leave_out_zeros)
 {
     metric_set(&metrics_of(0)->errors[ERROR_BUSY], 3);
