@@ -221,7 +221,7 @@ static enum config_action take_flag(struct parser *parser, const struct option *
 {
     bool is_yes = strcmp(given, "yes") == 0;
     if (!is_yes && strcmp(given, "no") != 0)
-        return complain(parser, given, "must be yes or no, or stand without a value");
+        return complain(parser, given, "must be yes or no");
     field_store(parser->config, option, is_yes);
     return CONFIG_SERVE;
 }

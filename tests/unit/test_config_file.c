@@ -143,6 +143,7 @@ Test(config_file, an_error_names_file_and_line)
     assert_wrong("config = other\n", 1, "give it on the command line");
     assert_wrong("check = yes\n", 1, "give it on the command line");
     assert_wrong("allow-anyone = maybe\n", 1, "must be yes or no");
+    cr_assert_null(strstr(text, "without a value"), "a line without a value is refused: %s", text);
     assert_wrong("user = alice\n", 1, "is no option");
 }
 
