@@ -19,6 +19,7 @@ static const struct op ops[] = {
     [REQUEST_PING] = {op_ping, true},    [REQUEST_TYPING] = {op_typing, true}, [REQUEST_PEERS] = {op_history, true},
     [REQUEST_SEEN] = {op_seen, true},    [REQUEST_WATCH] = {op_watch, true},
 };
+_Static_assert(sizeof ops / sizeof ops[0] == METRICS_REQUESTS, "each op has a counter, and a name for /metrics");
 
 /* Refuses a request before its operation is run. */
 static void refuse(struct core *core, struct conn *conn, const struct request *request, enum error_code code,
