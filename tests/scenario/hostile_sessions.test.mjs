@@ -1,4 +1,5 @@
 // Attacks of many sessions, one after the other or at once, each beside a client that behaves (lib/beside.mjs).
+import assert from "node:assert/strict";
 import { CONNS, PATIENT, besideAttack } from "./lib/beside.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
@@ -35,6 +36,29 @@ sessions("frames that declare up to 2^64 - 1 bytes", 2000, { says: TOO_LONG });
 sessions("logins, each followed by a close", 2000, { says: [LOGIN], by: "client", word: '"epoch"' });
 sessions("logins, each followed by the end of its side", 2000, { says: [LOGIN], by: "half", word: '"epoch"' });
 sessions("thousands of bad frames, then the end of the client's side", 200, { says: [BAD_FRAMES], by: "half", word: '"epoch"' });
+
+// The shard of a user, as an attacker can find it: in the mid of a message of theirs (TESTING.md, "Names chosen to collide").
+async function shardOf(harness, user) {
+  const client = await harness.login(user);
+  const { mid } = await client.send(user, "where am I?");
+  await client.close();
+  return Number((Buffer.from(mid, "base64url").readBigUInt64BE(0) >> 1n) & 1023n);
+}
+
+scenario("names chosen to be on the shard of one user: logins and sends of all of them; another data set spreads them", { shards: [2] }, async (harness) => {
+  await harness.start({ options: PATIENT });
+  const here = await shardOf(harness, "alice");
+  const names = [];
+  for (let i = 0; names.length < 64; i++) if ((await shardOf(harness, `mallory-${i}`)) === here) names.push(`mallory-${i}`);
+  const requestOf = (fields) => frameOf(JSON.stringify(fields));
+  const says = names.map((user, i) => Buffer.concat([Buffer.from(upgradeRequest()), requestOf({ op: "login", id: 0, user }), requestOf({ op: "send", id: 1, to: names[(i + 1) % 64], text: "x" })]));
+  await besideAttack(harness, "sessions", { conns: CONNS, times: Math.ceil(scaled(2000) / CONNS), says, by: "half", word: '"epoch"' }, 48);
+  await harness.start({});
+  const elsewhere = new Set();
+  for (const name of names) elsewhere.add(await shardOf(harness, name));
+  assert.equal(elsewhere.size, 2, "the seed is that of the data set");
+  await harness.server.stop();
+});
 
 scenario("connections that send nothing end with the login time", { shards: [2] }, async (harness) => {
   await harness.start({ options: ["--login-time-s", "3", "--connections", "10000"] });
