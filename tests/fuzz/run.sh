@@ -25,7 +25,13 @@ for file in "$sources/$name"/*; do
     [ -f "$file" ] || continue
     to=$seeds/$(basename "$file" .seed)
     case $file in
-    *.seed) grep -v '^#' "$file" | while IFS= read -r line; do printf '%b' "$line"; done >"$to" ;;
+    *.seed)
+        grep -Iq '' "$file" || {
+            echo "tests/fuzz/run.sh: $file is no text: give it a name without .seed, so that it is a seed as it is" >&2
+            exit 2
+        }
+        grep -v '^#' "$file" | while IFS= read -r line; do printf '%b' "$line"; done >"$to"
+        ;;
     *) cp "$file" "$to" ;;
     esac
 done
