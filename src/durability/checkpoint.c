@@ -409,6 +409,6 @@ void checkpoint_tick(struct core *core)
     /* Cuts are in the WAL only: without a message they would fill it. */
     bool has_work = memtable_entry_count(core->generations.filling) > 0
                     || memtable_mark_count(core->generations.filling) > 0 || log_has_batches(&core->wal_writer.log);
-    if (checkpoint->phase == PHASE_IDLE && has_work && age_us >= (uint64_t)core->server->config->checkpoint_s * 1000000)
+    if (checkpoint->phase == PHASE_IDLE && has_work && age_us >= seconds_us(core->server->config->checkpoint_s))
         checkpoint->is_wanted = true;
 }

@@ -9,7 +9,7 @@
 uint64_t drain_time_us(uint32_t drain_s, uint32_t connections)
 {
     uint64_t needed_us = (uint64_t)connections * (1000000 / DRAIN_RATE_MIN);
-    uint64_t most_us = (uint64_t)drain_s * 1000000;
+    uint64_t most_us = seconds_us(drain_s);
     return needed_us < most_us ? needed_us : most_us;
 }
 
