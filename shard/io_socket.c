@@ -126,8 +126,8 @@ void io_adopt(struct io *io, struct io_socket *socket, int fd)
     io->socket_count++;
 }
 
-/* Its next receive stands behind those of all that wait. Else the sockets that had buffers would take the next ones
- * too, and each of the others would cost a receive that finds none, again and again. */
+/* The next receive of the socket stands behind those of all that wait. Else the sockets that had buffers would take the
+ * next ones too, and each of the others would cost a receive that finds none, again and again. */
 static void wait_for_turn(struct io *io, struct io_socket *socket)
 {
     if (!is_any(socket, SOCKET_TAKES_TURNS) || is_any(socket, SOCKET_RECEIVING | SOCKET_LEAVING | SOCKET_WAITS)

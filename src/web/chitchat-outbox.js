@@ -51,7 +51,7 @@ export class Outbox {
     }
   }
 
-  // Its outcome is known.
+  // The outcome of an item is known.
   settle(item, outcome) {
     this.items.delete(item.key);
     this.#leaveLane(item);
@@ -114,7 +114,7 @@ export class Outbox {
     this.#setStatus(item, "sending");
   }
 
-  // Its key no longer protects it: the history says whether it was stored.
+  // The key of the item no longer protects it: the history says whether it was stored.
   async #lookUp(lane, item) {
     const lookup = (lane.lookup = {});
     lane.held = true;

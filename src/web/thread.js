@@ -38,7 +38,7 @@ export class ThreadView {
     for (const id of ["peer-avatar", "peer-name", "peer-state", "announcer"]) $(id).replaceChildren();
   }
 
-  // Its end is shown, as after a message of the user's own.
+  // The end of the thread is shown, as after a message of the user's own.
   toEnd() {
     this.#atEnd = true;
     this.#newFrom = null;
@@ -93,7 +93,7 @@ export class ThreadView {
     const rows = [];
     const me = this.#chats.me;
     let before = null;
-    // Its place is known if there are messages on both sides of it.
+    // The place of the line before new messages is known if there are messages on both sides of it.
     let isNew = this.#newFrom !== null && (!it.more || it.messages[0]?.ts <= this.#newFrom);
     for (const message of it.messages) {
       if (!before || dayOf(before.ts) !== dayOf(message.ts)) rows.push(dayRow(message.ts));

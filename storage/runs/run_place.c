@@ -34,7 +34,7 @@ void run_map_find(struct run_map *map_r, const void *key, uint64_t bytes)
         *map_r = (struct run_map){page - header.number * RUN_PAGE_BYTES, count};
 }
 
-/* Its page; NULL: there is none in the map. */
+/* The page of a place; NULL: there is none in the map. */
 static const uint8_t *page_of(const struct run_map *map, uint64_t place)
 {
     uint64_t number = place / RUN_PLACE_SLOTS;

@@ -51,7 +51,7 @@ for (const format of OLDER) {
           const dup = await alice.ok({ op: "send", to: sent.to, text: sent.text, key: sent.key });
           assert.deepEqual([dup.dup, dup.ts, dup.mid], [true, sent.ts, sent.mid]);
         }
-        // Its runs have no index by peer, or an older one.
+        // The runs of that format have no index by peer, or an older one.
         const { peers } = await alice.ok({ op: "peers" });
         const withPeer = (user) => timeline.filter(({ from, to }) => (from === "alice" ? to : from) === user);
         assert.deepEqual(peers.map(({ user }) => user).sort(), [...new Set(timeline.map(({ from, to }) => (from === "alice" ? to : from)))].sort());
