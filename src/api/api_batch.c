@@ -26,6 +26,7 @@ struct batch {
     struct list link; /* in core->batches.reading */
     struct core *conn_core;
     struct exchange_ref ref;
+    struct address address;
     struct batch_scan scan; /* of the body, which is borrowed as long as the exchange can be found */
     struct post *posts;     /* in the order of the body; owned, capacity post_room */
     uint32_t post_room;
@@ -71,6 +72,7 @@ static struct batch *batch_make(struct core *core, struct exchange *exchange, co
     list_init(&batch->link);
     batch->conn_core = core;
     batch->ref = exchange_ref(exchange);
+    batch->address = exchange_address(core, exchange);
     batch->scan = (struct batch_scan){.data = request->body, .bytes = request->body_bytes};
     batch->copy_room = request->body_bytes;
     core->batches.count++;
@@ -180,6 +182,7 @@ static void batch_send(struct core *core, struct batch *batch)
             part->batch = batch;
             part->call = (struct call){.run = run, .done = done};
             part->group.on_done = on_sent;
+            part->group.address = batch->address;
             part->end = &part->group.first;
         }
         *part->end = post;

@@ -81,7 +81,8 @@ static struct message_job *make_job(struct core *core, struct exchange *exchange
     job->post.send.to = copy_span(&at, send->to);
     job->post.send.text = copy_span(&at, send->text);
     job->post.send.key = copy_span(&at, send->key);
-    job->group = (struct post_group){.first = &job->post, .count = 1, .on_done = on_sent};
+    job->group = (struct post_group){
+        .first = &job->post, .count = 1, .address = exchange_address(core, exchange), .on_done = on_sent};
     return job;
 }
 

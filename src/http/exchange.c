@@ -184,6 +184,11 @@ void exchange_refuse_as(struct core *core, struct exchange *exchange, enum error
 
 /* -- later -- */
 
+struct address exchange_address(struct core *core, const struct exchange *exchange)
+{
+    return conn_cold(core, exchange->conn)->address;
+}
+
 struct exchange_ref exchange_ref(const struct exchange *exchange)
 {
     ASSERT(exchange->state == EXCHANGE_HANDLING || exchange->state == EXCHANGE_STREAMING);

@@ -97,6 +97,8 @@ struct exchange_ref {
     uint32_t number; /* of the request on its connection */
 };
 struct exchange_ref exchange_ref(const struct exchange *exchange);
+/* The program's, or that which a trusted proxy has forwarded. */
+struct address exchange_address(struct core *core, const struct exchange *exchange);
 /* The exchange of `ref`, if it is not answered (a stream: not finished) and its connection is open; else NULL.
  * Borrowed, until the next turn. */
 struct exchange *exchange_find(struct core *core, struct exchange_ref ref);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/list.h"
 #include "protocol/request.h"
 
@@ -36,6 +37,7 @@ struct post_group {
     /* Set by the owner. */
     struct post *first; /* in order; at least one */
     uint32_t count;
+    struct address address; /* of the program, for the log */
     /* All posts are answered: the group belongs to its owner again. */
     void (*on_done)(struct core *core, struct post_group *group);
 

@@ -26,7 +26,7 @@ static void send_as(struct core *core, struct user *user, struct post *post)
     uint32_t retry_after_ms;
     if (!rate_take(&user->send_rate, core->server->config->send_rate, shard_monotonic_us(core->shard),
                    &retry_after_ms)) {
-        refusal_note(core, REFUSAL_SEND_RATE, &(struct address){0}, "over HTTP");
+        refusal_note(core, REFUSAL_SEND_RATE, &post->group->address, "over HTTP");
         refuse_at_once(core, post, ERROR_RATE_LIMITED, "too many sends of this user: wait", retry_after_ms);
         return;
     }

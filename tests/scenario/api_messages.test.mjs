@@ -264,6 +264,7 @@ scenario("the rate of a user holds for programs and clients together: 429", { sh
   await post(client, { from: "carol", to: "bob", text: "each user has a rate of their own" });
   client.close();
   await harness.server.stop();
+  assert.match(harness.server.stderr, /event=refused .*cause=send_rate address=127\.0\.0\.1 count=1 .*reason="over HTTP" hint=".*--send-rate/);
 });
 
 scenario("an export goes on over checkpoints and merges, and a reader that stops holds up nobody", {}, async (harness) => {
