@@ -6,6 +6,7 @@
 // `fill`: bob sends alice what she will mark. `turns`: alice sends to bob for a quarter of a second, marks for the next one, and so on, until she
 // has done SECONDS of each. Prints { sends, marks } as JSON, each { count, seconds, server_cpu_s, server_written } with what the process PID took.
 // A request that is refused, or a push that does not come, ends it with 1.
+import crypto from "node:crypto";
 import fs from "node:fs";
 import net from "node:net";
 
@@ -136,7 +137,7 @@ async function takeTurns(alice, bob) {
   if (places.length < total) fail(`alice has ${places.length} messages, and needs ${total}: run \`fill\` before`);
   const [sends, marks] = [[], []];
   for (let turn = 0; turn < turns; turn++) {
-    sends.push(await takeTurn(alice, bob, () => ({ op: "send", to: "bob", text: TEXT })));
+    sends.push(await takeTurn(alice, bob, () => ({ op: "send", to: "bob", text: TEXT, key: crypto.randomUUID() }))); // as clients do
     marks.push(await takeTurn(alice, bob, (n) => ({ op: "seen", with: "bob", ts: places[turn * perTurn + n] })));
   }
   console.log(JSON.stringify({ sends: sumOf(sends.slice(WARMUP_TURNS)), marks: sumOf(marks.slice(WARMUP_TURNS)) }));
