@@ -152,8 +152,14 @@ export class IndexedDBStorage {
     });
   }
 
-  clear() {
-    return this.#transaction("readwrite", (stores) => Object.values(stores).forEach((store) => store.clear()));
+  // The database goes too, since its name may hold the user's. If another tab is not done with it, it goes after that.
+  async clear() {
+    await this.#transaction("readwrite", (stores) => Object.values(stores).forEach((store) => store.clear()));
+    this.close();
+    await new Promise((resolve) => {
+      const request = this.#factory.deleteDatabase(`chitchat:${this.name}`);
+      request.onsuccess = request.onerror = request.onblocked = resolve;
+    });
   }
 
   close() {

@@ -236,7 +236,7 @@ export declare class IndexedDBStorage implements Storage {
   load(): Promise<{ account?: Account; outbox: OutboxItem[] }>;
   commit(changes: Changes): Promise<void>;
   entries(range?: { with?: string; before?: number; limit?: number }): Promise<Message[]>;
-  /** Deletes the content. Call it at a logout, when the client is stopped. */
+  /** Deletes the content, and then the database. Call it at a logout, when the client is stopped. */
   clear(): Promise<void>;
   close(): void;
 }

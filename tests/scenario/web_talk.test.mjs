@@ -139,16 +139,9 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
     await one.page.click("#menu summary");
     await one.page.click("#log-out");
     for (const each of [one, tab]) await each.page.locator("#login").waitFor();
-    const left = await one.page.evaluate(async () => {
-      const stored = [];
-      for (const { name } of await indexedDB.databases()) {
-        const database = await new Promise((resolve) => (indexedDB.open(name).onsuccess = ({ target }) => resolve(target.result)));
-        for (const store of database.objectStoreNames)
-          stored.push(...(await new Promise((resolve) => (database.transaction(store).objectStore(store).getAll().onsuccess = ({ target }) => resolve(target.result)))));
-        database.close();
-      }
-      return JSON.stringify([stored, { ...localStorage }, { ...sessionStorage }, document.title, document.body.outerHTML, document.getElementById("text").value]);
-    });
+    // It goes when both tabs have closed it.
+    await one.until("no database", () => one.page.evaluate(async () => (await indexedDB.databases()).length === 0));
+    const left = await one.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.title, document.body.outerHTML, document.getElementById("text").value]));
     assert.deepEqual(left.match(new RegExp(`.{30}(${ann}|${ben}|a message|a reply|another reply|a draft)`, "g")), null);
     await one.page.reload();
     await one.page.locator("#login").waitFor();
