@@ -68,7 +68,7 @@ struct client {
 uint64_t client_now_us(const struct client *client);
 /* From 0 to min(30 s, 0.5 s * 2^n), evenly spread. */
 uint64_t client_jitter_us(const struct client *client, uint32_t n);
-/* The one writer of the state. `why` may be NULL: nothing to say. */
+/* The writer of the state, but for client_open and client_close. `why` may be NULL: nothing to say. */
 void client_set_state(struct client *client, enum client_state state, const char *why);
 /* Ends the connection, and connects again after a random wait of at least `least_us`; or does not. */
 void client_wait_again(struct client *client, uint16_t code, uint64_t least_us, const char *why);
