@@ -78,7 +78,7 @@ void presence_fini(struct core *core);
 bool presence_take_bytes(struct core *core, uint64_t bytes);
 void presence_give_bytes(struct core *core, uint64_t bytes);
 
-/* A connection of `user` is logged in now; or is about to leave the user (it is still in the user's list). */
+/* `conn` is logged in now; or is about to leave its user, and is still in the user's list. */
 void presence_on_login(struct core *core, const struct conn *conn);
 void presence_on_leave(struct core *core, const struct conn *conn);
 
