@@ -147,7 +147,7 @@ static json_t *storage_of(const struct status_input *input, const char *shard)
 
 static json_t *memory_of(const struct status_input *input, const char *shard)
 {
-    static const char *const uses[] = {"records", "output", "input", "messages", "keys", "presence"};
+    static const char *const uses[] = {"records", "output", "input", "messages", "keys", "presence", "programs"};
     json_t *part = json_object();
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
         json_t *use = json_object();

@@ -64,6 +64,7 @@ static void copy_memory(const struct core *core, struct metrics *metrics)
         [METRICS_MEMORY_MESSAGES] = ws_pool_bytes_out(core->conns.ws_pool),
         [METRICS_MEMORY_KEYS] = core->idempotency.memory.bytes,
         [METRICS_MEMORY_PRESENCE] = core->presence.bytes,
+        [METRICS_MEMORY_PROGRAMS] = core->exchanges.body_bytes + core->batches.bytes,
     };
     const uint64_t max[METRICS_MEMORIES] = {
         [METRICS_MEMORY_RECORDS] = record_heap_bytes_max(core->generations.heap),
@@ -72,6 +73,7 @@ static void copy_memory(const struct core *core, struct metrics *metrics)
         [METRICS_MEMORY_MESSAGES] = budget->message_bytes,
         [METRICS_MEMORY_KEYS] = budget->key_bytes,
         [METRICS_MEMORY_PRESENCE] = budget->presence_bytes,
+        [METRICS_MEMORY_PROGRAMS] = EXCHANGES_BODY_BYTES + BATCHES_BYTES_MAX,
     };
     for (uint32_t i = 0; i < METRICS_MEMORIES; i++) {
         metric_set(&metrics->memory_used[i], used[i]);

@@ -104,6 +104,7 @@ enum metrics_memory {
     METRICS_MEMORY_MESSAGES,
     METRICS_MEMORY_KEYS,
     METRICS_MEMORY_PRESENCE,
+    METRICS_MEMORY_PROGRAMS, /* bodies of requests, and copies of the messages of batches */
     METRICS_MEMORIES
 };
 

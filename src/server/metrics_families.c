@@ -26,7 +26,7 @@ VALUES(close_value, "1000", "1001", "1002", "1003", "1007", "1009", "1011", "101
        "4201", "4203", "other", "http", "none")
 VALUES(answer_value, "2xx", "4xx", "5xx")
 VALUES(letter_value, "send", "handover", "other")
-VALUES(memory_value, "records", "output", "input", "messages", "keys", "presence")
+VALUES(memory_value, "records", "output", "input", "messages", "keys", "presence", "programs")
 VALUES(place_value, "sends", "arrivals", "pages", "heads")
 VALUES(segment_value, "live", "spare")
 VALUES(reload_value, "tls", "token_keys")

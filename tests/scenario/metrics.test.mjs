@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { Api } from "./lib/api.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { MONITORED, MONITORING, OF_CLUSTER, ROOT, Scrape, metricsMonitored } from "./lib/metrics.mjs";
+import { Raw } from "./lib/raw.mjs";
 import { SHORT, until } from "./lib/server.mjs";
 
 const OPTIONS = { options: ["--admin", "127.0.0.1:0"] };
@@ -125,6 +126,20 @@ scenario("answers to programs are counted by status", SHARDS, async (harness) =>
   // The scrape before is counted when it is answered.
   assert.deepEqual(["2xx", "4xx", "5xx"].map(grown), [4, 2, 0]);
   api.close();
+  await harness.end();
+});
+
+scenario("the memory of bodies of programs is shown while they come", SHARDS, async (harness) => {
+  await harness.start(OPTIONS);
+  const used = (scrape) => scrape.sum("chitchat_memory_used_bytes", { use: "programs" });
+  const first = await Scrape.take(harness.server);
+  assert.equal(used(first), 0);
+  assert.ok(first.find("chitchat_memory_limit_bytes", { use: "programs" }).every(({ value }) => value > 0));
+  const raw = await Raw.open(harness.server, harness.server.admin);
+  raw.write(`POST /api/v1/messages:batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n${" ".repeat(100000)}`);
+  await scrapeUntil(harness.server, "the part of the body", (scrape) => used(scrape) >= 100000);
+  raw.destroy();
+  await scrapeUntil(harness.server, "its end", (scrape) => used(scrape) === 0);
   await harness.end();
 });
 
