@@ -1,9 +1,9 @@
 # Writes OUT, the C file behind src/protocol/web_files.h, from the files of DIR whose names NAMES lists, with commas:
 # cmake -DDIR=… -DNAMES=a,b -DOUT=… -P web_files.cmake
 #
-# Indentation, and comments of scripts that begin a line or follow a statement, are left out: a sixth of the bytes. Lines keep
-# their numbers. So no string in these files spans lines, and none in a script has two slashes behind a semicolon, a comma
-# or a brace.
+# Indentation, comments of scripts that begin a line or follow a statement, and those of styles that are a line, are left
+# out: a sixth of the bytes. Lines keep their numbers. So no string in these files spans lines, and none in a script has two
+# slashes behind a semicolon, a comma or a brace.
 set(type_html "text/html; charset=utf-8")
 set(type_css "text/css; charset=utf-8")
 set(type_js "text/javascript; charset=utf-8")
@@ -26,6 +26,9 @@ foreach(name IN LISTS names)
     if(suffix STREQUAL "js")
         string(REGEX REPLACE "\n *//[^\n]*" "\n" text "\n${text}")
         string(REGEX REPLACE "([;,{]) // [^\n]*" "\\1" text "${text}")
+        string(SUBSTRING "${text}" 1 -1 text)
+    elseif(suffix STREQUAL "css")
+        string(REGEX REPLACE "\n/\\*[^\n]*\\*/" "\n" text "\n${text}")
         string(SUBSTRING "${text}" 1 -1 text)
     endif()
     string(REGEX REPLACE "\n +" "\n" text "${text}")

@@ -152,12 +152,12 @@ onServers("HTTP", { options: [...ORIGINS, ...HOSTS] }, (harness, it) => {
     assert.ok(bytes < 80000, `${bytes} bytes`);
   });
 
-  it("the files are those of src/web, line by line, without indentation and without comments of scripts", async () => {
+  it("the files are those of src/web, line by line, without indentation and without comments of scripts and styles", async () => {
     const dir = new URL("../../src/web/", import.meta.url);
     for (const name of fs.readdirSync(dir).filter((file) => /\.(html|css|js|svg)$/.test(file))) {
       const source = fs.readFileSync(new URL(name, dir), "utf8").split("\n");
-      const withoutComment = (line) => line.replace(/^ *\/\/.*|(?<=[;,{]) \/\/ .*/, "");
-      const lines = source.map((line) => (name.endsWith(".js") ? withoutComment(line) : line).replace(/^ +/, ""));
+      const comments = { js: /^ *\/\/.*|(?<=[;,{]) \/\/ .*/, css: /^\/\*.*\*\/$/, html: /^$/, svg: /^$/ }[/\w+$/.exec(name)[0]];
+      const lines = source.map((line) => line.replace(comments, "").replace(/^ +/, ""));
       const { body } = await answerTo(harness, `GET /${name === "index.html" ? "" : name} HTTP/1.1\r\nHost: chat.example\r\n\r\n`);
       assert.deepEqual(body.split("\n"), lines, name);
     }
