@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { CONNS, PATIENT, besideAttack } from "./lib/beside.mjs";
 import { scenario } from "./lib/harness.mjs";
+import { clientHello } from "./lib/hello.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { scaled } from "./lib/server.mjs";
 
@@ -36,6 +37,20 @@ sessions("frames that declare up to 2^64 - 1 bytes", 2000, { says: TOO_LONG });
 sessions("logins, each followed by a close", 2000, { says: [LOGIN], by: "client", word: '"epoch"' });
 sessions("logins, each followed by the end of its side", 2000, { says: [LOGIN], by: "half", word: '"epoch"' });
 sessions("thousands of bad frames, then the end of the client's side", 200, { says: [BAD_FRAMES], by: "half", word: '"epoch"' });
+
+// What a client of TLS costs before it is one. \x16 begins the server's part of the handshake.
+function handshakes(name, count, cut, options, { most = CONNS, ...how }) {
+  scenario(name, { shards: [2] }, async (harness) => {
+    await harness.start({ listen: ["127.0.0.1:0"], listenTls: ["127.0.0.1:0"], options: [...PATIENT, ...options] });
+    const { host, port } = harness.server.tlsAddress;
+    const says = [(await clientHello()).subarray(0, cut)];
+    await besideAttack(harness, "sessions", { at: { host, port }, conns: most, times: Math.ceil(scaled(count) / most), says, ...how }, 48);
+  });
+}
+
+handshakes("handshakes of TLS, each left after the server's part", 2000, undefined, [], { by: "client", word: "\x16\x03" });
+handshakes("handshakes of TLS that wait for the rest, far more than there may be", 600, undefined, ["--tls-handshakes", "50", "--login-time-s", "5"], { most: scaled(600) });
+handshakes("parts of a ClientHello, each left", 2000, 50, [], { by: "client" });
 
 // The shard of a user, as an attacker can find it: in the mid of a message of theirs (TESTING.md, "Names chosen to collide").
 async function shardOf(harness, user) {

@@ -9,6 +9,7 @@ import tls from "node:tls";
 import { makeCertificate, optionsOf } from "./lib/certificate.mjs";
 import { Client } from "./lib/client.mjs";
 import { onServers, scenario } from "./lib/harness.mjs";
+import { clientHello } from "./lib/hello.mjs";
 import { Scrape } from "./lib/metrics.mjs";
 import { frameOf, Raw, upgradeRequest } from "./lib/raw.mjs";
 import { DEADLINE_MS, makeDataDir, removeDataDir, runToEnd, scaled, until, within } from "./lib/server.mjs";
@@ -43,22 +44,6 @@ async function rawAnswer(server, data) {
   await raw.until(() => raw.isEnded, "the end of the connection");
   raw.destroy();
   return raw.received;
-}
-
-// A whole ClientHello, as bytes.
-async function clientHello() {
-  let bytes = Buffer.alloc(0);
-  const listener = net.createServer((socket) => {
-    socket.on("error", () => {});
-    socket.on("data", (data) => (bytes = Buffer.concat([bytes, data])));
-  });
-  await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  const client = tls.connect({ host: "127.0.0.1", port: listener.address().port });
-  client.on("error", () => {});
-  await until("a ClientHello", () => bytes.length > 5 && bytes.length >= 5 + bytes.readUInt16BE(3), { every: 5 });
-  client.destroy();
-  listener.close();
-  return bytes;
 }
 
 const get = (server, path) =>

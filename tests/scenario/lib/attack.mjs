@@ -7,8 +7,9 @@ import { frameOf, upgradeRequest } from "./raw.mjs";
 const request = (fields) => frameOf(JSON.stringify(fields));
 const repeated = (count, frame) => Buffer.concat(Array.from({ length: count }, () => frame));
 
-export function attack(server, kind, options) {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { at: server.address, kind, options } });
+// `at`: another address of the server.
+export function attack(server, kind, { at = server.address, ...options }) {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { at, kind, options } });
   return new Promise((resolve, reject) => {
     worker.once("message", resolve);
     worker.once("error", reject);
