@@ -17,6 +17,13 @@ void exchange_drop_body(struct core *core, struct exchange *exchange)
     exchange->body_bytes = exchange->body_room = 0;
 }
 
+/* Whether so many bytes may be taken beside those of the others. Small bodies have memory of their own. */
+static bool may_take(uint32_t others, uint32_t bytes)
+{
+    uint32_t most = bytes <= EXCHANGES_SMALL_BODY ? EXCHANGES_BODY_BYTES + EXCHANGES_SMALL_BYTES : EXCHANGES_BODY_BYTES;
+    return others + bytes <= most;
+}
+
 /* Makes room for `bytes` in all. False: they exceed the memory for bodies. */
 static bool grow_body(struct core *core, struct exchange *exchange, uint32_t bytes)
 {
@@ -24,9 +31,9 @@ static bool grow_body(struct core *core, struct exchange *exchange, uint32_t byt
     uint32_t wanted = bytes < BODY_FIRST_BYTES ? BODY_FIRST_BYTES : bytes;
     if (wanted < 2 * exchange->body_room)
         wanted = 2 * exchange->body_room;
-    if (others + wanted > EXCHANGES_BODY_BYTES)
+    if (!may_take(others, wanted))
         wanted = bytes;
-    if (others + wanted > EXCHANGES_BODY_BYTES)
+    if (!may_take(others, wanted))
         return false;
     char *grown = realloc(exchange->body, wanted);
     if (grown == NULL)

@@ -14,7 +14,8 @@
  * its client is closed, so that health checks find a place. A public connection takes its place when its credential was
  * found good; one that is refused for it (401, 403) is closed, so nobody without a token takes places of programs.
  * Those of the admin listeners are in no other limit (--connections, addresses), and have descriptors and memory of
- * their own (budget.h). All bodies together may take EXCHANGES_BODY_BYTES.
+ * their own (budget.h). All bodies together may take EXCHANGES_BODY_BYTES; one of EXCHANGES_SMALL_BODY at most
+ * finds room whatever the others take, so that single messages do not wait for batches that come slowly.
  *
  * Times. The first bytes on a new connection must come within the login time, and the head and the body of a request
  * within EXCHANGE_REQUEST_FACTOR times that. A client that takes no output for EXCHANGE_REQUEST_FACTOR times the login
@@ -39,6 +40,8 @@ enum exchange_kind { EXCHANGE_ADMIN, EXCHANGE_PUBLIC, EXCHANGE_KINDS };
 /* Of each kind, on one shard. */
 #define EXCHANGES_MAX 64u
 #define EXCHANGES_BODY_BYTES (16u << 20)
+#define EXCHANGES_SMALL_BODY (8u << 10)
+#define EXCHANGES_SMALL_BYTES (EXCHANGE_KINDS * EXCHANGES_MAX * EXCHANGES_SMALL_BODY) /* beside the others */
 #define EXCHANGE_REQUEST_FACTOR 3u
 #define EXCHANGE_IDLE_FACTOR 6u
 

@@ -38,9 +38,9 @@
  * Pages of conversations and walks that are kept (STORE_PEERS_BYTES_MAX): 8 above the lane of history. Slices of a
  * checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */
 #define BUDGET_FIXED_BYTES (UINT64_C(122) << 20)
-/* 128 HTTP connections of programs with 18 KiB each, bodies of requests (EXCHANGES_BODY_BYTES), and answers of 64 KiB
- * that wait for each of them: 28 MiB. Copies of the messages of batches (BATCHES_BYTES_MAX) and their outcomes: 20;
- * pages for programs, PAGE_READS_ACTIVE_MAX of them: 18; users who are kept (SENDERS_MAX): 5. */
+/* 128 HTTP connections of programs with 18 KiB each, bodies of requests (EXCHANGES_BODY_BYTES, EXCHANGES_SMALL_BYTES),
+ * and answers of 64 KiB that wait for each of them: 28 MiB. Copies of the messages of batches (BATCHES_BYTES_MAX) and
+ * their outcomes: 20; pages for programs, PAGE_READS_ACTIVE_MAX of them: 18; users who are kept (SENDERS_MAX): 5. */
 #define BUDGET_API_BYTES (UINT64_C(71) << 20)
 /* The rest that is divided in sixteenths must be at least this, else a shard cannot work. */
 #define BUDGET_REST_MIN_BYTES (UINT64_C(192) << 20)

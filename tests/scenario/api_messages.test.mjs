@@ -351,6 +351,26 @@ scenario("an export that is left in the middle, and a message whose sender is go
   await harness.server.stop();
 });
 
+scenario("large bodies that come slowly leave room for small ones", { shards: [1] }, async (harness) => {
+  await harness.start({ options: [...ADMIN, "--login-time-s", "600"] });
+  const slow = [];
+  for (let n = 0; n < 2; n++) {
+    const raw = await Raw.open(harness.server, harness.server.admin);
+    raw.write(`POST ${BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${8 << 20}\r\n\r\n`);
+    raw.write(Buffer.alloc((8 << 20) - 1, " "));
+    slow.push(raw);
+  }
+  const client = new Api(harness.server.admin);
+  const large = { body: { from: "alice", to: "bob", text: "x".repeat(100000) } };
+  await until("their memory to be used up", async () => (await client.request("POST", MESSAGES, large)).status === 503);
+  for (let n = 0; n < 5; n++) await post(client, { from: "alice", to: "bob", text: "s".repeat(1000 * n + 1) });
+  assert.equal((await client.request("POST", MESSAGES, large)).json.error, "busy");
+  for (const raw of slow) raw.destroy();
+  await until("their memory to be given back", async () => (await client.request("POST", MESSAGES, large)).status === 413);
+  client.close();
+  await harness.server.stop();
+});
+
 scenario("a token with the admin claim sends on the public address", { shards: [2] }, async (harness) => {
   const dir = makeDataDir();
   try {
