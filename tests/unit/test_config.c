@@ -479,10 +479,11 @@ Test(config, each_command_takes_its_own_options)
     assert_error("restore", "restore needs --from DIR2", "chitchat restore --help");
     assert_error("backup --to", "--to", "needs a value");
     assert_error("backup --to=", "--to", "must name a directory");
-    assert_error("dump --user=", "--user", "name of a user");
+    assert_error("dump --user=", "--user", "must be a user name");
+    assert_error("dump --user a\\b", "--user a\\b", "must be a user name");
     char line[200] = "dump --user ";
     memset(line + strlen(line), 'a', 129);
-    assert_error(line, "--user", "128 bytes");
+    assert_error(line, "--user", "1 to 128");
 }
 
 Test(config, of_the_environment_the_other_commands_take_only_the_data_directory)
