@@ -2,6 +2,7 @@
 // senders are asked to wait, and all that has nothing to do with it goes on. `./dev bench --check` says how quickly.
 import assert from "node:assert/strict";
 import { MIB, besideDeafReaders, besideDeafWriters, deaf, limitOf, onSlowDisk, optionsOf, readAll, sendTexts, watchMemory } from "./lib/backpressure.mjs";
+import { expectShortTurns } from "./lib/beside.mjs";
 import { checkKept, refusal, stopInTrouble, trouble } from "./lib/disk.mjs";
 import { until } from "./lib/server.mjs";
 
@@ -38,6 +39,7 @@ trouble("a hundred connections that read no pushes: they are cut off, memory is 
   show(harness, memory, `${count * 16000 * 100 / MIB | 0} MiB pushed`);
   assert.ok(memory.most < limitOf(harness), `${memory.most}`);
   await alice.ok({ op: "ping" });
+  await expectShortTurns(harness);
   for (const other of others) other.socket.destroy();
   await stopInTrouble(harness.server);
 }, { shards: [2] });
@@ -46,6 +48,7 @@ trouble("hundreds of connections that ask for pages and replays and read nothing
   const { memory, others } = await besideDeafReaders(harness, disk);
   show(harness, memory, `${others.filter((other) => other.closed).length} cut off`);
   assert.ok(memory.most < limitOf(harness), `${memory.most}`);
+  await expectShortTurns(harness);
   for (const other of others) other.socket.destroy();
   await stopInTrouble(harness.server);
 }, { shards: [2] });
@@ -59,6 +62,7 @@ trouble("hundreds of connections that write much while they read nothing: readin
   assert.ok(served > 260, `${served} served, ${refused} refused`);
   assert.ok(memory.most < limitOf(harness), `${memory.most}`);
   await alice.send("bob", "after");
+  await expectShortTurns(harness);
   for (const other of others) other.socket.destroy();
   await stopInTrouble(harness.server);
 }, { shards: [2] });

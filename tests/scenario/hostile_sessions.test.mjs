@@ -1,6 +1,6 @@
 // Attacks of many sessions, one after the other or at once, each beside a client that behaves (lib/beside.mjs).
 import assert from "node:assert/strict";
-import { CONNS, PATIENT, besideAttack } from "./lib/beside.mjs";
+import { CONNS, PATIENT, besideAttack, expectShortTurns } from "./lib/beside.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { clientHello } from "./lib/hello.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
@@ -94,6 +94,7 @@ scenario("connections that end their side with answers due, and read nothing, do
   }
   const alice = await harness.login("alice");
   await alice.send("bob", "beside them");
+  await expectShortTurns(harness);
   harness.checkClients();
   await harness.server.untilAtRest(harness.shards);
   for (const raw of raws) raw.destroy();
