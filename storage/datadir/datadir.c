@@ -62,17 +62,13 @@ static int refuse_errno(struct datadir_error *error, const char *doing, const ch
 static int refuse_format(const struct datadir *dir, struct datadir_error *error)
 {
     const struct datadir_meta *meta = &dir->meta;
-    bool is_newer = meta->format > DATADIR_FORMAT;
-    return refuse(
-        error, -EPROTO,
-        "%.200s has data format %u%s%s, and this chitchat reads the formats %u to %u: start %s%s%s, or choose "
-        "another data directory",
-        dir->path, meta->format, meta->version[0] != '\0' ? " of chitchat " : "", meta->version, DATADIR_FORMAT_MIN,
-        DATADIR_FORMAT, is_newer ? "chitchat " : "an older version",
-        !is_newer                  ? ""
-        : meta->version[0] != '\0' ? meta->version
-                                   : "of the version that wrote it",
-        is_newer ? " or a later one" : "");
+    char reader[DATADIR_READER_BYTES];
+    datadir_meta_reader(meta, reader);
+    return refuse(error, -EPROTO,
+                  "%.200s has data format %u%s%s, and this chitchat reads the formats %u to %u: start %s, or choose "
+                  "another data directory",
+                  dir->path, meta->format, meta->version[0] != '\0' ? " of chitchat " : "", meta->version,
+                  DATADIR_FORMAT_MIN, DATADIR_FORMAT, reader);
 }
 
 /* Reads META or BACKUP. 0 or a refusal. */

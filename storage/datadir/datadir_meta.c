@@ -20,6 +20,18 @@ void datadir_meta_set_format(struct datadir_meta *meta)
     (void)snprintf(meta->version, sizeof meta->version, "%s", CHITCHAT_VERSION);
 }
 
+void datadir_meta_reader(const struct datadir_meta *meta, char out[DATADIR_READER_BYTES])
+{
+    if (meta->format < DATADIR_FORMAT_MIN)
+        (void)snprintf(out, DATADIR_READER_BYTES, "an older version");
+    else if (meta->version[0] == '\0')
+        (void)snprintf(out, DATADIR_READER_BYTES, "chitchat of the version that wrote it or a later one");
+    else if (strcmp(meta->version, CHITCHAT_VERSION) == 0)
+        (void)snprintf(out, DATADIR_READER_BYTES, "a newer build of chitchat %s", meta->version);
+    else
+        (void)snprintf(out, DATADIR_READER_BYTES, "chitchat %s or a later one", meta->version);
+}
+
 size_t datadir_meta_write(const struct datadir_meta *meta, char out[DATADIR_META_BYTES])
 {
     char version[sizeof VERSION_WORD + DATADIR_VERSION_BYTES + 1] = "";

@@ -50,6 +50,10 @@ bool datadir_backup_skip(struct span *text);
 /* Sets format and version to those that this program writes. */
 void datadir_meta_set_format(struct datadir_meta *meta);
 
+#define DATADIR_READER_BYTES (DATADIR_VERSION_BYTES + 64u)
+/* Writes which program reads the format of `meta`, which this one does not read: "chitchat 8.1.0 or a later one". */
+void datadir_meta_reader(const struct datadir_meta *meta, char out[DATADIR_READER_BYTES]);
+
 /* Reads the text of META, of the formats DATADIR_FORMAT_MIN to DATADIR_FORMAT. 0; -EPROTO: another format, which is
  * meta_r->format, with meta_r->version; -EBADMSG: any other text. */
 int datadir_meta_read(struct span text, struct datadir_meta *meta_r);

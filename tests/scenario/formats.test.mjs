@@ -100,4 +100,7 @@ test("a directory of a newer format is refused by each command with the version 
     }
     assert.deepEqual(treeOf(data), before);
     assert.deepEqual(fs.readdirSync(dir), ["data"]);
+    const own = /^chitchat (\S+)\n$/.exec(runToEnd(["--version"]).stdout)[1];
+    fs.writeFileSync(path.join(data, "META"), `chitchat-data 99\nversion ${own}\n`);
+    assert.ok(runToEnd(["verify", "--data", data]).stderr.includes(`: start a newer build of chitchat ${own}, or `), "no program is sent to itself");
   }));
