@@ -69,6 +69,7 @@ void checkpoint_close(struct checkpoint **checkpoint)
 {
     if (*checkpoint == NULL)
         return;
+    ASSERT((*checkpoint)->phase != PHASE_WRITING);
     free((*checkpoint)->letters);
     free(*checkpoint);
     *checkpoint = NULL;

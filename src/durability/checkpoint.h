@@ -36,7 +36,7 @@ struct core;
 
 /* Main's thread. 0 and *checkpoint_r, owned by the caller; or -ENOMEM. Borrows `core`. */
 int checkpoint_open(struct checkpoint **checkpoint_r, struct core *core);
-/* Main's thread. No job may be in flight. Nulls *checkpoint; NULL is fine. */
+/* Main's thread. No job may be in flight (asserted). Nulls *checkpoint; NULL is fine. */
 void checkpoint_close(struct checkpoint **checkpoint);
 
 /* Before the first turn, when the store is open: opens the checkpoint thread. */
