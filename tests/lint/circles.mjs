@@ -5,10 +5,11 @@
 // finding too, so that the list says what holds and no more.
 //
 // A module is a header with the sources of its name: `conn_read.c` is of the module of `conn.c`, since there is no header for
-// it alone. Whoever names a function of another module calls it.
+// it alone. Whoever names a function of another module calls it, or a macro that names one.
 import { lineOf, split } from "./tree.mjs";
 
 export const circles = [
+  ["src/base/assert", "src/base/log"],
   ["src/connection/backpressure", "src/connection/conn", "src/connection/tls"],
   ["src/timeline/delivery", "src/timeline/fanout", "src/timeline/idempotency"],
   ["src/http/exchange", "src/http/exchanges"],
@@ -24,6 +25,7 @@ export const circles = [
 ];
 
 const definition = /^(static )?(?!typedef |return |else )[A-Za-z_][\w *]*?[ *](\w+)\([^;{}]*\)\n\{/gm;
+const macro = /^#define (\w+)\([^)]*\)((?:.*\\\n)*.*)$/gm;
 const word = /(?<![\w.>])(?<!\b(?:struct|enum|union) )[A-Za-z_]\w*/g;
 
 function moduleOf(tree, file) {
@@ -37,7 +39,7 @@ function moduleOf(tree, file) {
 
 // Each source: its module, its code without comments, strings and includes, and the functions that it defines.
 function readSource(tree, file, text) {
-  const code = split(file, text).code.replace(/"(\\.|[^"\\])*"/g, '""').replace(/^#include.*$/gm, "");
+  const code = split(file, text).code.replace(/'(\\.|[^'\\])+'|"(\\.|[^"\\])*"/g, '""').replace(/^#include.*$/gm, "");
   const defined = [...code.matchAll(definition)];
   return {
     module: moduleOf(tree, file),
@@ -47,14 +49,23 @@ function readSource(tree, file, text) {
   };
 }
 
+// Map of each macro of a header to the words in it.
+function readMacros(tree) {
+  const headers = [...tree.files].filter(([file]) => /^(src|shard|storage)\/.*\.h$/.test(file));
+  const texts = headers.map(([file, text]) => split(file, text).code);
+  return new Map(texts.flatMap((text) => [...text.matchAll(macro)].map(([, name, body]) => [name, [...body.matchAll(word)].flat()])));
+}
+
 // Map of a module to the modules that it calls, each with the name of one function.
 function readCalls(tree) {
   const files = [...tree.files].filter(([file]) => /^(src|shard|storage)\/.*\.c$/.test(file));
   const sources = files.map(([file, text]) => readSource(tree, file, text));
   const owners = new Map(sources.flatMap(({ module, shared }) => shared.map((name) => [name, module])));
+  const macros = readMacros(tree);
   const calls = new Map(sources.map(({ module }) => [module, new Map()]));
   for (const { module, code, own } of sources) {
-    for (const [name] of code.matchAll(word)) {
+    const named = new Set([...code.matchAll(word)].flatMap(([name]) => [name, ...(macros.get(name) ?? [])]));
+    for (const name of named) {
       const owner = owners.get(name);
       if (owner && owner !== module && !own.has(name)) calls.get(module).set(owner, name);
     }

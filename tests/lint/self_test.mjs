@@ -97,9 +97,13 @@ const examples = {
       "src/base/hash.c": lines("static int fill(void)", "{", "    return pool_take();", "}", "int hash_of(int x)", "{", "    return fill() + x;", "}"),
       "src/base/above.c": lines("int above_all(struct list_next *x)", "{", "    return x->hash_of + x.pool_take;", "}"),
       "src/base/below.c": lines("/* above_all */", "int below_it(void)", "{", '    return f("above_all");', "}", "static int hash_of(int x)", "{", "    return x;", "}"),
+      "src/base/mark.h": lines("int mark_set(void);", "#define MARK(x) \\", "    ((x) ? 0 : mark_set())"),
+      "src/base/mark.c": lines("int mark_set(void)", "{", "    return note_it();", "}"),
+      "src/base/note.c": lines("static int quote(void)", "{", "    return '\"';", "}", "int note_it(void)", "{", "    return MARK(1);", "}",
+        "static int end(void)", "{", "    return '\"';", "}"),
       "src/base/upper.c": lines("int upper_go(void)", "{", "    return below_it() + pool_take() + above_all(0);", "}"),
     },
-    findings: ["src/base/hash.c:1: a circle of 3 modules"],
+    findings: ["src/base/hash.c:1: a circle of 3 modules", "src/base/mark.h:1: a circle of 2 modules"],
   },
   functions: {
     files: {
