@@ -85,7 +85,7 @@ scenario("an IPv6 address counts with all of its /64, another /64 for itself", {
 // 800 connections have a table of 101 sets of 16 places. With 770 open from as many addresses, the set of another address
 // is full in seven of a thousand cases: so the oldest leave, and others come, until that happens.
 scenario("an address without a place in the table has no limits of its own, is served, and leaves a line", { shards: [1] }, async (harness) => {
-  await harness.start({ options: [...ON_LOOPBACK, "--connections", "800", "--address-connections", "1"] });
+  await harness.start({ options: [...ON_LOOPBACK, "--connections", "800", "--address-connections", "1", "--login-time-s", "600"] });
   const open = [];
   // Twice from an address: null if the second connection was refused.
   const twice = async (host) => {
