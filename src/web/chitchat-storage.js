@@ -68,6 +68,7 @@ export class IndexedDBStorage {
   #keep;
   #factory;
   #database = null; // a promise
+  #isDeleted = false; // by another tab: opening it would make it again, so only load() does
 
   constructor(name, { keep = KEEP, indexedDB = globalThis.indexedDB } = {}) {
     this.name = name;
@@ -85,7 +86,11 @@ export class IndexedDBStorage {
       };
       request.onerror = () => reject(request.error);
       request.onsuccess = () => {
-        request.result.onversionchange = request.result.onclose = () => this.close();
+        request.result.onclose = () => this.close();
+        request.result.onversionchange = ({ newVersion }) => {
+          this.#isDeleted = newVersion === null;
+          this.close();
+        };
         resolve(request.result);
       };
     });
@@ -109,6 +114,7 @@ export class IndexedDBStorage {
   }
 
   load() {
+    this.#isDeleted = false;
     return this.#transaction("readonly", ({ account, outbox }, give) => {
       account.get("account").onsuccess = ({ target: { result: stored } }) => {
         outbox.getAll().onsuccess = ({ target: { result: items } }) => give({ account: stored, outbox: items.map(({ place, ...item }) => item) });
@@ -116,8 +122,9 @@ export class IndexedDBStorage {
     });
   }
 
-  commit(changes) {
-    return this.#transaction("readwrite", ({ account, entries, outbox }) => {
+  async commit(changes) {
+    if (this.#isDeleted) return;
+    await this.#transaction("readwrite", ({ account, entries, outbox }) => {
       account.get("account").onsuccess = ({ target: { result: stored } }) => {
         const plan = planOf(stored, changes);
         if (plan.begins) entries.clear();
@@ -144,7 +151,8 @@ export class IndexedDBStorage {
     };
   }
 
-  entries(range) {
+  async entries(range) {
+    if (this.#isDeleted) return [];
     return this.#transaction("readonly", ({ account, entries }, give) => {
       account.get("account").onsuccess = ({ target: { result: stored } }) => {
         entries.getAll().onsuccess = ({ target }) => give(newestOf(target.result, stored?.user, range));

@@ -136,13 +136,20 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
     await one.page.fill("#text", "a draft");
     const tab = await Visitor.open(one.device, siteOf(harness.server));
     await tab.isConnected();
+    // The other tab stores messages until it gets the news.
+    let isOver = false;
+    const sending = (async () => {
+      while (!isOver) await other.send(ann, "meanwhile");
+    })();
     await one.page.click("#menu summary");
     await one.page.click("#log-out");
     for (const each of [one, tab]) await each.page.locator("#login").waitFor();
+    isOver = true;
+    await sending;
     // It goes when both tabs have closed it.
     await one.until("no database", () => one.page.evaluate(async () => (await indexedDB.databases()).length === 0));
     const left = await one.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.title, document.body.outerHTML, document.getElementById("text").value]));
-    assert.deepEqual(left.match(new RegExp(`.{30}(${ann}|${ben}|a message|a reply|another reply|a draft)`, "g")), null);
+    assert.deepEqual(left.match(new RegExp(`.{30}(${ann}|${ben}|a message|a reply|another reply|a draft|meanwhile)`, "g")), null);
     await one.page.reload();
     await one.page.locator("#login").waitFor();
     tab.check();
