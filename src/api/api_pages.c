@@ -117,7 +117,6 @@ static const char *read_query(const struct http_request *request, struct request
     uint64_t limit = LIMIT_PAGE_ENTRIES_DEFAULT;
     *asked_r = (struct request_history){.before = LIMIT_TS_MAX + 1, .with = http_query(request, "with")};
     asked_r->has_after = http_query(request, "after").data != NULL;
-    asked_r->has_before = http_query(request, "before").data != NULL;
     asked_r->has_with = asked_r->with.data != NULL;
     if (!http_query_number(request, "after", &asked_r->after))
         return "after must be an integer from 0 to 2^53 - 1";
@@ -171,7 +170,6 @@ static void write_part(struct core *core, struct exchange *exchange, struct page
     if (!job->has_begun) {
         struct exchange_stream stream = {on_export_more, on_export_gone, job};
         job->has_begun = true;
-        read->asked.has_before = true;
         read->asked.before = read->bound;
         exchange_stream(core, exchange, 200, EXPORT_TYPE, &stream);
     }

@@ -308,7 +308,6 @@ static bool read_history(const struct request_reader *reader, struct request_his
     if (with == FIELD_BAD)
         return refuse_with(error_r);
     history->has_after = after == FIELD_GOOD;
-    history->has_before = before == FIELD_GOOD;
     history->has_with = with == FIELD_GOOD;
     return true;
 }

@@ -100,7 +100,6 @@ struct request_post {
 
 struct request_history {
     bool has_after;
-    bool has_before;
     bool has_with;
     uint64_t after;  /* 0 if not given */
     uint64_t before; /* LIMIT_TS_MAX + 1 if not given */

@@ -403,7 +403,7 @@ static struct program_page *ask_page(struct harness *harness, const char *user, 
     page->read.asked = asked;
     page->read.as_lines = as_lines;
     page->read.on_done = on_page;
-    if (!asked.has_before)
+    if (asked.before == 0) /* not given */
         page->read.asked.before = LIMIT_TS_MAX + 1;
     page_reads_take(harness_core(harness, core_shard_of(harness_core(harness, 0), span_of(user))), &page->read);
     return page;
@@ -466,8 +466,7 @@ Test(posts, a_page_for_a_program_has_what_a_page_of_history_has)
         expect_page(harness, client, alice, (struct request_history){.limit = 50}, "");
         expect_page(harness, client, alice, (struct request_history){.limit = 5, .has_after = true}, ",\"after\":0");
         expect_page(harness, client, alice, (struct request_history){.limit = 1000, .has_after = true}, ",\"after\":0");
-        expect_page(harness, client, alice, (struct request_history){.limit = 5, .has_before = true, .before = 9},
-                    ",\"before\":9");
+        expect_page(harness, client, alice, (struct request_history){.limit = 5, .before = 9}, ",\"before\":9");
         expect_page(harness, client, alice,
                     (struct request_history){
                         .limit = 5, .has_after = true, .has_with = true, .with = span_of(harness_name(harness, 0, 1))},
@@ -519,10 +518,8 @@ static uint32_t export_lines(struct harness *harness, const char *user, uint32_t
             lines++;
             at = end + 1;
         }
-        if (!asked.has_before) {
-            asked.has_before = true;
+        if (asked.before == 0)
             asked.before = page->read.bound;
-        }
         asked.after = page->read.next;
         more = page->read.has_more;
         page_free(page);
