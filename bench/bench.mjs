@@ -194,7 +194,7 @@ const USUAL = [
 ];
 
 const alternatives = () => (isCluster ? clusterParts(SECONDS, interleaved) : USUAL);
-const SET = isHostile ? hostileParts(SECONDS, async (way) => (await interleaved(way))[0]) : alternatives();
+const SET = isHostile ? hostileParts(SECONDS, interleaved) : alternatives();
 
 function machine() {
   const kernel = `${os.type()} ${os.release()}`;

@@ -53,10 +53,23 @@ function p99(report, when) {
   return Math.max(report[when].send.p99 / 1000, isServed ? 0 : HUNG_MS);
 }
 
+const msAlone = (r) => r.alone.send.p99 / 1000;
+
+// What one attacker can do to a server with the defaults. Twice the p99 alone is the target of each attack.
+function limitedRows(group, reports) {
+  return [
+    row(group, "with the default limits, the attackers at one address: the client alone", "ms", reports.map(msAlone), { of: "p99", who: "other" }),
+    row(group, "under the attack, then", "ms", reports.map((r) => p99(r, "under")), { of: "p99" }),
+    row(group, "times that alone", "", reports.map((r) => p99(r, "under") / msAlone(r)), { most: 2 }),
+    row(group, "its `ping`, then", "ms", reports.map((r) => r.under.ping.p99 / 1000)),
+    row(group, `the attack, then: ${reports[0].attack.unit}`, "/s", reports.map((r) => r.attack.per_s), { who: "generator" }),
+  ];
+}
+
 function rowsOf(group, reports) {
   const limit = Math.min(...reports.map((report) => report.limit_us)) / 1000;
   return [
-    row(group, "another client: send to ok, p99, alone", "ms", reports.map((r) => r.alone.send.p99 / 1000), { of: "p99", who: "other" }),
+    row(group, "another client: send to ok, p99, alone", "ms", reports.map(msAlone), { of: "p99", who: "other" }),
     row(group, "under the attack", "ms", reports.map((r) => p99(r, "under")), { of: "p99", most: limit }),
     row(group, "its `ping`, p99, under the attack", "ms", reports.map((r) => r.under.ping.p99 / 1000)),
     row(group, "from a second after the attack on", "ms", reports.map((r) => p99(r, "after"))),
@@ -66,9 +79,13 @@ function rowsOf(group, reports) {
   ];
 }
 
-// As parts of bench.mjs. `repeat(way)`: the reports of all runs.
-export const hostileParts = (seconds, repeat) =>
+// As parts of bench.mjs. `interleaved(...ways)`: the reports of all runs of each.
+export const hostileParts = (seconds, interleaved) =>
   Object.entries(ATTACKS).map(([name, how]) => {
     const group = `hostile: ${name}`;
-    return { name: group, run: async () => rowsOf(group, await repeat(() => underAttack(name, seconds, how))) };
+    const run = async () => {
+      const [free, limited] = await interleaved(() => underAttack(name, seconds, how), () => underAttack(name, seconds, { ...how, isLimited: true }));
+      return [...rowsOf(group, free), ...limitedRows(group, limited)];
+    };
+    return { name: group, run };
   });

@@ -101,15 +101,20 @@ const load = (port, pid, dir, args, cpu = "1") => measure("chitchat-load", [...a
 // The load has few users and few connections, which stand for many: a rate of each would measure nothing.
 const NO_RATES = ["--frame-rate", "0", "--send-rate", "0", "--history-rate", "0"];
 
-// One attack on its own server. `tls`: the server listens with TLS too, and the attackers connect there; the client is plain. `files`: the server's limit of open files; then the report gets `out_of_files`: how many checkpoints and other
+// The limits of a server with its defaults, and attackers at an address of their own.
+const LIMITED = { server: ["--limit-loopback", "1"], attackers: ["--from", "127.0.0.2"] };
+const UNLIMITED = { server: NO_RATES, attackers: [] };
+
+// One attack on its own server. `isLimited`: with the default limits, else with none. `tls`: the server listens with TLS too, and the attackers connect there; the client is plain. `files`: the server's limit of open files; then the report gets `out_of_files`: how many checkpoints and other
 // background jobs failed because of the limit, by the end of the server's log.
-export const underAttack = (name, seconds, { shards = 1, options = [], files, tls = false } = {}) =>
+export const underAttack = (name, seconds, { shards = 1, options = [], files, tls = false, isLimited = false } = {}) =>
   withScratch(async (dir) => {
     const [port, tlsPort] = [await freePort(), await freePort()];
     const by = tls ? { server: (await secured(dir, tlsPort)).server, attackers: ["--tls", `127.0.0.1:${tlsPort}`] } : { server: [], attackers: [] };
-    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...by.server, ...NO_RATES, ...options];
+    const limits = isLimited ? LIMITED : UNLIMITED;
+    const command = [`${BUILD}/chitchat`, "serve", "--listen", `127.0.0.1:${port}`, "--data", `${dir}/d`, "--shards", String(shards), ...by.server, ...limits.server, ...options];
     if (files !== undefined) command.unshift("sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh");
-    const args = (pid) => ["--attack", name, "--seconds", seconds, ...by.attackers, "--pid", String(pid), `127.0.0.1:${port}`];
+    const args = (pid) => ["--attack", name, "--seconds", seconds, ...by.attackers, ...limits.attackers, "--pid", String(pid), `127.0.0.1:${port}`];
     const countFailures = (said, { attacks }) => {
       if (files !== undefined) attacks[0].out_of_files = [...said.matchAll(/event=(\w+)_failed [^\n]*errno=24/g)].filter(([, what]) => what !== "accept").length;
     };

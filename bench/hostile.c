@@ -29,13 +29,16 @@ struct run {
     struct hostile_crew crew;
 };
 
+static const struct sockaddr_in no_address = {.sin_family = AF_UNSPEC};
+
 /* Writes the entries that the plan wants in its user's timeline. */
 static int fill(struct run *run, const struct hostile_plan *plan, const char *name)
 {
     struct hostile_crew crew;
     if (plan->fill == 0)
         return 0;
-    int status = hostile_crew_open(&crew, hostile_plan_filler(), &run->options.address, name, 0);
+    struct hostile_route route = {&run->options.address, &no_address};
+    int status = hostile_crew_open(&crew, hostile_plan_filler(), &route, name, 0);
     if (status != 0)
         return status;
     status = hostile_crew_fill(&crew, plan->fill);
@@ -116,8 +119,8 @@ static int run_attack(struct run *run, const struct hostile_plan *plan, struct h
     if (status != 0)
         goto close_probe;
     what = "the attackers cannot be set up";
-    const struct load_address *at = plan->is_tls ? &run->options.tls_address : &run->options.address;
-    status = hostile_crew_open(&run->crew, plan, at, name, run->options.pid);
+    struct hostile_route route = {plan->is_tls ? &run->options.tls_address : &run->options.address, &run->options.from};
+    status = hostile_crew_open(&run->crew, plan, &route, name, run->options.pid);
     if (status != 0)
         goto close_probe;
     what = "its client is not served before it begins";

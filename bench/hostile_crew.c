@@ -44,12 +44,12 @@ static int take_memory(struct hostile_crew *crew)
     return 0;
 }
 
-int hostile_crew_open(struct hostile_crew *crew_r, const struct hostile_plan *plan, const struct load_address *address,
+int hostile_crew_open(struct hostile_crew *crew_r, const struct hostile_plan *plan, const struct hostile_route *route,
                       const char *run, int pid)
 {
     char user[HOSTILE_NAME_BYTES];
     *crew_r = (struct hostile_crew){.plan = plan,
-                                    .address = address,
+                                    .route = *route,
                                     .pid = pid,
                                     .slot_count = slots_of(plan),
                                     .opening_answers = hostile_plan_opening_answers(plan)};
@@ -58,7 +58,7 @@ int hostile_crew_open(struct hostile_crew *crew_r, const struct hostile_plan *pl
     crew_r->epoll = epoll_create1(EPOLL_CLOEXEC);
     int status = crew_r->epoll < 0 ? -errno : take_memory(crew_r);
     if (status == 0)
-        status = hostile_plan_build_block(plan, address->text, user, &crew_r->block);
+        status = hostile_plan_build_block(plan, route->to->text, user, &crew_r->block);
     if (status != 0)
         hostile_crew_close(crew_r);
     return status;

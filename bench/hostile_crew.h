@@ -7,6 +7,7 @@
 #ifndef CHITCHAT_BENCH_HOSTILE_CREW_H
 #define CHITCHAT_BENCH_HOSTILE_CREW_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -34,10 +35,16 @@ struct hostile_tally {
     struct hostile_counts counts;
 };
 
+/* The ends of the connections; both are borrowed. */
+struct hostile_route {
+    const struct load_address *to;
+    const struct sockaddr_in *from; /* AF_UNSPEC: the system chooses */
+};
+
 struct hostile_crew {
     /* Set by open, then only read. */
-    const struct hostile_plan *plan;    /* borrowed */
-    const struct load_address *address; /* borrowed */
+    const struct hostile_plan *plan; /* borrowed */
+    struct hostile_route route;
     char run[HOSTILE_RUN_BYTES];
     int pid;                    /* of the server; 0: unknown */
     struct hostile_bytes block; /* owned */
@@ -58,9 +65,9 @@ struct hostile_crew {
     atomic_bool should_stop;
 };
 
-/* Borrows plan and address. `run` becomes part of the users' names. 0 or -errno; after an error nothing is to be
+/* Borrows plan and route. `run` becomes part of the users' names. 0 or -errno; after an error nothing is to be
  * closed. */
-int hostile_crew_open(struct hostile_crew *crew_r, const struct hostile_plan *plan, const struct load_address *address,
+int hostile_crew_open(struct hostile_crew *crew_r, const struct hostile_plan *plan, const struct hostile_route *route,
                       const char *run, int pid);
 void hostile_crew_close(struct hostile_crew *crew);
 

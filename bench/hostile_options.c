@@ -1,5 +1,6 @@
 #include "hostile_options.h"
 
+#include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@ static const char help_text[] =
     "  --rate N           sends a second of the client (200)\n"
     "  --window N         sends unanswered at most, 1 to 512 (256); 1: each waits for the one before it\n"
     "  --tls ADDR:PORT    where the server listens with TLS, for the attacks on that; without it they are left out\n"
+    "  --from ADDR        the attackers' own address (127.0.0.2); the client keeps that of the system\n"
     "  --pid PID          report the CPU and memory of this process (the one that listens there, if it can be found)\n"
     "  --json FILE        the figures as JSON\n"
     "  --check            end with 1 if a verdict is not `kept`\n"
@@ -39,20 +41,15 @@ static const char help_text[] =
     "--checkpoint-s, full-refusals a --connections below 15,000, bad-frames --shards 2. Ends with 2 if the run was not "
     "possible.\n";
 
-enum { HELP = 1000, LIST, ATTACK, SECONDS, RATE, WINDOW, TLS, PID, JSON, CHECK };
+enum { HELP = 1000, LIST, ATTACK, SECONDS, RATE, WINDOW, TLS, FROM, PID, JSON, CHECK };
 
 static const struct option long_options[] = {
-    {"help", no_argument, NULL, HELP},
-    {"list", no_argument, NULL, LIST},
-    {"attack", required_argument, NULL, ATTACK},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"rate", required_argument, NULL, RATE},
-    {"window", required_argument, NULL, WINDOW},
-    {"tls", required_argument, NULL, TLS},
-    {"pid", required_argument, NULL, PID},
-    {"json", required_argument, NULL, JSON},
-    {"check", no_argument, NULL, CHECK},
-    {NULL, 0, NULL, 0},
+    {"help", no_argument, NULL, HELP},           {"list", no_argument, NULL, LIST},
+    {"attack", required_argument, NULL, ATTACK}, {"seconds", required_argument, NULL, SECONDS},
+    {"rate", required_argument, NULL, RATE},     {"window", required_argument, NULL, WINDOW},
+    {"tls", required_argument, NULL, TLS},       {"from", required_argument, NULL, FROM},
+    {"pid", required_argument, NULL, PID},       {"json", required_argument, NULL, JSON},
+    {"check", no_argument, NULL, CHECK},         {NULL, 0, NULL, 0},
 };
 
 static bool refuse(const char *name, const char *why)
@@ -94,12 +91,19 @@ static bool parse_address(const char *name, const char *text, struct load_addres
     return why == NULL || refuse(name, why);
 }
 
+static bool take_from(const char *text, struct sockaddr_in *from_r)
+{
+    from_r->sin_family = AF_INET;
+    return inet_pton(AF_INET, text, &from_r->sin_addr) == 1 || refuse("--from", "is no IPv4 address");
+}
+
 static bool take_option(int option, const char *text, struct hostile_options *options)
 {
     uint32_t pid = 0;
     switch (option) {
     case ATTACK: return take_attacks(text, options);
     case TLS: return parse_address("--tls", text, &options->tls_address);
+    case FROM: return take_from(text, &options->from);
     case SECONDS: return load_argument_number(PROGRAM, "--seconds", text, 0.1, 3600, &options->seconds);
     case RATE: return whole("--rate", text, 10000, &options->rate);
     case WINDOW: return whole("--window", text, HOSTILE_WINDOW_MAX, &options->window);

@@ -4,6 +4,7 @@
 #ifndef CHITCHAT_BENCH_HOSTILE_OPTIONS_H
 #define CHITCHAT_BENCH_HOSTILE_OPTIONS_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@
 struct hostile_options {
     struct load_address address;
     struct load_address tls_address;       /* of the attacks by TLS; no candidates: not given */
+    struct sockaddr_in from;               /* of the attackers' connections; AF_UNSPEC: the system chooses */
     uint32_t attacks[HOSTILE_ATTACKS_MAX]; /* indices of plans, in the order to run them */
     uint32_t attack_count;
     double seconds;

@@ -1,6 +1,7 @@
 #include "hostile_slot.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -176,8 +177,12 @@ static int begin_connect(const struct hostile_crew *crew, int fd)
 {
     int on = 1;
     socklen_t bytes;
-    const struct sockaddr *address = load_address_chosen(crew->address, &bytes);
+    const struct sockaddr *address = load_address_chosen(crew->route.to, &bytes);
+    const struct sockaddr_in *from = crew->route.from;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (from->sin_family != AF_UNSPEC && bind(fd, (const struct sockaddr *)from, sizeof *from) != 0)
+        return -errno;
     return connect(fd, address, bytes) == 0 || errno == EINPROGRESS ? 0 : -errno;
 }
 
@@ -198,7 +203,7 @@ static int build_opening(struct hostile_crew *crew, struct hostile_slot *slot)
     if (slot->opening.data != NULL)
         return 0;
     hostile_plan_user(crew->plan, crew->run, slot->nth, user);
-    return hostile_plan_build_opening(crew->plan, crew->address->text, user, &slot->opening);
+    return hostile_plan_build_opening(crew->plan, crew->route.to->text, user, &slot->opening);
 }
 
 int hostile_slot_open(struct hostile_crew *crew, struct hostile_slot *slot)
@@ -207,7 +212,7 @@ int hostile_slot_open(struct hostile_crew *crew, struct hostile_slot *slot)
     int status = build_opening(crew, slot);
     if (status != 0)
         return status;
-    int fd = socket(load_address_family(crew->address), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(load_address_family(crew->route.to), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     status = begin_connect(crew, fd);
