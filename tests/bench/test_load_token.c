@@ -14,14 +14,20 @@
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJsb2FkLTEyIiwiZXhwIjoxODAwMDAwMDAwfQ."                             \
     "zSXMZ8K_QzdCmnfx_XLJ3l2PGUGeeID2ECLSSOcMc34"
 
-/* Whether a file with this text holds a secret. */
-static bool reads(const char *text, struct load_token_secret *secret_r, char *why, size_t room)
+/* Makes a file with this text at `path`, which ends in XXXXXX. */
+static void make_file(char *path, const char *text)
 {
-    char path[] = "/tmp/chitchat-token-XXXXXX";
     int fd = mkstemp(path);
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
+}
+
+/* Whether a file with this text holds a secret. */
+static bool reads(const char *text, struct load_token_secret *secret_r, char *why, size_t room)
+{
+    char path[] = "/tmp/chitchat-token-XXXXXX";
+    make_file(path, text);
     bool is_read = load_token_read_secret(secret_r, path, why, room);
     unlink(path);
     return is_read;
@@ -84,10 +90,7 @@ Test(load_token, a_login_carries_the_token_in_place_of_the_user)
 static bool reads_tokens(const char *text, struct load_tokens *tokens_r, char *why, size_t room)
 {
     char path[] = "/tmp/chitchat-tokens-XXXXXX";
-    int fd = mkstemp(path);
-    cr_assert_geq(fd, 0);
-    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
+    make_file(path, text);
     bool is_read = load_tokens_read(tokens_r, path, 2, why, room);
     unlink(path);
     return is_read;
