@@ -180,9 +180,11 @@ static int begin_connect(const struct hostile_crew *crew, int fd)
     const struct sockaddr *address = load_address_chosen(crew->route.to, &bytes);
     const struct sockaddr_in *from = crew->route.from;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    if (from->sin_family != AF_UNSPEC && bind(fd, (const struct sockaddr *)from, sizeof *from) != 0)
-        return -errno;
+    if (from->sin_family != AF_UNSPEC) {
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        if (bind(fd, (const struct sockaddr *)from, sizeof *from) != 0)
+            return -errno;
+    }
     return connect(fd, address, bytes) == 0 || errno == EINPROGRESS ? 0 : -errno;
 }
 
