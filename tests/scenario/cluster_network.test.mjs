@@ -131,7 +131,7 @@ onClusters("the network between a node and its log", {}, (withCluster) => {
         assert.ok(first.isRunning(), first.stderr);
         return countOf(first, "log_unreachable") > 0;
       });
-      // It has lost the log again before it has begun to follow it, or soon after: a standby in any case.
+      // The node has lost the log again before it has begun to follow it, or soon after: a standby in any case.
       assert.equal((await (await Client.open(first)).untilClosed()).code, 1001);
       const answer = await fetch(`http://127.0.0.1:${first.address.port}/readyz`);
       assert.deepEqual([answer.status, (await answer.json()).error], [503, "standby"]);

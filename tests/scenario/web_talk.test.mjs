@@ -146,7 +146,7 @@ onServers("the web client", { shards: [2] }, (harness, it) => {
     for (const each of [one, tab]) await each.page.locator("#login").waitFor();
     isOver = true;
     await sending;
-    // It goes when both tabs have closed it.
+    // The database goes when both tabs have closed it.
     await one.until("no database", () => one.page.evaluate(async () => (await indexedDB.databases()).length === 0));
     const left = await one.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.title, document.body.outerHTML, document.getElementById("text").value]));
     assert.deepEqual(left.match(new RegExp(`.{30}(${ann}|${ben}|a message|a reply|another reply|a draft|meanwhile)`, "g")), null);
