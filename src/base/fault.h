@@ -58,6 +58,8 @@ enum fault {
     FAULT_SEEN_BY_NOT_KEPT,         /* the peer's shard does not keep a mark */
     FAULT_SEEN_LOST_IN_RECOVERY,    /* recovery passes over marks in the WAL */
     FAULT_UNSEEN_OFF_BY_ONE,        /* the newest unseen message is not counted */
+    FAULT_SEEN_AHEAD_STALE,         /* marks read ahead are used though memory went to a run since */
+    FAULT_SEEN_AHEAD_TOO_FAR,       /* they are taken to be all there is, also where the read ended before */
     FAULT_PEERS_WALK_STALE,         /* a walk over conversations goes on though the user has got an entry */
     FAULT_COUNT,
 

@@ -33,10 +33,10 @@
 #define BUDGET_TLS_BYTES 512u
 /* What libssl takes during a handshake: 47 KB with a certificate of 1 KB, and more with long chains. */
 #define BUDGET_HANDSHAKE_BYTES (UINT64_C(64) << 10)
-/* WAL: 2 batches, 2 MiB. Marks in flight: 2. Rings and their buffers: 6. Pages in flight at the reader: 64 in each of
- * three lanes, of at most 512 KiB, 160 KiB and 64 KiB: 46. Pages of history read ahead: 256 of at most 64 KiB: 16.
- * Pages of conversations and walks that are kept (STORE_PEERS_BYTES_MAX): 8 above the lane of history. Slices of a
- * checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */
+/* WAL: 2 batches, 2 MiB. Marks in flight and read ahead: 2. Rings and their buffers: 6. Pages in flight at the reader:
+ * 64 in each of three lanes, of at most 512 KiB, 160 KiB and 64 KiB: 46. Pages of history read ahead: 256 of at most
+ * 64 KiB: 16. Pages of conversations and walks that are kept (STORE_PEERS_BYTES_MAX): 8 above the lane of history.
+ * Slices of a checkpoint and of a merge, twice 8 MiB, with LMDB's lists: 24. Scratch and code: 18. */
 #define BUDGET_FIXED_BYTES (UINT64_C(122) << 20)
 /* 128 HTTP connections of programs with 18 KiB each, bodies of requests (EXCHANGES_BODY_BYTES, EXCHANGES_SMALL_BYTES),
  * and answers of 64 KiB that wait for each of them: 28 MiB. Copies of the messages of batches (BATCHES_BYTES_MAX) and

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "server/core.h"
+#include "timeline/seen_ahead.h"
 
 struct left {
     char *text;
@@ -68,6 +69,7 @@ static void add_users(struct left *left, const struct core *core)
     add(left, "erasures", core->erasures.count);
     add(left, "marks", core->seens.pool.taken);
     add(left, "mark_letters", core->seens.letters_out);
+    add(left, "marks_ahead", core->seens.ahead->taken_count);
     add(left, "arrivals", core->deliveries.arrival_pool.taken);
     add(left, "waiters", core->deliveries.waiter_pool.taken);
     add(left, "oks", core->replays.ok_pool.taken);

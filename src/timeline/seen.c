@@ -1,6 +1,7 @@
 #include "timeline/seen.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/fault.h"
 #include "base/state.h"
@@ -18,6 +19,10 @@
 #define FETCH_SEENS 6u
 /* For so long no marks go to a shard that has no memory for more. */
 #define PAUSE_US 250000u
+
+/* Also with the reader's page, whose memory is at most doubled when it grows. */
+_Static_assert(SEENS_MAX * sizeof(struct seen) + sizeof(struct seen_ahead) + 4 * SEEN_AHEAD_BYTES <= 2u << 20,
+               "BUDGET_FIXED_BYTES counts 2 MiB");
 
 static const uint8_t transitions[] = {
     [SEEN_LOOKING] = STATE_TO(SEEN_READING) | STATE_TO(SEEN_WAITING) | STATE_TO(SEEN_WRITTEN),
@@ -42,13 +47,15 @@ int seens_init(struct seens *seens)
     list_init(&seens->pushes);
     for (uint32_t i = 0; i < SEEN_BUCKETS; i++)
         list_init(&seens->buckets[i]);
-    return store_page_open(&seens->page);
+    seens->ahead = calloc(1, sizeof *seens->ahead);
+    return seens->ahead == NULL ? -ENOMEM : store_page_open(&seens->page);
 }
 
 void seens_fini(struct seens *seens)
 {
     pool_fini(&seens->pool);
     store_page_close(&seens->page);
+    free(seens->ahead);
 }
 
 struct seen *seen_of_letter(struct letter *letter)
@@ -292,14 +299,19 @@ void seens_on_wal_failed(struct core *core)
 /* -- the message that was seen -- */
 
 /* Takes note of a message from the peer. */
+static void learn_newest(struct seen *seen, uint64_t ts, uint64_t peer_ts, const uint8_t mid[LIMIT_MID_BYTES])
+{
+    if (ts <= seen->message)
+        return;
+    seen->message = ts;
+    seen->peer_ts = peer_ts;
+    memcpy(seen->mid, mid, sizeof seen->mid);
+}
+
 static void learn(struct seen *seen, const struct message *message)
 {
     ASSERT(message->role == ROLE_RECEIVED);
-    if (message->ts <= seen->message)
-        return;
-    seen->message = message->ts;
-    seen->peer_ts = message->other_ts;
-    memcpy(seen->mid, message->mid, sizeof seen->mid);
+    learn_newest(seen, message->ts, message->other_ts, message->mid);
 }
 
 static void learn_hit(struct seen *seen, const struct memtable_hit *hit)
@@ -348,6 +360,52 @@ static bool needs_runs(const struct core *core, const struct seen *seen)
     return seen->mark == 0 && seen->message > 0 && reads_runs_reach(core, seen->message - 1);
 }
 
+/* Messages in runs that nobody knows of are above this and below seen->before. */
+static uint64_t known_to(const struct seen *seen)
+{
+    return seen->message > seen->after ? seen->message : seen->after;
+}
+
+/* -- marks read ahead -- */
+
+static struct seen_ahead_key ahead_key(const struct seen *seen)
+{
+    return (struct seen_ahead_key){.hash = seen->pair_hash,
+                                   .user = seen_user(seen),
+                                   .peer = seen_peer(seen),
+                                   .oldest = seen->generation - seen->had_frozen};
+}
+
+/* What runs have, if an earlier request has had it read. */
+static bool look_ahead(struct core *core, struct seen *seen)
+{
+    struct seen_ahead_key key = ahead_key(seen);
+    const struct seen_item *item;
+    uint64_t after = known_to(seen), mark;
+    uint64_t before = reads_runs_reach(core, after) ? seen->before : after + 1;
+    if (!seen_ahead_find(core->seens.ahead, &key, after, before, &mark, &item))
+        return false;
+    seen->mark = mark > seen->mark ? mark : seen->mark;
+    if (item != NULL)
+        learn_newest(seen, item->ts, item->other_ts, item->mid);
+    return true;
+}
+
+/* On the reader's thread: what was asked for is read. `message`: what was found in a run; NULL: nothing was. What is
+ * ahead is nobody's request, so nobody is refused for it. */
+static void fill_place(struct seen *seen, uint64_t after, const struct message *message)
+{
+    struct core *core = seen->job.core;
+    if (seen->place == NULL)
+        return;
+    seen_place_begin(seen->place, seen->run_marks.seen, after, seen->asked_before, message);
+    bool is_all_seen = seen->run_marks.seen + 1 >= seen->asked_before;
+    if (seen->reads_ahead && !is_all_seen)
+        (void)seen_place_read(seen->place, core->reads.store_reader, core->seens.page, seen->bound);
+}
+
+/* -- the reader -- */
+
 /* On the reader's thread. One slice of the range; the first one reads the marks, too. */
 static void job_read(struct reader_job *job)
 {
@@ -355,24 +413,25 @@ static void job_read(struct reader_job *job)
     struct store_reader *reader = job->core->reads.store_reader;
     struct store_page *page = job->core->seens.page;
     struct store_with with = {.peer = seen_peer(seen), .only_received = true};
-    struct store_range range = {.after = seen->message > seen->after ? seen->message : seen->after,
-                                .before = seen->before,
-                                .rows_max = 1,
-                                .bytes_max = LIMIT_RECORD_BYTES};
+    struct store_range range = {
+        .after = known_to(seen), .before = seen->before, .rows_max = 1, .bytes_max = LIMIT_RECORD_BYTES};
+    uint64_t bound;
     seen->has_more = false;
     seen->result = store_reader_marks(reader, seen_user(seen), seen_peer(seen), &seen->run_marks);
-    if (seen->result != 0 || range.after + 1 >= range.before)
-        return;
-    uint64_t bound;
-    seen->result = store_reader_with(reader, seen_user(seen), &with, &range, page, &bound, &seen->has_more);
+    if (seen->result == 0)
+        seen->result = store_reader_with(reader, seen_user(seen), &with, &range, page, &bound, &seen->has_more);
     if (seen->result != 0)
         return;
     if (store_page_count(page) > 0) {
         struct message message = store_page_message(page, 0);
         learn(seen, &message);
         seen->has_more = false;
+        fill_place(seen, range.after, &message);
+    } else if (seen->has_more) {
+        seen->before = bound;
+    } else {
+        fill_place(seen, range.after, NULL);
     }
-    seen->before = bound;
 }
 
 /* Whether what was in memory when the request looked is still there, so that no mark was missed between memory and
@@ -388,10 +447,14 @@ static void job_done(struct reader_job *job)
 {
     struct seen *seen = container_of(job, struct seen, job);
     struct core *core = job->core;
+    if (seen->result == 0 && seen->has_more) {
+        reads_post(core, &seen->job, READS_HISTORY);
+        return;
+    }
+    if (seen->place != NULL)
+        seen_ahead_return(core->seens.ahead, seen->place, seen->result == 0);
     if (seen->result != 0) {
         end_refused(core, seen, METRICS_SEEN_REFUSED, ERROR_UNAVAILABLE, NO_READ_TEXT, 0);
-    } else if (seen->has_more) {
-        reads_post(core, &seen->job, READS_HISTORY);
     } else if (!is_memory_kept(core, seen)) {
         set_state(seen, SEEN_LOOKING);
         look(core, seen);
@@ -402,27 +465,36 @@ static void job_done(struct reader_job *job)
     }
 }
 
+static void job_post(struct core *core, struct seen *seen)
+{
+    struct seen_ahead_key key = ahead_key(seen);
+    set_state(seen, SEEN_READING);
+    seen->asked_before = seen->before;
+    seen->place = seen_ahead_take(core->seens.ahead, &key, &seen->reads_ahead);
+    seen->job.read = job_read;
+    seen->job.done = job_done;
+    reads_post(core, &seen->job, READS_HISTORY);
+}
+
 /* Looks into memory, then goes on with the reader or with the WAL. */
 static void look(struct core *core, struct seen *seen)
 {
-    uint64_t bound = reads_bound(core, seen->user);
     uint64_t last = seen->user->timeline.last;
     seen->ts = seen->asked_ts < last ? seen->asked_ts : last;
     seen->message = 0;
     seen->after = erasure_cut_ts(core, seen_user(seen));
-    seen->before = seen->asked_ts < bound ? seen->asked_ts + 1 : bound;
+    seen->bound = reads_bound(core, seen->user);
+    seen->before = seen->asked_ts < seen->bound ? seen->asked_ts + 1 : seen->bound;
     seen->generation = core->generations.filling_number;
+    seen->had_frozen = core->generations.frozen != NULL;
     seen->mark = reads_memory_marks(core, seen->pair_hash, seen_user(seen), seen_peer(seen)).seen;
     int status = seen->mark + 1 >= seen->before || look_at_ts(core, seen) ? 1 : look_by_peer(core, seen);
     if (status == 0) {
         list_append(&core->seens.looking, &seen->link);
     } else if (status < 0) {
         end_busy(core, seen);
-    } else if (needs_runs(core, seen)) {
-        set_state(seen, SEEN_READING);
-        seen->job.read = job_read;
-        seen->job.done = job_done;
-        reads_post(core, &seen->job, READS_HISTORY);
+    } else if (needs_runs(core, seen) && !look_ahead(core, seen)) {
+        job_post(core, seen);
     } else {
         decide_in_order(core, seen);
     }

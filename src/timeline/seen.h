@@ -3,11 +3,12 @@
  * timeline: all messages from the peer up to it were seen. Marks only rise. Shard's thread.
  *
  * A request names a ts; one above the newest visible entry counts as that. The shard of the user finds the newest
- * visible message from the peer up to it: memory is asked first, and the reader only where memory cannot say. If the
- * mark of the user is not below that message, nothing is new, and the answer is `ok`. Else a record goes into the WAL
- * of the user's shard, in the batch of the sends. When that is durable, the mark goes into the user's memtable, the
- * request is answered, the user's other connections get a push, and a letter goes to the peer's shard. There the mark
- * goes into the peer's memtable, and the peer's connections get a push. The letter returns when they have it.
+ * visible message from the peer up to it: memory is asked first, then what was read ahead from runs (seen_ahead.h), and
+ * the reader only where these cannot say. If the mark of the user is not below that message, nothing is new, and the
+ * answer is `ok`. Else a record goes into the WAL of the user's shard, in the batch of the sends. When that is durable,
+ * the mark goes into the user's memtable, the request is answered, the user's other connections get a push, and a
+ * letter goes to the peer's shard. There the mark goes into the peer's memtable, and the peer's connections get a push.
+ * The letter returns when they have it.
  *
  * Requests of one user and peer that are in the WAL and not yet durable rise in its order: a request that sees nothing
  * new after the newest of them waits for it, and writes nothing. So records, memtables and pushes never go back.
@@ -44,6 +45,7 @@ struct seens {
     struct list buckets[SEEN_BUCKETS]; /* those in the WAL by user and peer, newest first */
     struct list pushes;                /* struct seen_push: being given to connections, in order */
     struct store_page *page;           /* the reader's thread only */
+    struct seen_ahead *ahead;          /* what runs have for the next requests (seen_ahead.h) */
 };
 
 /* 0 or -ENOMEM; seens_fini follows in either case. */

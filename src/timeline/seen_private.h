@@ -8,6 +8,7 @@
 #include "history/reads.h"
 #include "server/letter.h"
 #include "timeline/seen.h"
+#include "timeline/seen_ahead.h"
 
 /* The state of a request. set_state is the only writer. */
 enum seen_state {
@@ -65,8 +66,13 @@ struct seen {
     uint64_t mark;       /* the highest that was found */
     uint64_t after;      /* the message is between these, exclusive */
     uint64_t before;     /*   */
-    uint32_t generation; /* generations.filling_number when it looked into memory */
+    uint64_t bound;      /* what the user had then is below it: reads_bound */
+    uint32_t generation; /* generations.filling_number when it looked into memory, */
+    bool had_frozen;     /* and whether there was a frozen generation */
     struct reader_job job;
+    struct seen_place *place;    /* taken, for the job to fill; or NULL */
+    bool reads_ahead;            /* into it */
+    uint64_t asked_before;       /* `before` when the job was posted */
     struct seen_marks run_marks; /* of the job */
     bool has_more;
     int result;

@@ -69,6 +69,8 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_SEEN_BY_NOT_KEPT] = "seen-by-not-kept",
     [FAULT_SEEN_LOST_IN_RECOVERY] = "seen-lost-in-recovery",
     [FAULT_UNSEEN_OFF_BY_ONE] = "unseen-off-by-one",
+    [FAULT_SEEN_AHEAD_STALE] = "seen-ahead-stale",
+    [FAULT_SEEN_AHEAD_TOO_FAR] = "seen-ahead-too-far",
     [FAULT_PEERS_WALK_STALE] = "peers-walk-stale",
 };
 

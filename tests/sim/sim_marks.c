@@ -5,6 +5,8 @@
 #define UNSEEN_MAX 1000u
 /* One in so many marks that are answered or pushed is followed by a crash: it must be durable. */
 #define CRASH_IN 60u
+/* So many messages are marked one after another. */
+#define SLOW_READS 8u
 
 static const char *name_of(const struct sim *sim, uint32_t user)
 {
@@ -40,6 +42,17 @@ static uint64_t newest_from(const struct sim_model *model, uint32_t user, uint32
     return 0;
 }
 
+/* The oldest message from `peer` that `user` has received above `ts`; LIMIT_TS_MAX: none. */
+static uint64_t oldest_from(const struct sim_model *model, uint32_t user, uint32_t peer, uint64_t ts)
+{
+    for (uint32_t i = 0; i < model->seen_count[user]; i++) {
+        const struct sim_seen *seen = &model->seen[user][i];
+        if (seen->ts > ts && is_from(&model->sends[seen->send], user, peer))
+            return seen->ts;
+    }
+    return LIMIT_TS_MAX;
+}
+
 static void raise_to(uint64_t *value, uint64_t to)
 {
     *value = to > *value ? to : *value;
@@ -47,23 +60,57 @@ static void raise_to(uint64_t *value, uint64_t to)
 
 /* -- requests -- */
 
-void marks_ask_seen(struct sim *sim, struct person *person)
+/* Some entry that was received: mostly one of the newest; or all of them. */
+static uint64_t choose_any(struct sim *sim, uint32_t user)
 {
-    uint32_t id, count = sim->model.seen_count[person->user];
+    uint32_t count = sim->model.seen_count[user], back = chaos_hits(&sim->chaos, 3) ? 40 : 4;
+    if (count == 0 || chaos_hits(&sim->chaos, 8))
+        return LIMIT_TS_MAX;
+    return sim->model.seen[user][count - 1 - chaos_below(&sim->chaos, count < back ? count : back)].ts;
+}
+
+static void ask_seen(struct sim *sim, struct person *person, uint32_t peer, uint64_t ts)
+{
+    uint32_t id;
     struct sim_request *asked = person_ask(person, ASK_SEEN, &id);
     if (asked == NULL)
         return;
-    uint32_t peer = chaos_below(&sim->chaos, SIM_USERS);
-    uint32_t back = chaos_hits(&sim->chaos, 3) ? 40 : 4; /* mostly one of the newest */
-    uint64_t ts = LIMIT_TS_MAX;
-    if (count > 0 && !chaos_hits(&sim->chaos, 8))
-        ts = sim->model.seen[person->user][count - 1 - chaos_below(&sim->chaos, count < back ? count : back)].ts;
     asked->with = (uint8_t)peer;
     asked->known = newest_from(&sim->model, person->user, peer, ts);
+    person->asked_anew = true;
     raise_to(&sim->model.marks[person->user][peer].most, ts);
     client_send(person->client, "{\"op\":\"seen\",\"id\":%u,\"with\":\"%s\",\"ts\":%llu}", id, name_of(sim, peer),
                 (unsigned long long)ts);
     sim_note("%s has seen %s up to %llu", name_of(sim, person->user), name_of(sim, peer), (unsigned long long)ts);
+}
+
+/* Half of the conversations are read slowly, one message after another, when only runs have them. */
+static bool is_read_slowly(uint32_t user, uint32_t peer)
+{
+    return (user + peer) % 2 == 1;
+}
+
+/* Marks what follows there, if there is something: one message, or some, or up to a ts between two. */
+static void ask_next(struct sim *sim, struct person *person, uint32_t peer)
+{
+    uint64_t *read_to = &sim->model.marks[person->user][peer].read_to;
+    uint64_t next = oldest_from(&sim->model, person->user, peer, *read_to);
+    if (next == LIMIT_TS_MAX)
+        return;
+    for (uint32_t steps = chaos_hits(&sim->chaos, 4) ? 3 : 1; steps > 0 && next != LIMIT_TS_MAX; steps--) {
+        *read_to = next;
+        next = oldest_from(&sim->model, person->user, peer, *read_to);
+    }
+    ask_seen(sim, person, peer, *read_to + chaos_below(&sim->chaos, 2));
+}
+
+void marks_ask_seen(struct sim *sim, struct person *person)
+{
+    uint32_t peer = chaos_below(&sim->chaos, SIM_USERS);
+    if (is_read_slowly(person->user, peer))
+        ask_next(sim, person, peer);
+    else
+        ask_seen(sim, person, peer, choose_any(sim, person->user));
 }
 
 void marks_ask_peers(struct sim *sim, struct person *person, struct sim_request want)
@@ -93,6 +140,8 @@ void marks_take_ok(struct sim *sim, struct person *person, const struct sim_requ
     raise_to(&sim->model.marks[person->user][asked->with].sure, asked->known);
     sim->tally.marks++;
     sim->is_crash_due |= asked->known > 0 && chaos_hits(&sim->chaos, CRASH_IN);
+    if (is_read_slowly(person->user, asked->with) && !chaos_hits(&sim->chaos, SLOW_READS))
+        ask_next(sim, person, asked->with);
 }
 
 /* -- what is shown -- */

@@ -45,6 +45,7 @@ struct sim_seen {
 struct sim_marks {
     uint64_t sure;    /* at least so far the user has seen: acknowledged, pushed or shown */
     uint64_t most;    /* the highest that was asked for */
+    uint64_t read_to; /* by who reads slowly: asked for one message after another */
     uint64_t sure_by; /* at least so far the peer has seen */
     /* In the end. */
     bool is_listed;
