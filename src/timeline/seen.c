@@ -381,9 +381,8 @@ static bool look_ahead(struct core *core, struct seen *seen)
 {
     struct seen_ahead_key key = ahead_key(seen);
     const struct seen_item *item;
-    uint64_t after = known_to(seen), mark;
-    uint64_t before = reads_runs_reach(core, after) ? seen->before : after + 1;
-    if (!seen_ahead_find(core->seens.ahead, &key, after, before, &mark, &item))
+    uint64_t mark;
+    if (!seen_ahead_find(core->seens.ahead, &key, known_to(seen), seen->before, &mark, &item))
         return false;
     seen->mark = mark > seen->mark ? mark : seen->mark;
     if (item != NULL)

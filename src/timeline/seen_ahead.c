@@ -24,8 +24,7 @@ static bool is_of(const struct seen_place *place, const struct seen_ahead_key *k
 /* Whether runs have for the pair what they had when the place was filled. */
 static bool holds(const struct seen_place *place, const struct seen_ahead_key *key)
 {
-    return !place->is_taken && place->is_known && is_of(place, key)
-           && (place->oldest == key->oldest || FAULT(SEEN_AHEAD_STALE));
+    return place->is_known && is_of(place, key) && (place->oldest == key->oldest || FAULT(SEEN_AHEAD_STALE));
 }
 
 /* The newest item below `before`; NULL: none. */

@@ -52,7 +52,7 @@ struct seen_item {
 struct seen_place {
     /* The shard's thread only. */
     bool is_taken;
-    bool is_known;   /* what follows `oldest` holds for the pair, as long as `oldest` does */
+    bool is_known;   /* not while it is taken: the mark and the items hold for the pair, as long as `oldest` does */
     uint32_t oldest; /* the number of the oldest generation in memory at the look */
     uint8_t user_bytes;
     uint8_t peer_bytes;

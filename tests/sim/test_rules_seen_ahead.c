@@ -48,7 +48,7 @@ static enum way mark(struct talk *talk, uint64_t ts)
     return answered == 1 ? AHEAD : BY_READER;
 }
 
-/* Bob's push is the only one, and for the message that he sent at `said`; 0: there is none. */
+/* Alice's other connection and bob get one push, and his is for what he sent at `said`; 0: there is none. */
 static void expect_push(struct talk *talk, uint64_t said)
 {
     if (said > 0) {
@@ -57,6 +57,7 @@ static void expect_push(struct talk *talk, uint64_t said)
         json_decref(frame);
     }
     cr_assert_eq(count_frames(talk->b, "seen_by"), 0);
+    cr_assert_eq(count_frames(talk->other, "seen"), said > 0);
 }
 
 static void mark_message(struct talk *talk, const struct heard *heard, uint32_t index, enum way way)
@@ -124,15 +125,16 @@ Test(seen_ahead, one_that_is_not_above_the_mark_in_a_run_writes_nothing)
     struct heard heard;
     struct talk talk = talk_open(&(struct harness_options){.shards = 2});
     heard.count = 0;
-    hear_more(&talk, &heard, 5);
+    hear_more(&talk, &heard, 4);
     mark_message(&talk, &heard, 2, AHEAD); /* memory has it */
     want_round(talk.harness);
     cr_assert_eq(mark(&talk, heard.ts[1]), BY_READER);
     cr_assert_eq(mark(&talk, heard.ts[0]), AHEAD, "the mark is known");
     cr_assert_eq(mark(&talk, heard.ts[2]), AHEAD);
+    cr_assert_eq(mark(&talk, heard.ts[2] + 1), BY_READER);
+    cr_assert_eq(mark(&talk, heard.ts[2] + 2), AHEAD, "between two messages");
     expect_push(&talk, 0);
-    mark_message(&talk, &heard, 3, BY_READER);
-    mark_message(&talk, &heard, 4, AHEAD);
+    mark_message(&talk, &heard, 3, AHEAD);
     talk_close(&talk);
 }
 
@@ -244,6 +246,7 @@ Test(seen_ahead, a_second_request_meanwhile_is_read_alone)
     cr_assert_eq(count_frames(talk.a, "ok"), 1);
     cr_assert_eq(count_frames(talk.other, "ok"), 1);
     cr_assert_eq(count_frames(talk.b, "seen_by"), 2);
+    count_frames(talk.other, "seen");
     mark_message(&talk, &heard, 3, AHEAD);
     talk_close(&talk);
 }

@@ -50,6 +50,7 @@ Test(seen_ahead, a_place_knows_all_from_its_first_message_to_its_end)
     cr_assert_eq(find(ahead, &key, 0, 30), 20, "what is below does not matter");
     cr_assert_eq(find(ahead, &key, 0, 21), 20);
     cr_assert_eq(find(ahead, &key, 0, 20), UNKNOWN);
+    cr_assert_eq(find(ahead, &key, 12, 18), UNKNOWN, "runs may have an older one there");
     cr_assert_eq(find(ahead, &key, 0, 31), UNKNOWN);
     cr_assert_eq(find(ahead, &key, 19, 30), 20);
     cr_assert_eq(find(ahead, &key, 20, 30), NOTHING, "the caller knows that one, or it is cut");
