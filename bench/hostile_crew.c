@@ -161,9 +161,8 @@ static void *crew_main(void *context)
 {
     struct hostile_crew *crew = context;
     struct sched_param none = {0};
-    sched_setscheduler(0, SCHED_OTHER, &none);
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, (id_t)gettid()) + HOSTILE_CREW_NICE);
-    load_slice_ask();
+    load_slice_ask(); /* the class keeps it; alone it lets threads of the kernel wait for the next tick */
+    (void)sched_setscheduler(0, SCHED_IDLE, &none);
     crew->started_us = times_now_us();
     while (!atomic_load_explicit(&crew->should_stop, memory_order_relaxed))
         take_turn(crew);

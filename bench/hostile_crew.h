@@ -1,8 +1,9 @@
 /*
- * hostile_crew.h: the attackers: all connections of one plan, in one thread with one epoll. The thread shares a core
- * with the probe (hostile_probe.h), which runs first: the thread's nice value is HOSTILE_CREW_NICE above the program's.
- * When the crew is stopped, it closes its connections and does not wait for answers. All functions are for one thread,
- * the caller's.
+ * hostile_crew.h: the attackers: all connections of one plan, in one thread with one epoll. They stand for other
+ * machines, but share a core with the probe (hostile_probe.h) and with the kernel's threads that carry the server's
+ * writes to the disk. So the thread is of the class SCHED_IDLE: it runs while the core has nothing else to do. When the
+ * crew is stopped, it closes its connections and does not wait for answers. All functions are for one thread, the
+ * caller's.
  */
 #ifndef CHITCHAT_BENCH_HOSTILE_CREW_H
 #define CHITCHAT_BENCH_HOSTILE_CREW_H
@@ -18,7 +19,6 @@
 #include "hostile_slot.h"
 #include "load/address.h"
 
-#define HOSTILE_CREW_NICE 5 /* more than the program's */
 #define HOSTILE_RUN_BYTES 24u
 
 /* The totals of an attack. */
