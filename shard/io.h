@@ -144,6 +144,9 @@ int io_gather(struct io *io, uint64_t wait_us);
 /* From a callback: this io_gather asks the kernel for no more completions and soon returns. The next one continues.
  * Meanwhile the kernel gets no more receive buffers than it has: what it received must not queue up. */
 void io_gather_less(struct io *io);
+/* From a callback: this io_gather may go on for `ns` longer, up to a limit, since what it gathers becomes part of a
+ * batch. Between two calls of io_gather it changes nothing. */
+void io_gather_longer(struct io *io, uint32_t ns);
 /* While `is_held`, sockets whose input comes faster than the caller takes it receive nothing: their input waits in the
  * kernel, not in the caller's memory. The others receive as always. Called once a turn; once in many turns the hold has
  * a gap, so that nobody waits for ever. */

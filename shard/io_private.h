@@ -65,8 +65,9 @@ struct io {
     bool gathers_less;
     bool holds_turns;
     uint32_t held_count;      /* of io_hold_turns in a row */
-    uint64_t gather_until_us; /* of CLOCK_MONOTONIC */
-    uint64_t calm_from_us;    /* some time after turns were held the last time */
+    uint64_t gather_begun_ns; /* of CLOCK_MONOTONIC */
+    uint64_t gather_ns;       /* how long this io_gather may go on */
+    uint64_t calm_from_ns;    /* some time after turns were held the last time */
     uint32_t listener_count;
     uint32_t socket_count;  /* adopted, neither closed nor released */
     uint32_t message_count; /* of `messages`: those of entries that are not submitted yet */

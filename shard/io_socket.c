@@ -12,7 +12,7 @@
 /* Once in so many times they receive though they are held. */
 #define HELD_MAX 8u
 /* So long after turns were held, a socket with more than a buffer goes on taking turns. */
-#define CALM_US 100000u
+#define CALM_NS UINT64_C(100000000)
 
 enum socket_flag {
     /* In flight in the kernel. */
@@ -248,7 +248,7 @@ void io_release(struct io *io, struct io_socket *socket)
 /* Where nothing was held for a while, the shard takes whatever comes. */
 static void count_enough(const struct io *io, struct io_socket *socket, int result)
 {
-    if (result >= (int)io->buffers.bytes && io->gather_until_us < io->calm_from_us)
+    if (result >= (int)io->buffers.bytes && io->gather_begun_ns < io->calm_from_ns)
         clear(socket, SOCKET_ENOUGH_MAX);
     else if ((socket->flags & SOCKET_ENOUGH_MAX) == SOCKET_ENOUGH_MAX)
         clear(socket, SOCKET_TAKES_TURNS | SOCKET_ENOUGH_MAX);
@@ -301,7 +301,7 @@ void io_hold_turns(struct io *io, bool is_held)
     io->held_count = is_held ? io->held_count + 1 : 0;
     if (is_held) {
         io_buffers_press(&io->buffers);
-        io->calm_from_us = io->gather_until_us + CALM_US;
+        io->calm_from_ns = io->gather_begun_ns + CALM_NS;
     }
     io->holds_turns = is_held && io->held_count % HELD_MAX != 0;
 }

@@ -14,12 +14,13 @@
 #define KIND_SHIFT 56
 /* The kernel gives what is ready in portions. A turn takes so many of them before it answers. */
 #define GATHER_ROUNDS_MAX 64
-/* After this time io_gather asks for no more: nothing else counts what receives of single bytes cost the kernel. The
- * clock is read once for so many completions. */
-#define GATHER_US_MAX 3000u
-#define CLOCK_COMPLETIONS 32
+/* After this time, and what io_gather_longer adds to it, io_gather asks for no more: nothing else counts what receives
+ * of single bytes cost the kernel. The clock is read once for so many completions. */
+#define GATHER_NS UINT64_C(200000)
+#define GATHER_NS_MAX UINT64_C(3000000)
+#define CLOCK_COMPLETIONS 4
 /* After io_gather_less, io_gather handles so many more of the completions that are there. */
-#define LESS_COMPLETIONS_MAX 128
+#define LESS_COMPLETIONS_MAX 16
 /* If then more than so many are left, less should be received. */
 #define PRESSED_COMPLETIONS 128u
 #define SUBMIT_TRIES_MAX 1000
@@ -228,11 +229,16 @@ static void complete(struct io *io, const struct io_uring_cqe *cqe)
     ASSERT(false); /* a completion of an unknown kind */
 }
 
-static uint64_t now_us(void)
+static uint64_t now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static bool has_gathered_long(const struct io *io)
+{
+    return now_ns() - io->gather_begun_ns > io->gather_ns;
 }
 
 /* Each entry is copied, so that its place is free before a callback queues more. */
@@ -248,7 +254,7 @@ static int take_completions(struct io *io)
         if (io->gathers_less)
             left--;
         else if (count % CLOCK_COMPLETIONS == 0)
-            io->gathers_less = now_us() > io->gather_until_us;
+            io->gathers_less = has_gathered_long(io);
         if (io_uring_cq_ready(&io->ring) == 0)
             break;
     }
@@ -265,12 +271,13 @@ int io_gather(struct io *io, uint64_t wait_us)
         if (status != 0)
             return status;
     }
-    io->gather_until_us = now_us() + GATHER_US_MAX;
+    io->gather_begun_ns = now_ns();
+    io->gather_ns = GATHER_NS;
     for (int round = 0; round < GATHER_ROUNDS_MAX; round++) {
         if (io_uring_cq_ready(&io->ring) > 0)
             count += take_completions(io);
         bool has_turns = io_socket_take_turns(io);
-        if (io->gathers_less || !(has_turns || has_kernel_more(io)) || now_us() > io->gather_until_us)
+        if (io->gathers_less || !(has_turns || has_kernel_more(io)) || has_gathered_long(io))
             break;
         int status = io_wait(io, 0); /* queued cancels are submitted first: a stopped receive takes no more */
         if (status != 0)
@@ -286,4 +293,11 @@ void io_gather_less(struct io *io)
 {
     ASSERT_ON_OWNER(io);
     io->gathers_less = true;
+}
+
+void io_gather_longer(struct io *io, uint32_t ns)
+{
+    ASSERT_ON_OWNER(io);
+    if (io->gather_ns < GATHER_NS_MAX)
+        io->gather_ns += ns;
 }

@@ -370,6 +370,11 @@ int conn_stash_append(struct core *core, struct conn_stash *stash, const char *d
 /* The stash has no memory: some input is lost, so the rest cannot be read. */
 static void refuse_input(struct core *core, struct conn *conn)
 {
+    if (conn->state == CONN_CLOSING) {
+        conn_stash_free(core, conn);
+        conn_work(core, conn)->ws.closed = true;
+        return;
+    }
     refusal_note(core, REFUSAL_INPUT, &conn_cold(core, conn)->address, NULL);
     if (conn->state == CONN_HANDOVER || conn->state == CONN_API) {
         conn_drop(core, conn);

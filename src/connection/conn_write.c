@@ -87,8 +87,10 @@ static void mark_progress(struct core *core, struct conn *conn)
 
 void conn_queue_output(struct core *core, struct conn *conn)
 {
-    if (!list_is_linked(&conn->output_link))
-        list_append(&core->conns.output, &conn->output_link);
+    if (list_is_linked(&conn->output_link))
+        return;
+    list_append(&core->conns.output, &conn->output_link);
+    turn_note_output(&core->turn);
 }
 
 static void output_added(struct core *core, struct conn *conn, size_t bytes)

@@ -36,6 +36,12 @@ void core_remember(struct core *core, struct user *user, struct record *record, 
     ASSERT(status == 0);
 }
 
+void core_lengthen_turn(struct core *core, uint32_t ns)
+{
+    turn_lengthen(&core->turn, ns);
+    io_gather_longer(shard_io(core->shard), ns);
+}
+
 uint64_t core_next_ts(struct core *core)
 {
     if (shard_monotonic_us(core->shard) != core->clock.follow.monotonic_us

@@ -278,6 +278,8 @@ void core_follow_clock(struct core *core);
  * monotonic clock counted since. So a clock that leaps, even while the server was down, takes no protection from a key.
  * The time that a server was down does not count until the start after. */
 uint64_t core_keys_now_us(const struct core *core);
+/* A message makes the turn longer by `ns`: TURN_STORED_NS or TURN_DELIVERED_NS. Shard's thread. */
+void core_lengthen_turn(struct core *core, uint32_t ns);
 /* The index of the shard of `user`. */
 uint32_t core_shard_of(const struct core *core, struct span user);
 /* Whether CORE_SENDS_PAUSE is reached while the disk writes in time. A slow disk pauses nothing: then sends are

@@ -10,11 +10,13 @@
  * and arrivals have one queue for new and carried work, which may use the whole budget. (When stashes take much memory,
  * input may exceed its budget: conn_read.c.)
  *
- * The work of all kinds is also counted in one unit, nanoseconds, by the measured cost of each. Past TURN_WORK_NS a
- * turn ends as soon as each kind has had its minimum, new and carried. So the counted work of a turn has an upper
- * limit, turn_work_ns_max, which the simulator asserts. The server's debug lines have the longest turns by the clock
- * (rest.h). Not counted: timers and letters, which have limits of their own (shard.h), the kernel's work to send, and
- * pushes to users with one or two connections.
+ * The work of all kinds is also counted in one unit, nanoseconds, by the measured cost of each. Past its length a turn
+ * ends as soon as each kind has had its minimum, new and carried. A turn that stores and delivers nothing is short: to
+ * gather more would only make others wait. Each message that is stored or delivered makes it longer by more than what
+ * that message costs, since messages in one batch share the write of the WAL and the sends. TURN_WORK_NS bounds both.
+ * So the counted work of a turn has an upper limit, turn_work_ns_max, which the simulator asserts. The server's debug
+ * lines have the longest turns by the clock (rest.h). Not counted: timers and letters, which have limits of their own
+ * (shard.h), and pushes to users with one or two connections. The kernel's work to send counts for the length only.
  *
  * Pure. One thread: the shard's.
  */
@@ -86,15 +88,22 @@ static const struct turn_limit turn_limits[TURN_KINDS] = {
 
 /* Handshakes of TLS: one in each turn, and more while all of the turn took less than this by the clock. One takes 0.1
  * ms (resumed, or with a P-256 key) to 1 ms (RSA-2048), by the certificate: so it is not counted in units. */
-#define TURN_HANDSHAKES_US (500u / TURN_SCALE)
+#define TURN_HANDSHAKES_US (200u / TURN_SCALE)
 
 /* Past this counted work a turn ends as soon as each kind has had its minimum, an eighth of its budget. */
 #define TURN_WORK_NS (2000000u / TURN_SCALE)
+/* The length of a turn, with the kernel's work to send: at first, and what each message adds. */
+#define TURN_SHORT_NS (200000u / TURN_SCALE)
+#define TURN_STORED_NS 3000u     /* a message or a mark that gets its place in the WAL batch */
+#define TURN_DELIVERED_NS 10000u /* one that has become durable: its answer and a push are two sends */
+#define TURN_SEND_NS 4000u       /* a connection with output: the kernel's part, by profile */
 
 struct turn {
     uint32_t left[TURN_KINDS]; /* of the budget */
     uint32_t had[TURN_KINDS];  /* used since the turn, or its end phase, began */
     uint64_t work_ns;          /* counted work of this turn */
+    uint64_t sends_ns;         /* the kernel's work for this turn's output */
+    uint64_t longer_ns;        /* what messages have added to the length of this turn */
 
     /* Since the start. */
     uint64_t count;
@@ -129,7 +138,7 @@ static inline void turn_over(struct turn *turn, uint64_t us)
         turn->longest_work_ns = turn->work_ns;
     if (us > turn->longest_us)
         turn->longest_us = us;
-    turn->work_ns = 0;
+    turn->work_ns = turn->sends_ns = turn->longer_ns = 0;
     for (int kind = 0; kind < TURN_KINDS; kind++)
         turn->had[kind] = 0;
 }
@@ -141,6 +150,18 @@ static inline void turn_spend(struct turn *turn, enum turn_kind kind, uint32_t u
     turn->left[kind] -= units < turn->left[kind] ? units : turn->left[kind];
     turn->had[kind] += units;
     turn->work_ns += (uint64_t)units * turn_limits[kind].ns;
+}
+
+/* A message adds `ns` to the length of the turn. */
+static inline void turn_lengthen(struct turn *turn, uint32_t ns)
+{
+    turn->longer_ns += ns;
+}
+
+/* A connection has output for the end of the turn. */
+static inline void turn_note_output(struct turn *turn)
+{
+    turn->sends_ns += TURN_SEND_NS;
 }
 
 /* Handshakes took `us`. What they took beyond their part, one handshake at most, is not counted. */
@@ -155,11 +176,16 @@ static inline bool turn_may_shake_hands(uint64_t us)
     return us < TURN_HANDSHAKES_US;
 }
 
-/* Whether counted work or the minimum of `kind` is left. */
+static inline bool turn_is_long(const struct turn *turn)
+{
+    return turn->work_ns >= TURN_WORK_NS || turn->work_ns + turn->sends_ns >= TURN_SHORT_NS + turn->longer_ns;
+}
+
+/* Whether time of the turn or the minimum of `kind` is left. */
 static inline bool turn_has_time(const struct turn *turn, enum turn_kind kind)
 {
     ASSERT(kind < TURN_KINDS);
-    return turn->work_ns < TURN_WORK_NS || turn->had[kind] < turn_limits[kind].max / 8;
+    return !turn_is_long(turn) || turn->had[kind] < turn_limits[kind].max / 8;
 }
 
 /* Whether new work of `kind` may be done at once. */

@@ -456,6 +456,7 @@ static int append_arrival(struct core *core, struct arrival *arrival)
     }
     status = log_append(&core->wal_writer.log, record, &arrival->sequence);
     ASSERT(status == 0);
+    core_lengthen_turn(core, TURN_STORED_NS);
     ASSERT(list_is_empty(&core->deliveries.arrivals) || last_arrival(core)->sequence <= arrival->sequence);
     core->wal_writer.only_outstanding += arrival->delivery->is_only_outstanding;
     list_remove(&arrival->link);
@@ -543,6 +544,7 @@ bool delivery_is_behind(const struct core *core)
 static void settle_first_arrival(struct core *core)
 {
     turn_spend(&core->turn, TURN_ARRIVALS, 1);
+    core_lengthen_turn(core, TURN_DELIVERED_NS);
     settle_arrival(core, container_of(core->deliveries.arrivals.next, struct arrival, link));
 }
 

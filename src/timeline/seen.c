@@ -191,6 +191,7 @@ static int append(struct core *core, struct seen *seen)
     int status = log_append_mark(&core->wal_writer.log, &mark, &seen->sequence);
     if (status != 0)
         return status;
+    core_lengthen_turn(core, TURN_STORED_NS);
     core->wal_writer.only_outstanding += seen->is_only_outstanding;
     set_state(seen, SEEN_WRITTEN);
     list_append(&core->seens.written, &seen->link);
@@ -279,6 +280,7 @@ void seens_on_durable(struct core *core)
     while (is_first_durable(core) && turn_may(&core->turn, TURN_ARRIVALS)) {
         fetch_ahead(core);
         turn_spend(&core->turn, TURN_ARRIVALS, 1);
+        core_lengthen_turn(core, TURN_DELIVERED_NS);
         apply(core, container_of(core->seens.written.next, struct seen, link));
     }
 }

@@ -81,6 +81,12 @@ void io_gather_less(struct io *io)
     (void)io;
 }
 
+void io_gather_longer(struct io *io, uint32_t ns)
+{
+    (void)io;
+    (void)ns;
+}
+
 void io_hold_turns(struct io *io, bool is_held)
 {
     (void)io;

@@ -10,12 +10,15 @@
 #define BUFFER_BYTES 256
 #define MUCH_BYTES ((size_t)64 * BUFFER_BYTES)
 #define TURNS_AT_MOST 10000
+#define SLOW_US 1000 /* more than an io_gather takes by itself */
+#define MANY 32
 
 struct side {
     struct io_socket socket;
     int peer;
     size_t bytes; /* received */
     bool is_closed;
+    bool is_slow; /* the caller takes some time for what it receives */
 };
 
 static struct io *io;
@@ -26,7 +29,10 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
     (void)context;
     (void)data;
     cr_assert_gt(result, 0);
-    container_of(socket, struct side, socket)->bytes += (size_t)result;
+    struct side *side = container_of(socket, struct side, socket);
+    side->bytes += (size_t)result;
+    if (side->is_slow)
+        usleep(SLOW_US);
 }
 
 static void on_closed(void *context, struct io_socket *socket)
@@ -69,10 +75,15 @@ static void close_side(struct side *side)
     close(side->peer);
 }
 
+static void open_loop_with(uint32_t buffers)
+{
+    struct io_options options = {.recv_buffer_bytes = BUFFER_BYTES, .recv_buffer_count = buffers};
+    cr_assert_eq(io_open(&io, &options, &handlers, NULL), 0);
+}
+
 static void open_loop(void)
 {
-    struct io_options options = {.recv_buffer_bytes = BUFFER_BYTES, .recv_buffer_count = 4};
-    cr_assert_eq(io_open(&io, &options, &handlers, NULL), 0);
+    open_loop_with(4);
 }
 
 static void close_loop(void)
@@ -139,4 +150,25 @@ Test(io_turns, a_stopped_socket_waits_for_its_turn)
     io_hold_turns(io, false);
     turn_until_bytes(&few, 6);
     close_side(&few);
+}
+
+/* What takes long is not taken all at once, unless it is worth it (io_gather_longer). */
+Test(io_turns, a_gather_in_which_time_passes_leaves_the_rest_to_the_next_one)
+{
+    static struct side sides[MANY];
+    uint32_t served = 0;
+    close_loop();
+    open_loop_with(MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        open_side(&sides[i], 1);
+        sides[i].is_slow = true;
+    }
+    turn();
+    for (uint32_t i = 0; i < MANY; i++)
+        served += sides[i].bytes > 0;
+    cr_assert_lt(served, MANY);
+    for (uint32_t i = 0; i < MANY; i++)
+        turn_until_bytes(&sides[i], 1);
+    for (uint32_t i = 0; i < MANY; i++)
+        close_side(&sides[i]);
 }
