@@ -103,6 +103,10 @@ void io_adopt(struct io *io, struct io_socket *socket, int fd);
  * receive is in flight changes nothing. Not after io_close or io_release (asserted). */
 void io_recv_once(struct io *io, struct io_socket *socket);
 void io_recv_start(struct io *io, struct io_socket *socket);
+/* From on_recv: what came is a small part of what the caller waits for. The socket's next receive, which the caller has
+ * started or starts, stands behind those of others, and few such receive at a time: each byte may come alone, and costs
+ * as much as a whole message. Changes nothing after io_close or io_release. */
+void io_recv_in_turn(struct io *io, struct io_socket *socket);
 /* Ends the receive. Bytes that the kernel has already taken may still go to on_recv. io_recv_start may be called at any
  * time: a new receive starts when the old one has ended. */
 void io_recv_stop(struct io *io, struct io_socket *socket);

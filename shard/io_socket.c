@@ -9,6 +9,8 @@
 
 /* So many sockets that take turns receive at a time. */
 #define TURNS_MAX 64u
+/* One that receives in small parts counts as so many. */
+#define PART_TURNS 4u
 /* Once in so many times they receive though they are held. */
 #define HELD_MAX 8u
 /* So long after turns were held, a socket with more than a buffer goes on taking turns. */
@@ -34,7 +36,8 @@ enum socket_flag {
     SOCKET_TAKES_TURNS = 1 << 10,
     SOCKET_WAITS = 1 << 11,      /* it has had its turn: in io->waiting */
     SOCKET_ENOUGH_ONE = 1 << 12, /* so many times in a row: the lowest bit of the count */
-    SOCKET_ENOUGH_MAX = 7 << 12
+    SOCKET_ENOUGH_MAX = 7 << 12,
+    SOCKET_GAVE_PART = 1 << 15 /* what was received last was too little for the caller */
 };
 
 static bool is_any(const struct io_socket *socket, unsigned flags)
@@ -170,6 +173,19 @@ void io_recv_stop(struct io *io, struct io_socket *socket)
         recv_cancel(io, socket);
 }
 
+void io_recv_in_turn(struct io *io, struct io_socket *socket)
+{
+    ASSERT_ON_OWNER(io);
+    if (is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING | SOCKET_ENDED))
+        return;
+    set(socket, SOCKET_TAKES_TURNS | SOCKET_GAVE_PART);
+    clear(socket, SOCKET_ENOUGH_MAX);
+    if (!is_any(socket, SOCKET_RECEIVING))
+        wait_for_turn(io, socket);
+    else if (!is_any(socket, SOCKET_CANCELLING))
+        recv_cancel(io, socket);
+}
+
 uint32_t io_sent_bytes(const struct io_socket *socket)
 {
     return socket->send_bytes;
@@ -288,8 +304,9 @@ bool io_socket_take_turns(struct io *io)
         io->waiting_begin = (io->waiting_begin + 1) % IO_WAITING_MAX;
         if (socket == NULL)
             continue;
-        left--;
-        clear(socket, SOCKET_WAITS);
+        uint32_t turns = is_any(socket, SOCKET_GAVE_PART) ? PART_TURNS : 1;
+        left -= turns < left ? turns : left;
+        clear(socket, SOCKET_WAITS | SOCKET_GAVE_PART);
         step(io, socket);
     }
     return io_uring_sq_ready(&io->ring) > 0;

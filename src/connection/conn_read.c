@@ -9,6 +9,7 @@
 #include "server/core.h"
 
 #define STASH_SMALL_BYTES 1024u /* a request or two */
+#define SMALL_PART_BYTES 128    /* less than a segment that a network would split a message into */
 
 static bool may_read(struct core *core, const struct conn *conn)
 {
@@ -524,6 +525,16 @@ void conn_on_end(struct core *core, struct conn *conn, int result)
     conn_queue_resume(core, conn);
 }
 
+/* Whether the input of the connection ends in the midst of a head, a frame or a record. */
+static bool has_part(struct core *core, const struct conn *conn)
+{
+    if (conn->state == CONN_CLOSED || conn->state == CONN_API)
+        return false;
+    if (conn->work != NULL && (conn->work->head != NULL || conn->work->ws.parser != NULL))
+        return true;
+    return conn->is_tls && tls_has_part(core, conn);
+}
+
 void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
 {
     ASSERT(conn->state != CONN_FREE && conn->state != CONN_CLOSED);
@@ -538,6 +549,8 @@ void conn_on_recv(struct core *core, struct conn *conn, char *data, int result)
         tls_on_recv(core, conn, data, (size_t)result);
     else
         conn_take_bytes(core, conn, data, (size_t)result);
+    if (result < SMALL_PART_BYTES && has_part(core, conn))
+        io_recv_in_turn(shard_io(core->shard), &conn->socket);
     if (!conn_is_logged_in(conn))
         conn_receive(core, conn);
     conn_rest(core, conn);

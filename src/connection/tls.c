@@ -104,6 +104,12 @@ bool tls_is_queued(struct core *core, const struct conn *conn)
     return tls_of(core, conn)->is_queued;
 }
 
+bool tls_has_part(struct core *core, const struct conn *conn)
+{
+    const struct tls *tls = tls_of(core, conn);
+    return tls->input.data != NULL && !tls->is_queued;
+}
+
 void tls_fail(struct core *core, struct conn *conn, enum tls_alert alert, const char *reason)
 {
     struct tls *tls = tls_of(core, conn);

@@ -71,6 +71,8 @@ bool tls_is_open(struct core *core, const struct conn *conn);
 size_t tls_data_max(struct core *core, const struct conn *conn);
 /* Whether a complete record waits for tls_step_all: nothing is received meanwhile. */
 bool tls_is_queued(struct core *core, const struct conn *conn);
+/* Whether the input ends in the midst of a record. */
+bool tls_has_part(struct core *core, const struct conn *conn);
 /* End of a turn: continues handshakes. */
 void tls_step_all(struct core *core);
 /* Input during the handshake. */

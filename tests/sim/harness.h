@@ -147,6 +147,8 @@ enum client_frame client_next_frame(struct client *client, char **data_r, size_t
 size_t client_bytes_left(const struct client *client);
 /* Pong frames that client_next has skipped. */
 uint32_t client_pongs(const struct client *client);
+/* How often the server has let the connection receive in its turn, since it had given a part. */
+uint32_t client_parts(const struct client *client);
 /* The client stops reading, so that the sends of the server do not complete; or reads again. */
 void client_stall(struct client *client, bool stalled);
 void client_end(struct client *client);     /* the peer ends its side, and still reads */

@@ -249,6 +249,11 @@ uint32_t client_pongs(const struct client *client)
     return client->pongs;
 }
 
+uint32_t client_parts(const struct client *client)
+{
+    return client->parts;
+}
+
 bool client_is_closed(const struct client *client)
 {
     return client->is_closed;

@@ -24,6 +24,7 @@ struct client {
     size_t in_taken;
     size_t in_room;
     uint32_t pongs;
+    uint32_t parts; /* calls of io_recv_in_turn */
     bool is_stalled;
     bool is_gone;
     bool has_ended; /* the peer ended its side */

@@ -66,6 +66,11 @@ void io_recv_stop(struct io *io, struct io_socket *socket)
     socket->flags &= (uint8_t)~SOCKET_RECV_MANY;
 }
 
+void io_recv_in_turn(struct io *io, struct io_socket *socket)
+{
+    client_of(io, socket)->parts++;
+}
+
 bool io_is_sending(const struct io_socket *socket)
 {
     return (socket->flags & SOCKET_SENDING) != 0;

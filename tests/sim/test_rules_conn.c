@@ -247,3 +247,43 @@ Test(conn, files_of_the_web_client_are_refused_while_output_takes_much_memory)
     cr_assert_eq(backpressure_output_bytes(core), 0);
     harness_close(harness);
 }
+
+/* -- parts -- */
+
+static void send_bytewise(struct harness *harness, struct client *client, const char *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        client_send_bytes(client, data + i, 1);
+        harness_run_until_idle(harness);
+    }
+}
+
+Test(conn, who_sends_a_head_or_a_frame_byte_by_byte_receives_in_turn)
+{
+    static const char head[] = "GET /ws HTTP/1.1\r\nHost: a\r\n", frame[] = "\x81\x83\0\0\0\0{}";
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .memtable_bytes = 64 << 20});
+    struct client *slow = client_accept(harness, 0), *alice = client_login(harness, 0, "alice", "");
+    send_bytewise(harness, slow, head, sizeof head - 1);
+    cr_assert_eq(client_parts(slow), sizeof head - 1);
+    cr_assert_eq(client_parts(alice), 0, "head and login came whole");
+    send_bytewise(harness, alice, frame, sizeof frame - 1);
+    cr_assert_eq(client_parts(alice), sizeof frame - 1);
+    send_bytewise(harness, alice, "}", 1);
+    cr_assert_eq(client_parts(alice), sizeof frame - 1, "the frame is complete");
+    harness_close(harness);
+}
+
+Test(conn, who_sends_a_long_frame_in_segments_of_a_network_does_not)
+{
+    enum { SEGMENT_BYTES = 1000, SEGMENTS = 5 };
+    static char text[SEGMENTS * SEGMENT_BYTES] = {"\x81\xfe\x13\x88"}; /* 5,000 bytes, of which the last do not come */
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1, .memtable_bytes = 64 << 20});
+    struct client *alice = client_login(harness, 0, "alice", "");
+    for (uint32_t i = 0; i < SEGMENTS; i++) {
+        client_send_bytes(alice, text + (size_t)i * SEGMENT_BYTES, SEGMENT_BYTES);
+        harness_run_until_idle(harness);
+    }
+    cr_assert_eq(client_parts(alice), 0);
+    cr_assert_not(client_is_closed(alice));
+    harness_close(harness);
+}

@@ -18,7 +18,8 @@ struct side {
     int peer;
     size_t bytes; /* received */
     bool is_closed;
-    bool is_slow; /* the caller takes some time for what it receives */
+    bool gives_parts; /* the caller waits for more than it receives */
+    bool is_slow;     /* the caller takes some time for what it receives */
 };
 
 static struct io *io;
@@ -31,6 +32,8 @@ static void on_recv(void *context, struct io_socket *socket, char *data, int res
     cr_assert_gt(result, 0);
     struct side *side = container_of(socket, struct side, socket);
     side->bytes += (size_t)result;
+    if (side->gives_parts)
+        io_recv_in_turn(io, socket);
     if (side->is_slow)
         usleep(SLOW_US);
 }
@@ -149,6 +152,52 @@ Test(io_turns, a_stopped_socket_waits_for_its_turn)
     cr_assert_eq(few.bytes, 3);
     io_hold_turns(io, false);
     turn_until_bytes(&few, 6);
+    close_side(&few);
+}
+
+/* Each byte of the peer comes alone, and the caller waits for more. What is in flight already still receives. */
+Test(io_turns, a_socket_that_gave_a_part_waits_for_its_turn)
+{
+    open_side(&few, 1);
+    few.gives_parts = true;
+    turn_until_bytes(&few, 1);
+    turn();
+    io_hold_turns(io, true);
+    cr_assert_eq(write(few.peer, "f", 1), 1);
+    turn_until_bytes(&few, 2);
+    cr_assert_eq(write(few.peer, "f", 1), 1);
+    turn();
+    turn();
+    cr_assert_eq(few.bytes, 2);
+    io_hold_turns(io, false);
+    turn_until_bytes(&few, 3);
+    close_side(&few);
+}
+
+/* A multishot receive ends then. */
+Test(io_turns, a_socket_that_took_no_turns_takes_them_after_a_part)
+{
+    open_side(&few, 1);
+    for (size_t bytes = 1; bytes < 20; bytes++) {
+        turn_until_bytes(&few, bytes);
+        cr_assert_eq(write(few.peer, "f", 1), 1);
+    }
+    turn_until_bytes(&few, 20);
+    few.gives_parts = true;
+    for (size_t bytes = 21; bytes < 24; bytes++) {
+        cr_assert_eq(write(few.peer, "f", 1), 1);
+        turn_until_bytes(&few, bytes);
+    }
+    turn();
+    io_hold_turns(io, true);
+    cr_assert_eq(write(few.peer, "f", 1), 1);
+    turn_until_bytes(&few, 24);
+    cr_assert_eq(write(few.peer, "f", 1), 1);
+    turn();
+    turn();
+    cr_assert_eq(few.bytes, 24);
+    io_hold_turns(io, false);
+    turn_until_bytes(&few, 25);
     close_side(&few);
 }
 
