@@ -48,6 +48,7 @@ enum fault {
     FAULT_CUT_DROPPED_EARLY,        /* cuts are dropped though no other one says the same */
     FAULT_SKIP_COUNTS_TWICE,        /* a login with `max` counts an entry that is in memory and in a run twice */
     FAULT_RETENTION_TOO_NEW,        /* --retention cuts at the present time */
+    FAULT_LEAP_FOLLOWED,            /* a leap of the clock counts at once */
     FAULT_MARKS_LOST_AT_CHECKPOINT, /* a checkpoint does not write the marks of conversations */
     FAULT_MARKS_BACK_IN_MERGE,      /* a merge keeps the lower of two marks */
     FAULT_PEERS_LOST_IN_MERGE,      /* a merge leaves parts of the index by peer out */

@@ -1,6 +1,7 @@
 /* core_clock.c: the time for stamps and for the age of keys (core.h). */
 #include <inttypes.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "server/core.h"
 
@@ -12,8 +13,9 @@ void core_start_clock(struct core *core)
     struct clock *clock = core->server->clock;
     uint64_t wall_us = clock_wall_us(clock);
     uint64_t monotonic_us = clock_monotonic_us(clock);
-    core->clock.follow = (struct clock_follow){.leap_us = seconds_us(core->server->config->clock_leap_s),
-                                               .lasts_us = seconds_us(core->server->config->clock_follow_s)};
+    core->clock.follow =
+        (struct clock_follow){.leap_us = seconds_us(core->server->config->clock_leap_s),
+                              .lasts_us = FAULT(LEAP_FOLLOWED) ? 0 : seconds_us(core->server->config->clock_follow_s)};
     (void)clock_follow(&core->clock.follow, wall_us, monotonic_us);
     core->clock.keys_us = core->last_ts > 0 && core->last_ts < wall_us ? core->last_ts : wall_us;
     core->clock.keys_monotonic_us = monotonic_us;

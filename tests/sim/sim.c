@@ -59,6 +59,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_CUT_DROPPED_EARLY] = "cut-dropped-early",
     [FAULT_SKIP_COUNTS_TWICE] = "skip-counts-twice",
     [FAULT_RETENTION_TOO_NEW] = "retention-too-new",
+    [FAULT_LEAP_FOLLOWED] = "leap-followed",
     [FAULT_MARKS_LOST_AT_CHECKPOINT] = "marks-lost-at-checkpoint",
     [FAULT_MARKS_BACK_IN_MERGE] = "marks-back-in-merge",
     [FAULT_PEERS_LOST_IN_MERGE] = "peers-lost-in-merge",

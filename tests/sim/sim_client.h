@@ -10,6 +10,7 @@
 #include "frame.h"
 #include "harness.h"
 #include "server/core.h"
+#include "sim_clock.h"
 #include "sim_model.h"
 #include "sim_program.h"
 #include "sim_rude.h"
@@ -133,12 +134,11 @@ struct sim {
     uint32_t retention_s; /* 0: none */
     struct sim_tally tally;
     uint32_t shards;
-    uint64_t wall_us;      /* at which the next life begins */
-    uint64_t wall_most_us; /* the latest time that the clock said, without its leaps */
-    int64_t leap_us;       /* by which the clock is wrong now; shorter than the server follows */
-    bool is_crash_due;     /* after an erasure */
-    uint64_t leap_since_us;
-    uint64_t leap_wall_us; /* the wall clock when it began */
+    uint64_t wall_us;       /* at which the next life begins */
+    int64_t leap_us;        /* by which the clock is wrong now; shorter than the server follows */
+    uint64_t leap_since_us; /* monotonic */
+    struct sim_clock clock;
+    bool is_crash_due; /* after an erasure */
     char epoch[64];
     char names[SIM_USERS][16];
     struct person people[SIM_PEOPLE];

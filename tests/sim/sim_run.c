@@ -37,18 +37,11 @@ static bool strikes(struct sim *sim, enum sim_trouble trouble, uint32_t in)
     return chaos_hits(&sim->chaos, in) && may(sim, trouble);
 }
 
-/* The time of stamps: the wall clock; during a leap, what it was before, and what has passed since. */
-static uint64_t stamps_us(const struct sim *sim)
-{
-    return sim->leap_us == 0 ? harness_now(sim->harness)
-                             : sim->leap_wall_us + harness_monotonic(sim->harness) - sim->leap_since_us;
-}
-
 /* What --retention may have dropped or hidden until this is called again: the cut is never younger than that, whatever
- * the clock did. The turns of a start and of its first logins take some time, too. */
+ * the clock did. */
 static void note_retention(struct sim *sim)
 {
-    uint64_t now_us = stamps_us(sim) + TURNS_US, retention_us = (uint64_t)sim->retention_s * 1000000;
+    uint64_t now_us = sim_clock_most_us(sim) + TURNS_US, retention_us = (uint64_t)sim->retention_s * 1000000;
     if (sim->retention_s > 0 && now_us > sim->model.retention_maybe + retention_us)
         sim->model.retention_maybe = now_us - retention_us;
 }
@@ -139,11 +132,14 @@ static void begin_life(struct sim *sim)
         if (rounds > ROUNDS_MAX)
             sim_fail("no start succeeds: the run does not end");
     sim->is_store_failing = false;
+    sim_clock_begin(sim);
+    note_retention(sim);
 }
 
 /* The next life begins with a clock that is right. */
 static void keep_time(struct sim *sim)
 {
+    sim_clock_watch(sim);
     sim->wall_us = harness_now(sim->harness) - (uint64_t)sim->leap_us;
     sim->leap_us = 0;
 }
@@ -277,9 +273,6 @@ static void leap_clock(struct sim *sim)
     if (sim->leap_us == 0 && strikes(sim, TROUBLE_CLOCK, 3000)) {
         sim->leap_us = chaos_hits(&sim->chaos, 2) ? LEAP_US : -LEAP_US;
         sim->leap_since_us = harness_monotonic(sim->harness);
-        sim->leap_wall_us = harness_now(sim->harness);
-        if (sim->leap_wall_us < sim->wall_most_us + TURNS_US)
-            sim->leap_wall_us = sim->wall_most_us + TURNS_US; /* no shard may have seen a step back before the leap */
         sim_note("the clock leaps %s a year", sim->leap_us > 0 ? "ahead" : "back");
         harness_leap(sim->harness, sim->leap_us);
         sim->tally.leaps++;
@@ -293,6 +286,7 @@ static void leap_clock(struct sim *sim)
 /* The clock advances a little, and now and then jumps, also back. A jump forward causes a checkpoint. */
 static void move_clock(struct sim *sim)
 {
+    sim_clock_watch(sim);
     if (chaos_hits(&sim->chaos, 2))
         harness_advance(sim->harness, chaos_below(&sim->chaos, 200));
     if (strikes(sim, TROUBLE_CLOCK, 600)) {
@@ -304,8 +298,6 @@ static void move_clock(struct sim *sim)
         harness_advance(sim->harness, -(int64_t)chaos_below(&sim->chaos, 30000000));
     }
     leap_clock(sim);
-    uint64_t now_us = harness_now(sim->harness) - (uint64_t)sim->leap_us;
-    sim->wall_most_us = now_us > sim->wall_most_us ? now_us : sim->wall_most_us;
 }
 
 static void fail_wal(struct sim *sim)
@@ -462,8 +454,8 @@ struct sim_tally sim_run(const struct sim_run_options *asked)
     sim_report_begin(asked, &sim->chaos);
     sim->without = asked->without;
     sim->chaos = (struct chaos){.state = asked->seed * 0x9e3779b97f4a7c15u + 1, .on_durable = on_durable};
-    sim->wall_us = sim->wall_most_us = UINT64_C(1800000000000000);
-    sim->shards = 1 + (uint32_t)(asked->seed % 4);
+    sim->wall_us = UINT64_C(1800000000000000);
+    sim->shards = 1 + (uint32_t)(asked->seed % SIM_SHARDS_MAX);
     sim->memtable_bytes = (uint64_t)memtable_kib[asked->seed / 4 % 3] << 10;
     for (uint32_t i = 0; i < SIM_USERS; i++)
         snprintf(sim->names[i], sizeof sim->names[i], i == SIM_USERS - 1 ? "u0%u" : "u%u", i); /* u0 begins u05 */
