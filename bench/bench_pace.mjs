@@ -41,6 +41,7 @@ class Connection {
   #socket;
   #received = Buffer.alloc(0);
   #hasHead = false;
+  #onReply = () => {};
 
   static async open(user) {
     const connection = new Connection();
@@ -53,6 +54,10 @@ class Connection {
     await until("a login", () => connection.isLive);
     connection.replies = 0;
     return connection;
+  }
+
+  nextReply() {
+    return new Promise((resolve) => (this.#onReply = resolve));
   }
 
   ask(fields) {
@@ -86,8 +91,10 @@ class Connection {
     if (opcode === 9) this.#socket.write(frameOf(payload, 10)); // else bob, who only listens, would be closed
     if (opcode !== 1) return;
     const frame = JSON.parse(payload);
-    if (frame.op === "ok") this.replies++;
-    else if (frame.op === "live") this.isLive = true;
+    if (frame.op === "ok") {
+      this.replies++;
+      this.#onReply();
+    } else if (frame.op === "live") this.isLive = true;
     else if (frame.op === "error") fail(`refused: ${payload}`);
     else this.pushes.push(frame);
   }
@@ -113,19 +120,21 @@ async function fill(alice, bob) {
 }
 
 // One turn of alice, with one request in flight: so each has a write of the log to itself, however busy the machine is. What is late follows at
-// once. `request(n)` is the n-th request. Each must get `ok`, and bob a push.
+// once. It sleeps in between: a busy client would delay the kernel's threads for the disk. `request(n)` is the n-th request. Each must get `ok`, and
+// bob a push.
 async function takeTurn(alice, bob, request) {
-  const [replied, pushed, begun, before] = [alice.replies, bob.pushes.length, performance.now(), usage()];
-  for (let asked = 0, askedAt = begun; asked < perTurn; ) {
-    const now = performance.now();
-    if (alice.replies - replied === asked && now - begun >= (asked * 1000) / rate) {
-      alice.ask(request(asked++));
-      askedAt = now;
-    }
-    if (now - askedAt > DEADLINE_MS) fail("waited in vain for an answer");
-    await new Promise(setImmediate);
+  const [pushed, begun, before] = [bob.pushes.length, performance.now(), usage()];
+  const watchdog = setTimeout(() => fail("waited in vain for an answer"), DEADLINE_MS);
+  for (let asked = 0; asked < perTurn; asked++) {
+    const early = begun + (asked * 1000) / rate - performance.now();
+    if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+    watchdog.refresh();
+    const reply = alice.nextReply();
+    alice.ask(request(asked));
+    await reply;
   }
-  await until("all answers and pushes", () => alice.replies - replied === perTurn && bob.pushes.length - pushed === perTurn);
+  clearTimeout(watchdog);
+  await until("all pushes", () => bob.pushes.length - pushed === perTurn);
   const after = usage();
   return { count: perTurn, seconds: (performance.now() - begun) / 1000, server_cpu_s: after.cpu - before.cpu, server_written: after.written - before.written };
 }
