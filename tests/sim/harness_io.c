@@ -12,6 +12,9 @@ static const struct io_handlers *handlers(void)
     return &core_handlers()->io;
 }
 
+/* What a turn begins, completes in a later one, even if the turn has done nothing else. So what is begun counts as
+ * activity, too. */
+
 static struct client *client_of(struct io *io, struct io_socket *socket)
 {
     return harness_client_of(io->harness, socket->fd);
@@ -113,6 +116,7 @@ void io_send(struct io *io, struct io_socket *socket, const struct iovec *vector
         harness_client_receive(client, vectors[i].iov_base, vectors[i].iov_len);
     }
     socket->flags |= SOCKET_SENDING;
+    io->harness->activity++;
 }
 
 void io_shutdown_send(struct io *io, struct io_socket *socket)
@@ -122,22 +126,22 @@ void io_shutdown_send(struct io *io, struct io_socket *socket)
 
 void io_close(struct io *io, struct io_socket *socket)
 {
-    (void)io;
     socket->flags |= SOCKET_CLOSING;
+    io->harness->activity++;
 }
 
 void io_release(struct io *io, struct io_socket *socket)
 {
-    (void)io;
     ASSERT(!io_is_sending(socket));
     socket->flags |= SOCKET_RELEASING;
+    io->harness->activity++;
 }
 
 void io_write_submit(struct io *io, struct io_write *write)
 {
     ASSERT(io->write == NULL);
     io->write = write;
-    io->harness->activity++; /* the turn may have done nothing else, and the write is to complete */
+    io->harness->activity++;
 }
 
 static void write_turn(struct io *io)

@@ -125,7 +125,7 @@ void worker_post(struct worker *worker, uint32_t lane, struct worker_job *job)
 {
     (void)lane;
     ASSERT(worker->end - worker->begin < 4096);
-    worker->shard->harness->activity++; /* what is posted at the end of a turn runs in the next one */
+    worker->shard->harness->activity++;
     worker->jobs[worker->end++ % 4096] = job;
 }
 
