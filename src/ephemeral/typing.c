@@ -114,7 +114,7 @@ static void push(struct core *core, struct conn *conn, const char *frame, size_t
 {
     if (!conn_is_logged_in(conn))
         return;
-    bool has_time = turn_may_carry(&core->turn, TURN_PUSHES);
+    bool has_time = !turn_is_full(&core->turn, TURN_PUSHES);
     bool is_pushed = has_time && conn_push_ephemeral(core, conn, frame, bytes);
     turn_spend(&core->turn, TURN_PUSHES, is_pushed ? TURN_CONN_PUSHES : 1);
     metric_add(&core->metrics.ephemeral[is_pushed ? METRICS_EPHEMERAL_WRITTEN : METRICS_EPHEMERAL_DROPPED], 1);

@@ -188,6 +188,15 @@ static inline bool turn_has_time(const struct turn *turn, enum turn_kind kind)
     return !turn_is_long(turn) || turn->had[kind] < turn_limits[kind].max / 8;
 }
 
+/* Whether the turn has as much work as any may have, and of `kind` as much as a queue may have: what may be dropped is
+ * dropped then. What is put off goes by turn_may and turn_may_carry. */
+static inline bool turn_is_full(const struct turn *turn, enum turn_kind kind)
+{
+    ASSERT(kind < TURN_KINDS);
+    return turn->left[kind] <= turn_limits[kind].max / 2
+           || (turn->work_ns >= TURN_WORK_NS && turn->had[kind] >= turn_limits[kind].max / 8);
+}
+
 /* Whether new work of `kind` may be done at once. */
 static inline bool turn_may(const struct turn *turn, enum turn_kind kind)
 {

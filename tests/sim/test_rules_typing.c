@@ -66,6 +66,22 @@ Test(typing_rules, each_connection_of_the_recipient_gets_it_and_nobody_else)
     harness_close(harness);
 }
 
+/* A turn without messages is short, but what is dropped is not put off: it has what any turn may have. */
+Test(typing_rules, a_short_turn_drops_none)
+{
+    enum { CONNS = 100 };
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
+    struct client *alice = log_in(harness, 0, 0), *bobs[CONNS];
+    for (uint32_t i = 0; i < CONNS; i++)
+        bobs[i] = log_in(harness, 0, 1);
+    cr_assert_gt(CONNS * TURN_CONN_PUSHES * turn_limits[TURN_PUSHES].ns, TURN_SHORT_NS);
+    type_to(alice, harness_name(harness, 0, 1));
+    harness_run_until_idle(harness);
+    for (uint32_t i = 0; i < CONNS; i++)
+        expect_typing(bobs[i], harness_name(harness, 0, 0));
+    harness_close(harness);
+}
+
 Test(typing_rules, one_a_second_passes_whatever_connection_it_comes_from)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2});

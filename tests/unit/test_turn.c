@@ -56,6 +56,11 @@ Test(turn, each_kind_has_its_budget_again_when_it_is_renewed)
         cr_assert(turn_may(&turn, kind) && turn_may_carry(&turn, kind), "kind %d", kind);
 }
 
+static void spend_all_work(void)
+{
+    turn_spend(&turn, TURN_READS, (uint32_t)(TURN_WORK_NS / turn_limits[TURN_READS].ns) + 1);
+}
+
 /* Spends units of `kind` as long as the turn may go on, and returns what they cost. */
 static uint64_t spend_while_allowed(enum turn_kind kind)
 {
@@ -70,6 +75,21 @@ Test(turn, one_without_messages_is_short)
     cr_assert_eq(spend_while_allowed(TURN_READS), TURN_SHORT_NS);
     for (enum turn_kind kind = 0; kind < TURN_KINDS; kind++)
         cr_assert(kind == TURN_READS || turn_may(&turn, kind), "kind %d has its least", kind);
+}
+
+/* It may put off more, but drops no more than a long one. */
+Test(turn, one_without_messages_is_not_full_when_it_is_over)
+{
+    turn_over(&turn, 1);
+    (void)spend_while_allowed(TURN_READS);
+    spend_part(TURN_PUSHES, 4);
+    cr_assert_not(turn_may_carry(&turn, TURN_PUSHES));
+    cr_assert_not(turn_is_full(&turn, TURN_PUSHES));
+    spend_all_work();
+    cr_assert(turn_is_full(&turn, TURN_PUSHES));
+    setup();
+    spend_part(TURN_PUSHES, 2);
+    cr_assert(turn_is_full(&turn, TURN_PUSHES), "what a queue may have is used up");
 }
 
 Test(turn, each_message_makes_it_longer_by_more_than_the_message_costs)
@@ -94,11 +114,6 @@ Test(turn, connections_with_output_make_it_end_earlier_but_are_no_counted_work)
     turn_over(&turn, 1);
     turn_renew(&turn);
     cr_assert_eq(spend_while_allowed(TURN_READS), TURN_SHORT_NS, "the next turn owes nothing");
-}
-
-static void spend_all_work(void)
-{
-    turn_spend(&turn, TURN_READS, (uint32_t)(TURN_WORK_NS / turn_limits[TURN_READS].ns) + 1);
 }
 
 Test(turn, past_its_limit_of_work_a_kind_has_an_eighth_of_its_budget_and_no_more)
