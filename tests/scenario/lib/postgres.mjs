@@ -149,6 +149,14 @@ export class PostgresServer {
     signalAll(new Set([...pids, ...familyOf(this.#child.pid)]), "SIGKILL");
     await this.#ended;
     this.#child = undefined;
+    this.#freeSegment();
+  }
+
+  // The kernel has 4,096 segments of shared memory for all, and keeps that of a server which was killed.
+  #freeSegment() {
+    const file = `${this.dir}/postmaster.pid`;
+    const [, id] = (fs.existsSync(file) ? fs.readFileSync(file, "utf8").split("\n")[6] ?? "" : "").trim().split(/\s+/);
+    if (id !== undefined) spawnSync("ipcrm", ["-m", id]);
   }
 
   pause() {
@@ -193,6 +201,7 @@ const SETTINGS = {
   unix_socket_directories: "",
   max_connections: 100, // as initdb has noted: a standby may not have fewer
   shared_buffers: "16MB",
+  dynamic_shared_memory_type: "mmap", // in its directory: files in /dev/shm would outlive a server that is killed
   wal_keep_size: "128MB",
   max_wal_size: "256MB",
   wal_receiver_status_interval: 1,
