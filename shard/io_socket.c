@@ -55,6 +55,12 @@ static void clear(struct io_socket *socket, unsigned flags)
     socket->flags = (uint16_t)(socket->flags & ~flags);
 }
 
+static void must_take_turns(struct io_socket *socket)
+{
+    set(socket, SOCKET_TAKES_TURNS);
+    clear(socket, SOCKET_ENOUGH_MAX);
+}
+
 static bool is_recv_wanted(const struct io_socket *socket)
 {
     return is_any(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
@@ -167,8 +173,7 @@ void io_recv_stop(struct io *io, struct io_socket *socket)
     ASSERT_ON_OWNER(io);
     ASSERT(!is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING));
     clear(socket, SOCKET_WANTS_ONE | SOCKET_WANTS_ALL);
-    set(socket, SOCKET_TAKES_TURNS);
-    clear(socket, SOCKET_ENOUGH_MAX);
+    must_take_turns(socket);
     if (is_any(socket, SOCKET_RECEIVING) && !is_any(socket, SOCKET_CANCELLING))
         recv_cancel(io, socket);
 }
@@ -178,8 +183,8 @@ void io_recv_in_turn(struct io *io, struct io_socket *socket)
     ASSERT_ON_OWNER(io);
     if (is_any(socket, SOCKET_CLOSING | SOCKET_RELEASING | SOCKET_ENDED))
         return;
-    set(socket, SOCKET_TAKES_TURNS | SOCKET_GAVE_PART);
-    clear(socket, SOCKET_ENOUGH_MAX);
+    must_take_turns(socket);
+    set(socket, SOCKET_GAVE_PART);
     if (!is_any(socket, SOCKET_RECEIVING))
         wait_for_turn(io, socket);
     else if (!is_any(socket, SOCKET_CANCELLING))
@@ -280,8 +285,7 @@ static void recv_ended(const struct io *io, struct io_socket *socket, const stru
     if (cqe->res > 0)
         clear(socket, SOCKET_WANTS_ONE);
     if (cqe->res == -ENOBUFS) {
-        set(socket, SOCKET_TAKES_TURNS);
-        clear(socket, SOCKET_ENOUGH_MAX);
+        must_take_turns(socket);
     } else if (cqe->res > 0 && is_any(socket, SOCKET_TAKES_TURNS)) {
         count_enough(io, socket, cqe->res);
     }

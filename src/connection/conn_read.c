@@ -368,7 +368,8 @@ int conn_stash_append(struct core *core, struct conn_stash *stash, const char *d
     return 0;
 }
 
-/* The stash has no memory: some input is lost, so the rest cannot be read. */
+/* The stash has no memory: some input is lost, so the rest cannot be read. Nothing of a connection that is closing is
+ * needed but the peer's close frame, so that is no refusal. */
 static void refuse_input(struct core *core, struct conn *conn)
 {
     if (conn->state == CONN_CLOSING) {

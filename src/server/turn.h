@@ -176,6 +176,13 @@ static inline bool turn_may_shake_hands(uint64_t us)
     return us < TURN_HANDSHAKES_US;
 }
 
+/* Whether the minimum of `kind` is left. */
+static inline bool turn_has_least(const struct turn *turn, enum turn_kind kind)
+{
+    ASSERT(kind < TURN_KINDS);
+    return turn->had[kind] < turn_limits[kind].max / 8;
+}
+
 static inline bool turn_is_long(const struct turn *turn)
 {
     return turn->work_ns >= TURN_WORK_NS || turn->work_ns + turn->sends_ns >= TURN_SHORT_NS + turn->longer_ns;
@@ -184,17 +191,15 @@ static inline bool turn_is_long(const struct turn *turn)
 /* Whether time of the turn or the minimum of `kind` is left. */
 static inline bool turn_has_time(const struct turn *turn, enum turn_kind kind)
 {
-    ASSERT(kind < TURN_KINDS);
-    return !turn_is_long(turn) || turn->had[kind] < turn_limits[kind].max / 8;
+    return turn_has_least(turn, kind) || !turn_is_long(turn);
 }
 
 /* Whether the turn has as much work as any may have, and of `kind` as much as a queue may have: what may be dropped is
  * dropped then. What is put off goes by turn_may and turn_may_carry. */
 static inline bool turn_is_full(const struct turn *turn, enum turn_kind kind)
 {
-    ASSERT(kind < TURN_KINDS);
     return turn->left[kind] <= turn_limits[kind].max / 2
-           || (turn->work_ns >= TURN_WORK_NS && turn->had[kind] >= turn_limits[kind].max / 8);
+           || (turn->work_ns >= TURN_WORK_NS && !turn_has_least(turn, kind));
 }
 
 /* Whether new work of `kind` may be done at once. */

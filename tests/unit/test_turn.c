@@ -77,7 +77,7 @@ Test(turn, one_without_messages_is_short)
         cr_assert(kind == TURN_READS || turn_may(&turn, kind), "kind %d has its least", kind);
 }
 
-/* It may put off more, but drops no more than a long one. */
+/* A short turn puts off more than a long one, but drops no more. */
 Test(turn, one_without_messages_is_not_full_when_it_is_over)
 {
     turn_over(&turn, 1);
