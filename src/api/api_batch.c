@@ -119,6 +119,7 @@ static void answer(struct core *core, struct exchange *exchange, const struct ba
     for (uint32_t i = 0; i < batch->scan.found; i++) {
         at = i > 0 ? JSON_PUT(at, ",") : at;
         at = put_result(at, &batch->posts[i]);
+        refusal_note_error(core, batch->posts[i].code, &batch->address, batch->posts[i].message);
     }
     at = JSON_PUT(at, "]}");
     ASSERT((size_t)(at - body) <= bytes);

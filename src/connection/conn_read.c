@@ -157,9 +157,9 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
         conn_close(core, conn, event->code, "");
         return;
     case WS_EVENT_ERROR:
-        if (event->code == 1011)
-            refusal_note(core, REFUSAL_INPUT, &conn_cold(core, conn)->address,
-                         "a part of a message, and those of many take all memory for them");
+        refusal_note(core, event->code == 1011 ? REFUSAL_INPUT : REFUSAL_PROTOCOL, &conn_cold(core, conn)->address,
+                     event->code == 1011 ? "a part of a message, and those of many take all memory for them"
+                                         : event->reason);
         conn_close(core, conn, event->code, event->reason);
         return;
     case WS_EVENT_MORE: return;
@@ -208,6 +208,7 @@ static void note_head(struct core *core, struct conn *conn, const struct http_re
     const struct address *address = &conn_cold(core, conn)->address;
     if (result->ignored != NULL)
         refusal_note(core, REFUSAL_FORWARDED, address, result->ignored);
+    refusal_note_status(core, result->status, address, result->line);
     if (result->page == HTTP_PAGE_ALLOWED)
         return;
     (void)snprintf(reason, sizeof reason, "Origin %.*s, Host %.*s", (int)result->origin.bytes, result->origin.data,

@@ -273,6 +273,7 @@ void conn_reply_error(struct core *core, struct conn *conn, const struct request
     char *out = conn_reply_begin(core, conn, REPLY_BYTES_MAX);
     ASSERT((uint32_t)code < METRICS_ERRORS);
     metric_add(&core->metrics.errors[code], 1);
+    refusal_note_error(core, code, &conn_cold(core, conn)->address, message);
     conn_reply_end(core, conn, reply_write_error(out, id, code, message, retry_after_ms));
     conn_answered(core, conn);
 }

@@ -174,6 +174,7 @@ void exchange_refuse_as(struct core *core, struct exchange *exchange, enum error
 {
     char name[32];
     struct span span = error_code_name(code);
+    refusal_note_error(core, code, &conn_cold(core, exchange->conn)->address, message);
     (void)snprintf(name, sizeof name, "%.*s", (int)span.bytes, span.data);
     exchange_refuse(core, exchange,
                     &(struct http_refusal){.status = exchange_status_of(code),

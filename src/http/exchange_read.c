@@ -170,12 +170,23 @@ static bool is_stranger(const struct exchange *exchange, const struct http_refus
            || (exchange->kind == EXCHANGE_PUBLIC && (refusal->status == 401 || refusal->status == 403));
 }
 
+/* Who has no place was noted for that. */
+static void note_refusal(struct core *core, const struct exchange *exchange, const struct http_refusal *refusal)
+{
+    const struct address *address = &conn_cold(core, exchange->conn)->address;
+    if (refusal->status == 503 && exchange->has_place)
+        refusal_note(core, REFUSAL_BUSY, address, refusal->message);
+    else
+        refusal_note_status(core, refusal->status, address, refusal->message);
+}
+
 /* The request is refused with an error. If its body is still to come, or a stranger sent it, the connection ends with
  * that. */
 static void refuse_request(struct core *core, struct exchange *exchange, const struct http_refusal *refusal,
                            bool has_rest)
 {
     exchange_begin_handling(core, exchange);
+    note_refusal(core, exchange, refusal);
     if (has_rest || is_stranger(exchange, refusal))
         exchange_refuse_and_close(core, exchange, refusal);
     else

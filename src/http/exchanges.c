@@ -150,17 +150,19 @@ void exchanges_on_room(struct core *core, struct conn *conn)
     exchange_queue_more(core, exchange);
 }
 
+static const struct http_refusal too_slow = {
+    .status = 408,
+    .code = "timeout",
+    .message = "the request did not come within its time: send it faster, or in smaller parts"};
+
 void exchanges_on_timer(struct core *core, struct conn *conn)
 {
     ASSERT_ON_SHARD(core->shard);
     struct exchange *exchange = conn->work->exchange;
     if (exchange->state == EXCHANGE_READING) {
         exchange_begin_handling(core, exchange);
-        exchange_refuse_and_close(core, exchange,
-                                  &(struct http_refusal){.status = 408,
-                                                         .code = "timeout",
-                                                         .message = "the request did not come within its time: send it "
-                                                                    "faster, or in smaller parts"});
+        refusal_note_status(core, too_slow.status, &conn_cold(core, conn)->address, too_slow.message);
+        exchange_refuse_and_close(core, exchange, &too_slow);
     } else if (exchange->state == EXCHANGE_IDLE && conn->out_bytes == 0) {
         end_waiting(core, conn);
     } else {

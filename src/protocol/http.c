@@ -293,7 +293,7 @@ static struct span answer_write(struct http_head *head, const char *format, ...)
 static struct http_result answer_line(struct http_head *head, uint16_t status, const char *more, const char *line)
 {
     bool is_head = head->parser.method == HTTP_HEAD;
-    struct http_result result = {.verdict = HTTP_ANSWER, .status = status};
+    struct http_result result = {.verdict = HTTP_ANSWER, .status = status, .line = line};
     result.answer = answer_write(
         head,
         "HTTP/1.1 %u %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" NOSNIFF
@@ -444,6 +444,7 @@ static struct http_result refuse_page(struct http_head *head, enum http_page_ver
     }
     struct http_result result = answer_line(head, 403, "", line);
     result.page = page;
+    result.line = NULL;
     return result;
 }
 

@@ -86,7 +86,8 @@ enum http_page_verdict {
 struct http_result {
     enum http_verdict verdict;
     uint32_t used;      /* of the bytes fed; those after them belong to the WebSocket, or to the body */
-    uint16_t status;    /* for tests: the status in `answer` */
+    uint16_t status;    /* in `answer` */
+    const char *line;   /* the text in it; NULL: none, or that of a refused page; static, or of the options' health */
     struct span answer; /* borrowed from the head */
     struct span body;   /* to be sent after `answer` (a file); borrowed from the options */
 

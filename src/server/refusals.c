@@ -44,6 +44,11 @@ static const struct cause causes[REFUSAL_COUNT] = {
     [REFUSAL_ADMIN_PAGE] = {"admin_page", "if a program sent the request, let it send no Origin, and 127.0.0.1 or "
                                           "localhost as Host, or start the server with --host or --admin-token-file"},
     [REFUSAL_EXCHANGES] = {"exchanges", "programs open more HTTP connections than they use: let them keep fewer"},
+    [REFUSAL_BUSY] = {"busy", "the reason names what is short; if it is the disk, look at it, else raise --memory"},
+    [REFUSAL_REQUEST] = {"request",
+                         "the client has an error: its developer finds what a request must be in PROTOCOL.md"},
+    [REFUSAL_PROTOCOL] = {"protocol", "the client, or something between, breaks the WebSocket protocol: use a "
+                                      "library for it"},
 };
 
 #define REASON_BYTES 200u
@@ -87,6 +92,37 @@ void refusal_note(struct core *core, enum refusal refusal, const struct address 
     if (log_limit_take(&core->refusals.limits[refusal], shard_monotonic_us(core->shard), CORE_LOG_INTERVAL_US,
                        &left_out))
         log_refusal(core, refusal, address, reason, left_out);
+}
+
+void refusal_note_error(struct core *core, enum error_code code, const struct address *address, const char *message)
+{
+    switch (code) {
+    case ERROR_BAD_JSON:
+    case ERROR_BAD_REQUEST:
+    case ERROR_UNKNOWN_OP:
+    case ERROR_NOT_LOGGED_IN:
+    case ERROR_ALREADY_LOGGED_IN:
+    case ERROR_TOO_LARGE:
+    case ERROR_KEY_CONFLICT: refusal_note(core, REFUSAL_REQUEST, address, message); return;
+    case ERROR_BUSY: refusal_note(core, REFUSAL_BUSY, address, message); return;
+    case ERROR_NONE:
+    case ERROR_BAD_TOKEN:
+    case ERROR_RATE_LIMITED:
+    case ERROR_UNAVAILABLE: return;
+    }
+}
+
+void refusal_note_status(struct core *core, uint16_t status, const struct address *address, const char *message)
+{
+    switch (status) {
+    case 400:
+    case 408:
+    case 413:
+    case 415:
+    case 426:
+    case 431: refusal_note(core, REFUSAL_REQUEST, address, message); return;
+    default: return;
+    }
 }
 
 void refusals_on_end(struct core *core)

@@ -15,6 +15,7 @@
 #include "base/address.h"
 #include "base/log_limit.h"
 #include "base/metric.h"
+#include "protocol/request.h"
 
 struct core;
 
@@ -40,8 +41,11 @@ enum refusal {
     REFUSAL_ADMIN_TOKEN, /* 401: a request on the admin address without a token, or with a wrong one */
     REFUSAL_ADMIN_PAGE,  /* 403: a request on the admin address that a web page may have sent */
     REFUSAL_EXCHANGES,   /* more HTTP connections of programs than a shard has: the longest waiting was closed */
+    REFUSAL_BUSY,        /* busy, or 503: no room for the request; nothing was stored */
+    REFUSAL_REQUEST,     /* an error, or 4xx: a request that is not valid, or not at this time */
+    REFUSAL_PROTOCOL,    /* 1002, 1003, 1007, 1009: frames that break the WebSocket protocol, or a message too long */
 };
-#define REFUSAL_COUNT (REFUSAL_EXCHANGES + 1)
+#define REFUSAL_COUNT (REFUSAL_PROTOCOL + 1)
 
 /* A shard's state of this module. */
 struct refusals {
@@ -52,6 +56,12 @@ struct refusals {
 /* Counts a refusal, and logs it with the peer's address. `reason` says more than the cause does; NULL: nothing. It is
  * borrowed, and may hold bytes of a client: what is not printable ASCII is written as `?`. */
 void refusal_note(struct core *core, enum refusal refusal, const struct address *address, const char *reason);
+/* The same, for an error that a request gets. Causes of their own (rates, tokens) and failures of the store are not
+ * noted here. `message` is the error's: the reason. */
+void refusal_note_error(struct core *core, enum error_code code, const struct address *address, const char *message);
+/* The same, for the status of an answer by HTTP: 400, 408, 413, 415, 426, 431; others have a cause of their own, or are
+ * no refusals. */
+void refusal_note_status(struct core *core, uint16_t status, const struct address *address, const char *message);
 /* The name of a cause, as in the log. Static; any thread. */
 const char *refusal_cause(uint32_t refusal);
 /* The shard ends: logs the counters that are not zero. */

@@ -127,6 +127,7 @@ scenario("busy, where the store falls behind: nothing is stored, reading goes on
   }
   assert.equal(busy?.code, "busy", JSON.stringify(busy));
   assert.ok(Number.isInteger(busy.retry_after) && busy.retry_after > 0);
+  assert.match(await harness.server.logLine("refused"), /cause=busy address=127\.0\.0\.1 count=1 left_out=0 reason="[^"]*(room|memory|disk)[^"]*" hint=".*--memory"/);
   const bob = await harness.login("bob", { after: 0 });
   await bob.untilLive();
   assert.equal(bob.messages.length, accepted.length + 1, "what was refused was not stored");

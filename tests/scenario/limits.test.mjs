@@ -1,5 +1,6 @@
 // The limits of an address, of a user and of a connection. On loopback each 127.0.0.x is an address of its own.
 import assert from "node:assert/strict";
+import { linesOf } from "./lib/disk.mjs";
 import { scenario } from "./lib/harness.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
 import { until } from "./lib/server.mjs";
@@ -242,4 +243,45 @@ scenario("frames and sends over their rates leave a line for the operator too", 
   assert.match(harness.server.stderr, /event=refused .*cause=frame_rate .*--frame-rate/);
   assert.match(harness.server.stderr, /event=refused .*cause=send_rate .*--send-rate/);
   assert.match(harness.server.stderr, /event=refusals .*frame_rate=[1-9]/);
+});
+
+// What came back, and the end of the connection, of a request that is no upgrade.
+async function headFrom(harness, from, head) {
+  const raw = await Raw.open(harness.server, harness.server.address, from);
+  raw.write(head);
+  const { status } = await raw.response();
+  await raw.until(() => raw.isEnded, "the end");
+  return status;
+}
+
+scenario("what is no valid request leaves a line with the reason and the address, and is counted", { shards: [2] }, async (harness) => {
+  await harness.start({});
+  for (let i = 0; i < 3; i++) assert.equal(await headFrom(harness, "127.0.0.2", "GET /ws HTTP/1.1\r\n\r\n"), 400);
+  assert.equal(await headFrom(harness, "127.0.0.2", "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"), 426);
+  assert.equal(await headFrom(harness, "127.0.0.2", "GET /favicon.ico HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"), 404); // no refusal
+  const alice = await harness.login("alice");
+  assert.equal((await alice.request({ op: "dance" })).code, "unknown_op");
+  assert.equal((await alice.request({ op: "send", to: "bob" })).code, "bad_request");
+  await harness.server.stop();
+  const lines = linesOf(harness.server.stderr, "refused").filter((line) => line.includes("cause=request"));
+  assert.ok(lines.length >= 1 && lines.length <= harness.shards, lines.join("\n")); // one a minute and shard
+  const reasons = /reason="(the Host header is missing|this path is a WebSocket[^"]*|unknown op[^"]*|[^"]*\btext\b[^"]*)" hint=".*PROTOCOL\.md"$/;
+  for (const line of lines) assert.match(line, new RegExp(`address=127\\.0\\.0\\.[12] count=1 left_out=0 ${reasons.source}`));
+  const counts = [...harness.server.stderr.matchAll(/event=refusals .*\brequest=(\d+)/g)];
+  assert.equal(counts.reduce((sum, [, count]) => sum + Number(count), 0), 6, harness.server.stderr);
+});
+
+scenario("frames that break the protocol leave a line with the reason and the address, and are counted", { shards: [2] }, async (harness) => {
+  await harness.start({});
+  for (const frame of [frameOf("{}", { mask: false }), frameOf("{}", { rsv: 4 }), frameOf(Buffer.from([0xff]))]) {
+    const raw = await connectFrom(harness, "127.0.0.2");
+    raw.write(frame);
+    assert.ok([1002, 1007].includes(await raw.closeCode()));
+  }
+  await harness.server.stop();
+  const lines = linesOf(harness.server.stderr, "refused");
+  assert.ok(lines.length >= 1 && lines.length <= harness.shards, lines.join("\n"));
+  for (const line of lines) assert.match(line, /cause=protocol address=127\.0\.0\.2 count=1 left_out=0 reason="[^"]+" hint="[^"]+"$/);
+  const counts = [...harness.server.stderr.matchAll(/event=refusals .*\bprotocol=(\d+)/g)];
+  assert.equal(counts.reduce((sum, [, count]) => sum + Number(count), 0), 3, harness.server.stderr);
 });
