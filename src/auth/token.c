@@ -97,7 +97,20 @@ static bool read_object(struct token_verifier *verifier, struct span part)
     return json_read_object(verifier->json, verifier->text, bytes, &reason);
 }
 
-/* The algorithm's spelling is compared exactly: "none", "None" and "hs256" are unknown. */
+/* The spelling is compared exactly: "none", "None" and "hs256" are unknown. RFC 9864 calls EdDSA Ed25519. */
+static bool find_algorithm(const struct json_member *name, enum token_algorithm *algorithm_r)
+{
+    if (name == NULL || name->kind != JSON_KIND_STRING)
+        return false;
+    for (int i = 0; i < TOKEN_ALGORITHMS; i++) {
+        *algorithm_r = (enum token_algorithm)i;
+        if (span_equal(name->value, token_algorithm_name(*algorithm_r)))
+            return true;
+    }
+    *algorithm_r = TOKEN_EDDSA;
+    return span_equal(name->value, SPAN_LITERAL("Ed25519"));
+}
+
 static const char *read_header(struct token_verifier *verifier, struct span part, struct header *header_r)
 {
     if (!read_object(verifier, part))
@@ -110,13 +123,9 @@ static const char *read_header(struct token_verifier *verifier, struct span part
         return "the token's kid is no string";
     header_r->has_kid = kid != NULL;
     header_r->kid = kid != NULL ? kid->value : (struct span){"", 0};
-    for (int i = 0; i < TOKEN_ALGORITHMS; i++) {
-        header_r->algorithm = (enum token_algorithm)i;
-        if (algorithm != NULL && algorithm->kind == JSON_KIND_STRING
-            && span_equal(algorithm->value, token_algorithm_name(header_r->algorithm)))
-            return NULL;
-    }
-    return "the token's alg is none of HS256, RS256, ES256 and EdDSA";
+    if (!find_algorithm(algorithm, &header_r->algorithm))
+        return "the token's alg is none of HS256, RS256, ES256 and EdDSA (Ed25519)";
+    return NULL;
 }
 
 static bool has_kid(const struct token_key *key, struct span kid)

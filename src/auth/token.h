@@ -4,7 +4,8 @@
  * A token is good if all of this holds, checked in this order:
  *
  * 1. It has three parts of strict base64url, TOKEN_BYTES_MAX bytes in all.
- * 2. The header is a JSON object without repeated names. `alg` is HS256, RS256, ES256 or EdDSA; there is no `crit`.
+ * 2. The header is a JSON object without repeated names. `alg` is HS256, RS256, ES256, EdDSA or Ed25519, which is
+ *    EdDSA by its name in RFC 9864; there is no `crit`.
  * 3. A key of that algorithm has signed it: the one with the token's `kid`, or one of those without a `kid`. A token
  *    without `kid` is tried with all keys of the algorithm, those without a `kid` first, TOKEN_TRIES_… at most.
  * 4. The payload is a JSON object without repeated names. `exp` is a number and not past, `nbf` is absent or a number

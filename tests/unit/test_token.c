@@ -430,6 +430,26 @@ Test(token, kid_selects_the_key_and_no_other_is_tried)
     free(path);
 }
 
+/* RFC 9864 gives the algorithm this name, and deprecates EdDSA: a provider may use either for one key. */
+Test(token, ed25519_is_another_name_of_eddsa_and_selects_no_other_kind_of_key)
+{
+    char *path = make_set(2);
+    const char *const paths[] = {path};
+    struct token_verifier *verifier = verifier_of(NULL, paths, 1);
+    struct token_signer *signer = token_signer_of("k1.pem", false);
+    expect_user(verifier, signed_with(signer, "{\"alg\":\"Ed25519\",\"kid\":\"k1\"}", PAYLOAD), "alice");
+    cr_assert_eq(token_verify(verifier, span_of(token), NOW, &claims).algorithm, TOKEN_EDDSA);
+    expect(verifier, signed_with(signer, "{\"alg\":\"Ed25519\",\"kid\":\"k0\"}", PAYLOAD), "signature is wrong");
+    expect(verifier, signed_with(signer, "{\"alg\":\"ed25519\",\"kid\":\"k1\"}", PAYLOAD), "alg");
+    expect(verifier, signed_with(signer, "{\"alg\":\"Ed448\",\"kid\":\"k1\"}", PAYLOAD), "alg");
+    token_verifier_close(&verifier);
+    verifier = verifier_of_text(SECRET_A, true);
+    expect(verifier, signed_with(signer, "{\"alg\":\"Ed25519\"}", PAYLOAD), "no key for the token's alg");
+    token_signer_close(&signer);
+    token_verifier_close(&verifier);
+    free(path);
+}
+
 Test(token, without_a_kid_all_keys_of_the_algorithm_are_tried_if_they_are_few)
 {
     token_make_pair("p256", "one");
